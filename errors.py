@@ -1,0 +1,73 @@
+"""What every command does alike: flags are parsed, a user's mistake is one line and exit status 2.
+
+A command ends with
+
+    if __name__ == "__main__":
+        run_command(main)
+"""
+
+import os
+import sys
+
+# TensorFlow's C++ side logs device discovery as errors at import; whoever wants them sets this.
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+EXIT_USER_ERROR = 2
+EXIT_INTERRUPTED = 130  # 128 + SIGINT, as shells report it
+
+
+class UserError(ValueError):
+    """A mistake that the user can mend.
+
+    The message is one line: the file, line or flag, what was found, what is expected, the way out.
+    """
+
+
+class Interrupted(Exception):
+    """The user stopped the command; the message says how to go on."""
+
+
+def run_command(main):
+    """Parses the command line, runs `main` and turns user errors into one line and an exit status.
+
+    Args:
+        main: function of no arguments.
+    """
+    from absl import app
+
+    app.run(lambda argv: _exit_status(main), flags_parser=_parse_flags)
+
+
+def _parse_flags(argv):
+    """absl's parser, except that a mistake is one line and stray words are not ignored."""
+    from absl import flags
+
+    try:
+        rest = flags.FLAGS(argv)
+    except flags.Error as error:
+        _fail(" ".join(str(error).split()) + " (--help lists all flags)")
+    if len(rest) > 1:
+        _fail(
+            "unexpected argument %r: flags are written --name=value (--help lists all flags)"
+            % rest[1]
+        )
+    return rest
+
+
+def _exit_status(main):
+    try:
+        return main()
+    except UserError as error:
+        return _fail(str(error))
+    except Interrupted as stop:
+        print(str(stop), file=sys.stderr)
+        sys.exit(EXIT_INTERRUPTED)
+    except KeyboardInterrupt:
+        print("stopped; the same command starts again cleanly", file=sys.stderr)
+        sys.exit(EXIT_INTERRUPTED)
+
+
+def _fail(message):
+    command = os.path.basename(sys.argv[0])
+    print("%s: error: %s" % (command, message), file=sys.stderr)
+    sys.exit(EXIT_USER_ERROR)

@@ -1,0 +1,150 @@
+"""Reading users' text files with clear errors, and writing files that appear whole or not at all."""
+
+import codecs
+import contextlib
+import hashlib
+import json
+import os
+
+from errors import UserError
+
+# Byte-order marks of encodings that are not UTF-8, with the name to tell the user.
+_FOREIGN_MARKS = ((codecs.BOM_UTF16_LE, "UTF-16"), (codecs.BOM_UTF16_BE, "UTF-16"))
+
+
+@contextlib.contextmanager
+def atomic_write(path, mode="w"):
+    """Opens a file beside `path` and renames it to `path` when the block ends without an error.
+
+    Args:
+        path: the file to make or replace; its folder is made if missing.
+        mode: "w" (UTF-8 text, `\\n` line ends) or "wb".
+
+    Yields:
+        the open file.
+
+    Raises:
+        UserError: when the file cannot be written (read-only folder, full disk ...).
+    """
+    partial = "%s.partial-%d" % (path, os.getpid())
+    text_settings = {} if "b" in mode else {"encoding": "utf-8", "newline": "\n"}
+    try:
+        os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
+        with open(partial, mode, **text_settings) as handle:
+            yield handle
+            handle.flush()
+            os.fsync(handle.fileno())
+        os.replace(partial, path)
+    except OSError as error:
+        raise cannot_write(path, error) from error
+    finally:
+        with contextlib.suppress(OSError):
+            os.remove(partial)
+
+
+def cannot_write(path, error):
+    """The `UserError` for an `OSError` met when writing `path`."""
+    return UserError(
+        "%s: cannot be written (%s): free space or choose another place"
+        % (path, error.strerror or error)
+    )
+
+
+def write_json(path, value):
+    """Writes `value` as indented JSON, whole or not at all."""
+    with atomic_write(path) as handle:
+        json.dump(value, handle, ensure_ascii=False, indent=2)
+        handle.write("\n")
+
+
+def read_json(path):
+    """Reads a JSON file; raises `UserError` with the line when it is not JSON."""
+    try:
+        return json.loads(read_text(path))
+    except ValueError as error:
+        if isinstance(error, UserError):
+            raise
+        raise UserError("%s: not valid JSON: %s" % (path, error)) from error
+
+
+def read_bytes(path):
+    """The content of a file; raises `UserError` when it is missing or unreadable."""
+    try:
+        with open(path, "rb") as handle:
+            return handle.read()
+    except OSError as error:
+        raise UserError("%s: cannot be read: %s" % (path, error.strerror or error)) from error
+
+
+def read_text(path, encoding="utf-8"):
+    """The text of a file without its byte-order mark.
+
+    Args:
+        path: the file.
+        encoding: name of its encoding.
+
+    Returns:
+        str; line ends are left as they are.
+
+    Raises:
+        UserError: when the file is missing, unreadable or not in that encoding; names the line and,
+            where it can be told, the encoding that the file seems to have.
+    """
+    raw = read_bytes(path)
+    for mark, name in _FOREIGN_MARKS:
+        if raw.startswith(mark) and encoding == "utf-8":
+            raise UserError(_encoding_message(path, 1, name, "utf-16"))
+    try:
+        return raw.decode("utf-8-sig" if encoding == "utf-8" else encoding)
+    except LookupError as error:
+        raise UserError("--encoding: Python knows no encoding named %r" % encoding) from error
+    except UnicodeDecodeError as error:
+        line = raw.count(b"\n", 0, error.start) + 1
+        if encoding == "utf-8" and _looks_like_gbk(raw):
+            message = _encoding_message(path, line, "GBK", "gb18030")
+        else:
+            message = "%s, line %d: not %s text (byte 0x%02x): is it the right file?" % (
+                path,
+                line,
+                encoding.upper(),
+                raw[error.start],
+            )
+        raise UserError(message) from error
+
+
+def read_lines(path, encoding="utf-8"):
+    """The lines of a text file, split at `\\n` only (`\\r\\n` too), without a last empty line.
+
+    Args and errors as in `read_text`.
+    """
+    lines = read_text(path, encoding).split("\n")
+    if lines[-1] == "":
+        lines.pop()
+    return [line[:-1] if line.endswith("\r") else line for line in lines]
+
+
+def sha256_of_file(path):
+    """Hexadecimal sha256 of a file's content, read in blocks."""
+    digest = hashlib.sha256()
+    with open(path, "rb") as handle:
+        for block in iter(lambda: handle.read(1 << 20), b""):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def _encoding_message(path, line, name, codec):
+    return (
+        "%s, line %d: the file is in %s, expected UTF-8: pass --encoding=%s "
+        "or convert it (iconv -f %s -t utf-8)" % (path, line, name, codec, codec)
+    )
+
+
+def _looks_like_gbk(raw):
+    """Whether the bytes are GBK text: they decode, and mostly to common ideographs."""
+    try:
+        text = raw.decode("gb18030")
+    except UnicodeDecodeError:
+        return False
+    foreign = [char for char in text if ord(char) > 127]
+    common = sum("\u4e00" <= char <= "\u9fff" or "\u3000" <= char <= "\u303f" for char in foreign)
+    return bool(foreign) and common / len(foreign) > 0.7
