@@ -1,4 +1,4 @@
-"""Reading users' text files with clear errors, and writing files that appear whole or not at all."""
+"""Reading users' text files with clear errors; writing files that appear whole or not at all."""
 
 import codecs
 import contextlib

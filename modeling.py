@@ -1,0 +1,698 @@
+"""Config JSON -> `AlbertConfig` -> encoder graph of every layout, and the heads on top of it.
+
+The config alone chooses the layout (see `LAYOUTS`); variable names and shapes are those of the
+original albert_zh, google's ALBERT and BERT, so their checkpoints load as they are.
+
+    config = AlbertConfig.from_json_file("albert_config/albert_config_tiny.json")
+    model = AlbertModel(config, is_training=False, input_ids=input_ids, input_mask=input_mask)
+    model.get_sequence_output()  # [B, F, H]
+
+Letters in shape comments: B batch, F tokens, E embedding, H hidden, N heads, D head size,
+I intermediate, V vocabulary, P masked positions, R = B * F rows, G feed-forward groups.
+"""
+
+import collections
+import copy
+import json
+import math
+import re
+import warnings
+import zlib
+
+import numpy as np
+import tensorflow.compat.v1 as tf
+
+import files
+from errors import UserError
+
+LAYER_NORM_EPSILON = 1e-12
+MASKED_LOGIT = -10000.0  # added to the attention scores of padding
+CLASSIFIER_DROPOUT = 0.1
+
+# How the layouts differ. `projection`: where word vectors widen from E to H ("word_embeddings_2",
+# before the sum of the tables; "embedding_hidden_mapping_in", after their LayerNorm; None: E is H).
+# `layer_scope` is formatted with layer, group and inner_group. The rest are scopes in a block.
+Layout = collections.namedtuple(
+    "Layout",
+    ["projection", "layer_scope", "attention", "attention_norm", "ffn_in", "ffn_out", "ffn_norm"],
+)
+_BERT_BLOCK = {
+    "attention": "attention",
+    "attention_norm": "attention/output/LayerNorm",
+    "ffn_in": "intermediate/dense",
+    "ffn_out": "output/dense",
+    "ffn_norm": "output/LayerNorm",
+}
+_GOOGLE_LAYOUT = Layout(
+    projection="embedding_hidden_mapping_in",
+    layer_scope="transformer/group_{group}/inner_group_{inner_group}",
+    attention="attention_1",
+    attention_norm="LayerNorm",
+    ffn_in="ffn_1/intermediate/dense",
+    ffn_out="ffn_1/intermediate/output/dense",
+    ffn_norm="LayerNorm_1",
+)
+LAYOUTS = {
+    "brightmart": Layout(projection="word_embeddings_2", layer_scope="layer_shared", **_BERT_BLOCK),
+    "google": _GOOGLE_LAYOUT,
+    "google_fast": _GOOGLE_LAYOUT,
+    "bert": Layout(projection=None, layer_scope="layer_{layer}", **_BERT_BLOCK),
+}
+
+MaskedLmOutput = collections.namedtuple("MaskedLmOutput", ["loss", "per_example_loss", "log_probs"])
+SentenceOrderOutput = collections.namedtuple(
+    "SentenceOrderOutput", ["loss", "per_example_loss", "log_probs"]
+)
+ClassificationOutput = collections.namedtuple(
+    "ClassificationOutput", ["loss", "per_example_loss", "logits", "probabilities"]
+)
+
+
+def gelu(x):
+    """Gaussian error linear unit in its tanh form (Hendrycks and Gimpel 2016), any shape."""
+    return 0.5 * x * (1.0 + tf.tanh(math.sqrt(2.0 / math.pi) * (x + 0.044715 * tf.pow(x, 3))))
+
+
+ACTIVATIONS = {
+    "gelu": gelu,
+    "relu": tf.nn.relu,
+    "tanh": tf.tanh,
+    "swish": tf.nn.swish,
+    "linear": tf.identity,
+}
+
+
+def get_activation(name):
+    """The function of an activation's name; raises `UserError` for an unknown one."""
+    try:
+        return ACTIVATIONS[name]
+    except KeyError:
+        raise UserError(
+            "hidden_act: unknown activation %r, expected one of %s"
+            % (name, ", ".join(sorted(ACTIVATIONS)))
+        ) from None
+
+
+class AlbertConfig:
+    """Sizes and settings of a model, as in its config JSON.
+
+    A config with `num_hidden_groups` is of google's layout (google_fast with `ffn_groups` over 1),
+    one with only `embedding_size` of brightmart's, one with neither is plain BERT.
+    """
+
+    # Keys that published configs carry and that change nothing here.
+    INERT_KEYS = frozenset(
+        "directionality pooler_fc_size pooler_num_attention_heads pooler_num_fc_layers "
+        "pooler_size_per_head pooler_type net_structure_type gap_size num_memory_blocks "
+        "down_scale_factor layers_to_keep".split()
+    )
+
+    def __init__(
+        self,
+        vocab_size,
+        hidden_size=768,
+        num_hidden_layers=12,
+        num_attention_heads=12,
+        intermediate_size=3072,
+        hidden_act="gelu",
+        hidden_dropout_prob=0.1,
+        attention_probs_dropout_prob=0.1,
+        max_position_embeddings=512,
+        type_vocab_size=16,
+        initializer_range=0.02,
+        embedding_size=None,
+        ln_type=None,
+        num_hidden_groups=None,
+        inner_group_num=1,
+        ffn_groups=1,
+        **other_keys,
+    ):
+        """Sets and checks every value.
+
+        Args:
+            vocab_size: entries of the vocabulary, V.
+            hidden_size: width of the encoder, H.
+            num_hidden_layers: transformer blocks applied.
+            num_attention_heads: heads, N; divides H.
+            intermediate_size: width of the feed-forward layer, I.
+            hidden_act: a name in `ACTIVATIONS`.
+            hidden_dropout_prob: dropout of embeddings and block outputs in training.
+            attention_probs_dropout_prob: dropout of attention weights in training.
+            max_position_embeddings: longest sequence.
+            type_vocab_size: segments.
+            initializer_range: standard deviation of the start values.
+            embedding_size: width of the word table, E; None for plain BERT.
+            ln_type: "postln" (also None) or "preln"; brightmart and plain BERT only.
+            num_hidden_groups: groups of layers that share weights; google's layouts only.
+            inner_group_num: blocks in a group's layer; google's layouts only.
+            ffn_groups: groups of the feed-forward kernels; more than 1 is google_fast.
+            **other_keys: kept; those not known to be harmless are warned of.
+
+        Raises:
+            UserError: for a value that makes no sense.
+        """
+        values = dict(locals())
+        del values["self"], values["other_keys"]
+        self.__dict__.update(values)
+        self._given_keys = set(values) | set(other_keys)
+        self.__dict__.update(other_keys)
+        self._check()
+        unknown = sorted(set(other_keys) - self.INERT_KEYS)
+        if unknown:
+            warnings.warn("config: unknown keys are kept but not used: %s" % ", ".join(unknown))
+
+    @classmethod
+    def from_dict(cls, json_object):
+        """The config of a dictionary; raises `UserError` if `vocab_size` is missing."""
+        if not isinstance(json_object, dict):
+            raise UserError("config: expected a JSON object of settings, found %r" % (json_object,))
+        if "vocab_size" not in json_object:
+            raise UserError("config: vocab_size is missing: is this a model's config JSON?")
+        config = cls(**json_object)
+        config._given_keys = set(json_object)
+        return config
+
+    @classmethod
+    def from_json_file(cls, json_file):
+        """The config of a JSON file; errors name the file."""
+        try:
+            return cls.from_dict(files.read_json(json_file))
+        except UserError as error:
+            if str(error).startswith(json_file):
+                raise
+            raise UserError("%s: %s" % (json_file, error)) from error
+
+    @property
+    def layout(self):
+        """The name of the layout, a key of `LAYOUTS`."""
+        if self.num_hidden_groups:
+            return "google_fast" if self.ffn_groups > 1 else "google"
+        return "brightmart" if self.embedding_size else "bert"
+
+    @property
+    def word_width(self):
+        """Width of the word table: E, or H in plain BERT."""
+        return self.embedding_size or self.hidden_size
+
+    @property
+    def is_pre_norm(self):
+        """Whether LayerNorm stands before attention and feed-forward rather than after."""
+        return self.ln_type == "preln"
+
+    def to_dict(self):
+        """The settings as given (defaults that were not given are left out)."""
+        return {key: copy.deepcopy(self.__dict__[key]) for key in sorted(self._given_keys)}
+
+    def to_json_string(self):
+        """The settings as indented JSON with a final line end."""
+        return json.dumps(self.to_dict(), ensure_ascii=False, indent=2, sort_keys=True) + "\n"
+
+    def _check(self):
+        for key in (
+            "vocab_size hidden_size num_hidden_layers num_attention_heads intermediate_size "
+            "max_position_embeddings type_vocab_size inner_group_num ffn_groups"
+        ).split():
+            self._require_positive_integer(key)
+        for key in ("embedding_size", "num_hidden_groups"):
+            if getattr(self, key) is not None:
+                self._require_positive_integer(key)
+        for key in ("hidden_dropout_prob", "attention_probs_dropout_prob"):
+            self._require(key, _is_number(getattr(self, key)) and 0 <= getattr(self, key) < 1)
+        self._require(
+            "initializer_range", _is_number(self.initializer_range) and self.initializer_range > 0
+        )
+        get_activation(self.hidden_act)
+        if self.ln_type not in (None, "postln", "preln"):
+            raise UserError("ln_type: %r is neither postln nor preln" % (self.ln_type,))
+        self._require_divides("num_attention_heads", "hidden_size")
+        self._require_divides("ffn_groups", "hidden_size")
+        self._require_divides("ffn_groups", "intermediate_size")
+        if self.num_hidden_groups:
+            self._require_divides("num_hidden_groups", "num_hidden_layers")
+        elif self.ffn_groups > 1:
+            raise UserError("ffn_groups: only google's layouts (num_hidden_groups) have them")
+
+    def _require_positive_integer(self, key):
+        value = getattr(self, key)
+        self._require(key, isinstance(value, int) and not isinstance(value, bool) and value > 0)
+
+    def _require(self, key, is_sensible):
+        if not is_sensible:
+            raise UserError("config: %s = %r makes no sense" % (key, getattr(self, key)))
+
+    def _require_divides(self, key, whole_key):
+        part, whole = getattr(self, key), getattr(self, whole_key)
+        if whole % part:
+            raise UserError(
+                "config: %s (%d) is not a multiple of %s (%d)" % (whole_key, whole, key, part)
+            )
+
+
+def _is_number(value):
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+class AlbertModel:
+    """The encoder: embeddings, transformer blocks, pooler."""
+
+    def __init__(
+        self,
+        config,
+        is_training,
+        input_ids,
+        input_mask=None,
+        token_type_ids=None,
+        use_one_hot_embeddings=False,
+        scope=None,
+    ):
+        """Builds the graph.
+
+        Args:
+            config: `AlbertConfig`.
+            is_training: bool; dropout is applied only in training.
+            input_ids: int tensor [B, F].
+            input_mask: int tensor [B, F], 1 for tokens and 0 for padding; None: no padding.
+            token_type_ids: int tensor [B, F], the segment of each token; None: all 0.
+            use_one_hot_embeddings: bool; look words up by a product with one-hot rows (TPU).
+            scope: variable scope; "bert" by default.
+        """
+        config = copy.deepcopy(config)
+        if not is_training:
+            config.hidden_dropout_prob = 0.0
+            config.attention_probs_dropout_prob = 0.0
+        if input_mask is None:
+            input_mask = tf.ones_like(input_ids)
+        if token_type_ids is None:
+            token_type_ids = tf.zeros_like(input_ids)
+        self._batch_shape = get_shape_list(input_ids, expected_rank=2)  # [B, F]
+
+        with tf.variable_scope(scope, default_name="bert"):
+            with tf.variable_scope("embeddings"):
+                self._build_embeddings(config, input_ids, token_type_ids, use_one_hot_embeddings)
+            with tf.variable_scope("encoder"):
+                rows = self._project_to_hidden(config)  # [R, H]
+                mask = (1.0 - tf.cast(input_mask[:, None, None, :], tf.float32)) * MASKED_LOGIT
+                self._layer_rows = encoder_layers(config, rows, mask, self._batch_shape)
+            with tf.variable_scope("pooler"):
+                self._pooled_output = dense(
+                    self.get_sequence_output()[:, 0, :], config.hidden_size, config, "dense", "tanh"
+                )  # [B, H]
+
+    def _build_embeddings(self, config, input_ids, token_type_ids, use_one_hot):
+        batch, length = self._batch_shape
+        _check_length(length, config.max_position_embeddings)
+        self._embedding_table = new_variable(
+            "word_embeddings", [config.vocab_size, config.word_width], config
+        )
+        words = lookup(self._embedding_table, input_ids, use_one_hot)  # [R, E]
+        self._word_embedding_output = tf.reshape(words, [batch, length, config.word_width])
+        width = config.word_width
+        self._embedding_projection = None
+        if LAYOUTS[config.layout].projection == "word_embeddings_2":
+            self._embedding_projection = new_variable(
+                "word_embeddings_2", [width, config.hidden_size], config
+            )
+            words = tf.matmul(words, self._embedding_projection)  # [R, H]
+            width = config.hidden_size
+        segments = lookup(
+            new_variable("token_type_embeddings", [config.type_vocab_size, width], config),
+            token_type_ids,
+            use_one_hot=True,  # two rows: a product is faster than a gather's gradient
+        )
+        positions = new_variable(
+            "position_embeddings", [config.max_position_embeddings, width], config
+        )
+        rows = tf.reshape(words + segments, [batch, length, width]) + positions[:length]
+        rows = layer_norm(tf.reshape(rows, [-1, width]), "LayerNorm")
+        self._embedding_rows = dropout(rows, config.hidden_dropout_prob)
+
+    def _project_to_hidden(self, config):
+        """Google's layouts widen the finished embeddings to the hidden size; [R, E] -> [R, H]."""
+        name = LAYOUTS[config.layout].projection
+        if name != "embedding_hidden_mapping_in" or config.word_width == config.hidden_size:
+            return self._embedding_rows
+        return dense(self._embedding_rows, config.hidden_size, config, name)
+
+    def _unflatten(self, rows):
+        return tf.reshape(rows, list(self._batch_shape) + [rows.shape[-1]])
+
+    def get_pooled_output(self):
+        """[B, H], tanh of a dense layer on the first token."""
+        return self._pooled_output
+
+    def get_sequence_output(self):
+        """[B, F, H], the output of the last layer."""
+        return self._unflatten(self._layer_rows[-1])
+
+    def get_all_encoder_layers(self):
+        """List of [B, F, H], the output of each layer."""
+        return [self._unflatten(rows) for rows in self._layer_rows]
+
+    def get_word_embedding_output(self):
+        """[B, F, E], the word vectors as looked up."""
+        return self._word_embedding_output
+
+    def get_embedding_output(self):
+        """[B, F, H] (google's layouts [B, F, E]), sum of the tables after LayerNorm."""
+        return self._unflatten(self._embedding_rows)
+
+    def get_embedding_table(self):
+        """[V, E], the word table."""
+        return self._embedding_table
+
+    def get_embedding_projection(self):
+        """[E, H], brightmart's second word table; None in the other layouts."""
+        return self._embedding_projection
+
+
+BertConfig = AlbertConfig
+BertModel = AlbertModel
+
+
+def encoder_layers(config, rows, mask, batch_shape):
+    """All layers of the encoder.
+
+    Args:
+        config: `AlbertConfig`.
+        rows: float tensor [R, H], the embeddings.
+        mask: float tensor [B, 1, 1, F], added to the attention scores.
+        batch_shape: B and F.
+
+    Returns:
+        list of [R, H], one per layer.
+    """
+    layout = LAYOUTS[config.layout]
+    groups = config.num_hidden_groups or 1
+    outputs = []
+    for layer in range(config.num_hidden_layers):
+        group = layer * groups // config.num_hidden_layers
+        for inner_group in range(config.inner_group_num):
+            scope = layout.layer_scope.format(layer=layer, group=group, inner_group=inner_group)
+            with tf.variable_scope(scope, reuse=tf.AUTO_REUSE):
+                rows = transformer_block(config, layout, rows, mask, batch_shape)
+        outputs.append(rows)
+    return outputs
+
+
+def transformer_block(config, layout, rows, mask, batch_shape):
+    """One transformer block (Vaswani et al. 2017), post-LN or pre-LN; [R, H] -> [R, H]."""
+
+    def attend(x):
+        return dropout(
+            self_attention(config, layout.attention, x, mask, batch_shape),
+            config.hidden_dropout_prob,
+        )
+
+    def feed_forward(x):
+        x = dense(
+            x,
+            config.intermediate_size,
+            config,
+            layout.ffn_in,
+            config.hidden_act,
+            groups=config.ffn_groups,
+        )  # [R, I]
+        x = dense(x, config.hidden_size, config, layout.ffn_out, groups=config.ffn_groups)
+        return dropout(x, config.hidden_dropout_prob)
+
+    if config.is_pre_norm:
+        rows = rows + attend(layer_norm(rows, layout.attention_norm))
+        return rows + feed_forward(layer_norm(rows, layout.ffn_norm))
+    rows = layer_norm(rows + attend(rows), layout.attention_norm)
+    return layer_norm(rows + feed_forward(rows), layout.ffn_norm)
+
+
+def self_attention(config, scope, rows, mask, batch_shape):
+    """Multi-head self-attention and its output layer.
+
+    Args:
+        config: `AlbertConfig`.
+        scope: name of the attention's variable scope.
+        rows: float tensor [R, H].
+        mask: float tensor [B, 1, 1, F].
+        batch_shape: B and F.
+
+    Returns:
+        float tensor [R, H].
+    """
+    batch, length = batch_shape
+    heads = config.num_attention_heads
+    head_size = config.hidden_size // heads
+
+    def projected(name):
+        x = dense(rows, config.hidden_size, config, "%s/self/%s" % (scope, name))
+        x = tf.reshape(x, [batch, length, heads, head_size])
+        return tf.transpose(x, [0, 2, 1, 3])  # [B, N, F, D]
+
+    query, key, value = projected("query"), projected("key"), projected("value")
+    scores = tf.matmul(query, key, transpose_b=True) / math.sqrt(head_size)  # [B, N, F, F]
+    weights = dropout(tf.nn.softmax(scores + mask), config.attention_probs_dropout_prob)
+    context = tf.transpose(tf.matmul(weights, value), [0, 2, 1, 3])  # [B, F, N, D]
+    context = tf.reshape(context, [-1, config.hidden_size])  # [R, H]
+    return dense(context, config.hidden_size, config, scope + "/output/dense")
+
+
+def masked_lm_head(config, model, positions, label_ids, label_weights):
+    """Predicts the masked words with the (tied) word table; variables under `cls/predictions`.
+
+    The loss is sum(weight * nll) / (sum(weight) + 1e-5), node `cls/predictions/truediv`.
+
+    Args:
+        config: `AlbertConfig`.
+        model: `AlbertModel`.
+        positions: int tensor [B, P], the masked positions.
+        label_ids: int tensor [B, P], the words that stood there.
+        label_weights: float tensor [B, P], 0 for unused predictions.
+
+    Returns:
+        `MaskedLmOutput`: loss [], per_example_loss [B * P], log_probs [B * P, V].
+    """
+    rows = gather_positions(model.get_sequence_output(), positions)  # [B * P, H]
+    projection = model.get_embedding_projection()
+    width = config.word_width if projection is None else config.hidden_size
+    with tf.variable_scope("cls/predictions"):
+        with tf.variable_scope("transform"):
+            rows = dense(rows, width, config, "dense", config.hidden_act)
+            rows = layer_norm(rows, "LayerNorm")
+        bias = tf.get_variable(
+            "output_bias", [config.vocab_size], initializer=tf.zeros_initializer()
+        )
+        if projection is not None:
+            rows = tf.matmul(rows, projection, transpose_b=True)  # [B * P, E]
+        logits = tf.matmul(rows, model.get_embedding_table(), transpose_b=True) + bias
+        per_example_loss = tf.nn.sparse_softmax_cross_entropy_with_logits(
+            labels=tf.reshape(label_ids, [-1]), logits=logits
+        )  # [B * P]
+        weights = tf.cast(tf.reshape(label_weights, [-1]), tf.float32)
+        numerator = tf.reduce_sum(weights * per_example_loss)
+        loss = tf.divide(numerator, tf.reduce_sum(weights) + 1e-5)
+        return MaskedLmOutput(loss, per_example_loss, tf.nn.log_softmax(logits))
+
+
+def sentence_order_head(config, pooled_output, labels):
+    """Predicts whether two segments were swapped; variables under `cls/seq_relationship`.
+
+    Args:
+        config: `AlbertConfig`.
+        pooled_output: float tensor [B, H].
+        labels: int tensor [B] or [B, 1], 1 for swapped.
+
+    Returns:
+        `SentenceOrderOutput`: loss [], per_example_loss [B], log_probs [B, 2].
+    """
+    with tf.variable_scope("cls/seq_relationship"):
+        logits = _output_logits(config, pooled_output, num_labels=2)
+        per_example_loss = tf.nn.sparse_softmax_cross_entropy_with_logits(
+            labels=tf.reshape(labels, [-1]), logits=logits
+        )
+        return SentenceOrderOutput(
+            tf.reduce_mean(per_example_loss), per_example_loss, tf.nn.log_softmax(logits)
+        )
+
+
+def classification_head(config, output_layer, labels, num_labels, is_training):
+    """Classifies a pooled vector; variables `output_weights`, `output_bias`.
+
+    Pre-LN encoders end without LayerNorm, so the head adds one, `loss/LayerNorm`.
+
+    Args:
+        config: `AlbertConfig`.
+        output_layer: float tensor [B, H].
+        labels: int tensor [B], or None when they are not known.
+        num_labels: number of classes.
+        is_training: bool; dropout of 0.1 in training.
+
+    Returns:
+        `ClassificationOutput`: loss [], per_example_loss [B] (both None without labels),
+        logits [B, num_labels], probabilities [B, num_labels].
+    """
+
+    def prepare(x):
+        if config.is_pre_norm:
+            with tf.variable_scope("loss"):
+                x = layer_norm(x, "LayerNorm")
+        return dropout(x, CLASSIFIER_DROPOUT if is_training else 0.0)
+
+    logits = _output_logits(config, output_layer, num_labels, prepare)
+    probabilities = tf.nn.softmax(logits)
+    if labels is None:
+        return ClassificationOutput(None, None, logits, probabilities)
+    per_example_loss = tf.nn.sparse_softmax_cross_entropy_with_logits(labels=labels, logits=logits)
+    return ClassificationOutput(
+        tf.reduce_mean(per_example_loss), per_example_loss, logits, probabilities
+    )
+
+
+def _output_logits(config, x, num_labels, prepare=tf.identity):
+    """Logits [B, num_labels] of [B, H]; `prepare` follows the variables' creation (their order)."""
+    weights = new_variable("output_weights", [num_labels, config.hidden_size], config)
+    bias = tf.get_variable("output_bias", [num_labels], initializer=tf.zeros_initializer())
+    return tf.nn.bias_add(tf.matmul(prepare(x), weights, transpose_b=True), bias)
+
+
+def gather_positions(sequence, positions):
+    """Rows of a sequence; float [B, F, H] at int [B, P] -> [B * P, H]."""
+    batch, length, width = get_shape_list(sequence, expected_rank=3)
+    offsets = tf.reshape(tf.range(batch) * length, [-1, 1])
+    flat_positions = tf.reshape(tf.cast(positions, tf.int32) + offsets, [-1])
+    return tf.gather(tf.reshape(sequence, [-1, width]), flat_positions)
+
+
+def new_variable(name, shape, config):
+    """A weight that starts from a truncated normal of the config's `initializer_range`.
+
+    With a graph seed set, its start values depend on the seed and its own name only, not on what
+    else stands in the graph.
+    """
+    seed = None
+    if tf.get_default_graph().seed is not None:
+        scope = tf.get_variable_scope().name
+        seed = zlib.crc32(("%s/%s" % (scope, name)).encode("utf-8")) & 0x7FFFFFFF
+    return tf.get_variable(
+        name,
+        shape,
+        initializer=tf.truncated_normal_initializer(stddev=config.initializer_range, seed=seed),
+    )
+
+
+def dense(x, width, config, scope, activation="linear", groups=1):
+    """Dense layer, variables `kernel` and `bias`.
+
+    With groups (google_fast) columns h * G + g of the input feed only columns g * out / G + o of
+    the output (so groups mix from layer to layer); the kernel is [in / G, out / G, G].
+
+    Args:
+        x: float tensor [R, in].
+        width: int, size of the output.
+        config: `AlbertConfig`, for the start values.
+        scope: variable scope.
+        activation: a name in `ACTIVATIONS`.
+        groups: int, G.
+
+    Returns:
+        float tensor [R, width].
+    """
+    size = int(x.shape[-1])
+    with tf.variable_scope(scope):
+        if groups == 1:
+            x = tf.matmul(x, new_variable("kernel", [size, width], config))
+        else:
+            kernel = new_variable("kernel", [size // groups, width // groups, groups], config)
+            x = tf.einsum("rhg,hog->rgo", tf.reshape(x, [-1, size // groups, groups]), kernel)
+            x = tf.reshape(x, [-1, width])
+        bias = tf.get_variable("bias", [width], initializer=tf.zeros_initializer())
+        return get_activation(activation)(tf.nn.bias_add(x, bias))
+
+
+def layer_norm(x, scope):
+    """Layer normalization (Ba et al. 2016) of the last axis, variables `beta` and `gamma`."""
+    width = [int(x.shape[-1])]
+    with tf.variable_scope(scope):
+        beta = tf.get_variable("beta", width, initializer=tf.zeros_initializer())
+        gamma = tf.get_variable("gamma", width, initializer=tf.ones_initializer())
+        mean, variance = tf.nn.moments(x, axes=[-1], keep_dims=True)
+        return tf.nn.batch_normalization(x, mean, variance, beta, gamma, LAYER_NORM_EPSILON)
+
+
+def dropout(x, rate):
+    """Dropout (Srivastava et al. 2014) whose mask is a function of seed, place and global step.
+
+    So a run that is stopped and resumed drops what the uninterrupted one would have dropped.
+
+    Args:
+        x: float tensor of any shape.
+        rate: share of values set to 0; the others are scaled by 1 / (1 - rate).
+
+    Returns:
+        float tensor of the same shape.
+    """
+    if not rate:
+        return x
+    step = tf.train.get_global_step()
+    if step is None:  # no training run that could be repeated
+        return tf.nn.dropout(x, rate=rate)
+    with tf.name_scope("dropout") as scope:
+        place = zlib.crc32(("%s %s" % (tf.get_default_graph().seed, scope)).encode("utf-8"))
+        seed = tf.stack([place & 0x7FFFFFFF, tf.cast(step, tf.int32)])
+        kept = tf.random.stateless_uniform(tf.shape(x), seed) >= rate
+        return x * tf.cast(kept, x.dtype) * (1.0 / (1.0 - rate))
+
+
+def lookup(table, ids, use_one_hot):
+    """Rows of a table; float [V, E] at int [B, F] -> [R, E]."""
+    flat_ids = tf.reshape(ids, [-1])
+    if use_one_hot:
+        return tf.matmul(
+            tf.one_hot(flat_ids, int(table.shape[0]), dtype=table.dtype.base_dtype), table
+        )
+    return tf.gather(table, flat_ids)
+
+
+def get_shape_list(tensor, expected_rank=None):
+    """The sizes of a tensor's axes: ints where they are known, scalar tensors elsewhere.
+
+    Raises:
+        ValueError: if the rank is not the expected one.
+    """
+    static = tensor.shape.as_list()
+    if expected_rank is not None and len(static) != expected_rank:
+        raise ValueError(
+            "%s has rank %d, expected rank %d" % (tensor.name, len(static), expected_rank)
+        )
+    dynamic = tf.shape(tensor)
+    return [dynamic[axis] if size is None else size for axis, size in enumerate(static)]
+
+
+def get_assignment_map_from_checkpoint(tvars, init_checkpoint):
+    """Which variables of a checkpoint go to which of the graph, by equal names (BERT's interface).
+
+    Args:
+        tvars: list of variables.
+        init_checkpoint: checkpoint prefix.
+
+    Returns:
+        (assignment_map, initialized_variable_names): `{checkpoint name: variable name}` in the
+        checkpoint's order, and the variables' names (with and without `:0`), each with value 1.
+    """
+    names = {re.sub(r":\d+$", "", variable.name) for variable in tvars}
+    assignment_map = collections.OrderedDict(
+        (name, name) for name, _ in tf.train.list_variables(init_checkpoint) if name in names
+    )
+    initialized = {}
+    for name in assignment_map:
+        initialized[name] = 1
+        initialized[name + ":0"] = 1
+    return assignment_map, initialized
+
+
+def count_parameters(variables):
+    """Number of values in a list of variables."""
+    return int(sum(np.prod(variable.shape.as_list()) for variable in variables))
+
+
+def _check_length(length, max_position_embeddings):
+    if isinstance(length, int) and length > max_position_embeddings:
+        raise UserError(
+            "--max_seq_length: %d is more than the config's max_position_embeddings, %d"
+            % (length, max_position_embeddings)
+        )

@@ -1,0 +1,133 @@
+"""Reading the original's numbers, and building graphs to hold against them."""
+
+import json
+import os
+import zlib
+
+import numpy as np
+import tensorflow.compat.v1 as tf
+
+import modeling
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+BUNDLED = os.path.join(HERE, "golden", "model")
+DEVELOPERS = os.path.join(HERE, "..", "..", "shared", "golden", "model")
+
+
+def model_folder():
+    """The developers' full set of model cases where it is there, else the bundled ones."""
+    return DEVELOPERS if os.path.isdir(DEVELOPERS) else BUNDLED
+
+
+def case_names():
+    """Names of all model cases."""
+    return sorted(name[:-5] for name in os.listdir(model_folder()) if name.endswith(".json"))
+
+
+def load_case(name):
+    """A model case.
+
+    Returns:
+        (config, description dict, arrays dict, values {variable name: array}).
+    """
+    with open(os.path.join(model_folder(), name + ".json")) as handle:
+        description = json.load(handle)
+    arrays = dict(np.load(os.path.join(model_folder(), name + ".npz")))
+    if name.endswith("_nomask"):
+        del arrays["in/input_mask"], arrays["in/segment_ids"]
+    settings = {key: value for key, value in description["config"].items() if key[0] != "_"}
+    if name.startswith("google_fast"):
+        settings["ffn_groups"] = 16
+    is_small = settings["vocab_size"] == 100
+    values = {
+        variable: arrays.get("var/" + variable, rule_value(variable, shape, is_small))
+        for variable, shape in description["variables"].items()
+    }
+    return modeling.AlbertConfig.from_dict(settings), description, arrays, values
+
+
+def rule_value(name, shape, is_small):
+    """The value that the golden numbers' README prescribes for a variable."""
+    noise = np.random.RandomState(zlib.crc32(name.encode())).standard_normal(shape)
+    noise = noise.astype(np.float32)
+    if name.endswith("gamma"):
+        return 1 + np.float32(0.1) * noise
+    scale = {True: (0.1, 0.15), False: (0.02, 0.05)}[is_small][len(shape) >= 2]
+    return np.float32(scale) * noise
+
+
+def build(config, arrays, is_training=False):
+    """The model of a case's inputs, with every head that the case has numbers for.
+
+    Returns:
+        {name as in the case's `out/`: tensor}.
+    """
+    inputs = {key[3:]: tf.constant(value) for key, value in arrays.items() if key[:3] == "in/"}
+    model = modeling.AlbertModel(
+        config,
+        is_training,
+        inputs["input_ids"],
+        inputs.get("input_mask"),
+        inputs.get("segment_ids"),
+    )
+    tensors = {
+        "word_embedding_output": model.get_word_embedding_output(),
+        "embedding_output": model.get_embedding_output(),
+        "sequence_output": model.get_sequence_output(),
+        "pooled_output": model.get_pooled_output(),
+    }
+    for index, layer in enumerate(model.get_all_encoder_layers()):
+        tensors["layer_%d" % index] = layer
+    if "out/mlm_loss" in arrays:
+        tensors.update(_pretraining_heads(config, model, inputs))
+    elif "out/probabilities" in arrays:
+        head = modeling.classification_head(
+            config, model.get_pooled_output(), inputs["label_ids"], 2, is_training
+        )
+        tensors.update(head._asdict(), total_loss=head.loss)
+        tensors["predictions"] = tf.argmax(head.logits, axis=-1)
+    else:
+        tensors["total_loss"] = tf.reduce_sum(model.get_pooled_output())
+    return tensors
+
+
+def _pretraining_heads(config, model, inputs):
+    masked = modeling.masked_lm_head(
+        config,
+        model,
+        inputs["masked_lm_positions"],
+        inputs["masked_lm_ids"],
+        inputs["masked_lm_weights"],
+    )
+    order = modeling.sentence_order_head(
+        config, model.get_pooled_output(), inputs["next_sentence_labels"]
+    )
+    return {
+        "mlm_loss": masked.loss,
+        "mlm_example_loss": masked.per_example_loss,
+        "mlm_log_probs": masked.log_probs,
+        "sop_loss": order.loss,
+        "sop_example_loss": order.per_example_loss,
+        "sop_log_probs": order.log_probs,
+        "total_loss": masked.loss + order.loss,
+    }
+
+
+def set_variables(session, values):
+    """Assigns {name: array} to all variables of the graph; names must be the same on both sides."""
+    variables = {variable.op.name: variable for variable in tf.trainable_variables()}
+    assert set(variables) == set(values)
+    session.run(tf.global_variables_initializer())
+    for name, variable in variables.items():
+        variable.load(values[name], session)
+
+
+def assert_close(actual, expected, name=""):
+    """Absolute 1e-5, relative 1e-5 for values above 1."""
+    np.testing.assert_allclose(
+        actual,
+        expected,
+        rtol=0,
+        atol=1e-5 * max(1.0, float(np.max(np.abs(expected)))),
+        err_msg=name,
+    )

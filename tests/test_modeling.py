@@ -1,0 +1,239 @@
+"""Models against the original's numbers; configs; heads; dropout."""
+
+import json
+
+import numpy as np
+import pytest
+import tensorflow.compat.v1 as tf
+
+import golden_cases
+import modeling
+from errors import UserError
+
+SMALL = {
+    "vocab_size": 50,
+    "hidden_size": 12,
+    "embedding_size": 6,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 3,
+    "intermediate_size": 24,
+    "max_position_embeddings": 16,
+    "type_vocab_size": 2,
+    "hidden_dropout_prob": 0.0,
+    "attention_probs_dropout_prob": 0.0,
+}
+
+
+@pytest.mark.parametrize("name", golden_cases.case_names())
+def test_outputs_losses_and_gradients_equal_the_originals(name):
+    config, description, arrays, values = golden_cases.load_case(name)
+    with tf.Graph().as_default(), tf.Session() as session:
+        tensors = golden_cases.build(config, arrays)
+        assert [v.op.name for v in tf.trainable_variables()] == description["trainable_order"]
+        golden_cases.set_variables(session, values)
+        expected = {key[4:]: array for key, array in arrays.items() if key.startswith("out/")}
+        actual = session.run({key: tensors[key] for key in expected})
+        for key, array in expected.items():
+            golden_cases.assert_close(actual[key], array, key)
+        _check_gradients(session, tensors["total_loss"], arrays)
+
+
+def _check_gradients(session, loss, arrays):
+    expected = {key[5:]: array for key, array in arrays.items() if key.startswith("grad/")}
+    variables = {v.op.name: v for v in tf.trainable_variables()}
+    names = sorted(expected)
+    gradients = tf.gradients(loss, [variables[name] for name in names])
+    actual = session.run([tf.convert_to_tensor(gradient) for gradient in gradients])
+    for name, value in zip(names, actual):
+        golden_cases.assert_close(value, expected[name], "gradient of " + name)
+
+
+def test_checkpoint_of_the_original_restores():
+    config, _, arrays, values = golden_cases.load_case("bm_small_postln")
+    with tf.Graph().as_default(), tf.Session() as session:
+        tensors = golden_cases.build(config, arrays)
+        prefix = "%s/bm_small_postln.ckpt" % golden_cases.BUNDLED
+        tf.train.Saver(tf.trainable_variables()).restore(session, prefix)
+        for variable in tf.trainable_variables():
+            np.testing.assert_array_equal(session.run(variable), values[variable.op.name])
+        golden_cases.assert_close(session.run(tensors["total_loss"]), arrays["out/total_loss"])
+
+
+@pytest.mark.parametrize(
+    "extra, layout",
+    [
+        ({}, "brightmart"),
+        ({"ln_type": None}, "brightmart"),
+        ({"num_hidden_groups": 1, "inner_group_num": 1}, "google"),
+        ({"num_hidden_groups": 1, "ffn_groups": 4}, "google_fast"),
+        ({"embedding_size": None}, "bert"),
+    ],
+)
+def test_layout_follows_from_the_config(extra, layout):
+    assert modeling.AlbertConfig.from_dict(dict(SMALL, **extra)).layout == layout
+
+
+def test_plain_bert_shares_no_layer():
+    settings = {key: value for key, value in SMALL.items() if key != "embedding_size"}
+    with tf.Graph().as_default():
+        modeling.AlbertModel(
+            modeling.AlbertConfig.from_dict(settings), False, tf.zeros([1, 4], tf.int32)
+        )
+        shapes = {v.op.name: v.shape.as_list() for v in tf.trainable_variables()}
+    assert shapes["bert/embeddings/word_embeddings"] == [50, 12]
+    assert shapes["bert/encoder/layer_1/intermediate/dense/kernel"] == [12, 24]
+    assert len(shapes) == 5 + 2 * 16 + 2
+
+
+def test_groups_and_inner_groups_follow_the_layer_number():
+    settings = dict(SMALL, num_hidden_layers=4, num_hidden_groups=2, inner_group_num=2)
+    with tf.Graph().as_default():
+        modeling.AlbertModel(
+            modeling.AlbertConfig.from_dict(settings), False, tf.zeros([1, 4], tf.int32)
+        )
+        kernels = [v.op.name for v in tf.trainable_variables() if "query/kernel" in v.op.name]
+    scope = "bert/encoder/transformer/group_%d/inner_group_%d/attention_1/self/query/kernel"
+    assert kernels == [scope % place for place in [(0, 0), (0, 1), (1, 0), (1, 1)]]
+
+
+@pytest.mark.parametrize(
+    "change, named",
+    [
+        ({"num_attention_heads": 5}, "num_attention_heads"),
+        ({"num_hidden_groups": 3}, "num_hidden_groups"),
+        ({"num_hidden_groups": 1, "ffn_groups": 5}, "ffn_groups"),
+        ({"ffn_groups": 2}, "ffn_groups"),
+        ({"hidden_size": -12}, "hidden_size"),
+        ({"vocab_size": 0}, "vocab_size"),
+        ({"hidden_act": "geluu"}, "geluu"),
+        ({"ln_type": "midln"}, "ln_type"),
+        ({"hidden_dropout_prob": 1.5}, "hidden_dropout_prob"),
+        ({"num_hidden_layers": "4"}, "num_hidden_layers"),
+        ({"initializer_range": None}, "initializer_range"),
+    ],
+)
+def test_senseless_configs_are_one_line(change, named):
+    with pytest.raises(UserError) as caught:
+        modeling.AlbertConfig.from_dict(dict(SMALL, **change))
+    assert named in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_config_json_round_trip_keeps_unknown_keys_and_warns(tmp_path):
+    path = tmp_path / "config.json"
+    settings = dict(SMALL, directionality="bidi", colour="red")
+    path.write_text(json.dumps(settings), encoding="utf-8")
+    with pytest.warns(UserWarning, match="colour") as caught:
+        config = modeling.AlbertConfig.from_json_file(str(path))
+    assert "directionality" not in str(caught[0].message)
+    assert json.loads(config.to_json_string()) == settings
+    assert config.to_dict() == settings
+
+
+@pytest.mark.parametrize(
+    "text, named", [("{'a': 1}", "not valid JSON"), ('{"a": 1}', "vocab_size"), ("[]", "object")]
+)
+def test_broken_config_file_is_named(tmp_path, text, named):
+    path = tmp_path / "config.json"
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(UserError) as caught:
+        modeling.AlbertConfig.from_json_file(str(path))
+    assert str(path) in str(caught.value) and named in str(caught.value)
+
+
+def test_old_names_are_the_same_classes():
+    assert modeling.BertConfig is modeling.AlbertConfig
+    assert modeling.BertModel is modeling.AlbertModel
+
+
+def test_longer_input_than_positions_is_an_error():
+    with tf.Graph().as_default(), pytest.raises(UserError) as caught:
+        modeling.AlbertModel(
+            modeling.AlbertConfig.from_dict(SMALL), False, tf.zeros([1, 17], tf.int32)
+        )
+    assert "17" in str(caught.value) and "16" in str(caught.value)
+
+
+def test_padding_and_one_hot_lookup_change_nothing():
+    config = modeling.AlbertConfig.from_dict(SMALL)
+    ids = np.array([[3, 4, 5, 6]], np.int32)
+    with tf.Graph().as_default(), tf.Session() as session:
+        tf.set_random_seed(1)
+        short = modeling.AlbertModel(config, False, tf.constant(ids))
+        with tf.variable_scope("", reuse=True):
+            padded = modeling.AlbertModel(
+                config,
+                False,
+                tf.constant(np.pad(ids, [(0, 0), (0, 5)])),
+                tf.constant([[1] * 4 + [0] * 5]),
+                use_one_hot_embeddings=True,
+                scope="bert",
+            )
+        session.run(tf.global_variables_initializer())
+        a, b = session.run([short.get_sequence_output(), padded.get_sequence_output()])
+    np.testing.assert_allclose(a, b[:, :4], atol=1e-6)
+
+
+def test_start_values_depend_on_seed_and_name_only():
+    def start_values(seed, build_something_else):
+        with tf.Graph().as_default(), tf.Session() as session:
+            tf.set_random_seed(seed)
+            if build_something_else:
+                tf.get_variable("other", [3], initializer=tf.random_normal_initializer())
+            modeling.AlbertModel(
+                modeling.AlbertConfig.from_dict(SMALL), False, tf.zeros([1, 4], tf.int32)
+            )
+            session.run(tf.global_variables_initializer())
+            kernels = {v.op.name: v for v in tf.trainable_variables()}
+            return session.run(kernels["bert/pooler/dense/kernel"])
+
+    first = start_values(7, False)
+    np.testing.assert_array_equal(first, start_values(7, True))
+    assert np.abs(first - start_values(8, False)).max() > 1e-3
+    assert 0.01 < first.std() < 0.03 and np.abs(first).max() <= 0.04
+
+
+def test_dropout_is_a_function_of_seed_and_step():
+    def masks(steps):
+        with tf.Graph().as_default(), tf.Session() as session:
+            tf.set_random_seed(5)
+            step = tf.train.get_or_create_global_step()
+            first = modeling.dropout(tf.ones([100, 100]), 0.1)
+            second = modeling.dropout(tf.ones([100, 100]), 0.1)
+            results = []
+            for value in steps:
+                step.load(value, session)
+                results.append(session.run([first, second]))
+            return np.array(results)
+
+    straight = masks([0, 1, 2])
+    np.testing.assert_array_equal(straight[2], masks([2])[0])
+    assert (straight[0] != straight[1]).any() and (straight[0][0] != straight[0][1]).any()
+    assert abs((straight == 0).mean() - 0.1) < 0.01
+    np.testing.assert_allclose(straight.max(), 1 / 0.9, rtol=1e-6)
+
+
+def test_classification_head_drops_out_in_training_only_and_predicts_without_labels():
+    config = modeling.AlbertConfig.from_dict(SMALL)
+    with tf.Graph().as_default(), tf.Session() as session:
+        pooled = tf.ones([4, 12])
+        with tf.variable_scope("a"):
+            head = modeling.classification_head(config, pooled, None, 3, is_training=False)
+        with tf.variable_scope("b"):
+            trained = modeling.classification_head(
+                config, pooled, [0, 1, 2, 0], 3, is_training=True
+            )
+        session.run(tf.global_variables_initializer())
+        assert head.loss is None and head.per_example_loss is None
+        rows = session.run(head.probabilities)
+        np.testing.assert_allclose(rows.sum(axis=1), 1, rtol=1e-6)
+        assert session.run(trained.logits).std(axis=0).max() > 0
+
+
+def test_assignment_map_names_what_both_sides_have():
+    prefix = "%s/bm_small_postln.ckpt" % golden_cases.BUNDLED
+    with tf.Graph().as_default():
+        names = ["bert/pooler/dense/kernel", "output_weights"]
+        variables = [tf.get_variable(name, [24, 24]) for name in names]
+        assignment, initialized = modeling.get_assignment_map_from_checkpoint(variables, prefix)
+    assert dict(assignment) == {names[0]: names[0]}
+    assert initialized == {names[0]: 1, names[0] + ":0": 1}
