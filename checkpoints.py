@@ -1,0 +1,363 @@
+"""What a checkpoint and a graph have in common, and what to say when they don't fit.
+
+Training never starts silently from random weights: an encoder variable that a given checkpoint
+lacks, or has in another shape, is an error that names both sides and the likely cause.
+"""
+
+import collections
+import glob
+import os
+import re
+import shutil
+
+import tensorflow.compat.v1 as tf
+
+import files
+import modeling
+from errors import UserError
+
+ENCODER_SCOPE = "bert/"
+CHECKPOINT_NAME = "albert_model.ckpt"  # in a model folder, as in the released archives
+
+# Optimizer state, which a checkpoint written by training holds beside the weights.
+_SLOT = re.compile(r"(/(adam|lamb)_[mv]|/(Adam|Momentum)\w*|^beta[12]_power|^global_step)(:0)?$")
+_FILE_ENDING = re.compile(r"\.(index|meta|data-\d{5}-of-\d{5})$")
+_PYTORCH_ENDINGS = (".bin", ".pt", ".pth", ".safetensors")
+_NAMES_SHOWN = 4
+
+# What the names of a checkpoint's variables say about its layout.
+_LAYOUT_MARKS = (
+    ("brightmart", re.compile(r"encoder/layer_shared/")),
+    ("google", re.compile(r"encoder/transformer/group_\d+/")),
+    ("bert", re.compile(r"encoder/layer_\d+/")),
+)
+
+Assignment = collections.namedtuple("Assignment", ["names", "new", "reshaped"])
+Assignment.__doc__ = """Which variables of a graph a checkpoint fills.
+
+Fields:
+    names: {name in the checkpoint: name in the graph}.
+    new: names in the graph that the checkpoint lacks (a new classifier, say).
+    reshaped: {name in the graph: (shape there, shape in the checkpoint)}, which start anew.
+"""
+
+
+def find_checkpoint(path):
+    """The prefix of the checkpoint that a user means.
+
+    Args:
+        path: a prefix, one of the checkpoint's files, or the folder it lies in. A folder's
+            `checkpoint` file may name a path of another machine; its last part is then looked for
+            in the folder.
+
+    Returns:
+        the prefix.
+
+    Raises:
+        UserError: if there is none; says what is there instead.
+    """
+    path = _FILE_ENDING.sub("", path)
+    if tf.gfile.Exists(path + ".index"):
+        if not tf.gfile.Glob(path + ".data-*"):
+            raise UserError(
+                "%s.index is there, but not its weights (%s.data-00000-of-00001): "
+                "copy all files of the checkpoint" % (path, path)
+            )
+        return path
+    if tf.gfile.IsDirectory(path):
+        return _checkpoint_in_folder(path)
+    if path.endswith(_PYTORCH_ENDINGS):
+        raise UserError(
+            "%s is a PyTorch file, expected a TensorFlow checkpoint's prefix such as "
+            "DIR/%s" % (path, CHECKPOINT_NAME)
+        )
+    if tf.gfile.Glob(path + ".data-*"):
+        raise UserError("%s.index is missing beside its .data file: copy it too" % path)
+    folder = os.path.dirname(path) or "."
+    there = [name[: -len(".index")] for name in _index_files(folder)]
+    raise UserError(
+        "no checkpoint %s (%s.index is not there); in that folder there %s"
+        % (path, path, "is " + ", ".join(there) if there else "is no checkpoint at all")
+    )
+
+
+def _checkpoint_in_folder(folder):
+    state = tf.train.get_checkpoint_state(folder)
+    named = [] if state is None else [os.path.basename(state.model_checkpoint_path)]
+    there = [name[: -len(".index")] for name in _index_files(folder)]
+    for name in named + sorted(there, key=checkpoint_step, reverse=True):
+        if name in there:
+            return find_checkpoint(os.path.join(folder, name))
+    raise UserError(
+        "%s holds no TensorFlow checkpoint (no *.index file): expected a model folder" % folder
+    )
+
+
+def _index_files(folder):
+    if not tf.gfile.IsDirectory(folder):
+        return []
+    return sorted(name for name in tf.gfile.ListDirectory(folder) if name.endswith(".index"))
+
+
+def checkpoint_step(prefix):
+    """The step in a training checkpoint's name (`model.ckpt-120` -> 120); -1 without one."""
+    match = re.search(r"-(\d+)$", prefix)
+    return int(match.group(1)) if match else -1
+
+
+def checkpoints_of_training(folder):
+    """Prefixes of all `model.ckpt-STEP` checkpoints of a training folder, by step."""
+    if not tf.gfile.IsDirectory(folder):
+        return []
+    prefixes = [
+        os.path.join(folder, name[: -len(".index")])
+        for name in _index_files(folder)
+        if name.startswith("model.ckpt-")
+    ]
+    return sorted(prefixes, key=checkpoint_step)
+
+
+def read_shapes(prefix):
+    """{name: shape} of a checkpoint's weights, optimizer state aside.
+
+    Raises:
+        UserError: if the files are no readable checkpoint.
+    """
+    try:
+        variables = tf.train.list_variables(prefix)
+    except (tf.errors.OpError, ValueError) as error:
+        raise UserError(
+            "%s: not a readable TensorFlow checkpoint (damaged, or cut off while it was copied?): "
+            "%s" % (prefix, str(error).split("\n")[0])
+        ) from error
+    return collections.OrderedDict(
+        (name, list(shape)) for name, shape in variables if not _SLOT.search(name)
+    )
+
+
+def layout_of(names):
+    """The layout that variable names show, or None."""
+    for layout, mark in _LAYOUT_MARKS:
+        if any(mark.search(name) for name in names):
+            return layout
+    return None
+
+
+def assign(shapes, init_checkpoint):
+    """Matches the variables of a graph with those of a checkpoint.
+
+    Understands checkpoints whose names end in `:0`, lack the `bert/` scope or have one more around.
+
+    Args:
+        shapes: {name: shape} of the graph's trainable variables.
+        init_checkpoint: checkpoint prefix, as of `find_checkpoint`.
+
+    Returns:
+        `Assignment`.
+
+    Raises:
+        UserError: if a variable of the encoder is missing in the checkpoint or has another shape.
+    """
+    there = read_shapes(init_checkpoint)
+    source = _by_canonical_name(there)
+    result = Assignment(collections.OrderedDict(), [], {})
+    for name, shape in shapes.items():
+        if name not in source:
+            result.new.append(name)
+        elif there[source[name]] != list(shape):
+            result.reshaped[name] = (list(shape), there[source[name]])
+        else:
+            result.names[source[name]] = name
+    missing = [name for name in result.new if name.startswith(ENCODER_SCOPE)]
+    differing = {n: pair for n, pair in result.reshaped.items() if n.startswith(ENCODER_SCOPE)}
+    if missing or differing:
+        raise UserError(_misfit_message(init_checkpoint, shapes, there, missing, differing))
+    return result
+
+
+def _by_canonical_name(there):
+    """{name as graphs have it: name in the checkpoint}."""
+    source = {}
+    for name in there:
+        plain = name[:-2] if name.endswith(":0") else name
+        if re.match(r"(embeddings|encoder|pooler)/", plain):
+            plain = ENCODER_SCOPE + plain
+        wrapped = re.search(r"/(bert/(embeddings|encoder|pooler)/.*)$", plain)
+        source.setdefault(wrapped.group(1) if wrapped else plain, name)
+    return source
+
+
+def _misfit_message(prefix, shapes, there, missing, differing):
+    parts = ["%s does not fit the config" % prefix]
+    if missing:
+        parts.append("it lacks %s" % _some(missing))
+        unused = [name for name in there if name not in shapes]
+        parts.append("it has %s" % (_some(unused) if unused else "no other variables"))
+    for name in sorted(differing)[:_NAMES_SHOWN]:
+        parts.append("%s is %s there and %s in the config" % ((name,) + differing[name][::-1]))
+    parts.append(_likely_cause(shapes, there, differing))
+    return "; ".join(parts)
+
+
+def _some(names):
+    shown = ", ".join(names[:_NAMES_SHOWN])
+    rest = len(names) - _NAMES_SHOWN
+    return shown + (" and %d more" % rest if rest > 0 else "")
+
+
+def _likely_cause(shapes, there, differing):
+    wanted, found = layout_of(shapes), layout_of(there)
+    if found is None:
+        return "likely cause: it is no BERT or ALBERT checkpoint of TensorFlow"
+    if wanted != found:
+        return (
+            "likely cause: the checkpoint has the %s layout, the config the %s layout: "
+            "use the config that came with the checkpoint" % (found, wanted)
+        )
+    word_table = ENCODER_SCOPE + "embeddings/word_embeddings"
+    if list(differing) == [word_table]:
+        return (
+            "likely cause: vocab_size of the config is not this model's: "
+            "use the config and vocabulary that came with the checkpoint"
+        )
+    return "likely cause: a config of another size: use the config that came with the checkpoint"
+
+
+def initialize_from(init_checkpoint, variables, use_tpu=False):
+    """Makes a graph's variables start from a checkpoint's values.
+
+    Args:
+        init_checkpoint: checkpoint prefix, as of `find_checkpoint`.
+        variables: the graph's trainable variables.
+        use_tpu: bool; on TPU the assignment has to happen in a scaffold.
+
+    Returns:
+        (`Assignment`, scaffold function for `TPUEstimatorSpec` or None).
+    """
+    shapes = {variable.op.name: variable.shape.as_list() for variable in variables}
+    assignment = assign(shapes, init_checkpoint)
+    if not use_tpu:
+        tf.train.init_from_checkpoint(init_checkpoint, assignment.names)
+        return assignment, None
+
+    def scaffold():
+        tf.train.init_from_checkpoint(init_checkpoint, assignment.names)
+        return tf.train.Scaffold()
+
+    return assignment, scaffold
+
+
+def report(assignment, init_checkpoint):
+    """Lines for the user: what came from a checkpoint and what starts anew."""
+    lines = ["%d variables start from %s" % (len(assignment.names), init_checkpoint)]
+    if assignment.new:
+        lines.append("new, with random start values: " + ", ".join(assignment.new))
+    for name, (shape, found) in sorted(assignment.reshaped.items()):
+        lines.append("%s starts anew: %s here, %s in the checkpoint" % (name, shape, found))
+    return lines
+
+
+def expected_shapes(config):
+    """{name: shape} of the encoder's variables that a config asks for."""
+    with tf.Graph().as_default():
+        modeling.AlbertModel(config, False, tf.zeros([1, 1], tf.int32))
+        return {v.op.name: v.shape.as_list() for v in tf.trainable_variables()}
+
+
+def check_fits(config_file, path):
+    """Checks that a checkpoint holds the encoder of a config.
+
+    Args:
+        config_file: config JSON.
+        path: prefix or folder of a checkpoint.
+
+    Raises:
+        UserError: if it does not; says what is missing.
+    """
+    config = modeling.AlbertConfig.from_json_file(config_file)
+    assign(expected_shapes(config), find_checkpoint(path))
+
+
+def write_checkpoint(prefix, values):
+    """Writes a checkpoint of given values; its index, which makes it visible, comes last.
+
+    Args:
+        prefix: checkpoint prefix to write.
+        values: {name: array}.
+    """
+    names = sorted(values)
+    with tf.Graph().as_default(), tf.Session() as session:
+        tensors = [tf.placeholder(values[n].dtype, values[n].shape) for n in names]
+        save = tf.raw_ops.SaveV2(
+            prefix=prefix, tensor_names=names, shape_and_slices=[""] * len(names), tensors=tensors
+        )
+        session.run(save, {tensor: values[name] for tensor, name in zip(tensors, names)})
+
+
+def read_weights(prefix):
+    """{name: array} of a checkpoint's weights and its global step, without optimizer slots."""
+    reader = tf.train.load_checkpoint(prefix)
+    names = list(read_shapes(prefix))
+    if reader.has_tensor("global_step"):
+        names.append("global_step")
+    return {name: reader.get_tensor(name) for name in names}
+
+
+def write_model_folder(folder, checkpoint, copied_files, json_files=()):
+    """Makes (or replaces) a model folder: config, vocabulary, weights without optimizer slots.
+
+    The folder is made aside and renamed; `restore_model_folder` mends what a kill in between left.
+
+    Args:
+        folder: the folder to make.
+        checkpoint: prefix of the checkpoint to take the weights from.
+        copied_files: paths of files to copy into it (config JSON, vocabulary).
+        json_files: {name: value} of further JSON files.
+    """
+    partial, old = folder + ".partial", folder + ".old"
+    try:
+        shutil.rmtree(partial, ignore_errors=True)
+        os.makedirs(partial)
+        for path in copied_files:
+            shutil.copyfile(path, os.path.join(partial, os.path.basename(path)))
+        for name, value in dict(json_files).items():
+            files.write_json(os.path.join(partial, name), value)
+        write_checkpoint(os.path.join(partial, CHECKPOINT_NAME), read_weights(checkpoint))
+        with files.atomic_write(os.path.join(partial, "checkpoint")) as handle:
+            for field in ("model_checkpoint_path", "all_model_checkpoint_paths"):
+                handle.write('%s: "%s"\n' % (field, CHECKPOINT_NAME))
+        restore_model_folder(folder)
+        if os.path.isdir(folder):
+            os.rename(folder, old)
+        os.rename(partial, folder)
+        shutil.rmtree(old, ignore_errors=True)
+    except (OSError, tf.errors.OpError) as error:
+        raise files.cannot_write(folder, error) from error
+
+
+def restore_model_folder(folder):
+    """Puts the former folder back where a kill struck between the two renames."""
+    old = folder + ".old"
+    if not os.path.isdir(old):
+        return
+    if os.path.isdir(folder):
+        shutil.rmtree(old)
+    else:
+        os.rename(old, folder)
+
+
+def config_in_folder(folder):
+    """The config JSON of a model folder.
+
+    Raises:
+        UserError: if there is none, or more than one could be meant.
+    """
+    for pattern in ("albert_config*.json", "bert_config*.json", "config.json"):
+        found = sorted(glob.glob(os.path.join(folder, pattern)))
+        if len(found) == 1:
+            return found[0]
+        if found:
+            raise UserError("%s holds several configs (%s): keep one" % (folder, ", ".join(found)))
+    raise UserError(
+        "%s holds no config JSON (albert_config*.json): expected a model folder" % folder
+    )
