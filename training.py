@@ -1,0 +1,426 @@
+"""What the `run_*` commands share: flags, RunConfig, progress, stopping, records of a run."""
+
+import contextlib
+import json
+import logging
+import os
+import signal
+import sys
+import time
+
+import tensorflow.compat.v1 as tf
+from absl import flags
+
+import files
+from errors import Interrupted, UserError
+
+FLAGS = flags.FLAGS
+DEFAULT_SEED = 12345
+KEPT_CHECKPOINTS = 5
+LOG_FILE = "train.log"
+METRICS_FILE = "metrics.jsonl"
+SETTINGS_FILE = "run_settings.json"
+LEARNING_CURVE = "learning_curve.png"
+PLAIN_PROGRESS_SECONDS = 10  # between progress lines where the output is no terminal
+
+
+def define_run_flags(**defaults):
+    """Defines the flags that every `run_*` command has.
+
+    Args:
+        **defaults: defaults in place of those below.
+    """
+    table = [
+        ("string", "output_dir", None, "Folder for checkpoints and results."),
+        ("string", "init_checkpoint", None, "Checkpoint to start from: a prefix or its folder."),
+        ("integer", "max_seq_length", 128, "Longest input in tokens; longer ones are cut."),
+        ("boolean", "do_train", False, "Whether to train."),
+        ("boolean", "do_eval", False, "Whether to evaluate."),
+        ("integer", "train_batch_size", 32, "Examples in a training step."),
+        ("integer", "eval_batch_size", 8, "Examples in an evaluation step."),
+        ("float", "learning_rate", 5e-5, "Highest learning rate, at the end of the warm-up."),
+        ("integer", "save_checkpoints_steps", 1000, "Training steps between checkpoints."),
+        ("integer", "iterations_per_loop", 1000, "Training steps in a TPU's loop."),
+        ("integer", "seed", DEFAULT_SEED, "Seed of start values, shuffling and dropout."),
+        ("boolean", "use_tpu", False, "Whether to run on a TPU."),
+        ("string", "tpu_name", None, "Name or grpc address of the TPU."),
+        ("string", "tpu_zone", None, "The TPU's zone; found out where it is left out."),
+        ("string", "gcp_project", None, "The TPU's project; found out where it is left out."),
+        ("string", "master", None, "Address of a TensorFlow master."),
+        ("integer", "num_tpu_cores", 8, "Cores of the TPU."),
+    ]
+    for kind, name, default, help_text in table:
+        getattr(flags, "DEFINE_" + kind)(name, defaults.get(name, default), help_text)
+
+
+def require_flags(names):
+    """Raises `UserError` for the first required flag that was not given."""
+    for name in names:
+        if not FLAGS[name].value:
+            raise UserError("--%s is required (%s)" % (name, FLAGS[name].help.strip().rstrip(".")))
+
+
+def require_positive(names):
+    """Raises `UserError` for the first flag whose value is not above 0."""
+    for name in names:
+        if FLAGS[name].value <= 0:
+            raise UserError(
+                "--%s: %s makes no sense, expected more than 0" % (name, FLAGS[name].value)
+            )
+
+
+def make_run_config(save_checkpoints_steps):
+    """The RunConfig of the flags, for CPU, GPU and TPU.
+
+    Args:
+        save_checkpoints_steps: steps between checkpoints.
+
+    Returns:
+        `tf.estimator.tpu.RunConfig`.
+    """
+    cluster = None
+    if FLAGS.use_tpu and FLAGS.tpu_name:
+        cluster = tf.distribute.cluster_resolver.TPUClusterResolver(
+            tpu=FLAGS.tpu_name, zone=FLAGS.tpu_zone, project=FLAGS.gcp_project
+        )
+    session = tf.ConfigProto(allow_soft_placement=True)
+    session.gpu_options.allow_growth = True
+    return tf.estimator.tpu.RunConfig(
+        cluster=cluster,
+        master=FLAGS.master,
+        model_dir=FLAGS.output_dir,
+        tf_random_seed=FLAGS.seed,
+        save_checkpoints_steps=save_checkpoints_steps,
+        keep_checkpoint_max=KEPT_CHECKPOINTS,
+        log_step_count_steps=None,
+        session_config=session,
+        tpu_config=tf.estimator.tpu.TPUConfig(
+            iterations_per_loop=FLAGS.iterations_per_loop,
+            num_shards=FLAGS.num_tpu_cores,
+            per_host_input_for_training=tf.estimator.tpu.InputPipelineConfig.PER_HOST_V2,
+        ),
+    )
+
+
+def say(message, *values):
+    """A line for the user, on standard output and in the log."""
+    line = message % values if values else message
+    tqdm_class().write(line)
+    sys.stdout.flush()
+    tf.get_logger().info(line)
+
+
+def tqdm_class():
+    """`tqdm.tqdm`, imported when first used."""
+    from tqdm import tqdm
+
+    return tqdm
+
+
+def log_to_file(folder):
+    """Sends TensorFlow's log and Python's warnings to a file of the folder, off the screen.
+
+    Raises:
+        UserError: if the folder cannot be written to.
+    """
+    path = os.path.join(folder, LOG_FILE)
+    try:
+        os.makedirs(folder, exist_ok=True)
+        handler = logging.FileHandler(path, encoding="utf-8")
+    except OSError as error:
+        raise files.cannot_write(path, error) from error
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    logging.captureWarnings(True)
+    for logger in (tf.get_logger(), logging.getLogger("py.warnings")):
+        logger.handlers = [handler]
+        logger.propagate = False
+    tf.logging.set_verbosity(tf.logging.INFO)
+
+
+def check_same_run(folder, fixed, variable):
+    """Keeps two different runs from mixing in one output folder.
+
+    Args:
+        folder: the output folder.
+        fixed: {name: value} of what makes a model (data, config, vocabulary, task ...): a
+            difference to the run that the folder holds is an error.
+        variable: {name: value} of what may change when a run goes on (epochs, rate ...): told.
+
+    Raises:
+        UserError: if the folder holds checkpoints of another run.
+    """
+    path = os.path.join(folder, SETTINGS_FILE)
+    settings = {"fixed": fixed, "variable": variable}
+    has_checkpoint = tf.train.latest_checkpoint(folder) is not None
+    if has_checkpoint and os.path.exists(path):
+        former = files.read_json(path)
+        for name in sorted(fixed):
+            if former["fixed"].get(name) != fixed[name]:
+                raise UserError(
+                    "--output_dir=%s holds a run with another %s (%s, now %s): "
+                    "name another folder or remove this one"
+                    % (folder, name, former["fixed"].get(name), fixed[name])
+                )
+        for name in sorted(variable):
+            if former["variable"].get(name) != variable[name]:
+                say(
+                    "note: the run in %s goes on with another %s: %s, formerly %s",
+                    folder,
+                    name,
+                    variable[name],
+                    former["variable"].get(name),
+                )
+    files.write_json(path, settings)
+
+
+class StopRequest:
+    """Ctrl-C or SIGTERM, noted so that training can end with a checkpoint.
+
+    Used as a context manager around training and evaluation. A second signal stops at once.
+    """
+
+    def __init__(self):
+        self.is_made = False
+        self._former = {}
+
+    def __enter__(self):
+        for number in (signal.SIGINT, signal.SIGTERM):
+            self._former[number] = signal.signal(number, self._note)
+        return self
+
+    def __exit__(self, *_):
+        for number, handler in self._former.items():
+            signal.signal(number, handler)
+
+    def _note(self, number, frame):
+        if self.is_made:
+            raise KeyboardInterrupt
+        self.is_made = True
+
+    def raise_if_made(self, message):
+        """Raises `Interrupted` with a message if a signal came."""
+        if self.is_made:
+            raise Interrupted(message)
+
+
+class StopHook(tf.train.SessionRunHook):
+    """Ends a session's loop after the step in which a stop was requested."""
+
+    def __init__(self, stop):
+        self._stop = stop
+
+    def after_run(self, run_context, run_values):
+        if self._stop.is_made:
+            run_context.request_stop()
+
+
+class ProgressHook(tf.train.SessionRunHook):
+    """Shows the progress of training and records it in `metrics.jsonl`.
+
+    A bar on a terminal; elsewhere a line every `PLAIN_PROGRESS_SECONDS`.
+    """
+
+    def __init__(self, metrics, total_steps, batch_size, steps_per_run=1, record_every=1):
+        """Args:
+        metrics: `Metrics` of the run.
+        total_steps: the step at which training ends.
+        batch_size: examples in a step.
+        steps_per_run: steps in one session run (a TPU's loop).
+        record_every: steps between records of the loss.
+        """
+        self._metrics = metrics
+        self._total_steps = total_steps
+        self._batch_size = batch_size
+        self._steps_per_run = steps_per_run
+        self._record_every = record_every
+
+    def begin(self):
+        losses = tf.get_collection(tf.GraphKeys.LOSSES)  # Estimator puts the total loss there
+        self._fetches = {"loss": losses[-1]} if losses else {}
+        self._global_step = tf.train.get_global_step()
+
+    def after_create_session(self, session, coord):
+        self._step = self._first_step = int(session.run(self._global_step))
+        self._start = self._last_line = time.time()
+        self._recent_loss = None
+        self._bar = tqdm_class()(
+            total=self._total_steps,
+            initial=self._step,
+            unit="step",
+            disable=not sys.stderr.isatty(),
+            dynamic_ncols=True,
+        )
+
+    def before_run(self, run_context):
+        return tf.train.SessionRunArgs(self._fetches)
+
+    def after_run(self, run_context, run_values):
+        self._step += self._steps_per_run
+        loss = run_values.results.get("loss")
+        if loss is not None:
+            former = loss if self._recent_loss is None else self._recent_loss
+            self._recent_loss = 0.95 * former + 0.05 * loss
+            if self._step % self._record_every == 0:
+                self._metrics.add(self._step, loss=float(loss))
+        self._show()
+
+    def _show(self):
+        state = self._metrics.last("dev_accuracy", "dev accuracy %.4f")
+        if self._recent_loss is not None:
+            state = ["loss %.4f" % self._recent_loss] + state
+        self._bar.set_postfix_str(", ".join(state), refresh=False)
+        self._bar.update(self._steps_per_run)
+        is_due = time.time() - self._last_line >= PLAIN_PROGRESS_SECONDS
+        if self._bar.disable and (is_due or self._step >= self._total_steps):
+            self._last_line = time.time()
+            rate = (self._step - self._first_step) / (self._last_line - self._start)
+            say(
+                "step %d of %d, %.2f steps/s, %.0f examples/s, ETA %s, %s",
+                self._step,
+                self._total_steps,
+                rate,
+                rate * self._batch_size,
+                readable_seconds((self._total_steps - self._step) / rate),
+                ", ".join(state),
+            )
+
+    def end(self, session):
+        self._bar.close()
+
+
+def readable_seconds(seconds):
+    """A duration as people write it: 75 -> "1:15"."""
+    minutes, seconds = divmod(int(round(seconds)), 60)
+    hours, minutes = divmod(minutes, 60)
+    return "%d:%02d:%02d" % (hours, minutes, seconds) if hours else "%d:%02d" % (minutes, seconds)
+
+
+class EvaluationListener(tf.train.CheckpointSaverListener):
+    """Calls a function with each checkpoint that training writes, except the untrained one."""
+
+    def __init__(self, evaluate, stop):
+        """Args:
+        evaluate: function of a step.
+        stop: `StopRequest`; nothing is evaluated once a stop is requested.
+        """
+        self._evaluate = evaluate
+        self._stop = stop
+
+    def after_save(self, session, global_step_value):
+        if global_step_value > 0 and not self._stop.is_made:
+            self._evaluate(int(global_step_value))
+
+
+class Metrics:
+    """What was measured at which step: `metrics.jsonl`, one JSON object a line.
+
+    A resumed run drops what was recorded after the checkpoint it goes on from.
+    """
+
+    def __init__(self, folder, first_step):
+        """Args:
+        folder: the output folder.
+        first_step: the step training goes on from.
+        """
+        self._path = os.path.join(folder, METRICS_FILE)
+        self.records = [r for r in _read_records(self._path) if r["step"] <= first_step]
+        with files.atomic_write(self._path) as handle:
+            handle.writelines(json.dumps(record) + "\n" for record in self.records)
+
+    def add(self, step, **values):
+        """Records values at a step."""
+        record = dict(step=step, **values)
+        self.records.append(record)
+        try:
+            with open(self._path, "a", encoding="utf-8") as handle:
+                handle.write(json.dumps(record) + "\n")
+        except OSError as error:
+            raise files.cannot_write(self._path, error) from error
+
+    def last(self, name, text):
+        """[text % newest value of a name], or [] where there is none."""
+        values = [record[name] for record in self.records if name in record]
+        return [text % values[-1]] if values else []
+
+    def series(self, name):
+        """(steps, values) of a name."""
+        points = [(r["step"], r[name]) for r in self.records if name in r]
+        return [step for step, _ in points], [value for _, value in points]
+
+
+def _read_records(path):
+    """The records of a metrics file; a line that a kill left unfinished is dropped."""
+    if not os.path.exists(path):
+        return []
+    records = []
+    for line in files.read_lines(path):
+        with contextlib.suppress(ValueError):
+            records.append(json.loads(line))
+    return records
+
+
+def draw_learning_curve(metrics, path):
+    """Draws training loss and dev accuracy over steps as a PNG.
+
+    Returns:
+        the path, or None where matplotlib is not installed.
+    """
+    try:
+        import matplotlib
+    except ImportError:
+        say("no learning curve: matplotlib is not installed")
+        return None
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    figure, loss_axes = pyplot.subplots(figsize=(8, 4.5))
+    steps, losses = metrics.series("loss")
+    loss_axes.plot(steps, losses, color="tab:blue", alpha=0.25)
+    loss_axes.plot(steps, _smooth(losses), color="tab:blue", label="training loss (smoothed)")
+    loss_axes.set_xlabel("step")
+    loss_axes.set_ylabel("loss")
+    accuracy_axes = loss_axes.twinx()
+    accuracy_axes.plot(*metrics.series("dev_accuracy"), "o-", color="tab:red", label="dev accuracy")
+    accuracy_axes.set_ylabel("accuracy")
+    lines = loss_axes.get_lines()[1:] + accuracy_axes.get_lines()
+    loss_axes.legend(lines, [line.get_label() for line in lines], loc="center right")
+    with files.atomic_write(path, "wb") as handle:
+        figure.savefig(handle, format="png", dpi=120, bbox_inches="tight")
+    pyplot.close(figure)
+    return path
+
+
+def _smooth(values, weight=0.95):
+    """Exponential moving average, corrected for its start."""
+    smoothed, average, norm = [], 0.0, 0.0
+    for value in values:
+        average = weight * average + (1 - weight) * value
+        norm = weight * norm + (1 - weight)
+        smoothed.append(average / norm)
+    return smoothed
+
+
+@contextlib.contextmanager
+def explained_errors(folder):
+    """Turns what TensorFlow raises for full disks, bad folders and NaN losses into `UserError`."""
+    try:
+        yield
+    except tf.train.NanLossDuringTrainingError as error:
+        raise UserError(
+            "the loss is not a number: the last good checkpoint is %s; "
+            "a smaller --learning_rate or a longer warm-up usually helps"
+            % tf.train.latest_checkpoint(folder)
+        ) from error
+    except tf.errors.ResourceExhaustedError as error:
+        if "No space left" in str(error):
+            raise UserError(
+                "%s: no space left on the disk: free some and run the same command again" % folder
+            ) from error
+        raise UserError(
+            "out of memory: use a smaller --train_batch_size or --max_seq_length (%s)"
+            % str(error).split("\n")[0]
+        ) from error
+    except (tf.errors.PermissionDeniedError, tf.errors.FailedPreconditionError) as error:
+        raise UserError(
+            "%s: cannot be written: %s" % (folder, str(error).split("\n")[0])
+        ) from error
