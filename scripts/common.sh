@@ -1,0 +1,190 @@
+# shellcheck shell=bash
+# What the scripts of this folder share; each begins with
+#     . "$(dirname -- "$(readlink -f -- "${BASH_SOURCE[0]}")")/common.sh"
+
+PROJECT_ROOT="$(CDPATH='' cd -P -- "$(dirname -- "${BASH_SOURCE[0]}")/.." && pwd)"
+EXIT_USER_ERROR=2
+# What pip and uv write to their logs once they begin to change an environment.
+INSTALLING_BEGAN='^(Installing collected packages|Uninstalling|Prepared|Uninstalled|Installed) '
+PROBE='import ensurepip, sys, venv; assert sys.maxsize > 2**32; print("%d.%d" % sys.version_info[:2])'
+
+# Standard output is for results alone (setup.sh prints an interpreter's path there).
+say() { printf '%s\n' "$*" >&2; }
+
+die() {
+    say "$(basename -- "$0"): error: $*"
+    exit "$EXIT_USER_ERROR"
+}
+
+# version_of PYTHON: prints e.g. 3.11; fails where that is no working Python (a pyenv shim of a
+# version that is not chosen, a link left behind by an upgrade of the system).
+version_of() { "$1" -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null </dev/null; }
+
+# find_python VERSION...: prints the first Python of these versions (best first) that runs and can
+# make environments.
+find_python() {
+    local candidate version
+    while IFS= read -r candidate; do
+        version="$("$candidate" -c "$PROBE" 2>/dev/null </dev/null)" || continue
+        case " $* " in
+            *" $version "*)
+                printf '%s\n' "$candidate"
+                return 0
+                ;;
+        esac
+    done < <(python_candidates "$@")
+    return 1
+}
+
+# python_candidates VERSION...: every place where such a Python may be, one a line.
+python_candidates() {
+    local version
+    for version in "$@"; do
+        type -aP "python$version" || true
+        compgen -G "${PYENV_ROOT:-$HOME/.pyenv}/versions/$version.*/bin/python" || true
+    done
+    type -aP python3 || true
+    type -aP python || true
+}
+
+# active_python TENSORFLOW_VERSIONS REQUIREMENTS...: prints the interpreter of the environment that
+# the user has activated, when it holds a TensorFlow of these versions (a comma between two) and
+# what the toolkit and the requirement files need.
+active_python() {
+    local folder lacking
+    for folder in "${VIRTUAL_ENV:-}" "${CONDA_PREFIX:-}"; do
+        [ -n "$folder" ] && [ -x "$folder/bin/python" ] || continue
+        case "$(readlink -f -- "$folder")" in "$PROJECT_ROOT"/.venv*) continue ;; esac
+        if lacking="$("$folder/bin/python" "$PROJECT_ROOT/scripts/check_environment.py" "$@" 2>&1)"; then
+            printf '%s\n' "$folder/bin/python"
+            return 0
+        fi
+        say "the active environment $folder is not used: it lacks ${lacking##*$'\n'}"
+    done
+    return 1
+}
+
+# ensure_environment FOLDER "VERSION..." REQUIREMENTS...: makes the virtual environment FOLDER with a
+# Python of one of these versions and installs the requirement files, as far as that is not done.
+#
+# Safe to kill at any moment: FOLDER/setup.unfinished is there while packages are changed, and an
+# environment that was left so is made anew. FOLDER/setup.installed.NAME is written last and holds
+# what was installed. One set-up at a time works; a second one waits.
+ensure_environment() {
+    local folder="$1" versions="$2" file version
+    local python="$folder/bin/python" outdated=()
+    shift 2
+    lock_set_up
+    version="$(version_of "$python")" || version=""
+    if [ -z "$version" ] || is_half_made "$folder"; then
+        make_environment "$folder" "$versions"
+        version="$(version_of "$python")" || die "$folder: no working Python in it"
+    fi
+    case " $versions " in
+        *" $version "*) ;;
+        *) die "$folder has Python $version, one of $versions is needed: move it away and try again" ;;
+    esac
+    for file in "$@"; do
+        fingerprint "$version" "$file" | cmp -s - "$(stamp_of "$folder" "$file")" || outdated+=("$file")
+    done
+    if [ "${#outdated[@]}" -gt 0 ]; then
+        install_requirements "$folder" "${outdated[@]}"
+        for file in "${outdated[@]}"; do
+            fingerprint "$version" "$file" >"$(stamp_of "$folder" "$file")"
+        done
+        rm -f -- "$folder/setup.unfinished"
+    fi
+}
+
+fingerprint() { printf 'Python %s\n' "$1" && cat -- "$2"; }
+
+stamp_of() { printf '%s/setup.installed.%s' "$1" "$(basename -- "$2")"; }
+
+# The lock is this very file, so that nothing is left behind; it is held until the shell ends, and
+# by an installer that outlives a killed shell.
+lock_set_up() {
+    command -v flock >/dev/null || return 0
+    exec 9<"$PROJECT_ROOT/scripts/common.sh"
+    if ! flock -n 9; then
+        say "another set-up of this project is at work: waiting for it"
+        flock 9 || true # a file system without locks: go on without
+    fi
+}
+
+# Killed or failed before anything was installed on top of a complete set is not half made.
+is_half_made() {
+    [ -e "$1/setup.unfinished" ] || return 1
+    ! compgen -G "$1/setup.installed.*" >/dev/null || grep -qE "$INSTALLING_BEGAN" "$1/setup.log"
+}
+
+make_environment() {
+    local folder="$1" versions="$2" python output
+    if [ -e "$folder" ]; then
+        say "$folder is not complete: making it anew"
+        rm -rf -- "$folder"
+    fi
+    mkdir -p -- "$folder"
+    : >"$folder/setup.unfinished"
+    if python="$(find_python $versions)"; then
+        say "making $folder with $python"
+        output="$("$python" -m venv -- "$folder" 2>&1)" || die "$python -m venv failed: ${output##*$'\n'}"
+    elif command -v uv >/dev/null; then
+        say "making $folder with uv"
+        output="$(uv venv --quiet --allow-existing --python "${versions%% *}" -- "$folder" 2>&1)" ||
+            die "uv found no Python ${versions%% *}: ${output##*$'\n'}"
+    else
+        rm -rf -- "$folder"
+        die "no Python ${versions// / or } with its venv module was found: install one (Debian and" \
+            "Ubuntu: apt install python3 python3-venv; Fedora: dnf install python3.11; conda: conda" \
+            "create -n albert python=3.11, then activate it) or install uv, and run this again"
+    fi
+}
+
+# install_requirements FOLDER REQUIREMENTS...: with pip, or with uv where uv made the environment.
+install_requirements() {
+    local folder="$1" log="$1/setup.log" file arguments=() ticker status=0
+    shift
+    for file in "$@"; do arguments+=(-r "$file"); done
+    say "installing $(basename -a -- "$@" | paste -sd' ' -) (the first time about 700 MB, some minutes; log: $log)"
+    : >"$log"
+    : >"$folder/setup.unfinished"
+    show_progress "$log" 9<&- >&2 &
+    ticker=$!
+    # shellcheck disable=SC2064  # the number of today's ticker is meant
+    trap "kill $ticker 2>/dev/null || true" EXIT
+    if compgen -G "$folder/lib/python*/site-packages/pip" >/dev/null; then
+        PIP_USER=0 PYTHONUNBUFFERED=1 "$folder/bin/python" -m pip install --progress-bar off --no-input \
+            --disable-pip-version-check "${arguments[@]}" >>"$log" 2>&1 </dev/null || status=$?
+    else
+        uv pip install --python "$folder/bin/python" "${arguments[@]}" >>"$log" 2>&1 </dev/null || status=$?
+    fi
+    kill "$ticker" 2>/dev/null || true
+    wait "$ticker" 2>/dev/null || true
+    trap - EXIT
+    [ "$status" -eq 0 ] || report_failed_install "$log"
+}
+
+report_failed_install() {
+    say "the last lines of $1:"
+    tail -n 6 -- "$1" | sed 's/^/    /' >&2
+    die "the packages could not be installed. If the package index cannot be reached, name a mirror" \
+        "(PIP_INDEX_URL=https://.../simple, or pip config set global.index-url ...); run this again"
+}
+
+# show_progress LOG: the time and the log's last line, each second on a terminal, else twice a minute.
+# Ends with the shell that started it, even if that one is killed.
+show_progress() {
+    local pause=30 before='' after='\n' line
+    if [ -t 2 ]; then
+        pause=1 before='\r\033[K' after=''
+        trap 'printf "\r\033[K"' EXIT
+    fi
+    trap 'exit 0' TERM
+    SECONDS=0
+    while kill -0 "$$" 2>/dev/null; do
+        sleep "$pause" &
+        wait "$!"
+        line="$(tail -n 1 -- "$1" | tr -d '\r')"
+        printf "$before  %4d s  %s$after" "$SECONDS" "${line:0:70}"
+    done
+}

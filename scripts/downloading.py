@@ -1,0 +1,267 @@
+"""One file over HTTP: seen on the screen, looked at before it fills the disk, resumed where it was
+cut."""
+
+import contextlib
+import http.client
+import json
+import os
+import queue
+import re
+import shutil
+import sys
+import threading
+import time
+import urllib.error
+import urllib.parse
+import urllib.request
+
+from errors import UserError
+from files import cannot_write, write_json
+
+# Until the answer begins: names, all addresses of a host, proxy and encryption together.
+CONNECT_SECONDS = 5.0
+# Between two pieces of the file.
+READ_SECONDS = 20.0
+BLOCK_BYTES = 1 << 16
+# How much of the file is enough to see of what kind it is.
+HEAD_BYTES = 256
+
+
+class NotReachable(UserError):
+    """Nothing is wrong with the command or the file: it could not be had now."""
+
+
+class _Answer:
+    """What a server sends: the open response, where in the file it begins, the whole size."""
+
+    def __init__(self, response, asked_offset):
+        span = re.match(r"bytes (\d+)-\d+/(\d+|\*)$", response.headers.get("Content-Range", ""))
+        self.response = response
+        self.offset = int(span.group(1)) if response.status == 206 and span else 0
+        self.total = None
+        if response.status == 206 and span and span.group(2) != "*":
+            self.total = int(span.group(2))
+        elif response.length is not None:
+            self.total = self.offset + response.length
+        self.validator = _strong_validator(response.headers)
+        self.is_usable = response.status == 200 or self.offset == asked_offset
+
+
+def download(url, path, check_start):
+    """Downloads a file, going on where an earlier call for the same file was cut.
+
+    Beside `path`, `path + ".json"` says which file the bytes belong to. A connection that drops is
+    taken up again as long as each attempt brings more of the file.
+
+    Args:
+        url: http or https address.
+        path: where the file goes; its folder must be there.
+        check_start: function of the first bytes (up to `HEAD_BYTES` or more); raises `UserError`
+            when that is not the kind of file expected.
+
+    Raises:
+        NotReachable: no connection, no such file there, or the connection dropped; what has been
+            received is kept.
+        UserError: refused by `check_start` (nothing is kept), or no room on the disk.
+    """
+    most = -1
+    while not _receive(url, path, check_start):
+        size = os.path.getsize(path) if os.path.exists(path) else 0
+        if size <= most:
+            raise NotReachable(
+                "%s: the connection dropped after %s: run the same command again to go on"
+                % (url, megabytes(size))
+            )
+        most = size
+
+
+def discard(path):
+    """Removes an unfinished download."""
+    for name in (path, _state_path(path)):
+        with contextlib.suppress(FileNotFoundError):
+            os.remove(name)
+
+
+def megabytes(size):
+    """A number of bytes as people read it, e.g. "15.9 MB"."""
+    return "%.1f MB" % (size / 1e6)
+
+
+def _receive(url, path, check_start):
+    """One attempt; returns whether the file is complete."""
+    state = _known_state(url, path)
+    received = os.path.getsize(path) if state else 0
+    if state and received == state["total"]:
+        return True
+    answer = _ask(url, state, received)
+    if answer is None:  # what is there does not fit the server's file any more
+        discard(path)
+        answer = _ask(url, None, 0)
+    with contextlib.closing(answer.response):
+        _check_space(path, answer)
+        write_json(
+            _state_path(path), {"url": url, "total": answer.total, "validator": answer.validator}
+        )
+        try:
+            return _copy(answer, path, check_start)
+        except UserError:
+            discard(path)
+            raise
+
+
+def _ask(url, state, received):
+    """The `_Answer` to a request for the rest of the file; None if that rest cannot be had."""
+    headers = {"Accept-Encoding": "identity"}
+    if received:
+        headers.update({"Range": "bytes=%d-" % received, "If-Range": state["validator"]})
+    response = _open(url, headers)
+    if response is None:
+        return None
+    answer = _Answer(response, received)
+    # Some servers heed Range but not If-Range.
+    changed = answer.offset > 0 and answer.validator != state["validator"]
+    if changed or not answer.is_usable:
+        response.close()
+        return None
+    return answer
+
+
+def _open(url, headers):
+    """The response of a server; None when it has no such range.
+
+    In a thread of its own, as looking up a name or trying ten dead addresses knows no time-out.
+    """
+    outcome = queue.Queue()
+    request = urllib.request.Request(_quoted(url), headers=headers)
+
+    def answer():
+        try:
+            outcome.put(urllib.request.urlopen(request, timeout=READ_SECONDS))
+        except (OSError, http.client.HTTPException, ValueError) as error:
+            outcome.put(error)
+
+    threading.Thread(target=answer, daemon=True).start()
+    try:
+        result = outcome.get(timeout=CONNECT_SECONDS)
+    except queue.Empty:
+        raise NotReachable("%s: no answer within %g seconds" % (url, CONNECT_SECONDS)) from None
+    if isinstance(result, urllib.error.HTTPError) and result.code == 416:
+        return None
+    if isinstance(result, urllib.error.HTTPError):
+        raise NotReachable("%s: the server says %d %s" % (url, result.code, result.reason))
+    if isinstance(result, Exception):
+        reason = getattr(result, "reason", result)
+        reason = getattr(reason, "strerror", None) or reason
+        raise NotReachable("%s: cannot be reached: %s" % (url, reason))
+    return result
+
+
+def _copy(answer, path, check_start):
+    """Writes what the server sends to `path`; returns whether that was all of it."""
+    name = os.path.basename(urllib.parse.urlparse(answer.response.url).path)
+    progress = Progress(name, answer.offset, answer.total)
+    done, head = answer.offset, b""
+    is_checked = answer.offset > 0
+    try:
+        with open(path, "r+b" if answer.offset else "wb") as target:
+            target.seek(answer.offset)
+            for block in _blocks(answer.response):
+                target.write(block)
+                done += len(block)
+                head = head if is_checked else head + block
+                if not is_checked and len(head) >= HEAD_BYTES:
+                    check_start(head)
+                    is_checked = True
+                progress.show(done)
+                if done == answer.total:
+                    break
+            target.truncate()
+    except OSError as error:
+        raise cannot_write(path, error) from error
+    finally:
+        progress.finish(done)
+    is_complete = answer.total is None or done == answer.total
+    if is_complete and not is_checked:
+        check_start(head)
+    return is_complete
+
+
+def _blocks(response):
+    """Pieces of the body as they come; ends at its end and where the connection drops."""
+    while True:
+        try:
+            block = response.read1(BLOCK_BYTES)
+        except (OSError, http.client.HTTPException):
+            return
+        if not block:
+            return
+        yield block
+
+
+def _check_space(path, answer):
+    free = shutil.disk_usage(os.path.dirname(path) or ".").free
+    if answer.total is not None and answer.total - answer.offset > free:
+        raise UserError(
+            "%s: no room: %s to download, %s free: free space or choose another disk"
+            % (path, megabytes(answer.total - answer.offset), megabytes(free))
+        )
+
+
+def _state_path(path):
+    return path + ".json"
+
+
+def _known_state(url, path):
+    """What is known of the partial file at `path`; None when it cannot be gone on with."""
+    try:
+        with open(_state_path(path), encoding="utf-8") as handle:
+            state = json.load(handle)
+        is_usable = state["url"] == url and state["validator"] and os.path.getsize(path) > 0
+        return state if is_usable else None
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _strong_validator(headers):
+    """What tells this version of a file from any other, for `If-Range`; None if nothing does."""
+    tag = headers.get("ETag", "")
+    return tag if tag.startswith('"') else headers.get("Last-Modified")
+
+
+def _quoted(url):
+    if not re.match(r"https?://[^/]", url):
+        raise UserError("%s: expected an address that begins with http:// or https://" % url)
+    return urllib.parse.quote(url, safe="%/:=&?~#+!$,;'@()*[]")
+
+
+class Progress:
+    """A line with size, rate and time left, rewritten on a terminal, else now and then anew."""
+
+    def __init__(self, name, done, total):
+        self._name, self._total = name, total
+        self._first = done
+        self._begin = self._shown = time.time()
+        self._is_terminal = sys.stdout.isatty()
+        self._pause = 0.2 if self._is_terminal else 15.0
+
+    def show(self, done):
+        """Shows how much of the file is there, unless that was shown a moment ago."""
+        if time.time() - self._shown >= self._pause:
+            self._shown = time.time()
+            self._print(done, end="")
+
+    def finish(self, done):
+        """Shows the last state."""
+        self._print(done, end="\n")
+
+    def _print(self, done, end):
+        rate = (done - self._first) / max(time.time() - self._begin, 1e-6)
+        line = "%s: %s" % (self._name, megabytes(done))
+        if self._total:
+            seconds = (self._total - done) / rate if rate else 0
+            line += " of %s, ETA %d:%02d" % ((megabytes(self._total),) + divmod(int(seconds), 60))
+        line += ", %s/s" % megabytes(rate)
+        if self._is_terminal:
+            print("\r\033[K" + line, end=end, flush=True)
+        else:
+            print(line, flush=True)

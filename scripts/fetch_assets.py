@@ -1,0 +1,356 @@
+"""Downloads released models, their vocabulary, and public data.
+
+    python scripts/fetch_assets.py --list
+    python scripts/fetch_assets.py albert_tiny_489k lcqmc
+    python scripts/fetch_assets.py albert_base_zh --url http://mirror.example/albert_base_zh.zip
+
+Models go to prev_trained_model/NAME/, data to chineseGLUEdatasets/ and CLUEdataset/. A download
+that was cut goes on where it stopped. ALBERT_OFFLINE=1 forbids all downloads; ALBERT_MODELS_URL,
+ALBERT_CLUE_MODELS_URL, ALBERT_CLUE_URL and ALBERT_LCQMC_URL name other places to get them from.
+Exit status: 0 all is there, 2 a mistake or a broken file, 3 not reachable (the highest of several).
+"""
+
+import argparse
+import collections
+import contextlib
+import difflib
+import fcntl
+import glob
+import os
+import re
+import shutil
+import sys
+import urllib.parse
+
+PROJECT_ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+sys.path.insert(0, PROJECT_ROOT)
+
+from errors import EXIT_INTERRUPTED, EXIT_USER_ERROR, UserError  # noqa: E402
+from downloading import NotReachable, discard, download, megabytes  # noqa: E402
+from files import atomic_write, cannot_write, read_bytes, sha256_of_file  # noqa: E402
+from unpacking import check_is_zip, unpack  # noqa: E402
+
+EXIT_NOT_REACHABLE = 3
+
+# Every address can be changed by the environment variable that it is listed under.
+ADDRESSES = {
+    "ALBERT_MODELS_URL": "https://storage.googleapis.com/albert_zh",
+    "ALBERT_CLUE_MODELS_URL": "https://storage.googleapis.com/cluebenchmark/pretrained_models",
+    "ALBERT_CLUE_URL": "https://storage.googleapis.com/cluebenchmark/tasks",
+    "ALBERT_LCQMC_URL": "https://raw.githubusercontent.com/pengming617/text_matching/master/data",
+}
+
+# kind: "model" or "data" (a zip archive of it), "pairs" (text files, not packed).
+# files: what lies at the address and is downloaded.  folder: where it goes.
+Asset = collections.namedtuple("Asset", "name kind address files folder about")
+
+
+def _model(name, about, folder=None, address="ALBERT_MODELS_URL"):
+    folder = os.path.join("prev_trained_model", folder or name)
+    return Asset(name, "model", address, (name + ".zip",), folder, about)
+
+
+def _clue(name, about, archive=None):
+    files = ((archive or name) + "_public.zip",)
+    folder = os.path.join("CLUEdataset", name)
+    return Asset(name, "data", "ALBERT_CLUE_URL", files, folder, about)
+
+
+ASSETS = (
+    _model("albert_tiny_489k", "ALBERT, 4 layers, 312 hidden units", folder="albert_tiny_zh"),
+    _model("albert_tiny_zh_google", "ALBERT of google's layout, 4 layers, 312 hidden units"),
+    _model("albert_small_zh_google", "ALBERT of google's layout, 6 layers, 384 hidden units"),
+    _model("albert_base_zh", "ALBERT, 12 layers, 768 hidden units"),
+    _model("albert_base_zh_additional_36k_steps", "ALBERT base, trained for 36,000 steps more"),
+    _model("albert_large_zh", "ALBERT, 24 layers, 1,024 hidden units"),
+    _model("albert_xlarge_zh_177k", "ALBERT, 24 layers, 2,048 hidden units, after 177,000 steps"),
+    _model("albert_xlarge_zh_183k", "the same after 183,000 steps"),
+    _model("RoBERTa-tiny-clue", "plain BERT layout, tiny", address="ALBERT_CLUE_MODELS_URL"),
+    _model("RoBERTa-tiny-pair", "the same for text pairs", address="ALBERT_CLUE_MODELS_URL"),
+    Asset(
+        "lcqmc",
+        "pairs",
+        "ALBERT_LCQMC_URL",
+        ("train.txt", "dev.txt", "test.txt"),
+        os.path.join("chineseGLUEdatasets", "lcqmc"),
+        "question pairs: same meaning or not",
+    ),
+    _clue("afqmc", "CLUE: question pairs of a payment service"),
+    _clue("tnews", "CLUE: news titles, 15 topics"),
+    _clue("iflytek", "CLUE: descriptions of apps, 119 topics"),
+    _clue("cmnli", "CLUE: natural language inference"),
+    _clue("csl", "CLUE: keywords of scientific abstracts"),
+    _clue("wsc", "CLUE: pronouns and what they mean", archive="cluewsc2020"),
+)
+
+# What must be in a folder of a kind for it to count as there; a `|` stands between alternatives.
+REQUIRED_FILES = {
+    "model": ("albert_config*.json|bert_config*.json|config.json", "*.index", "vocab*.txt"),
+    "data": ("train.json", "dev.json"),
+    "pairs": ("train.txt", "dev.txt", "test.txt"),
+}
+
+# The vocabulary of all released albert_zh models; old command lines name it by this path.
+RELEASED_VOCABULARY_SHA256 = "45bbac6b341c319adc98a532532882e91a9cefc0329aa57bac9ae761c27b291c"
+SHARED_VOCABULARY = os.path.join("albert_config", "vocab.txt")
+
+
+def main(arguments=None, root=PROJECT_ROOT):
+    """Fetches what the command line names.
+
+    Args:
+        arguments: list of str; the process's own by default.
+        root: the folder below which everything is put.
+
+    Returns:
+        the exit status.
+    """
+    options = _parse(arguments)
+    if options.list:
+        _print_list(root)
+        return 0
+    try:
+        assets = _chosen_assets(options.names, options.url)
+        return max(_status_of_fetching(asset, root, options.url) for asset in assets)
+    except UserError as error:
+        return _report(error)
+    except KeyboardInterrupt:
+        print("stopped; the same command goes on from here", file=sys.stderr)
+        return EXIT_INTERRUPTED
+
+
+def fetch(asset, root=PROJECT_ROOT, url=None):
+    """Downloads, checks and places one asset, unless it is there.
+
+    Args:
+        asset: an `Asset`.
+        root: the folder below which everything is put.
+        url: where to get it instead of the address in the table.
+
+    Raises:
+        NotReachable: when it cannot be downloaded now, or downloads are forbidden.
+        UserError: when what came is broken or not what it should be; nothing of it is left behind.
+    """
+    target = os.path.join(root, asset.folder)
+    with _one_at_a_time(os.path.dirname(target)):
+        if _is_there(asset, target):
+            print("%s: already in %s" % (asset.name, asset.folder))
+        else:
+            _download_and_place(asset, target, url)
+        if asset.kind == "model":
+            _share_vocabulary(os.path.join(target, "vocab.txt"), root)
+
+
+def _status_of_fetching(asset, root, url):
+    """Exit status of one; the others are still fetched when one fails."""
+    try:
+        fetch(asset, root, url)
+    except UserError as error:
+        return _report(error)
+    return 0
+
+
+def _report(error):
+    print("fetch_assets.py: error: %s" % error, file=sys.stderr)
+    return EXIT_NOT_REACHABLE if isinstance(error, NotReachable) else EXIT_USER_ERROR
+
+
+def find_file(folder, patterns):
+    """The first file in `folder` that fits one of the patterns (`|` between), tried in turn."""
+    for pattern in patterns.split("|"):
+        found = sorted(glob.glob(os.path.join(glob.escape(folder), pattern)))
+        if found:
+            return found[0]
+    return None
+
+
+def _download_and_place(asset, target, url):
+    _check_target(asset, target)
+    if os.environ.get("ALBERT_OFFLINE", "0") not in ("", "0"):
+        raise NotReachable("%s: not downloaded, as ALBERT_OFFLINE is set" % asset.name)
+    stage = os.path.join(os.path.dirname(target), ".%s.unpacking" % os.path.basename(target))
+    urls = [url] if url else [_address(asset, name) for name in asset.files]
+    parts = [_part_path(target, asset, index) for index in range(len(urls))]
+    shutil.rmtree(stage, ignore_errors=True)
+    try:
+        for source, part in zip(urls, parts):
+            download(source, part, _start_check(asset, source))
+        _fill(asset, stage, urls, parts)
+        os.replace(stage, target)
+        _discard_all(parts)
+    except UserError as error:
+        if not isinstance(error, NotReachable):  # what came is no good: the next call begins anew
+            _discard_all(parts)
+        raise
+    finally:
+        shutil.rmtree(stage, ignore_errors=True)
+    print("%s: in %s" % (asset.name, target))
+
+
+def _discard_all(parts):
+    for part in parts:
+        discard(part)
+
+
+def _part_path(target, asset, index):
+    name = "%s.%s.part" % (os.path.basename(target), asset.files[index])
+    return os.path.join(os.path.dirname(target), name)
+
+
+def _fill(asset, stage, urls, parts):
+    """Makes the folder `stage` of the downloaded files, checks it, reports size and sha256."""
+    for index, (source, part) in enumerate(zip(urls, parts)):
+        size, digest = os.path.getsize(part), sha256_of_file(part)
+        if asset.kind == "pairs":
+            os.makedirs(stage, exist_ok=True)
+            os.replace(part, os.path.join(stage, asset.files[index]))
+        else:
+            unpack(part, stage, source)
+        print("%s: %s, sha256 %s" % (asset.files[index], megabytes(size), digest))
+    for pattern in REQUIRED_FILES[asset.kind]:
+        if find_file(stage, pattern) is None:
+            raise UserError(
+                "%s: not what it should be: no file %s in it (there are: %s)"
+                % (urls[0], pattern.replace("|", " or "), ", ".join(sorted(os.listdir(stage))[:8]))
+            )
+    if asset.kind == "model":
+        _complete_model(stage, urls[0])
+
+
+def _complete_model(folder, source):
+    """Sees to it that a model has its `vocab.txt` and that its checkpoint fits its config."""
+    vocabulary = os.path.join(folder, "vocab.txt")
+    if not os.path.exists(vocabulary):
+        shutil.copyfile(find_file(folder, "vocab*.txt"), vocabulary)
+    config = find_file(folder, REQUIRED_FILES["model"][0])
+    prefix = find_file(folder, "albert_model.ckpt.index|*.index")[: -len(".index")]
+    try:
+        import checkpoints
+    except ImportError as error:
+        print("the checkpoint is not compared with its config, as there is %s" % error)
+        return
+    try:
+        checkpoints.check_fits(config, prefix)
+    except UserError as error:
+        problem = str(error).replace(folder + os.sep, "")
+        raise UserError("%s: a broken archive: %s" % (source, problem)) from error
+
+
+def _start_check(asset, source):
+    if asset.kind == "pairs":
+        return lambda head: _check_is_pairs(head, source)
+    return lambda head: check_is_zip(head, source)
+
+
+def _check_is_pairs(head, source):
+    first_line = head.split(b"\n")[0]
+    if first_line.count(b"\t") < 2:
+        raise UserError(
+            "%s: not text_a, text_b and label with tabs between, it begins with %r: perhaps a page "
+            "of a proxy or a wrong address" % (source, head[:40])
+        )
+
+
+def _check_target(asset, target):
+    """Raises if the target folder holds something else, which must not be mixed or lost."""
+    if os.path.exists(target) and not (os.path.isdir(target) and not os.listdir(target)):
+        lacking = [name for name in REQUIRED_FILES[asset.kind] if find_file(target, name) is None]
+        raise UserError(
+            "%s: is there but lacks %s: complete it, or move it away and run this again"
+            % (target, " and ".join(name.replace("|", " or ") for name in lacking))
+        )
+
+
+def _is_there(asset, target):
+    return all(find_file(target, pattern) for pattern in REQUIRED_FILES[asset.kind])
+
+
+def _share_vocabulary(vocabulary, root):
+    """Puts the released vocabulary where old command lines look for it."""
+    shared = os.path.join(root, SHARED_VOCABULARY)
+    is_released = (
+        os.path.exists(vocabulary) and sha256_of_file(vocabulary) == RELEASED_VOCABULARY_SHA256
+    )
+    if is_released and not os.path.exists(shared):
+        with atomic_write(shared, "wb") as handle:
+            handle.write(read_bytes(vocabulary))
+        print("its vocabulary is also in %s" % SHARED_VOCABULARY)
+
+
+@contextlib.contextmanager
+def _one_at_a_time(folder):
+    """Makes the folder and keeps a second process from writing there too; that one waits."""
+    try:
+        os.makedirs(folder, exist_ok=True)
+        descriptor = os.open(folder, os.O_RDONLY)
+    except OSError as error:
+        raise cannot_write(folder, error) from error
+    try:
+        with contextlib.suppress(OSError):  # a file system without locks
+            _lock(descriptor, folder)
+        yield
+    finally:
+        os.close(descriptor)
+        with contextlib.suppress(OSError):  # it stays where something is in it
+            os.rmdir(folder)
+
+
+def _lock(descriptor, folder):
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        print("another download into %s is at work: waiting for it" % folder, flush=True)
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+
+
+def _address(asset, file_name):
+    base = os.environ.get(asset.address) or ADDRESSES[asset.address]
+    return "%s/%s" % (base.rstrip("/"), file_name)
+
+
+def _chosen_assets(names, url):
+    """The assets that the command line means; raises `UserError` for a name that is not known."""
+    if url and len(names) > 1:
+        raise UserError("--url gives the address of one archive, but %d names came" % len(names))
+    if url and not names:
+        names = [os.path.splitext(os.path.basename(urllib.parse.urlparse(url).path))[0]]
+    if not names:
+        raise UserError("nothing named to fetch (--list shows what there is)")
+    return [_asset_named(name, bool(url)) for name in names]
+
+
+def _asset_named(name, is_own_address):
+    known = {asset.name: asset for asset in ASSETS}
+    # The folder's name is as good: albert_tiny_zh.
+    known.update({os.path.basename(asset.folder): asset for asset in ASSETS})
+    if name in known:
+        return known[name]
+    if is_own_address and re.match(r"\w[\w.-]*$", name):
+        return _model(name, "from an address of your own")
+    close = difflib.get_close_matches(name, known, 1)
+    hint = "did you mean %s? " % close[0] if close else ""
+    raise UserError("%r: no such name: %s--list shows what there is" % (name, hint))
+
+
+def _print_list(root):
+    for asset in ASSETS:
+        mark = "there" if _is_there(asset, os.path.join(root, asset.folder)) else ""
+        print("%-36s %-6s %-55s %s" % (asset.name, mark, asset.folder, asset.about))
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message):
+        print("fetch_assets.py: error: %s (--help lists all)" % message, file=sys.stderr)
+        sys.exit(EXIT_USER_ERROR)
+
+
+def _parse(arguments):
+    parser = _Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("names", nargs="*", metavar="NAME", help="what to fetch, see --list")
+    parser.add_argument("--list", action="store_true", help="list the names and what is there")
+    parser.add_argument("--url", help="download the (one) NAME from this address")
+    return parser.parse_args(arguments)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

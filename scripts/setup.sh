@@ -1,0 +1,25 @@
+#!/usr/bin/env bash
+# Makes .venv in the project's root, with requirements.txt installed:
+#     bash scripts/setup.sh [more-requirements.txt ...]
+#     source .venv/bin/activate
+# An environment that is active and has what is needed (TensorFlow 2.15 or 1.15) is used instead.
+# The only line on standard output is the path of the Python to use, so other scripts write
+#     python="$(bash scripts/setup.sh)"
+set -euo pipefail
+. "$(dirname -- "$(readlink -f -- "${BASH_SOURCE[0]}")")/common.sh"
+
+PYTHON_VERSIONS="3.11 3.10 3.9"
+
+main() {
+    local file
+    cd -- "$PROJECT_ROOT"
+    for file in "$@"; do
+        [ -f "$file" ] || die "$file: no such requirements file in $PROJECT_ROOT"
+    done
+    if ! active_python 2.15,1.15 "$@"; then
+        ensure_environment "$PROJECT_ROOT/.venv" "$PYTHON_VERSIONS" requirements.txt "$@"
+        printf '%s\n' "$PROJECT_ROOT/.venv/bin/python"
+    fi
+}
+
+main "$@"

@@ -1,0 +1,107 @@
+"""Zip archives from the net, unpacked without trusting them."""
+
+import os
+import re
+import shutil
+import stat
+import struct
+import zipfile
+import zlib
+
+from errors import UserError
+from files import atomic_write
+
+MAX_MEMBERS = 10000
+MAX_UNPACKED_BYTES = 20 << 30
+# Zero-filled variables pack well, text about 3 times; what is small is never a danger.
+MAX_RATIO = 100
+ALWAYS_ALLOWED_BYTES = 100 << 20
+
+# What Python raises for damaged archives.
+_BROKEN = (zipfile.BadZipFile, zlib.error, struct.error, EOFError, ValueError, OSError)
+_COMPRESSIONS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+_JUNK = re.compile(r"(^|/)(__MACOSX/|\.DS_Store$|\._)")
+
+
+def check_is_zip(head, source):
+    """Raises `UserError` unless the first bytes of a file are those of a zip archive."""
+    if not head.startswith(b"PK\x03\x04"):
+        raise UserError(
+            "%s: not a zip archive, it begins with %r: perhaps a page of a proxy or a wrong address"
+            % (source, head[:40])
+        )
+
+
+def unpack(archive, folder, source):
+    """Unpacks a zip archive into a new folder; a single top folder in the archive is left out.
+
+    Args:
+        archive: path of the zip file.
+        folder: the folder to make.
+        source: what to call the archive in errors.
+
+    Raises:
+        UserError: when the archive is broken, would unpack to an absurd size, or has members that
+            are not plain files inside `folder`.
+    """
+    try:
+        with zipfile.ZipFile(archive) as opened:
+            members = [info for info in opened.infolist() if not info.is_dir()]
+            _check_size(members, os.path.getsize(archive), folder, source)
+            for info, path in zip(members, _paths_inside(members, source)):
+                if path is not None:
+                    with opened.open(info) as member, atomic_write(
+                        os.path.join(folder, path), "wb"
+                    ) as target:
+                        shutil.copyfileobj(member, target, 1 << 20)
+    except UserError:
+        raise
+    except RuntimeError as error:  # NotImplementedError too: a password, an unusual method
+        raise UserError("%s: zip archive that cannot be read: %s" % (source, error)) from error
+    except _BROKEN as error:
+        raise UserError("%s: broken zip archive (%s): fetch it again" % (source, error)) from error
+
+
+def _check_size(members, archive_bytes, folder, source):
+    unpacked = sum(info.file_size for info in members)
+    allowed = min(MAX_UNPACKED_BYTES, max(ALWAYS_ALLOWED_BYTES, MAX_RATIO * archive_bytes))
+    if unpacked > allowed or len(members) > MAX_MEMBERS:
+        raise UserError(
+            "%s: refused: its %d bytes would unpack to %d bytes in %d files"
+            % (source, archive_bytes, unpacked, len(members))
+        )
+    free = shutil.disk_usage(os.path.dirname(folder) or ".").free
+    if unpacked > free:
+        raise UserError(
+            "%s: no room to unpack it: %d bytes needed, %d free" % (source, unpacked, free)
+        )
+
+
+def _paths_inside(members, source):
+    """Where each member goes, below the target folder; None for what a Mac adds."""
+    if any(info.compress_type not in _COMPRESSIONS for info in members):
+        raise UserError("%s: refused: packed otherwise than zip archives usually are" % source)
+    parts = [_safe_parts(info, source) for info in members]
+    kept = [names for names in parts if names is not None]
+    if not kept:
+        raise UserError("%s: there is no file in this archive" % source)
+    has_top = all(len(names) > 1 and names[0] == kept[0][0] for names in kept)
+    paths = [names and os.path.join(*names[has_top:]) for names in parts]
+    if len({tuple(names) for names in kept}) < len(kept):
+        raise UserError("%s: refused: one name stands for two files in it" % source)
+    return paths
+
+
+def _safe_parts(info, source):
+    """A member's path as a list of names; None for what is not wanted; raises if it is not safe."""
+    name = info.filename.replace("\\", "/")
+    if _JUNK.search(name):
+        return None
+    parts = [part for part in name.split("/") if part not in ("", ".")]
+    kind = stat.S_IFMT(info.external_attr >> 16)
+    is_plain = kind in (0, stat.S_IFREG)
+    if name.startswith("/") or re.match("[A-Za-z]:", name) or ".." in parts or not is_plain:
+        raise UserError(
+            "%s: refused: its member %r is a link or leaves the target folder" % (source, name)
+        )
+    return parts
