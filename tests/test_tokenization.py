@@ -12,9 +12,22 @@ import pytest
 import tokenization
 from errors import UserError
 
-VOCAB = (
-    "[PAD] [UNK] [CLS] [SEP] [MASK] 北 京 ， , ! Ab want ##want ##ed wa un runn ##ing hi ##9 2 ##0 σ ##ς"
-).split()
+VOCAB = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "北", "京", "，", ",", "!", "Ab"]
+VOCAB += [
+    "want",
+    "##want",
+    "##ed",
+    "wa",
+    "un",
+    "runn",
+    "##ing",
+    "hi",
+    "##9",
+    "2",
+    "##0",
+    "σ",
+    "##ς",
+]
 
 
 @pytest.fixture

@@ -1,0 +1,295 @@
+"""Loss to train op: the learning rate's schedule, AdamW and LAMB.
+
+    train_op = create_optimizer(loss, init_lr=1e-4, num_train_steps=1000, num_warmup_steps=100,
+                                use_tpu=False)
+
+One run of the train op changes the weights at the rate of the present `global_step` and then
+advances that by one. Both optimizers leave out Adam's bias correction, as BERT does.
+"""
+
+import re
+
+import tensorflow.compat.v1 as tf
+
+from errors import UserError
+
+CLIP_NORM = 1.0
+WEIGHT_DECAY_RATE = 0.01
+BETA_1 = 0.9
+BETA_2 = 0.999
+EPSILON = 1e-6
+EXCLUDE_FROM_WEIGHT_DECAY = ("LayerNorm", "layer_norm", "bias")
+
+ADAM_SLOTS = ("adam_m", "adam_v")
+LAMB_SLOTS = ("lamb_m", "lamb_v")
+
+# LAMB of the two families of programs: brightmart's adapts the rate of every variable, google's of
+# those that are decayed; in their checkpoints the moments have different names.
+_BRIGHTMART_LAMB = {"exclude_from_layer_adaptation": (), "slot_names": LAMB_SLOTS}
+_GOOGLE_LAMB = {
+    "exclude_from_layer_adaptation": EXCLUDE_FROM_WEIGHT_DECAY,
+    "slot_names": ADAM_SLOTS,
+}
+_LAMB_OF_LAYOUT = {
+    "brightmart": _BRIGHTMART_LAMB,
+    "bert": _BRIGHTMART_LAMB,
+    "google": _GOOGLE_LAMB,
+    "google_fast": _GOOGLE_LAMB,
+}
+
+
+def create_optimizer(
+    loss,
+    init_lr,
+    num_train_steps,
+    num_warmup_steps,
+    use_tpu,
+    optimizer="adamw",
+    poly_power=1.0,
+    start_warmup_step=0,
+    layout="brightmart",
+):
+    """Builds the op of one training step.
+
+    Args:
+        loss: float scalar tensor.
+        init_lr: float, the highest rate.
+        num_train_steps: int, the step at which the rate has decayed to 0.
+        num_warmup_steps: int, steps during which the rate rises; 0 or None for none.
+        use_tpu: bool, whether gradients are summed over a TPU's cores.
+        optimizer: "adamw" or "lamb".
+        poly_power: float, power of the decay; 1 is linear.
+        start_warmup_step: int, the step from which warm-up counts.
+        layout: the model's layout, which decides LAMB's variant (`AlbertConfig` knows it).
+
+    Returns:
+        the train op, which also advances `global_step` by exactly one.
+
+    Raises:
+        UserError: for a setting that makes no sense.
+    """
+    global_step = tf.train.get_or_create_global_step()
+    rate = learning_rate(
+        init_lr, num_train_steps, num_warmup_steps, global_step, poly_power, start_warmup_step
+    )
+    chosen = _optimizer(optimizer, layout, tf.identity(rate, name="learning_rate"))
+    if use_tpu:
+        chosen = tf.tpu.CrossShardOptimizer(chosen)
+    # The step advances after all updates, each of which waits for the rate: the rate is always
+    # that of the step before.
+    return chosen.apply_gradients(chosen.compute_gradients(loss), global_step=global_step)
+
+
+def learning_rate(
+    init_lr, num_train_steps, num_warmup_steps, global_step, power=1.0, start_warmup_step=0
+):
+    """The rate at a step: a linear rise to `init_lr`, then polynomial decay to 0.
+
+    Both are counted from step 0, so the rate drops from `init_lr` onto the decay's curve when the
+    warm-up ends. Before `start_warmup_step` the rate is negative: that setting is for runs that
+    begin there.
+
+    Args:
+        init_lr: float, the highest rate.
+        num_train_steps: int, the step from which the rate is 0.
+        num_warmup_steps: int, steps of the rise; 0 or None for none.
+        global_step: int scalar: tensor, variable or number.
+        power: float, power of the decay.
+        start_warmup_step: int, the step from which warm-up counts.
+
+    Returns:
+        float32 scalar tensor.
+
+    Raises:
+        UserError: for a setting that makes no sense.
+    """
+    num_warmup_steps = num_warmup_steps or 0
+    _check_at_least("learning_rate", init_lr, 0)
+    _check_at_least("num_train_steps", num_train_steps, 1)
+    _check_at_least("num_warmup_steps", num_warmup_steps, 0)
+    _check_at_least("poly_power", power, 0)
+    _check_at_least("start_warmup_step", start_warmup_step, 0)
+    step = tf.cast(tf.convert_to_tensor(global_step), tf.float32)
+    remaining = 1.0 - tf.minimum(step, num_train_steps) / num_train_steps
+    decayed = init_lr * tf.pow(remaining, power)
+    if not num_warmup_steps:
+        return decayed
+    warmup_step = step - start_warmup_step
+    rising = init_lr * warmup_step / num_warmup_steps
+    return tf.where(warmup_step < num_warmup_steps, rising, decayed)
+
+
+class AdamWeightDecayOptimizer(tf.train.Optimizer):
+    """Adam with decoupled weight decay and without bias correction."""
+
+    def __init__(
+        self,
+        learning_rate,
+        weight_decay_rate=0.0,
+        beta_1=BETA_1,
+        beta_2=BETA_2,
+        epsilon=EPSILON,
+        exclude_from_weight_decay=None,
+        slot_names=ADAM_SLOTS,
+        clip_norm=None,
+        use_locking=False,
+        name="AdamWeightDecayOptimizer",
+    ):
+        """Sets up the optimizer.
+
+        Args:
+            learning_rate: float or float scalar tensor.
+            weight_decay_rate: float or float scalar tensor, share of a weight taken off per step,
+                times the learning rate.
+            beta_1: float, decay of the mean of gradients.
+            beta_2: float, decay of the mean of squared gradients.
+            epsilon: float, added to the denominator.
+            exclude_from_weight_decay: regular expressions, searched in names of variables; None
+                for no exclusion.
+            slot_names: names of the two means in checkpoints, below the variable's name.
+            clip_norm: float, norm that all gradients together are clipped to; None for no clipping.
+            use_locking: bool, whether updates lock their variable.
+            name: name of the ops.
+        """
+        super().__init__(use_locking, name)
+        self._learning_rate = learning_rate
+        self._weight_decay_rate = weight_decay_rate
+        self._beta_1 = beta_1
+        self._beta_2 = beta_2
+        self._epsilon = epsilon
+        self._exclude_from_weight_decay = exclude_from_weight_decay or ()
+        self._slot_names = tuple(slot_names)
+        self._clip_norm = clip_norm
+
+    def apply_gradients(self, grads_and_vars, global_step=None, name=None):
+        """Clips the gradients, then as `tf.train.Optimizer`.
+
+        Clipping has its place here, and not before, because what wraps this optimizer to sum the
+        gradients of several devices calls it with their sum. As in the original, a row that a batch
+        looks up twice counts as two in the norm (`IndexedSlices` are clipped before they are
+        summed).
+        """
+        if self._clip_norm is not None:
+            grads, variables = zip(*grads_and_vars)
+            clipped, _ = tf.clip_by_global_norm(grads, self._clip_norm)
+            grads_and_vars = list(zip(clipped, variables))
+        return super().apply_gradients(grads_and_vars, global_step, name)
+
+    def _create_slots(self, var_list):
+        for var in var_list:
+            for slot_name in self._slot_names:
+                self._zeros_slot(var, slot_name, slot_name)
+
+    def _apply_dense(self, grad, var):
+        return self._updated(var, grad)
+
+    def _resource_apply_dense(self, grad, handle):
+        return self._updated(handle, grad)
+
+    def _apply_sparse(self, grad, var):
+        return self._updated(var, _dense_gradient(grad.values, grad.indices, var))
+
+    def _resource_apply_sparse(self, grad, handle, indices):
+        return self._updated(handle, _dense_gradient(grad, indices, handle))
+
+    def _updated(self, var, grad):
+        """The op that updates a variable and its slots by a dense gradient."""
+        mean, mean_of_squares = (self.get_slot(var, name) for name in self._slot_names)
+        next_mean = self._beta_1 * mean + (1.0 - self._beta_1) * grad
+        next_mean_of_squares = self._beta_2 * mean_of_squares + (1.0 - self._beta_2) * grad * grad
+        update = next_mean / (tf.sqrt(next_mean_of_squares) + self._epsilon)
+        if not _is_matched(var, self._exclude_from_weight_decay):
+            update += self._weight_decay_rate * var
+        step = tf.cast(self._learning_rate, update.dtype) * self._adapted(var, update)
+        return tf.group(
+            tf.assign_sub(var, step, use_locking=self._use_locking),
+            tf.assign(mean, next_mean, use_locking=self._use_locking),
+            tf.assign(mean_of_squares, next_mean_of_squares, use_locking=self._use_locking),
+        )
+
+    def _adapted(self, var, update):
+        """The update as it is multiplied by the learning rate."""
+        del var
+        return update
+
+
+class LAMBOptimizer(AdamWeightDecayOptimizer):
+    """LAMB (You et al., 2019): AdamW whose step is as long as the variable's norm."""
+
+    def __init__(
+        self,
+        learning_rate,
+        weight_decay_rate=0.0,
+        beta_1=BETA_1,
+        beta_2=BETA_2,
+        epsilon=EPSILON,
+        exclude_from_weight_decay=None,
+        exclude_from_layer_adaptation=None,
+        slot_names=LAMB_SLOTS,
+        clip_norm=None,
+        use_locking=False,
+        name="LAMBOptimizer",
+    ):
+        """Sets up the optimizer; arguments as in `AdamWeightDecayOptimizer`, and one more.
+
+        Args:
+            exclude_from_layer_adaptation: regular expressions, searched in names of variables whose
+                step is AdamW's; None for no exclusion.
+        """
+        super().__init__(
+            learning_rate,
+            weight_decay_rate,
+            beta_1,
+            beta_2,
+            epsilon,
+            exclude_from_weight_decay,
+            slot_names,
+            clip_norm,
+            use_locking,
+            name,
+        )
+        self._exclude_from_layer_adaptation = exclude_from_layer_adaptation or ()
+
+    def _adapted(self, var, update):
+        if _is_matched(var, self._exclude_from_layer_adaptation):
+            return update
+        weight_norm = tf.norm(var)
+        update_norm = tf.norm(update)
+        is_defined = tf.logical_and(weight_norm > 0.0, update_norm > 0.0)
+        trust_ratio = tf.where(is_defined, weight_norm / update_norm, tf.ones_like(weight_norm))
+        return trust_ratio * update
+
+
+_OPTIMIZERS = {"adamw": AdamWeightDecayOptimizer, "lamb": LAMBOptimizer}
+
+
+def _optimizer(name, layout, rate):
+    """The optimizer of a name, as programs of the layout's family set it up."""
+    _check_choice("optimizer", name, _OPTIMIZERS)
+    _check_choice("layout", layout, _LAMB_OF_LAYOUT)
+    return _OPTIMIZERS[name](
+        rate,
+        weight_decay_rate=WEIGHT_DECAY_RATE,
+        exclude_from_weight_decay=EXCLUDE_FROM_WEIGHT_DECAY,
+        clip_norm=CLIP_NORM,
+        **(_LAMB_OF_LAYOUT[layout] if name == "lamb" else {}),
+    )
+
+
+def _dense_gradient(values, indices, var):
+    """The gradient of all rows: decay and norms concern also the rows that a batch did not use."""
+    return tf.math.unsorted_segment_sum(values, indices, var.shape[0])
+
+
+def _is_matched(var, patterns):
+    return any(re.search(pattern, var.op.name) for pattern in patterns)
+
+
+def _check_at_least(flag, value, minimum):
+    if not value >= minimum:  # so that NaN is refused too
+        raise UserError("--%s=%s: expected at least %s" % (flag, value, minimum))
+
+
+def _check_choice(flag, value, choices):
+    if value not in choices:
+        raise UserError("--%s=%s: expected one of %s" % (flag, value, ", ".join(sorted(choices))))
