@@ -12,9 +12,9 @@ import shutil
 
 import tensorflow.compat.v1 as tf
 
+from errors import UserError
 import files
 import modeling
-from errors import UserError
 
 ENCODER_SCOPE = "bert/"
 CHECKPOINT_NAME = "albert_model.ckpt"  # in a model folder, as in the released archives

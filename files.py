@@ -13,33 +13,46 @@ _FOREIGN_MARKS = ((codecs.BOM_UTF16_LE, "UTF-16"), (codecs.BOM_UTF16_BE, "UTF-16
 
 
 @contextlib.contextmanager
-def atomic_write(path, mode="w"):
-    """Opens a file beside `path` and renames it to `path` when the block ends without an error.
+def whole_file(path):
+    """Lets a file appear whole or not at all.
 
     Args:
         path: the file to make or replace; its folder is made if missing.
-        mode: "w" (UTF-8 text, `\\n` line ends) or "wb".
 
     Yields:
-        the open file.
+        a path beside it to write to, renamed to `path` when the block ends without an error.
 
     Raises:
         UserError: when the file cannot be written (read-only folder, full disk ...).
     """
     partial = "%s.partial-%d" % (path, os.getpid())
-    text_settings = {} if "b" in mode else {"encoding": "utf-8", "newline": "\n"}
     try:
         os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
-        with open(partial, mode, **text_settings) as handle:
-            yield handle
-            handle.flush()
-            os.fsync(handle.fileno())
+        yield partial
         os.replace(partial, path)
     except OSError as error:
         raise cannot_write(path, error) from error
     finally:
         with contextlib.suppress(OSError):
             os.remove(partial)
+
+
+@contextlib.contextmanager
+def atomic_write(path, mode="w"):
+    """Opens a file for writing that appears whole or not at all, see `whole_file`.
+
+    Args:
+        path: the file to make or replace.
+        mode: "w" (UTF-8 text, `\\n` line ends) or "wb".
+
+    Yields:
+        the open file.
+    """
+    text_settings = {} if "b" in mode else {"encoding": "utf-8", "newline": "\n"}
+    with whole_file(path) as partial, open(partial, mode, **text_settings) as handle:
+        yield handle
+        handle.flush()
+        os.fsync(handle.fileno())
 
 
 def cannot_write(path, error):

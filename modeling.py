@@ -22,8 +22,8 @@ import zlib
 import numpy as np
 import tensorflow.compat.v1 as tf
 
-import files
 from errors import UserError
+import files
 
 LAYER_NORM_EPSILON = 1e-12
 MASKED_LOGIT = -10000.0  # added to the attention scores of padding

@@ -8,11 +8,11 @@ import signal
 import sys
 import time
 
-import tensorflow.compat.v1 as tf
 from absl import flags
+import tensorflow.compat.v1 as tf
 
-import files
 from errors import Interrupted, UserError
+import files
 
 FLAGS = flags.FLAGS
 DEFAULT_SEED = 12345
@@ -288,6 +288,29 @@ class ProgressHook(tf.train.SessionRunHook):
         self._bar.close()
 
 
+class CountingHook(tf.train.SessionRunHook):
+    """Shows how many of a known number of batches are done."""
+
+    def __init__(self, what, num_batches):
+        """Args:
+        what: word for the bar.
+        num_batches: all batches.
+        """
+        self._what = what
+        self._num_batches = num_batches
+
+    def begin(self):
+        self._bar = tqdm_class()(
+            desc=self._what, total=self._num_batches, unit="batch", leave=False, disable=None
+        )
+
+    def after_run(self, run_context, run_values):
+        self._bar.update()
+
+    def end(self, session):
+        self._bar.close()
+
+
 def readable_seconds(seconds):
     """A duration as people write it: 75 -> "1:15"."""
     minutes, seconds = divmod(int(round(seconds)), 60)
@@ -343,8 +366,8 @@ class Metrics:
         return [text % values[-1]] if values else []
 
     def series(self, name):
-        """(steps, values) of a name."""
-        points = [(r["step"], r[name]) for r in self.records if name in r]
+        """(steps, values) of a name, by step."""
+        points = sorted((r["step"], r[name]) for r in self.records if name in r)
         return [step for step, _ in points], [value for _, value in points]
 
 
@@ -370,6 +393,7 @@ def draw_learning_curve(metrics, path):
     except ImportError:
         say("no learning curve: matplotlib is not installed")
         return None
+    logging.getLogger("matplotlib").setLevel(logging.WARNING)  # it tells when it builds its cache
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
