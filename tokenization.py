@@ -17,8 +17,8 @@ import os
 import re
 import unicodedata
 
-import files
 from errors import UserError
+import files
 
 UNKNOWN = "[UNK]"
 SENTENCE_TOKENS = ("[CLS]", "[SEP]")

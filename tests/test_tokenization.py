@@ -9,8 +9,8 @@ import unicodedata
 
 import pytest
 
-import tokenization
 from errors import UserError
+import tokenization
 
 VOCAB = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "北", "京", "，", ",", "!", "Ab"]
 VOCAB += [
