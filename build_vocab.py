@@ -28,8 +28,8 @@ import zlib
 from absl import flags
 from tqdm import tqdm
 
-import files
 from errors import UserError, run_command
+import files
 from tokenization import BasicTokenizer, WordpieceTokenizer, load_vocab
 
 FLAGS = flags.FLAGS
@@ -456,12 +456,17 @@ def _guessed_encoding(raw):
 
 
 def _seems_gbk(raw):
-    """Whether bytes that are not UTF-8 make sense as GBK: most of what is not ASCII are hanzi."""
+    """Whether bytes make sense as GBK: most of what is not ASCII is common hanzi or punctuation.
+
+    UTF-8 text taken for GBK is hanzi as well, but rare ones.
+    """
     try:
         foreign = [char for char in raw.decode("gb18030") if char > "\x7f"]
     except UnicodeDecodeError:
         return False
-    return sum(_is_in_codec(char, "gb2312") for char in foreign) > 0.7 * len(foreign)
+    codes = [char.encode("gb2312", "replace") for char in foreign]
+    common = sum(b"\xb0" <= code < b"\xd8" or b"\xa1" <= code < b"\xa4" for code in codes)
+    return common > 0.7 * len(codes)
 
 
 def _strings_of_json_line(line):
