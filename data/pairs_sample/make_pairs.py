@@ -1,0 +1,205 @@
+"""Makes the sentence pairs of this folder from the intents written in `intents.txt`.
+
+    python data/pairs_sample/make_pairs.py
+
+writes train.txt, dev.txt and test.txt in LCQMC's format. It also makes pairs of your own intents:
+
+    python data/pairs_sample/make_pairs.py --intents_file=my_intents.txt --output_dir=my_pairs
+
+An intents file is UTF-8 text:
+
+    ## a comment
+    # name of an intent
+    one wording of it
+    another wording of it
+    # name of a sibling intent, easily taken for the first
+    ...
+    (an empty line ends a group of siblings)
+
+Two wordings of one intent make a pair of label 1. The pairs of label 0 are as many; most are
+wordings of siblings, so that the words two texts share tell little, the rest of unrelated intents.
+A group of siblings stays in one split. The same file and seed give the same bytes on every machine.
+"""
+
+import collections
+import itertools
+import os
+import random
+import sys
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", ".."))
+
+from absl import flags
+
+from errors import UserError, run_command
+from files import atomic_write, read_lines
+
+FLAGS = flags.FLAGS
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+HEADER = "text_a\ttext_b\tlabel"
+SPLIT_SHARES = (("test", 0.18), ("dev", 0.12), ("train", 0.70))  # share of all intents
+UNRELATED_SHARE = 0.15  # of the pairs of label 0
+
+Intent = collections.namedtuple("Intent", "name wordings")
+
+
+def define_flags():
+    flags.DEFINE_string("intents_file", os.path.join(HERE, "intents.txt"), "The intents to pair.")
+    flags.DEFINE_string("output_dir", HERE, "Folder that train.txt, dev.txt and test.txt go to.")
+    flags.DEFINE_integer(
+        "seed", 20240601, "Seed of the split, of the choice of pairs, their order."
+    )
+
+
+def read_intents(path):
+    """Reads an intents file (format: top of this file).
+
+    Args:
+        path: the file.
+
+    Returns:
+        list of groups; a group is a list of `Intent`, whose `wordings` is a list of str.
+
+    Raises:
+        UserError: names the line with a wording outside an intent, a repeated wording or a tab, or
+            the intent that has fewer than two wordings.
+    """
+    groups = [[]]
+    seen = {}
+    for number, line in enumerate(read_lines(path), start=1):
+        text = line.strip()
+        if text.startswith("##"):
+            continue
+        if not text:
+            groups.append([])
+        elif text.startswith("#"):
+            groups[-1].append(Intent(text[1:].strip(), []))
+        else:
+            _check_wording(text, path, number, groups[-1], seen)
+            groups[-1][-1].wordings.append(text)
+    groups = [group for group in groups if group]
+    for intent in itertools.chain.from_iterable(groups):
+        if len(intent.wordings) < 2:
+            raise UserError(
+                "%s: intent %r has %d wordings, expected 2 or more: add some or take it out"
+                % (path, intent.name, len(intent.wordings))
+            )
+    return groups
+
+
+def _check_wording(text, path, number, group, seen):
+    place = "%s, line %d" % (path, number)
+    if not group:
+        raise UserError(
+            "%s: %r belongs to no intent: put a line '# name of the intent' before it"
+            % (place, text)
+        )
+    if "\t" in text:
+        raise UserError("%s: a tab inside the text, which separates columns: take it out" % place)
+    if text in seen:
+        raise UserError("%s: %r stands already in line %d" % (place, text, seen[text]))
+    seen[text] = number
+
+
+def split_groups(groups, rng):
+    """Shares out whole groups of siblings: {"test": groups, "dev": groups, "train": groups}.
+
+    Splits are filled one after the other up to their share of the intents; the last takes the rest.
+    """
+    waiting = list(groups)
+    rng.shuffle(waiting)
+    total = sum(map(len, groups))
+    splits = {}
+    for name, share in SPLIT_SHARES[:-1]:
+        splits[name] = []
+        while waiting and sum(map(len, splits[name])) < share * total:
+            splits[name].append(waiting.pop())
+    splits[SPLIT_SHARES[-1][0]] = waiting
+    return splits
+
+
+def labelled_pairs(groups, rng):
+    """The pairs of one split, half of them of label 1.
+
+    Args:
+        groups: list of groups as from `read_intents`.
+        rng: `random.Random`.
+
+    Returns:
+        list of (text_a, text_b, label), label 0 or 1, shuffled; no pair twice nor the other way.
+    """
+    same = [
+        pair
+        for group in groups
+        for intent in group
+        for pair in itertools.combinations(intent.wordings, 2)
+    ]
+    unrelated = _unrelated_pairs(groups, int(len(same) * UNRELATED_SHARE), rng)
+    siblings = _sibling_pairs(groups)
+    rng.shuffle(siblings)
+    different = unrelated + siblings[: len(same) - len(unrelated)]
+    # Groups without siblings, as a user's file may have, leave fewer pairs of label 0.
+    rng.shuffle(same)
+    del same[len(different) :]
+    rows = [pair + (1,) for pair in same] + [pair + (0,) for pair in different]
+    rows = [row if rng.random() < 0.5 else (row[1], row[0], row[2]) for row in rows]
+    rng.shuffle(rows)
+    return rows
+
+
+def _sibling_pairs(groups):
+    return [
+        pair
+        for group in groups
+        for first, second in itertools.combinations(group, 2)
+        for pair in itertools.product(first.wordings, second.wordings)
+    ]
+
+
+def _unrelated_pairs(groups, count, rng):
+    """`count` different pairs of wordings of different groups, fewer if there are not so many."""
+    wordings = [
+        (text, number)
+        for number, group in enumerate(groups)
+        for intent in group
+        for text in intent.wordings
+    ]
+    rng.shuffle(wordings)
+    # Neighbours in the shuffled list first, then those two apart: no wording comes up too often.
+    candidates = (
+        (text_a, text_b)
+        for step in range(1, len(wordings))
+        for (text_a, group_a), (text_b, group_b) in zip(wordings, wordings[step:])
+        if group_a != group_b
+    )
+    return list(itertools.islice(candidates, count))
+
+
+def write_pairs(path, rows):
+    """Writes rows (text_a, text_b, label) in LCQMC's format, the header first."""
+    with atomic_write(path) as handle:
+        handle.write(HEADER + "\n")
+        handle.writelines("%s\t%s\t%d\n" % row for row in rows)
+
+
+def main():
+    groups = read_intents(FLAGS.intents_file)
+    rng = random.Random(FLAGS.seed)
+    splits = split_groups(groups, rng)
+    rows = {name: labelled_pairs(members, rng) for name, members in splits.items()}
+    for name in rows:
+        if not rows[name]:
+            raise UserError(
+                "%s: too few groups (%d) to fill the %s split: write more groups of siblings"
+                % (FLAGS.intents_file, len(groups), name)
+            )
+    for name, members in splits.items():
+        path = os.path.join(FLAGS.output_dir, name + ".txt")
+        write_pairs(path, rows[name])
+        print("%s: %d pairs of %d intents" % (path, len(rows[name]), sum(map(len, members))))
+
+
+if __name__ == "__main__":
+    define_flags()
+    run_command(main)
