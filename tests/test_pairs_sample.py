@@ -220,12 +220,12 @@ def test_readme_tells_the_counts(pairs, intents):
     with open(os.path.join(ROOT, "data", "README.md"), encoding="utf-8") as handle:
         readme = handle.read()
     numbers = [len(intents), len(set(intents.values())), sum(map(len, pairs.values()))]
-    assert [number for number in numbers if readme.count("{:,}".format(number)) < 2] == []
+    assert [number for number in numbers if readme.count(f"{number:,}") < 2] == []
     for split in SPLITS:
         rows = pairs[split]
         siblings = sum(label == "0" and intents[a][0] == intents[b][0] for a, b, label in rows)
         used = {intents[text] for row in rows for text in row[:2]}
         columns = [len(rows), len(rows) // 2, siblings, len(rows) // 2 - siblings, len(used)]
         columns.append(len({group for group, _ in used}))
-        line = "| %s | %s |" % (split, " | ".join("{:,}".format(value) for value in columns))
+        line = "| %s | %s |" % (split, " | ".join(f"{value:,}" for value in columns))
         assert readme.count(line) == 2, line
