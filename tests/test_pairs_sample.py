@@ -214,6 +214,8 @@ def test_shared_characters_do_not_solve_the_sample():
     test_accuracy = float(accuracies["overlap baseline, test"].rstrip("%"))
     # Above chance, or the features would not work at all.
     assert 55 < test_accuracy < 75
+    with open(os.path.join(ROOT, "data", "README.md"), encoding="utf-8") as handle:
+        assert handle.read().count(done.stdout) == 2, "the README shows other figures"
 
 
 def test_readme_tells_the_counts(pairs, intents):
