@@ -403,7 +403,7 @@ def _text_blocks(path, encoding, progress):
             text = decoder.decode(raw, final=not raw)
         except UnicodeDecodeError as error:
             line = first_line + error.object.count(b"\n", 0, error.start)
-            raise _wrong_encoding("%s, line %d" % (path, line), error, encoding) from error
+            raise files.wrong_encoding("%s, line %d" % (path, line), error, encoding) from error
         first_line += raw.count(b"\n")
         if is_json:
             text = "\n".join(_strings_of_json_line(line) for line in text.split("\n"))
@@ -431,42 +431,6 @@ def _byte_blocks(path, progress):
         ) from error
     except OSError as error:
         raise UserError("%s: cannot be read: %s" % (path, error.strerror or error)) from error
-
-
-def _wrong_encoding(place, error, encoding):
-    """The `UserError` for a `UnicodeDecodeError`; names the encoding the file seems to have."""
-    found = _guessed_encoding(error.object) if encoding == "utf-8" else None
-    if found is None:
-        return UserError(
-            "%s: not %s text (byte 0x%02x): is it the right file, and --encoding too?"
-            % (place, encoding.upper(), error.object[error.start])
-        )
-    name, codec = found
-    return UserError(
-        "%s: the file is in %s, expected UTF-8: pass --encoding=%s or convert it "
-        "(iconv -f %s -t utf-8)" % (place, name, codec, codec)
-    )
-
-
-def _guessed_encoding(raw):
-    """Name and codec of the encoding that bytes seem to have which are not UTF-8, or None."""
-    if raw.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-        return "UTF-16", "utf-16"
-    return ("GBK", "gb18030") if _seems_gbk(raw) else None
-
-
-def _seems_gbk(raw):
-    """Whether bytes make sense as GBK: most of what is not ASCII is common hanzi or punctuation.
-
-    UTF-8 text taken for GBK is hanzi as well, but rare ones.
-    """
-    try:
-        foreign = [char for char in raw.decode("gb18030") if char > "\x7f"]
-    except UnicodeDecodeError:
-        return False
-    codes = [char.encode("gb2312", "replace") for char in foreign]
-    common = sum(b"\xb0" <= code < b"\xd8" or b"\xa1" <= code < b"\xa4" for code in codes)
-    return common > 0.7 * len(codes)
 
 
 def _strings_of_json_line(line):

@@ -58,7 +58,7 @@ def find_checkpoint(path):
     """
     path = _FILE_ENDING.sub("", path)
     if tf.gfile.Exists(path + ".index"):
-        if not tf.gfile.Glob(path + ".data-*"):
+        if not _has_weights(path):
             raise UserError(
                 "%s.index is there, but not its weights (%s.data-00000-of-00001): "
                 "copy all files of the checkpoint" % (path, path)
@@ -71,7 +71,7 @@ def find_checkpoint(path):
             "%s is a PyTorch file, expected a TensorFlow checkpoint's prefix such as "
             "DIR/%s" % (path, CHECKPOINT_NAME)
         )
-    if tf.gfile.Glob(path + ".data-*"):
+    if _has_weights(path):
         raise UserError("%s.index is missing beside its .data file: copy it too" % path)
     folder = os.path.dirname(path) or "."
     there = [name[: -len(".index")] for name in _index_files(folder)]
@@ -94,9 +94,16 @@ def _checkpoint_in_folder(folder):
 
 
 def _index_files(folder):
-    if not tf.gfile.IsDirectory(folder):
-        return []
-    return sorted(name for name in tf.gfile.ListDirectory(folder) if name.endswith(".index"))
+    return sorted(name for name in _listing(folder) if name.endswith(".index"))
+
+
+def _has_weights(prefix):
+    folder, name = os.path.split(prefix)
+    return any(there.startswith(name + ".data-") for there in _listing(folder or "."))
+
+
+def _listing(folder):
+    return tf.gfile.ListDirectory(folder) if tf.gfile.IsDirectory(folder) else []
 
 
 def checkpoint_step(prefix):
@@ -107,8 +114,6 @@ def checkpoint_step(prefix):
 
 def checkpoints_of_training(folder):
     """Prefixes of all `model.ckpt-STEP` checkpoints of a training folder, by step."""
-    if not tf.gfile.IsDirectory(folder):
-        return []
     prefixes = [
         os.path.join(folder, name[: -len(".index")])
         for name in _index_files(folder)
@@ -193,7 +198,7 @@ def _misfit_message(prefix, shapes, there, missing, differing):
         parts.append("it lacks %s" % _some(missing))
         unused = [name for name in there if name not in shapes]
         parts.append("it has %s" % (_some(unused) if unused else "no other variables"))
-    for name in sorted(differing)[:_NAMES_SHOWN]:
+    for name in list(differing)[:_NAMES_SHOWN]:
         parts.append("%s is %s there and %s in the config" % ((name,) + differing[name][::-1]))
     parts.append(_likely_cause(shapes, there, differing))
     return "; ".join(parts)

@@ -8,9 +8,6 @@ import os
 
 from errors import UserError
 
-# Byte-order marks of encodings that are not UTF-8, with the name to tell the user.
-_FOREIGN_MARKS = ((codecs.BOM_UTF16_LE, "UTF-16"), (codecs.BOM_UTF16_BE, "UTF-16"))
-
 
 @contextlib.contextmanager
 def whole_file(path):
@@ -104,25 +101,13 @@ def read_text(path, encoding="utf-8"):
             where it can be told, the encoding that the file seems to have.
     """
     raw = read_bytes(path)
-    for mark, name in _FOREIGN_MARKS:
-        if raw.startswith(mark) and encoding == "utf-8":
-            raise UserError(_encoding_message(path, 1, name, "utf-16"))
     try:
         return raw.decode("utf-8-sig" if encoding == "utf-8" else encoding)
     except LookupError as error:
         raise UserError("--encoding: Python knows no encoding named %r" % encoding) from error
     except UnicodeDecodeError as error:
         line = raw.count(b"\n", 0, error.start) + 1
-        if encoding == "utf-8" and _looks_like_gbk(raw):
-            message = _encoding_message(path, line, "GBK", "gb18030")
-        else:
-            message = "%s, line %d: not %s text (byte 0x%02x): is it the right file?" % (
-                path,
-                line,
-                encoding.upper(),
-                raw[error.start],
-            )
-        raise UserError(message) from error
+        raise wrong_encoding("%s, line %d" % (path, line), error, encoding) from error
 
 
 def read_lines(path, encoding="utf-8"):
@@ -145,19 +130,39 @@ def sha256_of_file(path):
     return digest.hexdigest()
 
 
-def _encoding_message(path, line, name, codec):
-    return (
-        "%s, line %d: the file is in %s, expected UTF-8: pass --encoding=%s "
-        "or convert it (iconv -f %s -t utf-8)" % (path, line, name, codec, codec)
+def wrong_encoding(place, error, encoding):
+    """The `UserError` for a `UnicodeDecodeError`; names the encoding the text seems to have.
+
+    Args:
+        place: file and line.
+        error: `UnicodeDecodeError`.
+        encoding: the encoding it was taken for.
+    """
+    found = _likely_encoding(error.object) if encoding == "utf-8" else None
+    if found is None:
+        return UserError(
+            "%s: not %s text (byte 0x%02x): is it the right file, and --encoding too?"
+            % (place, encoding.upper(), error.object[error.start])
+        )
+    name, codec = found
+    return UserError(
+        "%s: the file is in %s, expected UTF-8: pass --encoding=%s or convert it "
+        "(iconv -f %s -t utf-8)" % (place, name, codec, codec)
     )
 
 
-def _looks_like_gbk(raw):
-    """Whether the bytes are GBK text: they decode, and mostly to common ideographs."""
+def _likely_encoding(raw):
+    """What bytes that are not UTF-8 seem to be: (name, Python's codec), or None.
+
+    GBK only if most of what is not ASCII is common hanzi or punctuation; damaged UTF-8 taken for
+    GBK is hanzi as well, but rare ones.
+    """
+    if raw.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return "UTF-16", "utf-16"
     try:
-        text = raw.decode("gb18030")
+        foreign = [char for char in raw.decode("gb18030") if char > "\x7f"]
     except UnicodeDecodeError:
-        return False
-    foreign = [char for char in text if ord(char) > 127]
-    common = sum("\u4e00" <= char <= "\u9fff" or "\u3000" <= char <= "\u303f" for char in foreign)
-    return bool(foreign) and common / len(foreign) > 0.7
+        return None
+    codes = [char.encode("gb2312", "replace") for char in foreign]
+    common = sum(b"\xb0" <= code < b"\xd8" or b"\xa1" <= code < b"\xa4" for code in codes)
+    return ("GBK", "gb18030") if common > 0.7 * len(codes) else None

@@ -154,22 +154,23 @@ def check_same_run(folder, fixed, variable):
     has_checkpoint = tf.train.latest_checkpoint(folder) is not None
     if has_checkpoint and os.path.exists(path):
         former = files.read_json(path)
-        for name in sorted(fixed):
-            if former["fixed"].get(name) != fixed[name]:
+        for name in sorted(set(fixed) & set(former["fixed"])):
+            if former["fixed"][name] != fixed[name]:
                 raise UserError(
                     "--output_dir=%s holds a run with another %s (%s, now %s): "
                     "name another folder or remove this one"
-                    % (folder, name, former["fixed"].get(name), fixed[name])
+                    % (folder, name, former["fixed"][name], fixed[name])
                 )
-        for name in sorted(variable):
-            if former["variable"].get(name) != variable[name]:
+        for name in sorted(set(variable) & set(former["variable"])):
+            if former["variable"][name] != variable[name]:
                 say(
                     "note: the run in %s goes on with another %s: %s, formerly %s",
                     folder,
                     name,
                     variable[name],
-                    former["variable"].get(name),
+                    former["variable"][name],
                 )
+        settings["fixed"] = dict(former["fixed"], **fixed)
     files.write_json(path, settings)
 
 

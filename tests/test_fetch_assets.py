@@ -19,10 +19,10 @@ import pytest
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 sys.path.insert(0, os.path.join(ROOT, "scripts"))
 
+from errors import UserError  # noqa: E402
 import downloading  # noqa: E402
 import fetch_assets  # noqa: E402
 import unpacking  # noqa: E402
-from errors import UserError  # noqa: E402
 
 MODEL_FOLDER = os.path.join("prev_trained_model", "albert_tiny_zh")
 CONFIG = {"vocab_size": 7, "embedding_size": 4, "hidden_size": 8, "num_hidden_layers": 2}
@@ -329,7 +329,7 @@ def _link(name):
 EVIL_NAMES = ["../evil", "a/../../evil", "/evil", "C:/evil", "C:evil", "..\\evil", "\\evil"]
 
 
-@pytest.mark.parametrize("member", EVIL_NAMES + [_link("vocab.txt")], ids=str)
+@pytest.mark.parametrize("member", EVIL_NAMES + [_link("vocab.txt")], ids=EVIL_NAMES + ["link"])
 def test_member_that_leaves_the_folder(server, tmp_path, capsys, member):
     root = tmp_path / "a" / "b" / "c"
     root.mkdir(parents=True)

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
 
+from errors import UserError
 import golden_cases
 import modeling
-from errors import UserError
 
 SMALL = {
     "vocab_size": 50,

@@ -1,0 +1,179 @@
+"""Which checkpoint is meant, whether it fits, and what is said when it does not."""
+
+import os
+import shutil
+
+import numpy as np
+import pytest
+import tensorflow.compat.v1 as tf
+
+from errors import UserError
+import checkpoints
+import golden_cases
+import modeling
+
+SMALL = os.path.join(golden_cases.BUNDLED, "bm_small_postln.ckpt")
+
+
+def config_of(name="bm_small_postln", **changes):
+    settings = golden_cases.load_case(name)[0].to_dict()
+    return modeling.AlbertConfig.from_dict(dict(settings, **changes))
+
+
+def copy_checkpoint(folder, prefix="albert_model.ckpt"):
+    for ending in (".index", ".data-00000-of-00001"):
+        shutil.copyfile(SMALL + ending, os.path.join(str(folder), prefix + ending))
+    return os.path.join(str(folder), prefix)
+
+
+@pytest.mark.parametrize("ending", ["", ".index", ".data-00000-of-00001", ".meta"])
+def test_a_prefix_or_any_of_its_files_is_found(tmp_path, ending):
+    prefix = copy_checkpoint(tmp_path)
+    assert checkpoints.find_checkpoint(prefix + ending) == prefix
+
+
+def test_a_folder_is_found_though_its_state_names_another_machine(tmp_path):
+    prefix = copy_checkpoint(tmp_path)
+    (tmp_path / "checkpoint").write_text('model_checkpoint_path: "/cns/home/x/albert_model.ckpt"\n')
+    assert checkpoints.find_checkpoint(str(tmp_path)) == prefix
+
+
+def test_newest_of_a_folder_without_state_is_found(tmp_path):
+    for step in (9, 100, 20):
+        copy_checkpoint(tmp_path, "model.ckpt-%d" % step)
+    assert checkpoints.find_checkpoint(str(tmp_path)).endswith("model.ckpt-100")
+
+
+@pytest.mark.parametrize(
+    "make, path, named",
+    [
+        ([], "", "holds no TensorFlow checkpoint"),
+        ([], "albert_model.ckpt", "no checkpoint at all"),
+        (["other.ckpt.index"], "albert_model.ckpt", "there is other.ckpt"),
+        (["a.ckpt.index"], "a.ckpt", "not its weights"),
+        (["a.ckpt.data-00000-of-00001"], "a.ckpt", "a.ckpt.index is missing"),
+        (["pytorch_model.bin"], "pytorch_model.bin", "PyTorch file"),
+    ],
+)
+def test_missing_checkpoints_are_explained(tmp_path, make, path, named):
+    for name in make:
+        (tmp_path / name).write_text("")
+    with pytest.raises(UserError) as caught:
+        checkpoints.find_checkpoint(os.path.join(str(tmp_path), path))
+    assert named in str(caught.value)
+
+
+def test_damaged_index_is_explained(tmp_path):
+    prefix = copy_checkpoint(tmp_path)
+    with open(prefix + ".index", "r+b") as handle:
+        handle.truncate(100)
+    with pytest.raises(UserError, match="not a readable TensorFlow checkpoint"):
+        checkpoints.read_shapes(prefix)
+
+
+def test_fitting_checkpoint_fills_the_encoder_and_names_what_is_new():
+    shapes = dict(checkpoints.expected_shapes(config_of()), output_weights=[2, 24])
+    result = checkpoints.assign(shapes, SMALL)
+    assert result.new == ["output_weights"] and not result.reshaped
+    assert len(result.names) == len(shapes) - 1
+    lines = checkpoints.report(result, SMALL)
+    assert "24 variables" in lines[0] and "output_weights" in lines[1]
+
+
+@pytest.mark.parametrize(
+    "config, words",
+    [
+        ({"hidden_size": 48}, ["word_embeddings_2 is [8, 24] there and [8, 48]", "another size"]),
+        ({"vocab_size": 99}, ["[100, 8] there and [99, 8]", "vocabulary"]),
+        ({"num_hidden_groups": 1}, ["it lacks", "it has", "brightmart layout", "google layout"]),
+        ({"embedding_size": None}, ["bert/encoder/layer_0", "the bert layout"]),
+    ],
+)
+def test_misfits_name_both_sides_and_the_cause(config, words):
+    with pytest.raises(UserError) as caught:
+        checkpoints.assign(checkpoints.expected_shapes(config_of(**config)), SMALL)
+    for word in words:
+        assert word in str(caught.value)
+
+
+def test_foreign_checkpoint_is_told(tmp_path):
+    prefix = str(tmp_path / "other.ckpt")
+    checkpoints.write_checkpoint(prefix, {"dense/kernel": np.zeros([2, 2], np.float32)})
+    with pytest.raises(UserError, match="no BERT or ALBERT checkpoint"):
+        checkpoints.assign(checkpoints.expected_shapes(config_of()), prefix)
+
+
+@pytest.mark.parametrize(
+    "renamed",
+    [
+        lambda name: name + ":0",
+        lambda name: name.replace("bert/", ""),
+        lambda name: "model/" + name,
+    ],
+)
+def test_names_of_other_writers_are_understood(tmp_path, renamed):
+    values = checkpoints.read_weights(SMALL)
+    prefix = str(tmp_path / "a.ckpt")
+    checkpoints.write_checkpoint(prefix, {renamed(name): values[name] for name in values})
+    with tf.Graph().as_default(), tf.Session() as session:
+        modeling.AlbertModel(config_of(), False, tf.zeros([1, 4], tf.int32))
+        checkpoints.initialize_from(prefix, tf.trainable_variables())
+        session.run(tf.global_variables_initializer())
+        for variable in tf.trainable_variables():
+            np.testing.assert_array_equal(session.run(variable), values[variable.op.name])
+
+
+def test_classifier_of_another_size_starts_anew(tmp_path):
+    values = dict(checkpoints.read_weights(SMALL), output_weights=np.zeros([5, 24], np.float32))
+    prefix = str(tmp_path / "a.ckpt")
+    checkpoints.write_checkpoint(prefix, values)
+    shapes = dict(checkpoints.expected_shapes(config_of()), output_weights=[2, 24])
+    result = checkpoints.assign(shapes, prefix)
+    assert result.reshaped == {"output_weights": ([2, 24], [5, 24])}
+
+
+def test_model_folder_is_whole_and_holds_no_slots(tmp_path):
+    source = str(tmp_path / "model.ckpt-7")
+    values = checkpoints.read_weights(SMALL)
+    slots = {name + "/adam_m": value for name, value in values.items()}
+    step = {"global_step": np.int64(7)}
+    checkpoints.write_checkpoint(source, dict(values, **dict(slots, **step)))
+    (tmp_path / "vocab.txt").write_text("a\n")
+    folder = str(tmp_path / "best")
+    for _ in range(2):  # the second time replaces the first
+        checkpoints.write_model_folder(
+            folder, source, [str(tmp_path / "vocab.txt")], {"label_map.json": {"0": 0}}
+        )
+    prefix = checkpoints.find_checkpoint(folder)
+    assert os.path.basename(prefix) == "albert_model.ckpt"
+    reader = tf.train.load_checkpoint(prefix)
+    assert set(reader.get_variable_to_shape_map()) == set(values) | {"global_step"}
+    assert reader.get_tensor("global_step") == 7
+    for name in values:
+        np.testing.assert_array_equal(reader.get_tensor(name), values[name])
+    assert not [name for name in os.listdir(str(tmp_path)) if "best." in name]
+
+
+def test_folder_lost_between_two_renames_comes_back(tmp_path):
+    (tmp_path / "best.old").mkdir()
+    (tmp_path / "best.old" / "vocab.txt").write_text("a")
+    checkpoints.restore_model_folder(str(tmp_path / "best"))
+    assert os.listdir(str(tmp_path / "best")) == ["vocab.txt"]
+
+
+def test_released_indexes_fit_their_configs(shared):
+    """The index files tell names and shapes; the weights are not here."""
+    folder = os.path.join(shared, "data", "ckpt_index_only")
+    checked = 0
+    for name in sorted(os.listdir(folder)):
+        listing = sorted(os.listdir(os.path.join(folder, name)))
+        index = [file for file in listing if file.endswith(".index")]
+        if not index:
+            continue
+        config_file = [file for file in listing if file.startswith("albert_config")][0]
+        config = modeling.AlbertConfig.from_json_file(os.path.join(folder, name, config_file))
+        prefix = os.path.join(folder, name, index[0][: -len(".index")])
+        result = checkpoints.assign(checkpoints.expected_shapes(config), prefix)
+        assert not result.new, name
+        checked += 1
+    assert checked >= 6

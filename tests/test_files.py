@@ -1,0 +1,85 @@
+"""Reading with clear errors, writing whole or not at all."""
+
+import os
+
+import pytest
+
+from errors import UserError
+import files
+
+
+def test_lines_are_split_at_line_feeds_only(tmp_path):
+    path = tmp_path / "text.txt"
+    path.write_bytes("\ufeff一\u2028二\r\n\x0b三\n\n四".encode())
+    assert files.read_lines(str(path)) == ["一\u2028二", "\x0b三", "", "四"]
+
+
+def test_damaged_utf8_is_not_taken_for_gbk(tmp_path):
+    path = tmp_path / "text.txt"
+    path.write_bytes("前面有一行完好的汉字\n好".encode()[:-1])
+    with pytest.raises(UserError, match="line 2: not UTF-8"):
+        files.read_lines(str(path))
+
+
+@pytest.mark.parametrize(
+    "content, named",
+    [
+        ("第一行\n我们明天去银行办理业务\n".encode("gbk"), ["line 1", "GBK", "--encoding=gb18030"]),
+        ("第一行\n".encode("utf-16"), ["UTF-16", "--encoding=utf-16"]),
+        (b"abc\n\xff\xfe\x80\x00\x13\xff", ["line 2", "not UTF-8", "0xff"]),
+    ],
+)
+def test_other_encodings_are_recognised_and_named(tmp_path, content, named):
+    path = tmp_path / "text.txt"
+    path.write_bytes(content)
+    with pytest.raises(UserError) as caught:
+        files.read_lines(str(path))
+    for word in [str(path)] + named:
+        assert word in str(caught.value)
+
+
+def test_gbk_is_read_when_asked_for(tmp_path):
+    path = tmp_path / "text.txt"
+    path.write_bytes("银行卡\t办理\n".encode("gbk"))
+    assert files.read_lines(str(path), "gb18030") == ["银行卡\t办理"]
+
+
+def test_unknown_encoding_and_missing_file_are_named(tmp_path):
+    path = tmp_path / "text.txt"
+    with pytest.raises(UserError, match="No such file"):
+        files.read_lines(str(path))
+    path.write_text("x")
+    with pytest.raises(UserError, match="latin-99"):
+        files.read_lines(str(path), "latin-99")
+
+
+def test_failed_write_leaves_the_old_file_and_nothing_else(tmp_path):
+    path = str(tmp_path / "sub" / "text.txt")
+    with files.atomic_write(path) as handle:
+        handle.write("old")
+    with pytest.raises(RuntimeError), files.atomic_write(path) as handle:
+        handle.write("new")
+        raise RuntimeError
+    assert files.read_text(path) == "old"
+    assert os.listdir(os.path.dirname(path)) == ["text.txt"]
+
+
+def test_unwritable_place_is_named(tmp_path):
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(UserError) as caught, files.atomic_write(str(tmp_path / "file" / "new.txt")):
+        pass
+    assert "cannot be written" in str(caught.value)
+
+
+def test_full_disk_is_named(tmp_path):
+    if not os.path.exists("/dev/full"):
+        pytest.skip("no /dev/full here")
+    never = str(tmp_path / "never")
+
+    def write():
+        with files.whole_file(never), open("/dev/full", "w") as handle:
+            handle.write("x")
+
+    with pytest.raises(UserError, match="No space left"):
+        write()
+    assert not os.path.exists(never)

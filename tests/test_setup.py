@@ -1,0 +1,476 @@
+"""The set-up and the one command, with stand-ins for Python, pip and uv, which would be slow."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+TOOLS = ("bash basename cat cmp cp dirname env flock grep mkdir readlink rm sed sleep tail").split()
+
+# Does what setup.sh asks of a Python; writes down what pip is told.
+PYTHON = """#!/bin/bash
+case "$1 $2" in
+    "-c "*) echo {version} ;;
+    "-m venv")
+        mkdir -p "$4/bin" "$4/lib/python{version}/site-packages/pip"
+        cp "$0" "$4/bin/python"
+        ;;
+    "-m pip")
+        echo "$*" >>"$STAND_IN_LOG"
+        echo "Collecting things"
+        sleep "${{DOWNLOAD_SECONDS:-0}}"
+        if [ -n "${{DOWNLOAD_FAILS:-}}" ]; then echo "ERROR: no route to the index"; exit 1; fi
+        echo "Installing collected packages: things"
+        sleep "${{INSTALL_SECONDS:-0}}"
+        ;;
+    *) exit 1 ;;
+esac
+"""
+UV = """#!/bin/bash
+echo "uv $*" >>"$STAND_IN_LOG"
+for folder; do :; done  # the last argument
+case "$1" in venv) mkdir -p "$folder/bin" && cp "$STAND_IN_PYTHON" "$folder/bin/python" ;; esac
+"""
+BROKEN_SHIM = "#!/bin/bash\necho 'pyenv: python3.11: command not found' >&2\nexit 127\n"
+
+
+def write_program(path, text):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+    path.chmod(0o755)
+
+
+class Machine:
+    """A project in an awkwardly named folder, on a machine with only what a test adds."""
+
+    def __init__(self, base):
+        self.base = base
+        self.project = base / "我的 项目"
+        self.log = base / "log"
+        self.log.write_text("")
+        for name in ("setup.sh", "common.sh", "check_environment.py"):
+            (self.project / "scripts").mkdir(parents=True, exist_ok=True)
+            shutil.copy(os.path.join(ROOT, "scripts", name), str(self.project / "scripts"))
+        (self.project / "requirements.txt").write_text("tensorflow==2.15.1\n")
+        (self.project / "requirements-dev.txt").write_text("# tests\npytest==1\n")
+        (base / "tools").mkdir()
+        for name in TOOLS:
+            if shutil.which(name):
+                os.symlink(shutil.which(name), str(base / "tools" / name))
+        self.environment = {
+            "PATH": "%s:%s" % (base / "bin", base / "tools"),
+            "HOME": str(base),
+            "STAND_IN_LOG": str(self.log),
+        }
+
+    def add_python(self, name="python3.11", version="3.11", folder="bin"):
+        write_program(self.base / folder / name, PYTHON.format(version=version))
+
+    def start(self, *arguments, **environment):
+        return subprocess.Popen(
+            [shutil.which("bash"), str(self.project / "scripts" / "setup.sh"), *arguments],
+            cwd=str(self.base),
+            env=dict(self.environment, **environment),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            universal_newlines=True,
+            encoding="utf-8",
+            start_new_session=True,
+        )
+
+    def setup(self, *arguments, **environment):
+        """Exit status, stdout and stderr of setup.sh."""
+        process = self.start(*arguments, **environment)
+        out, err = process.communicate(timeout=60)
+        return process.returncode, out, err
+
+    @property
+    def installs(self):
+        """What pip and uv were told, a line for each call."""
+        return self.log.read_text().splitlines()
+
+    @property
+    def venv_python(self):
+        return "%s\n" % (self.project / ".venv" / "bin" / "python")
+
+
+@pytest.fixture
+def machine(tmp_path):
+    return Machine(tmp_path)
+
+
+def test_first_and_second_run(machine):
+    machine.add_python()
+    status, out, err = machine.setup()
+    assert (status, out) == (0, machine.venv_python)
+    assert "installing requirements.txt into " in err
+    assert [line.split("--no-input")[1] for line in machine.installs] == [
+        " --disable-pip-version-check -r requirements.txt"
+    ]
+    begin = time.time()
+    assert machine.setup() == (0, machine.venv_python, "")
+    assert time.time() - begin < 3
+    assert len(machine.installs) == 1
+
+
+def test_more_requirements_are_installed_on_top_once(machine):
+    machine.add_python()
+    machine.setup()
+    for _ in range(2):
+        assert machine.setup("requirements-dev.txt")[:2] == (0, machine.venv_python)
+    assert len(machine.installs) == 2
+    assert machine.installs[1].endswith("-r requirements-dev.txt")
+
+
+def test_changed_requirements_are_installed_into_the_same_environment(machine):
+    machine.add_python()
+    machine.setup()
+    kept = machine.project / ".venv" / "kept"
+    kept.write_text("")
+    (machine.project / "requirements.txt").write_text("tensorflow==2.15.1\nnumpy==1.26.4\n")
+    assert machine.setup()[0] == 0
+    assert len(machine.installs) == 2
+    assert kept.exists()
+
+
+def test_missing_requirements_file(machine):
+    machine.add_python()
+    status, out, err = machine.setup("nothing.txt")
+    assert (status, out) == (2, "")
+    assert "nothing.txt: no such requirements file" in err
+
+
+def test_broken_shims_and_other_versions_are_passed_over(machine):
+    write_program(machine.base / "bin" / "python3.11", BROKEN_SHIM)
+    machine.add_python("python3", "3.12")
+    machine.add_python("python3.10", "3.10", folder="further")
+    machine.add_python("python3.9", "3.9")
+    machine.environment["PATH"] += ":%s" % (machine.base / "further")
+    status, _, err = machine.setup()
+    assert status == 0
+    assert "with %s" % (machine.base / "further" / "python3.10") in err
+
+
+def test_pyenv_version_that_is_not_chosen(machine):
+    write_program(machine.base / "bin" / "python3.11", BROKEN_SHIM)
+    machine.add_python("python", "3.11", folder=".pyenv/versions/3.11.7/bin")
+    assert machine.setup()[:2] == (0, machine.venv_python)
+
+
+def test_no_python(machine):
+    machine.add_python("python3", "3.12")
+    machine.add_python("python", "2.7")
+    status, out, err = machine.setup()
+    assert (status, out) == (2, "")
+    assert "no Python 3.11 or 3.10 or 3.9 with its venv module was found" in err
+    assert "apt install python3 python3-venv" in err
+    assert not (machine.project / ".venv").exists()
+
+
+def test_uv_where_there_is_no_python(machine):
+    machine.add_python(folder="elsewhere")
+    write_program(machine.base / "bin" / "uv", UV)
+    stand_in = str(machine.base / "elsewhere" / "python3.11")
+    assert machine.setup(STAND_IN_PYTHON=stand_in)[:2] == (0, machine.venv_python)
+    assert machine.installs[0].startswith("uv venv")
+    assert "--python 3.11" in machine.installs[0]
+    assert machine.installs[1].startswith("uv pip install --python ")
+    assert machine.setup(STAND_IN_PYTHON=stand_in)[0] == 0
+    assert len(machine.installs) == 2
+
+
+def test_index_that_cannot_be_reached(machine):
+    machine.add_python()
+    status, out, err = machine.setup(DOWNLOAD_FAILS="1")
+    assert (status, out) == (2, "")
+    assert "    ERROR: no route to the index" in err
+    assert "PIP_INDEX_URL" in err
+    assert machine.setup()[:2] == (0, machine.venv_python)
+
+
+def test_failed_download_of_more_does_not_cost_what_is_there(machine):
+    machine.add_python()
+    machine.setup()
+    assert machine.setup("requirements-dev.txt", DOWNLOAD_FAILS="1")[0] == 2
+    assert machine.setup() == (0, machine.venv_python, "")
+    assert machine.setup("requirements-dev.txt")[0] == 0
+    assert len(machine.installs) == 3
+
+
+@pytest.mark.parametrize("is_complete", [False, True])
+def test_killed_while_installing(machine, is_complete):
+    machine.add_python()
+    if is_complete:
+        machine.setup()
+    process = machine.start("requirements-dev.txt", INSTALL_SECONDS="30")
+    log, mark = (machine.project / ".venv" / name for name in ("setup.log", "setup.unfinished"))
+    wait_until(lambda: mark.exists() and log.exists() and "Installing" in log.read_text())
+    os.killpg(process.pid, signal.SIGKILL)
+    process.communicate()
+    status, out, err = machine.setup()
+    assert (status, out) == (0, machine.venv_python)
+    assert "is not complete: making it anew" in err
+    assert machine.setup() == (0, machine.venv_python, "")
+
+
+def wait_until(is_true, seconds=20):
+    end = time.time() + seconds
+    while not is_true():
+        assert time.time() < end
+        time.sleep(0.02)
+
+
+def test_interpreter_that_is_gone(machine):
+    machine.add_python()
+    machine.setup()
+    (machine.project / ".venv" / "bin" / "python").unlink()
+    assert machine.setup()[:2] == (0, machine.venv_python)
+    assert len(machine.installs) == 2
+
+
+def test_environment_of_another_version_is_not_touched(machine):
+    machine.add_python("python", "3.12", folder=os.path.join("我的 项目", ".venv", "bin"))
+    status, _, err = machine.setup()
+    assert status == 2
+    assert ".venv has Python 3.12, one of 3.11 3.10 3.9 is needed: move it away" in err
+
+
+@pytest.mark.skipif(shutil.which("flock") is None, reason="needs flock")
+def test_two_at_once(machine):
+    machine.add_python()
+    runs = [machine.start(INSTALL_SECONDS="1") for _ in range(2)]
+    results = [run.communicate(timeout=60) for run in runs]
+    assert [out for out, _ in results] == [machine.venv_python] * 2
+    assert len(machine.installs) == 1
+    assert "waiting for it" in results[0][1] + results[1][1]
+
+
+def make_environment(folder, packages):
+    """A virtual environment of the running Python that says it has {package: version}."""
+    subprocess.check_call([sys.executable, "-m", "venv", "--without-pip", str(folder)])
+    packages_folder = next(folder.glob("lib/python*/site-packages"))
+    for name, version in packages.items():
+        info = packages_folder / ("%s-%s.dist-info" % (name.replace("-", "_"), version))
+        info.mkdir()
+        (info / "METADATA").write_text(
+            "Metadata-Version: 2.1\nName: %s\nVersion: %s\n" % (name, version)
+        )
+    return folder
+
+
+SUITABLE = dict.fromkeys(("absl-py", "numpy", "jieba", "tqdm", "matplotlib"), "1.0")
+SUITABLE["tensorflow"] = "2.15.0"
+
+
+@pytest.mark.parametrize("variable", ["VIRTUAL_ENV", "CONDA_PREFIX"])
+def test_active_environment_is_used(machine, variable):
+    active = make_environment(machine.base / "mein env", SUITABLE)
+    result = machine.setup(**{variable: str(active)})
+    assert result == (0, "%s\n" % (active / "bin" / "python"), "")
+    assert not (machine.project / ".venv").exists()
+
+
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        ({"tensorflow": "2.17.1"}, "it lacks TensorFlow 2.15 or 1.15 (2.17.1 is there)"),
+        ({"tensorflow": None, "jieba": None}, "it lacks TensorFlow 2.15 or 1.15, jieba"),
+    ],
+)
+def test_active_environment_that_does_not_suit(machine, change, message):
+    machine.add_python()
+    packages = {k: v for k, v in dict(SUITABLE, **change).items() if v}
+    active = make_environment(machine.base / "env", packages)
+    status, out, err = machine.setup(VIRTUAL_ENV=str(active))
+    assert (status, out) == (0, machine.venv_python)
+    assert "the active environment %s is not used: %s" % (active, message) in err
+
+
+def test_active_environment_without_the_tests_packages(machine):
+    machine.add_python()
+    active = make_environment(machine.base / "env", SUITABLE)
+    status, out, err = machine.setup("requirements-dev.txt", VIRTUAL_ENV=str(active))
+    assert (status, out) == (0, machine.venv_python)
+    assert "it lacks pytest" in err
+
+
+# ------------------------------------------------------------------ run_classifier_lcqmc.sh
+
+
+class Project:
+    """A project whose run_classifier.py shows its arguments, with a suitable environment active."""
+
+    def __init__(self, base, environment_folder):
+        self.root = base / "项目 a"
+        shutil.copytree(os.path.join(ROOT, "scripts"), str(self.root / "scripts"))
+        for name in ("errors.py", "files.py"):
+            shutil.copy(os.path.join(ROOT, name), str(self.root))
+        os.symlink("scripts/run_classifier_lcqmc.sh", str(self.root / "run_classifier_lcqmc.sh"))
+        (self.root / "run_classifier.py").write_text(
+            "import json, os, sys\nprint(json.dumps([os.getcwd()] + sys.argv[1:]))\n"
+        )
+        add_model(self.root / "albert_starter_zh")
+        add_data(self.root / "data" / "pairs_sample")
+        self.environment = {
+            "PATH": os.environ["PATH"],
+            "VIRTUAL_ENV": str(environment_folder),
+            # Nobody listens there.
+            "ALBERT_MODELS_URL": "http://127.0.0.1:9/models",
+            "ALBERT_LCQMC_URL": "http://127.0.0.1:9/lcqmc",
+        }
+
+    def run(self, *arguments, **environment):
+        """Exit status, {flag: value} of run_classifier.py and the lines on stderr."""
+        cwd = environment.pop("cwd", self.root)
+        process = subprocess.Popen(
+            ["bash", str(self.root / "run_classifier_lcqmc.sh"), *arguments],
+            cwd=str(cwd),
+            env=dict(self.environment, **environment),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            universal_newlines=True,
+            encoding="utf-8",
+        )
+        out, err = process.communicate(timeout=60)
+        flags = {}
+        if process.returncode == 0:
+            folder, *words = json.loads(out)
+            assert folder == str(cwd)
+            flags = dict(word[2:].split("=", 1) for word in words)
+        return process.returncode, flags, err.splitlines()
+
+
+def add_model(folder, checkpoint=None, config="albert_config_tiny.json"):
+    folder.mkdir(parents=True)
+    for name in (config, "vocab.txt") + ((checkpoint + ".index",) if checkpoint else ()):
+        (folder / name).write_text("x")
+
+
+def add_data(folder, names=("train", "dev", "test")):
+    folder.mkdir(parents=True)
+    for name in names:
+        (folder / (name + ".txt")).write_text("a\tb\t1\n")
+
+
+@pytest.fixture(scope="module")
+def environment_folder(tmp_path_factory):
+    return make_environment(tmp_path_factory.mktemp("active") / "env", SUITABLE)
+
+
+@pytest.fixture
+def project(tmp_path, environment_folder):
+    return Project(tmp_path, environment_folder)
+
+
+def test_original_settings_and_fallbacks(project):
+    status, flags, lines = project.run()
+    assert status == 0
+    assert flags == {
+        "task_name": "lcqmc",
+        "do_train": "true",
+        "do_eval": "true",
+        "do_predict": "true",
+        "data_dir": "data/pairs_sample",
+        "vocab_file": "albert_starter_zh/vocab.txt",
+        "bert_config_file": "albert_starter_zh/albert_config_tiny.json",
+        "max_seq_length": "128",
+        "train_batch_size": "64",
+        "learning_rate": "1e-4",
+        "num_train_epochs": "5",
+        "output_dir": "lcqmc_output",
+    }
+    assert lines == [
+        "http://127.0.0.1:9/models/albert_tiny_489k.zip: cannot be reached: Connection refused: "
+        "using the model albert_starter_zh instead",
+        "http://127.0.0.1:9/lcqmc/train.txt: cannot be reached: Connection refused: "
+        "using the small sample data/pairs_sample instead",
+    ]
+
+
+def test_offline(project):
+    status, _, lines = project.run(ALBERT_OFFLINE="1")
+    assert status == 0
+    assert [line.split(": ")[1] for line in lines] == [
+        "not downloaded, as ALBERT_OFFLINE is set"
+    ] * 2
+
+
+def test_what_is_there_is_used(project):
+    add_model(project.root / "prev_trained_model" / "albert_tiny_zh", "albert_model.ckpt")
+    add_data(project.root / "chineseGLUEdatasets" / "lcqmc")
+    status, flags, lines = project.run()
+    assert (status, lines) == (0, [])
+    assert flags["init_checkpoint"] == "prev_trained_model/albert_tiny_zh/albert_model.ckpt"
+    assert flags["vocab_file"] == "prev_trained_model/albert_tiny_zh/vocab.txt"
+    assert flags["data_dir"] == "chineseGLUEdatasets/lcqmc"
+
+
+def test_own_model_data_settings_and_flags_from_another_folder(project, tmp_path):
+    add_model(tmp_path / "m 1", "bert_model.ckpt", "bert_config.json")
+    add_data(tmp_path / "数据")
+    status, flags, lines = project.run(
+        "--seed=3",
+        "--learning_rate=1e-3",
+        cwd=tmp_path,
+        MODEL_DIR="m 1",
+        DATA_DIR="数据",
+        OUTPUT_DIR="out 1",
+        EPOCHS="1",
+        BATCH_SIZE="8",
+        MAX_SEQ_LENGTH="32",
+        SEED="1",
+    )
+    assert (status, lines) == (0, [])
+    assert flags["init_checkpoint"] == "m 1/bert_model.ckpt"
+    assert flags["bert_config_file"] == "m 1/bert_config.json"
+    assert flags["data_dir"] == "数据"
+    assert flags["output_dir"] == "out 1"
+    assert flags["num_train_epochs"] == "1"
+    assert flags["train_batch_size"] == "8"
+    assert flags["max_seq_length"] == "32"
+    # The later of two flags wins, as in absl.
+    assert (flags["seed"], flags["learning_rate"]) == ("3", "1e-3")
+
+
+def test_output_goes_to_the_project_by_default(project, tmp_path):
+    flags = project.run(cwd=tmp_path, ALBERT_OFFLINE="1")[1]
+    assert flags["output_dir"] == "项目 a/lcqmc_output"
+
+
+@pytest.mark.parametrize(
+    "settings, message",
+    [
+        ({"MODEL_DIR": "nowhere"}, "MODEL_DIR: nowhere: no such folder"),
+        ({"MODEL_DIR": "data"}, "MODEL_DIR: data lacks vocab.txt or albert_config*.json"),
+        ({"ALBERT_OFFLINE": "1", "DATA_DIR": "half"}, "DATA_DIR: half lacks dev.txt test.txt"),
+        ({"ALBERT_OFFLINE": "1", "DATA_DIR": "nowhere"}, "DATA_DIR: nowhere: no such folder"),
+    ],
+)
+def test_own_folder_that_lacks_files_is_an_error(project, settings, message):
+    add_data(project.root / "half", ["train"])
+    status, _, lines = project.run(**settings)
+    assert status == 2
+    assert message in lines[-1]
+
+
+def test_half_a_model_in_the_default_place(project):
+    add_model(project.root / "prev_trained_model" / "albert_tiny_zh")
+    status, flags, lines = project.run()
+    assert status == 0
+    assert "albert_tiny_zh: is there but lacks *.index" in lines[0]
+    assert lines[0].endswith("using the model albert_starter_zh instead")
+    assert flags["vocab_file"] == "albert_starter_zh/vocab.txt"
+
+
+def test_help(project):
+    command = ["bash", str(project.root / "run_classifier_lcqmc.sh"), "--help"]
+    shown = subprocess.check_output(command, env=project.environment).decode()
+    assert shown.startswith("Fine-tunes an ALBERT model")
+    assert "MODEL_DIR=my_model" in shown
+    assert "set -euo" not in shown

@@ -1,0 +1,113 @@
+"""Progress, records, stop requests, the guard against mixed runs."""
+
+import json
+import os
+import signal
+
+import pytest
+import tensorflow.compat.v1 as tf
+
+from errors import Interrupted, UserError
+import training
+
+
+def test_metrics_survive_and_a_resumed_run_drops_what_came_after(tmp_path):
+    metrics = training.Metrics(str(tmp_path), 0)
+    for step in (1, 2, 3):
+        metrics.add(step, loss=step / 2)
+    metrics.add(2, dev_accuracy=0.75)
+    with open(str(tmp_path / "metrics.jsonl"), "a") as handle:
+        handle.write('{"step": 4, "lo')  # a kill came in between
+    resumed = training.Metrics(str(tmp_path), 2)
+    assert resumed.series("loss") == ([1, 2], [0.5, 1.0])
+    assert resumed.last("dev_accuracy", "dev %.2f") == ["dev 0.75"]
+    assert resumed.last("other", "%s") == []
+    lines = (tmp_path / "metrics.jsonl").read_text().splitlines()
+    assert [json.loads(line)["step"] for line in lines] == [1, 2, 2]
+
+
+def test_first_signal_asks_second_stops():
+    before = signal.getsignal(signal.SIGINT)
+    with training.StopRequest() as stop:
+        stop.raise_if_made("unused")
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert stop.is_made
+        with pytest.raises(Interrupted, match="go on"):
+            stop.raise_if_made("go on")
+        with pytest.raises(KeyboardInterrupt):
+            os.kill(os.getpid(), signal.SIGINT)
+            signal.pause()
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+def save_checkpoint(folder):
+    with tf.Graph().as_default(), tf.Session() as session:
+        tf.get_variable("x", [1])
+        session.run(tf.global_variables_initializer())
+        tf.train.Saver().save(session, os.path.join(folder, "model.ckpt-1"))
+
+
+def test_another_run_in_the_same_folder_is_refused_only_once_it_has_a_checkpoint(tmp_path, capsys):
+    folder = str(tmp_path)
+    training.check_same_run(folder, {"task": "a"}, {"epochs": 1})
+    training.check_same_run(folder, {"task": "b"}, {"epochs": 1})
+    save_checkpoint(folder)
+    training.check_same_run(folder, {"task": "b", "dev data": "new"}, {"epochs": 2})
+    assert "another epochs: 2, formerly 1" in capsys.readouterr().out
+    with pytest.raises(UserError, match="another task"):
+        training.check_same_run(folder, {"task": "c"}, {"epochs": 2})
+
+
+@pytest.mark.parametrize("seconds, text", [(0, "0:00"), (75.4, "1:15"), (3600 + 62, "1:01:02")])
+def test_durations_read_as_people_write_them(seconds, text):
+    assert training.readable_seconds(seconds) == text
+
+
+def test_learning_curve_is_a_picture(tmp_path):
+    pytest.importorskip("matplotlib")
+    metrics = training.Metrics(str(tmp_path), 0)
+    for step in range(1, 30):
+        metrics.add(step, loss=1.0 / step)
+    metrics.add(10, dev_accuracy=0.6)
+    path = training.draw_learning_curve(metrics, str(tmp_path / "curve.png"))
+    with open(path, "rb") as handle:
+        assert handle.read(8) == b"\x89PNG\r\n\x1a\n"
+    assert os.path.getsize(path) > 10000
+
+
+@pytest.mark.parametrize(
+    "error, words",
+    [
+        (tf.errors.ResourceExhaustedError(None, None, "x; No space left on device"), "no space"),
+        (tf.errors.ResourceExhaustedError(None, None, "OOM when allocating"), "train_batch_size"),
+        (tf.train.NanLossDuringTrainingError(), "learning_rate"),
+        (tf.errors.PermissionDeniedError(None, None, "x; Permission denied"), "cannot be written"),
+    ],
+)
+def test_tensorflows_errors_are_explained(tmp_path, error, words):
+    with pytest.raises(UserError, match=words), training.explained_errors(str(tmp_path)):
+        raise error
+
+
+def test_tpu_flags_reach_the_cluster_resolver(monkeypatch):
+    calls = []
+
+    class StubResolver:
+        def __init__(self, **settings):
+            calls.append(settings)
+            raise KeyboardInterrupt  # far enough: there is no TPU to talk to
+
+    import workspace  # noqa: F401  (defines how flags are set)
+
+    monkeypatch.setattr(tf.distribute.cluster_resolver, "TPUClusterResolver", StubResolver)
+    from absl import flags
+    from absl.testing import flagsaver
+
+    import fine_tuning
+
+    if "bert_config_file" not in flags.FLAGS:
+        fine_tuning.define_flags()
+    with flagsaver.flagsaver(), pytest.raises(KeyboardInterrupt):
+        flags.FLAGS("x --use_tpu=true --tpu_name=grpc://t --tpu_zone=z --gcp_project=p".split())
+        training.make_run_config(10)
+    assert calls == [{"tpu": "grpc://t", "zone": "z", "project": "p"}]
