@@ -6,48 +6,48 @@ The first argument lists the versions of TensorFlow that will do; of the require
 names count. Prints what is missing and ends with status 1, else with status 0.
 """
 
+import os
 import re
 import sys
 
 TENSORFLOW_PACKAGES = ("tensorflow", "tensorflow-cpu", "tensorflow-gpu", "tensorflow-macos")
 NEEDED_PACKAGES = ("absl-py", "numpy", "jieba", "tqdm", "matplotlib")
 
+_INSTALLED = re.compile(r"([^-]+)-([^-]+)(-.*)?\.(dist|egg)-info$")
 
-def version_of(package):
-    """The installed version of a package, None if it is not installed."""
-    if sys.version_info >= (3, 8):
-        from importlib import metadata
 
-        try:
-            return metadata.version(package)
-        except metadata.PackageNotFoundError:
-            return None
-    import pkg_resources
-
-    try:
-        return pkg_resources.get_distribution(package).version
-    except pkg_resources.ResolutionError:
-        return None
+def installed_packages():
+    """{name: version} of what Python finds; Python 3.7 has no importlib.metadata."""
+    versions = {}
+    for folder in filter(os.path.isdir, sys.path):
+        for match in filter(None, map(_INSTALLED.match, os.listdir(folder))):
+            versions.setdefault(_normalized(match.group(1)), match.group(2))
+    return versions
 
 
 def required_names(path):
     """The names of the packages in a requirements file."""
     with open(path, encoding="utf-8") as lines:
         found = [re.match(r"[A-Za-z0-9][\w.-]*", line) for line in lines]
-    return [match.group() for match in found if match]
+    return [_normalized(match.group()) for match in found if match]
 
 
 def lacking(tensorflow_versions, requirement_files):
     """What is missing, as words to show: ["TensorFlow 2.15 or 1.15 (2.17.0 is there)", "jieba"]."""
-    found = next(filter(None, map(version_of, TENSORFLOW_PACKAGES)), None)
+    versions = installed_packages()
+    found = next((versions[name] for name in TENSORFLOW_PACKAGES if name in versions), None)
     missing = []
     if found is None or ".".join(found.split(".")[:2]) not in tensorflow_versions:
         wanted = "TensorFlow " + " or ".join(tensorflow_versions)
         missing.append(wanted + (" (%s is there)" % found if found else ""))
-    names = [name for path in requirement_files for name in required_names(path)]
-    wanted_names = [name for name in names if name not in TENSORFLOW_PACKAGES]
-    missing += [name for name in (*NEEDED_PACKAGES, *wanted_names) if version_of(name) is None]
-    return missing
+    names = list(NEEDED_PACKAGES)
+    for path in requirement_files:
+        names += [name for name in required_names(path) if name not in TENSORFLOW_PACKAGES]
+    return missing + [name for name in dict.fromkeys(names) if name not in versions]
+
+
+def _normalized(name):
+    return re.sub(r"[-_.]+", "-", name).lower()
 
 
 if __name__ == "__main__":

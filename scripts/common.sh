@@ -5,7 +5,7 @@
 PROJECT_ROOT="$(CDPATH='' cd -P -- "$(dirname -- "${BASH_SOURCE[0]}")/.." && pwd)"
 EXIT_USER_ERROR=2
 # What pip and uv write to their logs once they begin to change an environment.
-INSTALLING_BEGAN='^(Installing collected packages|Uninstalling|Prepared|Uninstalled|Installed) '
+INSTALLING_BEGAN='^(Installing collected packages:|Prepared |Uninstalled |Installed )'
 PROBE='import ensurepip, sys, venv; assert sys.maxsize > 2**32; print("%d.%d" % sys.version_info[:2])'
 
 # Standard output is for results alone (setup.sh prints an interpreter's path there).
@@ -114,8 +114,10 @@ lock_set_up() {
 # Killed or failed before anything was installed on top of a complete set is not half made.
 is_half_made() {
     [ -e "$1/setup.unfinished" ] || return 1
-    ! compgen -G "$1/setup.installed.*" >/dev/null || grep -qE "$INSTALLING_BEGAN" "$1/setup.log"
+    is_new "$1" || grep -qE "$INSTALLING_BEGAN" "$1/setup.log"
 }
+
+is_new() { ! compgen -G "$1/setup.installed.*" >/dev/null; }
 
 make_environment() {
     local folder="$1" versions="$2" python output
@@ -125,6 +127,7 @@ make_environment() {
     fi
     mkdir -p -- "$folder"
     : >"$folder/setup.unfinished"
+    # shellcheck disable=SC2086  # a list of versions
     if python="$(find_python $versions)"; then
         say "making $folder with $python"
         output="$("$python" -m venv -- "$folder" 2>&1)" || die "$python -m venv failed: ${output##*$'\n'}"
@@ -142,10 +145,11 @@ make_environment() {
 
 # install_requirements FOLDER REQUIREMENTS...: with pip, or with uv where uv made the environment.
 install_requirements() {
-    local folder="$1" log="$1/setup.log" file arguments=() ticker status=0
+    local folder="$1" log="$1/setup.log" file arguments=() extent='' ticker status=0
     shift
     for file in "$@"; do arguments+=(-r "$file"); done
-    say "installing $(basename -a -- "$@" | paste -sd' ' -) (the first time about 700 MB, some minutes; log: $log)"
+    is_new "$folder" && extent=" (about 700 MB to download, some minutes)"
+    say "installing ${*##*/} into $folder$extent"
     : >"$log"
     : >"$folder/setup.unfinished"
     show_progress "$log" 9<&- >&2 &
@@ -171,7 +175,7 @@ report_failed_install() {
         "(PIP_INDEX_URL=https://.../simple, or pip config set global.index-url ...); run this again"
 }
 
-# show_progress LOG: the time and the log's last line, each second on a terminal, else twice a minute.
+# show_progress LOG: the time and what is being done, each second on a terminal, else twice a minute.
 # Ends with the shell that started it, even if that one is killed.
 show_progress() {
     local pause=30 before='' after='\n' line
@@ -182,9 +186,9 @@ show_progress() {
     trap 'exit 0' TERM
     SECONDS=0
     while kill -0 "$$" 2>/dev/null; do
-        sleep "$pause" &
+        sleep "$pause" >/dev/null 2>&1 & # outlives a killed ticker, so it holds no pipe open
         wait "$!"
-        line="$(tail -n 1 -- "$1" | tr -d '\r')"
+        line="$(grep -aE '^ *[A-Z][a-z]+ing ' -- "$1" | tail -n 1)" || line=''
         printf "$before  %4d s  %s$after" "$SECONDS" "${line:0:70}"
     done
 }

@@ -1,0 +1,17 @@
+#!/usr/bin/env bash
+# Sets up the environment of setup.sh and runs all tests; arguments go to pytest:
+#     bash scripts/run_tests.sh
+#     bash scripts/run_tests.sh tests/test_modeling.py -k gradient
+# In a git checkout the style is checked too, as CI does.
+set -euo pipefail
+. "$(dirname -- "$(readlink -f -- "${BASH_SOURCE[0]}")")/common.sh"
+
+python="$(bash "$PROJECT_ROOT/scripts/setup.sh" requirements-dev.txt)"
+cd -- "$PROJECT_ROOT"
+status=0
+if [ -e .git ]; then
+    "$python" -m ruff check . || status=1
+    "$python" -m ruff format --check . || status=1
+fi
+"$python" -m pytest -q --durations=10 "$@" || status=$?
+exit "$status"
