@@ -27,31 +27,38 @@ class Interrupted(Exception):
     """The user stopped the command; the message says how to go on."""
 
 
-def run_command(main):
+def run_command(main, takes_words=False):
     """Parses the command line, runs `main` and turns user errors into one line and an exit status.
 
     Args:
-        main: function of no arguments.
+        main: function of no arguments, or of the list of words that are no flags.
+        takes_words: whether it takes them; otherwise such a word is a mistake.
     """
     from absl import app
 
-    app.run(lambda argv: _exit_status(main), flags_parser=_parse_flags)
+    def call(argv):
+        return _exit_status((lambda: main(argv[1:])) if takes_words else main)
+
+    def parse(argv):
+        words = _parse_flags(argv)
+        if len(words) > 1 and not takes_words:
+            _fail(
+                "unexpected argument %r: flags are written --name=value (--help lists all flags)"
+                % words[1]
+            )
+        return words
+
+    app.run(call, flags_parser=parse)
 
 
 def _parse_flags(argv):
-    """absl's parser, except that a mistake is one line and stray words are not ignored."""
+    """absl's parser, except that a mistake is one line; returns what is no flag."""
     from absl import flags
 
     try:
-        rest = flags.FLAGS(argv)
+        return flags.FLAGS(argv)
     except flags.Error as error:
-        _fail(" ".join(str(error).split()) + " (--help lists all flags)")
-    if len(rest) > 1:
-        _fail(
-            "unexpected argument %r: flags are written --name=value (--help lists all flags)"
-            % rest[1]
-        )
-    return rest
+        return _fail(" ".join(str(error).split()) + " (--help lists all flags)")
 
 
 def _exit_status(main):
