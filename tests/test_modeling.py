@@ -1,6 +1,7 @@
 """Models against the original's numbers; configs; heads; dropout."""
 
 import json
+import os
 
 import numpy as np
 import pytest
@@ -237,3 +238,18 @@ def test_assignment_map_names_what_both_sides_have():
         assignment, initialized = modeling.get_assignment_map_from_checkpoint(variables, prefix)
     assert dict(assignment) == {names[0]: names[0]}
     assert initialized == {names[0]: 1, names[0] + ":0": 1}
+
+
+@pytest.mark.parametrize(
+    "size, parameters", [("tiny", 4295186), ("base", 11492234), ("large", 18084490)]
+)
+def test_published_sizes(size, parameters):
+    """Parameters of the pre-training model, as the original counts them."""
+    folder = os.path.join(os.path.dirname(os.path.abspath(modeling.__file__)), "albert_config")
+    path = os.path.join(folder, "albert_config_%s.json" % size)
+    config = modeling.AlbertConfig.from_json_file(path)
+    with tf.Graph().as_default():
+        model = modeling.AlbertModel(config, False, tf.zeros([1, 4], tf.int32))
+        modeling.masked_lm_head(config, model, [[1]], [[1]], [[1.0]])
+        modeling.sentence_order_head(config, model.get_pooled_output(), [[0]])
+        assert modeling.count_parameters(tf.trainable_variables()) == parameters
