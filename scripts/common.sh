@@ -145,10 +145,11 @@ make_environment() {
 
 # install_requirements FOLDER REQUIREMENTS...: with pip, or with uv where uv made the environment.
 install_requirements() {
-    local folder="$1" log="$1/setup.log" file arguments=() extent='' ticker status=0
+    local folder="$1" log="$1/setup.log" file arguments=() extent='' size=600 ticker status=0
     shift
     for file in "$@"; do arguments+=(-r "$file"); done
-    is_new "$folder" && extent=" (about 700 MB to download, some minutes)"
+    case "$*" in *tf1*) size=200 ;; esac
+    is_new "$folder" && extent=" (about $size MB to download, some minutes)"
     say "installing ${*##*/} into $folder$extent"
     : >"$log"
     : >"$folder/setup.unfinished"
