@@ -4,6 +4,7 @@
 
 PROJECT_ROOT="$(CDPATH='' cd -P -- "$(dirname -- "${BASH_SOURCE[0]}")/.." && pwd)"
 EXIT_USER_ERROR=2
+EXIT_INTERRUPTED=130
 # What pip and uv write to their logs once they begin to change an environment.
 INSTALLING_BEGAN='^(Installing collected packages:|Prepared |Uninstalled |Installed )'
 PROBE='import ensurepip, sys, venv; assert sys.maxsize > 2**32; print("%d.%d" % sys.version_info[:2])'
@@ -157,6 +158,7 @@ install_requirements() {
     ticker=$!
     # shellcheck disable=SC2064  # the number of today's ticker is meant
     trap "kill $ticker 2>/dev/null || true" EXIT
+    trap 'say "stopped; the same command starts again cleanly"; exit "$EXIT_INTERRUPTED"' INT
     if compgen -G "$folder/lib/python*/site-packages/pip" >/dev/null; then
         PIP_USER=0 PYTHONUNBUFFERED=1 "$folder/bin/python" -m pip install --progress-bar off --no-input \
             --disable-pip-version-check "${arguments[@]}" >>"$log" 2>&1 </dev/null || status=$?
@@ -165,7 +167,7 @@ install_requirements() {
     fi
     kill "$ticker" 2>/dev/null || true
     wait "$ticker" 2>/dev/null || true
-    trap - EXIT
+    trap - EXIT INT
     [ "$status" -eq 0 ] || report_failed_install "$log"
 }
 

@@ -16,7 +16,6 @@
 set -euo pipefail
 . "$(dirname -- "$(readlink -f -- "${BASH_SOURCE[0]}")")/common.sh"
 
-EXIT_INTERRUPTED=130
 RELEASED_MODEL="$PROJECT_ROOT/prev_trained_model/albert_tiny_zh"
 STARTER_MODEL="$PROJECT_ROOT/albert_starter_zh"
 LCQMC_DATA="$PROJECT_ROOT/chineseGLUEdatasets/lcqmc"
