@@ -7,6 +7,8 @@ train -> at each checkpoint dev accuracy, the best one kept in OUTPUT_DIR/best
 
 import math
 import os
+import shlex
+import sys
 
 from absl import flags
 import numpy as np
@@ -368,11 +370,12 @@ class FineTuning:
         if is_best and prefix != self._init_checkpoint:
             self._keep_best(prefix)
         self._evaluations[step] = metrics
+        remark = " (best so far)" if is_best else ""
         training.say(
             "dev accuracy %.4f at step %d%s",
             metrics["eval_accuracy"],
             metrics["global_step"],
-            " (best so far)" if is_best else "",
+            remark if metrics["global_step"] else " (before training)",
         )
         if self._metrics is not None:
             self._metrics.add(step, dev=metrics, dev_accuracy=metrics["eval_accuracy"])
@@ -489,10 +492,14 @@ class FineTuning:
         if picture:
             yield "learning curve", picture
         if os.path.isdir(self._best_folder):
-            yield (
-                "next",
-                'python similarity.py --model_dir=%s "怎么开户" "如何开通账户"' % self._best_folder,
-            )
+            yield "next", _similarity_command(self._best_folder)
+
+
+def _similarity_command(model_dir):
+    """The command line that compares two sentences, for the user's shell and folder."""
+    script = os.path.join(os.path.dirname(os.path.abspath(__file__)), "similarity.py")
+    words = [os.path.relpath(sys.executable), os.path.relpath(script), "--model_dir=" + model_dir]
+    return " ".join(shlex.quote(word) for word in words) + ' "怎么开户" "如何开通账户"'
 
 
 _SETTINGS_SHOWN = (

@@ -70,7 +70,8 @@ ClassificationOutput = collections.namedtuple(
 
 def gelu(x):
     """Gaussian error linear unit in its tanh form (Hendrycks and Gimpel 2016), any shape."""
-    return 0.5 * x * (1.0 + tf.tanh(math.sqrt(2.0 / math.pi) * (x + 0.044715 * tf.pow(x, 3))))
+    inner = math.sqrt(2.0 / math.pi) * (x + 0.044715 * x * x * x)
+    return 0.5 * x * (1.0 + tf.tanh(inner))
 
 
 ACTIVATIONS = {
@@ -106,6 +107,7 @@ class AlbertConfig:
         "pooler_size_per_head pooler_type net_structure_type gap_size num_memory_blocks "
         "down_scale_factor layers_to_keep".split()
     )
+    is_training = False  # set by AlbertModel on its own copy; then memory is saved, see recomputed
 
     def __init__(
         self,
@@ -277,6 +279,7 @@ class AlbertModel:
             scope: variable scope; "bert" by default.
         """
         config = copy.deepcopy(config)
+        config.is_training = is_training
         if not is_training:
             config.hidden_dropout_prob = 0.0
             config.attention_probs_dropout_prob = 0.0
@@ -323,7 +326,7 @@ class AlbertModel:
             "position_embeddings", [config.max_position_embeddings, width], config
         )
         rows = tf.reshape(words + segments, [batch, length, width]) + positions[:length]
-        rows = layer_norm(tf.reshape(rows, [-1, width]), "LayerNorm")
+        rows = layer_norm(tf.reshape(rows, [-1, width]), "LayerNorm", config.is_training)
         self._embedding_rows = dropout(rows, config.hidden_dropout_prob)
 
     def _project_to_hidden(self, config):
@@ -404,22 +407,26 @@ def transformer_block(config, layout, rows, mask, batch_shape):
         )
 
     def feed_forward(x):
+        groups = config.ffn_groups
+        x = dense(x, config.intermediate_size, config, layout.ffn_in, groups=groups)  # [R, I]
         x = dense(
             x,
-            config.intermediate_size,
+            config.hidden_size,
             config,
-            layout.ffn_in,
-            config.hidden_act,
-            groups=config.ffn_groups,
-        )  # [R, I]
-        x = dense(x, config.hidden_size, config, layout.ffn_out, groups=config.ffn_groups)
+            layout.ffn_out,
+            input_activation=config.hidden_act,
+            groups=groups,
+        )
         return dropout(x, config.hidden_dropout_prob)
 
+    def norm(x, scope):
+        return layer_norm(x, scope, config.is_training)
+
     if config.is_pre_norm:
-        rows = rows + attend(layer_norm(rows, layout.attention_norm))
-        return rows + feed_forward(layer_norm(rows, layout.ffn_norm))
-    rows = layer_norm(rows + attend(rows), layout.attention_norm)
-    return layer_norm(rows + feed_forward(rows), layout.ffn_norm)
+        rows = rows + attend(norm(rows, layout.attention_norm))
+        return rows + feed_forward(norm(rows, layout.ffn_norm))
+    rows = norm(rows + attend(rows), layout.attention_norm)
+    return norm(rows + feed_forward(rows), layout.ffn_norm)
 
 
 def self_attention(config, scope, rows, mask, batch_shape):
@@ -444,10 +451,18 @@ def self_attention(config, scope, rows, mask, batch_shape):
         x = tf.reshape(x, [batch, length, heads, head_size])
         return tf.transpose(x, [0, 2, 1, 3])  # [B, N, F, D]
 
-    query, key, value = projected("query"), projected("key"), projected("value")
-    scores = tf.matmul(query, key, transpose_b=True) / math.sqrt(head_size)  # [B, N, F, F]
-    weights = dropout(tf.nn.softmax(scores + mask), config.attention_probs_dropout_prob)
-    context = tf.transpose(tf.matmul(weights, value), [0, 2, 1, 3])  # [B, F, N, D]
+    rate = config.attention_probs_dropout_prob
+    seed = dropout_seed() if rate else None  # drawn here, as the weights are computed twice
+
+    def attended(query, key, value):
+        scores = tf.matmul(query, key, transpose_b=True) / math.sqrt(head_size)  # [B, N, F, F]
+        weights = dropout(tf.nn.softmax(scores + mask), rate, seed)
+        return tf.matmul(weights, value)  # [B, N, F, D]
+
+    context = recomputed(
+        attended, [projected("query"), projected("key"), projected("value")], config.is_training
+    )
+    context = tf.transpose(context, [0, 2, 1, 3])  # [B, F, N, D]
     context = tf.reshape(context, [-1, config.hidden_size])  # [R, H]
     return dense(context, config.hidden_size, config, scope + "/output/dense")
 
@@ -575,7 +590,7 @@ def new_variable(name, shape, config):
     )
 
 
-def dense(x, width, config, scope, activation="linear", groups=1):
+def dense(x, width, config, scope, activation="linear", input_activation="linear", groups=1):
     """Dense layer, variables `kernel` and `bias`.
 
     With groups (google_fast) columns h * G + g of the input feed only columns g * out / G + o of
@@ -586,56 +601,105 @@ def dense(x, width, config, scope, activation="linear", groups=1):
         width: int, size of the output.
         config: `AlbertConfig`, for the start values.
         scope: variable scope.
-        activation: a name in `ACTIVATIONS`.
+        activation: a name in `ACTIVATIONS`, applied to the output.
+        input_activation: one that is applied to the input (and in training not kept in memory).
         groups: int, G.
 
     Returns:
         float tensor [R, width].
     """
     size = int(x.shape[-1])
-    with tf.variable_scope(scope):
+    shape = [size, width] if groups == 1 else [size // groups, width // groups, groups]
+
+    def multiplied(x, kernel):
+        x = get_activation(input_activation)(x)
         if groups == 1:
-            x = tf.matmul(x, new_variable("kernel", [size, width], config))
-        else:
-            kernel = new_variable("kernel", [size // groups, width // groups, groups], config)
-            x = tf.einsum("rhg,hog->rgo", tf.reshape(x, [-1, size // groups, groups]), kernel)
-            x = tf.reshape(x, [-1, width])
+            return tf.matmul(x, kernel)
+        x = tf.einsum("rhg,hog->rgo", tf.reshape(x, [-1, size // groups, groups]), kernel)
+        return tf.reshape(x, [-1, width])
+
+    with tf.variable_scope(scope):
+        kernel = new_variable("kernel", shape, config)
+        saves_memory = config.is_training and input_activation != "linear"
+        x = recomputed(multiplied, [x, kernel], saves_memory)
         bias = tf.get_variable("bias", [width], initializer=tf.zeros_initializer())
         return get_activation(activation)(tf.nn.bias_add(x, bias))
 
 
-def layer_norm(x, scope):
+def layer_norm(x, scope, is_training=False):
     """Layer normalization (Ba et al. 2016) of the last axis, variables `beta` and `gamma`."""
     width = [int(x.shape[-1])]
     with tf.variable_scope(scope):
         beta = tf.get_variable("beta", width, initializer=tf.zeros_initializer())
         gamma = tf.get_variable("gamma", width, initializer=tf.ones_initializer())
-        mean, variance = tf.nn.moments(x, axes=[-1], keep_dims=True)
-        return tf.nn.batch_normalization(x, mean, variance, beta, gamma, LAYER_NORM_EPSILON)
+        return recomputed(_normalized, [x, beta, gamma], is_training)
 
 
-def dropout(x, rate):
-    """Dropout (Srivastava et al. 2014) whose mask is a function of seed, place and global step.
+def _normalized(x, beta, gamma):
+    mean, variance = tf.nn.moments(x, axes=[-1], keep_dims=True)
+    return tf.nn.batch_normalization(x, mean, variance, beta, gamma, LAYER_NORM_EPSILON)
 
-    So a run that is stopped and resumed drops what the uninterrupted one would have dropped.
+
+def recomputed(function, tensors, is_training=True):
+    """Applies a function whose intermediate values are computed again for the gradient, not kept.
+
+    That is gradient checkpointing (Chen et al. 2016); it pays where values are large and cheap.
+
+    Args:
+        function: function of the tensors; uses no variables but those among them.
+        tensors: list of tensors or variables.
+        is_training: bool; without training the function is applied plainly.
+
+    Returns:
+        the function's result.
+    """
+    if not is_training:
+        return function(*tensors)
+
+    @tf.custom_gradient
+    def apply(*inputs):
+        def gradient(dy):
+            # Waiting for dy keeps TensorFlow from merging this with the first computation.
+            with tf.control_dependencies([dy]):
+                late_inputs = [tf.identity(x) for x in inputs]
+            return tf.gradients(function(*late_inputs), late_inputs, dy)
+
+        return function(*inputs), gradient
+
+    return apply(*[tf.identity(x) for x in tensors])
+
+
+def dropout(x, rate, seed=None):
+    """Dropout (Srivastava et al. 2014) by a seed that is a tensor.
 
     Args:
         x: float tensor of any shape.
         rate: share of values set to 0; the others are scaled by 1 / (1 - rate).
+        seed: int tensor [2]; `dropout_seed()` by default.
 
     Returns:
         float tensor of the same shape.
     """
     if not rate:
         return x
-    step = tf.train.get_global_step()
-    if step is None:  # no training run that could be repeated
-        return tf.nn.dropout(x, rate=rate)
-    with tf.name_scope("dropout") as scope:
-        place = zlib.crc32(("%s %s" % (tf.get_default_graph().seed, scope)).encode("utf-8"))
-        seed = tf.stack([place & 0x7FFFFFFF, tf.cast(step, tf.int32)])
+    with tf.name_scope("dropout"):
+        seed = dropout_seed() if seed is None else seed
         kept = tf.random.stateless_uniform(tf.shape(x), seed) >= rate
         return x * tf.cast(kept, x.dtype) * (1.0 / (1.0 - rate))
+
+
+def dropout_seed():
+    """An int tensor [2] that is a function of the graph's seed, the place and the global step.
+
+    So a run that is stopped and resumed drops what the uninterrupted one would have dropped.
+    Without a global step there is no run that could be repeated, and the seed is random.
+    """
+    step = tf.train.get_global_step()
+    if step is None:
+        return tf.random.uniform([2], maxval=2**31 - 1, dtype=tf.int32)
+    with tf.name_scope("dropout_seed") as scope:
+        place = zlib.crc32(("%s %s" % (tf.get_default_graph().seed, scope)).encode("utf-8"))
+        return tf.stack([place & 0x7FFFFFFF, tf.cast(step, tf.int32)])
 
 
 def lookup(table, ids, use_one_hot):

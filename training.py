@@ -157,9 +157,9 @@ def check_same_run(folder, fixed, variable):
         for name in sorted(set(fixed) & set(former["fixed"])):
             if former["fixed"][name] != fixed[name]:
                 raise UserError(
-                    "--output_dir=%s holds a run with another %s (%s, now %s): "
+                    "--output_dir=%s holds a run with another %s%s: "
                     "name another folder or remove this one"
-                    % (folder, name, former["fixed"][name], fixed[name])
+                    % (folder, name, _from_to(former["fixed"][name], fixed[name]))
                 )
         for name in sorted(set(variable) & set(former["variable"])):
             if former["variable"][name] != variable[name]:
@@ -172,6 +172,12 @@ def check_same_run(folder, fixed, variable):
                 )
         settings["fixed"] = dict(former["fixed"], **fixed)
     files.write_json(path, settings)
+
+
+def _from_to(former, now):
+    """ " (a, now b)", or nothing where that would not help a reader: digests, whole configs."""
+    words = " (%s, now %s)" % (former, now)
+    return words if len(words) < 100 and isinstance(now, str) else ""
 
 
 class StopRequest:

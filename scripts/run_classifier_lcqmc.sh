@@ -37,6 +37,8 @@ main() {
         ${checkpoint:+--init_checkpoint="$(shown "$checkpoint")"} \
         --max_seq_length="${MAX_SEQ_LENGTH:-128}" \
         --train_batch_size="${BATCH_SIZE:-64}" \
+        --eval_batch_size="${BATCH_SIZE:-64}" \
+        --predict_batch_size="${BATCH_SIZE:-64}" \
         --learning_rate="${LEARNING_RATE:-1e-4}" \
         --num_train_epochs="${EPOCHS:-5}" \
         ${SEED:+--seed="$SEED"} \

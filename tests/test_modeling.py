@@ -25,11 +25,16 @@ SMALL = {
 }
 
 
-@pytest.mark.parametrize("name", golden_cases.case_names())
-def test_outputs_losses_and_gradients_equal_the_originals(name):
+@pytest.mark.parametrize(
+    "name, is_training",
+    [(name, False) for name in golden_cases.case_names()]
+    # The graph of training computes some values twice; without dropout the numbers are the same.
+    + [(name, True) for name in golden_cases.case_names() if "_cls_" not in name],
+)
+def test_outputs_losses_and_gradients_equal_the_originals(name, is_training):
     config, description, arrays, values = golden_cases.load_case(name)
     with tf.Graph().as_default(), tf.Session() as session:
-        tensors = golden_cases.build(config, arrays)
+        tensors = golden_cases.build(config, arrays, is_training)
         assert [v.op.name for v in tf.trainable_variables()] == description["trainable_order"]
         golden_cases.set_variables(session, values)
         expected = {key[4:]: array for key, array in arrays.items() if key.startswith("out/")}
@@ -211,6 +216,24 @@ def test_dropout_is_a_function_of_seed_and_step():
     assert (straight[0] != straight[1]).any() and (straight[0][0] != straight[0][1]).any()
     assert abs((straight == 0).mean() - 0.1) < 0.01
     np.testing.assert_allclose(straight.max(), 1 / 0.9, rtol=1e-6)
+
+
+def test_recomputed_dropout_has_the_gradient_of_the_kept_one():
+    """The mask of the second computation has to be the mask of the first."""
+    with tf.Graph().as_default(), tf.Session() as session:
+        x = tf.random.uniform([50, 50])
+        seed = modeling.dropout_seed()
+
+        def dropped(x):
+            return modeling.dropout(tf.square(x), 0.5, seed)
+
+        y = modeling.recomputed(dropped, [x])
+        (slope,) = tf.gradients(y, x)
+        for _ in range(2):
+            values = session.run([x, y, slope])
+            np.testing.assert_array_equal(values[1] == 0, values[2] == 0)
+            np.testing.assert_allclose(values[2], 4 * values[0] * (values[1] > 0), rtol=1e-5)
+            assert 0.4 < (values[1] == 0).mean() < 0.6
 
 
 def test_classification_head_drops_out_in_training_only_and_predicts_without_labels():
