@@ -36,6 +36,8 @@ def run_command(main, takes_words=False):
     """
     from absl import app
 
+    _show_all_flags_in_help()
+
     def call(argv):
         return _exit_status((lambda: main(argv[1:])) if takes_words else main)
 
@@ -49,6 +51,16 @@ def run_command(main, takes_words=False):
         return words
 
     app.run(call, flags_parser=parse)
+
+
+def _show_all_flags_in_help():
+    """Has --help list also the flags that the command's rooms define (libraries' have a dot)."""
+    from absl import flags
+
+    for module, defined in flags.FLAGS.flags_by_module_dict().items():
+        if "." not in module:
+            for flag in defined:
+                flags.FLAGS.register_key_flag_for_module(sys.argv[0], flag)
 
 
 def _parse_flags(argv):

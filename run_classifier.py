@@ -1,4 +1,4 @@
-"""Fine-tunes a classifier on a task, evaluates it and predicts.
+r"""Fine-tunes a classifier on a task, evaluates it and predicts.
 
     python run_classifier.py --task_name=lcqmc --data_dir=data/pairs_sample \
         --do_train=true --do_eval=true --do_predict=true \

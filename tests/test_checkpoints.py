@@ -123,6 +123,21 @@ def test_names_of_other_writers_are_understood(tmp_path, renamed):
             np.testing.assert_array_equal(session.run(variable), values[variable.op.name])
 
 
+def test_on_tpu_the_weights_come_in_a_scaffold():
+    values = checkpoints.read_weights(SMALL)
+    with tf.Graph().as_default():
+        modeling.AlbertModel(config_of(), False, tf.zeros([1, 4], tf.int32))
+        assignment, scaffold_fn = checkpoints.initialize_from(
+            SMALL, tf.trainable_variables(), use_tpu=True
+        )
+        assert len(assignment.names) == 24
+        scaffold_fn().finalize()
+        with tf.Session() as session:
+            session.run(tf.global_variables_initializer())
+            for variable in tf.trainable_variables():
+                np.testing.assert_array_equal(session.run(variable), values[variable.op.name])
+
+
 def test_classifier_of_another_size_starts_anew(tmp_path):
     values = dict(checkpoints.read_weights(SMALL), output_weights=np.zeros([5, 24], np.float32))
     prefix = str(tmp_path / "a.ckpt")

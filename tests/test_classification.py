@@ -55,6 +55,19 @@ def test_sentence_pair_has_its_label_first(tmp_path):
     assert rows_of(split) == [("甲", "乙", "1")]
 
 
+def test_a_task_of_single_texts_is_a_table_row(tmp_path):
+    task = classification.Task(
+        files={"train": "train.tsv"}, columns=("label", "text_a"), labels=("sports", "food")
+    )
+    split = read(tmp_path, "label\ttext\nfood\t今天\nsports\t天气\n", task=task)
+    assert rows_of(split) == [("今天", None, "food"), ("天气", None, "sports")]
+    tokenizer = small_tokenizer(tmp_path)
+    features = classification.feature_file(split, task, tokenizer, 8, str(tmp_path / "out"), {})
+    batch = batches_of(classification.eval_input_fn(features, 8), 2, 1)[0]
+    assert list(batch["label_ids"]) == [1, 0]
+    assert batch["segment_ids"].sum() == 0 and batch["input_ids"].shape == (2, 4)
+
+
 @pytest.mark.parametrize("header", ["", "sentence1\tsentence2\n"])
 def test_test_file_without_labels(tmp_path, header):
     split = read(tmp_path, header + "甲\t乙\n丙\t丁\n", name="test")

@@ -306,6 +306,13 @@ def test_mistakes_are_one_line_and_status_2(arguments, words):
         assert word in result.stderr
 
 
+def test_help_lists_every_flag_of_the_command_and_no_other():
+    text = run_process(["--help"]).stdout
+    assert "--num_train_epochs" in text and "--tpu_name" in text and "--data_dir" in text
+    assert "hbm_oom_exit" not in text
+    assert "python run_classifier.py --task_name=lcqmc --data_dir=data/pairs_sample \\\n" in text
+
+
 def test_full_disk_is_one_line_and_the_run_goes_on_later(tmp_path):
     folder = tmp_path / "small"
     folder.mkdir()
