@@ -131,9 +131,9 @@ def test_on_tpu_the_weights_come_in_a_scaffold():
             SMALL, tf.trainable_variables(), use_tpu=True
         )
         assert len(assignment.names) == 24
-        scaffold_fn().finalize()
+        scaffold = scaffold_fn().finalize()
         with tf.Session() as session:
-            session.run(tf.global_variables_initializer())
+            session.run(scaffold.init_op)
             for variable in tf.trainable_variables():
                 np.testing.assert_array_equal(session.run(variable), values[variable.op.name])
 
