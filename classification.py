@@ -21,6 +21,7 @@ import training
 
 SHUFFLE_BUFFER = 500000  # serialized examples, some 150 bytes each; more than most data sets have
 SHOWN_BAD_ROWS = 3
+LENGTH_MULTIPLE = 8
 
 # What a task's files look like. `files`: {split: file name}; `columns`: tab-separated, in order,
 # of text_a, text_b, label; `labels`: what may stand in the label column, class 0 first.
@@ -397,7 +398,7 @@ def train_input_fn(feature_file, max_seq_length, seed, first_step, use_tpu=False
         buffer_size = min(feature_file.num_examples, SHUFFLE_BUFFER)
         records = records.shuffle(buffer_size, seed=seed, reshuffle_each_iteration=True).repeat()
         records = records.skip(first_step * batch_size).batch(batch_size, drop_remainder=True)
-        return _features_of(records, max_seq_length if use_tpu else None)
+        return _features_of(records, max_seq_length, is_static=use_tpu)
 
     return input_fn
 
@@ -419,13 +420,13 @@ def eval_input_fn(feature_file, max_seq_length, use_tpu=False):
             fillers = tf.data.Dataset.from_tensors(padding).repeat(num_missing)
             records = records.concatenate(fillers)
         records = records.batch(batch_size, drop_remainder=use_tpu)
-        return _features_of(records, max_seq_length if use_tpu else None)
+        return _features_of(records, max_seq_length, is_static=use_tpu)
 
     return input_fn
 
 
-def _features_of(batches, static_length):
-    """Parses batches of records; sequences are as long as the batch needs, or `static_length`."""
+def _features_of(batches, max_seq_length, is_static):
+    """Parses and pads batches of records: to `max_seq_length`, or as far as the batch needs."""
 
     def parse(serialized):
         columns = tf.io.parse_example(
@@ -439,10 +440,11 @@ def _features_of(batches, static_length):
         )
         ids = columns["input_ids"]
         mask = tf.SparseTensor(ids.indices, tf.ones_like(ids.values), ids.dense_shape)
+        length = max_seq_length if is_static else _rounded_up(ids.dense_shape[1], max_seq_length)
         return {
-            "input_ids": _dense(ids, static_length),  # [B, F]
-            "input_mask": _dense(mask, static_length),  # [B, F]
-            "segment_ids": _dense(columns["segment_ids"], static_length),  # [B, F]
+            "input_ids": _padded(ids, length),  # [B, F]
+            "input_mask": _padded(mask, length),  # [B, F]
+            "segment_ids": _padded(columns["segment_ids"], length),  # [B, F]
             "label_ids": tf.cast(columns["label_ids"], tf.int32),  # [B]
             "is_real_example": tf.cast(columns["is_real_example"], tf.float32),  # [B]
         }
@@ -450,12 +452,17 @@ def _features_of(batches, static_length):
     return batches.map(parse, num_parallel_calls=2).prefetch(4)
 
 
-def _dense(sparse, static_length):
+def _rounded_up(length, max_seq_length):
+    """The next multiple of 8: memory is used again more often where there are fewer lengths."""
+    multiple = (tf.cast(length, tf.int32) + LENGTH_MULTIPLE - 1) // LENGTH_MULTIPLE
+    return tf.minimum(multiple * LENGTH_MULTIPLE, max_seq_length)
+
+
+def _padded(sparse, length):
     rows = tf.cast(tf.sparse.to_dense(sparse), tf.int32)
-    if static_length is None:
-        return rows
-    rows = tf.pad(rows, [[0, 0], [0, static_length - tf.shape(rows)[1]]])
-    rows.set_shape([None, static_length])
+    rows = tf.pad(rows, [[0, 0], [0, length - tf.shape(rows)[1]]])
+    if isinstance(length, int):
+        rows.set_shape([None, length])
     return rows
 
 

@@ -9,6 +9,7 @@ import math
 import os
 import shlex
 import sys
+import warnings
 
 from absl import flags
 import numpy as np
@@ -103,6 +104,16 @@ def _check_model(config, tokenizer):
     tokenization.validate_case_matches_checkpoint(FLAGS.do_lower_case, FLAGS.init_checkpoint)
 
 
+def _read_config(config_file):
+    """The config of a file; its warnings are said in a line of ours."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        config = modeling.AlbertConfig.from_json_file(config_file)
+    for warning in caught:
+        training.say("warning: %s: %s", config_file, warning.message)
+    return config
+
+
 class FineTuning:
     """One run of a classifier command: its data, model and results."""
 
@@ -115,7 +126,7 @@ class FineTuning:
         self._folder = FLAGS.output_dir
         self._config_file = config_file
         self._task = classification.get_task(FLAGS.task_name)
-        self._config = modeling.AlbertConfig.from_json_file(config_file)
+        self._config = _read_config(config_file)
         self._tokenizer = tokenization.FullTokenizer(FLAGS.vocab_file, FLAGS.do_lower_case)
         _check_model(self._config, self._tokenizer)
         training.log_to_file(self._folder)

@@ -161,7 +161,7 @@ class AlbertConfig:
         self._check()
         unknown = sorted(set(other_keys) - self.INERT_KEYS)
         if unknown:
-            warnings.warn("config: unknown keys are kept but not used: %s" % ", ".join(unknown))
+            warnings.warn("unknown keys are kept but not used: %s" % ", ".join(unknown))
 
     @classmethod
     def from_dict(cls, json_object):

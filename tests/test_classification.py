@@ -65,7 +65,7 @@ def test_a_task_of_single_texts_is_a_table_row(tmp_path):
     features = classification.feature_file(split, task, tokenizer, 8, str(tmp_path / "out"), {})
     batch = batches_of(classification.eval_input_fn(features, 8), 2, 1)[0]
     assert list(batch["label_ids"]) == [1, 0]
-    assert batch["segment_ids"].sum() == 0 and batch["input_ids"].shape == (2, 4)
+    assert batch["segment_ids"].sum() == 0 and batch["input_ids"].shape == (2, 8)
 
 
 @pytest.mark.parametrize("header", ["", "sentence1\tsentence2\n"])
@@ -168,6 +168,15 @@ def test_features_of_pairs_and_single_texts(tmp_path):
     assert len(single[0]) == 6 and single[1] == [0] * 6 and single[2]
 
 
+def test_a_text_of_a_million_characters_is_cut(tmp_path):
+    ids, segments, was_cut = classification.encode(
+        small_tokenizer(tmp_path), "今" * 1000000, "天\U0001f600\U00020000", 16
+    )
+    unknown = VOCABULARY.index("[UNK]")
+    assert len(ids) == 16 and was_cut and ids[-4:-1] == [VOCABULARY.index("天"), unknown, unknown]
+    assert segments == [0] * 12 + [1] * 4
+
+
 def test_features_equal_the_originals(shared):
     folder = os.path.join(shared, "golden", "classifier")
     model = os.path.join(shared, "data", "ckpt_index_only", "MarsRoger_albert_tiny")
@@ -253,7 +262,7 @@ def test_resumed_input_goes_on_where_the_run_stopped(tmp_path):
 def test_batches_are_as_long_as_needed_and_static_for_tpu(tmp_path):
     features = small_features(tmp_path)
     batch = batches_of(classification.eval_input_fn(features, 24), 40, 3)
-    assert [b["input_ids"].shape for b in batch] == [(40, 15), (40, 15), (16, 15)]
+    assert [b["input_ids"].shape for b in batch] == [(40, 16), (40, 16), (16, 16)]
     batch = batches_of(classification.eval_input_fn(features, 24, use_tpu=True), 40, 3)
     assert [b["input_ids"].shape for b in batch] == [(40, 24)] * 3
     assert [int(b["is_real_example"].sum()) for b in batch] == [40, 40, 16]

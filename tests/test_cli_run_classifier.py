@@ -246,6 +246,15 @@ def test_mistakes_are_told_before_anything_is_done(tmp_path, changes, words):
         assert word in str(caught.value)
 
 
+def test_unknown_config_keys_are_said_in_a_line(tmp_path, capsys):
+    workspace = Workspace(tmp_path)
+    workspace.write("model/albert_config_small.json", json.dumps(dict(CONFIG, colour="red")))
+    run_here(workspace.arguments(do_eval=False, do_predict=False, num_train_epochs=0.2))
+    printed = capsys.readouterr()
+    expected = "warning: %s: unknown keys are kept but not used: colour\n" % workspace.config
+    assert expected in printed.out and printed.err == ""
+
+
 def test_vocabulary_that_does_not_fit_the_config(tmp_path):
     workspace = Workspace(tmp_path)
     workspace.write("model/vocab.txt", "\n".join(VOCABULARY[:-1]))
