@@ -1,0 +1,64 @@
+"""How commands end."""
+
+import subprocess
+import sys
+
+import pytest
+
+from workspace import ROOT
+
+COMMAND = (
+    """
+import sys
+sys.path.insert(0, %r)
+from errors import Interrupted, UserError, run_command
+
+def main(words=()):
+    %%s
+
+run_command(main, takes_words=%%s)
+"""
+    % ROOT
+)
+
+
+def run(body, *arguments, takes_words=False, after=""):
+    program = COMMAND % (body, takes_words)
+    return subprocess.run(
+        "'%s' -c \"$PROGRAM\" %s %s" % (sys.executable, " ".join(arguments), after),
+        shell=True,
+        executable="/bin/bash",
+        env={"PROGRAM": program, "PATH": "/usr/bin:/bin"},
+        capture_output=True,
+        text=True,
+    )
+
+
+@pytest.mark.parametrize(
+    "body, status, message",
+    [
+        ("return None", 0, ""),
+        ("raise UserError('x.txt, line 3: bad')", 2, "-c: error: x.txt, line 3: bad\n"),
+        ("raise Interrupted('stopped at step 3')", 130, "stopped at step 3\n"),
+        ("raise KeyboardInterrupt", 130, "stopped; the same command starts again cleanly\n"),
+    ],
+)
+def test_ends_with_a_line_and_a_status(body, status, message):
+    result = run(body)
+    assert (result.returncode, result.stderr, result.stdout) == (status, message, "")
+
+
+def test_a_bug_keeps_its_traceback():
+    result = run("return 1 // 0")
+    assert result.returncode == 1 and "ZeroDivisionError" in result.stderr
+
+
+def test_a_closed_pipe_is_no_error():
+    result = run("print('x' * 1000000, flush=True)", after="| head -c 1; echo ${PIPESTATUS[0]}")
+    assert result.stdout == "x141\n" and result.stderr == ""
+
+
+def test_stray_words_are_taken_only_by_commands_that_want_them():
+    refused = run("return None", "--", "word")
+    assert refused.returncode == 2 and "unexpected argument 'word'" in refused.stderr
+    assert run("print(words)", "a", "b", takes_words=True).stdout == "['a', 'b']\n"
