@@ -333,11 +333,10 @@ def _write_features(path, split, task, tokenizer, max_seq_length):
     """Writes the records; returns how many texts were cut."""
     label_ids = {label: number for number, label in enumerate(task.labels)}
     num_cut = 0
-    bar = training.tqdm_class()(
+    bar = training.progress_bar(
         split.examples,
         desc="features of %s" % os.path.basename(split.path),
         unit="row",
-        disable=None,
         leave=False,
     )
     with files.whole_file(path) as partial, tf.python_io.TFRecordWriter(partial) as writer:

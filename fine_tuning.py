@@ -509,7 +509,11 @@ class FineTuning:
 def _similarity_command(model_dir):
     """The command line that compares two sentences, for the user's shell and folder."""
     script = os.path.join(os.path.dirname(os.path.abspath(__file__)), "similarity.py")
-    words = [os.path.relpath(sys.executable), os.path.relpath(script), "--model_dir=" + model_dir]
+    here = os.path.join(os.getcwd(), "")
+    programs = [
+        path[len(here) :] if path.startswith(here) else path for path in (sys.executable, script)
+    ]
+    words = programs + ["--model_dir=" + model_dir]
     return " ".join(shlex.quote(word) for word in words) + ' "怎么开户" "如何开通账户"'
 
 

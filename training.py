@@ -4,12 +4,14 @@ import contextlib
 import json
 import logging
 import os
+import shutil
 import signal
 import sys
 import time
 
 from absl import flags
 import tensorflow.compat.v1 as tf
+from tqdm import tqdm
 
 from errors import Interrupted, UserError
 import files
@@ -105,16 +107,15 @@ def make_run_config(save_checkpoints_steps):
 def say(message, *values):
     """A line for the user, on standard output and in the log."""
     line = message % values if values else message
-    tqdm_class().write(line)
+    tqdm.write(line)
     sys.stdout.flush()
     tf.get_logger().info(line)
 
 
-def tqdm_class():
-    """`tqdm.tqdm`, imported when first used."""
-    from tqdm import tqdm
-
-    return tqdm
+def progress_bar(iterable=None, **settings):
+    """A tqdm bar on a terminal (also on one that does not tell its size), none elsewhere."""
+    size = shutil.get_terminal_size()
+    return tqdm(iterable, disable=None, ncols=size.columns, nrows=size.lines, **settings)
 
 
 def log_to_file(folder):
@@ -250,13 +251,7 @@ class ProgressHook(tf.train.SessionRunHook):
         self._step = self._first_step = int(session.run(self._global_step))
         self._start = self._last_line = time.time()
         self._recent_loss = None
-        self._bar = tqdm_class()(
-            total=self._total_steps,
-            initial=self._step,
-            unit="step",
-            disable=not sys.stderr.isatty(),
-            dynamic_ncols=True,
-        )
+        self._bar = progress_bar(total=self._total_steps, initial=self._step, unit="step")
 
     def before_run(self, run_context):
         return tf.train.SessionRunArgs(self._fetches)
@@ -307,8 +302,8 @@ class CountingHook(tf.train.SessionRunHook):
         self._num_batches = num_batches
 
     def begin(self):
-        self._bar = tqdm_class()(
-            desc=self._what, total=self._num_batches, unit="batch", leave=False, disable=None
+        self._bar = progress_bar(
+            desc=self._what, total=self._num_batches, unit="batch", leave=False
         )
 
     def after_run(self, run_context, run_values):

@@ -1,7 +1,9 @@
 """run_classifier.py as a user runs it: results, resuming, stopping, mistakes."""
 
+import contextlib
 import json
 import os
+import pty
 import re
 import signal
 import subprocess
@@ -35,6 +37,26 @@ def test_screen_shows_our_lines_only(finished):
     assert result.stderr == ""
     assert "tensorflow" not in result.stdout.lower()
     assert "INFO" in workspace.read("train.log")
+
+
+def test_terminal_shows_a_live_bar(tmp_path):
+    """Step, rate, time left, loss and last dev accuracy, also where the terminal has no size."""
+    workspace = Workspace(tmp_path)
+    process, terminal = pty.fork()
+    if process == 0:
+        words = command(workspace.arguments(num_train_epochs=60, save_checkpoints_steps=120))
+        os.execv(words[0], words)
+    shown = b""
+    with contextlib.suppress(OSError):  # the end of a terminal is an error
+        while True:
+            shown += os.read(terminal, 1 << 16)
+    assert os.waitpid(process, 0)[1] == 0
+    bars = [part for part in shown.decode("utf-8").split("\r") if "/360 [" in part]
+    pattern = (
+        r"\d+/360 \[\d\d:\d\d<\d\d:\d\d, +[\d.]+step/s, loss 0\.\d{4}, dev accuracy [01]\.\d{4}"
+    )
+    assert len(bars) > 5
+    assert re.search(pattern, bars[-1])
 
 
 def test_last_lines_say_what_was_reached_and_where_it_lies(finished):
