@@ -5,11 +5,15 @@ lacks, or has in another shape, is an error that names both sides and the likely
 """
 
 import collections
+import contextlib
+import copy
+import fnmatch
 import glob
 import os
 import re
 import shutil
 
+import numpy as np
 import tensorflow.compat.v1 as tf
 
 from errors import UserError
@@ -23,6 +27,7 @@ CHECKPOINT_NAME = "albert_model.ckpt"  # in a model folder, as in the released a
 _SLOT = re.compile(r"(/(adam|lamb)_[mv]|/(Adam|Momentum)\w*|^beta[12]_power|^global_step)(:0)?$")
 _FILE_ENDING = re.compile(r"\.(index|meta|data-\d{5}-of-\d{5})$")
 _PYTORCH_ENDINGS = (".bin", ".pt", ".pth", ".safetensors")
+_CONFIG_PATTERNS = ("albert_config*.json", "bert_config*.json", "config.json")
 _NAMES_SHOWN = 4
 
 # What the names of a checkpoint's variables say about its layout.
@@ -67,10 +72,7 @@ def find_checkpoint(path):
     if tf.gfile.IsDirectory(path):
         return _checkpoint_in_folder(path)
     if path.endswith(_PYTORCH_ENDINGS):
-        raise UserError(
-            "%s is a PyTorch file, expected a TensorFlow checkpoint's prefix such as "
-            "DIR/%s" % (path, CHECKPOINT_NAME)
-        )
+        raise UserError(_pytorch_message(path))
     if _has_weights(path):
         raise UserError("%s.index is missing beside its .data file: copy it too" % path)
     folder = os.path.dirname(path) or "."
@@ -88,8 +90,22 @@ def _checkpoint_in_folder(folder):
     for name in named + sorted(there, key=checkpoint_step, reverse=True):
         if name in there:
             return find_checkpoint(os.path.join(folder, name))
+    foreign = sorted(name for name in _listing(folder) if name.endswith(_PYTORCH_ENDINGS))
+    if foreign:
+        raise UserError(_pytorch_message(os.path.join(folder, foreign[0])))
+    if any(".data-" in name for name in _listing(folder)):
+        raise UserError(
+            "%s: the .index file beside the checkpoint's .data file is missing" % folder
+        )
     raise UserError(
         "%s holds no TensorFlow checkpoint (no *.index file): expected a model folder" % folder
+    )
+
+
+def _pytorch_message(path):
+    return "%s is a PyTorch file, expected a TensorFlow checkpoint (%s.index and its .data)" % (
+        path,
+        CHECKPOINT_NAME,
     )
 
 
@@ -122,6 +138,21 @@ def checkpoints_of_training(folder):
     return sorted(prefixes, key=checkpoint_step)
 
 
+def newest_of_training(folder):
+    """The newest `model.ckpt-STEP` of a training folder, or None; checks that it is readable.
+
+    Mends the folder's `checkpoint` file, by which TensorFlow finds it, if that names another.
+    """
+    prefixes = checkpoints_of_training(folder)
+    if not prefixes:
+        return None
+    check_readable(prefixes[-1])
+    if tf.train.latest_checkpoint(folder) != prefixes[-1]:
+        names = [os.path.basename(prefix) for prefix in prefixes]
+        tf.train.update_checkpoint_state(folder, names[-1], names)
+    return prefixes[-1]
+
+
 def read_shapes(prefix):
     """{name: shape} of a checkpoint's weights, optimizer state aside.
 
@@ -138,6 +169,28 @@ def read_shapes(prefix):
     return collections.OrderedDict(
         (name, list(shape)) for name, shape in variables if not _SLOT.search(name)
     )
+
+
+def check_readable(prefix):
+    """Reads every value of a checkpoint, which checks the sums that it holds of them.
+
+    Raises:
+        UserError: if it is damaged.
+    """
+    try:
+        reader = tf.train.load_checkpoint(prefix)
+        for name in reader.get_variable_to_shape_map():
+            reader.get_tensor(name)
+    except (tf.errors.OpError, RuntimeError, IndexError, ValueError) as error:
+        raise UserError(
+            "%s: the checkpoint is damaged or was cut off while it was copied (%s): copy it again, "
+            "or remove its files so that an older one is used" % (prefix, str(error).split("\n")[0])
+        ) from error
+
+
+def is_training_state(name):
+    """Whether a checkpoint's variable is an optimizer slot or the global step, not a weight."""
+    return _SLOT.search(name) is not None
 
 
 def layout_of(names):
@@ -182,14 +235,19 @@ def assign(shapes, init_checkpoint):
 
 def _by_canonical_name(there):
     """{name as graphs have it: name in the checkpoint}."""
-    source = {}
+    source = {name: name for name in there}
     for name in there:
-        plain = name[:-2] if name.endswith(":0") else name
-        if re.match(r"(embeddings|encoder|pooler)/", plain):
-            plain = ENCODER_SCOPE + plain
-        wrapped = re.search(r"/(bert/(embeddings|encoder|pooler)/.*)$", plain)
-        source.setdefault(wrapped.group(1) if wrapped else plain, name)
+        source.setdefault(canonical_name(name), name)
     return source
+
+
+def canonical_name(name):
+    """A checkpoint's name as graphs have it: without `:0`, in the scope `bert/` alone."""
+    plain = name[:-2] if name.endswith(":0") else name
+    if re.match(r"(embeddings|encoder|pooler)/", plain):
+        plain = ENCODER_SCOPE + plain
+    wrapped = re.search(r"/(bert/(embeddings|encoder|pooler)/.*)$", plain)
+    return wrapped.group(1) if wrapped else plain
 
 
 def _misfit_message(prefix, shapes, there, missing, differing):
@@ -225,6 +283,8 @@ def _likely_cause(shapes, there, differing):
             "likely cause: vocab_size of the config is not this model's: "
             "use the config and vocabulary that came with the checkpoint"
         )
+    if any(len(here) != len(found) for here, found in differing.values()):
+        return "likely cause: ffn_groups: only one side has grouped feed-forward kernels"
     return "likely cause: a config of another size: use the config that came with the checkpoint"
 
 
@@ -262,11 +322,51 @@ def report(assignment, init_checkpoint):
     return lines
 
 
-def expected_shapes(config):
-    """{name: shape} of the encoder's variables that a config asks for."""
+def expected_shapes(config, num_labels=None):
+    """{name: shape} of the variables that a config asks for: the encoder, and a classifier on it.
+
+    Args:
+        config: `AlbertConfig`.
+        num_labels: classes of the classifier; None for the encoder alone.
+    """
+    parts = expected_shapes_by_part(config, num_labels or 2)
+    return dict(parts["encoder"], **(parts["classification"] if num_labels else {}))
+
+
+def expected_shapes_by_part(config, num_labels=2):
+    """Names and shapes of the variables that a config asks for; nothing is allocated.
+
+    Args:
+        config: `AlbertConfig`.
+        num_labels: number of classes of the classification head.
+
+    Returns:
+        OrderedDict, "encoder", "masked_lm", "sentence_order" and "classification" ->
+        {name: shape}.
+    """
+    config = copy.copy(config)
+    if "{layer}" not in modeling.LAYOUTS[config.layout].layer_scope:
+        config.num_hidden_layers = config.num_hidden_groups or 1  # more would share these weights
+    shapes = collections.OrderedDict()
     with tf.Graph().as_default():
-        modeling.AlbertModel(config, False, tf.zeros([1, 1], tf.int32))
-        return {v.op.name: v.shape.as_list() for v in tf.trainable_variables()}
+        zero = tf.zeros([1, 1], tf.int32)
+        model = modeling.AlbertModel(config, False, zero)
+        pooled = model.get_pooled_output()
+        heads = collections.OrderedDict(
+            encoder=lambda: None,
+            masked_lm=lambda: modeling.masked_lm_head(config, model, zero, zero, zero),
+            sentence_order=lambda: modeling.sentence_order_head(config, pooled, zero),
+            classification=lambda: modeling.classification_head(
+                config, pooled, None, num_labels, is_training=False
+            ),
+        )
+        seen = set()
+        for part, build in heads.items():
+            build()
+            variables = [v for v in tf.trainable_variables() if v.op.name not in seen]
+            shapes[part] = {v.op.name: v.shape.as_list() for v in variables}
+            seen.update(shapes[part])
+    return shapes
 
 
 def check_fits(config_file, path):
@@ -281,6 +381,40 @@ def check_fits(config_file, path):
     """
     config = modeling.AlbertConfig.from_json_file(config_file)
     assign(expected_shapes(config), find_checkpoint(path))
+
+
+def complete_checkpoint(prefix, shapes, folder):
+    """A checkpoint that TensorFlow restores by the graph's names, made aside if this is none.
+
+    Args:
+        prefix: checkpoint prefix.
+        shapes: {name: shape} of the graph's variables, all of which the checkpoint must hold.
+        folder: where a copy goes if names differ or the global step is missing.
+
+    Returns:
+        the prefix of the checkpoint or of its copy.
+
+    Raises:
+        UserError: if a variable is missing or has another shape.
+    """
+    assignment = assign(shapes, prefix)
+    for name in assignment.new:
+        raise UserError(
+            "%s lacks %s: it is not fine-tuned; train first (--do_train=true)" % (prefix, name)
+        )
+    for name, (shape, found) in assignment.reshaped.items():
+        raise UserError(
+            "%s was fine-tuned for another task: %s is %s there and %s here"
+            % (prefix, name, found, shape)
+        )
+    values = read_weights(prefix)
+    if "global_step" in values and all(name in values for name in shapes):
+        return prefix
+    renamed = {name: values[source] for source, name in assignment.names.items()}
+    renamed["global_step"] = np.int64(values.get("global_step", 0))
+    copied = os.path.join(folder, "renamed.ckpt")
+    write_checkpoint(copied, renamed)
+    return copied
 
 
 def write_checkpoint(prefix, values):
@@ -316,21 +450,18 @@ def write_model_folder(folder, checkpoint, copied_files, json_files=()):
     Args:
         folder: the folder to make.
         checkpoint: prefix of the checkpoint to take the weights from.
-        copied_files: paths of files to copy into it (config JSON, vocabulary).
+        copied_files: {name in the folder: path of the file to copy}.
         json_files: {name: value} of further JSON files.
     """
     partial, old = folder + ".partial", folder + ".old"
     try:
         shutil.rmtree(partial, ignore_errors=True)
         os.makedirs(partial)
-        for path in copied_files:
-            shutil.copyfile(path, os.path.join(partial, os.path.basename(path)))
+        for name, path in copied_files.items():
+            shutil.copyfile(path, os.path.join(partial, name))
         for name, value in dict(json_files).items():
             files.write_json(os.path.join(partial, name), value)
-        write_checkpoint(os.path.join(partial, CHECKPOINT_NAME), read_weights(checkpoint))
-        with files.atomic_write(os.path.join(partial, "checkpoint")) as handle:
-            for field in ("model_checkpoint_path", "all_model_checkpoint_paths"):
-                handle.write('%s: "%s"\n' % (field, CHECKPOINT_NAME))
+        write_model_checkpoint(partial, read_weights(checkpoint))
         restore_model_folder(folder)
         if os.path.isdir(folder):
             os.rename(folder, old)
@@ -338,6 +469,51 @@ def write_model_folder(folder, checkpoint, copied_files, json_files=()):
         shutil.rmtree(old, ignore_errors=True)
     except (OSError, tf.errors.OpError) as error:
         raise files.cannot_write(folder, error) from error
+
+
+def write_model_checkpoint(folder, values):
+    """Writes the checkpoint of a model folder, and the file that names it.
+
+    Args:
+        folder: the folder, which is there.
+        values: {name: array}.
+    """
+    write_checkpoint(os.path.join(folder, CHECKPOINT_NAME), values)
+    with files.atomic_write(os.path.join(folder, "checkpoint")) as handle:
+        for field in ("model_checkpoint_path", "all_model_checkpoint_paths"):
+            handle.write('%s: "%s"\n' % (field, CHECKPOINT_NAME))
+
+
+@contextlib.contextmanager
+def filled_folder(folder):
+    """Fills a folder aside: a new one appears whole, into one that is there the files are moved.
+
+    Other files of a folder that is there stay; nothing of it is touched before all is written.
+
+    Args:
+        folder: the folder to make or to add to.
+
+    Yields:
+        path of an empty folder to write to.
+
+    Raises:
+        UserError: when it cannot be written.
+    """
+    folder = os.path.abspath(folder)
+    partial = "%s.partial-%d" % (folder, os.getpid())
+    try:
+        os.makedirs(partial)
+        yield partial
+        if not os.path.isdir(folder):
+            os.rename(partial, folder)
+            return
+        # What makes a model visible comes last.
+        for name in sorted(os.listdir(partial), key=lambda name: name.endswith(".index")):
+            os.replace(os.path.join(partial, name), os.path.join(folder, name))
+    except (OSError, tf.errors.OpError) as error:
+        raise files.cannot_write(folder, error) from error
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
 
 
 def restore_model_folder(folder):
@@ -351,13 +527,20 @@ def restore_model_folder(folder):
         os.rename(old, folder)
 
 
+def config_name(path):
+    """The name under which a config goes into a model folder: its own if it shows what it is."""
+    name = os.path.basename(path)
+    is_plain = any(fnmatch.fnmatch(name, pattern) for pattern in _CONFIG_PATTERNS)
+    return name if is_plain else "albert_config.json"
+
+
 def config_in_folder(folder):
     """The config JSON of a model folder.
 
     Raises:
         UserError: if there is none, or more than one could be meant.
     """
-    for pattern in ("albert_config*.json", "bert_config*.json", "config.json"):
+    for pattern in _CONFIG_PATTERNS:
         found = sorted(glob.glob(os.path.join(folder, pattern)))
         if len(found) == 1:
             return found[0]

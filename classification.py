@@ -41,9 +41,8 @@ TASKS = {
     ),
 }
 # Names of text columns, by which the header of a file without labels is known.
-_HEADER_WORDS = frozenset(
-    "text_a text_b sentence1 sentence2 sentence_a sentence_b question1 question2 "
-    "sentence text title query".split()
+_TEXT_COLUMN = re.compile(
+    r"(text|sentence|sent|question|query|title|q|s|句子|文本|问题|标题)[ _-]?([ab12]|一|二)?$", re.I
 )
 _NUMBER = re.compile(r"[-+]?\d+(\.\d+)?$")
 
@@ -98,14 +97,12 @@ def read_split(task, data_dir, name, encoding="utf-8", skip_bad_rows=False):
     if not os.path.isdir(data_dir):
         raise UserError("--data_dir=%s: no such folder" % data_dir)
     path = os.path.join(data_dir, task.files[name])
-    rows = [
-        (number, line.split("\t"))
-        for number, line in enumerate(files.read_lines(path, encoding), start=1)
-        if line.strip("\r\n ")
-    ]
+    lines = list(enumerate(files.read_lines(path, encoding), start=1))
+    rows = [(number, line.split("\t")) for number, line in lines if line.strip("\r\n ")]
     if not rows:
         raise UserError("%s is empty: expected rows of %s" % (path, _form(task.columns)))
-    notes = []
+    num_blank = len(lines) - len(rows)
+    notes = ["%d blank lines are left out" % num_blank] if num_blank else []
     columns = _columns_found(task, name, rows)
     if _is_header(task, columns, rows[0][1]):
         notes.append("line 1 is a header (%s)" % _shortened(" | ".join(rows[0][1])))
@@ -149,7 +146,7 @@ def _columns_found(task, name, rows):
 
 def _is_header(task, columns, cells):
     if "label" not in columns:
-        return all(cell.strip().lower() in _HEADER_WORDS for cell in cells)
+        return all(_TEXT_COLUMN.match(cell.strip()) for cell in cells)
     if len(cells) != len(columns):
         return False
     label = cells[columns.index("label")].strip()
@@ -374,17 +371,16 @@ def _code_version():
 # Input pipeline
 
 
-def train_input_fn(feature_file, max_seq_length, seed, first_step, use_tpu=False):
+def train_input_fn(feature_file, max_seq_length, seed, num_seen, use_tpu=False):
     """Input of training: every example once an epoch, in an order that seed and epoch determine.
 
-    The order is the same for a run that begins at a later step, so a resumed run sees what the
-    uninterrupted one would have seen.
+    A resumed run goes on in that order where the former one stopped.
 
     Args:
         feature_file: `FeatureFile`.
         max_seq_length: longest sequence; on TPU batches are padded to it.
         seed: of the shuffling.
-        first_step: the step at which the run begins.
+        num_seen: examples that the steps so far have seen.
         use_tpu: bool.
 
     Returns:
@@ -396,7 +392,7 @@ def train_input_fn(feature_file, max_seq_length, seed, first_step, use_tpu=False
         records = tf.data.TFRecordDataset(feature_file.path)
         buffer_size = min(feature_file.num_examples, SHUFFLE_BUFFER)
         records = records.shuffle(buffer_size, seed=seed, reshuffle_each_iteration=True).repeat()
-        records = records.skip(first_step * batch_size).batch(batch_size, drop_remainder=True)
+        records = records.skip(num_seen).batch(batch_size, drop_remainder=True)
         return _features_of(records, max_seq_length, is_static=use_tpu)
 
     return input_fn
@@ -440,10 +436,11 @@ def _features_of(batches, max_seq_length, is_static):
         ids = columns["input_ids"]
         mask = tf.SparseTensor(ids.indices, tf.ones_like(ids.values), ids.dense_shape)
         length = max_seq_length if is_static else _rounded_up(ids.dense_shape[1], max_seq_length)
+        shape = [serialized.shape[0], max_seq_length if is_static else None]
         return {
-            "input_ids": _padded(ids, length),  # [B, F]
-            "input_mask": _padded(mask, length),  # [B, F]
-            "segment_ids": _padded(columns["segment_ids"], length),  # [B, F]
+            "input_ids": _padded(ids, length, shape),  # [B, F]
+            "input_mask": _padded(mask, length, shape),  # [B, F]
+            "segment_ids": _padded(columns["segment_ids"], length, shape),  # [B, F]
             "label_ids": tf.cast(columns["label_ids"], tf.int32),  # [B]
             "is_real_example": tf.cast(columns["is_real_example"], tf.float32),  # [B]
         }
@@ -457,11 +454,10 @@ def _rounded_up(length, max_seq_length):
     return tf.minimum(multiple * LENGTH_MULTIPLE, max_seq_length)
 
 
-def _padded(sparse, length):
+def _padded(sparse, length, static_shape):
     rows = tf.cast(tf.sparse.to_dense(sparse), tf.int32)
     rows = tf.pad(rows, [[0, 0], [0, length - tf.shape(rows)[1]]])
-    if isinstance(length, int):
-        rows.set_shape([None, length])
+    rows.set_shape(static_shape)
     return rows
 
 
@@ -494,6 +490,19 @@ def model_fn_builder(
         function (features, labels, mode, params) -> `TPUEstimatorSpec`.
     """
 
+    def train_spec(loss):
+        scaffold_fn = None
+        if init_checkpoint:
+            _, scaffold_fn = checkpoints.initialize_from(
+                init_checkpoint, tf.trainable_variables(), use_tpu
+            )
+        train_op = optimization.create_optimizer(
+            loss, learning_rate, num_train_steps, num_warmup_steps, use_tpu
+        )
+        return tf.estimator.tpu.TPUEstimatorSpec(
+            tf.estimator.ModeKeys.TRAIN, loss=loss, train_op=train_op, scaffold_fn=scaffold_fn
+        )
+
     def model_fn(features, labels, mode, params):
         del labels, params
         is_training = mode == tf.estimator.ModeKeys.TRAIN
@@ -505,40 +514,31 @@ def model_fn_builder(
             features["segment_ids"],
             use_one_hot_embeddings,
         )
+        pooled_output = model.get_pooled_output()  # [B, H]
         head = modeling.classification_head(
-            bert_config,
-            model.get_pooled_output(),
-            features["label_ids"],
-            num_labels,
-            is_training,
+            bert_config, pooled_output, features["label_ids"], num_labels, is_training
         )
-        if mode == tf.estimator.ModeKeys.PREDICT:
-            return tf.estimator.tpu.TPUEstimatorSpec(
-                mode=mode, predictions={"probabilities": head.probabilities}
-            )
+        if is_training:
+            return train_spec(head.loss)
         if mode == tf.estimator.ModeKeys.EVAL:
-            tensors = [
-                head.per_example_loss,
-                features["label_ids"],
-                head.logits,
-                features["is_real_example"],
-            ]
-            return tf.estimator.tpu.TPUEstimatorSpec(
-                mode=mode, loss=head.loss, eval_metrics=(_eval_metrics, tensors)
-            )
-        scaffold_fn = None
-        if init_checkpoint:
-            _, scaffold_fn = checkpoints.initialize_from(
-                init_checkpoint, tf.trainable_variables(), use_tpu
-            )
-        train_op = optimization.create_optimizer(
-            head.loss, learning_rate, num_train_steps, num_warmup_steps, use_tpu
-        )
+            return _eval_spec(head, features)
         return tf.estimator.tpu.TPUEstimatorSpec(
-            mode=mode, loss=head.loss, train_op=train_op, scaffold_fn=scaffold_fn
+            mode, predictions={"probabilities": head.probabilities}
         )
 
     return model_fn
+
+
+def _eval_spec(head, features):
+    tensors = [
+        head.per_example_loss,
+        features["label_ids"],
+        head.logits,
+        features["is_real_example"],
+    ]
+    return tf.estimator.tpu.TPUEstimatorSpec(
+        tf.estimator.ModeKeys.EVAL, loss=head.loss, eval_metrics=(_eval_metrics, tensors)
+    )
 
 
 def _eval_metrics(per_example_loss, label_ids, logits, is_real_example):

@@ -7,6 +7,7 @@ A command ends with
 """
 
 import os
+import signal
 import sys
 
 # TensorFlow's C++ side logs device discovery as errors at import; whoever wants them sets this.
@@ -15,6 +16,21 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 EXIT_USER_ERROR = 2
 EXIT_INTERRUPTED = 130  # 128 + SIGINT, as shells report it
 EXIT_BROKEN_PIPE = 141  # 128 + SIGPIPE
+
+
+STOPPED = "stopped; the same command starts again cleanly"
+
+
+def _stop_while_loading(number, frame):
+    """Ctrl-C while TensorFlow is being imported: nothing is begun, so nothing is to be ended."""
+    print(STOPPED, file=sys.stderr, flush=True)
+    os._exit(EXIT_INTERRUPTED)
+
+
+# Commands import this file first; a program of someone else's that uses a room is left alone.
+_MAIN_FILE = getattr(sys.modules["__main__"], "__file__", None) or ""
+if os.path.dirname(os.path.abspath(_MAIN_FILE)) == os.path.dirname(os.path.abspath(__file__)):
+    signal.signal(signal.SIGINT, _stop_while_loading)
 
 
 class UserError(ValueError):
@@ -37,6 +53,8 @@ def run_command(main, takes_words=False):
     """
     from absl import app
 
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    _use_printable_streams()
     _show_all_flags_in_help()
 
     def call(argv):
@@ -52,6 +70,15 @@ def run_command(main, takes_words=False):
         return words
 
     app.run(call, flags_parser=parse)
+
+
+def _use_printable_streams():
+    """Has Chinese text never end a command whose terminal cannot show it."""
+    if sys.stdout is None:
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115  (for as long as the command runs)
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def _show_all_flags_in_help():
@@ -83,7 +110,7 @@ def _exit_status(main):
         print(str(stop), file=sys.stderr)
         sys.exit(EXIT_INTERRUPTED)
     except KeyboardInterrupt:
-        print("stopped; the same command starts again cleanly", file=sys.stderr)
+        print(STOPPED, file=sys.stderr)
         sys.exit(EXIT_INTERRUPTED)
     except BrokenPipeError:  # whoever read our output has seen enough, as in `... | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

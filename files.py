@@ -2,6 +2,7 @@
 
 import codecs
 import contextlib
+import glob
 import hashlib
 import json
 import os
@@ -23,6 +24,7 @@ def whole_file(path):
         UserError: when the file cannot be written (read-only folder, full disk ...).
     """
     partial = "%s.partial-%d" % (path, os.getpid())
+    _remove_left_behind(path)
     try:
         os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
         yield partial
@@ -32,6 +34,14 @@ def whole_file(path):
     finally:
         with contextlib.suppress(OSError):
             os.remove(partial)
+
+
+def _remove_left_behind(path):
+    """Removes the partial files of processes that were killed."""
+    for partial in glob.glob(glob.escape(path) + ".partial-*"):
+        with contextlib.suppress(OSError, ValueError):
+            if not os.path.exists("/proc/%d" % int(partial.rsplit("-", 1)[1])):
+                os.remove(partial)
 
 
 @contextlib.contextmanager
@@ -102,9 +112,11 @@ def read_text(path, encoding="utf-8"):
     """
     raw = read_bytes(path)
     try:
-        return raw.decode("utf-8-sig" if encoding == "utf-8" else encoding)
+        encoding = codecs.lookup(encoding).name  # "UTF8" -> "utf-8"
     except LookupError as error:
         raise UserError("--encoding: Python knows no encoding named %r" % encoding) from error
+    try:
+        return raw.decode("utf-8-sig" if encoding == "utf-8" else encoding)
     except UnicodeDecodeError as error:
         line = raw.count(b"\n", 0, error.start) + 1
         raise wrong_encoding("%s, line %d" % (path, line), error, encoding) from error

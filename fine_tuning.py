@@ -7,8 +7,10 @@ train -> at each checkpoint dev accuracy, the best one kept in OUTPUT_DIR/best
 
 import math
 import os
+import resource
 import shlex
 import sys
+import time
 import warnings
 
 from absl import flags
@@ -57,15 +59,15 @@ def define_flags(config_flag="bert_config_file", **defaults):
 def run(config_flag="bert_config_file"):
     """Does what the flags ask for."""
     _check_flags(config_flag)
-    run_of_flags = FineTuning(FLAGS[config_flag].value)
     with training.StopRequest() as stop, training.explained_errors(FLAGS.output_dir):
+        run_of_flags = FineTuning(FLAGS[config_flag].value)
         if FLAGS.do_train:
             run_of_flags.train(stop)
         if FLAGS.do_eval:
             run_of_flags.evaluate_all(stop)
         if FLAGS.do_predict:
             run_of_flags.predict(stop)
-    run_of_flags.summarize()
+        run_of_flags.summarize()
 
 
 def _check_flags(config_flag):
@@ -88,18 +90,23 @@ def _check_flags(config_flag):
         )
 
 
-def _check_model(config, tokenizer):
-    """Checks that config, vocabulary and sequence length belong together."""
+def _check_model(config, tokenizer, task):
+    """Checks that config, vocabulary, task and sequence length belong together."""
     if FLAGS.max_seq_length > config.max_position_embeddings:
         raise UserError(
             "--max_seq_length: %d is more than the config's max_position_embeddings, %d"
             % (FLAGS.max_seq_length, config.max_position_embeddings)
         )
-    if len(tokenizer.vocab) != config.vocab_size:
+    if len(tokenizer.inv_vocab) != config.vocab_size:
         raise UserError(
             "--vocab_file=%s has %d entries, but the config's vocab_size is %d: "
             "use the vocabulary that came with the config"
-            % (FLAGS.vocab_file, len(tokenizer.vocab), config.vocab_size)
+            % (FLAGS.vocab_file, len(tokenizer.inv_vocab), config.vocab_size)
+        )
+    if config.type_vocab_size < 2 and "text_b" in task.columns:
+        raise UserError(
+            "--task_name=%s has pairs of texts, but the config's type_vocab_size is %d: expected 2"
+            % (FLAGS.task_name, config.type_vocab_size)
         )
     tokenization.validate_case_matches_checkpoint(FLAGS.do_lower_case, FLAGS.init_checkpoint)
 
@@ -128,20 +135,24 @@ class FineTuning:
         self._task = classification.get_task(FLAGS.task_name)
         self._config = _read_config(config_file)
         self._tokenizer = tokenization.FullTokenizer(FLAGS.vocab_file, FLAGS.do_lower_case)
-        _check_model(self._config, self._tokenizer)
-        training.log_to_file(self._folder)
+        _check_model(self._config, self._tokenizer, self._task)
+        training.open_output_folder(self._folder)
         self._best_folder = os.path.join(self._folder, BEST_FOLDER)
         checkpoints.restore_model_folder(self._best_folder)
+        self._shapes = checkpoints.expected_shapes(self._config, len(self._task.labels))
         self._init_checkpoint = self._checked_init_checkpoint()
         self._splits = self._read_splits()
-        if FLAGS.do_train:
-            training.check_same_run(self._folder, *self._run_settings())
+        self._first_step = self._step_to_begin_with()
+        self._evaluations = self._former_evaluations()  # {step: metrics}
+        training.check_same_run(self._folder, *self._run_settings())
         self._features = {name: self._feature_file(split) for name, split in self._splits.items()}
         self._plan_steps()
+        if FLAGS.do_train:
+            training.remember_settings(self._folder, *self._run_settings())
         self._estimator = self._make_estimator()
-        self._evaluations = {}  # {step: metrics}
         self._metrics = None
         self._test_accuracy = None
+        self._begin = time.time()
 
     # What the run works with
 
@@ -154,18 +165,26 @@ class FineTuning:
                 )
             return None
         prefix = checkpoints.find_checkpoint(FLAGS.init_checkpoint)
-        assignment = checkpoints.assign(self._expected_shapes(), prefix)
+        checkpoints.check_readable(prefix)
+        assignment = checkpoints.assign(self._shapes, prefix)
         for line in checkpoints.report(assignment, prefix):
             training.say(line)
         return prefix
 
-    def _expected_shapes(self):
-        with tf.Graph().as_default():
-            model = modeling.AlbertModel(self._config, False, tf.zeros([1, 1], tf.int32))
-            modeling.classification_head(
-                self._config, model.get_pooled_output(), None, len(self._task.labels), False
-            )
-            return {v.op.name: v.shape.as_list() for v in tf.trainable_variables()}
+    def _step_to_begin_with(self):
+        newest = checkpoints.newest_of_training(self._folder)
+        return 0 if newest is None else checkpoints.checkpoint_step(newest)
+
+    def _former_evaluations(self):
+        """{step: metrics} of what the folder's checkpoints, also deleted ones, reached on dev."""
+        former = training.former_settings(self._folder)["fixed"].get("dev data")
+        if "dev" in self._splits and former not in (None, self._data_digest("dev")):
+            return {}  # of another dev file
+        records = training.Metrics.read(self._folder, self._first_step)
+        return {record["step"]: record["dev"] for record in records if "dev" in record}
+
+    def _data_digest(self, name):
+        return files.sha256_of_file(self._splits[name].path)
 
     def _read_splits(self):
         wanted = [("train", FLAGS.do_train), ("dev", FLAGS.do_eval), ("test", FLAGS.do_predict)]
@@ -180,20 +199,31 @@ class FineTuning:
         return splits
 
     def _run_settings(self):
+        """(fixed, variable) settings of the run, see `training.check_same_run`.
+
+        Evaluation and prediction have only those that make a model what it is.
+        """
         fixed = {
             "task": FLAGS.task_name.lower(),
             "config": self._config.to_dict(),
             "vocabulary": files.sha256_of_file(FLAGS.vocab_file),
-            "init_checkpoint": FLAGS.init_checkpoint or "none",
+            "do_lower_case": FLAGS.do_lower_case,
         }
-        for name in ("train", "dev"):
-            if name in self._splits:
-                fixed[name + " data"] = files.sha256_of_file(self._splits[name].path)
+        if not FLAGS.do_train:
+            return fixed, {}
         names = (
-            "num_train_epochs train_batch_size learning_rate warmup_proportion max_seq_length "
-            "do_lower_case seed save_checkpoints_steps encoding skip_bad_rows"
+            "train_batch_size learning_rate warmup_proportion max_seq_length seed encoding "
+            "skip_bad_rows"
         )
-        return fixed, {name: FLAGS[name].value for name in names.split()}
+        fixed.update((name, FLAGS[name].value) for name in names.split())
+        fixed.update(
+            (name + " data", self._data_digest(name)) for name in self._splits if name != "test"
+        )
+        fixed["init_checkpoint"] = "none"
+        if self._init_checkpoint:  # the index holds the sums of all values
+            fixed["init_checkpoint"] = files.sha256_of_file(self._init_checkpoint + ".index")
+        names = ("num_train_epochs", "save_checkpoints_steps")
+        return fixed, {name: FLAGS[name].value for name in names}
 
     def _feature_file(self, split):
         result = classification.feature_file(
@@ -281,38 +311,33 @@ class FineTuning:
         Raises:
             Interrupted: if a stop was requested; a checkpoint is saved then.
         """
-        first_step = self._first_step()
+        first_step = self._first_step
         self._metrics = training.Metrics(self._folder, first_step)
-        self._evaluations = {
-            record["step"]: record["dev"] for record in self._metrics.records if "dev" in record
-        }
         if 0 < first_step < self._total_steps:
             training.say("continuing from step %d of %d", first_step, self._total_steps)
         if first_step >= self._total_steps:
             training.say("training is complete (step %d): nothing to train", first_step)
             return
-        listeners = []
-        if FLAGS.do_eval and not FLAGS.use_tpu:  # a TPU in training can't evaluate at the same time
-            listeners.append(
-                training.EvaluationListener(lambda step: self._evaluate(step, stop), stop)
-            )
+        listeners, hooks = [], [training.StopHook(stop), self._progress_hook()]
+        if not FLAGS.use_tpu:  # TPUEstimator has its own saver, and evaluates only after training
+            hooks.append(training.SaverHook(self._folder, self._save_steps))
+            if FLAGS.do_eval:
+                listeners.append(
+                    training.EvaluationListener(lambda step: self._evaluate_new(step, stop), stop)
+                )
         self._estimator.train(
             classification.train_input_fn(
                 self._features["train"],
                 FLAGS.max_seq_length,
                 FLAGS.seed,
-                first_step,
+                first_step * FLAGS.train_batch_size,
                 FLAGS.use_tpu,
             ),
             max_steps=self._total_steps,
-            hooks=[training.StopHook(stop), self._progress_hook()],
+            hooks=hooks,
             saving_listeners=listeners,
         )
         stop.raise_if_made(self._how_to_go_on())
-
-    def _first_step(self):
-        latest = tf.train.latest_checkpoint(self._folder)
-        return 0 if latest is None else checkpoints.checkpoint_step(latest)
 
     def _progress_hook(self):
         return training.ProgressHook(
@@ -325,7 +350,7 @@ class FineTuning:
 
     def _how_to_go_on(self):
         return "stopped at step %d of %d, checkpoint saved in %s; the same command goes on" % (
-            self._first_step(),
+            self._step_to_begin_with(),
             self._total_steps,
             self._folder,
         )
@@ -333,22 +358,29 @@ class FineTuning:
     # Evaluation
 
     def evaluate_all(self, stop):
-        """Evaluates every checkpoint of the output folder that is not evaluated yet, by step.
+        """Evaluates every checkpoint of the output folder, by step; writes the result files.
 
-        A folder without any has the `--init_checkpoint` evaluated, which then has to be a
-        fine-tuned one. Writes the result files.
+        What training has evaluated already is not repeated. A folder without checkpoints has the
+        `--init_checkpoint` evaluated, which then has to be a fine-tuned one.
 
         Args:
             stop: `training.StopRequest`.
         """
         prefixes = checkpoints.checkpoints_of_training(self._folder)
         if not prefixes:
-            prefixes = [self._fine_tuned_init_checkpoint()]
+            self._evaluate(self._fine_tuned_init_checkpoint(), stop)
         for prefix in prefixes:
-            step = checkpoints.checkpoint_step(prefix)
-            if step not in self._evaluations:
-                self._evaluate(step, stop, prefix)
+            if FLAGS.do_train:
+                self._evaluate_new(checkpoints.checkpoint_step(prefix), stop)
+            else:
+                self._evaluate(self._complete(prefix), stop)
         self._write_eval_results()
+
+    def _evaluate_new(self, step, stop):
+        """Evaluates the checkpoint of a step, unless that is done or a stop fell between two."""
+        is_on_grid = step % self._save_steps == 0 or step == self._total_steps
+        if is_on_grid and step not in self._evaluations:
+            self._evaluate(os.path.join(self._folder, "model.ckpt-%d" % step), stop)
 
     def _fine_tuned_init_checkpoint(self):
         if not self._init_checkpoint:
@@ -356,16 +388,13 @@ class FineTuning:
                 "%s holds no checkpoint: train first (--do_train=true), or name a fine-tuned one "
                 "with --init_checkpoint" % self._folder
             )
-        if "output_weights" not in checkpoints.read_shapes(self._init_checkpoint):
-            raise UserError(
-                "--init_checkpoint=%s holds no classifier (output_weights): it is not fine-tuned; "
-                "train first (--do_train=true)" % FLAGS.init_checkpoint
-            )
-        return self._init_checkpoint
+        return self._complete(self._init_checkpoint)
 
-    def _evaluate(self, step, stop, prefix=None):
+    def _complete(self, prefix):
+        return checkpoints.complete_checkpoint(prefix, self._shapes, self._folder)
+
+    def _evaluate(self, prefix, stop):
         """Evaluates a checkpoint on dev; keeps it in the best folder if it is the best so far."""
-        prefix = prefix or os.path.join(self._folder, "model.ckpt-%d" % step)
         features = self._features["dev"]
         num_batches = math.ceil(features.num_examples / FLAGS.eval_batch_size)
         result = self._estimator.evaluate(
@@ -376,28 +405,38 @@ class FineTuning:
         )
         stop.raise_if_made(self._how_to_go_on())
         metrics = {name: float(value) for name, value in result.items()}
-        metrics["global_step"] = int(result["global_step"])
-        is_best = all(_rank(metrics) > _rank(former) for former in self._evaluations.values())
-        if is_best and prefix != self._init_checkpoint:
-            self._keep_best(prefix)
+        step = metrics["global_step"] = int(result["global_step"])
+        others = [former for at, former in self._evaluations.items() if at != step]
+        is_best = all(_rank(metrics) > _rank(former) for former in others)
+        if is_best and os.path.basename(prefix).startswith("model.ckpt-"):
+            self._keep_best(prefix, metrics)
         self._evaluations[step] = metrics
         remark = " (best so far)" if is_best else ""
         training.say(
             "dev accuracy %.4f at step %d%s",
             metrics["eval_accuracy"],
-            metrics["global_step"],
-            remark if metrics["global_step"] else " (before training)",
+            step,
+            remark if step else " (before training)",
         )
         if self._metrics is not None:
             self._metrics.add(step, dev=metrics, dev_accuracy=metrics["eval_accuracy"])
 
-    def _keep_best(self, prefix):
+    def _keep_best(self, prefix, metrics):
         labels = {label: number for number, label in enumerate(self._task.labels)}
+        about = {
+            "task": FLAGS.task_name.lower(),
+            "do_lower_case": FLAGS.do_lower_case,
+            "max_seq_length": FLAGS.max_seq_length,
+            "dev": metrics,
+        }
         checkpoints.write_model_folder(
             self._best_folder,
             prefix,
-            copied_files=[self._config_file, FLAGS.vocab_file],
-            json_files={"label_map.json": labels},
+            copied_files={
+                checkpoints.config_name(self._config_file): self._config_file,
+                "vocab.txt": FLAGS.vocab_file,
+            },
+            json_files={"label_map.json": labels, "fine_tuning.json": about},
         )
 
     def _best(self):
@@ -405,16 +444,14 @@ class FineTuning:
         return max(self._evaluations.values(), key=_rank) if self._evaluations else None
 
     def _write_eval_results(self):
-        there = {
-            checkpoints.checkpoint_step(prefix): prefix
-            for prefix in checkpoints.checkpoints_of_training(self._folder)
-        }
+        is_of_training = bool(checkpoints.checkpoints_of_training(self._folder))
         with files.atomic_write(os.path.join(self._folder, EVAL_RESULTS)) as handle:
             for step, metrics in sorted(self._evaluations.items()):
-                prefix = there.get(step, self._init_checkpoint)
-                if there and step not in there:
-                    prefix = os.path.join(self._folder, "model.ckpt-%d" % step)
-                handle.write("***** Eval results %s *****\n" % prefix)
+                prefix = os.path.join(self._folder, "model.ckpt-%d" % step)
+                handle.write(
+                    "***** Eval results %s *****\n"
+                    % (prefix if is_of_training else self._init_checkpoint)
+                )
                 for name in sorted(metrics):
                     handle.write("%s = %s\n" % (name, _printed(metrics[name])))
 
@@ -428,6 +465,7 @@ class FineTuning:
         """
         split, features = self._splits["test"], self._features["test"]
         prefix = self._checkpoint_to_predict_with()
+        training.say("predicting %s with %s", split.path, prefix)
         num_batches = math.ceil(features.num_examples / FLAGS.predict_batch_size)
         batches = self._estimator.predict(
             classification.eval_input_fn(features, FLAGS.max_seq_length, FLAGS.use_tpu),
@@ -446,9 +484,9 @@ class FineTuning:
 
     def _checkpoint_to_predict_with(self):
         if os.path.isdir(self._best_folder):
-            return checkpoints.find_checkpoint(self._best_folder)
-        latest = tf.train.latest_checkpoint(self._folder)
-        return latest or self._fine_tuned_init_checkpoint()
+            return self._complete(checkpoints.find_checkpoint(self._best_folder))
+        newest = checkpoints.newest_of_training(self._folder)
+        return self._complete(newest) if newest else self._fine_tuned_init_checkpoint()
 
     def _write_predictions(self, split, probabilities):
         with files.atomic_write(os.path.join(self._folder, PROBABILITIES)) as handle:
@@ -474,7 +512,7 @@ class FineTuning:
                 "best": best,
                 "evaluations": [metrics for _, metrics in sorted(self._evaluations.items())],
                 "test_accuracy": self._test_accuracy,
-                "settings": {name: FLAGS[name].value for name in _SETTINGS_SHOWN},
+                "settings": training.former_settings(self._folder) or None,
             },
         )
         picture = None
@@ -502,6 +540,9 @@ class FineTuning:
             yield "predictions", ", ".join(os.path.join(self._folder, name) for name in names)
         if picture:
             yield "learning curve", picture
+        seconds = training.readable_seconds(time.time() - self._begin)
+        megabytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024.0
+        yield "time, memory", "%s, at most %.0f MB" % (seconds, megabytes)
         if os.path.isdir(self._best_folder):
             yield "next", _similarity_command(self._best_folder)
 
@@ -515,12 +556,6 @@ def _similarity_command(model_dir):
     ]
     words = programs + ["--model_dir=" + model_dir]
     return " ".join(shlex.quote(word) for word in words) + ' "怎么开户" "如何开通账户"'
-
-
-_SETTINGS_SHOWN = (
-    "data_dir init_checkpoint max_seq_length do_lower_case train_batch_size learning_rate "
-    "num_train_epochs warmup_proportion seed"
-).split()
 
 
 def _rank(metrics):

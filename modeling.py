@@ -13,6 +13,7 @@ I intermediate, V vocabulary, P masked positions, R = B * F rows, G feed-forward
 
 import collections
 import copy
+import inspect
 import json
 import math
 import re
@@ -86,8 +87,8 @@ ACTIVATIONS = {
 def get_activation(name):
     """The function of an activation's name; raises `UserError` for an unknown one."""
     try:
-        return ACTIVATIONS[name]
-    except KeyError:
+        return ACTIVATIONS[name.lower()]
+    except (KeyError, AttributeError):
         raise UserError(
             "hidden_act: unknown activation %r, expected one of %s"
             % (name, ", ".join(sorted(ACTIVATIONS)))
@@ -156,9 +157,14 @@ class AlbertConfig:
         values = dict(locals())
         del values["self"], values["other_keys"]
         self.__dict__.update(values)
-        self._given_keys = set(values) | set(other_keys)
-        self.__dict__.update(other_keys)
+        self._given_keys = set(values)
+        self._other_keys = {}
         self._check()
+        self._keep(other_keys)
+
+    def _keep(self, other_keys):
+        """Keeps keys that mean nothing here; warns of those not known to be harmless."""
+        self._other_keys.update(other_keys)
         unknown = sorted(set(other_keys) - self.INERT_KEYS)
         if unknown:
             warnings.warn("unknown keys are kept but not used: %s" % ", ".join(unknown))
@@ -170,8 +176,11 @@ class AlbertConfig:
             raise UserError("config: expected a JSON object of settings, found %r" % (json_object,))
         if "vocab_size" not in json_object:
             raise UserError("config: vocab_size is missing: is this a model's config JSON?")
-        config = cls(**json_object)
-        config._given_keys = set(json_object)
+        names = set(inspect.signature(cls.__init__).parameters) - {"self", "other_keys"}
+        known = {key: value for key, value in json_object.items() if key in names}
+        config = cls(**known)
+        config._given_keys = set(known)
+        config._keep({key: json_object[key] for key in json_object if key not in names})
         return config
 
     @classmethod
@@ -203,7 +212,8 @@ class AlbertConfig:
 
     def to_dict(self):
         """The settings as given (defaults that were not given are left out)."""
-        return {key: copy.deepcopy(self.__dict__[key]) for key in sorted(self._given_keys)}
+        given = {key: self.__dict__[key] for key in self._given_keys}
+        return copy.deepcopy(dict(given, **self._other_keys))
 
     def to_json_string(self):
         """The settings as indented JSON with a final line end."""
@@ -229,6 +239,8 @@ class AlbertConfig:
         self._require_divides("num_attention_heads", "hidden_size")
         self._require_divides("ffn_groups", "hidden_size")
         self._require_divides("ffn_groups", "intermediate_size")
+        if self.num_hidden_groups and self.is_pre_norm:
+            raise UserError("ln_type: google's layouts (num_hidden_groups) know only postln")
         if self.num_hidden_groups:
             self._require_divides("num_hidden_groups", "num_hidden_layers")
         elif self.ffn_groups > 1:

@@ -18,18 +18,19 @@ import modeling
 import tokenization
 
 BATCH_SIZE = 64
+DEFAULT_LENGTH = 128
 
 
 class Predictor:
     """A model folder's classifier in a session of its own."""
 
-    def __init__(self, model_dir, max_seq_length=128, do_lower_case=True):
+    def __init__(self, model_dir, max_seq_length=None, do_lower_case=None):
         """Loads config, vocabulary, labels and weights.
 
         Args:
             model_dir: model folder of a fine-tuned classifier, such as OUTPUT_DIR/best.
-            max_seq_length: longest input in tokens; longer ones are cut.
-            do_lower_case: as in training.
+            max_seq_length: longest input in tokens, longer ones are cut; as in training by default.
+            do_lower_case: whether to lower-case; as in training by default.
 
         Raises:
             UserError: if the folder is no such model.
@@ -43,10 +44,14 @@ class Predictor:
             raise UserError("%s holds no classifier (output_weights): fine-tune it first" % prefix)
         num_labels = shapes["output_weights"][0]
         self.labels = _labels(model_dir, num_labels)
+        trained = _training_settings(model_dir)
+        if do_lower_case is None:
+            do_lower_case = trained.get("do_lower_case", True)
         self._tokenizer = tokenization.FullTokenizer(
             os.path.join(model_dir, "vocab.txt"), do_lower_case
         )
-        self._max_seq_length = min(max_seq_length, config.max_position_embeddings)
+        length = max_seq_length or trained.get("max_seq_length", DEFAULT_LENGTH)
+        self._max_seq_length = min(length, config.max_position_embeddings)
         self._session = tf.Session(graph=tf.Graph())
         with self._session.graph.as_default():
             self._build(config, num_labels)
@@ -107,6 +112,11 @@ class Predictor:
 
     def __exit__(self, *_):
         self.close()
+
+
+def _training_settings(model_dir):
+    path = os.path.join(model_dir, "fine_tuning.json")
+    return files.read_json(path) if os.path.exists(path) else {}
 
 
 def _labels(model_dir, num_labels):

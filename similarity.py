@@ -13,6 +13,7 @@ import sys
 from absl import flags
 
 from errors import UserError, run_command
+from files import wrong_encoding
 import predictor
 
 FLAGS = flags.FLAGS
@@ -20,10 +21,13 @@ PAIRS_AT_ONCE = 1024
 
 
 def define_flags():
+    """Defines the command's flags."""
     flags.DEFINE_string(
         "model_dir", None, "Fine-tuned model; the newest *_output/best if left out."
     )
-    flags.DEFINE_integer("max_seq_length", 128, "Longest pair in tokens; longer ones are cut.")
+    flags.DEFINE_integer(
+        "max_seq_length", None, "Longest pair in tokens; as in training by default."
+    )
 
 
 def main(words):
@@ -31,7 +35,10 @@ def main(words):
     if words and len(words) != 2:
         raise UserError("expected two sentences, found %d: quote each of them" % len(words))
     model_dir = FLAGS.model_dir or predictor.newest_best_folder(os.path.dirname(__file__) or ".")
-    pairs = iter([tuple(words)]) if words else pairs_of_lines(sys.stdin)
+    print("model: %s" % model_dir, file=sys.stderr)
+    if not words and sys.stdin.isatty():
+        print("pairs, a tab between the two, a line each; Ctrl-D ends:", file=sys.stderr)
+    pairs = iter([tuple(words)]) if words else pairs_of_lines(sys.stdin.buffer)
     with predictor.Predictor(model_dir, FLAGS.max_seq_length) as resident:
         if len(resident.labels) != 2:
             raise UserError(
@@ -45,11 +52,23 @@ def main(words):
 
 
 def pairs_of_lines(lines):
-    """Yields the pairs of tab-separated lines; raises `UserError` for a line that is none."""
+    """Yields the pairs of tab-separated lines.
+
+    Args:
+        lines: iterable of bytes.
+
+    Raises:
+        UserError: for a line that is no pair or not UTF-8.
+    """
     for number, line in enumerate(lines, start=1):
-        cells = line.rstrip("\r\n").split("\t")
+        place = "standard input, line %d" % number
+        try:
+            text = line.decode("utf-8-sig" if number == 1 else "utf-8")
+        except UnicodeDecodeError as error:
+            raise wrong_encoding(place, error, "utf-8") from error
+        cells = text.rstrip("\r\n").split("\t")
         if len(cells) < 2:
-            raise UserError("standard input, line %d: expected text_a<tab>text_b" % number)
+            raise UserError("%s: expected text_a<tab>text_b" % place)
         yield cells[0], cells[1]
 
 

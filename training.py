@@ -1,9 +1,11 @@
 """What the `run_*` commands share: flags, RunConfig, progress, stopping, records of a run."""
 
 import contextlib
+import fcntl
 import json
 import logging
 import os
+import re
 import shutil
 import signal
 import sys
@@ -14,6 +16,7 @@ import tensorflow.compat.v1 as tf
 from tqdm import tqdm
 
 from errors import Interrupted, UserError
+import checkpoints
 import files
 
 FLAGS = flags.FLAGS
@@ -23,6 +26,7 @@ LOG_FILE = "train.log"
 METRICS_FILE = "metrics.jsonl"
 SETTINGS_FILE = "run_settings.json"
 LEARNING_CURVE = "learning_curve.png"
+_DIGEST = re.compile("[0-9a-f]{64}$")
 PLAIN_PROGRESS_SECONDS = 10  # between progress lines where the output is no terminal
 
 
@@ -63,9 +67,9 @@ def require_flags(names):
 
 
 def require_positive(names):
-    """Raises `UserError` for the first flag whose value is not above 0."""
+    """Raises `UserError` for the first flag whose value is not a number above 0."""
     for name in names:
-        if FLAGS[name].value <= 0:
+        if not 0 < FLAGS[name].value < float("inf"):
             raise UserError(
                 "--%s: %s makes no sense, expected more than 0" % (name, FLAGS[name].value)
             )
@@ -118,77 +122,101 @@ def progress_bar(iterable=None, **settings):
     return tqdm(iterable, disable=None, ncols=size.columns, nrows=size.lines, **settings)
 
 
-def log_to_file(folder):
-    """Sends TensorFlow's log and Python's warnings to a file of the folder, off the screen.
+def open_output_folder(folder):
+    """Makes the output folder and sends TensorFlow's log and Python's warnings to a file in it.
+
+    The log file is locked, so that two runs in one folder don't mix.
 
     Raises:
-        UserError: if the folder cannot be written to.
+        UserError: if the folder cannot be written to, or another run is at work in it.
     """
+    if "://" in folder:
+        raise UserError("--output_dir=%s: only local folders can be written to" % folder)
     path = os.path.join(folder, LOG_FILE)
     try:
         os.makedirs(folder, exist_ok=True)
         handler = logging.FileHandler(path, encoding="utf-8")
     except OSError as error:
         raise files.cannot_write(path, error) from error
+    loggers = (tf.get_logger(), logging.getLogger("py.warnings"))
+    for former in {handler for logger in loggers for handler in logger.handlers}:
+        former.close()
+    try:
+        fcntl.flock(handler.stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        raise UserError("--output_dir=%s: another run is at work in it" % folder) from error
+    except OSError:
+        tf.get_logger().info("this file system has no locks")
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
     logging.captureWarnings(True)
-    for logger in (tf.get_logger(), logging.getLogger("py.warnings")):
+    for logger in loggers:
         logger.handlers = [handler]
         logger.propagate = False
     tf.logging.set_verbosity(tf.logging.INFO)
 
 
-def check_same_run(folder, fixed, variable):
+def check_same_run(folder, fixed, variable=None):
     """Keeps two different runs from mixing in one output folder.
 
     Args:
-        folder: the output folder.
-        fixed: {name: value} of what makes a model (data, config, vocabulary, task ...): a
+        folder: the output folder; looked at only if it holds a checkpoint.
+        fixed: {name: value} of what makes a model (data, config, vocabulary, rate ...): a
             difference to the run that the folder holds is an error.
-        variable: {name: value} of what may change when a run goes on (epochs, rate ...): told.
+        variable: {name: value} of what may change when a run goes on (epochs): told.
 
     Raises:
         UserError: if the folder holds checkpoints of another run.
     """
+    former = former_settings(folder)
+    for name in sorted(set(fixed) & set(former["fixed"])):
+        if former["fixed"][name] != fixed[name]:
+            raise UserError(
+                "%s holds a run with another %s%s: name another folder (--output_dir, OUTPUT_DIR "
+                "for the scripts) or remove this one"
+                % (folder, name, _from_to(former["fixed"][name], fixed[name]))
+            )
+    for name, value in sorted((variable or {}).items()):
+        if former["variable"].get(name, value) != value:
+            say(
+                "note: the run in %s goes on with another %s: %s, formerly %s",
+                folder,
+                name,
+                value,
+                former["variable"][name],
+            )
+
+
+def former_settings(folder):
+    """What `remember_settings` wrote of a folder's checkpoints; empty dicts without any."""
     path = os.path.join(folder, SETTINGS_FILE)
-    settings = {"fixed": fixed, "variable": variable}
-    has_checkpoint = tf.train.latest_checkpoint(folder) is not None
-    if has_checkpoint and os.path.exists(path):
-        former = files.read_json(path)
-        for name in sorted(set(fixed) & set(former["fixed"])):
-            if former["fixed"][name] != fixed[name]:
-                raise UserError(
-                    "--output_dir=%s holds a run with another %s%s: "
-                    "name another folder or remove this one"
-                    % (folder, name, _from_to(former["fixed"][name], fixed[name]))
-                )
-        for name in sorted(set(variable) & set(former["variable"])):
-            if former["variable"][name] != variable[name]:
-                say(
-                    "note: the run in %s goes on with another %s: %s, formerly %s",
-                    folder,
-                    name,
-                    variable[name],
-                    former["variable"][name],
-                )
-        settings["fixed"] = dict(former["fixed"], **fixed)
-    files.write_json(path, settings)
+    has_checkpoint = bool(checkpoints.checkpoints_of_training(folder))
+    if not (has_checkpoint and os.path.exists(path)):
+        return {"fixed": {}, "variable": {}}
+    return files.read_json(path)
+
+
+def remember_settings(folder, fixed, variable):
+    """Writes down what a folder's checkpoints are made from."""
+    fixed = dict(former_settings(folder)["fixed"], **fixed)
+    files.write_json(os.path.join(folder, SETTINGS_FILE), {"fixed": fixed, "variable": variable})
 
 
 def _from_to(former, now):
     """ " (a, now b)", or nothing where that would not help a reader: digests, whole configs."""
     words = " (%s, now %s)" % (former, now)
-    return words if len(words) < 100 and isinstance(now, str) else ""
+    is_readable = len(words) < 100 and not isinstance(now, dict) and not _DIGEST.match(str(now))
+    return words if is_readable else ""
 
 
 class StopRequest:
     """Ctrl-C or SIGTERM, noted so that training can end with a checkpoint.
 
-    Used as a context manager around training and evaluation. A second signal stops at once.
+    Used as a context manager. Before training has begun, and at a second signal, it stops at once.
     """
 
     def __init__(self):
         self.is_made = False
+        self.is_deferred = False  # until a step has run there is nothing to save
         self._former = {}
 
     def __enter__(self):
@@ -201,7 +229,7 @@ class StopRequest:
             signal.signal(number, handler)
 
     def _note(self, number, frame):
-        if self.is_made:
+        if self.is_made or not self.is_deferred:
             raise KeyboardInterrupt
         self.is_made = True
 
@@ -215,11 +243,52 @@ class StopHook(tf.train.SessionRunHook):
     """Ends a session's loop after the step in which a stop was requested."""
 
     def __init__(self, stop):
+        """Args:
+        stop: `StopRequest`.
+        """
         self._stop = stop
 
     def after_run(self, run_context, run_values):
+        self._stop.is_deferred = True
         if self._stop.is_made:
             run_context.request_stop()
+
+
+class GridTimer(tf.train.SecondOrStepTimer):
+    """Triggers at the multiples of a number of steps, wherever a run began."""
+
+    def __init__(self, every_steps):
+        """Args:
+        every_steps: the number of steps.
+        """
+        super().__init__(every_steps=every_steps)
+        self._grid = every_steps
+
+    def should_trigger_for_step(self, step):
+        last = self.last_triggered_step()
+        return last is None or step // self._grid > last // self._grid
+
+
+class SaverHook(tf.train.CheckpointSaverHook):
+    """Saves at the same steps whether a run was stopped in between or not, and never NaN."""
+
+    def __init__(self, folder, save_steps):
+        """Args:
+        folder: where checkpoints go.
+        save_steps: steps between them.
+        """
+        super().__init__(folder, save_steps=save_steps)
+        self._timer = GridTimer(save_steps)  # in place of the one that counts from the last start
+
+    def begin(self):
+        super().begin()
+        sums = [tf.reduce_sum(variable) for variable in tf.trainable_variables()]
+        self._is_finite = tf.reduce_all(tf.is_finite(tf.stack(sums)))
+
+    def _save(self, session, step):
+        if not session.run(self._is_finite):
+            raise tf.train.NanLossDuringTrainingError
+        return super()._save(session, step)
 
 
 class ProgressHook(tf.train.SessionRunHook):
@@ -257,7 +326,7 @@ class ProgressHook(tf.train.SessionRunHook):
         return tf.train.SessionRunArgs(self._fetches)
 
     def after_run(self, run_context, run_values):
-        self._step += self._steps_per_run
+        self._step = min(self._step + self._steps_per_run, self._total_steps)
         loss = run_values.results.get("loss")
         if loss is not None:
             former = loss if self._recent_loss is None else self._recent_loss
@@ -271,7 +340,7 @@ class ProgressHook(tf.train.SessionRunHook):
         if self._recent_loss is not None:
             state = ["loss %.4f" % self._recent_loss] + state
         self._bar.set_postfix_str(", ".join(state), refresh=False)
-        self._bar.update(self._steps_per_run)
+        self._bar.update(self._step - self._bar.n)
         is_due = time.time() - self._last_line >= PLAIN_PROGRESS_SECONDS
         if self._bar.disable and (is_due or self._step >= self._total_steps):
             self._last_line = time.time()
@@ -348,9 +417,19 @@ class Metrics:
         first_step: the step training goes on from.
         """
         self._path = os.path.join(folder, METRICS_FILE)
-        self.records = [r for r in _read_records(self._path) if r["step"] <= first_step]
+        self.records = self.read(folder, first_step)
         with files.atomic_write(self._path) as handle:
             handle.writelines(json.dumps(record) + "\n" for record in self.records)
+
+    @staticmethod
+    def read(folder, last_step):
+        """The records of a folder up to a step; a line that a kill left unfinished is dropped."""
+        records = []
+        path = os.path.join(folder, METRICS_FILE)
+        for line in files.read_lines(path) if os.path.exists(path) else ():
+            with contextlib.suppress(ValueError):
+                records.append(json.loads(line))
+        return [record for record in records if record["step"] <= last_step]
 
     def add(self, step, **values):
         """Records values at a step."""
@@ -371,17 +450,6 @@ class Metrics:
         """(steps, values) of a name, by step."""
         points = sorted((r["step"], r[name]) for r in self.records if name in r)
         return [step for step, _ in points], [value for _, value in points]
-
-
-def _read_records(path):
-    """The records of a metrics file; a line that a kill left unfinished is dropped."""
-    if not os.path.exists(path):
-        return []
-    records = []
-    for line in files.read_lines(path):
-        with contextlib.suppress(ValueError):
-            records.append(json.loads(line))
-    return records
 
 
 def draw_learning_curve(metrics, path):
@@ -426,27 +494,52 @@ def _smooth(values, weight=0.95):
     return smoothed
 
 
+# What TensorFlow raises for things a user can mend: (type, words in it, what to say).
+_EXPLANATIONS = (
+    (
+        tf.train.NanLossDuringTrainingError,
+        "",
+        "the loss or the weights are not finite numbers; the last good checkpoint is {checkpoint}: "
+        "a smaller --learning_rate usually helps, with another --output_dir",
+    ),
+    (
+        tf.errors.OpError,
+        "No space left",
+        "{folder}: no space left on the disk: free some and run the same command again",
+    ),
+    (
+        tf.errors.ResourceExhaustedError,
+        "",
+        "out of memory: use a smaller --train_batch_size or --max_seq_length ({error})",
+    ),
+    (tf.errors.PermissionDeniedError, "", "{folder}: cannot be written ({error})"),
+    (
+        tf.errors.FailedPreconditionError,
+        "; ",  # an operating system's error, as in "PATH; Is a directory"
+        "{folder}: cannot be written ({error})",
+    ),
+    (
+        tf.errors.DataLossError,
+        "",
+        "a file is damaged ({error}): remove the *.tf_record files, or the newest checkpoint, of "
+        "{folder} and run the same command again",
+    ),
+    (RuntimeError, "Cannot find any TPU", "--use_tpu: {error}; --tpu_name names one"),
+)
+
+
 @contextlib.contextmanager
 def explained_errors(folder):
-    """Turns what TensorFlow raises for full disks, bad folders and NaN losses into `UserError`."""
+    """Turns what TensorFlow raises for full disks, bad folders, NaN ... into `UserError`."""
     try:
         yield
-    except tf.train.NanLossDuringTrainingError as error:
-        raise UserError(
-            "the loss is not a number: the last good checkpoint is %s; "
-            "a smaller --learning_rate or a longer warm-up usually helps"
-            % tf.train.latest_checkpoint(folder)
-        ) from error
-    except tf.errors.ResourceExhaustedError as error:
-        if "No space left" in str(error):
-            raise UserError(
-                "%s: no space left on the disk: free some and run the same command again" % folder
-            ) from error
-        raise UserError(
-            "out of memory: use a smaller --train_batch_size or --max_seq_length (%s)"
-            % str(error).split("\n")[0]
-        ) from error
-    except (tf.errors.PermissionDeniedError, tf.errors.FailedPreconditionError) as error:
-        raise UserError(
-            "%s: cannot be written: %s" % (folder, str(error).split("\n")[0])
-        ) from error
+    except Exception as error:  # re-raised unless it is one of the table
+        for kind, words, explanation in _EXPLANATIONS:
+            if isinstance(error, kind) and words in str(error):
+                message = explanation.format(
+                    folder=folder,
+                    checkpoint=tf.train.latest_checkpoint(folder),
+                    error=str(error).split("\n")[0],
+                )
+                raise UserError(message) from error
+        raise

@@ -53,6 +53,8 @@ def test_newest_of_a_folder_without_state_is_found(tmp_path):
         (["a.ckpt.index"], "a.ckpt", "not its weights"),
         (["a.ckpt.data-00000-of-00001"], "a.ckpt", "a.ckpt.index is missing"),
         (["pytorch_model.bin"], "pytorch_model.bin", "PyTorch file"),
+        (["model.safetensors"], "", "model.safetensors is a PyTorch file"),
+        (["a.ckpt.data-00000-of-00001"], "", ".index file beside"),
     ],
 )
 def test_missing_checkpoints_are_explained(tmp_path, make, path, named):
@@ -153,11 +155,11 @@ def test_model_folder_is_whole_and_holds_no_slots(tmp_path):
     slots = {name + "/adam_m": value for name, value in values.items()}
     step = {"global_step": np.int64(7)}
     checkpoints.write_checkpoint(source, dict(values, **dict(slots, **step)))
-    (tmp_path / "vocab.txt").write_text("a\n")
+    (tmp_path / "v.txt").write_text("a\n")
     folder = str(tmp_path / "best")
     for _ in range(2):  # the second time replaces the first
         checkpoints.write_model_folder(
-            folder, source, [str(tmp_path / "vocab.txt")], {"label_map.json": {"0": 0}}
+            folder, source, {"vocab.txt": str(tmp_path / "v.txt")}, {"label_map.json": {"0": 0}}
         )
     prefix = checkpoints.find_checkpoint(folder)
     assert os.path.basename(prefix) == "albert_model.ckpt"

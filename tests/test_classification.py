@@ -45,6 +45,11 @@ def test_line_ends_marks_headers_and_blank_lines(tmp_path, content):
     )
 
 
+def test_blank_lines_are_counted(tmp_path):
+    split = read(tmp_path, "甲\t乙\t1\n\n \n丙\t丁\t0\n")
+    assert len(split.examples) == 2 and split.notes == ["2 blank lines are left out"]
+
+
 def test_quotes_and_line_separators_are_literal(tmp_path):
     split = read(tmp_path, '"甲\t乙"\u2028\x0b"\t1\n')
     assert rows_of(split) == [('"甲', '乙"\u2028\x0b"', "1")]
@@ -68,7 +73,7 @@ def test_a_task_of_single_texts_is_a_table_row(tmp_path):
     assert batch["segment_ids"].sum() == 0 and batch["input_ids"].shape == (2, 8)
 
 
-@pytest.mark.parametrize("header", ["", "sentence1\tsentence2\n"])
+@pytest.mark.parametrize("header", ["", "sentence1\tsentence2\n", "句子1\t句子2\n", "Q1\tQ2\n"])
 def test_test_file_without_labels(tmp_path, header):
     split = read(tmp_path, header + "甲\t乙\n丙\t丁\n", name="test")
     assert rows_of(split) == [("甲", "乙", None), ("丙", "丁", None)]
@@ -243,7 +248,7 @@ def keys(batches):
 
 def test_training_input_is_every_example_once_an_epoch_in_an_order_of_its_own(tmp_path):
     features = small_features(tmp_path)
-    input_fn = classification.train_input_fn(features, 24, seed=7, first_step=0)
+    input_fn = classification.train_input_fn(features, 24, seed=7, num_seen=0)
     rows = keys(batches_of(input_fn, 16, 12))
     in_file_order = keys(batches_of(classification.eval_input_fn(features, 24), 96, 1))
     assert sorted(rows[:96]) == sorted(rows[96:]) == sorted(in_file_order)
@@ -252,17 +257,22 @@ def test_training_input_is_every_example_once_an_epoch_in_an_order_of_its_own(tm
 
 def test_resumed_input_goes_on_where_the_run_stopped(tmp_path):
     features = small_features(tmp_path)
-    straight = classification.train_input_fn(features, 24, seed=7, first_step=0)
-    resumed = classification.train_input_fn(features, 24, seed=7, first_step=8)
+    straight = classification.train_input_fn(features, 24, seed=7, num_seen=0)
+    resumed = classification.train_input_fn(features, 24, seed=7, num_seen=8 * 16)
     assert keys(batches_of(straight, 16, 12))[8 * 16 :] == keys(batches_of(resumed, 16, 4))
-    other = classification.train_input_fn(features, 24, seed=8, first_step=0)
+    other = classification.train_input_fn(features, 24, seed=8, num_seen=0)
     assert keys(batches_of(straight, 16, 1)) != keys(batches_of(other, 16, 1))
 
 
 def test_batches_are_as_long_as_needed_and_static_for_tpu(tmp_path):
     features = small_features(tmp_path)
+    tpu_training = classification.train_input_fn(features, 24, seed=1, num_seen=0, use_tpu=True)
     batch = batches_of(classification.eval_input_fn(features, 24), 40, 3)
     assert [b["input_ids"].shape for b in batch] == [(40, 16), (40, 16), (16, 16)]
+    with tf.Graph().as_default():
+        for build in (classification.eval_input_fn(features, 24, use_tpu=True), tpu_training):
+            for tensor in tf.data.get_output_shapes(build({"batch_size": 8})).values():
+                assert tensor.is_fully_defined()
     batch = batches_of(classification.eval_input_fn(features, 24, use_tpu=True), 40, 3)
     assert [b["input_ids"].shape for b in batch] == [(40, 24)] * 3
     assert [int(b["is_real_example"].sum()) for b in batch] == [40, 40, 16]

@@ -15,6 +15,7 @@ import tensorflow.compat.v1 as tf
 
 from errors import UserError
 import checkpoints
+import fine_tuning
 import golden_cases
 from workspace import CONFIG, VOCABULARY, Workspace, command, run_here, run_process
 
@@ -61,7 +62,7 @@ def test_terminal_shows_a_live_bar(tmp_path):
 
 def test_last_lines_say_what_was_reached_and_where_it_lies(finished):
     workspace, result = finished
-    last = dict(re.split(r"  +", line, maxsplit=1) for line in result.stdout.splitlines()[-7:])
+    last = dict(re.split(r"  +", line, maxsplit=1) for line in result.stdout.splitlines()[-8:])
     assert list(last) == [
         "dev accuracy",
         "test accuracy",
@@ -69,6 +70,7 @@ def test_last_lines_say_what_was_reached_and_where_it_lies(finished):
         "results",
         "predictions",
         "learning curve",
+        "time, memory",
         "next",
     ]
     for title in ("results", "predictions", "learning curve"):
@@ -92,8 +94,36 @@ def test_evaluation_goes_through_every_checkpoint_by_step(finished):
     ]
     results = json.loads(workspace.read("eval_results.json"))
     assert [e["global_step"] for e in results["evaluations"]] == [0, 6, 12]
-    trained = results["evaluations"][1:]
-    assert results["best"]["eval_accuracy"] == max(e["eval_accuracy"] for e in trained)
+    accuracies = [e["eval_accuracy"] for e in results["evaluations"]]
+    assert len(set(accuracies)) > 1, "the small data set should be learnable"
+    assert results["best"]["eval_accuracy"] == max(accuracies[1:]) > 0.6
+
+
+@pytest.mark.parametrize(
+    "worse, better",
+    [
+        ((5, 0.7, 0.1), (6, 0.8, 0.9)),
+        ((6, 0.7, 0.2), (5, 0.7, 0.1)),
+        ((0, 0.9, 0.1), (5, 0.1, 0.9)),
+    ],
+)
+def test_better_is_higher_accuracy_then_lower_loss_and_never_untrained(worse, better):
+    ranks = [
+        fine_tuning._rank({"global_step": step, "eval_accuracy": accuracy, "eval_loss": loss})
+        for step, accuracy, loss in (worse, better)
+    ]
+    assert ranks[0] < ranks[1]
+
+
+def test_the_best_folder_holds_the_checkpoint_of_the_best_dev_accuracy(finished):
+    workspace, _ = finished
+    best = json.loads(workspace.read("eval_results.json"))["best"]
+    kept = checkpoints.read_weights(os.path.join(workspace.output, "best", "albert_model.ckpt"))
+    assert kept["global_step"] == best["global_step"]
+    source = os.path.join(workspace.output, "model.ckpt-%d" % best["global_step"])
+    for name, value in checkpoints.read_weights(source).items():
+        np.testing.assert_array_equal(kept[name], value)
+    assert json.loads(workspace.read("best/fine_tuning.json"))["dev"] == best
 
 
 def test_predictions_match_the_best_checkpoint(finished):
@@ -115,7 +145,7 @@ def test_best_folder_is_a_model_folder_that_predicts_by_itself(finished, tmp_pat
     workspace, _ = finished
     best = os.path.join(workspace.output, "best")
     expected = "albert_config_small.json albert_model.ckpt.data-00000-of-00001 "
-    expected += "albert_model.ckpt.index checkpoint label_map.json vocab.txt"
+    expected += "albert_model.ckpt.index checkpoint fine_tuning.json label_map.json vocab.txt"
     assert sorted(os.listdir(best)) == expected.split()
     out = str(tmp_path / "other")
     run_here(
@@ -148,7 +178,7 @@ def test_finished_run_repeats_nothing(finished):
     result = run_process(workspace.arguments())
     assert "training is complete (step 12)" in result.stdout
     assert before == {name: workspace.read(name) for name in before}
-    assert result.stdout.splitlines()[-7:] == first.stdout.splitlines()[-7:]
+    assert result.stdout.splitlines()[-8:-2] == first.stdout.splitlines()[-8:-2]
 
 
 def test_same_seed_same_numbers_other_seed_others(finished, tmp_path):
@@ -198,19 +228,141 @@ def test_killed_run_ends_like_one_that_was_not(tmp_path):
     assert mine["best"] == theirs["best"]
 
 
-def test_interrupted_run_saves_and_goes_on(tmp_path):
-    workspace = Workspace(tmp_path)
-    process = start(workspace, num_train_epochs=2000)
-    wait_for(lambda: os.path.exists(os.path.join(workspace.output, "model.ckpt-6.index")), process)
+def interrupt(process):
+    """Sends Ctrl-C; returns what was printed on stderr, after checking that it ended in time."""
     process.send_signal(signal.SIGINT)
     began = time.time()
     _, errors = process.communicate()
     assert time.time() - began < 5
-    assert process.returncode == 130
-    step = int(re.search(r"stopped at step (\d+) of 12000, checkpoint saved", errors).group(1))
-    assert "the same command goes on" in errors and "Traceback" not in errors
-    assert os.path.exists(os.path.join(workspace.output, "model.ckpt-%d.index" % step))
-    assert tf.train.latest_checkpoint(workspace.output).endswith("-%d" % step)
+    assert process.returncode == 130 and errors.count("\n") == 1, errors
+    return errors
+
+
+def test_interrupted_run_saves_and_ends_like_one_that_was_not(tmp_path):
+    straight, stopped = Workspace(tmp_path / "straight"), Workspace(tmp_path / "stopped")
+    run_here(straight.arguments(**LONG))
+    process = start(stopped, **LONG)
+    path = os.path.join(stopped.output, "model.ckpt-60.index")
+    wait_for(lambda: os.path.exists(path), process)
+    records = os.path.join(stopped.output, "metrics.jsonl")
+    wait_for(lambda: '"step": 66' in open(records).read(), process)  # noqa: SIM115
+    errors = interrupt(process)
+    step = int(re.search(r"stopped at step (\d+) of 300, checkpoint saved", errors).group(1))
+    assert "the same command goes on" in errors
+    assert tf.train.latest_checkpoint(stopped.output).endswith("-%d" % step)
+    run_here(stopped.arguments(**LONG))
+    assert stopped.read("test_results.tsv") == straight.read("test_results.tsv")
+    mine, theirs = (json.loads(w.read("eval_results.json")) for w in (stopped, straight))
+    assert mine["evaluations"] == theirs["evaluations"] and mine["best"] == theirs["best"]
+
+
+@pytest.mark.parametrize("seconds", [0.3, 1.5, 3])
+def test_interrupted_start_is_one_line(tmp_path, seconds):
+    process = start(Workspace(tmp_path), num_train_epochs=2000)
+    time.sleep(seconds)
+    assert "stopped" in interrupt(process)
+
+
+def test_evaluating_or_predicting_again_keeps_the_best_and_its_results(tmp_path):
+    workspace = Workspace(tmp_path)
+    run_here(workspace.arguments(num_train_epochs=8))
+    former = json.loads(workspace.read("eval_results.json"))
+    assert len(former["evaluations"]) == 8  # step 0 and the first are deleted, five are kept
+    kept = workspace.read("best/fine_tuning.json")
+    for changes in ({"do_eval": False}, {"do_predict": False}):
+        run_here(workspace.arguments(num_train_epochs=8, do_train=False, **changes))
+        results = json.loads(workspace.read("eval_results.json"))
+        assert results["evaluations"] == former["evaluations"]
+        assert results["best"] == former["best"]
+        assert results["settings"] == former["settings"]
+        assert workspace.read("best/fine_tuning.json") == kept
+
+
+def test_finished_folder_refuses_other_settings(finished):
+    workspace, _ = finished
+    for name, value in (("learning_rate", 1e-3), ("seed", 9), ("max_seq_length", 20)):
+        with pytest.raises(UserError, match="another " + name):
+            run_here(workspace.arguments(**{name: value}))
+    shuffled = workspace.write("other/vocab.txt", "\n".join(VOCABULARY[:5] + VOCABULARY[:4:-1]))
+    with pytest.raises(UserError, match="another vocabulary"):
+        run_here(workspace.arguments(do_train=False, do_eval=False, vocab_file=shuffled))
+
+
+def test_weights_that_became_nan_are_not_saved(tmp_path):
+    workspace = Workspace(tmp_path)
+    with pytest.raises(UserError, match="learning_rate") as caught:
+        run_here(workspace.arguments(learning_rate=1e30, save_checkpoints_steps=1))
+    named = re.search(r"last good checkpoint is (\S+):", str(caught.value)).group(1)
+    newest = checkpoints.checkpoints_of_training(workspace.output)[-1]
+    assert named == newest
+    for value in checkpoints.read_weights(newest).values():
+        assert np.isfinite(value).all()
+
+
+def test_classifier_of_another_task_is_refused_for_evaluation(finished, tmp_path):
+    workspace, _ = finished
+    values = checkpoints.read_weights(os.path.join(workspace.output, "model.ckpt-12"))
+    values["output_weights"] = np.zeros([3, 16], np.float32)
+    values["output_bias"] = np.zeros([3], np.float32)
+    prefix = str(tmp_path / "three.ckpt")
+    checkpoints.write_checkpoint(prefix, values)
+    changes = {"init_checkpoint": prefix, "output_dir": str(tmp_path / "out"), "do_train": False}
+    with pytest.raises(UserError, match="another task"):
+        run_here(workspace.arguments(**changes))
+
+
+def test_checkpoint_of_other_names_predicts_the_same(finished, tmp_path):
+    workspace, _ = finished
+    values = checkpoints.read_weights(os.path.join(workspace.output, "best", "albert_model.ckpt"))
+    del values["global_step"]
+    prefix = str(tmp_path / "renamed.ckpt")
+    checkpoints.write_checkpoint(prefix, {name + ":0": value for name, value in values.items()})
+    out = str(tmp_path / "out")
+    changes = {"init_checkpoint": prefix, "output_dir": out, "do_train": False, "do_eval": False}
+    run_here(workspace.arguments(**changes))
+    with open(os.path.join(out, "test_results.tsv")) as handle:
+        assert handle.read() == workspace.read("test_results.tsv")
+
+
+def test_files_of_other_names_make_a_model_folder_all_the_same(tmp_path):
+    workspace = Workspace(tmp_path)
+    config = workspace.write("model/mine.json", json.dumps(CONFIG))
+    vocabulary = workspace.write("model/my_vocab.txt", "\n".join(VOCABULARY))
+    changes = {"bert_config_file": config, "vocab_file": vocabulary, "do_predict": False}
+    run_here(workspace.arguments(**changes))
+    best = os.listdir(os.path.join(workspace.output, "best"))
+    assert {"albert_config.json", "vocab.txt"} <= set(best)
+
+
+def test_damaged_checkpoints_are_told(tmp_path):
+    workspace = Workspace(tmp_path)
+    run_here(workspace.arguments(do_eval=False, do_predict=False))
+    newest = checkpoints.checkpoints_of_training(workspace.output)[-1]
+    with open(newest + ".data-00000-of-00001", "r+b") as handle:
+        handle.truncate(1000)
+    for changes in ({}, {"init_checkpoint": newest, "output_dir": str(tmp_path / "other")}):
+        with pytest.raises(UserError, match="damaged or was cut off"):
+            run_here(workspace.arguments(**changes))
+
+
+def test_two_runs_in_one_folder_are_refused(tmp_path):
+    workspace = Workspace(tmp_path)
+    process = start(workspace, num_train_epochs=2000)
+    path = os.path.join(workspace.output, "model.ckpt-0.index")
+    wait_for(lambda: os.path.exists(path), process)
+    with pytest.raises(UserError, match="another run is at work"):
+        run_here(workspace.arguments(num_train_epochs=2000))
+    interrupt(process)
+
+
+def test_emoji_rare_hanzi_and_a_million_characters_train(tmp_path):
+    workspace = Workspace(tmp_path)
+    path = os.path.join(workspace.data, "train.txt")
+    with open(path, "a", encoding="utf-8") as handle:
+        handle.write("\U0001f600今\U00020000\t\u3000\t1\n%s\t好\t0\n" % ("今天" * 500000))
+    run_here(workspace.arguments(do_eval=False))
+    values = checkpoints.read_weights(tf.train.latest_checkpoint(workspace.output))
+    assert values["global_step"] == 12
 
 
 def test_pretrained_encoder_is_loaded_and_the_rest_is_new(tmp_path):
@@ -256,6 +408,9 @@ def golden_config():
         ({"bert_config_file": "/nowhere/c.json"}, ["/nowhere/c.json: cannot be read"]),
         ({"vocab_file": "/nowhere/v.txt"}, ["/nowhere/v.txt"]),
         ({"output_dir": "/dev/null/out"}, ["/dev/null/out", "cannot be written"]),
+        ({"output_dir": "gs://bucket/out"}, ["gs://bucket/out", "only local folders"]),
+        ({"num_train_epochs": "nan"}, ["--num_train_epochs: nan"]),
+        ({"learning_rate": "inf"}, ["--learning_rate: inf"]),
         ({"do_train": False, "do_predict": False}, ["holds no checkpoint", "--do_train=true"]),
     ],
 )
@@ -266,6 +421,19 @@ def test_mistakes_are_told_before_anything_is_done(tmp_path, changes, words):
     assert "\n" not in str(caught.value)
     for word in words:
         assert word in str(caught.value)
+    made = os.listdir(workspace.output) if os.path.isdir(workspace.output) else []
+    assert not [name for name in made if name.startswith(("model.ckpt", "best"))]
+
+
+def test_unreadable_files_are_named(tmp_path):
+    workspace = Workspace(tmp_path)
+    os.remove(os.path.join(workspace.data, "dev.txt"))
+    os.mkdir(os.path.join(workspace.data, "dev.txt"))
+    with pytest.raises(UserError, match="dev.txt: cannot be read"):
+        run_here(workspace.arguments())
+    workspace.write("model/albert_config_small.json", "vocab_size: 3")
+    with pytest.raises(UserError, match="albert_config_small.json: not valid JSON"):
+        run_here(workspace.arguments())
 
 
 def test_unknown_config_keys_are_said_in_a_line(tmp_path, capsys):
@@ -344,19 +512,34 @@ def test_help_lists_every_flag_of_the_command_and_no_other():
     assert "python run_classifier.py --task_name=lcqmc --data_dir=data/pairs_sample \\\n" in text
 
 
-def test_full_disk_is_one_line_and_the_run_goes_on_later(tmp_path):
+@pytest.mark.parametrize("size", ["40k", "300k"])
+def test_full_disk_is_one_line_and_the_run_goes_on_later(tmp_path, size):
+    """The disk is full while features are written, and while a checkpoint is."""
     folder = tmp_path / "small"
     folder.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=300k", "tmpfs", str(folder)]
+    mount = ["mount", "-t", "tmpfs", "-o", "size=" + size, "tmpfs", str(folder)]
     if subprocess.call(mount, stderr=subprocess.DEVNULL) != 0:
         pytest.skip("mounting a small tmpfs is not allowed here")
     try:
-        workspace = Workspace(tmp_path / "workspace")
+        workspace = Workspace(tmp_path / "workspace", num_train=960)
         result = run_process(workspace.arguments(output_dir=str(folder / "out")))
         assert result.returncode == 2, result.stderr
         assert result.stderr.count("\n") == 1 and "space" in result.stderr
         subprocess.check_call(["mount", "-o", "remount,size=50m", str(folder)])
         result = run_process(workspace.arguments(output_dir=str(folder / "out")))
         assert result.returncode == 0, result.stderr
+    finally:
+        subprocess.call(["umount", str(folder)])
+
+
+def test_read_only_folder_is_one_line(tmp_path):
+    folder = tmp_path / "read_only"
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "ro,size=1m", "tmpfs", str(folder)]
+    if subprocess.call(mount, stderr=subprocess.DEVNULL) != 0:
+        pytest.skip("mounting a read-only tmpfs is not allowed here")
+    try:
+        with pytest.raises(UserError, match="cannot be written"):
+            run_here(Workspace(tmp_path / "w").arguments(output_dir=str(folder / "out")))
     finally:
         subprocess.call(["umount", str(folder)])

@@ -22,10 +22,10 @@ run_command(main, takes_words=%%s)
 )
 
 
-def run(body, *arguments, takes_words=False, after=""):
+def run(body, *arguments, takes_words=False, before="", after=""):
     program = COMMAND % (body, takes_words)
     return subprocess.run(
-        "'%s' -c \"$PROGRAM\" %s %s" % (sys.executable, " ".join(arguments), after),
+        "%s '%s' -c \"$PROGRAM\" %s %s" % (before, sys.executable, " ".join(arguments), after),
         shell=True,
         executable="/bin/bash",
         env={"PROGRAM": program, "PATH": "/usr/bin:/bin"},
@@ -56,6 +56,12 @@ def test_a_bug_keeps_its_traceback():
 def test_a_closed_pipe_is_no_error():
     result = run("print('x' * 1000000, flush=True)", after="| head -c 1; echo ${PIPESTATUS[0]}")
     assert result.stdout == "x141\n" and result.stderr == ""
+
+
+def test_streams_that_cannot_show_chinese_get_escapes():
+    result = run("print('好')", before="PYTHONIOENCODING=ascii")
+    assert (result.returncode, result.stdout) == (0, "\\u597d\n")
+    assert run("print('x')", after=">&-").returncode == 0
 
 
 def test_stray_words_are_taken_only_by_commands_that_want_them():

@@ -8,10 +8,21 @@ from errors import UserError
 import files
 
 
-def test_lines_are_split_at_line_feeds_only(tmp_path):
+@pytest.mark.parametrize("encoding", ["utf-8", "UTF8", "utf_8"])
+def test_lines_are_split_at_line_feeds_only(tmp_path, encoding):
     path = tmp_path / "text.txt"
     path.write_bytes("\ufeff一\u2028二\r\n\x0b三\n\n四".encode())
-    assert files.read_lines(str(path)) == ["一\u2028二", "\x0b三", "", "四"]
+    assert files.read_lines(str(path), encoding) == ["一\u2028二", "\x0b三", "", "四"]
+
+
+def test_what_a_killed_process_left_is_removed_and_what_others_write_is_not(tmp_path):
+    path = str(tmp_path / "text.txt")
+    for number in (2**22 + 1, os.getppid()):  # beyond the kernel's numbers; alive
+        (tmp_path / ("text.txt.partial-%d" % number)).write_text("half")
+    with files.atomic_write(path) as handle:
+        handle.write("whole")
+    left = sorted(os.listdir(str(tmp_path)))
+    assert left == ["text.txt", "text.txt.partial-%d" % os.getppid()]
 
 
 def test_damaged_utf8_is_not_taken_for_gbk(tmp_path):

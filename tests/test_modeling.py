@@ -112,6 +112,8 @@ def test_groups_and_inner_groups_follow_the_layer_number():
         ({"hidden_size": -12}, "hidden_size"),
         ({"vocab_size": 0}, "vocab_size"),
         ({"hidden_act": "geluu"}, "geluu"),
+        ({"hidden_act": ["gelu"]}, "hidden_act"),
+        ({"num_hidden_groups": 1, "ln_type": "preln"}, "postln"),
         ({"ln_type": "midln"}, "ln_type"),
         ({"hidden_dropout_prob": 1.5}, "hidden_dropout_prob"),
         ({"num_hidden_layers": "4"}, "num_hidden_layers"),
@@ -144,6 +146,13 @@ def test_broken_config_file_is_named(tmp_path, text, named):
     with pytest.raises(UserError) as caught:
         modeling.AlbertConfig.from_json_file(str(path))
     assert str(path) in str(caught.value) and named in str(caught.value)
+
+
+def test_odd_keys_shadow_nothing():
+    odd = {"self": 1, "_check": 2, "to_dict": 3, "is_training": True}
+    with pytest.warns(UserWarning, match="_check, is_training, self, to_dict"):
+        config = modeling.AlbertConfig.from_dict(dict(SMALL, **odd))
+    assert config.to_dict() == dict(SMALL, **odd) and not config.is_training
 
 
 def test_old_names_are_the_same_classes():

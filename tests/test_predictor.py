@@ -59,9 +59,12 @@ def test_newest_fine_tuned_model_is_taken(tmp_path):
 
 
 def test_lines_become_pairs_and_others_are_told():
-    assert list(similarity.pairs_of_lines(["a\tb\n", "c\td\t1\r\n"])) == [("a", "b"), ("c", "d")]
-    with pytest.raises(UserError, match="line 2"):
-        list(similarity.pairs_of_lines(["a\tb\n", "c d\n"]))
+    lines = [b"\xef\xbb\xbfa\tb\n", b"c\td\t1\r\n"]
+    assert list(similarity.pairs_of_lines(lines)) == [("a", "b"), ("c", "d")]
+    with pytest.raises(UserError, match="line 2: expected text_a<tab>text_b"):
+        list(similarity.pairs_of_lines([b"a\tb\n", b"c d\n"]))
+    with pytest.raises(UserError, match="line 1: the file is in GBK"):
+        list(similarity.pairs_of_lines(["我们明天\t去银行办理".encode("gbk")]))
 
 
 def test_command_prints_a_line_per_pair(fine_tuned):
@@ -69,7 +72,7 @@ def test_command_prints_a_line_per_pair(fine_tuned):
     command = [sys.executable, os.path.join(ROOT, "similarity.py"), "--model_dir=" + best]
     settings = {"capture_output": True, "text": True, "encoding": "utf-8"}
     piped = subprocess.run(command, input="今天\t明天\n好\t好\n", **settings)
-    assert piped.returncode == 0 and piped.stderr == ""
+    assert piped.returncode == 0 and piped.stderr == "model: %s\n" % best
     rows = [line.split("\t") for line in piped.stdout.splitlines()]
     assert [row[:2] for row in rows] == [["今天", "明天"], ["好", "好"]]
     single = subprocess.run(command + ["今天", "明天"], **settings)

@@ -9,6 +9,7 @@ import tensorflow.compat.v1 as tf
 
 from errors import Interrupted, UserError
 import training
+from workspace import flags_of
 
 
 def test_metrics_survive_and_a_resumed_run_drops_what_came_after(tmp_path):
@@ -29,6 +30,10 @@ def test_metrics_survive_and_a_resumed_run_drops_what_came_after(tmp_path):
 def test_first_signal_asks_second_stops():
     before = signal.getsignal(signal.SIGINT)
     with training.StopRequest() as stop:
+        with pytest.raises(KeyboardInterrupt):  # nothing has run that could be saved
+            os.kill(os.getpid(), signal.SIGINT)
+            signal.pause()
+        training.StopHook(stop).after_run(None, None)
         stop.raise_if_made("unused")
         os.kill(os.getpid(), signal.SIGTERM)
         assert stop.is_made
@@ -49,10 +54,13 @@ def save_checkpoint(folder):
 
 def test_another_run_in_the_same_folder_is_refused_only_once_it_has_a_checkpoint(tmp_path, capsys):
     folder = str(tmp_path)
-    training.check_same_run(folder, {"task": "a"}, {"epochs": 1})
+    training.remember_settings(folder, {"task": "a"}, {"epochs": 1})
     training.check_same_run(folder, {"task": "b"}, {"epochs": 1})
+    training.remember_settings(folder, {"task": "b"}, {"epochs": 1})
     save_checkpoint(folder)
     training.check_same_run(folder, {"task": "b", "dev data": "new"}, {"epochs": 2})
+    training.remember_settings(folder, {"dev data": "new"}, {"epochs": 2})
+    assert training.former_settings(folder)["fixed"] == {"task": "b", "dev data": "new"}
     assert "another epochs: 2, formerly 1" in capsys.readouterr().out
     with pytest.raises(UserError, match="another task"):
         training.check_same_run(folder, {"task": "c"}, {"epochs": 2})
@@ -97,17 +105,8 @@ def test_tpu_flags_reach_the_cluster_resolver(monkeypatch):
             calls.append(settings)
             raise KeyboardInterrupt  # far enough: there is no TPU to talk to
 
-    import workspace  # noqa: F401  (defines how flags are set)
-
     monkeypatch.setattr(tf.distribute.cluster_resolver, "TPUClusterResolver", StubResolver)
-    from absl import flags
-    from absl.testing import flagsaver
-
-    import fine_tuning
-
-    if "bert_config_file" not in flags.FLAGS:
-        fine_tuning.define_flags()
-    with flagsaver.flagsaver(), pytest.raises(KeyboardInterrupt):
-        flags.FLAGS("x --use_tpu=true --tpu_name=grpc://t --tpu_zone=z --gcp_project=p".split())
+    arguments = "--use_tpu=true --tpu_name=grpc://t --tpu_zone=z --gcp_project=p".split()
+    with flags_of(arguments), pytest.raises(KeyboardInterrupt):
         training.make_run_config(10)
     assert calls == [{"tpu": "grpc://t", "zone": "z", "project": "p"}]

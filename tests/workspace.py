@@ -1,5 +1,6 @@
 """A small model, vocabulary and data set to run commands on, and ways to run them."""
 
+import contextlib
 import json
 import os
 import random
@@ -8,6 +9,8 @@ import sys
 
 from absl import flags
 from absl.testing import flagsaver
+
+import fine_tuning
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 CHARACTERS = "今天气很好我们去吃饭吧明天再说什么时候开门怎么办理银行卡"
@@ -65,7 +68,7 @@ class Workspace:
             "output_dir": self.output,
             "max_seq_length": 24,
             "train_batch_size": 16,
-            "learning_rate": 1e-3,
+            "learning_rate": 1e-2,
             "num_train_epochs": 2,
             "do_train": True,
             "do_eval": True,
@@ -76,11 +79,11 @@ class Workspace:
 
 
 def _pair(generator):
-    """A row whose label is whether both texts begin with the same character."""
+    """A row whose label is mostly whether a question mark stands in it: soon, not wholly learnt."""
     texts = ["".join(generator.choice(CHARACTERS) for _ in range(6)) for _ in range(2)]
     label = generator.randint(0, 1)
-    if label:
-        texts[1] = texts[0][0] + texts[1][1:]
+    if label == (generator.random() < 0.9):
+        texts[1] = "？" * 3 + texts[1][3:]
     return "%s\t%s\t%d" % (texts[0], texts[1], label)
 
 
@@ -102,8 +105,13 @@ def run_process(arguments, **settings):
 
 def run_here(arguments):
     """Runs run_classifier.py in this process, which is faster; its errors come as exceptions."""
-    import fine_tuning
+    with flags_of(arguments):
+        fine_tuning.run()
 
+
+@contextlib.contextmanager
+def flags_of(arguments):
+    """Has absl's flags as run_classifier.py would with these arguments."""
     if "bert_config_file" not in flags.FLAGS:
         fine_tuning.define_flags()
     with flagsaver.flagsaver():
@@ -111,4 +119,4 @@ def run_here(arguments):
         for name in flags.FLAGS:
             flags.FLAGS[name].present = 0
         flags.FLAGS(["run_classifier.py"] + arguments)
-        fine_tuning.run()
+        yield
