@@ -164,14 +164,13 @@ class AdamWeightDecayOptimizer(tf.train.Optimizer):
     def apply_gradients(self, grads_and_vars, global_step=None, name=None):
         """Clips the gradients, then as `tf.train.Optimizer`.
 
-        Clipping has its place here, and not before, because what wraps this optimizer to sum the
-        gradients of several devices calls it with their sum. As in the original, a row that a batch
-        looks up twice counts as two in the norm (`IndexedSlices` are clipped before they are
-        summed).
+        Clipping has its place here, and not before: what wraps this optimizer on TPU calls it with
+        the sum over the devices. As in the original, a row that a batch looks up twice counts as
+        two in the norm (`IndexedSlices` are clipped before they are summed).
         """
         if self._clip_norm is not None:
             grads, variables = zip(*grads_and_vars)
-            clipped, _ = tf.clip_by_global_norm(grads, self._clip_norm)
+            clipped = _clipped_over_replicas(grads, self._clip_norm)
             grads_and_vars = list(zip(clipped, variables))
         return super().apply_gradients(grads_and_vars, global_step, name)
 
@@ -273,6 +272,25 @@ def _optimizer(name, layout, rate):
         exclude_from_weight_decay=EXCLUDE_FROM_WEIGHT_DECAY,
         clip_norm=CLIP_NORM,
         **(_LAMB_OF_LAYOUT[layout] if name == "lamb" else {}),
+    )
+
+
+def _clipped_over_replicas(grads, norm):
+    """Gradients clipped together, by the norm of their sum over a strategy's replicas."""
+    if not tf.distribute.has_strategy():
+        return tf.clip_by_global_norm(grads, norm)[0]
+    context = tf.distribute.get_replica_context()
+    present = [tf.convert_to_tensor(grad) for grad in grads if grad is not None]
+    sums = context.merge_call(_summed_over_replicas, args=(present,))
+    clipped, _ = tf.clip_by_global_norm(sums, norm)
+    # The strategy adds what the replicas apply, and now all of them apply the same.
+    shares = iter([grad / context.num_replicas_in_sync for grad in clipped])
+    return [None if grad is None else next(shares) for grad in grads]
+
+
+def _summed_over_replicas(strategy, values):
+    return strategy.extended.batch_reduce_to(
+        tf.distribute.ReduceOp.SUM, [(value, value) for value in values]
     )
 
 

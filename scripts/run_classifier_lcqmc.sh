@@ -22,19 +22,19 @@ LCQMC_DATA="$PROJECT_ROOT/chineseGLUEdatasets/lcqmc"
 SAMPLE_DATA="$PROJECT_ROOT/data/pairs_sample"
 
 main() {
-    local python model data config checkpoint
+    local python model data config weights
     case "${1:-}" in -h | --help) usage && return ;; esac
     python="$(bash "$PROJECT_ROOT/scripts/setup.sh")"
     choose_model
     choose_data
     config="$(config_in "$model")"
-    checkpoint="$(checkpoint_in "$model")"
+    weights="$(weights_in "$model")"
     exec "$python" "$(shown "$PROJECT_ROOT/run_classifier.py")" \
         --task_name=lcqmc --do_train=true --do_eval=true --do_predict=true \
         --data_dir="$(shown "$data")" \
         --vocab_file="$(shown "$model/vocab.txt")" \
         --bert_config_file="$(shown "$config")" \
-        ${checkpoint:+--init_checkpoint="$(shown "$checkpoint")"} \
+        ${weights:+--init_checkpoint="$(shown "$weights")"} \
         --max_seq_length="${MAX_SEQ_LENGTH:-128}" \
         --train_batch_size="${BATCH_SIZE:-64}" \
         --eval_batch_size="${BATCH_SIZE:-64}" \
@@ -55,7 +55,7 @@ choose_model() {
         [ -d "$model" ] || die "MODEL_DIR: $model: no such folder"
         is_model "$model" || die "MODEL_DIR: $model lacks vocab.txt or albert_config*.json: expected" \
             "a model folder"
-    elif { is_model "$RELEASED_MODEL" && [ -n "$(checkpoint_in "$RELEASED_MODEL")" ]; } ||
+    elif { is_model "$RELEASED_MODEL" && [ -n "$(weights_in "$RELEASED_MODEL")" ]; } ||
         fetched albert_tiny_489k "the model $(shown "$STARTER_MODEL")"; then
         model="$RELEASED_MODEL"
     else
@@ -92,11 +92,12 @@ is_model() { [ -f "$1/vocab.txt" ] && [ -n "$(config_in "$1")" ]; }
 
 config_in() { first_file "$1"/albert_config*.json "$1"/bert_config*.json "$1"/config.json; }
 
-# The prefix of the checkpoint in a folder; nothing where there is none.
-checkpoint_in() {
-    local index
-    index="$(first_file "$1"/albert_model.ckpt.index "$1"/*.index)"
-    printf '%s' "${index%.index}"
+# The folder itself where weights of any kind lie in it (run_classifier.py finds their name, or says
+# what is wrong with them: training must not start from random weights unasked); else nothing.
+weights_in() {
+    local found
+    found="$(first_file "$1"/*.index "$1"/*.data-* "$1"/*.bin "$1"/*.pt "$1"/*.pth "$1"/*.safetensors)"
+    printf '%s' "${found:+$1}"
 }
 
 lacking_splits() {

@@ -403,3 +403,53 @@ def test_lamb_equals_addons_where_the_definitions_agree(session, not_decayed, no
             expected, actual = session.run([theirs[name], ours[name]])
             assert np.abs(expected - starts[name]).max() > 1e-2
             np.testing.assert_allclose(actual, expected, rtol=1e-5, atol=1e-6, err_msg=str(step))
+
+
+def loss_of_weights(inputs):
+    with tf.variable_scope("", reuse=tf.AUTO_REUSE):
+        weights = tf.get_variable("w", [3, 2], initializer=tf.constant_initializer(0.5))
+    return tf.reduce_mean(tf.square(tf.matmul(inputs, weights) - 1.0))
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "lamb"])
+def test_two_mirrored_replicas_equal_one_device(optimizer):
+    """Gradients this large are clipped: by the norm of the whole batch, not of each half."""
+    inputs = 5 * np.random.RandomState(0).standard_normal([8, 3]).astype(np.float32)
+
+    def step(part):
+        return optimization.create_optimizer(
+            loss_of_weights(part), 0.1, 10, 0, use_tpu=False, optimizer=optimizer
+        )
+
+    def trained(build, weights_of):
+        with tf.Graph().as_default():
+            train_op = build()
+            settings = tf.ConfigProto(device_count={"CPU": 2}, allow_soft_placement=True)
+            with tf.Session(config=settings) as session:
+                session.run(tf.global_variables_initializer())
+                for _ in range(3):
+                    session.run(train_op)
+                return session.run(weights_of()), session.run(tf.train.get_global_step())
+
+    def on_one():
+        return step(tf.constant(inputs))
+
+    def on_two():
+        strategy = tf.distribute.MirroredStrategy(["/cpu:0", "/cpu:1"])
+        halves = tf.reshape(tf.constant(inputs), [2, 4, 3])
+
+        def replica_step():
+            context = tf.distribute.get_replica_context()
+            # Estimator scales the loss of a replica so that the gradients' sum is the mean's.
+            return step(halves[context.replica_id_in_sync_group])
+
+        with strategy.scope():
+            tf.train.get_or_create_global_step()
+            return strategy.group(strategy.extended.call_for_each_replica(replica_step))
+
+    def weights():
+        return [v for v in tf.global_variables() if v.op.name == "w"][0]
+
+    one, two = trained(on_one, weights), trained(on_two, weights)
+    np.testing.assert_allclose(one[0], two[0], atol=1e-5)
+    assert one[1] == two[1] == 3

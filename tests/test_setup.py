@@ -381,6 +381,8 @@ def test_original_settings_and_fallbacks(project):
         "bert_config_file": "albert_starter_zh/albert_config_tiny.json",
         "max_seq_length": "128",
         "train_batch_size": "64",
+        "eval_batch_size": "64",
+        "predict_batch_size": "64",
         "learning_rate": "1e-4",
         "num_train_epochs": "5",
         "output_dir": "lcqmc_output",
@@ -406,9 +408,18 @@ def test_what_is_there_is_used(project):
     add_data(project.root / "chineseGLUEdatasets" / "lcqmc")
     status, flags, lines = project.run()
     assert (status, lines) == (0, [])
-    assert flags["init_checkpoint"] == "prev_trained_model/albert_tiny_zh/albert_model.ckpt"
+    assert flags["init_checkpoint"] == "prev_trained_model/albert_tiny_zh"
     assert flags["vocab_file"] == "prev_trained_model/albert_tiny_zh/vocab.txt"
     assert flags["data_dir"] == "chineseGLUEdatasets/lcqmc"
+
+
+@pytest.mark.parametrize("name", ["albert_model.ckpt.data-00000-of-00001", "pytorch_model.bin"])
+def test_weights_that_cannot_be_loaded_are_not_passed_over(project, tmp_path, name):
+    """run_classifier.py says what is wrong with them; random weights are for empty folders."""
+    add_model(tmp_path / "mine")
+    (tmp_path / "mine" / name).write_text("")
+    _, flags, _ = project.run(MODEL_DIR=str(tmp_path / "mine"))
+    assert flags["init_checkpoint"] == str(tmp_path / "mine")
 
 
 def test_own_model_data_settings_and_flags_from_another_folder(project, tmp_path):
@@ -427,7 +438,7 @@ def test_own_model_data_settings_and_flags_from_another_folder(project, tmp_path
         SEED="1",
     )
     assert (status, lines) == (0, [])
-    assert flags["init_checkpoint"] == "m 1/bert_model.ckpt"
+    assert flags["init_checkpoint"] == "m 1"
     assert flags["bert_config_file"] == "m 1/bert_config.json"
     assert flags["data_dir"] == "数据"
     assert flags["output_dir"] == "out 1"
