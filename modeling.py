@@ -212,7 +212,7 @@ class AlbertConfig:
 
     def to_dict(self):
         """The settings as given (defaults that were not given are left out)."""
-        given = {key: self.__dict__[key] for key in self._given_keys}
+        given = {key: self.__dict__[key] for key in sorted(self._given_keys)}
         return copy.deepcopy(dict(given, **self._other_keys))
 
     def to_json_string(self):
