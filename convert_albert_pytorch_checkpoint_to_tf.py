@@ -1,0 +1,184 @@
+"""Converts PyTorch weights into a model folder for TensorFlow; no PyTorch is needed.
+
+    python convert_albert_pytorch_checkpoint_to_tf.py --pytorch_model_path=MODEL_FOLDER \
+        --tf_dump_path=prev_trained_model/my_model
+
+Reads Hugging Face folders of ALBERT and BERT (safetensors or .bin, sharded or not) and models of
+the brightmart layout by `modeling_albert_zh.py` or the albert_pytorch project. Nothing in a .bin is
+run. See docs/conversion.md.
+"""
+
+import os
+import shutil
+
+from absl import flags
+import numpy as np
+
+from errors import UserError, run_command
+import checkpoints
+import files
+import pytorch_files
+import pytorch_names
+import tokenization
+
+FLAGS = flags.FLAGS
+POOLER = "bert/pooler/dense/"
+POOLER_SEED = 0  # of the start values where a file has no pooler
+CONFIG_NAMES = {"bert": "bert_config.json"}
+
+
+def define_flags():
+    flags.DEFINE_string("pytorch_model_path", None, "Folder or file of the PyTorch weights.")
+    flags.DEFINE_string(
+        "tf_dump_path",
+        None,
+        "Model folder to write; by default the other's name with _tf appended.",
+    )
+    flags.DEFINE_string("bert_config_file", None, "Config JSON; by default the weights' folder's.")
+    flags.DEFINE_alias("albert_config_file", "bert_config_file")
+    flags.DEFINE_string("vocab_file", None, "Vocabulary; by default the weights' folder's.")
+
+
+def main():
+    """Converts what the flags name and says what was written."""
+    if not FLAGS.pytorch_model_path:
+        raise UserError("--pytorch_model_path is missing: the folder or file of PyTorch weights")
+    weights = pytorch_files.find_weights(FLAGS.pytorch_model_path)
+    notes = convert(
+        weights,
+        FLAGS.tf_dump_path or (os.path.dirname(os.path.abspath(weights)) + "_tf"),
+        config_file=FLAGS.bert_config_file,
+        vocab_file=FLAGS.vocab_file,
+    )
+    for note in notes:
+        print(note)
+
+
+def convert(weights, folder, config_file=None, vocab_file=None):
+    """Writes the TensorFlow model folder of PyTorch weights.
+
+    Args:
+        weights: file of the weights, as of `pytorch_files.find_weights`.
+        folder: folder to make or to add to.
+        config_file: config JSON; None: the one beside the weights.
+        vocab_file: vocabulary; None: the one beside the weights, if there is one.
+
+    Returns:
+        list of lines for the user.
+
+    Raises:
+        UserError: if the weights are damaged, unknown or do not fit the config.
+    """
+    source = os.path.dirname(weights) or "."
+    config_file = config_file or checkpoints.config_in_folder(source)
+    settings = files.read_json(config_file)
+    config, values, notes = read_model(weights, config_file, settings)
+    vocab_file = vocab_file or _file_in(source, "vocab.txt")
+    if vocab_file is None:
+        notes.append("no vocab.txt in %s: the model folder has none (--vocab_file)" % source)
+    with checkpoints.filled_folder(folder) as partial:
+        if vocab_file:
+            notes += _vocabulary_notes(vocab_file, config)
+            shutil.copyfile(vocab_file, os.path.join(partial, "vocab.txt"))
+        if "output_bias" in values and "LABEL_0" not in settings.get("label2id", {"LABEL_0": 0}):
+            files.write_json(os.path.join(partial, "label_map.json"), settings["label2id"])
+        config_name = CONFIG_NAMES.get(config.layout, "albert_config.json")
+        with files.atomic_write(os.path.join(partial, config_name)) as handle:
+            handle.write(config.to_json_string())
+        checkpoints.write_model_checkpoint(partial, values)
+    count = sum(value.size for value in values.values())
+    what = "%s layout, %d parameters" % (config.layout, count)
+    return notes + ["%s -> %s (%s)" % (weights, folder, what)]
+
+
+def read_model(weights, config_file, settings):
+    """The model of PyTorch weights in TensorFlow's terms.
+
+    Args:
+        weights: file of the weights.
+        config_file: where the settings come from, for errors.
+        settings: content of the config JSON.
+
+    Returns:
+        (`AlbertConfig`, {name: float32 array}, list of notes).
+
+    Raises:
+        UserError: if the weights do not fit the config.
+    """
+    layout, tensors = pytorch_names.canonical(pytorch_files.read_tensors(weights))
+    if layout is None:
+        raise UserError(
+            "%s is no ALBERT or BERT: its tensors begin with %s"
+            % (weights, ", ".join(list(tensors)[:3]))
+        )
+    tensors, notes = pytorch_names.retied(tensors)
+    values, unknown = pytorch_names.to_tf(layout, tensors)
+    try:
+        if not isinstance(settings, dict):
+            raise UserError("not a JSON object of settings")
+        config, inequalities = pytorch_names.tf_config(layout, settings)
+    except UserError as error:
+        raise UserError("%s: %s" % (config_file, error)) from error
+    values = {
+        name: value.astype(np.float32)
+        for name, value in pytorch_names.without_identity_mapping(values).items()
+    }
+    notes += inequalities + _add_missing_pooler(config, values)
+    _check(weights, config_file, config, values, unknown)
+    if unknown:
+        notes.append("left out, as our models have no such part: " + ", ".join(unknown))
+    return config, values, notes
+
+
+def _add_missing_pooler(config, values):
+    """Models of masked words alone are saved without a pooler; returns a note of it."""
+    if any(name.startswith(POOLER) for name in values):
+        return []
+    size = config.hidden_size
+    noise = np.random.RandomState(POOLER_SEED).standard_normal([size, size])
+    values[POOLER + "kernel"] = (config.initializer_range * noise).astype(np.float32)
+    values[POOLER + "bias"] = np.zeros(size, np.float32)
+    return ["the pooler is not in the file (a model of masked words): it starts from random values"]
+
+
+def _check(weights, config_file, config, values, unknown):
+    """Raises `UserError` where the values are not those of the config's encoder and known heads."""
+    parts = checkpoints.expected_shapes_by_part(config, len(values.get("output_bias", [0, 0])))
+    encoder = parts["encoder"]
+    problems = ["%s is missing" % name for name in encoder if name not in values]
+    for shapes in parts.values():
+        if shapes is not encoder and 0 < len(set(shapes) & set(values)) < len(shapes):
+            problems += ["%s is missing" % name for name in shapes if name not in values]
+    expected = {name: shape for part in parts.values() for name, shape in part.items()}
+    for name, value in sorted(values.items()):
+        if name not in expected:
+            problems.append("%s is not in the config's model" % name)
+        elif list(value.shape) != expected[name]:
+            problems.append("%s is %s, not %s" % (name, list(value.shape), expected[name]))
+    base = pytorch_names.MODEL_CLASSES[config.layout].base + "."
+    problems += ["%s is unknown" % name for name in unknown if name.startswith(base)]
+    if problems:
+        raise UserError(
+            "%s does not fit %s: %s%s: use the config that came with the weights"
+            % (weights, config_file, "; ".join(problems[:3]), "; ..." if problems[3:] else "")
+        )
+
+
+def _file_in(folder, name):
+    path = os.path.join(folder, name)
+    return path if os.path.exists(path) else None
+
+
+def _vocabulary_notes(vocab_file, config):
+    size = len(tokenization.load_vocab(vocab_file))
+    if size == config.vocab_size:
+        return []
+    return [
+        "%s has %d entries, the config's vocab_size is %d: the commands here ask for equal ones"
+        % (vocab_file, size, config.vocab_size)
+    ]
+
+
+if __name__ == "__main__":
+    define_flags()
+    run_command(main)

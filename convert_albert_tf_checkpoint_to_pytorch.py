@@ -1,0 +1,248 @@
+"""Converts a TensorFlow checkpoint into a Hugging Face folder; no PyTorch is needed.
+
+    python convert_albert_tf_checkpoint_to_pytorch.py
+    python convert_albert_tf_checkpoint_to_pytorch.py --tf_checkpoint_path=lcqmc_output/best \
+        --pytorch_dump_path=lcqmc_pytorch
+
+Models of google's and BERT's layouts open in transformers as they are, those of the brightmart
+layout by the `modeling_albert_zh.py` that is put beside them. See docs/conversion.md.
+"""
+
+import glob
+import os
+import shutil
+
+from absl import flags
+import tensorflow.compat.v1 as tf
+
+from errors import UserError, run_command
+import checkpoints
+import files
+import modeling
+import pytorch_files
+import pytorch_names
+import tokenization
+
+FLAGS = flags.FLAGS
+ROOT = os.path.dirname(os.path.abspath(__file__))
+MODELING_FILE = os.path.join(ROOT, "pytorch", pytorch_names.MODELING_MODULE + ".py")
+DEFAULT_MODELS = (os.path.join("prev_trained_model", "albert_tiny_zh"), "albert_starter_zh")
+SPECIAL_TOKENS = {
+    "pad_token": "[PAD]",
+    "unk_token": "[UNK]",
+    "cls_token": "[CLS]",
+    "sep_token": "[SEP]",
+    "mask_token": "[MASK]",
+}
+# Keys of config.json that hold the id of a token.
+ID_KEYS = {"pad_token_id": "[PAD]", "bos_token_id": "[CLS]", "eos_token_id": "[SEP]"}
+
+
+def define_flags():
+    flags.DEFINE_string(
+        "tf_checkpoint_path",
+        None,
+        "Checkpoint to convert: its prefix or folder; by default the first of %s that holds one."
+        % " and ".join(DEFAULT_MODELS),
+    )
+    flags.DEFINE_string(
+        "bert_config_file", None, "Config JSON; by default the checkpoint folder's."
+    )
+    flags.DEFINE_alias("albert_config_file", "bert_config_file")
+    flags.DEFINE_string("vocab_file", None, "Vocabulary; by default the checkpoint folder's.")
+    flags.DEFINE_string(
+        "pytorch_dump_path",
+        None,
+        "Folder to write, by default the checkpoint's with _pytorch appended; with "
+        "DIR/pytorch_model.bin a .bin is written as well.",
+    )
+    flags.DEFINE_enum("dtype", "float32", pytorch_files.DTYPES, "Type to store the weights in.")
+    flags.DEFINE_boolean("write_bin", False, "Also write pytorch_model.bin (needs PyTorch).")
+    flags.DEFINE_boolean("encoder_only", False, "Leave the heads out.")
+    flags.DEFINE_boolean("do_lower_case", True, "Whether the tokenizer lower-cases.")
+
+
+def main():
+    """Converts what the flags name and says what was written."""
+    prefix = checkpoints.find_checkpoint(FLAGS.tf_checkpoint_path or default_model())
+    folder = FLAGS.pytorch_dump_path or (os.path.dirname(os.path.abspath(prefix)) + "_pytorch")
+    write_bin = FLAGS.write_bin or folder.endswith(".bin")
+    if folder.endswith(".bin"):
+        folder = os.path.dirname(folder) or "."
+    notes = convert(
+        prefix,
+        folder,
+        config_file=FLAGS.bert_config_file,
+        vocab_file=FLAGS.vocab_file,
+        dtype=FLAGS.dtype,
+        write_bin=write_bin,
+        encoder_only=FLAGS.encoder_only,
+        do_lower_case=FLAGS.do_lower_case,
+    )
+    for note in notes:
+        print(note)
+
+
+def default_model():
+    """The first of `DEFAULT_MODELS` that holds a checkpoint.
+
+    Raises:
+        UserError: if none does; says how to come by one.
+    """
+    for name in DEFAULT_MODELS:
+        if glob.glob(os.path.join(ROOT, name, "*.index")):
+            return os.path.join(ROOT, name)
+    raise UserError(
+        "neither %s holds a checkpoint: download one (python scripts/fetch_assets.py "
+        "albert_tiny_489k) or name yours with --tf_checkpoint_path" % " nor ".join(DEFAULT_MODELS)
+    )
+
+
+def convert(
+    prefix,
+    folder,
+    config_file=None,
+    vocab_file=None,
+    dtype="float32",
+    write_bin=False,
+    encoder_only=False,
+    do_lower_case=True,
+):
+    """Writes the Hugging Face folder of a checkpoint.
+
+    Args:
+        prefix: checkpoint prefix.
+        folder: folder to make or to add to.
+        config_file: config JSON; None: the one beside the checkpoint.
+        vocab_file: vocabulary; None: the one beside the checkpoint, if there is one.
+        dtype: one of `pytorch_files.DTYPES`.
+        write_bin: whether to write pytorch_model.bin as well.
+        encoder_only: whether to leave the heads out.
+        do_lower_case: what the tokenizer's config is to say.
+
+    Returns:
+        list of lines for the user.
+
+    Raises:
+        UserError: if the parts do not fit, or the layout has no PyTorch form.
+    """
+    source = os.path.dirname(prefix) or "."
+    config_file = config_file or checkpoints.config_in_folder(source)
+    config = modeling.AlbertConfig.from_json_file(config_file)
+    if pytorch_names.refusal(config):
+        raise UserError("%s: %s" % (config_file, pytorch_names.refusal(config)))
+    vocab_file, notes = _vocabulary(vocab_file, source, config)
+    values, heads, left_out = read_model(prefix, config, encoder_only)
+    if left_out:
+        notes.append("left out: " + ", ".join(left_out))
+    tensors = pytorch_names.to_torch(config, values)
+    settings = pytorch_names.torch_config(config, heads, dtype)
+    if "classification" in heads:
+        settings.update(_labels(source, len(values["output_bias"])))
+    with checkpoints.filled_folder(folder) as partial:
+        if vocab_file:
+            settings.update(_token_ids(vocab_file))
+            _write_tokenizer(partial, vocab_file, config, do_lower_case)
+        if "auto_map" in settings:
+            shutil.copyfile(MODELING_FILE, os.path.join(partial, os.path.basename(MODELING_FILE)))
+        path = os.path.join(partial, pytorch_files.WEIGHTS_NAME)
+        pytorch_files.write_safetensors(path, tensors, dtype)
+        if write_bin:
+            pytorch_files.write_bin(os.path.join(partial, pytorch_files.BIN_NAME), tensors, dtype)
+        files.write_json(os.path.join(partial, "config.json"), settings)
+    count = sum(value.size for value in values.values())
+    what = "%s, %d parameters, %s" % (settings["architectures"][0], count, dtype)
+    return notes + ["%s -> %s (%s)" % (prefix, folder, what)]
+
+
+def read_model(prefix, config, encoder_only=False):
+    """The weights of a checkpoint, under the names that its config gives them.
+
+    Args:
+        prefix: checkpoint prefix.
+        config: its `AlbertConfig`.
+        encoder_only: whether to leave the heads out.
+
+    Returns:
+        (values {name: array}, heads, names left out); heads is a key of
+        `pytorch_names.CLASS_ENDINGS`.
+
+    Raises:
+        UserError: if the checkpoint does not fit the config.
+    """
+    there = checkpoints.read_shapes(prefix)
+    checkpoints.check_readable(prefix)
+    num_labels = there.get("output_bias", [2])[0]
+    parts = checkpoints.expected_shapes_by_part(config, num_labels)
+    expected = {name: shape for part in parts.values() for name, shape in part.items()}
+    assignment = checkpoints.assign(expected, prefix)
+    for name, (shape, found) in assignment.reshaped.items():
+        raise UserError("%s: %s is %s, expected %s" % (prefix, name, found, shape))
+    heads = () if encoder_only else _heads(parts, set(assignment.names.values()))
+    wanted = set(parts["encoder"]).union(*(parts[head] for head in heads))
+    reader = tf.train.load_checkpoint(prefix)
+    values = {
+        name: reader.get_tensor(source).astype("float32")
+        for source, name in assignment.names.items()
+        if name in wanted
+    }
+    left_out = [name for name in there if assignment.names.get(name) not in wanted]
+    return values, heads, left_out
+
+
+def _heads(parts, there):
+    """The first kind of model whose heads are all there."""
+    for heads in pytorch_names.CLASS_ENDINGS:
+        if all(set(parts[head]) <= there for head in heads):
+            return heads
+    raise AssertionError("the last kind has no heads")
+
+
+def _vocabulary(vocab_file, folder, config):
+    """(path or None, notes) of the vocabulary; raises `UserError` if it is another model's."""
+    if vocab_file is None:
+        vocab_file = os.path.join(folder, "vocab.txt")
+        if not os.path.exists(vocab_file):
+            return None, ["no vocab.txt in %s: no tokenizer is written (--vocab_file)" % folder]
+    size = len(tokenization.load_vocab(vocab_file))
+    if size != config.vocab_size:
+        raise UserError(
+            "%s has %d entries, but the config's vocab_size is %d: use the vocabulary that came "
+            "with the checkpoint (--vocab_file)" % (vocab_file, size, config.vocab_size)
+        )
+    return vocab_file, []
+
+
+def _labels(folder, num_labels):
+    """Names of the classes for config.json, from the model folder's label map if it has one."""
+    path = os.path.join(folder, "label_map.json")
+    if not os.path.exists(path):
+        return {"num_labels": num_labels}
+    ids = files.read_json(path)
+    return {
+        "id2label": {str(number): label for label, number in ids.items()},
+        "label2id": ids,
+    }
+
+
+def _token_ids(vocab_file):
+    ids = tokenization.load_vocab(vocab_file)
+    return {key: ids[token] for key, token in ID_KEYS.items() if token in ids}
+
+
+def _write_tokenizer(folder, vocab_file, config, do_lower_case):
+    shutil.copyfile(vocab_file, os.path.join(folder, "vocab.txt"))
+    settings = {
+        "tokenizer_class": "BertTokenizer",
+        "do_lower_case": do_lower_case,
+        "tokenize_chinese_chars": True,
+        "strip_accents": None,
+        "model_max_length": config.max_position_embeddings,
+    }
+    settings.update(SPECIAL_TOKENS)
+    files.write_json(os.path.join(folder, "tokenizer_config.json"), settings)
+
+
+if __name__ == "__main__":
+    define_flags()
+    run_command(main)

@@ -1,0 +1,817 @@
+"""Both ways between TensorFlow and PyTorch: names, numbers, files, and what is refused."""
+
+import collections
+import glob
+import json
+import os
+import pickle
+import struct
+import subprocess
+import sys
+import tempfile
+import zipfile
+
+import numpy as np
+import pytest
+import tensorflow.compat.v1 as tf
+
+from errors import UserError
+import checkpoints
+import convert_albert_pytorch_checkpoint_to_tf as to_tf
+import convert_albert_tf_checkpoint_to_pytorch as to_pytorch
+import golden_cases
+import modeling
+import pytorch_files
+import pytorch_names
+import tokenization
+from workspace import ROOT, VOCABULARY
+
+# transformers copies the models' code into a folder of its own: not into the user's.
+os.environ["HF_HOME"] = os.environ["HF_MODULES_CACHE"] = tempfile.mkdtemp("hf_home")
+os.environ["HF_HUB_OFFLINE"] = "1"
+CONVERSION_COMMANDS = (
+    "convert_albert_tf_checkpoint_to_pytorch.py",
+    "convert_albert_pytorch_checkpoint_to_tf.py",
+)
+SIZES = {
+    "vocab_size": len(VOCABULARY),
+    "hidden_size": 12,
+    "num_hidden_layers": 3,
+    "num_attention_heads": 3,
+    "intermediate_size": 24,
+    "max_position_embeddings": 20,
+    "type_vocab_size": 2,
+}
+GOOGLE = {"embedding_size": 6, "num_hidden_groups": 1, "inner_group_num": 1}
+CONFIGS = {
+    "postln": {"embedding_size": 6, "ln_type": "postln"},
+    "preln": {"embedding_size": 6, "ln_type": "preln", "hidden_act": "relu"},
+    "google": dict(GOOGLE, hidden_act="swish"),
+    "google_groups": dict(GOOGLE, num_hidden_groups=3, inner_group_num=2),
+    "google_equal_sizes": dict(GOOGLE, embedding_size=12),
+    "bert": {},
+}
+HEADS = {
+    "pretraining": ("encoder", "masked_lm", "sentence_order"),
+    "classification": ("encoder", "classification"),
+    "encoder": ("encoder",),
+    "masked_lm": ("encoder", "masked_lm"),
+}
+NUM_LABELS = 5
+PRETRAINING_CLASSES = {
+    "brightmart": "AlbertZhForPreTraining",
+    "google": "AlbertForPreTraining",
+    "bert": "BertForPreTraining",
+}
+
+
+def config_of(name):
+    return modeling.AlbertConfig.from_dict(dict(SIZES, **CONFIGS.get(name, {})))
+
+
+def model_folder(folder, name="postln", heads="pretraining", **changes):
+    """Makes a model folder of a config with given heads; returns (prefix, {name: array})."""
+    config = modeling.AlbertConfig.from_dict(dict(SIZES, **dict(CONFIGS[name], **changes)))
+    parts = checkpoints.expected_shapes_by_part(config, NUM_LABELS)
+    values = {
+        variable: golden_cases.rule_value(variable, shape, is_small=True)
+        for part in HEADS[heads]
+        for variable, shape in parts[part].items()
+    }
+    folder = os.path.join(str(folder), "model")
+    os.makedirs(folder)
+    with open(os.path.join(folder, "albert_config.json"), "w") as handle:
+        handle.write(config.to_json_string())
+    with open(os.path.join(folder, "vocab.txt"), "w", encoding="utf-8") as handle:
+        handle.write("\n".join(VOCABULARY) + "\n")
+    if heads == "classification":
+        with open(os.path.join(folder, "label_map.json"), "w") as handle:
+            json.dump({"c%d" % number: number for number in range(NUM_LABELS)}, handle)
+    checkpoints.write_model_checkpoint(folder, values)
+    return checkpoints.find_checkpoint(folder), values
+
+
+def inputs(seed=0):
+    generator = np.random.RandomState(seed)
+    ids = generator.randint(0, SIZES["vocab_size"], [4, 11]).astype(np.int32)
+    mask = (np.arange(11) < np.array([[11], [7], [3], [9]])).astype(np.int32)
+    segments = generator.randint(0, 2, [4, 11]).astype(np.int32)
+    return ids, mask, segments
+
+
+def tf_outputs(prefix, config, heads):
+    """What our model makes of `inputs()`."""
+    ids, mask, segments = inputs()
+    with tf.Graph().as_default(), tf.Session() as session:
+        model = modeling.AlbertModel(config, False, *map(tf.constant, (ids, mask, segments)))
+        tensors = {"sequence": model.get_sequence_output(), "pooled": model.get_pooled_output()}
+        if heads == "pretraining":
+            positions = tf.constant(np.tile(np.arange(11, dtype=np.int32), [4, 1]))
+            zeros = tf.zeros([4, 11], tf.int32)
+            masked = modeling.masked_lm_head(config, model, positions, zeros, zeros)
+            order = modeling.sentence_order_head(
+                config, model.get_pooled_output(), tf.zeros([4], tf.int32)
+            )
+            tensors["words"] = tf.reshape(masked.log_probs, [4, 11, -1])
+            tensors["order"] = order.log_probs
+        if heads == "classification":
+            head = modeling.classification_head(
+                config, model.get_pooled_output(), None, NUM_LABELS, False
+            )
+            tensors["logits"] = head.logits
+        checkpoints.initialize_from(prefix, tf.trainable_variables())
+        session.run(tf.global_variables_initializer())
+        return session.run(tensors)
+
+
+def torch_outputs(model):
+    torch = pytest.importorskip("torch")
+    ids, mask, segments = (torch.tensor(array).long() for array in inputs())
+    with torch.no_grad():
+        return model.eval()(input_ids=ids, attention_mask=mask, token_type_ids=segments)
+
+
+def load_strictly(model_class, folder, **settings):
+    """A model of transformers; fails on missing or unexpected weights."""
+    model, report = model_class.from_pretrained(folder, output_loading_info=True, **settings)
+    assert not any(report.values()), report
+    return model
+
+
+def log_softmax(logits):
+    return logits.log_softmax(-1).numpy()
+
+
+def read_values(prefix):
+    reader = tf.train.load_checkpoint(prefix)
+    return {name: reader.get_tensor(name) for name in reader.get_variable_to_shape_map()}
+
+
+def assert_same_bits(actual, expected):
+    assert sorted(actual) == sorted(expected)
+    for name, value in expected.items():
+        assert actual[name].dtype == value.dtype and actual[name].shape == value.shape, name
+        assert actual[name].tobytes() == value.tobytes(), name
+
+
+def run(name, *arguments):
+    return subprocess.run(
+        [sys.executable, os.path.join(ROOT, name)] + list(arguments),
+        capture_output=True,
+        text=True,
+        timeout=200,
+    )
+
+
+# Outputs
+
+
+@pytest.fixture
+def transformers():
+    pytest.importorskip("torch", reason="needs PyTorch (requirements-convert.txt)")
+    return pytest.importorskip("transformers", reason="needs requirements-convert.txt")
+
+
+@pytest.mark.parametrize("name", sorted(CONFIGS))
+def test_pretraining_outputs_are_equal_in_pytorch(tmp_path, transformers, name):
+    prefix, _ = model_folder(tmp_path, name)
+    folder = str(tmp_path / "hf")
+    to_pytorch.convert(prefix, folder)
+    expected = tf_outputs(prefix, config_of(name), "pretraining")
+    settings = {"trust_remote_code": True} if config_of(name).layout == "brightmart" else {}
+    model = load_strictly(transformers.AutoModelForPreTraining, folder, **settings)
+    assert type(model).__name__ == PRETRAINING_CLASSES[config_of(name).layout]
+    actual = torch_outputs(model)
+    order = actual.seq_relationship_logits if name == "bert" else actual.sop_logits
+    golden_cases.assert_close(log_softmax(actual.prediction_logits), expected["words"])
+    golden_cases.assert_close(log_softmax(order), expected["order"])
+    encoder = transformers.AutoModel.from_pretrained(folder, **settings)
+    actual = torch_outputs(encoder)
+    golden_cases.assert_close(actual.last_hidden_state.numpy(), expected["sequence"])
+    golden_cases.assert_close(actual.pooler_output.numpy(), expected["pooled"])
+
+
+@pytest.mark.parametrize("name", ["postln", "preln", "google", "bert"])
+def test_encoder_alone_opens_without_a_missing_or_unexpected_weight(tmp_path, transformers, name):
+    prefix, _ = model_folder(tmp_path, name)
+    folder = str(tmp_path / "hf")
+    notes = to_pytorch.convert(prefix, folder, encoder_only=True)
+    assert "left out: " in notes[0] and "cls/predictions/output_bias" in notes[0]
+    settings = {"trust_remote_code": True} if config_of(name).layout == "brightmart" else {}
+    model = load_strictly(transformers.AutoModel, folder, **settings)
+    expected = tf_outputs(prefix, config_of(name), "encoder")
+    golden_cases.assert_close(torch_outputs(model).pooler_output.numpy(), expected["pooled"])
+
+
+@pytest.mark.parametrize("name", ["postln", "preln", "google", "bert"])
+def test_classifier_gives_the_same_logits_and_keeps_its_labels(tmp_path, transformers, name):
+    prefix, _ = model_folder(tmp_path, name, "classification")
+    folder = str(tmp_path / "hf")
+    to_pytorch.convert(prefix, folder)
+    settings = {"trust_remote_code": True} if config_of(name).layout == "brightmart" else {}
+    model = load_strictly(transformers.AutoModelForSequenceClassification, folder, **settings)
+    expected = tf_outputs(prefix, config_of(name), "classification")
+    golden_cases.assert_close(torch_outputs(model).logits.numpy(), expected["logits"])
+    assert model.config.id2label == {number: "c%d" % number for number in range(NUM_LABELS)}
+    assert "classification" not in str(to_tf.convert(folder + "/model.safetensors", folder + "_tf"))
+    with open(folder + "_tf/label_map.json") as handle:
+        assert json.load(handle) == {"c%d" % number: number for number in range(NUM_LABELS)}
+
+
+def test_masked_lm_and_losses_by_plain_import(tmp_path, transformers):
+    prefix, _ = model_folder(tmp_path)
+    folder = str(tmp_path / "hf")
+    to_pytorch.convert(prefix, folder)
+    sys.path.insert(0, folder)
+    try:
+        import modeling_albert_zh
+    finally:
+        sys.path.remove(folder)
+    import torch
+
+    model = load_strictly(modeling_albert_zh.AlbertZhForMaskedLM, folder)
+    expected = tf_outputs(prefix, config_of("postln"), "pretraining")
+    golden_cases.assert_close(log_softmax(torch_outputs(model).logits), expected["words"])
+    model = modeling_albert_zh.AlbertZhForPreTraining.from_pretrained(folder).eval()
+    ids, mask, segments = (torch.tensor(array).long() for array in inputs())
+    labels = torch.where(mask == 1, ids, torch.tensor(-100))
+    outputs = model(ids, mask, segments, labels=labels, sentence_order_label=torch.ones(4).long())
+    of_words = np.take_along_axis(expected["words"], inputs()[0][..., None], -1)[..., 0]
+    loss = -of_words[inputs()[1] == 1].mean() - expected["order"][:, 1].mean()
+    assert float(outputs.loss.detach()) == pytest.approx(loss, rel=1e-5)
+    outputs.loss.backward()
+    assert float(model.bert.embeddings.word_embeddings_2.weight.grad.abs().sum()) > 0
+
+
+def test_tokenizer_of_the_folder_gives_our_ids(tmp_path, transformers):
+    prefix, _ = model_folder(tmp_path)
+    folder = str(tmp_path / "hf")
+    to_pytorch.convert(prefix, folder)
+    tokenizer = transformers.BertTokenizer.from_pretrained(folder)
+    text = "今天A天气1很好，我们b去吃饭吧"
+    ours = tokenization.FullTokenizer(os.path.join(folder, "vocab.txt"))
+    expected = ours.convert_tokens_to_ids(ours.tokenize(text))
+    assert tokenizer.encode(text, add_special_tokens=False) == expected
+    assert tokenizer.pad_token_id == 0 and tokenizer.model_max_length == 20
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+def test_half_precision_is_what_torch_makes_of_the_weights(tmp_path, transformers, dtype):
+    import torch
+
+    prefix, _ = model_folder(tmp_path)
+    full, half = str(tmp_path / "full"), str(tmp_path / "half")
+    to_pytorch.convert(prefix, full)
+    to_pytorch.convert(prefix, half, dtype=dtype, write_bin=True)
+    expected = {
+        name: torch.from_numpy(np.array(value)).to(getattr(torch, dtype))
+        for name, value in pytorch_files.read_tensors(full).items()
+    }
+    from safetensors.torch import load_file
+
+    for found in (
+        load_file(half + "/model.safetensors"),
+        torch.load(half + "/pytorch_model.bin", weights_only=True),
+    ):
+        assert set(found) == set(expected)
+        assert all(torch.equal(found[name], value) for name, value in expected.items())
+        assert all(value.dtype == getattr(torch, dtype) for value in found.values())
+    for name in ("model.safetensors", "pytorch_model.bin"):
+        ours = pytorch_files.read_tensors(os.path.join(half, name))
+        for key, value in expected.items():
+            np.testing.assert_array_equal(ours[key], value.float().numpy())
+
+
+# Round trips
+
+
+@pytest.mark.parametrize("name", sorted(CONFIGS))
+@pytest.mark.parametrize("heads", sorted(HEADS))
+def test_round_trip_is_equal_bit_for_bit(tmp_path, name, heads):
+    prefix, values = model_folder(tmp_path, name, heads)
+    hf, back, again = (str(tmp_path / part) for part in ("hf", "back", "again"))
+    to_pytorch.convert(prefix, hf)
+    to_tf.convert(pytorch_files.find_weights(hf), back)
+    assert_same_bits(read_values(checkpoints.find_checkpoint(back)), values)
+    to_pytorch.convert(checkpoints.find_checkpoint(back), again)
+    for written in ("model.safetensors", "vocab.txt", "config.json"):
+        with open(os.path.join(hf, written), "rb") as one, open(
+            os.path.join(again, written), "rb"
+        ) as other:
+            assert one.read() == other.read(), written
+    config = modeling.AlbertConfig.from_json_file(checkpoints.config_in_folder(back))
+    assert config.layout == config_of(name).layout
+    assert config.hidden_act == config_of(name).hidden_act
+    assert config.is_pre_norm == config_of(name).is_pre_norm
+
+
+def test_models_saved_by_transformers_come_back_and_forth(tmp_path, transformers):
+    import torch
+
+    for kind, settings in (
+        ("Bert", {}),
+        ("Albert", {"embedding_size": 6, "num_hidden_groups": 1, "inner_group_num": 1}),
+    ):
+        config = getattr(transformers, kind + "Config")(
+            **dict(SIZES, hidden_act="gelu_new", layer_norm_eps=1e-12, **settings)
+        )
+        torch.manual_seed(1)
+        for ending in ("Model", "ForPreTraining", "ForSequenceClassification"):
+            model = getattr(transformers, kind + ending)(config)
+            saved = str(tmp_path / (kind + ending))
+            model.save_pretrained(saved)
+            to_tf.convert(pytorch_files.find_weights(saved), saved + "_tf")
+            to_pytorch.convert(checkpoints.find_checkpoint(saved + "_tf"), saved + "_again")
+            again = load_strictly(type(model), saved + "_again")
+            state = model.state_dict()
+            assert set(state) == set(again.state_dict())
+            assert all(torch.equal(state[key], v) for key, v in again.state_dict().items())
+
+
+def test_masked_words_alone_get_a_new_pooler_and_a_note(tmp_path, transformers):
+    config = transformers.AlbertConfig(**dict(SIZES, **GOOGLE))
+    saved = str(tmp_path / "mlm")
+    transformers.AlbertForMaskedLM(config).save_pretrained(saved)
+    notes = to_tf.convert(pytorch_files.find_weights(saved), saved + "_tf")
+    assert any("pooler" in note and "random" in note for note in notes)
+    checkpoints.check_fits(checkpoints.config_in_folder(saved + "_tf"), saved + "_tf")
+
+
+# Files
+
+
+@pytest.mark.parametrize("is_legacy", [False, True])
+def test_bin_files_of_torch_are_read_without_it(tmp_path, is_legacy):
+    torch = pytest.importorskip("torch", reason="needs PyTorch (requirements-convert.txt)")
+    base = torch.arange(24, dtype=torch.float32)
+    tensors = collections.OrderedDict(
+        whole=base.reshape(4, 6),
+        transposed=base.reshape(4, 6).t(),
+        part=base[5:9],
+        steps=base.reshape(4, 6)[1:, ::2],
+        long=torch.tensor([1, -2]),
+        half=torch.tensor([[0.5, -3.0]], dtype=torch.float16),
+        brain=torch.tensor([1.5, -2.0], dtype=torch.bfloat16),
+        scalar=torch.tensor(3.0, dtype=torch.float64),
+        empty=torch.zeros([0, 3]),
+        parameter=torch.nn.Parameter(torch.ones(2)),
+    )
+    path = str(tmp_path / "weights.bin")
+    torch.save(tensors, path, _use_new_zipfile_serialization=not is_legacy)
+    found = pytorch_files.read_tensors(path)
+    assert list(found) == list(tensors)
+    for name, tensor in tensors.items():
+        np.testing.assert_array_equal(found[name], tensor.detach().float().numpy(), name)
+        assert found[name].shape == tuple(tensor.shape)
+    with open(path, "rb") as handle:
+        content = handle.read()
+    for size in list(range(0, len(content), 97)) + [len(content) - 1]:
+        with open(path, "wb") as handle:
+            handle.write(content[:size])
+        with pytest.raises(UserError, match="weights.bin: damaged, cut off or no file"):
+            pytorch_files.read_tensors(path)
+
+
+class Evil:
+    """Runs a command when it is unpickled by a plain reader."""
+
+    def __init__(self, module, name, arguments):
+        self.call = (module, name, arguments)
+
+    def __reduce__(self):
+        module, name, arguments = self.call
+        return getattr(__import__(module, fromlist=[name]), name), arguments
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        ("os", "system", ("touch %s",)),
+        ("builtins", "eval", ("open('%s', 'w')",)),
+        ("builtins", "getattr", ("%s", "upper")),
+        ("subprocess", "check_call", (["touch", "%s"],)),
+        ("collections", "Counter", ("%s",)),
+        ("numpy", "fromfile", ("%s",)),
+    ],
+    ids=lambda call: call[1],
+)
+@pytest.mark.parametrize("place", ["zip", "legacy"])
+def test_pickles_with_code_are_refused_and_nothing_runs(tmp_path, call, place):
+    mark = str(tmp_path / "it_ran")
+    arguments = tuple(
+        [part.replace("%s", mark) for part in argument]
+        if isinstance(argument, list)
+        else argument.replace("%s", mark)
+        for argument in call[2]
+    )
+    raw = pickle.dumps({"weight": Evil(call[0], call[1], arguments)}, protocol=2)
+    path = str(tmp_path / "pytorch_model.bin")
+    if place == "zip":
+        with zipfile.ZipFile(path, "w") as archive:
+            archive.writestr("archive/data.pkl", raw)
+    else:
+        with open(path, "wb") as handle:
+            handle.write(raw)
+    with pytest.raises(UserError, match="refused, it asks for .*never code"):
+        pytorch_files.read_tensors(path)
+    assert not os.path.exists(mark)
+
+
+def torch_pickle(size, stride, offset=0, count=4, kind="FloatStorage", key="0"):
+    """A state dict's pickle with one tensor, as torch would write it, of any numbers."""
+
+    def numbers(values):
+        return b"(%st" % b"".join(b"I%d\n" % value for value in values)
+
+    storage = b"((S'storage'\nctorch\n%s\nS'%s'\nS'cpu'\nI%d\ntQ" % (
+        kind.encode(),
+        key.encode(),
+        count,
+    )
+    return b"(dS'weight'\nctorch._utils\n_rebuild_tensor_v2\n%sI%d\n%s%sI00\nNtRs." % (
+        storage,
+        offset,
+        numbers(size),
+        numbers(stride),
+    )
+
+
+def write_zip(path, raw, **settings):
+    with zipfile.ZipFile(path, "w", **settings) as archive:
+        archive.writestr("archive/data.pkl", raw)
+        archive.writestr("archive/data/0", np.arange(4, dtype=np.float32).tobytes())
+
+
+def test_numbers_of_a_bin_cannot_reach_beyond_its_storage(tmp_path):
+    path = str(tmp_path / "pytorch_model.bin")
+    write_zip(path, torch_pickle((2, 2), (2, 1)))
+    np.testing.assert_array_equal(
+        pytorch_files.read_tensors(path)["weight"], [[0.0, 1.0], [2.0, 3.0]]
+    )
+    for bad in (
+        torch_pickle((2, 2), (3, 1)),
+        torch_pickle((4,), (1,), offset=1),
+        torch_pickle((4,), (1,), offset=-1),
+        torch_pickle((2,), (-1,)),
+        torch_pickle((1 << 40,), (0,)),
+        torch_pickle((2,), (1, 1)),
+        torch_pickle((5,), (1,), count=5),
+        torch_pickle((4,), (1,), kind="QInt8Storage"),
+        torch_pickle((4,), (1,), key="../../etc/passwd"),
+    ):
+        write_zip(path, bad)
+        with pytest.raises(UserError):
+            pytorch_files.read_tensors(path)
+    write_zip(path, torch_pickle((4,), (1,)), compression=zipfile.ZIP_DEFLATED)
+    with pytest.raises(UserError, match="compressed zip"):
+        pytorch_files.read_tensors(path)
+
+
+def test_safetensors_of_ours_are_those_of_the_library_and_back(tmp_path):
+    library = pytest.importorskip("safetensors.numpy", reason="needs requirements-convert.txt")
+    tensors = {
+        "b": np.arange(6, dtype=np.float32).reshape(2, 3),
+        "a": np.array(2.5, np.float32),
+        "空": np.zeros([0, 4], np.float32),
+    }
+    path = str(tmp_path / "ours.safetensors")
+    pytorch_files.write_safetensors(path, tensors)
+    assert_same_bits(library.load_file(path), tensors)
+    tensors["long"] = np.array([1, -5])
+    library.save_file(tensors, str(tmp_path / "theirs.safetensors"))
+    assert_same_bits(pytorch_files.read_tensors(str(tmp_path / "theirs.safetensors")), tensors)
+
+
+def safetensors_file(header, data=b"\0" * 16):
+    text = header if isinstance(header, bytes) else json.dumps(header).encode()
+    return struct.pack("<Q", len(text)) + text + data
+
+
+def entry(**changes):
+    return {"w": dict({"dtype": "F32", "shape": [2, 2], "data_offsets": [0, 16]}, **changes)}
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"1234",
+        struct.pack("<Q", 1 << 60) + b"{}",
+        safetensors_file(b"not json"),
+        safetensors_file([1, 2]),
+        safetensors_file({"w": 3}),
+        safetensors_file(entry(dtype="F8")),
+        safetensors_file(entry(shape=[2, 3])),
+        safetensors_file(entry(shape=[-2, -2])),
+        safetensors_file(entry(shape=[1 << 62, 4])),
+        safetensors_file(entry(data_offsets=[-16, 16])),
+        safetensors_file(entry(data_offsets=[0, 1 << 40])),
+        safetensors_file(entry(), b"\0" * 15),
+        safetensors_file(entry(), b"\0" * 17),
+        safetensors_file({"w": {"dtype": "F32"}}),
+        b"[" * 100000,
+    ],
+)
+def test_damaged_safetensors_are_refused(tmp_path, content):
+    path = tmp_path / "model.safetensors"
+    path.write_bytes(content)
+    with pytest.raises(UserError, match="model.safetensors: damaged, cut off or no file"):
+        pytorch_files.read_tensors(str(path))
+
+
+def test_every_truncation_of_a_safetensors_file_is_noticed(tmp_path):
+    path = str(tmp_path / "model.safetensors")
+    pytorch_files.write_safetensors(path, {"a": np.ones([3, 5], np.float32)})
+    with open(path, "rb") as handle:
+        content = handle.read()
+    for size in range(len(content)):
+        with open(path, "wb") as handle:
+            handle.write(content[:size])
+        with pytest.raises(UserError):
+            pytorch_files.read_tensors(path)
+
+
+def test_pointers_of_git_lfs_are_named(tmp_path):
+    for name in ("model.safetensors", "pytorch_model.bin"):
+        (tmp_path / name).write_text("version https://git-lfs.github.com/spec/v1\noid sha256:1\n")
+        with pytest.raises(UserError, match="git lfs pull"):
+            pytorch_files.read_tensors(str(tmp_path / name))
+
+
+def test_sharded_weights_are_joined_and_gaps_named(tmp_path):
+    prefix, values = model_folder(tmp_path, "google")
+    folder = str(tmp_path / "hf")
+    to_pytorch.convert(prefix, folder)
+    tensors = pytorch_files.read_tensors(folder)
+    os.remove(folder + "/model.safetensors")
+    shards = ["model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors"]
+    weight_map = {name: shards[number % 2] for number, name in enumerate(tensors)}
+    for shard in shards:
+        part = {name: value for name, value in tensors.items() if weight_map[name] == shard}
+        pytorch_files.write_safetensors(os.path.join(folder, shard), part)
+    index = os.path.join(folder, "model.safetensors.index.json")
+
+    def write_index(content):
+        with open(index, "w") as handle:
+            json.dump(content, handle)
+
+    write_index({"metadata": {}, "weight_map": weight_map})
+    back = str(tmp_path / "back")
+    to_tf.convert(pytorch_files.find_weights(folder), back)
+    assert_same_bits(read_values(checkpoints.find_checkpoint(back)), values)
+    for content, named in (
+        ({}, "no weight_map"),
+        ({"weight_map": dict(weight_map, other=shards[0])}, "other is not in model-00001"),
+        ({"weight_map": {"a": "../secret.safetensors"}}, "no name of a file beside it"),
+        ({"weight_map": {"a": "gone.safetensors"}}, "gone.safetensors, which is not there"),
+    ):
+        write_index(content)
+        with pytest.raises(UserError, match=named):
+            pytorch_files.read_tensors(folder)
+
+
+def test_values_beyond_float16_are_refused_and_nothing_is_written(tmp_path):
+    prefix, values = model_folder(tmp_path)
+    values["bert/pooler/dense/bias"][3] = 7e4
+    checkpoints.write_checkpoint(prefix, values)
+    with pytest.raises(UserError, match="bert.pooler.dense.bias has values up to 7e.04.*bfloat16"):
+        to_pytorch.convert(prefix, str(tmp_path / "hf"), dtype="float16")
+    assert sorted(os.listdir(str(tmp_path))) == ["model"]
+
+
+def test_bfloat16_rounds_to_nearest_even_and_keeps_what_is_no_number():
+    values = np.array([1.0, 1.00390625, 1.01171875, -np.inf, np.inf, np.nan, 3.4e38], np.float32)
+    bits = pytorch_files.narrowed("x", values, "bfloat16")
+    assert [hex(b) for b in bits] == [
+        "0x3f80",
+        "0x3f80",
+        "0x3f82",
+        "0xff80",
+        "0x7f80",
+        "0x7fc0",
+        "0x7f80",
+    ]
+
+
+# Names
+
+
+def albert_pytorch_names(tmp_path):
+    """Weights of the brightmart layout as the albert_pytorch project saves them."""
+    prefix, values = model_folder(tmp_path)
+    tensors = pytorch_names.to_torch(config_of("postln"), values)
+    noise = np.random.RandomState(1)
+    tensors["cls.predictions.decoder.weight"] = noise.randn(SIZES["vocab_size"], 6).astype("f4")
+    tensors["cls.predictions.project_layer.weight"] = tensors[
+        "bert.embeddings.word_embeddings_2.weight"
+    ].T
+    return os.path.dirname(prefix), values, tensors
+
+
+def test_names_of_albert_pytorch_are_read_and_tied_again_with_notes(tmp_path):
+    model, values, tensors = albert_pytorch_names(tmp_path)
+    assert "bert.encoder.layer_shared.attention.self.query.weight" in tensors
+    assert tensors["bert.embeddings.word_embeddings_2.weight"].shape == (12, 6)
+    path = os.path.join(model, "pytorch_model.safetensors")
+    pytorch_files.write_safetensors(path, {"module." + n: v for n, v in tensors.items()})
+    notes = to_tf.convert(path, str(tmp_path / "back"))
+    assert_same_bits(read_values(str(tmp_path / "back/albert_model.ckpt")), values)
+    assert any("decoder.weight is tied" in note and "different" in note for note in notes)
+    assert any("project_layer.weight is tied" in note and "equal" in note for note in notes)
+
+
+def test_old_endings_buffers_and_missing_prefixes_are_understood():
+    layout, tensors = pytorch_names.canonical(
+        {
+            "encoder.layer.0.output.LayerNorm.gamma": 1,
+            "encoder.layer.0.output.LayerNorm.beta": 2,
+            "embeddings.position_ids": 3,
+            "pooler.dense.bias": 4,
+        }
+    )
+    assert layout == "bert"
+    assert tensors == {
+        "bert.encoder.layer.0.output.LayerNorm.weight": 1,
+        "bert.encoder.layer.0.output.LayerNorm.bias": 2,
+        "bert.pooler.dense.bias": 4,
+    }
+
+
+@pytest.mark.parametrize("name", sorted(CONFIGS))
+def test_every_variable_has_a_name_of_its_own_and_it_leads_back(name):
+    config = config_of(name)
+    parts = checkpoints.expected_shapes_by_part(config)
+    names = [variable for shapes in parts.values() for variable in shapes]
+    there = [pytorch_names.torch_name(config.layout, variable) for variable in names]
+    assert len({torch.name for torch in there}) == len(names)
+    for variable, torch in zip(names, there):
+        assert pytorch_names.tf_name(config.layout, torch.name) == (variable, torch.is_transposed)
+
+
+# What is refused
+
+
+def write_settings(folder, **changes):
+    path = os.path.join(str(folder), "config.json")
+    with open(path) as handle:
+        settings = json.load(handle)
+    settings.update(changes)
+    settings = {key: value for key, value in settings.items() if value != "remove"}
+    with open(path, "w") as handle:
+        json.dump(settings, handle)
+
+
+@pytest.mark.parametrize(
+    "changes, named",
+    [
+        ({"hidden_size": 24}, "does not fit .*config.json"),
+        ({"vocab_size": "remove"}, "vocab_size is missing"),
+        ({"hidden_act": "mish"}, "hidden_act is 'mish', expected one of"),
+        ({"position_embedding_type": "relative_key"}, "only 'absolute' has a TensorFlow form"),
+        ({"tie_word_embeddings": False}, "tie_word_embeddings is False"),
+        ({"num_hidden_groups": 3}, "group_1/.* is missing"),
+        ({"num_attention_heads": 5}, "not a multiple of num_attention_heads"),
+    ],
+)
+def test_configs_that_do_not_fit_are_explained(tmp_path, changes, named):
+    prefix, _ = model_folder(tmp_path, "google")
+    to_pytorch.convert(prefix, str(tmp_path / "hf"))
+    write_settings(tmp_path / "hf", **changes)
+    with pytest.raises(UserError, match=named) as caught:
+        to_tf.convert(str(tmp_path / "hf/model.safetensors"), str(tmp_path / "back"))
+    assert "config.json" in str(caught.value) and "\n" not in str(caught.value)
+    assert not glob.glob(str(tmp_path / "back*"))
+
+
+def test_what_will_not_be_equal_is_noted(tmp_path):
+    prefix, _ = model_folder(tmp_path, "bert")
+    to_pytorch.convert(prefix, str(tmp_path / "hf"))
+    write_settings(tmp_path / "hf", hidden_act="gelu", layer_norm_eps=1e-5)
+    notes = to_tf.convert(str(tmp_path / "hf/model.safetensors"), str(tmp_path / "back"))
+    assert any("erf form" in note for note in notes)
+    assert any("layer_norm_eps is 1e-05 there and 1e-12 here" in note for note in notes)
+
+
+@pytest.mark.parametrize(
+    "change, named",
+    [
+        (lambda tensors: tensors.pop("albert.pooler.bias"), "pooler/dense/bias is missing"),
+        (lambda tensors: tensors.pop("predictions.bias"), "cls/predictions/output_bias is missing"),
+        (lambda tensors: tensors.update({"albert.new.weight": np.ones(2, "f4")}), "is unknown"),
+        (
+            lambda tensors: [tensors.pop(name) for name in list(tensors) if "encoder" in name],
+            "is no ALBERT or BERT",
+        ),
+    ],
+)
+def test_weights_that_do_not_fit_are_explained(tmp_path, change, named):
+    prefix, _ = model_folder(tmp_path, "google")
+    to_pytorch.convert(prefix, str(tmp_path / "hf"))
+    path = str(tmp_path / "hf/model.safetensors")
+    tensors = {name: np.array(value) for name, value in pytorch_files.read_tensors(path).items()}
+    change(tensors)
+    pytorch_files.write_safetensors(path, tensors)
+    with pytest.raises(UserError, match=named):
+        to_tf.convert(path, str(tmp_path / "back"))
+    assert not glob.glob(str(tmp_path / "back*"))
+
+
+def test_foreign_heads_are_left_out_with_a_note(tmp_path):
+    prefix, values = model_folder(tmp_path, "bert", "encoder")
+    to_pytorch.convert(prefix, str(tmp_path / "hf"))
+    path = str(tmp_path / "hf/model.safetensors")
+    tensors = dict(
+        pytorch_files.read_tensors(path), **{"qa_outputs.weight": np.ones([2, 12], "f4")}
+    )
+    pytorch_files.write_safetensors(str(tmp_path / "hf/qa.safetensors"), tensors)
+    notes = to_tf.convert(str(tmp_path / "hf/qa.safetensors"), str(tmp_path / "back"))
+    assert any("qa_outputs.weight" in note for note in notes)
+    assert_same_bits(read_values(str(tmp_path / "back/albert_model.ckpt")), values)
+
+
+@pytest.mark.parametrize(
+    "name, changes, reason",
+    [
+        ("google", {"ffn_groups": 2}, "2 groups .*google_fast"),
+        ("bert", {"ln_type": "preln"}, "ln_type is preln"),
+    ],
+)
+def test_models_without_a_pytorch_form_are_refused_with_the_reason(tmp_path, name, changes, reason):
+    prefix, _ = model_folder(tmp_path, name, **changes)
+    with pytest.raises(UserError, match=reason):
+        to_pytorch.convert(prefix, str(tmp_path / "hf"))
+    assert sorted(os.listdir(str(tmp_path))) == ["model"]
+
+
+def test_existing_files_stay_and_the_vocabulary_is_checked(tmp_path):
+    prefix, _ = model_folder(tmp_path)
+    folder = os.path.dirname(prefix)
+    before = set(os.listdir(folder))
+    to_pytorch.convert(prefix, folder)
+    assert set(os.listdir(folder)) == before | {
+        "config.json",
+        "model.safetensors",
+        "modeling_albert_zh.py",
+        "tokenizer_config.json",
+    }
+    with open(os.path.join(folder, "vocab.txt"), "a") as handle:
+        handle.write("extra\n")
+    with pytest.raises(UserError, match="entries, but the config's vocab_size is"):
+        to_pytorch.convert(prefix, str(tmp_path / "hf"))
+    os.remove(os.path.join(folder, "vocab.txt"))
+    assert "no tokenizer is written" in to_pytorch.convert(prefix, str(tmp_path / "hf"))[0]
+    assert not os.path.exists(str(tmp_path / "hf/tokenizer_config.json"))
+
+
+def test_cut_checkpoint_leaves_nothing_behind(tmp_path):
+    prefix, _ = model_folder(tmp_path)
+    data = prefix + ".data-00000-of-00001"
+    with open(data, "r+b") as handle:
+        handle.truncate(os.path.getsize(data) // 2)
+    with pytest.raises(UserError, match="damaged or was cut off"):
+        to_pytorch.convert(prefix, str(tmp_path / "hf"))
+    assert sorted(os.listdir(str(tmp_path))) == ["model"]
+
+
+# Commands
+
+
+def test_commands_convert_both_ways_by_the_old_flags(tmp_path):
+    prefix, values = model_folder(tmp_path)
+    folder = os.path.dirname(prefix)
+    there = run(
+        CONVERSION_COMMANDS[0],
+        "--tf_checkpoint_path=" + folder,
+        "--bert_config_file=%s/albert_config.json" % folder,
+        "--pytorch_dump_path=%s/hf" % tmp_path,
+    )
+    assert there.returncode == 0, there.stderr
+    assert "AlbertZhForPreTraining" in there.stdout
+    back = run(CONVERSION_COMMANDS[1], "--pytorch_model_path=%s/hf" % tmp_path)
+    assert back.returncode == 0, back.stderr
+    assert_same_bits(read_values(str(tmp_path / "hf_tf/albert_model.ckpt")), values)
+
+
+@pytest.mark.parametrize(
+    "command, arguments, named",
+    [
+        (0, ["--tf_checkpoint_path=nowhere"], "no checkpoint nowhere"),
+        (0, ["--dtype=int8"], "dtype"),
+        (1, [], "--pytorch_model_path is missing"),
+        (1, ["--pytorch_model_path=nowhere"], "nowhere: no such file or folder"),
+    ],
+)
+def test_mistakes_are_one_line_and_status_2(command, arguments, named):
+    result = run(CONVERSION_COMMANDS[command], *arguments)
+    assert result.returncode == 2
+    assert named in result.stderr and result.stderr.count("\n") == 1
+
+
+def test_default_is_the_released_model_then_the_starter_then_a_message(tmp_path, monkeypatch):
+    monkeypatch.setattr(to_pytorch, "ROOT", str(tmp_path))
+    with pytest.raises(UserError, match="fetch_assets.py albert_tiny_489k"):
+        to_pytorch.default_model()
+    for name in reversed(to_pytorch.DEFAULT_MODELS):
+        os.makedirs(str(tmp_path / name))
+        (tmp_path / name / "albert_model.ckpt.index").write_text("")
+        assert to_pytorch.default_model() == str(tmp_path / name)

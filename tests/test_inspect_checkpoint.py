@@ -1,0 +1,244 @@
+"""What inspect_checkpoint.py says of a checkpoint, and the copy without optimizer slots."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import tensorflow.compat.v1 as tf
+
+from errors import UserError
+import checkpoints
+import convert_albert_tf_checkpoint_to_pytorch as to_pytorch
+import golden_cases
+import inspect_checkpoint
+import modeling
+from workspace import ROOT
+
+CONFIG_TINY = os.path.join(ROOT, "albert_config", "albert_config_tiny.json")
+CONFIG_BASE = os.path.join(ROOT, "albert_config", "albert_config_base.json")
+SMALL = {
+    "vocab_size": 50,
+    "embedding_size": 6,
+    "hidden_size": 12,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 3,
+    "intermediate_size": 24,
+    "max_position_embeddings": 16,
+    "type_vocab_size": 2,
+}
+GOOGLE = {"num_hidden_groups": 1, "inner_group_num": 1}
+
+
+def model_folder(folder, settings, heads=("encoder",), extra=()):
+    """Writes a model folder; returns the number of its parameters."""
+    config = modeling.AlbertConfig.from_dict(settings)
+    parts = checkpoints.expected_shapes_by_part(config, num_labels=3)
+    values = {
+        name: golden_cases.rule_value(name, shape, is_small=True)
+        for head in heads
+        for name, shape in parts[head].items()
+    }
+    count = sum(value.size for value in values.values())
+    values.update(extra)
+    os.makedirs(str(folder), exist_ok=True)
+    with open(os.path.join(str(folder), "albert_config.json"), "w") as handle:
+        json.dump(settings, handle)
+    checkpoints.write_model_checkpoint(str(folder), values)
+    return count
+
+
+def described(path, config_file=None):
+    """{label: texts} of a description."""
+    rows = {}
+    label = ""
+    for line in inspect_checkpoint.description(str(path), config_file):
+        label = line[:11].strip() or label
+        rows.setdefault(label, []).append(line[11:].strip())
+    return rows
+
+
+def slots(name, shape, kind="adam"):
+    return {"%s/%s_%s" % (name, kind, slot): np.ones(shape, np.float32) for slot in "mv"}
+
+
+@pytest.mark.parametrize(
+    "settings, layout",
+    [
+        (SMALL, "brightmart"),
+        (dict(SMALL, **GOOGLE), "google"),
+        (dict(SMALL, ffn_groups=4, **GOOGLE), "google_fast"),
+        ({k: v for k, v in SMALL.items() if k != "embedding_size"}, "bert"),
+    ],
+)
+def test_layout_and_the_config_beside_it_are_found(tmp_path, settings, layout):
+    count = model_folder(tmp_path, settings)
+    rows = described(tmp_path)
+    assert rows["layout"] == [layout]
+    assert rows["fits"] == [os.path.relpath(str(tmp_path / "albert_config.json"))]
+    assert rows["parameters"][0].startswith("%s in " % format(count, ","))
+    assert rows["optimizer"] == ["no slots"] and rows["heads"] == ["none"]
+    assert rows["step"] == ["unknown"]
+
+
+def test_slots_step_and_heads_are_told_apart(tmp_path):
+    extra = {"global_step": np.int64(1234)}
+    extra.update(slots("bert/pooler/dense/kernel", [12, 12], "lamb"))
+    extra.update(slots("output_bias", [3]))
+    count = model_folder(
+        tmp_path, SMALL, ("encoder", "masked_lm", "sentence_order", "classification"), extra
+    )
+    rows = described(tmp_path / "albert_model.ckpt.index")
+    assert rows["step"] == ["1,234"]
+    assert rows["heads"] == ["masked words, sentence order, classification (3 classes)"]
+    assert rows["optimizer"] == ["294 values in slots, %s with the parameters" % f"{count + 294:,}"]
+    size = sum(os.path.getsize(str(path)) for path in tmp_path.glob("albert_model.ckpt.*"))
+    assert rows["size"] == ["%s bytes in 2 files" % f"{size:,}"]
+
+
+def test_released_sizes_are_recognized(tmp_path):
+    with open(CONFIG_TINY) as handle:
+        model_folder(tmp_path, json.load(handle), ("encoder", "masked_lm", "sentence_order"))
+    os.remove(str(tmp_path / "albert_config.json"))
+    rows = described(tmp_path)
+    assert rows["fits"] == [os.path.relpath(CONFIG_TINY)]
+    assert rows["parameters"] == ["4,295,186 in 31 variables"]
+    rows = described(tmp_path, CONFIG_BASE)
+    assert rows["fits"][0] == "%s (brightmart layout) does not" % CONFIG_BASE
+    assert rows["fits"][1] == (
+        "bert/embeddings/word_embeddings_2 is [128, 312], in the config [128, 768]"
+    )
+    assert len(rows["fits"]) == 2 + inspect_checkpoint.MAX_DIFFERENCES
+    assert rows["fits"][-1] == "and 20 more differences"
+
+
+def test_a_model_of_no_known_config_shows_its_sizes_and_the_nearest(tmp_path):
+    with open(CONFIG_TINY) as handle:
+        settings = dict(json.load(handle), vocab_size=77)
+    model_folder(tmp_path, settings)
+    os.remove(str(tmp_path / "albert_config.json"))
+    rows = described(tmp_path)
+    assert rows["fits"] == ["no config of albert_config/"]
+    assert rows["nearest"] == [
+        os.path.relpath(CONFIG_TINY),
+        "bert/embeddings/word_embeddings is [77, 128], in the config [21128, 128]",
+    ]
+    assert rows["sizes"][0] == (
+        "vocab_size 77, embedding_size 128, hidden_size 312, max_position_embeddings 512"
+    )
+
+
+def test_another_layout_is_named_with_what_both_sides_have(tmp_path):
+    model_folder(tmp_path, dict(SMALL, **GOOGLE))
+    other = tmp_path / "other.json"
+    other.write_text(json.dumps(SMALL))
+    rows = described(tmp_path, str(other))
+    assert rows["layout"] == ["google"]
+    assert rows["fits"][0] == "%s (brightmart layout) does not" % other
+    assert "bert/embeddings/word_embeddings_2 [6, 12] is not in the checkpoint" in rows["fits"]
+
+
+def test_an_index_without_weights_is_enough(tmp_path):
+    model_folder(tmp_path, SMALL, extra={"global_step": np.int64(7)})
+    os.remove(str(tmp_path / "albert_model.ckpt.data-00000-of-00001"))
+    for path in (tmp_path, tmp_path / "albert_model.ckpt", tmp_path / "albert_model.ckpt.index"):
+        rows = described(path)
+        assert "its index alone" in rows["checkpoint"][0]
+        assert rows["layout"] == ["brightmart"] and rows["step"] == ["unknown"]
+
+
+@pytest.mark.parametrize("settings", [SMALL, dict(SMALL, **dict(GOOGLE, embedding_size=12))])
+def test_pytorch_folders_and_files_are_read(tmp_path, settings):
+    heads = ("encoder", "masked_lm", "sentence_order")
+    model_folder(tmp_path / "model", settings, heads)
+    folder = tmp_path / "hf"
+    to_pytorch.convert(str(tmp_path / "model/albert_model.ckpt"), str(folder))
+    expected = described(tmp_path / "model")
+    for path in (folder, folder / "model.safetensors"):
+        rows = described(path)
+        assert rows["fits"] == [os.path.relpath(str(folder / "config.json"))]
+        for label in ("layout", "parameters", "sizes", "heads"):
+            assert rows[label] == expected[label]
+        assert "PyTorch" in rows["checkpoint"][0]
+
+
+def test_what_is_no_albert_is_said(tmp_path):
+    checkpoints.write_model_checkpoint(str(tmp_path), {"conv/kernel": np.ones(3, np.float32)})
+    assert described(tmp_path)["layout"] == [
+        "unknown",
+        "no BERT or ALBERT; its variables begin with conv/kernel",
+    ]
+
+
+def test_index_files_of_released_models(shared):
+    folder = os.path.join(shared, "data", "ckpt_index_only")
+    expected = {  # layout and parameters
+        "MarsRoger_albert_tiny": ("brightmart", "4,295,186 in 31 variables"),
+        "ljwmusclenlper_albert_large_zh": ("brightmart", "18,084,490 in 31 variables"),
+        "34127chi_albert_tiny_zh_google": ("google", "4,142,594 in 32 variables"),
+        "hellonlp_albert_small_zh_google": ("google", "4,813,706 in 32 variables"),
+        "jadepeng_google_albert_base_zh": ("google", "10,669,322 in 32 variables"),
+    }
+    for name, (layout, parameters) in expected.items():
+        rows = described(os.path.join(folder, name))
+        assert (rows["layout"], rows["parameters"]) == ([layout], [parameters]), name
+        assert any(name in path or "albert_config" in path for path in rows["fits"])
+
+
+def test_copy_without_slots_is_the_same_model_and_a_third_in_size(tmp_path):
+    config = modeling.AlbertConfig.from_dict(SMALL)
+    extra = {"global_step": np.int64(5)}
+    for name, shape in checkpoints.expected_shapes(config).items():
+        extra.update(slots(name, shape))
+    model_folder(tmp_path / "run", SMALL, extra=extra)
+    (tmp_path / "run/vocab.txt").write_text("a\n")
+    line = inspect_checkpoint.write_without_optimizer(str(tmp_path / "run"))
+    folder = tmp_path / "run_weights"
+    assert line.startswith(str(folder))
+    reader = tf.train.load_checkpoint(str(folder))
+    source = tf.train.load_checkpoint(str(tmp_path / "run"))
+    names = set(reader.get_variable_to_shape_map())
+    assert names == set(checkpoints.expected_shapes(config)) | {"global_step"}
+    for name in names:
+        np.testing.assert_array_equal(reader.get_tensor(name), source.get_tensor(name))
+    sizes = [
+        os.path.getsize(str(path / "albert_model.ckpt.data-00000-of-00001"))
+        for path in (tmp_path / "run", folder)
+    ]
+    assert 2.9 < sizes[0] / sizes[1] < 3.1
+    assert {"albert_config.json", "vocab.txt", "checkpoint"} < set(os.listdir(str(folder)))
+    assert described(folder)["optimizer"] == ["no slots"]
+
+
+def test_the_source_is_never_overwritten_and_damage_is_told(tmp_path):
+    model_folder(tmp_path / "run", SMALL)
+    with pytest.raises(UserError, match="the checkpoint's own folder"):
+        inspect_checkpoint.write_without_optimizer(str(tmp_path / "run"), str(tmp_path / "run/."))
+    data = str(tmp_path / "run/albert_model.ckpt.data-00000-of-00001")
+    with open(data, "r+b") as handle:
+        handle.truncate(1000)
+    with pytest.raises(UserError, match="damaged or was cut off"):
+        inspect_checkpoint.write_without_optimizer(str(tmp_path / "run"))
+    assert sorted(os.listdir(str(tmp_path))) == ["run"]
+
+
+def test_command_prints_the_description_and_mistakes_are_one_line(tmp_path):
+    model_folder(tmp_path, SMALL)
+    command = [sys.executable, os.path.join(ROOT, "inspect_checkpoint.py")]
+    result = subprocess.run(
+        command + [str(tmp_path), "--drop_optimizer", "--output_dir=%s" % (tmp_path / "small")],
+        capture_output=True,
+        text=True,
+    )
+    assert result.returncode == 0, result.stderr
+    assert "layout      brightmart\n" in result.stdout
+    assert "the model without optimizer slots" in result.stdout
+    assert (tmp_path / "small/albert_model.ckpt.index").exists()
+    shutil.rmtree(str(tmp_path / "small"))
+    for words, named in (([], "expected one checkpoint"), (["nowhere"], "no checkpoint nowhere")):
+        result = subprocess.run(command + words, capture_output=True, text=True)
+        assert result.returncode == 2 and named in result.stderr
+        assert result.stderr.count("\n") == 1
