@@ -1,0 +1,333 @@
+"""Documents to masked pairs of segments: what the records of pre-training hold.
+
+    sampler = Sampler(settings, vocabulary)
+    encoded = encode_shard(shard, encoder)
+    for features in sampler.features(encoded, pass_number):
+        features["input_ids"]  # int64 [N, S]
+
+A shard is encoded once; every pass over it (`dupe_factor`) draws other pairs and other masks from
+generators of its own, seeded by (seed, shard, pass). So the records depend on neither the order in
+which shards are worked on nor on who works on them.
+
+How pairs are drawn: consecutive sentences are collected until they reach the target length, parted
+at random into A and B, swapped (label 1) in half of all cases, and cut to size. In two things this
+differs from the original, so that how text was cut does not tell the order. What makes a pair too
+long is the sentence that was collected last; the original collects from a document's first sentence
+on, here each document is read from either end, at random. And the original cuts the longer segment
+alone; here both lose pieces, in proportion to their lengths, at both ends.
+"""
+
+import collections
+import random
+
+import numpy as np
+
+from errors import UserError
+import masking
+
+_MASK = "[MASK]"
+SPECIAL_PIECES = 3  # [CLS], [SEP], [SEP]
+_MAX_TRIES = 10  # to draw a document other than a given one
+_BATCH_PIECES = 1 << 18
+
+Settings = collections.namedtuple(
+    "Settings",
+    "max_seq_length max_predictions masked_lm_prob short_seq_prob seed whole_words run_weights "
+    "google random_next permute dynamic",
+)
+Settings.__doc__ = """How instances are made.
+
+Fields:
+    max_seq_length: int, S.
+    max_predictions: int, the most pieces to mask in a sequence.
+    masked_lm_prob: float, the share to mask.
+    short_seq_prob: float, how often a document's pairs are shorter than they could be.
+    seed: int.
+    whole_words: bool, whether words are masked whole.
+    run_weights: floats, weights of masks of 1, 2, ... words.
+    google: bool, whether a single sentence is paired with one of another document, and records
+        tell where words begin.
+    random_next: bool, whether half of all pairs have B from another document (only with google).
+    permute: bool, whether as many pieces again are shuffled among each other.
+    dynamic: bool, whether to leave masking to the training.
+"""
+
+Vocabulary = collections.namedtuple("Vocabulary", "cls_id sep_id mask_id size ids")
+Vocabulary.__doc__ = """What is needed of a vocabulary.
+
+Fields:
+    cls_id, sep_id, mask_id: int.
+    size: int, number of its entries.
+    ids: list of int, the id of each different entry, by its first place in the file.
+"""
+
+EncodedShard = collections.namedtuple("EncodedShard", "index ids word_starts sentences documents")
+EncodedShard.__doc__ = """The pieces of a shard, sentence after sentence.
+
+Fields:
+    index: int, the shard's.
+    ids: int32 [pieces].
+    word_starts: bool [pieces].
+    sentences: list of int, where each sentence begins, and the end of the last.
+    documents: list of (first, last): sentences first to last - 1 are a document.
+"""
+
+Pairs = collections.namedtuple("Pairs", "begins_a lengths_a begins_b lengths_b labels")
+Pairs.__doc__ = """Pairs of segments as places in a shard's pieces; int64 [N] each."""
+
+
+def make_vocabulary(tokenizer):
+    """The `Vocabulary` of a `tokenization.FullTokenizer`.
+
+    Raises:
+        UserError: when it has no [MASK].
+    """
+    if _MASK not in tokenizer.vocab:
+        raise UserError(
+            "the vocabulary of %d entries has no %s, which pre-training needs: expected that of a "
+            "BERT or ALBERT model, or one that build_vocab.py made" % (len(tokenizer.vocab), _MASK)
+        )
+    cls_id, sep_id, mask_id = tokenizer.convert_tokens_to_ids(["[CLS]", "[SEP]", _MASK])
+    return Vocabulary(
+        cls_id, sep_id, mask_id, len(tokenizer.inv_vocab), list(tokenizer.vocab.values())
+    )
+
+
+def encode_shard(shard, encoder):
+    """Cuts the lines of a shard into pieces.
+
+    Args:
+        shard: `corpus.Shard`.
+        encoder: `segmentation.LineEncoder`.
+
+    Returns:
+        `EncodedShard`; lines and documents without any piece are left out.
+    """
+    ids, word_starts, sentences, documents = [], [], [0], []
+    for lines in shard.documents:
+        first = len(sentences) - 1
+        for line in lines:
+            line_ids, line_starts = encoder.encode(line)
+            if line_ids:
+                ids += line_ids
+                word_starts += line_starts
+                sentences.append(len(ids))
+        if len(sentences) - 1 > first:
+            documents.append((first, len(sentences) - 1))
+    return EncodedShard(
+        shard.index, np.array(ids, np.int32), np.array(word_starts, bool), sentences, documents
+    )
+
+
+def chunks_of_document(lengths, settings, generator):
+    """Parts a document into chunks and each chunk into A and B.
+
+    A chunk is complete with the target length or the document's end. Draws from the generator what
+    the original draws, in its order.
+
+    Args:
+        lengths: list of int, pieces of each sentence.
+        settings: `Settings`.
+        generator: `random.Random`.
+
+    Yields:
+        (begin, middle, end, target): A is the sentences begin to middle - 1, B is middle to
+        end - 1; end is None if B is to come from another document; target is the length aimed at.
+    """
+    target = settings.max_seq_length - SPECIAL_PIECES
+    if generator.random() < settings.short_seq_prob:
+        target = generator.randint(2, target)
+    begin, end, size = 0, 0, 0
+    while end < len(lengths):
+        size += lengths[end]
+        end += 1
+        if end < len(lengths) and size < target:
+            continue
+        is_single = end - begin == 1
+        if is_single and not settings.google:
+            continue  # goes on with the next sentence, if there is one
+        middle = begin + (1 if is_single else generator.randint(1, end - begin - 1))
+        if settings.google and (is_single or (settings.random_next and generator.random() < 0.5)):
+            yield begin, middle, None, target
+            end = middle  # the sentences that were to be B are read again
+        else:
+            yield begin, middle, end, target
+        begin, size = end, 0
+
+
+def segment_of_other_document(text, index, wanted, generator):
+    """Draws consecutive sentences of another document, in the original's order of draws.
+
+    Args:
+        text: `EncodedShard`.
+        index: int, the document that is not meant; taken where ten draws give no other.
+        wanted: int, pieces to reach; the document may end before.
+        generator: `random.Random`.
+
+    Returns:
+        (begin, end) in places of the text's pieces.
+    """
+    for _ in range(_MAX_TRIES):
+        other = generator.randint(0, len(text.documents) - 1)
+        if other != index:
+            break
+    first, last = text.documents[other]
+    first += generator.randint(0, last - first - 1)
+    begin = text.sentences[first]
+    for end in text.sentences[first + 1 : last + 1]:
+        if end - begin >= wanted:
+            break
+    return begin, end
+
+
+class Sampler:
+    """Draws the records of encoded shards."""
+
+    def __init__(self, settings, vocabulary):
+        """Args:
+        settings: `Settings`.
+        vocabulary: `Vocabulary`.
+        """
+        self._settings = settings
+        self._vocabulary = vocabulary
+
+    def features(self, shard, pass_number):
+        """Draws the records of one pass over a shard.
+
+        Args:
+            shard: `EncodedShard`.
+            pass_number: int, from 0.
+
+        Yields:
+            dict of features [N, k] each, for batches of records.
+        """
+        seed = "%d %d %d" % (self._settings.seed, shard.index, pass_number)
+        generator = random.Random(seed)  # of a str: by its SHA-512, alike in every Python
+        pairs = self._pairs(shard, generator)
+        arrays = np.random.RandomState(generator.getrandbits(32))
+        step = max(1, _BATCH_PIECES // self._settings.max_seq_length)
+        for first in range(0, len(pairs.labels), step):
+            batch = Pairs(*(column[first : first + step] for column in pairs))
+            yield self._features_of_pairs(shard, batch, arrays)
+
+    def _pairs(self, shard, generator):
+        rows = []
+        for index, document in enumerate(shard.documents):
+            rows += self._pairs_of_document(shard, index, document, generator)
+        return Pairs(*np.array(rows, np.int64).reshape(-1, 5).T)
+
+    def _pairs_of_document(self, shard, index, document, generator):
+        """Rows (begin A, length A, begin B, length B, label) in places of the shard's pieces."""
+        places = shard.sentences[document[0] : document[1] + 1]
+        is_backward = generator.random() < 0.5
+        lengths = [end - begin for begin, end in zip(places, places[1:])]
+        if is_backward:
+            lengths.reverse()
+            places = places[::-1]
+        rows = []
+        for begin, middle, end, target in chunks_of_document(lengths, self._settings, generator):
+            former = sorted((places[begin], places[middle]))
+            if end is None:
+                wanted = target - (former[1] - former[0])
+                latter, label = segment_of_other_document(shard, index, wanted, generator), 1
+            else:
+                latter = sorted((places[middle], places[end]))
+                is_swapped = not self._settings.random_next and generator.random() < 0.5
+                label = int(is_swapped)
+                if is_swapped != is_backward:
+                    former, latter = latter, former
+            rows.append((former[0], former[1] - former[0], latter[0], latter[1] - latter[0], label))
+        return rows
+
+    def _features_of_pairs(self, shard, pairs, arrays):
+        settings = self._settings
+        pairs = cut_to_size(pairs, settings.max_seq_length - SPECIAL_PIECES, arrays)
+        ids, word_starts, maskable, features = self._sequences(shard, pairs)
+        if settings.google or settings.dynamic:
+            is_special = (features["input_mask"] == 1) & ~maskable
+            features["token_boundary"] = (word_starts | is_special).astype(np.int64)
+        if settings.dynamic:
+            return dict(features, input_ids=ids)
+        limits = masking.num_predictions(
+            features["input_mask"].sum(axis=1), settings.masked_lm_prob, settings.max_predictions
+        )
+        starts = word_starts if settings.whole_words else maskable
+        chosen = masking.choose_pieces(starts, maskable, limits, settings.run_weights, arrays)
+        shown = masking.mask_pieces(
+            ids, chosen, self._vocabulary.mask_id, self._vocabulary.size, arrays
+        )
+        most = settings.max_predictions
+        if settings.permute:
+            permuted = masking.choose_pieces(
+                starts, maskable, limits, settings.run_weights, arrays, taken=chosen
+            )
+            shown = masking.permute_pieces(shown, permuted, arrays)
+            chosen |= permuted
+            most *= 2
+        positions, labels, weights = masking.predictions(ids, chosen, most)
+        return dict(
+            features,
+            input_ids=shown,
+            masked_lm_positions=positions,
+            masked_lm_ids=labels,
+            masked_lm_weights=weights,
+        )
+
+    def _sequences(self, shard, pairs):
+        """[CLS] A [SEP] B [SEP] of each pair.
+
+        Returns:
+            (ids int64 [N, S], word_starts bool [N, S], maskable bool [N, S], dict of the features
+            that masking leaves as they are).
+        """
+        place = np.arange(self._settings.max_seq_length)
+        first_sep = 1 + pairs.lengths_a[:, None]  # (N, 1)
+        last_sep = first_sep + 1 + pairs.lengths_b[:, None]
+        in_a = (place >= 1) & (place < first_sep)
+        in_b = (place > first_sep) & (place < last_sep)
+        sources = np.where(
+            in_b,
+            (pairs.begins_b[:, None] - first_sep - 1) + place,
+            pairs.begins_a[:, None] - 1 + place,
+        )
+        maskable = in_a | in_b
+        sources[~maskable] = 0
+        ids = shard.ids[sources].astype(np.int64)
+        ids[~maskable] = 0
+        ids[:, 0] = self._vocabulary.cls_id
+        ids[(place == first_sep) | (place == last_sep)] = self._vocabulary.sep_id
+        is_first = (place == 1) | (place == first_sep + 1)
+        word_starts = maskable & (shard.word_starts[sources] | is_first)
+        features = {
+            "input_mask": (place <= last_sep).astype(np.int64),
+            "segment_ids": ((place > first_sep) & (place <= last_sep)).astype(np.int64),
+            "next_sentence_labels": pairs.labels[:, None],
+        }
+        return ids, word_starts, maskable, features
+
+
+def cut_to_size(pairs, max_pieces, generator):
+    """Cuts pairs that are too long: each segment in proportion to its length, at both of its ends.
+
+    Args:
+        pairs: `Pairs`.
+        max_pieces: int, pieces of A and B together; 2 or more.
+        generator: `numpy.random.RandomState`.
+
+    Returns:
+        `Pairs`; no segment is empty.
+    """
+    lengths_a, lengths_b = pairs.lengths_a, pairs.lengths_b
+    excess = np.maximum(0, lengths_a + lengths_b - max_pieces)
+    shares = excess * lengths_a / (lengths_a + lengths_b)
+    cut_a = (shares + generator.random_sample(len(shares))).astype(np.int64)
+    cut_a = np.minimum(np.maximum(cut_a, excess - lengths_b + 1), lengths_a - 1)
+    cut_a = np.where(excess > 0, cut_a, 0)
+    cut_b = excess - cut_a
+    return Pairs(
+        pairs.begins_a + generator.binomial(cut_a, 0.5),
+        lengths_a - cut_a,
+        pairs.begins_b + generator.binomial(cut_b, 0.5),
+        lengths_b - cut_b,
+        pairs.labels,
+    )

@@ -1,0 +1,31 @@
+"""A progress bar for whatever takes longer than a few seconds."""
+
+import sys
+
+from tqdm import tqdm
+
+_LINE = "{desc}: {percentage:.0f}% of {total_fmt}{unit}, {rate_fmt}, {remaining} left\n"
+_SECONDS_BETWEEN_LINES = 10
+
+
+def progress_bar(description, total, unit):
+    """A bar with rate and time left; a line now and then where stderr is no terminal.
+
+    Args:
+        description: str, what is being done.
+        total: int, what `update` adds up to at the end.
+        unit: str.
+
+    Returns:
+        `tqdm.tqdm`.
+    """
+    on_terminal = sys.stderr.isatty()
+    return tqdm(
+        desc=description,
+        total=total,
+        unit=unit,
+        unit_scale=True,
+        mininterval=0.2 if on_terminal else _SECONDS_BETWEEN_LINES,
+        delay=0 if on_terminal else _SECONDS_BETWEEN_LINES,
+        bar_format=None if on_terminal else _LINE,
+    )

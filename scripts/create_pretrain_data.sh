@@ -1,0 +1,50 @@
+#!/usr/bin/env bash
+# Makes pre-training records (TFRecord) of raw text, with whole words masked:
+#     bash create_pretrain_data.sh
+#     INPUT_FILE='my/*.txt' OUTPUT_FILE=my/records.tfrecord bash create_pretrain_data.sh --dupe_factor=5
+# What it needs is installed first. Settings, each an environment variable:
+#     INPUT_FILE     text, a sentence a line, a blank line between documents; also patterns, .gz files
+#                    and several names with commas between (default: the bundled data/news_sample.txt)
+#     OUTPUT_FILE    (default: data/tf_news_sample.tfrecord)
+#     VOCAB_FILE     (default: albert_config/vocab.txt, else the starter model's)
+#     MAX_SEQ_LENGTH 512   MAX_PREDICTIONS 51   MASKED_LM_PROB 0.10
+# Further arguments go to create_pretraining_data.py, whose --help lists them; they win over the
+# settings.
+set -euo pipefail
+. "$(dirname -- "$(readlink -f -- "${BASH_SOURCE[0]}")")/common.sh"
+
+RELEASED_VOCABULARY="$PROJECT_ROOT/albert_config/vocab.txt"
+STARTER_VOCABULARY="$PROJECT_ROOT/albert_starter_zh/vocab.txt"
+
+main() {
+    local python vocabulary
+    case "${1:-}" in -h | --help) usage && return ;; esac
+    python="$(bash "$PROJECT_ROOT/scripts/setup.sh")"
+    choose_vocabulary
+    exec "$python" "$(shown "$PROJECT_ROOT/create_pretraining_data.py")" \
+        --do_whole_word_mask=true \
+        --input_file="${INPUT_FILE:-$(shown "$PROJECT_ROOT/data/news_sample.txt")}" \
+        --output_file="${OUTPUT_FILE:-$(shown "$PROJECT_ROOT/data/tf_news_sample.tfrecord")}" \
+        --vocab_file="$(shown "$vocabulary")" \
+        --max_seq_length="${MAX_SEQ_LENGTH:-512}" \
+        --max_predictions_per_seq="${MAX_PREDICTIONS:-51}" \
+        --masked_lm_prob="${MASKED_LM_PROB:-0.10}" \
+        "$@"
+}
+
+usage() { sed -n '2,/^set /{/^#/s/^# \{0,1\}//p}' "${BASH_SOURCE[0]}"; }
+
+# Sets `vocabulary`.
+choose_vocabulary() {
+    vocabulary="${VOCAB_FILE:-$RELEASED_VOCABULARY}"
+    if [ -z "${VOCAB_FILE:-}" ] && [ ! -f "$RELEASED_VOCABULARY" ]; then
+        vocabulary="$STARTER_VOCABULARY"
+        say "$(shown "$RELEASED_VOCABULARY") is not there (scripts/fetch_assets.py albert_tiny_489k" \
+            "puts it there): using $(shown "$STARTER_VOCABULARY") instead"
+    fi
+}
+
+# A path as the user would write it here.
+shown() { printf '%s' "${1#"$PWD"/}"; }
+
+main "$@"

@@ -1,0 +1,759 @@
+"""Raw text to records: the original's, draw for draw; our own; the command."""
+
+import collections
+import gzip
+import hashlib
+import io
+import itertools
+import json
+import os
+import random
+import re
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from errors import UserError
+import corpus
+import external_shuffle
+import files
+import masking
+import original_pretraining_data
+import pretraining_data
+import segmentation
+import tfrecords
+import tokenization
+
+ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+SAMPLE = os.path.join(ROOT, "data", "news_sample.txt")
+STARTER_VOCABULARY = os.path.join(ROOT, "albert_starter_zh", "vocab.txt")
+
+SETTINGS = pretraining_data.Settings(
+    max_seq_length=128,
+    max_predictions=20,
+    masked_lm_prob=0.15,
+    short_seq_prob=0.1,
+    seed=12345,
+    whole_words=True,
+    run_weights=masking.WHOLE_WORDS,
+    google=False,
+    random_next=False,
+    permute=False,
+    dynamic=False,
+)
+GOOGLE = SETTINGS._replace(google=True, run_weights=masking.ngram_weights(3))
+LONG = {"max_seq_length": 512, "max_predictions": 51, "masked_lm_prob": 0.1}
+
+# Name in data_info.json -> (settings, dupe_factor, name of the file with the features, if any).
+ORIGINALS = {
+    "bm_128_1": (SETTINGS, 3, "bm_128"),
+    "bm_512_1": (SETTINGS._replace(**LONG), 10, None),
+    "g_ng1": (GOOGLE._replace(run_weights=masking.ngram_weights(1)), 3, "google_ng1"),
+    "g_ng3_1": (GOOGLE, 3, "google_ng3"),
+    "g_ng3_rns": (GOOGLE._replace(random_next=True), 3, "google_ng3_rns"),
+    "g_ng3_512": (GOOGLE._replace(**LONG), 10, None),
+    "g_ng3_perm": (GOOGLE._replace(permute=True), 3, None),
+    "g_ng3_short": (GOOGLE._replace(run_weights=masking.ngram_weights(3, True)), 3, None),
+}
+
+
+@pytest.fixture(scope="module")
+def jieba():
+    pytest.importorskip("jieba")
+    return segmentation.make_segmenter("jieba")
+
+
+@pytest.fixture(scope="module")
+def released(shared):
+    """The tokenizer of the released vocabulary."""
+    path = os.path.join(shared, "data", "ckpt_index_only", "MarsRoger_albert_tiny", "vocab.txt")
+    return tokenization.FullTokenizer(path)
+
+
+@pytest.fixture(scope="module")
+def starter():
+    return tokenization.FullTokenizer(STARTER_VOCABULARY)
+
+
+@pytest.fixture(scope="module")
+def golden(shared):
+    """A function that reads a file of the original's numbers."""
+
+    def read(name):
+        path = os.path.join(shared, "golden", "data", name)
+        if name.endswith(".npz"):
+            return dict(np.load(path))
+        with open(path, encoding="utf-8") as handle:
+            return json.load(handle)
+
+    return read
+
+
+@pytest.fixture(scope="module")
+def news(shared):
+    return os.path.join(shared, "data", "raw_news_zh_1", "news_zh_1.txt")
+
+
+def original_sampler(path, tokenizer, segmenter, settings, generator=None):
+    marker = None if settings.google else segmenter
+    text = original_pretraining_data.OriginalText(tokenizer, marker is not None)
+    # Shards of 500 characters, so that documents go on from shard to shard.
+    for shard in corpus.read_shards([path], shard_characters=500, join_files=True):
+        documents = [
+            [original_pretraining_data.original_pieces(x, tokenizer, marker) for x in lines]
+            for lines in shard.documents
+        ]
+        text.add_shard(documents, shard.continues)
+    vocabulary = pretraining_data.make_vocabulary(tokenizer)
+    return original_pretraining_data.OriginalSampler(text, settings, vocabulary, generator)
+
+
+def joined(batches):
+    """The features of all batches as one: name -> [N, k]."""
+    batches = list(batches)
+    return {name: np.concatenate([batch[name] for batch in batches]) for name in batches[0]}
+
+
+@pytest.mark.parametrize("name", sorted(ORIGINALS))
+def test_the_original_is_reproduced_to_the_bit(name, golden, released, jieba, news):
+    settings, dupe_factor, arrays = ORIGINALS[name]
+    sampler = original_sampler(news, released, jieba, settings)
+    features = joined(sampler.batches(dupe_factor))
+    order = sampler.shuffled_order()
+    expected = golden("data_info.json")[name]
+    assert len(order) == expected["n"]
+    records = tfrecords.frame_records(tfrecords.encode_examples(features))
+    content = b"".join(records[number] for number in order)
+    if arrays is not None:
+        for feature, values in golden(arrays + ".npz").items():
+            np.testing.assert_array_equal(features[feature][order], values, err_msg=feature)
+    # The digest of the original's file with each record's features sorted by name.
+    assert hashlib.sha256(content).hexdigest() == expected["sorted_key_sha256"]
+
+
+class Recorder:
+    """A `random.Random` that remembers its calls as the golden trace has them."""
+
+    def __init__(self, seed):
+        self._generator = random.Random(seed)
+        self.calls = []
+
+    def random(self):
+        value = self._generator.random()
+        self.calls.append(["random", value])
+        return value
+
+    def randint(self, low, high):
+        value = self._generator.randint(low, high)
+        self.calls.append(["randint", low, high, value])
+        return value
+
+    def shuffle(self, items):
+        self._generator.shuffle(items)
+        self.calls.append(["shuffle", len(items)])
+
+
+def test_the_original_draws_in_this_order(golden, released, jieba, news):
+    trace = golden("rng_trace_128.json")
+    recorder = Recorder(12345)
+    sampler = original_sampler(news, released, jieba, SETTINGS, recorder)
+    list(sampler.batches(3))
+    sampler.shuffled_order()
+    assert recorder.calls[: len(trace["calls"])] == trace["calls"]
+    assert len(recorder.calls) == trace["n_calls"]
+
+
+def test_the_originals_instances_as_tokens(golden, released, jieba, news):
+    sampler = original_sampler(news, released, jieba, SETTINGS)
+    features = joined(sampler.batches(3))
+    order = sampler.shuffled_order()
+    for number, expected in zip(order, golden("instances_128_first40.json")):
+        length = len(expected["tokens"])
+        count = len(expected["pos"])
+        tokens = released.convert_ids_to_tokens(features["input_ids"][number][:length].tolist())
+        labels = released.convert_ids_to_tokens(features["masked_lm_ids"][number][:count].tolist())
+        assert tokens == expected["tokens"]
+        assert labels == expected["labels"]
+        assert features["masked_lm_positions"][number][:count].tolist() == expected["pos"]
+        segments = features["segment_ids"][number][:length]
+        assert "".join(map(str, segments)) == expected["segment_ids"]
+        assert features["next_sentence_labels"][number] == expected["is_random_next"]
+
+
+def test_the_originals_whole_word_marks(golden, released, jieba):
+    segments = golden("news_segments.json")
+    assert len(segments) > 200
+    for case in filter(None, segments):
+        assert released.tokenize(case["line"]) == case["tokens"]
+        assert (
+            original_pretraining_data.original_pieces(case["line"], released, jieba)
+            == (case["segment"])
+        )
+
+
+def test_a_label_that_the_vocabulary_lacks_is_told(starter, jieba):
+    sampler = original_sampler(SAMPLE, starter, jieba, SETTINGS)
+    with pytest.raises(UserError, match="--original_masking: the vocabulary has no '##"):
+        list(sampler.batches(1))
+
+
+@pytest.mark.parametrize(
+    "line, words",
+    [
+        ("中华人民共和国成立了", ["中华人民共和国", "成立", "了"]),
+        ("我买了iPhone 15手机", ["我", "买", "了", "iphone", "15", "手机"]),
+        ("unbelievable prices", ["unbelievable", "prices"]),
+        ("圆周率是3.14，不是1,000或12:30", "圆周率 是 3.14 ， 不是 1,000 或 12:30".split()),
+        ("去 城市", ["去", "城市"]),
+        ("一件T恤打折", ["一件", "t恤", "打折"]),
+        ("a\u200bb北\u200b京", ["ab", "北京"]),
+        ("café Привет", ["cafe", "привет"]),
+        ("增长了50%以上", ["增长", "了", "50%", "以上"]),
+    ],
+)
+def test_words_are_what_a_reader_takes_for_words(line, words, starter, jieba):
+    ids, starts = segmentation.LineEncoder(starter, jieba).encode(line)
+    assert len(ids) == len(starts)
+    found = []
+    for token, is_start in zip(starter.convert_ids_to_tokens(ids), starts):
+        if is_start:
+            found.append("")
+        found[-1] += token[2:] if token.startswith("##") else token
+    assert found == words
+
+
+def test_a_word_in_the_user_dictionary_is_one_word(tmp_path, starter):
+    pytest.importorskip("jieba")
+    line = "今天吃麻辣小土豆饼"
+    path = tmp_path / "words.txt"
+    path.write_text("麻辣小土豆饼 100 n\n", encoding="utf-8")
+    plain, own = [
+        segmentation.LineEncoder(starter, segmentation.make_segmenter("jieba", user_dict))
+        for user_dict in (None, str(path))
+    ]
+    assert plain.encode(line)[0] == own.encode(line)[0]
+    assert sum(plain.encode(line)[1]) > sum(own.encode(line)[1]) == 3
+    with pytest.raises(UserError, match="--segmenter=none"):
+        segmentation.make_segmenter("none", str(path))
+
+
+def test_the_pieces_are_those_of_the_whole_line(starter, jieba):
+    hypothesis = pytest.importorskip("hypothesis")
+    strategies = hypothesis.strategies
+    letters = "aBé中国京。，.-'1９3 \t\u3000%\u200b\u0301ΣσТкコン喆😀٣ﬁ"
+    encoder = segmentation.LineEncoder(starter, jieba)
+
+    @hypothesis.settings(max_examples=500, deadline=None)
+    @hypothesis.given(
+        strategies.text(
+            strategies.one_of(
+                strategies.sampled_from(letters), strategies.characters(exclude_categories=["Cs"])
+            )
+        )
+    )
+    def check(line):
+        ids, starts = encoder.encode(line)
+        assert starter.convert_ids_to_tokens(ids) == starter.tokenize(line)
+        assert not ids or starts[0]
+
+    check()
+
+
+def test_which_pieces_of_sentencepiece_begin_a_word():
+    beginnings = ["▁the", "▁", "<unk>", ",", "$", "€", "中国", "é", "9"]
+    for piece in beginnings:
+        assert segmentation.starts_sentencepiece_word(piece), piece
+    for piece in ["ing", "Ing", "s", "n't"]:
+        assert not segmentation.starts_sentencepiece_word(piece), piece
+
+
+def encoded_sample(tokenizer, segmenter, path=SAMPLE):
+    (shard,) = corpus.read_shards([path])
+    encoder = segmentation.LineEncoder(tokenizer, segmenter)
+    return pretraining_data.encode_shard(shard, encoder)
+
+
+def restored(features):
+    """The sequences without masks, from the labels."""
+    ids = features["input_ids"].copy()
+    rows, slots = np.nonzero(features["masked_lm_weights"])
+    positions = features["masked_lm_positions"][rows, slots]
+    ids[rows, positions] = features["masked_lm_ids"][rows, slots]
+    return ids
+
+
+def test_records_hold_consecutive_text_and_true_labels(starter, jieba):
+    encoded = encoded_sample(starter, jieba)
+    sampler = pretraining_data.Sampler(SETTINGS, pretraining_data.make_vocabulary(starter))
+    features = joined(sampler.features(encoded, 0))
+    text = " ".join(map(str, encoded.ids))
+    cls_id, sep_id, mask_id = starter.convert_tokens_to_ids(["[CLS]", "[SEP]", "[MASK]"])
+    ids = restored(features)
+    assert (features["input_ids"] == mask_id).any() and not (ids == mask_id).any()
+    assert len(ids) > 40
+    for row in range(len(ids)):
+        length = features["input_mask"][row].sum()
+        length_b = features["segment_ids"][row].sum()
+        pieces = ids[row].tolist()
+        assert pieces[0] == cls_id and pieces[length - 1] == sep_id
+        assert features["input_mask"][row].tolist() == [1] * length + [0] * (128 - length)
+        first = length - length_b
+        assert features["segment_ids"][row, first:length].all()
+        assert pieces[first - 1] == sep_id and not any(pieces[length:])
+        a, b = (
+            " %s " % " ".join(map(str, x))
+            for x in (pieces[1 : first - 1], pieces[first : length - 1])
+        )
+        places = [(" %s " % text).find(segment) for segment in (a, b)]
+        assert min(places) >= 0
+        assert features["next_sentence_labels"][row, 0] == (places[0] > places[1])
+        count = features["masked_lm_weights"][row].sum()
+        assert count == features["masked_lm_ids"][row].astype(bool).sum()
+        assert count <= masking.num_predictions([length], 0.15, 20)[0]
+
+
+def test_whole_words_are_masked_whole(starter, jieba):
+    encoded = encoded_sample(starter, jieba)
+    vocabulary = pretraining_data.make_vocabulary(starter)
+    google = SETTINGS._replace(google=True)  # so that records tell where words begin
+    for whole_words, expected in ((True, 0), (False, 100)):
+        sampler = pretraining_data.Sampler(google._replace(whole_words=whole_words), vocabulary)
+        features = joined(sampler.features(encoded, 0))
+        chosen = np.zeros(features["input_ids"].shape, bool)
+        rows, slots = np.nonzero(features["masked_lm_weights"])
+        chosen[rows, features["masked_lm_positions"][rows, slots]] = True
+        continues = (features["token_boundary"] == 0) & (features["input_mask"] == 1)
+        parted = (continues[:, 1:] & (chosen[:, 1:] != chosen[:, :-1])).sum()
+        assert parted >= expected and (expected or parted == 0)
+        assert continues.sum() > 1000
+        sequence_ends = (features["input_ids"] == vocabulary.sep_id) & ~chosen
+        assert features["token_boundary"][sequence_ends].all()
+        assert features["token_boundary"][:, 0].all()
+
+
+def test_passes_differ_and_depend_on_nothing_else(starter):
+    encoded = encoded_sample(starter, None)
+    vocabulary = pretraining_data.make_vocabulary(starter)
+
+    def draw(number, index=0, seed=1):
+        sampler = pretraining_data.Sampler(SETTINGS._replace(seed=seed), vocabulary)
+        return joined(sampler.features(encoded._replace(index=index), number))["input_ids"]
+
+    first = draw(0)
+    np.testing.assert_array_equal(first, draw(0))
+    for other in (draw(1), draw(0, index=1), draw(0, seed=2)):
+        assert other.shape != first.shape or (other != first).any()
+
+
+def test_dynamic_records_are_the_text_and_its_words(starter, jieba):
+    encoded = encoded_sample(starter, jieba)
+    vocabulary = pretraining_data.make_vocabulary(starter)
+    static, dynamic = [
+        joined(pretraining_data.Sampler(settings, vocabulary).features(encoded, 3))
+        for settings in (SETTINGS, SETTINGS._replace(dynamic=True))
+    ]
+    assert sorted(dynamic) == sorted(
+        "input_ids input_mask next_sentence_labels segment_ids token_boundary".split()
+    )
+    np.testing.assert_array_equal(dynamic["input_ids"], restored(static))
+    assert 0.5 < dynamic["token_boundary"].sum() / dynamic["input_mask"].sum() < 0.8
+
+
+def test_permuted_pieces_are_predicted_too(starter):
+    encoded = encoded_sample(starter, None)
+    vocabulary = pretraining_data.make_vocabulary(starter)
+    sampler = pretraining_data.Sampler(GOOGLE._replace(permute=True), vocabulary)
+    features = joined(sampler.features(encoded, 0))
+    assert features["masked_lm_ids"].shape[1] == 40
+    lengths = features["input_mask"].sum(axis=1)
+    limits = masking.num_predictions(lengths, 0.15, 20)
+    assert abs(features["masked_lm_weights"].sum() / limits.sum() - 2) < 0.06
+    ids = restored(features)
+    text = " ".join(map(str, encoded.ids))
+    first = int((features["segment_ids"][0] == 0).sum() - (128 - lengths[0]))
+    assert " ".join(map(str, ids[0, 1 : first - 1])) in text
+
+
+def test_pairs_with_other_documents(starter):
+    encoded = encoded_sample(starter, None)
+    vocabulary = pretraining_data.make_vocabulary(starter)
+    sampler = pretraining_data.Sampler(GOOGLE._replace(random_next=True), vocabulary)
+    places = np.array(encoded.sentences)
+    bounds = [(places[first], places[last]) for first, last in encoded.documents]
+
+    def document_of(place):
+        return next(n for n, (first, last) in enumerate(bounds) if first <= place < last)
+
+    pairs = [sampler._pairs(encoded, random.Random(seed)) for seed in range(20)]
+    labels = np.concatenate([p.labels for p in pairs])
+    assert abs(labels.mean() - 0.5) < 0.1
+    for p in pairs:
+        for begin_a, _, begin_b, length_b, label in zip(*p):
+            assert (document_of(begin_a) != document_of(begin_b)) == bool(label)
+            assert document_of(begin_b) == document_of(begin_b + length_b - 1)
+            assert label or begin_a < begin_b
+
+
+@pytest.mark.parametrize(
+    "lengths, expected",
+    [
+        ((5, 5), (5, 5)),
+        ((15, 5), (15, 5)),
+        ((30, 10), (15, 5)),
+        ((10, 30), (5, 15)),
+        ((30, 30), (10, 10)),
+        ((5, 6), (5, 6)),
+        ((2000, 1), (19, 1)),
+        ((1, 2000), (1, 19)),
+        ((31, 32), (9.84, 10.16)),
+    ],
+)
+def test_pairs_are_cut_in_proportion_and_at_both_ends(lengths, expected):
+    count = 4000
+    column = np.ones(count, np.int64)
+    pairs = pretraining_data.Pairs(
+        5000 * column, lengths[0] * column, 9000 * column, lengths[1] * column, column
+    )
+    cut = pretraining_data.cut_to_size(pairs, 20, np.random.RandomState(1))
+    assert (cut.lengths_a + cut.lengths_b == min(20, sum(lengths))).all()
+    for kept, wanted in ((cut.lengths_a, expected[0]), (cut.lengths_b, expected[1])):
+        assert abs(kept.mean() - wanted) < 0.05 and set(kept) <= {int(wanted), int(wanted) + 1}
+    for front, length, kept in (
+        (cut.begins_a - 5000, lengths[0], cut.lengths_a),
+        (cut.begins_b - 9000, lengths[1], cut.lengths_b),
+    ):
+        assert (front >= 0).all() and (front <= length - kept).all()
+        spread = np.sqrt((length - kept) / 4.0 / count).max()
+        assert abs((front - (length - kept) / 2.0).mean()) <= 5 * spread
+
+
+def order_features(a, b):
+    """What tells how text was cut: lengths, first and last piece of both segments."""
+    features = {"length_a": len(a) / 100.0, "length_b": len(b) / 100.0}
+    for name, piece in zip(("a0", "a1", "b0", "b1"), (a[0], a[-1], b[0], b[-1])):
+        features["%s=%d" % (name, piece)] = 1
+    return features
+
+
+def order_accuracy(rows):
+    """Accuracy of a logistic regression on (document, features, label), by unseen documents."""
+    feature_extraction = pytest.importorskip("sklearn.feature_extraction")
+    linear_model = pytest.importorskip("sklearn.linear_model")
+    train, test = ([r for r in rows if (r[0] % 4 == 0) == is_test] for is_test in (False, True))
+    vectorizer = feature_extraction.DictVectorizer()
+    model = linear_model.LogisticRegression(C=0.3, max_iter=200)
+    model.fit(vectorizer.fit_transform([r[1] for r in train]), [r[2] for r in train])
+    return model.score(vectorizer.transform([r[1] for r in test]), [r[2] for r in test])
+
+
+def pairs_of_sentences(encoded, number, generator):
+    """Rows for `order_accuracy` of neighbouring sentences, uncut, half of them swapped."""
+    places = encoded.sentences
+    for first, last in encoded.documents:
+        sentences = [encoded.ids[places[n] : places[n + 1]] for n in range(first, last)]
+        for pair in zip(sentences, sentences[1:]):
+            label = generator.random() < 0.5
+            yield number + first, order_features(*(pair[::-1] if label else pair)), label
+
+
+def pairs_of_records(encoded, number, sampler):
+    """Rows for `order_accuracy` of the records that are made."""
+    for document in encoded.documents:
+        alone = encoded._replace(documents=[document], index=number + document[0])
+        for features in (batch for n in range(2) for batch in sampler.features(alone, n)):
+            lengths = features["input_mask"].sum(axis=1)
+            begins_b = lengths - features["segment_ids"].sum(axis=1)
+            for ids, begin_b, length, (label,) in zip(
+                features["input_ids"], begins_b, lengths, features["next_sentence_labels"]
+            ):
+                segments = ids[1 : begin_b - 1], ids[begin_b : length - 1]
+                yield number + document[0], order_features(*segments), bool(label)
+
+
+def pairs_of_uncut_segments(encoded, number, sampler):
+    """Rows for `order_accuracy` of what records are made of, whole sentences all."""
+    for document in encoded.documents:
+        alone = encoded._replace(documents=[document])
+        for begin_a, length_a, begin_b, length_b, label in zip(
+            *sampler._pairs(alone, random.Random(number + document[0]))
+        ):
+            segment_a = encoded.ids[begin_a : begin_a + length_a]
+            segment_b = encoded.ids[begin_b : begin_b + length_b]
+            yield number + document[0], order_features(segment_a, segment_b), bool(label)
+
+
+@pytest.mark.parametrize(
+    "pattern, num_shards, is_neighbours",
+    [
+        ("news_sogou", 6, True),
+        ("news_cctv", 6, True),
+        ("tech_docs", 6, True),
+        # Questions and answers, dialogues: their first sentence tells itself, and one record in two
+        # has it, cut or not. So records are measured against the same segments, uncut.
+        ("*[!s]", 1, False),
+    ],
+)
+def test_how_text_is_cut_does_not_tell_the_order(
+    pattern, num_shards, is_neighbours, shared, starter
+):
+    pytest.importorskip("sklearn")
+    sampler = pretraining_data.Sampler(
+        SETTINGS._replace(dynamic=True), pretraining_data.make_vocabulary(starter)
+    )
+    encoder = segmentation.LineEncoder(starter)
+    generator = random.Random(1)
+    made, whole = [], []
+    number = 0
+    for path in corpus.input_files(os.path.join(shared, "corpus", pattern + ".txt.gz")):
+        for shard in itertools.islice(corpus.read_shards([path]), num_shards):
+            encoded = pretraining_data.encode_shard(shard, encoder)
+            made += pairs_of_records(encoded, number, sampler)
+            if is_neighbours:
+                whole += pairs_of_sentences(encoded, number, generator)
+            else:
+                whole += pairs_of_uncut_segments(encoded, number, sampler)
+            number += len(encoded.sentences)
+    assert len(made) > 9000
+    assert order_accuracy(made) < order_accuracy(whole) + 0.02
+
+
+def test_shards_are_whole_documents_and_lose_nothing(tmp_path):
+    path = tmp_path / "text.txt"
+    documents = [["第%d篇第%d句" % (n, i) for i in range(n % 5 + 1)] for n in range(40)]
+    path.write_bytes(
+        b"\xef\xbb\xbf\r\n" + "\r\n\r\n \r\n".join("\r\n".join(d) for d in documents).encode()
+    )
+    shards = list(corpus.read_shards([str(path)], shard_characters=50))
+    assert len(shards) > 5
+    assert [s.index for s in shards] == list(range(len(shards)))
+    assert [d for s in shards for d in s.documents] == documents
+    assert not any(s.continues for s in shards)
+    assert sum(s.lines for s in shards) == path.read_bytes().count(b"\n") + 1
+    assert shards[-1].bytes_read == path.stat().st_size
+    # Documents longer than two shards are parted, between lines.
+    parts = list(corpus.read_shards([str(path)], shard_characters=5))
+    assert any(s.continues for s in parts)
+    assert [x for s in parts for d in s.documents for x in d] == [x for d in documents for x in d]
+
+
+def test_files_end_documents_and_may_be_packed(tmp_path):
+    plain, packed = tmp_path / "a.txt", tmp_path / "b.txt.gz"
+    plain.write_text("甲\n乙", encoding="utf-8")
+    packed.write_bytes(gzip.compress("丙\n丁\n".encode()))
+    paths = corpus.input_files("%s, %s" % (tmp_path / "a*", packed))
+    assert paths == [str(plain), str(packed)]
+    (shard,) = corpus.read_shards(paths)
+    assert shard.documents == [["甲", "乙"], ["丙", "丁"]]
+    (shard,) = corpus.read_shards(paths, join_files=True)
+    assert shard.documents == [["甲", "乙", "丙", "丁"]]
+
+
+def test_runs_merge_into_the_same_order_however_they_are_cut(tmp_path):
+    rng = np.random.RandomState(1)
+    records = [b"%d" % n * rng.randint(1, 9) for n in range(1000)]
+    keys = np.frombuffer(rng.bytes(8000), "<u8")
+    expected = [records[n] for n in np.argsort(keys)]
+    for cuts, num_files, bucket in (([0, 1000], 1, 1 << 20), ([0, 10, 600, 1000], 3, 500)):
+        runs = []
+        for begin, end in zip(cuts, cuts[1:]):
+            runs.append(str(tmp_path / ("%d-%d" % (begin, end))))
+            external_shuffle.write_run(runs[-1], records[begin:end], keys[begin:end])
+        handles = [io.BytesIO() for _ in range(num_files)]
+        external_shuffle.merge_runs(runs, handles, bucket_bytes=bucket)
+        for number, handle in enumerate(handles):
+            assert handle.getvalue() == b"".join(expected[number::num_files])
+
+
+def read_records(path):
+    """The features of a file's records, as TensorFlow reads them."""
+    import tensorflow.compat.v1 as tf
+
+    found = []
+    for record in tf.python_io.tf_record_iterator(path):
+        features = tf.train.Example.FromString(record).features.feature
+        found.append(
+            {
+                name: list(value.int64_list.value or value.float_list.value)
+                for name, value in features.items()
+            }
+        )
+    return found
+
+
+def test_tensorflow_reads_what_is_written(tmp_path):
+    rng = np.random.RandomState(1)
+    features = {
+        "ids": rng.randint(0, 200, (50, 7)) ** 3,  # varints of one to four bytes
+        "small": rng.randint(0, 128, (50, 300)),
+        "weights": rng.random_sample((50, 3)).astype(np.float32),
+    }
+    path = tmp_path / "x.tfrecord"
+    path.write_bytes(b"".join(tfrecords.frame_records(tfrecords.encode_examples(features))))
+    records = read_records(str(path))
+    assert len(records) == 50
+    for name, values in features.items():
+        np.testing.assert_array_equal([record[name] for record in records], values)
+
+
+def run(name, *arguments):
+    return subprocess.run(
+        [sys.executable, os.path.join(ROOT, name)] + list(arguments),
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        timeout=120,
+        env=dict(os.environ, PYTHONIOENCODING="utf-8"),
+    )
+
+
+def arguments(folder, **flags):
+    defaults = {
+        "input_file": SAMPLE,
+        "output_file": os.path.join(str(folder), "records"),
+        "vocab_file": STARTER_VOCABULARY,
+        "dupe_factor": 2,
+    }
+    return ["--%s=%s" % item for item in dict(defaults, **flags).items()]
+
+
+def test_the_files_do_not_depend_on_the_number_of_workers(tmp_path):
+    pytest.importorskip("jieba")
+    many = tmp_path / "many.txt"  # several shards
+    with open(SAMPLE, encoding="utf-8") as handle:
+        many.write_text((handle.read() + "\n") * 40, encoding="utf-8")
+    digests = set()
+    for workers in (1, 3):
+        outputs = [str(tmp_path / ("%d-%d" % (workers, n))) for n in range(2)]
+        done = run(
+            "create_pretraining_data.py",
+            *arguments(
+                tmp_path,
+                input_file=many,
+                output_file=",".join(outputs),
+                num_workers=workers,
+                do_whole_word_mask=True,
+            ),
+        )
+        assert done.returncode == 0, done.stderr
+        digests.add(tuple(files.sha256_of_file(path) for path in outputs))
+    assert len(digests) == 1
+    counts = [len(read_records(path)) for path in outputs]
+    assert 0 <= counts[0] - counts[1] <= 1
+    assert "records                    %d in" % sum(counts) in done.stdout
+    assert sorted(os.listdir(str(tmp_path))) == ["1-0", "1-1", "3-0", "3-1", "many.txt"]
+    # Equal documents in different shards get masks of their own.
+    ids = collections.Counter(tuple(r["input_ids"]) for path in outputs for r in read_records(path))
+    assert len(ids) > 0.99 * sum(counts)
+
+
+def test_the_original_by_command(tmp_path, shared, news, golden):
+    pytest.importorskip("jieba")
+    vocab = os.path.join(shared, "data", "ckpt_index_only", "MarsRoger_albert_tiny", "vocab.txt")
+    common = {"input_file": news, "vocab_file": vocab, "dupe_factor": 3, "num_workers": 2}
+    for name, script, more in (
+        ("bm_128_1", "create_pretraining_data.py", {"do_whole_word_mask": True}),
+        (
+            "g_ng3_short",
+            "create_pretraining_data_google.py",
+            {"max_seq_length": 128, "favor_shorter_ngram": True},
+        ),
+    ):
+        flags = dict(common, original_masking=True, **more)
+        done = run(script, *arguments(tmp_path, **flags))
+        assert done.returncode == 0, done.stderr
+        content = (tmp_path / "records").read_bytes()
+        expected = golden("data_info.json")[name]["sorted_key_sha256"]
+        assert hashlib.sha256(content).hexdigest() == expected
+
+
+def test_google_by_command_needs_no_segmenter(tmp_path):
+    done = run("create_pretraining_data_google.py", *arguments(tmp_path, max_seq_length=128))
+    assert done.returncode == 0, done.stderr
+    records = read_records(str(tmp_path / "records"))
+    sizes = {name: len(values) for name, values in records[0].items()}
+    assert sizes == {
+        "input_ids": 128,
+        "input_mask": 128,
+        "segment_ids": 128,
+        "token_boundary": 128,
+        "masked_lm_positions": 20,
+        "masked_lm_ids": 20,
+        "masked_lm_weights": 20,
+        "next_sentence_labels": 1,
+    }
+
+
+@pytest.mark.parametrize(
+    "flags, message",
+    [
+        ({"input_file": "nowhere/*.txt"}, "--input_file=nowhere/.* no file fits the pattern"),
+        ({"vocab_file": "nowhere.txt"}, "--vocab_file=nowhere.txt: no such file"),
+        ({"max_predictions_per_seq": 126}, "--max_predictions_per_seq=126 does not fit .* 125"),
+        ({"masked_lm_prob": 15}, "--masked_lm_prob=15.0: expected a share"),
+        ({"dupe_factor": 0}, "--dupe_factor=0: expected at least 1"),
+        ({"span": True, "ngram": 2}, "--span and --ngram exclude each other"),
+        (
+            {"non_chinese": True, "segmenter": "jieba"},
+            "--non_chinese and --segmenter=jieba exclude",
+        ),
+        ({"output_file": "/proc/x/records"}, "cannot be written"),
+        ({"input_file": STARTER_VOCABULARY + "x"}, "no such file"),
+        ({"input_file": "{one}"}, "no two sentences in any of 3 lines and 2 documents"),
+        ({"input_file": "{gbk}"}, "line 2: the file is in GBK, expected UTF-8"),
+        ({"vocab_file": "{maskless}"}, r"vocabulary of 3 entries has no \[MASK\]"),
+    ],
+)
+def test_mistakes_are_one_line(flags, message, tmp_path):
+    contents = {
+        "one": "只有一句。\n\n又一句。\n".encode(),
+        "gbk": b"abc\n" + "这是一个句子，我们都认识它。\n".encode("gbk"),
+        "maskless": b"[UNK]\n[CLS]\n[SEP]\n",
+    }
+    for name, content in contents.items():
+        (tmp_path / name).write_bytes(content)
+        flags = {k: str(v).replace("{%s}" % name, str(tmp_path / name)) for k, v in flags.items()}
+    flags = dict({"num_workers": 1}, **flags)
+    if "segmenter" not in flags and "non_chinese" not in flags:
+        flags["segmenter"] = "none"  # jieba takes its time to start
+    done = run("create_pretraining_data.py", *arguments(tmp_path, **flags))
+    assert done.returncode == 2, done.stderr
+    assert re.search(message, done.stderr), done.stderr
+    assert len(done.stderr.strip().split("\n")) == 1
+    assert sorted(os.listdir(str(tmp_path))) == sorted(contents)
+
+
+def test_the_sample_is_as_its_readme_says():
+    with open(SAMPLE, encoding="utf-8") as handle:
+        documents = [document.split("\n") for document in handle.read().rstrip("\n").split("\n\n")]
+    sentences = [line for document in documents for line in document]
+    assert len(documents) >= 20 and len(sentences) >= 200
+    assert len(set(sentences)) == len(sentences)
+    assert all(line and line == line.strip() for line in sentences)
+    with open(os.path.join(ROOT, "data", "README.md"), encoding="utf-8") as handle:
+        readme = handle.read()
+    for count in (len(documents), len(sentences)):
+        assert len(re.findall(r"\b%d (?=篇|句|short|sentences)" % count, readme)) == 4
+
+
+def test_the_shell_command_runs_as_it_stands(tmp_path):
+    pytest.importorskip("jieba")
+    output = str(tmp_path / "records")
+    done = subprocess.run(
+        [
+            "bash",
+            "create_pretrain_data.sh",
+            "--dupe_factor=1",
+            "--vocab_file=" + STARTER_VOCABULARY,
+        ],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        timeout=120,
+        env=dict(os.environ, OUTPUT_FILE=output, VIRTUAL_ENV=sys.prefix),
+    )
+    assert done.returncode == 0, done.stderr
+    records = read_records(output)
+    assert len(records) > 10
+    assert len(records[0]["input_ids"]) == 512 and len(records[0]["masked_lm_ids"]) == 51

@@ -1,0 +1,163 @@
+"""Records of TFRecord files, holding `tf.train.Example`s, made without TensorFlow.
+
+    payloads = encode_examples({"input_ids": ids, "masked_lm_weights": weights})
+    framed = frame_records(payloads)  # list of bytes; a TFRecord file is their concatenation
+
+A batch of records is encoded and check-summed at once, and the processes that make records need not
+import TensorFlow. The features of a record stand in the order of their names, so that equal records
+are equal bytes.
+"""
+
+import struct
+
+import numpy as np
+
+# Fields of the messages, with their wire type (2: a length follows), see
+# tensorflow/core/example/{example,feature}.proto.
+_EXAMPLE_FEATURES = b"\x0a"
+_MAP_ENTRY = b"\x0a"
+_KEY = b"\x0a"
+_VALUE = b"\x12"
+_FLOAT_LIST = b"\x12"
+_INT64_LIST = b"\x1a"
+_PACKED_VALUES = b"\x0a"
+
+_CRC_POLYNOMIAL = 0x82F63B78  # CRC-32C, reflected
+_CRC_MASK_DELTA = 0xA282EAD8
+
+
+def encode_examples(features):
+    """Encodes a batch of records.
+
+    Args:
+        features: dict, name -> int or float32 array [N, k]; integers are not negative.
+
+    Returns:
+        list of N bytes objects, each a serialized `tf.train.Example`.
+    """
+    columns = [_encoded_feature(name, features[name]) for name in sorted(features)]
+    return [_with_length(_EXAMPLE_FEATURES, b"".join(entries)) for entries in zip(*columns)]
+
+
+def _encoded_feature(name, values):
+    """The map entry of a feature in each record: list of N bytes."""
+    if values.dtype.kind == "f":
+        kind, rows = _FLOAT_LIST, _rows_of_bytes(values.astype("<f4"))
+    else:
+        kind, rows = _INT64_LIST, _rows_of_varints(values)
+    key = _with_length(_KEY, name.encode("utf-8"))
+    heads = {}
+    entries = []
+    for row in rows:
+        head = heads.get(len(row))
+        if head is None:
+            head = heads[len(row)] = _entry_head(key, kind, len(row))
+        entries.append(head + row)
+    return entries
+
+
+def _entry_head(key, kind, size):
+    """What precedes `size` bytes of values in a map entry."""
+    head = _PACKED_VALUES + _varint(size)
+    for field, before in ((kind, b""), (_VALUE, key), (_MAP_ENTRY, b"")):
+        head = before + field + _varint(len(head) + size) + head
+    return head
+
+
+def _with_length(field, content):
+    return field + _varint(len(content)) + content
+
+
+def _varint(number):
+    """A number in 7-bit groups, the lowest first, the top bit set on all but the last."""
+    groups = []
+    while number > 0x7F:
+        groups.append(number & 0x7F | 0x80)
+        number >>= 7
+    groups.append(number)
+    return bytes(groups)
+
+
+def _rows_of_varints(values):
+    """Each row of an int array [N, k] as varints: list of N bytes."""
+    highest = int(values.max()) if values.size else 0
+    width = len(_varint(highest))
+    if width == 1:
+        return _rows_of_bytes(values.astype(np.uint8))
+    groups = np.empty(values.shape + (width,), np.uint8)  # (N, k, width)
+    is_needed = np.empty(groups.shape, bool)
+    for place in range(width):
+        goes_on = values >= 1 << 7 * (place + 1)
+        is_needed[:, :, place] = values >= 1 << 7 * place
+        groups[:, :, place] = (values >> 7 * place) & 0x7F
+        groups[:, :, place] |= goes_on.astype(np.uint8) << 7
+    is_needed[:, :, 0] = True
+    content = groups[is_needed].tobytes()
+    ends = np.cumsum(is_needed.sum(axis=(1, 2))).tolist()
+    return [content[begin:end] for begin, end in zip([0] + ends, ends)]
+
+
+def _rows_of_bytes(array):
+    content = array.tobytes()
+    size = array.shape[1] * array.itemsize
+    return [content[begin : begin + size] for begin in range(0, size * len(array), size)]
+
+
+def frame_records(payloads):
+    """Records as a TFRecord file has them: length, its checksum, content, its checksum.
+
+    Args:
+        payloads: list of bytes.
+
+    Returns:
+        list of bytes.
+    """
+    headers = {}
+    framed = []
+    for payload, checksum in zip(payloads, masked_checksums(payloads)):
+        header = headers.get(len(payload))
+        if header is None:
+            size = struct.pack("<Q", len(payload))
+            header = headers[len(payload)] = size + masked_checksums([size])[0]
+        framed.append(b"".join((header, payload, checksum)))
+    return framed
+
+
+def masked_checksums(contents):
+    """The masked CRC-32C of each content, all at once.
+
+    The contents stand below each other, aligned at their ends: zeros before a content do not change
+    a register that is 0, and starting with all ones is the same as starting with 0 after inverting
+    the first four bytes.
+
+    Args:
+        contents: list of bytes, at least 4 in each.
+
+    Returns:
+        list of 4 bytes.
+    """
+    if not contents:
+        return []
+    width = max(map(len, contents))
+    width += width % 2
+    table = np.frombuffer(b"".join(content.rjust(width, b"\0") for content in contents), np.uint8)
+    table = table.reshape(len(contents), width).copy()
+    starts = width - np.fromiter(map(len, contents), np.int64, len(contents))
+    table[np.arange(len(contents))[:, None], starts[:, None] + np.arange(4)] ^= 0xFF
+    register = np.zeros(len(contents), np.uint32)
+    for pair in np.ascontiguousarray(table.view("<u2").T):
+        register = _CRC_OF_PAIR[(register ^ pair) & 0xFFFF] ^ (register >> 16)
+    crc = ~register
+    masked = (crc >> 15 | crc << 17) + np.uint32(_CRC_MASK_DELTA)
+    return _rows_of_bytes(masked.astype("<u4").reshape(-1, 1))
+
+
+def _crc_table_of_pairs():
+    """uint32 [65536]: the register after two zero bytes, started with a 16-bit number."""
+    register = np.arange(1 << 16, dtype=np.uint32)
+    for _ in range(16):
+        register = np.where(register & 1, register >> 1 ^ np.uint32(_CRC_POLYNOMIAL), register >> 1)
+    return register
+
+
+_CRC_OF_PAIR = _crc_table_of_pairs()
