@@ -47,7 +47,7 @@ Fields:
 """
 
 
-def find_checkpoint(path):
+def find_checkpoint(path: str) -> str:
     """The prefix of the checkpoint that a user means.
 
     Args:
@@ -122,7 +122,7 @@ def _listing(folder):
     return tf.gfile.ListDirectory(folder) if tf.gfile.IsDirectory(folder) else []
 
 
-def checkpoint_step(prefix):
+def checkpoint_step(prefix: str) -> int:
     """The step in a training checkpoint's name (`model.ckpt-120` -> 120); -1 without one."""
     match = re.search(r"-(\d+)$", prefix)
     return int(match.group(1)) if match else -1

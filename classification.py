@@ -7,6 +7,7 @@ import collections
 import hashlib
 import os
 import re
+from typing import List
 
 import numpy as np
 import tensorflow.compat.v1 as tf
@@ -63,7 +64,7 @@ Fields:
 FeatureFile = collections.namedtuple("FeatureFile", ["path", "num_examples", "num_cut"])
 
 
-def get_task(name):
+def get_task(name: str) -> Task:
     """The task of a name (case does not matter); raises `UserError` for an unknown one."""
     try:
         return TASKS[name.lower()]
@@ -76,7 +77,13 @@ def get_task(name):
 # Reading
 
 
-def read_split(task, data_dir, name, encoding="utf-8", skip_bad_rows=False):
+def read_split(
+    task: Task,
+    data_dir: str,
+    name: str,
+    encoding: str = "utf-8",
+    skip_bad_rows: bool = False,
+) -> Split:
     """Reads one file of a task.
 
     Quotes are literal; a header is recognised; a test file may lack the label column.
@@ -238,7 +245,7 @@ def encode(tokenizer, text_a, text_b, max_seq_length):
     return tokenizer.convert_tokens_to_ids(tokens), segment_ids, was_cut
 
 
-def truncate_pair(tokens_a, tokens_b, max_length):
+def truncate_pair(tokens_a: List[str], tokens_b: List[str], max_length: int) -> bool:
     """Cuts two lists in place to a total length, each time the end of the longer (B on a tie).
 
     Returns:

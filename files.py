@@ -6,12 +6,13 @@ import glob
 import hashlib
 import json
 import os
+from typing import IO, Any, Iterator, List
 
 from errors import UserError
 
 
 @contextlib.contextmanager
-def whole_file(path):
+def whole_file(path: str) -> Iterator[str]:
     """Lets a file appear whole or not at all.
 
     Args:
@@ -45,7 +46,7 @@ def _remove_left_behind(path):
 
 
 @contextlib.contextmanager
-def atomic_write(path, mode="w"):
+def atomic_write(path: str, mode: str = "w") -> Iterator[IO]:
     """Opens a file for writing that appears whole or not at all, see `whole_file`.
 
     Args:
@@ -62,7 +63,7 @@ def atomic_write(path, mode="w"):
         os.fsync(handle.fileno())
 
 
-def cannot_write(path, error):
+def cannot_write(path: str, error: Exception) -> UserError:
     """The `UserError` for an `OSError` met when writing `path`."""
     return UserError(
         "%s: cannot be written (%s): free space or choose another place"
@@ -70,14 +71,14 @@ def cannot_write(path, error):
     )
 
 
-def write_json(path, value):
+def write_json(path: str, value: Any) -> None:
     """Writes `value` as indented JSON, whole or not at all."""
     with atomic_write(path) as handle:
         json.dump(value, handle, ensure_ascii=False, indent=2)
         handle.write("\n")
 
 
-def read_json(path):
+def read_json(path: str) -> Any:
     """Reads a JSON file; raises `UserError` with the line when it is not JSON."""
     try:
         return json.loads(read_text(path))
@@ -87,7 +88,7 @@ def read_json(path):
         raise UserError("%s: not valid JSON: %s" % (path, error)) from error
 
 
-def read_bytes(path):
+def read_bytes(path: str) -> bytes:
     """The content of a file; raises `UserError` when it is missing or unreadable."""
     try:
         with open(path, "rb") as handle:
@@ -96,7 +97,7 @@ def read_bytes(path):
         raise UserError("%s: cannot be read: %s" % (path, error.strerror or error)) from error
 
 
-def read_text(path, encoding="utf-8"):
+def read_text(path: str, encoding: str = "utf-8") -> str:
     """The text of a file without its byte-order mark.
 
     Args:
@@ -122,7 +123,7 @@ def read_text(path, encoding="utf-8"):
         raise wrong_encoding("%s, line %d" % (path, line), error, encoding) from error
 
 
-def read_lines(path, encoding="utf-8"):
+def read_lines(path: str, encoding: str = "utf-8") -> List[str]:
     """The lines of a text file, split at `\\n` only (`\\r\\n` too), without a last empty line.
 
     Args and errors as in `read_text`.
@@ -133,7 +134,7 @@ def read_lines(path, encoding="utf-8"):
     return [line[:-1] if line.endswith("\r") else line for line in lines]
 
 
-def sha256_of_file(path):
+def sha256_of_file(path: str) -> str:
     """Hexadecimal sha256 of a file's content, read in blocks."""
     digest = hashlib.sha256()
     with open(path, "rb") as handle:
@@ -142,7 +143,7 @@ def sha256_of_file(path):
     return digest.hexdigest()
 
 
-def wrong_encoding(place, error, encoding):
+def wrong_encoding(place: str, error: UnicodeDecodeError, encoding: str) -> UserError:
     """The `UserError` for a `UnicodeDecodeError`; names the encoding the text seems to have.
 
     Args:

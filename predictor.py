@@ -6,6 +6,7 @@ with Predictor("lcqmc_output/best") as predictor:
 
 import glob
 import os
+from typing import List, Optional, Sequence, Tuple, Union
 
 import numpy as np
 import tensorflow.compat.v1 as tf
@@ -17,6 +18,7 @@ import files
 import modeling
 import tokenization
 
+Text = Union[str, Tuple[str, str]]
 BATCH_SIZE = 64
 DEFAULT_LENGTH = 128
 
@@ -24,7 +26,12 @@ DEFAULT_LENGTH = 128
 class Predictor:
     """A model folder's classifier in a session of its own."""
 
-    def __init__(self, model_dir, max_seq_length=None, do_lower_case=None):
+    def __init__(
+        self,
+        model_dir: str,
+        max_seq_length: Optional[int] = None,
+        do_lower_case: Optional[bool] = None,
+    ):
         """Loads config, vocabulary, labels and weights.
 
         Args:
@@ -69,7 +76,7 @@ class Predictor:
         )
         self._probabilities = head.probabilities
 
-    def predict(self, texts):
+    def predict(self, texts: Sequence[Text]) -> Tuple[List[str], np.ndarray]:
         """Classifies texts.
 
         Args:
@@ -133,7 +140,7 @@ def _labels(model_dir, num_labels):
     return sorted(label_map, key=label_map.get)
 
 
-def newest_best_folder(root="."):
+def newest_best_folder(root: str = ".") -> str:
     """The `*_output/best` folder that was written last.
 
     Raises:
