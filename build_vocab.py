@@ -16,20 +16,17 @@ lines (`*.json`, `*.jsonl`) whose strings are the text; either may be compressed
 import codecs
 import collections
 import glob
-import gzip
 import itertools
 import json
 import os
 import re
 import string
-import sys
-import zlib
 
 from absl import flags
-from tqdm import tqdm
 
 from errors import UserError, run_command
 import files
+from progress import progress_bar
 from tokenization import BasicTokenizer, WordpieceTokenizer, load_vocab
 
 FLAGS = flags.FLAGS
@@ -292,7 +289,7 @@ def _tokenizers_package():
 
 def _repeated(words):
     """Yields texts that have each word of a Counter as often as it was counted."""
-    with _progress_bar("training", sum(words.values()), " words") as progress:
+    with progress_bar("training", sum(words.values()), " words") as progress:
         for word, count in sorted(words.items()):
             for done in range(0, count, _REPEATS_PER_TEXT):
                 repeats = min(count - done, _REPEATS_PER_TEXT)
@@ -412,25 +409,15 @@ def _text_blocks(path, encoding, progress):
 
 def _byte_blocks(path, progress):
     """Yields the content of a file, unpacked, in blocks of whole lines; advances the bar."""
-    try:
-        with open(path, "rb") as packed:
-            is_gzip = packed.read(2) == b"\x1f\x8b"
-            packed.seek(0)
-            content = gzip.GzipFile(fileobj=packed) if is_gzip else packed
-            seen = 0
+    with files.open_unpacked(path) as (content, packed):
+        seen = 0
+        lines = content.readlines(_BLOCK_BYTES)
+        while lines:
+            yield b"".join(lines)
+            if progress is not None:
+                progress.update(packed.tell() - seen)
+                seen = packed.tell()
             lines = content.readlines(_BLOCK_BYTES)
-            while lines:
-                yield b"".join(lines)
-                if progress is not None:
-                    progress.update(packed.tell() - seen)
-                    seen = packed.tell()
-                lines = content.readlines(_BLOCK_BYTES)
-    except (EOFError, zlib.error) as error:
-        raise UserError(
-            "%s: the gzip file is cut off or damaged (%s): make or fetch it again" % (path, error)
-        ) from error
-    except OSError as error:
-        raise UserError("%s: cannot be read: %s" % (path, error.strerror or error)) from error
 
 
 def _strings_of_json_line(line):
@@ -452,21 +439,7 @@ def _strings(value):
 
 def _file_progress_bar(description, paths):
     """A bar over the bytes of files as they lie on the disk."""
-    return _progress_bar(description, sum(os.path.getsize(path) for path in paths), "B")
-
-
-def _progress_bar(description, total, unit):
-    """A bar with rate and time left; lines in a log where stderr is no terminal."""
-    on_terminal = sys.stderr.isatty()
-    line = "{desc}: {percentage:.0f}% of {total_fmt}{unit}, {rate_fmt}, {remaining} left\n"
-    return tqdm(
-        desc=description,
-        total=total,
-        unit=unit,
-        unit_scale=True,
-        mininterval=0.2 if on_terminal else 10,
-        bar_format=None if on_terminal else line,
-    )
+    return progress_bar(description, sum(os.path.getsize(path) for path in paths), "B")
 
 
 def _forced_chars():

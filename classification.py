@@ -17,6 +17,7 @@ import checkpoints
 import files
 import modeling
 import optimization
+from progress import progress_bar
 import tokenization
 import training
 
@@ -337,10 +338,11 @@ def _write_features(path, split, task, tokenizer, max_seq_length):
     """Writes the records; returns how many texts were cut."""
     label_ids = {label: number for number, label in enumerate(task.labels)}
     num_cut = 0
-    bar = training.progress_bar(
-        split.examples,
-        desc="features of %s" % os.path.basename(split.path),
-        unit="row",
+    bar = progress_bar(
+        "features of %s" % os.path.basename(split.path),
+        len(split.examples),
+        "row",
+        iterable=split.examples,
         leave=False,
     )
     with files.whole_file(path) as partial, tf.python_io.TFRecordWriter(partial) as writer:

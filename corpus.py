@@ -11,9 +11,7 @@ piece by piece and by any number of workers.
 
 import collections
 import glob
-import gzip
 import os
-import zlib
 
 from errors import UserError
 import files
@@ -121,20 +119,10 @@ def _lines_of_files(paths, join_files):
 
 def _lines_of_file(path):
     """Yields (line with its end, bytes read of the file so far)."""
-    try:
-        with open(path, "rb") as packed:
-            is_gzip = packed.read(len(_GZIP_MAGIC)) == _GZIP_MAGIC
-            packed.seek(0)
-            content = gzip.GzipFile(fileobj=packed) if is_gzip else packed
-            for number, raw in enumerate(content, 1):
-                line = _decoded(raw, path, number)
-                yield line.lstrip(_BYTE_ORDER_MARK) if number == 1 else line, packed.tell()
-    except (EOFError, zlib.error) as error:
-        raise UserError(
-            "%s: the gzip file is cut off or damaged (%s): make or fetch it again" % (path, error)
-        ) from error
-    except OSError as error:
-        raise UserError("%s: cannot be read: %s" % (path, error.strerror or error)) from error
+    with files.open_unpacked(path) as (content, packed):
+        for number, raw in enumerate(content, 1):
+            line = _decoded(raw, path, number)
+            yield line.lstrip(_BYTE_ORDER_MARK) if number == 1 else line, packed.tell()
 
 
 def _decoded(raw, path, number):

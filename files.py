@@ -3,12 +3,16 @@
 import codecs
 import contextlib
 import glob
+import gzip
 import hashlib
 import json
 import os
-from typing import IO, Any, Iterator, List
+from typing import IO, Any, Iterator, List, Tuple
+import zlib
 
 from errors import UserError
+
+_GZIP_MAGIC = b"\x1f\x8b"
 
 
 @contextlib.contextmanager
@@ -93,6 +97,33 @@ def read_bytes(path: str) -> bytes:
     try:
         with open(path, "rb") as handle:
             return handle.read()
+    except OSError as error:
+        raise UserError("%s: cannot be read: %s" % (path, error.strerror or error)) from error
+
+
+@contextlib.contextmanager
+def open_unpacked(path: str) -> Iterator[Tuple[IO, IO]]:
+    """Opens a file for reading bytes, unpacked if it is a gzip file.
+
+    Args:
+        path: the file.
+
+    Yields:
+        (content, packed): where to read from, and the file as it lies on the disk, whose position
+        tells how far reading has come.
+
+    Raises:
+        UserError: when the file is missing, unreadable, cut off or damaged.
+    """
+    try:
+        with open(path, "rb") as packed:
+            is_gzip = packed.read(len(_GZIP_MAGIC)) == _GZIP_MAGIC
+            packed.seek(0)
+            yield gzip.GzipFile(fileobj=packed) if is_gzip else packed, packed
+    except (EOFError, zlib.error) as error:
+        raise UserError(
+            "%s: the gzip file is cut off or damaged (%s): make or fetch it again" % (path, error)
+        ) from error
     except OSError as error:
         raise UserError("%s: cannot be read: %s" % (path, error.strerror or error)) from error
 

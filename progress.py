@@ -1,5 +1,6 @@
 """A progress bar for whatever takes longer than a few seconds."""
 
+import shutil
 import sys
 
 from tqdm import tqdm
@@ -8,24 +9,28 @@ _LINE = "{desc}: {percentage:.0f}% of {total_fmt}{unit}, {rate_fmt}, {remaining}
 _SECONDS_BETWEEN_LINES = 10
 
 
-def progress_bar(description, total, unit):
+def progress_bar(description, total, unit, **settings):
     """A bar with rate and time left; a line now and then where stderr is no terminal.
 
     Args:
-        description: str, what is being done.
+        description: str, what is being done; None for nothing.
         total: int, what `update` adds up to at the end.
         unit: str.
+        **settings: further settings of tqdm, in place of those here.
 
     Returns:
         `tqdm.tqdm`.
     """
-    on_terminal = sys.stderr.isatty()
-    return tqdm(
-        desc=description,
-        total=total,
-        unit=unit,
-        unit_scale=True,
-        mininterval=0.2 if on_terminal else _SECONDS_BETWEEN_LINES,
-        delay=0 if on_terminal else _SECONDS_BETWEEN_LINES,
-        bar_format=None if on_terminal else _LINE,
-    )
+    on_terminal = sys.stderr is not None and sys.stderr.isatty()
+    size = (
+        shutil.get_terminal_size()
+    )  # some terminals tell tqdm none, which would then show nothing
+    defaults = {
+        "unit_scale": True,
+        "mininterval": 0.2 if on_terminal else _SECONDS_BETWEEN_LINES,
+        "delay": 0 if on_terminal else _SECONDS_BETWEEN_LINES,
+        "bar_format": None if on_terminal else _LINE,
+        "ncols": size.columns,
+        "nrows": size.lines,
+    }
+    return tqdm(desc=description, total=total, unit=unit, **dict(defaults, **settings))

@@ -6,7 +6,6 @@ import json
 import logging
 import os
 import re
-import shutil
 import signal
 import sys
 import time
@@ -18,6 +17,7 @@ from tqdm import tqdm
 from errors import Interrupted, UserError
 import checkpoints
 import files
+from progress import progress_bar
 
 FLAGS = flags.FLAGS
 DEFAULT_SEED = 12345
@@ -114,12 +114,6 @@ def say(message, *values):
     tqdm.write(line)
     sys.stdout.flush()
     tf.get_logger().info(line)
-
-
-def progress_bar(iterable=None, **settings):
-    """A tqdm bar on a terminal (also on one that does not tell its size), none elsewhere."""
-    size = shutil.get_terminal_size()
-    return tqdm(iterable, disable=None, ncols=size.columns, nrows=size.lines, **settings)
 
 
 def open_output_folder(folder):
@@ -320,7 +314,14 @@ class ProgressHook(tf.train.SessionRunHook):
         self._step = self._first_step = int(session.run(self._global_step))
         self._start = self._last_line = time.time()
         self._recent_loss = None
-        self._bar = progress_bar(total=self._total_steps, initial=self._step, unit="step")
+        self._bar = progress_bar(
+            None,
+            self._total_steps,
+            "step",
+            initial=self._step,
+            unit_scale=False,
+            disable=None,  # where there is no terminal, lines of ours also tell the examples' rate
+        )
 
     def before_run(self, run_context):
         return tf.train.SessionRunArgs(self._fetches)
@@ -371,9 +372,7 @@ class CountingHook(tf.train.SessionRunHook):
         self._num_batches = num_batches
 
     def begin(self):
-        self._bar = progress_bar(
-            desc=self._what, total=self._num_batches, unit="batch", leave=False
-        )
+        self._bar = progress_bar(self._what, self._num_batches, "batch", leave=False)
 
     def after_run(self, run_context, run_values):
         self._bar.update()
