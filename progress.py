@@ -22,9 +22,7 @@ def progress_bar(description, total, unit, **settings):
         `tqdm.tqdm`.
     """
     on_terminal = sys.stderr is not None and sys.stderr.isatty()
-    size = (
-        shutil.get_terminal_size()
-    )  # some terminals tell tqdm none, which would then show nothing
+    size = shutil.get_terminal_size()  # tqdm shows nothing on a terminal that tells it none
     defaults = {
         "unit_scale": True,
         "mininterval": 0.2 if on_terminal else _SECONDS_BETWEEN_LINES,

@@ -476,7 +476,8 @@ def draw_learning_curve(metrics, path):
     accuracy_axes.plot(*metrics.series("dev_accuracy"), "o-", color="tab:red", label="dev accuracy")
     accuracy_axes.set_ylabel("accuracy")
     lines = loss_axes.get_lines()[1:] + accuracy_axes.get_lines()
-    loss_axes.legend(lines, [line.get_label() for line in lines], loc="center right")
+    labels = [line.get_label() for line in lines]
+    loss_axes.legend(lines, labels, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncol=len(lines))
     with files.atomic_write(path, "wb") as handle:
         figure.savefig(handle, format="png", dpi=120, bbox_inches="tight")
     pyplot.close(figure)
