@@ -21,8 +21,11 @@ EXIT_BROKEN_PIPE = 141  # 128 + SIGPIPE
 STOPPED = "stopped; the same command starts again cleanly"
 
 
-def _stop_while_loading(number, frame):
-    """Ctrl-C while TensorFlow is being imported: nothing is begun, so nothing is to be ended."""
+def stop_at_once(number=None, frame=None):
+    """Ends the process as a signal handler, where no more is lost than by a kill.
+
+    A KeyboardInterrupt would do less: libraries swallow it in places, and the command runs on.
+    """
     print(STOPPED, file=sys.stderr, flush=True)
     os._exit(EXIT_INTERRUPTED)
 
@@ -30,7 +33,7 @@ def _stop_while_loading(number, frame):
 # Commands import this file first; a program of someone else's that uses a room is left alone.
 _MAIN_FILE = getattr(sys.modules["__main__"], "__file__", None) or ""
 if os.path.dirname(os.path.abspath(_MAIN_FILE)) == os.path.dirname(os.path.abspath(__file__)):
-    signal.signal(signal.SIGINT, _stop_while_loading)
+    signal.signal(signal.SIGINT, stop_at_once)  # while TensorFlow is being imported
 
 
 class UserError(ValueError):

@@ -14,7 +14,7 @@ from absl import flags
 import tensorflow.compat.v1 as tf
 from tqdm import tqdm
 
-from errors import Interrupted, UserError
+from errors import Interrupted, UserError, stop_at_once
 import checkpoints
 import files
 from progress import progress_bar
@@ -224,7 +224,7 @@ class StopRequest:
 
     def _note(self, number, frame):
         if self.is_made or not self.is_deferred:
-            raise KeyboardInterrupt
+            stop_at_once()
         self.is_made = True
 
     def raise_if_made(self, message):
