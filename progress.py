@@ -31,4 +31,6 @@ def progress_bar(description, total, unit, **settings):
         "ncols": size.columns,
         "nrows": size.lines,
     }
+    if not on_terminal:
+        settings.pop("leave", None)  # nothing can be cleared there
     return tqdm(desc=description, total=total, unit=unit, **dict(defaults, **settings))
