@@ -11,6 +11,7 @@ those that the tokenizer makes of the whole line.
 
 import re
 import unicodedata
+import warnings
 
 from errors import UserError
 import files
@@ -50,7 +51,9 @@ def make_segmenter(name, user_dict=None):
 
 def _jieba(user_dict):
     try:
-        import jieba
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # jieba imports a module that setuptools warns of
+            import jieba
     except ImportError as error:
         raise UserError("--segmenter=jieba needs the package jieba: pip install jieba") from error
     jieba.setLogLevel("WARNING")

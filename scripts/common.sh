@@ -95,14 +95,15 @@ ensure_environment() {
         done
         rm -f -- "$folder/setup.unfinished"
     fi
+    exec 9<&- # else whatever the shell becomes next would keep others waiting
 }
 
 fingerprint() { printf 'Python %s\n' "$1" && cat -- "$2"; }
 
 stamp_of() { printf '%s/setup.installed.%s' "$1" "$(basename -- "$2")"; }
 
-# The lock is this very file, so that nothing is left behind; it is held until the shell ends, and
-# by an installer that outlives a killed shell.
+# The lock is this very file, so that nothing is left behind; it is held until the set-up is done,
+# and by an installer that outlives a killed shell.
 lock_set_up() {
     command -v flock >/dev/null || return 0
     exec 9<"$PROJECT_ROOT/scripts/common.sh"

@@ -139,6 +139,28 @@ def test_changed_requirements_are_installed_into_the_same_environment(machine):
     assert kept.exists()
 
 
+def test_the_lock_does_not_outlive_the_set_up(machine):
+    """run_tests_tf1.sh goes on as pytest, whose tests call setup.sh again."""
+    machine.add_python()
+    scripts = machine.project / "scripts"
+    (scripts / "go_on.sh").write_text(
+        '. "%s/common.sh"\n' % scripts
+        + 'ensure_environment "%s/.venv" 3.11 requirements.txt\n' % machine.project
+        + "exec bash -c 'bash \"%s/setup.sh\"; exit $?'\n" % scripts
+    )
+    done = subprocess.run(
+        [shutil.which("bash"), str(scripts / "go_on.sh")],
+        cwd=str(machine.project),
+        env=machine.environment,
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        timeout=30,
+    )
+    assert (done.returncode, done.stdout) == (0, machine.venv_python)
+    assert "waiting for it" not in done.stderr
+
+
 def test_missing_requirements_file(machine):
     machine.add_python()
     status, out, err = machine.setup("nothing.txt")
