@@ -499,19 +499,6 @@ def model_fn_builder(
         function (features, labels, mode, params) -> `TPUEstimatorSpec`.
     """
 
-    def train_spec(loss):
-        scaffold_fn = None
-        if init_checkpoint:
-            _, scaffold_fn = checkpoints.initialize_from(
-                init_checkpoint, tf.trainable_variables(), use_tpu
-            )
-        train_op = optimization.create_optimizer(
-            loss, learning_rate, num_train_steps, num_warmup_steps, use_tpu
-        )
-        return tf.estimator.tpu.TPUEstimatorSpec(
-            tf.estimator.ModeKeys.TRAIN, loss=loss, train_op=train_op, scaffold_fn=scaffold_fn
-        )
-
     def model_fn(features, labels, mode, params):
         del labels, params
         is_training = mode == tf.estimator.ModeKeys.TRAIN
@@ -528,7 +515,10 @@ def model_fn_builder(
             bert_config, pooled_output, features["label_ids"], num_labels, is_training
         )
         if is_training:
-            return train_spec(head.loss)
+            train_op = optimization.create_optimizer(
+                head.loss, learning_rate, num_train_steps, num_warmup_steps, use_tpu
+            )
+            return _train_spec(head.loss, train_op, init_checkpoint, use_tpu)
         if mode == tf.estimator.ModeKeys.EVAL:
             return _eval_spec(head, features)
         return tf.estimator.tpu.TPUEstimatorSpec(
@@ -536,6 +526,17 @@ def model_fn_builder(
         )
 
     return model_fn
+
+
+def _train_spec(loss, train_op, init_checkpoint, use_tpu):
+    scaffold_fn = None
+    if init_checkpoint:
+        _, scaffold_fn = checkpoints.initialize_from(
+            init_checkpoint, tf.trainable_variables(), use_tpu
+        )
+    return tf.estimator.tpu.TPUEstimatorSpec(
+        tf.estimator.ModeKeys.TRAIN, loss=loss, train_op=train_op, scaffold_fn=scaffold_fn
+    )
 
 
 def _eval_spec(head, features):
