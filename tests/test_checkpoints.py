@@ -65,6 +65,18 @@ def test_missing_checkpoints_are_explained(tmp_path, make, path, named):
     assert named in str(caught.value)
 
 
+def test_state_that_names_a_missing_checkpoint_is_mended(tmp_path):
+    """Else TensorFlow would start anew among the checkpoints that are there."""
+    assert checkpoints.newest_of_training(str(tmp_path)) is None
+    for step in (5, 40):
+        copy_checkpoint(tmp_path, "model.ckpt-%d" % step)
+    (tmp_path / "checkpoint").write_text('model_checkpoint_path: "model.ckpt-50"\n')
+    assert tf.train.latest_checkpoint(str(tmp_path)) is None
+    newest = str(tmp_path / "model.ckpt-40")
+    assert checkpoints.newest_of_training(str(tmp_path)) == newest
+    assert tf.train.latest_checkpoint(str(tmp_path)) == newest
+
+
 def test_damaged_index_is_explained(tmp_path):
     prefix = copy_checkpoint(tmp_path)
     with open(prefix + ".index", "r+b") as handle:

@@ -464,6 +464,13 @@ def test_unknown_config_keys_are_said_in_a_line(tmp_path, capsys):
     assert expected in printed.out and printed.err == ""
 
 
+def test_pairs_need_two_segments(tmp_path):
+    workspace = Workspace(tmp_path)
+    workspace.write("model/albert_config_small.json", json.dumps(dict(CONFIG, type_vocab_size=1)))
+    with pytest.raises(UserError, match="type_vocab_size is 1: expected 2"):
+        run_here(workspace.arguments())
+
+
 def test_vocabulary_that_does_not_fit_the_config(tmp_path):
     workspace = Workspace(tmp_path)
     workspace.write("model/vocab.txt", "\n".join(VOCABULARY[:-1]))
