@@ -1,5 +1,7 @@
 """Which pieces of a sequence are masked, and by what: pure functions of seeded generators.
 
+    choice = MaskingChoice(0.15, 20, WHOLE_WORDS, whole_words=True, permute=False)
+    masked = masked_features(features, choice, mask_id, vocab_size, generator)  # a batch of records
     chosen = choose_pieces(word_starts, maskable, limits, WHOLE_WORDS, generator)
     input_ids = mask_pieces(ids, chosen, mask_id, vocab_size, generator)
 
@@ -13,6 +15,7 @@ albert_zh draws, in its order.
 """
 
 import bisect
+import collections
 import itertools
 import re
 
@@ -36,6 +39,78 @@ _MARK = "##"
 _HANZI = re.compile("[\u4e00-\u9fa5]")
 _MARKED_HANZI = re.compile("##[\u4e00-\u9fa5]")
 _LONGEST_SET_WORD = 3
+
+
+MaskingChoice = collections.namedtuple(
+    "MaskingChoice", "masked_lm_prob max_predictions run_weights whole_words permute"
+)
+MaskingChoice.__doc__ = """How pieces are chosen.
+
+Fields:
+    masked_lm_prob: float, the share to mask.
+    max_predictions: int, P, the most pieces to mask in a sequence.
+    run_weights: floats, weights of masks of 1, 2, ... words.
+    whole_words: bool, whether words are masked whole; otherwise every piece is a word.
+    permute: bool, whether as many pieces again are shuffled among each other.
+"""
+
+
+def maskable_pieces(input_mask, segment_ids):
+    """The pieces of records that may be masked: neither [CLS], [SEP] nor padding.
+
+    Args:
+        input_mask, segment_ids: int [N, S], as records have them: 1 at all pieces, 1 at those of B
+            and the [SEP] behind it.
+
+    Returns:
+        bool [N, S].
+    """
+    place = np.arange(input_mask.shape[1])
+    last_sep = input_mask.sum(axis=1)[:, None] - 1
+    first_sep = last_sep - segment_ids.sum(axis=1)[:, None]
+    return (place > 0) & (place < last_sep) & (place != first_sep)
+
+
+def masked_features(features, choice, mask_id, vocab_size, generator):
+    """Masks a batch of records of `--masking=dynamic`.
+
+    Args:
+        features: dict with `input_ids`, `input_mask`, `segment_ids` and `token_boundary`, int
+            [N, S] each; the last is 1 at [CLS], [SEP] and where a word begins. Further features are
+            handed on.
+        choice: `MaskingChoice`.
+        mask_id: id of [MASK].
+        vocab_size: random pieces have ids below it.
+        generator: `numpy.random.RandomState`.
+
+    Returns:
+        dict: the features with `input_ids` masked, and `masked_lm_positions`, `masked_lm_ids`
+        (int64 [N, P]) and `masked_lm_weights` (float32 [N, P]); [N, 2 P] each with `permute`.
+    """
+    ids = features["input_ids"]
+    maskable = maskable_pieces(features["input_mask"], features["segment_ids"])
+    starts = maskable & (features["token_boundary"] == 1) if choice.whole_words else maskable
+    limits = num_predictions(
+        features["input_mask"].sum(axis=1), choice.masked_lm_prob, choice.max_predictions
+    )
+    chosen = choose_pieces(starts, maskable, limits, choice.run_weights, generator)
+    shown = mask_pieces(ids, chosen, mask_id, vocab_size, generator)
+    most = choice.max_predictions
+    if choice.permute:
+        permuted = choose_pieces(
+            starts, maskable, limits, choice.run_weights, generator, taken=chosen
+        )
+        shown = permute_pieces(shown, permuted, generator)
+        chosen |= permuted
+        most *= 2
+    positions, labels, weights = predictions(ids, chosen, most)
+    return dict(
+        features,
+        input_ids=shown,
+        masked_lm_positions=positions,
+        masked_lm_ids=labels,
+        masked_lm_weights=weights,
+    )
 
 
 def ngram_weights(longest, favor_longer=False):

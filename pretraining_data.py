@@ -190,6 +190,8 @@ class Sampler:
         """
         self._settings = settings
         self._vocabulary = vocabulary
+        fields = masking.MaskingChoice._fields
+        self._choice = masking.MaskingChoice(*(getattr(settings, field) for field in fields))
 
     def features(self, shard, pass_number):
         """Draws the records of one pass over a shard.
@@ -242,43 +244,21 @@ class Sampler:
     def _features_of_pairs(self, shard, pairs, arrays):
         settings = self._settings
         pairs = cut_to_size(pairs, settings.max_seq_length - SPECIAL_PIECES, arrays)
-        ids, word_starts, maskable, features = self._sequences(shard, pairs)
-        if settings.google or settings.dynamic:
-            is_special = (features["input_mask"] == 1) & ~maskable
-            features["token_boundary"] = (word_starts | is_special).astype(np.int64)
+        features = self._sequences(shard, pairs)
         if settings.dynamic:
-            return dict(features, input_ids=ids)
-        limits = masking.num_predictions(
-            features["input_mask"].sum(axis=1), settings.masked_lm_prob, settings.max_predictions
+            return features
+        masked = masking.masked_features(
+            features, self._choice, self._vocabulary.mask_id, self._vocabulary.size, arrays
         )
-        starts = word_starts if settings.whole_words else maskable
-        chosen = masking.choose_pieces(starts, maskable, limits, settings.run_weights, arrays)
-        shown = masking.mask_pieces(
-            ids, chosen, self._vocabulary.mask_id, self._vocabulary.size, arrays
-        )
-        most = settings.max_predictions
-        if settings.permute:
-            permuted = masking.choose_pieces(
-                starts, maskable, limits, settings.run_weights, arrays, taken=chosen
-            )
-            shown = masking.permute_pieces(shown, permuted, arrays)
-            chosen |= permuted
-            most *= 2
-        positions, labels, weights = masking.predictions(ids, chosen, most)
-        return dict(
-            features,
-            input_ids=shown,
-            masked_lm_positions=positions,
-            masked_lm_ids=labels,
-            masked_lm_weights=weights,
-        )
+        if not settings.google:
+            del masked["token_boundary"]
+        return masked
 
     def _sequences(self, shard, pairs):
         """[CLS] A [SEP] B [SEP] of each pair.
 
         Returns:
-            (ids int64 [N, S], word_starts bool [N, S], maskable bool [N, S], dict of the features
-            that masking leaves as they are).
+            dict of features [N, k] each.
         """
         place = np.arange(self._settings.max_seq_length)
         first_sep = 1 + pairs.lengths_a[:, None]  # (N, 1)
@@ -297,13 +277,15 @@ class Sampler:
         ids[:, 0] = self._vocabulary.cls_id
         ids[(place == first_sep) | (place == last_sep)] = self._vocabulary.sep_id
         is_first = (place == 1) | (place == first_sep + 1)
-        word_starts = maskable & (shard.word_starts[sources] | is_first)
-        features = {
-            "input_mask": (place <= last_sep).astype(np.int64),
-            "segment_ids": ((place > first_sep) & (place <= last_sep)).astype(np.int64),
+        is_start = shard.word_starts[sources] | is_first | ~maskable
+        is_shown = place <= last_sep
+        return {
+            "input_ids": ids,
+            "input_mask": is_shown.astype(np.int64),
+            "segment_ids": ((place > first_sep) & is_shown).astype(np.int64),
+            "token_boundary": (is_shown & is_start).astype(np.int64),
             "next_sentence_labels": pairs.labels[:, None],
         }
-        return ids, word_starts, maskable, features
 
 
 def cut_to_size(pairs, max_pieces, generator):

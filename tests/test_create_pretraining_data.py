@@ -359,6 +359,19 @@ def test_dynamic_records_are_the_text_and_its_words(starter, jieba):
     )
     np.testing.assert_array_equal(dynamic["input_ids"], restored(static))
     assert 0.5 < dynamic["token_boundary"].sum() / dynamic["input_mask"].sum() < 0.8
+    # What the training does with them.
+    choice = masking.MaskingChoice(0.15, 20, masking.WHOLE_WORDS, whole_words=True, permute=False)
+    ids = []
+    for seed in range(2):
+        masked = masking.masked_features(
+            dynamic, choice, vocabulary.mask_id, vocabulary.size, np.random.RandomState(seed)
+        )
+        assert sorted(masked) == sorted(list(static) + ["token_boundary"])
+        np.testing.assert_array_equal(restored(masked), dynamic["input_ids"])
+        ids.append(masked["input_ids"])
+        chosen = masked["masked_lm_weights"].sum()
+        assert abs(chosen - static["masked_lm_weights"].sum()) < 0.03 * chosen
+    assert (ids[0] != ids[1]).any(axis=1).all()
 
 
 def test_permuted_pieces_are_predicted_too(starter):
