@@ -482,6 +482,7 @@ def model_fn_builder(
     num_warmup_steps,
     use_tpu,
     use_one_hot_embeddings,
+    recompute=False,
 ):
     """The `model_fn` of a classifier for TPUEstimator.
 
@@ -494,6 +495,7 @@ def model_fn_builder(
         num_warmup_steps: of these, the warm-up.
         use_tpu: bool.
         use_one_hot_embeddings: bool, see `AlbertModel`.
+        recompute: bool, see `AlbertModel`.
 
     Returns:
         function (features, labels, mode, params) -> `TPUEstimatorSpec`.
@@ -509,6 +511,7 @@ def model_fn_builder(
             features["input_mask"],
             features["segment_ids"],
             use_one_hot_embeddings,
+            recompute=recompute,
         )
         pooled_output = model.get_pooled_output()  # [B, H]
         head = modeling.classification_head(

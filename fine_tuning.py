@@ -293,6 +293,7 @@ class FineTuning:
                 self._warmup_steps,
                 FLAGS.use_tpu,
                 use_one_hot_embeddings=FLAGS.use_tpu,
+                recompute=FLAGS.recompute,
             ),
             config=training.make_run_config(self._save_steps),
             train_batch_size=FLAGS.train_batch_size,

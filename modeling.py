@@ -13,6 +13,7 @@ I intermediate, V vocabulary, P masked positions, R = B * F rows, G feed-forward
 
 import collections
 import copy
+import functools
 import inspect
 import json
 import math
@@ -29,6 +30,11 @@ import files
 LAYER_NORM_EPSILON = 1e-12
 MASKED_LOGIT = -10000.0  # added to the attention scores of padding
 CLASSIFIER_DROPOUT = 0.1
+
+# What the encoder's products are computed in. Variables, LayerNorm, softmax and losses are always
+# float32.
+PRECISIONS = {"float32": tf.float32, "bfloat16": tf.bfloat16, "mixed_float16": tf.float16}
+BLOCK_DROPOUTS = 3  # of attention weights, attention output, feed-forward output
 
 # How the layouts differ. `projection`: where word vectors widen from E to H ("word_embeddings_2",
 # before the sum of the tables; "embedding_hidden_mapping_in", after their LayerNorm; None: E is H).
@@ -108,7 +114,8 @@ class AlbertConfig:
         "pooler_size_per_head pooler_type net_structure_type gap_size num_memory_blocks "
         "down_scale_factor layers_to_keep".split()
     )
-    is_training = False  # set by AlbertModel on its own copy; then memory is saved, see recomputed
+    # Set by AlbertModel on its own copy; in training memory is saved, see `recomputed`.
+    is_training = False
 
     def __init__(
         self,
@@ -278,6 +285,8 @@ class AlbertModel:
         token_type_ids=None,
         use_one_hot_embeddings=False,
         scope=None,
+        recompute=False,
+        precision="float32",
     ):
         """Builds the graph.
 
@@ -289,6 +298,9 @@ class AlbertModel:
             token_type_ids: int tensor [B, F], the segment of each token; None: all 0.
             use_one_hot_embeddings: bool; look words up by a product with one-hot rows (TPU).
             scope: variable scope; "bert" by default.
+            recompute: bool; in training keep only what goes from layer to layer and compute the
+                rest again for the gradient: more time, much less memory.
+            precision: a key of `PRECISIONS`.
         """
         config = copy.deepcopy(config)
         config.is_training = is_training
@@ -299,6 +311,7 @@ class AlbertModel:
             input_mask = tf.ones_like(input_ids)
         if token_type_ids is None:
             token_type_ids = tf.zeros_like(input_ids)
+        self._dtype = PRECISIONS[precision]
         self._batch_shape = get_shape_list(input_ids, expected_rank=2)  # [B, F]
 
         with tf.variable_scope(scope, default_name="bert"):
@@ -307,7 +320,9 @@ class AlbertModel:
             with tf.variable_scope("encoder"):
                 rows = self._project_to_hidden(config)  # [R, H]
                 mask = (1.0 - tf.cast(input_mask[:, None, None, :], tf.float32)) * MASKED_LOGIT
-                self._layer_rows = encoder_layers(config, rows, mask, self._batch_shape)
+                self._layer_rows = encoder_layers(
+                    config, rows, mask, self._batch_shape, recompute and is_training
+                )
             with tf.variable_scope("pooler"):
                 self._pooled_output = dense(
                     self.get_sequence_output()[:, 0, :], config.hidden_size, config, "dense", "tanh"
@@ -327,19 +342,20 @@ class AlbertModel:
             self._embedding_projection = new_variable(
                 "word_embeddings_2", [width, config.hidden_size], config
             )
-            words = tf.matmul(words, self._embedding_projection)  # [R, H]
+            words = product(tf.cast(words, self._dtype), self._embedding_projection)  # [R, H]
             width = config.hidden_size
         segments = lookup(
             new_variable("token_type_embeddings", [config.type_vocab_size, width], config),
             token_type_ids,
             use_one_hot=True,  # two rows: a product is faster than a gather's gradient
         )
+        words = tf.cast(words, tf.float32)
         positions = new_variable(
             "position_embeddings", [config.max_position_embeddings, width], config
         )
         rows = tf.reshape(words + segments, [batch, length, width]) + positions[:length]
         rows = layer_norm(tf.reshape(rows, [-1, width]), "LayerNorm", config.is_training)
-        self._embedding_rows = dropout(rows, config.hidden_dropout_prob)
+        self._embedding_rows = dropout(tf.cast(rows, self._dtype), config.hidden_dropout_prob)
 
     def _project_to_hidden(self, config):
         """Google's layouts widen the finished embeddings to the hidden size; [R, E] -> [R, H]."""
@@ -352,8 +368,8 @@ class AlbertModel:
         return tf.reshape(rows, list(self._batch_shape) + [rows.shape[-1]])
 
     def get_pooled_output(self):
-        """[B, H], tanh of a dense layer on the first token."""
-        return self._pooled_output
+        """[B, H], tanh of a dense layer on the first token; float32."""
+        return tf.cast(self._pooled_output, tf.float32)
 
     def get_sequence_output(self):
         """[B, F, H], the output of the last layer."""
@@ -384,7 +400,7 @@ BertConfig = AlbertConfig
 BertModel = AlbertModel
 
 
-def encoder_layers(config, rows, mask, batch_shape):
+def encoder_layers(config, rows, mask, batch_shape, recompute=False):
     """All layers of the encoder.
 
     Args:
@@ -392,31 +408,49 @@ def encoder_layers(config, rows, mask, batch_shape):
         rows: float tensor [R, H], the embeddings.
         mask: float tensor [B, 1, 1, F], added to the attention scores.
         batch_shape: B and F.
+        recompute: bool, see `AlbertModel`.
 
     Returns:
         list of [R, H], one per layer.
     """
     layout = LAYOUTS[config.layout]
     groups = config.num_hidden_groups or 1
-    outputs = []
-    for layer in range(config.num_hidden_layers):
+
+    def apply_layer(layer, seeds, rows):
         group = layer * groups // config.num_hidden_layers
         for inner_group in range(config.inner_group_num):
             scope = layout.layer_scope.format(layer=layer, group=group, inner_group=inner_group)
             with tf.variable_scope(scope, reuse=tf.AUTO_REUSE):
-                rows = transformer_block(config, layout, rows, mask, batch_shape)
+                rows = transformer_block(
+                    config, layout, rows, mask, batch_shape, seeds[inner_group]
+                )
+        return rows
+
+    layers = []
+    for layer in range(config.num_hidden_layers):
+        seeds = [_block_seeds(config) for _ in range(config.inner_group_num)]
+        layers.append(functools.partial(apply_layer, layer, seeds))
+    if recompute:
+        return recomputed_chain(layers, rows)
+    outputs = []
+    for layer in layers:
+        rows = layer(rows)
         outputs.append(rows)
     return outputs
 
 
-def transformer_block(config, layout, rows, mask, batch_shape):
+def _block_seeds(config):
+    """Seeds of a block's dropouts, drawn outside of it because it may be computed twice."""
+    return [dropout_seed() if config.is_training else None for _ in range(BLOCK_DROPOUTS)]
+
+
+def transformer_block(config, layout, rows, mask, batch_shape, seeds):
     """One transformer block (Vaswani et al. 2017), post-LN or pre-LN; [R, H] -> [R, H]."""
+    weights_seed, attention_seed, feed_forward_seed = seeds
 
     def attend(x):
-        return dropout(
-            self_attention(config, layout.attention, x, mask, batch_shape),
-            config.hidden_dropout_prob,
-        )
+        x = self_attention(config, layout.attention, x, mask, batch_shape, weights_seed)
+        return dropout(x, config.hidden_dropout_prob, attention_seed)
 
     def feed_forward(x):
         groups = config.ffn_groups
@@ -429,7 +463,7 @@ def transformer_block(config, layout, rows, mask, batch_shape):
             input_activation=config.hidden_act,
             groups=groups,
         )
-        return dropout(x, config.hidden_dropout_prob)
+        return dropout(x, config.hidden_dropout_prob, feed_forward_seed)
 
     def norm(x, scope):
         return layer_norm(x, scope, config.is_training)
@@ -441,7 +475,7 @@ def transformer_block(config, layout, rows, mask, batch_shape):
     return norm(rows + feed_forward(rows), layout.ffn_norm)
 
 
-def self_attention(config, scope, rows, mask, batch_shape):
+def self_attention(config, scope, rows, mask, batch_shape, seed=None):
     """Multi-head self-attention and its output layer.
 
     Args:
@@ -450,6 +484,7 @@ def self_attention(config, scope, rows, mask, batch_shape):
         rows: float tensor [R, H].
         mask: float tensor [B, 1, 1, F].
         batch_shape: B and F.
+        seed: int tensor [2], of the dropout of attention weights; not used without dropout.
 
     Returns:
         float tensor [R, H].
@@ -463,12 +498,11 @@ def self_attention(config, scope, rows, mask, batch_shape):
         x = tf.reshape(x, [batch, length, heads, head_size])
         return tf.transpose(x, [0, 2, 1, 3])  # [B, N, F, D]
 
-    rate = config.attention_probs_dropout_prob
-    seed = dropout_seed() if rate else None  # drawn here, as the weights are computed twice
-
     def attended(query, key, value):
-        scores = tf.matmul(query, key, transpose_b=True) / math.sqrt(head_size)  # [B, N, F, F]
-        weights = dropout(tf.nn.softmax(scores + mask), rate, seed)
+        scores = tf.cast(tf.matmul(query, key, transpose_b=True), tf.float32)  # [B, N, F, F]
+        weights = tf.nn.softmax(scores / math.sqrt(head_size) + mask)
+        weights = tf.cast(weights, value.dtype)
+        weights = dropout(weights, config.attention_probs_dropout_prob, seed)
         return tf.matmul(weights, value)  # [B, N, F, D]
 
     context = recomputed(
@@ -505,8 +539,9 @@ def masked_lm_head(config, model, positions, label_ids, label_weights):
             "output_bias", [config.vocab_size], initializer=tf.zeros_initializer()
         )
         if projection is not None:
-            rows = tf.matmul(rows, projection, transpose_b=True)  # [B * P, E]
-        logits = tf.matmul(rows, model.get_embedding_table(), transpose_b=True) + bias
+            rows = product(rows, projection, transpose_b=True)  # [B * P, E]
+        logits = product(rows, model.get_embedding_table(), transpose_b=True)
+        logits = tf.cast(logits, tf.float32) + bias
         per_example_loss = tf.nn.sparse_softmax_cross_entropy_with_logits(
             labels=tf.reshape(label_ids, [-1]), logits=logits
         )  # [B * P]
@@ -626,8 +661,9 @@ def dense(x, width, config, scope, activation="linear", input_activation="linear
     def multiplied(x, kernel):
         x = get_activation(input_activation)(x)
         if groups == 1:
-            return tf.matmul(x, kernel)
-        x = tf.einsum("rhg,hog->rgo", tf.reshape(x, [-1, size // groups, groups]), kernel)
+            return product(x, kernel)
+        x = tf.reshape(x, [-1, size // groups, groups])
+        x = tf.einsum("rhg,hog->rgo", x, tf.cast(kernel, x.dtype))
         return tf.reshape(x, [-1, width])
 
     with tf.variable_scope(scope):
@@ -635,7 +671,12 @@ def dense(x, width, config, scope, activation="linear", input_activation="linear
         saves_memory = config.is_training and input_activation != "linear"
         x = recomputed(multiplied, [x, kernel], saves_memory)
         bias = tf.get_variable("bias", [width], initializer=tf.zeros_initializer())
-        return get_activation(activation)(tf.nn.bias_add(x, bias))
+        return get_activation(activation)(tf.nn.bias_add(x, tf.cast(bias, x.dtype)))
+
+
+def product(x, kernel, transpose_b=False):
+    """Matrix product in the precision of x, whatever that of the kernel."""
+    return tf.matmul(x, tf.cast(kernel, x.dtype), transpose_b=transpose_b)
 
 
 def layer_norm(x, scope, is_training=False):
@@ -648,8 +689,10 @@ def layer_norm(x, scope, is_training=False):
 
 
 def _normalized(x, beta, gamma):
-    mean, variance = tf.nn.moments(x, axes=[-1], keep_dims=True)
-    return tf.nn.batch_normalization(x, mean, variance, beta, gamma, LAYER_NORM_EPSILON)
+    wide = tf.cast(x, tf.float32)
+    mean, variance = tf.nn.moments(wide, axes=[-1], keep_dims=True)
+    wide = tf.nn.batch_normalization(wide, mean, variance, beta, gamma, LAYER_NORM_EPSILON)
+    return tf.cast(wide, x.dtype)
 
 
 def recomputed(function, tensors, is_training=True):
@@ -679,6 +722,92 @@ def recomputed(function, tensors, is_training=True):
         return function(*inputs), gradient
 
     return apply(*[tf.identity(x) for x in tensors])
+
+
+def recomputed_chain(functions, x):
+    """Applies functions one after another; only what goes from one to the next is kept.
+
+    The gradient goes back through them one at a time and computes each one's inner values again
+    (Chen et al. 2016). Gradients of variables that several functions share are summed on the way:
+    of each there is only one in memory.
+
+    Args:
+        functions: list of functions of a tensor; they get variables by `tf.get_variable`, and
+            whenever they are called they compute the same.
+        x: tensor, input of the first.
+
+    Returns:
+        list of the functions' results.
+    """
+    scope = tf.get_variable_scope()
+    variables = collections.OrderedDict()
+
+    def get_and_record(getter, name, *args, **kwargs):
+        if name not in variables:
+            variables[name] = getter(name, *args, **kwargs)
+        return variables[name]
+
+    outputs = [x]
+    with _getting_variables_by(get_and_record, scope):
+        for function in functions:
+            outputs.append(function(outputs[-1]))
+
+    @tf.custom_gradient
+    def apply(*tensors):
+        values = dict(zip(variables, tensors))
+        inputs = tensors[len(variables) :]
+
+        def gradient(*slopes):
+            slope, sums = 0.0, {}
+            for function, value, later_slope in reversed(list(zip(functions, inputs, slopes))):
+                slope, sums = _slopes_of_one(
+                    function, value, values, scope, slope + later_slope, sums
+                )
+            return [sums[name] for name in variables] + [slope] + [None] * len(functions)
+
+        return [tf.identity(output) for output in inputs[1:]], gradient
+
+    kept = [tf.identity(value) for value in variables.values()] + [x]
+    return apply(*kept + [tf.stop_gradient(output) for output in outputs[1:]])
+
+
+def _slopes_of_one(function, x, variables, scope, slope, sums):
+    """Goes back through one function of a chain, computing it again.
+
+    Args:
+        function: function of a tensor.
+        x: tensor, what it was applied to.
+        variables: {name: tensor}.
+        scope: variable scope in which their names hold.
+        slope: tensor, the loss's slope in the function's result.
+        sums: {name: tensor}, the loss's slopes in the variables so far.
+
+    Returns:
+        (the loss's slope in x, the sums with this function's part).
+    """
+    late = {}
+
+    def get_late(getter, name, *args, **kwargs):
+        del getter, args, kwargs
+        if name not in late:
+            late[name] = tf.identity(variables[name])
+        return late[name]
+
+    # Waiting keeps TensorFlow from merging this with the first computation, and from going back
+    # through several functions at once.
+    with tf.control_dependencies([slope] + list(sums.values())):
+        late_x = tf.identity(x)
+        with _getting_variables_by(get_late, scope):
+            result = function(late_x)
+    slopes = tf.gradients(result, [late_x] + list(late.values()), slope)
+    sums = dict(sums)
+    for name, part in zip(late, slopes[1:]):
+        sums[name] = sums[name] + part if name in sums else part
+    return slopes[0], sums
+
+
+def _getting_variables_by(getter, scope):
+    return tf.variable_scope(scope, custom_getter=getter, auxiliary_name_scope=False)
 
 
 def dropout(x, rate, seed=None):

@@ -47,6 +47,12 @@ def define_run_flags(**defaults):
         ("float", "learning_rate", 5e-5, "Highest learning rate, at the end of the warm-up."),
         ("integer", "save_checkpoints_steps", 1000, "Training steps between checkpoints."),
         ("integer", "iterations_per_loop", 1000, "Training steps in a TPU's loop."),
+        (
+            "boolean",
+            "recompute",
+            False,
+            "In training compute each layer again for the gradient: slower, in much less memory.",
+        ),
         ("integer", "seed", DEFAULT_SEED, "Seed of start values, shuffling and dropout."),
         ("boolean", "use_tpu", False, "Whether to run on a TPU."),
         ("string", "tpu_name", None, "Name or grpc address of the TPU."),
