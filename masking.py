@@ -291,8 +291,9 @@ def mask_pieces(ids, chosen, mask_id, vocab_size, generator):
     """
     shown = ids.copy()
     kept = ids[chosen]
-    fate = generator.random_sample(len(kept))
-    random_ids = generator.randint(0, vocab_size, len(kept))
+    # Drawn for all pieces, so that with a generator by rows they depend on the row alone.
+    fate = generator.random_sample(ids.shape)[chosen]
+    random_ids = generator.randint(0, vocab_size, ids.shape)[chosen]
     replaced = np.where(fate < _MASKED_OR_KEPT_SHARE, kept, random_ids)
     shown[chosen] = np.where(fate < _MASKED_SHARE, mask_id, replaced)
     return shown
@@ -311,7 +312,7 @@ def permute_pieces(ids, chosen, generator):
     """
     permuted = ids.copy()
     rows, columns = np.nonzero(chosen)
-    partners = np.lexsort((generator.random_sample(len(rows)), rows))
+    partners = np.lexsort((generator.random_sample(ids.shape)[chosen], rows))
     permuted[rows, columns] = ids[rows, columns[partners]]
     return permuted
 
