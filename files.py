@@ -143,10 +143,7 @@ def read_text(path: str, encoding: str = "utf-8") -> str:
             where it can be told, the encoding that the file seems to have.
     """
     raw = read_bytes(path)
-    try:
-        encoding = codecs.lookup(encoding).name  # "UTF8" -> "utf-8"
-    except LookupError as error:
-        raise UserError("--encoding: Python knows no encoding named %r" % encoding) from error
+    encoding = _known_encoding(encoding)
     try:
         return raw.decode("utf-8-sig" if encoding == "utf-8" else encoding)
     except UnicodeDecodeError as error:
@@ -163,6 +160,44 @@ def read_lines(path: str, encoding: str = "utf-8") -> List[str]:
     if lines[-1] == "":
         lines.pop()
     return [line[:-1] if line.endswith("\r") else line for line in lines]
+
+
+def stream_lines(path: str, encoding: str = "utf-8", errors: str = "strict") -> Iterator[str]:
+    """Yields the lines of a text file of any size, as `read_lines` would give them.
+
+    Args:
+        path: the file.
+        encoding: name of its encoding.
+        errors: what Python's codecs do with bytes that are not of it: "strict", "replace".
+
+    Raises:
+        UserError: as `read_text`.
+    """
+    codec = _known_encoding(encoding)
+    codec = "utf-8-sig" if codec == "utf-8" else codec
+    try:
+        with open(path, encoding=codec, errors=errors, newline="\n") as handle:
+            for line in handle:
+                line = line[:-1] if line.endswith("\n") else line
+                yield line[:-1] if line.endswith("\r") else line
+    except UnicodeDecodeError:
+        read_text(path, encoding)  # raises, and names the line
+        raise
+    except OSError as error:
+        raise UserError("%s: cannot be read: %s" % (path, error.strerror or error)) from error
+
+
+def text_decoder(encoding: str) -> codecs.IncrementalDecoder:
+    """A decoder of text that comes in blocks; `UserError` for an unknown encoding."""
+    return codecs.getincrementaldecoder(_known_encoding(encoding))()
+
+
+def _known_encoding(encoding):
+    """Python's name of an encoding: "UTF8" -> "utf-8"."""
+    try:
+        return codecs.lookup(encoding).name
+    except LookupError as error:
+        raise UserError("--encoding: Python knows no encoding named %r" % encoding) from error
 
 
 def sha256_of_file(path: str) -> str:

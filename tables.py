@@ -1,0 +1,138 @@
+"""Rows of a table, streamed: tab-separated, CSV as Python's and Excel's writers make it, JSON lines.
+
+    for row in rows_of_file("train.csv"):
+        row.line, row.cells, row.problem
+
+Tabs separate, and quotes are literal, unless the name ends in .csv or .json(l); a .csv whose first
+line has tabs and no comma is tab-separated too.
+"""
+
+import collections
+import csv
+import json
+import os
+import sys
+
+import files
+
+MAX_LINES_OF_ROW = 200  # a quoted cell over more lines than this was never closed
+BLANK = "a blank line"
+_JSON_ENDINGS = (".json", ".jsonl")
+
+Row = collections.namedtuple("Row", ["line", "cells", "problem"])
+Row.__doc__ = """One row.
+
+Fields:
+    line: number of its first line in the file, from 1.
+    cells: list of str; in a JSON file the object of the line, a dict.
+    problem: why it could not be read, in words, or None; cells are then the raw line's.
+"""
+
+csv.field_size_limit(sys.maxsize)
+
+
+def rows_of_file(path, encoding="utf-8", replaces_bad_bytes=False):
+    """Yields the rows of a file, blank lines too (their `problem` is `BLANK`).
+
+    Args:
+        path: the file.
+        encoding: name of its encoding.
+        replaces_bad_bytes: put U+FFFD in place of bytes that are not of the encoding rather than
+            raise.
+
+    Yields:
+        `Row`.
+
+    Raises:
+        UserError: if the file is missing, unreadable or not of that encoding; names the line.
+    """
+    lines = files.stream_lines(path, encoding, "replace" if replaces_bad_bytes else "strict")
+    numbered = enumerate(lines, start=1)
+    if is_json(path):
+        return map(_json_row, numbered)
+    delimiter = delimiter_of(path, encoding)
+    return _csv_rows(numbered) if delimiter == "," else map(_tab_row, numbered)
+
+
+def is_json(path):
+    """Whether a file's name says that its lines are JSON objects."""
+    return path.endswith(_JSON_ENDINGS)
+
+
+def delimiter_of(path, encoding="utf-8"):
+    """The character between cells of a file that is not JSON: a comma or a tab."""
+    if not path.endswith(".csv"):
+        return "\t"
+    first = next(files.stream_lines(path, encoding, "replace"), "")
+    return "\t" if "\t" in first and "," not in first else ","
+
+
+def file_of_split(folder, names):
+    """The first of some file names that is there, and the others that are there too.
+
+    Args:
+        folder: where they may lie.
+        names: file names, best first.
+
+    Returns:
+        (path or None, list of the names left aside).
+    """
+    there = [name for name in names if os.path.exists(os.path.join(folder, name))]
+    return (os.path.join(folder, there[0]) if there else None), there[1:]
+
+
+def _json_row(numbered):
+    number, line = numbered
+    if not line.strip():
+        return Row(number, [line], BLANK)
+    try:
+        record = json.loads(line)
+    except ValueError as error:
+        return Row(number, [line], "not valid JSON: %s" % error)
+    if not isinstance(record, dict):
+        return Row(number, [line], "no JSON object")
+    return Row(number, record, None)
+
+
+def _tab_row(numbered):
+    number, line = numbered
+    return Row(number, line.split("\t"), None if line.strip() else BLANK)
+
+
+def _csv_rows(numbered):
+    """Rows of CSV; a quote that is never closed costs its own line only."""
+    waiting = collections.deque()
+
+    def next_line():
+        return waiting.popleft() if waiting else next(numbered, None)
+
+    for number, line in iter(next_line, None):
+        text, taken = line, []
+        cells = _csv_cells(text)
+        while cells is None and len(taken) < MAX_LINES_OF_ROW:
+            more = next_line()
+            if more is None:
+                break
+            taken.append(more)
+            text += "\n" + more[1]
+            cells = _csv_cells(text) if '"' in more[1] else None
+        if cells is None:
+            waiting.extendleft(reversed(taken))
+            yield Row(number, line.split(","), "a quote is opened and not closed")
+        else:
+            yield Row(number, cells, None if text.strip() else BLANK)
+
+
+def _csv_cells(text):
+    """The cells of a record's text; None if it ends within a quoted cell."""
+    if '"' not in text:
+        return text.split(",")
+    try:
+        return next(csv.reader([text], strict=True))
+    except csv.Error as error:
+        if "unexpected end of data" in str(error):
+            return None
+    try:
+        return next(csv.reader([text]))  # text behind a closing quote, as in: "a"b,c
+    except csv.Error:  # NUL bytes, which Python's reader refuses before 3.11
+        return text.split(",")
