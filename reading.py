@@ -1,0 +1,538 @@
+"""Reading the files of a task: rows -> examples, with what is wrong or remarkable in them.
+
+split = read_split(get_task("lcqmc"), "data/pairs_sample", "train")
+split.examples[0].text_a
+"""
+
+import collections
+import itertools
+import math
+import os
+import re
+import unicodedata
+
+from errors import UserError
+import tables
+from tasks import KEYS, PAIR, is_pair, label_parts
+
+SHOWN_BAD_ROWS = 3
+SHOWN_LABELS = 20
+LOOKED_AHEAD = 1000  # rows by which a streamed file's columns are found
+# Names of text columns, by which the header of a file without labels is known.
+_TEXT_COLUMN = re.compile(
+    r"(text|sentence|sent|question|query|title|q|s|句子|文本|问题|标题)[ _-]?([ab12]|一|二)?$", re.I
+)
+_NUMBER = re.compile(r"[-+]?\d+(\.\d+)?$")
+_COLUMNS_BY_COUNT = {1: ("text_a",), 2: ("text_a", "label"), 3: PAIR}
+
+InputExample = collections.namedtuple(
+    "InputExample", ["guid", "text_a", "text_b", "label", "row_id"]
+)
+InputExample.__new__.__defaults__ = (None,)
+Split = collections.namedtuple(
+    "Split", ["name", "path", "examples", "has_labels", "notes", "columns", "header"]
+)
+Split.__new__.__defaults__ = ((), ())
+Split.__doc__ = """One file of a task.
+
+Fields:
+    name: "train", "dev" or "test".
+    path: the file.
+    examples: list of `InputExample`; label is None in a file without labels.
+    has_labels: bool.
+    notes: lines for the user about what was found in the file.
+    columns: the columns it has, of "text_a", "text_b", "label".
+    header: the cells of its header line, or ().
+"""
+
+
+def with_columns_and_labels(task, split):
+    """Own data's task as its training file shows it.
+
+    Args:
+        task: `Task` without labels or columns.
+        split: `Split` of the training file.
+
+    Returns:
+        `Task`: labels sorted (numbers by value), so that their order does not depend on the file's.
+
+    Raises:
+        UserError: if nearly every row has a label of its own, or all have the same.
+    """
+    task = task._replace(columns=split.columns, header=tuple(split.header))
+    if task.objective == "regression":
+        return task._replace(labels=("score",))
+    counts = collections.Counter(
+        part for example in split.examples for part in label_parts(task, example.label)
+    )
+    num_rows = len(split.examples)
+    if len(counts) > 20 and len(counts) > num_rows / 2:
+        raise UserError(
+            "%s: %d different labels in %d rows: is the label column (%s) a text? Columns are %s; "
+            "name them in a header line (text_a, text_b, label), or use --regression for numbers"
+            % (
+                split.path,
+                len(counts),
+                num_rows,
+                _shortened(", ".join(sorted(counts)[:3])),
+                ", ".join(split.columns),
+            )
+        )
+    if len(counts) < 2:
+        raise UserError(
+            "%s: all %d rows have the label %r: nothing to tell apart"
+            % (split.path, num_rows, "".join(counts))
+        )
+    return task._replace(labels=tuple(sorted(counts, key=_label_order)))
+
+
+def _label_order(label):
+    return (0, float(label), label) if _NUMBER.match(label) else (1, 0.0, label)
+
+
+def split_path(task, data_dir, name):
+    """(path of a split's file or None, names of further files that could be meant)."""
+    names = task.files.get(name, ())
+    return tables.file_of_split(data_dir, (names,) if isinstance(names, str) else names)
+
+
+def read_split(task, data_dir, name, encoding="utf-8", skip_bad_rows=False):
+    """Reads one file of a task.
+
+    A header is recognised; a test file may lack the labels.
+
+    Args:
+        task: `Task`.
+        data_dir: the folder of its files.
+        name: "train", "dev" or "test".
+        encoding: of the file.
+        skip_bad_rows: leave rows out that don't fit (counted in the notes) rather than stop.
+
+    Returns:
+        `Split`.
+
+    Raises:
+        UserError: if the folder or the file is missing, empty or unreadable, or rows are bad.
+    """
+    path, others = _existing_path(task, data_dir, name)
+    notes = ["%s left aside" % ", ".join(others)] if others else []
+    rows, num_blank = [], 0
+    for row in tables.rows_of_file(path, encoding):
+        if row.problem == tables.BLANK:
+            num_blank += 1
+        else:
+            rows.append(row)
+    if num_blank:
+        notes.append("%d blank lines are left out" % num_blank)
+    if not rows:
+        raise UserError("%s is empty: expected rows of %s" % (path, _form(task.columns or PAIR)))
+    layout = _Layout(task, name, path, rows)
+    notes += layout.notes
+    if name != "test" and "label" not in layout.columns:
+        raise UserError(
+            "%s has no label column: it has %s (name the columns text_a, text_b and label in a "
+            "header line)" % (path, ", ".join(map(str, layout.header or layout.columns)))
+        )
+    rows = rows[layout.num_header_rows :]
+    examples, bad = _examples_of_rows(layout, rows, notes)
+    if bad and name == "test" and not examples and layout.only_labels_are_bad:
+        layout.drop_labels()
+        notes.append("none of its labels is one of the task's: it is predicted only")
+        examples, bad = _examples_of_rows(layout, rows, [])
+    _report_bad_rows(path, bad, len(rows), skip_bad_rows, notes)
+    if not examples:
+        raise UserError("%s has no rows of %s" % (path, _form(layout.columns)))
+    notes.extend(_remarkable_texts(examples))
+    has_labels = "label" in layout.columns and any(example.label for example in examples)
+    columns = tuple(c for c in layout.columns if c and (has_labels or c != "label"))
+    return Split(name, path, examples, has_labels, notes, columns, layout.header)
+
+
+def _existing_path(task, data_dir, name):
+    if not os.path.isdir(data_dir):
+        raise UserError("--data_dir=%s: no such folder" % data_dir)
+    path, others = split_path(task, data_dir, name)
+    if path is None:
+        names = task.files[name]
+        names = (names,) if isinstance(names, str) else names
+        raise UserError(
+            "%s: no such file%s"
+            % (
+                os.path.join(data_dir, names[0]),
+                ", nor %s" % ", ".join(names[1:6]) if len(names) > 1 else "",
+            )
+        )
+    return path, others
+
+
+def stream_examples(task, path, encoding="utf-8"):
+    """Yields an example for each record of a file, whatever it holds, in its order.
+
+    For prediction: a blank line, a row of other columns or bytes of another encoding become an
+    example of what text there is. A header is left out; of an example's `label` only what is one
+    of the task's is kept.
+
+    Args:
+        task: `Task`, whose labels and columns are known.
+        path: the file.
+        encoding: of the file.
+
+    Yields:
+        (`InputExample`, why the record is no proper row, or None).
+    """
+    rows = tables.rows_of_file(path, encoding, replaces_bad_bytes=True)
+    first = list(itertools.islice(rows, 1000))
+    readable = [row for row in first if row.problem is None]
+    layout = _Layout(task, "test", path, readable) if readable else None
+    left_out = {row.line for row in readable[: layout.num_header_rows]} if layout else ()
+    for row in itertools.chain(first, rows):
+        if row.line in left_out:
+            continue
+        try:
+            if row.problem:
+                raise ValueError(row.problem)
+            for example in layout.examples(row, is_lenient=True):
+                yield example, None
+        except ValueError as error:
+            cells = row.cells if isinstance(row.cells, list) else list(row.cells.values())
+            texts = [str(cell) for cell in cells] + ["", ""]
+            text_b = texts[1] if is_pair(task) else None
+            yield InputExample("test-%d" % row.line, texts[0], text_b, None), str(error)
+
+
+def describe(split, task):
+    """Lines for the user: rows, labels, and what was remarkable in a file.
+
+    Args:
+        split: `Split`.
+        task: `Task`.
+    """
+    return ["%s: %d rows, %s" % (split.path, len(split.examples), _about_labels(split, task))] + [
+        "note: %s: %s" % (split.path, note) for note in split.notes
+    ]
+
+
+def _about_labels(split, task):
+    if not split.has_labels:
+        return "no labels"
+    if task.objective == "regression":
+        values = [float(e.label) for e in split.examples if e.label is not None]
+        return "values %g to %g" % (min(values), max(values))
+    counts = collections.Counter(
+        part for example in split.examples for part in label_parts(task, example.label)
+    )
+    shown = ["%s: %d" % (name, counts[name]) for name in task.labels if counts[name]]
+    rest = len(shown) - SHOWN_LABELS
+    more = ", and %d more" % rest if rest > 0 else ""
+    return "labels " + ", ".join(shown[:SHOWN_LABELS]) + more
+
+
+class _Layout:
+    """What the rows of one file mean: its header, its columns, records to examples."""
+
+    def __init__(self, task, name, path, rows):
+        """Finds out.
+
+        Args:
+            task: `Task`.
+            name: name of the split.
+            path: the file.
+            rows: its first rows or all, at least one.
+        """
+        self._task, self._name = task, name
+        self._is_csv = not tables.is_json(path) and tables.delimiter_of(path) == ","
+        self._wanted = tuple(c for c in task.columns or PAIR if c)
+        self._names = None  # of a record's keys, where rows are no cells or a header names them
+        self.header, self.notes, self.num_header_rows = (), [], 0
+        self.only_labels_are_bad = True
+        first = rows[0].cells
+        if isinstance(first, dict):
+            self.columns = self._columns_of_keys(first)
+        elif self._is_named(first):
+            self._take_header(path, rows)
+        else:
+            self._take_positions(rows)
+
+    def _keys(self, column):
+        return list(self._task.keys.get(column, ())) + KEYS[column]
+
+    def _key_of(self, names, column):
+        """Which of some names stands for a column, or None."""
+        lower = {name.strip().lower(): name for name in reversed(list(names))}
+        return next((lower[key] for key in self._keys(column) if key in lower), None)
+
+    def _columns_of_keys(self, names):
+        """The columns in the order of the names."""
+        self._names = {
+            column: self._key_of(names, column)
+            for column in ("text_a", "text_b", "label")
+            if column in self._wanted
+        }
+        if self._task.examples_of:
+            return self._wanted
+        found = [column for column, key in self._names.items() if key is not None]
+        names = list(names)
+        return tuple(sorted(found, key=lambda column: names.index(self._names[column])))
+
+    def _is_named(self, cells):
+        """Whether a line is a header whose names are known."""
+        texts = [c for c in ("text_a", "text_b") if self._task.columns and c in self._wanted]
+        if not all(self._key_of(cells, column) for column in texts or ["text_a"]):
+            return False
+        is_of_names = len(cells) > 1 or self._task.columns is None or len(texts) == 1
+        return is_of_names and all(len(cell) < 60 for cell in cells)
+
+    def _take_header(self, path, rows):
+        self.header = tuple(cell.strip() for cell in rows[0].cells)
+        lower = [cell.lower() for cell in self.header if cell]
+        twice = sorted({cell for cell in lower if lower.count(cell) > 1})
+        self.columns = self._columns_of_keys(self.header)
+        names = set(self._names.values())
+        if any(name and name.lower() in twice for name in names):
+            raise UserError(
+                "%s, line %d: the header has the column %s twice: rename one"
+                % (path, rows[0].line, ", ".join(twice))
+            )
+        self.num_header_rows = 1
+        self.notes.append("line 1 is a header (%s)" % _shortened(" | ".join(self.header)))
+        unused = [cell for cell in self.header if cell not in names]
+        if unused:
+            self.notes.append("columns that are not used: %s" % _shortened(", ".join(unused)))
+        second = rows[1].cells if len(rows) > 1 else []
+        if isinstance(second, list) and len(second) == len(self.header) and self._is_named(second):
+            self.num_header_rows = 2
+            self.notes.append("line 2 is a header too (%s)" % _shortened(" | ".join(second)))
+
+    def _take_positions(self, rows):
+        cells = rows[0].cells
+        usual = collections.Counter(len(row.cells) for row in rows).most_common(1)[0][0]
+        columns = self._task.columns or _COLUMNS_BY_COUNT.get(usual, PAIR)
+        unlabelled = tuple(column for column in columns if column != "label")
+        if self._name == "test" and all(len(r.cells) == len(unlabelled) for r in rows):
+            columns = unlabelled
+        self.columns = columns
+        if self._is_header_by_position(rows):
+            self.header, self.num_header_rows = tuple(cells), 1
+            self.notes.append("line 1 is a header (%s)" % _shortened(" | ".join(cells)))
+        if self._task.labels is None or self._task.header is not None:
+            self.notes.append(
+                "columns are taken by their position: %s" % ", ".join(filter(None, columns))
+            )
+
+    def _is_header_by_position(self, rows):
+        task, cells = self._task, rows[0].cells
+        if task.header is not None:
+            return bool(task.header) and tuple(cells) == task.header
+        if "label" not in self.columns:
+            return all(_TEXT_COLUMN.match(cell.strip()) for cell in cells)
+        if len(cells) != len(self.columns):
+            return False
+        place = self.columns.index("label")
+        label = cells[place].strip()
+        if not label or _NUMBER.match(label):
+            return False
+        if task.labels is not None:
+            return label not in task.labels and label not in task.aliases
+        counts = collections.Counter(
+            row.cells[place].strip() for row in rows if len(row.cells) > place
+        )
+        is_text_among_numbers = all(_NUMBER.match(name) for name in counts if name != label)
+        others = [count for name, count in counts.items() if name != label]
+        return counts[label] == 1 and len(rows) > 2 and (is_text_among_numbers or min(others) > 1)
+
+    def drop_labels(self):
+        """Has the label column ignored."""
+        self._task = self._task._replace(labels=())
+        self.columns = tuple(None if column == "label" else column for column in self.columns)
+        if self._names is not None:
+            self._names["label"] = None
+
+    def is_repeated_header(self, row):
+        """Whether a row is the header once more, as in files put together of several."""
+        return isinstance(row.cells, list) and bool(self.header) and tuple(row.cells) == self.header
+
+    def examples(self, row, is_lenient=False):
+        """The examples of a row.
+
+        Args:
+            row: `tables.Row`.
+            is_lenient: whether a label that does not fit is dropped.
+
+        Returns:
+            list of `InputExample`; None for a row that the task leaves out.
+
+        Raises:
+            ValueError: says what does not fit.
+        """
+        record = self._record(row)
+        if self._task.is_left_out and self._task.is_left_out(record):
+            if not is_lenient:
+                return None
+            record.pop("label", None)
+        try:
+            parts = self._parts(record)
+        except (KeyError, TypeError, AttributeError) as error:
+            self.only_labels_are_bad = False
+            raise ValueError("no %s in it" % error) from error
+        guid = "%s-%d" % (self._name, row.line)
+        row_id = next((record[key] for key in ("id", "idx") if key in record), None)
+        return [self._example(guid, cells, row_id, is_lenient) for cells in parts]
+
+    def _record(self, row):
+        if isinstance(row.cells, dict):
+            return dict(row.cells)
+        names = self.header if self._names is not None else self.columns
+        if len(row.cells) != len(names):
+            self.only_labels_are_bad = False
+            raise ValueError(self._wrong_count(row.cells, names))
+        return dict(zip(names, row.cells))
+
+    def _wrong_count(self, cells, names):
+        hint = ""
+        if self._is_csv and len(cells) > len(names):
+            hint = " (a text with commas needs quotes around it)"
+        return "%d column%s, expected %s, in %r%s" % (
+            len(cells),
+            "" if len(cells) == 1 else "s",
+            _form(names, ", " if self._is_csv else "<tab>"),
+            _shortened(("," if self._is_csv else "\t").join(cells)),
+            hint,
+        )
+
+    def _parts(self, record):
+        if self._task.examples_of:
+            return self._task.examples_of(record)
+        if self._names is None:
+            return [record]
+        part = {column: record.get(key) for column, key in self._names.items()}
+        for column in self.columns:
+            if column != "label" and part[column] is None:
+                raise KeyError(self._names[column])
+        return [part]
+
+    def _example(self, guid, cells, row_id, is_lenient):
+        texts = [_as_text(cells.get(column)) for column in ("text_a", "text_b")]
+        for column, text in zip(("text_a", "text_b"), texts):
+            if text is None and column in self._wanted and self._task.columns:
+                self.only_labels_are_bad = False
+                raise ValueError("no %s in it" % column)
+        label = self._label(cells.get("label"), is_lenient)
+        return InputExample(guid, texts[0] or "", texts[1], label, row_id)
+
+    def _label(self, value, is_lenient):
+        if "label" not in self.columns:
+            return None
+        if value is None and self._name != "test":
+            raise ValueError("no label in it")
+        if value is None:
+            return None
+        label = _as_text(value).strip()
+        label = self._task.aliases.get(label, label)
+        if not label and self._name == "test" and self._task.objective != "multi_label":
+            return None
+        problem = _problem_of_label(self._task, label)
+        if problem and is_lenient:
+            return None
+        if problem:
+            raise ValueError(problem)
+        return label
+
+
+def _as_text(value):
+    """A cell or a JSON value as text: 3 -> "3", true -> "true"."""
+    if value is None or isinstance(value, str):
+        return value
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _problem_of_label(task, label):
+    if task.objective == "regression":
+        try:
+            is_number = math.isfinite(float(label))
+        except ValueError:
+            is_number = False
+        return None if is_number else "%r is no number" % _shortened(label)
+    if not label and task.objective != "multi_label":
+        return "unknown label '', expected one of %s" % (_some_labels(task) or "your labels")
+    if task.labels is None:
+        return None
+    for part in label_parts(task, label):
+        if part not in task.labels:
+            return "unknown label %r, expected one of %s%s" % (
+                _shortened(part),
+                _some_labels(task),
+                _spelling(part, task.labels),
+            )
+    return None
+
+
+def _some_labels(task):
+    return _shortened(", ".join(task.labels or ()), 200)
+
+
+def _spelling(label, labels):
+    """A hint where a label is a known one in another spelling: "1.0" for "1", full width ..."""
+
+    def plain(text):
+        text = unicodedata.normalize("NFKC", text).lower().strip()
+        return text[:-2] if re.match(r"\d+\.0$", text) else text
+
+    same = [known for known in labels if plain(known) == plain(label)]
+    return " (is it %r, written otherwise?)" % same[0] if same else ""
+
+
+def _examples_of_rows(layout, rows, notes):
+    """(examples, problems of bad rows); notes get what was left out."""
+    examples, bad = [], []
+    counts = collections.Counter()
+    for row in rows:
+        if layout.is_repeated_header(row):
+            counts["rows repeat the header and are left out"] += 1
+            continue
+        try:
+            if row.problem:
+                raise ValueError(row.problem)
+            found = layout.examples(row)
+        except ValueError as error:
+            bad.append("line %d: %s" % (row.line, error))
+            continue
+        if found is None:
+            counts["rows are left out, as this task does with such"] += 1
+        else:
+            examples.extend(found)
+    notes.extend("%d %s" % (count, what) for what, count in counts.items())
+    return examples, bad
+
+
+def _report_bad_rows(path, bad, num_rows, skip, notes):
+    if not bad:
+        return
+    shown = "; ".join(bad[:SHOWN_BAD_ROWS]) + ("; ..." if len(bad) > SHOWN_BAD_ROWS else "")
+    count = "%d of %d rows" % (len(bad), num_rows)
+    if not skip:
+        raise UserError(
+            "%s: %s don't fit: %s (mend them, or leave them out with --skip_bad_rows=true)"
+            % (path, count, shown)
+        )
+    notes.append("left out %s: %s" % (count, shown))
+
+
+def _remarkable_texts(examples):
+    """Notes on texts that train badly: empty ones, ones with NUL bytes."""
+    checks = (
+        ("an empty text", lambda text: text is not None and not text.strip()),
+        ("NUL bytes, which the tokenizer drops", lambda text: text is not None and "\0" in text),
+    )
+    for what, is_such in checks:
+        found = [e.guid for e in examples if is_such(e.text_a) or is_such(e.text_b)]
+        if found:
+            line = found[0].rsplit("-", 1)[1]
+            yield "%d rows have %s (first: line %s)" % (len(found), what, line)
+
+
+def _form(columns, separator="<tab>"):
+    return "%d (%s)" % (len(columns), separator.join(column or "-" for column in columns))
+
+
+def _shortened(text, limit=40):
+    return text if len(text) <= limit else text[:limit] + "..."
