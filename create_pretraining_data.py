@@ -4,9 +4,10 @@ r"""Makes TFRecords for pre-training from raw text: masked words and the order o
         --output_file=my/records.tfrecord --vocab_file=albert_starter_zh/vocab.txt \
         --max_seq_length=512 --max_predictions_per_seq=51 --masked_lm_prob=0.10
 
-The input has a sentence a line and a blank line between documents; files may be compressed with
-gzip. Several input files, patterns or output files are separated by commas. The same input and
-flags give the same files, byte for byte, whatever --num_workers is.
+The input has a sentence a line and a blank line between documents (with --split_sentences, a
+paragraph a line), or is a file of JSON lines (.jsonl) with fields text and title; files may be
+compressed with gzip. Several files, patterns and folders are separated by commas. The same input
+and flags give the same files, byte for byte, whatever --num_workers is.
 
 --original_masking=true makes the records that albert_zh made, one by one, faults included.
 """
@@ -41,15 +42,19 @@ _RUN_BYTES = 32 << 20  # of records that a worker holds before it writes them do
 
 Job = collections.namedtuple(
     "Job",
-    "settings vocab_file do_lower_case spm_model_file segmenter user_dict original dupe_factor",
+    "settings vocab_file do_lower_case spm_model_file segmenter user_dict text_format original "
+    "dupe_factor",
 )
-Job.__doc__ = "All that a worker must know; the fields are flags but for `settings` and `original`."
+Job.__doc__ = """All that a worker must know.
+
+The fields are flags but for `settings`, `text_format` (`corpus.TextFormat`) and `original`.
+"""
 
 
 def define_flags(google=False):
     """Defines the command's flags, with the defaults of google's script or of brightmart's."""
     table = [
-        ("string", "input_file", None, "Text files or patterns, separated by commas."),
+        ("string", "input_file", None, "Text files, patterns or folders, separated by commas."),
         ("string", "output_file", None, "TFRecord files to write, separated by commas."),
         ("string", "vocab_file", None, "The vocabulary (vocab.txt) of the model."),
         ("bool", "do_lower_case", True, "Whether text is lower-cased and loses its accents."),
@@ -69,6 +74,8 @@ def define_flags(google=False):
         ("bool", "original_masking", False, "Whether to make albert_zh's records, one by one."),
         ("integer", "ngram", 3 if google else 1, "The most words to mask in a row, as n-grams."),
         ("bool", "span", False, "Whether to mask spans of up to 10 words, as SpanBERT does."),
+        ("string", "encoding", "utf-8", "Encoding of the input, such as gb18030 (GBK)."),
+        ("bool", "split_sentences", False, "Whether lines are paragraphs, to cut into sentences."),
         ("string", "user_dict", None, "A user dictionary for jieba."),
         ("integer", "num_workers", os.cpu_count(), "How many processes work at the same time."),
     ]
@@ -100,10 +107,10 @@ def define_flags(google=False):
 def main(google=False):
     """Makes the records that the flags ask for."""
     _check_flags(google)
-    paths = corpus.input_files(FLAGS.input_file)
+    outputs = [part.strip() for part in FLAGS.output_file.split(",") if part.strip()]
+    paths = corpus.input_files(FLAGS.input_file, leave_out=outputs)
     job = _job(google)
     _start_worker(job)  # here first: a mistake shows before any process starts
-    outputs = [part.strip() for part in FLAGS.output_file.split(",") if part.strip()]
     start = time.time()
     with _work_folder(outputs[0]) as folder:
         make = _make_original_records if job.original else _make_records
@@ -197,6 +204,9 @@ def _job(google):
         spm_model_file=_spm_model_file(),
         segmenter="none" if FLAGS.non_chinese else FLAGS.segmenter,
         user_dict=FLAGS.user_dict,
+        text_format=corpus.TextFormat(
+            FLAGS.encoding, FLAGS.split_sentences, as_original=FLAGS.original_masking
+        ),
         original=FLAGS.original_masking,
         dupe_factor=FLAGS.dupe_factor,
     )
@@ -265,7 +275,7 @@ class Worker:
         """
         encoded = pretraining_data.encode_shard(shard, self._encoder)
         counts = _encoded_counts(encoded)
-        counts["lines"] = shard.lines
+        counts["lines"] = shard.counts["lines"]
         runs, records, keys, size = [], [], [], 0
         for number in range(self.job.dupe_factor):
             is_last = number == self.job.dupe_factor - 1
@@ -369,7 +379,7 @@ def _in_order(job, num_workers, function, shards, *arguments):
 
 def _worked_shards(job, paths, function, *arguments):
     """Yields (shard, result of a function for it) for all shards; a bar shows how far it is."""
-    shards = corpus.read_shards(paths, join_files=job.original)
+    shards = corpus.read_shards(paths, job.text_format)
     with progress_bar("text", corpus.total_bytes(paths), "B") as bar:
         for shard, result in _in_order(job, FLAGS.num_workers, function, shards, *arguments):
             yield shard, result
@@ -398,7 +408,7 @@ def _make_original_records(job, paths, outputs, folder):
     )
     for shard, documents in _worked_shards(job, paths, _original_pieces):
         text.add_shard(documents, shard.continues)
-        counts["lines"] += shard.lines
+        counts["lines"] += shard.counts["lines"]
     encoded = text.encoded()
     counts.update(_encoded_counts(encoded))
     sampler = original_pretraining_data.OriginalSampler(text, job.settings, _worker.vocabulary)

@@ -100,7 +100,7 @@ def original_sampler(path, tokenizer, segmenter, settings, generator=None):
     marker = None if settings.google else segmenter
     text = original_pretraining_data.OriginalText(tokenizer, marker is not None)
     # Shards of 500 characters, so that documents go on from shard to shard.
-    for shard in corpus.read_shards([path], shard_characters=500, join_files=True):
+    for shard in corpus.read_shards([path], corpus.TextFormat(as_original=True), 500):
         documents = [
             [original_pretraining_data.original_pieces(x, tokenizer, marker) for x in lines]
             for lines in shard.documents
@@ -543,7 +543,7 @@ def test_shards_are_whole_documents_and_lose_nothing(tmp_path):
     assert [s.index for s in shards] == list(range(len(shards)))
     assert [d for s in shards for d in s.documents] == documents
     assert not any(s.continues for s in shards)
-    assert sum(s.lines for s in shards) == path.read_bytes().count(b"\n") + 1
+    assert sum(s.counts["lines"] for s in shards) == path.read_bytes().count(b"\n") + 1
     assert shards[-1].bytes_read == path.stat().st_size
     # Documents longer than two shards are parted, between lines.
     parts = list(corpus.read_shards([str(path)], shard_characters=5))
@@ -559,7 +559,7 @@ def test_files_end_documents_and_may_be_packed(tmp_path):
     assert paths == [str(plain), str(packed)]
     (shard,) = corpus.read_shards(paths)
     assert shard.documents == [["甲", "乙"], ["丙", "丁"]]
-    (shard,) = corpus.read_shards(paths, join_files=True)
+    (shard,) = corpus.read_shards(paths, corpus.TextFormat(as_original=True))
     assert shard.documents == [["甲", "乙", "丙", "丁"]]
 
 
