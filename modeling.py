@@ -12,6 +12,7 @@ I intermediate, V vocabulary, P masked positions, R = B * F rows, G feed-forward
 """
 
 import collections
+import contextlib
 import copy
 import functools
 import inspect
@@ -65,6 +66,8 @@ LAYOUTS = {
     "google_fast": _GOOGLE_LAYOUT,
     "bert": Layout(projection=None, layer_scope="layer_{layer}", **_BERT_BLOCK),
 }
+
+_PARTS_OF_BATCH = [0]  # see `part_of_batch`
 
 MaskedLmOutput = collections.namedtuple("MaskedLmOutput", ["loss", "per_example_loss", "log_probs"])
 SentenceOrderOutput = collections.namedtuple(
@@ -840,7 +843,22 @@ def dropout_seed():
         return tf.random.uniform([2], maxval=2**31 - 1, dtype=tf.int32)
     with tf.name_scope("dropout_seed") as scope:
         place = zlib.crc32(("%s %s" % (tf.get_default_graph().seed, scope)).encode("utf-8"))
-        return tf.stack([place & 0x7FFFFFFF, tf.cast(step, tf.int32)])
+        place = tf.constant(place & 0x3FFFFFFF) + _PARTS_OF_BATCH[-1]
+        return tf.stack([place, tf.cast(step, tf.int32)])
+
+
+@contextlib.contextmanager
+def part_of_batch(number):
+    """What is built inside drops by seeds of its own for each part of a step's batch.
+
+    Args:
+        number: int or int scalar tensor.
+    """
+    _PARTS_OF_BATCH.append(number)
+    try:
+        yield
+    finally:
+        _PARTS_OF_BATCH.pop()
 
 
 def lookup(table, ids, use_one_hot):

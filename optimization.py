@@ -72,7 +72,7 @@ def create_optimizer(
     rate = learning_rate(
         init_lr, num_train_steps, num_warmup_steps, global_step, poly_power, start_warmup_step
     )
-    chosen = _optimizer(optimizer, layout, tf.identity(rate, name="learning_rate"))
+    chosen = make_optimizer(optimizer, layout, rate)
     if use_tpu:
         chosen = tf.tpu.CrossShardOptimizer(chosen)
     # The step advances after all updates, each of which waits for the rate: the rate is always
@@ -160,6 +160,9 @@ class AdamWeightDecayOptimizer(tf.train.Optimizer):
         self._exclude_from_weight_decay = exclude_from_weight_decay or ()
         self._slot_names = tuple(slot_names)
         self._clip_norm = clip_norm
+        self.skips_nonfinite = False
+        self.gradient_norm = None
+        self.trust_ratios = {}
 
     def apply_gradients(self, grads_and_vars, global_step=None, name=None):
         """Clips the gradients, then as `tf.train.Optimizer`.
@@ -167,10 +170,13 @@ class AdamWeightDecayOptimizer(tf.train.Optimizer):
         Clipping has its place here, and not before: what wraps this optimizer on TPU calls it with
         the sum over the devices. As in the original, a row that a batch looks up twice counts as
         two in the norm (`IndexedSlices` are clipped before they are summed).
+
+        Leaves the gradients' norm before clipping in `gradient_norm`. With `skips_nonfinite` set,
+        a step whose norm is not finite changes neither weights nor slots.
         """
         if self._clip_norm is not None:
             grads, variables = zip(*grads_and_vars)
-            clipped = _clipped_over_replicas(grads, self._clip_norm)
+            clipped, self.gradient_norm = _clipped_over_replicas(grads, self._clip_norm)
             grads_and_vars = list(zip(clipped, variables))
         return super().apply_gradients(grads_and_vars, global_step, name)
 
@@ -200,6 +206,11 @@ class AdamWeightDecayOptimizer(tf.train.Optimizer):
         if not _is_matched(var, self._exclude_from_weight_decay):
             update += self._weight_decay_rate * var
         step = tf.cast(self._learning_rate, update.dtype) * self._adapted(var, update)
+        if self.skips_nonfinite:
+            is_finite = tf.is_finite(self.gradient_norm)
+            step = tf.where_v2(is_finite, step, tf.zeros_like(step))
+            next_mean = tf.where_v2(is_finite, next_mean, mean)
+            next_mean_of_squares = tf.where_v2(is_finite, next_mean_of_squares, mean_of_squares)
         return tf.group(
             tf.assign_sub(var, step, use_locking=self._use_locking),
             tf.assign(mean, next_mean, use_locking=self._use_locking),
@@ -256,18 +267,31 @@ class LAMBOptimizer(AdamWeightDecayOptimizer):
         update_norm = tf.norm(update)
         is_defined = tf.logical_and(weight_norm > 0.0, update_norm > 0.0)
         trust_ratio = tf.where(is_defined, weight_norm / update_norm, tf.ones_like(weight_norm))
+        self.trust_ratios[var.op.name] = trust_ratio
         return trust_ratio * update
 
 
-_OPTIMIZERS = {"adamw": AdamWeightDecayOptimizer, "lamb": LAMBOptimizer}
+OPTIMIZERS = {"adamw": AdamWeightDecayOptimizer, "lamb": LAMBOptimizer}
 
 
-def _optimizer(name, layout, rate):
-    """The optimizer of a name, as programs of the layout's family set it up."""
-    _check_choice("optimizer", name, _OPTIMIZERS)
+def make_optimizer(name, layout, rate):
+    """The optimizer of a name, as programs of the layout's family set it up.
+
+    Args:
+        name: a key of `OPTIMIZERS`.
+        layout: the model's layout.
+        rate: float scalar tensor, the learning rate.
+
+    Returns:
+        `AdamWeightDecayOptimizer` that clips gradients.
+
+    Raises:
+        UserError: for an unknown name.
+    """
+    _check_choice("optimizer", name, OPTIMIZERS)
     _check_choice("layout", layout, _LAMB_OF_LAYOUT)
-    return _OPTIMIZERS[name](
-        rate,
+    return OPTIMIZERS[name](
+        tf.identity(rate, name="learning_rate"),
         weight_decay_rate=WEIGHT_DECAY_RATE,
         exclude_from_weight_decay=EXCLUDE_FROM_WEIGHT_DECAY,
         clip_norm=CLIP_NORM,
@@ -275,17 +299,78 @@ def _optimizer(name, layout, rate):
     )
 
 
-def _clipped_over_replicas(grads, norm):
-    """Gradients clipped together, by the norm of their sum over a strategy's replicas."""
+def mean_over_replicas(value, use_tpu=False):
+    """The mean of a value over the replicas that share a step; the value itself where it is alone.
+
+    Args:
+        value: float scalar tensor.
+        use_tpu: bool, whether the replicas are a TPU's cores.
+    """
+    if use_tpu:
+        num_shards = tf.tpu.cross_replica_sum(tf.ones_like(value))
+        return tf.tpu.cross_replica_sum(value) / num_shards
     if not tf.distribute.has_strategy():
-        return tf.clip_by_global_norm(grads, norm)[0]
+        return value
+    context = tf.distribute.get_replica_context()
+    return context.merge_call(_summed_over_replicas, args=([value],))[0] / float(
+        context.num_replicas_in_sync
+    )
+
+
+def accumulated_gradients(compute, batch, num_parts):
+    """Gradients of a batch that is worked on in parts, one after another: memory is one part's.
+
+    Args:
+        compute: function (part, number) -> (list of gradients, {name: value} of scalars); its
+            gradients are to add up to those of the batch. It builds the model under
+            `tf.AUTO_REUSE`.
+        batch: {name: tensor [B, ...]}.
+        num_parts: int, divides B.
+
+    Returns:
+        (list of gradients, {name: value}), the sums over the parts.
+    """
+    if num_parts == 1:
+        return compute(batch, 0)
+    parts = {
+        name: tf.reshape(values, tf.concat([[num_parts, -1], tf.shape(values)[1:]], axis=0))
+        for name, values in batch.items()
+    }
+    for name, values in parts.items():
+        values.set_shape([num_parts, None] + batch[name].shape.as_list()[1:])
+
+    def of_part(number):
+        gradients, values = compute({name: parts[name][number] for name in parts}, number)
+        return [tf.convert_to_tensor(gradient) for gradient in gradients], values
+
+    def add_part(number, sums):
+        return number + 1, tf.nest.map_structure(tf.add, sums, of_part(number))
+
+    # The first part stands before the loop, as variables cannot be made in it.
+    _, sums = tf.while_loop(
+        lambda number, _: number < num_parts,
+        add_part,
+        [tf.constant(1), of_part(0)],
+        parallel_iterations=1,
+    )
+    return sums
+
+
+def _clipped_over_replicas(grads, norm):
+    """Gradients clipped together, by the norm of their sum over a strategy's replicas.
+
+    Returns:
+        (list of the clipped gradients, the norm before).
+    """
+    if not tf.distribute.has_strategy():
+        return tf.clip_by_global_norm(grads, norm)
     context = tf.distribute.get_replica_context()
     present = [tf.convert_to_tensor(grad) for grad in grads if grad is not None]
     sums = context.merge_call(_summed_over_replicas, args=(present,))
-    clipped, _ = tf.clip_by_global_norm(sums, norm)
+    clipped, norm_before = tf.clip_by_global_norm(sums, norm)
     # The strategy adds what the replicas apply, and now all of them apply the same.
     shares = iter([grad / context.num_replicas_in_sync for grad in clipped])
-    return [None if grad is None else next(shares) for grad in grads]
+    return [None if grad is None else next(shares) for grad in grads], norm_before
 
 
 def _summed_over_replicas(strategy, values):
