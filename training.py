@@ -26,7 +26,17 @@ LOG_FILE = "train.log"
 METRICS_FILE = "metrics.jsonl"
 SETTINGS_FILE = "run_settings.json"
 LEARNING_CURVE = "learning_curve.png"
+# Values of the training graph that a progress line shows, and how.
+_SHOWN = (
+    ("loss", "loss %.4f"),
+    ("masked_lm_accuracy", "masked LM %.4f"),
+    ("next_sentence_accuracy", "order %.4f"),
+    ("sentence_order_accuracy", "order %.4f"),
+    ("learning_rate", "rate %.2e"),
+    ("skipped_steps", "skipped steps %d"),
+)
 _DIGEST = re.compile("[0-9a-f]{64}$")
+PROGRESS_VALUES = "progress_values"  # collection of what `show_in_progress` was given
 PLAIN_PROGRESS_SECONDS = 10  # between progress lines where the output is no terminal
 
 
@@ -291,6 +301,13 @@ class SaverHook(tf.train.CheckpointSaverHook):
         return super()._save(session, step)
 
 
+def show_in_progress(name, value):
+    """Has `ProgressHook` show and record a float scalar of the training graph."""
+    tf.add_to_collection(
+        PROGRESS_VALUES, tf.identity(value, name="%s/%s" % (PROGRESS_VALUES, name))
+    )
+
+
 class ProgressHook(tf.train.SessionRunHook):
     """Shows the progress of training and records it in `metrics.jsonl`.
 
@@ -314,12 +331,15 @@ class ProgressHook(tf.train.SessionRunHook):
     def begin(self):
         losses = tf.get_collection(tf.GraphKeys.LOSSES)  # Estimator puts the total loss there
         self._fetches = {"loss": losses[-1]} if losses else {}
+        for value in reversed(tf.get_collection(PROGRESS_VALUES)):  # the first replica's stay
+            self._fetches[re.sub(r"(_\d+)?$", "", value.op.name.split("/")[-1])] = value
         self._global_step = tf.train.get_global_step()
 
     def after_create_session(self, session, coord):
         self._step = self._first_step = int(session.run(self._global_step))
         self._start = self._last_line = time.time()
-        self._recent_loss = None
+        self._recent = {}  # moving averages
+        self._num_tokens = 0
         self._bar = progress_bar(
             None,
             self._total_steps,
@@ -334,30 +354,32 @@ class ProgressHook(tf.train.SessionRunHook):
 
     def after_run(self, run_context, run_values):
         self._step = min(self._step + self._steps_per_run, self._total_steps)
-        loss = run_values.results.get("loss")
-        if loss is not None:
-            former = loss if self._recent_loss is None else self._recent_loss
-            self._recent_loss = 0.95 * former + 0.05 * loss
-            if self._step % self._record_every == 0:
-                self._metrics.add(self._step, loss=float(loss))
+        values = {name: float(value) for name, value in run_values.results.items()}
+        self._num_tokens += self._steps_per_run * values.pop("tokens", 0)
+        for name, value in values.items():
+            self._recent[name] = 0.95 * self._recent.get(name, value) + 0.05 * value
+        if values and self._step % self._record_every == 0:
+            self._metrics.add(self._step, **values)
         self._show()
 
     def _show(self):
-        state = self._metrics.last("dev_accuracy", "dev accuracy %.4f")
-        if self._recent_loss is not None:
-            state = ["loss %.4f" % self._recent_loss] + state
+        state = [text % self._recent[name] for name, text in _SHOWN if name in self._recent]
+        state += self._metrics.last("dev_accuracy", "dev accuracy %.4f")
         self._bar.set_postfix_str(", ".join(state), refresh=False)
         self._bar.update(self._step - self._bar.n)
         is_due = time.time() - self._last_line >= PLAIN_PROGRESS_SECONDS
         if self._bar.disable and (is_due or self._step >= self._total_steps):
             self._last_line = time.time()
-            rate = (self._step - self._first_step) / (self._last_line - self._start)
+            seconds = self._last_line - self._start
+            rate = (self._step - self._first_step) / seconds
+            rates = "%.2f steps/s, %.0f examples/s" % (rate, rate * self._batch_size)
+            if self._num_tokens:
+                rates += ", %.0f tokens/s" % (self._num_tokens / seconds)
             say(
-                "step %d of %d, %.2f steps/s, %.0f examples/s, ETA %s, %s",
+                "step %d of %d, %s, ETA %s, %s",
                 self._step,
                 self._total_steps,
-                rate,
-                rate * self._batch_size,
+                rates,
                 readable_seconds((self._total_steps - self._step) / rate),
                 ", ".join(state),
             )
