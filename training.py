@@ -314,15 +314,25 @@ class ProgressHook(tf.train.SessionRunHook):
     A bar on a terminal; elsewhere a line every `PLAIN_PROGRESS_SECONDS`.
     """
 
-    def __init__(self, metrics, total_steps, batch_size, steps_per_run=1, record_every=1):
+    def __init__(
+        self,
+        metrics,
+        total_steps,
+        batch_size,
+        steps_per_run=1,
+        record_every=1,
+        dev_metric="accuracy",
+    ):
         """Args:
         metrics: `Metrics` of the run.
         total_steps: the step at which training ends.
         batch_size: examples in a step.
         steps_per_run: steps in one session run (a TPU's loop).
         record_every: steps between records of the loss.
+        dev_metric: name of what is measured on dev, recorded as `dev_NAME`.
         """
         self._metrics = metrics
+        self._dev_metric = dev_metric
         self._total_steps = total_steps
         self._batch_size = batch_size
         self._steps_per_run = steps_per_run
@@ -364,7 +374,8 @@ class ProgressHook(tf.train.SessionRunHook):
 
     def _show(self):
         state = [text % self._recent[name] for name, text in _SHOWN if name in self._recent]
-        state += self._metrics.last("dev_accuracy", "dev accuracy %.4f")
+        name = self._dev_metric
+        state += self._metrics.last("dev_" + name, "dev " + name + " %.4f")
         self._bar.set_postfix_str(", ".join(state), refresh=False)
         self._bar.update(self._step - self._bar.n)
         is_due = time.time() - self._last_line >= PLAIN_PROGRESS_SECONDS
@@ -421,7 +432,7 @@ class EvaluationListener(tf.train.CheckpointSaverListener):
 
     def __init__(self, evaluate, stop):
         """Args:
-        evaluate: function of a step.
+        evaluate: function of a step; training ends if it returns True.
         stop: `StopRequest`; nothing is evaluated once a stop is requested.
         """
         self._evaluate = evaluate
@@ -429,7 +440,8 @@ class EvaluationListener(tf.train.CheckpointSaverListener):
 
     def after_save(self, session, global_step_value):
         if global_step_value > 0 and not self._stop.is_made:
-            self._evaluate(int(global_step_value))
+            return self._evaluate(int(global_step_value))
+        return None
 
 
 class Metrics:
@@ -479,8 +491,13 @@ class Metrics:
         return [step for step, _ in points], [value for _, value in points]
 
 
-def draw_learning_curve(metrics, path):
-    """Draws training loss and dev accuracy over steps as a PNG.
+def draw_learning_curve(metrics, path, dev_metric="accuracy"):
+    """Draws training loss and a dev metric over steps as a PNG.
+
+    Args:
+        metrics: `Metrics`.
+        path: the picture's path.
+        dev_metric: name of what is measured on dev, recorded as `dev_NAME`.
 
     Returns:
         the path, or None where matplotlib is not installed.
@@ -500,10 +517,11 @@ def draw_learning_curve(metrics, path):
     loss_axes.plot(steps, _smooth(losses), color="tab:blue", label="training loss (smoothed)")
     loss_axes.set_xlabel("step")
     loss_axes.set_ylabel("loss")
-    accuracy_axes = loss_axes.twinx()
-    accuracy_axes.plot(*metrics.series("dev_accuracy"), "o-", color="tab:red", label="dev accuracy")
-    accuracy_axes.set_ylabel("accuracy")
-    lines = loss_axes.get_lines()[1:] + accuracy_axes.get_lines()
+    dev_axes = loss_axes.twinx()
+    series = metrics.series("dev_" + dev_metric)
+    dev_axes.plot(*series, "o-", color="tab:red", label="dev " + dev_metric)
+    dev_axes.set_ylabel(dev_metric)
+    lines = loss_axes.get_lines()[1:] + dev_axes.get_lines()
     labels = [line.get_label() for line in lines]
     loss_axes.legend(lines, labels, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncol=len(lines))
     with files.atomic_write(path, "wb") as handle:
