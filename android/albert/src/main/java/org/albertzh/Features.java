@@ -1,0 +1,60 @@
+package org.albertzh;
+
+import java.util.Arrays;
+
+/** A row of a model's inputs: [CLS] A [SEP], or [CLS] A [SEP] B [SEP]. */
+final class Features {
+    final int[] ids;
+    final int[] mask;
+    final int[] segmentIds;
+
+    private Features(int length) {
+        ids = new int[length];
+        mask = new int[length];
+        segmentIds = new int[length];
+    }
+
+    /**
+     * Texts to a row, as fine-tuning has it; what is too long loses tokens from the end, of a pair
+     * the longer text first (the second where both are equally long).
+     *
+     * @param textB the second text, or null.
+     * @param maxLength longest row.
+     * @param paddedLength length to pad to, or 0 for none.
+     */
+    static Features of(
+            WordPieceTokenizer tokenizer,
+            String textA,
+            String textB,
+            int maxLength,
+            int paddedLength) {
+        int[] idsA = tokenizer.encode(textA);
+        int[] idsB = textB == null ? new int[0] : tokenizer.encode(textB);
+        int room = maxLength - (textB == null ? 2 : 3);
+        if (room < 0) {
+            throw new IllegalArgumentException("no room for texts in " + maxLength + " tokens");
+        }
+        int lengthA = idsA.length;
+        int lengthB = idsB.length;
+        while (lengthA + lengthB > room) {
+            if (lengthA > lengthB) {
+                lengthA--;
+            } else {
+                lengthB--;
+            }
+        }
+        int length = maxLength - room + lengthA + lengthB;
+        Features features = new Features(Math.max(length, paddedLength));
+        int separator = tokenizer.idOf(WordPieceTokenizer.SEP);
+        features.ids[0] = tokenizer.idOf(WordPieceTokenizer.CLS);
+        System.arraycopy(idsA, 0, features.ids, 1, lengthA);
+        features.ids[lengthA + 1] = separator;
+        if (textB != null) {
+            System.arraycopy(idsB, 0, features.ids, lengthA + 2, lengthB);
+            features.ids[length - 1] = separator;
+            Arrays.fill(features.segmentIds, lengthA + 2, length, 1);
+        }
+        Arrays.fill(features.mask, 0, length, 1);
+        return features;
+    }
+}

@@ -1,0 +1,58 @@
+package org.albertzh;
+
+import static org.junit.Assert.assertEquals;
+import static org.junit.Assert.assertTrue;
+
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.Arrays;
+import java.util.List;
+import org.junit.Test;
+
+/** Equal to tokenization.py and to fine-tuning's features. */
+public class TokenizationPyTest {
+    @Test
+    public void idsEqualTokenizationPy() throws Exception {
+        for (Path folder : Cases.folders()) {
+            WordPieceTokenizer lowerCased = Cases.tokenizer(folder, true);
+            WordPieceTokenizer cased = Cases.tokenizer(folder, false);
+            List<String[]> rows = Cases.rows(folder.resolve("texts.tsv"));
+            for (String[] row : rows) {
+                WordPieceTokenizer tokenizer = row[0].equals("cased") ? cased : lowerCased;
+                int[] ids = tokenizer.encode(Cases.text(row[1]));
+                assertEquals(folder + ": " + row[0] + " " + row[1], row[2], joined(ids));
+            }
+            System.out.println(folder.getFileName() + ": " + rows.size() + " texts equal");
+        }
+    }
+
+    @Test
+    public void rowsEqualFineTuning() throws Exception {
+        int numRows = 0;
+        for (Path folder : Cases.folders()) {
+            Path file = folder.resolve("rows.tsv");
+            if (!Files.exists(file)) {
+                continue;
+            }
+            WordPieceTokenizer tokenizer = Cases.tokenizer(folder, true);
+            List<String[]> rows = Cases.rows(file);
+            for (String[] row : rows) {
+                int length = Integer.parseInt(row[0]);
+                String textB = row[2].equals("-") ? null : Cases.text(row[2]);
+                Features features =
+                        Features.of(tokenizer, Cases.text(row[1]), textB, length, length);
+                String about = String.join(" | ", row);
+                assertEquals(about, row[3], joined(features.ids));
+                assertEquals(about, row[4], joined(features.mask));
+                assertEquals(about, row[5], joined(features.segmentIds));
+            }
+            System.out.println(folder.getFileName() + ": " + rows.size() + " rows equal");
+            numRows += rows.size();
+        }
+        assertTrue(numRows > 0);
+    }
+
+    private static String joined(int[] numbers) {
+        return Arrays.toString(numbers).replaceAll("[\\[\\],]", "");
+    }
+}

@@ -1,0 +1,83 @@
+"""The Java library and the sample app: tests under the JDK; the resources fit the code."""
+
+import os
+import re
+import shutil
+import subprocess
+from xml.etree import ElementTree
+
+import pytest
+
+import java_cases
+
+ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+SCRIPT = os.path.join(ROOT, "scripts", "run_java_tests.sh")
+SAMPLE = os.path.join(ROOT, "android", "sample", "src", "main")
+ANDROID = "{http://schemas.android.com/apk/res/android}"
+SKIPPED = 77
+
+
+def run_script(*arguments, **variables):
+    return subprocess.run(
+        ["bash", SCRIPT] + list(arguments),
+        env=dict(os.environ, **variables),
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+
+
+def test_java_library_equals_this_toolkit(tmp_path):
+    probe = run_script(str(tmp_path / "none"))
+    if probe.returncode == SKIPPED:
+        pytest.skip(probe.stderr.strip())
+    cases = str(tmp_path / "cases")
+    java_cases.write(cases)
+    result = run_script(cases)
+    assert result.returncode == 0, result.stdout + result.stderr
+    for folder in os.listdir(cases):
+        with open(os.path.join(cases, folder, "texts.tsv")) as handle:
+            num_texts = sum(1 for _ in handle)
+        assert "%s: %d texts equal" % (folder, num_texts) in result.stdout
+    assert "fuzz: 20000 texts equal" in result.stdout
+
+
+def test_without_jdk_the_script_says_so(tmp_path):
+    for tool in ("bash", "readlink", "dirname", "basename"):
+        os.symlink(shutil.which(tool), str(tmp_path / tool))
+    result = run_script(PATH=str(tmp_path), JAVA_HOME="")
+    assert result.returncode == SKIPPED
+    assert "skipped: no JDK: javac does not run: apt install default-jdk" in result.stderr
+    result = run_script(JAVA_HOME=str(tmp_path))
+    assert "skipped: no JDK: %s/bin/javac does not run" % tmp_path in result.stderr
+
+
+def test_sample_resources_fit_its_code():
+    activity = read("java", "org", "albertzh", "sample", "MainActivity.java")
+    manifest = ElementTree.fromstring(read("AndroidManifest.xml"))
+    layout = ElementTree.fromstring(read("res", "layout", "main.xml"))
+    names = {
+        folder: [
+            string.get("name")
+            for string in ElementTree.fromstring(read("res", folder, "strings.xml"))
+        ]
+        for folder in ("values", "values-zh")
+    }
+    assert names["values"] == names["values-zh"]
+    assert manifest.find("application/activity").get(ANDROID + "name") == ".MainActivity"
+    ids = {
+        view.get(ANDROID + "id").split("/")[1]
+        for view in layout.iter()
+        if ANDROID + "id" in view.attrib
+    }
+    assert set(re.findall(r"R\.id\.(\w+)", activity)) == ids
+    used = set(re.findall(r"R\.string\.(\w+)", activity))
+    for element in list(layout.iter()) + list(manifest.iter()):
+        values = element.attrib.values()
+        used |= {value.split("/")[1] for value in values if value.startswith("@string/")}
+    assert used == set(names["values"])
+
+
+def read(*names):
+    with open(os.path.join(SAMPLE, *names), encoding="utf-8") as handle:
+        return handle.read()
