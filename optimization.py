@@ -299,22 +299,21 @@ def make_optimizer(name, layout, rate):
     )
 
 
-def mean_over_replicas(value, use_tpu=False):
-    """The mean of a value over the replicas that share a step; the value itself where it is alone.
-
-    Args:
-        value: float scalar tensor.
-        use_tpu: bool, whether the replicas are a TPU's cores.
-    """
+def num_replicas(use_tpu=False):
+    """How many replicas share a step: cores of a TPU or replicas of a strategy, a number."""
     if use_tpu:
-        num_shards = tf.tpu.cross_replica_sum(tf.ones_like(value))
-        return tf.tpu.cross_replica_sum(value) / num_shards
+        return tf.tpu.cross_replica_sum(tf.constant(1.0))
+    return tf.distribute.get_strategy().num_replicas_in_sync
+
+
+def sum_over_replicas(value, use_tpu=False):
+    """The sum of a float scalar over the replicas that share a step."""
+    if use_tpu:
+        return tf.tpu.cross_replica_sum(value)
     if not tf.distribute.has_strategy():
         return value
     context = tf.distribute.get_replica_context()
-    return context.merge_call(_summed_over_replicas, args=([value],))[0] / float(
-        context.num_replicas_in_sync
-    )
+    return context.merge_call(_summed_over_replicas, args=([value],))[0]
 
 
 def accumulated_gradients(compute, batch, num_parts):

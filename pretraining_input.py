@@ -22,13 +22,15 @@ _FOREVER = 1 << 40  # epochs
 
 RecordSource = collections.namedtuple(
     "RecordSource",
-    "files num_records max_seq_length max_predictions masking mask_id vocab_size is_static",
+    "files num_records record_bytes max_seq_length max_predictions masking mask_id vocab_size "
+    "is_static",
 )
 RecordSource.__doc__ = """Records of pre-training and what is done with each of them.
 
 Fields:
     files: list of TFRecord files.
     num_records: records in all of them.
+    record_bytes: average size of a record.
     max_seq_length: S.
     max_predictions: P.
     masking: `masking.MaskingChoice` for records of `--masking=dynamic`, None for masked ones.

@@ -6,9 +6,11 @@ import json
 import logging
 import os
 import re
+import resource
 import signal
 import sys
 import time
+import warnings
 
 from absl import flags
 import tensorflow.compat.v1 as tf
@@ -17,6 +19,7 @@ from tqdm import tqdm
 from errors import Interrupted, UserError, stop_at_once
 import checkpoints
 import files
+import modeling
 from progress import progress_bar
 
 FLAGS = flags.FLAGS
@@ -91,11 +94,12 @@ def require_positive(names):
             )
 
 
-def make_run_config(save_checkpoints_steps):
+def make_run_config(save_checkpoints_steps, strategy=None):
     """The RunConfig of the flags, for CPU, GPU and TPU.
 
     Args:
         save_checkpoints_steps: steps between checkpoints.
+        strategy: `tf.distribute.Strategy` that shares the steps, or None.
 
     Returns:
         `tf.estimator.tpu.RunConfig`.
@@ -116,12 +120,89 @@ def make_run_config(save_checkpoints_steps):
         keep_checkpoint_max=KEPT_CHECKPOINTS,
         log_step_count_steps=None,
         session_config=session,
+        train_distribute=strategy,
         tpu_config=tf.estimator.tpu.TPUConfig(
             iterations_per_loop=FLAGS.iterations_per_loop,
             num_shards=FLAGS.num_tpu_cores,
             per_host_input_for_training=tf.estimator.tpu.InputPipelineConfig.PER_HOST_V2,
         ),
     )
+
+
+def make_estimator(model_fn, save_checkpoints_steps, strategy=None, **batch_sizes):
+    """The estimator of the flags: TPUEstimator, or Estimator where a strategy shares the steps.
+
+    Args:
+        model_fn: function (features, labels, mode, params) -> `TPUEstimatorSpec`.
+        save_checkpoints_steps: steps between checkpoints.
+        strategy: `tf.distribute.Strategy` or None.
+        **batch_sizes: train_batch_size, eval_batch_size, predict_batch_size.
+
+    Returns:
+        `tf.estimator.Estimator`.
+    """
+    config = make_run_config(save_checkpoints_steps, strategy)
+    if strategy is None:
+        return tf.estimator.tpu.TPUEstimator(
+            use_tpu=FLAGS.use_tpu, model_fn=model_fn, config=config, **batch_sizes
+        )
+
+    def plain_model_fn(features, labels, mode, params):
+        return model_fn(features, labels, mode, params).as_estimator_spec()
+
+    return tf.estimator.Estimator(plain_model_fn, config=config, params={})
+
+
+def train_with_checkpoints(estimator, input_fn, max_steps, save_steps, hooks, listeners=()):
+    """Trains to a step; saves on the grid of `save_steps`, and at the end.
+
+    Args:
+        estimator: as of `make_estimator`.
+        input_fn: input function.
+        max_steps: the step to stop at.
+        save_steps: steps between checkpoints.
+        hooks: session hooks.
+        listeners: `EvaluationListener`s; on TPU not used, as its estimator has its own saver.
+    """
+    if FLAGS.use_tpu:
+        listeners = ()
+    else:
+        hooks = hooks + [SaverHook(estimator.model_dir, save_steps)]
+    estimator.train(input_fn, max_steps=max_steps, hooks=hooks, saving_listeners=list(listeners))
+
+
+def read_config(config_file):
+    """The config of a file; its warnings are said in a line of ours."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        config = modeling.AlbertConfig.from_json_file(config_file)
+    for warning in caught:
+        say("warning: %s: %s", config_file, warning.message)
+    return config
+
+
+def check_sizes(config, vocab_file=None, num_entries=None):
+    """Checks that config, vocabulary and sequence length belong together.
+
+    Args:
+        config: `AlbertConfig`.
+        vocab_file: the vocabulary's file, or None where there is none.
+        num_entries: its entries.
+
+    Raises:
+        UserError: if they do not.
+    """
+    if FLAGS.max_seq_length > config.max_position_embeddings:
+        raise UserError(
+            "--max_seq_length: %d is more than the config's max_position_embeddings, %d"
+            % (FLAGS.max_seq_length, config.max_position_embeddings)
+        )
+    if vocab_file is not None and num_entries != config.vocab_size:
+        raise UserError(
+            "--vocab_file=%s has %d entries, but the config's vocab_size is %d: "
+            "use the vocabulary that came with the config"
+            % (vocab_file, num_entries, config.vocab_size)
+        )
 
 
 def say(message, *values):
@@ -399,6 +480,29 @@ class ProgressHook(tf.train.SessionRunHook):
         self._bar.close()
 
 
+class ExplosionHook(tf.train.SessionRunHook):
+    """Ends training when the loss has left all bounds."""
+
+    def __init__(self, highest_loss):
+        """Args:
+        highest_loss: a loss above it raises `Explosion`.
+        """
+        self._highest_loss = highest_loss
+
+    def before_run(self, run_context):
+        losses = tf.get_collection(tf.GraphKeys.LOSSES)
+        return tf.train.SessionRunArgs(losses[-1:])
+
+    def after_run(self, run_context, run_values):
+        for loss in run_values.results:
+            if loss > self._highest_loss:
+                raise Explosion("the loss is %.4g" % loss)
+
+
+class Explosion(Exception):
+    """A loss far above that of guessing."""
+
+
 class CountingHook(tf.train.SessionRunHook):
     """Shows how many of a known number of batches are done."""
 
@@ -418,6 +522,12 @@ class CountingHook(tf.train.SessionRunHook):
 
     def end(self, session):
         self._bar.close()
+
+
+def time_and_memory(begin):
+    """(time since `begin` in words, the most memory this process had, in MB)."""
+    megabytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024.0
+    return readable_seconds(time.time() - begin), megabytes
 
 
 def readable_seconds(seconds):
@@ -491,13 +601,13 @@ class Metrics:
         return [step for step, _ in points], [value for _, value in points]
 
 
-def draw_learning_curve(metrics, path, dev_metric="accuracy"):
-    """Draws training loss and a dev metric over steps as a PNG.
+def draw_learning_curve(metrics, path, accuracies=(("dev_accuracy", "dev accuracy"),)):
+    """Draws training loss and accuracies over steps as a PNG.
 
     Args:
         metrics: `Metrics`.
-        path: the picture's path.
-        dev_metric: name of what is measured on dev, recorded as `dev_NAME`.
+        path: file to write.
+        accuracies: (name in the metrics, label in the picture) of each accuracy.
 
     Returns:
         the path, or None where matplotlib is not installed.
@@ -517,11 +627,11 @@ def draw_learning_curve(metrics, path, dev_metric="accuracy"):
     loss_axes.plot(steps, _smooth(losses), color="tab:blue", label="training loss (smoothed)")
     loss_axes.set_xlabel("step")
     loss_axes.set_ylabel("loss")
-    dev_axes = loss_axes.twinx()
-    series = metrics.series("dev_" + dev_metric)
-    dev_axes.plot(*series, "o-", color="tab:red", label="dev " + dev_metric)
-    dev_axes.set_ylabel(dev_metric)
-    lines = loss_axes.get_lines()[1:] + dev_axes.get_lines()
+    accuracy_axes = loss_axes.twinx()
+    for (name, label), color in zip(accuracies, ("tab:red", "tab:green")):
+        accuracy_axes.plot(*metrics.series(name), "o-", color=color, markersize=3, label=label)
+    accuracy_axes.set_ylabel("accuracy")
+    lines = loss_axes.get_lines()[1:] + accuracy_axes.get_lines()
     labels = [line.get_label() for line in lines]
     loss_axes.legend(lines, labels, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncol=len(lines))
     with files.atomic_write(path, "wb") as handle:
@@ -547,6 +657,12 @@ _EXPLANATIONS = (
         "",
         "the loss or the weights are not finite numbers; the last good checkpoint is {checkpoint}: "
         "a smaller --learning_rate usually helps, with another --output_dir",
+    ),
+    (
+        Explosion,
+        "",
+        "{error}, far above that of guessing; the last good checkpoint is {checkpoint}: a smaller "
+        "--learning_rate or a longer warm-up usually helps, with another --output_dir",
     ),
     (
         tf.errors.OpError,

@@ -1,0 +1,479 @@
+"""Pre-training and its evaluation: what the `run_pretraining*` commands do.
+
+records -> masked LM + sentence order -> checkpoints, metrics.jsonl, learning_curve.png
+        -> eval_results.txt (--do_eval), a model folder (--export_dir)
+"""
+
+import math
+import os
+import time
+
+from absl import flags
+import numpy as np
+
+from errors import UserError
+import checkpoints
+import corpus
+import files
+import masking
+import modeling
+import optimization
+import pretraining_input
+import pretraining_model
+import pretraining_records
+import tokenization
+import training
+import warm_start
+
+FLAGS = flags.FLAGS
+EVAL_RESULTS = "eval_results.txt"
+MAX_RECORDS_OF_METRICS = 4000
+_REFERENCE_BATCH = 4096
+# Rates that were found good at a batch of 4096 (LAMB: ALBERT's; AdamW: BERT's 1e-4 at 256); the
+# rate for another batch is that times the square root of the batches' ratio.
+_REFERENCE_RATES = {"lamb": 0.00176, "adamw": 0.0004}
+_COLLAPSING_FACTOR = 4  # a rate so many times the scaled one is warned of
+_EXPLOSION_FACTOR = 5  # a loss so many times that of guessing is no training any more
+
+
+def define_flags(config_flag="bert_config_file", **defaults):
+    """Defines the flags of a pre-training command.
+
+    Args:
+        config_flag: name of the flag that gives the config JSON.
+        **defaults: defaults in place of the usual ones.
+    """
+    defaults = dict({"learning_rate": None}, **defaults)
+    training.define_run_flags(**defaults)
+    table = [
+        ("string", config_flag, None, "Config JSON of the model."),
+        ("string", "input_file", None, "TFRecord files; patterns, separated by commas."),
+        ("string", "eval_file", None, "TFRecord files of held-out text, to evaluate on."),
+        ("string", "vocab_file", None, "Vocabulary; that beside the config if left out."),
+        ("string", "export_dir", None, "Folder to write the trained model to."),
+        ("integer", "max_predictions_per_seq", 20, "The most pieces to predict in a sequence."),
+        ("integer", "num_train_steps", 100000, "Steps of training."),
+        ("integer", "num_warmup_steps", 10000, "Of these, steps in which the rate rises."),
+        ("integer", "max_eval_steps", 100, "The most steps of an evaluation."),
+        ("float", "poly_power", 1.0, "Power of the learning rate's decay; 1 is linear."),
+        ("integer", "start_warmup_step", 0, "The step from which the warm-up counts."),
+        ("integer", "gradient_accumulation_steps", 1, "Parts that a step's batch is worked on in."),
+        (
+            "boolean",
+            "init_from_group0",
+            False,
+            "Whether all groups start from --init_checkpoint's 0.",
+        ),
+        ("boolean", "warm_start", False, "Whether to begin with start values that learn sooner."),
+        ("boolean", "pack_by_length", True, "Whether batches have sequences of like length."),
+        (
+            "boolean",
+            "skip_nan_steps",
+            False,
+            "Leave out steps that are not finite, and count them.",
+        ),
+        ("boolean", "skip_corrupt_records", False, "Leave out damaged records, and count them."),
+        ("float", "masked_lm_prob", 0.15, "Share of the pieces to mask, of unmasked records."),
+        ("float", "masked_lm_budget", 0.0, "If above 0, the same as --masked_lm_prob."),
+        ("boolean", "do_whole_word_mask", False, "Whether words are masked whole."),
+        ("integer", "ngram", 1, "The most words to mask in a row."),
+        ("boolean", "span", False, "Whether to mask spans of up to 10 words."),
+    ]
+    for kind, name, default, help_text in table:
+        getattr(flags, "DEFINE_" + kind)(name, defaults.get(name, default), help_text)
+    flags.DEFINE_enum("optimizer", "lamb", sorted(optimization.OPTIMIZERS), "The optimizer.")
+    flags.DEFINE_enum(
+        "precision",
+        "float32",
+        sorted(modeling.PRECISIONS),
+        "What the encoder computes in; variables and losses are float32.",
+    )
+
+
+def run(config_flag="bert_config_file", sentence_name="next_sentence"):
+    """Does what the flags ask for.
+
+    Args:
+        config_flag: name of the flag that gives the config JSON.
+        sentence_name: how metrics call the second task.
+    """
+    _check_flags(config_flag)
+    with training.StopRequest() as stop, training.explained_errors(FLAGS.output_dir):
+        job = Pretraining(FLAGS[config_flag].value, sentence_name)
+        if FLAGS.do_train:
+            job.train(stop)
+        if FLAGS.do_eval:
+            job.evaluate_newest(stop)
+        if FLAGS.export_dir:
+            job.export()
+        job.summarize()
+
+
+def _check_flags(config_flag):
+    training.require_flags([config_flag, "input_file", "output_dir"])
+    if not (FLAGS.do_train or FLAGS.do_eval or FLAGS.export_dir):
+        raise UserError("nothing to do: give --do_train=true, --do_eval=true or --export_dir")
+    training.require_positive(
+        "train_batch_size eval_batch_size save_checkpoints_steps iterations_per_loop num_tpu_cores "
+        "max_seq_length max_predictions_per_seq num_train_steps max_eval_steps "
+        "gradient_accumulation_steps masked_lm_prob ngram".split()
+    )
+    if FLAGS.learning_rate is not None:
+        training.require_positive(["learning_rate"])
+    if FLAGS.train_batch_size % FLAGS.gradient_accumulation_steps:
+        raise UserError(
+            "--train_batch_size=%d is not a multiple of --gradient_accumulation_steps=%d"
+            % (FLAGS.train_batch_size, FLAGS.gradient_accumulation_steps)
+        )
+    if FLAGS.num_warmup_steps >= FLAGS.num_train_steps:
+        raise UserError(
+            "--num_warmup_steps=%d: expected less than --num_train_steps=%d"
+            % (FLAGS.num_warmup_steps, FLAGS.num_train_steps)
+        )
+
+
+class Pretraining:
+    """One run of a pre-training command: its data, model and results."""
+
+    def __init__(self, config_file, sentence_name):
+        """Reads and checks everything before the first step.
+
+        Args:
+            config_file: the model's config JSON.
+            sentence_name: how metrics call the second task.
+        """
+        self._begin = time.time()
+        self._folder = FLAGS.output_dir
+        self._config_file = config_file
+        self._config = training.read_config(config_file)
+        self._vocab_file = self._find_vocab_file()
+        training.open_output_folder(self._folder)
+        self._train_source = self._source("input_file")
+        self._eval_source = self._eval_source_of_flags()
+        self._first_step = self._step_to_begin_with()
+        self._learning_rate = self._chosen_rate()
+        self._init_checkpoint = self._start_checkpoint()
+        settings = self._run_settings()
+        training.check_same_run(self._folder, *settings)
+        if FLAGS.do_train:
+            training.remember_settings(self._folder, *settings)
+        self._estimator = training.make_estimator(
+            pretraining_model.model_fn_builder(
+                self._config, self._model_settings(sentence_name), self._init_checkpoint
+            ),
+            FLAGS.save_checkpoints_steps,
+            train_batch_size=FLAGS.train_batch_size,
+            eval_batch_size=FLAGS.eval_batch_size,
+        )
+        self._metrics = None
+        self._sentence_name = sentence_name
+
+    # What the run works with
+
+    def _find_vocab_file(self):
+        beside = os.path.join(os.path.dirname(self._config_file), "vocab.txt")
+        path = FLAGS.vocab_file or (beside if os.path.exists(beside) else None)
+        num_entries = None if path is None else len(files.read_text(path).strip("\n").split("\n"))
+        training.check_sizes(self._config, path, num_entries)
+        return path
+
+    def _source(self, flag):
+        """The `RecordSource` of a flag's files, checked."""
+        paths = corpus.input_files(FLAGS[flag].value, flag)
+        if FLAGS.skip_corrupt_records:
+            paths = pretraining_records.repaired(paths, os.path.join(self._folder, "repaired"))
+        about = pretraining_records.inspected(
+            paths, FLAGS.max_seq_length, FLAGS.max_predictions_per_seq, flag
+        )
+        return pretraining_input.RecordSource(
+            files=about.files,
+            num_records=about.num_records,
+            record_bytes=sum(map(os.path.getsize, about.files)) / about.num_records,
+            max_seq_length=FLAGS.max_seq_length,
+            max_predictions=FLAGS.max_predictions_per_seq,
+            masking=None if about.is_masked else _masking_choice(),
+            mask_id=0 if about.is_masked else self._mask_id(),
+            vocab_size=self._config.vocab_size,
+            is_static=FLAGS.use_tpu,
+        )
+
+    def _eval_source_of_flags(self):
+        if FLAGS.eval_file:
+            return self._source("eval_file")
+        if FLAGS.do_eval:
+            training.say(
+                "warning: no --eval_file: evaluation is on --input_file, which training sees"
+            )
+        return self._train_source
+
+    def _mask_id(self):
+        if self._vocab_file is None:
+            raise UserError(
+                "--vocab_file is required: the records of %s are not masked yet, and there is no "
+                "vocab.txt beside %s" % (FLAGS.input_file, self._config_file)
+            )
+        vocab = tokenization.load_vocab(self._vocab_file)
+        if "[MASK]" not in vocab:
+            raise UserError("--vocab_file=%s has no [MASK]" % self._vocab_file)
+        return vocab["[MASK]"]
+
+    def _step_to_begin_with(self):
+        newest = checkpoints.newest_of_training(self._folder)
+        return 0 if newest is None else checkpoints.checkpoint_step(newest)
+
+    def _chosen_rate(self):
+        """The learning rate of the flag, or one that fits batch and optimizer."""
+        if not FLAGS.do_train:
+            return FLAGS.learning_rate or 1.0
+        ratio = math.sqrt(FLAGS.train_batch_size / _REFERENCE_BATCH)
+        fitting = _REFERENCE_RATES[FLAGS.optimizer] * ratio
+        if FLAGS.learning_rate is None:
+            training.say(
+                "learning rate %.3g: %s at a batch of %d, times the square root of %d / %d",
+                fitting,
+                _REFERENCE_RATES[FLAGS.optimizer],
+                _REFERENCE_BATCH,
+                FLAGS.train_batch_size,
+                _REFERENCE_BATCH,
+            )
+            return fitting
+        if FLAGS.learning_rate > _COLLAPSING_FACTOR * fitting:
+            training.say(
+                "warning: --learning_rate=%g is known to make the loss collapse at a batch of "
+                "%d (it stays near that of guessing): %.3g fits, as chosen without the flag",
+                FLAGS.learning_rate,
+                FLAGS.train_batch_size,
+                fitting,
+            )
+        return FLAGS.learning_rate
+
+    def _start_checkpoint(self):
+        """The checkpoint that the weights start from, or None for random ones."""
+        if self._first_step or not FLAGS.do_train:
+            return None
+        shapes = checkpoints.expected_shapes_by_part(self._config)
+        shapes.pop("classification")
+        shapes = {name: shape for part in shapes.values() for name, shape in part.items()}
+        if not FLAGS.init_checkpoint:
+            if not FLAGS.warm_start:
+                return None
+            return warm_start.write_checkpoint(
+                os.path.join(self._folder, "warm_start.ckpt"),
+                self._config,
+                shapes,
+                pretraining_records.piece_counts(self._train_source.files, self._config.vocab_size),
+                FLAGS.seed,
+            )
+        if FLAGS.warm_start:
+            raise UserError("--warm_start and --init_checkpoint: give one of them")
+        prefix = checkpoints.find_checkpoint(FLAGS.init_checkpoint)
+        checkpoints.check_readable(prefix)
+        if FLAGS.init_from_group0:
+            prefix = checkpoints.with_group0_everywhere(
+                prefix, shapes, os.path.join(self._folder, "group0.ckpt")
+            )
+        for line in checkpoints.report(checkpoints.assign(shapes, prefix), prefix):
+            training.say(line)
+        return prefix
+
+    def _run_settings(self):
+        """(fixed, variable) settings of the run, see `training.check_same_run`."""
+        fixed = {"config": self._config.to_dict()}
+        if not FLAGS.do_train:
+            return fixed, {}
+        names = (
+            "train_batch_size max_seq_length max_predictions_per_seq seed optimizer poly_power "
+            "pack_by_length warm_start"
+        )
+        fixed.update((name, FLAGS[name].value) for name in names.split())
+        fixed["learning_rate"] = self._learning_rate
+        fixed["number of records"] = self._train_source.num_records
+        if self._train_source.masking is not None:
+            fixed["masking"] = list(map(str, self._train_source.masking))
+        names = "num_train_steps num_warmup_steps gradient_accumulation_steps precision"
+        return fixed, {name: FLAGS[name].value for name in names.split()}
+
+    def _model_settings(self, sentence_name):
+        given = {
+            name: FLAGS[name].value
+            for name in pretraining_model.ModelSettings._fields
+            if name in FLAGS
+        }
+        given.update(learning_rate=self._learning_rate, sentence_name=sentence_name)
+        return pretraining_model.ModelSettings(**given)
+
+    # Training
+
+    def train(self, stop):
+        """Trains to the last step, from the newest checkpoint of the output folder if it has one.
+
+        Args:
+            stop: `training.StopRequest`.
+
+        Raises:
+            Interrupted: if a stop was requested; a checkpoint is saved then.
+        """
+        self._metrics = training.Metrics(self._folder, self._first_step)
+        if self._first_step >= FLAGS.num_train_steps:
+            training.say("training is complete (step %d): nothing to train", self._first_step)
+            return
+        self._say_what_comes()
+        listeners = []
+        if FLAGS.eval_file and FLAGS.do_eval:
+            listeners = [training.EvaluationListener(lambda step: self._evaluated(step, stop), stop)]
+        progress = training.ProgressHook(
+            self._metrics,
+            FLAGS.num_train_steps,
+            FLAGS.train_batch_size,
+            steps_per_run=FLAGS.iterations_per_loop if FLAGS.use_tpu else 1,
+            record_every=max(1, FLAGS.num_train_steps // MAX_RECORDS_OF_METRICS),
+        )
+        training.train_with_checkpoints(
+            self._estimator,
+            self._train_input_fn,
+            FLAGS.num_train_steps,
+            FLAGS.save_checkpoints_steps,
+            [training.StopHook(stop), progress, training.ExplosionHook(self._highest_loss())],
+            listeners,
+        )
+        stop.raise_if_made(
+            "stopped at step %d of %d, checkpoint saved in %s; the same command goes on"
+            % (self._step_to_begin_with(), FLAGS.num_train_steps, self._folder)
+        )
+
+    def _say_what_comes(self):
+        source = self._train_source
+        if self._first_step:
+            training.say("continuing from step %d of %d", self._first_step, FLAGS.num_train_steps)
+        training.say(
+            "training: %d records in %d files, %s, batch %d, %d steps: %.1f epochs; shuffled in a "
+            "buffer of %d records (%.0f MB)",
+            source.num_records,
+            len(source.files),
+            "masked when they were made" if source.masking is None else "masked anew in each epoch",
+            FLAGS.train_batch_size,
+            FLAGS.num_train_steps,
+            FLAGS.num_train_steps * FLAGS.train_batch_size / source.num_records,
+            min(pretraining_input.SHUFFLE_BUFFER, source.num_records),
+            min(pretraining_input.SHUFFLE_BUFFER, source.num_records) * source.record_bytes / 1e6,
+        )
+
+    def _highest_loss(self):
+        return _EXPLOSION_FACTOR * (math.log(self._config.vocab_size) + math.log(2))
+
+    def _train_input_fn(self, params, input_context=None):
+        del params
+        num_replicas = input_context.num_replicas_in_sync if input_context else 1
+        batches = pretraining_input.training_batches(
+            self._train_source,
+            FLAGS.train_batch_size,
+            FLAGS.seed,
+            self._first_step,
+            FLAGS.pack_by_length and not FLAGS.use_tpu,
+            num_replicas,
+        )
+        if input_context and input_context.num_input_pipelines > 1:
+            batches = batches.shard(
+                input_context.num_input_pipelines, input_context.input_pipeline_id
+            )
+        return batches
+
+    # Evaluation and the end
+
+    def evaluate_newest(self, stop):
+        """Evaluates the newest checkpoint and writes `eval_results.txt`.
+
+        Args:
+            stop: `training.StopRequest`.
+        """
+        newest = checkpoints.newest_of_training(self._folder)
+        if newest is None:
+            raise UserError("%s holds no checkpoint: train first (--do_train=true)" % self._folder)
+        result = self._evaluate(checkpoints.checkpoint_step(newest), stop)
+        with files.atomic_write(os.path.join(self._folder, EVAL_RESULTS)) as handle:
+            for name in sorted(result):
+                training.say("%s = %s", name, result[name])
+                handle.write("%s = %s\n" % (name, result[name]))
+
+    def _evaluated(self, step, stop):
+        """Evaluates while training; what it returns would end that if it was true."""
+        self._evaluate(step, stop)
+        return False
+
+    def _evaluate(self, step, stop):
+        """Metrics of the checkpoint of a step; recorded while training."""
+        source = self._eval_source
+        num_steps = min(FLAGS.max_eval_steps, math.ceil(source.num_records / FLAGS.eval_batch_size))
+        result = self._estimator.evaluate(
+            lambda params: pretraining_input.evaluation_batches(
+                source, FLAGS.eval_batch_size, FLAGS.seed
+            ),
+            steps=num_steps,
+            hooks=[training.StopHook(stop), training.CountingHook("evaluating", num_steps)],
+            checkpoint_path=os.path.join(self._folder, "model.ckpt-%d" % step),
+        )
+        stop.raise_if_made("stopped while evaluating; the same command goes on")
+        metrics = {name: _plain(value) for name, value in result.items()}
+        if self._metrics is not None:
+            self._metrics.add(
+                step,
+                dev=metrics,
+                **{
+                    "dev_" + name: value for name, value in metrics.items() if name != "global_step"
+                },
+            )
+        training.say(
+            "step %d: masked LM %.4f, order %.4f, loss %.4f on %s",
+            step,
+            metrics["masked_lm_accuracy"],
+            metrics[self._sentence_name + "_accuracy"],
+            metrics["loss"],
+            "held-out text" if FLAGS.eval_file else "training text",
+        )
+        return metrics
+
+    def export(self):
+        """Writes the newest checkpoint as a model folder: config, vocabulary, weights."""
+        newest = checkpoints.newest_of_training(self._folder)
+        if newest is None:
+            raise UserError("%s holds no checkpoint to export" % self._folder)
+        copied = {checkpoints.config_name(self._config_file): self._config_file}
+        if self._vocab_file:
+            copied["vocab.txt"] = self._vocab_file
+        checkpoints.write_model_folder(FLAGS.export_dir, newest, copied)
+        training.say("model folder     %s (from %s)", FLAGS.export_dir, newest)
+
+    def summarize(self):
+        """Draws the learning curve and tells where the results lie."""
+        if self._metrics is not None:
+            picture = training.draw_learning_curve(
+                self._metrics,
+                os.path.join(self._folder, training.LEARNING_CURVE),
+                [
+                    ("dev_masked_lm_accuracy", "masked LM accuracy"),
+                    ("dev_%s_accuracy" % self._sentence_name, "order accuracy"),
+                ],
+            )
+            if picture:
+                training.say("learning curve   %s", picture)
+        newest = checkpoints.newest_of_training(self._folder)
+        if newest:
+            training.say("last checkpoint  %s", newest)
+        training.say("time, memory     %s, at most %.0f MB", *training.time_and_memory(self._begin))
+
+
+def _masking_choice():
+    """How records that are not masked yet are masked, by the flags."""
+    weights = masking.span_weights() if FLAGS.span else masking.ngram_weights(FLAGS.ngram)
+    return masking.MaskingChoice(
+        masked_lm_prob=FLAGS.masked_lm_budget or FLAGS.masked_lm_prob,
+        max_predictions=FLAGS.max_predictions_per_seq,
+        run_weights=weights,
+        whole_words=FLAGS.do_whole_word_mask,
+        permute=False,
+    )
+
+
+def _plain(value):
+    """A number of numpy's as one of Python's."""
+    return int(value) if isinstance(value, np.integer) else float(value)
