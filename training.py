@@ -73,9 +73,17 @@ def define_run_flags(**defaults):
         ("string", "gcp_project", None, "The TPU's project; found out where it is left out."),
         ("string", "master", None, "Address of a TensorFlow master."),
         ("integer", "num_tpu_cores", 8, "Cores of the TPU."),
+        ("list", "devices", [], "Devices of --distribution=mirrored; all GPUs if left out."),
     ]
     for kind, name, default, help_text in table:
         getattr(flags, "DEFINE_" + kind)(name, defaults.get(name, default), help_text)
+    flags.DEFINE_enum(
+        "distribution",
+        "none",
+        ["none", "mirrored", "multi_worker"],
+        "Who shares a step: nobody, the devices of this machine, or those of several machines, "
+        "which TF_CONFIG lists.",
+    )
 
 
 def require_flags(names):
@@ -109,7 +117,10 @@ def make_run_config(save_checkpoints_steps, strategy=None):
         cluster = tf.distribute.cluster_resolver.TPUClusterResolver(
             tpu=FLAGS.tpu_name, zone=FLAGS.tpu_zone, project=FLAGS.gcp_project
         )
-    session = tf.ConfigProto(allow_soft_placement=True)
+    cpus = sum("cpu" in device.lower() for device in FLAGS.devices)
+    session = tf.ConfigProto(
+        allow_soft_placement=True, device_count={"CPU": cpus} if cpus else None
+    )
     session.gpu_options.allow_growth = True
     return tf.estimator.tpu.RunConfig(
         cluster=cluster,
@@ -129,18 +140,61 @@ def make_run_config(save_checkpoints_steps, strategy=None):
     )
 
 
-def make_estimator(model_fn, save_checkpoints_steps, strategy=None, **batch_sizes):
+def make_strategy():
+    """The `tf.distribute.Strategy` of --distribution, or None.
+
+    Raises:
+        UserError: when the flags or TF_CONFIG don't fit.
+    """
+    if FLAGS.distribution == "none":
+        return None
+    if FLAGS.use_tpu:
+        raise UserError("--distribution=%s and --use_tpu: give one of them" % FLAGS.distribution)
+    if FLAGS.distribution == "mirrored":
+        with tf.Graph().as_default():  # else it looks for devices that the session has, not eager
+            return tf.distribute.MirroredStrategy(FLAGS.devices or None)
+    if not _tf_config().get("cluster"):
+        raise UserError(
+            "--distribution=multi_worker: the environment variable TF_CONFIG has no cluster; "
+            'expected {"cluster": {"worker": ["HOST:PORT", ...]}, '
+            '"task": {"type": "worker", "index": 0}}'
+        )
+    return tf.distribute.experimental.MultiWorkerMirroredStrategy()
+
+
+def _tf_config():
+    """What TF_CONFIG says, {} without it; raises `UserError` where it is no JSON object."""
+    text = os.environ.get("TF_CONFIG", "{}")
+    try:
+        config = json.loads(text)
+    except ValueError as error:
+        raise UserError("TF_CONFIG=%s is no JSON (%s)" % (text, error)) from error
+    if not isinstance(config, dict):
+        raise UserError("TF_CONFIG=%s: expected a JSON object" % text)
+    return config
+
+
+def worker_name():
+    """ "worker1", say, of a process that works for another one; None of the one that saves."""
+    task = _tf_config().get("task", {})
+    kind, index = task.get("type", "worker"), int(task.get("index", 0))
+    has_chief = "chief" in _tf_config().get("cluster", {})
+    is_saving = kind == "chief" or (index == 0 and not has_chief)
+    return None if FLAGS.distribution != "multi_worker" or is_saving else "%s%d" % (kind, index)
+
+
+def make_estimator(model_fn, save_checkpoints_steps, **batch_sizes):
     """The estimator of the flags: TPUEstimator, or Estimator where a strategy shares the steps.
 
     Args:
         model_fn: function (features, labels, mode, params) -> `TPUEstimatorSpec`.
         save_checkpoints_steps: steps between checkpoints.
-        strategy: `tf.distribute.Strategy` or None.
         **batch_sizes: train_batch_size, eval_batch_size, predict_batch_size.
 
     Returns:
         `tf.estimator.Estimator`.
     """
+    strategy = make_strategy()
     config = make_run_config(save_checkpoints_steps, strategy)
     if strategy is None:
         return tf.estimator.tpu.TPUEstimator(
@@ -164,7 +218,7 @@ def train_with_checkpoints(estimator, input_fn, max_steps, save_steps, hooks, li
         hooks: session hooks.
         listeners: `EvaluationListener`s; on TPU not used, as its estimator has its own saver.
     """
-    if FLAGS.use_tpu:
+    if FLAGS.use_tpu or worker_name():
         listeners = ()
     else:
         hooks = hooks + [SaverHook(estimator.model_dir, save_steps)]
@@ -223,7 +277,8 @@ def open_output_folder(folder):
     """
     if "://" in folder:
         raise UserError("--output_dir=%s: only local folders can be written to" % folder)
-    path = os.path.join(folder, LOG_FILE)
+    worker = worker_name()
+    path = os.path.join(folder, "train.%s.log" % worker if worker else LOG_FILE)
     try:
         os.makedirs(folder, exist_ok=True)
         handler = logging.FileHandler(path, encoding="utf-8")

@@ -1,0 +1,139 @@
+"""Small records and a small model for pre-training, and ways to run its commands."""
+
+import contextlib
+import json
+import os
+import subprocess
+import sys
+
+from absl import flags
+from absl.testing import flagsaver
+import numpy as np
+
+import pretraining
+import tfrecords
+import workspace
+
+SEQUENCE = 16
+PREDICTIONS = 3
+CONFIG = dict(
+    workspace.CONFIG,
+    max_position_embeddings=32,
+    hidden_dropout_prob=0.0,
+    attention_probs_dropout_prob=0.0,
+)
+CLS, SEP, MASK = (workspace.VOCABULARY.index(piece) for piece in ("[CLS]", "[SEP]", "[MASK]"))
+FIRST_WORD = len(workspace.SPECIAL)
+
+
+def unmasked_records(count, seed=0):
+    """Features [count, SEQUENCE] of records that are not masked yet.
+
+    The pieces follow each other in the vocabulary's order, so that masked ones can be learnt.
+    """
+    generator = np.random.RandomState(seed)
+    words = CONFIG["vocab_size"] - FIRST_WORD
+    lengths = generator.randint(8, SEQUENCE + 1, count)
+    place = np.arange(SEQUENCE)
+    starts = generator.randint(0, words, count)
+    ids = FIRST_WORD + (starts[:, None] + place) % words
+    middle = 1 + lengths[:, None] // 2
+    is_special = (place == 0) | (place == middle) | (place == lengths[:, None] - 1)
+    ids[is_special] = SEP
+    ids[:, 0] = CLS
+    mask = place < lengths[:, None]
+    return {
+        "input_ids": ids * mask,
+        "input_mask": mask.astype(np.int64),
+        "segment_ids": (mask & (place > middle)).astype(np.int64),
+        "token_boundary": mask.astype(np.int64),
+        "next_sentence_labels": generator.randint(0, 2, (count, 1)),
+    }
+
+
+def masked_records(count, seed=0):
+    """Features of masked records; every third word piece is masked."""
+    features = unmasked_records(count, seed)
+    del features["token_boundary"]
+    positions = np.tile([1, 3, 5], (count, 1))
+    rows = np.arange(count)[:, None]
+    labels = features["input_ids"][rows, positions]
+    features["input_ids"][rows, positions] = MASK
+    return dict(
+        features,
+        masked_lm_positions=positions,
+        masked_lm_ids=labels,
+        masked_lm_weights=np.ones((count, PREDICTIONS), np.float32),
+    )
+
+
+class Workspace(workspace.Workspace):
+    """A folder with `model/`, record files and room for output."""
+
+    def __init__(self, folder):
+        super().__init__(folder, 1, 1, 1)
+        self.config = self.write("model/albert_config_small.json", json.dumps(CONFIG))
+
+    def write_records(self, name, features):
+        """Writes records as a TFRecord file; returns its path."""
+        framed = tfrecords.frame_records(tfrecords.encode_examples(features))
+        return self.write(name, b"".join(framed))
+
+    def arguments(self, **changes):
+        """Arguments of run_pretraining.py; a value of None leaves a flag out."""
+        values = {
+            "bert_config_file": self.config,
+            "output_dir": self.output,
+            "max_seq_length": SEQUENCE,
+            "max_predictions_per_seq": PREDICTIONS,
+            "train_batch_size": 8,
+            "num_train_steps": 8,
+            "num_warmup_steps": 2,
+            "learning_rate": 1e-2,
+            "save_checkpoints_steps": 4,
+            "do_train": True,
+        }
+        values.update(changes)
+        return ["--%s=%s" % item for item in sorted(values.items()) if item[1] is not None]
+
+
+def run_process(arguments, script="run_pretraining.py", **settings):
+    """Runs a command in a process of its own; returns its `Popen`."""
+    return subprocess.Popen(
+        [sys.executable, os.path.join(workspace.ROOT, script)] + arguments,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        universal_newlines=True,
+        **settings,
+    )
+
+
+def run_here(arguments, config_flag="bert_config_file", **defaults):
+    """Runs a pre-training command in this process; its errors come as exceptions."""
+    with flags_of(arguments, config_flag, **defaults):
+        pretraining.run(config_flag)
+
+
+@contextlib.contextmanager
+def flags_of(arguments, config_flag="bert_config_file", **defaults):
+    """Has absl's flags as a pre-training command would with these arguments, and those alone."""
+    values = flags.FLAGS
+    before = {name: values[name] for name in values if values[name].name == name}
+    others = [name for name in before if name not in _flags_of_absl(values)]
+    for name in others:
+        delattr(values, name)
+    try:
+        pretraining.define_flags(config_flag, **defaults)
+        with flagsaver.flagsaver():
+            values(["run_pretraining.py"] + arguments)
+            yield
+    finally:
+        for name in [name for name in values if name not in before or name in others]:
+            delattr(values, name)
+        for name in others:
+            values[name] = before[name]
+
+
+def _flags_of_absl(values):
+    by_module = values.flags_by_module_dict()
+    return [flag.name for module in by_module if "absl" in module for flag in by_module[module]]
