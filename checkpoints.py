@@ -346,7 +346,8 @@ def expected_shapes_by_part(config, num_labels=2):
     """
     config = copy.copy(config)
     if "{layer}" not in modeling.LAYOUTS[config.layout].layer_scope:
-        config.num_hidden_layers = config.num_hidden_groups or 1  # more would share these weights
+        groups = config.num_hidden_groups or 1
+        config.num_hidden_layers = min(groups, config.num_hidden_layers)  # more would share weights
     shapes = collections.OrderedDict()
     with tf.Graph().as_default():
         zero = tf.zeros([1, 1], tf.int32)

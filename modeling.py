@@ -156,7 +156,8 @@ class AlbertConfig:
             initializer_range: standard deviation of the start values.
             embedding_size: width of the word table, E; None for plain BERT.
             ln_type: "postln" (also None) or "preln"; brightmart and plain BERT only.
-            num_hidden_groups: groups of layers that share weights; google's layouts only.
+            num_hidden_groups: groups of layers that share weights; google's layouts only. It
+                divides num_hidden_layers, or is a multiple of it: then some groups have no layer.
             inner_group_num: blocks in a group's layer; google's layouts only.
             ffn_groups: groups of the feed-forward kernels; more than 1 is google_fast.
             **other_keys: kept; those not known to be harmless are warned of.
@@ -252,9 +253,14 @@ class AlbertConfig:
         if self.num_hidden_groups and self.is_pre_norm:
             raise UserError("ln_type: google's layouts (num_hidden_groups) know only postln")
         if self.num_hidden_groups:
-            self._require_divides("num_hidden_groups", "num_hidden_layers")
+            self._require_divides(*self._groups_and_layers())
         elif self.ffn_groups > 1:
             raise UserError("ffn_groups: only google's layouts (num_hidden_groups) have them")
+
+    def _groups_and_layers(self):
+        """More groups than layers leave groups out (albert_config_tiny_google_fast.json: 12, 4)."""
+        keys = ("num_hidden_groups", "num_hidden_layers")
+        return sorted(keys, key=lambda key: getattr(self, key))
 
     def _require_positive_integer(self, key):
         value = getattr(self, key)
@@ -743,70 +749,83 @@ def recomputed_chain(functions, x):
         list of the functions' results.
     """
     scope = tf.get_variable_scope()
-    variables = collections.OrderedDict()
+    variables = {}
+    results, names_of = [], []
+    for function in functions:
+        names = collections.OrderedDict()
 
-    def get_and_record(getter, name, *args, **kwargs):
-        if name not in variables:
-            variables[name] = getter(name, *args, **kwargs)
-        return variables[name]
+        def get(getter, name, *args, names=names, **kwargs):
+            if name not in variables:
+                variables[name] = getter(name, *args, **kwargs)
+            names[name] = None
+            return variables[name]
 
-    outputs = [x]
-    with _getting_variables_by(get_and_record, scope):
-        for function in functions:
-            outputs.append(function(outputs[-1]))
-
-    @tf.custom_gradient
-    def apply(*tensors):
-        values = dict(zip(variables, tensors))
-        inputs = tensors[len(variables) :]
-
-        def gradient(*slopes):
-            slope, sums = 0.0, {}
-            for function, value, later_slope in reversed(list(zip(functions, inputs, slopes))):
-                slope, sums = _slopes_of_one(
-                    function, value, values, scope, slope + later_slope, sums
-                )
-            return [sums[name] for name in variables] + [slope] + [None] * len(functions)
-
-        return [tf.identity(output) for output in inputs[1:]], gradient
-
-    kept = [tf.identity(value) for value in variables.values()] + [x]
-    return apply(*kept + [tf.stop_gradient(output) for output in outputs[1:]])
+        with _getting_variables_by(get, scope):
+            results.append(function(results[-1] if results else x))
+        names_of.append(names)
+    outputs = []
+    for place, (function, result) in enumerate(zip(functions, results)):
+        later = set().union(*names_of[place + 1 :])
+        values = collections.OrderedDict((name, variables[name]) for name in names_of[place])
+        x, passed_on = _with_late_gradient(
+            function, scope, x, result, values, [name for name in values if name in later]
+        )
+        variables.update(passed_on)
+        outputs.append(x)
+    return outputs
 
 
-def _slopes_of_one(function, x, variables, scope, slope, sums):
-    """Goes back through one function of a chain, computing it again.
+def _with_late_gradient(function, scope, x, result, variables, passed_on):
+    """The result of a function, with a gradient that computes the function again.
+
+    Variables are passed on to the functions that come later and use them too, so that their slopes
+    come back here to be added to.
 
     Args:
         function: function of a tensor.
+        scope: variable scope in which it was called.
         x: tensor, what it was applied to.
-        variables: {name: tensor}.
-        scope: variable scope in which their names hold.
-        slope: tensor, the loss's slope in the function's result.
-        sums: {name: tensor}, the loss's slopes in the variables so far.
+        result: tensor, what it gave.
+        variables: OrderedDict {name: variable or tensor} of those that it got.
+        passed_on: list of the names among them that are passed on.
 
     Returns:
-        (the loss's slope in x, the sums with this function's part).
+        (result, {name: tensor} of what is passed on).
     """
-    late = {}
 
-    def get_late(getter, name, *args, **kwargs):
+    @tf.custom_gradient
+    def apply(result, x, *tensors):
+        values = dict(zip(variables, tensors))
+
+        def gradient(slope, *slopes_there):
+            # Waiting keeps TensorFlow from merging this with the first computation, and from going
+            # back through several functions at once.
+            with tf.control_dependencies([slope] + list(slopes_there)):
+                again, late_x, late = _computed_again(function, scope, x, values)
+            slopes = tf.gradients(again, [late_x] + [late[name] for name in variables], slope)
+            sums = dict(zip(variables, slopes[1:]))
+            for name, slope_there in zip(passed_on, slopes_there):
+                sums[name] += slope_there
+            return [None, slopes[0]] + [sums[name] for name in variables]
+
+        return [tf.identity(result)] + [tf.identity(values[name]) for name in passed_on], gradient
+
+    tensors = [tf.identity(value) for value in variables.values()]
+    outputs = apply(tf.stop_gradient(result), x, *tensors)
+    return outputs[0], dict(zip(passed_on, outputs[1:]))
+
+
+def _computed_again(function, scope, x, variables):
+    """(result, input, {name: variable}) of a function on copies of its input and variables."""
+    late_x = tf.identity(x)
+    late = {name: tf.identity(value) for name, value in variables.items()}
+
+    def get(getter, name, *args, **kwargs):
         del getter, args, kwargs
-        if name not in late:
-            late[name] = tf.identity(variables[name])
         return late[name]
 
-    # Waiting keeps TensorFlow from merging this with the first computation, and from going back
-    # through several functions at once.
-    with tf.control_dependencies([slope] + list(sums.values())):
-        late_x = tf.identity(x)
-        with _getting_variables_by(get_late, scope):
-            result = function(late_x)
-    slopes = tf.gradients(result, [late_x] + list(late.values()), slope)
-    sums = dict(sums)
-    for name, part in zip(late, slopes[1:]):
-        sums[name] = sums[name] + part if name in sums else part
-    return slopes[0], sums
+    with _getting_variables_by(get, scope):
+        return function(late_x), late_x, late
 
 
 def _getting_variables_by(getter, scope):

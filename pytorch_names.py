@@ -229,6 +229,12 @@ def refusal(config):
             "transformers' ALBERT does not have: only the other layouts can be converted"
             % config.ffn_groups
         )
+    if config.layout == "google" and config.num_hidden_groups > config.num_hidden_layers:
+        return (
+            "it has more groups than layers (num_hidden_groups %d, num_hidden_layers %d), and "
+            "transformers' ALBERT would ask for weights of all groups"
+            % (config.num_hidden_groups, config.num_hidden_layers)
+        )
     if config.is_pre_norm and config.layout != "brightmart":
         return (
             "ln_type is preln, which transformers has neither for BERT nor for ALBERT: only the "

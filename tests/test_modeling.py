@@ -1,11 +1,11 @@
 """Models against the original's numbers; configs; heads; dropout."""
 
 import json
-import os
 
 import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
+from tensorflow.python.client import timeline
 
 from errors import UserError
 import golden_cases
@@ -272,16 +272,60 @@ def test_assignment_map_names_what_both_sides_have():
     assert initialized == {names[0]: 1, names[0] + ":0": 1}
 
 
-@pytest.mark.parametrize(
-    "size, parameters", [("tiny", 4295186), ("base", 11492234), ("large", 18084490)]
-)
-def test_published_sizes(size, parameters):
-    """Parameters of the pre-training model, as the original counts them."""
-    folder = os.path.join(os.path.dirname(os.path.abspath(modeling.__file__)), "albert_config")
-    path = os.path.join(folder, "albert_config_%s.json" % size)
-    config = modeling.AlbertConfig.from_json_file(path)
-    with tf.Graph().as_default():
-        model = modeling.AlbertModel(config, False, tf.zeros([1, 4], tf.int32))
-        modeling.masked_lm_head(config, model, [[1]], [[1]], [[1.0]])
-        modeling.sentence_order_head(config, model.get_pooled_output(), [[0]])
-        assert modeling.count_parameters(tf.trainable_variables()) == parameters
+LAYOUT_SETTINGS = {
+    "postln": {},
+    "preln": {"ln_type": "preln"},
+    "google": {"num_hidden_groups": 2, "inner_group_num": 2},
+    "google_fast": {"num_hidden_groups": 1, "ffn_groups": 4},
+    "bert": {"embedding_size": None},
+}
+
+
+def training_step(settings, recompute, batch=4, trace=None):
+    """[loss, gradients...] of an encoder in training, by a loss that also uses its first layer."""
+    config = modeling.AlbertConfig.from_dict(settings)
+    with tf.Graph().as_default(), tf.Session() as session:
+        tf.set_random_seed(3)
+        tf.train.get_or_create_global_step()
+        ids = np.arange(batch * 8).reshape(batch, 8) % config.vocab_size
+        model = modeling.AlbertModel(config, True, tf.constant(ids), recompute=recompute)
+        loss = tf.reduce_sum(model.get_pooled_output() ** 2)
+        loss += tf.reduce_mean(model.get_all_encoder_layers()[0] ** 2)
+        gradients = tf.gradients(loss, tf.trainable_variables())
+        session.run(tf.global_variables_initializer())
+        options = tf.RunOptions(trace_level=tf.RunOptions.FULL_TRACE) if trace else None
+        return session.run(
+            [loss] + [tf.convert_to_tensor(g) for g in gradients],
+            options=options,
+            run_metadata=trace,
+        )
+
+
+@pytest.mark.parametrize("layout", sorted(LAYOUT_SETTINGS))
+def test_recomputed_layers_have_the_same_gradients(layout):
+    """With dropout: the second computation has to drop what the first one dropped."""
+    settings = dict(
+        SMALL,
+        hidden_dropout_prob=0.2,
+        attention_probs_dropout_prob=0.3,
+        initializer_range=0.2,
+    )
+    settings.update(LAYOUT_SETTINGS[layout])
+    plain, again = (training_step(settings, recompute) for recompute in (False, True))
+    assert len(plain) == len(again)
+    for expected, actual in zip(plain, again):
+        golden_cases.assert_close(actual, expected)
+        assert np.abs(expected).max() > 0
+
+
+def test_recomputed_layers_need_less_memory():
+    """What is held at once while a step of many layers runs."""
+
+    def peak(recompute):
+        trace = tf.RunMetadata()
+        settings = dict(SMALL, num_hidden_layers=8, num_attention_heads=1)
+        training_step(settings, recompute, batch=1000, trace=trace)
+        analysis = timeline.Timeline(trace.step_stats).analyze_step_stats()
+        return max(most.num_bytes for most in analysis.allocator_maximums.values())
+
+    assert peak(recompute=False) > 2 * peak(recompute=True)

@@ -1,0 +1,109 @@
+r"""Peak memory and time of training steps with and without --recompute.
+
+    python benchmarks/recompute.py --config=albert_config/albert_config_xlarge.json \
+        --batch_size=8 --max_seq_length=128
+    python benchmarks/recompute.py --config=albert_config/albert_config_base.json \
+        --batch_size=8 --max_seq_length=512
+
+Each setting trains a classifier from random weights for a few steps in a process of its own; the
+peak is that of the whole process, TensorFlow, weights and optimizer state included.
+"""
+
+import argparse
+import json
+import os
+import resource
+import subprocess
+import sys
+import time
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
+
+NUM_LABELS = 2
+LEARNING_RATE = 1e-4
+MEBIBYTE = 1024.0  # ru_maxrss counts KiB
+
+
+def main():
+    """Measures both settings and prints them with their ratios."""
+    arguments = parsed_arguments()
+    if arguments.measure:
+        print(json.dumps(measured(arguments, arguments.measure == "recompute")))
+        return
+    print(
+        "%s, batch %d, S %d, %d steps"
+        % (arguments.config, arguments.batch_size, arguments.max_seq_length, arguments.steps)
+    )
+    print("%-14s %12s %12s %12s" % ("", "peak MiB", "s per step", "loss"))
+    plain, saving = (measured_alone(setting) for setting in ("plain", "recompute"))
+    print(
+        "recompute: %.2f times less memory, %.2f times the time"
+        % (
+            plain["peak_mib"] / saving["peak_mib"],
+            saving["seconds"] / plain["seconds"],
+        )
+    )
+
+
+def parsed_arguments():
+    """The command line's arguments."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
+    parser.add_argument("--config", default="albert_config/albert_config_xlarge.json")
+    parser.add_argument("--batch_size", type=int, default=8, help="examples in a step")
+    parser.add_argument("--max_seq_length", type=int, default=128, help="tokens in an example")
+    parser.add_argument("--steps", type=int, default=2, help="steps, of which the last is timed")
+    parser.add_argument("--measure", choices=("plain", "recompute"), help=argparse.SUPPRESS)
+    return parser.parse_args()
+
+
+def measured_alone(setting):
+    """What `measured` returns in a process of its own, printed as a row."""
+    command = [sys.executable, os.path.abspath(__file__)] + sys.argv[1:]
+    command.append("--measure=" + setting)
+    quiet = dict(os.environ, TF_CPP_MIN_LOG_LEVEL="3")
+    output = subprocess.run(command, env=quiet, stdout=subprocess.PIPE, check=True).stdout
+    result = json.loads(output.decode("utf-8").splitlines()[-1])
+    print(
+        "%-14s %12.0f %12.2f %12.6f"
+        % (setting, result["peak_mib"], result["seconds"], result["loss"])
+    )
+    return result
+
+
+def measured(arguments, recompute):
+    """Peak memory of this process, time of the last training step, and its loss."""
+    import numpy as np
+    import tensorflow.compat.v1 as tf
+
+    import modeling
+    import optimization
+
+    config = modeling.AlbertConfig.from_json_file(arguments.config)
+    shape = (arguments.batch_size, arguments.max_seq_length)
+    generator = np.random.RandomState(1)
+    with tf.Graph().as_default():
+        tf.set_random_seed(1)
+        tf.train.get_or_create_global_step()
+        model = modeling.AlbertModel(
+            config,
+            is_training=True,
+            input_ids=tf.constant(generator.randint(0, config.vocab_size, shape), tf.int32),
+            recompute=recompute,
+        )
+        labels = tf.constant(generator.randint(0, NUM_LABELS, shape[:1]), tf.int32)
+        head = modeling.classification_head(
+            config, model.get_pooled_output(), labels, NUM_LABELS, is_training=True
+        )
+        train_op = optimization.create_optimizer(head.loss, LEARNING_RATE, 100, 10, use_tpu=False)
+        with tf.Session() as session:
+            session.run(tf.global_variables_initializer())
+            for _ in range(arguments.steps):
+                begin = time.time()
+                loss, _ = session.run([head.loss, train_op])
+                seconds = time.time() - begin
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / MEBIBYTE
+    return {"peak_mib": peak, "seconds": seconds, "loss": float(loss)}
+
+
+if __name__ == "__main__":
+    main()

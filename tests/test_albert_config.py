@@ -1,0 +1,179 @@
+"""The published configs: their variables, their sizes, the table that describes them."""
+
+import collections
+import functools
+import glob
+import json
+import os
+
+import numpy as np
+import pytest
+import tensorflow.compat.v1 as tf
+
+from errors import UserError
+import checkpoints
+import modeling
+from workspace import ROOT
+
+FOLDER = os.path.join(ROOT, "albert_config")
+PATHS = sorted(glob.glob(os.path.join(FOLDER, "*.json")))
+NAMES = [os.path.basename(path) for path in PATHS]
+FFN_GROUPS = 16  # of the original's google_fast layout
+BYTES_OF_VALUE = 4
+
+# Parameters of the pre-training model, as the original counts them.
+PUBLISHED_PARAMETERS = {
+    "albert_config_tiny.json": 4295186,
+    "albert_config_base.json": 11492234,
+    "albert_config_large.json": 18084490,
+    "albert_config_xlarge.json": 62803594,
+    "albert_config_xxlarge.json": 240322186,
+}
+# {checkpoint of which only the index is there: the config that it fits}.
+RELEASED = {
+    "34127chi_albert_tiny_zh_google": "albert_config_tiny_google.json",
+    "MarsRoger_albert_tiny": "albert_config_tiny.json",
+    "hellonlp_albert_small_zh_google": "albert_config_small_google.json",
+    "jadepeng_google_albert_base_zh": None,  # google's own model, of a config of its own
+    "ljwmusclenlper_albert_large_zh": "albert_config_large.json",
+    "natureLanguageQing_albert_tiny": "albert_config_tiny.json",
+    "natureLanguageQing_albert_tiny_250k": "albert_config_tiny.json",
+}
+
+
+def settings_of(name):
+    """The settings in a config file of the project."""
+    with open(os.path.join(FOLDER, name), encoding="utf-8") as handle:
+        return json.load(handle)
+
+
+@functools.lru_cache(maxsize=None)
+def variables_of(path):
+    """{name: (shape, dtype)} of the pre-training model of a config file, in creation order."""
+    return built_variables(modeling.AlbertConfig.from_json_file(path))
+
+
+def built_variables(config):
+    """As `variables_of`; the graph is built in full and nothing is allocated."""
+    with tf.Graph().as_default():
+        model = modeling.AlbertModel(config, False, tf.zeros([1, 4], tf.int32))
+        modeling.masked_lm_head(config, model, [[1]], [[1]], [[1.0]])
+        modeling.sentence_order_head(config, model.get_pooled_output(), [[0]])
+        return collections.OrderedDict(
+            (v.op.name, (v.shape.as_list(), v.dtype.base_dtype)) for v in tf.trainable_variables()
+        )
+
+
+def shapes_of(config):
+    return [(name, shape) for name, (shape, _) in built_variables(config).items()]
+
+
+def count_of(name):
+    variables = variables_of(os.path.join(FOLDER, name))
+    return sum(int(np.prod(shape)) for shape, _ in variables.values())
+
+
+def test_all_configs_of_the_original_are_there():
+    sizes = "tiny base large xlarge xxlarge tiny_google small_google tiny_google_fast"
+    names = ["albert_config_%s.json" % size for size in sizes.split() + ["base_google_fast"]]
+    assert sorted(names + ["bert_config.json"]) == NAMES
+
+
+@pytest.mark.parametrize("name", sorted(PUBLISHED_PARAMETERS))
+def test_published_sizes(name):
+    assert count_of(name) == PUBLISHED_PARAMETERS[name]
+
+
+def table_rows():
+    """{config: cells} of the table in albert_config/README.md."""
+    rows = {}
+    with open(os.path.join(FOLDER, "README.md"), encoding="utf-8") as handle:
+        for line in handle:
+            cells = [cell.strip().strip("`") for cell in line.strip().strip("|").split("|")]
+            if cells[0].endswith(".json"):
+                rows[cells[0]] = cells[1:]
+    return rows
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_readmes_table_has_the_computed_figures(name):
+    config = modeling.AlbertConfig.from_dict(settings_of(name))
+    parameters = count_of(name)
+    assert table_rows()[name][:6] == [
+        config.layout,
+        str(config.num_hidden_layers),
+        str(config.hidden_size),
+        str(config.num_attention_heads),
+        f"{parameters:,}",
+        "%.1f MB" % (parameters * BYTES_OF_VALUE / 1e6),
+    ]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_variables_are_those_of_the_original(shared, name):
+    """In the original's order, in its layouts for the config; it has none for plain BERT."""
+    config = modeling.AlbertConfig.from_dict(settings_of(name))
+    golden = {"brightmart": "bm", "bert": "bm"}.get(config.layout, config.layout)
+    entry = golden_variables(shared, golden)[name]
+    if config.layout == "bert":
+        assert "error" in entry
+        return
+    variables = variables_of(os.path.join(FOLDER, name))
+    assert [(n, shape) for n, (shape, _) in variables.items()] == list(entry["variables"].items())
+    assert {dtype for _, dtype in variables.values()} == {tf.float32}
+    assert count_of(name) == entry["params_total_pretraining"]
+
+
+@pytest.mark.parametrize(
+    "name, golden, groups",
+    [
+        ("albert_config_base_google_fast.json", "google", 1),
+        ("albert_config_tiny_google_fast.json", "google", 1),
+        ("albert_config_small_google.json", "google_fast", FFN_GROUPS),
+    ],
+)
+def test_variables_with_the_other_scripts_of_google(shared, name, golden, groups):
+    """The original's scripts, not its configs, say whether the feed-forward layer has groups."""
+    config = modeling.AlbertConfig.from_dict(dict(settings_of(name), ffn_groups=groups))
+    entry = golden_variables(shared, golden)[name]
+    assert shapes_of(config) == list(entry["variables"].items())
+
+
+def test_sizes_that_groups_do_not_divide_are_refused():
+    with pytest.raises(UserError, match=r"hidden_size \(312\) is not a multiple of ffn_groups"):
+        modeling.AlbertConfig.from_dict(
+            dict(settings_of("albert_config_tiny_google.json"), ffn_groups=FFN_GROUPS)
+        )
+
+
+def golden_variables(shared, layout):
+    with open(os.path.join(shared, "golden", "variables_%s.json" % layout)) as handle:
+        return json.load(handle)
+
+
+@pytest.mark.parametrize("folder", sorted(RELEASED))
+def test_variables_are_those_of_released_checkpoints(shared, folder):
+    (index,) = glob.glob(os.path.join(shared, "data", "ckpt_index_only", folder, "*.index"))
+    reader = tf.train.load_checkpoint(index[: -len(".index")])
+    dtypes = reader.get_variable_to_dtype_map()
+    there = {
+        name: (shape, dtypes[name])
+        for name, shape in reader.get_variable_to_shape_map().items()
+        if not checkpoints.is_training_state(name)
+    }
+    (beside,) = glob.glob(os.path.join(os.path.dirname(index), "*config*.json"))
+    for path in [beside] + [os.path.join(FOLDER, name) for name in [RELEASED[folder]] if name]:
+        assert there == variables_of(path)
+
+
+def test_every_released_index_is_compared(shared):
+    indices = glob.glob(os.path.join(shared, "data", "ckpt_index_only", "*", "*.index"))
+    assert {os.path.basename(os.path.dirname(index)) for index in indices} == set(RELEASED)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_shapes_without_building_all_layers_are_the_same(name):
+    config = modeling.AlbertConfig.from_dict(settings_of(name))
+    parts = checkpoints.expected_shapes_by_part(config)
+    found = {n: shape for part in list(parts)[:3] for n, shape in parts[part].items()}
+    assert found == {n: shape for n, (shape, _) in variables_of(os.path.join(FOLDER, name)).items()}
