@@ -10,11 +10,13 @@ generators of its own, seeded by (seed, shard, pass). So the records depend on n
 which shards are worked on nor on who works on them.
 
 How pairs are drawn: consecutive sentences are collected until they reach the target length, parted
-at random into A and B, swapped (label 1) in half of all cases, and cut to size. In two things this
-differs from the original, so that how text was cut does not tell the order. What makes a pair too
-long is the sentence that was collected last; the original collects from a document's first sentence
-on, here each document is read from either end, at random. And the original cuts the longer segment
-alone; here both lose pieces, in proportion to their lengths, at both ends.
+at random into A and B, swapped (label 1) in half of all cases, and cut to size. In three things
+this differs from the original, so that how text was cut does not tell the order. What makes a pair
+too long is the sentence that was collected last; the original collects from a document's first
+sentence on, here each document is read from either end, at random. The original cuts the longer
+segment alone; here both lose pieces, in proportion to their lengths, at both ends. And every end of
+every segment loses a few pieces at random, for else a document that fits into a record would always
+show how it begins and ends, which a pair of its sentences rarely does.
 """
 
 import collections
@@ -29,6 +31,7 @@ _MASK = "[MASK]"
 SPECIAL_PIECES = 3  # [CLS], [SEP], [SEP]
 _MAX_TRIES = 10  # to draw a document other than a given one
 _BATCH_PIECES = 1 << 18
+_MOST_TRIMMED = 8  # pieces, at an end of a segment
 
 Settings = collections.namedtuple(
     "Settings",
@@ -289,7 +292,10 @@ class Sampler:
 
 
 def cut_to_size(pairs, max_pieces, generator):
-    """Cuts pairs that are too long: each segment in proportion to its length, at both of its ends.
+    """Trims all ends of pairs, and cuts those that are too long.
+
+    Every end loses up to `_MOST_TRIMMED` pieces, but less than half of its segment. What is still
+    too many is taken from both segments in proportion to their lengths, at both ends of each.
 
     Args:
         pairs: `Pairs`.
@@ -299,7 +305,8 @@ def cut_to_size(pairs, max_pieces, generator):
     Returns:
         `Pairs`; no segment is empty.
     """
-    lengths_a, lengths_b = pairs.lengths_a, pairs.lengths_b
+    begins_a, lengths_a = _trimmed(pairs.begins_a, pairs.lengths_a, generator)
+    begins_b, lengths_b = _trimmed(pairs.begins_b, pairs.lengths_b, generator)
     excess = np.maximum(0, lengths_a + lengths_b - max_pieces)
     shares = excess * lengths_a / (lengths_a + lengths_b)
     cut_a = (shares + generator.random_sample(len(shares))).astype(np.int64)
@@ -307,9 +314,16 @@ def cut_to_size(pairs, max_pieces, generator):
     cut_a = np.where(excess > 0, cut_a, 0)
     cut_b = excess - cut_a
     return Pairs(
-        pairs.begins_a + generator.binomial(cut_a, 0.5),
+        begins_a + generator.binomial(cut_a, 0.5),
         lengths_a - cut_a,
-        pairs.begins_b + generator.binomial(cut_b, 0.5),
+        begins_b + generator.binomial(cut_b, 0.5),
         lengths_b - cut_b,
         pairs.labels,
     )
+
+
+def _trimmed(begins, lengths, generator):
+    """Begins and lengths of segments that have lost a few pieces at both ends."""
+    most = np.minimum(_MOST_TRIMMED, (lengths - 1) // 2)
+    front, back = (generator.random_sample((2, len(most))) * (most + 1)).astype(np.int64)
+    return begins + front, lengths - front - back

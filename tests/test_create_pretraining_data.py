@@ -412,15 +412,14 @@ def test_pairs_with_other_documents(starter):
 @pytest.mark.parametrize(
     "lengths, expected",
     [
-        ((5, 5), (5, 5)),
-        ((15, 5), (15, 5)),
-        ((30, 10), (15, 5)),
-        ((10, 30), (5, 15)),
-        ((30, 30), (10, 10)),
-        ((5, 6), (5, 6)),
+        ((5, 5), (3, 3)),  # every end loses 0, 1 or 2 pieces
+        ((1, 2), (1, 2)),
+        ((115, 105), (10.45, 9.55)),
+        ((300, 100), (15, 5)),
+        ((100, 300), (5, 15)),
         ((2000, 1), (19, 1)),
         ((1, 2000), (1, 19)),
-        ((31, 32), (9.84, 10.16)),
+        ((301, 302), (10, 10)),
     ],
 )
 def test_pairs_are_cut_in_proportion_and_at_both_ends(lengths, expected):
@@ -430,106 +429,112 @@ def test_pairs_are_cut_in_proportion_and_at_both_ends(lengths, expected):
         5000 * column, lengths[0] * column, 9000 * column, lengths[1] * column, column
     )
     cut = pretraining_data.cut_to_size(pairs, 20, np.random.RandomState(1))
-    assert (cut.lengths_a + cut.lengths_b == min(20, sum(lengths))).all()
+    if sum(lengths) > 20:
+        assert (cut.lengths_a + cut.lengths_b == 20).all()
     for kept, wanted in ((cut.lengths_a, expected[0]), (cut.lengths_b, expected[1])):
-        assert abs(kept.mean() - wanted) < 0.05 and set(kept) <= {int(wanted), int(wanted) + 1}
+        assert kept.min() >= 1 and abs(kept.mean() - wanted) < 0.3
     for front, length, kept in (
         (cut.begins_a - 5000, lengths[0], cut.lengths_a),
         (cut.begins_b - 9000, lengths[1], cut.lengths_b),
     ):
         assert (front >= 0).all() and (front <= length - kept).all()
-        spread = np.sqrt((length - kept) / 4.0 / count).max()
-        assert abs((front - (length - kept) / 2.0).mean()) <= 5 * spread
+        is_cut = length - kept.mean()
+        assert abs(front.mean() - is_cut / 2) <= 0.05 * (1 + is_cut**0.5)
 
 
-def order_features(a, b):
-    """What tells how text was cut: lengths, first and last piece of both segments."""
-    features = {"length_a": len(a) / 100.0, "length_b": len(b) / 100.0}
-    for name, piece in zip(("a0", "a1", "b0", "b1"), (a[0], a[-1], b[0], b[-1])):
-        features["%s=%d" % (name, piece)] = 1
-    return features
+class Order:
+    """Rows of what tells how text was cut: lengths, first and last piece of segments, order."""
+
+    def __init__(self):
+        self.rows = {False: [], True: []}
+
+    def add(self, is_test, ids, begins_a, lengths_a, begins_b, lengths_b, labels):
+        """Adds pairs as places in an array of ids; whole documents go to either part."""
+        ends = [begins_a, begins_a + lengths_a - 1, begins_b, begins_b + lengths_b - 1]
+        columns = [ids[end] for end in ends] + [lengths_a, lengths_b, labels]
+        self.rows[is_test].append(np.stack(columns, 1))
+
+    def accuracy(self):
+        """Accuracy of a logistic regression on unseen documents."""
+        import scipy.sparse
+        from sklearn.linear_model import LogisticRegression
+        from sklearn.preprocessing import OneHotEncoder
+
+        train, test = (np.concatenate(self.rows[is_test]) for is_test in (False, True))
+        encoder = OneHotEncoder(handle_unknown="ignore").fit(train[:, :4])
+        model = LogisticRegression(C=0.3, max_iter=100)
+        inputs = [
+            scipy.sparse.hstack([encoder.transform(rows[:, :4]), rows[:, 4:6] / 100.0]).tocsr()
+            for rows in (train, test)
+        ]
+        model.fit(inputs[0], train[:, 6])
+        return model.score(inputs[1], test[:, 6])
 
 
-def order_accuracy(rows):
-    """Accuracy of a logistic regression on (document, features, label), by unseen documents."""
-    feature_extraction = pytest.importorskip("sklearn.feature_extraction")
-    linear_model = pytest.importorskip("sklearn.linear_model")
-    train, test = ([r for r in rows if (r[0] % 4 == 0) == is_test] for is_test in (False, True))
-    vectorizer = feature_extraction.DictVectorizer()
-    model = linear_model.LogisticRegression(C=0.3, max_iter=200)
-    model.fit(vectorizer.fit_transform([r[1] for r in train]), [r[2] for r in train])
-    return model.score(vectorizer.transform([r[1] for r in test]), [r[2] for r in test])
+def add_sentences(order, encoded, is_test, generator):
+    """Neighbouring sentences, whole, half of them swapped."""
+    places = np.array(encoded.sentences)
+    firsts = np.concatenate([np.arange(first, last - 1) for first, last in encoded.documents])
+    labels = generator.random_sample(len(firsts)) < 0.5
+    a, b = firsts + labels, firsts + ~labels
+    lengths = np.diff(places)
+    order.add(is_test, encoded.ids, places[a], lengths[a], places[b], lengths[b], labels)
 
 
-def pairs_of_sentences(encoded, number, generator):
-    """Rows for `order_accuracy` of neighbouring sentences, uncut, half of them swapped."""
-    places = encoded.sentences
-    for first, last in encoded.documents:
-        sentences = [encoded.ids[places[n] : places[n + 1]] for n in range(first, last)]
-        for pair in zip(sentences, sentences[1:]):
-            label = generator.random() < 0.5
-            yield number + first, order_features(*(pair[::-1] if label else pair)), label
+def add_uncut_segments(order, encoded, is_test, sampler):
+    """What records are made of, whole sentences all."""
+    order.add(is_test, encoded.ids, *sampler._pairs(encoded, random.Random(encoded.index)))
 
 
-def pairs_of_records(encoded, number, sampler):
-    """Rows for `order_accuracy` of the records that are made."""
-    for document in encoded.documents:
-        alone = encoded._replace(documents=[document], index=number + document[0])
-        for features in (batch for n in range(2) for batch in sampler.features(alone, n)):
-            lengths = features["input_mask"].sum(axis=1)
-            begins_b = lengths - features["segment_ids"].sum(axis=1)
-            for ids, begin_b, length, (label,) in zip(
-                features["input_ids"], begins_b, lengths, features["next_sentence_labels"]
-            ):
-                segments = ids[1 : begin_b - 1], ids[begin_b : length - 1]
-                yield number + document[0], order_features(*segments), bool(label)
-
-
-def pairs_of_uncut_segments(encoded, number, sampler):
-    """Rows for `order_accuracy` of what records are made of, whole sentences all."""
-    for document in encoded.documents:
-        alone = encoded._replace(documents=[document])
-        for begin_a, length_a, begin_b, length_b, label in zip(
-            *sampler._pairs(alone, random.Random(number + document[0]))
-        ):
-            segment_a = encoded.ids[begin_a : begin_a + length_a]
-            segment_b = encoded.ids[begin_b : begin_b + length_b]
-            yield number + document[0], order_features(segment_a, segment_b), bool(label)
+def add_records(order, encoded, is_test, sampler):
+    """The records that are made."""
+    for number in range(2):
+        features = joined(sampler.features(encoded, number))
+        lengths = features["input_mask"].sum(axis=1)
+        lengths_b = features["segment_ids"].sum(axis=1) - 1
+        rows = np.arange(len(lengths)) * features["input_ids"].shape[1]
+        lengths_a = lengths - lengths_b - 3
+        segments = rows + 1, lengths_a, rows + 2 + lengths_a, lengths_b
+        labels = features["next_sentence_labels"][:, 0]
+        order.add(is_test, features["input_ids"].ravel(), *segments, labels)
 
 
 @pytest.mark.parametrize(
-    "pattern, num_shards, is_neighbours",
+    "name, num_shards, length, baseline, least",
     [
-        ("news_sogou", 6, True),
-        ("news_cctv", 6, True),
-        ("tech_docs", 6, True),
-        # Questions and answers, dialogues: their first sentence tells itself, and one record in two
-        # has it, cut or not. So records are measured against the same segments, uncut.
-        ("*[!s]", 1, False),
+        ("news_sogou", 6, 128, "sentences", 7000),
+        ("news_cctv", 6, 128, "sentences", 7000),
+        ("tech_docs", 6, 128, "sentences", 7000),
+        # News, laws, forums, questions and answers, dialogues, reviews, all together.
+        ("", 2, 128, "sentences", 30000),
+        # A record that holds whole questions and answers shows how they begin and end, which a
+        # sentence seldom does: here the measure is the same segments, uncut.
+        ("", 1, 512, "uncut segments", 5000),
     ],
 )
 def test_how_text_is_cut_does_not_tell_the_order(
-    pattern, num_shards, is_neighbours, shared, starter
+    name, num_shards, length, baseline, least, shared, starter
 ):
     pytest.importorskip("sklearn")
-    sampler = pretraining_data.Sampler(
-        SETTINGS._replace(dynamic=True), pretraining_data.make_vocabulary(starter)
-    )
+    settings = SETTINGS._replace(dynamic=True, max_seq_length=length)
+    sampler = pretraining_data.Sampler(settings, pretraining_data.make_vocabulary(starter))
     encoder = segmentation.LineEncoder(starter)
-    generator = random.Random(1)
-    made, whole = [], []
-    number = 0
-    for path in corpus.input_files(os.path.join(shared, "corpus", pattern + ".txt.gz")):
+    generator = np.random.RandomState(1)
+    made, whole = Order(), Order()
+    paths = corpus.input_files(os.path.join(shared, "corpus", name + "*.txt.gz"))
+    for path in (path for path in paths if "_titles" not in path):
         for shard in itertools.islice(corpus.read_shards([path]), num_shards):
             encoded = pretraining_data.encode_shard(shard, encoder)
-            made += pairs_of_records(encoded, number, sampler)
-            if is_neighbours:
-                whole += pairs_of_sentences(encoded, number, generator)
-            else:
-                whole += pairs_of_uncut_segments(encoded, number, sampler)
-            number += len(encoded.sentences)
-    assert len(made) > 9000
-    assert order_accuracy(made) < order_accuracy(whole) + 0.02
+            parts = encoded.documents[::4], [d for n, d in enumerate(encoded.documents) if n % 4]
+            for is_test, documents in ((True, parts[0]), (False, parts[1])):
+                part = encoded._replace(documents=documents)
+                add_records(made, part, is_test, sampler)
+                if baseline == "sentences":
+                    add_sentences(whole, part, is_test, generator)
+                else:
+                    add_uncut_segments(whole, part, is_test, sampler)
+    assert sum(map(len, made.rows[False])) > least
+    assert made.accuracy() < whole.accuracy() + 0.02
 
 
 def test_shards_are_whole_documents_and_lose_nothing(tmp_path):
