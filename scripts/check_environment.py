@@ -26,10 +26,19 @@ def installed_packages():
 
 
 def required_names(path):
-    """The names of the packages in a requirements file."""
+    """The names of the packages in a requirements file that this Python is to have."""
     with open(path, encoding="utf-8") as lines:
-        found = [re.match(r"[A-Za-z0-9][\w.-]*", line) for line in lines]
-    return [_normalized(match.group()) for match in found if match]
+        found = [re.match(r"([A-Za-z0-9][\w.-]*)[^;]*(?:;(.*))?", line) for line in lines]
+    return [_normalized(match.group(1)) for match in found if match and _applies(match.group(2))]
+
+
+def _applies(marker):
+    """Whether what stands after the ";" of a requirement holds here; with uv there is no pip."""
+    try:
+        from pip._vendor.packaging.markers import Marker
+    except ImportError:
+        return True
+    return not marker or Marker(marker).evaluate()
 
 
 def lacking(tensorflow_versions, requirement_files):

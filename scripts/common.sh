@@ -7,6 +7,8 @@ EXIT_USER_ERROR=2
 EXIT_INTERRUPTED=130
 # What pip and uv write to their logs once they begin to change an environment.
 INSTALLING_BEGAN='^(Installing collected packages:|Prepared |Uninstalled |Installed )'
+# Where PyTorch offers its builds for the CPU; plain torch brings gigabytes of CUDA along on Linux.
+CPU_PYTORCH_INDEX=https://download.pytorch.org/whl/cpu
 PROBE='import ensurepip, sys, venv; assert sys.maxsize > 2**32; print("%d.%d" % sys.version_info[:2])'
 
 # Standard output is for results alone (setup.sh prints an interpreter's path there).
@@ -154,22 +156,47 @@ install_requirements() {
     is_new "$folder" && extent=" (about $size MB to download, some minutes)"
     say "installing ${*##*/} into $folder$extent"
     : >"$log"
-    : >"$folder/setup.unfinished"
     show_progress "$log" 9<&- >&2 &
     ticker=$!
     # shellcheck disable=SC2064  # the number of today's ticker is meant
     trap "kill $ticker 2>/dev/null || true" EXIT
     trap 'say "stopped; the same command starts again cleanly"; exit "$EXIT_INTERRUPTED"' INT
-    if compgen -G "$folder/lib/python*/site-packages/pip" >/dev/null; then
-        PIP_USER=0 PYTHONUNBUFFERED=1 "$folder/bin/python" -m pip install --progress-bar off --no-input \
-            --disable-pip-version-check "${arguments[@]}" >>"$log" 2>&1 </dev/null || status=$?
-    else
-        uv pip install --python "$folder/bin/python" "${arguments[@]}" >>"$log" 2>&1 </dev/null || status=$?
-    fi
+    install_cpu_pytorch "$folder" "$log" "$@"
+    : >"$log" # what it says of PyTorch is no sign of a half made environment
+    : >"$folder/setup.unfinished"
+    pip_install "$folder" "${arguments[@]}" >>"$log" 2>&1 || status=$?
     kill "$ticker" 2>/dev/null || true
     wait "$ticker" 2>/dev/null || true
     trap - EXIT INT
     [ "$status" -eq 0 ] || report_failed_install "$log"
+}
+
+# pip_install FOLDER ARGUMENTS...: with uv where uv made the environment.
+pip_install() {
+    local folder="$1"
+    shift
+    if compgen -G "$folder/lib/python*/site-packages/pip" >/dev/null; then
+        PIP_USER=0 PYTHONUNBUFFERED=1 "$folder/bin/python" -m pip install --progress-bar off --no-input \
+            --disable-pip-version-check "$@" </dev/null
+    else
+        uv pip install --python "$folder/bin/python" "$@" </dev/null
+    fi
+}
+
+# install_cpu_pytorch FOLDER LOG REQUIREMENTS...: the torch that the files ask for, in its build for
+# the CPU, from the user's own package index or PyTorch's. A torch that is there is left as it is.
+install_cpu_pytorch() {
+    local folder="$1" log="$2" torch
+    shift 2
+    torch="$(cat -- "$@" | sed -n 's/^\(torch==[0-9.]*\).*/\1/p')"
+    [ -n "$torch" ] && [ "$(uname -s)" = Linux ] && [ "$(version_of "$folder/bin/python")" != 3.9 ] || return 0
+    compgen -G "$folder/lib/python*/site-packages/torch-*.dist-info" >/dev/null && return 0
+    say "first $torch for the CPU (about 200 MB to download)"
+    PIP_RETRIES=1 PIP_DEFAULT_TIMEOUT=20 pip_install "$folder" --no-deps \
+        --extra-index-url "$CPU_PYTORCH_INDEX" "$torch+cpu" >>"$log" 2>&1 && return 0
+    say "the last line of $log: $(tail -n 1 -- "$log")"
+    die "no build of $torch for the CPU can be had from the package index or $CPU_PYTORCH_INDEX. The" \
+        "usual build, with CUDA, will do as well: $folder/bin/python -m pip install $torch, then again"
 }
 
 report_failed_install() {

@@ -11,7 +11,9 @@ import time
 import pytest
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-TOOLS = ("bash basename cat cmp cp dirname env flock grep mkdir readlink rm sed sleep tail").split()
+TOOLS = (
+    "bash basename cat cmp cp dirname env flock grep mkdir readlink rm sed sleep tail uname".split()
+)
 
 # Does what setup.sh asks of a Python; writes down what pip is told.
 PYTHON = """#!/bin/bash
@@ -25,6 +27,7 @@ case "$1 $2" in
         echo "$*" >>"$STAND_IN_LOG"
         echo "Collecting things"
         sleep "${{DOWNLOAD_SECONDS:-0}}"
+        if [[ -n "${{TORCH_FAILS:-}}" && "$*" == *+cpu ]]; then echo "ERROR: no torch"; exit 1; fi
         if [ -n "${{DOWNLOAD_FAILS:-}}" ]; then echo "ERROR: no route to the index"; exit 1; fi
         echo "Installing collected packages: things"
         sleep "${{INSTALL_SECONDS:-0}}"
@@ -126,6 +129,51 @@ def test_more_requirements_are_installed_on_top_once(machine):
         assert machine.setup("requirements-dev.txt")[:2] == (0, machine.venv_python)
     assert len(machine.installs) == 2
     assert machine.installs[1].endswith("-r requirements-dev.txt")
+
+
+@pytest.fixture
+def machine_for_torch(machine):
+    if not sys.platform.startswith("linux"):
+        pytest.skip("only on Linux is there another torch than the one for the CPU")
+    machine.add_python()
+    text = "# PyTorch\ntorch==9.8.7 ; python_version >= '3.10'\ntransformers==5\n"
+    (machine.project / "requirements-convert.txt").write_text(text)
+    return machine
+
+
+def test_pytorch_is_the_build_for_the_cpu(machine_for_torch):
+    for _ in range(2):
+        assert machine_for_torch.setup("requirements-convert.txt")[0] == 0
+    of_torch, of_all = machine_for_torch.installs
+    assert "--no-deps --extra-index-url https://download.pytorch.org/" in of_torch
+    assert of_torch.endswith(" torch==9.8.7+cpu")
+    assert of_all.endswith(" -r requirements.txt -r requirements-convert.txt")
+
+
+def test_without_pytorch_for_the_cpu_the_environment_stays_as_it_was(machine_for_torch):
+    machine_for_torch.setup()
+    status, out, err = machine_for_torch.setup("requirements-convert.txt", TORCH_FAILS="1")
+    assert (status, out) == (2, "")
+    assert "ERROR: no torch" in err and "no build of torch==9.8.7 for the CPU" in err
+    assert machine_for_torch.setup() == (0, machine_for_torch.venv_python, "")
+    assert len(machine_for_torch.installs) == 2
+
+
+def test_pytorch_that_is_there_is_kept(machine_for_torch):
+    machine_for_torch.setup()
+    packages = machine_for_torch.project / ".venv" / "lib" / "python3.11" / "site-packages"
+    (packages / "torch-9.8.7.dist-info").mkdir()
+    assert machine_for_torch.setup("requirements-convert.txt")[0] == 0
+    assert not any("+cpu" in line for line in machine_for_torch.installs)
+
+
+def test_requirements_for_other_pythons_are_not_asked_for(tmp_path):
+    path = tmp_path / "requirements.txt"
+    path.write_text("one==1 ; python_version < '3'\ntwo[x]==1 ; python_version > '3'\nThree_3\n")
+    sys.path.insert(0, os.path.join(ROOT, "scripts"))
+    import check_environment
+
+    assert check_environment.required_names(str(path)) == ["two", "three-3"]
 
 
 def test_changed_requirements_are_installed_into_the_same_environment(machine):
