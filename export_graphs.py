@@ -1,0 +1,118 @@
+"""TensorFlow's own formats: a frozen graph (.pb), a SavedModel for TensorFlow 2 and TF Serving."""
+
+import collections
+import os
+
+import tensorflow.compat.v1 as tf
+
+import exporting
+import files
+import inference
+
+VERSION = "1"  # TF Serving takes the highest numbered folder
+SIGNATURES = {"classifier": "classify", "pretraining": "predict_masked", "encoder": "encode"}
+EXTRA = "assets.extra"  # of a SavedModel: files that the graph does not read
+
+
+def write_frozen(model, examples, path, options):
+    """Writes the graph with the weights as constants.
+
+    It has the outputs of the task, and the others that the model has: `logits`,
+    `cls/predictions/truediv`, `pooled_output` ...
+
+    Args:
+        model: `exporting.Model`.
+        examples: `exporting.Examples`.
+        path: the .pb file.
+        options: `exporting.Options`.
+
+    Returns:
+        the largest difference from the checkpoint.
+    """
+    shape = (None, options.seq_length)
+    heads = [head for head in exporting.TASKS[options.task].heads if head in model.heads]
+    names = [name for head in heads for name in inference.HEADS[head][1]]
+    names += exporting.TASKS["encoder"].outputs
+    graph_def = exporting.frozen_graph(model, names, heads=heads, shape=shape)
+    with exporting.file_to_export(path) as partial:
+        with open(partial, "wb") as handle:
+            handle.write(graph_def.SerializeToString())
+        difference = _check_frozen(partial, examples, options.tolerance, path)
+        exporting.write_companions(model, os.path.dirname(path) or ".")
+    return difference
+
+
+def _check_frozen(partial, examples, tolerance, path):
+    graph_def = tf.GraphDef()
+    graph_def.ParseFromString(files.read_bytes(partial))
+    settings = tf.ConfigProto()  # optimizing a graph that holds its weights takes gigabytes
+    settings.graph_options.rewrite_options.disable_meta_optimizer = True
+    with tf.Graph().as_default(), tf.Session(config=settings) as session:
+        tf.import_graph_def(graph_def, name="")
+
+        def run(row):
+            feeds = {name + ":0": array for name, array in row.items()}
+            return session.run([name + ":0" for name in examples.output_names], feeds)
+
+        return examples.check(run, tolerance, path)
+
+
+def write_saved_model(model, examples, path, options):
+    """Writes a SavedModel into `path`/1, with the signatures that the model has heads for.
+
+    Args and Returns as in `write_frozen`; `path` is the model's folder for TF Serving.
+    """
+    folder = os.path.join(path, VERSION)
+    with exporting.folder_to_export(folder) as partial:
+        shape = (None, options.seq_length)
+        with exporting.session_of(model, shape=shape) as (session, graph):
+            builder = tf.saved_model.Builder(partial)
+            builder.add_meta_graph_and_variables(
+                session,
+                [tf.saved_model.tag_constants.SERVING],
+                signature_def_map=_signatures(model, graph, options.task),
+                main_op=tf.tables_initializer(),
+                strip_default_attrs=True,
+            )
+            builder.save()
+        extra = os.path.join(partial, EXTRA)
+        os.makedirs(extra)
+        exporting.write_companions(model, extra)
+        return _check_saved_model(partial, examples, options, folder)
+
+
+def _signatures(model, graph, task):
+    """{name: SignatureDef} for every head, and the task's as the default."""
+    inputs = collections.OrderedDict((n, graph.inputs[n]) for n in inference.ENCODER_INPUTS)
+    encoder_outputs = {name: graph.outputs[name] for name in exporting.TASKS["encoder"].outputs}
+    signatures = {"encode": (inputs, encoder_outputs)}
+    if "classification" in model.heads:
+        outputs = {"probabilities": graph.outputs["probabilities"]}
+        if model.settings.get("objective", "single_label") == "single_label":
+            best = tf.argmax(graph.outputs["logits"], axis=-1)
+            outputs["labels"] = tf.gather(tf.constant(model.labels), best, name="labels")  # [B]
+        signatures["classify"] = (inputs, outputs)
+    if "masked_lm" in model.heads:
+        positions = {"masked_lm_positions": graph.inputs["masked_lm_positions"]}
+        names = exporting.outputs_of(model, "pretraining")
+        outputs = {name: graph.outputs[name] for name in names}
+        signatures["predict_masked"] = (dict(inputs, **positions), outputs)
+    signatures[tf.saved_model.DEFAULT_SERVING_SIGNATURE_DEF_KEY] = signatures[SIGNATURES[task]]
+    build = tf.saved_model.signature_def_utils.predict_signature_def
+    return {name: build(*tensors) for name, tensors in signatures.items()}
+
+
+def _check_saved_model(folder, examples, options, name):
+    with tf.Graph().as_default() as graph, tf.Session() as session:
+        meta = tf.saved_model.loader.load(session, [tf.saved_model.tag_constants.SERVING], folder)
+        signature = meta.signature_def[SIGNATURES[options.task]]
+        outputs = [
+            graph.get_tensor_by_name(signature.outputs[output].name)
+            for output in examples.output_names
+        ]
+
+        def run(row):
+            feeds = {signature.inputs[key].name: array for key, array in row.items()}
+            return session.run(outputs, feeds)
+
+        return examples.check(run, options.tolerance, name)

@@ -1,0 +1,219 @@
+"""Exports a model folder for phones, servers and other programs.
+
+    python export_model.py --model_dir=lcqmc_output/best --format=tflite --quantize=int8 \
+        --representative_texts=data/pairs_sample/train.txt
+    python export_model.py --model_dir=lcqmc_output/best --format=tflite --seq_length=dynamic
+    python export_model.py --model_dir=lcqmc_output/best --format=saved_model --output=serving
+    python export_model.py --model_dir=lcqmc_output/best --format=onnx
+    python export_model.py --model_dir=albert_starter_zh --format=frozen --task=pretraining
+
+What is written is run at once on a few texts and compared with the checkpoint; a file that differs
+by more than --tolerance is not kept. docs/mobile.md tells which format is for what.
+"""
+
+import collections
+import logging
+import os
+import resource
+import time
+
+from absl import flags
+
+from errors import UserError, run_command
+import export_graphs
+import export_onnx
+import export_tflite
+import exporting
+import files
+
+FLAGS = flags.FLAGS
+# How a format is written, what its file is called, how it may be quantized, its usual length.
+Format = collections.namedtuple("Format", ["write", "ending", "quantizations", "seq_length"])
+FORMATS = collections.OrderedDict(
+    [
+        ("frozen", Format(export_graphs.write_frozen, ".pb", ("none",), "dynamic")),
+        ("saved_model", Format(export_graphs.write_saved_model, "", ("none",), "dynamic")),
+        (
+            "tflite",
+            Format(export_tflite.write, ".tflite", ("none", "float16", "dynamic", "int8"), "128"),
+        ),
+        ("onnx", Format(export_onnx.write, ".onnx", ("none", "int8"), "dynamic")),
+    ]
+)
+TOLERANCES = {"none": 1e-4, "float16": 0.01, "dynamic": 0.1, "int8": 0.2}
+
+
+def define_flags():
+    """Defines the command's flags."""
+    flags.DEFINE_string("model_dir", None, "Model folder: config, vocab.txt, checkpoint.")
+    flags.DEFINE_enum("format", None, list(FORMATS), "What to write.")
+    flags.DEFINE_enum("task", "classifier", list(exporting.TASKS), "What the file puts out.")
+    flags.DEFINE_enum("quantize", "none", list(TOLERANCES), "How weights and products are held.")
+    flags.DEFINE_string(
+        "seq_length",
+        None,
+        "Length of the input in tokens, or dynamic; by default 128 for tflite, else dynamic.",
+    )
+    flags.DEFINE_string(
+        "output", None, "File (saved_model: folder) to write; by default in the model folder."
+    )
+    flags.DEFINE_string(
+        "representative_texts",
+        None,
+        "For int8: texts like those to come, one a line; pairs have a tab between the two. The "
+        "files of a task will do.",
+    )
+    flags.DEFINE_boolean(
+        "integer_only", False, "int8 without any floating point, for accelerators that ask for it."
+    )
+    flags.DEFINE_boolean(
+        "metadata", False, "Put tokenizer, vocabulary and labels into the .tflite file (MediaPipe)."
+    )
+    flags.DEFINE_float(
+        "tolerance",
+        None,
+        "Largest difference from the checkpoint's outputs; by default %s."
+        % ", ".join("%g for %s" % (TOLERANCES[name], name) for name in TOLERANCES),
+    )
+    flags.DEFINE_string("bert_config_file", None, "Config JSON, if it is not in the folder.")
+    flags.DEFINE_string("encoding", "utf-8", "Encoding of --representative_texts.")
+
+
+def main():
+    """Exports what the flags ask for and tells what was written."""
+    start = time.time()
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)  # it tells what is deprecated
+    options = _options()
+    model = exporting.read_model(FLAGS.model_dir, options.task, FLAGS.bert_config_file)
+    exporting.check_length(options.seq_length, model.config)
+    _check_metadata(model, options)
+    path = FLAGS.output or os.path.join(FLAGS.model_dir, _usual_name(options))
+    examples = exporting.Examples(model, options.task, options.seq_length, options.texts[:4])
+    difference = FORMATS[FLAGS.format].write(model, examples, path, options)
+    for title, text in _summary(model, path, options, difference, time.time() - start):
+        print("%-10s %s" % (title, text))
+
+
+def _options():
+    for name in ("model_dir", "format"):
+        if not FLAGS[name].value:
+            raise UserError("--%s is required (%s)" % (name, FLAGS[name].help.rstrip(".")))
+    allowed = FORMATS[FLAGS.format].quantizations
+    if FLAGS.quantize not in allowed:
+        raise UserError(
+            "--quantize=%s: --format=%s has only %s"
+            % (FLAGS.quantize, FLAGS.format, ", ".join(allowed))
+        )
+    for name in ("integer_only", "metadata"):
+        if FLAGS[name].value and FLAGS.format != "tflite":
+            raise UserError("--%s goes with --format=tflite" % name)
+    options = exporting.Options(
+        task=FLAGS.task,
+        seq_length=_seq_length(FLAGS.seq_length or FORMATS[FLAGS.format].seq_length),
+        quantize=FLAGS.quantize,
+        tolerance=TOLERANCES[FLAGS.quantize] if FLAGS.tolerance is None else FLAGS.tolerance,
+        texts=representative_texts(FLAGS.representative_texts, FLAGS.encoding),
+        integer_only=FLAGS.integer_only,
+        metadata=FLAGS.metadata,
+    )
+    if FLAGS.format == "tflite":
+        export_tflite.check_possible(options)
+    if FLAGS.format == "onnx":
+        export_onnx.check_possible()
+    return options
+
+
+def _seq_length(text):
+    if text == "dynamic":
+        return None
+    if not text.isdigit():
+        raise UserError("--seq_length=%s: expected a number of tokens, or dynamic" % text)
+    return int(text)
+
+
+def _check_metadata(model, options):
+    if not options.metadata:
+        return
+    if options.task != "classifier":
+        raise UserError("--metadata describes a classifier: leave out --task=%s" % options.task)
+    if model.tokenizer is None:
+        raise UserError("--metadata: %s has no vocab.txt" % model.folder)
+
+
+def representative_texts(path, encoding="utf-8"):
+    """Texts of a file: a text a line, or tab-separated columns that begin with the texts.
+
+    A column that is a label (short, and few different ones) is left out.
+
+    Args:
+        path: the file, or None.
+        encoding: of the file.
+
+    Returns:
+        list of (text_a, text_b or None).
+    """
+    if path is None:
+        return []
+    rows = [line.split("\t") for line in files.read_lines(path, encoding) if line.strip()]
+    if not rows:
+        raise UserError("--representative_texts=%s is empty: expected a text a line" % path)
+    columns = _text_columns(rows)
+    cells = [[row[number] for number in columns if number < len(row)] for row in rows]
+    return [(row[0], row[1] if len(row) > 1 else None) for row in cells if row]
+
+
+def _text_columns(rows):
+    """Numbers of the first two columns that hold texts: of many values, or longer than labels."""
+    width = max(len(row) for row in rows)
+    if width == 1:
+        return [0]
+    columns = []
+    for number in range(width):
+        values = [row[number] for row in rows if number < len(row)]
+        mean_length = sum(map(len, values)) / len(values)
+        if mean_length > 4 and len(set(values)) > min(len(values) / 4, 100):
+            columns.append(number)
+    return columns[:2] or [0]
+
+
+def _usual_name(options):
+    if FLAGS.format == "saved_model":
+        return "saved_model"
+    parts = ["albert", options.task]
+    if options.quantize != "none":
+        parts.append(options.quantize)
+    if options.seq_length is not None:
+        parts.append(str(options.seq_length))
+    return "_".join(parts) + FORMATS[FLAGS.format].ending
+
+
+def _summary(model, path, options, difference, seconds):
+    length = "any length" if options.seq_length is None else "%d tokens" % options.seq_length
+    size = _size(path)
+    yield "model", "%s (%s layout)" % (model.prefix, model.config.layout)
+    yield "written", "%s (%.2f MB, %s, %s)" % (path, size / 1e6, options.task, length)
+    yield (
+        "difference",
+        "at most %.1e from the checkpoint's outputs (allowed: %g)"
+        % (difference, options.tolerance),
+    )
+    if model.labels and options.task == "classifier":
+        shown = ", ".join(model.labels[:8]) + (", ..." if len(model.labels) > 8 else "")
+        yield "labels", "%d: %s" % (len(model.labels), shown)
+    megabytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024.0
+    yield "took", "%.0f s, at most %.0f MB" % (seconds, megabytes)
+
+
+def _size(path):
+    if not os.path.isdir(path):
+        return os.path.getsize(path)
+    return sum(
+        os.path.getsize(os.path.join(folder, name))
+        for folder, _, names in os.walk(path)
+        for name in names
+    )
+
+
+if __name__ == "__main__":
+    define_flags()
+    run_command(main)

@@ -1,0 +1,222 @@
+"""TensorFlow Lite files of built-in operators, from floating point to 8-bit integers.
+
+`int8` computes what takes the time, the products with weights and the activation between them, in
+integers with ranges found on the user's own texts. Softmax, LayerNorm and the products of attention
+stay in floating point: TensorFlow Lite has no fast integer kernels for them, so that a file of
+integers alone (`integer_only`, which some accelerators ask for) is slower on a processor than the
+unquantized one, and less accurate.
+"""
+
+import contextlib
+import copy
+import math
+import os
+import sys
+
+import numpy as np
+import tensorflow.compat.v1 as tf
+
+from errors import UserError
+import exporting
+import inference
+import modeling
+from progress import progress_bar
+import tflite_metadata
+
+INPUT_NAMES = ("ids", "mask", "segment_ids")  # as TFLite's metadata libraries expect them
+# Operators that int8 leaves in floating point.
+FLOAT_OPERATORS = "BATCH_MATMUL SOFTMAX MEAN SQUARED_DIFFERENCE RSQRT ADD MUL SUB".split()
+MAX_CALIBRATION_TEXTS = 100
+
+
+def fused_gelu(x):
+    """`modeling.gelu` in the form that the converter takes for TensorFlow Lite's operator GELU."""
+    inner = math.sqrt(2.0 / math.pi) * (x + 0.044715 * tf.pow(x, 3.0))
+    return 0.5 * x * (1.0 + tf.tanh(inner))
+
+
+modeling.ACTIVATIONS["fused_gelu"] = fused_gelu
+
+
+def check_possible(options):
+    """Raises `UserError` where this TensorFlow or these options cannot make such a file."""
+    if tf.__version__.startswith("1."):
+        raise UserError(
+            "--format=tflite needs TensorFlow 2.15 (here is %s); with 1.15 use the two commands "
+            "freeze_graph and tflite_convert, see docs/mobile.md" % tf.__version__
+        )
+    if options.quantize == "int8" and not options.texts:
+        raise UserError(
+            "--quantize=int8 needs --representative_texts=FILE: a hundred or more texts like those "
+            "that the model will get, one a line (pairs: a tab between the two)"
+        )
+    if options.integer_only and options.quantize != "int8":
+        raise UserError("--integer_only goes with --quantize=int8")
+
+
+def write(model, examples, path, options):
+    """Writes a .tflite file.
+
+    Args:
+        model: `exporting.Model`.
+        examples: `exporting.Examples`.
+        path: the file.
+        options: `exporting.Options`.
+
+    Returns:
+        the largest difference from the checkpoint.
+    """
+    check_possible(options)
+    with exporting.file_to_export(path) as partial:
+        content = converted(model, examples.output_names, options)
+        if options.metadata:
+            content = tflite_metadata.with_metadata(content, model)
+        with open(partial, "wb") as handle:
+            handle.write(content)
+        with _quietly():
+            difference = examples.check(_runner(partial), options.tolerance, path)
+        exporting.write_companions(model, os.path.dirname(path) or ".")
+    return difference
+
+
+def converted(model, output_names, options):
+    """The content of the .tflite file, without metadata.
+
+    Args:
+        model: `exporting.Model`.
+        output_names: list of str.
+        options: `exporting.Options`.
+
+    Returns:
+        bytes.
+    """
+    config = copy.copy(model.config)
+    if config.hidden_act == "gelu":
+        config.hidden_act = "fused_gelu"
+    heads = [head for head in exporting.TASKS[options.task].heads if head in model.heads]
+    with exporting.session_of(
+        model,
+        config=config,
+        heads=heads,
+        shape=(1, options.seq_length),
+        input_names=INPUT_NAMES,
+    ) as (session, graph):
+        names = list(inference.ENCODER_INPUTS)
+        if "masked_lm" in heads:
+            names.append("masked_lm_positions")
+        converter = tf.lite.TFLiteConverter.from_session(
+            session,
+            [graph.inputs[name] for name in names],
+            [graph.outputs[name] for name in output_names],
+        )
+        with _quietly():
+            return _QUANTIZERS[options.quantize](converter, model, options)
+
+
+def _unquantized(converter, model, options):
+    del model, options
+    return converter.convert()
+
+
+def _with_float16_weights(converter, model, options):
+    del model, options
+    converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    converter.target_spec.supported_types = [tf.float16]
+    return converter.convert()
+
+
+def _with_dynamic_ranges(converter, model, options):
+    del model, options
+    converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    return converter.convert()
+
+
+def _with_integers(converter, model, options):
+    converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    rows = calibration_rows(model, options)
+    converter.representative_dataset = lambda: progress_bar(
+        "finding ranges", len(rows), "text", iterable=rows, leave=False
+    )
+    if options.integer_only:
+        converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
+        return converter.convert()
+    debug_options = tf.lite.experimental.QuantizationDebugOptions(denylisted_ops=FLOAT_OPERATORS)
+    debugger = tf.lite.experimental.QuantizationDebugger(
+        converter=converter, debug_options=debug_options
+    )
+    return debugger.get_nondebug_quantized_model()
+
+
+_QUANTIZERS = {
+    "none": _unquantized,
+    "float16": _with_float16_weights,
+    "dynamic": _with_dynamic_ranges,
+    "int8": _with_integers,
+}
+
+
+def calibration_rows(model, options):
+    """Inputs on which the ranges of activations are found.
+
+    All have one length, since TensorFlow's calibration fails where it changes: the sequence length,
+    or for files of any length that of the longest of the texts.
+
+    Args:
+        model: `exporting.Model`.
+        options: `exporting.Options`.
+
+    Returns:
+        list of lists of int32 arrays [1, F], as the converter's inputs.
+    """
+    every = max(1, len(options.texts) // MAX_CALIBRATION_TEXTS)
+    longest = options.seq_length or min(
+        exporting.DEFAULT_LENGTH, model.config.max_position_embeddings
+    )
+    rows = [
+        exporting.encoded(model, pair, number, longest)
+        for number, pair in enumerate(options.texts[::every][:MAX_CALIBRATION_TEXTS])
+    ]
+    length = options.seq_length or max(row["input_ids"].shape[1] for row in rows)
+    rows = [list(exporting.padded(row, length).values()) for row in rows]
+    if options.task == "pretraining":
+        positions = np.array([[1, 2, 3]], np.int32)
+        rows = [row + [positions] for row in rows]
+    return rows
+
+
+def _runner(path):
+    """A function of a row {name: array [1, F]} -> outputs, see `exporting.Examples.check`."""
+    interpreter = tf.lite.Interpreter(path)
+    names = dict(zip(INPUT_NAMES, inference.ENCODER_INPUTS))
+
+    def run(row):
+        for info in interpreter.get_input_details():
+            value = row[names.get(info["name"], info["name"])]
+            if tuple(info["shape"]) != value.shape:
+                interpreter.resize_tensor_input(info["index"], value.shape)
+        interpreter.allocate_tensors()
+        for info in interpreter.get_input_details():
+            interpreter.set_tensor(info["index"], row[names.get(info["name"], info["name"])])
+        interpreter.invoke()
+        return [interpreter.get_tensor(info["index"]) for info in interpreter.get_output_details()]
+
+    return run
+
+
+@contextlib.contextmanager
+def _quietly():
+    """Keeps what TensorFlow Lite's C++ part prints off the screen; its failures are one line."""
+    sys.stderr.flush()
+    screen = os.fdopen(os.dup(2), "w", buffering=1, encoding="utf-8", errors="backslashreplace")
+    with screen, open(os.devnull, "wb") as nowhere, contextlib.redirect_stderr(screen):
+        os.dup2(nowhere.fileno(), 2)
+        try:
+            yield
+        except UserError:
+            raise
+        except Exception as error:
+            raise UserError(
+                "TensorFlow Lite cannot hold this model: %s" % " ".join(str(error).split())[:500]
+            ) from error
+        finally:
+            os.dup2(screen.fileno(), 2)

@@ -1,0 +1,397 @@
+"""A model folder -> a file for use elsewhere: what all formats share.
+
+    model = read_model("lcqmc_output/best", "classifier")
+    expected = Examples(model, seq_length=128)          # texts and the checkpoint's outputs
+    graph_def = frozen_graph(model, "classifier")       # weights as constants
+
+Each format's room (`export_saved_model`, `export_tflite`, `export_onnx`) makes its file from it and
+has the file run on the same texts; what differs too much is not kept.
+"""
+
+import collections
+import contextlib
+import os
+import shutil
+
+import numpy as np
+import tensorflow.compat.v1 as tf
+
+from errors import UserError
+import checkpoints
+import classification
+import files
+import inference
+import modeling
+import predictor_backends
+
+# What a task puts out and which heads it needs. The first output is the one that is looked at.
+Task = collections.namedtuple("Task", ["heads", "outputs"])
+TASKS = collections.OrderedDict(
+    [
+        ("classifier", Task(("classification",), ("probabilities",))),
+        (
+            "pretraining",
+            Task(
+                ("masked_lm", "sentence_order"), ("masked_lm_log_probs", "sentence_order_log_probs")
+            ),
+        ),
+        ("encoder", Task((), ("sequence_output", "pooled_output"))),
+    ]
+)
+COMPANIONS = ("vocab.txt", "label_map.json")  # what a program needs beside the exported file
+SETTINGS = "fine_tuning.json"
+DEFAULT_LENGTH = 128
+SHORTEST_LENGTH = 8
+SAMPLE_PAIRS = (
+    ("今天天气很好，我们去公园吧。", None),
+    ("怎么开户", "如何开通账户"),
+    ("ＡＢＣ apple 3.14 元，2020年", "这部手机的电池可以用多久？"),
+    ("人工智能让手机更懂用户的需要，也带来了关于隐私的新问题" * 4, None),
+)
+
+Model = collections.namedtuple(
+    "Model",
+    ["folder", "config", "prefix", "heads", "num_labels", "labels", "settings", "tokenizer"],
+)
+Model.__doc__ = """A model folder that has been read and checked.
+
+Fields:
+    folder: path.
+    config: `AlbertConfig`.
+    prefix: its checkpoint.
+    heads: keys of `inference.HEADS` that the checkpoint has.
+    num_labels: classes of its classifier, or None.
+    labels: list of str in the order of their numbers, or None.
+    settings: content of fine_tuning.json; empty without one.
+    tokenizer: `FullTokenizer`, or None where there is no vocabulary.
+"""
+
+Options = collections.namedtuple(
+    "Options", "task seq_length quantize tolerance texts integer_only metadata"
+)
+Options.__doc__ = """What is to be exported.
+
+Fields:
+    task: key of `TASKS`.
+    seq_length: F, or None for any.
+    quantize: "none", "float16", "dynamic" or "int8".
+    tolerance: largest difference from the checkpoint, see `Examples.check`.
+    texts: list of (text_a, text_b or None), the user's own.
+    integer_only: bool; TFLite int8 only: no operation in floating point.
+    metadata: bool; TFLite only: tokenizer, vocabulary and labels go into the file.
+"""
+
+
+def read_model(folder, task, config_file=None):
+    """Reads and checks a model folder.
+
+    Args:
+        folder: model folder, with or without optimizer slots.
+        task: key of `TASKS`.
+        config_file: config JSON, if it is not in the folder.
+
+    Returns:
+        `Model`.
+
+    Raises:
+        UserError: if the folder does not hold such a model.
+    """
+    if not os.path.isdir(folder):
+        raise UserError("--model_dir=%s: no such folder; expected a model folder" % folder)
+    prefix = checkpoints.find_checkpoint(folder)
+    checkpoints.check_readable(prefix)
+    config = modeling.AlbertConfig.from_json_file(config_file or _config_in(folder))
+    shapes = {checkpoints.canonical_name(n): s for n, s in checkpoints.read_shapes(prefix).items()}
+    heads = inference.heads_of(shapes)
+    _check_has_heads(prefix, heads, task)
+    num_labels = shapes["output_weights"][0] if "classification" in heads else None
+    beside = predictor_backends.FilesBeside(folder)
+    tokenizer = None
+    if os.path.exists(os.path.join(folder, "vocab.txt")):
+        tokenizer = beside.tokenizer(None, beside.settings.get("do_lower_case", True))
+        _check_vocabulary(folder, tokenizer, config)
+    return Model(
+        folder,
+        config,
+        prefix,
+        heads,
+        num_labels,
+        beside.labels(num_labels) if num_labels else None,
+        beside.settings,
+        tokenizer,
+    )
+
+
+def _config_in(folder):
+    """The folder's config; one of training has it in the folder of its best checkpoint."""
+    best = os.path.join(folder, "best")
+    try:
+        return checkpoints.config_in_folder(folder)
+    except UserError as error:
+        if os.path.isdir(best):
+            raise UserError("%s; did you mean --model_dir=%s?" % (error, best)) from error
+        raise
+
+
+def _check_has_heads(prefix, heads, task):
+    lacking = [head for head in TASKS[task].heads if head not in heads]
+    if task == "pretraining" and "masked_lm" in heads:
+        return  # plain BERT may come without the second head
+    if lacking:
+        found = ", ".join(heads) or "no head at all"
+        variables = ", ".join(inference.HEADS[head][0] for head in lacking)
+        way_out = {
+            "classifier": "fine-tune it first (run_classifier.py), or export --task=encoder",
+            "pretraining": "name a pre-trained model, or export --task=classifier",
+        }[task]
+        raise UserError(
+            "%s holds no %s (%s; it has %s): %s" % (prefix, task, variables, found, way_out)
+        )
+
+
+def _check_vocabulary(folder, tokenizer, config):
+    if len(tokenizer.inv_vocab) != config.vocab_size:
+        raise UserError(
+            "%s has %d entries, but the config's vocab_size is %d: use the vocabulary that came "
+            "with the model"
+            % (os.path.join(folder, "vocab.txt"), len(tokenizer.inv_vocab), config.vocab_size)
+        )
+
+
+def check_length(length, config):
+    """Checks a sequence length (None for any) against the model's positions."""
+    if length is None or SHORTEST_LENGTH <= length <= config.max_position_embeddings:
+        return
+    raise UserError(
+        "--seq_length=%d: expected %d to %d (the config's max_position_embeddings), or dynamic"
+        % (length, SHORTEST_LENGTH, config.max_position_embeddings)
+    )
+
+
+def outputs_of(model, task):
+    """Names of a task's outputs, as far as the model has their heads."""
+    there = {name for head in model.heads for name in inference.HEADS[head][1]}
+    names = TASKS[task].outputs
+    return [name for name in names if name in there or name in TASKS["encoder"].outputs]
+
+
+@contextlib.contextmanager
+def session_of(model, **build_settings):
+    """A session with the model's graph for use and the checkpoint's weights.
+
+    Args:
+        model: `Model`.
+        **build_settings: of `inference.build`: `config`, `heads`, `shape`, `input_names`.
+
+    Yields:
+        (session, `inference.Graph`).
+    """
+    settings = dict({"config": model.config, "heads": model.heads}, **build_settings)
+    with tf.Graph().as_default(), tf.Session() as session:
+        graph = inference.build(num_labels=model.num_labels, settings=model.settings, **settings)
+        assignment, _ = checkpoints.initialize_from(model.prefix, tf.trainable_variables())
+        for name in assignment.new + list(assignment.reshaped):
+            raise UserError("%s lacks %s of the config's shape" % (model.prefix, name))
+        session.run(tf.global_variables_initializer())
+        yield session, graph
+
+
+def frozen_graph(model, output_names, **build_settings):
+    """The graph for use with the weights as constants.
+
+    Args:
+        model: `Model`.
+        output_names: what must be computable; the rest is cut off.
+        **build_settings: as in `session_of`.
+
+    Returns:
+        `GraphDef`.
+    """
+    with session_of(model, **build_settings) as (session, _):
+        return tf.graph_util.convert_variables_to_constants(
+            session, session.graph.as_graph_def(), list(output_names)
+        )
+
+
+class Examples:
+    """A few texts as a model's inputs, and what the checkpoint makes of them."""
+
+    def __init__(self, model, task, seq_length=None, texts=()):
+        """Runs the checkpoint.
+
+        Args:
+            model: `Model`.
+            task: key of `TASKS`.
+            seq_length: F if all rows are padded to it, None for as long as each is.
+            texts: list of (text_a, text_b or None) beside the built-in ones.
+        """
+        self.task = task
+        self.output_names = outputs_of(model, task)
+        longest = seq_length or min(DEFAULT_LENGTH, model.config.max_position_embeddings)
+        pairs = SAMPLE_PAIRS + tuple(texts)
+        self.rows = [encoded(model, pair, number, longest) for number, pair in enumerate(pairs)]
+        if seq_length:
+            self.rows = [padded(row, seq_length) for row in self.rows]
+        heads = TASKS[task].heads
+        with session_of(model, heads=[h for h in heads if h in model.heads]) as (session, graph):
+            tensors = [graph.outputs[name] for name in self.output_names]
+            self.rows = [self._with_masked_words(row, graph) for row in self.rows]
+            self.expected = [
+                session.run(tensors, {graph.inputs[name]: row[name] for name in row})
+                for row in self.rows
+            ]
+
+    @staticmethod
+    def _with_masked_words(row, graph):
+        """Adds positions to a row of a model with masked words; the loss is not compared."""
+        if "masked_lm_positions" not in graph.inputs:
+            return row
+        length = int(row["input_mask"].sum())
+        positions = np.array([[1, length // 2, length - 2]], np.int32)
+        return dict(row, masked_lm_positions=positions)
+
+    def check(self, run, tolerance, name):
+        """Compares an exported file with the checkpoint.
+
+        Args:
+            run: function of a row {name: int array [1, F]} -> list of arrays, as `output_names`.
+            tolerance: largest difference that may be.
+            name: of the file, for the error.
+
+        Returns:
+            the largest absolute difference, of outputs with values above 1 as a share of the
+            largest of them.
+
+        Raises:
+            UserError: if the difference is larger.
+        """
+        difference = 0.0
+        for row, expected in zip(self.rows, self.expected):
+            for actual, wanted in zip(run(row), expected):
+                difference = max(difference, _difference(np.asarray(actual), wanted))
+        if not difference <= tolerance:  # also where it is no number
+            raise UserError(
+                "%s is not written: its outputs are up to %.2g off the checkpoint's, more than "
+                "--tolerance=%g%s" % (name, difference, tolerance, _way_out(tolerance))
+            )
+        return difference
+
+
+def _difference(actual, expected):
+    if actual.shape != expected.shape:
+        raise UserError("the exported file gives %s, expected %s" % (actual.shape, expected.shape))
+    scale = max(1.0, float(np.abs(expected).max()))
+    return float(np.abs(actual - expected).max()) / scale
+
+
+def _way_out(tolerance):
+    if tolerance < 0.01:
+        return ""
+    return ": give more --representative_texts of the kind to be classified, or less quantization"
+
+
+def encoded(model, pair, number, longest):
+    """A text or pair as the model's inputs, without padding.
+
+    Args:
+        model: `Model`; one without vocabulary gets ids by chance.
+        pair: (text_a, text_b or None).
+        number: of the pair.
+        longest: int, longer ones are cut.
+
+    Returns:
+        {name: int32 array [1, F]}.
+    """
+    text_a, text_b = pair
+    if model.config.type_vocab_size < 2:
+        text_b = None
+    if model.tokenizer is None:
+        generator = np.random.RandomState(number)
+        ids = generator.randint(0, model.config.vocab_size, longest // (1 + number % 3))
+        segments = np.zeros_like(ids)
+    else:
+        ids, segments, _ = classification.encode(model.tokenizer, text_a, text_b, longest)
+    rows = (ids, np.ones(len(ids)), segments)
+    return {
+        name: np.asarray(row, np.int32)[None] for name, row in zip(inference.ENCODER_INPUTS, rows)
+    }
+
+
+def padded(row, length):
+    """A row's arrays [1, F] with zeros up to a length."""
+    return {
+        name: np.pad(array, [[0, 0], [0, length - array.shape[1]]], mode="constant")
+        for name, array in row.items()
+    }
+
+
+# Files
+
+
+def write_companions(model, folder):
+    """Puts vocabulary, labels and settings beside an exported file, where they are not already.
+
+    Args:
+        model: `Model`.
+        folder: of the exported file.
+
+    Raises:
+        UserError: if those of another model are there.
+    """
+    if os.path.realpath(folder) == os.path.realpath(model.folder):
+        return
+    for name in COMPANIONS + (SETTINGS,):
+        source, target = os.path.join(model.folder, name), os.path.join(folder, name)
+        if not os.path.exists(source):
+            continue
+        content = files.read_bytes(source)
+        if name != SETTINGS and os.path.exists(target) and files.read_bytes(target) != content:
+            raise UserError("%s is of another model: name another folder with --output" % target)
+        with files.atomic_write(target, "wb") as handle:
+            handle.write(content)
+
+
+@contextlib.contextmanager
+def file_to_export(path):
+    """Lets an exported file appear whole or not at all; an unwritable place is told at once.
+
+    Args:
+        path: the file to make or replace.
+
+    Yields:
+        a path beside it to write to.
+    """
+    if os.path.isdir(path):
+        raise UserError("--output=%s is a folder: name a file" % path)
+    with files.whole_file(path) as partial:
+        with open(partial, "wb"):
+            pass
+        yield partial
+
+
+@contextlib.contextmanager
+def folder_to_export(path):
+    """Lets an exported folder appear whole or not at all.
+
+    Args:
+        path: the folder to make or replace.
+
+    Yields:
+        path of a folder beside it that does not exist yet.
+    """
+    partial, old = path + ".partial", path + ".old"
+    try:
+        os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
+        checkpoints.restore_model_folder(path)
+        shutil.rmtree(partial, ignore_errors=True)
+        os.mkdir(partial)
+        os.rmdir(partial)
+        yield partial
+        if os.path.isdir(path):
+            os.rename(path, old)
+        os.rename(partial, path)
+        shutil.rmtree(old, ignore_errors=True)
+    except OSError as error:
+        raise files.cannot_write(path, error) from error
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
