@@ -12,12 +12,14 @@ import glob
 import os
 import re
 import shutil
+import warnings
 
 import numpy as np
 import tensorflow.compat.v1 as tf
 
 from errors import UserError
 import files
+import inference
 import modeling
 
 ENCODER_SCOPE = "bert/"
@@ -473,16 +475,33 @@ def write_model_folder(folder, checkpoint, copied_files, json_files=()):
 
 
 def write_model_checkpoint(folder, values):
-    """Writes the checkpoint of a model folder, and the file that names it.
+    """Writes the checkpoint of a model folder, the file that names it, and the graph for its use.
 
     Args:
-        folder: the folder, which is there.
+        folder: the folder, which is there, with config and settings in it if it is to have them.
         values: {name: array}.
     """
-    write_checkpoint(os.path.join(folder, CHECKPOINT_NAME), values)
+    prefix = os.path.join(folder, CHECKPOINT_NAME)
+    write_checkpoint(prefix, values)
+    _write_meta_graph(folder, prefix + ".meta", values)
     with files.atomic_write(os.path.join(folder, "checkpoint")) as handle:
         for field in ("model_checkpoint_path", "all_model_checkpoint_paths"):
             handle.write('%s: "%s"\n' % (field, CHECKPOINT_NAME))
+
+
+def _write_meta_graph(folder, path, values):
+    """Writes the .meta file, with which `freeze_graph` works; none without a config that fits."""
+    try:
+        config_file = config_in_folder(folder)
+    except UserError:
+        return
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # reading the model says it
+        config = modeling.AlbertConfig.from_json_file(config_file)
+    settings_file = os.path.join(folder, "fine_tuning.json")
+    settings = files.read_json(settings_file) if os.path.exists(settings_file) else {}
+    shapes = {name: list(value.shape) for name, value in values.items()}
+    inference.write_meta_graph(path, config, shapes, settings)
 
 
 @contextlib.contextmanager

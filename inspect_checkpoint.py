@@ -286,10 +286,10 @@ def write_without_optimizer(path, output_dir=None):
         raise UserError("--output_dir is the checkpoint's own folder: name another one")
     checkpoints.check_readable(prefix)
     with checkpoints.filled_folder(output_dir) as partial:
-        checkpoints.write_model_checkpoint(partial, checkpoints.read_weights(prefix))
-        for pattern in ("*config*.json", "vocab*.txt", "label_map.json"):
+        for pattern in ("*config*.json", "vocab*.txt", "label_map.json", "fine_tuning.json"):
             for found in glob.glob(os.path.join(glob.escape(source), pattern)):
                 shutil.copyfile(found, os.path.join(partial, os.path.basename(found)))
+        checkpoints.write_model_checkpoint(partial, checkpoints.read_weights(prefix))
     before, after = (
         sum(map(os.path.getsize, glob.glob(glob.escape(stem) + ".*")))
         for stem in (prefix, os.path.join(output_dir, checkpoints.CHECKPOINT_NAME))

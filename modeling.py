@@ -328,7 +328,8 @@ class AlbertModel:
                 self._build_embeddings(config, input_ids, token_type_ids, use_one_hot_embeddings)
             with tf.variable_scope("encoder"):
                 rows = self._project_to_hidden(config)  # [R, H]
-                mask = (1.0 - tf.cast(input_mask[:, None, None, :], tf.float32)) * MASKED_LOGIT
+                mask = tf.expand_dims(tf.expand_dims(input_mask, 1), 1)  # [B, 1, 1, F]
+                mask = (1.0 - tf.cast(mask, tf.float32)) * MASKED_LOGIT
                 self._layer_rows = encoder_layers(
                     config, rows, mask, self._batch_shape, recompute and is_training
                 )
