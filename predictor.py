@@ -2,81 +2,74 @@
 
 with Predictor("lcqmc_output/best") as predictor:
     labels, probabilities = predictor.predict([("怎么开户", "如何开通账户")])
+
+The model may be a model folder, the folder of an exported SavedModel, or an exported .tflite file;
+vocabulary and labels are taken from the folder it lies in.
 """
 
 import glob
 import os
-from typing import List, Optional, Sequence, Tuple, Union
+from typing import List, Optional, Sequence, Tuple
 
 import numpy as np
-import tensorflow.compat.v1 as tf
 
 from errors import UserError
-import checkpoints
-import classification
-import files
-import modeling
-import tokenization
+import predictor_backends
+import resident
 
-Text = Union[str, Tuple[str, str]]
-BATCH_SIZE = 64
-DEFAULT_LENGTH = 128
+THRESHOLD = 0.5  # of a multi-label model that brings none
 
 
-class Predictor:
-    """A model folder's classifier in a session of its own."""
+class Predictor(resident.Resident):
+    """A classifier that is loaded once and used by any number of threads."""
 
     def __init__(
         self,
-        model_dir: str,
+        path: str,
         max_seq_length: Optional[int] = None,
         do_lower_case: Optional[bool] = None,
+        config_file: Optional[str] = None,
+        vocab_file: Optional[str] = None,
+        precision: str = "float32",
+        num_threads: Optional[int] = None,
     ):
-        """Loads config, vocabulary, labels and weights.
+        """Loads config, vocabulary, labels and weights; the files are not needed any more then.
 
         Args:
-            model_dir: model folder of a fine-tuned classifier, such as OUTPUT_DIR/best.
+            path: model folder of a fine-tuned classifier, such as OUTPUT_DIR/best; folder of a
+                SavedModel; or .tflite file.
             max_seq_length: longest input in tokens, longer ones are cut; as in training by default.
             do_lower_case: whether to lower-case; as in training by default.
+            config_file: config JSON where it is not in the model folder.
+            vocab_file: vocabulary where it is not beside the model.
+            precision: of a model folder's products, a key of `modeling.PRECISIONS`.
+            num_threads: threads of an operation; as many as there are cores by default.
 
         Raises:
-            UserError: if the folder is no such model.
+            UserError: if there is no such model.
         """
-        if not os.path.isdir(model_dir):
-            raise UserError("%s: no such model folder; fine-tune one first" % model_dir)
-        config = modeling.AlbertConfig.from_json_file(checkpoints.config_in_folder(model_dir))
-        prefix = checkpoints.find_checkpoint(model_dir)
-        shapes = checkpoints.read_shapes(prefix)
-        if "output_weights" not in shapes:
-            raise UserError("%s holds no classifier (output_weights): fine-tune it first" % prefix)
-        num_labels = shapes["output_weights"][0]
-        self.labels = _labels(model_dir, num_labels)
-        trained = _training_settings(model_dir)
+        super().__init__()
+        self.path = path
+        self._backend = predictor_backends.open_model(
+            path, config_file=config_file, precision=precision, num_threads=num_threads
+        )
+        files_beside = predictor_backends.FilesBeside(path)
+        trained = files_beside.settings
+        self.objective = trained.get("objective", "single_label")
+        self.labels = ["value"]
+        if self.objective != "regression":
+            self.labels = files_beside.labels(self._backend.num_outputs)
+        self._thresholds = trained.get("thresholds") or THRESHOLD  # one per label, or one for all
         if do_lower_case is None:
             do_lower_case = trained.get("do_lower_case", True)
-        self._tokenizer = tokenization.FullTokenizer(
-            os.path.join(model_dir, "vocab.txt"), do_lower_case
+        self._tokenizer = files_beside.tokenizer(vocab_file, do_lower_case)
+        if self._backend.vocab_size is not None:
+            resident.check_vocabulary(path, self._tokenizer, self._backend.vocab_size)
+        self.max_seq_length = resident.checked_length(
+            max_seq_length or trained.get("max_seq_length"), self._backend.longest
         )
-        length = max_seq_length or trained.get("max_seq_length", DEFAULT_LENGTH)
-        self._max_seq_length = min(length, config.max_position_embeddings)
-        self._session = tf.Session(graph=tf.Graph())
-        with self._session.graph.as_default():
-            self._build(config, num_labels)
-            checkpoints.initialize_from(prefix, tf.trainable_variables())
-            self._session.run(tf.global_variables_initializer())
 
-    def _build(self, config, num_labels):
-        self._inputs = [
-            tf.placeholder(tf.int32, [None, None], name)
-            for name in ("input_ids", "input_mask", "segment_ids")
-        ]
-        model = modeling.AlbertModel(config, False, *self._inputs)
-        head = modeling.classification_head(
-            config, model.get_pooled_output(), None, num_labels, is_training=False
-        )
-        self._probabilities = head.probabilities
-
-    def predict(self, texts: Sequence[Text]) -> Tuple[List[str], np.ndarray]:
+    def predict(self, texts: Sequence[resident.Text]) -> Tuple[List, np.ndarray]:
         """Classifies texts.
 
         Args:
@@ -84,60 +77,60 @@ class Predictor:
 
         Returns:
             (labels, probabilities): list of n labels and float array [n, classes], in the order of
-            the texts.
+            the texts. A multi-label model has a list of labels for each text, a regression its
+            value for each text, and as the only column.
+
+        Raises:
+            UserError: for anything that is no text, and after `close`.
         """
-        rows = [self._encoded(text) for text in texts]
-        probabilities = np.zeros([len(rows), len(self.labels)], np.float32)
-        by_length = sorted(range(len(rows)), key=lambda index: len(rows[index][0]))
-        for start in range(0, len(rows), BATCH_SIZE):
-            batch = by_length[start : start + BATCH_SIZE]
-            probabilities[batch] = self._run([rows[index] for index in batch])
-        return [self.labels[index] for index in probabilities.argmax(axis=1)], probabilities
+        checked = resident.checked_texts(texts)
+        with self.in_use():
+            rows = resident.rows_of(
+                checked, self._tokenizer, self.max_seq_length, self._backend.num_segments
+            )
+            probabilities = np.zeros([len(rows), self._backend.num_outputs], np.float32)
+            for batch in resident.batches_by_length([len(ids) for ids, _ in rows]):
+                arrays = resident.padded([rows[i] for i in batch], self._backend.fixed_length)
+                probabilities[batch] = self._backend.run(*arrays)
+        return self._labels_of(probabilities), probabilities
 
-    def _encoded(self, text):
-        text_a, text_b = (text, None) if isinstance(text, str) else text
-        ids, segments, _ = classification.encode(
-            self._tokenizer, text_a, text_b, self._max_seq_length
-        )
-        return ids, segments
+    def _labels_of(self, probabilities):
+        if self.objective == "regression":
+            return [float(value) for value in probabilities[:, 0]]
+        if self.objective == "multi_label":
+            chosen = probabilities >= self._thresholds
+            return [[label for label, yes in zip(self.labels, row) if yes] for row in chosen]
+        return [self.labels[index] for index in probabilities.argmax(axis=1)]
 
-    def _run(self, rows):
-        length = max(len(ids) for ids, _ in rows)
-        arrays = np.zeros([3, len(rows), length], np.int32)  # ids, mask, segments
-        for index, (ids, segments) in enumerate(rows):
-            arrays[0, index, : len(ids)] = ids
-            arrays[1, index, : len(ids)] = 1
-            arrays[2, index, : len(ids)] = segments
-        return self._session.run(self._probabilities, dict(zip(self._inputs, arrays)))
+    def similarities(self, pairs: Sequence[Tuple[str, str]]) -> np.ndarray:
+        """How probably the two texts of each pair mean the same, by a model of sentence pairs.
 
-    def close(self):
-        """Frees the session."""
-        self._session.close()
+        Args:
+            pairs: list of (text_a, text_b).
 
-    def __enter__(self):
-        return self
+        Returns:
+            float array [n], the probability of the second of the model's two classes.
 
-    def __exit__(self, *_):
-        self.close()
+        Raises:
+            UserError: if the model is none of pairs.
+        """
+        self.check_tells_pairs_apart()
+        for number, (_, text_b) in enumerate(resident.checked_texts(pairs)):
+            if text_b is None:
+                raise UserError("text %d is a single text, expected a pair" % number)
+        return self.predict(pairs)[1][:, 1]
 
+    def check_tells_pairs_apart(self):
+        """Raises `UserError` if the model has not the two classes of a model of sentence pairs."""
+        if self.objective != "single_label" or len(self.labels) != 2:
+            raise UserError(
+                "the model tells %d classes apart (%s), expected a model of sentence pairs with 2: "
+                "fine-tune one with bash run_classifier_lcqmc.sh"
+                % (len(self.labels), self.objective)
+            )
 
-def _training_settings(model_dir):
-    path = os.path.join(model_dir, "fine_tuning.json")
-    return files.read_json(path) if os.path.exists(path) else {}
-
-
-def _labels(model_dir, num_labels):
-    """The labels in the order of their numbers; the numbers themselves without a label map."""
-    path = os.path.join(model_dir, "label_map.json")
-    if not os.path.exists(path):
-        return [str(number) for number in range(num_labels)]
-    label_map = files.read_json(path)
-    if len(label_map) != num_labels:
-        raise UserError(
-            "%s has %d labels, the checkpoint beside it %d: it is of another model"
-            % (path, len(label_map), num_labels)
-        )
-    return sorted(label_map, key=label_map.get)
+    def _free(self):
+        self._backend.close()
 
 
 def newest_best_folder(root: str = ".") -> str:
@@ -146,7 +139,7 @@ def newest_best_folder(root: str = ".") -> str:
     Raises:
         UserError: if there is none; says which command makes one.
     """
-    found = glob.glob(os.path.join(root, "*_output", "best"))
+    found = glob.glob(os.path.join(glob.escape(root), "*_output", "best"))
     if not found:
         raise UserError(
             "no fine-tuned model (*_output/best) is here: make one with "

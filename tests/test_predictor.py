@@ -1,54 +1,255 @@
-"""The resident classifier and the similarity command."""
+"""The resident classifier."""
 
 import json
 import os
+import shutil
 import subprocess
 import sys
+import threading
 
 import numpy as np
 import pytest
+import tensorflow.compat.v1 as tf
 
 from errors import UserError
 import predictor
-import similarity
-from workspace import ROOT, Workspace, run_here
+import resident
+import small_models
+from workspace import CHARACTERS, ROOT, Workspace, run_here
 
 
 @pytest.fixture(scope="module")
 def fine_tuned(tmp_path_factory):
     workspace = Workspace(tmp_path_factory.mktemp("fine_tuned"))
-    run_here(workspace.arguments())
+    run_here(workspace.arguments(do_eval=True))
     return workspace
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return small_models.write_model(tmp_path_factory.mktemp("models") / "random")
+
+
+@pytest.fixture(scope="module")
+def model(folder):
+    with predictor.Predictor(folder) as resident_model:
+        yield resident_model
+
+
+def random_texts(count, seed=0):
+    random = np.random.RandomState(seed)
+
+    def text():
+        return "".join(random.choice(list(CHARACTERS + "，ab1 "), random.randint(0, 40)))
+
+    return [(text(), text()) if random.rand() < 0.7 else text() for _ in range(count)]
 
 
 def test_equals_the_predictions_of_run_classifier_in_any_order(fine_tuned):
     table = [line.split("\t") for line in fine_tuned.read("predictions.tsv").splitlines()[1:]]
     expected = np.loadtxt(os.path.join(fine_tuned.output, "test_results.tsv"))
     pairs = [(row[0], row[1]) for row in table] + [("今天", "好" * 100)]
-    with predictor.Predictor(os.path.join(fine_tuned.output, "best"), 24) as resident:
-        labels, probabilities = resident.predict(pairs)
+    with predictor.Predictor(os.path.join(fine_tuned.output, "best")) as resident_model:
+        assert resident_model.max_seq_length == 24  # as in training
+        labels, probabilities = resident_model.predict(pairs)
         np.testing.assert_allclose(probabilities[:-1], expected, atol=1e-5)
         assert labels[:-1] == [row[3] for row in table]
-        backwards = resident.predict(pairs[::-1])[1]
-        np.testing.assert_allclose(backwards[::-1], probabilities, atol=1e-6)
-        assert resident.predict([])[1].shape == (0, 2)
-        assert resident.predict(["今天"])[1].shape == (1, 2)
+        np.testing.assert_allclose(
+            resident_model.similarities(pairs), probabilities[:, 1], atol=1e-6
+        )
 
 
-def test_label_map_of_another_model_is_refused(fine_tuned, tmp_path):
-    folder = str(tmp_path / "best")
-    subprocess.check_call(["cp", "-r", os.path.join(fine_tuned.output, "best"), folder])
-    with open(os.path.join(folder, "label_map.json"), "w") as handle:
+def test_each_answer_is_that_of_its_text_alone(model):
+    """Whatever stands beside it, whatever its length."""
+    texts = random_texts(300)
+    labels, probabilities = model.predict(texts)
+    assert probabilities.shape == (300, 2) and len(set(labels)) == 2
+    assert probabilities[:, 1].std() > 0.05, "the random model should tell texts apart"
+    alone = np.concatenate([model.predict([text])[1] for text in texts[:40]])
+    np.testing.assert_allclose(probabilities[:40], alone, atol=1e-5)
+    backwards = model.predict(texts[::-1])[1]
+    np.testing.assert_allclose(backwards[::-1], probabilities, atol=1e-5)
+    assert model.predict([])[1].shape == (0, 2)
+
+
+def test_batches_hold_every_row_once_and_few_tokens():
+    lengths = np.random.RandomState(1).randint(2, 513, 2000).tolist()
+    batches = list(resident.batches_by_length(lengths))
+    assert sorted(index for batch in batches for index in batch) == list(range(2000))
+    for batch in batches:
+        longest = max(lengths[index] for index in batch)
+        assert len(batch) * longest <= resident.TOKENS_PER_BATCH
+    padding = sum(max(lengths[i] for i in b) * len(b) for b in batches) / float(sum(lengths))
+    assert padding < 1.02
+
+
+WEIRD_TEXTS = {
+    "empty": "",
+    "blank": " \t\n　",
+    "100,000 characters": "天" * 100000,
+    "a word of 100,000 characters": "a" * 100000,
+    "lone surrogates": "\ud800今天\udfff",
+    "control characters": "\x00今\x07天\x1b[31m\u202e\u200b",
+    "beyond the basic plane": "𠀀😀👨‍👩‍👧",
+    "markers": "[CLS] [SEP] [MASK]",
+}
+
+
+@pytest.mark.parametrize("name", sorted(WEIRD_TEXTS))
+def test_any_text_is_classified(model, name):
+    text = WEIRD_TEXTS[name]
+    labels, probabilities = model.predict([text, (text, "今天"), ("今天", text), (text, text)])
+    assert len(labels) == 4
+    np.testing.assert_allclose(probabilities.sum(axis=1), 1, atol=1e-5)
+
+
+def test_control_characters_change_nothing(model):
+    plain, with_nul = model.predict(["今天天气", "今\x00天天\x07气"])[1]
+    np.testing.assert_allclose(plain, with_nul, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "texts, message",
+    [
+        ("今天", "put it into a list"),
+        (b"abc", "put it into a list"),
+        (None, "expected a list of texts, found None"),
+        (3, "expected a list of texts, found 3"),
+        (["a", None], "text 1 is None, expected a str or a pair of str"),
+        ([3.5], "text 0 is 3.5"),
+        ([b"bytes"], "text 0 is b'bytes'"),
+        ([("a", None)], "text 0 is .'a', None."),
+        ([("a", "b", "c")], "text 0 is .'a', 'b', 'c'."),
+        ([("a", 1)], "text 0 is .'a', 1."),
+        ([["a", ["b"]]], "text 0 is"),
+        ([{"text": "a"}], "text 0 is"),
+        ([("x" * 1000, None)], r"text 0 is \('x{38}\.\.\.,"),
+    ],
+)
+def test_what_is_no_text_is_refused(model, texts, message):
+    with pytest.raises(UserError, match=message):
+        model.predict(texts)
+
+
+def test_similarities_need_pairs_and_two_classes(model, tmp_path):
+    with pytest.raises(UserError, match="text 1 is a single text"):
+        model.similarities([("a", "b"), "c"])
+    topics = small_models.write_model(tmp_path / "topics", labels=("体育", "财经", "娱乐"))
+    with predictor.Predictor(topics) as other:
+        with pytest.raises(UserError, match="tells 3 classes apart"):
+            other.similarities([("a", "b")])
+        text = random_texts(5)
+        assert set(other.predict(text)[0]) <= {"体育", "财经", "娱乐"}
+        assert model.predict(text)[1].shape == (5, 2), "two models live in one process"
+
+
+def test_multi_label_and_regression(tmp_path):
+    settings = {"objective": "multi_label", "pooling": "mean", "thresholds": [0.5, 0.0]}
+    several = small_models.write_model(tmp_path / "several", settings=settings)
+    with predictor.Predictor(several) as model:
+        labels, probabilities = model.predict(random_texts(30))
+    assert abs(probabilities.sum(axis=1) - 1).max() > 0.1
+    assert all("1" in chosen for chosen in labels)
+    assert [("0" in chosen) for chosen in labels] == list(probabilities[:, 0] >= 0.5)
+    settings = {"objective": "regression"}
+    value = small_models.write_model(tmp_path / "value", labels=("0",), settings=settings)
+    with predictor.Predictor(value) as model:
+        values, column = model.predict(random_texts(30))
+        with pytest.raises(UserError, match="expected a model of sentence pairs"):
+            model.similarities([("a", "b")])
+    assert values == column[:, 0].tolist() and np.ptp(column) > 0.1
+
+
+def test_a_model_of_one_segment_takes_no_pairs(tmp_path):
+    single = small_models.write_model(tmp_path / "single", type_vocab_size=1)
+    with predictor.Predictor(single) as model:
+        assert len(model.predict(["今天"])[0]) == 1
+        with pytest.raises(UserError, match="takes single texts"):
+            model.predict([("今天", "明天")])
+
+
+def test_closing_waits_for_those_who_predict(folder):
+    """Two threads predict while a third closes: right answers, then a clear error, no crash."""
+    texts = random_texts(64)
+    model = predictor.Predictor(folder)
+    expected = model.predict(texts)[1]
+    answered, errors = [], []
+
+    def predict_until_closed():
+        try:
+            while True:
+                answered.append(model.predict(texts)[1])
+        except UserError as error:
+            errors.append(str(error))
+
+    threads = [threading.Thread(target=predict_until_closed) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    while len(answered) < 4:
+        assert threads[0].is_alive() and threads[1].is_alive()
+    model.close()
+    for thread in threads:
+        thread.join(60)
+    assert errors == ["this Predictor is closed: make a new one"] * 2
+    for probabilities in answered:
+        np.testing.assert_allclose(probabilities, expected, atol=1e-5)
+    model.close()
+
+
+def test_model_folder_may_vanish(folder, tmp_path):
+    copied = str(tmp_path / "copied")
+    shutil.copytree(folder, copied)
+    texts = random_texts(20)
+    with predictor.Predictor(copied) as model:
+        shutil.rmtree(copied)
+        first = model.predict(texts)[1]
+        np.testing.assert_allclose(model.predict(texts)[1], first, atol=1e-6)
+
+
+def test_bfloat16_is_near(model, folder):
+    with predictor.Predictor(folder, precision="bfloat16") as other:
+        texts = random_texts(50)
+        difference = abs(other.predict(texts)[1] - model.predict(texts)[1])
+    assert 0 < difference.max() < 0.1
+    with pytest.raises(UserError, match="unknown 'int8', expected one of bfloat16, float32"):
+        predictor.Predictor(folder, precision="int8")
+
+
+def test_what_does_not_belong_together_is_refused(folder, tmp_path):
+    other = str(tmp_path / "other")
+    shutil.copytree(folder, other)
+    with open(os.path.join(other, "label_map.json"), "w") as handle:
         json.dump({"a": 0, "b": 1, "c": 2}, handle)
-    with pytest.raises(UserError, match="3 labels, the checkpoint beside it 2"):
-        predictor.Predictor(folder)
+    with pytest.raises(UserError, match="3 labels, the model beside it 2"):
+        predictor.Predictor(other)
+    with open(os.path.join(other, "vocab.txt"), "a") as handle:
+        handle.write("more\n")
+    os.remove(os.path.join(other, "label_map.json"))
+    with pytest.raises(UserError, match="use the vocabulary that came with the model"):
+        predictor.Predictor(other)
+    os.remove(os.path.join(other, "vocab.txt"))
+    with pytest.raises(UserError, match="no such file"):
+        predictor.Predictor(other)
+    with predictor.Predictor(other, vocab_file=os.path.join(folder, "vocab.txt")) as model:
+        assert model.labels == ["0", "1"]
+    with pytest.raises(UserError, match="max_seq_length: 4 is too short"):
+        predictor.Predictor(folder, max_seq_length=4)
 
 
-def test_missing_models_are_explained(tmp_path):
+def test_missing_and_unreadable_models_are_explained(tmp_path):
     with pytest.raises(UserError, match="no such model folder"):
         predictor.Predictor(str(tmp_path / "none"))
+    with pytest.raises(UserError, match="cannot be read"):
+        predictor.Predictor(str(tmp_path / "none.tflite"))
     with pytest.raises(UserError, match="run_classifier_lcqmc.sh"):
         predictor.newest_best_folder(str(tmp_path))
+    (tmp_path / "bad.tflite").write_bytes(b"nothing of that kind")
+    with pytest.raises(UserError, match="not a readable TFLite model"):
+        predictor.Predictor(str(tmp_path / "bad.tflite"))
+    (tmp_path / "bad").mkdir()
+    (tmp_path / "bad" / "saved_model.pb").write_bytes(b"nothing of that kind")
+    with pytest.raises(UserError, match="not a readable SavedModel"):
+        predictor.Predictor(str(tmp_path / "bad"))
 
 
 def test_newest_fine_tuned_model_is_taken(tmp_path):
@@ -58,25 +259,27 @@ def test_newest_fine_tuned_model_is_taken(tmp_path):
     assert predictor.newest_best_folder(str(tmp_path)) == str(tmp_path / "b_output" / "best")
 
 
-def test_lines_become_pairs_and_others_are_told():
-    lines = [b"\xef\xbb\xbfa\tb\n", b"c\td\t1\r\n"]
-    assert list(similarity.pairs_of_lines(lines)) == [("a", "b"), ("c", "d")]
-    with pytest.raises(UserError, match="line 2: expected text_a<tab>text_b"):
-        list(similarity.pairs_of_lines([b"a\tb\n", b"c d\n"]))
-    with pytest.raises(UserError, match="line 1: the file is in GBK"):
-        list(similarity.pairs_of_lines(["我们明天\t去银行办理".encode("gbk")]))
+IMPORTED_ELSEWHERE = """
+import sys, threading
+from predictor import Predictor
+from absl import flags
+assert not flags.FLAGS.is_parsed()
+assert threading.active_count() == 1, threading.enumerate()
+with Predictor(sys.argv[1]) as model:
+    print(model.predict(["今天", ("今天", "明天")])[0])
+"""
 
 
-def test_command_prints_a_line_per_pair(fine_tuned):
-    best = os.path.join(fine_tuned.output, "best")
-    command = [sys.executable, os.path.join(ROOT, "similarity.py"), "--model_dir=" + best]
-    settings = {"capture_output": True, "text": True, "encoding": "utf-8"}
-    piped = subprocess.run(command, input="今天\t明天\n好\t好\n", **settings)
-    assert piped.returncode == 0 and piped.stderr == "model: %s\n" % best
-    rows = [line.split("\t") for line in piped.stdout.splitlines()]
-    assert [row[:2] for row in rows] == [["今天", "明天"], ["好", "好"]]
-    single = subprocess.run(command + ["今天", "明天"], **settings)
-    assert single.stdout == piped.stdout.splitlines()[0] + "\n"
-    assert 0 < float(rows[0][2]) < 1
-    wrong = subprocess.run(command + ["今天"], **settings)
-    assert wrong.returncode == 2 and "expected two sentences, found 1" in wrong.stderr
+def test_importing_has_no_side_effects(model, folder, tmp_path):
+    """From any folder: no flags parsed, no log lines, no threads."""
+    result = subprocess.run(
+        [sys.executable, "-c", IMPORTED_ELSEWHERE, folder],
+        cwd=str(tmp_path),
+        env=dict(os.environ, PYTHONPATH=ROOT, PYTHONIOENCODING="utf-8"),
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+    )
+    assert result.returncode == 0, result.stderr
+    assert result.stdout == "%s\n" % model.predict(["今天", ("今天", "明天")])[0]
+    assert result.stderr == "" or tf.__version__.startswith("1.")

@@ -1,0 +1,14 @@
+"""Settings of `similarity.BertSim` and of `python similarity.py`, by the names of albert_zh.
+
+Flags of the command come first, then what is set here, then what the model's folder says. The names
+that only training used are read by nothing; training has its flags (`run_classifier.py --help`).
+"""
+
+model_dir = None  # folder of the fine-tuned model; None: the newest *_output/best
+ckpt_name = None  # its checkpoint, where that is not in model_dir
+config_name = None  # its config JSON, where that is not in model_dir
+vocab_file = None  # its vocabulary, where that is not in model_dir
+output_dir = None  # where a model is looked for if model_dir and ckpt_name are None
+max_seq_len = None  # longest pair in tokens; None: as in training
+batch_size = 128  # pairs that are predicted at once
+gpu_memory_fraction = None  # read by nothing: a GPU's memory is taken as needed

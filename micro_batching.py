@@ -1,0 +1,114 @@
+"""Requests that wait at the same time are predicted together; the queue is bounded.
+
+While the model is busy with one batch, requests gather for the next one, so under load batches
+become large by themselves, and a single request waits for nobody.
+"""
+
+import asyncio
+import collections
+from concurrent import futures
+
+_Waiting = collections.namedtuple("_Waiting", ["texts", "result"])
+
+
+class QueueIsFull(Exception):
+    """So many texts wait already that a further one had better come later."""
+
+
+class MicroBatcher:
+    """Predicts what several tasks of an event loop submit, in the loop's only worker thread."""
+
+    def __init__(self, predict, max_batch_size, max_waiting, max_wait_seconds=0.0, observe=None):
+        """Starts nothing yet.
+
+        Args:
+            predict: function of a list of texts -> (list of labels, array [n, classes]).
+            max_batch_size: texts predicted at once; a request with more is a batch of its own.
+            max_waiting: texts that may wait; more are refused.
+            max_wait_seconds: how long a batch that is not full waits for further texts.
+            observe: function of each batch's size, or None.
+        """
+        self._predict = predict
+        self._max_batch_size = max_batch_size
+        self._max_waiting = max_waiting
+        self._max_wait_seconds = max_wait_seconds
+        self._observe = observe or (lambda size: None)
+        self._waiting = collections.deque()
+        self.num_waiting = 0
+        self._is_stopping = False
+        self._worker = None
+
+    def start(self):
+        """Begins to work; to be called in the event loop."""
+        self._arrived = asyncio.Event()
+        self._executor = futures.ThreadPoolExecutor(1)
+        self._worker = asyncio.get_running_loop().create_task(self._work())
+
+    async def stop(self):
+        """Answers everything that waits, then ends."""
+        self._is_stopping = True
+        self._arrived.set()
+        await self._worker
+        self._executor.shutdown()
+
+    async def submit(self, texts):
+        """Predicts texts.
+
+        Args:
+            texts: list of str or of pairs.
+
+        Returns:
+            (list of labels, array [n, classes]).
+
+        Raises:
+            QueueIsFull: if too many texts wait.
+        """
+        if self._is_stopping or self.num_waiting + len(texts) > self._max_waiting:
+            raise QueueIsFull("%d texts are waiting" % self.num_waiting)
+        result = asyncio.get_running_loop().create_future()
+        self._waiting.append(_Waiting(texts, result))
+        self.num_waiting += len(texts)
+        self._arrived.set()
+        return await result
+
+    async def _work(self):
+        while self._waiting or not self._is_stopping:
+            if not self._waiting:
+                self._arrived.clear()
+                await self._arrived.wait()
+                continue
+            if self._max_wait_seconds and self.num_waiting < self._max_batch_size:
+                await asyncio.sleep(self._max_wait_seconds)
+            await self._answer(self._next_batch())
+
+    def _next_batch(self):
+        """Takes requests from the queue, as many as fit into a batch, at least one."""
+        batch, size = [], 0
+        while self._waiting:
+            texts, result = self._waiting[0]
+            if batch and size + len(texts) > self._max_batch_size:
+                break
+            self._waiting.popleft()
+            self.num_waiting -= len(texts)
+            if not result.cancelled():  # nobody waits for it any more
+                batch.append(_Waiting(texts, result))
+                size += len(texts)
+        return batch
+
+    async def _answer(self, batch):
+        texts = [text for request in batch for text in request.texts]
+        self._observe(len(texts))
+        loop = asyncio.get_running_loop()
+        try:
+            labels, probabilities = await loop.run_in_executor(self._executor, self._predict, texts)
+        except Exception as error:  # the requests' own handlers report it
+            for request in batch:
+                if not request.result.done():
+                    request.result.set_exception(error)
+            return
+        start = 0
+        for request in batch:
+            end = start + len(request.texts)
+            if not request.result.done():
+                request.result.set_result((labels[start:end], probabilities[start:end]))
+            start = end

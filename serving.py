@@ -1,0 +1,305 @@
+"""The HTTP service around a predictor: routes, limits, metrics. Needs requirements-serve.txt.
+
+    GET  /            a page to try the model on
+    POST /predict     {"texts": ["text", ["text a", "text b"], ...]}
+    POST /similarity  {"pairs": [["text a", "text b"], ...]}
+    GET  /health      what is served
+    GET  /metrics     for Prometheus
+
+Errors are {"error": "one line"}. Nothing in a request names a file or is run.
+"""
+
+import asyncio
+import collections
+import contextlib
+import json
+import os
+import time
+from typing import List, Tuple, Union
+
+from fastapi import FastAPI, HTTPException, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import HTMLResponse, JSONResponse
+import prometheus_client
+import pydantic
+from starlette.exceptions import HTTPException as StarletteHTTPException
+
+from errors import UserError
+import files
+import micro_batching
+
+PAGE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "web", "index.html")
+PATHS = ("/", "/predict", "/similarity", "/health", "/metrics")
+# The page loads nothing, and talks to this service only.
+CONTENT_SECURITY_POLICY = (
+    "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; "
+    "connect-src 'self'; img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+
+Limits = collections.namedtuple(
+    "Limits",
+    "max_texts max_body_bytes body_seconds max_batch_size max_waiting max_wait_seconds",
+)
+Limits.__new__.__defaults__ = (1000, 1 << 20, 10.0, 256, 4000, 0.0)
+Limits.__doc__ = """What the service takes on.
+
+Fields:
+    max_texts: texts in a request.
+    max_body_bytes: bytes of a request.
+    body_seconds: how long a client may take to send them.
+    max_batch_size, max_waiting, max_wait_seconds: see `MicroBatcher`.
+"""
+
+Pair = Tuple[pydantic.StrictStr, pydantic.StrictStr]
+
+
+class PredictRequest(pydantic.BaseModel):
+    """Body of /predict."""
+
+    model_config = pydantic.ConfigDict(extra="forbid")
+    texts: List[Union[pydantic.StrictStr, Pair]]
+
+
+class SimilarityRequest(pydantic.BaseModel):
+    """Body of /similarity."""
+
+    model_config = pydantic.ConfigDict(extra="forbid")
+    pairs: List[Pair]
+
+
+class Metrics:
+    """What /metrics shows; a registry of its own, so that several services fit into a process."""
+
+    def __init__(self):
+        self.registry = prometheus_client.CollectorRegistry()
+        settings = {"registry": self.registry}
+        self.requests = prometheus_client.Counter(
+            "albert_requests", "Answered requests.", ["path", "status"], **settings
+        )
+        self.seconds = prometheus_client.Histogram(
+            "albert_request_seconds", "Seconds from a request to its answer.", ["path"], **settings
+        )
+        self.texts = prometheus_client.Counter("albert_texts", "Predicted texts.", **settings)
+        self.batch_size = prometheus_client.Histogram(
+            "albert_batch_size",
+            "Texts predicted at once.",
+            buckets=[2**power for power in range(11)],
+            **settings,
+        )
+        self.waiting = prometheus_client.Gauge("albert_waiting_texts", "Waiting texts.", **settings)
+
+
+def create_app(predictor, limits=None):
+    """The service.
+
+    Args:
+        predictor: `Predictor`; stays the caller's, who closes it after the service has ended.
+        limits: `Limits`.
+
+    Returns:
+        `FastAPI`.
+    """
+    limits = limits or Limits()
+    metrics = Metrics()
+    batcher = micro_batching.MicroBatcher(
+        predictor.predict,
+        limits.max_batch_size,
+        limits.max_waiting,
+        limits.max_wait_seconds,
+        metrics.batch_size.observe,
+    )
+    metrics.waiting.set_function(lambda: batcher.num_waiting)
+
+    @contextlib.asynccontextmanager
+    async def lifespan(app):
+        batcher.start()
+        yield
+        await batcher.stop()
+
+    app = FastAPI(title="Chinese ALBERT", docs_url=None, redoc_url=None, lifespan=lifespan)
+    app.add_middleware(BodyLimits, limits=limits)
+    app.add_middleware(MeasuredRequests, metrics=metrics)
+    _add_error_handlers(app)
+    _add_predictions(app, predictor, batcher, limits, metrics)
+    _add_pages(app, predictor, metrics)
+    return app
+
+
+def _add_predictions(app, predictor, batcher, limits, metrics):
+    async def predicted(texts):
+        if len(texts) > limits.max_texts:
+            raise HTTPException(
+                413, "%d texts, at most %d at once" % (len(texts), limits.max_texts)
+            )
+        try:
+            result = await batcher.submit(texts)
+        except micro_batching.QueueIsFull as error:
+            message = "too much to do (%s): try again soon" % error
+            raise HTTPException(503, message, {"Retry-After": "1"}) from error
+        metrics.texts.inc(len(texts))
+        return result
+
+    @app.post("/predict")
+    async def predict(request: PredictRequest):
+        labels, probabilities = await predicted(request.texts)
+        return {
+            "classes": predictor.labels,
+            "labels": labels,
+            "probabilities": probabilities.tolist(),
+        }
+
+    @app.post("/similarity")
+    async def similarity(request: SimilarityRequest):
+        predictor.check_tells_pairs_apart()
+        _, probabilities = await predicted(request.pairs)
+        return {"similarities": probabilities[:, 1].tolist()}
+
+
+def _add_pages(app, predictor, metrics):
+    page = files.read_text(PAGE)
+
+    @app.get("/", response_class=HTMLResponse)
+    async def index():
+        return HTMLResponse(page, headers={"Content-Security-Policy": CONTENT_SECURITY_POLICY})
+
+    @app.get("/health")
+    async def health():
+        return {
+            "status": "ok",
+            "objective": predictor.objective,
+            "classes": predictor.labels,
+            "max_seq_length": predictor.max_seq_length,
+        }
+
+    @app.get("/metrics")
+    async def show_metrics():
+        content = prometheus_client.generate_latest(metrics.registry)
+        return Response(content, media_type=prometheus_client.CONTENT_TYPE_LATEST)
+
+
+def _add_error_handlers(app):
+    """Errors are a line of JSON, which never repeats what was sent."""
+
+    @app.exception_handler(StarletteHTTPException)
+    async def on_http_error(request: Request, error):
+        return _error(error.status_code, str(error.detail), error.headers)
+
+    @app.exception_handler(RequestValidationError)
+    async def on_invalid(request: Request, error):
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"])
+        return _error(422, "%s: %s" % (place, first["msg"]))
+
+    @app.exception_handler(UserError)
+    async def on_user_error(request: Request, error):
+        return _error(400, str(error))
+
+
+def _error(status, message, headers=None):
+    return JSONResponse({"error": message}, status, headers)
+
+
+class MeasuredRequests:
+    """ASGI middleware that counts and times requests."""
+
+    def __init__(self, app, metrics):
+        self._app = app
+        self._metrics = metrics
+
+    async def __call__(self, scope, receive, send):
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        path = scope["path"] if scope["path"] in PATHS else "other"
+        status = [500]
+
+        async def counting_send(message):
+            if message["type"] == "http.response.start":
+                status[0] = message["status"]
+            await send(message)
+
+        start = time.perf_counter()
+        try:
+            await self._app(scope, receive, counting_send)
+        finally:
+            self._metrics.requests.labels(path, status[0]).inc()
+            self._metrics.seconds.labels(path).observe(time.perf_counter() - start)
+
+
+class BodyLimits:
+    """ASGI middleware that takes JSON only, of bounded size, and within bounded time."""
+
+    def __init__(self, app, limits):
+        self._app = app
+        self._limits = limits
+
+    async def __call__(self, scope, receive, send):
+        if scope["type"] != "http" or scope["method"] != "POST":
+            await self._app(scope, receive, send)
+            return
+        try:
+            _check_content_type(scope)
+            body = await asyncio.wait_for(self._body(scope, receive), self._limits.body_seconds)
+        except asyncio.TimeoutError:
+            await _refuse(
+                send, 408, "the body did not come within %g s" % self._limits.body_seconds
+            )
+        except HTTPException as error:
+            await _refuse(send, error.status_code, error.detail)
+        else:
+            if body is not None:
+                await self._app(scope, _replayed(body, receive), send)
+
+    async def _body(self, scope, receive):
+        """The body, or None if the client went away."""
+        limit = self._limits.max_body_bytes
+        message = "the body is too large, at most %d bytes" % limit
+        announced = _header(scope, b"content-length")
+        if announced.isdigit() and int(announced) > limit:
+            raise HTTPException(413, message)
+        parts, size = [], 0
+        while True:
+            part = await receive()
+            if part["type"] == "http.disconnect":
+                return None
+            parts.append(part.get("body", b""))
+            size += len(parts[-1])
+            if size > limit:
+                raise HTTPException(413, message)
+            if not part.get("more_body", False):
+                return b"".join(parts)
+
+
+def _check_content_type(scope):
+    found = _header(scope, b"content-type").split(b";")[0].strip().lower()
+    if found != b"application/json":
+        raise HTTPException(415, "expected Content-Type: application/json")
+
+
+def _header(scope, name):
+    return next((value for key, value in scope["headers"] if key == name), b"")
+
+
+def _replayed(body, receive):
+    """A `receive` that gives the body first."""
+    given = []
+
+    async def replay():
+        if not given:
+            given.append(True)
+            return {"type": "http.request", "body": body, "more_body": False}
+        return await receive()
+
+    return replay
+
+
+async def _refuse(send, status, message):
+    """Answers without having read all of the body; the connection ends with it."""
+    content = json.dumps({"error": message}).encode("utf-8")
+    headers = [
+        (b"content-type", b"application/json"),
+        (b"content-length", b"%d" % len(content)),
+        (b"connection", b"close"),
+    ]
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": content})

@@ -1,0 +1,88 @@
+"""Model folders with random weights, exported forms of them, and commands run in this process."""
+
+import contextlib
+import json
+import os
+
+from absl import flags
+import numpy as np
+
+import checkpoints
+import modeling
+from workspace import CONFIG, ROOT, VOCABULARY
+
+STARTER_VOCABULARY = os.path.join(ROOT, "albert_starter_zh", "vocab.txt")
+
+
+def write_model(folder, labels=("0", "1"), seed=1, vocabulary=None, settings=None, **config):
+    """Writes a model folder with a classifier and a masked-LM head of random weights.
+
+    Args:
+        folder: where.
+        labels: names of the classes.
+        seed: of the weights.
+        vocabulary: list of tokens; the small one of `workspace` by default.
+        settings: content of fine_tuning.json.
+        **config: values in place of those of `workspace.CONFIG`.
+
+    Returns:
+        the folder as str.
+    """
+    folder = str(folder)
+    vocabulary = vocabulary or VOCABULARY
+    values = dict(CONFIG, vocab_size=len(vocabulary), initializer_range=0.4, **config)
+    contents = {
+        "albert_config.json": json.dumps(values),
+        "vocab.txt": "\n".join(vocabulary) + "\n",
+        "label_map.json": json.dumps({label: number for number, label in enumerate(labels)}),
+        "fine_tuning.json": json.dumps(dict({"max_seq_length": 48}, **(settings or {}))),
+    }
+    os.makedirs(folder)
+    for name, content in contents.items():
+        with open(os.path.join(folder, name), "w", encoding="utf-8") as handle:
+            handle.write(content)
+    shapes = checkpoints.expected_shapes_by_part(
+        modeling.AlbertConfig.from_dict(values), len(labels)
+    )
+    random = np.random.RandomState(seed)
+    weights = {}
+    for part in shapes.values():
+        for name, shape in part.items():
+            scale = 0.4 if len(shape) > 1 else 0.1
+            noise = scale * random.standard_normal(shape)
+            weights[name] = (noise + name.endswith("gamma")).astype(np.float32)
+    checkpoints.write_model_checkpoint(folder, weights)
+    return folder
+
+
+def starter_vocabulary():
+    """The tokens of the starter model's vocabulary."""
+    with open(STARTER_VOCABULARY, encoding="utf-8", newline="\n") as handle:
+        return [line.strip() for line in handle.read().rstrip("\n").split("\n")]
+
+
+@contextlib.contextmanager
+def command_flags(module, arguments):
+    """Has absl's flags as the command `module` would with these arguments."""
+    state = dict(flags.FLAGS.__dict__)
+    try:
+        flags.FLAGS.__dict__.clear()
+        flags.FLAGS.__dict__.update(flags.FlagValues().__dict__)
+        module.define_flags()
+        flags.FLAGS([module.__name__ + ".py"] + arguments)
+        yield
+    finally:
+        flags.FLAGS.__dict__.clear()
+        flags.FLAGS.__dict__.update(state)
+
+
+def run_command(module, arguments, words=None):
+    """Runs a command's `main` in this process; its errors come as exceptions.
+
+    Args:
+        module: the command.
+        arguments: its flags, as on the command line.
+        words: list of what is no flag; None for a command that takes none.
+    """
+    with command_flags(module, arguments):
+        return module.main() if words is None else module.main(words)

@@ -1,0 +1,93 @@
+"""What stands in the place of [MASK]."""
+
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import tensorflow.compat.v1 as tf
+
+from errors import UserError
+import checkpoints
+import fill_mask
+import modeling
+import small_models
+from workspace import ROOT, VOCABULARY
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return small_models.write_model(tmp_path_factory.mktemp("models") / "pretrained")
+
+
+@pytest.fixture(scope="module")
+def filler(folder):
+    with fill_mask.MaskFiller(folder) as loaded:
+        yield loaded
+
+
+def test_words_are_those_of_the_masked_lm_head(folder, filler):
+    tokens = ["[CLS]", "今", "[MASK]", "气", "[MASK]", "[SEP]"]
+    ids = [[VOCABULARY.index(token) for token in tokens]]
+    with tf.Graph().as_default(), tf.Session() as session:
+        config = modeling.AlbertConfig.from_json_file(checkpoints.config_in_folder(folder))
+        model = modeling.AlbertModel(config, False, tf.constant(ids))
+        positions = tf.constant([[2, 4]])
+        head = modeling.masked_lm_head(config, model, positions, positions, tf.ones([1, 2]))
+        checkpoints.initialize_from(checkpoints.find_checkpoint(folder), tf.trainable_variables())
+        session.run(tf.global_variables_initializer())
+        expected = np.exp(session.run(head.log_probs))  # [2, V]
+    filled = filler.fill("今[MASK]气[MASK]", top_k=3)
+    assert len(filled) == 2
+    for words, row in zip(filled, expected):
+        assert [word for word, _ in words] == [VOCABULARY[i] for i in np.argsort(-row)[:3]]
+        np.testing.assert_allclose([p for _, p in words], np.sort(row)[::-1][:3], atol=1e-5)
+    everything = filler.fill("[MASK]", top_k=10**6)[0]
+    assert len(everything) == len(VOCABULARY)
+    assert abs(sum(p for _, p in everything) - 1) < 1e-4
+
+
+@pytest.mark.parametrize(
+    "text, message",
+    [
+        ("今天", r"'今天' has no \[MASK\]"),
+        ("今" * 63 + "[MASK]", "the text has 66 tokens, the model takes 64"),
+        (None, "text 0 is None"),
+    ],
+)
+def test_texts_that_cannot_be_filled(filler, text, message):
+    with pytest.raises(UserError, match=message):
+        filler.fill(text)
+
+
+def test_other_checkpoints_are_told(folder, tmp_path):
+    classifier = str(tmp_path / "classifier")
+    checkpoints.write_model_folder(
+        classifier,
+        checkpoints.find_checkpoint(folder),
+        {name: os.path.join(folder, name) for name in ("albert_config.json", "vocab.txt")},
+    )
+    weights = checkpoints.read_weights(checkpoints.find_checkpoint(classifier))
+    kept = {name: value for name, value in weights.items() if not name.startswith("cls/")}
+    checkpoints.write_model_checkpoint(classifier, kept)
+    with pytest.raises(UserError, match="cls/predictions.*expected a checkpoint of pre-training"):
+        fill_mask.MaskFiller(classifier)
+
+
+def test_command(folder, filler):
+    command = [sys.executable, os.path.join(ROOT, "fill_mask.py"), "--model_dir=" + folder]
+    result = subprocess.run(
+        command + ["--top_k=2"],
+        input="今天天[MASK]很[MASK]\n明天[MASK]\n".encode(),
+        capture_output=True,
+    )
+    assert result.returncode == 0, result.stderr
+    rows = [line.split("\t") for line in result.stdout.decode("utf-8").splitlines()]
+    assert [row[:2] for row in rows] == [
+        ["今天天[MASK]很[MASK]", "1"],
+        ["今天天[MASK]很[MASK]", "2"],
+        ["明天[MASK]", "1"],
+    ]
+    expected = filler.fill("明天[MASK]", top_k=2)[0]
+    assert rows[2][2:] == ["%s %.4f" % word for word in expected]

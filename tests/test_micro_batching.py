@@ -1,0 +1,135 @@
+"""Requests that wait at the same time are predicted together."""
+
+import asyncio
+import sys
+import threading
+
+import numpy as np
+import pytest
+
+import micro_batching
+
+if sys.version_info < (3, 9):
+    pytest.skip("serving needs Python 3.9", allow_module_level=True)
+
+
+class Model:
+    """Predicts a text's length; can be held up."""
+
+    def __init__(self):
+        self.batches = []
+        self.may_go_on = threading.Event()
+        self.may_go_on.set()
+
+    def predict(self, texts):
+        assert self.may_go_on.wait(60)
+        self.batches.append(list(texts))
+        if "bad" in texts:
+            raise ValueError("bad")
+        return ["%d" % len(text) for text in texts], np.array([[len(text)] for text in texts])
+
+
+def run(steps, **settings):
+    """Runs the coroutine function `steps` of (batcher, model); returns the model."""
+    model = Model()
+    settings = dict({"max_batch_size": 4, "max_waiting": 10}, **settings)
+
+    async def main():
+        batcher = micro_batching.MicroBatcher(model.predict, **settings)
+        batcher.start()
+        await steps(batcher, model)
+        await asyncio.wait_for(batcher.stop(), 60)
+        assert batcher.num_waiting == 0
+
+    asyncio.run(main())
+    return model
+
+
+async def held_up(batcher, model):
+    """Has a first request occupy the model; returns its task."""
+    model.may_go_on.clear()
+    task = asyncio.ensure_future(batcher.submit(["first"]))
+    await asyncio.sleep(0.02)
+    assert batcher.num_waiting == 0
+    return task
+
+
+def test_everyone_gets_their_own_answer_from_few_batches():
+    async def steps(batcher, model):
+        first = await held_up(batcher, model)
+        requests = [["a" * (3 * i + j) for j in range(1 + i % 2)] for i in range(6)]
+        tasks = [asyncio.ensure_future(batcher.submit(texts)) for texts in requests]
+        await asyncio.sleep(0.01)
+        assert batcher.num_waiting == 9
+        model.may_go_on.set()
+        for texts, (labels, values) in zip(requests, await asyncio.gather(*tasks)):
+            assert labels == ["%d" % len(text) for text in texts]
+            assert values.tolist() == [[len(text)] for text in texts]
+        assert (await first)[0] == ["5"]
+
+    sizes = [len(batch) for batch in run(steps).batches]
+    assert sizes == [1, 4, 3, 2]  # requests of 1, 2, 1, 2, 1, 2 texts, none of them split
+
+
+def test_a_full_queue_refuses():
+    async def steps(batcher, model):
+        first = await held_up(batcher, model)
+        waiting = [asyncio.ensure_future(batcher.submit(["x"] * 5)) for _ in range(2)]
+        await asyncio.sleep(0.01)
+        with pytest.raises(micro_batching.QueueIsFull, match="10 texts are waiting"):
+            await batcher.submit(["y"])
+        model.may_go_on.set()
+        await asyncio.gather(first, *waiting)
+        assert (await batcher.submit(["y"]))[0] == ["1"]
+
+    assert all("y" not in batch or batch == ["y"] for batch in run(steps).batches)
+
+
+def test_who_went_away_is_not_predicted_and_harms_nobody():
+    async def steps(batcher, model):
+        first = await held_up(batcher, model)
+        gone = asyncio.ensure_future(batcher.submit(["gone"]))
+        stays = asyncio.ensure_future(batcher.submit(["stays"]))
+        await asyncio.sleep(0.01)
+        gone.cancel()
+        await asyncio.sleep(0)
+        model.may_go_on.set()
+        assert (await stays)[0] == ["5"] and (await first)[0] == ["5"]
+
+    assert run(steps).batches == [["first"], ["stays"]]
+
+
+def test_an_error_reaches_those_it_concerns_and_work_goes_on():
+    async def steps(batcher, model):
+        with pytest.raises(ValueError, match="bad"):
+            await batcher.submit(["bad"])
+        assert (await batcher.submit(["good"]))[0] == ["4"]
+
+    run(steps)
+
+
+def test_stopping_answers_what_waits():
+    async def steps(batcher, model):
+        first = await held_up(batcher, model)
+        waiting = [asyncio.ensure_future(batcher.submit(["w%d" % i])) for i in range(8)]
+        await asyncio.sleep(0.01)
+        stopping = asyncio.ensure_future(batcher.stop())
+        await asyncio.sleep(0.01)
+        with pytest.raises(micro_batching.QueueIsFull):
+            await batcher.submit(["late"])
+        model.may_go_on.set()
+        await stopping
+        assert [(await task)[0] for task in [first] + waiting] == [["5"]] + [["2"]] * 8
+
+    run(steps)
+
+
+def test_a_batch_may_wait_for_more():
+    async def steps(batcher, model):
+        tasks = []
+        for _ in range(3):
+            tasks.append(asyncio.ensure_future(batcher.submit(["x"])))
+            await asyncio.sleep(0.02)
+        await asyncio.gather(*tasks)
+
+    assert run(steps, max_wait_seconds=1.0).batches == [["x"] * 3]

@@ -1,0 +1,162 @@
+"""Search in a corpus: vectors kept on the disk, nearest by cosine, put in order by pairs."""
+
+import os
+
+import numpy as np
+import pytest
+
+from errors import UserError
+import predictor
+import search
+import similarity
+import small_models
+import text_encoder
+from workspace import CHARACTERS
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return small_models.write_model(tmp_path_factory.mktemp("models") / "pairs")
+
+
+@pytest.fixture(scope="module")
+def encoder(folder):
+    with text_encoder.TextEncoder(folder) as loaded:
+        yield loaded
+
+
+@pytest.fixture(scope="module")
+def model(folder):
+    with predictor.Predictor(folder) as loaded:
+        yield loaded
+
+
+@pytest.fixture
+def faq(tmp_path):
+    random = np.random.RandomState(3)
+    lines = ["".join(random.choice(list(CHARACTERS), 8)) for _ in range(60)]
+    lines[10] = ""
+    path = tmp_path / "faq.txt"
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return str(path), lines
+
+
+class Counting:
+    """An encoder that counts what it encodes."""
+
+    def __init__(self, encoder):
+        self._encoder, self.count = encoder, 0
+        self.width, self.fingerprint_of = encoder.width, encoder.fingerprint_of
+
+    def encode(self, texts, **settings):
+        self.count += len(texts)
+        return self._encoder.encode(texts, **settings)
+
+
+def test_a_line_finds_itself_and_its_cosine_is_1(faq, encoder):
+    path, lines = faq
+    corpus = search.Corpus(path, encoder)
+    assert len(corpus.texts) == 59  # the blank line is none
+    (hits,) = corpus.search([lines[20]], None, top_k=3)
+    assert (hits[0].line, hits[0].text) == (21, lines[20])
+    assert abs(hits[0].cosine - 1) < 1e-5 and hits[0].probability is None
+    assert hits[0].cosine > hits[1].cosine >= hits[2].cosine
+    vectors = encoder.encode([lines[20], hits[1].text])
+    cosine = np.dot(*vectors) / np.prod(np.linalg.norm(vectors, axis=1))
+    assert abs(hits[1].cosine - cosine) < 1e-5
+
+
+def test_the_pair_classifier_puts_the_candidates_in_order(faq, encoder, model):
+    path, lines = faq
+    corpus = search.Corpus(path, encoder)
+    queries = [lines[5], "今天天气"]
+    for query, hits in zip(queries, corpus.search(queries, model, top_k=4, candidates=59)):
+        texts = [line for line in lines if line]
+        probabilities = model.similarities([(query, text) for text in texts])
+        best = sorted(zip(-probabilities, texts))[:4]
+        np.testing.assert_allclose(
+            [hit.probability for hit in hits], [-p for p, _ in best], atol=1e-5
+        )
+        assert hits[0].text == best[0][1]
+    few = corpus.search(queries, model, top_k=4, candidates=4)
+    nearest = corpus.search(queries, None, top_k=4)
+    assert {hit.line for hit in few[0]} == {hit.line for hit in nearest[0]}
+
+
+def test_vectors_are_computed_once(faq, encoder, folder, capsys):
+    path, lines = faq
+    counting = Counting(encoder)
+    search.Corpus(path, counting)
+    assert counting.count == 59
+    again = search.Corpus(path, counting)
+    assert counting.count == 59 and capsys.readouterr().err == ""
+    assert again.search([lines[3]], None, top_k=1)[0][0].line == 4
+
+    # Stopped before the fingerprint was written: as if nothing were there.
+    os.remove(os.path.join(path + ".vectors", "fingerprint.json"))
+    search.Corpus(path, counting)
+    assert counting.count == 2 * 59 + 1
+
+    with open(path, "a", encoding="utf-8") as handle:
+        handle.write("新的一行\n")
+    search.Corpus(path, counting)
+    assert counting.count == 3 * 59 + 2
+    assert "is of another corpus or model: made again" in capsys.readouterr().err
+    with text_encoder.TextEncoder(folder, pooling="max") as other:
+        search.Corpus(path, other)
+    assert "made again" in capsys.readouterr().err
+
+
+def unit_vectors(count, width, seed):
+    vectors = np.random.RandomState(seed).standard_normal([count, width]).astype(np.float32)
+    return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+
+
+def test_nearest_by_numpy_is_exact_over_blocks(monkeypatch):
+    monkeypatch.setattr(search, "VECTORS_AT_ONCE", 70)
+    vectors, queries = unit_vectors(500, 16, 0), unit_vectors(7, 16, 1)
+    indices, cosines = search.nearest_by_numpy(vectors, queries, 10)
+    every = queries @ vectors.T
+    np.testing.assert_array_equal(indices, np.argsort(-every, axis=1)[:, :10])
+    np.testing.assert_allclose(cosines, -np.sort(-every, axis=1)[:, :10], atol=1e-6)
+    assert search.nearest_by_numpy(vectors[:3], queries, 3)[0].shape == (7, 3)
+
+
+@pytest.mark.parametrize("name", ["hnswlib", "faiss"])
+def test_libraries_find_nearly_the_same(name, tmp_path):
+    pytest.importorskip(name)
+    nearest = {"hnswlib": search._nearest_by_hnswlib, "faiss": search._nearest_by_faiss}[name]
+    vectors, queries = unit_vectors(3000, 16, 0), unit_vectors(50, 16, 1)
+    path = str(tmp_path / name)
+    exact, cosines = search.nearest_by_numpy(vectors, queries, 10)
+    for _ in range(2):  # built, then read
+        indices, found = nearest(vectors, queries, 10, path)
+        share = np.mean([len(set(a) & set(b)) / 10.0 for a, b in zip(exact, indices)])
+        assert share > 0.95
+        np.testing.assert_allclose(found[:, 0], cosines[:, 0], atol=0.05)
+        assert os.path.getsize(path) > 0
+
+
+def test_command(faq, folder, model, capsys, tmp_path):
+    path, lines = faq
+    arguments = ["--model_dir=" + folder, "--corpus=" + path]
+    small_models.run_command(similarity, arguments + ["--query=今天", "--top_k=2"], [])
+    rows = [line.split("\t") for line in capsys.readouterr().out.splitlines()]
+    assert [row[:2] for row in rows] == [["今天", "1"], ["今天", "2"]]
+    assert rows[0][2] >= rows[1][2]
+    for row in rows:
+        assert lines[int(row[4]) - 1] == row[5]
+        assert abs(model.similarities([("今天", row[5])])[0] - float(row[2])) < 6e-5
+    queries = tmp_path / "queries.txt"
+    queries.write_text("今天\n明天吃饭\n", encoding="utf-8")
+    small_models.run_command(similarity, arguments + ["--queries=%s" % queries, "--top_k=3"], [])
+    shown = [line.split("\t")[0] for line in capsys.readouterr().out.splitlines()]
+    assert shown == ["今天"] * 3 + ["明天吃饭"] * 3
+
+
+def test_bad_corpora(folder, encoder, tmp_path):
+    with pytest.raises(UserError, match="cannot be read"):
+        search.Corpus(str(tmp_path / "none.txt"), encoder)
+    (tmp_path / "empty.txt").write_text("\n \n")
+    with pytest.raises(UserError, match="empty.txt has no text"):
+        search.Corpus(str(tmp_path / "empty.txt"), encoder)

@@ -1,0 +1,343 @@
+"""The HTTP service, over a real socket."""
+
+import concurrent.futures
+import contextlib
+import http.client
+import json
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+
+import numpy as np
+import pytest
+
+pytest.importorskip("fastapi", reason="needs requirements-serve.txt")
+pytest.importorskip("uvicorn", reason="needs requirements-serve.txt")
+
+import uvicorn
+
+import predictor
+import serving
+import small_models
+from workspace import CHARACTERS, ROOT
+
+PAIRS = [["今天天气", "明天天气"], ["好", "好"], ["怎么办理", "什么时候开门"], ["", "今天"]]
+
+
+@contextlib.contextmanager
+def running(app):
+    """Serves an app in a thread; yields the port."""
+    server = uvicorn.Server(uvicorn.Config(app, log_level="error", timeout_graceful_shutdown=30))
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
+        thread.start()
+        while not server.started:
+            assert thread.is_alive()
+            time.sleep(0.01)
+        try:
+            yield listener.getsockname()[1]
+        finally:
+            server.should_exit = True
+            thread.join(60)
+            assert not thread.is_alive()
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return small_models.write_model(tmp_path_factory.mktemp("models") / "pairs")
+
+
+@pytest.fixture(scope="module")
+def model(folder):
+    with predictor.Predictor(folder) as loaded:
+        yield loaded
+
+
+class Gate:
+    """A predictor that can be held up."""
+
+    def __init__(self, model):
+        self._model = model
+        self.is_open = threading.Event()
+        self.is_open.set()
+        self.sizes = []
+
+    def predict(self, texts):
+        assert self.is_open.wait(60)
+        self.sizes.append(len(texts))
+        return self._model.predict(texts)
+
+    def __getattr__(self, name):
+        return getattr(self._model, name)
+
+
+@pytest.fixture(scope="module")
+def gate(model):
+    return Gate(model)
+
+
+@pytest.fixture(scope="module")
+def port(gate):
+    limits = serving.Limits(
+        max_texts=100, max_body_bytes=400000, body_seconds=0.5, max_batch_size=32, max_waiting=120
+    )
+    with running(serving.create_app(gate, limits)) as port:
+        yield port
+
+
+def ask(port, method, path, body=None, headers=None, timeout=60):
+    """(status, headers, body) of a request; `body` as str or bytes."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=timeout)
+    try:
+        body = body.encode("utf-8") if isinstance(body, str) else body
+        connection.request(method, path, body, headers or {})
+        response = connection.getresponse()
+        return response.status, dict(response.getheaders()), response.read().decode("utf-8")
+    finally:
+        connection.close()
+
+
+def post(port, path, value, **settings):
+    """(status, headers, answer) of a value posted as JSON; a str is posted as it is."""
+    body = value if isinstance(value, (str, bytes)) else json.dumps(value, ensure_ascii=False)
+    headers = {"Content-Type": "application/json"}
+    status, headers, answer = ask(port, "POST", path, body, headers, **settings)
+    return status, headers, json.loads(answer)
+
+
+def test_predictions_are_those_of_the_predictor(port, model):
+    texts = PAIRS + ["今天", "", "\x00\u202e今", "天" * 100000]
+    status, _, answer = post(port, "/predict", {"texts": texts})
+    labels, probabilities = model.predict(texts)
+    assert status == 200
+    assert answer["classes"] == ["0", "1"] and answer["labels"] == labels
+    np.testing.assert_allclose(answer["probabilities"], probabilities, atol=1e-5)
+    status, _, answer = post(port, "/similarity", {"pairs": PAIRS})
+    assert status == 200
+    np.testing.assert_allclose(answer["similarities"], model.similarities(PAIRS), atol=1e-5)
+    assert post(port, "/predict", {"texts": []})[2]["labels"] == []
+    answer = post(port, "/predict", '{"texts": ["\\ud800今天"]}')[2]  # half a character
+    np.testing.assert_allclose(answer["probabilities"], model.predict(["\ud800今天"])[1], atol=1e-5)
+
+
+def test_health_and_metrics(port):
+    status, _, answer = ask(port, "GET", "/health")
+    assert status == 200
+    assert json.loads(answer) == {
+        "status": "ok",
+        "objective": "single_label",
+        "classes": ["0", "1"],
+        "max_seq_length": 48,
+    }
+
+    def metrics():
+        status, headers, text = ask(port, "GET", "/metrics")
+        assert status == 200 and headers["content-type"].startswith("text/plain")
+        return {
+            line.rsplit(" ", 1)[0]: float(line.rsplit(" ", 1)[1])
+            for line in text.splitlines()
+            if not line.startswith("#")
+        }
+
+    before = metrics()
+    post(port, "/predict", {"texts": ["a", "b", "c"]})
+    post(port, "/predict", {"texts": 3})
+    ask(port, "GET", "/secret/path")
+    after = metrics()
+    answered = 'albert_requests_total{path="/predict",status="%d"}'
+    assert after[answered % 200] == before.get(answered % 200, 0) + 1
+    assert after[answered % 422] == before.get(answered % 422, 0) + 1
+    assert after['albert_requests_total{path="other",status="404"}'] == 1
+    assert after["albert_texts_total"] == before.get("albert_texts_total", 0) + 3
+    assert after['albert_request_seconds_count{path="/predict"}'] >= 2
+    assert not any("secret" in name for name in after)
+
+
+NESTED = "[" * 100000 + "]" * 100000
+BAD_REQUESTS = {
+    "no JSON": ("今天", 422),
+    "nothing": ("", 422),
+    "cut off": ('{"texts": ["a"', 422),
+    "not UTF-8": (b'{"texts": ["\xff\xfe"]}', 400),
+    "deeply nested": ('{"texts": %s}' % NESTED, 400),
+    "no object": ("[]", 422),
+    "no texts": ("{}", 422),
+    "unknown key": ('{"texts": ["a"], "model_dir": "/etc"}', 422),
+    "one text": ('{"texts": "a"}', 422),
+    "null": ('{"texts": [null]}', 422),
+    "number": ('{"texts": [1]}', 422),
+    "NaN": ('{"texts": [NaN]}', 422),
+    "boolean": ('{"texts": [true]}', 422),
+    "three texts": ('{"texts": [["a", "b", "c"]]}', 422),
+    "pair with null": ('{"texts": [["a", null]]}', 422),
+    "too many texts": (json.dumps({"texts": ["a"] * 10000}), 413),
+    "too large": (json.dumps({"texts": ["a" * 400000]}), 413),
+}
+
+
+@pytest.mark.parametrize("name", sorted(BAD_REQUESTS))
+def test_bad_requests_are_refused_in_a_line(port, name):
+    body, expected = BAD_REQUESTS[name]
+    status, _, answer = post(port, "/predict", body)
+    assert status == expected and list(answer) == ["error"]
+    assert 5 < len(answer["error"]) < 200 and "\n" not in answer["error"]
+    assert "Traceback" not in answer["error"]
+    assert post(port, "/predict", {"texts": ["今天"]})[0] == 200
+
+
+def test_other_ways_to_ask_wrongly(port):
+    status, _, answer = ask(port, "POST", "/predict", '{"texts": ["a"]}', {})
+    assert status == 415 and "application/json" in answer
+    form = {"Content-Type": "application/x-www-form-urlencoded"}
+    assert ask(port, "POST", "/predict", "texts=a", form)[0] == 415
+    with_charset = {"Content-Type": "Application/JSON; charset=utf-8"}
+    assert ask(port, "POST", "/predict", '{"texts": ["a"]}', with_charset)[0] == 200
+    assert ask(port, "GET", "/predict")[0] == 405
+    assert ask(port, "GET", "/../etc/passwd")[0] == 404
+    assert ask(port, "GET", "/docs")[0] == 404  # its page would load scripts from elsewhere
+
+
+def raw(port, *parts, pause=0.0):
+    """Sends parts over a socket and returns all that comes back."""
+    with socket.create_connection(("127.0.0.1", port), timeout=60) as connection:
+        for part in parts:
+            connection.sendall(part)
+            time.sleep(pause)
+        received = b""
+        while True:
+            block = connection.recv(1 << 16)
+            received += block
+            if not block:
+                return received
+
+
+HEAD = b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+
+
+def test_a_body_without_a_length_is_limited_too(port):
+    chunk = b"%x\r\n%s\r\n" % (100000, b" " * 100000)
+    answer = raw(port, HEAD + b"Transfer-Encoding: chunked\r\n\r\n", *[chunk] * 5)
+    assert answer.startswith(b"HTTP/1.1 413 ")
+
+
+def test_a_slow_client_is_not_waited_for(port):
+    start = time.time()
+    answer = raw(port, HEAD + b"Content-Length: 100\r\n\r\n", b'{"texts"')
+    assert answer.startswith(b"HTTP/1.1 408 ") and 0.4 < time.time() - start < 20
+
+
+def test_clients_that_go_away_harm_nobody(port, gate):
+    body = json.dumps({"texts": ["今天"]}).encode()
+    gate.is_open.clear()
+    try:
+        for sent in (HEAD, HEAD + b"Content-Length: 100\r\n\r\n{", None):
+            sent = sent or HEAD + b"Content-Length: %d\r\n\r\n%s" % (len(body), body)
+            with socket.create_connection(("127.0.0.1", port)) as connection:
+                connection.sendall(sent)
+                time.sleep(0.05)
+    finally:
+        gate.is_open.set()
+    assert post(port, "/predict", {"texts": ["今天"]})[0] == 200
+
+
+def random_requests(count):
+    random = np.random.RandomState(0)
+
+    def text():
+        return "".join(random.choice(list(CHARACTERS), random.randint(0, 30)))
+
+    return [[(text(), text()) for _ in range(random.randint(1, 4))] for _ in range(count)]
+
+
+def test_concurrent_requests_are_predicted_together_and_each_gets_its_answer(port, gate, model):
+    requests = random_requests(24)
+    del gate.sizes[:]
+    gate.is_open.clear()
+    with concurrent.futures.ThreadPoolExecutor(len(requests)) as pool:
+        answers = [pool.submit(post, port, "/similarity", {"pairs": r}) for r in requests]
+        time.sleep(0.5)
+        gate.is_open.set()
+        for request, answer in zip(requests, answers):
+            status, _, content = answer.result()
+            assert status == 200
+            np.testing.assert_allclose(
+                content["similarities"], model.similarities(request), atol=1e-5
+            )
+    assert sum(gate.sizes) == sum(map(len, requests))
+    assert len(gate.sizes) < 10 and max(gate.sizes) <= 32
+
+
+def test_more_than_may_wait_is_told_to_come_later(port, gate):
+    gate.is_open.clear()
+    with concurrent.futures.ThreadPoolExecutor(4) as pool:
+        try:
+            body = {"texts": ["今天"] * 60}
+            tasks = [pool.submit(post, port, "/predict", body) for _ in range(4)]
+            done, _ = concurrent.futures.wait(tasks, 30, concurrent.futures.FIRST_COMPLETED)
+            status, headers, answer = done.pop().result()
+            assert status == 503 and headers["retry-after"] == "1"
+            assert "try again soon" in answer["error"]
+        finally:
+            gate.is_open.set()
+        statuses = sorted(task.result()[0] for task in tasks)
+    assert statuses == [200, 200, 200, 503]  # one at work, two waiting
+    assert post(port, "/predict", {"texts": ["今天"]})[0] == 200
+
+
+def test_models_without_pairs_and_closed_ones(tmp_path):
+    path = small_models.write_model(tmp_path / "topics", labels=("体育", "财经", "娱乐"))
+    topics = predictor.Predictor(path)
+    with running(serving.create_app(topics)) as port:
+        status, _, answer = post(port, "/similarity", {"pairs": [["a", "b"]]})
+        assert status == 400 and "tells 3 classes apart" in answer["error"]
+        assert post(port, "/predict", {"texts": ["今天"]})[2]["classes"] == topics.labels
+        shutil.rmtree(path)
+        assert post(port, "/predict", {"texts": ["今天"]})[0] == 200
+        topics.close()
+        status, _, answer = post(port, "/predict", {"texts": ["今天"]})
+        assert status == 400 and "is closed" in answer["error"]
+
+
+@contextlib.contextmanager
+def serving_process(folder):
+    """Runs serve.py; yields the process and its port."""
+    command = [sys.executable, os.path.join(ROOT, "serve.py"), "--model_dir=" + folder, "--port=0"]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, universal_newlines=True) as process:
+        try:
+            assert process.stderr.readline() == "model: %s\n" % folder
+            line = process.stderr.readline()
+            match = re.match(r"serving at http://127\.0\.0\.1:(\d+)/ \(Ctrl-C ends\)$", line)
+            yield process, int(match.group(1))
+        finally:
+            process.kill()
+
+
+def test_sigterm_ends_it_after_the_requests_at_hand(folder, model):
+    """Many requests at once, and a signal in the middle of them."""
+    requests = [request * 20 for request in random_requests(40)]
+    with serving_process(folder) as (process, port), contextlib.ExitStack() as stack:
+        connections = []
+        for request in requests:  # sent, but not read yet
+            connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+            stack.callback(connection.close)
+            headers = {"Content-Type": "application/json"}
+            connection.request("POST", "/similarity", json.dumps({"pairs": request}), headers)
+            connections.append(connection)
+        answers = [connections[0].getresponse()]
+        process.send_signal(signal.SIGTERM)
+        answers += [connection.getresponse() for connection in connections[1:]]
+        for request, answer in zip(requests, answers):
+            assert answer.status == 200
+            similarities = json.loads(answer.read().decode())["similarities"]
+            np.testing.assert_allclose(similarities, model.similarities(request), atol=1e-5)
+        assert process.wait(60) == 0
+        assert process.stderr.read() == "ended; all requests are answered\n"
+    with pytest.raises(ConnectionRefusedError):
+        post(port, "/predict", {"texts": ["a"]})

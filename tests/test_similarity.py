@@ -1,0 +1,202 @@
+"""similarity.py and args.py: the command in each of its ways, and albert_zh's interface."""
+
+import codecs
+import contextlib
+import os
+import pty
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from errors import UserError
+import args
+import line_input
+import predictor
+import similarity
+import small_models
+from workspace import ROOT
+
+PAIRS = [("今天天气", "明天天气"), ("好", "好"), ("怎么办理", "什么时候开门"), ("", "今天")]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return small_models.write_model(tmp_path_factory.mktemp("models") / "pairs")
+
+
+@pytest.fixture(scope="module")
+def expected(folder):
+    with predictor.Predictor(folder) as model:
+        return model.predict(PAIRS)[1]
+
+
+def write_pairs(path, text):
+    path.write_bytes(text.encode("utf-8"))
+    return str(path)
+
+
+def run(arguments, words=()):
+    return small_models.run_command(similarity, arguments, list(words))
+
+
+def printed_rows(capsys):
+    return [line.split("\t") for line in capsys.readouterr().out.split("\n")[:-1]]
+
+
+def check_rows(rows, expected):
+    assert [tuple(row[:2]) for row in rows] == PAIRS
+    np.testing.assert_allclose([float(row[2]) for row in rows], expected[:, 1], atol=6e-5)
+
+
+def test_two_sentences(folder, expected, capsys):
+    run(["--model_dir=" + folder], PAIRS[0])
+    (row,) = printed_rows(capsys)
+    assert row[:2] == list(PAIRS[0]) and abs(float(row[2]) - expected[0, 1]) < 6e-5
+
+
+def test_pairs_of_a_file(folder, expected, capsys, tmp_path):
+    """A byte-order mark, further columns and Windows' line ends are no matter."""
+    lines = ["%s\t%s\t1\r\n" % pair for pair in PAIRS]
+    path = write_pairs(tmp_path / "pairs.tsv", "\ufeff" + "".join(lines))
+    run(["--model_dir=" + folder, "--pairs=" + path])
+    check_rows(printed_rows(capsys), expected)
+
+
+def test_a_pipe_is_answered_at_once(folder, expected):
+    """A program that writes a pair and waits for the answer before it writes the next gets it."""
+    command = [sys.executable, os.path.join(ROOT, "similarity.py"), "--model_dir=" + folder]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with subprocess.Popen(command, **pipes) as process:
+        rows = []
+        for pair in PAIRS:
+            process.stdin.write(("%s\t%s\n" % pair).encode("utf-8"))
+            process.stdin.flush()
+            rows.append(process.stdout.readline().decode("utf-8").rstrip("\n").split("\t"))
+        process.stdin.close()
+        errors = process.stderr.read().decode("utf-8")
+    assert process.returncode == 0 and errors == "model: %s\n" % folder
+    check_rows(rows, expected)
+
+
+def test_conversation_on_a_terminal(folder, expected):
+    process, terminal = pty.fork()
+    if process == 0:
+        script = os.path.join(ROOT, "similarity.py")
+        os.execv(sys.executable, [sys.executable, script, "--model_dir=" + folder])
+    shown, num_answered = "", 0
+    answers = ["今天天气\n", "明天天气\n", "\n"]
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    with contextlib.suppress(OSError):  # the end of a terminal is an error
+        while True:
+            shown += decoder.decode(os.read(terminal, 1 << 12))
+            if shown.count("句子一：") + shown.count("句子二：") > num_answered:
+                os.write(terminal, answers[num_answered].encode("utf-8"))
+                num_answered += 1
+    assert os.waitpid(process, 0)[1] == 0
+    assert "相似度：%.4f" % expected[0, 1] in shown
+
+
+@pytest.mark.parametrize(
+    "text, message",
+    [
+        ("a\tb\nc d\n", "pairs.tsv, line 2: expected text_a<tab>text_b"),
+        ("a\tb\n\nc\td\n", "pairs.tsv, line 2: expected text_a<tab>text_b"),
+    ],
+)
+def test_lines_that_are_no_pairs_are_told(folder, tmp_path, text, message):
+    path = write_pairs(tmp_path / "pairs.tsv", text)
+    with pytest.raises(UserError, match=message):
+        run(["--model_dir=" + folder, "--pairs=" + path])
+
+
+def test_lines_come_in_groups_with_their_places(tmp_path):
+    path = write_pairs(tmp_path / "lines.txt", "\ufeffa\r\nb\u2028c\n\nlast")
+    (group, rest) = line_input.groups_of_lines(path)
+    places = ["%s, line %d" % (path, number) for number in (1, 2, 3, 4)]
+    assert group + rest == list(zip(places, ["a", "b\u2028c", "", "last"]))
+    long = "天" * 30000  # a character lies across the end of a block
+    path = write_pairs(tmp_path / "long.txt", "x" + long + "\n" + long + "\n")
+    lines = [line for group in line_input.groups_of_lines(path) for _, line in group]
+    assert lines == ["x" + long, long]
+
+
+def test_other_encodings_are_told_and_can_be_named(folder, expected, capsys, tmp_path):
+    path = str(tmp_path / "pairs.tsv")
+    text = "我们明天\t去银行办理\n" * 3
+    with open(path, "wb") as handle:
+        handle.write(text.encode("gbk"))
+    with pytest.raises(UserError, match="pairs.tsv, line 1: the file is in GBK.*gb18030"):
+        run(["--model_dir=" + folder, "--pairs=" + path])
+    run(["--model_dir=" + folder, "--pairs=" + path, "--encoding=gb18030"])
+    rows = printed_rows(capsys)
+    assert [row[:2] for row in rows] == [["我们明天", "去银行办理"]] * 3
+    with pytest.raises(UserError, match="no/file: cannot be read"):
+        run(["--model_dir=" + folder, "--pairs=no/file"])
+
+
+@pytest.mark.parametrize(
+    "arguments, words, message",
+    [
+        ([], ["一句"], "expected two sentences, found 1"),
+        ([], ["一", "二", "三"], "expected two sentences, found 3"),
+        (["--pairs=x"], ["一", "二"], "two sentences and --pairs exclude each other"),
+        (["--corpus=x"], [], "--corpus needs either --query or --queries"),
+        (["--query=x"], [], "--query needs --corpus"),
+    ],
+)
+def test_flags_that_make_no_sense_together(folder, arguments, words, message):
+    with pytest.raises(UserError, match=message):
+        run(["--model_dir=" + folder] + arguments, words)
+
+
+@pytest.fixture
+def args_of(monkeypatch):
+    def change(**values):
+        for name, value in values.items():
+            monkeypatch.setattr(args, name, value)
+
+    return change
+
+
+def test_the_old_interface(folder, expected, args_of, capsys):
+    args_of(model_dir=folder, batch_size=3)
+    sim = similarity.BertSim()
+    sim.start_model()
+    probabilities = sim.predict_sentences(PAIRS)
+    np.testing.assert_allclose(probabilities, expected, atol=1e-5)
+    check_rows(printed_rows(capsys), expected)
+    assert sim.predict_sentences([]).shape == (0, 2)
+    with pytest.raises(UserError, match="text 0 is None"):
+        sim.predict_sentences([None])
+    sim.close()
+
+
+def test_the_names_of_args_are_read(folder, expected, args_of, tmp_path, capsys):
+    """As albert_zh has them: config, vocabulary and checkpoint in different places."""
+    apart = tmp_path / "trained"
+    apart.mkdir()
+    for name in os.listdir(folder):
+        if name.startswith(("albert_model", "checkpoint", "label_map")):
+            os.link(os.path.join(folder, name), str(apart / name))
+    places = {
+        "config_name": os.path.join(folder, "albert_config.json"),
+        "vocab_file": os.path.join(folder, "vocab.txt"),
+    }
+    args_of(output_dir=str(apart), model_dir="not/there", max_seq_len=48, **places)
+    run([], PAIRS[0])
+    assert abs(float(printed_rows(capsys)[0][2]) - expected[0, 1]) < 6e-5
+    (tmp_path / "faq.txt").write_text("今天\n明天\n", encoding="utf-8")
+    run(["--corpus=%s" % (tmp_path / "faq.txt"), "--query=今天"])
+    assert len(printed_rows(capsys)) == 2
+    args_of(output_dir=str(tmp_path / "nowhere"))
+    with pytest.raises(UserError, match="args.py: no model is at .*nowhere.*not/there"):
+        run([], PAIRS[0])
+    run(["--model_dir=" + folder], PAIRS[0])  # flags come first
+
+
+def test_a_model_of_topics_is_no_model_of_pairs(tmp_path):
+    topics = small_models.write_model(tmp_path / "topics", labels=("体育", "财经", "娱乐"))
+    with pytest.raises(UserError, match="tells 3 classes apart"):
+        run(["--model_dir=" + topics], PAIRS[0])

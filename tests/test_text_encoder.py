@@ -1,0 +1,193 @@
+"""Vectors of texts, and the command that writes them."""
+
+import json
+import os
+
+import numpy as np
+import pytest
+import tensorflow.compat.v1 as tf
+
+from errors import UserError
+import checkpoints
+import extract_features
+import modeling
+import small_models
+import text_encoder
+
+TEXTS = ["今天天气很好", ("怎么办理", "银行卡？"), "", "好" * 30, "ab1，"]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    path = tmp_path_factory.mktemp("models") / "encoder"
+    return small_models.write_model(path, num_hidden_layers=5)
+
+
+@pytest.fixture(scope="module")
+def token_vectors(folder):
+    """[(tokens, float [tokens, 5 layers, H])] of TEXTS, the last layer first."""
+    with text_encoder.TextEncoder(folder, "-1,-2,-3,-4,-5", None) as encoder:
+        assert encoder.width == 5 * 16
+        rows = encoder.encode_tokens(TEXTS)
+        return [(tokens, vectors.reshape([len(tokens), 5, 16])) for tokens, vectors in rows]
+
+
+def test_tokens_and_vectors_are_the_models(folder, token_vectors):
+    assert token_vectors[1][0] == ["[CLS]"] + list("怎么办理") + ["[SEP]"] + list("银行卡？") + [
+        "[SEP]"
+    ]
+    assert token_vectors[2][0] == ["[CLS]", "[SEP]"]
+    ids = [[2, 5, 6, 6, 7, 8, 9, 3]]
+    with tf.Graph().as_default(), tf.Session() as session:
+        config = modeling.AlbertConfig.from_json_file(checkpoints.config_in_folder(folder))
+        layers = modeling.AlbertModel(config, False, tf.constant(ids)).get_all_encoder_layers()
+        checkpoints.initialize_from(checkpoints.find_checkpoint(folder), tf.trainable_variables())
+        session.run(tf.global_variables_initializer())
+        expected = session.run(layers)
+    tokens, vectors = token_vectors[0]
+    assert tokens == ["[CLS]"] + list("今天天气很好") + ["[SEP]"]
+    for index, layer in enumerate(reversed(expected)):
+        np.testing.assert_allclose(vectors[:, index], layer[0], atol=1e-5)
+
+
+COMBINED = {
+    "last": lambda v: v[:, 0],
+    "second_to_last": lambda v: v[:, 1],
+    "last4_sum": lambda v: v[:, :4].sum(axis=1),
+    "last4_concat": lambda v: v[:, [3, 2, 1, 0]].reshape([len(v), -1]),
+    "-5": lambda v: v[:, 4],
+}
+POOLED = {
+    "mean": lambda v: v.mean(axis=0),
+    "max": lambda v: v.max(axis=0),
+    "cls": lambda v: v[0],
+    "mean_max": lambda v: np.concatenate([v.mean(axis=0), v.max(axis=0)]),
+}
+
+
+@pytest.mark.parametrize(
+    "layers, pooling",
+    [(layers, "mean") for layers in sorted(COMBINED)]
+    + [("last", n) for n in ("cls", "max", "mean_max")],
+)
+def test_layers_and_pooling(folder, token_vectors, layers, pooling):
+    with text_encoder.TextEncoder(folder, layers, pooling) as encoder:
+        vectors = encoder.encode(TEXTS)
+        normalized = encoder.encode(TEXTS, normalize=True)
+    expected = [POOLED[pooling](COMBINED[layers](v)) for _, v in token_vectors]
+    np.testing.assert_allclose(vectors, expected, atol=1e-5)
+    np.testing.assert_allclose(np.linalg.norm(normalized, axis=1), 1, atol=1e-5)
+    np.testing.assert_allclose(
+        normalized, vectors / np.linalg.norm(vectors, axis=1, keepdims=True), atol=1e-5
+    )
+
+
+@pytest.mark.parametrize(
+    "settings, message",
+    [
+        ({"layers": "first"}, "layers: unknown 'first', expected one of last, "),
+        ({"layers": "-6"}, "layers: -6 needs layer -6, but the model's 5 layers are -1"),
+        ({"layers": "0"}, "layers: 0 needs layer 0"),
+        ({"pooling": "sum"}, "pooling: unknown 'sum'"),
+    ],
+)
+def test_unknown_choices(folder, settings, message):
+    with pytest.raises(UserError, match=message):
+        text_encoder.TextEncoder(folder, **settings)
+
+
+def test_misuse_of_an_encoder(folder, tmp_path):
+    with text_encoder.TextEncoder(folder) as encoder:
+        with pytest.raises(UserError, match="vectors of tokens need None, found 'mean'"):
+            encoder.encode_tokens(["a"])
+        with pytest.raises(UserError, match="text 1 is None"):
+            encoder.encode(["a", None])
+        assert encoder.encode([]).shape == (0, 16)
+    with pytest.raises(UserError, match="this TextEncoder is closed"):
+        encoder.encode(["a"])
+    with pytest.raises(UserError, match="no checkpoint"):
+        text_encoder.TextEncoder(str(tmp_path / "none"))
+
+
+# The command
+
+
+@pytest.fixture
+def extracted(folder, tmp_path, capfdbinary):
+    lines = [text if isinstance(text, str) else " ||| ".join(text) for text in TEXTS]
+    source = tmp_path / "texts.txt"
+    source.write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+    def extract(name, *arguments):
+        path = str(tmp_path / name) if name else None
+        to_file = ["--output_file=" + path] if path else []
+        small_models.run_command(
+            extract_features,
+            ["--model_dir=" + folder, "--input_file=%s" % source] + to_file + list(arguments),
+        )
+        return path or capfdbinary.readouterr().out.decode("utf-8")
+
+    return extract
+
+
+@pytest.fixture(scope="module")
+def sentence_vectors(folder):
+    with text_encoder.TextEncoder(folder) as encoder:
+        return encoder.encode(TEXTS)
+
+
+def test_npy_of_sentences_and_of_tokens(extracted, sentence_vectors, token_vectors):
+    np.testing.assert_allclose(np.load(extracted("v.npy")), sentence_vectors, atol=1e-6)
+    padded = np.load(extracted("t.npy", "--pooling=none", "--max_seq_length=40"), mmap_mode="r")
+    assert padded.shape == (5, 40, 16) and padded.dtype == np.float32
+    for row, (tokens, vectors) in zip(padded, token_vectors):
+        np.testing.assert_allclose(row[: len(tokens)], vectors[:, 0], atol=1e-5)
+        assert not row[len(tokens) :].any()
+
+
+def test_json_lines_of_sentences_and_of_tokens(extracted, sentence_vectors, token_vectors):
+    records = [json.loads(line) for line in extracted(None).splitlines()]
+    assert [record["text"] for record in records][:2] == ["今天天气很好", "怎么办理 ||| 银行卡？"]
+    np.testing.assert_allclose([r["vector"] for r in records], sentence_vectors, atol=1e-5)
+    with open(extracted("t.jsonl", "--pooling=none"), encoding="utf-8") as handle:
+        records = [json.loads(line) for line in handle]
+    for record, (tokens, vectors) in zip(records, token_vectors):
+        assert record["tokens"] == tokens
+        np.testing.assert_allclose(record["vectors"], vectors[:, 0], atol=1e-5)
+
+
+def test_json_as_bert_writes_it(extracted, token_vectors):
+    lines = extracted(None, "--format=bert_json", "--layers=-1,-3").splitlines()
+    for number, (line, (tokens, vectors)) in enumerate(zip(lines, token_vectors)):
+        record = json.loads(line)
+        assert list(record) == ["linex_index", "features"] and record["linex_index"] == number
+        assert [feature["token"] for feature in record["features"]] == tokens
+        for position, feature in enumerate(record["features"]):
+            assert [layer["index"] for layer in feature["layers"]] == [-1, -3]
+            values = [layer["values"] for layer in feature["layers"]]
+            np.testing.assert_allclose(values, vectors[position, [0, 2]], atol=1e-5)
+
+
+def test_parquet(extracted, sentence_vectors, token_vectors):
+    parquet = pytest.importorskip("pyarrow.parquet")
+    table = parquet.read_table(extracted("v.parquet")).to_pydict()
+    np.testing.assert_allclose(table["vector"], sentence_vectors, atol=1e-6)
+    table = parquet.read_table(extracted("t.parquet", "--pooling=none")).to_pydict()
+    assert table["tokens"] == [tokens for tokens, _ in token_vectors]
+    np.testing.assert_allclose(table["vectors"][3], token_vectors[3][1][:, 0], atol=1e-5)
+
+
+def test_input_that_cannot_be_read_leaves_no_file(extracted, tmp_path):
+    (tmp_path / "gbk.txt").write_bytes("我们明天去银行\n".encode("gbk") * 3)
+    for arguments, message in (
+        (["--input_file=%s" % (tmp_path / "gbk.txt")], "line 1: the file is in GBK"),
+        (["--input_file=%s" % (tmp_path / "none.txt")], "none.txt: cannot be read"),
+        (["--model_dir="], "--model_dir is missing"),
+    ):
+        with pytest.raises(UserError, match=message):
+            extracted("v.npy", *arguments)
+    with pytest.raises(UserError, match="which form.*--format"):
+        extracted("v.bin")
+    with pytest.raises(UserError, match="--format=npy needs --output_file"):
+        extracted(None, "--format=npy")
+    assert not [name for name in os.listdir(str(tmp_path)) if name.startswith("v.")]
