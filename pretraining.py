@@ -102,6 +102,8 @@ def run(config_flag="bert_config_file", sentence_name="next_sentence"):
         job = Pretraining(FLAGS[config_flag].value, sentence_name)
         if FLAGS.do_train:
             job.train(stop)
+        if training.worker_name():
+            return  # the worker that saves does the rest
         if FLAGS.do_eval:
             job.evaluate_newest(stop)
         if FLAGS.export_dir:

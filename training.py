@@ -216,12 +216,21 @@ def train_with_checkpoints(estimator, input_fn, max_steps, save_steps, hooks, li
         max_steps: the step to stop at.
         save_steps: steps between checkpoints.
         hooks: session hooks.
-        listeners: `EvaluationListener`s; on TPU not used, as its estimator has its own saver.
+        listeners: `EvaluationListener`s; not used on TPU, whose estimator has its own saver, and
+            with several workers, which would have to wait.
     """
-    if FLAGS.use_tpu or worker_name():
+    if FLAGS.use_tpu:
         listeners = ()
-    else:
+    elif not worker_name():
         hooks = hooks + [SaverHook(estimator.model_dir, save_steps)]
+    if FLAGS.distribution == "multi_worker":
+        # Only this function brings the workers together; none of them has the role that evaluates.
+        tf.estimator.train_and_evaluate(
+            estimator,
+            tf.estimator.TrainSpec(input_fn, max_steps=max_steps, hooks=hooks),
+            tf.estimator.EvalSpec(input_fn),
+        )
+        return
     estimator.train(input_fn, max_steps=max_steps, hooks=hooks, saving_listeners=list(listeners))
 
 
@@ -620,7 +629,8 @@ class Metrics:
         folder: the output folder.
         first_step: the step training goes on from.
         """
-        self._path = os.path.join(folder, METRICS_FILE)
+        worker = worker_name()
+        self._path = os.path.join(folder, "metrics.%s.jsonl" % worker if worker else METRICS_FILE)
         self.records = self.read(folder, first_step)
         with files.atomic_write(self._path) as handle:
             handle.writelines(json.dumps(record) + "\n" for record in self.records)

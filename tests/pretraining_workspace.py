@@ -26,16 +26,21 @@ CLS, SEP, MASK = (workspace.VOCABULARY.index(piece) for piece in ("[CLS]", "[SEP
 FIRST_WORD = len(workspace.SPECIAL)
 
 
-def unmasked_records(count, seed=0):
-    """Features [count, SEQUENCE] of records that are not masked yet.
+def unmasked_records(count, first=0):
+    """Features [count, SEQUENCE] of records that are not masked yet, all different up to 250.
 
     The pieces follow each other in the vocabulary's order, so that masked ones can be learnt.
+
+    Args:
+        count: number of records.
+        first: number of the first one.
     """
-    generator = np.random.RandomState(seed)
+    generator = np.random.RandomState(first)
     words = CONFIG["vocab_size"] - FIRST_WORD
-    lengths = generator.randint(8, SEQUENCE + 1, count)
     place = np.arange(SEQUENCE)
-    starts = generator.randint(0, words, count)
+    shapes = np.random.RandomState(0).permutation(words * (SEQUENCE - 7))
+    chosen = np.resize(np.roll(shapes, -first), count)
+    starts, lengths = chosen % words, 8 + chosen // words
     ids = FIRST_WORD + (starts[:, None] + place) % words
     middle = 1 + lengths[:, None] // 2
     is_special = (place == 0) | (place == middle) | (place == lengths[:, None] - 1)
@@ -51,9 +56,9 @@ def unmasked_records(count, seed=0):
     }
 
 
-def masked_records(count, seed=0):
+def masked_records(count, first=0):
     """Features of masked records; every third word piece is masked."""
-    features = unmasked_records(count, seed)
+    features = unmasked_records(count, first)
     del features["token_boundary"]
     positions = np.tile([1, 3, 5], (count, 1))
     rows = np.arange(count)[:, None]

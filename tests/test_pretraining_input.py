@@ -1,0 +1,191 @@
+"""The input pipeline of pre-training: order, masking anew, packing, going on."""
+
+import numpy as np
+import pytest
+import tensorflow.compat.v1 as tf
+
+import masking
+import pretraining_input
+import pretraining_workspace as small
+
+NUM_RECORDS = 40
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return small.Workspace(tmp_path_factory.mktemp("input"))
+
+
+@pytest.fixture(scope="module")
+def sources(folder):
+    """Sources of unmasked and of masked records, in two files each."""
+    parts = [(24, 0), (16, 24)]  # count, first
+    unmasked = [folder.write_records("u%d" % n, small.unmasked_records(n, at)) for n, at in parts]
+    masked = [folder.write_records("m%d" % n, small.masked_records(n, at)) for n, at in parts]
+    choice = masking.MaskingChoice(0.2, small.PREDICTIONS, masking.WHOLE_WORDS, True, False)
+    common = {
+        "num_records": NUM_RECORDS,
+        "record_bytes": 100,
+        "max_seq_length": small.SEQUENCE,
+        "max_predictions": small.PREDICTIONS,
+        "mask_id": small.MASK,
+        "vocab_size": small.CONFIG["vocab_size"],
+        "is_static": False,
+    }
+    return {
+        "unmasked": pretraining_input.RecordSource(files=unmasked, masking=choice, **common),
+        "masked": pretraining_input.RecordSource(files=masked, masking=None, **common),
+    }
+
+
+def batches(source, count, batch_size=8, first_step=0, packed=False, seed=1, replicas=1):
+    """The first batches for training, as lists of arrays by name."""
+    with tf.Graph().as_default(), tf.Session() as session:
+        dataset = pretraining_input.training_batches(
+            source, batch_size, seed, first_step, packed, replicas
+        )
+        features = tf.data.make_one_shot_iterator(dataset).get_next()
+        return [session.run(features) for _ in range(count)]
+
+
+def texts(batch):
+    """The sequences of a batch with their masked pieces put back, as tuples."""
+    ids = batch["input_ids"].copy()
+    rows = np.arange(len(ids))[:, None]
+    used = batch["masked_lm_weights"] > 0
+    labels = np.where(used, batch["masked_lm_ids"], ids[rows, batch["masked_lm_positions"]])
+    np.put_along_axis(ids, np.where(used, batch["masked_lm_positions"], 0), 0, axis=1)
+    ids[:, 0] = small.CLS
+    for row in range(len(ids)):
+        ids[row, batch["masked_lm_positions"][row][used[row]]] = labels[row][used[row]]
+    return [tuple(row[row > 0]) for row in ids]
+
+
+def of_file(features):
+    mask = features["input_mask"] == 1
+    return sorted(tuple(row[used]) for row, used in zip(features["input_ids"], mask))
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_an_epoch_has_every_record_once(sources, monkeypatch, packed):
+    monkeypatch.setattr(pretraining_input, "_WINDOW", NUM_RECORDS)
+    found = batches(sources["unmasked"], 10, packed=packed)
+    for epoch in found[:5], found[5:]:
+        seen = sorted(text for batch in epoch for text in texts(batch))
+        assert seen == of_file(small.unmasked_records(NUM_RECORDS))
+    assert texts(found[0]) != texts(found[5])
+
+
+@pytest.mark.parametrize("kind, packed", [("unmasked", True), ("masked", False)])
+@pytest.mark.parametrize("first_step", [1, 7, 12])
+def test_a_run_goes_on_with_the_batches_it_would_have_had(
+    sources, monkeypatch, kind, packed, first_step
+):
+    monkeypatch.setattr(pretraining_input, "_WINDOW", 32)  # 4 steps
+    straight = batches(sources[kind], 15, packed=packed)[first_step:]
+    resumed = batches(sources[kind], 15 - first_step, packed=packed, first_step=first_step)
+    for one, other in zip(straight, resumed):
+        for name in one:
+            np.testing.assert_array_equal(one[name], other[name], err_msg=name)
+
+
+def test_masks_are_others_in_each_epoch_and_depend_on_the_record_alone(sources):
+    found = batches(sources["unmasked"], 10)
+    by_text = [{}, {}]
+    for number, batch in enumerate(found):
+        for text, positions in zip(texts(batch), batch["masked_lm_positions"]):
+            by_text[number // 5][text] = tuple(positions)
+    assert sum(by_text[0][text] != by_text[1][text] for text in by_text[0]) > NUM_RECORDS / 2
+    again = batches(sources["unmasked"], 5, batch_size=4)  # other batches, the same records
+    for batch in again:
+        for text, positions in zip(texts(batch), batch["masked_lm_positions"]):
+            width = len(positions)
+            assert by_text[0][text][:width] == tuple(positions)
+    other_seed = batches(sources["unmasked"], 5, seed=2)
+    assert any(
+        by_text[0][text] != tuple(positions)
+        for batch in other_seed
+        for text, positions in zip(texts(batch), batch["masked_lm_positions"])
+    )
+
+
+def test_masking_anew_has_the_statistics_of_masking_once(monkeypatch):
+    features = small.unmasked_records(4000)
+    choice = masking.MaskingChoice(0.15, 4, masking.WHOLE_WORDS, True, False)
+    keys = np.stack([np.zeros(4000, int), np.zeros(4000, int), np.arange(4000)], axis=1)
+    generators = pretraining_input.RecordGenerator(7, keys), np.random.RandomState(7)
+    shares = []
+    for generator in generators:
+        masked = masking.masked_features(
+            features, choice, small.MASK, small.CONFIG["vocab_size"], generator
+        )
+        used = masked["masked_lm_weights"] > 0
+        rows = np.nonzero(used)[0]
+        shown = masked["input_ids"][rows, masked["masked_lm_positions"][used]]
+        labels = masked["masked_lm_ids"][used]
+        place = masked["masked_lm_positions"][used]
+        shares.append(
+            [
+                used.mean(),
+                (shown == small.MASK).mean(),
+                (shown == labels).mean(),
+                (place < 5).mean(),
+                (place % 2).mean(),
+            ]
+        )
+    np.testing.assert_allclose(shares[0], shares[1], atol=0.02)
+    assert shares[0][1] == pytest.approx(0.8, abs=0.02)
+
+
+def test_record_generator_is_uniform_and_independent_between_records():
+    keys = np.arange(3000).reshape(-1, 1)
+    generator = pretraining_input.RecordGenerator(1, keys)
+    first, second = generator.random_sample((3000, 4)), generator.random_sample((3000, 4))
+    assert first.min() >= 0 and first.max() < 1
+    for numbers in (first, second):
+        assert np.abs(np.histogram(numbers, 10, (0, 1))[0] / 12000.0 - 0.1).max() < 0.012
+    columns = np.concatenate([first, second], axis=1).T
+    correlations = np.corrcoef(columns) - np.eye(8)
+    assert np.abs(correlations).max() < 0.07
+    assert abs(np.corrcoef(first[:-1, 0], first[1:, 0])[0, 1]) < 0.07
+    np.testing.assert_array_equal(
+        pretraining_input.RecordGenerator(1, keys[5:6]).random_sample((1, 9))[0, :4], first[5]
+    )
+
+
+def test_packed_batches_have_sequences_of_like_length(sources):
+    def padding(packed):
+        found = batches(sources["masked"], 5, packed=packed)
+        return np.mean([1 - batch["input_mask"].mean() for batch in found])
+
+    assert padding(True) < padding(False)
+
+
+def test_batches_are_as_wide_as_their_records_need(sources):
+    for batch in batches(sources["unmasked"], 5):
+        longest = batch["input_mask"].sum(axis=1).max()
+        assert batch["input_ids"].shape[1] == -(-longest // 8) * 8
+        assert batch["masked_lm_ids"].shape[1] == (batch["masked_lm_weights"] > 0).sum(1).max()
+    static = sources["unmasked"]._replace(is_static=True)
+    for batch in batches(static, 3):
+        assert batch["input_ids"].shape == (8, small.SEQUENCE)
+        assert batch["masked_lm_ids"].shape == (8, small.PREDICTIONS)
+
+
+def test_replicas_get_their_parts_of_a_batch(sources):
+    whole = batches(sources["masked"], 3)
+    parts = batches(sources["masked"], 6, replicas=2)
+    for number, batch in enumerate(whole):
+        joined = texts(parts[2 * number]) + texts(parts[2 * number + 1])
+        assert joined == texts(batch)
+
+
+def test_evaluation_has_every_record_once_in_the_files_order(sources):
+    with tf.Graph().as_default(), tf.Session() as session:
+        dataset = pretraining_input.evaluation_batches(sources["masked"], 16, seed=1)
+        features = tf.data.make_one_shot_iterator(dataset).get_next()
+        found = [session.run(features) for _ in range(3)]
+        with pytest.raises(tf.errors.OutOfRangeError):
+            session.run(features)
+    assert [len(batch["input_ids"]) for batch in found] == [16, 16, 8]
+    assert len({text for batch in found for text in texts(batch)}) == NUM_RECORDS
