@@ -12,43 +12,22 @@ and flags give the same files, byte for byte, whatever --num_workers is.
 --original_masking=true makes the records that albert_zh made, one by one, faults included.
 """
 
-import collections
-import concurrent.futures
-import contextlib
-import mmap
+import functools
 import os
-import signal
-import tempfile
+import sys
 import time
 
 from absl import flags
-import numpy as np
 
 from errors import UserError, run_command
 import corpus
-import external_shuffle
-import files
 import masking
-import original_pretraining_data
 import pretraining_data
-from progress import progress_bar
+import pretraining_runner
+import pretraining_statistics
 import segmentation
-import tfrecords
-import tokenization
 
 FLAGS = flags.FLAGS
-
-_RUN_BYTES = 32 << 20  # of records that a worker holds before it writes them down
-
-Job = collections.namedtuple(
-    "Job",
-    "settings vocab_file do_lower_case spm_model_file segmenter user_dict text_format original "
-    "dupe_factor",
-)
-Job.__doc__ = """All that a worker must know.
-
-The fields are flags but for `settings`, `text_format` (`corpus.TextFormat`) and `original`.
-"""
 
 
 def define_flags(google=False):
@@ -78,6 +57,9 @@ def define_flags(google=False):
         ("bool", "split_sentences", False, "Whether lines are paragraphs, to cut into sentences."),
         ("string", "user_dict", None, "A user dictionary for jieba."),
         ("integer", "num_workers", os.cpu_count(), "How many processes work at the same time."),
+        ("bool", "resume", False, "Whether to go on where the same run was stopped."),
+        ("string", "beam_options", "", "Beam's own flags, such as --runner=FlinkRunner."),
+        ("string", "stats", None, "A JSON file for the statistics; a .png is written beside it."),
     ]
     google_table = [
         ("string", "spm_model_file", None, "A SentencePiece model to use, not a vocabulary."),
@@ -97,6 +79,12 @@ def define_flags(google=False):
         "masking", "static", ["static", "dynamic"], "Whether to mask now, or anew in each epoch."
     )
     flags.DEFINE_enum(
+        "runner",
+        "local",
+        ["local", "beam"],
+        "Whether this machine makes the records or Apache Beam does.",
+    )
+    flags.DEFINE_enum(
         "segmenter",
         "none" if google else "jieba",
         segmentation.SEGMENTERS,
@@ -109,13 +97,39 @@ def main(google=False):
     _check_flags(google)
     outputs = [part.strip() for part in FLAGS.output_file.split(",") if part.strip()]
     paths = corpus.input_files(FLAGS.input_file, leave_out=outputs)
+    _check_outputs(outputs, paths)
     job = _job(google)
-    _start_worker(job)  # here first: a mistake shows before any process starts
+    pretraining_runner.check(job)
     start = time.time()
-    with _work_folder(outputs[0]) as folder:
-        make = _make_original_records if job.original else _make_records
-        counts = make(job, paths, outputs, folder)
-    _print_summary(counts, outputs, time.time() - start)
+    counts, notes = _runner()(job, paths, outputs)
+    notes = pretraining_statistics.summed_notes(notes)
+    for note in notes:
+        print("warning: " + note, file=sys.stderr)
+    seconds = time.time() - start
+    rows = pretraining_statistics.summary(counts, job.dupe_factor)
+    rows.append(("time", "%.1f s, %.0f records/s" % (seconds, counts["records"] / seconds)))
+    rows += [("written to", path) for path in outputs + _write_statistics(job, counts, notes)]
+    for name, value in rows:
+        print("%-26s %s" % (name, value))
+
+
+def _runner():
+    """The function that makes the files."""
+    if FLAGS.runner == "beam":
+        import pretraining_beam
+
+        return functools.partial(pretraining_beam.run, options=FLAGS.beam_options)
+    return functools.partial(
+        pretraining_runner.run, num_workers=FLAGS.num_workers, resume=FLAGS.resume
+    )
+
+
+def _write_statistics(job, counts, notes):
+    """The files that --stats asks for: list of str."""
+    if not FLAGS.stats:
+        return []
+    values = pretraining_statistics.statistics(counts, job.dupe_factor)
+    return pretraining_statistics.write_statistics(FLAGS.stats, dict(values, warnings=notes))
 
 
 def _check_flags(google):
@@ -147,6 +161,16 @@ def _check_flags(google):
             raise UserError("%s and %s exclude each other: leave one out" % (first, second))
 
 
+def _check_outputs(outputs, paths):
+    for path in outputs:
+        if os.path.isdir(path):
+            raise UserError("--output_file=%s: it is a folder, expected a file to write" % path)
+        if os.path.abspath(path) in map(os.path.abspath, paths):
+            raise UserError("--output_file=%s: it is an input too: choose another name" % path)
+    if len(set(map(os.path.abspath, outputs))) < len(outputs):
+        raise UserError("--output_file=%s: a file is named twice" % FLAGS.output_file)
+
+
 def _conflicts(google):
     """Rows (a flag, another flag, whether both are set though they do not go together)."""
     is_dynamic = FLAGS.masking == "dynamic"
@@ -162,6 +186,8 @@ def _conflicts(google):
         ("--span", "--ngram", FLAGS.span and names_ngram),
         (original, "--span", FLAGS.original_masking and FLAGS.span),
         (original, "--masking=dynamic", FLAGS.original_masking and is_dynamic),
+        (original, "--runner=beam", FLAGS.original_masking and FLAGS.runner == "beam"),
+        ("--runner=beam", "--resume", FLAGS.runner == "beam" and FLAGS.resume),
         ("--masking=dynamic", "--span", is_dynamic and FLAGS.span),
         ("--masking=dynamic", "--ngram", is_dynamic and names_ngram),
     ]
@@ -197,7 +223,7 @@ def _job(google):
         permute=google and FLAGS.do_permutation,
         dynamic=FLAGS.masking == "dynamic",
     )
-    return Job(
+    return pretraining_runner.Job(
         settings=settings,
         vocab_file=FLAGS.vocab_file,
         do_lower_case=FLAGS.do_lower_case,
@@ -220,260 +246,6 @@ def _run_weights(google):
         FLAGS.favor_longer_ngram or (FLAGS.original_masking and FLAGS.favor_shorter_ngram)
     )
     return masking.ngram_weights(FLAGS.ngram, favor_longer)
-
-
-@contextlib.contextmanager
-def _work_folder(output):
-    """A folder beside the output for what is not in its order yet; removed at the end."""
-    try:
-        parent = os.path.dirname(os.path.abspath(output))
-        os.makedirs(parent, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=".pretraining_data-", dir=parent) as folder:
-            yield folder
-    except OSError as error:
-        raise files.cannot_write(output, error) from error
-
-
-class Worker:
-    """Cuts text and makes records, in a process of its own or in the only one."""
-
-    def __init__(self, job):
-        """Reads vocabulary and dictionaries of a `Job`."""
-        self.job = job
-        self.tokenizer = tokenization.FullTokenizer(
-            job.vocab_file, job.do_lower_case, job.spm_model_file
-        )
-        self.vocabulary = pretraining_data.make_vocabulary(self.tokenizer)
-        self.segmenter = segmentation.make_segmenter(job.segmenter, job.user_dict)
-        self.starts_word = (
-            segmentation.starts_sentencepiece_word
-            if job.spm_model_file
-            else segmentation.starts_word
-        )
-        self._encoder = segmentation.LineEncoder(self.tokenizer, self.segmenter, self.starts_word)
-        self._sampler = pretraining_data.Sampler(job.settings, self.vocabulary)
-
-    def original_pieces(self, shard):
-        """The marked pieces of each line of each document of a shard."""
-        return [
-            [
-                original_pretraining_data.original_pieces(line, self.tokenizer, self.segmenter)
-                for line in lines
-            ]
-            for lines in shard.documents
-        ]
-
-    def write_runs(self, shard, folder):
-        """Makes all records of a shard.
-
-        Args:
-            shard: `corpus.Shard`.
-            folder: where to write them.
-
-        Returns:
-            (names of the runs written, `collections.Counter` of what was made).
-        """
-        encoded = pretraining_data.encode_shard(shard, self._encoder)
-        counts = _encoded_counts(encoded)
-        counts["lines"] = shard.counts["lines"]
-        runs, records, keys, size = [], [], [], 0
-        for number in range(self.job.dupe_factor):
-            is_last = number == self.job.dupe_factor - 1
-            pass_keys = np.random.RandomState(_key_seed(self.job, shard, number))
-            for features in self._sampler.features(encoded, number):
-                framed = _framed(features)
-                records += framed
-                keys.append(np.frombuffer(pass_keys.bytes(8 * len(framed)), "<u8"))
-                size += sum(map(len, framed))
-                counts.update(_feature_counts(features))
-            if records and (is_last or size >= _RUN_BYTES):
-                runs.append(os.path.join(folder, "%08d-%06d" % (shard.index, number)))
-                external_shuffle.write_run(runs[-1], records, np.concatenate(keys))
-                records, keys, size = [], [], 0
-        return runs, counts
-
-
-def _key_seed(job, shard, number):
-    """Seed of the places of a pass's records: words of 32 bits."""
-    seed = job.settings.seed
-    return [seed & 0xFFFFFFFF, (seed >> 32) & 0xFFFFFFFF, shard.index, number]
-
-
-def _framed(features):
-    return tfrecords.frame_records(tfrecords.encode_examples(features))
-
-
-def _encoded_counts(encoded):
-    return collections.Counter(
-        documents=len(encoded.documents),
-        sentences=len(encoded.sentences) - 1,
-        lone=sum(last - first == 1 for first, last in encoded.documents),
-    )
-
-
-def _feature_counts(features):
-    counts = collections.Counter(
-        records=len(features["input_ids"]),
-        places=features["input_ids"].size,
-        pieces=int(features["input_mask"].sum()),
-        swapped=int(features["next_sentence_labels"].sum()),
-    )
-    if "masked_lm_weights" in features:
-        counts["masked"] = int(features["masked_lm_weights"].sum())
-    return counts
-
-
-_worker = None
-
-
-def _start_worker(job):
-    global _worker
-    if _worker is None or _worker.job != job:  # a forked process has its parent's
-        _worker = Worker(job)
-
-
-def _start_process(job):
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
-    _start_worker(job)
-
-
-def _write_runs(shard, folder):
-    return _worker.write_runs(shard, folder)
-
-
-def _original_pieces(shard):
-    return _worker.original_pieces(shard)
-
-
-def _in_order(job, num_workers, function, shards, *arguments):
-    """Yields (shard, function(shard, *arguments)) for all shards in order, from many processes.
-
-    Only a few shards for each process are read ahead.
-    """
-    if num_workers == 1:
-        for shard in shards:
-            yield shard, function(shard, *arguments)
-        return
-    waiting = collections.deque()
-    with concurrent.futures.ProcessPoolExecutor(
-        num_workers, initializer=_start_process, initargs=(job,)
-    ) as pool:
-        try:
-            for shard in shards:
-                waiting.append((shard, pool.submit(function, shard, *arguments)))
-                if len(waiting) >= 3 * num_workers:
-                    done, future = waiting.popleft()
-                    yield done, future.result()
-            while waiting:
-                done, future = waiting.popleft()
-                yield done, future.result()
-        except concurrent.futures.process.BrokenProcessPool as error:
-            raise UserError(
-                "a worker was ended from outside, most often for want of memory: "
-                "try fewer than --num_workers=%d" % num_workers
-            ) from error
-        finally:
-            for _, future in waiting:
-                future.cancel()
-
-
-def _worked_shards(job, paths, function, *arguments):
-    """Yields (shard, result of a function for it) for all shards; a bar shows how far it is."""
-    shards = corpus.read_shards(paths, job.text_format)
-    with progress_bar("text", corpus.total_bytes(paths), "B") as bar:
-        for shard, result in _in_order(job, FLAGS.num_workers, function, shards, *arguments):
-            yield shard, result
-            bar.update(shard.bytes_read - bar.n)
-
-
-def _make_records(job, paths, outputs, folder):
-    """Makes records; returns a `Counter` of what they hold."""
-    counts = collections.Counter()
-    runs = []
-    for _, (shard_runs, shard_counts) in _worked_shards(job, paths, _write_runs, folder):
-        runs += shard_runs
-        counts.update(shard_counts)
-    _check_any(counts)
-    size = external_shuffle.total_bytes(runs)
-    with _open_outputs(outputs) as handles, progress_bar("shuffled", size, "B") as bar:
-        external_shuffle.merge_runs(runs, handles, progress=bar)
-    return counts
-
-
-def _make_original_records(job, paths, outputs, folder):
-    """Makes the original's records; returns a `Counter` of what they hold."""
-    counts = collections.Counter()
-    text = original_pretraining_data.OriginalText(
-        _worker.tokenizer, _worker.segmenter is not None, _worker.starts_word
-    )
-    for shard, documents in _worked_shards(job, paths, _original_pieces):
-        text.add_shard(documents, shard.continues)
-        counts["lines"] += shard.counts["lines"]
-    encoded = text.encoded()
-    counts.update(_encoded_counts(encoded))
-    sampler = original_pretraining_data.OriginalSampler(text, job.settings, _worker.vocabulary)
-    path = os.path.join(folder, "records")
-    ends = [0]
-    with open(path, "wb") as handle, _documents_bar(job, encoded) as bar:
-        for features in sampler.batches(job.dupe_factor):
-            framed = _framed(features)
-            handle.write(b"".join(framed))
-            ends += (ends[-1] + np.cumsum([len(record) for record in framed])).tolist()
-            counts.update(_feature_counts(features))
-            bar.update(sampler.documents_done - bar.n)
-    _check_any(counts)
-    order = sampler.shuffled_order()
-    with _mapped(path) as records, _open_outputs(outputs) as handles:
-        for place, number in enumerate(order):
-            handles[place % len(handles)].write(records[ends[number] : ends[number + 1]])
-    return counts
-
-
-@contextlib.contextmanager
-def _mapped(path):
-    """The content of a file, read where it is needed."""
-    with open(path, "rb") as handle, mmap.mmap(
-        handle.fileno(), 0, access=mmap.ACCESS_READ
-    ) as content:
-        yield content
-
-
-def _documents_bar(job, encoded):
-    return progress_bar("documents", job.dupe_factor * len(encoded.documents), "")
-
-
-@contextlib.contextmanager
-def _open_outputs(outputs):
-    """All output files, open for writing; they appear together or not at all."""
-    with contextlib.ExitStack() as stack:
-        yield [stack.enter_context(files.atomic_write(path, "wb")) for path in outputs]
-
-
-def _check_any(counts):
-    if not counts["records"]:
-        raise UserError(
-            "--input_file=%s: no two sentences in any of %d lines and %d documents: expected a "
-            "sentence a line and a blank line between documents"
-            % (FLAGS.input_file, counts["lines"], counts["documents"])
-        )
-
-
-def _print_summary(counts, outputs, seconds):
-    records = counts["records"]
-    rows = [
-        ("lines", "%d" % counts["lines"]),
-        ("documents", "%d" % counts["documents"]),
-        ("documents of one sentence", "%d" % counts["lone"]),
-        ("sentences", "%d" % counts["sentences"]),
-        ("records", "%d in %s" % (records, ", ".join(outputs))),
-        ("pieces in a record", "%.1f" % (counts["pieces"] / records)),
-        ("padding", "%.1f%%" % (100 - 100 * counts["pieces"] / counts["places"])),
-        ("label 1", "%.1f%%" % (100 * counts["swapped"] / records)),
-        ("masked pieces", "%.1f%%" % (100 * counts["masked"] / counts["pieces"])),
-        ("time", "%.1f s, %.0f records/s" % (seconds, records / seconds)),
-    ]
-    for name, value in rows:
-        print("%-26s %s" % (name, value))
 
 
 if __name__ == "__main__":

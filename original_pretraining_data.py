@@ -25,6 +25,7 @@ from pretraining_data import (
     chunks_of_document,
     segment_of_other_document,
 )
+import pretraining_statistics
 import segmentation
 
 _BATCH_ROWS = 512
@@ -92,7 +93,10 @@ class OriginalText:
 
     def encoded(self):
         """The text so far as an `EncodedShard` whose ids are the numbers (an `array`)."""
-        return EncodedShard(0, self._numbers, None, self._sentences, list(self._documents))
+        counts = pretraining_statistics.counts_of_text(
+            len(self._numbers), self._sentences, self._documents
+        )
+        return EncodedShard(0, self._numbers, None, self._sentences, list(self._documents), counts)
 
     def label_id(self, number):
         """The id of a piece as a label, which bears the mark; `UserError` if there is none."""
@@ -249,7 +253,7 @@ class OriginalSampler:
         lengths_a = np.array(lengths_a)[:, None]
         place = np.arange(settings.max_seq_length)
         most = settings.max_predictions * (2 if settings.permute else 1)
-        features = {
+        return {
             "input_ids": _padded(ids, len(place)),
             "input_mask": (place < lengths).astype(np.int64),
             "segment_ids": ((place >= lengths_a) & (place < lengths)).astype(np.int64),
@@ -259,10 +263,8 @@ class OriginalSampler:
                 [[1.0] * len(row) for row in predictions], most, np.float32
             ),
             "next_sentence_labels": np.array(labels, np.int64)[:, None],
+            "token_boundary": _padded(starts_word, len(place)),
         }
-        if settings.google:
-            features["token_boundary"] = _padded(starts_word, len(place))
-        return features
 
 
 def _padded(rows, width, dtype=np.int64):

@@ -26,6 +26,7 @@ import numpy as np
 
 from errors import UserError
 import masking
+import pretraining_statistics
 
 _MASK = "[MASK]"
 SPECIAL_PIECES = 3  # [CLS], [SEP], [SEP]
@@ -48,7 +49,7 @@ Fields:
     seed: int.
     whole_words: bool, whether words are masked whole.
     run_weights: floats, weights of masks of 1, 2, ... words.
-    google: bool, whether a single sentence is paired with one of another document, and records
+    google: bool, whether a single sentence is paired with one of another document, and files
         tell where words begin.
     random_next: bool, whether half of all pairs have B from another document (only with google).
     permute: bool, whether as many pieces again are shuffled among each other.
@@ -64,7 +65,9 @@ Fields:
     ids: list of int, the id of each different entry, by its first place in the file.
 """
 
-EncodedShard = collections.namedtuple("EncodedShard", "index ids word_starts sentences documents")
+EncodedShard = collections.namedtuple(
+    "EncodedShard", "index ids word_starts sentences documents counts"
+)
 EncodedShard.__doc__ = """The pieces of a shard, sentence after sentence.
 
 Fields:
@@ -73,6 +76,7 @@ Fields:
     word_starts: bool [pieces].
     sentences: list of int, where each sentence begins, and the end of the last.
     documents: list of (first, last): sentences first to last - 1 are a document.
+    counts: `collections.Counter` of what is in it, see `pretraining_statistics`.
 """
 
 Pairs = collections.namedtuple("Pairs", "begins_a lengths_a begins_b lengths_b labels")
@@ -107,6 +111,7 @@ def encode_shard(shard, encoder):
         `EncodedShard`; lines and documents without any piece are left out.
     """
     ids, word_starts, sentences, documents = [], [], [0], []
+    counts = collections.Counter()
     for lines in shard.documents:
         first = len(sentences) - 1
         for line in lines:
@@ -115,10 +120,19 @@ def encode_shard(shard, encoder):
                 ids += line_ids
                 word_starts += line_starts
                 sentences.append(len(ids))
+            counts["sentences without pieces"] += not line_ids
+            if encoder.unknown_id in line_ids:
+                counts.update(pretraining_statistics.counts_of_unknown(line, line_ids, encoder))
         if len(sentences) - 1 > first:
             documents.append((first, len(sentences) - 1))
+    counts.update(pretraining_statistics.counts_of_text(len(ids), sentences, documents))
     return EncodedShard(
-        shard.index, np.array(ids, np.int32), np.array(word_starts, bool), sentences, documents
+        shard.index,
+        np.array(ids, np.int32),
+        np.array(word_starts, bool),
+        sentences,
+        documents,
+        counts,
     )
 
 
@@ -204,7 +218,7 @@ class Sampler:
             pass_number: int, from 0.
 
         Yields:
-            dict of features [N, k] each, for batches of records.
+            dict of features [N, k] each, for batches of records; `token_boundary` is always there.
         """
         seed = "%d %d %d" % (self._settings.seed, shard.index, pass_number)
         generator = random.Random(seed)  # of a str: by its SHA-512, alike in every Python
@@ -250,12 +264,9 @@ class Sampler:
         features = self._sequences(shard, pairs)
         if settings.dynamic:
             return features
-        masked = masking.masked_features(
+        return masking.masked_features(
             features, self._choice, self._vocabulary.mask_id, self._vocabulary.size, arrays
         )
-        if not settings.google:
-            del masked["token_boundary"]
-        return masked
 
     def _sequences(self, shard, pairs):
         """[CLS] A [SEP] B [SEP] of each pair.

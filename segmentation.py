@@ -15,7 +15,7 @@ import warnings
 
 from errors import UserError
 import files
-from tokenization import BasicTokenizer
+from tokenization import UNKNOWN, BasicTokenizer
 
 SEGMENTERS = ("jieba", "rjieba", "none")
 
@@ -99,7 +99,11 @@ def starts_sentencepiece_word(piece):
 
 
 class LineEncoder:
-    """Cuts lines into pieces and tells which begin a word."""
+    """Cuts lines into pieces and tells which begin a word.
+
+    Attributes:
+        unknown_id: int, the id of pieces that the vocabulary lacks.
+    """
 
     def __init__(self, tokenizer, segmenter=None, starts_word=starts_word):
         """Args:
@@ -112,6 +116,8 @@ class LineEncoder:
         self._starts_word = starts_word
         self._ids_of_words = {}
         self._is_separate = _SeparateCharacters()
+        self.unknown_id = tokenizer.convert_tokens_to_ids([UNKNOWN])[0]
+        self._is_unknown = {}
 
     def encode(self, line):
         """The pieces of a line.
@@ -136,6 +142,14 @@ class LineEncoder:
                 word_starts.append(True)
                 word_starts += [False] * (len(word_ids) - 1)
         return ids, word_starts
+
+    def unknown_characters(self, text):
+        """The characters of a text that the vocabulary lacks, as list of str."""
+        for char in set(text).difference(self._is_unknown):
+            tokens = self._tokenizer.tokenize(char)
+            ids = self._tokenizer.convert_tokens_to_ids(tokens)
+            self._is_unknown[char] = self.unknown_id in ids
+        return [char for char in text if self._is_unknown[char]]
 
     def _words(self, text):
         """Yields the segmenter's words, but none that ends within a word of the tokenizer."""

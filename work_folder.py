@@ -1,0 +1,172 @@
+"""The hidden folder of a long run: what is finished of it, what it is made from, who works on it.
+
+    with work_folder("my/records.tfrecord", manifest, resume=True) as folder:
+        if not folder.is_finished("00000001"):
+            ...  # any process: write files under folder.path, then
+            folder.finish("00000001", {"counts": ...})
+
+The folder lies beside the output and goes with the block's end, also where it ends by an error. It
+stays when the run is stopped or killed: the same run goes on there with `resume`. Its manifest
+tells what the run is made from, and a run that is made from anything else does not use it.
+"""
+
+import contextlib
+import json
+import os
+import shutil
+import sys
+import time
+
+from errors import Interrupted, UserError
+import files
+
+try:
+    import fcntl
+except ImportError:  # not on Windows: there the folder is not locked
+    fcntl = None
+
+_MANIFEST = "manifest.json"
+_SECONDS_TO_WAIT = 10  # for the processes of a run that was killed
+
+
+class Unfinished(UserError):
+    """An error after which the same run may go on."""
+
+
+@contextlib.contextmanager
+def work_folder(output, manifest, resume):
+    """Makes the folder of a run, or takes up that of a run which was stopped.
+
+    Args:
+        output: the file that the run makes.
+        manifest: dict of dicts of JSON values, what the run is made from.
+        resume: whether to go on where such a run was stopped; otherwise it starts over.
+
+    Yields:
+        `WorkFolder`.
+
+    Raises:
+        UserError: when another process works on that output, the folder cannot be made or, with
+            `resume`, is made from something else.
+        Interrupted: in place of a KeyboardInterrupt, once something is finished.
+    """
+    folder, name = os.path.split(os.path.abspath(output))
+    path = os.path.join(folder, ".%s.unfinished" % name)
+    try:
+        os.makedirs(path, exist_ok=True)
+        with _locked(path, output):
+            _prepare(path, manifest, resume)
+            yield from _kept_if_stopped(WorkFolder(path))
+    except OSError as error:
+        raise files.cannot_write(output, error) from error
+
+
+def _kept_if_stopped(folder):
+    """Yields the folder and removes it, unless the run is stopped and something is finished."""
+    try:
+        yield folder
+    except (KeyboardInterrupt, Unfinished) as error:
+        if not folder.num_finished():
+            _remove(folder.path)
+            raise
+        if isinstance(error, Unfinished):
+            raise
+        raise Interrupted(
+            "stopped; the same command with --resume goes on from here, without it starts over"
+        ) from error
+    except BaseException:
+        _remove(folder.path)
+        raise
+    _remove(folder.path)
+
+
+def _remove(path):
+    """Removes the folder, the manifest first: what is left of it, if killed here, is not used."""
+    with contextlib.suppress(FileNotFoundError):
+        os.remove(os.path.join(path, _MANIFEST))
+    shutil.rmtree(path)
+
+
+class WorkFolder:
+    """Tells what is finished.
+
+    Attributes:
+        path: str.
+    """
+
+    def __init__(self, path):
+        self.path = path
+
+    def finish(self, name, result):
+        """Notes that a part is finished, and its result, a JSON value."""
+        with files.atomic_write(self._file(name)) as handle:
+            json.dump(result, handle, ensure_ascii=False)
+
+    def is_finished(self, name):
+        return os.path.exists(self._file(name))
+
+    def result(self, name):
+        """What `finish` was given."""
+        return files.read_json(self._file(name))
+
+    def num_finished(self):
+        return sum(name.endswith(".done") for name in os.listdir(self.path))
+
+    def _file(self, name):
+        return os.path.join(self.path, name + ".done")
+
+
+@contextlib.contextmanager
+def _locked(path, output):
+    """Has the folder for this process and those that it starts; nothing else may work in it."""
+    if fcntl is None:
+        yield
+        return
+    lock = os.open(path, os.O_RDONLY)
+    try:
+        _lock(lock, output)
+        yield
+    finally:
+        os.close(lock)
+
+
+def _lock(lock, output):
+    deadline = time.time() + _SECONDS_TO_WAIT
+    while True:
+        try:
+            return fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            if time.time() > deadline:
+                raise UserError(
+                    "%s: another process is making it: wait for it or choose another output"
+                    % output
+                ) from error
+        time.sleep(0.2)
+
+
+def _prepare(path, manifest, resume):
+    """Empties the folder, or checks that it is of this run."""
+    manifest_file = os.path.join(path, _MANIFEST)
+    has_begun = os.path.exists(manifest_file)
+    if has_begun and resume:
+        _check_same(files.read_json(manifest_file), manifest, path)
+        return
+    if os.listdir(path):
+        print("starting over what was stopped before (--resume would go on)", file=sys.stderr)
+        for name in sorted(os.listdir(path), key=_MANIFEST.__ne__):  # the manifest first, as above
+            os.remove(os.path.join(path, name))
+    elif resume:
+        print("--resume: there is nothing to go on with; starting", file=sys.stderr)
+    files.write_json(manifest_file, manifest)
+
+
+def _check_same(before, now, path):
+    """Raises `UserError` for the first thing that is no longer what it was."""
+    for section in sorted(set(before) | set(now)):
+        old, new = before.get(section, {}), now.get(section, {})
+        for name in sorted(set(old) | set(new)):
+            if old.get(name) != new.get(name):
+                raise UserError(
+                    "--resume: %s %s was %s when %s was begun and is %s now: leave --resume out to "
+                    "start over" % (section, name, old.get(name), path, new.get(name))
+                )
