@@ -1,222 +1,33 @@
-"""Classification tasks: their file formats, examples -> features -> input pipeline, the model_fn.
+"""Examples -> features -> input pipeline, and the `model_fn` of a classifier.
 
-A task is a row of `TASKS`; a new one of a known file form needs nothing else.
+What a task is and how its files are read: `tasks.py`, `reading.py`.
 """
 
 import collections
 import hashlib
 import os
-import re
 from typing import List
 
-import numpy as np
 import tensorflow.compat.v1 as tf
 
 from errors import UserError
 import checkpoints
 import files
-import modeling
-import optimization
+import objectives
 from progress import progress_bar
+import reading
+import tables
+import tasks
 import tokenization
 import training
 
 SHUFFLE_BUFFER = 500000  # serialized examples, some 150 bytes each; more than most data sets have
-SHOWN_BAD_ROWS = 3
 LENGTH_MULTIPLE = 8
 
-# What a task's files look like. `files`: {split: file name}; `columns`: tab-separated, in order,
-# of text_a, text_b, label; `labels`: what may stand in the label column, class 0 first.
-Task = collections.namedtuple("Task", ["files", "columns", "labels"])
-_LCQMC = Task(
-    files={"train": "train.txt", "dev": "dev.txt", "test": "test.txt"},
-    columns=("text_a", "text_b", "label"),
-    labels=("0", "1"),
-)
-TASKS = {
-    "lcqmc": _LCQMC,
-    "lcqmc_pair": _LCQMC,
-    "sentence_pair": Task(
-        files={"train": "train_0827.tsv", "dev": "dev_0827.tsv", "test": "test_0827.tsv"},
-        columns=("label", "text_a", "text_b"),
-        labels=("0", "1"),
-    ),
-}
-# Names of text columns, by which the header of a file without labels is known.
-_TEXT_COLUMN = re.compile(
-    r"(text|sentence|sent|question|query|title|q|s|句子|文本|问题|标题)[ _-]?([ab12]|一|二)?$", re.I
-)
-_NUMBER = re.compile(r"[-+]?\d+(\.\d+)?$")
-
-InputExample = collections.namedtuple("InputExample", ["guid", "text_a", "text_b", "label"])
 InputFeatures = collections.namedtuple(
     "InputFeatures", ["input_ids", "input_mask", "segment_ids", "label_id", "is_real_example"]
 )
-Split = collections.namedtuple("Split", ["name", "path", "examples", "has_labels", "notes"])
-Split.__doc__ = """One file of a task.
-
-Fields:
-    name: "train", "dev" or "test".
-    path: the file.
-    examples: list of `InputExample`; label is None in a file without labels.
-    has_labels: bool.
-    notes: lines for the user about what was found in the file.
-"""
-FeatureFile = collections.namedtuple("FeatureFile", ["path", "num_examples", "num_cut"])
-
-
-def get_task(name: str) -> Task:
-    """The task of a name (case does not matter); raises `UserError` for an unknown one."""
-    try:
-        return TASKS[name.lower()]
-    except KeyError:
-        raise UserError(
-            "--task_name: unknown task %r, expected one of %s" % (name, ", ".join(sorted(TASKS)))
-        ) from None
-
-
-# Reading
-
-
-def read_split(
-    task: Task,
-    data_dir: str,
-    name: str,
-    encoding: str = "utf-8",
-    skip_bad_rows: bool = False,
-) -> Split:
-    """Reads one file of a task.
-
-    Quotes are literal; a header is recognised; a test file may lack the label column.
-
-    Args:
-        task: `Task`.
-        data_dir: the folder of its files.
-        name: "train", "dev" or "test".
-        encoding: of the file.
-        skip_bad_rows: leave rows out that don't fit (counted in the notes) rather than stop.
-
-    Returns:
-        `Split`.
-
-    Raises:
-        UserError: if the folder or the file is missing, empty or unreadable, or rows are bad.
-    """
-    if not os.path.isdir(data_dir):
-        raise UserError("--data_dir=%s: no such folder" % data_dir)
-    path = os.path.join(data_dir, task.files[name])
-    lines = list(enumerate(files.read_lines(path, encoding), start=1))
-    rows = [(number, line.split("\t")) for number, line in lines if line.strip("\r\n ")]
-    if not rows:
-        raise UserError("%s is empty: expected rows of %s" % (path, _form(task.columns)))
-    num_blank = len(lines) - len(rows)
-    notes = ["%d blank lines are left out" % num_blank] if num_blank else []
-    columns = _columns_found(task, name, rows)
-    if _is_header(task, columns, rows[0][1]):
-        notes.append("line 1 is a header (%s)" % _shortened(" | ".join(rows[0][1])))
-        rows = rows[1:]
-    examples, bad = [], []
-    for number, cells in rows:
-        problem = _problem_of_row(task, columns, cells)
-        if problem:
-            bad.append("line %d: %s" % (number, problem))
-        else:
-            examples.append(_example("%s-%d" % (name, number), dict(zip(columns, cells))))
-    _report_bad_rows(path, bad, len(rows), skip_bad_rows, notes)
-    if not examples:
-        raise UserError("%s has no rows of %s" % (path, _form(columns)))
-    notes.extend(_remarkable_texts(examples))
-    return Split(name, path, examples, "label" in columns, notes)
-
-
-def describe(split, task):
-    """Lines for the user: rows, labels, and what was remarkable in a file.
-
-    Args:
-        split: `Split`.
-        task: `Task`.
-    """
-    counts = collections.Counter(example.label for example in split.examples)
-    labels = ", ".join("%s: %d" % (name, counts[name]) for name in task.labels if counts[name])
-    about = "labels " + labels if split.has_labels else "no labels"
-    return ["%s: %d rows, %s" % (split.path, len(split.examples), about)] + [
-        "note: %s: %s" % (split.path, note) for note in split.notes
-    ]
-
-
-def _columns_found(task, name, rows):
-    """The task's columns; without the label where no row of a test file has one."""
-    unlabelled = tuple(column for column in task.columns if column != "label")
-    if name == "test" and all(len(cells) == len(unlabelled) for _, cells in rows):
-        return unlabelled
-    return task.columns
-
-
-def _is_header(task, columns, cells):
-    if "label" not in columns:
-        return all(_TEXT_COLUMN.match(cell.strip()) for cell in cells)
-    if len(cells) != len(columns):
-        return False
-    label = cells[columns.index("label")].strip()
-    return bool(label) and label not in task.labels and not _NUMBER.match(label)
-
-
-def _problem_of_row(task, columns, cells):
-    if len(cells) != len(columns):
-        return "%d column%s, expected %s, in %r" % (
-            len(cells),
-            "" if len(cells) == 1 else "s",
-            _form(columns),
-            _shortened("\t".join(cells)),
-        )
-    label = dict(zip(columns, cells)).get("label")
-    if label is not None and label.strip() not in task.labels:
-        return "unknown label %r, expected one of %s" % (
-            _shortened(label),
-            _shortened(", ".join(task.labels), 200),
-        )
-    return None
-
-
-def _report_bad_rows(path, bad, num_rows, skip, notes):
-    if not bad:
-        return
-    shown = "; ".join(bad[:SHOWN_BAD_ROWS]) + ("; ..." if len(bad) > SHOWN_BAD_ROWS else "")
-    count = "%d of %d rows" % (len(bad), num_rows)
-    if not skip:
-        raise UserError(
-            "%s: %s don't fit: %s (mend them, or leave them out with --skip_bad_rows=true)"
-            % (path, count, shown)
-        )
-    notes.append("left out %s: %s" % (count, shown))
-
-
-def _example(guid, cells):
-    label = cells.get("label")
-    return InputExample(
-        guid, cells["text_a"], cells.get("text_b"), None if label is None else label.strip()
-    )
-
-
-def _remarkable_texts(examples):
-    """Notes on texts that train badly: empty ones, ones with NUL bytes."""
-    checks = (
-        ("an empty text", lambda text: text is not None and not text.strip()),
-        ("NUL bytes, which the tokenizer drops", lambda text: text is not None and "\0" in text),
-    )
-    for what, is_such in checks:
-        found = [e.guid for e in examples if is_such(e.text_a) or is_such(e.text_b)]
-        if found:
-            line = found[0].rsplit("-", 1)[1]
-            yield "%d rows have %s (first: line %s)" % (len(found), what, line)
-
-
-def _form(columns):
-    return "%d (%s)" % (len(columns), "<tab>".join(columns))
-
-
-def _shortened(text, limit=40):
-    return text if len(text) <= limit else text[:limit] + "..."
+FeatureFile = collections.namedtuple("FeatureFile", ["path", "num_examples", "num_cut", "task"])
 
 
 # Examples to features
@@ -306,18 +117,19 @@ def feature_file(split, task, tokenizer, max_seq_length, folder, settings):
         data=files.sha256_of_file(split.path),
         num_examples=len(split.examples),
         labels=list(task.labels),
+        objective=[task.objective, task.separator],
         code=_code_version(),
     )
-    cached = _cached_features(path, fingerprint)
+    cached = _cached_features(path, fingerprint, task)
     if cached:
         return cached
     num_cut = _write_features(path, split, task, tokenizer, max_seq_length)
     about = {"fingerprint": fingerprint, "bytes": os.path.getsize(path), "num_cut": num_cut}
     files.write_json(path + ".json", about)
-    return FeatureFile(path, len(split.examples), num_cut)
+    return FeatureFile(path, len(split.examples), num_cut, task)
 
 
-def _cached_features(path, fingerprint):
+def _cached_features(path, fingerprint, task):
     if not os.path.exists(path):
         return None
     try:
@@ -326,7 +138,7 @@ def _cached_features(path, fingerprint):
         about = {}
     is_whole = about.get("bytes") == os.path.getsize(path)
     if is_whole and about["fingerprint"] == fingerprint:
-        return FeatureFile(path, fingerprint["num_examples"], about["num_cut"])
+        return FeatureFile(path, fingerprint["num_examples"], about["num_cut"], task)
     former = about.get("fingerprint", {})
     changed = [name for name in fingerprint if former.get(name) != fingerprint[name]]
     reason = "other " + ", ".join(changed) if is_whole else "unfinished"
@@ -336,7 +148,6 @@ def _cached_features(path, fingerprint):
 
 def _write_features(path, split, task, tokenizer, max_seq_length):
     """Writes the records; returns how many texts were cut."""
-    label_ids = {label: number for number, label in enumerate(task.labels)}
     num_cut = 0
     bar = progress_bar(
         "features of %s" % os.path.basename(split.path),
@@ -351,19 +162,25 @@ def _write_features(path, split, task, tokenizer, max_seq_length):
                 tokenizer, example.text_a, example.text_b, max_seq_length
             )
             num_cut += was_cut
-            label_id = 0 if example.label is None else label_ids[example.label]
-            writer.write(_serialized(ids, segments, label_id, is_real_example=1))
+            label = tasks.label_value(task, example.label)
+            writer.write(_serialized(ids, segments, label, is_real_example=1))
     return num_cut
 
 
-def _serialized(input_ids, segment_ids, label_id, is_real_example):
+def _serialized(input_ids, segment_ids, label, is_real_example):
+    """A record; `label` is an int, a list of ints (multi-label) or a float (regression)."""
+
     def ints(values):
         return tf.train.Feature(int64_list=tf.train.Int64List(value=values))
 
+    labels = label if isinstance(label, list) else [label]
+    is_number = isinstance(label, float)
     features = {
         "input_ids": ints(input_ids),
         "segment_ids": ints(segment_ids),
-        "label_ids": ints([label_id]),
+        "label_ids": tf.train.Feature(float_list=tf.train.FloatList(value=labels))
+        if is_number
+        else ints(labels),
         "is_real_example": ints([is_real_example]),
     }
     return tf.train.Example(features=tf.train.Features(feature=features)).SerializeToString()
@@ -372,8 +189,9 @@ def _serialized(input_ids, segment_ids, label_id, is_real_example):
 def _code_version():
     """Fingerprint of the code that makes features."""
     digest = hashlib.sha256()
-    for module in (tokenization.__file__, __file__):
-        digest.update(files.read_bytes(module))
+    for module in (tokenization, tables, tasks, reading):
+        digest.update(files.read_bytes(module.__file__))
+    digest.update(files.read_bytes(__file__))
     return digest.hexdigest()[:16]
 
 
@@ -402,35 +220,73 @@ def train_input_fn(feature_file, max_seq_length, seed, num_seen, use_tpu=False):
         buffer_size = min(feature_file.num_examples, SHUFFLE_BUFFER)
         records = records.shuffle(buffer_size, seed=seed, reshuffle_each_iteration=True).repeat()
         records = records.skip(num_seen).batch(batch_size, drop_remainder=True)
-        return _features_of(records, max_seq_length, is_static=use_tpu)
+        return _features_of(records, feature_file.task, max_seq_length, is_static=use_tpu)
 
     return input_fn
 
 
-def eval_input_fn(feature_file, max_seq_length, use_tpu=False):
+def eval_input_fn(feature_file, max_seq_length, batch_size, use_tpu=False):
     """Input of evaluation and prediction: every example once, in the file's order.
 
     On TPU the last batch is filled up with examples that `is_real_example` marks as none.
 
-    Args and Returns as in `train_input_fn`.
+    Args:
+        feature_file: `FeatureFile`.
+        max_seq_length: longest sequence; on TPU batches are padded to it.
+        batch_size: examples in a batch; on TPU the Estimator tells it.
+        use_tpu: bool.
+
+    Returns:
+        input function for an Estimator.
     """
 
     def input_fn(params):
-        batch_size = params["batch_size"]
+        size = params["batch_size"] if use_tpu else batch_size
         records = tf.data.TFRecordDataset(feature_file.path)
         if use_tpu:
-            padding = _serialized([0] * max_seq_length, [0] * max_seq_length, 0, is_real_example=0)
-            num_missing = -feature_file.num_examples % batch_size
-            fillers = tf.data.Dataset.from_tensors(padding).repeat(num_missing)
+            label = tasks.label_value(feature_file.task, None)
+            padding = [0] * max_seq_length
+            filler = _serialized(padding, padding, label, is_real_example=0)
+            num_missing = -feature_file.num_examples % size
+            fillers = tf.data.Dataset.from_tensors(filler).repeat(num_missing)
             records = records.concatenate(fillers)
-        records = records.batch(batch_size, drop_remainder=use_tpu)
-        return _features_of(records, max_seq_length, is_static=use_tpu)
+        records = records.batch(size, drop_remainder=use_tpu)
+        return _features_of(records, feature_file.task, max_seq_length, is_static=use_tpu)
 
     return input_fn
 
 
-def _features_of(batches, max_seq_length, is_static):
+def stream_input_fn(encoded, task, max_seq_length, batch_size):
+    """Input of prediction without a file of features: memory does not grow with the number of rows.
+
+    Args:
+        encoded: iterator of (input_ids, segment_ids); consumed once, in order.
+        task: `Task`.
+        max_seq_length: longest sequence.
+        batch_size: examples in a batch.
+
+    Returns:
+        input function for an Estimator.
+    """
+
+    def serialized():
+        label = tasks.label_value(task, None)
+        for input_ids, segment_ids in encoded:
+            yield _serialized(input_ids, segment_ids, label, is_real_example=1)
+
+    def input_fn(params):
+        del params
+        records = tf.data.Dataset.from_generator(serialized, tf.string, tf.TensorShape([]))
+        return _features_of(records.batch(batch_size), task, max_seq_length, is_static=False)
+
+    return input_fn
+
+
+def _features_of(batches, task, max_seq_length, is_static):
     """Parses and pads batches of records: to `max_seq_length`, or as far as the batch needs."""
+    is_number = task.objective == "regression"
+    label_shape = [len(task.labels)] if task.objective == "multi_label" else []
+    label_type = tf.float32 if is_number else tf.int64
 
     def parse(serialized):
         columns = tf.io.parse_example(
@@ -438,7 +294,7 @@ def _features_of(batches, max_seq_length, is_static):
             {
                 "input_ids": tf.io.VarLenFeature(tf.int64),
                 "segment_ids": tf.io.VarLenFeature(tf.int64),
-                "label_ids": tf.io.FixedLenFeature([], tf.int64),
+                "label_ids": tf.io.FixedLenFeature(label_shape, label_type),
                 "is_real_example": tf.io.FixedLenFeature([], tf.int64),
             },
         )
@@ -450,7 +306,9 @@ def _features_of(batches, max_seq_length, is_static):
             "input_ids": _padded(ids, length, shape),  # [B, F]
             "input_mask": _padded(mask, length, shape),  # [B, F]
             "segment_ids": _padded(columns["segment_ids"], length, shape),  # [B, F]
-            "label_ids": tf.cast(columns["label_ids"], tf.int32),  # [B]
+            "label_ids": columns["label_ids"]  # [B], of a multi-label task [B, C]
+            if is_number
+            else tf.cast(columns["label_ids"], tf.int32),
             "is_real_example": tf.cast(columns["is_real_example"], tf.float32),  # [B]
         }
 
@@ -483,12 +341,15 @@ def model_fn_builder(
     use_tpu,
     use_one_hot_embeddings,
     recompute=False,
+    settings=None,
 ):
-    """The `model_fn` of a classifier for TPUEstimator.
+    """The `model_fn` of a classifier for TPUEstimator: training and prediction.
+
+    Evaluation is prediction, too: `scores.py` has the metrics.
 
     Args:
         bert_config: `AlbertConfig`.
-        num_labels: number of classes.
+        num_labels: number of outputs.
         init_checkpoint: prefix of the checkpoint that training starts from, or None.
         learning_rate: highest learning rate.
         num_train_steps: steps of the schedule.
@@ -496,37 +357,37 @@ def model_fn_builder(
         use_tpu: bool.
         use_one_hot_embeddings: bool, see `AlbertModel`.
         recompute: bool, see `AlbertModel`.
+        settings: `objectives.Settings`; the plain ones by default.
 
     Returns:
         function (features, labels, mode, params) -> `TPUEstimatorSpec`.
     """
+    settings = settings or objectives.Settings()
 
     def model_fn(features, labels, mode, params):
         del labels, params
         is_training = mode == tf.estimator.ModeKeys.TRAIN
-        model = modeling.AlbertModel(
+        build_logits = objectives.logits_builder(
             bert_config,
+            features,
+            num_labels,
+            settings,
             is_training,
-            features["input_ids"],
-            features["input_mask"],
-            features["segment_ids"],
-            use_one_hot_embeddings,
+            use_one_hot_embeddings=use_one_hot_embeddings,
             recompute=recompute,
         )
-        pooled_output = model.get_pooled_output()  # [B, H]
-        head = modeling.classification_head(
-            bert_config, pooled_output, features["label_ids"], num_labels, is_training
+        if not is_training:
+            logits = build_logits()
+            predictions = {
+                "logits": logits,
+                "probabilities": objectives.probabilities(logits, settings.objective),
+            }
+            return tf.estimator.tpu.TPUEstimatorSpec(mode, predictions=predictions)
+        loss, shown_loss = objectives.training_loss(build_logits, features["label_ids"], settings)
+        train_op = objectives.create_train_op(
+            loss, learning_rate, num_train_steps, num_warmup_steps, use_tpu, settings
         )
-        if is_training:
-            train_op = optimization.create_optimizer(
-                head.loss, learning_rate, num_train_steps, num_warmup_steps, use_tpu
-            )
-            return _train_spec(head.loss, train_op, init_checkpoint, use_tpu)
-        if mode == tf.estimator.ModeKeys.EVAL:
-            return _eval_spec(head, features)
-        return tf.estimator.tpu.TPUEstimatorSpec(
-            mode, predictions={"probabilities": head.probabilities}
-        )
+        return _train_spec(shown_loss, train_op, init_checkpoint, use_tpu)
 
     return model_fn
 
@@ -540,35 +401,3 @@ def _train_spec(loss, train_op, init_checkpoint, use_tpu):
     return tf.estimator.tpu.TPUEstimatorSpec(
         tf.estimator.ModeKeys.TRAIN, loss=loss, train_op=train_op, scaffold_fn=scaffold_fn
     )
-
-
-def _eval_spec(head, features):
-    tensors = [
-        head.per_example_loss,
-        features["label_ids"],
-        head.logits,
-        features["is_real_example"],
-    ]
-    return tf.estimator.tpu.TPUEstimatorSpec(
-        tf.estimator.ModeKeys.EVAL, loss=head.loss, eval_metrics=(_eval_metrics, tensors)
-    )
-
-
-def _eval_metrics(per_example_loss, label_ids, logits, is_real_example):
-    predictions = tf.argmax(logits, axis=-1, output_type=tf.int32)
-    return {
-        "eval_accuracy": tf.metrics.accuracy(label_ids, predictions, weights=is_real_example),
-        "eval_loss": tf.metrics.mean(per_example_loss, weights=is_real_example),
-    }
-
-
-def accuracy(examples, labels, probabilities):
-    """Share of labelled examples whose most probable class is theirs.
-
-    Args:
-        examples: list of n `InputExample`.
-        labels: the classes' labels.
-        probabilities: float array [n, classes].
-    """
-    gold = [labels.index(example.label) for example in examples]
-    return float(np.mean(np.argmax(probabilities, axis=1) == gold))

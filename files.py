@@ -192,6 +192,16 @@ def text_decoder(encoding: str) -> codecs.IncrementalDecoder:
     return codecs.getincrementaldecoder(_known_encoding(encoding))()
 
 
+def count_lines(path: str) -> int:
+    """Number of line ends in a file, and a last line without one."""
+    count, last = 0, b"\n"
+    with open(path, "rb") as handle:
+        for block in iter(lambda: handle.read(1 << 20), b""):
+            count += block.count(b"\n")
+            last = block[-1:]
+    return count + (last != b"\n")
+
+
 def _known_encoding(encoding):
     """Python's name of an encoding: "UTF8" -> "utf-8"."""
     try:

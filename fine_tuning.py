@@ -1,8 +1,9 @@
 """Training, evaluating and predicting with a classifier: what the `run_classifier*` commands do.
 
-train -> at each checkpoint dev accuracy, the best one kept in OUTPUT_DIR/best
+train -> at each checkpoint the dev metrics, the best one kept in OUTPUT_DIR/best
       -> eval_results_albert_zh.txt, eval_results.json, learning_curve.png
       -> test.* with the best checkpoint: test_results.tsv, predictions.tsv
+      -> report.md, report.json, confusion_matrix.png
 """
 
 import math
@@ -11,7 +12,6 @@ import resource
 import shlex
 import sys
 import time
-import warnings
 
 from absl import flags
 import numpy as np
@@ -20,105 +20,55 @@ import tensorflow.compat.v1 as tf
 from errors import UserError
 import checkpoints
 import classification
+import experiments
 import files
-import modeling
-import tokenization
+import fine_tuning_flags
+import fine_tuning_setup
+import predicting
+import reports
+import scores
+import task_data
+import tasks
 import training
 
 FLAGS = flags.FLAGS
-BEST_FOLDER = "best"
 EVAL_RESULTS = "eval_results_albert_zh.txt"
 MACHINE_RESULTS = "eval_results.json"
 PROBABILITIES = "test_results.tsv"
 PREDICTIONS = "predictions.tsv"
-SHORTEST_SEQUENCE = 8  # [CLS] A [SEP] B [SEP] with a few tokens in it
+SUBMISSION = "%s_predict.json"
 MAX_LOSS_RECORDS = 2000
-
-
-def define_flags(config_flag="bert_config_file", **defaults):
-    """Defines the flags of a classifier command.
-
-    Args:
-        config_flag: name of the flag that gives the config JSON.
-        **defaults: defaults in place of the usual ones.
-    """
-    training.define_run_flags(**defaults)
-    flags.DEFINE_string("data_dir", None, "Folder of the task's files.")
-    flags.DEFINE_string(config_flag, None, "Config JSON of the model.")
-    flags.DEFINE_string("task_name", None, "Task, such as lcqmc.")
-    flags.DEFINE_string("vocab_file", None, "Vocabulary that the model was trained with.")
-    flags.DEFINE_boolean("do_lower_case", True, "Whether to lower-case; False for cased models.")
-    flags.DEFINE_boolean("do_predict", False, "Whether to predict the test file.")
-    flags.DEFINE_integer("predict_batch_size", 8, "Examples in a prediction step.")
-    flags.DEFINE_float("num_train_epochs", 3.0, "Passes over the training data.")
-    flags.DEFINE_float("warmup_proportion", 0.1, "Share of the steps in which the rate rises.")
-    flags.DEFINE_string("encoding", "utf-8", "Encoding of the task's files.")
-    flags.DEFINE_boolean("skip_bad_rows", False, "Leave out rows that don't fit, and count them.")
+define_flags = fine_tuning_flags.define_flags
 
 
 def run(config_flag="bert_config_file"):
     """Does what the flags ask for."""
-    _check_flags(config_flag)
+    fine_tuning_flags.check_flags(config_flag)
     with training.StopRequest() as stop, training.explained_errors(FLAGS.output_dir):
-        run_of_flags = FineTuning(FLAGS[config_flag].value)
-        if FLAGS.do_train:
-            run_of_flags.train(stop)
-        if FLAGS.do_eval:
-            run_of_flags.evaluate_all(stop)
-        if FLAGS.do_predict:
-            run_of_flags.predict(stop)
-        run_of_flags.summarize()
+        if FLAGS.seeds or FLAGS.search:
+            experiments.run(lambda: run_once(FLAGS[config_flag].value, stop))
+        else:
+            run_once(FLAGS[config_flag].value, stop)
 
 
-def _check_flags(config_flag):
-    training.require_flags(["data_dir", config_flag, "task_name", "vocab_file", "output_dir"])
-    if not (FLAGS.do_train or FLAGS.do_eval or FLAGS.do_predict):
-        raise UserError("nothing to do: give --do_train=true, --do_eval=true or --do_predict=true")
-    training.require_positive(
-        "train_batch_size eval_batch_size predict_batch_size learning_rate num_train_epochs "
-        "save_checkpoints_steps iterations_per_loop num_tpu_cores".split()
-    )
-    if not 0 <= FLAGS.warmup_proportion < 1:
-        raise UserError(
-            "--warmup_proportion: %s makes no sense, expected 0 or more and below 1"
-            % FLAGS.warmup_proportion
-        )
-    if FLAGS.max_seq_length < SHORTEST_SEQUENCE:
-        raise UserError(
-            "--max_seq_length: %d is too short, expected at least %d"
-            % (FLAGS.max_seq_length, SHORTEST_SEQUENCE)
-        )
+def run_once(config_file, stop):
+    """One run of the flags.
 
+    Args:
+        config_file: the model's config JSON.
+        stop: `training.StopRequest`.
 
-def _check_model(config, tokenizer, task):
-    """Checks that config, vocabulary, task and sequence length belong together."""
-    if FLAGS.max_seq_length > config.max_position_embeddings:
-        raise UserError(
-            "--max_seq_length: %d is more than the config's max_position_embeddings, %d"
-            % (FLAGS.max_seq_length, config.max_position_embeddings)
-        )
-    if len(tokenizer.inv_vocab) != config.vocab_size:
-        raise UserError(
-            "--vocab_file=%s has %d entries, but the config's vocab_size is %d: "
-            "use the vocabulary that came with the config"
-            % (FLAGS.vocab_file, len(tokenizer.inv_vocab), config.vocab_size)
-        )
-    if config.type_vocab_size < 2 and "text_b" in task.columns:
-        raise UserError(
-            "--task_name=%s has pairs of texts, but the config's type_vocab_size is %d: expected 2"
-            % (FLAGS.task_name, config.type_vocab_size)
-        )
-    tokenization.validate_case_matches_checkpoint(FLAGS.do_lower_case, FLAGS.init_checkpoint)
-
-
-def _read_config(config_file):
-    """The config of a file; its warnings are said in a line of ours."""
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        config = modeling.AlbertConfig.from_json_file(config_file)
-    for warning in caught:
-        training.say("warning: %s: %s", config_file, warning.message)
-    return config
+    Returns:
+        what `FineTuning.summarize` returns.
+    """
+    run_of_flags = FineTuning(config_file)
+    if FLAGS.do_train:
+        run_of_flags.train(stop)
+    if FLAGS.do_eval:
+        run_of_flags.evaluate_all(stop)
+    if FLAGS.do_predict:
+        run_of_flags.predict(stop)
+    return run_of_flags.summarize(stop)
 
 
 class FineTuning:
@@ -130,176 +80,25 @@ class FineTuning:
         Args:
             config_file: the model's config JSON.
         """
-        self._folder = FLAGS.output_dir
-        self._config_file = config_file
-        self._task = classification.get_task(FLAGS.task_name)
-        self._config = _read_config(config_file)
-        self._tokenizer = tokenization.FullTokenizer(FLAGS.vocab_file, FLAGS.do_lower_case)
-        _check_model(self._config, self._tokenizer, self._task)
-        training.open_output_folder(self._folder)
-        self._best_folder = os.path.join(self._folder, BEST_FOLDER)
-        checkpoints.restore_model_folder(self._best_folder)
-        self._shapes = checkpoints.expected_shapes(self._config, len(self._task.labels))
-        self._init_checkpoint = self._checked_init_checkpoint()
-        self._splits = self._read_splits()
-        self._first_step = self._step_to_begin_with()
-        self._evaluations = self._former_evaluations()  # {step: metrics}
-        training.check_same_run(self._folder, *self._run_settings())
-        self._features = {name: self._feature_file(split) for name, split in self._splits.items()}
-        self._plan_steps()
-        if FLAGS.do_train:
-            training.remember_settings(self._folder, *self._run_settings())
-        self._estimator = self._make_estimator()
-        self._metrics = None
-        self._test_accuracy = None
         self._begin = time.time()
-
-    # What the run works with
-
-    def _checked_init_checkpoint(self):
-        if not FLAGS.init_checkpoint:
-            if FLAGS.do_train:
-                training.say(
-                    "warning: no --init_checkpoint: training starts from random weights; expect an "
-                    "accuracy far below that of a pre-trained model"
-                )
-            return None
-        prefix = checkpoints.find_checkpoint(FLAGS.init_checkpoint)
-        checkpoints.check_readable(prefix)
-        assignment = checkpoints.assign(self._shapes, prefix)
-        for line in checkpoints.report(assignment, prefix):
-            training.say(line)
-        return prefix
-
-    def _step_to_begin_with(self):
-        newest = checkpoints.newest_of_training(self._folder)
-        return 0 if newest is None else checkpoints.checkpoint_step(newest)
+        self._speed = {}  # {what: examples a second}
+        self._setup = fine_tuning_setup.Setup(config_file)
+        self._evaluations = self._former_evaluations()  # {step: metrics}
+        self._metrics = None
+        self._best_logits = None  # (checkpoint's step, logits of dev)
+        self._test = None  # `predicting.Outcome` of a labelled test file
 
     def _former_evaluations(self):
         """{step: metrics} of what the folder's checkpoints, also deleted ones, reached on dev."""
-        former = training.former_settings(self._folder)["fixed"].get("dev data")
-        if "dev" in self._splits and former not in (None, self._data_digest("dev")):
+        former = training.former_settings(self._setup.folder)["fixed"].get("dev data")
+        if "dev" in self._setup.splits and former not in (None, self._setup.data_digest("dev")):
             return {}  # of another dev file
-        records = training.Metrics.read(self._folder, self._first_step)
-        return {record["step"]: record["dev"] for record in records if "dev" in record}
-
-    def _data_digest(self, name):
-        return files.sha256_of_file(self._splits[name].path)
-
-    def _read_splits(self):
-        wanted = [("train", FLAGS.do_train), ("dev", FLAGS.do_eval), ("test", FLAGS.do_predict)]
-        splits = {}
-        for name in (name for name, is_wanted in wanted if is_wanted):
-            split = classification.read_split(
-                self._task, FLAGS.data_dir, name, FLAGS.encoding, FLAGS.skip_bad_rows
-            )
-            for line in classification.describe(split, self._task):
-                training.say(line)
-            splits[name] = split
-        return splits
-
-    def _run_settings(self):
-        """(fixed, variable) settings of the run, see `training.check_same_run`.
-
-        Evaluation and prediction have only those that make a model what it is.
-        """
-        fixed = {
-            "task": FLAGS.task_name.lower(),
-            "config": self._config.to_dict(),
-            "vocabulary": files.sha256_of_file(FLAGS.vocab_file),
-            "do_lower_case": FLAGS.do_lower_case,
-        }
-        if not FLAGS.do_train:
-            return fixed, {}
-        names = (
-            "train_batch_size learning_rate warmup_proportion max_seq_length seed encoding "
-            "skip_bad_rows"
+        records = training.Metrics.read(self._setup.folder, self._setup.first_step)
+        found = {record["step"]: record["dev"] for record in records if "dev" in record}
+        is_known = self._setup.metric == "loss" or all(
+            "eval_" + self._setup.metric in m for m in found.values()
         )
-        fixed.update((name, FLAGS[name].value) for name in names.split())
-        fixed.update(
-            (name + " data", self._data_digest(name)) for name in self._splits if name != "test"
-        )
-        fixed["init_checkpoint"] = "none"
-        if self._init_checkpoint:  # the index holds the sums of all values
-            fixed["init_checkpoint"] = files.sha256_of_file(self._init_checkpoint + ".index")
-        names = ("num_train_epochs", "save_checkpoints_steps")
-        return fixed, {name: FLAGS[name].value for name in names}
-
-    def _feature_file(self, split):
-        result = classification.feature_file(
-            split,
-            self._task,
-            self._tokenizer,
-            FLAGS.max_seq_length,
-            self._folder,
-            settings={
-                "vocabulary": files.sha256_of_file(FLAGS.vocab_file),
-                "do_lower_case": FLAGS.do_lower_case,
-                "encoding": FLAGS.encoding,
-                "skip_bad_rows": FLAGS.skip_bad_rows,
-            },
-        )
-        if result.num_cut:
-            training.say(
-                "note: %d of %d rows of %s are longer than --max_seq_length=%d tokens and were cut",
-                result.num_cut,
-                result.num_examples,
-                split.path,
-                FLAGS.max_seq_length,
-            )
-        return result
-
-    def _plan_steps(self):
-        """Sets the numbers of steps: of the run, of its warm-up, between checkpoints."""
-        self._total_steps = self._warmup_steps = 0
-        self._save_steps = FLAGS.save_checkpoints_steps
-        if not FLAGS.do_train:
-            return
-        count, batch = self._features["train"].num_examples, FLAGS.train_batch_size
-        if count < batch:
-            raise UserError(
-                "--train_batch_size=%d is more than the %d training rows of %s"
-                % (batch, count, self._splits["train"].path)
-            )
-        self._total_steps = int(count / batch * FLAGS.num_train_epochs)
-        self._warmup_steps = int(self._total_steps * FLAGS.warmup_proportion)
-        if self._total_steps == 0:
-            raise UserError(
-                "--num_train_epochs=%s: less than one step of %d rows"
-                % (FLAGS.num_train_epochs, batch)
-            )
-        if not FLAGS["save_checkpoints_steps"].present:
-            self._save_steps = min(self._save_steps, math.ceil(count / batch))
-        training.say(
-            "training: %d rows, batch %d, %g epochs: %d steps, %d of them warm-up; "
-            "a checkpoint every %d steps",
-            count,
-            batch,
-            FLAGS.num_train_epochs,
-            self._total_steps,
-            self._warmup_steps,
-            self._save_steps,
-        )
-
-    def _make_estimator(self):
-        return tf.estimator.tpu.TPUEstimator(
-            use_tpu=FLAGS.use_tpu,
-            model_fn=classification.model_fn_builder(
-                self._config,
-                len(self._task.labels),
-                self._init_checkpoint,
-                FLAGS.learning_rate,
-                self._total_steps,
-                self._warmup_steps,
-                FLAGS.use_tpu,
-                use_one_hot_embeddings=FLAGS.use_tpu,
-                recompute=FLAGS.recompute,
-            ),
-            config=training.make_run_config(self._save_steps),
-            train_batch_size=FLAGS.train_batch_size,
-            eval_batch_size=FLAGS.eval_batch_size,
-            predict_batch_size=FLAGS.predict_batch_size,
-        )
+        return found if is_known else {}
 
     # Training
 
@@ -312,49 +111,66 @@ class FineTuning:
         Raises:
             Interrupted: if a stop was requested; a checkpoint is saved then.
         """
-        first_step = self._first_step
-        self._metrics = training.Metrics(self._folder, first_step)
-        if 0 < first_step < self._total_steps:
-            training.say("continuing from step %d of %d", first_step, self._total_steps)
-        if first_step >= self._total_steps:
+        first_step = self._setup.first_step
+        self._metrics = training.Metrics(self._setup.folder, first_step)
+        if first_step >= self._setup.total_steps:
             training.say("training is complete (step %d): nothing to train", first_step)
             return
-        listeners, hooks = [], [training.StopHook(stop), self._progress_hook()]
-        if not FLAGS.use_tpu:  # TPUEstimator has its own saver, and evaluates only after training
-            hooks.append(training.SaverHook(self._folder, self._save_steps))
-            if FLAGS.do_eval:
-                listeners.append(
-                    training.EvaluationListener(lambda step: self._evaluate_new(step, stop), stop)
-                )
-        self._estimator.train(
+        if self._is_exhausted():
+            training.say("training ended early at step %d: nothing to train", first_step)
+            return
+        if first_step:
+            training.say("continuing from step %d of %d", first_step, self._setup.total_steps)
+        listeners = []
+        if FLAGS.do_eval:
+            listeners.append(
+                training.EvaluationListener(lambda step: self._evaluate_new(step, stop), stop)
+            )
+        begin = time.time()
+        training.train_with_checkpoints(
+            self._setup.estimator,
             classification.train_input_fn(
-                self._features["train"],
+                self._setup.features["train"],
                 FLAGS.max_seq_length,
                 FLAGS.seed,
                 first_step * FLAGS.train_batch_size,
                 FLAGS.use_tpu,
             ),
-            max_steps=self._total_steps,
-            hooks=hooks,
-            saving_listeners=listeners,
+            self._setup.total_steps,
+            self._setup.save_steps,
+            [training.StopHook(stop), self._progress_hook()],
+            listeners,
         )
         stop.raise_if_made(self._how_to_go_on())
+        steps = self._setup.newest_step() - first_step
+        self._speed["training, with evaluations"] = (
+            steps * FLAGS.train_batch_size / (time.time() - begin)
+        )
 
     def _progress_hook(self):
         return training.ProgressHook(
             self._metrics,
-            self._total_steps,
+            self._setup.total_steps,
             FLAGS.train_batch_size,
             steps_per_run=FLAGS.iterations_per_loop if FLAGS.use_tpu else 1,
-            record_every=max(1, self._total_steps // MAX_LOSS_RECORDS),
+            record_every=max(1, self._setup.total_steps // MAX_LOSS_RECORDS),
+            dev_metric=self._setup.metric,
         )
 
     def _how_to_go_on(self):
         return "stopped at step %d of %d, checkpoint saved in %s; the same command goes on" % (
-            self._step_to_begin_with(),
-            self._total_steps,
-            self._folder,
+            self._setup.newest_step(),
+            self._setup.total_steps,
+            self._setup.folder,
         )
+
+    def _is_exhausted(self):
+        """Whether the last evaluations, as many as early stopping waits for, brought no better."""
+        best = self._best()
+        if not FLAGS.early_stopping or best is None:
+            return False
+        since = sum(step > best["global_step"] for step in self._evaluations)
+        return since >= FLAGS.early_stopping
 
     # Evaluation
 
@@ -367,7 +183,7 @@ class FineTuning:
         Args:
             stop: `training.StopRequest`.
         """
-        prefixes = checkpoints.checkpoints_of_training(self._folder)
+        prefixes = checkpoints.checkpoints_of_training(self._setup.folder)
         if not prefixes:
             self._evaluate(self._fine_tuned_init_checkpoint(), stop)
         for prefix in prefixes:
@@ -378,80 +194,133 @@ class FineTuning:
         self._write_eval_results()
 
     def _evaluate_new(self, step, stop):
-        """Evaluates the checkpoint of a step, unless that is done or a stop fell between two."""
-        is_on_grid = step % self._save_steps == 0 or step == self._total_steps
+        """Evaluates the checkpoint of a step, unless that is done or a stop fell between two.
+
+        Returns:
+            whether training is to end.
+        """
+        is_on_grid = step % self._setup.save_steps == 0 or step == self._setup.total_steps
         if is_on_grid and step not in self._evaluations:
-            self._evaluate(os.path.join(self._folder, "model.ckpt-%d" % step), stop)
+            self._evaluate(os.path.join(self._setup.folder, "model.ckpt-%d" % step), stop)
+        if not self._is_exhausted():
+            return False
+        if step > self._setup.first_step and step < self._setup.total_steps:
+            training.say(
+                "no better dev %s in %d evaluations: training ends at step %d of %d",
+                self._setup.metric,
+                FLAGS.early_stopping,
+                step,
+                self._setup.total_steps,
+            )
+        return True
 
     def _fine_tuned_init_checkpoint(self):
-        if not self._init_checkpoint:
+        if not self._setup.init_checkpoint:
             raise UserError(
                 "%s holds no checkpoint: train first (--do_train=true), or name a fine-tuned one "
-                "with --init_checkpoint" % self._folder
+                "with --init_checkpoint" % self._setup.folder
             )
-        return self._complete(self._init_checkpoint)
+        return self._complete(self._setup.init_checkpoint)
 
     def _complete(self, prefix):
-        return checkpoints.complete_checkpoint(prefix, self._shapes, self._folder)
+        return checkpoints.complete_checkpoint(prefix, self._setup.shapes, self._setup.folder)
+
+    def _outputs(self, prefix, input_fn, num_batches, what, stop):
+        """Yields batches of {"logits", "probabilities"} of a checkpoint."""
+        return self._setup.estimator.predict(
+            input_fn,
+            hooks=[training.StopHook(stop), training.CountingHook(what, num_batches)],
+            checkpoint_path=prefix,
+            yield_single_examples=False,
+        )
+
+    def _dev_logits(self, prefix, stop):
+        """float [n, C]."""
+        features, batch_size = self._setup.features["dev"], FLAGS.eval_batch_size
+        begin = time.time()
+        batches = self._outputs(
+            prefix,
+            classification.eval_input_fn(features, FLAGS.max_seq_length, batch_size, FLAGS.use_tpu),
+            math.ceil(features.num_examples / batch_size),
+            "evaluating",
+            stop,
+        )
+        logits = np.concatenate([batch["logits"] for batch in batches])[: features.num_examples]
+        self._speed["evaluation"] = features.num_examples / (time.time() - begin)
+        return logits
 
     def _evaluate(self, prefix, stop):
         """Evaluates a checkpoint on dev; keeps it in the best folder if it is the best so far."""
-        features = self._features["dev"]
-        num_batches = math.ceil(features.num_examples / FLAGS.eval_batch_size)
-        result = self._estimator.evaluate(
-            classification.eval_input_fn(features, FLAGS.max_seq_length, FLAGS.use_tpu),
-            steps=num_batches if FLAGS.use_tpu else None,
-            hooks=[training.StopHook(stop), training.CountingHook("evaluating", num_batches)],
-            checkpoint_path=prefix,
-        )
+        logits = self._dev_logits(prefix, stop)
         stop.raise_if_made(self._how_to_go_on())
-        metrics = {name: float(value) for name, value in result.items()}
-        step = metrics["global_step"] = int(result["global_step"])
+        metrics = scores.evaluate(
+            self._setup.task.objective,
+            logits,
+            self._dev_gold(),
+            FLAGS.eval_batch_size,
+            [self._setup.metric],
+        )
+        step = metrics["global_step"] = _global_step(prefix)
         others = [former for at, former in self._evaluations.items() if at != step]
-        is_best = all(_rank(metrics) > _rank(former) for former in others)
-        if is_best and os.path.basename(prefix).startswith("model.ckpt-"):
-            self._keep_best(prefix, metrics)
+        is_best = all(
+            _rank(metrics, self._setup.metric) > _rank(former, self._setup.metric)
+            for former in others
+        )
+        if is_best:
+            self._best_logits = (step, logits)
+        if is_best and FLAGS.keep_best and os.path.basename(prefix).startswith("model.ckpt-"):
+            self._keep_best(prefix, metrics, logits)
         self._evaluations[step] = metrics
         remark = " (best so far)" if is_best else ""
         training.say(
-            "dev accuracy %.4f at step %d%s",
-            metrics["eval_accuracy"],
+            "dev %s %.4f at step %d%s",
+            self._setup.metric,
+            metrics["eval_" + self._setup.metric],
             step,
             remark if step else " (before training)",
         )
         if self._metrics is not None:
-            self._metrics.add(step, dev=metrics, dev_accuracy=metrics["eval_accuracy"])
+            value = {"dev_" + self._setup.metric: metrics["eval_" + self._setup.metric]}
+            self._metrics.add(step, dev=metrics, **value)
 
-    def _keep_best(self, prefix, metrics):
-        labels = {label: number for number, label in enumerate(self._task.labels)}
-        about = {
-            "task": FLAGS.task_name.lower(),
-            "do_lower_case": FLAGS.do_lower_case,
-            "max_seq_length": FLAGS.max_seq_length,
-            "dev": metrics,
-        }
+    def _dev_gold(self):
+        examples = self._setup.splits["dev"].examples
+        return np.array([tasks.label_value(self._setup.task, e.label) for e in examples])
+
+    def _keep_best(self, prefix, metrics, logits):
+        notes = dict(self._setup.notes(), dev=metrics)
+        if self._setup.task.objective == "multi_label":
+            rows = scores.probabilities("multi_label", logits)
+            notes["thresholds"] = scores.tuned_thresholds(self._dev_gold(), rows)
         checkpoints.write_model_folder(
-            self._best_folder,
+            self._setup.best_folder,
             prefix,
             copied_files={
-                checkpoints.config_name(self._config_file): self._config_file,
+                checkpoints.config_name(self._setup.config_file): self._setup.config_file,
                 "vocab.txt": FLAGS.vocab_file,
             },
-            json_files={"label_map.json": labels, "fine_tuning.json": about},
+            json_files={
+                task_data.LABEL_MAP: task_data.label_map(self._setup.task),
+                task_data.NOTES: notes,
+            },
         )
 
     def _best(self):
         """Metrics of the best evaluated checkpoint, or None."""
-        return max(self._evaluations.values(), key=_rank) if self._evaluations else None
+        if not self._evaluations:
+            return None
+        return max(
+            self._evaluations.values(), key=lambda metrics: _rank(metrics, self._setup.metric)
+        )
 
     def _write_eval_results(self):
-        is_of_training = bool(checkpoints.checkpoints_of_training(self._folder))
-        with files.atomic_write(os.path.join(self._folder, EVAL_RESULTS)) as handle:
+        is_of_training = bool(checkpoints.checkpoints_of_training(self._setup.folder))
+        with files.atomic_write(os.path.join(self._setup.folder, EVAL_RESULTS)) as handle:
             for step, metrics in sorted(self._evaluations.items()):
-                prefix = os.path.join(self._folder, "model.ckpt-%d" % step)
+                prefix = os.path.join(self._setup.folder, "model.ckpt-%d" % step)
                 handle.write(
                     "***** Eval results %s *****\n"
-                    % (prefix if is_of_training else self._init_checkpoint)
+                    % (prefix if is_of_training else self._setup.init_checkpoint)
                 )
                 for name in sorted(metrics):
                     handle.write("%s = %s\n" % (name, _printed(metrics[name])))
@@ -464,88 +333,190 @@ class FineTuning:
         Args:
             stop: `training.StopRequest`.
         """
-        split, features = self._splits["test"], self._features["test"]
+        if "test" not in self._setup.splits and not self._setup.data.streamed_test:
+            return
         prefix = self._checkpoint_to_predict_with()
-        training.say("predicting %s with %s", split.path, prefix)
-        num_batches = math.ceil(features.num_examples / FLAGS.predict_batch_size)
-        batches = self._estimator.predict(
-            classification.eval_input_fn(features, FLAGS.max_seq_length, FLAGS.use_tpu),
-            hooks=[training.StopHook(stop), training.CountingHook("predicting", num_batches)],
-            checkpoint_path=prefix,
-            yield_single_examples=False,
+        thresholds = self._thresholds(prefix)
+        outcome = predicting.Outcome(self._setup.task, thresholds)
+        paths = [os.path.join(self._setup.folder, name) for name in (PROBABILITIES, PREDICTIONS)]
+        if FLAGS.clue_submission:
+            paths.append(os.path.join(self._setup.folder, SUBMISSION % FLAGS.task_name.lower()))
+        count, begin = 0, time.time()
+        with predicting.ResultFiles(self._setup.task, paths, thresholds) as results:
+            for example, row in self._predicted_test(prefix, stop):
+                results.write(example, row)
+                outcome.add(example, row)
+                count += 1
+            stop.raise_if_made("stopped; the same command starts the prediction again")
+        self._speed["prediction"] = count / (time.time() - begin)
+        if len(outcome):
+            self._test = outcome
+
+    def _predicted_test(self, prefix, stop):
+        """Pairs of example and probabilities of the test file, in its order."""
+        path = self._setup.data.streamed_test or self._setup.splits["test"].path
+        training.say("predicting %s with %s", path, prefix)
+        if self._setup.data.streamed_test:
+            return self._predicted_stream(path, prefix, stop)
+        features = self._setup.features["test"]
+        batches = self._outputs(
+            prefix,
+            classification.eval_input_fn(
+                features, FLAGS.max_seq_length, FLAGS.predict_batch_size, FLAGS.use_tpu
+            ),
+            math.ceil(features.num_examples / FLAGS.predict_batch_size),
+            "predicting",
+            stop,
         )
-        rows = [batch["probabilities"] for batch in batches]
-        stop.raise_if_made("stopped; the same command starts the prediction again")
-        probabilities = np.concatenate(rows)[: features.num_examples]  # [n, classes]
-        self._write_predictions(split, probabilities)
-        if split.has_labels:
-            self._test_accuracy = classification.accuracy(
-                split.examples, self._task.labels, probabilities
-            )
+        rows = (row for batch in batches for row in batch["probabilities"])
+        return zip(self._setup.splits["test"].examples, rows)
+
+    def _predicted_stream(self, path, prefix, stop):
+        """The same of a file of any length, none of which is kept."""
+        stream = predicting.Stream(self._setup.task, path, FLAGS.encoding)
+        batches = self._outputs(
+            prefix,
+            classification.stream_input_fn(
+                stream.encoded(self._setup.tokenizer, FLAGS.max_seq_length),
+                self._setup.task,
+                FLAGS.max_seq_length,
+                FLAGS.predict_batch_size,
+            ),
+            math.ceil(files.count_lines(path) / FLAGS.predict_batch_size),
+            "predicting",
+            stop,
+        )
+        for batch in batches:
+            for row in batch["probabilities"]:
+                yield stream.next_example(), row
+        for note in stream.notes():
+            training.say("note: %s: %s", path, note)
 
     def _checkpoint_to_predict_with(self):
-        if os.path.isdir(self._best_folder):
-            return self._complete(checkpoints.find_checkpoint(self._best_folder))
-        newest = checkpoints.newest_of_training(self._folder)
-        return self._complete(newest) if newest else self._fine_tuned_init_checkpoint()
+        if os.path.isdir(self._setup.best_folder) and FLAGS.keep_best:
+            return self._complete(checkpoints.find_checkpoint(self._setup.best_folder))
+        of_training = checkpoints.checkpoints_of_training(self._setup.folder)
+        best = self._best()
+        if best is not None:
+            prefix = os.path.join(self._setup.folder, "model.ckpt-%d" % best["global_step"])
+            of_training = [prefix] if prefix in of_training else of_training
+        return (
+            self._complete(of_training[-1]) if of_training else self._fine_tuned_init_checkpoint()
+        )
 
-    def _write_predictions(self, split, probabilities):
-        with files.atomic_write(os.path.join(self._folder, PROBABILITIES)) as handle:
-            for row in probabilities:
-                handle.write("\t".join(str(value) for value in row) + "\n")
-        with files.atomic_write(os.path.join(self._folder, PREDICTIONS)) as handle:
-            handle.write("text_a\ttext_b\tlabel\tprediction\tprobability\n")
-            for example, row in zip(split.examples, probabilities):
-                best = int(np.argmax(row))
-                cells = (example.text_a, example.text_b, example.label, self._task.labels[best])
-                handle.write("\t".join(cell or "" for cell in cells))
-                handle.write("\t%.6f\n" % row[best])
+    def _thresholds(self, prefix):
+        """Of a multi-label model, those that were tuned on dev; None without any."""
+        notes = os.path.join(os.path.dirname(prefix), task_data.NOTES)
+        return files.read_json(notes).get("thresholds") if os.path.exists(notes) else None
 
     # The end
 
-    def summarize(self):
-        """Writes the machine-readable results and tells what was reached and where it lies."""
+    def summarize(self, stop):
+        """Writes the machine-readable results and tells what was reached and where it lies.
+
+        Args:
+            stop: `training.StopRequest`.
+
+        Returns:
+            {"dev": metrics of the best checkpoint or None, "test": metrics or None}.
+        """
         best = self._best()
+        outcomes = {}
+        if FLAGS.do_eval:
+            outcomes["dev"] = self._dev_outcome(stop)
+        if self._test is not None:
+            outcomes["test"] = self._test
+        report = reports.Report(
+            self._setup.task, outcomes, self._setup.data.keys_of_training(), self._setup.metric
+        )
+        test = report.metrics.get("test")
         files.write_json(
-            os.path.join(self._folder, MACHINE_RESULTS),
+            os.path.join(self._setup.folder, MACHINE_RESULTS),
             {
                 "task": FLAGS.task_name.lower(),
                 "best": best,
                 "evaluations": [metrics for _, metrics in sorted(self._evaluations.items())],
-                "test_accuracy": self._test_accuracy,
-                "settings": training.former_settings(self._folder) or None,
+                "test_accuracy": test and test.get("accuracy"),
+                "test": test,
+                "settings": training.former_settings(self._setup.folder) or None,
             },
         )
-        picture = None
-        if self._metrics is not None:
-            path = os.path.join(self._folder, training.LEARNING_CURVE)
-            picture = training.draw_learning_curve(self._metrics, path)
-        for title, text in self._summary_lines(best, picture):
+        pictures = self._write_report(report, best) if outcomes else []
+        for title, text in self._summary_lines(best, report, pictures):
             training.say("%-17s %s", title, text)
+        return {"dev": best, "test": test, "metric": self._setup.metric}
 
-    def _summary_lines(self, best, picture):
+    def _dev_outcome(self, stop):
+        """What the best checkpoint predicts for dev."""
+        prefix = self._checkpoint_to_predict_with()
+        step, logits = self._best_logits or (None, None)
+        if step != _global_step(prefix):
+            logits = self._dev_logits(prefix, stop)
+            stop.raise_if_made("stopped; the same command goes on")
+        outcome = predicting.Outcome(self._setup.task, self._thresholds(prefix))
+        rows = scores.probabilities(self._setup.task.objective, logits)
+        for example, row in zip(self._setup.splits["dev"].examples, rows):
+            outcome.add(example, row)
+        return outcome
+
+    def _write_report(self, report, best):
+        """Writes the report's files; returns the paths of those that were made."""
+        about = {
+            "task": FLAGS.task_name.lower(),
+            "checkpoint": self._why_best(best) if best else None,
+            "data": {name: len(split.examples) for name, split in self._setup.splits.items()},
+            "remarks": self._setup.data.remarks,
+            "examples_per_second": self._speed,
+            "seconds": time.time() - self._begin,
+        }
+        made = report.write(self._setup.folder, about)
+        if self._metrics is not None:
+            path = os.path.join(self._setup.folder, training.LEARNING_CURVE)
+            curves = [("dev_" + self._setup.metric, "dev " + self._setup.metric)]
+            made.append(training.draw_learning_curve(self._metrics, path, curves))
+        return [path for path in made if path]
+
+    def _why_best(self, best):
+        """A line: which of the evaluated checkpoints is best, and why."""
+        trained = [metrics for step, metrics in self._evaluations.items() if step]
+        name = "eval_" + self._setup.metric
+        equals = sum(metrics[name] == best[name] for metrics in trained)
+        return "step %d: %s dev %s, %.4f, of %d evaluated%s" % (
+            best["global_step"],
+            "highest" if scores.METRICS[self._setup.metric].is_higher_better else "lowest",
+            self._setup.metric,
+            best[name],
+            max(1, len(trained)),
+            ", and the lowest loss of %d with that" % equals if equals > 1 else "",
+        )
+
+    def _summary_lines(self, best, report, pictures):
         if best:
             yield (
-                "dev accuracy",
-                "%.4f (best, at step %d)" % (best["eval_accuracy"], best["global_step"]),
+                "dev " + self._setup.metric,
+                "%.4f (best, at step %d)"
+                % (best["eval_" + self._setup.metric], best["global_step"]),
             )
-        if self._test_accuracy is not None:
-            count = len(self._splits["test"].examples)
-            yield "test accuracy", "%.4f (%d rows)" % (self._test_accuracy, count)
-        if os.path.isdir(self._best_folder):
-            yield "best checkpoint", checkpoints.find_checkpoint(self._best_folder)
+        for name in report.metrics:
+            if name == "test":
+                yield report.summary_line("test")
+            yield from report.unseen_lines(name)
+        if os.path.isdir(self._setup.best_folder):
+            yield "best checkpoint", checkpoints.find_checkpoint(self._setup.best_folder)
         names = [MACHINE_RESULTS] + ([EVAL_RESULTS] if FLAGS.do_eval else [])
-        yield "results", ", ".join(os.path.join(self._folder, name) for name in names)
+        yield "results", ", ".join(os.path.join(self._setup.folder, name) for name in names)
         if FLAGS.do_predict:
             names = (PREDICTIONS, PROBABILITIES)
-            yield "predictions", ", ".join(os.path.join(self._folder, name) for name in names)
-        if picture:
-            yield "learning curve", picture
+            yield "predictions", ", ".join(os.path.join(self._setup.folder, name) for name in names)
+        if pictures:
+            yield "report", ", ".join(pictures)
         seconds = training.readable_seconds(time.time() - self._begin)
         megabytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024.0
         yield "time, memory", "%s, at most %.0f MB" % (seconds, megabytes)
-        if os.path.isdir(self._best_folder):
-            yield "next", _similarity_command(self._best_folder)
+        if os.path.isdir(self._setup.best_folder) and tasks.is_pair(self._setup.task):
+            yield "next", _similarity_command(self._setup.best_folder)
+        if best and best["global_step"]:
+            yield "best", self._why_best(best)
 
 
 def _similarity_command(model_dir):
@@ -559,9 +530,15 @@ def _similarity_command(model_dir):
     return " ".join(shlex.quote(word) for word in words) + ' "怎么开户" "如何开通账户"'
 
 
-def _rank(metrics):
-    """What makes a checkpoint better: being trained at all, dev accuracy, a lower loss."""
-    return metrics["global_step"] > 0, metrics["eval_accuracy"], -metrics["eval_loss"]
+def _global_step(prefix):
+    """The step that a checkpoint tells; complete checkpoints have one."""
+    return int(tf.train.load_checkpoint(prefix).get_tensor("global_step"))
+
+
+def _rank(metrics, metric):
+    """What makes a checkpoint better: being trained at all, the metric, a lower loss."""
+    sign = 1 if scores.METRICS[metric].is_higher_better else -1
+    return metrics["global_step"] > 0, sign * metrics["eval_" + metric], -metrics["eval_loss"]
 
 
 def _printed(value):

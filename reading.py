@@ -62,9 +62,7 @@ def with_columns_and_labels(task, split):
     task = task._replace(columns=split.columns, header=tuple(split.header))
     if task.objective == "regression":
         return task._replace(labels=("score",))
-    counts = collections.Counter(
-        part for example in split.examples for part in label_parts(task, example.label)
-    )
+    counts = label_counts(task, split)
     num_rows = len(split.examples)
     if len(counts) > 20 and len(counts) > num_rows / 2:
         raise UserError(
@@ -165,39 +163,50 @@ def _existing_path(task, data_dir, name):
     return path, others
 
 
-def stream_examples(task, path, encoding="utf-8"):
-    """Yields an example for each record of a file, whatever it holds, in its order.
+def open_stream(task, path, encoding="utf-8"):
+    """Opens a file whose records are predicted, whatever they hold, in their order.
 
-    For prediction: a blank line, a row of other columns or bytes of another encoding become an
-    example of what text there is. A header is left out; of an example's `label` only what is one
-    of the task's is kept.
+    A blank line, a row of other columns or bytes of another encoding become an example of what text
+    there is. A header is left out; of labels only those are kept that are the task's.
 
     Args:
         task: `Task`, whose labels and columns are known.
         path: the file.
         encoding: of the file.
 
-    Yields:
-        (`InputExample`, why the record is no proper row, or None).
+    Returns:
+        (notes, records): lines for the user; an iterator of (`InputExample`, why the record is no
+        proper row, or None).
     """
     rows = tables.rows_of_file(path, encoding, replaces_bad_bytes=True)
-    first = list(itertools.islice(rows, 1000))
+    first = list(itertools.islice(rows, LOOKED_AHEAD))
     readable = [row for row in first if row.problem is None]
-    layout = _Layout(task, "test", path, readable) if readable else None
-    left_out = {row.line for row in readable[: layout.num_header_rows]} if layout else ()
-    for row in itertools.chain(first, rows):
-        if row.line in left_out:
-            continue
+    if not readable:
+        return [], (_example_of_anything(task, row, row.problem) for row in first)
+    layout = _Layout(task, "test", path, readable)
+    headers = {row.line for row in readable[: layout.num_header_rows]}
+    rows = (row for row in itertools.chain(first, rows) if row.line not in headers)
+    return layout.notes, _lenient_examples(task, layout, rows)
+
+
+def _lenient_examples(task, layout, rows):
+    for row in rows:
         try:
             if row.problem:
                 raise ValueError(row.problem)
-            for example in layout.examples(row, is_lenient=True):
-                yield example, None
+            found = layout.examples(row, is_lenient=True)
         except ValueError as error:
-            cells = row.cells if isinstance(row.cells, list) else list(row.cells.values())
-            texts = [str(cell) for cell in cells] + ["", ""]
-            text_b = texts[1] if is_pair(task) else None
-            yield InputExample("test-%d" % row.line, texts[0], text_b, None), str(error)
+            yield _example_of_anything(task, row, str(error))
+        else:
+            for example in found:
+                yield example, None
+
+
+def _example_of_anything(task, row, problem):
+    cells = row.cells if isinstance(row.cells, list) else list(row.cells.values())
+    texts = [str(cell) for cell in cells] + ["", ""]
+    text_b = texts[1] if is_pair(task) else None
+    return InputExample("test-%d" % row.line, texts[0], text_b, None), problem
 
 
 def describe(split, task):
@@ -212,15 +221,20 @@ def describe(split, task):
     ]
 
 
+def label_counts(task, split):
+    """Counter of the rows of each label."""
+    return collections.Counter(
+        part for example in split.examples for part in label_parts(task, example.label)
+    )
+
+
 def _about_labels(split, task):
     if not split.has_labels:
         return "no labels"
     if task.objective == "regression":
         values = [float(e.label) for e in split.examples if e.label is not None]
         return "values %g to %g" % (min(values), max(values))
-    counts = collections.Counter(
-        part for example in split.examples for part in label_parts(task, example.label)
-    )
+    counts = label_counts(task, split)
     shown = ["%s: %d" % (name, counts[name]) for name in task.labels if counts[name]]
     rest = len(shown) - SHOWN_LABELS
     more = ", and %d more" % rest if rest > 0 else ""
@@ -458,8 +472,9 @@ def _problem_of_label(task, label):
         return None
     for part in label_parts(task, label):
         if part not in task.labels:
-            return "unknown label %r, expected one of %s%s" % (
+            return "unknown label %r, %s %s%s" % (
                 _shortened(part),
+                "expected one of" if task.header is None else "which training never saw; it has",
                 _some_labels(task),
                 _spelling(part, task.labels),
             )

@@ -1,4 +1,4 @@
-"""Rows of a table, streamed: tab-separated, CSV as Python's and Excel's writers make it, JSON lines.
+"""Rows of a table as a stream: tab-separated, CSV as Python and Excel write it, JSON lines.
 
     for row in rows_of_file("train.csv"):
         row.line, row.cells, row.problem

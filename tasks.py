@@ -66,7 +66,7 @@ def _wsc_examples(record):
     return [{"text_a": text, "label": record.get("label")}]
 
 
-def _copa_examples(record):
+def copa_examples(record):
     """A pair per choice, cause before effect; label 1 for the right choice."""
     examples = []
     for number in (0, 1):
@@ -158,7 +158,7 @@ TASKS = {
         labels=("true", "false"),
         examples_of=_wsc_examples,
     ),
-    "copa": Task(files=_CLUE, columns=PAIR, labels=("0", "1"), examples_of=_copa_examples),
+    "copa": Task(files=_CLUE, columns=PAIR, labels=("0", "1"), examples_of=copa_examples),
     "xnli": Task(
         files={
             "train": ("train.json", "multinli/multinli.train.zh.tsv", "train.tsv"),

@@ -7,134 +7,13 @@ import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
 
-from errors import UserError
 import classification
+import reading
+import tasks
 import tokenization
 from workspace import VOCABULARY, Workspace
 
-LCQMC = classification.TASKS["lcqmc"]
-
-
-def read(tmp_path, content, name="train", task=LCQMC, **settings):
-    if isinstance(content, str):
-        content = content.encode("utf-8")
-    (tmp_path / task.files[name]).write_bytes(content)
-    return classification.read_split(task, str(tmp_path), name, **settings)
-
-
-def rows_of(split):
-    return [(e.text_a, e.text_b, e.label) for e in split.examples]
-
-
-@pytest.mark.parametrize(
-    "content",
-    [
-        "甲\t乙\t1\n丙\t丁\t0\n",
-        "甲\t乙\t1\r\n丙\t丁\t0\r\n",
-        "\ufeff甲\t乙\t1\n丙\t丁\t0",
-        "text_a\ttext_b\tlabel\n甲\t乙\t1\n丙\t丁\t0\n",
-        "句子\t句子二\t标签\n甲\t乙\t1\n丙\t丁\t0\n",
-        "甲\t乙\t1\n\n丙\t丁\t 0 \n\n",
-    ],
-)
-def test_line_ends_marks_headers_and_blank_lines(tmp_path, content):
-    split = read(tmp_path, content)
-    assert rows_of(split) == [("甲", "乙", "1"), ("丙", "丁", "0")]
-    assert any("header" in note for note in split.notes) == (
-        "text_a" in content or "标签" in content
-    )
-
-
-def test_blank_lines_are_counted(tmp_path):
-    split = read(tmp_path, "甲\t乙\t1\n\n \n丙\t丁\t0\n")
-    assert len(split.examples) == 2 and split.notes == ["2 blank lines are left out"]
-
-
-def test_quotes_and_line_separators_are_literal(tmp_path):
-    split = read(tmp_path, '"甲\t乙"\u2028\x0b"\t1\n')
-    assert rows_of(split) == [('"甲', '乙"\u2028\x0b"', "1")]
-
-
-def test_sentence_pair_has_its_label_first(tmp_path):
-    split = read(tmp_path, "1\t甲\t乙\n", task=classification.TASKS["sentence_pair"])
-    assert rows_of(split) == [("甲", "乙", "1")]
-
-
-def test_a_task_of_single_texts_is_a_table_row(tmp_path):
-    task = classification.Task(
-        files={"train": "train.tsv"}, columns=("label", "text_a"), labels=("sports", "food")
-    )
-    split = read(tmp_path, "label\ttext\nfood\t今天\nsports\t天气\n", task=task)
-    assert rows_of(split) == [("今天", None, "food"), ("天气", None, "sports")]
-    tokenizer = small_tokenizer(tmp_path)
-    features = classification.feature_file(split, task, tokenizer, 8, str(tmp_path / "out"), {})
-    batch = batches_of(classification.eval_input_fn(features, 8), 2, 1)[0]
-    assert list(batch["label_ids"]) == [1, 0]
-    assert batch["segment_ids"].sum() == 0 and batch["input_ids"].shape == (2, 8)
-
-
-@pytest.mark.parametrize("header", ["", "sentence1\tsentence2\n", "句子1\t句子2\n", "Q1\tQ2\n"])
-def test_test_file_without_labels(tmp_path, header):
-    split = read(tmp_path, header + "甲\t乙\n丙\t丁\n", name="test")
-    assert rows_of(split) == [("甲", "乙", None), ("丙", "丁", None)]
-    assert not split.has_labels
-
-
-@pytest.mark.parametrize(
-    "content, words",
-    [
-        ("", ["train.txt is empty"]),
-        ("\n \n", ["train.txt is empty"]),
-        ("text_a\ttext_b\tlabel\n", ["has no rows"]),
-        ("甲\t乙\t1\n丙\t丁\n", ["line 2", "2 columns, expected 3", "skip_bad_rows"]),
-        ("甲 乙 1\n", ["line 1", "1 column,", "text_a<tab>text_b<tab>label"]),
-        ("甲\t乙\t1\n丙\t丁\t2\n", ["line 2", "unknown label '2'", "expected one of 0, 1"]),
-        ("甲\t乙\t2\n丙\t丁\t1\n", ["line 1", "unknown label '2'"]),
-        ("甲\t乙\t1\n丙\t丁\t\n", ["line 2", "unknown label ''"]),
-        ("甲\t乙\t\t1\n", ["4 columns, expected 3"]),
-        ("x" * 1000000 + "\n", ["line 1", "1 column,"]),
-        (bytes(bytearray(range(256))) * 20, ["not UTF-8"]),
-        ("甲乙丙的题目\t乙丙丁的内容\t1\n".encode("gbk"), ["GBK", "--encoding=gb18030"]),
-    ],
-)
-def test_bad_files_are_one_short_line(tmp_path, content, words):
-    with pytest.raises(UserError) as caught:
-        read(tmp_path, content)
-    message = str(caught.value)
-    assert "\n" not in message and len(message) < 600
-    for word in words + ["train.txt"]:
-        assert word in message
-
-
-def test_missing_folder_and_file_are_named(tmp_path):
-    with pytest.raises(UserError, match="no such folder"):
-        classification.read_split(LCQMC, str(tmp_path / "none"), "train")
-    with pytest.raises(UserError, match="dev.txt"):
-        classification.read_split(LCQMC, str(tmp_path), "dev")
-
-
-def test_bad_rows_are_left_out_and_counted_when_asked(tmp_path):
-    split = read(tmp_path, "甲\t乙\t1\n丙\t丁\n戊\t己\t7\n", skip_bad_rows=True)
-    assert rows_of(split) == [("甲", "乙", "1")]
-    assert "left out 2 of 3 rows" in split.notes[0]
-
-
-def test_gbk_file_is_read_with_its_encoding(tmp_path):
-    split = read(tmp_path, "甲\t乙\t1\n".encode("gbk"), encoding="gb18030")
-    assert rows_of(split) == [("甲", "乙", "1")]
-
-
-def test_remarkable_texts_are_kept_and_counted(tmp_path):
-    split = read(tmp_path, "甲\t \t1\n\t丁\t0\n戊\0\t己\t1\n")
-    assert len(split.examples) == 3
-    assert "2 rows have an empty text (first: line 1)" in split.notes
-    assert "1 rows have NUL bytes, which the tokenizer drops (first: line 3)" in split.notes
-
-
-def test_unknown_task_names_the_known_ones():
-    with pytest.raises(UserError, match="'lcqcm'.*lcqmc, lcqmc_pair, sentence_pair"):
-        classification.get_task("lcqcm")
-    assert classification.get_task("LCQMC") is LCQMC
+LCQMC = tasks.TASKS["lcqmc"]
 
 
 @pytest.mark.parametrize(
@@ -162,7 +41,7 @@ def small_tokenizer(tmp_path):
 
 def test_features_of_pairs_and_single_texts(tmp_path):
     tokenizer = small_tokenizer(tmp_path)
-    example = classification.InputExample("train-1", "今天", "好", "1")
+    example = reading.InputExample("train-1", "今天", "好", "1")
     features = classification.convert_single_example(0, example, ["0", "1"], 8, tokenizer)
     ids = [VOCABULARY.index(token) for token in ["[CLS]", "今", "天", "[SEP]", "好", "[SEP]"]]
     assert features.input_ids == ids + [0, 0]
@@ -185,10 +64,11 @@ def test_a_text_of_a_million_characters_is_cut(tmp_path):
 def test_features_equal_the_originals(shared):
     folder = os.path.join(shared, "golden", "classifier")
     model = os.path.join(shared, "data", "ckpt_index_only", "MarsRoger_albert_tiny")
-    split = classification.read_split(LCQMC, folder, "dev")
+    split = reading.read_split(LCQMC, folder, "dev")
     with open(os.path.join(folder, "dev_examples.json"), encoding="utf-8") as handle:
         expected = json.load(handle)
-    assert rows_of(split) == [(e["a"], e["b"], e["label"]) for e in expected]
+    rows = [(e.text_a, e.text_b, e.label) for e in split.examples]
+    assert rows == [(e["a"], e["b"], e["label"]) for e in expected]
     tokenizer = tokenization.FullTokenizer(os.path.join(model, "vocab.txt"))
     features = [
         classification.convert_single_example(i, e, LCQMC.labels, 128, tokenizer)
@@ -207,7 +87,7 @@ def test_cached_features_are_reused_and_rebuilt(tmp_path, capsys):
     tokenizer = tokenization.FullTokenizer(workspace.vocab)
 
     def build(length=24, **settings):
-        split = classification.read_split(LCQMC, workspace.data, "train")
+        split = reading.read_split(LCQMC, workspace.data, "train")
         result = classification.feature_file(
             split, LCQMC, tokenizer, length, workspace.output, settings
         )
@@ -237,7 +117,7 @@ def batches_of(input_fn, batch_size, count):
 
 def small_features(tmp_path):
     workspace = Workspace(tmp_path)
-    split = classification.read_split(LCQMC, workspace.data, "train")
+    split = reading.read_split(LCQMC, workspace.data, "train")
     tokenizer = tokenization.FullTokenizer(workspace.vocab)
     return classification.feature_file(split, LCQMC, tokenizer, 24, str(tmp_path / "out"), {})
 
@@ -250,7 +130,7 @@ def test_training_input_is_every_example_once_an_epoch_in_an_order_of_its_own(tm
     features = small_features(tmp_path)
     input_fn = classification.train_input_fn(features, 24, seed=7, num_seen=0)
     rows = keys(batches_of(input_fn, 16, 12))
-    in_file_order = keys(batches_of(classification.eval_input_fn(features, 24), 96, 1))
+    in_file_order = keys(batches_of(classification.eval_input_fn(features, 24, 96), 96, 1))
     assert sorted(rows[:96]) == sorted(rows[96:]) == sorted(in_file_order)
     assert rows[:96] != rows[96:] and rows[:96] != in_file_order
 
@@ -267,42 +147,28 @@ def test_resumed_input_goes_on_where_the_run_stopped(tmp_path):
 def test_batches_are_as_long_as_needed_and_static_for_tpu(tmp_path):
     features = small_features(tmp_path)
     tpu_training = classification.train_input_fn(features, 24, seed=1, num_seen=0, use_tpu=True)
-    batch = batches_of(classification.eval_input_fn(features, 24), 40, 3)
+    batch = batches_of(classification.eval_input_fn(features, 24, 40), 40, 3)
     assert [b["input_ids"].shape for b in batch] == [(40, 16), (40, 16), (16, 16)]
     with tf.Graph().as_default():
-        for build in (classification.eval_input_fn(features, 24, use_tpu=True), tpu_training):
+        for build in (classification.eval_input_fn(features, 24, 40, use_tpu=True), tpu_training):
             for tensor in tf.data.get_output_shapes(build({"batch_size": 8})).values():
                 assert tensor.is_fully_defined()
-    batch = batches_of(classification.eval_input_fn(features, 24, use_tpu=True), 40, 3)
+    batch = batches_of(classification.eval_input_fn(features, 24, 40, use_tpu=True), 40, 3)
     assert [b["input_ids"].shape for b in batch] == [(40, 24)] * 3
     assert [int(b["is_real_example"].sum()) for b in batch] == [40, 40, 16]
     np.testing.assert_array_equal(batch[0]["input_mask"], batch[0]["input_ids"] > 0)
 
 
-def test_fillers_for_tpu_do_not_count_in_the_metrics():
-    with tf.Graph().as_default(), tf.Session() as session:
-        metrics = classification._eval_metrics(
-            tf.constant([1.0, 3.0, 100.0]),
-            tf.constant([0, 1, 1]),
-            tf.constant([[2.0, 1.0], [2.0, 1.0], [0.0, 1.0]]),
-            tf.constant([1.0, 1.0, 0.0]),
-        )
-        session.run(tf.local_variables_initializer())
-        updates = session.run({name: metric[1] for name, metric in metrics.items()})
-    assert updates == {"eval_accuracy": 0.5, "eval_loss": 2.0}
-
-
-def test_accuracy_of_probabilities():
-    examples = [classification.InputExample("x", "a", "b", label) for label in "011"]
-    rows = np.array([[0.9, 0.1], [0.6, 0.4], [0.2, 0.8]])
-    assert classification.accuracy(examples, ("0", "1"), rows) == pytest.approx(2 / 3)
-
-
-def test_whole_data_sets_read(shared):
-    """Row counts as the data's README states them."""
-    counts = {("lcqmc", "dev"): 8802, ("lcqmc", "test"): 12500, ("afqmc", "train"): 34334}
-    counts.update({("afqmc", "dev"): 4316, ("afqmc", "test"): 3861})
-    for (folder, name), count in counts.items():
-        split = classification.read_split(LCQMC, os.path.join(shared, "data", folder), name)
-        assert len(split.examples) == count, (folder, name)
-        assert split.has_labels == ((folder, name) != ("afqmc", "test"))
+def test_a_task_of_single_texts_is_a_table_row(tmp_path):
+    task = tasks.Task(
+        files={"train": "train.tsv"}, columns=("label", "text_a"), labels=("sports", "food")
+    )
+    rows = "label\ttext\nfood\t今天\nsports\t天气\n"
+    (tmp_path / "train.tsv").write_text(rows, encoding="utf-8")
+    split = reading.read_split(task, str(tmp_path), "train")
+    assert [(e.text_a, e.text_b) for e in split.examples] == [("今天", None), ("天气", None)]
+    tokenizer = small_tokenizer(tmp_path)
+    features = classification.feature_file(split, task, tokenizer, 8, str(tmp_path / "out"), {})
+    batch = batches_of(classification.eval_input_fn(features, 8, 2), 2, 1)[0]
+    assert list(batch["label_ids"]) == [1, 0]
+    assert batch["segment_ids"].sum() == 0 and batch["input_ids"].shape == (2, 8)

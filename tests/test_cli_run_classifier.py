@@ -63,18 +63,20 @@ def test_terminal_shows_a_live_bar(tmp_path):
 
 def test_last_lines_say_what_was_reached_and_where_it_lies(finished):
     workspace, result = finished
-    last = dict(re.split(r"  +", line, maxsplit=1) for line in result.stdout.splitlines()[-8:])
+    last = dict(re.split(r"  +", line, maxsplit=1) for line in result.stdout.splitlines()[-9:])
     assert list(last) == [
         "dev accuracy",
         "test accuracy",
         "best checkpoint",
         "results",
         "predictions",
-        "learning curve",
+        "report",
         "time, memory",
         "next",
+        "best",
     ]
-    for title in ("results", "predictions", "learning curve"):
+    assert re.match(r"step \d+: highest dev accuracy, 0\.\d{4}, of 2 evaluated", last["best"])
+    for title in ("results", "predictions", "report"):
         for path in last[title].split(", "):
             assert os.path.getsize(path) > 0
 
@@ -110,7 +112,9 @@ def test_evaluation_goes_through_every_checkpoint_by_step(finished):
 )
 def test_better_is_higher_accuracy_then_lower_loss_and_never_untrained(worse, better):
     ranks = [
-        fine_tuning._rank({"global_step": step, "eval_accuracy": accuracy, "eval_loss": loss})
+        fine_tuning._rank(
+            {"global_step": step, "eval_accuracy": accuracy, "eval_loss": loss}, "accuracy"
+        )
         for step, accuracy, loss in (worse, better)
     ]
     assert ranks[0] < ranks[1]
@@ -135,7 +139,9 @@ def test_predictions_match_the_best_checkpoint(finished):
     assert rows.shape == (12, 2)
     np.testing.assert_allclose(rows.sum(axis=1), 1, atol=1e-5)
     table = [line.split("\t") for line in workspace.read("predictions.tsv").splitlines()]
-    assert table[0] == ["text_a", "text_b", "label", "prediction", "probability"]
+    names = ["text_a", "text_b", "label", "prediction", "probability", "P(0)", "P(1)"]
+    assert table[0] == names
+    np.testing.assert_allclose(np.array([row[5:] for row in table[1:]], float), rows, atol=1e-6)
     assert [int(row[3]) for row in table[1:]] == list(rows.argmax(axis=1))
     np.testing.assert_allclose([float(row[4]) for row in table[1:]], rows.max(axis=1), atol=1e-6)
     accuracy = np.mean([row[2] == row[3] for row in table[1:]])
@@ -179,7 +185,7 @@ def test_finished_run_repeats_nothing(finished):
     result = run_process(workspace.arguments())
     assert "training is complete (step 12)" in result.stdout
     assert before == {name: workspace.read(name) for name in before}
-    assert result.stdout.splitlines()[-8:-2] == first.stdout.splitlines()[-8:-2]
+    assert result.stdout.splitlines()[-9:-3] == first.stdout.splitlines()[-9:-3]
 
 
 def test_same_seed_same_numbers_other_seed_others(finished, tmp_path):

@@ -1,0 +1,287 @@
+"""What a run of a classifier works with, read and checked before the first step.
+
+Config, vocabulary, task and data, settings, features, numbers of steps, the Estimator.
+"""
+
+import math
+import os
+
+from absl import flags
+
+from errors import UserError
+import checkpoints
+import classification
+import files
+import fine_tuning_flags
+import objectives
+import reading
+import scores
+import task_data
+import tasks
+import tokenization
+import training
+
+FLAGS = flags.FLAGS
+BEST_FOLDER = "best"
+
+
+class Setup:
+    """A run's model, data and settings.
+
+    Attributes:
+        folder, best_folder: where checkpoints and results go, and the best checkpoint.
+        config_file, config: the model's.
+        tokenizer: `FullTokenizer`.
+        init_checkpoint: prefix of `--init_checkpoint`, or None.
+        data: `TaskData`.
+        task, splits: of `data`.
+        settings: `objectives.Settings`.
+        shapes: {name: shape} of the model's variables.
+        metric: name of the metric that chooses the best checkpoint.
+        first_step, total_steps, warmup_steps, save_steps: ints.
+        features: {name of a split: `FeatureFile`}.
+        estimator: `TPUEstimator`.
+    """
+
+    def __init__(self, config_file):
+        """Reads and checks everything, and writes the features.
+
+        Args:
+            config_file: the model's config JSON.
+
+        Raises:
+            UserError: for whatever does not fit.
+        """
+        self.folder = FLAGS.output_dir
+        self.config_file = config_file
+        self.config = training.read_config(config_file)
+        self.tokenizer = tokenization.FullTokenizer(FLAGS.vocab_file, FLAGS.do_lower_case)
+        training.check_sizes(self.config, FLAGS.vocab_file, len(self.tokenizer.inv_vocab))
+        tokenization.validate_case_matches_checkpoint(FLAGS.do_lower_case, FLAGS.init_checkpoint)
+        training.open_output_folder(self.folder)
+        self.best_folder = os.path.join(self.folder, BEST_FOLDER)
+        checkpoints.restore_model_folder(self.best_folder)
+        self.init_checkpoint = _found_init_checkpoint()
+        labels, self._notes = task_data.notes_of_model(self._folders_of_model())
+        self.settings = self._model_settings()
+        self.data = task_data.TaskData(FLAGS, self.settings.objective, (labels, self._notes))
+        self.task, self.splits = self.data.task, self.data.splits
+        self._check_data_fits()
+        self.shapes = checkpoints.expected_shapes(self.config, tasks.num_outputs(self.task))
+        self._report_init_checkpoint()
+        self.settings = self.settings._replace(class_weights=self._class_weights())
+        self.metric = FLAGS.best_metric or scores.USUAL[self.task.objective][0]
+        self.first_step = self.newest_step()
+        training.check_same_run(self.folder, *self._run_settings())
+        self.features = {name: self._feature_file(split) for name, split in self.splits.items()}
+        self._plan_steps()
+        if FLAGS.do_train:
+            training.remember_settings(self.folder, *self._run_settings())
+            self._write_notes(self.folder)
+        self.estimator = self._make_estimator()
+
+    def _folders_of_model(self):
+        """Where it may be told what the classifier that is used as it is was trained for."""
+        if checkpoints.checkpoints_of_training(self.folder):
+            return [self.folder, self.best_folder]
+        if os.path.isdir(self.best_folder):
+            return [self.best_folder]
+        if FLAGS.do_train or not self.init_checkpoint:
+            return []
+        return [os.path.dirname(self.init_checkpoint)]
+
+    def _model_settings(self):
+        """The flags' settings; without training those of the model, which flags cannot change."""
+        options = fine_tuning_flags.training_options()
+        objective = fine_tuning_flags.objective()
+        if not FLAGS.do_train:
+            for name, given, is_given in (
+                ("pooling", FLAGS.pooling, FLAGS["pooling"].present),
+                ("objective", objective, objective != "single_label"),
+            ):
+                trained = self._notes.get(name, given)
+                if is_given and trained != given:
+                    raise UserError(
+                        "the model was trained with %s %s, the flags ask for %s"
+                        % (name, trained, given)
+                    )
+            options["pooling"] = self._notes.get("pooling", FLAGS.pooling)
+            objective = self._notes.get("objective", objective)
+        return objectives.Settings(objective=objective, **options)
+
+    def _check_data_fits(self):
+        if self.config.type_vocab_size < 2 and tasks.is_pair(self.task):
+            raise UserError(
+                "--task_name=%s has pairs of texts, but the config's type_vocab_size is %d: "
+                "expected 2" % (FLAGS.task_name, self.config.type_vocab_size)
+            )
+        if self.task.objective == "multi_label" and FLAGS.best_metric == "f1":
+            raise UserError("--best_metric=f1 is of one label: use micro_f1 or macro_f1")
+        if FLAGS.best_metric == "f1" and len(self.task.labels) != 2:
+            raise UserError(
+                "--best_metric=f1 needs two labels, here are %d: use macro_f1 or micro_f1"
+                % len(self.task.labels)
+            )
+
+    def _report_init_checkpoint(self):
+        if self.init_checkpoint:
+            assignment = checkpoints.assign(self.shapes, self.init_checkpoint)
+            for line in checkpoints.report(assignment, self.init_checkpoint):
+                training.say(line)
+
+    def _class_weights(self):
+        if not (FLAGS.class_weights and FLAGS.do_train):
+            return None
+        if FLAGS.class_weights != "balanced":
+            given = files.read_json(FLAGS.class_weights)
+            return objectives.weights_of_labels(given, self.task.labels, FLAGS.class_weights)
+        counts = reading.label_counts(self.task, self.splits["train"])
+        return objectives.balanced_weights([counts[label] for label in self.task.labels])
+
+    def newest_step(self):
+        """The step of the newest checkpoint of the output folder; 0 without any."""
+        newest = checkpoints.newest_of_training(self.folder)
+        return 0 if newest is None else checkpoints.checkpoint_step(newest)
+
+    def data_digest(self, name):
+        """Fingerprint of a split's file."""
+        return files.sha256_of_file(self.splits[name].path)
+
+    def _run_settings(self):
+        """(fixed, variable) settings of the run, see `training.check_same_run`.
+
+        Evaluation and prediction have only those that make a model what it is.
+        """
+        fixed = {
+            "task": FLAGS.task_name.lower(),
+            "config": self.config.to_dict(),
+            "vocabulary": files.sha256_of_file(FLAGS.vocab_file),
+            "do_lower_case": FLAGS.do_lower_case,
+        }
+        if not FLAGS.do_train:
+            return fixed, {}
+        names = (
+            "train_batch_size learning_rate warmup_proportion max_seq_length seed encoding "
+            "skip_bad_rows"
+        ).split() + list(fine_tuning_flags.TRAINING_OPTIONS)
+        fixed.update((name, FLAGS[name].value) for name in names)
+        fixed["objective"] = self.task.objective
+        fixed["class_weights"] = self.settings.class_weights
+        for name in self.splits:
+            if name != "test":
+                fixed[name + " data"] = self.data_digest(name)
+                fixed.update(self.data.fingerprint(name))
+        fixed["init_checkpoint"] = "none"
+        if self.init_checkpoint:  # the index holds the sums of all values
+            fixed["init_checkpoint"] = files.sha256_of_file(self.init_checkpoint + ".index")
+        names = ("num_train_epochs", "save_checkpoints_steps", "best_metric", "early_stopping")
+        return fixed, {name: FLAGS[name].value for name in names}
+
+    def _feature_file(self, split):
+        result = classification.feature_file(
+            split,
+            self.task,
+            self.tokenizer,
+            FLAGS.max_seq_length,
+            self.folder,
+            settings=dict(
+                vocabulary=files.sha256_of_file(FLAGS.vocab_file),
+                do_lower_case=FLAGS.do_lower_case,
+                encoding=FLAGS.encoding,
+                skip_bad_rows=FLAGS.skip_bad_rows,
+                **self.data.fingerprint(split.name),
+            ),
+        )
+        if result.num_cut:
+            training.say(
+                "note: %d of %d rows of %s are longer than --max_seq_length=%d tokens and were cut",
+                result.num_cut,
+                result.num_examples,
+                split.path,
+                FLAGS.max_seq_length,
+            )
+            self.data.remarks["cut_in_" + split.name] = result.num_cut
+        return result
+
+    def _plan_steps(self):
+        """Sets the numbers of steps: of the run, of its warm-up, between checkpoints."""
+        self.total_steps = self.warmup_steps = 0
+        self.save_steps = FLAGS.save_checkpoints_steps
+        if not FLAGS.do_train:
+            return
+        count, batch = self.features["train"].num_examples, FLAGS.train_batch_size
+        if count < batch:
+            raise UserError(
+                "--train_batch_size=%d is more than the %d training rows of %s"
+                % (batch, count, self.splits["train"].path)
+            )
+        self.total_steps = int(count / batch * FLAGS.num_train_epochs)
+        self.warmup_steps = int(self.total_steps * FLAGS.warmup_proportion)
+        if self.total_steps == 0:
+            raise UserError(
+                "--num_train_epochs=%s: less than one step of %d rows"
+                % (FLAGS.num_train_epochs, batch)
+            )
+        if not FLAGS["save_checkpoints_steps"].present:
+            self.save_steps = min(self.save_steps, math.ceil(count / batch))
+        training.say(
+            "training: %d rows, batch %d, %g epochs: %d steps, %d of them warm-up; "
+            "a checkpoint every %d steps",
+            count,
+            batch,
+            FLAGS.num_train_epochs,
+            self.total_steps,
+            self.warmup_steps,
+            self.save_steps,
+        )
+
+    def _write_notes(self, folder):
+        """What whoever uses the checkpoints has to know of them, beside them."""
+        files.write_json(os.path.join(folder, task_data.LABEL_MAP), task_data.label_map(self.task))
+        files.write_json(os.path.join(folder, task_data.NOTES), self.notes())
+
+    def notes(self):
+        """What whoever uses the checkpoints has to know of them: `fine_tuning.json`."""
+        return {
+            "task": FLAGS.task_name.lower(),
+            "do_lower_case": FLAGS.do_lower_case,
+            "max_seq_length": FLAGS.max_seq_length,
+            "objective": self.task.objective,
+            "pooling": self.settings.pooling,
+            "label_separator": self.task.separator,
+            "columns": list(self.task.columns),
+            "header": None if self.task.header is None else list(self.task.header),
+        }
+
+    def _make_estimator(self):
+        return training.make_estimator(
+            classification.model_fn_builder(
+                self.config,
+                tasks.num_outputs(self.task),
+                self.init_checkpoint,
+                FLAGS.learning_rate,
+                self.total_steps,
+                self.warmup_steps,
+                FLAGS.use_tpu,
+                use_one_hot_embeddings=FLAGS.use_tpu,
+                recompute=FLAGS.recompute,
+                settings=self.settings,
+            ),
+            self.save_steps,
+            train_batch_size=FLAGS.train_batch_size,
+            eval_batch_size=FLAGS.eval_batch_size,
+            predict_batch_size=FLAGS.predict_batch_size,
+        )
+
+
+def _found_init_checkpoint():
+    if not FLAGS.init_checkpoint:
+        if FLAGS.do_train:
+            training.say(
+                "warning: no --init_checkpoint: training starts from random weights; expect an "
+                "accuracy far below that of a pre-trained model"
+            )
+        return None
+    prefix = checkpoints.find_checkpoint(FLAGS.init_checkpoint)
+    checkpoints.check_readable(prefix)
+    return prefix

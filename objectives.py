@@ -1,0 +1,398 @@
+"""What a classifier is trained for, and the ways to train it better; all off by default.
+
+Losses (cross-entropy, sigmoid, squared error; class weights, label smoothing, focal loss, R-Drop,
+FGM), pooling of the encoder's output, layer-wise rates. `modeling.py` has none of it: its
+classification head gives logits, this room says what is done with them.
+"""
+
+import collections
+import contextlib
+import re
+
+import tensorflow.compat.v1 as tf
+
+from errors import UserError
+import modeling
+import optimization
+
+OBJECTIVES = ("single_label", "multi_label", "regression")
+POOLINGS = ("cls", "mean", "max", "last4", "second_to_last")
+WORD_TABLE = "bert/embeddings/word_embeddings"
+_FROZEN = re.compile(r"bert/(embeddings|encoder)/")
+_TINY = 1e-12
+
+Settings = collections.namedtuple(
+    "Settings",
+    "objective pooling class_weights label_smoothing focal_gamma rdrop_alpha fgm_epsilon "
+    "layer_decay freeze_encoder",
+)
+Settings.__new__.__defaults__ = ("single_label", "cls", None, 0.0, 0.0, 0.0, 0.0, 1.0, False)
+Settings.__doc__ = """How a classifier is built and trained.
+
+Fields:
+    objective: one of `OBJECTIVES`.
+    pooling: one of `POOLINGS`.
+    class_weights: list of float, one per class, by which its examples' losses are multiplied (of a
+        multi-label task: the losses of its positive examples); None for 1.
+    label_smoothing: share of a label's probability that is spread over all classes.
+    focal_gamma: exponent of focal loss (Lin et al. 2017).
+    rdrop_alpha: weight of R-Drop's divergence (Liang et al. 2021); 0 for one pass without it.
+    fgm_epsilon: length of FGM's change of the word table (Miyato et al. 2017); 0 for none.
+    layer_decay: factor of the learning rate from each depth of the encoder to the one below.
+    freeze_encoder: whether only pooler and classifier are trained.
+"""
+
+
+def probabilities(logits, objective):
+    """What is predicted: softmax, a sigmoid for each label, or the value itself; [B, C]."""
+    if objective == "single_label":
+        return tf.nn.softmax(logits)
+    return tf.sigmoid(logits) if objective == "multi_label" else logits
+
+
+def pooled_output(model, input_mask, pooling):
+    """One vector for a sequence.
+
+    `cls`: the pooler's, as ALBERT is trained; `mean`, `max`: over the last layer's tokens;
+    `second_to_last`: mean over the tokens of the last layer but one; `last4`: that over the mean of
+    the last four layers. Padding is left out.
+
+    Args:
+        model: `modeling.AlbertModel`.
+        input_mask: int tensor [B, F].
+        pooling: one of `POOLINGS`.
+
+    Returns:
+        float tensor [B, H].
+    """
+    if pooling == "cls":
+        return model.get_pooled_output()
+    layers = model.get_all_encoder_layers()
+    sequence = {
+        "mean": lambda: layers[-1],
+        "max": lambda: layers[-1],
+        "second_to_last": lambda: layers[-2] if len(layers) > 1 else layers[-1],
+        "last4": lambda: tf.add_n(layers[-4:]) / len(layers[-4:]),
+    }[pooling]()  # [B, F, H]
+    mask = tf.cast(input_mask[:, :, None], tf.float32)  # [B, F, 1]
+    if pooling == "max":
+        return tf.reduce_max(sequence + (1.0 - mask) * sequence.dtype.min / 2, axis=1)
+    return tf.reduce_sum(sequence * mask, axis=1) / tf.maximum(tf.reduce_sum(mask, axis=1), 1.0)
+
+
+# Losses
+
+
+def per_example_loss(logits, labels, settings):
+    """The loss of each example.
+
+    Args:
+        logits: float tensor [B, C].
+        labels: int [B]; of a multi-label task int [B, C] of 0 and 1; of a regression float [B].
+        settings: `Settings`.
+
+    Returns:
+        float tensor [B].
+    """
+    if settings.objective == "regression":
+        return tf.square(logits[:, 0] - labels)
+    losses = {"single_label": _softmax_loss, "multi_label": _sigmoid_loss}
+    return losses[settings.objective](logits, labels, settings)
+
+
+def _softmax_loss(logits, labels, settings):
+    num_classes = int(logits.shape[-1])
+    log_probs = tf.nn.log_softmax(logits)  # [B, C]
+    one_hot = tf.one_hot(labels, num_classes)
+    smoothing = settings.label_smoothing
+    targets = (1.0 - smoothing) * one_hot + smoothing / num_classes
+    terms = targets * log_probs
+    if settings.focal_gamma:
+        terms *= tf.pow(1.0 - tf.exp(log_probs), settings.focal_gamma)
+    loss = -tf.reduce_sum(terms, axis=-1)
+    if settings.class_weights is not None:
+        loss *= tf.gather(tf.constant(settings.class_weights, tf.float32), labels)
+    return loss
+
+
+def _sigmoid_loss(logits, labels, settings):
+    """Mean over the labels of the binary cross-entropy."""
+    smoothing = settings.label_smoothing
+    targets = (1.0 - smoothing) * tf.cast(labels, tf.float32) + smoothing / 2
+    log_yes, log_no = tf.log_sigmoid(logits), tf.log_sigmoid(-logits)
+    weights = 1.0 if settings.class_weights is None else tf.constant(settings.class_weights)
+    yes, no = weights * targets * log_yes, (1.0 - targets) * log_no
+    if settings.focal_gamma:
+        yes *= tf.pow(1.0 - tf.exp(log_yes), settings.focal_gamma)
+        no *= tf.pow(1.0 - tf.exp(log_no), settings.focal_gamma)
+    return -tf.reduce_mean(yes + no, axis=-1)
+
+
+def divergence(logits, other_logits, objective):
+    """Symmetric Kullback-Leibler divergence of two predictions, (KL(p|q) + KL(q|p)) / 2.
+
+    Of a multi-label task it is the mean over the labels, of a regression the squared difference.
+
+    Args:
+        logits: float tensor [B, C].
+        other_logits: float tensor [B, C].
+        objective: one of `OBJECTIVES`.
+
+    Returns:
+        float tensor [B].
+    """
+    if objective == "regression":
+        return tf.square(logits - other_logits)[:, 0]
+    if objective == "single_label":
+        p, q = tf.nn.log_softmax(logits), tf.nn.log_softmax(other_logits)
+        return 0.5 * tf.reduce_sum((tf.exp(p) - tf.exp(q)) * (p - q), axis=-1)
+    # For Bernoulli variables the same sum is (p - q) times the difference of the logits.
+    return 0.5 * tf.reduce_mean(
+        (tf.sigmoid(logits) - tf.sigmoid(other_logits)) * (logits - other_logits), axis=-1
+    )
+
+
+def training_loss(build_logits, labels, settings):
+    """The loss that is minimised, and the plain part of it that is shown.
+
+    R-Drop: half of the paper's loss, so that it compares with that of one pass. FGM: the loss plus
+    that on a word table moved by epsilon along the gradient.
+
+    Args:
+        build_logits: function of a change of the word table (None, or a tensor [V, E]) -> [B, C]
+            of the model in training; a further call uses the same variables and other dropout.
+        labels: as in `per_example_loss`.
+        settings: `Settings`.
+
+    Returns:
+        (minimised, shown): two float scalar tensors.
+    """
+    logits = build_logits(None)
+    loss = shown = tf.reduce_mean(per_example_loss(logits, labels, settings))
+    if settings.rdrop_alpha:
+        other = build_logits(None)
+        loss = 0.5 * (loss + tf.reduce_mean(per_example_loss(other, labels, settings)))
+        drift = tf.reduce_mean(divergence(logits, other, settings.objective))
+        loss += 0.5 * settings.rdrop_alpha * drift
+    if settings.fgm_epsilon:
+        change = adversarial_change(loss, _word_table(), settings.fgm_epsilon)
+        loss += tf.reduce_mean(per_example_loss(build_logits(change), labels, settings))
+    return loss, shown
+
+
+def adversarial_change(loss, table, epsilon):
+    """FGM's change of a table: the loss's gradient, epsilon long.
+
+    Args:
+        loss: float scalar tensor.
+        table: variable [V, E].
+        epsilon: float.
+
+    Returns:
+        float tensor [V, E], a constant for gradients.
+    """
+    gradient = tf.convert_to_tensor(tf.gradients(loss, table)[0])
+    return tf.stop_gradient(epsilon * gradient / (tf.norm(gradient) + _TINY))
+
+
+def _word_table():
+    return next(v for v in tf.trainable_variables() if v.op.name == WORD_TABLE)
+
+
+@contextlib.contextmanager
+def changed_word_table(change):
+    """What is built inside uses the variables that are there, the word table plus a change.
+
+    Args:
+        change: float tensor [V, E], or None.
+    """
+
+    def getter(get, name, *args, **kwargs):
+        variable = get(name, *args, **kwargs)
+        return variable + change if change is not None and name == WORD_TABLE else variable
+
+    scope = tf.get_variable_scope()
+    with tf.variable_scope(scope, reuse=True, custom_getter=getter):
+        yield
+
+
+# Class weights
+
+
+def balanced_weights(counts):
+    """Weights inverse to the classes' sizes, 1 on average over the examples.
+
+    Args:
+        counts: list of int, examples of each class.
+    """
+    total = sum(counts)
+    return [total / (len(counts) * count) if count else 1.0 for count in counts]
+
+
+def weights_of_labels(given, labels, source):
+    """Class weights of a file.
+
+    Args:
+        given: {label: weight}, as a JSON file has it.
+        labels: the task's labels.
+        source: the file's name, for errors.
+
+    Returns:
+        list of float, 1 for labels that are not given.
+
+    Raises:
+        UserError: for labels that the task has not, and weights that are no positive numbers.
+    """
+    is_table = isinstance(given, dict)
+    unknown = sorted(set(given) - set(labels)) if is_table else []
+    if not is_table or unknown:
+        raise UserError(
+            "--class_weights=%s: expected a JSON object {label: weight} of %s%s"
+            % (source, ", ".join(labels[:20]), ", found " + ", ".join(unknown) if unknown else "")
+        )
+    for label, weight in given.items():
+        if isinstance(weight, bool) or not isinstance(weight, (int, float)) or not weight > 0:
+            raise UserError(
+                "--class_weights=%s: %s has the weight %r, expected a number above 0"
+                % (source, label, weight)
+            )
+    return [float(given.get(label, 1.0)) for label in labels]
+
+
+# The train op
+
+
+class LayerwiseAdamW(optimization.AdamWeightDecayOptimizer):
+    """AdamW whose rate differs between variables."""
+
+    rate_scales = {}  # {name of a variable: factor of its rate}, 1 where it has none
+
+    def _adapted(self, var, update):
+        scale = self.rate_scales.get(var.op.name, 1.0)
+        return update if scale == 1.0 else scale * update
+
+
+def create_train_op(loss, learning_rate, num_train_steps, num_warmup_steps, use_tpu, settings):
+    """The op of one training step, as `optimization.create_optimizer` with the settings' ways.
+
+    Args:
+        loss: float scalar tensor.
+        learning_rate: float, the highest rate.
+        num_train_steps: int.
+        num_warmup_steps: int.
+        use_tpu: bool.
+        settings: `Settings`.
+    """
+    variables = tf.trainable_variables()
+    if settings.freeze_encoder:
+        variables = [v for v in variables if not _FROZEN.match(v.op.name)]
+    global_step = tf.train.get_or_create_global_step()
+    rate = optimization.learning_rate(learning_rate, num_train_steps, num_warmup_steps, global_step)
+    optimizer = LayerwiseAdamW(
+        tf.identity(rate, name="learning_rate"),
+        weight_decay_rate=optimization.WEIGHT_DECAY_RATE,
+        exclude_from_weight_decay=optimization.EXCLUDE_FROM_WEIGHT_DECAY,
+        clip_norm=optimization.CLIP_NORM,
+    )
+    names = [variable.op.name for variable in variables]
+    optimizer.rate_scales = rate_scales(names, settings.layer_decay)
+    if use_tpu:
+        optimizer = tf.tpu.CrossShardOptimizer(optimizer)
+    return optimizer.apply_gradients(
+        optimizer.compute_gradients(loss, var_list=variables), global_step=global_step
+    )
+
+
+def rate_scales(names, layer_decay):
+    """Factors of the learning rate by depth: 1 for pooler and classifier, less below.
+
+    The classifier's depth is the highest; from one depth to the next below the factor is
+    `layer_decay`. Layers that share their weights are one depth, so a brightmart ALBERT has three:
+    classifier and pooler, the shared layer, the embeddings.
+
+    Args:
+        names: names of variables.
+        layer_decay: float, above 0 and up to 1.
+
+    Returns:
+        {name: factor}.
+    """
+    layers = sorted({_layer_of(name) for name in names if _layer_of(name) is not None})
+    top = len(layers) + 1
+    scales = {}
+    for name in names:
+        layer = _layer_of(name)
+        depth = 0 if name.startswith("bert/embeddings/") else top
+        if layer is not None:
+            depth = 1 + layers.index(layer)
+        elif name.startswith("bert/encoder/"):  # google's mapping of the embeddings
+            depth = 0
+        scales[name] = layer_decay ** (top - depth)
+    return scales
+
+
+def _layer_of(name):
+    """What orders the layers of a variable's name; None outside of layers."""
+    match = re.match(
+        r"bert/encoder/(?:layer_(\d+)|(layer_shared)|\w+/group_(\d+)/\w+?_(\d+))/", name
+    )
+    if match is None:
+        return None
+    return tuple(int(part) if part and part.isdigit() else 0 for part in match.groups())
+
+
+def check(settings):
+    """Raises `UserError` for settings that make no sense."""
+    rules = (
+        ("pooling", settings.pooling in POOLINGS, "one of " + ", ".join(POOLINGS)),
+        ("label_smoothing", 0 <= settings.label_smoothing < 1, "0 or more and below 1"),
+        ("focal_gamma", settings.focal_gamma >= 0, "0 or more"),
+        ("rdrop_alpha", settings.rdrop_alpha >= 0, "0 or more"),
+        ("fgm_epsilon", settings.fgm_epsilon >= 0, "0 or more"),
+        ("layer_decay", 0 < settings.layer_decay <= 1, "more than 0 and at most 1"),
+    )
+    for name, is_sensible, expected in rules:
+        if not is_sensible:
+            raise UserError(
+                "--%s: %s makes no sense, expected %s" % (name, getattr(settings, name), expected)
+            )
+    if settings.freeze_encoder and settings.fgm_epsilon:
+        raise UserError("--fgm_epsilon changes the word table, which --freeze_encoder keeps")
+
+
+def logits_builder(config, features, num_outputs, settings, is_training, **model_settings):
+    """The function that `training_loss` calls for logits.
+
+    Args:
+        config: `AlbertConfig`.
+        features: dict of input_ids, input_mask and segment_ids, int tensors [B, F].
+        num_outputs: int, C.
+        settings: `Settings`.
+        is_training: bool.
+        **model_settings: further arguments of `AlbertModel`.
+
+    Returns:
+        function of a change of the word table, or None -> float tensor [B, C].
+    """
+    num_built = [0]
+
+    def build(change=None):
+        is_first = not num_built[0]
+        num_built[0] += 1
+        with contextlib.ExitStack() as stack:
+            if not is_first:
+                stack.enter_context(changed_word_table(change))
+            model = modeling.AlbertModel(
+                config,
+                is_training,
+                features["input_ids"],
+                features["input_mask"],
+                features["segment_ids"],
+                scope="bert",
+                **model_settings,
+            )
+            pooled = pooled_output(model, features["input_mask"], settings.pooling)  # [B, H]
+            head = modeling.classification_head(config, pooled, None, num_outputs, is_training)
+        return head.logits
+
+    return build

@@ -1,0 +1,281 @@
+"""The report of a run: report.md, report.json, confusion_matrix.png.
+
+Metrics of the best checkpoint on dev and on a labelled test file, with and without rows that
+training has seen; per class precision, recall, F1; calibration; the most confident errors; speed.
+"""
+
+import itertools
+import os
+
+import numpy as np
+
+import files
+import predicting
+import scores
+import training
+
+REPORT = "report.md"
+MACHINE_REPORT = "report.json"
+CONFUSION_MATRIX = "confusion_matrix.png"
+FONT = os.path.join(os.path.dirname(os.path.abspath(__file__)), "fonts", "NotoSansSC-GB2312.otf")
+MAX_CLASSES_WITH_NUMBERS = 30  # a larger confusion matrix is shown by colour alone
+SHOWN_TEXT = 120  # characters of an error's texts in report.md; report.json has all
+
+
+class Report:
+    """What is told about the predictions of a run."""
+
+    def __init__(self, task, outcomes, keys_of_training, metric):
+        """Computes the metrics.
+
+        Args:
+            task: `Task`.
+            outcomes: {"dev" or "test": `predicting.Outcome`}.
+            keys_of_training: set of `data_checks.text_key`, or None where it is not known.
+            metric: name of the metric that chose the checkpoint.
+        """
+        self._task, self._outcomes = task, outcomes
+        usual = scores.USUAL[task.objective]
+        self._names = usual + tuple(n for n in (metric, "macro_f1") if self._is_further(n, usual))
+        self.metrics = {}
+        for name, outcome in outcomes.items():
+            self.metrics[name] = self._metrics_of(outcome, keys_of_training)
+
+    def _is_further(self, name, usual):
+        is_fitting = self._task.objective in scores.METRICS[name].objectives
+        return is_fitting and name not in usual and name != "loss"
+
+    def _metrics_of(self, outcome, keys):
+        gold, decided = outcome.gold, outcome.decided()
+        names = list(dict.fromkeys(self._names))
+        metrics = {"rows": len(gold)}
+        metrics.update((n, float(scores.METRICS[n].value(gold, decided))) for n in names)
+        is_seen = outcome.is_seen(keys) if keys is not None else np.zeros(len(gold), bool)
+        if is_seen.any():
+            metrics["seen_rows"] = int(is_seen.sum())
+            if not is_seen.all():
+                unseen = scores.METRICS[names[0]].value(gold[~is_seen], decided[~is_seen])
+                metrics[names[0] + "_of_unseen_rows"] = float(unseen)
+        return metrics
+
+    def summary_line(self, name):
+        """(title, text) of a split's metric."""
+        metric = self._names[0]
+        metrics = self.metrics[name]
+        return "%s %s" % (name, metric), "%.4f (%d rows)" % (metrics[metric], metrics["rows"])
+
+    def unseen_lines(self, name):
+        """Yields (title, text) of the metric without rows that training has seen."""
+        metrics, metric = self.metrics[name], self._names[0]
+        value = metrics.get(metric + "_of_unseen_rows")
+        if value is not None:
+            yield (
+                "%s, unseen rows" % name,
+                "%.4f without the %d rows that stand in train" % (value, metrics["seen_rows"]),
+            )
+
+    def write(self, folder, about):
+        """Writes the report.
+
+        Args:
+            folder: where to.
+            about: {name: value} of the run: task, checkpoint, data, remarks, speed, time.
+
+        Returns:
+            paths of the files made.
+        """
+        report = dict(about)
+        for name, outcome in self._outcomes.items():
+            report[name] = dict(self.metrics[name], **self._details(outcome))
+        path = os.path.join(folder, REPORT)
+        files.write_json(os.path.join(folder, MACHINE_REPORT), report)
+        with files.atomic_write(path) as handle:
+            handle.write("\n".join(self._markdown(report)) + "\n")
+        picture = self._draw_confusion(os.path.join(folder, CONFUSION_MATRIX))
+        return [path] + ([picture] if picture else [])
+
+    def _details(self, outcome):
+        details = {"errors": self._errors(outcome)}
+        if self._task.objective == "regression":
+            return details
+        gold, decided, rows = outcome.gold, outcome.decided(), outcome.rows
+        details["classes"] = scores.per_class(gold, decided, self._task.labels)
+        if self._task.objective == "single_label":
+            confidences, is_right = rows.max(axis=1), decided == gold
+        else:  # of each label, whether it is there or not
+            confidences = np.where(decided == 1, rows, 1 - rows).ravel()
+            is_right = (decided == gold).ravel()
+        error, bins = scores.expected_calibration_error(confidences, is_right)
+        details["expected_calibration_error"] = error
+        details["calibration"] = [
+            dict(zip(("from", "to", "count", "confidence", "accuracy"), row)) for row in bins
+        ]
+        return details
+
+    def _errors(self, outcome):
+        return [
+            {
+                "text_a": example.text_a,
+                "text_b": example.text_b,
+                "label": example.label,
+                "predicted": predicting.label_text(self._task, row, outcome.thresholds),
+                "confidence": float(size),
+                "line": int(example.guid.rsplit("-", 1)[1]),
+            }
+            for size, example, row in outcome.worst_errors()
+        ]
+
+    # report.md
+
+    def _markdown(self, report):
+        yield "# Report: %s" % report["task"]
+        yield ""
+        if report["checkpoint"]:
+            yield "Best checkpoint: %s." % report["checkpoint"]
+        rows = ", ".join("%s %d" % item for item in report["data"].items())
+        yield "Rows: %s. Time: %s." % (rows, training.readable_seconds(report["seconds"]))
+        for what, rate in report["examples_per_second"].items():
+            yield "Speed of %s: %.0f examples/s." % (what, rate)
+        yield ""
+        yield from _table(("remark", "count"), sorted(report["remarks"].items()))
+        for name in self._outcomes:
+            yield from self._split_markdown(name, report[name])
+
+    def _split_markdown(self, name, details):
+        yield "## %s" % name
+        yield ""
+        yield from _table(("metric", "value"), list(self.metrics[name].items()))
+        if "classes" in details:
+            columns = ("label", "precision", "recall", "f1", "support")
+            yield from _table(columns, [[c[key] for key in columns] for c in details["classes"]])
+            yield (
+                "Calibration: expected calibration error %.4f."
+                % details["expected_calibration_error"]
+            )
+            yield ""
+            columns = ("from", "to", "count", "confidence", "accuracy")
+            yield from _table(
+                columns, [[b[key] for key in columns] for b in details["calibration"]]
+            )
+        errors = details["errors"]
+        is_number = self._task.objective == "regression"
+        yield "### The %d %s errors" % (len(errors), "largest" if is_number else "most confident")
+        yield ""
+        columns = ("text_a", "text_b", "label", "predicted", "confidence", "line")
+        if not any(error["text_b"] for error in errors):
+            columns = columns[:1] + columns[2:]
+        yield from _table(columns, [[error[key] for key in columns] for error in errors])
+
+    # confusion_matrix.png
+
+    def _draw_confusion(self, path):
+        """Draws the confusion matrix of test, or else of dev; returns the path or None."""
+        if self._task.objective != "single_label":
+            return None
+        name, outcome = sorted(self._outcomes.items())[-1]
+        labels = list(self._task.labels)
+        counts = scores.confusion(outcome.gold, outcome.decided(), len(labels))
+        pyplot = _pyplot()
+        if pyplot is None:
+            return None
+        font = font_for("".join(labels))
+        if font is None:
+            training.say(
+                "note: no font here has all characters of the labels: %s shows their numbers "
+                "(label_map.json)",
+                path,
+            )
+            labels = [str(number) for number in range(len(labels))]
+        figure = _confusion_figure(pyplot, counts, labels, font, "%s: rows are true labels" % name)
+        with files.atomic_write(path, "wb") as handle:
+            figure.savefig(handle, format="png", dpi=120, bbox_inches="tight")
+        pyplot.close(figure)
+        return path
+
+
+def _confusion_figure(pyplot, counts, labels, font, title):
+    size = min(24.0, max(4.0, 0.45 * len(labels) + 2))
+    figure, axes = pyplot.subplots(figsize=(size, size))
+    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    axes.imshow(shares, cmap="Blues", vmin=0.0, vmax=1.0)
+    text_size = 9 if len(labels) <= MAX_CLASSES_WITH_NUMBERS else 6
+    settings = {"size": text_size} if font is None else {"fontproperties": font, "size": text_size}
+    axes.set_xticks(range(len(labels)))
+    axes.set_yticks(range(len(labels)))
+    axes.set_xticklabels(labels, rotation=90, **settings)
+    axes.set_yticklabels(labels, **settings)
+    axes.set_title(title)
+    axes.set_xlabel("predicted")
+    if len(labels) <= MAX_CLASSES_WITH_NUMBERS:
+        for (row, column), count in np.ndenumerate(counts):
+            if count:
+                colour = "white" if shares[row, column] > 0.5 else "black"
+                axes.text(
+                    column, row, str(count), ha="center", va="center", color=colour, size=text_size
+                )
+    return figure
+
+
+def _pyplot():
+    """matplotlib's pyplot without a screen; None where it is not installed."""
+    try:
+        import matplotlib
+    except ImportError:
+        training.say("no confusion matrix: matplotlib is not installed")
+        return None
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    return pyplot
+
+
+def font_for(text):
+    """A font that has all characters of a text: ours, or one of the system's.
+
+    Args:
+        text: str.
+
+    Returns:
+        matplotlib's `FontProperties`; None where no font has them all.
+    """
+    from matplotlib import font_manager
+
+    default = font_manager.findfont(font_manager.FontProperties())
+    for path in itertools.chain([default, FONT], _system_fonts(font_manager)):
+        if _has_glyphs(path, text):
+            return font_manager.FontProperties(fname=path)
+    return None
+
+
+def _system_fonts(font_manager):
+    """Yields paths of installed fonts; looked for only when the first is asked for."""
+    yield from sorted(font_manager.findSystemFonts())
+
+
+def _has_glyphs(path, text):
+    from matplotlib.ft2font import FT2Font
+
+    try:
+        there = FT2Font(path).get_charmap()
+    except (OSError, RuntimeError):  # no font that can be read
+        return False
+    return all(ord(character) in there for character in text if not character.isspace())
+
+
+def _table(columns, rows):
+    """Yields the lines of a Markdown table, and an empty one; nothing for no rows."""
+    if not rows:
+        return
+    yield "| %s |" % " | ".join(columns)
+    yield "|%s" % ("---|" * len(columns))
+    for row in rows:
+        yield "| %s |" % " | ".join(_cell(value) for value in row)
+    yield ""
+
+
+def _cell(value):
+    if isinstance(value, float):
+        return "%.4f" % value
+    text = " ".join(str("" if value is None else value).split())
+    text = text if len(text) <= SHOWN_TEXT else text[:SHOWN_TEXT] + "..."
+    return text.replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;")

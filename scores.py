@@ -1,0 +1,229 @@
+"""How good predictions are: the metrics by which checkpoints are chosen, and what a report shows.
+
+Gold labels are int [n] (single label), int [n, C] of 0 and 1 (multi-label) or float [n]
+(regression); probabilities and logits are float [n, C]. scikit-learn is imported only where used.
+"""
+
+import collections
+
+import numpy as np
+
+ECE_BINS = 15
+DEFAULT_THRESHOLD = 0.5
+
+Metric = collections.namedtuple("Metric", ["objectives", "is_higher_better", "value"])
+
+
+def _f1(average):
+    def value(gold, predicted):
+        from sklearn.metrics import f1_score
+
+        return f1_score(gold, predicted, average=average, zero_division=0)
+
+    return value
+
+
+def _accuracy(gold, predicted):
+    """Share of examples whose label, or all of whose labels, are right."""
+    right = predicted == gold
+    return np.mean(right if right.ndim == 1 else right.all(axis=1))
+
+
+def _mcc(gold, predicted):
+    from sklearn.metrics import matthews_corrcoef
+
+    return matthews_corrcoef(gold, predicted)
+
+
+def _correlation(gold, predicted):
+    """Pearson's; 0 where one side is constant."""
+    if np.std(gold) == 0 or np.std(predicted) == 0:
+        return 0.0
+    return np.corrcoef(gold, predicted)[0, 1]
+
+
+def _rank_correlation(gold, predicted):
+    """Spearman's: Pearson's of the ranks, ties sharing their mean rank."""
+    return _correlation(_ranks(gold), _ranks(predicted))
+
+
+def _ranks(values):
+    _, places, counts = np.unique(values, return_inverse=True, return_counts=True)
+    last = np.cumsum(counts)
+    return (last - (counts - 1) / 2.0)[places]
+
+
+_CLASSES = ("single_label", "multi_label")
+# `value` is a function of gold and predicted labels; "loss" is known without it.
+METRICS = {
+    "accuracy": Metric(_CLASSES, True, _accuracy),
+    "loss": Metric(_CLASSES + ("regression",), False, None),
+    "f1": Metric(("single_label",), True, _f1("binary")),
+    "macro_f1": Metric(_CLASSES, True, _f1("macro")),
+    "micro_f1": Metric(_CLASSES, True, _f1("micro")),
+    "weighted_f1": Metric(_CLASSES, True, _f1("weighted")),
+    "mcc": Metric(("single_label",), True, _mcc),
+    "pearson": Metric(("regression",), True, _correlation),
+    "spearman": Metric(("regression",), True, _rank_correlation),
+}
+# What is always told, the first being what a checkpoint is chosen by unless asked otherwise.
+USUAL = {
+    "single_label": ("accuracy",),
+    "multi_label": ("micro_f1", "macro_f1", "accuracy"),
+    "regression": ("pearson", "spearman"),
+}
+
+
+def evaluate(objective, logits, gold, batch_size, further=()):
+    """Metrics of a labelled file's logits, named `eval_...` as the original's.
+
+    Args:
+        objective: one of `objectives.OBJECTIVES`.
+        logits: float [n, C].
+        gold: labels.
+        batch_size: of the evaluation; `loss` is the mean of its batches' means, as the original's.
+        further: names of metrics beside the usual ones.
+
+    Returns:
+        {name: float}. A multi-label task's are those at the thresholds that suit the file best.
+    """
+    losses = example_losses(objective, logits, gold)
+    batches = [losses[start : start + batch_size] for start in range(0, len(losses), batch_size)]
+    result = {
+        "eval_loss": float(np.mean(losses)),
+        "loss": float(np.mean([np.mean(batch) for batch in batches])),
+    }
+    rows = probabilities(objective, logits)
+    thresholds = tuned_thresholds(gold, rows) if objective == "multi_label" else None
+    decided = predicted(objective, rows, thresholds)
+    for name in USUAL[objective] + tuple(further):
+        if name != "loss":
+            result["eval_" + name] = float(METRICS[name].value(gold, decided))
+    return result
+
+
+def example_losses(objective, logits, gold):
+    """Plain losses, without smoothing or weights; float [n]."""
+    logits = np.asarray(logits, np.float64)
+    if objective == "regression":
+        return np.square(logits[:, 0] - gold)
+    if objective == "multi_label":
+        return np.mean(np.logaddexp(0.0, logits) - gold * logits, axis=1)
+    top = logits.max(axis=1)
+    log_sums = top + np.log(np.exp(logits - top[:, None]).sum(axis=1))
+    return log_sums - logits[np.arange(len(gold)), gold]
+
+
+def probabilities(objective, logits):
+    """As `objectives.probabilities`."""
+    logits = np.asarray(logits, np.float64)
+    if objective == "regression":
+        return logits
+    if objective == "multi_label":
+        return np.exp(-np.logaddexp(0.0, -logits))
+    odds = np.exp(logits - logits.max(axis=1)[:, None])
+    return odds / odds.sum(axis=1)[:, None]
+
+
+def predicted(objective, rows, thresholds=None):
+    """What is decided by probabilities.
+
+    Args:
+        objective: one of `objectives.OBJECTIVES`.
+        rows: float [n, C], probabilities.
+        thresholds: of a multi-label task, one per label.
+
+    Returns:
+        int [n], int [n, C] or float [n], as gold labels are.
+    """
+    if objective == "regression":
+        return rows[:, 0]
+    if objective == "multi_label":
+        return (rows >= (DEFAULT_THRESHOLD if thresholds is None else thresholds)).astype(int)
+    return rows.argmax(axis=1)
+
+
+def tuned_thresholds(gold, rows):
+    """The threshold of each label that gives it the best F1.
+
+    Args:
+        gold: int [n, C].
+        rows: float [n, C], probabilities.
+
+    Returns:
+        list of C floats, in the middle between two probabilities; 0.5 for a label without examples.
+    """
+    return [_best_threshold(gold[:, label], rows[:, label]) for label in range(gold.shape[1])]
+
+
+def _best_threshold(gold, values):
+    if not gold.any():
+        return DEFAULT_THRESHOLD
+    order = np.argsort(-values, kind="stable")
+    hits = np.cumsum(gold[order])  # of the 1, 2 ... most probable
+    f1 = 2.0 * hits / (np.arange(len(gold)) + 1 + gold.sum())
+    values = values[order]
+    is_cut = np.append(values[1:] < values[:-1], True)  # equal values fall on one side
+    best = int(np.argmax(np.where(is_cut, f1, -1.0)))
+    below = values[best + 1] if best + 1 < len(values) else 0.0
+    return float((values[best] + below) / 2.0)
+
+
+def expected_calibration_error(confidences, is_right, bins=ECE_BINS):
+    """Expected calibration error (Guo et al. 2017) over bins of equal width.
+
+    Args:
+        confidences: float [n], probabilities of what was predicted.
+        is_right: bool [n].
+        bins: number of bins.
+
+    Returns:
+        (error, rows): the mean distance of confidence and accuracy, weighted by the bins' sizes;
+        rows of (from, to, count, mean confidence, accuracy) of the bins that are not empty.
+    """
+    numbers = np.minimum((np.asarray(confidences) * bins).astype(int), bins - 1)
+    rows, error = [], 0.0
+    for number in range(bins):
+        inside = numbers == number
+        count = int(inside.sum())
+        if not count:
+            continue
+        confidence, accuracy = np.mean(confidences[inside]), np.mean(is_right[inside])
+        error += count / len(confidences) * abs(confidence - accuracy)
+        rows.append((number / bins, (number + 1) / bins, count, float(confidence), float(accuracy)))
+    return float(error), rows
+
+
+def per_class(gold, decided, labels):
+    """Precision, recall, F1 and support of each label.
+
+    Args:
+        gold: int [n] or [n, C].
+        decided: the same of what was predicted.
+        labels: the labels.
+
+    Returns:
+        list of {"label", "precision", "recall", "f1", "support"}.
+    """
+    from sklearn.metrics import precision_recall_fscore_support
+
+    columns = precision_recall_fscore_support(
+        gold, decided, labels=list(range(len(labels))), zero_division=0
+    )
+    return [
+        {
+            "label": label,
+            "precision": float(precision),
+            "recall": float(recall),
+            "f1": float(f1),
+            "support": int(support),
+        }
+        for label, precision, recall, f1, support in zip(labels, *columns)
+    ]
+
+
+def confusion(gold, decided, num_classes):
+    """How often each class (row) was predicted as each (column); int [C, C]."""
+    counts = np.zeros([num_classes, num_classes], int)
+    np.add.at(counts, (gold, decided), 1)
+    return counts

@@ -1,0 +1,188 @@
+"""The data of one run: a task and its splits, checked; of own data also its columns and labels.
+
+What a model was trained for lies beside its checkpoint: `label_map.json` and `fine_tuning.json`.
+"""
+
+import os
+
+from errors import UserError
+import data_checks
+import files
+import reading
+import tasks
+import training
+
+LABEL_MAP = "label_map.json"
+NOTES = "fine_tuning.json"
+
+
+def label_map(task):
+    """{label: number}, as it is kept beside a checkpoint."""
+    return {label: number for number, label in enumerate(task.labels)}
+
+
+def labels_of_map(path):
+    """The labels of a label map, in the order of their numbers.
+
+    Raises:
+        UserError: if the file is no label map.
+    """
+    numbers = files.read_json(path)
+    if not isinstance(numbers, dict) or sorted(numbers.values()) != list(range(len(numbers))):
+        raise UserError("%s: expected a JSON object {label: number}, numbers from 0" % path)
+    return tuple(sorted(numbers, key=numbers.get))
+
+
+def notes_of_model(folders):
+    """(labels, notes) of the first folder that tells what its model was trained for.
+
+    Args:
+        folders: folders of checkpoints, in the order in which they are asked.
+
+    Returns:
+        tuple of labels and the dict of `fine_tuning.json`; (None, {}) where no folder tells.
+    """
+    for folder in folders:
+        path = os.path.join(folder, LABEL_MAP)
+        if os.path.exists(path):
+            notes = os.path.join(folder, NOTES)
+            return labels_of_map(path), files.read_json(notes) if os.path.exists(notes) else {}
+    return None, {}
+
+
+class TaskData:
+    """A run's task and splits."""
+
+    def __init__(self, flags, objective, model):
+        """Reads and checks the files that the run needs.
+
+        Args:
+            flags: values of the flags, by name.
+            objective: one of `objectives.OBJECTIVES`.
+            model: (labels, notes) as of `notes_of_model`, of the checkpoint that is used as it is;
+                (None, {}) where a new classifier is trained.
+
+        Raises:
+            UserError: for files that are missing or do not fit.
+        """
+        self._flags = flags
+        self.is_own = tasks.get_task(flags.task_name).labels is None
+        self.task = tasks.get_task(flags.task_name)._replace(
+            objective=objective, separator=flags.label_separator
+        )
+        self.splits = {}
+        self.streamed_test = None  # path of a test file that is only predicted
+        self._shares_file = False  # whether dev is a part of the train file
+        if flags.do_train:
+            self._read("train")
+        if self.is_own:
+            self._take_columns_and_labels(model)
+        self._check_labels(model[0])
+        if flags.do_eval:
+            self._read_dev()
+        if flags.do_predict:
+            self._read_test()
+        for split in self.splits.values():
+            for line in reading.describe(split, self.task):
+                training.say(line)
+        lines, self.remarks = data_checks.check(self.task, self.splits)
+        for line in lines:
+            training.say(line)
+
+    def _read(self, name):
+        self.splits[name] = reading.read_split(
+            self.task,
+            self._flags.data_dir,
+            name,
+            self._flags.encoding,
+            self._flags.skip_bad_rows,
+        )
+        return self.splits[name]
+
+    def _take_columns_and_labels(self, model):
+        if "train" in self.splits:
+            self.task = reading.with_columns_and_labels(self.task, self.splits["train"])
+            return
+        labels, notes = model
+        if labels is None or "columns" not in notes:
+            raise UserError(
+                "--task_name=%s: which labels the model has is not known: train first "
+                "(--do_train=true), or name a fine-tuned model with --init_checkpoint"
+                % self._flags.task_name
+            )
+        header = notes.get("header")
+        self.task = self.task._replace(
+            labels=labels,
+            columns=tuple(notes["columns"]),
+            header=None if header is None else tuple(header),
+            objective=notes.get("objective", self.task.objective),
+            separator=notes.get("label_separator", self.task.separator),
+        )
+
+    def _check_labels(self, labels):
+        """A label map that lies beside the checkpoint has to be of these data."""
+        if labels is None or labels == self.task.labels:
+            return
+        differing = sorted(set(labels) ^ set(self.task.labels))
+        raise UserError(
+            "the label_map.json beside the checkpoint is of another run: it has %d labels, the "
+            "data %d (%s): name another folder with --output_dir, or the data it was trained on"
+            % (
+                len(labels),
+                len(self.task.labels),
+                "differing: " + ", ".join(differing[:5]) if differing else "in another order",
+            )
+        )
+
+    def _read_dev(self):
+        has_file = reading.split_path(self.task, self._flags.data_dir, "dev")[0] is not None
+        if has_file or not self.is_own:
+            self._read("dev")
+            return
+        share, self._shares_file = self._flags.dev_share, True
+        if not share:
+            raise UserError(
+                "%s has no dev file: add one, or set rows of train aside with --dev_share=0.1"
+                % self._flags.data_dir
+            )
+        train = self.splits.get("train") or self._read("train")
+        kept, aside = data_checks.stratified_split(
+            self.task, train.examples, share, self._flags.seed
+        )
+        note = "no dev file: %d of its %d rows are set aside as one (--dev_share=%g, --seed=%d)" % (
+            len(aside),
+            len(train.examples),
+            share,
+            self._flags.seed,
+        )
+        self.splits["train"] = train._replace(examples=kept, notes=train.notes + [note])
+        self.splits["dev"] = train._replace(name="dev", examples=aside, notes=[])
+        if not self._flags.do_train:
+            del self.splits["train"]
+
+    def _read_test(self):
+        path, _ = reading.split_path(self.task, self._flags.data_dir, "test")
+        if path is None and self.is_own and self._flags.do_train:
+            training.say("note: %s has no test file: nothing is predicted", self._flags.data_dir)
+        elif path is None or self.splits:
+            self._read("test")  # before hours of training, so that all is right afterwards
+        else:
+            self.streamed_test = path
+
+    def keys_of_training(self):
+        """Set of `data_checks.text_key` of the training rows; None where they cannot be read."""
+        split = self.splits.get("train")
+        if split is None:
+            try:
+                split = reading.read_split(
+                    self.task, self._flags.data_dir, "train", self._flags.encoding, True
+                )
+            except UserError:
+                return None
+        return {data_checks.text_key(example) for example in split.examples}
+
+    def fingerprint(self, name):
+        """What decides over the rows of a split beside its file, {name: value}."""
+        if name == "test" or not self._shares_file:
+            return {}
+        return {"dev_share": self._flags.dev_share, "dev_seed": self._flags.seed}
