@@ -64,6 +64,7 @@ def main():
         server = uvicorn.Server(
             uvicorn.Config(
                 serving.create_app(model, _limits(serving)),
+                log_config=None,  # its own would close other libraries' handlers
                 log_level="warning",
                 access_log=False,
                 server_header=False,

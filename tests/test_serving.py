@@ -33,7 +33,8 @@ PAIRS = [["今天天气", "明天天气"], ["好", "好"], ["怎么办理", "什
 @contextlib.contextmanager
 def running(app):
     """Serves an app in a thread; yields the port."""
-    server = uvicorn.Server(uvicorn.Config(app, log_level="error", timeout_graceful_shutdown=30))
+    settings = {"log_config": None, "log_level": "error", "timeout_graceful_shutdown": 30}
+    server = uvicorn.Server(uvicorn.Config(app, **settings))
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
@@ -341,3 +342,44 @@ def test_sigterm_ends_it_after_the_requests_at_hand(folder, model):
         assert process.stderr.read() == "ended; all requests are answered\n"
     with pytest.raises(ConnectionRefusedError):
         post(port, "/predict", {"texts": ["a"]})
+
+
+def test_the_page_shows_scores_as_bars(port, model, tmp_path):
+    """In a real browser; nothing is loaded from elsewhere, nothing is complained of."""
+    playwright = pytest.importorskip("playwright.sync_api", reason="needs playwright")
+    browsers = [shutil.which(name) for name in ("chromium", "chromium-browser", "google-chrome")]
+    if not any(browsers):
+        pytest.skip("needs Chromium")
+    requests, complaints = [], []
+    with playwright.sync_playwright() as tool:
+        browser = tool.chromium.launch(
+            executable_path=next(filter(None, browsers)), args=["--no-sandbox"]
+        )
+        page = browser.new_page()
+        page.on("request", lambda request: requests.append(request.url))
+        page.on("console", lambda message: complaints.append(message.text))
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.goto("http://127.0.0.1:%d/" % port)
+        page.fill("#a", "今天<b>天气</b>")
+        page.fill("#b", "明天天气")
+        page.press("#b", "Enter")
+        page.wait_for_selector(".row")
+        names = page.locator(".name").all_inner_texts()
+        values = page.locator(".value").all_inner_texts()
+        widths = [bar.bounding_box()["width"] for bar in page.locator(".bar").all()]
+        track = page.locator(".track").first.bounding_box()["width"]
+        page.fill("#b", "")
+        page.click("#go")
+        page.wait_for_function("document.querySelector('.name').textContent.length === 1")
+        single = page.locator(".value").all_inner_texts()
+        page.screenshot(path=str(tmp_path / "page.png"))
+        browser.close()
+    probability = float(model.similarities([("今天<b>天气</b>", "明天天气")])[0])
+    expected = sorted([(probability, "意思相同"), (1 - probability, "意思不同")], reverse=True)
+    assert names == [name for _, name in expected]
+    assert values == ["%.1f %%" % (100 * value) for value, _ in expected]
+    np.testing.assert_allclose(np.array(widths) / track, [v for v, _ in expected], atol=0.01)
+    probabilities = model.predict(["今天<b>天气</b>"])[1][0]
+    assert single == ["%.1f %%" % (100 * value) for value in sorted(probabilities)[::-1]]
+    assert {url.split("/")[2] for url in requests} == {"127.0.0.1:%d" % port}
+    assert complaints == [] and os.path.getsize(str(tmp_path / "page.png")) > 5000

@@ -1,0 +1,99 @@
+"""The same results from a model folder and from its exported forms, from Python, shell and HTTP."""
+
+import os
+
+import numpy as np
+import pytest
+
+import export_model
+import predictor
+import similarity
+import small_models
+from workspace import CHARACTERS
+
+FORMS = {
+    "SavedModel": ["--format=saved_model"],
+    "TFLite, any length": ["--format=tflite", "--seq_length=dynamic"],
+    "TFLite, 48 tokens": ["--format=tflite", "--seq_length=48"],
+}
+OF_METADATA = ["--format=tflite", "--seq_length=48", "--metadata"]
+
+
+def export(folder, path, arguments):
+    small_models.run_command(
+        export_model, ["--model_dir=" + folder, "--output=" + path] + arguments
+    )
+    return path
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    path = tmp_path_factory.mktemp("models") / "topics"
+    return small_models.write_model(path, labels=("体育", "财经", "娱乐"))
+
+
+@pytest.fixture(scope="module")
+def texts():
+    random = np.random.RandomState(5)
+
+    def text():
+        return "".join(random.choice(list(CHARACTERS), random.randint(0, 60)))
+
+    return [(text(), text()) if random.rand() < 0.5 else text() for _ in range(40)]
+
+
+@pytest.fixture(scope="module")
+def expected(folder, texts):
+    with predictor.Predictor(folder) as model:
+        return model.predict(texts)
+
+
+def check(path, texts, expected):
+    with predictor.Predictor(path) as model:
+        assert model.labels == ["体育", "财经", "娱乐"] and model.max_seq_length == 48
+        labels, probabilities = model.predict(texts)
+        np.testing.assert_allclose(probabilities, expected[1], atol=1e-5)
+        assert labels == expected[0]
+        np.testing.assert_allclose(model.predict(texts[:1])[1], expected[1][:1], atol=1e-5)
+
+
+@pytest.mark.parametrize("form", sorted(FORMS))
+def test_exported_forms_predict_the_same(form, folder, texts, expected, tmp_path):
+    path = export(folder, str(tmp_path / "exported" / "model.tflite"), FORMS[form])
+    check(path, texts, expected)
+
+
+def test_a_file_with_metadata_needs_nothing_beside_it(folder, texts, expected, tmp_path):
+    path = export(folder, str(tmp_path / "exported" / "model.tflite"), OF_METADATA)
+    alone = str(tmp_path / "alone.tflite")
+    os.rename(path, alone)
+    check(alone, texts, expected)
+
+
+def test_1000_real_pairs_are_the_same_everywhere(shared, tmp_path, capsys):
+    """Python, command line, HTTP, TFLite."""
+    serving = pytest.importorskip("serving", reason="needs requirements-serve.txt")
+    from test_serving import post, running
+
+    folder = small_models.write_model(
+        tmp_path / "pairs", vocabulary=small_models.starter_vocabulary()
+    )
+    source = os.path.join(shared, "data", "lcqmc", "dev.txt")
+    with open(source, encoding="utf-8") as handle:
+        pairs = [tuple(line.split("\t")[:2]) for line, _ in zip(handle, range(1000))]
+    with predictor.Predictor(folder) as model:
+        expected = model.similarities(pairs)
+        with running(serving.create_app(model)) as port:
+            status, _, answer = post(port, "/similarity", {"pairs": pairs})
+    assert status == 200 and expected.std() > 0.05
+    np.testing.assert_allclose(answer["similarities"], expected, atol=1e-5)
+    (tmp_path / "pairs.tsv").write_text("".join("%s\t%s\n" % p for p in pairs), encoding="utf-8")
+    small_models.run_command(
+        similarity, ["--model_dir=" + folder, "--pairs=%s" % (tmp_path / "pairs.tsv")], []
+    )
+    rows = [line.split("\t") for line in capsys.readouterr().out.splitlines()]
+    assert [tuple(row[:2]) for row in rows] == pairs
+    np.testing.assert_allclose([float(row[2]) for row in rows], expected, atol=6e-5)
+    path = export(folder, str(tmp_path / "model.tflite"), FORMS["TFLite, any length"])
+    with predictor.Predictor(path) as model:
+        np.testing.assert_allclose(model.similarities(pairs), expected, atol=1e-4)
