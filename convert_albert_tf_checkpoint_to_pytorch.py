@@ -13,9 +13,12 @@ import os
 import shutil
 
 from absl import flags
+
+from errors import UserError, run_command  # first: it quietens TensorFlow
+
+# isort: split
 import tensorflow.compat.v1 as tf
 
-from errors import UserError, run_command
 import checkpoints
 import files
 import modeling

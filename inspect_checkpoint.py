@@ -17,9 +17,12 @@ import shutil
 
 from absl import flags
 import numpy as np
+
+from errors import UserError, run_command  # first: it quietens TensorFlow
+
+# isort: split
 import tensorflow.compat.v1 as tf
 
-from errors import UserError, run_command
 import checkpoints
 import files
 import modeling
