@@ -116,19 +116,26 @@ def summary(counts, dupe_factor):
     """
     values = statistics(counts, dupe_factor)
     rows = [(name, "%d" % values[name]) for name in _WHOLE_NUMBERS]
-    rows += [
-        ("average length", "%.1f pieces" % values["average length"]),
-        ("padding", _percent(values["padding"])),
-        ("text in records", "%s of each pass" % _percent(values["text in records"])),
-        ("label 1", _percent(values["label 1"])),
-        ("masked", _percent(values["masked"]) if counts["masked"] else "anew in each epoch"),
-        ("unknown", _percent(values["unknown"], 3)),
-    ]
+    rows += summary_of_records(counts)
+    rows.append(("text in records", "%s of each pass" % _percent(values["text in records"])))
+    rows.append(("unknown", _percent(values["unknown"], 3)))
     if values["unknown characters"]:
         most = list(values["unknown characters"].items())[:_MOST_UNKNOWN_SHOWN]
         shown = " ".join("%s %d" % item for item in most)
         rows.append(("unknown characters", shown))
     return rows
+
+
+def summary_of_records(counts):
+    """The part of the summary that is about records alone, as list of (name, value)."""
+    masked = counts["masked"] / counts["pieces"]
+    return [
+        ("records", "%d" % counts["records"]),
+        ("average length", "%.1f pieces" % (counts["pieces"] / counts["records"])),
+        ("padding", _percent(1 - counts["pieces"] / counts["places"])),
+        ("label 1", _percent(counts["label 1"] / counts["records"])),
+        ("masked", _percent(masked) if masked else "anew in each epoch"),
+    ]
 
 
 _WHOLE_NUMBERS = (
@@ -138,7 +145,6 @@ _WHOLE_NUMBERS = (
     "documents of one sentence",
     "sentences",
     "sentences without pieces",
-    "records",
 )
 
 
@@ -157,6 +163,7 @@ def statistics(counts, dupe_factor):
     values = {name: counts[name] for name in _WHOLE_NUMBERS}
     values.update(
         {
+            "records": counts["records"],
             "average length": counts["pieces"] / counts["records"],
             "padding": 1 - counts["pieces"] / counts["places"],
             "text in records": in_records / (dupe_factor * counts["pieces of text"]),
