@@ -1,0 +1,17 @@
+r"""The name under which CLUE's tasks are run: run_classifier.py, and the file for CLUE's site.
+
+    python run_classifier_clue.py --task_name=tnews --data_dir=CLUEdataset/tnews \
+        --do_train=true --do_eval=true --do_predict=true \
+        --bert_config_file=albert_tiny/albert_config_tiny.json --vocab_file=albert_tiny/vocab.txt \
+        --init_checkpoint=albert_tiny/albert_model.ckpt --max_seq_length=128 \
+        --train_batch_size=16 --learning_rate=2e-5 --num_train_epochs=3 --output_dir=tnews_output
+"""
+
+from errors import run_command
+import fine_tuning
+
+fine_tuning.define_flags(clue_submission=True)
+
+
+if __name__ == "__main__":
+    run_command(fine_tuning.run)

@@ -1,0 +1,78 @@
+# shellcheck shell=bash
+# What the run_classifier_*.sh scripts share: which model and data there are, what is downloaded, the
+# command line. Each begins with
+#     . "$(dirname -- "$(readlink -f -- "${BASH_SOURCE[0]}")")/classifiers.sh"
+. "$(dirname -- "${BASH_SOURCE[0]}")/common.sh"
+
+RELEASED_MODEL="$PROJECT_ROOT/prev_trained_model/albert_tiny_zh"
+STARTER_MODEL="$PROJECT_ROOT/albert_starter_zh"
+
+# The comment at the head of a script.
+usage() { sed -n '2,/^set /{/^#/s/^# \{0,1\}//p}' "$0"; }
+
+# run_classifier SCRIPT ARGUMENT...: becomes one of the commands, on `model` and `data`.
+run_classifier() {
+    local script="$1" config weights
+    shift
+    config="$(config_in "$model")"
+    weights="$(weights_in "$model")"
+    exec "$python" "$(shown "$PROJECT_ROOT/$script")" \
+        --data_dir="$(shown "$data")" \
+        --vocab_file="$(shown "$model/vocab.txt")" \
+        --bert_config_file="$(shown "$config")" \
+        ${weights:+--init_checkpoint="$(shown "$weights")"} \
+        ${SEED:+--seed="$SEED"} \
+        "$@"
+}
+
+# Sets `model` to the first model folder that is there.
+choose_model() {
+    if [ -n "${MODEL_DIR:-}" ]; then
+        model="$MODEL_DIR"
+        [ -d "$model" ] || die "MODEL_DIR: $model: no such folder"
+        is_model "$model" || die "MODEL_DIR: $model lacks vocab.txt or albert_config*.json: expected" \
+            "a model folder"
+    elif { is_model "$RELEASED_MODEL" && [ -n "$(weights_in "$RELEASED_MODEL")" ]; } ||
+        fetched albert_tiny_489k "the model $(shown "$STARTER_MODEL")"; then
+        model="$RELEASED_MODEL"
+    else
+        model="$STARTER_MODEL"
+    fi
+}
+
+# fetched NAME INSTEAD: downloads; where that fails, says why and what is used instead.
+fetched() {
+    local problem status=0
+    problem="$("$python" "$PROJECT_ROOT/scripts/fetch_assets.py" "$1" 2>&1 >&3)" || status=$?
+    [ "$status" -ne "$EXIT_INTERRUPTED" ] || exit "$status"
+    [ "$status" -eq 0 ] || say "${problem#*error: }: using $2 instead"
+    return "$status"
+}
+
+is_model() { [ -f "$1/vocab.txt" ] && [ -n "$(config_in "$1")" ]; }
+
+config_in() { first_file "$1"/albert_config*.json "$1"/bert_config*.json "$1"/config.json; }
+
+# The folder itself where weights of any kind lie in it (run_classifier.py finds their name, or says
+# what is wrong with them: training must not start from random weights unasked); else nothing.
+weights_in() {
+    local found
+    found="$(first_file "$1"/*.index "$1"/*.data-* "$1"/*.bin "$1"/*.pt "$1"/*.pth "$1"/*.safetensors)"
+    printf '%s' "${found:+$1}"
+}
+
+# The first of its arguments that is a file; nothing if none is.
+first_file() {
+    local path
+    for path in "$@"; do
+        if [ -f "$path" ]; then
+            printf '%s' "$path"
+            return 0
+        fi
+    done
+}
+
+# A path as the user would write it here.
+shown() { printf '%s' "${1#"$PWD"/}"; }
+
+exec 3>&2 # progress of downloads, while their errors are kept for a line of ours

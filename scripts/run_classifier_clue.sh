@@ -1,0 +1,88 @@
+#!/usr/bin/env bash
+# Fine-tunes an ALBERT model on a CLUE task by the published recipe and writes the submission file:
+#     bash run_classifier_clue.sh                  # afqmc
+#     bash run_classifier_clue.sh tnews            # one of afqmc tnews iflytek cmnli csl wsc copa xnli
+#     bash run_classifier_clue.sh tnews predict    # only predicts, with the model trained before
+#     bash run_classifier_clue.sh all              # all tasks that CLUE's site has, one after another
+# What it needs is installed and downloaded first. Settings, each an environment variable:
+#     MODEL_DIR      model folder (default: the released albert_tiny_zh)
+#     DATA_DIR       folder of one task's train.json, dev.json and test.json (default:
+#                    CLUEdataset/TASK)
+#     OUTPUT_DIR     where everything of one task goes (default: TASK_output); the file for CLUE's
+#                    site is TASK_predict.json there
+#     EPOCHS, BATCH_SIZE, LEARNING_RATE, MAX_SEQ_LENGTH   in place of the recipe's
+#     SEED           run_classifier_clue.py's own
+#     ALBERT_OFFLINE 1 forbids downloads
+# Further arguments go to run_classifier_clue.py, whose --helpfull lists them; they win over the
+# settings.
+set -euo pipefail
+. "$(dirname -- "$(readlink -f -- "${BASH_SOURCE[0]}")")/classifiers.sh"
+
+TASKS="afqmc tnews iflytek cmnli csl wsc copa xnli"
+CLUE_TASKS="afqmc tnews iflytek cmnli csl wsc"
+
+main() {
+    local python model task="afqmc" steps=(--do_train=true --do_eval=true)
+    case "${1:-}" in -h | --help) usage && return ;; esac
+    case "${1:-}" in -* | '') ;; *) task="$1" && shift ;; esac
+    if [ "${1:-}" = predict ]; then
+        steps=(--do_train=false)
+        shift
+    fi
+    if [ "$task" != all ] && [ -z "$(recipe "$task")" ]; then
+        die "unknown task $task: expected all or one of $TASKS"
+    fi
+    python="$(bash "$PROJECT_ROOT/scripts/setup.sh")"
+    choose_model
+    if [ "$task" != all ]; then
+        run_task "$task" "$@"
+        return
+    fi
+    [ -z "${DATA_DIR:-}${OUTPUT_DIR:-}" ] || die "DATA_DIR and OUTPUT_DIR are of one task, not of all"
+    for task in $CLUE_TASKS; do
+        say "== $task"
+        (run_task "$task" "$@")
+    done
+}
+
+# recipe TASK: longest sequence, batch, learning rate, epochs; nothing for an unknown task.
+recipe() {
+    case "$1" in
+        iflytek) echo "128 32 2e-5 3" ;;
+        cmnli | xnli) echo "128 64 3e-5 2" ;;
+        csl) echo "128 16 1e-5 5" ;;
+        wsc) echo "128 16 1e-5 10" ;;
+        afqmc | tnews | copa) echo "128 16 2e-5 3" ;;
+    esac
+}
+
+# run_task TASK ARGUMENT...: becomes the run of one task.
+run_task() {
+    local task="$1" data length batch rate epochs
+    shift
+    choose_data "$task"
+    read -r length batch rate epochs <<<"$(recipe "$task")"
+    run_classifier run_classifier_clue.py --task_name="$task" \
+        "${steps[@]}" --do_predict=true \
+        --max_seq_length="${MAX_SEQ_LENGTH:-$length}" \
+        --train_batch_size="${BATCH_SIZE:-$batch}" \
+        --eval_batch_size=64 --predict_batch_size=64 \
+        --learning_rate="${LEARNING_RATE:-$rate}" \
+        --num_train_epochs="${EPOCHS:-$epochs}" \
+        --output_dir="${OUTPUT_DIR:-$(shown "$PROJECT_ROOT/${task}_output")}" \
+        "$@"
+}
+
+# Sets `data` to the folder of a task, downloaded if it is not there.
+choose_data() {
+    data="${DATA_DIR:-$PROJECT_ROOT/CLUEdataset/$1}"
+    if [ -n "${DATA_DIR:-}" ]; then
+        [ -d "$data" ] || die "DATA_DIR: $data: no such folder"
+    elif [ ! -f "$data/train.json" ]; then
+        "$python" "$PROJECT_ROOT/scripts/fetch_assets.py" "$1" >&2 ||
+            die "the data of $1 could not be downloaded: put train.json, dev.json and test.json into" \
+                "$(shown "$data"), or name their folder with DATA_DIR"
+    fi
+}
+
+main "$@"
