@@ -297,7 +297,7 @@ class FineTuning:
             prefix,
             copied_files={
                 checkpoints.config_name(self._setup.config_file): self._setup.config_file,
-                "vocab.txt": FLAGS.vocab_file,
+                self._setup.tokenizer.name_in_folder: self._setup.vocab_file,
             },
             json_files={
                 task_data.LABEL_MAP: task_data.label_map(self._setup.task),

@@ -22,6 +22,7 @@ _TABLE = (
         "taken from its training file.",
     ),
     ("string", "vocab_file", None, "Vocabulary that the model was trained with."),
+    ("string", "spm_model_file", None, "A SentencePiece model, in place of --vocab_file."),
     ("boolean", "do_lower_case", True, "Whether to lower-case; False for cased models."),
     ("boolean", "do_predict", False, "Whether to predict the test file."),
     ("integer", "predict_batch_size", 8, "Examples in a prediction step."),
@@ -134,9 +135,17 @@ def define_flags(config_flag="bert_config_file", **defaults):
         getattr(flags, "DEFINE_" + kind)(*(arguments + [help_text]))
 
 
+def vocabulary_file():
+    """Path of the vocabulary that the flags name."""
+    return FLAGS.spm_model_file or FLAGS.vocab_file
+
+
 def check_flags(config_flag):
     """Raises `UserError` for flags that are missing or make no sense."""
-    training.require_flags(["data_dir", config_flag, "task_name", "vocab_file", "output_dir"])
+    training.require_flags(["data_dir", config_flag, "task_name"])
+    if not FLAGS.spm_model_file:
+        training.require_flags(["vocab_file"])
+    training.require_flags(["output_dir"])
     if not (FLAGS.do_train or FLAGS.do_eval or FLAGS.do_predict):
         raise UserError("nothing to do: give --do_train=true, --do_eval=true or --do_predict=true")
     training.require_positive(_POSITIVE)

@@ -31,7 +31,7 @@ class Setup:
     Attributes:
         folder, best_folder: where checkpoints and results go, and the best checkpoint.
         config_file, config: the model's.
-        tokenizer: `FullTokenizer`.
+        vocab_file, tokenizer: path of the vocabulary, and its `FullTokenizer`.
         init_checkpoint: prefix of `--init_checkpoint`, or None.
         data: `TaskData`.
         task, splits: of `data`.
@@ -55,8 +55,11 @@ class Setup:
         self.folder = FLAGS.output_dir
         self.config_file = config_file
         self.config = training.read_config(config_file)
-        self.tokenizer = tokenization.FullTokenizer(FLAGS.vocab_file, FLAGS.do_lower_case)
-        training.check_sizes(self.config, FLAGS.vocab_file, len(self.tokenizer.inv_vocab))
+        self.vocab_file = fine_tuning_flags.vocabulary_file()
+        self.tokenizer = tokenization.FullTokenizer(
+            FLAGS.vocab_file, FLAGS.do_lower_case, FLAGS.spm_model_file
+        )
+        training.check_sizes(self.config, self.vocab_file, len(self.tokenizer.inv_vocab))
         tokenization.validate_case_matches_checkpoint(FLAGS.do_lower_case, FLAGS.init_checkpoint)
         training.open_output_folder(self.folder)
         self.best_folder = os.path.join(self.folder, BEST_FOLDER)
@@ -155,7 +158,7 @@ class Setup:
         fixed = {
             "task": FLAGS.task_name.lower(),
             "config": self.config.to_dict(),
-            "vocabulary": files.sha256_of_file(FLAGS.vocab_file),
+            "vocabulary": files.sha256_of_file(self.vocab_file),
             "do_lower_case": FLAGS.do_lower_case,
         }
         if not FLAGS.do_train:
@@ -185,7 +188,7 @@ class Setup:
             FLAGS.max_seq_length,
             self.folder,
             settings=dict(
-                vocabulary=files.sha256_of_file(FLAGS.vocab_file),
+                vocabulary=files.sha256_of_file(self.vocab_file),
                 do_lower_case=FLAGS.do_lower_case,
                 encoding=FLAGS.encoding,
                 skip_bad_rows=FLAGS.skip_bad_rows,

@@ -327,7 +327,7 @@ class FilesBeside:
         Raises:
             UserError: if there is no vocabulary.
         """
-        path = vocab_file or self._find("vocab.txt")
+        path = vocab_file or self._find(tokenization.SENTENCEPIECE_FILE) or self._find("vocab.txt")
         packed = None if path else self._packed_text("vocab.txt")
         if packed is None:
             path = path or os.path.join(self._folders[-1], "vocab.txt")

@@ -145,7 +145,7 @@ def open_folder(path, config_file=None, vocab_file=None, do_lower_case=None):
     folder = os.path.dirname(prefix) or "."
     config_file = config_file or checkpoints.config_in_folder(folder)
     config = modeling.AlbertConfig.from_json_file(config_file)
-    vocab_file = vocab_file or os.path.join(folder, "vocab.txt")
+    vocab_file = vocab_file or tokenization.vocabulary_in_folder(folder)
     if do_lower_case is None:
         do_lower_case = training_settings(folder).get("do_lower_case", True)
     tokenizer = tokenization.FullTokenizer(vocab_file, do_lower_case)

@@ -21,6 +21,9 @@ from errors import UserError
 import files
 
 UNKNOWN = "[UNK]"
+# What a model folder calls its vocabulary: a list of tokens, or a SentencePiece model.
+VOCABULARY_FILE = "vocab.txt"
+SENTENCEPIECE_FILE = "spiece.model"
 SENTENCE_TOKENS = ("[CLS]", "[SEP]")
 
 # What BERT takes for an ideograph: the unified blocks A to E and the compatibility blocks. Hangul
@@ -62,28 +65,33 @@ class FullTokenizer:
     Attributes:
         vocab: OrderedDict, token -> id.
         inv_vocab: dict, id -> token.
+        name_in_folder: what a model folder calls the vocabulary's file.
     """
 
     def __init__(self, vocab_file, do_lower_case=True, spm_model_file=None):
         """Reads the vocabulary.
 
         Args:
-            vocab_file: text file with a token per line; the line number from 0 is its id. Unused
-                (may be None) with `spm_model_file`.
+            vocab_file: text file with a token per line; the line number from 0 is its id; or a
+                SentencePiece model, *.model. Unused (may be None) with `spm_model_file`.
             do_lower_case: whether to lower-case the text and strip its accents.
             spm_model_file: a SentencePiece model, used instead of the vocabulary.
 
         Raises:
             UserError: when the file is missing, unreadable or lacks a token that every model needs.
         """
+        if is_sentencepiece(vocab_file):
+            spm_model_file = spm_model_file or vocab_file
         if spm_model_file:
             tokenizer = SentencePieceTokenizer(spm_model_file, do_lower_case)
             entries = tokenizer.pieces
+            self.name_in_folder = SENTENCEPIECE_FILE
             self._unknown_id = tokenizer.unknown_id
             self._tokenize = tokenizer.tokenize
             _check_required_tokens("--spm_model_file=%s" % spm_model_file, entries, SENTENCE_TOKENS)
         else:
             entries = _vocabulary_entries(vocab_file)
+            self.name_in_folder = VOCABULARY_FILE
             self._unknown_id = None
             self._tokenize = self._word_pieces
             required = (UNKNOWN,) + SENTENCE_TOKENS
@@ -251,6 +259,17 @@ class SentencePieceTokenizer:
             # The model starts every text with a space; here the number continues a word.
             number[0] = number[0][1:]
         return [part for part in number if part] + [","]
+
+
+def is_sentencepiece(path):
+    """Whether a vocabulary's path is that of a SentencePiece model."""
+    return path is not None and path.endswith(".model")
+
+
+def vocabulary_in_folder(folder):
+    """Path of a model folder's vocabulary; it may be missing."""
+    path = os.path.join(folder, SENTENCEPIECE_FILE)
+    return path if os.path.exists(path) else os.path.join(folder, VOCABULARY_FILE)
 
 
 def preprocess_text(text, remove_space=True, lower=False, keep_accents=False):

@@ -4,6 +4,7 @@ import json
 import os
 import pickle
 import random
+import shutil
 import sys
 import unicodedata
 
@@ -370,6 +371,15 @@ def test_sentencepiece_cuts_the_comma_off_a_number(sentencepiece_model):
     tokens = tokenizer.tokenize("to 30, today")
     assert not any(token.endswith(",") and len(token) > 1 for token in tokens)
     assert "".join(tokens).replace("\u2581", "") == "to30,today"
+
+
+def test_vocabulary_of_a_folder_may_be_a_sentencepiece_model(sentencepiece_model, tmp_path):
+    assert tokenization.vocabulary_in_folder(str(tmp_path)) == str(tmp_path / "vocab.txt")
+    by_flag = tokenization.FullTokenizer(None, True, sentencepiece_model)
+    shutil.copy(sentencepiece_model, str(tmp_path / by_flag.name_in_folder))
+    path = tokenization.vocabulary_in_folder(str(tmp_path))
+    assert path == str(tmp_path / "spiece.model")
+    assert tokenization.FullTokenizer(path).vocab == by_flag.vocab
 
 
 def test_sentencepiece_errors(tmp_path):

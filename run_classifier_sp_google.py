@@ -1,0 +1,32 @@
+r"""run_classifier.py with the flags of google's ALBERT script of this name.
+
+    python run_classifier_sp_google.py --task_name=lcqmc --data_dir=data/pairs_sample \
+        --do_train=true --do_eval=true --albert_config_file=MODEL_DIR/albert_config.json \
+        --spm_model_file=MODEL_DIR/spiece.model --output_dir=lcqmc_output
+
+--vocab_file=MODEL_DIR/vocab.txt serves models with a list of tokens.
+"""
+
+from absl import flags
+
+from errors import run_command
+import fine_tuning
+
+FLAGS = flags.FLAGS
+CONFIG_FLAG = "albert_config_file"
+
+fine_tuning.define_flags(CONFIG_FLAG, max_seq_length=512)
+flags.DEFINE_boolean(
+    "use_pooled_output", True, "Classify the pooler's vector; False for the mean over the tokens."
+)
+
+
+def main():
+    """Does what the flags ask for."""
+    if FLAGS["use_pooled_output"].present:
+        FLAGS["pooling"].parse("cls" if FLAGS.use_pooled_output else "mean")
+    fine_tuning.run(CONFIG_FLAG)
+
+
+if __name__ == "__main__":
+    run_command(main)
