@@ -207,7 +207,7 @@ def test_baseline_names_a_bad_line(tmp_path, text, message):
 
 
 def test_shared_characters_do_not_solve_the_sample():
-    pytest.importorskip("sklearn", reason="needs scikit-learn, which only the baseline uses")
+    pytest.importorskip("sklearn", minversion="1.2", reason="the baseline needs it")
     done = run_script(BASELINE, "--data_dir=%s" % SAMPLE)
     assert done.returncode == 0, done.stderr
     accuracies = dict(line.split(" accuracy: ") for line in done.stdout.splitlines())
