@@ -29,7 +29,7 @@ _JSON_LINES = (".jsonl", ".jsonl.gz")
 
 # A sentence ends with these and the closing quotes behind them. ! and ? may be part of an address.
 _SENTENCE_END = re.compile(
-    '(?:[。！？；…]|[!?](?![0-9A-Za-z=&/%#_.-]))+[。！？；…!?”’」』）】》〉]*|(?<=[。！？；…!?])"'
+    "(?:[。！？；…]|[!?](?![0-9A-Za-z=&/%#_.-]))+[。！？；…!?”’」』）】》〉]*"
 )
 # What the tokenizer leaves out: control characters, invisible ones, stand-ins for damaged ones.
 _CONTROL = re.compile(
@@ -157,8 +157,14 @@ def split_sentences(text):
     Returns:
         list of str that make up the text, without blanks at their ends; none is empty.
     """
-    ends = [0] + [match.end() for match in _SENTENCE_END.finditer(text)] + [len(text)]
-    sentences = (text[begin:end].strip() for begin, end in zip(ends, ends[1:]))
+    ends, num_quotes = [0], 0
+    for match in _SENTENCE_END.finditer(text):
+        end = match.end()
+        num_quotes += text.count('"', ends[-1], end)
+        is_closing = num_quotes % 2 == 1 and text.startswith('"', end)
+        num_quotes += is_closing
+        ends.append(end + is_closing)
+    sentences = (text[begin:end].strip() for begin, end in zip(ends, ends[1:] + [len(text)]))
     return [sentence for sentence in sentences if sentence]
 
 

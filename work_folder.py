@@ -155,8 +155,6 @@ def _prepare(path, manifest, resume):
         print("starting over what was stopped before (--resume would go on)", file=sys.stderr)
         for name in sorted(os.listdir(path), key=_MANIFEST.__ne__):  # the manifest first, as above
             os.remove(os.path.join(path, name))
-    elif resume:
-        print("--resume: there is nothing to go on with; starting", file=sys.stderr)
     files.write_json(manifest_file, manifest)
 
 

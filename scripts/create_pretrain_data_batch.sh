@@ -1,0 +1,64 @@
+#!/usr/bin/env bash
+# Makes pre-training records of many text files, a record file for each:
+#     bash scripts/create_pretrain_data_batch.sh my/*.txt more/*.gz
+#     OUTPUT_DIR=my/records bash scripts/create_pretrain_data_batch.sh my/*.txt -- --dupe_factor=5
+# A file whose records are there and newer is skipped; one that was stopped goes on where it was. So
+# the same command, typed again, does what is left. Settings, each an environment variable:
+#     OUTPUT_DIR     where NAME.tfrecord is written for a text NAME.txt (default: beside the text)
+#     AGAIN          1 makes also the files that are there
+# and those of create_pretrain_data.sh (VOCAB_FILE, MAX_SEQ_LENGTH, MAX_PREDICTIONS, MASKED_LM_PROB).
+# Arguments behind -- go to create_pretraining_data.py.
+set -euo pipefail
+. "$(dirname -- "$(readlink -f -- "${BASH_SOURCE[0]}")")/common.sh"
+
+main() {
+    local inputs=() input output num_made=0 num_skipped=0 failed=()
+    case "${1:-}" in -h | --help | '') usage && return ;; esac
+    while [ $# -gt 0 ] && [ "$1" != -- ]; do
+        inputs+=("$1")
+        shift
+    done
+    [ $# -eq 0 ] || shift
+    check_names "${inputs[@]}"
+    for input in "${inputs[@]}"; do
+        output="$(output_of "$input")"
+        if [ -z "${AGAIN:-}" ] && [ "$output" -nt "$input" ]; then
+            say "$input: $output is there, skipped (AGAIN=1 makes it anew)"
+            num_skipped=$((num_skipped + 1))
+        elif make_records "$input" "$output" "$@"; then
+            num_made=$((num_made + 1))
+        else
+            [ $? -ne "$EXIT_INTERRUPTED" ] || exit "$EXIT_INTERRUPTED"
+            failed+=("$input")
+        fi
+    done
+    say "$num_made made, $num_skipped skipped, ${#failed[@]} failed${failed[*]:+: ${failed[*]}}"
+    [ ${#failed[@]} -eq 0 ]
+}
+
+usage() { sed -n '2,/^set /{/^#/s/^# \{0,1\}//p}' "${BASH_SOURCE[0]}"; }
+
+make_records() {
+    local input="$1" output="$2"
+    shift 2
+    say "$input"
+    INPUT_FILE="$input" OUTPUT_FILE="$output" \
+        bash "$PROJECT_ROOT/scripts/create_pretrain_data.sh" --resume=true "$@"
+}
+
+# output_of INPUT: prints the name of its records.
+output_of() {
+    local name
+    name="$(basename -- "$1")"
+    name="${name%.gz}"
+    printf '%s/%s.tfrecord' "${OUTPUT_DIR:-$(dirname -- "$1")}" "${name%.*}"
+}
+
+# check_names INPUT...: no two may write the same file.
+check_names() {
+    local twice
+    twice="$(for input; do output_of "$input"; printf '\n'; done | sort | uniq -d | head -n 1)"
+    [ -z "$twice" ] || die "two inputs would be written to $twice: choose another OUTPUT_DIR for one"
+}
+
+main "$@"

@@ -1,0 +1,168 @@
+"""Raw text to documents: formats, encodings, sentences, what is noted and counted."""
+
+import collections
+import gzip
+import json
+
+import pytest
+
+from errors import UserError
+import corpus
+
+
+def shards_of(paths, text_format=corpus.PLAIN, characters=1 << 17):
+    return list(corpus.read_shards([str(path) for path in paths], text_format, characters))
+
+
+def documents_of(paths, text_format=corpus.PLAIN):
+    return [document for shard in shards_of(paths, text_format) for document in shard.documents]
+
+
+def counts_of(shards):
+    return sum((shard.counts for shard in shards), collections.Counter())
+
+
+@pytest.mark.parametrize(
+    "text, sentences",
+    [
+        ("今天下雨。明天呢？太好了！", ["今天下雨。", "明天呢？", "太好了！"]),
+        ("他说：“走吧！”然后走了。", ["他说：“走吧！”", "然后走了。"]),
+        ("「真的吗？！」她问；没人答……", ["「真的吗？！」", "她问；", "没人答……"]),
+        ("没有句号的标题", ["没有句号的标题"]),
+        ("（见第二章。）他想了想", ["（见第二章。）", "他想了想"]),
+        ('他说："走吧。"然后走了。', ['他说："走吧。"', "然后走了。"]),
+        ("见http://a.cn/?b=1&c=2!好不好!好", ["见http://a.cn/?b=1&c=2!", "好不好!", "好"]),
+        ("  。 。\t", ["。", "。"]),
+        ("", []),
+    ],
+)
+def test_sentences_end_at_their_marks_and_closing_quotes(text, sentences):
+    assert corpus.split_sentences(text) == sentences
+    assert "".join("".join(sentences).split()) == "".join(text.split())
+
+
+def test_paragraphs_are_split_only_when_asked(tmp_path):
+    path = tmp_path / "a.txt"
+    path.write_text("一。二。\n三\n\n四！五", encoding="utf-8")
+    assert documents_of([path]) == [["一。二。", "三"], ["四！五"]]
+    split = corpus.TextFormat(split_sentences=True)
+    assert documents_of([path], split) == [["一。", "二。", "三"], ["四！", "五"]]
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "gb18030", "gbk", "utf-16", "big5"])
+def test_encodings_line_ends_and_marks(encoding, tmp_path):
+    path = tmp_path / "a.txt"
+    path.write_bytes("今天\r\n\r\n \u3000\r\n明天 \r\nabc".encode(encoding))
+    named = corpus.TextFormat(encoding=encoding)
+    assert documents_of([path], named) == [["今天"], ["明天", "abc"]]
+    (shard,) = shards_of([path], named)
+    assert shard.counts == {"lines": 5, "blank lines": 2}
+
+
+def test_wrong_encodings_name_the_line(tmp_path):
+    path = tmp_path / "a.txt"
+    path.write_bytes(b"abc\n\n" + "我们在这里说中文的句子\n".encode("gbk"))
+    with pytest.raises(UserError, match="line 3: the file is in GBK.*--encoding=gb18030"):
+        shards_of([path])
+    with pytest.raises(UserError, match="knows no encoding named 'klingon'"):
+        shards_of([path], corpus.TextFormat(encoding="klingon"))
+    assert documents_of([path], corpus.TextFormat(encoding="gb18030"))[1][0].startswith("我们")
+
+
+def test_json_lines(tmp_path):
+    path = tmp_path / "a.jsonl.gz"
+    rows = [
+        {"title": "标题", "text": "一。二。\n\n三。", "more": 1},
+        {"text": "四。"},
+        {"title": None, "text": ""},
+    ]
+    text = "\n".join(json.dumps(row, ensure_ascii=False) for row in rows) + "\n\n"
+    path.write_bytes(gzip.compress(text.encode()))
+    assert documents_of([path]) == [["标题", "一。二。", "三。"], ["四。"]]
+    split = corpus.TextFormat(split_sentences=True)
+    assert documents_of([path], split) == [["标题", "一。", "二。", "三。"], ["四。"]]
+    assert counts_of(shards_of([path])) == {"lines": 4, "blank lines": 2}
+    for line, message in (
+        ("[1]", "line 1: no text in it"),
+        ('{"text": 3}', "line 1: no text in it"),
+        ('{"text": "a", "title": 1}', "line 1: the title is no string"),
+        ('{"text"', "line 1: not valid JSON"),
+    ):
+        wrong = tmp_path / "b.jsonl"
+        wrong.write_text(line)
+        with pytest.raises(UserError, match=message):
+            shards_of([wrong])
+
+
+def test_folders_patterns_and_names(tmp_path):
+    for name in ("b/2.txt", "b/c/1.gz", "b/.hidden", "b/.x/3.txt", "a.txt", "b/out.tfrecord"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("x")
+
+    def found(patterns):
+        patterns = ",".join(str(tmp_path / pattern) for pattern in patterns)
+        output = str(tmp_path / "b" / "out.tfrecord")
+        paths = corpus.input_files(patterns, leave_out=[output])
+        return [path[len(str(tmp_path)) + 1 :] for path in paths]
+
+    assert found(["b", "a.txt"]) == ["b/2.txt", "b/c/1.gz", "a.txt"]
+    assert found(["**/*.txt"]) == ["a.txt", "b/2.txt"]
+    assert found(["*"]) == ["a.txt", "b/2.txt", "b/c/1.gz"]
+    (tmp_path / "empty").mkdir()
+    for pattern in ("empty", "nothing*", "nothing"):
+        with pytest.raises(UserError, match="--input_file=.*%s.*no such file" % pattern[:5]):
+            found([pattern])
+
+
+def test_what_is_strange_is_noted(tmp_path):
+    contents = {
+        "empty.txt": "",
+        "one_line.txt": "只有一行",
+        "solid.txt": "一\n二\n三\n",
+        "control.txt": "好\n\n坏\x00\x01\n\n\ufffd\n\x07\n",
+        "long.txt": "短\n\n" + "长" * 40000 + "\n\n短",
+        "json.jsonl": json.dumps({"text": "a\u0007b"}),
+    }
+    for name, content in contents.items():
+        (tmp_path / name).write_text(content, encoding="utf-8")
+    paths = [str(tmp_path / name) for name in contents]
+    shards = shards_of(paths)
+    place = dict(zip(contents, paths))
+    assert [note for shard in shards for note in shard.notes] == [
+        (corpus.EMPTY_FILE, place["empty.txt"]),
+        (corpus.ONE_DOCUMENT, place["solid.txt"]),
+        (corpus.CONTROL_CHARACTERS, place["control.txt"] + ", line 3"),
+        (corpus.CONTROL_CHARACTERS, place["control.txt"] + ", line 5"),
+        (corpus.CONTROL_CHARACTERS, place["control.txt"] + ", line 6"),
+        (corpus.LONG_LINE, place["long.txt"] + ", line 3"),
+        (corpus.CONTROL_CHARACTERS, place["json.jsonl"] + ", line 1"),
+    ]
+    lines = sum(text.count("\n") + (not text.endswith("\n")) for text in contents.values() if text)
+    assert counts_of(shards)["lines"] == lines
+    assert shards[-1].bytes_read == sum(len(text.encode()) for text in contents.values())
+
+
+@pytest.mark.parametrize("is_json", [False, True])
+def test_a_line_of_any_length_is_parted_behind_sentences(is_json, tmp_path):
+    sentence = "这是一个普通的句子，它不长也不短。"
+    text = sentence * 100000  # 5 MB
+    path = tmp_path / ("a.jsonl" if is_json else "a.txt")
+    path.write_text(json.dumps({"text": text}) if is_json else text, encoding="utf-8")
+    shards = shards_of([path])
+    assert len(shards) > 4
+    assert all(shard.continues for shard in shards[1:])
+    parts = [part for shard in shards for document in shard.documents for part in document]
+    assert "".join(parts) == text
+    assert max(map(len, parts)) < 17000 and all(part.endswith("。") for part in parts)
+    assert counts_of(shards)["lines"] == 1
+    assert [kind for shard in shards for kind, _ in shard.notes] == [corpus.LONG_LINE]
+    # The original's records need the line as it is.
+    (document,) = documents_of([path], corpus.TextFormat(as_original=True))[:1]
+    assert is_json or document == [text]
+
+
+def test_damaged_files_are_told(tmp_path):
+    path = tmp_path / "a.gz"
+    path.write_bytes(gzip.compress("好\n".encode() * 9999)[:-20])
+    with pytest.raises(UserError, match="cut off or damaged"):
+        shards_of([path])
