@@ -73,13 +73,14 @@ def convert(weights, folder, config_file=None, vocab_file=None):
     config_file = config_file or checkpoints.config_in_folder(source)
     settings = files.read_json(config_file)
     config, values, notes = read_model(weights, config_file, settings)
-    vocab_file = vocab_file or _file_in(source, "vocab.txt")
+    vocab_file = vocab_file or _vocabulary_in(source)
     if vocab_file is None:
         notes.append("no vocab.txt in %s: the model folder has none (--vocab_file)" % source)
     with checkpoints.filled_folder(folder) as partial:
         if vocab_file:
             notes += _vocabulary_notes(vocab_file, config)
-            shutil.copyfile(vocab_file, os.path.join(partial, "vocab.txt"))
+            name = tokenization.name_in_folder(vocab_file)
+            shutil.copyfile(vocab_file, os.path.join(partial, name))
         if "output_bias" in values and "LABEL_0" not in settings.get("label2id", {"LABEL_0": 0}):
             files.write_json(os.path.join(partial, "label_map.json"), settings["label2id"])
         config_name = CONFIG_NAMES.get(config.layout, "albert_config.json")
@@ -164,12 +165,14 @@ def _check(weights, config_file, config, values, unknown):
         )
 
 
-def _file_in(folder, name):
-    path = os.path.join(folder, name)
+def _vocabulary_in(folder):
+    path = tokenization.vocabulary_in_folder(folder)
     return path if os.path.exists(path) else None
 
 
 def _vocabulary_notes(vocab_file, config):
+    if tokenization.is_sentencepiece(vocab_file):
+        return []
     size = len(tokenization.load_vocab(vocab_file))
     if size == config.vocab_size:
         return []

@@ -143,7 +143,9 @@ def convert(
     if "classification" in heads:
         settings.update(_labels(source, len(values["output_bias"])))
     with checkpoints.filled_folder(folder) as partial:
-        if vocab_file:
+        if tokenization.is_sentencepiece(vocab_file):  # transformers' ALBERT takes it as it is
+            shutil.copyfile(vocab_file, os.path.join(partial, tokenization.SENTENCEPIECE_FILE))
+        elif vocab_file:
             settings.update(_token_ids(vocab_file))
             _write_tokenizer(partial, vocab_file, config, do_lower_case)
         if "auto_map" in settings:
@@ -204,9 +206,11 @@ def _heads(parts, there):
 def _vocabulary(vocab_file, folder, config):
     """(path or None, notes) of the vocabulary; raises `UserError` if it is another model's."""
     if vocab_file is None:
-        vocab_file = os.path.join(folder, "vocab.txt")
+        vocab_file = tokenization.vocabulary_in_folder(folder)
         if not os.path.exists(vocab_file):
             return None, ["no vocab.txt in %s: no tokenizer is written (--vocab_file)" % folder]
+    if tokenization.is_sentencepiece(vocab_file):
+        return vocab_file, []
     size = len(tokenization.load_vocab(vocab_file))
     if size != config.vocab_size:
         raise UserError(
@@ -234,7 +238,7 @@ def _token_ids(vocab_file):
 
 
 def _write_tokenizer(folder, vocab_file, config, do_lower_case):
-    shutil.copyfile(vocab_file, os.path.join(folder, "vocab.txt"))
+    shutil.copyfile(vocab_file, os.path.join(folder, tokenization.VOCABULARY_FILE))
     settings = {
         "tokenizer_class": "BertTokenizer",
         "do_lower_case": do_lower_case,

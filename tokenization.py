@@ -266,6 +266,11 @@ def is_sentencepiece(path):
     return path is not None and path.endswith(".model")
 
 
+def name_in_folder(path):
+    """What a model folder calls the vocabulary that lies at a path."""
+    return SENTENCEPIECE_FILE if is_sentencepiece(path) else VOCABULARY_FILE
+
+
 def vocabulary_in_folder(folder):
     """Path of a model folder's vocabulary; it may be missing."""
     path = os.path.join(folder, SENTENCEPIECE_FILE)

@@ -734,6 +734,7 @@ def test_foreign_heads_are_left_out_with_a_note(tmp_path):
     [
         ("google", {"ffn_groups": 2}, "2 groups .*google_fast"),
         ("bert", {"ln_type": "preln"}, "ln_type is preln"),
+        ("google", {"num_hidden_groups": 12}, "more groups than layers"),
     ],
 )
 def test_models_without_a_pytorch_form_are_refused_with_the_reason(tmp_path, name, changes, reason):
@@ -761,6 +762,17 @@ def test_existing_files_stay_and_the_vocabulary_is_checked(tmp_path):
     os.remove(os.path.join(folder, "vocab.txt"))
     assert "no tokenizer is written" in to_pytorch.convert(prefix, str(tmp_path / "hf"))[0]
     assert not os.path.exists(str(tmp_path / "hf/tokenizer_config.json"))
+
+
+def test_a_sentencepiece_model_goes_along_both_ways(tmp_path):
+    prefix, _ = model_folder(tmp_path, "google")
+    folder = os.path.dirname(prefix)
+    os.rename(os.path.join(folder, "vocab.txt"), os.path.join(folder, "spiece.model"))
+    to_pytorch.convert(prefix, str(tmp_path / "hf"))
+    to_tf.convert(str(tmp_path / "hf/model.safetensors"), str(tmp_path / "back"))
+    for copy in ("hf", "back"):
+        there = os.listdir(str(tmp_path / copy))
+        assert "spiece.model" in there and "vocab.txt" not in there
 
 
 def test_cut_checkpoint_leaves_nothing_behind(tmp_path):
