@@ -23,6 +23,7 @@ import files
 import inference
 import modeling
 import predictor_backends
+import training
 
 # What a task puts out and which heads it needs. The first output is the one that is looked at.
 Task = collections.namedtuple("Task", ["heads", "outputs"])
@@ -100,7 +101,7 @@ def read_model(folder, task, config_file=None):
         raise UserError("--model_dir=%s: no such folder; expected a model folder" % folder)
     prefix = checkpoints.find_checkpoint(folder)
     checkpoints.check_readable(prefix)
-    config = modeling.AlbertConfig.from_json_file(config_file or _config_in(folder))
+    config = read_config(folder, config_file)
     shapes = {checkpoints.canonical_name(n): s for n, s in checkpoints.read_shapes(prefix).items()}
     heads = inference.heads_of(shapes)
     _check_has_heads(prefix, heads, task)
@@ -122,15 +123,31 @@ def read_model(folder, task, config_file=None):
     )
 
 
-def _config_in(folder):
-    """The folder's config; one of training has it in the folder of its best checkpoint."""
-    best = os.path.join(folder, "best")
+def read_config(folder, config_file=None):
+    """The config of a folder's checkpoint: its JSON, or what training remembers in its folder.
+
+    Args:
+        folder: model folder, or output folder of training.
+        config_file: path of a config to take instead, or None.
+
+    Returns:
+        `AlbertConfig`.
+
+    Raises:
+        UserError: if there is none.
+    """
+    if config_file:
+        return modeling.AlbertConfig.from_json_file(config_file)
     try:
-        return checkpoints.config_in_folder(folder)
+        return modeling.AlbertConfig.from_json_file(checkpoints.config_in_folder(folder))
     except UserError as error:
+        best = os.path.join(folder, "best")
         if os.path.isdir(best):
-            raise UserError("%s; did you mean --model_dir=%s?" % (error, best)) from error
-        raise
+            raise UserError("%s; did you mean %s?" % (error, best)) from error
+        remembered = training.former_settings(folder)["fixed"].get("config")
+        if remembered is None:
+            raise
+        return modeling.AlbertConfig.from_dict(remembered)
 
 
 def _check_has_heads(prefix, heads, task):

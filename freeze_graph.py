@@ -1,0 +1,124 @@
+"""Makes a frozen graph of a checkpoint and its .meta file: the old command, as it was typed.
+
+    export PATH="$PWD/scripts:$PATH"    # with freeze_graph and tflite_convert in it
+    cd prev_trained_model/albert_tiny_zh
+    freeze_graph --input_checkpoint=./albert_model.ckpt --output_graph=/tmp/albert.pb \
+        --output_node_names=cls/predictions/truediv --checkpoint_version=1 \
+        --input_meta_graph=./albert_model.ckpt.meta --input_binary=true
+
+TensorFlow 2 does not install a command of this name any more. A .meta file of training, whose graph
+holds the input of training and cannot be used elsewhere, is replaced by a graph built from the
+config in the checkpoint's folder. export_model.py does more: it has other formats, and classifiers.
+"""
+
+import logging
+import os
+
+from absl import flags
+from google.protobuf.message import DecodeError
+
+from errors import UserError, run_command  # first: it quietens TensorFlow
+
+# isort: split
+import tensorflow.compat.v1 as tf
+
+import checkpoints
+import exporting
+import files
+import inference
+
+FLAGS = flags.FLAGS
+INPUT_OF_TRAINING = ("IteratorGetNext", "QueueDequeueV2", "InfeedDequeueTuple")
+
+
+def define_flags():
+    """Defines the command's flags, those of TensorFlow's."""
+    flags.DEFINE_string("input_checkpoint", None, "Prefix of the checkpoint.")
+    flags.DEFINE_string("output_graph", None, "File to write the frozen graph to.")
+    flags.DEFINE_string("output_node_names", None, "Names of the output nodes, a comma between.")
+    flags.DEFINE_string("input_meta_graph", None, "The .meta file; by default the checkpoint's.")
+    flags.DEFINE_integer("checkpoint_version", 2, "Not needed: the files tell their version.")
+    flags.DEFINE_boolean("input_binary", True, "Not needed: .meta files are binary.")
+    flags.DEFINE_boolean("clear_devices", True, "Whether to take device names off the nodes.")
+
+
+def main():
+    """Writes the frozen graph and tells what it takes and gives."""
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)  # it tells what is deprecated
+    for name in ("input_checkpoint", "output_graph", "output_node_names"):
+        if not FLAGS[name].value:
+            raise UserError("--%s is required (%s)" % (name, FLAGS[name].help.rstrip(".")))
+    prefix = checkpoints.find_checkpoint(FLAGS.input_checkpoint)
+    checkpoints.check_readable(prefix)
+    outputs = FLAGS.output_node_names.split(",")
+    with tf.Graph().as_default() as graph, tf.Session() as session:
+        restore(session, prefix, FLAGS.input_meta_graph or prefix + ".meta")
+        _check_outputs(graph, outputs)
+        frozen = tf.graph_util.convert_variables_to_constants(
+            session, graph.as_graph_def(), outputs
+        )
+    with files.atomic_write(FLAGS.output_graph, "wb") as handle:
+        handle.write(frozen.SerializeToString())
+    inputs = [node.name for node in frozen.node if node.op == "Placeholder"]
+    print("written    %s (%.2f MB)" % (FLAGS.output_graph, frozen.ByteSize() / 1e6))
+    print("inputs     " + ", ".join(inputs))
+    print("outputs    " + ", ".join(outputs))
+
+
+def restore(session, prefix, meta_file):
+    """Gives a session's empty graph the nodes of a .meta file and the values of a checkpoint."""
+    meta_graph = tf.MetaGraphDef()
+    try:
+        meta_graph.ParseFromString(files.read_bytes(meta_file))
+    except DecodeError as error:
+        raise UserError(
+            "%s: no .meta file that TensorFlow wrote (%s): leave out --input_meta_graph and remove "
+            "it, and the graph is built from the config" % (meta_file, error)
+        ) from error
+    except UserError:
+        if FLAGS.input_meta_graph and not _has_config(prefix):
+            raise
+    found = sorted({node.op for node in meta_graph.graph_def.node} & set(INPUT_OF_TRAINING))
+    if meta_graph.graph_def.node and not found:
+        saver = tf.train.import_meta_graph(meta_graph, clear_devices=FLAGS.clear_devices)
+        saver.restore(session, prefix)
+        return
+    reason = "holds the input of training (%s)" % ", ".join(found) if found else "is not there"
+    print("note: %s %s: the graph is built from the config" % (meta_file, reason))
+    _build(session, prefix)
+
+
+def _has_config(prefix):
+    try:
+        exporting.read_config(os.path.dirname(prefix) or ".")
+    except UserError:
+        return False
+    return True
+
+
+def _build(session, prefix):
+    config = exporting.read_config(os.path.dirname(prefix) or ".")
+    shapes = checkpoints.read_shapes(prefix)
+    by_name = {checkpoints.canonical_name(name): shape for name, shape in shapes.items()}
+    num_labels = by_name.get("output_weights", [None])[0]
+    heads = inference.heads_of(by_name)
+    inference.build(config, heads, num_labels, takes_flat_segments=True)
+    checkpoints.initialize_from(prefix, tf.trainable_variables())
+    session.run(tf.global_variables_initializer())
+
+
+def _check_outputs(graph, names):
+    there = {operation.name for operation in graph.get_operations()}
+    lacking = [name for name in names if name not in there]
+    if lacking:
+        usual = [output for _, outputs in inference.HEADS.values() for output in outputs]
+        usual += exporting.TASKS["encoder"].outputs
+        raise UserError(
+            "--output_node_names=%s: the graph has no %s; it has %s"
+            % (",".join(names), ", ".join(lacking), ", ".join(n for n in usual if n in there))
+        )
+
+
+if __name__ == "__main__":
+    define_flags()
+    run_command(main)
