@@ -1,0 +1,245 @@
+"""How fast a resident classifier predicts sentence pairs: one at a time, and in bulk.
+
+    python benchmarks/prediction.py
+    python benchmarks/prediction.py --transformers_python=PYTHON   # has torch and transformers
+
+A model of albert_tiny's size with random weights, the pairs of data/pairs_sample. Beside
+`Predictor`: "plain graph", the same weights as albert_zh feeds them (input order, batches of 64,
+each row padded to 128); "transformers", `AlbertForSequenceClassification` of the same size (input
+order, batches of 64, padded to the longest). Tokenization is included. All take turns in one run;
+medians.
+"""
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+
+ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+sys.path.insert(0, ROOT)
+
+PAIRS = os.path.join(ROOT, "data", "pairs_sample", "test.txt")
+VOCABULARY = os.path.join(ROOT, "albert_starter_zh", "vocab.txt")
+TINY = {
+    "hidden_size": 312,
+    "embedding_size": 128,
+    "num_hidden_layers": 4,
+    "num_attention_heads": 12,
+    "intermediate_size": 1248,
+    "max_position_embeddings": 512,
+    "type_vocab_size": 2,
+}
+PLAIN_LENGTH, PLAIN_BATCH = 128, 64
+
+
+def parse_arguments():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--model_dir", help="fine-tuned model in place of the random one")
+    parser.add_argument("--pairs", default=PAIRS, help="TSV of pairs")
+    parser.add_argument("--num_pairs", type=int, default=1600, help="pairs of a round")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--num_single", type=int, default=100, help="single pairs of a round")
+    parser.add_argument("--transformers_python", help="Python with torch and transformers")
+    parser.add_argument("--work_as_peer", action="store_true", help=argparse.SUPPRESS)
+    return parser.parse_args()
+
+
+def read_pairs(path, count):
+    """`count` pairs of a TSV file with a header, from the start again if it has fewer."""
+    with open(path, encoding="utf-8") as handle:
+        rows = [line.rstrip("\n").split("\t")[:2] for line in handle][1:]
+    return [tuple(rows[number % len(rows)]) for number in range(count)]
+
+
+def timed(predict, pairs):
+    """Seconds for a call."""
+    start = time.perf_counter()
+    predict(pairs)
+    return time.perf_counter() - start
+
+
+def measure(predict, pairs, num_single):
+    """(pairs per second in bulk, milliseconds of a single pair)."""
+    seconds = timed(predict, pairs)
+    single = statistics.median(timed(predict, [pair]) for pair in pairs[:num_single])
+    return len(pairs) / seconds, 1000 * single
+
+
+# In this process: TensorFlow
+
+
+def write_random_model(folder):
+    """A model folder of albert_tiny's size with random weights."""
+    import numpy as np
+
+    import checkpoints
+    import modeling
+
+    with open(VOCABULARY, encoding="utf-8", newline="\n") as handle:
+        vocabulary = handle.read()
+    config = dict(TINY, vocab_size=vocabulary.count("\n"))
+    os.makedirs(folder)
+    for name, content in (
+        ("vocab.txt", vocabulary),
+        ("albert_config.json", json.dumps(config)),
+        ("label_map.json", json.dumps({"0": 0, "1": 1})),
+    ):
+        with open(os.path.join(folder, name), "w", encoding="utf-8", newline="\n") as handle:
+            handle.write(content)
+    shapes = checkpoints.expected_shapes(modeling.AlbertConfig.from_dict(config), num_labels=2)
+    random = np.random.RandomState(0)
+    weights = {
+        name: (0.05 * random.standard_normal(shape) + name.endswith("gamma")).astype(np.float32)
+        for name, shape in shapes.items()
+    }
+    checkpoints.write_model_checkpoint(folder, weights)
+
+
+def plain_prediction(folder):
+    """The function that predicts as albert_zh does, but for the graph, which is built once."""
+    import numpy as np
+
+    import predictor_backends
+    import resident
+
+    found = resident.open_folder(folder)
+    backend = predictor_backends.open_model(folder)
+
+    def predict(pairs):
+        rows = resident.rows_of(resident.checked_texts(pairs), found.tokenizer, PLAIN_LENGTH)
+        return np.concatenate(
+            [
+                backend.run(*resident.padded(rows[start : start + PLAIN_BATCH], PLAIN_LENGTH))
+                for start in range(0, len(rows), PLAIN_BATCH)
+            ]
+        )
+
+    return predict
+
+
+def write_int8_tflite(folder, path):
+    """Exports the model as TFLite, int8, any length."""
+    command = [sys.executable, os.path.join(ROOT, "export_model.py"), "--model_dir=" + folder]
+    command += ["--format=tflite", "--quantize=int8", "--seq_length=dynamic", "--output=" + path]
+    command += ["--representative_texts=" + PAIRS, "--tolerance=1"]
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+
+
+def predictions_of_tensorflow(folder, tflite):
+    """{name: function of pairs}."""
+    import predictor
+
+    write_int8_tflite(folder, tflite)
+    return {
+        "Predictor, float32": predictor.Predictor(folder).predict,
+        "Predictor, bfloat16": predictor.Predictor(folder, precision="bfloat16").predict,
+        "Predictor, int8 TFLite": predictor.Predictor(tflite).predict,
+        "plain graph": plain_prediction(folder),
+    }
+
+
+# In a process of its own: transformers
+
+
+def work_as_peer(arguments):
+    """Measures transformers once for each line of standard input."""
+    os.environ["HF_HUB_OFFLINE"] = "1"
+    import torch
+    import transformers
+
+    with open(VOCABULARY, encoding="utf-8", newline="\n") as handle:
+        size = handle.read().count("\n")
+    model = transformers.AlbertForSequenceClassification(
+        transformers.AlbertConfig(vocab_size=size, hidden_act="gelu_new", num_labels=2, **TINY)
+    ).eval()
+    tokenizer = transformers.BertTokenizerFast(VOCABULARY)
+
+    def predict(pairs):
+        with torch.inference_mode():
+            for start in range(0, len(pairs), PLAIN_BATCH):
+                firsts, seconds = zip(*pairs[start : start + PLAIN_BATCH])
+                settings = {"padding": True, "truncation": True, "max_length": PLAIN_LENGTH}
+                inputs = tokenizer(list(firsts), list(seconds), return_tensors="pt", **settings)
+                model(**inputs).logits.softmax(-1).numpy()
+
+    pairs = read_pairs(arguments.pairs, arguments.num_pairs)
+    predict(pairs[:200])
+    print("ready", flush=True)
+    for _ in sys.stdin:
+        print("%r %r" % measure(predict, pairs, arguments.num_single), flush=True)
+
+
+class Peer:
+    """transformers in another process, measured when asked."""
+
+    def __init__(self, python, arguments):
+        command = [python, os.path.abspath(__file__), "--work_as_peer", "--pairs", arguments.pairs]
+        command += ["--num_pairs", str(arguments.num_pairs)]
+        command += ["--num_single", str(arguments.num_single)]
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+        self._process = subprocess.Popen(command, universal_newlines=True, **pipes)
+        if self._process.stdout.readline().strip() != "ready":
+            raise SystemExit("%s has no torch and transformers" % python)
+
+    def measure(self):
+        self._process.stdin.write("go\n")
+        self._process.stdin.flush()
+        return tuple(float(number) for number in self._process.stdout.readline().split())
+
+    def close(self):
+        self._process.stdin.close()
+        self._process.wait()
+
+
+def main(arguments):
+    import errors  # noqa: F401  (quietens TensorFlow)
+
+    pairs = read_pairs(arguments.pairs, arguments.num_pairs)
+    with tempfile.TemporaryDirectory() as root:
+        folder = arguments.model_dir or os.path.join(root, "model")
+        if not arguments.model_dir:
+            write_random_model(folder)
+        predictions = predictions_of_tensorflow(folder, os.path.join(root, "exported", "m.tflite"))
+    measures = {
+        name: lambda predict=predict: measure(predict, pairs, arguments.num_single)
+        for name, predict in predictions.items()
+    }
+    for predict in predictions.values():
+        predict(pairs[:200])  # the first calls take longer
+    peer = None
+    if arguments.transformers_python:
+        peer = Peer(arguments.transformers_python, arguments)
+        measures["transformers"] = peer.measure
+    results = {name: [] for name in measures}
+    for _ in range(arguments.rounds):
+        for name, once in measures.items():
+            results[name].append(once())
+    if peer:
+        peer.close()
+    print_table(results)
+
+
+def print_table(results):
+    """Prints medians, and how many times the plain graph each is in the same run."""
+    medians = {
+        name: [statistics.median(column) for column in zip(*rows)] for name, rows in results.items()
+    }
+    plain = medians["plain graph"]
+    print("| | pairs/s in bulk | times plain | one pair, ms | times plain |")
+    print("|---|---:|---:|---:|---:|")
+    for name, (rate, latency) in medians.items():
+        times = (rate / plain[0], plain[1] / latency)
+        print("| %s | %.0f | %.1f | %.2f | %.1f |" % (name, rate, times[0], latency, times[1]))
+    print("%d cores, load %.1f" % (os.cpu_count(), os.getloadavg()[0]), file=sys.stderr)
+
+
+if __name__ == "__main__":
+    given = parse_arguments()
+    if given.work_as_peer:
+        work_as_peer(given)
+    else:
+        main(given)
