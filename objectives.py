@@ -207,12 +207,12 @@ def changed_word_table(change):
         change: float tensor [V, E], or None.
     """
 
-    def getter(get, name, *args, **kwargs):
-        variable = get(name, *args, **kwargs)
+    def changed(getter, name, *args, **kwargs):
+        variable = getter(name, *args, **kwargs)
         return variable + change if change is not None and name == WORD_TABLE else variable
 
     scope = tf.get_variable_scope()
-    with tf.variable_scope(scope, reuse=True, custom_getter=getter):
+    with tf.variable_scope(scope, reuse=True, custom_getter=changed):
         yield
 
 

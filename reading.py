@@ -418,9 +418,9 @@ class _Layout:
             return self._task.examples_of(record)
         if self._names is None:
             return [record]
-        part = {column: record.get(key) for column, key in self._names.items()}
+        part = {column: record.get(key) for column, key in self._names.items() if key is not None}
         for column in self.columns:
-            if column != "label" and part[column] is None:
+            if column in ("text_a", "text_b") and part[column] is None:
                 raise KeyError(self._names[column])
         return [part]
 

@@ -128,3 +128,280 @@ def test_whole_data_sets_read(shared):
         split = reading.read_split(LCQMC, os.path.join(shared, "data", folder), name)
         assert len(split.examples) == count, (folder, name)
         assert split.has_labels == ((folder, name) != ("afqmc", "test"))
+
+
+# Known tasks, a few rows in the true format
+
+LABELLED = {
+    ("tnews", "train.json"): (
+        '{"label": "102", "label_desc": "news_entertainment", "sentence": "甲", "keywords": ""}',
+        ("甲", None, "102"),
+    ),
+    ("tnews", "train.tsv"): ("甲\tnews_entertainment", ("甲", None, "102")),
+    ("iflytek", "train.json"): (
+        '{"label": "11", "label_des": "薅羊毛", "sentence": "甲"}',
+        ("甲", None, "11"),
+    ),
+    ("afqmc", "train.json"): (
+        '{"sentence1": "甲", "sentence2": "乙", "label": "0"}',
+        ("甲", "乙", "0"),
+    ),
+    ("cmnli", "train.json"): (
+        '{"sentence1": "甲", "sentence2": "乙", "label": "neutral"}',
+        ("甲", "乙", "neutral"),
+    ),
+    ("csl", "train.json"): (
+        '{"id": 1, "abst": "乙", "keyword": ["水", "火"], "label": "1"}',
+        ("水 火", "乙", "1"),
+    ),
+    ("wsc", "train.json"): (
+        '{"target": {"span2_index": 4, "span1_index": 0, "span1_text": "小明", '
+        '"span2_text": "他"}, "idx": 0, "label": "true", "text": "小明说了他饿"}',
+        ("_小明_说了[他]饿", None, "true"),
+    ),
+    ("xnli", "train.json"): (
+        '{"premise": "甲", "hypo": "乙", "label": "entailment"}',
+        ("甲", "乙", "entailment"),
+    ),
+    ("xnli", "multinli/multinli.train.zh.tsv"): (
+        "premise\thypo\tlabel\n甲\t乙\tcontradictory",
+        ("甲", "乙", "contradiction"),
+    ),
+    ("xnli", "train.tsv"): ("text_a\ttext_b\tlabel\n甲\t乙\tneutral", ("甲", "乙", "neutral")),
+    ("chnsenticorp", "train.tsv"): ("label\ttext_a\n1\t甲", ("甲", None, "1")),
+    ("cola", "train.tsv"): ("gj04\t0\t*\t甲", ("甲", None, "0")),
+    ("mnli", "train.tsv"): (
+        "index\tpromptID\tgenre\tsentence1_parse\tsentence1\tsentence2\tlabel1\tgold_label\n"
+        "0\t1\tfiction\t( a )\t甲\t乙\tneutral\tneutral",
+        ("甲", "乙", "neutral"),
+    ),
+    ("mrpc", "train.tsv"): (
+        "\ufeffQuality\t#1 ID\t#2 ID\t#1 String\t#2 String\n1\t70\t71\t甲\t乙",
+        ("甲", "乙", "1"),
+    ),
+}
+
+
+@pytest.mark.parametrize("task, name", sorted(LABELLED))
+def test_known_tasks_in_their_true_format(tmp_path, task, name):
+    content, expected = LABELLED[task, name]
+    path = tmp_path / name
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(content + "\n", encoding="utf-8")
+    split = reading.read_split(tasks.get_task(task), str(tmp_path), "train")
+    assert rows_of(split) == [expected]
+
+
+@pytest.mark.parametrize(
+    "task, name, content, expected",
+    [
+        ("tnews", "test.json", '{"id": 7, "sentence": "甲"}', [("甲", None)]),
+        ("csl", "test.json", '{"id": 7, "abst": "乙", "keyword": ["水"]}', [("水", "乙")]),
+        ("cmnli", "test.json", '{"id": 7, "sentence1": "甲", "sentence2": "乙"}', [("甲", "乙")]),
+        ("afqmc", "test.json", '{"id": 7, "sentence1": "甲", "sentence2": "乙"}', [("甲", "乙")]),
+        (
+            "mrpc",
+            "test.tsv",
+            "index\t#1 ID\t#2 ID\t#1 String\t#2 String\n0\t1\t2\t甲\t乙",
+            [("甲", "乙")],
+        ),
+        ("cola", "test.tsv", "index\tsentence\n0\t甲", [("甲", None)]),
+        ("iflytek", "test.json", '{"id": 7, "sentence": "甲", "label": "-1"}', [("甲", None)]),
+    ],
+)
+def test_files_without_labels(tmp_path, task, name, content, expected):
+    (tmp_path / name).write_text(content + "\n", encoding="utf-8")
+    split = reading.read_split(tasks.get_task(task), str(tmp_path), "test")
+    assert [(e.text_a, e.text_b) for e in split.examples] == expected
+    assert not split.has_labels and split.examples[0].label is None
+    assert split.examples[0].row_id == (7 if name.endswith("json") else None)
+
+
+def test_copa_is_two_examples_a_line(tmp_path):
+    row = (
+        '{"label": %d, "choice0": "甲", "choice1": "乙", "premise": "丙", '
+        '"question": "%s", "idx": 3}\n'
+    )
+    content = row % (1, "effect") + row % (0, "cause")
+    (tmp_path / "train.json").write_text(content, encoding="utf-8")
+    split = reading.read_split(tasks.get_task("copa"), str(tmp_path), "train")
+    assert rows_of(split) == [
+        ("丙", "甲", "0"),
+        ("丙", "乙", "1"),
+        ("甲", "丙", "1"),
+        ("乙", "丙", "0"),
+    ]
+
+
+def test_rows_that_a_task_drops_are_counted(tmp_path):
+    rows = [("甲", "-"), ("乙", "neutral")]
+    content = "".join('{"sentence1": "%s", "sentence2": "丁", "label": "%s"}\n' % r for r in rows)
+    (tmp_path / "train.json").write_text(content, encoding="utf-8")
+    split = reading.read_split(tasks.get_task("cmnli"), str(tmp_path), "train")
+    assert rows_of(split) == [("乙", "丁", "neutral")]
+    assert "1 rows are left out, as this task does with such" in split.notes
+    header = "language\tgold_label\tsentence1\tsentence2\n"
+    content = header + "en\tneutral\ta\tb\nzh\tneutral\t甲\t乙\n"
+    (tmp_path / "xnli.dev.tsv").write_text(content, encoding="utf-8")
+    split = reading.read_split(tasks.get_task("xnli"), str(tmp_path), "dev")
+    assert rows_of(split) == [("甲", "乙", "neutral")]
+
+
+def test_wsc_pronoun_before_the_noun_and_wrong_spans(tmp_path):
+    row = (
+        '{"target": {"span2_index": 0, "span1_index": %d, "span1_text": "小明", '
+        '"span2_text": "他"}, "label": "false", "text": "他说小明饿"}\n'
+    )
+    (tmp_path / "train.json").write_text(row % 2, encoding="utf-8")
+    split = reading.read_split(tasks.get_task("wsc"), str(tmp_path), "train")
+    assert rows_of(split) == [("[他]说_小明_饿", None, "false")]
+    (tmp_path / "train.json").write_text(row % 1, encoding="utf-8")
+    with pytest.raises(UserError, match="line 1: '小明' does not stand at span1_index, 1"):
+        reading.read_split(tasks.get_task("wsc"), str(tmp_path), "train")
+
+
+def test_whole_clue_files(shared):
+    """Row counts as the data's README and the files' lines have them."""
+    expected = {
+        ("tnews", "tnews"): (53360, 10000, None),
+        ("chnsenticorp", "chnsenticorp"): (9600, 1200, 1200),
+        ("xnli", "xnli_zh"): (None, 2490, 5010),
+        ("iflytek", "fewclue_iflytek"): (3024, 1373, 1749),
+        ("csl", "fewclue_csl"): (160, 160, 2838),
+        ("wsc", "fewclue_cluewsc"): (160, 159, 976),
+        ("afqmc", "afqmc"): (34334, 4316, 3861),
+    }
+    for (task, folder), counts in expected.items():
+        for name, count in zip(("train", "dev", "test"), counts):
+            if count is not None:
+                data_dir = os.path.join(shared, "data", folder)
+                split = reading.read_split(tasks.get_task(task), data_dir, name)
+                assert len(split.examples) == count, (folder, name)
+
+
+# Own data
+
+
+def read_own(tmp_path, content, name="train.csv", task=None, split="train", **settings):
+    content = content if isinstance(content, bytes) else content.encode("utf-8")
+    (tmp_path / name).write_bytes(content)
+    return reading.read_split(task or OWN, str(tmp_path), split, **settings)
+
+
+OWN = tasks.TASKS[tasks.OWN_DATA]
+LINES = "甲,体育\n乙,财经\n丙,体育\n丁,财经\n"
+EXPECTED = [("甲", None, "体育"), ("乙", None, "财经"), ("丙", None, "体育"), ("丁", None, "财经")]
+
+
+@pytest.mark.parametrize(
+    "content, name",
+    [
+        ("text_a,label\n" + LINES, "train.csv"),
+        ("text,label\r\n" + LINES.replace("\n", "\r\n"), "train.csv"),
+        ("\ufefftitle,label\n" + LINES, "train.csv"),
+        ("文本,标签\n" + LINES, "train.csv"),
+        ("headline,topic\n" + LINES, "train.csv"),
+        (LINES, "train.csv"),
+        (LINES.replace(",", "\t"), "train.csv"),
+        (LINES.replace(",", "\t"), "train.tsv"),
+        ("id,label,sentence\n1,体育,甲\n2,财经,乙\n3,体育,丙\n4,财经,丁\n", "train.csv"),
+        ("text_a,label\n文本,标签\n" + LINES, "train.csv"),
+        ("text_a,label\n甲,体育\n乙,财经\ntext_a,label\n丙,体育\n丁,财经\n", "train.csv"),
+        ("甲, 体育\n乙,财经 \n丙,体育\n丁,财经\n", "train.csv"),
+    ],
+)
+def test_columns_of_own_data_are_found(tmp_path, content, name):
+    assert rows_of(read_own(tmp_path, content, name)) == EXPECTED
+
+
+def test_csv_as_python_and_excel_write_it(tmp_path):
+    content = 'text_a,text_b,label\r\n"甲,乙","他说""好""\r\n再见",体育\r\n丙"丁,"",财经\r\n'
+    split = read_own(tmp_path, content)
+    assert rows_of(split) == [("甲,乙", '他说"好"\n再见', "体育"), ('丙"丁', "", "财经")]
+    assert [e.guid for e in split.examples] == ["train-2", "train-4"]
+
+
+def test_what_was_found_is_said(tmp_path):
+    assert "columns are taken by their position: text_a, label" in read_own(tmp_path, LINES).notes
+    notes = read_own(tmp_path, "id,text,label\n1,甲,a\n2,乙,b\n").notes
+    assert notes == ["line 1 is a header (id | text | label)", "columns that are not used: id"]
+    notes = read_own(tmp_path, "text,label\n甲,a\ntext,label\n乙,b\n").notes
+    assert "1 rows repeat the header and are left out" in notes
+
+
+@pytest.mark.parametrize(
+    "content, words",
+    [
+        ("text_a,label\n今天,天气,好\n", ["line 2", "3 columns", "quotes around"]),
+        ("text_a,label\n今天\n乙,a\n", ["line 2", "1 column, expected 2 (text_a, label)"]),
+        ("text_a,label\n甲,\n乙,a\n", ["line 2", "unknown label ''"]),
+        ("text,text,label\n甲,乙,a\n", ["the column text twice"]),
+        ("text,id\n甲,1\n乙,2\n", ["has no label column", "text, id"]),
+        ('text_a,label\n"甲,a\n乙,b\n', ["line 2", "a quote is opened and not closed"]),
+        (
+            "text_a,label\n甲,a\n".encode() + "乙题目的,b\n".encode("gbk"),
+            ["line 3", "UTF-8"],
+        ),
+    ],
+)
+def test_bad_own_files_are_one_line(tmp_path, content, words):
+    with pytest.raises(UserError) as caught:
+        read_own(tmp_path, content)
+    for word in words + ["train.csv"]:
+        assert word in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def own_task(tmp_path, content, **changes):
+    task = OWN._replace(**changes)
+    return reading.with_columns_and_labels(task, read_own(tmp_path, content, task=task))
+
+
+def test_labels_are_collected_in_an_order_of_their_own(tmp_path):
+    backwards = "\n".join(reversed(LINES.splitlines()))
+    assert own_task(tmp_path, LINES).labels == own_task(tmp_path, backwards).labels
+    task = own_task(tmp_path, "text_a,label\n甲,10\n乙,9\n丙,1.5\n丁,其他\n")
+    assert task.labels == ("1.5", "9", "10", "其他")
+    task = own_task(tmp_path, "text_a,label\n甲,b|a\n乙,\n丙,c\n", objective="multi_label")
+    assert task.labels == ("a", "b", "c")
+    assert tasks.label_value(task, "c|a") == [1, 0, 1] and tasks.label_value(task, "") == [0, 0, 0]
+
+
+def test_a_text_taken_for_the_label_is_recognised(tmp_path):
+    rows = "".join("a,标题%d\n" % number for number in range(100))
+    with pytest.raises(UserError, match="100 different labels in 100 rows: is the label column"):
+        own_task(tmp_path, "text,label\n" + rows)
+    with pytest.raises(UserError, match="all 2 rows have the label 'a'"):
+        own_task(tmp_path, "text,label\n甲,a\n乙,a\n")
+
+
+def test_labels_that_training_never_saw_name_their_rows(tmp_path):
+    task = own_task(tmp_path, "text_a,label\n甲,1\n乙,２\n")
+    message = "line 3: unknown label '1.0', which training never saw.*is it '1', written otherwise"
+    with pytest.raises(UserError, match=message):
+        read_own(tmp_path, "text_a,label\n丙,1\n丁,1.0\n", "dev.csv", task, "dev")
+    with pytest.raises(UserError, match="is it '２', written otherwise"):
+        read_own(tmp_path, "text_a,label\n丙,2\n", "dev.csv", task, "dev")
+    split = read_own(tmp_path, "text_a\n丙\n", "test.csv", task, "test")
+    assert rows_of(split) == [("丙", None, None)] and not split.has_labels
+
+
+def test_numbers_of_a_regression(tmp_path):
+    task = own_task(tmp_path, "text_a,score\n甲,1.5\n乙,-2\n", objective="regression")
+    assert tasks.label_value(task, "-2") == -2.0 and tasks.num_outputs(task) == 1
+    with pytest.raises(UserError, match="'viel' is no number"):
+        own_task(tmp_path, "text_a,label\n甲,1.5\n乙,viel\n", objective="regression")
+
+
+def test_a_stream_has_an_example_for_each_record_whatever_it_holds(tmp_path):
+    task = own_task(tmp_path, "text_a,label\n甲,a\n乙,b\n")
+    path = tmp_path / "test.csv"
+    path.write_bytes(
+        "text_a,label\n甲,a\n\n乙,丙,丁\n戊,z\n".encode() + b"\xff\xfe\n" + b'"open,a\n'
+    )
+    notes, records = reading.open_stream(task, str(path))
+    records = list(records)
+    assert [e.text_a for e, _ in records] == ["甲", "", "乙", "戊", "\ufffd\ufffd", '"open']
+    assert [e.label for e, _ in records] == ["a", None, None, None, None, None]
+    assert [bool(problem) for _, problem in records] == [False, True, True, False, True, True]
+    assert notes[0].startswith("line 1 is a header")

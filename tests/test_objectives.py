@@ -1,0 +1,229 @@
+"""Losses, pooling, FGM, R-Drop, layer-wise rates: the arithmetic, against numpy."""
+
+import types
+
+import numpy as np
+import pytest
+import tensorflow.compat.v1 as tf
+
+from errors import UserError
+import modeling
+import objectives
+from workspace import CONFIG
+
+LOGITS = np.array([[2.0, -1.0, 0.5], [0.1, 0.2, 0.3], [-3.0, 4.0, 1.0]], np.float32)
+LABELS = np.array([0, 2, 0])
+MANY = np.array([[1, 0, 1], [0, 0, 0], [0, 1, 1]])
+
+
+def value(function, *arrays):
+    with tf.Graph().as_default(), tf.Session() as session:
+        return session.run(function(*[tf.constant(array) for array in arrays]))
+
+
+def loss(logits, labels, **settings):
+    settings = objectives.Settings()._replace(**settings)
+    return value(lambda x, y: objectives.per_example_loss(x, y, settings), logits, labels)
+
+
+def softmax(logits):
+    odds = np.exp(logits.astype(np.float64))
+    return odds / odds.sum(axis=1, keepdims=True)
+
+
+def sigmoid(logits):
+    return 1 / (1 + np.exp(-logits.astype(np.float64)))
+
+
+P = softmax(LOGITS)
+OWN = P[np.arange(3), LABELS]
+
+
+@pytest.mark.parametrize(
+    "settings, expected",
+    [
+        ({}, -np.log(OWN)),
+        ({"class_weights": [3.0, 1.0, 0.5]}, -np.log(OWN) * np.array([3.0, 0.5, 3.0])),
+        (
+            {"label_smoothing": 0.3},
+            -(0.7 * np.log(OWN) + 0.1 * np.log(P).sum(axis=1)),
+        ),
+        ({"focal_gamma": 2.0}, -((1 - OWN) ** 2) * np.log(OWN)),
+    ],
+)
+def test_losses_of_single_labels(settings, expected):
+    np.testing.assert_allclose(loss(LOGITS, LABELS, **settings), expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "settings, weights, gamma, smoothing",
+    [
+        ({}, 1.0, 0.0, 0.0),
+        ({"class_weights": [3.0, 1.0, 0.5]}, np.array([3.0, 1.0, 0.5]), 0.0, 0.0),
+        ({"focal_gamma": 1.5}, 1.0, 1.5, 0.0),
+        ({"label_smoothing": 0.2}, 1.0, 0.0, 0.2),
+    ],
+)
+def test_losses_of_several_labels(settings, weights, gamma, smoothing):
+    p, targets = sigmoid(LOGITS), MANY * (1 - smoothing) + smoothing / 2
+    yes = weights * targets * (1 - p) ** gamma * np.log(p)
+    no = (1 - targets) * p**gamma * np.log(1 - p)
+    found = loss(LOGITS, MANY, objective="multi_label", **settings)
+    np.testing.assert_allclose(found, -(yes + no).mean(axis=1), rtol=1e-5)
+
+
+def test_loss_of_a_regression():
+    found = loss(LOGITS[:, :1], np.float32([1.0, 0.0, -3.0]), objective="regression")
+    np.testing.assert_allclose(found, [1.0, 0.01, 0.0], atol=1e-6)
+
+
+def test_divergence_is_symmetric_kullback_leibler():
+    other = LOGITS[::-1].copy()
+    p, q = softmax(LOGITS), softmax(other)
+    expected = 0.5 * ((p * np.log(p / q)).sum(axis=1) + (q * np.log(q / p)).sum(axis=1))
+    found = value(lambda a, b: objectives.divergence(a, b, "single_label"), LOGITS, other)
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
+    p, q = sigmoid(LOGITS), sigmoid(other)
+
+    def kl(p, q):
+        return p * np.log(p / q) + (1 - p) * np.log((1 - p) / (1 - q))
+
+    found = value(lambda a, b: objectives.divergence(a, b, "multi_label"), LOGITS, other)
+    np.testing.assert_allclose(found, 0.5 * (kl(p, q) + kl(q, p)).mean(axis=1), rtol=1e-4)
+
+
+def test_rdrop_adds_the_divergence_of_two_passes():
+    passes = iter([LOGITS, LOGITS[::-1].copy()])
+    settings = objectives.Settings()._replace(rdrop_alpha=4.0)
+    with tf.Graph().as_default(), tf.Session() as session:
+        found = session.run(
+            objectives.training_loss(
+                lambda change: tf.constant(next(passes)), tf.constant(LABELS), settings
+            )
+        )
+    p, q = softmax(LOGITS), softmax(LOGITS[::-1])
+    losses = [-np.log(r[np.arange(3), LABELS]).mean() for r in (p, q)]
+    drift = (0.5 * (p - q) * np.log(p / q)).sum(axis=1).mean()
+    np.testing.assert_allclose(found, [np.mean(losses) + 2.0 * drift, losses[0]], rtol=1e-5)
+
+
+def test_fgm_adds_the_loss_of_a_table_moved_along_the_gradient():
+    """For the loss sum(table * x) the gradient is x, so that everything is known beforehand."""
+    x = np.float32([[3.0, 0.0], [0.0, 4.0]])
+    settings = objectives.Settings()._replace(objective="regression", fgm_epsilon=0.5)
+    with tf.Graph().as_default(), tf.Session() as session:
+        table = tf.get_variable(objectives.WORD_TABLE, initializer=np.float32([[1, 5], [6, 1]]))
+
+        def build(change):
+            with objectives.changed_word_table(change):
+                changed = tf.get_variable(objectives.WORD_TABLE, shape=[2, 2])
+            return tf.reshape(tf.reduce_sum(changed * x), [1, 1])
+
+        total, shown = objectives.training_loss(build, tf.constant([0.0]), settings)
+        gradient = tf.gradients(total, table)[0]
+        session.run(tf.global_variables_initializer())
+        total, shown, gradient = session.run([total, shown, tf.convert_to_tensor(gradient)])
+    moved = 7.0 + 0.5 * 5.0  # sum(table * x) = 7; the gradient's direction is x / 5
+    assert shown == pytest.approx(49.0) and total == pytest.approx(49.0 + moved**2)
+    np.testing.assert_allclose(gradient, 2 * 7.0 * x + 2 * moved * x, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "pooling, expected",
+    [
+        ("cls", [9.0, 9.0]),
+        ("mean", [2.0, 3.0]),
+        ("max", [3.0, 4.0]),
+        ("second_to_last", [20.0, 30.0]),
+        # Means over the tokens of the last four layers: 2, 20, 200, 2000.
+        ("last4", [555.5, 833.25]),
+    ],
+)
+def test_pooling_leaves_padding_out(pooling, expected):
+    tokens = np.float32([[[1.0, 2.0], [3.0, 4.0], [50.0, -50.0]]])  # the third is padding
+    layers = [tokens * factor for factor in (0.0, 1000, 100, 10, 1)]
+    model = types.SimpleNamespace(
+        get_pooled_output=lambda: tf.constant([[9.0, 9.0]]),
+        get_all_encoder_layers=lambda: [tf.constant(layer) for layer in layers],
+    )
+    found = value(lambda mask: objectives.pooled_output(model, mask, pooling), [[1, 1, 0]])
+    np.testing.assert_allclose(found, [expected], rtol=1e-6)
+
+
+def test_rates_by_depth():
+    shared = ["bert/embeddings/word_embeddings", "bert/encoder/layer_shared/output/dense/kernel"]
+    found = objectives.rate_scales(shared + ["bert/pooler/dense/kernel", "output_bias"], 0.5)
+    assert list(found.values()) == [0.25, 0.5, 1.0, 1.0]
+    layers = ["bert/encoder/layer_%d/output/dense/bias" % n for n in (0, 1, 10)]
+    found = objectives.rate_scales(layers + ["output_weights"], 0.1)
+    np.testing.assert_allclose(list(found.values()), [1e-3, 1e-2, 1e-1, 1])
+    google = ["bert/encoder/embedding_hidden_mapping_in/kernel"]
+    google += ["bert/encoder/transformer/group_%d/inner_group_0/ffn_1/x" % n for n in (0, 1)]
+    assert list(objectives.rate_scales(google, 0.5).values()) == [0.125, 0.25, 0.5]
+
+
+def test_class_weights():
+    assert objectives.balanced_weights([30, 10, 20]) == pytest.approx([2 / 3, 2, 1])
+    assert objectives.weights_of_labels({"b": 3}, ("a", "b"), "w.json") == [1.0, 3.0]
+    for given in ({"c": 1}, ["a"], {"a": -1}, {"a": "x"}):
+        with pytest.raises(UserError, match="--class_weights=w.json"):
+            objectives.weights_of_labels(given, ("a", "b"), "w.json")
+
+
+def changes_of_one_step(**settings):
+    """{variable: largest change} of a step of a small classifier, all parts of a settings' way."""
+    settings = objectives.Settings()._replace(**settings)
+    config = modeling.AlbertConfig.from_dict(CONFIG)
+    ids = np.array([[2, 5, 6, 3], [2, 7, 3, 0]])
+    with tf.Graph().as_default(), tf.Session() as session:
+        tf.set_random_seed(5)
+        tf.train.get_or_create_global_step()
+        features = {
+            "input_ids": tf.constant(ids),
+            "input_mask": tf.constant((ids > 0).astype(int)),
+            "segment_ids": tf.zeros_like(tf.constant(ids)),
+        }
+        build = objectives.logits_builder(config, features, 3, settings, is_training=True)
+        total, _ = objectives.training_loss(build, tf.constant([0, 2]), settings)
+        step = objectives.create_train_op(total, 1e-3, 10, 0, False, settings)
+        variables = {v.op.name: v for v in tf.trainable_variables()}
+        session.run(tf.global_variables_initializer())
+        before = session.run(variables)
+        session.run(step)
+        after = session.run(variables)
+    return {name: float(np.abs(after[name] - before[name]).max()) for name in before}
+
+
+def test_a_frozen_encoder_stays_and_lower_layers_learn_slower():
+    plain = changes_of_one_step()
+    frozen = changes_of_one_step(freeze_encoder=True)
+    assert {name for name, change in frozen.items() if change} == {
+        "bert/pooler/dense/kernel",
+        "bert/pooler/dense/bias",
+        "output_weights",
+        "output_bias",
+    }
+    decayed = changes_of_one_step(layer_decay=0.1)
+    for name, factor in (
+        ("bert/embeddings/word_embeddings_2", 0.01),
+        ("bert/encoder/layer_shared/intermediate/dense/kernel", 0.1),
+        ("output_weights", 1.0),
+    ):
+        assert decayed[name] == pytest.approx(factor * plain[name], rel=0.02), name
+
+
+def test_fgm_and_rdrop_train_the_real_model_with_its_own_variables():
+    plain = changes_of_one_step()
+    both = changes_of_one_step(fgm_epsilon=1.0, rdrop_alpha=4.0)
+    assert set(both) == set(plain) and both != plain
+
+
+@pytest.mark.parametrize(
+    "name, wrong",
+    [("label_smoothing", 1.0), ("layer_decay", 0.0), ("rdrop_alpha", -1), ("pooling", "none")],
+)
+def test_settings_that_make_no_sense(name, wrong):
+    with pytest.raises(UserError, match="--%s: %s makes no sense" % (name, wrong)):
+        objectives.check(objectives.Settings()._replace(**{name: wrong}))
+    with pytest.raises(UserError, match="fgm_epsilon.*freeze_encoder"):
+        objectives.check(objectives.Settings()._replace(freeze_encoder=True, fgm_epsilon=1.0))

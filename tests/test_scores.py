@@ -1,0 +1,98 @@
+"""Metrics: against scikit-learn, against worked examples."""
+
+import numpy as np
+import pytest
+
+import objectives
+import scores
+
+pytest.importorskip("sklearn")
+
+
+def test_losses_are_the_training_graphs():
+    tf = pytest.importorskip("tensorflow.compat.v1")
+    generator = np.random.RandomState(0)
+    logits = generator.standard_normal([6, 4]).astype(np.float32) * 5
+    golds = {
+        "single_label": generator.randint(0, 4, 6),
+        "multi_label": generator.randint(0, 2, [6, 4]),
+        "regression": generator.standard_normal(6).astype(np.float32),
+    }
+    for objective, gold in golds.items():
+        settings = objectives.Settings(objective=objective)
+        with tf.Graph().as_default(), tf.Session() as session:
+            losses, rows = session.run(
+                [
+                    objectives.per_example_loss(tf.constant(logits), tf.constant(gold), settings),
+                    objectives.probabilities(tf.constant(logits), objective),
+                ]
+            )
+        np.testing.assert_allclose(scores.example_losses(objective, logits, gold), losses, 1e-4)
+        np.testing.assert_allclose(scores.probabilities(objective, logits), rows, 1e-4, 1e-7)
+
+
+def test_evaluation_of_single_labels():
+    logits = np.log([[0.7, 0.2, 0.1], [0.1, 0.1, 0.8], [0.3, 0.4, 0.3]])
+    found = scores.evaluate("single_label", logits, np.array([0, 2, 2]), 2, ["macro_f1", "mcc"])
+    losses = -np.log([0.7, 0.8, 0.3])
+    assert found["eval_accuracy"] == pytest.approx(2 / 3)
+    assert found["eval_loss"] == pytest.approx(losses.mean())
+    assert found["loss"] == pytest.approx((losses[:2].mean() + losses[2]) / 2)
+    assert found["eval_macro_f1"] == pytest.approx((1 + 0 + 2 / 3) / 3)
+    assert set(found) == {"eval_accuracy", "eval_loss", "loss", "eval_macro_f1", "eval_mcc"}
+
+
+def test_thresholds_are_those_of_the_best_f1():
+    gold = np.array([[1, 0], [1, 0], [0, 0], [1, 0]])
+    rows = np.array([[0.3, 0.9], [0.2, 0.9], [0.15, 0.9], [0.1, 0.9]])
+    # With two of the first label's rows F1 is 0.8; with all four it is 6 / 7.
+    assert scores.tuned_thresholds(gold, rows) == [pytest.approx(0.05), 0.5]
+    gold[3, 0] = 0
+    assert scores.tuned_thresholds(gold, rows) == [pytest.approx(0.175), 0.5]
+    equal = np.array([[0.4], [0.4]])
+    assert scores.tuned_thresholds(np.array([[1], [0]]), equal) == [pytest.approx(0.2)]
+
+
+def test_evaluation_of_several_labels_uses_them():
+    gold = np.array([[1, 0], [0, 1], [1, 1]])
+    rows = np.array([[0.30, 0.1], [0.1, 0.2], [0.25, 0.3]])
+    logits = np.log(rows / (1 - rows))
+    found = scores.evaluate("multi_label", logits, gold, 8)
+    assert (found["eval_micro_f1"], found["eval_macro_f1"], found["eval_accuracy"]) == (1, 1, 1)
+
+
+def test_correlations_equal_scipys():
+    stats = pytest.importorskip("scipy.stats")
+    generator = np.random.RandomState(1)
+    gold = generator.randint(0, 5, 40).astype(float)
+    logits = gold + generator.standard_normal(40)
+    found = scores.evaluate("regression", logits[:, None], gold, 8)
+    assert found["eval_pearson"] == pytest.approx(stats.pearsonr(gold, logits)[0])
+    assert found["eval_spearman"] == pytest.approx(stats.spearmanr(gold, logits)[0])
+    constant = scores.evaluate("regression", np.zeros([40, 1]), gold, 8)
+    assert constant["eval_pearson"] == 0.0
+
+
+def test_calibration_error():
+    confidences = np.array([0.95, 0.95, 0.55, 0.55])
+    is_right = np.array([True, True, True, False])
+    error, rows = scores.expected_calibration_error(confidences, is_right, bins=10)
+    assert error == pytest.approx(0.5 * 0.05 + 0.5 * 0.05)
+    assert [row[2] for row in rows] == [2, 2]
+    assert scores.expected_calibration_error(np.array([1.0]), np.array([True]))[0] == 0.0
+
+
+def test_confusion_and_classes():
+    gold, decided = np.array([0, 0, 1, 2]), np.array([0, 1, 1, 1])
+    np.testing.assert_array_equal(
+        scores.confusion(gold, decided, 3), [[1, 1, 0], [0, 1, 0], [0, 1, 0]]
+    )
+    rows = scores.per_class(gold, decided, ("a", "b", "c"))
+    assert rows[0] == {
+        "label": "a",
+        "precision": 1.0,
+        "recall": 0.5,
+        "f1": pytest.approx(2 / 3),
+        "support": 2,
+    }
+    assert rows[2]["f1"] == 0.0 and rows[2]["support"] == 1
