@@ -445,6 +445,34 @@ def read_weights(prefix):
     return {name: reader.get_tensor(name) for name in names}
 
 
+def with_group0_everywhere(prefix, shapes, copy):
+    """Writes a checkpoint in which every group of layers has the weights of group 0.
+
+    Args:
+        prefix: checkpoint prefix of a model of google's layouts.
+        shapes: {name: shape} of the variables of the model that is to start from it, which may have
+            more groups.
+        copy: checkpoint prefix to write.
+
+    Returns:
+        `copy`.
+
+    Raises:
+        UserError: if it is no such checkpoint.
+    """
+    values = read_weights(prefix)
+    source = _by_canonical_name(values)
+    renamed = {name: re.sub(r"/group_\d+/", "/group_0/", name) for name in shapes}
+    if not any("/group_0/" in name for name in source):
+        raise UserError(
+            "--init_from_group0: %s has no group 0: it is not of google's layouts" % prefix
+        )
+    write_checkpoint(
+        copy, {name: values[source[old]] for name, old in renamed.items() if old in source}
+    )
+    return copy
+
+
 def write_model_folder(folder, checkpoint, copied_files, json_files=()):
     """Makes (or replaces) a model folder: config, vocabulary, weights without optimizer slots.
 

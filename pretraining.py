@@ -28,6 +28,15 @@ import warm_start
 FLAGS = flags.FLAGS
 EVAL_RESULTS = "eval_results.txt"
 MAX_RECORDS_OF_METRICS = 4000
+_GOOGLE_DEFAULTS = {
+    "max_seq_length": 512,
+    "do_train": True,
+    "train_batch_size": 4096,
+    "eval_batch_size": 64,
+    "num_train_steps": 125000,
+    "num_warmup_steps": 3125,
+    "save_checkpoints_steps": 5000,
+}
 _REFERENCE_BATCH = 4096
 # Rates that were found good at a batch of 4096 (LAMB: ALBERT's; AdamW: BERT's 1e-4 at 256); the
 # rate for another batch is that times the square root of the batches' ratio.
@@ -90,18 +99,31 @@ def define_flags(config_flag="bert_config_file", **defaults):
     )
 
 
-def run(config_flag="bert_config_file", sentence_name="next_sentence"):
+def define_google_flags():
+    """Defines the flags of google's commands, with their defaults."""
+    define_flags("albert_config_file", **_GOOGLE_DEFAULTS)
+
+
+def run_google(ffn_groups=None):
+    """Does what the flags of google's commands ask for; argument as in `run`."""
+    run("albert_config_file", "sentence_order", ffn_groups)
+
+
+def run(config_flag="bert_config_file", sentence_name="next_sentence", ffn_groups=None):
     """Does what the flags ask for.
 
     Args:
         config_flag: name of the flag that gives the config JSON.
         sentence_name: how metrics call the second task.
+        ffn_groups: groups of the feed-forward layers where the config does not say; None for the
+            usual, one.
     """
     _check_flags(config_flag)
     with training.StopRequest() as stop, training.explained_errors(FLAGS.output_dir):
-        job = Pretraining(FLAGS[config_flag].value, sentence_name)
+        job = Pretraining(FLAGS[config_flag].value, sentence_name, ffn_groups)
         if FLAGS.do_train:
-            job.train(stop)
+            with job.named_faults():
+                job.train(stop)
         if training.worker_name():
             return  # the worker that saves does the rest
         if FLAGS.do_eval:
@@ -137,17 +159,20 @@ def _check_flags(config_flag):
 class Pretraining:
     """One run of a pre-training command: its data, model and results."""
 
-    def __init__(self, config_file, sentence_name):
+    def __init__(self, config_file, sentence_name, ffn_groups=None):
         """Reads and checks everything before the first step.
 
         Args:
             config_file: the model's config JSON.
-            sentence_name: how metrics call the second task.
+            sentence_name, ffn_groups: as in `run`.
         """
         self._begin = time.time()
         self._folder = FLAGS.output_dir
         self._config_file = config_file
         self._config = training.read_config(config_file)
+        if ffn_groups:
+            given = dict({"ffn_groups": ffn_groups}, **self._config.to_dict())
+            self._config = modeling.AlbertConfig.from_dict(given)
         self._vocab_file = self._find_vocab_file()
         training.open_output_folder(self._folder)
         self._train_source = self._source("input_file")
@@ -304,6 +329,13 @@ class Pretraining:
         given.update(learning_rate=self._learning_rate, sentence_name=sentence_name)
         return pretraining_model.ModelSettings(**given)
 
+    def named_faults(self):
+        """A context in which faulty records are named by their files."""
+        source = self._train_source
+        return pretraining_records.named_faults(
+            source.files, source.max_seq_length, source.max_predictions, source.vocab_size
+        )
+
     # Training
 
     def train(self, stop):
@@ -322,7 +354,9 @@ class Pretraining:
         self._say_what_comes()
         listeners = []
         if FLAGS.eval_file and FLAGS.do_eval:
-            listeners = [training.EvaluationListener(lambda step: self._evaluated(step, stop), stop)]
+            listeners = [
+                training.EvaluationListener(lambda step: self._evaluated(step, stop), stop)
+            ]
         progress = training.ProgressHook(
             self._metrics,
             FLAGS.num_train_steps,
@@ -439,10 +473,13 @@ class Pretraining:
         newest = checkpoints.newest_of_training(self._folder)
         if newest is None:
             raise UserError("%s holds no checkpoint to export" % self._folder)
-        copied = {checkpoints.config_name(self._config_file): self._config_file}
-        if self._vocab_file:
-            copied["vocab.txt"] = self._vocab_file
-        checkpoints.write_model_folder(FLAGS.export_dir, newest, copied)
+        config_name = checkpoints.config_name(self._config_file)
+        checkpoints.write_model_folder(
+            FLAGS.export_dir,
+            newest,
+            {"vocab.txt": self._vocab_file} if self._vocab_file else {},
+            {config_name: self._config.to_dict()},
+        )
         training.say("model folder     %s (from %s)", FLAGS.export_dir, newest)
 
     def summarize(self):

@@ -174,6 +174,10 @@ def _parser(source, seed):
 
     def parse(keys, serialized):
         features = tf.io.parse_example(serialized, columns)
+        highest = tf.reduce_max(features["input_ids"])
+        is_known = tf.debugging.assert_less(highest, tf.constant(source.vocab_size, tf.int64))
+        with tf.control_dependencies([is_known]):  # a GPU would take what is beyond for zeros
+            features["input_ids"] = tf.identity(features["input_ids"])
         if source.masking is not None:
             features = _masked(source, seed, keys, features)
         return {

@@ -6,6 +6,7 @@ first_fault(about.files, ...)  # "FILE, record 17: ..." or None
 """
 
 import collections
+import contextlib
 import mmap
 import os
 import struct
@@ -23,6 +24,7 @@ _HEADER_BYTES = 12
 _FOOTER_BYTES = 4
 _CHECKED_TOGETHER = 1024  # records
 _COUNTED_RECORDS = 20000
+_WAYS_OUT = ": write the file again, or leave damaged records out with --skip_corrupt_records=true"
 _MOST_EXAMPLES = 3  # places that a message names
 
 Inspection = collections.namedtuple("Inspection", "files num_records is_masked")
@@ -72,10 +74,7 @@ def inspected(paths, max_seq_length, max_predictions, flag):
                             _checked_kind(path, content, place, max_seq_length, max_predictions)
                         )
             except Damage as damage:
-                raise UserError(
-                    "%s, %s: write the file again, or leave damaged records out with "
-                    "--skip_corrupt_records=true" % (path, damage)
-                ) from damage
+                raise UserError("%s, %s%s" % (path, damage, _WAYS_OUT)) from damage
             counts.append(count)
     if len(kinds) > 1:
         raise UserError(
@@ -212,6 +211,22 @@ def first_fault(paths, max_seq_length, max_predictions, vocab_size):
             if fault:
                 return "%s, record %d: %s" % (path, number, fault)
     return None
+
+
+@contextlib.contextmanager
+def named_faults(paths, max_seq_length, max_predictions, vocab_size):
+    """Looks for a faulty record where TensorFlow stops at one, and names it in a `UserError`.
+
+    Args:
+        paths, max_seq_length, max_predictions, vocab_size: as in `first_fault`.
+    """
+    try:
+        yield
+    except (tf.errors.DataLossError, tf.errors.InvalidArgumentError) as error:
+        fault = first_fault(paths, max_seq_length, max_predictions, vocab_size)
+        if fault is None:
+            raise
+        raise UserError("%s%s" % (fault, _WAYS_OUT)) from error
 
 
 def _contents(path):

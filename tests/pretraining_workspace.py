@@ -113,14 +113,20 @@ def run_process(arguments, script="run_pretraining.py", **settings):
     )
 
 
-def run_here(arguments, config_flag="bert_config_file", **defaults):
-    """Runs a pre-training command in this process; its errors come as exceptions."""
-    with flags_of(arguments, config_flag, **defaults):
-        pretraining.run(config_flag)
+def run_here(arguments):
+    """Runs run_pretraining.py in this process; its errors come as exceptions."""
+    with flags_of(arguments, pretraining.define_flags):
+        pretraining.run()
+
+
+def run_google_here(arguments, ffn_groups=None):
+    """Runs google's pre-training command in this process."""
+    with flags_of(arguments, pretraining.define_google_flags):
+        pretraining.run_google(ffn_groups)
 
 
 @contextlib.contextmanager
-def flags_of(arguments, config_flag="bert_config_file", **defaults):
+def flags_of(arguments, define_flags):
     """Has absl's flags as a pre-training command would with these arguments, and those alone."""
     values = flags.FLAGS
     before = {name: values[name] for name in values if values[name].name == name}
@@ -128,7 +134,7 @@ def flags_of(arguments, config_flag="bert_config_file", **defaults):
     for name in others:
         delattr(values, name)
     try:
-        pretraining.define_flags(config_flag, **defaults)
+        define_flags()
         with flagsaver.flagsaver():
             values(["run_pretraining.py"] + arguments)
             yield

@@ -1,0 +1,14 @@
+"""google's name and flags for pre-training.
+
+    python run_pretraining_google.py --input_file='data/*.tfrecord' --output_dir=my_new_model \\
+        --albert_config_file=albert_config/albert_config_tiny_google.json --do_train=true
+"""
+
+from errors import run_command
+import pretraining
+
+pretraining.define_google_flags()
+
+
+if __name__ == "__main__":
+    run_command(pretraining.run_google)

@@ -1,0 +1,17 @@
+"""google's name and flags for pre-training with grouped feed-forward layers.
+
+    python run_pretraining_google_fast.py --input_file='data/*.tfrecord' --do_train=true \\
+        --albert_config_file=albert_config/albert_config_tiny_google_fast.json \\
+        --output_dir=my_new_model
+"""
+
+import functools
+
+from errors import run_command
+import pretraining
+
+pretraining.define_google_flags()
+
+
+if __name__ == "__main__":
+    run_command(functools.partial(pretraining.run_google, ffn_groups=16))

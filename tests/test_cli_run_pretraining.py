@@ -1,0 +1,343 @@
+"""run_pretraining.py as users run it: training, going on, evaluation, export, errors."""
+
+import json
+import os
+import shutil
+import signal
+import socket
+import time
+
+import numpy as np
+import pytest
+import tensorflow.compat.v1 as tf
+
+from errors import UserError
+import checkpoints
+import pretraining_workspace as small
+import tfrecords
+import training
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A workspace with records: masked, unmasked, held-out."""
+    workspace = small.Workspace(tmp_path_factory.mktemp("pretraining"))
+    workspace.masked = workspace.write_records("masked.tfrecord", small.masked_records(64))
+    workspace.unmasked = workspace.write_records("unmasked.tfrecord", small.unmasked_records(64))
+    workspace.held_out = workspace.write_records(
+        "held_out.tfrecord", small.masked_records(16, first=64)
+    )
+    return workspace
+
+
+@pytest.fixture(scope="module")
+def run(folder):
+    """The folder of a run of 20 steps with evaluation and export."""
+    output = os.path.join(folder.folder, "run")
+    small.run_here(
+        folder.arguments(
+            input_file=folder.masked,
+            eval_file=folder.held_out,
+            output_dir=output,
+            num_train_steps=20,
+            save_checkpoints_steps=10,
+            do_eval=True,
+            export_dir=os.path.join(folder.folder, "exported"),
+        )
+    )
+    return output
+
+
+def variables_of(output):
+    """{name: value} of everything in a folder's newest checkpoint."""
+    reader = tf.train.load_checkpoint(output)
+    return {name: reader.get_tensor(name) for name in reader.get_variable_to_shape_map()}
+
+
+def largest_difference(one, other):
+    assert sorted(one) == sorted(other)
+    return max(np.abs(one[name] - other[name]).max() for name in one)
+
+
+def lines_of(capsys):
+    return capsys.readouterr().out.splitlines()
+
+
+def test_results_have_the_originals_names(run):
+    with open(os.path.join(run, "eval_results.txt"), encoding="utf-8") as handle:
+        names = [line.split(" = ")[0] for line in handle]
+    assert names == [
+        "global_step",
+        "loss",
+        "masked_lm_accuracy",
+        "masked_lm_loss",
+        "next_sentence_accuracy",
+        "next_sentence_loss",
+    ]
+    slots = [name for name in variables_of(run) if name.endswith("/lamb_m")]
+    assert "bert/embeddings/word_embeddings/lamb_m" in slots
+
+
+def test_curves_and_metrics_are_recorded(run):
+    records = training.Metrics.read(run, 20)
+    losses = [record["loss"] for record in records if "learning_rate" in record]
+    assert len(losses) == 20 and losses[-1] < losses[0]
+    evaluations = [record["step"] for record in records if "dev_masked_lm_accuracy" in record]
+    assert evaluations[:2] == [10, 20]
+    with open(os.path.join(run, "learning_curve.png"), "rb") as handle:
+        assert handle.read(8) == b"\x89PNG\r\n\x1a\n"
+
+
+def test_export_is_a_model_folder_without_slots(run, folder):
+    exported = os.path.join(folder.folder, "exported")
+    assert {"albert_config_small.json", "vocab.txt", "checkpoint"} <= set(os.listdir(exported))
+    prefix = checkpoints.find_checkpoint(exported)
+    values = variables_of(run)
+    for name, shape in tf.train.list_variables(prefix):
+        assert "lamb" not in name
+        assert list(values[name].shape) == shape
+    checkpoints.check_fits(os.path.join(exported, "albert_config_small.json"), exported)
+
+
+def test_two_replicas_give_the_weights_of_one_device(run, folder):
+    output = os.path.join(folder.folder, "mirrored")
+    small.run_here(
+        folder.arguments(
+            input_file=folder.masked,
+            output_dir=output,
+            num_train_steps=20,
+            save_checkpoints_steps=10,
+            distribution="mirrored",
+            devices="/cpu:0,/cpu:1",
+        )
+    )
+    assert largest_difference(variables_of(run), variables_of(output)) < 1e-5
+
+
+def _worker_environments(count):
+    sockets = [socket.socket() for _ in range(count)]
+    for one in sockets:
+        one.bind(("127.0.0.1", 0))
+    workers = ["127.0.0.1:%d" % one.getsockname()[1] for one in sockets]
+    for one in sockets:
+        one.close()
+    for index in range(count):
+        config = {"cluster": {"worker": workers}, "task": {"type": "worker", "index": index}}
+        yield dict(os.environ, TF_CONFIG=json.dumps(config))
+
+
+def test_two_workers_give_the_weights_of_one_device(run, folder):
+    output = os.path.join(folder.folder, "workers")
+    arguments = folder.arguments(
+        input_file=folder.masked,
+        output_dir=output,
+        num_train_steps=20,
+        save_checkpoints_steps=10,
+        distribution="multi_worker",
+    )
+    workers = [small.run_process(arguments, env=env) for env in _worker_environments(2)]
+    outputs = [worker.communicate(timeout=300)[0] for worker in workers]
+    assert [worker.returncode for worker in workers] == [0, 0], outputs
+    assert largest_difference(variables_of(run), variables_of(output)) < 1e-5
+
+
+def test_a_killed_run_goes_on_as_if_nothing_had_happened(folder):
+    """Weights, slots, order of the data and masks: all values are equal to the bit."""
+    arguments = {
+        "input_file": folder.unmasked,
+        "num_train_steps": 40,
+        "save_checkpoints_steps": 10,
+        "warm_start": True,
+        "optimizer": "adamw",
+    }
+    straight, killed = (os.path.join(folder.folder, name) for name in ("straight", "killed"))
+    small.run_here(folder.arguments(output_dir=straight, **arguments))
+    process = small.run_process(folder.arguments(output_dir=killed, **arguments))
+    while process.poll() is None and checkpoints.newest_of_training(killed) is None:
+        time.sleep(0.02)
+    while process.poll() is None and not checkpoints.newest_of_training(killed).endswith("-10"):
+        time.sleep(0.02)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    assert process.returncode == -signal.SIGKILL
+    small.run_here(folder.arguments(output_dir=killed, **arguments))
+    assert largest_difference(variables_of(straight), variables_of(killed)) == 0
+
+
+def test_google_names_keep_flags_defaults_and_metrics(folder, capsys):
+    config = folder.write(
+        "model_google/albert_config.json", json.dumps(dict(small.CONFIG, num_hidden_groups=2))
+    )
+    output = os.path.join(folder.folder, "google")
+    arguments = [
+        "--albert_config_file=" + config,
+        "--input_file=" + folder.masked,
+        "--output_dir=" + output,
+        "--max_seq_length=%d" % small.SEQUENCE,
+        "--max_predictions_per_seq=%d" % small.PREDICTIONS,
+        "--train_batch_size=8",
+        "--num_train_steps=4",
+        "--num_warmup_steps=1",
+        "--do_eval=true",
+        "--init_from_group0=false",
+        "--masked_lm_budget=0",
+        "--export_dir=" + os.path.join(folder.folder, "google_export"),
+    ]
+    small.run_google_here(arguments, ffn_groups=4)
+    with open(os.path.join(output, "eval_results.txt"), encoding="utf-8") as handle:
+        assert "sentence_order_accuracy = " in handle.read()
+    shapes = {name: value.shape for name, value in variables_of(output).items()}
+    kernel = "bert/encoder/transformer/group_1/inner_group_0/ffn_1/intermediate/dense/kernel"
+    assert shapes[kernel] == (4, 8, 4) and kernel + "/adam_m" in shapes
+    with open(
+        os.path.join(folder.folder, "google_export", "albert_config.json"), encoding="utf-8"
+    ) as handle:
+        assert json.load(handle)["ffn_groups"] == 4
+
+
+def test_init_from_group0_starts_all_groups_from_the_first(folder, run):
+    config = dict(small.CONFIG, num_hidden_groups=1)
+    one = folder.write("group0/albert_config_one.json", json.dumps(config))
+    two = folder.write(
+        "group0/albert_config_two.json", json.dumps(dict(config, num_hidden_groups=2))
+    )
+    common = {"input_file": folder.masked, "num_train_steps": 2, "num_warmup_steps": 1}
+    outputs = [os.path.join(folder.folder, "group0", name) for name in ("one", "two")]
+    small.run_here(folder.arguments(bert_config_file=one, output_dir=outputs[0], **common))
+    small.run_here(
+        folder.arguments(
+            bert_config_file=two,
+            output_dir=outputs[1],
+            init_checkpoint=outputs[0],
+            init_from_group0=True,
+            **common,
+        )
+    )
+    source = variables_of(outputs[0])
+    reader = tf.train.load_checkpoint(os.path.join(outputs[1], "model.ckpt-0"))
+    name = "bert/encoder/transformer/group_%d/inner_group_0/attention_1/self/query/kernel"
+    for group in (0, 1):
+        np.testing.assert_array_equal(reader.get_tensor(name % group), source[name % 0])
+
+
+def test_the_rate_fits_the_batch_where_none_is_given(folder, capsys):
+    for name, flags_of_rate, expected in (
+        ("rate_left_out", {"learning_rate": None}, "learning rate 7.78e-05: 0.00176 at a batch"),
+        ("rate_too_high", {"learning_rate": 0.00176}, "warning: --learning_rate=0.00176 is known"),
+    ):
+        small.run_here(
+            folder.arguments(
+                input_file=folder.masked,
+                output_dir=os.path.join(folder.folder, name),
+                num_train_steps=1,
+                num_warmup_steps=0,
+                **flags_of_rate,
+            )
+        )
+        assert any(line.startswith(expected) for line in lines_of(capsys))
+
+
+# What goes wrong -> (flags that differ, words of the message).
+MISTAKES = {
+    "no_input": ({"input_file": None}, "--input_file is required"),
+    "no_file": ({"input_file": "nowhere/*.tfrecord"}, "no such file"),
+    "length": ({"max_seq_length": 32}, "record 1: input_ids has 16 values, expected "),
+    "too_long": ({"max_seq_length": 64}, "--max_seq_length: 64 is more than"),
+    "predictions": ({"max_predictions_per_seq": 4}, "masked_lm_positions has 3 values"),
+    "nothing_to_do": ({"do_train": None}, "nothing to do"),
+    "parts": ({"gradient_accumulation_steps": 3}, "is not a multiple of"),
+    "warmup": ({"num_warmup_steps": 8}, "--num_warmup_steps=8: expected less than"),
+    "no_cluster": ({"distribution": "multi_worker"}, "TF_CONFIG has no cluster"),
+    "two_starts": ({"warm_start": True, "init_checkpoint": "x"}, "give one of them"),
+    "no_checkpoint": ({"do_train": None, "export_dir": "e"}, "holds no checkpoint to export"),
+}
+
+
+@pytest.mark.parametrize("name", sorted(MISTAKES))
+def test_mistakes_are_one_clear_line(folder, name):
+    changes, words = MISTAKES[name]
+    arguments = dict({"input_file": folder.masked}, **changes)
+    output = os.path.join(folder.folder, "mistakes", name)
+    with pytest.raises(UserError, match=words):
+        small.run_here(folder.arguments(output_dir=output, **arguments))
+
+
+def test_unmasked_records_need_a_vocabulary(folder):
+    config = folder.write("alone/albert_config.json", json.dumps(small.CONFIG))
+    with pytest.raises(UserError, match="--vocab_file is required"):
+        small.run_here(
+            folder.arguments(
+                input_file=folder.unmasked,
+                bert_config_file=config,
+                output_dir=os.path.join(folder.folder, "alone_out"),
+            )
+        )
+
+
+def test_another_models_folder_is_refused(run, folder):
+    config = folder.write(
+        "other/albert_config.json", json.dumps(dict(small.CONFIG, hidden_size=32))
+    )
+    shutil.copy(folder.vocab, os.path.dirname(config))
+    with pytest.raises(UserError, match="holds a run with another config"):
+        small.run_here(
+            folder.arguments(input_file=folder.masked, bert_config_file=config, output_dir=run)
+        )
+
+
+def _damaged(folder, name, change):
+    features = small.masked_records(20)
+    framed = tfrecords.frame_records(tfrecords.encode_examples(features))
+    return folder.write(name, b"".join(change(framed)))
+
+
+def _with_bad_byte(framed):
+    record = bytearray(framed[6])
+    record[40] ^= 0xFF
+    return framed[:6] + [bytes(record)] + framed[7:]
+
+
+def test_damaged_records_are_named_or_left_out(folder, capsys):
+    cut = _damaged(folder, "cut", lambda framed: [b"".join(framed)[:-30]])
+    damaged = _damaged(folder, "damaged", _with_bad_byte)
+    for path, words in ((cut, "cut, record 20 is cut off"), (damaged, "damaged, record 7 is dam")):
+        with pytest.raises(UserError, match=words):
+            small.run_here(
+                folder.arguments(input_file=path, output_dir=path + "_out", pack_by_length=False)
+            )
+    small.run_here(
+        folder.arguments(
+            input_file="%s,%s" % (cut, damaged),
+            output_dir=os.path.join(folder.folder, "skipping"),
+            skip_corrupt_records=True,
+            num_train_steps=4,
+        )
+    )
+    lines = lines_of(capsys)
+    assert any("1 damaged records are left out" in line for line in lines)
+    assert any(line.startswith("training: 38 records in 2 files") for line in lines)
+
+
+def test_ids_beyond_the_vocabulary_are_named(folder):
+    features = small.masked_records(20)
+    features["input_ids"][11, 3] = small.CONFIG["vocab_size"]
+    path = folder.write_records("beyond", features)
+    with pytest.raises(UserError, match="beyond, record 12: input_ids has 37: expected ids below"):
+        small.run_here(folder.arguments(input_file=path, output_dir=path + "_out"))
+
+
+def test_nan_and_explosion_end_training_with_the_way_out(folder):
+    for rate, words in ((1e30, "not finite"),):
+        output = os.path.join(folder.folder, "exploded")
+        with pytest.raises(UserError, match=words):
+            small.run_here(
+                folder.arguments(
+                    input_file=folder.masked,
+                    output_dir=output,
+                    learning_rate=rate,
+                    optimizer="adamw",
+                    num_train_steps=40,
+                )
+            )
+        for value in variables_of(output).values():
+            assert np.isfinite(value).all()
