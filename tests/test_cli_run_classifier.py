@@ -152,7 +152,8 @@ def test_best_folder_is_a_model_folder_that_predicts_by_itself(finished, tmp_pat
     workspace, _ = finished
     best = os.path.join(workspace.output, "best")
     expected = "albert_config_small.json albert_model.ckpt.data-00000-of-00001 "
-    expected += "albert_model.ckpt.index checkpoint fine_tuning.json label_map.json vocab.txt"
+    expected += "albert_model.ckpt.index albert_model.ckpt.meta checkpoint fine_tuning.json "
+    expected += "label_map.json vocab.txt"
     assert sorted(os.listdir(best)) == expected.split()
     out = str(tmp_path / "other")
     run_here(

@@ -1,0 +1,294 @@
+"""run_classifier_multiclass.py: own data from files to reports; bad input."""
+
+import csv
+import json
+import os
+import random
+
+from absl.testing import flagsaver
+import numpy as np
+import pytest
+
+from errors import UserError
+import files
+import predicting
+import reports
+import task_data
+import tasks
+from workspace import CHARACTERS, Workspace, run_here
+
+LABELS = ("体育", "财经", "a b")
+
+
+def titles(count, seed=1, labels=LABELS):
+    """Rows of (text, label), whose label shows in the characters."""
+    generator = random.Random(seed)
+    size = len(CHARACTERS) // len(labels)
+    rows = []
+    for _ in range(count):
+        number = generator.randrange(len(labels))
+        pool = CHARACTERS[number * size : (number + 1) * size]
+        rows.append(("".join(generator.choice(pool) for _ in range(8)), labels[number]))
+    return rows
+
+
+class OwnData(Workspace):
+    """A workspace with a folder of CSV files."""
+
+    def __init__(self, folder, **splits):
+        super().__init__(folder)
+        self.data = os.path.join(self.folder, "own")
+        os.makedirs(self.data)
+        for name, rows in splits.items():
+            self.write_rows(name + ".csv", rows)
+
+    def write_rows(self, name, rows, header=("text_a", "label")):
+        """Writes a CSV file as Python's writer makes it."""
+        with open(os.path.join(self.data, name), "w", encoding="utf-8", newline="") as handle:
+            csv.writer(handle).writerows([header] + list(rows))
+
+    def arguments(self, **changes):
+        values = {"task_name": tasks.OWN_DATA, "train_batch_size": 8, "num_train_epochs": 3}
+        return super().arguments(**dict(values, **changes))
+
+    def results(self, name="eval_results.json"):
+        return json.loads(self.read(name))
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    rows = titles(96)
+    data = OwnData(
+        tmp_path_factory.mktemp("own"),
+        train=rows,
+        dev=titles(20, 2) + rows[:4],
+        test=titles(10, 3) + [('逗号,引号"换行\n和\t', LABELS[0])],
+    )
+    run_here(data.arguments(early_stopping=50, best_metric="macro_f1"))
+    return data
+
+
+def test_labels_and_notes_lie_beside_the_checkpoints(finished):
+    for folder in ("", "best/"):
+        label_map = json.loads(finished.read(folder + "label_map.json"))
+        assert label_map == {"a b": 0, "体育": 1, "财经": 2}
+        notes = json.loads(finished.read(folder + "fine_tuning.json"))
+        assert notes["columns"] == ["text_a", "label"] and notes["pooling"] == "cls"
+    assert finished.results()["best"]["eval_macro_f1"] > 0.4
+
+
+def test_report_has_what_a_reader_asks(finished):
+    report = finished.results("report.json")
+    for name, count in (("dev", 24), ("test", 11)):
+        found = report[name]
+        assert found["rows"] == count == sum(c["support"] for c in found["classes"])
+        assert 0 <= found["expected_calibration_error"] <= 1
+        wrong = round((1 - found["accuracy"]) * count)
+        assert len(found["errors"]) == wrong
+        confidences = [error["confidence"] for error in found["errors"]]
+        assert confidences == sorted(confidences, reverse=True)
+    assert report["dev"]["seen_rows"] == 4 and "accuracy_of_unseen_rows" in report["dev"]
+    assert report["remarks"]["seen_in_dev"] == 4
+    assert set(report["examples_per_second"]) >= {"evaluation", "prediction"}
+    assert "highest dev macro_f1" in report["checkpoint"]
+    text = finished.read("report.md")
+    assert "## test" in text and "| 财经 |" in text and "most confident errors" in text
+    for name in ("confusion_matrix.png", "learning_curve.png"):
+        with open(os.path.join(finished.output, name), "rb") as handle:
+            assert handle.read(8) == b"\x89PNG\r\n\x1a\n"
+
+
+def test_predictions_are_one_line_an_example(finished):
+    lines = finished.read("predictions.tsv").splitlines()
+    assert lines[0].split("\t")[4:] == ["probability", "P(a b)", "P(体育)", "P(财经)"]
+    table = [line.split("\t") for line in lines[1:]]
+    assert len(table) == 11 and {len(row) for row in table} == {8}
+    assert table[-1][0] == '逗号,引号"换行 和' and table[-1][2] == "体育"
+    for row in table:
+        probabilities = np.array(row[5:], float)
+        assert probabilities.sum() == pytest.approx(1, abs=1e-5)
+        assert row[3] == ("a b", "体育", "财经")[probabilities.argmax()]
+
+
+def test_prediction_alone_streams_and_has_a_line_for_each_record(finished, tmp_path, capsys):
+    best = os.path.join(finished.output, "best")
+    other = OwnData(tmp_path / "other")
+    content = "text_a\n今天\n\n去,吃,饭\n".encode() + b"\xff\n" + "明天".encode()
+    with open(os.path.join(other.data, "test.csv"), "wb") as handle:
+        handle.write(content)
+    arguments = other.arguments(do_train=False, do_eval=False, init_checkpoint=best)
+    run_here(arguments)
+    table = [line.split("\t") for line in other.read("predictions.tsv").splitlines()[1:]]
+    assert [row[0] for row in table] == ["今天", "", "去", "\ufffd", "明天"]
+    assert len(other.read("test_results.tsv").splitlines()) == 5
+    assert "1 rows that don't fit and 1 blank lines are predicted" in capsys.readouterr().out
+    assert not os.path.exists(os.path.join(other.output, "test.tf_record"))
+
+
+def test_streamed_predictions_equal_those_of_the_training_run(finished, tmp_path):
+    out = str(tmp_path / "out")
+    best = os.path.join(finished.output, "best")
+    changes = {"do_train": False, "do_eval": False, "init_checkpoint": best, "output_dir": out}
+    run_here(finished.arguments(predict_batch_size=3, **changes))
+    with open(os.path.join(out, "test_results.tsv")) as handle:
+        rows = np.array([line.split("\t") for line in handle], float)
+    expected = [line.split("\t") for line in finished.read("test_results.tsv").splitlines()]
+    np.testing.assert_allclose(rows, np.array(expected, float), atol=1e-6)
+    with open(os.path.join(out, "report.json"), encoding="utf-8") as handle:
+        assert json.load(handle)["test"]["rows"] == 11
+
+
+def test_other_labels_in_the_same_folder_are_refused(finished):
+    path = os.path.join(finished.data, "train.csv")
+    former = files.read_text(path)
+    try:
+        finished.write_rows("train.csv", titles(96, labels=("甲", "乙")))
+        with pytest.raises(UserError, match="label_map.json beside the checkpoint is of another"):
+            run_here(finished.arguments(early_stopping=50, best_metric="macro_f1"))
+    finally:
+        with files.atomic_write(path) as handle:
+            handle.write(former)
+
+
+def test_a_model_keeps_its_pooling_and_needs_its_labels(finished, tmp_path):
+    best = os.path.join(finished.output, "best")
+    changes = {"do_train": False, "do_eval": False, "output_dir": str(tmp_path / "out")}
+    with pytest.raises(UserError, match="trained with pooling cls, the flags ask for mean"):
+        run_here(finished.arguments(init_checkpoint=best, pooling="mean", **changes))
+    with pytest.raises(UserError, match="which labels the model has is not known"):
+        run_here(finished.arguments(**changes))
+
+
+def test_several_labels_a_row_without_a_dev_file(tmp_path, capsys):
+    generator = random.Random(5)
+    rows = []
+    for text, label in titles(90):
+        second, other = generator.choice(titles(9, generator.random()))
+        rows.append((text[:4] + second[:4], ";".join(sorted({label, other}))))
+    data = OwnData(tmp_path, train=rows + [("今", "")], test=rows[:6])
+    options = {"multi_label": True, "label_separator": ";", "pooling": "mean"}
+    run_here(data.arguments(dev_share=0.2, class_weights="balanced", **options))
+    out = capsys.readouterr().out
+    assert "no dev file: 18 of its 91 rows are set aside" in out or "rows are set aside" in out
+    notes = json.loads(data.read("best/fine_tuning.json"))
+    assert notes["objective"] == "multi_label" and notes["pooling"] == "mean"
+    assert len(notes["thresholds"]) == 3
+    assert data.results()["best"]["eval_micro_f1"] > 0.5
+    table = [line.split("\t") for line in data.read("predictions.tsv").splitlines()[1:]]
+    for row in table:
+        probabilities = np.array(row[5:], float)
+        is_over = probabilities >= notes["thresholds"]
+        decided = [label for label, is_there in zip(("a b", "体育", "财经"), is_over) if is_there]
+        assert row[3] == ";".join(decided)
+
+
+def test_numbers_are_estimated(tmp_path):
+    labels = [(text, "%.1f" % (10 + 5 * LABELS.index(label))) for text, label in titles(80)]
+    rows = [(text, str(float(label) / 10)) for text, label in labels]
+    data = OwnData(tmp_path, train=rows[:60], dev=rows[60:70], test=rows[70:])
+    run_here(data.arguments(regression=True, num_train_epochs=6))
+    best = data.results()["best"]
+    assert best["eval_pearson"] > 0.3 and "eval_spearman" in best and "eval_accuracy" not in best
+    assert json.loads(data.read("best/label_map.json")) == {"score": 0}
+    assert data.read("predictions.tsv").splitlines()[0] == "text_a\ttext_b\tlabel\tprediction"
+    assert len(data.results("report.json")["test"]["errors"]) == 10
+
+
+def test_early_stopping_ends_training_and_is_remembered(tmp_path, capsys):
+    data = OwnData(tmp_path, train=titles(32), dev=titles(8, 2))
+    changes = {"num_train_epochs": 30, "learning_rate": 1e-12, "do_predict": None}
+    run_here(data.arguments(early_stopping=2, **changes))
+    assert "in 2 evaluations: training ends at step 12 of 120" in capsys.readouterr().out
+    run_here(data.arguments(early_stopping=2, **changes))
+    assert "training ended early at step 12: nothing to train" in capsys.readouterr().out
+    assert len(data.results()["evaluations"]) == 4  # of steps 0, 4, 8 and 12
+
+
+def test_runs_over_seeds_and_rates_make_a_table(tmp_path):
+    data = OwnData(tmp_path, train=titles(16), dev=titles(8, 2), test=titles(8, 3))
+    settings = {"num_train_epochs": 1, "seeds": "1,2", "keep_best": False}
+    run_here(data.arguments(**settings))
+    runs = data.results("runs.json")
+    values = [run["dev"]["eval_accuracy"] for run in runs["runs"]]
+    assert runs["rows"][0]["dev"] == pytest.approx([np.mean(values), np.std(values, ddof=1)])
+    assert "| 1, 2 | %.4f ± %.4f |" % tuple(runs["rows"][0]["dev"]) in data.read("runs.md")
+    assert not os.path.exists(os.path.join(data.output, "seed_1", "best"))
+    with pytest.raises(UserError, match="--seeds=1,x"):
+        run_here(data.arguments(seeds="1,x"))
+
+
+def test_search_tries_the_rates(tmp_path, monkeypatch):
+    import experiments
+
+    data = OwnData(tmp_path)
+    accuracies = {2e-5: 0.5, 6e-5: 0.75, 1e-4: 0.6}
+    seen = []
+
+    def run_once():
+        seen.append((experiments.FLAGS.learning_rate, experiments.FLAGS.output_dir))
+        dev = {"eval_accuracy": accuracies[experiments.FLAGS.learning_rate]}
+        return {"dev": dev, "test": None, "metric": "accuracy"}
+
+    from workspace import flags_of
+
+    os.makedirs(data.output)
+    with flags_of(data.arguments(search=True)), flagsaver.flagsaver():
+        experiments.run(run_once)
+    assert [os.path.basename(folder) for _, folder in seen] == [
+        "rate_2e-05",
+        "rate_6e-05",
+        "rate_0.0001",
+    ]
+    assert data.results("runs.json")["best"]["rate"] == 6e-5
+
+
+@pytest.mark.parametrize(
+    "changes, words",
+    [
+        ({"best_metric": "bleu"}, ["--best_metric: unknown metric 'bleu'", "macro_f1"]),
+        ({"best_metric": "pearson"}, ["unknown metric 'pearson'"]),
+        ({"best_metric": "f1"}, ["needs two labels, here are 3"]),
+        ({"early_stopping": 2, "do_eval": None}, ["--early_stopping needs evaluations"]),
+        ({"multi_label": True, "regression": True}, ["exclude each other"]),
+        ({"task_name": "tnews", "multi_label": True}, ["--multi_label", "--task_name=multiclass"]),
+        ({"class_weights": "/nowhere.json"}, ["/nowhere.json"]),
+        ({"label_smoothing": 2}, ["--label_smoothing: 2"]),
+    ],
+)
+def test_mistakes_are_told(tmp_path, changes, words):
+    data = OwnData(tmp_path, train=titles(16), dev=titles(8, 2), test=titles(8, 3))
+    with pytest.raises(UserError) as caught:
+        run_here(data.arguments(**changes))
+    for word in words:
+        assert word in str(caught.value)
+
+
+def test_a_font_has_the_glyphs_or_none_is_named(monkeypatch):
+    pytest.importorskip("matplotlib")
+    assert reports.font_for("体育news").get_file() == reports.FONT
+    monkeypatch.setattr(reports, "_system_fonts", lambda manager: [])
+    assert reports.font_for("体\U000f1234") is None
+
+
+def test_clue_submission_takes_the_rows_own_ids(tmp_path):
+    task = tasks.get_task("copa")
+    paths = [str(tmp_path / name) for name in ("p", "t", "copa_predict.json")]
+    import reading
+
+    with predicting.ResultFiles(task, paths) as results:
+        for row_id, second in ((5, 0.9), (5, 0.3), (8, 0.1), (8, 0.2)):
+            example = reading.InputExample("test-1", "甲", "乙", None, row_id)
+            results.write(example, np.float32([1 - second, second]))
+    lines = [json.loads(line) for line in files.read_lines(paths[2])]
+    assert lines == [{"id": 5, "label": "0"}, {"id": 8, "label": "1"}]
+    with predicting.ResultFiles(tasks.get_task("tnews"), paths) as results:
+        example = reading.InputExample("test-1", "甲", None, None)
+        results.write(example, np.eye(15)[3])
+    assert files.read_lines(paths[2]) == ['{"id": 0, "label": "103"}']
+
+
+def test_label_maps_that_are_none(tmp_path):
+    path = tmp_path / "label_map.json"
+    path.write_text('{"a": 1, "b": 2}')
+    with pytest.raises(UserError, match="numbers from 0"):
+        task_data.labels_of_map(str(path))
