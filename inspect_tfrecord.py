@@ -189,7 +189,8 @@ def _check_file(path, vocabulary):
             for is_wrong, fault in _faults(features, vocabulary):
                 faults += [(done + row + 1, fault) for row in np.flatnonzero(is_wrong)]
             done += len(features["input_ids"])
-            counts.update(pretraining_statistics.counts_of_records(_complete(features)))
+            if not faults:
+                counts.update(pretraining_statistics.counts_of_records(_complete(features)))
             bar.update(len(features["input_ids"]))
     if faults:
         first = "; ".join("record %d: %s" % fault for fault in sorted(faults)[:_MOST_SHOWN_FAULTS])

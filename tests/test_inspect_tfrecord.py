@@ -1,0 +1,135 @@
+"""inspect_tfrecord.py: what it shows, what it finds wrong."""
+
+import os
+
+from absl import flags
+from absl.testing import flagsaver
+import numpy as np
+import pytest
+
+from errors import UserError
+import inspect_tfrecord
+import tfrecords
+
+TOKENS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "天", "气", "很", "好", "ab", "##c"]
+S, P = 12, 4
+
+
+def record(**changes):
+    """[CLS] 天气(masked) ab ##c(random) [SEP] 很(kept) 好 [SEP], swapped."""
+    features = {
+        "input_ids": [2, 5, 4, 9, 8, 3, 7, 8, 3, 0, 0, 0],
+        "input_mask": [1] * 9 + [0] * 3,
+        "segment_ids": [0] * 6 + [1] * 3 + [0] * 3,
+        "masked_lm_positions": [2, 4, 6, 0],
+        "masked_lm_ids": [6, 10, 7, 0],
+        "masked_lm_weights": [1.0, 1.0, 1.0, 0.0],
+        "next_sentence_labels": [1],
+    }
+    features.update(changes)
+    return {
+        name: np.array([values], np.float32 if name == "masked_lm_weights" else np.int64)
+        for name, values in features.items()
+        if values is not None
+    }
+
+
+@pytest.fixture
+def inspect(tmp_path, capsys):
+    """A function that writes records and returns what the command prints about them."""
+    vocabulary = tmp_path / "vocab.txt"
+    vocabulary.write_text("\n".join(TOKENS) + "\n", encoding="utf-8")
+    if "check" not in flags.FLAGS:
+        inspect_tfrecord.define_flags()
+    if not flags.FLAGS.is_parsed():
+        flags.FLAGS(["test"])
+
+    def call(*records, **settings):
+        path = str(tmp_path / "records")
+        payloads = [p for features in records for p in tfrecords.encode_examples(features)]
+        with open(path, "wb") as handle:
+            handle.write(b"".join(tfrecords.frame_records(payloads)))
+        with flagsaver.flagsaver(**dict({"vocab_file": str(vocabulary)}, **settings)):
+            inspect_tfrecord.main([path])
+        return capsys.readouterr().out
+
+    call.path = str(tmp_path / "records")
+    return call
+
+
+def test_records_are_shown_as_text(inspect):
+    out = inspect(record(), record(), num=1)
+    assert out.split("\n")[:3] == [
+        "record 1: 9 of 12 pieces, 3 predicted, label 1 (B before A, or from elsewhere)",
+        "  A: [CLS]天[气]ab[c as 好][SEP]",
+        "  B: [很 kept]好[SEP]",
+    ]
+    assert out.endswith("records: 2 records\n") and "record 2" not in out
+    colored = inspect(record(), color="always")
+    for text in ("\033[1;31m气\033[0m", "\033[1;33mc as 好\033[0m", "\033[1;32m很 kept\033[0m"):
+        assert text in colored
+    assert "  A:  2  5 [ 6  as  4 ]" in inspect(record(), vocab_file=None)
+
+
+def test_a_right_file_is_told(inspect):
+    out = inspect(*[record()] * 7, check=True, num=0)
+    assert "checked: all 7 records are right" in out
+    assert "average length             9.0 pieces" in out
+    dynamic = record(
+        masked_lm_positions=None,
+        masked_lm_ids=None,
+        masked_lm_weights=None,
+        token_boundary=[1, 1, 0, 1, 0, 1, 1, 1, 1, 0, 0, 0],
+    )
+    out = inspect(dynamic, check=True)
+    assert "masked in training" in out and "all 1 records are right" in out
+
+
+@pytest.mark.parametrize(
+    "changes, message",
+    [
+        ({"input_mask": [1] * 8 + [0, 1, 0, 0]}, "input_mask is not ones and then zeros"),
+        ({"input_ids": [2, 5, 4, 9, 8, 3, 7, 8, 3, 0, 0, 6]}, "not 0 behind the sequence"),
+        ({"segment_ids": [0] * 5 + [1, 0, 1, 1] + [0] * 3}, "segment_ids are not zeros, then"),
+        ({"next_sentence_labels": [2]}, "next_sentence_labels is not 0 or 1"),
+        ({"input_ids": [5, 5, 4, 9, 8, 3, 7, 8, 3, 0, 0, 0]}, r"no \[CLS\] at the start"),
+        ({"input_ids": [2, 5, 4, 9, 8, 3, 7, 8, 8, 0, 0, 0]}, r"no \[SEP\] at the end"),
+        ({"input_ids": [2, 5, 4, 99, 8, 3, 7, 8, 3, 0, 0, 0]}, "an id beyond the vocabulary"),
+        ({"masked_lm_weights": [1.0, 0, 1, 0]}, "masked_lm_weights are not ones and then"),
+        ({"masked_lm_weights": [0.0] * 4}, "nothing to predict"),
+        ({"masked_lm_positions": [2, 5, 6, 0]}, r"\[CLS\], \[SEP\] or padding is to be pre"),
+        ({"masked_lm_positions": [4, 2, 6, 0]}, "masked_lm_positions do not ascend"),
+        ({"masked_lm_positions": [2, 4, 60, 0]}, "a masked position beyond the sequence"),
+        ({"masked_lm_ids": [6, 10, 7, 5]}, "not 0 behind the predictions"),
+        ({"masked_lm_ids": [6, 10, 70, 0]}, "a label beyond the vocabulary"),
+        ({"token_boundary": [1] * 12}, "features .* but those before have"),
+    ],
+)
+def test_wrong_records_are_named(changes, message, inspect):
+    with pytest.raises(UserError, match="record 2.*" + message):
+        inspect(record(), record(**changes), record(), check=True, num=0)
+
+
+def test_files_that_are_no_records(inspect, tmp_path):
+    inspect(record(), record(), num=0)
+    with open(inspect.path, "rb") as handle:
+        content = handle.read()
+    payloads = tfrecords.encode_examples({"input_ids": np.array([[1, 2, 3]])})
+    other = b"".join(tfrecords.frame_records(payloads))
+    damaged = bytearray(content)
+    damaged[40] ^= 1
+    for wrong, message in (
+        (content[:-5], "cut off behind record 1"),
+        (bytes(damaged), "record 1: damaged or no TFRecord file"),
+        (b"only text, and no record in it", "damaged or no TFRecord file"),
+        (other, "record 1: no input_mask and segment_ids: .*, found features input_ids"),
+    ):
+        path = str(tmp_path / "other")
+        with open(path, "wb") as handle:
+            handle.write(wrong)
+        with pytest.raises(UserError, match=message), flagsaver.flagsaver(num=1, check=False):
+            inspect_tfrecord.main([path])
+    with pytest.raises(UserError, match="nowhere: no such file"):
+        inspect_tfrecord.main([os.path.join(str(tmp_path), "nowhere")])
+    with pytest.raises(UserError, match="expected one file, found 0"):
+        inspect_tfrecord.main([])

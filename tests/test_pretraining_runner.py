@@ -1,0 +1,383 @@
+"""Runs that are stopped, limited or watched: resuming, memory, disk, statistics, Beam."""
+
+import collections
+import glob
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+from errors import Interrupted, UserError
+import corpus
+import external_shuffle
+import files
+import masking
+import pretraining_data
+import pretraining_runner
+import pretraining_statistics
+import work_folder
+
+ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+SAMPLE = os.path.join(ROOT, "data", "news_sample.txt")
+ENGLISH = os.path.join(ROOT, "data", "english_sample.txt")
+STARTER_VOCABULARY = os.path.join(ROOT, "albert_starter_zh", "vocab.txt")
+
+
+def command(folder, script="create_pretraining_data.py", **flags):
+    values = {
+        "input_file": SAMPLE,
+        "output_file": os.path.join(str(folder), "records"),
+        "vocab_file": STARTER_VOCABULARY,
+        "segmenter": "none",
+        "num_workers": 2,
+    }
+    values.update(flags)
+    return [sys.executable, os.path.join(ROOT, script)] + [
+        "--%s=%s" % item for item in values.items() if item[1] is not None
+    ]
+
+
+def run(folder, preexec_fn=None, **flags):
+    return subprocess.run(
+        command(folder, **flags),
+        capture_output=True,
+        text=True,
+        timeout=600,
+        preexec_fn=preexec_fn,
+        env=dict(os.environ, PYTHONIOENCODING="utf-8", OPENBLAS_NUM_THREADS="1"),
+    )
+
+
+def write_text(path, copies):
+    """A text of many shards, one for each 24 copies of the sample."""
+    with open(SAMPLE, encoding="utf-8") as handle:
+        text = handle.read() + "\n"
+    with open(str(path), "w", encoding="utf-8") as handle:
+        for _ in range(copies):
+            handle.write(text)
+
+
+def finished_shards(folder):
+    return {
+        name: os.stat(name).st_mtime_ns
+        for name in glob.glob(os.path.join(str(folder), ".records.unfinished", "*.done"))
+    }
+
+
+def wait_until(condition, seconds=60):
+    deadline = time.time() + seconds
+    while not condition():
+        assert time.time() < deadline, "waited in vain"
+        time.sleep(0.02)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs POSIX")
+@pytest.mark.parametrize(
+    "flags", [{"dupe_factor": 3}, {"original_masking": True, "dupe_factor": 1}]
+)
+def test_a_killed_run_goes_on_and_ends_as_if_it_had_not_been(flags, tmp_path):
+    text = tmp_path / "text.txt"
+    write_text(text, 120)
+    flags = dict(flags, input_file=text)
+    expected = tmp_path / "expected"
+    done = run(tmp_path, output_file=expected, **flags)
+    assert done.returncode == 0, done.stderr
+    process = subprocess.Popen(command(tmp_path, **flags), stderr=subprocess.DEVNULL)
+    wait_until(lambda: len(finished_shards(tmp_path)) >= 2 or process.poll() is not None)
+    process.send_signal(signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL
+    finished = finished_shards(tmp_path)
+    assert finished and not (tmp_path / "records").exists()
+    other = run(tmp_path, resume=True, random_seed=1, **flags)
+    assert other.returncode == 2
+    assert re.search("--resume: setting seed was 12345 .* is 1 now", other.stderr), other.stderr
+    resumed = subprocess.Popen(
+        command(tmp_path, resume=True, **flags), stdout=subprocess.PIPE, universal_newlines=True
+    )
+    later = {}
+    while resumed.poll() is None:
+        later.update(finished_shards(tmp_path))
+        time.sleep(0.01)
+    statistics = resumed.communicate()[0]
+    assert resumed.returncode == 0
+    assert finished.items() <= later.items()  # what was finished was not made again
+    assert files.sha256_of_file(str(tmp_path / "records")) == files.sha256_of_file(str(expected))
+    assert sorted(os.listdir(str(tmp_path))) == ["expected", "records", "text.txt"]
+    # Statistics are of the whole run.
+    assert statistics.split("time")[0] == done.stdout.split("time")[0]
+
+
+def job(text_format=corpus.PLAIN, dupe_factor=2, **settings):
+    defaults = pretraining_data.Settings(
+        max_seq_length=128,
+        max_predictions=20,
+        masked_lm_prob=0.15,
+        short_seq_prob=0.1,
+        seed=1,
+        whole_words=True,
+        run_weights=masking.WHOLE_WORDS,
+        google=False,
+        random_next=False,
+        permute=False,
+        dynamic=False,
+    )
+    return pretraining_runner.Job(
+        settings=defaults._replace(**settings),
+        vocab_file=STARTER_VOCABULARY,
+        do_lower_case=True,
+        spm_model_file=None,
+        segmenter="none",
+        user_dict=None,
+        text_format=text_format,
+        original=False,
+        dupe_factor=dupe_factor,
+    )
+
+
+def test_what_a_run_is_made_from_must_be_the_same(tmp_path):
+    output, text = str(tmp_path / "out"), tmp_path / "text.txt"
+    text.write_text("一\n二\n", encoding="utf-8")
+
+    def stopped(**settings):
+        manifest = pretraining_runner.manifest(job(**settings), [str(text)])
+        with work_folder.work_folder(output, manifest, resume=True) as folder:
+            is_finished = folder.is_finished("1")
+            folder.finish("1", {"a": 1})
+            assert folder.result("1") == {"a": 1}
+            if not is_finished:
+                raise KeyboardInterrupt
+        return folder
+
+    with pytest.raises(Interrupted, match="--resume goes on"):
+        stopped()
+    for settings, message in (
+        ({"seed": 2}, "setting seed was 1 .* is 2 now"),
+        ({"dupe_factor": 3}, "setting dupe_factor was 2"),
+        ({"text_format": corpus.TextFormat(split_sentences=True)}, "setting split_sentences was F"),
+    ):
+        with pytest.raises(UserError, match=message):
+            stopped(**settings)
+    text.write_text("一\n三\n\n", encoding="utf-8")
+    with pytest.raises(UserError, match="input .*text.txt was of 8 bytes .* is of 9 bytes"):
+        stopped()
+    # Without --resume it starts over, and an error leaves nothing behind.
+    manifest = pretraining_runner.manifest(job(), [str(text)])
+    with pytest.raises(UserError, match="^because$"), work_folder.work_folder(
+        output, manifest, False
+    ) as folder:
+        assert not folder.is_finished("1")
+        folder.finish("1", {})
+        raise UserError("because")
+    assert os.listdir(str(tmp_path)) == ["text.txt"]
+
+
+def test_nothing_is_kept_of_a_run_stopped_before_anything_was_finished(tmp_path):
+    with pytest.raises(KeyboardInterrupt), work_folder.work_folder(
+        str(tmp_path / "out"), {}, False
+    ):
+        raise KeyboardInterrupt
+    assert os.listdir(str(tmp_path)) == []
+
+
+def test_two_runs_do_not_make_the_same_file(tmp_path, monkeypatch):
+    monkeypatch.setattr(work_folder, "_SECONDS_TO_WAIT", 0)
+    output = str(tmp_path / "out")
+    with work_folder.work_folder(output, {}, False), pytest.raises(
+        UserError, match="out: another process is making it"
+    ), work_folder.work_folder(output, {}, False):
+        pass
+
+
+def test_many_runs_are_combined_and_killing_that_does_no_harm(tmp_path):
+    rng = np.random.RandomState(1)
+    records = [b"%d" % n * rng.randint(1, 9) for n in range(1000)]
+    keys = np.frombuffer(rng.bytes(8000), "<u8")
+
+    def runs():
+        names = [str(tmp_path / ("%03d" % number)) for number in range(100)]
+        for number, name in enumerate(names):
+            part = slice(10 * number, 10 * number + 10)
+            external_shuffle.write_run(name, records[part], keys[part])
+        return names
+
+    names = runs()
+    combined = external_shuffle.combine_many(names, most=7, bucket_bytes=100)
+    assert len(combined) == 7
+    assert len(os.listdir(str(tmp_path))) == 14
+    # As after a kill while the second group is combined.
+    runs()
+    os.remove(combined[1] + ".index.npy")
+    for name in names[:5]:
+        os.remove(name + ".records")
+    assert external_shuffle.combine_many(names, most=7, bucket_bytes=100) == combined
+    with open(str(tmp_path / "all"), "wb") as handle:
+        external_shuffle.merge_runs(combined, [handle], bucket_bytes=300)
+    expected = b"".join(records[n] for n in np.argsort(keys))
+    assert (tmp_path / "all").read_bytes() == expected
+
+
+def test_statistics_account_for_every_line(tmp_path):
+    text = tmp_path / "text.txt"
+    text.write_bytes(
+        "\n一𪚥句。\n\u200b\n二句𪚥𪚥！\n\n独\n\n甲，甲甲甲甲甲甲甲。\n乙乙 乙乙龖丁丁。\n".encode()
+    )
+    stats = tmp_path / "stats.json"
+    done = run(tmp_path, input_file=text, dupe_factor=50, stats=stats, do_whole_word_mask=True)
+    assert done.returncode == 0, done.stderr
+    values = json.loads(stats.read_text(encoding="utf-8"))
+    assert values["lines"] == 9 and values["blank lines"] == 3
+    assert values["documents"] == 3 and values["documents of one sentence"] == 1
+    assert values["sentences"] == 5 and values["sentences without pieces"] == 1
+    assert values["lines"] == (
+        values["blank lines"] + values["sentences"] + values["sentences without pieces"]
+    )
+    assert values["records"] == 100
+    assert sum(values["lengths"].values()) == values["records"]
+    lengths = sum(int(length) * count for length, count in values["lengths"].items())
+    assert lengths == round(values["average length"] * values["records"])
+    assert abs(values["padding"] - (1 - lengths / 12800)) < 1e-9
+    assert values["unknown characters"] == {"𪚥": 3, "龖": 1}
+    assert values["unknown"] == 4 / 28
+    assert 0.3 < values["label 1"] < 0.7
+    masked = sum(int(length) * count for length, count in values["masked words"].items())
+    assert masked == round(values["masked"] * lengths)
+    assert values["warnings"] == [
+        "1 lines with control or damaged characters, which were left out (first: %s, line 3)" % text
+    ]
+    assert "warning: " + values["warnings"][0] in done.stderr
+    assert (tmp_path / "stats.png").read_bytes().startswith(b"\x89PNG")
+    assert "unknown characters         𪚥 3 龖 1" in done.stdout
+
+
+def test_lengths_of_masked_words_are_those_of_the_words():
+    features = {
+        "input_mask": np.array([[1, 1, 1, 1, 1, 1, 1, 1, 0]]),
+        "segment_ids": np.array([[0, 0, 0, 0, 0, 1, 1, 1, 0]]),
+        "token_boundary": np.array([[1, 1, 0, 0, 1, 1, 0, 1, 0]]),
+        "input_ids": np.zeros((1, 9), int),
+        "next_sentence_labels": np.array([[1]]),
+        "masked_lm_positions": np.array([[1, 2, 3, 5, 6, 0]]),
+        "masked_lm_weights": np.array([[1.0, 1, 1, 1, 1, 0]]),
+    }
+    counts = pretraining_statistics.counts_of_records(features)
+    assert counts["masked word: 3"] == 1 and counts["masked word: 2"] == 1
+    counts = pretraining_statistics.counts_of_records(features, whole_words=False)
+    assert counts["masked word: 1"] == 5 and "masked word: 2" not in counts
+    assert (counts["pieces"], counts["places"], counts["label 1"]) == (8, 9, 1)
+
+
+def limited(**limits):
+    """A function that sets limits of a process: limits(AS=bytes)."""
+    import resource
+
+    def set_limits():
+        for name, value in limits.items():
+            resource.setrlimit(getattr(resource, "RLIMIT_" + name), (value, value))
+
+    return set_limits
+
+
+def test_a_full_disk_is_told_and_leaves_nothing_behind(tmp_path):
+    pytest.importorskip("resource")
+    done = run(tmp_path, preexec_fn=limited(FSIZE=20000), dupe_factor=10)
+    assert done.returncode == 2
+    assert re.search("records: cannot be written .*: free space", done.stderr), done.stderr
+    assert len(done.stderr.strip().split("\n")) == 1
+    assert os.listdir(str(tmp_path)) == []
+
+
+@pytest.mark.parametrize(
+    "megabytes, segmenter", [(5, "none"), pytest.param(200, "jieba", marks=pytest.mark.slow)]
+)
+def test_memory_does_not_grow_with_the_text(megabytes, segmenter, tmp_path):
+    """Each process has its own address space: the limit is per worker."""
+    pytest.importorskip("resource")
+    text = tmp_path / "text.txt"
+    copies = (megabytes << 20) // os.path.getsize(SAMPLE)
+    write_text(text, copies)
+    with open(str(text), "a", encoding="utf-8") as handle:
+        handle.write("一行很长的字" * ((megabytes << 20) // 4 // 18))
+    done = run(
+        tmp_path,
+        preexec_fn=limited(AS=600 << 20),
+        input_file=text,
+        segmenter=segmenter,
+        dupe_factor=1,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "lines                      %d\n" % (269 * copies + 1) in done.stdout
+    assert (tmp_path / "records").stat().st_size > megabytes << 18
+
+
+def test_english_needs_no_segmenter(tmp_path):
+    done = run(
+        tmp_path,
+        input_file=ENGLISH,
+        segmenter=None,
+        non_chinese=True,
+        do_whole_word_mask=True,
+        stats=tmp_path / "stats.json",
+    )
+    assert done.returncode == 0, done.stderr
+    values = json.loads((tmp_path / "stats.json").read_text(encoding="utf-8"))
+    with open(ENGLISH, encoding="utf-8") as handle:
+        lines = handle.read().split("\n")[:-1]
+    assert values["sentences"] == sum(map(bool, lines)) and values["documents"] >= 8
+    assert values["unknown"] == 0
+    # Whole words: the pieces of a word are masked together, often several.
+    assert sum(values["masked words"].values()) > 100 and len(values["masked words"]) > 3
+
+
+@pytest.mark.parametrize("segmenter", ["rjieba"])
+def test_other_segmenters(segmenter, tmp_path):
+    pytest.importorskip(segmenter)
+    done = run(tmp_path, segmenter=segmenter, do_whole_word_mask=True, dupe_factor=1)
+    assert done.returncode == 0, done.stderr
+
+
+def framed_records(path):
+    """Counter of the records of a file, as bytes."""
+    with open(str(path), "rb") as handle:
+        content = handle.read()
+    found, place = collections.Counter(), 0
+    while place < len(content):
+        end = place + 16 + int.from_bytes(content[place : place + 8], "little")
+        found[content[place:end]] += 1
+        place = end
+    return found
+
+
+def test_beam_makes_the_same_records(tmp_path):
+    pytest.importorskip("apache_beam")
+    text = tmp_path / "text.txt"
+    write_text(text, 40)
+    flags = {"input_file": text, "dupe_factor": 2}
+    outputs = [tmp_path / name for name in ("local", "beam-1", "beam-2")]
+    assert run(tmp_path, output_file=outputs[0], **flags).returncode == 0
+    done = run(
+        tmp_path,
+        output_file="%s,%s" % tuple(outputs[1:]),
+        runner="beam",
+        beam_options="--direct_num_workers=2 --direct_running_mode=multi_processing",
+        **flags,
+    )
+    assert done.returncode == 0, done.stderr
+    local, first, second = map(framed_records, outputs)
+    assert first + second == local and min(map(len, (first, second))) > 0.4 * len(local)
+    assert "documents                  %d\n" % (23 * 40) in done.stdout
+
+
+def test_beam_that_is_missing_is_told(tmp_path):
+    try:
+        import apache_beam  # noqa: F401
+    except ImportError:
+        done = run(tmp_path, runner="beam")
+        assert done.returncode == 2 and "requirements-beam.txt" in done.stderr
+    else:
+        pytest.skip("it is here")
