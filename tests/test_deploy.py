@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ import export_model
 import predictor
 import resident
 import small_models
+from test_python_api import blocks_of
 from workspace import ROOT
 
 DEPLOY = os.path.join(ROOT, "deploy")
@@ -44,12 +46,14 @@ def test_models_of_tf_serving():
 
 
 def test_what_docs_send_to_tf_serving_is_what_the_signature_takes(folder, tmp_path):
-    """The row form of docs/serving.md, through the SavedModel that TF Serving loads."""
+    """The request of docs/serving.md, through the SavedModel that TF Serving loads."""
     export(folder, "--format=saved_model", "--output=%s" % (tmp_path / "albert"))
-    found = resident.open_folder(folder)
-    rows = resident.rows_of(resident.checked_texts(TEXTS), found.tokenizer, 48)
-    arrays = dict(zip(resident.INPUT_NAMES, resident.padded(rows).tolist()))
-    body = json.loads(json.dumps({"signature_name": "classify", "inputs": arrays}))
+    (block,) = blocks_of("serving.md")
+    block = block.replace('"lcqmc_output/best"', repr(folder))
+    block = re.sub(r'\[\("怎么开户", "如何开通账户"\)\]', repr(TEXTS), block)
+    values = {}
+    exec(compile(block.split("print(")[0], "serving.md", "exec"), values)
+    body = json.loads(values["body"].decode())
     with tf.Session(graph=tf.Graph()) as session:
         versioned = str(tmp_path / "albert" / "1")
         model = tf.saved_model.loader.load(session, ["serve"], versioned)
