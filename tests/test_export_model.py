@@ -1,0 +1,571 @@
+"""Exported files: every layout in every format gives what the checkpoint gives, or is not kept."""
+
+import glob
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+import zipfile
+
+import numpy as np
+import pytest
+import tensorflow.compat.v1 as tf
+
+from errors import UserError
+import checkpoints
+import export_model
+import export_tflite
+import exporting
+import freeze_graph
+import predictor
+import small_models
+from workspace import CHARACTERS, ROOT, VOCABULARY, Workspace, run_here
+
+IS_TF1 = tf.__version__.startswith("1.")
+LABELS = ("体育", "财经", "娱乐")
+LAYOUTS = {
+    "brightmart": {},
+    "brightmart, pre-LN": {"ln_type": "preln"},
+    "google": {"num_hidden_groups": 1, "inner_group_num": 1},
+    "google_fast": {"num_hidden_groups": 2, "inner_group_num": 1, "ffn_groups": 4},
+    "bert": {"embedding_size": None},
+}
+# Largest mean difference of probabilities; random weights are harder on integers than trained ones.
+QUANTIZED = {"none": 1e-5, "float16": 1e-3, "dynamic": 0.05, "int8": 0.05}
+needs_tf2 = pytest.mark.skipif(IS_TF1, reason="TFLite files are made by TensorFlow 2")
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory):
+    """{layout: model folder with every head}."""
+    root = tmp_path_factory.mktemp("layouts")
+    return {
+        name: small_models.write_model(root / str(number), labels=LABELS, **config)
+        for number, (name, config) in enumerate(sorted(LAYOUTS.items()))
+    }
+
+
+@pytest.fixture(scope="module")
+def texts_file(tmp_path_factory):
+    path = tmp_path_factory.mktemp("texts") / "texts.txt"
+    generator = random.Random(3)
+    characters = CHARACTERS + "？，。ab1蛇"
+
+    def text():
+        return "".join(generator.choice(characters) for _ in range(generator.randint(5, 25)))
+
+    rows = ["%s\t%s" % (text(), text()) for _ in range(60)]
+    path.write_text("\n".join(rows) + "\n", encoding="utf-8")
+    return str(path)
+
+
+def export(folder, *arguments):
+    """Runs the command in this process."""
+    small_models.run_command(export_model, ["--model_dir=" + folder] + list(arguments))
+
+
+def some_texts():
+    generator = random.Random(4)
+
+    def text():
+        return "".join(generator.choice(CHARACTERS) for _ in range(generator.randint(0, 60)))
+
+    return [(text(), text()) if generator.random() < 0.5 else text() for _ in range(30)]
+
+
+def assert_predicts_alike(path, folder, tolerance):
+    with predictor.Predictor(folder) as model:
+        expected = model.predict(some_texts())[1]
+    with predictor.Predictor(path) as model:
+        assert model.labels == list(LABELS)
+        actual = model.predict(some_texts())[1]
+    assert expected.std() > 0.1  # else nothing would be compared
+    assert actual.shape == expected.shape
+    assert np.abs(actual - expected).mean() <= tolerance
+    assert np.abs(actual - expected).max() <= 10 * tolerance
+
+
+# Formats
+
+
+@pytest.mark.parametrize("layout", sorted(LAYOUTS))
+def test_frozen_graph(layout, folders, tmp_path):
+    path = str(tmp_path / "model.pb")
+    export(folders[layout], "--format=frozen", "--output=" + path)
+    graph_def = tf.GraphDef()
+    with open(path, "rb") as handle:
+        graph_def.ParseFromString(handle.read())
+    operations = {node.op for node in graph_def.node}
+    assert not operations & {"VariableV2", "VarHandleOp", "IteratorGetNext", "RestoreV2"}
+    with predictor.Predictor(folders[layout]) as model:
+        expected = model.predict(["今天天气"])[1]
+    ids = [[VOCABULARY.index(token) for token in ["[CLS]"] + list("今天天气") + ["[SEP]"]]]
+    with tf.Graph().as_default(), tf.Session() as session:
+        tf.import_graph_def(graph_def, name="")
+        feeds = {"input_ids:0": ids, "input_mask:0": [[1] * 6], "segment_ids:0": [[0] * 6]}
+        actual, logits = session.run(["probabilities:0", "logits:0"], feeds)
+        np.testing.assert_allclose(actual, expected, atol=1e-6)
+        assert logits.argmax() == expected.argmax()
+    assert json.loads((tmp_path / "label_map.json").read_text(encoding="utf-8"))["财经"] == 1
+
+
+@pytest.mark.parametrize("layout", sorted(LAYOUTS))
+def test_saved_model(layout, folders, tmp_path):
+    path = str(tmp_path / "serving")
+    export(folders[layout], "--format=saved_model", "--output=" + path)
+    assert os.listdir(path) == ["1"]
+    assert_predicts_alike(path, folders[layout], 1e-6)
+
+
+@needs_tf2
+def test_saved_model_in_tensorflow_2(folders, tmp_path):
+    import tensorflow as tf2
+
+    path = str(tmp_path / "serving")
+    for _ in range(2):  # the second replaces the first
+        export(folders["google"], "--format=saved_model", "--output=" + path)
+    assert os.listdir(path) == ["1"]
+    with tf2.init_scope():
+        model = tf2.saved_model.load(os.path.join(path, "1"))
+        row = tf2.constant([[2, 5, 6, 3]])
+        inputs = {"input_ids": row, "input_mask": row * 0 + 1, "segment_ids": row * 0}
+        result = model.signatures["classify"](**inputs)
+        hidden = model.signatures["encode"](**inputs)
+        words = model.signatures["predict_masked"](masked_lm_positions=row[:, :1], **inputs)
+    best = LABELS[int(np.argmax(result["probabilities"]))]
+    assert result["labels"].numpy()[0].decode("utf-8") == best
+    assert hidden["sequence_output"].shape == (1, 4, 16) and hidden["pooled_output"].shape == (
+        1,
+        16,
+    )
+    log_probs = words["masked_lm_log_probs"].numpy()
+    assert log_probs.shape == (1, 1, len(VOCABULARY))
+    np.testing.assert_allclose(np.exp(log_probs).sum(), 1.0, atol=1e-5)
+    assert set(model.signatures) >= {"classify", "encode", "predict_masked", "serving_default"}
+
+
+@needs_tf2
+@pytest.mark.parametrize("layout", sorted(LAYOUTS))
+@pytest.mark.parametrize("quantize", list(QUANTIZED))
+def test_tflite(layout, quantize, folders, texts_file, tmp_path):
+    # Lengths take turns, so that each layout and each quantization has both.
+    is_fixed = (sorted(LAYOUTS).index(layout) + list(QUANTIZED).index(quantize)) % 2
+    path = str(tmp_path / "model.tflite")
+    export(
+        folders[layout],
+        "--format=tflite",
+        "--output=" + path,
+        "--quantize=" + quantize,
+        "--seq_length=%s" % (48 if is_fixed else "dynamic"),
+        "--representative_texts=" + texts_file,
+        "--tolerance=0.3",
+    )
+    assert_predicts_alike(path, folders[layout], QUANTIZED[quantize])
+    interpreter = plain_interpreter(path)
+    names = [info["name"] for info in interpreter.get_input_details()]
+    assert names == ["ids", "mask", "segment_ids"]
+    length = 48 if is_fixed else -1
+    for info in interpreter.get_input_details():
+        assert list(info["shape_signature"]) == [1, length] and info["dtype"] == np.int32
+    operators = [op["op_name"] for op in interpreter._get_ops_details()]
+    assert not any(name.startswith(("Flex", "CUSTOM")) for name in operators)
+    assert operators.count("GELU") == 2  # a layer: not the eight operators of its formula
+    if quantize == "int8":
+        assert_products_are_integer(interpreter, layout)
+
+
+def plain_interpreter(path):
+    resolver = tf.lite.experimental.OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
+    interpreter = tf.lite.Interpreter(path, experimental_op_resolver_type=resolver)
+    interpreter.allocate_tensors()
+    return interpreter
+
+
+def assert_products_are_integer(interpreter, layout):
+    dtypes = {info["index"]: info["dtype"] for info in interpreter.get_tensor_details()}
+    operators = interpreter._get_ops_details()
+    products = [op for op in operators if op["op_name"] == "FULLY_CONNECTED"]
+    assert len(products) >= (10 if layout == "google_fast" else 14)
+    for op in products:
+        assert dtypes[op["inputs"][0]] == dtypes[op["inputs"][1]] == np.int8
+    gelu = next(op for op in operators if op["op_name"] == "GELU")
+    softmax = next(op for op in operators if op["op_name"] == "SOFTMAX")
+    if layout != "google_fast":
+        assert dtypes[gelu["inputs"][0]] == np.int8
+    assert dtypes[softmax["inputs"][0]] == np.float32
+
+
+@needs_tf2
+def test_tflite_of_integers_alone(folders, texts_file, tmp_path):
+    path = str(tmp_path / "model.tflite")
+    export(
+        folders["brightmart"],
+        "--format=tflite",
+        "--output=" + path,
+        "--quantize=int8",
+        "--integer_only",
+        "--seq_length=48",
+        "--representative_texts=" + texts_file,
+        "--tolerance=1",
+    )
+    interpreter = plain_interpreter(path)
+    dtypes = {info["index"]: info["dtype"] for info in interpreter.get_tensor_details()}
+    for op in interpreter._get_ops_details():
+        if op["op_name"] not in ("QUANTIZE", "DEQUANTIZE"):
+            used = {dtypes[i] for i in list(op["inputs"]) + list(op["outputs"]) if i in dtypes}
+            assert np.float32 not in used or op["op_name"] == "CAST", op["op_name"]
+
+
+@pytest.mark.parametrize("quantize", ["none", "int8"])
+@pytest.mark.parametrize("layout", sorted(LAYOUTS))
+def test_onnx(layout, quantize, folders, tmp_path):
+    for name in ("tf2onnx", "onnx", "onnxruntime"):
+        pytest.importorskip(name, reason="needs requirements-export.txt")
+    import onnxruntime
+
+    path = str(tmp_path / "model.onnx")
+    export(folders[layout], "--format=onnx", "--output=" + path, "--quantize=" + quantize)
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    assert [i.name for i in session.get_inputs()] == ["input_ids", "input_mask", "segment_ids"]
+    texts = some_texts()
+    with predictor.Predictor(folders[layout]) as model:
+        expected = model.predict(texts)[1]
+    model = exporting.read_model(folders[layout], "classifier")
+    pairs = [(text, None) if isinstance(text, str) else text for text in texts]
+    rows = [exporting.encoded(model, pair, 0, 48) for pair in pairs]
+    padded = [exporting.padded(row, 48) for row in rows]
+    batch = {name: np.concatenate([row[name] for row in padded]) for name in padded[0]}
+    tolerance = 1e-4 if quantize == "none" else 0.3
+    np.testing.assert_allclose(session.run(None, batch)[0], expected, atol=tolerance)
+    np.testing.assert_allclose(session.run(None, rows[0])[0], expected[:1], atol=tolerance)
+
+
+# Tasks and settings
+
+
+@pytest.mark.parametrize("task", ["pretraining", "encoder"])
+@pytest.mark.parametrize("form", ["frozen", "saved_model", "tflite", "onnx"])
+def test_other_tasks(task, form, folders, tmp_path, capsys):
+    if form == "tflite" and IS_TF1:
+        pytest.skip("TFLite files are made by TensorFlow 2")
+    if form == "onnx":
+        pytest.importorskip("tf2onnx", reason="needs requirements-export.txt")
+        pytest.importorskip("onnxruntime", reason="needs requirements-export.txt")
+    path = str(tmp_path / "exported")
+    arguments = ["--format=" + form, "--task=" + task, "--output=" + path, "--seq_length=32"]
+    export(folders["google"], *arguments)  # compares all outputs itself
+    assert "difference at most" in capsys.readouterr().out
+    assert os.path.exists(path)
+
+
+@needs_tf2
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"objective": "multi_label", "pooling": "mean"},
+        {"objective": "regression", "pooling": "max"},
+    ],
+)
+def test_pooling_and_objective_of_the_folder_are_kept(settings, tmp_path):
+    labels = LABELS if settings["objective"] == "multi_label" else ("value",)
+    folder = small_models.write_model(tmp_path / "model", labels=labels, settings=settings)
+    path = str(tmp_path / "exported" / "model.tflite")
+    export(folder, "--format=tflite", "--seq_length=48", "--output=" + path)
+    with predictor.Predictor(folder) as model, predictor.Predictor(path) as exported:
+        assert exported.objective == settings["objective"]
+        expected, actual = (one.predict(some_texts())[1] for one in (model, exported))
+    np.testing.assert_allclose(actual, expected, atol=1e-4)
+
+
+@needs_tf2
+def test_metadata_are_in_the_file(folders, tmp_path):
+    path = str(tmp_path / "model.tflite")
+    export(
+        folders["brightmart"],
+        "--format=tflite",
+        "--metadata",
+        "--seq_length=48",
+        "--output=" + path,
+    )
+    with zipfile.ZipFile(path) as archive:
+        assert archive.read("labels.txt").decode("utf-8") == "体育\n财经\n娱乐\n"
+        tokens = archive.read("vocab.txt").decode("utf-8").split("\n")
+        assert tokens == VOCABULARY + [""]
+        assert all(info.compress_type == zipfile.ZIP_STORED for info in archive.infolist())
+    from tensorflow.lite.tools import flatbuffer_utils
+
+    model = flatbuffer_utils.read_model(path)
+    entry = next(e for e in model.metadata if e.name == b"TFLITE_METADATA")
+    assert bytes(bytearray(model.buffers[entry.buffer].data))[4:8] == b"M001"
+
+
+def test_settings_of_training_go_with_a_fine_tuned_model(tmp_path):
+    workspace = Workspace(tmp_path)
+    run_here(workspace.arguments(num_train_epochs=1))
+    best = os.path.join(workspace.output, "best")
+    path = str(tmp_path / "serving")
+    export(best, "--format=saved_model", "--output=" + path)
+    with predictor.Predictor(best) as model, predictor.Predictor(path) as exported:
+        assert exported.max_seq_length == model.max_seq_length
+        pairs = [("今天", "明天"), ("好", "开门？？？")]
+        np.testing.assert_allclose(exported.predict(pairs)[1], model.predict(pairs)[1], atol=1e-6)
+    with pytest.raises(UserError, match="did you mean .*best"):
+        export(workspace.output, "--format=frozen")
+    check_freezing_a_checkpoint_of_training(workspace, tmp_path)
+
+
+def check_freezing_a_checkpoint_of_training(workspace, tmp_path):
+    """Its own .meta holds an iterator, and its optimizer's slots are no part of the graph."""
+    newest = checkpoints.newest_of_training(workspace.output)
+    path = str(tmp_path / "frozen.pb")
+    with open(workspace.config) as source:
+        workspace.write("out/albert_config.json", source.read())
+    os.rename(os.path.join(workspace.output, "best"), str(tmp_path / "best"))
+    assert os.path.exists(newest + ".meta")
+    freeze(newest, path, "probabilities")
+    graph_def = tf.GraphDef()
+    with open(path, "rb") as handle:
+        graph_def.ParseFromString(handle.read())
+    names = {node.name for node in graph_def.node if node.op == "Placeholder"}
+    assert names == {"input_ids", "input_mask", "segment_ids"}
+
+
+# The old commands
+
+
+def freeze(prefix, path, output, *arguments):
+    small_models.run_command(
+        freeze_graph,
+        ["--input_checkpoint=" + prefix, "--output_graph=" + path, "--output_node_names=" + output]
+        + list(arguments),
+    )
+
+
+def test_old_commands_give_the_released_graphs_loss(shared, tmp_path):
+    from golden_cases import rule_value
+
+    with open(os.path.join(shared, "golden", "release_albert_tiny_index.json")) as handle:
+        variables = json.load(handle)["variables"]
+    values = {
+        name: rule_value(name, about["shape"], is_small=False)
+        for name, about in variables.items()
+        if not checkpoints.is_training_state(name)
+    }
+    config = os.path.join(ROOT, "albert_config", "albert_config_tiny.json")
+    with open(config) as source:
+        (tmp_path / "albert_config_tiny.json").write_text(source.read())
+    checkpoints.write_model_checkpoint(str(tmp_path), values)
+    prefix, frozen = str(tmp_path / "albert_model.ckpt"), str(tmp_path / "out.pb")
+    freeze(
+        prefix,
+        frozen,
+        "cls/predictions/truediv",
+        "--checkpoint_version=1",
+        "--input_meta_graph=" + prefix + ".meta",
+        "--input_binary=true",
+    )
+    names = "input_ids,input_mask,segment_ids,masked_lm_positions,masked_lm_ids,masked_lm_weights"
+    subprocess.check_call(
+        [
+            os.path.join(os.path.dirname(sys.executable), "tflite_convert"),
+            "--enable_v1_converter",
+            "--graph_def_file=" + frozen,
+            "--input_arrays=" + names,
+            "--input_shapes=1,128:1,128:128:1,128:1,128:1,128",
+            "--output_arrays=cls/predictions/truediv",
+            "--output_file=" + str(tmp_path / "out.tflite"),
+        ],
+        stderr=subprocess.DEVNULL,
+        env=dict(os.environ, PATH=os.path.dirname(sys.executable) + ":" + os.environ["PATH"]),
+    )
+    golden = np.load(os.path.join(shared, "golden", "tflite", "released_graph_random_weights.npz"))
+    interpreter = tf.lite.Interpreter(str(tmp_path / "out.tflite"))
+    interpreter.allocate_tensors()
+    for info in interpreter.get_input_details():
+        interpreter.set_tensor(info["index"], golden["in/" + info["name"]])
+    interpreter.invoke()
+    loss = interpreter.get_tensor(interpreter.get_output_details()[0]["index"])
+    np.testing.assert_allclose(loss, golden["out/mlm_loss_tf1"], rtol=1e-5)
+
+
+def test_scripts_find_their_environment(tmp_path):
+    scripts = os.path.join(ROOT, "scripts")
+    environment = dict(
+        os.environ,
+        PATH=scripts + ":" + os.environ["PATH"],
+        VIRTUAL_ENV=sys.prefix,
+    )
+    wrong = subprocess.run(
+        ["freeze_graph", "--input_checkpoint=./albert_model.ckpt", "--output_graph=out.pb",
+         "--output_node_names=x"],
+        cwd=str(tmp_path),
+        env=environment,
+        stderr=subprocess.PIPE,
+    )  # fmt: skip
+    assert wrong.returncode == 2
+    assert b"no checkpoint ./albert_model.ckpt" in wrong.stderr
+
+
+def test_freezing_tells_what_is_wrong(folders, tmp_path):
+    prefix, path = os.path.join(folders["bert"], "albert_model.ckpt"), str(tmp_path / "out.pb")
+    with pytest.raises(UserError, match="no pooled_outputs; it has probabilities, logits"):
+        freeze(prefix, path, "pooled_outputs")
+    with pytest.raises(UserError, match="no .meta file that TensorFlow wrote"):
+        freeze(prefix, path, "logits", "--input_meta_graph=" + prefix + ".index")
+    with pytest.raises(UserError, match="nowhere"):
+        freeze(str(tmp_path / "nowhere"), path, "logits")
+    assert not os.path.exists(path)
+
+
+# What goes wrong
+
+
+def test_a_file_that_differs_too_much_is_not_kept(folders, tmp_path):
+    for form in ("frozen", "saved_model"):
+        path = str(tmp_path / form)
+        with pytest.raises(UserError, match="is not written: its outputs are up to"):
+            export(folders["google"], "--format=" + form, "--output=" + path, "--tolerance=-1")
+        assert not glob.glob(str(tmp_path / form / "*")) and not os.path.isfile(path)
+    assert not glob.glob(str(tmp_path / "*partial*"))
+
+
+def test_bad_input_is_explained(folders, texts_file, tmp_path):
+    folder = folders["brightmart"]
+    cases = {
+        "--model_dir=/nowhere: no such folder": (("/nowhere",), "--format=frozen"),
+        "holds no TensorFlow checkpoint": ((str(tmp_path),), "--format=frozen"),
+        "--seq_length=65: expected 8 to 64": ((folder,), "--format=frozen --seq_length=65"),
+        "--seq_length=long: expected a number": ((folder,), "--format=frozen --seq_length=long"),
+        "--format=frozen has only none": ((folder,), "--format=frozen --quantize=int8"),
+        "--metadata goes with --format=tflite": ((folder,), "--format=onnx --metadata"),
+        "cannot be written": ((folder,), "--format=frozen --output=/proc/nothing/model.pb"),
+        "is a folder: name a file": ((folder,), "--format=frozen --output=" + str(tmp_path)),
+    }
+    if not IS_TF1:
+        cases["needs --representative_texts"] = ((folder,), "--format=tflite --quantize=int8")
+    for message, ((model_dir,), arguments) in cases.items():
+        with pytest.raises(UserError, match=message):
+            export(model_dir, *arguments.split())
+    assert not os.path.exists(os.path.join(folder, "albert_classifier.pb"))
+
+
+def test_head_and_labels_must_be_there(folders, tmp_path):
+    folder = folders["brightmart"]
+    values = checkpoints.read_weights(os.path.join(folder, "albert_model.ckpt"))
+    pretrained = {name: v for name, v in values.items() if not name.startswith("output_")}
+    only = copy_of(folder, tmp_path / "pretrained")
+    checkpoints.write_model_checkpoint(only, pretrained)
+    with pytest.raises(UserError, match="holds no classifier .*fine-tune it first"):
+        export(only, "--format=frozen")
+    only = copy_of(folder, tmp_path / "classifier")
+    checkpoints.write_model_checkpoint(
+        only, {name: v for name, v in values.items() if not name.startswith("cls/")}
+    )
+    with pytest.raises(UserError, match="holds no pretraining"):
+        export(only, "--format=frozen", "--task=pretraining")
+    other = copy_of(folder, tmp_path / "labels")
+    with open(os.path.join(other, "label_map.json"), "w") as handle:
+        json.dump({"a": 0, "b": 1}, handle)
+    with pytest.raises(UserError, match="has 2 labels, the model beside it 3"):
+        export(other, "--format=frozen")
+    with pytest.raises(UserError, match="label_map.json is of another model"):
+        export(folder, "--format=frozen", "--output=" + os.path.join(other, "model.pb"))
+    assert not os.path.exists(os.path.join(other, "model.pb"))
+
+
+def copy_of(folder, target):
+    subprocess.check_call(["cp", "-r", folder, str(target)])
+    return str(target)
+
+
+def test_representative_texts_leave_labels_out(tmp_path):
+    rows = ["标题%d很长很长的文字\t%d" % (number, number % 3) for number in range(20)]
+    for lines, expected in (
+        (rows, [("标题0很长很长的文字", None), ("标题1很长很长的文字", None)]),
+        (["%s\t%s" % tuple(reversed(row.split("\t"))) for row in rows], None),
+        (["问题%d一二三四\t答案%d一二三四\t1" % (n, n) for n in range(20)], "pairs"),
+        (["短", "长一点的"], [("短", None), ("长一点的", None)]),
+    ):
+        path = tmp_path / "texts.txt"
+        path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+        found = export_model.representative_texts(str(path))
+        if expected == "pairs":
+            assert found[1] == ("问题1一二三四", "答案1一二三四")
+        else:
+            assert found[:2] == (expected or [(row.split("\t")[0], None) for row in rows[:2]])
+
+
+@needs_tf2
+def test_calibration_takes_texts_from_the_whole_file(folders):
+    model = exporting.read_model(folders["google"], "classifier")
+    texts = [(CHARACTERS[number % 20] * 5, None) for number in range(1000)]
+    options = exporting.Options("classifier", None, "int8", 0.1, texts, False, False)
+    rows = export_tflite.calibration_rows(model, options)
+    assert len(rows) == export_tflite.MAX_CALIBRATION_TEXTS
+    assert {array.shape for row in rows for array in row} == {(1, 7)}
+    assert len({row[0].tobytes() for row in rows}) > 1
+
+
+# Slow
+
+
+@pytest.mark.slow
+@needs_tf2
+def test_killed_at_any_moment_leaves_no_half_file(folders, tmp_path):
+    path = tmp_path / "model.tflite"
+    command = [
+        sys.executable,
+        os.path.join(ROOT, "export_model.py"),
+        "--model_dir=" + folders["brightmart"],
+        "--format=tflite",
+        "--output=%s" % path,
+    ]
+    generator = random.Random(5)
+    start = time.time()
+    subprocess.check_call(command)
+    seconds = time.time() - start
+    whole = path.read_bytes()
+    for _ in range(5):
+        path.unlink()
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+        time.sleep(seconds * generator.uniform(0.4, 1.0))
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        assert not path.exists() or path.read_bytes() == whole
+        subprocess.check_call(command, stdout=subprocess.DEVNULL)
+        assert path.read_bytes() == whole
+        assert sorted(os.listdir(str(tmp_path))) == [
+            "fine_tuning.json",
+            "label_map.json",
+            "model.tflite",
+            "vocab.txt",
+        ]
+
+
+@pytest.mark.slow
+@needs_tf2
+@pytest.mark.parametrize("form", ["frozen", "saved_model", "tflite", "onnx"])
+def test_base_takes_less_than_two_gigabytes(form, texts_file, tmp_path):
+    if form == "onnx":
+        pytest.importorskip("tf2onnx", reason="needs requirements-export.txt")
+    with open(os.path.join(ROOT, "albert_config", "albert_config_base.json")) as handle:
+        config = json.load(handle)
+    vocabulary = VOCABULARY + ["[unused%d]" % n for n in range(config["vocab_size"])]
+    vocabulary = vocabulary[: config["vocab_size"]]
+    sizes = {key: config[key] for key in config if key in BASE_SIZES}
+    folder = small_models.write_model(tmp_path / "model", vocabulary=vocabulary, **sizes)
+    command = [sys.executable, os.path.join(ROOT, "export_model.py"), "--model_dir=" + folder]
+    quantize = {"tflite": "int8", "onnx": "int8"}.get(form, "none")
+    command += ["--format=" + form, "--quantize=" + quantize, "--tolerance=10"]
+    command.append("--representative_texts=" + texts_file)
+    output = subprocess.check_output(command).decode("utf-8")
+    assert int(output.split("at most")[-1].split()[0]) < 2000, output
+
+
+BASE_SIZES = (
+    "hidden_size embedding_size num_hidden_layers num_attention_heads intermediate_size "
+    "max_position_embeddings"
+).split()
