@@ -22,7 +22,9 @@ pytest.importorskip("uvicorn", reason="needs requirements-serve.txt")
 
 import uvicorn
 
+from errors import UserError
 import predictor
+import serve
 import serving
 import small_models
 from workspace import CHARACTERS, ROOT
@@ -344,6 +346,15 @@ def test_sigterm_ends_it_after_the_requests_at_hand(folder, model):
         post(port, "/predict", {"texts": ["a"]})
 
 
+def test_a_port_in_use_is_told():
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen(1)
+        port = other.getsockname()[1]
+        with pytest.raises(UserError, match="--port=%d: cannot listen there: Address al" % port):
+            small_models.run_command(serve, ["--port=%d" % port])
+
+
 def test_the_page_shows_scores_as_bars(port, model, tmp_path):
     """In a real browser; nothing is loaded from elsewhere, nothing is complained of."""
     playwright = pytest.importorskip("playwright.sync_api", reason="needs playwright")
@@ -369,8 +380,9 @@ def test_the_page_shows_scores_as_bars(port, model, tmp_path):
         widths = [bar.bounding_box()["width"] for bar in page.locator(".bar").all()]
         track = page.locator(".track").first.bounding_box()["width"]
         page.fill("#b", "")
-        page.click("#go")
-        page.wait_for_function("document.querySelector('.name').textContent.length === 1")
+        with page.expect_response("**/predict"):
+            page.click("#go")
+        page.locator("#go:enabled").wait_for()
         single = page.locator(".value").all_inner_texts()
         page.screenshot(path=str(tmp_path / "page.png"))
         browser.close()
