@@ -173,7 +173,7 @@ def manifest(job, paths):
     settings.update(job.text_format._asdict(), format=_FORMAT)
     for name in ("settings", "text_format"):
         del settings[name]
-    settings["run_weights"] = list(settings["run_weights"])
+    settings["run_weights"] = " ".join("%.3g" % weight for weight in settings["run_weights"])
     names = ("vocab_file", "spm_model_file", "user_dict")
     read = [getattr(job, name) for name in names if getattr(job, name)]
     return {

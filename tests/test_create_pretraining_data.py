@@ -776,3 +776,30 @@ def test_the_shell_command_runs_as_it_stands(tmp_path):
     records = read_records(output)
     assert len(records) > 10
     assert len(records[0]["input_ids"]) == 512 and len(records[0]["masked_lm_ids"]) == 51
+
+
+def test_many_files_by_the_shell_command(tmp_path):
+    texts = [tmp_path / name for name in ("a.txt", "b.txt")]
+    texts[0].write_text("一句话。\n两句话。\n", encoding="utf-8")
+    texts[1].write_text("只有一句。", encoding="utf-8")
+
+    def call():
+        return subprocess.run(
+            ["bash", "scripts/create_pretrain_data_batch.sh"]
+            + [str(text) for text in texts]
+            + ["--", "--segmenter=none", "--vocab_file=" + STARTER_VOCABULARY],
+            capture_output=True,
+            text=True,
+            cwd=ROOT,
+            timeout=120,
+            env=dict(os.environ, OUTPUT_DIR=str(tmp_path / "out"), VIRTUAL_ENV=sys.prefix),
+        )
+
+    done = call()
+    assert done.returncode == 1
+    assert "1 made, 0 skipped, 1 failed: %s" % texts[1] in done.stderr
+    assert os.listdir(str(tmp_path / "out")) == ["a.tfrecord"]
+    texts[1].write_text("又有一句。\n再来一句。", encoding="utf-8")
+    done = call()
+    assert done.returncode == 0 and "1 made, 1 skipped, 0 failed" in done.stderr
+    assert sorted(os.listdir(str(tmp_path / "out"))) == ["a.tfrecord", "b.tfrecord"]

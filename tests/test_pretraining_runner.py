@@ -334,11 +334,13 @@ def test_english_needs_no_segmenter(tmp_path):
     assert sum(values["masked words"].values()) > 100 and len(values["masked words"]) > 3
 
 
-@pytest.mark.parametrize("segmenter", ["rjieba"])
-def test_other_segmenters(segmenter, tmp_path):
-    pytest.importorskip(segmenter)
-    done = run(tmp_path, segmenter=segmenter, do_whole_word_mask=True, dupe_factor=1)
+@pytest.mark.parametrize("flags", [{"segmenter": "rjieba"}, {"span": True}])
+def test_other_segmenters_and_masks(flags, tmp_path):
+    pytest.importorskip(flags.get("segmenter", "pytest"))
+    done = run(tmp_path, do_whole_word_mask=True, dupe_factor=3, **flags)
     assert done.returncode == 0, done.stderr
+    (masked,) = re.findall(r"^masked +([0-9.]+)%$", done.stdout, re.MULTILINE)
+    assert 14 < float(masked) <= 15.2
 
 
 def framed_records(path):
