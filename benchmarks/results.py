@@ -1,0 +1,315 @@
+"""What fine-tuning reaches on public data, beside simple baselines: the tables of docs/results.md.
+
+    python benchmarks/results.py --data_dir=../shared/data --model_dir=albert_starter_zh
+    python benchmarks/results.py --data_dir=../shared/data --datasets=wsc --epochs=1 --max_rows=100
+
+Runs every data set from the model's weights and from random weights, each way of training on some
+sets, and scikit-learn's baselines, over the seeds. Each run has a folder below --output_dir; what
+is done there is not repeated, and a run that was killed goes on, so the same command resumes. With
+--write=docs/results.md the tables there are replaced by those of all runs so far.
+"""
+
+import collections
+import itertools
+import os
+import re
+import subprocess
+import sys
+import time
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
+
+from absl import flags
+import numpy as np
+import overlap_baseline
+
+from errors import UserError, run_command
+import experiments
+import files
+import reading
+import tasks
+
+FLAGS = flags.FLAGS
+ROOT = os.path.normpath(os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
+BEGIN, END = "<!-- tables -->", "<!-- end of tables -->"
+
+# Where a set lies below --data_dir, how it is trained, {split: file} where names are not a task's.
+DataSet = collections.namedtuple("DataSet", "folder task title length batch rate epochs files")
+_OWN_NAMES = {"train": "train_45k_subset.txt", "dev": "dev.txt", "test": "test.txt"}
+DATASETS = collections.OrderedDict(
+    [
+        ("afqmc", DataSet("afqmc", "afqmc", "AFQMC", 128, 32, 1e-4, 3, None)),
+        ("tnews", DataSet("tnews", "tnews", "TNEWS", 128, 32, 1e-4, 3, None)),
+        (
+            "thucnews",
+            DataSet("thucnews10", "multiclass", "THUCNews, 10", 64, 32, 1e-4, 3, _OWN_NAMES),
+        ),
+        (
+            "chnsenticorp",
+            DataSet("chnsenticorp", "chnsenticorp", "ChnSentiCorp", 256, 32, 1e-4, 5, None),
+        ),
+        (
+            "iflytek",
+            DataSet("fewclue_iflytek", "iflytek", "FewCLUE IFLYTEK", 128, 32, 1e-4, 10, None),
+        ),
+        ("csl", DataSet("fewclue_csl", "csl", "FewCLUE CSL", 256, 16, 5e-5, 10, None)),
+        ("wsc", DataSet("fewclue_cluewsc", "wsc", "FewCLUE WSC", 128, 16, 5e-5, 10, None)),
+    ]
+)
+RANDOM = "random weights"
+PLAIN = "plain"
+BASELINE = "baseline"
+# Ways of training, each alone.
+OPTIONS = collections.OrderedDict(
+    [
+        (PLAIN, {}),
+        ("layer-wise rate decay 0.8", {"layer_decay": 0.8}),
+        ("FGM, epsilon 0.5", {"fgm_epsilon": 0.5}),
+        ("label smoothing 0.1", {"label_smoothing": 0.1}),
+        ("focal loss, gamma 2", {"focal_gamma": 2}),
+        ("R-Drop, alpha 4", {"rdrop_alpha": 4}),
+        ("balanced class weights", {"class_weights": "balanced"}),
+        ("pooling: mean", {"pooling": "mean"}),
+        ("pooling: max", {"pooling": "max"}),
+        ("pooling: last4", {"pooling": "last4"}),
+        ("pooling: second_to_last", {"pooling": "second_to_last"}),
+        ("frozen encoder, rate 1e-3", {"freeze_encoder": True, "learning_rate": 1e-3}),
+    ]
+)
+
+
+def define_flags():
+    flags.DEFINE_string("data_dir", None, "Folder with a folder for each data set.")
+    flags.DEFINE_string("model_dir", os.path.join(ROOT, "albert_starter_zh"), "Model folder.")
+    flags.DEFINE_string("output_dir", "results_output", "Folder of the runs.")
+    flags.DEFINE_list("datasets", list(DATASETS), "Data sets of the main table.")
+    flags.DEFINE_list("option_datasets", ["afqmc", "chnsenticorp"], "Those of the ways' table.")
+    flags.DEFINE_list("seeds", ["1", "2", "3"], "Seeds.")
+    flags.DEFINE_float("epochs", None, "In place of each set's own number.")
+    flags.DEFINE_integer("max_rows", None, "Rows of a file that are used, for trying this out.")
+    flags.DEFINE_string("write", None, "Markdown file whose tables are replaced.")
+
+
+def main():
+    """Does the runs that are not done, then writes the tables."""
+    if not FLAGS.data_dir or not os.path.isdir(FLAGS.data_dir):
+        raise UserError(
+            "--data_dir: expected the folder of the data sets, found %s" % FLAGS.data_dir
+        )
+    unknown = set(FLAGS.datasets + FLAGS.option_datasets) - set(DATASETS)
+    if unknown:
+        raise UserError("--datasets: unknown %s" % ", ".join(sorted(unknown)))
+    plan = list(_plan())
+    for number, (name, way, seed) in enumerate(plan, start=1):
+        print("%d of %d: %s, %s, seed %s" % (number, len(plan), name, way, seed), flush=True)
+        _run(name, way, seed)
+    tables = "\n".join(_tables(_done(plan)))
+    print(tables)
+    if FLAGS.write:
+        _replace_tables(FLAGS.write, tables)
+
+
+def _plan():
+    """Yields (data set, way, seed), those of the main table first."""
+    starts = (BASELINE, PLAIN, RANDOM) if _has_weights() else (BASELINE, RANDOM)
+    for name, way, seed in itertools.product(FLAGS.datasets, starts, FLAGS.seeds):
+        yield name, way, seed
+    if not _has_weights():
+        print("%s has no weights: only random ones are tried" % FLAGS.model_dir)
+        return
+    for name, way, seed in itertools.product(FLAGS.option_datasets, OPTIONS, FLAGS.seeds):
+        if way != PLAIN or name not in FLAGS.datasets:
+            yield name, way, seed
+
+
+def _folder(name, way, seed):
+    words = re.sub(r"[^\w.]+", "_", way)
+    return os.path.join(FLAGS.output_dir, name, words, "seed_" + seed)
+
+
+def _run(name, way, seed):
+    """One run, unless its result is there."""
+    folder = _folder(name, way, seed)
+    path = os.path.join(folder, "result.json")
+    if os.path.exists(path):
+        return
+    data = DATASETS[name]
+    data_dir = _prepared_data(name, data)
+    begin = time.time()
+    if way == BASELINE:
+        result = _baseline(data, data_dir, int(seed))
+    else:
+        result = _fine_tuned(data, data_dir, folder, way, seed)
+    files.write_json(path, dict(result, seconds=time.time() - begin))
+
+
+def _prepared_data(name, data):
+    """The set's folder; a copy with a task's names, or with fewer rows, where that is needed."""
+    source = os.path.join(FLAGS.data_dir, data.folder)
+    if not data.files and not FLAGS.max_rows:
+        return source
+    folder = os.path.join(FLAGS.output_dir, name, "data")
+    task = tasks.get_task(data.task)
+    for split in ("train", "dev", "test"):
+        if data.files:
+            path, target = os.path.join(source, data.files[split]), split + ".tsv"
+        else:
+            path = reading.split_path(task, source, split)[0]
+            target = os.path.basename(path) if path else None
+        if path:
+            lines = files.read_lines(path)[: FLAGS.max_rows and FLAGS.max_rows + 1]
+            with files.atomic_write(os.path.join(folder, target)) as handle:
+                handle.writelines(line + "\n" for line in lines)
+    return folder
+
+
+def _has_labelled_test(data, data_dir):
+    task = tasks.get_task(data.task)
+    path = reading.split_path(task, data_dir, "test")[0]
+    return path is not None and reading.read_split(task, data_dir, "test").has_labels
+
+
+def _fine_tuned(data, data_dir, folder, way, seed):
+    """Trains by run_classifier.py; {"dev": accuracy, "test": accuracy or None, ...}."""
+    options = {
+        "task_name": data.task,
+        "data_dir": data_dir,
+        "output_dir": folder,
+        "bert_config_file": _config(),
+        "vocab_file": os.path.join(FLAGS.model_dir, "vocab.txt"),
+        "max_seq_length": data.length,
+        "train_batch_size": data.batch,
+        "eval_batch_size": 64,
+        "predict_batch_size": 64,
+        "learning_rate": data.rate,
+        "num_train_epochs": FLAGS.epochs or data.epochs,
+        "seed": seed,
+        "do_train": True,
+        "do_eval": True,
+        "do_predict": _has_labelled_test(data, data_dir),
+    }
+    if way != RANDOM:
+        options["init_checkpoint"] = FLAGS.model_dir
+    options.update(OPTIONS.get(way, {}))
+    command = [sys.executable, os.path.join(ROOT, "run_classifier.py")]
+    command += ["--%s=%s" % item for item in sorted(options.items())]
+    with open(os.path.join(FLAGS.output_dir, "runs.log"), "a", encoding="utf-8") as log:
+        print(" ".join(command), file=log, flush=True)
+        status = subprocess.call(command, stdout=log, stderr=log)
+    if status:
+        raise UserError("a run failed (status %d): see %s" % (status, log.name))
+    report = files.read_json(os.path.join(folder, "report.json"))
+    names = ("accuracy", "accuracy_of_unseen_rows")
+    result = {split: report.get(split, {}).get(names[0]) for split in ("dev", "test")}
+    for split in ("dev", "test"):
+        result[split + "_unseen"] = report.get(split, {}).get(names[1])
+    return dict(result, command=command[1:])
+
+
+def _config():
+    from checkpoints import config_in_folder  # TensorFlow, which a baseline does not need
+
+    return config_in_folder(FLAGS.model_dir)
+
+
+def _has_weights():
+    return any(name.endswith(".index") for name in os.listdir(FLAGS.model_dir))
+
+
+def _baseline(data, data_dir, seed):
+    """Accuracies of a model of scikit-learn."""
+    task = tasks.get_task(data.task)
+    splits = {"train": reading.read_split(task, data_dir, "train")}
+    if task.labels is None:
+        task = reading.with_columns_and_labels(task, splits["train"])
+    for name in ("dev", "test"):
+        if name == "dev" or _has_labelled_test(data, data_dir):
+            splits[name] = reading.read_split(task, data_dir, name)
+    model = _pair_model(seed) if tasks.is_pair(task) else _text_model(seed)
+    inputs = {name: _inputs(task, split) for name, split in splits.items()}
+    labels = {name: [e.label for e in split.examples] for name, split in splits.items()}
+    model.fit(inputs["train"], labels["train"])
+    result = {"dev": None, "test": None}
+    for name in splits:
+        if name != "train":
+            result[name] = float(model.score(inputs[name], labels[name]))
+    return result
+
+
+def _inputs(task, split):
+    if not tasks.is_pair(task):
+        return [example.text_a for example in split.examples]
+    return np.array([overlap_baseline.overlap_features(e.text_a, e.text_b) for e in split.examples])
+
+
+def _text_model(seed):
+    """TF-IDF of character n-grams and a linear SVM."""
+    from sklearn.feature_extraction.text import TfidfVectorizer
+    from sklearn.pipeline import make_pipeline
+    from sklearn.svm import LinearSVC
+
+    grams = TfidfVectorizer(analyzer="char", ngram_range=(1, 3), sublinear_tf=True, min_df=2)
+    return make_pipeline(grams, LinearSVC(C=0.5, random_state=seed))
+
+
+def _pair_model(seed):
+    """Gradient boosting on features of character overlap."""
+    from sklearn.ensemble import HistGradientBoostingClassifier
+
+    return HistGradientBoostingClassifier(random_state=seed)
+
+
+def _done(plan):
+    """{(data set, way): list of results}."""
+    results = collections.defaultdict(list)
+    for name, way, seed in plan:
+        path = os.path.join(_folder(name, way, seed), "result.json")
+        if os.path.exists(path):
+            results[name, way].append(files.read_json(path))
+    return results
+
+
+def _tables(results):
+    yield from _head("start")
+    starts = ((BASELINE, "baseline"), (PLAIN, "starter model"), (RANDOM, "random weights"))
+    for name, (way, start) in itertools.product(FLAGS.datasets, starts):
+        yield _row([DATASETS[name].title, start], results[name, way])
+    yield ""
+    yield from _head("way of training")
+    for name, way in itertools.product(FLAGS.option_datasets, OPTIONS):
+        yield _row([DATASETS[name].title, way], results[name, way])
+
+
+def _head(what):
+    splits = "dev | test | dev, unseen rows | test, unseen rows"
+    yield "| data set | %s | %s | time of a run |" % (what, splits)
+    yield "|---|---|---|---|---|---|---|"
+
+
+def _row(cells, results):
+    for split in ("dev", "test", "dev_unseen", "test_unseen"):
+        cells.append(_mean_cell([result.get(split) for result in results]))
+    seconds = [result["seconds"] for result in results]
+    cells.append("%.0f s" % np.mean(seconds) if seconds else "-")
+    return "| %s |" % " | ".join(cells)
+
+
+def _mean_cell(values):
+    if not values or None in values:
+        return "-"
+    mean, deviation = experiments.mean_and_deviation([100 * value for value in values])
+    return "%.2f ± %.2f" % (mean, deviation)
+
+
+def _replace_tables(path, tables):
+    text = files.read_text(path)
+    if BEGIN not in text or END not in text:
+        raise UserError("%s: expected the lines %s and %s around its tables" % (path, BEGIN, END))
+    head, rest = text.split(BEGIN, 1)
+    with files.atomic_write(path) as handle:
+        handle.write("%s%s\n%s\n%s%s" % (head, BEGIN, tables, END, rest.split(END, 1)[1]))
+
+
+if __name__ == "__main__":
+    define_flags()
+    run_command(main)
