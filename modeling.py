@@ -117,7 +117,8 @@ class AlbertConfig:
         "pooler_size_per_head pooler_type net_structure_type gap_size num_memory_blocks "
         "down_scale_factor layers_to_keep".split()
     )
-    # Set by AlbertModel on its own copy; in training memory is saved, see `recomputed`.
+    # Set by AlbertModel on its own copy; in training memory is saved, see `recomputed` (unless it
+    # is to be plain).
     is_training = False
 
     def __init__(
@@ -296,6 +297,7 @@ class AlbertModel:
         scope=None,
         recompute=False,
         precision="float32",
+        plain=False,
     ):
         """Builds the graph.
 
@@ -310,9 +312,11 @@ class AlbertModel:
             recompute: bool; in training keep only what goes from layer to layer and compute the
                 rest again for the gradient: more time, much less memory.
             precision: a key of `PRECISIONS`.
+            plain: bool; in training do without what saves memory and time: recomputing activations,
+                compiling them. Slower, but nothing that a doubt could be about.
         """
         config = copy.deepcopy(config)
-        config.is_training = is_training
+        config.is_training = is_training and not plain
         if not is_training:
             config.hidden_dropout_prob = 0.0
             config.attention_probs_dropout_prob = 0.0
