@@ -5,7 +5,7 @@
 trains a logistic regression on features of character overlap (no word, no meaning) on train.txt and
 prints its accuracy on dev.txt and test.txt. A model that is worth its training is well above it.
 The files are in LCQMC's format, `text_a<TAB>text_b<TAB>label`, with or without a header line.
-Needs scikit-learn 1.2 or later (`pip install scikit-learn`), as nothing else of the toolkit does.
+Needs scikit-learn 1.2 or later.
 """
 
 import collections

@@ -1,7 +1,7 @@
 """What fine-tuning reaches on public data, beside simple baselines: the tables of docs/results.md.
 
-    python benchmarks/results.py --data_dir=../shared/data --model_dir=albert_starter_zh
-    python benchmarks/results.py --data_dir=../shared/data --datasets=wsc --epochs=1 --max_rows=100
+    python benchmarks/results.py --data_dir=DATA --model_dir=albert_starter_zh
+    python benchmarks/results.py --data_dir=DATA --datasets=wsc --epochs=1 --max_rows=100
 
 Runs every data set from the model's weights and from random weights, each way of training on some
 sets, and scikit-learn's baselines, over the seeds. Each run has a folder below --output_dir; what

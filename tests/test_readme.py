@@ -37,7 +37,7 @@ def test_linked_and_named_files_are_there(name):
 
 
 def test_every_flag_in_the_readme_exists():
-    known = read("training.py") + read("fine_tuning.py") + read("build_vocab.py")
+    known = read("training.py") + read("fine_tuning_flags.py") + read("build_vocab.py")
     known += read("similarity.py") + read("scripts/fetch_assets.py")
     flags = set(re.findall(r"--(\w{3,})", read("README.md"))) - {"help"}
     unknown = [flag for flag in flags if '"%s"' % flag not in known and "--" + flag not in known]
