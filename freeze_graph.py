@@ -11,8 +11,10 @@ holds the input of training and cannot be used elsewhere, is replaced by a graph
 config in the checkpoint's folder. export_model.py does more: it has other formats, and classifiers.
 """
 
+import contextlib
 import logging
 import os
+import warnings
 
 from absl import flags
 from google.protobuf.message import DecodeError
@@ -67,33 +69,31 @@ def main():
 
 def restore(session, prefix, meta_file):
     """Gives a session's empty graph the nodes of a .meta file and the values of a checkpoint."""
-    meta_graph = tf.MetaGraphDef()
-    try:
-        meta_graph.ParseFromString(files.read_bytes(meta_file))
-    except DecodeError as error:
-        raise UserError(
-            "%s: no .meta file that TensorFlow wrote (%s): leave out --input_meta_graph and remove "
-            "it, and the graph is built from the config" % (meta_file, error)
-        ) from error
-    except UserError:
-        if FLAGS.input_meta_graph and not _has_config(prefix):
-            raise
-    found = sorted({node.op for node in meta_graph.graph_def.node} & set(INPUT_OF_TRAINING))
-    if meta_graph.graph_def.node and not found:
-        saver = tf.train.import_meta_graph(meta_graph, clear_devices=FLAGS.clear_devices)
-        saver.restore(session, prefix)
-        return
-    reason = "holds the input of training (%s)" % ", ".join(found) if found else "is not there"
+    if not os.path.exists(meta_file) and not FLAGS.input_meta_graph:
+        reason = "is not there"
+    else:
+        meta_graph = _read_meta_graph(meta_file)
+        found = {node.op for node in meta_graph.graph_def.node} & set(INPUT_OF_TRAINING)
+        if not found:
+            saver = tf.train.import_meta_graph(meta_graph, clear_devices=FLAGS.clear_devices)
+            saver.restore(session, prefix)
+            return
+        reason = "holds the input of training (%s)" % ", ".join(sorted(found))
     print("note: %s %s: the graph is built from the config" % (meta_file, reason))
     _build(session, prefix)
 
 
-def _has_config(prefix):
-    try:
-        exporting.read_config(os.path.dirname(prefix) or ".")
-    except UserError:
-        return False
-    return True
+def _read_meta_graph(path):
+    meta_graph = tf.MetaGraphDef()
+    with contextlib.suppress(DecodeError), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        meta_graph.ParseFromString(files.read_bytes(path))
+    if not meta_graph.graph_def.node:
+        raise UserError(
+            "--input_meta_graph=%s: no .meta file that TensorFlow wrote: leave the flag out, and "
+            "without a .meta file the graph is built from the config" % path
+        )
+    return meta_graph
 
 
 def _build(session, prefix):

@@ -151,8 +151,13 @@ def _written_vector(builder, kind, values):
 
 def _archive(model):
     """The zip archive of vocabulary and labels; stored plainly, since readers map it."""
+    tokens = [
+        # Readers pass over empty lines, which would shift the ids of all that follow.
+        token or "[empty%d]" % number
+        for number, token in enumerate(model.tokenizer.inv_vocab.values())
+    ]
     contents = {
-        VOCABULARY_FILE: "\n".join(model.tokenizer.inv_vocab.values()) + "\n",
+        VOCABULARY_FILE: "\n".join(tokens) + "\n",
         LABELS_FILE: "\n".join(model.labels) + "\n",
     }
     stream = io.BytesIO()

@@ -302,6 +302,18 @@ def test_metadata_are_in_the_file(folders, tmp_path):
     assert bytes(bytearray(model.buffers[entry.buffer].data))[4:8] == b"M001"
 
 
+@needs_tf2
+def test_no_line_of_the_vocabulary_in_the_file_is_empty(tmp_path):
+    """The released vocabulary has U+2028 in line 343, which counts as white space."""
+    vocabulary = VOCABULARY[:7] + ["\u2028"] + VOCABULARY[7:]
+    folder = small_models.write_model(tmp_path / "model", vocabulary=vocabulary)
+    path = str(tmp_path / "model.tflite")
+    export(folder, "--format=tflite", "--metadata", "--seq_length=48", "--output=" + path)
+    with zipfile.ZipFile(path) as archive:
+        tokens = archive.read("vocab.txt").decode("utf-8").split("\n")[:-1]
+    assert len(tokens) == len(vocabulary) and all(tokens) and tokens[8:] == vocabulary[8:]
+
+
 def test_settings_of_training_go_with_a_fine_tuned_model(tmp_path):
     workspace = Workspace(tmp_path)
     run_here(workspace.arguments(num_train_epochs=1))
