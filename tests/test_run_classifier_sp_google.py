@@ -14,6 +14,7 @@ import golden_cases
 import modeling
 import objectives
 import predictor
+from sentencepiece_models import train_sentencepiece
 import tokenization
 from workspace import CONFIG, ROOT, Workspace
 
@@ -32,19 +33,10 @@ GOOGLE_CONFIG = dict(
 @pytest.fixture(scope="module")
 def workspace(tmp_path_factory):
     """A SentencePiece model, a google config for it, and a run that was trained with them."""
-    sentencepiece = pytest.importorskip("sentencepiece", reason="needs pip install sentencepiece")
     workspace = Workspace(tmp_path_factory.mktemp("sp_google"))
     draw = random.Random(1)
     texts = [_text(draw, 8) for _ in range(300)]
-    workspace.model = os.path.join(workspace.folder, "spm.model")
-    sentencepiece.SentencePieceTrainer.train(
-        input=workspace.write("text.txt", "\n".join(texts)),
-        model_prefix=workspace.model[: -len(".model")],
-        model_type="bpe",
-        vocab_size=VOCABULARY_SIZE,
-        control_symbols=["[CLS]", "[SEP]", "[MASK]"],
-        minloglevel=2,
-    )
+    workspace.model = train_sentencepiece(workspace.folder, texts, VOCABULARY_SIZE)
     for name, count in (("train", 64), ("dev", 16), ("test", 16)):
         rows = [_text(draw, 4) + "\t" + _text(draw, 4) + "\t%d" % (i % 2) for i in range(count)]
         workspace.write("data/%s.txt" % name, "\n".join(rows))

@@ -11,6 +11,7 @@ import unicodedata
 import pytest
 
 from errors import UserError
+from sentencepiece_models import train_sentencepiece
 import tokenization
 
 VOCAB = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "北", "京", "，", ",", "!", "Ab"]
@@ -337,21 +338,10 @@ def test_preprocessing_of_sentencepiece_text():
 
 @pytest.fixture(scope="module")
 def sentencepiece_model(tmp_path_factory):
-    sentencepiece = pytest.importorskip("sentencepiece", reason="needs pip install sentencepiece")
-    folder = tmp_path_factory.mktemp("spm")
     draw = random.Random(3)
     words = ["today", "price", "2019", "1,000", "30,", "Paris", "cheap", "tickets", "to"]
     lines = [" ".join(draw.choice(words) for _ in range(8)) for _ in range(500)]
-    (folder / "text.txt").write_text("\n".join(lines))
-    sentencepiece.SentencePieceTrainer.train(
-        input=str(folder / "text.txt"),
-        model_prefix=str(folder / "spm"),
-        model_type="bpe",
-        vocab_size=70,
-        control_symbols=["[CLS]", "[SEP]", "[MASK]"],
-        minloglevel=2,
-    )
-    return str(folder / "spm.model")
+    return train_sentencepiece(tmp_path_factory.mktemp("spm"), lines, vocab_size=70)
 
 
 def test_sentencepiece(sentencepiece_model):

@@ -1,0 +1,40 @@
+"""Small SentencePiece models, trained for tests."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+# In a process of its own: beside TensorFlow 1.15 the trainer crashes (using its models is fine).
+_TRAIN = """
+import sys
+import sentencepiece
+sentencepiece.SentencePieceTrainer.train(
+    input=sys.argv[1],
+    model_prefix=sys.argv[2],
+    model_type="bpe",
+    vocab_size=int(sys.argv[3]),
+    control_symbols=["[CLS]", "[SEP]", "[MASK]"],
+    minloglevel=2,
+)
+"""
+
+
+def train_sentencepiece(folder, lines, vocab_size):
+    """Trains a model; skips the test where the package is missing.
+
+    Args:
+        folder: where the files go.
+        lines: the text, a list of str.
+        vocab_size: int, number of pieces.
+
+    Returns:
+        path of the model.
+    """
+    pytest.importorskip("sentencepiece", reason="needs pip install sentencepiece")
+    text, prefix = (os.path.join(str(folder), name) for name in ("text.txt", "spm"))
+    with open(text, "w", encoding="utf-8") as handle:
+        handle.write("\n".join(lines))
+    subprocess.run([sys.executable, "-c", _TRAIN, text, prefix, str(vocab_size)], check=True)
+    return prefix + ".model"
