@@ -1,0 +1,334 @@
+r"""How fast and how large a pre-training step is, beside the plain way to write it.
+
+    python benchmarks/pretraining.py
+    python benchmarks/pretraining.py --growth --chart=docs/pretraining_speed.png
+
+"plain" is the step as albert_zh writes it, on the TensorFlow at hand: every sequence padded to S,
+all P predictions, one-hot labels [B * P, V], float32, no activation recomputed or compiled. The
+others are what run_pretraining.py trains with: batches by length, used predictions only. All graphs
+live in one process and take turns step by step; medians count. Memory is that of a process of its
+own.
+"""
+
+import argparse
+import collections
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+sys.path.insert(0, ROOT)
+
+import numpy as np  # noqa: E402  (the path first)
+import tensorflow.compat.v1 as tf  # noqa: E402
+
+import masking  # noqa: E402
+import modeling  # noqa: E402
+import optimization  # noqa: E402
+import pretraining_input  # noqa: E402
+import pretraining_model  # noqa: E402
+import tfrecords  # noqa: E402
+
+LEARNING_RATE = 1e-4
+MASK_ID = 103
+SPECIAL_IDS = 106  # smaller ids are no words
+KIBIBYTES = 1024.0  # in a MiB
+GROWTH_BATCHES = (8, 16, 32, 64, 128, 256)
+GROWTH_LENGTHS = (64, 128, 256, 512)
+GROWTH_CONFIGS = ("tiny", "small_google", "base", "large")
+
+Setting = collections.namedtuple("Setting", "config batch_size max_seq_length max_predictions")
+Step = collections.namedtuple("Step", "session fetches")
+
+
+def main():
+    """Prints what the arguments ask for."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
+    parser.add_argument("--config", default="albert_config/albert_config_tiny.json")
+    parser.add_argument("--batch_size", type=int, default=32)
+    parser.add_argument("--max_seq_length", type=int, default=128)
+    parser.add_argument("--max_predictions", type=int, default=20)
+    parser.add_argument("--mean_length", type=float, default=0.75, help="share of S, on average")
+    parser.add_argument("--rounds", type=int, default=9)
+    parser.add_argument("--growth", action="store_true", help="batches, lengths and models, too")
+    parser.add_argument("--chart", help="PNG to write the growth to")
+    parser.add_argument("--memory_of", help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    setting = Setting(
+        modeling.AlbertConfig.from_json_file(os.path.join(ROOT, arguments.config)),
+        arguments.batch_size,
+        arguments.max_seq_length,
+        arguments.max_predictions,
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        if arguments.memory_of:
+            records = write_records(setting, arguments.mean_length, folder)
+            print(json.dumps(peak_memory(setting, arguments.memory_of, records)))
+            return
+        compare_steps(setting, arguments, folder)
+        if arguments.growth:
+            show_growth(arguments, folder)
+
+
+def compare_steps(setting, arguments, folder):
+    """Prints steps per second of each way, their ratios and their memory."""
+    print(
+        "%s, batch %d, S %d, P %d, sequences of %d%% of S on average, %d cores"
+        % (
+            arguments.config,
+            setting.batch_size,
+            setting.max_seq_length,
+            setting.max_predictions,
+            100 * arguments.mean_length,
+            os.cpu_count(),
+        )
+    )
+    records = write_records(setting, arguments.mean_length, folder)
+    ways = ("plain", "float32", "bfloat16")
+    steps = {way: build_step(setting, way, records) for way in ways}
+    seconds = take_turns(steps, arguments.rounds)
+    print("%-10s %12s %14s %12s" % ("", "steps/s", "times plain", "peak MiB"))
+    for way in ways:
+        memory = memory_alone(way)
+        print(
+            "%-10s %12.2f %14.2f %12.0f"
+            % (way, 1 / seconds[way], seconds["plain"] / seconds[way], memory)
+        )
+
+
+def write_records(setting, mean_length, folder):
+    """A file of unmasked records of random words; lengths are uniform around the mean."""
+    generator = np.random.RandomState(1)
+    count, length = max(2048, 4 * setting.batch_size), setting.max_seq_length
+    spread = min(mean_length, 1 - mean_length)
+    shares = generator.uniform(mean_length - spread, mean_length + spread, count)
+    lengths = np.maximum(8, (shares * length).astype(np.int64))[:, None]
+    place = np.arange(length)
+    mask = (place < lengths).astype(np.int64)
+    ids = generator.randint(SPECIAL_IDS, setting.config.vocab_size, (count, length)) * mask
+    features = {
+        "input_ids": ids,
+        "input_mask": mask,
+        "segment_ids": mask * (place > lengths // 2),
+        "token_boundary": mask,
+        "next_sentence_labels": generator.randint(0, 2, (count, 1)),
+    }
+    path = os.path.join(folder, "records_%d.tfrecord" % length)
+    with open(path, "wb") as handle:
+        handle.writelines(tfrecords.frame_records(tfrecords.encode_examples(features)))
+    return pretraining_input.RecordSource(
+        files=[path],
+        num_records=count,
+        record_bytes=0,
+        max_seq_length=length,
+        max_predictions=setting.max_predictions,
+        masking=masking.MaskingChoice(
+            0.15, setting.max_predictions, masking.WHOLE_WORDS, False, False
+        ),
+        mask_id=MASK_ID,
+        vocab_size=setting.config.vocab_size,
+        is_static=False,
+    )
+
+
+def build_step(setting, way, records):
+    """A training step in a session of its own, which has run once."""
+    is_plain = way == "plain"
+    with tf.Graph().as_default():
+        source = records._replace(is_static=is_plain)
+        dataset = pretraining_input.training_batches(
+            source, setting.batch_size, 1, 0, pack_by_length=not is_plain
+        )
+        features = tf.data.make_one_shot_iterator(dataset).get_next()
+        tf.train.get_or_create_global_step()
+        train_op = (plain_step if is_plain else our_step)(setting.config, features, way)
+        session = tf.Session()
+        session.run(tf.global_variables_initializer())
+    step = Step(session, [train_op, features["input_mask"]])
+    session.run(step.fetches)
+    return step
+
+
+def our_step(config, features, precision):
+    """The train op of run_pretraining.py."""
+    settings = pretraining_model.ModelSettings(
+        learning_rate=LEARNING_RATE,
+        num_train_steps=1000,
+        num_warmup_steps=10,
+        optimizer="lamb",
+        poly_power=1.0,
+        start_warmup_step=0,
+        gradient_accumulation_steps=1,
+        precision=precision,
+        recompute=False,
+        skip_nan_steps=False,
+        use_tpu=False,
+        sentence_name="next_sentence",
+    )
+    model_fn = pretraining_model.model_fn_builder(config, settings, None)
+    return model_fn(features, None, tf.estimator.ModeKeys.TRAIN, {}).train_op
+
+
+def plain_step(config, features, way):
+    """The train op as albert_zh writes it: one-hot labels, nothing saved."""
+    del way
+    model = modeling.AlbertModel(
+        config,
+        True,
+        features["input_ids"],
+        features["input_mask"],
+        features["segment_ids"],
+        scope="bert",
+        plain=True,
+    )
+    head = modeling.masked_lm_head(
+        config,
+        model,
+        features["masked_lm_positions"],
+        features["masked_lm_ids"],
+        features["masked_lm_weights"],
+    )
+    labels = tf.one_hot(tf.reshape(features["masked_lm_ids"], [-1]), config.vocab_size)
+    losses = -tf.reduce_sum(labels * head.log_probs, axis=-1)
+    weights = tf.reshape(features["masked_lm_weights"], [-1])
+    masked_lm_loss = tf.reduce_sum(weights * losses) / (tf.reduce_sum(weights) + 1e-5)
+    order = modeling.sentence_order_head(
+        config, model.get_pooled_output(), features["next_sentence_labels"]
+    )
+    return optimization.create_optimizer(
+        masked_lm_loss + order.loss, LEARNING_RATE, 1000, 10, False, "lamb"
+    )
+
+
+def take_turns(steps, rounds):
+    """{name: median seconds of a step}; the steps run one after another, round by round."""
+    seconds = {name: [] for name in steps}
+    for number in range(rounds + 1):
+        for name, step in steps.items():
+            begin = time.time()
+            step.session.run(step.fetches)
+            if number:  # the first may still compile
+                seconds[name].append(time.time() - begin)
+    return {name: statistics.median(values) for name, values in seconds.items()}
+
+
+def memory_alone(way):
+    """The peak memory, in MiB, of a process that trains one way."""
+    command = [sys.executable, os.path.abspath(__file__)] + sys.argv[1:] + ["--memory_of=" + way]
+    output = subprocess.run(command, stdout=subprocess.PIPE, check=True, text=True)
+    return json.loads(output.stdout)
+
+
+def peak_memory(setting, way, records):
+    """MiB after some steps of a way."""
+    step = build_step(setting, way, records)
+    for _ in range(8):
+        step.session.run(step.fetches)
+    # Not getrusage: that counts what the process that started this one had, too.
+    with open("/proc/self/status", encoding="utf-8") as lines:
+        return next(int(line.split()[1]) for line in lines if "VmHWM" in line) / KIBIBYTES
+
+
+def show_growth(arguments, folder):
+    """Prints and draws examples per second by batch and length, and the cost of models."""
+    tiny = modeling.AlbertConfig.from_json_file(os.path.join(ROOT, arguments.config))
+    by_batch = {
+        batch: batch * rate_of(Setting(tiny, batch, 128, 20), arguments, folder)[0]
+        for batch in GROWTH_BATCHES
+    }
+    by_length = {
+        length: 32 * rate_of(Setting(tiny, 32, length, length * 20 // 128), arguments, folder)[0]
+        for length in GROWTH_LENGTHS
+    }
+    peak = matrix_peak()
+    print("\n%-8s %16s" % ("batch", "examples/s"))
+    for batch, rate in by_batch.items():
+        print("%-8d %16.1f" % (batch, rate))
+    print("\n%-8s %16s" % ("S", "examples/s"))
+    for length, rate in by_length.items():
+        print("%-8d %16.1f" % (length, rate))
+    print("\nmatrix products on this machine: %.0f GFLOPS in float32" % (peak / 1e9))
+    print("%-14s %12s %14s %16s" % ("model", "parameters", "tokens/s", "share of peak"))
+    models = {}
+    for name in GROWTH_CONFIGS:
+        path = os.path.join(ROOT, "albert_config", "albert_config_%s.json" % name)
+        config = modeling.AlbertConfig.from_json_file(path)
+        rate, parameters, tokens = rate_of(Setting(config, 8, 128, 20), arguments, folder)
+        share = rate * flops_of_step(config, 8, tokens / 8.0, 20 * tokens / (8.0 * 128)) / peak
+        models[name] = (parameters, rate * tokens, share)
+        print("%-14s %12d %14.0f %15.0f%%" % ((name,) + models[name][:2] + (100 * share,)))
+    if arguments.chart:
+        draw_growth(arguments.chart, by_batch, by_length, models)
+
+
+def rate_of(setting, arguments, folder):
+    """(steps/s, parameters, tokens per step) of our float32 step."""
+    step = build_step(setting, "float32", write_records(setting, arguments.mean_length, folder))
+    with step.session.graph.as_default():
+        parameters = modeling.count_parameters(tf.trainable_variables())
+    seconds = take_turns({"": step}, max(2, arguments.rounds // 3))[""]
+    tokens = np.mean([step.session.run(step.fetches[1]).sum() for _ in range(4)])
+    step.session.close()
+    return 1 / seconds, parameters, tokens
+
+
+def flops_of_step(config, batch_size, length, predictions):
+    """Floating-point operations of a step's matrix products: three times the forward pass's."""
+    tokens = batch_size * length
+    hidden, inner, width = config.hidden_size, config.intermediate_size, config.word_width
+    layer = 2 * (4 * hidden * hidden + 2 * hidden * inner / config.ffn_groups)
+    attention = 4 * length * hidden
+    blocks = config.num_hidden_layers * config.inner_group_num
+    encoder = tokens * (blocks * (layer + attention) + 2 * width * hidden)
+    head = batch_size * predictions * 2 * (hidden * hidden + width * hidden)
+    head += batch_size * predictions * 2 * width * config.vocab_size
+    return 3 * (encoder + head)
+
+
+def matrix_peak():
+    """Operations per second of a product of two large float32 matrices, the best of some."""
+    size = 2048
+    with tf.Graph().as_default(), tf.Session() as session:
+        one = tf.get_variable("one", [size, size], use_resource=True)
+        product = tf.matmul(one, one + 1.0)
+        session.run(tf.global_variables_initializer())
+        seconds = []
+        for _ in range(8):
+            begin = time.time()
+            session.run(product.op)
+            seconds.append(time.time() - begin)
+    return 2.0 * size**3 / min(seconds)
+
+
+def draw_growth(path, by_batch, by_length, models):
+    """Draws the three tables as a PNG."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    figure, axes = pyplot.subplots(1, 3, figsize=(13, 4))
+    for axis, values, label in ((axes[0], by_batch, "batch"), (axes[1], by_length, "S")):
+        axis.plot(list(values), list(values.values()), "o-")
+        axis.set_xscale("log", base=2)
+        axis.set_xlabel(label)
+        axis.set_ylabel("examples/s (tiny)")
+        axis.set_ylim(bottom=0)
+    axes[2].plot([m[0] for m in models.values()], [m[1] for m in models.values()], "o")
+    for name, (parameters, tokens, share) in models.items():
+        axes[2].annotate("%s, %.0f%% of peak" % (name, 100 * share), (parameters, tokens))
+    axes[2].set_xscale("log")
+    axes[2].set_yscale("log")
+    axes[2].set_xlabel("parameters")
+    axes[2].set_ylabel("tokens/s")
+    figure.tight_layout()
+    figure.savefig(path, dpi=120)
+
+
+if __name__ == "__main__":
+    main()
