@@ -1,5 +1,6 @@
 """Both READMEs say the same, and what they name is there."""
 
+import glob
 import os
 import re
 
@@ -37,8 +38,9 @@ def test_linked_and_named_files_are_there(name):
 
 
 def test_every_flag_in_the_readme_exists():
-    known = read("training.py") + read("fine_tuning_flags.py") + read("build_vocab.py")
-    known += read("similarity.py") + read("scripts/fetch_assets.py")
+    programs = glob.glob(os.path.join(ROOT, "*.py"))
+    programs += glob.glob(os.path.join(ROOT, "scripts", "*.py"))
+    known = "".join(map(read, programs))
     flags = set(re.findall(r"--(\w{3,})", read("README.md"))) - {"help"}
     unknown = [flag for flag in flags if '"%s"' % flag not in known and "--" + flag not in known]
     assert unknown == []
