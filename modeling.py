@@ -27,6 +27,7 @@ import tensorflow.compat.v1 as tf
 
 from errors import UserError
 import files
+from recomputation import recomputed, recomputed_chain
 
 LAYER_NORM_EPSILON = 1e-12
 MASKED_LOGIT = -10000.0  # added to the attention scores of padding
@@ -736,134 +737,6 @@ def compiled(function):
         return forward(x), lambda dy: backward(x, dy)
 
     return apply
-
-
-def recomputed(function, tensors, is_training=True):
-    """Applies a function whose intermediate values are computed again for the gradient, not kept.
-
-    That is gradient checkpointing (Chen et al. 2016); it pays where values are large and cheap.
-
-    Args:
-        function: function of the tensors; uses no variables but those among them.
-        tensors: list of tensors or variables.
-        is_training: bool; without training the function is applied plainly.
-
-    Returns:
-        the function's result.
-    """
-    if not is_training:
-        return function(*tensors)
-
-    @tf.custom_gradient
-    def apply(*inputs):
-        def gradient(dy):
-            # Waiting for dy keeps TensorFlow from merging this with the first computation.
-            with tf.control_dependencies([dy]):
-                late_inputs = [tf.identity(x) for x in inputs]
-            return tf.gradients(function(*late_inputs), late_inputs, dy)
-
-        return function(*inputs), gradient
-
-    return apply(*[tf.identity(x) for x in tensors])
-
-
-def recomputed_chain(functions, x):
-    """Applies functions one after another; only what goes from one to the next is kept.
-
-    The gradient goes back through them one at a time and computes each one's inner values again
-    (Chen et al. 2016). Gradients of variables that several functions share are summed on the way:
-    of each there is only one in memory.
-
-    Args:
-        functions: list of functions of a tensor; they get variables by `tf.get_variable`, and
-            whenever they are called they compute the same.
-        x: tensor, input of the first.
-
-    Returns:
-        list of the functions' results.
-    """
-    scope = tf.get_variable_scope()
-    variables = {}
-    results, names_of = [], []
-    for function in functions:
-        names = collections.OrderedDict()
-
-        def get(getter, name, *args, names=names, **kwargs):
-            if name not in variables:
-                variables[name] = getter(name, *args, **kwargs)
-            names[name] = None
-            return variables[name]
-
-        with _getting_variables_by(get, scope):
-            results.append(function(results[-1] if results else x))
-        names_of.append(names)
-    outputs = []
-    for place, (function, result) in enumerate(zip(functions, results)):
-        later = set().union(*names_of[place + 1 :])
-        values = collections.OrderedDict((name, variables[name]) for name in names_of[place])
-        x, passed_on = _with_late_gradient(
-            function, scope, x, result, values, [name for name in values if name in later]
-        )
-        variables.update(passed_on)
-        outputs.append(x)
-    return outputs
-
-
-def _with_late_gradient(function, scope, x, result, variables, passed_on):
-    """The result of a function, with a gradient that computes the function again.
-
-    Variables are passed on to the functions that come later and use them too, so that their slopes
-    come back here to be added to.
-
-    Args:
-        function: function of a tensor.
-        scope: variable scope in which it was called.
-        x: tensor, what it was applied to.
-        result: tensor, what it gave.
-        variables: OrderedDict {name: variable or tensor} of those that it got.
-        passed_on: list of the names among them that are passed on.
-
-    Returns:
-        (result, {name: tensor} of what is passed on).
-    """
-
-    @tf.custom_gradient
-    def apply(result, x, *tensors):
-        values = dict(zip(variables, tensors))
-
-        def gradient(slope, *slopes_there):
-            # Waiting keeps TensorFlow from merging this with the first computation, and from going
-            # back through several functions at once.
-            with tf.control_dependencies([slope] + list(slopes_there)):
-                again, late_x, late = _computed_again(function, scope, x, values)
-            slopes = tf.gradients(again, [late_x] + [late[name] for name in variables], slope)
-            sums = dict(zip(variables, slopes[1:]))
-            for name, slope_there in zip(passed_on, slopes_there):
-                sums[name] += slope_there
-            return [None, slopes[0]] + [sums[name] for name in variables]
-
-        return [tf.identity(result)] + [tf.identity(values[name]) for name in passed_on], gradient
-
-    tensors = [tf.identity(value) for value in variables.values()]
-    outputs = apply(tf.stop_gradient(result), x, *tensors)
-    return outputs[0], dict(zip(passed_on, outputs[1:]))
-
-
-def _computed_again(function, scope, x, variables):
-    """(result, input, {name: variable}) of a function on copies of its input and variables."""
-    late_x = tf.identity(x)
-    late = {name: tf.identity(value) for name, value in variables.items()}
-
-    def get(getter, name, *args, **kwargs):
-        del getter, args, kwargs
-        return late[name]
-
-    with _getting_variables_by(get, scope):
-        return function(late_x), late_x, late
-
-
-def _getting_variables_by(getter, scope):
-    return tf.variable_scope(scope, custom_getter=getter, auxiliary_name_scope=False)
 
 
 def dropout(x, rate, seed=None):
