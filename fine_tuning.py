@@ -86,6 +86,7 @@ class FineTuning:
         self._evaluations = self._former_evaluations()  # {step: metrics}
         self._metrics = None
         self._best_logits = None  # (checkpoint's step, logits of dev)
+        self._prediction_files = []
         self._test = None  # `predicting.Outcome` of a labelled test file
 
     def _former_evaluations(self):
@@ -349,6 +350,7 @@ class FineTuning:
                 count += 1
             stop.raise_if_made("stopped; the same command starts the prediction again")
         self._speed["prediction"] = count / (time.time() - begin)
+        self._prediction_files = paths
         if len(outcome):
             self._test = outcome
 
@@ -505,9 +507,8 @@ class FineTuning:
             yield "best checkpoint", checkpoints.find_checkpoint(self._setup.best_folder)
         names = [MACHINE_RESULTS] + ([EVAL_RESULTS] if FLAGS.do_eval else [])
         yield "results", ", ".join(os.path.join(self._setup.folder, name) for name in names)
-        if FLAGS.do_predict:
-            names = (PREDICTIONS, PROBABILITIES)
-            yield "predictions", ", ".join(os.path.join(self._setup.folder, name) for name in names)
+        if self._prediction_files:
+            yield "predictions", ", ".join(self._prediction_files)
         if pictures:
             yield "report", ", ".join(pictures)
         seconds = training.readable_seconds(time.time() - self._begin)

@@ -1,0 +1,56 @@
+"""benchmarks/results.py at tiny size: the plan is done once, the tables are written."""
+
+import glob
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+from test_cli_run_classifier_multiclass import titles
+from workspace import CONFIG, ROOT, Workspace
+
+SCRIPT = os.path.join(ROOT, "benchmarks", "results.py")
+
+
+def times_of_results(command, workspace):
+    """{path: time of change} of all results, after the command."""
+    done = subprocess.run(command, capture_output=True, text=True, timeout=600)
+    assert done.returncode == 0, done.stderr
+    results = glob.glob(os.path.join(workspace.output, "**", "result.json"), recursive=True)
+    return {path: os.stat(path).st_mtime_ns for path in results}
+
+
+@pytest.mark.slow
+def test_runs_are_done_once_and_fill_the_tables(tmp_path):
+    workspace = Workspace(tmp_path)
+    for name, seed in (("train", 1), ("dev", 2), ("test", 3)):
+        rows = titles(40, seed, labels=("0", "1"))
+        text = "".join("%s\t%s\n" % (label, title) for title, label in rows)
+        workspace.write("sets/chnsenticorp/%s.tsv" % name, "label\ttext_a\n" + text)
+    page = workspace.write("results.md", "a\n<!-- tables -->\nold\n<!-- end of tables -->\nb\n")
+    command = [
+        sys.executable,
+        SCRIPT,
+        "--data_dir=" + os.path.join(workspace.folder, "sets"),
+        "--model_dir=" + os.path.join(workspace.folder, "model"),
+        "--output_dir=" + workspace.output,
+        "--datasets=chnsenticorp",
+        "--option_datasets=",
+        "--seeds=1,2",
+        "--epochs=1",
+        "--write=" + page,
+    ]
+    # The small model has 64 positions, the set asks for 256.
+    config = dict(CONFIG, max_position_embeddings=256)
+    workspace.write("model/albert_config_small.json", json.dumps(config))
+    first = times_of_results(command, workspace)
+    assert len(first) == 4  # baseline and random weights, two seeds
+    assert times_of_results(command, workspace) == first
+    with open(page, encoding="utf-8") as handle:
+        text = handle.read()
+    assert text.startswith("a\n") and text.endswith("b\n") and "old" not in text
+    rows = [line.split("|")[2:5] for line in text.splitlines() if "ChnSentiCorp" in line]
+    assert [row[0].strip() for row in rows] == ["baseline", "starter model", "random weights"]
+    assert "±" in rows[0][1] and rows[1][1].strip() == "-" and "±" in rows[2][2]
