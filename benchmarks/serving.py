@@ -1,7 +1,7 @@
 """What serve.py takes under load on this machine: requests/s, waiting times, right answers, memory.
 
     python benchmarks/serving.py                    # 32 clients, with and without micro-batching
-    python benchmarks/serving.py --minutes=10       # one steady run; memory at its start and end
+    python benchmarks/serving.py --minutes=10       # one steady run, with memory by minute
 
 Needs requirements-serve.txt. Clients are threads of this process, on the same cores as the service;
 each sends one pair of sentences after the other over a connection that stays open. Every answer is
@@ -38,7 +38,7 @@ def parse_arguments():
     parser.add_argument("--pairs", default=prediction.PAIRS, help="TSV of pairs")
     parser.add_argument("--clients", type=int, default=32)
     parser.add_argument("--seconds", type=float, default=20, help="of each mode")
-    parser.add_argument("--minutes", type=float, help="of a steady run with micro-batching")
+    parser.add_argument("--minutes", type=int, help="of a steady run with micro-batching")
     return parser.parse_args()
 
 
@@ -133,14 +133,17 @@ def compare_modes(arguments, folder, pairs, expected):
 
 
 def run_steadily(arguments, folder, pairs, expected):
-    """Prints a line, and the memory at the beginning and at the end."""
+    """Prints a line for each minute, and the memory at its end.
+
+    It grows at first: for each shape of a batch that it meets, up to some number, TensorFlow keeps
+    what it has prepared.
+    """
     service = Service(folder, MODES["micro-batching"])
     try:
-        load(service, pairs, expected, arguments.clients, 10)
-        before = service.megabytes()
-        outcome = load(service, pairs, expected, arguments.clients, 60 * arguments.minutes)
-        print(row_of("steady, %g minutes" % arguments.minutes, outcome))
-        print("memory: %.0f MB after 10 s, %.0f MB at the end" % (before, service.megabytes()))
+        for minute in range(1, arguments.minutes + 1):
+            outcome = load(service, pairs, expected, arguments.clients, 60)
+            name = "minute %d, then %.0f MB" % (minute, service.megabytes())
+            print(row_of(name, outcome), flush=True)
     finally:
         service.close()
 
