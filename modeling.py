@@ -709,7 +709,9 @@ def _normalized(x, beta, gamma):
     wide = tf.cast(x, tf.float32)
     centered = wide - tf.reduce_mean(wide, axis=-1, keepdims=True)
     variance = tf.reduce_mean(centered * centered, axis=-1, keepdims=True)
-    wide = centered * tf.rsqrt(variance + LAYER_NORM_EPSILON) * gamma + beta
+    # In these brackets TensorFlow Lite's converter cannot move gamma into the kernels that follow,
+    # which would then be different ones after each LayerNorm.
+    wide = centered * (tf.rsqrt(variance + LAYER_NORM_EPSILON) * gamma) + beta
     return tf.cast(wide, x.dtype)
 
 
