@@ -124,7 +124,7 @@ def run(config_flag="bert_config_file", sentence_name="next_sentence", ffn_group
         if FLAGS.do_train:
             with job.named_faults():
                 job.train(stop)
-        if training.worker_name():
+        if training.helper_name():
             return  # the worker that saves does the rest
         if FLAGS.do_eval:
             job.evaluate_newest(stop)

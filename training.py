@@ -21,6 +21,7 @@ import checkpoints
 import files
 import modeling
 from progress import progress_bar
+import workers
 
 FLAGS = flags.FLAGS
 DEFAULT_SEED = 12345
@@ -153,7 +154,7 @@ def make_strategy():
     if FLAGS.distribution == "mirrored":
         with tf.Graph().as_default():  # else it looks for devices that the session has, not eager
             return tf.distribute.MirroredStrategy(FLAGS.devices or None)
-    if not _tf_config().get("cluster"):
+    if not workers.cluster():
         raise UserError(
             "--distribution=multi_worker: the environment variable TF_CONFIG has no cluster; "
             'expected {"cluster": {"worker": ["HOST:PORT", ...]}, '
@@ -162,25 +163,9 @@ def make_strategy():
     return tf.distribute.experimental.MultiWorkerMirroredStrategy()
 
 
-def _tf_config():
-    """What TF_CONFIG says, {} without it; raises `UserError` where it is no JSON object."""
-    text = os.environ.get("TF_CONFIG", "{}")
-    try:
-        config = json.loads(text)
-    except ValueError as error:
-        raise UserError("TF_CONFIG=%s is no JSON (%s)" % (text, error)) from error
-    if not isinstance(config, dict):
-        raise UserError("TF_CONFIG=%s: expected a JSON object" % text)
-    return config
-
-
-def worker_name():
-    """ "worker1", say, of a process that works for another one; None of the one that saves."""
-    task = _tf_config().get("task", {})
-    kind, index = task.get("type", "worker"), int(task.get("index", 0))
-    has_chief = "chief" in _tf_config().get("cluster", {})
-    is_saving = kind == "chief" or (index == 0 and not has_chief)
-    return None if FLAGS.distribution != "multi_worker" or is_saving else "%s%d" % (kind, index)
+def helper_name():
+    """The name of a process that only helps the one that saves, None of that."""
+    return workers.helper_name() if FLAGS.distribution == "multi_worker" else None
 
 
 def make_estimator(model_fn, save_checkpoints_steps, **batch_sizes):
@@ -221,9 +206,10 @@ def train_with_checkpoints(estimator, input_fn, max_steps, save_steps, hooks, li
     """
     if FLAGS.use_tpu:
         listeners = ()
-    elif not worker_name():
+    elif not helper_name():
         hooks = hooks + [SaverHook(estimator.model_dir, save_steps)]
     if FLAGS.distribution == "multi_worker":
+        hooks = hooks + [workers.WatchHook(max_steps, say)]
         # Only this function brings the workers together; none of them has the role that evaluates.
         tf.estimator.train_and_evaluate(
             estimator,
@@ -286,7 +272,7 @@ def open_output_folder(folder):
     """
     if "://" in folder:
         raise UserError("--output_dir=%s: only local folders can be written to" % folder)
-    worker = worker_name()
+    worker = helper_name()
     path = os.path.join(folder, "train.%s.log" % worker if worker else LOG_FILE)
     try:
         os.makedirs(folder, exist_ok=True)
@@ -629,7 +615,7 @@ class Metrics:
         folder: the output folder.
         first_step: the step training goes on from.
         """
-        worker = worker_name()
+        worker = helper_name()
         self._path = os.path.join(folder, "metrics.%s.jsonl" % worker if worker else METRICS_FILE)
         self.records = self.read(folder, first_step)
         with files.atomic_write(self._path) as handle:

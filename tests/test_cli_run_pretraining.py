@@ -341,3 +341,27 @@ def test_nan_and_explosion_end_training_with_the_way_out(folder):
             )
         for value in variables_of(output).values():
             assert np.isfinite(value).all()
+
+
+@pytest.mark.slow
+def test_a_killed_worker_that_is_started_again_is_waited_for(folder):
+    output = os.path.join(folder.folder, "killed_worker")
+    arguments = folder.arguments(
+        input_file=folder.masked,
+        output_dir=output,
+        num_train_steps=200,
+        save_checkpoints_steps=20,
+        distribution="multi_worker",
+    )
+    environments = list(_worker_environments(2))
+    first, second = (small.run_process(arguments, env=env) for env in environments)
+    while checkpoints.checkpoint_step(checkpoints.newest_of_training(output) or "x-0") < 20:
+        assert first.poll() is None and second.poll() is None
+        time.sleep(0.1)
+    second.kill()
+    second.communicate()
+    second = small.run_process(arguments, env=environments[1])
+    outputs = [worker.communicate(timeout=500)[0] for worker in (first, second)]
+    assert first.returncode == second.returncode == 0, outputs
+    assert "is gone: starting again" in outputs[0] and "continuing from step" in outputs[0]
+    assert variables_of(output)["global_step"] == 200

@@ -1,0 +1,112 @@
+"""Several machines that share each step: who they are by TF_CONFIG, and what if one of them dies.
+
+{"cluster": {"worker": ["host1:5000", "host2:5000"]}, "task": {"type": "worker", "index": 0}}
+"""
+
+import json
+import os
+import socket
+import sys
+import threading
+
+import tensorflow.compat.v1 as tf
+
+from errors import UserError
+
+_SECONDS_BETWEEN_LOOKS = 1.0
+_LOOKS = 2  # in vain, before a worker is taken for dead
+
+
+def cluster():
+    """{kind: ["HOST:PORT", ...]} of TF_CONFIG; {} where it names none.
+
+    Raises:
+        UserError: if TF_CONFIG is no JSON object.
+    """
+    return _tf_config().get("cluster", {})
+
+
+def _tf_config():
+    text = os.environ.get("TF_CONFIG", "{}")
+    try:
+        config = json.loads(text)
+    except ValueError as error:
+        raise UserError("TF_CONFIG=%s is no JSON (%s)" % (text, error)) from error
+    if not isinstance(config, dict):
+        raise UserError("TF_CONFIG=%s: expected a JSON object" % text)
+    return config
+
+
+def _task():
+    """(kind, index) of this process."""
+    task = _tf_config().get("task", {})
+    return task.get("type", "worker"), int(task.get("index", 0))
+
+
+def helper_name():
+    """ "worker1", say, of a process that helps another one; None of the one that saves."""
+    kind, index = _task()
+    is_saving = kind == "chief" or (index == 0 and "chief" not in cluster())
+    return None if is_saving else "%s%d" % (kind, index)
+
+
+def _addresses_of_others():
+    own = _task()
+    return [
+        address
+        for kind, addresses in sorted(cluster().items())
+        for index, address in enumerate(addresses)
+        if (kind, index) != own
+    ]
+
+
+class WatchHook(tf.train.SessionRunHook):
+    """Starts this process again when another worker dies.
+
+    The workers wait for each other in every step, for ever. Started again, this one waits for the
+    dead one's successor, and both go on from the last checkpoint.
+    """
+
+    def __init__(self, last_step, say):
+        """Args:
+        last_step: step at which training ends; then others may go.
+        say: function of a line for the user.
+        """
+        self._last_step = last_step
+        self._say = say
+        self._is_over = threading.Event()
+        self._thread = None
+
+    def begin(self):
+        self._global_step = tf.train.get_global_step()
+
+    def before_run(self, run_context):
+        return tf.train.SessionRunArgs(self._global_step)
+
+    def after_run(self, run_context, run_values):
+        if run_values.results >= self._last_step - 1:
+            self._is_over.set()
+        elif self._thread is None:  # all are there: they have made a step together
+            self._thread = threading.Thread(target=self._watch, daemon=True)
+            self._thread.start()
+
+    def end(self, session):
+        self._is_over.set()
+
+    def _watch(self):
+        misses = dict.fromkeys(_addresses_of_others(), 0)
+        while not self._is_over.wait(_SECONDS_BETWEEN_LOOKS):
+            for address in misses:
+                misses[address] = 0 if _answers(address) else misses[address] + 1
+                if misses[address] >= _LOOKS and not self._is_over.is_set():
+                    self._say("the worker at %s is gone: starting again to wait for it" % address)
+                    os.execv(sys.executable, [sys.executable] + sys.argv)
+
+
+def _answers(address):
+    host, _, port = address.rpartition(":")
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=5).close()
+    except OSError:
+        return False
+    return True
