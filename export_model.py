@@ -52,7 +52,8 @@ def define_flags():
     flags.DEFINE_string(
         "seq_length",
         None,
-        "Length of the input in tokens, or dynamic; by default 128 for tflite, else dynamic.",
+        "Length of the input in tokens, or dynamic; by default 128 for tflite (fewer where the model "
+        "has fewer positions), else dynamic.",
     )
     flags.DEFINE_string(
         "output", None, "File (saved_model: folder) to write; by default in the model folder."
@@ -85,6 +86,9 @@ def main():
     logging.getLogger("tensorflow").setLevel(logging.ERROR)  # it tells what is deprecated
     options = _options()
     model = exporting.read_model(FLAGS.model_dir, options.task, FLAGS.bert_config_file)
+    if FLAGS.seq_length is None and options.seq_length:
+        length = min(options.seq_length, model.config.max_position_embeddings)
+        options = options._replace(seq_length=length)
     exporting.check_length(options.seq_length, model.config)
     _check_metadata(model, options)
     path = FLAGS.output or os.path.join(FLAGS.model_dir, _usual_name(options))

@@ -177,6 +177,19 @@ def test_tflite(layout, quantize, folders, texts_file, tmp_path):
         assert_products_are_integer(interpreter, layout)
 
 
+@needs_tf2
+def test_shared_kernels_are_in_the_file_once(folders, tmp_path):
+    path = str(tmp_path / "model.tflite")
+    export(folders["brightmart"], "--format=tflite", "--seq_length=48", "--output=" + path)
+    from tensorflow.lite.tools import flatbuffer_utils
+
+    graph = flatbuffer_utils.read_model(path).subgraphs[0]
+    products = [op for op in graph.operators if len(op.inputs) == 3]  # input, kernel, bias
+    kernels = {graph.tensors[op.inputs[1]].buffer for op in products}
+    # word_embeddings_2, query, key, value, two outputs, intermediate, pooler, classifier
+    assert len(kernels) == 9
+
+
 def plain_interpreter(path):
     resolver = tf.lite.experimental.OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
     interpreter = tf.lite.Interpreter(path, experimental_op_resolver_type=resolver)
@@ -555,6 +568,36 @@ def test_killed_at_any_moment_leaves_no_half_file(folders, tmp_path):
             "model.tflite",
             "vocab.txt",
         ]
+
+
+@pytest.mark.slow
+@needs_tf2
+def test_mediapipe_gives_the_same_labels(shared, tmp_path):
+    """MEDIAPIPE_PYTHON names the Python of an environment of its own: `pip install mediapipe`."""
+    python = os.environ.get("MEDIAPIPE_PYTHON")
+    if not python:
+        pytest.skip("needs MEDIAPIPE_PYTHON=PATH, a Python that has mediapipe")
+    source = os.path.join(shared, "data", "thucnews10", "dev.txt")
+    with open(source, encoding="utf-8") as handle:
+        titles = [line.split("\t")[0] for line, _ in zip(handle, range(500))]
+    vocabulary = os.path.join(shared, "data", "ckpt_index_only", "MarsRoger_albert_tiny")
+    with open(os.path.join(vocabulary, "vocab.txt"), encoding="utf-8", newline="\n") as handle:
+        tokens = handle.read().split("\n")[:-1]
+    folder = small_models.write_model(tmp_path / "model", labels=LABELS, vocabulary=tokens)
+    for length in ("48", "dynamic"):
+        path = str(tmp_path / "model.tflite")
+        export(
+            folder, "--format=tflite", "--metadata", "--seq_length=" + length, "--output=" + path
+        )
+        output = subprocess.check_output(
+            [python, os.path.join(ROOT, "tests", "mediapipe_labels.py"), path],
+            input="".join(title + "\n" for title in titles).encode("utf-8"),
+        )
+        found = [line.split("\t")[0] for line in output.decode("utf-8").splitlines()]
+        with predictor.Predictor(folder) as model:
+            expected = model.predict(titles)[0]
+        assert len(set(expected)) > 1
+        assert np.mean([a == b for a, b in zip(found, expected)]) >= 0.99
 
 
 @pytest.mark.slow
