@@ -7,8 +7,9 @@ EXIT_USER_ERROR=2
 EXIT_INTERRUPTED=130
 # What pip and uv write to their logs once they begin to change an environment.
 INSTALLING_BEGAN='^(Installing collected packages:|Prepared |Uninstalled |Installed )'
-# Where PyTorch offers its builds for the CPU; plain torch brings gigabytes of CUDA along on Linux.
-CPU_PYTORCH_INDEX=https://download.pytorch.org/whl/cpu
+# Where builds of PyTorch for the CPU are, if the package index has none: plain torch brings gigabytes
+# of CUDA along on Linux.
+CPU_PYTORCH_INDEX="${CPU_PYTORCH_INDEX:-}"
 PROBE='import ensurepip, sys, venv; assert sys.maxsize > 2**32; print("%d.%d" % sys.version_info[:2])'
 
 # Standard output is for results alone (setup.sh prints an interpreter's path there).
@@ -184,7 +185,7 @@ pip_install() {
 }
 
 # install_cpu_pytorch FOLDER LOG REQUIREMENTS...: the torch that the files ask for, in its build for
-# the CPU, from the user's own package index or PyTorch's. A torch that is there is left as it is.
+# the CPU, from the user's package index or CPU_PYTORCH_INDEX. A torch that is there is left as it is.
 install_cpu_pytorch() {
     local folder="$1" log="$2" torch
     shift 2
@@ -193,10 +194,10 @@ install_cpu_pytorch() {
     compgen -G "$folder/lib/python*/site-packages/torch-*.dist-info" >/dev/null && return 0
     say "first $torch for the CPU (about 200 MB to download)"
     PIP_RETRIES=1 PIP_DEFAULT_TIMEOUT=20 pip_install "$folder" --no-deps \
-        --extra-index-url "$CPU_PYTORCH_INDEX" "$torch+cpu" >>"$log" 2>&1 && return 0
+        ${CPU_PYTORCH_INDEX:+--extra-index-url "$CPU_PYTORCH_INDEX"} "$torch+cpu" >>"$log" 2>&1 && return 0
     say "the last line of $log: $(tail -n 1 -- "$log")"
-    die "no build of $torch for the CPU can be had from the package index or $CPU_PYTORCH_INDEX. The" \
-        "usual build, with CUDA, will do as well: $folder/bin/python -m pip install $torch, then again"
+    die "the package index has no build of $torch for the CPU: name PyTorch's own index for it in" \
+        "CPU_PYTORCH_INDEX, or take the build with CUDA ($folder/bin/python -m pip install $torch); then again"
 }
 
 report_failed_install() {

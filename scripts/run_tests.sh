@@ -8,8 +8,10 @@ set -euo pipefail
 
 python="$(bash "$PROJECT_ROOT/scripts/setup.sh" requirements-dev.txt)"
 if [ "$python" = "$PROJECT_ROOT/.venv/bin/python" ]; then # into a user's own environment goes nothing
-    bash "$PROJECT_ROOT/scripts/setup.sh" requirements-dev.txt requirements-convert.txt >/dev/null ||
-        say "SKIPPED: the tests of the conversion that need PyTorch"
+    for extra in export serve convert; do
+        bash "$PROJECT_ROOT/scripts/setup.sh" requirements-dev.txt "requirements-$extra.txt" >/dev/null ||
+            say "SKIPPED: the tests that need requirements-$extra.txt"
+    done
 fi
 cd -- "$PROJECT_ROOT"
 status=0

@@ -142,11 +142,12 @@ def machine_for_torch(machine):
 
 
 def test_pytorch_is_the_build_for_the_cpu(machine_for_torch):
+    index = "https://mirror.example/cpu"
     for _ in range(2):
-        assert machine_for_torch.setup("requirements-convert.txt")[0] == 0
+        setup = machine_for_torch.setup("requirements-convert.txt", CPU_PYTORCH_INDEX=index)
+        assert setup[0] == 0
     of_torch, of_all = machine_for_torch.installs
-    assert "--no-deps --extra-index-url https://download.pytorch.org/" in of_torch
-    assert of_torch.endswith(" torch==9.8.7+cpu")
+    assert of_torch.endswith(" --no-deps --extra-index-url %s torch==9.8.7+cpu" % index)
     assert of_all.endswith(" -r requirements.txt -r requirements-convert.txt")
 
 
@@ -155,6 +156,7 @@ def test_without_pytorch_for_the_cpu_the_environment_stays_as_it_was(machine_for
     status, out, err = machine_for_torch.setup("requirements-convert.txt", TORCH_FAILS="1")
     assert (status, out) == (2, "")
     assert "ERROR: no torch" in err and "no build of torch==9.8.7 for the CPU" in err
+    assert "CPU_PYTORCH_INDEX" in err and "extra-index" not in machine_for_torch.installs[-1]
     assert machine_for_torch.setup() == (0, machine_for_torch.venv_python, "")
     assert len(machine_for_torch.installs) == 2
 
