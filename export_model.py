@@ -52,8 +52,8 @@ def define_flags():
     flags.DEFINE_string(
         "seq_length",
         None,
-        "Length of the input in tokens, or dynamic; by default 128 for tflite (fewer where the model "
-        "has fewer positions), else dynamic.",
+        "Length of the input in tokens, or dynamic; by default 128 (or all positions of a model "
+        "with fewer) for tflite, else dynamic.",
     )
     flags.DEFINE_string(
         "output", None, "File (saved_model: folder) to write; by default in the model folder."

@@ -1,0 +1,397 @@
+"""How fast, large and exact exported .tflite files are, and what the original's recipe gives.
+
+    python benchmarks/tflite.py                               # albert_tiny with random weights
+    python benchmarks/tflite.py --quick                       # fewer lengths and rounds
+    python benchmarks/tflite.py --models=tiny=afqmc_output/best,starter=starter_output/best \\
+        --data_dirs=data/afqmc,data/afqmc --chart=docs/images/tflite.png
+
+Needs requirements-export.txt for LiteRT (ai-edge-litert); TensorFlow's own interpreter is measured
+as well. Every file is loaded by a process of its own; rounds go through all files in turn, so that
+ratios are of one run. "recipe" is the pre-training graph that freeze_graph and tflite_convert make,
+as albert_zh's README had it. With --data_dirs (a task's folder for each model) the accuracy of each
+file on the dev file is measured, by the task that is named in the model's fine_tuning.json.
+"""
+
+import argparse
+import collections
+import multiprocessing
+import os
+import random
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+
+ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+sys.path.insert(0, ROOT)
+
+import numpy as np  # noqa: E402
+
+INPUTS = "input_ids,input_mask,segment_ids,masked_lm_positions,masked_lm_ids,masked_lm_weights"
+RECIPE_SHAPES = "1,128:1,128:128:1,128:1,128:1,128"
+QUANTIZATIONS = ("none", "float16", "dynamic", "int8")
+LENGTHS = ("32", "64", "128", "dynamic")
+TOKENS_OF_DYNAMIC = 28
+TINY = {
+    "vocab_size": 21128,
+    "hidden_size": 312,
+    "embedding_size": 128,
+    "num_hidden_layers": 4,
+    "num_attention_heads": 12,
+    "intermediate_size": 1248,
+    "max_position_embeddings": 512,
+    "type_vocab_size": 2,
+}
+INVOCATIONS, ROUNDS = 10, 15  # in a round; rounds
+MAX_DEV_ROWS = 2000
+Result = collections.namedtuple("Result", "model name runtime threads tokens megabytes ms memory")
+RUNTIMES = ("LiteRT", "TensorFlow")
+
+
+def parsed_arguments():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--models", help="NAME=FOLDER,... of fine-tuned classifiers")
+    parser.add_argument("--data_dirs", help="for each model the folder of its task: accuracy too")
+    parser.add_argument("--chart", help="PNG file to draw size, latency and accuracy to")
+    parser.add_argument("--quick", action="store_true", help="length 128 and dynamic, 3 rounds")
+    return parser.parse_args()
+
+
+def main():
+    arguments = parsed_arguments()
+    with tempfile.TemporaryDirectory() as work:
+        models = given_models(arguments) or {"tiny": random_model(os.path.join(work, "tiny"))}
+        lengths = LENGTHS[2:] if arguments.quick else LENGTHS
+        exported, results = {}, []
+        for model, folder in models.items():
+            exported[model] = export_all(folder, os.path.join(work, "exported", model), lengths)
+        recipe = {"recipe": recipe_file(os.path.join(work, "recipe"))}
+        for runtime in available_runtimes():
+            for threads in (1, 2):
+                sets = dict(exported, albert_zh=recipe)
+                rounds = 3 if arguments.quick else ROUNDS
+                results += measured(sets, runtime, threads, rounds)
+        print_table(results)
+        print_ratios(results, next(iter(models)))
+        accuracies = {}
+        if arguments.data_dirs:
+            for (model, folder), data in zip(models.items(), arguments.data_dirs.split(",")):
+                accuracies[model] = measured_accuracies(folder, exported[model], data)
+            print_accuracies(accuracies)
+        if arguments.chart:
+            draw(results, accuracies, arguments.chart)
+
+
+def given_models(arguments):
+    """{name: folder} of --models."""
+    pairs = [pair.split("=", 1) for pair in (arguments.models or "").split(",") if pair]
+    return collections.OrderedDict(pairs)
+
+
+# Files
+
+
+def random_model(folder):
+    """A model folder of albert_tiny's size with a classifier of 10 classes; returns its path."""
+    write_random_model(folder, ("classification",), 10)
+    return folder
+
+
+def write_random_model(folder, heads, num_labels=None):
+    """Writes config, random weights and a vocabulary of single characters."""
+    import tensorflow.compat.v1 as tf
+
+    import errors  # noqa: F401 (quietens TensorFlow)
+    import checkpoints
+    import files
+    import inference
+    import modeling
+
+    os.makedirs(folder)
+    files.write_json(os.path.join(folder, "albert_config.json"), TINY)
+    tokens = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+    tokens += [chr(0x4E00 + number) for number in range(TINY["vocab_size"] - len(tokens))]
+    with files.atomic_write(os.path.join(folder, "vocab.txt")) as handle:
+        handle.write("\n".join(tokens) + "\n")
+    with tf.Graph().as_default(), tf.Session() as session:
+        tf.set_random_seed(1)
+        inference.build(modeling.AlbertConfig.from_dict(TINY), heads, num_labels)
+        session.run(tf.global_variables_initializer())
+        values = session.run({v.op.name: v for v in tf.trainable_variables()})
+    checkpoints.write_model_checkpoint(folder, values)
+
+
+def export_all(folder, target, lengths):
+    """Exports a model in all ways; returns {name: path}, names as "int8 128"."""
+    texts = os.path.join(target, "texts.txt")
+    os.makedirs(target)
+    write_texts(texts)
+    paths = collections.OrderedDict()
+    for quantize in QUANTIZATIONS:
+        for length in lengths:
+            path = os.path.join(target, "%s_%s.tflite" % (quantize, length))
+            run_quietly(
+                sys.executable,
+                os.path.join(ROOT, "export_model.py"),
+                "--model_dir=" + folder,
+                "--format=tflite",
+                "--quantize=" + quantize,
+                "--seq_length=" + length,
+                "--output=" + path,
+                "--representative_texts=" + representative_texts(folder, texts),
+            )
+            paths["%s %s" % (quantize, length)] = path
+            print("exported %s" % path, file=sys.stderr, flush=True)
+    return paths
+
+
+def representative_texts(folder, by_chance):
+    """The file of texts for int8: `representative_texts.txt` of the folder, or one by chance."""
+    own = os.path.join(folder, "representative_texts.txt")
+    return own if os.path.exists(own) else by_chance
+
+
+def write_texts(path):
+    """Writes 100 texts of common characters, as long as titles are."""
+    generator = random.Random(1)
+    with open(path, "w", encoding="utf-8") as handle:
+        for _ in range(100):
+            length = generator.randint(10, 40)
+            handle.write("".join(chr(generator.randint(0x4E00, 0x8FFF)) for _ in range(length)))
+            handle.write("\n")
+
+
+def recipe_file(folder):
+    """The original's .tflite: the pre-training graph with its loss, by the two old commands."""
+    write_random_model(folder, ("masked_lm", "sentence_order"))
+    prefix = os.path.join(folder, "albert_model.ckpt")
+    frozen, path = (os.path.join(folder, name) for name in ("albert.pb", "albert.tflite"))
+    run_quietly(
+        sys.executable,
+        os.path.join(ROOT, "freeze_graph.py"),
+        "--input_checkpoint=" + prefix,
+        "--output_graph=" + frozen,
+        "--output_node_names=cls/predictions/truediv",
+        "--checkpoint_version=1",
+        "--input_meta_graph=%s.meta" % prefix,
+        "--input_binary=true",
+    )
+    run_quietly(
+        os.path.join(os.path.dirname(sys.executable), "tflite_convert"),
+        "--enable_v1_converter",
+        "--graph_def_file=" + frozen,
+        "--input_arrays=" + INPUTS,
+        "--input_shapes=" + RECIPE_SHAPES,
+        "--output_arrays=cls/predictions/truediv",
+        "--output_file=" + path,
+    )
+    return path
+
+
+def run_quietly(*command):
+    """Runs a command; shows what it said only if it failed."""
+    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    if done.returncode:
+        raise SystemExit(done.stdout.decode("utf-8", "replace"))
+
+
+# Latency and memory
+
+
+def available_runtimes():
+    """LiteRT only where it is installed."""
+    try:
+        import ai_edge_litert  # noqa: F401
+    except ImportError:
+        print("LiteRT is not installed (requirements-export.txt): left out", file=sys.stderr)
+        return RUNTIMES[1:]
+    return RUNTIMES
+
+
+def measured(sets, runtime, threads, rounds):
+    """Measures files in turn.
+
+    Args:
+        sets: {model: {name: path}}.
+        runtime: one of `RUNTIMES`.
+        threads: int.
+        rounds: int.
+
+    Returns:
+        list of `Result`: median latency in milliseconds, growth of memory in megabytes.
+    """
+    context = multiprocessing.get_context("spawn")
+    workers = []
+    for model, paths in sets.items():
+        for name, path in paths.items():
+            ours, theirs = context.Pipe()
+            process = context.Process(target=serve, args=(theirs, path, runtime, threads))
+            process.start()
+            workers.append((model, name, path, ours, process, []))
+            tokens = ours.recv()
+            workers[-1] += (tokens,)
+    for _ in range(rounds):
+        for _, _, _, pipe, _, seconds, _ in workers:
+            pipe.send(INVOCATIONS)
+            seconds += pipe.recv()
+    results = []
+    for model, name, path, pipe, process, seconds, tokens in workers:
+        pipe.send(0)
+        memory = pipe.recv()
+        process.join()
+        ms = 1000 * float(np.median(seconds))
+        megabytes = os.path.getsize(path) / 1e6
+        results.append(Result(model, name, runtime, threads, tokens, megabytes, ms, memory))
+    print("measured %s, threads %d" % (runtime, threads), file=sys.stderr, flush=True)
+    return results
+
+
+def serve(pipe, path, runtime, threads):
+    """The process of a file: runs it as often as it is told; 0 asks for its memory and ends it."""
+    os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # notes of the C++ part
+    if runtime == "LiteRT":
+        from ai_edge_litert.interpreter import Interpreter
+    else:
+        import tensorflow as tf
+
+        Interpreter = tf.lite.Interpreter  # noqa: N806
+    before = peak_megabytes()
+    interpreter = Interpreter(model_path=path, num_threads=threads)
+    generator = np.random.RandomState(1)
+    tokens = None
+    for info in interpreter.get_input_details():
+        shape = [TOKENS_OF_DYNAMIC if size < 0 else size for size in info["shape_signature"]]
+        interpreter.resize_tensor_input(info["index"], shape)
+        tokens = tokens or shape[-1]
+    interpreter.allocate_tensors()
+    for info in interpreter.get_input_details():
+        high = {"ids": 8000, "input_ids": 8000, "masked_lm_ids": 8000}.get(info["name"], 1)
+        values = generator.randint(0, high, info["shape"]) + ("mask" in info["name"])
+        interpreter.set_tensor(info["index"], values.astype(info["dtype"]))
+    for _ in range(3):
+        interpreter.invoke()
+    pipe.send(tokens)
+    for count in iter(pipe.recv, 0):
+        seconds = []
+        for _ in range(count):
+            start = time.perf_counter()
+            interpreter.invoke()
+            seconds.append(time.perf_counter() - start)
+        pipe.send(seconds)
+    pipe.send(peak_megabytes() - before)
+
+
+def peak_megabytes():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024.0
+
+
+def print_table(results):
+    """Prints a row for each file, and in columns its latencies."""
+    columns = [(runtime, threads) for runtime in RUNTIMES for threads in (1, 2)]
+    by_file = collections.OrderedDict()
+    for result in results:
+        key = (result.model, result.name, result.tokens, result.megabytes)
+        by_file.setdefault(key, {})[result.runtime, result.threads] = result
+    titles = ["%s, %d thread%s" % (r, t, "s" * (t > 1)) for r, t in columns]
+    print("\n| model | quantization, length | tokens | MB | %s | memory MB |" % " | ".join(titles))
+    print("|---|---|---:|---:|%s---:|" % ("---:|" * len(columns)))
+    for (model, name, tokens, megabytes), cells in by_file.items():
+        shown = ["%.2f ms" % cells[c].ms if c in cells else "-" for c in columns]
+        memory = max(cells[c].memory for c in columns if c in cells and c[0] == _first(results))
+        row = (model, name, tokens, megabytes, " | ".join(shown), memory)
+        print("| %s | %s | %d | %.2f | %s | %.0f |" % row)
+
+
+def _first(results):
+    return results[0].runtime
+
+
+def print_ratios(results, model):
+    """Prints the ratios that are claimed, of the first model."""
+    ms = {(r.model, r.name, r.runtime, r.threads): r.ms for r in results}
+    claims = (
+        ("int8 / float32, 128 tokens", (model, "int8 128"), (model, "none 128"), 0.4),
+        ("int8 / albert_zh's recipe", (model, "int8 128"), ("albert_zh", "recipe"), 0.12),
+        ("float32, 28 tokens / fixed 128", (model, "none dynamic"), (model, "none 128"), 0.3),
+        ("int8, 28 tokens / fixed 128", (model, "int8 dynamic"), (model, "int8 128"), 0.3),
+    )
+    print("\n| ratio | runtime | threads | measured | at most |\n|---|---|---:|---:|---:|")
+    for title, one, other, limit in claims:
+        for runtime in RUNTIMES:
+            for threads in (1, 2):
+                pair = [ms.get(key + (runtime, threads)) for key in (one, other)]
+                if None not in pair:
+                    row = (title, runtime, threads, pair[0] / pair[1], limit)
+                    print("| %s | %s | %d | %.3f | %.2f |" % row)
+
+
+# Accuracy
+
+
+def measured_accuracies(folder, paths, data_dir):
+    """{name: share of dev rows that a file gets right}; "checkpoint" is the folder's own."""
+    import errors  # noqa: F401 (quietens TensorFlow)
+    import files
+    import predictor
+    import reading
+    import tasks
+
+    task = tasks.get_task(files.read_json(os.path.join(folder, "fine_tuning.json"))["task"])
+    examples = reading.read_split(task, data_dir, "dev").examples[:MAX_DEV_ROWS]
+    texts = [e.text_a if e.text_b is None else (e.text_a, e.text_b) for e in examples]
+    accuracies = collections.OrderedDict()
+    for name, path in [("checkpoint", folder)] + list(paths.items()):
+        with predictor.Predictor(path) as model:
+            labels = model.predict(texts)[0]
+        right = [label == example.label for label, example in zip(labels, examples)]
+        accuracies[name] = float(np.mean(right))
+    return accuracies
+
+
+def print_accuracies(accuracies):
+    """Prints a row for each file: accuracy, and what it lost against the checkpoint."""
+    print("\n| model | quantization, length | dev accuracy | against the checkpoint |")
+    print("|---|---|---:|---:|")
+    for model, of_files in accuracies.items():
+        for name, accuracy in of_files.items():
+            points = 100 * (accuracy - of_files["checkpoint"])
+            print("| %s | %s | %.2f %% | %+.2f |" % (model, name, 100 * accuracy, points))
+
+
+def draw(results, accuracies, path):
+    """Draws size against latency (128 tokens, one thread), with the accuracy as a note."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    figure, axes = pyplot.subplots(figsize=(8, 5), dpi=120)
+    first = _first(results)
+    markers = dict(zip(dict.fromkeys(r.model for r in results), "osD^v"))
+    for result in results:
+        is_shown = (result.runtime, result.threads, result.tokens) == (first, 1, 128)
+        if not is_shown:
+            continue
+        accuracy = accuracies.get(result.model, {}).get(result.name)
+        note = "%s %s" % (result.model, result.name.split()[0])
+        if accuracy is not None:
+            note += "\n%.1f %%" % (100 * accuracy)
+        axes.scatter(result.megabytes, result.ms, marker=markers[result.model], s=60)
+        axes.annotate(
+            note, (result.megabytes, result.ms), xytext=(7, 4), textcoords="offset points", size=8
+        )
+    axes.set_xlabel("size, MB")
+    axes.set_ylabel("latency of 128 tokens, one thread, ms (%s)" % first)
+    axes.set_xscale("log")
+    axes.set_yscale("log")
+    axes.grid(True, which="both", alpha=0.3)
+    figure.tight_layout()
+    os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
+    figure.savefig(path)
+    print("chart: " + path)
+
+
+if __name__ == "__main__":
+    main()
