@@ -11,6 +11,18 @@ sys.path.insert(0, ROOT)
 
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "")
 
+# Tests of what does not touch TensorFlow: one run, on the newer Python, tells all; that the older one
+# can read the files is the business of test_sources.py. With --slow they run there, too.
+if sys.version_info < (3, 8) and "--slow" not in sys.argv:
+    collect_ignore = [
+        "test_%s.py" % name
+        for name in (
+            "android build_vocab corpus create_pretraining_data data_checks deploy fetch_assets "
+            "inspect_tfrecord micro_batching pairs_sample pretraining_runner readme setup "
+            "topics_sample"
+        ).split()
+    ]
+
 
 def pytest_addoption(parser):
     parser.addoption("--slow", action="store_true", help="also run end-to-end tests of minutes")
