@@ -24,6 +24,7 @@ import original_pretraining_data
 import pretraining_data
 import pretraining_runner
 import segmentation
+import sentencepiece_models
 import tfrecords
 import tokenization
 
@@ -702,6 +703,33 @@ def test_google_by_command_needs_no_segmenter(tmp_path):
         "masked_lm_weights": 20,
         "next_sentence_labels": 1,
     }
+
+
+def test_sentencepiece_by_command(tmp_path):
+    """The pieces are those of the SentencePiece model, and words begin where it says."""
+    english = os.path.join(ROOT, "data", "english_sample.txt")
+    model = sentencepiece_models.train_sentencepiece(tmp_path, files.read_lines(english), 300)
+    flags = {"spm_model_file": model, "input_file": english, "masking": "dynamic"}
+    done = run(
+        "create_pretraining_data_google.py",
+        *arguments(tmp_path, vocab_file="", max_seq_length=64, dupe_factor=1, **flags),
+    )
+    assert done.returncode == 0, done.stderr
+    tokenizer = tokenization.FullTokenizer(None, True, spm_model_file=model)
+    text = "".join(tokenizer.tokenize(" ".join(files.read_lines(english))))
+    records = read_records(str(tmp_path / "records"))
+    assert len(records) > 20
+    for record in records:
+        size = sum(record["input_mask"])
+        pieces = tokenizer.convert_ids_to_tokens(record["input_ids"][:size])
+        assert pieces[0] == "[CLS]" and pieces[-1] == "[SEP]" and pieces.count("[SEP]") == 2
+        segments = " ".join(pieces[1:-1]).split(" [SEP] ")
+        first_of_b = pieces.index("[SEP]") + 1
+        for place, piece in enumerate(pieces):
+            is_bound = piece in ("[CLS]", "[SEP]") or place in (1, first_of_b)
+            begins = is_bound or segmentation.starts_sentencepiece_word(piece)
+            assert record["token_boundary"][place] == begins, (place, pieces)
+        assert any(segment.replace(" ", "") in text for segment in segments)
 
 
 @pytest.mark.parametrize(
