@@ -83,9 +83,8 @@ class Workspace:
 def _pair(generator):
     """A row whose label is mostly which characters stand in it: soon, not wholly learnt."""
     label = generator.randint(0, 1)
-    half = len(CHARACTERS) // 2
-    is_second_half = label == (generator.random() < 0.9)
-    characters = CHARACTERS[half:] if is_second_half else CHARACTERS[:half]
+    is_other = label == (generator.random() < 0.9)
+    characters = CHARACTERS[3:6] if is_other else CHARACTERS[:3]
     texts = ["".join(generator.choice(characters) for _ in range(6)) for _ in range(2)]
     return "%s\t%s\t%d" % (texts[0], texts[1], label)
 
