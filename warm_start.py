@@ -26,7 +26,7 @@ import modeling
 WORD_DEVIATION = 0.03
 PROJECTION_GAIN = 1.5
 POSITION_RMS = 0.05
-SEGMENT_RMS = 0.03
+SEGMENT_RMS = 0.02
 NEIGHBOUR_GAIN = 1.3  # of query and key: how sharply a head looks
 SAME_PIECE_GAIN = 1.2
 OTHER_SEGMENT_GAIN = 0.25
