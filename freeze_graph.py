@@ -28,6 +28,7 @@ import checkpoints
 import exporting
 import files
 import inference
+import predictor_backends
 
 FLAGS = flags.FLAGS
 INPUT_OF_TRAINING = ("IteratorGetNext", "QueueDequeueV2", "InfeedDequeueTuple")
@@ -69,7 +70,7 @@ def main():
 
 def restore(session, prefix, meta_file):
     """Gives a session's empty graph the nodes of a .meta file and the values of a checkpoint."""
-    if not os.path.exists(meta_file) and not FLAGS.input_meta_graph:
+    if not os.path.exists(meta_file):
         reason = "is not there"
     else:
         meta_graph = _read_meta_graph(meta_file)
@@ -97,12 +98,14 @@ def _read_meta_graph(path):
 
 
 def _build(session, prefix):
-    config = exporting.read_config(os.path.dirname(prefix) or ".")
+    folder = os.path.dirname(prefix) or "."
+    config = exporting.read_config(folder)
+    settings = predictor_backends.FilesBeside(folder).settings
     shapes = checkpoints.read_shapes(prefix)
     by_name = {checkpoints.canonical_name(name): shape for name, shape in shapes.items()}
     num_labels = by_name.get("output_weights", [None])[0]
     heads = inference.heads_of(by_name)
-    inference.build(config, heads, num_labels, takes_flat_segments=True)
+    inference.build(config, heads, num_labels, settings, takes_flat_segments=True)
     checkpoints.initialize_from(prefix, tf.trainable_variables())
     session.run(tf.global_variables_initializer())
 
