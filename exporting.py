@@ -123,12 +123,14 @@ def read_model(folder, task, config_file=None):
     )
 
 
-def read_config(folder, config_file=None):
+def read_config(folder, config_file=None, points_to_best=True):
     """The config of a folder's checkpoint: its JSON, or what training remembers in its folder.
 
     Args:
         folder: model folder, or output folder of training.
         config_file: path of a config to take instead, or None.
+        points_to_best: bool; whether a folder of training is an error if it has a best model, which
+            comes with vocabulary and labels.
 
     Returns:
         `AlbertConfig`.
@@ -142,7 +144,7 @@ def read_config(folder, config_file=None):
         return modeling.AlbertConfig.from_json_file(checkpoints.config_in_folder(folder))
     except UserError as error:
         best = os.path.join(folder, "best")
-        if os.path.isdir(best):
+        if points_to_best and os.path.isdir(best):
             raise UserError("%s; did you mean %s?" % (error, best)) from error
         remembered = training.former_settings(folder)["fixed"].get("config")
         if remembered is None:

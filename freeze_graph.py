@@ -99,7 +99,7 @@ def _read_meta_graph(path):
 
 def _build(session, prefix):
     folder = os.path.dirname(prefix) or "."
-    config = exporting.read_config(folder)
+    config = exporting.read_config(folder, points_to_best=False)
     settings = predictor_backends.FilesBeside(folder).settings
     shapes = checkpoints.read_shapes(prefix)
     by_name = {checkpoints.canonical_name(name): shape for name, shape in shapes.items()}

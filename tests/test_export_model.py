@@ -346,9 +346,6 @@ def check_freezing_a_checkpoint_of_training(workspace, tmp_path):
     """Its own .meta holds an iterator, and its optimizer's slots are no part of the graph."""
     newest = checkpoints.newest_of_training(workspace.output)
     path = str(tmp_path / "frozen.pb")
-    with open(workspace.config) as source:
-        workspace.write("out/albert_config.json", source.read())
-    os.rename(os.path.join(workspace.output, "best"), str(tmp_path / "best"))
     assert os.path.exists(newest + ".meta")
     freeze(newest, path, "probabilities")
     graph_def = tf.GraphDef()
