@@ -1,7 +1,7 @@
 r"""Peak memory and time of training steps with and without --recompute.
 
     python benchmarks/recompute.py --config=albert_config/albert_config_xlarge.json \
-        --batch_size=8 --max_seq_length=128
+        --batch_size=32 --max_seq_length=128
     python benchmarks/recompute.py --config=albert_config/albert_config_base.json \
         --batch_size=8 --max_seq_length=512
 
@@ -49,7 +49,7 @@ def parsed_arguments():
     """The command line's arguments."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
     parser.add_argument("--config", default="albert_config/albert_config_xlarge.json")
-    parser.add_argument("--batch_size", type=int, default=8, help="examples in a step")
+    parser.add_argument("--batch_size", type=int, default=32, help="examples in a step")
     parser.add_argument("--max_seq_length", type=int, default=128, help="tokens in an example")
     parser.add_argument("--steps", type=int, default=2, help="steps, of which the last is timed")
     parser.add_argument("--measure", choices=("plain", "recompute"), help=argparse.SUPPRESS)
