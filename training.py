@@ -217,7 +217,16 @@ def train_with_checkpoints(estimator, input_fn, max_steps, save_steps, hooks, li
             tf.estimator.EvalSpec(input_fn),
         )
         return
-    estimator.train(input_fn, max_steps=max_steps, hooks=hooks, saving_listeners=list(listeners))
+    greeting = FirstStepHook()
+    try:
+        estimator.train(
+            input_fn,
+            max_steps=max_steps,
+            hooks=hooks + [greeting],
+            saving_listeners=list(listeners),
+        )
+    finally:
+        greeting.restore()
 
 
 def read_config(config_file):
@@ -408,6 +417,35 @@ class GridTimer(tf.train.SecondOrStepTimer):
     def should_trigger_for_step(self, step):
         last = self.last_triggered_step()
         return last is None or step // self._grid > last // self._grid
+
+
+class FirstStepHook(tf.train.SessionRunHook):
+    """Sends what TensorFlow's C++ side prints in the first step to the log file.
+
+    XLA announces there that it compiles, on standard error, whatever level of messages is set.
+    """
+
+    def __init__(self):
+        self._is_over = False
+        self._standard_error = None
+
+    def before_run(self, run_context):
+        logs = [h.stream for h in tf.get_logger().handlers if isinstance(h, logging.FileHandler)]
+        if logs and not self._is_over:
+            sys.stderr.flush()
+            self._standard_error = os.dup(2)
+            os.dup2(logs[0].fileno(), 2)
+        self._is_over = True
+
+    def after_run(self, run_context, run_values):
+        self.restore()
+
+    def restore(self):
+        """Ends the redirection; to be called also where a step has failed."""
+        if self._standard_error is not None:
+            os.dup2(self._standard_error, 2)
+            os.close(self._standard_error)
+            self._standard_error = None
 
 
 class SaverHook(tf.train.CheckpointSaverHook):
