@@ -12,6 +12,10 @@ INSTALLING_BEGAN='^(Installing collected packages:|Prepared |Uninstalled |Instal
 CPU_PYTORCH_INDEX="${CPU_PYTORCH_INDEX:-}"
 PROBE='import ensurepip, sys, venv; assert sys.maxsize > 2**32; print("%d.%d" % sys.version_info[:2])'
 
+# How pytest runs all tests: two files at a time, each of which may need a gigabyte.
+# shellcheck disable=SC2034  # by the scripts that source this
+IN_PARALLEL=(-n 2 --dist loadfile)
+
 # Standard output is for results alone (setup.sh prints an interpreter's path there).
 say() { printf '%s\n' "$*" >&2; }
 

@@ -19,5 +19,6 @@ if [ -e .git ]; then
     "$python" -m ruff check . || status=1
     "$python" -m ruff format --check . || status=1
 fi
+[ "$#" -gt 0 ] || set -- "${IN_PARALLEL[@]}"
 "$python" -m pytest -q --durations=10 "$@" || status=$?
 exit "$status"

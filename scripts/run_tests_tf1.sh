@@ -14,4 +14,5 @@ if ! python="$(active_python 1.15 requirements-tf1.txt 2>/dev/null)"; then
     fi
     ensure_environment "$PROJECT_ROOT/.venv-tf1" 3.7 requirements-tf1.txt
 fi
+[ "$#" -gt 0 ] || set -- "${IN_PARALLEL[@]}"
 exec "$python" -m pytest -q --durations=10 "$@"
