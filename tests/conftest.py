@@ -11,8 +11,8 @@ sys.path.insert(0, ROOT)
 
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "")
 
-# Tests of what does not touch TensorFlow: one run, on the newer Python, tells all; that the older one
-# can read the files is the business of test_sources.py. With --slow they run there, too.
+# Tests of what does not touch TensorFlow: one run, on the newer Python, tells all; that the older
+# one can read the files is the business of test_sources.py. With --slow they run there, too.
 if sys.version_info < (3, 8) and "--slow" not in sys.argv:
     collect_ignore = [
         "test_%s.py" % name
