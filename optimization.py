@@ -199,6 +199,11 @@ class AdamWeightDecayOptimizer(tf.train.Optimizer):
 
     def _updated(self, var, grad):
         """The op that updates a variable and its slots by a dense gradient."""
+        # What needs no gradient waits for it, or else it would lie in memory all the step long.
+        with tf.control_dependencies([grad]):
+            return self._updated_now(var, grad)
+
+    def _updated_now(self, var, grad):
         mean, mean_of_squares = (self.get_slot(var, name) for name in self._slot_names)
         next_mean = self._beta_1 * mean + (1.0 - self._beta_1) * grad
         next_mean_of_squares = self._beta_2 * mean_of_squares + (1.0 - self._beta_2) * grad * grad
