@@ -11,14 +11,18 @@ sys.path.insert(0, ROOT)
 
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "")
 
-# Tests of what does not touch TensorFlow: one run, on the newer Python, tells all; that the older
-# one can read the files is the business of test_sources.py. With --slow they run there, too.
+# On TensorFlow 1.15 run the tests of rooms that build graphs, and of one command from end to end.
+# The others run there with --slow only: what does not touch TensorFlow is the same on both (that
+# the older Python can read the files is the business of test_sources.py), and further commands
+# stand on the same rooms.
 if sys.version_info < (3, 8) and "--slow" not in sys.argv:
     collect_ignore = [
         "test_%s.py" % name
         for name in (
-            "android build_vocab corpus create_pretraining_data data_checks deploy fetch_assets "
-            "inspect_tfrecord micro_batching pairs_sample pretraining_runner readme setup "
+            "android build_vocab cli_run_classifier_multiclass cli_run_pretraining convert corpus "
+            "create_pretraining_data data_checks deploy export_model exported_models fetch_assets "
+            "fill_mask inspect_tfrecord micro_batching pairs_sample pretraining_runner python_api "
+            "readme results_benchmark run_classifier_sp_google search serving setup text_encoder "
             "topics_sample"
         ).split()
     ]
