@@ -70,9 +70,11 @@ class Gate:
         self._model = model
         self.is_open = threading.Event()
         self.is_open.set()
+        self.was_entered = threading.Event()
         self.sizes = []
 
     def predict(self, texts):
+        self.was_entered.set()
         assert self.is_open.wait(60)
         self.sizes.append(len(texts))
         return self._model.predict(texts)
@@ -282,7 +284,10 @@ def test_more_than_may_wait_is_told_to_come_later(port, gate):
     with concurrent.futures.ThreadPoolExecutor(4) as pool:
         try:
             body = {"texts": ["今天"] * 60}
-            tasks = [pool.submit(post, port, "/predict", body) for _ in range(4)]
+            gate.was_entered.clear()
+            tasks = [pool.submit(post, port, "/predict", body)]
+            assert gate.was_entered.wait(30)
+            tasks += [pool.submit(post, port, "/predict", body) for _ in range(3)]
             done, _ = concurrent.futures.wait(tasks, 30, concurrent.futures.FIRST_COMPLETED)
             status, headers, answer = done.pop().result()
             assert status == 503 and headers["retry-after"] == "1"
