@@ -1,15 +1,13 @@
 """Small records and a small model for pre-training, and ways to run its commands."""
 
-import contextlib
 import json
 import os
 import subprocess
 import sys
 
-from absl import flags
-from absl.testing import flagsaver
 import numpy as np
 
+from isolated_flags import flags_of
 import pretraining
 import tfrecords
 import workspace
@@ -123,28 +121,3 @@ def run_google_here(arguments, ffn_groups=None):
     """Runs google's pre-training command in this process."""
     with flags_of(arguments, pretraining.define_google_flags):
         pretraining.run_google(ffn_groups)
-
-
-@contextlib.contextmanager
-def flags_of(arguments, define_flags):
-    """Has absl's flags as a pre-training command would with these arguments, and those alone."""
-    values = flags.FLAGS
-    before = {name: values[name] for name in values if values[name].name == name}
-    others = [name for name in before if name not in _flags_of_absl(values)]
-    for name in others:
-        delattr(values, name)
-    try:
-        define_flags()
-        with flagsaver.flagsaver():
-            values(["run_pretraining.py"] + arguments)
-            yield
-    finally:
-        for name in [name for name in values if name not in before or name in others]:
-            delattr(values, name)
-        for name in others:
-            values[name] = before[name]
-
-
-def _flags_of_absl(values):
-    by_module = values.flags_by_module_dict()
-    return [flag.name for module in by_module if "absl" in module for flag in by_module[module]]

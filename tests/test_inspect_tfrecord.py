@@ -2,13 +2,13 @@
 
 import os
 
-from absl import flags
 from absl.testing import flagsaver
 import numpy as np
 import pytest
 
 from errors import UserError
 import inspect_tfrecord
+import isolated_flags
 import tfrecords
 
 TOKENS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "天", "气", "很", "好", "ab", "##c"]
@@ -39,10 +39,6 @@ def inspect(tmp_path, capsys):
     """A function that writes records and returns what the command prints about them."""
     vocabulary = tmp_path / "vocab.txt"
     vocabulary.write_text("\n".join(TOKENS) + "\n", encoding="utf-8")
-    if "check" not in flags.FLAGS:
-        inspect_tfrecord.define_flags()
-    if not flags.FLAGS.is_parsed():
-        flags.FLAGS(["test"])
 
     def call(*records, **settings):
         path = str(tmp_path / "records")
@@ -54,7 +50,8 @@ def inspect(tmp_path, capsys):
         return capsys.readouterr().out
 
     call.path = str(tmp_path / "records")
-    return call
+    with isolated_flags.flags_of([], inspect_tfrecord.define_flags):
+        yield call
 
 
 def test_records_are_shown_as_text(inspect):

@@ -1,0 +1,36 @@
+"""The flags of one command at a time, though all tests share absl's."""
+
+import contextlib
+
+from absl import flags
+from absl.testing import flagsaver
+
+
+@contextlib.contextmanager
+def flags_of(arguments, define_flags):
+    """Has absl's flags as a command would with these arguments, and no others.
+
+    Args:
+        arguments: list of str, without the command's name.
+        define_flags: function that defines the command's flags.
+    """
+    values = flags.FLAGS
+    before = {name: values[name] for name in values if values[name].name == name}
+    others = [name for name in before if name not in _flags_of_absl(values)]
+    for name in others:
+        delattr(values, name)
+    try:
+        define_flags()
+        with flagsaver.flagsaver():
+            values(["command"] + arguments)
+            yield
+    finally:
+        for name in [name for name in values if name not in before or name in others]:
+            delattr(values, name)
+        for name in others:
+            values[name] = before[name]
+
+
+def _flags_of_absl(values):
+    by_module = values.flags_by_module_dict()
+    return [flag.name for module in by_module if "absl" in module for flag in by_module[module]]
