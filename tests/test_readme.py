@@ -39,7 +39,8 @@ def test_linked_and_named_files_are_there(name):
 
 def test_every_flag_in_the_readme_exists():
     programs = glob.glob(os.path.join(ROOT, "*.py"))
-    programs += glob.glob(os.path.join(ROOT, "scripts", "*.py"))
+    for folder in ("scripts", "benchmarks"):
+        programs += glob.glob(os.path.join(ROOT, folder, "*.py"))
     known = "".join(map(read, programs))
     flags = set(re.findall(r"--(\w{3,})", read("README.md"))) - {"help"}
     unknown = [flag for flag in flags if '"%s"' % flag not in known and "--" + flag not in known]
