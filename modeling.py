@@ -121,6 +121,7 @@ class AlbertConfig:
     # Set by AlbertModel on its own copy; in training memory is saved, see `recomputed` (unless it
     # is to be plain).
     is_training = False
+    is_plain = False
 
     def __init__(
         self,
@@ -299,6 +300,7 @@ class AlbertModel:
         recompute=False,
         precision="float32",
         plain=False,
+        first_token_only=False,
     ):
         """Builds the graph.
 
@@ -313,11 +315,15 @@ class AlbertModel:
             recompute: bool; in training keep only what goes from layer to layer and compute the
                 rest again for the gradient: more time, much less memory.
             precision: a key of `PRECISIONS`.
-            plain: bool; in training do without what saves memory and time: recomputing activations,
-                compiling them. Slower, but nothing that a doubt could be about.
+            plain: bool; do without what saves memory and time: recomputing and compiling
+                activations, joint products, leaving out what nobody asks for. Slower, but nothing
+                that a doubt could be about.
+            first_token_only: bool; only the pooled output is asked for: the last layer computes
+                nothing but its first token.
         """
         config = copy.deepcopy(config)
         config.is_training = is_training and not plain
+        config.is_plain = plain
         if not is_training:
             config.hidden_dropout_prob = 0.0
             config.attention_probs_dropout_prob = 0.0
@@ -336,7 +342,12 @@ class AlbertModel:
                 mask = tf.expand_dims(tf.expand_dims(input_mask, 1), 1)  # [B, 1, 1, F]
                 mask = (1.0 - tf.cast(mask, tf.float32)) * MASKED_LOGIT
                 self._layer_rows = encoder_layers(
-                    config, rows, mask, self._batch_shape, recompute and is_training
+                    config,
+                    rows,
+                    mask,
+                    self._batch_shape,
+                    recompute and is_training,
+                    first_token_only and not plain,
                 )
             with tf.variable_scope("pooler"):
                 self._pooled_output = dense(
@@ -380,18 +391,18 @@ class AlbertModel:
         return dense(self._embedding_rows, config.hidden_size, config, name)
 
     def _unflatten(self, rows):
-        return tf.reshape(rows, list(self._batch_shape) + [rows.shape[-1]])
+        return tf.reshape(rows, [self._batch_shape[0], -1, rows.shape[-1]])
 
     def get_pooled_output(self):
         """[B, H], tanh of a dense layer on the first token; float32."""
         return tf.cast(self._pooled_output, tf.float32)
 
     def get_sequence_output(self):
-        """[B, F, H], the output of the last layer."""
+        """[B, F, H], the output of the last layer; with `first_token_only` [B, 1, H]."""
         return self._unflatten(self._layer_rows[-1])
 
     def get_all_encoder_layers(self):
-        """List of [B, F, H], the output of each layer."""
+        """List of [B, F, H], the output of each layer; the last one as `get_sequence_output`."""
         return [self._unflatten(rows) for rows in self._layer_rows]
 
     def get_word_embedding_output(self):
@@ -415,7 +426,7 @@ BertConfig = AlbertConfig
 BertModel = AlbertModel
 
 
-def encoder_layers(config, rows, mask, batch_shape, recompute=False):
+def encoder_layers(config, rows, mask, batch_shape, recompute=False, first_token_only=False):
     """All layers of the encoder.
 
     Args:
@@ -424,20 +435,23 @@ def encoder_layers(config, rows, mask, batch_shape, recompute=False):
         mask: float tensor [B, 1, 1, F], added to the attention scores.
         batch_shape: B and F.
         recompute: bool, see `AlbertModel`.
+        first_token_only: bool, see `AlbertModel`.
 
     Returns:
-        list of [R, H], one per layer.
+        list of [R, H], one per layer; with `first_token_only` the last one is [B, H].
     """
     layout = LAYOUTS[config.layout]
     groups = config.num_hidden_groups or 1
+    last_block = (config.num_hidden_layers - 1, config.inner_group_num - 1)
 
     def apply_layer(layer, seeds, rows):
         group = layer * groups // config.num_hidden_layers
         for inner_group in range(config.inner_group_num):
             scope = layout.layer_scope.format(layer=layer, group=group, inner_group=inner_group)
+            ends_in_first = first_token_only and (layer, inner_group) == last_block
             with tf.variable_scope(scope, reuse=tf.AUTO_REUSE):
                 rows = transformer_block(
-                    config, layout, rows, mask, batch_shape, seeds[inner_group]
+                    config, layout, rows, mask, batch_shape, seeds[inner_group], ends_in_first
                 )
         return rows
 
@@ -459,12 +473,21 @@ def _block_seeds(config):
     return [dropout_seed() if config.is_training else None for _ in range(BLOCK_DROPOUTS)]
 
 
-def transformer_block(config, layout, rows, mask, batch_shape, seeds):
-    """One transformer block (Vaswani et al. 2017), post-LN or pre-LN; [R, H] -> [R, H]."""
+def transformer_block(config, layout, rows, mask, batch_shape, seeds, ends_in_first=False):
+    """One transformer block (Vaswani et al. 2017), post-LN or pre-LN; [R, H] -> [R, H].
+
+    With `ends_in_first` only the output of the first tokens is computed, [R, H] -> [B, H].
+    """
     weights_seed, attention_seed, feed_forward_seed = seeds
 
+    def kept(x):
+        if not ends_in_first:
+            return x
+        return tf.reshape(x, list(batch_shape) + [config.hidden_size])[:, 0, :]  # [B, H]
+
     def attend(x):
-        x = self_attention(config, layout.attention, x, mask, batch_shape, weights_seed)
+        from_rows = kept(x) if ends_in_first else None
+        x = self_attention(config, layout.attention, x, mask, batch_shape, weights_seed, from_rows)
         return dropout(x, config.hidden_dropout_prob, attention_seed)
 
     def feed_forward(x):
@@ -484,13 +507,13 @@ def transformer_block(config, layout, rows, mask, batch_shape, seeds):
         return layer_norm(x, scope, config.is_training)
 
     if config.is_pre_norm:
-        rows = rows + attend(norm(rows, layout.attention_norm))
+        rows = kept(rows) + attend(norm(rows, layout.attention_norm))
         return rows + feed_forward(norm(rows, layout.ffn_norm))
-    rows = norm(rows + attend(rows), layout.attention_norm)
+    rows = norm(kept(rows) + attend(rows), layout.attention_norm)
     return norm(rows + feed_forward(rows), layout.ffn_norm)
 
 
-def self_attention(config, scope, rows, mask, batch_shape, seed=None):
+def self_attention(config, scope, rows, mask, batch_shape, seed=None, from_rows=None):
     """Multi-head self-attention and its output layer.
 
     Args:
@@ -500,18 +523,12 @@ def self_attention(config, scope, rows, mask, batch_shape, seed=None):
         mask: float tensor [B, 1, 1, F].
         batch_shape: B and F.
         seed: int tensor [2], of the dropout of attention weights; not used without dropout.
+        from_rows: float tensor [B, H], the only rows that look at the others; None for all.
 
     Returns:
-        float tensor [R, H].
+        float tensor [R, H], or [B, H] of `from_rows`.
     """
-    batch, length = batch_shape
-    heads = config.num_attention_heads
-    head_size = config.hidden_size // heads
-
-    def projected(name):
-        x = dense(rows, config.hidden_size, config, "%s/self/%s" % (scope, name))
-        x = tf.reshape(x, [batch, length, heads, head_size])
-        return tf.transpose(x, [0, 2, 1, 3])  # [B, N, F, D]
+    head_size = config.hidden_size // config.num_attention_heads
 
     def attended(query, key, value):
         scores = tf.cast(tf.matmul(query, key, transpose_b=True), tf.float32)  # [B, N, F, F]
@@ -520,12 +537,30 @@ def self_attention(config, scope, rows, mask, batch_shape, seed=None):
         weights = dropout(weights, config.attention_probs_dropout_prob, seed)
         return tf.matmul(weights, value)  # [B, N, F, D]
 
-    context = recomputed(
-        attended, [projected("query"), projected("key"), projected("value")], config.is_training
-    )
+    names = ["%s/self/%s" % (scope, name) for name in ("query", "key", "value")]
+    if from_rows is None:
+        inputs = _projected(config, names, rows, batch_shape)
+    else:
+        inputs = _projected(config, names[:1], from_rows, (batch_shape[0], 1))
+        inputs += _projected(config, names[1:], rows, batch_shape)
+    context = recomputed(attended, inputs, config.is_training)
     context = tf.transpose(context, [0, 2, 1, 3])  # [B, F, N, D]
     context = tf.reshape(context, [-1, config.hidden_size])  # [R, H]
     return dense(context, config.hidden_size, config, scope + "/output/dense")
+
+
+def _projected(config, scopes, rows, batch_shape):
+    """Rows [R, H] as each of some dense layers projects them for the heads: [B, N, F, D] each."""
+    batch, length = batch_shape
+    heads = config.num_attention_heads
+    head_size = config.hidden_size // heads
+    if config.is_plain:
+        columns = [dense(rows, config.hidden_size, config, scope) for scope in scopes]
+        columns = [tf.reshape(x, [batch, length, heads, head_size]) for x in columns]
+        return [tf.transpose(x, [0, 2, 1, 3]) for x in columns]
+    x = joint_dense(rows, config.hidden_size, config, scopes)
+    x = tf.reshape(x, [batch, length, len(scopes), heads, head_size])
+    return tf.unstack(tf.transpose(x, [2, 0, 3, 1, 4]))
 
 
 def masked_lm_head(config, model, positions, label_ids, label_weights):
@@ -689,6 +724,27 @@ def dense(x, width, config, scope, activation="linear", input_activation="linear
         x = recomputed(multiplied, [x, kernel], saves_memory)
         bias = tf.get_variable("bias", [width], initializer=tf.zeros_initializer())
         return get_activation(activation)(tf.nn.bias_add(x, tf.cast(bias, x.dtype)))
+
+
+def joint_dense(x, width, config, scopes):
+    """Several dense layers of the same input as one product, each with variables of its own.
+
+    Args:
+        x: float tensor [R, in].
+        width: int, size of each output.
+        config: `AlbertConfig`, for the start values.
+        scopes: variable scopes.
+
+    Returns:
+        float tensor [R, len(scopes) * width].
+    """
+    kernels, biases = [], []
+    for scope in scopes:
+        with tf.variable_scope(scope):
+            kernels.append(new_variable("kernel", [int(x.shape[-1]), width], config))
+            biases.append(tf.get_variable("bias", [width], initializer=tf.zeros_initializer()))
+    bias = tf.cast(tf.concat(biases, axis=0), x.dtype)
+    return tf.nn.bias_add(product(x, tf.concat(kernels, axis=1)), bias)
 
 
 def product(x, kernel, transpose_b=False):
