@@ -1,6 +1,7 @@
-"""Examples -> features -> input pipeline, and the `model_fn` of a classifier.
+"""Examples -> features, and the `model_fn` of a classifier.
 
-What a task is and how its files are read: `tasks.py`, `reading.py`.
+What a task is and how its files are read: `tasks.py`, `reading.py`. Features -> batches:
+`classification_input.py`.
 """
 
 import collections
@@ -11,6 +12,7 @@ from typing import List
 import tensorflow.compat.v1 as tf
 
 from errors import UserError
+import batching
 import checkpoints
 import files
 import objectives
@@ -20,9 +22,6 @@ import tables
 import tasks
 import tokenization
 import training
-
-SHUFFLE_BUFFER = 500000  # serialized examples, some 150 bytes each; more than most data sets have
-LENGTH_MULTIPLE = 8
 
 InputFeatures = collections.namedtuple(
     "InputFeatures", ["input_ids", "input_mask", "segment_ids", "label_id", "is_real_example"]
@@ -163,12 +162,12 @@ def _write_features(path, split, task, tokenizer, max_seq_length):
             )
             num_cut += was_cut
             label = tasks.label_value(task, example.label)
-            writer.write(_serialized(ids, segments, label, is_real_example=1))
+            writer.write(serialized(ids, segments, label, is_real_example=1))
     return num_cut
 
 
-def _serialized(input_ids, segment_ids, label, is_real_example):
-    """A record; `label` is an int, a list of ints (multi-label) or a float (regression)."""
+def serialized(input_ids, segment_ids, label, is_real_example):
+    """A record, bytes; `label` is an int, a list of ints (multi-label) or a float (regression)."""
 
     def ints(values):
         return tf.train.Feature(int64_list=tf.train.Int64List(value=values))
@@ -195,139 +194,6 @@ def _code_version():
     return digest.hexdigest()[:16]
 
 
-# Input pipeline
-
-
-def train_input_fn(feature_file, max_seq_length, seed, num_seen, use_tpu=False):
-    """Input of training: every example once an epoch, in an order that seed and epoch determine.
-
-    A resumed run goes on in that order where the former one stopped.
-
-    Args:
-        feature_file: `FeatureFile`.
-        max_seq_length: longest sequence; on TPU batches are padded to it.
-        seed: of the shuffling.
-        num_seen: examples that the steps so far have seen.
-        use_tpu: bool.
-
-    Returns:
-        input function for an Estimator.
-    """
-
-    def input_fn(params):
-        batch_size = params["batch_size"]
-        records = tf.data.TFRecordDataset(feature_file.path)
-        buffer_size = min(feature_file.num_examples, SHUFFLE_BUFFER)
-        records = records.shuffle(buffer_size, seed=seed, reshuffle_each_iteration=True).repeat()
-        records = records.skip(num_seen).batch(batch_size, drop_remainder=True)
-        return _features_of(records, feature_file.task, max_seq_length, is_static=use_tpu)
-
-    return input_fn
-
-
-def eval_input_fn(feature_file, max_seq_length, batch_size, use_tpu=False):
-    """Input of evaluation and prediction: every example once, in the file's order.
-
-    On TPU the last batch is filled up with examples that `is_real_example` marks as none.
-
-    Args:
-        feature_file: `FeatureFile`.
-        max_seq_length: longest sequence; on TPU batches are padded to it.
-        batch_size: examples in a batch; on TPU the Estimator tells it.
-        use_tpu: bool.
-
-    Returns:
-        input function for an Estimator.
-    """
-
-    def input_fn(params):
-        size = params["batch_size"] if use_tpu else batch_size
-        records = tf.data.TFRecordDataset(feature_file.path)
-        if use_tpu:
-            label = tasks.label_value(feature_file.task, None)
-            padding = [0] * max_seq_length
-            filler = _serialized(padding, padding, label, is_real_example=0)
-            num_missing = -feature_file.num_examples % size
-            fillers = tf.data.Dataset.from_tensors(filler).repeat(num_missing)
-            records = records.concatenate(fillers)
-        records = records.batch(size, drop_remainder=use_tpu)
-        return _features_of(records, feature_file.task, max_seq_length, is_static=use_tpu)
-
-    return input_fn
-
-
-def stream_input_fn(encoded, task, max_seq_length, batch_size):
-    """Input of prediction without a file of features: memory does not grow with the number of rows.
-
-    Args:
-        encoded: iterator of (input_ids, segment_ids); consumed once, in order.
-        task: `Task`.
-        max_seq_length: longest sequence.
-        batch_size: examples in a batch.
-
-    Returns:
-        input function for an Estimator.
-    """
-
-    def serialized():
-        label = tasks.label_value(task, None)
-        for input_ids, segment_ids in encoded:
-            yield _serialized(input_ids, segment_ids, label, is_real_example=1)
-
-    def input_fn(params):
-        del params
-        records = tf.data.Dataset.from_generator(serialized, tf.string, tf.TensorShape([]))
-        return _features_of(records.batch(batch_size), task, max_seq_length, is_static=False)
-
-    return input_fn
-
-
-def _features_of(batches, task, max_seq_length, is_static):
-    """Parses and pads batches of records: to `max_seq_length`, or as far as the batch needs."""
-    is_number = task.objective == "regression"
-    label_shape = [len(task.labels)] if task.objective == "multi_label" else []
-    label_type = tf.float32 if is_number else tf.int64
-
-    def parse(serialized):
-        columns = tf.io.parse_example(
-            serialized,
-            {
-                "input_ids": tf.io.VarLenFeature(tf.int64),
-                "segment_ids": tf.io.VarLenFeature(tf.int64),
-                "label_ids": tf.io.FixedLenFeature(label_shape, label_type),
-                "is_real_example": tf.io.FixedLenFeature([], tf.int64),
-            },
-        )
-        ids = columns["input_ids"]
-        mask = tf.SparseTensor(ids.indices, tf.ones_like(ids.values), ids.dense_shape)
-        length = max_seq_length if is_static else _rounded_up(ids.dense_shape[1], max_seq_length)
-        shape = [serialized.shape[0], max_seq_length if is_static else None]
-        return {
-            "input_ids": _padded(ids, length, shape),  # [B, F]
-            "input_mask": _padded(mask, length, shape),  # [B, F]
-            "segment_ids": _padded(columns["segment_ids"], length, shape),  # [B, F]
-            "label_ids": columns["label_ids"]  # [B], of a multi-label task [B, C]
-            if is_number
-            else tf.cast(columns["label_ids"], tf.int32),
-            "is_real_example": tf.cast(columns["is_real_example"], tf.float32),  # [B]
-        }
-
-    return batches.map(parse, num_parallel_calls=2).prefetch(4)
-
-
-def _rounded_up(length, max_seq_length):
-    """The next multiple of 8: memory is used again more often where there are fewer lengths."""
-    multiple = (tf.cast(length, tf.int32) + LENGTH_MULTIPLE - 1) // LENGTH_MULTIPLE
-    return tf.minimum(multiple * LENGTH_MULTIPLE, max_seq_length)
-
-
-def _padded(sparse, length, static_shape):
-    rows = tf.cast(tf.sparse.to_dense(sparse), tf.int32)
-    rows = tf.pad(rows, [[0, 0], [0, length - tf.shape(rows)[1]]])
-    rows.set_shape(static_shape)
-    return rows
-
-
 # Model
 
 
@@ -340,8 +206,8 @@ def model_fn_builder(
     num_warmup_steps,
     use_tpu,
     use_one_hot_embeddings,
-    recompute=False,
     settings=None,
+    **model_settings,
 ):
     """The `model_fn` of a classifier for TPUEstimator: training and prediction.
 
@@ -356,8 +222,8 @@ def model_fn_builder(
         num_warmup_steps: of these, the warm-up.
         use_tpu: bool.
         use_one_hot_embeddings: bool, see `AlbertModel`.
-        recompute: bool, see `AlbertModel`.
         settings: `objectives.Settings`; the plain ones by default.
+        **model_settings: `recompute`, `precision`, `plain` of `AlbertModel`.
 
     Returns:
         function (features, labels, mode, params) -> `TPUEstimatorSpec`.
@@ -374,7 +240,7 @@ def model_fn_builder(
             settings,
             is_training,
             use_one_hot_embeddings=use_one_hot_embeddings,
-            recompute=recompute,
+            **model_settings,
         )
         if not is_training:
             logits = build_logits()
@@ -382,6 +248,8 @@ def model_fn_builder(
                 "logits": logits,
                 "probabilities": objectives.probabilities(logits, settings.objective),
             }
+            if batching.ROW in features:
+                predictions[batching.ROW] = features[batching.ROW]
             return tf.estimator.tpu.TPUEstimatorSpec(mode, predictions=predictions)
         loss, shown_loss = objectives.training_loss(build_logits, features["label_ids"], settings)
         train_op = objectives.create_train_op(

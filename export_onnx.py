@@ -62,7 +62,11 @@ def _convert(model, output_names, path, options):
     if "masked_lm" in heads:
         names.append("masked_lm_positions")
     graph_def = exporting.frozen_graph(
-        model, output_names, heads=heads, shape=(None, options.seq_length)
+        model,
+        output_names,
+        heads=heads,
+        shape=(None, options.seq_length),
+        first_token_only=exporting.is_of_first_token(model, options.task),
     )
     with tf.Graph().as_default() as graph:
         tf.import_graph_def(graph_def, name="")

@@ -22,6 +22,7 @@ import classification
 import files
 import inference
 import modeling
+import objectives
 import predictor_backends
 import training
 
@@ -194,13 +195,19 @@ def outputs_of(model, task):
     return [name for name in names if name in there or name in TASKS["encoder"].outputs]
 
 
+def is_of_first_token(model, task):
+    """Whether a task's outputs need of the last layer its first token only."""
+    pooling = model.settings.get("pooling", "cls")
+    return task == "classifier" and objectives.is_of_first_token(pooling)
+
+
 @contextlib.contextmanager
 def session_of(model, **build_settings):
     """A session with the model's graph for use and the checkpoint's weights.
 
     Args:
         model: `Model`.
-        **build_settings: of `inference.build`: `config`, `heads`, `shape`, `input_names`.
+        **build_settings: of `inference.build`: `config`, `heads`, `shape`, `input_names` ...
 
     Yields:
         (session, `inference.Graph`).

@@ -6,6 +6,7 @@ train -> at each checkpoint the dev metrics, the best one kept in OUTPUT_DIR/bes
       -> report.md, report.json, confusion_matrix.png
 """
 
+import itertools
 import math
 import os
 import resource
@@ -19,7 +20,7 @@ import tensorflow.compat.v1 as tf
 
 from errors import UserError
 import checkpoints
-import classification
+import classification_input
 import experiments
 import files
 import fine_tuning_flags
@@ -130,12 +131,15 @@ class FineTuning:
         begin = time.time()
         training.train_with_checkpoints(
             self._setup.estimator,
-            classification.train_input_fn(
+            classification_input.train_input_fn(
                 self._setup.features["train"],
                 FLAGS.max_seq_length,
+                FLAGS.train_batch_size,
+                self._setup.total_steps,
                 FLAGS.seed,
-                first_step * FLAGS.train_batch_size,
+                first_step,
                 FLAGS.use_tpu,
+                FLAGS.plain,
             ),
             self._setup.total_steps,
             self._setup.save_steps,
@@ -227,27 +231,37 @@ class FineTuning:
         return checkpoints.complete_checkpoint(prefix, self._setup.shapes, self._setup.folder)
 
     def _outputs(self, prefix, input_fn, num_batches, what, stop):
-        """Yields batches of {"logits", "probabilities"} of a checkpoint."""
-        return self._setup.estimator.predict(
+        """Yields {"logits", "probabilities"} of each row, as a checkpoint has them."""
+        batches = self._setup.estimator.predict(
             input_fn,
             hooks=[training.StopHook(stop), training.CountingHook(what, num_batches)],
             checkpoint_path=prefix,
             yield_single_examples=False,
         )
+        return classification_input.in_order(batches)
+
+    def _outputs_of_features(self, prefix, name, batch_size, what, stop):
+        """The same of the rows of a file of features, "dev" or "test"."""
+        features = self._setup.features[name]
+        input_fn = classification_input.eval_input_fn(
+            features, FLAGS.max_seq_length, batch_size, FLAGS.use_tpu, FLAGS.plain
+        )
+        num_batches = self._num_batches(features.num_examples, batch_size)
+        rows = self._outputs(prefix, input_fn, num_batches, what, stop)
+        return itertools.islice(rows, features.num_examples)
+
+    @staticmethod
+    def _num_batches(num_rows, batch_size):
+        if not (FLAGS.use_tpu or FLAGS.plain):
+            batch_size = max(batch_size, classification_input.EVALUATED_TOGETHER)
+        return math.ceil(num_rows / batch_size)
 
     def _dev_logits(self, prefix, stop):
         """float [n, C]."""
-        features, batch_size = self._setup.features["dev"], FLAGS.eval_batch_size
         begin = time.time()
-        batches = self._outputs(
-            prefix,
-            classification.eval_input_fn(features, FLAGS.max_seq_length, batch_size, FLAGS.use_tpu),
-            math.ceil(features.num_examples / batch_size),
-            "evaluating",
-            stop,
-        )
-        logits = np.concatenate([batch["logits"] for batch in batches])[: features.num_examples]
-        self._speed["evaluation"] = features.num_examples / (time.time() - begin)
+        rows = self._outputs_of_features(prefix, "dev", FLAGS.eval_batch_size, "evaluating", stop)
+        logits = np.array([row["logits"] for row in rows])
+        self._speed["evaluation"] = len(logits) / (time.time() - begin)
         return logits
 
     def _evaluate(self, prefix, stop):
@@ -360,37 +374,25 @@ class FineTuning:
         training.say("predicting %s with %s", path, prefix)
         if self._setup.data.streamed_test:
             return self._predicted_stream(path, prefix, stop)
-        features = self._setup.features["test"]
-        batches = self._outputs(
-            prefix,
-            classification.eval_input_fn(
-                features, FLAGS.max_seq_length, FLAGS.predict_batch_size, FLAGS.use_tpu
-            ),
-            math.ceil(features.num_examples / FLAGS.predict_batch_size),
-            "predicting",
-            stop,
+        rows = self._outputs_of_features(
+            prefix, "test", FLAGS.predict_batch_size, "predicting", stop
         )
-        rows = (row for batch in batches for row in batch["probabilities"])
-        return zip(self._setup.splits["test"].examples, rows)
+        probabilities = (row["probabilities"] for row in rows)
+        return zip(self._setup.splits["test"].examples, probabilities)
 
     def _predicted_stream(self, path, prefix, stop):
         """The same of a file of any length, none of which is kept."""
         stream = predicting.Stream(self._setup.task, path, FLAGS.encoding)
-        batches = self._outputs(
-            prefix,
-            classification.stream_input_fn(
-                stream.encoded(self._setup.tokenizer, FLAGS.max_seq_length),
-                self._setup.task,
-                FLAGS.max_seq_length,
-                FLAGS.predict_batch_size,
-            ),
-            math.ceil(files.count_lines(path) / FLAGS.predict_batch_size),
-            "predicting",
-            stop,
+        input_fn = classification_input.stream_input_fn(
+            stream.encoded(self._setup.tokenizer, FLAGS.max_seq_length),
+            self._setup.task,
+            FLAGS.max_seq_length,
+            FLAGS.predict_batch_size,
+            FLAGS.plain,
         )
-        for batch in batches:
-            for row in batch["probabilities"]:
-                yield stream.next_example(), row
+        num_batches = self._num_batches(files.count_lines(path), FLAGS.predict_batch_size)
+        for row in self._outputs(prefix, input_fn, num_batches, "predicting", stop):
+            yield stream.next_example(), row["probabilities"]
         for note in stream.notes():
             training.say("note: %s: %s", path, note)
 

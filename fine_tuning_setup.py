@@ -177,7 +177,9 @@ class Setup:
         fixed["init_checkpoint"] = "none"
         if self.init_checkpoint:  # the index holds the sums of all values
             fixed["init_checkpoint"] = files.sha256_of_file(self.init_checkpoint + ".index")
-        names = ("num_train_epochs", "save_checkpoints_steps", "best_metric", "early_stopping")
+        names = (
+            "num_train_epochs save_checkpoints_steps best_metric early_stopping precision plain"
+        ).split()
         return fixed, {name: FLAGS[name].value for name in names}
 
     def _feature_file(self, split):
@@ -267,8 +269,10 @@ class Setup:
                 self.warmup_steps,
                 FLAGS.use_tpu,
                 use_one_hot_embeddings=FLAGS.use_tpu,
-                recompute=FLAGS.recompute,
                 settings=self.settings,
+                recompute=FLAGS.recompute,
+                precision=FLAGS.precision,
+                plain=FLAGS.plain,
             ),
             self.save_steps,
             train_batch_size=FLAGS.train_batch_size,

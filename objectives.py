@@ -50,6 +50,11 @@ def probabilities(logits, objective):
     return tf.sigmoid(logits) if objective == "multi_label" else logits
 
 
+def is_of_first_token(pooling):
+    """Whether a way of pooling looks at the last layer's first token only."""
+    return pooling == "cls"
+
+
 def pooled_output(model, input_mask, pooling):
     """One vector for a sequence.
 
@@ -389,6 +394,7 @@ def logits_builder(config, features, num_outputs, settings, is_training, **model
                 features["input_mask"],
                 features["segment_ids"],
                 scope="bert",
+                first_token_only=is_of_first_token(settings.pooling),
                 **model_settings,
             )
             pooled = pooled_output(model, features["input_mask"], settings.pooling)  # [B, H]

@@ -91,12 +91,6 @@ def define_flags(config_flag="bert_config_file", **defaults):
     for kind, name, default, help_text in table:
         getattr(flags, "DEFINE_" + kind)(name, defaults.get(name, default), help_text)
     flags.DEFINE_enum("optimizer", "lamb", sorted(optimization.OPTIMIZERS), "The optimizer.")
-    flags.DEFINE_enum(
-        "precision",
-        "float32",
-        sorted(modeling.PRECISIONS),
-        "What the encoder computes in; variables and losses are float32.",
-    )
 
 
 def define_google_flags():
@@ -317,7 +311,7 @@ class Pretraining:
         fixed["number of records"] = self._train_source.num_records
         if self._train_source.masking is not None:
             fixed["masking"] = list(map(str, self._train_source.masking))
-        names = "num_train_steps num_warmup_steps gradient_accumulation_steps precision"
+        names = "num_train_steps num_warmup_steps gradient_accumulation_steps precision plain"
         return fixed, {name: FLAGS[name].value for name in names.split()}
 
     def _model_settings(self, sentence_name):
@@ -405,7 +399,7 @@ class Pretraining:
             FLAGS.train_batch_size,
             FLAGS.seed,
             self._first_step,
-            FLAGS.pack_by_length and not FLAGS.use_tpu,
+            FLAGS.pack_by_length and not (FLAGS.use_tpu or FLAGS.plain),
             num_replicas,
         )
         if input_context and input_context.num_input_pipelines > 1:

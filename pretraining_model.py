@@ -23,7 +23,7 @@ _LOSS_SCALE_GROWTH_STEPS = 2000
 ModelSettings = collections.namedtuple(
     "ModelSettings",
     "learning_rate num_train_steps num_warmup_steps optimizer poly_power start_warmup_step "
-    "gradient_accumulation_steps precision recompute skip_nan_steps use_tpu "
+    "gradient_accumulation_steps precision recompute plain skip_nan_steps use_tpu "
     "sentence_name",
 )
 ModelSettings.__doc__ = """How a model is trained; numbers as in the flags of the same names.
@@ -62,6 +62,7 @@ def pretraining_losses(config, features, is_training, settings, denominators=Non
             scope="bert",
             recompute=settings.recompute,
             precision=settings.precision,
+            plain=settings.plain,
         )
         masked_lm = modeling.masked_lm_head(
             config,

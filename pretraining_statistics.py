@@ -11,13 +11,13 @@ several processes, of a run that was killed and of the one that went on add up.
 """
 
 import collections
-import logging
 import os
 
 import numpy as np
 
 import files
 import masking
+import pictures
 
 _LENGTH = "length: "
 _MASKED_WORD = "masked word: "
@@ -220,14 +220,9 @@ def write_statistics(path, values):
     """
     files.write_json(path, values)
     picture = os.path.splitext(path)[0] + ".png"
-    try:
-        import matplotlib
-    except ImportError:
+    pyplot = pictures.pyplot()
+    if pyplot is None:
         return [path]
-    logging.getLogger("matplotlib").setLevel(logging.WARNING)  # it tells when it builds its cache
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
-
     figure, axes = pyplot.subplots(1, 2, figsize=(10, 4))
     histograms = (("lengths", "length of a record (pieces)", "records"),)
     histograms += (("masked words", "length of a masked word (pieces)", "words"),)
@@ -235,7 +230,5 @@ def write_statistics(path, values):
         axis.bar(list(values[name]), list(values[name].values()), width=1.0)
         axis.set_xlabel(label)
         axis.set_ylabel(unit)
-    with files.atomic_write(picture, "wb") as handle:
-        figure.savefig(handle, format="png", dpi=100, bbox_inches="tight")
-    pyplot.close(figure)
+    pictures.save(figure, picture)
     return [path, picture]

@@ -10,6 +10,7 @@ import os
 import numpy as np
 
 import files
+import pictures
 import predicting
 import scores
 import training
@@ -175,8 +176,9 @@ class Report:
         name, outcome = sorted(self._outcomes.items())[-1]
         labels = list(self._task.labels)
         counts = scores.confusion(outcome.gold, outcome.decided(), len(labels))
-        pyplot = _pyplot()
+        pyplot = pictures.pyplot()
         if pyplot is None:
+            training.say("no confusion matrix: matplotlib is not installed")
             return None
         font = font_for("".join(labels))
         if font is None:
@@ -187,9 +189,7 @@ class Report:
             )
             labels = [str(number) for number in range(len(labels))]
         figure = _confusion_figure(pyplot, counts, labels, font, "%s: rows are true labels" % name)
-        with files.atomic_write(path, "wb") as handle:
-            figure.savefig(handle, format="png", dpi=120, bbox_inches="tight")
-        pyplot.close(figure)
+        pictures.save(figure, path)
         return path
 
 
@@ -214,19 +214,6 @@ def _confusion_figure(pyplot, counts, labels, font, title):
                     column, row, str(count), ha="center", va="center", color=colour, size=text_size
                 )
     return figure
-
-
-def _pyplot():
-    """matplotlib's pyplot without a screen; None where it is not installed."""
-    try:
-        import matplotlib
-    except ImportError:
-        training.say("no confusion matrix: matplotlib is not installed")
-        return None
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
-
-    return pyplot
 
 
 def font_for(text):

@@ -20,6 +20,7 @@ from errors import Interrupted, UserError, stop_at_once
 import checkpoints
 import files
 import modeling
+import pictures
 from progress import progress_bar
 import workers
 
@@ -67,6 +68,13 @@ def define_run_flags(**defaults):
             False,
             "In training compute each layer again for the gradient: slower, in much less memory.",
         ),
+        (
+            "boolean",
+            "plain",
+            False,
+            "Do without what saves time: batches by length, compiled and joint operations.",
+        ),
+        ("integer", "num_threads", 0, "Threads of an operation; 0 for as many as there are cores."),
         ("integer", "seed", DEFAULT_SEED, "Seed of start values, shuffling and dropout."),
         ("boolean", "use_tpu", False, "Whether to run on a TPU."),
         ("string", "tpu_name", None, "Name or grpc address of the TPU."),
@@ -78,6 +86,12 @@ def define_run_flags(**defaults):
     ]
     for kind, name, default, help_text in table:
         getattr(flags, "DEFINE_" + kind)(name, defaults.get(name, default), help_text)
+    flags.DEFINE_enum(
+        "precision",
+        "float32",
+        sorted(modeling.PRECISIONS),
+        "What the encoder computes in; variables and losses are float32.",
+    )
     flags.DEFINE_enum(
         "distribution",
         "none",
@@ -120,7 +134,9 @@ def make_run_config(save_checkpoints_steps, strategy=None):
         )
     cpus = sum("cpu" in device.lower() for device in FLAGS.devices)
     session = tf.ConfigProto(
-        allow_soft_placement=True, device_count={"CPU": cpus} if cpus else None
+        allow_soft_placement=True,
+        device_count={"CPU": cpus} if cpus else None,
+        intra_op_parallelism_threads=FLAGS.num_threads,
     )
     session.gpu_options.allow_growth = True
     return tf.estimator.tpu.RunConfig(
@@ -701,15 +717,10 @@ def draw_learning_curve(metrics, path, accuracies=(("dev_accuracy", "dev accurac
     Returns:
         the path, or None where matplotlib is not installed.
     """
-    try:
-        import matplotlib
-    except ImportError:
+    pyplot = pictures.pyplot()
+    if pyplot is None:
         say("no learning curve: matplotlib is not installed")
         return None
-    logging.getLogger("matplotlib").setLevel(logging.WARNING)  # it tells when it builds its cache
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
-
     figure, loss_axes = pyplot.subplots(figsize=(8, 4.5))
     steps, losses = metrics.series("loss")
     loss_axes.plot(steps, losses, color="tab:blue", alpha=0.25)
@@ -723,9 +734,7 @@ def draw_learning_curve(metrics, path, accuracies=(("dev_accuracy", "dev accurac
     lines = loss_axes.get_lines()[1:] + accuracy_axes.get_lines()
     labels = [line.get_label() for line in lines]
     loss_axes.legend(lines, labels, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncol=len(lines))
-    with files.atomic_write(path, "wb") as handle:
-        figure.savefig(handle, format="png", dpi=120, bbox_inches="tight")
-    pyplot.close(figure)
+    pictures.save(figure, path)
     return path
 
 

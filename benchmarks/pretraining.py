@@ -30,6 +30,7 @@ import tensorflow.compat.v1 as tf  # noqa: E402
 import masking  # noqa: E402
 import modeling  # noqa: E402
 import optimization  # noqa: E402
+import pictures  # noqa: E402
 import pretraining_input  # noqa: E402
 import pretraining_model  # noqa: E402
 import tfrecords  # noqa: E402
@@ -166,6 +167,7 @@ def our_step(config, features, precision):
         gradient_accumulation_steps=1,
         precision=precision,
         recompute=False,
+        plain=False,
         skip_nan_steps=False,
         use_tpu=False,
         sentence_name="next_sentence",
@@ -307,11 +309,7 @@ def matrix_peak():
 
 def draw_growth(path, by_batch, by_length, models):
     """Draws the three tables as a PNG."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
-
+    pyplot = pictures.pyplot()
     figure, axes = pyplot.subplots(1, 3, figsize=(13, 4))
     for axis, values, label in ((axes[0], by_batch, "batch"), (axes[1], by_length, "S")):
         axis.plot(list(values), list(values.values()), "o-")
@@ -327,7 +325,7 @@ def draw_growth(path, by_batch, by_length, models):
     axes[2].set_xlabel("parameters")
     axes[2].set_ylabel("tokens/s")
     figure.tight_layout()
-    figure.savefig(path, dpi=120)
+    pictures.save(figure, path)
 
 
 if __name__ == "__main__":

@@ -27,6 +27,8 @@ sys.path.insert(0, ROOT)
 
 import numpy as np  # noqa: E402
 
+import pictures  # noqa: E402
+
 INPUTS = "input_ids,input_mask,segment_ids,masked_lm_positions,masked_lm_ids,masked_lm_weights"
 RECIPE_SHAPES = "1,128:1,128:128:1,128:1,128:1,128"
 QUANTIZATIONS = ("none", "float16", "dynamic", "int8")
@@ -364,11 +366,7 @@ def print_accuracies(accuracies):
 
 def draw(results, accuracies, path):
     """Draws size against latency (128 tokens, one thread), with the accuracy as a note."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
-
+    pyplot = pictures.pyplot()
     figure, axes = pyplot.subplots(figsize=(8, 5), dpi=120)
     first = _first(results)
     markers = dict(zip(dict.fromkeys(r.model for r in results), "osD^v"))
@@ -397,7 +395,7 @@ def draw(results, accuracies, path):
     axes.grid(True, alpha=0.3)
     figure.tight_layout()
     os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
-    figure.savefig(path)
+    pictures.save(figure, path)
     print("chart: " + path)
 
 

@@ -5,9 +5,10 @@ import os
 
 import numpy as np
 import pytest
-import tensorflow.compat.v1 as tf
 
 import classification
+from classification_batches import batches_of
+import classification_input
 import reading
 import tasks
 import tokenization
@@ -108,57 +109,6 @@ def test_cached_features_are_reused_and_rebuilt(tmp_path, capsys):
     assert "unfinished" in build(length=8, vocabulary="x")[2]
 
 
-def batches_of(input_fn, batch_size, count):
-    with tf.Graph().as_default(), tf.Session() as session:
-        tf.set_random_seed(3)
-        batch = tf.data.make_one_shot_iterator(input_fn({"batch_size": batch_size})).get_next()
-        return [session.run(batch) for _ in range(count)]
-
-
-def small_features(tmp_path):
-    workspace = Workspace(tmp_path)
-    split = reading.read_split(LCQMC, workspace.data, "train")
-    tokenizer = tokenization.FullTokenizer(workspace.vocab)
-    return classification.feature_file(split, LCQMC, tokenizer, 24, str(tmp_path / "out"), {})
-
-
-def keys(batches):
-    return [tuple(row[row > 0]) for batch in batches for row in batch["input_ids"]]
-
-
-def test_training_input_is_every_example_once_an_epoch_in_an_order_of_its_own(tmp_path):
-    features = small_features(tmp_path)
-    input_fn = classification.train_input_fn(features, 24, seed=7, num_seen=0)
-    rows = keys(batches_of(input_fn, 16, 12))
-    in_file_order = keys(batches_of(classification.eval_input_fn(features, 24, 96), 96, 1))
-    assert sorted(rows[:96]) == sorted(rows[96:]) == sorted(in_file_order)
-    assert rows[:96] != rows[96:] and rows[:96] != in_file_order
-
-
-def test_resumed_input_goes_on_where_the_run_stopped(tmp_path):
-    features = small_features(tmp_path)
-    straight = classification.train_input_fn(features, 24, seed=7, num_seen=0)
-    resumed = classification.train_input_fn(features, 24, seed=7, num_seen=8 * 16)
-    assert keys(batches_of(straight, 16, 12))[8 * 16 :] == keys(batches_of(resumed, 16, 4))
-    other = classification.train_input_fn(features, 24, seed=8, num_seen=0)
-    assert keys(batches_of(straight, 16, 1)) != keys(batches_of(other, 16, 1))
-
-
-def test_batches_are_as_long_as_needed_and_static_for_tpu(tmp_path):
-    features = small_features(tmp_path)
-    tpu_training = classification.train_input_fn(features, 24, seed=1, num_seen=0, use_tpu=True)
-    batch = batches_of(classification.eval_input_fn(features, 24, 40), 40, 3)
-    assert [b["input_ids"].shape for b in batch] == [(40, 16), (40, 16), (16, 16)]
-    with tf.Graph().as_default():
-        for build in (classification.eval_input_fn(features, 24, 40, use_tpu=True), tpu_training):
-            for tensor in tf.data.get_output_shapes(build({"batch_size": 8})).values():
-                assert tensor.is_fully_defined()
-    batch = batches_of(classification.eval_input_fn(features, 24, 40, use_tpu=True), 40, 3)
-    assert [b["input_ids"].shape for b in batch] == [(40, 24)] * 3
-    assert [int(b["is_real_example"].sum()) for b in batch] == [40, 40, 16]
-    np.testing.assert_array_equal(batch[0]["input_mask"], batch[0]["input_ids"] > 0)
-
-
 def test_a_task_of_single_texts_is_a_table_row(tmp_path):
     task = tasks.Task(
         files={"train": "train.tsv"}, columns=("label", "text_a"), labels=("sports", "food")
@@ -169,6 +119,6 @@ def test_a_task_of_single_texts_is_a_table_row(tmp_path):
     assert [(e.text_a, e.text_b) for e in split.examples] == [("今天", None), ("天气", None)]
     tokenizer = small_tokenizer(tmp_path)
     features = classification.feature_file(split, task, tokenizer, 8, str(tmp_path / "out"), {})
-    batch = batches_of(classification.eval_input_fn(features, 8, 2), 2, 1)[0]
+    batch = next(batches_of(classification_input.eval_input_fn(features, 8, 2, plain=True)))
     assert list(batch["label_ids"]) == [1, 0]
     assert batch["segment_ids"].sum() == 0 and batch["input_ids"].shape == (2, 8)

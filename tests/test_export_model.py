@@ -201,7 +201,7 @@ def assert_products_are_integer(interpreter, layout):
     dtypes = {info["index"]: info["dtype"] for info in interpreter.get_tensor_details()}
     operators = interpreter._get_ops_details()
     products = [op for op in operators if op["op_name"] == "FULLY_CONNECTED"]
-    assert len(products) >= (10 if layout == "google_fast" else 14)
+    assert len(products) >= (7 if layout == "google_fast" else 11)
     for op in products:
         assert dtypes[op["inputs"][0]] == dtypes[op["inputs"][1]] == np.int8
     gelu = next(op for op in operators if op["op_name"] == "GELU")

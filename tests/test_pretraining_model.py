@@ -20,6 +20,7 @@ SETTINGS = pretraining_model.ModelSettings(
     gradient_accumulation_steps=1,
     precision="float32",
     recompute=False,
+    plain=False,
     skip_nan_steps=False,
     use_tpu=False,
     sentence_name="next_sentence",

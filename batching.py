@@ -1,0 +1,51 @@
+"""Batches of sequences of like length, so that short ones don't pay for padding.
+
+order = order_by_length(lengths, batch_size, seed)  # every row of a window once, in batches
+starts = window_starts(num_examples, batch_size, num_steps)  # windows that keep to epochs
+"""
+
+import numpy as np
+import tensorflow.compat.v1 as tf
+
+WINDOW = 4096  # rows that are sorted by length together
+ROW = "row"  # the feature that tells the number of a row which is not at its place
+
+
+def order_by_length(lengths, batch_size, seed):
+    """An order of rows in which batches are of like length, and come in random order.
+
+    Args:
+        lengths: int tensor [N], N a multiple of `batch_size`.
+        batch_size: B.
+        seed: two int scalars; equal seeds give equal orders.
+
+    Returns:
+        int32 tensor [N].
+    """
+    by_length = tf.reshape(tf.argsort(lengths, stable=True), [-1, batch_size])
+    order = tf.argsort(tf.random.stateless_uniform([tf.shape(by_length)[0]], seed))
+    return tf.reshape(tf.gather(by_length, order), [-1])
+
+
+def window_starts(num_examples, batch_size, num_steps, window=WINDOW):
+    """The steps at which windows begin whose batches are of one epoch.
+
+    A batch with the end of one epoch and the beginning of the next is a window of its own, so that
+    sorting never brings an example beside itself.
+
+    Args:
+        num_examples: int, rows of an epoch.
+        batch_size: int, rows of a step.
+        num_steps: int, where the last window ends.
+        window: int, the most rows of one.
+
+    Returns:
+        int64 [windows], increasing, the first one 0.
+    """
+    steps_of_window = max(1, window // batch_size)
+    num_epochs = -(-num_steps * batch_size // num_examples)
+    borders = np.arange(num_epochs + 1, dtype=np.int64) * num_examples
+    begins, ends = -(-borders[:-1] // batch_size), borders[1:] // batch_size
+    starts = [np.arange(begin, end, steps_of_window) for begin, end in zip(begins, ends)]
+    starts = np.unique(np.concatenate(starts + [borders // batch_size]))
+    return starts[starts < num_steps]

@@ -1,0 +1,17 @@
+"""What a classifier's input functions give, as arrays."""
+
+import tensorflow.compat.v1 as tf
+
+
+def batches_of(input_fn, batch_size=None, input_context=None):
+    """Yields the batches of an input function, {name: array}, to its end."""
+    with tf.Graph().as_default(), tf.Session() as session:
+        tf.set_random_seed(3)
+        context = {} if input_context is None else {"input_context": input_context}
+        dataset = input_fn({"batch_size": batch_size}, **context)
+        batch = tf.data.make_one_shot_iterator(dataset).get_next()
+        while True:
+            try:
+                yield session.run(batch)
+            except tf.errors.OutOfRangeError:
+                return

@@ -1,0 +1,130 @@
+"""Batches of a classifier: by length, each example once an epoch, rows back in order."""
+
+import collections
+import itertools
+
+import numpy as np
+import pytest
+import tensorflow.compat.v1 as tf
+
+import batching
+import classification
+from classification_batches import batches_of
+import classification_input
+import tasks
+
+TASK = tasks.TASKS["lcqmc"]
+NUM_ROWS = 100
+BATCH = 8
+
+
+@pytest.fixture(name="features")
+def features_fixture(tmp_path):
+    """Rows of 4 to 60 tokens whose second piece is their number + 1."""
+    path = str(tmp_path / "train.tf_record")
+    lengths = np.random.RandomState(3).randint(4, 61, NUM_ROWS)
+    with tf.python_io.TFRecordWriter(path) as writer:
+        for number, length in enumerate(lengths):
+            ids = [2, number + 1] + [3] * (length - 2)
+            writer.write(classification.serialized(ids, [0] * length, number % 2, 1))
+    return classification.FeatureFile(path, NUM_ROWS, 0, TASK)
+
+
+def numbers(batches):
+    return [int(row[1]) - 1 for batch in batches for row in batch["input_ids"]]
+
+
+def training(features, num_steps=50, first_step=0, seed=7, **settings):
+    input_fn = classification_input.train_input_fn(
+        features, 64, BATCH, num_steps, seed, first_step, **settings
+    )
+    return list(itertools.islice(batches_of(input_fn, BATCH), num_steps - first_step))
+
+
+def shares_of_padding(batches):
+    return np.mean([1 - batch["input_mask"].mean() for batch in batches])
+
+
+def test_every_example_comes_once_an_epoch_in_an_order_of_its_own(features):
+    rows = numbers(training(features))
+    assert len(rows) == 400 and set(collections.Counter(rows).values()) == {4}
+    assert len(set(rows[:96])) == 96 and set(collections.Counter(rows[:200]).values()) == {2}
+    assert rows[:96] != rows[200:296]
+    assert numbers(training(features, seed=8)) != rows
+
+
+def test_the_last_window_ends_with_the_training(features):
+    counts = collections.Counter(numbers(training(features, num_steps=25)))
+    assert set(counts.values()) == {2}
+
+
+def test_batches_are_of_like_length(features):
+    packed, plain = training(features), training(features, plain=True)
+    assert {batch["input_ids"].shape[1] for batch in plain} == {64}
+    assert shares_of_padding(packed) < 0.15 < 0.4 < shares_of_padding(plain)
+    for batch in packed:
+        length = batch["input_ids"].shape[1]
+        assert length % 4 == 0 and length - batch["input_mask"].sum(axis=1).max() < 4
+        np.testing.assert_array_equal(batch["input_mask"], batch["input_ids"] > 0)
+    widths = [batch["input_ids"].shape[1] for batch in packed[:12]]
+    assert widths != sorted(widths)
+
+
+def test_no_batch_has_an_example_twice(features):
+    for batch in training(features):
+        assert len(set(numbers([batch]))) == BATCH
+
+
+@pytest.mark.parametrize("plain", [False, True])
+@pytest.mark.parametrize("first_step", [1, 12, 13, 27, 49])
+def test_resumed_input_goes_on_where_the_run_stopped(features, first_step, plain):
+    straight = training(features, plain=plain)
+    resumed = training(features, first_step=first_step, plain=plain)
+    assert numbers(resumed) == numbers(straight[first_step:])
+
+
+def test_replicas_share_the_steps_of_one_device(features):
+    context = tf.distribute.InputContext(1, 0, 2)
+    input_fn = classification_input.train_input_fn(features, 64, BATCH, 10, seed=7)
+    parts = list(itertools.islice(batches_of(input_fn, input_context=context), 20))
+    assert [len(part["label_ids"]) for part in parts] == [BATCH // 2] * 20
+    assert numbers(parts) == numbers(training(features, num_steps=10))
+
+
+@pytest.mark.parametrize("batch_size", [1, 8, 256])
+def test_rows_of_an_evaluation_come_back_in_order(features, batch_size, monkeypatch):
+    monkeypatch.setattr(batching, "WINDOW", 30)
+    monkeypatch.setattr(classification_input, "EVALUATED_TOGETHER", 4)
+    input_fn = classification_input.eval_input_fn(features, 64, batch_size)
+    batches = list(batches_of(input_fn))
+    assert numbers(batches) != list(range(NUM_ROWS))
+    rows = list(classification_input.in_order(batches))
+    assert [int(row["input_ids"][1]) - 1 for row in rows] == list(range(NUM_ROWS))
+
+
+def test_streamed_rows_come_back_in_order_too():
+    encoded = (
+        ([2, number + 1] + [3] * (number % 7), [0] * (2 + number % 7)) for number in range(300)
+    )
+    input_fn = classification_input.stream_input_fn(encoded, TASK, 16, batch_size=8)
+    rows = list(classification_input.in_order(batches_of(input_fn)))
+    assert [int(row["input_ids"][1]) - 1 for row in rows] == list(range(300))
+
+
+def test_tpu_batches_are_static_and_the_last_is_filled_up(features):
+    evaluation = classification_input.eval_input_fn(features, 64, 40, use_tpu=True)
+    with tf.Graph().as_default():
+        shapes = tf.data.get_output_shapes(evaluation({"batch_size": 40}))
+    assert all(shape.is_fully_defined() for shape in shapes.values())
+    batches = list(batches_of(evaluation, 40))
+    assert [int(batch["is_real_example"].sum()) for batch in batches] == [40, 40, 20]
+    assert numbers(batches)[:NUM_ROWS] == list(range(NUM_ROWS))
+    assert {batch["input_ids"].shape for batch in training(features, use_tpu=True)[:3]} == {(8, 64)}
+
+
+def test_windows_keep_to_epochs():
+    starts = batching.window_starts(num_examples=100, batch_size=8, num_steps=30, window=32)
+    # Rows 96 to 103 are of two epochs, and so a window of their own; step 25 begins with row 200.
+    assert list(starts) == [0, 4, 8, 12, 13, 17, 21, 25, 29]
+    assert list(batching.window_starts(5, 8, 3)) == [0, 1, 2]
+    assert list(batching.window_starts(1000, 10, 3)) == [0]
