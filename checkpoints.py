@@ -22,8 +22,11 @@ import files
 import inference
 import modeling
 
+ROOT = os.path.dirname(os.path.abspath(__file__))
 ENCODER_SCOPE = "bert/"
 CHECKPOINT_NAME = "albert_model.ckpt"  # in a model folder, as in the released archives
+# The pre-trained models that commands take where none is named, the better one first.
+PRETRAINED = (os.path.join("prev_trained_model", "albert_tiny_zh"), "albert_starter_zh")
 
 # Optimizer state, which a checkpoint written by training holds beside the weights.
 _SLOT = re.compile(r"(/(adam|lamb)_[mv]|/(Adam|Momentum)\w*|^beta[12]_power|^global_step)(:0)?$")
@@ -108,6 +111,30 @@ def _pytorch_message(path):
     return "%s is a PyTorch file, expected a TensorFlow checkpoint (%s.index and its .data)" % (
         path,
         CHECKPOINT_NAME,
+    )
+
+
+def pretrained_folder(flag="model_dir"):
+    """The folder of the pre-trained model that a command takes where none is named.
+
+    Args:
+        flag: the flag that would name one, for the error.
+
+    Returns:
+        the released model's folder where its weights have been downloaded, else the bundled one;
+        as seen from the current folder.
+
+    Raises:
+        UserError: if neither holds weights.
+    """
+    for name in PRETRAINED:
+        folder = os.path.relpath(os.path.join(ROOT, name))
+        if _index_files(folder):
+            return folder
+    raise UserError(
+        "no pre-trained model: neither %s holds weights: download one (python "
+        "scripts/fetch_assets.py albert_tiny_489k), or name one with --%s"
+        % (" nor ".join(PRETRAINED), flag)
     )
 
 

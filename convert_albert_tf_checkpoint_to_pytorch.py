@@ -8,7 +8,6 @@ Models of google's and BERT's layouts open in transformers as they are, those of
 layout by the `modeling_albert_zh.py` that is put beside them. See docs/conversion.md.
 """
 
-import glob
 import os
 import shutil
 
@@ -29,7 +28,6 @@ import tokenization
 FLAGS = flags.FLAGS
 ROOT = os.path.dirname(os.path.abspath(__file__))
 MODELING_FILE = os.path.join(ROOT, "pytorch", pytorch_names.MODELING_MODULE + ".py")
-DEFAULT_MODELS = (os.path.join("prev_trained_model", "albert_tiny_zh"), "albert_starter_zh")
 SPECIAL_TOKENS = {
     "pad_token": "[PAD]",
     "unk_token": "[UNK]",
@@ -46,7 +44,7 @@ def define_flags():
         "tf_checkpoint_path",
         None,
         "Checkpoint to convert: its prefix or folder; by default the first of %s that holds one."
-        % " and ".join(DEFAULT_MODELS),
+        % " and ".join(checkpoints.PRETRAINED),
     )
     flags.DEFINE_string(
         "bert_config_file", None, "Config JSON; by default the checkpoint folder's."
@@ -67,7 +65,8 @@ def define_flags():
 
 def main():
     """Converts what the flags name and says what was written."""
-    prefix = checkpoints.find_checkpoint(FLAGS.tf_checkpoint_path or default_model())
+    path = FLAGS.tf_checkpoint_path or checkpoints.pretrained_folder("tf_checkpoint_path")
+    prefix = checkpoints.find_checkpoint(path)
     folder = FLAGS.pytorch_dump_path or (os.path.dirname(os.path.abspath(prefix)) + "_pytorch")
     write_bin = FLAGS.write_bin or folder.endswith(".bin")
     if folder.endswith(".bin"):
@@ -84,21 +83,6 @@ def main():
     )
     for note in notes:
         print(note)
-
-
-def default_model():
-    """The first of `DEFAULT_MODELS` that holds a checkpoint.
-
-    Raises:
-        UserError: if none does; says how to come by one.
-    """
-    for name in DEFAULT_MODELS:
-        if glob.glob(os.path.join(ROOT, name, "*.index")):
-            return os.path.join(ROOT, name)
-    raise UserError(
-        "neither %s holds a checkpoint: download one (python scripts/fetch_assets.py "
-        "albert_tiny_489k) or name yours with --tf_checkpoint_path" % " nor ".join(DEFAULT_MODELS)
-    )
 
 
 def convert(

@@ -5,7 +5,7 @@
     python export_model.py --model_dir=lcqmc_output/best --format=tflite --seq_length=dynamic
     python export_model.py --model_dir=lcqmc_output/best --format=saved_model --output=serving
     python export_model.py --model_dir=lcqmc_output/best --format=onnx
-    python export_model.py --model_dir=albert_starter_zh --format=frozen --task=pretraining
+    python export_model.py --format=frozen --task=pretraining    # the model at hand
 
 What is written is run at once on a few texts and compared with the checkpoint; a file that differs
 by more than --tolerance is not kept. docs/mobile.md tells which format is for what.
@@ -20,6 +20,7 @@ import time
 from absl import flags
 
 from errors import UserError, run_command
+import checkpoints
 import export_graphs
 import export_onnx
 import export_tflite
@@ -45,7 +46,12 @@ TOLERANCES = {"none": 1e-4, "float16": 0.01, "dynamic": 0.1, "int8": 0.2}
 
 def define_flags():
     """Defines the command's flags."""
-    flags.DEFINE_string("model_dir", None, "Model folder: config, vocab.txt, checkpoint.")
+    flags.DEFINE_string(
+        "model_dir",
+        None,
+        "Model folder: config, vocab.txt, checkpoint; for a task without a classifier by default "
+        "%s, whichever is there first." % " or ".join(checkpoints.PRETRAINED),
+    )
     flags.DEFINE_enum("format", None, list(FORMATS), "What to write.")
     flags.DEFINE_enum("task", "classifier", list(exporting.TASKS), "What the file puts out.")
     flags.DEFINE_enum("quantize", "none", list(TOLERANCES), "How weights and products are held.")
@@ -85,13 +91,13 @@ def main():
     start = time.time()
     logging.getLogger("tensorflow").setLevel(logging.ERROR)  # it tells what is deprecated
     options = _options()
-    model = exporting.read_model(FLAGS.model_dir, options.task, FLAGS.bert_config_file)
+    model = exporting.read_model(_model_dir(), options.task, FLAGS.bert_config_file)
     if FLAGS.seq_length is None and options.seq_length:
         length = min(options.seq_length, model.config.max_position_embeddings)
         options = options._replace(seq_length=length)
     exporting.check_length(options.seq_length, model.config)
     _check_metadata(model, options)
-    path = FLAGS.output or os.path.join(FLAGS.model_dir, _usual_name(options))
+    path = FLAGS.output or os.path.join(model.folder, _usual_name(options))
     examples = exporting.Examples(model, options.task, options.seq_length, options.texts[:4])
     difference = FORMATS[FLAGS.format].write(model, examples, path, options)
     for title, text in _summary(model, path, options, difference, time.time() - start):
@@ -99,9 +105,8 @@ def main():
 
 
 def _options():
-    for name in ("model_dir", "format"):
-        if not FLAGS[name].value:
-            raise UserError("--%s is required (%s)" % (name, FLAGS[name].help.rstrip(".")))
+    if not FLAGS.format:
+        raise UserError("--format is required: one of %s" % ", ".join(FORMATS))
     allowed = FORMATS[FLAGS.format].quantizations
     if FLAGS.quantize not in allowed:
         raise UserError(
@@ -125,6 +130,18 @@ def _options():
     if FLAGS.format == "onnx":
         export_onnx.check_possible()
     return options
+
+
+def _model_dir():
+    """--model_dir, or the pre-trained model for a task that one will do for."""
+    if FLAGS.model_dir:
+        return FLAGS.model_dir
+    if "classification" in exporting.TASKS[FLAGS.task].heads:
+        raise UserError(
+            "--model_dir is required: name a fine-tuned model, such as lcqmc_output/best; a "
+            "pre-trained one has --task=pretraining or --task=encoder"
+        )
+    return checkpoints.pretrained_folder()
 
 
 def _seq_length(text):

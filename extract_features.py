@@ -1,8 +1,8 @@
 """Vectors of sentences or tokens, by any checkpoint's encoder; order kept, memory flat.
 
-    python extract_features.py --model_dir=albert_starter_zh --input_file=texts.txt \
+    python extract_features.py --model_dir=lcqmc_output/best --input_file=texts.txt \
         --output_file=vectors.npy --layers=second_to_last --pooling=mean --normalize=true
-    cat texts.txt | python extract_features.py --model_dir=albert_starter_zh > vectors.jsonl
+    cat texts.txt | python extract_features.py > vectors.jsonl    # by the pre-trained model at hand
 
 A line is a text, or a pair written `text_a ||| text_b`. Forms of the output:
 
@@ -22,6 +22,7 @@ from absl import flags
 import numpy as np
 
 from errors import UserError, run_command
+import checkpoints
 import files
 import line_input
 from progress import progress_bar
@@ -36,7 +37,12 @@ _NPY_HEADER_BYTES = 128  # with room for any number of rows, which is known at t
 
 def define_flags():
     """Defines the command's flags; BERT's names stand beside `--model_dir`."""
-    flags.DEFINE_string("model_dir", None, "Model folder, pre-trained or fine-tuned.")
+    flags.DEFINE_string(
+        "model_dir",
+        None,
+        "Model folder, pre-trained or fine-tuned; by default %s, whichever is there first."
+        % " or ".join(checkpoints.PRETRAINED),
+    )
     flags.DEFINE_string("init_checkpoint", None, "Checkpoint, in place of --model_dir.")
     flags.DEFINE_string("bert_config_file", None, "Config JSON, where it is not in --model_dir.")
     flags.DEFINE_string("vocab_file", None, "Vocabulary, where it is not in --model_dir.")
@@ -95,9 +101,8 @@ def _form_of_output():
 
 def _open_encoder(form):
     of_tokens = form == "bert_json" or FLAGS.pooling == "none"
-    path = FLAGS.init_checkpoint or FLAGS.model_dir
-    if not path:
-        raise UserError("--model_dir is missing: name a model folder, such as albert_starter_zh")
+    path = FLAGS.init_checkpoint or FLAGS.model_dir or checkpoints.pretrained_folder()
+    print("model: %s" % path, file=sys.stderr)
     return text_encoder.TextEncoder(
         path,
         FLAGS.layers or (BERT_LAYERS if form == "bert_json" else "last"),

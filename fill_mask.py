@@ -7,7 +7,6 @@ Prints a line per mask: the text, the mask's number, and the words with their pr
 most probable first; tab-separated.
 """
 
-import os
 import sys
 from typing import List, Optional, Tuple
 
@@ -23,7 +22,6 @@ import resident
 
 FLAGS = flags.FLAGS
 MASK = "[MASK]"
-PRETRAINED = ("prev_trained_model/albert_tiny_zh", "albert_starter_zh")
 
 
 class MaskFiller(resident.Resident):
@@ -117,7 +115,10 @@ class MaskFiller(resident.Resident):
 def define_flags():
     """Defines the command's flags."""
     flags.DEFINE_string(
-        "model_dir", None, "Pre-trained model folder or checkpoint; %s by default." % (PRETRAINED,)
+        "model_dir",
+        None,
+        "Pre-trained model folder or checkpoint; by default %s, whichever is there first."
+        % " or ".join(checkpoints.PRETRAINED),
     )
     flags.DEFINE_string("config_file", None, "Config JSON, where it is not in --model_dir.")
     flags.DEFINE_string("vocab_file", None, "Vocabulary, where it is not in --model_dir.")
@@ -128,7 +129,7 @@ def define_flags():
 
 def main(texts):
     """Fills the masks of the given texts, or of each line of standard input."""
-    model_dir = FLAGS.model_dir or _pretrained_folder()
+    model_dir = FLAGS.model_dir or checkpoints.pretrained_folder()
     print("model: %s" % model_dir, file=sys.stderr)
     settings = {"config_file": FLAGS.config_file, "vocab_file": FLAGS.vocab_file}
     with MaskFiller(model_dir, do_lower_case=FLAGS.do_lower_case, **settings) as filler:
@@ -146,18 +147,6 @@ def print_filled(filler, texts):
             cells = ["%s %.4f" % word for word in words]
             print("\t".join([text, str(number)] + cells))
     sys.stdout.flush()
-
-
-def _pretrained_folder():
-    root = os.path.dirname(os.path.abspath(__file__))
-    for name in PRETRAINED:
-        folder = os.path.relpath(os.path.join(root, name))
-        if os.path.exists(os.path.join(folder, checkpoints.CHECKPOINT_NAME + ".index")):
-            return folder
-    raise UserError(
-        "no pre-trained model in %s: download one with python scripts/fetch_assets.py "
-        "albert_tiny_489k, or name one with --model_dir" % " or ".join(PRETRAINED)
-    )
 
 
 if __name__ == "__main__":

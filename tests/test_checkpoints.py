@@ -65,6 +65,18 @@ def test_missing_checkpoints_are_explained(tmp_path, make, path, named):
     assert named in str(caught.value)
 
 
+def test_the_released_model_is_taken_before_the_bundled_one(tmp_path, monkeypatch):
+    monkeypatch.setattr(checkpoints, "ROOT", str(tmp_path))
+    with pytest.raises(UserError, match="albert_tiny_489k.*or name one with --some_flag"):
+        checkpoints.pretrained_folder("some_flag")
+    for name in reversed(checkpoints.PRETRAINED):
+        os.makedirs(str(tmp_path / name))
+        copy_checkpoint(tmp_path / name)
+        assert os.path.abspath(checkpoints.pretrained_folder()) == str(tmp_path / name)
+    (tmp_path / checkpoints.PRETRAINED[0] / "albert_model.ckpt.index").unlink()  # broken off
+    assert os.path.basename(checkpoints.pretrained_folder()) == "albert_starter_zh"
+
+
 def test_state_that_names_a_missing_checkpoint_is_mended(tmp_path):
     """Else TensorFlow would start anew among the checkpoints that are there."""
     assert checkpoints.newest_of_training(str(tmp_path)) is None

@@ -817,13 +817,3 @@ def test_mistakes_are_one_line_and_status_2(command, arguments, named):
     result = run(CONVERSION_COMMANDS[command], *arguments)
     assert result.returncode == 2
     assert named in result.stderr and result.stderr.count("\n") == 1
-
-
-def test_default_is_the_released_model_then_the_starter_then_a_message(tmp_path, monkeypatch):
-    monkeypatch.setattr(to_pytorch, "ROOT", str(tmp_path))
-    with pytest.raises(UserError, match="fetch_assets.py albert_tiny_489k"):
-        to_pytorch.default_model()
-    for name in reversed(to_pytorch.DEFAULT_MODELS):
-        os.makedirs(str(tmp_path / name))
-        (tmp_path / name / "albert_model.ckpt.index").write_text("")
-        assert to_pytorch.default_model() == str(tmp_path / name)

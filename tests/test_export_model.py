@@ -4,6 +4,7 @@ import glob
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -440,6 +441,18 @@ def test_freezing_tells_what_is_wrong(folders, tmp_path):
     with pytest.raises(UserError, match="nowhere"):
         freeze(str(tmp_path / "nowhere"), path, "logits")
     assert not os.path.exists(path)
+
+
+def test_without_a_folder_the_pretrained_model_at_hand_is_exported(folders, tmp_path, monkeypatch):
+    folder = str(tmp_path / "models" / "pretrained")
+    shutil.copytree(folders["brightmart"], folder)
+    monkeypatch.setattr(checkpoints, "ROOT", os.path.dirname(folder))
+    monkeypatch.setattr(checkpoints, "PRETRAINED", ("absent", "pretrained"))
+    for task in ("pretraining", "encoder"):
+        small_models.run_command(export_model, ["--format=frozen", "--task=" + task])
+        assert os.path.exists(os.path.join(folder, "albert_%s.pb" % task))
+    with pytest.raises(UserError, match="--model_dir is required: name a fine-tuned model"):
+        small_models.run_command(export_model, ["--format=frozen"])
 
 
 # What goes wrong

@@ -75,6 +75,15 @@ def test_other_checkpoints_are_told(folder, tmp_path):
         fill_mask.MaskFiller(classifier)
 
 
+def test_the_pretrained_model_at_hand_is_the_default(folder, filler, monkeypatch, capsys):
+    monkeypatch.setattr(checkpoints, "ROOT", os.path.dirname(folder))
+    monkeypatch.setattr(checkpoints, "PRETRAINED", ("absent", "pretrained"))
+    small_models.run_command(fill_mask, ["--top_k=1"], ["今[MASK]"])
+    shown = capsys.readouterr()
+    assert shown.out == "今[MASK]\t1\t%s %.4f\n" % filler.fill("今[MASK]", top_k=1)[0][0]
+    assert shown.err == "model: %s\n" % os.path.relpath(folder)
+
+
 def test_command(folder, filler):
     command = [sys.executable, os.path.join(ROOT, "fill_mask.py"), "--model_dir=" + folder]
     result = subprocess.run(

@@ -145,6 +145,17 @@ def test_npy_of_sentences_and_of_tokens(extracted, sentence_vectors, token_vecto
         assert not row[len(tokens) :].any()
 
 
+def test_the_pretrained_model_at_hand_is_the_default(folder, tmp_path, monkeypatch, capfd):
+    monkeypatch.setattr(checkpoints, "ROOT", os.path.dirname(folder))
+    monkeypatch.setattr(checkpoints, "PRETRAINED", ("absent", os.path.basename(folder)))
+    source = tmp_path / "texts.txt"
+    source.write_text("今天\n", encoding="utf-8")
+    small_models.run_command(extract_features, ["--input_file=%s" % source])
+    shown = capfd.readouterr()
+    assert json.loads(shown.out)["text"] == "今天"
+    assert shown.err.startswith("model: %s\n" % os.path.relpath(folder))
+
+
 def test_json_lines_of_sentences_and_of_tokens(extracted, sentence_vectors, token_vectors):
     records = [json.loads(line) for line in extracted(None).splitlines()]
     assert [record["text"] for record in records][:2] == ["今天天气很好", "怎么办理 ||| 银行卡？"]
