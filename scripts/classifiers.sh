@@ -7,9 +7,6 @@
 RELEASED_MODEL="$PROJECT_ROOT/prev_trained_model/albert_tiny_zh"
 STARTER_MODEL="$PROJECT_ROOT/albert_starter_zh"
 
-# The comment at the head of a script.
-usage() { sed -n '2,/^set /{/^#/s/^# \{0,1\}//p}' "$0"; }
-
 # run_classifier SCRIPT ARGUMENT...: becomes one of the commands, on `model` and `data`.
 run_classifier() {
     local script="$1" config weights
@@ -71,8 +68,5 @@ first_file() {
         fi
     done
 }
-
-# A path as the user would write it here.
-shown() { printf '%s' "${1#"$PWD"/}"; }
 
 exec 3>&2 # progress of downloads, while their errors are kept for a line of ours

@@ -19,6 +19,12 @@ IN_PARALLEL=(-n 2 --dist loadfile)
 # Standard output is for results alone (setup.sh prints an interpreter's path there).
 say() { printf '%s\n' "$*" >&2; }
 
+# The comment at the head of the script that the user called.
+usage() { sed -n '2,/^set /{/^#/s/^# \{0,1\}//p}' "$0"; }
+
+# A path as the user would write it here.
+shown() { printf '%s' "${1#"$PWD"/}"; }
+
 die() {
     say "$(basename -- "$0"): error: $*"
     exit "$EXIT_USER_ERROR"

@@ -32,8 +32,6 @@ main() {
         "$@"
 }
 
-usage() { sed -n '2,/^set /{/^#/s/^# \{0,1\}//p}' "${BASH_SOURCE[0]}"; }
-
 # Sets `vocabulary`.
 choose_vocabulary() {
     vocabulary="${VOCAB_FILE:-$RELEASED_VOCABULARY}"
@@ -43,8 +41,5 @@ choose_vocabulary() {
             "puts it there): using $(shown "$STARTER_VOCABULARY") instead"
     fi
 }
-
-# A path as the user would write it here.
-shown() { printf '%s' "${1#"$PWD"/}"; }
 
 main "$@"

@@ -36,8 +36,6 @@ main() {
     [ ${#failed[@]} -eq 0 ]
 }
 
-usage() { sed -n '2,/^set /{/^#/s/^# \{0,1\}//p}' "${BASH_SOURCE[0]}"; }
-
 make_records() {
     local input="$1" output="$2"
     shift 2

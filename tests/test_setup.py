@@ -485,6 +485,16 @@ def test_what_is_there_is_used(project):
     assert flags["data_dir"] == "chineseGLUEdatasets/lcqmc"
 
 
+def test_the_bundled_model_is_trained_from_its_weights(project):
+    (project.root / "albert_starter_zh" / "albert_model.ckpt.index").write_text("x")
+    status, flags, lines = project.run(ALBERT_OFFLINE="1")
+    assert status == 0
+    assert lines[0].endswith("using the model albert_starter_zh instead")
+    assert flags["init_checkpoint"] == "albert_starter_zh"
+    assert flags["vocab_file"] == "albert_starter_zh/vocab.txt"
+    assert flags["bert_config_file"] == "albert_starter_zh/albert_config_tiny.json"
+
+
 @pytest.mark.parametrize("name", ["albert_model.ckpt.data-00000-of-00001", "pytorch_model.bin"])
 def test_weights_that_cannot_be_loaded_are_not_passed_over(project, tmp_path, name):
     """run_classifier.py says what is wrong with them; random weights are for empty folders."""
