@@ -1,0 +1,453 @@
+"""From raw text to a model folder: what scripts/train_starter.sh does in its environment.
+
+    python scripts/train_starter.py --corpus='texts/*' --out=my_model -- --optimizer=lamb
+
+What stands behind -- are further flags of run_pretraining.py.
+
+Beside the model, in my_model.work/, lies what the stages make:
+
+    split/         train.txt and held_out.txt (scripts/split_corpus.py)
+    vocabulary/    vocab.txt (build_vocab.py, with --vocab_size) and the config that fits it
+    records/       unmasked records of both parts (create_pretraining_data_google.py)
+    pretraining/   checkpoints, log and learning curve (run_pretraining.py)
+    export/        the model as run_pretraining.py writes it
+    scores/        a folder for each --data_dir (run_classifier_*.sh)
+    stages.json    which stages were begun and done, with which settings
+
+A stage that is done is not repeated, one that was stopped goes on, and one whose settings or input
+have changed is made anew, which is told. Training that has begun is never thrown away.
+"""
+
+import collections
+import contextlib
+import ctypes
+import fcntl
+import functools
+import glob
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+from absl import flags
+
+ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+sys.path.insert(0, ROOT)
+
+from errors import UserError, run_command  # noqa: E402
+import corpus  # noqa: E402
+import files  # noqa: E402
+import tokenization  # noqa: E402
+
+FLAGS = flags.FLAGS
+STARTER = os.path.join(ROOT, "albert_starter_zh")
+SAMPLES = [os.path.join(ROOT, "data", name) for name in ("pairs_sample", "topics_sample")]
+RECORD_FILES = {
+    "held_out": ["held_out.tfrecord"],
+    "train": ["train_%d.tfrecord" % number for number in range(8)],
+}
+MOST_WARMUP_STEPS = 1000
+EVAL_STEPS = 40
+LEARNING_CURVE = "learning_curve.png"
+SCORES = "scores.json"
+# Settings of pre-training that would mean something else to the scripts that fine-tune.
+_OF_FINE_TUNING = ("EPOCHS", "BATCH_SIZE", "LEARNING_RATE", "MAX_SEQ_LENGTH", "SEED")
+_LIBC = ctypes.CDLL(None)
+_SIGNAL_OF_PARENTS_DEATH = 1  # PR_SET_PDEATHSIG
+
+Stage = collections.namedtuple("Stage", ["name", "settings", "make"])
+Stage.__doc__ = """A step on the way to the model.
+
+Fields:
+    name: str, also of its folder.
+    settings: {name: value}, all that its result depends on, former stages included.
+    make: function that does it, or the rest of it.
+"""
+
+
+def define_flags():
+    """Defines this command's flags; those of the shell script have the same names in capitals."""
+    table = [
+        ("string", "corpus", None, "Text files, .gz too; patterns and folders, commas between."),
+        ("string", "out", None, "Model folder to make."),
+        ("string", "exclude", "", "Files (evaluation sets) whose lines must not be learnt."),
+        ("integer", "held_out_every", 200, "Of so many documents one is held out."),
+        ("string", "vocab_file", "", "Vocabulary; the starter model's if left out."),
+        ("integer", "vocab_size", 0, "Entries of a vocabulary to build from the text; 0: none."),
+        ("string", "config_file", "", "Config JSON; the starter model's if left out."),
+        ("string", "segmenter", "jieba", "What tells words: jieba, rjieba or none."),
+        ("integer", "dupe_factor", 2, "How often each text is used, paired in another way."),
+        ("integer", "max_seq_length", 128, "Pieces in a sequence."),
+        ("integer", "max_predictions", 20, "The most pieces to predict in a sequence."),
+        ("integer", "steps", 10000, "Steps of training."),
+        ("integer", "warmup_steps", 0, "Of these, steps in which the rate rises; 0: a tenth."),
+        ("integer", "batch_size", 64, "Sequences in a step."),
+        ("float", "learning_rate", 0.0005, "Highest learning rate."),
+        ("integer", "save_steps", 500, "Steps between checkpoints, which are evaluated."),
+        ("list", "data_dir", SAMPLES, "Folders of labelled data to score the model on."),
+    ]
+    for kind, name, default, help_text in table:
+        getattr(flags, "DEFINE_" + kind)(name, default, help_text)
+    flags.DEFINE_enum(
+        "precision", "float32", ["float32", "bfloat16", "mixed_float16"], "Of the products."
+    )
+
+
+def main(arguments):
+    """Makes the model folder.
+
+    Args:
+        arguments: list of str, further flags of run_pretraining.py.
+    """
+    _check_flags()
+    with locked(work_folder()):
+        stages = plan(arguments)
+        journal = Journal(work_folder("stages.json"))
+        _check_training_keeps_its_data(journal, stages["records"])
+        for stage in stages.values():
+            run_stage(journal, stage)
+        _summarize()
+
+
+def work_folder(*parts):
+    """The folder of all that is not the model, or a path in it."""
+    return os.path.join(FLAGS.out.rstrip("/") + ".work", *parts)
+
+
+def _check_flags():
+    for name in ("corpus", "out"):
+        if not FLAGS[name].value:
+            raise UserError("--%s (%s) is required" % (name, name.upper()))
+    corpus.input_files(FLAGS.corpus, "corpus")
+    if FLAGS.vocab_file and FLAGS.vocab_size:
+        raise UserError("--vocab_file and --vocab_size: give one of them")
+    for folder in FLAGS.data_dir:
+        _fine_tuning_script(folder)
+    if len(set(map(_score_folder, FLAGS.data_dir))) < len(FLAGS.data_dir):
+        raise UserError("--data_dir=%s: two of one name" % ",".join(FLAGS.data_dir))
+    is_new = not os.path.exists(work_folder("stages.json"))
+    if is_new and os.path.exists(FLAGS.out) and not _is_empty_folder(FLAGS.out):
+        raise UserError(
+            "--out=%s is there and was not made by this command: name a new folder" % FLAGS.out
+        )
+
+
+def _is_empty_folder(path):
+    return os.path.isdir(path) and not os.listdir(path)
+
+
+@contextlib.contextmanager
+def locked(folder):
+    """Makes a folder if it is not there and has it for this process alone.
+
+    Raises:
+        UserError: if it cannot be written to, or another run is at work in it.
+    """
+    try:
+        os.makedirs(folder, exist_ok=True)
+        lock = open(os.path.join(folder, "lock"), "w")  # noqa: SIM115  (closed below)
+    except OSError as error:
+        raise files.cannot_write(folder, error) from error
+    with lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise UserError("%s: another run is at work in it" % folder) from error
+        yield
+
+
+class Journal:
+    """Which stages were begun and done with which settings; kept in a file."""
+
+    def __init__(self, path):
+        self._path = path
+        self._stages = files.read_json(path) if os.path.exists(path) else {}
+
+    def is_done(self, stage):
+        """Whether a stage was done with its present settings."""
+        entry = self._stages.get(stage.name, {})
+        return entry.get("is_done", False) and entry["settings"] == stage.settings
+
+    def changes(self, stage):
+        """What differs from the settings that a stage was begun with: list of str."""
+        former = self._stages.get(stage.name, {"settings": stage.settings})["settings"]
+        return [
+            "%s is %s, was %s" % (name, stage.settings.get(name), former.get(name))
+            for name in sorted(set(former) | set(stage.settings))
+            if former.get(name) != stage.settings.get(name)
+        ]
+
+    def write(self, stage, is_done):
+        """Notes that a stage is begun or done."""
+        self._stages[stage.name] = {"is_done": is_done, "settings": stage.settings}
+        files.write_json(self._path, self._stages)
+
+
+def plan(arguments):
+    """All stages by their names, in order; `arguments` as in `main`."""
+    split = {
+        "corpus": _about(FLAGS.corpus, "corpus"),
+        "exclude": _about(FLAGS.exclude, "exclude"),
+        "held_out_every": FLAGS.held_out_every,
+    }
+    vocabulary = dict(split if FLAGS.vocab_size else {}, vocab_size=FLAGS.vocab_size)
+    vocabulary["config_file"] = _digest(_config_file(), "config_file")
+    if not FLAGS.vocab_size:
+        vocabulary["vocab_file"] = _digest(_vocab_file(), "vocab_file")
+    records = dict(split, **vocabulary)
+    records.update(_values("segmenter dupe_factor max_seq_length max_predictions"))
+    training = dict(records, arguments=" ".join(arguments))
+    training.update(_values("steps warmup_steps batch_size learning_rate precision"))
+    stages = [
+        Stage("split", split, _split),
+        Stage("vocabulary", vocabulary, _make_vocabulary),
+        Stage("records", records, _make_records),
+        Stage("pretraining", training, functools.partial(_pretrain, arguments)),
+        Stage("model", training, _write_model),
+    ]
+    for folder in FLAGS.data_dir:
+        settings = dict(training, data_dir=_about(folder, "data_dir"))
+        name = os.path.relpath(_score_folder(folder), work_folder())
+        stages.append(Stage(name, settings, functools.partial(_score, folder)))
+    return collections.OrderedDict((stage.name, stage) for stage in stages)
+
+
+def _values(names):
+    return {name: FLAGS[name].value for name in names.split()}
+
+
+def _about(patterns, flag):
+    """A description by which other files are told from the same ones."""
+    paths = corpus.input_files(patterns, flag)
+    inside = os.path.join(os.path.abspath(work_folder()), "")
+    if any(os.path.abspath(path).startswith(inside) for path in paths):
+        raise UserError(
+            "--%s=%s takes in %s, where this command works: choose another --out (OUT)"
+            % (flag, patterns, work_folder())
+        )
+    return "%d files, %d bytes" % (len(paths), sum(map(os.path.getsize, paths)))
+
+
+def _digest(path, flag):
+    if not os.path.isfile(path):
+        raise UserError("--%s=%s: no such file" % (flag, path))
+    return "%s (sha256 %s)" % (os.path.basename(path), files.sha256_of_file(path)[:12])
+
+
+def _config_file():
+    return FLAGS.config_file or os.path.join(STARTER, "albert_config_tiny.json")
+
+
+def _vocab_file():
+    return FLAGS.vocab_file or os.path.join(STARTER, "vocab.txt")
+
+
+def _check_training_keeps_its_data(journal, records):
+    """Raises `UserError` where training has begun with other records than there would be now."""
+    folder = work_folder("pretraining")
+    changes = journal.changes(records)
+    if changes and glob.glob(os.path.join(folder, "model.ckpt-*.index")):
+        raise UserError(
+            "%s holds a training with other data (%s): set that back, name another --out (OUT), or "
+            "remove %s and %s to begin anew"
+            % (folder, "; ".join(changes), work_folder(), FLAGS.out)
+        )
+
+
+def run_stage(journal, stage):
+    """Does a stage, unless that is done; `journal`: `Journal`."""
+    if journal.is_done(stage):
+        _say("%s: done before" % stage.name)
+        return
+    changes = journal.changes(stage)
+    if changes and stage.name != "pretraining":  # which says itself what may change
+        shutil.rmtree(work_folder(stage.name), ignore_errors=True)
+    _say("%s%s" % (stage.name, " once more, since " + "; ".join(changes) if changes else ""))
+    journal.write(stage, is_done=False)
+    begin = time.time()
+    stage.make()
+    journal.write(stage, is_done=True)
+    _say("%s: done in %.0f s" % (stage.name, time.time() - begin))
+
+
+def _say(text):
+    print("== " + text, file=sys.stderr, flush=True)
+
+
+# The stages
+
+
+def _split():
+    _run(
+        "scripts/split_corpus.py",
+        input_file=FLAGS.corpus,
+        exclude_file=FLAGS.exclude or None,
+        held_out_every=FLAGS.held_out_every,
+        output_dir=work_folder("split"),
+    )
+    counts = files.read_json(work_folder("split", "counts.json"))
+    if not counts["held-out documents"]:
+        raise UserError(
+            "--corpus=%s: %d documents, so that none is held out: take more text, or a "
+            "--held_out_every (HELD_OUT_EVERY) of less than %d"
+            % (FLAGS.corpus, counts["documents"], FLAGS.held_out_every)
+        )
+
+
+def _make_vocabulary():
+    """Writes the vocabulary and, beside it, the config with its size."""
+    path = work_folder("vocabulary", "vocab.txt")
+    if FLAGS.vocab_size:
+        text = work_folder("split", "train.txt")
+        _run("build_vocab.py", corpus=text, output=path, vocab_size=FLAGS.vocab_size)
+    else:
+        with files.atomic_write(path, "wb") as handle:
+            handle.write(files.read_bytes(_vocab_file()))
+    config = files.read_json(_config_file())
+    config["vocab_size"] = len(tokenization.load_vocab(path))
+    files.write_json(_model_config(), config)
+
+
+def _model_config():
+    return work_folder("vocabulary", os.path.basename(_config_file()))
+
+
+def _make_records():
+    for part, dupe_factor in (("held_out", 1), ("train", FLAGS.dupe_factor)):
+        _run(
+            "create_pretraining_data_google.py",
+            input_file=work_folder("split", part + ".txt"),
+            output_file=_records_of(part),
+            vocab_file=work_folder("vocabulary", "vocab.txt"),
+            masking="dynamic",
+            segmenter=FLAGS.segmenter,
+            dupe_factor=dupe_factor,
+            max_seq_length=FLAGS.max_seq_length,
+            max_predictions_per_seq=FLAGS.max_predictions,
+            resume=True,
+        )
+
+
+def _records_of(part):
+    return ",".join(work_folder("records", name) for name in RECORD_FILES[part])
+
+
+def _pretrain(arguments):
+    _run(
+        "run_pretraining.py",
+        arguments,
+        do_train=True,
+        do_eval=True,
+        bert_config_file=_model_config(),
+        input_file=_records_of("train"),
+        eval_file=_records_of("held_out"),
+        output_dir=work_folder("pretraining"),
+        export_dir=work_folder("export"),
+        max_seq_length=FLAGS.max_seq_length,
+        max_predictions_per_seq=FLAGS.max_predictions,
+        precision=FLAGS.precision,
+        warm_start=True,
+        optimizer="adamw",
+        learning_rate=FLAGS.learning_rate,
+        num_train_steps=FLAGS.steps,
+        num_warmup_steps=FLAGS.warmup_steps or min(MOST_WARMUP_STEPS, FLAGS.steps // 10),
+        train_batch_size=FLAGS.batch_size,
+        eval_batch_size=FLAGS.batch_size,
+        max_eval_steps=EVAL_STEPS,
+        save_checkpoints_steps=FLAGS.save_steps,
+    )
+
+
+def _write_model():
+    """Puts the trained model and its learning curve into the user's folder, the index last."""
+    paths = glob.glob(os.path.join(glob.escape(work_folder("export")), "*"))
+    paths += [work_folder("pretraining", LEARNING_CURVE)]
+    for path in sorted(paths, key=lambda path: path.endswith(".index")):
+        with files.whole_file(os.path.join(FLAGS.out, os.path.basename(path))) as partial:
+            shutil.copyfile(path, partial)
+
+
+def _score(folder):
+    """Fine-tunes the model on labelled data, by the settings of the script for such data."""
+    settings = {"MODEL_DIR": FLAGS.out, "DATA_DIR": folder, "OUTPUT_DIR": _score_folder(folder)}
+    environment = {name: os.environ[name] for name in os.environ if name not in _OF_FINE_TUNING}
+    script = os.path.join(ROOT, "scripts", _fine_tuning_script(folder))
+    _call(["bash", script], env=dict(environment, **settings))
+
+
+def _score_folder(folder):
+    return work_folder("scores", os.path.basename(os.path.normpath(folder)))
+
+
+def _fine_tuning_script(folder):
+    """The script for the data of a folder: pairs of sentences have LCQMC's files.
+
+    Raises:
+        UserError: if it has files of no kind.
+    """
+    there = os.listdir(folder) if os.path.isdir(folder) else []
+    if {"train.txt", "dev.txt", "test.txt"} <= set(there):
+        return "run_classifier_lcqmc.sh"
+    if {"train.csv", "train.tsv", "train.json"} & set(there):
+        return "run_classifier_multiclass.sh"
+    raise UserError(
+        "--data_dir=%s: expected a folder with train.txt, dev.txt and test.txt (pairs), or with "
+        "train.csv, train.tsv or train.json" % folder
+    )
+
+
+def _summarize():
+    """Writes the scores into the model folder and shows them."""
+    scores = collections.OrderedDict()
+    lines = files.read_lines(work_folder("pretraining", "eval_results.txt"))
+    results = dict(line.split(" = ") for line in lines)
+    scores["held-out text"] = {name: float(results[name]) for name in sorted(results)}
+    for folder in FLAGS.data_dir:
+        report = files.read_json(os.path.join(_score_folder(folder), "report.json"))
+        scores[os.path.basename(_score_folder(folder))] = {
+            split + "_accuracy": report[split]["accuracy"]
+            for split in ("dev", "test")
+            if "accuracy" in report.get(split, {})
+        }
+    files.write_json(os.path.join(FLAGS.out, SCORES), scores)
+    for name, values in scores.items():
+        shown = ["%s %.4f" % pair for pair in values.items() if pair[0].endswith("_accuracy")]
+        print("%-16s %s" % (name, ", ".join(shown)))
+    print("%-16s %s" % ("model folder", FLAGS.out))
+
+
+# Commands
+
+
+def _run(script, arguments=(), **settings):
+    """Runs a command of the project with flags; None leaves one out."""
+    words = ["--%s=%s" % item for item in sorted(settings.items()) if item[1] is not None]
+    _call([sys.executable, os.path.join(ROOT, script)] + words + list(arguments))
+
+
+def _call(command, **settings):
+    """Runs a program, which has to do with Ctrl-C; ends this one as it ends unless that is well."""
+    former = signal.signal(signal.SIGINT, lambda number, frame: None)
+    try:
+        status = subprocess.Popen(command, preexec_fn=_end_with_parent, **settings).wait()
+    finally:
+        signal.signal(signal.SIGINT, former)
+    if status < 0:
+        raise UserError(
+            "%s was killed (signal %d; too little memory?): the same command goes on"
+            % (os.path.basename(command[1]), -status)
+        )
+    if status:
+        sys.exit(status)  # it has said why
+
+
+def _end_with_parent():
+    """Has the process that is being started killed when its parent dies, in whatever way."""
+    _LIBC.prctl(_SIGNAL_OF_PARENTS_DEATH, signal.SIGKILL)
+
+
+if __name__ == "__main__":
+    define_flags()
+    run_command(main, takes_words=True)

@@ -1,0 +1,46 @@
+#!/usr/bin/env bash
+# Pre-trains a small model on texts of your own, from the texts to a model folder:
+#     CORPUS='texts/*' OUT=my_model bash scripts/train_starter.sh
+#     CORPUS='texts/*' OUT=my_model EXCLUDE='tasks/*/test.txt' VOCAB_SIZE=12000 PRECISION=bfloat16 \
+#         bash scripts/train_starter.sh --optimizer=lamb
+# What it needs is installed first. It may be stopped at any moment: typed again, the same command
+# goes on; what is done is not done again. All but the model lies in OUT.work. Settings, each an
+# environment variable:
+#     CORPUS         text, a sentence a line, a blank line between documents; patterns, folders and
+#                    .gz files, commas between
+#     OUT            model folder to make
+#     EXCLUDE        files (evaluation sets); a document that has a line of one is left out
+#     HELD_OUT_EVERY 200       of so many documents one is held out, to measure on
+#     VOCAB_SIZE     entries of a vocabulary to build from the text (default: none is built)
+#     VOCAB_FILE     (default: albert_starter_zh/vocab.txt)
+#     CONFIG_FILE    (default: albert_starter_zh/albert_config_tiny.json)
+#     SEGMENTER      jieba     rjieba, once installed, is faster; none: no words
+#     DUPE_FACTOR    2         how often each text is used, paired in another way
+#     MAX_SEQ_LENGTH 128   MAX_PREDICTIONS 20
+#     STEPS          10000 WARMUP_STEPS    a tenth of the steps, at most 1000
+#     BATCH_SIZE     64    LEARNING_RATE   0.0005
+#     PRECISION      float32   bfloat16 is faster on CPUs and GPUs that compute in it
+#     SAVE_STEPS     500       steps between checkpoints, each of which is evaluated
+#     DATA_DIR       folders of labelled data to score the model on, commas between; empty for none
+#                    (default: data/pairs_sample,data/topics_sample)
+# Further arguments go to run_pretraining.py, whose --helpfull lists them; they win over the settings.
+set -euo pipefail
+. "$(dirname -- "$(readlink -f -- "${BASH_SOURCE[0]}")")/common.sh"
+
+SETTINGS="CORPUS OUT EXCLUDE HELD_OUT_EVERY VOCAB_SIZE VOCAB_FILE CONFIG_FILE SEGMENTER DUPE_FACTOR
+    MAX_SEQ_LENGTH MAX_PREDICTIONS STEPS WARMUP_STEPS BATCH_SIZE LEARNING_RATE PRECISION SAVE_STEPS
+    DATA_DIR"
+
+main() {
+    local python name flags=()
+    case "${1:-}" in -h | --help) usage && return ;; esac
+    [ -n "${CORPUS:-}" ] || die "CORPUS is missing: name the texts, such as CORPUS='texts/*'"
+    [ -n "${OUT:-}" ] || die "OUT is missing: name the model folder to make, such as OUT=my_model"
+    python="$(bash "$PROJECT_ROOT/scripts/setup.sh")"
+    for name in $SETTINGS; do
+        [ -z "${!name+set}" ] || flags+=("--${name,,}=${!name}")
+    done
+    exec "$python" "$(shown "$PROJECT_ROOT/scripts/train_starter.py")" "${flags[@]}" -- "$@"
+}
+
+main "$@"

@@ -1,0 +1,287 @@
+"""From texts to a model folder by one command: stages are done once, and mistakes are told."""
+
+import glob
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+from errors import UserError
+import files
+from isolated_flags import flags_of
+from test_cli_run_classifier_multiclass import titles
+import workspace
+from workspace import ROOT
+
+sys.path.insert(0, os.path.join(ROOT, "scripts"))
+import train_starter  # noqa: E402
+
+NEWS = os.path.join(ROOT, "data", "news_sample.txt")
+SETTINGS = {
+    "corpus": NEWS,
+    "held_out_every": 5,
+    "segmenter": "none",
+    "max_seq_length": 32,
+    "max_predictions": 5,
+    "steps": 6,
+    "batch_size": 8,
+    "save_steps": 3,
+    "data_dir": "",
+}
+
+
+class Run:
+    """A folder to make a model in, and the commands that were called for it."""
+
+    def __init__(self, folder):
+        self.out = str(folder / "model")
+        self.called = []
+
+    def work(self, *parts):
+        return os.path.join(self.out + ".work", *parts)
+
+    def __call__(self, *arguments, **changes):
+        """Runs the command in this process; returns the names of the scripts it called."""
+        self.called = []
+        values = dict(SETTINGS, out=self.out, **changes)
+        with flags_of(["--%s=%s" % item for item in values.items()], train_starter.define_flags):
+            train_starter.main(list(arguments))
+        return [os.path.basename(command[1]) for command in self.called]
+
+    def call(self, command, **settings):
+        """Stands in for `train_starter._call`: does the data, and pretends to train."""
+        self.called.append(command)
+        if command[1].endswith("run_pretraining.py"):
+            for name in ("pretraining/model.ckpt-6", "export/albert_model.ckpt"):
+                self.write(name + ".index")
+            self.write("export/vocab.txt")
+            self.write("pretraining/learning_curve.png")
+            self.write("pretraining/eval_results.txt", "loss = 5.5\nmasked_lm_accuracy = 0.25\n")
+        else:
+            subprocess.run(command, check=True, capture_output=True)
+
+    def write(self, name, text=""):
+        with files.atomic_write(self.work(name)) as handle:
+            handle.write(text)
+
+
+@pytest.fixture
+def run(tmp_path, monkeypatch):
+    one = Run(tmp_path)
+    monkeypatch.setattr(train_starter, "_call", one.call)
+    return one
+
+
+DATA = ["split_corpus.py", "create_pretraining_data_google.py", "create_pretraining_data_google.py"]
+
+
+def flags_in(command):
+    return dict(word[2:].split("=", 1) for word in command[2:])
+
+
+def test_every_stage_is_done_once(run, capsys):
+    assert run("--optimizer=lamb") == DATA + ["run_pretraining.py"]
+    flags = flags_in(run.called[-1])
+    assert len(flags["input_file"].split(",")) == 8 and flags["warm_start"] == "True"
+    assert flags["num_warmup_steps"] == "0" and flags["train_batch_size"] == "8"
+    assert run.called[-1][-1] == "--optimizer=lamb"  # the later of two flags wins
+    assert sorted(os.listdir(run.out)) == [
+        "albert_model.ckpt.index",
+        "learning_curve.png",
+        "scores.json",
+        "vocab.txt",
+    ]
+    scores = files.read_json(os.path.join(run.out, "scores.json"))
+    assert scores == {"held-out text": {"loss": 5.5, "masked_lm_accuracy": 0.25}}
+    capsys.readouterr()
+    assert run("--optimizer=lamb") == []
+    assert capsys.readouterr().err.count("done before") == 5
+
+
+def test_a_stopped_stage_is_done_again_and_only_that(run):
+    run()
+    stages = files.read_json(run.work("stages.json"))
+    stages["records"]["is_done"] = False
+    files.write_json(run.work("stages.json"), stages)
+    assert run() == DATA[1:]
+    assert all("--resume=True" in command for command in run.called)
+
+
+def test_changed_settings_are_told_and_what_depends_on_them_is_made_anew(run, capsys):
+    run()
+    os.remove(run.work("pretraining", "model.ckpt-6.index"))  # stopped before a checkpoint
+    capsys.readouterr()
+    assert run(max_seq_length=40) == DATA[1:] + ["run_pretraining.py"]
+    shown = capsys.readouterr().err
+    assert "== split: done before" in shown
+    assert "== records once more, since max_seq_length is 40, was 32" in shown
+    assert flags_in(run.called[0])["max_seq_length"] == "40"
+
+
+def test_training_that_has_begun_keeps_its_data(run):
+    run()
+    with pytest.raises(UserError, match="other data .held_out_every is 4, was 5.*another --out"):
+        run(held_out_every=4)
+    assert run.called == []
+    assert run(steps=8) == ["run_pretraining.py"]
+
+
+def test_a_vocabulary_of_ones_own(run):
+    assert run(vocab_size=7300)[1] == "build_vocab.py"
+    config = files.read_json(run.work("vocabulary", "albert_config_tiny.json"))
+    assert config["vocab_size"] == 7300 and config["hidden_size"] == 312
+    assert len(files.read_lines(run.work("vocabulary", "vocab.txt"))) == 7300
+
+
+def test_what_is_excluded_is_in_neither_part(run, tmp_path):
+    with open(NEWS, encoding="utf-8") as handle:
+        document = handle.read().split("\n\n")[2].split("\n")
+    sets = tmp_path / "test.txt"
+    sets.write_text("一句别的话\t%s\t1\n" % max(document, key=len), encoding="utf-8")
+    run(exclude=str(sets))
+    counts = files.read_json(run.work("split", "counts.json"))
+    assert (counts["documents"], counts["excluded documents"]) == (23, 1)
+    for part in ("train", "held_out"):
+        assert document[0] not in files.read_text(run.work("split", part + ".txt"))
+
+
+# What goes wrong -> (settings in the environment, words of the message).
+MISTAKES = {
+    "no corpus": ({"CORPUS": ""}, "CORPUS is missing"),
+    "no out": ({"OUT": ""}, "OUT is missing"),
+    "no files": ({"CORPUS": "nothing/*"}, "--corpus=nothing/*: no such file"),
+    "a file in the way": ({"OUT": "file/model"}, "file/model.work: cannot be written"),
+    "not our folder": ({"OUT": "."}, "--out=. is there and was not made by this command"),
+    "no number": ({"STEPS": "many"}, "flag --steps=many"),
+    "two vocabularies": ({"VOCAB_SIZE": "9", "VOCAB_FILE": "v"}, "give one of them"),
+    "no vocabulary": ({"VOCAB_FILE": "v"}, "--vocab_file=v: no such file"),
+    "no labelled data": ({"DATA_DIR": "."}, "--data_dir=.: expected a folder with train.txt"),
+    "text within": ({"CORPUS": "."}, "takes in model.work, where this command works"),
+}
+
+
+@pytest.mark.parametrize("name", sorted(MISTAKES))
+def test_mistakes_are_one_clear_line(tmp_path, name):
+    settings, words = MISTAKES[name]
+    (tmp_path / "file").write_text("一句话。\n")
+    given = dict({"CORPUS": NEWS, "OUT": "model", "DATA_DIR": ""}, **settings)
+    done = subprocess.run(
+        ["bash", os.path.join(ROOT, "scripts", "train_starter.sh")],
+        cwd=str(tmp_path),
+        env=dict(os.environ, VIRTUAL_ENV=sys.prefix, **given),
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 2
+    assert words in done.stderr and done.stderr.count("\n") == 1
+
+
+def test_too_little_text_to_hold_any_out(run):
+    with pytest.raises(UserError, match="23 documents, so that none is held out.*less than 200"):
+        run(held_out_every=200)
+
+
+def test_a_command_ends_with_the_one_that_started_it(tmp_path):
+    script = (
+        "import sys; sys.path.insert(0, %r); import train_starter\n"
+        "train_starter._call(['bash', '-c', 'echo $$ >pid; exec sleep 60'])"
+    ) % os.path.join(ROOT, "scripts")
+    process = subprocess.Popen([sys.executable, "-c", script], cwd=str(tmp_path))
+    path = tmp_path / "pid"
+    _wait_until(lambda: path.exists() and path.read_text().strip())
+    process.kill()
+    process.wait()
+    started = "/proc/%s/stat" % path.read_text().strip()
+    _wait_until(lambda: not os.path.exists(started) or ") Z " in files.read_text(started))
+
+
+def _wait_until(is_true, seconds=60):
+    end = time.time() + seconds
+    while not is_true():
+        assert time.time() < end
+        time.sleep(0.01)
+
+
+# From end to end
+
+
+@pytest.fixture
+def start(tmp_path):
+    """A function that starts the shell command in a folder with a small config and tasks."""
+    tasks = workspace.Workspace(tmp_path, 64, 8, 8)
+    for name, seed in (("train", 1), ("dev", 2)):
+        rows = "".join("%s,%s\n" % row for row in titles(40, seed))
+        tasks.write("topics/%s.csv" % name, "text_a,label\n" + rows)
+    config = dict(workspace.CONFIG, vocab_size=8000, max_position_embeddings=128)
+    tasks.write("albert_config_small.json", json.dumps(config))
+    settings = {name.upper(): str(value) for name, value in SETTINGS.items()}
+    settings.update(CONFIG_FILE="albert_config_small.json", DATA_DIR="data,topics")
+
+    def started(**changes):
+        return subprocess.Popen(
+            ["bash", os.path.join(ROOT, "scripts", "train_starter.sh")],
+            cwd=str(tmp_path),
+            env=dict(os.environ, VIRTUAL_ENV=sys.prefix, **dict(settings, **changes)),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            universal_newlines=True,
+            encoding="utf-8",
+        )
+
+    return started
+
+
+def _values(folder):
+    import checkpoints
+
+    return checkpoints.read_weights(checkpoints.find_checkpoint(folder))
+
+
+def _is_begun(work, stage):
+    path = os.path.join(work, "stages.json")
+    return os.path.exists(path) and stage in files.read_json(path)
+
+
+# Stage -> a file by which it can be seen at work.
+MOMENTS = {
+    "split": "lock",
+    "records": "records",
+    "pretraining": "pretraining/model.ckpt-3.index",
+    "scores/data": "scores/data/train.log",
+    "scores/topics": "scores/topics/best/*.index",
+}
+
+
+@pytest.mark.slow
+def test_killed_in_every_stage_it_ends_with_the_same_model(start, tmp_path):
+    straight = start(OUT="straight", DATA_DIR="")
+    shown = straight.communicate(timeout=600)[0]
+    assert straight.returncode == 0, shown
+    work = str(tmp_path / "killed.work")
+    for stage, name in MOMENTS.items():
+        process = start(OUT="killed")
+        while process.poll() is None and not (
+            _is_begun(work, stage) and glob.glob(os.path.join(work, name))
+        ):
+            time.sleep(0.01)
+        process.send_signal(signal.SIGKILL)
+        process.communicate()
+        assert process.returncode == -signal.SIGKILL, stage
+    process = start(OUT="killed")
+    shown = process.communicate(timeout=600)[0]
+    assert process.returncode == 0, shown
+    assert "records: done before" in shown and "pretraining: done before" in shown
+    expected, found = (_values(str(tmp_path / name)) for name in ("straight", "killed"))
+    assert sorted(expected) == sorted(found)
+    for name, value in expected.items():
+        np.testing.assert_array_equal(found[name], value)
+    scores = files.read_json(str(tmp_path / "killed" / "scores.json"))
+    assert list(scores) == ["held-out text", "data", "topics"]
+    assert 0 <= scores["data"]["test_accuracy"] <= 1 and 0 <= scores["topics"]["dev_accuracy"] <= 1
+    assert os.path.exists(str(tmp_path / "killed" / "learning_curve.png"))
