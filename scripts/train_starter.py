@@ -49,7 +49,7 @@ RECORD_FILES = {
     "train": ["train_%d.tfrecord" % number for number in range(8)],
 }
 MOST_WARMUP_STEPS = 1000
-EVAL_STEPS = 40
+EVAL_BATCH_SIZE, EVAL_STEPS = 64, 40
 LEARNING_CURVE = "learning_curve.png"
 SCORES = "scores.json"
 # Settings of pre-training that would mean something else to the scripts that fine-tune.
@@ -354,7 +354,7 @@ def _pretrain(arguments):
         num_train_steps=FLAGS.steps,
         num_warmup_steps=FLAGS.warmup_steps or min(MOST_WARMUP_STEPS, FLAGS.steps // 10),
         train_batch_size=FLAGS.batch_size,
-        eval_batch_size=FLAGS.batch_size,
+        eval_batch_size=EVAL_BATCH_SIZE,
         max_eval_steps=EVAL_STEPS,
         save_checkpoints_steps=FLAGS.save_steps,
     )

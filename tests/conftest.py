@@ -23,7 +23,7 @@ if sys.version_info < (3, 8) and "--slow" not in sys.argv:
             "create_pretraining_data data_checks deploy export_model exported_models fetch_assets "
             "fill_mask inspect_tfrecord micro_batching pairs_sample pretraining_runner python_api "
             "readme results_benchmark run_classifier_sp_google search serving setup text_encoder "
-            "topics_sample"
+            "topics_sample train_starter"
         ).split()
     ]
 

@@ -132,6 +132,7 @@ def test_training_that_has_begun_keeps_its_data(run):
 
 
 def test_a_vocabulary_of_ones_own(run):
+    pytest.importorskip("tokenizers")
     assert run(vocab_size=7300)[1] == "build_vocab.py"
     config = files.read_json(run.work("vocabulary", "albert_config_tiny.json"))
     assert config["vocab_size"] == 7300 and config["hidden_size"] == 312
