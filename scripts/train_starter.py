@@ -90,6 +90,7 @@ def define_flags():
     ]
     for kind, name, default, help_text in table:
         getattr(flags, "DEFINE_" + kind)(name, default, help_text)
+    flags.DEFINE_boolean("split_sentences", False, "Whether lines are paragraphs, to be parted.")
     flags.DEFINE_enum(
         "precision", "float32", ["float32", "bfloat16", "mixed_float16"], "Of the products."
     )
@@ -197,7 +198,7 @@ def plan(arguments):
     if not FLAGS.vocab_size:
         vocabulary["vocab_file"] = _digest(_vocab_file(), "vocab_file")
     records = dict(split, **vocabulary)
-    records.update(_values("segmenter dupe_factor max_seq_length max_predictions"))
+    records.update(_values("split_sentences segmenter dupe_factor max_seq_length max_predictions"))
     training = dict(records, arguments=" ".join(arguments))
     training.update(_values("steps warmup_steps batch_size learning_rate precision"))
     stages = [
@@ -322,6 +323,7 @@ def _make_records():
             output_file=_records_of(part),
             vocab_file=work_folder("vocabulary", "vocab.txt"),
             masking="dynamic",
+            split_sentences=FLAGS.split_sentences,
             segmenter=FLAGS.segmenter,
             dupe_factor=dupe_factor,
             max_seq_length=FLAGS.max_seq_length,

@@ -14,6 +14,7 @@
 #     VOCAB_SIZE     entries of a vocabulary to build from the text (default: none is built)
 #     VOCAB_FILE     (default: albert_starter_zh/vocab.txt)
 #     CONFIG_FILE    (default: albert_starter_zh/albert_config_tiny.json)
+#     SPLIT_SENTENCES false    true where lines are paragraphs: they are parted into sentences
 #     SEGMENTER      jieba     rjieba, once installed, is faster; none: no words
 #     DUPE_FACTOR    2         how often each text is used, paired in another way
 #     MAX_SEQ_LENGTH 128   MAX_PREDICTIONS 20
@@ -27,9 +28,9 @@
 set -euo pipefail
 . "$(dirname -- "$(readlink -f -- "${BASH_SOURCE[0]}")")/common.sh"
 
-SETTINGS="CORPUS OUT EXCLUDE HELD_OUT_EVERY VOCAB_SIZE VOCAB_FILE CONFIG_FILE SEGMENTER DUPE_FACTOR
-    MAX_SEQ_LENGTH MAX_PREDICTIONS STEPS WARMUP_STEPS BATCH_SIZE LEARNING_RATE PRECISION SAVE_STEPS
-    DATA_DIR"
+SETTINGS="CORPUS OUT EXCLUDE HELD_OUT_EVERY VOCAB_SIZE VOCAB_FILE CONFIG_FILE SPLIT_SENTENCES
+    SEGMENTER DUPE_FACTOR MAX_SEQ_LENGTH MAX_PREDICTIONS STEPS WARMUP_STEPS BATCH_SIZE LEARNING_RATE
+    PRECISION SAVE_STEPS DATA_DIR"
 
 main() {
     local python name flags=()

@@ -133,7 +133,8 @@ def test_training_that_has_begun_keeps_its_data(run):
 
 def test_a_vocabulary_of_ones_own(run):
     pytest.importorskip("tokenizers")
-    assert run(vocab_size=7300)[1] == "build_vocab.py"
+    assert run(vocab_size=7300, split_sentences="true")[1] == "build_vocab.py"
+    assert flags_in(run.called[2])["split_sentences"] == "True"
     config = files.read_json(run.work("vocabulary", "albert_config_tiny.json"))
     assert config["vocab_size"] == 7300 and config["hidden_size"] == 312
     assert len(files.read_lines(run.work("vocabulary", "vocab.txt"))) == 7300

@@ -1,0 +1,144 @@
+"""The bundled model: its parts agree, it knows some Chinese, and its card tells what it is."""
+
+import os
+import re
+
+import numpy as np
+import pytest
+import tensorflow.compat.v1 as tf
+
+import checkpoints
+import fill_mask
+import modeling
+from workspace import ROOT
+
+FOLDER = os.path.join(ROOT, "albert_starter_zh")
+PREFIX = os.path.join(FOLDER, checkpoints.CHECKPOINT_NAME)
+LARGEST_BYTES = 11e6
+UNFILLED = "–"  # a cell of the card that is not measured yet
+TRAINING, SCORES, TEXTS = "训练 / Training", "得分 / Scores", "训练文本 / Training text"
+TITLES = (TRAINING, SCORES, TEXTS, "命令 / Commands")
+needs_weights = pytest.mark.skipif(
+    not os.path.exists(PREFIX + ".index"), reason="albert_starter_zh has no weights yet"
+)
+
+
+@pytest.fixture(scope="module")
+def config():
+    return modeling.AlbertConfig.from_json_file(checkpoints.config_in_folder(FOLDER))
+
+
+@pytest.fixture(scope="module")
+def card():
+    with open(os.path.join(FOLDER, "README.md"), encoding="utf-8") as handle:
+        return handle.read()
+
+
+def rows_below(card, title):
+    """Cells of the table under a title of the card, its head and rule left out."""
+    part = card.split("\n## " + title, 1)[1].split("\n## ", 1)[0]
+    lines = [line for line in part.split("\n") if line.startswith("|")]
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines[2:]]
+
+
+# The weights
+
+
+@needs_weights
+def test_the_checkpoint_has_what_the_config_asks_for_and_nothing_else(config):
+    expected = {"global_step": []}
+    for part, shapes in checkpoints.expected_shapes_by_part(config).items():
+        if part != "classification":
+            expected.update(shapes)
+    found = {name: list(shape) for name, shape in tf.train.list_variables(PREFIX)}
+    assert found == expected  # no optimizer slots
+    assert config.layout == "brightmart"
+    assert sum(np.prod(shape, dtype=int) for name, shape in found.items() if shape) == 2601674
+    for name, value in checkpoints.read_weights(PREFIX).items():
+        assert np.isfinite(value).all(), name
+
+
+@needs_weights
+def test_the_weights_are_small():
+    names = [name for name in os.listdir(FOLDER) if name.startswith(checkpoints.CHECKPOINT_NAME)]
+    assert sum(os.path.getsize(os.path.join(FOLDER, name)) for name in names) < LARGEST_BYTES
+
+
+# Text -> what stands in the place of the mask.
+EASY = {
+    "中国的首都是北[MASK]。": "京",
+    "谢[MASK]你的帮助。": "谢",
+    "我想去医[MASK]看病。": "院",
+}
+
+
+@needs_weights
+def test_it_fills_in_common_words():
+    with fill_mask.MaskFiller(FOLDER) as filler:
+        for text, expected in EASY.items():
+            (words,) = filler.fill(text, top_k=10000)
+            probabilities = [probability for _, probability in words]
+            assert len(words) == 8000 and np.isfinite(probabilities).all()
+            assert min(probabilities) >= 0 and abs(sum(probabilities) - 1) < 1e-4
+            assert expected in [word for word, _ in words[:5]], text
+
+
+# The card
+
+
+# Language -> what its part of the card speaks of.
+SUBJECTS = {
+    "中文": "大小 来源 许可 设置 步数 词元数 用时 准确率 得分 不适合 学习曲线 "
+    "不含评测集 albert_tiny",
+    "English": "Size source licence Settings steps tokens hours accuracies scores not_good_for "
+    "learning_curve evaluation_sets albert_tiny",
+}
+
+
+@pytest.mark.parametrize("language", sorted(SUBJECTS))
+def test_the_card_tells_in_both_languages_what_a_user_has_to_know(card, language):
+    part = card.split("\n## %s\n" % language)[1].split("\n## ")[0]
+    for subject in SUBJECTS[language].split():
+        assert subject in part or subject.replace("_", " ") in part, subject
+
+
+def test_the_card_has_commands_curve_and_a_row_for_each_task(card):
+    for title in TITLES:
+        assert "\n## %s\n" % title in card
+    assert "](learning_curve.png)" in card
+    tasks = " ".join(row[0] for row in rows_below(card, SCORES))
+    for name in "THUCNews10 ChnSentiCorp TNEWS AFQMC LCQMC pairs_sample topics_sample".split():
+        assert name in tasks
+
+
+def test_the_cards_list_of_texts_adds_up(card):
+    rows = rows_below(card, TEXTS)
+    total = [number for number, row in enumerate(rows) if row[0].startswith("**")][0]
+    corpus = rows[:total]
+    assert len(corpus) == 27 == int(rows[total][0].strip("*"))
+    for column, slack in ((1, 1.4), (2, 0), (3, 0.14)):  # rounded to the last digit shown
+        values = [float(row[column].replace(",", "")) for row in corpus]
+        assert abs(sum(values) - float(rows[total][column].replace(",", ""))) <= slack
+    assert all(": " in row[4] for row in corpus)
+
+
+def test_the_card_gives_sources_and_licences_as_the_corpus_does(card, shared):
+    path = os.path.join(shared, "corpus", "SOURCES.md")
+    if not os.path.exists(path):
+        pytest.skip("needs ../shared/corpus")
+    with open(path, encoding="utf-8") as handle:
+        sources = handle.read()
+    named = {row[0] for row in rows_below(card, TEXTS)}
+    assert set(re.findall(r"^\| (\w+)\.txt\.gz", sources, re.M)) <= named
+    licences = re.findall(r"^\| (\S+/\S+) \| [0-9a-f]{40} \| (.+?) \|", sources, re.M)
+    assert len(licences) > 40
+    for repository, licence in licences:
+        assert "%s: %s" % (repository, licence) in card
+
+
+@needs_weights
+def test_the_card_is_filled_in(card):
+    for title in (TRAINING, SCORES):
+        for row in rows_below(card, title):
+            assert UNFILLED not in row, row
+    assert os.path.exists(os.path.join(FOLDER, "learning_curve.png"))
