@@ -15,7 +15,7 @@ import classification
 import tasks
 
 SHUFFLE_BUFFER = 500000  # serialized examples, some 150 bytes each; more than most data sets have
-LENGTH_MULTIPLE = 4  # lengths of batches: fewer of them, and memory is used again more often
+LENGTH_MULTIPLE = 4  # lengths in training: for each of them its activations are compiled
 EVALUATED_TOGETHER = 128  # rows of a batch, unless more are asked for: as fast as larger ones
 
 
@@ -63,7 +63,8 @@ def train_input_fn(
         else:
             batches = batches.map(_parser(feature_file.task, max_seq_length), num_parallel_calls=2)
         batches = batches.skip(first_step - starts[window])
-        return _finished(_shared(batches, input_context), max_seq_length, keeps_order)
+        batches = _shared(batches, input_context)
+        return _finished(batches, max_seq_length, keeps_order, LENGTH_MULTIPLE)
 
     return input_fn
 
@@ -262,14 +263,13 @@ def _lengths(features):
     return tf.reduce_sum(features["input_mask"], axis=1)
 
 
-def _finished(batches, max_seq_length, is_static):
-    """Cuts batches to the longest row, up to a multiple of some tokens, unless they are static."""
+def _finished(batches, max_seq_length, is_static, multiple=1):
+    """Cuts batches to the longest row, up to a multiple of a length, unless they are static."""
     sequences = ("input_ids", "input_mask", "segment_ids")
 
     def cut(batch):
         longest = tf.reduce_max(_lengths(batch))
-        length = -(-longest // LENGTH_MULTIPLE) * LENGTH_MULTIPLE
-        length = tf.minimum(length, max_seq_length)
+        length = tf.minimum(-(-longest // multiple) * multiple, max_seq_length)
         return {
             name: values[:, :length] if name in sequences else values
             for name, values in batch.items()

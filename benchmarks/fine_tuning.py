@@ -1,0 +1,387 @@
+r"""How fast a classifier is trained and evaluated, beside the plain way and beside other programs.
+
+    python benchmarks/fine_tuning.py
+    python benchmarks/fine_tuning.py --ablation
+    python benchmarks/fine_tuning.py --growth --chart=docs/images/fine_tuning.png
+    python benchmarks/fine_tuning.py --peer_python=torch_env/bin/python
+
+Rows are as long as LCQMC's pairs: 28 tokens on average, 40 at the 95th percentile. "plain" is
+`run_classifier.py --plain=true`: rows padded to 128, float32, nothing joined, compiled or left out.
+Every way is a process of its own, with the input functions and the graph of the command; the
+processes take turns, and medians count. Peers are PyTorch programs (peers_fine_tuning.py) of an
+environment with requirements-convert.txt.
+"""
+
+import argparse
+import collections
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+HERE = os.path.dirname(os.path.abspath(__file__))
+ROOT = os.path.dirname(HERE)
+sys.path.insert(0, ROOT)
+
+import numpy as np  # noqa: E402  (the path first)
+
+MEDIAN_LENGTH, SPREAD, SHORTEST = 27.0, 0.24, 8  # of a log-normal: 28 on average, 95 % up to 40
+SPECIAL_IDS = 106  # smaller ids are no words
+TINY = "albert_config/albert_config_tiny.json"
+PLAIN_STEPS = 4  # of a turn: all are alike
+MEBIBYTE = 1024.0  # KiB
+GROWTH_BATCHES = (8, 16, 32, 64, 128, 256, 512)
+GROWTH_LENGTHS = (16, 32, 64, 128, 256, 512)
+GROWTH_ROWS = (1000, 10000, 100000, 1000000)
+GROWTH_MODELS = ("tiny", "small_google", "base", "large")
+PEERS = ("eager float32", "sdpa float32", "eager bfloat16", "sdpa bfloat16", "hand-tuned bfloat16")
+
+# One way to compute. `job`: train or evaluate; `without`: a key of `ABLATIONS`; `length`: that of
+# all rows, 0 for LCQMC's lengths.
+Way = collections.namedtuple("Way", "job precision plain without config batch length rows")
+Way.__new__.__defaults__ = ("train", "float32", False, "", TINY, 64, 0, 2048)
+WAYS = collections.OrderedDict(
+    ("%s, %s" % (kind, name), Way(job, **settings))
+    for kind, job in (("training", "train"), ("evaluation", "evaluate"))
+    for name, settings in (
+        ("plain", {"plain": True}),
+        ("float32", {}),
+        ("bfloat16", {"precision": "bfloat16"}),
+    )
+)
+ABLATIONS = (
+    "batches by length",
+    "cut-off padding",
+    "one product for query, key and value",
+    "only [CLS] in the last layer",
+    "compiled activations",
+)
+
+
+def main():
+    """Prints what the arguments ask for."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--num_threads", type=int, default=0, help="of TensorFlow; 0: all cores")
+    parser.add_argument("--ablation", action="store_true", help="without each gain, one at a time")
+    parser.add_argument("--growth", action="store_true", help="batches, lengths, models, rows")
+    parser.add_argument("--chart", help="PNG to write the growth to")
+    parser.add_argument("--peer_python", help="Python of an environment with PyTorch: its programs")
+    parser.add_argument("--worker", help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.worker:
+        work(Way(**json.loads(arguments.worker)), arguments.num_threads)
+    elif arguments.ablation:
+        show_ablation(arguments)
+    elif arguments.growth:
+        show_growth(arguments)
+    else:
+        show_ways(arguments)
+
+
+# What is printed
+
+
+def show_ways(arguments):
+    """The table of all ways, and of the peers if there are any."""
+    lengths = row_lengths(Way())
+    print(
+        "tiny, batch 64, %d rows of %.1f tokens on average, 95 %% up to %d; %d cores, %s threads"
+        % (
+            len(lengths),
+            lengths.mean(),
+            np.percentile(lengths, 95),
+            os.cpu_count(),
+            arguments.num_threads or "all",
+        )
+    )
+    commands = {name: worker_command(way, arguments) for name, way in WAYS.items()}
+    if arguments.peer_python:
+        script = os.path.join(HERE, "peers_fine_tuning.py")
+        for peer in PEERS:
+            commands["training, PyTorch, " + peer] = [arguments.peer_python, script, peer]
+    results = take_turns(commands, arguments.rounds)
+    peaks = matrix_peaks(arguments.num_threads)
+    print("matrix products here: " + ", ".join("%s %.0f GFLOPS" % (p, v / 1e9) for p, v in peaks.items()))
+    needed = {job: flops_of_row(Way(job=job), lengths) for job in ("train", "evaluate")}
+    print("%-40s %10s %9s %12s %9s %9s" % ("", "pairs/s", "x plain", "tokens/s", "of peak", "MiB"))
+    for name, (seconds, memory) in results.items():
+        job = "train" if name.startswith("training") else "evaluate"
+        plain = results["%s, plain" % name.split(",")[0]][0]
+        peak = peaks["bfloat16" if "bfloat16" in name else "float32"]
+        columns = (1 / seconds, plain / seconds, lengths.mean() / seconds)
+        share = 100 * needed[job] / seconds / peak
+        print("%-40s %10.0f %9.2f %12.0f %8.0f%% %9.0f" % ((name,) + columns + (share, memory)))
+    print("TensorFlow alone: %.0f MiB" % memory_of_tensorflow())
+
+
+def show_ablation(arguments):
+    """What the fast way loses without each gain."""
+    ways = collections.OrderedDict([("all", Way())])
+    ways.update(("without " + gain, Way(without=gain)) for gain in ABLATIONS)
+    ways["plain"] = Way(plain=True)
+    commands = {name: worker_command(way, arguments) for name, way in ways.items()}
+    results = take_turns(commands, arguments.rounds)
+    fast = results["all"][0]
+    print("%-52s %10s %14s %8s" % ("training, float32", "pairs/s", "time of all", "MiB"))
+    for name, (seconds, memory) in results.items():
+        print("%-52s %10.0f %13.2fx %8.0f" % (name, 1 / seconds, seconds / fast, memory))
+
+
+def show_growth(arguments):
+    """Speed by batch, length, rows and model: tables, and a chart."""
+    ways = collections.OrderedDict()
+    for batch in GROWTH_BATCHES:
+        ways["batch", batch] = Way(batch=batch)
+    for length in GROWTH_LENGTHS:
+        ways["length", length] = Way(length=length, rows=max(256, 65536 // length))
+    for rows in GROWTH_ROWS:
+        ways["rows", rows] = Way(rows=rows)
+    for model in GROWTH_MODELS:
+        config = "albert_config/albert_config_%s.json" % model
+        ways["model", model] = Way(config=config, batch=8, rows=64)
+    rates = {}
+    print("%-10s %14s %12s %12s" % ("", "", "pairs/s", "tokens/s"))
+    for (kind, value), way in ways.items():
+        seconds = take_turns({"": worker_command(way, arguments)}, min(3, arguments.rounds))[""][0]
+        tokens = row_lengths(way).mean() / seconds
+        rates[kind, value] = (1 / seconds, tokens)
+        print("%-10s %14s %12.1f %12.0f" % (kind, value, 1 / seconds, tokens), flush=True)
+    if arguments.chart:
+        draw_growth(arguments.chart, rates)
+
+
+def draw_growth(path, rates):
+    """Draws the tables as a PNG."""
+    import pictures
+
+    pyplot = pictures.pyplot()
+    figure, axes = pyplot.subplots(1, 4, figsize=(15, 3.6))
+    labels = {"batch": "batch", "length": "length of all rows", "rows": "rows", "model": "model"}
+    for axis, (kind, label) in zip(axes, labels.items()):
+        values = [value for found, value in rates if found == kind]
+        axis.plot(values, [rates[kind, value][1] for value in values], "o-")
+        if kind != "model":
+            axis.set_xscale("log", base=10 if kind == "rows" else 2)
+        else:
+            axis.set_yscale("log")
+        axis.set_xlabel(label)
+        axis.set_ylabel("tokens/s")
+        if kind != "model":
+            axis.set_ylim(bottom=0)
+        axis.grid(True, alpha=0.3)
+    figure.tight_layout()
+    os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
+    pictures.save(figure, path)
+    print("chart: " + path)
+
+
+# Processes that take turns
+
+
+def worker_command(way, arguments):
+    """The command line of a process that computes in a way."""
+    settings = json.dumps(way._asdict())
+    script = os.path.abspath(__file__)
+    return [sys.executable, script, "--worker", settings, "--num_threads=%d" % arguments.num_threads]
+
+
+def take_turns(commands, rounds):
+    """Runs processes turn by turn.
+
+    Args:
+        commands: {name: command line}; a process answers each line with the seconds that a row
+            took, and the last one with its peak memory in MiB.
+        rounds: turns of each.
+
+    Returns:
+        {name: (median seconds of a row, MiB)}.
+    """
+    processes = {
+        name: subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        for name, command in commands.items()
+    }
+
+    def answer(process, request):
+        process.stdin.write(request + "\n")
+        process.stdin.flush()
+        return float(process.stdout.readline())
+
+    seconds = {name: [] for name in processes}
+    for number in range(rounds + 1):
+        for name, process in processes.items():
+            taken = answer(process, "turn")
+            if number:  # the first one builds and compiles
+                seconds[name].append(taken)
+    memory = {name: answer(process, "end") for name, process in processes.items()}
+    for process in processes.values():
+        process.wait()
+    return {name: (statistics.median(seconds[name]), memory[name]) for name in processes}
+
+
+def serve_turns(turn):
+    """What a process does: a function that gives the seconds of a row, as often as it is asked."""
+    for request in sys.stdin:
+        print(peak_memory() if request.strip() == "end" else turn(), flush=True)
+
+
+def peak_memory():
+    """MiB. Not getrusage's: that counts what the process that started this one had, too."""
+    with open("/proc/self/status", encoding="utf-8") as lines:
+        return next(int(line.split()[1]) for line in lines if "VmHWM" in line) / MEBIBYTE
+
+
+def memory_of_tensorflow():
+    """MiB of a process that has imported TensorFlow and nothing else."""
+    code = "import tensorflow, benchmarks.fine_tuning as b; print(b.peak_memory())"
+    output = subprocess.run([sys.executable, "-c", code], stdout=subprocess.PIPE, cwd=ROOT, check=True)
+    return float(output.stdout)
+
+
+# What a process computes
+
+
+def work(way, num_threads):
+    """Answers turns with the seconds that a row takes in a way."""
+    import tensorflow.compat.v1 as tf
+
+    import modeling
+
+    leave_out(way.without)
+    tf.disable_eager_execution()
+    config = modeling.AlbertConfig.from_json_file(os.path.join(ROOT, way.config))
+    settings = tf.ConfigProto(intra_op_parallelism_threads=num_threads)
+    with tempfile.TemporaryDirectory() as folder, tf.Session(config=settings) as session:
+        fetches = build(way, config, write_rows(way, config.vocab_size, folder))
+        session.run(tf.global_variables_initializer())
+        num_steps = PLAIN_STEPS if way.plain else -(-way.rows // way.batch)
+
+        def turn():
+            begin, num_rows = time.time(), 0
+            for _ in range(num_steps):
+                num_rows += len(session.run(fetches)[-1])
+            return (time.time() - begin) / num_rows
+
+        serve_turns(turn)
+
+
+def row_lengths(way):
+    """int [rows], tokens of each."""
+    if way.length:
+        return np.full(way.rows, way.length)
+    drawn = np.random.RandomState(1).lognormal(np.log(MEDIAN_LENGTH), SPREAD, way.rows)
+    return np.clip(np.round(drawn), SHORTEST, 128).astype(int)
+
+
+def write_rows(way, vocab_size, folder):
+    """The features of rows of random words, as a `FeatureFile`."""
+    import tensorflow.compat.v1 as tf
+
+    import classification
+    import tasks
+
+    path = os.path.join(folder, "rows.tf_record")
+    generator = np.random.RandomState(2)
+    with tf.python_io.TFRecordWriter(path) as writer:
+        for length in row_lengths(way):
+            ids = generator.randint(SPECIAL_IDS, vocab_size, length)
+            segments = [0] * (length // 2) + [1] * (length - length // 2)
+            label = int(generator.randint(2))
+            writer.write(classification.serialized(ids, segments, label, is_real_example=1))
+    return classification.FeatureFile(path, way.rows, 0, tasks.TASKS["lcqmc"])
+
+
+def build(way, config, features):
+    """What a step runs: train op or probabilities, and a tensor with an entry per row."""
+    import tensorflow.compat.v1 as tf
+
+    import classification
+    import classification_input
+
+    longest = max(128, way.length)
+    pads = way.plain or way.without == "cut-off padding"
+    if way.job == "train":
+        num_steps = 1 << 20
+        input_fn = classification_input.train_input_fn(
+            features, longest, way.batch, num_steps, seed=1, plain=pads
+        )
+    else:
+        input_fn = classification_input.eval_input_fn(features, longest, way.batch, plain=pads)
+    dataset = input_fn({}) if way.job == "train" else input_fn({}).repeat()
+    batch = tf.data.make_one_shot_iterator(dataset).get_next()
+    tf.train.get_or_create_global_step()
+    model_fn = classification.model_fn_builder(
+        config, 2, None, 1e-4, 1 << 20, 100, False, False, precision=way.precision, plain=way.plain
+    )
+    mode = tf.estimator.ModeKeys.TRAIN if way.job == "train" else tf.estimator.ModeKeys.PREDICT
+    spec = model_fn(batch, None, mode, {})
+    result = spec.train_op if way.job == "train" else spec.predictions["probabilities"]
+    return [result, batch["is_real_example"]]
+
+
+def leave_out(gain):
+    """Puts the plain way in place of a gain, a key of `ABLATIONS`."""
+    import batching
+    import modeling
+    import objectives
+
+    if gain == "batches by length":
+        batching.window_starts = lambda rows, batch, steps: np.arange(min(steps, 1 << 16))
+    elif gain == "one product for query, key and value":
+        modeling.joint_dense = lambda x, width, config, scopes: modeling.tf.concat(
+            [modeling.dense(x, width, config, scope) for scope in scopes], axis=1
+        )
+    elif gain == "only [CLS] in the last layer":
+        objectives.is_of_first_token = lambda pooling: False
+    elif gain == "compiled activations":
+        modeling.compiled = lambda function: function
+
+
+# What the machine could do
+
+
+def flops_of_row(way, lengths):
+    """Operations of a row's matrix products on its own tokens, as few as the result needs.
+
+    Of the last layer that is the keys and values of all tokens, and the rest of [CLS] only. Training
+    takes three times the forward pass's.
+    """
+    import modeling
+
+    config = modeling.AlbertConfig.from_json_file(os.path.join(ROOT, way.config))
+    hidden, inner = config.hidden_size, config.intermediate_size
+    tokens, squares = lengths.mean(), (lengths.astype(float) ** 2).mean()
+    whole = tokens * (4 * hidden * hidden + 2 * hidden * inner) + 2 * squares * hidden
+    last = tokens * 2 * hidden * hidden + 2 * hidden * (hidden + inner) + 2 * tokens * hidden
+    projection = tokens * config.word_width * hidden
+    products = (config.num_hidden_layers - 1) * whole + last + projection
+    return 2 * products * (3 if way.job == "train" else 1)
+
+
+def matrix_peaks(num_threads):
+    """{precision: operations per second} of a product of two large matrices, the best of some."""
+    import tensorflow.compat.v1 as tf
+
+    size, peaks = 2048, {}
+    tf.disable_eager_execution()
+    settings = tf.ConfigProto(intra_op_parallelism_threads=num_threads)
+    for name in ("float32", "bfloat16"):
+        with tf.Graph().as_default(), tf.Session(config=settings) as session:
+            one = tf.get_variable("one", [size, size], tf.as_dtype(name), use_resource=True)
+            product = tf.matmul(one, one + 1.0)
+            session.run(tf.global_variables_initializer())
+            seconds = []
+            for _ in range(8):
+                begin = time.time()
+                session.run(product.op)
+                seconds.append(time.time() - begin)
+        peaks[name] = 2.0 * size**3 / min(seconds)
+    return peaks
+
+
+if __name__ == "__main__":
+    main()
