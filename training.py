@@ -27,6 +27,7 @@ import workers
 FLAGS = flags.FLAGS
 DEFAULT_SEED = 12345
 KEPT_CHECKPOINTS = 5
+LOGGED_EVERY = 100  # steps between values of the speed for TensorBoard
 LOG_FILE = "train.log"
 METRICS_FILE = "metrics.jsonl"
 SETTINGS_FILE = "run_settings.json"
@@ -146,7 +147,7 @@ def make_run_config(save_checkpoints_steps, strategy=None):
         tf_random_seed=FLAGS.seed,
         save_checkpoints_steps=save_checkpoints_steps,
         keep_checkpoint_max=KEPT_CHECKPOINTS,
-        log_step_count_steps=None,
+        log_step_count_steps=LOGGED_EVERY,
         session_config=session,
         train_distribute=strategy,
         tpu_config=tf.estimator.tpu.TPUConfig(

@@ -16,7 +16,6 @@ import argparse
 import collections
 import json
 import os
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -27,16 +26,17 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(HERE)
 sys.path.insert(0, ROOT)
 
+import measuring  # noqa: E402
 import numpy as np  # noqa: E402  (the path first)
 
 MEDIAN_LENGTH, SPREAD, SHORTEST = 27.0, 0.24, 8  # of a log-normal: 28 on average, 95 % up to 40
 SPECIAL_IDS = 106  # smaller ids are no words
 TINY = "albert_config/albert_config_tiny.json"
 PLAIN_STEPS = 4  # of a turn: all are alike
-MEBIBYTE = 1024.0  # KiB
+MOST_STEPS = 256  # of any turn
 GROWTH_BATCHES = (8, 16, 32, 64, 128, 256, 512)
 GROWTH_LENGTHS = (16, 32, 64, 128, 256, 512)
-GROWTH_ROWS = (1000, 10000, 100000, 1000000)
+GROWTH_ROWS = (1024, 16384, 131072, 1048576)
 GROWTH_MODELS = ("tiny", "small_google", "base", "large")
 PEERS = ("eager float32", "sdpa float32", "eager bfloat16", "sdpa bfloat16", "hand-tuned bfloat16")
 
@@ -95,7 +95,7 @@ def show_ways(arguments):
             len(lengths),
             lengths.mean(),
             np.percentile(lengths, 95),
-            os.cpu_count(),
+            measuring.num_cores(),
             arguments.num_threads or "all",
         )
     )
@@ -104,18 +104,23 @@ def show_ways(arguments):
         script = os.path.join(HERE, "peers_fine_tuning.py")
         for peer in PEERS:
             commands["training, PyTorch, " + peer] = [arguments.peer_python, script, peer]
-    results = take_turns(commands, arguments.rounds)
-    peaks = matrix_peaks(arguments.num_threads)
-    print("matrix products here: " + ", ".join("%s %.0f GFLOPS" % (p, v / 1e9) for p, v in peaks.items()))
+    results = measuring.take_turns(commands, arguments.rounds)
+    peaks = measuring.matrix_peaks(arguments.num_threads)
+    print(
+        "matrix products here: "
+        + ", ".join("%s %.0f GFLOPS" % (p, v / 1e9) for p, v in peaks.items())
+    )
     needed = {job: flops_of_row(Way(job=job), lengths) for job in ("train", "evaluate")}
-    print("%-40s %10s %9s %12s %9s %9s" % ("", "pairs/s", "x plain", "tokens/s", "of peak", "MiB"))
-    for name, (seconds, memory) in results.items():
+    titles = ("", "pairs/s", "x plain", "tokens/s", "of peak", "MiB", "input")
+    print("%-40s %9s %9s %10s %9s %9s %7s" % titles)
+    for name, (seconds, memory, wait) in results.items():
         job = "train" if name.startswith("training") else "evaluate"
         plain = results["%s, plain" % name.split(",")[0]][0]
         peak = peaks["bfloat16" if "bfloat16" in name else "float32"]
         columns = (1 / seconds, plain / seconds, lengths.mean() / seconds)
         share = 100 * needed[job] / seconds / peak
-        print("%-40s %10.0f %9.2f %12.0f %8.0f%% %9.0f" % ((name,) + columns + (share, memory)))
+        columns += (share, memory, 100 * wait)
+        print("%-40s %9.0f %9.2f %10.0f %8.0f%% %9.0f %6.1f%%" % ((name,) + columns))
     print("TensorFlow alone: %.0f MiB" % memory_of_tensorflow())
 
 
@@ -125,10 +130,10 @@ def show_ablation(arguments):
     ways.update(("without " + gain, Way(without=gain)) for gain in ABLATIONS)
     ways["plain"] = Way(plain=True)
     commands = {name: worker_command(way, arguments) for name, way in ways.items()}
-    results = take_turns(commands, arguments.rounds)
+    results = measuring.take_turns(commands, arguments.rounds)
     fast = results["all"][0]
     print("%-52s %10s %14s %8s" % ("training, float32", "pairs/s", "time of all", "MiB"))
-    for name, (seconds, memory) in results.items():
+    for name, (seconds, memory, _) in results.items():
         print("%-52s %10.0f %13.2fx %8.0f" % (name, 1 / seconds, seconds / fast, memory))
 
 
@@ -147,7 +152,9 @@ def show_growth(arguments):
     rates = {}
     print("%-10s %14s %12s %12s" % ("", "", "pairs/s", "tokens/s"))
     for (kind, value), way in ways.items():
-        seconds = take_turns({"": worker_command(way, arguments)}, min(3, arguments.rounds))[""][0]
+        seconds = measuring.take_turns(
+            {"": worker_command(way, arguments)}, min(3, arguments.rounds)
+        )[""][0]
         tokens = row_lengths(way).mean() / seconds
         rates[kind, value] = (1 / seconds, tokens)
         print("%-10s %14s %12.1f %12.0f" % (kind, value, 1 / seconds, tokens), flush=True)
@@ -187,58 +194,21 @@ def worker_command(way, arguments):
     """The command line of a process that computes in a way."""
     settings = json.dumps(way._asdict())
     script = os.path.abspath(__file__)
-    return [sys.executable, script, "--worker", settings, "--num_threads=%d" % arguments.num_threads]
-
-
-def take_turns(commands, rounds):
-    """Runs processes turn by turn.
-
-    Args:
-        commands: {name: command line}; a process answers each line with the seconds that a row
-            took, and the last one with its peak memory in MiB.
-        rounds: turns of each.
-
-    Returns:
-        {name: (median seconds of a row, MiB)}.
-    """
-    processes = {
-        name: subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-        for name, command in commands.items()
-    }
-
-    def answer(process, request):
-        process.stdin.write(request + "\n")
-        process.stdin.flush()
-        return float(process.stdout.readline())
-
-    seconds = {name: [] for name in processes}
-    for number in range(rounds + 1):
-        for name, process in processes.items():
-            taken = answer(process, "turn")
-            if number:  # the first one builds and compiles
-                seconds[name].append(taken)
-    memory = {name: answer(process, "end") for name, process in processes.items()}
-    for process in processes.values():
-        process.wait()
-    return {name: (statistics.median(seconds[name]), memory[name]) for name in processes}
-
-
-def serve_turns(turn):
-    """What a process does: a function that gives the seconds of a row, as often as it is asked."""
-    for request in sys.stdin:
-        print(peak_memory() if request.strip() == "end" else turn(), flush=True)
-
-
-def peak_memory():
-    """MiB. Not getrusage's: that counts what the process that started this one had, too."""
-    with open("/proc/self/status", encoding="utf-8") as lines:
-        return next(int(line.split()[1]) for line in lines if "VmHWM" in line) / MEBIBYTE
+    return [
+        sys.executable,
+        script,
+        "--worker",
+        settings,
+        "--num_threads=%d" % arguments.num_threads,
+    ]
 
 
 def memory_of_tensorflow():
     """MiB of a process that has imported TensorFlow and nothing else."""
-    code = "import tensorflow, benchmarks.fine_tuning as b; print(b.peak_memory())"
-    output = subprocess.run([sys.executable, "-c", code], stdout=subprocess.PIPE, cwd=ROOT, check=True)
+    code = "import tensorflow, benchmarks.measuring as m; print(m.peak_memory())"
+    output = subprocess.run(
+        [sys.executable, "-c", code], stdout=subprocess.PIPE, cwd=ROOT, check=True
+    )
     return float(output.stdout)
 
 
@@ -258,7 +228,7 @@ def work(way, num_threads):
     with tempfile.TemporaryDirectory() as folder, tf.Session(config=settings) as session:
         fetches = build(way, config, write_rows(way, config.vocab_size, folder))
         session.run(tf.global_variables_initializer())
-        num_steps = PLAIN_STEPS if way.plain else -(-way.rows // way.batch)
+        num_steps = PLAIN_STEPS if way.plain else min(MOST_STEPS, -(-way.rows // way.batch))
 
         def turn():
             begin, num_rows = time.time(), 0
@@ -266,7 +236,7 @@ def work(way, num_threads):
                 num_rows += len(session.run(fetches)[-1])
             return (time.time() - begin) / num_rows
 
-        serve_turns(turn)
+        measuring.serve_turns(turn, lambda: measuring.input_wait(session, fetches))
 
 
 def row_lengths(way):
@@ -347,8 +317,8 @@ def leave_out(gain):
 def flops_of_row(way, lengths):
     """Operations of a row's matrix products on its own tokens, as few as the result needs.
 
-    Of the last layer that is the keys and values of all tokens, and the rest of [CLS] only. Training
-    takes three times the forward pass's.
+    Of the last layer that is the keys and values of all tokens, and the rest of [CLS] only.
+    Training takes three times the forward pass's.
     """
     import modeling
 
@@ -360,27 +330,6 @@ def flops_of_row(way, lengths):
     projection = tokens * config.word_width * hidden
     products = (config.num_hidden_layers - 1) * whole + last + projection
     return 2 * products * (3 if way.job == "train" else 1)
-
-
-def matrix_peaks(num_threads):
-    """{precision: operations per second} of a product of two large matrices, the best of some."""
-    import tensorflow.compat.v1 as tf
-
-    size, peaks = 2048, {}
-    tf.disable_eager_execution()
-    settings = tf.ConfigProto(intra_op_parallelism_threads=num_threads)
-    for name in ("float32", "bfloat16"):
-        with tf.Graph().as_default(), tf.Session(config=settings) as session:
-            one = tf.get_variable("one", [size, size], tf.as_dtype(name), use_resource=True)
-            product = tf.matmul(one, one + 1.0)
-            session.run(tf.global_variables_initializer())
-            seconds = []
-            for _ in range(8):
-                begin = time.time()
-                session.run(product.op)
-                seconds.append(time.time() - begin)
-        peaks[name] = 2.0 * size**3 / min(seconds)
-    return peaks
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ import os
 import sys
 import time
 
+import measuring
 import torch
 from torch import distributed, nn
 from torch.nn import functional
@@ -154,7 +155,7 @@ def hand_tuned_process(rank, size, port):
         return turn()
 
     if rank == 0:
-        fine_tuning.serve_turns(together)
+        measuring.serve_turns(together)
         go_on.zero_()
         distributed.broadcast(go_on, 0)
         return
@@ -169,10 +170,10 @@ def main():
     """Answers turns for the program that the argument names."""
     kind, precision = sys.argv[1].split()
     if kind != "hand-tuned":
-        torch.set_num_threads(os.cpu_count())
-        fine_tuning.serve_turns(turn_of(transformers_step(kind, precision)))
+        torch.set_num_threads(measuring.num_cores())
+        measuring.serve_turns(turn_of(transformers_step(kind, precision)))
         return
-    size, port = os.cpu_count(), 20000 + os.getpid() % 20000
+    size, port = measuring.num_cores(), 20000 + os.getpid() % 20000
     others = [
         torch.multiprocessing.get_context("spawn").Process(
             target=hand_tuned_process, args=(rank, size, port)

@@ -24,6 +24,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 sys.path.insert(0, ROOT)
 
+import measuring  # noqa: E402
 import numpy as np  # noqa: E402  (the path first)
 import tensorflow.compat.v1 as tf  # noqa: E402
 
@@ -38,7 +39,6 @@ import tfrecords  # noqa: E402
 LEARNING_RATE = 1e-4
 MASK_ID = 103
 SPECIAL_IDS = 106  # smaller ids are no words
-KIBIBYTES = 1024.0  # in a MiB
 GROWTH_BATCHES = (8, 16, 32, 64, 128, 256)
 GROWTH_LENGTHS = (64, 128, 256, 512)
 GROWTH_CONFIGS = ("tiny", "small_google", "base", "large")
@@ -231,9 +231,7 @@ def peak_memory(setting, way, records):
     step = build_step(setting, way, records)
     for _ in range(8):
         step.session.run(step.fetches)
-    # Not getrusage: that counts what the process that started this one had, too.
-    with open("/proc/self/status", encoding="utf-8") as lines:
-        return next(int(line.split()[1]) for line in lines if "VmHWM" in line) / KIBIBYTES
+    return measuring.peak_memory()
 
 
 def show_growth(arguments, folder):
@@ -247,7 +245,7 @@ def show_growth(arguments, folder):
         length: 32 * rate_of(Setting(tiny, 32, length, length * 20 // 128), arguments, folder)[0]
         for length in GROWTH_LENGTHS
     }
-    peak = matrix_peak()
+    peak = measuring.matrix_peaks()["float32"]
     print("\n%-8s %16s" % ("batch", "examples/s"))
     for batch, rate in by_batch.items():
         print("%-8d %16.1f" % (batch, rate))
@@ -290,21 +288,6 @@ def flops_of_step(config, batch_size, length, predictions):
     head = batch_size * predictions * 2 * (hidden * hidden + width * hidden)
     head += batch_size * predictions * 2 * width * config.vocab_size
     return 3 * (encoder + head)
-
-
-def matrix_peak():
-    """Operations per second of a product of two large float32 matrices, the best of some."""
-    size = 2048
-    with tf.Graph().as_default(), tf.Session() as session:
-        one = tf.get_variable("one", [size, size], use_resource=True)
-        product = tf.matmul(one, one + 1.0)
-        session.run(tf.global_variables_initializer())
-        seconds = []
-        for _ in range(8):
-            begin = time.time()
-            session.run(product.op)
-            seconds.append(time.time() - begin)
-    return 2.0 * size**3 / min(seconds)
 
 
 def draw_growth(path, by_batch, by_length, models):

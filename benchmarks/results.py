@@ -12,6 +12,7 @@ is done there is not repeated, and a run that was killed goes on, so the same co
 import collections
 import itertools
 import os
+import random
 import re
 import subprocess
 import sys
@@ -31,18 +32,31 @@ import tasks
 
 FLAGS = flags.FLAGS
 ROOT = os.path.normpath(os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
+_SAMPLE = os.path.join(ROOT, "data", "%s_sample")  # lies here, not in --data_dir
 BEGIN, END = "<!-- tables -->", "<!-- end of tables -->"
 
-# Where a set lies below --data_dir, how it is trained, {split: file} where names are not a task's.
+# Where a set lies below --data_dir, how it is trained, {split: (file, its lines)} where names are
+# not a task's or the files are parted otherwise.
 DataSet = collections.namedtuple("DataSet", "folder task title length batch rate epochs files")
-_OWN_NAMES = {"train": "train_45k_subset.txt", "dev": "dev.txt", "test": "test.txt"}
+_THUCNEWS_FILES = {
+    "train": ("train_45k_subset.txt", None),
+    "dev": ("dev.txt", None),
+    "test": ("test.txt", None),
+}
+# LCQMC's training file is not public: its test file in a fixed order of chance, parted.
+_LCQMC_FILES = {
+    "train": ("test.txt", slice(None, 10000)),
+    "dev": ("dev.txt", slice(None, 2500)),
+    "test": ("test.txt", slice(-2500, None)),
+}
+_LCQMC_ORDER = 5
 DATASETS = collections.OrderedDict(
     [
         ("afqmc", DataSet("afqmc", "afqmc", "AFQMC", 128, 32, 1e-4, 3, None)),
         ("tnews", DataSet("tnews", "tnews", "TNEWS", 128, 32, 1e-4, 3, None)),
         (
             "thucnews",
-            DataSet("thucnews10", "multiclass", "THUCNews, 10", 64, 32, 1e-4, 3, _OWN_NAMES),
+            DataSet("thucnews10", "multiclass", "THUCNews, 10", 64, 32, 1e-4, 3, _THUCNEWS_FILES),
         ),
         (
             "chnsenticorp",
@@ -54,6 +68,15 @@ DATASETS = collections.OrderedDict(
         ),
         ("csl", DataSet("fewclue_csl", "csl", "FewCLUE CSL", 256, 16, 5e-5, 10, None)),
         ("wsc", DataSet("fewclue_cluewsc", "wsc", "FewCLUE WSC", 128, 16, 5e-5, 10, None)),
+        ("lcqmc", DataSet("lcqmc", "lcqmc", "LCQMC, 10,000 pairs", 64, 32, 2e-4, 4, _LCQMC_FILES)),
+        (
+            "pairs_sample",
+            DataSet(_SAMPLE % "pairs", "lcqmc", "data/pairs_sample", 64, 32, 1e-4, 5, None),
+        ),
+        (
+            "topics_sample",
+            DataSet(_SAMPLE % "topics", "multiclass", "data/topics_sample", 64, 32, 1e-4, 10, None),
+        ),
     ]
 )
 RANDOM = "random weights"
@@ -86,6 +109,7 @@ def define_flags():
     flags.DEFINE_list("option_datasets", ["afqmc", "chnsenticorp"], "Those of the ways' table.")
     flags.DEFINE_list("seeds", ["1", "2", "3"], "Seeds.")
     flags.DEFINE_float("epochs", None, "In place of each set's own number.")
+    flags.DEFINE_string("precision", "float32", "As of run_classifier.py.")
     flags.DEFINE_integer("max_rows", None, "Rows of a file that are used, for trying this out.")
     flags.DEFINE_string("write", None, "Markdown file whose tables are replaced.")
 
@@ -151,16 +175,30 @@ def _prepared_data(name, data):
     folder = os.path.join(FLAGS.output_dir, name, "data")
     task = tasks.get_task(data.task)
     for split in ("train", "dev", "test"):
+        part = None
         if data.files:
-            path, target = os.path.join(source, data.files[split]), split + ".tsv"
+            name_of_split, part = data.files[split]
+            path = os.path.join(source, name_of_split)
+            usual = task.files[split]
+            target = usual if isinstance(usual, str) else split + ".tsv"
         else:
             path = reading.split_path(task, source, split)[0]
             target = os.path.basename(path) if path else None
         if path:
-            lines = files.read_lines(path)[: FLAGS.max_rows and FLAGS.max_rows + 1]
+            lines = files.read_lines(path)
+            if part:
+                lines = _in_order_of_chance(lines)[part]
+            lines = lines[: FLAGS.max_rows and FLAGS.max_rows + 1]
             with files.atomic_write(os.path.join(folder, target)) as handle:
                 handle.writelines(line + "\n" for line in lines)
     return folder
+
+
+def _in_order_of_chance(lines):
+    """The lines of a file of pairs, without a header and empty ones, in another order."""
+    rows = [line for line in lines if line.rsplit("\t", 1)[-1] in ("0", "1")]
+    random.Random(_LCQMC_ORDER).shuffle(rows)
+    return rows
 
 
 def _has_labelled_test(data, data_dir):
@@ -184,6 +222,7 @@ def _fine_tuned(data, data_dir, folder, way, seed):
         "learning_rate": data.rate,
         "num_train_epochs": FLAGS.epochs or data.epochs,
         "seed": seed,
+        "precision": FLAGS.precision,
         "do_train": True,
         "do_eval": True,
         "do_predict": _has_labelled_test(data, data_dir),

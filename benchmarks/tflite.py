@@ -25,6 +25,7 @@ import time
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 sys.path.insert(0, ROOT)
 
+import measuring  # noqa: E402
 import numpy as np  # noqa: E402
 
 import pictures  # noqa: E402
@@ -258,7 +259,7 @@ def serve(pipe, path, runtime, threads):
         import tensorflow as tf
 
         Interpreter = tf.lite.Interpreter  # noqa: N806
-    before = peak_megabytes()
+    before = measuring.peak_memory()
     interpreter = Interpreter(model_path=path, num_threads=threads)
     generator = np.random.RandomState(1)
     tokens = None
@@ -281,14 +282,7 @@ def serve(pipe, path, runtime, threads):
             interpreter.invoke()
             seconds.append(time.perf_counter() - start)
         pipe.send(seconds)
-    pipe.send(peak_megabytes() - before)
-
-
-def peak_megabytes():
-    """The most memory that this process had; getrusage would count its parent's too."""
-    with open("/proc/self/status") as status:
-        line = next(line for line in status if line.startswith("VmHWM"))
-    return int(line.split()[1]) / 1024.0
+    pipe.send(measuring.peak_memory() - before)
 
 
 def print_table(results):

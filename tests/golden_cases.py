@@ -56,8 +56,14 @@ def rule_value(name, shape, is_small):
     return np.float32(scale) * noise
 
 
-def build(config, arrays, is_training=False):
+def build(config, arrays, is_training=False, **ways):
     """The model of a case's inputs, with every head that the case has numbers for.
+
+    Args:
+        config: `AlbertConfig`.
+        arrays: the case's arrays.
+        is_training: bool.
+        **ways: arguments of `AlbertModel` that are not to change any number.
 
     Returns:
         {name as in the case's `out/`: tensor}.
@@ -69,6 +75,7 @@ def build(config, arrays, is_training=False):
         inputs["input_ids"],
         inputs.get("input_mask"),
         inputs.get("segment_ids"),
+        **ways,
     )
     tensors = {
         "word_embedding_output": model.get_word_embedding_output(),

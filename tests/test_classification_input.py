@@ -11,7 +11,10 @@ import batching
 import classification
 from classification_batches import batches_of
 import classification_input
+import modeling
+import objectives
 import tasks
+from workspace import CONFIG
 
 TASK = tasks.TASKS["lcqmc"]
 NUM_ROWS = 100
@@ -109,6 +112,39 @@ def test_streamed_rows_come_back_in_order_too():
     input_fn = classification_input.stream_input_fn(encoded, TASK, 16, batch_size=8)
     rows = list(classification_input.in_order(batches_of(input_fn)))
     assert [int(row["input_ids"][1]) - 1 for row in rows] == list(range(300))
+
+
+@pytest.mark.parametrize("job", ["training", "evaluation"])
+def test_losses_of_examples_do_not_depend_on_their_batches(features, job):
+    packed, padded = (losses_by_number(features, job, plain) for plain in (False, True))
+    assert sorted(packed) == sorted(padded) == list(range(NUM_ROWS))
+    for number, loss in padded.items():
+        assert abs(packed[number] - loss) < 1e-5, number
+    assert np.std(list(padded.values())) > 0.1
+
+
+def losses_by_number(features, job, plain):
+    """{number of a row: its loss} in batches as a job makes them."""
+    config = modeling.AlbertConfig.from_dict(dict(CONFIG, vocab_size=200, initializer_range=0.4))
+    if job == "training":
+        input_fn = classification_input.train_input_fn(
+            features, 64, 10, num_steps=10, seed=7, plain=plain
+        )
+    else:
+        input_fn = classification_input.eval_input_fn(features, 64, 10, plain=plain)
+    with tf.Graph().as_default(), tf.Session() as session:
+        tf.set_random_seed(3)
+        batch = tf.data.make_one_shot_iterator(input_fn({})).get_next()
+        logits = objectives.logits_builder(
+            config, batch, 2, objectives.Settings(), is_training=False, plain=plain
+        )()
+        losses = objectives.per_example_loss(logits, batch["label_ids"], objectives.Settings())
+        session.run(tf.global_variables_initializer())
+        found = {}
+        while len(found) < NUM_ROWS:
+            ids, values = session.run([batch["input_ids"], losses])
+            found.update(zip((int(row[1]) - 1 for row in ids), values))
+        return found
 
 
 def test_tpu_batches_are_static_and_the_last_is_filled_up(features):

@@ -25,19 +25,28 @@ SMALL = {
 }
 
 
+CASES = golden_cases.case_names()
+OF_ALL_TOKENS = ("sequence_output", "layer_")
+
+
 @pytest.mark.parametrize(
-    "name, is_training",
-    [(name, False) for name in golden_cases.case_names()]
+    "name, ways",
+    [(name, {}) for name in CASES]
+    + [(name, {"plain": True}) for name in CASES]
     # The graph of training computes some values twice; without dropout the numbers are the same.
-    + [(name, True) for name in golden_cases.case_names() if "_cls_" not in name],
+    + [(name, {"is_training": True}) for name in CASES if "_cls_" not in name]
+    + [(name, {"first_token_only": True}) for name in CASES if "_cls_" in name],
 )
-def test_outputs_losses_and_gradients_equal_the_originals(name, is_training):
+def test_outputs_losses_and_gradients_equal_the_originals(name, ways):
     config, description, arrays, values = golden_cases.load_case(name)
     with tf.Graph().as_default(), tf.Session() as session:
-        tensors = golden_cases.build(config, arrays, is_training)
+        tensors = golden_cases.build(config, arrays, **ways)
         assert [v.op.name for v in tf.trainable_variables()] == description["trainable_order"]
         golden_cases.set_variables(session, values)
         expected = {key[4:]: array for key, array in arrays.items() if key.startswith("out/")}
+        if "first_token_only" in ways:
+            assert tensors["sequence_output"].shape[1] == 1
+            expected = {k: v for k, v in expected.items() if not k.startswith(OF_ALL_TOKENS)}
         actual = session.run({key: tensors[key] for key in expected})
         for key, array in expected.items():
             golden_cases.assert_close(actual[key], array, key)
@@ -329,3 +338,29 @@ def test_recomputed_layers_need_less_memory():
         return max(most.num_bytes for most in analysis.allocator_maximums.values())
 
     assert peak(recompute=False) > 2 * peak(recompute=True)
+
+
+@pytest.mark.parametrize("layout", sorted(LAYOUT_SETTINGS))
+def test_the_first_token_alone_is_that_of_all(layout):
+    settings = dict(SMALL, initializer_range=0.2, **LAYOUT_SETTINGS[layout])
+    config = modeling.AlbertConfig.from_dict(settings)
+    ids = np.random.RandomState(2).randint(1, config.vocab_size, [3, 11])
+    results = []
+    for first_token_only in (False, True):
+        with tf.Graph().as_default(), tf.Session() as session:
+            tf.set_random_seed(5)
+            model = modeling.AlbertModel(
+                config,
+                True,
+                tf.constant(ids),
+                tf.constant((ids > 5).astype(np.int32)),
+                first_token_only=first_token_only,
+            )
+            loss = tf.reduce_sum(model.get_pooled_output() ** 2)
+            variables = tf.trainable_variables()
+            gradients = tf.gradients(loss, variables)
+            session.run(tf.global_variables_initializer())
+            gradients = [tf.convert_to_tensor(gradient) for gradient in gradients]
+            results.append(session.run([model.get_pooled_output()] + gradients))
+    for whole, first in zip(*results):
+        np.testing.assert_allclose(first, whole, rtol=1e-4, atol=1e-6)

@@ -79,19 +79,27 @@ def wait_until(condition, seconds=60):
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs POSIX")
 @pytest.mark.parametrize(
-    "flags", [{"dupe_factor": 3}, {"original_masking": True, "dupe_factor": 1}]
+    "flags, number, status",
+    [
+        ({"dupe_factor": 3}, signal.SIGKILL, -signal.SIGKILL),
+        ({"dupe_factor": 3}, signal.SIGINT, 130),
+        ({"original_masking": True, "dupe_factor": 1}, signal.SIGKILL, -signal.SIGKILL),
+    ],
 )
-def test_a_killed_run_goes_on_and_ends_as_if_it_had_not_been(flags, tmp_path):
+def test_a_killed_run_goes_on_and_ends_as_if_it_had_not_been(flags, number, status, tmp_path):
     text = tmp_path / "text.txt"
     write_text(text, 120)
     flags = dict(flags, input_file=text)
     expected = tmp_path / "expected"
     done = run(tmp_path, output_file=expected, **flags)
     assert done.returncode == 0, done.stderr
-    process = subprocess.Popen(command(tmp_path, **flags), stderr=subprocess.DEVNULL)
+    process = subprocess.Popen(
+        command(tmp_path, **flags), stderr=subprocess.PIPE, universal_newlines=True
+    )
     wait_until(lambda: len(finished_shards(tmp_path)) >= 2 or process.poll() is not None)
-    process.send_signal(signal.SIGKILL)
-    assert process.wait() == -signal.SIGKILL
+    process.send_signal(number)
+    assert "Traceback" not in process.communicate()[1]
+    assert process.returncode == status
     finished = finished_shards(tmp_path)
     assert finished and not (tmp_path / "records").exists()
     other = run(tmp_path, resume=True, random_seed=1, **flags)

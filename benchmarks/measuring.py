@@ -1,0 +1,118 @@
+"""What several benchmarks measure alike: processes that take turns, memory, the machine's peak."""
+
+import os
+import statistics
+import subprocess
+import sys
+import time
+
+KIBIBYTES = 1024.0  # in a MiB
+_MATRIX_SIZE = 2048
+
+
+def take_turns(commands, rounds):
+    """Runs processes turn by turn.
+
+    Args:
+        commands: {name: command line}; a process is one of `serve_turns`.
+        rounds: turns of each.
+
+    Returns:
+        {name: (median seconds of a turn's row, peak MiB, share of input wait)}.
+    """
+    processes = {
+        name: subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        for name, command in commands.items()
+    }
+
+    def answer(process, request):
+        process.stdin.write(request + "\n")
+        process.stdin.flush()
+        return float(process.stdout.readline())
+
+    seconds = {name: [] for name in processes}
+    for number in range(rounds + 1):
+        for name, process in processes.items():
+            taken = answer(process, "turn")
+            if number:  # the first one builds and compiles
+                seconds[name].append(taken)
+    results = {}
+    for name, process in processes.items():
+        others = [answer(process, request) for request in ("memory", "input wait")]
+        results[name] = [statistics.median(seconds[name])] + others
+        process.stdin.close()
+        process.wait()
+    return results
+
+
+def serve_turns(turn, wait=lambda: float("nan")):
+    """What a process that takes turns does: answers requests, a line each, to the end of its input.
+
+    Args:
+        turn: function that does a turn's work and gives the seconds of a row.
+        wait: function that gives the share of a step in which it waits for its input.
+    """
+    answers = {"turn": turn, "memory": peak_memory, "input wait": wait}
+    for request in sys.stdin:
+        print(answers[request.strip()](), flush=True)
+
+
+def peak_memory():
+    """MiB. Not getrusage's: that counts what the process that started this one had, too."""
+    with open("/proc/self/status", encoding="utf-8") as lines:
+        return next(int(line.split()[1]) for line in lines if "VmHWM" in line) / KIBIBYTES
+
+
+def num_cores():
+    """Cores that this process may run on."""
+    return len(os.sched_getaffinity(0))
+
+
+def matrix_peaks(num_threads=0):
+    """{precision: operations per second} of a product of two large matrices, the best of some."""
+    import tensorflow.compat.v1 as tf
+
+    peaks = {}
+    tf.disable_eager_execution()
+    settings = tf.ConfigProto(intra_op_parallelism_threads=num_threads)
+    for name in ("float32", "bfloat16"):
+        with tf.Graph().as_default(), tf.Session(config=settings) as session:
+            one = tf.get_variable(
+                "one", [_MATRIX_SIZE, _MATRIX_SIZE], tf.as_dtype(name), use_resource=True
+            )
+            product = tf.matmul(one, one + 1.0)
+            session.run(tf.global_variables_initializer())
+            seconds = []
+            for _ in range(8):
+                begin = time.time()
+                session.run(product.op)
+                seconds.append(time.time() - begin)
+        peaks[name] = 2.0 * _MATRIX_SIZE**3 / min(seconds)
+    return peaks
+
+
+def input_wait(session, fetches, num_steps=20):
+    """The share of a step that a session waits for its input.
+
+    Args:
+        session: `tf.Session` whose graph reads from a one-shot iterator.
+        fetches: what a step runs.
+        num_steps: steps that are traced.
+
+    Returns:
+        float, 0 to 1.
+    """
+    import tensorflow.compat.v1 as tf
+
+    waited = total = 0.0
+    for _ in range(num_steps):
+        trace = tf.RunMetadata()
+        options = tf.RunOptions(trace_level=tf.RunOptions.SOFTWARE_TRACE)
+        begin = time.time()
+        session.run(fetches, options=options, run_metadata=trace)
+        total += time.time() - begin
+        for device in trace.step_stats.dev_stats:
+            for node in device.node_stats:
+                if "IteratorGetNext" in node.node_name:
+                    waited += (node.op_end_rel_micros - node.op_start_rel_micros) / 1e6
+    return waited / total
