@@ -24,6 +24,7 @@ import inference
 import modeling
 import objectives
 import predictor_backends
+import tokenization
 import training
 
 # What a task puts out and which heads it needs. The first output is the one that is looked at.
@@ -40,7 +41,8 @@ TASKS = collections.OrderedDict(
         ("encoder", Task((), ("sequence_output", "pooled_output"))),
     ]
 )
-COMPANIONS = ("vocab.txt", "label_map.json")  # what a program needs beside the exported file
+# What a program needs beside the exported file.
+COMPANIONS = (tokenization.VOCABULARY_FILE, tokenization.SENTENCEPIECE_FILE, "label_map.json")
 SETTINGS = "fine_tuning.json"
 DEFAULT_LENGTH = 128
 SHORTEST_LENGTH = 8

@@ -12,12 +12,13 @@ import collections
 import numpy as np
 import tensorflow.compat.v1 as tf
 
+import batching
 import masking
 
 SHUFFLE_BUFFER = 50000  # records
 LENGTH_MULTIPLE = 8  # batches are padded to its multiples: fewer lengths, less memory
 _INTERLEAVED_FILES = 16
-_WINDOW = 2048  # records that are masked, and with packing sorted, together
+WINDOW = 2048  # records that are masked, and with packing sorted, together
 _FOREVER = 1 << 40  # epochs
 
 RecordSource = collections.namedtuple(
@@ -93,7 +94,7 @@ def training_batches(source, batch_size, seed, first_step, pack_by_length, num_r
     Returns:
         `tf.data.Dataset` of dicts of [B / replicas, ...].
     """
-    num_steps = max(1, _WINDOW // batch_size)  # of a window
+    num_steps = max(1, WINDOW // batch_size)  # of a window
     first_window = first_step // num_steps
     epoch, num_seen = divmod(first_window * num_steps * batch_size, source.num_records)
 
@@ -106,7 +107,7 @@ def training_batches(source, batch_size, seed, first_step, pack_by_length, num_r
     windows = records.batch(num_steps * batch_size, drop_remainder=True)
     windows = windows.map(_parser(source, seed), num_parallel_calls=2)
     if pack_by_length:
-        windows = windows.map(_packer(num_steps, batch_size, seed))
+        windows = windows.map(_packer(batch_size, seed))
 
     def parts(window):
         shape = [num_steps * num_replicas, batch_size // num_replicas]
@@ -220,16 +221,14 @@ def num_predictions(source):
     return source.max_predictions * (2 if is_permuted else 1)
 
 
-def _packer(num_steps, batch_size, seed):
+def _packer(batch_size, seed):
     """The function that sorts a window by length and brings its batches into random order."""
 
     def pack(window):
         lengths = tf.reduce_sum(window["input_mask"], axis=1)
-        by_length = tf.reshape(tf.argsort(lengths, stable=True), [num_steps, batch_size])
         place = tf.reduce_sum(window["input_ids"][:, :8])  # another order in each window
-        order = tf.argsort(tf.random.stateless_uniform([num_steps], [seed, place]))
-        indices = tf.reshape(tf.gather(by_length, order), [-1])
-        return {name: tf.gather(values, indices) for name, values in window.items()}
+        order = batching.order_by_length(lengths, batch_size, [seed, place])
+        return {name: tf.gather(values, order) for name, values in window.items()}
 
     return pack
 

@@ -14,6 +14,7 @@ environment with requirements-convert.txt.
 
 import argparse
 import collections
+import contextlib
 import json
 import os
 import subprocess
@@ -34,6 +35,7 @@ SPECIAL_IDS = 106  # smaller ids are no words
 TINY = "albert_config/albert_config_tiny.json"
 PLAIN_STEPS = 4  # of a turn: all are alike
 MOST_STEPS = 256  # of any turn
+SHOWN_TYPES = 12
 GROWTH_BATCHES = (8, 16, 32, 64, 128, 256, 512)
 GROWTH_LENGTHS = (16, 32, 64, 128, 256, 512)
 GROWTH_ROWS = (1024, 16384, 131072, 1048576)
@@ -68,6 +70,7 @@ def main():
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--num_threads", type=int, default=0, help="of TensorFlow; 0: all cores")
     parser.add_argument("--ablation", action="store_true", help="without each gain, one at a time")
+    parser.add_argument("--profile", action="store_true", help="time by type of operation")
     parser.add_argument("--growth", action="store_true", help="batches, lengths, models, rows")
     parser.add_argument("--chart", help="PNG to write the growth to")
     parser.add_argument("--peer_python", help="Python of an environment with PyTorch: its programs")
@@ -77,6 +80,8 @@ def main():
         work(Way(**json.loads(arguments.worker)), arguments.num_threads)
     elif arguments.ablation:
         show_ablation(arguments)
+    elif arguments.profile:
+        show_profile(arguments)
     elif arguments.growth:
         show_growth(arguments)
     else:
@@ -135,6 +140,18 @@ def show_ablation(arguments):
     print("%-52s %10s %14s %8s" % ("training, float32", "pairs/s", "time of all", "MiB"))
     for name, (seconds, memory, _) in results.items():
         print("%-52s %10.0f %13.2fx %8.0f" % (name, 1 / seconds, seconds / fast, memory))
+
+
+def show_profile(arguments):
+    """The types of operations that take most of the time."""
+    for name, way in WAYS.items():
+        with session_of(way, arguments.num_threads) as (session, fetches):
+            for _ in range(way.rows // way.batch):
+                session.run(fetches)  # all lengths are compiled then
+            seconds = measuring.seconds_by_operation(session, fetches)
+        print(name)
+        for kind, taken in seconds.most_common(SHOWN_TYPES):
+            print("    %5.1f%%  %s" % (100 * taken / sum(seconds.values()), kind))
 
 
 def show_growth(arguments):
@@ -217,17 +234,8 @@ def memory_of_tensorflow():
 
 def work(way, num_threads):
     """Answers turns with the seconds that a row takes in a way."""
-    import tensorflow.compat.v1 as tf
-
-    import modeling
-
     leave_out(way.without)
-    tf.disable_eager_execution()
-    config = modeling.AlbertConfig.from_json_file(os.path.join(ROOT, way.config))
-    settings = tf.ConfigProto(intra_op_parallelism_threads=num_threads)
-    with tempfile.TemporaryDirectory() as folder, tf.Session(config=settings) as session:
-        fetches = build(way, config, write_rows(way, config.vocab_size, folder))
-        session.run(tf.global_variables_initializer())
+    with session_of(way, num_threads) as (session, fetches):
         num_steps = PLAIN_STEPS if way.plain else min(MOST_STEPS, -(-way.rows // way.batch))
 
         def turn():
@@ -237,6 +245,25 @@ def work(way, num_threads):
             return (time.time() - begin) / num_rows
 
         measuring.serve_turns(turn, lambda: measuring.input_wait(session, fetches))
+
+
+@contextlib.contextmanager
+def session_of(way, num_threads):
+    """A session with a way's graph, and what it runs in a step."""
+    import tensorflow.compat.v1 as tf
+
+    import modeling
+
+    tf.disable_eager_execution()
+    config = modeling.AlbertConfig.from_json_file(os.path.join(ROOT, way.config))
+    settings = tf.ConfigProto(intra_op_parallelism_threads=num_threads)
+    with contextlib.ExitStack() as stack:
+        folder = stack.enter_context(tempfile.TemporaryDirectory())
+        stack.enter_context(tf.Graph().as_default())
+        session = stack.enter_context(tf.Session(config=settings))
+        fetches = build(way, config, write_rows(way, config.vocab_size, folder))
+        session.run(tf.global_variables_initializer())
+        yield session, fetches
 
 
 def row_lengths(way):
@@ -300,7 +327,7 @@ def leave_out(gain):
     import objectives
 
     if gain == "batches by length":
-        batching.window_starts = lambda rows, batch, steps: np.arange(min(steps, 1 << 16))
+        batching.window_starts = lambda rows, batch, steps: np.arange(steps)
     elif gain == "one product for query, key and value":
         modeling.joint_dense = lambda x, width, config, scopes: modeling.tf.concat(
             [modeling.dense(x, width, config, scope) for scope in scopes], axis=1

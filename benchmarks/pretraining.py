@@ -34,6 +34,7 @@ import optimization  # noqa: E402
 import pictures  # noqa: E402
 import pretraining_input  # noqa: E402
 import pretraining_model  # noqa: E402
+import pretraining_records  # noqa: E402
 import tfrecords  # noqa: E402
 
 LEARNING_RATE = 1e-4
@@ -44,7 +45,7 @@ GROWTH_LENGTHS = (64, 128, 256, 512)
 GROWTH_CONFIGS = ("tiny", "small_google", "base", "large")
 
 Setting = collections.namedtuple("Setting", "config batch_size max_seq_length max_predictions")
-Step = collections.namedtuple("Step", "session fetches")
+Step = collections.namedtuple("Step", "session fetches per_turn")  # steps of a turn
 
 
 def main():
@@ -55,7 +56,10 @@ def main():
     parser.add_argument("--max_seq_length", type=int, default=128)
     parser.add_argument("--max_predictions", type=int, default=20)
     parser.add_argument("--mean_length", type=float, default=0.75, help="share of S, on average")
-    parser.add_argument("--rounds", type=int, default=9)
+    parser.add_argument(
+        "--records", help="a file of --masking=dynamic to train on, not random words"
+    )
+    parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--growth", action="store_true", help="batches, lengths and models, too")
     parser.add_argument("--chart", help="PNG to write the growth to")
     parser.add_argument("--memory_of", help=argparse.SUPPRESS)
@@ -68,7 +72,7 @@ def main():
     )
     with tempfile.TemporaryDirectory() as folder:
         if arguments.memory_of:
-            records = write_records(setting, arguments.mean_length, folder)
+            records = records_of(arguments, setting, folder)
             print(json.dumps(peak_memory(setting, arguments.memory_of, records)))
             return
         compare_steps(setting, arguments, folder)
@@ -79,17 +83,17 @@ def main():
 def compare_steps(setting, arguments, folder):
     """Prints steps per second of each way, their ratios and their memory."""
     print(
-        "%s, batch %d, S %d, P %d, sequences of %d%% of S on average, %d cores"
+        "%s, batch %d, S %d, P %d, sequences of %s of S on average, %d cores"
         % (
             arguments.config,
             setting.batch_size,
             setting.max_seq_length,
             setting.max_predictions,
-            100 * arguments.mean_length,
+            "their own share" if arguments.records else "%d%%" % (100 * arguments.mean_length),
             os.cpu_count(),
         )
     )
-    records = write_records(setting, arguments.mean_length, folder)
+    records = records_of(arguments, setting, folder)
     ways = ("plain", "float32", "bfloat16")
     steps = {way: build_step(setting, way, records) for way in ways}
     seconds = take_turns(steps, arguments.rounds)
@@ -100,6 +104,16 @@ def compare_steps(setting, arguments, folder):
             "%-10s %12.2f %14.2f %12.0f"
             % (way, 1 / seconds[way], seconds["plain"] / seconds[way], memory)
         )
+
+
+def records_of(arguments, setting, folder):
+    """The `RecordSource` of the file that is named, or of one of random words."""
+    if not arguments.records:
+        return write_records(setting, arguments.mean_length, folder)
+    about = pretraining_records.inspected(
+        [arguments.records], setting.max_seq_length, setting.max_predictions, "records"
+    )
+    return source_of(about.files, about.num_records, setting)
 
 
 def write_records(setting, mean_length, folder):
@@ -122,11 +136,16 @@ def write_records(setting, mean_length, folder):
     path = os.path.join(folder, "records_%d.tfrecord" % length)
     with open(path, "wb") as handle:
         handle.writelines(tfrecords.frame_records(tfrecords.encode_examples(features)))
+    return source_of([path], count, setting)
+
+
+def source_of(paths, num_records, setting):
+    """The `RecordSource` of files of unmasked records."""
     return pretraining_input.RecordSource(
-        files=[path],
-        num_records=count,
+        files=paths,
+        num_records=num_records,
         record_bytes=0,
-        max_seq_length=length,
+        max_seq_length=setting.max_seq_length,
         max_predictions=setting.max_predictions,
         masking=masking.MaskingChoice(
             0.15, setting.max_predictions, masking.WHOLE_WORDS, False, False
@@ -150,7 +169,9 @@ def build_step(setting, way, records):
         train_op = (plain_step if is_plain else our_step)(setting.config, features, way)
         session = tf.Session()
         session.run(tf.global_variables_initializer())
-    step = Step(session, [train_op, features["input_mask"]])
+    # Batches by length differ: a turn has as many as a window.
+    per_turn = 2 if is_plain else max(1, pretraining_input.WINDOW // setting.batch_size)
+    step = Step(session, [train_op, features["input_mask"]], per_turn)
     session.run(step.fetches)
     return step
 
@@ -213,9 +234,10 @@ def take_turns(steps, rounds):
     for number in range(rounds + 1):
         for name, step in steps.items():
             begin = time.time()
-            step.session.run(step.fetches)
+            for _ in range(step.per_turn):
+                step.session.run(step.fetches)
             if number:  # the first may still compile
-                seconds[name].append(time.time() - begin)
+                seconds[name].append((time.time() - begin) / step.per_turn)
     return {name: statistics.median(values) for name, values in seconds.items()}
 
 

@@ -68,7 +68,7 @@ DATASETS = collections.OrderedDict(
         ),
         ("csl", DataSet("fewclue_csl", "csl", "FewCLUE CSL", 256, 16, 5e-5, 10, None)),
         ("wsc", DataSet("fewclue_cluewsc", "wsc", "FewCLUE WSC", 128, 16, 5e-5, 10, None)),
-        ("lcqmc", DataSet("lcqmc", "lcqmc", "LCQMC, 10,000 pairs", 64, 32, 2e-4, 4, _LCQMC_FILES)),
+        ("lcqmc", DataSet("lcqmc", "lcqmc", "LCQMC, 10,000 pairs", 64, 32, 1e-4, 4, _LCQMC_FILES)),
         (
             "pairs_sample",
             DataSet(_SAMPLE % "pairs", "lcqmc", "data/pairs_sample", 64, 32, 1e-4, 5, None),

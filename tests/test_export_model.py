@@ -634,3 +634,13 @@ BASE_SIZES = (
     "hidden_size embedding_size num_hidden_layers num_attention_heads intermediate_size "
     "max_position_embeddings"
 ).split()
+
+
+def test_a_sentencepiece_model_goes_along(tmp_path):
+    os.makedirs(str(tmp_path / "model"))
+    (tmp_path / "model" / "spiece.model").write_bytes(b"pieces")
+    model = exporting.Model(str(tmp_path / "model"), *[None] * 7)
+    os.makedirs(str(tmp_path / "out"))
+    exporting.write_companions(model, str(tmp_path / "out"))
+    assert os.listdir(str(tmp_path / "out")) == ["spiece.model"]
+    assert (tmp_path / "out" / "spiece.model").read_bytes() == b"pieces"

@@ -68,7 +68,7 @@ def of_file(features):
 
 @pytest.mark.parametrize("packed", [False, True])
 def test_an_epoch_has_every_record_once(sources, monkeypatch, packed):
-    monkeypatch.setattr(pretraining_input, "_WINDOW", NUM_RECORDS)
+    monkeypatch.setattr(pretraining_input, "WINDOW", NUM_RECORDS)
     found = batches(sources["unmasked"], 10, packed=packed)
     for epoch in found[:5], found[5:]:
         seen = sorted(text for batch in epoch for text in texts(batch))
@@ -81,7 +81,7 @@ def test_an_epoch_has_every_record_once(sources, monkeypatch, packed):
 def test_a_run_goes_on_with_the_batches_it_would_have_had(
     sources, monkeypatch, kind, packed, first_step
 ):
-    monkeypatch.setattr(pretraining_input, "_WINDOW", 32)  # 4 steps
+    monkeypatch.setattr(pretraining_input, "WINDOW", 32)  # 4 steps
     straight = batches(sources[kind], 15, packed=packed)[first_step:]
     resumed = batches(sources[kind], 15 - first_step, packed=packed, first_step=first_step)
     for one, other in zip(straight, resumed):

@@ -1,5 +1,7 @@
 """Tokenization: equal to BERT's, on golden cases and on noise; vocabulary files; clear errors."""
 
+import glob
+import gzip
 import json
 import os
 import pickle
@@ -138,6 +140,21 @@ def test_real_text_equals_the_rules_written_plainly(shared, released_vocab):
     assert [tokenizer.tokenize(line) for line in lines] == [
         naive_tokens(line, tokenizer.vocab, True) for line in lines
     ]
+
+
+def test_text_of_every_kind_equals_the_rules_written_plainly(shared, released_vocab, request):
+    """A part of each file; with --slow all of all files."""
+    tokenizer = tokenization.FullTokenizer(released_vocab)
+    limit = None if request.config.getoption("--slow") else 100000  # characters
+    paths = glob.glob(os.path.join(shared, "corpus", "*.gz"))
+    paths += glob.glob(os.path.join(shared, "data", "*", "*.[tj]*"))
+    assert len(paths) > 40
+    for path in paths:
+        opened = gzip.open if path.endswith(".gz") else open
+        with opened(path, "rt", encoding="utf-8") as handle:
+            for line in handle.read(limit).split("\n"):
+                expected = naive_tokens(line, tokenizer.vocab, True)
+                assert tokenizer.tokenize(line) == expected, (path, line)
 
 
 def test_tokens_and_ids(tokenizer):

@@ -1,0 +1,53 @@
+"""How long texts take to become features, the cached file that training reads.
+
+    python benchmarks/features.py --data_dir=LCQMC
+
+Repeats the pairs of test.txt to 240,000, about the size of LCQMC's training file, and writes their
+features as run_classifier.py does before its first step: one process, no cache of earlier runs.
+"""
+
+import argparse
+import itertools
+import os
+import sys
+import tempfile
+import time
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+sys.path.insert(0, ROOT)
+
+import classification  # noqa: E402  (the path first)
+import reading  # noqa: E402
+import tasks  # noqa: E402
+import tokenization  # noqa: E402
+
+SAMPLE = os.path.join(ROOT, "data", "pairs_sample")
+VOCABULARY = os.path.join(ROOT, "albert_starter_zh", "vocab.txt")
+
+
+def main():
+    """Prints seconds and rows per second."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
+    parser.add_argument("--data_dir", default=SAMPLE, help="folder in LCQMC's format")
+    parser.add_argument("--vocab_file", default=VOCABULARY)
+    parser.add_argument("--num_pairs", type=int, default=240000)
+    arguments = parser.parse_args()
+    task = tasks.get_task("lcqmc")
+    split = reading.read_split(task, arguments.data_dir, "test")
+    num_different = len(split.examples)
+    examples = list(itertools.islice(itertools.cycle(split.examples), arguments.num_pairs))
+    split = split._replace(examples=examples)
+    with tempfile.TemporaryDirectory() as folder:
+        begin, of_process = time.time(), time.process_time()
+        tokenizer = tokenization.FullTokenizer(arguments.vocab_file)
+        classification.feature_file(split, task, tokenizer, 128, folder, {})
+        seconds, of_process = time.time() - begin, time.process_time() - of_process
+    print(
+        "%d pairs (%d different): %.1f s, %.1f s of one core; %.0f pairs/s"
+        % (len(examples), num_different, seconds, of_process, len(examples) / seconds)
+    )
+
+
+if __name__ == "__main__":
+    main()

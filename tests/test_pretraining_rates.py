@@ -1,0 +1,44 @@
+"""The learning rate of pre-training: scaled to the batch, and what is warned of."""
+
+import pytest
+
+import pretraining
+from isolated_flags import flags_of
+
+
+def chosen(capsys, *arguments):
+    """(rate, what is said) of a run's flags."""
+    arguments = ["--do_train=true"] + list(arguments)
+    with flags_of(arguments, pretraining.define_flags):
+        job = object.__new__(pretraining.Pretraining)
+        return job._chosen_rate(), capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "optimizer, batch, rate",
+    [("lamb", 4096, 0.00176), ("lamb", 64, 0.00022), ("adamw", 256, 0.0001)],
+)
+def test_a_rate_left_out_fits_the_batch(capsys, optimizer, batch, rate):
+    found, said = chosen(capsys, "--optimizer=" + optimizer, "--train_batch_size=%d" % batch)
+    assert found == pytest.approx(rate)
+    assert said.startswith("learning rate %.3g: " % rate)
+
+
+@pytest.mark.parametrize(
+    "optimizer, batch, rate, is_warned_of",
+    [
+        ("lamb", 64, 0.00176, True),  # albert_zh's README at the batch of a small machine
+        ("lamb", 4096, 0.00176, False),
+        ("adamw", 64, 0.0005, False),  # the starter model's
+        ("adamw", 64, 0.001, True),
+    ],
+)
+def test_rates_known_to_collapse_are_warned_of(capsys, optimizer, batch, rate, is_warned_of):
+    found, said = chosen(
+        capsys,
+        "--optimizer=" + optimizer,
+        "--train_batch_size=%d" % batch,
+        "--learning_rate=%g" % rate,
+    )
+    assert found == rate
+    assert ("known to make the loss collapse" in said) == is_warned_of
