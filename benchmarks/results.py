@@ -60,7 +60,7 @@ DATASETS = collections.OrderedDict(
         ),
         (
             "chnsenticorp",
-            DataSet("chnsenticorp", "chnsenticorp", "ChnSentiCorp", 256, 32, 1e-4, 5, None),
+            DataSet("chnsenticorp", "chnsenticorp", "ChnSentiCorp", 128, 32, 1e-4, 5, None),
         ),
         (
             "iflytek",
@@ -106,6 +106,7 @@ def define_flags():
     flags.DEFINE_string("model_dir", os.path.join(ROOT, "albert_starter_zh"), "Model folder.")
     flags.DEFINE_string("output_dir", "results_output", "Folder of the runs.")
     flags.DEFINE_list("datasets", list(DATASETS), "Data sets of the main table.")
+    flags.DEFINE_list("starts", [BASELINE, PLAIN, RANDOM], "What the main table's runs start from.")
     flags.DEFINE_list("option_datasets", ["afqmc", "chnsenticorp"], "Those of the ways' table.")
     flags.DEFINE_list("seeds", ["1", "2", "3"], "Seeds.")
     flags.DEFINE_float("epochs", None, "In place of each set's own number.")
@@ -135,7 +136,7 @@ def main():
 
 def _plan():
     """Yields (data set, way, seed), those of the main table first."""
-    starts = (BASELINE, PLAIN, RANDOM) if _has_weights() else (BASELINE, RANDOM)
+    starts = [start for start in FLAGS.starts if start != PLAIN or _has_weights()]
     for name, way, seed in itertools.product(FLAGS.datasets, starts, FLAGS.seeds):
         yield name, way, seed
     if not _has_weights():
