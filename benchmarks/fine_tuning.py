@@ -146,7 +146,7 @@ def show_profile(arguments):
     """The types of operations that take most of the time."""
     for name, way in WAYS.items():
         with session_of(way, arguments.num_threads) as (session, fetches):
-            for _ in range(way.rows // way.batch):
+            for _ in range(PLAIN_STEPS if way.plain else way.rows // way.batch):
                 session.run(fetches)  # all lengths are compiled then
             seconds = measuring.seconds_by_operation(session, fetches)
         print(name)
