@@ -328,7 +328,7 @@ def initialize_from(init_checkpoint, variables, use_tpu=False):
     Returns:
         (`Assignment`, scaffold function for `TPUEstimatorSpec` or None).
     """
-    shapes = {variable.op.name: variable.shape.as_list() for variable in variables}
+    shapes = {modeling.variable_name(v): v.shape.as_list() for v in variables}
     assignment = assign(shapes, init_checkpoint)
     if not use_tpu:
         tf.train.init_from_checkpoint(init_checkpoint, assignment.names)

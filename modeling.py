@@ -687,6 +687,11 @@ def new_variable(name, shape, config):
     )
 
 
+def variable_name(variable):
+    """The name of a variable as checkpoints have it, on whichever replica it is asked for."""
+    return re.sub(r"/replica_\d+$", "", variable.op.name)
+
+
 def dense(x, width, config, scope, activation="linear", input_activation="linear", groups=1):
     """Dense layer, variables `kernel` and `bias`.
 

@@ -201,7 +201,7 @@ def adversarial_change(loss, table, epsilon):
 
 
 def _word_table():
-    return next(v for v in tf.trainable_variables() if v.op.name == WORD_TABLE)
+    return next(v for v in tf.trainable_variables() if modeling.variable_name(v) == WORD_TABLE)
 
 
 @contextlib.contextmanager
@@ -273,7 +273,7 @@ class LayerwiseAdamW(optimization.AdamWeightDecayOptimizer):
     rate_scales = {}  # {name of a variable: factor of its rate}, 1 where it has none
 
     def _adapted(self, var, update):
-        scale = self.rate_scales.get(var.op.name, 1.0)
+        scale = self.rate_scales.get(modeling.variable_name(var), 1.0)
         return update if scale == 1.0 else scale * update
 
 
@@ -290,7 +290,7 @@ def create_train_op(loss, learning_rate, num_train_steps, num_warmup_steps, use_
     """
     variables = tf.trainable_variables()
     if settings.freeze_encoder:
-        variables = [v for v in variables if not _FROZEN.match(v.op.name)]
+        variables = [v for v in variables if not _FROZEN.match(modeling.variable_name(v))]
     global_step = tf.train.get_or_create_global_step()
     rate = optimization.learning_rate(learning_rate, num_train_steps, num_warmup_steps, global_step)
     optimizer = LayerwiseAdamW(
@@ -299,7 +299,7 @@ def create_train_op(loss, learning_rate, num_train_steps, num_warmup_steps, use_
         exclude_from_weight_decay=optimization.EXCLUDE_FROM_WEIGHT_DECAY,
         clip_norm=optimization.CLIP_NORM,
     )
-    names = [variable.op.name for variable in variables]
+    names = [modeling.variable_name(variable) for variable in variables]
     optimizer.rate_scales = rate_scales(names, settings.layer_decay)
     if use_tpu:
         optimizer = tf.tpu.CrossShardOptimizer(optimizer)

@@ -18,6 +18,7 @@ from errors import UserError
 import checkpoints
 import fine_tuning
 import golden_cases
+import modeling
 from workspace import CONFIG, VOCABULARY, Workspace, command, run_here, run_process
 
 
@@ -576,3 +577,34 @@ def test_read_only_folder_is_one_line(tmp_path):
             run_here(Workspace(tmp_path / "w").arguments(output_dir=str(folder / "out")))
     finally:
         subprocess.call(["umount", str(folder)])
+
+
+def test_two_replicas_give_the_weights_of_one_device(tmp_path, monkeypatch):
+    monkeypatch.setattr(modeling, "CLASSIFIER_DROPOUT", 0.0)
+    workspace = Workspace(tmp_path)
+    settings = dict(CONFIG, hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0)
+    workspace.config = workspace.write("model/albert_config_small.json", json.dumps(settings))
+    common = {"do_eval": False, "do_predict": False, "train_batch_size": 16}
+    start = os.path.join(workspace.folder, "start")
+    run_here(workspace.arguments(output_dir=start, num_train_epochs=0.5, **common))
+    common["init_checkpoint"] = start
+    outputs = {"none": "one", "mirrored": "two"}
+    for distribution, name in outputs.items():
+        run_here(
+            workspace.arguments(
+                output_dir=os.path.join(workspace.folder, name),
+                distribution=distribution,
+                devices="/cpu:0,/cpu:1" if distribution == "mirrored" else None,
+                **common,
+            )
+        )
+    one, two = (
+        checkpoints.read_weights(os.path.join(workspace.folder, name, "model.ckpt-12"))
+        for name in outputs.values()
+    )
+    before = checkpoints.read_weights(os.path.join(start, "model.ckpt-3"))
+    assert set(one) == set(two)
+    for name, value in one.items():
+        np.testing.assert_allclose(two[name], value, atol=1e-5, err_msg=name)
+    table = "bert/embeddings/word_embeddings"
+    assert np.abs(one[table] - before[table]).max() > 1e-3
