@@ -41,8 +41,8 @@ _REFERENCE_BATCH = 4096
 # Rates that were found good at a batch of 4096 (LAMB: ALBERT's; AdamW: BERT's 1e-4 at 256); the
 # rate for another batch is that times the square root of the batches' ratio.
 _REFERENCE_RATES = {"lamb": 0.00176, "adamw": 0.0004}
-# A rate so many times the scaled one is warned of. Small models bear much with AdamW: of albert_tiny
-# at a batch of 64, 0.0005 was fine and 0.001 after a short warm-up was not.
+# A rate so many times the scaled one is warned of. Small models bear much with AdamW: for
+# albert_tiny at a batch of 64, 0.0005 was fine and 0.001 after a short warm-up was not.
 _COLLAPSING_FACTORS = {"lamb": 4, "adamw": 12}
 _EXPLOSION_FACTOR = 5  # a loss so many times that of guessing is no training any more
 

@@ -2,8 +2,8 @@
 
 import pytest
 
-import pretraining
 from isolated_flags import flags_of
+import pretraining
 
 
 def chosen(capsys, *arguments):
