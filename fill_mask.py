@@ -10,11 +10,13 @@ most probable first; tab-separated.
 import sys
 from typing import List, Optional, Tuple
 
+from errors import UserError, run_command  # first: it quietens TensorFlow
+
+# isort: split
 from absl import flags
 import numpy as np
 import tensorflow.compat.v1 as tf
 
-from errors import UserError, run_command
 import checkpoints
 import line_input
 import modeling

@@ -20,3 +20,26 @@ def test_every_file_can_be_read_by_python_3_7():
             ast.parse(handle.read(), path, feature_version=(3, 7))
     with pytest.raises(SyntaxError):
         ast.parse("if (n := 1): pass", feature_version=(3, 7))
+
+
+def imports_of(path):
+    """(module, names taken from it) of a file's imports, in order."""
+    with open(path, encoding="utf-8") as handle:
+        for statement in ast.parse(handle.read(), path).body:
+            if isinstance(statement, ast.Import):
+                yield from ((alias.name, ()) for alias in statement.names)
+            elif isinstance(statement, ast.ImportFrom):
+                yield statement.module, [alias.name for alias in statement.names]
+
+
+def test_commands_quieten_tensorflow_before_they_import_it():
+    """`errors` does that: it comes before TensorFlow and whatever may import it."""
+    paths = glob.glob(os.path.join(ROOT, "*.py"))
+    loud = {os.path.basename(path)[:-3] for path in paths} | {"tensorflow.compat.v1"}
+    commands = 0
+    for path in paths:
+        imports = list(imports_of(path))
+        if any("run_command" in names for _, names in imports):
+            commands += 1
+            assert next(module for module, _ in imports if module in loud) == "errors", path
+    assert commands > 15
