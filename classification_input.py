@@ -4,7 +4,7 @@
 
 Every example comes once an epoch, in an order that seed and epoch determine: a run that is stopped
 and goes on sees what the uninterrupted one would have seen. On TPU, and with `plain`, rows keep the
-order in which they come; on TPU they are padded to the longest length.
+order in which they come and are padded to the longest length.
 """
 
 import numpy as np
@@ -16,7 +16,6 @@ import tasks
 
 SHUFFLE_BUFFER = 500000  # serialized examples, some 150 bytes each; more than most data sets have
 LENGTH_MULTIPLE = 4  # lengths in training: for each of them its activations are compiled
-EVALUATED_TOGETHER = 128  # rows of a batch, unless more are asked for: as fast as larger ones
 
 
 def train_input_fn(
@@ -79,7 +78,7 @@ def eval_input_fn(feature_file, max_seq_length, batch_size, use_tpu=False, plain
     Args:
         feature_file: `classification.FeatureFile`.
         max_seq_length: longest sequence.
-        batch_size: examples in a batch, at least; on TPU the Estimator tells it.
+        batch_size: examples in a batch; on TPU the Estimator tells it.
         use_tpu, plain: as in `train_input_fn`.
 
     Returns:
@@ -162,8 +161,7 @@ def _rows_once(records, task, max_seq_length, batch_size, plain):
         return {name: tf.gather(values, order) for name, values in features.items()}
 
     rows = windows.map(by_length, num_parallel_calls=2).flat_map(tf.data.Dataset.from_tensor_slices)
-    size = max(batch_size, EVALUATED_TOGETHER)
-    return _finished(rows.batch(size), max_seq_length, is_static=False)
+    return _finished(rows.batch(batch_size), max_seq_length, is_static=False)
 
 
 def _in_windows(batches, sizes, task, max_seq_length, batch_size, seed):

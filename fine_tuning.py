@@ -39,6 +39,7 @@ PROBABILITIES = "test_results.tsv"
 PREDICTIONS = "predictions.tsv"
 SUBMISSION = "%s_predict.json"
 MAX_LOSS_RECORDS = 2000
+TOKENS_TOGETHER = 16384  # of a batch in evaluation: larger ones are no faster
 define_flags = fine_tuning_flags.define_flags
 
 
@@ -246,20 +247,16 @@ class FineTuning:
         input_fn = classification_input.eval_input_fn(
             features, FLAGS.max_seq_length, batch_size, FLAGS.use_tpu, FLAGS.plain
         )
-        num_batches = self._num_batches(features.num_examples, batch_size)
+        num_batches = math.ceil(features.num_examples / batch_size)
         rows = self._outputs(prefix, input_fn, num_batches, what, stop)
         return itertools.islice(rows, features.num_examples)
-
-    @staticmethod
-    def _num_batches(num_rows, batch_size):
-        if not (FLAGS.use_tpu or FLAGS.plain):
-            batch_size = max(batch_size, classification_input.EVALUATED_TOGETHER)
-        return math.ceil(num_rows / batch_size)
 
     def _dev_logits(self, prefix, stop):
         """float [n, C]."""
         begin = time.time()
-        rows = self._outputs_of_features(prefix, "dev", FLAGS.eval_batch_size, "evaluating", stop)
+        rows = self._outputs_of_features(
+            prefix, "dev", _rows_together("eval_batch_size"), "evaluating", stop
+        )
         logits = np.array([row["logits"] for row in rows])
         self._speed["evaluation"] = len(logits) / (time.time() - begin)
         return logits
@@ -375,7 +372,7 @@ class FineTuning:
         if self._setup.data.streamed_test:
             return self._predicted_stream(path, prefix, stop)
         rows = self._outputs_of_features(
-            prefix, "test", FLAGS.predict_batch_size, "predicting", stop
+            prefix, "test", _rows_together("predict_batch_size"), "predicting", stop
         )
         probabilities = (row["probabilities"] for row in rows)
         return zip(self._setup.splits["test"].examples, probabilities)
@@ -383,14 +380,15 @@ class FineTuning:
     def _predicted_stream(self, path, prefix, stop):
         """The same of a file of any length, none of which is kept."""
         stream = predicting.Stream(self._setup.task, path, FLAGS.encoding)
+        batch_size = _rows_together("predict_batch_size")
         input_fn = classification_input.stream_input_fn(
             stream.encoded(self._setup.tokenizer, FLAGS.max_seq_length),
             self._setup.task,
             FLAGS.max_seq_length,
-            FLAGS.predict_batch_size,
+            batch_size,
             FLAGS.plain,
         )
-        num_batches = self._num_batches(files.count_lines(path), FLAGS.predict_batch_size)
+        num_batches = math.ceil(files.count_lines(path) / batch_size)
         for row in self._outputs(prefix, input_fn, num_batches, "predicting", stop):
             yield stream.next_example(), row["probabilities"]
         for note in stream.notes():
@@ -531,6 +529,13 @@ def _similarity_command(model_dir):
     ]
     words = programs + ["--model_dir=" + model_dir]
     return " ".join(shlex.quote(word) for word in words) + ' "怎么开户" "如何开通账户"'
+
+
+def _rows_together(flag):
+    """How many rows are predicted at a time: the flag's number where it was given, else many."""
+    if FLAGS[flag].present or FLAGS.use_tpu or FLAGS.plain:
+        return FLAGS[flag].value
+    return max(FLAGS[flag].value, TOKENS_TOGETHER // FLAGS.max_seq_length)
 
 
 def _global_step(prefix):

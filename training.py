@@ -195,12 +195,21 @@ def make_estimator(model_fn, save_checkpoints_steps, **batch_sizes):
 
     Returns:
         `tf.estimator.Estimator`.
+
+    Raises:
+        UserError: for a batch that the replicas cannot share alike.
     """
     strategy = make_strategy()
     config = make_run_config(save_checkpoints_steps, strategy)
     if strategy is None:
         return tf.estimator.tpu.TPUEstimator(
             use_tpu=FLAGS.use_tpu, model_fn=model_fn, config=config, **batch_sizes
+        )
+    if batch_sizes["train_batch_size"] % strategy.num_replicas_in_sync:
+        raise UserError(
+            "--train_batch_size=%d is not a multiple of the %d replicas that share it: change it, "
+            "or name fewer --devices"
+            % (batch_sizes["train_batch_size"], strategy.num_replicas_in_sync)
         )
 
     def plain_model_fn(features, labels, mode, params):

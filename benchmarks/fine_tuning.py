@@ -36,6 +36,7 @@ TINY = "albert_config/albert_config_tiny.json"
 PLAIN_STEPS = 4  # of a turn: all are alike
 MOST_STEPS = 256  # of any turn
 SHOWN_TYPES = 12
+EVALUATED_TOGETHER = 128  # rows, as the command has them at S 128 where no number is given
 GROWTH_BATCHES = (8, 16, 32, 64, 128, 256, 512)
 GROWTH_LENGTHS = (16, 32, 64, 128, 256, 512)
 GROWTH_ROWS = (1024, 16384, 131072, 1048576)
@@ -307,7 +308,8 @@ def build(way, config, features):
             features, longest, way.batch, num_steps, seed=1, plain=pads
         )
     else:
-        input_fn = classification_input.eval_input_fn(features, longest, way.batch, plain=pads)
+        batch = way.batch if pads else max(way.batch, EVALUATED_TOGETHER)
+        input_fn = classification_input.eval_input_fn(features, longest, batch, plain=pads)
     dataset = input_fn({}) if way.job == "train" else input_fn({}).repeat()
     batch = tf.data.make_one_shot_iterator(dataset).get_next()
     tf.train.get_or_create_global_step()

@@ -97,7 +97,6 @@ def test_replicas_share_the_steps_of_one_device(features):
 @pytest.mark.parametrize("batch_size", [1, 8, 256])
 def test_rows_of_an_evaluation_come_back_in_order(features, batch_size, monkeypatch):
     monkeypatch.setattr(batching, "WINDOW", 30)
-    monkeypatch.setattr(classification_input, "EVALUATED_TOGETHER", 4)
     input_fn = classification_input.eval_input_fn(features, 64, batch_size)
     batches = list(batches_of(input_fn))
     assert numbers(batches) != list(range(NUM_ROWS))

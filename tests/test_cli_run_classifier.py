@@ -19,7 +19,7 @@ import checkpoints
 import fine_tuning
 import golden_cases
 import modeling
-from workspace import CONFIG, VOCABULARY, Workspace, command, run_here, run_process
+from workspace import CONFIG, VOCABULARY, Workspace, command, flags_of, run_here, run_process
 
 
 @pytest.fixture(scope="module")
@@ -608,3 +608,27 @@ def test_two_replicas_give_the_weights_of_one_device(tmp_path, monkeypatch):
         np.testing.assert_allclose(two[name], value, atol=1e-5, err_msg=name)
     table = "bert/embeddings/word_embeddings"
     assert np.abs(one[table] - before[table]).max() > 1e-3
+
+
+@pytest.mark.parametrize(
+    "arguments, expected",
+    [
+        ([], 128),
+        (["--max_seq_length=512"], 32),
+        (["--eval_batch_size=8"], 8),  # who gives a small one has little memory
+        (["--plain=true"], 8),
+        (["--use_tpu=true"], 8),
+    ],
+)
+def test_many_rows_are_evaluated_together_unless_a_number_is_given(arguments, expected):
+    with flags_of(arguments):
+        assert fine_tuning._rows_together("eval_batch_size") == expected
+
+
+def test_a_batch_that_replicas_cannot_share_is_an_error(tmp_path):
+    workspace = Workspace(tmp_path)
+    changes = {"distribution": "mirrored", "devices": "/cpu:0,/cpu:1", "train_batch_size": 15}
+    with pytest.raises(
+        UserError, match="--train_batch_size=15 is not a multiple of the 2 rep"
+    ):
+        run_here(workspace.arguments(**changes))
