@@ -337,14 +337,20 @@ def _read_legacy(path):
         storages = {}
         for key in _load(path, handle):
             storage = unpickler.storages[key]
-            count = int.from_bytes(handle.read(8), "little")
+            count = int.from_bytes(_read_exactly(handle, 8), "little")
             if count != storage.count:
                 raise ValueError("storage %s has %d values" % (key, count))
-            raw = handle.read(count * _item_size(storage.dtype))
-            if len(raw) != count * _item_size(storage.dtype):
-                raise EOFError("storage %s is cut off" % key)
+            raw = _read_exactly(handle, count * _item_size(storage.dtype))
             storages[storage] = _array_of_bytes(raw, storage.dtype)
     return _tensors_at(places, storages)
+
+
+def _read_exactly(handle, size):
+    """So many bytes; raises `EOFError` where the file ends before."""
+    content = handle.read(size)
+    if len(content) != size:
+        raise EOFError("the file ends %d bytes too early" % (size - len(content)))
+    return content
 
 
 def _places(value):

@@ -628,7 +628,5 @@ def test_many_rows_are_evaluated_together_unless_a_number_is_given(arguments, ex
 def test_a_batch_that_replicas_cannot_share_is_an_error(tmp_path):
     workspace = Workspace(tmp_path)
     changes = {"distribution": "mirrored", "devices": "/cpu:0,/cpu:1", "train_batch_size": 15}
-    with pytest.raises(
-        UserError, match="--train_batch_size=15 is not a multiple of the 2 rep"
-    ):
+    with pytest.raises(UserError, match="--train_batch_size=15 is not a multiple of the 2 rep"):
         run_here(workspace.arguments(**changes))

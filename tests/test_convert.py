@@ -372,6 +372,18 @@ def test_bin_files_of_torch_are_read_without_it(tmp_path, is_legacy):
             pytorch_files.read_tensors(path)
 
 
+def test_a_legacy_file_cut_in_its_last_empty_tensor_is_damaged(tmp_path):
+    torch = pytest.importorskip("torch", reason="needs PyTorch (requirements-convert.txt)")
+    path = str(tmp_path / "weights.bin")
+    torch.save({"empty": torch.zeros([0, 3])}, path, _use_new_zipfile_serialization=False)
+    with open(path, "rb") as handle:
+        content = handle.read()
+    with open(path, "wb") as handle:
+        handle.write(content[:-1])
+    with pytest.raises(UserError, match="weights.bin: damaged, cut off or no file"):
+        pytorch_files.read_tensors(path)
+
+
 class Evil:
     """Runs a command when it is unpickled by a plain reader."""
 

@@ -193,7 +193,7 @@ def test_input_that_cannot_be_read_leaves_no_file(extracted, tmp_path):
     for arguments, message in (
         (["--input_file=%s" % (tmp_path / "gbk.txt")], "line 1: the file is in GBK"),
         (["--input_file=%s" % (tmp_path / "none.txt")], "none.txt: cannot be read"),
-        (["--model_dir="], "--model_dir is missing"),
+        (["--model_dir=%s" % (tmp_path / "none")], "none"),
     ):
         with pytest.raises(UserError, match=message):
             extracted("v.npy", *arguments)
