@@ -6,7 +6,6 @@ train -> at each checkpoint the dev metrics, the best one kept in OUTPUT_DIR/bes
       -> report.md, report.json, confusion_matrix.png
 """
 
-import itertools
 import math
 import os
 import resource
@@ -242,14 +241,17 @@ class FineTuning:
         return classification_input.in_order(batches)
 
     def _outputs_of_features(self, prefix, name, batch_size, what, stop):
-        """The same of the rows of a file of features, "dev" or "test"."""
+        """The same for the rows of a file of features, "dev" or "test"."""
         features = self._setup.features[name]
         input_fn = classification_input.eval_input_fn(
             features, FLAGS.max_seq_length, batch_size, FLAGS.use_tpu, FLAGS.plain
         )
         num_batches = math.ceil(features.num_examples / batch_size)
         rows = self._outputs(prefix, input_fn, num_batches, what, stop)
-        return itertools.islice(rows, features.num_examples)
+        # To the end, beyond what fills up the last batch: else the session would stay open.
+        for number, row in enumerate(rows):
+            if number < features.num_examples:
+                yield row
 
     def _dev_logits(self, prefix, stop):
         """float [n, C]."""
@@ -374,8 +376,9 @@ class FineTuning:
         rows = self._outputs_of_features(
             prefix, "test", _rows_together("predict_batch_size"), "predicting", stop
         )
-        probabilities = (row["probabilities"] for row in rows)
-        return zip(self._setup.splits["test"].examples, probabilities)
+        # The rows first, so that they are asked for to their end.
+        pairs = zip(rows, self._setup.splits["test"].examples)
+        return ((example, row["probabilities"]) for row, example in pairs)
 
     def _predicted_stream(self, path, prefix, stop):
         """The same of a file of any length, none of which is kept."""
