@@ -12,6 +12,13 @@ import training
 from workspace import flags_of
 
 
+@pytest.fixture(name="run_flags", autouse=True)
+def run_flags_fixture():
+    """The flags that every training has, whatever tests ran before."""
+    with flags_of([]):
+        yield
+
+
 def test_metrics_survive_and_a_resumed_run_drops_what_came_after(tmp_path):
     metrics = training.Metrics(str(tmp_path), 0)
     for step in (1, 2, 3):
