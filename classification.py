@@ -244,12 +244,7 @@ def model_fn_builder(
         )
         if not is_training:
             logits = build_logits()
-            predictions = {
-                "logits": logits,
-                "probabilities": objectives.probabilities(logits, settings.objective),
-            }
-            if batching.ROW in features:
-                predictions[batching.ROW] = features[batching.ROW]
+            predictions = _predictions(logits, features, settings.objective)
             return tf.estimator.tpu.TPUEstimatorSpec(mode, predictions=predictions)
         loss, shown_loss = objectives.training_loss(build_logits, features["label_ids"], settings)
         train_op = objectives.create_train_op(
@@ -258,6 +253,17 @@ def model_fn_builder(
         return _train_spec(shown_loss, train_op, init_checkpoint, use_tpu)
 
     return model_fn
+
+
+def _predictions(logits, features, objective):
+    """What is predicted for a batch's rows, and their numbers if they are not at their places."""
+    predictions = {
+        "logits": logits,
+        "probabilities": objectives.probabilities(logits, objective),
+    }
+    if batching.ROW in features:
+        predictions[batching.ROW] = features[batching.ROW]
+    return predictions
 
 
 def _train_spec(loss, train_op, init_checkpoint, use_tpu):

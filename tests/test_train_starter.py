@@ -192,7 +192,7 @@ def test_too_little_text_to_hold_any_out(run):
 def test_a_command_ends_with_the_one_that_started_it(tmp_path):
     script = (
         "import sys; sys.path.insert(0, %r); import train_starter\n"
-        "train_starter._call(['bash', '-c', 'echo $$ >pid; exec sleep 60'])"
+        "train_starter._call(['bash', '-c', 'echo $$ >pid; exec sleep 600'])"
     ) % os.path.join(ROOT, "scripts")
     process = subprocess.Popen([sys.executable, "-c", script], cwd=str(tmp_path))
     path = tmp_path / "pid"
@@ -200,7 +200,12 @@ def test_a_command_ends_with_the_one_that_started_it(tmp_path):
     process.kill()
     process.wait()
     started = "/proc/%s/stat" % path.read_text().strip()
-    _wait_until(lambda: not os.path.exists(started) or ") Z " in files.read_text(started))
+
+    def has_ended():
+        return not os.path.exists(started) or ") Z " in files.read_text(started)
+
+    _wait_until(has_ended)  # long before its time
+    assert has_ended()
 
 
 def _wait_until(is_true, seconds=60):
