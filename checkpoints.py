@@ -178,7 +178,8 @@ def newest_of_training(folder):
     check_readable(prefixes[-1])
     if tf.train.latest_checkpoint(folder) != prefixes[-1]:
         names = [os.path.basename(prefix) for prefix in prefixes]
-        tf.train.update_checkpoint_state(folder, names[-1], names)
+        # From a relative folder TensorFlow would take the names for paths from where one stands.
+        tf.train.update_checkpoint_state(os.path.abspath(folder), names[-1], names)
     return prefixes[-1]
 
 

@@ -66,7 +66,7 @@ def _convert(model, output_names, path, options):
         output_names,
         heads=heads,
         shape=(None, options.seq_length),
-        first_token_only=exporting.is_of_first_token(model, options.task),
+        output_positions=exporting.output_positions(model, options.task),
     )
     with tf.Graph().as_default() as graph:
         tf.import_graph_def(graph_def, name="")

@@ -100,7 +100,7 @@ def converted(model, output_names, options):
         heads=heads,
         shape=(1, options.seq_length),
         input_names=INPUT_NAMES,
-        first_token_only=exporting.is_of_first_token(model, options.task),
+        output_positions=exporting.output_positions(model, options.task),
     ) as (session, graph):
         names = list(inference.ENCODER_INPUTS)
         if "masked_lm" in heads:

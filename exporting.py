@@ -197,10 +197,11 @@ def outputs_of(model, task):
     return [name for name in names if name in there or name in TASKS["encoder"].outputs]
 
 
-def is_of_first_token(model, task):
-    """Whether a task's outputs need of the last layer its first token only."""
-    pooling = model.settings.get("pooling", "cls")
-    return task == "classifier" and objectives.is_of_first_token(pooling)
+def output_positions(model, task):
+    """The positions of the last layer that a task's outputs need, as `AlbertModel` takes them."""
+    if task != "classifier":
+        return None
+    return objectives.output_positions(model.settings.get("pooling", "cls"))
 
 
 @contextlib.contextmanager

@@ -48,7 +48,7 @@ def build(
     shape=(None, None),
     input_names=ENCODER_INPUTS,
     takes_flat_segments=False,
-    first_token_only=False,
+    output_positions=None,
 ):
     """Builds the graph of a model for use in the default graph.
 
@@ -60,7 +60,7 @@ def build(
         shape: (B, F), None for any.
         input_names: names of the three encoder inputs in place of `ENCODER_INPUTS`.
         takes_flat_segments: bool; segments may also be [B * F], as in albert_zh's graphs.
-        first_token_only: bool, see `modeling.AlbertModel`; `sequence_output` is [B, 1, H] then.
+        output_positions: see `modeling.AlbertModel`; `sequence_output` is [B, K, H] then.
 
     Returns:
         `Graph`, whose keys are the usual names in any case.
@@ -77,7 +77,7 @@ def build(
     # Plain variables are what every freezing tool understands.
     with tf.variable_scope(tf.get_variable_scope(), use_resource=False):
         model = modeling.AlbertModel(
-            config, False, ids, mask, segments, first_token_only=first_token_only
+            config, False, ids, mask, segments, output_positions=output_positions
         )
         outputs["sequence_output"] = model.get_sequence_output()
         outputs["pooled_output"] = model.get_pooled_output()

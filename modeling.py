@@ -68,11 +68,15 @@ LAYOUTS = {
     "bert": Layout(projection=None, layer_scope="layer_{layer}", **_BERT_BLOCK),
 }
 
+FIRST_TOKEN = "first token"  # see `AlbertModel`
+
 _PARTS_OF_BATCH = [0]  # see `part_of_batch`
 
-MaskedLmOutput = collections.namedtuple("MaskedLmOutput", ["loss", "per_example_loss", "log_probs"])
+MaskedLmOutput = collections.namedtuple(
+    "MaskedLmOutput", ["loss", "per_example_loss", "log_probs", "predicted"]
+)
 SentenceOrderOutput = collections.namedtuple(
-    "SentenceOrderOutput", ["loss", "per_example_loss", "log_probs"]
+    "SentenceOrderOutput", ["loss", "per_example_loss", "log_probs", "predicted"]
 )
 ClassificationOutput = collections.namedtuple(
     "ClassificationOutput", ["loss", "per_example_loss", "logits", "probabilities"]
@@ -300,7 +304,7 @@ class AlbertModel:
         recompute=False,
         precision="float32",
         plain=False,
-        first_token_only=False,
+        output_positions=None,
     ):
         """Builds the graph.
 
@@ -318,8 +322,9 @@ class AlbertModel:
             plain: bool; do without what saves memory and time: recomputing and compiling
                 activations, joint products, leaving out what nobody asks for. Slower, but nothing
                 that a doubt could be about.
-            first_token_only: bool; only the pooled output is asked for: the last layer computes
-                nothing but its first token.
+            output_positions: the only positions whose output is asked for, so that the last layer
+                computes no others: `FIRST_TOKEN`, or int tensor [B, K], the first of each row 0
+                (the pooler's); None for all.
         """
         config = copy.deepcopy(config)
         config.is_training = is_training and not plain
@@ -347,7 +352,7 @@ class AlbertModel:
                     mask,
                     self._batch_shape,
                     recompute and is_training,
-                    first_token_only and not plain,
+                    output_positions,
                 )
             with tf.variable_scope("pooler"):
                 self._pooled_output = dense(
@@ -398,7 +403,7 @@ class AlbertModel:
         return tf.cast(self._pooled_output, tf.float32)
 
     def get_sequence_output(self):
-        """[B, F, H], the output of the last layer; with `first_token_only` [B, 1, H]."""
+        """[B, F, H], the output of the last layer; with `output_positions` [B, K, H]."""
         return self._unflatten(self._layer_rows[-1])
 
     def get_all_encoder_layers(self):
@@ -426,7 +431,7 @@ BertConfig = AlbertConfig
 BertModel = AlbertModel
 
 
-def encoder_layers(config, rows, mask, batch_shape, recompute=False, first_token_only=False):
+def encoder_layers(config, rows, mask, batch_shape, recompute=False, output_positions=None):
     """All layers of the encoder.
 
     Args:
@@ -435,10 +440,10 @@ def encoder_layers(config, rows, mask, batch_shape, recompute=False, first_token
         mask: float tensor [B, 1, 1, F], added to the attention scores.
         batch_shape: B and F.
         recompute: bool, see `AlbertModel`.
-        first_token_only: bool, see `AlbertModel`.
+        output_positions: see `AlbertModel`.
 
     Returns:
-        list of [R, H], one per layer; with `first_token_only` the last one is [B, H].
+        list of [R, H], one per layer; with `output_positions` the last one is [B * K, H].
     """
     layout = LAYOUTS[config.layout]
     groups = config.num_hidden_groups or 1
@@ -448,10 +453,10 @@ def encoder_layers(config, rows, mask, batch_shape, recompute=False, first_token
         group = layer * groups // config.num_hidden_layers
         for inner_group in range(config.inner_group_num):
             scope = layout.layer_scope.format(layer=layer, group=group, inner_group=inner_group)
-            ends_in_first = first_token_only and (layer, inner_group) == last_block
+            positions = output_positions if (layer, inner_group) == last_block else None
             with tf.variable_scope(scope, reuse=tf.AUTO_REUSE):
                 rows = transformer_block(
-                    config, layout, rows, mask, batch_shape, seeds[inner_group], ends_in_first
+                    config, layout, rows, mask, batch_shape, seeds[inner_group], positions
                 )
         return rows
 
@@ -473,20 +478,23 @@ def _block_seeds(config):
     return [dropout_seed() if config.is_training else None for _ in range(BLOCK_DROPOUTS)]
 
 
-def transformer_block(config, layout, rows, mask, batch_shape, seeds, ends_in_first=False):
+def transformer_block(config, layout, rows, mask, batch_shape, seeds, output_positions=None):
     """One transformer block (Vaswani et al. 2017), post-LN or pre-LN; [R, H] -> [R, H].
 
-    With `ends_in_first` only the output of the first tokens is computed, [R, H] -> [B, H].
+    With `output_positions` no others are computed, [R, H] -> [B * K, H].
     """
     weights_seed, attention_seed, feed_forward_seed = seeds
 
     def kept(x):
-        if not ends_in_first:
+        if output_positions is None:
             return x
-        return tf.reshape(x, list(batch_shape) + [config.hidden_size])[:, 0, :]  # [B, H]
+        sequence = tf.reshape(x, list(batch_shape) + [config.hidden_size])
+        if output_positions is FIRST_TOKEN:
+            return sequence[:, 0, :]  # [B, H]
+        return gather_positions(sequence, output_positions)  # [B * K, H]
 
     def attend(x):
-        from_rows = kept(x) if ends_in_first else None
+        from_rows = None if output_positions is None else kept(x)
         x = self_attention(config, layout.attention, x, mask, batch_shape, weights_seed, from_rows)
         return dropout(x, config.hidden_dropout_prob, attention_seed)
 
@@ -523,10 +531,10 @@ def self_attention(config, scope, rows, mask, batch_shape, seed=None, from_rows=
         mask: float tensor [B, 1, 1, F].
         batch_shape: B and F.
         seed: int tensor [2], of the dropout of attention weights; not used without dropout.
-        from_rows: float tensor [B, H], the only rows that look at the others; None for all.
+        from_rows: float tensor [B * K, H], the only rows that look at the others; None for all.
 
     Returns:
-        float tensor [R, H], or [B, H] of `from_rows`.
+        float tensor [R, H], or [B * K, H] of `from_rows`.
     """
     head_size = config.hidden_size // config.num_attention_heads
 
@@ -541,7 +549,7 @@ def self_attention(config, scope, rows, mask, batch_shape, seed=None, from_rows=
     if from_rows is None:
         inputs = _projected(config, names, rows, batch_shape)
     else:
-        inputs = _projected(config, names[:1], from_rows, (batch_shape[0], 1))
+        inputs = _projected(config, names[:1], from_rows, (batch_shape[0], -1))
         inputs += _projected(config, names[1:], rows, batch_shape)
     context = recomputed(attended, inputs, config.is_training)
     context = tf.transpose(context, [0, 2, 1, 3])  # [B, F, N, D]
@@ -571,14 +579,20 @@ def masked_lm_head(config, model, positions, label_ids, label_weights):
     Args:
         config: `AlbertConfig`.
         model: `AlbertModel`.
-        positions: int tensor [B, P], the masked positions.
+        positions: int tensor [B, P], the masked positions; None for all of the model's
+            `output_positions` but the first token.
         label_ids: int tensor [B, P], the words that stood there.
         label_weights: float tensor [B, P], 0 for unused predictions.
 
     Returns:
-        `MaskedLmOutput`: loss [], per_example_loss [B * P], log_probs [B * P, V].
+        `MaskedLmOutput`: loss [], per_example_loss [B * P], log_probs [B * P, V], predicted
+        [B * P], the most probable words.
     """
-    rows = gather_positions(model.get_sequence_output(), positions)  # [B * P, H]
+    rows = model.get_sequence_output()
+    if positions is None:
+        rows = tf.reshape(rows[:, 1:, :], [-1, config.hidden_size])  # [B * P, H]
+    else:
+        rows = gather_positions(rows, positions)  # [B * P, H]
     projection = model.get_embedding_projection()
     width = config.word_width if projection is None else config.hidden_size
     with tf.variable_scope("cls/predictions"):
@@ -592,13 +606,11 @@ def masked_lm_head(config, model, positions, label_ids, label_weights):
             rows = product(rows, projection, transpose_b=True)  # [B * P, E]
         logits = product(rows, model.get_embedding_table(), transpose_b=True)
         logits = tf.cast(logits, tf.float32) + bias
-        per_example_loss = tf.nn.sparse_softmax_cross_entropy_with_logits(
-            labels=tf.reshape(label_ids, [-1]), logits=logits
-        )  # [B * P]
+        per_example_loss, predicted = cross_entropy(tf.reshape(label_ids, [-1]), logits)
         weights = tf.cast(tf.reshape(label_weights, [-1]), tf.float32)
         numerator = tf.reduce_sum(weights * per_example_loss)
         loss = tf.divide(numerator, tf.reduce_sum(weights) + 1e-5)
-        return MaskedLmOutput(loss, per_example_loss, tf.nn.log_softmax(logits))
+        return MaskedLmOutput(loss, per_example_loss, tf.nn.log_softmax(logits), predicted)
 
 
 def sentence_order_head(config, pooled_output, labels):
@@ -610,16 +622,48 @@ def sentence_order_head(config, pooled_output, labels):
         labels: int tensor [B] or [B, 1], 1 for swapped.
 
     Returns:
-        `SentenceOrderOutput`: loss [], per_example_loss [B], log_probs [B, 2].
+        `SentenceOrderOutput`: loss [], per_example_loss [B], log_probs [B, 2], predicted [B].
     """
     with tf.variable_scope("cls/seq_relationship"):
         logits = _output_logits(config, pooled_output, num_labels=2)
-        per_example_loss = tf.nn.sparse_softmax_cross_entropy_with_logits(
-            labels=tf.reshape(labels, [-1]), logits=logits
-        )
-        return SentenceOrderOutput(
-            tf.reduce_mean(per_example_loss), per_example_loss, tf.nn.log_softmax(logits)
-        )
+        per_example_loss, predicted = cross_entropy(tf.reshape(labels, [-1]), logits)
+        loss = tf.reduce_mean(per_example_loss)
+        return SentenceOrderOutput(loss, per_example_loss, tf.nn.log_softmax(logits), predicted)
+
+
+def cross_entropy(labels, logits):
+    """Cross-entropy of a softmax, and what it predicts.
+
+    The numbers of `tf.nn.sparse_softmax_cross_entropy_with_logits` (it predicts, too), from the
+    softmax that oneDNN computes: with a vocabulary of classes in less than half of the time.
+
+    Args:
+        labels: int tensor [N].
+        logits: float tensor [N, C].
+
+    Returns:
+        (losses, predicted): float [N] and int [N].
+    """
+    numbers = tf.range(tf.shape(logits)[0])
+    predicted = tf.argmax(logits, axis=-1, output_type=tf.int32)
+    at_predicted, at_labels = (
+        tf.stack([numbers, tf.cast(classes, tf.int32)], axis=1) for classes in (predicted, labels)
+    )
+
+    @tf.custom_gradient
+    def losses(logits):
+        probabilities = tf.nn.softmax(logits)
+        # The highest probability is at least 1 / C, so that its logarithm is always there.
+        top_loss = -tf.log(tf.gather_nd(probabilities, at_predicted))
+        loss = tf.gather_nd(logits, at_predicted) - tf.gather_nd(logits, at_labels) + top_loss
+
+        def slope(dy):
+            weighted = probabilities * dy[:, None]
+            return tf.tensor_scatter_nd_sub(weighted, at_labels, dy)
+
+        return loss, slope
+
+    return losses(logits), predicted
 
 
 def classification_head(config, output_layer, labels, num_labels, is_training):

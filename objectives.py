@@ -50,9 +50,9 @@ def probabilities(logits, objective):
     return tf.sigmoid(logits) if objective == "multi_label" else logits
 
 
-def is_of_first_token(pooling):
-    """Whether a way of pooling looks at the last layer's first token only."""
-    return pooling == "cls"
+def output_positions(pooling):
+    """The positions of the last layer that a way of pooling needs, as `AlbertModel` takes them."""
+    return modeling.FIRST_TOKEN if pooling == "cls" else None
 
 
 def pooled_output(model, input_mask, pooling):
@@ -374,12 +374,13 @@ def logits_builder(config, features, num_outputs, settings, is_training, **model
         num_outputs: int, C.
         settings: `Settings`.
         is_training: bool.
-        **model_settings: further arguments of `AlbertModel`.
+        **model_settings: further arguments of `AlbertModel`; with `plain` nothing is left out.
 
     Returns:
         function of a change of the word table, or None -> float tensor [B, C].
     """
     num_built = [0]
+    positions = None if model_settings.get("plain") else output_positions(settings.pooling)
 
     def build(change=None):
         is_first = not num_built[0]
@@ -394,7 +395,7 @@ def logits_builder(config, features, num_outputs, settings, is_training, **model
                 features["input_mask"],
                 features["segment_ids"],
                 scope="bert",
-                first_token_only=is_of_first_token(settings.pooling),
+                output_positions=positions,
                 **model_settings,
             )
             pooled = pooled_output(model, features["input_mask"], settings.pooling)  # [B, H]

@@ -51,6 +51,11 @@ def pretraining_losses(config, features, is_training, settings, denominators=Non
     Returns:
         `Losses`: three scalars, `MaskedLmOutput` and `SentenceOrderOutput`.
     """
+    positions = features["masked_lm_positions"]
+    output_positions = None
+    if not settings.plain:
+        output_positions = tf.pad(positions, [[0, 0], [1, 0]])  # [B, 1 + P], the first token first
+        positions = None
     with tf.variable_scope(tf.get_variable_scope(), reuse=tf.AUTO_REUSE):
         model = modeling.AlbertModel(
             config,
@@ -63,11 +68,12 @@ def pretraining_losses(config, features, is_training, settings, denominators=Non
             recompute=settings.recompute,
             precision=settings.precision,
             plain=settings.plain,
+            output_positions=output_positions,
         )
         masked_lm = modeling.masked_lm_head(
             config,
             model,
-            features["masked_lm_positions"],
+            positions,
             features["masked_lm_ids"],
             features["masked_lm_weights"],
         )
@@ -155,10 +161,10 @@ def _gradients(config, settings, features, scaler):
         loss = losses.total / num_replicas  # replicas' gradients are summed
         gradients = tf.gradients(scaler.scaled(loss) if scaler else loss, variables)
         order_hits = tf.equal(
-            _predicted(losses.order_head), tf.reshape(part["next_sentence_labels"], [-1])
+            losses.order_head.predicted, tf.reshape(part["next_sentence_labels"], [-1])
         )
         masked_lm_hits = tf.equal(
-            _predicted(losses.masked_lm_head), tf.reshape(part["masked_lm_ids"], [-1])
+            losses.masked_lm_head.predicted, tf.reshape(part["masked_lm_ids"], [-1])
         )
         weights = tf.reshape(part["masked_lm_weights"], [-1])
         hits = tf.reduce_sum(weights * tf.cast(masked_lm_hits, tf.float32))
@@ -179,10 +185,6 @@ def _gradients(config, settings, features, scaler):
     if scaler:
         gradients = [scaler.unscaled(gradient) for gradient in gradients]
     return list(zip(gradients, variables)), values
-
-
-def _predicted(head):
-    return tf.argmax(head.log_probs, axis=-1, output_type=tf.int32)
 
 
 def _train_op(config, settings, grads_and_vars, values, scaler):
@@ -272,11 +274,11 @@ def _eval_metrics(losses, features, settings):
     weights = tf.reshape(features["masked_lm_weights"], [-1])
     tensors = [
         losses.masked_lm_head.per_example_loss,
-        _predicted(losses.masked_lm_head),
+        losses.masked_lm_head.predicted,
         tf.reshape(features["masked_lm_ids"], [-1]),
         weights,
         losses.order_head.per_example_loss,
-        _predicted(losses.order_head),
+        losses.order_head.predicted,
         tf.reshape(features["next_sentence_labels"], [-1]),
     ]
 

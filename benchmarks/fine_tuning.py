@@ -335,7 +335,7 @@ def leave_out(gain):
             [modeling.dense(x, width, config, scope) for scope in scopes], axis=1
         )
     elif gain == "only [CLS] in the last layer":
-        objectives.is_of_first_token = lambda pooling: False
+        objectives.output_positions = lambda pooling: None
     elif gain == "compiled activations":
         modeling.compiled = lambda function: function
 

@@ -36,6 +36,7 @@ import pretraining_input  # noqa: E402
 import pretraining_model  # noqa: E402
 import pretraining_records  # noqa: E402
 import tfrecords  # noqa: E402
+import training  # noqa: E402
 
 LEARNING_RATE = 1e-4
 MASK_ID = 103
@@ -167,11 +168,12 @@ def build_step(setting, way, records):
         features = tf.data.make_one_shot_iterator(dataset).get_next()
         tf.train.get_or_create_global_step()
         train_op = (plain_step if is_plain else our_step)(setting.config, features, way)
+        shown = tf.get_collection(training.PROGRESS_VALUES)  # which a run fetches in each step
         session = tf.Session()
         session.run(tf.global_variables_initializer())
     # Batches by length differ: a turn has as many as a window.
     per_turn = 2 if is_plain else max(1, pretraining_input.WINDOW // setting.batch_size)
-    step = Step(session, [train_op, features["input_mask"]], per_turn)
+    step = Step(session, [train_op, features["input_mask"], shown], per_turn)
     session.run(step.fetches)
     return step
 

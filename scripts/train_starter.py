@@ -9,8 +9,8 @@ Beside the model, in my_model.work/, lies what the stages make:
     split/         train.txt and held_out.txt (scripts/split_corpus.py)
     vocabulary/    vocab.txt (build_vocab.py, with --vocab_size) and the config that fits it
     records/       unmasked records of both parts (create_pretraining_data_google.py)
-    pretraining/   checkpoints, log and learning curve (run_pretraining.py)
-    export/        the model as run_pretraining.py writes it
+    pretraining/   checkpoints, log and learning curve (run_pretraining.py), the model in export/
+    pair_records/, pair_pretraining/    the same of the second phase, unless --pair_steps=0
     scores/        a folder for each --data_dir (run_classifier_*.sh)
     stages.json    which stages were begun and done, with which settings
 
@@ -48,7 +48,6 @@ RECORD_FILES = {
     "held_out": ["held_out.tfrecord"],
     "train": ["train_%d.tfrecord" % number for number in range(8)],
 }
-MOST_WARMUP_STEPS = 1000
 EVAL_BATCH_SIZE, EVAL_STEPS = 64, 40
 LEARNING_CURVE = "learning_curve.png"
 SCORES = "scores.json"
@@ -58,6 +57,24 @@ _LIBC = ctypes.CDLL(None)
 _SIGNAL_OF_PARENTS_DEATH = 1  # PR_SET_PDEATHSIG
 
 Stage = collections.namedtuple("Stage", ["name", "settings", "make"])
+Phase = collections.namedtuple(
+    "Phase", ["name", "prefix", "random_next_sentence", "most_warmup_steps", "curve"]
+)
+Phase.__doc__ = """A training of its own, which starts from what the one before has learnt.
+
+Fields:
+    name: str, of its stage.
+    prefix: str, of its flags and of its records' stage.
+    random_next_sentence: bool; whether the second segment follows or is from another document,
+        which teaches to compare two texts; else whether two segments are swapped (or not related).
+    most_warmup_steps: int.
+    curve: str, name of its learning curve in the model folder.
+"""
+PHASES = [
+    Phase("pretraining", "", False, 1000, LEARNING_CURVE),
+    Phase("pair_pretraining", "pair_", True, 200, "pair_" + LEARNING_CURVE),
+]
+
 Stage.__doc__ = """A step on the way to the model.
 
 Fields:
@@ -79,12 +96,16 @@ def define_flags():
         ("string", "config_file", "", "Config JSON; the starter model's if left out."),
         ("string", "segmenter", "jieba", "What tells words: jieba, rjieba or none."),
         ("integer", "dupe_factor", 2, "How often each text is used, paired in another way."),
+        ("integer", "pair_dupe_factor", 1, "The same in the second phase."),
         ("integer", "max_seq_length", 128, "Pieces in a sequence."),
         ("integer", "max_predictions", 20, "The most pieces to predict in a sequence."),
-        ("integer", "steps", 10000, "Steps of training."),
+        ("integer", "steps", 10000, "Steps of training in the first phase."),
+        ("integer", "pair_steps", 7500, "Steps of the second phase; 0 leaves it out."),
         ("integer", "warmup_steps", 0, "Of these, steps in which the rate rises; 0: a tenth."),
+        ("integer", "pair_warmup_steps", 0, "The same in the second phase."),
         ("integer", "batch_size", 64, "Sequences in a step."),
-        ("float", "learning_rate", 0.0005, "Highest learning rate."),
+        ("float", "learning_rate", 0.0005, "Highest learning rate of the first phase."),
+        ("float", "pair_learning_rate", 0.0004, "Highest learning rate of the second phase."),
         ("integer", "save_steps", 500, "Steps between checkpoints, which are evaluated."),
         ("list", "data_dir", SAMPLES, "Folders of labelled data to score the model on."),
     ]
@@ -106,10 +127,20 @@ def main(arguments):
     with locked(work_folder()):
         stages = plan(arguments)
         journal = Journal(work_folder("stages.json"))
-        _check_training_keeps_its_data(journal, stages["records"])
+        for phase in phases():
+            _check_training_keeps_its_data(journal, phase, stages[phase.prefix + "records"])
         for stage in stages.values():
             run_stage(journal, stage)
         _summarize()
+
+
+def phases():
+    """The phases that are asked for."""
+    return [phase for phase in PHASES if _setting(phase, "steps")]
+
+
+def _setting(phase, name):
+    return FLAGS[phase.prefix + name].value
 
 
 def work_folder(*parts):
@@ -197,26 +228,30 @@ def plan(arguments):
     vocabulary["config_file"] = _digest(_config_file(), "config_file")
     if not FLAGS.vocab_size:
         vocabulary["vocab_file"] = _digest(_vocab_file(), "vocab_file")
-    records = dict(split, **vocabulary)
-    records.update(_values("split_sentences segmenter dupe_factor max_seq_length max_predictions"))
-    training = dict(records, arguments=" ".join(arguments))
-    training.update(_values("steps warmup_steps batch_size learning_rate precision"))
     stages = [
         Stage("split", split, _split),
         Stage("vocabulary", vocabulary, _make_vocabulary),
-        Stage("records", records, _make_records),
-        Stage("pretraining", training, functools.partial(_pretrain, arguments)),
-        Stage("model", training, _write_model),
     ]
+    settings = dict(split, **vocabulary)
+    settings.update(_values("split_sentences segmenter max_seq_length max_predictions"))
+    for phase in phases():
+        settings = dict(settings, **_values("dupe_factor", phase.prefix))
+        make = functools.partial(_make_records, phase)
+        stages.append(Stage(phase.prefix + "records", settings, make))
+        settings = dict(settings, arguments=" ".join(arguments), **_values("batch_size precision"))
+        settings.update(_values("steps warmup_steps learning_rate", phase.prefix))
+        make = functools.partial(_pretrain, phase, arguments)
+        stages.append(Stage(phase.name, settings, make))
+    stages.append(Stage("model", settings, _write_model))
     for folder in FLAGS.data_dir:
-        settings = dict(training, data_dir=_about(folder, "data_dir"))
+        settings = dict(settings, data_dir=_about(folder, "data_dir"))
         name = os.path.relpath(_score_folder(folder), work_folder())
         stages.append(Stage(name, settings, functools.partial(_score, folder)))
     return collections.OrderedDict((stage.name, stage) for stage in stages)
 
 
-def _values(names):
-    return {name: FLAGS[name].value for name in names.split()}
+def _values(names, prefix=""):
+    return {prefix + name: FLAGS[prefix + name].value for name in names.split()}
 
 
 def _about(patterns, flag):
@@ -245,14 +280,14 @@ def _vocab_file():
     return FLAGS.vocab_file or os.path.join(STARTER, "vocab.txt")
 
 
-def _check_training_keeps_its_data(journal, records):
-    """Raises `UserError` where training has begun with other records than there would be now."""
-    folder = work_folder("pretraining")
+def _check_training_keeps_its_data(journal, phase, records):
+    """Raises `UserError` where a phase has begun with other records or another start than now."""
+    folder = work_folder(phase.name)
     changes = journal.changes(records)
     if changes and glob.glob(os.path.join(folder, "model.ckpt-*.index")):
         raise UserError(
-            "%s holds a training with other data (%s): set that back, name another --out (OUT), or "
-            "remove %s and %s to begin anew"
+            "%s holds a training with other data or another start (%s): set that back, name "
+            "another --out (OUT), or remove %s and %s to begin anew"
             % (folder, "; ".join(changes), work_folder(), FLAGS.out)
         )
 
@@ -263,7 +298,8 @@ def run_stage(journal, stage):
         _say("%s: done before" % stage.name)
         return
     changes = journal.changes(stage)
-    if changes and stage.name != "pretraining":  # which says itself what may change
+    is_training = stage.name in [phase.name for phase in PHASES]
+    if changes and not is_training:  # which says itself what may change
         shutil.rmtree(work_folder(stage.name), ignore_errors=True)
     _say("%s%s" % (stage.name, " once more, since " + "; ".join(changes) if changes else ""))
     journal.write(stage, is_done=False)
@@ -315,46 +351,56 @@ def _model_config():
     return work_folder("vocabulary", os.path.basename(_config_file()))
 
 
-def _make_records():
-    for part, dupe_factor in (("held_out", 1), ("train", FLAGS.dupe_factor)):
+def _make_records(phase):
+    for part, dupe_factor in (("held_out", 1), ("train", _setting(phase, "dupe_factor"))):
         _run(
             "create_pretraining_data_google.py",
             input_file=work_folder("split", part + ".txt"),
-            output_file=_records_of(part),
+            output_file=_records_of(phase, part),
             vocab_file=work_folder("vocabulary", "vocab.txt"),
             masking="dynamic",
             split_sentences=FLAGS.split_sentences,
             segmenter=FLAGS.segmenter,
             dupe_factor=dupe_factor,
+            random_next_sentence=phase.random_next_sentence,
             max_seq_length=FLAGS.max_seq_length,
             max_predictions_per_seq=FLAGS.max_predictions,
             resume=True,
         )
 
 
-def _records_of(part):
-    return ",".join(work_folder("records", name) for name in RECORD_FILES[part])
+def _records_of(phase, part):
+    folder = work_folder(phase.prefix + "records")
+    return ",".join(os.path.join(folder, name) for name in RECORD_FILES[part])
 
 
-def _pretrain(arguments):
+def _export_of(phase):
+    return work_folder(phase.name, "export")
+
+
+def _pretrain(phase, arguments):
+    former = phases()[: phases().index(phase)]
+    steps = _setting(phase, "steps")
     _run(
         "run_pretraining.py",
         arguments,
         do_train=True,
         do_eval=True,
         bert_config_file=_model_config(),
-        input_file=_records_of("train"),
-        eval_file=_records_of("held_out"),
-        output_dir=work_folder("pretraining"),
-        export_dir=work_folder("export"),
+        input_file=_records_of(phase, "train"),
+        eval_file=_records_of(phase, "held_out"),
+        output_dir=work_folder(phase.name),
+        export_dir=_export_of(phase),
         max_seq_length=FLAGS.max_seq_length,
         max_predictions_per_seq=FLAGS.max_predictions,
         precision=FLAGS.precision,
-        warm_start=True,
+        warm_start=not former,
+        init_checkpoint=_export_of(former[-1]) if former else None,
         optimizer="adamw",
-        learning_rate=FLAGS.learning_rate,
-        num_train_steps=FLAGS.steps,
-        num_warmup_steps=FLAGS.warmup_steps or min(MOST_WARMUP_STEPS, FLAGS.steps // 10),
+        learning_rate=_setting(phase, "learning_rate"),
+        num_train_steps=steps,
+        num_warmup_steps=_setting(phase, "warmup_steps")
+        or min(phase.most_warmup_steps, steps // 10),
         train_batch_size=FLAGS.batch_size,
         eval_batch_size=EVAL_BATCH_SIZE,
         max_eval_steps=EVAL_STEPS,
@@ -363,11 +409,12 @@ def _pretrain(arguments):
 
 
 def _write_model():
-    """Puts the trained model and its learning curve into the user's folder, the index last."""
-    paths = glob.glob(os.path.join(glob.escape(work_folder("export")), "*"))
-    paths += [work_folder("pretraining", LEARNING_CURVE)]
-    for path in sorted(paths, key=lambda path: path.endswith(".index")):
-        with files.whole_file(os.path.join(FLAGS.out, os.path.basename(path))) as partial:
+    """Puts the trained model and its learning curves into the user's folder, the index last."""
+    paths = glob.glob(os.path.join(glob.escape(_export_of(phases()[-1])), "*"))
+    targets = {path: os.path.basename(path) for path in paths}
+    targets.update({work_folder(phase.name, LEARNING_CURVE): phase.curve for phase in phases()})
+    for path in sorted(targets, key=lambda path: path.endswith(".index")):
+        with files.whole_file(os.path.join(FLAGS.out, targets[path])) as partial:
             shutil.copyfile(path, partial)
 
 
@@ -403,9 +450,11 @@ def _fine_tuning_script(folder):
 def _summarize():
     """Writes the scores into the model folder and shows them."""
     scores = collections.OrderedDict()
-    lines = files.read_lines(work_folder("pretraining", "eval_results.txt"))
-    results = dict(line.split(" = ") for line in lines)
-    scores["held-out text"] = {name: float(results[name]) for name in sorted(results)}
+    for phase in phases():
+        lines = files.read_lines(work_folder(phase.name, "eval_results.txt"))
+        results = dict(line.split(" = ") for line in lines)
+        name = "held-out text, %s" % phase.name
+        scores[name] = {name: float(results[name]) for name in sorted(results)}
     for folder in FLAGS.data_dir:
         report = files.read_json(os.path.join(_score_folder(folder), "report.json"))
         scores[os.path.basename(_score_folder(folder))] = {
@@ -416,8 +465,8 @@ def _summarize():
     files.write_json(os.path.join(FLAGS.out, SCORES), scores)
     for name, values in scores.items():
         shown = ["%s %.4f" % pair for pair in values.items() if pair[0].endswith("_accuracy")]
-        print("%-16s %s" % (name, ", ".join(shown)))
-    print("%-16s %s" % ("model folder", FLAGS.out))
+        print("%-31s %s" % (name, ", ".join(shown)))
+    print("%-31s %s" % ("model folder", FLAGS.out))
 
 
 # Commands

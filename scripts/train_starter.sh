@@ -17,9 +17,13 @@
 #     SPLIT_SENTENCES false    true where lines are paragraphs: they are parted into sentences
 #     SEGMENTER      jieba     rjieba, once installed, is faster; none: no words
 #     DUPE_FACTOR    2         how often each text is used, paired in another way
+#                    (PAIR_DUPE_FACTOR 1 in the second phase)
 #     MAX_SEQ_LENGTH 128   MAX_PREDICTIONS 20
-#     STEPS          10000 WARMUP_STEPS    a tenth of the steps, at most 1000
-#     BATCH_SIZE     64    LEARNING_RATE   0.0005
+#     STEPS          10000     first phase: masked words, order of segments
+#     PAIR_STEPS     7500      second phase: masked words, and whether two texts belong together;
+#                              0 leaves it out
+#     WARMUP_STEPS, PAIR_WARMUP_STEPS      a tenth of the steps, at most 1000 and 200
+#     LEARNING_RATE  0.0005    PAIR_LEARNING_RATE 0.0004    BATCH_SIZE 64
 #     PRECISION      float32   bfloat16 is faster on CPUs and GPUs that compute in it
 #     SAVE_STEPS     500       steps between checkpoints, each of which is evaluated
 #     DATA_DIR       folders of labelled data to score the model on, commas between; empty for none
@@ -29,8 +33,9 @@ set -euo pipefail
 . "$(dirname -- "$(readlink -f -- "${BASH_SOURCE[0]}")")/common.sh"
 
 SETTINGS="CORPUS OUT EXCLUDE HELD_OUT_EVERY VOCAB_SIZE VOCAB_FILE CONFIG_FILE SPLIT_SENTENCES
-    SEGMENTER DUPE_FACTOR MAX_SEQ_LENGTH MAX_PREDICTIONS STEPS WARMUP_STEPS BATCH_SIZE LEARNING_RATE
-    PRECISION SAVE_STEPS DATA_DIR"
+    SEGMENTER DUPE_FACTOR PAIR_DUPE_FACTOR MAX_SEQ_LENGTH MAX_PREDICTIONS STEPS PAIR_STEPS
+    WARMUP_STEPS PAIR_WARMUP_STEPS LEARNING_RATE PAIR_LEARNING_RATE BATCH_SIZE PRECISION SAVE_STEPS
+    DATA_DIR"
 
 main() {
     local python name flags=()

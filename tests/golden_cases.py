@@ -56,19 +56,27 @@ def rule_value(name, shape, is_small):
     return np.float32(scale) * noise
 
 
-def build(config, arrays, is_training=False, **ways):
+def build(config, arrays, is_training=False, leaves_out=False, **ways):
     """The model of a case's inputs, with every head that the case has numbers for.
 
     Args:
         config: `AlbertConfig`.
         arrays: the case's arrays.
         is_training: bool.
+        leaves_out: bool; in the last layer compute only what the heads need.
         **ways: arguments of `AlbertModel` that are not to change any number.
 
     Returns:
         {name as in the case's `out/`: tensor}.
     """
     inputs = {key[3:]: tf.constant(value) for key, value in arrays.items() if key[:3] == "in/"}
+    masked_positions = inputs.get("masked_lm_positions")
+    if leaves_out:
+        is_pretraining = masked_positions is not None
+        ways["output_positions"] = (
+            tf.pad(masked_positions, [[0, 0], [1, 0]]) if is_pretraining else modeling.FIRST_TOKEN
+        )
+        masked_positions = None
     model = modeling.AlbertModel(
         config,
         is_training,
@@ -86,7 +94,7 @@ def build(config, arrays, is_training=False, **ways):
     for index, layer in enumerate(model.get_all_encoder_layers()):
         tensors["layer_%d" % index] = layer
     if "out/mlm_loss" in arrays:
-        tensors.update(_pretraining_heads(config, model, inputs))
+        tensors.update(_pretraining_heads(config, model, masked_positions, inputs))
     elif "out/probabilities" in arrays:
         head = modeling.classification_head(
             config, model.get_pooled_output(), inputs["label_ids"], 2, is_training
@@ -98,11 +106,11 @@ def build(config, arrays, is_training=False, **ways):
     return tensors
 
 
-def _pretraining_heads(config, model, inputs):
+def _pretraining_heads(config, model, masked_positions, inputs):
     masked = modeling.masked_lm_head(
         config,
         model,
-        inputs["masked_lm_positions"],
+        masked_positions,
         inputs["masked_lm_ids"],
         inputs["masked_lm_weights"],
     )

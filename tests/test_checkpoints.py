@@ -77,16 +77,22 @@ def test_the_released_model_is_taken_before_the_bundled_one(tmp_path, monkeypatc
     assert os.path.basename(checkpoints.pretrained_folder()) == "albert_starter_zh"
 
 
-def test_state_that_names_a_missing_checkpoint_is_mended(tmp_path):
+@pytest.mark.parametrize("is_relative", [False, True])
+def test_state_that_names_a_missing_checkpoint_is_mended(tmp_path, monkeypatch, is_relative):
     """Else TensorFlow would start anew among the checkpoints that are there."""
-    assert checkpoints.newest_of_training(str(tmp_path)) is None
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "run").mkdir()
+    folder = "run" if is_relative else str(tmp_path / "run")
+    assert checkpoints.newest_of_training(folder) is None
     for step in (5, 40):
-        copy_checkpoint(tmp_path, "model.ckpt-%d" % step)
-    (tmp_path / "checkpoint").write_text('model_checkpoint_path: "model.ckpt-50"\n')
-    assert tf.train.latest_checkpoint(str(tmp_path)) is None
-    newest = str(tmp_path / "model.ckpt-40")
-    assert checkpoints.newest_of_training(str(tmp_path)) == newest
-    assert tf.train.latest_checkpoint(str(tmp_path)) == newest
+        copy_checkpoint(tmp_path / "run", "model.ckpt-%d" % step)
+    (tmp_path / "run" / "checkpoint").write_text('model_checkpoint_path: "model.ckpt-50"\n')
+    assert tf.train.latest_checkpoint(folder) is None
+    newest = os.path.join(folder, "model.ckpt-40")
+    assert checkpoints.newest_of_training(folder) == newest
+    assert tf.train.latest_checkpoint(folder) == newest
+    (tmp_path / "run").rename(tmp_path / "moved")
+    assert tf.train.latest_checkpoint("moved") == os.path.join("moved", "model.ckpt-40")
 
 
 def test_damaged_index_is_explained(tmp_path):

@@ -35,7 +35,7 @@ OF_ALL_TOKENS = ("sequence_output", "layer_")
     + [(name, {"plain": True}) for name in CASES]
     # The graph of training computes some values twice; without dropout the numbers are the same.
     + [(name, {"is_training": True}) for name in CASES if "_cls_" not in name]
-    + [(name, {"first_token_only": True}) for name in CASES if "_cls_" in name],
+    + [(name, {"leaves_out": True}) for name in CASES],
 )
 def test_outputs_losses_and_gradients_equal_the_originals(name, ways):
     config, description, arrays, values = golden_cases.load_case(name)
@@ -44,8 +44,8 @@ def test_outputs_losses_and_gradients_equal_the_originals(name, ways):
         assert [v.op.name for v in tf.trainable_variables()] == description["trainable_order"]
         golden_cases.set_variables(session, values)
         expected = {key[4:]: array for key, array in arrays.items() if key.startswith("out/")}
-        if "first_token_only" in ways:
-            assert tensors["sequence_output"].shape[1] == 1
+        if "leaves_out" in ways:
+            assert tensors["sequence_output"].shape[1] < arrays["in/input_ids"].shape[1]
             expected = {k: v for k, v in expected.items() if not k.startswith(OF_ALL_TOKENS)}
         actual = session.run({key: tensors[key] for key in expected})
         for key, array in expected.items():
@@ -346,7 +346,7 @@ def test_the_first_token_alone_is_that_of_all(layout):
     config = modeling.AlbertConfig.from_dict(settings)
     ids = np.random.RandomState(2).randint(1, config.vocab_size, [3, 11])
     results = []
-    for first_token_only in (False, True):
+    for output_positions in (None, modeling.FIRST_TOKEN, np.zeros([3, 1], np.int32)):
         with tf.Graph().as_default(), tf.Session() as session:
             tf.set_random_seed(5)
             model = modeling.AlbertModel(
@@ -354,7 +354,7 @@ def test_the_first_token_alone_is_that_of_all(layout):
                 True,
                 tf.constant(ids),
                 tf.constant((ids > 5).astype(np.int32)),
-                first_token_only=first_token_only,
+                output_positions=output_positions,
             )
             loss = tf.reduce_sum(model.get_pooled_output() ** 2)
             variables = tf.trainable_variables()
@@ -362,5 +362,6 @@ def test_the_first_token_alone_is_that_of_all(layout):
             session.run(tf.global_variables_initializer())
             gradients = [tf.convert_to_tensor(gradient) for gradient in gradients]
             results.append(session.run([model.get_pooled_output()] + gradients))
-    for whole, first in zip(*results):
+    for whole, first, gathered in zip(*results):
         np.testing.assert_allclose(first, whole, rtol=1e-4, atol=1e-6)
+        np.testing.assert_allclose(gathered, whole, rtol=1e-4, atol=1e-6)

@@ -29,6 +29,7 @@ SETTINGS = {
     "max_seq_length": 32,
     "max_predictions": 5,
     "steps": 6,
+    "pair_steps": 0,
     "batch_size": 8,
     "save_steps": 3,
     "data_dir": "",
@@ -57,11 +58,12 @@ class Run:
         """Stands in for `train_starter._call`: does the data, and pretends to train."""
         self.called.append(command)
         if command[1].endswith("run_pretraining.py"):
-            for name in ("pretraining/model.ckpt-6", "export/albert_model.ckpt"):
-                self.write(name + ".index")
-            self.write("export/vocab.txt")
-            self.write("pretraining/learning_curve.png")
-            self.write("pretraining/eval_results.txt", "loss = 5.5\nmasked_lm_accuracy = 0.25\n")
+            folder = os.path.basename(flags_in(command)["output_dir"])
+            for name in ("model.ckpt-6.index", "export/albert_model.ckpt.index"):
+                self.write("%s/%s" % (folder, name))
+            self.write(folder + "/export/vocab.txt")
+            self.write(folder + "/learning_curve.png", folder)
+            self.write(folder + "/eval_results.txt", "loss = 5.5\nmasked_lm_accuracy = 0.25\n")
         else:
             subprocess.run(command, check=True, capture_output=True)
 
@@ -97,10 +99,30 @@ def test_every_stage_is_done_once(run, capsys):
         "vocab.txt",
     ]
     scores = files.read_json(os.path.join(run.out, "scores.json"))
-    assert scores == {"held-out text": {"loss": 5.5, "masked_lm_accuracy": 0.25}}
+    results = {"loss": 5.5, "masked_lm_accuracy": 0.25}
+    assert scores == {"held-out text, pretraining": results}
     capsys.readouterr()
     assert run("--optimizer=lamb") == []
     assert capsys.readouterr().err.count("done before") == 5
+
+
+def test_the_second_phase_starts_from_the_first_with_unrelated_pairs(run):
+    assert run(pair_steps=40) == DATA + ["run_pretraining.py"] + DATA[1:] + ["run_pretraining.py"]
+    first, second = (flags_in(run.called[number]) for number in (3, 6))
+    records = [flags_in(run.called[number]) for number in (2, 5)]
+    assert [flags["random_next_sentence"] for flags in records] == ["False", "True"]
+    assert [flags["dupe_factor"] for flags in records] == ["2", "1"]
+    assert (first["warm_start"], second["warm_start"]) == ("True", "False")
+    assert "init_checkpoint" not in first and second["init_checkpoint"] == first["export_dir"]
+    assert second["input_file"] == records[1]["output_file"] != first["input_file"]
+    assert (second["num_train_steps"], second["num_warmup_steps"]) == ("40", "4")
+    assert (first["learning_rate"], second["learning_rate"]) == ("0.0005", "0.0004")
+    curves = {"learning_curve.png": "pretraining", "pair_learning_curve.png": "pair_pretraining"}
+    for name, phase in curves.items():
+        assert files.read_text(os.path.join(run.out, name)) == phase
+    assert run(pair_steps=50) == ["run_pretraining.py"]
+    with pytest.raises(UserError, match="pair_pretraining holds .* another start .steps is 8, was"):
+        run(pair_steps=50, steps=8)
 
 
 def test_a_stopped_stage_is_done_again_and_only_that(run):
@@ -125,7 +147,7 @@ def test_changed_settings_are_told_and_what_depends_on_them_is_made_anew(run, ca
 
 def test_training_that_has_begun_keeps_its_data(run):
     run()
-    with pytest.raises(UserError, match="other data .held_out_every is 4, was 5.*another --out"):
+    with pytest.raises(UserError, match="other data .*held_out_every is 4, was 5.*another --out"):
         run(held_out_every=4)
     assert run.called == []
     assert run(steps=8) == ["run_pretraining.py"]
@@ -228,7 +250,7 @@ def start(tmp_path):
     config = dict(workspace.CONFIG, vocab_size=8000, max_position_embeddings=128)
     tasks.write("albert_config_small.json", json.dumps(config))
     settings = {name.upper(): str(value) for name, value in SETTINGS.items()}
-    settings.update(CONFIG_FILE="albert_config_small.json", DATA_DIR="data,topics")
+    settings.update(CONFIG_FILE="albert_config_small.json", DATA_DIR="data,topics", PAIR_STEPS="6")
 
     def started(**changes):
         return subprocess.Popen(
@@ -260,6 +282,8 @@ MOMENTS = {
     "split": "lock",
     "records": "records",
     "pretraining": "pretraining/model.ckpt-3.index",
+    "pair_records": "pair_records",
+    "pair_pretraining": "pair_pretraining/model.ckpt-3.index",
     "scores/data": "scores/data/train.log",
     "scores/topics": "scores/topics/best/*.index",
 }
@@ -278,8 +302,8 @@ def test_killed_in_every_stage_it_ends_with_the_same_model(start, tmp_path):
         ):
             time.sleep(0.01)
         process.send_signal(signal.SIGKILL)
-        process.communicate()
-        assert process.returncode == -signal.SIGKILL, stage
+        shown = process.communicate()[0]
+        assert process.returncode == -signal.SIGKILL, (stage, shown)
     process = start(OUT="killed")
     shown = process.communicate(timeout=600)[0]
     assert process.returncode == 0, shown
@@ -289,6 +313,7 @@ def test_killed_in_every_stage_it_ends_with_the_same_model(start, tmp_path):
     for name, value in expected.items():
         np.testing.assert_array_equal(found[name], value)
     scores = files.read_json(str(tmp_path / "killed" / "scores.json"))
-    assert list(scores) == ["held-out text", "data", "topics"]
+    phases = ["held-out text, pretraining", "held-out text, pair_pretraining"]
+    assert list(scores) == phases + ["data", "topics"]
     assert 0 <= scores["data"]["test_accuracy"] <= 1 and 0 <= scores["topics"]["dev_accuracy"] <= 1
     assert os.path.exists(str(tmp_path / "killed" / "learning_curve.png"))
