@@ -714,6 +714,16 @@ def gather_positions(sequence, positions):
     return tf.gather(tf.reshape(sequence, [-1, width]), flat_positions)
 
 
+def mean_over_tokens(sequence, mask):
+    """The mean of a sequence's tokens, [B, F, W] and float [B, F, 1] -> [B, W]; 0 of no tokens."""
+    return tf.reduce_sum(sequence * mask, axis=1) / tf.maximum(tf.reduce_sum(mask, axis=1), 1.0)
+
+
+def max_over_tokens(sequence, mask):
+    """The highest values of a sequence's tokens, [B, F, W] and float [B, F, 1] -> [B, W]."""
+    return tf.reduce_max(sequence + (1.0 - mask) * sequence.dtype.min / 2, axis=1)
+
+
 def new_variable(name, shape, config):
     """A weight that starts from a truncated normal of the config's `initializer_range`.
 

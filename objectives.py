@@ -80,9 +80,8 @@ def pooled_output(model, input_mask, pooling):
         "last4": lambda: tf.add_n(layers[-4:]) / len(layers[-4:]),
     }[pooling]()  # [B, F, H]
     mask = tf.cast(input_mask[:, :, None], tf.float32)  # [B, F, 1]
-    if pooling == "max":
-        return tf.reduce_max(sequence + (1.0 - mask) * sequence.dtype.min / 2, axis=1)
-    return tf.reduce_sum(sequence * mask, axis=1) / tf.maximum(tf.reduce_sum(mask, axis=1), 1.0)
+    pooled = modeling.max_over_tokens if pooling == "max" else modeling.mean_over_tokens
+    return pooled(sequence, mask)
 
 
 # Losses

@@ -27,19 +27,16 @@ LAYERS = {
 }
 
 
-def _mean(tokens, mask):
-    return tf.reduce_sum(tokens * mask, axis=1) / tf.reduce_sum(mask, axis=1)
-
-
-def _max(tokens, mask):
-    return tf.reduce_max(tokens + (1.0 - mask) * tokens.dtype.min / 2, axis=1)
+def _mean_and_max(tokens, mask):
+    pooled = [modeling.mean_over_tokens(tokens, mask), modeling.max_over_tokens(tokens, mask)]
+    return tf.concat(pooled, axis=1)
 
 
 # name: float [B, F, W] and mask [B, F, 1] -> [B, W], or [B, 2 W].
 POOLINGS = {
-    "mean": _mean,
-    "max": _max,
-    "mean_max": lambda tokens, mask: tf.concat([_mean(tokens, mask), _max(tokens, mask)], axis=1),
+    "mean": modeling.mean_over_tokens,
+    "max": modeling.max_over_tokens,
+    "mean_max": _mean_and_max,
     "cls": lambda tokens, mask: tokens[:, 0, :],
 }
 

@@ -54,7 +54,7 @@ def start_values(config, shapes, piece_counts, seed):
         {name: float32 array}.
     """
     generator = np.random.RandomState(seed)
-    values = {name: _usual_value(name, shapes[name], config, generator) for name in sorted(shapes)}
+    values = _usual_values(config, shapes, generator)
     tables = _tables(config, values, generator)
     queries, keys = _attention_columns(config, tables, generator)
     for name in values:
@@ -65,11 +65,23 @@ def start_values(config, shapes, piece_counts, seed):
         elif name.endswith("cls/predictions/output_bias"):
             frequencies = (piece_counts + 1.0) / (piece_counts + 1.0).sum()
             values[name] = np.log(frequencies) - np.log(frequencies).mean()
+    return _in_float32(values)
+
+
+def usual_values(config, shapes, seed):
+    """What all variables start from without this module; arguments as in `start_values`."""
+    return _in_float32(_usual_values(config, shapes, np.random.RandomState(seed)))
+
+
+def _in_float32(values):
     return {name: np.asarray(value, np.float32) for name, value in values.items()}
 
 
+def _usual_values(config, shapes, generator):
+    return {name: _usual_value(name, shapes[name], config, generator) for name in sorted(shapes)}
+
+
 def _usual_value(name, shape, config, generator):
-    """What a variable starts from without this module."""
     if name.endswith("gamma"):
         return np.ones(shape)
     if name.endswith(("beta", "bias")):

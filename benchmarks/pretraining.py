@@ -5,9 +5,10 @@ r"""How fast and how large a pre-training step is, beside the plain way to write
 
 "plain" is the step as albert_zh writes it, on the TensorFlow at hand: every sequence padded to S,
 all P predictions, one-hot labels [B * P, V], float32, no activation recomputed or compiled. The
-others are what run_pretraining.py trains with: batches by length, used predictions only. All graphs
-live in one process and take turns step by step; medians count. Memory is that of a process of its
-own.
+others are what run_pretraining.py trains with: batches by length, used predictions only, and of the
+last layer nothing but these. All graphs live in one process and take turns step by step; medians
+count. Memory is that of a process of its own; "input" is the share of a step in which it waits for
+its batch.
 """
 
 import argparse
@@ -44,6 +45,7 @@ SPECIAL_IDS = 106  # smaller ids are no words
 GROWTH_BATCHES = (8, 16, 32, 64, 128, 256)
 GROWTH_LENGTHS = (64, 128, 256, 512)
 GROWTH_CONFIGS = ("tiny", "small_google", "base", "large")
+GROWTH_STEPS = 4  # of a turn; all sequences are full then, so that all steps are alike
 
 Setting = collections.namedtuple("Setting", "config batch_size max_seq_length max_predictions")
 Step = collections.namedtuple("Step", "session fetches per_turn")  # steps of a turn
@@ -98,13 +100,12 @@ def compare_steps(setting, arguments, folder):
     ways = ("plain", "float32", "bfloat16")
     steps = {way: build_step(setting, way, records) for way in ways}
     seconds = take_turns(steps, arguments.rounds)
-    print("%-10s %12s %14s %12s" % ("", "steps/s", "times plain", "peak MiB"))
-    for way in ways:
-        memory = memory_alone(way)
-        print(
-            "%-10s %12.2f %14.2f %12.0f"
-            % (way, 1 / seconds[way], seconds["plain"] / seconds[way], memory)
-        )
+    print("%-10s %12s %14s %12s %8s" % ("", "steps/s", "times plain", "peak MiB", "input"))
+    for way, step in steps.items():
+        wait = measuring.input_wait(step.session, step.fetches, step.per_turn)
+        times_plain = seconds["plain"] / seconds[way]
+        columns = (1 / seconds[way], times_plain, memory_alone(way), 100 * wait)
+        print("%-10s %12.2f %14.2f %12.0f %7.1f%%" % ((way,) + columns))
 
 
 def records_of(arguments, setting, folder):
@@ -262,11 +263,10 @@ def show_growth(arguments, folder):
     """Prints and draws examples per second by batch and length, and the cost of models."""
     tiny = modeling.AlbertConfig.from_json_file(os.path.join(ROOT, arguments.config))
     by_batch = {
-        batch: batch * rate_of(Setting(tiny, batch, 128, 20), arguments, folder)[0]
-        for batch in GROWTH_BATCHES
+        batch: batch * rate_of(Setting(tiny, batch, 128, 20), folder)[0] for batch in GROWTH_BATCHES
     }
     by_length = {
-        length: 32 * rate_of(Setting(tiny, 32, length, length * 20 // 128), arguments, folder)[0]
+        length: 32 * rate_of(Setting(tiny, 32, length, length * 20 // 128), folder)[0]
         for length in GROWTH_LENGTHS
     }
     peak = measuring.matrix_peaks()["float32"]
@@ -282,33 +282,37 @@ def show_growth(arguments, folder):
     for name in GROWTH_CONFIGS:
         path = os.path.join(ROOT, "albert_config", "albert_config_%s.json" % name)
         config = modeling.AlbertConfig.from_json_file(path)
-        rate, parameters, tokens = rate_of(Setting(config, 8, 128, 20), arguments, folder)
-        share = rate * flops_of_step(config, 8, tokens / 8.0, 20 * tokens / (8.0 * 128)) / peak
-        models[name] = (parameters, rate * tokens, share)
+        rate, parameters = rate_of(Setting(config, 8, 128, 20), folder)
+        share = rate * flops_of_step(config, 8, 128, 20) / peak
+        models[name] = (parameters, rate * 8 * 128, share)
         print("%-14s %12d %14.0f %15.0f%%" % ((name,) + models[name][:2] + (100 * share,)))
     if arguments.chart:
         draw_growth(arguments.chart, by_batch, by_length, models)
 
 
-def rate_of(setting, arguments, folder):
-    """(steps/s, parameters, tokens per step) of our float32 step."""
-    step = build_step(setting, "float32", write_records(setting, arguments.mean_length, folder))
+def rate_of(setting, folder):
+    """(steps/s, parameters) of our float32 step on full sequences."""
+    step = build_step(setting, "float32", write_records(setting, 1.0, folder))
     with step.session.graph.as_default():
         parameters = modeling.count_parameters(tf.trainable_variables())
-    seconds = take_turns({"": step}, max(2, arguments.rounds // 3))[""]
-    tokens = np.mean([step.session.run(step.fetches[1]).sum() for _ in range(4)])
+    seconds = take_turns({"": step._replace(per_turn=GROWTH_STEPS)}, rounds=2)[""]
     step.session.close()
-    return 1 / seconds, parameters, tokens
+    return 1 / seconds, parameters
 
 
 def flops_of_step(config, batch_size, length, predictions):
-    """Floating-point operations of a step's matrix products: three times the forward pass's."""
-    tokens = batch_size * length
+    """Floating-point operations of a step's matrix products: three times the forward pass's.
+
+    The last block needs keys and values of all tokens, the rest of those that are predicted from.
+    """
+    tokens, kept = batch_size * length, batch_size * (1 + predictions)
     hidden, inner, width = config.hidden_size, config.intermediate_size, config.word_width
     layer = 2 * (4 * hidden * hidden + 2 * hidden * inner / config.ffn_groups)
     attention = 4 * length * hidden
     blocks = config.num_hidden_layers * config.inner_group_num
-    encoder = tokens * (blocks * (layer + attention) + 2 * width * hidden)
+    keys_and_values = 4 * hidden * hidden
+    encoder = tokens * ((blocks - 1) * (layer + attention) + keys_and_values + 2 * width * hidden)
+    encoder += kept * (layer - keys_and_values + attention)
     head = batch_size * predictions * 2 * (hidden * hidden + width * hidden)
     head += batch_size * predictions * 2 * width * config.vocab_size
     return 3 * (encoder + head)

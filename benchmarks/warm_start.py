@@ -1,0 +1,160 @@
+r"""What each part of the start values of `--warm_start` brings.
+
+    python benchmarks/warm_start.py --records='data/train_*.tfrecord' --held_out=held_out.tfrecord
+
+Trains the same model on the same batches from start values that lack one part, or all, by
+run_pretraining.py, and prints what each has learnt on held-out text. The records are of
+--masking=dynamic, made with the starter model's vocabulary. What was trained is not trained again.
+"""
+
+import argparse
+import collections
+import os
+import subprocess
+import sys
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+sys.path.insert(0, ROOT)
+
+import numpy as np  # noqa: E402
+
+import checkpoints  # noqa: E402
+import corpus  # noqa: E402
+import files  # noqa: E402
+import modeling  # noqa: E402
+import pretraining_records  # noqa: E402
+import warm_start  # noqa: E402
+
+CONFIG = os.path.join(ROOT, "albert_starter_zh", "albert_config_tiny.json")
+PREDICTIONS = 20
+SEED = 12345
+EMBEDDINGS = "bert/embeddings/"
+ATTENTION = "bert/encoder/layer_shared/attention/self/"
+
+
+def main():
+    """Prints the table."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
+    parser.add_argument("--records", required=True)
+    parser.add_argument("--held_out", required=True)
+    parser.add_argument("--output_dir", default="warm_start_ablation")
+    parser.add_argument("--max_seq_length", type=int, default=128)
+    parser.add_argument("--steps", type=int, default=1000)
+    parser.add_argument("--batch_size", type=int, default=64)
+    parser.add_argument("--learning_rate", type=float, default=0.0005)
+    parser.add_argument("--precision", default="float32")
+    parser.add_argument(
+        "--parts", default=",".join(PARTS), help="rows of the table, commas between"
+    )
+    arguments = parser.parse_args()
+    values = start_values(arguments)
+    print(
+        "%-46s %12s %10s"
+        % ("held-out masked LM after %d steps" % arguments.steps, "accuracy", "loss")
+    )
+    for name in arguments.parts.split(","):
+        results = train(name, values, arguments)
+        accuracy, loss = (results["masked_lm_" + metric] for metric in ("accuracy", "loss"))
+        print("%-46s %12.3f %10.2f" % (PARTS[name].title, accuracy, loss), flush=True)
+
+
+def start_values(arguments):
+    """(values of a warm start, usual random ones), {variable name: array} each."""
+    config = modeling.AlbertConfig.from_json_file(CONFIG)
+    shapes = checkpoints.expected_shapes_by_part(config)
+    del shapes["classification"]
+    shapes = {name: shape for part in shapes.values() for name, shape in part.items()}
+    records = corpus.input_files(arguments.records, "records")
+    counts = pretraining_records.piece_counts(records, config.vocab_size)
+    warm = warm_start.start_values(config, shapes, counts, SEED)
+    return warm, warm_start.usual_values(config, shapes, SEED)
+
+
+def train(name, values, arguments):
+    """Trains from start values without a part; returns {metric: value} on held-out text."""
+    folder = os.path.join(arguments.output_dir, name)
+    results = os.path.join(folder, "eval_results.txt")
+    if not os.path.exists(results):
+        start = os.path.join(folder, "start", "albert_model.ckpt")
+        checkpoints.write_checkpoint(start, PARTS[name].change(*values))
+        flags = {
+            "bert_config_file": CONFIG,
+            "input_file": arguments.records,
+            "eval_file": arguments.held_out,
+            "output_dir": folder,
+            "init_checkpoint": start,
+            "do_train": True,
+            "do_eval": True,
+            "max_seq_length": arguments.max_seq_length,
+            "max_predictions_per_seq": PREDICTIONS,
+            "train_batch_size": arguments.batch_size,
+            "eval_batch_size": arguments.batch_size,
+            "optimizer": "adamw",
+            "learning_rate": arguments.learning_rate,
+            "num_train_steps": arguments.steps,
+            "num_warmup_steps": arguments.steps // 2,
+            "save_checkpoints_steps": arguments.steps,
+            "precision": arguments.precision,
+        }
+        command = [sys.executable, os.path.join(ROOT, "run_pretraining.py")]
+        subprocess.run(command + ["--%s=%s" % flag for flag in flags.items()], check=True)
+    lines = dict(line.split(" = ") for line in files.read_lines(results))
+    return {metric: float(value) for metric, value in lines.items()}
+
+
+# The parts
+
+
+def without(*names):
+    """A change that gives some variables their usual values."""
+    return lambda warm, usual: dict(warm, **{name: usual[name] for name in names})
+
+
+def without_heads(first, end):
+    """A change that gives some heads' queries and keys their usual values; shares of all heads."""
+
+    def change(warm, usual):
+        values = dict(warm)
+        for name in (ATTENTION + "query/kernel", ATTENTION + "key/kernel"):
+            width = warm[name].shape[1]
+            columns = slice(int(first * width), int(end * width))
+            values[name] = np.array(warm[name])
+            values[name][:, columns] = usual[name][:, columns]
+        return values
+
+    return change
+
+
+Part = collections.namedtuple("Part", "title change")  # change: (warm, usual) -> start values
+PARTS = collections.OrderedDict(
+    [
+        ("all", Part("with all parts", without())),
+        (
+            "neighbours",
+            Part("without heads that look at neighbours", without_heads(0, 0.5)),
+        ),
+        (
+            "same_piece",
+            Part("without heads that look for the same piece", without_heads(0.5, 0.75)),
+        ),
+        (
+            "positions",
+            Part("without sinusoids as positions", without(EMBEDDINGS + "position_embeddings")),
+        ),
+        ("words", Part("without the wider word table", without(EMBEDDINGS + "word_embeddings"))),
+        (
+            "projection",
+            Part("without the orthogonal projection", without(EMBEDDINGS + "word_embeddings_2")),
+        ),
+        (
+            "bias",
+            Part("without frequencies as output bias", without("cls/predictions/output_bias")),
+        ),
+        ("none", Part("with none (usual random values)", lambda warm, usual: usual)),
+    ]
+)
+
+
+if __name__ == "__main__":
+    main()
