@@ -79,6 +79,7 @@ def pooled_output(model, input_mask, pooling):
         "second_to_last": lambda: layers[-2] if len(layers) > 1 else layers[-1],
         "last4": lambda: tf.add_n(layers[-4:]) / len(layers[-4:]),
     }[pooling]()  # [B, F, H]
+    sequence = tf.cast(sequence, tf.float32)
     mask = tf.cast(input_mask[:, :, None], tf.float32)  # [B, F, 1]
     pooled = modeling.max_over_tokens if pooling == "max" else modeling.mean_over_tokens
     return pooled(sequence, mask)

@@ -33,6 +33,7 @@ import numpy as np  # noqa: E402  (the path first)
 MEDIAN_LENGTH, SPREAD, SHORTEST = 27.0, 0.24, 8  # of a log-normal: 28 on average, 95 % up to 40
 SPECIAL_IDS = 106  # smaller ids are no words
 TINY = "albert_config/albert_config_tiny.json"
+BASE = "albert_config/albert_config_base.json"
 PLAIN_STEPS = 4  # of a turn: all are alike
 MOST_STEPS = 64  # of any turn: a window of batches
 SHOWN_TYPES = 12
@@ -56,6 +57,9 @@ WAYS = collections.OrderedDict(
         ("bfloat16", {"precision": "bfloat16"}),
     )
 )
+# base on full rows, where products are nearly all there is to do.
+BASE_NAME = "training, base, batch 16, S 128, float32"
+BASE_WAY = Way(config=BASE, batch=16, length=128, rows=64)
 ABLATIONS = (
     "batches by length",
     "cut-off padding",
@@ -105,7 +109,8 @@ def show_ways(arguments):
             arguments.num_threads or "all",
         )
     )
-    commands = {name: worker_command(way, arguments) for name, way in WAYS.items()}
+    ways = dict(WAYS, **{BASE_NAME: BASE_WAY})
+    commands = {name: worker_command(way, arguments) for name, way in ways.items()}
     if arguments.peer_python:
         script = os.path.join(HERE, "peers_fine_tuning.py")
         for peer in PEERS:
@@ -116,6 +121,7 @@ def show_ways(arguments):
         "matrix products here: "
         + ", ".join("%s %.0f GFLOPS" % (p, v / 1e9) for p, v in peaks.items())
     )
+    show_base(results.pop(BASE_NAME)[0], peaks["float32"])
     needed = {job: flops_of_row(Way(job=job), lengths) for job in ("train", "evaluate")}
     titles = ("", "pairs/s", "x plain", "tokens/s", "of peak", "MiB", "input")
     print("%-40s %9s %9s %10s %9s %9s %7s" % titles)
@@ -128,6 +134,16 @@ def show_ways(arguments):
         columns += (share, memory, 100 * wait)
         print("%-40s %9.0f %9.2f %10.0f %8.0f%% %9.0f %6.1f%%" % ((name,) + columns))
     print("TensorFlow alone: %.0f MiB" % memory_of_tensorflow())
+
+
+def show_base(seconds, peak):
+    """A line on `BASE_WAY`; seconds of a row, operations per second of the machine."""
+    lengths = row_lengths(BASE_WAY)
+    share = flops_of_row(BASE_WAY, lengths) / seconds / peak
+    print(
+        "%s: %.2f rows/s, %.0f tokens/s, %.0f%% of peak"
+        % (BASE_NAME, 1 / seconds, lengths.mean() / seconds, 100 * share)
+    )
 
 
 def show_ablation(arguments):

@@ -150,6 +150,15 @@ def test_pooling_leaves_padding_out(pooling, expected):
     np.testing.assert_allclose(found, [expected], rtol=1e-6)
 
 
+@pytest.mark.parametrize("pooling", objectives.POOLINGS)
+def test_pooling_of_layers_in_bfloat16_is_float32(pooling):
+    config = modeling.AlbertConfig.from_dict(dict(CONFIG, vocab_size=30))
+    with tf.Graph().as_default():
+        ids = tf.constant([[2, 7, 9, 3], [2, 8, 3, 0]])
+        model = modeling.AlbertModel(config, False, ids, tf.sign(ids), precision="bfloat16")
+        assert objectives.pooled_output(model, tf.sign(ids), pooling).dtype == tf.float32
+
+
 def test_rates_by_depth():
     shared = ["bert/embeddings/word_embeddings", "bert/encoder/layer_shared/output/dense/kernel"]
     found = objectives.rate_scales(shared + ["bert/pooler/dense/kernel", "output_bias"], 0.5)
