@@ -42,6 +42,7 @@ import training  # noqa: E402
 LEARNING_RATE = 1e-4
 MASK_ID = 103
 SPECIAL_IDS = 106  # smaller ids are no words
+SHOWN_TYPES = 12
 GROWTH_BATCHES = (8, 16, 32, 64, 128, 256)
 GROWTH_LENGTHS = (64, 128, 256, 512)
 GROWTH_CONFIGS = ("tiny", "small_google", "base", "large")
@@ -65,6 +66,7 @@ def main():
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--growth", action="store_true", help="batches, lengths and models, too")
     parser.add_argument("--chart", help="PNG to write the growth to")
+    parser.add_argument("--profile", action="store_true", help="what takes the time of a step, too")
     parser.add_argument("--memory_of", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     setting = Setting(
@@ -100,12 +102,23 @@ def compare_steps(setting, arguments, folder):
     ways = ("plain", "float32", "bfloat16")
     steps = {way: build_step(setting, way, records) for way in ways}
     seconds = take_turns(steps, arguments.rounds)
+    if arguments.profile:
+        show_profile(steps)
     print("%-10s %12s %14s %12s %8s" % ("", "steps/s", "times plain", "peak MiB", "input"))
     for way, step in steps.items():
         wait = measuring.input_wait(step.session, step.fetches, step.per_turn)
         times_plain = seconds["plain"] / seconds[way]
         columns = (1 / seconds[way], times_plain, memory_alone(way), 100 * wait)
         print("%-10s %12.2f %14.2f %12.0f %7.1f%%" % ((way,) + columns))
+
+
+def show_profile(steps):
+    """Prints the types of operations that take most of a step's time."""
+    for way, step in steps.items():
+        seconds = measuring.seconds_by_operation(step.session, step.fetches, step.per_turn)
+        for kind, taken in seconds.most_common(SHOWN_TYPES):
+            share = 100 * taken / sum(seconds.values())
+            print("%-10s %5.1f%% %8.2f ms  %s" % (way, share, 1e3 * taken / step.per_turn, kind))
 
 
 def records_of(arguments, setting, folder):
