@@ -310,33 +310,37 @@ def _done(plan):
 
 
 def _tables(results):
-    yield from _head("start")
-    starts = ((BASELINE, "baseline"), (PLAIN, "starter model"), (RANDOM, "random weights"))
-    for name, (way, start) in itertools.product(FLAGS.datasets, starts):
-        yield _row([DATASETS[name].title, start], results[name, way])
+    """The lines of both tables; what was not run has no row."""
+    starts = {BASELINE: "baseline", PLAIN: "starter model", RANDOM: "random weights"}
+    yield from _table("start", itertools.product(FLAGS.datasets, starts), results, starts)
     yield ""
-    yield from _head("way of training")
-    for name, way in itertools.product(FLAGS.option_datasets, OPTIONS):
-        yield _row([DATASETS[name].title, way], results[name, way])
+    ways = {way: way for way in OPTIONS}
+    pairs = itertools.product(FLAGS.option_datasets, ways)
+    yield from _table("way of training", pairs, results, ways)
 
 
-def _head(what):
+def _table(what, pairs, results, titles):
     splits = "dev | test | dev, unseen rows | test, unseen rows"
-    yield "| data set | %s | %s | time of a run |" % (what, splits)
-    yield "|---|---|---|---|---|---|---|"
+    yield "| data set | %s | %s | seeds | time of a run |" % (what, splits)
+    yield "|---|---|---|---|---|---|---|---|"
+    for name, way in pairs:
+        if results[name, way]:
+            yield _row([DATASETS[name].title, titles[way]], results[name, way])
 
 
 def _row(cells, results):
     for split in ("dev", "test", "dev_unseen", "test_unseen"):
         cells.append(_mean_cell([result.get(split) for result in results]))
-    seconds = [result["seconds"] for result in results]
-    cells.append("%.0f s" % np.mean(seconds) if seconds else "-")
+    cells.append("%d" % len(results))
+    cells.append("%.0f s" % np.mean([result["seconds"] for result in results]))
     return "| %s |" % " | ".join(cells)
 
 
 def _mean_cell(values):
-    if not values or None in values:
+    if None in values:
         return "-"
+    if len(values) == 1:
+        return "%.2f" % (100 * values[0])
     mean, deviation = experiments.mean_and_deviation([100 * value for value in values])
     return "%.2f ± %.2f" % (mean, deviation)
 

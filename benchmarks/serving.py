@@ -49,8 +49,10 @@ class Service:
         command = [sys.executable, os.path.join(ROOT, "serve.py"), "--model_dir=" + folder]
         command += ["--port=0", "--max_batch_size=%d" % max_batch_size]
         self.process = subprocess.Popen(command, stderr=subprocess.PIPE, universal_newlines=True)
-        self.process.stderr.readline()
-        self.port = int(self.process.stderr.readline().split("/")[2].split(":")[1])
+        lines = [self.process.stderr.readline() for _ in range(2)]
+        if "http://" not in lines[1]:
+            raise SystemExit("".join(lines).strip())
+        self.port = int(lines[1].split("/")[2].split(":")[1])
 
     def megabytes(self):
         """Resident memory."""

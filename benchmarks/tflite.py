@@ -2,14 +2,15 @@
 
     python benchmarks/tflite.py                               # albert_tiny with random weights
     python benchmarks/tflite.py --quick                       # fewer lengths and rounds
-    python benchmarks/tflite.py --models=tiny=afqmc_output/best,starter=starter_output/best \\
-        --data_dirs=data/afqmc,data/afqmc --chart=docs/images/tflite.png
+    python benchmarks/tflite.py --models=AFQMC=afqmc_output/best,THUCNews=topics_output/best \\
+        --data_dirs=DATA/afqmc,DATA/thucnews --chart=docs/images/tflite.png
 
 Needs requirements-export.txt for LiteRT (ai-edge-litert); TensorFlow's own interpreter is measured
 as well. Every file is loaded by a process of its own; rounds go through all files in turn, so that
 ratios are of one run. "recipe" is the pre-training graph that freeze_graph and tflite_convert make,
-as albert_zh's README had it. With --data_dirs (a task's folder for each model) the accuracy of each
-file on the dev file is measured, by the task that is named in the model's fine_tuning.json.
+as albert_zh's README had it; "tiny" has albert_tiny's size and random weights. With --data_dirs (a
+task's folder for each model) the accuracy of each file on 2,000 rows of the dev file is measured,
+by the task that is named in the model's fine_tuning.json.
 """
 
 import argparse
@@ -47,6 +48,7 @@ TINY = {
 }
 INVOCATIONS, ROUNDS = 10, 15  # in a round; rounds
 MAX_DEV_ROWS = 2000
+NUM_TEXTS = 300  # by which int8 finds its ranges
 Result = collections.namedtuple("Result", "model name runtime threads tokens megabytes ms memory")
 RUNTIMES = ("LiteRT", "TensorFlow")
 
@@ -63,11 +65,17 @@ def parsed_arguments():
 def main():
     arguments = parsed_arguments()
     with tempfile.TemporaryDirectory() as work:
-        models = given_models(arguments) or {"tiny": random_model(os.path.join(work, "tiny"))}
+        models = given_models(arguments)
+        data_dirs = (arguments.data_dirs or "").split(",") if arguments.data_dirs else []
+        data_dirs = dict(zip(models, data_dirs))
+        models["tiny"] = random_model(os.path.join(work, "tiny"))
         lengths = LENGTHS[2:] if arguments.quick else LENGTHS
         exported, results = {}, []
         for model, folder in models.items():
-            exported[model] = export_all(folder, os.path.join(work, "exported", model), lengths)
+            texts = os.path.join(work, model + ".txt")
+            write_texts(texts, folder, data_dirs.get(model))
+            target = os.path.join(work, "exported", model)
+            exported[model] = export_all(folder, target, lengths, texts)
         recipe = {"recipe": recipe_file(os.path.join(work, "recipe"))}
         for runtime in available_runtimes():
             for threads in (1, 2):
@@ -76,10 +84,11 @@ def main():
                 results += measured(sets, runtime, threads, rounds)
         print_table(results)
         print_ratios(results, next(iter(models)))
-        accuracies = {}
-        if arguments.data_dirs:
-            for (model, folder), data in zip(models.items(), arguments.data_dirs.split(",")):
-                accuracies[model] = measured_accuracies(folder, exported[model], data)
+        accuracies = {
+            model: measured_accuracies(models[model], exported[model], data_dir)
+            for model, data_dir in data_dirs.items()
+        }
+        if accuracies:
             print_accuracies(accuracies)
         if arguments.chart:
             draw(results, accuracies, arguments.chart)
@@ -124,11 +133,9 @@ def write_random_model(folder, heads, num_labels=None):
     checkpoints.write_model_checkpoint(folder, values)
 
 
-def export_all(folder, target, lengths):
+def export_all(folder, target, lengths, texts):
     """Exports a model in all ways; returns {name: path}, names as "int8 128"."""
-    texts = os.path.join(target, "texts.txt")
     os.makedirs(target)
-    write_texts(texts)
     paths = collections.OrderedDict()
     for quantize in QUANTIZATIONS:
         for length in lengths:
@@ -141,27 +148,43 @@ def export_all(folder, target, lengths):
                 "--quantize=" + quantize,
                 "--seq_length=" + length,
                 "--output=" + path,
-                "--representative_texts=" + representative_texts(folder, texts),
+                "--representative_texts=" + texts,
             )
             paths["%s %s" % (quantize, length)] = path
             print("exported %s" % path, file=sys.stderr, flush=True)
     return paths
 
 
-def representative_texts(folder, by_chance):
-    """The file of texts for int8: `representative_texts.txt` of the folder, or one by chance."""
-    own = os.path.join(folder, "representative_texts.txt")
-    return own if os.path.exists(own) else by_chance
-
-
-def write_texts(path):
-    """Writes 100 texts of common characters, as long as titles are."""
+def write_texts(path, folder, data_dir):
+    """Writes texts for int8: of the task's training file, or common characters as in titles."""
     generator = random.Random(1)
+    if data_dir:
+        texts = ["\t".join(t) for t in texts_of(sampled(folder, data_dir, "train", NUM_TEXTS))]
+    else:
+        lengths = [generator.randint(10, 40) for _ in range(NUM_TEXTS)]
+        texts = ["".join(chr(generator.randint(0x4E00, 0x8FFF)) for _ in range(n)) for n in lengths]
     with open(path, "w", encoding="utf-8") as handle:
-        for _ in range(100):
-            length = generator.randint(10, 40)
-            handle.write("".join(chr(generator.randint(0x4E00, 0x8FFF)) for _ in range(length)))
-            handle.write("\n")
+        handle.writelines(text + "\n" for text in texts)
+
+
+def sampled(folder, data_dir, split, most):
+    """Some examples, by chance, of the task that a model was fine-tuned for."""
+    import errors  # noqa: F401 (quietens TensorFlow)
+    import files
+    import reading
+    import tasks
+
+    task = tasks.get_task(files.read_json(os.path.join(folder, "fine_tuning.json"))["task"])
+    train = reading.read_split(task, data_dir, "train")
+    if task.labels is None:
+        task = reading.with_columns_and_labels(task, train)
+    examples = (train if split == "train" else reading.read_split(task, data_dir, split)).examples
+    return random.Random(1).sample(examples, min(most, len(examples)))
+
+
+def texts_of(examples):
+    """Each example's texts, a tuple of one or two."""
+    return [(e.text_a,) if e.text_b is None else (e.text_a, e.text_b) for e in examples]
 
 
 def recipe_file(folder):
@@ -330,15 +353,10 @@ def print_ratios(results, model):
 
 def measured_accuracies(folder, paths, data_dir):
     """{name: share of dev rows that a file gets right}; "checkpoint" is the folder's own."""
-    import errors  # noqa: F401 (quietens TensorFlow)
-    import files
     import predictor
-    import reading
-    import tasks
 
-    task = tasks.get_task(files.read_json(os.path.join(folder, "fine_tuning.json"))["task"])
-    examples = reading.read_split(task, data_dir, "dev").examples[:MAX_DEV_ROWS]
-    texts = [e.text_a if e.text_b is None else (e.text_a, e.text_b) for e in examples]
+    examples = sampled(folder, data_dir, "dev", MAX_DEV_ROWS)
+    texts = [t if len(t) == 2 else t[0] for t in texts_of(examples)]
     accuracies = collections.OrderedDict()
     for name, path in [("checkpoint", folder)] + list(paths.items()):
         with predictor.Predictor(path) as model:
