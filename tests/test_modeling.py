@@ -340,6 +340,22 @@ def test_recomputed_layers_need_less_memory():
     assert peak(recompute=False) > 2 * peak(recompute=True)
 
 
+def test_cross_entropy_is_tensorflows_also_where_probabilities_vanish():
+    logits = np.random.RandomState(3).standard_normal([5, 40]).astype(np.float32)
+    logits[1] *= 1000.0
+    logits[2, 7], logits[3, 7] = 1e4, -1e4
+    labels, weights = np.array([3, 4, 8, 7, 39]), np.float32([1.0, 0.5, 0.0, 2.0, -1.0])
+    with tf.Graph().as_default(), tf.Session() as session:
+        x = tf.constant(logits)
+        expected = tf.nn.sparse_softmax_cross_entropy_with_logits(labels=labels, logits=x)
+        losses, predicted = modeling.cross_entropy(tf.constant(labels), x)
+        slopes = [tf.gradients(loss * weights, x)[0] for loss in (expected, losses)]
+        expected, losses, predicted, slopes = session.run([expected, losses, predicted, slopes])
+    np.testing.assert_allclose(losses, expected, rtol=1e-6, atol=1e-6)
+    np.testing.assert_allclose(slopes[1], slopes[0], atol=1e-6)
+    np.testing.assert_array_equal(predicted, logits.argmax(axis=1))
+
+
 @pytest.mark.parametrize("layout", sorted(LAYOUT_SETTINGS))
 def test_the_first_token_alone_is_that_of_all(layout):
     settings = dict(SMALL, initializer_range=0.2, **LAYOUT_SETTINGS[layout])
