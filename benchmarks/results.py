@@ -112,6 +112,7 @@ def define_flags():
     flags.DEFINE_float("epochs", None, "In place of each set's own number.")
     flags.DEFINE_string("precision", "float32", "As of run_classifier.py.")
     flags.DEFINE_integer("max_rows", None, "Rows of a file that are used, for trying this out.")
+    flags.DEFINE_boolean("run", True, "Whether to do the runs that are not done; else only tables.")
     flags.DEFINE_string("write", None, "Markdown file whose tables are replaced.")
 
 
@@ -125,7 +126,7 @@ def main():
     if unknown:
         raise UserError("--datasets: unknown %s" % ", ".join(sorted(unknown)))
     plan = list(_plan())
-    for number, (name, way, seed) in enumerate(plan, start=1):
+    for number, (name, way, seed) in enumerate(plan if FLAGS.run else [], start=1):
         print("%d of %d: %s, %s, seed %s" % (number, len(plan), name, way, seed), flush=True)
         _run(name, way, seed)
     tables = "\n".join(_tables(_done(plan)))
@@ -313,10 +314,11 @@ def _tables(results):
     """The lines of both tables; what was not run has no row."""
     starts = {BASELINE: "baseline", PLAIN: "starter model", RANDOM: "random weights"}
     yield from _table("start", itertools.product(FLAGS.datasets, starts), results, starts)
-    yield ""
-    ways = {way: way for way in OPTIONS}
-    pairs = itertools.product(FLAGS.option_datasets, ways)
-    yield from _table("way of training", pairs, results, ways)
+    if FLAGS.option_datasets:
+        ways = {way: way for way in OPTIONS}
+        pairs = itertools.product(FLAGS.option_datasets, ways)
+        yield ""
+        yield from _table("way of training", pairs, results, ways)
 
 
 def _table(what, pairs, results, titles):
