@@ -326,12 +326,7 @@ class AlbertModel:
                 computes no others: `FIRST_TOKEN`, or int tensor [B, K], the first of each row 0
                 (the pooler's); None for all.
         """
-        config = copy.deepcopy(config)
-        config.is_training = is_training and not plain
-        config.is_plain = plain
-        if not is_training:
-            config.hidden_dropout_prob = 0.0
-            config.attention_probs_dropout_prob = 0.0
+        config = _config_of_graph(config, is_training, plain)
         if input_mask is None:
             input_mask = tf.ones_like(input_ids)
         if token_type_ids is None:
@@ -425,6 +420,17 @@ class AlbertModel:
     def get_embedding_projection(self):
         """[E, H], brightmart's second word table; None in the other layouts."""
         return self._embedding_projection
+
+
+def _config_of_graph(config, is_training, plain):
+    """A copy of a config that also knows what its graph is for."""
+    config = copy.deepcopy(config)
+    config.is_training = is_training and not plain
+    config.is_plain = plain
+    if not is_training:
+        config.hidden_dropout_prob = 0.0
+        config.attention_probs_dropout_prob = 0.0
+    return config
 
 
 BertConfig = AlbertConfig
@@ -546,10 +552,11 @@ def self_attention(config, scope, rows, mask, batch_shape, seed=None, from_rows=
         return tf.matmul(weights, value)  # [B, N, F, D]
 
     names = ["%s/self/%s" % (scope, name) for name in ("query", "key", "value")]
-    if from_rows is None:
+    if from_rows is None and config.is_training:
         inputs = _projected(config, names, rows, batch_shape)
-    else:
-        inputs = _projected(config, names[:1], from_rows, (batch_shape[0], -1))
+    else:  # outside of training in every layer, so that an exported file has each kernel once
+        querying = rows if from_rows is None else from_rows
+        inputs = _projected(config, names[:1], querying, (batch_shape[0], -1))
         inputs += _projected(config, names[1:], rows, batch_shape)
     context = recomputed(attended, inputs, config.is_training)
     context = tf.transpose(context, [0, 2, 1, 3])  # [B, F, N, D]

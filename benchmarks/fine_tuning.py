@@ -271,6 +271,7 @@ def session_of(way, num_threads):
 
     import modeling
 
+    tf.logging.set_verbosity(tf.logging.ERROR)
     tf.disable_eager_execution()
     config = modeling.AlbertConfig.from_json_file(os.path.join(ROOT, way.config))
     settings = tf.ConfigProto(intra_op_parallelism_threads=num_threads)

@@ -14,12 +14,15 @@ import os
 import sys
 import time
 
-import measuring
-import torch
-from torch import distributed, nn
-from torch.nn import functional
+# Processes that are spawned from here get the project's folder first, which has a fine_tuning, too.
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
-import fine_tuning
+import measuring  # noqa: E402
+import torch  # noqa: E402
+from torch import distributed, nn  # noqa: E402
+from torch.nn import functional  # noqa: E402
+
+import fine_tuning  # noqa: E402
 
 LEARNING_RATE = 1e-4
 BATCH = 64

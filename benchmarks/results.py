@@ -6,7 +6,7 @@
 Runs every data set from the model's weights and from random weights, each way of training on some
 sets, and scikit-learn's baselines, over the seeds. Each run has a folder below --output_dir; what
 is done there is not repeated, and a run that was killed goes on, so the same command resumes. With
---write=docs/results.md the tables there are replaced by those of all runs so far.
+--write=docs/results.md the rows of all runs so far take their places in the tables there.
 """
 
 import collections
@@ -33,7 +33,8 @@ import tasks
 FLAGS = flags.FLAGS
 ROOT = os.path.normpath(os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
 _SAMPLE = os.path.join(ROOT, "data", "%s_sample")  # lies here, not in --data_dir
-BEGIN, END = "<!-- tables -->", "<!-- end of tables -->"
+BEGIN, END = "<!-- %s -->", "<!-- end of %s -->"  # around a table of a page
+NUM_KEYS = 2  # columns that tell rows apart: data set, and start or way
 
 # Where a set lies below --data_dir, how it is trained, {split: (file, its lines)} where names are
 # not a task's or the files are parted otherwise.
@@ -99,6 +100,14 @@ OPTIONS = collections.OrderedDict(
         ("frozen encoder, rate 1e-3", {"freeze_encoder": True, "learning_rate": 1e-3}),
     ]
 )
+# Ways of computing the same, which --ways may name as well.
+COMPUTATIONS = collections.OrderedDict(
+    [
+        ("--plain=true", {"plain": True}),
+        ("--precision=bfloat16", {"precision": "bfloat16"}),
+    ]
+)
+ALL_WAYS = collections.OrderedDict(list(OPTIONS.items()) + list(COMPUTATIONS.items()))
 
 
 def define_flags():
@@ -108,12 +117,13 @@ def define_flags():
     flags.DEFINE_list("datasets", list(DATASETS), "Data sets of the main table.")
     flags.DEFINE_list("starts", [BASELINE, PLAIN, RANDOM], "What the main table's runs start from.")
     flags.DEFINE_list("option_datasets", ["afqmc", "chnsenticorp"], "Those of the ways' table.")
+    flags.DEFINE_list("ways", list(OPTIONS), "Ways of training in that table.")
     flags.DEFINE_list("seeds", ["1", "2", "3"], "Seeds.")
     flags.DEFINE_float("epochs", None, "In place of each set's own number.")
     flags.DEFINE_string("precision", "float32", "As of run_classifier.py.")
     flags.DEFINE_integer("max_rows", None, "Rows of a file that are used, for trying this out.")
     flags.DEFINE_boolean("run", True, "Whether to do the runs that are not done; else only tables.")
-    flags.DEFINE_string("write", None, "Markdown file whose tables are replaced.")
+    flags.DEFINE_string("write", None, "Markdown file whose tables get the rows.")
 
 
 def main():
@@ -122,17 +132,24 @@ def main():
         raise UserError(
             "--data_dir: expected the folder of the data sets, found %s" % FLAGS.data_dir
         )
-    unknown = set(FLAGS.datasets + FLAGS.option_datasets) - set(DATASETS)
-    if unknown:
-        raise UserError("--datasets: unknown %s" % ", ".join(sorted(unknown)))
+    _check_names("datasets", DATASETS)
+    _check_names("option_datasets", DATASETS)
+    _check_names("ways", ALL_WAYS)
     plan = list(_plan())
     for number, (name, way, seed) in enumerate(plan if FLAGS.run else [], start=1):
         print("%d of %d: %s, %s, seed %s" % (number, len(plan), name, way, seed), flush=True)
         _run(name, way, seed)
-    tables = "\n".join(_tables(_done(plan)))
-    print(tables)
+    tables = [table for table in _tables(_done(plan)) if table.rows]
+    for table in tables:
+        print("\n".join(_lines(table)))
     if FLAGS.write:
-        _replace_tables(FLAGS.write, tables)
+        _write_tables(FLAGS.write, tables)
+
+
+def _check_names(flag, known):
+    unknown = sorted(set(FLAGS[flag].value) - set(known))
+    if unknown:
+        raise UserError("--%s: unknown %s; known: %s" % (flag, unknown[0], ", ".join(known)))
 
 
 def _plan():
@@ -143,7 +160,7 @@ def _plan():
     if not _has_weights():
         print("%s has no weights: only random ones are tried" % FLAGS.model_dir)
         return
-    for name, way, seed in itertools.product(FLAGS.option_datasets, OPTIONS, FLAGS.seeds):
+    for name, way, seed in itertools.product(FLAGS.option_datasets, FLAGS.ways, FLAGS.seeds):
         if way != PLAIN or name not in FLAGS.datasets:
             yield name, way, seed
 
@@ -231,7 +248,7 @@ def _fine_tuned(data, data_dir, folder, way, seed):
     }
     if way != RANDOM:
         options["init_checkpoint"] = FLAGS.model_dir
-    options.update(OPTIONS.get(way, {}))
+    options.update(ALL_WAYS.get(way, {}))
     command = [sys.executable, os.path.join(ROOT, "run_classifier.py")]
     command += ["--%s=%s" % item for item in sorted(options.items())]
     with open(os.path.join(FLAGS.output_dir, "runs.log"), "a", encoding="utf-8") as log:
@@ -310,24 +327,39 @@ def _done(plan):
     return results
 
 
+Table = collections.namedtuple("Table", "name header rows")  # rows: {what tells it apart: line}
+
+
 def _tables(results):
-    """The lines of both tables; what was not run has no row."""
+    """The two tables; what was not run has no row."""
     starts = {BASELINE: "baseline", PLAIN: "starter model", RANDOM: "random weights"}
-    yield from _table("start", itertools.product(FLAGS.datasets, starts), results, starts)
-    if FLAGS.option_datasets:
-        ways = {way: way for way in OPTIONS}
-        pairs = itertools.product(FLAGS.option_datasets, ways)
-        yield ""
-        yield from _table("way of training", pairs, results, ways)
+    yield _table("start", itertools.product(FLAGS.datasets, starts), results, starts)
+    ways = {way: way for way in ALL_WAYS}
+    pairs = itertools.product(FLAGS.option_datasets, FLAGS.ways)
+    yield _table("way of training", pairs, results, ways)
 
 
 def _table(what, pairs, results, titles):
     splits = "dev | test | dev, unseen rows | test, unseen rows"
-    yield "| data set | %s | %s | seeds | time of a run |" % (what, splits)
-    yield "|---|---|---|---|---|---|---|---|"
-    for name, way in pairs:
-        if results[name, way]:
-            yield _row([DATASETS[name].title, titles[way]], results[name, way])
+    header = "| data set | %s | %s | seeds | time of a run |" % (what, splits)
+    lines = [
+        _row([DATASETS[name].title, titles[way]], results[name, way])
+        for name, way in pairs
+        if results[name, way]
+    ]
+    return Table(what, header, _by_keys(lines))
+
+
+def _by_keys(lines):
+    """{what tells a row apart: its line}."""
+    return collections.OrderedDict(
+        (tuple(line.split("|")[1 : 1 + NUM_KEYS]), line) for line in lines
+    )
+
+
+def _lines(table):
+    rule = "|---" * (table.header.count("|") - 1) + "|"
+    return [table.header, rule] + list(table.rows.values())
 
 
 def _row(cells, results):
@@ -347,13 +379,21 @@ def _mean_cell(values):
     return "%.2f ± %.2f" % (mean, deviation)
 
 
-def _replace_tables(path, tables):
+def _write_tables(path, tables):
+    """Puts rows into the tables of a page: in place of their like, new ones at the end."""
     text = files.read_text(path)
-    if BEGIN not in text or END not in text:
-        raise UserError("%s: expected the lines %s and %s around its tables" % (path, BEGIN, END))
-    head, rest = text.split(BEGIN, 1)
+    for table in tables:
+        begin, end = BEGIN % table.name, END % table.name
+        if begin not in text or end not in text:
+            raise UserError("%s: expected the lines %s and %s around a table" % (path, begin, end))
+        head, rest = text.split(begin, 1)
+        old, rest = rest.split(end, 1)
+        rows = _by_keys(old.strip().split("\n")[2:])
+        rows.update(table.rows)
+        lines = _lines(table._replace(rows=rows))
+        text = "\n".join([head + begin] + lines + [end + rest])
     with files.atomic_write(path) as handle:
-        handle.write("%s%s\n%s\n%s%s" % (head, BEGIN, tables, END, rest.split(END, 1)[1]))
+        handle.write(text)
 
 
 if __name__ == "__main__":

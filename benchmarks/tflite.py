@@ -8,9 +8,9 @@
 Needs requirements-export.txt for LiteRT (ai-edge-litert); TensorFlow's own interpreter is measured
 as well. Every file is loaded by a process of its own; rounds go through all files in turn, so that
 ratios are of one run. "recipe" is the pre-training graph that freeze_graph and tflite_convert make,
-as albert_zh's README had it; "tiny" has albert_tiny's size and random weights. With --data_dirs (a
-task's folder for each model) the accuracy of each file on 2,000 rows of the dev file is measured,
-by the task that is named in the model's fine_tuning.json.
+as albert_zh's README had it; "tiny" is albert_tiny with random weights if none is given. With
+--data_dirs (a task's folder for each model) the accuracy of each file on 2,000 rows of the dev file
+is measured, by the task that is named in the model's fine_tuning.json.
 """
 
 import argparse
@@ -68,7 +68,8 @@ def main():
         models = given_models(arguments)
         data_dirs = (arguments.data_dirs or "").split(",") if arguments.data_dirs else []
         data_dirs = dict(zip(models, data_dirs))
-        models["tiny"] = random_model(os.path.join(work, "tiny"))
+        if "tiny" not in models:
+            models["tiny"] = random_model(os.path.join(work, "tiny"))
         lengths = LENGTHS[2:] if arguments.quick else LENGTHS
         exported, results = {}, []
         for model, folder in models.items():
@@ -377,34 +378,27 @@ def print_accuracies(accuracies):
 
 
 def draw(results, accuracies, path):
-    """Draws size against latency (128 tokens, one thread), with the accuracy as a note."""
+    """Draws bars of size, latency (128 tokens, one thread) and accuracy for each file."""
     pyplot = pictures.pyplot()
-    figure, axes = pyplot.subplots(figsize=(8, 5), dpi=120)
     first = _first(results)
-    markers = dict(zip(dict.fromkeys(r.model for r in results), "osD^v"))
-    for result in results:
-        is_shown = (result.runtime, result.threads, result.tokens) == (first, 1, 128)
-        if not is_shown:
-            continue
-        accuracy = accuracies.get(result.model, {}).get(result.name)
-        note = "%s %s" % (result.model, result.name.split()[0])
-        if accuracy is not None:
-            note += "\n%.1f %%" % (100 * accuracy)
-        axes.scatter(result.megabytes, result.ms, marker=markers[result.model], s=60)
-        above = result.name.startswith(("none", "int8"))  # neighbours are on the other side
-        axes.annotate(
-            note,
-            (result.megabytes, result.ms),
-            xytext=(7, 5 if above else -12),
-            textcoords="offset points",
-            size=8,
-        )
-    axes.set_xlabel("size, MB")
-    axes.set_ylabel("latency of 128 tokens, one thread, ms (%s)" % first)
-    axes.margins(0.15)
-    axes.set_xlim(left=0)
-    axes.set_ylim(bottom=0)
-    axes.grid(True, alpha=0.3)
+    shown = [r for r in results if (r.runtime, r.threads, r.tokens) == (first, 1, 128)]
+    panels = {
+        "size, MB": [r.megabytes for r in shown],
+        "latency of 128 tokens, one thread, ms (%s)" % first: [r.ms for r in shown],
+        "dev accuracy, %": [
+            100 * accuracies.get(r.model, {}).get(r.name, float("nan")) for r in shown
+        ],
+    }
+    names = ["%s, %s" % (r.model, r.name.split()[0]) for r in shown]
+    models = list(dict.fromkeys(r.model for r in shown))
+    colors = ["C%d" % models.index(r.model) for r in shown]
+    figure, axes = pyplot.subplots(1, len(panels), figsize=(12, 5), dpi=120, sharey=True)
+    for axis, (title, values) in zip(axes, panels.items()):
+        bars = axis.barh(names, values, color=colors)
+        axis.bar_label(bars, ["" if np.isnan(v) else "%.1f" % v for v in values], padding=2, size=8)
+        axis.set_xlabel(title)
+        axis.margins(x=0.15)
+    axes[0].invert_yaxis()
     figure.tight_layout()
     os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
     pictures.save(figure, path)

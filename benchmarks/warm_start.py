@@ -77,6 +77,7 @@ def train(name, values, arguments):
     results = os.path.join(folder, "eval_results.txt")
     if not os.path.exists(results):
         start = os.path.join(folder, "start", "albert_model.ckpt")
+        os.makedirs(os.path.dirname(start), exist_ok=True)
         checkpoints.write_checkpoint(start, PARTS[name].change(*values))
         flags = {
             "bert_config_file": CONFIG,

@@ -14,6 +14,17 @@ from workspace import CONFIG, ROOT, Workspace
 SCRIPT = os.path.join(ROOT, "benchmarks", "results.py")
 
 
+OLD_PAGE = """a
+<!-- start -->
+| data set | start | dev |
+|---|---|---|
+| ChnSentiCorp | baseline | old |
+| other | baseline | kept |
+<!-- end of start -->
+b
+"""
+
+
 def times_of_results(command, workspace):
     """{path: time of change} of all results, after the command."""
     done = subprocess.run(command, capture_output=True, text=True, timeout=600)
@@ -29,7 +40,7 @@ def test_runs_are_done_once_and_fill_the_tables(tmp_path):
         rows = titles(40, seed, labels=("0", "1"))
         text = "".join("%s\t%s\n" % (label, title) for title, label in rows)
         workspace.write("sets/chnsenticorp/%s.tsv" % name, "label\ttext_a\n" + text)
-    page = workspace.write("results.md", "a\n<!-- tables -->\nold\n<!-- end of tables -->\nb\n")
+    page = workspace.write("results.md", OLD_PAGE)
     command = [
         sys.executable,
         SCRIPT,
@@ -50,7 +61,8 @@ def test_runs_are_done_once_and_fill_the_tables(tmp_path):
     assert times_of_results(command, workspace) == first
     with open(page, encoding="utf-8") as handle:
         text = handle.read()
-    assert text.startswith("a\n") and text.endswith("b\n") and "old" not in text
+    assert text.startswith("a\n") and text.endswith("b\n")
+    assert "old" not in text and "| other | baseline | kept |\n" in text
     rows = [line.split("|")[2:5] for line in text.splitlines() if "ChnSentiCorp" in line]
     assert [row[0].strip() for row in rows] == ["baseline", "random weights"]
     assert "±" in rows[0][1] and "±" in rows[1][2]
