@@ -275,4 +275,4 @@ def _finished(batches, max_seq_length, is_static, multiple=1):
 
     if not is_static:
         batches = batches.map(cut, num_parallel_calls=2)
-    return batches.prefetch(4)
+    return batching.prefetched(batches)

@@ -119,7 +119,7 @@ def training_batches(source, batch_size, seed, first_step, pack_by_length, num_r
         )
 
     batches = windows.flat_map(parts).skip(first_step % num_steps * num_replicas)
-    return batches.map(_shrinker(source), num_parallel_calls=2).prefetch(4)
+    return batching.prefetched(batches.map(_shrinker(source), num_parallel_calls=2))
 
 
 def evaluation_batches(source, batch_size, seed):
@@ -134,7 +134,7 @@ def evaluation_batches(source, batch_size, seed):
         `tf.data.Dataset` of dicts of [B, ...]; with `source.is_static` all are of B.
     """
     records = _keyed_records(source, epoch=0).batch(batch_size, drop_remainder=source.is_static)
-    return records.map(_parser(source, seed)).map(_shrinker(source)).prefetch(4)
+    return batching.prefetched(records.map(_parser(source, seed)).map(_shrinker(source)))
 
 
 def _keyed_records(source, epoch):

@@ -1,0 +1,74 @@
+"""Batches are made ready ahead by a pipeline that does not hold up the end of a session."""
+
+import pytest
+import tensorflow.compat.v1 as tf
+
+import batching
+import classification
+import classification_input
+import pretraining_input
+import pretraining_workspace as small
+import tasks
+
+
+def features_file(tmp_path):
+    path = str(tmp_path / "rows.tf_record")
+    with tf.python_io.TFRecordWriter(path) as writer:
+        for number in range(64):
+            writer.write(classification.serialized([2, 5, 3], [0, 0, 0], number % 2, 1))
+    return classification.FeatureFile(path, 64, 0, tasks.TASKS["lcqmc"])
+
+
+def training(tmp_path):
+    return classification_input.train_input_fn(features_file(tmp_path), 8, 4, 10**6, seed=1)({})
+
+
+def evaluation(tmp_path):
+    return classification_input.eval_input_fn(features_file(tmp_path), 8, 4)({})
+
+
+def pretraining(tmp_path, make=pretraining_input.training_batches, **arguments):
+    folder = small.Workspace(tmp_path)
+    path = folder.write_records("records", small.masked_records(40, 0))
+    source = pretraining_input.RecordSource(
+        files=[path],
+        masking=None,
+        num_records=40,
+        record_bytes=100,
+        max_seq_length=small.SEQUENCE,
+        max_predictions=small.PREDICTIONS,
+        mask_id=small.MASK,
+        vocab_size=small.CONFIG["vocab_size"],
+        is_static=False,
+    )
+    return make(source, 4, seed=1, **arguments)
+
+
+def pretraining_training(tmp_path):
+    return pretraining(tmp_path, first_step=0, pack_by_length=True)
+
+
+def pretraining_evaluation(tmp_path):
+    return pretraining(tmp_path, pretraining_input.evaluation_batches)
+
+
+@pytest.mark.parametrize(
+    "make", [training, evaluation, pretraining_training, pretraining_evaluation]
+)
+def test_no_pipeline_is_tuned(make, tmp_path):
+    """With a tuner, a session that had read for a minute closed up to a minute later."""
+    with tf.Graph().as_default():
+        options = make(tmp_path).options()
+    if tf.__version__.startswith("1"):
+        assert options.experimental_optimization.autotune is False
+    else:
+        assert options.autotune.enabled is False
+
+
+def test_batches_stay_what_they_are():
+    with tf.Graph().as_default(), tf.Session() as session:
+        dataset = batching.prefetched(tf.data.Dataset.range(3))
+        number = tf.data.make_one_shot_iterator(dataset).get_next()
+        assert [session.run(number) for _ in range(3)] == [0, 1, 2]
+        with pytest.raises(tf.errors.OutOfRangeError):
+            session.run(number)
