@@ -56,6 +56,8 @@ def _seeds():
         raise UserError(
             "--seeds=%s: expected whole numbers with commas between" % ",".join(FLAGS.seeds)
         ) from None
+    for seed in seeds:
+        training.check_seed(seed)
     if len(set(seeds)) < len(seeds):
         raise UserError("--seeds=%s: a seed stands there twice" % ",".join(FLAGS.seeds))
     return seeds

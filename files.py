@@ -13,6 +13,8 @@ import zlib
 from errors import UserError
 
 _GZIP_MAGIC = b"\x1f\x8b"
+_BYTE_ORDER_MARK = "\ufeff"
+_LOOKED_AT = 1 << 16  # bytes by which an encoding is told
 
 
 @contextlib.contextmanager
@@ -34,6 +36,8 @@ def whole_file(path: str) -> Iterator[str]:
         os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
         yield partial
         os.replace(partial, path)
+    except BrokenPipeError:  # of what the block prints, not of the file
+        raise
     except OSError as error:
         raise cannot_write(path, error) from error
     finally:
@@ -145,7 +149,7 @@ def read_text(path: str, encoding: str = "utf-8") -> str:
     raw = read_bytes(path)
     encoding = _known_encoding(encoding)
     try:
-        return raw.decode("utf-8-sig" if encoding == "utf-8" else encoding)
+        return raw.decode(encoding).lstrip(_BYTE_ORDER_MARK)
     except UnicodeDecodeError as error:
         line = raw.count(b"\n", 0, error.start) + 1
         raise wrong_encoding("%s, line %d" % (path, line), error, encoding) from error
@@ -174,15 +178,15 @@ def stream_lines(path: str, encoding: str = "utf-8", errors: str = "strict") -> 
         UserError: as `read_text`.
     """
     codec = _known_encoding(encoding)
-    codec = "utf-8-sig" if codec == "utf-8" else codec
     try:
         with open(path, encoding=codec, errors=errors, newline="\n") as handle:
-            for line in handle:
+            for number, line in enumerate(handle):
+                line = line if number else line.lstrip(_BYTE_ORDER_MARK)
                 line = line[:-1] if line.endswith("\n") else line
                 yield line[:-1] if line.endswith("\r") else line
-    except UnicodeDecodeError:
-        read_text(path, encoding)  # raises, and names the line
-        raise
+    except UnicodeError as error:
+        read_text(path, encoding)  # raises, and names the line; but for UTF-16 without a mark
+        raise UserError("%s: not %s text: %s" % (path, codec.upper(), error)) from error
     except OSError as error:
         raise UserError("%s: cannot be read: %s" % (path, error.strerror or error)) from error
 
@@ -205,6 +209,7 @@ def count_lines(path: str) -> int:
 def _known_encoding(encoding):
     """Python's name of an encoding: "UTF8" -> "utf-8"."""
     try:
+        "".encode(encoding)  # also refuses codecs that are not of text, as "hex"
         return codecs.lookup(encoding).name
     except LookupError as error:
         raise UserError("--encoding: Python knows no encoding named %r" % encoding) from error
@@ -238,6 +243,24 @@ def wrong_encoding(place: str, error: UnicodeDecodeError, encoding: str) -> User
         "%s: the file is in %s, expected UTF-8: pass --encoding=%s or convert it "
         "(iconv -f %s -t utf-8)" % (place, name, codec, codec)
     )
+
+
+def check_encoding(path: str, encoding: str) -> None:
+    """Raises `UserError` where the beginning of a file that is taken for UTF-8 is in another one.
+
+    A single damaged byte is none.
+    """
+    if _known_encoding(encoding) != "utf-8":
+        return
+    with open(path, "rb") as handle:
+        head = handle.read(_LOOKED_AT)
+    head = head[: head.rfind(b"\n") + 1] or head  # no character is cut in two
+    try:
+        codecs.getincrementaldecoder("utf-8")().decode(head)
+    except UnicodeDecodeError as error:
+        if _likely_encoding(head):
+            line = head.count(b"\n", 0, error.start) + 1
+            raise wrong_encoding("%s, line %d" % (path, line), error, "utf-8") from error
 
 
 def _likely_encoding(raw):

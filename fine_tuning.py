@@ -126,7 +126,7 @@ class FineTuning:
         listeners = []
         if FLAGS.do_eval:
             listeners.append(
-                training.EvaluationListener(lambda step: self._evaluate_new(step, stop), stop)
+                training.EvaluationListener(lambda step: self._ends_training(step, stop), stop)
             )
         begin = time.time()
         training.train_with_checkpoints(
@@ -193,20 +193,20 @@ class FineTuning:
             self._evaluate(self._fine_tuned_init_checkpoint(), stop)
         for prefix in prefixes:
             if FLAGS.do_train:
-                self._evaluate_new(checkpoints.checkpoint_step(prefix), stop)
+                self._evaluate_if_new(checkpoints.checkpoint_step(prefix), stop)
             else:
                 self._evaluate(self._complete(prefix), stop)
         self._write_eval_results()
 
-    def _evaluate_new(self, step, stop):
-        """Evaluates the checkpoint of a step, unless that is done or a stop fell between two.
-
-        Returns:
-            whether training is to end.
-        """
+    def _evaluate_if_new(self, step, stop):
+        """Evaluates the checkpoint of a step, unless that is done or a stop fell between two."""
         is_on_grid = step % self._setup.save_steps == 0 or step == self._setup.total_steps
         if is_on_grid and step not in self._evaluations:
             self._evaluate(os.path.join(self._setup.folder, "model.ckpt-%d" % step), stop)
+
+    def _ends_training(self, step, stop):
+        """Evaluates the checkpoint that training has just written; whether it is the last one."""
+        self._evaluate_if_new(step, stop)
         if not self._is_exhausted():
             return False
         if step > self._setup.first_step and step < self._setup.total_steps:
@@ -362,6 +362,10 @@ class FineTuning:
                 outcome.add(example, row)
                 count += 1
             stop.raise_if_made("stopped; the same command starts the prediction again")
+        if FLAGS.clue_submission and results.not_submitted:
+            training.say(
+                "note: %d lines are no records: not in %s", len(results.not_submitted), paths[-1]
+            )
         self._speed["prediction"] = count / (time.time() - begin)
         self._prediction_files = paths
         if len(outcome):

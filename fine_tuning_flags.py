@@ -149,6 +149,7 @@ def check_flags(config_flag):
     if not (FLAGS.do_train or FLAGS.do_eval or FLAGS.do_predict):
         raise UserError("nothing to do: give --do_train=true, --do_eval=true or --do_predict=true")
     training.require_positive(_POSITIVE)
+    training.check_seed(FLAGS.seed)
     for name in ("warmup_proportion", "dev_share"):
         if not 0 <= FLAGS[name].value < 1:
             raise UserError(
@@ -160,6 +161,8 @@ def check_flags(config_flag):
             "--max_seq_length: %d is too short, expected at least %d"
             % (FLAGS.max_seq_length, SHORTEST_SEQUENCE)
         )
+    if FLAGS.early_stopping < 0:
+        raise UserError("--early_stopping=%d: expected 0 (off) or more" % FLAGS.early_stopping)
     if FLAGS.early_stopping and not FLAGS.do_eval:
         raise UserError("--early_stopping needs evaluations: add --do_eval=true")
     _check_objective()

@@ -136,6 +136,11 @@ class Setup:
         if not (FLAGS.class_weights and FLAGS.do_train):
             return None
         if FLAGS.class_weights != "balanced":
+            if not os.path.exists(FLAGS.class_weights):
+                raise UserError(
+                    "--class_weights=%s: expected balanced, or a JSON file {label: weight}, which "
+                    "is not there" % FLAGS.class_weights
+                )
             given = files.read_json(FLAGS.class_weights)
             return objectives.weights_of_labels(given, self.task.labels, FLAGS.class_weights)
         counts = reading.label_counts(self.task, self.splits["train"])
@@ -162,6 +167,7 @@ class Setup:
             "do_lower_case": FLAGS.do_lower_case,
         }
         if not FLAGS.do_train:
+            fixed.update(self.data.fingerprint("dev"))
             return fixed, {}
         names = (
             "train_batch_size learning_rate warmup_proportion max_seq_length seed encoding "

@@ -256,7 +256,8 @@ def weights_of_labels(given, labels, source):
             % (source, ", ".join(labels[:20]), ", found " + ", ".join(unknown) if unknown else "")
         )
     for label, weight in given.items():
-        if isinstance(weight, bool) or not isinstance(weight, (int, float)) or not weight > 0:
+        is_number = isinstance(weight, (int, float)) and not isinstance(weight, bool)
+        if not is_number or not 0 < weight < float("inf"):
             raise UserError(
                 "--class_weights=%s: %s has the weight %r, expected a number above 0"
                 % (source, label, weight)

@@ -117,7 +117,8 @@ class ResultFiles:
         """
         self._task, self._thresholds, self._paths = task, thresholds, paths
         self._pending = None  # the first of two choices, see `_submit`
-        self._num_rows = 0
+        self._num_submitted = 0
+        self.not_submitted = set()  # guids of examples, for the user
 
     def __enter__(self):
         self._stack = contextlib.ExitStack()
@@ -148,21 +149,23 @@ class ResultFiles:
         self._predictions.write("\t".join(_cell(cell) for cell in cells) + "\n")
         if self._submission is not None:
             self._submit(example, row, decided)
-        self._num_rows += 1
 
     def _submit(self, example, row, decided):
         """A line {"id": ..., "label": ...}; of two choices (copa) the more probable one."""
+        self.not_submitted.add(example.guid)
+        if example.row_id == reading.NO_RECORD:
+            return
         if self._task.examples_of is tasks.copa_examples:
-            if self._pending is None:
-                self._pending = row[1]
+            first, self._pending = self._pending, None
+            if first is None or first[0] != example.guid:
+                self._pending = (example.guid, row[1])
                 return
-            decided, self._pending = str(int(row[1] > self._pending)), None
-            number = self._num_rows // 2
-        else:
-            number = self._num_rows
-        row_id = number if example.row_id is None else example.row_id
+            decided = str(int(row[1] > first[1]))
+        row_id = self._num_submitted if example.row_id is None else example.row_id
         line = json.dumps({"id": row_id, "label": decided}, ensure_ascii=False)
         self._submission.write(line + "\n")
+        self._num_submitted += 1
+        self.not_submitted.discard(example.guid)
 
 
 class Stream:
@@ -179,6 +182,7 @@ class Stream:
         self._notes, self._records = reading.open_stream(task, path, encoding)
         self._under_way = collections.deque()
         self._problems = collections.Counter()
+        self._first_damaged = None
         self._first_problem = None
 
     def encoded(self, tokenizer, max_seq_length):
@@ -193,6 +197,9 @@ class Stream:
                 self._problems[problem == tables.BLANK] += 1
                 line = example.guid.rsplit("-", 1)[1]
                 self._first_problem = self._first_problem or "line %s: %s" % (line, problem)
+            if "\ufffd" in example.text_a + (example.text_b or ""):
+                self._problems["damaged"] += 1
+                self._first_damaged = self._first_damaged or example.guid.rsplit("-", 1)[1]
             ids, segments, was_cut = classification.encode(
                 tokenizer, example.text_a, example.text_b, max_seq_length
             )
@@ -211,6 +218,11 @@ class Stream:
             notes.append(
                 "%d rows that don't fit and %d blank lines are predicted as what text there is "
                 "(first: %s)" % (self._problems[False], self._problems[True], self._first_problem)
+            )
+        if self._first_damaged:
+            notes.append(
+                "%d texts have characters that could not be read, shown as U+FFFD (first: line %s)"
+                % (self._problems["damaged"], self._first_damaged)
             )
         if self._problems["cut"]:
             notes.append("%d texts were cut to --max_seq_length" % self._problems["cut"])

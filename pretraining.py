@@ -138,6 +138,7 @@ def _check_flags(config_flag):
         "max_seq_length max_predictions_per_seq num_train_steps max_eval_steps "
         "gradient_accumulation_steps masked_lm_prob ngram".split()
     )
+    training.check_seed(FLAGS.seed)
     if FLAGS.learning_rate is not None:
         training.require_positive(["learning_rate"])
     if FLAGS.train_batch_size % FLAGS.gradient_accumulation_steps:

@@ -5,18 +5,23 @@ split.examples[0].text_a
 """
 
 import collections
+import contextlib
 import itertools
 import math
 import os
 import re
 import unicodedata
 
+import numpy as np
+
 from errors import UserError
+import files
 import tables
 from tasks import KEYS, PAIR, is_pair, label_parts
 
 SHOWN_BAD_ROWS = 3
 SHOWN_LABELS = 20
+NO_RECORD = "no record"  # in place of the id of a line that is predicted and not submitted
 LOOKED_AHEAD = 1000  # rows by which a streamed file's columns are found
 # Names of text columns, by which the header of a file without labels is known.
 _TEXT_COLUMN = re.compile(
@@ -123,15 +128,16 @@ def read_split(task, data_dir, name, encoding="utf-8", skip_bad_rows=False):
     if num_blank:
         notes.append("%d blank lines are left out" % num_blank)
     if not rows:
-        raise UserError("%s is empty: expected rows of %s" % (path, _form(task.columns or PAIR)))
-    layout = _Layout(task, name, path, rows)
+        raise _is_empty(path, task)
+    readable = [row for row in rows if row.problem is None] or rows
+    layout = _Layout(task, name, path, readable)
     notes += layout.notes
     if name != "test" and "label" not in layout.columns:
         raise UserError(
             "%s has no label column: it has %s (name the columns text_a, text_b and label in a "
             "header line)" % (path, ", ".join(map(str, layout.header or layout.columns)))
         )
-    rows = rows[layout.num_header_rows :]
+    rows = _without_header(layout, readable, rows)
     examples, bad = _examples_of_rows(layout, rows, notes)
     if bad and name == "test" and not examples and layout.only_labels_are_bad:
         layout.drop_labels()
@@ -142,8 +148,20 @@ def read_split(task, data_dir, name, encoding="utf-8", skip_bad_rows=False):
         raise UserError("%s has no rows of %s" % (path, _form(layout.columns)))
     notes.extend(_remarkable_texts(examples))
     has_labels = "label" in layout.columns and any(example.label for example in examples)
+    if not has_labels:
+        examples = [example._replace(label=None) for example in examples]
     columns = tuple(c for c in layout.columns if c and (has_labels or c != "label"))
     return Split(name, path, examples, has_labels, notes, columns, layout.header)
+
+
+def _is_empty(path, task):
+    return UserError("%s is empty: expected rows of %s" % (path, _form(task.columns or PAIR)))
+
+
+def _without_header(layout, readable, rows):
+    """The rows but those that the layout, which was made of readable ones, takes for headers."""
+    headers = {row.line for row in readable[: layout.num_header_rows]}
+    return [row for row in rows if row.line not in headers]
 
 
 def _existing_path(task, data_dir, name):
@@ -175,38 +193,44 @@ def open_stream(task, path, encoding="utf-8"):
         encoding: of the file.
 
     Returns:
-        (notes, records): lines for the user; an iterator of (`InputExample`, why the record is no
-        proper row, or None).
+        (notes, records): lines for the user, to which the end of the records may add some; an
+        iterator of (`InputExample`, why the record is no proper row, or None).
+
+    Raises:
+        UserError: if the file is missing, empty or seems to be of another encoding.
     """
     rows = tables.rows_of_file(path, encoding, replaces_bad_bytes=True)
     first = list(itertools.islice(rows, LOOKED_AHEAD))
-    readable = [row for row in first if row.problem is None]
+    files.check_encoding(path, encoding)
+    readable = [row for row in first if row.problem is None] or first
     if not readable:
-        return [], (_example_of_anything(task, row, row.problem) for row in first)
+        raise _is_empty(path, task)
     layout = _Layout(task, "test", path, readable)
-    headers = {row.line for row in readable[: layout.num_header_rows]}
-    rows = (row for row in itertools.chain(first, rows) if row.line not in headers)
-    return layout.notes, _lenient_examples(task, layout, rows)
+    first = _without_header(layout, readable, first)
+    if not first:
+        raise UserError("%s has no rows of %s" % (path, _form(layout.columns)))
+    if task.objective == "multi_label" and not layout.has_labels(first):
+        layout.drop_labels()
+    rows = itertools.chain(first, rows)
+    return layout.notes, _lenient_examples(layout, rows)
 
 
-def _lenient_examples(task, layout, rows):
+def _lenient_examples(layout, rows):
     for row in rows:
         try:
             if row.problem:
                 raise ValueError(row.problem)
             found = layout.examples(row, is_lenient=True)
         except ValueError as error:
-            yield _example_of_anything(task, row, str(error))
+            yield layout.example_of_anything(row), str(error)
         else:
             for example in found:
                 yield example, None
-
-
-def _example_of_anything(task, row, problem):
-    cells = row.cells if isinstance(row.cells, list) else list(row.cells.values())
-    texts = [str(cell) for cell in cells] + ["", ""]
-    text_b = texts[1] if is_pair(task) else None
-    return InputExample("test-%d" % row.line, texts[0], text_b, None), problem
+    if layout.num_dropped_labels:
+        layout.notes.append(
+            "%d labels are none of the task's: their rows do not count in the scores"
+            % layout.num_dropped_labels
+        )
 
 
 def describe(split, task):
@@ -254,14 +278,17 @@ class _Layout:
             rows: its first rows or all, at least one.
         """
         self._task, self._name = task, name
-        self._is_csv = not tables.is_json(path) and tables.delimiter_of(path) == ","
+        self._is_json = tables.is_json(path)
+        self._is_csv = not self._is_json and tables.delimiter_of(path) == ","
         self._wanted = tuple(c for c in task.columns or PAIR if c)
         self._names = None  # of a record's keys, where rows are no cells or a header names them
         self.header, self.notes, self.num_header_rows = (), [], 0
         self.only_labels_are_bad = True
+        self.num_dropped_labels = 0
         first = rows[0].cells
         if isinstance(first, dict):
-            self.columns = self._columns_of_keys(first)
+            keys = itertools.chain.from_iterable(row.cells for row in rows)
+            self.columns = self._columns_of_keys(collections.OrderedDict.fromkeys(keys))
         elif self._is_named(first):
             self._take_header(path, rows)
         else:
@@ -336,7 +363,9 @@ class _Layout:
     def _is_header_by_position(self, rows):
         task, cells = self._task, rows[0].cells
         if task.header is not None:
-            return bool(task.header) and tuple(cells) == task.header
+            names = dict(zip(task.columns, task.header))
+            without_label = tuple(name for column, name in names.items() if column != "label")
+            return bool(task.header) and tuple(cells) in (task.header, without_label)
         if "label" not in self.columns:
             return all(_TEXT_COLUMN.match(cell.strip()) for cell in cells)
         if len(cells) != len(self.columns):
@@ -360,6 +389,28 @@ class _Layout:
         self.columns = tuple(None if column == "label" else column for column in self.columns)
         if self._names is not None:
             self._names["label"] = None
+
+    def has_labels(self, rows):
+        """Whether any of some rows has a label; rows that do not fit have none."""
+        key = "label" if self._names is None else self._names["label"]
+        for row in rows:
+            with contextlib.suppress(ValueError):
+                if self._record(row).get(key):
+                    return True
+        return False
+
+    def example_of_anything(self, row):
+        """An example of what text there is in a row that does not fit."""
+        if isinstance(row.cells, list):
+            texts = row.cells
+        else:
+            keys = [(self._names or {}).get(column) for column in ("text_a", "text_b")]
+            known = [row.cells.get(key) for key in keys if key is not None]
+            texts = ["" if text is None else str(text) for text in known]
+            texts = texts or [str(value) for value in row.cells.values()]
+        texts = list(texts) + ["", ""]
+        text_b = texts[1] if is_pair(self._task) else None
+        return InputExample("test-%d" % row.line, texts[0], text_b, None, self._id_of(row.cells))
 
     def is_repeated_header(self, row):
         """Whether a row is the header once more, as in files put together of several."""
@@ -387,10 +438,19 @@ class _Layout:
             parts = self._parts(record)
         except (KeyError, TypeError, AttributeError) as error:
             self.only_labels_are_bad = False
-            raise ValueError("no %s in it" % error) from error
+            is_missing = isinstance(error, KeyError)
+            problem = "no %s in it" if is_missing else "a value of the wrong type (%s)"
+            raise ValueError(problem % error) from error
         guid = "%s-%d" % (self._name, row.line)
-        row_id = next((record[key] for key in ("id", "idx") if key in record), None)
+        row_id = self._id_of(record)
         return [self._example(guid, cells, row_id, is_lenient) for cells in parts]
+
+    def _id_of(self, record):
+        """A record's own id; None for one that is known by its number."""
+        if self._is_json and not isinstance(record, dict):
+            return NO_RECORD
+        names = ("id", "idx") if isinstance(record, dict) else ()
+        return next((record[name] for name in names if name in record), None)
 
     def _record(self, row):
         if isinstance(row.cells, dict):
@@ -440,12 +500,15 @@ class _Layout:
             raise ValueError("no label in it")
         if value is None:
             return None
+        if isinstance(value, list) and self._task.objective == "multi_label":
+            value = self._task.separator.join(map(str, value))
         label = _as_text(value).strip()
         label = self._task.aliases.get(label, label)
         if not label and self._name == "test" and self._task.objective != "multi_label":
             return None
         problem = _problem_of_label(self._task, label)
         if problem and is_lenient:
+            self.num_dropped_labels += 1
             return None
         if problem:
             raise ValueError(problem)
@@ -456,13 +519,15 @@ def _as_text(value):
     """A cell or a JSON value as text: 3 -> "3", true -> "true"."""
     if value is None or isinstance(value, str):
         return value
+    if isinstance(value, (list, dict)):
+        raise ValueError("a %s where a text is expected" % type(value).__name__)
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def _problem_of_label(task, label):
     if task.objective == "regression":
         try:
-            is_number = math.isfinite(float(label))
+            is_number = math.isfinite(np.float32(label))
         except ValueError:
             is_number = False
         return None if is_number else "%r is no number" % _shortened(label)

@@ -202,6 +202,7 @@ def _confusion_figure(pyplot, counts, labels, font, title):
     settings = {"size": text_size} if font is None else {"fontproperties": font, "size": text_size}
     axes.set_xticks(range(len(labels)))
     axes.set_yticks(range(len(labels)))
+    labels = [label.replace("$", r"\$") for label in labels]  # no formulas
     axes.set_xticklabels(labels, rotation=90, **settings)
     axes.set_yticklabels(labels, **settings)
     axes.set_title(title)

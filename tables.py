@@ -11,6 +11,7 @@ import collections
 import csv
 import json
 import os
+import re
 import sys
 
 import files
@@ -18,6 +19,7 @@ import files
 MAX_LINES_OF_ROW = 200  # a quoted cell over more lines than this was never closed
 BLANK = "a blank line"
 _JSON_ENDINGS = (".json", ".jsonl")
+_ESCAPED_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 
 Row = collections.namedtuple("Row", ["line", "cells", "problem"])
 Row.__doc__ = """One row.
@@ -87,11 +89,18 @@ def _json_row(numbered):
         return Row(number, [line], BLANK)
     try:
         record = json.loads(line)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         return Row(number, [line], "not valid JSON: %s" % error)
+    if _ESCAPED_SURROGATE.search(line):
+        record = json.loads(_without_surrogates(json.dumps(record, ensure_ascii=False)))
     if not isinstance(record, dict):
         return Row(number, [line], "no JSON object")
     return Row(number, record, None)
+
+
+def _without_surrogates(text):
+    """A text with U+FFFD for each half of a character, which no file in UTF-8 can hold."""
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 def _tab_row(numbered):
@@ -115,7 +124,9 @@ def _csv_rows(numbered):
                 break
             taken.append(more)
             text += "\n" + more[1]
-            cells = _csv_cells(text) if '"' in more[1] else None
+            cells, is_open = _quoted_cells(text) if '"' in more[1] else (None, True)
+            if not is_open:
+                break
         if cells is None:
             waiting.extendleft(reversed(taken))
             yield Row(number, line.split(","), "a quote is opened and not closed")
@@ -127,12 +138,18 @@ def _csv_cells(text):
     """The cells of a record's text; None if it ends within a quoted cell."""
     if '"' not in text:
         return text.split(",")
-    try:
-        return next(csv.reader([text], strict=True))
-    except csv.Error as error:
-        if "unexpected end of data" in str(error):
-            return None
+    cells, is_open = _quoted_cells(text)
+    if cells or is_open:
+        return cells
     try:
         return next(csv.reader([text]))  # text behind a closing quote, as in: "a"b,c
     except csv.Error:  # NUL bytes, which Python's reader refuses before 3.11
         return text.split(",")
+
+
+def _quoted_cells(text):
+    """(cells by the rules, whether the text ends within a quoted cell); None if misquoted."""
+    try:
+        return next(csv.reader([text], strict=True)), False
+    except csv.Error as error:
+        return None, "unexpected end of data" in str(error)

@@ -28,7 +28,8 @@ def labels_of_map(path):
         UserError: if the file is no label map.
     """
     numbers = files.read_json(path)
-    if not isinstance(numbers, dict) or sorted(numbers.values()) != list(range(len(numbers))):
+    is_table = isinstance(numbers, dict) and all(type(n) is int for n in numbers.values())
+    if not is_table or sorted(numbers.values()) != list(range(len(numbers))):
         raise UserError("%s: expected a JSON object {label: number}, numbers from 0" % path)
     return tuple(sorted(numbers, key=numbers.get))
 
@@ -45,9 +46,15 @@ def notes_of_model(folders):
     for folder in folders:
         path = os.path.join(folder, LABEL_MAP)
         if os.path.exists(path):
-            notes = os.path.join(folder, NOTES)
-            return labels_of_map(path), files.read_json(notes) if os.path.exists(notes) else {}
+            return labels_of_map(path), _notes_of_folder(os.path.join(folder, NOTES))
     return None, {}
+
+
+def _notes_of_folder(path):
+    notes = files.read_json(path) if os.path.exists(path) else {}
+    if not isinstance(notes, dict):
+        raise UserError("%s: expected the JSON object that training wrote there" % path)
+    return notes
 
 
 class TaskData:
@@ -73,6 +80,7 @@ class TaskData:
         self.splits = {}
         self.streamed_test = None  # path of a test file that is only predicted
         self._shares_file = False  # whether dev is a part of the train file
+        self._trained = None  # what of the train file is not dev then
         if flags.do_train:
             self._read("train")
         if self.is_own:
@@ -149,13 +157,19 @@ class TaskData:
         kept, aside = data_checks.stratified_split(
             self.task, train.examples, share, self._flags.seed
         )
+        if not kept:
+            raise UserError(
+                "%s: with --dev_share=%g no row of its %d is left to train on: add a dev file or "
+                "more rows" % (train.path, share, len(train.examples))
+            )
         note = "no dev file: %d of its %d rows are set aside as one (--dev_share=%g, --seed=%d)" % (
             len(aside),
             len(train.examples),
             share,
             self._flags.seed,
         )
-        self.splits["train"] = train._replace(examples=kept, notes=train.notes + [note])
+        self._trained = train._replace(examples=kept, notes=train.notes + [note])
+        self.splits["train"] = self._trained
         self.splits["dev"] = train._replace(name="dev", examples=aside, notes=[])
         if not self._flags.do_train:
             del self.splits["train"]
@@ -171,7 +185,7 @@ class TaskData:
 
     def keys_of_training(self):
         """Set of `data_checks.text_key` of the training rows; None where they cannot be read."""
-        split = self.splits.get("train")
+        split = self.splits.get("train") or self._trained
         if split is None:
             try:
                 split = reading.read_split(

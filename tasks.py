@@ -74,7 +74,7 @@ def copa_examples(record):
         if record["question"] == "cause":
             texts.reverse()
         label = record.get("label")
-        if label is not None:
+        if str(label) in ("0", "1"):
             label = int(str(label) == str(number))
         examples.append({"text_a": texts[0], "text_b": texts[1], "label": label})
     return examples

@@ -26,6 +26,7 @@ import workers
 
 FLAGS = flags.FLAGS
 DEFAULT_SEED = 12345
+LARGEST_SEED = 2**31 - 1
 KEPT_CHECKPOINTS = 5
 LOGGED_EVERY = 100  # steps between values of the speed for TensorBoard
 LOG_FILE = "train.log"
@@ -116,6 +117,12 @@ def require_positive(names):
             raise UserError(
                 "--%s: %s makes no sense, expected more than 0" % (name, FLAGS[name].value)
             )
+
+
+def check_seed(seed):
+    """Raises `UserError` for a seed that random generators don't take."""
+    if not 0 <= seed <= LARGEST_SEED:
+        raise UserError("--seed: %d makes no sense, expected 0 to %d" % (seed, LARGEST_SEED))
 
 
 def make_run_config(save_checkpoints_steps, strategy=None):

@@ -11,7 +11,9 @@ import pytest
 
 from errors import UserError
 import files
+import pictures
 import predicting
+import reading
 import reports
 import task_data
 import tasks
@@ -249,6 +251,10 @@ def test_search_tries_the_rates(tmp_path, monkeypatch):
         ({"best_metric": "pearson"}, ["unknown metric 'pearson'"]),
         ({"best_metric": "f1"}, ["needs two labels, here are 3"]),
         ({"early_stopping": 2, "do_eval": None}, ["--early_stopping needs evaluations"]),
+        ({"early_stopping": -1}, ["--early_stopping=-1"]),
+        ({"seed": 2**31}, ["--seed: 2147483648"]),
+        ({"seeds": "1,99999999999999999999"}, ["--seed: 99999999999999999999"]),
+        ({"class_weights": "balance"}, ["--class_weights=balance: expected balanced, or"]),
         ({"multi_label": True, "regression": True}, ["exclude each other"]),
         ({"task_name": "tnews", "multi_label": True}, ["--multi_label", "--task_name=multiclass"]),
         ({"class_weights": "/nowhere.json"}, ["/nowhere.json"]),
@@ -273,7 +279,6 @@ def test_a_font_has_the_glyphs_or_none_is_named(monkeypatch):
 def test_clue_submission_takes_the_rows_own_ids(tmp_path):
     task = tasks.get_task("copa")
     paths = [str(tmp_path / name) for name in ("p", "t", "copa_predict.json")]
-    import reading
 
     with predicting.ResultFiles(task, paths) as results:
         for row_id, second in ((5, 0.9), (5, 0.3), (8, 0.1), (8, 0.2)):
@@ -290,5 +295,48 @@ def test_clue_submission_takes_the_rows_own_ids(tmp_path):
 def test_label_maps_that_are_none(tmp_path):
     path = tmp_path / "label_map.json"
     path.write_text('{"a": 1, "b": 2}')
-    with pytest.raises(UserError, match="numbers from 0"):
-        task_data.labels_of_map(str(path))
+    for content in ('{"a": 1, "b": 2}', '{"a": 0, "b": "1"}', "[]"):
+        path.write_text(content)
+        with pytest.raises(UserError, match="numbers from 0"):
+            task_data.labels_of_map(str(path))
+    path.write_text('{"a": 0, "b": 1}')
+    (tmp_path / "fine_tuning.json").write_text("[]")
+    with pytest.raises(UserError, match="fine_tuning.json: expected the JSON object"):
+        task_data.notes_of_model([str(tmp_path)])
+
+
+def test_records_that_are_none_are_not_submitted(tmp_path):
+    """A line that is no record must not shift the two choices of those after it."""
+    paths = [str(tmp_path / name) for name in ("p", "t", "copa_predict.json")]
+    rows = (("1", 5, 0.9), ("1", 5, 0.3), ("2", reading.NO_RECORD, 0.5), ("3", 8, 0.9))
+    rows += (("4", 9, 0.1), ("4", 9, 0.2))
+    with predicting.ResultFiles(tasks.get_task("copa"), paths) as results:
+        for line, row_id, second in rows:
+            example = reading.InputExample("test-" + line, "甲", "乙", None, row_id)
+            results.write(example, np.float32([1 - second, second]))
+    lines = [json.loads(line) for line in files.read_lines(paths[2])]
+    assert lines == [{"id": 5, "label": "0"}, {"id": 9, "label": "1"}]
+    assert results.not_submitted == {"test-2", "test-3"}
+
+
+def test_dollars_in_labels_are_no_formulas(tmp_path):
+    pyplot = pictures.pyplot()
+    labels = ["$", "$$", "$$$", "a$b$"]
+    figure = reports._confusion_figure(pyplot, np.eye(4), labels, None, "dev")
+    figure.savefig(str(tmp_path / "figure.png"))
+    assert [text.get_text() for text in figure.axes[0].get_xticklabels()][1] == r"\$\$"
+
+
+def test_rows_set_aside_are_not_seen_by_training(tmp_path):
+    data = OwnData(tmp_path, train=titles(16))
+    run_here(data.arguments(dev_share=0.25, do_predict=None))
+    run_here(data.arguments(dev_share=0.25, do_predict=None, do_train=None))
+    assert "seen_rows" not in data.results("report.json")["dev"]
+    with pytest.raises(UserError, match="another dev_share"):
+        run_here(data.arguments(dev_share=0.5, do_predict=None, do_train=None))
+
+
+def test_one_row_cannot_be_parted(tmp_path):
+    data = OwnData(tmp_path, train=[("甲", "1.5")])
+    with pytest.raises(UserError, match="no row of its 1 is left to train on"):
+        run_here(data.arguments(dev_share=0.5, regression=True, train_batch_size=1))

@@ -60,8 +60,25 @@ def test_unknown_encoding_and_missing_file_are_named(tmp_path):
     with pytest.raises(UserError, match="No such file"):
         files.read_lines(str(path))
     path.write_text("x")
-    with pytest.raises(UserError, match="latin-99"):
-        files.read_lines(str(path), "latin-99")
+    for name in ("latin-99", "hex"):
+        with pytest.raises(UserError, match=name):
+            files.read_lines(str(path), name)
+
+
+def test_utf_16_with_and_without_its_mark(tmp_path):
+    path = tmp_path / "text.txt"
+    path.write_bytes("甲\n乙\n".encode("utf-16"))
+    assert list(files.stream_lines(str(path), "utf-16-le")) == ["甲", "乙"]
+    assert files.read_lines(str(path), "utf-16-le") == ["甲", "乙"]
+    path.write_bytes("甲\n".encode())
+    with pytest.raises(UserError, match="not UTF-16 text"):
+        list(files.stream_lines(str(path), "utf-16"))
+
+
+def test_a_reader_that_goes_away_is_not_told_as_a_full_disk(tmp_path):
+    with pytest.raises(BrokenPipeError), files.atomic_write(str(tmp_path / "out")):
+        raise BrokenPipeError
+    assert os.listdir(str(tmp_path)) == []
 
 
 def test_failed_write_leaves_the_old_file_and_nothing_else(tmp_path):

@@ -405,3 +405,106 @@ def test_a_stream_has_an_example_for_each_record_whatever_it_holds(tmp_path):
     assert [e.label for e, _ in records] == ["a", None, None, None, None, None]
     assert [bool(problem) for _, problem in records] == [False, True, True, False, True, True]
     assert notes[0].startswith("line 1 is a header")
+
+
+def stream_of(tmp_path, task, content, name="test.json"):
+    """(notes, records) of a file that is predicted; the notes as they are after its end."""
+    path = tmp_path / name
+    path.write_bytes(content if isinstance(content, bytes) else content.encode("utf-8"))
+    notes, records = reading.open_stream(task, str(path))
+    records = list(records)
+    return notes, [example for example, _ in records]
+
+
+def test_a_quote_that_is_never_closed_costs_its_own_line_only(tmp_path):
+    content = 'text,label\n"你好,a\n好,b\n不好,b\n小米"手机",a\n"两\n行",a\n'
+    with pytest.raises(UserError, match="1 of 5 rows don't fit: line 2: a quote is opened"):
+        read_own(tmp_path, content)
+    split = read_own(tmp_path, content, skip_bad_rows=True)
+    assert [e.text_a for e in split.examples] == ["好", "不好", '小米"手机"', "两\n行"]
+
+
+def test_the_columns_of_json_are_those_of_all_its_rows(tmp_path):
+    rows = '{"text_a": "甲", "label": "a"}\n{"text_a": "乙", "text_b": "丙", "label": "b"}\n'
+    with pytest.raises(UserError, match="line 1: no 'text_b' in it"):
+        read_own(tmp_path, rows, name="train.json")
+    test = '{"sentence1": "甲", "id": 1}\n{"sentence1": "乙", "sentence2": "丙", "id": 2}\n\n'
+    _, examples = stream_of(tmp_path, tasks.get_task("afqmc"), test)
+    assert [(e.text_a, e.text_b, e.row_id) for e in examples] == [
+        ("甲", "", 1),
+        ("乙", "丙", 2),
+        ("", "", reading.NO_RECORD),
+    ]
+    labelled = '{"sentence": "甲"}\n{"sentence": "乙", "label": "103"}\n'
+    (tmp_path / "test.json").write_text(labelled, encoding="utf-8")
+    split = reading.read_split(tasks.get_task("tnews"), str(tmp_path), "test")
+    assert [e.label for e in split.examples] == [None, "103"]
+
+
+def test_a_line_of_json_that_is_none_does_not_decide_on_the_columns(tmp_path):
+    content = '{"text": \n{"text": "甲", "label": "a"}\n{"text": "乙", "label": "b"}\n'
+    split = read_own(tmp_path, content, name="train.json", skip_bad_rows=True)
+    assert rows_of(split) == [("甲", None, "a"), ("乙", None, "b")]
+
+
+def test_values_of_json_that_are_no_text(tmp_path):
+    rows = '{"text": ["甲"], "label": "a"}\n{"text": "乙", "label": {"b": 1}}\n'
+    with pytest.raises(UserError) as caught:
+        read_own(tmp_path, rows + '{"text": "丙", "label": "a"}\n', name="train.json")
+    assert "line 1: a list where a text is expected" in str(caught.value)
+    assert "line 2: a dict where a text is expected" in str(caught.value)
+    task = OWN._replace(objective="multi_label", separator="|")
+    several = '{"text": "甲", "label": ["a", "b"]}\n{"text": "乙", "label": []}\n'
+    split = read_own(tmp_path, several, name="train.json", task=task)
+    assert [e.label for e in split.examples] == ["a|b", ""]
+    half = '{"text": "甲\\ud83d", "label": "a"}\n{"text": "乙\\ud83d\\ude00", "label": "b"}\n'
+    split = read_own(tmp_path, half, name="train.json")
+    assert [e.text_a for e in split.examples] == ["甲\ufffd", "乙\U0001f600"]
+    deep = '{"text": "甲", "label": "a"}\n' + "[" * 100000 + "\n"
+    with pytest.raises(UserError, match="line 2: not valid JSON"):
+        read_own(tmp_path, deep, name="train.json")
+
+
+@pytest.mark.parametrize("label", ["2", '"x"', "1.0"])
+def test_copa_takes_its_two_labels_only(tmp_path, label):
+    row = '{"label": %s, "choice0": "甲", "choice1": "乙", "premise": "丙", "question": "cause"}\n'
+    (tmp_path / "train.json").write_text(row % label, encoding="utf-8")
+    with pytest.raises(UserError, match="unknown label"):
+        reading.read_split(tasks.get_task("copa"), str(tmp_path), "train")
+
+
+def test_a_stream_without_rows_is_an_error(tmp_path):
+    task = own_task(tmp_path, "text_a,label\n甲,a\n乙,b\n")
+    for content, words in (("", "is empty"), ("text_a,label\n", "has no rows")):
+        with pytest.raises(UserError, match=words):
+            stream_of(tmp_path, task, content, name="test.csv")
+
+
+def test_a_stream_in_another_encoding_is_an_error(tmp_path):
+    task = own_task(tmp_path, "text_a,label\n甲,a\n乙,b\n")
+    content = "text_a\n我们明天去银行办理业务\n" * 2000
+    for encoding in ("gbk", "utf-16"):
+        with pytest.raises(UserError, match="--encoding="):
+            stream_of(tmp_path, task, content.encode(encoding), name="test.csv")
+
+
+def test_labels_of_a_stream_that_are_not_the_tasks_are_counted(tmp_path):
+    task = own_task(tmp_path, "text_a,label\n甲,a\n乙,b\n")
+    notes, examples = stream_of(tmp_path, task, "text_a,label\n甲,a\n乙,z\n", name="test.csv")
+    assert [e.label for e in examples] == ["a", None]
+    assert any(note.startswith("1 labels are none of the task's") for note in notes)
+
+
+def test_an_empty_label_column_of_several_labels_is_none(tmp_path):
+    task = own_task(tmp_path, "text_a,label\n甲,a\n乙,b\n", objective="multi_label", separator="|")
+    content = "text_a,label\n甲,\n乙,\n"
+    assert [e.label for e in stream_of(tmp_path, task, content, name="test.csv")[1]] == [None] * 2
+    split = read_own(tmp_path, content, name="test.csv", task=task, split="test")
+    assert [e.label for e in split.examples] == [None, None]
+
+
+def test_a_header_known_by_position_may_lack_its_label(tmp_path):
+    task = own_task(tmp_path, "内容甲,结果\n甲,a\n乙,b\n丙,a\n丁,b\n")
+    assert task.header == ("内容甲", "结果")
+    _, examples = stream_of(tmp_path, task, "内容甲\n甲\n", name="test.csv")
+    assert [e.text_a for e in examples] == ["甲"]
