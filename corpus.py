@@ -263,14 +263,14 @@ def _paragraphs(line, place):
     expected = 'expected an object such as {"title": "...", "text": "..."}'
     try:
         document = json.loads(line)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise UserError("%s: not valid JSON (%s): %s" % (place, error, expected)) from error
     if not isinstance(document, dict) or not isinstance(document.get("text"), str):
         raise UserError("%s: no text in it: %s" % (place, expected))
     title = document.get("title") or ""
     if not isinstance(title, str):
         raise UserError("%s: the title is no string: %s" % (place, expected))
-    return [title] + document["text"].split("\n")
+    return files.without_surrogates("%s\n%s" % (title, document["text"])).split("\n")
 
 
 def _sentences(text, text_format):
@@ -299,6 +299,8 @@ def _lines(content, path, text_format):
         except UnicodeDecodeError as error:
             place = "%s, line %d" % (path, number + 1)
             raise files.wrong_encoding(place, error, text_format.encoding) from error
+        except UnicodeError as error:
+            raise files.undecodable(path, text_format.encoding, error) from error
         if number == 0 and not rest:
             text = text.lstrip(_BYTE_ORDER_MARK)
         *lines, rest = (rest + text).split("\n")

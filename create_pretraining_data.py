@@ -162,6 +162,8 @@ def _check_flags(google):
 
 
 def _check_outputs(outputs, paths):
+    if not outputs:
+        raise UserError("--output_file=%s: names no file" % FLAGS.output_file)
     for path in outputs:
         if os.path.isdir(path):
             raise UserError("--output_file=%s: it is a folder, expected a file to write" % path)

@@ -9,6 +9,7 @@ A command ends with
 import os
 import signal
 import sys
+import threading
 
 # TensorFlow's C++ side logs device discovery as errors at import; whoever wants them sets this.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -32,7 +33,10 @@ def stop_at_once(number=None, frame=None):
 
 # Commands import this file first; a program of someone else's that uses a room is left alone.
 _MAIN_FILE = getattr(sys.modules["__main__"], "__file__", None) or ""
-if os.path.dirname(os.path.abspath(_MAIN_FILE)) == os.path.dirname(os.path.abspath(__file__)):
+_IS_COMMAND = _MAIN_FILE and (
+    os.path.dirname(os.path.abspath(_MAIN_FILE)) == os.path.dirname(os.path.abspath(__file__))
+)
+if _IS_COMMAND and threading.current_thread() is threading.main_thread():
     signal.signal(signal.SIGINT, stop_at_once)  # while TensorFlow is being imported
 
 

@@ -147,7 +147,7 @@ def _model_dir():
 def _seq_length(text):
     if text == "dynamic":
         return None
-    if not text.isdigit():
+    if not text.isdecimal():
         raise UserError("--seq_length=%s: expected a number of tokens, or dynamic" % text)
     return int(text)
 

@@ -26,6 +26,7 @@ import tflite_metadata
 INPUT_NAMES = ("ids", "mask", "segment_ids")  # as TFLite's metadata libraries expect them
 # Operators that int8 leaves in floating point.
 FLOAT_OPERATORS = "BATCH_MATMUL SOFTMAX MEAN SQUARED_DIFFERENCE RSQRT ADD MUL SUB".split()
+PRETRAINING_OPERATORS = ["LOG_SOFTMAX", "RESHAPE"]  # integers end at -16, log probabilities lower
 MAX_CALIBRATION_TEXTS = 100
 
 
@@ -141,7 +142,8 @@ def _with_integers(converter, model, options):
     if options.integer_only:
         converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
         return converter.convert()
-    debug_options = tf.lite.experimental.QuantizationDebugOptions(denylisted_ops=FLOAT_OPERATORS)
+    operators = FLOAT_OPERATORS + (PRETRAINING_OPERATORS if options.task == "pretraining" else [])
+    debug_options = tf.lite.experimental.QuantizationDebugOptions(denylisted_ops=operators)
     debugger = tf.lite.experimental.QuantizationDebugger(
         converter=converter, debug_options=debug_options
     )

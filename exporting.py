@@ -316,7 +316,7 @@ def _difference(actual, expected):
 def _way_out(tolerance):
     if tolerance < 0.01:
         return ""
-    return ": give more --representative_texts of the kind to be classified, or less quantization"
+    return ": less quantization, or for int8 more --representative_texts of the kind to come"
 
 
 def encoded(model, pair, number, longest):
@@ -398,6 +398,14 @@ def file_to_export(path):
         yield partial
 
 
+def _check_is_export(path):
+    """Raises `UserError` if a folder that is to be replaced holds anything but a SavedModel."""
+    if os.path.isdir(path) and os.listdir(path) and "saved_model.pb" not in os.listdir(path):
+        raise UserError(
+            "%s holds files that are no SavedModel: name another --output, or remove them" % path
+        )
+
+
 @contextlib.contextmanager
 def folder_to_export(path):
     """Lets an exported folder appear whole or not at all.
@@ -412,6 +420,7 @@ def folder_to_export(path):
     try:
         os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
         checkpoints.restore_model_folder(path)
+        _check_is_export(path)
         shutil.rmtree(partial, ignore_errors=True)
         os.mkdir(partial)
         os.rmdir(partial)

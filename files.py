@@ -30,6 +30,8 @@ def whole_file(path: str) -> Iterator[str]:
     Raises:
         UserError: when the file cannot be written (read-only folder, full disk ...).
     """
+    if os.path.exists(path) and not os.path.isfile(path):
+        raise UserError("%s: expected a file to write, found a folder, device or pipe" % path)
     partial = "%s.partial-%d" % (path, os.getpid())
     _remove_left_behind(path)
     try:
@@ -186,9 +188,19 @@ def stream_lines(path: str, encoding: str = "utf-8", errors: str = "strict") -> 
                 yield line[:-1] if line.endswith("\r") else line
     except UnicodeError as error:
         read_text(path, encoding)  # raises, and names the line; but for UTF-16 without a mark
-        raise UserError("%s: not %s text: %s" % (path, codec.upper(), error)) from error
+        raise undecodable(path, codec, error) from error
     except OSError as error:
         raise UserError("%s: cannot be read: %s" % (path, error.strerror or error)) from error
+
+
+def undecodable(name: str, encoding: str, error: Exception) -> UserError:
+    """The `UserError` for text without what its encoding begins with: UTF-16 without a mark."""
+    return UserError("%s: not %s text: %s" % (name, encoding.upper(), error))
+
+
+def without_surrogates(text: str) -> str:
+    """A text with U+FFFD for each half of a character, which no file in UTF-8 can hold."""
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 def text_decoder(encoding: str) -> codecs.IncrementalDecoder:

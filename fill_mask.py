@@ -55,7 +55,9 @@ class MaskFiller(resident.Resident):
         self._tokenizer = folder.tokenizer
         self._mask_id = self._tokenizer.convert_tokens_to_ids([MASK])[0]
         longest = config.max_position_embeddings
-        self._max_seq_length = resident.checked_length(max_seq_length or longest, longest)
+        self._max_seq_length = resident.checked_length(
+            longest if max_seq_length is None else max_seq_length, longest
+        )
 
         def build(features):
             model = modeling.AlbertModel(
@@ -83,7 +85,9 @@ class MaskFiller(resident.Resident):
         Raises:
             UserError: if there is no mask, or the text is too long, and after `close`.
         """
-        resident.checked_texts([text])
+        ((_, other),) = resident.checked_texts([text])
+        if other is not None:
+            raise UserError("expected a text with %s, found a pair" % MASK)
         ids = self._ids_of(text)
         positions = [index for index, token_id in enumerate(ids) if token_id == self._mask_id]
         with self.in_use():
@@ -98,7 +102,7 @@ class MaskFiller(resident.Resident):
     def _ids_of(self, text):
         parts = [self._tokenizer.tokenize(part) for part in text.split(MASK)]
         if len(parts) < 2:
-            raise UserError("%r has no %s: write it where a word is missing" % (text, MASK))
+            raise UserError("%r has no %s: write it where a word is missing" % (text[:40], MASK))
         tokens = ["[CLS]"] + parts[0]
         for part in parts[1:]:
             tokens += [MASK] + part

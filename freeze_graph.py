@@ -53,7 +53,7 @@ def main():
             raise UserError("--%s is required (%s)" % (name, FLAGS[name].help.rstrip(".")))
     prefix = checkpoints.find_checkpoint(FLAGS.input_checkpoint)
     checkpoints.check_readable(prefix)
-    outputs = FLAGS.output_node_names.split(",")
+    outputs = [name.strip() for name in FLAGS.output_node_names.split(",")]
     with tf.Graph().as_default() as graph, tf.Session() as session:
         restore(session, prefix, FLAGS.input_meta_graph or prefix + ".meta")
         _check_outputs(graph, outputs)
@@ -77,7 +77,13 @@ def restore(session, prefix, meta_file):
         found = {node.op for node in meta_graph.graph_def.node} & set(INPUT_OF_TRAINING)
         if not found:
             saver = tf.train.import_meta_graph(meta_graph, clear_devices=FLAGS.clear_devices)
-            saver.restore(session, prefix)
+            try:
+                saver.restore(session, prefix)
+            except (tf.errors.OpError, ValueError) as error:
+                raise UserError(
+                    "%s is not of the checkpoint %s: %s"
+                    % (meta_file, prefix, str(error).split("\n")[0])
+                ) from error
             return
         reason = "holds the input of training (%s)" % ", ".join(sorted(found))
     print("note: %s %s: the graph is built from the config" % (meta_file, reason))

@@ -111,6 +111,7 @@ def read_contents(path):
     data = sorted(glob.glob(glob.escape(prefix) + ".data-*"))
     step = None
     if GLOBAL_STEP in state and data:
+        checkpoints.check_readable(prefix)
         step = int(tf.train.load_variable(prefix, GLOBAL_STEP))
     kind = "TensorFlow" if data else "TensorFlow, its index alone: the weights (.data) are missing"
     return prefix, Contents(weights, state, step, [prefix + ".index"] + data, kind)

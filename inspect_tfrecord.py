@@ -32,6 +32,8 @@ _CHECKSUM_BYTES = 4
 _RED, _YELLOW, _GREEN, _PLAIN = "\033[1;31m", "\033[1;33m", "\033[1;32m", "\033[0m"
 _MASKED_FEATURES = ("masked_lm_positions", "masked_lm_ids", "masked_lm_weights")
 _SEQUENCE_FEATURES = ("input_ids", "input_mask", "segment_ids")
+_KINDS = dict.fromkeys(_SEQUENCE_FEATURES + _MASKED_FEATURES, "int64_list")
+_KINDS.update(masked_lm_weights="float_list", next_sentence_labels="int64_list")
 
 
 def define_flags():
@@ -51,6 +53,9 @@ def main(words):
     (path,) = words
     tf.logging.set_verbosity(tf.logging.ERROR)  # it finds its reader of records old-fashioned
     vocabulary = tokenization.load_vocab(FLAGS.vocab_file) if FLAGS.vocab_file else None
+    missing = {"[CLS]", "[SEP]", "[MASK]"} - set(vocabulary or {})
+    if vocabulary is not None and missing:
+        raise UserError("--vocab_file=%s has no %s" % (FLAGS.vocab_file, sorted(missing)[0]))
     writer = _Writer(vocabulary, _has_colors())
     for number, features in enumerate(_records(path, FLAGS.num), 1):
         print("\n".join(writer.lines(number, features)))
@@ -88,9 +93,9 @@ def _features(record, path, number):
         example = tf.train.Example.FromString(record)
     except Exception as error:  # of protobuf, whose class depends on its version
         raise UserError("%s, record %d: holds no tf.train.Example" % (path, number)) from error
-    features = {}
+    features, kinds = {}, {}
     for name, feature in example.features.feature.items():
-        kind = feature.WhichOneof("kind")
+        kinds[name] = kind = feature.WhichOneof("kind")
         features[name] = np.array(getattr(feature, kind).value if kind else [])
     missing = [name for name in _SEQUENCE_FEATURES if name not in features]
     if missing:
@@ -98,7 +103,23 @@ def _features(record, path, number):
             "%s, record %d: no %s: expected a file of create_pretraining_data.py, found features %s"
             % (path, number, " and ".join(missing), ", ".join(sorted(features)) or "none")
         )
+    for fault in _faults_of_form(features, kinds):
+        raise UserError("%s, record %d: %s: make it again" % (path, number, fault))
     return features
+
+
+def _faults_of_form(features, kinds):
+    """Yields what no record may have, whatever its values."""
+    sizes = {name: len(values) for name, values in features.items()}
+    for name in sorted(set(features) & set(_KINDS)):
+        if kinds[name] != _KINDS[name]:
+            yield "%s is of kind %s, expected %s" % (name, kinds[name], _KINDS[name])
+    if len({sizes[name] for name in _SEQUENCE_FEATURES}) > 1 or not sizes["input_ids"]:
+        yield "%s are of different lengths, or empty" % ", ".join(_SEQUENCE_FEATURES)
+    if len({sizes.get(name) for name in _MASKED_FEATURES}) > 1:
+        yield "%s are not all there with the same length" % ", ".join(_MASKED_FEATURES)
+    if sizes.get("next_sentence_labels", 1) != 1:
+        yield "next_sentence_labels has %d values, expected 1" % sizes["next_sentence_labels"]
 
 
 def _num_records(path):

@@ -38,6 +38,8 @@ def groups_of_lines(
                 line = number + 1 + rest.count("\n") + error.object.count(b"\n", 0, error.start)
                 place = "%s, line %d" % (name, line)
                 raise files.wrong_encoding(place, error, codecs.lookup(encoding).name) from error
+            except UnicodeError as error:
+                raise files.undecodable(name, encoding, error) from error
             *lines, rest = text.split("\n")
             if not block and rest:
                 lines, rest = lines + [rest], ""

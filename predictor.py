@@ -49,7 +49,7 @@ class Predictor(resident.Resident):
             UserError: if there is no such model.
         """
         super().__init__()
-        self.path = path
+        self.path = path = resident.checked_path(path)
         self._backend = predictor_backends.open_model(
             path, config_file=config_file, precision=precision, num_threads=num_threads
         )
@@ -66,7 +66,8 @@ class Predictor(resident.Resident):
         if self._backend.vocab_size is not None:
             resident.check_vocabulary(path, self._tokenizer, self._backend.vocab_size)
         self.max_seq_length = resident.checked_length(
-            max_seq_length or trained.get("max_seq_length"), self._backend.longest
+            trained.get("max_seq_length") if max_seq_length is None else max_seq_length,
+            self._backend.longest,
         )
 
     def predict(self, texts: Sequence[resident.Text]) -> Tuple[List, np.ndarray]:
@@ -115,7 +116,8 @@ class Predictor(resident.Resident):
             UserError: if the model is none of pairs.
         """
         self.check_tells_pairs_apart()
-        for number, (_, text_b) in enumerate(resident.checked_texts(pairs)):
+        pairs = resident.checked_texts(pairs)
+        for number, (_, text_b) in enumerate(pairs):
             if text_b is None:
                 raise UserError("text %d is a single text, expected a pair" % number)
         return self.predict(pairs)[1][:, 1]

@@ -279,6 +279,8 @@ class FilesBeside:
         self._packed = path if path.endswith(".tflite") and zipfile.is_zipfile(path) else None
         settings = self._find(resident.TRAINING_SETTINGS)
         self.settings = files.read_json(settings) if settings else {}
+        if not isinstance(self.settings, dict):
+            raise UserError("%s: expected the JSON object that training wrote there" % settings)
 
     def _find(self, name):
         paths = (os.path.join(folder, name) for folder in self._folders)
@@ -305,6 +307,8 @@ class FilesBeside:
         packed = self._packed_text("labels.txt", "label.txt")
         if path is not None:
             label_map = files.read_json(path)
+            if not isinstance(label_map, dict):
+                raise UserError("%s: expected a JSON object {label: number}" % path)
             labels = sorted(label_map, key=label_map.get)
         elif packed is not None:
             path, labels = self._packed, packed.rstrip("\n").split("\n")

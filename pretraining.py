@@ -139,6 +139,9 @@ def _check_flags(config_flag):
         "gradient_accumulation_steps masked_lm_prob ngram".split()
     )
     training.check_seed(FLAGS.seed)
+    for name in ("masked_lm_prob", "masked_lm_budget"):
+        if not 0 <= FLAGS[name].value <= 1:
+            raise UserError("--%s=%g: expected a share from 0 to 1" % (name, FLAGS[name].value))
     if FLAGS.learning_rate is not None:
         training.require_positive(["learning_rate"])
     if FLAGS.train_batch_size % FLAGS.gradient_accumulation_steps:
@@ -146,9 +149,9 @@ def _check_flags(config_flag):
             "--train_batch_size=%d is not a multiple of --gradient_accumulation_steps=%d"
             % (FLAGS.train_batch_size, FLAGS.gradient_accumulation_steps)
         )
-    if FLAGS.num_warmup_steps >= FLAGS.num_train_steps:
+    if not 0 <= FLAGS.num_warmup_steps < FLAGS.num_train_steps:
         raise UserError(
-            "--num_warmup_steps=%d: expected less than --num_train_steps=%d"
+            "--num_warmup_steps=%d: expected 0 or more and less than --num_train_steps=%d"
             % (FLAGS.num_warmup_steps, FLAGS.num_train_steps)
         )
 
@@ -311,11 +314,13 @@ class Pretraining:
         )
         fixed.update((name, FLAGS[name].value) for name in names.split())
         fixed["learning_rate"] = self._learning_rate
-        fixed["number of records"] = self._train_source.num_records
+        variable = "num_train_steps num_warmup_steps gradient_accumulation_steps precision plain"
+        variable = {name: FLAGS[name].value for name in variable.split()}
+        counts = variable if FLAGS.skip_corrupt_records else fixed
+        counts["number of records"] = self._train_source.num_records
         if self._train_source.masking is not None:
             fixed["masking"] = list(map(str, self._train_source.masking))
-        names = "num_train_steps num_warmup_steps gradient_accumulation_steps precision plain"
-        return fixed, {name: FLAGS[name].value for name in names.split()}
+        return fixed, variable
 
     def _model_settings(self, sentence_name):
         given = {

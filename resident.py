@@ -117,7 +117,11 @@ class CheckpointSession:
                     "%s does not fit (%s): expected %s" % (prefix, ", ".join(misfits), expected)
                 )
             self._session = tf.Session(graph=graph, config=settings)
-            self._session.run(tf.global_variables_initializer())
+            try:
+                self._session.run(tf.global_variables_initializer())
+            except tf.errors.OpError:
+                checkpoints.check_readable(prefix)  # raises, and says what it is
+                raise
         feeds = [features[name] for name in INPUT_NAMES] + further
         self.run = self._session.make_callable(outputs, feeds)
 
@@ -167,6 +171,13 @@ def check_vocabulary(vocab_file, tokenizer, vocab_size):
             "use the vocabulary that came with the model"
             % (vocab_file, len(tokenizer.inv_vocab), vocab_size)
         )
+
+
+def checked_path(path):
+    """A path as str; raises `UserError` for what is none."""
+    if not isinstance(path, (str, os.PathLike)):
+        raise UserError("expected the path of a file or folder, found %r" % (path,))
+    return os.fspath(path)
 
 
 def checked_texts(texts: Sequence[Text]) -> List[Tuple[str, str]]:

@@ -11,6 +11,7 @@ them is installed, else by numpy, which compares with every line.
 """
 
 import collections
+import contextlib
 import os
 import sys
 from typing import List, Sequence
@@ -20,11 +21,13 @@ import numpy as np
 from errors import UserError
 import files
 from progress import progress_bar
+import resident
 
 LINES_AT_ONCE = 2048
 VECTORS_AT_ONCE = 65536
 APPROXIMATE_FROM = 100000
 CANDIDATES = 50  # per query, that the pair classifier puts in order
+VECTORS, FINGERPRINT, INDICES = "vectors.npy", "fingerprint.json", ("hnswlib", "faiss")
 _NEIGHBOURS_PER_LINE = 16
 _BUILD_EFFORT = 200
 _SEARCH_EFFORT = 200
@@ -55,7 +58,7 @@ class Corpus:
         Raises:
             UserError: if the file cannot be read or has no text.
         """
-        self._encoder = encoder
+        self._encoder, path = encoder, resident.checked_path(path)
         lines = enumerate(files.stream_lines(path, encoding), start=1)
         numbered = [(number, line.strip()) for number, line in lines if line.strip()]
         if not numbered:
@@ -63,12 +66,12 @@ class Corpus:
         self.numbers = np.array([number for number, _ in numbered])
         self.texts = [text for _, text in numbered]
         self._folder = cache_dir or path + ".vectors"
-        self._vectors_file = os.path.join(self._folder, "vectors.npy")
-        self._fingerprint_file = os.path.join(self._folder, "fingerprint.json")
+        self._vectors_file = os.path.join(self._folder, VECTORS)
+        self._fingerprint_file = os.path.join(self._folder, FINGERPRINT)
         self._load(encoder.fingerprint_of(corpus=files.sha256_of_file(path), encoding=encoding))
 
     def _load(self, fingerprint):
-        there = os.path.exists(self._fingerprint_file)
+        there = os.path.exists(self._fingerprint_file) and os.path.exists(self._vectors_file)
         if not there or files.read_json(self._fingerprint_file) != fingerprint:
             if there:
                 print(
@@ -80,8 +83,8 @@ class Corpus:
 
     def _compute(self, fingerprint):
         """Writes the vectors; the fingerprint, which makes them valid, comes last."""
-        if os.path.isdir(self._folder):
-            for name in sorted(os.listdir(self._folder)):
+        for name in (FINGERPRINT, VECTORS) + INDICES:
+            with contextlib.suppress(FileNotFoundError):
                 os.remove(os.path.join(self._folder, name))
         bar = progress_bar("vectors", len(self.texts), "line", leave=False)
         with files.whole_file(self._vectors_file) as partial, bar:
@@ -110,6 +113,7 @@ class Corpus:
             list (one per query) of lists of `Hit`, the best first.
         """
         num_wanted = min(max(top_k, candidates) if predictor else top_k, len(self.texts))
+        queries = [query for query, _ in resident.checked_texts(queries)]
         vectors = self._encoder.encode(queries, normalize=True)
         indices, cosines = self._nearest(vectors, num_wanted)  # [q, k] each
         if predictor is None:
@@ -129,7 +133,7 @@ class Corpus:
     def _nearest(self, queries, k):
         """(indices, cosines), [q, k] each, the highest cosine first."""
         if len(self.texts) > APPROXIMATE_FROM:
-            for name, nearest in (("hnswlib", _nearest_by_hnswlib), ("faiss", _nearest_by_faiss)):
+            for name, nearest in zip(INDICES, (_nearest_by_hnswlib, _nearest_by_faiss)):
                 try:
                     return nearest(self._vectors, queries, k, os.path.join(self._folder, name))
                 except ImportError:

@@ -103,9 +103,10 @@ def _listener(host, port):
         listener = socket.socket(family, socket.SOCK_STREAM)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind((host, port))
-    except OSError as error:
+    except (OSError, UnicodeError) as error:
+        reason = getattr(error, "strerror", None) or error
         raise UserError(
-            "--host=%s --port=%d: cannot listen there: %s" % (host, port, error.strerror or error)
+            "--host=%s --port=%d: cannot listen there: %s" % (host, port, reason)
         ) from error
     return listener
 

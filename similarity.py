@@ -138,7 +138,7 @@ def open_predictor(model_dir=None, max_seq_length=None, precision="float32"):
         max_seq_length: longest pair in tokens, or None.
         precision: a key of `modeling.PRECISIONS`.
     """
-    length = max_seq_length or getattr(args, "max_seq_len", None)
+    length = getattr(args, "max_seq_len", None) if max_seq_length is None else max_seq_length
     path, beside = (model_dir, {}) if model_dir else _model_of_args()
     print("model: %s" % path, file=sys.stderr)
     return predictor.Predictor(path, length, precision=precision, **beside)

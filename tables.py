@@ -92,15 +92,10 @@ def _json_row(numbered):
     except (ValueError, RecursionError) as error:
         return Row(number, [line], "not valid JSON: %s" % error)
     if _ESCAPED_SURROGATE.search(line):
-        record = json.loads(_without_surrogates(json.dumps(record, ensure_ascii=False)))
+        record = json.loads(files.without_surrogates(json.dumps(record, ensure_ascii=False)))
     if not isinstance(record, dict):
         return Row(number, [line], "no JSON object")
     return Row(number, record, None)
-
-
-def _without_surrogates(text):
-    """A text with U+FFFD for each half of a character, which no file in UTF-8 can hold."""
-    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 def _tab_row(numbered):

@@ -87,11 +87,18 @@ def test_json_lines(tmp_path):
         ('{"text": 3}', "line 1: no text in it"),
         ('{"text": "a", "title": 1}', "line 1: the title is no string"),
         ('{"text"', "line 1: not valid JSON"),
+        ("[" * 100000, "line 1: not valid JSON"),
     ):
         wrong = tmp_path / "b.jsonl"
         wrong.write_text(line)
         with pytest.raises(UserError, match=message):
             shards_of([wrong])
+
+
+def test_half_a_character_of_json_is_replaced(tmp_path):
+    path = tmp_path / "a.jsonl"
+    path.write_text('{"text": "第一段\\ud83d。", "title": "\\ud83d\\ude00"}\n', encoding="utf-8")
+    assert documents_of([path]) == [["\U0001f600", "第一段\ufffd。"]]
 
 
 def test_folders_patterns_and_names(tmp_path):

@@ -441,6 +441,10 @@ def test_scripts_find_their_environment(tmp_path):
 
 def test_freezing_tells_what_is_wrong(folders, tmp_path):
     prefix, path = os.path.join(folders["bert"], "albert_model.ckpt"), str(tmp_path / "out.pb")
+    freeze(prefix, path, "probabilities, logits")
+    with pytest.raises(UserError, match="albert_model.ckpt.meta is not of the checkpoint"):
+        other = os.path.join(folders["google"], "albert_model.ckpt.meta")
+        freeze(prefix, path, "probabilities", "--input_meta_graph=" + other)
     with pytest.raises(UserError, match="no pooled_outputs; it has probabilities, logits"):
         freeze(prefix, path, "pooled_outputs")
     with pytest.raises(UserError, match="no .meta file that TensorFlow wrote"):
@@ -492,6 +496,14 @@ def test_bad_input_is_explained(folders, texts_file, tmp_path):
         with pytest.raises(UserError, match=message):
             export(model_dir, *arguments.split())
     assert not os.path.exists(os.path.join(folder, "albert_classifier.pb"))
+
+
+def test_a_folder_of_something_else_is_not_replaced(folders, tmp_path):
+    (tmp_path / "data" / "1").mkdir(parents=True)
+    (tmp_path / "data" / "1" / "notes.txt").write_text("x")
+    with pytest.raises(UserError, match="holds files that are no SavedModel"):
+        export(folders["bert"], "--format=saved_model", "--output=" + str(tmp_path / "data"))
+    assert os.listdir(str(tmp_path / "data" / "1")) == ["notes.txt"]
 
 
 def test_head_and_labels_must_be_there(folders, tmp_path):

@@ -1,6 +1,7 @@
 """Reading with clear errors, writing whole or not at all."""
 
 import os
+import stat
 
 import pytest
 
@@ -73,6 +74,14 @@ def test_utf_16_with_and_without_its_mark(tmp_path):
     path.write_bytes("甲\n".encode())
     with pytest.raises(UserError, match="not UTF-16 text"):
         list(files.stream_lines(str(path), "utf-16"))
+
+
+def test_a_pipe_is_not_replaced_by_a_file(tmp_path):
+    path = str(tmp_path / "pipe")
+    os.mkfifo(path)
+    with pytest.raises(UserError, match="expected a file to write"), files.atomic_write(path):
+        pass
+    assert stat.S_ISFIFO(os.stat(path).st_mode)
 
 
 def test_a_reader_that_goes_away_is_not_told_as_a_full_disk(tmp_path):

@@ -54,6 +54,7 @@ def test_words_are_those_of_the_masked_lm_head(folder, filler):
         ("今天", r"'今天' has no \[MASK\]"),
         ("今" * 63 + "[MASK]", "the text has 66 tokens, the model takes 64"),
         (None, "text 0 is None"),
+        (("今[MASK]", "天"), "found a pair"),
     ],
 )
 def test_texts_that_cannot_be_filled(filler, text, message):

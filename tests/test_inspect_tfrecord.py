@@ -107,6 +107,26 @@ def test_wrong_records_are_named(changes, message, inspect):
         inspect(record(), record(**changes), record(), check=True, num=0)
 
 
+@pytest.mark.parametrize(
+    "changes, message",
+    [
+        ({"input_mask": [1] * 9}, "input_ids, input_mask, segment_ids are of different lengths"),
+        ({"next_sentence_labels": [1, 0]}, "next_sentence_labels has 2 values"),
+        ({"masked_lm_ids": None}, "masked_lm_weights are not all there"),
+        ({"masked_lm_ids": [6, 10, 7, 0, 0]}, "masked_lm_weights are not all there"),
+    ],
+)
+def test_records_of_no_form_are_named(changes, message, inspect):
+    with pytest.raises(UserError, match="record 1: .*" + message):
+        inspect(record(**changes), check=True)
+
+
+def test_numbers_of_the_wrong_kind_are_named(inspect):
+    floats = dict(record(), input_mask=np.ones((1, 12), np.float32))
+    with pytest.raises(UserError, match="input_mask is of kind float_list, expected int64_list"):
+        inspect(floats, check=True)
+
+
 def test_files_that_are_no_records(inspect, tmp_path):
     inspect(record(), record(), num=0)
     with open(inspect.path, "rb") as handle:

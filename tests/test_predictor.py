@@ -1,7 +1,9 @@
 """The resident classifier."""
 
+import glob
 import json
 import os
+import pathlib
 import shutil
 import subprocess
 import sys
@@ -141,6 +143,27 @@ def test_similarities_need_pairs_and_two_classes(model, tmp_path):
         text = random_texts(5)
         assert set(other.predict(text)[0]) <= {"体育", "财经", "娱乐"}
         assert model.predict(text)[1].shape == (5, 2), "two models live in one process"
+
+
+def test_pairs_may_come_from_a_generator(model):
+    expected = model.similarities([("a", "b"), ("b", "c")])
+    assert model.similarities(zip(["a", "b"], ["b", "c"])).tolist() == expected.tolist()
+
+
+def test_a_path_may_be_any_but_must_be_one(folder):
+    with predictor.Predictor(pathlib.Path(folder)) as loaded:
+        assert loaded.path == folder
+    with pytest.raises(UserError, match="expected the path of a file or folder, found None"):
+        predictor.Predictor(None)
+
+
+def test_a_model_that_was_cut_off_is_explained(folder, tmp_path):
+    copy = str(tmp_path / "copy")
+    shutil.copytree(folder, copy)
+    (data,) = glob.glob(os.path.join(copy, "*.data-*"))
+    os.truncate(data, os.path.getsize(data) // 2)
+    with pytest.raises(UserError, match="damaged or was cut off"):
+        predictor.Predictor(copy)
 
 
 def test_multi_label_and_regression(tmp_path):

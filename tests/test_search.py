@@ -112,6 +112,18 @@ def unit_vectors(count, width, seed):
     return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
 
 
+def test_a_folder_for_the_vectors_keeps_what_else_lies_there(faq, encoder, tmp_path):
+    folder = tmp_path / "cache"
+    (folder / "own").mkdir(parents=True)
+    (folder / "precious.txt").write_text("x")
+    search.Corpus(faq[0], encoder, cache_dir=str(folder))
+    os.remove(str(folder / "vectors.npy"))
+    again = search.Corpus(faq[0], encoder, cache_dir=str(folder))
+    assert len(again.search(iter(faq[1][:2]), None, top_k=1)) == 2
+    left = sorted(os.listdir(str(folder)))
+    assert left == ["fingerprint.json", "own", "precious.txt", "vectors.npy"]
+
+
 def test_nearest_by_numpy_is_exact_over_blocks(monkeypatch):
     monkeypatch.setattr(search, "VECTORS_AT_ONCE", 70)
     vectors, queries = unit_vectors(500, 16, 0), unit_vectors(7, 16, 1)
