@@ -441,7 +441,7 @@ def test_scripts_find_their_environment(tmp_path):
 
 def test_freezing_tells_what_is_wrong(folders, tmp_path):
     prefix, path = os.path.join(folders["bert"], "albert_model.ckpt"), str(tmp_path / "out.pb")
-    freeze(prefix, path, "probabilities, logits")
+    freeze(prefix, path + "_of_two", "probabilities, logits")
     with pytest.raises(UserError, match="albert_model.ckpt.meta is not of the checkpoint"):
         other = os.path.join(folders["google"], "albert_model.ckpt.meta")
         freeze(prefix, path, "probabilities", "--input_meta_graph=" + other)
