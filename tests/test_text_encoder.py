@@ -197,6 +197,9 @@ def test_input_that_cannot_be_read_leaves_no_file(extracted, tmp_path):
     ):
         with pytest.raises(UserError, match=message):
             extracted("v.npy", *arguments)
+    (tmp_path / "own.jsonl").write_text("天")
+    with pytest.raises(UserError, match="own.jsonl: it is the input too"):
+        extracted("own.jsonl", "--input_file=%s" % (tmp_path / "own.jsonl"))
     with pytest.raises(UserError, match="which form.*--format"):
         extracted("v.bin")
     with pytest.raises(UserError, match="--format=npy needs --output_file"):
