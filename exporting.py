@@ -44,6 +44,7 @@ TASKS = collections.OrderedDict(
 # What a program needs beside the exported file.
 COMPANIONS = (tokenization.VOCABULARY_FILE, tokenization.SENTENCEPIECE_FILE, "label_map.json")
 SETTINGS = "fine_tuning.json"
+DECIDING_SETTINGS = "objective do_lower_case max_seq_length pooling thresholds".split()
 DEFAULT_LENGTH = 128
 SHORTEST_LENGTH = 8
 SAMPLE_PAIRS = (
@@ -357,6 +358,14 @@ def padded(row, length):
 # Files
 
 
+def _about_model(path):
+    """What of a companion's content has to be the same for two exports of one model."""
+    if os.path.basename(path) != SETTINGS:
+        return files.read_bytes(path)
+    settings = files.read_json(path)
+    return {name: settings.get(name) for name in DECIDING_SETTINGS}
+
+
 def write_companions(model, folder):
     """Puts vocabulary, labels and settings beside an exported file, where they are not already.
 
@@ -373,9 +382,9 @@ def write_companions(model, folder):
         source, target = os.path.join(model.folder, name), os.path.join(folder, name)
         if not os.path.exists(source):
             continue
-        content = files.read_bytes(source)
-        if name != SETTINGS and os.path.exists(target) and files.read_bytes(target) != content:
+        if os.path.exists(target) and _about_model(source) != _about_model(target):
             raise UserError("%s is of another model: name another folder with --output" % target)
+        content = files.read_bytes(source)
         with files.atomic_write(target, "wb") as handle:
             handle.write(content)
 

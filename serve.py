@@ -86,6 +86,11 @@ def main():
 
 
 def _limits(serving):
+    if FLAGS.max_waiting < FLAGS.max_texts:
+        raise UserError(
+            "--max_waiting=%d: expected at least --max_texts=%d, or a full request never fits in"
+            % (FLAGS.max_waiting, FLAGS.max_texts)
+        )
     return serving.Limits(
         FLAGS.max_texts,
         FLAGS.max_body_bytes,

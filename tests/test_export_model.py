@@ -663,3 +663,18 @@ def test_a_sentencepiece_model_goes_along(tmp_path):
     exporting.write_companions(model, str(tmp_path / "out"))
     assert os.listdir(str(tmp_path / "out")) == ["spiece.model"]
     assert (tmp_path / "out" / "spiece.model").read_bytes() == b"pieces"
+
+
+def test_settings_of_another_model_stay(tmp_path):
+    for name in ("model", "out"):
+        os.makedirs(str(tmp_path / name))
+    model = exporting.Model(str(tmp_path / "model"), *[None] * 7)
+    settings = tmp_path / "model" / "fine_tuning.json"
+    settings.write_text('{"max_seq_length": 128, "dev": {"accuracy": 0.5}}')
+    exporting.write_companions(model, str(tmp_path / "out"))
+    settings.write_text('{"max_seq_length": 128, "dev": {"accuracy": 0.6}}')  # trained further
+    exporting.write_companions(model, str(tmp_path / "out"))
+    settings.write_text('{"max_seq_length": 16}')
+    with pytest.raises(UserError, match="fine_tuning.json is of another model"):
+        exporting.write_companions(model, str(tmp_path / "out"))
+    assert "0.6" in (tmp_path / "out" / "fine_tuning.json").read_text()

@@ -360,6 +360,11 @@ def test_a_port_in_use_is_told():
             small_models.run_command(serve, ["--port=%d" % port])
 
 
+def test_a_queue_that_no_full_request_fits_in_is_refused(folder):
+    with pytest.raises(UserError, match="--max_waiting=10: expected at least --max_texts=1000"):
+        small_models.run_command(serve, ["--model_dir=" + folder, "--port=0", "--max_waiting=10"])
+
+
 def test_the_page_shows_scores_as_bars(port, model, tmp_path):
     """In a real browser; nothing is loaded from elsewhere, nothing is complained of."""
     playwright = pytest.importorskip("playwright.sync_api", reason="needs playwright")
