@@ -14,6 +14,8 @@ import os
 
 import numpy as np
 
+import files
+
 _BUCKET_BYTES = 32 << 20
 _MOST_RUNS = 512  # to merge at once
 _KEY_BITS = 64
@@ -38,9 +40,11 @@ def write_run(path, records, keys):
 
 
 def _save_index(path, index):
-    """Saves a run's index, which makes the run whole."""
+    """Saves a run's index, which makes the run whole, even after a power cut."""
     partial = path + ".partial.npy"
     np.save(partial, index)
+    for name in (_records_file(path), partial):
+        files.sync(name)
     os.replace(partial, _index_file(path))
 
 

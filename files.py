@@ -37,6 +37,7 @@ def whole_file(path: str) -> Iterator[str]:
     try:
         os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
         yield partial
+        sync(partial)
         os.replace(partial, path)
     except BrokenPipeError:  # of what the block prints, not of the file
         raise
@@ -45,6 +46,12 @@ def whole_file(path: str) -> Iterator[str]:
     finally:
         with contextlib.suppress(OSError):
             os.remove(partial)
+
+
+def sync(path: str) -> None:
+    """Waits until a file's bytes are on the disk, to survive a power cut."""
+    with open(path, "rb") as handle:
+        os.fsync(handle.fileno())
 
 
 def _remove_left_behind(path):
@@ -69,8 +76,6 @@ def atomic_write(path: str, mode: str = "w") -> Iterator[IO]:
     text_settings = {} if "b" in mode else {"encoding": "utf-8", "newline": "\n"}
     with whole_file(path) as partial, open(partial, mode, **text_settings) as handle:
         yield handle
-        handle.flush()
-        os.fsync(handle.fileno())
 
 
 def cannot_write(path: str, error: Exception) -> UserError:

@@ -473,19 +473,29 @@ class Order:
         return model.score(inputs[1], test[:, 6])
 
 
-def add_sentences(order, encoded, is_test, generator):
+def every_neighbour(encoded, generator):
+    """The first sentences of all pairs of neighbouring sentences."""
+    return np.concatenate([np.arange(first, last - 1) for first, last in encoded.documents])
+
+
+def neighbours_as_often_as_records(encoded, generator, length=512):
+    """Those of random pairs, of each document as many as it gives records, two times."""
+    places = np.array(encoded.sentences)
+    firsts = [np.zeros(0, np.int64)]
+    for first, last in encoded.documents:
+        count = max(1, round((places[last] - places[first]) / (length - 3)))
+        if last - first > 1:
+            firsts.append(generator.randint(first, last - 1, size=2 * int(count)))
+    return np.concatenate(firsts)
+
+
+def add_sentences(order, encoded, is_test, firsts, generator):
     """Neighbouring sentences, whole, half of them swapped."""
     places = np.array(encoded.sentences)
-    firsts = np.concatenate([np.arange(first, last - 1) for first, last in encoded.documents])
     labels = generator.random_sample(len(firsts)) < 0.5
     a, b = firsts + labels, firsts + ~labels
     lengths = np.diff(places)
     order.add(is_test, encoded.ids, places[a], lengths[a], places[b], lengths[b], labels)
-
-
-def add_uncut_segments(order, encoded, is_test, sampler):
-    """What records are made of, whole sentences all."""
-    order.add(is_test, encoded.ids, *sampler._pairs(encoded, random.Random(encoded.index)))
 
 
 def add_records(order, encoded, is_test, sampler):
@@ -502,20 +512,20 @@ def add_records(order, encoded, is_test, sampler):
 
 
 @pytest.mark.parametrize(
-    "name, num_shards, length, baseline, least",
+    "name, num_shards, length, neighbours, least",
     [
-        ("news_sogou", 6, 128, "sentences", 7000),
-        ("news_cctv", 6, 128, "sentences", 7000),
-        ("tech_docs", 6, 128, "sentences", 7000),
+        ("news_sogou", 6, 128, every_neighbour, 7000),
+        ("news_cctv", 6, 128, every_neighbour, 7000),
+        ("tech_docs", 6, 128, every_neighbour, 7000),
         # News, laws, forums, questions and answers, dialogues, reviews, all together.
-        ("", 2, 128, "sentences", 30000),
-        # A record that holds whole questions and answers shows how they begin and end, which a
-        # sentence seldom does: here the measure is the same segments, uncut.
-        ("", 1, 512, "uncut segments", 5000),
+        ("", 2, 128, every_neighbour, 30000),
+        # Here short documents, whose beginnings tell the order, are most of the records but few of
+        # the pairs of sentences, unless these are drawn as records are.
+        ("", 1, 512, neighbours_as_often_as_records, 5000),
     ],
 )
 def test_how_text_is_cut_does_not_tell_the_order(
-    name, num_shards, length, baseline, least, shared, starter
+    name, num_shards, length, neighbours, least, shared, starter
 ):
     pytest.importorskip("sklearn")
     settings = SETTINGS._replace(dynamic=True, max_seq_length=length)
@@ -531,10 +541,7 @@ def test_how_text_is_cut_does_not_tell_the_order(
             for is_test, documents in ((True, parts[0]), (False, parts[1])):
                 part = encoded._replace(documents=documents)
                 add_records(made, part, is_test, sampler)
-                if baseline == "sentences":
-                    add_sentences(whole, part, is_test, generator)
-                else:
-                    add_uncut_segments(whole, part, is_test, sampler)
+                add_sentences(whole, part, is_test, neighbours(part, generator), generator)
     assert sum(map(len, made.rows[False])) > least
     assert made.accuracy() < whole.accuracy() + 0.02
 
@@ -568,6 +575,19 @@ def test_files_end_documents_and_may_be_packed(tmp_path):
     assert shard.documents == [["甲", "乙"], ["丙", "丁"]]
     (shard,) = corpus.read_shards(paths, corpus.TextFormat(as_original=True))
     assert shard.documents == [["甲", "乙", "丙", "丁"]]
+
+
+def test_a_run_is_on_the_disk_before_its_index_says_that_it_is_whole(tmp_path, monkeypatch):
+    synced, replace = [], os.replace
+    monkeypatch.setattr(external_shuffle.files, "sync", synced.append)
+
+    def check(source, target):
+        assert synced == [str(tmp_path / "run.records"), source]
+        replace(source, target)
+
+    monkeypatch.setattr(os, "replace", check)
+    external_shuffle.write_run(str(tmp_path / "run"), [b"a", b"b"], np.array([2, 1], "<u8"))
+    assert sorted(os.listdir(str(tmp_path))) == ["run.index.npy", "run.records"]
 
 
 def test_runs_merge_into_the_same_order_however_they_are_cut(tmp_path):

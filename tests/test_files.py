@@ -26,6 +26,19 @@ def test_what_a_killed_process_left_is_removed_and_what_others_write_is_not(tmp_
     assert left == ["text.txt", "text.txt.partial-%d" % os.getppid()]
 
 
+def test_a_file_is_on_the_disk_before_it_has_its_name(tmp_path, monkeypatch):
+    path, synced = str(tmp_path / "text.txt"), []
+
+    def sync(descriptor):
+        assert not os.path.exists(path)
+        synced.append(os.fstat(descriptor).st_size)
+
+    monkeypatch.setattr(os, "fsync", sync)
+    with files.atomic_write(path) as handle:
+        handle.write("whole")
+    assert synced == [5] and os.path.exists(path)
+
+
 def test_damaged_utf8_is_not_taken_for_gbk(tmp_path):
     path = tmp_path / "text.txt"
     path.write_bytes("前面有一行完好的汉字\n好".encode()[:-1])
