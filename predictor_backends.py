@@ -23,6 +23,7 @@ import checkpoints
 import files
 import modeling
 import objectives
+import processor
 import resident
 import tokenization
 
@@ -51,6 +52,7 @@ def open_model(path, config_file=None, precision="float32", num_threads=None):
             % (precision, ", ".join(sorted(modeling.PRECISIONS)))
         )
     if not is_exported(path):
+        processor.warn_of_slow_precision(precision)
         return CheckpointBackend(path, config_file, precision, num_threads)
     saved_model = _saved_model_folder(path)
     if precision != "float32":

@@ -16,6 +16,7 @@ import tensorflow.compat.v1 as tf
 from errors import UserError
 import files
 import modeling
+import processor
 import resident
 
 # name: (layers, counted from the last; how they become one).
@@ -96,6 +97,7 @@ class TextEncoder(resident.Resident):
             "pooling": pooling,
             "precision": precision,
         }
+        processor.warn_of_slow_precision(precision)
         self._load(config, folder.prefix, combination, precision, num_threads)
 
     def _load(self, config, prefix, combination, precision, num_threads):

@@ -21,6 +21,7 @@ import checkpoints
 import files
 import modeling
 import pictures
+import processor
 from progress import progress_bar
 import workers
 
@@ -208,6 +209,9 @@ def make_estimator(model_fn, save_checkpoints_steps, **batch_sizes):
     """
     strategy = make_strategy()
     config = make_run_config(save_checkpoints_steps, strategy)
+    message = "" if FLAGS.use_tpu else processor.slow_precision(FLAGS.precision)
+    if message:
+        say("warning: %s", message)
     if strategy is None:
         return tf.estimator.tpu.TPUEstimator(
             use_tpu=FLAGS.use_tpu, model_fn=model_fn, config=config, **batch_sizes

@@ -115,6 +115,7 @@ def show_ways(arguments):
         script = os.path.join(HERE, "peers_fine_tuning.py")
         for peer in PEERS:
             commands["training, PyTorch, " + peer] = [arguments.peer_python, script, peer]
+    commands = measuring.in_fast_precisions(commands)
     results = measuring.take_turns(commands, arguments.rounds)
     peaks = measuring.matrix_peaks(arguments.num_threads)
     print(
@@ -161,7 +162,7 @@ def show_ablation(arguments):
 
 def show_profile(arguments):
     """The types of operations that take most of the time."""
-    for name, way in WAYS.items():
+    for name, way in measuring.in_fast_precisions(WAYS).items():
         with session_of(way, arguments.num_threads) as (session, fetches):
             for _ in range(PLAIN_STEPS if way.plain else way.rows // way.batch):
                 session.run(fetches)  # all lengths are compiled then

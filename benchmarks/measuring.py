@@ -69,14 +69,35 @@ def num_cores():
     return len(os.sched_getaffinity(0))
 
 
+def in_fast_precisions(ways):
+    """Leaves out the ways of a precision that the processor has no instructions for, and says so.
+
+    Args:
+        ways: {name: anything}; names say "bfloat16" where a way computes in it.
+
+    Returns:
+        dict, a part of `ways`.
+    """
+    import processor
+
+    if processor.has_instructions("bfloat16"):
+        return ways
+    left_out = [name for name in ways if "bfloat16" in name]
+    if left_out:
+        print("this processor has no bfloat16, left out: %s" % "; ".join(left_out))
+    return {name: way for name, way in ways.items() if name not in left_out}
+
+
 def matrix_peaks(num_threads=0):
     """{precision: operations per second} of a product of two large matrices, the best of some."""
     import tensorflow.compat.v1 as tf
 
+    import processor
+
     peaks = {}
     tf.disable_eager_execution()
     settings = tf.ConfigProto(intra_op_parallelism_threads=num_threads)
-    for name in ("float32", "bfloat16"):
+    for name in filter(processor.has_instructions, ("float32", "bfloat16")):
         with tf.Graph().as_default(), tf.Session(config=settings) as session:
             one = tf.get_variable(
                 "one", [_MATRIX_SIZE, _MATRIX_SIZE], tf.as_dtype(name), use_resource=True

@@ -22,6 +22,8 @@ import time
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 sys.path.insert(0, ROOT)
 
+import measuring  # noqa: E402  (the path first)
+
 PAIRS = os.path.join(ROOT, "data", "pairs_sample", "test.txt")
 VOCABULARY = os.path.join(ROOT, "albert_starter_zh", "vocab.txt")
 TINY = {
@@ -134,12 +136,14 @@ def predictions_of_tensorflow(folder, tflite):
     import predictor
 
     write_int8_tflite(folder, tflite)
-    return {
-        "Predictor, float32": predictor.Predictor(folder).predict,
-        "Predictor, bfloat16": predictor.Predictor(folder, precision="bfloat16").predict,
-        "Predictor, int8 TFLite": predictor.Predictor(tflite).predict,
-        "plain graph": plain_prediction(folder),
+    precisions = {"Predictor, float32": "float32", "Predictor, bfloat16": "bfloat16"}
+    predictions = {
+        name: predictor.Predictor(folder, precision=precision).predict
+        for name, precision in measuring.in_fast_precisions(precisions).items()
     }
+    predictions["Predictor, int8 TFLite"] = predictor.Predictor(tflite).predict
+    predictions["plain graph"] = plain_prediction(folder)
+    return predictions
 
 
 # In a process of its own: transformers

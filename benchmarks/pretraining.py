@@ -99,7 +99,7 @@ def compare_steps(setting, arguments, folder):
         )
     )
     records = records_of(arguments, setting, folder)
-    ways = ("plain", "float32", "bfloat16")
+    ways = measuring.in_fast_precisions(dict.fromkeys(("plain", "float32", "bfloat16")))
     steps = {way: build_step(setting, way, records) for way in ways}
     seconds = take_turns(steps, arguments.rounds)
     if arguments.profile:

@@ -48,7 +48,7 @@ def run(folder, preexec_fn=None, **flags):
         command(folder, **flags),
         capture_output=True,
         text=True,
-        timeout=600,
+        timeout=3600,  # of 200 MB on a busy core
         preexec_fn=preexec_fn,
         env=dict(os.environ, PYTHONIOENCODING="utf-8", OPENBLAS_NUM_THREADS="1"),
     )

@@ -8,6 +8,7 @@ import pytest
 import tensorflow.compat.v1 as tf
 
 from errors import Interrupted, UserError
+import processor
 import training
 from workspace import flags_of
 
@@ -54,6 +55,24 @@ def test_first_signal_asks_second_stops(monkeypatch):
             os.kill(os.getpid(), signal.SIGINT)
             signal.pause()
     assert signal.getsignal(signal.SIGINT) is before
+
+
+@pytest.mark.parametrize(
+    "given, is_told",
+    [
+        (["--precision=float32"], False),
+        (["--precision=bfloat16"], True),
+        (["--precision=bfloat16", "--use_tpu"], False),
+    ],
+)
+def test_precision_that_costs_time_is_told(given, is_told, tmp_path, capsys, monkeypatch):
+    path = tmp_path / "cpuinfo"
+    path.write_text("flags : avx2\n")
+    monkeypatch.setattr(processor, "_FEATURES_FILE", str(path))
+    with flags_of(given + ["--output_dir=" + str(tmp_path)]):
+        training.make_estimator(lambda features, labels, mode, params: None, 10, train_batch_size=8)
+    line = "warning: precision bfloat16 is slower than float32 here"
+    assert (line in capsys.readouterr().out) == is_told
 
 
 def save_checkpoint(folder):
