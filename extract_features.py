@@ -73,16 +73,21 @@ def main():
     """Reads texts, writes vectors."""
     form = _form_of_output()
     with _open_encoder(form) as encoder, _open_output() as handle:
-        writer = _WRITERS[form](handle, encoder)
-        size = line_input.size_of_input(FLAGS.input_file)
-        count = 0
-        with progress_bar("features", size, "B", leave=False, disable=size is None) as bar:
-            for group in line_input.groups_of_lines(FLAGS.input_file, FLAGS.encoding, bar.update):
-                texts = [_text_of_line(line) for _, line in group]
-                writer.write(texts, _vectors(encoder, texts))
-                count += len(texts)
-        writer.finish()
+        count = _write_vectors(encoder, _WRITERS[form](handle, encoder))
     print("%d texts, vectors of width %d" % (count, encoder.width), file=sys.stderr)
+
+
+def _write_vectors(encoder, writer):
+    """Writes the vectors of all lines, closes the writer and returns their number."""
+    size = line_input.size_of_input(FLAGS.input_file)
+    count = 0
+    bar = progress_bar("features", size, "B", leave=False, disable=size is None)
+    with contextlib.closing(writer), bar:
+        for group in line_input.groups_of_lines(FLAGS.input_file, FLAGS.encoding, bar.update):
+            texts = [_text_of_line(line) for _, line in group]
+            writer.write(texts, _vectors(encoder, texts))
+            count += len(texts)
+    return count
 
 
 def _form_of_output():
@@ -177,7 +182,7 @@ class NpyWriter:
             self._handle.write(row.astype("<f4").tobytes())
             self._count += 1
 
-    def finish(self):
+    def close(self):
         """Writes the number of rows."""
         self._handle.seek(0)
         self._write_header()
@@ -212,7 +217,7 @@ class JsonlWriter:
             }
         return {"text": _as_line(text), "vector": _numbers(row)}
 
-    def finish(self):
+    def close(self):
         """Nothing is left to write."""
 
 
@@ -244,7 +249,10 @@ class ParquetWriter:
             import pyarrow
             import pyarrow.parquet
         except ImportError as error:
-            raise UserError("--format=parquet needs pyarrow: pip install pyarrow") from error
+            raise UserError(
+                "--format=parquet needs pyarrow (%s): install it with pip install -r "
+                "requirements-extra.txt" % error
+            ) from error
         self._arrow = pyarrow
         vector = pyarrow.list_(pyarrow.float32())
         columns = [("text", pyarrow.string()), ("vector", vector)]
@@ -266,7 +274,7 @@ class ParquetWriter:
         ]
         self._writer.write_table(self._arrow.table(arrays, schema=self._schema))
 
-    def finish(self):
+    def close(self):
         """Writes the end of the file."""
         self._writer.close()
 

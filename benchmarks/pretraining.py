@@ -64,7 +64,7 @@ def main():
         "--records", help="a file of --masking=dynamic to train on, not random words"
     )
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--growth", action="store_true", help="batches, lengths and models, too")
+    parser.add_argument("--growth", action="store_true", help="batches, lengths and models instead")
     parser.add_argument("--chart", help="PNG to write the growth to")
     parser.add_argument("--profile", action="store_true", help="what takes the time of a step, too")
     parser.add_argument("--memory_of", help=argparse.SUPPRESS)
@@ -80,9 +80,8 @@ def main():
             records = records_of(arguments, setting, folder)
             print(json.dumps(peak_memory(setting, arguments.memory_of, records)))
             return
-        compare_steps(setting, arguments, folder)
-        if arguments.growth:
-            show_growth(arguments, folder)
+        show = show_growth if arguments.growth else compare_steps
+        show(setting, arguments, folder)
 
 
 def compare_steps(setting, arguments, folder):
@@ -272,9 +271,9 @@ def peak_memory(setting, way, records):
     return measuring.peak_memory()
 
 
-def show_growth(arguments, folder):
+def show_growth(setting, arguments, folder):
     """Prints and draws examples per second by batch and length, and the cost of models."""
-    tiny = modeling.AlbertConfig.from_json_file(os.path.join(ROOT, arguments.config))
+    tiny = setting.config
     by_batch = {
         batch: batch * rate_of(Setting(tiny, batch, 128, 20), folder)[0] for batch in GROWTH_BATCHES
     }

@@ -69,7 +69,7 @@ DATASETS = collections.OrderedDict(
         ),
         ("csl", DataSet("fewclue_csl", "csl", "FewCLUE CSL", 256, 16, 5e-5, 10, None)),
         ("wsc", DataSet("fewclue_cluewsc", "wsc", "FewCLUE WSC", 128, 16, 5e-5, 10, None)),
-        ("lcqmc", DataSet("lcqmc", "lcqmc", "LCQMC, 10,000 pairs", 64, 32, 1e-4, 4, _LCQMC_FILES)),
+        ("lcqmc", DataSet("lcqmc", "lcqmc", "LCQMC", 64, 32, 1e-4, 4, _LCQMC_FILES)),
         (
             "pairs_sample",
             DataSet(_SAMPLE % "pairs", "lcqmc", "data/pairs_sample", 64, 32, 1e-4, 5, None),
@@ -116,7 +116,7 @@ def define_flags():
     flags.DEFINE_string("output_dir", "results_output", "Folder of the runs.")
     flags.DEFINE_list("datasets", list(DATASETS), "Data sets of the main table.")
     flags.DEFINE_list("starts", [BASELINE, PLAIN, RANDOM], "What the main table's runs start from.")
-    flags.DEFINE_list("option_datasets", ["afqmc", "chnsenticorp"], "Those of the ways' table.")
+    flags.DEFINE_list("option_datasets", ["lcqmc", "thucnews"], "Those of the ways' table.")
     flags.DEFINE_list("ways", list(OPTIONS), "Ways of training in that table.")
     flags.DEFINE_list("seeds", ["1", "2", "3"], "Seeds.")
     flags.DEFINE_float("epochs", None, "In place of each set's own number.")

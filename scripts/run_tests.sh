@@ -8,7 +8,7 @@ set -euo pipefail
 
 python="$(bash "$PROJECT_ROOT/scripts/setup.sh" requirements-dev.txt)"
 if [ "$python" = "$PROJECT_ROOT/.venv/bin/python" ]; then # into a user's own environment goes nothing
-    for extra in export serve convert; do
+    for extra in export serve convert extra; do
         bash "$PROJECT_ROOT/scripts/setup.sh" requirements-dev.txt "requirements-$extra.txt" >/dev/null ||
             say "SKIPPED: the tests that need requirements-$extra.txt"
     done

@@ -1,7 +1,9 @@
 """Vectors of texts, and the command that writes them."""
 
+import gc
 import json
 import os
+import sys
 
 import numpy as np
 import pytest
@@ -186,6 +188,21 @@ def test_parquet(extracted, sentence_vectors, token_vectors):
     table = parquet.read_table(extracted("t.parquet", "--pooling=none")).to_pydict()
     assert table["tokens"] == [tokens for tokens, _ in token_vectors]
     np.testing.assert_allclose(table["vectors"][3], token_vectors[3][1][:, 0], atol=1e-5)
+
+
+@pytest.mark.filterwarnings("error::pytest.PytestUnraisableExceptionWarning")
+def test_parquet_of_input_that_cannot_be_read_is_closed_before_its_file(extracted, tmp_path):
+    pytest.importorskip("pyarrow.parquet")
+    (tmp_path / "bad.txt").write_bytes(b"\xff\xff\n")
+    with pytest.raises(UserError, match="bad.txt, line 1: not UTF-8"):
+        extracted("v.parquet", "--input_file=%s" % (tmp_path / "bad.txt"))
+    gc.collect()
+
+
+def test_parquet_that_cannot_be_imported_is_told_with_the_reason(extracted, monkeypatch):
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    with pytest.raises(UserError, match=r"needs pyarrow \(.*pyarrow.*-r requirements-extra.txt"):
+        extracted("v.parquet")
 
 
 def test_input_that_cannot_be_read_leaves_no_file(extracted, tmp_path):
