@@ -4,7 +4,6 @@ import collections
 import gzip
 import hashlib
 import io
-import itertools
 import json
 import os
 import random
@@ -27,6 +26,9 @@ import segmentation
 import sentencepiece_models
 import tfrecords
 import tokenization
+
+sys.path.append(os.path.join(os.path.dirname(__file__), "..", "benchmarks"))
+import segment_order  # noqa: E402  (the path first)
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 SAMPLE = os.path.join(ROOT, "data", "news_sample.txt")
@@ -444,104 +446,26 @@ def test_pairs_are_cut_in_proportion_and_at_both_ends(lengths, expected):
         assert abs(front.mean() - is_cut / 2) <= 0.05 * (1 + is_cut**0.5)
 
 
-class Order:
-    """Rows of what tells how text was cut: lengths, first and last piece of segments, order."""
-
-    def __init__(self):
-        self.rows = {False: [], True: []}
-
-    def add(self, is_test, ids, begins_a, lengths_a, begins_b, lengths_b, labels):
-        """Adds pairs as places in an array of ids; whole documents go to either part."""
-        ends = [begins_a, begins_a + lengths_a - 1, begins_b, begins_b + lengths_b - 1]
-        columns = [ids[end] for end in ends] + [lengths_a, lengths_b, labels]
-        self.rows[is_test].append(np.stack(columns, 1))
-
-    def accuracy(self):
-        """Accuracy of a logistic regression on unseen documents."""
-        import scipy.sparse
-        from sklearn.linear_model import LogisticRegression
-        from sklearn.preprocessing import OneHotEncoder
-
-        train, test = (np.concatenate(self.rows[is_test]) for is_test in (False, True))
-        encoder = OneHotEncoder(handle_unknown="ignore").fit(train[:, :4])
-        model = LogisticRegression(C=0.3, max_iter=100)
-        inputs = [
-            scipy.sparse.hstack([encoder.transform(rows[:, :4]), rows[:, 4:6] / 100.0]).tocsr()
-            for rows in (train, test)
-        ]
-        model.fit(inputs[0], train[:, 6])
-        return model.score(inputs[1], test[:, 6])
-
-
-def every_neighbour(encoded, generator):
-    """The first sentences of all pairs of neighbouring sentences."""
-    return np.concatenate([np.arange(first, last - 1) for first, last in encoded.documents])
-
-
-def neighbours_as_often_as_records(encoded, generator, length=512):
-    """Those of random pairs, of each document as many as it gives records, two times."""
-    places = np.array(encoded.sentences)
-    firsts = [np.zeros(0, np.int64)]
-    for first, last in encoded.documents:
-        count = max(1, round((places[last] - places[first]) / (length - 3)))
-        if last - first > 1:
-            firsts.append(generator.randint(first, last - 1, size=2 * int(count)))
-    return np.concatenate(firsts)
-
-
-def add_sentences(order, encoded, is_test, firsts, generator):
-    """Neighbouring sentences, whole, half of them swapped."""
-    places = np.array(encoded.sentences)
-    labels = generator.random_sample(len(firsts)) < 0.5
-    a, b = firsts + labels, firsts + ~labels
-    lengths = np.diff(places)
-    order.add(is_test, encoded.ids, places[a], lengths[a], places[b], lengths[b], labels)
-
-
-def add_records(order, encoded, is_test, sampler):
-    """The records that are made."""
-    for number in range(2):
-        features = joined(sampler.features(encoded, number))
-        lengths = features["input_mask"].sum(axis=1)
-        lengths_b = features["segment_ids"].sum(axis=1) - 1
-        rows = np.arange(len(lengths)) * features["input_ids"].shape[1]
-        lengths_a = lengths - lengths_b - 3
-        segments = rows + 1, lengths_a, rows + 2 + lengths_a, lengths_b
-        labels = features["next_sentence_labels"][:, 0]
-        order.add(is_test, features["input_ids"].ravel(), *segments, labels)
-
-
 @pytest.mark.parametrize(
-    "name, num_shards, length, neighbours, least",
+    "name, num_shards, length, sentences, least",
     [
-        ("news_sogou", 6, 128, every_neighbour, 7000),
-        ("news_cctv", 6, 128, every_neighbour, 7000),
-        ("tech_docs", 6, 128, every_neighbour, 7000),
+        ("news_sogou", 6, 128, "all", 7000),
+        ("news_cctv", 6, 128, "all", 7000),
+        ("tech_docs", 6, 128, "all", 7000),
         # News, laws, forums, questions and answers, dialogues, reviews, all together.
-        ("", 2, 128, every_neighbour, 30000),
-        # Here short documents, whose beginnings tell the order, are most of the records but few of
-        # the pairs of sentences, unless these are drawn as records are.
-        ("", 1, 512, neighbours_as_often_as_records, 5000),
+        ("", 2, 128, "all", 30000),
+        ("", 1, 512, "as_records", 5000),
     ],
 )
 def test_how_text_is_cut_does_not_tell_the_order(
-    name, num_shards, length, neighbours, least, shared, starter
+    name, num_shards, length, sentences, least, shared
 ):
     pytest.importorskip("sklearn")
-    settings = SETTINGS._replace(dynamic=True, max_seq_length=length)
-    sampler = pretraining_data.Sampler(settings, pretraining_data.make_vocabulary(starter))
-    encoder = segmentation.LineEncoder(starter)
-    generator = np.random.RandomState(1)
-    made, whole = Order(), Order()
+    orders = segment_order.Order(), segment_order.Order()
     paths = corpus.input_files(os.path.join(shared, "corpus", name + "*.txt.gz"))
-    for path in (path for path in paths if "_titles" not in path):
-        for shard in itertools.islice(corpus.read_shards([path]), num_shards):
-            encoded = pretraining_data.encode_shard(shard, encoder)
-            parts = encoded.documents[::4], [d for n, d in enumerate(encoded.documents) if n % 4]
-            for is_test, documents in ((True, parts[0]), (False, parts[1])):
-                part = encoded._replace(documents=documents)
-                add_records(made, part, is_test, sampler)
-                add_sentences(whole, part, is_test, neighbours(part, generator), generator)
+    paths = [path for path in paths if "_titles" not in path]
+    segment_order.add_texts(orders, paths, length, num_shards, sentences)
+    made, whole = orders
     assert sum(map(len, made.rows[False])) > least
     assert made.accuracy() < whole.accuracy() + 0.02
 
