@@ -274,20 +274,15 @@ def peak_memory(setting, way, records):
 def show_growth(setting, arguments, folder):
     """Prints and draws examples per second by batch and length, and the cost of models."""
     tiny = setting.config
-    by_batch = {
-        batch: batch * rate_of(Setting(tiny, batch, 128, 20), folder)[0] for batch in GROWTH_BATCHES
-    }
-    by_length = {
-        length: 32 * rate_of(Setting(tiny, 32, length, length * 20 // 128), folder)[0]
-        for length in GROWTH_LENGTHS
-    }
+    by_batch = show_rates(
+        "batch", {batch: Setting(tiny, batch, 128, 20) for batch in GROWTH_BATCHES}, folder
+    )
+    by_length = show_rates(
+        "S",
+        {length: Setting(tiny, 32, length, length * 20 // 128) for length in GROWTH_LENGTHS},
+        folder,
+    )
     peak = measuring.matrix_peaks()["float32"]
-    print("\n%-8s %16s" % ("batch", "examples/s"))
-    for batch, rate in by_batch.items():
-        print("%-8d %16.1f" % (batch, rate))
-    print("\n%-8s %16s" % ("S", "examples/s"))
-    for length, rate in by_length.items():
-        print("%-8d %16.1f" % (length, rate))
     print("\nmatrix products on this machine: %.0f GFLOPS in float32" % (peak / 1e9))
     print("%-14s %12s %14s %16s" % ("model", "parameters", "tokens/s", "share of peak"))
     models = {}
@@ -297,9 +292,20 @@ def show_growth(setting, arguments, folder):
         rate, parameters = rate_of(Setting(config, 8, 128, 20), folder)
         share = rate * flops_of_step(config, 8, 128, 20) / peak
         models[name] = (parameters, rate * 8 * 128, share)
-        print("%-14s %12d %14.0f %15.0f%%" % ((name,) + models[name][:2] + (100 * share,)))
+        columns = (name,) + models[name][:2] + (100 * share,)
+        print("%-14s %12d %14.0f %15.0f%%" % columns, flush=True)
     if arguments.chart:
         draw_growth(arguments.chart, by_batch, by_length, models)
+
+
+def show_rates(title, settings, folder):
+    """Prints and returns {value: examples per second} of {value: setting}."""
+    print("\n%-8s %16s" % (title, "examples/s"))
+    rates = {}
+    for value, setting in settings.items():
+        rates[value] = setting.batch_size * rate_of(setting, folder)[0]
+        print("%-8d %16.1f" % (value, rates[value]), flush=True)
+    return rates
 
 
 def rate_of(setting, folder):
