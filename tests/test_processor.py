@@ -1,6 +1,7 @@
 """Which precisions the processor has instructions for, and where it is told that it has none."""
 
 import pytest
+import tensorflow.compat.v1 as tf
 
 import extract_features
 import processor
@@ -39,7 +40,9 @@ def test_where_nothing_is_known_nothing_is_said(cpuinfo):
     assert processor.has_instructions("bfloat16") and not processor.slow_precision("bfloat16")
 
 
-def test_a_precision_that_costs_time_is_told_in_one_line(cpuinfo, tmp_path, caplog):
+def test_a_precision_that_costs_time_is_told_in_one_line(cpuinfo, tmp_path, caplog, monkeypatch):
+    # commands of other tests in this process hush the log, or take it for themselves
+    monkeypatch.setattr(tf.get_logger(), "propagate", True)
     texts, vectors = tmp_path / "texts.txt", tmp_path / "vectors.jsonl"
     texts.write_text("好\n", encoding="utf-8")
     words = ["--input_file=%s" % texts, "--output_file=%s" % vectors, "--precision=bfloat16"]
@@ -47,7 +50,7 @@ def test_a_precision_that_costs_time_is_told_in_one_line(cpuinfo, tmp_path, capl
     for content, said in ((WITHOUT, 1), (WITH, 0)):
         cpuinfo.write_text(content)
         caplog.clear()
-        with caplog.at_level("WARNING", logger="tensorflow"):  # commands of other tests hush it
+        with caplog.at_level("WARNING", logger="tensorflow"):
             small_models.run_command(extract_features, words)
         told = [line for line in caplog.text.split("\n") if "slower than float32" in line]
         assert len(told) == said
