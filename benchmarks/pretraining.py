@@ -1,7 +1,7 @@
 r"""How fast and how large a pre-training step is, beside the plain way to write it.
 
     python benchmarks/pretraining.py
-    python benchmarks/pretraining.py --growth --chart=docs/pretraining_speed.png
+    python benchmarks/pretraining.py --growth --chart=docs/images/pretraining_speed.png
 
 "plain" is the step as albert_zh writes it, on the TensorFlow at hand: every sequence padded to S,
 all P predictions, one-hot labels [B * P, V], float32, no activation recomputed or compiled. The
@@ -343,14 +343,15 @@ def draw_growth(path, by_batch, by_length, models):
     for axis, values, label in ((axes[0], by_batch, "batch"), (axes[1], by_length, "S")):
         axis.plot(list(values), list(values.values()), "o-")
         axis.set_xscale("log", base=2)
+        axis.set_xticks(list(values), [str(value) for value in values])
         axis.set_xlabel(label)
         axis.set_ylabel("examples/s (tiny)")
         axis.set_ylim(bottom=0)
-    axes[2].plot([m[0] for m in models.values()], [m[1] for m in models.values()], "o")
-    for name, (parameters, tokens, share) in models.items():
-        axes[2].annotate("%s, %.0f%% of peak" % (name, 100 * share), (parameters, tokens))
-    axes[2].set_xscale("log")
+    labels = ["%s\n%.1f M" % (name, models[name][0] / 1e6) for name in models]
+    bars = axes[2].bar(labels, [tokens for _, tokens, _ in models.values()])
+    axes[2].bar_label(bars, ["%.0f%% of peak" % (100 * share) for _, _, share in models.values()])
     axes[2].set_yscale("log")
+    axes[2].margins(y=0.1)
     axes[2].set_xlabel("parameters")
     axes[2].set_ylabel("tokens/s")
     figure.tight_layout()
