@@ -32,6 +32,7 @@ PRETRAINED = (os.path.join("prev_trained_model", "albert_tiny_zh"), "albert_star
 _SLOT = re.compile(r"(/(adam|lamb)_[mv]|/(Adam|Momentum)\w*|^beta[12]_power|^global_step)(:0)?$")
 _FILE_ENDING = re.compile(r"\.(index|meta|data-\d{5}-of-\d{5})$")
 _PYTORCH_ENDINGS = (".bin", ".pt", ".pth", ".safetensors")
+_PATTERN_CHARACTERS = frozenset("*?[\\")
 _CONFIG_PATTERNS = ("albert_config*.json", "bert_config*.json", "config.json")
 _NAMES_SHOWN = 4
 
@@ -67,6 +68,7 @@ def find_checkpoint(path: str) -> str:
         UserError: if there is none; says what is there instead.
     """
     path = _FILE_ENDING.sub("", path)
+    check_no_pattern(path)
     if tf.gfile.Exists(path + ".index"):
         if not _has_weights(path):
             raise UserError(
@@ -86,6 +88,24 @@ def find_checkpoint(path: str) -> str:
         "no checkpoint %s (%s.index is not there); in that folder there %s"
         % (path, path, "is " + ", ".join(there) if there else "is no checkpoint at all")
     )
+
+
+def check_no_pattern(path, place=None):
+    """Refuses names that TensorFlow would take for patterns when it looks for a checkpoint.
+
+    Args:
+        path: a folder or a prefix.
+        place: what names it, for the error; the path itself where it is left out.
+
+    Raises:
+        UserError: if there is one of the characters of a pattern in it.
+    """
+    found = sorted(set(path) & _PATTERN_CHARACTERS)
+    if found:
+        raise UserError(
+            "%s: TensorFlow finds no checkpoints below a name with %s in it: rename the folder"
+            % (place or path, " ".join(found))
+        )
 
 
 def _checkpoint_in_folder(folder):
@@ -617,7 +637,7 @@ def config_in_folder(folder):
         UserError: if there is none, or more than one could be meant.
     """
     for pattern in _CONFIG_PATTERNS:
-        found = sorted(glob.glob(os.path.join(folder, pattern)))
+        found = sorted(glob.glob(os.path.join(glob.escape(folder), pattern)))
         if len(found) == 1:
             return found[0]
         if found:

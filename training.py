@@ -318,6 +318,7 @@ def open_output_folder(folder):
     """
     if "://" in folder:
         raise UserError("--output_dir=%s: only local folders can be written to" % folder)
+    checkpoints.check_no_pattern(os.path.abspath(folder), "--output_dir=%s" % folder)
     worker = helper_name()
     path = os.path.join(folder, "train.%s.log" % worker if worker else LOG_FILE)
     try:

@@ -65,6 +65,15 @@ def test_missing_checkpoints_are_explained(tmp_path, make, path, named):
     assert named in str(caught.value)
 
 
+@pytest.mark.parametrize("name", ["v[1]", "what?", "all*"])
+def test_a_name_that_tensorflow_takes_for_a_pattern_is_refused(tmp_path, name):
+    folder = tmp_path / name
+    folder.mkdir()
+    prefix = copy_checkpoint(folder)
+    with pytest.raises(UserError, match=r"rename the folder$"):
+        checkpoints.find_checkpoint(prefix)
+
+
 def test_the_released_model_is_taken_before_the_bundled_one(tmp_path, monkeypatch):
     monkeypatch.setattr(checkpoints, "ROOT", str(tmp_path))
     with pytest.raises(UserError, match="albert_tiny_489k.*or name one with --some_flag"):

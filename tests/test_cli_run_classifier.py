@@ -372,6 +372,14 @@ def test_damaged_checkpoints_are_told(tmp_path):
             run_here(workspace.arguments(**changes))
 
 
+def test_an_output_folder_whose_checkpoints_could_not_be_read_is_refused(tmp_path):
+    workspace = Workspace(tmp_path)
+    output = str(tmp_path / "run[1]")
+    with pytest.raises(UserError, match=r"^--output_dir=.*run\[1\]: TensorFlow finds no .* \["):
+        run_here(workspace.arguments(output_dir=output))
+    assert not os.path.exists(output)
+
+
 def test_two_runs_in_one_folder_are_refused(tmp_path):
     workspace = Workspace(tmp_path)
     process = start(workspace, num_train_epochs=2000)
