@@ -1,22 +1,21 @@
 r"""How fast and how large a pre-training step is, beside the plain way to write it.
 
     python benchmarks/pretraining.py
+    python benchmarks/pretraining.py --tf1_python=.venv-tf1/bin/python
     python benchmarks/pretraining.py --growth --chart=docs/images/pretraining_speed.png
 
 "plain" is the step as albert_zh writes it, on the TensorFlow at hand: every sequence padded to S,
 all P predictions, one-hot labels [B * P, V], float32, no activation recomputed or compiled. The
 others are what run_pretraining.py trains with: batches by length, used predictions only, and of the
-last layer nothing but these. All graphs live in one process and take turns step by step; medians
-count. Memory is that of a process of its own; "input" is the share of a step in which it waits for
-its batch.
+last layer nothing but these. With --tf1_python, "tf 1.15" is the plain step on TensorFlow 1.15, the
+one that albert_zh runs on. Each has a process of its own, which take turns; medians count. "input"
+is the share of a step in which it waits for its batch.
 """
 
 import argparse
 import collections
-import json
 import os
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
@@ -47,6 +46,7 @@ GROWTH_BATCHES = (8, 16, 32, 64, 128, 256)
 GROWTH_LENGTHS = (64, 128, 256, 512)
 GROWTH_CONFIGS = ("tiny", "small_google", "base", "large")
 GROWTH_STEPS = 4  # of a turn; all sequences are full then, so that all steps are alike
+GROWTH_TURNS = 3
 
 Setting = collections.namedtuple("Setting", "config batch_size max_seq_length max_predictions")
 Step = collections.namedtuple("Step", "session fetches per_turn")  # steps of a turn
@@ -67,7 +67,8 @@ def main():
     parser.add_argument("--growth", action="store_true", help="batches, lengths and models instead")
     parser.add_argument("--chart", help="PNG to write the growth to")
     parser.add_argument("--profile", action="store_true", help="what takes the time of a step, too")
-    parser.add_argument("--memory_of", help=argparse.SUPPRESS)
+    parser.add_argument("--tf1_python", help="an interpreter that has TensorFlow 1.15")
+    parser.add_argument("--turns_of", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     setting = Setting(
         modeling.AlbertConfig.from_json_file(os.path.join(ROOT, arguments.config)),
@@ -76,9 +77,12 @@ def main():
         arguments.max_predictions,
     )
     with tempfile.TemporaryDirectory() as folder:
-        if arguments.memory_of:
-            records = records_of(arguments, setting, folder)
-            print(json.dumps(peak_memory(setting, arguments.memory_of, records)))
+        if arguments.turns_of:
+            step = build_step(setting, arguments.turns_of, records_of(arguments, setting, folder))
+            measuring.serve_turns(
+                lambda: seconds_of(step),
+                lambda: measuring.input_wait(step.session, step.fetches, step.per_turn),
+            )
             return
         show = show_growth if arguments.growth else compare_steps
         show(setting, arguments, folder)
@@ -86,6 +90,10 @@ def main():
 
 def compare_steps(setting, arguments, folder):
     """Prints steps per second of each way, their ratios and their memory."""
+    ways = measuring.in_fast_precisions(dict.fromkeys(("plain", "float32", "bfloat16")))
+    if arguments.profile:
+        records = records_of(arguments, setting, folder)
+        show_profile({way: build_step(setting, way, records) for way in ways})
     print(
         "%s, batch %d, S %d, P %d, sequences of %s of S on average, %d cores"
         % (
@@ -97,18 +105,15 @@ def compare_steps(setting, arguments, folder):
             os.cpu_count(),
         )
     )
-    records = records_of(arguments, setting, folder)
-    ways = measuring.in_fast_precisions(dict.fromkeys(("plain", "float32", "bfloat16")))
-    steps = {way: build_step(setting, way, records) for way in ways}
-    seconds = take_turns(steps, arguments.rounds)
-    if arguments.profile:
-        show_profile(steps)
+    own = [os.path.abspath(__file__)] + sys.argv[1:]
+    commands = {way: [sys.executable] + own + ["--turns_of=" + way] for way in ways}
+    if arguments.tf1_python:
+        commands["tf 1.15"] = [arguments.tf1_python] + own + ["--turns_of=plain"]
+    results = measuring.take_turns(commands, arguments.rounds)
     print("%-10s %12s %14s %12s %8s" % ("", "steps/s", "times plain", "peak MiB", "input"))
-    for way, step in steps.items():
-        wait = measuring.input_wait(step.session, step.fetches, step.per_turn)
-        times_plain = seconds["plain"] / seconds[way]
-        columns = (1 / seconds[way], times_plain, memory_alone(way), 100 * wait)
-        print("%-10s %12.2f %14.2f %12.0f %7.1f%%" % ((way,) + columns))
+    for name, (seconds, memory, wait) in results.items():
+        columns = (1 / seconds, results["plain"][0] / seconds, memory, 100 * wait)
+        print("%-10s %12.2f %14.2f %12.0f %7.1f%%" % ((name,) + columns))
 
 
 def show_profile(steps):
@@ -243,32 +248,12 @@ def plain_step(config, features, way):
     )
 
 
-def take_turns(steps, rounds):
-    """{name: median seconds of a step}; the steps run one after another, round by round."""
-    seconds = {name: [] for name in steps}
-    for number in range(rounds + 1):
-        for name, step in steps.items():
-            begin = time.time()
-            for _ in range(step.per_turn):
-                step.session.run(step.fetches)
-            if number:  # the first may still compile
-                seconds[name].append((time.time() - begin) / step.per_turn)
-    return {name: statistics.median(values) for name, values in seconds.items()}
-
-
-def memory_alone(way):
-    """The peak memory, in MiB, of a process that trains one way."""
-    command = [sys.executable, os.path.abspath(__file__)] + sys.argv[1:] + ["--memory_of=" + way]
-    output = subprocess.run(command, stdout=subprocess.PIPE, check=True, text=True)
-    return json.loads(output.stdout)
-
-
-def peak_memory(setting, way, records):
-    """MiB after some steps of a way."""
-    step = build_step(setting, way, records)
-    for _ in range(8):
+def seconds_of(step):
+    """Seconds of a step, on average over a turn."""
+    begin = time.time()
+    for _ in range(step.per_turn):
         step.session.run(step.fetches)
-    return measuring.peak_memory()
+    return (time.time() - begin) / step.per_turn
 
 
 def show_growth(setting, arguments, folder):
@@ -313,7 +298,8 @@ def rate_of(setting, folder):
     step = build_step(setting, "float32", write_records(setting, 1.0, folder))
     with step.session.graph.as_default():
         parameters = modeling.count_parameters(tf.trainable_variables())
-    seconds = take_turns({"": step._replace(per_turn=GROWTH_STEPS)}, rounds=2)[""]
+    step = step._replace(per_turn=GROWTH_STEPS)
+    seconds = statistics.median(seconds_of(step) for _ in range(GROWTH_TURNS))
     step.session.close()
     return 1 / seconds, parameters
 
