@@ -251,6 +251,7 @@ def _fine_tuned(data, data_dir, folder, way, seed):
     options.update(ALL_WAYS.get(way, {}))
     command = [sys.executable, os.path.join(ROOT, "run_classifier.py")]
     command += ["--%s=%s" % item for item in sorted(options.items())]
+    os.makedirs(FLAGS.output_dir, exist_ok=True)
     with open(os.path.join(FLAGS.output_dir, "runs.log"), "a", encoding="utf-8") as log:
         print(" ".join(command), file=log, flush=True)
         status = subprocess.call(command, stdout=log, stderr=log)
