@@ -83,12 +83,22 @@ DATASETS = collections.OrderedDict(
 RANDOM = "random weights"
 PLAIN = "plain"
 BASELINE = "baseline"
+FGM = "FGM, epsilon 0.5"
+# What a run of the main table starts from, and what it is called there.
+STARTS = collections.OrderedDict(
+    [
+        (BASELINE, "baseline"),
+        (PLAIN, "starter model"),
+        (FGM, "starter model, --fgm_epsilon=0.5"),
+        (RANDOM, "random weights"),
+    ]
+)
 # Ways of training, each alone.
 OPTIONS = collections.OrderedDict(
     [
         (PLAIN, {}),
         ("layer-wise rate decay 0.8", {"layer_decay": 0.8}),
-        ("FGM, epsilon 0.5", {"fgm_epsilon": 0.5}),
+        (FGM, {"fgm_epsilon": 0.5}),
         ("label smoothing 0.1", {"label_smoothing": 0.1}),
         ("focal loss, gamma 2", {"focal_gamma": 2}),
         ("R-Drop, alpha 4", {"rdrop_alpha": 4}),
@@ -133,6 +143,7 @@ def main():
             "--data_dir: expected the folder of the data sets, found %s" % FLAGS.data_dir
         )
     _check_names("datasets", DATASETS)
+    _check_names("starts", STARTS)
     _check_names("option_datasets", DATASETS)
     _check_names("ways", ALL_WAYS)
     plan = list(_plan())
@@ -154,14 +165,14 @@ def _check_names(flag, known):
 
 def _plan():
     """Yields (data set, way, seed), those of the main table first."""
-    starts = [start for start in FLAGS.starts if start != PLAIN or _has_weights()]
+    starts = [start for start in FLAGS.starts if _has_weights() or start in (BASELINE, RANDOM)]
     for name, way, seed in itertools.product(FLAGS.datasets, starts, FLAGS.seeds):
         yield name, way, seed
     if not _has_weights():
         print("%s has no weights: only random ones are tried" % FLAGS.model_dir)
         return
     for name, way, seed in itertools.product(FLAGS.option_datasets, FLAGS.ways, FLAGS.seeds):
-        if way != PLAIN or name not in FLAGS.datasets:
+        if way not in starts or name not in FLAGS.datasets:
             yield name, way, seed
 
 
@@ -333,8 +344,7 @@ Table = collections.namedtuple("Table", "name header rows")  # rows: {what tells
 
 def _tables(results):
     """The two tables; what was not run has no row."""
-    starts = {BASELINE: "baseline", PLAIN: "starter model", RANDOM: "random weights"}
-    yield _table("start", itertools.product(FLAGS.datasets, starts), results, starts)
+    yield _table("start", itertools.product(FLAGS.datasets, FLAGS.starts), results, STARTS)
     ways = {way: way for way in ALL_WAYS}
     pairs = itertools.product(FLAGS.option_datasets, FLAGS.ways)
     yield _table("way of training", pairs, results, ways)
