@@ -32,7 +32,7 @@ PRETRAINED = (os.path.join("prev_trained_model", "albert_tiny_zh"), "albert_star
 _SLOT = re.compile(r"(/(adam|lamb)_[mv]|/(Adam|Momentum)\w*|^beta[12]_power|^global_step)(:0)?$")
 _FILE_ENDING = re.compile(r"\.(index|meta|data-\d{5}-of-\d{5})$")
 _PYTORCH_ENDINGS = (".bin", ".pt", ".pth", ".safetensors")
-_PATTERN_CHARACTERS = frozenset("*?[\\")
+_PATTERN_CHARACTERS = frozenset("[\\")  # with * and ? a name still matches itself
 _CONFIG_PATTERNS = ("albert_config*.json", "bert_config*.json", "config.json")
 _NAMES_SHOWN = 4
 
@@ -98,7 +98,7 @@ def check_no_pattern(path, place=None):
         place: what names it, for the error; the path itself where it is left out.
 
     Raises:
-        UserError: if there is one of the characters of a pattern in it.
+        UserError: if there is a character in it with which a pattern does not match itself.
     """
     found = sorted(set(path) & _PATTERN_CHARACTERS)
     if found:

@@ -65,13 +65,22 @@ def test_missing_checkpoints_are_explained(tmp_path, make, path, named):
     assert named in str(caught.value)
 
 
-@pytest.mark.parametrize("name", ["v[1]", "what?", "all*"])
+@pytest.mark.parametrize("name", ["v[1]", "back\\slash"])
 def test_a_name_that_tensorflow_takes_for_a_pattern_is_refused(tmp_path, name):
     folder = tmp_path / name
     folder.mkdir()
     prefix = copy_checkpoint(folder)
     with pytest.raises(UserError, match=r"rename the folder$"):
         checkpoints.find_checkpoint(prefix)
+
+
+@pytest.mark.parametrize("name", ["what?", "all*", "v1]", "中文 目录"])
+def test_odd_names_that_tensorflow_finds_are_taken(tmp_path, name):
+    folder = tmp_path / name
+    folder.mkdir()
+    prefix = copy_checkpoint(folder)
+    assert checkpoints.find_checkpoint(str(folder)) == prefix
+    checkpoints.check_readable(prefix)
 
 
 def test_the_released_model_is_taken_before_the_bundled_one(tmp_path, monkeypatch):
