@@ -33,6 +33,7 @@ _SLOT = re.compile(r"(/(adam|lamb)_[mv]|/(Adam|Momentum)\w*|^beta[12]_power|^glo
 _FILE_ENDING = re.compile(r"\.(index|meta|data-\d{5}-of-\d{5})$")
 _PYTORCH_ENDINGS = (".bin", ".pt", ".pth", ".safetensors")
 _PATTERN_CHARACTERS = frozenset("[\\")  # with * and ? a name still matches itself
+_END_OF_INDEX = bytes.fromhex("57fb808b247547db")  # what tables of TensorFlow end with
 _CONFIG_PATTERNS = ("albert_config*.json", "bert_config*.json", "config.json")
 _NAMES_SHOWN = 4
 
@@ -178,13 +179,35 @@ def checkpoint_step(prefix: str) -> int:
 
 
 def checkpoints_of_training(folder):
-    """Prefixes of all `model.ckpt-STEP` checkpoints of a training folder, by step."""
-    prefixes = [
-        os.path.join(folder, name[: -len(".index")])
-        for name in _index_files(folder)
-        if name.startswith("model.ckpt-")
+    """Prefixes of all `model.ckpt-STEP` checkpoints of a training folder, by step.
+
+    One that is being written, or was when its run was killed, is left out.
+    """
+    names = [name[: -len(".index")] for name in _index_files(folder)]
+    names = [name for name in names if name.startswith("model.ckpt-")]
+    prefixes = sorted((os.path.join(folder, name) for name in names), key=checkpoint_step)
+    if all(map(_has_whole_index, prefixes)):
+        return prefixes
+    recorded = _recorded_checkpoints(folder)
+    return [
+        prefix
+        for prefix in prefixes
+        if os.path.basename(prefix) in recorded or _has_whole_index(prefix)
     ]
-    return sorted(prefixes, key=checkpoint_step)
+
+
+def _recorded_checkpoints(folder):
+    """Names in the folder's `checkpoint` file, which gets each once it is written."""
+    state = tf.train.get_checkpoint_state(folder)
+    if state is None:
+        return set()
+    paths = [state.model_checkpoint_path] + list(state.all_model_checkpoint_paths)
+    return set(map(os.path.basename, paths))
+
+
+def _has_whole_index(prefix):
+    with open(prefix + ".index", "rb") as handle:
+        return handle.read().endswith(_END_OF_INDEX)
 
 
 def newest_of_training(folder):

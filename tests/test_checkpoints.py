@@ -113,6 +113,21 @@ def test_state_that_names_a_missing_checkpoint_is_mended(tmp_path, monkeypatch, 
     assert tf.train.latest_checkpoint("moved") == os.path.join("moved", "model.ckpt-40")
 
 
+@pytest.mark.parametrize("num_bytes", [0, 100])
+def test_a_checkpoint_whose_writing_was_killed_is_passed_over(tmp_path, num_bytes):
+    """TensorFlow writes the index in place, and records the checkpoint afterwards."""
+    folder = str(tmp_path)
+    for step in (10, 20):
+        copy_checkpoint(tmp_path, "model.ckpt-%d" % step)
+    with open(os.path.join(folder, "model.ckpt-20.index"), "r+b") as handle:
+        handle.truncate(num_bytes)
+    tf.train.update_checkpoint_state(folder, "model.ckpt-10", ["model.ckpt-10"])
+    assert checkpoints.newest_of_training(folder) == os.path.join(folder, "model.ckpt-10")
+    tf.train.update_checkpoint_state(folder, "model.ckpt-20", ["model.ckpt-10", "model.ckpt-20"])
+    with pytest.raises(UserError, match="model.ckpt-20: the checkpoint is damaged"):
+        checkpoints.newest_of_training(folder)
+
+
 def test_damaged_index_is_explained(tmp_path):
     prefix = copy_checkpoint(tmp_path)
     with open(prefix + ".index", "r+b") as handle:
