@@ -29,6 +29,7 @@ import files
 import micro_batching
 
 PAGE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "web", "index.html")
+LINGER_SECONDS = 2.0  # see `_refuse`
 PATHS = ("/", "/predict", "/similarity", "/health", "/metrics")
 # The page loads nothing, and talks to this service only.
 CONTENT_SECURITY_POLICY = (
@@ -241,11 +242,10 @@ class BodyLimits:
             _check_content_type(scope)
             body = await asyncio.wait_for(self._body(scope, receive), self._limits.body_seconds)
         except asyncio.TimeoutError:
-            await _refuse(
-                send, 408, "the body did not come within %g s" % self._limits.body_seconds
-            )
+            message = "the body did not come within %g s" % self._limits.body_seconds
+            await _refuse(receive, send, 408, message)
         except HTTPException as error:
-            await _refuse(send, error.status_code, error.detail)
+            await _refuse(receive, send, error.status_code, error.detail)
         else:
             if body is not None:
                 await self._app(scope, _replayed(body, receive), send)
@@ -293,8 +293,12 @@ def _replayed(body, receive):
     return replay
 
 
-async def _refuse(send, status, message):
-    """Answers without having read all of the body; the connection ends with it."""
+async def _refuse(receive, send, status, message):
+    """Answers without having read all of the body; the connection ends with it.
+
+    What the client still sends is read and dropped for a while: a connection that is closed with
+    bytes unread is reset, and the client would lose the answer.
+    """
     content = json.dumps({"error": message}).encode("utf-8")
     headers = [
         (b"content-type", b"application/json"),
@@ -302,4 +306,13 @@ async def _refuse(send, status, message):
         (b"connection", b"close"),
     ]
     await send({"type": "http.response.start", "status": status, "headers": headers})
-    await send({"type": "http.response.body", "body": content})
+    await send({"type": "http.response.body", "body": content, "more_body": True})
+    with contextlib.suppress(asyncio.TimeoutError):
+        await asyncio.wait_for(_rest_of_body(receive), LINGER_SECONDS)
+    await send({"type": "http.response.body", "body": b""})
+
+
+async def _rest_of_body(receive):
+    """Reads up to the end of the body, or until the client goes away."""
+    while (await receive()).get("more_body", False):
+        pass

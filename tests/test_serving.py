@@ -228,8 +228,16 @@ HEAD = b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n
 
 def test_a_body_without_a_length_is_limited_too(port):
     chunk = b"%x\r\n%s\r\n" % (100000, b" " * 100000)
-    answer = raw(port, HEAD + b"Transfer-Encoding: chunked\r\n\r\n", *[chunk] * 5)
-    assert answer.startswith(b"HTTP/1.1 413 ")
+    answer = raw(port, HEAD + b"Transfer-Encoding: chunked\r\n\r\n", *[chunk] * 8, pause=0.05)
+    assert answer.startswith(b"HTTP/1.1 413 ")  # though the client goes on sending after it
+
+
+def test_a_client_that_never_ends_its_body_is_left(port, monkeypatch):
+    monkeypatch.setattr(serving, "LINGER_SECONDS", 0.5)
+    chunk = b"%x\r\n%s\r\n" % (500000, b" " * 500000)
+    start = time.time()
+    answer = raw(port, HEAD + b"Transfer-Encoding: chunked\r\n\r\n", chunk)
+    assert answer.startswith(b"HTTP/1.1 413 ") and 0.4 < time.time() - start < 20
 
 
 def test_a_slow_client_is_not_waited_for(port):
