@@ -45,6 +45,7 @@ define_flags = fine_tuning_flags.define_flags
 def run(config_flag="bert_config_file"):
     """Does what the flags ask for."""
     fine_tuning_flags.check_flags(config_flag)
+    training.choose_allocator(FLAGS.plain)
     with training.StopRequest() as stop, training.explained_errors(FLAGS.output_dir):
         if FLAGS.seeds or FLAGS.search:
             experiments.run(lambda: run_once(FLAGS[config_flag].value, stop))

@@ -27,7 +27,7 @@ import tensorflow.compat.v1 as tf
 
 from errors import UserError
 import files
-from recomputation import recomputed, recomputed_chain
+from recomputation import recomputed, recomputed_chain, summed_by_parts
 
 LAYER_NORM_EPSILON = 1e-12
 MASKED_LOGIT = -10000.0  # added to the attention scores of padding
@@ -73,7 +73,7 @@ FIRST_TOKEN = "first token"  # see `AlbertModel`
 _PARTS_OF_BATCH = [0]  # see `part_of_batch`
 
 MaskedLmOutput = collections.namedtuple(
-    "MaskedLmOutput", ["loss", "per_example_loss", "log_probs", "predicted"]
+    "MaskedLmOutput", ["loss", "weighted_loss", "per_example_loss", "log_probs", "predicted"]
 )
 SentenceOrderOutput = collections.namedtuple(
     "SentenceOrderOutput", ["loss", "per_example_loss", "log_probs", "predicted"]
@@ -578,7 +578,7 @@ def _projected(config, scopes, rows, batch_shape):
     return tf.unstack(tf.transpose(x, [2, 0, 3, 1, 4]))
 
 
-def masked_lm_head(config, model, positions, label_ids, label_weights):
+def masked_lm_head(config, model, positions, label_ids, label_weights, parts=1):
     """Predicts the masked words with the (tied) word table; variables under `cls/predictions`.
 
     The loss is sum(weight * nll) / (sum(weight) + 1e-5), node `cls/predictions/truediv`.
@@ -590,10 +590,12 @@ def masked_lm_head(config, model, positions, label_ids, label_weights):
             `output_positions` but the first token.
         label_ids: int tensor [B, P], the words that stood there.
         label_weights: float tensor [B, P], 0 for unused predictions.
+        parts: int; in training, in how many parts the logits are computed, so that they are not all
+            in memory at once. With more than one only the losses' sums have gradients.
 
     Returns:
-        `MaskedLmOutput`: loss [], per_example_loss [B * P], log_probs [B * P, V], predicted
-        [B * P], the most probable words.
+        `MaskedLmOutput`: loss [], weighted_loss [] (the sum), per_example_loss [B * P], log_probs
+        [B * P, V], predicted [B * P], the most probable words.
     """
     rows = model.get_sequence_output()
     if positions is None:
@@ -611,13 +613,29 @@ def masked_lm_head(config, model, positions, label_ids, label_weights):
         )
         if projection is not None:
             rows = product(rows, projection, transpose_b=True)  # [B * P, E]
-        logits = product(rows, model.get_embedding_table(), transpose_b=True)
-        logits = tf.cast(logits, tf.float32) + bias
-        per_example_loss, predicted = cross_entropy(tf.reshape(label_ids, [-1]), logits)
-        weights = tf.cast(tf.reshape(label_weights, [-1]), tf.float32)
-        numerator = tf.reduce_sum(weights * per_example_loss)
-        loss = tf.divide(numerator, tf.reduce_sum(weights) + 1e-5)
-        return MaskedLmOutput(loss, per_example_loss, tf.nn.log_softmax(logits), predicted)
+        table = model.get_embedding_table()
+        labels = [tf.reshape(label_ids, [-1]), tf.cast(tf.reshape(label_weights, [-1]), tf.float32)]
+        if parts == 1:
+            results = _word_losses(rows, *labels, table, bias)
+        else:
+            if rows.dtype == tf.float16:  # slopes of an unscaled sum are too small for it
+                rows = tf.cast(rows, tf.float32)
+            results = summed_by_parts(_word_losses, rows, labels, [table, bias], parts)
+        weighted_loss, per_example_loss, predicted = results
+        loss = tf.divide(weighted_loss, tf.reduce_sum(labels[1]) + 1e-5)
+        log_probs = tf.nn.log_softmax(_word_logits(rows, table, bias))
+        return MaskedLmOutput(loss, weighted_loss, per_example_loss, log_probs, predicted)
+
+
+def _word_logits(rows, table, bias):
+    logits = product(rows, table, transpose_b=True)  # [B * P, V]
+    return tf.cast(logits, tf.float32) + bias
+
+
+def _word_losses(rows, label_ids, weights, table, bias):
+    """(weighted sum of the losses, losses, predicted words) of rows [B * P, E]."""
+    losses, predicted = cross_entropy(label_ids, _word_logits(rows, table, bias))
+    return tf.reduce_sum(weights * losses), losses, predicted
 
 
 def sentence_order_head(config, pooled_output, labels):

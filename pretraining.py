@@ -115,6 +115,7 @@ def run(config_flag="bert_config_file", sentence_name="next_sentence", ffn_group
             usual, one.
     """
     _check_flags(config_flag)
+    training.choose_allocator(FLAGS.plain)
     with training.StopRequest() as stop, training.explained_errors(FLAGS.output_dir):
         job = Pretraining(FLAGS[config_flag].value, sentence_name, ffn_groups)
         if FLAGS.do_train:

@@ -17,6 +17,7 @@ import optimization
 import training
 
 _EPSILON = 1e-5  # in the denominator of the masked-LM loss
+_WORD_PARTS = 4  # in which the logits of all words are computed in training
 _FIRST_LOSS_SCALE = 2.0**15
 _LOSS_SCALE_GROWTH_STEPS = 2000
 
@@ -76,13 +77,13 @@ def pretraining_losses(config, features, is_training, settings, denominators=Non
             positions,
             features["masked_lm_ids"],
             features["masked_lm_weights"],
+            parts=_WORD_PARTS if is_training and not settings.plain else 1,
         )
         order = modeling.sentence_order_head(
             config, model.get_pooled_output(), features["next_sentence_labels"]
         )
     weights, sentences = batch_denominators(features) if denominators is None else denominators
-    flat_weights = tf.reshape(features["masked_lm_weights"], [-1])
-    masked_lm_loss = tf.reduce_sum(flat_weights * masked_lm.per_example_loss) / (weights + _EPSILON)
+    masked_lm_loss = masked_lm.weighted_loss / (weights + _EPSILON)
     order_loss = tf.reduce_sum(order.per_example_loss) / sentences
     return Losses(masked_lm_loss + order_loss, masked_lm_loss, order_loss, masked_lm, order)
 

@@ -2,6 +2,9 @@
 
     y = recomputed(function, [x, kernel])  # one function; pays where values are large and cheap
     layers = recomputed_chain(functions, x)  # a whole encoder, a layer at a time
+    results = summed_by_parts(function, rows, labels, tables, 4)  # a sum, with its gradient
+
+The last one recomputes nothing: a sum's gradient is known, but for a factor, as soon as the sum is.
 
 Method: Chen et al. 2016, "Training Deep Nets with Sublinear Memory Cost".
 """
@@ -36,6 +39,47 @@ def recomputed(function, tensors, is_training=True):
         return function(*inputs), gradient
 
     return apply(*[tf.identity(x) for x in tensors])
+
+
+def summed_by_parts(function, rows, labels, shared, parts):
+    """Sums a function over parts of its rows; the gradient of a part is computed along with it.
+
+    So of what is large between the rows and the sum, only that of one part is in memory at a time.
+
+    Args:
+        function: function (rows, *labels, *shared) -> (sum [], values [N], ...).
+        rows: float tensor [N, ...], of which each part gets a share; it has a gradient.
+        labels: list of tensors [N, ...] that are shared out likewise; they have none.
+        shared: list of tensors that all parts get; they have gradients.
+        parts: int.
+
+    Returns:
+        list of the function's results: the sum, which alone has a gradient, and the values.
+    """
+    count = rows.shape.as_list()[0]
+    if count is None:
+        count = tf.shape(rows)[0]
+    bounds = [count * part // parts for part in range(parts + 1)]
+
+    @tf.custom_gradient
+    def apply(rows, *shared):
+        results, row_slopes, slopes = [], [], [tf.zeros_like(x) for x in shared]
+        for first, last in zip(bounds, bounds[1:]):
+            with tf.control_dependencies(slopes + row_slopes):  # the parts before are done
+                part = tf.identity(rows[first:last])
+            results.append(function(part, *[x[first:last] for x in labels], *shared))
+            row_slope, *added = tf.gradients(results[-1][0], [part] + list(shared))
+            row_slopes.append(row_slope)
+            slopes = [slope + more for slope, more in zip(slopes, added)]
+        sums, *values = zip(*results)
+
+        def gradient(dy, *_):
+            known = [tf.concat(row_slopes, axis=0)] + slopes
+            return [slope * tf.cast(dy, slope.dtype) for slope in known]
+
+        return [tf.add_n(sums)] + [tf.concat(value, axis=0) for value in values], gradient
+
+    return apply(rows, *[tf.identity(x) for x in shared])
 
 
 def recomputed_chain(functions, x):

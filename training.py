@@ -43,6 +43,7 @@ _SHOWN = (
     ("learning_rate", "rate %.2e"),
     ("skipped_steps", "skipped steps %d"),
 )
+_MORE_MEMORY_THAN_THERE_IS = 1 << 24  # MiB; without a number TensorFlow stops at 64 GiB
 _DIGEST = re.compile("[0-9a-f]{64}$")
 PROGRESS_VALUES = "progress_values"  # collection of what `show_in_progress` was given
 PLAIN_PROGRESS_SECONDS = 10  # between progress lines where the output is no terminal
@@ -102,6 +103,20 @@ def define_run_flags(**defaults):
         "Who shares a step: nobody, the devices of this machine, or those of several machines, "
         "which TF_CONFIG lists.",
     )
+
+
+def choose_allocator(plain):
+    """Lets TensorFlow keep the memory of tensors for later ones, unless all is to be plain.
+
+    By default each tensor is asked of the C library, which gives large arrays back to the system
+    at once and loses room between arrays of many sizes: more time and memory. For this process,
+    and before its first session; what the environment says already is left as it is.
+
+    Args:
+        plain: bool.
+    """
+    os.environ.setdefault("TF_CPU_ALLOCATOR_USE_BFC", "false" if plain else "true")
+    os.environ.setdefault("TF_CPU_BFC_MEM_LIMIT_IN_MB", str(_MORE_MEMORY_THAN_THERE_IS))
 
 
 def require_flags(names):

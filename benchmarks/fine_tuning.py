@@ -60,12 +60,14 @@ WAYS = collections.OrderedDict(
 # base on full rows, where products are nearly all there is to do.
 BASE_NAME = "training, base, batch 16, S 128, float32"
 BASE_WAY = Way(config=BASE, batch=16, length=128, rows=64)
+KEPT_MEMORY = "memory kept for later tensors"
 ABLATIONS = (
     "batches by length",
     "cut-off padding",
     "one product for query, key and value",
     "only [CLS] in the last layer",
     "compiled activations",
+    KEPT_MEMORY,
 )
 
 
@@ -271,7 +273,9 @@ def session_of(way, num_threads):
     import tensorflow.compat.v1 as tf
 
     import modeling
+    import training
 
+    training.choose_allocator(way.plain or way.without == KEPT_MEMORY)
     tf.logging.set_verbosity(tf.logging.ERROR)
     tf.disable_eager_execution()
     config = modeling.AlbertConfig.from_json_file(os.path.join(ROOT, way.config))

@@ -5,7 +5,7 @@ r"""How fast and how large a pre-training step is, beside the plain way to write
     python benchmarks/pretraining.py --growth --chart=docs/images/pretraining_speed.png
 
 "plain" is the step as albert_zh writes it, on the TensorFlow at hand: every sequence padded to S,
-all P predictions, one-hot labels [B * P, V], float32, no activation recomputed or compiled. The
+all P predictions, one-hot labels [B * P, V], float32, nothing recomputed, compiled or in parts. The
 others are what run_pretraining.py trains with: batches by length, used predictions only, and of the
 last layer nothing but these. With --tf1_python, "tf 1.15" is the plain step on TensorFlow 1.15, the
 one that albert_zh runs on. Each has a process of its own, which take turns; medians count. "input"
@@ -178,6 +178,7 @@ def source_of(paths, num_records, setting):
 def build_step(setting, way, records):
     """A training step in a session of its own, which has run once."""
     is_plain = way == "plain"
+    training.choose_allocator(is_plain)
     with tf.Graph().as_default():
         source = records._replace(is_static=is_plain)
         dataset = pretraining_input.training_batches(

@@ -63,7 +63,8 @@ def build(config, arrays, is_training=False, leaves_out=False, **ways):
         config: `AlbertConfig`.
         arrays: the case's arrays.
         is_training: bool.
-        leaves_out: bool; in the last layer compute only what the heads need.
+        leaves_out: bool; in the last layer compute only what the heads need, and the logits of all
+            words in parts.
         **ways: arguments of `AlbertModel` that are not to change any number.
 
     Returns:
@@ -94,7 +95,8 @@ def build(config, arrays, is_training=False, leaves_out=False, **ways):
     for index, layer in enumerate(model.get_all_encoder_layers()):
         tensors["layer_%d" % index] = layer
     if "out/mlm_loss" in arrays:
-        tensors.update(_pretraining_heads(config, model, masked_positions, inputs))
+        parts = 3 if leaves_out else 1
+        tensors.update(_pretraining_heads(config, model, masked_positions, inputs, parts))
     elif "out/probabilities" in arrays:
         head = modeling.classification_head(
             config, model.get_pooled_output(), inputs["label_ids"], 2, is_training
@@ -106,13 +108,14 @@ def build(config, arrays, is_training=False, leaves_out=False, **ways):
     return tensors
 
 
-def _pretraining_heads(config, model, masked_positions, inputs):
+def _pretraining_heads(config, model, masked_positions, inputs, parts):
     masked = modeling.masked_lm_head(
         config,
         model,
         masked_positions,
         inputs["masked_lm_ids"],
         inputs["masked_lm_weights"],
+        parts,
     )
     order = modeling.sentence_order_head(
         config, model.get_pooled_output(), inputs["next_sentence_labels"]

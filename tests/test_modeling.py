@@ -10,6 +10,7 @@ from tensorflow.python.client import timeline
 from errors import UserError
 import golden_cases
 import modeling
+import recomputation
 
 SMALL = {
     "vocab_size": 50,
@@ -339,6 +340,46 @@ def test_recomputed_layers_need_less_memory():
         return max(most.num_bytes for most in analysis.allocator_maximums.values())
 
     assert peak(recompute=False) > 2 * peak(recompute=True)
+
+
+@pytest.mark.parametrize("count", [1, 7, 8])
+def test_a_sum_by_parts_has_the_values_and_gradients_of_the_whole(count):
+    random = np.random.RandomState(4)
+    rows, table = random.standard_normal([count, 3]), random.standard_normal([5, 3])
+    labels = np.arange(count) % 5
+
+    def losses_of(rows, labels, table):
+        losses, predicted = modeling.cross_entropy(labels, tf.matmul(rows, table, transpose_b=True))
+        return tf.reduce_sum(losses), losses, predicted
+
+    with tf.Graph().as_default(), tf.Session() as session:
+        rows = tf.placeholder_with_default(rows.astype(np.float32), [None, 3])
+        labels, table = tf.constant(labels), tf.constant(table.astype(np.float32))
+        whole = losses_of(rows, labels, table)
+        parts = recomputation.summed_by_parts(losses_of, rows, [labels], [table], 4)
+        slopes = [tf.gradients(0.5 * results[0], [rows, table]) for results in (whole, parts)]
+        expected, actual = session.run([list(whole) + slopes[0], list(parts) + slopes[1]])
+    for one, other in zip(expected, actual):
+        np.testing.assert_allclose(other, one, rtol=1e-5, atol=1e-6)
+    assert np.abs(expected[3]).max() > 0.1 and np.abs(expected[4]).max() > 0.1
+
+
+def test_a_sum_by_parts_holds_one_part_at_a_time():
+    def peak(parts):
+        trace = tf.RunMetadata()
+        with tf.Graph().as_default(), tf.Session() as session:
+            rows, table = tf.random.uniform([1000, 4]), tf.random.uniform([1000, 4])
+
+            def squares(rows, table):
+                return (tf.reduce_sum(tf.square(tf.matmul(rows, table, transpose_b=True))),)
+
+            (total,) = recomputation.summed_by_parts(squares, rows, [], [table], parts)
+            options = tf.RunOptions(trace_level=tf.RunOptions.FULL_TRACE)
+            session.run(tf.gradients(total, [rows, table]), options=options, run_metadata=trace)
+        analysis = timeline.Timeline(trace.step_stats).analyze_step_stats()
+        return max(most.num_bytes for most in analysis.allocator_maximums.values())
+
+    assert peak(parts=1) > 4 * peak(parts=8)
 
 
 def test_cross_entropy_is_tensorflows_also_where_probabilities_vanish():

@@ -63,6 +63,13 @@ def test_a_batch_in_parts_gives_the_weights_of_the_whole(config, optimizer):
     assert whole[1]["global_step"] == 5
 
 
+@pytest.mark.parametrize("config", [{}, GOOGLE])
+def test_the_plain_way_trains_the_same_weights(config):
+    plain, fast = (trained(config=config, plain=plain) for plain in (True, False))
+    np.testing.assert_allclose(plain[0], fast[0], atol=1e-5)
+    assert largest_difference(plain[1], fast[1]) < 1e-5
+
+
 def test_parts_of_a_batch_weigh_by_their_predictions():
     """A part with fewer predictions must not count as much as one with more."""
 

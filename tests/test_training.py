@@ -3,6 +3,8 @@
 import json
 import os
 import signal
+import subprocess
+import sys
 
 import pytest
 import tensorflow.compat.v1 as tf
@@ -10,7 +12,7 @@ import tensorflow.compat.v1 as tf
 from errors import Interrupted, UserError
 import processor
 import training
-from workspace import flags_of
+from workspace import ROOT, flags_of
 
 
 @pytest.fixture(name="run_flags", autouse=True)
@@ -80,6 +82,34 @@ def save_checkpoint(folder):
         tf.get_variable("x", [1])
         session.run(tf.global_variables_initializer())
         tf.train.Saver().save(session, os.path.join(folder, "model.ckpt-1"))
+
+
+ALLOCATORS = """
+import sys
+import tensorflow.compat.v1 as tf
+import training
+training.choose_allocator(plain=sys.argv[1] == "plain")
+tf.disable_eager_execution()
+trace = tf.RunMetadata()
+options = tf.RunOptions(trace_level=tf.RunOptions.FULL_TRACE)
+tf.Session().run(tf.random.uniform([1000]) + 1.0, options=options, run_metadata=trace)
+nodes = [node for device in trace.step_stats.dev_stats for node in device.node_stats]
+print(*{memory.allocator_name for node in nodes for memory in node.memory})
+"""
+
+
+@pytest.mark.parametrize(
+    "way, given, expected",
+    [("fast", {}, "bfc"), ("plain", {}, "cpu"), ("fast", {"USE_BFC": "false"}, "cpu")],
+)
+def test_memory_of_tensors_is_kept_unless_plain_or_otherwise_asked_for(way, given, expected):
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("TF_CPU_")}
+    environment.update({"TF_CPU_ALLOCATOR_" + name: value for name, value in given.items()})
+    command = [sys.executable, "-c", ALLOCATORS, way]
+    printed = subprocess.run(
+        command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True, check=True
+    ).stdout
+    assert printed.startswith(expected) and len(printed.split()) == 1
 
 
 def test_another_run_in_the_same_folder_is_refused_only_once_it_has_a_checkpoint(tmp_path, capsys):
