@@ -248,7 +248,13 @@ def model_fn_builder(
             return tf.estimator.tpu.TPUEstimatorSpec(mode, predictions=predictions)
         loss, shown_loss = objectives.training_loss(build_logits, features["label_ids"], settings)
         train_op = objectives.create_train_op(
-            loss, learning_rate, num_train_steps, num_warmup_steps, use_tpu, settings
+            loss,
+            learning_rate,
+            num_train_steps,
+            num_warmup_steps,
+            use_tpu,
+            settings,
+            plain=model_settings.get("plain", False),
         )
         return _train_spec(shown_loss, train_op, init_checkpoint, use_tpu)
 

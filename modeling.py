@@ -26,6 +26,7 @@ import numpy as np
 import tensorflow.compat.v1 as tf
 
 from errors import UserError
+import compilation
 import files
 from recomputation import recomputed, recomputed_chain, summed_by_parts
 
@@ -859,9 +860,9 @@ def _normalized(x, beta, gamma):
 def compiled(function):
     """An elementwise function of one tensor as one pass over memory, and its gradient as another.
 
-    XLA compiles both where that pays: on CPUs, with TensorFlow 2. Elsewhere it is the function.
+    Where compiling does not pay it is the function.
     """
-    if not tf.__version__.startswith("2") or tf.config.list_physical_devices("GPU"):
+    if not compilation.pays():
         return function
 
     def in_float32(x):
@@ -870,9 +871,7 @@ def compiled(function):
     def slope(x, dy):
         return tf.gradients(in_float32(x), x, dy)[0]
 
-    forward, backward = (
-        tf.function(part, jit_compile=True, autograph=False) for part in (in_float32, slope)
-    )
+    forward, backward = compilation.one_pass(in_float32), compilation.one_pass(slope)
 
     @tf.custom_gradient
     def apply(x):

@@ -273,12 +273,13 @@ class LayerwiseAdamW(optimization.AdamWeightDecayOptimizer):
 
     rate_scales = {}  # {name of a variable: factor of its rate}, 1 where it has none
 
-    def _adapted(self, var, update):
-        scale = self.rate_scales.get(modeling.variable_name(var), 1.0)
-        return update if scale == 1.0 else scale * update
+    def _scale(self, var, update):
+        return self.rate_scales.get(modeling.variable_name(var), 1.0)
 
 
-def create_train_op(loss, learning_rate, num_train_steps, num_warmup_steps, use_tpu, settings):
+def create_train_op(
+    loss, learning_rate, num_train_steps, num_warmup_steps, use_tpu, settings, plain=False
+):
     """The op of one training step, as `optimization.create_optimizer` with the settings' ways.
 
     Args:
@@ -288,6 +289,7 @@ def create_train_op(loss, learning_rate, num_train_steps, num_warmup_steps, use_
         num_warmup_steps: int.
         use_tpu: bool.
         settings: `Settings`.
+        plain: bool; compile nothing.
     """
     variables = tf.trainable_variables()
     if settings.freeze_encoder:
@@ -302,6 +304,7 @@ def create_train_op(loss, learning_rate, num_train_steps, num_warmup_steps, use_
     )
     names = [modeling.variable_name(variable) for variable in variables]
     optimizer.rate_scales = rate_scales(names, settings.layer_decay)
+    optimizer.is_compiled = not (plain or use_tpu)
     if use_tpu:
         optimizer = tf.tpu.CrossShardOptimizer(optimizer)
     return optimizer.apply_gradients(

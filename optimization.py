@@ -12,6 +12,7 @@ import re
 import tensorflow.compat.v1 as tf
 
 from errors import UserError
+import compilation
 
 CLIP_NORM = 1.0
 WEIGHT_DECAY_RATE = 0.01
@@ -19,6 +20,8 @@ BETA_1 = 0.9
 BETA_2 = 0.999
 EPSILON = 1e-6
 EXCLUDE_FROM_WEIGHT_DECAY = ("LayerNorm", "layer_norm", "bias")
+
+COMPILED_FROM = 1000000  # values of a variable; smaller ones are not worth the compiling
 
 ADAM_SLOTS = ("adam_m", "adam_v")
 LAMB_SLOTS = ("lamb_m", "lamb_v")
@@ -122,6 +125,8 @@ def learning_rate(
 class AdamWeightDecayOptimizer(tf.train.Optimizer):
     """Adam with decoupled weight decay and without bias correction."""
 
+    is_compiled = False  # see `apply_gradients`
+
     def __init__(
         self,
         learning_rate,
@@ -172,7 +177,8 @@ class AdamWeightDecayOptimizer(tf.train.Optimizer):
         two in the norm (`IndexedSlices` are clipped before they are summed).
 
         Leaves the gradients' norm before clipping in `gradient_norm`. With `skips_nonfinite` set,
-        a step whose norm is not finite changes neither weights nor slots.
+        a step whose norm is not finite changes neither weights nor slots; with `is_compiled`, XLA
+        makes what is done to large variables one pass over memory where that pays.
         """
         if self._clip_norm is not None:
             grads, variables = zip(*grads_and_vars)
@@ -205,12 +211,22 @@ class AdamWeightDecayOptimizer(tf.train.Optimizer):
 
     def _updated_now(self, var, grad):
         mean, mean_of_squares = (self.get_slot(var, name) for name in self._slot_names)
-        next_mean = self._beta_1 * mean + (1.0 - self._beta_1) * grad
-        next_mean_of_squares = self._beta_2 * mean_of_squares + (1.0 - self._beta_2) * grad * grad
-        update = next_mean / (tf.sqrt(next_mean_of_squares) + self._epsilon)
-        if not _is_matched(var, self._exclude_from_weight_decay):
-            update += self._weight_decay_rate * var
-        step = tf.cast(self._learning_rate, update.dtype) * self._adapted(var, update)
+        is_decayed = not _is_matched(var, self._exclude_from_weight_decay)
+
+        def moved(var, grad, mean, mean_of_squares):
+            mean = self._beta_1 * mean + (1.0 - self._beta_1) * grad
+            mean_of_squares = self._beta_2 * mean_of_squares + (1.0 - self._beta_2) * grad * grad
+            update = mean / (tf.sqrt(mean_of_squares) + self._epsilon)
+            if is_decayed:
+                update += self._weight_decay_rate * var
+            return mean, mean_of_squares, update
+
+        if self.is_compiled and var.shape.num_elements() >= COMPILED_FROM:
+            moved = compilation.one_pass(moved)
+        before = [tf.convert_to_tensor(x) for x in (var, grad, mean, mean_of_squares)]
+        next_mean, next_mean_of_squares, update = moved(*before)
+        scale = tf.cast(self._learning_rate, update.dtype) * self._scale(var, update)
+        step = scale * update
         if self.skips_nonfinite:
             is_finite = tf.is_finite(self.gradient_norm)
             step = tf.where_v2(is_finite, step, tf.zeros_like(step))
@@ -222,10 +238,10 @@ class AdamWeightDecayOptimizer(tf.train.Optimizer):
             tf.assign(mean_of_squares, next_mean_of_squares, use_locking=self._use_locking),
         )
 
-    def _adapted(self, var, update):
-        """The update as it is multiplied by the learning rate."""
-        del var
-        return update
+    def _scale(self, var, update):
+        """What a variable's learning rate is multiplied by."""
+        del var, update
+        return 1.0
 
 
 class LAMBOptimizer(AdamWeightDecayOptimizer):
@@ -265,15 +281,14 @@ class LAMBOptimizer(AdamWeightDecayOptimizer):
         )
         self._exclude_from_layer_adaptation = exclude_from_layer_adaptation or ()
 
-    def _adapted(self, var, update):
+    def _scale(self, var, update):
         if _is_matched(var, self._exclude_from_layer_adaptation):
-            return update
-        weight_norm = tf.norm(var)
-        update_norm = tf.norm(update)
+            return 1.0
+        weight_norm, update_norm = (tf.sqrt(2.0 * tf.nn.l2_loss(x)) for x in (var, update))
         is_defined = tf.logical_and(weight_norm > 0.0, update_norm > 0.0)
         trust_ratio = tf.where(is_defined, weight_norm / update_norm, tf.ones_like(weight_norm))
         self.trust_ratios[var.op.name] = trust_ratio
-        return trust_ratio * update
+        return trust_ratio
 
 
 OPTIMIZERS = {"adamw": AdamWeightDecayOptimizer, "lamb": LAMBOptimizer}

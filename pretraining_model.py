@@ -201,6 +201,7 @@ def _train_op(config, settings, grads_and_vars, values, scaler):
     )
     inner = optimization.make_optimizer(settings.optimizer, config.layout, rate)
     inner.skips_nonfinite = bool(settings.skip_nan_steps or scaler)
+    inner.is_compiled = not (settings.plain or settings.use_tpu)
     optimizer = inner
     if settings.use_tpu:
         optimizer = tf.tpu.CrossShardOptimizer(inner)

@@ -74,14 +74,18 @@ def test_bundled_golden_files_are_the_developers(shared):
             assert ours.read() == theirs.read()
 
 
-@pytest.mark.parametrize("use_resource", [True, False])
+@pytest.mark.parametrize("use_resource, is_compiled", [(True, False), (False, False), (True, True)])
 @pytest.mark.parametrize("name", sorted(GOLDEN_TRAIN_OPS))
-def test_train_op_equals_the_original(session, name, use_resource):
+def test_train_op_equals_the_original(session, name, use_resource, is_compiled, monkeypatch):
+    monkeypatch.setattr(optimization, "COMPILED_FROM", 1)
+    monkeypatch.setattr(optimization.AdamWeightDecayOptimizer, "is_compiled", is_compiled)
     toy = Toy(name, use_resource)
     settings = dict(init_lr=0.01, num_train_steps=10, use_tpu=False, **GOLDEN_TRAIN_OPS[name])
     train_op = optimization.create_optimizer(toy.loss, **settings)
     rate = tf.get_default_graph().get_tensor_by_name("learning_rate:0")
     session.run(tf.global_variables_initializer())
+    calls = [op for op in tf.get_default_graph().get_operations() if "PartitionedCall" in op.type]
+    assert len(calls) == (len(toy.gradients) if is_compiled and not IS_TF1 else 0)
     for step in range(12):
         used, _ = session.run([rate, train_op], toy.feed(step))
         np.testing.assert_allclose(used, toy.golden["lr_used"][step], atol=1e-8)
