@@ -229,6 +229,7 @@ def model_fn_builder(
         function (features, labels, mode, params) -> `TPUEstimatorSpec`.
     """
     settings = settings or objectives.Settings()
+    is_plain = model_settings.get("plain", False)
 
     def model_fn(features, labels, mode, params):
         del labels, params
@@ -248,13 +249,7 @@ def model_fn_builder(
             return tf.estimator.tpu.TPUEstimatorSpec(mode, predictions=predictions)
         loss, shown_loss = objectives.training_loss(build_logits, features["label_ids"], settings)
         train_op = objectives.create_train_op(
-            loss,
-            learning_rate,
-            num_train_steps,
-            num_warmup_steps,
-            use_tpu,
-            settings,
-            plain=model_settings.get("plain", False),
+            loss, learning_rate, num_train_steps, num_warmup_steps, use_tpu, settings, is_plain
         )
         return _train_spec(shown_loss, train_op, init_checkpoint, use_tpu)
 
