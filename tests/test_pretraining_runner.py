@@ -1,6 +1,7 @@
 """Runs that are stopped, limited or watched: resuming, memory, disk, statistics, Beam."""
 
 import collections
+import contextlib
 import glob
 import json
 import os
@@ -64,10 +65,11 @@ def write_text(path, copies):
 
 
 def finished_shards(folder):
-    return {
-        name: os.stat(name).st_mtime_ns
-        for name in glob.glob(os.path.join(str(folder), ".records.unfinished", "*.done"))
-    }
+    times = {}
+    for name in glob.glob(os.path.join(str(folder), ".records.unfinished", "*.done")):
+        with contextlib.suppress(FileNotFoundError):  # the run joins shards and removes them
+            times[name] = os.stat(name).st_mtime_ns
+    return times
 
 
 def wait_until(condition, seconds=60):
