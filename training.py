@@ -1,6 +1,7 @@
 """What the `run_*` commands share: flags, RunConfig, progress, stopping, records of a run."""
 
 import contextlib
+import ctypes
 import fcntl
 import json
 import logging
@@ -43,6 +44,7 @@ _SHOWN = (
     ("learning_rate", "rate %.2e"),
     ("skipped_steps", "skipped steps %d"),
 )
+_M_ARENA_MAX = -8  # of glibc's malloc.h
 _MORE_MEMORY_THAN_THERE_IS = 1 << 24  # MiB; without a number TensorFlow stops at 64 GiB
 _DIGEST = re.compile("[0-9a-f]{64}$")
 PROGRESS_VALUES = "progress_values"  # collection of what `show_in_progress` was given
@@ -109,12 +111,17 @@ def choose_allocator(plain):
     """Lets TensorFlow keep the memory of tensors for later ones, unless all is to be plain.
 
     By default each tensor is asked of the C library, which gives large arrays back to the system
-    at once and loses room between arrays of many sizes: more time and memory. For this process,
-    and before its first session; what the environment says already is left as it is.
+    at once and loses room between arrays of many sizes: more time and memory. What is small stays
+    with the C library, but in one heap: it would make one for each of TensorFlow's threads, and
+    what is free in one is of no use to the others. For this process, and before its first session;
+    what the environment says already is left as it is.
 
     Args:
         plain: bool.
     """
+    c_library = ctypes.CDLL(None)
+    if not plain and "MALLOC_ARENA_MAX" not in os.environ and hasattr(c_library, "mallopt"):
+        c_library.mallopt(_M_ARENA_MAX, 1)
     os.environ.setdefault("TF_CPU_ALLOCATOR_USE_BFC", "false" if plain else "true")
     os.environ.setdefault("TF_CPU_BFC_MEM_LIMIT_IN_MB", str(_MORE_MEMORY_THAN_THERE_IS))
 

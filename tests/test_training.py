@@ -1,5 +1,6 @@
 """Progress, records, stop requests, the guard against mixed runs."""
 
+import ctypes
 import json
 import os
 import signal
@@ -110,6 +111,40 @@ def test_memory_of_tensors_is_kept_unless_plain_or_otherwise_asked_for(way, give
         command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True, check=True
     ).stdout
     assert printed.startswith(expected) and len(printed.split()) == 1
+
+
+HEAPS = """
+import ctypes
+import sys
+import threading
+import training
+
+library = ctypes.CDLL(None)
+library.fdopen.restype = ctypes.c_void_p
+output = ctypes.c_void_p(library.fdopen(1, b"w"))
+training.choose_allocator(plain=sys.argv[1] == "plain")
+library.malloc_info(0, output)
+threads = [threading.Thread(target=library.malloc, args=[100]) for _ in range(4)]
+for thread in threads:
+    thread.start()
+for thread in threads:
+    thread.join()
+library.malloc_info(0, output)
+library.fflush(output)
+"""
+
+
+@pytest.mark.skipif(not hasattr(ctypes.CDLL(None), "malloc_info"), reason="needs glibc")
+@pytest.mark.parametrize("way, maximum, grows", [("fast", 0, 0), ("plain", 0, 1), ("fast", 8, 1)])
+def test_threads_share_one_heap_unless_plain_or_otherwise_asked_for(way, maximum, grows):
+    environment = {k: v for k, v in os.environ.items() if k != "MALLOC_ARENA_MAX"}
+    environment.update({"MALLOC_ARENA_MAX": str(maximum)} if maximum else {})
+    command = [sys.executable, "-c", HEAPS, way]
+    printed = subprocess.run(
+        command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True, check=True
+    ).stdout
+    before, after = (text.count("<heap nr") for text in printed.split("</malloc>")[:2])
+    assert (after > before) == grows, (before, after)
 
 
 def test_another_run_in_the_same_folder_is_refused_only_once_it_has_a_checkpoint(tmp_path, capsys):
