@@ -16,7 +16,7 @@ import batching
 import masking
 
 SHUFFLE_BUFFER = 50000  # records
-LENGTH_MULTIPLE = 8  # batches are padded to its multiples: fewer lengths, less memory
+LENGTH_MULTIPLE = 4  # batches are padded to its multiples: for each its activations are compiled
 _INTERLEAVED_FILES = 16
 WINDOW = 2048  # records that are masked, and with packing sorted, together
 _FOREVER = 1 << 40  # epochs

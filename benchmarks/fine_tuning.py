@@ -242,9 +242,9 @@ def worker_command(way, arguments):
 
 def memory_of_tensorflow():
     """MiB of a process that has imported TensorFlow and nothing else."""
-    code = "import tensorflow, benchmarks.measuring as m; print(m.peak_memory())"
+    code = "import tensorflow, measuring; print(measuring.peak_memory())"
     output = subprocess.run(
-        [sys.executable, "-c", code], stdout=subprocess.PIPE, cwd=ROOT, check=True
+        [sys.executable, "-c", code], stdout=subprocess.PIPE, cwd=HERE, check=True
     )
     return float(output.stdout)
 
