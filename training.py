@@ -278,7 +278,7 @@ def train_with_checkpoints(estimator, input_fn, max_steps, save_steps, hooks, li
         return
     greeting = FirstStepHook()
     try:
-        estimator.train(
+        without_translation(estimator.train)(
             input_fn,
             max_steps=max_steps,
             hooks=hooks + [greeting],
@@ -286,6 +286,15 @@ def train_with_checkpoints(estimator, input_fn, max_steps, save_steps, hooks, li
         )
     finally:
         greeting.restore()
+
+
+def without_translation(function):
+    """The function, such that TensorFlow leaves the Python of input pipelines within as it is.
+
+    It would look for Python's own loops and conditions to make graphs of them, which takes most of
+    a second. Here there are none.
+    """
+    return tf.autograph.experimental.do_not_convert(function)
 
 
 def read_config(config_file):
@@ -523,6 +532,15 @@ class SaverHook(tf.train.CheckpointSaverHook):
         super().begin()
         sums = [tf.reduce_sum(variable) for variable in tf.trainable_variables()]
         self._is_finite = tf.reduce_all(tf.is_finite(tf.stack(sums)))
+
+    def after_create_session(self, session, coord):
+        """Writes the graph and the first checkpoint, as the parent would in twice the time."""
+        with files.atomic_write(os.path.join(self._checkpoint_dir, "graph.pbtxt")) as handle:
+            handle.write(str(session.graph.as_graph_def(add_shapes=True)))
+        self._summary_writer.add_graph(session.graph)
+        step = session.run(self._global_step_tensor)
+        self._save(session, step)
+        self._timer.update_last_triggered_step(step)
 
     def _save(self, session, step):
         if not session.run(self._is_finite):

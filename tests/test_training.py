@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 
+from google.protobuf import text_format
 import pytest
 import tensorflow.compat.v1 as tf
 
@@ -208,3 +209,34 @@ def test_tpu_flags_reach_the_cluster_resolver(monkeypatch):
     with flags_of(arguments), pytest.raises(KeyboardInterrupt):
         training.make_run_config(10)
     assert calls == [{"tpu": "grpc://t", "zone": "z", "project": "p"}]
+
+
+def test_training_leaves_input_pipelines_as_written_and_writes_the_graph(tmp_path):
+    mapped_by = []
+
+    def input_fn():
+        def as_float(number):
+            mapped_by.append(sys._getframe().f_code.co_filename)
+            return tf.cast(number, tf.float32)
+
+        return tf.data.Dataset.range(4).map(as_float)
+
+    def model_fn(features, labels, mode):
+        del labels
+        slope = tf.get_variable("slope", [])
+        step = tf.train.get_or_create_global_step()
+        train_op = tf.group(slope.assign_sub(0.5), step.assign_add(1))
+        return tf.estimator.EstimatorSpec(mode, loss=slope * features, train_op=train_op)
+
+    estimator = tf.estimator.Estimator(model_fn, str(tmp_path))
+    training.train_with_checkpoints(estimator, input_fn, max_steps=3, save_steps=2, hooks=[])
+    assert mapped_by == [__file__]  # else it would be a file that TensorFlow generated
+    graph = text_format.Parse((tmp_path / "graph.pbtxt").read_text(), tf.GraphDef())
+    assert "slope" in {node.name for node in graph.node}
+    prefixes = tf.train.get_checkpoint_state(str(tmp_path)).all_model_checkpoint_paths
+    assert [os.path.basename(prefix) for prefix in prefixes] == [
+        "model.ckpt-0",
+        "model.ckpt-2",
+        "model.ckpt-3",
+    ]
+    assert all(os.path.exists(prefix + ".meta") for prefix in prefixes)
