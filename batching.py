@@ -2,7 +2,10 @@
 
 order = order_by_length(lengths, batch_size, seed)  # every row of a window once, in batches
 starts = window_starts(num_examples, batch_size, num_steps)  # windows that keep to epochs
+share = share_of(params)  # which part of each step an input function is asked for
 """
+
+import collections
 
 import numpy as np
 import tensorflow.compat.v1 as tf
@@ -10,6 +13,40 @@ import tensorflow.compat.v1 as tf
 PREFETCHED = 4  # batches that are made ready
 WINDOW = 4096  # rows that are sorted by length together
 ROW = "row"  # the feature that tells the number of a row which is not at its place
+
+
+# How many replicas (TPU cores, devices) share a step, how many input pipelines feed them, which of
+# those this is.
+Share = collections.namedtuple("Share", "num_replicas num_pipelines pipeline")
+
+
+def share_of(params, input_context=None):
+    """The part of a step's batch that an input function is asked for.
+
+    Args:
+        params: dict of a TPUEstimator's input function; on TPU it has a `TPUContext`.
+        input_context: `tf.distribute.InputContext` of a strategy, or None.
+
+    Returns:
+        `Share`; an element of the input is one replica's part of a step.
+    """
+    if "context" in params:
+        context = params["context"]
+        return Share(context.num_replicas, context.num_hosts, context.current_host)
+    if input_context is not None:
+        return Share(
+            input_context.num_replicas_in_sync,
+            input_context.num_input_pipelines,
+            input_context.input_pipeline_id,
+        )
+    return Share(1, 1, 0)
+
+
+def of_pipeline(batches, share):
+    """The batches that one of several input pipelines gives."""
+    if share.num_pipelines == 1:
+        return batches
+    return batches.shard(share.num_pipelines, share.pipeline)
 
 
 def order_by_length(lengths, batch_size, seed):

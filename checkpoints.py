@@ -544,26 +544,37 @@ def with_group0_everywhere(prefix, shapes, copy):
     return copy
 
 
-def write_model_folder(folder, checkpoint, copied_files, json_files=()):
-    """Makes (or replaces) a model folder: config, vocabulary, weights without optimizer slots.
-
-    The folder is made aside and renamed; `restore_model_folder` mends what a kill in between left.
+def fill_model_folder(folder, checkpoint, copied_files, json_files=()):
+    """Writes what makes a model folder: config, vocabulary, weights without optimizer slots.
 
     Args:
-        folder: the folder to make.
+        folder: the folder, which is there.
         checkpoint: prefix of the checkpoint to take the weights from.
         copied_files: {name in the folder: path of the file to copy}.
         json_files: {name: value} of further JSON files.
+    """
+    for name, path in copied_files.items():
+        shutil.copyfile(path, os.path.join(folder, name))
+    for name, value in dict(json_files).items():
+        files.write_json(os.path.join(folder, name), value)
+    write_model_checkpoint(folder, read_weights(checkpoint))
+
+
+def replace_model_folder(folder, checkpoint, copied_files, json_files=()):
+    """Makes a model folder that is the program's own, in place of the one that is there.
+
+    The folder is made aside and renamed; `restore_model_folder` mends what a kill in between left.
+    `filled_folder` is for folders of users, who may have put other files there.
+
+    Args:
+        folder: the folder to make.
+        checkpoint, copied_files, json_files: as in `fill_model_folder`.
     """
     partial, old = folder + ".partial", folder + ".old"
     try:
         shutil.rmtree(partial, ignore_errors=True)
         os.makedirs(partial)
-        for name, path in copied_files.items():
-            shutil.copyfile(path, os.path.join(partial, name))
-        for name, value in dict(json_files).items():
-            files.write_json(os.path.join(partial, name), value)
-        write_model_checkpoint(partial, read_weights(checkpoint))
+        fill_model_folder(partial, checkpoint, copied_files, json_files)
         restore_model_folder(folder)
         if os.path.isdir(folder):
             os.rename(folder, old)
@@ -619,7 +630,8 @@ def filled_folder(folder):
         UserError: when it cannot be written.
     """
     folder = os.path.abspath(folder)
-    partial = "%s.partial-%d" % (folder, os.getpid())
+    partial = files.partial_path(folder)
+    files.remove_left_behind(folder)
     try:
         os.makedirs(partial)
         yield partial

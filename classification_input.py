@@ -46,23 +46,23 @@ def train_input_fn(
     keeps_order = use_tpu or plain
 
     def input_fn(params, input_context=None):
-        size = params["batch_size"] if use_tpu else batch_size
         records = tf.data.TFRecordDataset(feature_file.path)
         buffer_size = min(feature_file.num_examples, SHUFFLE_BUFFER)
         records = records.shuffle(buffer_size, seed=seed, reshuffle_each_iteration=True).repeat()
         if keeps_order:
             starts = np.arange(num_steps)
         else:
-            starts = batching.window_starts(feature_file.num_examples, size, num_steps)
+            starts = batching.window_starts(feature_file.num_examples, batch_size, num_steps)
         window = np.searchsorted(starts, first_step, side="right") - 1
-        batches = records.skip(starts[window] * size).batch(size, drop_remainder=True)
+        batches = records.skip(starts[window] * batch_size).batch(batch_size, drop_remainder=True)
         if not keeps_order:
             sizes = np.diff(np.append(starts, num_steps))[window:]
-            batches = _in_windows(batches, sizes, feature_file.task, max_seq_length, size, seed)
+            task = feature_file.task
+            batches = _in_windows(batches, sizes, task, max_seq_length, batch_size, seed)
         else:
             batches = batches.map(_parser(feature_file.task, max_seq_length), num_parallel_calls=2)
         batches = batches.skip(first_step - starts[window])
-        batches = _shared(batches, input_context)
+        batches = _shared(batches, batching.share_of(params, input_context))
         return _finished(batches, max_seq_length, keeps_order, LENGTH_MULTIPLE)
 
     return input_fn
@@ -89,14 +89,16 @@ def eval_input_fn(feature_file, max_seq_length, batch_size, use_tpu=False, plain
         records = tf.data.TFRecordDataset(feature_file.path)
         if not use_tpu:
             return _rows_once(records, feature_file.task, max_seq_length, batch_size, plain)
-        size = params["batch_size"]
+        share = batching.share_of(params)
+        size = params["batch_size"]  # of a core
         label = tasks.label_value(feature_file.task, None)
         padding = [0] * max_seq_length
         filler = classification.serialized(padding, padding, label, is_real_example=0)
-        num_missing = -feature_file.num_examples % size
+        num_missing = -feature_file.num_examples % (size * share.num_replicas)
         fillers = tf.data.Dataset.from_tensors(filler).repeat(num_missing)
         batches = records.concatenate(fillers).batch(size, drop_remainder=True)
         batches = batches.map(_parser(feature_file.task, max_seq_length))
+        batches = batching.of_pipeline(batches, share)
         return _finished(batches, max_seq_length, is_static=True)
 
     return input_fn
@@ -201,24 +203,20 @@ def _in_windows(batches, sizes, task, max_seq_length, batch_size, seed):
     return windows.map(by_length, num_parallel_calls=2).flat_map(tf.data.Dataset.from_tensor_slices)
 
 
-def _shared(batches, input_context):
-    """The batches of this worker's replicas, each its share of a step."""
-    if input_context is None:
+def _shared(batches, share):
+    """The batches of this pipeline's replicas, each its part of a step."""
+    if share.num_replicas == 1:
         return batches
-    num_replicas = input_context.num_replicas_in_sync
 
     def parts(batch):
         return tf.data.Dataset.from_tensor_slices(
             {
-                name: tf.reshape(values, [num_replicas, -1] + values.shape.as_list()[1:])
+                name: tf.reshape(values, [share.num_replicas, -1] + values.shape.as_list()[1:])
                 for name, values in batch.items()
             }
         )
 
-    batches = batches.flat_map(parts)
-    if input_context.num_input_pipelines > 1:
-        batches = batches.shard(input_context.num_input_pipelines, input_context.input_pipeline_id)
-    return batches
+    return batching.of_pipeline(batches.flat_map(parts), share)
 
 
 def _parser(task, max_seq_length):

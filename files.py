@@ -7,6 +7,8 @@ import gzip
 import hashlib
 import json
 import os
+import shutil
+import socket
 from typing import IO, Any, Iterator, List, Tuple
 import zlib
 
@@ -32,8 +34,8 @@ def whole_file(path: str) -> Iterator[str]:
     """
     if os.path.exists(path) and not os.path.isfile(path):
         raise UserError("%s: expected a file to write, found a folder, device or pipe" % path)
-    partial = "%s.partial-%d" % (path, os.getpid())
-    _remove_left_behind(path)
+    partial = partial_path(path)
+    remove_left_behind(path)
     try:
         os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
         yield partial
@@ -54,12 +56,23 @@ def sync(path: str) -> None:
         os.fsync(handle.fileno())
 
 
-def _remove_left_behind(path):
-    """Removes the partial files of processes that were killed."""
-    for partial in glob.glob(glob.escape(path) + ".partial-*"):
-        with contextlib.suppress(OSError, ValueError):
-            if not os.path.exists("/proc/%d" % int(partial.rsplit("-", 1)[1])):
-                os.remove(partial)
+def partial_path(path: str) -> str:
+    """Where this process writes what is to become `path`: machines may share the folder."""
+    return "%s%d" % (_partial_prefix(path), os.getpid())
+
+
+def _partial_prefix(path):
+    return "%s.partial-%s-" % (path, socket.gethostname())
+
+
+def remove_left_behind(path: str) -> None:
+    """Removes the partial files and folders of this machine's processes that were killed."""
+    prefix = _partial_prefix(path)
+    for partial in glob.glob(glob.escape(prefix) + "*"):
+        process = partial[len(prefix) :]
+        if process.isdigit() and not os.path.exists("/proc/" + process):
+            with contextlib.suppress(OSError):
+                (shutil.rmtree if os.path.isdir(partial) else os.remove)(partial)
 
 
 @contextlib.contextmanager
@@ -79,10 +92,10 @@ def atomic_write(path: str, mode: str = "w") -> Iterator[IO]:
 
 
 def cannot_write(path: str, error: Exception) -> UserError:
-    """The `UserError` for an `OSError` met when writing `path`."""
+    """The `UserError` for an error of the system or of TensorFlow met when writing `path`."""
+    reason = getattr(error, "strerror", None) or str(error).split("\n")[0]
     return UserError(
-        "%s: cannot be written (%s): free space or choose another place"
-        % (path, error.strerror or error)
+        "%s: cannot be written (%s): free space or choose another place" % (path, reason)
     )
 
 

@@ -307,7 +307,7 @@ class FineTuning:
         if self._setup.task.objective == "multi_label":
             rows = scores.probabilities("multi_label", logits)
             notes["thresholds"] = scores.tuned_thresholds(self._dev_gold(), rows)
-        checkpoints.write_model_folder(
+        checkpoints.replace_model_folder(
             self._setup.best_folder,
             prefix,
             copied_files={

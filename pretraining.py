@@ -12,6 +12,7 @@ from absl import flags
 import numpy as np
 
 from errors import UserError
+import batching
 import checkpoints
 import corpus
 import files
@@ -119,8 +120,7 @@ def run(config_flag="bert_config_file", sentence_name="next_sentence", ffn_group
     with training.StopRequest() as stop, training.explained_errors(FLAGS.output_dir):
         job = Pretraining(FLAGS[config_flag].value, sentence_name, ffn_groups)
         if FLAGS.do_train:
-            with job.named_faults():
-                job.train(stop)
+            job.train(stop)
         if training.helper_name():
             return  # the worker that saves does the rest
         if FLAGS.do_eval:
@@ -140,6 +140,11 @@ def _check_flags(config_flag):
         "gradient_accumulation_steps masked_lm_prob ngram".split()
     )
     training.check_seed(FLAGS.seed)
+    if FLAGS.export_dir and _is_one_folder(FLAGS.export_dir, FLAGS.output_dir):
+        raise UserError(
+            "--export_dir=%s is the --output_dir, whose checkpoints the model's would hide: name "
+            "another folder" % FLAGS.export_dir
+        )
     for name in ("masked_lm_prob", "masked_lm_budget"):
         if not 0 <= FLAGS[name].value <= 1:
             raise UserError("--%s=%g: expected a share from 0 to 1" % (name, FLAGS[name].value))
@@ -209,7 +214,8 @@ class Pretraining:
         """The `RecordSource` of a flag's files, checked."""
         paths = corpus.input_files(FLAGS[flag].value, flag)
         if FLAGS.skip_corrupt_records:
-            paths = pretraining_records.repaired(paths, os.path.join(self._folder, "repaired"))
+            copies = os.path.join(self._folder, "repaired", flag)
+            paths = pretraining_records.repaired(paths, copies)
         about = pretraining_records.inspected(
             paths, FLAGS.max_seq_length, FLAGS.max_predictions_per_seq, flag
         )
@@ -289,7 +295,7 @@ class Pretraining:
                 os.path.join(self._folder, "warm_start.ckpt"),
                 self._config,
                 shapes,
-                pretraining_records.piece_counts(self._train_source.files, self._config.vocab_size),
+                pretraining_records.piece_counts(*_about_records(self._train_source)),
                 FLAGS.seed,
             )
         if FLAGS.warm_start:
@@ -332,13 +338,6 @@ class Pretraining:
         given.update(learning_rate=self._learning_rate, sentence_name=sentence_name)
         return pretraining_model.ModelSettings(**given)
 
-    def named_faults(self):
-        """A context in which faulty records are named by their files."""
-        source = self._train_source
-        return pretraining_records.named_faults(
-            source.files, source.max_seq_length, source.max_predictions, source.vocab_size
-        )
-
     # Training
 
     def train(self, stop):
@@ -367,14 +366,15 @@ class Pretraining:
             steps_per_run=FLAGS.iterations_per_loop if FLAGS.use_tpu else 1,
             record_every=max(1, FLAGS.num_train_steps // MAX_RECORDS_OF_METRICS),
         )
-        training.train_with_checkpoints(
-            self._estimator,
-            self._train_input_fn,
-            FLAGS.num_train_steps,
-            FLAGS.save_checkpoints_steps,
-            [training.StopHook(stop), progress, training.ExplosionHook(self._highest_loss())],
-            listeners,
-        )
+        with _named_faults(self._train_source):
+            training.train_with_checkpoints(
+                self._estimator,
+                self._train_input_fn,
+                FLAGS.num_train_steps,
+                FLAGS.save_checkpoints_steps,
+                [training.StopHook(stop), progress, training.ExplosionHook(self._highest_loss())],
+                listeners,
+            )
         stop.raise_if_made(
             "stopped at step %d of %d, checkpoint saved in %s; the same command goes on"
             % (self._step_to_begin_with(), FLAGS.num_train_steps, self._folder)
@@ -401,21 +401,22 @@ class Pretraining:
         return _EXPLOSION_FACTOR * (math.log(self._config.vocab_size) + math.log(2))
 
     def _train_input_fn(self, params, input_context=None):
-        del params
-        num_replicas = input_context.num_replicas_in_sync if input_context else 1
+        share = batching.share_of(params, input_context)
         batches = pretraining_input.training_batches(
             self._train_source,
             FLAGS.train_batch_size,
             FLAGS.seed,
             self._first_step,
             FLAGS.pack_by_length and not (FLAGS.use_tpu or FLAGS.plain),
-            num_replicas,
+            share.num_replicas,
         )
-        if input_context and input_context.num_input_pipelines > 1:
-            batches = batches.shard(
-                input_context.num_input_pipelines, input_context.input_pipeline_id
-            )
-        return batches
+        return batching.of_pipeline(batches, share)
+
+    def _eval_input_fn(self, params):
+        share = batching.share_of(params)
+        size = FLAGS.eval_batch_size // share.num_replicas
+        batches = pretraining_input.evaluation_batches(self._eval_source, size, FLAGS.seed)
+        return batching.of_pipeline(batches, share)
 
     # Evaluation and the end
 
@@ -442,15 +443,17 @@ class Pretraining:
     def _evaluate(self, step, stop):
         """Metrics of the checkpoint of a step; recorded while training."""
         source = self._eval_source
-        num_steps = min(FLAGS.max_eval_steps, math.ceil(source.num_records / FLAGS.eval_batch_size))
-        result = self._estimator.evaluate(
-            lambda params: pretraining_input.evaluation_batches(
-                source, FLAGS.eval_batch_size, FLAGS.seed
-            ),
-            steps=num_steps,
-            hooks=[training.StopHook(stop), training.CountingHook("evaluating", num_steps)],
-            checkpoint_path=os.path.join(self._folder, "model.ckpt-%d" % step),
-        )
+        num_batches = source.num_records / FLAGS.eval_batch_size
+        # On TPU every batch is full.
+        num_batches = int(num_batches) if source.is_static else math.ceil(num_batches)
+        num_steps = min(FLAGS.max_eval_steps, num_batches)
+        with _named_faults(source):
+            result = self._estimator.evaluate(
+                self._eval_input_fn,
+                steps=num_steps,
+                hooks=[training.StopHook(stop), training.CountingHook("evaluating", num_steps)],
+                checkpoint_path=os.path.join(self._folder, "model.ckpt-%d" % step),
+            )
         stop.raise_if_made("stopped while evaluating; the same command goes on")
         metrics = {name: _plain(value) for name, value in result.items()}
         if self._metrics is not None:
@@ -477,12 +480,13 @@ class Pretraining:
         if newest is None:
             raise UserError("%s holds no checkpoint to export" % self._folder)
         config_name = checkpoints.config_name(self._config_file)
-        checkpoints.write_model_folder(
-            FLAGS.export_dir,
-            newest,
-            {"vocab.txt": self._vocab_file} if self._vocab_file else {},
-            {config_name: self._config.to_dict()},
-        )
+        with checkpoints.filled_folder(FLAGS.export_dir) as partial:
+            checkpoints.fill_model_folder(
+                partial,
+                newest,
+                {"vocab.txt": self._vocab_file} if self._vocab_file else {},
+                {config_name: self._config.to_dict()},
+            )
         training.say("model folder     %s (from %s)", FLAGS.export_dir, newest)
 
     def summarize(self):
@@ -502,6 +506,20 @@ class Pretraining:
         if newest:
             training.say("last checkpoint  %s", newest)
         training.say("time, memory     %s, at most %.0f MB", *training.time_and_memory(self._begin))
+
+
+def _about_records(source):
+    """(files, S, P, V) of a `RecordSource`."""
+    return source.files, source.max_seq_length, source.max_predictions, source.vocab_size
+
+
+def _named_faults(source):
+    """A context in which faulty records of a `RecordSource` are named by their files."""
+    return pretraining_records.named_faults(*_about_records(source))
+
+
+def _is_one_folder(path, other):
+    return os.path.realpath(path) == os.path.realpath(other)
 
 
 def _masking_choice():

@@ -205,12 +205,21 @@ def first_fault(paths, max_seq_length, max_predictions, vocab_size):
     """
     for path in paths:
         for number, serialized in enumerate(_contents(path), 1):
-            if serialized is None:
-                return "%s, record %d is damaged (its checksum differs)" % (path, number)
-            fault = fault_of(parsed(serialized), max_seq_length, max_predictions, vocab_size)
+            fault = _fault_of_contents(serialized, max_seq_length, max_predictions, vocab_size)
             if fault:
-                return "%s, record %d: %s" % (path, number, fault)
+                return "%s, record %d%s" % (path, number, fault)
     return None
+
+
+def _fault_of_contents(serialized, *sizes):
+    """As `fault_of`, of a record as `_contents` gives it; words that follow the record's number."""
+    if serialized is None:
+        return " is damaged (its checksum differs)"
+    try:
+        fault = fault_of(parsed(serialized), *sizes)
+    except ValueError as error:
+        fault = str(error)
+    return fault and ": " + fault
 
 
 @contextlib.contextmanager
@@ -250,7 +259,7 @@ def _batches(items):
                 yield batch
                 batch = []
     except Damage:
-        pass  # counted by the caller as what is missing
+        pass  # `repaired` and `inspected` tell of it
     if batch:
         yield batch
 
@@ -290,21 +299,26 @@ def repaired(paths, folder):
     return result
 
 
-def piece_counts(paths, vocab_size):
+def piece_counts(paths, max_seq_length, max_predictions, vocab_size):
     """How often each piece stands in the first records of each file.
 
     Args:
-        paths: list of TFRecord files.
-        vocab_size: V.
+        paths, max_seq_length, max_predictions, vocab_size: as in `first_fault`.
 
     Returns:
         int64 [V]; of masked pieces, what stood there is counted.
+
+    Raises:
+        UserError: at a record that cannot be trained on.
     """
     counts = np.zeros(vocab_size, np.int64)
     for path in paths:
         for number, serialized in enumerate(_contents(path)):
             if number * len(paths) >= _COUNTED_RECORDS:
                 break
+            fault = _fault_of_contents(serialized, max_seq_length, max_predictions, vocab_size)
+            if fault:
+                raise UserError("%s, record %d%s%s" % (path, number + 1, fault, _WAYS_OUT))
             features = parsed(serialized)
             ids = features["input_ids"]
             if "masked_lm_positions" in features:

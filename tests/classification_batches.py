@@ -3,12 +3,15 @@
 import tensorflow.compat.v1 as tf
 
 
-def batches_of(input_fn, batch_size=None, input_context=None):
+def batches_of(input_fn, batch_size=None, input_context=None, tpu_context=None):
     """Yields the batches of an input function, {name: array}, to its end."""
     with tf.Graph().as_default(), tf.Session() as session:
         tf.set_random_seed(3)
         context = {} if input_context is None else {"input_context": input_context}
-        dataset = input_fn({"batch_size": batch_size}, **context)
+        params = {"batch_size": batch_size}
+        if tpu_context is not None:
+            params["context"] = tpu_context
+        dataset = input_fn(params, **context)
         batch = tf.data.make_one_shot_iterator(dataset).get_next()
         while True:
             try:

@@ -221,7 +221,7 @@ def test_model_folder_is_whole_and_holds_no_slots(tmp_path):
     (tmp_path / "v.txt").write_text("a\n")
     folder = str(tmp_path / "best")
     for _ in range(2):  # the second time replaces the first
-        checkpoints.write_model_folder(
+        checkpoints.replace_model_folder(
             folder, source, {"vocab.txt": str(tmp_path / "v.txt")}, {"label_map.json": {"0": 0}}
         )
     prefix = checkpoints.find_checkpoint(folder)
@@ -232,6 +232,18 @@ def test_model_folder_is_whole_and_holds_no_slots(tmp_path):
     for name in values:
         np.testing.assert_array_equal(reader.get_tensor(name), values[name])
     assert not [name for name in os.listdir(str(tmp_path)) if "best." in name]
+
+
+def test_tensorflows_error_of_a_full_disk_is_one_line(tmp_path, monkeypatch):
+    def full(prefix, values):
+        raise tf.errors.ResourceExhaustedError(None, None, "x; No space left on device\nmore")
+
+    monkeypatch.setattr(checkpoints, "write_checkpoint", full)
+    folder = str(tmp_path / "model")
+    with pytest.raises(UserError, match="model: cannot be written .x; No space left on device.: f"):
+        checkpoints.replace_model_folder(folder, SMALL, {})
+    with pytest.raises(UserError, match="No space"), checkpoints.filled_folder(folder) as partial:
+        checkpoints.fill_model_folder(partial, SMALL, {})
 
 
 def test_folder_lost_between_two_renames_comes_back(tmp_path):

@@ -2,6 +2,7 @@
 
 import collections
 import itertools
+import types
 
 import numpy as np
 import pytest
@@ -155,6 +156,34 @@ def test_tpu_batches_are_static_and_the_last_is_filled_up(features):
     assert [int(batch["is_real_example"].sum()) for batch in batches] == [40, 40, 20]
     assert numbers(batches)[:NUM_ROWS] == list(range(NUM_ROWS))
     assert {batch["input_ids"].shape for batch in training(features, use_tpu=True)[:3]} == {(8, 64)}
+
+
+def of_hosts(input_fn, size):
+    """The batches of two hosts with two cores each, in the order of a step's cores."""
+    hosts = []
+    for host in range(2):
+        context = types.SimpleNamespace(num_replicas=4, num_hosts=2, current_host=host)
+        batches = batches_of(input_fn, size, tpu_context=context)
+        hosts.append(list(itertools.islice(batches, 20)))
+    return [batch for pair in zip(*hosts) for batch in pair]
+
+
+def test_cores_of_all_hosts_share_a_step(features):
+    input_fn = classification_input.train_input_fn(
+        features, 64, BATCH, 10, seed=7, first_step=3, use_tpu=True
+    )
+    parts = of_hosts(input_fn, BATCH // 4)[: 4 * 7]
+    assert {len(part["label_ids"]) for part in parts} == {BATCH // 4}
+    whole = training(features, num_steps=10, plain=True)
+    assert numbers(parts) == numbers(whole[3:])
+
+
+def test_cores_of_all_hosts_share_an_evaluation(features):
+    parts = of_hosts(classification_input.eval_input_fn(features, 64, 24, use_tpu=True), 6)
+    assert len(parts) % 4 == 0
+    real = [part["is_real_example"] > 0 for part in parts]
+    assert np.concatenate(real).sum() == NUM_ROWS
+    assert numbers(parts)[:NUM_ROWS] == list(range(NUM_ROWS))
 
 
 def test_windows_keep_to_epochs():

@@ -252,6 +252,7 @@ MISTAKES = {
     "budget": ({"masked_lm_budget": -1}, "--masked_lm_budget=-1: expected a share"),
     "no_cluster": ({"distribution": "multi_worker"}, "TF_CONFIG has no cluster"),
     "two_starts": ({"warm_start": True, "init_checkpoint": "x"}, "give one of them"),
+    "one_folder": ({"export_dir": "{output}/"}, "is the --output_dir, whose checkpoints"),
     "no_checkpoint": ({"do_train": None, "export_dir": "e"}, "holds no checkpoint to export"),
 }
 
@@ -261,6 +262,8 @@ def test_mistakes_are_one_clear_line(folder, name):
     changes, words = MISTAKES[name]
     arguments = dict({"input_file": folder.masked}, **changes)
     output = os.path.join(folder.folder, "mistakes", name)
+    if "export_dir" in arguments:
+        arguments["export_dir"] = arguments["export_dir"].format(output=output)
     with pytest.raises(UserError, match=words):
         small.run_here(folder.arguments(output_dir=output, **arguments))
 
@@ -321,12 +324,60 @@ def test_damaged_records_are_named_or_left_out(folder, capsys):
     assert any(line.startswith("training: 38 records in 2 files") for line in lines)
 
 
-def test_ids_beyond_the_vocabulary_are_named(folder):
+def test_files_of_one_name_are_repaired_apart(folder, capsys):
+    train = _damaged(folder, "train/records", _with_bad_byte)
+    held_out = _damaged(folder, "held_out/records", lambda framed: _with_bad_byte(framed)[:9])
+    output = os.path.join(folder.folder, "repairing")
+    small.run_here(
+        folder.arguments(
+            input_file=train,
+            eval_file=held_out,
+            output_dir=output,
+            skip_corrupt_records=True,
+            num_train_steps=4,
+        )
+    )
+    assert any(line.startswith("training: 19 records") for line in lines_of(capsys))
+    copies = [os.path.join(output, "repaired", flag) for flag in ("input_file", "eval_file")]
+    sizes = [os.path.getsize(os.path.join(copy, "0_records")) for copy in copies]
+    assert sizes[0] > sizes[1] > 0
+
+
+@pytest.mark.parametrize("role", ["input_file", "eval_file", "warm_start"])
+def test_ids_beyond_the_vocabulary_are_named(folder, role):
     features = small.masked_records(20)
     features["input_ids"][11, 3] = small.CONFIG["vocab_size"]
     path = folder.write_records("beyond", features)
+    flags = {"input_file": path, "output_dir": path + role}
+    if role == "warm_start":
+        flags["warm_start"] = True
+    if role == "eval_file":
+        flags.update(input_file=folder.masked, eval_file=path, do_eval=True)
     with pytest.raises(UserError, match="beyond, record 12: input_ids has 37: expected ids below"):
-        small.run_here(folder.arguments(input_file=path, output_dir=path + "_out"))
+        small.run_here(folder.arguments(**flags))
+
+
+def test_warm_start_names_a_damaged_record(folder):
+    path = _damaged(folder, "damaged_for_warm_start", _with_bad_byte)
+    with pytest.raises(UserError, match="record 7 is damaged"):
+        small.run_here(folder.arguments(input_file=path, output_dir=path + "_out", warm_start=True))
+
+
+def test_export_leaves_other_files_of_its_folder(folder, run):
+    mine = folder.write("export with notes/notes.txt", "mine")
+    small.run_here(
+        folder.arguments(
+            input_file=folder.masked,
+            output_dir=run,
+            num_train_steps=20,
+            save_checkpoints_steps=10,
+            do_train=None,
+            export_dir=os.path.dirname(mine) + os.sep,
+        )
+    )
+    names = os.listdir(os.path.dirname(mine))
+    assert {"notes.txt", "vocab.txt", "albert_config_small.json"} < set(names)
+    assert checkpoints.find_checkpoint(os.path.dirname(mine)).endswith("albert_model.ckpt")
 
 
 def test_nan_and_explosion_end_training_with_the_way_out(folder):

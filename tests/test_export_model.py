@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+import types
 import zipfile
 
 import numpy as np
@@ -684,3 +685,14 @@ def test_settings_of_another_model_stay(tmp_path):
     with pytest.raises(UserError, match="fine_tuning.json is of another model"):
         exporting.write_companions(model, str(tmp_path / "out"))
     assert "0.6" in (tmp_path / "out" / "fine_tuning.json").read_text()
+
+
+@pytest.mark.parametrize("place", [0, 2])
+def test_outputs_that_are_no_numbers_do_not_pass_the_check(place):
+    expected = [np.zeros(2, np.float32) for _ in range(3)]
+    outputs = [value.copy() for value in expected]
+    outputs[place][1] = np.nan
+    examples = types.SimpleNamespace(rows=[{}], expected=[expected])
+    assert exporting.Examples.check(examples, lambda row: expected, 0.1, "model.pb") == 0.0
+    with pytest.raises(UserError, match="model.pb is not written: its outputs are up to nan off"):
+        exporting.Examples.check(examples, lambda row: outputs, 0.1, "model.pb")

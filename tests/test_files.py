@@ -18,12 +18,17 @@ def test_lines_are_split_at_line_feeds_only(tmp_path, encoding):
 
 def test_what_a_killed_process_left_is_removed_and_what_others_write_is_not(tmp_path):
     path = str(tmp_path / "text.txt")
-    for number in (2**22 + 1, os.getppid()):  # beyond the kernel's numbers; alive
-        (tmp_path / ("text.txt.partial-%d" % number)).write_text("half")
+    own = files.partial_path(path)[: -len(str(os.getpid()))]
+    dead, alive = own + str(2**22 + 1), own + str(os.getppid())  # the first beyond the kernel's
+    elsewhere = path + ".partial-another.machine-%d" % (2**22 + 1)
+    for partial in (dead, alive, elsewhere):
+        with open(partial, "w") as handle:
+            handle.write("half")
+    os.mkdir(own + str(2**22 + 2))
     with files.atomic_write(path) as handle:
         handle.write("whole")
-    left = sorted(os.listdir(str(tmp_path)))
-    assert left == ["text.txt", "text.txt.partial-%d" % os.getppid()]
+    left = sorted(os.path.join(str(tmp_path), name) for name in os.listdir(str(tmp_path)))
+    assert left == sorted([path, alive, elsewhere])
 
 
 def test_a_file_is_on_the_disk_before_it_has_its_name(tmp_path, monkeypatch):

@@ -64,7 +64,7 @@ def test_texts_that_cannot_be_filled(filler, text, message):
 
 def test_other_checkpoints_are_told(folder, tmp_path):
     classifier = str(tmp_path / "classifier")
-    checkpoints.write_model_folder(
+    checkpoints.replace_model_folder(
         classifier,
         checkpoints.find_checkpoint(folder),
         {name: os.path.join(folder, name) for name in ("albert_config.json", "vocab.txt")},

@@ -1,12 +1,16 @@
 """The input pipeline of pre-training: order, masking anew, packing, going on."""
 
+import types
+
 import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
 
 import masking
+import pretraining
 import pretraining_input
 import pretraining_workspace as small
+from workspace import flags_of
 
 NUM_RECORDS = 40
 
@@ -189,3 +193,17 @@ def test_evaluation_has_every_record_once_in_the_files_order(sources):
             session.run(features)
     assert [len(batch["input_ids"]) for batch in found] == [16, 16, 8]
     assert len({text for batch in found for text in texts(batch)}) == NUM_RECORDS
+
+
+@pytest.mark.parametrize("name", ["_train_input_fn", "_eval_input_fn"])
+def test_on_tpu_an_input_is_a_cores_part_of_a_step(sources, folder, name):
+    context = types.SimpleNamespace(num_replicas=4, num_hosts=1, current_host=0)
+    source = sources["masked"]._replace(is_static=True)
+    flags = folder.arguments(use_tpu=True, train_batch_size=8, eval_batch_size=8)
+    with flags_of(flags, pretraining.define_flags), tf.Graph().as_default():
+        job = object.__new__(pretraining.Pretraining)
+        job._train_source = job._eval_source = source
+        job._first_step = 0
+        dataset = getattr(job, name)({"batch_size": 2, "context": context})
+        shapes = tf.data.get_output_shapes(dataset)
+    assert shapes["input_ids"].as_list() == [2, small.SEQUENCE]
