@@ -23,6 +23,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."
 from absl import flags
 import numpy as np
 import overlap_baseline
+import topics_baseline
 
 from errors import UserError, run_command
 import experiments
@@ -33,6 +34,7 @@ import tasks
 FLAGS = flags.FLAGS
 ROOT = os.path.normpath(os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
 _SAMPLE = os.path.join(ROOT, "data", "%s_sample")  # lies here, not in --data_dir
+_SETTINGS = ("model_dir", "precision", "epochs", "max_rows")  # alike in all runs of a folder
 BEGIN, END = "<!-- %s -->", "<!-- end of %s -->"  # around a table of a page
 NUM_KEYS = 2  # columns that tell rows apart: data set, and start or way
 
@@ -146,6 +148,7 @@ def main():
     _check_names("starts", STARTS)
     _check_names("option_datasets", DATASETS)
     _check_names("ways", ALL_WAYS)
+    _check_settings()
     plan = list(_plan())
     for number, (name, way, seed) in enumerate(plan if FLAGS.run else [], start=1):
         print("%d of %d: %s, %s, seed %s" % (number, len(plan), name, way, seed), flush=True)
@@ -161,6 +164,21 @@ def _check_names(flag, known):
     unknown = sorted(set(FLAGS[flag].value) - set(known))
     if unknown:
         raise UserError("--%s: unknown %s; known: %s" % (flag, unknown[0], ", ".join(known)))
+
+
+def _check_settings():
+    """Raises `UserError` where the folder of the runs has some of other settings."""
+    path = os.path.join(FLAGS.output_dir, "settings.json")
+    settings = {name: FLAGS[name].value for name in _SETTINGS}
+    settings["model_dir"] = os.path.abspath(FLAGS.model_dir)
+    former = files.read_json(path) if os.path.exists(path) else settings
+    for name in _SETTINGS:
+        if former.get(name) != settings[name]:
+            raise UserError(
+                "--output_dir=%s holds runs of --%s=%s, not %s: name another folder for these"
+                % (FLAGS.output_dir, name, former.get(name), settings[name])
+            )
+    files.write_json(path, settings)
 
 
 def _plan():
@@ -295,7 +313,7 @@ def _baseline(data, data_dir, seed):
     for name in ("dev", "test"):
         if name == "dev" or _has_labelled_test(data, data_dir):
             splits[name] = reading.read_split(task, data_dir, name)
-    model = _pair_model(seed) if tasks.is_pair(task) else _text_model(seed)
+    model = _pair_model(seed) if tasks.is_pair(task) else topics_baseline.text_model(seed)
     inputs = {name: _inputs(task, split) for name, split in splits.items()}
     labels = {name: [e.label for e in split.examples] for name, split in splits.items()}
     model.fit(inputs["train"], labels["train"])
@@ -310,16 +328,6 @@ def _inputs(task, split):
     if not tasks.is_pair(task):
         return [example.text_a for example in split.examples]
     return np.array([overlap_baseline.overlap_features(e.text_a, e.text_b) for e in split.examples])
-
-
-def _text_model(seed):
-    """TF-IDF of character n-grams and a linear SVM."""
-    from sklearn.feature_extraction.text import TfidfVectorizer
-    from sklearn.pipeline import make_pipeline
-    from sklearn.svm import LinearSVC
-
-    grams = TfidfVectorizer(analyzer="char", ngram_range=(1, 3), sublinear_tf=True, min_df=2)
-    return make_pipeline(grams, LinearSVC(C=0.5, random_state=seed))
 
 
 def _pair_model(seed):

@@ -19,6 +19,7 @@ sys.path.insert(0, ROOT)
 
 import numpy as np  # noqa: E402
 
+from errors import UserError  # noqa: E402
 import checkpoints  # noqa: E402
 import corpus  # noqa: E402
 import files  # noqa: E402
@@ -29,12 +30,13 @@ import warm_start  # noqa: E402
 CONFIG = os.path.join(ROOT, "albert_starter_zh", "albert_config_tiny.json")
 PREDICTIONS = 20
 SEED = 12345
+NOT_OF_RUNS = ("output_dir", "parts")
 EMBEDDINGS = "bert/embeddings/"
 ATTENTION = "bert/encoder/layer_shared/attention/self/"
 
 
 def main():
-    """Prints the table."""
+    """Does what the arguments ask for."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
     parser.add_argument("--records", required=True)
     parser.add_argument("--held_out", required=True)
@@ -48,6 +50,15 @@ def main():
         "--parts", default=",".join(PARTS), help="rows of the table, commas between"
     )
     arguments = parser.parse_args()
+    try:
+        check_settings(arguments)
+        show_parts(arguments)
+    except UserError as error:
+        parser.error(str(error))
+
+
+def show_parts(arguments):
+    """Trains what is not trained yet and prints the table."""
     values = start_values(arguments)
     print(
         "%-46s %12s %10s"
@@ -59,6 +70,18 @@ def main():
         print("%-46s %12.3f %10.2f" % (PARTS[name].title, accuracy, loss), flush=True)
 
 
+def check_settings(arguments):
+    """Raises `UserError` where the folder of the runs has some of other settings."""
+    settings = {name: value for name, value in vars(arguments).items() if name not in NOT_OF_RUNS}
+    path = os.path.join(arguments.output_dir, "settings.json")
+    if os.path.exists(path) and files.read_json(path) != settings:
+        raise UserError(
+            "--output_dir=%s holds runs of %s: name another folder for other settings"
+            % (arguments.output_dir, files.read_json(path))
+        )
+    files.write_json(path, settings)
+
+
 def start_values(arguments):
     """(values of a warm start, usual random ones), {variable name: array} each."""
     config = modeling.AlbertConfig.from_json_file(CONFIG)
@@ -66,7 +89,9 @@ def start_values(arguments):
     del shapes["classification"]
     shapes = {name: shape for part in shapes.values() for name, shape in part.items()}
     records = corpus.input_files(arguments.records, "records")
-    counts = pretraining_records.piece_counts(records, config.vocab_size)
+    counts = pretraining_records.piece_counts(
+        records, arguments.max_seq_length, PREDICTIONS, config.vocab_size
+    )
     warm = warm_start.start_values(config, shapes, counts, SEED)
     return warm, warm_start.usual_values(config, shapes, SEED)
 

@@ -10,7 +10,6 @@ import masking
 import pretraining
 import pretraining_input
 import pretraining_workspace as small
-from workspace import flags_of
 
 NUM_RECORDS = 40
 
@@ -200,7 +199,7 @@ def test_on_tpu_an_input_is_a_cores_part_of_a_step(sources, folder, name):
     context = types.SimpleNamespace(num_replicas=4, num_hosts=1, current_host=0)
     source = sources["masked"]._replace(is_static=True)
     flags = folder.arguments(use_tpu=True, train_batch_size=8, eval_batch_size=8)
-    with flags_of(flags, pretraining.define_flags), tf.Graph().as_default():
+    with small.flags_of(flags, pretraining.define_flags), tf.Graph().as_default():
         job = object.__new__(pretraining.Pretraining)
         job._train_source = job._eval_source = source
         job._first_step = 0

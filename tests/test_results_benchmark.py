@@ -68,3 +68,29 @@ def test_runs_are_done_once_and_fill_the_tables(tmp_path):
     rows = [line.split("|")[2:5] for line in text.splitlines() if "ChnSentiCorp" in line]
     assert [row[0].strip() for row in rows] == ["baseline", "random weights"]
     assert "±" in rows[0][1] and "±" in rows[1][2]
+
+
+@pytest.mark.parametrize("way", ["results", "warm_start"])
+def test_runs_of_other_settings_are_refused(tmp_path, way):
+    commands = {
+        "results": [SCRIPT, "--data_dir=" + str(tmp_path), "--run=false", "--epochs="],
+        "warm_start": [
+            os.path.join(ROOT, "benchmarks", "warm_start.py"),
+            "--records=nowhere",
+            "--held_out=nowhere",
+            "--steps=",
+        ],
+    }
+    *command, number = commands[way]
+    command = [sys.executable] + command + ["--output_dir=" + str(tmp_path / "out")]
+    errors = []
+    for value in "12":
+        done = subprocess.run(
+            command + [number + value],
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=300,
+        )
+        errors.append(done.stderr)
+    assert "name another folder" not in errors[0]
+    assert done.returncode == 2 and "name another folder" in errors[1]
