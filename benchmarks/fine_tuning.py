@@ -208,15 +208,16 @@ def draw_growth(path, rates):
     labels = {"batch": "batch", "length": "length of all rows", "rows": "rows", "model": "model"}
     for axis, (kind, label) in zip(axes, labels.items()):
         values = [value for found, value in rates if found == kind]
-        axis.plot(values, [rates[kind, value][1] for value in values], "o-")
+        pairs = [rates[kind, value][0] for value in values]
+        axis.plot(values, pairs, "o-")
         if kind != "model":
             axis.set_xscale("log", base=10 if kind == "rows" else 2)
-        else:
+        if kind in ("length", "model"):
             axis.set_yscale("log")
+        else:
+            axis.set_ylim(0, 1.1 * max(pairs))
         axis.set_xlabel(label)
-        axis.set_ylabel("tokens/s")
-        if kind != "model":
-            axis.set_ylim(bottom=0)
+        axis.set_ylabel("pairs/s")
         axis.grid(True, alpha=0.3)
     figure.tight_layout()
     os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
