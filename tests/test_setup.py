@@ -453,8 +453,6 @@ def test_original_settings_and_fallbacks(project):
         "bert_config_file": "albert_starter_zh/albert_config_tiny.json",
         "max_seq_length": "128",
         "train_batch_size": "64",
-        "eval_batch_size": "64",
-        "predict_batch_size": "64",
         "learning_rate": "1e-4",
         "num_train_epochs": "5",
         "output_dir": "lcqmc_output",
