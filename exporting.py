@@ -4,7 +4,7 @@
     expected = Examples(model, seq_length=128)          # texts and the checkpoint's outputs
     graph_def = frozen_graph(model, "classifier")       # weights as constants
 
-Each format's room (`export_saved_model`, `export_tflite`, `export_onnx`) makes its file from it and
+Each format's room (`export_graphs`, `export_tflite`, `export_onnx`) makes its file from it and
 has the file run on the same texts; what differs too much is not kept.
 """
 
@@ -219,11 +219,28 @@ def session_of(model, **build_settings):
     settings = dict({"config": model.config, "heads": model.heads}, **build_settings)
     with tf.Graph().as_default(), tf.Session() as session:
         graph = inference.build(num_labels=model.num_labels, settings=model.settings, **settings)
-        assignment, _ = checkpoints.initialize_from(model.prefix, tf.trainable_variables())
-        for name in assignment.new + list(assignment.reshaped):
-            raise UserError("%s lacks %s of the config's shape" % (model.prefix, name))
-        session.run(tf.global_variables_initializer())
+        load_weights(session, model.prefix)
         yield session, graph
+
+
+def load_weights(session, prefix):
+    """Gives all variables of a session's graph the values of a checkpoint.
+
+    Args:
+        session: `tf.Session` of the default graph.
+        prefix: checkpoint prefix.
+
+    Raises:
+        UserError: if a variable, of a head too, is missing there or has another shape: it would be
+            random.
+    """
+    assignment, _ = checkpoints.initialize_from(prefix, tf.trainable_variables())
+    for name in assignment.new + list(assignment.reshaped):
+        raise UserError(
+            "%s lacks %s of the config's shape: use the config that came with the checkpoint"
+            % (prefix, name)
+        )
+    session.run(tf.global_variables_initializer())
 
 
 def frozen_graph(model, output_names, **build_settings):

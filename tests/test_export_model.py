@@ -461,6 +461,22 @@ def test_freezing_tells_what_is_wrong(folders, tmp_path):
     assert not os.path.exists(path)
 
 
+def test_a_head_without_all_its_variables_is_not_frozen(folders, tmp_path):
+    weights = checkpoints.read_weights(os.path.join(folders["bert"], "albert_model.ckpt"))
+    for number, changed in enumerate((None, np.zeros([4], np.float32))):  # missing; reshaped
+        folder = str(tmp_path / str(number))
+        shutil.copytree(folders["bert"], folder)
+        values = dict(weights, output_bias=changed)
+        if changed is None:
+            del values["output_bias"]
+        checkpoints.write_model_checkpoint(folder, values)
+        prefix, path = os.path.join(folder, "albert_model.ckpt"), str(tmp_path / "out.pb")
+        os.remove(prefix + ".meta")
+        with pytest.raises(UserError, match="albert_model.ckpt lacks output_bias of the config's"):
+            freeze(prefix, path, "probabilities")
+        assert not os.path.exists(path)
+
+
 def test_without_a_folder_the_pretrained_model_at_hand_is_exported(folders, tmp_path, monkeypatch):
     folder = str(tmp_path / "models" / "pretrained")
     shutil.copytree(folders["brightmart"], folder)
