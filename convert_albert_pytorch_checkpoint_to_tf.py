@@ -173,7 +173,7 @@ def _vocabulary_in(folder):
 def _vocabulary_notes(vocab_file, config):
     if tokenization.is_sentencepiece(vocab_file):
         return []
-    size = len(tokenization.load_vocab(vocab_file))
+    size = tokenization.num_entries(vocab_file)
     if size == config.vocab_size:
         return []
     return [

@@ -195,12 +195,8 @@ def _vocabulary(vocab_file, folder, config):
             return None, ["no vocab.txt in %s: no tokenizer is written (--vocab_file)" % folder]
     if tokenization.is_sentencepiece(vocab_file):
         return vocab_file, []
-    size = len(tokenization.load_vocab(vocab_file))
-    if size != config.vocab_size:
-        raise UserError(
-            "%s has %d entries, but the config's vocab_size is %d: use the vocabulary that came "
-            "with the checkpoint (--vocab_file)" % (vocab_file, size, config.vocab_size)
-        )
+    size = tokenization.num_entries(vocab_file)
+    tokenization.check_num_entries(vocab_file, size, config.vocab_size)
     return vocab_file, []
 
 

@@ -165,12 +165,7 @@ def training_settings(folder):
 
 def check_vocabulary(vocab_file, tokenizer, vocab_size):
     """Raises `UserError` if a tokenizer has not the number of entries that the model expects."""
-    if len(tokenizer.inv_vocab) != vocab_size:
-        raise UserError(
-            "%s: the vocabulary has %d entries, but the model's vocab_size is %d: "
-            "use the vocabulary that came with the model"
-            % (vocab_file, len(tokenizer.inv_vocab), vocab_size)
-        )
+    tokenization.check_num_entries(vocab_file, len(tokenizer.inv_vocab), vocab_size)
 
 
 def checked_path(path):

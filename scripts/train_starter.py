@@ -343,7 +343,7 @@ def _make_vocabulary():
         with files.atomic_write(path, "wb") as handle:
             handle.write(files.read_bytes(_vocab_file()))
     config = files.read_json(_config_file())
-    config["vocab_size"] = len(tokenization.load_vocab(path))
+    config["vocab_size"] = tokenization.num_entries(path)
     files.write_json(_model_config(), config)
 
 
