@@ -26,6 +26,7 @@ import export_onnx
 import export_tflite
 import exporting
 import files
+import tokenization
 
 FLAGS = flags.FLAGS
 # How a format is written, what its file is called, how it may be quantized, its usual length.
@@ -159,6 +160,11 @@ def _check_metadata(model, options):
         raise UserError("--metadata describes a classifier: leave out --task=%s" % options.task)
     if model.tokenizer is None:
         raise UserError("--metadata: %s has no vocab.txt" % model.folder)
+    if model.tokenizer.name_in_folder != tokenization.VOCABULARY_FILE:
+        raise UserError(
+            "--metadata describes a vocab.txt, but %s has a SentencePiece model: leave it out"
+            % model.folder
+        )
 
 
 def representative_texts(path, encoding="utf-8"):

@@ -24,6 +24,7 @@ import inference
 import modeling
 import objectives
 import predictor_backends
+import resident
 import tokenization
 import training
 
@@ -111,10 +112,10 @@ def read_model(folder, task, config_file=None):
     _check_has_heads(prefix, heads, task)
     num_labels = shapes["output_weights"][0] if "classification" in heads else None
     beside = predictor_backends.FilesBeside(folder)
-    tokenizer = None
-    if os.path.exists(os.path.join(folder, "vocab.txt")):
-        tokenizer = beside.tokenizer(None, beside.settings.get("do_lower_case", True))
-        _check_vocabulary(folder, tokenizer, config)
+    tokenizer, vocab_file = None, tokenization.vocabulary_in_folder(folder)
+    if os.path.exists(vocab_file):
+        tokenizer = beside.tokenizer(vocab_file, beside.settings.get("do_lower_case", True))
+        resident.check_vocabulary(vocab_file, tokenizer, config.vocab_size)
     return Model(
         folder,
         config,
@@ -169,15 +170,6 @@ def _check_has_heads(prefix, heads, task):
         }[task]
         raise UserError(
             "%s holds no %s (%s; it has %s): %s" % (prefix, task, variables, found, way_out)
-        )
-
-
-def _check_vocabulary(folder, tokenizer, config):
-    if len(tokenizer.inv_vocab) != config.vocab_size:
-        raise UserError(
-            "%s has %d entries, but the config's vocab_size is %d: use the vocabulary that came "
-            "with the model"
-            % (os.path.join(folder, "vocab.txt"), len(tokenizer.inv_vocab), config.vocab_size)
         )
 
 

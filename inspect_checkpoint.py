@@ -28,6 +28,7 @@ import files
 import modeling
 import pytorch_files
 import pytorch_names
+import tokenization
 
 FLAGS = flags.FLAGS
 CONFIGS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "albert_config", "*.json")
@@ -38,6 +39,14 @@ HEAD_MARKS = collections.OrderedDict(
         ("sentence order", "cls/seq_relationship/output_weights"),
         ("classification", "output_weights"),
     ]
+)
+# What of a model's folder belongs to the model beside its weights.
+COPIED_FILES = (
+    "*config*.json",
+    "vocab*.txt",
+    tokenization.SENTENCEPIECE_FILE,
+    "label_map.json",
+    "fine_tuning.json",
 )
 GLOBAL_STEP = "global_step"
 MAX_DIFFERENCES = 8
@@ -290,7 +299,7 @@ def write_without_optimizer(path, output_dir=None):
         raise UserError("--output_dir is the checkpoint's own folder: name another one")
     checkpoints.check_readable(prefix)
     with checkpoints.filled_folder(output_dir) as partial:
-        for pattern in ("*config*.json", "vocab*.txt", "label_map.json", "fine_tuning.json"):
+        for pattern in COPIED_FILES:
             for found in glob.glob(os.path.join(glob.escape(source), pattern)):
                 shutil.copyfile(found, os.path.join(partial, os.path.basename(found)))
         checkpoints.write_model_checkpoint(partial, checkpoints.read_weights(prefix))

@@ -18,12 +18,16 @@ import tensorflow.compat.v1 as tf
 
 from errors import UserError
 import checkpoints
+import classification
 import export_model
 import export_tflite
 import exporting
+import files
 import freeze_graph
 import predictor
+import sentencepiece_models
 import small_models
+import tokenization
 from workspace import CHARACTERS, ROOT, VOCABULARY, Workspace, run_here
 
 IS_TF1 = tf.__version__.startswith("1.")
@@ -686,6 +690,28 @@ def test_a_sentencepiece_model_goes_along(tmp_path):
     exporting.write_companions(model, str(tmp_path / "out"))
     assert os.listdir(str(tmp_path / "out")) == ["spiece.model"]
     assert (tmp_path / "out" / "spiece.model").read_bytes() == b"pieces"
+
+
+@needs_tf2
+def test_a_sentencepiece_model_is_what_texts_are_encoded_with(tmp_path, texts_file):
+    lines = [line.replace("\t", " ") for line in files.read_lines(texts_file)]
+    source = sentencepiece_models.train_sentencepiece(tmp_path, lines, 70)
+    folder = small_models.write_model(tmp_path / "model", vocabulary=["a"] * 70)
+    os.remove(os.path.join(folder, "vocab.txt"))
+    shutil.copyfile(source, os.path.join(folder, "spiece.model"))
+    model = exporting.read_model(folder, "classifier")
+    texts = exporting.SAMPLE_PAIRS[1:2]
+    options = exporting.Options("classifier", None, "int8", 0.1, texts, False, False)
+    ((ids, _, _),) = export_tflite.calibration_rows(model, options)
+    tokenizer = tokenization.FullTokenizer(source)
+    expected = classification.encode(tokenizer, *texts[0], max_seq_length=64)[0]
+    assert ids.tolist() == [expected]
+    with pytest.raises(UserError, match="--metadata describes a vocab.txt, but .* SentencePiece"):
+        export(folder, "--format=tflite", "--metadata")
+    folder = small_models.write_model(tmp_path / "other", vocabulary=["a"] * 71)
+    shutil.copyfile(source, os.path.join(folder, "spiece.model"))
+    with pytest.raises(UserError, match="spiece.model: the vocabulary has 70 entries, but .* 71"):
+        exporting.read_model(folder, "classifier")
 
 
 def test_settings_of_another_model_stay(tmp_path):
