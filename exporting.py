@@ -25,6 +25,7 @@ import modeling
 import objectives
 import predictor_backends
 import resident
+import task_data
 import tokenization
 import training
 
@@ -43,8 +44,12 @@ TASKS = collections.OrderedDict(
     ]
 )
 # What a program needs beside the exported file.
-COMPANIONS = (tokenization.VOCABULARY_FILE, tokenization.SENTENCEPIECE_FILE, "label_map.json")
-SETTINGS = "fine_tuning.json"
+COMPANIONS = (
+    tokenization.VOCABULARY_FILE,
+    tokenization.SENTENCEPIECE_FILE,
+    task_data.LABEL_MAP,
+    inference.SETTINGS_FILE,
+)
 DECIDING_SETTINGS = "objective do_lower_case max_seq_length pooling thresholds".split()
 DEFAULT_LENGTH = 128
 SHORTEST_LENGTH = 8
@@ -370,9 +375,9 @@ def padded(row, length):
 
 def _about_model(path):
     """What of a companion's content has to be the same for two exports of one model."""
-    if os.path.basename(path) != SETTINGS:
+    if os.path.basename(path) != inference.SETTINGS_FILE:
         return files.read_bytes(path)
-    settings = files.read_json(path)
+    settings = resident.read_settings(path)
     return {name: settings.get(name) for name in DECIDING_SETTINGS}
 
 
@@ -388,7 +393,7 @@ def write_companions(model, folder):
     """
     if os.path.realpath(folder) == os.path.realpath(model.folder):
         return
-    for name in COMPANIONS + (SETTINGS,):
+    for name in COMPANIONS:
         source, target = os.path.join(model.folder, name), os.path.join(folder, name)
         if not os.path.exists(source):
             continue

@@ -25,9 +25,11 @@ import tensorflow.compat.v1 as tf
 
 import checkpoints
 import files
+import inference
 import modeling
 import pytorch_files
 import pytorch_names
+import task_data
 import tokenization
 
 FLAGS = flags.FLAGS
@@ -45,8 +47,8 @@ COPIED_FILES = (
     "*config*.json",
     "vocab*.txt",
     tokenization.SENTENCEPIECE_FILE,
-    "label_map.json",
-    "fine_tuning.json",
+    task_data.LABEL_MAP,
+    inference.SETTINGS_FILE,
 )
 GLOBAL_STEP = "global_step"
 MAX_DIFFERENCES = 8
@@ -58,6 +60,7 @@ Fit = collections.namedtuple("Fit", ["path", "config", "differences"])
 
 
 def define_flags():
+    """Defines the command's flags."""
     flags.DEFINE_string("bert_config_file", None, "Config JSON to hold the checkpoint against.")
     flags.DEFINE_alias("albert_config_file", "bert_config_file")
     flags.DEFINE_boolean("drop_optimizer", False, "Write the model without optimizer slots.")
