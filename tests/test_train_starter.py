@@ -191,6 +191,7 @@ MISTAKES = {
     "a file in the way": ({"OUT": "file/model"}, "file/model.work: cannot be written"),
     "not our folder": ({"OUT": "."}, "--out=. is there and was not made by this command"),
     "no number": ({"STEPS": "many"}, "flag --steps=many"),
+    "no phase": ({"STEPS": "0", "PAIR_STEPS": "0"}, "leave nothing to train"),
     "two vocabularies": ({"VOCAB_SIZE": "9", "VOCAB_FILE": "v"}, "give one of them"),
     "no vocabulary": ({"VOCAB_FILE": "v"}, "--vocab_file=v: no such file"),
     "no labelled data": ({"DATA_DIR": "."}, "--data_dir=.: expected a folder with train.txt"),
