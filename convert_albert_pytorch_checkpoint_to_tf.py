@@ -16,6 +16,7 @@ import numpy as np
 
 from errors import UserError, run_command
 import checkpoints
+import config_flag
 import files
 import pytorch_files
 import pytorch_names
@@ -36,8 +37,7 @@ def define_flags():
         None,
         "Model folder to write; by default the other's name with _tf appended.",
     )
-    flags.DEFINE_string("bert_config_file", None, "Config JSON; by default the weights' folder's.")
-    flags.DEFINE_alias("albert_config_file", "bert_config_file")
+    config_flag.define("Config JSON; by default the weights' folder's.")
     flags.DEFINE_string("vocab_file", None, "Vocabulary; by default the weights' folder's.")
 
 

@@ -19,6 +19,7 @@ from errors import UserError, run_command  # first: it quietens TensorFlow
 import tensorflow.compat.v1 as tf
 
 import checkpoints
+import config_flag
 import files
 import modeling
 import pytorch_files
@@ -49,10 +50,7 @@ def define_flags():
         "Checkpoint to convert: its prefix or folder; by default the first of %s that holds one."
         % " and ".join(checkpoints.PRETRAINED),
     )
-    flags.DEFINE_string(
-        "bert_config_file", None, "Config JSON; by default the checkpoint folder's."
-    )
-    flags.DEFINE_alias("albert_config_file", "bert_config_file")
+    config_flag.define("Config JSON; by default the checkpoint folder's.")
     flags.DEFINE_string("vocab_file", None, "Vocabulary; by default the checkpoint folder's.")
     flags.DEFINE_string(
         "pytorch_dump_path",

@@ -21,6 +21,7 @@ from absl import flags
 
 from errors import UserError, run_command
 import checkpoints
+import config_flag
 import export_graphs
 import export_onnx
 import export_tflite
@@ -83,7 +84,7 @@ def define_flags():
         "Largest difference from the checkpoint's outputs; by default %s."
         % ", ".join("%g for %s" % (TOLERANCES[name], name) for name in TOLERANCES),
     )
-    flags.DEFINE_string("bert_config_file", None, "Config JSON, if it is not in the folder.")
+    config_flag.define("Config JSON, if it is not in the folder.")
     flags.DEFINE_string("encoding", "utf-8", "Encoding of --representative_texts.")
 
 

@@ -24,6 +24,7 @@ from errors import UserError, run_command  # first: it quietens TensorFlow
 import tensorflow.compat.v1 as tf
 
 import checkpoints
+import config_flag
 import files
 import inference
 import modeling
@@ -61,8 +62,7 @@ Fit = collections.namedtuple("Fit", ["path", "config", "differences"])
 
 def define_flags():
     """Defines the command's flags."""
-    flags.DEFINE_string("bert_config_file", None, "Config JSON to hold the checkpoint against.")
-    flags.DEFINE_alias("albert_config_file", "bert_config_file")
+    config_flag.define("Config JSON to hold the checkpoint against.")
     flags.DEFINE_boolean("drop_optimizer", False, "Write the model without optimizer slots.")
     flags.DEFINE_string(
         "output_dir", None, "Where to write it; by default the checkpoint's folder and _weights."
