@@ -13,7 +13,6 @@ The same corpus and flags give the same file, byte for byte. A corpus file is UT
 lines (`*.json`, `*.jsonl`) whose strings are the text; either may be compressed with gzip.
 """
 
-import codecs
 import collections
 import glob
 import itertools
@@ -393,7 +392,7 @@ def _chunk_counts(path, encoding, progress=None):
 def _text_blocks(path, encoding, progress):
     """Yields the text of a file in blocks of whole lines."""
     is_json = path.endswith((".json", ".jsonl", ".json.gz", ".jsonl.gz"))
-    decoder = codecs.getincrementaldecoder(encoding)()
+    decoder = files.text_decoder(encoding)
     first_line = 1
     for raw in itertools.chain(_byte_blocks(path, progress), (b"",)):
         try:
@@ -401,6 +400,8 @@ def _text_blocks(path, encoding, progress):
         except UnicodeDecodeError as error:
             line = first_line + error.object.count(b"\n", 0, error.start)
             raise files.wrong_encoding("%s, line %d" % (path, line), error, encoding) from error
+        except UnicodeError as error:
+            raise files.undecodable(path, encoding, error) from error
         first_line += raw.count(b"\n")
         if is_json:
             text = "\n".join(_strings_of_json_line(line) for line in text.split("\n"))
@@ -450,10 +451,7 @@ def _forced_chars():
 
 
 def _check_flags():
-    try:
-        codecs.lookup(FLAGS.encoding)
-    except LookupError as error:
-        raise UserError("--encoding: Python knows no encoding named %r" % FLAGS.encoding) from error
+    files.text_decoder(FLAGS.encoding)  # raises for an unknown one
     if not FLAGS.corpus and not FLAGS.report:
         raise UserError(
             "--corpus is missing: name the text files to build from, or with --report and "
@@ -507,6 +505,7 @@ def _print_notes(counts, groups):
 
 
 def main():
+    """Builds the vocabulary or takes the given one, and prints how well it covers the texts."""
     _check_flags()
     corpus = files_of_patterns(FLAGS.corpus, "corpus")
     report = files_of_patterns(FLAGS.report, "report")

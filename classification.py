@@ -5,6 +5,7 @@ What a task is and how its files are read: `tasks.py`, `reading.py`. Features ->
 """
 
 import collections
+import contextlib
 import hashlib
 import os
 from typing import List
@@ -96,7 +97,8 @@ def convert_single_example(ex_index, example, label_list, max_seq_length, tokeni
 def feature_file(split, task, tokenizer, max_seq_length, folder, settings):
     """Writes a split's features as TFRecord, or takes the file that is there if it is of the same.
 
-    Records are unpadded. Beside the file lies a fingerprint of everything it was made from.
+    Records are unpadded. Beside the file lies a fingerprint of everything it was made from, which
+    makes it valid: it goes first and comes last.
 
     Args:
         split: `Split`.
@@ -122,6 +124,9 @@ def feature_file(split, task, tokenizer, max_seq_length, folder, settings):
     cached = _cached_features(path, fingerprint, task)
     if cached:
         return cached
+    # Killed in between, a file of other settings must not pass for the one of the former ones.
+    with contextlib.suppress(FileNotFoundError):
+        os.remove(path + ".json")
     num_cut = _write_features(path, split, task, tokenizer, max_seq_length)
     about = {"fingerprint": fingerprint, "bytes": os.path.getsize(path), "num_cut": num_cut}
     files.write_json(path + ".json", about)
@@ -167,7 +172,17 @@ def _write_features(path, split, task, tokenizer, max_seq_length):
 
 
 def serialized(input_ids, segment_ids, label, is_real_example):
-    """A record, bytes; `label` is an int, a list of ints (multi-label) or a float (regression)."""
+    """A record of a feature file.
+
+    Args:
+        input_ids: list of ints [F], without padding.
+        segment_ids: list of ints [F].
+        label: int, list of ints (multi-label) or float (regression).
+        is_real_example: int, 0 for a row that only fills a batch.
+
+    Returns:
+        bytes, a `tf.train.Example`.
+    """
 
     def ints(values):
         return tf.train.Feature(int64_list=tf.train.Int64List(value=values))

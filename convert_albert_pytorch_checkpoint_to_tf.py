@@ -16,9 +16,11 @@ import numpy as np
 
 from errors import UserError, run_command
 import checkpoints
+import config_flag
 import files
 import pytorch_files
 import pytorch_names
+import task_data
 import tokenization
 
 FLAGS = flags.FLAGS
@@ -28,14 +30,14 @@ CONFIG_NAMES = {"bert": "bert_config.json"}
 
 
 def define_flags():
+    """Defines the command's flags."""
     flags.DEFINE_string("pytorch_model_path", None, "Folder or file of the PyTorch weights.")
     flags.DEFINE_string(
         "tf_dump_path",
         None,
         "Model folder to write; by default the other's name with _tf appended.",
     )
-    flags.DEFINE_string("bert_config_file", None, "Config JSON; by default the weights' folder's.")
-    flags.DEFINE_alias("albert_config_file", "bert_config_file")
+    config_flag.define("Config JSON; by default the weights' folder's.")
     flags.DEFINE_string("vocab_file", None, "Vocabulary; by default the weights' folder's.")
 
 
@@ -82,7 +84,7 @@ def convert(weights, folder, config_file=None, vocab_file=None):
             name = tokenization.name_in_folder(vocab_file)
             shutil.copyfile(vocab_file, os.path.join(partial, name))
         if "output_bias" in values and "LABEL_0" not in settings.get("label2id", {"LABEL_0": 0}):
-            files.write_json(os.path.join(partial, "label_map.json"), settings["label2id"])
+            files.write_json(os.path.join(partial, task_data.LABEL_MAP), settings["label2id"])
         config_name = CONFIG_NAMES.get(config.layout, "albert_config.json")
         with files.atomic_write(os.path.join(partial, config_name)) as handle:
             handle.write(config.to_json_string())
@@ -173,7 +175,7 @@ def _vocabulary_in(folder):
 def _vocabulary_notes(vocab_file, config):
     if tokenization.is_sentencepiece(vocab_file):
         return []
-    size = len(tokenization.load_vocab(vocab_file))
+    size = tokenization.num_entries(vocab_file)
     if size == config.vocab_size:
         return []
     return [

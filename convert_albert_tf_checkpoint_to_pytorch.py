@@ -19,10 +19,13 @@ from errors import UserError, run_command  # first: it quietens TensorFlow
 import tensorflow.compat.v1 as tf
 
 import checkpoints
+import config_flag
 import files
 import modeling
 import pytorch_files
 import pytorch_names
+import resident
+import task_data
 import tokenization
 
 FLAGS = flags.FLAGS
@@ -40,16 +43,14 @@ ID_KEYS = {"pad_token_id": "[PAD]", "bos_token_id": "[CLS]", "eos_token_id": "[S
 
 
 def define_flags():
+    """Defines the command's flags."""
     flags.DEFINE_string(
         "tf_checkpoint_path",
         None,
         "Checkpoint to convert: its prefix or folder; by default the first of %s that holds one."
         % " and ".join(checkpoints.PRETRAINED),
     )
-    flags.DEFINE_string(
-        "bert_config_file", None, "Config JSON; by default the checkpoint folder's."
-    )
-    flags.DEFINE_alias("albert_config_file", "bert_config_file")
+    config_flag.define("Config JSON; by default the checkpoint folder's.")
     flags.DEFINE_string("vocab_file", None, "Vocabulary; by default the checkpoint folder's.")
     flags.DEFINE_string(
         "pytorch_dump_path",
@@ -60,7 +61,9 @@ def define_flags():
     flags.DEFINE_enum("dtype", "float32", pytorch_files.DTYPES, "Type to store the weights in.")
     flags.DEFINE_boolean("write_bin", False, "Also write pytorch_model.bin (needs PyTorch).")
     flags.DEFINE_boolean("encoder_only", False, "Leave the heads out.")
-    flags.DEFINE_boolean("do_lower_case", True, "Whether the tokenizer lower-cases.")
+    flags.DEFINE_boolean(
+        "do_lower_case", None, "Whether the tokenizer lower-cases; by default as in fine-tuning."
+    )
 
 
 def main():
@@ -93,7 +96,7 @@ def convert(
     dtype="float32",
     write_bin=False,
     encoder_only=False,
-    do_lower_case=True,
+    do_lower_case=None,
 ):
     """Writes the Hugging Face folder of a checkpoint.
 
@@ -105,7 +108,7 @@ def convert(
         dtype: one of `pytorch_files.DTYPES`.
         write_bin: whether to write pytorch_model.bin as well.
         encoder_only: whether to leave the heads out.
-        do_lower_case: what the tokenizer's config is to say.
+        do_lower_case: what the tokenizer's config is to say; None: as in fine-tuning, or True.
 
     Returns:
         list of lines for the user.
@@ -119,6 +122,8 @@ def convert(
     if pytorch_names.refusal(config):
         raise UserError("%s: %s" % (config_file, pytorch_names.refusal(config)))
     vocab_file, notes = _vocabulary(vocab_file, source, config)
+    if do_lower_case is None:
+        do_lower_case = resident.training_settings(source).get("do_lower_case", True)
     values, heads, left_out = read_model(prefix, config, encoder_only)
     if left_out:
         notes.append("left out: " + ", ".join(left_out))
@@ -195,24 +200,20 @@ def _vocabulary(vocab_file, folder, config):
             return None, ["no vocab.txt in %s: no tokenizer is written (--vocab_file)" % folder]
     if tokenization.is_sentencepiece(vocab_file):
         return vocab_file, []
-    size = len(tokenization.load_vocab(vocab_file))
-    if size != config.vocab_size:
-        raise UserError(
-            "%s has %d entries, but the config's vocab_size is %d: use the vocabulary that came "
-            "with the checkpoint (--vocab_file)" % (vocab_file, size, config.vocab_size)
-        )
+    size = tokenization.num_entries(vocab_file)
+    tokenization.check_num_entries(vocab_file, size, config.vocab_size)
     return vocab_file, []
 
 
 def _labels(folder, num_labels):
     """Names of the classes for config.json, from the model folder's label map if it has one."""
-    path = os.path.join(folder, "label_map.json")
+    path = os.path.join(folder, task_data.LABEL_MAP)
     if not os.path.exists(path):
         return {"num_labels": num_labels}
-    ids = files.read_json(path)
+    labels = task_data.labels_of_map(path)
     return {
-        "id2label": {str(number): label for label, number in ids.items()},
-        "label2id": ids,
+        "id2label": {str(number): label for number, label in enumerate(labels)},
+        "label2id": {label: number for number, label in enumerate(labels)},
     }
 
 

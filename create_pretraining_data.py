@@ -93,7 +93,14 @@ def define_flags(google=False):
 
 
 def main(google=False):
-    """Makes the records that the flags ask for."""
+    """Makes the records that the flags ask for.
+
+    Args:
+        google: bool; by the flags and in the way of google's script, else of brightmart's.
+
+    Raises:
+        UserError: if flags or text do not fit.
+    """
     _check_flags(google)
     outputs = [part.strip() for part in FLAGS.output_file.split(",") if part.strip()]
     paths = corpus.input_files(FLAGS.input_file, leave_out=outputs)

@@ -21,11 +21,13 @@ from absl import flags
 
 from errors import UserError, run_command
 import checkpoints
+import config_flag
 import export_graphs
 import export_onnx
 import export_tflite
 import exporting
 import files
+import tokenization
 
 FLAGS = flags.FLAGS
 # How a format is written, what its file is called, how it may be quantized, its usual length.
@@ -82,7 +84,7 @@ def define_flags():
         "Largest difference from the checkpoint's outputs; by default %s."
         % ", ".join("%g for %s" % (TOLERANCES[name], name) for name in TOLERANCES),
     )
-    flags.DEFINE_string("bert_config_file", None, "Config JSON, if it is not in the folder.")
+    config_flag.define("Config JSON, if it is not in the folder.")
     flags.DEFINE_string("encoding", "utf-8", "Encoding of --representative_texts.")
 
 
@@ -159,6 +161,11 @@ def _check_metadata(model, options):
         raise UserError("--metadata describes a classifier: leave out --task=%s" % options.task)
     if model.tokenizer is None:
         raise UserError("--metadata: %s has no vocab.txt" % model.folder)
+    if model.tokenizer.name_in_folder != tokenization.VOCABULARY_FILE:
+        raise UserError(
+            "--metadata describes a vocab.txt, but %s has a SentencePiece model: leave it out"
+            % model.folder
+        )
 
 
 def representative_texts(path, encoding="utf-8"):

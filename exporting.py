@@ -4,7 +4,7 @@
     expected = Examples(model, seq_length=128)          # texts and the checkpoint's outputs
     graph_def = frozen_graph(model, "classifier")       # weights as constants
 
-Each format's room (`export_saved_model`, `export_tflite`, `export_onnx`) makes its file from it and
+Each format's room (`export_graphs`, `export_tflite`, `export_onnx`) makes its file from it and
 has the file run on the same texts; what differs too much is not kept.
 """
 
@@ -24,6 +24,8 @@ import inference
 import modeling
 import objectives
 import predictor_backends
+import resident
+import task_data
 import tokenization
 import training
 
@@ -42,8 +44,12 @@ TASKS = collections.OrderedDict(
     ]
 )
 # What a program needs beside the exported file.
-COMPANIONS = (tokenization.VOCABULARY_FILE, tokenization.SENTENCEPIECE_FILE, "label_map.json")
-SETTINGS = "fine_tuning.json"
+COMPANIONS = (
+    tokenization.VOCABULARY_FILE,
+    tokenization.SENTENCEPIECE_FILE,
+    task_data.LABEL_MAP,
+    inference.SETTINGS_FILE,
+)
 DECIDING_SETTINGS = "objective do_lower_case max_seq_length pooling thresholds".split()
 DEFAULT_LENGTH = 128
 SHORTEST_LENGTH = 8
@@ -111,10 +117,10 @@ def read_model(folder, task, config_file=None):
     _check_has_heads(prefix, heads, task)
     num_labels = shapes["output_weights"][0] if "classification" in heads else None
     beside = predictor_backends.FilesBeside(folder)
-    tokenizer = None
-    if os.path.exists(os.path.join(folder, "vocab.txt")):
-        tokenizer = beside.tokenizer(None, beside.settings.get("do_lower_case", True))
-        _check_vocabulary(folder, tokenizer, config)
+    tokenizer, vocab_file = None, tokenization.vocabulary_in_folder(folder)
+    if os.path.exists(vocab_file):
+        tokenizer = beside.tokenizer(vocab_file, beside.settings.get("do_lower_case", True))
+        resident.check_vocabulary(vocab_file, tokenizer, config.vocab_size)
     return Model(
         folder,
         config,
@@ -172,15 +178,6 @@ def _check_has_heads(prefix, heads, task):
         )
 
 
-def _check_vocabulary(folder, tokenizer, config):
-    if len(tokenizer.inv_vocab) != config.vocab_size:
-        raise UserError(
-            "%s has %d entries, but the config's vocab_size is %d: use the vocabulary that came "
-            "with the model"
-            % (os.path.join(folder, "vocab.txt"), len(tokenizer.inv_vocab), config.vocab_size)
-        )
-
-
 def check_length(length, config):
     """Checks a sequence length (None for any) against the model's positions."""
     if length is None or SHORTEST_LENGTH <= length <= config.max_position_embeddings:
@@ -219,11 +216,28 @@ def session_of(model, **build_settings):
     settings = dict({"config": model.config, "heads": model.heads}, **build_settings)
     with tf.Graph().as_default(), tf.Session() as session:
         graph = inference.build(num_labels=model.num_labels, settings=model.settings, **settings)
-        assignment, _ = checkpoints.initialize_from(model.prefix, tf.trainable_variables())
-        for name in assignment.new + list(assignment.reshaped):
-            raise UserError("%s lacks %s of the config's shape" % (model.prefix, name))
-        session.run(tf.global_variables_initializer())
+        load_weights(session, model.prefix)
         yield session, graph
+
+
+def load_weights(session, prefix):
+    """Gives all variables of a session's graph the values of a checkpoint.
+
+    Args:
+        session: `tf.Session` of the default graph.
+        prefix: checkpoint prefix.
+
+    Raises:
+        UserError: if a variable, of a head too, is missing there or has another shape: it would be
+            random.
+    """
+    assignment, _ = checkpoints.initialize_from(prefix, tf.trainable_variables())
+    for name in assignment.new + list(assignment.reshaped):
+        raise UserError(
+            "%s lacks %s of the config's shape: use the config that came with the checkpoint"
+            % (prefix, name)
+        )
+    session.run(tf.global_variables_initializer())
 
 
 def frozen_graph(model, output_names, **build_settings):
@@ -361,9 +375,9 @@ def padded(row, length):
 
 def _about_model(path):
     """What of a companion's content has to be the same for two exports of one model."""
-    if os.path.basename(path) != SETTINGS:
+    if os.path.basename(path) != inference.SETTINGS_FILE:
         return files.read_bytes(path)
-    settings = files.read_json(path)
+    settings = resident.read_settings(path)
     return {name: settings.get(name) for name in DECIDING_SETTINGS}
 
 
@@ -379,7 +393,7 @@ def write_companions(model, folder):
     """
     if os.path.realpath(folder) == os.path.realpath(model.folder):
         return
-    for name in COMPANIONS + (SETTINGS,):
+    for name in COMPANIONS:
         source, target = os.path.join(model.folder, name), os.path.join(folder, name)
         if not os.path.exists(source):
             continue

@@ -24,6 +24,7 @@ import numpy as np
 
 from errors import UserError, run_command
 import checkpoints
+import config_flag
 import files
 import line_input
 from progress import progress_bar
@@ -45,7 +46,7 @@ def define_flags():
         % " or ".join(checkpoints.PRETRAINED),
     )
     flags.DEFINE_string("init_checkpoint", None, "Checkpoint, in place of --model_dir.")
-    flags.DEFINE_string("bert_config_file", None, "Config JSON, where it is not in --model_dir.")
+    config_flag.define("Config JSON, where it is not in --model_dir.")
     flags.DEFINE_string("vocab_file", None, "Vocabulary, where it is not in --model_dir.")
     flags.DEFINE_string("input_file", None, "Texts, a line each; standard input if left out.")
     flags.DEFINE_string("output_file", None, "Where to write; standard output if left out.")

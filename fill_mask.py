@@ -18,6 +18,7 @@ import numpy as np
 import tensorflow.compat.v1 as tf
 
 import checkpoints
+import config_flag
 import line_input
 import modeling
 import resident
@@ -126,7 +127,7 @@ def define_flags():
         "Pre-trained model folder or checkpoint; by default %s, whichever is there first."
         % " or ".join(checkpoints.PRETRAINED),
     )
-    flags.DEFINE_string("config_file", None, "Config JSON, where it is not in --model_dir.")
+    config_flag.define("Config JSON, where it is not in --model_dir.")
     flags.DEFINE_string("vocab_file", None, "Vocabulary, where it is not in --model_dir.")
     flags.DEFINE_integer("top_k", 5, "Words to show for a mask.", lower_bound=1)
     flags.DEFINE_boolean("do_lower_case", True, "Whether to lower-case; False for cased models.")
@@ -137,7 +138,7 @@ def main(texts):
     """Fills the masks of the given texts, or of each line of standard input."""
     model_dir = FLAGS.model_dir or checkpoints.pretrained_folder()
     print("model: %s" % model_dir, file=sys.stderr)
-    settings = {"config_file": FLAGS.config_file, "vocab_file": FLAGS.vocab_file}
+    settings = {"config_file": FLAGS.bert_config_file, "vocab_file": FLAGS.vocab_file}
     with MaskFiller(model_dir, do_lower_case=FLAGS.do_lower_case, **settings) as filler:
         if texts:
             print_filled(filler, texts)

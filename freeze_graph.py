@@ -112,8 +112,7 @@ def _build(session, prefix):
     num_labels = by_name.get("output_weights", [None])[0]
     heads = inference.heads_of(by_name)
     inference.build(config, heads, num_labels, settings, takes_flat_segments=True)
-    checkpoints.initialize_from(prefix, tf.trainable_variables())
-    session.run(tf.global_variables_initializer())
+    exporting.load_weights(session, prefix)
 
 
 def _check_outputs(graph, names):

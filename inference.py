@@ -12,6 +12,8 @@ import tensorflow.compat.v1 as tf
 import modeling
 import objectives
 
+# What a model folder calls the settings of its fine-tuning.
+SETTINGS_FILE = "fine_tuning.json"
 ENCODER_INPUTS = ("input_ids", "input_mask", "segment_ids")
 MASKED_LM_LOSS = "cls/predictions/truediv"
 _NO_WEIGHTS = 1e-5  # added to the sum of the weights, as in training
@@ -56,7 +58,7 @@ def build(
         config: `AlbertConfig`.
         heads: keys of `HEADS`.
         num_labels: classes of the classification head, C.
-        settings: content of the folder's fine_tuning.json: `pooling` and `objective`.
+        settings: content of the folder's `SETTINGS_FILE`: `pooling` and `objective`.
         shape: (B, F), None for any.
         input_names: names of the three encoder inputs in place of `ENCODER_INPUTS`.
         takes_flat_segments: bool; segments may also be [B * F], as in albert_zh's graphs.

@@ -24,10 +24,14 @@ from errors import UserError, run_command  # first: it quietens TensorFlow
 import tensorflow.compat.v1 as tf
 
 import checkpoints
+import config_flag
 import files
+import inference
 import modeling
 import pytorch_files
 import pytorch_names
+import task_data
+import tokenization
 
 FLAGS = flags.FLAGS
 CONFIGS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "albert_config", "*.json")
@@ -39,6 +43,14 @@ HEAD_MARKS = collections.OrderedDict(
         ("classification", "output_weights"),
     ]
 )
+# What of a model's folder belongs to the model beside its weights.
+COPIED_FILES = (
+    "*config*.json",
+    "vocab*.txt",
+    tokenization.SENTENCEPIECE_FILE,
+    task_data.LABEL_MAP,
+    inference.SETTINGS_FILE,
+)
 GLOBAL_STEP = "global_step"
 MAX_DIFFERENCES = 8
 _MEGABYTE = 1e6
@@ -49,8 +61,8 @@ Fit = collections.namedtuple("Fit", ["path", "config", "differences"])
 
 
 def define_flags():
-    flags.DEFINE_string("bert_config_file", None, "Config JSON to hold the checkpoint against.")
-    flags.DEFINE_alias("albert_config_file", "bert_config_file")
+    """Defines the command's flags."""
+    config_flag.define("Config JSON to hold the checkpoint against.")
     flags.DEFINE_boolean("drop_optimizer", False, "Write the model without optimizer slots.")
     flags.DEFINE_string(
         "output_dir", None, "Where to write it; by default the checkpoint's folder and _weights."
@@ -290,7 +302,7 @@ def write_without_optimizer(path, output_dir=None):
         raise UserError("--output_dir is the checkpoint's own folder: name another one")
     checkpoints.check_readable(prefix)
     with checkpoints.filled_folder(output_dir) as partial:
-        for pattern in ("*config*.json", "vocab*.txt", "label_map.json", "fine_tuning.json"):
+        for pattern in COPIED_FILES:
             for found in glob.glob(os.path.join(glob.escape(source), pattern)):
                 shutil.copyfile(found, os.path.join(partial, os.path.basename(found)))
         checkpoints.write_model_checkpoint(partial, checkpoints.read_weights(prefix))

@@ -205,9 +205,10 @@ def _predictions(features):
 def _check_file(path, vocabulary):
     """Checks every record and prints what they hold; `UserError` when one is wrong."""
     counts, faults, done = collections.Counter(), [], 0
+    num_entries = tokenization.num_entries(FLAGS.vocab_file) if vocabulary else None
     with progress_bar("records", _num_records(path), "") as bar:
         for features in _batches(path):
-            for is_wrong, fault in _faults(features, vocabulary):
+            for is_wrong, fault in _faults(features, vocabulary, num_entries):
                 faults += [(done + row + 1, fault) for row in np.flatnonzero(is_wrong)]
             done += len(features["input_ids"])
             if not faults:
@@ -256,7 +257,7 @@ def _complete(features):
     return dict(absent, **features)
 
 
-def _faults(features, vocabulary):
+def _faults(features, vocabulary, num_entries):
     """Yields (bool [N]: the records that have it, a fault in words)."""
     ids, mask, segments = (features[name] for name in _SEQUENCE_FEATURES)
     place = np.arange(ids.shape[1])
@@ -279,12 +280,12 @@ def _faults(features, vocabulary):
         is_wrong = (separators != -1) & (separators != vocabulary["[SEP]"])
         yield ids[:, 0] != vocabulary["[CLS]"], "no [CLS] at the start"
         yield is_wrong.any(axis=1), "no [SEP] at the end of a segment"
-        yield ((ids < 0) | (ids >= len(vocabulary))).any(axis=1), "an id beyond the vocabulary"
+        yield ((ids < 0) | (ids >= num_entries)).any(axis=1), "an id beyond the vocabulary"
     if _is_masked(features):
-        yield from _faults_of_predictions(features, maskable, vocabulary)
+        yield from _faults_of_predictions(features, maskable, num_entries)
 
 
-def _faults_of_predictions(features, maskable, vocabulary):
+def _faults_of_predictions(features, maskable, num_entries):
     positions, labels, weights = (features[name] for name in _MASKED_FEATURES)
     slot = np.arange(positions.shape[1])
     counts = (weights > 0).sum(axis=1)[:, None]
@@ -299,8 +300,8 @@ def _faults_of_predictions(features, maskable, vocabulary):
     yield (is_used[:, 1:] & ~is_behind).any(axis=1), "masked_lm_positions do not ascend"
     is_set = (positions != 0) | (labels != 0)
     yield (is_set & ~is_used).any(axis=1), "positions or labels are not 0 behind the predictions"
-    if vocabulary is not None:
-        is_unknown = (labels < 0) | (labels >= len(vocabulary))
+    if num_entries is not None:
+        is_unknown = (labels < 0) | (labels >= num_entries)
         yield is_unknown.any(axis=1), "a label beyond the vocabulary"
 
 

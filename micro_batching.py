@@ -1,7 +1,7 @@
 """Requests that wait at the same time are predicted together; the queue is bounded.
 
 While the model is busy with one batch, requests gather for the next one, so under load batches
-become large by themselves, and a single request waits for nobody.
+become large by themselves, and a single request waits for nobody. One that fails harms no other.
 """
 
 import asyncio
@@ -96,15 +96,18 @@ class MicroBatcher:
         return batch
 
     async def _answer(self, batch):
+        if not batch:  # all have gone away
+            return
         texts = [text for request in batch for text in request.texts]
         self._observe(len(texts))
         loop = asyncio.get_running_loop()
         try:
             labels, probabilities = await loop.run_in_executor(self._executor, self._predict, texts)
-        except Exception as error:  # the requests' own handlers report it
-            for request in batch:
-                if not request.result.done():
-                    request.result.set_exception(error)
+        except Exception as error:  # the request's own handler reports it
+            if len(batch) > 1:
+                await self._answer_one_by_one(batch)
+            elif not batch[0].result.done():
+                batch[0].result.set_exception(error)
             return
         start = 0
         for request in batch:
@@ -112,3 +115,9 @@ class MicroBatcher:
             if not request.result.done():
                 request.result.set_result((labels[start:end], probabilities[start:end]))
             start = end
+
+    async def _answer_one_by_one(self, batch):
+        """Has the error of a batch reach only those whose own texts make it."""
+        for request in batch:
+            if not request.result.done():
+                await self._answer([request])

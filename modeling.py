@@ -123,9 +123,9 @@ class AlbertConfig:
         "pooler_size_per_head pooler_type net_structure_type gap_size num_memory_blocks "
         "down_scale_factor layers_to_keep".split()
     )
-    # Set by AlbertModel on its own copy; in training memory is saved, see `recomputed` (unless it
-    # is to be plain).
-    is_training = False
+    # Set by AlbertModel on its own copy: whether activations are computed again for the gradient,
+    # see `recomputed` (in training that is not to be plain), and whether it is to be plain.
+    saves_memory = False
     is_plain = False
 
     def __init__(
@@ -381,7 +381,7 @@ class AlbertModel:
             "position_embeddings", [config.max_position_embeddings, width], config
         )
         rows = tf.reshape(words + segments, [batch, length, width]) + positions[:length]
-        rows = layer_norm(tf.reshape(rows, [-1, width]), "LayerNorm", config.is_training)
+        rows = layer_norm(tf.reshape(rows, [-1, width]), "LayerNorm", config.saves_memory)
         self._embedding_rows = dropout(tf.cast(rows, self._dtype), config.hidden_dropout_prob)
 
     def _project_to_hidden(self, config):
@@ -426,7 +426,7 @@ class AlbertModel:
 def _config_of_graph(config, is_training, plain):
     """A copy of a config that also knows what its graph is for."""
     config = copy.deepcopy(config)
-    config.is_training = is_training and not plain
+    config.saves_memory = is_training and not plain
     config.is_plain = plain
     if not is_training:
         config.hidden_dropout_prob = 0.0
@@ -482,13 +482,24 @@ def encoder_layers(config, rows, mask, batch_shape, recompute=False, output_posi
 
 def _block_seeds(config):
     """Seeds of a block's dropouts, drawn outside of it because it may be computed twice."""
-    return [dropout_seed() if config.is_training else None for _ in range(BLOCK_DROPOUTS)]
+    return [dropout_seed() if config.saves_memory else None for _ in range(BLOCK_DROPOUTS)]
 
 
 def transformer_block(config, layout, rows, mask, batch_shape, seeds, output_positions=None):
-    """One transformer block (Vaswani et al. 2017), post-LN or pre-LN; [R, H] -> [R, H].
+    """One transformer block (Vaswani et al. 2017), post-LN or pre-LN.
 
-    With `output_positions` no others are computed, [R, H] -> [B * K, H].
+    Args:
+        config: `AlbertConfig`.
+        layout: of `LAYOUTS`, for the scopes of the block's variables.
+        rows: float tensor [R, H].
+        mask: float tensor [B, 1, 1, F], added to the attention scores.
+        batch_shape: B and F.
+        seeds: int tensors [2] of the three dropouts (attention weights, attention, feed-forward),
+            or None for each.
+        output_positions: the only positions that are computed, see `AlbertModel`; None for all.
+
+    Returns:
+        float tensor [R, H]; with `output_positions` [B * K, H].
     """
     weights_seed, attention_seed, feed_forward_seed = seeds
 
@@ -519,7 +530,7 @@ def transformer_block(config, layout, rows, mask, batch_shape, seeds, output_pos
         return dropout(x, config.hidden_dropout_prob, feed_forward_seed)
 
     def norm(x, scope):
-        return layer_norm(x, scope, config.is_training)
+        return layer_norm(x, scope, config.saves_memory)
 
     if config.is_pre_norm:
         rows = kept(rows) + attend(norm(rows, layout.attention_norm))
@@ -553,13 +564,13 @@ def self_attention(config, scope, rows, mask, batch_shape, seed=None, from_rows=
         return tf.matmul(weights, value)  # [B, N, F, D]
 
     names = ["%s/self/%s" % (scope, name) for name in ("query", "key", "value")]
-    if from_rows is None and config.is_training:
+    if from_rows is None and config.saves_memory:
         inputs = _projected(config, names, rows, batch_shape)
     else:  # outside of training in every layer, so that an exported file has each kernel once
         querying = rows if from_rows is None else from_rows
         inputs = _projected(config, names[:1], querying, (batch_shape[0], -1))
         inputs += _projected(config, names[1:], rows, batch_shape)
-    context = recomputed(attended, inputs, config.is_training)
+    context = recomputed(attended, inputs, config.saves_memory)
     context = tf.transpose(context, [0, 2, 1, 3])  # [B, F, N, D]
     context = tf.reshape(context, [-1, config.hidden_size])  # [R, H]
     return dense(context, config.hidden_size, config, scope + "/output/dense")
@@ -793,11 +804,11 @@ def dense(x, width, config, scope, activation="linear", input_activation="linear
     size = int(x.shape[-1])
     shape = [size, width] if groups == 1 else [size // groups, width // groups, groups]
 
-    saves_memory = config.is_training and input_activation != "linear"
+    is_recomputed = config.saves_memory and input_activation != "linear"
 
     def multiplied(x, kernel):
         activate = get_activation(input_activation)
-        x = (compiled(activate) if saves_memory else activate)(x)
+        x = (compiled(activate) if is_recomputed else activate)(x)
         if groups == 1:
             return product(x, kernel)
         x = tf.reshape(x, [-1, size // groups, groups])
@@ -806,7 +817,7 @@ def dense(x, width, config, scope, activation="linear", input_activation="linear
 
     with tf.variable_scope(scope):
         kernel = new_variable("kernel", shape, config)
-        x = recomputed(multiplied, [x, kernel], saves_memory)
+        x = recomputed(multiplied, [x, kernel], is_recomputed)
         bias = tf.get_variable("bias", [width], initializer=tf.zeros_initializer())
         return get_activation(activation)(tf.nn.bias_add(x, tf.cast(bias, x.dtype)))
 
@@ -837,13 +848,22 @@ def product(x, kernel, transpose_b=False):
     return tf.matmul(x, tf.cast(kernel, x.dtype), transpose_b=transpose_b)
 
 
-def layer_norm(x, scope, is_training=False):
-    """Layer normalization (Ba et al. 2016) of the last axis, variables `beta` and `gamma`."""
+def layer_norm(x, scope, saves_memory=False):
+    """Layer normalization (Ba et al. 2016) of the last axis, variables `beta` and `gamma`.
+
+    Args:
+        x: float tensor [..., width].
+        scope: variable scope.
+        saves_memory: bool, see `recomputed`.
+
+    Returns:
+        float tensor of the same shape.
+    """
     width = [int(x.shape[-1])]
     with tf.variable_scope(scope):
         beta = tf.get_variable("beta", width, initializer=tf.zeros_initializer())
         gamma = tf.get_variable("gamma", width, initializer=tf.ones_initializer())
-        return recomputed(_normalized, [x, beta, gamma], is_training)
+        return recomputed(_normalized, [x, beta, gamma], saves_memory)
 
 
 def _normalized(x, beta, gamma):

@@ -75,10 +75,11 @@ class OriginalText:
         self.cls, self.sep = 0, 1
 
     def add_shard(self, documents, continues=False):
-        """Adds documents: lists of lines, each a list of pieces.
+        """Adds documents; lines and documents without any piece are left out.
 
-        Lines and documents without any piece are left out. With `continues`, the first of the
-        documents goes on from the last one that was added.
+        Args:
+            documents: iterable of documents, each a list of lines, each a list of pieces (str).
+            continues: bool; the first of them goes on from the last one that was added.
         """
         for lines in documents:
             first = len(self._sentences) - 1

@@ -21,10 +21,12 @@ import tensorflow.compat.v1 as tf
 from errors import UserError
 import checkpoints
 import files
+import inference
 import modeling
 import objectives
 import processor
 import resident
+import task_data
 import tokenization
 
 LONGEST_UNKNOWN = 512  # of exported files, whose positions are not known
@@ -279,10 +281,8 @@ class FilesBeside:
             )
         )
         self._packed = path if path.endswith(".tflite") and zipfile.is_zipfile(path) else None
-        settings = self._find(resident.TRAINING_SETTINGS)
-        self.settings = files.read_json(settings) if settings else {}
-        if not isinstance(self.settings, dict):
-            raise UserError("%s: expected the JSON object that training wrote there" % settings)
+        settings = self._find(inference.SETTINGS_FILE)
+        self.settings = resident.read_settings(settings) if settings else {}
 
     def _find(self, name):
         paths = (os.path.join(folder, name) for folder in self._folders)
@@ -305,13 +305,10 @@ class FilesBeside:
         Raises:
             UserError: if there are more or fewer.
         """
-        path = self._find("label_map.json")
+        path = self._find(task_data.LABEL_MAP)
         packed = self._packed_text("labels.txt", "label.txt")
         if path is not None:
-            label_map = files.read_json(path)
-            if not isinstance(label_map, dict):
-                raise UserError("%s: expected a JSON object {label: number}" % path)
-            labels = sorted(label_map, key=label_map.get)
+            labels = list(task_data.labels_of_map(path))
         elif packed is not None:
             path, labels = self._packed, packed.rstrip("\n").split("\n")
         else:

@@ -17,11 +17,11 @@ from errors import UserError
 import checkpoints
 import classification
 import files
+import inference
 import modeling
 import tokenization
 
 Text = Union[str, Tuple[str, str]]
-TRAINING_SETTINGS = "fine_tuning.json"
 INPUT_NAMES = ("input_ids", "input_mask", "segment_ids")
 DEFAULT_LENGTH = 128
 SHORTEST_LENGTH = 8  # [CLS] A [SEP] B [SEP] with a few tokens in it
@@ -159,18 +159,21 @@ def open_folder(path, config_file=None, vocab_file=None, do_lower_case=None):
 
 def training_settings(folder):
     """What fine-tuning wrote about a model in its folder; empty for other models."""
-    path = os.path.join(folder, TRAINING_SETTINGS)
-    return files.read_json(path) if os.path.exists(path) else {}
+    path = os.path.join(folder, inference.SETTINGS_FILE)
+    return read_settings(path) if os.path.exists(path) else {}
+
+
+def read_settings(path):
+    """The content of a fine_tuning.json; raises `UserError` if it is no JSON object."""
+    settings = files.read_json(path)
+    if not isinstance(settings, dict):
+        raise UserError("%s: expected the JSON object that training wrote there" % path)
+    return settings
 
 
 def check_vocabulary(vocab_file, tokenizer, vocab_size):
     """Raises `UserError` if a tokenizer has not the number of entries that the model expects."""
-    if len(tokenizer.inv_vocab) != vocab_size:
-        raise UserError(
-            "%s: the vocabulary has %d entries, but the model's vocab_size is %d: "
-            "use the vocabulary that came with the model"
-            % (vocab_file, len(tokenizer.inv_vocab), vocab_size)
-        )
+    tokenization.check_num_entries(vocab_file, len(tokenizer.inv_vocab), vocab_size)
 
 
 def checked_path(path):

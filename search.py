@@ -12,6 +12,7 @@ them is installed, else by numpy, which compares with every line.
 
 import collections
 import contextlib
+import functools
 import os
 import sys
 from typing import List, Sequence
@@ -69,6 +70,7 @@ class Corpus:
         self._vectors_file = os.path.join(self._folder, VECTORS)
         self._fingerprint_file = os.path.join(self._folder, FINGERPRINT)
         self._load(encoder.fingerprint_of(corpus=files.sha256_of_file(path), encoding=encoding))
+        self._nearest_function = None  # made by the first search
 
     def _load(self, fingerprint):
         there = os.path.exists(self._fingerprint_file) and os.path.exists(self._vectors_file)
@@ -132,13 +134,17 @@ class Corpus:
 
     def _nearest(self, queries, k):
         """(indices, cosines), [q, k] each, the highest cosine first."""
+        if self._nearest_function is None:
+            self._nearest_function = self._make_nearest_function()
+        return self._nearest_function(queries, k)
+
+    def _make_nearest_function(self):
+        """The function of `_nearest`, with the index in memory if there is to be one."""
         if len(self.texts) > APPROXIMATE_FROM:
             for name, nearest in zip(INDICES, (_nearest_by_hnswlib, _nearest_by_faiss)):
-                try:
-                    return nearest(self._vectors, queries, k, os.path.join(self._folder, name))
-                except ImportError:
-                    continue
-        return nearest_by_numpy(self._vectors, queries, k)
+                with contextlib.suppress(ImportError):
+                    return nearest(self._vectors, os.path.join(self._folder, name))
+        return functools.partial(nearest_by_numpy, self._vectors)
 
 
 def nearest_by_numpy(vectors, queries, k):
@@ -166,7 +172,8 @@ def nearest_by_numpy(vectors, queries, k):
     return np.take_along_axis(indices, order, 1), np.take_along_axis(best, order, 1)
 
 
-def _nearest_by_hnswlib(vectors, queries, k, path):
+def _nearest_by_hnswlib(vectors, path):
+    """A function as `nearest_by_numpy`, but for the vectors; its index is kept at `path`."""
     import hnswlib
 
     index = hnswlib.Index(space="ip", dim=vectors.shape[1])
@@ -178,12 +185,17 @@ def _nearest_by_hnswlib(vectors, queries, k, path):
             index.add_items(block)
         with files.whole_file(path) as partial:
             index.save_index(partial)
-    index.set_ef(max(_SEARCH_EFFORT, k))
-    indices, distances = index.knn_query(queries, k)
-    return indices.astype(np.int64), 1.0 - distances
+
+    def nearest(queries, k):
+        index.set_ef(max(_SEARCH_EFFORT, k))
+        indices, distances = index.knn_query(queries, k)
+        return indices.astype(np.int64), 1.0 - distances
+
+    return nearest
 
 
-def _nearest_by_faiss(vectors, queries, k, path):
+def _nearest_by_faiss(vectors, path):
+    """The same with faiss."""
     import faiss
 
     if os.path.exists(path):
@@ -197,9 +209,13 @@ def _nearest_by_faiss(vectors, queries, k, path):
             index.add(block)
         with files.whole_file(path) as partial:
             faiss.write_index(index, partial)
-    index.hnsw.efSearch = max(_SEARCH_EFFORT, k)
-    cosines, indices = index.search(queries, k)
-    return indices, cosines
+
+    def nearest(queries, k):
+        index.hnsw.efSearch = max(_SEARCH_EFFORT, k)
+        cosines, indices = index.search(queries, k)
+        return indices, cosines
+
+    return nearest
 
 
 def _blocks_with_bar(vectors):

@@ -277,6 +277,43 @@ def vocabulary_in_folder(folder):
     return path if os.path.exists(path) else os.path.join(folder, VOCABULARY_FILE)
 
 
+def num_entries(vocab_file):
+    """Number of a vocabulary's entries, which is what a config calls `vocab_size`.
+
+    Every line counts that has an id: equal entries each, and blank ones.
+
+    Args:
+        vocab_file: text file with a token per line, or a SentencePiece model, *.model.
+
+    Returns:
+        int.
+
+    Raises:
+        UserError: when the file is missing or unreadable.
+    """
+    if is_sentencepiece(vocab_file):
+        return len(SentencePieceTokenizer(vocab_file).pieces)
+    return len(_vocabulary_entries(vocab_file))
+
+
+def check_num_entries(vocab_file, found, vocab_size):
+    """Checks that a vocabulary is a model's.
+
+    Args:
+        vocab_file: path of the vocabulary, or of the model that it is part of.
+        found: int, its entries.
+        vocab_size: int, of the model's config.
+
+    Raises:
+        UserError: if the numbers differ.
+    """
+    if found != vocab_size:
+        raise UserError(
+            "%s: the vocabulary has %d entries, but the config's vocab_size is %d: use the "
+            "vocabulary that came with the model" % (vocab_file, found, vocab_size)
+        )
+
+
 def preprocess_text(text, remove_space=True, lower=False, keep_accents=False):
     """Text as google's scripts hand it to SentencePiece.
 

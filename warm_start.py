@@ -36,7 +36,18 @@ _ATTENTION = re.compile(r"/self/(query|key)/kernel$")
 
 
 def write_checkpoint(prefix, config, shapes, piece_counts, seed):
-    """Writes `start_values` as a checkpoint; returns its prefix."""
+    """Writes `start_values` as a checkpoint.
+
+    Args:
+        prefix: checkpoint prefix to write.
+        config: `AlbertConfig`.
+        shapes: {name: shape} of the variables.
+        piece_counts: int [V], how often each piece occurs.
+        seed: int.
+
+    Returns:
+        `prefix`.
+    """
     checkpoints.write_checkpoint(prefix, start_values(config, shapes, piece_counts, seed))
     return prefix
 
@@ -69,7 +80,18 @@ def start_values(config, shapes, piece_counts, seed):
 
 
 def usual_values(config, shapes, seed):
-    """What all variables start from without this module; arguments as in `start_values`."""
+    """Start values without any of the parts above, for comparison.
+
+    Nearly what a graph draws: numbers beyond two deviations are cut to two here, drawn anew there.
+
+    Args:
+        config: `AlbertConfig`.
+        shapes: {name: shape} of the variables.
+        seed: int.
+
+    Returns:
+        {name: float32 array}.
+    """
     return _in_float32(_usual_values(config, shapes, np.random.RandomState(seed)))
 
 

@@ -21,9 +21,21 @@ def cluster():
     """{kind: ["HOST:PORT", ...]} of TF_CONFIG; {} where it names none.
 
     Raises:
-        UserError: if TF_CONFIG is no JSON object.
+        UserError: if TF_CONFIG is no JSON object, or its cluster none of lists.
     """
-    return _tf_config().get("cluster", {})
+    found = _tf_config().get("cluster", {})
+    is_table = isinstance(found, dict) and all(_is_of_strings(part) for part in found.values())
+    if not is_table:
+        raise _unfit('cluster is %s: expected {"worker": ["HOST:PORT", ...]}' % json.dumps(found))
+    return found
+
+
+def _is_of_strings(value):
+    return isinstance(value, list) and all(isinstance(part, str) for part in value)
+
+
+def _unfit(fault):
+    return UserError("TF_CONFIG=%s: its %s" % (os.environ["TF_CONFIG"], fault))
 
 
 def _tf_config():
@@ -38,9 +50,12 @@ def _tf_config():
 
 
 def _task():
-    """(kind, index) of this process."""
+    """(kind, index) of this process; raises `UserError` if TF_CONFIG tells none."""
     task = _tf_config().get("task", {})
-    return task.get("type", "worker"), int(task.get("index", 0))
+    index = task.get("index", 0) if isinstance(task, dict) else None
+    if not str(index).isdecimal():  # launchers write it as text, too
+        raise _unfit('task is %s: expected {"type": "worker", "index": 0}' % json.dumps(task))
+    return task.get("type", "worker"), int(index)
 
 
 def helper_name():

@@ -172,10 +172,11 @@ def sampled(folder, data_dir, split, most):
     """Some examples, by chance, of the task that a model was fine-tuned for."""
     import errors  # noqa: F401 (quietens TensorFlow)
     import files
+    import inference
     import reading
     import tasks
 
-    task = tasks.get_task(files.read_json(os.path.join(folder, "fine_tuning.json"))["task"])
+    task = tasks.get_task(files.read_json(os.path.join(folder, inference.SETTINGS_FILE))["task"])
     train = reading.read_split(task, data_dir, "train")
     if task.labels is None:
         task = reading.with_columns_and_labels(task, train)

@@ -46,7 +46,10 @@ def main():
         for path in corpus.input_files(FLAGS.exclude_file, "exclude_file"):
             excluded.update(excluded_texts(path))
     paths = corpus.input_files(FLAGS.input_file)
-    os.makedirs(FLAGS.output_dir, exist_ok=True)
+    try:
+        os.makedirs(FLAGS.output_dir, exist_ok=True)
+    except OSError as error:
+        raise files.cannot_write("--output_dir=" + FLAGS.output_dir, error) from error
     counts = write_parts(paths, excluded, FLAGS.held_out_every, FLAGS.output_dir)
     counts["excluded texts"] = len(excluded)
     files.write_json(os.path.join(FLAGS.output_dir, "counts.json"), counts)

@@ -152,6 +152,7 @@ def _check_flags():
     for name in ("corpus", "out"):
         if not FLAGS[name].value:
             raise UserError("--%s (%s) is required" % (name, name.upper()))
+    _check_steps()
     corpus.input_files(FLAGS.corpus, "corpus")
     if FLAGS.vocab_file and FLAGS.vocab_size:
         raise UserError("--vocab_file and --vocab_size: give one of them")
@@ -163,6 +164,18 @@ def _check_flags():
     if is_new and os.path.exists(FLAGS.out) and not _is_empty_folder(FLAGS.out):
         raise UserError(
             "--out=%s is there and was not made by this command: name a new folder" % FLAGS.out
+        )
+
+
+def _check_steps():
+    for phase in PHASES:
+        name = phase.prefix + "steps"
+        if FLAGS[name].value < 0:
+            raise UserError("--%s=%d: expected 0 or more" % (name, FLAGS[name].value))
+    if not phases():
+        raise UserError(
+            "--steps=0 and --pair_steps=0 (STEPS, PAIR_STEPS) leave nothing to train: give one of "
+            "them a number of steps"
         )
 
 
@@ -343,7 +356,7 @@ def _make_vocabulary():
         with files.atomic_write(path, "wb") as handle:
             handle.write(files.read_bytes(_vocab_file()))
     config = files.read_json(_config_file())
-    config["vocab_size"] = len(tokenization.load_vocab(path))
+    config["vocab_size"] = tokenization.num_entries(path)
     files.write_json(_model_config(), config)
 
 

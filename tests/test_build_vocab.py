@@ -359,6 +359,13 @@ def test_text_that_is_not_utf8(tmp_path, content, words):
         assert word in str(caught.value)
 
 
+def test_utf16_without_its_mark_is_told(tmp_path):
+    path = tmp_path / "corpus.txt"
+    path.write_bytes("汉字\n".encode("utf-16-le"))
+    with pytest.raises(UserError, match="corpus.txt: not UTF-16 text: .* start with BOM"):
+        build_vocab.count_corpus([str(path)], encoding="utf-16")
+
+
 @pytest.mark.parametrize("encoding", ["gb18030", "utf-16"])
 def test_other_encodings_are_read_when_named(tmp_path, encoding, monkeypatch):
     monkeypatch.setattr(build_vocab, "_BLOCK_BYTES", 16)

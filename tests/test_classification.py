@@ -9,6 +9,7 @@ import pytest
 import classification
 from classification_batches import batches_of
 import classification_input
+import files
 import reading
 import tasks
 import tokenization
@@ -107,6 +108,33 @@ def test_cached_features_are_reused_and_rebuilt(tmp_path, capsys):
     assert "unfinished" in build(length=8, vocabulary="x")[2]
     os.remove(result.path + ".json")
     assert "unfinished" in build(length=8, vocabulary="x")[2]
+
+
+def test_features_without_a_fingerprint_of_their_own_are_made_anew(tmp_path, monkeypatch):
+    task = LCQMC._replace(labels=("0", "1"))
+    (tmp_path / "train.txt").write_text("今天\t天气\t1\n", encoding="utf-8")
+    split = reading.read_split(task, str(tmp_path), "train")
+    tokenizer = small_tokenizer(tmp_path)
+
+    def build(labels):
+        features = classification.feature_file(
+            split, task._replace(labels=labels), tokenizer, 8, str(tmp_path / "out"), {}
+        )
+        with open(features.path, "rb") as handle:
+            return handle.read()
+
+    class KilledError(Exception):
+        pass
+
+    def killed(path, value):
+        raise KilledError
+
+    right = build(("0", "1"))
+    with monkeypatch.context() as patch:  # other labels, the same size, killed after the records
+        patch.setattr(files, "write_json", killed)
+        with pytest.raises(KilledError):
+            build(("1", "0"))
+    assert build(("0", "1")) == right
 
 
 def test_a_task_of_single_texts_is_a_table_row(tmp_path):

@@ -776,6 +776,25 @@ def test_existing_files_stay_and_the_vocabulary_is_checked(tmp_path):
     assert not os.path.exists(str(tmp_path / "hf/tokenizer_config.json"))
 
 
+def test_the_tokenizer_lower_cases_as_in_fine_tuning(tmp_path):
+    prefix, _ = model_folder(tmp_path, heads="classification")
+    settings = os.path.join(os.path.dirname(prefix), "fine_tuning.json")
+    for content, wanted, expected in (
+        ({"do_lower_case": False}, None, False),
+        ({"do_lower_case": False}, True, True),
+        ({}, None, True),
+    ):
+        with open(settings, "w") as handle:
+            json.dump(content, handle)
+        to_pytorch.convert(prefix, str(tmp_path / "hf"), do_lower_case=wanted)
+        with open(str(tmp_path / "hf/tokenizer_config.json")) as handle:
+            assert json.load(handle)["do_lower_case"] is expected
+    with open(os.path.join(os.path.dirname(prefix), "label_map.json"), "w") as handle:
+        json.dump(["a", "b"], handle)
+    with pytest.raises(UserError, match="label_map.json: expected a JSON object {label: number}"):
+        to_pytorch.convert(prefix, str(tmp_path / "hf"))
+
+
 def test_a_sentencepiece_model_goes_along_both_ways(tmp_path):
     prefix, _ = model_folder(tmp_path, "google")
     folder = os.path.dirname(prefix)

@@ -18,12 +18,16 @@ import tensorflow.compat.v1 as tf
 
 from errors import UserError
 import checkpoints
+import classification
 import export_model
 import export_tflite
 import exporting
+import files
 import freeze_graph
 import predictor
+import sentencepiece_models
 import small_models
+import tokenization
 from workspace import CHARACTERS, ROOT, VOCABULARY, Workspace, run_here
 
 IS_TF1 = tf.__version__.startswith("1.")
@@ -461,6 +465,22 @@ def test_freezing_tells_what_is_wrong(folders, tmp_path):
     assert not os.path.exists(path)
 
 
+def test_a_head_without_all_its_variables_is_not_frozen(folders, tmp_path):
+    weights = checkpoints.read_weights(os.path.join(folders["bert"], "albert_model.ckpt"))
+    for number, changed in enumerate((None, np.zeros([4], np.float32))):  # missing; reshaped
+        folder = str(tmp_path / str(number))
+        shutil.copytree(folders["bert"], folder)
+        values = dict(weights, output_bias=changed)
+        if changed is None:
+            del values["output_bias"]
+        checkpoints.write_model_checkpoint(folder, values)
+        prefix, path = os.path.join(folder, "albert_model.ckpt"), str(tmp_path / "out.pb")
+        os.remove(prefix + ".meta")
+        with pytest.raises(UserError, match="albert_model.ckpt lacks output_bias of the config's"):
+            freeze(prefix, path, "probabilities")
+        assert not os.path.exists(path)
+
+
 def test_without_a_folder_the_pretrained_model_at_hand_is_exported(folders, tmp_path, monkeypatch):
     folder = str(tmp_path / "models" / "pretrained")
     shutil.copytree(folders["brightmart"], folder)
@@ -670,6 +690,28 @@ def test_a_sentencepiece_model_goes_along(tmp_path):
     exporting.write_companions(model, str(tmp_path / "out"))
     assert os.listdir(str(tmp_path / "out")) == ["spiece.model"]
     assert (tmp_path / "out" / "spiece.model").read_bytes() == b"pieces"
+
+
+@needs_tf2
+def test_a_sentencepiece_model_is_what_texts_are_encoded_with(tmp_path, texts_file):
+    lines = [line.replace("\t", " ") for line in files.read_lines(texts_file)]
+    source = sentencepiece_models.train_sentencepiece(tmp_path, lines, 70)
+    folder = small_models.write_model(tmp_path / "model", vocabulary=["a"] * 70)
+    os.remove(os.path.join(folder, "vocab.txt"))
+    shutil.copyfile(source, os.path.join(folder, "spiece.model"))
+    model = exporting.read_model(folder, "classifier")
+    texts = exporting.SAMPLE_PAIRS[1:2]
+    options = exporting.Options("classifier", None, "int8", 0.1, texts, False, False)
+    ((ids, _, _),) = export_tflite.calibration_rows(model, options)
+    tokenizer = tokenization.FullTokenizer(source)
+    expected = classification.encode(tokenizer, *texts[0], max_seq_length=64)[0]
+    assert ids.tolist() == [expected]
+    with pytest.raises(UserError, match="--metadata describes a vocab.txt, but .* SentencePiece"):
+        export(folder, "--format=tflite", "--metadata")
+    folder = small_models.write_model(tmp_path / "other", vocabulary=["a"] * 71)
+    shutil.copyfile(source, os.path.join(folder, "spiece.model"))
+    with pytest.raises(UserError, match="spiece.model: the vocabulary has 70 entries, but .* 71"):
+        exporting.read_model(folder, "classifier")
 
 
 def test_settings_of_another_model_stay(tmp_path):

@@ -195,6 +195,7 @@ def test_copy_without_slots_is_the_same_model_and_a_third_in_size(tmp_path):
         extra.update(slots(name, shape))
     model_folder(tmp_path / "run", SMALL, extra=extra)
     (tmp_path / "run/vocab.txt").write_text("a\n")
+    (tmp_path / "run/spiece.model").write_bytes(b"pieces")
     line = inspect_checkpoint.write_without_optimizer(str(tmp_path / "run"))
     folder = tmp_path / "run_weights"
     assert line.startswith(str(folder))
@@ -209,7 +210,8 @@ def test_copy_without_slots_is_the_same_model_and_a_third_in_size(tmp_path):
         for path in (tmp_path / "run", folder)
     ]
     assert 2.9 < sizes[0] / sizes[1] < 3.1
-    assert {"albert_config.json", "vocab.txt", "checkpoint"} < set(os.listdir(str(folder)))
+    copied = {"albert_config.json", "vocab.txt", "spiece.model", "checkpoint"}
+    assert copied < set(os.listdir(str(folder)))
     assert described(folder)["optimizer"] == ["no slots"]
 
 

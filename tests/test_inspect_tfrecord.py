@@ -82,6 +82,13 @@ def test_a_right_file_is_told(inspect):
     assert "masked in training" in out and "all 1 records are right" in out
 
 
+def test_every_line_of_the_vocabulary_has_an_id(inspect, tmp_path):
+    path = tmp_path / "equal_entries.txt"
+    path.write_text("\n".join(TOKENS[:5] + ["天", "天"] + TOKENS[7:]) + "\n", encoding="utf-8")
+    out = inspect(record(), check=True, vocab_file=str(path))  # with id 10, of 11 entries
+    assert "checked: all 1 records are right" in out
+
+
 @pytest.mark.parametrize(
     "changes, message",
     [

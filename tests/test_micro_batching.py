@@ -108,6 +108,21 @@ def test_an_error_reaches_those_it_concerns_and_work_goes_on():
     run(steps)
 
 
+def test_a_bad_text_fails_its_own_request_alone():
+    async def steps(batcher, model):
+        first = await held_up(batcher, model)
+        texts = (["a"], ["bb", "bad"], ["ccc"])
+        tasks = [asyncio.ensure_future(batcher.submit(request)) for request in texts]
+        await asyncio.sleep(0.01)
+        model.may_go_on.set()
+        answers = await asyncio.gather(*tasks, return_exceptions=True)
+        assert [answers[0][0], str(answers[1]), answers[2][0]] == [["1"], "bad", ["3"]]
+        assert answers[2][1].tolist() == [[3]] and (await first)[0] == ["5"]
+
+    batches = run(steps).batches
+    assert batches == [["first"], ["a", "bb", "bad", "ccc"], ["a"], ["bb", "bad"], ["ccc"]]
+
+
 def test_stopping_answers_what_waits():
     async def steps(batcher, model):
         first = await held_up(batcher, model)

@@ -159,10 +159,10 @@ def test_broken_config_file_is_named(tmp_path, text, named):
 
 
 def test_odd_keys_shadow_nothing():
-    odd = {"self": 1, "_check": 2, "to_dict": 3, "is_training": True}
-    with pytest.warns(UserWarning, match="_check, is_training, self, to_dict"):
+    odd = {"self": 1, "_check": 2, "to_dict": 3, "saves_memory": True}
+    with pytest.warns(UserWarning, match="_check, saves_memory, self, to_dict"):
         config = modeling.AlbertConfig.from_dict(dict(SMALL, **odd))
-    assert config.to_dict() == dict(SMALL, **odd) and not config.is_training
+    assert config.to_dict() == dict(SMALL, **odd) and not config.saves_memory
 
 
 def test_old_names_are_the_same_classes():

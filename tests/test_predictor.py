@@ -238,6 +238,16 @@ def test_bfloat16_is_near(model, folder):
         predictor.Predictor(folder, precision="int8")
 
 
+@pytest.mark.parametrize("numbers", [[0, "1"], [0, 0], [1, 2], [0, [1]]])
+def test_what_is_no_label_map_is_told(numbers, folder, tmp_path):
+    other = str(tmp_path / "other")
+    shutil.copytree(folder, other)
+    with open(os.path.join(other, "label_map.json"), "w") as handle:
+        json.dump(dict(zip("ab", numbers)), handle)
+    with pytest.raises(UserError, match="label_map.json: expected a JSON object {label: number}"):
+        predictor.Predictor(other)
+
+
 def test_what_does_not_belong_together_is_refused(folder, tmp_path):
     other = str(tmp_path / "other")
     shutil.copytree(folder, other)

@@ -142,11 +142,31 @@ def test_libraries_find_nearly_the_same(name, tmp_path):
     path = str(tmp_path / name)
     exact, cosines = search.nearest_by_numpy(vectors, queries, 10)
     for _ in range(2):  # built, then read
-        indices, found = nearest(vectors, queries, 10, path)
+        indices, found = nearest(vectors, path)(queries, 10)
         share = np.mean([len(set(a) & set(b)) / 10.0 for a, b in zip(exact, indices)])
         assert share > 0.95
         np.testing.assert_allclose(found[:, 0], cosines[:, 0], atol=0.05)
         assert os.path.getsize(path) > 0
+
+
+def test_an_index_is_read_once(faq, encoder, monkeypatch):
+    path, lines = faq
+    read = []
+
+    def nearest_by_library(vectors, path):
+        read.append(path)
+        return lambda queries, k: search.nearest_by_numpy(vectors, queries, k)
+
+    def not_installed(vectors, path):
+        raise ImportError
+
+    monkeypatch.setattr(search, "APPROXIMATE_FROM", 10)
+    monkeypatch.setattr(search, "_nearest_by_hnswlib", not_installed)
+    monkeypatch.setattr(search, "_nearest_by_faiss", nearest_by_library)
+    corpus = search.Corpus(path, encoder)
+    for number in (3, 5):
+        assert corpus.search([lines[number]], None, top_k=1)[0][0].line == number + 1
+    assert read == [os.path.join(path + ".vectors", "faiss")]
 
 
 def test_command(faq, folder, model, capsys, tmp_path):

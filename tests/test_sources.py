@@ -3,6 +3,7 @@
 import ast
 import glob
 import os
+import re
 import sys
 
 import pytest
@@ -30,6 +31,23 @@ def imports_of(path):
                 yield from ((alias.name, ()) for alias in statement.names)
             elif isinstance(statement, ast.ImportFrom):
                 yield statement.module, [alias.name for alias in statement.names]
+
+
+def test_rooms_import_what_the_table_of_the_architecture_lets_them():
+    every = {os.path.basename(path)[:-3] for path in glob.glob(os.path.join(ROOT, "*.py"))}
+    with open(os.path.join(ROOT, "docs", "architecture.md"), encoding="utf-8") as handle:
+        rows = [line.split("|") for line in handle if line.startswith("| `")]
+    above = {"errors", "files"}
+    for _, names, _, may, _ in rows:
+        rooms = set(re.findall(r"`(\w+)\.py`", names))
+        allowed = rooms | {"errors", "files"} | (set(re.findall(r"\w+", may)) & every)
+        if "the rooms above" in may:
+            allowed |= above
+        for room in rooms:
+            imported = {name for name, _ in imports_of(os.path.join(ROOT, room + ".py"))}
+            assert imported & every <= allowed, room
+        above |= rooms
+    assert len(above) > 50
 
 
 def test_commands_quieten_tensorflow_before_they_import_it():

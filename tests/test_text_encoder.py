@@ -3,6 +3,7 @@
 import gc
 import json
 import os
+import shutil
 import sys
 
 import numpy as np
@@ -96,6 +97,15 @@ def test_layers_and_pooling(folder, token_vectors, layers, pooling):
 def test_unknown_choices(folder, settings, message):
     with pytest.raises(UserError, match=message):
         text_encoder.TextEncoder(folder, **settings)
+
+
+def test_settings_of_training_that_are_none_are_told(folder, tmp_path):
+    other = str(tmp_path / "other")
+    shutil.copytree(folder, other)
+    with open(os.path.join(other, "fine_tuning.json"), "w") as handle:
+        handle.write("[]")
+    with pytest.raises(UserError, match="fine_tuning.json: expected the JSON object that training"):
+        text_encoder.TextEncoder(other)
 
 
 def test_misuse_of_an_encoder(folder, tmp_path):

@@ -258,6 +258,18 @@ def test_of_equal_entries_the_last_counts_and_every_id_has_its_token(tmp_path):
     assert tokenizer.convert_ids_to_tokens([3, 4, 5]) == ["a", "b", "a"]
 
 
+def test_the_number_of_entries_is_that_of_ids(tmp_path, sentencepiece_model):
+    path = tmp_path / "vocab.txt"
+    path.write_text("[UNK]\n[CLS]\n[SEP]\na\na\n\n")  # two are equal, the last one is blank
+    found = tokenization.num_entries(str(path))
+    assert found == 6 == len(tokenization.FullTokenizer(str(path)).inv_vocab)
+    assert found == max(tokenization.load_vocab(str(path)).values()) + 1
+    assert tokenization.num_entries(sentencepiece_model) == 70
+    tokenization.check_num_entries("v.txt", 6, 6)
+    with pytest.raises(UserError, match="v.txt: the vocabulary has 6 entries, but .* is 7: use"):
+        tokenization.check_num_entries("v.txt", 6, 7)
+
+
 def test_vocabulary_with_byte_order_mark(tmp_path):
     path = tmp_path / "vocab.txt"
     path.write_text("[PAD]\n[UNK]\n", encoding="utf-8-sig")

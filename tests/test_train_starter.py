@@ -106,6 +106,15 @@ def test_every_stage_is_done_once(run, capsys):
     assert capsys.readouterr().err.count("done before") == 5
 
 
+def test_the_config_counts_every_line_of_the_vocabulary(run, tmp_path):
+    path = os.path.join(ROOT, "albert_starter_zh", "vocab.txt")
+    lines = files.read_lines(path)
+    (tmp_path / "vocab.txt").write_text("\n".join(lines + lines[-1:]) + "\n", encoding="utf-8")
+    run(vocab_file=str(tmp_path / "vocab.txt"))
+    config = files.read_json(run.work("vocabulary", "albert_config_tiny.json"))
+    assert config["vocab_size"] == len(lines) + 1
+
+
 def test_the_second_phase_starts_from_the_first_with_unrelated_pairs(run):
     assert run(pair_steps=40) == DATA + ["run_pretraining.py"] + DATA[1:] + ["run_pretraining.py"]
     first, second = (flags_in(run.called[number]) for number in (3, 6))
@@ -182,6 +191,7 @@ MISTAKES = {
     "a file in the way": ({"OUT": "file/model"}, "file/model.work: cannot be written"),
     "not our folder": ({"OUT": "."}, "--out=. is there and was not made by this command"),
     "no number": ({"STEPS": "many"}, "flag --steps=many"),
+    "no phase": ({"STEPS": "0", "PAIR_STEPS": "0"}, "leave nothing to train"),
     "two vocabularies": ({"VOCAB_SIZE": "9", "VOCAB_FILE": "v"}, "give one of them"),
     "no vocabulary": ({"VOCAB_FILE": "v"}, "--vocab_file=v: no such file"),
     "no labelled data": ({"DATA_DIR": "."}, "--data_dir=.: expected a folder with train.txt"),
