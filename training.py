@@ -491,19 +491,26 @@ class GridTimer(tf.train.SecondOrStepTimer):
 class FirstStepHook(tf.train.SessionRunHook):
     """Sends what TensorFlow's C++ side prints in the first step to the log file.
 
-    XLA announces there that it compiles, on standard error, whatever level of messages is set.
+    XLA announces there that it compiles, on standard error, whatever level of messages is set. What
+    Python says, that the run is stopped for instance, still goes to the user.
     """
 
     def __init__(self):
         self._is_over = False
-        self._standard_error = None
+        self._redirection = contextlib.ExitStack()
 
     def before_run(self, run_context):
         logs = [h.stream for h in tf.get_logger().handlers if isinstance(h, logging.FileHandler)]
         if logs and not self._is_over:
             sys.stderr.flush()
-            self._standard_error = os.dup(2)
+            standard_error = os.dup(2)
+            self._redirection.callback(os.close, standard_error)
+            self._redirection.callback(os.dup2, standard_error, 2)
             os.dup2(logs[0].fileno(), 2)
+            for_python = self._redirection.enter_context(
+                open(standard_error, "w", buffering=1, closefd=False)  # by lines
+            )
+            self._redirection.enter_context(contextlib.redirect_stderr(for_python))
         self._is_over = True
 
     def after_run(self, run_context, run_values):
@@ -511,10 +518,7 @@ class FirstStepHook(tf.train.SessionRunHook):
 
     def restore(self):
         """Ends the redirection; to be called also where a step has failed."""
-        if self._standard_error is not None:
-            os.dup2(self._standard_error, 2)
-            os.close(self._standard_error)
-            self._standard_error = None
+        self._redirection.close()
 
 
 class SaverHook(tf.train.CheckpointSaverHook):

@@ -2,6 +2,7 @@
 
 import ctypes
 import json
+import logging
 import os
 import signal
 import subprocess
@@ -240,3 +241,20 @@ def test_training_leaves_input_pipelines_as_written_and_writes_the_graph(tmp_pat
         "model.ckpt-3",
     ]
     assert all(os.path.exists(prefix + ".meta") for prefix in prefixes)
+
+
+def test_in_the_first_step_only_the_native_side_is_sent_to_the_log(tmp_path, capfd):
+    handler = logging.FileHandler(str(tmp_path / "train.log"))
+    tf.get_logger().addHandler(handler)
+    hook = training.FirstStepHook()
+    try:
+        hook.before_run(None)
+        os.write(2, b"compiled\n")
+        print("stopped", file=sys.stderr)
+    finally:
+        hook.restore()
+        tf.get_logger().removeHandler(handler)
+        handler.close()
+    os.write(2, b"later\n")
+    assert capfd.readouterr().err == "stopped\nlater\n"
+    assert (tmp_path / "train.log").read_text() == "compiled\n"
