@@ -3,6 +3,7 @@
 import contextlib
 import ctypes
 import fcntl
+import io
 import json
 import logging
 import os
@@ -507,8 +508,8 @@ class FirstStepHook(tf.train.SessionRunHook):
             self._redirection.callback(os.close, standard_error)
             self._redirection.callback(os.dup2, standard_error, 2)
             os.dup2(logs[0].fileno(), 2)
-            for_python = self._redirection.enter_context(
-                open(standard_error, "w", buffering=1, closefd=False)  # by lines
+            for_python = io.TextIOWrapper(
+                io.FileIO(standard_error, "w", closefd=False), line_buffering=True
             )
             self._redirection.enter_context(contextlib.redirect_stderr(for_python))
         self._is_over = True
