@@ -31,6 +31,7 @@ def define_flags():
     flags.DEFINE_string("input_file", None, "Text files, .gz too; patterns, separated by commas.")
     flags.DEFINE_string("output_dir", None, "Folder for train.txt, held_out.txt and counts.json.")
     flags.DEFINE_string("exclude_file", None, "Files whose texts must not occur in either part.")
+    flags.DEFINE_string("encoding", "utf-8", "Encoding of the texts, such as gb18030 (GBK).")
     flags.DEFINE_integer("held_out_every", 200, "Of so many documents one is held out.")
 
 
@@ -96,7 +97,7 @@ def write_parts(paths, excluded, held_out_every, folder):
     train_path, held_out_path = (os.path.join(folder, n) for n in ("train.txt", "held_out.txt"))
     bar = progress.progress_bar("reading", corpus.total_bytes(paths), "B")
     with files.atomic_write(train_path) as train, files.atomic_write(held_out_path) as held_out:
-        for shard in corpus.read_shards(paths):
+        for shard in corpus.read_shards(paths, corpus.TextFormat(FLAGS.encoding)):
             for document in shard.documents:
                 counts["documents"] += 1
                 if any(normalized(line) in excluded for line in document):

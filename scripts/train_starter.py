@@ -87,30 +87,38 @@ Fields:
 def define_flags():
     """Defines this command's flags; those of the shell script have the same names in capitals."""
     table = [
-        ("string", "corpus", None, "Text files, .gz too; patterns and folders, commas between."),
-        ("string", "out", None, "Model folder to make."),
-        ("string", "exclude", "", "Files (evaluation sets) whose lines must not be learnt."),
-        ("integer", "held_out_every", 200, "Of so many documents one is held out."),
-        ("string", "vocab_file", "", "Vocabulary; the starter model's if left out."),
-        ("integer", "vocab_size", 0, "Entries of a vocabulary to build from the text; 0: none."),
-        ("string", "config_file", "", "Config JSON; the starter model's if left out."),
-        ("string", "segmenter", "jieba", "What tells words: jieba, rjieba or none."),
-        ("integer", "dupe_factor", 2, "How often each text is used, paired in another way."),
-        ("integer", "pair_dupe_factor", 1, "The same in the second phase."),
-        ("integer", "max_seq_length", 128, "Pieces in a sequence."),
-        ("integer", "max_predictions", 20, "The most pieces to predict in a sequence."),
-        ("integer", "steps", 10000, "Steps of training in the first phase."),
-        ("integer", "pair_steps", 7500, "Steps of the second phase; 0 leaves it out."),
-        ("integer", "warmup_steps", 0, "Of these, steps in which the rate rises; 0: a tenth."),
-        ("integer", "pair_warmup_steps", 0, "The same in the second phase."),
-        ("integer", "batch_size", 64, "Sequences in a step."),
-        ("float", "learning_rate", 0.0005, "Highest learning rate of the first phase."),
-        ("float", "pair_learning_rate", 0.0004, "Highest learning rate of the second phase."),
-        ("integer", "save_steps", 500, "Steps between checkpoints, which are evaluated."),
-        ("list", "data_dir", SAMPLES, "Folders of labelled data to score the model on."),
+        ("corpus", None, "Text files, .gz too; patterns and folders, commas between."),
+        ("out", None, "Model folder to make."),
+        ("encoding", "utf-8", "Encoding of the texts, such as gb18030 (GBK)."),
+        ("exclude", "", "Files (evaluation sets) whose lines must not be learnt."),
+        ("vocab_file", "", "Vocabulary; the starter model's if left out."),
+        ("config_file", "", "Config JSON; the starter model's if left out."),
     ]
-    for kind, name, default, help_text in table:
-        getattr(flags, "DEFINE_" + kind)(name, default, help_text)
+    for name, default, help_text in table:
+        flags.DEFINE_string(name, default, help_text)
+    table = [  # with the least that makes sense
+        ("held_out_every", 200, 2, "Of so many documents one is held out."),
+        ("vocab_size", 0, 0, "Entries of a vocabulary to build from the text; 0: none."),
+        ("dupe_factor", 2, 1, "How often each text is used, paired in another way."),
+        ("pair_dupe_factor", 1, 1, "The same in the second phase."),
+        ("max_seq_length", 128, 8, "Pieces in a sequence."),
+        ("max_predictions", 20, 1, "The most pieces to predict in a sequence."),
+        ("steps", 10000, 0, "Steps of training in the first phase; 0 leaves it out."),
+        ("pair_steps", 7500, 0, "Steps of the second phase; 0 leaves it out."),
+        ("warmup_steps", 0, 0, "Of these, steps in which the rate rises; 0: a tenth."),
+        ("pair_warmup_steps", 0, 0, "The same in the second phase."),
+        ("batch_size", 64, 1, "Sequences in a step."),
+        ("save_steps", 500, 1, "Steps between checkpoints, which are evaluated."),
+    ]
+    for name, default, least, help_text in table:
+        flags.DEFINE_integer(name, default, help_text, lower_bound=least)
+    for name, default, phase in (
+        ("learning_rate", 5e-4, "first"),
+        ("pair_learning_rate", 4e-4, "second"),
+    ):
+        flags.DEFINE_float(name, default, "Highest learning rate of the %s phase." % phase, 0.0)
+    flags.DEFINE_list("data_dir", SAMPLES, "Folders of labelled data to score the model on.")
+    flags.DEFINE_enum("segmenter", "jieba", ["jieba", "rjieba", "none"], "What tells words.")
     flags.DEFINE_boolean("split_sentences", False, "Whether lines are paragraphs, to be parted.")
     flags.DEFINE_enum(
         "precision", "float32", ["float32", "bfloat16", "mixed_float16"], "Of the products."
@@ -152,7 +160,7 @@ def _check_flags():
     for name in ("corpus", "out"):
         if not FLAGS[name].value:
             raise UserError("--%s (%s) is required" % (name, name.upper()))
-    _check_steps()
+    _check_training()
     corpus.input_files(FLAGS.corpus, "corpus")
     if FLAGS.vocab_file and FLAGS.vocab_size:
         raise UserError("--vocab_file and --vocab_size: give one of them")
@@ -167,15 +175,18 @@ def _check_flags():
         )
 
 
-def _check_steps():
-    for phase in PHASES:
-        name = phase.prefix + "steps"
-        if FLAGS[name].value < 0:
-            raise UserError("--%s=%d: expected 0 or more" % (name, FLAGS[name].value))
+def _check_training():
+    """Checks what the stages that train would find out only after those that make the data."""
     if not phases():
         raise UserError(
             "--steps=0 and --pair_steps=0 (STEPS, PAIR_STEPS) leave nothing to train: give one of "
             "them a number of steps"
+        )
+    positions = files.read_json(_config_file()).get("max_position_embeddings", FLAGS.max_seq_length)
+    if FLAGS.max_seq_length > positions:
+        raise UserError(
+            "--max_seq_length=%d (MAX_SEQ_LENGTH) is more than the %d positions of %s"
+            % (FLAGS.max_seq_length, positions, _config_file())
         )
 
 
@@ -237,6 +248,8 @@ def plan(arguments):
         "exclude": _about(FLAGS.exclude, "exclude"),
         "held_out_every": FLAGS.held_out_every,
     }
+    if FLAGS.encoding != "utf-8":  # runs that were begun before there was a choice go on
+        split["encoding"] = FLAGS.encoding
     vocabulary = dict(split if FLAGS.vocab_size else {}, vocab_size=FLAGS.vocab_size)
     vocabulary["config_file"] = _digest(_config_file(), "config_file")
     if not FLAGS.vocab_size:
@@ -335,6 +348,7 @@ def _split():
         input_file=FLAGS.corpus,
         exclude_file=FLAGS.exclude or None,
         held_out_every=FLAGS.held_out_every,
+        encoding=FLAGS.encoding,
         output_dir=work_folder("split"),
     )
     counts = files.read_json(work_folder("split", "counts.json"))

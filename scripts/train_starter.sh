@@ -8,6 +8,7 @@
 # environment variable:
 #     CORPUS         text, a sentence a line, a blank line between documents; patterns, folders and
 #                    .gz files, commas between
+#     ENCODING       utf-8     of the text; gb18030 for GBK
 #     OUT            model folder to make
 #     EXCLUDE        files (evaluation sets); a document that has a line of one is left out
 #     HELD_OUT_EVERY 200       of so many documents one is held out, to measure on
@@ -19,7 +20,7 @@
 #     DUPE_FACTOR    2         how often each text is used, paired in another way
 #                    (PAIR_DUPE_FACTOR 1 in the second phase)
 #     MAX_SEQ_LENGTH 128   MAX_PREDICTIONS 20
-#     STEPS          10000     first phase: masked words, order of segments
+#     STEPS          10000     first phase: masked words, order of segments; 0 leaves it out
 #     PAIR_STEPS     7500      second phase: masked words, and whether two texts belong together;
 #                              0 leaves it out
 #     WARMUP_STEPS, PAIR_WARMUP_STEPS      a tenth of the steps, at most 1000 and 200
@@ -32,7 +33,7 @@
 set -euo pipefail
 . "$(dirname -- "$(readlink -f -- "${BASH_SOURCE[0]}")")/common.sh"
 
-SETTINGS="CORPUS OUT EXCLUDE HELD_OUT_EVERY VOCAB_SIZE VOCAB_FILE CONFIG_FILE SPLIT_SENTENCES
+SETTINGS="CORPUS ENCODING OUT EXCLUDE HELD_OUT_EVERY VOCAB_SIZE VOCAB_FILE CONFIG_FILE SPLIT_SENTENCES
     SEGMENTER DUPE_FACTOR PAIR_DUPE_FACTOR MAX_SEQ_LENGTH MAX_PREDICTIONS STEPS PAIR_STEPS
     WARMUP_STEPS PAIR_WARMUP_STEPS LEARNING_RATE PAIR_LEARNING_RATE BATCH_SIZE PRECISION SAVE_STEPS
     DATA_DIR"
