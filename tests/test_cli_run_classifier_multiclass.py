@@ -184,6 +184,47 @@ def test_several_labels_a_row_without_a_dev_file(tmp_path, capsys):
         assert row[3] == ";".join(decided)
 
 
+def rows_of_several_labels(count, seed=1):
+    """Rows of (text, labels with a | between), as in `titles` those of both halves of a text."""
+    pairs = zip(titles(count, seed), titles(count, seed + 100))
+    return [(a[:4] + b[:4], "|".join(sorted({x, y}))) for (a, x), (b, y) in pairs]
+
+
+@pytest.mark.parametrize("keep_best", [True, False])
+def test_thresholds_of_the_best_are_kept_for_all_that_follows(tmp_path, keep_best):
+    data = OwnData(
+        tmp_path,
+        train=rows_of_several_labels(64),
+        dev=rows_of_several_labels(24, 2),
+        test=rows_of_several_labels(16, 3),
+    )
+    run_here(data.arguments(multi_label=True, keep_best=keep_best))
+    best = data.results()["best"]
+    records = [json.loads(line) for line in data.read("metrics.jsonl").splitlines()]
+    thresholds = {r["step"]: r["thresholds"] for r in records if "dev" in r}[best["global_step"]]
+    assert len(set(thresholds + [0.5])) == 4, "0.5 should not be best here"
+    assert data.results("report.json")["dev"]["micro_f1"] == pytest.approx(best["eval_micro_f1"])
+    predictions = data.read("predictions.tsv")
+    for row in [line.split("\t") for line in predictions.splitlines()[1:]]:
+        decided = np.array(row[5:], float) >= thresholds
+        assert row[3] == "|".join(np.array(("a b", "体育", "财经"))[decided])
+    data.write_rows("dev.csv", rows_of_several_labels(24, 7))
+    run_here(data.arguments(do_train=False, keep_best=keep_best))
+    assert data.read("predictions.tsv") == predictions
+    other = data.results()["best"]
+    assert other["global_step"] == best["global_step"]
+    assert data.results("report.json")["dev"]["micro_f1"] == pytest.approx(other["eval_micro_f1"])
+
+
+@pytest.mark.parametrize("changes", [{"do_eval": False}, {"do_predict": False}])
+def test_label_maps_of_two_runs_are_not_mixed(tmp_path, changes):
+    data = OwnData(tmp_path, train=titles(16), dev=titles(8, 2), test=titles(8, 3))
+    run_here(data.arguments(num_train_epochs=1))
+    data.write("out/label_map.json", json.dumps({"财经": 0, "体育": 1, "a b": 2}))
+    with pytest.raises(UserError, match="label_map.json beside the checkpoint is of another run"):
+        run_here(data.arguments(num_train_epochs=1, do_train=False, **changes))
+
+
 def test_numbers_are_estimated(tmp_path):
     labels = [(text, "%.1f" % (10 + 5 * LABELS.index(label))) for text, label in titles(80)]
     rows = [(text, str(float(label) / 10)) for text, label in labels]
