@@ -5,12 +5,14 @@ Config, vocabulary, task and data, settings, features, numbers of steps, the Est
 
 import math
 import os
+import types
 
 from absl import flags
 
 from errors import UserError
 import checkpoints
 import classification
+import experiments
 import files
 import fine_tuning_flags
 import objectives
@@ -66,11 +68,14 @@ class Setup:
         self.best_folder = os.path.join(self.folder, BEST_FOLDER)
         checkpoints.restore_model_folder(self.best_folder)
         self.init_checkpoint = _found_init_checkpoint()
+        self._check_is_no_folder_of_runs()
         folders = self._folders_of_model()
         _check_label_maps_agree(folders)
         labels, self._notes = task_data.notes_of_model(folders)
         self.settings = self._model_settings()
-        self.data = task_data.TaskData(FLAGS, self.settings.objective, (labels, self._notes))
+        self.data = task_data.TaskData(
+            self._flags_of_data(), self.settings.objective, (labels, self._notes)
+        )
         self.task, self.splits = self.data.task, self.data.splits
         self._check_data_fits()
         self.shapes = checkpoints.expected_shapes(self.config, tasks.num_outputs(self.task))
@@ -97,6 +102,25 @@ class Setup:
             return []
         return [os.path.dirname(self.init_checkpoint)]
 
+    def _check_is_no_folder_of_runs(self):
+        """Raises `UserError` where a model is looked for that lies in a folder of --seeds."""
+        has_own = checkpoints.checkpoints_of_training(self.folder) or self.uses_best_folder()
+        if FLAGS.do_train or has_own or _is_fine_tuned(self.init_checkpoint):
+            return
+        runs = experiments.folders_of_runs(self.folder)
+        if runs:
+            raise UserError(
+                "--output_dir=%s holds no model itself: those of --seeds and --search lie in %s: "
+                "name one of them with --output_dir" % (self.folder, ", ".join(runs))
+            )
+
+    def _flags_of_data(self):
+        """The flags, with the seed by which dev rows are set aside: one for all runs of --seeds."""
+        seed = int(FLAGS.seeds[0]) if FLAGS.seeds else FLAGS.seed
+        if not (FLAGS.seeds and FLAGS.do_train):  # one of those runs alone keeps its dev rows
+            seed = training.former_settings(self.folder)["fixed"].get("dev_seed", seed)
+        return types.SimpleNamespace(**dict(FLAGS.flag_values_dict(), seed=seed))
+
     def _model_settings(self):
         """The flags' settings; without training those of the model, which flags cannot change."""
         options = fine_tuning_flags.training_options()
@@ -105,6 +129,7 @@ class Setup:
             for name, given, is_given in (
                 ("pooling", FLAGS.pooling, FLAGS["pooling"].present),
                 ("objective", objective, objective != "single_label"),
+                ("label_separator", FLAGS.label_separator, FLAGS["label_separator"].present),
             ):
                 trained = self._notes.get(name, given)
                 if is_given and trained != given:
@@ -340,6 +365,13 @@ def _check_label_maps_agree(folders):
                     "differing: " + ", ".join(differing[:5]) if differing else "in another order",
                 )
             )
+
+
+def _is_fine_tuned(prefix):
+    """Whether a checkpoint, or None, has a classifier."""
+    if prefix is None:
+        return False
+    return "output_weights" in map(checkpoints.canonical_name, checkpoints.read_shapes(prefix))
 
 
 def _found_init_checkpoint():
