@@ -94,6 +94,7 @@ class FineTuning:
         self._metrics = None
         self._best_logits = None  # (checkpoint's step, logits of dev)
         self._prediction_files = []
+        self._num_predicted = None
         self._test = None  # `predicting.Outcome` of a labelled test file
 
     def _records_of_training(self):
@@ -427,6 +428,7 @@ class FineTuning:
                 "note: %d lines are no records: not in %s", len(results.not_submitted), paths[-1]
             )
         self._speed["prediction"] = count / (time.time() - begin)
+        self._num_predicted = count
         self._prediction_files = paths
         if len(outcome):
             self._test = outcome
@@ -542,10 +544,15 @@ class FineTuning:
 
     def _write_report(self, report, best):
         """Writes the report's files; returns the paths of those that were made."""
+        rows = {name: len(split.examples) for name, split in self._setup.splits.items()}
+        if self._num_predicted is not None:
+            rows["test"] = self._num_predicted
+        used = self._used_checkpoint() or self._setup.init_checkpoint
         about = {
             "task": FLAGS.task_name.lower(),
             "checkpoint": self._why_best(best) if best else None,
-            "data": {name: len(split.examples) for name, split in self._setup.splits.items()},
+            "model": files.sha256_of_file(used + ".index"),  # it holds the sums of all values
+            "data": rows,
             "remarks": self._setup.data.remarks,
             "examples_per_second": self._speed,
             "seconds": time.time() - self._begin,
