@@ -1,9 +1,11 @@
 """Several runs of one command: over seeds (`--seeds`), over learning rates (`--search`).
 
 Each run has a folder of its own in OUTPUT_DIR; a command that was killed goes on with the run it
-was at. `runs.md` and `runs.json` hold the table.
+was at. `runs.md` and `runs.json` hold the table. Where there is no dev file, the first seed decides
+over the rows that are set aside as one, so that all runs are measured by the same.
 """
 
+import glob
 import itertools
 import os
 
@@ -11,6 +13,7 @@ from absl import flags
 import numpy as np
 
 from errors import UserError
+import checkpoints
 import files
 from fine_tuning_flags import SEARCHED_RATES
 import scores
@@ -26,7 +29,8 @@ def run(run_once):
 
     Args:
         run_once: function without arguments that does one run of the flags and returns
-            {"dev": metrics or None, "test": metrics or None, "metric": name}.
+            {"dev": metrics or None, "test": metrics or None, "metric": name, "checkpoint": prefix
+            or None}; None in a process that only helps another one.
 
     Raises:
         UserError: for seeds that are no numbers, and without dev data to compare by.
@@ -42,11 +46,28 @@ def run(run_once):
             FLAGS.learning_rate, FLAGS.seed = rate, seed
             FLAGS.output_dir = os.path.join(folder, _name(rate, seed))
             print("run %d of %d: %s" % (number, len(rates) * len(seeds), FLAGS.output_dir))
-            results.append(dict(run_once(), rate=rate, seed=seed, folder=FLAGS.output_dir))
+            result = run_once()
+            if result is not None:
+                results.append(dict(result, rate=rate, seed=seed, folder=FLAGS.output_dir))
     finally:
         FLAGS.output_dir = folder
-    rows = [_row(rate, [r for r in results if r["rate"] == rate]) for rate in rates]
-    _write(folder, results, rows)
+    if results:
+        rows = [_row(rate, [r for r in results if r["rate"] == rate]) for rate in rates]
+        _write(folder, results, rows)
+
+
+def folders_of_runs(folder):
+    """Paths of the runs with a model that `--seeds` and `--search` left in a folder."""
+    found = [
+        path
+        for pattern in ("rate_*", "seed_*")
+        for path in sorted(glob.glob(os.path.join(glob.escape(folder), pattern)))
+    ]
+    return [
+        path
+        for path in found
+        if os.path.isdir(os.path.join(path, "best")) or checkpoints.checkpoints_of_training(path)
+    ]
 
 
 def _seeds():
@@ -92,30 +113,56 @@ def _write(folder, results, rows):
     metric = results[0]["metric"]
     sign = 1 if scores.METRICS[metric].is_higher_better else -1
     best = max(rows, key=lambda row: sign * row["dev"][0]) if "dev" in rows[0] else None
+    best_run = best and max(
+        (result for result in results if result["rate"] == best["rate"]),
+        key=lambda result: sign * _value(result, "dev"),
+    )
     files.write_json(
         os.path.join(folder, MACHINE_TABLE),
-        {"metric": metric, "runs": results, "rows": rows, "best": best},
+        {
+            "metric": metric,
+            "runs": results,
+            "rows": rows,
+            "best": best,
+            "best_run": best_run and best_run["folder"],
+        },
     )
-    lines = ["| learning rate | seeds | dev %s | test %s |" % (metric, metric), "|---|---|---|---|"]
-    for row in rows:
-        seeds = ", ".join(map(str, row["seeds"]))
-        cells = ["%g" % row["rate"], seeds] + [_cell(row.get(name)) for name in ("dev", "test")]
-        lines.append("| %s |" % " | ".join(cells))
+    lines = list(_table(rows, metric))
     path = os.path.join(folder, TABLE)
     with files.atomic_write(path) as handle:
         handle.write("\n".join(lines) + "\n")
     for line in lines:
         training.say(line)
     training.say("%-17s %s", "results", ", ".join([path, os.path.join(folder, MACHINE_TABLE)]))
-    if best and len(rows) > 1:
-        training.say(
-            "%-17s learning rate %g: %s mean dev %s, %.4f",
-            "best",
-            best["rate"],
-            "highest" if sign > 0 else "lowest",
-            metric,
-            best["dev"][0],
-        )
+    for title, text in _last_lines(results, rows, best, best_run):
+        training.say("%-17s %s", title, text)
+
+
+def _table(rows, metric):
+    """Yields the lines of runs.md."""
+    yield "| learning rate | seeds | dev %s | test %s |" % (metric, metric)
+    yield "|---|---|---|---|"
+    for row in rows:
+        seeds = ", ".join(map(str, row["seeds"]))
+        cells = ["%g" % row["rate"], seeds] + [_cell(row.get(name)) for name in ("dev", "test")]
+        yield "| %s |" % " | ".join(cells)
+
+
+def _last_lines(results, rows, best, best_run):
+    """Yields (title, text): the best rate, the best run of it with its checkpoint, and why."""
+    if best is None:
+        folders = ", ".join(result["folder"] for result in results)
+        yield "models", "%s: not compared, as --do_eval=true was not given" % folders
+        return
+    metric = results[0]["metric"]
+    extreme = "highest" if scores.METRICS[metric].is_higher_better else "lowest"
+    among = len(best["seeds"])
+    if len(rows) > 1:
+        text = "learning rate %g: %s mean dev %s, %.4f, of %d rates"
+        yield "best rate", text % (best["rate"], extreme, metric, best["dev"][0], len(rows))
+    why = "%s dev %s, %.4f, of %d" % (extreme, metric, _value(best_run, "dev"), among)
+    why += " with that rate" if len(rows) > 1 else " runs"
+    yield "best", "%s: %s: %s" % (best_run["folder"], best_run["checkpoint"], why)
 
 
 def _cell(mean_and_deviation):

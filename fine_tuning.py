@@ -61,11 +61,13 @@ def run_once(config_file, stop):
         stop: `training.StopRequest`.
 
     Returns:
-        what `FineTuning.summarize` returns.
+        what `FineTuning.summarize` returns; None where this process only helps another one.
     """
     run_of_flags = FineTuning(config_file)
     if FLAGS.do_train:
         run_of_flags.train(stop)
+    if training.helper_name():
+        return None  # the worker that saves does the rest
     if FLAGS.do_eval:
         run_of_flags.evaluate_all(stop)
     if FLAGS.do_predict:
@@ -85,23 +87,31 @@ class FineTuning:
         self._begin = time.time()
         self._speed = {}  # {what: examples a second}
         self._setup = fine_tuning_setup.Setup(config_file)
-        self._evaluations = self._former_evaluations()  # {step: metrics}
+        # {step: metrics} that the best is chosen from, {step: thresholds} of a multi-label task.
+        self._choices, self._tuned = self._records_of_training()
+        # {step: metrics} of this run; those of another dev file than training's choose nothing.
+        self._evaluations = self._choices if self._setup.is_dev_of_training else {}
         self._metrics = None
         self._best_logits = None  # (checkpoint's step, logits of dev)
         self._prediction_files = []
+        self._num_predicted = None
         self._test = None  # `predicting.Outcome` of a labelled test file
 
-    def _former_evaluations(self):
-        """{step: metrics} of what the folder's checkpoints, also deleted ones, reached on dev."""
-        former = training.former_settings(self._setup.folder)["fixed"].get("dev data")
-        if "dev" in self._setup.splits and former not in (None, self._setup.data_digest("dev")):
-            return {}  # of another dev file
+    def _records_of_training(self):
+        """What the folder's checkpoints, also deleted ones, reached on dev: metrics, thresholds."""
         records = training.Metrics.read(self._setup.folder, self._setup.first_step)
         found = {record["step"]: record["dev"] for record in records if "dev" in record}
+        tuned = {r["step"]: r["thresholds"] for r in records if "thresholds" in r}
+        kept = self._setup.notes_of_best()
+        if "dev" in kept and not FLAGS.do_train:  # training may go on from before that step
+            step = kept["dev"]["global_step"]
+            found[step] = kept["dev"]
+            if "thresholds" in kept:
+                tuned[step] = kept["thresholds"]
         is_known = self._setup.metric == "loss" or all(
-            "eval_" + self._setup.metric in m for m in found.values()
+            "eval_" + self._setup.metric in metrics for metrics in found.values()
         )
-        return found if is_known else {}
+        return found if is_known else {}, tuned
 
     # Training
 
@@ -147,7 +157,7 @@ class FineTuning:
             [training.StopHook(stop), self._progress_hook()],
             listeners,
         )
-        stop.raise_if_made(self._how_to_go_on())
+        self._raise_if_stopped(stop)
         steps = self._setup.newest_step() - first_step
         self._speed["training, with evaluations"] = (
             steps * FLAGS.train_batch_size / (time.time() - begin)
@@ -163,6 +173,10 @@ class FineTuning:
             dev_metric=self._setup.metric,
         )
 
+    def _raise_if_stopped(self, stop):
+        if stop.is_made:  # the message reads the newest checkpoint
+            stop.raise_if_made(self._how_to_go_on())
+
     def _how_to_go_on(self):
         return "stopped at step %d of %d, checkpoint saved in %s; the same command goes on" % (
             self._setup.newest_step(),
@@ -172,7 +186,7 @@ class FineTuning:
 
     def _is_exhausted(self):
         """Whether the last evaluations, as many as early stopping waits for, brought no better."""
-        best = self._best()
+        best = self._best_of(self._evaluations)
         if not FLAGS.early_stopping or best is None:
             return False
         since = sum(step > best["global_step"] for step in self._evaluations)
@@ -183,20 +197,21 @@ class FineTuning:
     def evaluate_all(self, stop):
         """Evaluates every checkpoint of the output folder, by step; writes the result files.
 
-        What training has evaluated already is not repeated. A folder without checkpoints has the
-        `--init_checkpoint` evaluated, which then has to be a fine-tuned one.
+        What training has evaluated already is not repeated. Of a folder without checkpoints the
+        best one is evaluated, or `--init_checkpoint`, which then has to be a fine-tuned one.
 
         Args:
             stop: `training.StopRequest`.
         """
-        prefixes = checkpoints.checkpoints_of_training(self._setup.folder)
-        if not prefixes:
-            self._evaluate(self._fine_tuned_init_checkpoint(), stop)
-        for prefix in prefixes:
+        for prefix in checkpoints.checkpoints_of_training(self._setup.folder):
             if FLAGS.do_train:
                 self._evaluate_if_new(checkpoints.checkpoint_step(prefix), stop)
             else:
                 self._evaluate(self._complete(prefix), stop)
+        if not self._setup.is_dev_of_training:
+            prefix = self._checkpoint_to_predict_with()
+            if _global_step(prefix) not in self._evaluations:
+                self._evaluate(prefix, stop)
         self._write_eval_results()
 
     def _evaluate_if_new(self, step, stop):
@@ -267,46 +282,75 @@ class FineTuning:
     def _evaluate(self, prefix, stop):
         """Evaluates a checkpoint on dev; keeps it in the best folder if it is the best so far."""
         logits = self._dev_logits(prefix, stop)
-        stop.raise_if_made(self._how_to_go_on())
+        self._raise_if_stopped(stop)
+        step = _global_step(prefix)
         metrics = scores.evaluate(
             self._setup.task.objective,
             logits,
             self._dev_gold(),
             FLAGS.eval_batch_size,
             [self._setup.metric],
+            self._thresholds_on_dev(prefix, step, logits),
         )
-        step = metrics["global_step"] = _global_step(prefix)
-        others = [former for at, former in self._evaluations.items() if at != step]
-        is_best = all(
-            _rank(metrics, self._setup.metric) > _rank(former, self._setup.metric)
-            for former in others
-        )
+        metrics["global_step"] = step
+        is_best = self._is_best(metrics)
         if is_best:
             self._best_logits = (step, logits)
-        if is_best and FLAGS.keep_best and os.path.basename(prefix).startswith("model.ckpt-"):
-            self._keep_best(prefix, metrics, logits)
+        is_of_training = os.path.basename(prefix).startswith("model.ckpt-")
+        if is_best and FLAGS.keep_best and is_of_training and self._setup.is_dev_of_training:
+            self._keep_best(prefix, metrics)
         self._evaluations[step] = metrics
-        remark = " (best so far)" if is_best else ""
+        self._record(metrics, is_best)
+
+    def _thresholds_on_dev(self, prefix, step, logits):
+        """Of a multi-label model: its own, or where it has none those that suit dev best."""
+        if self._setup.task.objective != "multi_label":
+            return None
+        thresholds = None if FLAGS.do_train else self._thresholds(prefix)
+        if thresholds is None and self._setup.is_dev_of_training:
+            rows = scores.probabilities("multi_label", logits)
+            thresholds = scores.tuned_thresholds(self._dev_gold(), rows)
+            self._tuned[step] = thresholds
+        return thresholds
+
+    def _is_best(self, metrics):
+        """Whether no other checkpoint is better; by another dev file nothing is chosen anew."""
+        step = metrics["global_step"]
+        chosen = None if self._setup.is_dev_of_training else self._chosen()
+        if chosen is not None:
+            return step == chosen["global_step"]
+        return all(
+            _rank(metrics, self._setup.metric) > _rank(former, self._setup.metric)
+            for at, former in self._evaluations.items()
+            if at != step
+        )
+
+    def _record(self, metrics, is_best):
+        """Tells what a checkpoint reached, and writes it down while training."""
+        step, name = metrics["global_step"], self._setup.metric
+        is_chosen_here = is_best and self._setup.is_dev_of_training
+        remark = " (best so far)" if is_chosen_here else ""
         training.say(
             "dev %s %.4f at step %d%s",
-            self._setup.metric,
-            metrics["eval_" + self._setup.metric],
+            name,
+            metrics["eval_" + name],
             step,
             remark if step else " (before training)",
         )
         if self._metrics is not None:
-            value = {"dev_" + self._setup.metric: metrics["eval_" + self._setup.metric]}
-            self._metrics.add(step, dev=metrics, **value)
+            values = {"dev_" + name: metrics["eval_" + name]}
+            if step in self._tuned:
+                values["thresholds"] = self._tuned[step]
+            self._metrics.add(step, dev=metrics, **values)
 
     def _dev_gold(self):
         examples = self._setup.splits["dev"].examples
         return np.array([tasks.label_value(self._setup.task, e.label) for e in examples])
 
-    def _keep_best(self, prefix, metrics, logits):
+    def _keep_best(self, prefix, metrics):
         notes = dict(self._setup.notes(), dev=metrics)
-        if self._setup.task.objective == "multi_label":
-            rows = scores.probabilities("multi_label", logits)
-            notes["thresholds"] = scores.tuned_thresholds(self._dev_gold(), rows)
+        if metrics["global_step"] in self._tuned:
+            notes["thresholds"] = self._tuned[metrics["global_step"]]
         checkpoints.replace_model_folder(
             self._setup.best_folder,
             prefix,
@@ -321,11 +365,28 @@ class FineTuning:
         )
 
     def _best(self):
-        """Metrics of the best evaluated checkpoint, or None."""
-        if not self._evaluations:
+        """Dev metrics of the checkpoint that is predicted with, or None where they are not known.
+
+        On this run's dev file if it is evaluated, else on that of training.
+        """
+        chosen = self._chosen() or self._best_of(self._evaluations)
+        if chosen is None:
             return None
+        metrics = self._evaluations.get(chosen["global_step"], chosen)
+        return metrics if "eval_" + self._setup.metric in metrics else None
+
+    def _chosen(self):
+        """Dev metrics by which a checkpoint was chosen in training, or None without such a one."""
+        if self._setup.uses_best_folder():
+            return self._setup.notes_of_best().get("dev")
+        return self._best_of(self._choices)
+
+    def _best_of(self, evaluations):
+        """The best metrics of {step: metrics}, or None."""
         return max(
-            self._evaluations.values(), key=lambda metrics: _rank(metrics, self._setup.metric)
+            evaluations.values(),
+            key=lambda metrics: _rank(metrics, self._setup.metric),
+            default=None,
         )
 
     def _write_eval_results(self):
@@ -333,10 +394,9 @@ class FineTuning:
         with files.atomic_write(os.path.join(self._setup.folder, EVAL_RESULTS)) as handle:
             for step, metrics in sorted(self._evaluations.items()):
                 prefix = os.path.join(self._setup.folder, "model.ckpt-%d" % step)
-                handle.write(
-                    "***** Eval results %s *****\n"
-                    % (prefix if is_of_training else self._setup.init_checkpoint)
-                )
+                if not is_of_training:
+                    prefix = self._used_checkpoint() or self._setup.init_checkpoint
+                handle.write("***** Eval results %s *****\n" % prefix)
                 for name in sorted(metrics):
                     handle.write("%s = %s\n" % (name, _printed(metrics[name])))
 
@@ -368,6 +428,7 @@ class FineTuning:
                 "note: %d lines are no records: not in %s", len(results.not_submitted), paths[-1]
             )
         self._speed["prediction"] = count / (time.time() - begin)
+        self._num_predicted = count
         self._prediction_files = paths
         if len(outcome):
             self._test = outcome
@@ -403,20 +464,26 @@ class FineTuning:
             training.say("note: %s: %s", path, note)
 
     def _checkpoint_to_predict_with(self):
-        if os.path.isdir(self._setup.best_folder) and FLAGS.keep_best:
-            return self._complete(checkpoints.find_checkpoint(self._setup.best_folder))
+        prefix = self._used_checkpoint()
+        return self._complete(prefix) if prefix else self._fine_tuned_init_checkpoint()
+
+    def _used_checkpoint(self):
+        """Prefix of the folder's checkpoint that is predicted with; None where it has none."""
+        if self._setup.uses_best_folder():
+            return checkpoints.find_checkpoint(self._setup.best_folder)
         of_training = checkpoints.checkpoints_of_training(self._setup.folder)
         best = self._best()
         if best is not None:
             prefix = os.path.join(self._setup.folder, "model.ckpt-%d" % best["global_step"])
             of_training = [prefix] if prefix in of_training else of_training
-        return (
-            self._complete(of_training[-1]) if of_training else self._fine_tuned_init_checkpoint()
-        )
+        return of_training[-1] if of_training else None
 
     def _thresholds(self, prefix):
         """Of a multi-label model, those that were tuned on dev; None without any."""
-        notes = os.path.join(os.path.dirname(prefix), task_data.NOTES)
+        folder = os.path.dirname(prefix)
+        if folder == os.path.dirname(os.path.join(self._setup.folder, "")):
+            return self._tuned.get(checkpoints.checkpoint_step(prefix))
+        notes = os.path.join(folder, task_data.NOTES)
         return files.read_json(notes).get("thresholds") if os.path.exists(notes) else None
 
     # The end
@@ -428,7 +495,8 @@ class FineTuning:
             stop: `training.StopRequest`.
 
         Returns:
-            {"dev": metrics of the best checkpoint or None, "test": metrics or None}.
+            {"dev": metrics of the best checkpoint or None, "test": metrics or None, "metric": name
+            of what it was chosen by, "checkpoint": its prefix or None}.
         """
         best = self._best()
         outcomes = {}
@@ -454,7 +522,12 @@ class FineTuning:
         pictures = self._write_report(report, best) if outcomes else []
         for title, text in self._summary_lines(best, report, pictures):
             training.say("%-17s %s", title, text)
-        return {"dev": best, "test": test, "metric": self._setup.metric}
+        return {
+            "dev": best,
+            "test": test,
+            "metric": self._setup.metric,
+            "checkpoint": self._used_checkpoint(),
+        }
 
     def _dev_outcome(self, stop):
         """What the best checkpoint predicts for dev."""
@@ -471,10 +544,15 @@ class FineTuning:
 
     def _write_report(self, report, best):
         """Writes the report's files; returns the paths of those that were made."""
+        rows = {name: len(split.examples) for name, split in self._setup.splits.items()}
+        if self._num_predicted is not None:
+            rows["test"] = self._num_predicted
+        used = self._used_checkpoint() or self._setup.init_checkpoint
         about = {
             "task": FLAGS.task_name.lower(),
             "checkpoint": self._why_best(best) if best else None,
-            "data": {name: len(split.examples) for name, split in self._setup.splits.items()},
+            "model": files.sha256_of_file(used + ".index"),  # it holds the sums of all values
+            "data": rows,
             "remarks": self._setup.data.remarks,
             "examples_per_second": self._speed,
             "seconds": time.time() - self._begin,
@@ -488,15 +566,20 @@ class FineTuning:
 
     def _why_best(self, best):
         """A line: which of the evaluated checkpoints is best, and why."""
-        trained = [metrics for step, metrics in self._evaluations.items() if step]
-        name = "eval_" + self._setup.metric
+        metric, chosen = self._setup.metric, self._chosen() or best
+        trained = [metrics for step, metrics in self._evaluations.items() if step] or [best]
+        name = "eval_" + metric
+        is_other_dev = chosen is not best and not self._setup.is_dev_of_training
+        if is_other_dev or any(_rank(best, metric) < _rank(m, metric) for m in trained):
+            value = ", by dev %s %.4f there" % (metric, chosen[name]) if name in chosen else ""
+            return "step %d: chosen in training%s" % (best["global_step"], value)
         equals = sum(metrics[name] == best[name] for metrics in trained)
         return "step %d: %s dev %s, %.4f, of %d evaluated%s" % (
             best["global_step"],
-            "highest" if scores.METRICS[self._setup.metric].is_higher_better else "lowest",
-            self._setup.metric,
+            "highest" if scores.METRICS[metric].is_higher_better else "lowest",
+            metric,
             best[name],
-            max(1, len(trained)),
+            len(trained),
             ", and the lowest loss of %d with that" % equals if equals > 1 else "",
         )
 
@@ -511,7 +594,7 @@ class FineTuning:
             if name == "test":
                 yield report.summary_line("test")
             yield from report.unseen_lines(name)
-        if os.path.isdir(self._setup.best_folder):
+        if self._setup.uses_best_folder():
             yield "best checkpoint", checkpoints.find_checkpoint(self._setup.best_folder)
         names = [MACHINE_RESULTS] + ([EVAL_RESULTS] if FLAGS.do_eval else [])
         yield "results", ", ".join(os.path.join(self._setup.folder, name) for name in names)
@@ -522,10 +605,17 @@ class FineTuning:
         seconds = training.readable_seconds(time.time() - self._begin)
         megabytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024.0
         yield "time, memory", "%s, at most %.0f MB" % (seconds, megabytes)
-        if os.path.isdir(self._setup.best_folder) and tasks.is_pair(self._setup.task):
+        if self._setup.uses_best_folder() and _compares_sentences(self._setup.task):
             yield "next", _similarity_command(self._setup.best_folder)
         if best and best["global_step"]:
             yield "best", self._why_best(best)
+
+
+def _compares_sentences(task):
+    """Whether a task's model says if two sentences mean the same, as similarity.py needs it."""
+    has_two_classes = task.objective == "single_label" and len(task.labels) == 2
+    # Records that are no plain row of texts (csl, copa) are no two sentences to compare.
+    return tasks.is_pair(task) and has_two_classes and task.examples_of is None
 
 
 def _similarity_command(model_dir):

@@ -165,7 +165,13 @@ def check_flags(config_flag):
         raise UserError("--early_stopping=%d: expected 0 (off) or more" % FLAGS.early_stopping)
     if FLAGS.early_stopping and not FLAGS.do_eval:
         raise UserError("--early_stopping needs evaluations: add --do_eval=true")
+    if FLAGS.search and FLAGS["learning_rate"].present:
+        raise UserError(
+            "--learning_rate and --search exclude each other: --search tries %s"
+            % ", ".join("%g" % rate for rate in SEARCHED_RATES)
+        )
     _check_objective()
+    _check_options_of_objective()
     objectives.check(objectives.Settings()._replace(**training_options()))
 
 
@@ -181,8 +187,6 @@ def _check_objective():
         raise UserError("--multi_label and --regression exclude each other")
     if not FLAGS.label_separator.strip():
         raise UserError("--label_separator: expected a character that is no space")
-    if FLAGS.regression and FLAGS.class_weights:
-        raise UserError("--class_weights: a regression has no classes")
     metric = FLAGS.best_metric
     if metric is not None:
         known = [name for name in scores.METRICS if objective() in scores.METRICS[name].objectives]
@@ -190,6 +194,23 @@ def _check_objective():
             raise UserError(
                 "--best_metric: unknown metric %r, expected one of %s" % (metric, ", ".join(known))
             )
+
+
+def _check_options_of_objective():
+    """Raises `UserError` for flags that the objective has no use for."""
+    for name in ("class_weights", "label_smoothing", "focal_gamma"):
+        if FLAGS.regression and FLAGS[name].value:
+            raise UserError(
+                "--%s=%s and --regression: a regression has no classes: leave one of them out"
+                % (name, FLAGS[name].value)
+            )
+    # A model of own data that is used as it is tells in its notes whether it is a multi-label one.
+    is_known = FLAGS.do_train or tasks.get_task(FLAGS.task_name).labels is not None
+    if is_known and FLAGS["label_separator"].present and not FLAGS.multi_label:
+        raise UserError(
+            "--label_separator=%s without --multi_label: add --multi_label=true if rows have "
+            "several labels, else leave it out" % FLAGS.label_separator
+        )
 
 
 def objective():

@@ -5,12 +5,14 @@ Config, vocabulary, task and data, settings, features, numbers of steps, the Est
 
 import math
 import os
+import types
 
 from absl import flags
 
 from errors import UserError
 import checkpoints
 import classification
+import experiments
 import files
 import fine_tuning_flags
 import objectives
@@ -37,6 +39,7 @@ class Setup:
         task, splits: of `data`.
         settings: `objectives.Settings`.
         shapes: {name: shape} of the model's variables.
+        is_dev_of_training: whether the folder's best checkpoint is chosen by these dev rows.
         metric: name of the metric that chooses the best checkpoint.
         first_step, total_steps, warmup_steps, save_steps: ints.
         features: {name of a split: `FeatureFile`}.
@@ -65,9 +68,14 @@ class Setup:
         self.best_folder = os.path.join(self.folder, BEST_FOLDER)
         checkpoints.restore_model_folder(self.best_folder)
         self.init_checkpoint = _found_init_checkpoint()
-        labels, self._notes = task_data.notes_of_model(self._folders_of_model())
+        self._check_is_no_folder_of_runs()
+        folders = self._folders_of_model()
+        _check_label_maps_agree(folders)
+        labels, self._notes = task_data.notes_of_model(folders)
         self.settings = self._model_settings()
-        self.data = task_data.TaskData(FLAGS, self.settings.objective, (labels, self._notes))
+        self.data = task_data.TaskData(
+            self._flags_of_data(), self.settings.objective, (labels, self._notes)
+        )
         self.task, self.splits = self.data.task, self.data.splits
         self._check_data_fits()
         self.shapes = checkpoints.expected_shapes(self.config, tasks.num_outputs(self.task))
@@ -81,17 +89,37 @@ class Setup:
         if FLAGS.do_train:
             training.remember_settings(self.folder, *self._run_settings())
             self._write_notes(self.folder)
+        self.is_dev_of_training = self._compare_dev()
         self.estimator = self._make_estimator()
 
     def _folders_of_model(self):
         """Where it may be told what the classifier that is used as it is was trained for."""
         if checkpoints.checkpoints_of_training(self.folder):
             return [self.folder, self.best_folder]
-        if os.path.isdir(self.best_folder):
+        if self.uses_best_folder():
             return [self.best_folder]
         if FLAGS.do_train or not self.init_checkpoint:
             return []
         return [os.path.dirname(self.init_checkpoint)]
+
+    def _check_is_no_folder_of_runs(self):
+        """Raises `UserError` where a model is looked for that lies in a folder of --seeds."""
+        has_own = checkpoints.checkpoints_of_training(self.folder) or self.uses_best_folder()
+        if FLAGS.do_train or has_own or _is_fine_tuned(self.init_checkpoint):
+            return
+        runs = experiments.folders_of_runs(self.folder)
+        if runs:
+            raise UserError(
+                "--output_dir=%s holds no model itself: those of --seeds and --search lie in %s: "
+                "name one of them with --output_dir" % (self.folder, ", ".join(runs))
+            )
+
+    def _flags_of_data(self):
+        """The flags, with the seed by which dev rows are set aside: one for all runs of --seeds."""
+        seed = int(FLAGS.seeds[0]) if FLAGS.seeds else FLAGS.seed
+        if not (FLAGS.seeds and FLAGS.do_train):  # one of those runs alone keeps its dev rows
+            seed = training.former_settings(self.folder)["fixed"].get("dev_seed", seed)
+        return types.SimpleNamespace(**dict(FLAGS.flag_values_dict(), seed=seed))
 
     def _model_settings(self):
         """The flags' settings; without training those of the model, which flags cannot change."""
@@ -101,6 +129,7 @@ class Setup:
             for name, given, is_given in (
                 ("pooling", FLAGS.pooling, FLAGS["pooling"].present),
                 ("objective", objective, objective != "single_label"),
+                ("label_separator", FLAGS.label_separator, FLAGS["label_separator"].present),
             ):
                 trained = self._notes.get(name, given)
                 if is_given and trained != given:
@@ -127,7 +156,11 @@ class Setup:
             )
 
     def _report_init_checkpoint(self):
-        if self.init_checkpoint:
+        """Tells what is taken from `--init_checkpoint`, where the folder has nothing newer."""
+        has_own = checkpoints.checkpoints_of_training(self.folder) or (
+            not FLAGS.do_train and self.uses_best_folder()
+        )
+        if self.init_checkpoint and not has_own:
             assignment = checkpoints.assign(self.shapes, self.init_checkpoint)
             for line in checkpoints.report(assignment, self.init_checkpoint):
                 training.say(line)
@@ -187,6 +220,31 @@ class Setup:
             "num_train_epochs save_checkpoints_steps best_metric early_stopping precision plain"
         ).split()
         return fixed, {name: FLAGS[name].value for name in names}
+
+    def _compare_dev(self):
+        """Whether the dev rows are those that the folder's best checkpoint is chosen by.
+
+        Those of the first evaluation are, if training had none.
+        """
+        if FLAGS.do_train or "dev" not in self.splits:
+            return True
+        if not checkpoints.checkpoints_of_training(self.folder):
+            return False
+        digest = self.data_digest("dev")
+        former = training.former_settings(self.folder)
+        if "dev data" not in former["fixed"]:
+            fixed = dict({"dev data": digest}, **self.data.fingerprint("dev"))
+            training.remember_settings(self.folder, fixed, former["variable"])
+            return True
+        return former["fixed"]["dev data"] == digest
+
+    def uses_best_folder(self):
+        """Whether the best folder is there, and what is predicted with."""
+        return FLAGS.keep_best and os.path.isdir(self.best_folder)
+
+    def notes_of_best(self):
+        """What was written down of the checkpoint in the best folder; {} without one."""
+        return task_data.notes_of_model([self.best_folder])[1]
 
     def _feature_file(self, split):
         result = classification.feature_file(
@@ -285,6 +343,35 @@ class Setup:
             eval_batch_size=FLAGS.eval_batch_size,
             predict_batch_size=FLAGS.predict_batch_size,
         )
+
+
+def _check_label_maps_agree(folders):
+    """Raises `UserError` if the label maps of a folder and its best/ are of different runs."""
+    paths = [os.path.join(folder, task_data.LABEL_MAP) for folder in folders]
+    paths = [path for path in paths if os.path.exists(path)]
+    maps = [task_data.labels_of_map(path) for path in paths]
+    for path, labels in zip(paths[1:], maps[1:]):
+        if labels != maps[0]:
+            differing = sorted(set(labels) ^ set(maps[0]))
+            raise UserError(
+                "the label_map.json beside the checkpoint is of another run: %s has %d labels, %s "
+                "%d (%s): name another folder with --output_dir, or put back the one that belongs "
+                "there"
+                % (
+                    path,
+                    len(labels),
+                    paths[0],
+                    len(maps[0]),
+                    "differing: " + ", ".join(differing[:5]) if differing else "in another order",
+                )
+            )
+
+
+def _is_fine_tuned(prefix):
+    """Whether a checkpoint, or None, has a classifier."""
+    if prefix is None:
+        return False
+    return "output_weights" in map(checkpoints.canonical_name, checkpoints.read_shapes(prefix))
 
 
 def _found_init_checkpoint():

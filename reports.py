@@ -2,13 +2,16 @@
 
 Metrics of the best checkpoint on dev and on a labelled test file, with and without rows that
 training has seen; per class precision, recall, F1; calibration; the most confident errors; speed.
+A run that predicts only test, or evaluates only dev, keeps what a former one told of the other.
 """
 
+import contextlib
 import itertools
 import os
 
 import numpy as np
 
+from errors import UserError
 import files
 import pictures
 import predicting
@@ -21,6 +24,9 @@ CONFUSION_MATRIX = "confusion_matrix.png"
 FONT = os.path.join(os.path.dirname(os.path.abspath(__file__)), "fonts", "NotoSansSC-GB2312.otf")
 MAX_CLASSES_WITH_NUMBERS = 30  # a larger confusion matrix is shown by colour alone
 SHOWN_TEXT = 120  # characters of an error's texts in report.md; report.json has all
+SHOWN_LABEL = 20  # characters of a label in the confusion matrix
+SPLITS = ("dev", "test")
+_DETAILS = ("errors", "classes", "expected_calibration_error", "calibration")
 
 
 class Report:
@@ -80,12 +86,13 @@ class Report:
 
         Args:
             folder: where to.
-            about: {name: value} of the run: task, checkpoint, data, remarks, speed, time.
+            about: {name: value} of the run: task, checkpoint, the fingerprint of its weights as
+                "model", data, remarks, speed, time.
 
         Returns:
             paths of the files made.
         """
-        report = dict(about)
+        report = dict(about, **self._kept_sections(folder, about))
         for name, outcome in self._outcomes.items():
             report[name] = dict(self.metrics[name], **self._details(outcome))
         path = os.path.join(folder, REPORT)
@@ -94,6 +101,26 @@ class Report:
             handle.write("\n".join(self._markdown(report)) + "\n")
         picture = self._draw_confusion(os.path.join(folder, CONFUSION_MATRIX))
         return [path] + ([picture] if picture else [])
+
+    def _kept_sections(self, folder, about):
+        """What a former run told of the same model and of splits that this one did not look at."""
+        former = {}
+        with contextlib.suppress(UserError, OSError):  # none, or damaged: made anew
+            former = files.read_json(os.path.join(folder, MACHINE_REPORT))
+        if not isinstance(former, dict) or former.get("model", "") != about["model"]:
+            return {}
+        kept = {name: former[name] for name in SPLITS if name in former}
+        for name in self._outcomes:
+            kept.pop(name, None)
+        rows = {name: former["data"][name] for name in kept if name in former["data"]}
+        remarks = {
+            remark: count
+            for remark, count in former["remarks"].items()
+            if any(remark.endswith("_in_" + name) for name in kept)
+        }
+        kept["data"] = dict(rows, **about["data"])
+        kept["remarks"] = dict(remarks, **about["remarks"])
+        return kept
 
     def _details(self, outcome):
         details = {"errors": self._errors(outcome)}
@@ -113,6 +140,10 @@ class Report:
         ]
         return details
 
+    def _size_of_error(self):
+        """What the size of an error is called."""
+        return "error" if self._task.objective == "regression" else "confidence"
+
     def _errors(self, outcome):
         return [
             {
@@ -120,7 +151,7 @@ class Report:
                 "text_b": example.text_b,
                 "label": example.label,
                 "predicted": predicting.label_text(self._task, row, outcome.thresholds),
-                "confidence": float(size),
+                self._size_of_error(): float(size),
                 "line": int(example.guid.rsplit("-", 1)[1]),
             }
             for size, example, row in outcome.worst_errors()
@@ -139,13 +170,15 @@ class Report:
             yield "Speed of %s: %.0f examples/s." % (what, rate)
         yield ""
         yield from _table(("remark", "count"), sorted(report["remarks"].items()))
-        for name in self._outcomes:
-            yield from self._split_markdown(name, report[name])
+        for name in SPLITS:
+            if name in report:
+                yield from self._split_markdown(name, report[name])
 
     def _split_markdown(self, name, details):
         yield "## %s" % name
         yield ""
-        yield from _table(("metric", "value"), list(self.metrics[name].items()))
+        metrics = [item for item in details.items() if item[0] not in _DETAILS]
+        yield from _table(("metric", "value"), metrics)
         if "classes" in details:
             columns = ("label", "precision", "recall", "f1", "support")
             yield from _table(columns, [[c[key] for key in columns] for c in details["classes"]])
@@ -162,7 +195,7 @@ class Report:
         is_number = self._task.objective == "regression"
         yield "### The %d %s errors" % (len(errors), "largest" if is_number else "most confident")
         yield ""
-        columns = ("text_a", "text_b", "label", "predicted", "confidence", "line")
+        columns = ("text_a", "text_b", "label", "predicted", self._size_of_error(), "line")
         if not any(error["text_b"] for error in errors):
             columns = columns[:1] + columns[2:]
         yield from _table(columns, [[error[key] for key in columns] for error in errors])
@@ -171,10 +204,12 @@ class Report:
 
     def _draw_confusion(self, path):
         """Draws the confusion matrix of test, or else of dev; returns the path or None."""
+        if self._task.objective == "multi_label":
+            training.say("no confusion matrix: rows may have several labels")
         if self._task.objective != "single_label":
             return None
         name, outcome = sorted(self._outcomes.items())[-1]
-        labels = list(self._task.labels)
+        labels = [_tick(label) for label in self._task.labels]
         counts = scores.confusion(outcome.gold, outcome.decided(), len(labels))
         pyplot = pictures.pyplot()
         if pyplot is None:
@@ -191,6 +226,12 @@ class Report:
         figure = _confusion_figure(pyplot, counts, labels, font, "%s: rows are true labels" % name)
         pictures.save(figure, path)
         return path
+
+
+def _tick(label):
+    """A label in one line of a picture."""
+    text = " ".join(label.split())
+    return text if len(text) <= SHOWN_LABEL else text[: SHOWN_LABEL - 1] + "…"
 
 
 def _confusion_figure(pyplot, counts, labels, font, title):

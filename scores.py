@@ -74,7 +74,7 @@ USUAL = {
 }
 
 
-def evaluate(objective, logits, gold, batch_size, further=()):
+def evaluate(objective, logits, gold, batch_size, further=(), thresholds=None):
     """Metrics of a labelled file's logits, named `eval_...` as the original's.
 
     Args:
@@ -83,9 +83,10 @@ def evaluate(objective, logits, gold, batch_size, further=()):
         gold: labels.
         batch_size: of the evaluation; `loss` is the mean of its batches' means, as the original's.
         further: names of metrics beside the usual ones.
+        thresholds: of a multi-label task, one per label; 0.5 for all where None.
 
     Returns:
-        {name: float}. A multi-label task's are those at the thresholds that suit the file best.
+        {name: float}.
     """
     losses = example_losses(objective, logits, gold)
     batches = [losses[start : start + batch_size] for start in range(0, len(losses), batch_size)]
@@ -93,9 +94,7 @@ def evaluate(objective, logits, gold, batch_size, further=()):
         "eval_loss": float(np.mean(losses)),
         "loss": float(np.mean([np.mean(batch) for batch in batches])),
     }
-    rows = probabilities(objective, logits)
-    thresholds = tuned_thresholds(gold, rows) if objective == "multi_label" else None
-    decided = predicted(objective, rows, thresholds)
+    decided = predicted(objective, probabilities(objective, logits), thresholds)
     for name in USUAL[objective] + tuple(further):
         if name != "loss":
             result["eval_" + name] = float(METRICS[name].value(gold, decided))

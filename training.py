@@ -195,6 +195,11 @@ def make_strategy():
     Raises:
         UserError: when the flags or TF_CONFIG don't fit.
     """
+    if FLAGS.devices and FLAGS.distribution != "mirrored":
+        raise UserError(
+            "--devices=%s and --distribution=%s: devices are named for --distribution=mirrored: "
+            "give that, or leave --devices out" % (",".join(FLAGS.devices), FLAGS.distribution)
+        )
     if FLAGS.distribution == "none":
         return None
     if FLAGS.use_tpu:

@@ -3,6 +3,7 @@
 #     bash run_classifier_clue.sh                  # afqmc
 #     bash run_classifier_clue.sh tnews            # one of afqmc tnews iflytek cmnli csl wsc copa xnli
 #     bash run_classifier_clue.sh tnews predict    # only predicts, with the model trained before
+#     bash run_classifier_clue.sh predict          # the same for afqmc
 #     bash run_classifier_clue.sh all              # all tasks that CLUE's site has, one after another
 # What it needs is installed and downloaded first. Settings, each an environment variable:
 #     MODEL_DIR      model folder (default: the released albert_tiny_zh, else the bundled
@@ -25,7 +26,7 @@ CLUE_TASKS="afqmc tnews iflytek cmnli csl wsc"
 main() {
     local python model task="afqmc" steps=(--do_train=true --do_eval=true)
     case "${1:-}" in -h | --help) usage && return ;; esac
-    case "${1:-}" in -* | '') ;; *) task="$1" && shift ;; esac
+    case "${1:-}" in -* | '' | predict) ;; *) task="$1" && shift ;; esac
     if [ "${1:-}" = predict ]; then
         steps=(--do_train=false)
         shift
@@ -63,12 +64,14 @@ run_task() {
     shift
     choose_data "$task"
     read -r length batch rate epochs <<<"$(recipe "$task")"
+    case " $* " in *" --search "* | *" --search=true "*) rate="" ;; esac # it has rates of its own
+    rate="${LEARNING_RATE:-$rate}"
     run_classifier run_classifier_clue.py --task_name="$task" \
         "${steps[@]}" --do_predict=true \
         --max_seq_length="${MAX_SEQ_LENGTH:-$length}" \
         --train_batch_size="${BATCH_SIZE:-$batch}" \
         --eval_batch_size=64 --predict_batch_size=64 \
-        --learning_rate="${LEARNING_RATE:-$rate}" \
+        ${rate:+--learning_rate="$rate"} \
         --num_train_epochs="${EPOCHS:-$epochs}" \
         --output_dir="${OUTPUT_DIR:-$(shown "$PROJECT_ROOT/${task}_output")}" \
         "$@"

@@ -1,11 +1,13 @@
 """run_classifier.py as a user runs it: results, resuming, stopping, mistakes."""
 
 import contextlib
+import glob
 import json
 import os
 import pty
 import random
 import re
+import shutil
 import signal
 import subprocess
 import time
@@ -16,9 +18,11 @@ import tensorflow.compat.v1 as tf
 
 from errors import UserError
 import checkpoints
+import files
 import fine_tuning
 import golden_cases
 import modeling
+import tasks
 from workspace import CONFIG, VOCABULARY, Workspace, command, flags_of, run_here, run_process
 
 
@@ -303,6 +307,96 @@ def test_evaluating_or_predicting_again_keeps_the_best_and_its_results(tmp_path)
         assert results["best"] == former["best"]
         assert results["settings"] == former["settings"]
         assert workspace.read("best/fine_tuning.json") == kept
+
+
+def swap_labels(path):
+    """Makes each label of a file of pairs the other one."""
+    rows = [line.split("\t") for line in files.read_lines(path)]
+    rows[1:] = [(text_a, text_b, str(1 - int(label))) for text_a, text_b, label in rows[1:]]
+    with files.atomic_write(path) as handle:
+        handle.writelines("\t".join(row) + "\n" for row in rows)
+
+
+@pytest.mark.parametrize("keep_best", [True, False])
+def test_another_dev_file_chooses_nothing_anew(tmp_path, capsys, keep_best):
+    workspace = Workspace(tmp_path)
+    settings = {"num_train_epochs": 4, "keep_best": keep_best}
+    run_here(workspace.arguments(**settings))
+    former = json.loads(workspace.read("eval_results.json"))["best"]
+    predictions = workspace.read("test_results.tsv")
+    kept = workspace.read("best/fine_tuning.json") if keep_best else None
+    swap_labels(os.path.join(workspace.data, "dev.txt"))
+    capsys.readouterr()
+    run_here(workspace.arguments(do_train=False, **settings))
+    found = json.loads(workspace.read("eval_results.json"))["best"]
+    assert found["global_step"] == former["global_step"]
+    assert found["eval_accuracy"] == pytest.approx(1 - former["eval_accuracy"])
+    chosen = "step %(global_step)d: chosen in training, by dev accuracy %(eval_accuracy).4f there"
+    assert chosen % former in capsys.readouterr().out
+    run_here(workspace.arguments(do_train=False, do_eval=False, **settings))
+    assert json.loads(workspace.read("eval_results.json"))["best"] == former
+    assert workspace.read("test_results.tsv") == predictions
+    if keep_best:
+        assert workspace.read("best/fine_tuning.json") == kept
+
+
+def test_the_first_dev_file_of_a_run_trained_without_chooses(tmp_path):
+    workspace = Workspace(tmp_path)
+    run_here(workspace.arguments(do_eval=False, do_predict=False))
+    assert not os.path.exists(os.path.join(workspace.output, "best"))
+    for _ in range(2):
+        run_here(workspace.arguments(do_train=False, do_predict=False))
+        notes = json.loads(workspace.read("best/fine_tuning.json"))
+        assert notes["dev"]["eval_accuracy"] > 0.6
+        swap_labels(os.path.join(workspace.data, "dev.txt"))
+
+
+def test_a_best_folder_alone_is_what_is_evaluated_and_told(tmp_path, capsys):
+    workspace = Workspace(tmp_path)
+    run_here(workspace.arguments(do_predict=False))
+    best = json.loads(workspace.read("eval_results.json"))["best"]
+    start = workspace.folder + "/start"
+    shutil.copytree(os.path.join(workspace.output, "best"), start)
+    for path in glob.glob(os.path.join(workspace.output, "model.ckpt-*")):
+        os.remove(path)
+    capsys.readouterr()
+    for changes in ({"do_eval": False}, {"do_predict": False}):
+        run_here(workspace.arguments(do_train=False, init_checkpoint=start, **changes))
+        assert "start from" not in capsys.readouterr().out  # --init_checkpoint is not used
+        assert json.loads(workspace.read("eval_results.json"))["best"] == pytest.approx(best)
+
+
+def test_messages_for_a_stop_are_made_only_then(tmp_path, monkeypatch):
+    """They read the newest checkpoint, which takes time with each evaluation."""
+    monkeypatch.setattr(fine_tuning.FineTuning, "_how_to_go_on", lambda self: pytest.fail("read"))
+    run_here(Workspace(tmp_path).arguments(num_train_epochs=1, do_predict=False))
+
+
+def test_a_worker_that_helps_another_one_only_trains(monkeypatch):
+    done = []
+
+    class Run:
+        def __init__(self, config_file):
+            pass
+
+        def __getattr__(self, name):
+            return lambda *_: done.append(name)
+
+    monkeypatch.setattr(fine_tuning, "FineTuning", Run)
+    monkeypatch.setattr(fine_tuning.training, "helper_name", lambda: "worker1")
+    with flags_of(["--do_train", "--do_eval", "--do_predict"]):
+        assert fine_tuning.run_once("config.json", None) is None
+    assert done == ["train"]
+
+
+@pytest.mark.parametrize(
+    "name, is_offered",
+    [("lcqmc", True), ("afqmc", True), ("cmnli", False), ("csl", False), ("copa", False)],
+)
+def test_similarity_is_offered_where_it_works(name, is_offered):
+    task = tasks.get_task(name)
+    assert fine_tuning._compares_sentences(task) == is_offered
+    assert not fine_tuning._compares_sentences(task._replace(objective="regression"))
 
 
 def test_finished_folder_refuses_other_settings(finished):

@@ -4,12 +4,14 @@ import csv
 import json
 import os
 import random
+import re
 
 from absl.testing import flagsaver
 import numpy as np
 import pytest
 
 from errors import UserError
+import checkpoints
 import files
 import pictures
 import predicting
@@ -157,8 +159,31 @@ def test_a_model_keeps_its_pooling_and_needs_its_labels(finished, tmp_path):
     changes = {"do_train": False, "do_eval": False, "output_dir": str(tmp_path / "out")}
     with pytest.raises(UserError, match="trained with pooling cls, the flags ask for mean"):
         run_here(finished.arguments(init_checkpoint=best, pooling="mean", **changes))
+    with pytest.raises(UserError, match=r"label_separator \|, the flags ask for ;"):
+        run_here(finished.arguments(init_checkpoint=best, label_separator=";", **changes))
     with pytest.raises(UserError, match="which labels the model has is not known"):
         run_here(finished.arguments(**changes))
+
+
+def test_predicting_again_keeps_what_is_known_of_dev(tmp_path):
+    data = OwnData(tmp_path, train=titles(32), dev=titles(8, 2), test=titles(8, 3))
+    run_here(data.arguments(num_train_epochs=1))
+    former, text = data.results("report.json"), data.read("report.md")
+    data.write_rows("test.csv", titles(6, 4) + [("今天", "")])
+    run_here(data.arguments(num_train_epochs=1, do_train=False, do_eval=False))
+    report = data.results("report.json")
+    assert report["dev"] == former["dev"] and report["checkpoint"] == former["checkpoint"]
+    assert report["data"] == {"dev": 8, "test": 7} and report["test"]["rows"] == 6
+    section = text[text.index("## dev") : text.index("## test")]
+    assert section in data.read("report.md")
+    assert "Rows: dev 8, test 7. Time: " in data.read("report.md")
+    # Another model's section is not kept.
+    best = os.path.join(data.output, "best", "albert_model.ckpt")
+    values = checkpoints.read_weights(best)
+    values["output_bias"] = values["output_bias"] + 1.0
+    checkpoints.write_checkpoint(best, values)
+    run_here(data.arguments(num_train_epochs=1, do_train=False, do_eval=False))
+    assert "dev" not in data.results("report.json") and "## dev" not in data.read("report.md")
 
 
 def test_several_labels_a_row_without_a_dev_file(tmp_path, capsys):
@@ -171,6 +196,7 @@ def test_several_labels_a_row_without_a_dev_file(tmp_path, capsys):
     options = {"multi_label": True, "label_separator": ";", "pooling": "mean"}
     run_here(data.arguments(dev_share=0.2, class_weights="balanced", **options))
     out = capsys.readouterr().out
+    assert "no confusion matrix: rows may have several labels" in out
     assert "no dev file: 18 of its 91 rows are set aside" in out or "rows are set aside" in out
     notes = json.loads(data.read("best/fine_tuning.json"))
     assert notes["objective"] == "multi_label" and notes["pooling"] == "mean"
@@ -184,6 +210,47 @@ def test_several_labels_a_row_without_a_dev_file(tmp_path, capsys):
         assert row[3] == ";".join(decided)
 
 
+def rows_of_several_labels(count, seed=1):
+    """Rows of (text, labels with a | between), as in `titles` those of both halves of a text."""
+    pairs = zip(titles(count, seed), titles(count, seed + 100))
+    return [(a[:4] + b[:4], "|".join(sorted({x, y}))) for (a, x), (b, y) in pairs]
+
+
+@pytest.mark.parametrize("keep_best", [True, False])
+def test_thresholds_of_the_best_are_kept_for_all_that_follows(tmp_path, keep_best):
+    data = OwnData(
+        tmp_path,
+        train=rows_of_several_labels(64),
+        dev=rows_of_several_labels(24, 2),
+        test=rows_of_several_labels(16, 3),
+    )
+    run_here(data.arguments(multi_label=True, keep_best=keep_best))
+    best = data.results()["best"]
+    records = [json.loads(line) for line in data.read("metrics.jsonl").splitlines()]
+    thresholds = {r["step"]: r["thresholds"] for r in records if "dev" in r}[best["global_step"]]
+    assert len(set(thresholds + [0.5])) == 4, "0.5 should not be best here"
+    assert data.results("report.json")["dev"]["micro_f1"] == pytest.approx(best["eval_micro_f1"])
+    predictions = data.read("predictions.tsv")
+    for row in [line.split("\t") for line in predictions.splitlines()[1:]]:
+        decided = np.array(row[5:], float) >= thresholds
+        assert row[3] == "|".join(np.array(("a b", "体育", "财经"))[decided])
+    data.write_rows("dev.csv", rows_of_several_labels(24, 7))
+    run_here(data.arguments(do_train=False, keep_best=keep_best))
+    assert data.read("predictions.tsv") == predictions
+    other = data.results()["best"]
+    assert other["global_step"] == best["global_step"]
+    assert data.results("report.json")["dev"]["micro_f1"] == pytest.approx(other["eval_micro_f1"])
+
+
+@pytest.mark.parametrize("changes", [{"do_eval": False}, {"do_predict": False}])
+def test_label_maps_of_two_runs_are_not_mixed(tmp_path, changes):
+    data = OwnData(tmp_path, train=titles(16), dev=titles(8, 2), test=titles(8, 3))
+    run_here(data.arguments(num_train_epochs=1))
+    data.write("out/label_map.json", json.dumps({"财经": 0, "体育": 1, "a b": 2}))
+    with pytest.raises(UserError, match="label_map.json beside the checkpoint is of another run"):
+        run_here(data.arguments(num_train_epochs=1, do_train=False, **changes))
+
+
 def test_numbers_are_estimated(tmp_path):
     labels = [(text, "%.1f" % (10 + 5 * LABELS.index(label))) for text, label in titles(80)]
     rows = [(text, str(float(label) / 10)) for text, label in labels]
@@ -193,7 +260,12 @@ def test_numbers_are_estimated(tmp_path):
     assert best["eval_pearson"] > 0.3 and "eval_spearman" in best and "eval_accuracy" not in best
     assert json.loads(data.read("best/label_map.json")) == {"score": 0}
     assert data.read("predictions.tsv").splitlines()[0] == "text_a\ttext_b\tlabel\tprediction"
-    assert len(data.results("report.json")["test"]["errors"]) == 10
+    errors = data.results("report.json")["test"]["errors"]
+    assert len(errors) == 10 and "confidence" not in errors[0]
+    assert errors[0]["error"] == pytest.approx(
+        abs(float(errors[0]["label"]) - float(errors[0]["predicted"])), abs=1e-4
+    )
+    assert "| label | predicted | error | line |" in data.read("report.md")
 
 
 def test_early_stopping_ends_training_and_is_remembered(tmp_path, capsys):
@@ -206,20 +278,49 @@ def test_early_stopping_ends_training_and_is_remembered(tmp_path, capsys):
     assert len(data.results()["evaluations"]) == 4  # of steps 0, 4, 8 and 12
 
 
-def test_runs_over_seeds_and_rates_make_a_table(tmp_path):
+def test_runs_over_seeds_and_rates_make_a_table(tmp_path, capsys):
     data = OwnData(tmp_path, train=titles(16), dev=titles(8, 2), test=titles(8, 3))
     settings = {"num_train_epochs": 1, "seeds": "1,2", "keep_best": False}
     run_here(data.arguments(**settings))
     runs = data.results("runs.json")
+    best = max(runs["runs"], key=lambda run: run["dev"]["eval_accuracy"])
+    assert capsys.readouterr().out.splitlines()[-1] == (
+        "best"
+        + 14 * " "
+        + "%s: %s: highest dev accuracy, %.4f, of 2 runs"
+        % (best["folder"], best["checkpoint"], best["dev"]["eval_accuracy"])
+    )
+    assert os.path.exists(best["checkpoint"] + ".index") and runs["best_run"] == best["folder"]
     values = [run["dev"]["eval_accuracy"] for run in runs["runs"]]
     assert runs["rows"][0]["dev"] == pytest.approx([np.mean(values), np.std(values, ddof=1)])
     assert "| 1, 2 | %.4f ± %.4f |" % tuple(runs["rows"][0]["dev"]) in data.read("runs.md")
     assert not os.path.exists(os.path.join(data.output, "seed_1", "best"))
     with pytest.raises(UserError, match="--seeds=1,x"):
         run_here(data.arguments(seeds="1,x"))
+    with pytest.raises(UserError, match="no model itself.* lie in .*/seed_1, .*/seed_2: name one"):
+        run_here(data.arguments(do_train=False, do_eval=False))
 
 
-def test_search_tries_the_rates(tmp_path, monkeypatch):
+def test_runs_over_seeds_share_their_dev_rows(tmp_path):
+    data = OwnData(tmp_path, train=titles(40))
+    settings = {"num_train_epochs": 1, "do_predict": None, "dev_share": 0.25}
+    run_here(data.arguments(seeds="5,6", **settings))
+    one, two = (data.read("seed_%d/run_settings.json" % seed) for seed in (5, 6))
+    assert json.loads(one)["fixed"]["dev_seed"] == json.loads(two)["fixed"]["dev_seed"] == 5
+    folder = os.path.join(data.output, "seed_6")
+    former = data.results("seed_6/eval_results.json")["best"]
+    run_here(data.arguments(output_dir=folder, do_train=False, seed=6, **settings))
+    assert data.results("seed_6/eval_results.json")["best"] == pytest.approx(former)
+
+
+def test_runs_that_are_not_compared_are_named(tmp_path, capsys):
+    data = OwnData(tmp_path, train=titles(16))
+    run_here(data.arguments(num_train_epochs=1, seeds="1", do_eval=None, do_predict=None))
+    last = capsys.readouterr().out.splitlines()[-1]
+    assert re.match(r"models +\S*/seed_1: not compared, as --do_eval=true was not given$", last)
+
+
+def test_search_tries_the_rates(tmp_path, capsys):
     import experiments
 
     data = OwnData(tmp_path)
@@ -229,7 +330,8 @@ def test_search_tries_the_rates(tmp_path, monkeypatch):
     def run_once():
         seen.append((experiments.FLAGS.learning_rate, experiments.FLAGS.output_dir))
         dev = {"eval_accuracy": accuracies[experiments.FLAGS.learning_rate]}
-        return {"dev": dev, "test": None, "metric": "accuracy"}
+        checkpoint = "ckpt-%g" % experiments.FLAGS.learning_rate
+        return {"dev": dev, "test": None, "metric": "accuracy", "checkpoint": checkpoint}
 
     from workspace import flags_of
 
@@ -242,6 +344,11 @@ def test_search_tries_the_rates(tmp_path, monkeypatch):
         "rate_0.0001",
     ]
     assert data.results("runs.json")["best"]["rate"] == 6e-5
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[-2].endswith("rate 6e-05: highest mean dev accuracy, 0.7500, of 3 rates")
+    assert lines[-1].endswith(
+        "rate_6e-05: ckpt-6e-05: highest dev accuracy, 0.7500, of 1 with that rate"
+    )
 
 
 @pytest.mark.parametrize(
@@ -259,6 +366,12 @@ def test_search_tries_the_rates(tmp_path, monkeypatch):
         ({"task_name": "tnews", "multi_label": True}, ["--multi_label", "--task_name=multiclass"]),
         ({"class_weights": "/nowhere.json"}, ["/nowhere.json"]),
         ({"label_smoothing": 2}, ["--label_smoothing: 2"]),
+        ({"regression": True, "label_smoothing": 0.1}, ["--label_smoothing=0.1", "--regression"]),
+        ({"regression": True, "focal_gamma": 2}, ["--focal_gamma=2", "--regression"]),
+        ({"regression": True, "class_weights": "balanced"}, ["--class_weights", "--regression"]),
+        ({"label_separator": ";"}, ["--label_separator=;", "--multi_label"]),
+        ({"search": True}, ["--learning_rate", "--search tries 2e-05, 6e-05, 0.0001"]),
+        ({"devices": "/cpu:0"}, ["--devices=/cpu:0", "--distribution=none", "=mirrored"]),
     ],
 )
 def test_mistakes_are_told(tmp_path, changes, words):
@@ -325,6 +438,13 @@ def test_dollars_in_labels_are_no_formulas(tmp_path):
     figure = reports._confusion_figure(pyplot, np.eye(4), labels, None, "dev")
     figure.savefig(str(tmp_path / "figure.png"))
     assert [text.get_text() for text in figure.axes[0].get_xticklabels()][1] == r"\$\$"
+
+
+def test_long_labels_are_cut_in_pictures():
+    assert reports._tick("体育") == "体育"
+    assert reports._tick("a\tb\nc") == "a b c"
+    assert reports._tick("x" * 20) == "x" * 20
+    assert reports._tick("x" * 21) == "x" * 19 + "…"
 
 
 def test_rows_set_aside_are_not_seen_by_training(tmp_path):

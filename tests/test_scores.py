@@ -57,8 +57,10 @@ def test_evaluation_of_several_labels_uses_them():
     gold = np.array([[1, 0], [0, 1], [1, 1]])
     rows = np.array([[0.30, 0.1], [0.1, 0.2], [0.25, 0.3]])
     logits = np.log(rows / (1 - rows))
-    found = scores.evaluate("multi_label", logits, gold, 8)
+    thresholds = scores.tuned_thresholds(gold, rows)
+    found = scores.evaluate("multi_label", logits, gold, 8, thresholds=thresholds)
     assert (found["eval_micro_f1"], found["eval_macro_f1"], found["eval_accuracy"]) == (1, 1, 1)
+    assert scores.evaluate("multi_label", logits, gold, 8)["eval_micro_f1"] == 0
 
 
 def test_correlations_equal_scipys():

@@ -375,18 +375,22 @@ def test_active_environment_without_the_tests_packages(machine):
 # ------------------------------------------------------------------ run_classifier_lcqmc.sh
 
 
+SHOWS_ARGUMENTS = "import json, os, sys\nprint(json.dumps([os.getcwd()] + sys.argv[1:]))\n"
+
+
 class Project:
-    """A project whose run_classifier.py shows its arguments, with a suitable environment active."""
+    """A project whose commands show their arguments, with a suitable environment active."""
 
     def __init__(self, base, environment_folder):
         self.root = base / "项目 a"
         shutil.copytree(os.path.join(ROOT, "scripts"), str(self.root / "scripts"))
         for name in ("errors.py", "files.py"):
             shutil.copy(os.path.join(ROOT, name), str(self.root))
-        os.symlink("scripts/run_classifier_lcqmc.sh", str(self.root / "run_classifier_lcqmc.sh"))
-        (self.root / "run_classifier.py").write_text(
-            "import json, os, sys\nprint(json.dumps([os.getcwd()] + sys.argv[1:]))\n"
-        )
+        for name in ("lcqmc", "clue", "multiclass"):
+            script = "run_classifier_%s.sh" % name
+            os.symlink("scripts/" + script, str(self.root / script))
+        for name in ("", "_clue", "_multiclass"):
+            (self.root / ("run_classifier%s.py" % name)).write_text(SHOWS_ARGUMENTS)
         add_model(self.root / "albert_starter_zh")
         add_data(self.root / "data" / "pairs_sample")
         self.environment = {
@@ -399,9 +403,14 @@ class Project:
 
     def run(self, *arguments, **environment):
         """Exit status, {flag: value} of run_classifier.py and the lines on stderr."""
+        status, runs, lines = self.run_all("lcqmc", *arguments, **environment)
+        return status, (runs[0] if status == 0 else {}), lines
+
+    def run_all(self, name, *arguments, **environment):
+        """The same of run_classifier_NAME.sh, with a dict of flags for each run of its command."""
         cwd = environment.pop("cwd", self.root)
         process = subprocess.Popen(
-            ["bash", str(self.root / "run_classifier_lcqmc.sh"), *arguments],
+            ["bash", str(self.root / ("run_classifier_%s.sh" % name)), *arguments],
             cwd=str(cwd),
             env=dict(self.environment, **environment),
             stdout=subprocess.PIPE,
@@ -410,12 +419,12 @@ class Project:
             encoding="utf-8",
         )
         out, err = process.communicate(timeout=60)
-        flags = {}
-        if process.returncode == 0:
-            folder, *words = json.loads(out)
+        runs = []
+        for line in out.splitlines() if process.returncode == 0 else ():
+            folder, *words = json.loads(line)
             assert folder == str(cwd)
-            flags = dict(word[2:].split("=", 1) for word in words)
-        return process.returncode, flags, err.splitlines()
+            runs.append(dict(word[2:].split("=", 1) for word in words))
+        return process.returncode, runs, err.splitlines()
 
 
 def add_model(folder, checkpoint=None, config="albert_config_tiny.json"):
@@ -565,3 +574,95 @@ def test_help(project):
     assert shown.startswith("Fine-tunes an ALBERT model")
     assert "MODEL_DIR=my_model" in shown
     assert "set -euo" not in shown
+
+
+# ------------------------------------------------- run_classifier_clue.sh, ..._multiclass.sh
+
+RECIPES = {  # longest sequence, batch, learning rate, epochs
+    "afqmc": ("128", "16", "2e-5", "3"),
+    "tnews": ("128", "16", "2e-5", "3"),
+    "iflytek": ("128", "32", "2e-5", "3"),
+    "cmnli": ("128", "64", "3e-5", "2"),
+    "csl": ("128", "16", "1e-5", "5"),
+    "wsc": ("128", "16", "1e-5", "10"),
+}
+
+
+def add_clue_data(project, names):
+    for name in names:
+        folder = project.root / "CLUEdataset" / name
+        folder.mkdir(parents=True)
+        (folder / "train.json").write_text("{}")
+
+
+def recipe_of(flags):
+    names = ("max_seq_length", "train_batch_size", "learning_rate", "num_train_epochs")
+    return tuple(flags.get(name) for name in names)
+
+
+def test_clue_recipes(project):
+    add_clue_data(project, RECIPES)
+    status, runs, lines = project.run_all("clue", "all", ALBERT_OFFLINE="1")
+    assert status == 0
+    assert [line for line in lines if "==" in line] == ["== " + name for name in RECIPES]
+    assert {flags["task_name"]: recipe_of(flags) for flags in runs} == RECIPES
+    for flags in runs:
+        assert flags["data_dir"] == "CLUEdataset/" + flags["task_name"]
+        assert flags["output_dir"] == flags["task_name"] + "_output"
+        assert (flags["do_train"], flags["do_eval"], flags["do_predict"]) == ("true",) * 3
+        assert (flags["eval_batch_size"], flags["predict_batch_size"]) == ("64", "64")
+
+
+@pytest.mark.parametrize(
+    "arguments, names",
+    [
+        (["predict"], ["afqmc"]),
+        (["tnews", "predict", "--seed=3"], ["tnews"]),
+        (["all", "predict"], list(RECIPES)),
+    ],
+)
+def test_clue_predicts_only_if_asked_to(project, arguments, names):
+    add_clue_data(project, RECIPES)
+    status, runs, _ = project.run_all("clue", *arguments, ALBERT_OFFLINE="1")
+    assert status == 0
+    assert [flags["task_name"] for flags in runs] == names
+    for flags in runs:
+        assert (flags["do_train"], flags["do_predict"]) == ("false", "true")
+        assert "do_eval" not in flags
+        assert flags.get("seed") == ("3" if names == ["tnews"] else None)
+
+
+def test_clue_mistakes(project):
+    status, _, lines = project.run_all("clue", "predictions")
+    assert status == 2
+    assert "unknown task predictions: expected all or one of afqmc tnews" in lines[-1]
+    status, _, lines = project.run_all("clue", "all", OUTPUT_DIR="o", ALBERT_OFFLINE="1")
+    assert (status, lines[-1].endswith("are of one task, not of all")) == (2, True)
+
+
+def test_multiclass_recipe_and_settings(project):
+    (project.root / "data" / "topics_sample").mkdir()
+    status, runs, _ = project.run_all("multiclass", ALBERT_OFFLINE="1")
+    assert status == 0
+    assert recipe_of(runs[0]) == ("128", "32", "1e-4", "10")
+    assert runs[0]["data_dir"] == "data/topics_sample"
+    assert runs[0]["output_dir"] == "multiclass_output"
+    assert "task_name" not in runs[0]  # the command's own default
+    _, runs, _ = project.run_all(
+        "multiclass", "--multi_label=true", ALBERT_OFFLINE="1", LEARNING_RATE="3e-5", EPOCHS="2"
+    )
+    assert recipe_of(runs[0]) == ("128", "32", "3e-5", "2") and runs[0]["multi_label"] == "true"
+
+
+@pytest.mark.parametrize("name", ["clue", "multiclass"])
+def test_a_search_has_rates_of_its_own(project, name):
+    add_clue_data(project, ["afqmc"])
+    (project.root / "data" / "topics_sample").mkdir()
+    settings = {"ALBERT_OFFLINE": "1"}
+    _, runs, _ = project.run_all(name, "--search=true", **settings)
+    assert "learning_rate" not in runs[0]
+    _, runs, _ = project.run_all(name, "--search=false", **settings)
+    assert "learning_rate" in runs[0]
+    # Whoever gives both is told of it by the command.
+    _, runs, _ = project.run_all(name, "--search=true", LEARNING_RATE="1e-3", **settings)
+    assert runs[0]["learning_rate"] == "1e-3"
