@@ -550,14 +550,15 @@ def _some_labels(task):
     return _shortened(", ".join(task.labels or ()), 200)
 
 
+def plain_label(label):
+    """A label without what is only a matter of writing: width, case, the .0 of a whole number."""
+    label = unicodedata.normalize("NFKC", label).lower().strip()
+    return label[:-2] if re.match(r"\d+\.0$", label) else label
+
+
 def _spelling(label, labels):
     """A hint where a label is a known one in another spelling: "1.0" for "1", full width ..."""
-
-    def plain(text):
-        text = unicodedata.normalize("NFKC", text).lower().strip()
-        return text[:-2] if re.match(r"\d+\.0$", text) else text
-
-    same = [known for known in labels if plain(known) == plain(label)]
+    same = [known for known in labels if plain_label(known) == plain_label(label)]
     return " (is it %r, written otherwise?)" % same[0] if same else ""
 
 

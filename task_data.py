@@ -199,4 +199,5 @@ class TaskData:
         """What decides over the rows of a split beside its file, {name: value}."""
         if name == "test" or not self._shares_file:
             return {}
-        return {"dev_share": self._flags.dev_share, "dev_seed": self._flags.seed}
+        share = "%g, %s" % (self._flags.dev_share, data_checks.SPLIT_METHOD)
+        return {"dev_share": share, "dev_seed": self._flags.seed}
