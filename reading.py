@@ -22,12 +22,15 @@ from tasks import KEYS, PAIR, is_pair, label_parts
 SHOWN_BAD_ROWS = 3
 SHOWN_LABELS = 20
 NO_RECORD = "no record"  # in place of the id of a line that is predicted and not submitted
+LONG_LABEL = 10  # words or characters; labels of which each row has its own are texts then
 LOOKED_AHEAD = 1000  # rows by which a streamed file's columns are found
 # Names of text columns, by which the header of a file without labels is known.
 _TEXT_COLUMN = re.compile(
     r"(text|sentence|sent|question|query|title|q|s|句子|文本|问题|标题)[ _-]?([ab12]|一|二)?$", re.I
 )
+_SEPARATORS = ("\t", ",", ";", "，", "；", "|")  # that users put between columns
 _NUMBER = re.compile(r"[-+]?\d+(\.\d+)?$")
+_WORD = re.compile(r"[0-9A-Za-z_.:-]+|\w")
 _COLUMNS_BY_COUNT = {1: ("text_a",), 2: ("text_a", "label"), 3: PAIR}
 
 InputExample = collections.namedtuple(
@@ -51,6 +54,19 @@ Fields:
 """
 
 
+class RowsDontFit(UserError):
+    """Rows of a file are bad.
+
+    Attributes:
+        num_rows: rows of the file, the bad ones too.
+        has_unknown_labels: whether labels are all that is wrong.
+    """
+
+    def __init__(self, message, num_rows, has_unknown_labels):
+        super().__init__(message)
+        self.num_rows, self.has_unknown_labels = num_rows, has_unknown_labels
+
+
 def with_columns_and_labels(task, split):
     """Own data's task as its training file shows it.
 
@@ -69,10 +85,12 @@ def with_columns_and_labels(task, split):
         return task._replace(labels=("score",))
     counts = label_counts(task, split)
     num_rows = len(split.examples)
-    if len(counts) > 20 and len(counts) > num_rows / 2:
+    is_rare = len(counts) > 20 and len(counts) > num_rows / 2
+    if is_rare and task.objective == "single_label" and _are_texts(counts, split.examples):
         raise UserError(
-            "%s: %d different labels in %d rows: is the label column (%s) a text? Columns are %s; "
-            "name them in a header line (text_a, text_b, label), or use --regression for numbers"
+            "%s: %d different labels in %d rows: is the label column (%s) a text? Columns are %s: "
+            "let a header line name the right ones text_a, text_b and label; numbers need "
+            "--regression, and labels as long as these two rows each"
             % (
                 split.path,
                 len(counts),
@@ -87,6 +105,18 @@ def with_columns_and_labels(task, split):
             % (split.path, num_rows, "".join(counts))
         )
     return task._replace(labels=tuple(sorted(counts, key=_label_order)))
+
+
+def _are_texts(labels, examples):
+    """Whether labels are numbers or as long as texts; a Latin word is as long as a character."""
+
+    def mean_length(texts):
+        return np.mean([len(_WORD.findall(text)) for text in texts])
+
+    if all(_NUMBER.match(label) for label in labels):
+        return True
+    limit = min(LONG_LABEL, 0.75 * mean_length([example.text_a for example in examples]))
+    return mean_length(labels) > limit
 
 
 def _label_order(label):
@@ -129,13 +159,19 @@ def read_split(task, data_dir, name, encoding="utf-8", skip_bad_rows=False):
         notes.append("%d blank lines are left out" % num_blank)
     if not rows:
         raise _is_empty(path, task)
+    _check_json(path, rows)
     readable = [row for row in rows if row.problem is None] or rows
     layout = _Layout(task, name, path, readable)
     notes += layout.notes
     if name != "test" and "label" not in layout.columns:
         raise UserError(
-            "%s has no label column: it has %s (name the columns text_a, text_b and label in a "
-            "header line)" % (path, ", ".join(map(str, layout.header or layout.columns)))
+            "%s has no label column: it has %s (%s)"
+            % (
+                path,
+                ", ".join(map(str, layout.header or layout.columns)),
+                _other_separator(path, readable)
+                or "name the columns text_a, text_b and label in a header line",
+            )
         )
     rows = _without_header(layout, readable, rows)
     examples, bad = _examples_of_rows(layout, rows, notes)
@@ -143,9 +179,9 @@ def read_split(task, data_dir, name, encoding="utf-8", skip_bad_rows=False):
         layout.drop_labels()
         notes.append("none of its labels is one of the task's: it is predicted only")
         examples, bad = _examples_of_rows(layout, rows, [])
-    _report_bad_rows(path, bad, len(rows), skip_bad_rows, notes)
+    _report_bad_rows(layout, path, bad, len(rows), skip_bad_rows, notes)
     if not examples:
-        raise UserError("%s has no rows of %s" % (path, _form(layout.columns)))
+        raise UserError("%s has no %s" % (path, _expected_rows(path, layout.columns)))
     notes.extend(_remarkable_texts(examples))
     has_labels = "label" in layout.columns and any(example.label for example in examples)
     if not has_labels:
@@ -155,7 +191,54 @@ def read_split(task, data_dir, name, encoding="utf-8", skip_bad_rows=False):
 
 
 def _is_empty(path, task):
-    return UserError("%s is empty: expected rows of %s" % (path, _form(task.columns or PAIR)))
+    if task.columns is None:
+        return UserError("%s is empty: expected rows of a text and its label" % path)
+    return UserError("%s is empty: expected %s" % (path, _expected_rows(path, task.columns)))
+
+
+def _expected_rows(path, columns):
+    if tables.is_json(path):
+        return "lines of JSON objects with %s" % ", ".join(filter(None, columns))
+    is_csv = tables.delimiter_of(path) == ","
+    return "rows of %s" % _form(columns, ", " if is_csv else "<tab>")
+
+
+def _other_separator(path, rows):
+    """What to do where rows of one cell seem to have several; None if they don't."""
+    if tables.is_json(path) or max(len(row.cells) for row in rows) > 1:
+        return None
+    for mark in _SEPARATORS:
+        if all(mark in row.cells[0] for row in rows):
+            name = "tabs" if tables.delimiter_of(path) == "\t" else "commas"
+            way_out = "put %s there" % name
+            if mark == "," and not path.endswith(".csv"):
+                way_out += ", or name the file .csv"
+            return "each line has one column and %r in it: if that separates columns, %s" % (
+                mark,
+                way_out,
+            )
+    return None
+
+
+def _check_json(path, rows):
+    """An array over the file is no file of JSON lines.
+
+    Raises:
+        UserError: if none of the rows could be read, or few of what begins as an array.
+    """
+    num_read = sum(row.problem is None for row in rows)
+    is_array = rows[0].problem is not None and rows[0].cells[0].lstrip().startswith("[")
+    if tables.is_json(path) and (num_read == 0 or (is_array and 2 * num_read < len(rows))):
+        raise UserError(
+            '%s, line %d: one JSON object a line is expected, as {"text_a": "...", "label": "..."},'
+            " found %s: write each object on a line of its own%s"
+            % (
+                path,
+                rows[0].line,
+                _shortened(rows[0].cells[0].strip()) if rows[0].problem else "none",
+                ", without [ ] and commas between them" if is_array else "",
+            )
+        )
 
 
 def _without_header(layout, readable, rows):
@@ -202,13 +285,16 @@ def open_stream(task, path, encoding="utf-8"):
     rows = tables.rows_of_file(path, encoding, replaces_bad_bytes=True)
     first = list(itertools.islice(rows, LOOKED_AHEAD))
     files.check_encoding(path, encoding)
-    readable = [row for row in first if row.problem is None] or first
-    if not readable:
+    if not first:
         raise _is_empty(path, task)
+    filled = [row for row in first if row.problem != tables.BLANK]
+    if filled:
+        _check_json(path, filled)
+    readable = [row for row in filled if row.problem is None] or first
     layout = _Layout(task, "test", path, readable)
     first = _without_header(layout, readable, first)
     if not first:
-        raise UserError("%s has no rows of %s" % (path, _form(layout.columns)))
+        raise UserError("%s has no %s" % (path, _expected_rows(path, layout.columns)))
     if task.objective == "multi_label" and not layout.has_labels(first):
         layout.drop_labels()
     rows = itertools.chain(first, rows)
@@ -585,15 +671,17 @@ def _examples_of_rows(layout, rows, notes):
     return examples, bad
 
 
-def _report_bad_rows(path, bad, num_rows, skip, notes):
+def _report_bad_rows(layout, path, bad, num_rows, skip, notes):
     if not bad:
         return
     shown = "; ".join(bad[:SHOWN_BAD_ROWS]) + ("; ..." if len(bad) > SHOWN_BAD_ROWS else "")
     count = "%d of %d rows" % (len(bad), num_rows)
     if not skip:
-        raise UserError(
+        raise RowsDontFit(
             "%s: %s don't fit: %s (mend them, or leave them out with --skip_bad_rows=true)"
-            % (path, count, shown)
+            % (path, count, shown),
+            num_rows,
+            layout.only_labels_are_bad,
         )
     notes.append("left out %s: %s" % (count, shown))
 

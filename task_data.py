@@ -145,7 +145,7 @@ class TaskData:
     def _read_dev(self):
         has_file = reading.split_path(self.task, self._flags.data_dir, "dev")[0] is not None
         if has_file or not self.is_own:
-            self._read("dev")
+            self._read_dev_file()
             return
         share, self._shares_file = self._flags.dev_share, True
         if not share:
@@ -173,6 +173,18 @@ class TaskData:
         self.splits["dev"] = train._replace(name="dev", examples=aside, notes=[])
         if not self._flags.do_train:
             del self.splits["train"]
+
+    def _read_dev_file(self):
+        try:
+            self._read("dev")
+        except reading.RowsDontFit as error:
+            num_trained = len(self.splits["train"].examples) if "train" in self.splits else 0
+            if not error.has_unknown_labels or not 0 < num_trained < error.num_rows:
+                raise
+            raise UserError(
+                "%s; dev has more rows than train (%d and %d): are the files swapped?"
+                % (error, error.num_rows, num_trained)
+            ) from error
 
     def _read_test(self):
         path, _ = reading.split_path(self.task, self._flags.data_dir, "test")

@@ -340,3 +340,9 @@ def test_one_row_cannot_be_parted(tmp_path):
     data = OwnData(tmp_path, train=[("甲", "1.5")])
     with pytest.raises(UserError, match="no row of its 1 is left to train on"):
         run_here(data.arguments(dev_share=0.5, regression=True, train_batch_size=1))
+
+
+def test_swapped_files_are_suspected_where_dev_has_other_labels(tmp_path):
+    data = OwnData(tmp_path, train=titles(4, labels=LABELS[:2]), dev=titles(12))
+    with pytest.raises(UserError, match=r"which training never saw.*\(12 and 4\): are the files"):
+        run_here(data.arguments())

@@ -1,5 +1,6 @@
 """Reading the files of tasks: forms, headers, bad rows; own data; whole data sets."""
 
+import json
 import os
 
 import pytest
@@ -338,6 +339,10 @@ def test_what_was_found_is_said(tmp_path):
         ("text,text,label\n甲,乙,a\n", ["the column text twice"]),
         ("text,id\n甲,1\n乙,2\n", ["has no label column", "text, id"]),
         ('text_a,label\n"甲,a\n乙,b\n', ["line 2", "a quote is opened and not closed"]),
+        ("", ["is empty: expected rows of a text and its label"]),
+        ("text_a,label\n", ["has no rows of 2 (text_a, label)"]),
+        ("text;label\n甲;a\n", ["no label column", "has one column and ';'", "put commas there"]),
+        ("text，label\n甲，a\n", ["no label column", "'，' in it", "put commas there"]),
         (
             "text_a,label\n甲,a\n".encode() + "乙题目的,b\n".encode("gbk"),
             ["line 3", "UTF-8"],
@@ -373,6 +378,34 @@ def test_a_text_taken_for_the_label_is_recognised(tmp_path):
         own_task(tmp_path, "text,label\n" + rows)
     with pytest.raises(UserError, match="all 2 rows have the label 'a'"):
         own_task(tmp_path, "text,label\n甲,a\n乙,a\n")
+
+
+def test_labels_of_one_row_each_are_no_texts_where_they_are_short(tmp_path):
+    intents = "".join("帮我看一下第%d件事情怎样了吧,intent_of_%d\n" % (n, n) for n in range(30))
+    assert len(own_task(tmp_path, "text,label\n" + intents).labels) == 30
+    texts = "".join("今天说的第%d个题目,明天说的第%d个题目\n" % (n, n) for n in range(30))
+    with pytest.raises(UserError, match="let a header line name the right ones"):
+        own_task(tmp_path, "text,label\n" + texts)
+    tags = "".join("甲乙丙%d,标签%d|标签%d\n" % (n, n, n + 1) for n in range(30))
+    assert len(own_task(tmp_path, "text,label\n" + tags, objective="multi_label").labels) == 31
+
+
+@pytest.mark.parametrize("name", ["train.tsv", "train.txt"])
+def test_commas_in_a_file_of_tabs_are_told(tmp_path, name):
+    with pytest.raises(UserError, match="and ',' in it.* put tabs there, or name the file .csv"):
+        read_own(tmp_path, "text,label\n" + LINES, name)
+
+
+@pytest.mark.parametrize("indent", [None, 1])
+def test_an_array_is_no_file_of_json_lines(tmp_path, indent):
+    rows = [{"text": "甲", "label": "a"}, {"text": "乙", "label": "b"}]
+    content = json.dumps(rows, ensure_ascii=False, indent=indent)
+    message = r"line 1: one JSON object a line is expected.* found \[.* without \[ \]"
+    with pytest.raises(UserError, match=message):
+        read_own(tmp_path, content, "train.json")
+    task = own_task(tmp_path, "text_a,label\n甲,a\n乙,b\n")
+    with pytest.raises(UserError, match=message):
+        stream_of(tmp_path, task, content)
 
 
 def test_labels_that_training_never_saw_name_their_rows(tmp_path):
