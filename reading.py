@@ -30,6 +30,8 @@ _TEXT_COLUMN = re.compile(
 )
 _SEPARATORS = ("\t", ",", ";", "，", "；", "|")  # that users put between columns
 _NUMBER = re.compile(r"[-+]?\d+(\.\d+)?$")
+_ID_COLUMN = re.compile(r"(id|idx|index|no|编号|序号)$", re.I)
+_QUOTED = re.compile(r'".+"$')
 _WORD = re.compile(r"[0-9A-Za-z_.:-]+|\w")
 _COLUMNS_BY_COUNT = {1: ("text_a",), 2: ("text_a", "label"), 3: PAIR}
 
@@ -183,6 +185,9 @@ def read_split(task, data_dir, name, encoding="utf-8", skip_bad_rows=False):
     if not examples:
         raise UserError("%s has no %s" % (path, _expected_rows(path, layout.columns)))
     notes.extend(_remarkable_texts(examples))
+    is_own = task.columns is None or task.header is not None
+    if is_own and not tables.is_json(path) and tables.delimiter_of(path) == "\t":
+        notes.extend(_quoted_texts(examples))
     has_labels = "label" in layout.columns and any(example.label for example in examples)
     if not has_labels:
         examples = [example._replace(label=None) for example in examples]
@@ -376,9 +381,12 @@ class _Layout:
             keys = itertools.chain.from_iterable(row.cells for row in rows)
             self.columns = self._columns_of_keys(collections.OrderedDict.fromkeys(keys))
         elif self._is_named(first):
-            self._take_header(path, rows)
+            self._take_header(path, rows, 0)
+        elif self._is_header_below_another(rows):
+            self._take_header(path, rows, 1)
         else:
-            self._take_positions(rows)
+            self._check_named_texts(path, first)
+            self._take_positions(path, rows)
 
     def _keys(self, column):
         return list(self._task.keys.get(column, ())) + KEYS[column]
@@ -409,8 +417,31 @@ class _Layout:
         is_of_names = len(cells) > 1 or self._task.columns is None or len(texts) == 1
         return is_of_names and all(len(cell) < 60 for cell in cells)
 
-    def _take_header(self, path, rows):
-        self.header = tuple(cell.strip() for cell in rows[0].cells)
+    def _is_header_below_another(self, rows):
+        """Whether line 2 has the known names and line 1 is a header too, its label alone."""
+        second = rows[1].cells if len(rows) > 1 else []
+        if len(second) != len(rows[0].cells) or not self._is_named(second):
+            return False
+        label = self._key_of(second, "label")
+        if label is None:
+            return False
+        place = second.index(label)
+        labels = [row.cells[place].strip() for row in rows if len(row.cells) > place]
+        return labels[0] not in labels[1:] and labels[0] not in (self._task.labels or ())
+
+    def _check_named_texts(self, path, cells):
+        """A header that names a text and the label needs all texts of the task."""
+        missing = [c for c in self._wanted if c != "label" and not self._key_of(cells, c)]
+        has_some = len(missing) < len(self._wanted) - 1 and self._key_of(cells, "label")
+        if self._task.columns and missing and has_some:
+            raise UserError(
+                "%s has no %s column: it has %s (name the columns %s in the header line)"
+                % (path, missing[0], ", ".join(cells), ", ".join(self._wanted))
+            )
+
+    def _take_header(self, path, rows, number):
+        """Takes the columns by the names of a row, the first or the second."""
+        self.header = tuple(cell.strip() for cell in rows[number].cells)
         lower = [cell.lower() for cell in self.header if cell]
         twice = sorted({cell for cell in lower if lower.count(cell) > 1})
         self.columns = self._columns_of_keys(self.header)
@@ -418,40 +449,94 @@ class _Layout:
         if any(name and name.lower() in twice for name in names):
             raise UserError(
                 "%s, line %d: the header has the column %s twice: rename one"
-                % (path, rows[0].line, ", ".join(twice))
+                % (path, rows[number].line, ", ".join(twice))
             )
-        self.num_header_rows = 1
-        self.notes.append("line 1 is a header (%s)" % _shortened(" | ".join(self.header)))
+        self.num_header_rows = number + 1
+        names_shown = _shortened(" | ".join(self.header))
+        self.notes.append("line %d is a header (%s)" % (number + 1, names_shown))
         unused = [cell for cell in self.header if cell not in names]
         if unused:
             self.notes.append("columns that are not used: %s" % _shortened(", ".join(unused)))
-        second = rows[1].cells if len(rows) > 1 else []
-        if isinstance(second, list) and len(second) == len(self.header) and self._is_named(second):
+        other = rows[1 - number].cells if len(rows) > 1 else []
+        if number == 1 or (len(other) == len(self.header) and self._is_named(other)):
             self.num_header_rows = 2
-            self.notes.append("line 2 is a header too (%s)" % _shortened(" | ".join(second)))
+            other = _shortened(" | ".join(other))
+            self.notes.append("line %d is a header too (%s)" % (2 - number, other))
 
-    def _take_positions(self, rows):
+    def _take_positions(self, path, rows):
         cells = rows[0].cells
         usual = collections.Counter(len(row.cells) for row in rows).most_common(1)[0][0]
         columns = self._task.columns or _COLUMNS_BY_COUNT.get(usual, PAIR)
         unlabelled = tuple(column for column in columns if column != "label")
-        if self._name == "test" and all(len(r.cells) == len(unlabelled) for r in rows):
+        if self._name == "test" and self._lacks_labels(rows, usual, columns):
             columns = unlabelled
+        place = None if self._task.columns else self._place_of_label_name(path, rows, columns)
+        if place is not None:
+            columns = unlabelled[:place] + ("label",) + unlabelled[place:]
         self.columns = columns
-        if self._is_header_by_position(rows):
+        shown = _shortened(" | ".join(cells))
+        if place is not None or self._is_header_by_position(rows):
             self.header, self.num_header_rows = tuple(cells), 1
-            self.notes.append("line 1 is a header (%s)" % _shortened(" | ".join(cells)))
+            self.notes.append("line 1 is a header (%s)" % shown)
+        elif self._has_first_label_alone(rows):
+            self.notes.append(
+                "line 1 is taken for a row (%s): if it is a header, name its columns %s"
+                % (shown, ", ".join(columns))
+            )
         if self._task.labels is None or self._task.header is not None:
             self.notes.append(
                 "columns are taken by their position: %s" % ", ".join(filter(None, columns))
             )
+
+    def _lacks_labels(self, rows, usual, columns):
+        """Whether a file's usual row has no label; commas of a text may have parted some rows."""
+        if usual == len([column for column in columns if column != "label"]):
+            return True
+        are_parted = usual == 2 and self._is_csv and any(len(row.cells) == 1 for row in rows)
+        if not are_parted or "label" not in columns:
+            return False
+        place = columns.index("label")
+        labels = [row.cells[place].strip() for row in rows if len(row.cells) == 2]
+        return not any(label and not _problem_of_label(self._task, label) for label in labels)
+
+    def _place_of_label_name(self, path, rows, columns):
+        """Where line 1 has a known name of the label column, so that it is a header; or None."""
+        cells = [cell.strip() for cell in rows[0].cells]
+        name = self._key_of(cells, "label")
+        if name is None or "label" not in columns or len(cells) < 2:
+            return None
+        place, usual = cells.index(name), columns.index("label")
+        found = [
+            {row.cells[number].strip() for row in rows[1:] if len(row.cells) > number}
+            for number in (place, usual)
+        ]
+        if name in found[0] or (place != usual and len(found[0]) >= len(found[1])):
+            return None
+        if len(cells) != len(columns) or any(_ID_COLUMN.match(cell) for cell in cells):
+            raise UserError(
+                "%s, line %d: a header (%s) whose texts have no known name: name them text_a, and "
+                "of pairs text_b" % (path, rows[0].line, _shortened(" | ".join(cells)))
+            )
+        return place
+
+    def _has_first_label_alone(self, rows):
+        """Whether line 1 of training data, taken for a row, has a label that no other row has."""
+        if self._task.columns or "label" not in self.columns or len(rows) < 3:
+            return False
+        place = self.columns.index("label")
+        labels = [row.cells[place].strip() for row in rows if len(row.cells) == len(self.columns)]
+        if len(rows[0].cells) != len(self.columns) or _NUMBER.match(labels[0]):
+            return False
+        first = set(label_parts(self._task, labels[0]))
+        return not first & {part for label in labels[1:] for part in label_parts(self._task, label)}
 
     def _is_header_by_position(self, rows):
         task, cells = self._task, rows[0].cells
         if task.header is not None:
             names = dict(zip(task.columns, task.header))
             without_label = tuple(name for column, name in names.items() if column != "label")
-            return bool(task.header) and tuple(cells) in (task.header, without_label)
+            is_same = bool(task.header) and tuple(cells) in (task.header, without_label)
+            return is_same or self._is_label_name(cells)
         if "label" not in self.columns:
             return all(_TEXT_COLUMN.match(cell.strip()) for cell in cells)
         if len(cells) != len(self.columns):
@@ -468,6 +553,13 @@ class _Layout:
         is_text_among_numbers = all(_NUMBER.match(name) for name in counts if name != label)
         others = [count for name, count in counts.items() if name != label]
         return counts[label] == 1 and len(rows) > 2 and (is_text_among_numbers or min(others) > 1)
+
+    def _is_label_name(self, cells):
+        """Whether the label's cell is a name of the label column, and no label."""
+        if "label" not in self.columns or len(cells) != len(self.columns):
+            return False
+        label = cells[self.columns.index("label")].strip()
+        return label.lower() in self._keys("label") and label not in self._task.labels
 
     def drop_labels(self):
         """Has the label column ignored."""
@@ -488,15 +580,30 @@ class _Layout:
     def example_of_anything(self, row):
         """An example of what text there is in a row that does not fit."""
         if isinstance(row.cells, list):
-            texts = row.cells
+            texts = self._whole_text(row.cells)
         else:
             keys = [(self._names or {}).get(column) for column in ("text_a", "text_b")]
             known = [row.cells.get(key) for key in keys if key is not None]
+            if all(text is None for text in known):
+                known = [value for value in row.cells.values() if isinstance(value, str)]
             texts = ["" if text is None else str(text) for text in known]
-            texts = texts or [str(value) for value in row.cells.values()]
         texts = list(texts) + ["", ""]
         text_b = texts[1] if is_pair(self._task) else None
         return InputExample("test-%d" % row.line, texts[0], text_b, None, self._id_of(row.cells))
+
+    def _whole_text(self, cells):
+        """The cells of a row, of which a single text that separators have parted is whole again."""
+        names = list(self.columns if self._names is None else self.header)
+        if self._is_json or is_pair(self._task) or len(cells) <= len(names):
+            return cells
+        keys = self._names or {"text_a": "text_a", "label": "label"}
+        place = names.index(keys["text_a"])
+        end = len(cells) - len(names) + place + 1
+        behind = names[place + 1 :]
+        if keys.get("label") in behind:
+            label = cells[end + behind.index(keys["label"])].strip()
+            end = len(cells) if _problem_of_label(self._task, label) else end
+        return [("," if self._is_csv else "\t").join(cells[place:end])]
 
     def is_repeated_header(self, row):
         """Whether a row is the header once more, as in files put together of several."""
@@ -697,6 +804,17 @@ def _remarkable_texts(examples):
         if found:
             line = found[0].rsplit("-", 1)[1]
             yield "%d rows have %s (first: line %s)" % (len(found), what, line)
+
+
+def _quoted_texts(examples):
+    """Notes on texts in quotes, as Excel writes them where a tab separates."""
+    found = [e for e in examples if any(t and _QUOTED.match(t) for t in (e.text_a, e.text_b))]
+    if found:
+        yield (
+            "%d rows have texts in quotes, which belong to the text where tabs separate (first: "
+            "line %s): if Excel put them there, save the file as CSV UTF-8, named .csv"
+            % (len(found), found[0].guid.rsplit("-", 1)[1])
+        )
 
 
 def _form(columns, separator="<tab>"):
