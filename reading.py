@@ -22,12 +22,17 @@ from tasks import KEYS, PAIR, is_pair, label_parts
 SHOWN_BAD_ROWS = 3
 SHOWN_LABELS = 20
 NO_RECORD = "no record"  # in place of the id of a line that is predicted and not submitted
+LONG_LABEL = 10  # words or characters; labels of which each row has its own are texts then
 LOOKED_AHEAD = 1000  # rows by which a streamed file's columns are found
 # Names of text columns, by which the header of a file without labels is known.
 _TEXT_COLUMN = re.compile(
     r"(text|sentence|sent|question|query|title|q|s|句子|文本|问题|标题)[ _-]?([ab12]|一|二)?$", re.I
 )
+_SEPARATORS = ("\t", ",", ";", "，", "；", "|")  # that users put between columns
 _NUMBER = re.compile(r"[-+]?\d+(\.\d+)?$")
+_ID_COLUMN = re.compile(r"(id|idx|index|no|编号|序号)$", re.I)
+_QUOTED = re.compile(r'".+"$')
+_WORD = re.compile(r"[0-9A-Za-z_.:-]+|\w")
 _COLUMNS_BY_COUNT = {1: ("text_a",), 2: ("text_a", "label"), 3: PAIR}
 
 InputExample = collections.namedtuple(
@@ -51,6 +56,19 @@ Fields:
 """
 
 
+class RowsDontFit(UserError):
+    """Rows of a file are bad.
+
+    Attributes:
+        num_rows: rows of the file, the bad ones too.
+        has_unknown_labels: whether labels are all that is wrong.
+    """
+
+    def __init__(self, message, num_rows, has_unknown_labels):
+        super().__init__(message)
+        self.num_rows, self.has_unknown_labels = num_rows, has_unknown_labels
+
+
 def with_columns_and_labels(task, split):
     """Own data's task as its training file shows it.
 
@@ -69,10 +87,12 @@ def with_columns_and_labels(task, split):
         return task._replace(labels=("score",))
     counts = label_counts(task, split)
     num_rows = len(split.examples)
-    if len(counts) > 20 and len(counts) > num_rows / 2:
+    is_rare = len(counts) > 20 and len(counts) > num_rows / 2
+    if is_rare and task.objective == "single_label" and _are_texts(counts, split.examples):
         raise UserError(
-            "%s: %d different labels in %d rows: is the label column (%s) a text? Columns are %s; "
-            "name them in a header line (text_a, text_b, label), or use --regression for numbers"
+            "%s: %d different labels in %d rows: is the label column (%s) a text? Columns are %s: "
+            "let a header line name the right ones text_a, text_b and label; numbers need "
+            "--regression, and labels as long as these two rows each"
             % (
                 split.path,
                 len(counts),
@@ -87,6 +107,18 @@ def with_columns_and_labels(task, split):
             % (split.path, num_rows, "".join(counts))
         )
     return task._replace(labels=tuple(sorted(counts, key=_label_order)))
+
+
+def _are_texts(labels, examples):
+    """Whether labels are numbers or as long as texts; a Latin word is as long as a character."""
+
+    def mean_length(texts):
+        return np.mean([len(_WORD.findall(text)) for text in texts])
+
+    if all(_NUMBER.match(label) for label in labels):
+        return True
+    limit = min(LONG_LABEL, 0.75 * mean_length([example.text_a for example in examples]))
+    return mean_length(labels) > limit
 
 
 def _label_order(label):
@@ -129,13 +161,19 @@ def read_split(task, data_dir, name, encoding="utf-8", skip_bad_rows=False):
         notes.append("%d blank lines are left out" % num_blank)
     if not rows:
         raise _is_empty(path, task)
+    _check_json(path, rows)
     readable = [row for row in rows if row.problem is None] or rows
     layout = _Layout(task, name, path, readable)
     notes += layout.notes
     if name != "test" and "label" not in layout.columns:
         raise UserError(
-            "%s has no label column: it has %s (name the columns text_a, text_b and label in a "
-            "header line)" % (path, ", ".join(map(str, layout.header or layout.columns)))
+            "%s has no label column: it has %s (%s)"
+            % (
+                path,
+                ", ".join(map(str, layout.header or layout.columns)),
+                _other_separator(path, readable)
+                or "name the columns text_a, text_b and label in a header line",
+            )
         )
     rows = _without_header(layout, readable, rows)
     examples, bad = _examples_of_rows(layout, rows, notes)
@@ -143,10 +181,13 @@ def read_split(task, data_dir, name, encoding="utf-8", skip_bad_rows=False):
         layout.drop_labels()
         notes.append("none of its labels is one of the task's: it is predicted only")
         examples, bad = _examples_of_rows(layout, rows, [])
-    _report_bad_rows(path, bad, len(rows), skip_bad_rows, notes)
+    _report_bad_rows(layout, path, bad, len(rows), skip_bad_rows, notes)
     if not examples:
-        raise UserError("%s has no rows of %s" % (path, _form(layout.columns)))
+        raise UserError("%s has no %s" % (path, _expected_rows(path, layout.columns)))
     notes.extend(_remarkable_texts(examples))
+    is_own = task.columns is None or task.header is not None
+    if is_own and not tables.is_json(path) and tables.delimiter_of(path) == "\t":
+        notes.extend(_quoted_texts(examples))
     has_labels = "label" in layout.columns and any(example.label for example in examples)
     if not has_labels:
         examples = [example._replace(label=None) for example in examples]
@@ -155,7 +196,54 @@ def read_split(task, data_dir, name, encoding="utf-8", skip_bad_rows=False):
 
 
 def _is_empty(path, task):
-    return UserError("%s is empty: expected rows of %s" % (path, _form(task.columns or PAIR)))
+    if task.columns is None:
+        return UserError("%s is empty: expected rows of a text and its label" % path)
+    return UserError("%s is empty: expected %s" % (path, _expected_rows(path, task.columns)))
+
+
+def _expected_rows(path, columns):
+    if tables.is_json(path):
+        return "lines of JSON objects with %s" % ", ".join(filter(None, columns))
+    is_csv = tables.delimiter_of(path) == ","
+    return "rows of %s" % _form(columns, ", " if is_csv else "<tab>")
+
+
+def _other_separator(path, rows):
+    """What to do where rows of one cell seem to have several; None if they don't."""
+    if tables.is_json(path) or max(len(row.cells) for row in rows) > 1:
+        return None
+    for mark in _SEPARATORS:
+        if all(mark in row.cells[0] for row in rows):
+            name = "tabs" if tables.delimiter_of(path) == "\t" else "commas"
+            way_out = "put %s there" % name
+            if mark == "," and not path.endswith(".csv"):
+                way_out += ", or name the file .csv"
+            return "each line has one column and %r in it: if that separates columns, %s" % (
+                mark,
+                way_out,
+            )
+    return None
+
+
+def _check_json(path, rows):
+    """An array over the file is no file of JSON lines.
+
+    Raises:
+        UserError: if none of the rows could be read, or few of what begins as an array.
+    """
+    num_read = sum(row.problem is None for row in rows)
+    is_array = rows[0].problem is not None and rows[0].cells[0].lstrip().startswith("[")
+    if tables.is_json(path) and (num_read == 0 or (is_array and 2 * num_read < len(rows))):
+        raise UserError(
+            '%s, line %d: one JSON object a line is expected, as {"text_a": "...", "label": "..."},'
+            " found %s: write each object on a line of its own%s"
+            % (
+                path,
+                rows[0].line,
+                _shortened(rows[0].cells[0].strip()) if rows[0].problem else "none",
+                ", without [ ] and commas between them" if is_array else "",
+            )
+        )
 
 
 def _without_header(layout, readable, rows):
@@ -202,13 +290,16 @@ def open_stream(task, path, encoding="utf-8"):
     rows = tables.rows_of_file(path, encoding, replaces_bad_bytes=True)
     first = list(itertools.islice(rows, LOOKED_AHEAD))
     files.check_encoding(path, encoding)
-    readable = [row for row in first if row.problem is None] or first
-    if not readable:
+    if not first:
         raise _is_empty(path, task)
+    filled = [row for row in first if row.problem != tables.BLANK]
+    if filled:
+        _check_json(path, filled)
+    readable = [row for row in filled if row.problem is None] or first
     layout = _Layout(task, "test", path, readable)
     first = _without_header(layout, readable, first)
     if not first:
-        raise UserError("%s has no rows of %s" % (path, _form(layout.columns)))
+        raise UserError("%s has no %s" % (path, _expected_rows(path, layout.columns)))
     if task.objective == "multi_label" and not layout.has_labels(first):
         layout.drop_labels()
     rows = itertools.chain(first, rows)
@@ -290,9 +381,12 @@ class _Layout:
             keys = itertools.chain.from_iterable(row.cells for row in rows)
             self.columns = self._columns_of_keys(collections.OrderedDict.fromkeys(keys))
         elif self._is_named(first):
-            self._take_header(path, rows)
+            self._take_header(path, rows, 0)
+        elif self._is_header_below_another(rows):
+            self._take_header(path, rows, 1)
         else:
-            self._take_positions(rows)
+            self._check_named_texts(path, first)
+            self._take_positions(path, rows)
 
     def _keys(self, column):
         return list(self._task.keys.get(column, ())) + KEYS[column]
@@ -323,8 +417,31 @@ class _Layout:
         is_of_names = len(cells) > 1 or self._task.columns is None or len(texts) == 1
         return is_of_names and all(len(cell) < 60 for cell in cells)
 
-    def _take_header(self, path, rows):
-        self.header = tuple(cell.strip() for cell in rows[0].cells)
+    def _is_header_below_another(self, rows):
+        """Whether line 2 has the known names and line 1 is a header too, its label alone."""
+        second = rows[1].cells if len(rows) > 1 else []
+        if len(second) != len(rows[0].cells) or not self._is_named(second):
+            return False
+        label = self._key_of(second, "label")
+        if label is None:
+            return False
+        place = second.index(label)
+        labels = [row.cells[place].strip() for row in rows if len(row.cells) > place]
+        return labels[0] not in labels[1:] and labels[0] not in (self._task.labels or ())
+
+    def _check_named_texts(self, path, cells):
+        """A header that names a text and the label needs all texts of the task."""
+        missing = [c for c in self._wanted if c != "label" and not self._key_of(cells, c)]
+        has_some = len(missing) < len(self._wanted) - 1 and self._key_of(cells, "label")
+        if self._task.columns and missing and has_some:
+            raise UserError(
+                "%s has no %s column: it has %s (name the columns %s in the header line)"
+                % (path, missing[0], ", ".join(cells), ", ".join(self._wanted))
+            )
+
+    def _take_header(self, path, rows, number):
+        """Takes the columns by the names of a row, the first or the second."""
+        self.header = tuple(cell.strip() for cell in rows[number].cells)
         lower = [cell.lower() for cell in self.header if cell]
         twice = sorted({cell for cell in lower if lower.count(cell) > 1})
         self.columns = self._columns_of_keys(self.header)
@@ -332,40 +449,94 @@ class _Layout:
         if any(name and name.lower() in twice for name in names):
             raise UserError(
                 "%s, line %d: the header has the column %s twice: rename one"
-                % (path, rows[0].line, ", ".join(twice))
+                % (path, rows[number].line, ", ".join(twice))
             )
-        self.num_header_rows = 1
-        self.notes.append("line 1 is a header (%s)" % _shortened(" | ".join(self.header)))
+        self.num_header_rows = number + 1
+        names_shown = _shortened(" | ".join(self.header))
+        self.notes.append("line %d is a header (%s)" % (number + 1, names_shown))
         unused = [cell for cell in self.header if cell not in names]
         if unused:
             self.notes.append("columns that are not used: %s" % _shortened(", ".join(unused)))
-        second = rows[1].cells if len(rows) > 1 else []
-        if isinstance(second, list) and len(second) == len(self.header) and self._is_named(second):
+        other = rows[1 - number].cells if len(rows) > 1 else []
+        if number == 1 or (len(other) == len(self.header) and self._is_named(other)):
             self.num_header_rows = 2
-            self.notes.append("line 2 is a header too (%s)" % _shortened(" | ".join(second)))
+            other = _shortened(" | ".join(other))
+            self.notes.append("line %d is a header too (%s)" % (2 - number, other))
 
-    def _take_positions(self, rows):
+    def _take_positions(self, path, rows):
         cells = rows[0].cells
         usual = collections.Counter(len(row.cells) for row in rows).most_common(1)[0][0]
         columns = self._task.columns or _COLUMNS_BY_COUNT.get(usual, PAIR)
         unlabelled = tuple(column for column in columns if column != "label")
-        if self._name == "test" and all(len(r.cells) == len(unlabelled) for r in rows):
+        if self._name == "test" and self._lacks_labels(rows, usual, columns):
             columns = unlabelled
+        place = None if self._task.columns else self._place_of_label_name(path, rows, columns)
+        if place is not None:
+            columns = unlabelled[:place] + ("label",) + unlabelled[place:]
         self.columns = columns
-        if self._is_header_by_position(rows):
+        shown = _shortened(" | ".join(cells))
+        if place is not None or self._is_header_by_position(rows):
             self.header, self.num_header_rows = tuple(cells), 1
-            self.notes.append("line 1 is a header (%s)" % _shortened(" | ".join(cells)))
+            self.notes.append("line 1 is a header (%s)" % shown)
+        elif self._has_first_label_alone(rows):
+            self.notes.append(
+                "line 1 is taken for a row (%s): if it is a header, name its columns %s"
+                % (shown, ", ".join(columns))
+            )
         if self._task.labels is None or self._task.header is not None:
             self.notes.append(
                 "columns are taken by their position: %s" % ", ".join(filter(None, columns))
             )
+
+    def _lacks_labels(self, rows, usual, columns):
+        """Whether a file's usual row has no label; commas of a text may have parted some rows."""
+        if usual == len([column for column in columns if column != "label"]):
+            return True
+        are_parted = usual == 2 and self._is_csv and any(len(row.cells) == 1 for row in rows)
+        if not are_parted or "label" not in columns:
+            return False
+        place = columns.index("label")
+        labels = [row.cells[place].strip() for row in rows if len(row.cells) == 2]
+        return not any(label and not _problem_of_label(self._task, label) for label in labels)
+
+    def _place_of_label_name(self, path, rows, columns):
+        """Where line 1 has a known name of the label column, so that it is a header; or None."""
+        cells = [cell.strip() for cell in rows[0].cells]
+        name = self._key_of(cells, "label")
+        if name is None or "label" not in columns or len(cells) < 2:
+            return None
+        place, usual = cells.index(name), columns.index("label")
+        found = [
+            {row.cells[number].strip() for row in rows[1:] if len(row.cells) > number}
+            for number in (place, usual)
+        ]
+        if name in found[0] or (place != usual and len(found[0]) >= len(found[1])):
+            return None
+        if len(cells) != len(columns) or any(_ID_COLUMN.match(cell) for cell in cells):
+            raise UserError(
+                "%s, line %d: a header (%s) whose texts have no known name: name them text_a, and "
+                "of pairs text_b" % (path, rows[0].line, _shortened(" | ".join(cells)))
+            )
+        return place
+
+    def _has_first_label_alone(self, rows):
+        """Whether line 1 of training data, taken for a row, has a label that no other row has."""
+        if self._task.columns or "label" not in self.columns or len(rows) < 3:
+            return False
+        place = self.columns.index("label")
+        labels = [row.cells[place].strip() for row in rows if len(row.cells) == len(self.columns)]
+        if len(rows[0].cells) != len(self.columns) or _NUMBER.match(labels[0]):
+            return False
+        first = set(label_parts(self._task, labels[0]))
+        return not first & {part for label in labels[1:] for part in label_parts(self._task, label)}
 
     def _is_header_by_position(self, rows):
         task, cells = self._task, rows[0].cells
         if task.header is not None:
             names = dict(zip(task.columns, task.header))
             without_label = tuple(name for column, name in names.items() if column != "label")
-            return bool(task.header) and tuple(cells) in (task.header, without_label)
+            is_same = bool(task.header) and tuple(cells) in (task.header, without_label)
+            return is_same or self._is_label_name(cells)
         if "label" not in self.columns:
             return all(_TEXT_COLUMN.match(cell.strip()) for cell in cells)
         if len(cells) != len(self.columns):
@@ -382,6 +553,13 @@ class _Layout:
         is_text_among_numbers = all(_NUMBER.match(name) for name in counts if name != label)
         others = [count for name, count in counts.items() if name != label]
         return counts[label] == 1 and len(rows) > 2 and (is_text_among_numbers or min(others) > 1)
+
+    def _is_label_name(self, cells):
+        """Whether the label's cell is a name of the label column, and no label."""
+        if "label" not in self.columns or len(cells) != len(self.columns):
+            return False
+        label = cells[self.columns.index("label")].strip()
+        return label.lower() in self._keys("label") and label not in self._task.labels
 
     def drop_labels(self):
         """Has the label column ignored."""
@@ -402,15 +580,30 @@ class _Layout:
     def example_of_anything(self, row):
         """An example of what text there is in a row that does not fit."""
         if isinstance(row.cells, list):
-            texts = row.cells
+            texts = self._whole_text(row.cells)
         else:
             keys = [(self._names or {}).get(column) for column in ("text_a", "text_b")]
             known = [row.cells.get(key) for key in keys if key is not None]
+            if all(text is None for text in known):
+                known = [value for value in row.cells.values() if isinstance(value, str)]
             texts = ["" if text is None else str(text) for text in known]
-            texts = texts or [str(value) for value in row.cells.values()]
         texts = list(texts) + ["", ""]
         text_b = texts[1] if is_pair(self._task) else None
         return InputExample("test-%d" % row.line, texts[0], text_b, None, self._id_of(row.cells))
+
+    def _whole_text(self, cells):
+        """The cells of a row, of which a single text that separators have parted is whole again."""
+        names = list(self.columns if self._names is None else self.header)
+        if self._is_json or is_pair(self._task) or len(cells) <= len(names):
+            return cells
+        keys = self._names or {"text_a": "text_a", "label": "label"}
+        place = names.index(keys["text_a"])
+        end = len(cells) - len(names) + place + 1
+        behind = names[place + 1 :]
+        if keys.get("label") in behind:
+            label = cells[end + behind.index(keys["label"])].strip()
+            end = len(cells) if _problem_of_label(self._task, label) else end
+        return [("," if self._is_csv else "\t").join(cells[place:end])]
 
     def is_repeated_header(self, row):
         """Whether a row is the header once more, as in files put together of several."""
@@ -550,14 +743,15 @@ def _some_labels(task):
     return _shortened(", ".join(task.labels or ()), 200)
 
 
+def plain_label(label):
+    """A label without what is only a matter of writing: width, case, the .0 of a whole number."""
+    label = unicodedata.normalize("NFKC", label).lower().strip()
+    return label[:-2] if re.match(r"\d+\.0$", label) else label
+
+
 def _spelling(label, labels):
     """A hint where a label is a known one in another spelling: "1.0" for "1", full width ..."""
-
-    def plain(text):
-        text = unicodedata.normalize("NFKC", text).lower().strip()
-        return text[:-2] if re.match(r"\d+\.0$", text) else text
-
-    same = [known for known in labels if plain(known) == plain(label)]
+    same = [known for known in labels if plain_label(known) == plain_label(label)]
     return " (is it %r, written otherwise?)" % same[0] if same else ""
 
 
@@ -584,15 +778,17 @@ def _examples_of_rows(layout, rows, notes):
     return examples, bad
 
 
-def _report_bad_rows(path, bad, num_rows, skip, notes):
+def _report_bad_rows(layout, path, bad, num_rows, skip, notes):
     if not bad:
         return
     shown = "; ".join(bad[:SHOWN_BAD_ROWS]) + ("; ..." if len(bad) > SHOWN_BAD_ROWS else "")
     count = "%d of %d rows" % (len(bad), num_rows)
     if not skip:
-        raise UserError(
+        raise RowsDontFit(
             "%s: %s don't fit: %s (mend them, or leave them out with --skip_bad_rows=true)"
-            % (path, count, shown)
+            % (path, count, shown),
+            num_rows,
+            layout.only_labels_are_bad,
         )
     notes.append("left out %s: %s" % (count, shown))
 
@@ -608,6 +804,17 @@ def _remarkable_texts(examples):
         if found:
             line = found[0].rsplit("-", 1)[1]
             yield "%d rows have %s (first: line %s)" % (len(found), what, line)
+
+
+def _quoted_texts(examples):
+    """Notes on texts in quotes, as Excel writes them where a tab separates."""
+    found = [e for e in examples if any(t and _QUOTED.match(t) for t in (e.text_a, e.text_b))]
+    if found:
+        yield (
+            "%d rows have texts in quotes, which belong to the text where tabs separate (first: "
+            "line %s): if Excel put them there, save the file as CSV UTF-8, named .csv"
+            % (len(found), found[0].guid.rsplit("-", 1)[1])
+        )
 
 
 def _form(columns, separator="<tab>"):

@@ -145,7 +145,7 @@ class TaskData:
     def _read_dev(self):
         has_file = reading.split_path(self.task, self._flags.data_dir, "dev")[0] is not None
         if has_file or not self.is_own:
-            self._read("dev")
+            self._read_dev_file()
             return
         share, self._shares_file = self._flags.dev_share, True
         if not share:
@@ -174,6 +174,18 @@ class TaskData:
         if not self._flags.do_train:
             del self.splits["train"]
 
+    def _read_dev_file(self):
+        try:
+            self._read("dev")
+        except reading.RowsDontFit as error:
+            num_trained = len(self.splits["train"].examples) if "train" in self.splits else 0
+            if not error.has_unknown_labels or not 0 < num_trained < error.num_rows:
+                raise
+            raise UserError(
+                "%s; dev has more rows than train (%d and %d): are the files swapped?"
+                % (error, error.num_rows, num_trained)
+            ) from error
+
     def _read_test(self):
         path, _ = reading.split_path(self.task, self._flags.data_dir, "test")
         if path is None and self.is_own and self._flags.do_train:
@@ -199,4 +211,5 @@ class TaskData:
         """What decides over the rows of a split beside its file, {name: value}."""
         if name == "test" or not self._shares_file:
             return {}
-        return {"dev_share": self._flags.dev_share, "dev_seed": self._flags.seed}
+        share = "%g, %s" % (self._flags.dev_share, data_checks.SPLIT_METHOD)
+        return {"dev_share": share, "dev_seed": self._flags.seed}

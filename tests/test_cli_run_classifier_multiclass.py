@@ -123,7 +123,7 @@ def test_prediction_alone_streams_and_has_a_line_for_each_record(finished, tmp_p
     arguments = other.arguments(do_train=False, do_eval=False, init_checkpoint=best)
     run_here(arguments)
     table = [line.split("\t") for line in other.read("predictions.tsv").splitlines()[1:]]
-    assert [row[0] for row in table] == ["今天", "", "去", "\ufffd", "明天"]
+    assert [row[0] for row in table] == ["今天", "", "去,吃,饭", "\ufffd", "明天"]
     assert len(other.read("test_results.tsv").splitlines()) == 5
     assert "1 rows that don't fit and 1 blank lines are predicted" in capsys.readouterr().out
     assert not os.path.exists(os.path.join(other.output, "test.tf_record"))
@@ -460,3 +460,9 @@ def test_one_row_cannot_be_parted(tmp_path):
     data = OwnData(tmp_path, train=[("甲", "1.5")])
     with pytest.raises(UserError, match="no row of its 1 is left to train on"):
         run_here(data.arguments(dev_share=0.5, regression=True, train_batch_size=1))
+
+
+def test_swapped_files_are_suspected_where_dev_has_other_labels(tmp_path):
+    data = OwnData(tmp_path, train=titles(4, labels=LABELS[:2]), dev=titles(12))
+    with pytest.raises(UserError, match=r"which training never saw.*\(12 and 4\): are the files"):
+        run_here(data.arguments())

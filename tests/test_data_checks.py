@@ -1,6 +1,7 @@
 """Imbalance, duplicates, contradictions; the split that stands in for a dev file."""
 
 import collections
+import random
 
 import data_checks
 from reading import InputExample, Split
@@ -54,3 +55,62 @@ def test_a_stratified_split_is_a_function_of_the_seed():
     assert aside != data_checks.stratified_split(TASK, examples, 0.2, seed=2)[1]
     kept, aside = data_checks.stratified_split(TASK, examples[:2], 0.1, seed=1)
     assert len(kept) == len(aside) == 1
+
+
+MULTI = TASK._replace(objective="multi_label")
+
+
+def examples_of(labels):
+    return split("train", [("x%d" % n, label) for n, label in enumerate(labels)]).examples
+
+
+def test_many_small_classes_give_a_split_of_the_share():
+    examples = examples_of(["c%d" % (n % 119) for n in range(476)])
+    kept, aside = data_checks.stratified_split(TASK, examples, 0.1, seed=1)
+    assert len(aside) == 48 == len({e.label for e in aside})
+    assert len({e.label for e in kept}) == 119
+    examples = examples_of(["a"] * 1000 + ["b", "b", "c"])
+    kept, aside = data_checks.stratified_split(TASK, examples, 0.5, seed=1)
+    assert collections.Counter(e.label for e in aside) == {"a": 501, "b": 1}
+    assert {e.label for e in kept} == {"a", "b", "c"}
+
+
+def test_each_of_several_labels_has_its_share():
+    generator = random.Random(3)
+    names = ["t%d" % n for n in range(16)]
+    rows = [generator.sample(names, generator.randint(3, 5)) for _ in range(1000)]
+    examples = examples_of(["|".join(row) for row in rows])
+    _, aside = data_checks.stratified_split(MULTI, examples, 0.1, seed=1)
+    assert len(aside) == 100
+    for name in names:
+        count, num_aside = (sum(name in e.label.split("|") for e in es) for es in (examples, aside))
+        assert 0.07 < num_aside / count < 0.13, name
+    assert aside == data_checks.stratified_split(MULTI, examples, 0.1, seed=1)[1]
+    examples = examples_of(["a|b", "b|a"] * 50 + ["c", ""] * 50)
+    _, aside = data_checks.stratified_split(MULTI, examples, 0.1, seed=1)
+    found = collections.Counter("".join(sorted(e.label)) for e in aside)
+    assert found == {"": 5, "c": 5, "ab|": 10}
+
+
+def test_writings_and_separators_of_labels_are_told():
+    rows = [("x%d" % n, label) for n, label in enumerate(["A", "Ａ", "1", "1.0", "b"])]
+    lines, counts = data_checks.check(TASK, {"train": split("train", rows)})
+    assert counts["labels_in_several_writings"] == 2
+    assert any("1 and 1.0, A and Ａ" in line for line in lines)
+    for label, is_told in (("a;b", True), ("a；b", True), ("a|b", False), ("ab", False)):
+        train = split("train", [("甲", label), ("乙", "c")])
+        lines, counts = data_checks.check(MULTI, {"train": train})
+        assert ("labels_with_a_separator" in counts) == is_told
+        assert any("--label_separator=%r" % label[1] in line for line in lines) == is_told
+    assert "labels_with_a_separator" not in data_checks.check(TASK, {"train": train})[1]
+
+
+def test_what_is_said_of_seen_rows_fits_the_scores():
+    train = split("train", [("甲", "a"), ("乙", "b")])
+    for dev, words in (
+        (train, "2 of 2 rows of dev stand in train too: all of them, so that its scores"),
+        (split("dev", [("甲", "a"), ("丙", "b")]), "too; micro_f1 is told with and without them"),
+        (split("dev", [("甲", "a"), ("丙", "b")])._replace(has_labels=False), "stand in train too"),
+    ):
+        lines, _ = data_checks.check(MULTI, {"train": train, "dev": dev})
+        assert any(line.endswith(words) or words + " say nothing" in line for line in lines)

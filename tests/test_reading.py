@@ -1,5 +1,6 @@
 """Reading the files of tasks: forms, headers, bad rows; own data; whole data sets."""
 
+import json
 import os
 
 import pytest
@@ -301,6 +302,9 @@ EXPECTED = [("甲", None, "体育"), ("乙", None, "财经"), ("丙", None, "体
         ("\ufefftitle,label\n" + LINES, "train.csv"),
         ("文本,标签\n" + LINES, "train.csv"),
         ("headline,topic\n" + LINES, "train.csv"),
+        ("headline,label\n" + LINES, "train.csv"),
+        ("label,headline\n体育,甲\n财经,乙\n体育,丙\n财经,丁\n", "train.csv"),
+        ("内容甲,结果\ntext_a,label\n" + LINES, "train.csv"),
         (LINES, "train.csv"),
         (LINES.replace(",", "\t"), "train.csv"),
         (LINES.replace(",", "\t"), "train.tsv"),
@@ -338,6 +342,10 @@ def test_what_was_found_is_said(tmp_path):
         ("text,text,label\n甲,乙,a\n", ["the column text twice"]),
         ("text,id\n甲,1\n乙,2\n", ["has no label column", "text, id"]),
         ('text_a,label\n"甲,a\n乙,b\n', ["line 2", "a quote is opened and not closed"]),
+        ("", ["is empty: expected rows of a text and its label"]),
+        ("text_a,label\n", ["has no rows of 2 (text_a, label)"]),
+        ("text;label\n甲;a\n", ["no label column", "has one column and ';'", "put commas there"]),
+        ("text，label\n甲，a\n", ["no label column", "'，' in it", "put commas there"]),
         (
             "text_a,label\n甲,a\n".encode() + "乙题目的,b\n".encode("gbk"),
             ["line 3", "UTF-8"],
@@ -375,6 +383,34 @@ def test_a_text_taken_for_the_label_is_recognised(tmp_path):
         own_task(tmp_path, "text,label\n甲,a\n乙,a\n")
 
 
+def test_labels_of_one_row_each_are_no_texts_where_they_are_short(tmp_path):
+    intents = "".join("帮我看一下第%d件事情怎样了吧,intent_of_%d\n" % (n, n) for n in range(30))
+    assert len(own_task(tmp_path, "text,label\n" + intents).labels) == 30
+    texts = "".join("今天说的第%d个题目,明天说的第%d个题目\n" % (n, n) for n in range(30))
+    with pytest.raises(UserError, match="let a header line name the right ones"):
+        own_task(tmp_path, "text,label\n" + texts)
+    tags = "".join("甲乙丙%d,标签%d|标签%d\n" % (n, n, n + 1) for n in range(30))
+    assert len(own_task(tmp_path, "text,label\n" + tags, objective="multi_label").labels) == 31
+
+
+@pytest.mark.parametrize("name", ["train.tsv", "train.txt"])
+def test_commas_in_a_file_of_tabs_are_told(tmp_path, name):
+    with pytest.raises(UserError, match="and ',' in it.* put tabs there, or name the file .csv"):
+        read_own(tmp_path, "text,label\n" + LINES, name)
+
+
+@pytest.mark.parametrize("indent", [None, 1])
+def test_an_array_is_no_file_of_json_lines(tmp_path, indent):
+    rows = [{"text": "甲", "label": "a"}, {"text": "乙", "label": "b"}]
+    content = json.dumps(rows, ensure_ascii=False, indent=indent)
+    message = r"line 1: one JSON object a line is expected.* found \[.* without \[ \]"
+    with pytest.raises(UserError, match=message):
+        read_own(tmp_path, content, "train.json")
+    task = own_task(tmp_path, "text_a,label\n甲,a\n乙,b\n")
+    with pytest.raises(UserError, match=message):
+        stream_of(tmp_path, task, content)
+
+
 def test_labels_that_training_never_saw_name_their_rows(tmp_path):
     task = own_task(tmp_path, "text_a,label\n甲,1\n乙,２\n")
     message = "line 3: unknown label '1.0', which training never saw.*is it '1', written otherwise"
@@ -401,7 +437,7 @@ def test_a_stream_has_an_example_for_each_record_whatever_it_holds(tmp_path):
     )
     notes, records = reading.open_stream(task, str(path))
     records = list(records)
-    assert [e.text_a for e, _ in records] == ["甲", "", "乙", "戊", "\ufffd\ufffd", '"open']
+    assert [e.text_a for e, _ in records] == ["甲", "", "乙,丙,丁", "戊", "\ufffd\ufffd", '"open']
     assert [e.label for e, _ in records] == ["a", None, None, None, None, None]
     assert [bool(problem) for _, problem in records] == [False, True, True, False, True, True]
     assert notes[0].startswith("line 1 is a header")
@@ -508,3 +544,68 @@ def test_a_header_known_by_position_may_lack_its_label(tmp_path):
     assert task.header == ("内容甲", "结果")
     _, examples = stream_of(tmp_path, task, "内容甲\n甲\n", name="test.csv")
     assert [e.text_a for e in examples] == ["甲"]
+
+
+def test_a_header_of_unknown_names_in_all_files(tmp_path):
+    few = "headline,label\n甲,体育\n乙,财经\n丙,新闻\n"
+    task = own_task(tmp_path, few)
+    assert task.header == ("headline", "label") and task.labels == ("体育", "新闻", "财经")
+    assert len(read_own(tmp_path, few, "dev.csv", task, "dev").examples) == 3
+    task = own_task(tmp_path, "甲,体育\n乙,财经\n")
+    assert len(read_own(tmp_path, few[:-5], "dev.csv", task, "dev").examples) == 2
+    split = read_own(tmp_path, "甲,label\n乙,财经\n丙,label\n丁,财经\n")
+    assert len(split.examples) == 4, "label is a label here"
+    with pytest.raises(UserError, match="line 1: a header .id . headline . label. whose texts"):
+        read_own(tmp_path, "id,headline,label\n1,甲,体育\n2,乙,财经\n3,丙,体育\n")
+
+
+def test_a_first_row_whose_label_stands_alone_is_told(tmp_path):
+    content = "headline,topic\n甲,体育\n乙,财经\n丙,新闻\n"
+    words = (
+        "line 1 is taken for a row (headline | topic): if it is a header, name its columns text_a"
+    )
+    assert any(note.startswith(words) for note in read_own(tmp_path, content).notes)
+    task = OWN._replace(objective="multi_label")
+    notes = read_own(tmp_path, "甲,a|b\n乙,b\n丙,c\n", task=task).notes
+    assert not any("taken for a row" in note for note in notes)
+
+
+def test_a_header_that_lacks_the_second_text(tmp_path):
+    pairs = own_task(tmp_path, "text_a,text_b,label\n甲,乙,a\n丙,丁,b\n")
+    message = "test.csv has no text_b column: it has text_a, label"
+    with pytest.raises(UserError, match=message):
+        read_own(tmp_path, "text_a,label\n甲,a\n乙,b\n", "test.csv", pairs, "test")
+    with pytest.raises(UserError, match=message):
+        stream_of(tmp_path, pairs, "text_a,label\n甲,a\n乙,b\n", "test.csv")
+
+
+def test_commas_in_texts_without_labels_and_quotes(tmp_path):
+    task = own_task(tmp_path, "甲,a\n乙,b\n丙,a\n丁,b\n")
+    lines = ["今天", "明天,后天", "昨天", "前天"]
+    _, examples = stream_of(tmp_path, task, "\n".join(lines), "test.csv")
+    assert [(e.text_a, e.label) for e in examples] == [(line, None) for line in lines]
+    with pytest.raises(UserError, match="1 of 4 rows don't fit: line 2: 2 columns, expected 1"):
+        read_own(tmp_path, "\n".join(lines), "test.csv", task, "test")
+    lines = ["今,天", "明,天", "昨天", "前,天"]
+    _, examples = stream_of(tmp_path, task, "\n".join(lines), "test.csv")
+    assert [e.text_a for e in examples] == lines
+    _, examples = stream_of(tmp_path, task, "甲,a\n乙\n丙,丁,b\n戊,a\n己,庚,z\n", "test.csv")
+    assert [e.text_a for e in examples] == ["甲", "乙", "丙,丁", "戊", "己,庚,z"]
+
+
+def test_texts_in_quotes_where_tabs_separate_are_told(tmp_path):
+    content = '"甲,乙"\t体育\n丙\t财经\n"丁,戊"\t体育\n"己\t财经\n'
+    split = read_own(tmp_path, content, "train.tsv")
+    assert split.examples[0].text_a == '"甲,乙"'
+    assert any(note.startswith("2 rows have texts in quotes") for note in split.notes)
+    assert not read(tmp_path, '"甲"\t乙\t1\n').notes
+
+
+def test_a_json_line_of_other_keys_is_predicted_as_its_text(tmp_path):
+    task = own_task(tmp_path, "text_a,label\n甲,a\n乙,b\n")
+    (tmp_path / "test.json").write_text('{"text": "甲"}\n{"other": "x", "id": 3}\n', "utf-8")
+    _, records = reading.open_stream(task, str(tmp_path / "test.json"))
+    assert [(e.text_a, problem) for e, problem in records] == [
+        ("甲", None),
+        ("x", "no 'text' in it"),
+    ]
