@@ -608,7 +608,7 @@ def _write_meta_graph(folder, path, values):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # reading the model says it
         config = modeling.AlbertConfig.from_json_file(config_file)
-    settings_file = os.path.join(folder, "fine_tuning.json")
+    settings_file = os.path.join(folder, inference.SETTINGS_FILE)
     settings = files.read_json(settings_file) if os.path.exists(settings_file) else {}
     shapes = {name: list(value.shape) for name, value in values.items()}
     inference.write_meta_graph(path, config, shapes, settings)

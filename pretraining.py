@@ -206,7 +206,7 @@ class Pretraining:
     def _find_vocab_file(self):
         beside = os.path.join(os.path.dirname(self._config_file), "vocab.txt")
         path = FLAGS.vocab_file or (beside if os.path.exists(beside) else None)
-        num_entries = None if path is None else len(files.read_text(path).strip("\n").split("\n"))
+        num_entries = None if path is None else tokenization.num_entries(path)
         training.check_sizes(self._config, path, num_entries)
         return path
 
