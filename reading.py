@@ -31,7 +31,7 @@ _TEXT_COLUMN = re.compile(
 _SEPARATORS = ("\t", ",", ";", "，", "；", "|")  # that users put between columns
 _NUMBER = re.compile(r"[-+]?\d+(\.\d+)?$")
 _ID_COLUMN = re.compile(r"(id|idx|index|no|编号|序号)$", re.I)
-_QUOTED = re.compile(r'".+"$')
+_QUOTED = re.compile(r'"(?=.*(,|""))([^"]|"")+"$')  # what Excel quotes: commas, quotes
 _WORD = re.compile(r"[0-9A-Za-z_.:-]+|\w")
 _COLUMNS_BY_COUNT = {1: ("text_a",), 2: ("text_a", "label"), 3: PAIR}
 
@@ -185,9 +185,7 @@ def read_split(task, data_dir, name, encoding="utf-8", skip_bad_rows=False):
     if not examples:
         raise UserError("%s has no %s" % (path, _expected_rows(path, layout.columns)))
     notes.extend(_remarkable_texts(examples))
-    is_own = task.columns is None or task.header is not None
-    if is_own and not tables.is_json(path) and tables.delimiter_of(path) == "\t":
-        notes.extend(_quoted_texts(examples))
+    notes.extend(_quoted_texts(task, path, examples))
     has_labels = "label" in layout.columns and any(example.label for example in examples)
     if not has_labels:
         examples = [example._replace(label=None) for example in examples]
@@ -806,8 +804,11 @@ def _remarkable_texts(examples):
             yield "%d rows have %s (first: line %s)" % (len(found), what, line)
 
 
-def _quoted_texts(examples):
-    """Notes on texts in quotes, as Excel writes them where a tab separates."""
+def _quoted_texts(task, path, examples):
+    """Notes on own data's texts in quotes, as Excel writes them where a tab separates."""
+    is_own = task.columns is None or task.header is not None
+    if not is_own or tables.is_json(path) or tables.delimiter_of(path) != "\t":
+        return
     found = [e for e in examples if any(t and _QUOTED.match(t) for t in (e.text_a, e.text_b))]
     if found:
         yield (
