@@ -175,7 +175,11 @@ class Setup:
                     "is not there" % FLAGS.class_weights
                 )
             given = files.read_json(FLAGS.class_weights)
-            return objectives.weights_of_labels(given, self.task.labels, FLAGS.class_weights)
+            weights = objectives.weights_of_labels(given, self.task.labels, FLAGS.class_weights)
+            left_out = [label for label in self.task.labels if label not in given]
+            if left_out:
+                training.say("class weight 1 for: %s", ", ".join(left_out))
+            return weights
         counts = reading.label_counts(self.task, self.splits["train"])
         return objectives.balanced_weights([counts[label] for label in self.task.labels])
 
