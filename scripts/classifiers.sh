@@ -46,6 +46,15 @@ fetched() {
     return "$status"
 }
 
+# rate_flag DEFAULT ARGUMENTS: --learning_rate; nothing where --search among them has its own rates.
+rate_flag() {
+    local rate="$1"
+    shift
+    case " $* " in *" --search "* | *" --search=true "*) rate="" ;; esac
+    rate="${LEARNING_RATE:-$rate}"
+    printf '%s' "${rate:+--learning_rate=$rate}"
+}
+
 is_model() { [ -f "$1/vocab.txt" ] && [ -n "$(config_in "$1")" ]; }
 
 config_in() { first_file "$1"/albert_config*.json "$1"/bert_config*.json "$1"/config.json; }

@@ -64,14 +64,11 @@ run_task() {
     shift
     choose_data "$task"
     read -r length batch rate epochs <<<"$(recipe "$task")"
-    case " $* " in *" --search "* | *" --search=true "*) rate="" ;; esac # it has rates of its own
-    rate="${LEARNING_RATE:-$rate}"
     run_classifier run_classifier_clue.py --task_name="$task" \
         "${steps[@]}" --do_predict=true \
         --max_seq_length="${MAX_SEQ_LENGTH:-$length}" \
         --train_batch_size="${BATCH_SIZE:-$batch}" \
-        --eval_batch_size=64 --predict_batch_size=64 \
-        ${rate:+--learning_rate="$rate"} \
+        $(rate_flag "$rate" "$@") \
         --num_train_epochs="${EPOCHS:-$epochs}" \
         --output_dir="${OUTPUT_DIR:-$(shown "$PROJECT_ROOT/${task}_output")}" \
         "$@"

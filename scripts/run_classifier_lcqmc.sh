@@ -30,7 +30,7 @@ main() {
         --task_name=lcqmc --do_train=true --do_eval=true --do_predict=true \
         --max_seq_length="${MAX_SEQ_LENGTH:-128}" \
         --train_batch_size="${BATCH_SIZE:-64}" \
-        --learning_rate="${LEARNING_RATE:-1e-4}" \
+        $(rate_flag 1e-4 "$@") \
         --num_train_epochs="${EPOCHS:-5}" \
         --output_dir="${OUTPUT_DIR:-$(shown "$PROJECT_ROOT/lcqmc_output")}" \
         "$@"

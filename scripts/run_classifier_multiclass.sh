@@ -22,20 +22,17 @@ set -euo pipefail
 SAMPLE_DATA="$PROJECT_ROOT/data/topics_sample"
 
 main() {
-    local python model data rate=1e-4
+    local python model data
     case "${1:-}" in -h | --help) usage && return ;; esac
     data="${DATA_DIR:-$SAMPLE_DATA}"
     [ -d "$data" ] || die "DATA_DIR: $data: no such folder"
     python="$(bash "$PROJECT_ROOT/scripts/setup.sh")"
     choose_model
-    case " $* " in *" --search "* | *" --search=true "*) rate="" ;; esac # it has rates of its own
-    rate="${LEARNING_RATE:-$rate}"
     run_classifier run_classifier_multiclass.py \
         --do_train=true --do_eval=true --do_predict=true \
         --max_seq_length="${MAX_SEQ_LENGTH:-128}" \
         --train_batch_size="${BATCH_SIZE:-32}" \
-        --eval_batch_size=64 --predict_batch_size=64 \
-        ${rate:+--learning_rate="$rate"} \
+        $(rate_flag 1e-4 "$@") \
         --num_train_epochs="${EPOCHS:-10}" \
         --output_dir="${OUTPUT_DIR:-$(shown "$PROJECT_ROOT/multiclass_output")}" \
         "$@"
