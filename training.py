@@ -79,7 +79,8 @@ def define_run_flags(**defaults):
             "boolean",
             "plain",
             False,
-            "Do without what saves time: batches by length, compiled and joint operations.",
+            "Do without what saves time: batches by length, compiled and joint operations, leaving "
+            "out what nobody asks for, memory that is kept.",
         ),
         ("integer", "num_threads", 0, "Threads of an operation; 0 for as many as there are cores."),
         ("integer", "seed", DEFAULT_SEED, "Seed of start values, shuffling and dropout."),

@@ -305,7 +305,7 @@ def _has_weights():
 
 
 def _baseline(data, data_dir, seed):
-    """Accuracies of a model of scikit-learn."""
+    """Accuracies of a model of scikit-learn: of those to choose from the best on dev."""
     task = tasks.get_task(data.task)
     splits = {"train": reading.read_split(task, data_dir, "train")}
     if task.labels is None:
@@ -313,15 +313,22 @@ def _baseline(data, data_dir, seed):
     for name in ("dev", "test"):
         if name == "dev" or _has_labelled_test(data, data_dir):
             splits[name] = reading.read_split(task, data_dir, name)
-    model = _pair_model(seed) if tasks.is_pair(task) else topics_baseline.text_model(seed)
     inputs = {name: _inputs(task, split) for name, split in splits.items()}
     labels = {name: [e.label for e in split.examples] for name, split in splits.items()}
-    model.fit(inputs["train"], labels["train"])
-    result = {"dev": None, "test": None}
-    for name in splits:
-        if name != "train":
+    results = []
+    for model in _models_of_scikit_learn(tasks.is_pair(task), seed):
+        model.fit(inputs["train"], labels["train"])
+        result = {"dev": None, "test": None}
+        for name in sorted(set(splits) - {"train"}):
             result[name] = float(model.score(inputs[name], labels[name]))
-    return result
+        results.append(result)
+    return max(results, key=lambda result: result["dev"])
+
+
+def _models_of_scikit_learn(is_pair, seed):
+    if is_pair:
+        return [_pair_model(seed)]
+    return [topics_baseline.text_model(seed, least_texts) for least_texts in (1, 2)]
 
 
 def _inputs(task, split):

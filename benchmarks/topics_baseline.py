@@ -62,17 +62,20 @@ def read_labelled_texts(path):
     return texts, labels
 
 
-def text_model(seed=0):
+def text_model(seed=0, least_texts=1):
     """TF-IDF of character n-grams and a linear SVM, as a pipeline of scikit-learn.
 
     Args:
         seed: of the order in which the SVM's solver visits the rows.
+        least_texts: n-grams in fewer texts are left out.
     """
     from sklearn.feature_extraction.text import TfidfVectorizer
     from sklearn.pipeline import make_pipeline
     from sklearn.svm import LinearSVC
 
-    grams = TfidfVectorizer(analyzer="char", ngram_range=(1, 3), sublinear_tf=True)
+    grams = TfidfVectorizer(
+        analyzer="char", ngram_range=(1, 3), sublinear_tf=True, min_df=least_texts
+    )
     return make_pipeline(grams, LinearSVC(C=0.5, random_state=seed))
 
 

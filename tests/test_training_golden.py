@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
 
+import compilation
 import golden_cases
+import modeling
 import optimization
 
 # Golden training -> model case and settings; 12 steps on one fixed batch.
@@ -24,6 +26,11 @@ TRAININGS = {
         {"init_lr": 0.01, "num_train_steps": 10, "num_warmup_steps": 4, "optimizer": "lamb"},
     ),
 }
+# Ways to compute that are not to change any number -> arguments of `golden_cases.build`.
+WAYS = {
+    "plainly": {"plain": True},
+    "with all that saves time": {"is_training": True, "leaves_out": True},
+}
 # Checkpoint of the original with slots -> model case and optimizer.
 SLOT_CHECKPOINTS = {
     "slots_lamb_small.ckpt-2": ("bm_small_postln", "lamb"),
@@ -36,13 +43,18 @@ def golden_folder(shared):
     return os.path.join(shared, "golden", "optim")
 
 
+@pytest.mark.parametrize("way", sorted(WAYS))
 @pytest.mark.parametrize("name", sorted(TRAININGS))
-def test_training_equals_the_originals(golden_folder, name):
+def test_training_equals_the_originals(golden_folder, name, way, monkeypatch):
     case, settings = TRAININGS[name]
+    is_compiled = way == "with all that saves time" and compilation.pays()
+    monkeypatch.setattr(optimization.AdamWeightDecayOptimizer, "is_compiled", is_compiled)
+    monkeypatch.setattr(modeling, "CLASSIFIER_DROPOUT", 0.0)
     golden = dict(np.load(os.path.join(golden_folder, name + ".npz")))
     config, _, arrays, values = golden_cases.load_case(case)
+    config.hidden_dropout_prob = config.attention_probs_dropout_prob = 0.0
     with tf.Graph().as_default(), tf.Session() as session:
-        tensors = golden_cases.build(config, arrays)
+        tensors = golden_cases.build(config, arrays, **WAYS[way])
         train_op = optimization.create_optimizer(
             tensors["total_loss"], use_tpu=False, layout=config.layout, **settings
         )
