@@ -243,9 +243,9 @@ def test_training_leaves_input_pipelines_as_written_and_writes_the_graph(tmp_pat
     assert all(os.path.exists(prefix + ".meta") for prefix in prefixes)
 
 
-def test_in_the_first_step_only_the_native_side_is_sent_to_the_log(tmp_path, capfd):
+def test_in_the_first_step_only_the_native_side_is_sent_to_the_log(tmp_path, capfd, monkeypatch):
     handler = logging.FileHandler(str(tmp_path / "train.log"))
-    tf.get_logger().addHandler(handler)
+    monkeypatch.setattr(tf.get_logger(), "handlers", [handler])  # without those of other tests
     hook = training.FirstStepHook()
     try:
         hook.before_run(None)
@@ -253,7 +253,6 @@ def test_in_the_first_step_only_the_native_side_is_sent_to_the_log(tmp_path, cap
         print("stopped", file=sys.stderr)
     finally:
         hook.restore()
-        tf.get_logger().removeHandler(handler)
         handler.close()
     os.write(2, b"later\n")
     assert capfd.readouterr().err == "stopped\nlater\n"
