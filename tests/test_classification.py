@@ -5,6 +5,7 @@ import os
 
 import numpy as np
 import pytest
+import tensorflow.compat.v1 as tf
 
 import classification
 from classification_batches import batches_of
@@ -120,8 +121,8 @@ def test_features_without_a_fingerprint_of_their_own_are_made_anew(tmp_path, mon
         features = classification.feature_file(
             split, task._replace(labels=labels), tokenizer, 8, str(tmp_path / "out"), {}
         )
-        with open(features.path, "rb") as handle:
-            return handle.read()
+        records = tf.python_io.tf_record_iterator(features.path)
+        return [tf.train.Example.FromString(record) for record in records]
 
     class KilledError(Exception):
         pass
@@ -130,6 +131,7 @@ def test_features_without_a_fingerprint_of_their_own_are_made_anew(tmp_path, mon
         raise KilledError
 
     right = build(("0", "1"))
+    assert right[0].features.feature["label_ids"].int64_list.value == [1]
     with monkeypatch.context() as patch:  # other labels, the same size, killed after the records
         patch.setattr(files, "write_json", killed)
         with pytest.raises(KilledError):
