@@ -391,7 +391,7 @@ def write_companions(model, folder):
     Raises:
         UserError: if those of another model are there.
     """
-    if os.path.realpath(folder) == os.path.realpath(model.folder):
+    if files.is_same_path(folder, model.folder):
         return
     for name in COMPANIONS:
         source, target = os.path.join(model.folder, name), os.path.join(folder, name)

@@ -14,7 +14,6 @@ A line is a text, or a pair written `text_a ||| text_b`. Forms of the output:
 
 import contextlib
 import json
-import os
 import re
 import struct
 import sys
@@ -104,7 +103,7 @@ def _form_of_output():
     if form in ("npy", "parquet") and FLAGS.output_file is None:
         raise UserError("--format=%s needs --output_file" % form)
     names = [FLAGS.input_file, FLAGS.output_file]
-    if None not in names and os.path.realpath(names[0]) == os.path.realpath(names[1]):
+    if None not in names and files.is_same_path(*names):
         raise UserError("--output_file=%s: it is the input too: choose another name" % names[1])
     return form
 

@@ -50,6 +50,11 @@ def whole_file(path: str) -> Iterator[str]:
             os.remove(partial)
 
 
+def is_same_path(path: str, other: str) -> bool:
+    """Whether two paths lead to one place, through links too; neither needs to be there."""
+    return os.path.realpath(path) == os.path.realpath(other)
+
+
 def sync(path: str) -> None:
     """Waits until a file's bytes are on the disk, to survive a power cut."""
     with open(path, "rb") as handle:

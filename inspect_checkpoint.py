@@ -298,7 +298,7 @@ def write_without_optimizer(path, output_dir=None):
     prefix = checkpoints.find_checkpoint(path)
     source = os.path.dirname(os.path.abspath(prefix))
     output_dir = output_dir or source + "_weights"
-    if os.path.realpath(output_dir) == os.path.realpath(source):
+    if files.is_same_path(output_dir, source):
         raise UserError("--output_dir is the checkpoint's own folder: name another one")
     checkpoints.check_readable(prefix)
     with checkpoints.filled_folder(output_dir) as partial:

@@ -140,7 +140,7 @@ def _check_flags(config_flag):
         "gradient_accumulation_steps masked_lm_prob ngram".split()
     )
     training.check_seed(FLAGS.seed)
-    if FLAGS.export_dir and _is_one_folder(FLAGS.export_dir, FLAGS.output_dir):
+    if FLAGS.export_dir and files.is_same_path(FLAGS.export_dir, FLAGS.output_dir):
         raise UserError(
             "--export_dir=%s is the --output_dir, whose checkpoints the model's would hide: name "
             "another folder" % FLAGS.export_dir
@@ -516,10 +516,6 @@ def _about_records(source):
 def _named_faults(source):
     """A context in which faulty records of a `RecordSource` are named by their files."""
     return pretraining_records.named_faults(*_about_records(source))
-
-
-def _is_one_folder(path, other):
-    return os.path.realpath(path) == os.path.realpath(other)
 
 
 def _masking_choice():

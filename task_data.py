@@ -8,12 +8,13 @@ import os
 from errors import UserError
 import data_checks
 import files
+import inference
 import reading
 import tasks
 import training
 
 LABEL_MAP = "label_map.json"
-NOTES = "fine_tuning.json"
+NOTES = inference.SETTINGS_FILE
 
 
 def label_map(task):

@@ -25,6 +25,7 @@ import modeling
 import pictures
 import processor
 from progress import progress_bar
+import tokenization
 import workers
 
 FLAGS = flags.FLAGS
@@ -330,12 +331,9 @@ def check_sizes(config, vocab_file=None, num_entries=None):
             "--max_seq_length: %d is more than the config's max_position_embeddings, %d"
             % (FLAGS.max_seq_length, config.max_position_embeddings)
         )
-    if vocab_file is not None and num_entries != config.vocab_size:
-        raise UserError(
-            "--vocab_file=%s has %d entries, but the config's vocab_size is %d: "
-            "use the vocabulary that came with the config"
-            % (vocab_file, num_entries, config.vocab_size)
-        )
+    if vocab_file is not None:
+        named = "--vocab_file=" + vocab_file
+        tokenization.check_num_entries(named, num_entries, config.vocab_size)
 
 
 def say(message, *values):

@@ -58,6 +58,30 @@ def serve_turns(turn, wait=lambda: float("nan")):
         print(answers[request.strip()](), flush=True)
 
 
+def check_settings(folder, settings):
+    """Sees to it that all runs in a folder of results have the same settings.
+
+    Args:
+        folder: path of the folder, made if missing.
+        settings: {name: value}, of JSON's types.
+
+    Raises:
+        UserError: where the folder has runs of other settings.
+    """
+    from errors import UserError  # not at the top: peers use this file in environments of theirs
+    import files
+
+    path = os.path.join(folder, "settings.json")
+    former = files.read_json(path) if os.path.exists(path) else settings
+    for name, value in settings.items():
+        if former.get(name) != value:
+            raise UserError(
+                "--output_dir=%s holds runs of --%s=%s, not %s: name another folder for these"
+                % (folder, name, former.get(name), value)
+            )
+    files.write_json(path, settings)
+
+
 def peak_memory():
     """MiB. Not getrusage's: that counts what the process that started this one had, too."""
     with open("/proc/self/status", encoding="utf-8") as lines:

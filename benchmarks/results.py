@@ -21,6 +21,7 @@ import time
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
 
 from absl import flags
+import measuring
 import numpy as np
 import overlap_baseline
 import topics_baseline
@@ -148,7 +149,9 @@ def main():
     _check_names("starts", STARTS)
     _check_names("option_datasets", DATASETS)
     _check_names("ways", ALL_WAYS)
-    _check_settings()
+    settings = {name: FLAGS[name].value for name in _SETTINGS}
+    settings["model_dir"] = os.path.abspath(FLAGS.model_dir)
+    measuring.check_settings(FLAGS.output_dir, settings)
     plan = list(_plan())
     for number, (name, way, seed) in enumerate(plan if FLAGS.run else [], start=1):
         print("%d of %d: %s, %s, seed %s" % (number, len(plan), name, way, seed), flush=True)
@@ -164,21 +167,6 @@ def _check_names(flag, known):
     unknown = sorted(set(FLAGS[flag].value) - set(known))
     if unknown:
         raise UserError("--%s: unknown %s; known: %s" % (flag, unknown[0], ", ".join(known)))
-
-
-def _check_settings():
-    """Raises `UserError` where the folder of the runs has some of other settings."""
-    path = os.path.join(FLAGS.output_dir, "settings.json")
-    settings = {name: FLAGS[name].value for name in _SETTINGS}
-    settings["model_dir"] = os.path.abspath(FLAGS.model_dir)
-    former = files.read_json(path) if os.path.exists(path) else settings
-    for name in _SETTINGS:
-        if former.get(name) != settings[name]:
-            raise UserError(
-                "--output_dir=%s holds runs of --%s=%s, not %s: name another folder for these"
-                % (FLAGS.output_dir, name, former.get(name), settings[name])
-            )
-    files.write_json(path, settings)
 
 
 def _plan():

@@ -17,6 +17,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 sys.path.insert(0, ROOT)
 
+import measuring  # noqa: E402
 import numpy as np  # noqa: E402
 
 from errors import UserError  # noqa: E402
@@ -30,7 +31,7 @@ import warm_start  # noqa: E402
 CONFIG = os.path.join(ROOT, "albert_starter_zh", "albert_config_tiny.json")
 PREDICTIONS = 20
 SEED = 12345
-NOT_OF_RUNS = ("output_dir", "parts")
+NOT_OF_RUNS = {"output_dir", "parts"}
 EMBEDDINGS = "bert/embeddings/"
 ATTENTION = "bert/encoder/layer_shared/attention/self/"
 
@@ -51,7 +52,8 @@ def main():
     )
     arguments = parser.parse_args()
     try:
-        check_settings(arguments)
+        settings = {name: vars(arguments)[name] for name in set(vars(arguments)) - NOT_OF_RUNS}
+        measuring.check_settings(arguments.output_dir, settings)
         show_parts(arguments)
     except UserError as error:
         parser.error(str(error))
@@ -68,18 +70,6 @@ def show_parts(arguments):
         results = train(name, values, arguments)
         accuracy, loss = (results["masked_lm_" + metric] for metric in ("accuracy", "loss"))
         print("%-46s %12.3f %10.2f" % (PARTS[name].title, accuracy, loss), flush=True)
-
-
-def check_settings(arguments):
-    """Raises `UserError` where the folder of the runs has some of other settings."""
-    settings = {name: value for name, value in vars(arguments).items() if name not in NOT_OF_RUNS}
-    path = os.path.join(arguments.output_dir, "settings.json")
-    if os.path.exists(path) and files.read_json(path) != settings:
-        raise UserError(
-            "--output_dir=%s holds runs of %s: name another folder for other settings"
-            % (arguments.output_dir, files.read_json(path))
-        )
-    files.write_json(path, settings)
 
 
 def start_values(arguments):
