@@ -151,30 +151,12 @@ def read_split(task, data_dir, name, encoding="utf-8", skip_bad_rows=False):
     """
     path, others = _existing_path(task, data_dir, name)
     notes = ["%s left aside" % ", ".join(others)] if others else []
-    rows, num_blank = [], 0
-    for row in tables.rows_of_file(path, encoding):
-        if row.problem == tables.BLANK:
-            num_blank += 1
-        else:
-            rows.append(row)
-    if num_blank:
-        notes.append("%d blank lines are left out" % num_blank)
-    if not rows:
-        raise _is_empty(path, task)
-    _check_json(path, rows)
+    rows = _filled_rows(task, path, encoding, notes)
     readable = [row for row in rows if row.problem is None] or rows
     layout = _Layout(task, name, path, readable)
     notes += layout.notes
-    if name != "test" and "label" not in layout.columns:
-        raise UserError(
-            "%s has no label column: it has %s (%s)"
-            % (
-                path,
-                ", ".join(map(str, layout.header or layout.columns)),
-                _other_separator(path, readable)
-                or "name the columns text_a, text_b and label in a header line",
-            )
-        )
+    if name != "test":
+        _check_label_column(layout, path, readable)
     rows = _without_header(layout, readable, rows)
     examples, bad = _examples_of_rows(layout, rows, notes)
     if bad and name == "test" and not examples and layout.only_labels_are_bad:
@@ -191,6 +173,35 @@ def read_split(task, data_dir, name, encoding="utf-8", skip_bad_rows=False):
         examples = [example._replace(label=None) for example in examples]
     columns = tuple(c for c in layout.columns if c and (has_labels or c != "label"))
     return Split(name, path, examples, has_labels, notes, columns, layout.header)
+
+
+def _filled_rows(task, path, encoding, notes):
+    """The rows of a file but for blank ones, at least one; notes get how many those are."""
+    rows, num_blank = [], 0
+    for row in tables.rows_of_file(path, encoding):
+        if row.problem == tables.BLANK:
+            num_blank += 1
+        else:
+            rows.append(row)
+    if num_blank:
+        notes.append("%d blank lines are left out" % num_blank)
+    if not rows:
+        raise _is_empty(path, task)
+    _check_json(path, rows)
+    return rows
+
+
+def _check_label_column(layout, path, rows):
+    if "label" not in layout.columns:
+        raise UserError(
+            "%s has no label column: it has %s (%s)"
+            % (
+                path,
+                ", ".join(map(str, layout.header or layout.columns)),
+                _other_separator(path, rows)
+                or "name the columns text_a, text_b and label in a header line",
+            )
+        )
 
 
 def _is_empty(path, task):

@@ -2,6 +2,8 @@
 
 import collections
 import itertools
+import os
+import tracemalloc
 import types
 
 import numpy as np
@@ -14,8 +16,11 @@ from classification_batches import batches_of
 import classification_input
 import modeling
 import objectives
+import predicting
+import reading
 import tasks
-from workspace import CONFIG
+import tokenization
+from workspace import CONFIG, ROOT
 
 TASK = tasks.TASKS["lcqmc"]
 NUM_ROWS = 100
@@ -112,6 +117,32 @@ def test_streamed_rows_come_back_in_order_too():
     input_fn = classification_input.stream_input_fn(encoded, TASK, 16, batch_size=8)
     rows = list(classification_input.in_order(batches_of(input_fn)))
     assert [int(row["input_ids"][1]) - 1 for row in rows] == list(range(300))
+
+
+def test_a_stream_keeps_no_more_rows_of_a_longer_file(tmp_path, monkeypatch):
+    monkeypatch.setattr(batching, "WINDOW", 16)
+    monkeypatch.setattr(reading, "LOOKED_AHEAD", 10)
+    task = tasks.get_task("multiclass")._replace(labels=("a", "b"))
+    tokenizer = tokenization.FullTokenizer(os.path.join(ROOT, "albert_starter_zh", "vocab.txt"))
+
+    def peak(num_rows):
+        """Most bytes that Python holds while a file of so many rows is predicted."""
+        path = tmp_path / ("%d.tsv" % num_rows)
+        path.write_text("".join("%d %s\n" % (row, "长" * 500) for row in range(num_rows)))
+        stream = predicting.Stream(task, str(path), "utf-8")
+        input_fn = classification_input.stream_input_fn(
+            stream.encoded(tokenizer, 16), task, 16, batch_size=8
+        )
+        tracemalloc.start()
+        for row, _ in enumerate(classification_input.in_order(batches_of(input_fn))):
+            assert stream.next_example().text_a.startswith("%d " % row)
+        most = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        assert row == num_rows - 1
+        return most
+
+    peak(100)  # what is made once
+    assert peak(1000) < peak(100) + 5e5  # bytes; the rows of 900 more lines take 10^6
 
 
 @pytest.mark.parametrize("job", ["training", "evaluation"])
