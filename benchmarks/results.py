@@ -27,6 +27,7 @@ import overlap_baseline
 import topics_baseline
 
 from errors import UserError, run_command
+import data_checks
 import experiments
 import files
 import reading
@@ -301,16 +302,25 @@ def _baseline(data, data_dir, seed):
     for name in ("dev", "test"):
         if name == "dev" or _has_labelled_test(data, data_dir):
             splits[name] = reading.read_split(task, data_dir, name)
-    inputs = {name: _inputs(task, split) for name, split in splits.items()}
-    labels = {name: [e.label for e in split.examples] for name, split in splits.items()}
     results = []
     for model in _models_of_scikit_learn(tasks.is_pair(task), seed):
-        model.fit(inputs["train"], labels["train"])
+        train = splits["train"].examples
+        model.fit(_inputs(task, train), [example.label for example in train])
         result = {"dev": None, "test": None}
         for name in sorted(set(splits) - {"train"}):
-            result[name] = float(model.score(inputs[name], labels[name]))
+            result.update(_accuracies(name, task, model, splits[name].examples, train))
         results.append(result)
     return max(results, key=lambda result: result["dev"])
+
+
+def _accuracies(name, task, model, examples, train):
+    """{"dev": accuracy, "dev_unseen": that of rows whose texts are not in train}, or of test."""
+    is_right = model.predict(_inputs(task, examples)) == [example.label for example in examples]
+    seen = {data_checks.text_key(example) for example in train}
+    is_unseen = [data_checks.text_key(example) not in seen for example in examples]
+    has_both = any(is_unseen) and not all(is_unseen)
+    unseen = float(np.mean(is_right[is_unseen])) if has_both else None
+    return {name: float(np.mean(is_right)), name + "_unseen": unseen}
 
 
 def _models_of_scikit_learn(is_pair, seed):
@@ -319,10 +329,10 @@ def _models_of_scikit_learn(is_pair, seed):
     return [topics_baseline.text_model(seed, least_texts) for least_texts in (1, 2)]
 
 
-def _inputs(task, split):
+def _inputs(task, examples):
     if not tasks.is_pair(task):
-        return [example.text_a for example in split.examples]
-    return np.array([overlap_baseline.overlap_features(e.text_a, e.text_b) for e in split.examples])
+        return [example.text_a for example in examples]
+    return np.array([overlap_baseline.overlap_features(e.text_a, e.text_b) for e in examples])
 
 
 def _pair_model(seed):

@@ -36,8 +36,9 @@ def times_of_results(command, workspace):
 @pytest.mark.slow
 def test_runs_are_done_once_and_fill_the_tables(tmp_path):
     workspace = Workspace(tmp_path)
-    for name, seed in (("train", 1), ("dev", 2), ("test", 3)):
-        rows = titles(40, seed, labels=("0", "1"))
+    train, dev, test = (titles(40, seed, labels=("0", "1")) for seed in (1, 2, 3))
+    dev = train[:10] + dev[10:]
+    for name, rows in (("train", train), ("dev", dev), ("test", test)):
         text = "".join("%s\t%s\n" % (label, title) for title, label in rows)
         workspace.write("sets/chnsenticorp/%s.tsv" % name, "label\ttext_a\n" + text)
     page = workspace.write("results.md", OLD_PAGE)
@@ -68,6 +69,12 @@ def test_runs_are_done_once_and_fill_the_tables(tmp_path):
     rows = [line.split("|")[2:5] for line in text.splitlines() if "ChnSentiCorp" in line]
     assert [row[0].strip() for row in rows] == ["baseline", "random weights"]
     assert "±" in rows[0][1] and "±" in rows[1][2]
+    baseline = os.path.join(workspace.output, "chnsenticorp", "baseline", "seed_1", "result.json")
+    with open(baseline, encoding="utf-8") as handle:
+        result = json.load(handle)
+    # The ten rows of dev that stand in train are easy.
+    assert result["dev"] == pytest.approx((10 + 30 * result["dev_unseen"]) / 40)
+    assert result["test_unseen"] is None
 
 
 @pytest.mark.parametrize("way", ["results", "warm_start"])
