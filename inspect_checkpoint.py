@@ -170,15 +170,14 @@ def layout_of(weights):
 def _config_rows(name, weights, layout, config_file):
     """Rows on the given config, or on those of albert_config/ and beside the checkpoint."""
     if config_file:
-        return _comparison_rows(_fit(config_file, weights))
-    paths = sorted(glob.glob(CONFIGS)) + _config_beside(name)
-    fits = [_fit(path, weights) for path in paths]
+        return _comparison_rows(_fit(config_file, _config(config_file), weights))
+    configs = [(path, _config(path)) for path in sorted(glob.glob(CONFIGS)) + _config_beside(name)]
+    fits = [_fit(path, config, weights) for path, config in configs if config.layout == layout]
     fitting = [fit for fit in fits if not fit.differences]
     rows = [("fits", os.path.relpath(fit.path)) for fit in fitting]
     if not fitting:
-        of_layout = [fit for fit in fits if fit.config.layout == layout]
         rows.append(("fits", "no config of albert_config/"))
-        for fit in sorted(of_layout, key=lambda fit: len(fit.differences))[:1]:
+        for fit in sorted(fits, key=lambda fit: len(fit.differences))[:1]:
             rows += [("nearest", os.path.relpath(fit.path))] + _difference_rows(fit)
     rows += [("sizes", _sizes(weights))]
     if layout != "bert":
@@ -193,9 +192,8 @@ def _config_beside(name):
         return []
 
 
-def _fit(path, weights):
+def _fit(path, config, weights):
     """`Fit` of a config: the encoder has to be equal, heads may be missing."""
-    config = _config(path)
     num_labels = weights.get("output_bias", [2])[0]
     parts = checkpoints.expected_shapes_by_part(config, num_labels)
     found = {checkpoints.canonical_name(name): shape for name, shape in weights.items()}

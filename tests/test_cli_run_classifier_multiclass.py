@@ -216,7 +216,7 @@ def rows_of_several_labels(count, seed=1):
     return [(a[:4] + b[:4], "|".join(sorted({x, y}))) for (a, x), (b, y) in pairs]
 
 
-@pytest.mark.parametrize("keep_best", [True, False])
+@pytest.mark.parametrize("keep_best", [True, pytest.param(False, marks=pytest.mark.slow)])
 def test_thresholds_of_the_best_are_kept_for_all_that_follows(tmp_path, keep_best):
     data = OwnData(
         tmp_path,
@@ -301,6 +301,7 @@ def test_runs_over_seeds_and_rates_make_a_table(tmp_path, capsys):
         run_here(data.arguments(do_train=False, do_eval=False))
 
 
+@pytest.mark.slow
 def test_runs_over_seeds_share_their_dev_rows(tmp_path):
     data = OwnData(tmp_path, train=titles(40))
     settings = {"num_train_epochs": 1, "do_predict": None, "dev_share": 0.25}

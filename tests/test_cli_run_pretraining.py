@@ -126,6 +126,7 @@ def _worker_environments(count):
         yield dict(os.environ, TF_CONFIG=json.dumps(config))
 
 
+@pytest.mark.slow
 def test_two_workers_give_the_weights_of_one_device(run, folder):
     output = os.path.join(folder.folder, "workers")
     arguments = folder.arguments(

@@ -145,7 +145,7 @@ def test_real_text_equals_the_rules_written_plainly(shared, released_vocab):
 def test_text_of_every_kind_equals_the_rules_written_plainly(shared, released_vocab, request):
     """A part of each file; with --slow all of all files."""
     tokenizer = tokenization.FullTokenizer(released_vocab)
-    limit = None if request.config.getoption("--slow") else 100000  # characters
+    limit = None if request.config.getoption("--slow") else 20000  # characters
     paths = glob.glob(os.path.join(shared, "corpus", "*.gz"))
     paths += glob.glob(os.path.join(shared, "data", "*", "*.[tj]*"))
     assert len(paths) > 40
