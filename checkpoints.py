@@ -25,6 +25,7 @@ import modeling
 ROOT = os.path.dirname(os.path.abspath(__file__))
 ENCODER_SCOPE = "bert/"
 CHECKPOINT_NAME = "albert_model.ckpt"  # in a model folder, as in the released archives
+MODEL_PARTS = ("encoder", "masked_lm", "sentence_order", "classification")
 # The pre-trained models that commands take where none is named, the better one first.
 PRETRAINED = (os.path.join("prev_trained_model", "albert_tiny_zh"), "albert_starter_zh")
 
@@ -402,20 +403,21 @@ def expected_shapes(config, num_labels=None):
         config: `AlbertConfig`.
         num_labels: classes of the classifier; None for the encoder alone.
     """
-    parts = expected_shapes_by_part(config, num_labels or 2)
-    return dict(parts["encoder"], **(parts["classification"] if num_labels else {}))
+    parts = ("encoder", "classification") if num_labels else ("encoder",)
+    shapes = expected_shapes_by_part(config, num_labels or 2, parts)
+    return {name: shape for part in parts for name, shape in shapes[part].items()}
 
 
-def expected_shapes_by_part(config, num_labels=2):
+def expected_shapes_by_part(config, num_labels=2, parts=MODEL_PARTS):
     """Names and shapes of the variables that a config asks for; nothing is allocated.
 
     Args:
         config: `AlbertConfig`.
         num_labels: number of classes of the classification head.
+        parts: those of `MODEL_PARTS` that are wanted.
 
     Returns:
-        OrderedDict, "encoder", "masked_lm", "sentence_order" and "classification" ->
-        {name: shape}.
+        OrderedDict, part -> {name: shape}.
     """
     config = copy.copy(config)
     if "{layer}" not in modeling.LAYOUTS[config.layout].layer_scope:
@@ -426,17 +428,17 @@ def expected_shapes_by_part(config, num_labels=2):
         zero = tf.zeros([1, 1], tf.int32)
         model = modeling.AlbertModel(config, False, zero)
         pooled = model.get_pooled_output()
-        heads = collections.OrderedDict(
-            encoder=lambda: None,
-            masked_lm=lambda: modeling.masked_lm_head(config, model, zero, zero, zero),
-            sentence_order=lambda: modeling.sentence_order_head(config, pooled, zero),
-            classification=lambda: modeling.classification_head(
+        heads = {
+            "encoder": lambda: None,
+            "masked_lm": lambda: modeling.masked_lm_head(config, model, zero, zero, zero),
+            "sentence_order": lambda: modeling.sentence_order_head(config, pooled, zero),
+            "classification": lambda: modeling.classification_head(
                 config, pooled, None, num_labels, is_training=False
             ),
-        )
+        }
         seen = set()
-        for part, build in heads.items():
-            build()
+        for part in parts:
+            heads[part]()
             variables = [v for v in tf.trainable_variables() if v.op.name not in seen]
             shapes[part] = {v.op.name: v.shape.as_list() for v in variables}
             seen.update(shapes[part])
