@@ -6,6 +6,7 @@ A command ends with
         run_command(main)
 """
 
+import gc
 import os
 import signal
 import sys
@@ -38,6 +39,7 @@ _IS_COMMAND = _MAIN_FILE and (
 )
 if _IS_COMMAND and threading.current_thread() is threading.main_thread():
     signal.signal(signal.SIGINT, stop_at_once)  # while TensorFlow is being imported
+    gc.disable()  # likewise: what an import makes stays
 
 
 class UserError(ValueError):
@@ -61,6 +63,8 @@ def run_command(main, takes_words=False):
     from absl import app
 
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    gc.freeze()  # what was imported need not be looked through each time
+    gc.enable()
     _use_printable_streams()
     _show_all_flags_in_help()
 

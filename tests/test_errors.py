@@ -1,5 +1,6 @@
 """How commands end."""
 
+import os
 import subprocess
 import sys
 
@@ -68,3 +69,14 @@ def test_stray_words_are_taken_only_by_commands_that_want_them():
     refused = run("return None", "--", "word")
     assert refused.returncode == 2 and "unexpected argument 'word'" in refused.stderr
     assert run("print(words)", "a", "b", takes_words=True).stdout == "['a', 'b']\n"
+
+
+@pytest.mark.parametrize("file, is_collecting", [("command.py", False), ("tests/other.py", True)])
+def test_commands_collect_no_garbage_before_they_begin(file, is_collecting):
+    program = (
+        "import gc, sys; sys.path.insert(0, %r); __file__ = %r; import errors;"
+        "print(gc.isenabled()); errors.run_command(lambda: print(gc.isenabled()))"
+        % (ROOT, os.path.join(ROOT, file))
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.stdout == "%s\nTrue\n" % is_collecting
