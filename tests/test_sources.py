@@ -4,6 +4,7 @@ import ast
 import glob
 import os
 import re
+import subprocess
 import sys
 
 import pytest
@@ -61,3 +62,11 @@ def test_commands_quieten_tensorflow_before_they_import_it():
             commands += 1
             assert next(module for module, _ in imports if module in loud) == "errors", path
     assert commands > 15
+
+
+@pytest.mark.parametrize("command", ["run_classifier", "run_pretraining", "export_model"])
+def test_what_few_runs_need_is_not_imported_with_a_command(command):
+    program = "import sys, %s; print(*{name.split('.')[0] for name in sys.modules})" % command
+    names = subprocess.check_output([sys.executable, "-c", program], cwd=ROOT, text=True).split()
+    assert "tensorflow" in names
+    assert not {"matplotlib", "sklearn", "tensorflow_addons", "jieba", "torch", "onnx"} & set(names)
