@@ -15,15 +15,18 @@ os.environ.setdefault("CUDA_VISIBLE_DEVICES", "")
 # The others run there with --slow only: what does not touch TensorFlow is the same on both (that
 # the older Python can read the files is the business of test_sources.py), and further commands
 # stand on the same rooms.
-if sys.version_info < (3, 8) and "--slow" not in sys.argv:
+IS_OLD_PYTHON = sys.version_info < (3, 8)
+if IS_OLD_PYTHON and "--slow" not in sys.argv:
     collect_ignore = [
         "test_%s.py" % name
         for name in (
-            "android build_vocab cli_run_classifier_multiclass cli_run_pretraining convert corpus "
-            "create_pretraining_data data_checks deploy export_model exported_models fetch_assets "
-            "fill_mask inspect_tfrecord micro_batching pairs_sample pretraining_runner python_api "
-            "readme results_benchmark run_classifier_sp_google search serving setup text_encoder "
-            "topics_sample train_starter"
+            "android build_vocab cli_run_classifier_multiclass cli_run_pretraining "
+            "config_flag convert corpus create_pretraining_data data_checks deploy "
+            "export_model exported_models fetch_assets fill_mask fine_tuning_benchmark "
+            "inspect_checkpoint inspect_tfrecord micro_batching pairs_sample predictor "
+            "pretraining_runner python_api readme results_benchmark run_classifier_sp_google "
+            "search serving setup similarity starter_model text_encoder topics_sample "
+            "train_starter"
         ).split()
     ]
 
@@ -35,10 +38,13 @@ def pytest_addoption(parser):
 def pytest_collection_modifyitems(config, items):
     if config.getoption("--slow"):
         return
-    skip = pytest.mark.skip(reason="takes minutes; run with --slow")
-    for item in items:
-        if "slow" in item.keywords:
-            item.add_marker(skip)
+    reasons = {"slow": "takes minutes; run with --slow"}
+    if IS_OLD_PYTHON:
+        reasons["newest"] = "as on TensorFlow 2.15; run with --slow"
+    for mark, reason in reasons.items():
+        for item in items:
+            if mark in item.keywords:
+                item.add_marker(pytest.mark.skip(reason=reason))
 
 
 @pytest.fixture(scope="session")

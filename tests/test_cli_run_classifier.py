@@ -46,6 +46,7 @@ def test_screen_shows_our_lines_only(finished):
     assert "INFO" in workspace.read("train.log")
 
 
+@pytest.mark.newest
 def test_terminal_shows_a_live_bar(tmp_path):
     """Step, rate, time left, loss and last dev accuracy, also where the terminal has no size."""
     workspace = Workspace(tmp_path)
@@ -302,6 +303,7 @@ def test_interrupted_start_is_one_line(tmp_path, seconds):
     assert "stopped" in interrupt(process)
 
 
+@pytest.mark.slow
 def test_evaluating_or_predicting_again_keeps_the_best_and_its_results(tmp_path):
     workspace = Workspace(tmp_path)
     run_here(workspace.arguments(num_train_epochs=8))
@@ -325,6 +327,7 @@ def swap_labels(path):
         handle.writelines("\t".join(row) + "\n" for row in rows)
 
 
+@pytest.mark.newest
 @pytest.mark.parametrize("keep_best", [True, pytest.param(False, marks=pytest.mark.slow)])
 def test_another_dev_file_chooses_nothing_anew(tmp_path, capsys, keep_best):
     workspace = Workspace(tmp_path)
@@ -348,6 +351,7 @@ def test_another_dev_file_chooses_nothing_anew(tmp_path, capsys, keep_best):
         assert workspace.read("best/fine_tuning.json") == kept
 
 
+@pytest.mark.slow
 def test_the_first_dev_file_of_a_run_trained_without_chooses(tmp_path):
     workspace = Workspace(tmp_path)
     run_here(workspace.arguments(do_eval=False, do_predict=False))
@@ -656,7 +660,8 @@ def test_help_lists_every_flag_of_the_command_and_no_other():
     assert "python run_classifier.py --task_name=lcqmc --data_dir=data/pairs_sample \\\n" in text
 
 
-@pytest.mark.parametrize("size", ["40k", "300k"])
+@pytest.mark.newest
+@pytest.mark.parametrize("size", [pytest.param("40k", marks=pytest.mark.slow), "300k"])
 def test_full_disk_is_one_line_and_the_run_goes_on_later(tmp_path, size):
     """The disk is full while features are written, and while a checkpoint is."""
     folder = tmp_path / "small"

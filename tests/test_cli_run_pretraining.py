@@ -196,6 +196,7 @@ def test_google_names_keep_flags_defaults_and_metrics(folder, capsys):
         assert json.load(handle)["ffn_groups"] == 4
 
 
+@pytest.mark.slow
 def test_init_from_group0_starts_all_groups_from_the_first(folder, run):
     config = dict(small.CONFIG, num_hidden_groups=1)
     one = folder.write("group0/albert_config_one.json", json.dumps(config))
