@@ -4,7 +4,8 @@ import collections
 import random
 import re
 
-from reading import label_counts, plain_label
+from layouts import plain_label
+from reading import label_counts
 import scores
 from tasks import label_parts
 

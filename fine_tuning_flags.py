@@ -185,8 +185,8 @@ def _check_objective():
             )
     if FLAGS.multi_label and FLAGS.regression:
         raise UserError("--multi_label and --regression exclude each other")
-    if not FLAGS.label_separator.strip():
-        raise UserError("--label_separator: expected a character that is no space")
+    if not FLAGS.label_separator:
+        raise UserError("--label_separator: expected what stands between labels, found nothing")
     metric = FLAGS.best_metric
     if metric is not None:
         known = [name for name in scores.METRICS if objective() in scores.METRICS[name].objectives]

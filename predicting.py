@@ -10,6 +10,7 @@ import numpy as np
 import classification
 import data_checks
 import files
+import layouts
 import reading
 import scores
 import tables
@@ -153,7 +154,7 @@ class ResultFiles:
     def _submit(self, example, row, decided):
         """A line {"id": ..., "label": ...}; of two choices (copa) the more probable one."""
         self.not_submitted.add(example.guid)
-        if example.row_id == reading.NO_RECORD:
+        if example.row_id == layouts.NO_RECORD:
             return
         if self._task.examples_of is tasks.copa_examples:
             first, self._pending = self._pending, None

@@ -9,14 +9,16 @@ line has tabs and no comma is tab-separated too.
 
 import collections
 import csv
+import itertools
 import json
 import os
 import re
 import sys
 
+from errors import UserError
 import files
 
-MAX_LINES_OF_ROW = 200  # a quoted cell over more lines than this was never closed
+MAX_LINES_OF_ROW = 10000  # a quoted cell over more lines than this was never closed
 BLANK = "a blank line"
 _JSON_ENDINGS = (".json", ".jsonl")
 _ESCAPED_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
@@ -49,11 +51,22 @@ def rows_of_file(path, encoding="utf-8", replaces_bad_bytes=False):
         UserError: if the file is missing, unreadable or not of that encoding; names the line.
     """
     lines = files.stream_lines(path, encoding, "replace" if replaces_bad_bytes else "strict")
-    numbered = enumerate(lines, start=1)
+    numbered = enumerate(_with_checked_ends(lines, path), start=1)
     if is_json(path):
         return map(_json_row, numbered)
     delimiter = delimiter_of(path, encoding)
     return _csv_rows(numbered) if delimiter == "," else map(_tab_row, numbered)
+
+
+def _with_checked_ends(lines, path):
+    """The lines; raises `UserError` for a single one that carriage returns part."""
+    first, second = next(lines, None), next(lines, None)
+    if second is None and first is not None and "\r" in first:
+        raise UserError(
+            "%s: its lines end with CR alone, as on old Macs: save it with the line ends of "
+            "Windows or Linux (in Excel as CSV UTF-8)" % path
+        )
+    return itertools.chain((line for line in (first, second) if line is not None), lines)
 
 
 def is_json(path):

@@ -11,6 +11,7 @@ import classification
 from classification_batches import batches_of
 import classification_input
 import files
+import layouts
 import reading
 import tasks
 import tokenization
@@ -44,7 +45,7 @@ def small_tokenizer(tmp_path):
 
 def test_features_of_pairs_and_single_texts(tmp_path):
     tokenizer = small_tokenizer(tmp_path)
-    example = reading.InputExample("train-1", "今天", "好", "1")
+    example = layouts.InputExample("train-1", "今天", "好", "1")
     features = classification.convert_single_example(0, example, ["0", "1"], 8, tokenizer)
     ids = [VOCABULARY.index(token) for token in ["[CLS]", "今", "天", "[SEP]", "好", "[SEP]"]]
     assert features.input_ids == ids + [0, 0]

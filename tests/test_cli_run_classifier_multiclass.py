@@ -5,6 +5,8 @@ import json
 import os
 import random
 import re
+import subprocess
+import sys
 
 from absl.testing import flagsaver
 import numpy as np
@@ -13,13 +15,15 @@ import pytest
 from errors import UserError
 import checkpoints
 import files
+import fine_tuning_flags
+import layouts
+import objectives
 import pictures
 import predicting
-import reading
 import reports
 import task_data
 import tasks
-from workspace import CHARACTERS, Workspace, run_here
+from workspace import CHARACTERS, ROOT, Workspace, flags_of, run_here
 
 LABELS = ("体育", "财经", "a b")
 
@@ -165,9 +169,13 @@ def test_a_model_keeps_its_pooling_and_needs_its_labels(finished, tmp_path):
         run_here(finished.arguments(**changes))
 
 
-def test_predicting_again_keeps_what_is_known_of_dev(tmp_path):
-    data = OwnData(tmp_path, train=titles(32), dev=titles(8, 2), test=titles(8, 3))
+def test_predicting_again_keeps_what_is_known_of_dev(tmp_path, capsys):
+    train = titles(32) + [("今天" * 12, LABELS[0])]
+    data = OwnData(tmp_path, train=train, dev=titles(8, 2), test=titles(8, 3))
     run_here(data.arguments(num_train_epochs=1))
+    words = "note: 1 of 33 rows of %s are longer than --max_seq_length=24 tokens and were cut"
+    assert words % os.path.join(data.data, "train.csv") in capsys.readouterr().out
+    assert data.results("report.json")["remarks"]["cut_in_train"] == 1
     former, text = data.results("report.json"), data.read("report.md")
     data.write_rows("test.csv", titles(6, 4) + [("今天", "")])
     run_here(data.arguments(num_train_epochs=1, do_train=False, do_eval=False))
@@ -334,8 +342,6 @@ def test_search_tries_the_rates(tmp_path, capsys):
         checkpoint = "ckpt-%g" % experiments.FLAGS.learning_rate
         return {"dev": dev, "test": None, "metric": "accuracy", "checkpoint": checkpoint}
 
-    from workspace import flags_of
-
     os.makedirs(data.output)
     with flags_of(data.arguments(search=True)), flagsaver.flagsaver():
         experiments.run(run_once)
@@ -390,18 +396,77 @@ def test_a_font_has_the_glyphs_or_none_is_named(monkeypatch):
     assert reports.font_for("体\U000f1234") is None
 
 
+def test_labels_that_no_font_has_are_shown_as_numbers(tmp_path, monkeypatch, capsys):
+    pytest.importorskip("matplotlib")
+    monkeypatch.setattr(reports, "_system_fonts", lambda manager: [])
+    task = tasks.TASKS[tasks.OWN_DATA]._replace(labels=("体\U000f1234", "b"), columns=("text_a",))
+    outcome = predicting.Outcome(task)
+    outcome.add(layouts.InputExample("dev-1", "甲", None, "b"), np.float32([0.25, 0.75]))
+    drawn = []
+    monkeypatch.setattr(pictures, "save", lambda figure, path: drawn.append(figure))
+    about = {"task": "multiclass", "checkpoint": "", "model": "x", "data": {"dev": 1}}
+    about.update(remarks={}, seconds=1, examples_per_second={})
+    reports.Report(task, {"dev": outcome}, None, "accuracy").write(str(tmp_path), about)
+    assert [text.get_text() for text in drawn[0].axes[0].get_xticklabels()] == ["0", "1"]
+    assert "no font here has all characters of the labels" in capsys.readouterr().out
+
+
+def test_the_most_confident_errors_are_kept_in_order():
+    task = tasks.TASKS[tasks.OWN_DATA]._replace(labels=("a", "b"), columns=("text_a", "label"))
+    confidences = np.linspace(0.51, 0.99, 90).astype(np.float32)
+    outcome = predicting.Outcome(task)
+    for number in np.random.RandomState(1).permutation(90):
+        label = "a" if number % 3 else "b"  # each third one is right
+        row = np.array([1 - confidences[number], confidences[number]])
+        outcome.add(layouts.InputExample("dev-%d" % number, "甲", None, label), row)
+    wrong = [number for number in range(89, -1, -1) if number % 3]
+    assert [e.guid for _, e, _ in outcome.worst_errors()] == ["dev-%d" % n for n in wrong[:50]]
+    assert [size for size, _, _ in outcome.worst_errors()] == list(confidences[wrong[:50]])
+
+
+def test_ways_of_training_are_settings():
+    given = {
+        "pooling": "max",
+        "label_smoothing": 0.1,
+        "focal_gamma": 2.0,
+        "rdrop_alpha": 4.0,
+        "fgm_epsilon": 0.5,
+        "layer_decay": 0.8,
+        "freeze_encoder": True,
+    }
+    with flags_of(["--%s=%s" % item for item in given.items()]):
+        assert fine_tuning_flags.training_options() == given
+    assert set(given) == set(objectives.Settings._fields) - {"objective", "class_weights"}
+
+
+def test_run_classifier_clue_writes_the_submission(tmp_path):
+    data = OwnData(tmp_path)
+    texts = [text for text, _ in titles(5)]
+    train = [{"sentence": text, "label": "10%d" % n} for n, text in enumerate(texts)] * 4
+    test = [{"sentence": text, "id": n} for n, text in enumerate(texts, start=7)]
+    for name, rows in (("train", train), ("test", test)):
+        data.write("own/%s.json" % name, "".join(json.dumps(row) + "\n" for row in rows))
+    arguments = data.arguments(task_name="tnews", num_train_epochs=1, do_eval=None)
+    script = os.path.join(ROOT, "run_classifier_clue.py")
+    subprocess.run([sys.executable, script] + arguments, check=True, capture_output=True)
+    lines = [json.loads(line) for line in data.read("tnews_predict.json").splitlines()]
+    assert [line["id"] for line in lines] == [7, 8, 9, 10, 11]
+    table = [line.split("\t") for line in data.read("predictions.tsv").splitlines()[1:]]
+    assert [line["label"] for line in lines] == [row[3] for row in table]
+
+
 def test_clue_submission_takes_the_rows_own_ids(tmp_path):
     task = tasks.get_task("copa")
     paths = [str(tmp_path / name) for name in ("p", "t", "copa_predict.json")]
 
     with predicting.ResultFiles(task, paths) as results:
         for row_id, second in ((5, 0.9), (5, 0.3), (8, 0.1), (8, 0.2)):
-            example = reading.InputExample("test-1", "甲", "乙", None, row_id)
+            example = layouts.InputExample("test-1", "甲", "乙", None, row_id)
             results.write(example, np.float32([1 - second, second]))
     lines = [json.loads(line) for line in files.read_lines(paths[2])]
     assert lines == [{"id": 5, "label": "0"}, {"id": 8, "label": "1"}]
     with predicting.ResultFiles(tasks.get_task("tnews"), paths) as results:
-        example = reading.InputExample("test-1", "甲", None, None)
+        example = layouts.InputExample("test-1", "甲", None, None)
         results.write(example, np.eye(15)[3])
     assert files.read_lines(paths[2]) == ['{"id": 0, "label": "103"}']
 
@@ -422,11 +487,11 @@ def test_label_maps_that_are_none(tmp_path):
 def test_records_that_are_none_are_not_submitted(tmp_path):
     """A line that is no record must not shift the two choices of those after it."""
     paths = [str(tmp_path / name) for name in ("p", "t", "copa_predict.json")]
-    rows = (("1", 5, 0.9), ("1", 5, 0.3), ("2", reading.NO_RECORD, 0.5), ("3", 8, 0.9))
+    rows = (("1", 5, 0.9), ("1", 5, 0.3), ("2", layouts.NO_RECORD, 0.5), ("3", 8, 0.9))
     rows += (("4", 9, 0.1), ("4", 9, 0.2))
     with predicting.ResultFiles(tasks.get_task("copa"), paths) as results:
         for line, row_id, second in rows:
-            example = reading.InputExample("test-" + line, "甲", "乙", None, row_id)
+            example = layouts.InputExample("test-" + line, "甲", "乙", None, row_id)
             results.write(example, np.float32([1 - second, second]))
     lines = [json.loads(line) for line in files.read_lines(paths[2])]
     assert lines == [{"id": 5, "label": "0"}, {"id": 9, "label": "1"}]

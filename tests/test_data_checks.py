@@ -1,10 +1,14 @@
 """Imbalance, duplicates, contradictions; the split that stands in for a dev file."""
 
 import collections
+import os
 import random
 
+import pytest
+
 import data_checks
-from reading import InputExample, Split
+from layouts import InputExample
+from reading import Split, read_split
 import tasks
 
 TASK = tasks.TASKS[tasks.OWN_DATA]._replace(labels=("a", "b"), columns=("text_a", "label"))
@@ -38,6 +42,15 @@ def test_what_is_remarkable_is_counted():
         "31 of 34 rows of dev stand in train too, 1 of them with another label",
     ):
         assert words in text
+
+
+@pytest.mark.parametrize(
+    "name, other, count", [("tnews", "dev", 1099), ("chnsenticorp", "test", 331)]
+)
+def test_rows_that_whole_data_sets_share_are_counted(shared, name, other, count):
+    task, folder = tasks.get_task(name), os.path.join(shared, "data", name)
+    splits = {split: read_split(task, folder, split) for split in ("train", other)}
+    assert data_checks.check(task, splits)[1]["seen_in_" + other] == count
 
 
 def test_labels_that_dev_lacks_are_told():

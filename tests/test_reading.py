@@ -6,6 +6,7 @@ import os
 import pytest
 
 from errors import UserError
+import layouts
 import reading
 import tasks
 
@@ -76,6 +77,8 @@ def test_test_file_without_labels(tmp_path, header):
         ("甲\t乙\t2\n丙\t丁\t1\n", ["line 1", "unknown label '2'"]),
         ("甲\t乙\t1\n丙\t丁\t\n", ["line 2", "unknown label ''"]),
         ("甲\t乙\t\t1\n", ["4 columns, expected 3"]),
+        ("甲\t乙\t一\n丙\t丁\t0\n", ["line 1", "'一'", "is a header, name its columns text_a,"]),
+        ("甲\t乙\t1\r丙\t丁\t0\r", ["lines end with CR alone", "save it"]),
         ("x" * 1000000 + "\n", ["line 1", "1 column,"]),
         (bytes(bytearray(range(256))) * 20, ["not UTF-8"]),
         ("甲乙丙的题目\t乙丙丁的内容\t1\n".encode("gbk"), ["GBK", "--encoding=gb18030"]),
@@ -310,6 +313,8 @@ EXPECTED = [("甲", None, "体育"), ("乙", None, "财经"), ("丙", None, "体
         (LINES.replace(",", "\t"), "train.tsv"),
         ("id,label,sentence\n1,体育,甲\n2,财经,乙\n3,体育,丙\n4,财经,丁\n", "train.csv"),
         ("text_a,label\n文本,标签\n" + LINES, "train.csv"),
+        ("我的数据\ntext_a,label\n" + LINES, "train.csv"),
+        ("ｌａｂｅｌ,ｔｅｘｔ\n体育,甲\n财经,乙\n体育,丙\n财经,丁\n", "train.csv"),
         ("text_a,label\n甲,体育\n乙,财经\ntext_a,label\n丙,体育\n丁,财经\n", "train.csv"),
         ("甲, 体育\n乙,财经 \n丙,体育\n丁,财经\n", "train.csv"),
     ],
@@ -329,13 +334,50 @@ def test_what_was_found_is_said(tmp_path):
     assert "columns are taken by their position: text_a, label" in read_own(tmp_path, LINES).notes
     notes = read_own(tmp_path, "id,text,label\n1,甲,a\n2,乙,b\n").notes
     assert notes == ["line 1 is a header (id | text | label)", "columns that are not used: id"]
+    notes = read_own(tmp_path, "query,title,label\n甲,乙,a\n丙,丁,b\n").notes
+    assert notes[1].endswith("not used: query (text_b would be the name of a second text)")
     notes = read_own(tmp_path, "text,label\n甲,a\ntext,label\n乙,b\n").notes
     assert "1 rows repeat the header and are left out" in notes
+
+
+def test_values_that_are_names_of_columns_make_no_header(tmp_path):
+    rows = [("今天好吗", "question"), ("明天好", "statement"), ("后天好吗", "question")]
+    rows += [("昨天好", "statement")]
+    lines = "".join("%s,%s\n" % row for row in rows)
+    for content in (lines, "text,label\n" + lines):
+        split = read_own(tmp_path, content)
+        assert [(e.text_a, e.label) for e in split.examples] == rows
+    task = reading.with_columns_and_labels(OWN, split)
+    for content in (lines, lines[: lines.index("\n") + 1]):
+        _, examples = stream_of(tmp_path, task, content, "test.csv")
+        assert [(e.text_a, e.label) for e in examples] == rows[: len(content.splitlines())]
+    _, examples = stream_of(tmp_path, task, "text\n内容\n甲\n", "test.csv")
+    assert [e.text_a for e in examples] == ["内容", "甲"]
+
+
+def test_a_first_row_of_an_unknown_label_is_no_header_of_a_known_task(tmp_path):
+    task = tasks.get_task("tnews")
+    _, examples = stream_of(tmp_path, task, "今天\tnews_foo\n明天\tnews_car\n", "test.tsv")
+    assert [(e.text_a, e.label) for e in examples] == [("今天", None), ("明天", "107")]
+    split = read(tmp_path, "甲\t乙\t?\n丙\t丁\t?\n", name="test")
+    assert rows_of(split) == [("甲", "乙", None), ("丙", "丁", None)]
+    split = read(tmp_path, "one\ttwo\tlabel\n丙\t丁\t0\n")
+    assert rows_of(split) == [("丙", "丁", "0")]
+
+
+def test_a_long_cell_and_line_ends_of_old_macs(tmp_path):
+    long = "\n".join("第%d行" % number for number in range(250))
+    split = read_own(tmp_path, 'text,label\n"%s",a\n乙,b\n' % long)
+    assert rows_of(split) == [(long, None, "a"), ("乙", None, "b")]
+    task = reading.with_columns_and_labels(OWN, split)
+    with pytest.raises(UserError, match="lines end with CR alone"):
+        stream_of(tmp_path, task, "text\r甲\r乙\r", "test.csv")
 
 
 @pytest.mark.parametrize(
     "content, words",
     [
+        ("1,今天,a\n2,明天,b\n3,后天,a\n", ["column 1", "an id?", "id, text_a, label"]),
         ("text_a,label\n今天,天气,好\n", ["line 2", "3 columns", "quotes around"]),
         ("text_a,label\n今天\n乙,a\n", ["line 2", "1 column, expected 2 (text_a, label)"]),
         ("text_a,label\n甲,\n乙,a\n", ["line 2", "unknown label ''"]),
@@ -383,6 +425,16 @@ def test_a_text_taken_for_the_label_is_recognised(tmp_path):
         own_task(tmp_path, "text,label\n甲,a\n乙,a\n")
 
 
+@pytest.mark.parametrize("label", ["u%07d", "短标题%d", "今天说的第%d个很长很长的题目"])
+@pytest.mark.parametrize("objective", ["single_label", "multi_label"])
+def test_many_labels_of_one_row_each_are_no_classes(tmp_path, label, objective):
+    rows = ["%s,%s\n" % ("今天天气好吗我们去" * 4, label % n) for n in range(1000)]
+    with pytest.raises(UserError, match="1000 different labels in 1000 rows: is the label column"):
+        own_task(tmp_path, "text,label\n" + "".join(rows), objective=objective)
+    twice = "".join(rows[:300] * 2)
+    assert len(own_task(tmp_path, "text,label\n" + twice, objective=objective).labels) == 300
+
+
 def test_labels_of_one_row_each_are_no_texts_where_they_are_short(tmp_path):
     intents = "".join("帮我看一下第%d件事情怎样了吧,intent_of_%d\n" % (n, n) for n in range(30))
     assert len(own_task(tmp_path, "text,label\n" + intents).labels) == 30
@@ -418,6 +470,14 @@ def test_labels_that_training_never_saw_name_their_rows(tmp_path):
         read_own(tmp_path, "text_a,label\n丙,1\n丁,1.0\n", "dev.csv", task, "dev")
     with pytest.raises(UserError, match="is it '２', written otherwise"):
         read_own(tmp_path, "text_a,label\n丙,2\n", "dev.csv", task, "dev")
+    with pytest.raises(UserError, match="is it '1', written otherwise"):
+        read_own(tmp_path, "text_a,label\n丙,1\u200b\n", "dev.csv", task, "dev")
+    rows = "".join("丙,%d\n" % label for label in range(3, 33))
+    with pytest.raises(UserError) as caught:
+        read_own(tmp_path, "text_a,label\n丁,1\n" + rows, "dev.csv", task, "dev")
+    lines = ", ".join(map(str, range(6, 23)))
+    assert "30 of 31 rows don't fit: line 3: " in str(caught.value)
+    assert "; and lines %s ... (mend" % lines in str(caught.value)
     split = read_own(tmp_path, "text_a\n丙\n", "test.csv", task, "test")
     assert rows_of(split) == [("丙", None, None)] and not split.has_labels
 
@@ -469,7 +529,7 @@ def test_the_columns_of_json_are_those_of_all_its_rows(tmp_path):
     assert [(e.text_a, e.text_b, e.row_id) for e in examples] == [
         ("甲", "", 1),
         ("乙", "丙", 2),
-        ("", "", reading.NO_RECORD),
+        ("", "", layouts.NO_RECORD),
     ]
     labelled = '{"sentence": "甲"}\n{"sentence": "乙", "label": "103"}\n'
     (tmp_path / "test.json").write_text(labelled, encoding="utf-8")
