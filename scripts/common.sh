@@ -176,6 +176,8 @@ install_requirements() {
     : >"$log" # what it says of PyTorch is no sign of a half made environment
     : >"$folder/setup.unfinished"
     pip_install "$folder" "${arguments[@]}" >>"$log" 2>&1 || status=$?
+    # With all cores, where pip would take one; templates of packages are no Python, which is no harm.
+    "$folder/bin/python" -m compileall -q -j 0 "$folder/lib" >/dev/null 2>&1 || true
     kill "$ticker" 2>/dev/null || true
     wait "$ticker" 2>/dev/null || true
     trap - EXIT INT
@@ -188,7 +190,7 @@ pip_install() {
     shift
     if compgen -G "$folder/lib/python*/site-packages/pip" >/dev/null; then
         PIP_USER=0 PYTHONUNBUFFERED=1 "$folder/bin/python" -m pip install --progress-bar off --no-input \
-            --disable-pip-version-check "$@" </dev/null
+            --no-compile --disable-pip-version-check "$@" </dev/null
     else
         uv pip install --python "$folder/bin/python" "$@" </dev/null
     fi

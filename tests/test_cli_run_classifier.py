@@ -298,6 +298,7 @@ def test_interrupted_run_saves_and_ends_like_one_that_was_not(tmp_path, straight
     check_same_results(stopped, straight)
 
 
+@pytest.mark.newest
 @pytest.mark.parametrize("seconds", [0.3, 1.5, 3])
 def test_interrupted_start_is_one_line(tmp_path, seconds):
     process = start(Workspace(tmp_path), num_train_epochs=2000)
@@ -365,6 +366,7 @@ def test_the_first_dev_file_of_a_run_trained_without_chooses(tmp_path):
         swap_labels(os.path.join(workspace.data, "dev.txt"))
 
 
+@pytest.mark.newest
 def test_a_best_folder_alone_is_what_is_evaluated_and_told(tmp_path, capsys):
     workspace = Workspace(tmp_path)
     run_here(workspace.arguments(do_predict=False))
@@ -380,6 +382,7 @@ def test_a_best_folder_alone_is_what_is_evaluated_and_told(tmp_path, capsys):
         assert json.loads(workspace.read("eval_results.json"))["best"] == pytest.approx(best)
 
 
+@pytest.mark.newest
 def test_messages_for_a_stop_are_made_only_then(tmp_path, monkeypatch):
     """They read the newest checkpoint, which takes time with each evaluation."""
     monkeypatch.setattr(fine_tuning.FineTuning, "_how_to_go_on", lambda self: pytest.fail("read"))
@@ -459,6 +462,7 @@ def test_checkpoint_of_other_names_predicts_the_same(finished, tmp_path):
         assert handle.read() == workspace.read("test_results.tsv")
 
 
+@pytest.mark.newest
 def test_files_of_other_names_make_a_model_folder_all_the_same(tmp_path):
     workspace = Workspace(tmp_path)
     config = workspace.write("model/mine.json", json.dumps(CONFIG))
@@ -469,6 +473,7 @@ def test_files_of_other_names_make_a_model_folder_all_the_same(tmp_path):
     assert {"albert_config.json", "vocab.txt"} <= set(best)
 
 
+@pytest.mark.newest
 def test_damaged_checkpoints_are_told(tmp_path):
     workspace = Workspace(tmp_path)
     run_here(workspace.arguments(do_eval=False, do_predict=False))
@@ -488,6 +493,7 @@ def test_an_output_folder_whose_checkpoints_could_not_be_read_is_refused(tmp_pat
     assert not os.path.exists(output)
 
 
+@pytest.mark.newest
 def test_two_runs_in_one_folder_are_refused(tmp_path):
     workspace = Workspace(tmp_path)
     process = start(workspace, num_train_epochs=2000)
@@ -498,6 +504,7 @@ def test_two_runs_in_one_folder_are_refused(tmp_path):
     interrupt(process)
 
 
+@pytest.mark.newest
 def test_emoji_rare_hanzi_and_a_million_characters_train(tmp_path):
     workspace = Workspace(tmp_path)
     path = os.path.join(workspace.data, "train.txt")
@@ -579,6 +586,7 @@ def test_unreadable_files_are_named(tmp_path):
         run_here(workspace.arguments())
 
 
+@pytest.mark.newest
 def test_unknown_config_keys_are_said_in_a_line(tmp_path, capsys):
     workspace = Workspace(tmp_path)
     workspace.write("model/albert_config_small.json", json.dumps(dict(CONFIG, colour="red")))
@@ -683,6 +691,7 @@ def test_full_disk_is_one_line_and_the_run_goes_on_later(tmp_path, size):
         subprocess.check_call(["umount", str(folder)])
 
 
+@pytest.mark.newest
 def test_read_only_folder_is_one_line(tmp_path):
     folder = tmp_path / "read_only"
     folder.mkdir()

@@ -32,6 +32,7 @@ case "$1 $2" in
         echo "Installing collected packages: things"
         sleep "${{INSTALL_SECONDS:-0}}"
         ;;
+    "-m compileall") echo "$*" >>"$STAND_IN_LOG.compiled"; exit 1 ;;  # as some files are templates
     *) exit 1 ;;
 esac
 """
@@ -114,8 +115,10 @@ def test_first_and_second_run(machine):
     assert (status, out) == (0, machine.venv_python)
     assert "installing requirements.txt into " in err
     assert [line.split("--no-input")[1] for line in machine.installs] == [
-        " --disable-pip-version-check -r requirements.txt"
+        " --no-compile --disable-pip-version-check -r requirements.txt"
     ]
+    compiled = "-m compileall -q -j 0 %s\n" % (machine.project / ".venv" / "lib")
+    assert (machine.base / "log.compiled").read_text() == compiled
     begin = time.time()
     assert machine.setup() == (0, machine.venv_python, "")
     assert time.time() - begin < 3
