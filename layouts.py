@@ -165,7 +165,7 @@ class Layout:
 
     def _has_same_names(self, cells):
         """Whether a line has known names, too, wherever the header, which names the label, has."""
-        if len(cells) != len(self.header) or not self._names["label"]:
+        if len(cells) != len(self.header) or not self._names.get("label"):
             return False
         places = {column: self.header.index(name) for column, name in self._names.items() if name}
         return all(self._key_of([cells[places[column]]], column) for column in places)
