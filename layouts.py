@@ -23,6 +23,7 @@ _TEXT_COLUMN = re.compile(
     r"(text|sentence|sent|question|query|title|q|s|句子|文本|问题|标题)[ _-]?([ab12]|一|二)?$", re.I
 )
 NUMBER = re.compile(r"[-+]?\d+(\.\d+)?$")
+_NAME = re.compile(r"[A-Za-z][\w ./-]*$", re.A)  # as columns have in English
 _ID_COLUMN = re.compile(r"(id|idx|index|no|编号|序号)$", re.I)
 _COLUMNS_BY_COUNT = {1: ("text_a",), 2: ("text_a", "label"), 3: PAIR}
 
@@ -257,20 +258,22 @@ class Layout:
             return is_same or self._is_label_name(cells)
         if "label" not in self.columns:
             return all(_TEXT_COLUMN.match(cell.strip()) for cell in cells)
-        if task.labels is not None:
-            return self._is_label_name(cells)
-        if len(cells) != len(self.columns):
-            return False
+        if task.labels is not None and self._is_label_name(cells):
+            return True
+        return len(cells) == len(self.columns) and self._is_label_of_another_kind(rows)
+
+    def _is_label_of_another_kind(self, rows):
+        """Whether line 1 alone has a label that is no number, or that no other line has."""
         place = self.columns.index("label")
-        label = cells[place].strip()
-        if not label or NUMBER.match(label):
+        labels = [row.cells[place].strip() for row in rows if len(row.cells) > place]
+        label, counts = labels[0], collections.Counter(labels[1:])
+        if not label or NUMBER.match(label) or label in counts or not counts:
             return False
-        counts = collections.Counter(
-            row.cells[place].strip() for row in rows if len(row.cells) > place
-        )
-        is_text_among_numbers = all(NUMBER.match(name) for name in counts if name != label)
-        others = [count for name, count in counts.items() if name != label]
-        return counts[label] == 1 and len(rows) > 2 and (is_text_among_numbers or min(others) > 1)
+        is_text_among_numbers = all(map(NUMBER.match, counts))
+        if self._task.labels is None:
+            return len(rows) > 2 and (is_text_among_numbers or min(counts.values()) > 1)
+        is_known = label in self._task.labels or label in self._task.aliases
+        return is_text_among_numbers and not is_known and bool(_NAME.match(label))
 
     def _is_label_name(self, cells):
         """Whether the label's cell is a name of the label column, and no label."""

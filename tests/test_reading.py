@@ -361,8 +361,8 @@ def test_a_first_row_of_an_unknown_label_is_no_header_of_a_known_task(tmp_path):
     assert [(e.text_a, e.label) for e in examples] == [("今天", None), ("明天", "107")]
     split = read(tmp_path, "甲\t乙\t?\n丙\t丁\t?\n", name="test")
     assert rows_of(split) == [("甲", "乙", None), ("丙", "丁", None)]
-    split = read(tmp_path, "one\ttwo\tlabel\n丙\t丁\t0\n")
-    assert rows_of(split) == [("丙", "丁", "0")]
+    for header in ("one\ttwo\tlabel", "one\ttwo\tis_similar"):
+        assert rows_of(read(tmp_path, header + "\n丙\t丁\t0\n")) == [("丙", "丁", "0")]
 
 
 def test_a_long_cell_and_line_ends_of_old_macs(tmp_path):
