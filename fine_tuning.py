@@ -498,6 +498,7 @@ class FineTuning:
             {"dev": metrics of the best checkpoint or None, "test": metrics or None, "metric": name
             of what it was chosen by, "checkpoint": its prefix or None}.
         """
+        self._write_thresholds_of_newest()
         best = self._best()
         outcomes = {}
         if FLAGS.do_eval:
@@ -528,6 +529,15 @@ class FineTuning:
             "metric": self._setup.metric,
             "checkpoint": self._used_checkpoint(),
         }
+
+    def _write_thresholds_of_newest(self):
+        """Adds them to the output folder's notes, for who exports that folder itself."""
+        step = self._setup.newest_step()
+        if FLAGS.do_train and step in self._tuned:
+            files.write_json(
+                os.path.join(self._setup.folder, task_data.NOTES),
+                dict(self._setup.notes(), thresholds=self._tuned[step]),
+            )
 
     def _dev_outcome(self, stop):
         """What the best checkpoint predicts for dev."""
