@@ -2,8 +2,9 @@ r"""The name under which CLUE's tasks are run: run_classifier.py, and the file f
 
     python run_classifier_clue.py --task_name=tnews --data_dir=CLUEdataset/tnews \
         --do_train=true --do_eval=true --do_predict=true \
-        --bert_config_file=albert_tiny/albert_config_tiny.json --vocab_file=albert_tiny/vocab.txt \
-        --init_checkpoint=albert_tiny/albert_model.ckpt --max_seq_length=128 \
+        --bert_config_file=prev_trained_model/albert_tiny_zh/albert_config_tiny.json \
+        --vocab_file=prev_trained_model/albert_tiny_zh/vocab.txt \
+        --init_checkpoint=prev_trained_model/albert_tiny_zh --max_seq_length=128 \
         --train_batch_size=16 --learning_rate=2e-5 --num_train_epochs=3 --output_dir=tnews_output
 """
 

@@ -2,7 +2,8 @@ r"""run_classifier.py with the flags of google's ALBERT script of this name.
 
     python run_classifier_sp_google.py --task_name=lcqmc --data_dir=data/pairs_sample \
         --do_train=true --do_eval=true --albert_config_file=MODEL_DIR/albert_config.json \
-        --spm_model_file=MODEL_DIR/spiece.model --output_dir=lcqmc_output
+        --spm_model_file=MODEL_DIR/spiece.model --init_checkpoint=MODEL_DIR \
+        --output_dir=lcqmc_sp_output
 
 --vocab_file=MODEL_DIR/vocab.txt serves models with a list of tokens.
 """

@@ -1,7 +1,8 @@
 """google's name and flags for pre-training.
 
     python run_pretraining_google.py --input_file='data/*.tfrecord' --output_dir=my_new_model \\
-        --albert_config_file=albert_config/albert_config_tiny_google.json --do_train=true
+        --albert_config_file=albert_config/albert_config_tiny_google.json --do_train=true \\
+        --max_predictions_per_seq=51
 """
 
 from errors import run_command

@@ -2,7 +2,7 @@
 
     python run_pretraining_google_fast.py --input_file='data/*.tfrecord' --do_train=true \\
         --albert_config_file=albert_config/albert_config_tiny_google_fast.json \\
-        --output_dir=my_new_model
+        --output_dir=my_new_model --max_predictions_per_seq=51
 """
 
 import functools

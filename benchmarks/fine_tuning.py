@@ -81,7 +81,7 @@ def main():
     parser.add_argument("--growth", action="store_true", help="batches, lengths, models, rows")
     parser.add_argument("--chart", help="PNG to write the growth to")
     parser.add_argument("--peer_python", help="Python of an environment with PyTorch: its programs")
-    parser.add_argument("--worker", help=argparse.SUPPRESS)
+    parser.add_argument("--worker", help="one measurement, as JSON: a process of its own")
     arguments = parser.parse_args()
     if arguments.worker:
         work(Way(**json.loads(arguments.worker)), arguments.num_threads)

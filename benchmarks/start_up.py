@@ -1,7 +1,7 @@
 """How long run_classifier.py takes from its command to the first step, with features at hand.
 
     python benchmarks/start_up.py
-    python benchmarks/start_up.py --model_dir=albert_tiny_489k --rounds=9
+    python benchmarks/start_up.py --model_dir=prev_trained_model/albert_tiny_zh --rounds=9
 
 Fine-tunes on data/pairs_sample for one step, again and again, each time as a process of its own.
 The first step begins when the first checkpoint is written; it ends, XLA's compiling included, when

@@ -5,7 +5,8 @@
 #     bash run_classifier_clue.sh tnews predict    # only predicts, with the model trained before
 #     bash run_classifier_clue.sh predict          # the same for afqmc
 #     bash run_classifier_clue.sh all              # all tasks that CLUE's site has, one after another
-# What it needs is installed and downloaded first. Settings, each an environment variable:
+# What it needs is installed and downloaded first, except the data of copa and xnli: put them into
+# CLUEdataset/TASK, or name their DATA_DIR. Settings, each an environment variable:
 #     MODEL_DIR      model folder (default: the released albert_tiny_zh, else the bundled
 #                    albert_starter_zh)
 #     DATA_DIR       folder of one task's train.json, dev.json and test.json (default:

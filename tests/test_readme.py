@@ -3,6 +3,8 @@
 import glob
 import os
 import re
+import subprocess
+import sys
 
 import pytest
 
@@ -45,3 +47,50 @@ def test_every_flag_in_the_readme_exists():
     flags = set(re.findall(r"--(\w{3,})", read("README.md"))) - {"help"}
     unknown = [flag for flag in flags if '"%s"' % flag not in known and "--" + flag not in known]
     assert unknown == []
+
+
+def shown_commands(text):
+    """(program, flags) of each call of one of the project's programs that a text shows."""
+    text = re.sub(r"\\+\n[#\s]*", " ", text)
+    for program, arguments in re.findall(r"python\S* ((?:\w+/)*\w+\.py)\b([^\n`|>#；，]*)", text):
+        if os.path.exists(os.path.join(ROOT, program)):
+            yield program, set(re.findall(r" --(\w+)", re.sub("'.*?'", "", arguments)))
+
+
+def flags_of(program):
+    """The flags that a program knows, --noNAME of booleans included; None if it can't run here."""
+    for help_flag in ("--helpfull", "--help"):  # absl's, argparse's
+        command = [sys.executable, program, help_flag]
+        told = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+        found = re.findall(r"--(\[no\])?(\w+)", told.stdout)
+        if found:
+            break
+        if "No module named 'torch'" in told.stderr:
+            return None
+    return {name for _, name in found} | {"no" + name for is_boolean, name in found if is_boolean}
+
+
+def test_shown_commands_are_found_with_their_flags():
+    text = (
+        "```\n.venv/bin/python run_pretraining.py --do_train \\\n --x_y='-a --b' | sort --z\n```"
+    )
+    assert list(shown_commands(text)) == [("run_pretraining.py", {"do_train", "x_y"})]
+
+
+@pytest.mark.slow
+def test_every_flag_of_a_shown_command_is_one_of_that_program():
+    names = subprocess.check_output(["git", "ls-files", "*.md", "*.py", "*.sh"], cwd=ROOT)
+    shown = [
+        (name, program, flags)
+        for name in names.decode().split()
+        if not name.startswith("tests/") and os.path.isfile(os.path.join(ROOT, name))
+        for program, flags in shown_commands(read(name))
+    ]
+    known = {program: flags_of(program) for program in {program for _, program, _ in shown}}
+    assert set() not in known.values()
+    unknown = [
+        (name, program, flags - known[program])
+        for name, program, flags in shown
+        if known[program] is not None
+    ]
+    assert [found for found in unknown if found[2]] == []
