@@ -71,9 +71,7 @@ def flags_of(program):
 
 
 def test_shown_commands_are_found_with_their_flags():
-    text = (
-        "```\n.venv/bin/python run_pretraining.py --do_train \\\n --x_y='-a --b' | sort --z\n```"
-    )
+    text = "```\n.venv/bin/python run_pretraining.py --do_train \\\n --x_y='-a --b' | sort --z\n```"
     assert list(shown_commands(text)) == [("run_pretraining.py", {"do_train", "x_y"})]
 
 
