@@ -521,7 +521,7 @@ def entry(**changes):
         safetensors_file(entry(), b"\0" * 15),
         safetensors_file(entry(), b"\0" * 17),
         safetensors_file({"w": {"dtype": "F32"}}),
-        b"[" * 100000,
+        pytest.param(b"[" * 100000, id="deep nesting"),
     ],
 )
 def test_damaged_safetensors_are_refused(tmp_path, content):

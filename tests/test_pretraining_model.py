@@ -84,6 +84,7 @@ def test_parts_of_a_batch_weigh_by_their_predictions():
     assert largest_difference(whole[1], parts[1]) < 1e-5
 
 
+@pytest.mark.newest
 def test_dropout_differs_between_the_parts_of_a_batch():
     config = {"hidden_dropout_prob": 0.5}
 

@@ -79,8 +79,8 @@ def test_test_file_without_labels(tmp_path, header):
         ("甲\t乙\t\t1\n", ["4 columns, expected 3"]),
         ("甲\t乙\t一\n丙\t丁\t0\n", ["line 1", "'一'", "is a header, name its columns text_a,"]),
         ("甲\t乙\t1\r丙\t丁\t0\r", ["lines end with CR alone", "save it"]),
-        ("x" * 1000000 + "\n", ["line 1", "1 column,"]),
-        (bytes(bytearray(range(256))) * 20, ["not UTF-8"]),
+        pytest.param("x" * 1000000 + "\n", ["line 1", "1 column,"], id="a million characters"),
+        pytest.param(bytes(bytearray(range(256))) * 20, ["not UTF-8"], id="not UTF-8"),
         ("甲乙丙的题目\t乙丙丁的内容\t1\n".encode("gbk"), ["GBK", "--encoding=gb18030"]),
     ],
 )

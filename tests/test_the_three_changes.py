@@ -54,6 +54,7 @@ def test_sentence_order():
         assert "[UNK]" not in pair.text_a + pair.text_b
 
 
+@pytest.mark.newest
 def test_the_command_shows_all_of_it():
     result = subprocess.run(
         [sys.executable, os.path.join(ROOT, "test_changes.py")],
