@@ -83,12 +83,12 @@ active_python() {
 #
 # Safe to kill at any moment: FOLDER/setup.unfinished is there while packages are changed, and an
 # environment that was left so is made anew. FOLDER/setup.installed.NAME is written last and holds
-# what was installed. One set-up at a time works; a second one waits.
+# what was installed. One set-up of an environment works at a time; a second one waits.
 ensure_environment() {
     local folder="$1" versions="$2" file version
     local python="$folder/bin/python" outdated=()
     shift 2
-    lock_set_up
+    lock_set_up "$1"
     version="$(version_of "$python")" || version=""
     if [ -z "$version" ] || is_half_made "$folder"; then
         make_environment "$folder" "$versions"
@@ -115,13 +115,14 @@ fingerprint() { printf 'Python %s\n' "$1" && cat -- "$2"; }
 
 stamp_of() { printf '%s/setup.installed.%s' "$1" "$(basename -- "$2")"; }
 
-# The lock is this very file, so that nothing is left behind; it is held until the set-up is done,
-# and by an installer that outlives a killed shell.
+# lock_set_up REQUIREMENTS: the lock is the first of an environment's requirement files, so that
+# nothing is left behind; it is held until the set-up is done, and by an installer that outlives a
+# killed shell.
 lock_set_up() {
     command -v flock >/dev/null || return 0
-    exec 9<"$PROJECT_ROOT/scripts/common.sh"
+    exec 9<"$1"
     if ! flock -n 9; then
-        say "another set-up of this project is at work: waiting for it"
+        say "another set-up of this environment is at work: waiting for it"
         flock 9 || true # a file system without locks: go on without
     fi
 }

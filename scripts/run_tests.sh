@@ -8,10 +8,12 @@ set -euo pipefail
 
 python="$(bash "$PROJECT_ROOT/scripts/setup.sh" requirements-dev.txt)"
 if [ "$python" = "$PROJECT_ROOT/.venv/bin/python" ]; then # into a user's own environment goes nothing
-    for extra in export serve convert extra; do
-        bash "$PROJECT_ROOT/scripts/setup.sh" requirements-dev.txt "requirements-$extra.txt" >/dev/null ||
-            say "SKIPPED: the tests that need requirements-$extra.txt"
-    done
+    extras=(requirements-{export,serve,convert,extra}.txt)
+    bash "$PROJECT_ROOT/scripts/setup.sh" requirements-dev.txt "${extras[@]}" >/dev/null ||
+        for extra in "${extras[@]}"; do
+            bash "$PROJECT_ROOT/scripts/setup.sh" requirements-dev.txt "$extra" >/dev/null ||
+                say "SKIPPED: the tests that need $extra"
+        done
 fi
 cd -- "$PROJECT_ROOT"
 status=0
