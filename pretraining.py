@@ -204,7 +204,7 @@ class Pretraining:
     # What the run works with
 
     def _find_vocab_file(self):
-        beside = os.path.join(os.path.dirname(self._config_file), "vocab.txt")
+        beside = tokenization.vocabulary_in_folder(os.path.dirname(self._config_file))
         path = FLAGS.vocab_file or (beside if os.path.exists(beside) else None)
         num_entries = None if path is None else tokenization.num_entries(path)
         training.check_sizes(self._config, path, num_entries)
@@ -244,7 +244,7 @@ class Pretraining:
         if self._vocab_file is None:
             raise UserError(
                 "--vocab_file is required: the records of %s are not masked yet, and there is no "
-                "vocab.txt beside %s" % (FLAGS.input_file, self._config_file)
+                "vocab.txt or spiece.model beside %s" % (FLAGS.input_file, self._config_file)
             )
         vocab = tokenization.load_vocab(self._vocab_file)
         if "[MASK]" not in vocab:
@@ -484,7 +484,7 @@ class Pretraining:
             checkpoints.fill_model_folder(
                 partial,
                 newest,
-                {"vocab.txt": self._vocab_file} if self._vocab_file else {},
+                {tokenization.name_in_folder(path): path for path in [self._vocab_file] if path},
                 {config_name: self._config.to_dict()},
             )
         training.say("model folder     %s (from %s)", FLAGS.export_dir, newest)

@@ -291,8 +291,6 @@ def num_entries(vocab_file):
     Raises:
         UserError: when the file is missing or unreadable.
     """
-    if is_sentencepiece(vocab_file):
-        return len(SentencePieceTokenizer(vocab_file).pieces)
     return len(_vocabulary_entries(vocab_file))
 
 
@@ -343,13 +341,13 @@ def load_vocab(vocab_file):
     to Unicode (U+2028). Of equal entries the last one's id counts.
 
     Args:
-        vocab_file: text file with a token per line.
+        vocab_file: text file with a token per line, or a SentencePiece model, *.model.
 
     Returns:
         OrderedDict, token -> id.
 
     Raises:
-        UserError: when the file is missing or not UTF-8 text.
+        UserError: when the file is missing or unreadable.
     """
     return _ids_of(_vocabulary_entries(vocab_file))
 
@@ -473,7 +471,9 @@ def _ids_of(entries):
 
 
 def _vocabulary_entries(path):
-    """The tokens of a vocabulary file, by id."""
+    """The tokens of a vocabulary file, or the pieces of a SentencePiece model, by id."""
+    if is_sentencepiece(path):
+        return SentencePieceTokenizer(path).pieces
     if not path:
         raise UserError("--vocab_file is empty: name the vocab.txt of the model's folder")
     if "://" in path:

@@ -14,6 +14,7 @@ import tensorflow.compat.v1 as tf
 from errors import UserError
 import checkpoints
 import pretraining_workspace as small
+from sentencepiece_models import train_sentencepiece
 import tfrecords
 import training
 
@@ -380,6 +381,28 @@ def test_export_leaves_other_files_of_its_folder(folder, run):
     names = os.listdir(os.path.dirname(mine))
     assert {"notes.txt", "vocab.txt", "albert_config_small.json"} < set(names)
     assert checkpoints.find_checkpoint(os.path.dirname(mine)).endswith("albert_model.ckpt")
+
+
+def test_a_sentencepiece_model_beside_the_config_masks_and_is_exported(folder):
+    letters = ["".join(chr(97 + (i * j) % 26) for j in range(1, 9)) for i in range(1, 60)]
+    own = os.path.dirname(folder.write("sentencepiece/config.json", "{}"))
+    size = small.CONFIG["vocab_size"] + 20
+    os.rename(train_sentencepiece(own, letters, size), os.path.join(own, "spiece.model"))
+    config = folder.write(
+        "sentencepiece/config.json", json.dumps(dict(small.CONFIG, vocab_size=size))
+    )
+    exported = os.path.join(own, "exported")
+    small.run_here(
+        folder.arguments(
+            input_file=folder.unmasked,
+            bert_config_file=config,
+            output_dir=os.path.join(own, "run"),
+            num_train_steps=1,
+            num_warmup_steps=0,
+            export_dir=exported,
+        )
+    )
+    assert "spiece.model" in os.listdir(exported) and "vocab.txt" not in os.listdir(exported)
 
 
 def test_nan_and_explosion_end_training_with_the_way_out(folder):
