@@ -16,6 +16,7 @@ import checkpoints
 import pretraining_workspace as small
 from sentencepiece_models import train_sentencepiece
 import tfrecords
+import tokenization
 import training
 
 
@@ -403,6 +404,8 @@ def test_a_sentencepiece_model_beside_the_config_masks_and_is_exported(folder):
         )
     )
     assert "spiece.model" in os.listdir(exported) and "vocab.txt" not in os.listdir(exported)
+    vocab = tokenization.load_vocab(os.path.join(exported, "spiece.model"))
+    assert (vocab["[CLS]"], vocab["[MASK]"], len(vocab)) == (3, 5, size)
 
 
 def test_nan_and_explosion_end_training_with_the_way_out(folder):
