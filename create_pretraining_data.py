@@ -72,6 +72,12 @@ def define_flags(google=False):
         ),
         ("bool", "favor_longer_ngram", False, "Whether longer n-grams are drawn more often."),
         ("bool", "random_next_sentence", False, "Whether B is from elsewhere, not swapped with A."),
+        (
+            "bool",
+            "similar_next_sentence",
+            False,
+            "The same, from documents that share rare words with A.",
+        ),
     ]
     for kind, name, default, help_text in table + (google_table if google else []):
         getattr(flags, "DEFINE_" + kind)(name, default, help_text)
@@ -204,6 +210,11 @@ def _conflicts(google):
         return rows + [(original, "--ngram", FLAGS.original_masking and names_ngram)]
     return rows + [
         (original, "--segmenter", FLAGS.original_masking and names_segmenter),
+        (
+            original,
+            "--similar_next_sentence",
+            FLAGS.original_masking and FLAGS.similar_next_sentence,
+        ),
         ("--spm_model_file", "--segmenter", bool(FLAGS.spm_model_file) and names_segmenter),
         ("--masking=dynamic", "--do_permutation", is_dynamic and FLAGS.do_permutation),
         (
@@ -228,7 +239,8 @@ def _job(google):
         whole_words=FLAGS.do_whole_word_mask,
         run_weights=_run_weights(google),
         google=google,
-        random_next=google and FLAGS.random_next_sentence,
+        random_next=google and (FLAGS.random_next_sentence or FLAGS.similar_next_sentence),
+        similar_next=google and FLAGS.similar_next_sentence,
         permute=google and FLAGS.do_permutation,
         dynamic=FLAGS.masking == "dynamic",
     )

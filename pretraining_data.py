@@ -20,6 +20,7 @@ show how it begins and ends, which a pair of its sentences rarely does.
 """
 
 import collections
+import functools
 import random
 
 import numpy as np
@@ -27,6 +28,7 @@ import numpy as np
 from errors import UserError
 import masking
 import pretraining_statistics
+import similar_text
 
 _MASK = "[MASK]"
 SPECIAL_PIECES = 3  # [CLS], [SEP], [SEP]
@@ -37,7 +39,7 @@ _MOST_TRIMMED = 8  # pieces, at an end of a segment
 Settings = collections.namedtuple(
     "Settings",
     "max_seq_length max_predictions masked_lm_prob short_seq_prob seed whole_words run_weights "
-    "google random_next permute dynamic",
+    "google random_next similar_next permute dynamic",
 )
 Settings.__doc__ = """How instances are made.
 
@@ -52,6 +54,8 @@ Fields:
     google: bool, whether a single sentence is paired with one of another document, and files
         tell where words begin.
     random_next: bool, whether half of all pairs have B from another document (only with google).
+    similar_next: bool, whether that document is one that shares rare words with A, and documents
+        of a single sentence are left out, which would have that label alone (only with random_next).
     permute: bool, whether as many pieces again are shuffled among each other.
     dynamic: bool, whether to leave masking to the training.
 """
@@ -161,7 +165,7 @@ def chunks_of_document(lengths, settings, generator):
         if end < len(lengths) and size < target:
             continue
         is_single = end - begin == 1
-        if is_single and not settings.google:
+        if is_single and (settings.similar_next or not settings.google):
             continue  # goes on with the next sentence, if there is one
         middle = begin + (1 if is_single else generator.randint(1, end - begin - 1))
         if settings.google and (is_single or (settings.random_next and generator.random() < 0.5)):
@@ -189,7 +193,32 @@ def segment_of_other_document(text, index, wanted, generator):
         if other != index:
             break
     first, last = text.documents[other]
-    first += generator.randint(0, last - first - 1)
+    return _sentences_from(text, first + generator.randint(0, last - first - 1), last, wanted)
+
+
+def segment_of_similar_document(text, neighbours, former, index, wanted, generator):
+    """Draws what follows, in another document, a sentence that shares rare words with A.
+
+    Args:
+        text: `EncodedShard`.
+        neighbours: `similar_text.Neighbours` of it.
+        former: (begin, end) of A in places of the text's pieces.
+        index: int, the document of A.
+        wanted: int, pieces to reach; the document may end before.
+        generator: `random.Random`.
+
+    Returns:
+        (begin, end) in places of the text's pieces; of any other document where none is similar.
+    """
+    found = neighbours.following(former[0], former[1], text.documents[index])
+    if not found:
+        return segment_of_other_document(text, index, wanted, generator)
+    first, last = generator.choice(found)
+    return _sentences_from(text, first, last, wanted)
+
+
+def _sentences_from(text, first, last, wanted):
+    """(begin, end) of sentences from the first on, up to `wanted` pieces or the last sentence."""
     begin = text.sentences[first]
     for end in text.sentences[first + 1 : last + 1]:
         if end - begin >= wanted:
@@ -231,11 +260,19 @@ class Sampler:
 
     def _pairs(self, shard, generator):
         rows = []
+        draw_other = self._draw_of_other_documents(shard)
         for index, document in enumerate(shard.documents):
-            rows += self._pairs_of_document(shard, index, document, generator)
+            rows += self._pairs_of_document(shard, index, document, draw_other, generator)
         return Pairs(*np.array(rows, np.int64).reshape(-1, 5).T)
 
-    def _pairs_of_document(self, shard, index, document, generator):
+    def _draw_of_other_documents(self, shard):
+        """Function of (A's places, its document, wanted pieces, generator): B of another document."""
+        if self._settings.similar_next:
+            neighbours = similar_text.Neighbours(shard)
+            return functools.partial(segment_of_similar_document, shard, neighbours)
+        return lambda former, *drawn: segment_of_other_document(shard, *drawn)
+
+    def _pairs_of_document(self, shard, index, document, draw_other, generator):
         """Rows (begin A, length A, begin B, length B, label) in places of the shard's pieces."""
         places = shard.sentences[document[0] : document[1] + 1]
         is_backward = generator.random() < 0.5
@@ -248,7 +285,7 @@ class Sampler:
             former = sorted((places[begin], places[middle]))
             if end is None:
                 wanted = target - (former[1] - former[0])
-                latter, label = segment_of_other_document(shard, index, wanted, generator), 1
+                latter, label = draw_other(former, index, wanted, generator), 1
             else:
                 latter = sorted((places[middle], places[end]))
                 is_swapped = not self._settings.random_next and generator.random() < 0.5

@@ -133,6 +133,7 @@ def _record_settings():
         run_weights=[1.0],
         google=False,
         random_next=False,
+        similar_next=False,
         permute=False,
         dynamic=True,
     )

@@ -129,6 +129,7 @@ def _settings(max_seq_length):
         run_weights=masking.WHOLE_WORDS,
         google=False,
         random_next=False,
+        similar_next=False,
         permute=False,
         dynamic=True,
     )

@@ -10,7 +10,8 @@ Beside the model, in my_model.work/, lies what the stages make:
     vocabulary/    vocab.txt (build_vocab.py, with --vocab_size) and the config that fits it
     records/       unmasked records of both parts (create_pretraining_data_google.py)
     pretraining/   checkpoints, log and learning curve (run_pretraining.py), the model in export/
-    pair_records/, pair_pretraining/    the same of the second phase, unless --pair_steps=0
+    pair_records/, pair_pretraining/          the same of the second phase, unless --pair_steps=0
+    similar_records/, similar_pretraining/    and of the third, unless --similar_steps=0
     scores/        a folder for each --data_dir (run_classifier_*.sh)
     stages.json    which stages were begun and done, with which settings
 
@@ -58,21 +59,36 @@ _SIGNAL_OF_PARENTS_DEATH = 1  # PR_SET_PDEATHSIG
 
 Stage = collections.namedtuple("Stage", ["name", "settings", "make"])
 Phase = collections.namedtuple(
-    "Phase", ["name", "prefix", "random_next_sentence", "most_warmup_steps", "curve"]
+    "Phase", ["name", "prefix", "record_flags", "most_warmup_steps", "curve"]
 )
 Phase.__doc__ = """A training of its own, which starts from what the one before has learnt.
 
 Fields:
     name: str, of its stage.
     prefix: str, of its flags and of its records' stage.
-    random_next_sentence: bool; whether the second segment follows or is from another document,
-        which teaches to compare two texts; else whether two segments are swapped (or not related).
+    record_flags: {flag of create_pretraining_data_google.py: value}. Two segments are swapped (or
+        not related); with random_next_sentence the second follows or is from another document,
+        which teaches to compare two texts; with similar_next_sentence from one that shares rare
+        words with the first, which teaches to look at more than common words.
     most_warmup_steps: int.
     curve: str, name of its learning curve in the model folder.
 """
 PHASES = [
-    Phase("pretraining", "", False, 1000, LEARNING_CURVE),
-    Phase("pair_pretraining", "pair_", True, 200, "pair_" + LEARNING_CURVE),
+    Phase("pretraining", "", {}, 1000, LEARNING_CURVE),
+    Phase(
+        "pair_pretraining",
+        "pair_",
+        {"random_next_sentence": True},
+        200,
+        "pair_" + LEARNING_CURVE,
+    ),
+    Phase(
+        "similar_pretraining",
+        "similar_",
+        {"similar_next_sentence": True, "short_seq_prob": 0.8},  # about as long as tasks' texts
+        200,
+        "similar_" + LEARNING_CURVE,
+    ),
 ]
 
 Stage.__doc__ = """A step on the way to the model.
@@ -101,12 +117,15 @@ def define_flags():
         ("vocab_size", 0, 0, "Entries of a vocabulary to build from the text; 0: none."),
         ("dupe_factor", 2, 1, "How often each text is used, paired in another way."),
         ("pair_dupe_factor", 1, 1, "The same in the second phase."),
+        ("similar_dupe_factor", 1, 1, "The same in the third phase."),
         ("max_seq_length", 128, 8, "Pieces in a sequence."),
         ("max_predictions", 20, 1, "The most pieces to predict in a sequence."),
         ("steps", 10000, 0, "Steps of training in the first phase; 0 leaves it out."),
         ("pair_steps", 7500, 0, "Steps of the second phase; 0 leaves it out."),
+        ("similar_steps", 4000, 0, "Steps of the third phase; 0 leaves it out."),
         ("warmup_steps", 0, 0, "Of these, steps in which the rate rises; 0: a tenth."),
         ("pair_warmup_steps", 0, 0, "The same in the second phase."),
+        ("similar_warmup_steps", 0, 0, "The same in the third phase."),
         ("batch_size", 64, 1, "Sequences in a step."),
         ("save_steps", 500, 1, "Steps between checkpoints, which are evaluated."),
     ]
@@ -115,6 +134,7 @@ def define_flags():
     for name, default, phase in (
         ("learning_rate", 5e-4, "first"),
         ("pair_learning_rate", 4e-4, "second"),
+        ("similar_learning_rate", 3e-4, "third"),
     ):
         flags.DEFINE_float(name, default, "Highest learning rate of the %s phase." % phase, 0.0)
     flags.DEFINE_list("data_dir", SAMPLES, "Folders of labelled data to score the model on.")
@@ -179,8 +199,8 @@ def _check_training():
     """Checks what the stages that train would find out only after those that make the data."""
     if not phases():
         raise UserError(
-            "--steps=0 and --pair_steps=0 (STEPS, PAIR_STEPS) leave nothing to train: give one of "
-            "them a number of steps"
+            "--steps=0, --pair_steps=0 and --similar_steps=0 (STEPS, PAIR_STEPS, SIMILAR_STEPS) leave "
+            "nothing to train: give one of them a number of steps"
         )
     positions = files.read_json(_config_file()).get("max_position_embeddings", FLAGS.max_seq_length)
     if FLAGS.max_seq_length > positions:
@@ -389,10 +409,10 @@ def _make_records(phase):
             split_sentences=FLAGS.split_sentences,
             segmenter=FLAGS.segmenter,
             dupe_factor=dupe_factor,
-            random_next_sentence=phase.random_next_sentence,
             max_seq_length=FLAGS.max_seq_length,
             max_predictions_per_seq=FLAGS.max_predictions,
             resume=True,
+            **phase.record_flags,
         )
 
 

@@ -18,13 +18,16 @@
 #     SPLIT_SENTENCES false    true where lines are paragraphs: they are parted into sentences
 #     SEGMENTER      jieba     rjieba, once installed, is faster; none: no words
 #     DUPE_FACTOR    2         how often each text is used, paired in another way
-#                    (PAIR_DUPE_FACTOR 1 in the second phase)
+#                    (PAIR_DUPE_FACTOR 1 in the second phase, SIMILAR_DUPE_FACTOR 1 in the third)
 #     MAX_SEQ_LENGTH 128   MAX_PREDICTIONS 20
 #     STEPS          10000     first phase: masked words, order of segments; 0 leaves it out
 #     PAIR_STEPS     7500      second phase: masked words, and whether two texts belong together;
 #                              0 leaves it out
-#     WARMUP_STEPS, PAIR_WARMUP_STEPS      a tenth of the steps, at most 1000 and 200
-#     LEARNING_RATE  0.0005    PAIR_LEARNING_RATE 0.0004    BATCH_SIZE 64
+#     SIMILAR_STEPS  4000      third phase: the same, with texts that share rare words; 0 leaves it out
+#     WARMUP_STEPS, PAIR_WARMUP_STEPS, SIMILAR_WARMUP_STEPS
+#                    a tenth of the steps, at most 1000, 200 and 200
+#     LEARNING_RATE  0.0005    PAIR_LEARNING_RATE 0.0004    SIMILAR_LEARNING_RATE 0.0003
+#     BATCH_SIZE     64
 #     PRECISION      float32   bfloat16 is faster on CPUs and GPUs that compute in it
 #     SAVE_STEPS     500       steps between checkpoints, each of which is evaluated
 #     DATA_DIR       folders of labelled data to score the model on, commas between; empty for none
@@ -34,9 +37,9 @@ set -euo pipefail
 . "$(dirname -- "$(readlink -f -- "${BASH_SOURCE[0]}")")/common.sh"
 
 SETTINGS="CORPUS ENCODING OUT EXCLUDE HELD_OUT_EVERY VOCAB_SIZE VOCAB_FILE CONFIG_FILE SPLIT_SENTENCES
-    SEGMENTER DUPE_FACTOR PAIR_DUPE_FACTOR MAX_SEQ_LENGTH MAX_PREDICTIONS STEPS PAIR_STEPS
-    WARMUP_STEPS PAIR_WARMUP_STEPS LEARNING_RATE PAIR_LEARNING_RATE BATCH_SIZE PRECISION SAVE_STEPS
-    DATA_DIR"
+    SEGMENTER DUPE_FACTOR PAIR_DUPE_FACTOR SIMILAR_DUPE_FACTOR MAX_SEQ_LENGTH MAX_PREDICTIONS STEPS
+    PAIR_STEPS SIMILAR_STEPS WARMUP_STEPS PAIR_WARMUP_STEPS SIMILAR_WARMUP_STEPS LEARNING_RATE
+    PAIR_LEARNING_RATE SIMILAR_LEARNING_RATE BATCH_SIZE PRECISION SAVE_STEPS DATA_DIR"
 
 main() {
     local python name flags=()

@@ -24,6 +24,7 @@ import pretraining_data
 import pretraining_runner
 import segmentation
 import sentencepiece_models
+import similar_text
 import tfrecords
 import tokenization
 
@@ -44,6 +45,7 @@ SETTINGS = pretraining_data.Settings(
     run_weights=masking.WHOLE_WORDS,
     google=False,
     random_next=False,
+    similar_next=False,
     permute=False,
     dynamic=False,
 )
@@ -411,6 +413,47 @@ def test_pairs_with_other_documents(starter):
             assert (document_of(begin_a) != document_of(begin_b)) == bool(label)
             assert document_of(begin_b) == document_of(begin_b + length_b - 1)
             assert label or begin_a < begin_b
+
+
+SIMILAR_TEXT = [  # documents; 猫粮 stands in the first three
+    ["猫粮放在哪里好", "干燥的柜子里"],
+    ["换猫粮要慢慢来", "先掺一半旧的"],
+    ["猫粮"],
+    ["今天下雨了", "路上很滑", "慢慢走", "别摔了"],
+]
+
+
+@pytest.fixture(name="similar")
+def fixture_similar(starter, tmp_path):
+    """`SIMILAR_TEXT` as `EncodedShard`."""
+    path = tmp_path / "similar.txt"
+    path.write_text("\n\n".join(map("\n".join, SIMILAR_TEXT)) + "\n", encoding="utf-8")
+    return encoded_sample(starter, None, str(path))
+
+
+def test_similar_documents_share_rare_words_and_go_on(similar):
+    neighbours = similar_text.Neighbours(similar)
+    places = similar.sentences
+    of_first = neighbours.following(places[0], places[1], similar.documents[0])
+    assert of_first == [(3, 4)]  # 先掺一半旧的; behind 猫粮 alone there is nothing
+    of_second = neighbours.following(places[2], places[3], similar.documents[1])
+    assert of_second == [(8, 9), (1, 2)]  # 慢慢 is in two places, 猫粮 in three
+    assert not neighbours.following(places[5], places[6], similar.documents[3])
+    nothing = similar._replace(ids=similar.ids[:0], sentences=[0], documents=[])
+    similar_text.Neighbours(nothing)  # a shard whose lines have no pieces
+
+
+def test_pairs_with_similar_documents(starter, similar):
+    vocabulary = pretraining_data.make_vocabulary(starter)
+    settings = GOOGLE._replace(random_next=True, similar_next=True)
+    sampler = pretraining_data.Sampler(settings, vocabulary)
+    pairs = [sampler._pairs(similar, random.Random(seed)) for seed in range(100)]
+    begins_a, _, begins_b, _, labels = (np.concatenate(column) for column in zip(*pairs))
+    assert abs(labels.mean() - 0.5) < 0.1
+    places = similar.sentences
+    is_of_first = (begins_a == places[0]) & (labels == 1)
+    assert is_of_first.any() and set(begins_b[is_of_first]) == {places[3]}
+    assert places[4] not in set(begins_a)  # a document of one sentence would have label 1 alone
 
 
 @pytest.mark.parametrize(

@@ -134,6 +134,7 @@ def job(text_format=corpus.PLAIN, dupe_factor=2, **settings):
         run_weights=masking.WHOLE_WORDS,
         google=False,
         random_next=False,
+        similar_next=False,
         permute=False,
         dynamic=False,
     )

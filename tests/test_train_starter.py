@@ -30,6 +30,7 @@ SETTINGS = {
     "max_predictions": 5,
     "steps": 6,
     "pair_steps": 0,
+    "similar_steps": 0,
     "batch_size": 8,
     "save_steps": 3,
     "data_dir": "",
@@ -119,7 +120,7 @@ def test_the_second_phase_starts_from_the_first_with_unrelated_pairs(run):
     assert run(pair_steps=40) == DATA + ["run_pretraining.py"] + DATA[1:] + ["run_pretraining.py"]
     first, second = (flags_in(run.called[number]) for number in (3, 6))
     records = [flags_in(run.called[number]) for number in (2, 5)]
-    assert [flags["random_next_sentence"] for flags in records] == ["False", "True"]
+    assert [flags.get("random_next_sentence") for flags in records] == [None, "True"]
     assert [flags["dupe_factor"] for flags in records] == ["2", "1"]
     assert (first["warm_start"], second["warm_start"]) == ("True", "False")
     assert "init_checkpoint" not in first and second["init_checkpoint"] == first["export_dir"]
@@ -132,6 +133,20 @@ def test_the_second_phase_starts_from_the_first_with_unrelated_pairs(run):
     assert run(pair_steps=50) == ["run_pretraining.py"]
     with pytest.raises(UserError, match="pair_pretraining holds .* another start .steps is 8, was"):
         run(pair_steps=50, steps=8)
+
+
+def test_the_third_phase_has_similar_texts(run):
+    assert run(pair_steps=40, similar_steps=20) == DATA + (["run_pretraining.py"] + DATA[1:]) * 2 + [
+        "run_pretraining.py"
+    ]
+    second, third = (flags_in(run.called[number]) for number in (6, 9))
+    records = flags_in(run.called[8])
+    assert records["similar_next_sentence"] == "True" and records["short_seq_prob"] == "0.8"
+    assert third["init_checkpoint"] == second["export_dir"]
+    assert third["input_file"] == records["output_file"]
+    assert (third["num_train_steps"], third["learning_rate"]) == ("20", "0.0003")
+    curve = os.path.join(run.out, "similar_learning_curve.png")
+    assert files.read_text(curve) == "similar_pretraining"
 
 
 def test_a_stopped_stage_is_done_again_and_only_that(run):
@@ -196,7 +211,10 @@ MISTAKES = {
     "no rate": ({"LEARNING_RATE": "-1"}, "flag --learning_rate=-1"),
     "no segmenter": ({"SEGMENTER": "foo"}, "flag --segmenter=foo"),
     "too long": ({"MAX_SEQ_LENGTH": "513"}, "(MAX_SEQ_LENGTH) is more than the 512 positions"),
-    "no phase": ({"STEPS": "0", "PAIR_STEPS": "0"}, "leave nothing to train"),
+    "no phase": (
+        {"STEPS": "0", "PAIR_STEPS": "0", "SIMILAR_STEPS": "0"},
+        "leave nothing to train",
+    ),
     "two vocabularies": ({"VOCAB_SIZE": "9", "VOCAB_FILE": "v"}, "give one of them"),
     "no vocabulary": ({"VOCAB_FILE": "v"}, "--vocab_file=v: no such file"),
     "no labelled data": ({"DATA_DIR": "."}, "--data_dir=.: expected a folder with train.txt"),
@@ -265,7 +283,8 @@ def start(tmp_path):
     config = dict(workspace.CONFIG, vocab_size=8000, max_position_embeddings=128)
     tasks.write("albert_config_small.json", json.dumps(config))
     settings = {name.upper(): str(value) for name, value in SETTINGS.items()}
-    settings.update(CONFIG_FILE="albert_config_small.json", DATA_DIR="data,topics", PAIR_STEPS="6")
+    settings.update(CONFIG_FILE="albert_config_small.json", DATA_DIR="data,topics")
+    settings.update(PAIR_STEPS="6", SIMILAR_STEPS="6")
 
     def started(**changes):
         return subprocess.Popen(
@@ -299,6 +318,7 @@ MOMENTS = {
     "pretraining": "pretraining/model.ckpt-3.index",
     "pair_records": "pair_records",
     "pair_pretraining": "pair_pretraining/model.ckpt-3.index",
+    "similar_pretraining": "similar_pretraining/model.ckpt-3.index",
     "scores/data": "scores/data/train.log",
     "scores/topics": "scores/topics/best/*.index",
 }
@@ -328,7 +348,7 @@ def test_killed_in_every_stage_it_ends_with_the_same_model(start, tmp_path):
     for name, value in expected.items():
         np.testing.assert_array_equal(found[name], value)
     scores = files.read_json(str(tmp_path / "killed" / "scores.json"))
-    phases = ["held-out text, pretraining", "held-out text, pair_pretraining"]
+    phases = ["held-out text, " + phase.name for phase in train_starter.PHASES]
     assert list(scores) == phases + ["data", "topics"]
     assert 0 <= scores["data"]["test_accuracy"] <= 1 and 0 <= scores["topics"]["dev_accuracy"] <= 1
     assert os.path.exists(str(tmp_path / "killed" / "learning_curve.png"))
