@@ -122,7 +122,7 @@ def define_flags():
         ("max_predictions", 20, 1, "The most pieces to predict in a sequence."),
         ("steps", 10000, 0, "Steps of training in the first phase; 0 leaves it out."),
         ("pair_steps", 7500, 0, "Steps of the second phase; 0 leaves it out."),
-        ("similar_steps", 4000, 0, "Steps of the third phase; 0 leaves it out."),
+        ("similar_steps", 3000, 0, "Steps of the third phase; 0 leaves it out."),
         ("warmup_steps", 0, 0, "Of these, steps in which the rate rises; 0: a tenth."),
         ("pair_warmup_steps", 0, 0, "The same in the second phase."),
         ("similar_warmup_steps", 0, 0, "The same in the third phase."),

@@ -23,7 +23,7 @@
 #     STEPS          10000     first phase: masked words, order of segments; 0 leaves it out
 #     PAIR_STEPS     7500      second phase: masked words, and whether two texts belong together;
 #                              0 leaves it out
-#     SIMILAR_STEPS  4000      third phase: the same, with texts that share rare words; 0 leaves it out
+#     SIMILAR_STEPS  3000      third phase: the same, with texts that share rare words; 0 leaves it out
 #     WARMUP_STEPS, PAIR_WARMUP_STEPS, SIMILAR_WARMUP_STEPS
 #                    a tenth of the steps, at most 1000, 200 and 200
 #     LEARNING_RATE  0.0005    PAIR_LEARNING_RATE 0.0004    SIMILAR_LEARNING_RATE 0.0003
