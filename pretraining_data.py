@@ -55,7 +55,7 @@ Fields:
         tell where words begin.
     random_next: bool, whether half of all pairs have B from another document (only with google).
     similar_next: bool, whether that document is one that shares rare words with A, and documents
-        of a single sentence are left out, which would have that label alone (only with random_next).
+        of a single sentence are left out, which would have that label alone (with random_next).
     permute: bool, whether as many pieces again are shuffled among each other.
     dynamic: bool, whether to leave masking to the training.
 """
@@ -266,7 +266,7 @@ class Sampler:
         return Pairs(*np.array(rows, np.int64).reshape(-1, 5).T)
 
     def _draw_of_other_documents(self, shard):
-        """Function of (A's places, its document, wanted pieces, generator): B of another document."""
+        """Function of (places of A, its document, wanted pieces, generator): places of B."""
         if self._settings.similar_next:
             neighbours = similar_text.Neighbours(shard)
             return functools.partial(segment_of_similar_document, shard, neighbours)

@@ -3,7 +3,7 @@
     neighbours = Neighbours(text)
     neighbours.following(begin, end, document)  # sentences of like documents
 
-Texts are alike that share rare pairs of neighbouring pieces, in Chinese two hanzi, that is most words.
+Texts are alike that share rare pairs of neighbouring pieces: in Chinese two hanzi, like most words.
 """
 
 import numpy as np
@@ -20,7 +20,7 @@ class Neighbours:
         text: `pretraining_data.EncodedShard`.
         """
         self._ids = text.ids.astype(np.int64)
-        # Where the document of each sentence ends; all sentences are in documents, one after another.
+        # Where the document of each sentence ends; every sentence is in one, in their order.
         firsts, lasts = np.array(text.documents, np.int64).reshape(-1, 2).T
         self._ends = np.repeat(lasts, lasts - firsts)
         sentence_of = np.repeat(np.arange(len(self._ends)), np.diff(text.sentences))
@@ -53,7 +53,7 @@ class Neighbours:
         return [(int(n) + 1, int(self._ends[n])) for n in best if scores[n] > 0]
 
     def _scores(self, begin, end):
-        """Of each sentence the sum, over the rare pairs that it shares with a text, of 1 / places."""
+        """Of each sentence the sum of 1 / places over the rare pairs it shares with a text."""
         codes = np.unique(self._codes(np.arange(begin, end - 1)))
         first = np.searchsorted(self._sorted_codes, codes, "left")
         counts = np.searchsorted(self._sorted_codes, codes, "right") - first

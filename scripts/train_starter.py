@@ -199,8 +199,8 @@ def _check_training():
     """Checks what the stages that train would find out only after those that make the data."""
     if not phases():
         raise UserError(
-            "--steps=0, --pair_steps=0 and --similar_steps=0 (STEPS, PAIR_STEPS, SIMILAR_STEPS) leave "
-            "nothing to train: give one of them a number of steps"
+            "--steps=0, --pair_steps=0 and --similar_steps=0 (STEPS, PAIR_STEPS, SIMILAR_STEPS) "
+            "leave nothing to train: give one of them a number of steps"
         )
     positions = files.read_json(_config_file()).get("max_position_embeddings", FLAGS.max_seq_length)
     if FLAGS.max_seq_length > positions:
