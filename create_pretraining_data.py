@@ -37,12 +37,7 @@ def define_flags(google=False):
         ("string", "output_file", None, "TFRecord files to write, separated by commas."),
         ("string", "vocab_file", None, "The vocabulary (vocab.txt) of the model."),
         ("bool", "do_lower_case", True, "Whether text is lower-cased and loses its accents."),
-        (
-            "bool",
-            "do_whole_word_mask",
-            google,
-            "Whether words are masked whole.",
-        ),
+        ("bool", "do_whole_word_mask", google, "Whether words are masked whole."),
         ("integer", "max_seq_length", 512 if google else 128, "Pieces in a sequence."),
         ("integer", "max_predictions_per_seq", 20, "The most pieces to mask in a sequence."),
         ("integer", "random_seed", 12345, "Seed of all that is drawn."),
@@ -64,20 +59,10 @@ def define_flags(google=False):
     google_table = [
         ("string", "spm_model_file", None, "A SentencePiece model to use, not a vocabulary."),
         ("bool", "do_permutation", False, "Whether as many pieces again are shuffled."),
-        (
-            "bool",
-            "favor_shorter_ngram",
-            False,
-            "Whether n words are drawn as 1/n: always so.",
-        ),
+        ("bool", "favor_shorter_ngram", False, "Whether n words are drawn as 1/n: always so."),
         ("bool", "favor_longer_ngram", False, "Whether longer n-grams are drawn more often."),
         ("bool", "random_next_sentence", False, "Whether B is from elsewhere, not swapped with A."),
-        (
-            "bool",
-            "similar_next_sentence",
-            False,
-            "The same, from documents that share rare words with A.",
-        ),
+        ("bool", "similar_next_sentence", False, "The same, from texts that share rare words."),
     ]
     for kind, name, default, help_text in table + (google_table if google else []):
         getattr(flags, "DEFINE_" + kind)(name, default, help_text)

@@ -758,6 +758,20 @@ def test_mistakes_are_one_line(flags, message, tmp_path):
     assert sorted(os.listdir(str(tmp_path))) == sorted(contents)
 
 
+@pytest.mark.parametrize(
+    "flags, message",
+    [
+        ({"original_masking": True}, "--original_masking and --similar_next_sentence exclude"),
+        ({}, "no two sentences in any of 3 lines and 2 documents"),
+    ],
+)
+def test_similar_documents_are_of_two_sentences_and_our_own(flags, message, tmp_path):
+    (tmp_path / "one").write_text("只有一句。\n\n又一句。\n", encoding="utf-8")
+    flags = dict(flags, similar_next_sentence=True, input_file=str(tmp_path / "one"))
+    done = run("create_pretraining_data_google.py", *arguments(tmp_path, **flags))
+    assert done.returncode == 2 and message in done.stderr, done.stderr
+
+
 def test_the_sample_is_as_its_readme_says():
     with open(SAMPLE, encoding="utf-8") as handle:
         documents = [document.split("\n") for document in handle.read().rstrip("\n").split("\n\n")]
