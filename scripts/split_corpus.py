@@ -4,13 +4,16 @@
         --exclude_file='tasks/*/dev.txt,tasks/*/test.txt'
 
 Writes train.txt, held_out.txt and counts.json. A document that has a line in common with the
-excluded files (evaluation sets, say), up to punctuation and case, goes into neither part.
+excluded files (evaluation sets, say), up to punctuation, case and width of letters, goes into
+neither part.
 """
 
+import collections
 import json
 import os
 import re
 import sys
+import unicodedata
 
 from absl import flags
 
@@ -19,7 +22,9 @@ sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 from errors import UserError, run_command  # noqa: E402
 import corpus  # noqa: E402
 import files  # noqa: E402
+import pretraining_statistics  # noqa: E402
 import progress  # noqa: E402
+import tables  # noqa: E402
 
 FLAGS = flags.FLAGS
 _SHORTEST = 9  # shorter lines are phrases that anyone writes
@@ -32,6 +37,7 @@ def define_flags():
     flags.DEFINE_string("output_dir", None, "Folder for train.txt, held_out.txt and counts.json.")
     flags.DEFINE_string("exclude_file", None, "Files whose texts must not occur in either part.")
     flags.DEFINE_string("encoding", "utf-8", "Encoding of the texts, such as gb18030 (GBK).")
+    flags.DEFINE_boolean("split_sentences", False, "Whether lines are paragraphs, to be parted.")
     flags.DEFINE_integer("held_out_every", 200, "Of so many documents one is held out.")
 
 
@@ -42,74 +48,167 @@ def main():
             raise UserError("--%s is required" % name)
     if FLAGS.held_out_every < 2:
         raise UserError("--held_out_every=%d: expected 2 or more" % FLAGS.held_out_every)
-    excluded = set()
-    if FLAGS.exclude_file:
-        for path in corpus.input_files(FLAGS.exclude_file, "exclude_file"):
-            excluded.update(excluded_texts(path))
+    excluded = _excluded()
     paths = corpus.input_files(FLAGS.input_file)
     try:
         os.makedirs(FLAGS.output_dir, exist_ok=True)
     except OSError as error:
         raise files.cannot_write("--output_dir=" + FLAGS.output_dir, error) from error
-    counts = write_parts(paths, excluded, FLAGS.held_out_every, FLAGS.output_dir)
+    counts = write_parts(paths, excluded)
     counts["excluded texts"] = len(excluded)
     files.write_json(os.path.join(FLAGS.output_dir, "counts.json"), counts)
     for name, count in counts.items():
         print("%-20s %d" % (name, count))
 
 
-def excluded_texts(path):
-    """The normalized texts of a data file: cells of tab-separated lines, strings of JSON lines."""
-    texts = set()
-    for line in files.read_lines(path):
-        texts.update(normalized(text) for text in _texts_of_line(line))
-    return {text for text in texts if len(text) >= _SHORTEST}
+def _excluded():
+    """The set of the texts of all files of --exclude_file."""
+    excluded = set()
+    paths = corpus.input_files(FLAGS.exclude_file, "exclude_file") if FLAGS.exclude_file else []
+    for path in paths:
+        texts = excluded_texts(path, FLAGS.encoding)
+        if not texts:
+            _warn("--exclude_file: %s: no text of %d letters or more in it" % (path, _SHORTEST))
+        excluded |= texts
+    return excluded
 
 
-def _texts_of_line(line):
-    if not line.startswith("{"):
-        return line.split("\t")
+def _warn(text):
+    print("warning: " + text, file=sys.stderr)
+
+
+def excluded_texts(path, encoding="utf-8"):
+    """The normalized texts of a data file.
+
+    Args:
+        path: a table (tab-separated or .csv), or JSON, one value or one a line.
+        encoding: what it is in if not in UTF-8.
+
+    Returns:
+        set of str: of cells and of strings in JSON, line by line, what is no mere phrase.
+
+    Raises:
+        UserError: if it is missing, unreadable or in another encoding.
+    """
+    lines = (line for text in _strings(_values(path, encoding)) for line in text.splitlines())
+    return {text for text in map(normalized, lines) if len(text) >= _SHORTEST}
+
+
+def _values(path, encoding):
+    """The rows of a table, or what stands in a JSON file."""
     try:
-        values = json.loads(line).values()
+        text = files.read_text(path)
+    except UserError:
+        if encoding == "utf-8":
+            raise
+        text = files.read_text(path, encoding)
+    else:
+        encoding = "utf-8"
+    try:
+        return json.loads(text)
     except ValueError:
-        return [line]
-    return [value for value in values if isinstance(value, str)]
+        return [_value_of_row(row.cells) for row in tables.rows_of_file(path, encoding)]
+
+
+def _value_of_row(cells):
+    """The cells, or what their only one says in JSON."""
+    if len(cells) != 1 or not isinstance(cells, list) or not cells[0].startswith(("{", "[")):
+        return cells
+    try:
+        return json.loads(cells[0])
+    except ValueError:
+        return cells
+
+
+def _strings(value):
+    """Yields the strings in a JSON value, at any depth."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, (list, dict)):
+        for part in value.values() if isinstance(value, dict) else value:
+            yield from _strings(part)
 
 
 def normalized(text):
-    """A text without punctuation and blanks, in lower case."""
-    return _NO_LETTER.sub("", text).lower()
+    """A text without punctuation and blanks, in lower case and half-width letters."""
+    return _NO_LETTER.sub("", unicodedata.normalize("NFKC", text)).lower()
 
 
-def write_parts(paths, excluded, held_out_every, folder):
+def write_parts(paths, excluded):
     """Writes train.txt and held_out.txt.
 
     Args:
         paths: text files.
         excluded: set of normalized texts.
-        held_out_every: of so many documents one is held out.
-        folder: where the files go.
 
     Returns:
         dict of counts.
     """
-    counts = {"documents": 0, "excluded documents": 0, "held-out documents": 0, "characters": 0}
-    train_path, held_out_path = (os.path.join(folder, n) for n in ("train.txt", "held_out.txt"))
+    text_format = corpus.TextFormat(FLAGS.encoding, FLAGS.split_sentences)
+    outputs = [os.path.join(FLAGS.output_dir, name) for name in ("train.txt", "held_out.txt")]
     bar = progress.progress_bar("reading", corpus.total_bytes(paths), "B")
-    with files.atomic_write(train_path) as train, files.atomic_write(held_out_path) as held_out:
-        for shard in corpus.read_shards(paths, corpus.TextFormat(FLAGS.encoding)):
-            for document in shard.documents:
-                counts["documents"] += 1
-                if any(normalized(line) in excluded for line in document):
-                    counts["excluded documents"] += 1
-                    continue
-                is_held_out = counts["documents"] % held_out_every == 0
-                counts["held-out documents"] += is_held_out
-                counts["characters"] += sum(map(len, document))
-                (held_out if is_held_out else train).write("\n".join(document) + "\n\n")
+    notes = []
+    with files.atomic_write(outputs[0]) as train, files.atomic_write(outputs[1]) as held_out:
+        parts = _Parts(train, held_out, excluded)
+        for shard in corpus.read_shards(paths, text_format):
+            for number, sentences in enumerate(shard.documents):
+                if number or not shard.continues:
+                    parts.start_document()
+                parts.add(sentences)
+            notes += shard.notes
             bar.update(shard.bytes_read - bar.n)
+        parts.end_document()
     bar.close()
-    return counts
+    for note in pretraining_statistics.summed_notes(notes):
+        _warn(note)
+    return parts.counts
+
+
+class _Parts:
+    """Writes documents, which may come in portions, each to the part of the text that it is of.
+
+    Args:
+        train, held_out: text files to write to.
+        excluded: set of normalized texts.
+    """
+
+    def __init__(self, train, held_out, excluded):
+        self._train, self._held_out = train, held_out
+        self._excluded = excluded
+        self._output = None  # of the document that is open
+        names = ["documents", "excluded documents", "held-out documents", "characters"]
+        self.counts = collections.OrderedDict.fromkeys(names, 0)
+
+    def start_document(self):
+        """Ends the document before; `add` is of a new one."""
+        self.end_document()
+        self.counts["documents"] += 1
+        is_held_out = self.counts["documents"] % FLAGS.held_out_every == 0
+        self._output = self._held_out if is_held_out else self._train
+        self._start = self._output.tell()
+        self._characters = 0
+
+    def add(self, sentences):
+        """Writes a portion of a document, or takes all of it back where one is excluded."""
+        if self._output is None:
+            return
+        if any(normalized(sentence) in self._excluded for sentence in sentences):
+            self.counts["excluded documents"] += 1
+            self._output.seek(self._start)
+            self._output.truncate()
+            self._output = None
+            return
+        self._output.write("".join(sentence + "\n" for sentence in sentences))
+        self._characters += sum(map(len, sentences))
+
+    def end_document(self):
+        """Ends a document, if one is open and not taken back."""
+        if self._output is None:
+            return
+        self._output.write("\n")
+        self.counts["held-out documents"] += self._output is self._held_out
+        self.counts["characters"] += self._characters
+        self._output = None
 
 
 if __name__ == "__main__":

@@ -202,6 +202,13 @@ def _check_training():
             "--steps=0, --pair_steps=0 and --similar_steps=0 (STEPS, PAIR_STEPS, SIMILAR_STEPS) "
             "leave nothing to train: give one of them a number of steps"
         )
+    for phase in phases():
+        name, steps = phase.prefix + "warmup_steps", _setting(phase, "steps")
+        if FLAGS[name].value >= steps:
+            raise UserError(
+                "--%s=%d (%s): expected less than the %d steps of that phase"
+                % (name, FLAGS[name].value, name.upper(), steps)
+            )
     positions = files.read_json(_config_file()).get("max_position_embeddings", FLAGS.max_seq_length)
     if FLAGS.max_seq_length > positions:
         raise UserError(
@@ -270,6 +277,8 @@ def plan(arguments):
     }
     if FLAGS.encoding != "utf-8":  # runs that were begun before there was a choice go on
         split["encoding"] = FLAGS.encoding
+    if FLAGS.split_sentences:
+        split["split_sentences"] = True  # so that excluded lines are looked for among sentences
     vocabulary = dict(split if FLAGS.vocab_size else {}, vocab_size=FLAGS.vocab_size)
     vocabulary["config_file"] = _digest(_config_file(), "config_file")
     if not FLAGS.vocab_size:
@@ -280,14 +289,15 @@ def plan(arguments):
     ]
     settings = dict(split, **vocabulary)
     settings.update(_values("split_sentences segmenter max_seq_length max_predictions"))
+    training = dict(_values("batch_size precision"), arguments=" ".join(arguments))
     for phase in phases():
         settings = dict(settings, **_values("dupe_factor", phase.prefix))
         make = functools.partial(_make_records, phase)
         stages.append(Stage(phase.prefix + "records", settings, make))
-        settings = dict(settings, arguments=" ".join(arguments), **_values("batch_size precision"))
-        settings.update(_values("steps warmup_steps learning_rate", phase.prefix))
+        settings = dict(settings, **_values("steps warmup_steps learning_rate", phase.prefix))
         make = functools.partial(_pretrain, phase, arguments)
-        stages.append(Stage(phase.name, settings, make))
+        stages.append(Stage(phase.name, dict(settings, **training), make))
+    settings = dict(settings, **training)
     stages.append(Stage("model", settings, _write_model))
     for folder in FLAGS.data_dir:
         settings = dict(settings, data_dir=_about(folder, "data_dir"))
@@ -369,13 +379,14 @@ def _split():
         exclude_file=FLAGS.exclude or None,
         held_out_every=FLAGS.held_out_every,
         encoding=FLAGS.encoding,
+        split_sentences=FLAGS.split_sentences,
         output_dir=work_folder("split"),
     )
     counts = files.read_json(work_folder("split", "counts.json"))
     if not counts["held-out documents"]:
         raise UserError(
-            "--corpus=%s: %d documents, so that none is held out: take more text, or a "
-            "--held_out_every (HELD_OUT_EVERY) of less than %d"
+            "--corpus=%s: %d documents, so that none is held out: take more text, put blank lines "
+            "between documents, or give a --held_out_every (HELD_OUT_EVERY) of less than %d"
             % (FLAGS.corpus, counts["documents"], FLAGS.held_out_every)
         )
 
@@ -406,7 +417,6 @@ def _make_records(phase):
             output_file=_records_of(phase, part),
             vocab_file=work_folder("vocabulary", "vocab.txt"),
             masking="dynamic",
-            split_sentences=FLAGS.split_sentences,
             segmenter=FLAGS.segmenter,
             dupe_factor=dupe_factor,
             max_seq_length=FLAGS.max_seq_length,

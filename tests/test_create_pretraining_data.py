@@ -431,7 +431,7 @@ def fixture_similar(starter, tmp_path):
     return encoded_sample(starter, None, str(path))
 
 
-def test_similar_documents_share_rare_words_and_go_on(similar):
+def test_similar_documents_share_rare_words_and_go_on(similar, monkeypatch):
     neighbours = similar_text.Neighbours(similar)
     places = similar.sentences
     of_first = neighbours.following(places[0], places[1], similar.documents[0])
@@ -439,6 +439,8 @@ def test_similar_documents_share_rare_words_and_go_on(similar):
     of_second = neighbours.following(places[2], places[3], similar.documents[1])
     assert of_second == [(8, 9), (1, 2)]  # 慢慢 is in two places, 猫粮 in three
     assert not neighbours.following(places[5], places[6], similar.documents[3])
+    monkeypatch.setattr(similar_text, "_MOST_PLACES", 2)  # as if 猫粮 stood in most documents
+    assert neighbours.following(places[2], places[3], similar.documents[1]) == [(8, 9)]
     nothing = similar._replace(ids=similar.ids[:0], sentences=[0], documents=[])
     similar_text.Neighbours(nothing)  # a shard whose lines have no pieces
 

@@ -8,8 +8,12 @@ import pytest
 import tensorflow.compat.v1 as tf
 
 import checkpoints
+import convert_albert_pytorch_checkpoint_to_tf as to_tf
+import convert_albert_tf_checkpoint_to_pytorch as to_pytorch
 import fill_mask
 import modeling
+import pytorch_files
+import text_encoder
 from workspace import ROOT
 
 FOLDER = os.path.join(ROOT, "albert_starter_zh")
@@ -81,6 +85,28 @@ def test_it_fills_in_common_words():
             assert len(words) == 8000 and np.isfinite(probabilities).all()
             assert min(probabilities) >= 0 and abs(sum(probabilities) - 1) < 1e-4
             assert expected in [word for word, _ in words[:5]], text
+
+
+@needs_weights
+def test_it_goes_to_pytorch_and_back(tmp_path):
+    hf, back = str(tmp_path / "hf"), str(tmp_path / "back")
+    to_pytorch.convert(PREFIX, hf)
+    to_tf.convert(pytorch_files.find_weights(hf), back)
+    values = checkpoints.read_weights(checkpoints.find_checkpoint(back))
+    expected = checkpoints.read_weights(PREFIX)
+    expected.pop("global_step", None)
+    assert sorted(values) == sorted(expected)
+    for name, value in expected.items():
+        np.testing.assert_array_equal(values[name], value, err_msg=name)
+
+
+@needs_weights
+def test_its_vectors_tell_texts_apart():
+    texts = ["我想去医院看病", "我要到医院看病", "这家酒店的早餐不错"]
+    with text_encoder.TextEncoder(FOLDER) as encoder:
+        near, other, far = encoder.encode(texts, normalize=True)
+    assert near.shape == (312,)
+    assert near @ other > near @ far
 
 
 # The card

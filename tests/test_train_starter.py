@@ -176,10 +176,18 @@ def test_training_that_has_begun_keeps_its_data(run):
     assert run(steps=8) == ["run_pretraining.py"]
 
 
+def test_how_it_is_computed_may_change_in_any_phase(run):
+    run(pair_steps=6)
+    # Whether a training goes on with these is for run_pretraining.py to say; records stay.
+    names = run("--num_threads=1", pair_steps=6, precision="bfloat16")
+    assert names == ["run_pretraining.py"] * 2
+    assert [flags_in(command)["precision"] for command in run.called] == ["bfloat16"] * 2
+
+
 def test_a_vocabulary_of_ones_own(run):
     pytest.importorskip("tokenizers")
     assert run(vocab_size=7300, split_sentences="true")[1] == "build_vocab.py"
-    assert flags_in(run.called[2])["split_sentences"] == "True"
+    assert flags_in(run.called[0])["split_sentences"] == "True"
     config = files.read_json(run.work("vocabulary", "albert_config_tiny.json"))
     assert config["vocab_size"] == 7300 and config["hidden_size"] == 312
     assert len(files.read_lines(run.work("vocabulary", "vocab.txt"))) == 7300
@@ -213,6 +221,10 @@ MISTAKES = {
     "no phase": (
         {"STEPS": "0", "PAIR_STEPS": "0", "SIMILAR_STEPS": "0"},
         "leave nothing to train",
+    ),
+    "warm-up alone": (
+        {"PAIR_WARMUP_STEPS": "7500"},
+        "--pair_warmup_steps=7500 (PAIR_WARMUP_STEPS): expected less than the 7500 steps",
     ),
     "two vocabularies": ({"VOCAB_SIZE": "9", "VOCAB_FILE": "v"}, "give one of them"),
     "no vocabulary": ({"VOCAB_FILE": "v"}, "--vocab_file=v: no such file"),
@@ -317,6 +329,7 @@ MOMENTS = {
     "pretraining": "pretraining/model.ckpt-3.index",
     "pair_records": "pair_records",
     "pair_pretraining": "pair_pretraining/model.ckpt-3.index",
+    "similar_records": "similar_records",
     "similar_pretraining": "similar_pretraining/model.ckpt-3.index",
     "scores/data": "scores/data/train.log",
     "scores/topics": "scores/topics/best/*.index",
