@@ -395,10 +395,13 @@ def write_companions(model, folder):
         return
     for name in COMPANIONS:
         source, target = os.path.join(model.folder, name), os.path.join(folder, name)
-        if not os.path.exists(source):
-            continue
-        if os.path.exists(target) and _about_model(source) != _about_model(target):
+        is_there = os.path.exists(source)
+        if os.path.exists(target) and not (
+            is_there and _about_model(source) == _about_model(target)
+        ):
             raise UserError("%s is of another model: name another folder with --output" % target)
+        if not is_there:
+            continue
         content = files.read_bytes(source)
         with files.atomic_write(target, "wb") as handle:
             handle.write(content)

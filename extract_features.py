@@ -100,12 +100,24 @@ def _form_of_output():
                 "--output_file=%s: which form? name it .npy, .jsonl or .parquet, or pass --format"
                 % FLAGS.output_file
             )
+    if form == "bert_json":
+        _check_layers_stay_apart()
     if form in ("npy", "parquet") and FLAGS.output_file is None:
         raise UserError("--format=%s needs --output_file" % form)
     names = [FLAGS.input_file, FLAGS.output_file]
     if None not in names and files.is_same_path(*names):
         raise UserError("--output_file=%s: it is the input too: choose another name" % names[1])
     return form
+
+
+def _check_layers_stay_apart():
+    if text_encoder.LAYERS.get(FLAGS.layers, (None, None))[1] == "sum":
+        raise UserError(
+            "--layers=%s sums layers up, --format=bert_json has each by itself: name them, such as "
+            "--layers=%s" % (FLAGS.layers, BERT_LAYERS)
+        )
+    if FLAGS.normalize:
+        raise UserError("--normalize: --format=bert_json has layers as they are: leave it out")
 
 
 def _open_encoder(form):

@@ -76,8 +76,10 @@ def restore(session, prefix, meta_file):
         meta_graph = _read_meta_graph(meta_file)
         found = {node.op for node in meta_graph.graph_def.node} & set(INPUT_OF_TRAINING)
         if not found:
-            saver = tf.train.import_meta_graph(meta_graph, clear_devices=FLAGS.clear_devices)
             try:
+                saver = tf.train.import_meta_graph(meta_graph, clear_devices=FLAGS.clear_devices)
+                if saver is None:
+                    raise ValueError("it has no variables")
                 saver.restore(session, prefix)
             except (tf.errors.OpError, ValueError) as error:
                 raise UserError(

@@ -278,6 +278,15 @@ def _heads(weights):
     return heads
 
 
+def _files_of_model(folder):
+    """Paths of `COPIED_FILES`; fine-tuning puts some into the folder best/ alone."""
+    paths = []
+    for pattern in COPIED_FILES:
+        places = (os.path.join(glob.escape(place), pattern) for place in (folder, folder + "/best"))
+        paths += next(filter(None, map(glob.glob, places)), [])
+    return paths
+
+
 def write_without_optimizer(path, output_dir=None):
     """Writes a model folder of a TensorFlow checkpoint's weights alone.
 
@@ -300,18 +309,19 @@ def write_without_optimizer(path, output_dir=None):
         raise UserError("--output_dir is the checkpoint's own folder: name another one")
     checkpoints.check_readable(prefix)
     with checkpoints.filled_folder(output_dir) as partial:
-        for pattern in COPIED_FILES:
-            for found in glob.glob(os.path.join(glob.escape(source), pattern)):
-                shutil.copyfile(found, os.path.join(partial, os.path.basename(found)))
+        for found in _files_of_model(source):
+            shutil.copyfile(found, os.path.join(partial, os.path.basename(found)))
         checkpoints.write_model_checkpoint(partial, checkpoints.read_weights(prefix))
     before, after = (
         sum(map(os.path.getsize, glob.glob(glob.escape(stem) + ".*")))
         for stem in (prefix, os.path.join(output_dir, checkpoints.CHECKPOINT_NAME))
     )
-    return "%s: the model without optimizer slots, %.1f MB of %.1f MB" % (
+    has_config = glob.glob(os.path.join(glob.escape(output_dir), COPIED_FILES[0]))
+    return "%s: the model without optimizer slots, %.1f MB of %.1f MB%s" % (
         output_dir,
         after / _MEGABYTE,
         before / _MEGABYTE,
+        "" if has_config else "; put its config and vocabulary beside it",
     )
 
 

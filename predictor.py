@@ -18,6 +18,11 @@ import predictor_backends
 import resident
 
 THRESHOLD = 0.5  # of a multi-label model that brings none
+# Labels, in lower case, which say that the two texts of a pair mean the same.
+SAME_MEANING = frozenset(
+    "1 true yes y same similar duplicate paraphrase equivalent entailment 是 相同 相似 同义 匹配 一致"
+    "".split()
+)
 
 
 class Predictor(resident.Resident):
@@ -54,7 +59,7 @@ class Predictor(resident.Resident):
             path, config_file=config_file, precision=precision, num_threads=num_threads
         )
         files_beside = predictor_backends.FilesBeside(path)
-        trained = files_beside.settings
+        self._trained = trained = files_beside.settings
         self.objective = trained.get("objective", "single_label")
         self.labels = ["value"]
         if self.objective != "regression":
@@ -110,41 +115,66 @@ class Predictor(resident.Resident):
             pairs: list of (text_a, text_b).
 
         Returns:
-            float array [n], the probability of the second of the model's two classes.
+            float array [n], the probability of the class that says they do.
 
         Raises:
             UserError: if the model is none of pairs.
         """
-        self.check_tells_pairs_apart()
+        column = self.similarity_column()
         pairs = resident.checked_texts(pairs)
         for number, (_, text_b) in enumerate(pairs):
             if text_b is None:
                 raise UserError("text %d is a single text, expected a pair" % number)
-        return self.predict(pairs)[1][:, 1]
+        return self.predict(pairs)[1][:, column]
 
-    def check_tells_pairs_apart(self):
-        """Raises `UserError` if the model has not the two classes of a model of sentence pairs."""
+    def similarity_column(self):
+        """The number of the class which says that the texts of a pair mean the same.
+
+        Raises:
+            UserError: if the model has not two classes, was fine-tuned on single texts, or its
+                labels don't tell.
+        """
         if self.objective != "single_label" or len(self.labels) != 2:
             raise UserError(
                 "the model tells %d classes apart (%s), expected a model of sentence pairs with 2: "
                 "fine-tune one with bash run_classifier_lcqmc.sh"
                 % (len(self.labels), self.objective)
             )
+        if not is_of_pairs(self._trained):
+            raise UserError(
+                "the model was fine-tuned on single texts (labels %s), expected one of sentence "
+                "pairs: fine-tune one with bash run_classifier_lcqmc.sh" % ", ".join(self.labels)
+            )
+        columns = [n for n, label in enumerate(self.labels) if label.lower() in SAME_MEANING]
+        if len(columns) != 1:
+            raise UserError(
+                "which of the labels %s says that two texts mean the same? train on pairs with the "
+                "labels 0 and 1, or 不同 and 相同" % " and ".join(self.labels)
+            )
+        return columns[0]
 
     def _free(self):
         self._backend.close()
 
 
-def newest_best_folder(root: str = ".") -> str:
-    """The `*_output/best` folder that was written last.
+def is_of_pairs(settings):
+    """Whether a model was fine-tuned on sentence pairs, for all that its fine_tuning.json says."""
+    return "text_b" in settings.get("columns", ["text_b"])
+
+
+def newest_best_folder(root: str = ".", of_pairs: bool = False) -> str:
+    """The `*_output/best` folder that was written last, of sentence pairs alone if asked for.
 
     Raises:
         UserError: if there is none; says which command makes one.
     """
     found = glob.glob(os.path.join(glob.escape(root), "*_output", "best"))
+    if of_pairs:
+        found = [path for path in found if is_of_pairs(resident.training_settings(path))]
     if not found:
         raise UserError(
-            "no fine-tuned model (*_output/best) is here: make one with "
+            "no fine-tuned model%s (*_output/best) is here: make one with "
             "bash run_classifier_lcqmc.sh, or name one with --model_dir"
+            % (" of sentence pairs" if of_pairs else "")
         )
     return max(found, key=os.path.getmtime)

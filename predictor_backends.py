@@ -93,6 +93,7 @@ class CheckpointBackend:
         config_file = config_file or checkpoints.config_in_folder(folder or ".")
         config = modeling.AlbertConfig.from_json_file(config_file)
         shapes = checkpoints.read_shapes(prefix)
+        shapes = {checkpoints.canonical_name(name): shape for name, shape in shapes.items()}
         if "output_weights" not in shapes:
             raise UserError("%s holds no classifier (output_weights): fine-tune it first" % prefix)
         trained = FilesBeside(model_dir).settings

@@ -151,9 +151,9 @@ def _add_predictions(app, predictor, batcher, limits, metrics):
 
     @app.post("/similarity")
     async def similarity(request: SimilarityRequest):
-        predictor.check_tells_pairs_apart()
+        column = predictor.similarity_column()
         _, probabilities = await predicted(request.pairs)
-        return {"similarities": probabilities[:, 1].tolist()}
+        return {"similarities": probabilities[:, column].tolist()}
 
 
 def _add_pages(app, predictor, metrics):

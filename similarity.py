@@ -100,7 +100,7 @@ def main(words):
     """Prints the similarity of pairs, or the lines of a corpus that are most like a query."""
     _check_flags(words)
     with open_predictor(FLAGS.model_dir, FLAGS.max_seq_length, FLAGS.precision) as model:
-        model.check_tells_pairs_apart()
+        model.similarity_column()  # a mistake is told before anything is asked
         if FLAGS.corpus:
             search_corpus(model)
         elif words:
@@ -152,7 +152,7 @@ def _model_of_args():
     named = [path for path in named if path]
     if not named:
         root = os.path.dirname(os.path.abspath(__file__))
-        return os.path.relpath(predictor.newest_best_folder(root)), {}
+        return os.path.relpath(predictor.newest_best_folder(root, of_pairs=True)), {}
     for path in named:
         if os.path.exists(path + ".index") or (os.path.isdir(path) and os.listdir(path)):
             beside = {"config_file": "config_name", "vocab_file": "vocab_file"}

@@ -456,6 +456,11 @@ def test_freezing_tells_what_is_wrong(folders, tmp_path):
     with pytest.raises(UserError, match="albert_model.ckpt.meta is not of the checkpoint"):
         other = os.path.join(folders["google"], "albert_model.ckpt.meta")
         freeze(prefix, path, "probabilities", "--input_meta_graph=" + other)
+    with tf.Graph().as_default():
+        tf.constant(1.0)
+        tf.train.export_meta_graph(str(tmp_path / "constant.meta"))
+    with pytest.raises(UserError, match="constant.meta is not of the checkpoint.*no variables"):
+        freeze(prefix, path, "logits", "--input_meta_graph=%s" % (tmp_path / "constant.meta"))
     with pytest.raises(UserError, match="no pooled_outputs; it has probabilities, logits"):
         freeze(prefix, path, "pooled_outputs")
     with pytest.raises(UserError, match="no .meta file that TensorFlow wrote"):
@@ -727,6 +732,16 @@ def test_settings_of_another_model_stay(tmp_path):
     with pytest.raises(UserError, match="fine_tuning.json is of another model"):
         exporting.write_companions(model, str(tmp_path / "out"))
     assert "0.6" in (tmp_path / "out" / "fine_tuning.json").read_text()
+
+
+def test_what_only_another_model_has_does_not_stay_beside_an_export(tmp_path):
+    for name in ("model", "out"):
+        os.makedirs(str(tmp_path / name))
+    (tmp_path / "model" / "vocab.txt").write_text("a")
+    (tmp_path / "out" / "spiece.model").write_bytes(b"of another")
+    model = exporting.Model(str(tmp_path / "model"), *[None] * 7)
+    with pytest.raises(UserError, match="spiece.model is of another model"):
+        exporting.write_companions(model, str(tmp_path / "out"))
 
 
 @pytest.mark.parametrize("place", [0, 2])

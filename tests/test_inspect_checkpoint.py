@@ -215,6 +215,24 @@ def test_copy_without_slots_is_the_same_model_and_a_third_in_size(tmp_path):
     assert described(folder)["optimizer"] == ["no slots"]
 
 
+def test_a_checkpoint_of_fine_tuning_gets_the_files_of_its_best_folder(tmp_path):
+    model_folder(tmp_path / "run", SMALL)
+    os.remove(str(tmp_path / "run/albert_config.json"))
+    (tmp_path / "run/label_map.json").write_text("{}")
+    line = inspect_checkpoint.write_without_optimizer(str(tmp_path / "run"), str(tmp_path / "no"))
+    assert line.endswith("; put its config and vocabulary beside it")
+    model_folder(tmp_path / "run/best", SMALL)
+    (tmp_path / "run/best/vocab.txt").write_text("a\n")
+    (tmp_path / "run/best/label_map.json").write_text("of the best")
+    line = inspect_checkpoint.write_without_optimizer(str(tmp_path / "run"), str(tmp_path / "out"))
+    assert line.endswith(" MB")
+    assert {"albert_config.json", "vocab.txt"} < set(os.listdir(str(tmp_path / "out")))
+    assert (tmp_path / "out/label_map.json").read_text() == "{}"
+    assert described(tmp_path / "out")["fits"] == [
+        os.path.relpath(str(tmp_path / "out/albert_config.json"))
+    ]
+
+
 def test_the_source_is_never_overwritten_and_damage_is_told(tmp_path):
     model_folder(tmp_path / "run", SMALL)
     with pytest.raises(UserError, match="the checkpoint's own folder"):

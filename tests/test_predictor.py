@@ -145,6 +145,31 @@ def test_similarities_need_pairs_and_two_classes(model, tmp_path):
         assert model.predict(text)[1].shape == (5, 2), "two models live in one process"
 
 
+@pytest.mark.parametrize(
+    "labels, column",
+    [(("0", "1"), 1), (("duplicate", "not_duplicate"), 0), (("不同", "相同"), 1)],
+)
+def test_similarity_is_of_the_label_that_says_so(labels, column, tmp_path):
+    with predictor.Predictor(small_models.write_model(tmp_path / "m", labels=labels)) as model:
+        pairs = [("今天", "明天")]
+        expected = model.predict(pairs)[1][:, column]
+        np.testing.assert_array_equal(model.similarities(pairs), expected)
+
+
+@pytest.mark.parametrize(
+    "labels, settings, message",
+    [
+        (("0", "1"), {"columns": ["label", "text_a"]}, "fine-tuned on single texts .labels 0, 1."),
+        (("true", "false"), {"columns": ["text_a", "label"]}, "single texts"),
+        (("甲", "乙"), {"columns": ["text_a", "text_b", "label"]}, "which of the labels 甲 and 乙"),
+    ],
+)
+def test_what_is_no_similarity_is_refused(labels, settings, message, tmp_path):
+    folder = small_models.write_model(tmp_path / "m", labels=labels, settings=settings)
+    with predictor.Predictor(folder) as model, pytest.raises(UserError, match=message):
+        model.similarities([("今天", "明天")])
+
+
 def test_pairs_may_come_from_a_generator(model):
     expected = model.similarities([("a", "b"), ("b", "c")])
     assert model.similarities(zip(["a", "b"], ["b", "c"])).tolist() == expected.tolist()
@@ -290,6 +315,11 @@ def test_newest_fine_tuned_model_is_taken(tmp_path):
         (tmp_path / name / "best").mkdir(parents=True)
         os.utime(str(tmp_path / name / "best"), (number, number))
     assert predictor.newest_best_folder(str(tmp_path)) == str(tmp_path / "b_output" / "best")
+    settings = tmp_path / "b_output" / "best" / "fine_tuning.json"
+    settings.write_text('{"columns": ["text_a", "label"]}')
+    os.utime(str(settings.parent), (2, 2))
+    newest = predictor.newest_best_folder(str(tmp_path), of_pairs=True)
+    assert newest == str(tmp_path / "a_output" / "best")
 
 
 IMPORTED_ELSEWHERE = """

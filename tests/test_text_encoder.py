@@ -191,6 +191,15 @@ def test_json_as_bert_writes_it(extracted, token_vectors):
             np.testing.assert_allclose(values, vectors[position, [0, 2]], atol=1e-5)
 
 
+@pytest.mark.parametrize(
+    "arguments, message",
+    [(["--layers=last4_sum"], "sums layers up.*--layers=-1,-2"), (["--normalize"], "leave it out")],
+)
+def test_json_as_bert_writes_it_has_layers_as_they_are(extracted, arguments, message):
+    with pytest.raises(UserError, match=message):
+        extracted(None, "--format=bert_json", *arguments)
+
+
 def test_parquet(extracted, sentence_vectors, token_vectors):
     parquet = pytest.importorskip("pyarrow.parquet")
     table = parquet.read_table(extracted("v.parquet")).to_pydict()
