@@ -16,6 +16,7 @@ from errors import UserError
 import batching
 import checkpoints
 import files
+import layouts
 import objectives
 from progress import progress_bar
 import reading
@@ -203,7 +204,7 @@ def serialized(input_ids, segment_ids, label, is_real_example):
 def _code_version():
     """Fingerprint of the code that makes features."""
     digest = hashlib.sha256()
-    for module in (tokenization, tables, tasks, reading):
+    for module in (tokenization, files, tables, tasks, layouts, reading):
         digest.update(files.read_bytes(module.__file__))
     digest.update(files.read_bytes(__file__))
     return digest.hexdigest()[:16]

@@ -134,6 +134,7 @@ class FineTuning:
             return
         if first_step:
             training.say("continuing from step %d of %d", first_step, self._setup.total_steps)
+            self._let_best_compete(stop)
         listeners = []
         if FLAGS.do_eval:
             listeners.append(
@@ -203,6 +204,7 @@ class FineTuning:
         Args:
             stop: `training.StopRequest`.
         """
+        self._let_best_compete(stop)
         for prefix in checkpoints.checkpoints_of_training(self._setup.folder):
             if FLAGS.do_train:
                 self._evaluate_if_new(checkpoints.checkpoint_step(prefix), stop)
@@ -213,6 +215,17 @@ class FineTuning:
             if _global_step(prefix) not in self._evaluations:
                 self._evaluate(prefix, stop)
         self._write_eval_results()
+
+    def _let_best_compete(self, stop):
+        """Evaluates the best folder by a metric that training has not recorded.
+
+        Its checkpoint may be gone otherwise, and a worse one would take its place.
+        """
+        step = self._setup.notes_of_best().get("dev", {}).get("global_step")
+        if step is None or step in self._evaluations or step > self._setup.newest_step():
+            return
+        if FLAGS.do_eval and FLAGS.keep_best and self._setup.is_dev_of_training:
+            self._evaluate(checkpoints.find_checkpoint(self._setup.best_folder), stop)
 
     def _evaluate_if_new(self, step, stop):
         """Evaluates the checkpoint of a step, unless that is done or a stop fell between two."""
@@ -369,7 +382,7 @@ class FineTuning:
 
         On this run's dev file if it is evaluated, else on that of training.
         """
-        chosen = self._chosen() or self._best_of(self._evaluations)
+        chosen = self._chosen() or self._best_of(self._kept(self._evaluations))
         if chosen is None:
             return None
         metrics = self._evaluations.get(chosen["global_step"], chosen)
@@ -379,7 +392,13 @@ class FineTuning:
         """Dev metrics by which a checkpoint was chosen in training, or None without such a one."""
         if self._setup.uses_best_folder():
             return self._setup.notes_of_best().get("dev")
-        return self._best_of(self._choices)
+        return self._best_of(self._kept(self._choices))
+
+    def _kept(self, evaluations):
+        """Those of checkpoints that are still there; all in a folder that has none."""
+        there = checkpoints.checkpoints_of_training(self._setup.folder)
+        steps = set(map(checkpoints.checkpoint_step, there)) or set(evaluations)
+        return {step: metrics for step, metrics in evaluations.items() if step in steps}
 
     def _best_of(self, evaluations):
         """The best metrics of {step: metrics}, or None."""
@@ -508,11 +527,12 @@ class FineTuning:
         report = reports.Report(
             self._setup.task, outcomes, self._setup.data.keys_of_training(), self._setup.metric
         )
-        test = report.metrics.get("test")
+        test = report.metrics.get("test") or self._former_test()
         files.write_json(
             os.path.join(self._setup.folder, MACHINE_RESULTS),
             {
                 "task": FLAGS.task_name.lower(),
+                "model": self._model_digest(),
                 "best": best,
                 "evaluations": [metrics for _, metrics in sorted(self._evaluations.items())],
                 "test_accuracy": test and test.get("accuracy"),
@@ -520,7 +540,8 @@ class FineTuning:
                 "settings": training.former_settings(self._setup.folder) or None,
             },
         )
-        pictures = self._write_report(report, best) if outcomes else []
+        is_reported = outcomes or (self._num_predicted is not None and self._has_report())
+        pictures = self._write_report(report, best) if is_reported else []
         for title, text in self._summary_lines(best, report, pictures):
             training.say("%-17s %s", title, text)
         return {
@@ -529,6 +550,23 @@ class FineTuning:
             "metric": self._setup.metric,
             "checkpoint": self._used_checkpoint(),
         }
+
+    def _has_report(self):
+        """Whether a former run left a report, which would tell of another test file now."""
+        return os.path.exists(os.path.join(self._setup.folder, reports.MACHINE_REPORT))
+
+    def _model_digest(self):
+        """Fingerprint of the weights that are predicted with."""
+        used = self._used_checkpoint() or self._setup.init_checkpoint
+        return files.sha256_of_file(used + ".index")  # it holds the sums of all values
+
+    def _former_test(self):
+        """What a former run with the same weights wrote of test, unless this one predicted it."""
+        path = os.path.join(self._setup.folder, MACHINE_RESULTS)
+        if self._num_predicted is not None or not os.path.exists(path):
+            return None
+        former = files.read_json(path)
+        return former.get("test") if former.get("model") == self._model_digest() else None
 
     def _write_thresholds_of_newest(self):
         """Adds them to the output folder's notes, for who exports that folder itself."""
@@ -557,11 +595,10 @@ class FineTuning:
         rows = {name: len(split.examples) for name, split in self._setup.splits.items()}
         if self._num_predicted is not None:
             rows["test"] = self._num_predicted
-        used = self._used_checkpoint() or self._setup.init_checkpoint
         about = {
             "task": FLAGS.task_name.lower(),
             "checkpoint": self._why_best(best) if best else None,
-            "model": files.sha256_of_file(used + ".index"),  # it holds the sums of all values
+            "model": self._model_digest(),
             "data": rows,
             "remarks": self._setup.data.remarks,
             "examples_per_second": self._speed,

@@ -165,6 +165,11 @@ def check_flags(config_flag):
         raise UserError("--early_stopping=%d: expected 0 (off) or more" % FLAGS.early_stopping)
     if FLAGS.early_stopping and not FLAGS.do_eval:
         raise UserError("--early_stopping needs evaluations: add --do_eval=true")
+    if FLAGS.early_stopping and (FLAGS.use_tpu or FLAGS.distribution == "multi_worker"):
+        raise UserError(
+            "--early_stopping: with --use_tpu or --distribution=multi_worker checkpoints are "
+            "evaluated at the end alone: leave it out"
+        )
     if FLAGS.search and FLAGS["learning_rate"].present:
         raise UserError(
             "--learning_rate and --search exclude each other: --search tries %s"

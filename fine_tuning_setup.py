@@ -119,6 +119,8 @@ class Setup:
         seed = int(FLAGS.seeds[0]) if FLAGS.seeds else FLAGS.seed
         if not (FLAGS.seeds and FLAGS.do_train):  # one of those runs alone keeps its dev rows
             seed = training.former_settings(self.folder)["fixed"].get("dev_seed", seed)
+        if not FLAGS.do_train:
+            seed = self._notes.get("dev_seed", seed)
         return types.SimpleNamespace(**dict(FLAGS.flag_values_dict(), seed=seed))
 
     def _model_settings(self):
@@ -323,8 +325,14 @@ class Setup:
             "pooling": self.settings.pooling,
             "label_separator": self.task.separator,
             "columns": list(self.task.columns),
+            **self._rows_set_aside(),
             "header": None if self.task.header is None else list(self.task.header),
         }
+
+    def _rows_set_aside(self):
+        """What tells which rows of the training file the model has not seen, {name: value}."""
+        told = self.data.fingerprint("train") if FLAGS.do_train else self._notes
+        return {name: told[name] for name in ("dev_share", "dev_seed") if name in told}
 
     def _make_estimator(self):
         return training.make_estimator(

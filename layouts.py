@@ -17,6 +17,7 @@ from errors import UserError
 import tables
 from tasks import KEYS, PAIR, is_pair, label_parts
 
+_IDS = ("id", "idx")  # keys of records
 NO_RECORD = "no record"  # in place of the id of a line that is predicted and not submitted
 # Names of text columns, by which the header of a file without labels is known.
 _TEXT_COLUMN = re.compile(
@@ -55,8 +56,12 @@ class Layout:
         self.num_dropped_labels = 0
         first = rows[0].cells
         if isinstance(first, dict):
-            keys = itertools.chain.from_iterable(row.cells for row in rows)
-            self.columns = self._columns_of_keys(collections.OrderedDict.fromkeys(keys))
+            every = itertools.chain.from_iterable(row.cells for row in rows)
+            keys = list(collections.OrderedDict.fromkeys(every))
+            self.columns = self._columns_of_keys(keys)
+            if task.columns is None:  # known tasks have more keys than they use
+                used = set(_IDS).union(self._names.values())
+                self._note_unused([key for key in keys if key not in used])
         elif self._is_named(first) and not self._is_of_values(rows):
             self._take_header(path, rows, 0)
         elif self._is_header_below_another(rows):
@@ -145,17 +150,19 @@ class Layout:
         self.num_header_rows = number + 1
         names_shown = shortened(" | ".join(self.header))
         self.notes.append("line %d is a header (%s)" % (number + 1, names_shown))
-        unused = [cell for cell in self.header if cell not in names]
-        if unused:
-            self.notes.append(
-                "columns that are not used: %s%s"
-                % (shortened(", ".join(unused)), self._about_second_text(unused))
-            )
+        self._note_unused([cell for cell in self.header if cell not in names])
         other = rows[1 - number].cells if len(rows) > 1 else []
         if number == 1 or self._has_same_names(other):
             self.num_header_rows = 2
             other = shortened(" | ".join(other))
             self.notes.append("line %d is a header too (%s)" % (2 - number, other))
+
+    def _note_unused(self, names):
+        if names:
+            self.notes.append(
+                "columns that are not used: %s%s"
+                % (shortened(", ".join(names)), self._about_second_text(names))
+            )
 
     def _about_second_text(self, unused):
         """A hint where a column that is not used has a text's name."""
@@ -328,7 +335,10 @@ class Layout:
 
     def is_repeated_header(self, row):
         """Whether a row is the header once more, as in files put together of several."""
-        return isinstance(row.cells, list) and bool(self.header) and tuple(row.cells) == self.header
+        if not isinstance(row.cells, list) or not self.header:
+            return False
+        # A file of its own began with it, perhaps with a byte-order mark.
+        return tuple(cell.strip("\ufeff \t") for cell in row.cells) == self.header
 
     def examples(self, row, is_lenient=False):
         """The examples of a row.
@@ -347,7 +357,7 @@ class Layout:
         if self._task.is_left_out and self._task.is_left_out(record):
             if not is_lenient:
                 return None
-            record.pop("label", None)
+            record.pop((self._names or {}).get("label") or "label", None)
         try:
             parts = self._parts(record)
         except (KeyError, TypeError, AttributeError) as error:
@@ -363,7 +373,7 @@ class Layout:
         """A record's own id; None for one that is known by its number."""
         if self._is_json and not isinstance(record, dict):
             return NO_RECORD
-        names = ("id", "idx") if isinstance(record, dict) else ()
+        names = _IDS if isinstance(record, dict) else ()
         return next((record[name] for name in names if name in record), None)
 
     def _record(self, row):
@@ -407,6 +417,17 @@ class Layout:
         label = self._label(cells.get("label"), is_lenient)
         return InputExample(guid, texts[0] or "", texts[1], label, row_id)
 
+    def _labels_of_list(self, values):
+        labels = [_as_text(value) for value in values]
+        separator = self._task.separator
+        bad = [label for label in labels if label is None or separator in label]
+        if bad:
+            raise ValueError(
+                "the label %r in a list: expected one without the separator %r, see "
+                "--label_separator" % (bad[0], separator)
+            )
+        return labels
+
     def _label(self, value, is_lenient):
         if "label" not in self.columns:
             return None
@@ -415,7 +436,7 @@ class Layout:
         if value is None:
             return None
         if isinstance(value, list) and self._task.objective == "multi_label":
-            value = self._task.separator.join(map(str, value))
+            value = self._task.separator.join(self._labels_of_list(value))
         label = _as_text(value).strip()
         label = self._task.aliases.get(label, label)
         if not label and self._name == "test" and self._task.objective != "multi_label":

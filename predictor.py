@@ -20,8 +20,8 @@ import resident
 THRESHOLD = 0.5  # of a multi-label model that brings none
 # Labels, in lower case, which say that the two texts of a pair mean the same.
 SAME_MEANING = frozenset(
-    "1 true yes y same similar duplicate paraphrase equivalent entailment 是 相同 相似 同义 匹配 一致"
-    "".split()
+    "1 true yes y same similar duplicate paraphrase equivalent entailment "
+    "是 相同 相似 同义 匹配 一致".split()
 )
 
 

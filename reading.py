@@ -164,6 +164,7 @@ def read_split(task, data_dir, name, encoding="utf-8", skip_bad_rows=False):
     if not examples:
         raise UserError("%s has no %s" % (path, _expected_rows(path, layout.columns)))
     notes.extend(_remarkable_texts(examples))
+    notes.extend(_texts_over_lines(path, examples))
     notes.extend(_quoted_texts(task, path, examples))
     has_labels = "label" in layout.columns and any(example.label for example in examples)
     if not has_labels:
@@ -418,6 +419,18 @@ def _remarkable_texts(examples):
         if found:
             line = found[0].rsplit("-", 1)[1]
             yield "%d rows have %s (first: line %s)" % (len(found), what, line)
+
+
+def _texts_over_lines(path, examples):
+    """Notes on texts of CSV over several lines, as a stray quote would make of several rows."""
+    if tables.is_json(path) or tables.delimiter_of(path) != ",":
+        return
+    found = [e for e in examples if any(t and "\n" in t for t in (e.text_a, e.text_b))]
+    if found:
+        yield (
+            "%d rows have a text over several lines (first: line %s): if it is no such text, a "
+            "quote there joins rows" % (len(found), found[0].guid.rsplit("-", 1)[1])
+        )
 
 
 def _quoted_texts(task, path, examples):

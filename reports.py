@@ -109,9 +109,8 @@ class Report:
             former = files.read_json(os.path.join(folder, MACHINE_REPORT))
         if not isinstance(former, dict) or former.get("model", "") != about["model"]:
             return {}
-        kept = {name: former[name] for name in SPLITS if name in former}
-        for name in self._outcomes:
-            kept.pop(name, None)
+        looked_at = set(self._outcomes).union(about["data"])
+        kept = {name: former[name] for name in SPLITS if name in former and name not in looked_at}
         rows = {name: former["data"][name] for name in kept if name in former["data"]}
         remarks = {
             remark: count
@@ -206,7 +205,7 @@ class Report:
         """Draws the confusion matrix of test, or else of dev; returns the path or None."""
         if self._task.objective == "multi_label":
             training.say("no confusion matrix: rows may have several labels")
-        if self._task.objective != "single_label":
+        if self._task.objective != "single_label" or not self._outcomes:
             return None
         name, outcome = sorted(self._outcomes.items())[-1]
         labels = [_tick(label) for label in self._task.labels]

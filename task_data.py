@@ -15,6 +15,7 @@ import training
 
 LABEL_MAP = "label_map.json"
 NOTES = inference.SETTINGS_FILE
+ALL_ARE_TRAINED = "0: on all rows"  # the share that is set aside where dev is a file of its own
 
 
 def label_map(task):
@@ -89,6 +90,7 @@ class TaskData:
         self._check_labels(model[0])
         if flags.do_eval:
             self._read_dev()
+            self._check_rows_set_aside(model[1])
         if flags.do_predict:
             self._read_test()
         for split in self.splits.values():
@@ -169,9 +171,8 @@ class TaskData:
             share,
             self._flags.seed,
         )
-        self._trained = train._replace(examples=kept, notes=train.notes + [note])
-        self.splits["train"] = self._trained
-        self.splits["dev"] = train._replace(name="dev", examples=aside, notes=[])
+        self._trained = self.splits["train"] = train._replace(examples=kept)
+        self.splits["dev"] = train._replace(name="dev", examples=aside, notes=[note])
         if not self._flags.do_train:
             del self.splits["train"]
 
@@ -191,7 +192,7 @@ class TaskData:
         path, _ = reading.split_path(self.task, self._flags.data_dir, "test")
         if path is None and self.is_own and self._flags.do_train:
             training.say("note: %s has no test file: nothing is predicted", self._flags.data_dir)
-        elif path is None or self.splits:
+        elif path is None or self.splits or self._flags.use_tpu:  # a TPU wants batches of one shape
             self._read("test")  # before hours of training, so that all is right afterwards
         else:
             self.streamed_test = path
@@ -210,7 +211,22 @@ class TaskData:
 
     def fingerprint(self, name):
         """What decides over the rows of a split beside its file, {name: value}."""
-        if name == "test" or not self._shares_file:
-            return {}
-        share = "%g, %s" % (self._flags.dev_share, data_checks.SPLIT_METHOD)
-        return {"dev_share": share, "dev_seed": self._flags.seed}
+        if self._shares_file and name != "test":
+            share = "%g, %s" % (self._flags.dev_share, data_checks.SPLIT_METHOD)
+            return {"dev_share": share, "dev_seed": self._flags.seed}
+        return {"dev_share": ALL_ARE_TRAINED} if self.is_own and name == "train" else {}
+
+    def _check_rows_set_aside(self, notes):
+        """Raises `UserError` if a model has been trained on rows that are dev now.
+
+        Args:
+            notes: what lies beside its checkpoint.
+        """
+        for name, value in self.fingerprint("dev").items():
+            if notes.get(name, value) != value:
+                raise UserError(
+                    "%s has no dev file, and the model was trained with another %s (%s, now %s): "
+                    "it may have seen the rows that are set aside: add a dev file, or give "
+                    "--dev_share and --seed as in training"
+                    % (self._flags.data_dir, name, notes[name], value)
+                )

@@ -85,7 +85,7 @@ def _is_not_chinese(record):
 
 
 def _has_no_agreed_label(record):
-    return record.get("label") == "-"
+    return "-" in (record.get("label"), record.get("gold_label"))
 
 
 # The table

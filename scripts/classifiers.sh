@@ -50,7 +50,7 @@ fetched() {
 rate_flag() {
     local rate="$1"
     shift
-    case " $* " in *" --search "* | *" --search=true "*) rate="" ;; esac
+    case " $* " in *" --search "* | *" --search="[Tt1]*) rate="" ;; esac
     rate="${LEARNING_RATE:-$rate}"
     printf '%s' "${rate:+--learning_rate=$rate}"
 }

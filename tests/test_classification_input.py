@@ -14,10 +14,12 @@ import batching
 import classification
 from classification_batches import batches_of
 import classification_input
+import files
 import modeling
 import objectives
 import predicting
 import reading
+import task_data
 import tasks
 import tokenization
 from workspace import CONFIG, ROOT
@@ -223,3 +225,23 @@ def test_windows_keep_to_epochs():
     assert list(starts) == [0, 4, 8, 12, 13, 17, 21, 25, 29]
     assert list(batching.window_starts(5, 8, 3)) == [0, 1, 2]
     assert list(batching.window_starts(1000, 10, 3)) == [0]
+
+
+def test_features_are_made_anew_where_the_code_that_reads_has_changed(monkeypatch):
+    read, read_bytes = [], files.read_bytes
+    monkeypatch.setattr(
+        files, "read_bytes", lambda path: read.append(os.path.basename(path)) or read_bytes(path)
+    )
+    classification._code_version()
+    expected = "classification files layouts reading tables tasks tokenization"
+    assert sorted(read) == [name + ".py" for name in expected.split()]
+
+
+@pytest.mark.parametrize("use_tpu", [False, True])
+def test_a_tpu_predicts_in_batches_of_one_shape(tmp_path, use_tpu):
+    (tmp_path / "test.txt").write_text("text_a\ttext_b\n甲\t乙\n", encoding="utf-8")
+    given = {"task_name": "lcqmc", "data_dir": str(tmp_path), "do_predict": True}
+    given.update(dict.fromkeys(["do_train", "do_eval", "skip_bad_rows"], False))
+    flags = types.SimpleNamespace(label_separator="|", encoding="utf-8", use_tpu=use_tpu, **given)
+    data = task_data.TaskData(flags, "single_label", (None, {}))
+    assert (data.streamed_test is None) == use_tpu == ("test" in data.splits)

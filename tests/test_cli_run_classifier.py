@@ -317,9 +317,45 @@ def test_evaluating_or_predicting_again_keeps_the_best_and_its_results(tmp_path)
         run_here(workspace.arguments(num_train_epochs=8, do_train=False, **changes))
         results = json.loads(workspace.read("eval_results.json"))
         assert results["evaluations"] == former["evaluations"]
-        assert results["best"] == former["best"]
+        assert results["best"] == former["best"] and results["test"] == former["test"]
         assert results["settings"] == former["settings"]
         assert workspace.read("best/fine_tuning.json") == kept
+
+
+def without_best_checkpoint(workspace):
+    """Removes the checkpoint of the best step from the output folder; returns that step."""
+    step = json.loads(workspace.read("eval_results.json"))["best"]["global_step"]
+    newest = checkpoints.newest_of_training(workspace.output)
+    assert 0 < step < checkpoints.checkpoint_step(newest)
+    for path in glob.glob(os.path.join(workspace.output, "model.ckpt-%d.*" % step)):
+        os.remove(path)
+    return step
+
+
+def test_the_best_competes_by_another_metric_though_its_checkpoint_is_gone(tmp_path):
+    workspace = Workspace(tmp_path)
+    run_here(workspace.arguments(num_train_epochs=8))
+    step = without_best_checkpoint(workspace)
+    settings = {"do_train": False, "do_predict": False, "best_metric": "mcc"}
+    run_here(workspace.arguments(num_train_epochs=8, **settings))
+    results = json.loads(workspace.read("eval_results.json"))
+    found = {metrics["global_step"]: metrics for metrics in results["evaluations"]}
+    assert step in found and len(found) > 1
+    best = max(found.values(), key=lambda m: (m["eval_mcc"], -m["eval_loss"]))
+    assert results["best"] == best
+    notes = json.loads(workspace.read("best/fine_tuning.json"))
+    assert notes["dev"]["global_step"] == best["global_step"]
+
+
+@pytest.mark.newest
+def test_without_best_folder_the_best_of_what_is_kept_is_used(tmp_path, capsys):
+    workspace = Workspace(tmp_path)
+    run_here(workspace.arguments(num_train_epochs=8, keep_best=False))
+    without_best_checkpoint(workspace)
+    capsys.readouterr()
+    run_here(workspace.arguments(num_train_epochs=8, keep_best=False, do_train=False))
+    best = json.loads(workspace.read("eval_results.json"))["best"]["global_step"]
+    assert "with %s/model.ckpt-%d\n" % (workspace.output, best) in capsys.readouterr().out
 
 
 def swap_labels(path):

@@ -11,6 +11,7 @@ import sys
 from absl.testing import flagsaver
 import numpy as np
 import pytest
+import tensorflow.compat.v1 as tf
 
 from errors import UserError
 import checkpoints
@@ -185,6 +186,12 @@ def test_predicting_again_keeps_what_is_known_of_dev(tmp_path, capsys):
     section = text[text.index("## dev") : text.index("## test")]
     assert section in data.read("report.md")
     assert "Rows: dev 8, test 7. Time: " in data.read("report.md")
+    # Nor is what was known of another test file.
+    data.write_rows("test.csv", [("今天",)] * 3, header=("text_a",))
+    run_here(data.arguments(num_train_epochs=1, do_train=False, do_eval=False))
+    report = data.results("report.json")
+    assert "test" not in report and report["data"] == {"dev": 8, "test": 3}
+    assert data.results()["test"] is None
     # Another model's section is not kept.
     best = os.path.join(data.output, "best", "albert_model.ckpt")
     values = checkpoints.read_weights(best)
@@ -367,6 +374,7 @@ def test_search_tries_the_rates(tmp_path, capsys):
         ({"best_metric": "pearson"}, ["unknown metric 'pearson'"]),
         ({"best_metric": "f1"}, ["needs two labels, here are 3"]),
         ({"early_stopping": 2, "do_eval": None}, ["--early_stopping needs evaluations"]),
+        ({"early_stopping": 2, "use_tpu": True}, ["--early_stopping: with --use_tpu"]),
         ({"early_stopping": -1}, ["--early_stopping=-1"]),
         ({"seed": 2**31}, ["--seed: 2147483648"]),
         ({"seeds": "1,99999999999999999999"}, ["--seed: 99999999999999999999"]),
@@ -520,8 +528,42 @@ def test_rows_set_aside_are_not_seen_by_training(tmp_path):
     run_here(data.arguments(dev_share=0.25, do_predict=None))
     run_here(data.arguments(dev_share=0.25, do_predict=None, do_train=None))
     assert "seen_rows" not in data.results("report.json")["dev"]
+    trained, aside = (ids_of_rows(data, name) for name in ("train", "dev"))
+    assert (len(trained), len(aside)) == (12, 4) and not trained & aside
+    former = data.results()["best"]
     with pytest.raises(UserError, match="another dev_share"):
         run_here(data.arguments(dev_share=0.5, do_predict=None, do_train=None))
+    # Nor are they where the best model is used alone: it brings the seed.
+    settings = {
+        "output_dir": str(tmp_path / "other"),
+        "init_checkpoint": os.path.join(data.output, "best"),
+        "seed": 99,
+        "do_train": None,
+        "do_predict": None,
+    }
+    run_here(data.arguments(dev_share=0.25, **settings))
+    with open(str(tmp_path / "other" / "eval_results.json")) as handle:
+        assert json.load(handle)["best"]["eval_loss"] == pytest.approx(former["eval_loss"])
+    settings["output_dir"] += "_share"
+    with pytest.raises(UserError, match="trained with another dev_share .0.25.*now 0.5"):
+        run_here(data.arguments(dev_share=0.5, **settings))
+
+
+def ids_of_rows(data, name):
+    """The set of the token ids of a split's features."""
+    records = tf.python_io.tf_record_iterator(os.path.join(data.output, name + ".tf_record"))
+    features = (tf.train.Example.FromString(record).features.feature for record in records)
+    return {tuple(feature["input_ids"].int64_list.value) for feature in features}
+
+
+@pytest.mark.parametrize(
+    "first, second", [({"do_eval": None}, {"do_train": None}), ({}, {"do_eval": None})]
+)
+def test_rows_that_were_trained_on_are_not_set_aside(tmp_path, first, second):
+    data = OwnData(tmp_path, train=titles(16))
+    run_here(data.arguments(do_predict=None, num_train_epochs=1, **first))
+    with pytest.raises(UserError, match="another dev_share"):
+        run_here(data.arguments(do_predict=None, num_train_epochs=1, **second))
 
 
 def test_one_row_cannot_be_parted(tmp_path):

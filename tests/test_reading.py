@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 
 import pytest
 
@@ -249,6 +250,14 @@ def test_rows_that_a_task_drops_are_counted(tmp_path):
     (tmp_path / "xnli.dev.tsv").write_text(content, encoding="utf-8")
     split = reading.read_split(tasks.get_task("xnli"), str(tmp_path), "dev")
     assert rows_of(split) == [("甲", "乙", "neutral")]
+    task = tasks.get_task("xnli")
+    examples = stream_of(tmp_path, task, content, name="xnli.test.tsv")[1]
+    assert [(e.text_a, e.label) for e in examples] == [("a", None), ("甲", "neutral")]
+    content = "gold_label\tsentence1\tsentence2\n-\ta\tb\nneutral\t甲\t乙\n"
+    (tmp_path / "cmnli").mkdir()
+    (tmp_path / "cmnli" / "train.tsv").write_text(content, encoding="utf-8")
+    split = reading.read_split(tasks.get_task("cmnli"), str(tmp_path / "cmnli"), "train")
+    assert rows_of(split) == [("甲", "乙", "neutral")]
 
 
 def test_wsc_pronoun_before_the_noun_and_wrong_spans(tmp_path):
@@ -316,6 +325,7 @@ EXPECTED = [("甲", None, "体育"), ("乙", None, "财经"), ("丙", None, "体
         ("我的数据\ntext_a,label\n" + LINES, "train.csv"),
         ("ｌａｂｅｌ,ｔｅｘｔ\n体育,甲\n财经,乙\n体育,丙\n财经,丁\n", "train.csv"),
         ("text_a,label\n甲,体育\n乙,财经\ntext_a,label\n丙,体育\n丁,财经\n", "train.csv"),
+        ("text_a, label\n甲,体育\n乙,财经\n\ufefftext_a, label\n丙,体育\n丁,财经\n", "train.csv"),
         ("甲, 体育\n乙,财经 \n丙,体育\n丁,财经\n", "train.csv"),
     ],
 )
@@ -328,6 +338,7 @@ def test_csv_as_python_and_excel_write_it(tmp_path):
     split = read_own(tmp_path, content)
     assert rows_of(split) == [("甲,乙", '他说"好"\n再见', "体育"), ('丙"丁', "", "财经")]
     assert [e.guid for e in split.examples] == ["train-2", "train-4"]
+    assert "1 rows have a text over several lines (first: line 2)" in "".join(split.notes)
 
 
 def test_what_was_found_is_said(tmp_path):
@@ -336,6 +347,12 @@ def test_what_was_found_is_said(tmp_path):
     assert notes == ["line 1 is a header (id | text | label)", "columns that are not used: id"]
     notes = read_own(tmp_path, "query,title,label\n甲,乙,a\n丙,丁,b\n").notes
     assert notes[1].endswith("not used: query (text_b would be the name of a second text)")
+    rows = (
+        '{"id": 1, "title": "甲", "content": "很长", "label": "a"}\n{"title": "乙", "label": "b"}'
+    )
+    (tmp_path / "json").mkdir()
+    notes = read_own(tmp_path / "json", rows, "train.json").notes
+    assert notes[-1].startswith("columns that are not used: content (text_b would be")
     notes = read_own(tmp_path, "text,label\n甲,a\ntext,label\n乙,b\n").notes
     assert "1 rows repeat the header and are left out" in notes
 
@@ -553,6 +570,10 @@ def test_values_of_json_that_are_no_text(tmp_path):
     several = '{"text": "甲", "label": ["a", "b"]}\n{"text": "乙", "label": []}\n'
     split = read_own(tmp_path, several, name="train.json", task=task)
     assert [e.label for e in split.examples] == ["a|b", ""]
+    for labels, words in (('["a", null]', "label None in a list"), ('["a|b"]', "label 'a|b' in a")):
+        bad = '{"text": "甲", "label": %s}\n{"text": "乙", "label": ["a"]}\n' % labels
+        with pytest.raises(UserError, match=re.escape(words)):
+            read_own(tmp_path, bad, name="train.json", task=task)
     half = '{"text": "甲\\ud83d", "label": "a"}\n{"text": "乙\\ud83d\\ude00", "label": "b"}\n'
     split = read_own(tmp_path, half, name="train.json")
     assert [e.text_a for e in split.examples] == ["甲\ufffd", "乙\U0001f600"]

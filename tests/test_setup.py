@@ -661,8 +661,9 @@ def test_a_search_has_rates_of_its_own(project, name):
     add_clue_data(project, ["afqmc"])
     (project.root / "data" / "topics_sample").mkdir()
     settings = {"ALBERT_OFFLINE": "1"}
-    _, runs, _ = project.run_all(name, "--search=true", **settings)
-    assert "learning_rate" not in runs[0]
+    for search in ("--search=true", "--search=True", "--search=1"):
+        _, runs, _ = project.run_all(name, search, **settings)
+        assert "learning_rate" not in runs[0]
     _, runs, _ = project.run_all(name, "--search=false", **settings)
     assert "learning_rate" in runs[0]
     # Whoever gives both is told of it by the command.
