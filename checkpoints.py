@@ -12,6 +12,7 @@ import glob
 import os
 import re
 import shutil
+import tempfile
 import warnings
 
 import numpy as np
@@ -30,7 +31,10 @@ MODEL_PARTS = ("encoder", "masked_lm", "sentence_order", "classification")
 PRETRAINED = (os.path.join("prev_trained_model", "albert_tiny_zh"), "albert_starter_zh")
 
 # Optimizer state, which a checkpoint written by training holds beside the weights.
-_SLOT = re.compile(r"(/(adam|lamb)_[mv]|/(Adam|Momentum)\w*|^beta[12]_power|^global_step)(:0)?$")
+_SLOT = re.compile(
+    r"(/(adam|lamb)_[mv]|/(Adam|Momentum)\w*|^beta[12]_power|^global_step"
+    r"|^(skipped_steps|loss_scale|good_steps))(:0)?$"
+)
 _FILE_ENDING = re.compile(r"\.(index|meta|data-\d{5}-of-\d{5})$")
 _PYTORCH_ENDINGS = (".bin", ".pt", ".pth", ".safetensors")
 _PATTERN_CHARACTERS = frozenset("[\\")  # with * and ? a name still matches itself
@@ -507,6 +511,33 @@ def write_checkpoint(prefix, values):
             prefix=prefix, tensor_names=names, shape_and_slices=[""] * len(names), tensors=tensors
         )
         session.run(save, {tensor: values[name] for tensor, name in zip(tensors, names)})
+
+
+def add_missing(prefix, values):
+    """Adds to a checkpoint what it lacks; killed at any moment, it is the old one or the new one.
+
+    Args:
+        prefix: checkpoint prefix.
+        values: {name: array}; of those that are there, the checkpoint's own stay.
+    """
+    reader = tf.train.load_checkpoint(prefix)
+    missing = {name: value for name, value in values.items() if not reader.has_tensor(name)}
+    if not missing:
+        return
+    former = glob.glob(glob.escape(prefix) + ".data-*")
+    present = {name: reader.get_tensor(name) for name in reader.get_variable_to_shape_map()}
+    with tempfile.TemporaryDirectory(dir=os.path.dirname(prefix) or ".") as folder:
+        parts = [os.path.join(folder, name) for name in ("present", "missing")]
+        write_checkpoint(parts[0], present)
+        write_checkpoint(parts[1], missing)
+        with tf.Graph().as_default(), tf.Session() as session:
+            session.run(
+                tf.raw_ops.MergeV2Checkpoints(
+                    checkpoint_prefixes=parts, destination_prefix=prefix, delete_old_dirs=False
+                )
+            )
+    for path in former:  # the index speaks of two files of other names now
+        os.remove(path)
 
 
 def read_weights(prefix):

@@ -4,7 +4,7 @@
         for document in shard.documents:  # list of sentences
             ...
 
-Files may be compressed with gzip; of a file of JSON lines (.jsonl), every line is a document. Text
+Files may be compressed with gzip; of JSON lines (.jsonl, .json), every line is a document. Text
 is read as a stream and handed on in shards, portions of whole documents that depend on nothing but
 the text, so that a corpus of any size can be worked on piece by piece and by any number of workers.
 """
@@ -25,7 +25,8 @@ SHARD_CHARACTERS = 1 << 17  # some 400 KB of Chinese
 _LINE_CHARACTERS = 1 << 14
 _BLOCK_BYTES = 1 << 16
 _BYTE_ORDER_MARK = "\ufeff"
-_JSON_LINES = (".jsonl", ".jsonl.gz")
+_TEXT_KEYS = ("text", "content")  # of wiki_zh; of news2016zh and webtext2019zh
+_JSON_LINES = (".jsonl", ".jsonl.gz", ".json", ".json.gz")
 
 # A sentence ends with these and the closing quotes behind them. ! and ? may be part of an address.
 _SENTENCE_END = re.compile(
@@ -265,12 +266,14 @@ def _paragraphs(line, place):
         document = json.loads(line)
     except (ValueError, RecursionError) as error:
         raise UserError("%s: not valid JSON (%s): %s" % (place, error, expected)) from error
-    if not isinstance(document, dict) or not isinstance(document.get("text"), str):
+    values = map(document.get, _TEXT_KEYS) if isinstance(document, dict) else ()
+    text = next((value for value in values if isinstance(value, str)), None)
+    if text is None:
         raise UserError("%s: no text in it: %s" % (place, expected))
     title = document.get("title") or ""
     if not isinstance(title, str):
         raise UserError("%s: the title is no string: %s" % (place, expected))
-    return files.without_surrogates("%s\n%s" % (title, document["text"])).split("\n")
+    return files.without_surrogates("%s\n%s" % (title, text)).split("\n")
 
 
 def _sentences(text, text_format):

@@ -5,8 +5,8 @@ r"""Makes TFRecords for pre-training from raw text: masked words and the order o
         --max_seq_length=512 --max_predictions_per_seq=51 --masked_lm_prob=0.10
 
 The input has a sentence a line and a blank line between documents (with --split_sentences, a
-paragraph a line), or is a file of JSON lines (.jsonl) with fields text and title; files may be
-compressed with gzip. Several files, patterns and folders are separated by commas. The same input
+paragraph a line), or is a file of JSON lines (.jsonl, .json) with fields text and title; files may
+be compressed with gzip. Several files, patterns and folders are separated by commas. The same input
 and flags give the same files, byte for byte, whatever --num_workers is.
 
 --original_masking=true makes the records that albert_zh made, one by one, faults included.
@@ -94,10 +94,17 @@ def main(google=False):
     """
     _check_flags(google)
     outputs = [part.strip() for part in FLAGS.output_file.split(",") if part.strip()]
-    paths = corpus.input_files(FLAGS.input_file, leave_out=outputs)
+    paths = corpus.input_files(FLAGS.input_file, leave_out=outputs + _files_that_are_no_text())
     _check_outputs(outputs, paths)
     job = _job(google)
     pretraining_runner.check(job)
+    if FLAGS.masking == "dynamic" and FLAGS["do_whole_word_mask"].present:
+        print(
+            "note: with --masking=dynamic words are masked in training: give "
+            "--do_whole_word_mask=%s and --masked_lm_prob to run_pretraining.py"
+            % str(FLAGS.do_whole_word_mask).lower(),
+            file=sys.stderr,
+        )
     start = time.time()
     counts, notes = _runner()(job, paths, outputs)
     notes = pretraining_statistics.summed_notes(notes)
@@ -157,6 +164,12 @@ def _check_flags(google):
     for first, second, is_conflict in _conflicts(google):
         if is_conflict:
             raise UserError("%s and %s exclude each other: leave one out" % (first, second))
+
+
+def _files_that_are_no_text():
+    """Files of the command that may lie in a folder of texts."""
+    pictures = [os.path.splitext(FLAGS.stats)[0] + ".png"] if FLAGS.stats else []
+    return [p for p in (FLAGS.stats, FLAGS.vocab_file, FLAGS.user_dict) if p] + pictures
 
 
 def _check_outputs(outputs, paths):

@@ -37,6 +37,8 @@ _GOOGLE_DEFAULTS = {
     "num_train_steps": 125000,
     "num_warmup_steps": 3125,
     "save_checkpoints_steps": 5000,
+    "do_whole_word_mask": True,  # as google's records have it; for --masking=dynamic
+    "ngram": 3,
 }
 _REFERENCE_BATCH = 4096
 # Rates that were found good at a batch of 4096 (LAMB: ALBERT's; AdamW: BERT's 1e-4 at 256); the
@@ -94,6 +96,19 @@ def define_flags(config_flag="bert_config_file", **defaults):
     for kind, name, default, help_text in table:
         getattr(flags, "DEFINE_" + kind)(name, defaults.get(name, default), help_text)
     flags.DEFINE_enum("optimizer", "lamb", sorted(optimization.OPTIMIZERS), "The optimizer.")
+
+
+def _about_masking(choice):
+    """How records are masked, in words; `choice` is as in `pretraining_input.Source`."""
+    if choice is None:
+        return "masked when they were made"
+    unit = "whole words (do_whole_word_mask)" if choice.whole_words else "single pieces"
+    runs = "" if len(choice.run_weights) == 1 else ", up to %d in a row" % len(choice.run_weights)
+    return "masked anew in each epoch: %g %% of the pieces, %s%s" % (
+        100 * choice.masked_lm_prob,
+        unit,
+        runs,
+    )
 
 
 def define_google_flags():
@@ -190,6 +205,7 @@ class Pretraining:
         training.check_same_run(self._folder, *settings)
         if FLAGS.do_train:
             training.remember_settings(self._folder, *settings)
+            self._add_state_of_training(self._model_settings(sentence_name))
         self._estimator = training.make_estimator(
             pretraining_model.model_fn_builder(
                 self._config, self._model_settings(sentence_name), self._init_checkpoint
@@ -200,6 +216,12 @@ class Pretraining:
         )
         self._metrics = None
         self._sentence_name = sentence_name
+
+    def _add_state_of_training(self, settings):
+        """Lets a run go on with flags that count or scale something which it did not before."""
+        newest = checkpoints.newest_of_training(self._folder)
+        if newest is not None and not training.helper_name():
+            checkpoints.add_missing(newest, pretraining_model.state_of_training(settings))
 
     # What the run works with
 
@@ -389,7 +411,7 @@ class Pretraining:
             "buffer of %d records (%.0f MB)",
             source.num_records,
             len(source.files),
-            "masked when they were made" if source.masking is None else "masked anew in each epoch",
+            _about_masking(source.masking),
             FLAGS.train_batch_size,
             FLAGS.num_train_steps,
             FLAGS.num_train_steps * FLAGS.train_batch_size / source.num_records,

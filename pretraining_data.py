@@ -281,8 +281,13 @@ class Sampler:
             lengths.reverse()
             places = places[::-1]
         rows = []
-        for begin, middle, end, target in chunks_of_document(lengths, self._settings, generator):
+        # A shard of one document, part of a novel, say, has no other to take B from.
+        has_others = len(shard.documents) > 1
+        settings = self._settings._replace(random_next=self._settings.random_next and has_others)
+        for begin, middle, end, target in chunks_of_document(lengths, settings, generator):
             former = sorted((places[begin], places[middle]))
+            if end is None and not has_others:
+                continue
             if end is None:
                 wanted = target - (former[1] - former[0])
                 latter, label = draw_other(former, index, wanted, generator), 1

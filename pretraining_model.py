@@ -9,6 +9,7 @@ the same weights.
 
 import collections
 
+import numpy as np
 import tensorflow.compat.v1 as tf
 
 import checkpoints
@@ -235,6 +236,20 @@ def _state_variable(name, value):
         use_resource=True,
         aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA,
     )
+
+
+def state_of_training(settings):
+    """What the graph of training has beside weights and slots: {variable's name: first value}.
+
+    Args:
+        settings: `ModelSettings`.
+    """
+    state = {}
+    if settings.precision == "mixed_float16":
+        state.update(loss_scale=_FIRST_LOSS_SCALE, good_steps=0.0)
+    if settings.skip_nan_steps or state:
+        state["skipped_steps"] = 0.0
+    return {name: np.float32(value) for name, value in state.items()}
 
 
 class LossScaler:

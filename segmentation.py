@@ -113,6 +113,8 @@ class LineEncoder:
         """
         self._tokenizer = tokenizer
         self._segmenter = segmenter
+        # Words are for tokenizers of words; sentencepiece's has pieces alone.
+        self._lowers = segmenter is not None and tokenizer.basic_tokenizer.do_lower_case
         self._starts_word = starts_word
         self._ids_of_words = {}
         self._is_separate = _SeparateCharacters()
@@ -133,7 +135,7 @@ class LineEncoder:
             ids = self._tokenizer.convert_tokens_to_ids(tokens)
             return ids, [self._starts_word(token) for token in tokens]
         ids, word_starts = [], []
-        for word in self._words(_prepared(line)):
+        for word in self._words(_prepared(line, self._lowers)):
             word_ids = self._ids_of_words.get(word)
             if word_ids is None:
                 word_ids = self._ids_of_new_word(word)
@@ -192,9 +194,14 @@ class _SeparateCharacters(dict):
         return is_separate
 
 
-def _prepared(line):
-    """The line as the segmenter gets it: without what the tokenizer leaves out."""
-    if _GREEK_SIGMA in line:
+def _prepared(line, lowers):
+    """The line as the segmenter gets it: without what the tokenizer leaves out.
+
+    Args:
+        line: str.
+        lowers: bool, whether the tokenizer makes letters lower-case.
+    """
+    if lowers and _GREEK_SIGMA in line:
         # What it becomes in lower case depends on its neighbours, beyond punctuation marks too.
         line = line.lower()
     if line.isprintable():

@@ -13,6 +13,7 @@ import tensorflow.compat.v1 as tf
 
 from errors import UserError
 import checkpoints
+import pretraining
 import pretraining_workspace as small
 from sentencepiece_models import train_sentencepiece
 import tfrecords
@@ -408,21 +409,49 @@ def test_a_sentencepiece_model_beside_the_config_masks_and_is_exported(folder):
     assert (vocab["[CLS]"], vocab["[MASK]"], len(vocab)) == (3, 5, size)
 
 
-def test_nan_and_explosion_end_training_with_the_way_out(folder):
-    for rate, words in ((1e30, "not finite"),):
-        output = os.path.join(folder.folder, "exploded")
-        with pytest.raises(UserError, match=words):
-            small.run_here(
-                folder.arguments(
-                    input_file=folder.masked,
-                    output_dir=output,
-                    learning_rate=rate,
-                    optimizer="adamw",
-                    num_train_steps=40,
-                )
+def test_nan_ends_training_with_the_way_out(folder):
+    output = os.path.join(folder.folder, "exploded")
+    with pytest.raises(UserError, match="not finite"):
+        small.run_here(
+            folder.arguments(
+                input_file=folder.masked,
+                output_dir=output,
+                learning_rate=1e30,
+                optimizer="adamw",
+                num_train_steps=40,
             )
-        for value in variables_of(output).values():
-            assert np.isfinite(value).all()
+        )
+    for value in variables_of(output).values():
+        assert np.isfinite(value).all()
+
+
+def test_a_loss_far_above_that_of_guessing_ends_training_with_the_way_out(folder, monkeypatch):
+    output = os.path.join(folder.folder, "far")
+    monkeypatch.setattr(pretraining, "_EXPLOSION_FACTOR", 0.01)
+    with pytest.raises(UserError, match="far above that of guessing.*\\n?.*learning_rate"):
+        small.run_here(folder.arguments(input_file=folder.masked, output_dir=output))
+
+
+@pytest.mark.parametrize(
+    "change, added",
+    [
+        ({"skip_nan_steps": True}, {"skipped_steps": 0}),
+        ({"precision": "mixed_float16"}, {"skipped_steps": 0, "good_steps": 4}),
+    ],
+)
+def test_a_run_goes_on_with_steps_skipped_or_in_lower_precision(folder, change, added):
+    output = os.path.join(folder.folder, "goes_on_" + "".join(change))
+    settings = {"input_file": folder.masked, "output_dir": output}
+    small.run_here(folder.arguments(num_train_steps=4, **settings))
+    former = variables_of(output)
+    names = set(added).union(["loss_scale"] if "precision" in change else [])
+    small.run_here(folder.arguments(num_train_steps=8, **dict(settings, **change)))
+    after = variables_of(output)
+    assert set(after) - set(former) == names and after["global_step"] == 8
+    for name, value in added.items():
+        assert after[name] == value
+    newest = checkpoints.newest_of_training(output)
+    assert not names & set(checkpoints.read_weights(newest))
 
 
 @pytest.mark.slow

@@ -79,6 +79,9 @@ def test_json_lines(tmp_path):
     text = "\n".join(json.dumps(row, ensure_ascii=False) for row in rows) + "\n\n"
     path.write_bytes(gzip.compress(text.encode()))
     assert documents_of([path]) == [["标题", "一。二。", "三。"], ["四。"]]
+    news = tmp_path / "news.json"
+    news.write_text('{"title": "标题", "desc": "", "content": "一。"}\n', encoding="utf-8")
+    assert documents_of([news]) == [["标题", "一。"]]
     split = corpus.TextFormat(split_sentences=True)
     assert documents_of([path], split) == [["标题", "一。", "二。", "三。"], ["四。"]]
     assert counts_of(shards_of([path])) == {"lines": 4, "blank lines": 2}

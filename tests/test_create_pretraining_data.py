@@ -245,7 +245,9 @@ def test_a_word_in_the_user_dictionary_is_one_word(tmp_path, starter):
         segmentation.make_segmenter("none", str(path))
 
 
-def test_the_pieces_are_those_of_the_whole_line(starter, jieba):
+@pytest.mark.parametrize("do_lower_case", [True, False])
+def test_the_pieces_are_those_of_the_whole_line(do_lower_case, jieba):
+    starter = tokenization.FullTokenizer(STARTER_VOCABULARY, do_lower_case)
     hypothesis = pytest.importorskip("hypothesis")
     strategies = hypothesis.strategies
     letters = "aBé中国京。，.-'1９3 \t\u3000%\u200b\u0301ΣσТкコン喆😀٣ﬁ"
@@ -413,6 +415,25 @@ def test_pairs_with_other_documents(starter):
             assert (document_of(begin_a) != document_of(begin_b)) == bool(label)
             assert document_of(begin_b) == document_of(begin_b + length_b - 1)
             assert label or begin_a < begin_b
+
+
+@pytest.mark.parametrize("settings", [{"random_next": True}, {}])
+def test_a_document_alone_is_never_another_one(starter, settings):
+    encoded = encoded_sample(starter, None)
+    encoded = encoded._replace(documents=[(0, len(encoded.sentences) - 1)])
+    vocabulary = pretraining_data.make_vocabulary(starter)
+    sampler = pretraining_data.Sampler(GOOGLE._replace(**settings), vocabulary)
+    pairs = sampler._pairs(encoded, random.Random(1))
+    assert len(pairs.labels) > 10 and labels_fit_the_order(pairs)
+    assert pairs.labels.any() != bool(settings)
+
+
+def labels_fit_the_order(pairs):
+    """Whether A and B are neighbours, in order where the label is 0, swapped where it is 1."""
+    a, b = pairs.begins_a, pairs.begins_b
+    swapped = pairs.labels == 1
+    first = np.where(swapped, b + pairs.lengths_b, a + pairs.lengths_a)
+    return (first == np.where(swapped, a, b)).all()
 
 
 SIMILAR_TEXT = [  # documents; 猫粮 stands in the first three

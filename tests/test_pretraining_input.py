@@ -167,7 +167,8 @@ def test_packed_batches_have_sequences_of_like_length(sources):
 def test_batches_are_as_wide_as_their_records_need(sources):
     for batch in batches(sources["unmasked"], 5):
         longest = batch["input_mask"].sum(axis=1).max()
-        assert batch["input_ids"].shape[1] == -(-longest // 8) * 8
+        multiple = pretraining_input.LENGTH_MULTIPLE
+        assert batch["input_ids"].shape[1] == -(-longest // multiple) * multiple
         assert batch["masked_lm_ids"].shape[1] == (batch["masked_lm_weights"] > 0).sum(1).max()
     static = sources["unmasked"]._replace(is_static=True)
     for batch in batches(static, 3):

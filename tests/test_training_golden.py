@@ -49,6 +49,7 @@ def test_training_equals_the_originals(golden_folder, name, way, monkeypatch):
     case, settings = TRAININGS[name]
     is_compiled = way == "with all that saves time" and compilation.pays()
     monkeypatch.setattr(optimization.AdamWeightDecayOptimizer, "is_compiled", is_compiled)
+    monkeypatch.setattr(optimization, "COMPILED_FROM", 1)
     monkeypatch.setattr(modeling, "CLASSIFIER_DROPOUT", 0.0)
     golden = dict(np.load(os.path.join(golden_folder, name + ".npz")))
     config, _, arrays, values = golden_cases.load_case(case)
