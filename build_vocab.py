@@ -357,8 +357,13 @@ def _report_line(name, coverage):
     return "%9.4f%% %12d %6.1f  %s: %s" % (share, coverage.tokens, rate, name, unknowns or "-")
 
 
-def files_of_patterns(patterns, flag):
+def files_of_patterns(patterns, flag, leave_out=None):
     """The files that names and patterns stand for, each once, sorted.
+
+    Args:
+        patterns: list of str.
+        flag: its name, for errors.
+        leave_out: path of a file that no pattern means, or None.
 
     Raises:
         UserError: when a pattern fits no file; `flag` is named.
@@ -368,7 +373,7 @@ def files_of_patterns(patterns, flag):
         found = [pattern] if os.path.exists(pattern) else glob.glob(pattern)
         if not found:
             raise UserError("--%s=%s: no such file, and no file fits the pattern" % (flag, pattern))
-        paths.update(found)
+        paths.update(path for path in found if path == pattern or path != leave_out)
     for path in sorted(paths):
         if os.path.isdir(path):
             raise UserError(
@@ -425,7 +430,7 @@ def _strings_of_json_line(line):
     """All strings of a line of JSON but the keys, as text; another line stays as it is."""
     try:
         value = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         return line
     return "\n".join(_strings(value))
 
@@ -459,6 +464,8 @@ def _check_flags():
         )
     if FLAGS.corpus and not FLAGS.output:
         raise UserError("--output is missing: name the vocabulary file to write")
+    if FLAGS.output in FLAGS.corpus:
+        raise UserError("--output=%s: it is a text of --corpus: name another file" % FLAGS.output)
     if not FLAGS.corpus and not FLAGS.vocab_file:
         raise UserError("--vocab_file is missing: name the vocabulary that --report measures")
 
@@ -507,7 +514,7 @@ def _print_notes(counts, groups):
 def main():
     """Builds the vocabulary or takes the given one, and prints how well it covers the texts."""
     _check_flags()
-    corpus = files_of_patterns(FLAGS.corpus, "corpus")
+    corpus = files_of_patterns(FLAGS.corpus, "corpus", FLAGS.output)
     report = files_of_patterns(FLAGS.report, "report")
     vocab = _build(corpus) if corpus else load_vocab(FLAGS.vocab_file)
     # A file that is measured twice would count twice in the total.

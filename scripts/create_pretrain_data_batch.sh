@@ -3,9 +3,11 @@
 #     bash scripts/create_pretrain_data_batch.sh my/*.txt more/*.gz
 #     OUTPUT_DIR=my/records bash scripts/create_pretrain_data_batch.sh my/*.txt -- --dupe_factor=5
 # A file whose records are there and newer is skipped; one that was stopped goes on where it was. So
-# the same command, typed again, does what is left. Settings, each an environment variable:
+# the same command, typed again, does what is left; with other settings give another OUTPUT_DIR or
+# AGAIN=1, since files that are there are told by their time alone. Settings, each an environment
+# variable:
 #     OUTPUT_DIR     where NAME.tfrecord is written for a text NAME.txt (default: beside the text)
-#     AGAIN          1 makes also the files that are there
+#     AGAIN          1 makes all files anew
 # and those of create_pretrain_data.sh (VOCAB_FILE, MAX_SEQ_LENGTH, MAX_PREDICTIONS, MASKED_LM_PROB).
 # Arguments behind -- go to create_pretraining_data.py.
 set -euo pipefail
@@ -37,11 +39,12 @@ main() {
 }
 
 make_records() {
-    local input="$1" output="$2"
+    local input="$1" output="$2" resume=true
+    [ -z "${AGAIN:-}" ] || resume=false
     shift 2
     say "$input"
     INPUT_FILE="$input" OUTPUT_FILE="$output" \
-        bash "$PROJECT_ROOT/scripts/create_pretrain_data.sh" --resume=true "$@"
+        bash "$PROJECT_ROOT/scripts/create_pretrain_data.sh" "--resume=$resume" "$@"
 }
 
 # output_of INPUT: prints the name of its records.

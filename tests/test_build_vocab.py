@@ -383,6 +383,21 @@ def test_damaged_gzip_is_named(tmp_path):
         build_vocab.count_corpus([str(path)])
 
 
+def test_the_vocabulary_is_no_text_of_its_own_corpus(tmp_path):
+    for name in ("a.txt", "vocab.txt"):
+        (tmp_path / name).write_text("汉字\n")
+    pattern, output = str(tmp_path / "*.txt"), str(tmp_path / "vocab.txt")
+    assert build_vocab.files_of_patterns([pattern], "corpus", output) == [str(tmp_path / "a.txt")]
+    result = run("--corpus=%s" % output, "--output=%s" % output)
+    assert result[0] == 2 and "it is a text of --corpus" in result[2]
+    assert (tmp_path / "vocab.txt").read_text() == "汉字\n"
+
+
+def test_deep_brackets_are_text(tmp_path):
+    (tmp_path / "deep.jsonl").write_text("[" * 100000 + "汉\n", encoding="utf-8")
+    assert build_vocab.count_corpus([str(tmp_path / "deep.jsonl")])
+
+
 def test_output_that_cannot_be_written(tmp_path, corpus):
     (tmp_path / "file").write_text("")
     result = run("--corpus=%s" % corpus, "--output=%s" % (tmp_path / "file" / "vocab.txt"))

@@ -835,7 +835,8 @@ def test_many_files_by_the_shell_command(tmp_path):
     texts[0].write_text("一句话。\n两句话。\n", encoding="utf-8")
     texts[1].write_text("只有一句。", encoding="utf-8")
 
-    def call():
+    def call(**settings):
+        settings = dict(settings, OUTPUT_DIR=str(tmp_path / "out"), VIRTUAL_ENV=sys.prefix)
         return subprocess.run(
             ["bash", "scripts/create_pretrain_data_batch.sh"]
             + [str(text) for text in texts]
@@ -844,7 +845,7 @@ def test_many_files_by_the_shell_command(tmp_path):
             text=True,
             cwd=ROOT,
             timeout=120,
-            env=dict(os.environ, OUTPUT_DIR=str(tmp_path / "out"), VIRTUAL_ENV=sys.prefix),
+            env=dict(os.environ, **settings),
         )
 
     done = call()
@@ -855,3 +856,9 @@ def test_many_files_by_the_shell_command(tmp_path):
     done = call()
     assert done.returncode == 0 and "1 made, 1 skipped, 0 failed" in done.stderr
     assert sorted(os.listdir(str(tmp_path / "out"))) == ["a.tfrecord", "b.tfrecord"]
+    work = tmp_path / "out" / ".a.tfrecord.unfinished"  # of a run with other settings that was stopped
+    work.mkdir()
+    (work / "manifest.json").write_text('{"settings": {"x": 1}}')
+    (work / "shard 0.done").write_text("{}")
+    done = call(AGAIN="1")
+    assert done.returncode == 0 and "2 made, 0 skipped, 0 failed" in done.stderr
