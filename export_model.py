@@ -26,7 +26,7 @@ import export_graphs
 import export_onnx
 import export_tflite
 import exporting
-import files
+import tables
 import tokenization
 
 FLAGS = flags.FLAGS
@@ -169,9 +169,10 @@ def _check_metadata(model, options):
 
 
 def representative_texts(path, encoding="utf-8"):
-    """Texts of a file: a text a line, or tab-separated columns that begin with the texts.
+    """Texts of a file: a text a line, or the texts among the columns of a table.
 
-    A column that is a label (short, and few different ones) is left out.
+    A column that is a label (short, and few different ones) is left out; .csv has commas and
+    quotes, other files have tabs.
 
     Args:
         path: the file, or None.
@@ -182,7 +183,12 @@ def representative_texts(path, encoding="utf-8"):
     """
     if path is None:
         return []
-    rows = [line.split("\t") for line in files.read_lines(path, encoding) if line.strip()]
+    if tables.is_json(path):
+        raise UserError(
+            "--representative_texts=%s: JSON is not read: give a text a line, or a .tsv or .csv of "
+            "the same texts" % path
+        )
+    rows = [row.cells for row in tables.rows_of_file(path, encoding) if row.problem is None]
     if not rows:
         raise UserError("--representative_texts=%s is empty: expected a text a line" % path)
     columns = _text_columns(rows)
@@ -195,13 +201,14 @@ def _text_columns(rows):
     width = max(len(row) for row in rows)
     if width == 1:
         return [0]
-    columns = []
+    columns, variety = [], []
     for number in range(width):
         values = [row[number] for row in rows if number < len(row)]
+        variety.append(len(set(values)))
         mean_length = sum(map(len, values)) / len(values)
         if mean_length > 4 and len(set(values)) > min(len(values) / 4, 100):
             columns.append(number)
-    return columns[:2] or [0]
+    return columns[:2] or [variety.index(max(variety))]  # texts as short as labels
 
 
 def _usual_name(options):

@@ -291,7 +291,6 @@ def _faults_of_predictions(features, maskable, num_entries):
     counts = (weights > 0).sum(axis=1)[:, None]
     is_used = slot < counts
     is_inside = (positions >= 0) & (positions < maskable.shape[1])
-    yield counts[:, 0] == 0, "nothing to predict"
     yield (weights != is_used).any(axis=1), "masked_lm_weights are not ones and then zeros"
     yield (~is_inside).any(axis=1), "a masked position beyond the sequence"
     is_piece = np.take_along_axis(maskable, np.where(is_inside, positions, 0), axis=1)

@@ -42,7 +42,7 @@ def define_flags():
     )
     flags.DEFINE_integer("max_waiting", 4000, "Texts that may wait; more are refused (503).", 1)
     flags.DEFINE_float("max_wait_ms", 0, "How long a batch waits for further texts.", 0)
-    flags.DEFINE_integer("max_connections", 1000, "Open connections; more are refused (503).", 1)
+    flags.DEFINE_integer("max_connections", 1000, "Open connections; more are refused (503).", 2)
 
 
 def main():
@@ -82,7 +82,7 @@ def main():
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, lambda *_: None)
         server.run(sockets=[listener])
-    print("ended; all requests are answered", file=sys.stderr)
+    print("ended", file=sys.stderr)
 
 
 def _limits(serving):

@@ -6,7 +6,7 @@
     GET  /health      what is served
     GET  /metrics     for Prometheus
 
-Errors are {"error": "one line"}. Nothing in a request names a file or is run.
+Errors are {"error": "one line"}, but for uvicorn's own at too many connections. Nothing in a request names a file or is run.
 """
 
 import asyncio
@@ -30,6 +30,7 @@ import micro_batching
 
 PAGE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "web", "index.html")
 LINGER_SECONDS = 2.0  # see `_refuse`
+SECONDS_BETWEEN_LOOKS = 0.2  # whether who waits for an answer is still there
 PATHS = ("/", "/predict", "/similarity", "/health", "/metrics")
 # The page loads nothing, and talks to this service only.
 CONTENT_SECURITY_POLICY = (
@@ -127,13 +128,13 @@ def create_app(predictor, limits=None):
 
 
 def _add_predictions(app, predictor, batcher, limits, metrics):
-    async def predicted(texts):
+    async def predicted(texts, client):
         if len(texts) > limits.max_texts:
             raise HTTPException(
                 413, "%d texts, at most %d at once" % (len(texts), limits.max_texts)
             )
         try:
-            result = await batcher.submit(texts)
+            result = await _while_connected(client, batcher.submit(texts))
         except micro_batching.QueueIsFull as error:
             message = "too much to do (%s): try again soon" % error
             raise HTTPException(503, message, {"Retry-After": "1"}) from error
@@ -141,8 +142,8 @@ def _add_predictions(app, predictor, batcher, limits, metrics):
         return result
 
     @app.post("/predict")
-    async def predict(request: PredictRequest):
-        labels, probabilities = await predicted(request.texts)
+    async def predict(request: PredictRequest, client: Request):
+        labels, probabilities = await predicted(request.texts, client)
         return {
             "classes": predictor.labels,
             "labels": labels,
@@ -150,10 +151,22 @@ def _add_predictions(app, predictor, batcher, limits, metrics):
         }
 
     @app.post("/similarity")
-    async def similarity(request: SimilarityRequest):
+    async def similarity(request: SimilarityRequest, client: Request):
         column = predictor.similarity_column()
-        _, probabilities = await predicted(request.pairs)
+        _, probabilities = await predicted(request.pairs, client)
         return {"similarities": probabilities[:, column].tolist()}
+
+
+async def _while_connected(client, coroutine):
+    """The result of a coroutine, which is cancelled when the client has gone away before."""
+    task = asyncio.ensure_future(coroutine)
+    try:
+        while not (await asyncio.wait([task], timeout=SECONDS_BETWEEN_LOOKS))[0]:
+            if await client.is_disconnected():
+                raise HTTPException(499, "the client has gone away")  # nginx's number for it
+        return task.result()
+    finally:
+        task.cancel()
 
 
 def _add_pages(app, predictor, metrics):

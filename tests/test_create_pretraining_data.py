@@ -856,7 +856,7 @@ def test_many_files_by_the_shell_command(tmp_path):
     done = call()
     assert done.returncode == 0 and "1 made, 1 skipped, 0 failed" in done.stderr
     assert sorted(os.listdir(str(tmp_path / "out"))) == ["a.tfrecord", "b.tfrecord"]
-    work = tmp_path / "out" / ".a.tfrecord.unfinished"  # of a run with other settings that was stopped
+    work = tmp_path / "out" / ".a.tfrecord.unfinished"  # of a stopped run with other settings
     work.mkdir()
     (work / "manifest.json").write_text('{"settings": {"x": 1}}')
     (work / "shard 0.done").write_text("{}")

@@ -584,6 +584,20 @@ def test_representative_texts_leave_labels_out(tmp_path):
             assert found[:2] == (expected or [(row.split("\t")[0], None) for row in rows[:2]])
 
 
+def test_representative_texts_are_read_as_what_they_are(tmp_path):
+    table = tmp_path / "texts.csv"
+    table.write_text('"今晚,国足对阵韩国队",体育\n"股市收盘,涨了""一点""",财经\n', encoding="utf-8")
+    assert export_model.representative_texts(str(table)) == [
+        ("今晚,国足对阵韩国队", None),
+        ('股市收盘,涨了"一点"', None),
+    ]
+    short = tmp_path / "short.txt"
+    short.write_text("".join("0\t问%d\n" % number for number in range(20)), encoding="utf-8")
+    assert export_model.representative_texts(str(short))[:2] == [("问0", None), ("问1", None)]
+    with pytest.raises(UserError, match="texts.json: JSON is not read: give a text a line"):
+        export_model.representative_texts(str(tmp_path / "texts.json"))
+
+
 @needs_tf2
 def test_calibration_takes_texts_from_the_whole_file(folders):
     model = exporting.read_model(folders["google"], "classifier")

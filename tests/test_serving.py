@@ -260,6 +260,26 @@ def test_clients_that_go_away_harm_nobody(port, gate):
     assert post(port, "/predict", {"texts": ["今天"]})[0] == 200
 
 
+def test_who_went_away_is_not_predicted(port, gate):
+    body = json.dumps({"texts": ["今天"] * 20}).encode()
+    del gate.sizes[:]
+    gate.is_open.clear()
+    gate.was_entered.clear()
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        try:
+            first = pool.submit(post, port, "/predict", {"texts": ["明天"]})
+            assert gate.was_entered.wait(30)
+            with socket.create_connection(("127.0.0.1", port)) as connection:
+                connection.sendall(HEAD + b"Content-Length: %d\r\n\r\n%s" % (len(body), body))
+                time.sleep(0.2)
+            time.sleep(3 * serving.SECONDS_BETWEEN_LOOKS)
+        finally:
+            gate.is_open.set()
+        assert first.result()[0] == 200
+    assert post(port, "/predict", {"texts": ["今天"]})[0] == 200
+    assert gate.sizes == [1, 1]
+
+
 def random_requests(count):
     random = np.random.RandomState(0)
 
@@ -354,7 +374,7 @@ def test_sigterm_ends_it_after_the_requests_at_hand(folder, model):
             similarities = json.loads(answer.read().decode())["similarities"]
             np.testing.assert_allclose(similarities, model.similarities(request), atol=1e-5)
         assert process.wait(60) == 0
-        assert process.stderr.read() == "ended; all requests are answered\n"
+        assert process.stderr.read() == "ended\n"
     with pytest.raises(ConnectionRefusedError):
         post(port, "/predict", {"texts": ["a"]})
 
