@@ -6,7 +6,8 @@
     GET  /health      what is served
     GET  /metrics     for Prometheus
 
-Errors are {"error": "one line"}, but for uvicorn's own at too many connections. Nothing in a request names a file or is run.
+Errors are {"error": "one line"}, but for uvicorn's own at too many connections. Nothing in a
+request names a file or is run.
 """
 
 import asyncio
