@@ -20,12 +20,14 @@ import config_flag
 import files
 import pytorch_files
 import pytorch_names
+import resident
 import task_data
 import tokenization
 
 FLAGS = flags.FLAGS
 POOLER = "bert/pooler/dense/"
 POOLER_SEED = 0  # of the start values where a file has no pooler
+TOKENIZER_CONFIG = "tokenizer_config.json"
 CONFIG_NAMES = {"bert": "bert_config.json"}
 
 
@@ -85,6 +87,9 @@ def convert(weights, folder, config_file=None, vocab_file=None):
             shutil.copyfile(vocab_file, os.path.join(partial, name))
         if "output_bias" in values and "LABEL_0" not in settings.get("label2id", {"LABEL_0": 0}):
             files.write_json(os.path.join(partial, task_data.LABEL_MAP), settings["label2id"])
+        trained = _fine_tuning(source)
+        if trained:
+            files.write_json(os.path.join(partial, task_data.NOTES), trained)
         config_name = CONFIG_NAMES.get(config.layout, "albert_config.json")
         with files.atomic_write(os.path.join(partial, config_name)) as handle:
             handle.write(config.to_json_string())
@@ -92,6 +97,19 @@ def convert(weights, folder, config_file=None, vocab_file=None):
     count = sum(value.size for value in values.values())
     what = "%s layout, %d parameters" % (config.layout, count)
     return notes + ["%s -> %s (%s)" % (weights, folder, what)]
+
+
+def _fine_tuning(folder):
+    """What a folder of PyTorch weights tells of how texts are to be prepared: {name: value}.
+
+    What fine-tuning wrote, if the weights were converted from here, else the tokenizer's case.
+    """
+    trained = resident.training_settings(folder)
+    path = os.path.join(folder, TOKENIZER_CONFIG)
+    if not trained and os.path.exists(path):
+        lowers = files.read_json(path).get("do_lower_case", True)
+        trained = {} if lowers else {"do_lower_case": False}
+    return trained
 
 
 def read_model(weights, config_file, settings):

@@ -38,6 +38,12 @@ SPECIAL_TOKENS = {
     "sep_token": "[SEP]",
     "mask_token": "[MASK]",
 }
+# What transformers calls an objective.
+PROBLEM_TYPES = {
+    "single_label": "single_label_classification",
+    "multi_label": "multi_label_classification",
+    "regression": "regression",
+}
 # Keys of config.json that hold the id of a token.
 ID_KEYS = {"pad_token_id": "[PAD]", "bos_token_id": "[CLS]", "eos_token_id": "[SEP]"}
 
@@ -122,8 +128,9 @@ def convert(
     if pytorch_names.refusal(config):
         raise UserError("%s: %s" % (config_file, pytorch_names.refusal(config)))
     vocab_file, notes = _vocabulary(vocab_file, source, config)
+    trained = resident.training_settings(source)
     if do_lower_case is None:
-        do_lower_case = resident.training_settings(source).get("do_lower_case", True)
+        do_lower_case = trained.get("do_lower_case", True)
     values, heads, left_out = read_model(prefix, config, encoder_only)
     if left_out:
         notes.append("left out: " + ", ".join(left_out))
@@ -131,6 +138,12 @@ def convert(
     settings = pytorch_names.torch_config(config, heads, dtype)
     if "classification" in heads:
         settings.update(_labels(source, len(values["output_bias"])))
+        settings["problem_type"] = PROBLEM_TYPES[trained.get("objective", "single_label")]
+        if trained.get("pooling", "cls") != "cls":
+            notes.append(
+                "note: fine-tuned with --pooling=%s, the classes of PyTorch take [CLS]: pool "
+                "last_hidden_state yourself (docs/conversion.md)" % trained["pooling"]
+            )
     with checkpoints.filled_folder(folder) as partial:
         if tokenization.is_sentencepiece(vocab_file):  # transformers' ALBERT takes it as it is
             shutil.copyfile(vocab_file, os.path.join(partial, tokenization.SENTENCEPIECE_FILE))
@@ -139,6 +152,8 @@ def convert(
             _write_tokenizer(partial, vocab_file, config, do_lower_case)
         if "auto_map" in settings:
             shutil.copyfile(MODELING_FILE, os.path.join(partial, os.path.basename(MODELING_FILE)))
+        if "classification" in heads and trained:  # for the way back; PyTorch leaves it alone
+            files.write_json(os.path.join(partial, task_data.NOTES), trained)
         path = os.path.join(partial, pytorch_files.WEIGHTS_NAME)
         pytorch_files.write_safetensors(path, tensors, dtype)
         if write_bin:
@@ -211,6 +226,11 @@ def _labels(folder, num_labels):
     if not os.path.exists(path):
         return {"num_labels": num_labels}
     labels = task_data.labels_of_map(path)
+    if len(labels) != num_labels:
+        raise UserError(
+            "%s has %d labels, the model beside it %d: it is of another model"
+            % (path, len(labels), num_labels)
+        )
     return {
         "id2label": {str(number): label for number, label in enumerate(labels)},
         "label2id": {label: number for number, label in enumerate(labels)},

@@ -19,6 +19,7 @@ from errors import UserError
 import checkpoints
 import convert_albert_pytorch_checkpoint_to_tf as to_tf
 import convert_albert_tf_checkpoint_to_pytorch as to_pytorch
+import files
 import golden_cases
 import modeling
 import pytorch_files
@@ -793,6 +794,32 @@ def test_the_tokenizer_lower_cases_as_in_fine_tuning(tmp_path):
         json.dump(["a", "b"], handle)
     with pytest.raises(UserError, match="label_map.json: expected a JSON object {label: number}"):
         to_pytorch.convert(prefix, str(tmp_path / "hf"))
+
+
+def test_what_fine_tuning_wrote_goes_along_both_ways(tmp_path):
+    prefix, _ = model_folder(tmp_path, heads="classification")
+    trained = {"objective": "multi_label", "pooling": "mean", "thresholds": [0.3] * NUM_LABELS}
+    source = os.path.dirname(prefix)
+    files.write_json(os.path.join(source, "fine_tuning.json"), trained)
+    hf, back = str(tmp_path / "hf"), str(tmp_path / "back")
+    assert any("fine-tuned with --pooling=mean" in line for line in to_pytorch.convert(prefix, hf))
+    with open(os.path.join(hf, "config.json")) as handle:
+        assert json.load(handle)["problem_type"] == "multi_label_classification"
+    to_tf.convert(pytorch_files.find_weights(hf), back)
+    with open(os.path.join(back, "fine_tuning.json")) as handle:
+        assert json.load(handle) == trained
+    files.write_json(os.path.join(source, "label_map.json"), {"a": 0, "b": 1})
+    with pytest.raises(UserError, match="label_map.json has 2 labels, the model beside it 5"):
+        to_pytorch.convert(prefix, str(tmp_path / "other"))
+
+
+def test_the_case_of_a_tokenizer_comes_back(tmp_path):
+    prefix, _ = model_folder(tmp_path, heads="classification")
+    hf, back = str(tmp_path / "hf"), str(tmp_path / "back")
+    to_pytorch.convert(prefix, hf, do_lower_case=False)
+    to_tf.convert(pytorch_files.find_weights(hf), back)
+    with open(os.path.join(back, "fine_tuning.json")) as handle:
+        assert json.load(handle) == {"do_lower_case": False}
 
 
 def test_a_sentencepiece_model_goes_along_both_ways(tmp_path):
