@@ -432,15 +432,7 @@ def _strings_of_json_line(line):
         value = json.loads(line)
     except (ValueError, RecursionError):
         return line
-    return "\n".join(_strings(value))
-
-
-def _strings(value):
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, (dict, list)):
-        for part in value.values() if isinstance(value, dict) else value:
-            yield from _strings(part)
+    return "\n".join(files.strings_in(value))
 
 
 def _file_progress_bar(description, paths):

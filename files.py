@@ -121,6 +121,15 @@ def read_json(path: str) -> Any:
         raise UserError("%s: not valid JSON: %s" % (path, error)) from error
 
 
+def strings_in(value: Any) -> Iterator[str]:
+    """The strings in a JSON value, at any depth, without keys."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, (dict, list)):
+        for part in value.values() if isinstance(value, dict) else value:
+            yield from strings_in(part)
+
+
 def read_bytes(path: str) -> bytes:
     """The content of a file; raises `UserError` when it is missing or unreadable."""
     try:

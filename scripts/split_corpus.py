@@ -90,23 +90,22 @@ def excluded_texts(path, encoding="utf-8"):
     Raises:
         UserError: if it is missing, unreadable or in another encoding.
     """
-    lines = (line for text in _strings(_values(path, encoding)) for line in text.splitlines())
+    texts = files.strings_in(_values(path, encoding))
+    lines = (line for text in texts for line in text.splitlines())
     return {text for text in map(normalized, lines) if len(text) >= _SHORTEST}
 
 
 def _values(path, encoding):
     """The rows of a table, or what stands in a JSON file."""
     try:
-        text = files.read_text(path)
+        text, encoding = files.read_text(path), "utf-8"
     except UserError:
         if encoding == "utf-8":
             raise
         text = files.read_text(path, encoding)
-    else:
-        encoding = "utf-8"
     try:
         return json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return [_value_of_row(row.cells) for row in tables.rows_of_file(path, encoding)]
 
 
@@ -116,17 +115,8 @@ def _value_of_row(cells):
         return cells
     try:
         return json.loads(cells[0])
-    except ValueError:
+    except (ValueError, RecursionError):
         return cells
-
-
-def _strings(value):
-    """Yields the strings in a JSON value, at any depth."""
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, (list, dict)):
-        for part in value.values() if isinstance(value, dict) else value:
-            yield from _strings(part)
 
 
 def normalized(text):
