@@ -99,7 +99,7 @@ _SPLITS = {
     ),
     "test": ("test.csv", "test.tsv", "test.txt", "test.json", "test.jsonl"),
 }
-# CLUE's names, FewCLUE's, and those of copies of the data in plain columns.
+# CLUE's names, FewCLUE's, and those of copies in plain columns (of tasks that have plain columns).
 _CLUE = {
     "train": ("train.json", "train_few_all.json", "train_0.json", "train.tsv", "train.txt"),
     "dev": ("dev.json", "dev_few_all.json", "dev_0.json", "dev.tsv", "dev.txt"),

@@ -68,7 +68,12 @@ def define_run_flags(**defaults):
         ("integer", "train_batch_size", 32, "Examples in a training step."),
         ("integer", "eval_batch_size", 8, "Examples in an evaluation step."),
         ("float", "learning_rate", 5e-5, "Highest learning rate, at the end of the warm-up."),
-        ("integer", "save_checkpoints_steps", 1000, "Training steps between checkpoints."),
+        (
+            "integer",
+            "save_checkpoints_steps",
+            1000,
+            "Training steps between checkpoints; in fine-tuning those of an epoch, if fewer.",
+        ),
         ("integer", "iterations_per_loop", 1000, "Training steps in a TPU's loop."),
         (
             "boolean",
