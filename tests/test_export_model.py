@@ -411,8 +411,7 @@ def test_old_commands_give_the_released_graphs_loss(shared, tmp_path):
     names = "input_ids,input_mask,segment_ids,masked_lm_positions,masked_lm_ids,masked_lm_weights"
     subprocess.check_call(
         [
-            os.path.join(os.path.dirname(sys.executable), "tflite_convert"),
-            "--enable_v1_converter",
+            os.path.join(ROOT, "scripts", "tflite_convert"),  # TensorFlow 1's flags as typed
             "--graph_def_file=" + frozen,
             "--input_arrays=" + names,
             "--input_shapes=1,128:1,128:128:1,128:1,128:1,128",
@@ -420,7 +419,7 @@ def test_old_commands_give_the_released_graphs_loss(shared, tmp_path):
             "--output_file=" + str(tmp_path / "out.tflite"),
         ],
         stderr=subprocess.DEVNULL,
-        env=dict(os.environ, PATH=os.path.dirname(sys.executable) + ":" + os.environ["PATH"]),
+        env=dict(os.environ, VIRTUAL_ENV=sys.prefix),
     )
     golden = np.load(os.path.join(shared, "golden", "tflite", "released_graph_random_weights.npz"))
     interpreter = tf.lite.Interpreter(str(tmp_path / "out.tflite"))
