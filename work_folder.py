@@ -11,6 +11,7 @@ tells what the run is made from, and a run that is made from anything else does 
 """
 
 import contextlib
+import errno
 import json
 import os
 import shutil
@@ -26,6 +27,7 @@ except ImportError:  # not on Windows: there the folder is not locked
     fcntl = None
 
 _MANIFEST = "manifest.json"
+_NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _SECONDS_TO_WAIT = 10  # for the processes of a run that was killed
 
 
@@ -56,13 +58,13 @@ def work_folder(output, manifest, resume):
         os.makedirs(path, exist_ok=True)
         with _locked(path, output):
             _prepare(path, manifest, resume)
-            yield from _kept_if_stopped(WorkFolder(path))
+            yield from _kept_if_stopped(WorkFolder(path), output)
     except OSError as error:
         raise files.cannot_write(output, error) from error
 
 
-def _kept_if_stopped(folder):
-    """Yields the folder and removes it, unless the run is stopped and something is finished."""
+def _kept_if_stopped(folder, output):
+    """Yields the folder and removes it, unless the run may go on and something is finished."""
     try:
         yield folder
     except (KeyboardInterrupt, Unfinished) as error:
@@ -74,7 +76,13 @@ def _kept_if_stopped(folder):
         raise Interrupted(
             "stopped; the same command with --resume goes on from here, without it starts over"
         ) from error
-    except BaseException:
+    except BaseException as error:
+        cause = error if isinstance(error, OSError) else error.__cause__
+        if getattr(cause, "errno", None) in _NO_SPACE and folder.num_finished():
+            raise Unfinished(
+                "%s: cannot be written (%s): free space; the same command with --resume goes on "
+                "from here" % (output, cause.strerror)
+            ) from error
         _remove(folder.path)
         raise
     _remove(folder.path)

@@ -303,6 +303,21 @@ def test_a_full_disk_is_told_and_leaves_nothing_behind(tmp_path):
     assert os.listdir(str(tmp_path)) == []
 
 
+def test_a_disk_that_is_full_late_keeps_what_is_finished(tmp_path):
+    pytest.importorskip("resource")
+    write_text(tmp_path / "text.txt", 24 * 6)
+    flags = {"input_file": tmp_path / "text.txt", "masking": "dynamic", "dupe_factor": 1}
+    (tmp_path / "straight").mkdir()
+    assert run(tmp_path / "straight", **flags).returncode == 0
+    expected = files.read_bytes(str(tmp_path / "straight" / "records"))
+    done = run(tmp_path, preexec_fn=limited(FSIZE=len(expected) // 2), **flags)
+    assert done.returncode == 2 and len(done.stderr.strip().split("\n")) == 1
+    assert re.search("free space; the same command with --resume goes on", done.stderr)
+    done = run(tmp_path, resume=True, **flags)
+    assert done.returncode == 0, done.stderr
+    assert files.read_bytes(str(tmp_path / "records")) == expected
+
+
 @pytest.mark.parametrize(
     "megabytes, segmenter", [(5, "none"), pytest.param(200, "jieba", marks=pytest.mark.slow)]
 )
