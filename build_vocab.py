@@ -373,7 +373,11 @@ def files_of_patterns(patterns, flag, leave_out=None):
         found = [pattern] if os.path.exists(pattern) else glob.glob(pattern)
         if not found:
             raise UserError("--%s=%s: no such file, and no file fits the pattern" % (flag, pattern))
-        paths.update(path for path in found if path == pattern or path != leave_out)
+        if leave_out and pattern not in found:
+            found = [path for path in found if not files.is_same_path(path, leave_out)]
+        if not found:
+            raise UserError("--%s=%s: no file but %s fits it" % (flag, pattern, leave_out))
+        paths.update(found)
     for path in sorted(paths):
         if os.path.isdir(path):
             raise UserError(
@@ -456,7 +460,7 @@ def _check_flags():
         )
     if FLAGS.corpus and not FLAGS.output:
         raise UserError("--output is missing: name the vocabulary file to write")
-    if FLAGS.output in FLAGS.corpus:
+    if FLAGS.output and any(files.is_same_path(FLAGS.output, path) for path in FLAGS.corpus):
         raise UserError("--output=%s: it is a text of --corpus: name another file" % FLAGS.output)
     if not FLAGS.corpus and not FLAGS.vocab_file:
         raise UserError("--vocab_file is missing: name the vocabulary that --report measures")

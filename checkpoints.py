@@ -525,19 +525,31 @@ def add_missing(prefix, values):
     if not missing:
         return
     former = glob.glob(glob.escape(prefix) + ".data-*")
-    present = {name: reader.get_tensor(name) for name in reader.get_variable_to_shape_map()}
-    with tempfile.TemporaryDirectory(dir=os.path.dirname(prefix) or ".") as folder:
-        parts = [os.path.join(folder, name) for name in ("present", "missing")]
-        write_checkpoint(parts[0], present)
-        write_checkpoint(parts[1], missing)
-        with tf.Graph().as_default(), tf.Session() as session:
-            session.run(
-                tf.raw_ops.MergeV2Checkpoints(
-                    checkpoint_prefixes=parts, destination_prefix=prefix, delete_old_dirs=False
-                )
-            )
-    for path in former:  # the index speaks of two files of other names now
+    names = sorted(reader.get_variable_to_shape_map())
+    # One file more than there are, so that none has a name that the old index speaks of.
+    parts = [names[number :: len(former)] for number in range(len(former))]
+    parts = [{name: reader.get_tensor(name) for name in part} for part in parts] + [missing]
+    folder, basename = os.path.split(prefix)
+    with tempfile.TemporaryDirectory(dir=folder or ".") as partial:
+        _write_in_parts(os.path.join(partial, basename), parts)
+        made = glob.glob(os.path.join(partial, glob.escape(basename) + ".*"))
+        for path in sorted(made):  # .data before .index
+            os.replace(path, os.path.join(folder, os.path.basename(path)))
+    for path in former:
         os.remove(path)
+
+
+def _write_in_parts(prefix, parts):
+    """Writes a checkpoint whose values lie in a file for each dict of `parts`."""
+    prefixes = ["%s_part_%d" % (prefix, number) for number in range(len(parts))]
+    for part, values in zip(prefixes, parts):
+        write_checkpoint(part, values)
+    with tf.Graph().as_default(), tf.Session() as session:
+        session.run(
+            tf.raw_ops.MergeV2Checkpoints(
+                checkpoint_prefixes=prefixes, destination_prefix=prefix, delete_old_dirs=False
+            )
+        )
 
 
 def read_weights(prefix):

@@ -88,6 +88,8 @@ def convert(weights, folder, config_file=None, vocab_file=None):
         if "output_bias" in values and "LABEL_0" not in settings.get("label2id", {"LABEL_0": 0}):
             files.write_json(os.path.join(partial, task_data.LABEL_MAP), settings["label2id"])
         trained = _fine_tuning(source)
+        if trained.get("do_lower_case") is False:
+            notes.append("note: letters keep their case, as %s says" % source)
         if trained:
             files.write_json(os.path.join(partial, task_data.NOTES), trained)
         config_name = CONFIG_NAMES.get(config.layout, "albert_config.json")
@@ -107,8 +109,9 @@ def _fine_tuning(folder):
     trained = resident.training_settings(folder)
     path = os.path.join(folder, TOKENIZER_CONFIG)
     if not trained and os.path.exists(path):
-        lowers = files.read_json(path).get("do_lower_case", True)
-        trained = {} if lowers else {"do_lower_case": False}
+        settings = files.read_json(path)
+        if isinstance(settings, dict) and settings.get("do_lower_case") is False:
+            return {"do_lower_case": False}
     return trained
 
 

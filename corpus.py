@@ -26,7 +26,8 @@ _LINE_CHARACTERS = 1 << 14
 _BLOCK_BYTES = 1 << 16
 _BYTE_ORDER_MARK = "\ufeff"
 _TEXT_KEYS = ("text", "content")  # of wiki_zh; of news2016zh and webtext2019zh
-_JSON_LINES = (".jsonl", ".jsonl.gz", ".json", ".json.gz")
+_ORIGINAL_JSON = (".jsonl", ".jsonl.gz")  # albert_zh reads other files as plain text
+_JSON_LINES = _ORIGINAL_JSON + (".json", ".json.gz")
 
 # A sentence ends with these and the closing quotes behind them. ! and ? may be part of an address.
 _SENTENCE_END = re.compile(
@@ -219,7 +220,8 @@ def _texts_of_files(paths, text_format):
     """Yields (`_Text`, bytes read of all files so far); documents end with their file."""
     bytes_before = 0
     for path in paths:
-        reader = _texts_of_json_lines if path.endswith(_JSON_LINES) else _texts_of_plain_lines
+        is_json = path.endswith(_ORIGINAL_JSON if text_format.as_original else _JSON_LINES)
+        reader = _texts_of_json_lines if is_json else _texts_of_plain_lines
         with files.open_unpacked(path) as (content, packed):
             for text in reader(content, path, text_format):
                 yield text, bytes_before + packed.tell()
@@ -261,15 +263,19 @@ def _texts_of_json_lines(content, path, text_format):
 
 def _paragraphs(line, place):
     """The title and the lines of the text of a JSON object."""
-    expected = 'expected an object such as {"title": "...", "text": "..."}'
+    expected = (
+        'expected an object such as {"title": "...", "text": "..."} in each line; a file that is '
+        "no text has to be left out of --input_file"
+    )
     try:
         document = json.loads(line)
     except (ValueError, RecursionError) as error:
         raise UserError("%s: not valid JSON (%s): %s" % (place, error, expected)) from error
     values = map(document.get, _TEXT_KEYS) if isinstance(document, dict) else ()
-    text = next((value for value in values if isinstance(value, str)), None)
-    if text is None:
+    texts = [value for value in values if isinstance(value, str)]
+    if not texts:
         raise UserError("%s: no text in it: %s" % (place, expected))
+    text = next(filter(str.strip, texts), "")
     title = document.get("title") or ""
     if not isinstance(title, str):
         raise UserError("%s: the title is no string: %s" % (place, expected))

@@ -99,9 +99,11 @@ def atomic_write(path: str, mode: str = "w") -> Iterator[IO]:
 def cannot_write(path: str, error: Exception) -> UserError:
     """The `UserError` for an error of the system or of TensorFlow met when writing `path`."""
     reason = getattr(error, "strerror", None) or str(error).split("\n")[0]
-    return UserError(
+    told = UserError(
         "%s: cannot be written (%s): free space or choose another place" % (path, reason)
     )
+    told.errno = getattr(error, "errno", None)  # a worker process hands it on, but no cause
+    return told
 
 
 def write_json(path: str, value: Any) -> None:

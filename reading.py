@@ -428,8 +428,8 @@ def _texts_over_lines(path, examples):
     found = [e for e in examples if any(t and "\n" in t for t in (e.text_a, e.text_b))]
     if found:
         yield (
-            "%d rows have a text over several lines (first: line %s): if it is no such text, a "
-            "quote there joins rows" % (len(found), found[0].guid.rsplit("-", 1)[1])
+            "%d rows have a text over several lines (first: line %s): if that is not meant, a "
+            "stray quote there has joined rows" % (len(found), found[0].guid.rsplit("-", 1)[1])
         )
 
 

@@ -77,11 +77,11 @@ def _kept_if_stopped(folder, output):
             "stopped; the same command with --resume goes on from here, without it starts over"
         ) from error
     except BaseException as error:
-        cause = error if isinstance(error, OSError) else error.__cause__
-        if getattr(cause, "errno", None) in _NO_SPACE and folder.num_finished():
+        number = getattr(error, "errno", None)
+        if number in _NO_SPACE and folder.num_finished():
             raise Unfinished(
                 "%s: cannot be written (%s): free space; the same command with --resume goes on "
-                "from here" % (output, cause.strerror)
+                "from here" % (output, os.strerror(number))
             ) from error
         _remove(folder.path)
         raise

@@ -4,8 +4,8 @@
 #     OUTPUT_DIR=my/records bash scripts/create_pretrain_data_batch.sh my/*.txt -- --dupe_factor=5
 # A file whose records are there and newer is skipped; one that was stopped goes on where it was. So
 # the same command, typed again, does what is left; with other settings give another OUTPUT_DIR or
-# AGAIN=1, since files that are there are told by their time alone. Settings, each an environment
-# variable:
+# AGAIN=1, since files that are there are known by their modification time alone. Settings, each an
+# environment variable:
 #     OUTPUT_DIR     where NAME.tfrecord is written for a text NAME.txt (default: beside the text)
 #     AGAIN          1 makes all files anew
 # and those of create_pretrain_data.sh (VOCAB_FILE, MAX_SEQ_LENGTH, MAX_PREDICTIONS, MASKED_LM_PROB).

@@ -66,32 +66,39 @@ def _excluded():
     excluded = set()
     paths = corpus.input_files(FLAGS.exclude_file, "exclude_file") if FLAGS.exclude_file else []
     for path in paths:
-        texts = excluded_texts(path, FLAGS.encoding)
+        texts = excluded_texts(path, _text_format())
         if not texts:
             _warn("--exclude_file: %s: no text of %d letters or more in it" % (path, _SHORTEST))
         excluded |= texts
     return excluded
 
 
+def _text_format():
+    return corpus.TextFormat(FLAGS.encoding, FLAGS.split_sentences)
+
+
 def _warn(text):
     print("warning: " + text, file=sys.stderr)
 
 
-def excluded_texts(path, encoding="utf-8"):
+def excluded_texts(path, text_format=corpus.PLAIN):
     """The normalized texts of a data file.
 
     Args:
         path: a table (tab-separated or .csv), or JSON, one value or one a line.
-        encoding: what it is in if not in UTF-8.
+        text_format: `corpus.TextFormat` of the corpus; the file may be in its encoding or UTF-8.
 
     Returns:
-        set of str: of cells and of strings in JSON, line by line, what is no mere phrase.
+        set of str: of cells and of strings in JSON, line by line (and sentence by sentence, where
+        the corpus is parted so), what is no mere phrase.
 
     Raises:
         UserError: if it is missing, unreadable or in another encoding.
     """
-    texts = files.strings_in(_values(path, encoding))
-    lines = (line for text in texts for line in text.splitlines())
+    texts = files.strings_in(_values(path, text_format.encoding))
+    lines = [line for text in texts for line in text.splitlines()]
+    if text_format.split_sentences:
+        lines += [sentence for line in lines for sentence in corpus.split_sentences(line)]
     return {text for text in map(normalized, lines) if len(text) >= _SHORTEST}
 
 
@@ -134,13 +141,12 @@ def write_parts(paths, excluded):
     Returns:
         dict of counts.
     """
-    text_format = corpus.TextFormat(FLAGS.encoding, FLAGS.split_sentences)
     outputs = [os.path.join(FLAGS.output_dir, name) for name in ("train.txt", "held_out.txt")]
     bar = progress.progress_bar("reading", corpus.total_bytes(paths), "B")
     notes = []
     with files.atomic_write(outputs[0]) as train, files.atomic_write(outputs[1]) as held_out:
         parts = _Parts(train, held_out, excluded)
-        for shard in corpus.read_shards(paths, text_format):
+        for shard in corpus.read_shards(paths, _text_format()):
             for number, sentences in enumerate(shard.documents):
                 if number or not shard.continues:
                     parts.start_document()

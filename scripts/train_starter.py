@@ -247,6 +247,10 @@ class Journal:
     def __init__(self, path):
         self._path = path
         self._stages = files.read_json(path) if os.path.exists(path) else {}
+        for name, entry in self._stages.items():
+            if name.endswith("records"):  # which depended on these formerly
+                for setting in ("arguments", "batch_size", "precision"):
+                    entry["settings"].pop(setting, None)
 
     def is_done(self, stage):
         """Whether a stage was done with its present settings."""
@@ -278,7 +282,7 @@ def plan(arguments):
     if FLAGS.encoding != "utf-8":  # runs that were begun before there was a choice go on
         split["encoding"] = FLAGS.encoding
     if FLAGS.split_sentences:
-        split["split_sentences"] = True  # so that excluded lines are looked for among sentences
+        split["sentences_excluded"] = True  # formerly only lines, which were split afterwards
     vocabulary = dict(split if FLAGS.vocab_size else {}, vocab_size=FLAGS.vocab_size)
     vocabulary["config_file"] = _digest(_config_file(), "config_file")
     if not FLAGS.vocab_size:

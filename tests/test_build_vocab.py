@@ -388,8 +388,11 @@ def test_the_vocabulary_is_no_text_of_its_own_corpus(tmp_path):
         (tmp_path / name).write_text("汉字\n")
     pattern, output = str(tmp_path / "*.txt"), str(tmp_path / "vocab.txt")
     assert build_vocab.files_of_patterns([pattern], "corpus", output) == [str(tmp_path / "a.txt")]
-    result = run("--corpus=%s" % output, "--output=%s" % output)
-    assert result[0] == 2 and "it is a text of --corpus" in result[2]
+    for same in (output, os.path.join(str(tmp_path), ".", "vocab.txt")):
+        result = run("--corpus=%s" % output, "--output=%s" % same)
+        assert result[0] == 2 and "it is a text of --corpus" in result[2]
+    result = run("--corpus=%s" % (tmp_path / "v*.txt"), "--output=%s" % output)
+    assert result[0] == 2 and "no file but %s fits it" % output in result[2]
     assert (tmp_path / "vocab.txt").read_text() == "汉字\n"
 
 

@@ -269,3 +269,21 @@ def test_released_indexes_fit_their_configs(shared):
         assert not result.new, name
         checked += 1
     assert checked >= 6
+
+
+def test_what_a_checkpoint_lacks_is_added_as_often_as_need_be(tmp_path):
+    prefix = str(tmp_path / "model.ckpt-4")
+    expected = {"a": np.float32(1), "b": np.arange(3, dtype=np.float32)}
+    checkpoints.write_checkpoint(prefix, expected)
+    for name in ("skipped_steps", "loss_scale"):
+        checkpoints.add_missing(prefix, {name: np.float32(2), "a": np.float32(7)})
+        expected[name] = np.float32(2)
+        reader = tf.train.load_checkpoint(prefix)
+        assert set(reader.get_variable_to_shape_map()) == set(expected)
+        for key, value in expected.items():
+            np.testing.assert_array_equal(reader.get_tensor(key), value)
+        names = sorted(os.listdir(str(tmp_path)))
+        shards = len(expected) - 1
+        assert names[:-1] == [
+            "model.ckpt-4.data-%05d-of-%05d" % (number, shards) for number in range(shards)
+        ]

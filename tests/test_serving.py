@@ -272,7 +272,10 @@ def test_who_went_away_is_not_predicted(port, gate):
             with socket.create_connection(("127.0.0.1", port)) as connection:
                 connection.sendall(HEAD + b"Content-Length: %d\r\n\r\n%s" % (len(body), body))
                 time.sleep(0.2)
-            time.sleep(3 * serving.SECONDS_BETWEEN_LOOKS)
+            gone = 'albert_requests_total{path="/predict",status="499"}'
+            deadline = time.time() + 30
+            while gone not in ask(port, "GET", "/metrics")[2] and time.time() < deadline:
+                time.sleep(0.05)
         finally:
             gate.is_open.set()
         assert first.result()[0] == 200

@@ -7,6 +7,7 @@ import sys
 import pytest
 
 from errors import UserError
+import corpus
 import files
 import small_models
 from workspace import ROOT
@@ -74,9 +75,9 @@ def test_excluded_files_are_utf8_or_in_the_encoding_of_the_texts(tmp_path, capsy
     (tmp_path / "gbk.txt").write_bytes(SAME.encode("gb18030"))
     with pytest.raises(UserError, match="gbk.txt, line 1.*gb18030"):
         split(tmp_path, text, exclude_file=tmp_path / "gbk.txt")
-    assert split_corpus.excluded_texts(str(tmp_path / "gbk.txt"), "gb18030") == {
-        split_corpus.normalized(LINE)
-    }
+    text_format = corpus.TextFormat("gb18030")
+    texts = split_corpus.excluded_texts(str(tmp_path / "gbk.txt"), text_format)
+    assert texts == {split_corpus.normalized(LINE)}
     (tmp_path / "short.txt").write_text("好的\n", encoding="utf-8")
     split(tmp_path, text, exclude_file=tmp_path / "short.txt")
     assert "short.txt: no text of 9 letters or more in it" in capsys.readouterr().err
@@ -87,6 +88,9 @@ def test_sentences_of_paragraphs_are_excluded(tmp_path):
     text = "一。%s！二。\n\n三。四。\n\n" % LINE
     split_up = split(tmp_path, text, exclude_file=tmp_path / "test.txt", split_sentences="true")
     assert split_up[:2] == ["", "三。\n四。\n\n"]
+    (tmp_path / "test.txt").write_text("五。%s！" % SAME, encoding="utf-8")  # several sentences
+    split_up = split(tmp_path, text, exclude_file=tmp_path / "test.txt", split_sentences="true")
+    assert split_up[2]["excluded documents"] == 1
 
 
 @pytest.mark.parametrize("excluded_line", [None, 0, 39999])

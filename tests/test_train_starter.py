@@ -179,6 +179,9 @@ def test_training_that_has_begun_keeps_its_data(run):
 def test_how_it_is_computed_may_change_in_any_phase(run):
     run(pair_steps=6)
     # Whether a training goes on with these is for run_pretraining.py to say; records stay.
+    former = files.read_json(run.work("stages.json"))
+    former["pair_records"]["settings"].update(arguments="", batch_size=8, precision="float32")
+    files.write_json(run.work("stages.json"), former)  # as it was written formerly
     names = run("--num_threads=1", pair_steps=6, precision="bfloat16")
     assert names == ["run_pretraining.py"] * 2
     assert [flags_in(command)["precision"] for command in run.called] == ["bfloat16"] * 2
