@@ -139,17 +139,9 @@ def convert(
     if "classification" in heads:
         settings.update(_labels(source, len(values["output_bias"])))
         settings["problem_type"] = PROBLEM_TYPES[trained.get("objective", "single_label")]
-        if trained.get("pooling", "cls") != "cls":
-            notes.append(
-                "note: fine-tuned with --pooling=%s, the classes of PyTorch take [CLS]: pool "
-                "last_hidden_state yourself (docs/conversion.md)" % trained["pooling"]
-            )
+        notes += _notes_on_pooling(trained)
     with checkpoints.filled_folder(folder) as partial:
-        if tokenization.is_sentencepiece(vocab_file):  # transformers' ALBERT takes it as it is
-            shutil.copyfile(vocab_file, os.path.join(partial, tokenization.SENTENCEPIECE_FILE))
-        elif vocab_file:
-            settings.update(_token_ids(vocab_file))
-            _write_tokenizer(partial, vocab_file, config, do_lower_case)
+        settings.update(_write_vocabulary(partial, vocab_file, config, do_lower_case))
         if "auto_map" in settings:
             shutil.copyfile(MODELING_FILE, os.path.join(partial, os.path.basename(MODELING_FILE)))
         if "classification" in heads and trained:  # for the way back; PyTorch leaves it alone
@@ -197,6 +189,26 @@ def read_model(prefix, config, encoder_only=False):
     }
     left_out = [name for name in there if assignment.names.get(name) not in wanted]
     return values, heads, left_out
+
+
+def _notes_on_pooling(trained):
+    if trained.get("pooling", "cls") == "cls":
+        return []
+    return [
+        "note: fine-tuned with --pooling=%s, the classes of PyTorch take [CLS]: pool "
+        "last_hidden_state yourself (docs/conversion.md)" % trained["pooling"]
+    ]
+
+
+def _write_vocabulary(folder, vocab_file, config, do_lower_case):
+    """Puts the vocabulary into a folder; returns what config.json is to say of it."""
+    if vocab_file is None:
+        return {}
+    if tokenization.is_sentencepiece(vocab_file):  # transformers' ALBERT takes it as it is
+        shutil.copyfile(vocab_file, os.path.join(folder, tokenization.SENTENCEPIECE_FILE))
+        return {}
+    _write_tokenizer(folder, vocab_file, config, do_lower_case)
+    return _token_ids(vocab_file)
 
 
 def _heads(parts, there):

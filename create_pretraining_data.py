@@ -168,7 +168,7 @@ def _check_flags(google):
 
 def _files_that_are_no_text():
     """Files of the command that may lie in a folder of texts."""
-    pictures = [os.path.splitext(FLAGS.stats)[0] + ".png"] if FLAGS.stats else []
+    pictures = [pretraining_statistics.picture_beside(FLAGS.stats)] if FLAGS.stats else []
     return [p for p in (FLAGS.stats, FLAGS.vocab_file, FLAGS.user_dict) if p] + pictures
 
 

@@ -208,6 +208,11 @@ def summed_notes(notes):
     return ["%d %s (first: %s)" % (len(all_), kind, all_[0]) for kind, all_ in places.items()]
 
 
+def picture_beside(path):
+    """Path of the picture that is drawn beside a file of statistics."""
+    return os.path.splitext(path)[0] + ".png"
+
+
 def write_statistics(path, values):
     """Writes statistics as JSON, and their histograms as a picture beside it.
 
@@ -219,7 +224,7 @@ def write_statistics(path, values):
         list of the files written; the picture is missing where matplotlib is not installed.
     """
     files.write_json(path, values)
-    picture = os.path.splitext(path)[0] + ".png"
+    picture = picture_beside(path)
     pyplot = pictures.pyplot()
     if pyplot is None:
         return [path]
