@@ -11,7 +11,7 @@ import re
 import sys
 
 TENSORFLOW_PACKAGES = ("tensorflow", "tensorflow-cpu", "tensorflow-gpu", "tensorflow-macos")
-NEEDED_PACKAGES = ("absl-py", "numpy", "jieba", "tqdm", "matplotlib")
+NEEDED_PACKAGES = ("absl-py", "numpy", "jieba", "tqdm", "matplotlib", "scikit-learn")
 
 _INSTALLED = re.compile(r"([^-]+)-([^-]+)(-.*)?\.(dist|egg)-info$")
 

@@ -55,7 +55,7 @@ python_candidates() {
     local version
     for version in "$@"; do
         type -aP "python$version" || true
-        compgen -G "${PYENV_ROOT:-$HOME/.pyenv}/versions/$version.*/bin/python" || true
+        printf '%s\n' "${PYENV_ROOT:-$HOME/.pyenv}"/versions/"$version".*/bin/python
     done
     type -aP python3 || true
     type -aP python || true
@@ -133,7 +133,16 @@ is_half_made() {
     is_new "$1" || grep -qE "$INSTALLING_BEGAN" "$1/setup.log"
 }
 
-is_new() { ! compgen -G "$1/setup.installed.*" >/dev/null; }
+is_new() { ! any_exists "$1"/setup.installed.*; }
+
+# any_exists PATH...: of a pattern's matches; a pattern without any stands for itself.
+any_exists() {
+    local path
+    for path in "$@"; do
+        [ ! -e "$path" ] || return 0
+    done
+    return 1
+}
 
 make_environment() {
     local folder="$1" versions="$2" python output
@@ -189,7 +198,7 @@ install_requirements() {
 pip_install() {
     local folder="$1"
     shift
-    if compgen -G "$folder/lib/python*/site-packages/pip" >/dev/null; then
+    if any_exists "$folder"/lib/python*/site-packages/pip; then
         PIP_USER=0 PYTHONUNBUFFERED=1 "$folder/bin/python" -m pip install --progress-bar off --no-input \
             --no-compile --disable-pip-version-check "$@" </dev/null
     else
@@ -204,7 +213,7 @@ install_cpu_pytorch() {
     shift 2
     torch="$(cat -- "$@" | sed -n 's/^\(torch==[0-9.]*\).*/\1/p')"
     [ -n "$torch" ] && [ "$(uname -s)" = Linux ] && [ "$(version_of "$folder/bin/python")" != 3.9 ] || return 0
-    compgen -G "$folder/lib/python*/site-packages/torch-*.dist-info" >/dev/null && return 0
+    ! any_exists "$folder"/lib/python*/site-packages/torch-*.dist-info || return 0
     say "first $torch for the CPU (about 200 MB to download)"
     PIP_RETRIES=1 PIP_DEFAULT_TIMEOUT=20 pip_install "$folder" --no-deps \
         ${CPU_PYTORCH_INDEX:+--extra-index-url "$CPU_PYTORCH_INDEX"} "$torch+cpu" >>"$log" 2>&1 && return 0

@@ -161,7 +161,7 @@ def _copy(answer, path, check_start):
     name = os.path.basename(urllib.parse.urlparse(answer.response.url).path)
     progress = Progress(name, answer.offset, answer.total)
     done, head = answer.offset, b""
-    is_checked = answer.offset > 0
+    is_checked, has_ended = answer.offset > 0, False
     try:
         with open(path, "r+b" if answer.offset else "wb") as target:
             target.seek(answer.offset)
@@ -173,6 +173,7 @@ def _copy(answer, path, check_start):
                     check_start(head)
                     is_checked = True
                 progress.show(done)
+                has_ended = not block
                 if done == answer.total:
                     break
             target.truncate()
@@ -180,20 +181,19 @@ def _copy(answer, path, check_start):
         raise cannot_write(path, error) from error
     finally:
         progress.finish(done)
-    is_complete = answer.total is None or done == answer.total
+    is_complete = has_ended if answer.total is None else done == answer.total
     if is_complete and not is_checked:
         check_start(head)
     return is_complete
 
 
 def _blocks(response):
-    """Pieces of the body as they come; ends at its end and where the connection drops."""
-    while True:
+    """Pieces of the body as they come, b"" at its end; none such where the connection drops."""
+    block = None
+    while block != b"":
         try:
             block = response.read1(BLOCK_BYTES)
         except (OSError, http.client.HTTPException):
-            return
-        if not block:
             return
         yield block
 

@@ -202,6 +202,7 @@ def _fill(asset, stage, urls, parts):
     for index, (source, part) in enumerate(zip(urls, parts)):
         size, digest = os.path.getsize(part), sha256_of_file(part)
         if asset.kind == "pairs":
+            _check_is_whole(part, source)
             os.makedirs(stage, exist_ok=True)
             os.replace(part, os.path.join(stage, asset.files[index]))
         else:
@@ -251,6 +252,15 @@ def _check_is_pairs(head, source):
         )
 
 
+def _check_is_whole(path, source):
+    """Raises if the last row of a file of pairs is cut: not every server tells how long it is."""
+    last_line = read_bytes(path).rstrip(b"\r\n").split(b"\n")[-1]
+    if re.search(rb"\t.*\t[^\t]", last_line) is None:
+        raise UserError(
+            "%s: cut off: its last line has no label: run the same command again" % source
+        )
+
+
 def _check_target(asset, target):
     """Raises if the target folder holds something else, which must not be mixed or lost."""
     if os.path.exists(target) and not (os.path.isdir(target) and not os.listdir(target)):
@@ -280,19 +290,31 @@ def _share_vocabulary(vocabulary, root):
 @contextlib.contextmanager
 def _one_at_a_time(folder):
     """Makes the folder and keeps a second process from writing there too; that one waits."""
+    descriptor = _locked(folder)
     try:
-        os.makedirs(folder, exist_ok=True)
-        descriptor = os.open(folder, os.O_RDONLY)
-    except OSError as error:
-        raise cannot_write(folder, error) from error
-    try:
-        with contextlib.suppress(OSError):  # a file system without locks
-            _lock(descriptor, folder)
         yield
     finally:
         os.close(descriptor)
         with contextlib.suppress(OSError):  # it stays where something is in it
             os.rmdir(folder)
+
+
+def _locked(folder):
+    """A descriptor of the folder, locked; made anew where who held it before removed it."""
+    while True:
+        try:
+            os.makedirs(folder, exist_ok=True)
+            descriptor = os.open(folder, os.O_RDONLY)
+        except FileNotFoundError:  # removed in between
+            continue
+        except OSError as error:
+            raise cannot_write(folder, error) from error
+        with contextlib.suppress(OSError):  # a file system without locks
+            _lock(descriptor, folder)
+        with contextlib.suppress(FileNotFoundError):
+            if os.path.samestat(os.fstat(descriptor), os.stat(folder)):
+                return descriptor
+        os.close(descriptor)
 
 
 def _lock(descriptor, folder):
@@ -316,7 +338,13 @@ def _chosen_assets(names, url):
         names = [os.path.splitext(os.path.basename(urllib.parse.urlparse(url).path))[0]]
     if not names:
         raise UserError("nothing named to fetch (--list shows what there is)")
-    return [_asset_named(name, bool(url)) for name in names]
+    assets = [_asset_named(name, bool(url)) for name in names]
+    if url and len(assets[0].files) > 1:
+        raise UserError(
+            "--url gives the address of one archive, but %s is %d files: name their folder with "
+            "%s=http://..." % (assets[0].name, len(assets[0].files), assets[0].address)
+        )
+    return assets
 
 
 def _asset_named(name, is_own_address):

@@ -50,6 +50,7 @@ class Server:
         self.heeds_if_range = True
         self.has_tags = True
         self.has_length = True
+        self.is_chunked = False
         handler = type("Handler", (_Handler,), {"state": self})
         self.http = _QuietServer(("127.0.0.1", 0), handler)
         self.http.daemon_threads = True
@@ -66,6 +67,8 @@ class _QuietServer(http.server.ThreadingHTTPServer):
 
 
 class _Handler(http.server.BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
     def do_GET(self):
         state = self.state
         time.sleep(state.pause)
@@ -79,6 +82,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             self.send_error(416)
             return
         self.send_response(206 if first else 200)
+        self.send_header("Connection", "close")
         if first:
             self.send_header(
                 "Content-Range", "bytes %d-%d/%d" % (first, len(content) - 1, len(content))
@@ -87,10 +91,15 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             self.send_header("ETag", _tag(content))
         if state.has_length:
             self.send_header("Content-Length", str(len(content) - first))
+        if state.is_chunked:
+            self.send_header("Transfer-Encoding", "chunked")
         self.end_headers()
         end = first + state.cuts.pop(0) if state.cuts else len(content)
+        body = content[first:end]
+        if state.is_chunked:
+            body = b"%x\r\n%b\r\n" % (len(body), body) + b"0\r\n\r\n" * (end == len(content))
         with contextlib.suppress(OSError):
-            self.wfile.write(content[first:end])
+            self.wfile.write(body)
         if end < len(content):
             time.sleep(state.stall)
 
@@ -283,6 +292,24 @@ def test_answer_without_a_length(server, tmp_path):
     assert read(tmp_path, MODEL_FOLDER, "vocab.txt") == MODEL_FILES["vocab.txt"]
 
 
+@pytest.mark.parametrize("stall", [0, 3], ids=["breaks off", "goes silent"])
+def test_cut_answer_without_a_length_is_taken_up_again(server, tmp_path, stall):
+    server.has_length, server.is_chunked = False, True
+    server.files.update({"train.txt": PAIRS * 9, "dev.txt": PAIRS, "test.txt": PAIRS})
+    server.cuts, server.stall = [4001], stall  # in the middle of a row
+    assert fetch(tmp_path, "lcqmc") == 0
+    assert server.ranges == [None, "bytes=4001-", None, None]
+    assert read(tmp_path, "chineseGLUEdatasets", "lcqmc", "train.txt") == PAIRS * 9
+
+
+def test_pairs_that_end_in_the_middle_of_a_row(server, tmp_path, capsys):
+    server.has_length = False  # so that nothing tells that the rest is missing
+    server.files.update({"train.txt": PAIRS[:-4], "dev.txt": PAIRS, "test.txt": PAIRS})
+    assert fetch(tmp_path, "lcqmc") == 2
+    assert "train.txt: cut off: its last line has no label" in the_error(capsys)
+    assert os.listdir(str(tmp_path)) == []
+
+
 @pytest.mark.usefixtures("any_checkpoint")
 def test_connection_that_goes_silent_is_replaced(server, tmp_path):
     server.files["albert_tiny_489k.zip"] = zipped(MODEL_FILES)
@@ -445,6 +472,12 @@ def test_pairs_come_all_or_not_at_all(server, tmp_path, capsys):
     assert fetch(tmp_path, "lcqmc") == 0  # what had come whole was kept
 
 
+def test_pairs_from_one_address(server, tmp_path, capsys):
+    assert fetch(tmp_path, "lcqmc", "--url", server.url + "/lcqmc.zip") == 2
+    assert "lcqmc is 3 files: name their folder with ALBERT_LCQMC_URL=" in the_error(capsys)
+    assert server.ranges == []
+
+
 def test_pairs_of_another_format(server, tmp_path, capsys):
     server.files.update({"train.txt": PAIRS, "dev.txt": b"404: Not Found", "test.txt": PAIRS})
     assert fetch(tmp_path, "lcqmc") == 2
@@ -541,13 +574,28 @@ def test_checkpoint_that_does_not_fit_its_config(server, tmp_path, capsys):
 def test_two_processes_at_once(server, tmp_path):
     server.files.update({"train.txt": PAIRS * 2, "dev.txt": PAIRS, "test.txt": PAIRS})
     server.pause = 0.3
-    code = "import fetch_assets, sys; sys.exit(fetch_assets.main(['lcqmc'], root=sys.argv[1]))"
-    command = [sys.executable, "-c", code, str(tmp_path)]
-    runs = [
-        subprocess.Popen(command, cwd=os.path.join(ROOT, "scripts"), stdout=subprocess.PIPE)
-        for _ in range(2)
-    ]
-    shown = [run.communicate(timeout=60)[0].decode() for run in runs]
-    assert [run.returncode for run in runs] == [0, 0]
+    shown = fetch_lcqmc_twice_at_once(tmp_path, [0, 0])
     assert sum("already in" in text for text in shown) == 1
     assert len(server.ranges) == 3
+
+
+def test_two_processes_at_once_of_which_the_first_fails(server, tmp_path):
+    server.pause = 0.3
+    shown = fetch_lcqmc_twice_at_once(tmp_path, [3, 3])
+    for text in shown:
+        assert "train.txt: the server says 404 Not Found" in text
+        assert "Traceback" not in text
+    assert os.listdir(str(tmp_path)) == []
+
+
+def fetch_lcqmc_twice_at_once(folder, statuses):
+    """What two commands print that fetch the same data and end with these statuses."""
+    code = "import fetch_assets, sys; sys.exit(fetch_assets.main(['lcqmc'], root=sys.argv[1]))"
+    command = [sys.executable, "-c", code, str(folder)]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
+    runs = [
+        subprocess.Popen(command, cwd=os.path.join(ROOT, "scripts"), **pipes) for _ in range(2)
+    ]
+    shown = [run.communicate(timeout=60)[0].decode() for run in runs]
+    assert [run.returncode for run in runs] == statuses
+    return shown

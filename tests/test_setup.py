@@ -11,6 +11,10 @@ import time
 import pytest
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+sys.path.insert(0, os.path.join(ROOT, "scripts"))
+
+import check_environment  # noqa: E402
+
 TOOLS = (
     "bash basename cat cmp cp dirname env flock grep mkdir readlink rm sed sleep tail uname".split()
 )
@@ -55,7 +59,7 @@ class Machine:
 
     def __init__(self, base):
         self.base = base
-        self.project = base / "我的 项目"
+        self.project = base / "我的 项目 [1]"
         self.log = base / "log"
         self.log.write_text("")
         for name in ("setup.sh", "common.sh", "check_environment.py"):
@@ -310,7 +314,7 @@ def test_interpreter_that_is_gone(machine):
 
 
 def test_environment_of_another_version_is_not_touched(machine):
-    machine.add_python("python", "3.12", folder=os.path.join("我的 项目", ".venv", "bin"))
+    machine.add_python("python", "3.12", folder=os.path.join("我的 项目 [1]", ".venv", "bin"))
     status, _, err = machine.setup()
     assert status == 2
     assert ".venv has Python 3.12, one of 3.11 3.10 3.9 is needed: move it away" in err
@@ -339,8 +343,14 @@ def make_environment(folder, packages):
     return folder
 
 
-SUITABLE = dict.fromkeys(("absl-py", "numpy", "jieba", "tqdm", "matplotlib"), "1.0")
+SUITABLE = dict.fromkeys(check_environment.NEEDED_PACKAGES, "1.0")
 SUITABLE["tensorflow"] = "2.15.0"
+
+
+def test_an_active_environment_needs_all_requirements_but_those_of_single_commands():
+    names = check_environment.required_names(os.path.join(ROOT, "requirements.txt"))
+    single = {"tensorflow", "tensorflow-addons", "tokenizers", "setuptools"}
+    assert set(names) - single == set(check_environment.NEEDED_PACKAGES)
 
 
 @pytest.mark.parametrize("variable", ["VIRTUAL_ENV", "CONDA_PREFIX"])
