@@ -402,7 +402,7 @@ def _text_blocks(path, encoding, progress):
     """Yields the text of a file in blocks of whole lines."""
     is_json = path.endswith((".json", ".jsonl", ".json.gz", ".jsonl.gz"))
     decoder = files.text_decoder(encoding)
-    first_line = 1
+    first_line, rest = 1, ""
     for raw in itertools.chain(_byte_blocks(path, progress), (b"",)):
         try:
             text = decoder.decode(raw, final=not raw)
@@ -411,9 +411,14 @@ def _text_blocks(path, encoding, progress):
             raise files.wrong_encoding("%s, line %d" % (path, line), error, encoding) from error
         except UnicodeError as error:
             raise files.undecodable(path, encoding, error) from error
+        text = rest + (text.lstrip("\ufeff") if first_line == 1 else text)
         first_line += raw.count(b"\n")
         if is_json:
-            text = "\n".join(_strings_of_json_line(line) for line in text.split("\n"))
+            # Whole lines; of UTF-16, a block of bytes may end within a character.
+            lines, rest = text.split("\n"), ""
+            if raw:
+                rest = lines.pop()
+            text = "\n".join(_strings_of_json_line(line) for line in lines)
         yield text
 
 
@@ -462,6 +467,18 @@ def _check_flags():
         raise UserError("--output is missing: name the vocabulary file to write")
     if FLAGS.output and any(files.is_same_path(FLAGS.output, path) for path in FLAGS.corpus):
         raise UserError("--output=%s: it is a text of --corpus: name another file" % FLAGS.output)
+    for flag, is_unused in (
+        ("output", FLAGS.output and not FLAGS.corpus),
+        ("vocab_file", FLAGS.vocab_file and FLAGS.corpus),
+    ):
+        if is_unused:
+            raise UserError(
+                "--%s: --corpus, from which a vocabulary is built, takes --output, and --report "
+                "alone --vocab_file: leave it out" % flag
+            )
+    read = [path for path in (FLAGS.forced_chars_file, FLAGS.vocab_file) if path]
+    if FLAGS.output and any(files.is_same_path(FLAGS.output, path) for path in read):
+        raise UserError("--output=%s: it is read too: name another file" % FLAGS.output)
     if not FLAGS.corpus and not FLAGS.vocab_file:
         raise UserError("--vocab_file is missing: name the vocabulary that --report measures")
 

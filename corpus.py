@@ -86,10 +86,12 @@ def input_files(patterns, flag="input_file", leave_out=()):
         list of str, pattern after pattern; those of one pattern sorted.
 
     Raises:
-        UserError: when there is no such file.
+        UserError: when there is no such file, or a folder or link cannot be followed.
     """
     paths = []
-    for pattern in filter(None, (part.strip() for part in patterns.split(","))):
+    is_one = os.path.exists(patterns)  # a name may have commas in it
+    names = [patterns] if is_one else [part.strip() for part in patterns.split(",")]
+    for pattern in filter(None, names):
         if os.path.isfile(pattern):
             paths.append(pattern)
             continue
@@ -97,20 +99,32 @@ def input_files(patterns, flag="input_file", leave_out=()):
         found = sorted(path for name in found for path in _files_below(name))
         if not found:
             raise UserError("--%s=%s: no such file, and no file fits the pattern" % (flag, pattern))
-        not_meant = set(map(os.path.abspath, leave_out))
-        paths += [path for path in found if os.path.abspath(path) not in not_meant]
+        not_meant = set(map(os.path.realpath, leave_out))
+        paths += [path for path in found if os.path.realpath(path) not in not_meant]
+    for path in paths:
+        if not os.path.exists(path):
+            raise UserError("--%s: %s is a link to a file that is not there" % (flag, path))
     return paths
 
 
 def _files_below(path):
-    """A file, or all files of a folder and those below it, but hidden ones."""
+    """A file, or all files of a folder and those below it, but hidden ones; links are followed."""
     if not os.path.isdir(path):
         return [path]
-    found = []
-    for folder, folders, names in os.walk(path):
-        folders[:] = [name for name in folders if not name.startswith(".")]
+    found, seen = [], {os.path.realpath(path)}
+    for folder, folders, names in os.walk(path, onerror=_cannot_be_read, followlinks=True):
+        shown = {name: os.path.realpath(os.path.join(folder, name)) for name in sorted(folders)}
+        folders[:] = []
+        for name, place in shown.items():
+            if not name.startswith(".") and place not in seen:  # links may lead in a circle
+                folders.append(name)
+                seen.add(place)
         found += [os.path.join(folder, name) for name in names if not name.startswith(".")]
     return found
+
+
+def _cannot_be_read(error):
+    raise UserError("%s: cannot be read: %s" % (error.filename, error.strerror)) from error
 
 
 def read_shards(paths, text_format=PLAIN, shard_characters=SHARD_CHARACTERS):
@@ -233,13 +247,16 @@ def _texts_of_files(paths, text_format):
 def _texts_of_plain_lines(content, path, text_format):
     """Yields the `_Text`s of a file with a sentence or a paragraph a line."""
     number = 0
-    has_blank_line = False
+    has_blank_line = has_returns = False
     for line, part in _lines(content, path, text_format):
         number += part == 0
+        has_returns |= "\r" in line.rstrip("\r")
         sentences = _sentences(line, text_format)
         is_blank = part == 0 and not sentences
         has_blank_line |= is_blank
         yield _Text(sentences, is_blank, part == 0, _note(sentences, part == 1, path, number))
+    if number == 1 and has_returns and not text_format.as_original:
+        raise files.wrong_line_ends(path)
     if not number:
         yield _Text([], True, False, (EMPTY_FILE, path))
     elif number > 1 and not has_blank_line and not text_format.as_original:

@@ -26,6 +26,7 @@ import pretraining_data
 import pretraining_runner
 import pretraining_statistics
 import segmentation
+import tokenization
 
 FLAGS = flags.FLAGS
 
@@ -107,7 +108,7 @@ def main(google=False):
         )
     start = time.time()
     counts, notes = _runner()(job, paths, outputs)
-    notes = pretraining_statistics.summed_notes(notes)
+    notes = notes.lines()
     for note in notes:
         print("warning: " + note, file=sys.stderr)
     seconds = time.time() - start
@@ -169,24 +170,38 @@ def _check_flags(google):
 def _files_that_are_no_text():
     """Files of the command that may lie in a folder of texts."""
     pictures = [pretraining_statistics.picture_beside(FLAGS.stats)] if FLAGS.stats else []
-    return [p for p in (FLAGS.stats, FLAGS.vocab_file, FLAGS.user_dict) if p] + pictures
+    return [FLAGS.stats] * bool(FLAGS.stats) + pictures + _files_of_vocabulary()
+
+
+def _files_of_vocabulary():
+    return list(filter(None, (FLAGS.vocab_file, _spm_model_file(), FLAGS.user_dict)))
 
 
 def _check_outputs(outputs, paths):
+    """Raises `UserError` where a file would be written over one that is read, or written twice."""
     if not outputs:
         raise UserError("--output_file=%s: names no file" % FLAGS.output_file)
-    for path in outputs:
+    written = [("output_file", path) for path in outputs]
+    if FLAGS.stats:
+        pictures = pretraining_statistics.picture_beside(FLAGS.stats)
+        written += [("stats", FLAGS.stats), ("stats", pictures)]
+    read = set(map(os.path.realpath, paths + _files_of_vocabulary()))
+    seen = set()
+    for flag, path in written:
+        place = os.path.realpath(path)
         if os.path.isdir(path):
-            raise UserError("--output_file=%s: it is a folder, expected a file to write" % path)
-        if os.path.abspath(path) in map(os.path.abspath, paths):
-            raise UserError("--output_file=%s: it is an input too: choose another name" % path)
-    if len(set(map(os.path.abspath, outputs))) < len(outputs):
-        raise UserError("--output_file=%s: a file is named twice" % FLAGS.output_file)
+            raise UserError("--%s=%s: it is a folder, expected a file to write" % (flag, path))
+        if place in read:
+            raise UserError("--%s=%s: it is an input too: choose another name" % (flag, path))
+        if place in seen:
+            raise UserError("--%s=%s: a file is named twice" % (flag, path))
+        seen.add(place)
 
 
 def _conflicts(google):
     """Rows (a flag, another flag, whether both are set though they do not go together)."""
     is_dynamic = FLAGS.masking == "dynamic"
+    is_sentencepiece = bool(_spm_model_file())
     names_ngram = FLAGS["ngram"].present and FLAGS.ngram > 1
     names_segmenter = FLAGS.segmenter != "none" and (google or FLAGS["segmenter"].present)
     original = "--original_masking"
@@ -196,6 +211,7 @@ def _conflicts(google):
             "--segmenter=%s" % FLAGS.segmenter,
             FLAGS.non_chinese and names_segmenter,
         ),
+        ("a SentencePiece model", "--segmenter", is_sentencepiece and names_segmenter),
         ("--span", "--ngram", FLAGS.span and names_ngram),
         (original, "--span", FLAGS.original_masking and FLAGS.span),
         (original, "--masking=dynamic", FLAGS.original_masking and is_dynamic),
@@ -213,7 +229,6 @@ def _conflicts(google):
             "--similar_next_sentence",
             FLAGS.original_masking and FLAGS.similar_next_sentence,
         ),
-        ("--spm_model_file", "--segmenter", bool(FLAGS.spm_model_file) and names_segmenter),
         ("--masking=dynamic", "--do_permutation", is_dynamic and FLAGS.do_permutation),
         (
             "--favor_shorter_ngram",
@@ -224,7 +239,15 @@ def _conflicts(google):
 
 
 def _spm_model_file():
-    return FLAGS.spm_model_file if "spm_model_file" in FLAGS else None
+    named = FLAGS.spm_model_file if "spm_model_file" in FLAGS else None
+    if tokenization.is_sentencepiece(FLAGS.vocab_file):
+        named = named or FLAGS.vocab_file
+    return named
+
+
+def _segmenter():
+    """A SentencePiece model tells itself where words begin."""
+    return "none" if FLAGS.non_chinese or _spm_model_file() else FLAGS.segmenter
 
 
 def _job(google):
@@ -247,7 +270,7 @@ def _job(google):
         vocab_file=FLAGS.vocab_file,
         do_lower_case=FLAGS.do_lower_case,
         spm_model_file=_spm_model_file(),
-        segmenter="none" if FLAGS.non_chinese else FLAGS.segmenter,
+        segmenter=_segmenter(),
         user_dict=FLAGS.user_dict,
         text_format=corpus.TextFormat(
             FLAGS.encoding, FLAGS.split_sentences, as_original=FLAGS.original_masking

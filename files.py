@@ -9,7 +9,7 @@ import json
 import os
 import shutil
 import socket
-from typing import IO, Any, Iterator, List, Tuple
+from typing import IO, Any, Callable, Iterator, List, Tuple
 import zlib
 
 from errors import UserError
@@ -17,6 +17,8 @@ from errors import UserError
 _GZIP_MAGIC = b"\x1f\x8b"
 _BYTE_ORDER_MARK = "\ufeff"
 _LOOKED_AT = 1 << 16  # bytes by which an encoding is told
+# A path that is not UTF-8 has bytes that only an escape can tell; JSON reads it as what it was.
+_TEXT_SETTINGS = {"encoding": "utf-8", "newline": "\n", "errors": "backslashreplace"}
 
 
 @contextlib.contextmanager
@@ -80,6 +82,31 @@ def remove_left_behind(path: str) -> None:
                 (shutil.rmtree if os.path.isdir(partial) else os.remove)(partial)
 
 
+def open_locked_folder(path: str, lock: Callable[[int], Any]) -> int:
+    """Makes a folder and locks it.
+
+    Args:
+        path: the folder. Whoever holds its lock may remove it; it is made anew then.
+        lock: function that locks a descriptor, once whoever holds the lock has gone.
+
+    Returns:
+        its descriptor, to be closed by the caller.
+    """
+    while True:
+        os.makedirs(path, exist_ok=True)
+        with contextlib.suppress(FileNotFoundError):  # removed meanwhile
+            descriptor = os.open(path, os.O_RDONLY)
+            try:
+                lock(descriptor)
+                is_still_there = os.path.samestat(os.fstat(descriptor), os.stat(path))
+            except BaseException:
+                os.close(descriptor)
+                raise
+            if is_still_there:
+                return descriptor
+            os.close(descriptor)
+
+
 @contextlib.contextmanager
 def atomic_write(path: str, mode: str = "w") -> Iterator[IO]:
     """Opens a file for writing that appears whole or not at all, see `whole_file`.
@@ -91,7 +118,7 @@ def atomic_write(path: str, mode: str = "w") -> Iterator[IO]:
     Yields:
         the open file.
     """
-    text_settings = {} if "b" in mode else {"encoding": "utf-8", "newline": "\n"}
+    text_settings = {} if "b" in mode else _TEXT_SETTINGS
     with whole_file(path) as partial, open(partial, mode, **text_settings) as handle:
         yield handle
 
@@ -257,7 +284,7 @@ def _known_encoding(encoding):
     try:
         "".encode(encoding)  # also refuses codecs that are not of text, as "hex"
         return codecs.lookup(encoding).name
-    except LookupError as error:
+    except (LookupError, UnicodeError) as error:  # "undefined" is one that always fails
         raise UserError("--encoding: Python knows no encoding named %r" % encoding) from error
 
 
@@ -268,6 +295,14 @@ def sha256_of_file(path: str) -> str:
         for block in iter(lambda: handle.read(1 << 20), b""):
             digest.update(block)
     return digest.hexdigest()
+
+
+def wrong_line_ends(path: str) -> UserError:
+    """The `UserError` for a text that carriage returns part into lines."""
+    return UserError(
+        "%s: its lines end with CR alone, as on old Macs: save it with the line ends of Windows or "
+        "Linux (in Excel as CSV UTF-8)" % path
+    )
 
 
 def wrong_encoding(place: str, error: UnicodeDecodeError, encoding: str) -> UserError:
@@ -318,7 +353,8 @@ def _likely_encoding(raw):
     if raw.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         return "UTF-16", "utf-16"
     try:
-        foreign = [char for char in raw.decode("gb18030") if char > "\x7f"]
+        text = codecs.getincrementaldecoder("gb18030")().decode(raw)  # its end may be cut off
+        foreign = [char for char in text if char > "\x7f"]
     except UnicodeDecodeError:
         return None
     codes = [char.encode("gb2312", "replace") for char in foreign]

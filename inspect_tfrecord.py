@@ -73,14 +73,16 @@ def _records(path, most=None):
     """Yields the features of the first records: dict of arrays."""
     if not os.path.isfile(path):
         raise UserError("%s: no such file" % path)
-    iterator = tf.python_io.tf_record_iterator(path)
     number = 0
     try:
+        iterator = tf.python_io.tf_record_iterator(path)
         while number != most:
             number += 1
             yield _features(next(iterator), path, number)
     except StopIteration:
         return
+    except tf.errors.PermissionDeniedError as error:
+        raise UserError("%s: cannot be read: no permission" % path) from error
     except (tf.errors.DataLossError, tf.errors.OutOfRangeError) as error:
         raise UserError(
             "%s, record %d: damaged or no TFRecord file (%s): make it again"

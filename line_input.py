@@ -61,6 +61,8 @@ def size_of_input(path: Optional[str]) -> Optional[int]:
 
 @contextlib.contextmanager
 def _opened(path):
+    if path is None and sys.stdin is None:
+        raise UserError("standard input is closed: name a file, or write lines into a pipe")
     if path is None:
         yield sys.stdin.buffer
         return

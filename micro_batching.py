@@ -7,6 +7,7 @@ become large by themselves, and a single request waits for nobody. One that fail
 import asyncio
 import collections
 from concurrent import futures
+import contextlib
 
 _Waiting = collections.namedtuple("_Waiting", ["texts", "result"])
 
@@ -77,9 +78,20 @@ class MicroBatcher:
                 self._arrived.clear()
                 await self._arrived.wait()
                 continue
-            if self._max_wait_seconds and self.num_waiting < self._max_batch_size:
-                await asyncio.sleep(self._max_wait_seconds)
+            await self._wait_for_more()
             await self._answer(self._next_batch())
+
+    async def _wait_for_more(self):
+        """Waits until a batch is full, for as long as one may wait."""
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + self._max_wait_seconds
+        while not self._is_stopping and self.num_waiting < self._max_batch_size:
+            seconds = deadline - loop.time()
+            if seconds <= 0:
+                return
+            self._arrived.clear()
+            with contextlib.suppress(asyncio.TimeoutError):
+                await asyncio.wait_for(self._arrived.wait(), seconds)
 
     def _next_batch(self):
         """Takes requests from the queue, as many as fit into a batch, at least one."""

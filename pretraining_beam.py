@@ -15,6 +15,7 @@ import shlex
 from errors import UserError
 import corpus
 import pretraining_runner
+import pretraining_statistics
 
 try:
     import apache_beam as beam
@@ -144,13 +145,13 @@ def _finished(pipeline):
 
 
 def _counts_and_notes(result):
-    counts, notes = collections.Counter(), []
+    counts, notes = collections.Counter(), pretraining_statistics.Notes()
     for metric in result.metrics().query()["counters"]:
         name = metric.key.metric.name
         if metric.key.metric.namespace != _NAMESPACE:
             continue
         if name.startswith(_NOTE):
-            notes += [tuple(name[len(_NOTE) :].split("\t"))] * metric.result
+            notes.update([tuple(name[len(_NOTE) :].split("\t"))], metric.result)
         else:
             counts[name] += metric.result
     return counts, notes

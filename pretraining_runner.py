@@ -155,8 +155,7 @@ def run(job, paths, outputs, num_workers, resume=False):
         resume: whether to go on where the same run was stopped.
 
     Returns:
-        (`Counter` of what was read and made, see `pretraining_statistics`; list of (kind, place),
-        the corpus's notes).
+        (`Counter` of what was read and made, see `pretraining_statistics`; the text's `Notes`).
 
     Raises:
         UserError: for text that cannot be read, files that cannot be written, a text without pairs.
@@ -185,19 +184,19 @@ def manifest(job, paths):
 
 def _fingerprint(path):
     status = os.stat(path)
-    return "of %d bytes from %s" % (status.st_size, _local_time(status.st_mtime))
+    return "of %d bytes from %s" % (status.st_size, _universal_time(status.st_mtime))
 
 
-def _local_time(seconds):
+def _universal_time(seconds):
     fraction = "%.6f" % (seconds % 1)
-    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(seconds)) + fraction[1:]
+    return time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(seconds)) + fraction[1:] + " UTC"
 
 
 def _make_records(job, paths, outputs, num_workers, folder):
-    counts, notes, runs = collections.Counter(), [], []
+    counts, notes, runs = collections.Counter(), pretraining_statistics.Notes(), []
     for shard, result in _results(job, paths, num_workers, Worker.write_runs, folder):
         counts.update(result["counts"])
-        notes += shard.notes
+        notes.update(shard.notes)
         runs += [os.path.join(folder.path, name) for name in result["runs"]]
     check_any(counts)
     runs = external_shuffle.combine_many(runs)
@@ -208,14 +207,14 @@ def _make_records(job, paths, outputs, num_workers, folder):
 
 
 def _make_original_records(job, paths, outputs, num_workers, folder):
-    counts, notes = collections.Counter(), []
+    counts, notes = collections.Counter(), pretraining_statistics.Notes()
     text = original_pretraining_data.OriginalText(
         _worker.tokenizer, _worker.segmenter is not None, _worker.starts_word
     )
     for shard, result in _results(job, paths, num_workers, Worker.write_original_pieces, folder):
         text.add_shard(result["documents"], shard.continues)
         counts.update(result["counts"])
-        notes += shard.notes
+        notes.update(shard.notes)
     counts.update(text.encoded().counts)
     path = os.path.join(folder.path, "records")
     ends, order = _write_original_records(job, text, path, counts)

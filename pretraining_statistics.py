@@ -193,19 +193,24 @@ def _counts_by_length(counts, name):
     return collections.OrderedDict(sorted(by_length.items()))
 
 
-def summed_notes(notes):
-    """One line for each kind of note.
+class Notes:
+    """What the user should know of a text; of each kind how often it was met, and where first."""
 
-    Args:
-        notes: list of (kind, place).
+    def __init__(self, notes=()):
+        """Begins with notes as `update` takes them."""
+        self._counts, self._first_places = collections.Counter(), collections.OrderedDict()
+        self.update(notes)
 
-    Returns:
-        list of str.
-    """
-    places = collections.OrderedDict()
-    for kind, place in notes:
-        places.setdefault(kind, []).append(place)
-    return ["%d %s (first: %s)" % (len(all_), kind, all_[0]) for kind, all_ in places.items()]
+    def update(self, notes, times=1):
+        """Adds an iterable of (kind, place), each met so many times."""
+        for kind, place in notes:
+            self._counts[kind] += times
+            self._first_places.setdefault(kind, place)
+
+    def lines(self):
+        """List of str, one for each kind."""
+        first = self._first_places.items()
+        return ["%d %s (first: %s)" % (self._counts[kind], kind, place) for kind, place in first]
 
 
 def picture_beside(path):

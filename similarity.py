@@ -21,6 +21,7 @@ import numpy as np
 
 from errors import UserError, run_command
 import args
+import checkpoints
 import line_input
 import predictor
 import predictor_backends
@@ -28,6 +29,7 @@ from progress import progress_bar
 import resident
 import search
 import text_encoder
+import tokenization
 
 FLAGS = flags.FLAGS
 QUERIES_AT_ONCE = 64
@@ -105,7 +107,7 @@ def main(words):
             search_corpus(model)
         elif words:
             print_pairs([tuple(words)], model.similarities([tuple(words)]))
-        elif FLAGS.interactive or (not FLAGS.pairs and sys.stdin.isatty()):
+        elif FLAGS.interactive or (not FLAGS.pairs and sys.stdin and sys.stdin.isatty()):
             talk(model)
         else:
             score_lines(model)
@@ -148,20 +150,31 @@ def _model_of_args():
     """(path, settings) of the model that args.py names; its output_dir is what training wrote."""
     output_dir = getattr(args, "output_dir", None)
     best = output_dir and os.path.join(output_dir, "best")
-    named = [best, output_dir, getattr(args, "model_dir", None), getattr(args, "ckpt_name", None)]
+    named = [best, output_dir, getattr(args, "ckpt_name", None), getattr(args, "model_dir", None)]
     named = [path for path in named if path]
     if not named:
         root = os.path.dirname(os.path.abspath(__file__))
         return os.path.relpath(predictor.newest_best_folder(root, of_pairs=True)), {}
     for path in named:
         if os.path.exists(path + ".index") or (os.path.isdir(path) and os.listdir(path)):
-            beside = {"config_file": "config_name", "vocab_file": "vocab_file"}
-            values = {key: getattr(args, name, None) for key, name in beside.items()}
-            return path, {key: value for key, value in values.items() if value}
+            return path, _files_of_args(is_checkpoint=path == getattr(args, "ckpt_name", None))
     raise UserError(
         "args.py: no model is at %s: fine-tune one with bash run_classifier_lcqmc.sh, "
         "or set model_dir to its folder" % ", ".join(named)
     )
+
+
+def _files_of_args(is_checkpoint):
+    """Config and vocabulary that args.py names; for a checkpoint also those of its model_dir."""
+    named = {"config_file": "config_name", "vocab_file": "vocab_file"}
+    values = {key: getattr(args, name, None) for key, name in named.items()}
+    folder = getattr(args, "model_dir", None)
+    if is_checkpoint and folder and os.path.isdir(folder):
+        values["config_file"] = values["config_file"] or checkpoints.config_in_folder(folder)
+        in_folder = tokenization.vocabulary_in_folder(folder)
+        if os.path.exists(in_folder):
+            values["vocab_file"] = values["vocab_file"] or in_folder
+    return {key: value for key, value in values.items() if value}
 
 
 def print_pairs(pairs, probabilities):

@@ -15,7 +15,6 @@ import os
 import re
 import sys
 
-from errors import UserError
 import files
 
 MAX_LINES_OF_ROW = 10000  # a quoted cell over more lines than this was never closed
@@ -62,10 +61,7 @@ def _with_checked_ends(lines, path):
     """The lines; raises `UserError` for a single one that carriage returns part."""
     first, second = next(lines, None), next(lines, None)
     if second is None and first is not None and "\r" in first:
-        raise UserError(
-            "%s: its lines end with CR alone, as on old Macs: save it with the line ends of "
-            "Windows or Linux (in Excel as CSV UTF-8)" % path
-        )
+        raise files.wrong_line_ends(path)
     return itertools.chain((line for line in (first, second) if line is not None), lines)
 
 

@@ -229,15 +229,16 @@ class SentencePieceTokenizer:
                 "--spm_model_file=%s needs the package sentencepiece: pip install sentencepiece"
                 % model_file
             ) from error
+        fault = UserError(
+            "%s: not a SentencePiece model: expected a .model file made by spm_train" % model_file
+        )
+        content = files.read_bytes(model_file)
+        if not content:  # the library takes it and crashes later
+            raise fault
         try:
-            self._model = sentencepiece.SentencePieceProcessor(
-                model_proto=files.read_bytes(model_file)
-            )
+            self._model = sentencepiece.SentencePieceProcessor(model_proto=content)
         except RuntimeError as error:
-            raise UserError(
-                "%s: not a SentencePiece model: expected a .model file made by spm_train"
-                % model_file
-            ) from error
+            raise fault from error
         self.do_lower_case = do_lower_case
         self.pieces = [self._model.IdToPiece(i) for i in range(self._model.GetPieceSize())]
         self.unknown_id = self._model.unk_id()

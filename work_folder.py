@@ -55,7 +55,6 @@ def work_folder(output, manifest, resume):
     folder, name = os.path.split(os.path.abspath(output))
     path = os.path.join(folder, ".%s.unfinished" % name)
     try:
-        os.makedirs(path, exist_ok=True)
         with _locked(path, output):
             _prepare(path, manifest, resume)
             yield from _kept_if_stopped(WorkFolder(path), output)
@@ -126,13 +125,13 @@ class WorkFolder:
 
 @contextlib.contextmanager
 def _locked(path, output):
-    """Has the folder for this process and those that it starts; nothing else may work in it."""
+    """Makes the folder, for this process and those that it starts; nothing else may work in it."""
     if fcntl is None:
+        os.makedirs(path, exist_ok=True)
         yield
         return
-    lock = os.open(path, os.O_RDONLY)
+    lock = files.open_locked_folder(path, lambda descriptor: _lock(descriptor, output))
     try:
-        _lock(lock, output)
         yield
     finally:
         os.close(lock)

@@ -15,6 +15,7 @@ import collections
 import contextlib
 import difflib
 import fcntl
+import functools
 import glob
 import os
 import re
@@ -27,7 +28,13 @@ sys.path.insert(0, PROJECT_ROOT)
 
 from errors import EXIT_INTERRUPTED, EXIT_USER_ERROR, UserError  # noqa: E402
 from downloading import NotReachable, discard, download, megabytes  # noqa: E402
-from files import atomic_write, cannot_write, read_bytes, sha256_of_file  # noqa: E402
+from files import (  # noqa: E402
+    atomic_write,
+    cannot_write,
+    open_locked_folder,
+    read_bytes,
+    sha256_of_file,
+)
 from unpacking import check_is_zip, unpack  # noqa: E402
 
 EXIT_NOT_REACHABLE = 3
@@ -290,7 +297,10 @@ def _share_vocabulary(vocabulary, root):
 @contextlib.contextmanager
 def _one_at_a_time(folder):
     """Makes the folder and keeps a second process from writing there too; that one waits."""
-    descriptor = _locked(folder)
+    try:
+        descriptor = open_locked_folder(folder, functools.partial(_lock, folder))
+    except OSError as error:
+        raise cannot_write(folder, error) from error
     try:
         yield
     finally:
@@ -299,30 +309,13 @@ def _one_at_a_time(folder):
             os.rmdir(folder)
 
 
-def _locked(folder):
-    """A descriptor of the folder, locked; made anew where who held it before removed it."""
-    while True:
+def _lock(folder, descriptor):
+    with contextlib.suppress(OSError):  # a file system without locks
         try:
-            os.makedirs(folder, exist_ok=True)
-            descriptor = os.open(folder, os.O_RDONLY)
-        except FileNotFoundError:  # removed in between
-            continue
-        except OSError as error:
-            raise cannot_write(folder, error) from error
-        with contextlib.suppress(OSError):  # a file system without locks
-            _lock(descriptor, folder)
-        with contextlib.suppress(FileNotFoundError):
-            if os.path.samestat(os.fstat(descriptor), os.stat(folder)):
-                return descriptor
-        os.close(descriptor)
-
-
-def _lock(descriptor, folder):
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        print("another download into %s is at work: waiting for it" % folder, flush=True)
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            print("another download into %s is at work: waiting for it" % folder, flush=True)
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
 
 
 def _address(asset, file_name):

@@ -49,16 +49,30 @@ def main():
     if FLAGS.held_out_every < 2:
         raise UserError("--held_out_every=%d: expected 2 or more" % FLAGS.held_out_every)
     excluded = _excluded()
-    paths = corpus.input_files(FLAGS.input_file)
+    paths = _inputs()
     try:
         os.makedirs(FLAGS.output_dir, exist_ok=True)
     except OSError as error:
         raise files.cannot_write("--output_dir=" + FLAGS.output_dir, error) from error
     counts = write_parts(paths, excluded)
     counts["excluded texts"] = len(excluded)
-    files.write_json(os.path.join(FLAGS.output_dir, "counts.json"), counts)
+    files.write_json(_outputs()[-1], counts)
     for name, count in counts.items():
         print("%-20s %d" % (name, count))
+
+
+def _outputs():
+    names = ("train.txt", "held_out.txt", "counts.json")
+    return [os.path.join(FLAGS.output_dir, name) for name in names]
+
+
+def _inputs():
+    """The files of the text; what this command has written into their folder is none of them."""
+    paths = corpus.input_files(FLAGS.input_file, leave_out=_outputs())
+    for path in paths:
+        if any(files.is_same_path(path, output) for output in _outputs()):
+            raise UserError("--input_file: %s would be written over: name another folder" % path)
+    return paths
 
 
 def _excluded():
@@ -141,9 +155,9 @@ def write_parts(paths, excluded):
     Returns:
         dict of counts.
     """
-    outputs = [os.path.join(FLAGS.output_dir, name) for name in ("train.txt", "held_out.txt")]
+    outputs = _outputs()
     bar = progress.progress_bar("reading", corpus.total_bytes(paths), "B")
-    notes = []
+    notes = pretraining_statistics.Notes()
     with files.atomic_write(outputs[0]) as train, files.atomic_write(outputs[1]) as held_out:
         parts = _Parts(train, held_out, excluded)
         for shard in corpus.read_shards(paths, _text_format()):
@@ -151,11 +165,11 @@ def write_parts(paths, excluded):
                 if number or not shard.continues:
                     parts.start_document()
                 parts.add(sentences)
-            notes += shard.notes
+            notes.update(shard.notes)
             bar.update(shard.bytes_read - bar.n)
         parts.end_document()
     bar.close()
-    for note in pretraining_statistics.summed_notes(notes):
+    for note in notes.lines():
         _warn(note)
     return parts.counts
 

@@ -396,6 +396,28 @@ def test_the_vocabulary_is_no_text_of_its_own_corpus(tmp_path):
     assert (tmp_path / "vocab.txt").read_text() == "汉字\n"
 
 
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+def test_json_with_a_mark_and_in_blocks(tmp_path, encoding, monkeypatch):
+    monkeypatch.setattr(build_vocab, "_BLOCK_BYTES", 8)
+    lines = ['{"title": "\\u4e2d\\u56fd", "text": "上"}', '{"text": "海"}']
+    (tmp_path / "a.jsonl").write_bytes("\n".join(lines * 3).encode(encoding))
+    counts = build_vocab.count_corpus([str(tmp_path / "a.jsonl")], encoding=encoding)
+    assert counts.pieces == {"中": 3, "国": 3, "上": 3, "海": 3}
+    assert not counts.latin_words
+
+
+def test_flags_that_would_not_be_used_are_told(tmp_path, corpus):
+    vocab = tmp_path / "vocab.txt"
+    vocab.write_text("a\n")
+    build, report = "--corpus=%s" % corpus, "--report=%s" % corpus
+    given = "--vocab_file=%s" % vocab
+    assert_fails(run(report, given, "--output=%s.new" % vocab), "--output: --corpus")
+    assert_fails(run(build, given, "--output=%s.new" % vocab), "--vocab_file: --corpus")
+    forced = "--forced_chars_file=%s" % vocab
+    assert_fails(run(build, forced, "--output=%s" % vocab), "it is read too")
+    assert vocab.read_text() == "a\n"
+
+
 def test_deep_brackets_are_text(tmp_path):
     (tmp_path / "deep.jsonl").write_text("[" * 100000 + "汉\n", encoding="utf-8")
     assert build_vocab.count_corpus([str(tmp_path / "deep.jsonl")])

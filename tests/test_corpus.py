@@ -124,6 +124,42 @@ def test_folders_patterns_and_names(tmp_path):
             found([pattern])
 
 
+def test_links_are_followed_and_dead_ends_are_told(tmp_path, monkeypatch):
+    (tmp_path / "far" / "deep").mkdir(parents=True)
+    (tmp_path / "far" / "deep" / "1.txt").write_text("x")
+    (tmp_path / "near").mkdir()
+    (tmp_path / "near" / "a,b.txt").write_text("x")
+    (tmp_path / "near" / "sub").symlink_to(tmp_path / "far")
+    (tmp_path / "far" / "deep" / "circle").symlink_to(tmp_path / "near")
+    near = str(tmp_path / "near")
+    assert corpus.input_files(near) == [near + "/a,b.txt", near + "/sub/deep/1.txt"]
+    assert corpus.input_files(near + "/a,b.txt") == [near + "/a,b.txt"]
+    (tmp_path / "near" / "gone.txt").symlink_to(tmp_path / "nowhere")
+    with pytest.raises(UserError, match="near/gone.txt is a link to a file that is not there"):
+        corpus.input_files(near)
+
+    def refuse(path):
+        raise PermissionError(13, "Permission denied", path)
+
+    monkeypatch.setattr(corpus.os, "scandir", refuse)
+    with pytest.raises(UserError, match="near: cannot be read: Permission denied"):
+        corpus.input_files(near)
+
+
+def test_line_ends_of_old_macs_are_told(tmp_path):
+    (tmp_path / "a.txt").write_bytes("今天\r明天\r".encode())
+    with pytest.raises(UserError, match="a.txt: its lines end with CR alone"):
+        documents_of([tmp_path / "a.txt"])
+    (tmp_path / "a.txt").write_bytes("今天\r".encode())
+    assert documents_of([tmp_path / "a.txt"]) == [["今天"]]
+
+
+def test_a_long_line_of_another_encoding_is_named(tmp_path):
+    (tmp_path / "a.txt").write_bytes(("x" + "我们的字" * 50000).encode("gbk"))
+    with pytest.raises(UserError, match="line 1: the file is in GBK"):
+        documents_of([tmp_path / "a.txt"])
+
+
 def test_what_is_strange_is_noted(tmp_path):
     contents = {
         "empty.txt": "",

@@ -743,6 +743,44 @@ def test_sentencepiece_by_command(tmp_path):
 
 
 @pytest.mark.parametrize(
+    "script", ["create_pretraining_data.py", "create_pretraining_data_google.py"]
+)
+def test_a_sentencepiece_model_may_be_the_vocabulary(script, tmp_path):
+    """As that of a model folder is; brightmart's script leaves its segmenter out then."""
+    english = os.path.join(ROOT, "data", "english_sample.txt")
+    model = sentencepiece_models.train_sentencepiece(tmp_path, files.read_lines(english), 300)
+    common = {"input_file": english, "max_seq_length": 64, "masking": "dynamic", "dupe_factor": 1}
+    done = run(script, *arguments(tmp_path, vocab_file=model, **common))
+    assert done.returncode == 0, done.stderr
+    tokenizer = tokenization.FullTokenizer(model)
+    whole_lines = set(map(tuple, map(tokenizer.tokenize, files.read_lines(english))))
+    for record in read_records(str(tmp_path / "records"))[:9]:
+        pieces = tokenizer.convert_ids_to_tokens(record["input_ids"][: sum(record["input_mask"])])
+        begins = [
+            piece in ("[CLS]", "[SEP]")
+            or pieces[place - 1] in ("[CLS]", "[SEP]")
+            or segmentation.starts_sentencepiece_word(piece)
+            for place, piece in enumerate(pieces)
+        ]
+        assert record["token_boundary"][: len(pieces)] == begins
+        assert sum(begins) < 0.9 * len(begins)
+        text = " ".join(pieces)
+        assert any(" ".join(line) in text or text[6:30] in " ".join(line) for line in whole_lines)
+
+
+def test_a_file_name_that_is_not_utf8(tmp_path):
+    folder = os.path.join(os.fsencode(str(tmp_path)), b"\xd6\xd0")
+    os.mkdir(folder)
+    with open(os.path.join(folder, b"\xce\xc4.txt"), "wb") as handle:
+        handle.write(files.read_bytes(SAMPLE))
+    for flags in ({}, {"stats": "stats.json"}):
+        flags = dict(flags, input_file=tmp_path, segmenter="none", output_file=tmp_path / "new")
+        done = run("create_pretraining_data.py", *arguments(tmp_path, **flags))
+        assert done.returncode == 0, done.stderr
+        (tmp_path / "new").unlink()
+
+
+@pytest.mark.parametrize(
     "flags, message",
     [
         ({"input_file": "nowhere/*.txt"}, "--input_file=nowhere/.* no file fits the pattern"),
@@ -760,6 +798,17 @@ def test_sentencepiece_by_command(tmp_path):
         ({"input_file": "{one}"}, "no two sentences in any of 3 lines and 2 documents"),
         ({"input_file": "{gbk}"}, "line 2: the file is in GBK, expected UTF-8"),
         ({"vocab_file": "{maskless}"}, r"vocabulary of 3 entries has no \[MASK\]"),
+        ({"vocab_file": "{one}", "output_file": "{one}"}, "output_file=.*one: it is an input too"),
+        ({"user_dict": "{one}", "output_file": "{one}"}, "output_file=.*one: it is an input too"),
+        ({"input_file": "{link}", "output_file": "{one}"}, "output_file=.*one: it is an input too"),
+        ({"output_file": "new", "stats": "./new"}, "--stats=./new: a file is named twice"),
+        ({"output_file": "a.png", "stats": "a.json"}, "--stats=a.png: a file is named twice"),
+        (
+            {"vocab_file": "a.model", "segmenter": "jieba"},
+            "a SentencePiece model and --segmenter exclude each other",
+        ),
+        ({"vocab_file": "{empty.model}"}, "empty.model: not a SentencePiece model"),
+        ({"input_file": "{mac}"}, "mac: its lines end with CR alone"),
     ],
 )
 def test_mistakes_are_one_line(flags, message, tmp_path):
@@ -767,18 +816,22 @@ def test_mistakes_are_one_line(flags, message, tmp_path):
         "one": "只有一句。\n\n又一句。\n".encode(),
         "gbk": b"abc\n" + "这是一个句子，我们都认识它。\n".encode("gbk"),
         "maskless": b"[UNK]\n[CLS]\n[SEP]\n",
+        "empty.model": b"",
+        "mac": "一句。\r又一句。\r".encode(),
     }
+    (tmp_path / "link").symlink_to(tmp_path / "one")
+    flags = {k: str(v).replace("{link}", str(tmp_path / "link")) for k, v in flags.items()}
     for name, content in contents.items():
         (tmp_path / name).write_bytes(content)
         flags = {k: str(v).replace("{%s}" % name, str(tmp_path / name)) for k, v in flags.items()}
     flags = dict({"num_workers": 1}, **flags)
-    if "segmenter" not in flags and "non_chinese" not in flags:
+    if not {"segmenter", "non_chinese"} & set(flags) and ".model" not in str(flags):
         flags["segmenter"] = "none"  # jieba takes its time to start
     done = run("create_pretraining_data.py", *arguments(tmp_path, **flags))
     assert done.returncode == 2, done.stderr
     assert re.search(message, done.stderr), done.stderr
     assert len(done.stderr.strip().split("\n")) == 1
-    assert sorted(os.listdir(str(tmp_path))) == sorted(contents)
+    assert sorted(os.listdir(str(tmp_path))) == sorted([*contents, "link"])
 
 
 @pytest.mark.parametrize(

@@ -593,9 +593,7 @@ def fetch_lcqmc_twice_at_once(folder, statuses):
     code = "import fetch_assets, sys; sys.exit(fetch_assets.main(['lcqmc'], root=sys.argv[1]))"
     command = [sys.executable, "-c", code, str(folder)]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
-    runs = [
-        subprocess.Popen(command, cwd=os.path.join(ROOT, "scripts"), **pipes) for _ in range(2)
-    ]
+    runs = [subprocess.Popen(command, cwd=os.path.join(ROOT, "scripts"), **pipes) for _ in range(2)]
     shown = [run.communicate(timeout=60)[0].decode() for run in runs]
     assert [run.returncode for run in runs] == statuses
     return shown

@@ -79,7 +79,7 @@ def test_unknown_encoding_and_missing_file_are_named(tmp_path):
     with pytest.raises(UserError, match="No such file"):
         files.read_lines(str(path))
     path.write_text("x")
-    for name in ("latin-99", "hex"):
+    for name in ("latin-99", "hex", "undefined"):
         with pytest.raises(UserError, match=name):
             files.read_lines(str(path), name)
 
@@ -92,6 +92,28 @@ def test_utf_16_with_and_without_its_mark(tmp_path):
     path.write_bytes("甲\n".encode())
     with pytest.raises(UserError, match="not UTF-16 text"):
         list(files.stream_lines(str(path), "utf-16"))
+
+
+def test_json_keeps_names_that_are_not_utf8(tmp_path):
+    path = str(tmp_path / "a.json")
+    name = os.fsdecode(b"\xd6\xd0.txt")
+    files.write_json(path, {name: "中"})
+    assert files.read_json(path) == {name: "中"}
+    assert "中" in files.read_text(path)
+
+
+def test_a_folder_that_its_last_user_removed_is_locked_anew(tmp_path):
+    folder, removed = str(tmp_path / "a"), []
+
+    def lock(descriptor):
+        if not removed:  # as who held the lock before does
+            removed.append(os.fstat(descriptor).st_ino)
+            os.rmdir(folder)
+            os.mkdir(folder + "b")  # so that the new one has another inode
+
+    descriptor = files.open_locked_folder(folder, lock)
+    assert os.path.samestat(os.fstat(descriptor), os.stat(folder))
+    os.close(descriptor)
 
 
 def test_a_pipe_is_not_replaced_by_a_file(tmp_path):

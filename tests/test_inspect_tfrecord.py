@@ -136,6 +136,17 @@ def test_numbers_of_the_wrong_kind_are_named(inspect):
         inspect(floats, check=True)
 
 
+def test_a_file_that_may_not_be_read(inspect, tmp_path, monkeypatch):
+    inspect(record())
+
+    def refuse(path):
+        raise inspect_tfrecord.tf.errors.PermissionDeniedError(None, None, path)
+
+    monkeypatch.setattr(inspect_tfrecord.tf.python_io, "tf_record_iterator", refuse)
+    with pytest.raises(UserError, match="cannot be read: no permission"):
+        inspect(record())
+
+
 def test_files_that_are_no_records(inspect, tmp_path):
     inspect(record(), record(), num=0)
     with open(inspect.path, "rb") as handle:

@@ -148,3 +148,17 @@ def test_a_batch_may_wait_for_more():
         await asyncio.gather(*tasks)
 
     assert run(steps, max_wait_seconds=1.0).batches == [["x"] * 3]
+
+
+def test_a_full_batch_waits_no_longer():
+    async def steps(batcher, model):
+        waiting = [asyncio.ensure_future(batcher.submit(["x"])) for _ in range(2)]
+        await asyncio.sleep(0.02)
+        waiting += [asyncio.ensure_future(batcher.submit(["y"])) for _ in range(2)]
+        await asyncio.wait_for(asyncio.gather(*waiting), 5)
+        last = asyncio.ensure_future(batcher.submit(["z"]))
+        await asyncio.sleep(0.02)
+        await asyncio.wait_for(batcher.stop(), 5)  # nor does the last one
+        await last
+
+    assert run(steps, max_wait_seconds=60).batches == [["x", "x", "y", "y"], ["z"]]

@@ -124,9 +124,7 @@ def test_script_makes_pairs_of_other_intents(tmp_path):
         "# %d\n%d one\n%d two\n# %d'\n%d three\n%d four\n" % ((number,) * 6) for number in range(20)
     )
     (tmp_path / "mine.txt").write_text(text, encoding="utf-8")
-    done = run_script(
-        MAKE_PAIRS, "--intents_file=%s" % (tmp_path / "mine.txt"), "--output_dir=%s" % tmp_path
-    )
+    done = run_script(MAKE_PAIRS, "--intents_file=%s" % (tmp_path / "mine.txt"))
     assert done.returncode == 0, done.stderr
     sizes = {}
     for split in SPLITS:

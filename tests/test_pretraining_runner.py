@@ -188,6 +188,25 @@ def test_what_a_run_is_made_from_must_be_the_same(tmp_path):
     assert os.listdir(str(tmp_path)) == ["text.txt"]
 
 
+def test_notes_take_no_memory_for_each_line():
+    notes = pretraining_statistics.Notes([("a line", "x, line 1")])
+    for number in range(2, 99):
+        notes.update([("a line", "x, line %d" % number)])
+    notes.update([("another", "y")], times=3)
+    assert notes.lines() == ["98 a line (first: x, line 1)", "3 another (first: y)"]
+    assert len(notes._first_places) == 2
+
+
+def test_a_run_is_the_same_in_another_time_zone(tmp_path, monkeypatch):
+    (tmp_path / "text.txt").write_text("x")
+    manifests = []
+    for zone in ("Asia/Shanghai", "UTC"):
+        monkeypatch.setenv("TZ", zone)
+        time.tzset()
+        manifests.append(pretraining_runner.manifest(job(), [str(tmp_path / "text.txt")]))
+    assert manifests[0] == manifests[1]
+
+
 def test_nothing_is_kept_of_a_run_stopped_before_anything_was_finished(tmp_path):
     with pytest.raises(KeyboardInterrupt), work_folder.work_folder(
         str(tmp_path / "out"), {}, False

@@ -4,6 +4,7 @@ import codecs
 import contextlib
 import os
 import pty
+import shutil
 import subprocess
 import sys
 
@@ -190,10 +191,24 @@ def test_the_names_of_args_are_read(folder, expected, args_of, tmp_path, capsys)
     (tmp_path / "faq.txt").write_text("今天\n明天\n", encoding="utf-8")
     run(["--corpus=%s" % (tmp_path / "faq.txt"), "--query=今天"])
     assert len(printed_rows(capsys)) == 2
+    args_of(output_dir=None, model_dir=str(tmp_path / "without weights"), config_name=None)
+    args_of(ckpt_name=str(apart / "albert_model.ckpt"), vocab_file=None)
+    (tmp_path / "without weights").mkdir()
+    for name in ("albert_config.json", "vocab.txt"):
+        shutil.copy(os.path.join(folder, name), str(tmp_path / "without weights"))
+    run([], PAIRS[0])
+    assert abs(float(printed_rows(capsys)[0][2]) - expected[0, 1]) < 6e-5
+    args_of(ckpt_name=None, model_dir="not/there")
     args_of(output_dir=str(tmp_path / "nowhere"))
     with pytest.raises(UserError, match="args.py: no model is at .*nowhere.*not/there"):
         run([], PAIRS[0])
     run(["--model_dir=" + folder], PAIRS[0])  # flags come first
+
+
+def test_closed_standard_input_is_told(folder, monkeypatch):
+    monkeypatch.setattr(sys, "stdin", None)
+    with pytest.raises(UserError, match="standard input is closed: name a file"):
+        run(["--model_dir=" + folder])
 
 
 def test_a_model_of_topics_is_no_model_of_pairs(tmp_path):

@@ -37,6 +37,21 @@ def test_text_of_another_encoding_is_parted_by_its_name(tmp_path):
     assert (tmp_path / "held_out.txt").read_text(encoding="utf-8") == text[len(text) // 2 :]
 
 
+def test_its_own_parts_are_no_text(tmp_path):
+    text = "".join("第%d篇的一二三四五六七八九。\n\n" % number for number in range(10))
+    (tmp_path / "a.txt").write_text(text, encoding="utf-8")
+    arguments = ["--output_dir=%s" % tmp_path, "--held_out_every=2"]
+    for pattern in ("*.txt", "*.txt", ""):
+        small_models.run_command(
+            split_corpus, arguments + ["--input_file=%s" % (tmp_path / pattern)]
+        )
+        assert files.read_json(str(tmp_path / "counts.json"))["documents"] == 10
+    with pytest.raises(UserError, match="train.txt would be written over"):
+        small_models.run_command(
+            split_corpus, arguments + ["--input_file=%s" % (tmp_path / "train.txt")]
+        )
+
+
 LINE = "骚扰短信一天二十条，开启ＶＩＰ拦截就清净"
 SAME = "骚扰短信一天二十条,开启vip拦截就清净！"
 # How files of tasks hold a text.

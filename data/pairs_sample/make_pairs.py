@@ -46,7 +46,9 @@ Intent = collections.namedtuple("Intent", "name wordings")
 
 def define_flags():
     flags.DEFINE_string("intents_file", os.path.join(HERE, "intents.txt"), "The intents to pair.")
-    flags.DEFINE_string("output_dir", HERE, "Folder that train.txt, dev.txt and test.txt go to.")
+    flags.DEFINE_string(
+        "output_dir", None, "Folder for train.txt, dev.txt and test.txt; that of --intents_file."
+    )
     flags.DEFINE_integer(
         "seed", 20240601, "Seed of the split, of the choice of pairs, their order."
     )
@@ -185,6 +187,7 @@ def write_pairs(path, rows):
 
 def main():
     groups = read_intents(FLAGS.intents_file)
+    folder = FLAGS.output_dir or os.path.dirname(FLAGS.intents_file)
     rng = random.Random(FLAGS.seed)
     splits = split_groups(groups, rng)
     rows = {name: labelled_pairs(members, rng) for name, members in splits.items()}
@@ -195,7 +198,7 @@ def main():
                 % (FLAGS.intents_file, len(groups), name)
             )
     for name, members in splits.items():
-        path = os.path.join(FLAGS.output_dir, name + ".txt")
+        path = os.path.join(folder, name + ".txt")
         write_pairs(path, rows[name])
         print("%s: %d pairs of %d intents" % (path, len(rows[name]), sum(map(len, members))))
 
