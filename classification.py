@@ -212,6 +212,10 @@ def _code_version():
 
 # Model
 
+# By which the loss is multiplied, so that small gradients are more than 0 in float16 (Micikevicius
+# et al. 2017, a constant factor: fine-tuning's gradients are far below the largest number).
+LOSS_SCALES = {"mixed_float16": 2.0**10}
+
 
 def model_fn_builder(
     bert_config,
@@ -265,7 +269,14 @@ def model_fn_builder(
             return tf.estimator.tpu.TPUEstimatorSpec(mode, predictions=predictions)
         loss, shown_loss = objectives.training_loss(build_logits, features["label_ids"], settings)
         train_op = objectives.create_train_op(
-            loss, learning_rate, num_train_steps, num_warmup_steps, use_tpu, settings, is_plain
+            loss,
+            learning_rate,
+            num_train_steps,
+            num_warmup_steps,
+            use_tpu,
+            settings,
+            plain=is_plain,
+            loss_scale=LOSS_SCALES.get(model_settings.get("precision"), 1.0),
         )
         return _train_spec(shown_loss, train_op, init_checkpoint, use_tpu)
 

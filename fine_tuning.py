@@ -46,7 +46,7 @@ def run(config_flag="bert_config_file"):
     """Does what the flags ask for."""
     fine_tuning_flags.check_flags(config_flag)
     training.choose_allocator(FLAGS.plain)
-    with training.StopRequest() as stop, training.explained_errors(FLAGS.output_dir):
+    with training.StopRequest() as stop:
         if FLAGS.seeds or FLAGS.search:
             experiments.run(lambda: run_once(FLAGS[config_flag].value, stop))
         else:
@@ -63,16 +63,17 @@ def run_once(config_file, stop):
     Returns:
         what `FineTuning.summarize` returns; None where this process only helps another one.
     """
-    run_of_flags = FineTuning(config_file)
-    if FLAGS.do_train:
-        run_of_flags.train(stop)
-    if training.helper_name():
-        return None  # the worker that saves does the rest
-    if FLAGS.do_eval:
-        run_of_flags.evaluate_all(stop)
-    if FLAGS.do_predict:
-        run_of_flags.predict(stop)
-    return run_of_flags.summarize(stop)
+    with training.explained_errors(FLAGS.output_dir):
+        run_of_flags = FineTuning(config_file)
+        if FLAGS.do_train:
+            run_of_flags.train(stop)
+        if training.helper_name():
+            return None  # the worker that saves does the rest
+        if FLAGS.do_eval:
+            run_of_flags.evaluate_all(stop)
+        if FLAGS.do_predict:
+            run_of_flags.predict(stop)
+        return run_of_flags.summarize(stop)
 
 
 class FineTuning:

@@ -192,13 +192,18 @@ def _check_objective():
         raise UserError("--multi_label and --regression exclude each other")
     if not FLAGS.label_separator:
         raise UserError("--label_separator: expected what stands between labels, found nothing")
+    if FLAGS.do_train:  # else the model tells its objective
+        check_best_metric(objective())
+
+
+def check_best_metric(objective):
+    """Raises `UserError` where `--best_metric` is none of an objective's metrics."""
     metric = FLAGS.best_metric
-    if metric is not None:
-        known = [name for name in scores.METRICS if objective() in scores.METRICS[name].objectives]
-        if metric not in known:
-            raise UserError(
-                "--best_metric: unknown metric %r, expected one of %s" % (metric, ", ".join(known))
-            )
+    known = [name for name in scores.METRICS if objective in scores.METRICS[name].objectives]
+    if metric is not None and metric not in known:
+        raise UserError(
+            "--best_metric: unknown metric %r, expected one of %s" % (metric, ", ".join(known))
+        )
 
 
 def _check_options_of_objective():

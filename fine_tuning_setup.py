@@ -149,8 +149,7 @@ class Setup:
                 "--task_name=%s has pairs of texts, but the config's type_vocab_size is %d: "
                 "expected 2" % (FLAGS.task_name, self.config.type_vocab_size)
             )
-        if self.task.objective == "multi_label" and FLAGS.best_metric == "f1":
-            raise UserError("--best_metric=f1 is of one label: use micro_f1 or macro_f1")
+        fine_tuning_flags.check_best_metric(self.task.objective)
         if FLAGS.best_metric == "f1" and len(self.task.labels) != 2:
             raise UserError(
                 "--best_metric=f1 needs two labels, here are %d: use macro_f1 or micro_f1"

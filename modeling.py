@@ -72,6 +72,7 @@ LAYOUTS = {
 FIRST_TOKEN = "first token"  # see `AlbertModel`
 
 _PARTS_OF_BATCH = [0]  # see `part_of_batch`
+_PARTS_OF_REPLICA = 1 << 20  # more than the parts of any batch
 
 MaskedLmOutput = collections.namedtuple(
     "MaskedLmOutput", ["loss", "weighted_loss", "per_example_loss", "log_probs", "predicted"]
@@ -482,7 +483,8 @@ def encoder_layers(config, rows, mask, batch_shape, recompute=False, output_posi
 
 def _block_seeds(config):
     """Seeds of a block's dropouts, drawn outside of it because it may be computed twice."""
-    return [dropout_seed() if config.saves_memory else None for _ in range(BLOCK_DROPOUTS)]
+    drops = config.hidden_dropout_prob or config.attention_probs_dropout_prob
+    return [dropout_seed() if drops else None for _ in range(BLOCK_DROPOUTS)]
 
 
 def transformer_block(config, layout, rows, mask, batch_shape, seeds, output_positions=None):
@@ -920,7 +922,7 @@ def dropout(x, rate, seed=None):
 
 
 def dropout_seed():
-    """An int tensor [2] that is a function of the graph's seed, the place and the global step.
+    """An int tensor [2], a function of the graph's seed, place, replica and global step.
 
     So a run that is stopped and resumed drops what the uninterrupted one would have dropped.
     Without a global step there is no run that could be repeated, and the seed is random.
@@ -931,6 +933,9 @@ def dropout_seed():
     with tf.name_scope("dropout_seed") as scope:
         place = zlib.crc32(("%s %s" % (tf.get_default_graph().seed, scope)).encode("utf-8"))
         place = tf.constant(place & 0x3FFFFFFF) + _PARTS_OF_BATCH[-1]
+        if tf.distribute.has_strategy():
+            replica = tf.distribute.get_replica_context().replica_id_in_sync_group
+            place += _PARTS_OF_REPLICA * tf.cast(replica, tf.int32)
         return tf.stack([place, tf.cast(step, tf.int32)])
 
 

@@ -113,7 +113,7 @@ def _softmax_loss(logits, labels, settings):
     targets = (1.0 - smoothing) * one_hot + smoothing / num_classes
     terms = targets * log_probs
     if settings.focal_gamma:
-        terms *= tf.pow(1.0 - tf.exp(log_probs), settings.focal_gamma)
+        terms *= _focus(log_probs, settings.focal_gamma)
     loss = -tf.reduce_sum(terms, axis=-1)
     if settings.class_weights is not None:
         loss *= tf.gather(tf.constant(settings.class_weights, tf.float32), labels)
@@ -128,9 +128,14 @@ def _sigmoid_loss(logits, labels, settings):
     weights = 1.0 if settings.class_weights is None else tf.constant(settings.class_weights)
     yes, no = weights * targets * log_yes, (1.0 - targets) * log_no
     if settings.focal_gamma:
-        yes *= tf.pow(1.0 - tf.exp(log_yes), settings.focal_gamma)
-        no *= tf.pow(1.0 - tf.exp(log_no), settings.focal_gamma)
+        yes *= _focus(log_yes, settings.focal_gamma)
+        no *= _focus(log_no, settings.focal_gamma)
     return -tf.reduce_mean(yes + no, axis=-1)
+
+
+def _focus(log_probs, gamma):
+    """(1 - p) ** gamma; for gamma below 1 its slope at p = 1 would be infinite."""
+    return tf.pow(tf.maximum(-tf.math.expm1(log_probs), _TINY), gamma)
 
 
 def divergence(logits, other_logits, objective):
@@ -278,7 +283,14 @@ class LayerwiseAdamW(optimization.AdamWeightDecayOptimizer):
 
 
 def create_train_op(
-    loss, learning_rate, num_train_steps, num_warmup_steps, use_tpu, settings, plain=False
+    loss,
+    learning_rate,
+    num_train_steps,
+    num_warmup_steps,
+    use_tpu,
+    settings,
+    plain=False,
+    loss_scale=1.0,
 ):
     """The op of one training step, as `optimization.create_optimizer` with the settings' ways.
 
@@ -290,6 +302,7 @@ def create_train_op(
         use_tpu: bool.
         settings: `Settings`.
         plain: bool; compile nothing.
+        loss_scale: float; gradients are those of so many times the loss until they are float32.
     """
     variables = tf.trainable_variables()
     if settings.freeze_encoder:
@@ -307,9 +320,17 @@ def create_train_op(
     optimizer.is_compiled = not (plain or use_tpu)
     if use_tpu:
         optimizer = tf.tpu.CrossShardOptimizer(optimizer)
-    return optimizer.apply_gradients(
-        optimizer.compute_gradients(loss, var_list=variables), global_step=global_step
-    )
+    gradients = optimizer.compute_gradients(loss_scale * loss, var_list=variables)
+    if loss_scale != 1.0:
+        gradients = [(_divided(gradient, loss_scale), v) for gradient, v in gradients]
+    return optimizer.apply_gradients(gradients, global_step=global_step)
+
+
+def _divided(gradient, divisor):
+    """A gradient, dense or of rows, or None, divided by a number."""
+    if isinstance(gradient, tf.IndexedSlices):
+        return tf.IndexedSlices(gradient.values / divisor, gradient.indices, gradient.dense_shape)
+    return None if gradient is None else gradient / divisor
 
 
 def rate_scales(names, layer_decay):

@@ -384,9 +384,19 @@ def _clipped_over_replicas(grads, norm):
     if not tf.distribute.has_strategy():
         return tf.clip_by_global_norm(grads, norm)
     context = tf.distribute.get_replica_context()
-    present = [tf.convert_to_tensor(grad) for grad in grads if grad is not None]
-    sums = context.merge_call(_summed_over_replicas, args=(present,))
-    clipped, norm_before = tf.clip_by_global_norm(sums, norm)
+    present = [grad for grad in grads if grad is not None]
+    rows = [grad.values for grad in present if isinstance(grad, tf.IndexedSlices)]
+    squares_of_rows = tf.add_n([tf.reduce_sum(tf.square(x)) for x in rows] + [tf.constant(0.0)])
+    *sums, squares = context.merge_call(
+        _summed_over_replicas,
+        args=([tf.convert_to_tensor(grad) for grad in present] + [squares_of_rows],),
+    )
+    # A row that is looked up twice counts as two, as on one device.
+    for grad, total in zip(present, sums):
+        if not isinstance(grad, tf.IndexedSlices):
+            squares += tf.reduce_sum(tf.square(total))
+    norm_before = tf.sqrt(squares)
+    clipped, _ = tf.clip_by_global_norm(sums, norm, use_norm=norm_before)
     # The strategy adds what the replicas apply, and now all of them apply the same.
     shares = iter([grad / context.num_replicas_in_sync for grad in clipped])
     return [None if grad is None else next(shares) for grad in grads], norm_before

@@ -304,8 +304,8 @@ class Pretraining:
         return FLAGS.learning_rate
 
     def _start_checkpoint(self):
-        """The checkpoint that the weights start from, or None for random ones."""
-        if self._first_step or not FLAGS.do_train:
+        """The checkpoint that the weights start from; None for random ones, or the folder's own."""
+        if not FLAGS.do_train or checkpoints.newest_of_training(self._folder):
             return None
         shapes = checkpoints.expected_shapes_by_part(self._config)
         shapes.pop("classification")
@@ -314,7 +314,7 @@ class Pretraining:
             if not FLAGS.warm_start:
                 return None
             return warm_start.write_checkpoint(
-                os.path.join(self._folder, "warm_start.ckpt"),
+                self._path_of_start("warm_start.ckpt"),
                 self._config,
                 shapes,
                 pretraining_records.piece_counts(*_about_records(self._train_source)),
@@ -326,11 +326,25 @@ class Pretraining:
         checkpoints.check_readable(prefix)
         if FLAGS.init_from_group0:
             prefix = checkpoints.with_group0_everywhere(
-                prefix, shapes, os.path.join(self._folder, "group0.ckpt")
+                prefix, shapes, self._path_of_start("group0.ckpt")
             )
         for line in checkpoints.report(checkpoints.assign(shapes, prefix), prefix):
             training.say(line)
         return prefix
+
+    def _path_of_start(self, name):
+        """Workers that share the folder write files of their own."""
+        return os.path.join(self._folder, ".".join(filter(None, [training.helper_name(), name])))
+
+    def _settings_of_start(self):
+        """What tells the start of this run from others; a run that goes on need not name it."""
+        if FLAGS.init_checkpoint:
+            prefix = checkpoints.find_checkpoint(FLAGS.init_checkpoint)
+            digest = files.sha256_of_file(prefix + ".index")  # it holds the sums of all values
+            return {"init_checkpoint": digest, "init_from_group0": FLAGS.init_from_group0}
+        if checkpoints.newest_of_training(self._folder):
+            return {}
+        return {"init_checkpoint": "none"}
 
     def _run_settings(self):
         """(fixed, variable) settings of the run, see `training.check_same_run`."""
@@ -343,12 +357,17 @@ class Pretraining:
         )
         fixed.update((name, FLAGS[name].value) for name in names.split())
         fixed["learning_rate"] = self._learning_rate
-        variable = "num_train_steps num_warmup_steps gradient_accumulation_steps precision plain"
+        fixed.update(self._settings_of_start())
+        variable = (
+            "num_train_steps num_warmup_steps start_warmup_step gradient_accumulation_steps "
+            "precision plain"
+        )
         variable = {name: FLAGS[name].value for name in variable.split()}
         counts = variable if FLAGS.skip_corrupt_records else fixed
-        counts["number of records"] = self._train_source.num_records
-        if self._train_source.masking is not None:
-            fixed["masking"] = list(map(str, self._train_source.masking))
+        source = self._train_source
+        counts["number of records"] = source.num_records
+        counts["bytes of records"] = sum(map(os.path.getsize, source.files))
+        fixed["masking"] = source.masking and list(map(str, source.masking))
         return fixed, variable
 
     def _model_settings(self, sentence_name):
@@ -468,6 +487,11 @@ class Pretraining:
         num_batches = source.num_records / FLAGS.eval_batch_size
         # On TPU every batch is full.
         num_batches = int(num_batches) if source.is_static else math.ceil(num_batches)
+        if not num_batches:
+            raise UserError(
+                "--eval_batch_size=%d: a TPU takes full batches alone, and there are %d records to "
+                "evaluate on: give a smaller one" % (FLAGS.eval_batch_size, source.num_records)
+            )
         num_steps = min(FLAGS.max_eval_steps, num_batches)
         with _named_faults(source):
             result = self._estimator.evaluate(

@@ -136,6 +136,8 @@ def _train_spec(config, settings, features, init_checkpoint):
             tf.summary.scalar(name, value)
             training.show_in_progress(name, value)
     loss = values["loss"]
+    if not settings.use_tpu:
+        loss /= optimization.num_replicas()  # Estimator adds up the replicas' losses
     if settings.skip_nan_steps or scaler:
         loss = tf.where_v2(tf.is_finite(loss), loss, 0.0)  # Estimator stops at what is not finite
     return tf.estimator.tpu.TPUEstimatorSpec(
@@ -147,7 +149,7 @@ def _gradients(config, settings, features, scaler):
     """Gradients of a step's batch (or a replica's share of it).
 
     Returns:
-        ([(gradient, variable)], {name: scalar} to look at).
+        ([(gradient, variable)], {name: scalar} to look at, of the whole batch but on a TPU).
     """
     num_replicas = optimization.num_replicas(settings.use_tpu)
     denominators = [
@@ -186,7 +188,18 @@ def _gradients(config, settings, features, scaler):
     )
     if scaler:
         gradients = [scaler.unscaled(gradient) for gradient in gradients]
+    if not settings.use_tpu:
+        values = _of_all_replicas(values)
     return list(zip(gradients, variables)), values
+
+
+def _of_all_replicas(values):
+    """What a step's whole batch has, of what each replica has of its share; {name: scalar}."""
+    shares = dict.fromkeys(values, optimization.num_replicas())
+    shares["tokens"] = 1
+    return {
+        name: optimization.sum_over_replicas(value) / shares[name] for name, value in values.items()
+    }
 
 
 def _train_op(config, settings, grads_and_vars, values, scaler):

@@ -212,6 +212,7 @@ def make_strategy():
     if FLAGS.use_tpu:
         raise UserError("--distribution=%s and --use_tpu: give one of them" % FLAGS.distribution)
     if FLAGS.distribution == "mirrored":
+        _check_devices(FLAGS.devices)
         with tf.Graph().as_default():  # else it looks for devices that the session has, not eager
             return tf.distribute.MirroredStrategy(FLAGS.devices or None)
     if not workers.cluster():
@@ -221,6 +222,28 @@ def make_strategy():
             '"task": {"type": "worker", "index": 0}}'
         )
     return tf.distribute.experimental.MultiWorkerMirroredStrategy()
+
+
+def _check_devices(names):
+    """Raises `UserError` for names of devices that are none, twice there or not on this machine."""
+    num_gpus = len(tf.config.experimental.list_physical_devices("GPU"))
+    seen = set()
+    for name in names:
+        try:
+            device = tf.DeviceSpec.from_string(name)
+        except ValueError:
+            device = tf.DeviceSpec()
+        place = (device.device_type, device.device_index)
+        if None in place:
+            raise UserError("--devices=%s: expected names such as /gpu:0,/gpu:1" % name)
+        if place in seen:
+            raise UserError("--devices: %s is named twice" % name)
+        if device.device_type == "GPU" and device.device_index >= num_gpus:
+            raise UserError(
+                "--devices=%s: TensorFlow finds %d GPUs on this machine (nvidia-smi lists them, "
+                "and CUDA_VISIBLE_DEVICES hides some)" % (name, num_gpus)
+            )
+        seen.add(place)
 
 
 def helper_name():

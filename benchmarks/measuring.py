@@ -29,7 +29,10 @@ def take_turns(commands, rounds):
     def answer(process, request):
         process.stdin.write(request + "\n")
         process.stdin.flush()
-        return float(process.stdout.readline())
+        line = process.stdout.readline()
+        if not line:
+            sys.exit("%s: it ended, its error stands above" % " ".join(process.args))
+        return float(line)
 
     seconds = {name: [] for name in processes}
     for number in range(rounds + 1):

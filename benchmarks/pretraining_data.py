@@ -14,7 +14,6 @@ machine disturbs least. Ratios are to one worker in the same mode, measured in t
 import argparse
 import os
 import re
-import resource
 import subprocess
 import sys
 import tempfile
@@ -64,12 +63,13 @@ def prepared_text(patterns, folder):
 
 def compare_workers(arguments, segmenter, mode, output):
     """Measures a mode with each number of workers and prints a line for each."""
-    rates, digests = {}, set()
+    rates, digests, peaks = {}, set(), []
     for workers in map(int, arguments.workers.split(",")):
         runs = [run(arguments, segmenter, mode, workers, output) for _ in range(arguments.rounds)]
         digests.add(files.sha256_of_file(output))
         records = runs[0][0]
-        seconds = min(seconds for _, seconds in runs)
+        seconds = min(seconds for _, seconds, _ in runs)
+        peaks += [peak for _, _, peak in runs]
         rates[workers] = records / seconds
         first = next(iter(rates.values()))
         print(
@@ -93,13 +93,13 @@ def compare_workers(arguments, segmenter, mode, output):
             mode,
             segmenter,
             "are equal" if len(digests) == 1 else "DIFFER",
-            resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss >> 10,
+            max(peaks),
         )
     )
 
 
 def run(arguments, segmenter, mode, workers, output):
-    """(records, seconds) of one run of the command."""
+    """(records, seconds, MiB of the largest process) of one run of the command."""
     command = [sys.executable, os.path.join(ROOT, "create_pretraining_data.py")]
     flags = {
         "input_file": arguments.input_file,
@@ -115,9 +115,15 @@ def run(arguments, segmenter, mode, workers, output):
     }
     command += ["--%s=%s" % item for item in flags.items()]
     start = time.time()
-    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        shown = process.stdout.read()
+        _, status, usage = os.wait4(process.pid, 0)  # of this run and its workers alone
+        process.returncode = status
     seconds = time.time() - start
-    return int(re.search(r"^records +(\d+)$", done.stdout, re.MULTILINE).group(1)), seconds
+    if status:
+        sys.exit("%s: it ended, its error stands above" % " ".join(command))
+    records = int(re.search(r"^records +(\d+)$", shown, re.MULTILINE).group(1))
+    return records, seconds, usage.ru_maxrss >> 10
 
 
 if __name__ == "__main__":

@@ -12,16 +12,16 @@ peak is that of the whole process, TensorFlow, weights and optimizer state inclu
 import argparse
 import json
 import os
-import resource
 import subprocess
 import sys
 import time
+
+import measuring
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
 
 NUM_LABELS = 2
 LEARNING_RATE = 1e-4
-MEBIBYTE = 1024.0  # ru_maxrss counts KiB
 
 
 def main():
@@ -101,8 +101,7 @@ def measured(arguments, recompute):
                 begin = time.time()
                 loss, _ = session.run([head.loss, train_op])
                 seconds = time.time() - begin
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / MEBIBYTE
-    return {"peak_mib": peak, "seconds": seconds, "loss": float(loss)}
+    return {"peak_mib": measuring.peak_memory(), "seconds": seconds, "loss": float(loss)}
 
 
 if __name__ == "__main__":

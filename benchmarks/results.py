@@ -27,6 +27,7 @@ import overlap_baseline
 import topics_baseline
 
 from errors import UserError, run_command
+import checkpoints
 import data_checks
 import experiments
 import files
@@ -151,7 +152,9 @@ def main():
     _check_names("option_datasets", DATASETS)
     _check_names("ways", ALL_WAYS)
     settings = {name: FLAGS[name].value for name in _SETTINGS}
+    settings["data_dir"] = os.path.abspath(FLAGS.data_dir)
     settings["model_dir"] = os.path.abspath(FLAGS.model_dir)
+    settings["weights"] = _weights()
     measuring.check_settings(FLAGS.output_dir, settings)
     plan = list(_plan())
     for number, (name, way, seed) in enumerate(plan if FLAGS.run else [], start=1):
@@ -162,6 +165,14 @@ def main():
         print("\n".join(_lines(table)))
     if FLAGS.write:
         _write_tables(FLAGS.write, tables)
+
+
+def _weights():
+    """What tells the weights of --model_dir from others: of the index, with the sums of all."""
+    if not _has_weights():
+        return None
+    prefix = checkpoints.find_checkpoint(FLAGS.model_dir)
+    return files.sha256_of_file(prefix + ".index")[:12]
 
 
 def _check_names(flag, known):

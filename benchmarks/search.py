@@ -13,7 +13,6 @@ numbers: only the comparison is measured. Each size runs in a process of its own
 import argparse
 import os
 import random
-import resource
 import subprocess
 import sys
 import tempfile
@@ -24,6 +23,7 @@ import numpy as np
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 sys.path[:0] = [ROOT, os.path.join(ROOT, "benchmarks")]
 
+import measuring  # noqa: E402
 import prediction  # noqa: E402
 
 import errors  # noqa: E402, F401  (quietens TensorFlow)
@@ -100,7 +100,7 @@ def work(kind, count):
     """Measures one size in this process."""
     with tempfile.TemporaryDirectory() as root:
         cells = MEASURES[kind](root, count)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024.0
+    peak = measuring.peak_memory()
     print("| %s, %d lines | %s | %.0f MB |" % (kind, count, cells, peak), flush=True)
 
 

@@ -81,9 +81,11 @@ choose_data() {
     if [ -n "${DATA_DIR:-}" ]; then
         [ -d "$data" ] || die "DATA_DIR: $data: no such folder"
     elif [ ! -f "$data/train.json" ]; then
-        "$python" "$PROJECT_ROOT/scripts/fetch_assets.py" "$1" >&2 ||
+        "$python" "$PROJECT_ROOT/scripts/fetch_assets.py" "$1" >&2 || {
+            [ $? -ne "$EXIT_INTERRUPTED" ] || exit "$EXIT_INTERRUPTED"
             die "the data of $1 could not be downloaded: put train.json, dev.json and test.json into" \
                 "$(shown "$data"), or name their folder with DATA_DIR"
+        }
     fi
 }
 

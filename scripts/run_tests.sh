@@ -6,13 +6,20 @@
 set -euo pipefail
 . "$(dirname -- "$(readlink -f -- "${BASH_SOURCE[0]}")")/common.sh"
 
-python="$(bash "$PROJECT_ROOT/scripts/setup.sh" requirements-dev.txt)"
+# set_up EXTRA...: prints the Python; Ctrl-C ends this script too, and not an installation alone.
+set_up() {
+    local status=0
+    bash "$PROJECT_ROOT/scripts/setup.sh" requirements-dev.txt "$@" || status=$?
+    [ "$status" -ne "$EXIT_INTERRUPTED" ] || exit "$status"
+    return "$status"
+}
+
+python="$(set_up)"
 if [ "$python" = "$PROJECT_ROOT/.venv/bin/python" ]; then # into a user's own environment goes nothing
     extras=(requirements-{export,serve,convert,extra}.txt)
-    bash "$PROJECT_ROOT/scripts/setup.sh" requirements-dev.txt "${extras[@]}" >/dev/null ||
+    set_up "${extras[@]}" >/dev/null ||
         for extra in "${extras[@]}"; do
-            bash "$PROJECT_ROOT/scripts/setup.sh" requirements-dev.txt "$extra" >/dev/null ||
-                say "SKIPPED: the tests that need $extra"
+            set_up "$extra" >/dev/null || say "SKIPPED: the tests that need $extra"
         done
 fi
 cd -- "$PROJECT_ROOT"

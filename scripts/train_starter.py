@@ -25,6 +25,7 @@ import ctypes
 import fcntl
 import functools
 import glob
+import hashlib
 import os
 import shutil
 import signal
@@ -315,7 +316,7 @@ def _values(names, prefix=""):
 
 
 def _about(patterns, flag):
-    """A description by which other files are told from the same ones."""
+    """A description by which other files are told from the same ones, wherever they lie."""
     paths = corpus.input_files(patterns, flag)
     inside = os.path.join(os.path.abspath(work_folder()), "")
     if any(os.path.abspath(path).startswith(inside) for path in paths):
@@ -323,7 +324,9 @@ def _about(patterns, flag):
             "--%s=%s takes in %s, where this command works: choose another --out (OUT)"
             % (flag, patterns, work_folder())
         )
-    return "%d files, %d bytes" % (len(paths), sum(map(os.path.getsize, paths)))
+    digest = hashlib.sha256("".join(map(files.sha256_of_file, paths)).encode()).hexdigest()
+    num_bytes = sum(map(os.path.getsize, paths))
+    return "%d files, %d bytes (sha256 %s)" % (len(paths), num_bytes, digest[:12])
 
 
 def _digest(path, flag):
@@ -344,7 +347,7 @@ def _check_training_keeps_its_data(journal, phase, records):
     """Raises `UserError` where a phase has begun with other records or another start than now."""
     folder = work_folder(phase.name)
     changes = journal.changes(records)
-    if changes and glob.glob(os.path.join(folder, "model.ckpt-*.index")):
+    if changes and glob.glob(os.path.join(glob.escape(folder), "model.ckpt-*.index")):
         raise UserError(
             "%s holds a training with other data or another start (%s): set that back, name "
             "another --out (OUT), or remove %s and %s to begin anew"

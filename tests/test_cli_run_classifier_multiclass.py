@@ -216,6 +216,8 @@ def test_several_labels_a_row_without_a_dev_file(tmp_path, capsys):
     notes = json.loads(data.read("best/fine_tuning.json"))
     assert notes["objective"] == "multi_label" and notes["pooling"] == "mean"
     assert len(notes["thresholds"]) == 3
+    with pytest.raises(UserError, match="unknown metric 'mcc'"):
+        run_here(data.arguments(do_train=None, do_predict=None, dev_share=0.2, best_metric="mcc"))
     assert data.results()["best"]["eval_micro_f1"] > 0.5
     table = [line.split("\t") for line in data.read("predictions.tsv").splitlines()[1:]]
     for row in table:
@@ -283,6 +285,10 @@ def test_numbers_are_estimated(tmp_path):
         abs(float(errors[0]["label"]) - float(errors[0]["predicted"])), abs=1e-4
     )
     assert "| label | predicted | error | line |" in data.read("report.md")
+    settings = {"do_train": None, "do_predict": None}  # the model tells what it estimates
+    with pytest.raises(UserError, match="unknown metric 'macro_f1', expected one of loss, pearson"):
+        run_here(data.arguments(best_metric="macro_f1", **settings))
+    run_here(data.arguments(best_metric="spearman", **settings))
 
 
 def test_early_stopping_ends_training_and_is_remembered(tmp_path, capsys):
@@ -367,6 +373,10 @@ def test_search_tries_the_rates(tmp_path, capsys):
     )
 
 
+def _mirrored(devices):
+    return {"distribution": "mirrored", "devices": devices}
+
+
 @pytest.mark.parametrize(
     "changes, words",
     [
@@ -389,6 +399,10 @@ def test_search_tries_the_rates(tmp_path, capsys):
         ({"label_separator": ";"}, ["--label_separator=;", "--multi_label"]),
         ({"search": True}, ["--learning_rate", "--search tries 2e-05, 6e-05, 0.0001"]),
         ({"devices": "/cpu:0"}, ["--devices=/cpu:0", "--distribution=none", "=mirrored"]),
+        (_mirrored("foo"), ["--devices=foo: expected names such as /gpu:0"]),
+        (_mirrored("gpu"), ["--devices=gpu: expected names such as /gpu:0"]),
+        (_mirrored("/cpu:0,/device:CPU:0"), ["--devices: /device:CPU:0 is named twice"]),
+        (_mirrored("/gpu:97"), ["--devices=/gpu:97: TensorFlow finds", "GPUs on this machine"]),
     ],
 )
 def test_mistakes_are_told(tmp_path, changes, words):

@@ -1,11 +1,14 @@
 """run_pretraining.py as users run it: training, going on, evaluation, export, errors."""
 
+import glob
 import json
 import os
 import shutil
 import signal
 import socket
 import time
+import types
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -13,6 +16,8 @@ import tensorflow.compat.v1 as tf
 
 from errors import UserError
 import checkpoints
+from isolated_flags import flags_of
+import modeling
 import pretraining
 import pretraining_workspace as small
 from sentencepiece_models import train_sentencepiece
@@ -102,7 +107,8 @@ def test_export_is_a_model_folder_without_slots(run, folder):
     checkpoints.check_fits(os.path.join(exported, "albert_config_small.json"), exported)
 
 
-def test_two_replicas_give_the_weights_of_one_device(run, folder):
+def test_two_replicas_give_the_weights_of_one_device(run, folder, monkeypatch):
+    monkeypatch.setattr(pretraining, "_EXPLOSION_FACTOR", 1.5)  # twice the loss would be too much
     output = os.path.join(folder.folder, "mirrored")
     small.run_here(
         folder.arguments(
@@ -115,6 +121,73 @@ def test_two_replicas_give_the_weights_of_one_device(run, folder):
         )
     )
     assert largest_difference(variables_of(run), variables_of(output)) < 1e-5
+    one, two = (
+        [record for record in training.Metrics.read(path, 20) if "gradient_norm" in record]
+        for path in (run, output)
+    )
+    assert len(one) == len(two) == 20
+    for expected, actual in zip(one, two):
+        assert actual == pytest.approx(expected, rel=1e-3, abs=1e-4)
+
+
+def test_workers_drop_positions_of_their_own():
+    """Each is the only replica of its machine, in the same name scope."""
+
+    def dropped(replica):
+        context = types.SimpleNamespace(replica_id_in_sync_group=replica)
+        with tf.Graph().as_default(), tf.Session() as session:
+            tf.set_random_seed(1)
+            tf.train.get_or_create_global_step()
+            with mock.patch.object(tf.distribute, "has_strategy", lambda: True), mock.patch.object(
+                tf.distribute, "get_replica_context", lambda: context
+            ):
+                kept = modeling.dropout(tf.ones([99]), 0.5)
+            session.run(tf.global_variables_initializer())
+            return session.run(kept)
+
+    assert (dropped(0) != dropped(1)).any()
+    assert (dropped(1) == dropped(1)).all()
+
+
+def test_a_run_goes_on_from_its_own_start(folder, run, capsys):
+    """Also if it was stopped before its first step, and whether or not it names its start again."""
+    output = os.path.join(folder.folder, "started")
+    common = {"input_file": folder.masked, "output_dir": output}
+    small.run_here(folder.arguments(init_checkpoint=run, num_train_steps=4, **common))
+    for path in glob.glob(os.path.join(output, "model.ckpt-4*")):
+        os.remove(path)  # as of a run that was killed when only step 0 was saved
+    with open(os.path.join(output, "checkpoint"), "w", encoding="utf-8") as handle:
+        handle.write('model_checkpoint_path: "model.ckpt-0"\n')
+    capsys.readouterr()
+    for start, message in ((folder.folder + "/exported", "another init_checkpoint"), ("no", "no")):
+        with pytest.raises(UserError, match=message):
+            small.run_here(folder.arguments(init_checkpoint=start, **common))
+    small.run_here(folder.arguments(num_train_steps=1, num_warmup_steps=0, **common))
+    assert "start from" not in capsys.readouterr().out
+    begun = os.path.join(folder.folder, "begun")
+    small.run_here(folder.arguments(input_file=folder.masked, output_dir=begun, num_train_steps=4))
+    with pytest.raises(UserError, match="holds a run with another init_checkpoint"):
+        small.run_here(
+            folder.arguments(input_file=folder.masked, output_dir=begun, init_checkpoint=run)
+        )
+
+
+def test_other_records_are_another_run(folder, run):
+    longer = dict(small.masked_records(64), more=np.zeros([64, 1], np.int64))
+    other = folder.write_records("other.tfrecord", longer)
+    for path, word in ((other, "bytes of records"), (folder.unmasked, "another (bytes|masking)")):
+        with pytest.raises(UserError, match=word):
+            small.run_here(folder.arguments(input_file=path, output_dir=run, num_train_steps=20))
+
+
+def test_a_tpu_evaluates_full_batches(folder, monkeypatch):
+    source = types.SimpleNamespace(num_records=16, is_static=True)
+    run_of_flags = types.SimpleNamespace(_eval_source=source)
+    arguments = folder.arguments(input_file=folder.masked, eval_batch_size=64)
+    with flags_of(arguments, pretraining.define_flags), pytest.raises(
+        UserError, match="--eval_batch_size=64: a TPU .* 16 records"
+    ):
+        pretraining.Pretraining._evaluate(run_of_flags, 1, None)
 
 
 def _worker_environments(count):

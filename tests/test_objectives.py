@@ -72,6 +72,40 @@ def test_losses_of_several_labels(settings, weights, gamma, smoothing):
     np.testing.assert_allclose(found, -(yes + no).mean(axis=1), rtol=1e-5)
 
 
+@pytest.mark.parametrize("gamma", [0.5, 1.0, 2.0])
+@pytest.mark.parametrize("objective", ["single_label", "multi_label"])
+def test_focal_loss_of_what_is_sure_has_a_gradient(objective, gamma):
+    """1 - p is 0 in float32, where (1 - p) ** 0.5 rises without bound."""
+    labels = np.int32([0]) if objective == "single_label" else np.int32([[1, 0]])
+    settings = objectives.Settings(objective=objective)._replace(focal_gamma=gamma)
+
+    def slope(logits):
+        losses = objectives.per_example_loss(logits, tf.constant(labels), settings)
+        return tf.gradients(losses, logits)[0]
+
+    np.testing.assert_allclose(value(slope, np.float32([[30.0, -30.0]])), 0, atol=1e-5)
+
+
+def test_a_scale_of_the_loss_changes_no_weights():
+    """Of dense gradients and of a table's rows; only what float16 makes of them differs."""
+
+    def weights(loss_scale):
+        with tf.Graph().as_default(), tf.Session() as session:
+            table = tf.get_variable("table", initializer=tf.ones([5, 2]))
+            kernel = tf.get_variable("kernel", initializer=tf.ones([2, 1]))
+            loss = tf.reduce_sum(tf.matmul(tf.gather(table, [1, 3, 3]), kernel) ** 2)
+            step = objectives.create_train_op(
+                loss, 0.1, 10, 0, False, objectives.Settings(), loss_scale=loss_scale
+            )
+            session.run(tf.global_variables_initializer())
+            session.run(step)
+            return session.run([table, kernel])
+
+    for plain, scaled in zip(weights(1.0), weights(1024.0)):
+        assert np.abs(plain - 1).max() > 0.05
+        np.testing.assert_array_equal(plain, scaled)
+
+
 def test_loss_of_a_regression():
     found = loss(LOGITS[:, :1], np.float32([1.0, 0.0, -3.0]), objective="regression")
     np.testing.assert_allclose(found, [1.0, 0.01, 0.0], atol=1e-6)

@@ -409,21 +409,27 @@ def test_lamb_equals_addons_where_the_definitions_agree(session, not_decayed, no
             np.testing.assert_allclose(actual, expected, rtol=1e-5, atol=1e-6, err_msg=str(step))
 
 
-def loss_of_weights(inputs):
+SLOTS_OF_W = ("w/adam_m", "w/adam_v", "w/lamb_m", "w/lamb_v")
+
+
+def loss_of_weights(inputs, looks_up):
     with tf.variable_scope("", reuse=tf.AUTO_REUSE):
         weights = tf.get_variable("w", [3, 2], initializer=tf.constant_initializer(0.5))
+    if looks_up:  # rows several times, whose gradients are clipped before they are added
+        rows = tf.cast(tf.abs(inputs) / 5, tf.int32) % 2
+        return tf.reduce_mean(tf.reduce_sum(tf.square(5 * tf.gather(weights, rows) - 9.0), 1))
     return tf.reduce_mean(tf.square(tf.matmul(inputs, weights) - 1.0))
 
 
+@pytest.mark.parametrize("looks_up", [False, True])
 @pytest.mark.parametrize("optimizer", ["adamw", "lamb"])
-def test_two_mirrored_replicas_equal_one_device(optimizer):
+def test_two_mirrored_replicas_equal_one_device(optimizer, looks_up):
     """Gradients this large are clipped: by the norm of the whole batch, not of each half."""
     inputs = 5 * np.random.RandomState(0).standard_normal([8, 3]).astype(np.float32)
 
     def step(part):
-        return optimization.create_optimizer(
-            loss_of_weights(part), 0.1, 10, 0, use_tpu=False, optimizer=optimizer
-        )
+        loss = loss_of_weights(part, looks_up)
+        return optimization.create_optimizer(loss, 0.1, 10, 0, use_tpu=False, optimizer=optimizer)
 
     def trained(build, weights_of):
         with tf.Graph().as_default():
@@ -433,7 +439,8 @@ def test_two_mirrored_replicas_equal_one_device(optimizer):
                 session.run(tf.global_variables_initializer())
                 for _ in range(3):
                     session.run(train_op)
-                return session.run(weights_of()), session.run(tf.train.get_global_step())
+                slots = [v for v in tf.global_variables() if v.op.name in SLOTS_OF_W]
+                return session.run([weights_of(), slots]), session.run(tf.train.get_global_step())
 
     def on_one():
         return step(tf.constant(inputs))
@@ -455,5 +462,8 @@ def test_two_mirrored_replicas_equal_one_device(optimizer):
         return [v for v in tf.global_variables() if v.op.name == "w"][0]
 
     one, two = trained(on_one, weights), trained(on_two, weights)
-    np.testing.assert_allclose(one[0], two[0], atol=1e-5)
+    np.testing.assert_allclose(one[0][0], two[0][0], atol=1e-5)
+    assert len(one[0][1]) == 2
+    for expected, actual in zip(one[0][1], two[0][1]):  # weights tell little of the norm
+        np.testing.assert_allclose(actual, expected, rtol=1e-4)
     assert one[1] == two[1] == 3

@@ -39,14 +39,37 @@ def test_linked_and_named_files_are_there(name):
         assert os.path.exists(os.path.join(ROOT, path)), path
 
 
+def pages():
+    """Paths of all Markdown files, from the root."""
+    patterns = ("*.md", "docs/*.md", "data/**/*.md", "albert_*/*.md", "android/**/*.md")
+    found = [glob.glob(os.path.join(ROOT, p), recursive=True) for p in patterns]
+    return sorted(os.path.relpath(path, ROOT) for paths in found for path in paths)
+
+
+def anchors_of(text):
+    """The anchors that are made of a page's headings."""
+    headings = re.findall(r"^#+ (.*)$", re.sub(r"```.*?```", "", text, flags=re.S), re.M)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", pages())
+def test_links_lead_somewhere(page):
+    for target in re.findall(r"\]\((?!https?:)([^)\s]+)\)", read(page)):
+        path, _, anchor = target.partition("#")
+        path = os.path.normpath(os.path.join(os.path.dirname(page), path)) if path else page
+        assert os.path.exists(os.path.join(ROOT, path)), target
+        assert not anchor or anchor in anchors_of(read(path)), target
+
+
 def test_every_flag_in_the_readme_exists():
-    programs = glob.glob(os.path.join(ROOT, "*.py"))
+    programs = glob.glob(os.path.join(ROOT, "*.py")) + [os.path.join(ROOT, "tests", "conftest.py")]
     for folder in ("scripts", "benchmarks"):
         programs += glob.glob(os.path.join(ROOT, folder, "*.py"))
     known = "".join(map(read, programs))
     flags = set(re.findall(r"--(\w{3,})", read("README.md"))) - {"help"}
-    unknown = [flag for flag in flags if '"%s"' % flag not in known and "--" + flag not in known]
-    assert unknown == []
+    defined = set(re.findall(r'"(?:--)?(\w{3,})"', known))
+    defined |= {name for names in re.findall(r'"([a-z_ ]+)"', known) for name in names.split()}
+    assert flags - defined == set()
 
 
 def shown_commands(text):

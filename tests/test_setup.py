@@ -385,6 +385,21 @@ def test_active_environment_without_the_tests_packages(machine):
     assert "it lacks pytest" in err
 
 
+def test_ctrl_c_while_packages_are_installed_ends_the_test_command(tmp_path):
+    for name in ("common.sh", "run_tests.sh"):
+        (tmp_path / "scripts").mkdir(exist_ok=True)
+        shutil.copy(os.path.join(ROOT, "scripts", name), str(tmp_path / "scripts"))
+    python = tmp_path / ".venv" / "bin" / "python"
+    set_up = '#!/bin/bash\n[ $# -gt 1 ] || { echo "%s"; exit; }\necho "$*" >>"%s"\nexit 130\n'
+    write_program(tmp_path / "scripts" / "setup.sh", set_up % (python, tmp_path / "log"))
+    write_program(python, "#!/bin/bash\necho tests\n")
+    done = subprocess.run(
+        ["bash", str(tmp_path / "scripts" / "run_tests.sh")], capture_output=True, text=True
+    )
+    assert (done.returncode, done.stdout) == (130, "")
+    assert len((tmp_path / "log").read_text().splitlines()) == 1
+
+
 # ------------------------------------------------------------------ run_classifier_lcqmc.sh
 
 

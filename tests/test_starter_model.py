@@ -21,9 +21,6 @@ PREFIX = os.path.join(FOLDER, checkpoints.CHECKPOINT_NAME)
 LARGEST_BYTES = 11e6
 TRAINING, SCORES, TEXTS = "训练 / Training", "得分 / Scores", "训练文本 / Training text"
 TITLES = (TRAINING, SCORES, TEXTS, "命令 / Commands")
-needs_weights = pytest.mark.skipif(
-    not os.path.exists(PREFIX + ".index"), reason="albert_starter_zh has no weights yet"
-)
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +44,6 @@ def rows_below(card, title):
 # The weights
 
 
-@needs_weights
 def test_the_checkpoint_has_what_the_config_asks_for_and_nothing_else(config):
     expected = {"global_step": []}
     for part, shapes in checkpoints.expected_shapes_by_part(config).items():
@@ -61,7 +57,6 @@ def test_the_checkpoint_has_what_the_config_asks_for_and_nothing_else(config):
         assert np.isfinite(value).all(), name
 
 
-@needs_weights
 def test_the_weights_are_small():
     names = [name for name in os.listdir(FOLDER) if name.startswith(checkpoints.CHECKPOINT_NAME)]
     assert sum(os.path.getsize(os.path.join(FOLDER, name)) for name in names) < LARGEST_BYTES
@@ -75,7 +70,6 @@ EASY = {
 }
 
 
-@needs_weights
 def test_it_fills_in_common_words():
     with fill_mask.MaskFiller(FOLDER) as filler:
         for text, expected in EASY.items():
@@ -86,7 +80,6 @@ def test_it_fills_in_common_words():
             assert expected in [word for word, _ in words[:5]], text
 
 
-@needs_weights
 def test_it_goes_to_pytorch_and_back(tmp_path):
     hf, back = str(tmp_path / "hf"), str(tmp_path / "back")
     to_pytorch.convert(PREFIX, hf)
@@ -99,7 +92,6 @@ def test_it_goes_to_pytorch_and_back(tmp_path):
         np.testing.assert_array_equal(values[name], value, err_msg=name)
 
 
-@needs_weights
 def test_its_vectors_tell_texts_apart():
     texts = ["我想去医院看病", "我要到医院看病", "这家酒店的早餐不错"]
     with text_encoder.TextEncoder(FOLDER) as encoder:
