@@ -233,12 +233,12 @@ def _check_devices(names):
             device = tf.DeviceSpec.from_string(name)
         except ValueError:
             device = tf.DeviceSpec()
-        place = (device.device_type, device.device_index)
+        place = ((device.device_type or "").upper() or None, device.device_index)
         if None in place:
             raise UserError("--devices=%s: expected names such as /gpu:0,/gpu:1" % name)
         if place in seen:
             raise UserError("--devices: %s is named twice" % name)
-        if device.device_type == "GPU" and device.device_index >= num_gpus:
+        if place[0] == "GPU" and place[1] >= num_gpus:
             raise UserError(
                 "--devices=%s: TensorFlow finds %d GPUs on this machine (nvidia-smi lists them, "
                 "and CUDA_VISIBLE_DEVICES hides some)" % (name, num_gpus)
