@@ -30,10 +30,10 @@ MODEL_PARTS = ("encoder", "masked_lm", "sentence_order", "classification")
 # The pre-trained models that commands take where none is named, the better one first.
 PRETRAINED = (os.path.join("prev_trained_model", "albert_tiny_zh"), "albert_starter_zh")
 
-# Optimizer state, which a checkpoint written by training holds beside the weights.
+# What checkpoints of training hold beside the weights: optimizer state, counts, a head.
 _SLOT = re.compile(
     r"(/(adam|lamb)_[mv]|/(Adam|Momentum)\w*|^beta[12]_power|^global_step"
-    r"|^(skipped_steps|loss_scale|good_steps))(:0)?$"
+    r"|^(skipped_steps|loss_scale|good_steps)|^cls/replaced_tokens/.*)(:0)?$"
 )
 _FILE_ENDING = re.compile(r"\.(index|meta|data-\d{5}-of-\d{5})$")
 _PYTORCH_ENDINGS = (".bin", ".pt", ".pth", ".safetensors")

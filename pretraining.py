@@ -92,6 +92,12 @@ def define_flags(config_flag="bert_config_file", **defaults):
         ("boolean", "do_whole_word_mask", False, "Whether words are masked whole."),
         ("integer", "ngram", 1, "The most words to mask in a row."),
         ("boolean", "span", False, "Whether to mask spans of up to 10 words."),
+        (
+            "float",
+            "replaced_token_weight",
+            0.0,
+            "Weight of telling pieces that the model put in place of masks; 0: left out.",
+        ),
     ]
     for kind, name, default, help_text in table:
         getattr(flags, "DEFINE_" + kind)(name, defaults.get(name, default), help_text)
@@ -163,6 +169,10 @@ def _check_flags(config_flag):
     for name in ("masked_lm_prob", "masked_lm_budget"):
         if not 0 <= FLAGS[name].value <= 1:
             raise UserError("--%s=%g: expected a share from 0 to 1" % (name, FLAGS[name].value))
+    if not FLAGS.replaced_token_weight >= 0:
+        raise UserError(
+            "--replaced_token_weight=%g: expected 0 or more" % FLAGS.replaced_token_weight
+        )
     if FLAGS.learning_rate is not None:
         training.require_positive(["learning_rate"])
     if FLAGS.train_batch_size % FLAGS.gradient_accumulation_steps:
@@ -353,7 +363,7 @@ class Pretraining:
             return fixed, {}
         names = (
             "train_batch_size max_seq_length max_predictions_per_seq seed optimizer poly_power "
-            "pack_by_length warm_start"
+            "pack_by_length warm_start replaced_token_weight"
         )
         fixed.update((name, FLAGS[name].value) for name in names.split())
         fixed["learning_rate"] = self._learning_rate
@@ -439,7 +449,9 @@ class Pretraining:
         )
 
     def _highest_loss(self):
-        return _EXPLOSION_FACTOR * (math.log(self._config.vocab_size) + math.log(2))
+        further = 1 + FLAGS.replaced_token_weight if FLAGS.replaced_token_weight else 0
+        of_guessing = math.log(self._config.vocab_size) + (1 + further) * math.log(2)
+        return _EXPLOSION_FACTOR * of_guessing
 
     def _train_input_fn(self, params, input_context=None):
         share = batching.share_of(params, input_context)

@@ -15,6 +15,7 @@ import tensorflow.compat.v1 as tf
 import checkpoints
 import modeling
 import optimization
+import replaced_tokens
 import training
 
 _EPSILON = 1e-5  # in the denominator of the masked-LM loss
@@ -26,7 +27,7 @@ ModelSettings = collections.namedtuple(
     "ModelSettings",
     "learning_rate num_train_steps num_warmup_steps optimizer poly_power start_warmup_step "
     "gradient_accumulation_steps precision recompute plain skip_nan_steps use_tpu "
-    "sentence_name",
+    "replaced_token_weight sentence_name",
 )
 ModelSettings.__doc__ = """How a model is trained; numbers as in the flags of the same names.
 
@@ -35,43 +36,32 @@ Fields:
 """
 
 Losses = collections.namedtuple(
-    "Losses", "total masked_lm sentence_order masked_lm_head order_head"
+    "Losses", "total masked_lm sentence_order replaced_token masked_lm_head order_head"
 )
 
 
 def pretraining_losses(config, features, is_training, settings, denominators=None):
-    """Builds the model and both losses.
+    """Builds the model and its losses; replaced pieces are told in training alone.
 
     Args:
         config: `AlbertConfig`.
         features: dict of a batch's tensors, [B, F], [B, P] and [B, 1].
         is_training: bool.
         settings: `ModelSettings`.
-        denominators: (weights, sentences), float scalars by which the summed losses are divided;
-            those of the batch if left out.
+        denominators: (weights, sentences, pieces), float scalars by which the summed losses are
+            divided; those of the batch if left out.
 
     Returns:
-        `Losses`: three scalars, `MaskedLmOutput` and `SentenceOrderOutput`.
+        `Losses`: four scalars, `MaskedLmOutput` and `SentenceOrderOutput`.
     """
     positions = features["masked_lm_positions"]
     output_positions = None
     if not settings.plain:
         output_positions = tf.pad(positions, [[0, 0], [1, 0]])  # [B, 1 + P], the first token first
         positions = None
+    weights, sentences, pieces = denominators or batch_denominators(features)
     with tf.variable_scope(tf.get_variable_scope(), reuse=tf.AUTO_REUSE):
-        model = modeling.AlbertModel(
-            config,
-            is_training,
-            features["input_ids"],
-            features["input_mask"],
-            features["segment_ids"],
-            use_one_hot_embeddings=settings.use_tpu,
-            scope="bert",
-            recompute=settings.recompute,
-            precision=settings.precision,
-            plain=settings.plain,
-            output_positions=output_positions,
-        )
+        model = _encoder(config, is_training, features, settings, output_positions)
         masked_lm = modeling.masked_lm_head(
             config,
             model,
@@ -83,17 +73,53 @@ def pretraining_losses(config, features, is_training, settings, denominators=Non
         order = modeling.sentence_order_head(
             config, model.get_pooled_output(), features["next_sentence_labels"]
         )
-    weights, sentences = batch_denominators(features) if denominators is None else denominators
-    masked_lm_loss = masked_lm.weighted_loss / (weights + _EPSILON)
-    order_loss = tf.reduce_sum(order.per_example_loss) / sentences
-    return Losses(masked_lm_loss + order_loss, masked_lm_loss, order_loss, masked_lm, order)
+        masked_lm_loss = masked_lm.weighted_loss / (weights + _EPSILON)
+        order_loss = tf.reduce_sum(order.per_example_loss) / sentences
+        total, detection_loss = masked_lm_loss + order_loss, tf.constant(0.0)
+        if is_training and settings.replaced_token_weight:
+            detection, order_again = _losses_of_filled_text(
+                config, features, settings, masked_lm.log_probs
+            )
+            detection_loss = detection / pieces
+            total += settings.replaced_token_weight * detection_loss + order_again / sentences
+    return Losses(total, masked_lm_loss, order_loss, detection_loss, masked_lm, order)
+
+
+def _encoder(config, is_training, features, settings, output_positions):
+    return modeling.AlbertModel(
+        config,
+        is_training,
+        features["input_ids"],
+        features["input_mask"],
+        features["segment_ids"],
+        use_one_hot_embeddings=settings.use_tpu,
+        scope="bert",
+        recompute=settings.recompute,
+        precision=settings.precision,
+        plain=settings.plain,
+        output_positions=output_positions,
+    )
+
+
+def _losses_of_filled_text(config, features, settings, log_probs):
+    """Sums of the losses on a batch whose masks are filled: (of replaced pieces, of the order)."""
+    filled = replaced_tokens.fill(features, log_probs)
+    features = dict(features, input_ids=filled.input_ids)
+    model = _encoder(config, True, features, settings, output_positions=None)
+    losses = replaced_tokens.detection_losses(config, model, filled.is_replaced)  # [B, F]
+    order = modeling.sentence_order_head(
+        config, model.get_pooled_output(), features["next_sentence_labels"]
+    )
+    is_piece = tf.cast(features["input_mask"], tf.float32)
+    return tf.reduce_sum(losses * is_piece), tf.reduce_sum(order.per_example_loss)
 
 
 def batch_denominators(features):
-    """(sum of the masked-LM weights, number of sequences) of a batch, float scalars."""
+    """(sum of the masked-LM weights, number of sequences, of pieces) of a batch, float scalars."""
     return (
         tf.reduce_sum(features["masked_lm_weights"]),
         tf.cast(tf.shape(features["input_ids"])[0], tf.float32),
+        tf.cast(tf.reduce_sum(features["input_mask"]), tf.float32),
     )
 
 
@@ -181,6 +207,8 @@ def _gradients(config, settings, features, scaler):
             / denominators[1],
             "tokens": tf.cast(tf.reduce_sum(part["input_mask"]), tf.float32),
         }
+        if settings.replaced_token_weight:
+            values["replaced_token_loss"] = losses.replaced_token
         return gradients, values
 
     gradients, values = optimization.accumulated_gradients(

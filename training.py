@@ -43,6 +43,7 @@ _SHOWN = (
     ("masked_lm_accuracy", "masked LM %.4f"),
     ("next_sentence_accuracy", "order %.4f"),
     ("sentence_order_accuracy", "order %.4f"),
+    ("replaced_token_loss", "replaced %.4f"),
     ("learning_rate", "rate %.2e"),
     ("skipped_steps", "skipped steps %d"),
 )

@@ -212,6 +212,7 @@ def our_step(config, features, precision):
         plain=False,
         skip_nan_steps=False,
         use_tpu=False,
+        replaced_token_weight=0.0,
         sentence_name="next_sentence",
     )
     model_fn = pretraining_model.model_fn_builder(config, settings, None)

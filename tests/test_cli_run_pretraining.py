@@ -226,6 +226,7 @@ def test_a_killed_run_goes_on_as_if_nothing_had_happened(folder):
         "save_checkpoints_steps": 10,
         "warm_start": True,
         "optimizer": "adamw",
+        "replaced_token_weight": 2.0,
     }
     straight, killed = (os.path.join(folder.folder, name) for name in ("straight", "killed"))
     small.run_here(folder.arguments(output_dir=straight, **arguments))
@@ -328,6 +329,7 @@ MISTAKES = {
     "negative warmup": ({"num_warmup_steps": -5}, "--num_warmup_steps=-5: expected 0 or more"),
     "share": ({"masked_lm_prob": 15}, "--masked_lm_prob=15: expected a share from 0 to 1"),
     "budget": ({"masked_lm_budget": -1}, "--masked_lm_budget=-1: expected a share"),
+    "weight": ({"replaced_token_weight": -1}, "--replaced_token_weight=-1: expected 0 or more"),
     "no_cluster": ({"distribution": "multi_worker"}, "TF_CONFIG has no cluster"),
     "two_starts": ({"warm_start": True, "init_checkpoint": "x"}, "give one of them"),
     "one_folder": ({"export_dir": "{output}/"}, "is the --output_dir, whose checkpoints"),

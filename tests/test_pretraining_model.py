@@ -23,6 +23,7 @@ SETTINGS = pretraining_model.ModelSettings(
     plain=False,
     skip_nan_steps=False,
     use_tpu=False,
+    replaced_token_weight=0.0,
     sentence_name="next_sentence",
 )
 GOOGLE = {"num_hidden_groups": 1, "inner_group_num": 1}
