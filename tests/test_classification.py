@@ -159,17 +159,20 @@ def test_a_task_of_single_texts_is_a_table_row(tmp_path):
 
 
 def test_float16_gradients_are_near_those_of_float32(monkeypatch):
-    """Most are too small for float16 as they are: unscaled they are 6 % off in the median."""
+    """A hundredth of the first ones, as late in training, is mostly too small for float16."""
+    losses = objectives.per_example_loss
+    monkeypatch.setattr(objectives, "per_example_loss", lambda *given: 0.01 * losses(*given))
     monkeypatch.setattr(modeling, "CLASSIFIER_DROPOUT", 0.0)
     folder = os.path.join(ROOT, "albert_starter_zh")
     config = modeling.AlbertConfig.from_json_file(checkpoints.config_in_folder(folder))
     config.hidden_dropout_prob = config.attention_probs_dropout_prob = 0.0
+    config.num_hidden_layers = 1
     generator = np.random.RandomState(0)
     rows = {
-        "input_ids": generator.randint(200, 6000, (32, 32)),
-        "input_mask": np.ones([32, 32]),
-        "segment_ids": np.zeros([32, 32]),
-        "label_ids": generator.randint(0, 2, 32),
+        "input_ids": generator.randint(200, 6000, (64, 4)),
+        "input_mask": np.ones([64, 4]),
+        "segment_ids": np.zeros([64, 4]),
+        "label_ids": generator.randint(0, 2, 64),
     }
     applied = []
 
