@@ -29,6 +29,17 @@ def test_both_languages_have_the_same_commands_tables_and_sections():
         assert counts[0] == counts[1], mark
 
 
+def test_both_languages_have_the_same_figures_in_each_line():
+    texts = [
+        re.sub("UTF-8|[a-z]*float16", "", read(name)) for name in ("README.md", "README_en.md")
+    ]
+    lines = [text.split("\n") for text in texts]
+    assert len(lines[0]) == len(lines[1])
+    for number, pair in enumerate(zip(*lines), start=1):
+        chinese, english = (set(re.findall(r"\d[\d,.]*\d|\d", line)) for line in pair)
+        assert chinese == english, number
+
+
 @pytest.mark.parametrize("name", ["README.md", "README_en.md", "CONTRIBUTING.md"])
 def test_linked_and_named_files_are_there(name):
     text = read(name)
