@@ -249,7 +249,9 @@ def model_fn_builder(
         function (features, labels, mode, params) -> `TPUEstimatorSpec`.
     """
     settings = settings or objectives.Settings()
+    schedule = (learning_rate, num_train_steps, num_warmup_steps)
     is_plain = model_settings.get("plain", False)
+    loss_scale = LOSS_SCALES.get(model_settings.get("precision"), 1.0)
 
     def model_fn(features, labels, mode, params):
         del labels, params
@@ -269,14 +271,7 @@ def model_fn_builder(
             return tf.estimator.tpu.TPUEstimatorSpec(mode, predictions=predictions)
         loss, shown_loss = objectives.training_loss(build_logits, features["label_ids"], settings)
         train_op = objectives.create_train_op(
-            loss,
-            learning_rate,
-            num_train_steps,
-            num_warmup_steps,
-            use_tpu,
-            settings,
-            plain=is_plain,
-            loss_scale=LOSS_SCALES.get(model_settings.get("precision"), 1.0),
+            loss, *schedule, use_tpu, settings, is_plain, loss_scale
         )
         return _train_spec(shown_loss, train_op, init_checkpoint, use_tpu)
 
