@@ -100,7 +100,13 @@ def input_files(patterns, flag="input_file", leave_out=()):
         if not found:
             raise UserError("--%s=%s: no such file, and no file fits the pattern" % (flag, pattern))
         not_meant = set(map(os.path.realpath, leave_out))
-        paths += [path for path in found if os.path.realpath(path) not in not_meant]
+        meant = [path for path in found if os.path.realpath(path) not in not_meant]
+        if not meant:
+            raise UserError(
+                "--%s=%s: no text is there but %s, which this command writes or takes for another "
+                "flag: name the files of the text" % (flag, pattern, found[0])
+            )
+        paths += meant
     for path in paths:
         if not os.path.exists(path):
             raise UserError("--%s: %s is a link to a file that is not there" % (flag, path))

@@ -288,12 +288,13 @@ def _known_encoding(encoding):
         raise UserError("--encoding: Python knows no encoding named %r" % encoding) from error
 
 
-def sha256_of_file(path: str) -> str:
-    """Hexadecimal sha256 of a file's content, read in blocks."""
+def sha256_of_file(path: str, show_read: Callable[[int], object] = lambda size: None) -> str:
+    """Hexadecimal sha256 of a file's content, read in blocks; `show_read` gets their sizes."""
     digest = hashlib.sha256()
     with open(path, "rb") as handle:
         for block in iter(lambda: handle.read(1 << 20), b""):
             digest.update(block)
+            show_read(len(block))
     return digest.hexdigest()
 
 

@@ -326,14 +326,25 @@ def num_replicas(use_tpu=False):
     return tf.distribute.get_strategy().num_replicas_in_sync
 
 
-def sum_over_replicas(value, use_tpu=False):
-    """The sum of a float scalar over the replicas that share a step."""
+def sum_over_replicas(values, use_tpu=False):
+    """The sums of float scalars over the replicas that share a step.
+
+    On several GPUs a replica's sums end only when every replica computes its own: all of them are
+    to depend on them, as a train op is.
+
+    Args:
+        values: list of float scalars.
+        use_tpu: bool.
+
+    Returns:
+        list of float scalars.
+    """
     if use_tpu:
-        return tf.tpu.cross_replica_sum(value)
+        return [tf.tpu.cross_replica_sum(value) for value in values]
     if not tf.distribute.has_strategy():
-        return value
+        return values
     context = tf.distribute.get_replica_context()
-    return context.merge_call(_summed_over_replicas, args=([value],))[0]
+    return context.merge_call(_summed_over_replicas, args=(values,))
 
 
 def accumulated_gradients(compute, batch, num_parts):

@@ -158,6 +158,7 @@ def _train_spec(config, settings, features, init_checkpoint):
         )
     train_op = _train_op(config, settings, gradients, values, scaler)
     if not settings.use_tpu:
+        train_op = tf.group(train_op, *values.values())  # sums are to be computed on all replicas
         for name, value in values.items():
             tf.summary.scalar(name, value)
             training.show_in_progress(name, value)
@@ -178,10 +179,8 @@ def _gradients(config, settings, features, scaler):
         ([(gradient, variable)], {name: scalar} to look at, of the whole batch but on a TPU).
     """
     num_replicas = optimization.num_replicas(settings.use_tpu)
-    denominators = [
-        optimization.sum_over_replicas(value, settings.use_tpu) / num_replicas
-        for value in batch_denominators(features)
-    ]
+    sums = optimization.sum_over_replicas(list(batch_denominators(features)), settings.use_tpu)
+    denominators = [total / num_replicas for total in sums]
     variables = []
 
     def compute(part, number):
@@ -225,9 +224,8 @@ def _of_all_replicas(values):
     """What a step's whole batch has, of what each replica has of its share; {name: scalar}."""
     shares = dict.fromkeys(values, optimization.num_replicas())
     shares["tokens"] = 1
-    return {
-        name: optimization.sum_over_replicas(value) / shares[name] for name, value in values.items()
-    }
+    sums = optimization.sum_over_replicas(list(values.values()))
+    return {name: total / shares[name] for name, total in zip(values, sums)}
 
 
 def _train_op(config, settings, grads_and_vars, values, scaler):

@@ -48,8 +48,8 @@ def main():
             raise UserError("--%s is required" % name)
     if FLAGS.held_out_every < 2:
         raise UserError("--held_out_every=%d: expected 2 or more" % FLAGS.held_out_every)
+    paths = _files_of("input_file")
     excluded = _excluded()
-    paths = _inputs()
     try:
         os.makedirs(FLAGS.output_dir, exist_ok=True)
     except OSError as error:
@@ -66,20 +66,20 @@ def _outputs():
     return [os.path.join(FLAGS.output_dir, name) for name in names]
 
 
-def _inputs():
-    """The files of the text; what this command has written into their folder is none of them."""
-    paths = corpus.input_files(FLAGS.input_file, leave_out=_outputs())
+def _files_of(flag):
+    """The files of a flag; what this command has written into their folder is none of them."""
+    patterns = FLAGS[flag].value
+    paths = corpus.input_files(patterns, flag, leave_out=_outputs()) if patterns else []
     for path in paths:
         if any(files.is_same_path(path, output) for output in _outputs()):
-            raise UserError("--input_file: %s would be written over: name another folder" % path)
+            raise UserError("--%s: %s would be written over: name another folder" % (flag, path))
     return paths
 
 
 def _excluded():
     """The set of the texts of all files of --exclude_file."""
     excluded = set()
-    paths = corpus.input_files(FLAGS.exclude_file, "exclude_file") if FLAGS.exclude_file else []
-    for path in paths:
+    for path in _files_of("exclude_file"):
         texts = excluded_texts(path, _text_format())
         if not texts:
             _warn("--exclude_file: %s: no text of %d letters or more in it" % (path, _SHORTEST))

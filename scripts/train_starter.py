@@ -41,6 +41,7 @@ sys.path.insert(0, ROOT)
 from errors import UserError, run_command  # noqa: E402
 import corpus  # noqa: E402
 import files  # noqa: E402
+from progress import progress_bar  # noqa: E402
 import tokenization  # noqa: E402
 
 FLAGS = flags.FLAGS
@@ -256,7 +257,7 @@ class Journal:
     def is_done(self, stage):
         """Whether a stage was done with its present settings."""
         entry = self._stages.get(stage.name, {})
-        return entry.get("is_done", False) and entry["settings"] == stage.settings
+        return entry.get("is_done", False) and not self.changes(stage)
 
     def changes(self, stage):
         """What differs from the settings that a stage was begun with: list of str."""
@@ -264,13 +265,18 @@ class Journal:
         return [
             "%s is %s, was %s" % (name, stage.settings.get(name), former.get(name))
             for name in sorted(set(former) | set(stage.settings))
-            if former.get(name) != stage.settings.get(name)
+            if not _is_same(former.get(name), stage.settings.get(name))
         ]
 
     def write(self, stage, is_done):
         """Notes that a stage is begun or done."""
         self._stages[stage.name] = {"is_done": is_done, "settings": stage.settings}
         files.write_json(self._path, self._stages)
+
+
+def _is_same(former, present):
+    """Whether a setting is as it was; formerly files were told by their number and size alone."""
+    return present == former or str(present).startswith("%s (sha256 " % former)
 
 
 def plan(arguments):
@@ -324,8 +330,10 @@ def _about(patterns, flag):
             "--%s=%s takes in %s, where this command works: choose another --out (OUT)"
             % (flag, patterns, work_folder())
         )
-    digest = hashlib.sha256("".join(map(files.sha256_of_file, paths)).encode()).hexdigest()
     num_bytes = sum(map(os.path.getsize, paths))
+    with progress_bar("reading --" + flag, num_bytes, "B", leave=False) as bar:
+        digests = "".join(files.sha256_of_file(path, bar.update) for path in paths)
+    digest = hashlib.sha256(digests.encode()).hexdigest()
     return "%d files, %d bytes (sha256 %s)" % (len(paths), num_bytes, digest[:12])
 
 

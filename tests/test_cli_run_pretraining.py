@@ -6,6 +6,8 @@ import os
 import shutil
 import signal
 import socket
+import subprocess
+import sys
 import time
 import types
 from unittest import mock
@@ -24,6 +26,7 @@ from sentencepiece_models import train_sentencepiece
 import tfrecords
 import tokenization
 import training
+import workspace
 
 
 @pytest.fixture(scope="module")
@@ -128,6 +131,51 @@ def test_two_replicas_give_the_weights_of_one_device(run, folder, monkeypatch):
     assert len(one) == len(two) == 20
     for expected, actual in zip(one, two):
         assert actual == pytest.approx(expected, rel=1e-3, abs=1e-4)
+
+
+# Two CPUs that add up as GPUs do: each runs an op of its own, which waits for that of the other.
+_TRAIN_AS_ON_GPUS = """
+import sys
+import tensorflow.compat.v1 as tf
+from tensorflow.python.distribute import collective_util, cross_device_ops, cross_device_utils
+import pretraining_workspace as small
+import training
+
+def make_strategy():
+    with tf.Graph().as_default():
+        strategy = tf.distribute.MirroredStrategy(["/cpu:0", "/cpu:1"])
+    strategy.extended._cross_device_ops = cross_device_ops.CollectiveAllReduce(
+        devices=strategy.extended._devices,
+        group_size=2,
+        options=collective_util.Options(
+            implementation=collective_util.CommunicationImplementation.RING
+        ),
+        collective_keys=cross_device_utils.CollectiveKeys(),
+    )
+    return strategy
+
+training.make_strategy = make_strategy
+small.run_here(sys.argv[1:])
+"""
+
+
+@pytest.mark.skipif(tf.__version__.startswith("1."), reason="adds up GPUs' values by other ops")
+def test_replicas_that_wait_for_one_another_end(folder):
+    arguments = folder.arguments(
+        input_file=folder.masked,
+        output_dir=os.path.join(folder.folder, "waiting"),
+        num_train_steps=2,
+        num_warmup_steps=0,
+        distribution="mirrored",
+        devices="/cpu:0,/cpu:1",
+    )
+    command = [sys.executable, "-c", _TRAIN_AS_ON_GPUS] + arguments
+    paths = os.pathsep.join([workspace.ROOT, os.path.dirname(small.__file__)])
+    done = subprocess.run(
+        command, env=dict(os.environ, PYTHONPATH=paths), timeout=200, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert "step 2 of 2" in done.stdout + done.stderr
 
 
 def test_workers_drop_positions_of_their_own():

@@ -773,7 +773,7 @@ def test_a_file_name_that_is_not_utf8(tmp_path):
     os.mkdir(folder)
     with open(os.path.join(folder, b"\xce\xc4.txt"), "wb") as handle:
         handle.write(files.read_bytes(SAMPLE))
-    for flags in ({}, {"stats": "stats.json"}):
+    for flags in ({}, {"stats": tmp_path / "stats.json"}):
         flags = dict(flags, input_file=tmp_path, segmenter="none", output_file=tmp_path / "new")
         done = run("create_pretraining_data.py", *arguments(tmp_path, **flags))
         assert done.returncode == 0, done.stderr

@@ -46,10 +46,18 @@ def test_its_own_parts_are_no_text(tmp_path):
             split_corpus, arguments + ["--input_file=%s" % (tmp_path / pattern)]
         )
         assert files.read_json(str(tmp_path / "counts.json"))["documents"] == 10
-    with pytest.raises(UserError, match="train.txt would be written over"):
-        small_models.run_command(
-            split_corpus, arguments + ["--input_file=%s" % (tmp_path / "train.txt")]
-        )
+    text_in = "--input_file=%s" % (tmp_path / "a.txt")
+    written = "--%s=" + str(tmp_path / "train.txt")
+    for flags in ([written % "input_file"], [text_in, written % "exclude_file"]):
+        with pytest.raises(UserError, match="train.txt would be written over"):
+            small_models.run_command(split_corpus, arguments + flags)
+    (tmp_path / "a.txt").unlink()
+    for pattern in ("*.txt", ""):
+        with pytest.raises(UserError, match="no text is there but .*, which this command writes"):
+            small_models.run_command(
+                split_corpus, arguments + ["--input_file=%s" % (tmp_path / pattern)]
+            )
+    assert "第4篇" in (tmp_path / "train.txt").read_text(encoding="utf-8")
 
 
 LINE = "骚扰短信一天二十条，开启ＶＩＰ拦截就清净"

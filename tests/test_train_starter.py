@@ -176,6 +176,21 @@ def test_training_that_has_begun_keeps_its_data(run):
     assert run(steps=8) == ["run_pretraining.py"]
 
 
+def test_a_run_that_was_begun_when_files_were_told_by_their_size_goes_on(run):
+    run()
+    former = files.read_json(run.work("stages.json"))
+    for entry in former.values():
+        for name in ("corpus", "data_dir"):
+            if name in entry["settings"]:
+                entry["settings"][name] = entry["settings"][name].split(" (sha256")[0]
+    assert former["split"]["settings"]["corpus"].endswith(" bytes")
+    files.write_json(run.work("stages.json"), former)
+    assert run() == []
+    former["split"]["settings"]["corpus"] = "1 files, 1 bytes"
+    files.write_json(run.work("stages.json"), former)
+    assert run() == DATA[:1]
+
+
 def test_how_it_is_computed_may_change_in_any_phase(run):
     run(pair_steps=6)
     # Whether a training goes on with these is for run_pretraining.py to say; records stay.
