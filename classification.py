@@ -212,9 +212,8 @@ def _code_version():
 
 # Model
 
-# By which the loss is multiplied, so that small gradients are more than 0 in float16 (Micikevicius
-# et al. 2017, a constant factor: fine-tuning's gradients are far below the largest number).
-LOSS_SCALES = {"mixed_float16": 2.0**10}
+# For labels: their gradients are far below float16's largest number. A value's grow with the value.
+_LOSS_SCALE_OF_FLOAT16 = 2.0**10
 
 
 def model_fn_builder(
@@ -249,9 +248,10 @@ def model_fn_builder(
         function (features, labels, mode, params) -> `TPUEstimatorSpec`.
     """
     settings = settings or objectives.Settings()
+    if model_settings.get("precision") == "mixed_float16" and settings.objective != "regression":
+        settings = settings._replace(loss_scale=_LOSS_SCALE_OF_FLOAT16)
     schedule = (learning_rate, num_train_steps, num_warmup_steps)
     is_plain = model_settings.get("plain", False)
-    loss_scale = LOSS_SCALES.get(model_settings.get("precision"), 1.0)
 
     def model_fn(features, labels, mode, params):
         del labels, params
@@ -270,9 +270,7 @@ def model_fn_builder(
             predictions = _predictions(logits, features, settings.objective)
             return tf.estimator.tpu.TPUEstimatorSpec(mode, predictions=predictions)
         loss, shown_loss = objectives.training_loss(build_logits, features["label_ids"], settings)
-        train_op = objectives.create_train_op(
-            loss, *schedule, use_tpu, settings, is_plain, loss_scale
-        )
+        train_op = objectives.create_train_op(loss, *schedule, use_tpu, settings, is_plain)
         return _train_spec(shown_loss, train_op, init_checkpoint, use_tpu)
 
     return model_fn

@@ -24,9 +24,9 @@ _TINY = 1e-12
 Settings = collections.namedtuple(
     "Settings",
     "objective pooling class_weights label_smoothing focal_gamma rdrop_alpha fgm_epsilon "
-    "layer_decay freeze_encoder",
+    "layer_decay freeze_encoder loss_scale",
 )
-Settings.__new__.__defaults__ = ("single_label", "cls", None, 0.0, 0.0, 0.0, 0.0, 1.0, False)
+Settings.__new__.__defaults__ = ("single_label", "cls", None, 0.0, 0.0, 0.0, 0.0, 1.0, False, 1.0)
 Settings.__doc__ = """How a classifier is built and trained.
 
 Fields:
@@ -40,6 +40,8 @@ Fields:
     fgm_epsilon: length of FGM's change of the word table (Miyato et al. 2017); 0 for none.
     layer_decay: factor of the learning rate from each depth of the encoder to the one below.
     freeze_encoder: whether only pooler and classifier are trained.
+    loss_scale: gradients are those of so many times the loss until they are float32, so that small
+        ones are more than 0 in float16 (Micikevicius et al. 2017).
 """
 
 
@@ -185,7 +187,8 @@ def training_loss(build_logits, labels, settings):
         drift = tf.reduce_mean(divergence(logits, other, settings.objective))
         loss += 0.5 * settings.rdrop_alpha * drift
     if settings.fgm_epsilon:
-        change = adversarial_change(loss, _word_table(), settings.fgm_epsilon)
+        scaled = settings.loss_scale * loss
+        change = adversarial_change(scaled, _word_table(), settings.fgm_epsilon)
         loss += tf.reduce_mean(per_example_loss(build_logits(change), labels, settings))
     return loss, shown
 
@@ -290,7 +293,6 @@ def create_train_op(
     use_tpu,
     settings,
     plain=False,
-    loss_scale=1.0,
 ):
     """The op of one training step, as `optimization.create_optimizer` with the settings' ways.
 
@@ -302,7 +304,6 @@ def create_train_op(
         use_tpu: bool.
         settings: `Settings`.
         plain: bool; compile nothing.
-        loss_scale: float; gradients are those of so many times the loss until they are float32.
     """
     variables = tf.trainable_variables()
     if settings.freeze_encoder:
@@ -320,9 +321,10 @@ def create_train_op(
     optimizer.is_compiled = not (plain or use_tpu)
     if use_tpu:
         optimizer = tf.tpu.CrossShardOptimizer(optimizer)
-    gradients = optimizer.compute_gradients(loss_scale * loss, var_list=variables)
-    if loss_scale != 1.0:
-        gradients = [(_divided(gradient, loss_scale), v) for gradient, v in gradients]
+    scale = settings.loss_scale
+    gradients = optimizer.compute_gradients(scale * loss, var_list=variables)
+    if scale != 1.0:
+        gradients = [(_divided(gradient, scale), v) for gradient, v in gradients]
     return optimizer.apply_gradients(gradients, global_step=global_step)
 
 

@@ -158,46 +158,69 @@ def test_a_task_of_single_texts_is_a_table_row(tmp_path):
     assert batch["segment_ids"].sum() == 0 and batch["input_ids"].shape == (2, 8)
 
 
-def test_float16_gradients_are_near_those_of_float32(monkeypatch):
-    """A hundredth of the first ones, as late in training, is mostly too small for float16."""
-    losses = objectives.per_example_loss
-    monkeypatch.setattr(objectives, "per_example_loss", lambda *given: 0.01 * losses(*given))
+@pytest.fixture
+def first_gradients(monkeypatch):
+    """A function (precision, labels, settings) -> {name: gradient, "change": FGM's of the table}."""
     monkeypatch.setattr(modeling, "CLASSIFIER_DROPOUT", 0.0)
     folder = os.path.join(ROOT, "albert_starter_zh")
     config = modeling.AlbertConfig.from_json_file(checkpoints.config_in_folder(folder))
     config.hidden_dropout_prob = config.attention_probs_dropout_prob = 0.0
     config.num_hidden_layers = 1
-    generator = np.random.RandomState(0)
     rows = {
-        "input_ids": generator.randint(200, 6000, (64, 4)),
-        "input_mask": np.ones([64, 4]),
-        "segment_ids": np.zeros([64, 4]),
-        "label_ids": generator.randint(0, 2, 64),
+        "input_ids": np.random.RandomState(0).randint(200, 6000, (64, 4)),
+        "input_mask": np.ones([64, 4], int),
+        "segment_ids": np.zeros([64, 4], int),
     }
-    applied = []
+    found = {}
+    adversarial_change = objectives.adversarial_change
 
     def keep(self, grads_and_vars, **settings):
-        applied.extend(
-            (tf.convert_to_tensor(g), modeling.variable_name(v)) for g, v in grads_and_vars
-        )
+        for gradient, variable in grads_and_vars:
+            found[modeling.variable_name(variable)] = tf.convert_to_tensor(gradient)
         return tf.no_op()
 
-    monkeypatch.setattr(objectives.LayerwiseAdamW, "apply_gradients", keep)
+    def keep_change(*given):
+        found["change"] = adversarial_change(*given)
+        return found["change"]
 
-    def gradients(precision):
-        applied.clear()
+    monkeypatch.setattr(objectives.LayerwiseAdamW, "apply_gradients", keep)
+    monkeypatch.setattr(objectives, "adversarial_change", keep_change)
+
+    def gradients(precision, labels, settings):
+        found.clear()
+        num_labels = 1 if settings.objective == "regression" else 2
         with tf.Graph().as_default(), tf.Session() as session:
             tf.set_random_seed(1)
             start = checkpoints.find_checkpoint(folder)
             model_fn = classification.model_fn_builder(
-                config, 2, start, 1e-4, 10, 1, False, False, precision=precision
+                config, num_labels, start, 1e-4, 10, 1, False, False, settings, precision=precision
             )
             features = {name: tf.constant(values, tf.int32) for name, values in rows.items()}
+            features["label_ids"] = tf.constant(labels)
             model_fn(features, None, tf.estimator.ModeKeys.TRAIN, {})
             session.run(tf.global_variables_initializer())
-            return session.run({name: gradient for gradient, name in applied})
+            return session.run(found)
 
-    exact, coarse = gradients("float32"), gradients("mixed_float16")
+    return gradients
+
+
+def test_float16_gradients_are_near_those_of_float32(first_gradients, monkeypatch):
+    """A hundredth of the first ones, as late in training, is mostly too small for float16."""
+    losses = objectives.per_example_loss
+    monkeypatch.setattr(objectives, "per_example_loss", lambda *given: 0.01 * losses(*given))
+    labels = np.random.RandomState(1).randint(0, 2, 64).astype(np.int32)
+    settings = objectives.Settings()._replace(fgm_epsilon=0.5)
+    exact, coarse = (
+        first_gradients(precision, labels, settings) for precision in ("float32", "mixed_float16")
+    )
     sizes = {name: np.linalg.norm(value) for name, value in exact.items()}
-    errors = [np.linalg.norm(coarse[n] - exact[n]) / sizes[n] for n in sizes if sizes[n] > 1e-6]
-    assert len(errors) > 15 and 0 < np.median(errors) < 0.02
+    errors = {n: np.linalg.norm(coarse[n] - exact[n]) / sizes[n] for n in sizes if sizes[n] > 1e-6}
+    assert len(errors) > 15 and 0 < np.median(list(errors.values())) < 0.02
+    assert 0 < errors["change"] < 0.05
+
+
+def test_float16_gradients_of_large_values_are_finite(first_gradients):
+    labels = np.random.RandomState(1).uniform(0, 3000, 64).astype(np.float32)
+    settings = objectives.Settings(objective="regression")
+    for gradient in first_gradients("mixed_float16", labels, settings).values():
+        assert np.isfinite(gradient).all()

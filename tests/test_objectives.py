@@ -95,7 +95,7 @@ def test_a_scale_of_the_loss_changes_no_weights():
             kernel = tf.get_variable("kernel", initializer=tf.ones([2, 1]))
             loss = tf.reduce_sum(tf.matmul(tf.gather(table, [1, 3, 3]), kernel) ** 2)
             step = objectives.create_train_op(
-                loss, 0.1, 10, 0, False, objectives.Settings(), loss_scale=loss_scale
+                loss, 0.1, 10, 0, False, objectives.Settings()._replace(loss_scale=loss_scale)
             )
             session.run(tf.global_variables_initializer())
             session.run(step)
