@@ -47,6 +47,8 @@ _REFERENCE_RATES = {"lamb": 0.00176, "adamw": 0.0004}
 # A rate so many times the scaled one is warned of. Small models bear much with AdamW: for
 # albert_tiny at a batch of 64, 0.0005 was fine and 0.001 after a short warm-up was not.
 _COLLAPSING_FACTORS = {"lamb": 4, "adamw": 12}
+# Ends the messages about --init_checkpoint where the run has a checkpoint of its own.
+_START_NEED_NOT_BE_NAMED = ", or leave --init_checkpoint out: the run goes on from its own weights"
 _EXPLOSION_FACTOR = 5  # a loss so many times that of guessing is no training any more
 
 
@@ -348,13 +350,26 @@ class Pretraining:
 
     def _settings_of_start(self):
         """What tells the start of this run from others; a run that goes on need not name it."""
-        if FLAGS.init_checkpoint:
+        goes_on = checkpoints.newest_of_training(self._folder)
+        if not FLAGS.init_checkpoint:
+            return {} if goes_on else {"init_checkpoint": "none"}
+        digest = self._digest_of_start("" if not goes_on else _START_NEED_NOT_BE_NAMED)
+        return {"init_checkpoint": digest, "init_from_group0": FLAGS.init_from_group0}
+
+    def _digest_of_start(self, way_out):
+        """What tells the weights of --init_checkpoint from those that the run began with."""
+        try:
             prefix = checkpoints.find_checkpoint(FLAGS.init_checkpoint)
-            digest = files.sha256_of_file(prefix + ".index")  # it holds the sums of all values
-            return {"init_checkpoint": digest, "init_from_group0": FLAGS.init_from_group0}
-        if checkpoints.newest_of_training(self._folder):
-            return {}
-        return {"init_checkpoint": "none"}
+        except UserError as error:
+            raise UserError("%s%s" % (error, way_out)) from error
+        digest = files.sha256_of_file(prefix + ".index")  # it holds the sums of all values
+        former = training.former_settings(self._folder)["fixed"].get("init_checkpoint", digest)
+        if former != digest:
+            raise UserError(
+                "%s holds a run that did not begin with the weights of --init_checkpoint=%s: name "
+                "another folder (--output_dir)%s" % (self._folder, prefix, way_out)
+            )
+        return digest
 
     def _run_settings(self):
         """(fixed, variable) settings of the run, see `training.check_same_run`."""

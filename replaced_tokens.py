@@ -1,7 +1,7 @@
 """Telling replaced tokens, after ELECTRA (Clark et al. 2020), with one model in both roles.
 
     filled = fill(features, log_probs)
-    losses = detection_losses(config, model_of_filled_text, filled)
+    losses = detection_losses(config, model_of_filled_text, filled.is_replaced)
 
 The model fills the masks of a batch by chance, as probable as it holds each piece, then reads the
 filled text and tells which of its pieces are not those that stood there. That text has no [MASK],

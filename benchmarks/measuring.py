@@ -77,10 +77,10 @@ def check_settings(folder, settings):
     path = os.path.join(folder, "settings.json")
     former = files.read_json(path) if os.path.exists(path) else settings
     for name, value in settings.items():
-        if former.get(name) != value:
+        if former.get(name, value) != value:  # formerly there were less of them
             raise UserError(
-                "--output_dir=%s holds runs of --%s=%s, not %s: name another folder for these"
-                % (folder, name, former.get(name), value)
+                "--output_dir=%s holds runs of other %s (%s, now %s): name another folder for these"
+                % (folder, name, former[name], value)
             )
     files.write_json(path, settings)
 

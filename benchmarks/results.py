@@ -261,7 +261,7 @@ def _fine_tuned(data, data_dir, folder, way, seed):
         "task_name": data.task,
         "data_dir": data_dir,
         "output_dir": folder,
-        "bert_config_file": _config(),
+        "bert_config_file": checkpoints.config_in_folder(FLAGS.model_dir),
         "vocab_file": os.path.join(FLAGS.model_dir, "vocab.txt"),
         "max_seq_length": data.length,
         "train_batch_size": data.batch,
@@ -292,12 +292,6 @@ def _fine_tuned(data, data_dir, folder, way, seed):
     for split in ("dev", "test"):
         result[split + "_unseen"] = report.get(split, {}).get(names[1])
     return dict(result, command=command[1:])
-
-
-def _config():
-    from checkpoints import config_in_folder  # TensorFlow, which a baseline does not need
-
-    return config_in_folder(FLAGS.model_dir)
 
 
 def _has_weights():

@@ -304,9 +304,9 @@ def _one_at_a_time(folder):
     try:
         yield
     finally:
-        os.close(descriptor)
         with contextlib.suppress(OSError):  # it stays where something is in it
             os.rmdir(folder)
+        os.close(descriptor)  # only now: the next one would work in a folder that goes
 
 
 def _lock(folder, descriptor):

@@ -160,7 +160,7 @@ def test_a_task_of_single_texts_is_a_table_row(tmp_path):
 
 @pytest.fixture
 def first_gradients(monkeypatch):
-    """A function (precision, labels, settings) -> {name: gradient, "change": FGM's of the table}."""
+    """A function (precision, labels, settings) -> {name: gradient; "change": FGM's}."""
     monkeypatch.setattr(modeling, "CLASSIFIER_DROPOUT", 0.0)
     folder = os.path.join(ROOT, "albert_starter_zh")
     config = modeling.AlbertConfig.from_json_file(checkpoints.config_in_folder(folder))

@@ -207,14 +207,18 @@ def test_a_run_goes_on_from_its_own_start(folder, run, capsys):
     with open(os.path.join(output, "checkpoint"), "w", encoding="utf-8") as handle:
         handle.write('model_checkpoint_path: "model.ckpt-0"\n')
     capsys.readouterr()
-    for start, message in ((folder.folder + "/exported", "another init_checkpoint"), ("no", "no")):
-        with pytest.raises(UserError, match=message):
+    way_out = ".*, or leave --init_checkpoint out: the run goes on from its own weights"
+    for start, message in (
+        (folder.folder + "/exported", "did not begin with the weights of --init_checkpoint="),
+        ("moved", "no checkpoint moved"),
+    ):
+        with pytest.raises(UserError, match=message + way_out):
             small.run_here(folder.arguments(init_checkpoint=start, **common))
     small.run_here(folder.arguments(num_train_steps=1, num_warmup_steps=0, **common))
     assert "start from" not in capsys.readouterr().out
     begun = os.path.join(folder.folder, "begun")
     small.run_here(folder.arguments(input_file=folder.masked, output_dir=begun, num_train_steps=4))
-    with pytest.raises(UserError, match="holds a run with another init_checkpoint"):
+    with pytest.raises(UserError, match="holds a run that did not begin with the weights of"):
         small.run_here(
             folder.arguments(input_file=folder.masked, output_dir=begun, init_checkpoint=run)
         )
@@ -228,7 +232,7 @@ def test_other_records_are_another_run(folder, run):
             small.run_here(folder.arguments(input_file=path, output_dir=run, num_train_steps=20))
 
 
-def test_a_tpu_evaluates_full_batches(folder, monkeypatch):
+def test_a_tpu_evaluates_full_batches(folder):
     source = types.SimpleNamespace(num_records=16, is_static=True)
     run_of_flags = types.SimpleNamespace(_eval_source=source)
     arguments = folder.arguments(input_file=folder.masked, eval_batch_size=64)

@@ -136,7 +136,7 @@ def test_numbers_of_the_wrong_kind_are_named(inspect):
         inspect(floats, check=True)
 
 
-def test_a_file_that_may_not_be_read(inspect, tmp_path, monkeypatch):
+def test_a_file_that_may_not_be_read(inspect, monkeypatch):
     inspect(record())
 
     def refuse(path):

@@ -107,10 +107,10 @@ def test_the_head_is_learnt_and_no_part_of_the_model():
 
 
 @pytest.mark.parametrize("changes", [{"plain": True}, {"recompute": True}])
-def test_other_ways_of_computing_train_the_same(changes):
+def test_other_ways_of_computing_begin_with_the_same_loss(changes):
     """Their draws may differ, which hardly moves the loss before the first step."""
     fast, other = (
-        trained(3, replaced_token_weight=2.0, features=features_of, **ways)
+        trained(1, replaced_token_weight=2.0, features=features_of, **ways)
         for ways in ({}, changes)
     )
     assert fast[0][0] == pytest.approx(other[0][0], abs=0.02)
