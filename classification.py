@@ -269,7 +269,9 @@ def model_fn_builder(
             logits = build_logits()
             predictions = _predictions(logits, features, settings.objective)
             return tf.estimator.tpu.TPUEstimatorSpec(mode, predictions=predictions)
-        loss, shown_loss = objectives.training_loss(build_logits, features["label_ids"], settings)
+        loss, shown_loss = objectives.training_loss(
+            build_logits, features["label_ids"], settings, use_tpu
+        )
         train_op = objectives.create_train_op(loss, *schedule, use_tpu, settings, is_plain)
         return _train_spec(shown_loss, train_op, init_checkpoint, use_tpu)
 

@@ -88,6 +88,10 @@ def convert(weights, folder, config_file=None, vocab_file=None):
         if "output_bias" in values and "LABEL_0" not in settings.get("label2id", {"LABEL_0": 0}):
             files.write_json(os.path.join(partial, task_data.LABEL_MAP), settings["label2id"])
         trained = _fine_tuning(source)
+        if "output_bias" in values:
+            objective = _objective(settings, len(values["output_bias"]))
+            if objective != "single_label":
+                trained.setdefault("objective", objective)
         if trained.get("do_lower_case") is False:
             notes.append("note: letters keep their case, as %s says" % source)
         if trained:
@@ -101,12 +105,21 @@ def convert(weights, folder, config_file=None, vocab_file=None):
     return notes + ["%s -> %s (%s)" % (weights, folder, what)]
 
 
+def _objective(settings, num_outputs):
+    """What transformers would take a classifier's outputs for; one output is a number to it."""
+    kind = settings.get("problem_type")
+    for objective, name in pytorch_names.PROBLEM_TYPES.items():
+        if kind == name:
+            return objective
+    return "regression" if num_outputs == 1 else "single_label"
+
+
 def _fine_tuning(folder):
     """What a folder of PyTorch weights tells of how texts are to be prepared: {name: value}.
 
     What fine-tuning wrote, if the weights were converted from here, else the tokenizer's case.
     """
-    trained = resident.training_settings(folder)
+    trained = dict(resident.training_settings(folder))
     path = os.path.join(folder, TOKENIZER_CONFIG)
     if not trained and os.path.exists(path):
         settings = files.read_json(path)
@@ -147,11 +160,21 @@ def read_model(weights, config_file, settings):
         name: value.astype(np.float32)
         for name, value in pytorch_names.without_identity_mapping(values).items()
     }
-    notes += inequalities + _add_missing_pooler(config, values)
+    notes += inequalities + _without_other_heads(settings, values)
+    notes += _add_missing_pooler(config, values)
     _check(weights, config_file, config, values, unknown)
     if unknown:
         notes.append("left out, as our models have no such part: " + ", ".join(unknown))
     return config, values, notes
+
+
+def _without_other_heads(settings, values):
+    """Drops a head that has a classifier's names, but labels tokens; returns a note of it."""
+    kinds = settings.get("architectures") or []
+    if "output_bias" not in values or not kinds or "ForSequenceClassification" in "".join(kinds):
+        return []
+    del values["output_weights"], values["output_bias"]
+    return ["left out the head, as %s is no classifier of texts" % ", ".join(kinds)]
 
 
 def _add_missing_pooler(config, values):

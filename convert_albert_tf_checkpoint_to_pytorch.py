@@ -31,18 +31,15 @@ import tokenization
 FLAGS = flags.FLAGS
 ROOT = os.path.dirname(os.path.abspath(__file__))
 MODELING_FILE = os.path.join(ROOT, "pytorch", pytorch_names.MODELING_MODULE + ".py")
-SPECIAL_TOKENS = {
+BERT_TOKENIZER = {
+    "tokenizer_class": "BertTokenizer",
+    "tokenize_chinese_chars": True,
+    "strip_accents": None,
     "pad_token": "[PAD]",
     "unk_token": "[UNK]",
     "cls_token": "[CLS]",
     "sep_token": "[SEP]",
     "mask_token": "[MASK]",
-}
-# What transformers calls an objective.
-PROBLEM_TYPES = {
-    "single_label": "single_label_classification",
-    "multi_label": "multi_label_classification",
-    "regression": "regression",
 }
 # Keys of config.json that hold the id of a token.
 ID_KEYS = {"pad_token_id": "[PAD]", "bos_token_id": "[CLS]", "eos_token_id": "[SEP]"}
@@ -138,7 +135,9 @@ def convert(
     settings = pytorch_names.torch_config(config, heads, dtype)
     if "classification" in heads:
         settings.update(_labels(source, len(values["output_bias"])))
-        settings["problem_type"] = PROBLEM_TYPES[trained.get("objective", "single_label")]
+        settings["problem_type"] = pytorch_names.PROBLEM_TYPES[
+            trained.get("objective", "single_label")
+        ]
         notes += _notes_on_pooling(trained)
     with checkpoints.filled_folder(folder) as partial:
         settings.update(_write_vocabulary(partial, vocab_file, config, do_lower_case))
@@ -206,8 +205,10 @@ def _write_vocabulary(folder, vocab_file, config, do_lower_case):
         return {}
     if tokenization.is_sentencepiece(vocab_file):  # transformers' ALBERT takes it as it is
         shutil.copyfile(vocab_file, os.path.join(folder, tokenization.SENTENCEPIECE_FILE))
+        _write_tokenizer(folder, config, do_lower_case, {"tokenizer_class": "AlbertTokenizer"})
         return {}
-    _write_tokenizer(folder, vocab_file, config, do_lower_case)
+    shutil.copyfile(vocab_file, os.path.join(folder, tokenization.VOCABULARY_FILE))
+    _write_tokenizer(folder, config, do_lower_case, BERT_TOKENIZER)
     return _token_ids(vocab_file)
 
 
@@ -254,16 +255,9 @@ def _token_ids(vocab_file):
     return {key: ids[token] for key, token in ID_KEYS.items() if token in ids}
 
 
-def _write_tokenizer(folder, vocab_file, config, do_lower_case):
-    shutil.copyfile(vocab_file, os.path.join(folder, tokenization.VOCABULARY_FILE))
-    settings = {
-        "tokenizer_class": "BertTokenizer",
-        "do_lower_case": do_lower_case,
-        "tokenize_chinese_chars": True,
-        "strip_accents": None,
-        "model_max_length": config.max_position_embeddings,
-    }
-    settings.update(SPECIAL_TOKENS)
+def _write_tokenizer(folder, config, do_lower_case, kind):
+    length = config.max_position_embeddings
+    settings = dict(kind, do_lower_case=do_lower_case, model_max_length=length)
     files.write_json(os.path.join(folder, "tokenizer_config.json"), settings)
 
 

@@ -32,12 +32,18 @@ def stop_at_once(number=None, frame=None):
     os._exit(EXIT_INTERRUPTED)
 
 
+def _is_command(path):
+    """Whether a program is one of the commands here, each of which calls `run_command`."""
+    here = os.path.dirname(os.path.abspath(__file__))
+    if not path or os.path.dirname(os.path.abspath(path)) != here or not os.path.exists(path):
+        return False
+    with open(path, "rb") as program:
+        return b"\n    run_command(" in program.read()
+
+
 # Commands import this file first; a program of someone else's that uses a room is left alone.
-_MAIN_FILE = getattr(sys.modules["__main__"], "__file__", None) or ""
-_IS_COMMAND = _MAIN_FILE and (
-    os.path.dirname(os.path.abspath(_MAIN_FILE)) == os.path.dirname(os.path.abspath(__file__))
-)
-if _IS_COMMAND and threading.current_thread() is threading.main_thread():
+_MAIN_FILE = getattr(sys.modules["__main__"], "__file__", None)
+if _is_command(_MAIN_FILE) and threading.current_thread() is threading.main_thread():
     signal.signal(signal.SIGINT, stop_at_once)  # while TensorFlow is being imported
     gc.disable()  # likewise: what an import makes stays
 

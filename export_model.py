@@ -26,6 +26,8 @@ import export_graphs
 import export_onnx
 import export_tflite
 import exporting
+import layouts
+import resident
 import tables
 import tokenization
 
@@ -99,6 +101,7 @@ def main():
         options = options._replace(seq_length=length)
     exporting.check_length(options.seq_length, model.config)
     _check_metadata(model, options)
+    _check_texts(model, options)
     path = FLAGS.output or os.path.join(model.folder, _usual_name(options))
     examples = exporting.Examples(model, options.task, options.seq_length, options.texts[:4])
     difference = FORMATS[FLAGS.format].write(model, examples, path, options)
@@ -167,6 +170,26 @@ def _check_metadata(model, options):
             % model.folder
         )
 
+    if resident.training_settings(model.folder).get("do_lower_case") is False:
+        raise UserError(
+            "--metadata: the model in %s tells upper from lower case, which MediaPipe does not: "
+            "leave it out" % model.folder
+        )
+
+
+def _check_texts(model, options):
+    if options.texts and model.tokenizer is None:
+        raise UserError(
+            "--representative_texts: %s has no vocabulary to read them by: put the model's "
+            "vocab.txt there" % model.folder
+        )
+    longest = resident.training_settings(model.folder).get("max_seq_length", 0)
+    if options.seq_length and longest > options.seq_length:
+        print(
+            "note: the model was trained on up to %d tokens; of longer texts than %d the rest is "
+            "cut (--seq_length)" % (longest, options.seq_length)
+        )
+
 
 def representative_texts(path, encoding="utf-8"):
     """Texts of a file: a text a line, or the texts among the columns of a table.
@@ -204,9 +227,10 @@ def _text_columns(rows):
     columns, variety = [], []
     for number in range(width):
         values = [row[number] for row in rows if number < len(row)]
-        variety.append(len(set(values)))
+        is_id = all(map(layouts.NUMBER.match, values))
+        variety.append(0 if is_id else len(set(values)))
         mean_length = sum(map(len, values)) / len(values)
-        if mean_length > 4 and len(set(values)) > min(len(values) / 4, 100):
+        if not is_id and mean_length > 4 and len(set(values)) > min(len(values) / 4, 100):
             columns.append(number)
     return columns[:2] or [variety.index(max(variety))]  # texts as short as labels
 

@@ -34,7 +34,7 @@ class MaskFiller(resident.Resident):
         self,
         model_dir: str,
         max_seq_length: Optional[int] = None,
-        do_lower_case: bool = True,
+        do_lower_case: Optional[bool] = None,
         config_file: Optional[str] = None,
         vocab_file: Optional[str] = None,
     ):
@@ -43,7 +43,7 @@ class MaskFiller(resident.Resident):
         Args:
             model_dir: model folder or checkpoint prefix of pre-training.
             max_seq_length: longest text in tokens; as far as the model goes by default.
-            do_lower_case: whether to lower-case.
+            do_lower_case: whether to lower-case; as the model folder says, or True, by default.
             config_file: config JSON where it is not in the model folder.
             vocab_file: vocabulary where it is not in the model folder.
 
@@ -139,7 +139,9 @@ def main(texts):
     model_dir = FLAGS.model_dir or checkpoints.pretrained_folder()
     print("model: %s" % model_dir, file=sys.stderr)
     settings = {"config_file": FLAGS.bert_config_file, "vocab_file": FLAGS.vocab_file}
-    with MaskFiller(model_dir, do_lower_case=FLAGS.do_lower_case, **settings) as filler:
+    if FLAGS["do_lower_case"].present:
+        settings["do_lower_case"] = FLAGS.do_lower_case
+    with MaskFiller(model_dir, **settings) as filler:
         if texts:
             print_filled(filler, texts)
             return

@@ -63,6 +63,7 @@ def run_once(config_file, stop):
     Returns:
         what `FineTuning.summarize` returns; None where this process only helps another one.
     """
+    stop.is_deferred = False  # this run has nothing to save yet
     with training.explained_errors(FLAGS.output_dir):
         run_of_flags = FineTuning(config_file)
         if FLAGS.do_train:
@@ -94,6 +95,7 @@ class FineTuning:
         self._evaluations = self._choices if self._setup.is_dev_of_training else {}
         self._metrics = None
         self._best_logits = None  # (checkpoint's step, logits of dev)
+        self._completed = {}  # {checkpoint that was written anew: the one that it is a copy of}
         self._prediction_files = []
         self._num_predicted = None
         self._test = None  # `predicting.Outcome` of a labelled test file
@@ -103,6 +105,7 @@ class FineTuning:
         records = training.Metrics.read(self._setup.folder, self._setup.first_step)
         found = {record["step"]: record["dev"] for record in records if "dev" in record}
         tuned = {r["step"]: r["thresholds"] for r in records if "thresholds" in r}
+        self._stops = {record["step"] for record in records if "stopped" in record}
         kept = self._setup.notes_of_best()
         if "dev" in kept and not FLAGS.do_train:  # training may go on from before that step
             step = kept["dev"]["global_step"]
@@ -159,6 +162,8 @@ class FineTuning:
             [training.StopHook(stop), self._progress_hook()],
             listeners,
         )
+        if stop.is_made:  # a checkpoint for the stop alone is not evaluated when the run goes on
+            self._metrics.add(self._setup.newest_step(), stopped=True)
         self._raise_if_stopped(stop)
         steps = self._setup.newest_step() - first_step
         self._speed["training, with evaluations"] = (
@@ -231,7 +236,7 @@ class FineTuning:
     def _evaluate_if_new(self, step, stop):
         """Evaluates the checkpoint of a step, unless that is done or a stop fell between two."""
         is_on_grid = step % self._setup.save_steps == 0 or step == self._setup.total_steps
-        if is_on_grid and step not in self._evaluations:
+        if (is_on_grid or step not in self._stops) and step not in self._evaluations:
             self._evaluate(os.path.join(self._setup.folder, "model.ckpt-%d" % step), stop)
 
     def _ends_training(self, step, stop):
@@ -258,7 +263,9 @@ class FineTuning:
         return self._complete(self._setup.init_checkpoint)
 
     def _complete(self, prefix):
-        return checkpoints.complete_checkpoint(prefix, self._setup.shapes, self._setup.folder)
+        complete = checkpoints.complete_checkpoint(prefix, self._setup.shapes, self._setup.folder)
+        self._completed[complete] = prefix
+        return complete
 
     def _outputs(self, prefix, input_fn, num_batches, what, stop):
         """Yields {"logits", "probabilities"} of each row, as a checkpoint has them."""
@@ -431,6 +438,7 @@ class FineTuning:
         if "test" not in self._setup.splits and not self._setup.data.streamed_test:
             return
         prefix = self._checkpoint_to_predict_with()
+        self._tell_what_is_not_evaluated()
         thresholds = self._thresholds(prefix)
         outcome = predicting.Outcome(self._setup.task, thresholds)
         paths = [os.path.join(self._setup.folder, name) for name in (PROBABILITIES, PREDICTIONS)]
@@ -452,6 +460,16 @@ class FineTuning:
         self._prediction_files = paths
         if len(outcome):
             self._test = outcome
+
+    def _tell_what_is_not_evaluated(self):
+        chosen, newest = self._chosen(), self._setup.newest_step()
+        if FLAGS.do_train and not FLAGS.do_eval and chosen and chosen["global_step"] < newest:
+            training.say(
+                "note: the best of the evaluated checkpoints is that of step %d; those since, up "
+                "to step %d, are not evaluated: add --do_eval=true",
+                chosen["global_step"],
+                newest,
+            )
 
     def _predicted_test(self, prefix, stop):
         """Pairs of example and probabilities of the test file, in its order."""
@@ -500,6 +518,7 @@ class FineTuning:
 
     def _thresholds(self, prefix):
         """Of a multi-label model, those that were tuned on dev; None without any."""
+        prefix = self._completed.get(prefix, prefix)
         folder = os.path.dirname(prefix)
         if folder == os.path.dirname(os.path.join(self._setup.folder, "")):
             return self._tuned.get(checkpoints.checkpoint_step(prefix))

@@ -56,8 +56,9 @@ _TABLE = (
         "string",
         "best_metric",
         None,
-        "Dev metric by which the best checkpoint is chosen: %s. By default accuracy, of a "
-        "multi-label task micro_f1, of a regression pearson." % ", ".join(scores.METRICS),
+        "Dev metric by which the best checkpoint is chosen: %s (f1: of the second of two labels). "
+        "By default accuracy, of a multi-label task micro_f1, of a regression pearson."
+        % ", ".join(scores.METRICS),
     ),
     (
         "integer",
@@ -169,6 +170,11 @@ def check_flags(config_flag):
         raise UserError(
             "--early_stopping: with --use_tpu or --distribution=multi_worker checkpoints are "
             "evaluated at the end alone: leave it out"
+        )
+    if (FLAGS.seeds or FLAGS.search) and FLAGS.distribution == "multi_worker":
+        raise UserError(
+            "--distribution=multi_worker trains one model: run each of --seeds and --search by "
+            "itself (--seed, --learning_rate), with an --output_dir of its own"
         )
     if FLAGS.search and FLAGS["learning_rate"].present:
         raise UserError(

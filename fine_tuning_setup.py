@@ -59,11 +59,6 @@ class Setup:
         self.config_file = config_file
         self.config = training.read_config(config_file)
         self.vocab_file = fine_tuning_flags.vocabulary_file()
-        self.tokenizer = tokenization.FullTokenizer(
-            FLAGS.vocab_file, FLAGS.do_lower_case, FLAGS.spm_model_file
-        )
-        training.check_sizes(self.config, self.vocab_file, len(self.tokenizer.inv_vocab))
-        tokenization.validate_case_matches_checkpoint(FLAGS.do_lower_case, FLAGS.init_checkpoint)
         training.open_output_folder(self.folder)
         self.best_folder = os.path.join(self.folder, BEST_FOLDER)
         checkpoints.restore_model_folder(self.best_folder)
@@ -72,6 +67,12 @@ class Setup:
         folders = self._folders_of_model()
         _check_label_maps_agree(folders)
         labels, self._notes = task_data.notes_of_model(folders)
+        self._take_flags_of_model()
+        self.tokenizer = tokenization.FullTokenizer(
+            FLAGS.vocab_file, FLAGS.do_lower_case, FLAGS.spm_model_file
+        )
+        training.check_sizes(self.config, self.vocab_file, len(self.tokenizer.inv_vocab))
+        tokenization.validate_case_matches_checkpoint(FLAGS.do_lower_case, FLAGS.init_checkpoint)
         self.settings = self._model_settings()
         self.data = task_data.TaskData(
             self._flags_of_data(), self.settings.objective, (labels, self._notes)
@@ -83,6 +84,7 @@ class Setup:
         self.settings = self.settings._replace(class_weights=self._class_weights())
         self.metric = FLAGS.best_metric or scores.USUAL[self.task.objective][0]
         self.first_step = self.newest_step()
+        self._check_best_is_of_this_run()
         training.check_same_run(self.folder, *self._run_settings())
         self.features = {name: self._feature_file(split) for name, split in self.splits.items()}
         self._plan_steps()
@@ -123,6 +125,23 @@ class Setup:
             seed = self._notes.get("dev_seed", seed)
         return types.SimpleNamespace(**dict(FLAGS.flag_values_dict(), seed=seed))
 
+    def _take_flags_of_model(self):
+        """Without training, how texts are prepared is the model's where no flag says otherwise."""
+        if FLAGS.do_train:
+            return
+        for name in ("do_lower_case", "max_seq_length"):
+            if name in self._notes and not FLAGS[name].present:
+                FLAGS[name].value = self._notes[name]
+
+    def _check_best_is_of_this_run(self):
+        """Raises `UserError` where a new model would be trained and an older one predicted with."""
+        if FLAGS.do_train and not FLAGS.do_eval and not self.first_step and self.uses_best_folder():
+            raise UserError(
+                "%s is the best checkpoint of an earlier training, whose other checkpoints are "
+                "gone; it would be taken for this one's: remove it, name another --output_dir, or "
+                "add --do_eval=true" % self.best_folder
+            )
+
     def _model_settings(self):
         """The flags' settings; without training those of the model, which flags cannot change."""
         options = fine_tuning_flags.training_options()
@@ -132,6 +151,7 @@ class Setup:
                 ("pooling", FLAGS.pooling, FLAGS["pooling"].present),
                 ("objective", objective, objective != "single_label"),
                 ("label_separator", FLAGS.label_separator, FLAGS["label_separator"].present),
+                ("do_lower_case", FLAGS.do_lower_case, FLAGS["do_lower_case"].present),
             ):
                 trained = self._notes.get(name, given)
                 if is_given and trained != given:
@@ -155,6 +175,8 @@ class Setup:
                 "--best_metric=f1 needs two labels, here are %d: use macro_f1 or micro_f1"
                 % len(self.task.labels)
             )
+        if FLAGS.best_metric == "f1":
+            training.say("note: --best_metric=f1 is that of the label %s", self.task.labels[1])
 
     def _report_init_checkpoint(self):
         """Tells what is taken from `--init_checkpoint`, where the folder has nothing newer."""
@@ -316,10 +338,11 @@ class Setup:
 
     def notes(self):
         """What whoever uses the checkpoints has to know of them: `fine_tuning.json`."""
+        trained = {} if FLAGS.do_train else self._notes
         return {
             "task": FLAGS.task_name.lower(),
             "do_lower_case": FLAGS.do_lower_case,
-            "max_seq_length": FLAGS.max_seq_length,
+            "max_seq_length": trained.get("max_seq_length", FLAGS.max_seq_length),
             "objective": self.task.objective,
             "pooling": self.settings.pooling,
             "label_separator": self.task.separator,

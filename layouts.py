@@ -188,6 +188,19 @@ class Layout:
                 "the columns, as id, text_a, label" % path
             )
 
+    def _check_columns_of_training(self, path, rows):
+        """Raises `UserError` where rows without a header may begin with what training left out."""
+        header = self._task.header or ()
+        if self._name != "test" or len(header) <= len(self.columns) or "label" not in self.columns:
+            return
+        place = self.columns.index("label")
+        labels = [row.cells[place].strip() for row in rows if len(row.cells) == len(self.columns)]
+        if labels and all(_problem_of_label(self._task, label) for label in labels):
+            raise UserError(
+                "%s: no header, and %r is no label: let line 1 name the columns, as the training "
+                "file does (%s)" % (path, shortened(labels[0]), ", ".join(header))
+            )
+
     def _take_positions(self, path, rows):
         cells = rows[0].cells
         usual = collections.Counter(len(row.cells) for row in rows).most_common(1)[0][0]
@@ -200,6 +213,7 @@ class Layout:
             columns = unlabelled[:place] + ("label",) + unlabelled[place:]
         self.columns = columns
         self._check_is_no_id(path, rows)
+        self._check_columns_of_training(path, rows)
         shown = shortened(" | ".join(cells))
         if place is not None or self._is_header_by_position(rows):
             self.header, self.num_header_rows = tuple(cells), 1
@@ -345,7 +359,8 @@ class Layout:
 
         Args:
             row: `tables.Row`.
-            is_lenient: whether a label that does not fit is dropped.
+            is_lenient: whether a label that does not fit is dropped, and a row is left out for
+                what it is, not for its label.
 
         Returns:
             list of `InputExample`; None for a row that the task leaves out.
@@ -355,9 +370,9 @@ class Layout:
         """
         record = self._record(row)
         if self._task.is_left_out and self._task.is_left_out(record):
-            if not is_lenient:
+            record = {key: record[key] for key in record if key not in KEYS["label"]}
+            if not is_lenient or self._task.is_left_out(record):
                 return None
-            record.pop((self._names or {}).get("label") or "label", None)
         try:
             parts = self._parts(record)
         except (KeyError, TypeError, AttributeError) as error:

@@ -164,7 +164,7 @@ def divergence(logits, other_logits, objective):
     )
 
 
-def training_loss(build_logits, labels, settings):
+def training_loss(build_logits, labels, settings, use_tpu=False):
     """The loss that is minimised, and the plain part of it that is shown.
 
     R-Drop: half of the paper's loss, so that it compares with that of one pass. FGM: the loss plus
@@ -175,6 +175,7 @@ def training_loss(build_logits, labels, settings):
             of the model in training; a further call uses the same variables and other dropout.
         labels: as in `per_example_loss`.
         settings: `Settings`.
+        use_tpu: bool.
 
     Returns:
         (minimised, shown): two float scalar tensors.
@@ -188,23 +189,25 @@ def training_loss(build_logits, labels, settings):
         loss += 0.5 * settings.rdrop_alpha * drift
     if settings.fgm_epsilon:
         scaled = settings.loss_scale * loss
-        change = adversarial_change(scaled, _word_table(), settings.fgm_epsilon)
+        change = adversarial_change(scaled, _word_table(), settings.fgm_epsilon, use_tpu)
         loss += tf.reduce_mean(per_example_loss(build_logits(change), labels, settings))
     return loss, shown
 
 
-def adversarial_change(loss, table, epsilon):
-    """FGM's change of a table: the loss's gradient, epsilon long.
+def adversarial_change(loss, table, epsilon, use_tpu=False):
+    """FGM's change of a table: the gradient of the whole batch's loss, epsilon long.
 
     Args:
-        loss: float scalar tensor.
+        loss: float scalar tensor, of this replica's share of the batch.
         table: variable [V, E].
         epsilon: float.
+        use_tpu: bool.
 
     Returns:
         float tensor [V, E], a constant for gradients.
     """
     gradient = tf.convert_to_tensor(tf.gradients(loss, table)[0])
+    (gradient,) = optimization.sum_over_replicas([gradient], use_tpu)
     return tf.stop_gradient(epsilon * gradient / (tf.norm(gradient) + _TINY))
 
 

@@ -327,17 +327,17 @@ def num_replicas(use_tpu=False):
 
 
 def sum_over_replicas(values, use_tpu=False):
-    """The sums of float scalars over the replicas that share a step.
+    """The sums of float tensors over the replicas that share a step.
 
     On several GPUs a replica's sums end only when every replica computes its own: all of them are
     to depend on them, as a train op is.
 
     Args:
-        values: list of float scalars.
+        values: list of float tensors.
         use_tpu: bool.
 
     Returns:
-        list of float scalars.
+        list of float tensors.
     """
     if use_tpu:
         return [tf.tpu.cross_replica_sum(value) for value in values]

@@ -308,10 +308,10 @@ class FilesBeside:
         """
         path = self._find(task_data.LABEL_MAP)
         packed = self._packed_text("labels.txt", "label.txt")
-        if path is not None:
-            labels = list(task_data.labels_of_map(path))
-        elif packed is not None:
+        if packed is not None:  # a file beside it may be another model's
             path, labels = self._packed, packed.rstrip("\n").split("\n")
+        elif path is not None:
+            labels = list(task_data.labels_of_map(path))
         else:
             return [str(number) for number in range(num_labels)]
         if len(labels) != num_labels:
@@ -331,10 +331,10 @@ class FilesBeside:
         Raises:
             UserError: if there is no vocabulary.
         """
-        path = vocab_file or self._find(tokenization.SENTENCEPIECE_FILE) or self._find("vocab.txt")
-        packed = None if path else self._packed_text("vocab.txt")
+        packed = None if vocab_file else self._packed_text("vocab.txt")
         if packed is None:
-            path = path or os.path.join(self._folders[-1], "vocab.txt")
+            beside = self._find(tokenization.SENTENCEPIECE_FILE) or self._find("vocab.txt")
+            path = vocab_file or beside or os.path.join(self._folders[-1], "vocab.txt")
             return tokenization.FullTokenizer(path, do_lower_case)
         with tempfile.NamedTemporaryFile("w", suffix=".txt", encoding="utf-8", newline="") as copy:
             copy.write(packed)

@@ -33,6 +33,12 @@ _BERT_NAMES = (
     (_OUTPUT, "cls/seq_relationship", "cls.seq_relationship"),
     (_OUTPUT, "", "classifier"),
 )
+# What transformers calls an objective.
+PROBLEM_TYPES = {
+    "single_label": "single_label_classification",
+    "multi_label": "multi_label_classification",
+    "regression": "regression",
+}
 _BERT_BLOCK = (
     (_DENSE, "attention/self/query", "attention.self.query"),
     (_DENSE, "attention/self/key", "attention.self.key"),

@@ -23,6 +23,7 @@ SHOWN_LABELS = 20
 # each stands once, or if they are longer than so many words or characters.
 FEW_LABELS, MANY_LABELS, LONG_LABEL = 20, 200, 10
 LOOKED_AHEAD = 1000  # rows by which a streamed file's columns are found
+_LEFT_OUT = "%d rows are left out, as this task does with such"
 _SEPARATORS = ("\t", ",", ";", "，", "；", "|")  # that users put between columns
 _QUOTED = re.compile(r'"(?=.*(,|""))([^"]|"")+"$')  # what Excel quotes: commas, quotes
 _WORD = re.compile(r"[0-9A-Za-z_.:-]+|\w")
@@ -314,6 +315,7 @@ def open_stream(task, path, encoding="utf-8"):
 
 
 def _lenient_examples(layout, rows):
+    num_left_out = 0
     for row in rows:
         try:
             if row.problem:
@@ -322,8 +324,11 @@ def _lenient_examples(layout, rows):
         except ValueError as error:
             yield layout.example_of_anything(row), str(error)
         else:
-            for example in found:
+            num_left_out += found is None
+            for example in found or ():
                 yield example, None
+    if num_left_out:
+        layout.notes.append(_LEFT_OUT % num_left_out)
     if layout.num_dropped_labels:
         layout.notes.append(
             "%d labels are none of the task's: their rows do not count in the scores"
@@ -366,10 +371,10 @@ def _about_labels(split, task):
 def _examples_of_rows(layout, rows, notes):
     """(examples, (line, problem) of bad rows); notes get what was left out."""
     examples, bad = [], []
-    counts = collections.Counter()
+    num_headers = num_left_out = 0
     for row in rows:
         if layout.is_repeated_header(row):
-            counts["rows repeat the header and are left out"] += 1
+            num_headers += 1
             continue
         try:
             if row.problem:
@@ -379,10 +384,13 @@ def _examples_of_rows(layout, rows, notes):
             bad.append((row.line, str(error)))
             continue
         if found is None:
-            counts["rows are left out, as this task does with such"] += 1
+            num_left_out += 1
         else:
             examples.extend(found)
-    notes.extend("%d %s" % (count, what) for what, count in counts.items())
+    if num_headers:
+        notes.append("%d rows repeat the header and are left out" % num_headers)
+    if num_left_out:
+        notes.append(_LEFT_OUT % num_left_out)
     return examples, bad
 
 

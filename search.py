@@ -13,8 +13,10 @@ them is installed, else by numpy, which compares with every line.
 import collections
 import contextlib
 import functools
+import itertools
 import os
 import sys
+import threading
 from typing import List, Sequence
 
 import numpy as np
@@ -28,7 +30,9 @@ LINES_AT_ONCE = 2048
 VECTORS_AT_ONCE = 65536
 APPROXIMATE_FROM = 100000
 CANDIDATES = 50  # per query, that the pair classifier puts in order
-VECTORS, FINGERPRINT, INDICES = "vectors.npy", "fingerprint.json", ("hnswlib", "faiss")
+QUERIES_AT_ONCE = 64
+VECTORS, FINGERPRINT = "vectors.npy", "fingerprint.json"
+INDICES = ("texts.hnswlib", "texts.faiss")
 _NEIGHBOURS_PER_LINE = 16
 _BUILD_EFFORT = 200
 _SEARCH_EFFORT = 200
@@ -71,6 +75,7 @@ class Corpus:
         self._fingerprint_file = os.path.join(self._folder, FINGERPRINT)
         self._load(encoder.fingerprint_of(corpus=files.sha256_of_file(path), encoding=encoding))
         self._nearest_function = None  # made by the first search
+        self._making = threading.Lock()
 
     def _load(self, fingerprint):
         there = os.path.exists(self._fingerprint_file) and os.path.exists(self._vectors_file)
@@ -114,8 +119,16 @@ class Corpus:
         Returns:
             list (one per query) of lists of `Hit`, the best first.
         """
-        num_wanted = min(max(top_k, candidates) if predictor else top_k, len(self.texts))
         queries = [query for query, _ in resident.checked_texts(queries)]
+        groups = (
+            queries[start : start + QUERIES_AT_ONCE]
+            for start in range(0, len(queries), QUERIES_AT_ONCE)
+        )
+        found = (self._search(group, predictor, top_k, candidates) for group in groups)
+        return list(itertools.chain.from_iterable(found))
+
+    def _search(self, queries, predictor, top_k, candidates):
+        num_wanted = min(max(top_k, candidates) if predictor else top_k, len(self.texts))
         vectors = self._encoder.encode(queries, normalize=True)
         indices, cosines = self._nearest(vectors, num_wanted)  # [q, k] each
         if predictor is None:
@@ -134,17 +147,45 @@ class Corpus:
 
     def _nearest(self, queries, k):
         """(indices, cosines), [q, k] each, the highest cosine first."""
-        if self._nearest_function is None:
-            self._nearest_function = self._make_nearest_function()
+        with self._making:
+            if self._nearest_function is None:
+                self._nearest_function = self._make_nearest_function()
         return self._nearest_function(queries, k)
 
     def _make_nearest_function(self):
-        """The function of `_nearest`, with the index in memory if there is to be one."""
-        if len(self.texts) > APPROXIMATE_FROM:
+        """The function of `_nearest`, with the index in memory if there is to be one.
+
+        Many equal vectors would be neighbours of one another alone, and hide others: a text that
+        stands in several lines is in the index once.
+        """
+        exact = functools.partial(nearest_by_numpy, self._vectors)
+        lines = collections.defaultdict(list)
+        for number, text in enumerate(self.texts):
+            lines[text].append(number)
+        lines = list(lines.values())
+        if len(lines) > APPROXIMATE_FROM:
+            rows = np.array([numbers[0] for numbers in lines])
             for name, nearest in zip(INDICES, (_nearest_by_hnswlib, _nearest_by_faiss)):
                 with contextlib.suppress(ImportError):
-                    return nearest(self._vectors, os.path.join(self._folder, name))
-        return functools.partial(nearest_by_numpy, self._vectors)
+                    of_texts = nearest(self._vectors, rows, os.path.join(self._folder, name))
+                    return functools.partial(_nearest_lines, of_texts, lines, exact)
+        return exact
+
+
+def _nearest_lines(nearest, lines, exact, queries, k):
+    """The same as `nearest_by_numpy` by the nearest texts, each of which stands in some lines."""
+    indices = np.zeros([len(queries), k], np.int64)
+    cosines = np.zeros([len(queries), k], np.float32)
+    for number, (texts, values) in enumerate(zip(*nearest(queries, k))):
+        is_found = texts >= 0
+        found = [lines[text] for text in texts[is_found]]
+        of_query = np.concatenate(found)[:k] if found else ()
+        if len(of_query) < k:
+            indices[number], cosines[number] = (a[0] for a in exact(queries[number][None], k))
+        else:
+            indices[number] = of_query
+            cosines[number] = np.repeat(values[is_found], list(map(len, found)))[:k]
+    return indices, cosines
 
 
 def nearest_by_numpy(vectors, queries, k):
@@ -172,29 +213,35 @@ def nearest_by_numpy(vectors, queries, k):
     return np.take_along_axis(indices, order, 1), np.take_along_axis(best, order, 1)
 
 
-def _nearest_by_hnswlib(vectors, path):
-    """A function as `nearest_by_numpy`, but for the vectors; its index is kept at `path`."""
+def _nearest_by_hnswlib(vectors, rows, path):
+    """A function as `nearest_by_numpy`, but for the vectors, of some rows; -1 where none is near.
+
+    Its index is kept at `path`.
+    """
     import hnswlib
 
     index = hnswlib.Index(space="ip", dim=vectors.shape[1])
     if os.path.exists(path):
-        index.load_index(path, max_elements=len(vectors))
+        index.load_index(path, max_elements=len(rows))
     else:
-        index.init_index(len(vectors), ef_construction=_BUILD_EFFORT, M=_NEIGHBOURS_PER_LINE)
-        for block in _blocks_with_bar(vectors):
+        index.init_index(len(rows), ef_construction=_BUILD_EFFORT, M=_NEIGHBOURS_PER_LINE)
+        for block in _blocks_with_bar(vectors, rows):
             index.add_items(block)
         with files.whole_file(path) as partial:
             index.save_index(partial)
 
     def nearest(queries, k):
         index.set_ef(max(_SEARCH_EFFORT, k))
-        indices, distances = index.knn_query(queries, k)
+        try:
+            indices, distances = index.knn_query(queries, k)
+        except RuntimeError:  # it finds less than k of them for one of the queries
+            return np.full([len(queries), k], -1), np.zeros([len(queries), k])
         return indices.astype(np.int64), 1.0 - distances
 
     return nearest
 
 
-def _nearest_by_faiss(vectors, path):
+def _nearest_by_faiss(vectors, rows, path):
     """The same with faiss."""
     import faiss
 
@@ -205,7 +252,7 @@ def _nearest_by_faiss(vectors, path):
             vectors.shape[1], _NEIGHBOURS_PER_LINE, faiss.METRIC_INNER_PRODUCT
         )
         index.hnsw.efConstruction = _BUILD_EFFORT
-        for block in _blocks_with_bar(vectors):
+        for block in _blocks_with_bar(vectors, rows):
             index.add(block)
         with files.whole_file(path) as partial:
             faiss.write_index(index, partial)
@@ -218,9 +265,9 @@ def _nearest_by_faiss(vectors, path):
     return nearest
 
 
-def _blocks_with_bar(vectors):
-    with progress_bar("index", len(vectors), "line", leave=False) as bar:
-        for start in range(0, len(vectors), LINES_AT_ONCE):
-            block = np.ascontiguousarray(vectors[start : start + LINES_AT_ONCE])
+def _blocks_with_bar(vectors, rows):
+    with progress_bar("index", len(rows), "line", leave=False) as bar:
+        for start in range(0, len(rows), LINES_AT_ONCE):
+            block = vectors[rows[start : start + LINES_AT_ONCE]]
             yield block
             bar.update(len(block))

@@ -32,7 +32,6 @@ import text_encoder
 import tokenization
 
 FLAGS = flags.FLAGS
-QUERIES_AT_ONCE = 64
 
 
 class BertSim:
@@ -46,6 +45,8 @@ class BertSim:
     def start_model(self):
         """Loads the model that args.py names, else the newest `*_output/best`."""
         self._predictor = open_predictor()
+        same = self._predictor.similarity_column()
+        self._columns = [1 - same, same]
 
     def predict_sentences(self, sentences):
         """Prints and returns how probably sentences mean the same.
@@ -62,7 +63,7 @@ class BertSim:
         rows = [np.zeros([0, 2], np.float32)]
         for start in range(0, len(sentences), self.batch_size):
             group = sentences[start : start + self.batch_size]
-            rows.append(self._predictor.predict(group)[1])
+            rows.append(self._predictor.predict(group)[1][:, self._columns])
             print_pairs(group, rows[-1][:, 1])
         return np.concatenate(rows)
 
@@ -249,8 +250,8 @@ def _groups_of_queries():
         yield [FLAGS.query]
         return
     for group in line_input.groups_of_lines(FLAGS.queries, FLAGS.encoding):
-        for start in range(0, len(group), QUERIES_AT_ONCE):
-            yield [line for _, line in group[start : start + QUERIES_AT_ONCE]]
+        for start in range(0, len(group), search.QUERIES_AT_ONCE):
+            yield [line for _, line in group[start : start + search.QUERIES_AT_ONCE]]
 
 
 if __name__ == "__main__":

@@ -23,6 +23,7 @@ import fine_tuning
 import golden_cases
 import modeling
 import tasks
+import training
 from workspace import CONFIG, VOCABULARY, Workspace, command, flags_of, run_here, run_process
 
 
@@ -320,6 +321,51 @@ def test_evaluating_or_predicting_again_keeps_the_best_and_its_results(tmp_path)
         assert results["best"] == former["best"] and results["test"] == former["test"]
         assert results["settings"] == former["settings"]
         assert workspace.read("best/fine_tuning.json") == kept
+    shorter = {"max_seq_length": 20, "do_train": False, "do_predict": False}
+    run_here(workspace.arguments(num_train_epochs=8, **shorter))
+    assert json.loads(workspace.read("best/fine_tuning.json"))["max_seq_length"] == 24
+
+
+def test_without_training_texts_are_prepared_as_the_model_has_it(tmp_path, capsys):
+    workspace = Workspace(tmp_path)
+    rows = "".join("%s\tAB\t%d\n" % ("今天气" * 9, number % 2) for number in range(4))
+    with open(os.path.join(workspace.data, "test.txt"), "a", encoding="utf-8") as handle:
+        handle.write(rows)
+    run_here(workspace.arguments(do_lower_case=False, max_seq_length=40))
+    predictions = workspace.read("test_results.tsv")
+    for folder in (workspace.output, os.path.join(workspace.output, "best")):
+        arguments = workspace.arguments(
+            do_train=False, do_eval=False, init_checkpoint=folder, max_seq_length=None
+        )
+        os.remove(os.path.join(workspace.output, "test_results.tsv"))
+        run_here(arguments)
+        assert workspace.read("test_results.tsv") == predictions
+        for path in glob.glob(os.path.join(workspace.output, "model.ckpt-*")):
+            os.remove(path)
+    with pytest.raises(UserError, match="trained with do_lower_case False, the flags ask for True"):
+        run_here(arguments + ["--do_lower_case=true"])
+
+
+def test_a_best_of_an_earlier_training_is_not_taken_for_this_ones(tmp_path, capsys):
+    workspace = Workspace(tmp_path)
+    run_here(workspace.arguments())
+    best = json.loads(workspace.read("eval_results.json"))["best"]["global_step"]
+    run_here(workspace.arguments(num_train_epochs=4, do_eval=False))
+    told = "the best of the evaluated checkpoints is that of step %d; those since, up to step 24,"
+    assert told % best in capsys.readouterr().out
+    for path in glob.glob(os.path.join(workspace.output, "model.ckpt-*")):
+        os.remove(path)
+    with pytest.raises(UserError, match="out/best is the best checkpoint of an earlier training"):
+        run_here(workspace.arguments(do_eval=False))
+
+
+def test_checkpoints_of_another_distance_are_evaluated(tmp_path):
+    workspace = Workspace(tmp_path)
+    settings = {"do_predict": False, "save_checkpoints_steps": 4}
+    run_here(workspace.arguments(do_eval=False, **settings))
+    run_here(workspace.arguments(do_predict=False))
+    results = json.loads(workspace.read("eval_results.json"))
+    assert [e["global_step"] for e in results["evaluations"]] == [0, 4, 8, 12]
 
 
 def without_best_checkpoint(workspace):
@@ -439,8 +485,10 @@ def test_a_worker_that_helps_another_one_only_trains(monkeypatch):
     monkeypatch.setattr(fine_tuning, "FineTuning", Run)
     monkeypatch.setattr(fine_tuning.training, "helper_name", lambda: "worker1")
     with flags_of(["--do_train", "--do_eval", "--do_predict"]):
-        assert fine_tuning.run_once("config.json", None) is None
-    assert done == ["train"]
+        stop = training.StopRequest()
+        stop.is_deferred = True  # as a run before this one left it
+        assert fine_tuning.run_once("config.json", stop) is None
+    assert done == ["train"] and not stop.is_deferred
 
 
 @pytest.mark.parametrize(
@@ -599,6 +647,7 @@ def golden_config():
         ({"num_train_epochs": "nan"}, ["--num_train_epochs: nan"]),
         ({"learning_rate": "inf"}, ["--learning_rate: inf"]),
         ({"do_train": False, "do_predict": False}, ["holds no checkpoint", "--do_train=true"]),
+        ({"seeds": "1,2", "distribution": "multi_worker"}, ["=multi_worker trains one model"]),
     ],
 )
 def test_mistakes_are_told_before_anything_is_done(tmp_path, changes, words):
@@ -743,7 +792,8 @@ def test_read_only_folder_is_one_line(tmp_path):
 
 
 @pytest.mark.slow
-def test_two_replicas_give_the_weights_of_one_device(tmp_path, monkeypatch):
+@pytest.mark.parametrize("fgm_epsilon", [0, 0.5])
+def test_two_replicas_give_the_weights_of_one_device(tmp_path, monkeypatch, fgm_epsilon):
     monkeypatch.setattr(modeling, "CLASSIFIER_DROPOUT", 0.0)
     workspace = Workspace(tmp_path)
     settings = dict(CONFIG, hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0)
@@ -751,7 +801,7 @@ def test_two_replicas_give_the_weights_of_one_device(tmp_path, monkeypatch):
     common = {"do_eval": False, "do_predict": False, "train_batch_size": 16}
     start = os.path.join(workspace.folder, "start")
     run_here(workspace.arguments(output_dir=start, num_train_epochs=0.5, **common))
-    common["init_checkpoint"] = start
+    common.update(init_checkpoint=start, fgm_epsilon=fgm_epsilon)
     outputs = {"none": "one", "mirrored": "two"}
     for distribution, name in outputs.items():
         run_here(

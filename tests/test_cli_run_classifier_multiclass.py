@@ -5,6 +5,7 @@ import json
 import os
 import random
 import re
+import shutil
 import subprocess
 import sys
 
@@ -233,6 +234,21 @@ def rows_of_several_labels(count, seed=1):
     return [(a[:4] + b[:4], "|".join(sorted({x, y}))) for (a, x), (b, y) in pairs]
 
 
+def _check_renamed_predicts_the_same(data, predictions):
+    """As a converted model, whose checkpoint has no step and is written anew."""
+    folder = os.path.join(data.folder, "converted")
+    shutil.copytree(os.path.join(data.output, "best"), folder)
+    prefix = os.path.join(folder, "albert_model.ckpt")
+    values = checkpoints.read_weights(prefix)
+    del values["global_step"]
+    checkpoints.write_checkpoint(prefix, values)
+    output = os.path.join(data.folder, "predicted")
+    settings = {"do_train": False, "do_eval": False, "init_checkpoint": prefix}
+    run_here(data.arguments(output_dir=output, **settings))
+    with open(os.path.join(output, "predictions.tsv"), encoding="utf-8") as handle:
+        assert handle.read() == predictions
+
+
 @pytest.mark.parametrize("keep_best", [True, pytest.param(False, marks=pytest.mark.slow)])
 def test_thresholds_of_the_best_are_kept_for_all_that_follows(tmp_path, keep_best):
     data = OwnData(
@@ -253,6 +269,8 @@ def test_thresholds_of_the_best_are_kept_for_all_that_follows(tmp_path, keep_bes
     for row in [line.split("\t") for line in predictions.splitlines()[1:]]:
         decided = np.array(row[5:], float) >= thresholds
         assert row[3] == "|".join(np.array(("a b", "体育", "财经"))[decided])
+    if keep_best:
+        _check_renamed_predicts_the_same(data, predictions)
     data.write_rows("dev.csv", rows_of_several_labels(24, 7))
     run_here(data.arguments(do_train=False, keep_best=keep_best))
     assert data.read("predictions.tsv") == predictions
@@ -460,7 +478,11 @@ def test_ways_of_training_are_settings():
     }
     with flags_of(["--%s=%s" % item for item in given.items()]):
         assert fine_tuning_flags.training_options() == given
-    assert set(given) == set(objectives.Settings._fields) - {"objective", "class_weights"}
+    assert set(given) == set(objectives.Settings._fields) - {
+        "objective",
+        "class_weights",
+        "loss_scale",
+    }
 
 
 def test_run_classifier_clue_writes_the_submission(tmp_path):

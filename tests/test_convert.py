@@ -813,6 +813,42 @@ def test_what_fine_tuning_wrote_goes_along_both_ways(tmp_path):
         to_pytorch.convert(prefix, str(tmp_path / "other"))
 
 
+@pytest.mark.parametrize(
+    "changes, objective",
+    [
+        ({}, "multi_label"),
+        ({"problem_type": "regression"}, "regression"),
+        ({"problem_type": None}, None),
+        ({"architectures": ["AlbertForTokenClassification"]}, "no classifier"),
+    ],
+)
+def test_what_the_config_says_of_the_outputs_comes_back(tmp_path, changes, objective):
+    """As of a model of a hub, without anything that our fine-tuning wrote."""
+    prefix, _ = model_folder(tmp_path, heads="classification")
+    trained = os.path.join(os.path.dirname(prefix), "fine_tuning.json")
+    files.write_json(trained, {"objective": "multi_label"})
+    hf, back = str(tmp_path / "hf"), str(tmp_path / "back")
+    to_pytorch.convert(prefix, hf)
+    os.remove(os.path.join(hf, "fine_tuning.json"))
+    config = os.path.join(hf, "config.json")
+    files.write_json(config, dict(files.read_json(config), **changes))
+    notes = to_tf.convert(pytorch_files.find_weights(hf), back)
+    shapes = checkpoints.read_shapes(checkpoints.find_checkpoint(back))
+    if objective == "no classifier":
+        assert "output_bias" not in shapes
+        assert any("AlbertForTokenClassification is no classifier of texts" in n for n in notes)
+        return
+    assert "output_bias" in shapes
+    written = os.path.join(back, "fine_tuning.json")
+    found = files.read_json(written).get("objective") if os.path.exists(written) else None
+    assert found == objective
+
+
+def test_one_output_is_a_number_as_to_transformers():
+    assert to_tf._objective({}, 1) == "regression"
+    assert to_tf._objective({"problem_type": "multi_label_classification"}, 1) == "multi_label"
+
+
 def test_the_case_of_a_tokenizer_comes_back(tmp_path):
     prefix, _ = model_folder(tmp_path, heads="classification")
     hf, back = str(tmp_path / "hf"), str(tmp_path / "back")
@@ -826,8 +862,14 @@ def test_a_sentencepiece_model_goes_along_both_ways(tmp_path):
     prefix, _ = model_folder(tmp_path, "google")
     folder = os.path.dirname(prefix)
     os.rename(os.path.join(folder, "vocab.txt"), os.path.join(folder, "spiece.model"))
-    to_pytorch.convert(prefix, str(tmp_path / "hf"))
+    to_pytorch.convert(prefix, str(tmp_path / "hf"), do_lower_case=False)
     to_tf.convert(str(tmp_path / "hf/model.safetensors"), str(tmp_path / "back"))
+    assert files.read_json(str(tmp_path / "hf/tokenizer_config.json")) == {
+        "tokenizer_class": "AlbertTokenizer",
+        "do_lower_case": False,
+        "model_max_length": 20,
+    }
+    assert files.read_json(str(tmp_path / "back/fine_tuning.json")) == {"do_lower_case": False}
     for copy in ("hf", "back"):
         there = os.listdir(str(tmp_path / copy))
         assert "spiece.model" in there and "vocab.txt" not in there

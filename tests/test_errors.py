@@ -1,6 +1,7 @@
 """How commands end."""
 
 import os
+import shutil
 import subprocess
 import sys
 
@@ -71,12 +72,20 @@ def test_stray_words_are_taken_only_by_commands_that_want_them():
     assert run("print(words)", "a", "b", takes_words=True).stdout == "['a', 'b']\n"
 
 
-@pytest.mark.parametrize("file, is_collecting", [("command.py", False), ("tests/other.py", True)])
-def test_commands_collect_no_garbage_before_they_begin(file, is_collecting):
-    program = (
-        "import gc, sys; sys.path.insert(0, %r); __file__ = %r; import errors;"
-        "print(gc.isenabled()); errors.run_command(lambda: print(gc.isenabled()))"
-        % (ROOT, os.path.join(ROOT, file))
+@pytest.mark.parametrize("is_command", [True, False])
+def test_commands_collect_no_garbage_before_they_begin(tmp_path, is_command):
+    """And stop at once. A program of one's own that lies beside them is left alone."""
+    shutil.copy(os.path.join(ROOT, "errors.py"), str(tmp_path))
+    begin = "    run_command(show)\n" if is_command else "    show()\n"
+    (tmp_path / "program.py").write_text(
+        "import gc, signal\n"
+        "from errors import run_command, stop_at_once\n"
+        "def show():\n"
+        "    print(gc.isenabled(), signal.getsignal(signal.SIGINT) is stop_at_once)\n"
+        "show()\n"
+        "if __name__ == '__main__':\n" + begin
     )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
-    assert done.stdout == "%s\nTrue\n" % is_collecting
+    command = [sys.executable, str(tmp_path / "program.py")]
+    done = subprocess.run(command, capture_output=True, text=True)
+    first = "False True\n" if is_command else "True False\n"
+    assert done.stdout == first + "True False\n"

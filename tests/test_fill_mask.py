@@ -48,6 +48,17 @@ def test_words_are_those_of_the_masked_lm_head(folder, filler):
     assert abs(sum(p for _, p in everything) - 1) < 1e-4
 
 
+def test_letters_keep_their_case_where_the_folder_says_so(tmp_path):
+    settings = {"do_lower_case": False}
+    cased = small_models.write_model(tmp_path / "cased", settings=settings)
+
+    def word(**given):
+        with fill_mask.MaskFiller(cased, **given) as loaded:
+            return loaded.fill("A[MASK]", top_k=1)
+
+    assert word() == word(do_lower_case=False) != word(do_lower_case=True)
+
+
 @pytest.mark.parametrize(
     "text, message",
     [

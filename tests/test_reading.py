@@ -251,8 +251,9 @@ def test_rows_that_a_task_drops_are_counted(tmp_path):
     split = reading.read_split(tasks.get_task("xnli"), str(tmp_path), "dev")
     assert rows_of(split) == [("甲", "乙", "neutral")]
     task = tasks.get_task("xnli")
-    examples = stream_of(tmp_path, task, content, name="xnli.test.tsv")[1]
-    assert [(e.text_a, e.label) for e in examples] == [("a", None), ("甲", "neutral")]
+    notes, examples = stream_of(tmp_path, task, content, name="xnli.test.tsv")[:2]
+    assert [(e.text_a, e.label) for e in examples] == [("甲", "neutral")]
+    assert "1 rows are left out, as this task does with such" in notes
     content = "gold_label\tsentence1\tsentence2\n-\ta\tb\nneutral\t甲\t乙\n"
     (tmp_path / "cmnli").mkdir()
     (tmp_path / "cmnli" / "train.tsv").write_text(content, encoding="utf-8")
@@ -625,6 +626,21 @@ def test_a_header_known_by_position_may_lack_its_label(tmp_path):
     assert task.header == ("内容甲", "结果")
     _, examples = stream_of(tmp_path, task, "内容甲\n甲\n", name="test.csv")
     assert [e.text_a for e in examples] == ["甲"]
+
+
+def test_a_file_without_the_header_that_training_had_columns_of_its_own_by(tmp_path):
+    task = own_task(tmp_path, "id,text,label\n1,甲,a\n2,乙,b\n")
+    for read_test in (
+        lambda: stream_of(tmp_path, task, "5,今天\n6,明天\n", name="test.csv"),
+        lambda: read_own(tmp_path, "5,今天\n6,明天\n", "test.csv", task, "test"),
+    ):
+        with pytest.raises(
+            UserError, match="no header, and '今天' is no label: .* .id, text, label"
+        ):
+            read_test()
+    for content in ("今天\n明天\n", "今天,a\n明天,b\n", "id,text\n5,今天\n6,明天\n"):
+        _, examples = stream_of(tmp_path, task, content, name="test.csv")
+        assert [e.text_a for e in examples] == ["今天", "明天"]
 
 
 def test_a_header_of_unknown_names_in_all_files(tmp_path):

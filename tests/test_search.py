@@ -1,6 +1,7 @@
 """Search in a corpus: vectors kept on the disk, nearest by cosine, put in order by pairs."""
 
 import os
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -142,7 +143,7 @@ def test_libraries_find_nearly_the_same(name, tmp_path):
     path = str(tmp_path / name)
     exact, cosines = search.nearest_by_numpy(vectors, queries, 10)
     for _ in range(2):  # built, then read
-        indices, found = nearest(vectors, path)(queries, 10)
+        indices, found = nearest(vectors, np.arange(len(vectors)), path)(queries, 10)
         share = np.mean([len(set(a) & set(b)) / 10.0 for a, b in zip(exact, indices)])
         assert share > 0.95
         np.testing.assert_allclose(found[:, 0], cosines[:, 0], atol=0.05)
@@ -153,11 +154,11 @@ def test_an_index_is_read_once(faq, encoder, monkeypatch):
     path, lines = faq
     read = []
 
-    def nearest_by_library(vectors, path):
+    def nearest_by_library(vectors, rows, path):
         read.append(path)
-        return lambda queries, k: search.nearest_by_numpy(vectors, queries, k)
+        return lambda queries, k: search.nearest_by_numpy(vectors[rows], queries, k)
 
-    def not_installed(vectors, path):
+    def not_installed(vectors, rows, path):
         raise ImportError
 
     monkeypatch.setattr(search, "APPROXIMATE_FROM", 10)
@@ -166,7 +167,50 @@ def test_an_index_is_read_once(faq, encoder, monkeypatch):
     corpus = search.Corpus(path, encoder)
     for number in (3, 5):
         assert corpus.search([lines[number]], None, top_k=1)[0][0].line == number + 1
-    assert read == [os.path.join(path + ".vectors", "faiss")]
+    assert read == [os.path.join(path + ".vectors", "texts.faiss")]
+
+
+@pytest.mark.parametrize("name", ["hnswlib", "faiss"])
+def test_lines_that_stand_there_many_times_hide_no_others(name, tmp_path, encoder, monkeypatch):
+    pytest.importorskip(name)
+    monkeypatch.setattr(search, "APPROXIMATE_FROM", 10)
+    other = {"hnswlib": "_nearest_by_faiss", "faiss": "_nearest_by_hnswlib"}[name]
+    monkeypatch.setattr(search, other, mock.Mock(side_effect=ImportError))
+    characters = "今天气很好我们去吃饭吧明再说"
+    texts = [a + b for a in characters for b in characters][:100]
+    path = tmp_path / "repeated.txt"
+    path.write_text("\n".join(texts[:20] * 60 + texts), encoding="utf-8")
+    corpus = search.Corpus(str(path), encoder)
+    vectors = encoder.encode(corpus.texts, normalize=True)
+    for text in texts[::9]:
+        hits = corpus.search([text], None, top_k=70)[0]
+        exact = np.sort(vectors @ encoder.encode([text], normalize=True)[0])[::-1][:70]
+        np.testing.assert_allclose([hit.cosine for hit in hits], exact, atol=1e-5)
+        assert len({hit.line for hit in hits}) == 70
+
+
+def test_a_query_for_which_the_index_finds_too_little_is_compared_with_all(faq, encoder):
+    path, lines = faq
+    corpus = search.Corpus(path, encoder)
+    exact = search.functools.partial(search.nearest_by_numpy, corpus._vectors)
+    queries = encoder.encode(lines[:2], normalize=True)
+    of_texts = [[number] for number in range(len(lines))]
+
+    def nearest(queries, k):
+        indices, cosines = exact(queries, k)
+        indices[1, 1:] = -1
+        return indices, cosines
+
+    found = search._nearest_lines(nearest, of_texts, exact, queries, 3)
+    for actual, expected in zip(found, exact(queries, 3)):
+        np.testing.assert_allclose(actual, expected, atol=1e-6)
+
+
+def test_many_queries_are_searched_by_groups(faq, encoder, monkeypatch):
+    path, lines = faq
+    monkeypatch.setattr(search, "QUERIES_AT_ONCE", 2)
+    hits = search.Corpus(path, encoder).search(lines[:5], None, top_k=1)
+    assert [hit.text for (hit,) in hits] == lines[:5]
 
 
 def test_command(faq, folder, model, capsys, tmp_path):

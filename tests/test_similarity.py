@@ -174,6 +174,22 @@ def test_the_old_interface(folder, expected, args_of, capsys):
     sim.close()
 
 
+def test_the_old_interface_asks_which_class_is_the_same(tmp_path, args_of, capsys):
+    labels = ("duplicate", "not_duplicate")
+    settings = {"columns": ["text_a", "text_b", "label"]}
+    folder = small_models.write_model(tmp_path / "named", labels=labels, settings=settings)
+    args_of(model_dir=folder)
+    sim = similarity.BertSim()
+    probabilities = sim.predict_sentences(PAIRS)
+    with predictor.Predictor(folder) as model:
+        np.testing.assert_allclose(probabilities[:, 1], model.similarities(PAIRS), atol=1e-6)
+    np.testing.assert_allclose(probabilities.sum(axis=1), 1, atol=1e-6)
+    sim.close()
+    args_of(model_dir=small_models.write_model(tmp_path / "three", labels=("a", "b", "c")))
+    with pytest.raises(UserError, match="tells 3 classes apart"):
+        similarity.BertSim().start_model()
+
+
 def test_the_names_of_args_are_read(folder, expected, args_of, tmp_path, capsys):
     """As albert_zh has them: config, vocabulary and checkpoint in different places."""
     apart = tmp_path / "trained"
