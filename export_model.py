@@ -103,6 +103,8 @@ def main():
     _check_metadata(model, options)
     _check_texts(model, options)
     path = FLAGS.output or os.path.join(model.folder, _usual_name(options))
+    if FLAGS.format != "saved_model":  # which has a folder of its own
+        exporting.check_companions(model, os.path.dirname(path) or ".")
     examples = exporting.Examples(model, options.task, options.seq_length, options.texts[:4])
     difference = FORMATS[FLAGS.format].write(model, examples, path, options)
     for title, text in _summary(model, path, options, difference, time.time() - start):

@@ -381,6 +381,19 @@ def _about_model(path):
     return {name: settings.get(name) for name in DECIDING_SETTINGS}
 
 
+def check_companions(model, folder):
+    """Raises `UserError` if vocabulary, labels or settings of another model are in a folder."""
+    for name in COMPANIONS:
+        source, target = os.path.join(model.folder, name), os.path.join(folder, name)
+        if os.path.exists(target) and not (
+            os.path.exists(source) and _about_model(source) == _about_model(target)
+        ):
+            raise UserError(
+                "%s is of another model: name another folder with --output, or remove what is of "
+                "that model there first" % target
+            )
+
+
 def write_companions(model, folder):
     """Puts vocabulary, labels and settings beside an exported file, where they are not already.
 
@@ -393,18 +406,13 @@ def write_companions(model, folder):
     """
     if files.is_same_path(folder, model.folder):
         return
+    check_companions(model, folder)
     for name in COMPANIONS:
-        source, target = os.path.join(model.folder, name), os.path.join(folder, name)
-        is_there = os.path.exists(source)
-        if os.path.exists(target) and not (
-            is_there and _about_model(source) == _about_model(target)
-        ):
-            raise UserError("%s is of another model: name another folder with --output" % target)
-        if not is_there:
-            continue
-        content = files.read_bytes(source)
-        with files.atomic_write(target, "wb") as handle:
-            handle.write(content)
+        source = os.path.join(model.folder, name)
+        if os.path.exists(source):
+            content = files.read_bytes(source)
+            with files.atomic_write(os.path.join(folder, name), "wb") as handle:
+                handle.write(content)
 
 
 @contextlib.contextmanager

@@ -26,7 +26,8 @@ def groups_of_lines(
         lists of (place, line): "FILE, line 3" and the line without its end.
 
     Raises:
-        UserError: if the file cannot be read or is not of that encoding; names the line.
+        UserError: if the file cannot be read, is not of that encoding (names the line) or ends its
+            lines with CR alone.
     """
     decoder = files.text_decoder(encoding)
     name, number, rest = path or "standard input", 0, ""
@@ -42,6 +43,8 @@ def groups_of_lines(
                 raise files.undecodable(name, encoding, error) from error
             *lines, rest = text.split("\n")
             if not block and rest:
+                if not number and "\r" in rest[:-1]:
+                    raise files.wrong_line_ends(name)
                 lines, rest = lines + [rest], ""
             group = [
                 ("%s, line %d" % (name, number + index), _bare(line, is_first=number + index == 1))

@@ -529,6 +529,19 @@ def test_bad_input_is_explained(folders, texts_file, tmp_path):
     assert not os.path.exists(os.path.join(folder, "albert_classifier.pb"))
 
 
+@needs_tf2
+def test_texts_and_letters_that_the_model_reads_otherwise_are_told(tmp_path, texts_file, capsys):
+    settings = {"do_lower_case": False, "max_seq_length": 48}
+    folder = small_models.write_model(tmp_path / "cased", settings=settings)
+    with pytest.raises(UserError, match="cased tells upper from lower case, which MediaPipe"):
+        export(folder, "--format=tflite", "--metadata")
+    export(folder, "--format=tflite", "--seq_length=16", "--output=%s" % (tmp_path / "a.tflite"))
+    assert "trained on up to 48 tokens; of longer texts than 16 the" in capsys.readouterr().out
+    os.remove(os.path.join(folder, "vocab.txt"))
+    with pytest.raises(UserError, match="--representative_texts: .*cased has no vocabulary"):
+        export(folder, "--format=tflite", "--representative_texts=" + texts_file)
+
+
 def test_a_folder_of_something_else_is_not_replaced(folders, tmp_path):
     (tmp_path / "data" / "1").mkdir(parents=True)
     (tmp_path / "data" / "1" / "notes.txt").write_text("x")
@@ -573,6 +586,7 @@ def test_representative_texts_leave_labels_out(tmp_path):
         (["%s\t%s" % tuple(reversed(row.split("\t"))) for row in rows], None),
         (["问题%d一二三四\t答案%d一二三四\t1" % (n, n) for n in range(20)], "pairs"),
         (["短", "长一点的"], [("短", None), ("长一点的", None)]),
+        (["%d\t问题%d一二三四\t答案%d一二三四\t1" % (10000 + n, n, n) for n in range(20)], "pairs"),
     ):
         path = tmp_path / "texts.txt"
         path.write_text("\n".join(lines) + "\n", encoding="utf-8")

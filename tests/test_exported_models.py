@@ -1,5 +1,6 @@
 """The same results from a model folder and from its exported forms, from Python, shell and HTTP."""
 
+import json
 import os
 
 import numpy as np
@@ -70,6 +71,10 @@ def test_a_file_with_metadata_needs_nothing_beside_it(folder, texts, expected, t
     path = export(folder, str(tmp_path / "exported" / "model.tflite"), OF_METADATA)
     alone = str(tmp_path / "alone.tflite")
     os.rename(path, alone)
+    check(alone, texts, expected)
+    labels = {"of another model %d" % number: number for number in range(expected[1].shape[1])}
+    (tmp_path / "label_map.json").write_text(json.dumps(labels), encoding="utf-8")
+    (tmp_path / "vocab.txt").write_text("[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\n", encoding="utf-8")
     check(alone, texts, expected)
 
 

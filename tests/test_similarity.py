@@ -112,6 +112,17 @@ def test_lines_that_are_no_pairs_are_told(folder, tmp_path, text, message):
         run(["--model_dir=" + folder, "--pairs=" + path])
 
 
+def test_lines_that_end_as_on_old_macs_are_told(tmp_path):
+    path = tmp_path / "mac.txt"
+    path.write_bytes("今天\t明天\r今天\t后天\r".encode())
+    with pytest.raises(UserError, match="mac.txt: its lines end with CR alone"):
+        list(line_input.groups_of_lines(str(path)))
+    path.write_bytes("今天\t明天\r".encode())
+    assert [[line for _, line in group] for group in line_input.groups_of_lines(str(path))] == [
+        ["今天\t明天"]
+    ]
+
+
 def test_lines_come_in_groups_with_their_places(tmp_path):
     path = write_pairs(tmp_path / "lines.txt", "\ufeffa\r\nb\u2028c\n\nlast")
     (group, rest) = line_input.groups_of_lines(path)
