@@ -216,6 +216,20 @@ def cross_entropy(logits, labels):
     return functional.cross_entropy(logits.reshape(-1, logits.shape[-1]), labels.reshape(-1))
 
 
+def classification_loss(config, logits, labels):
+    """Mean loss by the config's `problem_type`, as transformers has it; None without labels.
+
+    labels: int [B]; of several labels a text 0 and 1, [B, labels]; of a regression float [B].
+    """
+    if labels is None:
+        return None
+    if config.problem_type == "multi_label_classification":
+        return functional.binary_cross_entropy_with_logits(logits, labels.to(logits.dtype))
+    if config.problem_type == "regression":
+        return functional.mse_loss(logits.reshape(-1), labels.to(logits.dtype).reshape(-1))
+    return cross_entropy(logits, labels)
+
+
 @dataclass
 class AlbertZhForPreTrainingOutput(ModelOutput):
     loss: Optional[torch.Tensor] = None
@@ -287,4 +301,5 @@ class AlbertZhForSequenceClassification(AlbertZhPreTrainedModel):
         if self.classifier_norm is not None:
             pooled = self.classifier_norm(pooled)
         logits = self.classifier(self.dropout(pooled))  # [B, labels]
-        return SequenceClassifierOutput(loss=cross_entropy(logits, labels), logits=logits)
+        loss = classification_loss(self.config, logits, labels)
+        return SequenceClassifierOutput(loss=loss, logits=logits)

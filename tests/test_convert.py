@@ -244,6 +244,29 @@ def test_masked_lm_and_losses_by_plain_import(tmp_path, transformers):
     assert float(model.bert.embeddings.word_embeddings_2.weight.grad.abs().sum()) > 0
 
 
+@pytest.mark.parametrize("objective", ["multi_label", "regression"])
+def test_a_classifier_goes_on_learning_its_objective(tmp_path, transformers, objective):
+    import torch
+
+    prefix, _ = model_folder(tmp_path, heads="classification")
+    trained = os.path.join(os.path.dirname(prefix), "fine_tuning.json")
+    files.write_json(trained, {"objective": objective})
+    folder = str(tmp_path / "hf")
+    to_pytorch.convert(prefix, folder)
+    model = transformers.AutoModelForSequenceClassification.from_pretrained(
+        folder, trust_remote_code=True
+    ).eval()
+    labels = np.arange(4 * NUM_LABELS).reshape(4, NUM_LABELS) % 3 % 2
+    ids, mask, segments = (torch.tensor(array).long() for array in inputs())
+    outputs = model(ids, mask, segments, labels=torch.tensor(labels))
+    logits = outputs.logits.detach().numpy().astype(np.float64)
+    losses = {
+        "multi_label": np.logaddexp(0, logits) - labels * logits,
+        "regression": (logits - labels) ** 2,
+    }
+    assert float(outputs.loss.detach()) == pytest.approx(losses[objective].mean(), rel=1e-5)
+
+
 def test_tokenizer_of_the_folder_gives_our_ids(tmp_path, transformers):
     prefix, _ = model_folder(tmp_path)
     folder = str(tmp_path / "hf")
