@@ -11,6 +11,7 @@ A backend has
 """
 
 import os
+import re
 import tempfile
 import threading
 import zipfile
@@ -129,9 +130,6 @@ def _checkpoint_of(path):
 class SavedModelBackend:
     """An exported SavedModel, by its signature with token ids and probabilities."""
 
-    fixed_length = vocab_size = None
-    longest, num_segments = LONGEST_UNKNOWN, 2
-
     def __init__(self, folder, num_threads):
         """Loads the SavedModel of a folder; raises `UserError` if it is none of a classifier."""
         settings = tf.ConfigProto()
@@ -149,14 +147,30 @@ class SavedModelBackend:
         graph = self._session.graph
         feeds = [graph.get_tensor_by_name(name) for name in inputs]
         probabilities = graph.get_tensor_by_name(output)
+        sizes = _sizes_of_tables(folder)
         self.fixed_length = feeds[0].shape.as_list()[1]
-        self.longest = self.fixed_length or LONGEST_UNKNOWN
+        self.longest = self.fixed_length or sizes.get("position", LONGEST_UNKNOWN)
+        self.num_segments = sizes.get("token_type", 2)
+        self.vocab_size = sizes.get("word")
         self.num_outputs = int(probabilities.shape[-1])
         self.run = self._session.make_callable(probabilities, feeds)
 
     def close(self):
         """Frees the session."""
         self._session.close()
+
+
+def _sizes_of_tables(folder):
+    """{"word", "position", "token_type": rows of that table} as far as a SavedModel tells."""
+    prefix = os.path.join(folder, "variables", "variables")
+    if not os.path.exists(prefix + ".index"):
+        return {}
+    found = {}
+    for name, shape in checkpoints.read_shapes(prefix).items():
+        table = re.match(r"bert/embeddings/(\w+)_embeddings$", checkpoints.canonical_name(name))
+        if table:
+            found[table.group(1)] = shape[0]
+    return found
 
 
 def _signature_of(folder, signatures):

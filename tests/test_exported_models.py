@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
 
+from errors import UserError
 import export_model
 import predictor
 import similarity
@@ -65,6 +66,22 @@ def check(path, texts, expected):
 def test_exported_forms_predict_the_same(form, folder, texts, expected, tmp_path):
     path = export(folder, str(tmp_path / "exported" / "model.tflite"), FORMS[form])
     check(path, texts, expected)
+
+
+def test_a_saved_model_takes_what_the_model_takes(tmp_path):
+    folder = small_models.write_model(tmp_path / "single", type_vocab_size=1)
+    path = export(folder, str(tmp_path / "exported"), FORMS["SavedModel"])
+    for form in (folder, path):
+        with predictor.Predictor(form, max_seq_length=100) as model:
+            assert model.max_seq_length == 64
+            model.predict(["今" * 70])
+            with pytest.raises(UserError, match="takes single texts"):
+                model.predict([("今天", "明天")])
+    vocabulary = os.path.join(path, "1", "assets.extra", "vocab.txt")
+    with open(vocabulary, "a", encoding="utf-8") as handle:
+        handle.write("甲\n")
+    with pytest.raises(UserError, match="vocabulary has [0-9]+ entries"):
+        predictor.Predictor(path)
 
 
 def test_a_file_with_metadata_needs_nothing_beside_it(folder, texts, expected, tmp_path):
