@@ -9,10 +9,16 @@ import json
 import os
 import shutil
 import socket
+import sys
 from typing import IO, Any, Callable, Iterator, List, Tuple
 import zlib
 
 from errors import UserError
+
+try:
+    import fcntl
+except ImportError:  # not on Windows: there no folder is locked
+    fcntl = None
 
 _GZIP_MAGIC = b"\x1f\x8b"
 _BYTE_ORDER_MARK = "\ufeff"
@@ -105,6 +111,41 @@ def open_locked_folder(path: str, lock: Callable[[int], Any]) -> int:
             if is_still_there:
                 return descriptor
             os.close(descriptor)
+
+
+@contextlib.contextmanager
+def one_at_a_time(folder: str) -> Iterator[None]:
+    """Makes a folder and keeps a second process from writing there too; that one waits.
+
+    Args:
+        folder: path; it goes at the end if nothing is in it.
+
+    Raises:
+        UserError: if it cannot be made.
+    """
+    if fcntl is None:
+        os.makedirs(folder, exist_ok=True)
+        yield
+        return
+    try:
+        descriptor = open_locked_folder(folder, lambda descriptor: _wait_for(descriptor, folder))
+    except OSError as error:
+        raise cannot_write(folder, error) from error
+    try:
+        yield
+    finally:
+        with contextlib.suppress(OSError):  # it stays where something is in it
+            os.rmdir(folder)
+        os.close(descriptor)  # only now: the next one would work in a folder that goes
+
+
+def _wait_for(descriptor, folder):
+    with contextlib.suppress(OSError):  # a file system without locks
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            print("another process is at work in %s: waiting for it" % folder, file=sys.stderr)
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
 
 
 @contextlib.contextmanager

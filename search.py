@@ -13,6 +13,8 @@ them is installed, else by numpy, which compares with every line.
 import collections
 import contextlib
 import functools
+import glob
+import hashlib
 import itertools
 import os
 import sys
@@ -32,7 +34,7 @@ APPROXIMATE_FROM = 100000
 CANDIDATES = 50  # per query, that the pair classifier puts in order
 QUERIES_AT_ONCE = 64
 VECTORS, FINGERPRINT = "vectors.npy", "fingerprint.json"
-INDICES = ("texts.hnswlib", "texts.faiss")
+INDEX = "texts_%s."  # of other vectors: another name, as who still uses those may write one
 _NEIGHBOURS_PER_LINE = 16
 _BUILD_EFFORT = 200
 _SEARCH_EFFORT = 200
@@ -73,7 +75,11 @@ class Corpus:
         self._folder = cache_dir or path + ".vectors"
         self._vectors_file = os.path.join(self._folder, VECTORS)
         self._fingerprint_file = os.path.join(self._folder, FINGERPRINT)
-        self._load(encoder.fingerprint_of(corpus=files.sha256_of_file(path), encoding=encoding))
+        made_from = encoder.fingerprint_of(corpus=files.sha256_of_file(path), encoding=encoding)
+        digest = hashlib.sha256(made_from.encode()).hexdigest()[:12]
+        self._index_file = os.path.join(self._folder, INDEX % digest)
+        with files.one_at_a_time(self._folder):
+            self._load(made_from)
         self._nearest_function = None  # made by the first search
         self._making = threading.Lock()
 
@@ -90,9 +96,10 @@ class Corpus:
 
     def _compute(self, fingerprint):
         """Writes the vectors; the fingerprint, which makes them valid, comes last."""
-        for name in (FINGERPRINT, VECTORS) + INDICES:
+        indices = glob.glob(os.path.join(glob.escape(self._folder), INDEX % "*" + "*"))
+        for path in [self._fingerprint_file, self._vectors_file] + indices:
             with contextlib.suppress(FileNotFoundError):
-                os.remove(os.path.join(self._folder, name))
+                os.remove(path)
         bar = progress_bar("vectors", len(self.texts), "line", leave=False)
         with files.whole_file(self._vectors_file) as partial, bar:
             vectors = np.lib.format.open_memmap(
@@ -165,9 +172,10 @@ class Corpus:
         lines = list(lines.values())
         if len(lines) > APPROXIMATE_FROM:
             rows = np.array([numbers[0] for numbers in lines])
-            for name, nearest in zip(INDICES, (_nearest_by_hnswlib, _nearest_by_faiss)):
+            kinds = {"hnswlib": _nearest_by_hnswlib, "faiss": _nearest_by_faiss}
+            for name, nearest in kinds.items():
                 with contextlib.suppress(ImportError):
-                    of_texts = nearest(self._vectors, rows, os.path.join(self._folder, name))
+                    of_texts = nearest(self._vectors, rows, self._index_file + name)
                     return functools.partial(_nearest_lines, of_texts, lines, exact)
         return exact
 

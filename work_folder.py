@@ -21,11 +21,6 @@ import time
 from errors import Interrupted, UserError
 import files
 
-try:
-    import fcntl
-except ImportError:  # not on Windows: there the folder is not locked
-    fcntl = None
-
 _MANIFEST = "manifest.json"
 _NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _SECONDS_TO_WAIT = 10  # for the processes of a run that was killed
@@ -126,7 +121,7 @@ class WorkFolder:
 @contextlib.contextmanager
 def _locked(path, output):
     """Makes the folder, for this process and those that it starts; nothing else may work in it."""
-    if fcntl is None:
+    if files.fcntl is None:
         os.makedirs(path, exist_ok=True)
         yield
         return
@@ -141,7 +136,7 @@ def _lock(lock, output):
     deadline = time.time() + _SECONDS_TO_WAIT
     while True:
         try:
-            return fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return files.fcntl.flock(lock, files.fcntl.LOCK_EX | files.fcntl.LOCK_NB)
         except BlockingIOError as error:
             if time.time() > deadline:
                 raise UserError(

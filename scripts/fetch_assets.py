@@ -12,10 +12,7 @@ Exit status: 0 all is there, 2 a mistake or a broken file, 3 not reachable (the 
 
 import argparse
 import collections
-import contextlib
 import difflib
-import fcntl
-import functools
 import glob
 import os
 import re
@@ -30,8 +27,7 @@ from errors import EXIT_INTERRUPTED, EXIT_USER_ERROR, UserError  # noqa: E402
 from downloading import NotReachable, discard, download, megabytes  # noqa: E402
 from files import (  # noqa: E402
     atomic_write,
-    cannot_write,
-    open_locked_folder,
+    one_at_a_time,
     read_bytes,
     sha256_of_file,
 )
@@ -139,7 +135,7 @@ def fetch(asset, root=PROJECT_ROOT, url=None):
         UserError: when what came is broken or not what it should be; nothing of it is left behind.
     """
     target = os.path.join(root, asset.folder)
-    with _one_at_a_time(os.path.dirname(target)):
+    with one_at_a_time(os.path.dirname(target)):
         if _is_there(asset, target):
             print("%s: already in %s" % (asset.name, asset.folder))
         else:
@@ -292,30 +288,6 @@ def _share_vocabulary(vocabulary, root):
         with atomic_write(shared, "wb") as handle:
             handle.write(read_bytes(vocabulary))
         print("its vocabulary is also in %s" % SHARED_VOCABULARY)
-
-
-@contextlib.contextmanager
-def _one_at_a_time(folder):
-    """Makes the folder and keeps a second process from writing there too; that one waits."""
-    try:
-        descriptor = open_locked_folder(folder, functools.partial(_lock, folder))
-    except OSError as error:
-        raise cannot_write(folder, error) from error
-    try:
-        yield
-    finally:
-        with contextlib.suppress(OSError):  # it stays where something is in it
-            os.rmdir(folder)
-        os.close(descriptor)  # only now: the next one would work in a folder that goes
-
-
-def _lock(folder, descriptor):
-    with contextlib.suppress(OSError):  # a file system without locks
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            print("another download into %s is at work: waiting for it" % folder, flush=True)
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
 
 
 def _address(asset, file_name):

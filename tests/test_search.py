@@ -1,6 +1,9 @@
 """Search in a corpus: vectors kept on the disk, nearest by cosine, put in order by pairs."""
 
 import os
+import re
+import threading
+import time
 from unittest import mock
 
 import numpy as np
@@ -108,6 +111,25 @@ def test_vectors_are_computed_once(faq, encoder, folder, capsys):
     assert "made again" in capsys.readouterr().err
 
 
+def test_two_at_once_make_the_vectors_one_after_another(faq, encoder, capsys):
+    path, lines = faq
+
+    class Slow(Counting):
+        def encode(self, texts, **settings):
+            time.sleep(0.5)
+            return super().encode(texts, **settings)
+
+    slow = Slow(encoder)
+    first = threading.Thread(target=search.Corpus, args=(path, slow))
+    first.start()
+    while first.is_alive() and not os.path.exists(path + ".vectors"):
+        time.sleep(0.01)
+    search.Corpus(path, slow)
+    first.join()
+    assert slow.count == 59
+    assert "another process is at work in" in capsys.readouterr().err
+
+
 def unit_vectors(count, width, seed):
     vectors = np.random.RandomState(seed).standard_normal([count, width]).astype(np.float32)
     return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
@@ -167,7 +189,7 @@ def test_an_index_is_read_once(faq, encoder, monkeypatch):
     corpus = search.Corpus(path, encoder)
     for number in (3, 5):
         assert corpus.search([lines[number]], None, top_k=1)[0][0].line == number + 1
-    assert read == [os.path.join(path + ".vectors", "texts.faiss")]
+    assert len(read) == 1 and re.match(r".*\.vectors/texts_[0-9a-f]{12}\.faiss$", read[0])
 
 
 @pytest.mark.parametrize("name", ["hnswlib", "faiss"])
