@@ -134,10 +134,7 @@ def convert(
     tensors = pytorch_names.to_torch(config, values)
     settings = pytorch_names.torch_config(config, heads, dtype)
     if "classification" in heads:
-        settings.update(_labels(source, len(values["output_bias"])))
-        settings["problem_type"] = pytorch_names.PROBLEM_TYPES[
-            trained.get("objective", "single_label")
-        ]
+        settings.update(_about_classifier(source, trained, len(values["output_bias"])))
         notes += _notes_on_pooling(trained)
     with checkpoints.filled_folder(folder) as partial:
         settings.update(_write_vocabulary(partial, vocab_file, config, do_lower_case))
@@ -231,6 +228,12 @@ def _vocabulary(vocab_file, folder, config):
     size = tokenization.num_entries(vocab_file)
     tokenization.check_num_entries(vocab_file, size, config.vocab_size)
     return vocab_file, []
+
+
+def _about_classifier(folder, trained, num_labels):
+    """What config.json is to say of a classifier: its labels and what its outputs are."""
+    objective = trained.get("objective", "single_label")
+    return dict(_labels(folder, num_labels), problem_type=pytorch_names.PROBLEM_TYPES[objective])
 
 
 def _labels(folder, num_labels):
