@@ -328,6 +328,11 @@ def canonical_name(name):
     return wrapped.group(1) if wrapped else plain
 
 
+def with_canonical_names(shapes):
+    """{name as graphs have it: shape} of a checkpoint's {name: shape}."""
+    return {canonical_name(name): shape for name, shape in shapes.items()}
+
+
 def _misfit_message(prefix, shapes, there, missing, differing):
     parts = ["%s does not fit the config" % prefix]
     if missing:

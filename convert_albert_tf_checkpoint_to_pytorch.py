@@ -169,7 +169,7 @@ def read_model(prefix, config, encoder_only=False):
     """
     there = checkpoints.read_shapes(prefix)
     checkpoints.check_readable(prefix)
-    num_labels = there.get("output_bias", [2])[0]
+    num_labels = checkpoints.with_canonical_names(there).get("output_bias", [2])[0]
     parts = checkpoints.expected_shapes_by_part(config, num_labels)
     expected = {name: shape for part in parts.values() for name, shape in part.items()}
     assignment = checkpoints.assign(expected, prefix)

@@ -112,7 +112,7 @@ def read_model(folder, task, config_file=None):
     prefix = checkpoints.find_checkpoint(folder)
     checkpoints.check_readable(prefix)
     config = read_config(folder, config_file)
-    shapes = {checkpoints.canonical_name(n): s for n, s in checkpoints.read_shapes(prefix).items()}
+    shapes = checkpoints.with_canonical_names(checkpoints.read_shapes(prefix))
     heads = inference.heads_of(shapes)
     _check_has_heads(prefix, heads, task)
     num_labels = shapes["output_weights"][0] if "classification" in heads else None

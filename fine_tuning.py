@@ -672,17 +672,10 @@ class FineTuning:
         seconds = training.readable_seconds(time.time() - self._begin)
         megabytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024.0
         yield "time, memory", "%s, at most %.0f MB" % (seconds, megabytes)
-        if self._setup.uses_best_folder() and _compares_sentences(self._setup.task):
+        if self._setup.uses_best_folder() and tasks.compares_sentences(self._setup.task):
             yield "next", _similarity_command(self._setup.best_folder)
         if best and best["global_step"]:
             yield "best", self._why_best(best)
-
-
-def _compares_sentences(task):
-    """Whether a task's model says if two sentences mean the same, as similarity.py needs it."""
-    has_two_classes = task.objective == "single_label" and len(task.labels) == 2
-    # Records that are no plain row of texts (csl, copa) are no two sentences to compare.
-    return tasks.is_pair(task) and has_two_classes and task.examples_of is None
 
 
 def _similarity_command(model_dir):

@@ -347,6 +347,7 @@ class Setup:
             "pooling": self.settings.pooling,
             "label_separator": self.task.separator,
             "columns": list(self.task.columns),
+            "compares_sentences": tasks.compares_sentences(self.task),
             **self._rows_set_aside(),
             "header": None if self.task.header is None else list(self.task.header),
         }
@@ -405,7 +406,7 @@ def _is_fine_tuned(prefix):
     """Whether a checkpoint, or None, has a classifier."""
     if prefix is None:
         return False
-    return "output_weights" in map(checkpoints.canonical_name, checkpoints.read_shapes(prefix))
+    return "output_weights" in checkpoints.with_canonical_names(checkpoints.read_shapes(prefix))
 
 
 def _found_init_checkpoint():

@@ -109,10 +109,9 @@ def _build(session, prefix):
     folder = os.path.dirname(prefix) or "."
     config = exporting.read_config(folder, points_to_best=False)
     settings = predictor_backends.FilesBeside(folder).settings
-    shapes = checkpoints.read_shapes(prefix)
-    by_name = {checkpoints.canonical_name(name): shape for name, shape in shapes.items()}
-    num_labels = by_name.get("output_weights", [None])[0]
-    heads = inference.heads_of(by_name)
+    shapes = checkpoints.with_canonical_names(checkpoints.read_shapes(prefix))
+    num_labels = shapes.get("output_weights", [None])[0]
+    heads = inference.heads_of(shapes)
     inference.build(config, heads, num_labels, settings, takes_flat_segments=True)
     exporting.load_weights(session, prefix)
 

@@ -35,14 +35,6 @@ import tokenization
 
 FLAGS = flags.FLAGS
 CONFIGS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "albert_config", "*.json")
-# Heads, and a variable that each has.
-HEAD_MARKS = collections.OrderedDict(
-    [
-        ("masked words", "cls/predictions/output_bias"),
-        ("sentence order", "cls/seq_relationship/output_weights"),
-        ("classification", "output_weights"),
-    ]
-)
 # What of a model's folder belongs to the model beside its weights.
 COPIED_FILES = (
     "*config*.json",
@@ -194,9 +186,8 @@ def _config_beside(name):
 
 def _fit(path, config, weights):
     """`Fit` of a config: the encoder has to be equal, heads may be missing."""
-    num_labels = weights.get("output_bias", [2])[0]
-    parts = checkpoints.expected_shapes_by_part(config, num_labels)
-    found = {checkpoints.canonical_name(name): shape for name, shape in weights.items()}
+    found = checkpoints.with_canonical_names(weights)
+    parts = checkpoints.expected_shapes_by_part(config, found.get("output_bias", [2])[0])
     differences = []
     for part, shapes in parts.items():
         for name, shape in shapes.items():
@@ -237,7 +228,7 @@ def _difference_rows(fit):
 
 def _sizes(weights):
     """Sizes that show in the shapes of any layout."""
-    found = {checkpoints.canonical_name(name): shape for name, shape in weights.items()}
+    found = checkpoints.with_canonical_names(weights)
     pooler = found.get("bert/pooler/dense/kernel", ["?"])[0]
     shape = found.get("bert/embeddings/word_embeddings", ["?", "?"])
     positions = found.get("bert/embeddings/position_embeddings", ["?"])[0]
@@ -272,9 +263,10 @@ def _count(shape):
 
 
 def _heads(weights):
-    heads = [head for head, mark in HEAD_MARKS.items() if mark in weights]
-    if "output_weights" in weights:
-        heads[-1] += " (%d classes)" % weights["output_weights"][0]
+    found = checkpoints.with_canonical_names(weights)
+    heads = inference.heads_of(found)
+    if "classification" in heads:
+        heads[0] = "classification (%d classes)" % found["output_weights"][0]
     return heads
 
 

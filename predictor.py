@@ -131,8 +131,8 @@ class Predictor(resident.Resident):
         """The number of the class which says that the texts of a pair mean the same.
 
         Raises:
-            UserError: if the model has not two classes, was fine-tuned on single texts, or its
-                labels don't tell.
+            UserError: if the model has not two classes, was fine-tuned on something else than two
+                sentences, or its labels don't tell.
         """
         if self.objective != "single_label" or len(self.labels) != 2:
             raise UserError(
@@ -140,10 +140,10 @@ class Predictor(resident.Resident):
                 "fine-tune one with bash run_classifier_lcqmc.sh"
                 % (len(self.labels), self.objective)
             )
-        if not is_of_pairs(self._trained):
+        if not compares_sentences(self._trained):
             raise UserError(
-                "the model was fine-tuned on single texts (labels %s), expected one of sentence "
-                "pairs: fine-tune one with bash run_classifier_lcqmc.sh" % ", ".join(self.labels)
+                "the model was not fine-tuned to compare two sentences (labels %s), expected one "
+                "that was: fine-tune one with bash run_classifier_lcqmc.sh" % ", ".join(self.labels)
             )
         columns = [n for n, label in enumerate(self.labels) if label.lower() in SAME_MEANING]
         if len(columns) != 1:
@@ -157,9 +157,10 @@ class Predictor(resident.Resident):
         self._backend.close()
 
 
-def is_of_pairs(settings):
-    """Whether a model was fine-tuned on sentence pairs, for all that its fine_tuning.json says."""
-    return "text_b" in settings.get("columns", ["text_b"])
+def compares_sentences(settings):
+    """Whether a model tells if two sentences mean the same, for all that fine_tuning.json says."""
+    has_two_texts = "text_b" in settings.get("columns", ["text_b"])
+    return settings.get("compares_sentences", has_two_texts)
 
 
 def newest_best_folder(root: str = ".", of_pairs: bool = False) -> str:
@@ -170,7 +171,7 @@ def newest_best_folder(root: str = ".", of_pairs: bool = False) -> str:
     """
     found = glob.glob(os.path.join(glob.escape(root), "*_output", "best"))
     if of_pairs:
-        found = [path for path in found if is_of_pairs(resident.training_settings(path))]
+        found = [path for path in found if compares_sentences(resident.training_settings(path))]
     if not found:
         raise UserError(
             "no fine-tuned model%s (*_output/best) is here: make one with "

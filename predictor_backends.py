@@ -93,8 +93,7 @@ class CheckpointBackend:
         folder = model_dir if os.path.isdir(model_dir) else os.path.dirname(model_dir)
         config_file = config_file or checkpoints.config_in_folder(folder or ".")
         config = modeling.AlbertConfig.from_json_file(config_file)
-        shapes = checkpoints.read_shapes(prefix)
-        shapes = {checkpoints.canonical_name(name): shape for name, shape in shapes.items()}
+        shapes = checkpoints.with_canonical_names(checkpoints.read_shapes(prefix))
         if "output_weights" not in shapes:
             raise UserError("%s holds no classifier (output_weights): fine-tune it first" % prefix)
         trained = FilesBeside(model_dir).settings

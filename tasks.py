@@ -202,6 +202,13 @@ def is_pair(task):
     return "text_b" in task.columns
 
 
+def compares_sentences(task):
+    """Whether a task's model says if two sentences mean the same, as similarity.py needs it."""
+    has_two_classes = task.objective == "single_label" and len(task.labels) == 2
+    # Records that are no plain row of texts (csl, copa) are no two sentences to compare.
+    return is_pair(task) and has_two_classes and task.examples_of is None
+
+
 def num_outputs(task):
     """Outputs of the task's classifier: one per label, one for a regression."""
     return 1 if task.objective == "regression" else len(task.labels)

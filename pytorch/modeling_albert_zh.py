@@ -220,12 +220,18 @@ def classification_loss(config, logits, labels):
     """Mean loss by the config's `problem_type`, as transformers has it; None without labels.
 
     labels: int [B]; of several labels a text 0 and 1, [B, labels]; of a regression float [B].
+    Where the config has no type, one output is a regression, float labels are several a text.
     """
     if labels is None:
         return None
-    if config.problem_type == "multi_label_classification":
+    problem_type = config.problem_type
+    if problem_type is None and config.num_labels == 1:
+        problem_type = "regression"
+    elif problem_type is None and labels.is_floating_point():
+        problem_type = "multi_label_classification"
+    if problem_type == "multi_label_classification":
         return functional.binary_cross_entropy_with_logits(logits, labels.to(logits.dtype))
-    if config.problem_type == "regression":
+    if problem_type == "regression":
         return functional.mse_loss(logits.reshape(-1), labels.to(logits.dtype).reshape(-1))
     return cross_entropy(logits, labels)
 

@@ -497,8 +497,8 @@ def test_a_worker_that_helps_another_one_only_trains(monkeypatch):
 )
 def test_similarity_is_offered_where_it_works(name, is_offered):
     task = tasks.get_task(name)
-    assert fine_tuning._compares_sentences(task) == is_offered
-    assert not fine_tuning._compares_sentences(task._replace(objective="regression"))
+    assert tasks.compares_sentences(task) == is_offered
+    assert not tasks.compares_sentences(task._replace(objective="regression"))
 
 
 def test_finished_folder_refuses_other_settings(finished):

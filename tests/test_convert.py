@@ -267,6 +267,31 @@ def test_a_classifier_goes_on_learning_its_objective(tmp_path, transformers, obj
     assert float(outputs.loss.detach()) == pytest.approx(losses[objective].mean(), rel=1e-5)
 
 
+@pytest.mark.parametrize(
+    "num_labels, labels", [(1, [0.5, 2.0, -1.0, 3.0]), (2, [[0.0, 1.0]] * 4), (2, [0, 1, 1, 0])]
+)
+def test_losses_without_a_problem_type_are_those_of_transformers(
+    tmp_path, transformers, num_labels, labels
+):
+    """A new classifier on a pre-trained model guesses its loss as BERT of transformers does."""
+    import torch
+
+    losses = []
+    for name in ("postln", "bert"):
+        prefix, _ = model_folder(tmp_path / name, name)
+        to_pytorch.convert(prefix, str(tmp_path / name / "hf"))
+        model = transformers.AutoModelForSequenceClassification.from_pretrained(
+            str(tmp_path / name / "hf"), trust_remote_code=True, num_labels=num_labels
+        ).eval()
+        with torch.no_grad():
+            model.classifier.weight.zero_()
+            model.classifier.bias.copy_(torch.arange(num_labels) + 0.5)
+            ids, mask, segments = (torch.tensor(array).long() for array in inputs())
+            outputs = model(ids, mask, token_type_ids=segments, labels=torch.tensor(labels))
+            losses.append(float(outputs.loss))
+    assert losses[0] == pytest.approx(losses[1], rel=1e-5) and losses[0] > 0
+
+
 def test_tokenizer_of_the_folder_gives_our_ids(tmp_path, transformers):
     prefix, _ = model_folder(tmp_path)
     folder = str(tmp_path / "hf")
@@ -327,6 +352,15 @@ def test_round_trip_is_equal_bit_for_bit(tmp_path, name, heads):
     assert config.layout == config_of(name).layout
     assert config.hidden_act == config_of(name).hidden_act
     assert config.is_pre_norm == config_of(name).is_pre_norm
+
+
+def test_names_that_end_as_tensors_do_are_converted(tmp_path):
+    prefix, values = model_folder(tmp_path, heads="classification")
+    to_pytorch.convert(prefix, str(tmp_path / "one"))
+    checkpoints.write_checkpoint(prefix, {name + ":0": value for name, value in values.items()})
+    to_pytorch.convert(prefix, str(tmp_path / "other"))
+    one, other = (tmp_path / name / "model.safetensors" for name in ("one", "other"))
+    assert one.read_bytes() == other.read_bytes()
 
 
 def test_models_saved_by_transformers_come_back_and_forth(tmp_path, transformers):

@@ -93,10 +93,20 @@ def test_slots_step_and_heads_are_told_apart(tmp_path):
     )
     rows = described(tmp_path / "albert_model.ckpt.index")
     assert rows["step"] == ["1,234"]
-    assert rows["heads"] == ["masked words, sentence order, classification (3 classes)"]
+    assert rows["heads"] == ["classification (3 classes), masked_lm, sentence_order"]
     assert rows["optimizer"] == ["294 values in slots, %s with the parameters" % f"{count + 294:,}"]
     size = sum(os.path.getsize(str(path)) for path in tmp_path.glob("albert_model.ckpt.[di]*"))
     assert rows["size"] == ["%s bytes in 2 files" % f"{size:,}"]
+
+
+def test_names_that_end_as_tensors_do_are_the_same_model(tmp_path):
+    model_folder(tmp_path, SMALL, ("encoder", "classification"))
+    prefix = str(tmp_path / "albert_model.ckpt")
+    values = checkpoints.read_weights(prefix)
+    checkpoints.write_checkpoint(prefix, {name + ":0": value for name, value in values.items()})
+    rows = described(tmp_path)
+    assert rows["fits"] == [os.path.relpath(str(tmp_path / "albert_config.json"))]
+    assert rows["heads"] == ["classification (3 classes)"]
 
 
 def test_released_sizes_are_recognized(tmp_path):

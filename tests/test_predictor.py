@@ -159,8 +159,12 @@ def test_similarity_is_of_the_label_that_says_so(labels, column, tmp_path):
 @pytest.mark.parametrize(
     "labels, settings, message",
     [
-        (("0", "1"), {"columns": ["label", "text_a"]}, "fine-tuned on single texts .labels 0, 1."),
-        (("true", "false"), {"columns": ["text_a", "label"]}, "single texts"),
+        (("0", "1"), {"columns": ["label", "text_a"]}, "to compare two sentences .labels 0, 1."),
+        (
+            ("0", "1"),
+            {"columns": ["text_a", "text_b", "label"], "compares_sentences": False},
+            "to compare two sentences",
+        ),
         (("甲", "乙"), {"columns": ["text_a", "text_b", "label"]}, "which of the labels 甲 and 乙"),
     ],
 )
@@ -310,13 +314,20 @@ def test_missing_and_unreadable_models_are_explained(tmp_path):
         predictor.Predictor(str(tmp_path / "bad"))
 
 
-def test_newest_fine_tuned_model_is_taken(tmp_path):
+@pytest.mark.parametrize(
+    "notes",
+    [
+        '{"columns": ["text_a", "label"]}',
+        '{"columns": ["text_a", "text_b", "label"], "compares_sentences": false}',
+    ],
+)
+def test_newest_fine_tuned_model_is_taken(notes, tmp_path):
     for number, name in enumerate(("a_output", "b_output")):
         (tmp_path / name / "best").mkdir(parents=True)
         os.utime(str(tmp_path / name / "best"), (number, number))
     assert predictor.newest_best_folder(str(tmp_path)) == str(tmp_path / "b_output" / "best")
     settings = tmp_path / "b_output" / "best" / "fine_tuning.json"
-    settings.write_text('{"columns": ["text_a", "label"]}')
+    settings.write_text(notes)
     os.utime(str(settings.parent), (2, 2))
     newest = predictor.newest_best_folder(str(tmp_path), of_pairs=True)
     assert newest == str(tmp_path / "a_output" / "best")
