@@ -218,7 +218,10 @@ def _heads(parts, there):
 
 
 def _vocabulary(vocab_file, folder, config):
-    """(path or None, notes) of the vocabulary; raises `UserError` if it is another model's."""
+    """(path or None, notes) of the vocabulary; raises `UserError` if a vocab.txt has other sizes.
+
+    A SentencePiece model goes along unread: its package need not be there.
+    """
     if vocab_file is None:
         vocab_file = tokenization.vocabulary_in_folder(folder)
         if not os.path.exists(vocab_file):

@@ -216,6 +216,8 @@ def representative_texts(path, encoding="utf-8"):
     rows = [row.cells for row in tables.rows_of_file(path, encoding) if row.problem is None]
     if not rows:
         raise UserError("--representative_texts=%s is empty: expected a text a line" % path)
+    if len(rows) > 1 and any(layouts.TEXT_COLUMN.match(cell.strip()) for cell in rows[0]):
+        rows = rows[1:]  # a header
     columns = _text_columns(rows)
     cells = [[row[number] for number in columns if number < len(row)] for row in rows]
     return [(row[0], row[1] if len(row) > 1 else None) for row in cells if row]
@@ -229,7 +231,7 @@ def _text_columns(rows):
     columns, variety = [], []
     for number in range(width):
         values = [row[number] for row in rows if number < len(row)]
-        is_id = all(map(layouts.NUMBER.match, values))
+        is_id = all(map(layouts.NUMBER.match, values[1:] or values))  # line 1 may be a header
         variety.append(0 if is_id else len(set(values)))
         mean_length = sum(map(len, values)) / len(values)
         if not is_id and mean_length > 4 and len(set(values)) > min(len(values) / 4, 100):

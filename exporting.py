@@ -1,8 +1,8 @@
 """A model folder -> a file for use elsewhere: what all formats share.
 
     model = read_model("lcqmc_output/best", "classifier")
-    expected = Examples(model, seq_length=128)          # texts and the checkpoint's outputs
-    graph_def = frozen_graph(model, "classifier")       # weights as constants
+    expected = Examples(model, "classifier", seq_length=128)  # texts and the checkpoint's outputs
+    graph_def = frozen_graph(model, outputs_of(model, "classifier"))  # weights as constants
 
 Each format's room (`export_graphs`, `export_tflite`, `export_onnx`) makes its file from it and
 has the file run on the same texts; what differs too much is not kept.

@@ -146,7 +146,11 @@ def main(texts):
             print_filled(filler, texts)
             return
         for group in line_input.groups_of_lines(None, FLAGS.encoding):
-            print_filled(filler, [line for _, line in group])
+            for place, line in group:
+                try:
+                    print_filled(filler, [line])
+                except UserError as error:
+                    raise UserError("%s: %s" % (place, error)) from error
 
 
 def print_filled(filler, texts):

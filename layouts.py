@@ -20,7 +20,7 @@ from tasks import KEYS, PAIR, is_pair, label_parts
 _IDS = ("id", "idx")  # keys of records
 NO_RECORD = "no record"  # in place of the id of a line that is predicted and not submitted
 # Names of text columns, by which the header of a file without labels is known.
-_TEXT_COLUMN = re.compile(
+TEXT_COLUMN = re.compile(
     r"(text|sentence|sent|question|query|title|q|s|句子|文本|问题|标题)[ _-]?([ab12]|一|二)?$", re.I
 )
 NUMBER = re.compile(r"[-+]?\d+(\.\d+)?$")
@@ -278,7 +278,7 @@ class Layout:
             is_same = bool(task.header) and tuple(cells) in (task.header, without_label)
             return is_same or self._is_label_name(cells)
         if "label" not in self.columns:
-            return all(_TEXT_COLUMN.match(cell.strip()) for cell in cells)
+            return all(TEXT_COLUMN.match(cell.strip()) for cell in cells)
         if task.labels is not None and self._is_label_name(cells):
             return True
         return len(cells) == len(self.columns) and self._is_label_of_another_kind(rows)

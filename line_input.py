@@ -36,7 +36,7 @@ def groups_of_lines(
             try:
                 text = rest + decoder.decode(block, final=not block)
             except UnicodeDecodeError as error:
-                line = number + 1 + rest.count("\n") + error.object.count(b"\n", 0, error.start)
+                line = number + 1 + error.object.count(b"\n", 0, error.start)
                 place = "%s, line %d" % (name, line)
                 raise files.wrong_encoding(place, error, codecs.lookup(encoding).name) from error
             except UnicodeError as error:

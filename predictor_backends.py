@@ -49,11 +49,7 @@ def open_model(path, config_file=None, precision="float32", num_threads=None):
     Raises:
         UserError: if there is no such model.
     """
-    if precision not in modeling.PRECISIONS:
-        raise UserError(
-            "precision: unknown %r, expected one of %s"
-            % (precision, ", ".join(sorted(modeling.PRECISIONS)))
-        )
+    resident.check_precision(precision)
     if not is_exported(path):
         processor.warn_of_slow_precision(precision)
         return CheckpointBackend(path, config_file, precision, num_threads)

@@ -107,7 +107,7 @@ def define_flags(config_flag="bert_config_file", **defaults):
 
 
 def _about_masking(choice):
-    """How records are masked, in words; `choice` is as in `pretraining_input.Source`."""
+    """How records are masked, in words; `choice` is as in `pretraining_input.RecordSource`."""
     if choice is None:
         return "masked when they were made"
     unit = "whole words (do_whole_word_mask)" if choice.whole_words else "single pieces"

@@ -160,22 +160,18 @@ def fault_of(features, max_seq_length, max_predictions, vocab_size=None):
         max_predictions: P, of masked records.
         vocab_size: V, to check ids by; None checks sizes only.
     """
-    sizes = dict.fromkeys(("input_ids", "input_mask", "segment_ids"), max_seq_length)
-    sizes["next_sentence_labels"] = 1
+    length = (max_seq_length, "--max_seq_length=")
+    sizes = dict.fromkeys(("input_ids", "input_mask", "segment_ids"), length)
+    sizes["next_sentence_labels"] = (1, "")
     if "masked_lm_positions" in features or "token_boundary" not in features:
         names = ("masked_lm_positions", "masked_lm_ids", "masked_lm_weights")
-        sizes.update(dict.fromkeys(names, max_predictions))
-    flags_of_sizes = {max_seq_length: "max_seq_length", max_predictions: "max_predictions_per_seq"}
-    for name, size in sizes.items():
+        sizes.update(dict.fromkeys(names, (max_predictions, "--max_predictions_per_seq=")))
+    for name, (size, flag) in sizes.items():
         if name not in features:
             return "has no %s: is this a record of create_pretraining_data.py?" % name
         if len(features[name]) != size:
-            return "%s has %d values, expected --%s=%d" % (
-                name,
-                len(features[name]),
-                flags_of_sizes.get(size, "?"),
-                size,
-            )
+            values = (name, len(features[name]), flag, size)
+            return "%s has %d values, expected %s%d" % values
     for name, end in (("input_ids", vocab_size), ("masked_lm_ids", vocab_size)):
         if end is not None and name in features and not _is_within(features[name], end):
             return "%s has %d: expected ids below the config's vocab_size, %d" % (
@@ -243,9 +239,12 @@ def _contents(path):
     with _opened(path) as content:
         for places in _batches(record_places(content)):
             contents = [bytes(content[begin:end]) for begin, end in places]
-            checksums = tfrecords.masked_checksums(contents)
-            for (_, end), serialized, checksum in zip(places, contents, checksums):
-                is_whole = bytes(content[end : end + _FOOTER_BYTES]) == checksum
+            # Less than four bytes are no record of features, and have no checksum here.
+            checksums = iter(tfrecords.masked_checksums([c for c in contents if len(c) >= 4]))
+            for (_, end), serialized in zip(places, contents):
+                is_whole = len(serialized) >= 4 and next(checksums) == bytes(
+                    content[end : end + _FOOTER_BYTES]
+                )
                 yield serialized if is_whole else None
 
 
@@ -276,7 +275,7 @@ def repaired(paths, folder):
     """
     result = []
     for number, path in enumerate(paths):
-        is_whole, num_damaged = True, 0
+        is_whole = True
         with _opened(path) as content:
             try:
                 for _ in record_places(content):

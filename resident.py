@@ -94,8 +94,8 @@ class CheckpointSession:
 
         Args:
             prefix: checkpoint prefix, as of `checkpoints.find_checkpoint`.
-            build: function of {input name: int tensor [B, F]} and of further placeholders it makes
-                itself -> (tensor or list of tensors, list of the further placeholders).
+            build: function of {input name: int tensor [B, F]} -> (tensor or list of tensors, list
+                of further placeholders that it made).
             expected: what the checkpoint has to be, for errors.
             num_threads: threads of an operation; None: as many as there are cores.
 
@@ -128,6 +128,15 @@ class CheckpointSession:
     def close(self):
         """Frees the session."""
         self._session.close()
+
+
+def check_precision(precision):
+    """Raises `UserError` unless the precision is a key of `modeling.PRECISIONS`."""
+    if precision not in modeling.PRECISIONS:
+        raise UserError(
+            "precision: unknown %r, expected one of %s"
+            % (precision, ", ".join(sorted(modeling.PRECISIONS)))
+        )
 
 
 def open_folder(path, config_file=None, vocab_file=None, do_lower_case=None):

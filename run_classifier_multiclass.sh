@@ -1,1 +1,41 @@
-scripts/run_classifier_multiclass.sh
+#!/usr/bin/env bash
+# Fine-tunes an ALBERT model on a folder of labelled texts, evaluates it and predicts the test file:
+#     bash run_classifier_multiclass.sh
+#     DATA_DIR=my_texts OUTPUT_DIR=my_output bash run_classifier_multiclass.sh
+#     DATA_DIR=my_texts bash run_classifier_multiclass.sh --multi_label=true --label_separator=,
+# What it needs is installed and downloaded first. Settings, each an environment variable:
+#     MODEL_DIR      folder with config JSON, vocab.txt or spiece.model and, unless training starts
+#                    from random weights, a checkpoint (default: the released albert_tiny_zh, else the
+#                    bundled albert_starter_zh)
+#     DATA_DIR       folder with train.csv and, if there are any, dev.csv and test.csv (or .tsv,
+#                    .json), columns text_a, label or text_a, text_b, label (default: the sample
+#                    data/topics_sample)
+#     OUTPUT_DIR     where everything goes (default: multiclass_output)
+#     EPOCHS         10    BATCH_SIZE      32     LEARNING_RATE  1e-4
+#     MAX_SEQ_LENGTH 128   SEED            run_classifier_multiclass.py's own
+#     ALBERT_OFFLINE 1 forbids downloads
+# Further arguments go to run_classifier_multiclass.py, whose --helpfull lists them; they win over
+# the settings.
+set -euo pipefail
+. "$(dirname -- "$(readlink -f -- "${BASH_SOURCE[0]}")")/classifiers.sh"
+
+SAMPLE_DATA="$PROJECT_ROOT/data/topics_sample"
+
+main() {
+    local python model data
+    case "${1:-}" in -h | --help) usage && return ;; esac
+    data="${DATA_DIR:-$SAMPLE_DATA}"
+    [ -d "$data" ] || die "DATA_DIR: $data: no such folder"
+    python="$(bash "$PROJECT_ROOT/scripts/setup.sh")"
+    choose_model
+    run_classifier run_classifier_multiclass.py \
+        --do_train=true --do_eval=true --do_predict=true \
+        --max_seq_length="${MAX_SEQ_LENGTH:-128}" \
+        --train_batch_size="${BATCH_SIZE:-32}" \
+        $(rate_flag 1e-4 "$@") \
+        --num_train_epochs="${EPOCHS:-10}" \
+        --output_dir="${OUTPUT_DIR:-$(shown "$PROJECT_ROOT/multiclass_output")}" \
+        "$@"
+}
+
+main "$@"

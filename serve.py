@@ -75,9 +75,8 @@ def main():
             )
         )
         listener.listen(BACKLOG)
-        host, port = listener.getsockname()[:2]
         print("model: %s" % path, file=sys.stderr)
-        print("serving at http://%s:%d/ (Ctrl-C ends)" % (host, port), file=sys.stderr, flush=True)
+        print("serving at %s (Ctrl-C ends)" % _url(listener), file=sys.stderr, flush=True)
         # The server takes both signals while it runs and passes them on when it has ended.
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, lambda *_: None)
@@ -99,6 +98,11 @@ def _limits(serving):
         FLAGS.max_waiting,
         FLAGS.max_wait_ms / 1000.0,
     )
+
+
+def _url(listener):
+    host, port = listener.getsockname()[:2]
+    return "http://%s:%d/" % ("[%s]" % host if ":" in host else host, port)
 
 
 def _listener(host, port):

@@ -209,6 +209,10 @@ def _add_error_handlers(app):
     async def on_user_error(request: Request, error):
         return _error(400, str(error))
 
+    @app.exception_handler(Exception)
+    async def on_unforeseen(request: Request, error):
+        return _error(500, "internal error: the server's log tells more")
+
 
 def _error(status, message, headers=None):
     return JSONResponse({"error": message}, status, headers)

@@ -13,6 +13,7 @@ With --corpus, the lines of that file that are most like the query: query, rank,
 cosine, line number, line; tab-separated.
 """
 
+import contextlib
 import os
 import sys
 
@@ -207,8 +208,8 @@ def _pair_of_line(place, line):
 
 def talk(model):
     """Asks for pairs until an empty line or Ctrl-D."""
-    import readline  # noqa: F401  (lets lines be edited)
-
+    with contextlib.suppress(ImportError):  # some systems' Python is built without it
+        import readline  # noqa: F401  (lets lines be edited)
     print("输入两个句子，得到它们意思相同的概率；空行或 Ctrl-D 结束。")
     while True:
         sentences = []

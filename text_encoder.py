@@ -72,9 +72,10 @@ class TextEncoder(resident.Resident):
             num_threads: threads of an operation; as many as there are cores by default.
 
         Raises:
-            UserError: if there is no such model, or for unknown layers or pooling.
+            UserError: if there is no such model, or for unknown layers, pooling or precision.
         """
         super().__init__()
+        resident.check_precision(precision)
         folder = resident.open_folder(model_dir, config_file, vocab_file, do_lower_case)
         config = folder.config
         self._tokenizer = folder.tokenizer

@@ -361,8 +361,7 @@ def check_sizes(config, vocab_file=None, num_entries=None):
             % (FLAGS.max_seq_length, config.max_position_embeddings)
         )
     if vocab_file is not None:
-        named = "--vocab_file=" + vocab_file
-        tokenization.check_num_entries(named, num_entries, config.vocab_size)
+        tokenization.check_num_entries(vocab_file, num_entries, config.vocab_size)
 
 
 def say(message, *values):
@@ -770,16 +769,17 @@ class Metrics:
         first_step: the step training goes on from.
         """
         worker = helper_name()
-        self._path = os.path.join(folder, "metrics.%s.jsonl" % worker if worker else METRICS_FILE)
-        self.records = self.read(folder, first_step)
+        name = "metrics.%s.jsonl" % worker if worker else METRICS_FILE
+        self._path = os.path.join(folder, name)
+        self.records = self.read(folder, first_step, name)
         with files.atomic_write(self._path) as handle:
             handle.writelines(json.dumps(record) + "\n" for record in self.records)
 
     @staticmethod
-    def read(folder, last_step):
+    def read(folder, last_step, name=METRICS_FILE):
         """The records of a folder up to a step; a line that a kill left unfinished is dropped."""
         records = []
-        path = os.path.join(folder, METRICS_FILE)
+        path = os.path.join(folder, name)
         for line in files.read_lines(path) if os.path.exists(path) else ():
             with contextlib.suppress(ValueError):
                 records.append(json.loads(line))

@@ -15,7 +15,7 @@ run_classifier() {
     weights="$(weights_in "$model")"
     exec "$python" "$(shown "$PROJECT_ROOT/$script")" \
         --data_dir="$(shown "$data")" \
-        --vocab_file="$(shown "$model/vocab.txt")" \
+        --vocab_file="$(shown "$(vocabulary_in "$model")")" \
         --bert_config_file="$(shown "$config")" \
         ${weights:+--init_checkpoint="$(shown "$weights")"} \
         ${SEED:+--seed="$SEED"} \
@@ -55,7 +55,9 @@ rate_flag() {
     printf '%s' "${rate:+--learning_rate=$rate}"
 }
 
-is_model() { [ -f "$1/vocab.txt" ] && [ -n "$(config_in "$1")" ]; }
+is_model() { [ -n "$(vocabulary_in "$1")" ] && [ -n "$(config_in "$1")" ]; }
+
+vocabulary_in() { first_file "$1/spiece.model" "$1/vocab.txt"; }
 
 config_in() { first_file "$1"/albert_config*.json "$1"/bert_config*.json "$1"/config.json; }
 

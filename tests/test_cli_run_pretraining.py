@@ -21,6 +21,7 @@ import checkpoints
 from isolated_flags import flags_of
 import modeling
 import pretraining
+import pretraining_records
 import pretraining_workspace as small
 from sentencepiece_models import train_sentencepiece
 import tfrecords
@@ -454,6 +455,32 @@ def test_damaged_records_are_named_or_left_out(folder, capsys):
     lines = lines_of(capsys)
     assert any("1 damaged records are left out" in line for line in lines)
     assert any(line.startswith("training: 38 records in 2 files") for line in lines)
+
+
+def test_empty_records_are_left_out(folder, tmp_path):
+    path = str(tmp_path / "records")
+    payloads = tfrecords.encode_examples(small.masked_records(3))
+    with tf.io.TFRecordWriter(path) as writer:
+        for payload in payloads[:1] + [b""] + payloads[1:]:
+            writer.write(payload)
+    fault = pretraining_records.first_fault([path], 16, 3, None)
+    assert fault == path + ", record 2 is damaged (its checksum differs)"
+    (copy,) = pretraining_records.repaired([path], str(tmp_path / "repaired"))
+    assert [bytes(record) for record in tf.python_io.tf_record_iterator(copy)] == payloads
+
+
+def test_a_wrong_size_names_the_flag_that_it_belongs_to(folder):
+    sizes = dict.fromkeys(("input_ids", "input_mask", "segment_ids"), 20)
+    sizes.update(masked_lm_positions=20, masked_lm_ids=19, masked_lm_weights=20)
+    record = {name: np.zeros(size, int) for name, size in sizes.items()}
+    record["next_sentence_labels"] = np.zeros(2, int)
+    assert pretraining_records.fault_of(record, 20, 20) == (
+        "next_sentence_labels has 2 values, expected 1"
+    )
+    record["next_sentence_labels"] = np.zeros(1, int)
+    assert pretraining_records.fault_of(record, 20, 20) == (
+        "masked_lm_ids has 19 values, expected --max_predictions_per_seq=20"
+    )
 
 
 def test_files_of_one_name_are_repaired_apart(folder, capsys):

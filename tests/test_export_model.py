@@ -581,18 +581,20 @@ def copy_of(folder, target):
 
 def test_representative_texts_leave_labels_out(tmp_path):
     rows = ["标题%d很长很长的文字\t%d" % (number, number % 3) for number in range(20)]
+    numbered = ["%d\t问题%d一二三四\t答案%d一二三四\t1" % (10000 + n, n, n) for n in range(20)]
     for lines, expected in (
         (rows, [("标题0很长很长的文字", None), ("标题1很长很长的文字", None)]),
         (["%s\t%s" % tuple(reversed(row.split("\t"))) for row in rows], None),
         (["问题%d一二三四\t答案%d一二三四\t1" % (n, n) for n in range(20)], "pairs"),
         (["短", "长一点的"], [("短", None), ("长一点的", None)]),
-        (["%d\t问题%d一二三四\t答案%d一二三四\t1" % (10000 + n, n, n) for n in range(20)], "pairs"),
+        (numbered, "pairs"),
+        (["编号\t甲\t乙\t标签"] + numbered, "pairs"),
     ):
         path = tmp_path / "texts.txt"
         path.write_text("\n".join(lines) + "\n", encoding="utf-8")
         found = export_model.representative_texts(str(path))
         if expected == "pairs":
-            assert found[1] == ("问题1一二三四", "答案1一二三四")
+            assert found[-1] == ("问题19一二三四", "答案19一二三四")
         else:
             assert found[:2] == (expected or [(row.split("\t")[0], None) for row in rows[:2]])
 
@@ -604,6 +606,8 @@ def test_representative_texts_are_read_as_what_they_are(tmp_path):
         ("今晚,国足对阵韩国队", None),
         ('股市收盘,涨了"一点"', None),
     ]
+    table.write_text("id,text_a,label\n7,今晚国足对阵韩国队,1\n", encoding="utf-8")
+    assert export_model.representative_texts(str(table)) == [("今晚国足对阵韩国队", None)]
     short = tmp_path / "short.txt"
     short.write_text("".join("0\t问%d\n" % number for number in range(20)), encoding="utf-8")
     assert export_model.representative_texts(str(short))[:2] == [("问0", None), ("问1", None)]

@@ -1,5 +1,6 @@
 """What stands in the place of [MASK]."""
 
+import io
 import os
 import subprocess
 import sys
@@ -94,6 +95,14 @@ def test_the_pretrained_model_at_hand_is_the_default(folder, filler, monkeypatch
     shown = capsys.readouterr()
     assert shown.out == "今[MASK]\t1\t%s %.4f\n" % filler.fill("今[MASK]", top_k=1)[0][0]
     assert shown.err == "model: %s\n" % os.path.relpath(folder)
+
+
+def test_a_line_that_cannot_be_filled_is_named(folder, monkeypatch, capsys):
+    lines = io.TextIOWrapper(io.BytesIO("今[MASK]\n今天\n".encode("utf-8")))
+    monkeypatch.setattr(sys, "stdin", lines)
+    with pytest.raises(UserError, match=r"^standard input, line 2: '今天' has no \[MASK\]"):
+        small_models.run_command(fill_mask, ["--model_dir=" + folder], [])
+    assert capsys.readouterr().out.startswith("今[MASK]\t1\t")
 
 
 def test_command(folder, filler):

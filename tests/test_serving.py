@@ -344,6 +344,26 @@ def test_models_without_pairs_and_closed_ones(tmp_path):
         assert status == 400 and "is closed" in answer["error"]
 
 
+def test_an_unforeseen_error_is_json_too(gate, monkeypatch):
+    def fail(texts):
+        raise MemoryError("今天")
+
+    monkeypatch.setattr(gate, "predict", fail)
+    with running(serving.create_app(gate)) as port:
+        status, _, answer = post(port, "/predict", {"texts": ["今天"]})
+    assert status == 500 and answer == {"error": "internal error: the server's log tells more"}
+
+
+def test_addresses_are_shown_as_urls():
+    for host, shown in (("127.0.0.1", r"127\.0\.0\.1"), ("::1", r"\[::1\]")):
+        try:
+            listener = serve._listener(host, 0)
+        except UserError:
+            pytest.skip("no IPv6 here")
+        with listener:
+            assert re.match("http://%s:[1-9][0-9]*/$" % shown, serve._url(listener))
+
+
 @contextlib.contextmanager
 def serving_process(folder):
     """Runs serve.py; yields the process and its port."""

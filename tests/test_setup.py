@@ -566,6 +566,14 @@ def test_own_model_data_settings_and_flags_from_another_folder(project, tmp_path
     assert (flags["seed"], flags["learning_rate"]) == ("3", "1e-3")
 
 
+def test_a_sentencepiece_model_is_a_vocabulary(project, tmp_path):
+    add_model(tmp_path / "mine", "albert_model.ckpt")
+    (tmp_path / "mine" / "vocab.txt").rename(tmp_path / "mine" / "spiece.model")
+    status, flags, _ = project.run(MODEL_DIR=str(tmp_path / "mine"), ALBERT_OFFLINE="1")
+    assert status == 0
+    assert flags["vocab_file"] == str(tmp_path / "mine" / "spiece.model")
+
+
 def test_output_goes_to_the_project_by_default(project, tmp_path):
     flags = project.run(cwd=tmp_path, ALBERT_OFFLINE="1")[1]
     assert flags["output_dir"] == "项目 a/lcqmc_output"

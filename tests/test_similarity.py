@@ -2,6 +2,7 @@
 
 import codecs
 import contextlib
+import io
 import os
 import pty
 import shutil
@@ -236,6 +237,15 @@ def test_closed_standard_input_is_told(folder, monkeypatch):
     monkeypatch.setattr(sys, "stdin", None)
     with pytest.raises(UserError, match="standard input is closed: name a file"):
         run(["--model_dir=" + folder])
+
+
+def test_asks_where_python_has_no_readline(folder, monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "readline", None)
+    monkeypatch.setattr(sys, "stdin", io.StringIO("今天\n明天\n\n"))
+    with predictor.Predictor(folder) as model:
+        similarity.talk(model)
+        expected = model.similarities([("今天", "明天")])[0]
+    assert "%.4f" % expected in capsys.readouterr().out
 
 
 def test_a_model_of_topics_is_no_model_of_pairs(tmp_path):

@@ -92,6 +92,7 @@ def test_layers_and_pooling(folder, token_vectors, layers, pooling):
         ({"layers": "-6"}, "layers: -6 needs layer -6, but the model's 5 layers are -1"),
         ({"layers": "0"}, "layers: 0 needs layer 0"),
         ({"pooling": "sum"}, "pooling: unknown 'sum'"),
+        ({"precision": "fp16"}, "precision: unknown 'fp16', expected one of bfloat16"),
     ],
 )
 def test_unknown_choices(folder, settings, message):

@@ -40,6 +40,15 @@ def test_metrics_survive_and_a_resumed_run_drops_what_came_after(tmp_path):
     assert [json.loads(line)["step"] for line in lines] == [1, 2, 2]
 
 
+def test_a_helper_goes_on_with_its_own_metrics(tmp_path, monkeypatch):
+    training.Metrics(str(tmp_path), 0).add(1, loss=1.0)
+    monkeypatch.setattr(training, "helper_name", lambda: "worker1")
+    helpers = training.Metrics(str(tmp_path), 0)
+    helpers.add(1, loss=2.0)
+    helpers.add(2, loss=3.0)
+    assert training.Metrics(str(tmp_path), 2).series("loss") == ([1, 2], [2.0, 3.0])
+
+
 def test_first_signal_asks_second_stops(monkeypatch):
     def end(status):
         raise SystemExit(status)
