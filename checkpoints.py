@@ -557,6 +557,11 @@ def _write_in_parts(prefix, parts):
         )
 
 
+def fingerprint(prefix):
+    """What tells a checkpoint's weights from others: of its index, which holds the sums of all."""
+    return files.sha256_of_file(prefix + ".index")
+
+
 def read_weights(prefix):
     """{name: array} of a checkpoint's weights and its global step, without optimizer slots."""
     reader = tf.train.load_checkpoint(prefix)
@@ -613,18 +618,36 @@ def fill_model_folder(folder, checkpoint, copied_files, json_files=()):
 def replace_model_folder(folder, checkpoint, copied_files, json_files=()):
     """Makes a model folder that is the program's own, in place of the one that is there.
 
-    The folder is made aside and renamed; `restore_model_folder` mends what a kill in between left.
     `filled_folder` is for folders of users, who may have put other files there.
 
     Args:
         folder: the folder to make.
         checkpoint, copied_files, json_files: as in `fill_model_folder`.
     """
+    with replaced_folder(folder) as partial:
+        os.makedirs(partial)
+        fill_model_folder(partial, checkpoint, copied_files, json_files)
+
+
+@contextlib.contextmanager
+def replaced_folder(folder):
+    """Lets a folder appear whole, in place of the one that is there, or not at all.
+
+    `restore_model_folder` mends what a kill between the two renames left.
+
+    Args:
+        folder: the folder to make or replace.
+
+    Yields:
+        path of a folder beside it that does not exist yet, to be made.
+
+    Raises:
+        UserError: if the folder cannot be written.
+    """
     partial, old = folder + ".partial", folder + ".old"
     try:
         shutil.rmtree(partial, ignore_errors=True)
-        os.makedirs(partial)
-        fill_model_folder(partial, checkpoint, copied_files, json_files)
+        yield partial
         restore_model_folder(folder)
         if os.path.isdir(folder):
             os.rename(folder, old)
@@ -632,6 +655,8 @@ def replace_model_folder(folder, checkpoint, copied_files, json_files=()):
         shutil.rmtree(old, ignore_errors=True)
     except (OSError, tf.errors.OpError) as error:
         raise files.cannot_write(folder, error) from error
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
 
 
 def write_model_checkpoint(folder, values):
@@ -658,8 +683,7 @@ def _write_meta_graph(folder, path, values):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # reading the model says it
         config = modeling.AlbertConfig.from_json_file(config_file)
-    settings_file = os.path.join(folder, inference.SETTINGS_FILE)
-    settings = files.read_json(settings_file) if os.path.exists(settings_file) else {}
+    settings = inference.notes_of_folder(folder)
     shapes = {name: list(value.shape) for name, value in values.items()}
     inference.write_meta_graph(path, config, shapes, settings)
 

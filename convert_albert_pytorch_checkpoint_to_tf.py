@@ -18,9 +18,9 @@ from errors import UserError, run_command
 import checkpoints
 import config_flag
 import files
+import inference
 import pytorch_files
 import pytorch_names
-import resident
 import task_data
 import tokenization
 
@@ -95,7 +95,7 @@ def convert(weights, folder, config_file=None, vocab_file=None):
         if trained.get("do_lower_case") is False:
             notes.append("note: letters keep their case, as %s says" % source)
         if trained:
-            files.write_json(os.path.join(partial, task_data.NOTES), trained)
+            files.write_json(os.path.join(partial, inference.FINE_TUNING_FILE), trained)
         config_name = CONFIG_NAMES.get(config.layout, "albert_config.json")
         with files.atomic_write(os.path.join(partial, config_name)) as handle:
             handle.write(config.to_json_string())
@@ -119,7 +119,7 @@ def _fine_tuning(folder):
 
     What fine-tuning wrote, if the weights were converted from here, else the tokenizer's case.
     """
-    trained = dict(resident.training_settings(folder))
+    trained = dict(inference.notes_of_folder(folder))
     path = os.path.join(folder, TOKENIZER_CONFIG)
     if not trained and os.path.exists(path):
         settings = files.read_json(path)

@@ -21,10 +21,10 @@ import tensorflow.compat.v1 as tf
 import checkpoints
 import config_flag
 import files
+import inference
 import modeling
 import pytorch_files
 import pytorch_names
-import resident
 import task_data
 import tokenization
 
@@ -125,7 +125,7 @@ def convert(
     if pytorch_names.refusal(config):
         raise UserError("%s: %s" % (config_file, pytorch_names.refusal(config)))
     vocab_file, notes = _vocabulary(vocab_file, source, config)
-    trained = resident.training_settings(source)
+    trained = inference.notes_of_folder(source)
     if do_lower_case is None:
         do_lower_case = trained.get("do_lower_case", True)
     values, heads, left_out = read_model(prefix, config, encoder_only)
@@ -141,7 +141,7 @@ def convert(
         if "auto_map" in settings:
             shutil.copyfile(MODELING_FILE, os.path.join(partial, os.path.basename(MODELING_FILE)))
         if "classification" in heads and trained:  # for the way back; PyTorch leaves it alone
-            files.write_json(os.path.join(partial, task_data.NOTES), trained)
+            files.write_json(os.path.join(partial, inference.FINE_TUNING_FILE), trained)
         path = os.path.join(partial, pytorch_files.WEIGHTS_NAME)
         pytorch_files.write_safetensors(path, tensors, dtype)
         if write_bin:

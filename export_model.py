@@ -26,8 +26,8 @@ import export_graphs
 import export_onnx
 import export_tflite
 import exporting
+import inference
 import layouts
-import resident
 import tables
 import tokenization
 
@@ -172,7 +172,7 @@ def _check_metadata(model, options):
             % model.folder
         )
 
-    if resident.training_settings(model.folder).get("do_lower_case") is False:
+    if inference.notes_of_folder(model.folder).get("do_lower_case") is False:
         raise UserError(
             "--metadata: the model in %s tells upper from lower case, which MediaPipe does not: "
             "leave it out" % model.folder
@@ -185,7 +185,7 @@ def _check_texts(model, options):
             "--representative_texts: %s has no vocabulary to read them by: put the model's "
             "vocab.txt there" % model.folder
         )
-    longest = resident.training_settings(model.folder).get("max_seq_length", 0)
+    longest = inference.notes_of_folder(model.folder).get("max_seq_length", 0)
     if options.seq_length and longest > options.seq_length:
         print(
             "note: the model was trained on up to %d tokens; of longer texts than %d the rest is "

@@ -21,6 +21,7 @@ import exporting
 import inference
 import modeling
 from progress import progress_bar
+import resident
 import tflite_metadata
 
 INPUT_NAMES = ("ids", "mask", "segment_ids")  # as TFLite's metadata libraries expect them
@@ -173,7 +174,7 @@ def calibration_rows(model, options):
     """
     every = max(1, len(options.texts) // MAX_CALIBRATION_TEXTS)
     longest = options.seq_length or min(
-        exporting.DEFAULT_LENGTH, model.config.max_position_embeddings
+        resident.DEFAULT_LENGTH, model.config.max_position_embeddings
     )
     rows = [
         exporting.encoded(model, pair, number, longest)

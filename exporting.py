@@ -11,7 +11,6 @@ has the file run on the same texts; what differs too much is not kept.
 import collections
 import contextlib
 import os
-import shutil
 
 import numpy as np
 import tensorflow.compat.v1 as tf
@@ -48,11 +47,9 @@ COMPANIONS = (
     tokenization.VOCABULARY_FILE,
     tokenization.SENTENCEPIECE_FILE,
     task_data.LABEL_MAP,
-    inference.SETTINGS_FILE,
+    inference.FINE_TUNING_FILE,
 )
 DECIDING_SETTINGS = "objective do_lower_case max_seq_length pooling thresholds".split()
-DEFAULT_LENGTH = 128
-SHORTEST_LENGTH = 8
 SAMPLE_PAIRS = (
     ("今天天气很好，我们去公园吧。", None),
     ("怎么开户", "如何开通账户"),
@@ -180,11 +177,11 @@ def _check_has_heads(prefix, heads, task):
 
 def check_length(length, config):
     """Checks a sequence length (None for any) against the model's positions."""
-    if length is None or SHORTEST_LENGTH <= length <= config.max_position_embeddings:
+    if length is None or resident.SHORTEST_LENGTH <= length <= config.max_position_embeddings:
         return
     raise UserError(
         "--seq_length=%d: expected %d to %d (the config's max_position_embeddings), or dynamic"
-        % (length, SHORTEST_LENGTH, config.max_position_embeddings)
+        % (length, resident.SHORTEST_LENGTH, config.max_position_embeddings)
     )
 
 
@@ -271,7 +268,7 @@ class Examples:
         """
         self.task = task
         self.output_names = outputs_of(model, task)
-        longest = seq_length or min(DEFAULT_LENGTH, model.config.max_position_embeddings)
+        longest = seq_length or min(resident.DEFAULT_LENGTH, model.config.max_position_embeddings)
         pairs = SAMPLE_PAIRS + tuple(texts)
         self.rows = [encoded(model, pair, number, longest) for number, pair in enumerate(pairs)]
         if seq_length:
@@ -375,9 +372,9 @@ def padded(row, length):
 
 def _about_model(path):
     """What of a companion's content has to be the same for two exports of one model."""
-    if os.path.basename(path) != inference.SETTINGS_FILE:
+    if os.path.basename(path) != inference.FINE_TUNING_FILE:
         return files.read_bytes(path)
-    settings = resident.read_settings(path)
+    settings = inference.read_notes(path)
     return {name: settings.get(name) for name in DECIDING_SETTINGS}
 
 
@@ -451,20 +448,10 @@ def folder_to_export(path):
     Yields:
         path of a folder beside it that does not exist yet.
     """
-    partial, old = path + ".partial", path + ".old"
-    try:
+    with checkpoints.replaced_folder(path) as partial:
         os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
         checkpoints.restore_model_folder(path)
         _check_is_export(path)
-        shutil.rmtree(partial, ignore_errors=True)
-        os.mkdir(partial)
+        os.mkdir(partial)  # fails before the work where it would fail after it
         os.rmdir(partial)
         yield partial
-        if os.path.isdir(path):
-            os.rename(path, old)
-        os.rename(partial, path)
-        shutil.rmtree(old, ignore_errors=True)
-    except (OSError, tf.errors.OpError) as error:
-        raise files.cannot_write(path, error) from error
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)

@@ -207,7 +207,6 @@ class JsonlWriter:
     def __init__(self, handle, encoder):
         """`handle`: file to write bytes to."""
         self._handle = handle
-        self._num_layers = len(encoder.layers)
         self._layers = encoder.layers
         self._count = 0
 
@@ -238,7 +237,7 @@ class BertJsonWriter(JsonlWriter):
 
     def _record(self, text, row):
         tokens, vectors = row
-        by_layer = np.split(vectors, self._num_layers, axis=1)
+        by_layer = np.split(vectors, len(self._layers), axis=1)
         features = [
             {
                 "token": token,

@@ -8,7 +8,6 @@ train -> at each checkpoint the dev metrics, the best one kept in OUTPUT_DIR/bes
 
 import math
 import os
-import resource
 import shlex
 import sys
 import time
@@ -24,6 +23,7 @@ import experiments
 import files
 import fine_tuning_flags
 import fine_tuning_setup
+import inference
 import predicting
 import reports
 import scores
@@ -381,7 +381,7 @@ class FineTuning:
             },
             json_files={
                 task_data.LABEL_MAP: task_data.label_map(self._setup.task),
-                task_data.NOTES: notes,
+                inference.FINE_TUNING_FILE: notes,
             },
         )
 
@@ -522,8 +522,7 @@ class FineTuning:
         folder = os.path.dirname(prefix)
         if folder == os.path.dirname(os.path.join(self._setup.folder, "")):
             return self._tuned.get(checkpoints.checkpoint_step(prefix))
-        notes = os.path.join(folder, task_data.NOTES)
-        return files.read_json(notes).get("thresholds") if os.path.exists(notes) else None
+        return inference.notes_of_folder(folder).get("thresholds")
 
     # The end
 
@@ -578,7 +577,7 @@ class FineTuning:
     def _model_digest(self):
         """Fingerprint of the weights that are predicted with."""
         used = self._used_checkpoint() or self._setup.init_checkpoint
-        return files.sha256_of_file(used + ".index")  # it holds the sums of all values
+        return checkpoints.fingerprint(used)
 
     def _former_test(self):
         """What a former run with the same weights wrote of test, unless this one predicted it."""
@@ -593,7 +592,7 @@ class FineTuning:
         step = self._setup.newest_step()
         if FLAGS.do_train and step in self._tuned:
             files.write_json(
-                os.path.join(self._setup.folder, task_data.NOTES),
+                os.path.join(self._setup.folder, inference.FINE_TUNING_FILE),
                 dict(self._setup.notes(), thresholds=self._tuned[step]),
             )
 
@@ -669,9 +668,7 @@ class FineTuning:
             yield "predictions", ", ".join(self._prediction_files)
         if pictures:
             yield "report", ", ".join(pictures)
-        seconds = training.readable_seconds(time.time() - self._begin)
-        megabytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024.0
-        yield "time, memory", "%s, at most %.0f MB" % (seconds, megabytes)
+        yield "time, memory", "%s, at most %.0f MB" % training.time_and_memory(self._begin)
         if self._setup.uses_best_folder() and tasks.compares_sentences(self._setup.task):
             yield "next", _similarity_command(self._setup.best_folder)
         if best and best["global_step"]:

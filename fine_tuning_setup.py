@@ -15,6 +15,7 @@ import classification
 import experiments
 import files
 import fine_tuning_flags
+import inference
 import objectives
 import reading
 import scores
@@ -241,8 +242,8 @@ class Setup:
                 fixed[name + " data"] = self.data_digest(name)
                 fixed.update(self.data.fingerprint(name))
         fixed["init_checkpoint"] = "none"
-        if self.init_checkpoint:  # the index holds the sums of all values
-            fixed["init_checkpoint"] = files.sha256_of_file(self.init_checkpoint + ".index")
+        if self.init_checkpoint:
+            fixed["init_checkpoint"] = checkpoints.fingerprint(self.init_checkpoint)
         names = (
             "num_train_epochs save_checkpoints_steps best_metric early_stopping precision plain"
         ).split()
@@ -334,7 +335,7 @@ class Setup:
     def _write_notes(self, folder):
         """What whoever uses the checkpoints has to know of them, beside them."""
         files.write_json(os.path.join(folder, task_data.LABEL_MAP), task_data.label_map(self.task))
-        files.write_json(os.path.join(folder, task_data.NOTES), self.notes())
+        files.write_json(os.path.join(folder, inference.FINE_TUNING_FILE), self.notes())
 
     def notes(self):
         """What whoever uses the checkpoints has to know of them: `fine_tuning.json`."""

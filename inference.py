@@ -6,14 +6,17 @@ work. The names of inputs and outputs are those of the graphs that albert_zh rel
 """
 
 import collections
+import os
 
 import tensorflow.compat.v1 as tf
 
+from errors import UserError
+import files
 import modeling
 import objectives
 
 # What a model folder calls the settings of its fine-tuning.
-SETTINGS_FILE = "fine_tuning.json"
+FINE_TUNING_FILE = "fine_tuning.json"
 ENCODER_INPUTS = ("input_ids", "input_mask", "segment_ids")
 MASKED_LM_LOSS = "cls/predictions/truediv"
 _NO_WEIGHTS = 1e-5  # added to the sum of the weights, as in training
@@ -37,6 +40,29 @@ Outputs: `sequence_output` [B, F, H], `pooled_output` [B, H], and as far as ther
 """
 
 
+def notes_of_folder(folder):
+    """What fine-tuning noted of the model in a folder, as of `read_notes`; {} for other models."""
+    return read_notes(os.path.join(folder, FINE_TUNING_FILE))
+
+
+def read_notes(path):
+    """What a fine_tuning.json says.
+
+    Args:
+        path: the file, which may be missing; or None.
+
+    Returns:
+        dict; {} without the file.
+
+    Raises:
+        UserError: if it is no JSON object.
+    """
+    notes = files.read_json(path) if path and os.path.exists(path) else {}
+    if not isinstance(notes, dict):
+        raise UserError("%s: expected the JSON object that training wrote there" % path)
+    return notes
+
+
 def heads_of(names):
     """The heads whose variables are among names, a list of keys of `HEADS`."""
     return [head for head, (mark, _) in HEADS.items() if mark in names]
@@ -58,7 +84,7 @@ def build(
         config: `AlbertConfig`.
         heads: keys of `HEADS`.
         num_labels: classes of the classification head, C.
-        settings: content of the folder's `SETTINGS_FILE`: `pooling` and `objective`.
+        settings: content of the folder's `FINE_TUNING_FILE`: `pooling` and `objective`.
         shape: (B, F), None for any.
         input_names: names of the three encoder inputs in place of `ENCODER_INPUTS`.
         takes_flat_segments: bool; segments may also be [B * F], as in albert_zh's graphs.

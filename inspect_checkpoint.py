@@ -41,7 +41,7 @@ COPIED_FILES = (
     "vocab*.txt",
     tokenization.SENTENCEPIECE_FILE,
     task_data.LABEL_MAP,
-    inference.SETTINGS_FILE,
+    inference.FINE_TUNING_FILE,
 )
 GLOBAL_STEP = "global_step"
 MAX_DIFFERENCES = 8

@@ -18,8 +18,8 @@ def pyplot():
     return loaded
 
 
-def save(figure, path, dpi=120):
+def save(figure, path):
     """Writes a figure as PNG, whole or not at all, and closes it."""
     with files.atomic_write(path, "wb") as handle:
-        figure.savefig(handle, format="png", dpi=dpi, bbox_inches="tight")
+        figure.savefig(handle, format="png", dpi=120, bbox_inches="tight")
     pyplot().close(figure)

@@ -14,10 +14,11 @@ from typing import List, Optional, Sequence, Tuple
 import numpy as np
 
 from errors import UserError
+import inference
 import predictor_backends
 import resident
+import scores
 
-THRESHOLD = 0.5  # of a multi-label model that brings none
 # Labels, in lower case, which say that the two texts of a pair mean the same.
 SAME_MEANING = frozenset(
     "1 true yes y same similar duplicate paraphrase equivalent entailment "
@@ -64,7 +65,9 @@ class Predictor(resident.Resident):
         self.labels = ["value"]
         if self.objective != "regression":
             self.labels = files_beside.labels(self._backend.num_outputs)
-        self._thresholds = trained.get("thresholds") or THRESHOLD  # one per label, or one for all
+        self._thresholds = (
+            trained.get("thresholds") or scores.DEFAULT_THRESHOLD
+        )  # one per label, or one for all
         if do_lower_case is None:
             do_lower_case = trained.get("do_lower_case", True)
         self._tokenizer = files_beside.tokenizer(vocab_file, do_lower_case)
@@ -171,7 +174,7 @@ def newest_best_folder(root: str = ".", of_pairs: bool = False) -> str:
     """
     found = glob.glob(os.path.join(glob.escape(root), "*_output", "best"))
     if of_pairs:
-        found = [path for path in found if compares_sentences(resident.training_settings(path))]
+        found = [path for path in found if compares_sentences(inference.notes_of_folder(path))]
     if not found:
         raise UserError(
             "no fine-tuned model%s (*_output/best) is here: make one with "

@@ -215,7 +215,12 @@ class TfliteBackend:
             raise UserError(
                 "%s: expected inputs %s and one output of probabilities, found inputs %s and "
                 "%d outputs: export a classifier"
-                % (path, ", ".join(resident.INPUT_NAMES), ", ".join(sorted(by_name)), len(outputs))
+                % (
+                    path,
+                    ", ".join(resident.INPUT_NAMES),
+                    ", ".join(sorted(by_name)),
+                    len(outputs),
+                )
             )
         self._output = outputs[0]
         self.num_outputs = int(self._output["shape"][-1])
@@ -291,8 +296,7 @@ class FilesBeside:
             )
         )
         self._packed = path if path.endswith(".tflite") and zipfile.is_zipfile(path) else None
-        settings = self._find(inference.SETTINGS_FILE)
-        self.settings = resident.read_settings(settings) if settings else {}
+        self.settings = inference.read_notes(self._find(inference.FINE_TUNING_FILE))
 
     def _find(self, name):
         paths = (os.path.join(folder, name) for folder in self._folders)

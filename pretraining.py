@@ -362,7 +362,7 @@ class Pretraining:
             prefix = checkpoints.find_checkpoint(FLAGS.init_checkpoint)
         except UserError as error:
             raise UserError("%s%s" % (error, way_out)) from error
-        digest = files.sha256_of_file(prefix + ".index")  # it holds the sums of all values
+        digest = checkpoints.fingerprint(prefix)
         former = training.former_settings(self._folder)["fixed"].get("init_checkpoint", digest)
         if former != digest:
             raise UserError(

@@ -317,7 +317,7 @@ class Sampler:
             dict of features [N, k] each.
         """
         place = np.arange(self._settings.max_seq_length)
-        first_sep = 1 + pairs.lengths_a[:, None]  # (N, 1)
+        first_sep = 1 + pairs.lengths_a[:, None]  # [N, 1]
         last_sep = first_sep + 1 + pairs.lengths_b[:, None]
         in_a = (place >= 1) & (place < first_sep)
         in_b = (place > first_sep) & (place < last_sep)

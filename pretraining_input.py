@@ -208,17 +208,11 @@ def _masked(source, seed, keys, features):
     arrays = tf.numpy_function(mask, [keys] + [features[name] for name in names], dtypes)
     features = {name: features[name] for name in features if name != "token_boundary"}
     num_records = features["input_ids"].shape[0]
-    widths = [source.max_seq_length] + 3 * [num_predictions(source)]
+    widths = [source.max_seq_length] + 3 * [source.max_predictions]
     for name, width, array in zip(made, widths, arrays):
         array.set_shape([num_records, width])
         features[name] = array
     return features
-
-
-def num_predictions(source):
-    """Predictions per sequence: twice as many where pieces are permuted, too."""
-    is_permuted = source.masking is not None and source.masking.permute
-    return source.max_predictions * (2 if is_permuted else 1)
 
 
 def _packer(batch_size, seed):

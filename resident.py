@@ -16,13 +16,12 @@ import tensorflow.compat.v1 as tf
 from errors import UserError
 import checkpoints
 import classification
-import files
 import inference
 import modeling
 import tokenization
 
 Text = Union[str, Tuple[str, str]]
-INPUT_NAMES = ("input_ids", "input_mask", "segment_ids")
+INPUT_NAMES = inference.ENCODER_INPUTS
 DEFAULT_LENGTH = 128
 SHORTEST_LENGTH = 8  # [CLS] A [SEP] B [SEP] with a few tokens in it
 TOKENS_PER_BATCH = 2048  # keeps a layer's values within the processor's caches
@@ -160,24 +159,10 @@ def open_folder(path, config_file=None, vocab_file=None, do_lower_case=None):
     config = modeling.AlbertConfig.from_json_file(config_file)
     vocab_file = vocab_file or tokenization.vocabulary_in_folder(folder)
     if do_lower_case is None:
-        do_lower_case = training_settings(folder).get("do_lower_case", True)
+        do_lower_case = inference.notes_of_folder(folder).get("do_lower_case", True)
     tokenizer = tokenization.FullTokenizer(vocab_file, do_lower_case)
     check_vocabulary(vocab_file, tokenizer, config.vocab_size)
     return ModelFolder(prefix, config, vocab_file, tokenizer, do_lower_case)
-
-
-def training_settings(folder):
-    """What fine-tuning wrote about a model in its folder; empty for other models."""
-    path = os.path.join(folder, inference.SETTINGS_FILE)
-    return read_settings(path) if os.path.exists(path) else {}
-
-
-def read_settings(path):
-    """The content of a fine_tuning.json; raises `UserError` if it is no JSON object."""
-    settings = files.read_json(path)
-    if not isinstance(settings, dict):
-        raise UserError("%s: expected the JSON object that training wrote there" % path)
-    return settings
 
 
 def check_vocabulary(vocab_file, tokenizer, vocab_size):

@@ -14,7 +14,6 @@ import tasks
 import training
 
 LABEL_MAP = "label_map.json"
-NOTES = inference.SETTINGS_FILE
 ALL_ARE_TRAINED = "0: on all rows"  # the share that is set aside where dev is a file of its own
 
 
@@ -48,15 +47,8 @@ def notes_of_model(folders):
     for folder in folders:
         path = os.path.join(folder, LABEL_MAP)
         if os.path.exists(path):
-            return labels_of_map(path), _notes_of_folder(os.path.join(folder, NOTES))
+            return labels_of_map(path), inference.notes_of_folder(folder)
     return None, {}
-
-
-def _notes_of_folder(path):
-    notes = files.read_json(path) if os.path.exists(path) else {}
-    if not isinstance(notes, dict):
-        raise UserError("%s: expected the JSON object that training wrote there" % path)
-    return notes
 
 
 class TaskData:

@@ -14,6 +14,7 @@ import numpy as np
 import tensorflow.compat.v1 as tf
 
 from errors import UserError
+import checkpoints
 import files
 import modeling
 import processor
@@ -87,9 +88,7 @@ class TextEncoder(resident.Resident):
         chosen, combination = _chosen_layers(layers, config.num_hidden_layers)
         self.layers = chosen
         self.fingerprint = {
-            "weights": files.sha256_of_file(
-                folder.prefix + ".index"
-            ),  # holds the sums of all values
+            "weights": checkpoints.fingerprint(folder.prefix),
             "config": config.to_dict(),
             "vocabulary": files.sha256_of_file(folder.vocab_file),
             "do_lower_case": folder.do_lower_case,

@@ -84,7 +84,7 @@ def _rows_of_varints(values):
     width = len(_varint(highest))
     if width == 1:
         return _rows_of_bytes(values.astype(np.uint8))
-    groups = np.empty(values.shape + (width,), np.uint8)  # (N, k, width)
+    groups = np.empty(values.shape + (width,), np.uint8)  # [N, k, width]
     is_needed = np.empty(groups.shape, bool)
     for place in range(width):
         goes_on = values >= 1 << 7 * (place + 1)

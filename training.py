@@ -35,7 +35,7 @@ KEPT_CHECKPOINTS = 5
 LOGGED_EVERY = 100  # steps between values of the speed for TensorBoard
 LOG_FILE = "train.log"
 METRICS_FILE = "metrics.jsonl"
-SETTINGS_FILE = "run_settings.json"
+RUN_SETTINGS_FILE = "run_settings.json"
 LEARNING_CURVE = "learning_curve.png"
 # Values of the training graph that a progress line shows, and how.
 _SHOWN = (
@@ -440,7 +440,7 @@ def check_same_run(folder, fixed, variable=None):
 
 def former_settings(folder):
     """What `remember_settings` wrote of a folder's checkpoints; empty dicts without any."""
-    path = os.path.join(folder, SETTINGS_FILE)
+    path = os.path.join(folder, RUN_SETTINGS_FILE)
     has_checkpoint = bool(checkpoints.checkpoints_of_training(folder))
     if not (has_checkpoint and os.path.exists(path)):
         return {"fixed": {}, "variable": {}}
@@ -450,7 +450,9 @@ def former_settings(folder):
 def remember_settings(folder, fixed, variable):
     """Writes down what a folder's checkpoints are made from."""
     fixed = dict(former_settings(folder)["fixed"], **fixed)
-    files.write_json(os.path.join(folder, SETTINGS_FILE), {"fixed": fixed, "variable": variable})
+    files.write_json(
+        os.path.join(folder, RUN_SETTINGS_FILE), {"fixed": fixed, "variable": variable}
+    )
 
 
 def _from_to(former, now):

@@ -168,11 +168,10 @@ def main():
 
 
 def _weights():
-    """What tells the weights of --model_dir from others: of the index, with the sums of all."""
+    """What tells the weights of --model_dir from others; None without weights."""
     if not _has_weights():
         return None
-    prefix = checkpoints.find_checkpoint(FLAGS.model_dir)
-    return files.sha256_of_file(prefix + ".index")[:12]
+    return checkpoints.fingerprint(checkpoints.find_checkpoint(FLAGS.model_dir))[:12]
 
 
 def _check_names(flag, known):

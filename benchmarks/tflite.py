@@ -176,7 +176,7 @@ def sampled(folder, data_dir, split, most):
     import reading
     import tasks
 
-    task = tasks.get_task(files.read_json(os.path.join(folder, inference.SETTINGS_FILE))["task"])
+    task = tasks.get_task(files.read_json(os.path.join(folder, inference.FINE_TUNING_FILE))["task"])
     train = reading.read_split(task, data_dir, "train")
     if task.labels is None:
         task = reading.with_columns_and_labels(task, train)

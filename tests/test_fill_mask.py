@@ -98,7 +98,7 @@ def test_the_pretrained_model_at_hand_is_the_default(folder, filler, monkeypatch
 
 
 def test_a_line_that_cannot_be_filled_is_named(folder, monkeypatch, capsys):
-    lines = io.TextIOWrapper(io.BytesIO("今[MASK]\n今天\n".encode("utf-8")))
+    lines = io.TextIOWrapper(io.BytesIO("今[MASK]\n今天\n".encode()))
     monkeypatch.setattr(sys, "stdin", lines)
     with pytest.raises(UserError, match=r"^standard input, line 2: '今天' has no \[MASK\]"):
         small_models.run_command(fill_mask, ["--model_dir=" + folder], [])
