@@ -29,6 +29,13 @@ _TABLE = (
     ("float", "num_train_epochs", 3.0, "Passes over the training data."),
     ("float", "warmup_proportion", 0.1, "Share of the steps in which the rate rises."),
     ("string", "encoding", "utf-8", "Encoding of the task's files."),
+    (
+        "boolean",
+        "swap_pairs",
+        False,
+        "Train on each pair the other way round, too, where the order of the two texts says "
+        "nothing; an epoch has twice as many rows then.",
+    ),
     ("boolean", "skip_bad_rows", False, "Leave out rows that don't fit, and count them."),
     (
         "float",

@@ -170,6 +170,8 @@ class Setup:
                 "--task_name=%s has pairs of texts, but the config's type_vocab_size is %d: "
                 "expected 2" % (FLAGS.task_name, self.config.type_vocab_size)
             )
+        if FLAGS.swap_pairs and not tasks.is_pair(self.task):
+            raise UserError("--swap_pairs: --task_name=%s has single texts" % FLAGS.task_name)
         fine_tuning_flags.check_best_metric(self.task.objective)
         if FLAGS.best_metric == "f1" and len(self.task.labels) != 2:
             raise UserError(
@@ -232,7 +234,7 @@ class Setup:
             return fixed, {}
         names = (
             "train_batch_size learning_rate warmup_proportion max_seq_length seed encoding "
-            "skip_bad_rows"
+            "skip_bad_rows swap_pairs"
         ).split() + list(fine_tuning_flags.TRAINING_OPTIONS)
         fixed.update((name, FLAGS[name].value) for name in names)
         fixed["objective"] = self.task.objective
@@ -275,19 +277,18 @@ class Setup:
         return task_data.notes_of_model([self.best_folder])[1]
 
     def _feature_file(self, split):
+        settings = dict(
+            vocabulary=files.sha256_of_file(self.vocab_file),
+            do_lower_case=FLAGS.do_lower_case,
+            encoding=FLAGS.encoding,
+            skip_bad_rows=FLAGS.skip_bad_rows,
+            **self.data.fingerprint(split.name),
+        )
+        if FLAGS.swap_pairs and split.name == "train":
+            split = reading.in_both_orders(split)
+            settings["swap_pairs"] = True
         result = classification.feature_file(
-            split,
-            self.task,
-            self.tokenizer,
-            FLAGS.max_seq_length,
-            self.folder,
-            settings=dict(
-                vocabulary=files.sha256_of_file(self.vocab_file),
-                do_lower_case=FLAGS.do_lower_case,
-                encoding=FLAGS.encoding,
-                skip_bad_rows=FLAGS.skip_bad_rows,
-                **self.data.fingerprint(split.name),
-            ),
+            split, self.task, self.tokenizer, FLAGS.max_seq_length, self.folder, settings=settings
         )
         if result.num_cut:
             training.say(

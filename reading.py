@@ -123,6 +123,19 @@ def _label_order(label):
     return (0, float(label), label) if NUMBER.match(label) else (1, 0.0, label)
 
 
+def in_both_orders(split):
+    """A split of pairs with each of them the other way round, too.
+
+    Args:
+        split: `Split`.
+
+    Returns:
+        `Split` of twice as many examples.
+    """
+    pairs = ((e, e._replace(text_a=e.text_b, text_b=e.text_a)) for e in split.examples)
+    return split._replace(examples=list(itertools.chain.from_iterable(pairs)))
+
+
 def split_path(task, data_dir, name):
     """(path of a split's file or None, names of further files that could be meant)."""
     names = task.files.get(name, ())

@@ -89,12 +89,14 @@ RANDOM = "random weights"
 PLAIN = "plain"
 BASELINE = "baseline"
 FGM = "FGM, epsilon 0.5"
+SWAPPED = "pairs both ways"
 # What a run of the main table starts from, and what it is called there.
 STARTS = collections.OrderedDict(
     [
         (BASELINE, "baseline"),
         (PLAIN, "starter model"),
         (FGM, "starter model, --fgm_epsilon=0.5"),
+        (SWAPPED, "starter model, --swap_pairs"),
         (RANDOM, "random weights"),
     ]
 )
@@ -115,14 +117,15 @@ OPTIONS = collections.OrderedDict(
         ("frozen encoder, rate 1e-3", {"freeze_encoder": True, "learning_rate": 1e-3}),
     ]
 )
-# Ways of computing the same, which --ways may name as well.
-COMPUTATIONS = collections.OrderedDict(
+# What --ways may name as well: a way for pairs alone, and ways of computing the same.
+FURTHER_WAYS = collections.OrderedDict(
     [
+        (SWAPPED, {"swap_pairs": True}),
         ("--plain=true", {"plain": True}),
         ("--precision=bfloat16", {"precision": "bfloat16"}),
     ]
 )
-ALL_WAYS = collections.OrderedDict(list(OPTIONS.items()) + list(COMPUTATIONS.items()))
+ALL_WAYS = collections.OrderedDict(list(OPTIONS.items()) + list(FURTHER_WAYS.items()))
 
 
 def define_flags():

@@ -501,9 +501,30 @@ def test_similarity_is_offered_where_it_works(name, is_offered):
     assert not tasks.compares_sentences(task._replace(objective="regression"))
 
 
+def pairs_of_features(workspace, name):
+    """The pairs of texts in a split's features, whose tokens are characters."""
+    path = os.path.join(workspace.output, name + ".tf_record")
+    for record in tf.python_io.tf_record_iterator(path):
+        ids = tf.train.Example.FromString(record).features.feature["input_ids"].int64_list.value
+        text = "".join(VOCABULARY[number] for number in ids)
+        yield tuple(text.replace("[CLS]", "").split("[SEP]")[:2])
+
+
+def test_pairs_are_trained_on_both_ways_and_evaluated_as_they_are(tmp_path, capsys):
+    workspace = Workspace(tmp_path, num_train=32)
+    run_here(workspace.arguments(swap_pairs=True, num_train_epochs=1, do_predict=None))
+    assert "training: 64 rows, batch 16, 1 epochs: 4 steps" in capsys.readouterr().out
+    for name, is_swapped in (("train", True), ("dev", False)):
+        with open(os.path.join(workspace.data, name + ".txt"), encoding="utf-8") as handle:
+            rows = [tuple(line.split("\t")[:2]) for line in list(handle)[1:]]
+        swapped = [(b, a) for a, b in rows] if is_swapped else []
+        assert sorted(pairs_of_features(workspace, name)) == sorted(rows + swapped)
+
+
 def test_finished_folder_refuses_other_settings(finished):
     workspace, _ = finished
-    for name, value in (("learning_rate", 1e-3), ("seed", 9), ("max_seq_length", 20)):
+    others = {"learning_rate": 1e-3, "seed": 9, "max_seq_length": 20, "swap_pairs": True}
+    for name, value in others.items():
         with pytest.raises(UserError, match="another " + name):
             run_here(workspace.arguments(**{name: value}))
     shuffled = workspace.write("other/vocab.txt", "\n".join(VOCABULARY[:5] + VOCABULARY[:4:-1]))

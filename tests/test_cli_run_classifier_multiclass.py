@@ -405,6 +405,7 @@ def _mirrored(devices):
         ({"early_stopping": 2, "use_tpu": True}, ["--early_stopping: with --use_tpu"]),
         ({"early_stopping": -1}, ["--early_stopping=-1"]),
         ({"seed": 2**31}, ["--seed: 2147483648"]),
+        ({"swap_pairs": True}, ["--swap_pairs: --task_name=multiclass has single texts"]),
         ({"seeds": "1,99999999999999999999"}, ["--seed: 99999999999999999999"]),
         ({"class_weights": "balance"}, ["--class_weights=balance: expected balanced, or"]),
         ({"multi_label": True, "regression": True}, ["exclude each other"]),
