@@ -571,17 +571,17 @@ def read_weights(prefix):
     return {name: reader.get_tensor(name) for name in names}
 
 
-def with_group0_everywhere(prefix, shapes, copy):
+def with_group0_everywhere(prefix, shapes, target):
     """Writes a checkpoint in which every group of layers has the weights of group 0.
 
     Args:
         prefix: checkpoint prefix of a model of google's layouts.
         shapes: {name: shape} of the variables of the model that is to start from it, which may have
             more groups.
-        copy: checkpoint prefix to write.
+        target: checkpoint prefix to write.
 
     Returns:
-        `copy`.
+        `target`.
 
     Raises:
         UserError: if it is no such checkpoint.
@@ -594,9 +594,9 @@ def with_group0_everywhere(prefix, shapes, copy):
             "--init_from_group0: %s has no group 0: it is not of google's layouts" % prefix
         )
     write_checkpoint(
-        copy, {name: values[source[old]] for name, old in renamed.items() if old in source}
+        target, {name: values[source[old]] for name, old in renamed.items() if old in source}
     )
-    return copy
+    return target
 
 
 def fill_model_folder(folder, checkpoint, copied_files, json_files=()):

@@ -632,7 +632,7 @@ def masked_lm_head(config, model, positions, label_ids, label_weights, parts=1):
         if parts == 1:
             results = _word_losses(rows, *labels, table, bias)
         else:
-            if rows.dtype == tf.float16:  # slopes of an unscaled sum are too small for it
+            if rows.dtype == tf.float16:  # gradients of an unscaled sum are too small for it
                 rows = tf.cast(rows, tf.float32)
             results = summed_by_parts(_word_losses, rows, labels, [table, bias], parts)
         weighted_loss, per_example_loss, predicted = results
@@ -696,11 +696,11 @@ def cross_entropy(labels, logits):
         top_loss = -tf.log(tf.gather_nd(probabilities, at_predicted))
         loss = tf.gather_nd(logits, at_predicted) - tf.gather_nd(logits, at_labels) + top_loss
 
-        def slope(dy):
+        def gradient(dy):
             weighted = probabilities * dy[:, None]
             return tf.tensor_scatter_nd_sub(weighted, at_labels, dy)
 
-        return loss, slope
+        return loss, gradient
 
     return losses(logits), predicted
 
@@ -890,10 +890,10 @@ def compiled(function):
     def in_float32(x):
         return tf.cast(function(tf.cast(x, tf.float32)), x.dtype)
 
-    def slope(x, dy):
+    def gradient(x, dy):
         return tf.gradients(in_float32(x), x, dy)[0]
 
-    forward, backward = compilation.one_pass(in_float32), compilation.one_pass(slope)
+    forward, backward = compilation.one_pass(in_float32), compilation.one_pass(gradient)
 
     @tf.custom_gradient
     def apply(x):

@@ -189,26 +189,7 @@ def _gradients(config, settings, features, scaler):
         variables[:] = tf.trainable_variables()
         loss = losses.total / num_replicas  # replicas' gradients are summed
         gradients = tf.gradients(scaler.scaled(loss) if scaler else loss, variables)
-        order_hits = tf.equal(
-            losses.order_head.predicted, tf.reshape(part["next_sentence_labels"], [-1])
-        )
-        masked_lm_hits = tf.equal(
-            losses.masked_lm_head.predicted, tf.reshape(part["masked_lm_ids"], [-1])
-        )
-        weights = tf.reshape(part["masked_lm_weights"], [-1])
-        hits = tf.reduce_sum(weights * tf.cast(masked_lm_hits, tf.float32))
-        values = {
-            "loss": losses.total,
-            "masked_lm_loss": losses.masked_lm,
-            settings.sentence_name + "_loss": losses.sentence_order,
-            "masked_lm_accuracy": hits / (denominators[0] + _EPSILON),
-            settings.sentence_name + "_accuracy": tf.reduce_sum(tf.cast(order_hits, tf.float32))
-            / denominators[1],
-            "tokens": tf.cast(tf.reduce_sum(part["input_mask"]), tf.float32),
-        }
-        if settings.replaced_token_weight:
-            values["replaced_token_loss"] = losses.replaced_token
-        return gradients, values
+        return gradients, _shown_values(settings, part, losses, denominators)
 
     gradients, values = optimization.accumulated_gradients(
         compute, features, settings.gradient_accumulation_steps
@@ -218,6 +199,30 @@ def _gradients(config, settings, features, scaler):
     if not settings.use_tpu:
         values = _of_all_replicas(values)
     return list(zip(gradients, variables)), values
+
+
+def _shown_values(settings, part, losses, denominators):
+    """{name: scalar} to look at, of a part of a step's batch, each a share of the whole's mean."""
+    order_hits = tf.equal(
+        losses.order_head.predicted, tf.reshape(part["next_sentence_labels"], [-1])
+    )
+    masked_lm_hits = tf.equal(
+        losses.masked_lm_head.predicted, tf.reshape(part["masked_lm_ids"], [-1])
+    )
+    weights = tf.reshape(part["masked_lm_weights"], [-1])
+    hits = tf.reduce_sum(weights * tf.cast(masked_lm_hits, tf.float32))
+    values = {
+        "loss": losses.total,
+        "masked_lm_loss": losses.masked_lm,
+        settings.sentence_name + "_loss": losses.sentence_order,
+        "masked_lm_accuracy": hits / (denominators[0] + _EPSILON),
+        settings.sentence_name + "_accuracy": tf.reduce_sum(tf.cast(order_hits, tf.float32))
+        / denominators[1],
+        "tokens": tf.cast(tf.reduce_sum(part["input_mask"]), tf.float32),
+    }
+    if settings.replaced_token_weight:
+        values["replaced_token_loss"] = losses.replaced_token
+    return values
 
 
 def _of_all_replicas(values):

@@ -63,19 +63,19 @@ def summed_by_parts(function, rows, labels, shared, parts):
 
     @tf.custom_gradient
     def apply(rows, *shared):
-        results, row_slopes, slopes = [], [], [tf.zeros_like(x) for x in shared]
+        results, of_rows, of_shared = [], [], [tf.zeros_like(x) for x in shared]  # gradients
         for first, last in zip(bounds, bounds[1:]):
-            with tf.control_dependencies(slopes + row_slopes):  # the parts before are done
+            with tf.control_dependencies(of_shared + of_rows):  # the parts before are done
                 part = tf.identity(rows[first:last])
             results.append(function(part, *[x[first:last] for x in labels], *shared))
-            row_slope, *added = tf.gradients(results[-1][0], [part] + list(shared))
-            row_slopes.append(row_slope)
-            slopes = [slope + more for slope, more in zip(slopes, added)]
+            of_part, *added = tf.gradients(results[-1][0], [part] + list(shared))
+            of_rows.append(of_part)
+            of_shared = [gradient + more for gradient, more in zip(of_shared, added)]
         sums, *values = zip(*results)
 
         def gradient(dy, *_):
-            known = [tf.concat(row_slopes, axis=0)] + slopes
-            return [slope * tf.cast(dy, slope.dtype) for slope in known]
+            known = [tf.concat(of_rows, axis=0)] + of_shared
+            return [x * tf.cast(dy, x.dtype) for x in known]
 
         return [tf.add_n(sums)] + [tf.concat(value, axis=0) for value in values], gradient
 
@@ -127,8 +127,8 @@ def recomputed_chain(functions, x):
 def _with_late_gradient(function, scope, x, result, variables, passed_on):
     """The result of a function, with a gradient that computes the function again.
 
-    Variables are passed on to the functions that come later and use them too, so that their slopes
-    come back here to be added to.
+    Variables are passed on to the functions that come later and use them too, so that their
+    gradients come back here to be added to.
 
     Args:
         function: function of a tensor.
@@ -146,16 +146,16 @@ def _with_late_gradient(function, scope, x, result, variables, passed_on):
     def apply(result, x, *tensors):
         values = dict(zip(variables, tensors))
 
-        def gradient(slope, *slopes_there):
+        def gradient(dy, *dy_passed_on):
             # Waiting keeps TensorFlow from merging this with the first computation, and from going
             # back through several functions at once.
-            with tf.control_dependencies([slope] + list(slopes_there)):
+            with tf.control_dependencies([dy] + list(dy_passed_on)):
                 again, late_x, late = _computed_again(function, scope, x, values)
-            slopes = tf.gradients(again, [late_x] + [late[name] for name in variables], slope)
-            sums = dict(zip(variables, slopes[1:]))
-            for name, slope_there in zip(passed_on, slopes_there):
-                sums[name] += slope_there
-            return [None, slopes[0]] + [sums[name] for name in variables]
+            dx, *found = tf.gradients(again, [late_x] + [late[name] for name in variables], dy)
+            sums = dict(zip(variables, found))
+            for name, dy_later in zip(passed_on, dy_passed_on):
+                sums[name] += dy_later
+            return [None, dx] + [sums[name] for name in variables]
 
         return [tf.identity(result)] + [tf.identity(values[name]) for name in passed_on], gradient
 
