@@ -139,12 +139,22 @@ class FineTuning:
         if first_step:
             training.say("continuing from step %d of %d", first_step, self._setup.total_steps)
             self._let_best_compete(stop)
+        begin = time.time()
+        self._run_steps(first_step, stop)
+        if stop.is_made:  # a checkpoint for the stop alone is not evaluated when the run goes on
+            self._metrics.add(self._setup.newest_step(), stopped=True)
+        self._raise_if_stopped(stop)
+        steps = self._setup.newest_step() - first_step
+        self._speed["training, with evaluations"] = (
+            steps * FLAGS.train_batch_size / (time.time() - begin)
+        )
+
+    def _run_steps(self, first_step, stop):
         listeners = []
         if FLAGS.do_eval:
             listeners.append(
                 training.EvaluationListener(lambda step: self._ends_training(step, stop), stop)
             )
-        begin = time.time()
         training.train_with_checkpoints(
             self._setup.estimator,
             classification_input.train_input_fn(
@@ -161,13 +171,6 @@ class FineTuning:
             self._setup.save_steps,
             [training.StopHook(stop), self._progress_hook()],
             listeners,
-        )
-        if stop.is_made:  # a checkpoint for the stop alone is not evaluated when the run goes on
-            self._metrics.add(self._setup.newest_step(), stopped=True)
-        self._raise_if_stopped(stop)
-        steps = self._setup.newest_step() - first_step
-        self._speed["training, with evaluations"] = (
-            steps * FLAGS.train_batch_size / (time.time() - begin)
         )
 
     def _progress_hook(self):

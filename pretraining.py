@@ -510,17 +510,8 @@ class Pretraining:
 
     def _evaluate(self, step, stop):
         """Metrics of the checkpoint of a step; recorded while training."""
-        source = self._eval_source
-        num_batches = source.num_records / FLAGS.eval_batch_size
-        # On TPU every batch is full.
-        num_batches = int(num_batches) if source.is_static else math.ceil(num_batches)
-        if not num_batches:
-            raise UserError(
-                "--eval_batch_size=%d: a TPU takes full batches alone, and there are %d records to "
-                "evaluate on: give a smaller one" % (FLAGS.eval_batch_size, source.num_records)
-            )
-        num_steps = min(FLAGS.max_eval_steps, num_batches)
-        with _named_faults(source):
+        num_steps = self._num_eval_steps()
+        with _named_faults(self._eval_source):
             result = self._estimator.evaluate(
                 self._eval_input_fn,
                 steps=num_steps,
@@ -530,13 +521,8 @@ class Pretraining:
         stop.raise_if_made("stopped while evaluating; the same command goes on")
         metrics = {name: _plain(value) for name, value in result.items()}
         if self._metrics is not None:
-            self._metrics.add(
-                step,
-                dev=metrics,
-                **{
-                    "dev_" + name: value for name, value in metrics.items() if name != "global_step"
-                },
-            )
+            plotted = {"dev_" + name: metrics[name] for name in metrics if name != "global_step"}
+            self._metrics.add(step, dev=metrics, **plotted)
         training.say(
             "step %d: masked LM %.4f, order %.4f, loss %.4f on %s",
             step,
@@ -546,6 +532,18 @@ class Pretraining:
             "held-out text" if FLAGS.eval_file else "training text",
         )
         return metrics
+
+    def _num_eval_steps(self):
+        source = self._eval_source
+        num_batches = source.num_records / FLAGS.eval_batch_size
+        # On TPU every batch is full.
+        num_batches = int(num_batches) if source.is_static else math.ceil(num_batches)
+        if not num_batches:
+            raise UserError(
+                "--eval_batch_size=%d: a TPU takes full batches alone, and there are %d records to "
+                "evaluate on: give a smaller one" % (FLAGS.eval_batch_size, source.num_records)
+            )
+        return min(FLAGS.max_eval_steps, num_batches)
 
     def export(self):
         """Writes the newest checkpoint as a model folder: config, vocabulary, weights."""
