@@ -123,7 +123,7 @@ def training_batches(source, batch_size, seed, first_step, pack_by_length, num_r
 
 
 def evaluation_batches(source, batch_size, seed):
-    """Batches for evaluation: each record once, in the files' order; the last one may be smaller.
+    """Batches for evaluation: each record once, of the files in turn; the last one may be smaller.
 
     Args:
         source: `RecordSource`.
