@@ -1,4 +1,4 @@
-"""Metrics: against scikit-learn, against worked examples."""
+"""Metrics against worked examples and SciPy's correlations; losses against the training graph's."""
 
 import numpy as np
 import pytest
@@ -40,6 +40,14 @@ def test_evaluation_of_single_labels():
     assert found["loss"] == pytest.approx((losses[:2].mean() + losses[2]) / 2)
     assert found["eval_macro_f1"] == pytest.approx((1 + 0 + 2 / 3) / 3)
     assert set(found) == {"eval_accuracy", "eval_loss", "loss", "eval_macro_f1", "eval_mcc"}
+
+
+def test_f1_and_mcc_of_two_labels():
+    gold = np.array([1, 1, 1, 0, 0, 0, 0, 0])
+    decided = np.array([1, 1, 0, 1, 0, 0, 0, 0])  # F1 of the other label: 0.8
+    names = ["f1", "mcc", "weighted_f1"]
+    found = scores.evaluate("single_label", np.eye(2)[decided], gold, 8, names)
+    assert [found["eval_" + name] for name in names] == pytest.approx([2 / 3, 7 / 15, 0.75])
 
 
 def test_thresholds_are_those_of_the_best_f1():
