@@ -228,6 +228,24 @@ def test_several_labels_a_row_without_a_dev_file(tmp_path, capsys):
         assert row[3] == ";".join(decided)
 
 
+@pytest.mark.parametrize("given, weights", [("balanced", [2 / 3, 2]), ({"b": 3}, [1, 3])])
+def test_class_weights_and_f1_of_the_second_of_two_labels(tmp_path, given, weights):
+    rows = titles(96, labels=("a", "b"))
+    first, second = ([row for row in rows if row[1] == label] for label in "ab")
+    data = OwnData(tmp_path, train=first[:24] + second[:8], dev=first[24:32] + second[8:16])
+    if given != "balanced":
+        given = data.write("weights.json", json.dumps(given))
+    settings = {"num_train_epochs": 1, "best_metric": "f1", "do_predict": None}
+    run_here(data.arguments(class_weights=given, **settings))
+    fixed = data.results("run_settings.json")["fixed"]
+    assert fixed["class_weights"] == pytest.approx(weights)
+    report = data.results("report.json")
+    of_second = report["dev"]["classes"][1]
+    assert of_second["label"] == "b" and of_second["f1"] > 0
+    assert data.results()["best"]["eval_f1"] == pytest.approx(of_second["f1"])
+    assert "highest dev f1" in report["checkpoint"]
+
+
 def rows_of_several_labels(count, seed=1):
     """Rows of (text, labels with a | between), as in `titles` those of both halves of a text."""
     pairs = zip(titles(count, seed), titles(count, seed + 100))
