@@ -61,19 +61,7 @@ def main():
     settings = {"max_seq_length": FLAGS.max_seq_length, "precision": FLAGS.precision}
     with predictor.Predictor(path, **settings) as model:
         model.predict(["预热"])  # the first prediction of a session takes longer
-        server = uvicorn.Server(
-            uvicorn.Config(
-                serving.create_app(model, _limits(serving)),
-                log_config=None,  # its own would close other libraries' handlers
-                log_level="warning",
-                access_log=False,
-                server_header=False,
-                limit_concurrency=FLAGS.max_connections,
-                backlog=BACKLOG,
-                timeout_keep_alive=30,
-                timeout_graceful_shutdown=SECONDS_TO_END,
-            )
-        )
+        server = _server(uvicorn, serving.create_app(model, _limits(serving)))
         listener.listen(BACKLOG)
         print("model: %s" % path, file=sys.stderr)
         print("serving at %s (Ctrl-C ends)" % _url(listener), file=sys.stderr, flush=True)
@@ -82,6 +70,22 @@ def main():
             signal.signal(number, lambda *_: None)
         server.run(sockets=[listener])
     print("ended", file=sys.stderr)
+
+
+def _server(uvicorn, app):
+    return uvicorn.Server(
+        uvicorn.Config(
+            app,
+            log_config=None,  # its own would close other libraries' handlers
+            log_level="warning",
+            access_log=False,
+            server_header=False,
+            limit_concurrency=FLAGS.max_connections,
+            backlog=BACKLOG,
+            timeout_keep_alive=30,
+            timeout_graceful_shutdown=SECONDS_TO_END,
+        )
+    )
 
 
 def _limits(serving):

@@ -404,11 +404,25 @@ def test_sigterm_ends_it_after_the_requests_at_hand(folder, model):
 
 def test_a_port_in_use_is_told():
     with socket.socket() as other:
-        other.bind(("127.0.0.1", 0))
+        other.bind(("0.0.0.0", 0))
         other.listen(1)
-        port = other.getsockname()[1]
-        with pytest.raises(UserError, match="--port=%d: cannot listen there: Address al" % port):
-            small_models.run_command(serve, ["--port=%d" % port])
+        flags = ["--host=0.0.0.0", "--port=%d" % other.getsockname()[1]]
+        with pytest.raises(UserError, match=" ".join(flags) + ": cannot listen there: Address al"):
+            small_models.run_command(serve, flags)
+
+
+def test_flags_limit_the_service():
+    values = {
+        "max_texts": 11,
+        "max_body_bytes": 12,
+        "body_seconds": 1.5,
+        "max_batch_size": 13,
+        "max_waiting": 14,
+    }
+    flags = dict(values, max_wait_ms=1600, max_connections=17)
+    with small_models.command_flags(serve, ["--%s=%s" % item for item in flags.items()]):
+        assert serve._limits(serving) == serving.Limits(max_wait_seconds=1.6, **values)
+        assert serve._server(uvicorn, app=None).config.limit_concurrency == 17
 
 
 def test_a_queue_that_no_full_request_fits_in_is_refused(folder):
