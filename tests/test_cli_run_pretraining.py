@@ -19,6 +19,7 @@ import tensorflow.compat.v1 as tf
 from errors import UserError
 import checkpoints
 from isolated_flags import flags_of
+import masking
 import modeling
 import pretraining
 import pretraining_records
@@ -324,6 +325,33 @@ def test_google_names_keep_flags_defaults_and_metrics(folder, capsys):
         os.path.join(folder.folder, "google_export", "albert_config.json"), encoding="utf-8"
     ) as handle:
         assert json.load(handle)["ffn_groups"] == 4
+
+
+WORD_TRIPLES = (1.0, 1 / 2.0, 1 / 3.0)  # google's default: whole words, up to three in a row
+
+
+@pytest.mark.parametrize(
+    "define_flags, arguments, expected",
+    [
+        (pretraining.define_flags, [], (0.15, 20, masking.WHOLE_WORDS, False)),
+        (
+            pretraining.define_flags,
+            ["--masked_lm_prob=0.3", "--max_predictions_per_seq=7", "--do_whole_word_mask"],
+            (0.3, 7, masking.WHOLE_WORDS, True),
+        ),
+        (pretraining.define_flags, ["--ngram=2"], (0.15, 20, WORD_TRIPLES[:2], False)),
+        (
+            pretraining.define_flags,
+            ["--span", "--masked_lm_prob=0.3", "--masked_lm_budget=0.2"],
+            (0.2, 20, masking.span_weights(), False),
+        ),
+        (pretraining.define_google_flags, [], (0.15, 20, WORD_TRIPLES, True)),
+    ],
+)
+def test_flags_choose_how_unmasked_records_are_masked(define_flags, arguments, expected):
+    with flags_of(arguments, define_flags):
+        choice = pretraining._masking_choice()
+    assert choice == masking.MaskingChoice(*expected, permute=False)
 
 
 @pytest.mark.slow
