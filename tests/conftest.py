@@ -53,3 +53,19 @@ def shared():
     if not os.path.isdir(SHARED):
         pytest.skip("needs ../shared, the developers' data, which is not here")
     return SHARED
+
+
+@pytest.fixture
+def recomputed_chains(monkeypatch):
+    """A list that gets the number of layers of each chain that is built to be recomputed."""
+    import modeling
+
+    chains = []
+    build = modeling.recomputed_chain
+
+    def spy(functions, x):
+        chains.append(len(functions))
+        return build(functions, x)
+
+    monkeypatch.setattr(modeling, "recomputed_chain", spy)
+    return chains

@@ -71,6 +71,16 @@ def test_the_plain_way_trains_the_same_weights(config):
     assert largest_difference(plain[1], fast[1]) < 1e-5
 
 
+def test_recomputing_trains_the_same_weights(recomputed_chains):
+    config = {"hidden_dropout_prob": 0.1}
+    kept = trained(config=config)
+    assert recomputed_chains == []
+    recomputed = trained(config=config, recompute=True)
+    assert recomputed_chains == [2]
+    np.testing.assert_allclose(recomputed[0], kept[0], atol=1e-5)
+    assert largest_difference(recomputed[1], kept[1]) < 1e-5
+
+
 def test_parts_of_a_batch_weigh_by_their_predictions():
     """A part with fewer predictions must not count as much as one with more."""
 

@@ -1,11 +1,10 @@
-"""--recompute of the training commands: the same model, whatever is kept in memory."""
+"""--recompute of fine-tuning: the same model, whatever is kept in memory."""
 
 import os
 
 import numpy as np
 
 import checkpoints
-import modeling
 from workspace import Workspace, run_here
 
 
@@ -20,19 +19,11 @@ def trained_weights(folder, **changes):
     return checkpoints.read_weights(os.path.join(workspace.output, "model.ckpt-2"))
 
 
-def test_training_gives_the_same_weights(tmp_path, monkeypatch):
-    chains = []
-    build = modeling.recomputed_chain
-
-    def spy(functions, x):
-        chains.append(len(functions))
-        return build(functions, x)
-
-    monkeypatch.setattr(modeling, "recomputed_chain", spy)
+def test_training_gives_the_same_weights(tmp_path, recomputed_chains):
     plain = trained_weights(tmp_path / "plain")
-    assert chains == []
+    assert recomputed_chains == []
     again = trained_weights(tmp_path / "again", recompute=True)
-    assert chains == [2]  # the layers of the training graph
+    assert recomputed_chains == [2]  # the layers of the training graph
     assert set(plain) == set(again)
     for name, value in plain.items():
         np.testing.assert_allclose(again[name], value, atol=1e-5, err_msg=name)
