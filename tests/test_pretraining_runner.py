@@ -2,6 +2,7 @@
 
 import collections
 import contextlib
+import functools
 import glob
 import json
 import os
@@ -10,6 +11,7 @@ import signal
 import subprocess
 import sys
 import time
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -337,12 +339,37 @@ def test_a_disk_that_is_full_late_keeps_what_is_finished(tmp_path):
     assert files.read_bytes(str(tmp_path / "records")) == expected
 
 
-@pytest.mark.parametrize(
-    "megabytes, segmenter", [(5, "none"), pytest.param(200, "jieba", marks=pytest.mark.slow)]
-)
-def test_memory_does_not_grow_with_the_text(megabytes, segmenter, tmp_path):
+def test_no_shard_is_kept_when_it_is_finished(tmp_path, monkeypatch):
+    copies = 2  # of the sample in a shard
+    size = copies * os.path.getsize(SAMPLE) // 3  # characters, most of them of 3 bytes
+    shards = functools.partial(corpus.read_shards, shard_characters=size)
+    monkeypatch.setattr(corpus, "read_shards", shards)
+    settings = job(dupe_factor=1)
+    pretraining_runner.check(settings)
+
+    def peak(num_shards):
+        """Most bytes that Python holds while a text of so many shards is worked on."""
+        text = str(tmp_path / ("%d.txt" % num_shards))
+        write_text(text, copies * num_shards)
+        with work_folder.work_folder(text + ".records", {}, resume=False) as folder:
+            tracemalloc.start()
+            results = pretraining_runner._results(
+                settings, [text], 1, pretraining_runner.Worker.write_runs, folder
+            )
+            assert sum(1 for _ in results) == num_shards
+            most = tracemalloc.get_traced_memory()[1]
+            tracemalloc.stop()
+        return most
+
+    peak(2)  # what is made once
+    assert peak(20) < peak(2) + 18 * copies * os.path.getsize(SAMPLE)
+
+
+@pytest.mark.slow
+def test_memory_does_not_grow_with_the_text(tmp_path):
     """Each process has its own address space: the limit is per worker."""
     pytest.importorskip("resource")
+    megabytes = 200
     text = tmp_path / "text.txt"
     copies = (megabytes << 20) // os.path.getsize(SAMPLE)
     write_text(text, copies)
@@ -352,7 +379,7 @@ def test_memory_does_not_grow_with_the_text(megabytes, segmenter, tmp_path):
         tmp_path,
         preexec_fn=limited(AS=600 << 20),
         input_file=text,
-        segmenter=segmenter,
+        segmenter="jieba",
         dupe_factor=1,
     )
     assert done.returncode == 0, done.stderr
