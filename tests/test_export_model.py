@@ -20,6 +20,7 @@ from errors import UserError
 import checkpoints
 import classification
 import export_model
+import export_onnx
 import export_tflite
 import exporting
 import files
@@ -71,6 +72,14 @@ def texts_file(tmp_path_factory):
 def export(folder, *arguments):
     """Runs the command in this process."""
     small_models.run_command(export_model, ["--model_dir=" + folder] + list(arguments))
+
+
+def skip_unless_possible(form):
+    """Skips a test of a format that this TensorFlow or these packages cannot make."""
+    if form == "tflite" and IS_TF1:
+        pytest.skip("TFLite files are made by TensorFlow 2")
+    for name in export_onnx.MODULES if form == "onnx" else ():
+        pytest.importorskip(name, reason="needs requirements-export.txt")
 
 
 def some_texts():
@@ -248,8 +257,7 @@ def test_tflite_of_integers_alone(folders, texts_file, tmp_path):
 @pytest.mark.parametrize("quantize", ["none", "int8"])
 @pytest.mark.parametrize("layout", sorted(LAYOUTS))
 def test_onnx(layout, quantize, folders, tmp_path):
-    for name in ("tf2onnx", "onnx", "onnxruntime"):
-        pytest.importorskip(name, reason="needs requirements-export.txt")
+    skip_unless_possible("onnx")
     import onnxruntime
 
     path = str(tmp_path / "model.onnx")
@@ -281,16 +289,20 @@ def test_onnx(layout, quantize, folders, tmp_path):
 @pytest.mark.parametrize("task", ["pretraining", "encoder"])
 @pytest.mark.parametrize("form", ["frozen", "saved_model", "tflite", "onnx"])
 def test_other_tasks(task, form, folders, tmp_path, capsys):
-    if form == "tflite" and IS_TF1:
-        pytest.skip("TFLite files are made by TensorFlow 2")
-    if form == "onnx":
-        pytest.importorskip("tf2onnx", reason="needs requirements-export.txt")
-        pytest.importorskip("onnxruntime", reason="needs requirements-export.txt")
+    skip_unless_possible(form)
     path = str(tmp_path / "exported")
     arguments = ["--format=" + form, "--task=" + task, "--output=" + path, "--seq_length=32"]
     export(folders["google"], *arguments)  # compares all outputs itself
     assert "difference at most" in capsys.readouterr().out
     assert os.path.exists(path)
+    if form in ("tflite", "onnx"):
+        examples = exporting.Examples(exporting.read_model(folders["google"], task), task, 32)
+        is_onnx = form == "onnx"
+        run = export_onnx._runner(path, examples) if is_onnx else export_tflite._runner(path)
+        found = run(examples.rows[0])
+        assert len(found) == len(examples.expected[0]) == 2
+        for actual, expected in zip(found, examples.expected[0]):
+            np.testing.assert_allclose(actual, expected, atol=1e-4)
 
 
 @needs_tf2
@@ -500,12 +512,13 @@ def test_without_a_folder_the_pretrained_model_at_hand_is_exported(folders, tmp_
 # What goes wrong
 
 
-def test_a_file_that_differs_too_much_is_not_kept(folders, tmp_path):
-    for form in ("frozen", "saved_model"):
-        path = str(tmp_path / form)
-        with pytest.raises(UserError, match="is not written: its outputs are up to"):
-            export(folders["google"], "--format=" + form, "--output=" + path, "--tolerance=-1")
-        assert not glob.glob(str(tmp_path / form / "*")) and not os.path.isfile(path)
+@pytest.mark.parametrize("form", sorted(export_model.FORMATS))
+def test_a_file_that_differs_too_much_is_not_kept(form, folders, tmp_path):
+    skip_unless_possible(form)
+    path = str(tmp_path / form)
+    with pytest.raises(UserError, match="is not written: its outputs are up to"):
+        export(folders["google"], "--format=" + form, "--output=" + path, "--tolerance=-1")
+    assert not glob.glob(str(tmp_path / form / "*")) and not os.path.isfile(path)
     assert not glob.glob(str(tmp_path / "*partial*"))
 
 
@@ -696,8 +709,7 @@ def test_mediapipe_gives_the_same_labels(shared, tmp_path):
 @needs_tf2
 @pytest.mark.parametrize("form", ["frozen", "saved_model", "tflite", "onnx"])
 def test_base_takes_less_than_two_gigabytes(form, texts_file, tmp_path):
-    if form == "onnx":
-        pytest.importorskip("tf2onnx", reason="needs requirements-export.txt")
+    skip_unless_possible(form)
     with open(os.path.join(ROOT, "albert_config", "albert_config_base.json")) as handle:
         config = json.load(handle)
     vocabulary = VOCABULARY + ["[unused%d]" % n for n in range(config["vocab_size"])]
