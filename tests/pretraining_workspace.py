@@ -1,9 +1,7 @@
 """Small records and a small model for pre-training, and ways to run its commands."""
 
 import json
-import os
 import subprocess
-import sys
 
 import numpy as np
 
@@ -103,7 +101,7 @@ class Workspace(workspace.Workspace):
 def run_process(arguments, script="run_pretraining.py", **settings):
     """Runs a command in a process of its own; returns its `Popen`."""
     return subprocess.Popen(
-        [sys.executable, os.path.join(workspace.ROOT, script)] + arguments,
+        workspace.command(arguments, script),
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         universal_newlines=True,
@@ -115,9 +113,3 @@ def run_here(arguments):
     """Runs run_pretraining.py in this process; its errors come as exceptions."""
     with flags_of(arguments, pretraining.define_flags):
         pretraining.run()
-
-
-def run_google_here(arguments, ffn_groups=None):
-    """Runs google's pre-training command in this process."""
-    with flags_of(arguments, pretraining.define_google_flags):
-        pretraining.run_google(ffn_groups)

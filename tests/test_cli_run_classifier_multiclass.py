@@ -6,8 +6,6 @@ import os
 import random
 import re
 import shutil
-import subprocess
-import sys
 
 from absl.testing import flagsaver
 import numpy as np
@@ -25,7 +23,7 @@ import predicting
 import reports
 import task_data
 import tasks
-from workspace import CHARACTERS, ROOT, Workspace, flags_of, run_here
+from workspace import CHARACTERS, Workspace, flags_of, run_here, run_process
 
 LABELS = ("体育", "财经", "a b")
 
@@ -504,6 +502,15 @@ def test_ways_of_training_are_settings():
     }
 
 
+def test_run_classifier_multiclass_needs_no_name_of_a_task(tmp_path):
+    data = OwnData(tmp_path, train=titles(16))
+    arguments = data.arguments(task_name=None, num_train_epochs=1, do_eval=None, do_predict=None)
+    result = run_process(arguments, "run_classifier_multiclass.py")
+    assert result.returncode == 0, result.stderr
+    assert json.loads(data.read("fine_tuning.json"))["task"] == tasks.OWN_DATA
+    assert json.loads(data.read("label_map.json")) == {"a b": 0, "体育": 1, "财经": 2}
+
+
 def test_run_classifier_clue_writes_the_submission(tmp_path):
     data = OwnData(tmp_path)
     texts = [text for text, _ in titles(5)]
@@ -512,8 +519,7 @@ def test_run_classifier_clue_writes_the_submission(tmp_path):
     for name, rows in (("train", train), ("test", test)):
         data.write("own/%s.json" % name, "".join(json.dumps(row) + "\n" for row in rows))
     arguments = data.arguments(task_name="tnews", num_train_epochs=1, do_eval=None)
-    script = os.path.join(ROOT, "run_classifier_clue.py")
-    subprocess.run([sys.executable, script] + arguments, check=True, capture_output=True)
+    run_process(arguments, "run_classifier_clue.py").check_returncode()
     lines = [json.loads(line) for line in data.read("tnews_predict.json").splitlines()]
     assert [line["id"] for line in lines] == [7, 8, 9, 10, 11]
     table = [line.split("\t") for line in data.read("predictions.tsv").splitlines()[1:]]

@@ -18,6 +18,7 @@ import tensorflow.compat.v1 as tf
 
 from errors import UserError
 import checkpoints
+import files
 from isolated_flags import flags_of
 import masking
 import modeling
@@ -296,35 +297,37 @@ def test_a_killed_run_goes_on_as_if_nothing_had_happened(folder):
     assert largest_difference(variables_of(straight), variables_of(killed)) == 0
 
 
-def test_google_names_keep_flags_defaults_and_metrics(folder, capsys):
+@pytest.mark.parametrize(
+    "name, ffn_groups, shape", [("google", None, (16, 32)), ("google_fast", 16, (1, 2, 16))]
+)
+def test_google_commands_keep_flags_defaults_and_metrics(folder, name, ffn_groups, shape):
     config = folder.write(
         "model_google/albert_config.json", json.dumps(dict(small.CONFIG, num_hidden_groups=2))
     )
-    output = os.path.join(folder.folder, "google")
-    arguments = [
-        "--albert_config_file=" + config,
-        "--input_file=" + folder.masked,
-        "--output_dir=" + output,
-        "--max_seq_length=%d" % small.SEQUENCE,
-        "--max_predictions_per_seq=%d" % small.PREDICTIONS,
-        "--train_batch_size=8",
-        "--num_train_steps=4",
-        "--num_warmup_steps=1",
-        "--do_eval=true",
-        "--init_from_group0=false",
-        "--masked_lm_budget=0",
-        "--export_dir=" + os.path.join(folder.folder, "google_export"),
-    ]
-    small.run_google_here(arguments, ffn_groups=4)
+    output, exported = (os.path.join(folder.folder, name + end) for end in ("", "_export"))
+    left_out = "bert_config_file learning_rate save_checkpoints_steps do_train".split()
+    arguments = folder.arguments(
+        albert_config_file=config,
+        input_file=folder.masked,
+        output_dir=output,
+        export_dir=exported,
+        num_train_steps=4,
+        num_warmup_steps=1,
+        do_eval=True,
+        init_from_group0=False,
+        masked_lm_budget=0,
+        **dict.fromkeys(left_out),
+    )
+    process = small.run_process(arguments, "run_pretraining_%s.py" % name)
+    shown, _ = process.communicate(timeout=300)
+    assert process.returncode == 0, shown
     with open(os.path.join(output, "eval_results.txt"), encoding="utf-8") as handle:
         assert "sentence_order_accuracy = " in handle.read()
     shapes = {name: value.shape for name, value in variables_of(output).items()}
     kernel = "bert/encoder/transformer/group_1/inner_group_0/ffn_1/intermediate/dense/kernel"
-    assert shapes[kernel] == (4, 8, 4) and kernel + "/adam_m" in shapes
-    with open(
-        os.path.join(folder.folder, "google_export", "albert_config.json"), encoding="utf-8"
-    ) as handle:
-        assert json.load(handle)["ffn_groups"] == 4
+    assert shapes[kernel] == shape and kernel + "/adam_m" in shapes
+    exported_config = files.read_json(os.path.join(exported, "albert_config.json"))
+    assert exported_config.get("ffn_groups") == ffn_groups
 
 
 WORD_TRIPLES = (1.0, 1 / 2.0, 1 / 3.0)  # google's default: whole words, up to three in a row

@@ -3,8 +3,6 @@
 import json
 import os
 import random
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -16,7 +14,7 @@ import objectives
 import predictor
 from sentencepiece_models import train_sentencepiece
 import tokenization
-from workspace import CONFIG, ROOT, Workspace
+from workspace import CONFIG, Workspace, run_process
 
 WORDS = ["cheap", "tickets", "paris", "hotel", "price", "today", "train", "2019,"]
 VOCABULARY_SIZE = 80
@@ -61,12 +59,7 @@ def run(workspace, **changes):
         num_train_epochs=1,
         **changes,
     )
-    return subprocess.run(
-        [sys.executable, os.path.join(ROOT, "run_classifier_sp_google.py")] + words,
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
+    return run_process(words, "run_classifier_sp_google.py")
 
 
 def test_best_model_predicts_by_itself_what_the_run_predicted(workspace):

@@ -90,15 +90,15 @@ def _pair(generator):
     return "%s\t%s\t%d" % (texts[0], texts[1], label)
 
 
-def command(arguments):
-    """The command line that runs run_classifier.py in a process of its own."""
-    return [sys.executable, os.path.join(ROOT, "run_classifier.py")] + arguments
+def command(arguments, script="run_classifier.py"):
+    """The command line that runs a command in a process of its own."""
+    return [sys.executable, os.path.join(ROOT, script)] + arguments
 
 
-def run_process(arguments, **settings):
-    """Runs run_classifier.py in a process of its own; returns its `CompletedProcess`."""
+def run_process(arguments, script="run_classifier.py", **settings):
+    """Runs a command in a process of its own; returns its `CompletedProcess`."""
     return subprocess.run(
-        command(arguments),
+        command(arguments, script),
         capture_output=True,
         text=True,
         timeout=300,
