@@ -9,7 +9,6 @@ the piece itself does. Where the output is no terminal: [天], [天 as 气], [�
 
 import collections
 import os
-import struct
 import sys
 
 from absl import flags
@@ -17,6 +16,7 @@ import numpy as np
 
 from errors import UserError, run_command
 import masking
+import pretraining_records
 import pretraining_statistics
 from progress import progress_bar
 import tokenization
@@ -27,8 +27,6 @@ FLAGS = flags.FLAGS
 
 _BATCH = 1000
 _MOST_SHOWN_FAULTS = 5
-_HEAD = struct.Struct("<Q4x")  # of a record in the file: its length and that number's checksum
-_CHECKSUM_BYTES = 4
 _RED, _YELLOW, _GREEN, _PLAIN = "\033[1;31m", "\033[1;33m", "\033[1;32m", "\033[0m"
 _MASKED_FEATURES = ("masked_lm_positions", "masked_lm_ids", "masked_lm_weights")
 _SEQUENCE_FEATURES = ("input_ids", "input_mask", "segment_ids")
@@ -126,17 +124,10 @@ def _faults_of_form(features, kinds):
 
 def _num_records(path):
     """The number of records by their lengths alone; what they hold is not read."""
-    size, place, count = os.path.getsize(path), 0, 0
-    with open(path, "rb") as handle:
-        while place < size:
-            handle.seek(place)
-            head = handle.read(_HEAD.size)
-            if len(head) == _HEAD.size:
-                place += _HEAD.size + _HEAD.unpack(head)[0] + _CHECKSUM_BYTES
-            if len(head) < _HEAD.size or place > size:
-                raise UserError("%s: cut off behind record %d: make it again" % (path, count))
-            count += 1
-    return count
+    try:
+        return pretraining_records.num_records(path)
+    except pretraining_records.Damage as damage:
+        raise UserError("%s, %s: make it again" % (path, damage)) from damage
 
 
 class _Writer:

@@ -99,6 +99,12 @@ def _opened(path):
         raise UserError("%s: cannot be read (%s)" % (path, error.strerror)) from error
 
 
+def num_records(path):
+    """The number of a file's records, by their lengths; raises `Damage` where it is damaged."""
+    with _opened(path) as content:
+        return sum(1 for _ in record_places(content))
+
+
 def record_places(content):
     """Yields (begin, end) of the records' contents.
 

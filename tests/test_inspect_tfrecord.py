@@ -156,7 +156,7 @@ def test_files_that_are_no_records(inspect, tmp_path):
     damaged = bytearray(content)
     damaged[40] ^= 1
     for wrong, message in (
-        (content[:-5], "cut off behind record 1"),
+        (content[:-5], "record 2 is cut off: the file ends in it: make it again"),
         (bytes(damaged), "record 1: damaged or no TFRecord file"),
         (b"only text, and no record in it", "damaged or no TFRecord file"),
         (other, "record 1: no input_mask and segment_ids: .*, found features input_ids"),
