@@ -11,6 +11,7 @@ import shutil
 import signal
 import subprocess
 import time
+import types
 
 from absl import flags
 import numpy as np
@@ -21,6 +22,7 @@ from errors import UserError
 import checkpoints
 import files
 import fine_tuning
+import fine_tuning_setup
 import golden_cases
 import modeling
 import small_models
@@ -48,6 +50,14 @@ def test_screen_shows_our_lines_only(finished):
     assert result.stderr == ""
     assert "tensorflow" not in result.stdout.lower()
     assert "INFO" in workspace.read("train.log")
+
+
+def test_a_share_of_the_steps_is_warm_up():
+    job = types.SimpleNamespace(features={"train": types.SimpleNamespace(num_examples=96)})
+    numbers = ["--train_batch_size=16", "--num_train_epochs=2", "--warmup_proportion=0.25"]
+    with flags_of(["--do_train=true"] + numbers):
+        fine_tuning_setup.Setup._plan_steps(job)
+    assert (job.total_steps, job.warmup_steps, job.save_steps) == (12, 3, 6)
 
 
 @pytest.mark.newest
