@@ -42,15 +42,15 @@ TOKENS_TOGETHER = 16384  # of a batch in evaluation: larger ones are no faster
 define_flags = fine_tuning_flags.define_flags
 
 
-def run(config_flag="bert_config_file"):
+def run():
     """Does what the flags ask for."""
-    fine_tuning_flags.check_flags(config_flag)
+    fine_tuning_flags.check_flags()
     training.choose_allocator(FLAGS.plain)
     with training.StopRequest() as stop:
         if FLAGS.seeds or FLAGS.search:
-            experiments.run(lambda: run_once(FLAGS[config_flag].value, stop))
+            experiments.run(lambda: run_once(FLAGS.bert_config_file, stop))
         else:
-            run_once(FLAGS[config_flag].value, stop)
+            run_once(FLAGS.bert_config_file, stop)
 
 
 def run_once(config_file, stop):

@@ -3,6 +3,7 @@
 from absl import flags
 
 from errors import UserError
+import config_flag
 import objectives
 import scores
 import tasks
@@ -127,15 +128,14 @@ TRAINING_OPTIONS = (
 ).split()
 
 
-def define_flags(config_flag="bert_config_file", **defaults):
+def define_flags(**defaults):
     """Defines the flags of a classifier command.
 
     Args:
-        config_flag: name of the flag that gives the config JSON.
         **defaults: defaults in place of the usual ones.
     """
     training.define_run_flags(**defaults)
-    flags.DEFINE_string(config_flag, None, "Config JSON of the model.")
+    config_flag.define("Config JSON of the model.")
     for kind, name, default, help_text in _TABLE:
         arguments = [name, defaults.get(name, default)]
         if kind == "enum":
@@ -148,9 +148,9 @@ def vocabulary_file():
     return FLAGS.spm_model_file or FLAGS.vocab_file
 
 
-def check_flags(config_flag):
+def check_flags():
     """Raises `UserError` for flags that are missing or make no sense."""
-    training.require_flags(["data_dir", config_flag, "task_name"])
+    training.require_flags(["data_dir", "bert_config_file", "task_name"])
     if not FLAGS.spm_model_file:
         training.require_flags(["vocab_file"])
     training.require_flags(["output_dir"])

@@ -14,6 +14,7 @@ import numpy as np
 from errors import UserError
 import batching
 import checkpoints
+import config_flag
 import corpus
 import files
 import masking
@@ -52,17 +53,16 @@ _START_NEED_NOT_BE_NAMED = ", or leave --init_checkpoint out: the run goes on fr
 _EXPLOSION_FACTOR = 5  # a loss so many times that of guessing is no training any more
 
 
-def define_flags(config_flag="bert_config_file", **defaults):
+def define_flags(**defaults):
     """Defines the flags of a pre-training command.
 
     Args:
-        config_flag: name of the flag that gives the config JSON.
         **defaults: defaults in place of the usual ones.
     """
     defaults = dict({"learning_rate": None}, **defaults)
     training.define_run_flags(**defaults)
+    config_flag.define("Config JSON of the model.")
     table = [
-        ("string", config_flag, None, "Config JSON of the model."),
         ("string", "input_file", None, "TFRecord files; patterns, separated by commas."),
         ("string", "eval_file", None, "TFRecord files of held-out text, to evaluate on."),
         ("string", "vocab_file", None, "Vocabulary; that beside the config if left out."),
@@ -121,27 +121,26 @@ def _about_masking(choice):
 
 def define_google_flags():
     """Defines the flags of google's commands, with their defaults."""
-    define_flags("albert_config_file", **_GOOGLE_DEFAULTS)
+    define_flags(**_GOOGLE_DEFAULTS)
 
 
 def run_google(ffn_groups=None):
     """Does what the flags of google's commands ask for; argument as in `run`."""
-    run("albert_config_file", "sentence_order", ffn_groups)
+    run("sentence_order", ffn_groups)
 
 
-def run(config_flag="bert_config_file", sentence_name="next_sentence", ffn_groups=None):
+def run(sentence_name="next_sentence", ffn_groups=None):
     """Does what the flags ask for.
 
     Args:
-        config_flag: name of the flag that gives the config JSON.
         sentence_name: how metrics call the second task.
         ffn_groups: groups of the feed-forward layers where the config does not say; None for the
             usual, one.
     """
-    _check_flags(config_flag)
+    _check_flags()
     training.choose_allocator(FLAGS.plain)
     with training.StopRequest() as stop, training.explained_errors(FLAGS.output_dir):
-        job = Pretraining(FLAGS[config_flag].value, sentence_name, ffn_groups)
+        job = Pretraining(FLAGS.bert_config_file, sentence_name, ffn_groups)
         if FLAGS.do_train:
             job.train(stop)
         if training.helper_name():
@@ -153,8 +152,8 @@ def run(config_flag="bert_config_file", sentence_name="next_sentence", ffn_group
         job.summarize()
 
 
-def _check_flags(config_flag):
-    training.require_flags([config_flag, "input_file", "output_dir"])
+def _check_flags():
+    training.require_flags(["bert_config_file", "input_file", "output_dir"])
     if not (FLAGS.do_train or FLAGS.do_eval or FLAGS.export_dir):
         raise UserError("nothing to do: give --do_train=true, --do_eval=true or --export_dir")
     training.require_positive(

@@ -14,9 +14,8 @@ from errors import run_command
 import fine_tuning
 
 FLAGS = flags.FLAGS
-CONFIG_FLAG = "albert_config_file"
 
-fine_tuning.define_flags(CONFIG_FLAG, max_seq_length=512)
+fine_tuning.define_flags(max_seq_length=512)
 flags.DEFINE_boolean(
     "use_pooled_output", True, "Classify the pooler's vector; False for the mean over the tokens."
 )
@@ -26,7 +25,7 @@ def main():
     """Does what the flags ask for."""
     if FLAGS["use_pooled_output"].present:
         FLAGS["pooling"].parse("cls" if FLAGS.use_pooled_output else "mean")
-    fine_tuning.run(CONFIG_FLAG)
+    fine_tuning.run()
 
 
 if __name__ == "__main__":

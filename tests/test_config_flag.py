@@ -9,7 +9,9 @@ import convert_albert_tf_checkpoint_to_pytorch
 import export_model
 import extract_features
 import fill_mask
+import fine_tuning
 import inspect_checkpoint
+import pretraining
 import small_models
 
 COMMANDS = (
@@ -18,7 +20,9 @@ COMMANDS = (
     export_model,
     extract_features,
     fill_mask,
+    fine_tuning,
     inspect_checkpoint,
+    pretraining,
 )
 
 

@@ -9,6 +9,8 @@ import sys
 
 import pytest
 
+import config_flag
+
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
 
@@ -94,14 +96,15 @@ def flags_defined_in(source):
         yield from (name.lstrip("-") for name in names if isinstance(name, str))
 
 
-NAMED_BY_COMMANDS = {"bert_config_file", "albert_config_file"}
+def flags_of_files(paths):
+    return set(config_flag.NAMES).union(*[flags_defined_in(read(path)) for path in paths])
 
 
 def test_every_flag_in_the_readme_exists():
     programs = [os.path.join("tests", "conftest.py")]
     for pattern in ("*.py", "scripts/*.py", "benchmarks/*.py"):
         programs += glob.glob(os.path.join(ROOT, pattern))
-    defined = NAMED_BY_COMMANDS.union(*[flags_defined_in(read(program)) for program in programs])
+    defined = flags_of_files(programs)
     flags = set(re.findall(r"--(\w{3,})", read("README.md"))) - {"help"}
     assert len(flags) > 40 and flags - defined == set()
 
@@ -124,7 +127,9 @@ def test_every_flag_of_a_command_in_the_readme_is_defined_where_the_program_look
     assert len(commands) > 10
     for program, flags in commands:
         modules = with_imports(program)
-        defined = NAMED_BY_COMMANDS.union(*[flags_defined_in(read(path)) for path in modules])
+        defined = set().union(
+            config_flag.NAMES, *[flags_defined_in(read(path)) for path in modules]
+        )
         assert flags - defined == set(), program
 
 
