@@ -332,8 +332,8 @@ class FineTuning:
             return None
         thresholds = None if FLAGS.do_train else self._thresholds(prefix)
         if thresholds is None and self._setup.is_dev_of_training:
-            rows = scores.probabilities("multi_label", logits)
-            thresholds = scores.tuned_thresholds(self._dev_gold(), rows)
+            probabilities = scores.probabilities("multi_label", logits)
+            thresholds = scores.tuned_thresholds(self._dev_gold(), probabilities)
             self._tuned[step] = thresholds
         return thresholds
 

@@ -59,13 +59,13 @@ class Outcome:
         return np.array(self._gold)
 
     @property
-    def rows(self):
-        """float [n, C], probabilities."""
+    def probabilities(self):
+        """float [n, C]."""
         return np.array(self._rows)
 
     def decided(self):
         """What was predicted, as gold labels are."""
-        return scores.predicted(self.task.objective, self.rows, self.thresholds)
+        return scores.predicted(self.task.objective, self.probabilities, self.thresholds)
 
     def is_seen(self, keys):
         """bool [n]: whether training has seen a row; `keys` as of `TaskData.keys_of_training`."""

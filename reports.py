@@ -125,12 +125,13 @@ class Report:
         details = {"errors": self._errors(outcome)}
         if self._task.objective == "regression":
             return details
-        gold, decided, rows = outcome.gold, outcome.decided(), outcome.rows
+        gold, decided = outcome.gold, outcome.decided()
+        probabilities = outcome.probabilities
         details["classes"] = scores.per_class(gold, decided, self._task.labels)
         if self._task.objective == "single_label":
-            confidences, is_right = rows.max(axis=1), decided == gold
+            confidences, is_right = probabilities.max(axis=1), decided == gold
         else:  # of each label, whether it is there or not
-            confidences = np.where(decided == 1, rows, 1 - rows).ravel()
+            confidences = np.where(decided == 1, probabilities, 1 - probabilities).ravel()
             is_right = (decided == gold).ravel()
         error, bins = scores.expected_calibration_error(confidences, is_right)
         details["expected_calibration_error"] = error

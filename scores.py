@@ -124,35 +124,36 @@ def probabilities(objective, logits):
     return odds / odds.sum(axis=1)[:, None]
 
 
-def predicted(objective, rows, thresholds=None):
+def predicted(objective, probabilities, thresholds=None):
     """What is decided by probabilities.
 
     Args:
         objective: one of `objectives.OBJECTIVES`.
-        rows: float [n, C], probabilities.
+        probabilities: float [n, C].
         thresholds: of a multi-label task, one per label.
 
     Returns:
         int [n], int [n, C] or float [n], as gold labels are.
     """
     if objective == "regression":
-        return rows[:, 0]
+        return probabilities[:, 0]
     if objective == "multi_label":
-        return (rows >= (DEFAULT_THRESHOLD if thresholds is None else thresholds)).astype(int)
-    return rows.argmax(axis=1)
+        least = DEFAULT_THRESHOLD if thresholds is None else thresholds
+        return (probabilities >= least).astype(int)
+    return probabilities.argmax(axis=1)
 
 
-def tuned_thresholds(gold, rows):
+def tuned_thresholds(gold, probabilities):
     """The threshold of each label that gives it the best F1.
 
     Args:
         gold: int [n, C].
-        rows: float [n, C], probabilities.
+        probabilities: float [n, C].
 
     Returns:
         list of C floats, in the middle between two probabilities; 0.5 for a label without examples.
     """
-    return [_best_threshold(gold[:, label], rows[:, label]) for label in range(gold.shape[1])]
+    return [_best_threshold(*columns) for columns in zip(gold.T, probabilities.T)]
 
 
 def _best_threshold(gold, values):
