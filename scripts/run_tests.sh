@@ -29,5 +29,5 @@ if [ -e .git ]; then
     "$python" -m ruff format --check . || status=1
 fi
 [ "$#" -gt 0 ] || set -- "${IN_PARALLEL[@]}"
-"$python" -m pytest -q --durations=10 "$@" || status=$?
+"$python" -m pytest -q -rs --durations=10 "$@" || status=$?
 exit "$status"

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Runs all tests on TensorFlow 1.15 and Python 3.7, in .venv-tf1; arguments go to pytest:
+# Runs the tests on TensorFlow 1.15 and Python 3.7, in .venv-tf1 (without --slow those of rooms that
+# build graphs, see tests/conftest.py); arguments go to pytest:
 #     bash scripts/run_tests_tf1.sh
 # Where there is no Python 3.7 it says so and ends with status 0.
 set -euo pipefail
@@ -15,4 +16,4 @@ if ! python="$(active_python 1.15 requirements-tf1.txt 2>/dev/null)"; then
     ensure_environment "$PROJECT_ROOT/.venv-tf1" 3.7 requirements-tf1.txt
 fi
 [ "$#" -gt 0 ] || set -- "${IN_PARALLEL[@]}"
-exec "$python" -m pytest -q --durations=10 "$@"
+exec "$python" -m pytest -q -rs --durations=10 "$@"
