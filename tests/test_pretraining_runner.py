@@ -202,10 +202,14 @@ def test_notes_take_no_memory_for_each_line():
 def test_a_run_is_the_same_in_another_time_zone(tmp_path, monkeypatch):
     (tmp_path / "text.txt").write_text("x")
     manifests = []
-    for zone in ("Asia/Shanghai", "UTC"):
-        monkeypatch.setenv("TZ", zone)
+    try:
+        for zone in ("Asia/Shanghai", "UTC"):
+            monkeypatch.setenv("TZ", zone)
+            time.tzset()
+            manifests.append(pretraining_runner.manifest(job(), [str(tmp_path / "text.txt")]))
+    finally:
+        monkeypatch.undo()
         time.tzset()
-        manifests.append(pretraining_runner.manifest(job(), [str(tmp_path / "text.txt")]))
     assert manifests[0] == manifests[1]
 
 

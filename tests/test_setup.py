@@ -123,9 +123,7 @@ def test_first_and_second_run(machine):
     ]
     compiled = "-m compileall -q -j 0 %s\n" % (machine.project / ".venv" / "lib")
     assert (machine.base / "log.compiled").read_text() == compiled
-    begin = time.time()
     assert machine.setup() == (0, machine.venv_python, "")
-    assert time.time() - begin < 3
     assert len(machine.installs) == 1
 
 
