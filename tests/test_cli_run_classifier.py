@@ -28,7 +28,16 @@ import modeling
 import small_models
 import tasks
 import training
-from workspace import CONFIG, VOCABULARY, Workspace, command, flags_of, run_here, run_process
+from workspace import (
+    CONFIG,
+    VOCABULARY,
+    Workspace,
+    assert_same_weights,
+    command,
+    flags_of,
+    run_here,
+    run_process,
+)
 
 
 @pytest.fixture(scope="module")
@@ -850,9 +859,7 @@ def test_two_replicas_give_the_weights_of_one_device(tmp_path, monkeypatch, fgm_
         for name in outputs.values()
     )
     before = checkpoints.read_weights(os.path.join(start, "model.ckpt-3"))
-    assert set(one) == set(two)
-    for name, value in one.items():
-        np.testing.assert_allclose(two[name], value, atol=1e-5, err_msg=name)
+    assert_same_weights(one, two, atol=1e-5)
     table = "bert/embeddings/word_embeddings"
     assert np.abs(one[table] - before[table]).max() > 1e-3
 

@@ -30,6 +30,7 @@ import tfrecords
 import tokenization
 import training
 import workspace
+from workspace import assert_same_weights
 
 
 @pytest.fixture(scope="module")
@@ -66,11 +67,6 @@ def variables_of(output):
     """{name: value} of everything in a folder's newest checkpoint."""
     reader = tf.train.load_checkpoint(output)
     return {name: reader.get_tensor(name) for name in reader.get_variable_to_shape_map()}
-
-
-def largest_difference(one, other):
-    assert sorted(one) == sorted(other)
-    return max(np.abs(one[name] - other[name]).max() for name in one)
 
 
 def lines_of(capsys):
@@ -126,7 +122,7 @@ def test_two_replicas_give_the_weights_of_one_device(run, folder, monkeypatch):
             devices="/cpu:0,/cpu:1",
         )
     )
-    assert largest_difference(variables_of(run), variables_of(output)) < 1e-5
+    assert_same_weights(variables_of(run), variables_of(output), atol=1e-5)
     one, two = (
         [record for record in training.Metrics.read(path, 20) if "gradient_norm" in record]
         for path in (run, output)
@@ -270,7 +266,7 @@ def test_two_workers_give_the_weights_of_one_device(run, folder):
     workers = [small.run_process(arguments, env=env) for env in _worker_environments(2)]
     outputs = [worker.communicate(timeout=300)[0] for worker in workers]
     assert [worker.returncode for worker in workers] == [0, 0], outputs
-    assert largest_difference(variables_of(run), variables_of(output)) < 1e-5
+    assert_same_weights(variables_of(run), variables_of(output), atol=1e-5)
 
 
 def test_a_killed_run_goes_on_as_if_nothing_had_happened(folder):
@@ -294,7 +290,7 @@ def test_a_killed_run_goes_on_as_if_nothing_had_happened(folder):
     process.communicate()
     assert process.returncode == -signal.SIGKILL
     small.run_here(folder.arguments(output_dir=killed, **arguments))
-    assert largest_difference(variables_of(straight), variables_of(killed)) == 0
+    assert_same_weights(variables_of(straight), variables_of(killed))
 
 
 @pytest.mark.parametrize(

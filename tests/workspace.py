@@ -9,6 +9,7 @@ import sys
 
 from absl import flags
 from absl.testing import flagsaver
+import numpy as np
 
 import fine_tuning
 
@@ -88,6 +89,20 @@ def _pair(generator):
     characters = CHARACTERS[3:6] if is_other else CHARACTERS[:3]
     texts = ["".join(generator.choice(characters) for _ in range(6)) for _ in range(2)]
     return "%s\t%s\t%d" % (texts[0], texts[1], label)
+
+
+def assert_same_weights(one, other, atol=0):
+    """Fails unless the arrays of two {name: array} are alike, and numbers.
+
+    Args:
+        one: what is expected.
+        other: what was found.
+        atol: difference that values may have.
+    """
+    assert sorted(one) == sorted(other)
+    for name, value in one.items():
+        assert np.isfinite(value).all(), name
+        np.testing.assert_allclose(other[name], value, rtol=0, atol=atol, err_msg=name)
 
 
 def command(arguments, script="run_classifier.py"):
