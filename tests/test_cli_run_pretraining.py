@@ -424,8 +424,9 @@ def test_mistakes_are_one_clear_line(folder, name):
     output = os.path.join(folder.folder, "mistakes", name)
     if "export_dir" in arguments:
         arguments["export_dir"] = arguments["export_dir"].format(output=output)
-    with pytest.raises(UserError, match=words):
+    with pytest.raises(UserError, match=words) as caught:
         small.run_here(folder.arguments(output_dir=output, **arguments))
+    assert "\n" not in str(caught.value)
 
 
 def test_unmasked_records_need_a_vocabulary(folder):
