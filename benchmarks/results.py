@@ -5,7 +5,8 @@
 
 Runs every data set from the model's weights and from random weights, each way of training on some
 sets, and scikit-learn's baselines, over the seeds. Each run has a folder below --output_dir; what
-is done there is not repeated, and a run that was killed goes on, so the same command resumes. With
+is done there is not repeated, and a run that was killed goes on, so the same command resumes (the
+time of such a run is not known, and is left out of the mean). With
 --write=docs/results.md the rows of all runs so far take their places in the tables there.
 """
 
@@ -209,12 +210,13 @@ def _run(name, way, seed):
         return
     data = DATASETS[name]
     data_dir = _prepared_data(name, data)
+    goes_on = os.path.isdir(folder) and bool(os.listdir(folder))
     begin = time.time()
     if way == BASELINE:
         result = _baseline(data, data_dir, int(seed))
     else:
         result = _fine_tuned(data, data_dir, folder, way, seed)
-    files.write_json(path, dict(result, seconds=time.time() - begin))
+    files.write_json(path, dict(result, seconds=None if goes_on else time.time() - begin))
 
 
 def _prepared_data(name, data):
@@ -397,7 +399,8 @@ def _row(cells, results):
     for split in ("dev", "test", "dev_unseen", "test_unseen"):
         cells.append(_mean_cell([result.get(split) for result in results]))
     cells.append("%d" % len(results))
-    cells.append("%.0f s" % np.mean([result["seconds"] for result in results]))
+    seconds = [result["seconds"] for result in results if result["seconds"] is not None]
+    cells.append("%.0f s" % np.mean(seconds) if seconds else "-")
     return "| %s |" % " | ".join(cells)
 
 

@@ -8,8 +8,13 @@ import sys
 
 import pytest
 
+import small_models
 from test_cli_run_classifier_multiclass import titles
 from workspace import CONFIG, ROOT, Workspace
+
+sys.path.append(os.path.join(ROOT, "benchmarks"))
+
+import results  # noqa: E402  (the path first)
 
 SCRIPT = os.path.join(ROOT, "benchmarks", "results.py")
 
@@ -29,31 +34,37 @@ def times_of_results(command, workspace):
     """{path: time of change} of all results, after the command."""
     done = subprocess.run(command, capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stderr
-    results = glob.glob(os.path.join(workspace.output, "**", "result.json"), recursive=True)
-    return {path: os.stat(path).st_mtime_ns for path in results}
+    paths = glob.glob(os.path.join(workspace.output, "**", "result.json"), recursive=True)
+    return {path: os.stat(path).st_mtime_ns for path in paths}
 
 
-@pytest.mark.slow
-def test_runs_are_done_once_and_fill_the_tables(tmp_path):
+@pytest.fixture
+def workspace(tmp_path):
+    """A workspace with a data set in `sets/chnsenticorp`; ten rows of dev stand in train."""
     workspace = Workspace(tmp_path)
     train, dev, test = (titles(40, seed, labels=("0", "1")) for seed in (1, 2, 3))
     dev = train[:10] + dev[10:]
     for name, rows in (("train", train), ("dev", dev), ("test", test)):
         text = "".join("%s\t%s\n" % (label, title) for title, label in rows)
         workspace.write("sets/chnsenticorp/%s.tsv" % name, "label\ttext_a\n" + text)
-    page = workspace.write("results.md", OLD_PAGE)
-    command = [
-        sys.executable,
-        SCRIPT,
+    return workspace
+
+
+def arguments_of(workspace):
+    return [
         "--data_dir=" + os.path.join(workspace.folder, "sets"),
         "--model_dir=" + os.path.join(workspace.folder, "model"),
         "--output_dir=" + workspace.output,
         "--datasets=chnsenticorp",
         "--option_datasets=",
-        "--seeds=1,2",
         "--epochs=1",
-        "--write=" + page,
     ]
+
+
+@pytest.mark.slow
+def test_runs_are_done_once_and_fill_the_tables(workspace, tmp_path):
+    page = workspace.write("results.md", OLD_PAGE)
+    command = [sys.executable, SCRIPT, "--seeds=1,2", "--write=" + page] + arguments_of(workspace)
     # The small model has 64 positions, the set asks for 256.
     config = dict(CONFIG, max_position_embeddings=256)
     workspace.write("model/albert_config_small.json", json.dumps(config))
@@ -75,6 +86,26 @@ def test_runs_are_done_once_and_fill_the_tables(tmp_path):
     # The ten rows of dev that stand in train are easy.
     assert result["dev"] == pytest.approx((10 + 30 * result["dev_unseen"]) / 40)
     assert result["test_unseen"] is None
+
+
+def test_the_time_of_a_run_that_goes_on_is_left_out(workspace, capsys):
+    """Of three seeds, one was broken off before and one is done."""
+    folders = ["out/chnsenticorp/baseline/seed_%d/" % seed for seed in (1, 2, 3)]
+    workspace.write(folders[0] + "model.ckpt-2.index", "")
+    done = {"dev": 0.5, "test": 0.5, "seconds": 200.0}
+    workspace.write(folders[2] + "result.json", json.dumps(done))
+    cells = {}
+    for seeds in ("1", "1,2,3"):
+        arguments = arguments_of(workspace) + ["--starts=baseline", "--seeds=" + seeds]
+        small_models.run_command(results, arguments)
+        cells[seeds] = capsys.readouterr().out.splitlines()[-1].split("|")[-3:-1]
+    seconds = []
+    for folder in folders:
+        with open(os.path.join(workspace.folder, folder, "result.json"), encoding="utf-8") as file:
+            seconds.append(json.load(file)["seconds"])
+    assert seconds[0] is None and 0 < seconds[1] < 100 and seconds[2] == 200
+    assert cells["1"] == [" 1 ", " - "]
+    assert cells["1,2,3"] == [" 3 ", " %.0f s " % ((seconds[1] + 200) / 2)]
 
 
 @pytest.mark.parametrize("way", ["results", "warm_start"])
