@@ -12,6 +12,7 @@ machine disturbs least. Ratios are to one worker in the same mode, measured in t
 """
 
 import argparse
+import multiprocessing
 import os
 import re
 import subprocess
@@ -42,7 +43,8 @@ def main():
     arguments = parser.parse_args()
     print("%d cores" % os.cpu_count())
     with tempfile.TemporaryDirectory() as folder:
-        arguments.input_file = prepared_text(arguments.input_file, folder)
+        with multiprocessing.Pool(1) as pool:  # memory of this process would count as a run's
+            arguments.input_file = pool.apply(prepared_text, (arguments.input_file, folder))
         for segmenter in arguments.segmenters.split(","):
             for mode in arguments.modes.split(","):
                 compare_workers(arguments, segmenter, mode, os.path.join(folder, "records"))
