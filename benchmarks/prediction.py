@@ -47,7 +47,10 @@ def parse_arguments():
     parser.add_argument("--num_single", type=int, default=100, help="single pairs of a round")
     parser.add_argument("--transformers_python", help="Python with torch and transformers")
     parser.add_argument("--work_as_peer", action="store_true", help=argparse.SUPPRESS)
-    return parser.parse_args()
+    arguments = parser.parse_args()
+    if arguments.model_dir and arguments.transformers_python:
+        parser.error("--transformers_python: it has the random model's sizes, not --model_dir's")
+    return arguments
 
 
 def read_pairs(path, count):
