@@ -29,6 +29,7 @@ import small_models
 import tasks
 import training
 from workspace import (
+    CHARACTERS,
     CONFIG,
     VOCABULARY,
     Workspace,
@@ -627,6 +628,26 @@ def test_two_runs_in_one_folder_are_refused(tmp_path):
     with pytest.raises(UserError, match="another run is at work"):
         run_here(workspace.arguments(num_train_epochs=2000))
     interrupt(process)
+
+
+def test_rows_that_do_not_fit_are_left_out_of_files_in_another_encoding(tmp_path, capsys):
+    workspace = Workspace(tmp_path, num_train=32)
+    for name in ("train.txt", "dev.txt", "test.txt"):
+        with open(os.path.join(workspace.data, name), encoding="utf-8") as handle:
+            text = handle.read()
+        bad = "今天\t天气\n" * (name == "train.txt")
+        workspace.write("data/" + name, (text + bad).encode("gb18030"))
+    settings = {"encoding": "gb18030", "skip_bad_rows": True, "do_eval": False}
+    run_here(workspace.arguments(num_train_epochs=1, **settings))
+    shown = capsys.readouterr().out
+    for name, rows in (("train", 32), ("test", 12)):
+        assert "%s.txt: %d rows, labels 0:" % (name, rows) in shown
+    assert "train.txt: left out 1 of 33 rows: line 34: 2 columns, expected 3" in shown
+    predicted = workspace.read("predictions.tsv")
+    run_here(workspace.arguments(do_train=False, **settings))  # the file is not kept in memory then
+    assert workspace.read("predictions.tsv") == predicted
+    texts = [line.split("\t")[0] for line in predicted.splitlines()]
+    assert len(texts) == 13 and set("".join(texts[1:])) <= set(CHARACTERS)
 
 
 @pytest.mark.newest
