@@ -1,6 +1,7 @@
 """Raw text to records: the original's, draw for draw; our own; the command."""
 
 import collections
+import functools
 import gzip
 import hashlib
 import io
@@ -16,8 +17,10 @@ import pytest
 
 from errors import UserError
 import corpus
+import create_pretraining_data
 import external_shuffle
 import files
+import isolated_flags
 import masking
 import original_pretraining_data
 import pretraining_data
@@ -320,6 +323,16 @@ def test_records_hold_consecutive_text_and_true_labels(starter, jieba):
         count = features["masked_lm_weights"][row].sum()
         assert count == features["masked_lm_ids"][row].astype(bool).sum()
         assert count <= masking.num_predictions([length], 0.15, 20)[0]
+
+
+def test_sequences_are_as_often_shorter_as_asked_for(starter):
+    encoded = encoded_sample(starter, None)
+    lengths = {}
+    for share in (0, 1):
+        settings = SETTINGS._replace(max_seq_length=64, short_seq_prob=share)
+        sampler = pretraining_data.Sampler(settings, pretraining_data.make_vocabulary(starter))
+        lengths[share] = joined(sampler.features(encoded, 0))["input_mask"].sum(axis=1)
+    assert lengths[0].mean() > 50 and lengths[1].mean() < 40
 
 
 def test_whole_words_are_masked_whole(starter, jieba):
@@ -646,6 +659,37 @@ def arguments(folder, **flags):
         "dupe_factor": 2,
     }
     return ["--%s=%s" % item for item in dict(defaults, **flags).items()]
+
+
+@pytest.mark.parametrize(
+    "google, given, expected",
+    [
+        (False, "--do_whole_word_mask", {"whole_words": True}),
+        (False, "--short_seq_prob=0.5", {"short_seq_prob": 0.5}),
+        (False, "--masked_lm_prob=0.5", {"masked_lm_prob": 0.5}),
+        (False, "--random_seed=7", {"seed": 7}),
+        (False, "--ngram=3", {"run_weights": (1, 1 / 2, 1 / 3)}),
+        (False, "--span", {"run_weights": masking.span_weights()}),
+        (False, "--masking=dynamic", {"dynamic": True}),
+        (False, "--user_dict=words.txt", {"user_dict": "words.txt"}),
+        (False, "--do_lower_case=false", {"do_lower_case": False}),
+        (True, "--ngram=2", {"run_weights": (1, 1 / 2)}),
+        (True, "--favor_longer_ngram", {"run_weights": (1 / 3, 1 / 2, 1)}),
+        (True, "--favor_shorter_ngram", {}),
+        (True, "--do_permutation", {"permute": True}),
+        (True, "--random_next_sentence", {"random_next": True}),
+        (True, "--similar_next_sentence", {"random_next": True, "similar_next": True}),
+    ],
+)
+def test_a_flag_changes_its_settings_and_no_others(google, given, expected):
+    settings = []
+    define_flags = functools.partial(create_pretraining_data.define_flags, google=google)
+    for typed in ([], [given]):
+        with isolated_flags.flags_of(typed, define_flags):
+            job = create_pretraining_data._job(google)
+        settings.append(dict(job._asdict(), **job.settings._asdict(), settings=None))
+    usual, changed = settings
+    assert changed == dict(usual, **expected)
 
 
 def test_the_files_do_not_depend_on_the_number_of_workers(tmp_path):
