@@ -24,6 +24,7 @@ import golden_cases
 import modeling
 import pytorch_files
 import pytorch_names
+import small_models
 import tokenization
 from workspace import ROOT, VOCABULARY
 
@@ -959,6 +960,30 @@ def test_commands_convert_both_ways_by_the_old_flags(tmp_path):
     back = run(CONVERSION_COMMANDS[1], "--pytorch_model_path=%s/hf" % tmp_path)
     assert back.returncode == 0, back.stderr
     assert_same_bits(read_values(str(tmp_path / "hf_tf/albert_model.ckpt")), values)
+
+
+def test_the_encoder_alone_is_converted_into_a_named_folder(tmp_path):
+    prefix, values = model_folder(tmp_path)
+    there, back = str(tmp_path / "there"), str(tmp_path / "back")
+    flags = ["--tf_checkpoint_path=" + prefix, "--pytorch_dump_path=" + there, "--encoder_only"]
+    small_models.run_command(to_pytorch, flags)
+    flags = ["--pytorch_model_path=" + there, "--tf_dump_path=" + back]
+    small_models.run_command(to_tf, flags)
+    encoder = {name: value for name, value in values.items() if name.startswith("bert/")}
+    assert 0 < len(encoder) < len(values)
+    assert_same_bits(read_values(os.path.join(back, "albert_model.ckpt")), encoder)
+
+
+@pytest.mark.parametrize(
+    "flags", [["--write_bin"], ["--pytorch_dump_path={}/there/pytorch_model.bin"]]
+)
+def test_a_bin_file_on_request_asks_for_pytorch(tmp_path, monkeypatch, flags):
+    monkeypatch.setitem(sys.modules, "torch", None)  # as where it is not installed
+    prefix, _ = model_folder(tmp_path)
+    flags = ["--tf_checkpoint_path=" + prefix] + [flag.format(tmp_path) for flag in flags]
+    with pytest.raises(UserError, match=r"pytorch_model.bin: a .bin is written by PyTorch"):
+        small_models.run_command(to_pytorch, flags)
+    assert not (tmp_path / "there").exists()
 
 
 @pytest.mark.parametrize(
