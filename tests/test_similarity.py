@@ -18,6 +18,7 @@ import line_input
 import predictor
 import similarity
 import small_models
+import text_encoder
 from workspace import ROOT
 
 PAIRS = [("今天天气", "明天天气"), ("好", "好"), ("怎么办理", "什么时候开门"), ("", "今天")]
@@ -98,6 +99,35 @@ def test_conversation_on_a_terminal(folder, expected):
                 num_answered += 1
     assert os.waitpid(process, 0)[1] == 0
     assert "相似度：%.4f" % expected[0, 1] in shown
+
+
+def test_conversation_over_a_pipe_when_asked_for(folder, expected, capsys, monkeypatch):
+    monkeypatch.setattr(sys, "stdin", io.StringIO("今天天气\n明天天气\n\n"))
+    run(["--model_dir=" + folder, "--interactive"])
+    assert "相似度：%.4f" % expected[0, 1] in capsys.readouterr().out
+
+
+def test_candidates_are_the_nearest_by_the_vectors_of_the_encoder(folder, tmp_path, capsys):
+    """`folder` says which of the candidates is best, the other model which lines they are."""
+    other = small_models.write_model(tmp_path / "other", seed=2)
+    lines = ["今天天气", "明天", "银行卡怎么办", "什么时候开门", "好", "吃饭吧我们"]
+    path = write_pairs(tmp_path / "faq.txt", "\n".join(lines) + "\n")
+    with text_encoder.TextEncoder(other) as encoder:
+        query, *vectors = encoder.encode(["开门"] + lines, normalize=True)
+    cosines = np.dot(vectors, query)
+    with predictor.Predictor(folder) as model:
+        probabilities = model.similarities([("开门", line) for line in lines])
+    answers = []
+    for candidates in (1, 3, 6):
+        flags = ["--corpus=" + path, "--query=开门", "--top_k=1", "--candidates=%d" % candidates]
+        run(["--model_dir=" + folder, "--encoder_dir=" + other] + flags)
+        ((_, _, probability, cosine, _, text),) = printed_rows(capsys)
+        best = max(np.argsort(-cosines)[:candidates], key=lambda number: probabilities[number])
+        assert text == lines[best]
+        answers.append(text)
+        assert abs(float(probability) - probabilities[best]) < 6e-5
+        assert abs(float(cosine) - cosines[best]) < 6e-5
+    assert len(set(answers)) == 3
 
 
 @pytest.mark.parametrize(
