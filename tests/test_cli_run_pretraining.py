@@ -396,6 +396,43 @@ def test_the_rate_fits_the_batch_where_none_is_given(folder, capsys):
         assert any(line.startswith(expected) for line in lines_of(capsys))
 
 
+def test_flags_reach_the_model_and_the_session(folder):
+    model = {"poly_power": 2.0, "start_warmup_step": 3, "gradient_accumulation_steps": 4}
+    arguments = folder.arguments(
+        input_file=folder.masked,
+        output_dir=os.path.join(folder.folder, "flags"),
+        num_threads=2,
+        iterations_per_loop=7,
+        **model,
+    )
+    with flags_of(arguments, pretraining.define_flags):
+        job = pretraining.Pretraining(folder.config, "next_sentence")
+        settings = job._model_settings("next_sentence")
+    assert {name: getattr(settings, name) for name in model} == model
+    assert job._estimator.config.session_config.intra_op_parallelism_threads == 2
+    assert job._estimator.config.tpu_config.iterations_per_loop == 7
+
+
+def test_an_evaluation_has_no_more_steps_than_asked_for(run, folder):
+    """Of four batches there are."""
+    output = os.path.join(folder.folder, "evaluated")
+    shutil.copytree(run, output)
+    arguments = folder.arguments(
+        input_file=folder.held_out,
+        output_dir=output,
+        do_train=None,
+        do_eval=True,
+        eval_batch_size=4,
+        max_eval_steps=3,
+    )
+    with flags_of(arguments, pretraining.define_flags), training.StopRequest() as stop:
+        job = pretraining.Pretraining(folder.config, "next_sentence")
+        evaluate = job._estimator.evaluate
+        with mock.patch.object(job._estimator, "evaluate", wraps=evaluate) as spy:
+            job.evaluate_newest(stop)
+    assert [call[1]["steps"] for call in spy.call_args_list] == [3]
+
+
 # What goes wrong -> (flags that differ, words of the message).
 MISTAKES = {
     "no_input": ({"input_file": None}, "--input_file is required"),
