@@ -524,6 +524,12 @@ def test_run_classifier_clue_writes_the_submission(tmp_path):
     assert [line["id"] for line in lines] == [7, 8, 9, 10, 11]
     table = [line.split("\t") for line in data.read("predictions.tsv").splitlines()[1:]]
     assert [line["label"] for line in lines] == [row[3] for row in table]
+    submission = os.path.join(data.output, "tnews_predict.json")
+    os.remove(submission)
+    for flags_of_way, is_written in (([], False), (["--clue_submission"], True)):
+        run_here(arguments + ["--do_train=false"] + flags_of_way)
+        assert os.path.exists(submission) == is_written
+    assert [json.loads(line) for line in data.read("tnews_predict.json").splitlines()] == lines
 
 
 def test_clue_submission_takes_the_rows_own_ids(tmp_path):

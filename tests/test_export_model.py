@@ -443,6 +443,21 @@ def test_old_commands_give_the_released_graphs_loss(shared, tmp_path):
     np.testing.assert_allclose(loss, golden["out/mlm_loss_tf1"], rtol=1e-5)
 
 
+@pytest.mark.parametrize("flags, device", [([], ""), (["--clear_devices=false"], "CPU:0")])
+def test_devices_of_a_meta_file_are_cleared_unless_they_are_to_stay(tmp_path, flags, device):
+    prefix, frozen = str(tmp_path / "albert_model.ckpt"), str(tmp_path / "frozen.pb")
+    with tf.Graph().as_default(), tf.Session() as session:
+        with tf.device("/CPU:0"):
+            variable = tf.get_variable("bert/weight", [2], use_resource=False)
+            tf.add(variable, 1.0, name="out")
+        session.run(tf.global_variables_initializer())
+        tf.train.Saver().save(session, prefix)
+    freeze(prefix, frozen, "out", *flags)
+    graph = tf.GraphDef.FromString(files.read_bytes(frozen))
+    (node,) = (node for node in graph.node if node.name == "out")
+    assert node.device.endswith(device) and bool(node.device) == bool(device)
+
+
 def test_scripts_find_their_environment(tmp_path):
     scripts = os.path.join(ROOT, "scripts")
     environment = dict(
