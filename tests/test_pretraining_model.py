@@ -74,7 +74,7 @@ def test_recomputing_trains_the_same_weights(recomputed_chains):
     recomputed = trained(config=config, recompute=True)
     assert recomputed_chains == [2]
     np.testing.assert_allclose(recomputed[0], kept[0], atol=1e-5)
-    assert largest_difference(recomputed[1], kept[1]) < 1e-5
+    assert_same_weights(kept[1], recomputed[1], atol=1e-5)
 
 
 def test_parts_of_a_batch_weigh_by_their_predictions():
