@@ -11,6 +11,7 @@ import contextlib
 import copy
 import math
 import os
+import re
 import sys
 
 import numpy as np
@@ -29,6 +30,7 @@ INPUT_NAMES = ("ids", "mask", "segment_ids")  # as TFLite's metadata libraries e
 FLOAT_OPERATORS = "BATCH_MATMUL SOFTMAX MEAN SQUARED_DIFFERENCE RSQRT ADD MUL SUB".split()
 PRETRAINING_OPERATORS = ["LOG_SOFTMAX", "RESHAPE"]  # integers end at -16, log probabilities lower
 MAX_CALIBRATION_TEXTS = 100
+LEAST_OF_SCALE = 1e-3  # of a channel's scale, as a share of the largest
 
 
 def fused_gelu(x):
@@ -95,6 +97,8 @@ def converted(model, output_names, options):
     config = copy.copy(model.config)
     if config.hidden_act == "gelu":
         config.hidden_act = "fused_gelu"
+    if options.quantize == "int8" and not options.integer_only:
+        config.ffn_out_scale = feed_forward_scale(model, calibration_rows(model, options))
     heads = [head for head in exporting.TASKS[options.task].heads if head in model.heads]
     with exporting.session_of(
         model,
@@ -104,6 +108,8 @@ def converted(model, output_names, options):
         input_names=INPUT_NAMES,
         output_positions=exporting.output_positions(model, options.task),
     ) as (session, graph):
+        if config.ffn_out_scale is not None:
+            _divide_feed_forward_weights(session, config)
         names = list(inference.ENCODER_INPUTS)
         if "masked_lm" in heads:
             names.append("masked_lm_positions")
@@ -114,6 +120,52 @@ def converted(model, output_names, options):
         )
         with _quietly():
             return _QUANTIZERS[options.quantize](converter, model, options)
+
+
+def feed_forward_scale(model, rows):
+    """How large each channel of the feed-forward layers' outputs becomes.
+
+    A few channels are many times as large as the others (Sun et al. 2024, Massive Activations in
+    Large Language Models). In integers of one range nothing would be left of the others, so int8
+    divides the outputs by this scale, as a part of the weights, and multiplies the sum with the
+    layer's input by it in floating point. It is one for all layers: shared weights stay shared.
+
+    Args:
+        model: `exporting.Model`.
+        rows: as of `calibration_rows`.
+
+    Returns:
+        float32 array [H].
+    """
+    outputs = _scope_of_feed_forward(model.config) + "/BiasAdd$"
+    with exporting.session_of(model) as (session, graph):
+        tensors = [
+            operation.outputs[0]
+            for operation in session.graph.get_operations()
+            if re.search(outputs, operation.name)
+        ]
+        inputs = [graph.inputs[name] for name in inference.ENCODER_INPUTS]
+        largest = np.zeros([model.config.hidden_size], np.float32)
+        for row in rows:
+            for output in session.run(tensors, dict(zip(inputs, row))):  # [R, H]
+                largest = np.maximum(largest, np.abs(output).max(axis=0))
+    return np.maximum(largest, LEAST_OF_SCALE * largest.max())
+
+
+def _scope_of_feed_forward(config):
+    """Pattern of the second feed-forward layer's scope; that of attention may end alike."""
+    return "(?<!attention)/" + modeling.LAYOUTS[config.layout].ffn_out
+
+
+def _divide_feed_forward_weights(session, config):
+    """Divides kernels and biases of the feed-forward outputs by `config.ffn_out_scale`."""
+    weights = _scope_of_feed_forward(config) + "/(kernel|bias)$"
+    of_groups = config.ffn_out_scale.reshape(config.ffn_groups, -1).T  # [H / G, G]
+    for variable in tf.trainable_variables():
+        if re.search(weights, variable.op.name):
+            value = session.run(variable)  # [I, H], of groups [I / G, H / G, G], or [H]
+            scale = of_groups if value.ndim == 3 else config.ffn_out_scale
+            session.run(variable.assign(value / scale))
 
 
 def _unquantized(converter, model, options):

@@ -128,6 +128,9 @@ class AlbertConfig:
     # see `recomputed` (in training that is not to be plain), and whether it is to be plain.
     saves_memory = False
     is_plain = False
+    # Set for export, with weights to suit: float [H], by which the feed-forward layers' outputs are
+    # divided until they are added; see `export_tflite.feed_forward_scale`.
+    ffn_out_scale = None
 
     def __init__(
         self,
@@ -534,11 +537,18 @@ def transformer_block(config, layout, rows, mask, batch_shape, seeds, output_pos
     def norm(x, scope):
         return layer_norm(x, scope, config.saves_memory)
 
+    def add_feed_forward(rows, x):
+        scale = config.ffn_out_scale
+        if scale is None:
+            return rows + feed_forward(x)
+        # Scaled behind the sum, since a factor of the product alone would go back into the kernel.
+        return (rows * (1.0 / scale) + feed_forward(x)) * scale
+
     if config.is_pre_norm:
         rows = kept(rows) + attend(norm(rows, layout.attention_norm))
-        return rows + feed_forward(norm(rows, layout.ffn_norm))
+        return add_feed_forward(rows, norm(rows, layout.ffn_norm))
     rows = norm(kept(rows) + attend(rows), layout.attention_norm)
-    return norm(rows + feed_forward(rows), layout.ffn_norm)
+    return norm(add_feed_forward(rows, rows), layout.ffn_norm)
 
 
 def self_attention(config, scope, rows, mask, batch_shape, seed=None, from_rows=None):
