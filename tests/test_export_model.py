@@ -1,5 +1,6 @@
 """Exported files: every layout in every format gives what the checkpoint gives, or is not kept."""
 
+import copy
 import glob
 import json
 import os
@@ -231,6 +232,48 @@ def assert_products_are_integer(interpreter, layout):
     if layout != "google_fast":
         assert dtypes[gelu["inputs"][0]] == np.int8
     assert dtypes[softmax["inputs"][0]] == np.float32
+
+
+def with_a_large_channel(folder, target, factor):
+    """Copies a model folder, one channel of the feed-forward outputs so many times as large."""
+    shutil.copytree(folder, target)
+    prefix = os.path.join(target, "albert_model.ckpt")
+    values = checkpoints.read_weights(prefix)
+    kernel = values["bert/encoder/layer_shared/output/dense/kernel"]
+    kernel[:, 3] *= factor
+    checkpoints.write_model_checkpoint(target, values)
+    return target
+
+
+@pytest.mark.parametrize("layout", sorted(LAYOUTS))
+def test_scaled_feed_forward_outputs_are_the_same_model(layout, folders):
+    model = exporting.read_model(folders[layout], "classifier")
+    row = {"input_ids": [[2, 7, 9, 3]], "input_mask": [[1] * 4], "segment_ids": [[0] * 4]}
+    config = copy.copy(model.config)
+    found = []
+    for scale in (None, np.random.RandomState(1).uniform(0.01, 90, 16).astype(np.float32)):
+        config.ffn_out_scale = scale
+        with exporting.session_of(model, config=config) as (session, graph):
+            if scale is not None:
+                export_tflite._divide_feed_forward_weights(session, config)
+            feeds = {graph.inputs[name]: value for name, value in row.items()}
+            found.append(session.run(graph.outputs["logits"], feeds))
+    np.testing.assert_allclose(found[1], found[0], atol=1e-4)
+
+
+@needs_tf2
+def test_a_large_channel_leaves_the_others_their_precision(folders, texts_file, tmp_path):
+    folder = with_a_large_channel(folders["brightmart"], str(tmp_path / "large"), 200)
+    path = str(tmp_path / "model.tflite")
+    export(
+        folder,
+        "--format=tflite",
+        "--output=" + path,
+        "--quantize=int8",
+        "--representative_texts=" + texts_file,
+        "--tolerance=1",
+    )
+    assert_predicts_alike(path, folder, QUANTIZED["int8"])
 
 
 @needs_tf2
