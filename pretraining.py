@@ -509,7 +509,7 @@ class Pretraining:
 
     def _evaluate(self, step, stop):
         """Metrics of the checkpoint of a step; recorded while training."""
-        num_steps = self._num_eval_steps()
+        num_steps = _num_eval_steps(self._eval_source)
         with _named_faults(self._eval_source):
             result = self._estimator.evaluate(
                 self._eval_input_fn,
@@ -531,18 +531,6 @@ class Pretraining:
             "held-out text" if FLAGS.eval_file else "training text",
         )
         return metrics
-
-    def _num_eval_steps(self):
-        source = self._eval_source
-        num_batches = source.num_records / FLAGS.eval_batch_size
-        # On TPU every batch is full.
-        num_batches = int(num_batches) if source.is_static else math.ceil(num_batches)
-        if not num_batches:
-            raise UserError(
-                "--eval_batch_size=%d: a TPU takes full batches alone, and there are %d records to "
-                "evaluate on: give a smaller one" % (FLAGS.eval_batch_size, source.num_records)
-            )
-        return min(FLAGS.max_eval_steps, num_batches)
 
     def export(self):
         """Writes the newest checkpoint as a model folder: config, vocabulary, weights."""
@@ -576,6 +564,19 @@ class Pretraining:
         if newest:
             training.say("last checkpoint  %s", newest)
         training.say("time, memory     %s, at most %.0f MB", *training.time_and_memory(self._begin))
+
+
+def _num_eval_steps(source):
+    """How many batches of a `RecordSource` are evaluated on."""
+    num_batches = source.num_records / FLAGS.eval_batch_size
+    # On TPU every batch is full.
+    num_batches = int(num_batches) if source.is_static else math.ceil(num_batches)
+    if not num_batches:
+        raise UserError(
+            "--eval_batch_size=%d: a TPU takes full batches alone, and there are %d records to "
+            "evaluate on: give a smaller one" % (FLAGS.eval_batch_size, source.num_records)
+        )
+    return min(FLAGS.max_eval_steps, num_batches)
 
 
 def _about_records(source):

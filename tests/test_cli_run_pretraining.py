@@ -233,12 +233,11 @@ def test_other_records_are_another_run(folder, run):
 
 def test_a_tpu_evaluates_full_batches(folder):
     source = types.SimpleNamespace(num_records=16, is_static=True)
-    run_of_flags = types.SimpleNamespace(_eval_source=source)
     arguments = folder.arguments(input_file=folder.masked, eval_batch_size=64)
     with flags_of(arguments, pretraining.define_flags), pytest.raises(
         UserError, match="--eval_batch_size=64: a TPU .* 16 records"
     ):
-        pretraining.Pretraining._evaluate(run_of_flags, 1, None)
+        pretraining._num_eval_steps(source)
 
 
 def _worker_environments(count):
