@@ -149,7 +149,8 @@ def feed_forward_scale(model, rows):
         for row in rows:
             for output in session.run(tensors, dict(zip(inputs, row))):  # [R, H]
                 largest = np.maximum(largest, np.abs(output).max(axis=0))
-    return np.maximum(largest, LEAST_OF_SCALE * largest.max())
+    least = LEAST_OF_SCALE * largest.max() or 1.0  # where all is 0 nothing is to be scaled
+    return np.maximum(largest, np.float32(least))
 
 
 def _scope_of_feed_forward(config):

@@ -65,9 +65,8 @@ class Predictor(resident.Resident):
         self.labels = ["value"]
         if self.objective != "regression":
             self.labels = files_beside.labels(self._backend.num_outputs)
-        self._thresholds = (
-            trained.get("thresholds") or scores.DEFAULT_THRESHOLD
-        )  # one per label, or one for all
+        # One per label, or one for all.
+        self._thresholds = trained.get("thresholds") or scores.DEFAULT_THRESHOLD
         if do_lower_case is None:
             do_lower_case = trained.get("do_lower_case", True)
         self._tokenizer = files_beside.tokenizer(vocab_file, do_lower_case)

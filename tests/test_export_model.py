@@ -273,7 +273,7 @@ def test_a_large_channel_leaves_the_others_their_precision(folders, texts_file, 
         "--representative_texts=" + texts_file,
         "--tolerance=1",
     )
-    assert_predicts_alike(path, folder, QUANTIZED["int8"])
+    assert_predicts_alike(path, folder, 0.008)  # without the scale 0.011, at most 0.25
 
 
 @needs_tf2
