@@ -4,8 +4,8 @@
 #     EPOCHS=1 bash run_classifier_lcqmc.sh
 #     MODEL_DIR=my_model DATA_DIR=my_pairs OUTPUT_DIR=my_output bash run_classifier_lcqmc.sh --seed=7
 # What it needs is installed and downloaded first. Settings, each an environment variable:
-#     MODEL_DIR      folder with config JSON, vocab.txt and, unless training starts from random
-#                    weights, a checkpoint (default: the released albert_tiny_zh, else the
+#     MODEL_DIR      folder with config JSON, vocab.txt or spiece.model and, unless training starts
+#                    from random weights, a checkpoint (default: the released albert_tiny_zh, else the
 #                    bundled albert_starter_zh)
 #     DATA_DIR       folder with train.txt, dev.txt and test.txt, lines `text_a<TAB>text_b<TAB>label`
 #                    (default: LCQMC)

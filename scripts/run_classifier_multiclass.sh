@@ -4,8 +4,8 @@
 #     DATA_DIR=my_texts OUTPUT_DIR=my_output bash run_classifier_multiclass.sh
 #     DATA_DIR=my_texts bash run_classifier_multiclass.sh --multi_label=true --label_separator=,
 # What it needs is installed and downloaded first. Settings, each an environment variable:
-#     MODEL_DIR      folder with config JSON, vocab.txt and, unless training starts from random
-#                    weights, a checkpoint (default: the released albert_tiny_zh, else the
+#     MODEL_DIR      folder with config JSON, vocab.txt or spiece.model and, unless training starts
+#                    from random weights, a checkpoint (default: the released albert_tiny_zh, else the
 #                    bundled albert_starter_zh)
 #     DATA_DIR       folder with train.csv and, if there are any, dev.csv and test.csv (or .tsv,
 #                    .json), columns text_a, label or text_a, text_b, label (default: the sample

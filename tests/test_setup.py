@@ -1,5 +1,6 @@
 """The set-up and the one command, with stand-ins for Python, pip and uv, which would be slow."""
 
+import glob
 import json
 import os
 import shutil
@@ -600,6 +601,12 @@ def test_half_a_model_in_the_default_place(project):
     assert "albert_tiny_zh: is there but lacks *.index" in lines[0]
     assert lines[0].endswith("using the model albert_starter_zh instead")
     assert flags["vocab_file"] == "albert_starter_zh/vocab.txt"
+
+
+@pytest.mark.parametrize("path", sorted(glob.glob(os.path.join(ROOT, "*.sh"))))
+def test_scripts_of_the_root_find_their_parts(path):
+    result = subprocess.run(["bash", os.path.basename(path), "--help"], cwd=ROOT)
+    assert result.returncode == 0
 
 
 def test_help(project):
