@@ -245,11 +245,7 @@ def _labels(folder, num_labels):
     if not os.path.exists(path):
         return {"num_labels": num_labels}
     labels = task_data.labels_of_map(path)
-    if len(labels) != num_labels:
-        raise UserError(
-            "%s has %d labels, the model beside it %d: it is of another model"
-            % (path, len(labels), num_labels)
-        )
+    task_data.check_num_labels(path, labels, num_labels)
     return {
         "id2label": {str(number): label for number, label in enumerate(labels)},
         "label2id": {label: number for number, label in enumerate(labels)},

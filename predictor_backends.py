@@ -327,11 +327,7 @@ class FilesBeside:
             labels = list(task_data.labels_of_map(path))
         else:
             return [str(number) for number in range(num_labels)]
-        if len(labels) != num_labels:
-            raise UserError(
-                "%s has %d labels, the model beside it %d: it is of another model"
-                % (path, len(labels), num_labels)
-            )
+        task_data.check_num_labels(path, labels, num_labels)
         return labels
 
     def tokenizer(self, vocab_file, do_lower_case):

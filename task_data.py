@@ -35,6 +35,15 @@ def labels_of_map(path):
     return tuple(sorted(numbers, key=numbers.get))
 
 
+def check_num_labels(path, labels, num_labels):
+    """Raises `UserError` unless the labels of a file are as many as its model's outputs."""
+    if len(labels) != num_labels:
+        raise UserError(
+            "%s has %d labels, the model beside it %d: it is of another model"
+            % (path, len(labels), num_labels)
+        )
+
+
 def notes_of_model(folders):
     """(labels, notes) of the first folder that tells what its model was trained for.
 
