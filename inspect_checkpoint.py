@@ -16,9 +16,8 @@ import os
 import shutil
 
 from absl import flags
-import numpy as np
 
-from errors import UserError, run_command  # first: it quietens TensorFlow
+from errors import UserError, printable, run_command  # first: it quietens TensorFlow
 
 # isort: split
 import tensorflow.compat.v1 as tf
@@ -28,6 +27,7 @@ import config_flag
 import files
 import inference
 import modeling
+import path_rules
 import pytorch_files
 import pytorch_names
 import task_data
@@ -66,10 +66,11 @@ def main(words):
     if len(words) != 1:
         raise UserError("expected one checkpoint (path of a file, prefix or folder)")
     path = words[0]
+    path_rules.protect_model(path, "the checkpoint")
     for line in description(path, FLAGS.bert_config_file):
-        print(line)
+        print(printable(line))
     if FLAGS.drop_optimizer:
-        print(write_without_optimizer(path, FLAGS.output_dir))
+        print(printable(write_without_optimizer(path, FLAGS.output_dir)))
 
 
 def description(path, config_file=None):
@@ -187,7 +188,7 @@ def _config_beside(name):
 def _fit(path, config, weights):
     """`Fit` of a config: the encoder has to be equal, heads may be missing."""
     found = checkpoints.with_canonical_names(weights)
-    parts = checkpoints.expected_shapes_by_part(config, found.get("output_bias", [2])[0])
+    parts = checkpoints.expected_shapes_by_part(config, checkpoints.num_labels(found))
     differences = []
     for part, shapes in parts.items():
         for name, shape in shapes.items():
@@ -206,11 +207,14 @@ def _fit(path, config, weights):
 def _config(path):
     """The config of a JSON of ours, or of Hugging Face's."""
     settings = files.read_json(path)
-    if isinstance(settings, dict) and "model_type" in settings:
-        types = {names.model_type: layout for layout, names in pytorch_names.MODEL_CLASSES.items()}
-        if settings["model_type"] in types:
-            return pytorch_names.tf_config(types[settings["model_type"]], settings)[0]
-    return modeling.AlbertConfig.from_json_file(path)
+    types = {names.model_type: layout for layout, names in pytorch_names.MODEL_CLASSES.items()}
+    kind = settings.get("model_type") if isinstance(settings, dict) else None
+    if not isinstance(kind, str) or kind not in types:
+        return modeling.AlbertConfig.from_json_file(path)
+    try:
+        return pytorch_names.tf_config(types[kind], settings)[0]
+    except UserError as error:
+        raise UserError("%s: %s" % (path, error)) from error
 
 
 def _comparison_rows(fit):
@@ -229,20 +233,23 @@ def _difference_rows(fit):
 def _sizes(weights):
     """Sizes that show in the shapes of any layout."""
     found = checkpoints.with_canonical_names(weights)
-    pooler = found.get("bert/pooler/dense/kernel", ["?"])[0]
-    shape = found.get("bert/embeddings/word_embeddings", ["?", "?"])
-    positions = found.get("bert/embeddings/position_embeddings", ["?"])[0]
-    return "vocab_size %s, embedding_size %s, hidden_size %s, max_position_embeddings %s" % (
-        shape[0],
-        shape[1],
-        pooler,
-        positions,
+    dimensions = (
+        ("vocab_size", "bert/embeddings/word_embeddings", 0),
+        ("embedding_size", "bert/embeddings/word_embeddings", 1),
+        ("hidden_size", "bert/pooler/dense/kernel", 0),
+        ("max_position_embeddings", "bert/embeddings/position_embeddings", 0),
+    )
+    return ", ".join(
+        "%s %s" % (name, (list(found.get(variable, [])) + ["?", "?"])[axis])
+        for name, variable, axis in dimensions
     )
 
 
 def _size_rows(contents):
-    weights = sum(_count(shape) for shape in contents.weights.values())
-    slots = sum(_count(s) for name, s in contents.state.items() if name != GLOBAL_STEP)
+    weights = sum(map(pytorch_files.count_of, contents.weights.values()))
+    slots = sum(
+        pytorch_files.count_of(s) for name, s in contents.state.items() if name != GLOBAL_STEP
+    )
     size = sum(os.path.getsize(path) for path in contents.files)
     with_slots = f"{slots:,} values in slots, {weights + slots:,} with the parameters"
     return [
@@ -258,15 +265,11 @@ def _counted(number, noun):
     return "%d %s%s" % (number, noun, "" if number == 1 else "s")
 
 
-def _count(shape):
-    return int(np.prod(shape, dtype=np.int64))
-
-
 def _heads(weights):
     found = checkpoints.with_canonical_names(weights)
     heads = inference.heads_of(found)
     if "classification" in heads:
-        heads[0] = "classification (%d classes)" % found["output_weights"][0]
+        heads[0] = "classification (%d classes)" % checkpoints.num_labels(found)
     return heads
 
 

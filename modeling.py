@@ -27,8 +27,8 @@ import tensorflow.compat.v1 as tf
 
 from errors import UserError
 import compilation
-import files
 from recomputation import recomputed, recomputed_chain, summed_by_parts
+import validation
 
 LAYER_NORM_EPSILON = 1e-12
 MASKED_LOGIT = -10000.0  # added to the attention scores of padding
@@ -69,6 +69,35 @@ LAYOUTS = {
     "bert": Layout(projection=None, layer_scope="layer_{layer}", **_BERT_BLOCK),
 }
 
+# What a config may hold. Bounds are far beyond all published models: they keep a damaged file from
+# asking for years of work or all memory.
+_WIDTH = validation.integer(1, 1 << 16)
+_DEPTH = validation.integer(1, 1024)
+_PROBABILITY = validation.number(least=0, below=1)
+CONFIG = validation.record(
+    {
+        "vocab_size": validation.integer(1, 10**7),
+        "hidden_size": _WIDTH,
+        "num_hidden_layers": _DEPTH,
+        "num_attention_heads": _WIDTH,
+        "intermediate_size": validation.integer(1, 1 << 20),
+        "hidden_act": validation.TEXT,
+        "hidden_dropout_prob": _PROBABILITY,
+        "attention_probs_dropout_prob": _PROBABILITY,
+        "max_position_embeddings": validation.integer(1, 1 << 20),
+        "type_vocab_size": _WIDTH,
+        "initializer_range": validation.number(above=0, most=1000),
+        "embedding_size": validation.or_none(_WIDTH),
+        "ln_type": validation.or_none(validation.one_of("postln", "preln")),
+        "num_hidden_groups": validation.or_none(_DEPTH),
+        "inner_group_num": _DEPTH,
+        "ffn_groups": _WIDTH,
+    },
+    expected="a JSON object of settings",
+)
+_SHOWN_KEYS = 20
+_MOST_BLOCKS = 1024  # layers times `inner_group_num`
+
 FIRST_TOKEN = "first token"  # see `AlbertModel`
 
 _PARTS_OF_BATCH = [0]  # see `part_of_batch`
@@ -101,7 +130,13 @@ ACTIVATIONS = {
 
 
 def get_activation(name):
-    """The function of an activation's name; raises `UserError` for an unknown one."""
+    """The function of an activation's name, or the function itself.
+
+    Raises:
+        UserError: for an unknown name.
+    """
+    if callable(name):
+        return name
     try:
         return ACTIVATIONS[name.lower()]
     except (KeyError, AttributeError):
@@ -190,13 +225,13 @@ class AlbertConfig:
         self._other_keys.update(other_keys)
         unknown = sorted(set(other_keys) - self.INERT_KEYS)
         if unknown:
-            warnings.warn("unknown keys are kept but not used: %s" % ", ".join(unknown))
+            names = ", ".join(map(validation.shown_key, unknown[:_SHOWN_KEYS]))
+            warnings.warn("unknown keys are kept but not used: %s" % names)
 
     @classmethod
     def from_dict(cls, json_object):
         """The config of a dictionary; raises `UserError` if `vocab_size` is missing."""
-        if not isinstance(json_object, dict):
-            raise UserError("config: expected a JSON object of settings, found %r" % (json_object,))
+        validation.checked("config", json_object, CONFIG)
         if "vocab_size" not in json_object:
             raise UserError("config: vocab_size is missing: is this a model's config JSON?")
         names = set(inspect.signature(cls.__init__).parameters) - {"self", "other_keys"}
@@ -209,11 +244,11 @@ class AlbertConfig:
     @classmethod
     def from_json_file(cls, json_file):
         """The config of a JSON file; errors name the file."""
+        validation.checked("json_file", json_file, validation.PATH)
+        settings = validation.read_json(json_file, CONFIG)
         try:
-            return cls.from_dict(files.read_json(json_file))
+            return cls.from_dict(settings)
         except UserError as error:
-            if str(error).startswith(json_file):
-                raise
             raise UserError("%s: %s" % (json_file, error)) from error
 
     @property
@@ -243,22 +278,8 @@ class AlbertConfig:
         return json.dumps(self.to_dict(), ensure_ascii=False, indent=2, sort_keys=True) + "\n"
 
     def _check(self):
-        for key in (
-            "vocab_size hidden_size num_hidden_layers num_attention_heads intermediate_size "
-            "max_position_embeddings type_vocab_size inner_group_num ffn_groups"
-        ).split():
-            self._require_positive_integer(key)
-        for key in ("embedding_size", "num_hidden_groups"):
-            if getattr(self, key) is not None:
-                self._require_positive_integer(key)
-        for key in ("hidden_dropout_prob", "attention_probs_dropout_prob"):
-            self._require(key, _is_number(getattr(self, key)) and 0 <= getattr(self, key) < 1)
-        self._require(
-            "initializer_range", _is_number(self.initializer_range) and self.initializer_range > 0
-        )
+        validation.checked("config", {key: self.__dict__[key] for key in self._given_keys}, CONFIG)
         get_activation(self.hidden_act)
-        if self.ln_type not in (None, "postln", "preln"):
-            raise UserError("ln_type: %r is neither postln nor preln" % (self.ln_type,))
         self._require_divides("num_attention_heads", "hidden_size")
         self._require_divides("ffn_groups", "hidden_size")
         self._require_divides("ffn_groups", "intermediate_size")
@@ -268,19 +289,16 @@ class AlbertConfig:
             self._require_divides(*self._groups_and_layers())
         elif self.ffn_groups > 1:
             raise UserError("ffn_groups: only google's layouts (num_hidden_groups) have them")
+        if self.num_hidden_layers * self.inner_group_num > _MOST_BLOCKS:
+            raise UserError(
+                "config: num_hidden_layers (%d) times inner_group_num (%d): expected at most %d"
+                % (self.num_hidden_layers, self.inner_group_num, _MOST_BLOCKS)
+            )
 
     def _groups_and_layers(self):
         """More groups than layers leave groups out (albert_config_tiny_google_fast.json: 12, 4)."""
         keys = ("num_hidden_groups", "num_hidden_layers")
         return sorted(keys, key=lambda key: getattr(self, key))
-
-    def _require_positive_integer(self, key):
-        value = getattr(self, key)
-        self._require(key, isinstance(value, int) and not isinstance(value, bool) and value > 0)
-
-    def _require(self, key, is_sensible):
-        if not is_sensible:
-            raise UserError("config: %s = %r makes no sense" % (key, getattr(self, key)))
 
     def _require_divides(self, key, whole_key):
         part, whole = getattr(self, key), getattr(self, whole_key)
@@ -288,10 +306,6 @@ class AlbertConfig:
             raise UserError(
                 "config: %s (%d) is not a multiple of %s (%d)" % (whole_key, whole, key, part)
             )
-
-
-def _is_number(value):
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
 class AlbertModel:
@@ -715,7 +729,7 @@ def cross_entropy(labels, logits):
     return losses(logits), predicted
 
 
-def classification_head(config, output_layer, labels, num_labels, is_training):
+def classification_head(config, output_layer, labels, num_labels, is_training, initial_bias=None):
     """Classifies a pooled vector; variables `output_weights`, `output_bias`.
 
     Pre-LN encoders end without LayerNorm, so the head adds one, `loss/LayerNorm`.
@@ -726,6 +740,7 @@ def classification_head(config, output_layer, labels, num_labels, is_training):
         labels: int tensor [B], or None when they are not known.
         num_labels: number of classes.
         is_training: bool; dropout of 0.1 in training.
+        initial_bias: list of `num_labels` floats, start values of the bias; zeros by default.
 
     Returns:
         `ClassificationOutput`: loss [], per_example_loss [B] (both None without labels),
@@ -738,7 +753,7 @@ def classification_head(config, output_layer, labels, num_labels, is_training):
                 x = layer_norm(x, "LayerNorm")
         return dropout(x, CLASSIFIER_DROPOUT if is_training else 0.0)
 
-    logits = _output_logits(config, output_layer, num_labels, prepare)
+    logits = _output_logits(config, output_layer, num_labels, prepare, initial_bias)
     probabilities = tf.nn.softmax(logits)
     if labels is None:
         return ClassificationOutput(None, None, logits, probabilities)
@@ -748,10 +763,12 @@ def classification_head(config, output_layer, labels, num_labels, is_training):
     )
 
 
-def _output_logits(config, x, num_labels, prepare=tf.identity):
+def _output_logits(config, x, num_labels, prepare=tf.identity, initial_bias=None):
     """Logits [B, num_labels] of [B, H]; `prepare` follows the variables' creation (their order)."""
     weights = new_variable("output_weights", [num_labels, config.hidden_size], config)
-    bias = tf.get_variable("output_bias", [num_labels], initializer=tf.zeros_initializer())
+    bias = tf.get_variable(
+        "output_bias", [num_labels], initializer=tf.constant_initializer(initial_bias or 0.0)
+    )
     return tf.nn.bias_add(tf.matmul(prepare(x), weights, transpose_b=True), bias)
 
 
@@ -860,22 +877,22 @@ def product(x, kernel, transpose_b=False):
     return tf.matmul(x, tf.cast(kernel, x.dtype), transpose_b=transpose_b)
 
 
-def layer_norm(x, scope, saves_memory=False):
+def layer_norm(input_tensor, name=None, saves_memory=False):
     """Layer normalization (Ba et al. 2016) of the last axis, variables `beta` and `gamma`.
 
     Args:
-        x: float tensor [..., width].
-        scope: variable scope.
+        input_tensor: float tensor [..., width].
+        name: variable scope; by default `LayerNorm`, `LayerNorm_1` ... of the scope around it.
         saves_memory: bool, see `recomputed`.
 
     Returns:
         float tensor of the same shape.
     """
-    width = [int(x.shape[-1])]
-    with tf.variable_scope(scope):
+    width = [int(input_tensor.shape[-1])]
+    with tf.variable_scope(name, default_name="LayerNorm"):
         beta = tf.get_variable("beta", width, initializer=tf.zeros_initializer())
         gamma = tf.get_variable("gamma", width, initializer=tf.ones_initializer())
-        return recomputed(_normalized, [x, beta, gamma], saves_memory)
+        return recomputed(_normalized, [input_tensor, beta, gamma], saves_memory)
 
 
 def _normalized(x, beta, gamma):
@@ -912,23 +929,24 @@ def compiled(function):
     return apply
 
 
-def dropout(x, rate, seed=None):
+def dropout(input_tensor, dropout_prob, seed=None):
     """Dropout (Srivastava et al. 2014) by a seed that is a tensor.
 
     Args:
-        x: float tensor of any shape.
-        rate: share of values set to 0; the others are scaled by 1 / (1 - rate).
+        input_tensor: float tensor of any shape.
+        dropout_prob: share of values set to 0; the others are scaled by 1 / (1 - dropout_prob). 0
+            or None for no dropout.
         seed: int tensor [2]; `dropout_seed()` by default.
 
     Returns:
         float tensor of the same shape.
     """
-    if not rate:
-        return x
+    if not dropout_prob:
+        return input_tensor
     with tf.name_scope("dropout"):
         seed = dropout_seed() if seed is None else seed
-        kept = tf.random.stateless_uniform(tf.shape(x), seed) >= rate
-        return x * tf.cast(kept, x.dtype) * (1.0 / (1.0 - rate))
+        kept = tf.random.stateless_uniform(tf.shape(input_tensor), seed) >= dropout_prob
+        return input_tensor * tf.cast(kept, input_tensor.dtype) * (1.0 / (1.0 - dropout_prob))
 
 
 def dropout_seed():
@@ -973,17 +991,25 @@ def lookup(table, ids, use_one_hot):
     return tf.gather(table, flat_ids)
 
 
-def get_shape_list(tensor, expected_rank=None):
+def get_shape_list(tensor, expected_rank=None, name=None):
     """The sizes of a tensor's axes: ints where they are known, scalar tensors elsewhere.
 
+    Args:
+        tensor: the tensor.
+        expected_rank: int, or list of ints, any of which will do; None for any rank.
+        name: what errors call the tensor; its own name by default.
+
     Raises:
-        ValueError: if the rank is not the expected one.
+        ValueError: if the rank is not an expected one.
     """
     static = tensor.shape.as_list()
-    if expected_rank is not None and len(static) != expected_rank:
-        raise ValueError(
-            "%s has rank %d, expected rank %d" % (tensor.name, len(static), expected_rank)
-        )
+    if expected_rank is not None:
+        expected = [expected_rank] if isinstance(expected_rank, int) else list(expected_rank)
+        if len(static) not in expected:
+            raise ValueError(
+                "%s has rank %d, expected rank %s"
+                % (name or tensor.name, len(static), " or ".join(map(str, expected)))
+            )
     dynamic = tf.shape(tensor)
     return [dynamic[axis] if size is None else size for axis, size in enumerate(static)]
 

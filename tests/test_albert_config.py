@@ -13,6 +13,7 @@ import tensorflow.compat.v1 as tf
 from errors import UserError
 import checkpoints
 import modeling
+import numpy_encoder
 from workspace import ROOT
 
 FOLDER = os.path.join(ROOT, "albert_config")
@@ -28,6 +29,31 @@ PUBLISHED_PARAMETERS = {
     "albert_config_large.json": 18084490,
     "albert_config_xlarge.json": 62803594,
     "albert_config_xxlarge.json": 240322186,
+}
+# What the original's configs say, file by file: hidden size, layers, heads, intermediate size,
+# dropout (hidden layers and attention alike), and what they have beside that.
+BRIGHTMART = {"embedding_size": 128, "ln_type": "postln", "directionality": "bidi"}
+GOOGLE = {
+    "embedding_size": 128,
+    "inner_group_num": 1,
+    "down_scale_factor": 1,
+    "gap_size": 0,
+    "net_structure_type": 0,
+    "num_memory_blocks": 0,
+    "num_hidden_groups": 1,
+}
+GOOGLE_FAST = dict(GOOGLE, num_hidden_groups=12, ffn_groups=16)
+ORIGINAL = {
+    "albert_config_tiny": (312, 4, 12, 1248, 0.0, BRIGHTMART),
+    "albert_config_base": (768, 12, 12, 3072, 0.0, BRIGHTMART),
+    "albert_config_large": (1024, 24, 16, 4096, 0.0, BRIGHTMART),
+    "albert_config_xlarge": (2048, 24, 32, 8192, 0.0, BRIGHTMART),
+    "albert_config_xxlarge": (4096, 12, 64, 16384, 0.0, dict(BRIGHTMART, ln_type="preln")),
+    "albert_config_tiny_google": (312, 4, 12, 1248, 0.0, GOOGLE),
+    "albert_config_small_google": (384, 6, 12, 1536, 0.0, GOOGLE),
+    "albert_config_tiny_google_fast": (336, 4, 12, 1344, 0.1, GOOGLE_FAST),
+    "albert_config_base_google_fast": (768, 12, 12, 3072, 0.1, GOOGLE_FAST),
+    "bert_config": (768, 12, 12, 3072, 0.0, {"directionality": "bidi"}),
 }
 # {checkpoint of which only the index is there: the config that it fits}.
 RELEASED = {
@@ -77,6 +103,54 @@ def test_all_configs_of_the_original_are_there():
     sizes = "tiny base large xlarge xxlarge tiny_google small_google tiny_google_fast"
     names = ["albert_config_%s.json" % size for size in sizes.split() + ["base_google_fast"]]
     assert sorted(names + ["bert_config.json"]) == NAMES
+
+
+@pytest.mark.parametrize("name", sorted(ORIGINAL))
+def test_every_value_is_the_originals(name):
+    """Heads and dropout do not show in the variables' shapes: nothing else would notice them."""
+    hidden, layers, heads, intermediate, dropout, others = ORIGINAL[name]
+    assert settings_of(name + ".json") == dict(
+        hidden_size=hidden,
+        num_hidden_layers=layers,
+        num_attention_heads=heads,
+        intermediate_size=intermediate,
+        hidden_dropout_prob=dropout,
+        attention_probs_dropout_prob=dropout,
+        hidden_act="gelu",
+        initializer_range=0.02,
+        max_position_embeddings=512,
+        type_vocab_size=2,
+        vocab_size=21128,
+        **others,
+    )
+
+
+@pytest.mark.parametrize(
+    "name, heads, is_pre_norm",
+    [("albert_config_xlarge.json", 32, False), ("albert_config_xxlarge.json", 64, True)],
+)
+def test_outputs_of_the_large_models_are_those_of_plain_numpy(name, heads, is_pre_norm):
+    """Two layers, few words and a narrow feed-forward layer; hidden size and heads as they are."""
+    small = {"vocab_size": 40, "num_hidden_layers": 2, "intermediate_size": 256}
+    config = modeling.AlbertConfig.from_dict(dict(settings_of(name), **small))
+    ids = np.array([[2, 7, 9, 30, 11, 3], [2, 25, 14, 3, 0, 0]])
+    mask = np.array([[1, 1, 1, 1, 1, 1], [1, 1, 1, 1, 0, 0]])
+    segments = np.array([[0, 0, 0, 1, 1, 1], [0, 0, 0, 0, 0, 0]])
+    weights = {}
+    with tf.Graph().as_default(), tf.Session() as session:
+        model = modeling.AlbertModel(config, False, tf.constant(ids), tf.constant(mask), segments)
+        generator = np.random.RandomState(5)
+        for variable in tf.trainable_variables():
+            values = numpy_encoder.random_weights(generator, variable.op.name, variable.shape)
+            variable.load(values, session)
+            weights[variable.op.name] = values
+        outputs = session.run([model.get_sequence_output(), model.get_pooled_output()])
+    expected = numpy_encoder.outputs(weights, ids, mask, segments, 2, heads, is_pre_norm)
+    others = numpy_encoder.outputs(weights, ids, mask, segments, 2, 16, is_pre_norm)
+    for found, values, of_other_heads in zip(outputs, expected, others):
+        real = np.abs(found - values)[mask > 0] if found.ndim == 3 else np.abs(found - values)
+        assert real.max() < 2e-3
+        assert np.abs(found - of_other_heads).max() > 0.3  # so that the number of heads decides
 
 
 @pytest.mark.parametrize("name", sorted(PUBLISHED_PARAMETERS))

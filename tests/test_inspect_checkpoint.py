@@ -13,6 +13,7 @@ import tensorflow.compat.v1 as tf
 from errors import UserError
 import checkpoints
 import convert_albert_tf_checkpoint_to_pytorch as to_pytorch
+import files
 import golden_cases
 import inspect_checkpoint
 import modeling
@@ -272,3 +273,37 @@ def test_command_prints_the_description_and_mistakes_are_one_line(tmp_path):
         result = subprocess.run(command + words, capture_output=True, text=True)
         assert result.returncode == 2 and named in result.stderr
         assert result.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    "shapes",
+    [
+        {"output_bias": [], "output_weights": []},
+        {"bert/embeddings/word_embeddings": [5]},
+        {"bert/embeddings/word_embeddings": [], "bert/pooler/dense/kernel": []},
+        {"output_bias": [0], "output_weights": [0, 4]},
+    ],
+)
+def test_variables_of_any_shape_are_described(tmp_path, shapes):
+
+    shapes = dict({"bert/encoder/layer_0/output/dense/kernel": [2, 2]}, **shapes)
+    prefix = str(tmp_path / "model.ckpt")
+    checkpoints.write_checkpoint(prefix, {n: np.zeros(s, np.float32) for n, s in shapes.items()})
+    lines = inspect_checkpoint.description(prefix)
+    assert any("bert" in line for line in lines)
+
+
+def test_configs_of_hugging_face_that_are_damaged_are_named(tmp_path):
+
+    prefix = str(tmp_path / "model.ckpt")
+    checkpoints.write_checkpoint(prefix, {"bert/encoder/layer_0/x": np.zeros([2], np.float32)})
+    for content, problem in (
+        ({"model_type": ["bert"]}, "vocab_size is missing"),
+        ({"model_type": "bert"}, "vocab_size is missing"),
+        ({"model_type": "bert", "vocab_size": 10**30}, "vocab_size"),
+        ([], "expected a JSON object"),
+    ):
+        path = str(tmp_path / "config.json")
+        files.write_json(path, content)
+        with pytest.raises(UserError, match="config.json: .*" + problem):
+            inspect_checkpoint.description(prefix, path)

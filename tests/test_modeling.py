@@ -429,3 +429,49 @@ def test_the_first_token_alone_is_that_of_all(layout):
     for whole, first, gathered in zip(*results):
         np.testing.assert_allclose(first, whole, rtol=1e-4, atol=1e-6)
         np.testing.assert_allclose(gathered, whole, rtol=1e-4, atol=1e-6)
+
+
+# Called as programs written for BERT and albert_zh call them.
+
+
+def test_layer_norm_needs_no_scope():
+    with tf.Graph().as_default(), tf.Session() as session:
+        x = tf.constant(np.float32([[1, 2, 6], [4, 0, 2]]))
+        outputs = [modeling.layer_norm(x), modeling.layer_norm(input_tensor=x)]
+        with tf.variable_scope("head"):
+            outputs.append(modeling.layer_norm(x, name="norm"))
+        names = [v.op.name for v in tf.trainable_variables()]
+        session.run(tf.global_variables_initializer())
+        for values in session.run(outputs):
+            centered = [[-2, -1, 3], [2, -2, 0]] / np.sqrt([[14 / 3], [8 / 3]])
+            np.testing.assert_allclose(values, centered, rtol=1e-6)
+    assert names == [
+        "%s/%s" % (scope, name)
+        for scope in ("LayerNorm", "LayerNorm_1", "head/norm")
+        for name in ("beta", "gamma")
+    ]
+
+
+def test_dropout_takes_the_originals_arguments():
+    with tf.Graph().as_default(), tf.Session() as session:
+        x = tf.ones([1000])
+        kept = modeling.dropout(input_tensor=x, dropout_prob=0.25)
+        assert modeling.dropout(x, None) is x
+        assert modeling.dropout(x, 0.0) is x
+        values = session.run(kept)
+    assert set(np.unique(values)) == {np.float32(0), np.float32(1 / 0.75)}
+    assert 0.2 < np.mean(values == 0) < 0.3
+
+
+def test_get_shape_list_takes_several_ranks_and_a_name():
+    with tf.Graph().as_default():
+        x = tf.placeholder(tf.float32, [None, 3])
+        rows, width = modeling.get_shape_list(x, expected_rank=[2, 3], name="rows")
+        assert width == 3 and isinstance(rows, tf.Tensor)
+        with pytest.raises(ValueError, match=r"rows has rank 2, expected rank 3 or 4"):
+            modeling.get_shape_list(x, [3, 4], "rows")
+
+
+def test_an_activation_may_be_a_function():
+    assert modeling.get_activation(modeling.gelu) is modeling.gelu
+    assert modeling.get_activation("GELU") is modeling.gelu
