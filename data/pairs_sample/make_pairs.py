@@ -2,7 +2,12 @@
 
     python data/pairs_sample/make_pairs.py
 
-writes train.txt, dev.txt and test.txt in LCQMC's format. It also makes pairs of your own intents:
+writes train.txt, dev.txt and test.txt in LCQMC's format. The hard pairs are made by
+
+    python data/pairs_sample/make_pairs.py --intents_file=data/pairs_hard_sample/intents.txt \
+        --negatives=siblings --pairs_per_intent=0
+
+and pairs of your own intents by
 
     python data/pairs_sample/make_pairs.py --intents_file=my_intents.txt --output_dir=my_pairs
 
@@ -12,12 +17,14 @@ An intents file is UTF-8 text:
     # name of an intent
     one wording of it
     another wording of it
-    # name of a sibling intent, easily taken for the first
+    # name of a sibling intent: the same topic, another question
     ...
     (an empty line ends a group of siblings)
 
-Two wordings of one intent make a pair of label 1. The pairs of label 0 are as many; most are
-wordings of siblings, so that the words two texts share tell little, the rest of unrelated intents.
+Two wordings of one intent make a pair of label 1. The pairs of label 0 are as many. With
+--negatives=similar, each joins a wording to one of those that share the most characters with it, as
+a search engine would find them, which is how LCQMC's pairs were found. With --negatives=siblings,
+most join wordings of sibling intents, the rest wordings of unrelated ones.
 A group of siblings stays in one split. The same file and seed give the same bytes on every machine.
 """
 
@@ -30,6 +37,7 @@ import sys
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", ".."))
 
 from absl import flags
+import numpy as np
 
 from errors import UserError, run_command
 from files import atomic_write, read_lines
@@ -39,7 +47,9 @@ FLAGS = flags.FLAGS
 HERE = os.path.dirname(os.path.abspath(__file__))
 HEADER = "text_a\ttext_b\tlabel"
 SPLIT_SHARES = (("test", 0.18), ("dev", 0.12), ("train", 0.70))  # share of all intents
-UNRELATED_SHARE = 0.15  # of the pairs of label 0
+UNRELATED_SHARE = 0.15  # of the pairs of label 0, with --negatives=siblings
+SIMILAR_SIBLING_SHARE = 0.75  # of the pairs of label 0, with --negatives=similar
+SEARCH_DEPTH = 4  # most similar wordings of other intents that a wording may be paired with
 
 Intent = collections.namedtuple("Intent", "name wordings")
 
@@ -48,6 +58,15 @@ def define_flags():
     flags.DEFINE_string("intents_file", os.path.join(HERE, "intents.txt"), "The intents to pair.")
     flags.DEFINE_string(
         "output_dir", None, "Folder for train.txt, dev.txt and test.txt; that of --intents_file."
+    )
+    flags.DEFINE_enum(
+        "negatives",
+        "similar",
+        sorted(NEGATIVES),
+        "Pairs of label 0: similar wordings of any other intent, or mostly those of siblings.",
+    )
+    flags.DEFINE_integer(
+        "pairs_per_intent", 9, "At most so many pairs of label 1 of each intent; 0: all.", 0
     )
     flags.DEFINE_integer(
         "seed", 20240601, "Seed of the split, of the choice of pairs, their order."
@@ -121,12 +140,14 @@ def split_groups(groups, rng):
     return splits
 
 
-def labelled_pairs(groups, rng):
+def labelled_pairs(groups, rng, negatives="similar", pairs_per_intent=0):
     """The pairs of one split, half of them of label 1.
 
     Args:
         groups: list of groups as from `read_intents`.
         rng: `random.Random`.
+        negatives: key of `NEGATIVES`, how pairs of label 0 are chosen.
+        pairs_per_intent: int, most pairs of label 1 of one intent; 0 for all.
 
     Returns:
         list of (text_a, text_b, label), label 0 or 1, shuffled; no pair twice nor the other way.
@@ -135,12 +156,9 @@ def labelled_pairs(groups, rng):
         pair
         for group in groups
         for intent in group
-        for pair in itertools.combinations(intent.wordings, 2)
+        for pair in _pairs_of_intent(intent, pairs_per_intent, rng)
     ]
-    unrelated = _unrelated_pairs(groups, int(len(same) * UNRELATED_SHARE), rng)
-    siblings = _sibling_pairs(groups)
-    rng.shuffle(siblings)
-    different = unrelated + siblings[: len(same) - len(unrelated)]
+    different = NEGATIVES[negatives](groups, len(same), rng)
     # Groups without siblings, as a user's file may have, leave fewer pairs of label 0.
     rng.shuffle(same)
     del same[len(different) :]
@@ -148,6 +166,20 @@ def labelled_pairs(groups, rng):
     rows = [row if rng.random() < 0.5 else (row[1], row[0], row[2]) for row in rows]
     rng.shuffle(rows)
     return rows
+
+
+def _pairs_of_intent(intent, limit, rng):
+    """All pairs of an intent's wordings, or `limit` random ones of them."""
+    pairs = list(itertools.combinations(intent.wordings, 2))
+    return rng.sample(pairs, limit) if 0 < limit < len(pairs) else pairs
+
+
+def _mostly_siblings(groups, count, rng):
+    """`count` pairs of wordings: of sibling intents, and a small share of unrelated ones."""
+    unrelated = _unrelated_pairs(groups, int(count * UNRELATED_SHARE), rng)
+    siblings = _sibling_pairs(groups)
+    rng.shuffle(siblings)
+    return unrelated + siblings[: count - len(unrelated)]
 
 
 def _sibling_pairs(groups):
@@ -178,6 +210,70 @@ def _unrelated_pairs(groups, count, rng):
     return list(itertools.islice(candidates, count))
 
 
+def _similar_pairs(groups, count, rng):
+    """`count` pairs of wordings of different intents that share many characters.
+
+    `SIMILAR_SIBLING_SHARE` of them are of sibling intents, the rest of different groups.
+    """
+    if not count:
+        return []
+    wordings = [
+        (text, group_index, intent)
+        for group_index, group in enumerate(groups)
+        for intent in group
+        for text in intent.wordings
+    ]
+    rng.shuffle(wordings)
+    texts, group_indices, intents = zip(*wordings)
+    similarity = _dice_similarities(texts)
+    is_same_group = np.equal.outer(group_indices, group_indices)
+    is_same_intent = np.array([[one is other for other in intents] for one in intents])
+    siblings = _nearest_pairs(texts, similarity, is_same_group & ~is_same_intent, rng)
+    others = _nearest_pairs(texts, similarity, ~is_same_group, rng)
+    del siblings[int(count * SIMILAR_SIBLING_SHARE) :]
+    return siblings + others[: count - len(siblings)]
+
+
+def _dice_similarities(texts):
+    """Array (N, N): the Dice coefficients of the characters and bigrams of N texts."""
+    grams = [set(text) | {text[i : i + 2] for i in range(len(text) - 1)} for text in texts]
+    columns = {gram: i for i, gram in enumerate(sorted(set().union(*grams)))}
+    occurs = np.zeros((len(texts), len(columns)), np.float32)
+    for row, grams_of_text in zip(occurs, grams):
+        row[[columns[gram] for gram in grams_of_text]] = 1
+    sizes = occurs.sum(axis=1)
+    return 2 * (occurs @ occurs.T) / np.add.outer(sizes, sizes)
+
+
+def _nearest_pairs(texts, similarity, is_allowed, rng):
+    """Different pairs of each text with its `SEARCH_DEPTH` most similar ones.
+
+    Each text is paired with a random one of them before any text is paired with a second one.
+
+    Args:
+        texts: list of N str.
+        similarity: array (N, N).
+        is_allowed: bool array (N, N), whether two texts may be a pair.
+        rng: `random.Random`.
+
+    Returns:
+        list of (text_a, text_b).
+    """
+    order = np.argsort(np.where(is_allowed, -similarity, 1), axis=1, kind="stable")
+    pairs = collections.OrderedDict()
+    nearest = order[:, :SEARCH_DEPTH].tolist()
+    for candidates in nearest:
+        rng.shuffle(candidates)
+    for column in zip(*nearest):
+        for i, j in enumerate(column):
+            if is_allowed[i, j]:
+                pairs.setdefault(frozenset((i, j)), (texts[i], texts[j]))
+    return list(pairs.values())
+
+
+NEGATIVES = {"similar": _similar_pairs, "siblings": _mostly_siblings}
+
+
 def write_pairs(path, rows):
     """Writes rows (text_a, text_b, label) in LCQMC's format, the header first."""
     with atomic_write(path) as handle:
@@ -190,7 +286,10 @@ def main():
     folder = FLAGS.output_dir or os.path.dirname(FLAGS.intents_file)
     rng = random.Random(FLAGS.seed)
     splits = split_groups(groups, rng)
-    rows = {name: labelled_pairs(members, rng) for name, members in splits.items()}
+    rows = {
+        name: labelled_pairs(members, rng, FLAGS.negatives, FLAGS.pairs_per_intent)
+        for name, members in splits.items()
+    }
     for name in rows:
         if not rows[name]:
             raise UserError(
