@@ -23,8 +23,9 @@ import string
 
 from absl import flags
 
-from errors import UserError, run_command
+from errors import UserError, printable, run_command
 import files
+import path_rules
 from progress import progress_bar
 from tokenization import BasicTokenizer, WordpieceTokenizer, load_vocab
 
@@ -49,7 +50,10 @@ _BLANK = " \t\r\n\u00a0\u3000"
 _ALONE = "\u4e00-\u9fff!-/:-@\\[-`{-~。，、；：？！“”‘’（）《》「」【】—…·"
 _CHUNK = re.compile("[%s]|[^%s%s]+" % (_ALONE, _ALONE, _BLANK))
 
+_BORDER = re.compile("[%s%s]" % (_ALONE, _BLANK))
+
 _BLOCK_BYTES = 1 << 20
+_LONGEST_REST = 1000  # characters of a word at the end of a block; words of over 200 are unknown
 _MAX_DISTINCT_CHUNKS = 500000  # held at a time, some 100 MB
 _MAX_DISTINCT_WORDS = 2000000  # beyond, the rarest are forgotten
 _REPEATS_PER_TEXT = 10000  # of a word, when handed to the trainer
@@ -74,12 +78,15 @@ def _define_flags():
         "The text files to build from: names or patterns such as 'my/*.txt', separated by commas.",
     )
     flags.DEFINE_string("output", None, "The vocabulary file to write.")
-    flags.DEFINE_integer("vocab_size", 8000, "How many entries it gets.", lower_bound=1)
+    flags.DEFINE_integer(
+        "vocab_size", 8000, "How many entries it gets.", lower_bound=1, upper_bound=1000000
+    )
     flags.DEFINE_integer(
         "min_count",
         11,
         "How often the corpus must have a character or word piece that is not taken anyway.",
         lower_bound=1,
+        upper_bound=1 << 60,
     )
     flags.DEFINE_enum(
         "hanzi_set",
@@ -354,6 +361,7 @@ def _report_line(name, coverage):
     rate = 100.0 * coverage.tokens / max(coverage.characters, 1)
     # A lone surrogate of a JSON file cannot be printed.
     unknowns = unknowns.encode("utf-8", "replace").decode("utf-8")
+    name = printable(name)
     return "%9.4f%% %12d %6.1f  %s: %s" % (share, coverage.tokens, rate, name, unknowns or "-")
 
 
@@ -384,6 +392,7 @@ def files_of_patterns(patterns, flag, leave_out=None):
                 "--%s: %s is a folder, expected files: pass --%s='%s'"
                 % (flag, path, flag, os.path.join(path, "*.txt"))
             )
+        path_rules.protect(path, "--" + flag)
     return sorted(paths)
 
 
@@ -399,40 +408,60 @@ def _chunk_counts(path, encoding, progress=None):
 
 
 def _text_blocks(path, encoding, progress):
-    """Yields the text of a file in blocks of whole lines."""
+    """Yields the text of a file in blocks; of JSON whole lines, else cut between two words."""
     is_json = path.endswith((".json", ".jsonl", ".json.gz", ".jsonl.gz"))
+    take_complete = _take_complete_json if is_json else _take_complete_words
+    rest = ""
+    for text in _decoded_blocks(path, encoding, progress):
+        complete, rest = take_complete(rest + text)
+        yield complete
+    yield _text_of_json(rest) if is_json else rest
+
+
+def _decoded_blocks(path, encoding, progress):
+    """Yields the text of a file as it is read, without a byte-order mark."""
     decoder = files.text_decoder(encoding)
-    first_line, rest = 1, ""
+    line, is_first = 1, True
     for raw in itertools.chain(_byte_blocks(path, progress), (b"",)):
         try:
             text = decoder.decode(raw, final=not raw)
         except UnicodeDecodeError as error:
-            line = first_line + error.object.count(b"\n", 0, error.start)
+            line += error.object.count(b"\n", 0, error.start)
             raise files.wrong_encoding("%s, line %d" % (path, line), error, encoding) from error
         except UnicodeError as error:
             raise files.undecodable(path, encoding, error) from error
-        text = rest + (text.lstrip("\ufeff") if first_line == 1 else text)
-        first_line += raw.count(b"\n")
-        if is_json:
-            # Whole lines; of UTF-16, a block of bytes may end within a character.
-            lines, rest = text.split("\n"), ""
-            if raw:
-                rest = lines.pop()
-            text = "\n".join(_strings_of_json_line(line) for line in lines)
-        yield text
+        line += raw.count(b"\n")
+        yield text.lstrip("\ufeff") if is_first else text
+        is_first = False
+
+
+def _take_complete_words(text):
+    """(text up to where a word may go on, the rest); of a word that never ends, all of it."""
+    for length in range(min(len(text), _LONGEST_REST)):
+        if _BORDER.match(text[len(text) - 1 - length]):
+            return text[: len(text) - length], text[len(text) - length :]
+    return text, ""
+
+
+def _take_complete_json(text):
+    """(text of the whole lines, the rest)."""
+    lines, _, rest = text.rpartition("\n")
+    return _text_of_json(lines), rest
+
+
+def _text_of_json(lines):
+    return "\n".join(map(_strings_of_json_line, lines.split("\n")))
 
 
 def _byte_blocks(path, progress):
-    """Yields the content of a file, unpacked, in blocks of whole lines; advances the bar."""
+    """Yields the content of a file, unpacked, in blocks; advances the bar."""
     with files.open_unpacked(path) as (content, packed):
         seen = 0
-        lines = content.readlines(_BLOCK_BYTES)
-        while lines:
-            yield b"".join(lines)
+        for block in iter(lambda: content.read(_BLOCK_BYTES), b""):
+            yield block
             if progress is not None:
                 progress.update(packed.tell() - seen)
                 seen = packed.tell()
-            lines = content.readlines(_BLOCK_BYTES)
 
 
 def _strings_of_json_line(line):
@@ -465,8 +494,6 @@ def _check_flags():
         )
     if FLAGS.corpus and not FLAGS.output:
         raise UserError("--output is missing: name the vocabulary file to write")
-    if FLAGS.output and any(files.is_same_path(FLAGS.output, path) for path in FLAGS.corpus):
-        raise UserError("--output=%s: it is a text of --corpus: name another file" % FLAGS.output)
     for flag, is_unused in (
         ("output", FLAGS.output and not FLAGS.corpus),
         ("vocab_file", FLAGS.vocab_file and FLAGS.corpus),
@@ -476,11 +503,14 @@ def _check_flags():
                 "--%s: --corpus, from which a vocabulary is built, takes --output, and --report "
                 "alone --vocab_file: leave it out" % flag
             )
-    read = [path for path in (FLAGS.forced_chars_file, FLAGS.vocab_file) if path]
-    if FLAGS.output and any(files.is_same_path(FLAGS.output, path) for path in read):
-        raise UserError("--output=%s: it is read too: name another file" % FLAGS.output)
     if not FLAGS.corpus and not FLAGS.vocab_file:
         raise UserError("--vocab_file is missing: name the vocabulary that --report measures")
+
+
+def _is_vocabulary(path):
+    """Whether a file begins as what this command writes."""
+    with open(path, "rb") as handle:
+        return handle.readline().rstrip() == SPECIAL_TOKENS[0].encode()
 
 
 def _build(corpus):
@@ -500,7 +530,7 @@ def _build(corpus):
         )
         entries = [entry for group in groups.values() for entry in group]
         handle.write("".join(entry + "\n" for entry in entries))
-    print("%s: %d entries: %s" % (FLAGS.output, len(entries), summary(groups)))
+    print(printable("%s: %d entries: %s" % (FLAGS.output, len(entries), summary(groups))))
     _print_notes(counts, groups)
     return set(entries)
 
@@ -528,6 +558,8 @@ def main():
     """Builds the vocabulary or takes the given one, and prints how well it covers the texts."""
     _check_flags()
     corpus = files_of_patterns(FLAGS.corpus, "corpus", FLAGS.output)
+    if FLAGS.output and os.path.isfile(FLAGS.output) and not _is_vocabulary(FLAGS.output):
+        corpus = files_of_patterns(FLAGS.corpus, "corpus")  # a text, and not to be written over
     report = files_of_patterns(FLAGS.report, "report")
     vocab = _build(corpus) if corpus else load_vocab(FLAGS.vocab_file)
     # A file that is measured twice would count twice in the total.

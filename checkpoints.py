@@ -7,6 +7,7 @@ lacks, or has in another shape, is an error that names both sides and the likely
 import collections
 import contextlib
 import copy
+import filecmp
 import fnmatch
 import glob
 import os
@@ -22,6 +23,8 @@ from errors import UserError
 import files
 import inference
 import modeling
+import path_rules
+import system_errors
 
 ROOT = os.path.dirname(os.path.abspath(__file__))
 ENCODER_SCOPE = "bert/"
@@ -73,6 +76,7 @@ def find_checkpoint(path: str) -> str:
     Raises:
         UserError: if there is none; says what is there instead.
     """
+    path_rules.check_local(path)
     path = _FILE_ENDING.sub("", path)
     check_no_pattern(path)
     if tf.gfile.Exists(path + ".index"):
@@ -156,6 +160,7 @@ def pretrained_folder(flag="model_dir"):
     for name in PRETRAINED:
         folder = os.path.relpath(os.path.join(ROOT, name))
         if _index_files(folder):
+            path_rules.protect_model(folder, "--" + flag)
             return folder
     raise UserError(
         "no pre-trained model: neither %s holds weights: download one (python "
@@ -231,6 +236,23 @@ def newest_of_training(folder):
     return prefixes[-1]
 
 
+def remove_all_but(folder, prefixes):
+    """Removes the `model.ckpt-STEP` checkpoints of a training folder, all but some.
+
+    Args:
+        folder: the folder.
+        prefixes: those to keep, by step; at least one.
+    """
+    names = [os.path.basename(prefix) for prefix in prefixes]
+    tf.train.update_checkpoint_state(os.path.abspath(folder), names[-1], names)
+    paths = glob.glob(os.path.join(glob.escape(folder), "model.ckpt-*"))
+    # The index first: without it a checkpoint is none, should this be interrupted.
+    for path in sorted(paths, key=lambda path: not path.endswith(".index")):
+        match = re.match(r"(model\.ckpt-\d+)\.", os.path.basename(path))
+        if match and match.group(1) not in names:
+            os.remove(path)
+
+
 def read_shapes(prefix):
     """{name: shape} of a checkpoint's weights, optimizer state aside.
 
@@ -242,7 +264,7 @@ def read_shapes(prefix):
     except (tf.errors.OpError, ValueError) as error:
         raise UserError(
             "%s: not a readable TensorFlow checkpoint (damaged, or cut off while it was copied?): "
-            "%s" % (prefix, str(error).split("\n")[0])
+            "%s" % (prefix, system_errors.reason(error))
         ) from error
     return collections.OrderedDict(
         (name, list(shape)) for name, shape in variables if not _SLOT.search(name)
@@ -262,8 +284,39 @@ def check_readable(prefix):
     except (tf.errors.OpError, RuntimeError, IndexError, ValueError) as error:
         raise UserError(
             "%s: the checkpoint is damaged or was cut off while it was copied (%s): copy it again, "
-            "or remove its files so that an older one is used" % (prefix, str(error).split("\n")[0])
+            "or remove its files so that an older one is used"
+            % (prefix, system_errors.reason(error))
         ) from error
+
+
+def as_float32(source, values):
+    """Weights as a model folder has them; refuses what no model can work with.
+
+    Args:
+        source: where they are from, for errors.
+        values: {name: array}.
+
+    Returns:
+        {name: float32 array}.
+
+    Raises:
+        UserError: for values that are integers, or no finite numbers; names the tensor.
+    """
+    result = {}
+    for name, value in values.items():
+        if value.dtype.kind != "f" and value.dtype.name != "bfloat16":
+            raise UserError(
+                "%s: %s has values of the type %s, expected floating-point numbers: convert the "
+                "model before it is quantized" % (source, name, value.dtype.name)
+            )
+        with np.errstate(over="ignore"):
+            result[name] = value.astype(np.float32)
+        if not np.isfinite(result[name]).all():
+            raise UserError(
+                "%s: %s has values that are infinite or no numbers (NaN): take a checkpoint from "
+                "before training went wrong" % (source, name)
+            )
+    return result
 
 
 def is_training_state(name):
@@ -326,6 +379,14 @@ def canonical_name(name):
         plain = ENCODER_SCOPE + plain
     wrapped = re.search(r"/(bert/(embeddings|encoder|pooler)/.*)$", plain)
     return wrapped.group(1) if wrapped else plain
+
+
+def num_labels(shapes):
+    """Classes of the classifier that is among {canonical name: shape}; 2 where none is."""
+    for name in ("output_weights", "output_bias"):
+        if shapes.get(name):  # not of a single number
+            return max(1, shapes[name][0])
+    return 2
 
 
 def with_canonical_names(shapes):
@@ -599,34 +660,35 @@ def with_group0_everywhere(prefix, shapes, target):
     return target
 
 
-def fill_model_folder(folder, checkpoint, copied_files, json_files=()):
+def fill_model_folder(folder, checkpoint, contents, json_files=()):
     """Writes what makes a model folder: config, vocabulary, weights without optimizer slots.
 
     Args:
         folder: the folder, which is there.
         checkpoint: prefix of the checkpoint to take the weights from.
-        copied_files: {name in the folder: path of the file to copy}.
+        contents: {name: bytes} of config, vocabulary ..., as the run has read them.
         json_files: {name: value} of further JSON files.
     """
-    for name, path in copied_files.items():
-        shutil.copyfile(path, os.path.join(folder, name))
+    for name, content in contents.items():
+        with files.atomic_write(os.path.join(folder, name), "wb") as handle:
+            handle.write(content)
     for name, value in dict(json_files).items():
         files.write_json(os.path.join(folder, name), value)
     write_model_checkpoint(folder, read_weights(checkpoint))
 
 
-def replace_model_folder(folder, checkpoint, copied_files, json_files=()):
+def replace_model_folder(folder, checkpoint, contents, json_files=()):
     """Makes a model folder that is the program's own, in place of the one that is there.
 
     `filled_folder` is for folders of users, who may have put other files there.
 
     Args:
         folder: the folder to make.
-        checkpoint, copied_files, json_files: as in `fill_model_folder`.
+        checkpoint, contents, json_files: as in `fill_model_folder`.
     """
     with replaced_folder(folder) as partial:
         os.makedirs(partial)
-        fill_model_folder(partial, checkpoint, copied_files, json_files)
+        fill_model_folder(partial, checkpoint, contents, json_files)
 
 
 @contextlib.contextmanager
@@ -644,6 +706,8 @@ def replaced_folder(folder):
     Raises:
         UserError: if the folder cannot be written.
     """
+    folder = path_rules.output_folder(folder)
+    path_rules.check_not_replaced(folder)
     partial, old = folder + ".partial", folder + ".old"
     try:
         shutil.rmtree(partial, ignore_errors=True)
@@ -689,21 +753,22 @@ def _write_meta_graph(folder, path, values):
 
 
 @contextlib.contextmanager
-def filled_folder(folder):
+def filled_folder(folder, replaces_model=False):
     """Fills a folder aside: a new one appears whole, into one that is there the files are moved.
 
     Other files of a folder that is there stay; nothing of it is touched before all is written.
 
     Args:
         folder: the folder to make or to add to.
+        replaces_model: bool; whether a model that is there may give way to another one.
 
     Yields:
         path of an empty folder to write to.
 
     Raises:
-        UserError: when it cannot be written.
+        UserError: when it cannot be written, or holds another model.
     """
-    folder = os.path.abspath(folder)
+    folder = path_rules.output_folder(folder)
     partial = files.partial_path(folder)
     files.remove_left_behind(folder)
     try:
@@ -712,6 +777,7 @@ def filled_folder(folder):
         if not os.path.isdir(folder):
             os.rename(partial, folder)
             return
+        _check_may_be_moved(partial, folder, replaces_model)
         # What makes a model visible comes last.
         for name in sorted(os.listdir(partial), key=lambda name: name.endswith(".index")):
             os.replace(os.path.join(partial, name), os.path.join(folder, name))
@@ -719,6 +785,19 @@ def filled_folder(folder):
         raise files.cannot_write(folder, error) from error
     finally:
         shutil.rmtree(partial, ignore_errors=True)
+
+
+def _check_may_be_moved(partial, folder, replaces_model):
+    """Raises `UserError` if files would replace an input, or those of another model."""
+    for name in sorted(os.listdir(partial)):
+        source, target = (os.path.join(place, name) for place in (partial, folder))
+        path_rules.output_file(target)
+        is_same = not os.path.exists(target) or filecmp.cmp(source, target, shallow=False)
+        if not (replaces_model or is_same):
+            raise UserError(
+                "%s holds another model (its %s differs): name another folder, or remove that one"
+                % (folder, name)
+            )
 
 
 def restore_model_folder(folder):

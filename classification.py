@@ -7,6 +7,7 @@ What a task is and how its files are read: `tasks.py`, `reading.py`. Features ->
 import collections
 import contextlib
 import hashlib
+import json
 import os
 from typing import List
 
@@ -15,19 +16,34 @@ import tensorflow.compat.v1 as tf
 from errors import UserError
 import batching
 import checkpoints
+import dev_split
 import files
 import layouts
+import named_columns
 import objectives
 from progress import progress_bar
 import reading
 import tables
 import tasks
+import text_groups
+import tfrecords
 import tokenization
 import training
+import validation
 
 InputFeatures = collections.namedtuple(
     "InputFeatures", ["input_ids", "input_mask", "segment_ids", "label_id", "is_real_example"]
 )
+# What lies beside a file of features and makes it valid.
+_FEATURE_STAMP = validation.record(
+    {
+        "fingerprint": validation.record(),
+        "bytes": validation.integer(0),
+        "num_cut": validation.integer(0),
+    },
+    ["fingerprint", "bytes", "num_cut"],
+)
+
 FeatureFile = collections.namedtuple("FeatureFile", ["path", "num_examples", "num_cut", "task"])
 
 
@@ -95,7 +111,7 @@ def convert_single_example(ex_index, example, label_list, max_seq_length, tokeni
     )
 
 
-def feature_file(split, task, tokenizer, max_seq_length, folder, settings):
+def feature_file(split, task, tokenizer, max_seq_length, folder, settings, shared_as=None):
     """Writes a split's features as TFRecord, or takes the file that is there if it is of the same.
 
     Records are unpadded. Beside the file lies a fingerprint of everything it was made from, which
@@ -108,20 +124,25 @@ def feature_file(split, task, tokenizer, max_seq_length, folder, settings):
         max_seq_length: longest sequence.
         folder: where the file goes, as `SPLIT.tf_record`.
         settings: {name: value} that the features depend on beside the data (vocabulary ...).
+        shared_as: in a folder of several runs, the task's name: the file is then called
+            TASK_SPLIT-DIGEST.tf_record, so that no run takes the file of another one away.
 
     Returns:
         `FeatureFile`.
     """
-    path = os.path.join(folder, split.name + ".tf_record")
     fingerprint = dict(
         settings,
         max_seq_length=max_seq_length,
-        data=files.sha256_of_file(split.path),
+        data=split.sha256,
         num_examples=len(split.examples),
         labels=list(task.labels),
         objective=[task.objective, task.separator],
-        code=_code_version(),
+        code=_CODE_VERSION,
     )
+    name = split.name
+    if shared_as:
+        name = "%s_%s-%s" % (shared_as, name, _digest(fingerprint))
+    path = os.path.join(folder, name + ".tf_record")
     cached = _cached_features(path, fingerprint, task)
     if cached:
         return cached
@@ -134,17 +155,21 @@ def feature_file(split, task, tokenizer, max_seq_length, folder, settings):
     return FeatureFile(path, len(split.examples), num_cut, task)
 
 
+def _digest(fingerprint):
+    return hashlib.sha256(json.dumps(fingerprint, sort_keys=True).encode()).hexdigest()[:12]
+
+
 def _cached_features(path, fingerprint, task):
     if not os.path.exists(path):
         return None
     try:
-        about = files.read_json(path + ".json")
+        about = validation.read_json(path + ".json", _FEATURE_STAMP)
     except UserError:
-        about = {}
-    is_whole = about.get("bytes") == os.path.getsize(path)
+        about = {"bytes": None, "fingerprint": {}}
+    is_whole = about["bytes"] == os.path.getsize(path) and tfrecords.is_whole(path)
     if is_whole and about["fingerprint"] == fingerprint:
         return FeatureFile(path, fingerprint["num_examples"], about["num_cut"], task)
-    former = about.get("fingerprint", {})
+    former = about["fingerprint"]
     changed = [name for name in fingerprint if former.get(name) != fingerprint[name]]
     reason = "other " + ", ".join(changed) if is_whole else "unfinished"
     training.say("rebuilding the cached features %s: they are stale (%s)", path, reason)
@@ -201,14 +226,29 @@ def serialized(input_ids, segment_ids, label, is_real_example):
     return tf.train.Example(features=tf.train.Features(feature=features)).SerializeToString()
 
 
+_MAKE_FEATURES = (
+    tokenization,
+    files,
+    tables,
+    tasks,
+    named_columns,
+    layouts,
+    reading,
+    text_groups,
+    dev_split,
+)
+
+
 def _code_version():
     """Fingerprint of the code that makes features."""
     digest = hashlib.sha256()
-    for module in (tokenization, files, tables, tasks, layouts, reading):
+    for module in _MAKE_FEATURES:
         digest.update(files.read_bytes(module.__file__))
     digest.update(files.read_bytes(__file__))
     return digest.hexdigest()[:16]
 
+
+_CODE_VERSION = _code_version()  # of what is imported: the files may be replaced during a run
 
 # Model
 

@@ -14,7 +14,7 @@ import shutil
 from absl import flags
 import numpy as np
 
-from errors import UserError, run_command
+from errors import UserError, printable, run_command
 import checkpoints
 import config_flag
 import files
@@ -23,11 +23,14 @@ import pytorch_files
 import pytorch_names
 import task_data
 import tokenization
+import tokenizer_json
+import validation
 
 FLAGS = flags.FLAGS
 POOLER = "bert/pooler/dense/"
 POOLER_SEED = 0  # of the start values where a file has no pooler
 TOKENIZER_CONFIG = "tokenizer_config.json"
+TOKENIZER_SETTINGS = validation.record({"do_lower_case": validation.or_none(validation.BOOLEAN)})
 CONFIG_NAMES = {"bert": "bert_config.json"}
 
 
@@ -55,7 +58,7 @@ def main():
         vocab_file=FLAGS.vocab_file,
     )
     for note in notes:
-        print(note)
+        print(printable(note))
 
 
 def convert(weights, folder, config_file=None, vocab_file=None):
@@ -75,23 +78,21 @@ def convert(weights, folder, config_file=None, vocab_file=None):
     """
     source = os.path.dirname(weights) or "."
     config_file = config_file or checkpoints.config_in_folder(source)
-    settings = files.read_json(config_file)
+    settings = validation.read_json(config_file, pytorch_names.CONFIG)
     config, values, notes = read_model(weights, config_file, settings)
-    vocab_file = vocab_file or _vocabulary_in(source)
-    if vocab_file is None:
-        notes.append("no vocab.txt in %s: the model folder has none (--vocab_file)" % source)
+    trained = _fine_tuning(source)
+    labels = {}
+    if "output_bias" in values:
+        num_outputs = len(values["output_bias"])
+        labels = _label_map(settings, num_outputs, config_file)
+        objective = _objective(settings, num_outputs)
+        if objective != "single_label":
+            trained.setdefault("objective", objective)
+        inference.check_notes(trained, num_outputs, config_file)
     with checkpoints.filled_folder(folder) as partial:
-        if vocab_file:
-            notes += _vocabulary_notes(vocab_file, config)
-            name = tokenization.name_in_folder(vocab_file)
-            shutil.copyfile(vocab_file, os.path.join(partial, name))
-        if "output_bias" in values and "LABEL_0" not in settings.get("label2id", {"LABEL_0": 0}):
-            files.write_json(os.path.join(partial, task_data.LABEL_MAP), settings["label2id"])
-        trained = _fine_tuning(source)
-        if "output_bias" in values:
-            objective = _objective(settings, len(values["output_bias"]))
-            if objective != "single_label":
-                trained.setdefault("objective", objective)
+        notes += _write_vocabulary(partial, source, vocab_file, config)
+        if labels:
+            files.write_json(os.path.join(partial, task_data.LABEL_MAP), labels)
         if trained.get("do_lower_case") is False:
             notes.append("note: letters keep their case, as %s says" % source)
         if trained:
@@ -100,9 +101,41 @@ def convert(weights, folder, config_file=None, vocab_file=None):
         with files.atomic_write(os.path.join(partial, config_name)) as handle:
             handle.write(config.to_json_string())
         checkpoints.write_model_checkpoint(partial, values)
+        check_model_folder(partial, folder)
     count = sum(value.size for value in values.values())
     what = "%s layout, %d parameters" % (config.layout, count)
     return notes + ["%s -> %s (%s)" % (weights, folder, what)]
+
+
+def check_model_folder(path, name):
+    """Reads a model folder as the commands here do, weights, labels and vocabulary.
+
+    Args:
+        path: where it is.
+        name: what to call it in errors.
+
+    Raises:
+        UserError: if one of its files is refused.
+    """
+    try:
+        checkpoints.check_fits(checkpoints.config_in_folder(path), path)
+        checkpoints.check_readable(checkpoints.find_checkpoint(path))
+        task_data.notes_of_model([path])
+        vocabulary = os.path.join(path, tokenization.VOCABULARY_FILE)
+        if os.path.exists(vocabulary):
+            tokenization.FullTokenizer(vocabulary)
+    except UserError as error:
+        raise UserError(str(error).replace(path, name)) from error
+
+
+def _label_map(settings, num_outputs, config_file):
+    """{label: number} of a classifier's config; {} where its labels have no names."""
+    labels = settings.get("label2id") or {}
+    if not labels or "LABEL_0" in labels:
+        return {}
+    name = "%s: label2id" % config_file
+    task_data.check_num_labels(name, task_data.labels_of_numbers(labels, name), num_outputs)
+    return labels
 
 
 def _objective(settings, num_outputs):
@@ -120,12 +153,16 @@ def _fine_tuning(folder):
     What fine-tuning wrote, if the weights were converted from here, else the tokenizer's case.
     """
     trained = dict(inference.notes_of_folder(folder))
+    if trained:
+        return trained
+    do_lower_case = None
     path = os.path.join(folder, TOKENIZER_CONFIG)
-    if not trained and os.path.exists(path):
-        settings = files.read_json(path)
-        if isinstance(settings, dict) and settings.get("do_lower_case") is False:
-            return {"do_lower_case": False}
-    return trained
+    if os.path.exists(path):
+        do_lower_case = validation.read_json(path, TOKENIZER_SETTINGS).get("do_lower_case")
+    path = os.path.join(folder, tokenizer_json.FILE)
+    if do_lower_case is None and os.path.exists(path):
+        do_lower_case = tokenizer_json.read(path).do_lower_case
+    return {"do_lower_case": False} if do_lower_case is False else {}
 
 
 def read_model(weights, config_file, settings):
@@ -151,15 +188,10 @@ def read_model(weights, config_file, settings):
     tensors, notes = pytorch_names.retied(tensors)
     values, unknown = pytorch_names.to_tf(layout, tensors)
     try:
-        if not isinstance(settings, dict):
-            raise UserError("not a JSON object of settings")
         config, inequalities = pytorch_names.tf_config(layout, settings)
     except UserError as error:
         raise UserError("%s: %s" % (config_file, error)) from error
-    values = {
-        name: value.astype(np.float32)
-        for name, value in pytorch_names.without_identity_mapping(values).items()
-    }
+    values = checkpoints.as_float32(weights, pytorch_names.without_identity_mapping(values))
     notes += inequalities + _without_other_heads(settings, values)
     notes += _add_missing_pooler(config, values)
     _check(weights, config_file, config, values, unknown)
@@ -171,6 +203,7 @@ def read_model(weights, config_file, settings):
 def _without_other_heads(settings, values):
     """Drops a head that has a classifier's names, but labels tokens; returns a note of it."""
     kinds = settings.get("architectures") or []
+    kinds = [kinds] if isinstance(kinds, str) else kinds
     if "output_bias" not in values or not kinds or "ForSequenceClassification" in "".join(kinds):
         return []
     del values["output_weights"], values["output_bias"]
@@ -190,7 +223,8 @@ def _add_missing_pooler(config, values):
 
 def _check(weights, config_file, config, values, unknown):
     """Raises `UserError` where the values are not those of the config's encoder and known heads."""
-    parts = checkpoints.expected_shapes_by_part(config, len(values.get("output_bias", [0, 0])))
+    shapes = {name: list(value.shape) for name, value in values.items()}
+    parts = checkpoints.expected_shapes_by_part(config, checkpoints.num_labels(shapes))
     encoder = parts["encoder"]
     problems = ["%s is missing" % name for name in encoder if name not in values]
     for shapes in parts.values():
@@ -211,12 +245,28 @@ def _check(weights, config_file, config, values, unknown):
         )
 
 
-def _vocabulary_in(folder):
-    path = tokenization.vocabulary_in_folder(folder)
-    return path if os.path.exists(path) else None
+def _write_vocabulary(folder, source, vocab_file, config):
+    """Writes the vocabulary that is named, or the one of the folder `source`; returns notes."""
+    beside = tokenization.vocabulary_in_folder(source)
+    vocab_file = vocab_file or (beside if os.path.exists(beside) else None)
+    if vocab_file:
+        name = tokenization.name_in_folder(vocab_file)
+        shutil.copyfile(vocab_file, os.path.join(folder, name))
+        return _vocabulary_notes(vocab_file, config)
+    path = os.path.join(source, tokenizer_json.FILE)
+    missing = "no vocab.txt in %s: the model folder has none (--vocab_file)" % source
+    if not os.path.exists(path):
+        return [missing]
+    tokenizer = tokenizer_json.read(path)
+    if tokenizer.entries is None:
+        return [missing] + tokenizer.notes
+    written = os.path.join(folder, tokenization.VOCABULARY_FILE)
+    with files.atomic_write(written) as handle:
+        handle.writelines(token + "\n" for token in tokenizer.entries)
+    return tokenizer.notes + _vocabulary_notes(written, config, path)
 
 
-def _vocabulary_notes(vocab_file, config):
+def _vocabulary_notes(vocab_file, config, name=None):
     if tokenization.is_sentencepiece(vocab_file):
         return []
     size = tokenization.num_entries(vocab_file)
@@ -224,7 +274,7 @@ def _vocabulary_notes(vocab_file, config):
         return []
     return [
         "%s has %d entries, the config's vocab_size is %d: the commands here ask for equal ones"
-        % (vocab_file, size, config.vocab_size)
+        % (name or vocab_file, size, config.vocab_size)
     ]
 
 

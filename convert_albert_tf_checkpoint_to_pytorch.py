@@ -13,7 +13,7 @@ import shutil
 
 from absl import flags
 
-from errors import UserError, run_command  # first: it quietens TensorFlow
+from errors import UserError, printable, run_command  # first: it quietens TensorFlow
 
 # isort: split
 import tensorflow.compat.v1 as tf
@@ -27,6 +27,7 @@ import pytorch_files
 import pytorch_names
 import task_data
 import tokenization
+import validation
 
 FLAGS = flags.FLAGS
 ROOT = os.path.dirname(os.path.abspath(__file__))
@@ -88,7 +89,7 @@ def main():
         do_lower_case=FLAGS.do_lower_case,
     )
     for note in notes:
-        print(note)
+        print(printable(note))
 
 
 def convert(
@@ -147,9 +148,20 @@ def convert(
         if write_bin:
             pytorch_files.write_bin(os.path.join(partial, pytorch_files.BIN_NAME), tensors, dtype)
         files.write_json(os.path.join(partial, "config.json"), settings)
+        _check_written(partial, config, sorted(tensors))
     count = sum(value.size for value in values.values())
     what = "%s, %d parameters, %s" % (settings["architectures"][0], count, dtype)
     return notes + ["%s -> %s (%s)" % (prefix, folder, what)]
+
+
+def _check_written(folder, config, names):
+    """Reads what was written as the way back does; raises `UserError` for what that refuses."""
+    for name in (pytorch_files.WEIGHTS_NAME, pytorch_files.BIN_NAME):
+        path = os.path.join(folder, name)
+        if os.path.exists(path) and sorted(pytorch_files.read_tensors(path)) != names:
+            raise UserError("%s: other tensors are in it than were written" % path)
+    settings = validation.read_json(os.path.join(folder, "config.json"), pytorch_names.CONFIG)
+    pytorch_names.tf_config(config.layout, settings)
 
 
 def read_model(prefix, config, encoder_only=False):
@@ -169,7 +181,7 @@ def read_model(prefix, config, encoder_only=False):
     """
     there = checkpoints.read_shapes(prefix)
     checkpoints.check_readable(prefix)
-    num_labels = checkpoints.with_canonical_names(there).get("output_bias", [2])[0]
+    num_labels = checkpoints.num_labels(checkpoints.with_canonical_names(there))
     parts = checkpoints.expected_shapes_by_part(config, num_labels)
     expected = {name: shape for part in parts.values() for name, shape in part.items()}
     assignment = checkpoints.assign(expected, prefix)
@@ -179,10 +191,11 @@ def read_model(prefix, config, encoder_only=False):
     wanted = set(parts["encoder"]).union(*(parts[head] for head in heads))
     reader = tf.train.load_checkpoint(prefix)
     values = {
-        name: reader.get_tensor(source).astype("float32")
+        name: reader.get_tensor(source)
         for source, name in assignment.names.items()
         if name in wanted
     }
+    values = checkpoints.as_float32(prefix, values)
     left_out = [name for name in there if assignment.names.get(name) not in wanted]
     return values, heads, left_out
 

@@ -18,6 +18,7 @@ import re
 
 from errors import UserError
 import files
+import path_rules
 
 SHARD_CHARACTERS = 1 << 17  # some 400 KB of Chinese
 
@@ -88,6 +89,7 @@ def input_files(patterns, flag="input_file", leave_out=()):
     Raises:
         UserError: when there is no such file, or a folder or link cannot be followed.
     """
+    path_rules.check_local(patterns, "--%s=%s" % (flag, patterns))
     paths = []
     is_one = os.path.exists(patterns)  # a name may have commas in it
     names = [patterns] if is_one else [part.strip() for part in patterns.split(",")]
@@ -110,6 +112,7 @@ def input_files(patterns, flag="input_file", leave_out=()):
     for path in paths:
         if not os.path.exists(path):
             raise UserError("--%s: %s is a link to a file that is not there" % (flag, path))
+        path_rules.protect(path, "--" + flag)
     return paths
 
 

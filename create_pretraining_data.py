@@ -19,20 +19,27 @@ import time
 
 from absl import flags
 
-from errors import UserError, run_command
+from errors import UserError, printable, run_command
 import corpus
 import masking
+import path_rules
 import pretraining_data
 import pretraining_runner
 import pretraining_statistics
 import segmentation
+import tfrecords
 import tokenization
 
 FLAGS = flags.FLAGS
 
 
-def define_flags(google=False):
-    """Defines the command's flags, with the defaults of google's script or of brightmart's."""
+def define_flags(google=False, one_segment=False):
+    """Defines the command's flags, with the defaults of google's script or of brightmart's.
+
+    Args:
+        google: bool; those of google's.
+        one_segment: bool, default of --one_segment.
+    """
     table = [
         ("string", "input_file", None, "Text files, patterns or folders, separated by commas."),
         ("string", "output_file", None, "TFRecord files to write, separated by commas."),
@@ -49,6 +56,12 @@ def define_flags(google=False):
         ("bool", "original_masking", False, "Whether to make albert_zh's records, one by one."),
         ("integer", "ngram", 3 if google else 1, "The most words to mask in a row, as n-grams."),
         ("bool", "span", False, "Whether to mask spans of up to 10 words, as SpanBERT does."),
+        (
+            "bool",
+            "one_segment",
+            one_segment,
+            "Whether a record is [CLS] A [SEP], as RoBERTa has it.",
+        ),
         ("string", "encoding", "utf-8", "Encoding of the input, such as gb18030 (GBK)."),
         ("bool", "split_sentences", False, "Whether lines are paragraphs, to cut into sentences."),
         ("string", "user_dict", None, "A user dictionary for jieba."),
@@ -95,8 +108,9 @@ def main(google=False):
     """
     _check_flags(google)
     outputs = [part.strip() for part in FLAGS.output_file.split(",") if part.strip()]
-    paths = corpus.input_files(FLAGS.input_file, leave_out=outputs + _files_that_are_no_text())
-    _check_outputs(outputs, paths)
+    records = [path for path in outputs if not os.path.isfile(path) or tfrecords.is_whole(path)]
+    paths = corpus.input_files(FLAGS.input_file, leave_out=records + _files_that_are_no_text())
+    _check_outputs(outputs)
     job = _job(google)
     pretraining_runner.check(job)
     if FLAGS.masking == "dynamic" and FLAGS["do_whole_word_mask"].present:
@@ -109,14 +123,16 @@ def main(google=False):
     start = time.time()
     counts, notes = _runner()(job, paths, outputs)
     notes = notes.lines()
+    if not FLAGS.one_segment:
+        notes += pretraining_statistics.warnings_of_order(counts)
     for note in notes:
-        print("warning: " + note, file=sys.stderr)
+        print(printable("warning: " + note), file=sys.stderr)
     seconds = time.time() - start
     rows = pretraining_statistics.summary(counts, job.dupe_factor)
     rows.append(("time", "%.1f s, %.0f records/s" % (seconds, counts["records"] / seconds)))
     rows += [("written to", path) for path in outputs + _write_statistics(job, counts, notes)]
     for name, value in rows:
-        print("%-26s %s" % (name, value))
+        print(printable("%-26s %s" % (name, value)))
 
 
 def _runner():
@@ -177,7 +193,7 @@ def _files_of_vocabulary():
     return list(filter(None, (FLAGS.vocab_file, _spm_model_file(), FLAGS.user_dict)))
 
 
-def _check_outputs(outputs, paths):
+def _check_outputs(outputs):
     """Raises `UserError` where a file would be written over one that is read, or written twice."""
     if not outputs:
         raise UserError("--output_file=%s: names no file" % FLAGS.output_file)
@@ -185,17 +201,12 @@ def _check_outputs(outputs, paths):
     if FLAGS.stats:
         pictures = pretraining_statistics.picture_beside(FLAGS.stats)
         written += [("stats", FLAGS.stats), ("stats", pictures)]
-    read = set(map(os.path.realpath, paths + _files_of_vocabulary()))
     seen = set()
     for flag, path in written:
-        place = os.path.realpath(path)
-        if os.path.isdir(path):
-            raise UserError("--%s=%s: it is a folder, expected a file to write" % (flag, path))
-        if place in read:
-            raise UserError("--%s=%s: it is an input too: choose another name" % (flag, path))
-        if place in seen:
+        target = path_rules.output_file(path, "--%s=%s" % (flag, path))
+        if target in seen:
             raise UserError("--%s=%s: a file is named twice" % (flag, path))
-        seen.add(place)
+        seen.add(target)
 
 
 def _conflicts(google):
@@ -205,7 +216,14 @@ def _conflicts(google):
     names_ngram = FLAGS["ngram"].present and FLAGS.ngram > 1
     names_segmenter = FLAGS.segmenter != "none" and (google or FLAGS["segmenter"].present)
     original = "--original_masking"
+    takes_b_elsewhere = google and (FLAGS.random_next_sentence or FLAGS.similar_next_sentence)
     rows = [
+        ("--one_segment", original, FLAGS.one_segment and FLAGS.original_masking),
+        (
+            "--one_segment",
+            "a B from another document",
+            FLAGS.one_segment and takes_b_elsewhere,
+        ),
         (
             "--non_chinese",
             "--segmenter=%s" % FLAGS.segmenter,
@@ -264,6 +282,7 @@ def _job(google):
         similar_next=google and FLAGS.similar_next_sentence,
         permute=google and FLAGS.do_permutation,
         dynamic=FLAGS.masking == "dynamic",
+        one_segment=FLAGS.one_segment,
     )
     return pretraining_runner.Job(
         settings=settings,

@@ -1,21 +1,20 @@
 """What is remarkable about a data set before training: imbalance, duplicates, contradictions."""
 
 import collections
-import random
-import re
+import math
 
-from layouts import plain_label
-from reading import label_counts
+from named_columns import plain_label
+from reading import label_counts, separator_of
 import scores
-from tasks import label_parts
+from tasks import is_pair, label_parts
+import text_groups
 
 RARE = 10  # examples; classes with fewer are named
 IMBALANCE = 10  # times that the largest class is larger than the smallest
 SHOWN = 5
-COMPOUND = 0.1  # share of labels with a mark in them from which it may be a separator
-# Goes with a run's settings: other rows would be dev, those of a former run's training among them.
-SPLIT_METHOD = "by largest remainders"
-_MARKS = re.compile("[;；,，、|]")
+MUCH_SHARED = 0.1  # share of rows with a text of train from which it is a warning
+FEW_DEV_ROWS = 100  # by fewer no checkpoint is chosen better than by chance
+_PRESUMED_SCORE = 0.8  # for which the standard error is told
 
 
 def text_key(example):
@@ -34,8 +33,8 @@ def check(task, splits):
         (lines for the user, {name: count} for the report).
     """
     lines, counts = [], {}
-    finders = (_sizes, _spellings, _separators, _imbalance, _absent_labels)
-    for find in finders + (_duplicates, _shared_rows):
+    finders = (_sizes, _few_dev_rows, _spellings, _separators, _imbalance, _absent_labels)
+    for find in finders + (_duplicates, _shared_rows, _shared_texts):
         for line, found in find(task, splits):
             lines.append(line)
             counts.update(found)
@@ -51,6 +50,27 @@ def _sizes(task, splits):
                 % (sizes[1], sizes[0]),
                 {"dev_larger_than_train": sizes[1]},
             )
+
+
+def _few_dev_rows(task, splits):
+    """A dev file that is too small to tell one checkpoint from another."""
+    num_rows = len(splits["dev"].examples) if "dev" in splits else FEW_DEV_ROWS
+    if num_rows < FEW_DEV_ROWS:
+        name = scores.USUAL[task.objective][0]
+        yield (
+            "warning: dev has %d rows: a %s of %.2f has a standard error of ± %.2f there, too "
+            "large to choose a checkpoint by: label more rows, set more of them aside "
+            "(--dev_share), and look at the mean of several runs (--seeds=1,2,3)"
+            % (num_rows, name, _PRESUMED_SCORE, standard_error(task.objective, num_rows)),
+            {"few_dev_rows": num_rows},
+        )
+
+
+def standard_error(objective, num_rows, score=_PRESUMED_SCORE):
+    """Standard error of a score on so many rows: of a share of them, or of a correlation."""
+    if objective == "regression":
+        return (1 - score**2) / math.sqrt(max(num_rows - 1, 1))
+    return math.sqrt(score * (1 - score) / num_rows)
 
 
 def _spellings(task, splits):
@@ -70,22 +90,25 @@ def _spellings(task, splits):
 
 
 def _separators(task, splits):
-    """Several labels in one, where another separator than the task's stands between them."""
-    if "train" not in splits or task.objective != "multi_label":
+    """Several labels in one, where the flags say nothing of them or another separator."""
+    is_own = task.header is not None
+    if "train" not in splits or not (task.objective == "multi_label" or is_own):
         return
     parts = [label_parts(task, example.label) for example in splits["train"].examples]
     labels = [found[0] for found in parts if found]
-    if not labels or max(map(len, parts)) > 1:
+    mark = separator_of(labels)
+    if mark is None or task.objective == "regression" or max(map(len, parts)) > 1:
         return
-    counts = collections.Counter(mark for label in labels for mark in set(_MARKS.findall(label)))
-    for mark, count in counts.most_common(1):
-        if count >= COMPOUND * len(labels):
-            yield (
-                "warning: no row of train has several labels, but %d of %d labels have %r in them, "
-                "as %r: if it stands between labels, use --label_separator=%r"
-                % (count, len(labels), mark, next(x for x in labels if mark in x), mark),
-                {"labels_with_a_separator": count},
-            )
+    way_out = "--label_separator=%r" % mark
+    if task.objective == "single_label":
+        way_out = "--multi_label=true" + ("" if mark == "|" else " " + way_out)
+    with_mark = [label for label in labels if mark in label]
+    yield (
+        "warning: no row of train has several labels, but %d of %d labels have %r in them, as %r: "
+        "if it stands between labels, use %s"
+        % (len(with_mark), len(labels), mark, with_mark[0], way_out),
+        {"labels_with_a_separator": len(with_mark)},
+    )
 
 
 def _imbalance(task, splits):
@@ -175,6 +198,31 @@ def _shared_rows(task, splits):
             )
 
 
+def _shared_texts(task, splits):
+    """Rows of dev and test that share a text with train, though not as the same row."""
+    if "train" not in splits or not {"dev", "test"}.intersection(splits):
+        return
+    rows = {name: list(map(text_groups.texts_of_row, splits[name].examples)) for name in splits}
+    for name in ("dev", "test"):
+        shared = text_groups.overlap(rows.get(name, []), rows["train"])
+        if shared.one_text > shared.same_row:
+            share = shared.one_text / len(rows[name])
+            of_pairs = ", %d of them both texts, %d the same pair" % shared[1:]
+            yield (
+                "%s: %d of %d rows of %s (%.1f %%) share a text with train%s: scores there are "
+                "higher than on new texts"
+                % (
+                    "warning" if share > MUCH_SHARED else "note",
+                    shared.one_text,
+                    len(rows[name]),
+                    name,
+                    100 * share,
+                    of_pairs if is_pair(task) else "",
+                ),
+                {"share_a_text_in_" + name: shared.one_text},
+            )
+
+
 def _about_scores(task, split, num_seen):
     """What rows that training has seen do to a split's scores, for the note on them."""
     if not split.has_labels:
@@ -182,114 +230,6 @@ def _about_scores(task, split, num_seen):
     if num_seen == len(split.examples):
         return ": all of them, so that its scores say nothing about new texts"
     return "; %s is told with and without them" % scores.USUAL[task.objective][0]
-
-
-def stratified_split(task, examples, share, seed):
-    """Sets a share of the examples aside, in which each label has its share.
-
-    The rarest label comes first: rows with it are set aside until it has its share, and of them
-    first those whose other labels need rows too (in the manner of Sechidis et al. 2011, "On the
-    stratification of multi-label data"; with one label a row it is the largest remainder method).
-
-    Args:
-        task: `Task`.
-        examples: list of `InputExample`.
-        share: float, share that is set aside, rounded; at least one example. Of a label with
-            several examples at least one stays, and a label's only example stays if it can.
-        seed: int.
-
-    Returns:
-        (what stays, what is set aside), two lists in the order of `examples`.
-    """
-    generator = random.Random(seed)
-    labels = [_labels_to_spread(task, example) for example in examples]
-    counts = collections.Counter(label for found in labels for label in found)
-    quotas = _quotas(counts, share, len(examples), generator)
-    order = generator.sample(range(len(examples)), len(examples))
-    order.sort(key=lambda number: any(counts[label] == 1 for label in labels[number]))
-    shared = [[label for label in found if counts[label] > 1] for found in labels]
-    aside = _spread(shared, quotas, order, _rounded(share * len(examples))) or {order[0]}
-    return (
-        [example for number, example in enumerate(examples) if number not in aside],
-        [examples[number] for number in sorted(aside)],
-    )
-
-
-def _labels_to_spread(task, example):
-    """The labels of a row, each once; of several also how many, so that the rows' number fits."""
-    if task.objective == "regression":
-        return [0]
-    labels = sorted(set(label_parts(task, example.label)))
-    return labels + [len(labels)] if task.objective == "multi_label" else labels
-
-
-def _quotas(counts, share, num_rows, generator):
-    """How many rows of each label are set aside: its share, the largest remainders rounded up.
-
-    Args:
-        counts: {label: rows}; an int is a number of labels, of which each row has one.
-        share: float.
-        num_rows: int.
-        generator: decides between labels of equal remainders.
-
-    Returns:
-        {label: int}, so that one row of each label can stay.
-    """
-    quotas = {}
-    for is_number in (False, True):
-        group = {label: n for label, n in counts.items() if isinstance(label, int) == is_number}
-        if sum(group.values()) != num_rows:  # of several labels a row
-            group = {label: n for label, n in group.items() if n > 1}
-        quotas.update(_apportioned(group, share, generator))
-    return quotas
-
-
-def _apportioned(counts, share, generator):
-    """{label: int} by the largest remainder method, each less than its count."""
-    quotas = {label: min(int(share * count), count - 1) for label, count in counts.items()}
-    labels = generator.sample(sorted(counts), len(counts))
-    labels.sort(key=lambda label: quotas[label] - share * counts[label])
-    missing = _rounded(share * sum(counts.values())) - sum(quotas.values())
-    while missing > 0 and labels:
-        labels = [label for label in labels if quotas[label] < counts[label] - 1]
-        for label in labels[:missing]:
-            quotas[label] += 1
-            missing -= 1
-    return quotas
-
-
-def _spread(labels, quotas, order, size):
-    """The numbers of the rows that are set aside, a set of at most `size`.
-
-    Args:
-        labels: list of the labels of each row, but those that one row alone has.
-        quotas: {label: rows that are wanted of it}.
-        order: numbers of the rows, first come first taken.
-        size: int.
-    """
-    rows_of = collections.defaultdict(list)
-    for number in order:
-        for label in labels[number]:
-            rows_of[label].append(number)
-    needed, staying = dict(quotas), {label: len(rows) for label, rows in rows_of.items()}
-    aside = set()
-    for are_enough in (all, any):
-        for label in sorted(rows_of, key=lambda label: (len(rows_of[label]), str(label))):
-            for number in rows_of[label]:
-                if needed[label] <= 0 or len(aside) >= size:
-                    break
-                is_wanted = are_enough(needed[other] > 0 for other in labels[number])
-                can_leave = all(staying[other] > 1 for other in labels[number])
-                if number not in aside and is_wanted and can_leave:
-                    aside.add(number)
-                    for other in labels[number]:
-                        needed[other] -= 1
-                        staying[other] -= 1
-    return aside
-
-
-def _rounded(number):
-    return int(number + 0.5)
 
 
 def _some(names):

@@ -57,10 +57,36 @@ def _check_frozen(partial, examples, tolerance, path):
         return examples.check(run, tolerance, path)
 
 
-def write_saved_model(model, examples, path, options):
+def write_servable(model_dir, path, threshold=None):
+    """Writes the SavedModel of a fine-tuned model folder.
+
+    Args:
+        model_dir: the model folder.
+        path: the folder for TF Serving.
+        threshold: float that the classifier's signature puts out for each row, or None.
+
+    Returns:
+        the largest difference from the checkpoint.
+    """
+    options = exporting.Options(
+        task="classifier",
+        seq_length=None,
+        quantize="none",
+        tolerance=1e-4,
+        texts=[],
+        integer_only=False,
+        metadata=False,
+    )
+    model = exporting.read_model(model_dir, options.task)
+    examples = exporting.Examples(model, options.task, options.seq_length, options.texts)
+    return write_saved_model(model, examples, path, options, threshold)
+
+
+def write_saved_model(model, examples, path, options, threshold=None):
     """Writes a SavedModel into `path`/1, with the signatures that the model has heads for.
 
-    Args and Returns as in `write_frozen`; `path` is the model's folder for TF Serving.
+    Args and Returns as in `write_frozen`; `path` is the model's folder for TF Serving, `threshold`
+    as in `write_servable`.
     """
     folder = os.path.join(path, VERSION)
     with exporting.folder_to_export(folder) as partial:
@@ -70,7 +96,7 @@ def write_saved_model(model, examples, path, options):
             builder.add_meta_graph_and_variables(
                 session,
                 [tf.saved_model.tag_constants.SERVING],
-                signature_def_map=_signatures(model, graph, options.task),
+                signature_def_map=_signatures(model, graph, options.task, threshold),
                 main_op=tf.tables_initializer(),
                 strip_default_attrs=True,
             )
@@ -81,7 +107,7 @@ def write_saved_model(model, examples, path, options):
         return _check_saved_model(partial, examples, options, folder)
 
 
-def _signatures(model, graph, task):
+def _signatures(model, graph, task, threshold):
     """{name: SignatureDef} for every head, and the task's as the default."""
     inputs = collections.OrderedDict((n, graph.inputs[n]) for n in inference.ENCODER_INPUTS)
     encoder_outputs = {name: graph.outputs[name] for name in exporting.TASKS["encoder"].outputs}
@@ -91,6 +117,9 @@ def _signatures(model, graph, task):
         if model.settings.get("objective", "single_label") == "single_label":
             best = tf.argmax(graph.outputs["logits"], axis=-1)
             outputs["labels"] = tf.gather(tf.constant(model.labels), best, name="labels")  # [B]
+        if threshold is not None:
+            rows = tf.shape(graph.outputs["probabilities"])[:1]
+            outputs["threshold"] = tf.fill(rows, tf.constant(threshold, tf.float32))
         signatures["classify"] = (inputs, outputs)
     if "masked_lm" in model.heads:
         positions = {"masked_lm_positions": graph.inputs["masked_lm_positions"]}

@@ -19,7 +19,7 @@ import time
 
 from absl import flags
 
-from errors import UserError, run_command
+from errors import UserError, printable, run_command
 import checkpoints
 import config_flag
 import export_graphs
@@ -108,7 +108,7 @@ def main():
     examples = exporting.Examples(model, options.task, options.seq_length, options.texts[:4])
     difference = FORMATS[FLAGS.format].write(model, examples, path, options)
     for title, text in _summary(model, path, options, difference, time.time() - start):
-        print("%-10s %s" % (title, text))
+        print(printable("%-10s %s" % (title, text)))
 
 
 def _options():
@@ -208,12 +208,13 @@ def representative_texts(path, encoding="utf-8"):
     """
     if path is None:
         return []
-    if tables.is_json(path):
+    table = tables.Table(path, encoding)
+    if table.is_json:
         raise UserError(
             "--representative_texts=%s: JSON is not read: give a text a line, or a .tsv or .csv of "
             "the same texts" % path
         )
-    rows = [row.cells for row in tables.rows_of_file(path, encoding) if row.problem is None]
+    rows = [row.cells for row in table if row.problem is None]
     if not rows:
         raise UserError("--representative_texts=%s is empty: expected a text a line" % path)
     if len(rows) > 1 and any(layouts.TEXT_COLUMN.match(cell.strip()) for cell in rows[0]):

@@ -8,8 +8,6 @@ unquantized one, and less accurate.
 """
 
 import contextlib
-import copy
-import math
 import os
 import re
 import sys
@@ -31,15 +29,6 @@ FLOAT_OPERATORS = "BATCH_MATMUL SOFTMAX MEAN SQUARED_DIFFERENCE RSQRT ADD MUL SU
 PRETRAINING_OPERATORS = ["LOG_SOFTMAX", "RESHAPE"]  # integers end at -16, log probabilities lower
 MAX_CALIBRATION_TEXTS = 100
 LEAST_OF_SCALE = 1e-3  # of a channel's scale, as a share of the largest
-
-
-def fused_gelu(x):
-    """`modeling.gelu` in the form that the converter takes for TensorFlow Lite's operator GELU."""
-    inner = math.sqrt(2.0 / math.pi) * (x + 0.044715 * tf.pow(x, 3.0))
-    return 0.5 * x * (1.0 + tf.tanh(inner))
-
-
-modeling.ACTIVATIONS["fused_gelu"] = fused_gelu
 
 
 def check_possible(options):
@@ -94,9 +83,7 @@ def converted(model, output_names, options):
     Returns:
         bytes.
     """
-    config = copy.copy(model.config)
-    if config.hidden_act == "gelu":
-        config.hidden_act = "fused_gelu"
+    config = inference.with_fusible_gelu(model.config)
     if options.quantize == "int8" and not options.integer_only:
         config.ffn_out_scale = feed_forward_scale(model, calibration_rows(model, options))
     heads = [head for head in exporting.TASKS[options.task].heads if head in model.heads]

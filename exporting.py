@@ -19,6 +19,7 @@ from errors import UserError
 import checkpoints
 import classification
 import files
+import graph_transforms
 import inference
 import modeling
 import objectives
@@ -112,8 +113,13 @@ def read_model(folder, task, config_file=None):
     shapes = checkpoints.with_canonical_names(checkpoints.read_shapes(prefix))
     heads = inference.heads_of(shapes)
     _check_has_heads(prefix, heads, task)
-    num_labels = shapes["output_weights"][0] if "classification" in heads else None
+    num_labels = checkpoints.num_labels(shapes) if "classification" in heads else None
+    weights = checkpoints.read_weights(prefix)
+    weights.pop("global_step", None)
+    checkpoints.as_float32(prefix, weights)  # raises for what is no number
     beside = predictor_backends.FilesBeside(folder)
+    if num_labels:
+        beside.check_settings(num_labels)
     tokenizer, vocab_file = None, tokenization.vocabulary_in_folder(folder)
     if os.path.exists(vocab_file):
         tokenizer = beside.tokenizer(vocab_file, beside.settings.get("do_lower_case", True))
@@ -249,9 +255,23 @@ def frozen_graph(model, output_names, **build_settings):
         `GraphDef`.
     """
     with session_of(model, **build_settings) as (session, _):
-        return tf.graph_util.convert_variables_to_constants(
-            session, session.graph.as_graph_def(), list(output_names)
-        )
+        return frozen(session, output_names)
+
+
+def frozen(session, output_names):
+    """The graph of a session up to some outputs, with the weights as constants, each once.
+
+    Args:
+        session: `tf.Session`.
+        output_names: names of nodes, which keep their names.
+
+    Returns:
+        `GraphDef`.
+    """
+    graph_def = tf.graph_util.convert_variables_to_constants(
+        session, session.graph.as_graph_def(), list(output_names)
+    )
+    return graph_transforms.merge_equal_weights(graph_def, kept=output_names)
 
 
 class Examples:

@@ -21,7 +21,7 @@ import sys
 from absl import flags
 import numpy as np
 
-from errors import UserError, run_command
+from errors import UserError, printable, run_command
 import checkpoints
 import config_flag
 import files
@@ -104,9 +104,6 @@ def _form_of_output():
         _check_layers_stay_apart()
     if form in ("npy", "parquet") and FLAGS.output_file is None:
         raise UserError("--format=%s needs --output_file" % form)
-    names = [FLAGS.input_file, FLAGS.output_file]
-    if None not in names and files.is_same_path(*names):
-        raise UserError("--output_file=%s: it is the input too: choose another name" % names[1])
     return form
 
 
@@ -116,14 +113,20 @@ def _check_layers_stay_apart():
             "--layers=%s sums layers up, --format=bert_json has each by itself: name them, such as "
             "--layers=%s" % (FLAGS.layers, BERT_LAYERS)
         )
-    if FLAGS.normalize:
-        raise UserError("--normalize: --format=bert_json has layers as they are: leave it out")
+    if FLAGS["pooling"].present and FLAGS.pooling != "none":
+        _note("it has a vector of each token: --pooling=%s has no effect" % FLAGS.pooling)
+    if (FLAGS.output_file or "").endswith((".npy", ".parquet")):
+        _note("it is lines of JSON: a better name than %s ends in .jsonl" % FLAGS.output_file)
+
+
+def _note(text):
+    print("note: --format=bert_json: " + text, file=sys.stderr)
 
 
 def _open_encoder(form):
     of_tokens = form == "bert_json" or FLAGS.pooling == "none"
     path = FLAGS.init_checkpoint or FLAGS.model_dir or checkpoints.pretrained_folder()
-    print("model: %s" % path, file=sys.stderr)
+    print(printable("model: %s" % path), file=sys.stderr)
     return text_encoder.TextEncoder(
         path,
         FLAGS.layers or (BERT_LAYERS if form == "bert_json" else "last"),
@@ -152,7 +155,8 @@ def _text_of_line(line):
 
 def _vectors(encoder, texts):
     if encoder.pooling is None:
-        return encoder.encode_tokens(texts, FLAGS.normalize)
+        # Of several layers by themselves each vector is made 1 long, not all of them together.
+        return encoder.encode_tokens(texts, FLAGS.normalize and FLAGS.format != "bert_json")
     return encoder.encode(texts, FLAGS.normalize)
 
 
@@ -238,6 +242,8 @@ class BertJsonWriter(JsonlWriter):
     def _record(self, text, row):
         tokens, vectors = row
         by_layer = np.split(vectors, len(self._layers), axis=1)
+        if FLAGS.normalize:
+            by_layer = [v / np.linalg.norm(v, axis=1, keepdims=True) for v in by_layer]
         features = [
             {
                 "token": token,

@@ -10,7 +10,7 @@ most probable first; tab-separated.
 import sys
 from typing import List, Optional, Tuple
 
-from errors import UserError, run_command  # first: it quietens TensorFlow
+from errors import UserError, printable, run_command  # first: it quietens TensorFlow
 
 # isort: split
 from absl import flags
@@ -51,6 +51,7 @@ class MaskFiller(resident.Resident):
             UserError: if there is no such model, or it has no masked-LM head.
         """
         super().__init__()
+        resident.check_arguments(max_seq_length=max_seq_length)
         folder = resident.open_folder(model_dir, config_file, vocab_file, do_lower_case)
         config = folder.config
         self._tokenizer = folder.tokenizer
@@ -86,6 +87,7 @@ class MaskFiller(resident.Resident):
         Raises:
             UserError: if there is no mask, or the text is too long, and after `close`.
         """
+        resident.check_arguments(top_k=top_k)
         ((_, other),) = resident.checked_texts([text])
         if other is not None:
             raise UserError("expected a text with %s, found a pair" % MASK)
@@ -136,8 +138,9 @@ def define_flags():
 
 def main(texts):
     """Fills the masks of the given texts, or of each line of standard input."""
+    line_input.check_arguments(texts)
     model_dir = FLAGS.model_dir or checkpoints.pretrained_folder()
-    print("model: %s" % model_dir, file=sys.stderr)
+    print(printable("model: %s" % model_dir), file=sys.stderr)
     settings = {"config_file": FLAGS.bert_config_file, "vocab_file": FLAGS.vocab_file}
     if FLAGS["do_lower_case"].present:
         settings["do_lower_case"] = FLAGS.do_lower_case

@@ -30,14 +30,22 @@ import scores
 import task_data
 import tasks
 import training
+import validation
 
 FLAGS = flags.FLAGS
 EVAL_RESULTS = "eval_results_albert_zh.txt"
 MACHINE_RESULTS = "eval_results.json"
+FORMER_RESULTS = validation.record(
+    {
+        "model": validation.TEXT,
+        "test": validation.or_none(validation.record(others=validation.NUMBER_OR_NAN)),
+    }
+)
 PROBABILITIES = "test_results.tsv"
 PREDICTIONS = "predictions.tsv"
 SUBMISSION = "%s_predict.json"
 MAX_LOSS_RECORDS = 2000
+HIGH_RATE = 2e-4  # learning rate above which a model that learns nothing needs a lower one
 TOKENS_TOGETHER = 16384  # of a batch in evaluation: larger ones are no faster
 define_flags = fine_tuning_flags.define_flags
 
@@ -74,7 +82,12 @@ def run_once(config_file, stop):
             run_of_flags.evaluate_all(stop)
         if FLAGS.do_predict:
             run_of_flags.predict(stop)
-        return run_of_flags.summarize(stop)
+        if FLAGS.export_dir:
+            run_of_flags.export()
+        result = run_of_flags.summarize(stop)
+        if FLAGS.do_train and FLAGS.do_eval and not FLAGS["keep_checkpoint_max"].present:
+            run_of_flags.remove_older_checkpoints()
+        return result
 
 
 class FineTuning:
@@ -315,6 +328,7 @@ class FineTuning:
             FLAGS.eval_batch_size,
             [self._setup.metric],
             self._thresholds_on_dev(prefix, step, logits),
+            FLAGS.multi_label_loss,
         )
         metrics["global_step"] = step
         is_best = self._is_best(metrics)
@@ -350,22 +364,27 @@ class FineTuning:
         )
 
     def _record(self, metrics, is_best):
-        """Tells what a checkpoint reached, and writes it down while training."""
+        """Reports what a checkpoint reached, and writes it down while training."""
         step, name = metrics["global_step"], self._setup.metric
         is_chosen_here = is_best and self._setup.is_dev_of_training
         remark = " (best so far)" if is_chosen_here else ""
-        training.say(
-            "dev %s %.4f at step %d%s",
-            name,
-            metrics["eval_" + name],
-            step,
-            remark if step else " (before training)",
-        )
+        if step or not FLAGS.do_train:  # the untrained one's turn comes when training is over
+            training.say(
+                "dev %s at step %d%s",
+                self._scores_text(metrics),
+                step,
+                remark if step else " (before training)",
+            )
         if self._metrics is not None:
             values = {"dev_" + name: metrics["eval_" + name]}
             if step in self._tuned:
                 values["thresholds"] = self._tuned[step]
             self._metrics.add(step, dev=metrics, **values)
+
+    def _scores_text(self, metrics):
+        """The metric that chooses the best checkpoint, and the usual one beside it."""
+        names = dict.fromkeys([self._setup.metric, scores.USUAL[self._setup.task.objective][0]])
+        return ", ".join("%s %.4f" % (name, metrics["eval_" + name]) for name in names)
 
     def _dev_gold(self):
         examples = self._setup.splits["dev"].examples
@@ -378,10 +397,7 @@ class FineTuning:
         checkpoints.replace_model_folder(
             self._setup.best_folder,
             prefix,
-            copied_files={
-                checkpoints.config_name(self._setup.config_file): self._setup.config_file,
-                self._setup.tokenizer.name_in_folder: self._setup.vocab_file,
-            },
+            self._setup.model_files,
             json_files={
                 task_data.LABEL_MAP: task_data.label_map(self._setup.task),
                 inference.FINE_TUNING_FILE: notes,
@@ -529,6 +545,25 @@ class FineTuning:
 
     # The end
 
+    def export(self):
+        """Writes the best checkpoint as a SavedModel.
+
+        Raises:
+            UserError: where no checkpoint was chosen.
+        """
+        import export_graphs  # what few runs need
+
+        if not self._setup.uses_best_folder():
+            raise UserError("--export_dir: there is no best model: add --do_eval=true")
+        difference = export_graphs.write_servable(
+            self._setup.best_folder, FLAGS.export_dir, FLAGS.threshold_to_export
+        )
+        training.say(
+            "SavedModel        %s (outputs at most %.1e from the checkpoint's)",
+            FLAGS.export_dir,
+            difference,
+        )
+
     def summarize(self, stop):
         """Writes the machine-readable results and tells what was reached and where it lies.
 
@@ -587,7 +622,11 @@ class FineTuning:
         path = os.path.join(self._setup.folder, MACHINE_RESULTS)
         if self._num_predicted is not None or not os.path.exists(path):
             return None
-        former = files.read_json(path)
+        try:
+            former = validation.read_json(path, FORMER_RESULTS)
+        except UserError as error:
+            training.say("note: the former result of test is not used: %s", error)
+            return None
         return former.get("test") if former.get("model") == self._model_digest() else None
 
     def _write_thresholds_of_newest(self):
@@ -630,7 +669,9 @@ class FineTuning:
         if self._metrics is not None:
             path = os.path.join(self._setup.folder, training.LEARNING_CURVE)
             curves = [("dev_" + self._setup.metric, "dev " + self._setup.metric)]
-            made.append(training.draw_learning_curve(self._metrics, path, curves))
+            made.append(
+                training.draw_learning_curve(self._metrics, path, curves, self._setup.metric)
+            )
         return [path for path in made if path]
 
     def _why_best(self, best):
@@ -652,17 +693,39 @@ class FineTuning:
             ", and the lowest loss of %d with that" % equals if equals > 1 else "",
         )
 
+    def _advice(self):
+        """What helps where a model has learnt nothing."""
+        if not FLAGS.do_train:
+            return "check that the model was trained for these labels, and that labels are right"
+        ways = []
+        if not self._setup.init_checkpoint:
+            ways.append("start from a pre-trained model (--init_checkpoint)")
+        direction = "lower" if FLAGS.learning_rate > HIGH_RATE else "higher"
+        ways.append("try a %s --learning_rate (now %g)" % (direction, FLAGS.learning_rate))
+        ways.append("more --num_train_epochs (now %g)" % FLAGS.num_train_epochs)
+        return ", ".join(ways) + ", and check that the labels belong to the texts"
+
+    def remove_older_checkpoints(self):
+        """Leaves of a finished training the newest checkpoint and the one that is predicted with.
+
+        Those of training hold the optimizer's state and are three times as large as the model.
+        """
+        prefixes = checkpoints.checkpoints_of_training(self._setup.folder)
+        kept = [p for p in prefixes if p in (prefixes[-1], self._used_checkpoint())]
+        if kept:
+            checkpoints.remove_all_but(self._setup.folder, kept)
+
     def _summary_lines(self, best, report, pictures):
         if best:
-            yield (
-                "dev " + self._setup.metric,
-                "%.4f (best, at step %d)"
-                % (best["eval_" + self._setup.metric], best["global_step"]),
-            )
+            metric, values = self._scores_text(best).split(" ", 1)
+            yield "dev " + metric, "%s (best, at step %d)" % (values, best["global_step"])
         for name in report.metrics:
             if name == "test":
                 yield report.summary_line("test")
             yield from report.unseen_lines(name)
+        unlearnt = next(filter(None, map(report.unlearnt, report.metrics)), None)
+        if unlearnt:
+            yield "warning", "%s: %s" % (unlearnt, self._advice())
         if self._setup.uses_best_folder():
             yield "best checkpoint", checkpoints.find_checkpoint(self._setup.best_folder)
         names = [MACHINE_RESULTS] + ([EVAL_RESULTS] if FLAGS.do_eval else [])
@@ -672,21 +735,23 @@ class FineTuning:
         if pictures:
             yield "report", ", ".join(pictures)
         yield "time, memory", "%s, at most %.0f MB" % training.time_and_memory(self._begin)
-        if self._setup.uses_best_folder() and tasks.compares_sentences(self._setup.task):
-            yield "next", _similarity_command(self._setup.best_folder)
+        if self._setup.uses_best_folder():
+            yield "next", _next_command(self._setup.best_folder, self._setup.task)
         if best and best["global_step"]:
             yield "best", self._why_best(best)
 
 
-def _similarity_command(model_dir):
-    """The command line that compares two sentences, for the user's shell and folder."""
-    script = os.path.join(os.path.dirname(os.path.abspath(__file__)), "similarity.py")
+def _next_command(model_dir, task):
+    """The command line that uses the model on an example, for the user's shell and folder."""
+    name = "similarity.py" if tasks.compares_sentences(task) else "classify.py"
+    texts = ' "怎么开户" "如何开通账户"' if tasks.is_pair(task) else ' "这家店的菜很好吃"'
+    script = os.path.join(os.path.dirname(os.path.abspath(__file__)), name)
     here = os.path.join(os.getcwd(), "")
     programs = [
         path[len(here) :] if path.startswith(here) else path for path in (sys.executable, script)
     ]
     words = programs + ["--model_dir=" + model_dir]
-    return " ".join(shlex.quote(word) for word in words) + ' "怎么开户" "如何开通账户"'
+    return " ".join(shlex.quote(word) for word in words) + texts
 
 
 def _rows_together(flag):

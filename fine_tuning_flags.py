@@ -4,7 +4,9 @@ from absl import flags
 
 from errors import UserError
 import config_flag
+import dev_split
 import objectives
+import optimization
 import scores
 import tasks
 import training
@@ -14,7 +16,22 @@ SHORTEST_SEQUENCE = 8  # [CLS] A [SEP] B [SEP] with a few tokens in it
 SEARCHED_RATES = (2e-5, 6e-5, 1e-4)
 
 _TABLE = (
-    ("string", "data_dir", None, "Folder of the task's files."),
+    (
+        "string",
+        "data_dir",
+        None,
+        "Folder of the task's files; of own data also one file: what is trained on, and with "
+        "--do_predict alone what is predicted.",
+    ),
+    (
+        "string",
+        "text_column",
+        None,
+        "Own data: the column of the text, by its name in the header (in JSON lines its key) or by "
+        "its position from 1; found by usual names or by position if left out.",
+    ),
+    ("string", "text_b_column", None, "The same of the second text of pairs."),
+    ("string", "label_column", None, "The same of the label."),
     (
         "string",
         "task_name",
@@ -28,7 +45,35 @@ _TABLE = (
     ("boolean", "do_predict", False, "Whether to predict the test file."),
     ("integer", "predict_batch_size", 8, "Examples in a prediction step."),
     ("float", "num_train_epochs", 3.0, "Passes over the training data."),
+    ("integer", "train_step", None, "Steps of training, in place of --num_train_epochs."),
     ("float", "warmup_proportion", 0.1, "Share of the steps in which the rate rises."),
+    (
+        "integer",
+        "warmup_step",
+        None,
+        "Steps in which the rate rises, in place of --warmup_proportion.",
+    ),
+    ("enum", "optimizer", "adamw", "The optimizer."),
+    (
+        "string",
+        "cached_dir",
+        None,
+        "Folder for the features, which runs on the same data share; --output_dir's by default.",
+    ),
+    ("string", "export_dir", None, "Folder to write the best model to, as a SavedModel."),
+    (
+        "float",
+        "threshold_to_export",
+        None,
+        "A number that the SavedModel of --export_dir puts out beside the probabilities, as "
+        "threshold: for the program that uses it.",
+    ),
+    (
+        "string",
+        "albert_hub_module_handle",
+        None,
+        "Not supported: modules of TensorFlow Hub are not read.",
+    ),
     ("string", "encoding", "utf-8", "Encoding of the task's files."),
     (
         "boolean",
@@ -41,15 +86,38 @@ _TABLE = (
     (
         "float",
         "dev_share",
-        0.1,
+        None,
         "Own data without a dev file: share of the training rows, of each label alike, that are "
-        "set aside as one.",
+        "set aside as one; by default 0.1, of fewer than 1,000 rows more: 100 rows, but at most "
+        "0.3.",
+    ),
+    (
+        "enum",
+        "dev_split",
+        "groups",
+        "How those rows are chosen: groups (rows that share a text stay together, so that no text "
+        "of dev is trained on), or random (each row by itself).",
     ),
     (
         "boolean",
         "multi_label",
         False,
         "Own data: a row may have several labels, or none; trains a sigmoid for each.",
+    ),
+    (
+        "enum",
+        "multi_label_loss",
+        "sum",
+        "With --multi_label the loss of a row: the sum over its labels, with the classifier's bias "
+        "starting from the labels' shares, or their mean, starting from 0, as in earlier versions, "
+        "which learns little of many labels.",
+    ),
+    (
+        "float",
+        "classifier_rate_factor",
+        None,
+        "Factor of the classifier's learning rate; by default 1, and %g with --multi_label and "
+        "--multi_label_loss=sum." % objectives.MULTI_LABEL_RATE_FACTOR,
     ),
     ("string", "label_separator", "|", "What stands between the labels of a multi-label row."),
     ("boolean", "regression", False, "Own data: labels are numbers to be estimated."),
@@ -118,13 +186,20 @@ _TABLE = (
         "Also write the predictions as TASK_predict.json, in the form that CLUE's site takes.",
     ),
 )
+_CHOICES = {
+    "pooling": objectives.POOLINGS,
+    "optimizer": sorted(optimization.OPTIMIZERS),
+    "dev_split": list(dev_split.METHODS),
+    "multi_label_loss": objectives.MULTI_LABEL_LOSSES,
+}
 _POSITIVE = (
     "train_batch_size eval_batch_size predict_batch_size learning_rate num_train_epochs "
     "save_checkpoints_steps iterations_per_loop num_tpu_cores"
 ).split()
 # What `objectives.Settings` and a run's settings take from flags of the same name.
 TRAINING_OPTIONS = (
-    "pooling label_smoothing focal_gamma rdrop_alpha fgm_epsilon layer_decay freeze_encoder"
+    "pooling label_smoothing focal_gamma rdrop_alpha fgm_epsilon layer_decay freeze_encoder "
+    "optimizer multi_label_loss classifier_rate_factor"
 ).split()
 
 
@@ -139,7 +214,7 @@ def define_flags(**defaults):
     for kind, name, default, help_text in _TABLE:
         arguments = [name, defaults.get(name, default)]
         if kind == "enum":
-            arguments.append(objectives.POOLINGS)
+            arguments.append(_CHOICES[name])
         getattr(flags, "DEFINE_" + kind)(*(arguments + [help_text]))
 
 
@@ -157,9 +232,11 @@ def check_flags():
     if not (FLAGS.do_train or FLAGS.do_eval or FLAGS.do_predict):
         raise UserError("nothing to do: give --do_train=true, --do_eval=true or --do_predict=true")
     training.require_positive(_POSITIVE)
+    training.require_at_least_0(["keep_checkpoint_max", "warmup_step"])
     training.check_seed(FLAGS.seed)
+    _check_flags_of_google()
     for name in ("warmup_proportion", "dev_share"):
-        if not 0 <= FLAGS[name].value < 1:
+        if FLAGS[name].value is not None and not 0 <= FLAGS[name].value < 1:
             raise UserError(
                 "--%s: %s makes no sense, expected 0 or more and below 1"
                 % (name, FLAGS[name].value)
@@ -188,9 +265,47 @@ def check_flags():
             "--learning_rate and --search exclude each other: --search tries %s"
             % ", ".join("%g" % rate for rate in SEARCHED_RATES)
         )
+    chosen_columns()
     _check_objective()
     _check_options_of_objective()
     objectives.check(objectives.Settings()._replace(**training_options()))
+
+
+def _check_flags_of_google():
+    """Raises `UserError` for mistakes in what google's classifier has beyond albert_zh's."""
+    if FLAGS.albert_hub_module_handle:
+        raise UserError(
+            "--albert_hub_module_handle=%s: modules of TensorFlow Hub are not read: leave it out "
+            "and name the model's files, --init_checkpoint, --albert_config_file and "
+            "--spm_model_file or --vocab_file" % FLAGS.albert_hub_module_handle
+        )
+    if FLAGS.train_step is not None:
+        training.require_positive(["train_step"])
+    if FLAGS.threshold_to_export is not None and not FLAGS.export_dir:
+        raise UserError("--threshold_to_export goes with --export_dir, the folder to export to")
+    if FLAGS.export_dir and not FLAGS.keep_best:
+        raise UserError("--export_dir exports the best model: leave out --keep_best=false")
+    if FLAGS.export_dir and (FLAGS.seeds or FLAGS.search):
+        raise UserError("--export_dir exports one model: leave out --seeds and --search")
+
+
+def chosen_columns():
+    """{column: its name or position} of the columns that the flags name.
+
+    Raises:
+        UserError: for columns named twice, or of a task whose columns are known.
+    """
+    chosen = {column: FLAGS[flag].value for column, flag in tasks.COLUMN_FLAGS.items()}
+    chosen = {column: value.strip() for column, value in chosen.items() if value is not None}
+    names = ["--" + tasks.COLUMN_FLAGS[column] for column in chosen]
+    if len(set(chosen.values())) < len(chosen) or "" in chosen.values():
+        raise UserError("%s: expected a column each, found one twice or none" % ", ".join(names))
+    if chosen and tasks.get_task(FLAGS.task_name).labels is not None:
+        raise UserError(
+            "%s: the columns of the task %s are known: leave it out, or use --task_name=%s"
+            % (names[0], FLAGS.task_name, tasks.OWN_DATA)
+        )
+    return chosen
 
 
 def _check_objective():
@@ -245,4 +360,14 @@ def objective():
 
 def training_options():
     """{name: value} of the flags that `objectives.Settings` has fields for."""
-    return {name: FLAGS[name].value for name in TRAINING_OPTIONS}
+    options = {name: FLAGS[name].value for name in TRAINING_OPTIONS}
+    if options["classifier_rate_factor"] is None:
+        options["classifier_rate_factor"] = (
+            objectives.MULTI_LABEL_RATE_FACTOR if sums_over_labels() else 1.0
+        )
+    return options
+
+
+def sums_over_labels():
+    """Whether a multi-label task is trained by the sum of its labels' losses."""
+    return objective() == "multi_label" and FLAGS.multi_label_loss == "sum"

@@ -12,17 +12,20 @@ from absl import flags
 from errors import UserError
 import checkpoints
 import classification
+import dev_split
 import experiments
 import files
 import fine_tuning_flags
 import inference
 import objectives
+import path_rules
 import reading
 import scores
 import task_data
 import tasks
 import tokenization
 import training
+import validation
 
 FLAGS = flags.FLAGS
 BEST_FOLDER = "best"
@@ -35,6 +38,8 @@ class Setup:
         folder, best_folder: where checkpoints and results go, and the best checkpoint.
         config_file, config: the model's.
         vocab_file, tokenizer: path of the vocabulary, and its `FullTokenizer`.
+        model_files: {name in a model folder: bytes} of config and vocabulary as they are now: they
+            may be replaced before the best checkpoint is kept.
         init_checkpoint: prefix of `--init_checkpoint`, or None.
         data: `TaskData`.
         task, splits: of `data`.
@@ -61,8 +66,11 @@ class Setup:
         self.config = training.read_config(config_file)
         self.vocab_file = fine_tuning_flags.vocabulary_file()
         training.open_output_folder(self.folder)
+        training.say_what_has_no_effect()
         self.best_folder = os.path.join(self.folder, BEST_FOLDER)
         checkpoints.restore_model_folder(self.best_folder)
+        if FLAGS.do_train:
+            path_rules.check_not_replaced(self.best_folder)
         self.init_checkpoint = _found_init_checkpoint()
         self._check_is_no_folder_of_runs()
         folders = self._folders_of_model()
@@ -73,6 +81,10 @@ class Setup:
             FLAGS.vocab_file, FLAGS.do_lower_case, FLAGS.spm_model_file
         )
         training.check_sizes(self.config, self.vocab_file, len(self.tokenizer.inv_vocab))
+        self.model_files = {
+            checkpoints.config_name(config_file): files.read_bytes(config_file),
+            self.tokenizer.name_in_folder: files.read_bytes(self.vocab_file),
+        }
         tokenization.validate_case_matches_checkpoint(FLAGS.do_lower_case, FLAGS.init_checkpoint)
         self.settings = self._model_settings()
         self.data = task_data.TaskData(
@@ -82,7 +94,9 @@ class Setup:
         self._check_data_fits()
         self.shapes = checkpoints.expected_shapes(self.config, tasks.num_outputs(self.task))
         self._report_init_checkpoint()
-        self.settings = self.settings._replace(class_weights=self._class_weights())
+        self.settings = self.settings._replace(
+            class_weights=self._class_weights(), initial_bias=self._initial_bias()
+        )
         self.metric = FLAGS.best_metric or scores.USUAL[self.task.objective][0]
         self.first_step = self.newest_step()
         self._check_best_is_of_this_run()
@@ -118,13 +132,23 @@ class Setup:
             )
 
     def _flags_of_data(self):
-        """The flags, with the seed by which dev rows are set aside: one for all runs of --seeds."""
+        """The flags; dev rows are set aside as before in a run that goes on, if no flag differs.
+
+        All runs of --seeds have one seed for it.
+        """
+        former = dict(training.former_settings(self.folder)["fixed"])
+        if not FLAGS.do_train:
+            former.update(self._notes)
+        values = FLAGS.flag_values_dict()
+        recorded = dev_split.recorded(former.get("dev_share"))
+        for name, value in zip(("dev_share", "dev_split"), recorded):
+            if value is not None and not FLAGS[name].present:
+                values[name] = value
         seed = int(FLAGS.seeds[0]) if FLAGS.seeds else FLAGS.seed
         if not (FLAGS.seeds and FLAGS.do_train):  # one of those runs alone keeps its dev rows
-            seed = training.former_settings(self.folder)["fixed"].get("dev_seed", seed)
-        if not FLAGS.do_train:
-            seed = self._notes.get("dev_seed", seed)
-        return types.SimpleNamespace(**dict(FLAGS.flag_values_dict(), seed=seed))
+            seed = former.get("dev_seed", seed)
+        chosen = fine_tuning_flags.chosen_columns()
+        return types.SimpleNamespace(**dict(values, seed=seed, chosen_columns=chosen))
 
     def _take_flags_of_model(self):
         """Without training, how texts are prepared is the model's where no flag says otherwise."""
@@ -200,7 +224,7 @@ class Setup:
                     "--class_weights=%s: expected balanced, or a JSON file {label: weight}, which "
                     "is not there" % FLAGS.class_weights
                 )
-            given = files.read_json(FLAGS.class_weights)
+            given = validation.read_json(FLAGS.class_weights, objectives.CLASS_WEIGHTS)
             weights = objectives.weights_of_labels(given, self.task.labels, FLAGS.class_weights)
             left_out = [label for label in self.task.labels if label not in given]
             if left_out:
@@ -209,14 +233,23 @@ class Setup:
         counts = reading.label_counts(self.task, self.splits["train"])
         return objectives.balanced_weights([counts[label] for label in self.task.labels])
 
+    def _initial_bias(self):
+        """Start values of the classifier's bias, or None for zeros."""
+        if not (FLAGS.do_train and fine_tuning_flags.sums_over_labels()):
+            return None
+        counts = reading.label_counts(self.task, self.splits["train"])
+        return objectives.prior_logits(
+            [counts[label] for label in self.task.labels], len(self.splits["train"].examples)
+        )
+
     def newest_step(self):
         """The step of the newest checkpoint of the output folder; 0 without any."""
         newest = checkpoints.newest_of_training(self.folder)
         return 0 if newest is None else checkpoints.checkpoint_step(newest)
 
     def data_digest(self, name):
-        """Fingerprint of a split's file."""
-        return files.sha256_of_file(self.splits[name].path)
+        """Fingerprint of a split's file, as it was read."""
+        return self.splits[name].sha256
 
     def _run_settings(self):
         """(fixed, variable) settings of the run, see `training.check_same_run`.
@@ -226,7 +259,7 @@ class Setup:
         fixed = {
             "task": FLAGS.task_name.lower(),
             "config": self.config.to_dict(),
-            "vocabulary": files.sha256_of_file(self.vocab_file),
+            "vocabulary": self.tokenizer.sha256,
             "do_lower_case": FLAGS.do_lower_case,
         }
         if not FLAGS.do_train:
@@ -239,6 +272,7 @@ class Setup:
         fixed.update((name, FLAGS[name].value) for name in names)
         fixed["objective"] = self.task.objective
         fixed["class_weights"] = self.settings.class_weights
+        fixed["chosen columns"] = self.task.chosen
         for name in self.splits:
             if name != "test":
                 fixed[name + " data"] = self.data_digest(name)
@@ -247,7 +281,8 @@ class Setup:
         if self.init_checkpoint:
             fixed["init_checkpoint"] = checkpoints.fingerprint(self.init_checkpoint)
         names = (
-            "num_train_epochs save_checkpoints_steps best_metric early_stopping precision plain"
+            "num_train_epochs train_step warmup_step save_checkpoints_steps best_metric "
+            "early_stopping precision plain"
         ).split()
         return fixed, {name: FLAGS[name].value for name in names}
 
@@ -278,17 +313,24 @@ class Setup:
 
     def _feature_file(self, split):
         settings = dict(
-            vocabulary=files.sha256_of_file(self.vocab_file),
+            vocabulary=self.tokenizer.sha256,
             do_lower_case=FLAGS.do_lower_case,
             encoding=FLAGS.encoding,
             skip_bad_rows=FLAGS.skip_bad_rows,
+            chosen_columns=self.task.chosen,
             **self.data.fingerprint(split.name),
         )
         if FLAGS.swap_pairs and split.name == "train":
             split = reading.in_both_orders(split)
             settings["swap_pairs"] = True
         result = classification.feature_file(
-            split, self.task, self.tokenizer, FLAGS.max_seq_length, self.folder, settings=settings
+            split,
+            self.task,
+            self.tokenizer,
+            FLAGS.max_seq_length,
+            FLAGS.cached_dir or self.folder,
+            settings=settings,
+            shared_as=FLAGS.task_name.lower() if FLAGS.cached_dir else None,
         )
         if result.num_cut:
             training.say(
@@ -313,21 +355,30 @@ class Setup:
                 "--train_batch_size=%d is more than the %d training rows of %s"
                 % (batch, count, self.splits["train"].path)
             )
-        self.total_steps = int(count / batch * FLAGS.num_train_epochs)
-        self.warmup_steps = int(self.total_steps * FLAGS.warmup_proportion)
+        self.total_steps = FLAGS.train_step
+        if self.total_steps is None:
+            self.total_steps = int(count / batch * FLAGS.num_train_epochs)
+        self.warmup_steps = FLAGS.warmup_step
+        if self.warmup_steps is None:
+            self.warmup_steps = int(self.total_steps * FLAGS.warmup_proportion)
         if self.total_steps == 0:
             raise UserError(
                 "--num_train_epochs=%s: less than one step of %d rows"
                 % (FLAGS.num_train_epochs, batch)
             )
+        if self.warmup_steps >= self.total_steps:
+            raise UserError(
+                "--warmup_step=%d: expected less than the %d steps of the training"
+                % (self.warmup_steps, self.total_steps)
+            )
         if not FLAGS["save_checkpoints_steps"].present:
             self.save_steps = min(self.save_steps, math.ceil(count / batch))
         training.say(
-            "training: %d rows, batch %d, %g epochs: %d steps, %d of them warm-up; "
+            "training: %d rows, batch %d, %.4g epochs: %d steps, %d of them warm-up; "
             "a checkpoint every %d steps",
             count,
             batch,
-            FLAGS.num_train_epochs,
+            self.total_steps * batch / count if FLAGS.train_step else FLAGS.num_train_epochs,
             self.total_steps,
             self.warmup_steps,
             self.save_steps,
@@ -349,6 +400,7 @@ class Setup:
             "pooling": self.settings.pooling,
             "label_separator": self.task.separator,
             "columns": list(self.task.columns),
+            "chosen_columns": self.task.chosen,
             "compares_sentences": tasks.compares_sentences(self.task),
             **self._rows_set_aside(),
             "header": None if self.task.header is None else list(self.task.header),

@@ -19,7 +19,7 @@ import warnings
 from absl import flags
 from google.protobuf.message import DecodeError
 
-from errors import UserError, run_command  # first: it quietens TensorFlow
+from errors import UserError, printable, run_command  # first: it quietens TensorFlow
 
 # isort: split
 import tensorflow.compat.v1 as tf
@@ -29,6 +29,7 @@ import exporting
 import files
 import inference
 import predictor_backends
+import system_errors
 
 FLAGS = flags.FLAGS
 INPUT_OF_TRAINING = ("IteratorGetNext", "QueueDequeueV2", "InfeedDequeueTuple")
@@ -57,13 +58,11 @@ def main():
     with tf.Graph().as_default() as graph, tf.Session() as session:
         restore(session, prefix, FLAGS.input_meta_graph or prefix + ".meta")
         _check_outputs(graph, outputs)
-        frozen = tf.graph_util.convert_variables_to_constants(
-            session, graph.as_graph_def(), outputs
-        )
+        frozen = exporting.frozen(session, outputs)
     with files.atomic_write(FLAGS.output_graph, "wb") as handle:
         handle.write(frozen.SerializeToString())
     inputs = [node.name for node in frozen.node if node.op == "Placeholder"]
-    print("written    %s (%.2f MB)" % (FLAGS.output_graph, frozen.ByteSize() / 1e6))
+    print(printable("written    %s (%.2f MB)" % (FLAGS.output_graph, frozen.ByteSize() / 1e6)))
     print("inputs     " + ", ".join(inputs))
     print("outputs    " + ", ".join(outputs))
 
@@ -84,7 +83,7 @@ def restore(session, prefix, meta_file):
             except (tf.errors.OpError, ValueError) as error:
                 raise UserError(
                     "%s is not of the checkpoint %s: %s"
-                    % (meta_file, prefix, str(error).split("\n")[0])
+                    % (meta_file, prefix, system_errors.reason(error))
                 ) from error
             return
         reason = "holds the input of training (%s)" % ", ".join(sorted(found))
@@ -112,7 +111,7 @@ def _build(session, prefix):
     shapes = checkpoints.with_canonical_names(checkpoints.read_shapes(prefix))
     num_labels = shapes.get("output_weights", [None])[0]
     heads = inference.heads_of(shapes)
-    inference.build(config, heads, num_labels, settings, takes_flat_segments=True)
+    inference.build_for_converter(config, heads, num_labels, settings)
     exporting.load_weights(session, prefix)
 
 

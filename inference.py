@@ -6,17 +6,39 @@ work. The names of inputs and outputs are those of the graphs that albert_zh rel
 """
 
 import collections
+import copy
+import math
 import os
 
 import tensorflow.compat.v1 as tf
 
 from errors import UserError
-import files
 import modeling
 import objectives
+import validation
 
 # What a model folder calls the settings of its fine-tuning.
 FINE_TUNING_FILE = "fine_tuning.json"
+# What it may hold; other keys are there for people and for comparisons.
+NOTES = validation.record(
+    {
+        "objective": validation.one_of(*objectives.OBJECTIVES),
+        "pooling": validation.one_of(*objectives.POOLINGS),
+        "do_lower_case": validation.BOOLEAN,
+        "max_seq_length": validation.integer(1),
+        "label_separator": validation.or_none(validation.TEXT),
+        "columns": validation.list_of(validation.or_none(validation.TEXT)),
+        "header": validation.or_none(validation.list_of(validation.or_none(validation.TEXT))),
+        "chosen_columns": validation.record({}, [], validation.TEXT),
+        "compares_sentences": validation.BOOLEAN,
+        "thresholds": validation.or_none(validation.list_of(validation.number(0, 1))),
+        "dev": validation.record(
+            {"global_step": validation.integer(0)}, ["global_step"], validation.NUMBER_OR_NAN
+        ),
+    },
+    expected="the JSON object that training wrote there",
+)
+NOTES_WAY_OUT = "put back what training wrote there, or train again"
 ENCODER_INPUTS = ("input_ids", "input_mask", "segment_ids")
 MASKED_LM_LOSS = "cls/predictions/truediv"
 _NO_WEIGHTS = 1e-5  # added to the sum of the weights, as in training
@@ -40,6 +62,27 @@ Outputs: `sequence_output` [B, F, H], `pooled_output` [B, H], and as far as ther
 """
 
 
+def fusible_gelu(x):
+    """`modeling.gelu` in the form that TensorFlow Lite's converter takes for its operator GELU.
+
+    Of the other it takes the factors of x into the kernel of the layer before, which is stored and
+    multiplied three times then.
+    """
+    inner = math.sqrt(2.0 / math.pi) * (x + 0.044715 * tf.pow(x, 3.0))
+    return 0.5 * x * (1.0 + tf.tanh(inner))
+
+
+modeling.ACTIVATIONS["fusible_gelu"] = fusible_gelu
+
+
+def with_fusible_gelu(config):
+    """A copy of an `AlbertConfig` for graphs that TensorFlow Lite's converter will read."""
+    config = copy.copy(config)
+    if config.hidden_act == "gelu":
+        config.hidden_act = "fusible_gelu"
+    return config
+
+
 def notes_of_folder(folder):
     """What fine-tuning noted of the model in a folder, as of `read_notes`; {} for other models."""
     return read_notes(os.path.join(folder, FINE_TUNING_FILE))
@@ -55,12 +98,43 @@ def read_notes(path):
         dict; {} without the file.
 
     Raises:
-        UserError: if it is no JSON object.
+        UserError: if it is not of the kind `NOTES`, or contradicts itself.
     """
-    notes = files.read_json(path) if path and os.path.exists(path) else {}
-    if not isinstance(notes, dict):
-        raise UserError("%s: expected the JSON object that training wrote there" % path)
+    if not path or not os.path.exists(path):
+        return {}
+    notes = validation.read_json(path, NOTES, NOTES_WAY_OUT)
+    if notes.get("compares_sentences") and "text_b" not in notes.get("columns", ["text_b"]):
+        raise UserError(
+            "%s: compares_sentences is true, expected false, as its columns have no text_b: %s"
+            % (path, NOTES_WAY_OUT)
+        )
     return notes
+
+
+def check_notes(notes, num_outputs, source):
+    """Raises `UserError` unless what fine-tuning noted belongs to a model of so many outputs.
+
+    Args:
+        notes: as of `read_notes`.
+        num_outputs: int, C.
+        source: file or folder that the notes are from, for the error.
+    """
+    objective, thresholds = notes.get("objective"), notes.get("thresholds")
+    if objective == "regression" and num_outputs != 1:
+        found, expected = "objective is regression", "a model of one output for it"
+    elif objective == "single_label" and num_outputs == 1:
+        found, expected = "objective is single_label", "a model of several outputs for it"
+    elif thresholds is not None and len(thresholds) != num_outputs:
+        found, expected = (
+            "it has %d thresholds" % len(thresholds),
+            "one for each output of the model",
+        )
+    else:
+        return
+    raise UserError(
+        "%s: %s, expected %s, which has %d: %s"
+        % (source, found, expected, num_outputs, NOTES_WAY_OUT)
+    )
 
 
 def heads_of(names):
@@ -79,6 +153,10 @@ def build(
     output_positions=None,
 ):
     """Builds the graph of a model for use in the default graph.
+
+    Rows of any length may be longer than the model has positions: the graph cuts them, so that what
+    feeds it (tokenizers of other libraries) cannot make it fail. The cut row ends without `[SEP]`;
+    whoever wants it there shortens the texts before they become ids, as `Predictor` does.
 
     Args:
         config: `AlbertConfig`.
@@ -101,6 +179,9 @@ def build(
     ids, mask, segments = inputs.values()
     if takes_flat_segments:
         segments = tf.reshape(segments, tf.shape(ids))
+    if shape[1] is None:
+        longest = config.max_position_embeddings
+        ids, mask, segments = (rows[:, :longest] for rows in (ids, mask, segments))
     outputs = collections.OrderedDict()
     # Plain variables are what every freezing tool understands.
     with tf.variable_scope(tf.get_variable_scope(), use_resource=False):
@@ -112,7 +193,7 @@ def build(
         if "classification" in heads:
             outputs.update(_classification(config, model, mask, num_labels, settings or {}))
         if "masked_lm" in heads:
-            outputs.update(_masked_lm(config, model, inputs, shape[0]))
+            outputs.update(_masked_lm(config, model, inputs, shape))
         if "sentence_order" in heads:
             labels = tf.zeros_like(ids[:, 0])
             head = modeling.sentence_order_head(config, model.get_pooled_output(), labels)
@@ -121,6 +202,11 @@ def build(
         if tensor.op.name != name:
             outputs[name] = tf.identity(tensor, name)
     return Graph(inputs, outputs)
+
+
+def build_for_converter(config, heads, num_labels=None, settings=None):
+    """Builds the graph that the old commands freeze and convert; arguments as of `build`."""
+    return build(with_fusible_gelu(config), heads, num_labels, settings, takes_flat_segments=True)
 
 
 def _classification(config, model, mask, num_labels, settings):
@@ -133,12 +219,14 @@ def _classification(config, model, mask, num_labels, settings):
     }
 
 
-def _masked_lm(config, model, inputs, batch):
+def _masked_lm(config, model, inputs, shape):
     """Log probabilities and loss of the masked words; adds their inputs."""
     for key, dtype in (("positions", tf.int32), ("ids", tf.int32), ("weights", tf.float32)):
         name = "masked_lm_" + key
-        inputs[name] = tf.placeholder(dtype, [batch, None], name)
+        inputs[name] = tf.placeholder(dtype, [shape[0], None], name)
     given = [inputs["masked_lm_" + key] for key in ("positions", "ids", "weights")]
+    if shape[1] is None:  # positions behind the cut, as the last one before it
+        given[0] = tf.minimum(given[0], config.max_position_embeddings - 1)
     with tf.name_scope("masked_lm"):
         head = modeling.masked_lm_head(config, model, *given)
         # The head's own loss has an operation that TensorFlow Lite lacks.
@@ -164,7 +252,7 @@ def write_meta_graph(path, config, shapes, settings=None):
     """
     num_labels = shapes.get("output_weights", [None])[0]
     with tf.Graph().as_default():
-        build(config, heads_of(shapes), num_labels, settings, takes_flat_segments=True)
+        build_for_converter(config, heads_of(shapes), num_labels, settings)
         found = {variable.op.name: variable.shape.as_list() for variable in tf.global_variables()}
         if all(shapes.get(name) == shape for name, shape in found.items()):
             tf.train.Saver().export_meta_graph(path, clear_devices=True, strip_default_attrs=True)

@@ -14,11 +14,13 @@ import sys
 from absl import flags
 import numpy as np
 
-from errors import UserError, run_command
+from errors import UserError, printable, run_command
 import masking
+import path_rules
 import pretraining_records
 import pretraining_statistics
 from progress import progress_bar
+import tfrecords
 import tokenization
 
 import tensorflow.compat.v1 as tf  # isort: skip  (errors.py first)
@@ -49,6 +51,10 @@ def main(words):
     if len(words) != 1:
         raise UserError("expected one file, found %d: inspect_tfrecord.py FILE" % len(words))
     (path,) = words
+    path_rules.check_local(path)
+    if not os.path.isfile(path):
+        raise UserError("%s: no such file" % path)
+    num_records = _num_records(path)  # TensorFlow's reader believes any length
     tf.logging.set_verbosity(tf.logging.ERROR)  # it finds its reader of records old-fashioned
     vocabulary = tokenization.load_vocab(FLAGS.vocab_file) if FLAGS.vocab_file else None
     missing = {"[CLS]", "[SEP]", "[MASK]"} - set(vocabulary or {})
@@ -57,7 +63,7 @@ def main(words):
     writer = _Writer(vocabulary, _has_colors())
     for number, features in enumerate(_records(path, FLAGS.num), 1):
         print("\n".join(writer.lines(number, features)))
-    print("%s: %d records" % (path, _num_records(path)))
+    print(printable("%s: %d records" % (path, num_records)))
     if FLAGS.check:
         _check_file(path, vocabulary)
 
@@ -69,8 +75,6 @@ def _has_colors():
 
 def _records(path, most=None):
     """Yields the features of the first records: dict of arrays."""
-    if not os.path.isfile(path):
-        raise UserError("%s: no such file" % path)
     number = 0
     try:
         iterator = tf.python_io.tf_record_iterator(path)
@@ -126,7 +130,7 @@ def _num_records(path):
     """The number of records by their lengths alone; what they hold is not read."""
     try:
         return pretraining_records.num_records(path)
-    except pretraining_records.Damage as damage:
+    except tfrecords.Damage as damage:
         raise UserError("%s, %s: make it again" % (path, damage)) from damage
 
 

@@ -1,6 +1,6 @@
 """What the rows of a file mean: its header, its columns, labels; rows -> examples.
 
-layout = Layout(get_task("lcqmc"), "train", path, rows)
+layout = Layout(get_task("lcqmc"), "train", table, rows)
 layout.examples(rows[layout.num_header_rows])
 """
 
@@ -9,15 +9,14 @@ import contextlib
 import itertools
 import math
 import re
-import unicodedata
 
 import numpy as np
 
 from errors import UserError
-import tables
+import named_columns
+from named_columns import NOT_TEXTS, plain_label, shortened
 from tasks import KEYS, PAIR, is_pair, label_parts
 
-_IDS = ("id", "idx")  # keys of records
 NO_RECORD = "no record"  # in place of the id of a line that is predicted and not submitted
 # Names of text columns, by which the header of a file without labels is known.
 TEXT_COLUMN = re.compile(
@@ -37,30 +36,33 @@ InputExample.__new__.__defaults__ = (None,)
 class Layout:
     """What the rows of one file mean: its header, its columns, records to examples."""
 
-    def __init__(self, task, name, path, rows):
+    def __init__(self, task, name, table, rows):
         """Finds out.
 
         Args:
             task: `Task`.
             name: name of the split.
-            path: the file.
+            table: `tables.Table`, the file.
             rows: its first rows or all, at least one.
         """
         self._task, self._name = task, name
-        self._is_json = tables.is_json(path)
-        self._is_csv = not self._is_json and tables.delimiter_of(path) == ","
+        self._is_json, self._is_csv = table.is_json, table.delimiter == ","
+        path = table.path
         self._wanted = tuple(c for c in task.columns or PAIR if c)
         self._names = None  # of a record's keys, where rows are no cells or a header names them
         self.header, self.notes, self.num_header_rows = (), [], 0
         self.only_labels_are_bad = True
         self.num_dropped_labels = 0
-        first = rows[0].cells
+        first, keys = rows[0].cells, ()
         if isinstance(first, dict):
             every = itertools.chain.from_iterable(row.cells for row in rows)
             keys = list(collections.OrderedDict.fromkeys(every))
+        if task.chosen and self._has_chosen_columns(keys or first):
+            self._take_chosen(path, rows, keys)
+        elif isinstance(first, dict):
             self.columns = self._columns_of_keys(keys)
             if task.columns is None:  # known tasks have more keys than they use
-                used = set(_IDS).union(self._names.values())
+                used = set(NOT_TEXTS).union(self._names.values())
                 self._note_unused([key for key in keys if key not in used])
         elif self._is_named(first) and not self._is_of_values(rows):
             self._take_header(path, rows, 0)
@@ -70,13 +72,46 @@ class Layout:
             self._check_named_texts(path, first)
             self._take_positions(path, rows)
 
-    def _keys(self, column):
-        return list(self._task.keys.get(column, ())) + KEYS[column]
-
     def _key_of(self, names, column):
-        """Which of some names stands for a column, or None."""
-        lower = {plain_label(name): name for name in reversed(list(names))}
-        return next((lower[key] for key in self._keys(column) if key in lower), None)
+        return named_columns.known_name(self._task, names, column)
+
+    def _has_chosen_columns(self, names):
+        """Whether the chosen columns are to be found; a test file may have other or no names."""
+        chosen = self._task.chosen
+        is_needed = self._name != "test" or named_columns.are_positions(chosen)
+        return is_needed or named_columns.has_chosen_names(chosen, names)
+
+    def _take_chosen(self, path, rows, keys):
+        """Takes the columns that the user has named, and the others by their usual names."""
+        is_test = self._name == "test"
+        if not keys and named_columns.are_positions(self._task.chosen):
+            width = collections.Counter(len(row.cells) for row in rows).most_common(1)[0][0]
+            self._take_places(
+                rows, width, named_columns.chosen_places(self._task, path, width, is_test)
+            )
+            return
+        names = list(keys) or [cell.strip() for cell in rows[0].cells]
+        found = named_columns.chosen_names(self._task, path, names, bool(keys), is_test)
+        self._names = {column: found.get(column) for column in self._wanted}
+        self.columns = tuple(sorted(found, key=lambda column: names.index(found[column])))
+        if not keys:
+            self.header, self.num_header_rows = tuple(names), 1
+        self.notes.append(
+            "columns: %s" % ", ".join("%s is %s" % (c, shortened(found[c])) for c in self.columns)
+        )
+
+    def _take_places(self, rows, width, places):
+        """Takes columns by their places, {column: int from 0}; line 1 may be a header."""
+        columns = {place: column for column, place in places.items()}
+        self.columns = tuple(columns.get(place) for place in range(width))
+        cells = rows[0].cells
+        is_named = len(cells) == width and any(
+            self._key_of([cells[place]], column) for column, place in places.items()
+        )
+        is_named = is_named or any(_ID_COLUMN.match(cell.strip()) for cell in cells)
+        if is_named or self._is_header_by_position(rows):
+            self.header, self.num_header_rows = tuple(cell.strip() for cell in cells), 1
+            self.notes.append("line 1 is a header (%s)" % shortened(" | ".join(cells)))
 
     def _columns_of_keys(self, names):
         """The columns in the order of the names."""
@@ -184,8 +219,8 @@ class Layout:
         is_numbered = len(set(cells)) == len(cells) > 1 and all(map(NUMBER.match, cells))
         if self._task.columns is None and is_numbered and len(self.columns) == len(PAIR):
             raise UserError(
-                "%s: column 1 has a number of its own in each row: an id? Let a header line name "
-                "the columns, as id, text_a, label" % path
+                "%s: column 1 has a number of its own in each row: an id? Name the columns in a "
+                "header line, as id, text_a, label, or by --text_column=2 --label_column=3" % path
             )
 
     def _check_columns_of_training(self, path, rows):
@@ -303,6 +338,13 @@ class Layout:
         label = cells[self.columns.index("label")].strip()
         return self._key_of([label], "label") is not None and label not in self._task.labels
 
+    def names_of_columns(self):
+        """{column: its name in the header or its key, without either its position from 1}."""
+        if self._names is not None:
+            return {column: name for column, name in self._names.items() if name is not None}
+        places = enumerate(self.columns, start=1)
+        return {column: "%d" % place for place, column in places if column}
+
     def drop_labels(self):
         """Has the label column ignored."""
         self._task = self._task._replace(labels=())
@@ -388,7 +430,7 @@ class Layout:
         """A record's own id; None for one that is known by its number."""
         if self._is_json and not isinstance(record, dict):
             return NO_RECORD
-        names = _IDS if isinstance(record, dict) else ()
+        names = NOT_TEXTS if isinstance(record, dict) else ()
         return next((record[name] for name in names if name in record), None)
 
     def _record(self, row):
@@ -500,12 +542,6 @@ def _some_labels(task):
     return shortened(", ".join(task.labels or ()), 200)
 
 
-def plain_label(label):
-    """A label without what is only a matter of writing: width, case, the .0 of a whole number."""
-    label = unicodedata.normalize("NFKC", label).replace("\u200b", "").lower().strip()
-    return label[:-2] if re.match(r"\d+\.0$", label) else label
-
-
 def _spelling(label, labels):
     """A hint where a label is a known one in another spelling: "1.0" for "1", full width ..."""
     same = [known for known in labels if plain_label(known) == plain_label(label)]
@@ -514,7 +550,3 @@ def _spelling(label, labels):
 
 def form(columns, separator="<tab>"):
     return "%d (%s)" % (len(columns), separator.join(column or "-" for column in columns))
-
-
-def shortened(text, limit=40):
-    return text if len(text) <= limit else text[:limit] + "..."

@@ -4,12 +4,46 @@ import codecs
 import contextlib
 import os
 import sys
-from typing import Iterator, List, Optional, Tuple
+from typing import Iterable, Iterator, List, Optional, Tuple
 
 from errors import UserError
 import files
+import path_rules
+from progress import progress_bar
 
 BYTES_AT_ONCE = 1 << 16
+_WRONG_TERMINAL = (
+    "the terminal's encoding is not that of LANG: make both UTF-8 (export LANG=C.UTF-8), or put "
+    "the texts into a file, and name its --encoding"
+)
+
+
+def check_arguments(texts: Iterable[str], name: str = "argument") -> None:
+    """Raises `UserError` if a text of the command line is not in the locale's encoding.
+
+    Args:
+        texts: words of the command line, or values of flags.
+        name: what they are, for the message.
+    """
+    for number, text in enumerate(texts, start=1):
+        files.check_decoded(text, "%s %d" % (name, number), _WRONG_TERMINAL)
+
+
+def ask(prompt: str) -> str:
+    """A line typed on the terminal, or of standard input.
+
+    Raises:
+        EOFError: at its end.
+        UserError: if it is not in the locale's encoding.
+    """
+    try:
+        line = input(prompt)
+    except UnicodeDecodeError as error:
+        raise UserError("standard input: %s" % _WRONG_TERMINAL) from error
+    except RuntimeError as error:  # there is none
+        raise UserError("standard input is closed: name a file") from error
+    files.check_decoded(line, "standard input", _WRONG_TERMINAL)
+    return line
 
 
 def groups_of_lines(
@@ -51,10 +85,33 @@ def groups_of_lines(
                 for index, line in enumerate(lines, start=1)
             ]
             number += len(group)
+            for place, line in group:
+                files.check_decoded(line, place, "name the --encoding of the text")
             if group:
                 yield group
             if progress is not None:
                 progress(len(block))
+
+
+def groups_with_bar(title: str, path: Optional[str], encoding: str):
+    """The same with a progress bar.
+
+    Args:
+        title: of the bar.
+        path: the file; None for standard input.
+        encoding: name of its encoding.
+    """
+    size = size_of_input(path)
+    with progress_bar(title, size, "B", leave=False, disable=size is None) as bar:
+        yield from groups_of_lines(path, encoding, bar.update)
+
+
+def pair_of_line(place: str, line: str) -> Tuple[str, str]:
+    """The first two cells of a line; raises `UserError` with the place where there is one."""
+    cells = line.split("\t")
+    if len(cells) < 2:
+        raise UserError("%s: expected text_a<tab>text_b" % place)
+    return cells[0], cells[1]
 
 
 def size_of_input(path: Optional[str]) -> Optional[int]:
@@ -69,6 +126,7 @@ def _opened(path):
     if path is None:
         yield sys.stdin.buffer
         return
+    path_rules.check_local(path)
     try:
         stream = open(path, "rb")  # noqa: SIM115  (closed below)
     except OSError as error:

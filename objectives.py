@@ -7,6 +7,7 @@ classification head gives logits, this room says what is done with them.
 
 import collections
 import contextlib
+import math
 import re
 
 import tensorflow.compat.v1 as tf
@@ -14,19 +15,43 @@ import tensorflow.compat.v1 as tf
 from errors import UserError
 import modeling
 import optimization
+import validation
 
 OBJECTIVES = ("single_label", "multi_label", "regression")
 POOLINGS = ("cls", "mean", "max", "last4", "second_to_last")
+MULTI_LABEL_LOSSES = ("sum", "mean")
+# Of the multi-label classifier with the summed loss: each of its labels has few rows to learn from.
+MULTI_LABEL_RATE_FACTOR = 10.0
+CLASSIFIER_VARIABLES = ("output_weights", "output_bias")
 WORD_TABLE = "bert/embeddings/word_embeddings"
+CLASS_WEIGHTS = validation.record(
+    others=validation.number(above=0), expected="a JSON object {label: weight}"
+)
 _FROZEN = re.compile(r"bert/(embeddings|encoder)/")
 _TINY = 1e-12
 
 Settings = collections.namedtuple(
     "Settings",
     "objective pooling class_weights label_smoothing focal_gamma rdrop_alpha fgm_epsilon "
-    "layer_decay freeze_encoder loss_scale",
+    "layer_decay freeze_encoder loss_scale optimizer multi_label_loss classifier_rate_factor "
+    "initial_bias",
 )
-Settings.__new__.__defaults__ = ("single_label", "cls", None, 0.0, 0.0, 0.0, 0.0, 1.0, False, 1.0)
+Settings.__new__.__defaults__ = (
+    "single_label",
+    "cls",
+    None,
+    0.0,
+    0.0,
+    0.0,
+    0.0,
+    1.0,
+    False,
+    1.0,
+    "adamw",
+    "sum",
+    1.0,
+    None,
+)
 Settings.__doc__ = """How a classifier is built and trained.
 
 Fields:
@@ -42,6 +67,11 @@ Fields:
     freeze_encoder: whether only pooler and classifier are trained.
     loss_scale: gradients are those of so many times the loss until they are float32, so that small
         ones are more than 0 in float16 (Micikevicius et al. 2017).
+    optimizer: a key of `optimization.OPTIMIZERS`.
+    multi_label_loss: "sum" or "mean", how the loss of a multi-label example is made of its labels'.
+    classifier_rate_factor: factor of the classifier's learning rate.
+    initial_bias: list of float, start values of the classifier's bias, see `prior_logits`; None for
+        zeros.
 """
 
 
@@ -123,7 +153,7 @@ def _softmax_loss(logits, labels, settings):
 
 
 def _sigmoid_loss(logits, labels, settings):
-    """Mean over the labels of the binary cross-entropy."""
+    """Sum (or mean) over the labels of the binary cross-entropy."""
     smoothing = settings.label_smoothing
     targets = (1.0 - smoothing) * tf.cast(labels, tf.float32) + smoothing / 2
     log_yes, log_no = tf.log_sigmoid(logits), tf.log_sigmoid(-logits)
@@ -132,7 +162,16 @@ def _sigmoid_loss(logits, labels, settings):
     if settings.focal_gamma:
         yes *= _focus(log_yes, settings.focal_gamma)
         no *= _focus(log_no, settings.focal_gamma)
-    return -tf.reduce_mean(yes + no, axis=-1)
+    return -_over_labels(yes + no, settings.multi_label_loss)
+
+
+def _over_labels(values, multi_label_loss):
+    """One value for each example of those of its labels; float [B, C] -> [B].
+
+    The gradient of a mean is C times smaller: with many labels next to nothing is learnt by it.
+    """
+    reduce = {"sum": tf.reduce_sum, "mean": tf.reduce_mean}[multi_label_loss]
+    return reduce(values, axis=-1)
 
 
 def _focus(log_probs, gamma):
@@ -140,15 +179,16 @@ def _focus(log_probs, gamma):
     return tf.pow(tf.maximum(-tf.math.expm1(log_probs), _TINY), gamma)
 
 
-def divergence(logits, other_logits, objective):
+def divergence(logits, other_logits, objective, multi_label_loss="sum"):
     """Symmetric Kullback-Leibler divergence of two predictions, (KL(p|q) + KL(q|p)) / 2.
 
-    Of a multi-label task it is the mean over the labels, of a regression the squared difference.
+    Of a multi-label task it is the sum over the labels, of a regression the squared difference.
 
     Args:
         logits: float tensor [B, C].
         other_logits: float tensor [B, C].
         objective: one of `OBJECTIVES`.
+        multi_label_loss: "mean" for the mean over the labels.
 
     Returns:
         float tensor [B].
@@ -159,9 +199,8 @@ def divergence(logits, other_logits, objective):
         p, q = tf.nn.log_softmax(logits), tf.nn.log_softmax(other_logits)
         return 0.5 * tf.reduce_sum((tf.exp(p) - tf.exp(q)) * (p - q), axis=-1)
     # For Bernoulli variables the same sum is (p - q) times the difference of the logits.
-    return 0.5 * tf.reduce_mean(
-        (tf.sigmoid(logits) - tf.sigmoid(other_logits)) * (logits - other_logits), axis=-1
-    )
+    terms = (tf.sigmoid(logits) - tf.sigmoid(other_logits)) * (logits - other_logits)
+    return 0.5 * _over_labels(terms, multi_label_loss)
 
 
 def training_loss(build_logits, labels, settings, use_tpu=False):
@@ -185,7 +224,9 @@ def training_loss(build_logits, labels, settings, use_tpu=False):
     if settings.rdrop_alpha:
         other = build_logits(None)
         loss = 0.5 * (loss + tf.reduce_mean(per_example_loss(other, labels, settings)))
-        drift = tf.reduce_mean(divergence(logits, other, settings.objective))
+        drift = tf.reduce_mean(
+            divergence(logits, other, settings.objective, settings.multi_label_loss)
+        )
         loss += 0.5 * settings.rdrop_alpha * drift
     if settings.fgm_epsilon:
         scaled = settings.loss_scale * loss
@@ -232,7 +273,20 @@ def changed_word_table(change):
         yield
 
 
-# Class weights
+# Class weights, shares of labels
+
+
+def prior_logits(counts, num_rows):
+    """Logits of the shares of rows that have each label, so that training starts from them.
+
+    Args:
+        counts: list of int, rows that have each label.
+        num_rows: all rows.
+
+    Returns:
+        list of float; half a row is added to either side, so that none is infinite.
+    """
+    return [math.log((count + 0.5) / (num_rows - count + 0.5)) for count in counts]
 
 
 def balanced_weights(counts):
@@ -259,33 +313,38 @@ def weights_of_labels(given, labels, source):
     Raises:
         UserError: for labels that the task has not, and weights that are no positive numbers.
     """
-    is_table = isinstance(given, dict)
-    unknown = sorted(set(given) - set(labels)) if is_table else []
-    if not is_table or unknown:
+    validation.checked("--class_weights=%s" % source, given, CLASS_WEIGHTS)
+    unknown = sorted(set(given) - set(labels))
+    if unknown:
         raise UserError(
-            "--class_weights=%s: expected a JSON object {label: weight} of %s%s"
-            % (source, ", ".join(labels[:20]), ", found " + ", ".join(unknown) if unknown else "")
+            "--class_weights=%s: expected a JSON object {label: weight} of %s, found %s"
+            % (source, ", ".join(labels[:20]), validation.shown(", ".join(unknown)))
         )
-    for label, weight in given.items():
-        is_number = isinstance(weight, (int, float)) and not isinstance(weight, bool)
-        if not is_number or not 0 < weight < float("inf"):
-            raise UserError(
-                "--class_weights=%s: %s has the weight %r, expected a number above 0"
-                % (source, label, weight)
-            )
     return [float(given.get(label, 1.0)) for label in labels]
 
 
 # The train op
 
 
-class LayerwiseAdamW(optimization.AdamWeightDecayOptimizer):
-    """AdamW whose rate differs between variables."""
+class _Layerwise:
+    """An optimizer whose rate differs between variables."""
 
     rate_scales = {}  # {name of a variable: factor of its rate}, 1 where it has none
 
     def _scale(self, var, update):
-        return self.rate_scales.get(modeling.variable_name(var), 1.0)
+        scale = self.rate_scales.get(modeling.variable_name(var), 1.0)
+        return scale * super()._scale(var, update)
+
+
+class LayerwiseAdamW(_Layerwise, optimization.AdamWeightDecayOptimizer):
+    """AdamW whose rate differs between variables."""
+
+
+class LayerwiseLAMB(_Layerwise, optimization.LAMBOptimizer):
+    """LAMB whose rate differs between variables."""
+
+
+_LAYERWISE = {"adamw": LayerwiseAdamW, "lamb": LayerwiseLAMB}
 
 
 def create_train_op(
@@ -297,7 +356,7 @@ def create_train_op(
     settings,
     plain=False,
 ):
-    """The op of one training step, as `optimization.create_optimizer` with the settings' ways.
+    """The op of one training step by the settings' optimizer: AdamW, unless they name another.
 
     Args:
         loss: float scalar tensor.
@@ -313,14 +372,12 @@ def create_train_op(
         variables = [v for v in variables if not _FROZEN.match(modeling.variable_name(v))]
     global_step = tf.train.get_or_create_global_step()
     rate = optimization.learning_rate(learning_rate, num_train_steps, num_warmup_steps, global_step)
-    optimizer = LayerwiseAdamW(
-        tf.identity(rate, name="learning_rate"),
-        weight_decay_rate=optimization.WEIGHT_DECAY_RATE,
-        exclude_from_weight_decay=optimization.EXCLUDE_FROM_WEIGHT_DECAY,
-        clip_norm=optimization.CLIP_NORM,
-    )
+    # Of the original's programs google's alone fine-tune with LAMB.
+    optimizer = optimization.make_optimizer(settings.optimizer, "google", rate, _LAYERWISE)
     names = [modeling.variable_name(variable) for variable in variables]
-    optimizer.rate_scales = rate_scales(names, settings.layer_decay)
+    optimizer.rate_scales = rate_scales(
+        names, settings.layer_decay, settings.classifier_rate_factor
+    )
     optimizer.is_compiled = not (plain or use_tpu)
     if use_tpu:
         optimizer = tf.tpu.CrossShardOptimizer(optimizer)
@@ -338,7 +395,7 @@ def _divided(gradient, divisor):
     return None if gradient is None else gradient / divisor
 
 
-def rate_scales(names, layer_decay):
+def rate_scales(names, layer_decay, classifier_factor=1.0):
     """Factors of the learning rate by depth: 1 for pooler and classifier, less below.
 
     The classifier's depth is the highest; from one depth to the next below the factor is
@@ -348,6 +405,7 @@ def rate_scales(names, layer_decay):
     Args:
         names: names of variables.
         layer_decay: float, above 0 and up to 1.
+        classifier_factor: float, by which that of the classifier is multiplied.
 
     Returns:
         {name: factor}.
@@ -363,6 +421,8 @@ def rate_scales(names, layer_decay):
         elif name.startswith("bert/encoder/"):  # google's mapping of the embeddings
             depth = 0
         scales[name] = layer_decay ** (top - depth)
+        if name in CLASSIFIER_VARIABLES:
+            scales[name] *= classifier_factor
     return scales
 
 
@@ -385,6 +445,11 @@ def check(settings):
         ("rdrop_alpha", settings.rdrop_alpha >= 0, "0 or more"),
         ("fgm_epsilon", settings.fgm_epsilon >= 0, "0 or more"),
         ("layer_decay", 0 < settings.layer_decay <= 1, "more than 0 and at most 1"),
+        (
+            "classifier_rate_factor",
+            0 < settings.classifier_rate_factor < float("inf"),
+            "more than 0",
+        ),
     )
     for name, is_sensible, expected in rules:
         if not is_sensible:
@@ -429,7 +494,9 @@ def logits_builder(config, features, num_outputs, settings, is_training, **model
                 **model_settings,
             )
             pooled = pooled_output(model, features["input_mask"], settings.pooling)  # [B, H]
-            head = modeling.classification_head(config, pooled, None, num_outputs, is_training)
+            head = modeling.classification_head(
+                config, pooled, None, num_outputs, is_training, settings.initial_bias
+            )
         return head.logits
 
     return build

@@ -1,7 +1,9 @@
-"""Loss to train op: the learning rate's schedule, AdamW and LAMB.
+"""Loss to train op: the learning rate's schedule, LAMB (pre-training) and AdamW (fine-tuning).
 
     train_op = create_optimizer(loss, init_lr=1e-4, num_train_steps=1000, num_warmup_steps=100,
                                 use_tpu=False)
+
+`create_optimizer` is LAMB, as albert_zh's; `create_adamw_optimizer` is AdamW.
 
 One run of the train op changes the weights at the rate of the present `global_step` and then
 advances that by one. Both optimizers leave out Adam's bias correction, as BERT does.
@@ -47,12 +49,12 @@ def create_optimizer(
     num_train_steps,
     num_warmup_steps,
     use_tpu,
-    optimizer="adamw",
+    optimizer="lamb",
     poly_power=1.0,
     start_warmup_step=0,
     layout="brightmart",
 ):
-    """Builds the op of one training step.
+    """Builds the op of one training step, by default of albert_zh's pre-training: LAMB.
 
     Args:
         loss: float scalar tensor.
@@ -60,7 +62,7 @@ def create_optimizer(
         num_train_steps: int, the step at which the rate has decayed to 0.
         num_warmup_steps: int, steps during which the rate rises; 0 or None for none.
         use_tpu: bool, whether gradients are summed over a TPU's cores.
-        optimizer: "adamw" or "lamb".
+        optimizer: "lamb" or "adamw".
         poly_power: float, power of the decay; 1 is linear.
         start_warmup_step: int, the step from which warm-up counts.
         layout: the model's layout, which decides LAMB's variant (`AlbertConfig` knows it).
@@ -81,6 +83,13 @@ def create_optimizer(
     # The step advances after all updates, each of which waits for the rate: the rate is always
     # that of the step before.
     return chosen.apply_gradients(chosen.compute_gradients(loss), global_step=global_step)
+
+
+def create_adamw_optimizer(loss, init_lr, num_train_steps, num_warmup_steps, use_tpu, **schedule):
+    """Builds the op of one step of fine-tuning by AdamW; otherwise as `create_optimizer`."""
+    return create_optimizer(
+        loss, init_lr, num_train_steps, num_warmup_steps, use_tpu, optimizer="adamw", **schedule
+    )
 
 
 def learning_rate(
@@ -250,7 +259,7 @@ class LAMBOptimizer(AdamWeightDecayOptimizer):
     def __init__(
         self,
         learning_rate,
-        weight_decay_rate=0.0,
+        weight_decay_rate=WEIGHT_DECAY_RATE,
         beta_1=BETA_1,
         beta_2=BETA_2,
         epsilon=EPSILON,
@@ -294,13 +303,14 @@ class LAMBOptimizer(AdamWeightDecayOptimizer):
 OPTIMIZERS = {"adamw": AdamWeightDecayOptimizer, "lamb": LAMBOptimizer}
 
 
-def make_optimizer(name, layout, rate):
+def make_optimizer(name, layout, rate, optimizers=OPTIMIZERS):
     """The optimizer of a name, as programs of the layout's family set it up.
 
     Args:
         name: a key of `OPTIMIZERS`.
         layout: the model's layout.
         rate: float scalar tensor, the learning rate.
+        optimizers: {name: class}.
 
     Returns:
         `AdamWeightDecayOptimizer` that clips gradients.
@@ -310,7 +320,7 @@ def make_optimizer(name, layout, rate):
     """
     _check_choice("optimizer", name, OPTIMIZERS)
     _check_choice("layout", layout, _LAMB_OF_LAYOUT)
-    return OPTIMIZERS[name](
+    return optimizers[name](
         tf.identity(rate, name="learning_rate"),
         weight_decay_rate=WEIGHT_DECAY_RATE,
         exclude_from_weight_decay=EXCLUDE_FROM_WEIGHT_DECAY,

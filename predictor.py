@@ -26,6 +26,13 @@ SAME_MEANING = frozenset(
 )
 
 
+# Whether a model takes pairs: (what it was given, what it was trained on, what to give).
+_FORM_MISMATCHES = {
+    True: ("a single text", "pairs", "(text_a, text_b)"),
+    False: ("a pair", "single texts", "one text"),
+}
+
+
 class Predictor(resident.Resident):
     """A classifier that is loaded once and used by any number of threads."""
 
@@ -38,6 +45,7 @@ class Predictor(resident.Resident):
         vocab_file: Optional[str] = None,
         precision: str = "float32",
         num_threads: Optional[int] = None,
+        check_text_form: bool = True,
     ):
         """Loads config, vocabulary, labels and weights; the files are not needed any more then.
 
@@ -50,21 +58,36 @@ class Predictor(resident.Resident):
             vocab_file: vocabulary where it is not beside the model.
             precision: of a model folder's products, a key of `modeling.PRECISIONS`.
             num_threads: threads of an operation; as many as there are cores by default.
+            check_text_form: whether pairs are refused by a model that was trained on single texts,
+                and single texts by one of pairs, as far as its folder notes which it was.
 
         Raises:
             UserError: if there is no such model.
         """
         super().__init__()
+        resident.check_arguments(
+            max_seq_length=max_seq_length,
+            do_lower_case=do_lower_case,
+            config_file=config_file,
+            vocab_file=vocab_file,
+            precision=precision,
+            num_threads=num_threads,
+            check_text_form=check_text_form,
+        )
         self.path = path = resident.checked_path(path)
         self._backend = predictor_backends.open_model(
             path, config_file=config_file, precision=precision, num_threads=num_threads
         )
         files_beside = predictor_backends.FilesBeside(path)
-        self._trained = trained = files_beside.settings
+        files_beside.check_settings(self._backend.num_outputs)
+        self.notes = trained = files_beside.settings
+        self.takes_pairs = takes_pairs(trained)
+        self._checks_text_form = check_text_form and self.takes_pairs is not None
         self.objective = trained.get("objective", "single_label")
         self.labels = ["value"]
         if self.objective != "regression":
             self.labels = files_beside.labels(self._backend.num_outputs)
+        self.label_separator = trained.get("label_separator", "|")
         # One per label, or one for all.
         self._thresholds = trained.get("thresholds") or scores.DEFAULT_THRESHOLD
         if do_lower_case is None:
@@ -89,9 +112,9 @@ class Predictor(resident.Resident):
             value for each text, and as the only column.
 
         Raises:
-            UserError: for anything that is no text, and after `close`.
+            UserError: as of `checked`, and after `close`.
         """
-        checked = resident.checked_texts(texts)
+        checked = self.checked(texts)
         with self.in_use():
             rows = resident.rows_of(
                 checked, self._tokenizer, self.max_seq_length, self._backend.num_segments
@@ -101,6 +124,28 @@ class Predictor(resident.Resident):
                 arrays = resident.padded([rows[i] for i in batch], self._backend.fixed_length)
                 probabilities[batch] = self._backend.run(*arrays)
         return self._labels_of(probabilities), probabilities
+
+    def checked(self, texts: Sequence[resident.Text]) -> List[Tuple[str, Optional[str]]]:
+        """Texts as (text_a, text_b), text_b None for a single one.
+
+        Args:
+            texts: list of str, or of (text_a, text_b).
+
+        Raises:
+            UserError: for anything that is no text, or not what the model was trained on.
+        """
+        checked = resident.checked_texts(texts)
+        for number, (_, text_b) in enumerate(checked if self._checks_text_form else ()):
+            if (text_b is not None) != self.takes_pairs:
+                raise UserError("text %d is %s" % (number, self.form_mismatch()))
+        return checked
+
+    def form_mismatch(self) -> str:
+        """What is wrong with a text that is a pair where the model takes none, or no pair."""
+        return (
+            "%s, but the model was trained on %s: give %s, or switch check_text_form off"
+            % _FORM_MISMATCHES[self.takes_pairs]
+        )
 
     def _labels_of(self, probabilities):
         if self.objective == "regression":
@@ -142,7 +187,7 @@ class Predictor(resident.Resident):
                 "fine-tune one with bash run_classifier_lcqmc.sh"
                 % (len(self.labels), self.objective)
             )
-        if not compares_sentences(self._trained):
+        if not compares_sentences(self.notes):
             raise UserError(
                 "the model was not fine-tuned to compare two sentences (labels %s), expected one "
                 "that was: fine-tune one with bash run_classifier_lcqmc.sh" % ", ".join(self.labels)
@@ -157,6 +202,15 @@ class Predictor(resident.Resident):
 
     def _free(self):
         self._backend.close()
+
+
+def takes_pairs(settings: dict) -> Optional[bool]:
+    """Whether a model was trained on pairs of texts; None where fine_tuning.json does not note it.
+
+    Args:
+        settings: content of fine_tuning.json.
+    """
+    return "text_b" in settings["columns"] if "columns" in settings else None
 
 
 def compares_sentences(settings):

@@ -27,6 +27,7 @@ import modeling
 import objectives
 import processor
 import resident
+import system_errors
 import task_data
 import tokenization
 
@@ -66,6 +67,18 @@ def is_exported(path):
     return path.endswith(".tflite") or _saved_model_folder(path) is not None
 
 
+def has_classifier(path):
+    """Whether a model has a classifier, as far as that is known before it is loaded.
+
+    Args:
+        path: as of `open_model`.
+    """
+    if is_exported(path):
+        return True
+    shapes = checkpoints.with_canonical_names(checkpoints.read_shapes(_checkpoint_of(path)))
+    return "output_weights" in shapes
+
+
 def _saved_model_folder(path):
     """The folder with the SavedModel: the path, or its newest version folder; None for none."""
     if os.path.isfile(os.path.join(path, _SAVED_MODEL)):
@@ -97,7 +110,7 @@ class CheckpointBackend:
             objective=trained.get("objective", "single_label"),
             pooling=trained.get("pooling", "cls"),
         )
-        self.num_outputs = shapes["output_weights"][0]
+        self.num_outputs = checkpoints.num_labels(shapes)
         self.longest = config.max_position_embeddings
         self.num_segments = config.type_vocab_size
         self.vocab_size = config.vocab_size
@@ -127,6 +140,7 @@ class SavedModelBackend:
 
     def __init__(self, folder, num_threads):
         """Loads the SavedModel of a folder; raises `UserError` if it is none of a classifier."""
+        resident.check_sessions_can_run()
         settings = tf.ConfigProto()
         settings.gpu_options.allow_growth = True
         settings.intra_op_parallelism_threads = num_threads or 0
@@ -136,7 +150,7 @@ class SavedModelBackend:
                 model = tf.saved_model.loader.load(self._session, ["serve"], folder)
         except (tf.errors.OpError, OSError, RuntimeError, ValueError) as error:
             raise UserError(
-                "%s: not a readable SavedModel: %s" % (folder, str(error).split("\n")[0])
+                "%s: not a readable SavedModel: %s" % (folder, system_errors.reason(error))
             ) from error
         inputs, output = _signature_of(folder, model.signature_def)
         graph = self._session.graph
@@ -204,7 +218,7 @@ class TfliteBackend:
             self._interpreter.allocate_tensors()
         except (ValueError, RuntimeError) as error:
             raise UserError(
-                "%s: not a readable TFLite model: %s" % (path, str(error).split("\n")[0])
+                "%s: not a readable TFLite model: %s" % (path, system_errors.reason(error))
             ) from error
         by_name = {
             _plain_name(info["name"]): info for info in self._interpreter.get_input_details()
@@ -288,7 +302,7 @@ class FilesBeside:
 
     def __init__(self, path):
         """`path`: model folder, SavedModel folder or .tflite file."""
-        folder = path if os.path.isdir(path) else os.path.dirname(path) or "."
+        self._folder = folder = path if os.path.isdir(path) else os.path.dirname(path) or "."
         inner = _saved_model_folder(path) or folder
         self._folders = list(
             dict.fromkeys(
@@ -296,7 +310,8 @@ class FilesBeside:
             )
         )
         self._packed = path if path.endswith(".tflite") and zipfile.is_zipfile(path) else None
-        self.settings = inference.read_notes(self._find(inference.FINE_TUNING_FILE))
+        self._notes_file = self._find(inference.FINE_TUNING_FILE)
+        self.settings = inference.read_notes(self._notes_file)
 
     def _find(self, name):
         paths = (os.path.join(folder, name) for folder in self._folders)
@@ -309,6 +324,10 @@ class FilesBeside:
         with zipfile.ZipFile(self._packed) as archive:
             there = [name for name in names if name in archive.namelist()]
             return archive.read(there[0]).decode("utf-8") if there else None
+
+    def check_settings(self, num_outputs):
+        """Raises `UserError` unless the settings are of a model of so many outputs."""
+        inference.check_notes(self.settings, num_outputs, self._notes_file)
 
     def labels(self, num_labels):
         """The labels in the order of their numbers; the numbers themselves where none are there.
@@ -342,8 +361,18 @@ class FilesBeside:
         """
         packed = None if vocab_file else self._packed_text("vocab.txt")
         if packed is None:
-            beside = self._find(tokenization.SENTENCEPIECE_FILE) or self._find("vocab.txt")
-            path = vocab_file or beside or os.path.join(self._folders[-1], "vocab.txt")
+            path = vocab_file or self._find(tokenization.SENTENCEPIECE_FILE)
+            path = path or self._find(tokenization.VOCABULARY_FILE)
+            if path is None:
+                raise UserError(
+                    "%s holds no vocabulary (%s or %s): copy the model's there, or name it "
+                    "(vocab_file in Python, --vocab_file)"
+                    % (
+                        self._folder,
+                        tokenization.VOCABULARY_FILE,
+                        tokenization.SENTENCEPIECE_FILE,
+                    )
+                )
             return tokenization.FullTokenizer(path, do_lower_case)
         with tempfile.NamedTemporaryFile("w", suffix=".txt", encoding="utf-8", newline="") as copy:
             copy.write(packed)

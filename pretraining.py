@@ -59,7 +59,7 @@ def define_flags(**defaults):
     Args:
         **defaults: defaults in place of the usual ones.
     """
-    defaults = dict({"learning_rate": None}, **defaults)
+    defaults = dict({"learning_rate": None, "keep_checkpoint_max": 20}, **defaults)
     training.define_run_flags(**defaults)
     config_flag.define("Config JSON of the model.")
     table = [
@@ -161,6 +161,7 @@ def _check_flags():
         "max_seq_length max_predictions_per_seq num_train_steps max_eval_steps "
         "gradient_accumulation_steps masked_lm_prob ngram".split()
     )
+    training.require_at_least_0(["keep_checkpoint_max"])
     training.check_seed(FLAGS.seed)
     if FLAGS.export_dir and files.is_same_path(FLAGS.export_dir, FLAGS.output_dir):
         raise UserError(
@@ -207,6 +208,7 @@ class Pretraining:
             self._config = modeling.AlbertConfig.from_dict(given)
         self._vocab_file = self._find_vocab_file()
         training.open_output_folder(self._folder)
+        training.say_what_has_no_effect()
         self._train_source = self._source("input_file")
         self._eval_source = self._eval_source_of_flags()
         self._first_step = self._step_to_begin_with()
@@ -538,14 +540,18 @@ class Pretraining:
         if newest is None:
             raise UserError("%s holds no checkpoint to export" % self._folder)
         config_name = checkpoints.config_name(self._config_file)
-        with checkpoints.filled_folder(FLAGS.export_dir) as partial:
+        with checkpoints.filled_folder(FLAGS.export_dir, replaces_model=True) as partial:
             checkpoints.fill_model_folder(
                 partial,
                 newest,
-                {tokenization.name_in_folder(path): path for path in [self._vocab_file] if path},
+                self._contents_of_vocabulary(),
                 {config_name: self._config.to_dict()},
             )
         training.say("model folder     %s (from %s)", FLAGS.export_dir, newest)
+
+    def _contents_of_vocabulary(self):
+        path = self._vocab_file
+        return {tokenization.name_in_folder(path): files.read_bytes(path)} if path else {}
 
     def summarize(self):
         """Draws the learning curve and tells where the results lie."""

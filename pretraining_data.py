@@ -32,6 +32,7 @@ import similar_text
 
 _MASK = "[MASK]"
 SPECIAL_PIECES = 3  # [CLS], [SEP], [SEP]
+_LABEL_OF_ONE = 1  # of records of one segment, in the original; it means nothing
 _MAX_TRIES = 10  # to draw a document other than a given one
 _BATCH_PIECES = 1 << 18
 _MOST_TRIMMED = 8  # pieces, at an end of a segment
@@ -39,8 +40,9 @@ _MOST_TRIMMED = 8  # pieces, at an end of a segment
 Settings = collections.namedtuple(
     "Settings",
     "max_seq_length max_predictions masked_lm_prob short_seq_prob seed whole_words run_weights "
-    "google random_next similar_next permute dynamic",
+    "google random_next similar_next permute dynamic one_segment",
 )
+Settings.__new__.__defaults__ = (False,)
 Settings.__doc__ = """How instances are made.
 
 Fields:
@@ -58,6 +60,8 @@ Fields:
         of a single sentence are left out, which would have that label alone (with random_next).
     permute: bool, whether as many pieces again are shuffled among each other.
     dynamic: bool, whether to leave masking to the training.
+    one_segment: bool, whether a record is [CLS] A [SEP], as RoBERTa has it, filled with sentences
+        of a document.
 """
 
 Vocabulary = collections.namedtuple("Vocabulary", "cls_id sep_id mask_id size ids")
@@ -176,6 +180,31 @@ def chunks_of_document(lengths, settings, generator):
         begin, size = end, 0
 
 
+def segments_of_document(places, most):
+    """Parts a document into stretches of whole sentences that fit into a sequence.
+
+    A sentence that is too long is cut; nothing is left out.
+
+    Args:
+        places: list of int, where each sentence begins, and the end of the last.
+        most: int, pieces that fit.
+
+    Yields:
+        (begin, length).
+    """
+    begin = end = places[0]
+    for stop in places[1:]:
+        if stop - begin > most and end > begin:
+            yield begin, end - begin
+            begin = end
+        while stop - begin > most:
+            yield begin, most
+            begin += most
+        end = stop
+    if end > begin:
+        yield begin, end - begin
+
+
 def segment_of_other_document(text, index, wanted, generator):
     """Draws consecutive sentences of another document, in the original's order of draws.
 
@@ -275,6 +304,10 @@ class Sampler:
     def _pairs_of_document(self, shard, index, document, draw_other, generator):
         """Rows (begin A, length A, begin B, length B, label) in places of the shard's pieces."""
         places = shard.sentences[document[0] : document[1] + 1]
+        if self._settings.one_segment:
+            most = self._settings.max_seq_length - SPECIAL_PIECES + 1  # without the second [SEP]
+            segments = segments_of_document(places, most)
+            return [(begin, length, begin, 0, _LABEL_OF_ONE) for begin, length in segments]
         is_backward = generator.random() < 0.5
         lengths = [end - begin for begin, end in zip(places, places[1:])]
         if is_backward:
@@ -302,7 +335,8 @@ class Sampler:
 
     def _features_of_pairs(self, shard, pairs, arrays):
         settings = self._settings
-        pairs = cut_to_size(pairs, settings.max_seq_length - SPECIAL_PIECES, arrays)
+        if not settings.one_segment:
+            pairs = cut_to_size(pairs, settings.max_seq_length - SPECIAL_PIECES, arrays)
         features = self._sequences(shard, pairs)
         if settings.dynamic:
             return features
@@ -311,14 +345,16 @@ class Sampler:
         )
 
     def _sequences(self, shard, pairs):
-        """[CLS] A [SEP] B [SEP] of each pair.
+        """[CLS] A [SEP] B [SEP] of each pair, or [CLS] A [SEP].
 
         Returns:
             dict of features [N, k] each.
         """
         place = np.arange(self._settings.max_seq_length)
         first_sep = 1 + pairs.lengths_a[:, None]  # [N, 1]
-        last_sep = first_sep + 1 + pairs.lengths_b[:, None]
+        last_sep = first_sep
+        if not self._settings.one_segment:
+            last_sep = first_sep + 1 + pairs.lengths_b[:, None]
         in_a = (place >= 1) & (place < first_sep)
         in_b = (place > first_sep) & (place < last_sep)
         sources = np.where(

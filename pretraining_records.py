@@ -9,19 +9,17 @@ import collections
 import contextlib
 import mmap
 import os
-import struct
 
 import numpy as np
 import tensorflow.compat.v1 as tf
 
 from errors import UserError
 import files
+import path_rules
 from progress import progress_bar
 import tfrecords
 import training
 
-_HEADER_BYTES = 12
-_FOOTER_BYTES = 4
 _CHECKED_TOGETHER = 1024  # records
 _COUNTED_RECORDS = 20000
 _WAYS_OUT = ": write the file again, or leave damaged records out with --skip_corrupt_records=true"
@@ -35,17 +33,6 @@ Fields:
     num_records: int, records in all files.
     is_masked: bool; False for records of `--masking=dynamic`.
 """
-
-
-class Damage(Exception):
-    """A record that cannot be read; all behind it in its file are lost, too."""
-
-    def __init__(self, number, why):
-        """Args:
-        number: int, the record's, from 1.
-        why: str.
-        """
-        super().__init__("record %d %s" % (number, why))
 
 
 def inspected(paths, max_seq_length, max_predictions, flag):
@@ -68,12 +55,12 @@ def inspected(paths, max_seq_length, max_predictions, flag):
         with _opened(path) as content:
             count = 0
             try:
-                for count, place in enumerate(record_places(content), 1):
+                for count, place in enumerate(tfrecords.record_places(content), 1):
                     if count == 1:
                         kinds.add(
                             _checked_kind(path, content, place, max_seq_length, max_predictions)
                         )
-            except Damage as damage:
+            except tfrecords.Damage as damage:
                 raise UserError("%s, %s%s" % (path, damage, _WAYS_OUT)) from damage
             counts.append(count)
     if len(kinds) > 1:
@@ -90,6 +77,7 @@ def inspected(paths, max_seq_length, max_predictions, flag):
 
 def _opened(path):
     """A file's content, mapped into memory; of an empty file an empty one."""
+    path_rules.check_local(path)
     try:
         if os.path.getsize(path) == 0:
             return memoryview(b"")
@@ -100,37 +88,9 @@ def _opened(path):
 
 
 def num_records(path):
-    """The number of a file's records, by their lengths; raises `Damage` where it is damaged."""
+    """The number of a file's records, by their lengths; raises `tfrecords.Damage`."""
     with _opened(path) as content:
-        return sum(1 for _ in record_places(content))
-
-
-def record_places(content):
-    """Yields (begin, end) of the records' contents.
-
-    Args:
-        content: bytes-like, a TFRecord file.
-
-    Raises:
-        Damage: where the file does not go on with a record.
-    """
-    headers = {}
-    place, size, number = 0, len(content), 0
-    while place < size:
-        number += 1
-        begin = place + _HEADER_BYTES
-        if begin > size:
-            raise Damage(number, "is cut off: the file ends in it")
-        packed_length = bytes(content[place : place + 8])
-        if packed_length not in headers:
-            headers[packed_length] = tfrecords.masked_checksums([packed_length])[0]
-        if bytes(content[place + 8 : begin]) != headers[packed_length]:
-            raise Damage(number, "is damaged (its length has another checksum)")
-        end = begin + struct.unpack("<Q", packed_length)[0]
-        place = end + _FOOTER_BYTES
-        if place > size:
-            raise Damage(number, "is cut off: the file ends in it")
-        yield begin, end
+        return sum(1 for _ in tfrecords.record_places(content))
 
 
 def _checked_kind(path, content, place, max_seq_length, max_predictions):
@@ -243,13 +203,13 @@ def named_faults(paths, max_seq_length, max_predictions, vocab_size):
 def _contents(path):
     """Yields the content of each record of a file, None for one whose checksum differs."""
     with _opened(path) as content:
-        for places in _batches(record_places(content)):
+        for places in _batches(tfrecords.record_places(content)):
             contents = [bytes(content[begin:end]) for begin, end in places]
             # Less than four bytes are no record of features, and have no checksum here.
             checksums = iter(tfrecords.masked_checksums([c for c in contents if len(c) >= 4]))
             for (_, end), serialized in zip(places, contents):
                 is_whole = len(serialized) >= 4 and next(checksums) == bytes(
-                    content[end : end + _FOOTER_BYTES]
+                    content[end : end + tfrecords.FOOTER_BYTES]
                 )
                 yield serialized if is_whole else None
 
@@ -263,7 +223,7 @@ def _batches(items):
             if len(batch) == _CHECKED_TOGETHER:
                 yield batch
                 batch = []
-    except Damage:
+    except tfrecords.Damage:
         pass  # `repaired` and `inspected` tell of it
     if batch:
         yield batch
@@ -284,9 +244,9 @@ def repaired(paths, folder):
         is_whole = True
         with _opened(path) as content:
             try:
-                for _ in record_places(content):
+                for _ in tfrecords.record_places(content):
                     pass
-            except Damage as damage:
+            except tfrecords.Damage as damage:
                 is_whole = False
                 training.say("warning: %s, %s: what comes behind it is left out", path, damage)
         num_damaged = sum(serialized is None for serialized in _contents(path))

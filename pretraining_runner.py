@@ -12,6 +12,7 @@ import collections
 import concurrent.futures
 import contextlib
 import mmap
+import multiprocessing
 import os
 import signal
 import threading
@@ -30,10 +31,20 @@ from progress import progress_bar
 import segmentation
 import tfrecords
 import tokenization
+import validation
 import work_folder
 
 _RUN_BYTES = 32 << 20  # of records that a worker holds before it writes them down
 _FORMAT = 1  # of what lies in the work folder
+_LIST = validation.list_of(validation.ANYTHING)
+FINISHED_SHARD = validation.record(
+    {
+        "counts": validation.record(others=validation.integer(0)),
+        "runs": validation.list_of(validation.TEXT),
+        "documents": validation.list_of(validation.list_of(_LIST)),
+    },
+    ["counts"],
+)
 
 Job = collections.namedtuple(
     "Job",
@@ -53,6 +64,7 @@ class Worker:
     def __init__(self, job):
         """Reads vocabulary and dictionaries of a `Job`."""
         self.job = job
+        self.digests = _digests(job)
         self.tokenizer = tokenization.FullTokenizer(
             job.vocab_file, job.do_lower_case, job.spm_model_file
         )
@@ -158,10 +170,13 @@ def run(job, paths, outputs, num_workers, resume=False):
         (`Counter` of what was read and made, see `pretraining_statistics`; the text's `Notes`).
 
     Raises:
-        UserError: for text that cannot be read, files that cannot be written, a text without pairs.
+        UserError: for text that cannot be read, files that cannot be written, a text without pairs,
+            files that are replaced while they are read.
     """
     _start_worker(job)
-    with work_folder.work_folder(outputs[0], manifest(job, paths), resume) as folder:
+    made_from = manifest(job, paths)
+    _check_not_replaced(_worker.digests, made_from["file"])
+    with work_folder.work_folder(outputs[0], made_from, resume) as folder:
         make = _make_original_records if job.original else _make_records
         return make(job, paths, outputs, num_workers, folder)
 
@@ -173,13 +188,24 @@ def manifest(job, paths):
     for name in ("settings", "text_format"):
         del settings[name]
     settings["run_weights"] = " ".join("%.3g" % weight for weight in settings["run_weights"])
-    names = ("vocab_file", "spm_model_file", "user_dict")
-    read = [getattr(job, name) for name in names if getattr(job, name)]
     return {
         "setting": settings,
         "input": {path: _fingerprint(path) for path in paths},
-        "file": {path: files.sha256_of_file(path) for path in read},
+        "file": _digests(job),
     }
+
+
+def _digests(job):
+    """{path: sha256} of the files that a worker reads."""
+    paths = (job.vocab_file, job.spm_model_file, job.user_dict)
+    return {path: files.sha256_of_file(path) for path in paths if path and os.path.isfile(path)}
+
+
+def _check_not_replaced(before, now):
+    """Raises `UserError` for a file whose fingerprint changed since its reading began."""
+    for path, fingerprint in before.items():
+        if now[path] != fingerprint:
+            raise UserError("%s: replaced while it was being read: run the command again" % path)
 
 
 def _fingerprint(path):
@@ -255,8 +281,10 @@ def _results(job, paths, num_workers, function, folder):
     with progress_bar("text", corpus.total_bytes(paths), "B") as bar:
         shards = corpus.read_shards(paths, job.text_format)
         for shard in _finished_in_order(job, num_workers, function, shards, folder):
-            yield shard, folder.result(_name(shard))
+            yield shard, folder.result(_name(shard), FINISHED_SHARD)
             bar.update(shard.bytes_read - bar.n)
+    for section in ("input", "file"):
+        _check_not_replaced(folder.manifest[section], manifest(job, paths)[section])
 
 
 def _finished_in_order(job, num_workers, function, shards, folder):
@@ -301,7 +329,12 @@ def _pool(job, num_workers):
         with concurrent.futures.ProcessPoolExecutor(
             num_workers, initializer=_start_process, initargs=(job, os.getpid())
         ) as pool:
-            yield pool
+            try:
+                yield pool
+            except (OSError, MemoryError):  # of starting a process: the others would wait for work
+                for process in multiprocessing.active_children():
+                    process.terminate()
+                raise
     except concurrent.futures.process.BrokenProcessPool as error:
         raise work_folder.Unfinished(
             "a worker was ended from outside, most often for want of memory: add --resume to go "

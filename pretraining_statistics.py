@@ -23,6 +23,7 @@ _LENGTH = "length: "
 _MASKED_WORD = "masked word: "
 _UNKNOWN = "unknown: "
 _MOST_UNKNOWN_SHOWN = 10
+_MOST_OF_ONE_SENTENCE = 0.5  # share of the documents from which on it is warned of
 
 
 def counts_of_text(num_pieces, sentences, documents):
@@ -178,6 +179,24 @@ def statistics(counts, dupe_factor):
         }
     )
     return values
+
+
+def warnings_of_order(counts):
+    """What keeps the order of sentences from being learnt, as list of str.
+
+    Args:
+        counts: `collections.Counter` of text and records.
+    """
+    share = counts["documents of one sentence"] / max(1, counts["documents"])
+    if share < _MOST_OF_ONE_SENTENCE:
+        return []
+    return [
+        "%s of the documents have a single sentence: of the order of sentences nothing can be "
+        "learnt from them (label 1: %s). Put the sentences of a document on lines one after "
+        "another, with a blank line behind it; give --split_sentences=true where lines are "
+        "paragraphs; or --one_segment=true for masked words alone"
+        % (_percent(share), _percent(counts["label 1"] / max(1, counts["records"])))
+    ]
 
 
 def _percent(share, digits=1):

@@ -8,9 +8,11 @@ has in it, and each becomes a note of what stands where; so nothing in a file ca
 """
 
 import collections
+import io
 import json
 import os
 import pickle
+import pickletools
 import re
 import zipfile
 
@@ -18,6 +20,8 @@ import numpy as np
 
 from errors import UserError
 import files
+import path_rules
+import validation
 
 DTYPES = ("float32", "float16", "bfloat16")
 WEIGHTS_NAME = "model.safetensors"
@@ -38,6 +42,20 @@ _SAFETENSORS_DTYPES = {
     "U8": "<u1",
     "BOOL": "?",
 }
+_TENSOR_ENTRY = validation.record(
+    {
+        "dtype": validation.one_of(*_SAFETENSORS_DTYPES),
+        "shape": validation.list_of(validation.integer(0)),
+        "data_offsets": validation.list_of(validation.integer(0), 2),
+    },
+    ["dtype", "shape", "data_offsets"],
+)
+_HEADER = validation.record({"__metadata__": validation.record()}, others=_TENSOR_ENTRY)
+_INDEX = validation.record(
+    {"weight_map": validation.record(others=validation.TEXT)},
+    ["weight_map"],
+    expected="the index of sharded weights",
+)
 _DTYPE_CODES = {"float32": "F32", "float16": "F16", "bfloat16": "BF16"}
 _STORAGE_DTYPES = {
     "DoubleStorage": "<f8",
@@ -51,6 +69,9 @@ _STORAGE_DTYPES = {
     "ByteStorage": "<u1",
     "BoolStorage": "?",
 }
+_MOST_SHARED = 16  # as often may tensors be larger together than the storages they share
+_LARGEST_SIZE = 1 << 48  # of a dimension, a step or a storage, in values
+_MOST_MEMBERS = 1000  # of a tuple in a pickle, with those of its members; a tensor has about 40
 _LEGACY_MAGIC = 0x1950A86A20F9469CFC6C  # the first value of files that torch before 1.6 wrote
 _LFS_POINTER = b"version https://git-lfs"
 # What reading a damaged or malicious file can raise.
@@ -89,6 +110,7 @@ def find_weights(path):
     Raises:
         UserError: if there is none.
     """
+    path_rules.check_local(path)
     found = _weights_in(path) if os.path.isdir(path) else path
     if found is None:
         raise UserError(
@@ -150,13 +172,14 @@ def read_tensors(path):
 
 
 def _weight_map(path):
-    index = files.read_json(path)
-    weight_map = index.get("weight_map") if isinstance(index, dict) else None
-    if not isinstance(weight_map, dict) or not weight_map:
-        raise UserError("%s: no weight_map in it: not an index of sharded weights" % path)
+    weight_map = validation.read_json(path, _INDEX, "get it again")["weight_map"]
+    if not weight_map:
+        raise UserError("%s: its weight_map is empty, expected names of tensors" % path)
     for name in weight_map.values():
-        if not isinstance(name, str) or name != os.path.basename(name) or name in ("", ".", ".."):
-            raise UserError("%s: shard %r is no name of a file beside it" % (path, name))
+        if name != os.path.basename(name) or name in ("", ".", "..") or "\0" in name:
+            raise UserError(
+                "%s: shard %s is no name of a file beside it" % (path, validation.shown(name))
+            )
     return weight_map
 
 
@@ -184,11 +207,14 @@ def _read_safetensors(path):
         header_size = int.from_bytes(handle.read(8), "little")
         if not 2 <= header_size <= size - 8:
             raise ValueError("its header does not fit into its %d bytes" % size)
-        header = json.loads(handle.read(header_size).decode("utf-8"))
+        header = _checked_header(handle.read(header_size).decode("utf-8"))
     start = 8 + header_size
     data = np.memmap(path, np.uint8, "r", offset=start) if size > start else np.zeros(0, np.uint8)
-    header.pop("__metadata__", None)
-    end = max([entry["data_offsets"][1] for entry in header.values()] + [0])
+    end = 0
+    for offsets in sorted(entry["data_offsets"] for entry in header.values()):
+        if offsets[0] != end:
+            raise ValueError("its tensors overlap, or have a gap between, at byte %d" % offsets[0])
+        end = offsets[1]
     if end != len(data):
         raise ValueError("its header describes %d bytes of data, it has %d" % (end, len(data)))
     return collections.OrderedDict(
@@ -196,16 +222,23 @@ def _read_safetensors(path):
     )
 
 
+def _checked_header(text):
+    """{name: entry} of a safetensors header; raises `ValueError` if it is none."""
+    try:
+        header = validation.checked("header", files.parse_json(text, "header"), _HEADER)
+    except UserError as error:
+        raise ValueError(error) from error
+    header.pop("__metadata__", None)
+    return header
+
+
 def _safetensor(name, entry, data):
-    if entry["dtype"] not in _SAFETENSORS_DTYPES:
-        raise ValueError("%s has the type %s, which is not supported" % (name, entry["dtype"]))
     dtype = _SAFETENSORS_DTYPES[entry["dtype"]]
     begin, end = entry["data_offsets"]
     shape = entry["shape"]
-    if not all(isinstance(number, int) and number >= 0 for number in [begin, end] + shape):
-        raise ValueError("%s has an impossible shape or place" % name)
     if end - begin != count_of(shape) * _item_size(dtype):
-        raise ValueError("%s is %s, but has %d bytes" % (name, shape, end - begin))
+        shown = validation.shown(shape)
+        raise ValueError("%s is %s, but has %d bytes" % (name, shown, end - begin))
     return _array_of_bytes(data[begin:end], dtype).reshape(shape)
 
 
@@ -239,7 +272,10 @@ class _TensorMaker:
     __slots__ = ()
 
     def __call__(self, storage, offset, size, stride, *_):
-        return _TensorPlace(storage, offset, size, stride)
+        numbers = tuple(size) + tuple(stride) + (offset,)
+        if not isinstance(storage, _Storage) or not all(map(_is_size, numbers)):
+            raise pickle.UnpicklingError("a tensor of impossible shape")
+        return _TensorPlace(storage, offset, tuple(size), tuple(stride))
 
 
 class _ParameterMaker:
@@ -277,15 +313,69 @@ class _TensorUnpickler(pickle.Unpickler):
 
     def persistent_load(self, pid):
         kind, dtype, key, _, count = pid[:5]
-        if kind != "storage" or dtype not in _STORAGE_DTYPES.values() or not isinstance(count, int):
-            raise pickle.UnpicklingError("unknown reference %r" % (pid,))
+        is_known = kind == "storage" and dtype in _STORAGE_DTYPES.values()
+        if not (is_known and isinstance(key, (str, int)) and _is_size(count)):
+            raise pickle.UnpicklingError("an unknown reference")
         if len(pid) > 5 and pid[5] is not None:
             raise pickle.UnpicklingError("views of storages are not supported")
         return self.storages.setdefault(str(key), _Storage(str(key), dtype, count))
 
 
+def _is_size(number):
+    return isinstance(number, int) and 0 <= number <= _LARGEST_SIZE
+
+
 def _load(path, handle):
-    return _TensorUnpickler(path, handle).load()
+    return _checked_unpickler(path, handle).load()
+
+
+def _checked_unpickler(path, handle):
+    """An unpickler at the place where the file is; its work is bounded by the pickle's size."""
+    start = handle.tell()
+    _check_work(handle)
+    handle.seek(start)
+    return _TensorUnpickler(path, handle)
+
+
+def _check_work(handle):
+    """Raises `ValueError` for a pickle that a reader would not come to an end with.
+
+    Tuples that hold one tuple several times, over some levels, have more members than any memory
+    has room for, and a dictionary's key is hashed member by member. A number under which a value
+    is remembered decides how much memory the reader takes for all of them.
+
+    Args:
+        handle: file, which is read to the end of the pickle.
+    """
+    stack, memo = [], {}  # numbers of members, 0 for a mark on the stack
+    for opcode, argument, _ in pickletools.genops(handle):
+        kinds = opcode.stack_before
+        count = 1
+        if pickletools.markobject in kinds:
+            while stack[-1]:
+                count += stack.pop()
+            stack.pop()
+            kinds = kinds[: kinds.index(pickletools.markobject)]
+        for _ in kinds:
+            count += stack.pop()
+        for kind in opcode.stack_after:
+            stack.append(_members(kind, count))
+        if opcode.name in ("GET", "BINGET", "LONG_BINGET"):
+            stack[-1] = memo[argument]
+        elif opcode.name in ("PUT", "BINPUT", "LONG_BINPUT", "MEMOIZE"):
+            index = len(memo) if argument is None else argument
+            if index > len(memo) + 1:
+                raise ValueError("it remembers %d values and numbers one %d" % (len(memo), index))
+            memo[index] = stack[-1]
+        if stack and stack[-1] > _MOST_MEMBERS:
+            raise ValueError("it holds a tuple of over %d members" % _MOST_MEMBERS)
+
+
+def _members(kind, count):
+    """The members by which the value of an opcode counts: lists and such have no hash."""
+    if kind is pickletools.markobject:
+        return 0
+    return 1 if kind in (pickletools.pylist, pickletools.pydict, pickletools.pyset) else count
 
 
 def _read_bin(path):
@@ -309,12 +399,13 @@ def _read_zipped(path):
         order = root[0] + "byteorder"
         if order in archive.namelist() and archive.read(order) != b"little":
             raise ValueError("its numbers are big-endian")
-        with archive.open(root[0] + "data.pkl") as handle:
-            places = _places(_load(path, handle))
+        places = _places(_load(path, io.BytesIO(archive.read(root[0] + "data.pkl"))))
         storages = {}
+        bytes_left = os.path.getsize(path)
         for storage in {place.storage for place in places.values()}:
             member = archive.getinfo(root[0] + "data/" + storage.key)
-            if member.file_size != storage.count * _item_size(storage.dtype):
+            bytes_left -= member.file_size
+            if member.file_size != storage.count * _item_size(storage.dtype) or bytes_left < 0:
                 raise ValueError("storage %s has %d bytes" % (storage.key, member.file_size))
             storages[storage] = _array_of_bytes(archive.read(member), storage.dtype)
     return _tensors_at(places, storages)
@@ -332,7 +423,7 @@ def _read_legacy(path):
         _load(path, handle)  # version of the protocol
         if not _load(path, handle)["little_endian"]:
             raise ValueError("its numbers are big-endian")
-        unpickler = _TensorUnpickler(path, handle)
+        unpickler = _checked_unpickler(path, handle)
         places = _places(unpickler.load())
         storages = {}
         for key in _load(path, handle):
@@ -369,6 +460,13 @@ def _places(value):
 
 
 def _tensors_at(places, storages):
+    """{name: array}; raises `ValueError` if they would take far more memory than their storages."""
+    there = sum(values.nbytes for values in storages.values())
+    wanted = sum(
+        count_of(place.size) * storages[place.storage].itemsize for place in places.values()
+    )
+    if wanted > _MOST_SHARED * there:
+        raise ValueError("its tensors have %d bytes, of %d in the file" % (wanted, there))
     return collections.OrderedDict(
         (name, _strided(place, storages[place.storage])) for name, place in places.items()
     )
@@ -376,14 +474,13 @@ def _tensors_at(places, storages):
 
 def _strided(place, values):
     """A tensor of its storage; checked, as NumPy does not hold strides against the memory's end."""
-    size, stride, offset = tuple(place.size), tuple(place.stride), place.offset
-    numbers = size + stride + (offset,)
+    size, stride, offset = place.size, place.stride, place.offset
     count = count_of(size)
     last = offset + sum((n - 1) * step for n, step in zip(size, stride)) if count else 0
-    if len(size) != len(stride) or not all(isinstance(n, int) and n >= 0 for n in numbers):
+    if len(size) != len(stride):
         raise ValueError("a tensor of impossible shape")
     if count > len(values) or (count and last >= len(values)):
-        raise ValueError("a tensor of %s reaches beyond its storage" % (size,))
+        raise ValueError("a tensor of %s reaches beyond its storage" % validation.shown(size))
     if not count:
         return np.zeros(size, values.dtype)
     steps = [step * values.itemsize for step in stride]

@@ -11,6 +11,7 @@ import numpy as np
 
 from errors import UserError
 import modeling
+import validation
 
 # Endings of a layer's variables -> (ending of the tensor, whether it is the transpose).
 _DENSE = (("kernel", "weight", True), ("bias", "bias", False))
@@ -166,6 +167,21 @@ _KEY_DEFAULTS = {
     "inner_group_num": 1,
     "ln_type": None,
 }
+# What of a Hugging Face config is used here; sizes are checked by `AlbertConfig`.
+CONFIG = validation.record(
+    {
+        "model_type": validation.TEXT,
+        "architectures": validation.or_none(validation.list_of(validation.TEXT)),
+        "hidden_act": validation.TEXT,
+        "layer_norm_eps": validation.number(least=0, most=1),
+        "position_embedding_type": validation.or_none(validation.TEXT),
+        "tie_word_embeddings": validation.BOOLEAN,
+        "problem_type": validation.or_none(validation.one_of(*PROBLEM_TYPES.values())),
+        "label2id": validation.or_none(validation.record(others=validation.integer(0))),
+        "id2label": validation.or_none(validation.record(others=validation.TEXT)),
+    },
+    expected="a JSON object of settings",
+)
 # Our name -> theirs. Their "gelu" is the erf form, ours the tanh form, as TensorFlow's models have.
 _ACTIVATIONS = {
     "gelu": "gelu_new",
@@ -343,11 +359,14 @@ def to_tf(layout, tensors):
 def without_identity_mapping(values):
     """Takes out an E->H mapping of vectors to themselves: with E = H ours has none."""
     kernel, bias = values.get(_MAPPING_IN + "kernel"), values.get(_MAPPING_IN + "bias")
-    if kernel is None or bias is None or np.any(bias):
-        return values
-    if not np.array_equal(kernel, np.eye(len(kernel))):
+    if kernel is None or bias is None or np.any(bias) or not _is_identity(kernel):
         return values
     return {name: value for name, value in values.items() if not name.startswith(_MAPPING_IN)}
+
+
+def _is_identity(matrix):
+    is_square = matrix.ndim == 2 and matrix.shape[0] == matrix.shape[1]
+    return is_square and np.array_equal(matrix, np.eye(len(matrix)))
 
 
 def torch_config(config, heads, dtype="float32"):
@@ -396,7 +415,7 @@ def tf_config(layout, settings):
     Raises:
         UserError: if a key is missing or says what our model cannot do.
     """
-    settings = dict(_KEY_DEFAULTS, **settings)
+    settings = dict(_KEY_DEFAULTS, **validation.checked("config", settings, CONFIG))
     keys = _COMMON_KEYS + _LAYOUT_KEYS[layout]
     missing = [key for key in keys if key not in settings]
     if missing:
@@ -404,7 +423,7 @@ def tf_config(layout, settings):
             "%s is missing, which a model of the %s layout needs" % (missing[0], layout)
         )
     for key, only in (("position_embedding_type", "absolute"), ("tie_word_embeddings", True)):
-        if settings.get(key, only) != only:
+        if settings.get(key) not in (None, only):
             raise UserError("%s is %r; only %r has a TensorFlow form" % (key, settings[key], only))
     activation = settings["hidden_act"]
     if activation not in _FROM_ACTIVATIONS:

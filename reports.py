@@ -5,7 +5,6 @@ training has seen; per class precision, recall, F1; calibration; the most confid
 A run that predicts only test, or evaluates only dev, keeps what a former one told of the other.
 """
 
-import contextlib
 import itertools
 import os
 
@@ -17,6 +16,7 @@ import pictures
 import predicting
 import scores
 import training
+import validation
 
 REPORT = "report.md"
 MACHINE_REPORT = "report.json"
@@ -24,8 +24,34 @@ CONFUSION_MATRIX = "confusion_matrix.png"
 FONT = os.path.join(os.path.dirname(os.path.abspath(__file__)), "fonts", "NotoSansSC-GB2312.otf")
 MAX_CLASSES_WITH_NUMBERS = 30  # a larger confusion matrix is shown by colour alone
 SHOWN_TEXT = 120  # characters of an error's texts in report.md; report.json has all
+SHOWN_LABELS = 3  # of a prediction in a line
 SHOWN_LABEL = 20  # characters of a label in the confusion matrix
 SPLITS = ("dev", "test")
+_SECTION = validation.record(
+    {
+        "errors": validation.list_of(
+            validation.record(required="text_a text_b label predicted line".split())
+        ),
+        "classes": validation.list_of(
+            validation.record(required="label precision recall f1 support".split())
+        ),
+        "calibration": validation.list_of(
+            validation.record(required="from to count confidence accuracy".split())
+        ),
+    },
+    ["errors"],
+    validation.NUMBER_OR_NAN,
+)
+MACHINE_REPORT_KIND = validation.record(
+    {
+        "model": validation.TEXT,
+        "data": validation.record(others=validation.integer(0)),
+        "remarks": validation.record(others=validation.integer(0)),
+        "dev": _SECTION,
+        "test": _SECTION,
+    },
+    ["data", "remarks"],
+)
 _DETAILS = ("errors", "classes", "expected_calibration_error", "calibration")
 
 
@@ -43,6 +69,9 @@ class Report:
         """
         self._task, self._outcomes = task, outcomes
         usual = scores.USUAL[task.objective]
+        chosen = metric if self._is_further(metric, ()) else usual[0]
+        # On the screen: the metric that chose the checkpoint, and the usual one.
+        self._shown = list(dict.fromkeys([chosen, usual[0]]))
         self._names = usual + tuple(n for n in (metric, "macro_f1") if self._is_further(n, usual))
         self.metrics = {}
         for name, outcome in outcomes.items():
@@ -61,24 +90,57 @@ class Report:
         if is_seen.any():
             metrics["seen_rows"] = int(is_seen.sum())
             if not is_seen.all():
-                unseen = scores.METRICS[names[0]].value(gold[~is_seen], decided[~is_seen])
-                metrics[names[0] + "_of_unseen_rows"] = float(unseen)
+                for name in self._shown:
+                    unseen = scores.METRICS[name].value(gold[~is_seen], decided[~is_seen])
+                    metrics[name + "_of_unseen_rows"] = float(unseen)
         return metrics
 
     def summary_line(self, name):
-        """(title, text) of a split's metric."""
-        metric = self._names[0]
+        """(title, text) of a split's metrics."""
+        metric, values = self._shown_values(name).split(" ", 1)
+        return "%s %s" % (name, metric), "%s (%d rows)" % (values, self.metrics[name]["rows"])
+
+    def _shown_values(self, name, suffix=""):
+        """The shown metrics of a split as text, each with its name."""
         metrics = self.metrics[name]
-        return "%s %s" % (name, metric), "%.4f (%d rows)" % (metrics[metric], metrics["rows"])
+        return ", ".join("%s %.4f" % (metric, metrics[metric + suffix]) for metric in self._shown)
+
+    def unlearnt(self, name):
+        """A line, where a split's score is no better than that of one prediction for all rows."""
+        metric, outcome = self._shown[0], self._outcomes[name]
+        score = self.metrics[name][metric]
+        constant, prediction = scores.constant_prediction(
+            self._task.objective, outcome.gold, metric
+        )
+        if not scores.is_within_chance(score, constant, len(outcome)):
+            return None
+        rival = self._prediction_text(prediction)
+        return "%s %s %.4f is no better than that of %s for every row (%.4f)" % (
+            name,
+            metric,
+            score,
+            rival,
+            constant,
+        )
+
+    def _prediction_text(self, prediction):
+        """A constant prediction, see `scores.constant_prediction`, in a few words."""
+        if self._task.objective == "regression":
+            return "%.4g" % prediction
+        if self._task.objective == "single_label":
+            return _tick(self._task.labels[prediction])
+        labels = [_tick(self._task.labels[number]) for number in prediction[:SHOWN_LABELS]]
+        more = ["and %d more" % (len(prediction) - SHOWN_LABELS)]
+        labels += more if len(prediction) > SHOWN_LABELS else []
+        return ", ".join(labels) or "no label"
 
     def unseen_lines(self, name):
         """Yields (title, text) of the metric without rows that training has seen."""
-        metrics, metric = self.metrics[name], self._names[0]
-        value = metrics.get(metric + "_of_unseen_rows")
-        if value is not None:
+        if self._shown[0] + "_of_unseen_rows" in self.metrics[name]:
             yield (
                 "%s, unseen rows" % name,
-                "%.4f without the %d rows that stand in train" % (value, metrics["seen_rows"]),
+                "%s without the %d rows that stand in train"
+                % (self._shown_values(name, "_of_unseen_rows"), self.metrics[name]["seen_rows"]),
             )
 
     def write(self, folder, about):
@@ -105,9 +167,13 @@ class Report:
     def _kept_sections(self, folder, about):
         """What a former run told of the same model and of splits that this one did not look at."""
         former = {}
-        with contextlib.suppress(UserError, OSError):  # none, or damaged: made anew
-            former = files.read_json(os.path.join(folder, MACHINE_REPORT))
-        if not isinstance(former, dict) or former.get("model", "") != about["model"]:
+        path = os.path.join(folder, MACHINE_REPORT)
+        if os.path.exists(path):
+            try:
+                former = validation.read_json(path, MACHINE_REPORT_KIND)
+            except UserError as error:
+                training.say("note: the former report is not used: %s", error)
+        if former.get("model", "") != about["model"]:
             return {}
         looked_at = set(self._outcomes).union(about["data"])
         kept = {name: former[name] for name in SPLITS if name in former and name not in looked_at}

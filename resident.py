@@ -16,9 +16,12 @@ import tensorflow.compat.v1 as tf
 from errors import UserError
 import checkpoints
 import classification
+import files
 import inference
 import modeling
+import path_rules
 import tokenization
+import validation
 
 Text = Union[str, Tuple[str, str]]
 INPUT_NAMES = inference.ENCODER_INPUTS
@@ -26,8 +29,30 @@ DEFAULT_LENGTH = 128
 SHORTEST_LENGTH = 8  # [CLS] A [SEP] B [SEP] with a few tokens in it
 TOKENS_PER_BATCH = 2048  # keeps a layer's values within the processor's caches
 ROWS_PER_BATCH = 256
-_SHOWN_LENGTH = 40
-
+_FLAG = validation.scalar(
+    "True or False", lambda value: isinstance(value, (bool, np.bool_)) or value in (0, 1)
+)
+_PATH_OR_NONE = validation.or_none(validation.PATH, "None")
+# What may be given to the classes for use, by the arguments' names.
+ARGUMENTS = {
+    "max_seq_length": validation.or_none(validation.integer(1, 1 << 20), "None"),
+    "num_threads": validation.or_none(validation.integer(1, 1 << 10), "None"),
+    "do_lower_case": validation.or_none(_FLAG, "None"),
+    "normalize": _FLAG,
+    "check_text_form": _FLAG,
+    "model_dir": validation.PATH,
+    "path": validation.PATH,
+    "config_file": _PATH_OR_NONE,
+    "vocab_file": _PATH_OR_NONE,
+    "cache_dir": _PATH_OR_NONE,
+    "precision": validation.TEXT,
+    "layers": validation.TEXT,
+    "pooling": validation.or_none(validation.TEXT, "None"),
+    "encoding": validation.TEXT,
+    "top_k": validation.integer(1),
+    "candidates": validation.integer(1),
+    "batch_size": validation.or_none(validation.integer(1), "None"),
+}
 
 ModelFolder = collections.namedtuple(
     "ModelFolder", ["prefix", "config", "vocab_file", "tokenizer", "do_lower_case"]
@@ -43,20 +68,43 @@ Fields:
 """
 
 
+_ABOUT_FORKS = (
+    "start child processes with multiprocessing.get_context('spawn') and load the model in them, "
+    "or fork before the first model is loaded"
+)
+_process_with_sessions = None  # id of the process that started TensorFlow's threads
+
+
+def check_sessions_can_run():
+    """Raises `UserError` in a fork of a process with a session: it would wait for its threads."""
+    global _process_with_sessions
+    if _process_with_sessions not in (None, os.getpid()):
+        raise UserError(
+            "no model can be loaded in this process: it was forked from one that had loaded a "
+            "model, and TensorFlow's threads stayed there: " + _ABOUT_FORKS
+        )
+    _process_with_sessions = os.getpid()
+
+
 class Resident:
     """Counts those who use a model, so that it is freed after the last of them."""
 
     def __init__(self):
+        self._process = os.getpid()
         self._state = threading.Condition()
         self._num_users = 0
         self._is_closed = False
 
     @contextlib.contextmanager
     def in_use(self) -> Iterator[None]:
-        """Keeps the model from being freed; raises `UserError` if it is closed."""
+        """Keeps the model from being freed; raises `UserError` if it is closed or of a parent."""
+        if self._process != os.getpid():
+            raise UserError(
+                "this %s was loaded in process %d, this is its forked child %d: %s"
+                % (type(self).__name__, self._process, os.getpid(), _ABOUT_FORKS)
+            )
         with self._state:
-            if self._is_closed:
-                raise UserError("this %s is closed: make a new one" % type(self).__name__)
+            self._check_is_open()
             self._num_users += 1
         try:
             yield
@@ -66,7 +114,12 @@ class Resident:
                 self._state.notify_all()
 
     def close(self):
-        """Frees the model as soon as nobody uses it any more; later uses are errors."""
+        """Frees the model as soon as nobody uses it any more; later uses are errors.
+
+        A forked child leaves it to its parent.
+        """
+        if self._process != os.getpid():
+            return
         with self._state:
             if self._is_closed:
                 return
@@ -78,7 +131,12 @@ class Resident:
     def _free(self):
         raise NotImplementedError
 
+    def _check_is_open(self):
+        if self._is_closed:
+            raise UserError("this %s is closed: make a new one" % type(self).__name__)
+
     def __enter__(self):
+        self._check_is_open()
         return self
 
     def __exit__(self, *_):
@@ -101,11 +159,12 @@ class CheckpointSession:
         Raises:
             UserError: if the checkpoint lacks a variable of the graph.
         """
+        check_sessions_can_run()
         settings = tf.ConfigProto()
         settings.gpu_options.allow_growth = True
         if num_threads:
-            settings.intra_op_parallelism_threads = num_threads
-            settings.inter_op_parallelism_threads = num_threads
+            settings.intra_op_parallelism_threads = int(num_threads)
+            settings.inter_op_parallelism_threads = int(num_threads)
         with tf.Graph().as_default() as graph:
             features = {name: tf.placeholder(tf.int32, [None, None], name) for name in INPUT_NAMES}
             outputs, further = build(features)
@@ -129,8 +188,15 @@ class CheckpointSession:
         self._session.close()
 
 
+def check_arguments(**arguments):
+    """Raises `UserError` for an argument that is not what `ARGUMENTS` says of its name."""
+    for name, value in arguments.items():
+        validation.checked(name, value, ARGUMENTS[name])
+
+
 def check_precision(precision):
     """Raises `UserError` unless the precision is a key of `modeling.PRECISIONS`."""
+    check_arguments(precision=precision)
     if precision not in modeling.PRECISIONS:
         raise UserError(
             "precision: unknown %r, expected one of %s"
@@ -153,7 +219,10 @@ def open_folder(path, config_file=None, vocab_file=None, do_lower_case=None):
     Raises:
         UserError: if anything is missing or does not belong together.
     """
-    prefix = checkpoints.find_checkpoint(path)
+    check_arguments(
+        model_dir=path, config_file=config_file, vocab_file=vocab_file, do_lower_case=do_lower_case
+    )
+    prefix = checkpoints.find_checkpoint(os.fspath(path))
     folder = os.path.dirname(prefix) or "."
     config_file = config_file or checkpoints.config_in_folder(folder)
     config = modeling.AlbertConfig.from_json_file(config_file)
@@ -172,9 +241,9 @@ def check_vocabulary(vocab_file, tokenizer, vocab_size):
 
 def checked_path(path):
     """A path as str; raises `UserError` for what is none."""
-    if not isinstance(path, (str, os.PathLike)):
-        raise UserError("expected the path of a file or folder, found %r" % (path,))
-    return os.fspath(path)
+    path = os.fspath(validation.checked("path", path, validation.PATH))
+    path_rules.check_local(path)
+    return path
 
 
 def checked_texts(texts: Sequence[Text]) -> List[Tuple[str, str]]:
@@ -187,9 +256,9 @@ def checked_texts(texts: Sequence[Text]) -> List[Tuple[str, str]]:
         UserError: for anything else; names which.
     """
     if isinstance(texts, (str, bytes)):
-        raise UserError("expected a list of texts, found a single one: put it into a list")
-    if not isinstance(texts, collections.abc.Iterable):
-        raise UserError("expected a list of texts, found %s" % _shortened(repr(texts)))
+        raise UserError("texts: expected a list of texts, found a single one: put it into a list")
+    if isinstance(texts, (collections.abc.Mapping, collections.abc.Set)) or not _is_iterable(texts):
+        raise UserError("texts: expected a list of texts, found %s" % validation.shown(texts))
     checked = []
     for number, text in enumerate(texts):
         if isinstance(text, str):
@@ -198,13 +267,24 @@ def checked_texts(texts: Sequence[Text]) -> List[Tuple[str, str]]:
             checked.append((text[0], text[1]))
         else:
             raise UserError(
-                "text %d is %s, expected a str or a pair of str" % (number, _shortened(repr(text)))
+                "text %d is %s, expected a str or a pair of str" % (number, validation.shown(text))
             )
+        for part in filter(None, checked[-1]):
+            files.check_decoded(part, "text %d" % number, "decode its bytes by their encoding")
     return checked
 
 
+def _is_iterable(texts):
+    try:
+        iter(texts)
+    except TypeError:  # NumPy's arrays of no dimension have the method, too
+        return False
+    return True
+
+
 def _is_pair(text):
-    is_of_two = isinstance(text, (tuple, list)) and len(text) == 2
+    is_array = isinstance(text, np.ndarray) and text.ndim == 1
+    is_of_two = (is_array or isinstance(text, (tuple, list))) and len(text) == 2
     return is_of_two and all(isinstance(part, str) for part in text)
 
 
@@ -223,7 +303,7 @@ def checked_length(wanted, config_length):
         raise UserError(
             "max_seq_length: %d is too short, expected at least %d" % (length, SHORTEST_LENGTH)
         )
-    return length
+    return int(length)
 
 
 def rows_of(texts, tokenizer, max_seq_length, num_segments=2):
@@ -284,7 +364,3 @@ def padded(rows, length=None):
         arrays[1, index, : len(ids)] = 1
         arrays[2, index, : len(ids)] = segments
     return arrays
-
-
-def _shortened(text):
-    return text if len(text) <= _SHOWN_LENGTH else text[:_SHOWN_LENGTH] + "..."

@@ -12,8 +12,6 @@ Add --init_checkpoint=MODEL_DIR/albert_model.ckpt to start from a pre-trained mo
 from errors import run_command
 import fine_tuning
 
-fine_tuning.define_flags()
-
-
 if __name__ == "__main__":
+    fine_tuning.define_flags()
     run_command(fine_tuning.run)

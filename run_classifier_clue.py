@@ -11,8 +11,6 @@ r"""The name under which CLUE's tasks are run: run_classifier.py, and the file f
 from errors import run_command
 import fine_tuning
 
-fine_tuning.define_flags(clue_submission=True)
-
-
 if __name__ == "__main__":
+    fine_tuning.define_flags(clue_submission=True)
     run_command(fine_tuning.run)

@@ -15,8 +15,6 @@ from errors import run_command
 import fine_tuning
 import tasks
 
-fine_tuning.define_flags(task_name=tasks.OWN_DATA)
-
-
 if __name__ == "__main__":
+    fine_tuning.define_flags(task_name=tasks.OWN_DATA)
     run_command(fine_tuning.run)

@@ -15,10 +15,15 @@ import fine_tuning
 
 FLAGS = flags.FLAGS
 
-fine_tuning.define_flags(max_seq_length=512)
-flags.DEFINE_boolean(
-    "use_pooled_output", True, "Classify the pooler's vector; False for the mean over the tokens."
-)
+
+def define_flags():
+    """Defines the command's flags: those of run_classifier.py, and google's."""
+    fine_tuning.define_flags(max_seq_length=512)
+    flags.DEFINE_boolean(
+        "use_pooled_output",
+        True,
+        "Classify the pooler's vector; False for the mean over the tokens.",
+    )
 
 
 def main():
@@ -29,4 +34,5 @@ def main():
 
 
 if __name__ == "__main__":
+    define_flags()
     run_command(main)

@@ -9,8 +9,6 @@
 from errors import run_command
 import pretraining
 
-pretraining.define_flags()
-
-
 if __name__ == "__main__":
+    pretraining.define_flags()
     run_command(pretraining.run)

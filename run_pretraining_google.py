@@ -8,8 +8,6 @@
 from errors import run_command
 import pretraining
 
-pretraining.define_google_flags()
-
-
 if __name__ == "__main__":
+    pretraining.define_google_flags()
     run_command(pretraining.run_google)

@@ -10,8 +10,6 @@ import functools
 from errors import run_command
 import pretraining
 
-pretraining.define_google_flags()
-
-
 if __name__ == "__main__":
+    pretraining.define_google_flags()
     run_command(functools.partial(pretraining.run_google, ffn_groups=16))

@@ -5,11 +5,14 @@ Gold labels are int [n] (single label), int [n, C] of 0 and 1 (multi-label) or f
 """
 
 import collections
+import math
 
 import numpy as np
 
 ECE_BINS = 15
 DEFAULT_THRESHOLD = 0.5
+LARGEST_CHANCE = 0.05
+CONSTANTS_TRIED = 20  # classes, the most frequent ones
 
 Metric = collections.namedtuple("Metric", ["objectives", "is_higher_better", "value"])
 
@@ -74,7 +77,9 @@ USUAL = {
 }
 
 
-def evaluate(objective, logits, gold, batch_size, further=(), thresholds=None):
+def evaluate(
+    objective, logits, gold, batch_size, further=(), thresholds=None, multi_label_loss="sum"
+):
     """Metrics of a labelled file's logits, named `eval_...` as the original's.
 
     Args:
@@ -84,11 +89,12 @@ def evaluate(objective, logits, gold, batch_size, further=(), thresholds=None):
         batch_size: of the evaluation; `loss` is the mean of its batches' means, as the original's.
         further: names of metrics beside the usual ones.
         thresholds: of a multi-label task, one per label; 0.5 for all where None.
+        multi_label_loss: as in `objectives.Settings`.
 
     Returns:
         {name: float}.
     """
-    losses = example_losses(objective, logits, gold)
+    losses = example_losses(objective, logits, gold, multi_label_loss)
     batches = [losses[start : start + batch_size] for start in range(0, len(losses), batch_size)]
     result = {
         "eval_loss": float(np.mean(losses)),
@@ -101,13 +107,14 @@ def evaluate(objective, logits, gold, batch_size, further=(), thresholds=None):
     return result
 
 
-def example_losses(objective, logits, gold):
+def example_losses(objective, logits, gold, multi_label_loss="sum"):
     """Plain losses, without smoothing or weights; float [n]."""
     logits = np.asarray(logits, np.float64)
     if objective == "regression":
         return np.square(logits[:, 0] - gold)
     if objective == "multi_label":
-        return np.mean(np.logaddexp(0.0, logits) - gold * logits, axis=1)
+        losses = np.logaddexp(0.0, logits) - gold * logits  # [n, C]
+        return losses.mean(axis=1) if multi_label_loss == "mean" else losses.sum(axis=1)
     top = logits.max(axis=1)
     log_sums = top + np.log(np.exp(logits - top[:, None]).sum(axis=1))
     return log_sums - logits[np.arange(len(gold)), gold]
@@ -167,6 +174,51 @@ def _best_threshold(gold, values):
     best = int(np.argmax(np.where(is_cut, f1, -1.0)))
     below = values[best + 1] if best + 1 < len(values) else 0.0
     return float((values[best] + below) / 2.0)
+
+
+def constant_prediction(objective, gold, metric):
+    """The one prediction for all rows that scores highest, without a look at their texts.
+
+    Args:
+        objective: one of `objectives.OBJECTIVES`.
+        gold: labels.
+        metric: a key of `METRICS` other than "loss".
+
+    Returns:
+        (score, prediction): a class; of a multi-label task a list of classes; of a regression the
+        mean.
+    """
+    gold = np.asarray(gold)
+    if objective == "regression":
+        return 0.0, float(gold.mean())
+
+    def scored(prediction, row):
+        return float(METRICS[metric].value(gold, np.tile(row, (len(gold),) + (1,) * row.ndim)))
+
+    if objective == "single_label":
+        classes = np.bincount(gold).argsort(kind="stable")[::-1][:CONSTANTS_TRIED]
+        candidates = [(int(number), np.array(number)) for number in classes]
+    else:
+        frequent = (-gold.sum(axis=0)).argsort(kind="stable")[:CONSTANTS_TRIED]
+        candidates = [
+            (sorted(frequent[:count].tolist()), np.isin(range(gold.shape[1]), frequent[:count]))
+            for count in range(len(frequent) + 1)
+        ]
+    return max(
+        ((scored(prediction, row.astype(int)), prediction) for prediction, row in candidates),
+        key=lambda pair: pair[0],
+    )
+
+
+def is_within_chance(score, constant_score, num_rows):
+    """Whether a score is not above that of a constant prediction, or by no more than chance.
+
+    That is a standard error; of few rows, whose error is large, `LARGEST_CHANCE`.
+    """
+    # The error of a share; where it is 0 for all, as of a correlation, that of a correlation of 0.
+    variance = constant_score * (1.0 - constant_score) if constant_score else 1.0
+    error = math.sqrt(max(variance, 0.0) / num_rows)
+    return score <= constant_score + min(error, LARGEST_CHANCE)
 
 
 def expected_calibration_error(confidences, is_right, bins=ECE_BINS):

@@ -5,6 +5,8 @@
     POST /similarity  {"pairs": [["text a", "text b"], ...]}
     GET  /health      what is served
     GET  /metrics     for Prometheus
+    GET  /docs        what can be asked, for people
+    GET  /openapi.json  and for programs
 
 Errors are {"error": "one line"}, but for uvicorn's own at too many connections. Nothing in a
 request names a file or is run.
@@ -16,23 +18,25 @@ import contextlib
 import json
 import os
 import time
-from typing import List, Tuple, Union
+from typing import Any, Dict, List, Literal, Tuple, Union
 
 from fastapi import FastAPI, HTTPException, Request, Response
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import HTMLResponse, JSONResponse
+from fastapi.responses import HTMLResponse, JSONResponse, PlainTextResponse
 import prometheus_client
 import pydantic
 from starlette.exceptions import HTTPException as StarletteHTTPException
 
 from errors import UserError
+import api_page
 import files
 import micro_batching
 
 PAGE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "web", "index.html")
+TEXT_FORMS = {None: "any", True: "pairs", False: "single"}  # in the page, by what the model takes
 LINGER_SECONDS = 2.0  # see `_refuse`
 SECONDS_BETWEEN_LOOKS = 0.2  # whether who waits for an answer is still there
-PATHS = ("/", "/predict", "/similarity", "/health", "/metrics")
+PATHS = ("/", "/predict", "/similarity", "/health", "/metrics", "/docs", "/openapi.json")
 # The page loads nothing, and talks to this service only.
 CONTENT_SECURITY_POLICY = (
     "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; "
@@ -60,14 +64,53 @@ class PredictRequest(pydantic.BaseModel):
     """Body of /predict."""
 
     model_config = pydantic.ConfigDict(extra="forbid")
-    texts: List[Union[pydantic.StrictStr, Pair]]
+    texts: List[Union[pydantic.StrictStr, Pair]] = pydantic.Field(
+        description="Each a text, or a pair of texts: what the model was trained on.",
+        examples=[["苹果发布新手机"], [["怎么开户", "如何开通账户"]]],
+    )
 
 
 class SimilarityRequest(pydantic.BaseModel):
     """Body of /similarity."""
 
     model_config = pydantic.ConfigDict(extra="forbid")
-    pairs: List[Pair]
+    pairs: List[Pair] = pydantic.Field(examples=[[["怎么开户", "如何开通账户"]]])
+
+
+class Predictions(pydantic.BaseModel):
+    """Answer of /predict, a row for each text."""
+
+    classes: List[str] = pydantic.Field(description="Names of the columns of the probabilities.")
+    labels: Union[List[str], List[List[str]], List[float]] = pydantic.Field(
+        description="The most probable class; of a multi-label model a list; else a value."
+    )
+    probabilities: List[List[float]] = pydantic.Field(
+        description="A column for each class; of a regression its values, as the only column."
+    )
+
+
+class Similarities(pydantic.BaseModel):
+    """Answer of /similarity."""
+
+    similarities: List[float] = pydantic.Field(
+        description="How probably the texts of each pair mean the same."
+    )
+
+
+class Health(pydantic.BaseModel):
+    """What is served."""
+
+    status: Literal["ok"]
+    objective: Literal["single_label", "multi_label", "regression"]
+    classes: List[str]
+    max_seq_length: int = pydantic.Field(description="In tokens; longer texts are cut.")
+
+
+class Error(pydantic.BaseModel):
+    """What is wrong, in a line."""
+
+    model_config = pydantic.ConfigDict(extra="forbid")
+    error: str
 
 
 class Metrics:
@@ -119,7 +162,16 @@ def create_app(predictor, limits=None):
         yield
         await batcher.stop()
 
-    app = FastAPI(title="Chinese ALBERT", docs_url=None, redoc_url=None, lifespan=lifespan)
+    app = FastAPI(
+        title="Chinese ALBERT",
+        version="1",
+        description="A fine-tuned model of texts or pairs of texts. Of errors each is a line of "
+        "JSON, also of paths that are none (404) and of other methods (405).",
+        docs_url=None,  # FastAPI's pages load scripts from elsewhere
+        redoc_url=None,
+        openapi_url=None,
+        lifespan=lifespan,
+    )
     app.add_middleware(BodyLimits, limits=limits)
     app.add_middleware(MeasuredRequests, metrics=metrics)
     _add_error_handlers(app)
@@ -134,6 +186,7 @@ def _add_predictions(app, predictor, batcher, limits, metrics):
             raise HTTPException(
                 413, "%d texts, at most %d at once" % (len(texts), limits.max_texts)
             )
+        predictor.checked(texts)  # before it is a part of a batch
         try:
             result = await _while_connected(client, batcher.submit(texts))
         except micro_batching.QueueIsFull as error:
@@ -142,20 +195,64 @@ def _add_predictions(app, predictor, batcher, limits, metrics):
         metrics.texts.inc(len(texts))
         return result
 
-    @app.post("/predict")
-    async def predict(request: PredictRequest, client: Request):
-        labels, probabilities = await predicted(request.texts, client)
-        return {
-            "classes": predictor.labels,
-            "labels": labels,
-            "probabilities": probabilities.tolist(),
-        }
+    errors = _errors_of_predictions(limits)
 
-    @app.post("/similarity")
+    @app.post("/predict", responses={**errors, **_answer(Predictions)})
+    async def predict(request: PredictRequest, client: Request):
+        """Classifies texts."""
+        labels, probabilities = await predicted(request.texts, client)
+        return JSONResponse(
+            {
+                "classes": predictor.labels,
+                "labels": labels,
+                "probabilities": probabilities.tolist(),
+            }
+        )
+
+    @app.post("/similarity", responses={**errors, **_answer(Similarities)})
     async def similarity(request: SimilarityRequest, client: Request):
+        """How probably the two texts of each pair mean the same, by a model of sentence pairs."""
         column = predictor.similarity_column()
         _, probabilities = await predicted(request.pairs, client)
-        return {"similarities": probabilities[:, column].tolist()}
+        return JSONResponse({"similarities": probabilities[:, column].tolist()})
+
+
+_PLAIN_TEXT = {"text/plain": {"schema": {"type": "string"}}}
+
+
+def _answer(model, description="The answer."):
+    """The `responses` of a route that answers with JSON of a model."""
+    return {200: {"model": model, "description": description}}
+
+
+def _errors(by_status):
+    """The `responses` of {status: what it means}; a key of OpenAPI is a str."""
+    return {
+        status: {"model": Error, "description": meaning} for status, meaning in by_status.items()
+    }
+
+
+def _errors_of_predictions(limits):
+    """The errors of routes that predict, as OpenAPI has them."""
+    errors = _errors(
+        {
+            400: "The body cannot be read, or a text is none that the model takes.",
+            408: "The body did not come within %g seconds." % limits.body_seconds,
+            413: "More than %d texts, or %d bytes." % (limits.max_texts, limits.max_body_bytes),
+            415: "The content type is not application/json.",
+            422: "The body is not JSON of the form that is asked for.",
+            500: "An internal error, which the server's log shows.",
+            503: "Too many texts are waiting (JSON), or too many connections are open (text).",
+        }
+    )
+    errors[503]["content"] = _PLAIN_TEXT
+    errors[503]["headers"] = {
+        "Retry-After": {
+            "description": "Seconds; where texts are waiting.",
+            "schema": {"type": "string"},
+        }
+    }
+    return errors
 
 
 async def _while_connected(client, coroutine):
@@ -166,28 +263,50 @@ async def _while_connected(client, coroutine):
             if await client.is_disconnected():
                 raise HTTPException(499, "the client has gone away")  # nginx's number for it
         return task.result()
+    except asyncio.CancelledError:  # by the server, whose time to end is over
+        raise HTTPException(503, "the service is ending") from None
     finally:
         task.cancel()
 
 
 def _add_pages(app, predictor, metrics):
-    page = files.read_text(PAGE)
+    page = files.read_text(PAGE).replace("{{text_form}}", TEXT_FORMS[predictor.takes_pairs])
+    errors = _errors({500: "An internal error, which the server's log shows."})
+    errors[503] = {"description": "Too many connections are open.", "content": _PLAIN_TEXT}
 
-    @app.get("/", response_class=HTMLResponse)
+    def html(content):
+        return HTMLResponse(content, headers={"Content-Security-Policy": CONTENT_SECURITY_POLICY})
+
+    @app.get("/", response_class=HTMLResponse, responses=errors)
     async def index():
-        return HTMLResponse(page, headers={"Content-Security-Policy": CONTENT_SECURITY_POLICY})
+        """A page to try the model on."""
+        return html(page)
 
-    @app.get("/health")
+    @app.get("/docs", response_class=HTMLResponse, responses=errors)
+    async def docs():
+        """This document, for people."""
+        return html(api_page.render(app.openapi()))
+
+    @app.get("/openapi.json", responses={**errors, **_answer(Dict[str, Any])})
+    async def openapi():
+        """This document, for programs."""
+        return JSONResponse(app.openapi())
+
+    @app.get("/health", responses={**errors, **_answer(Health)})
     async def health():
-        return {
-            "status": "ok",
-            "objective": predictor.objective,
-            "classes": predictor.labels,
-            "max_seq_length": predictor.max_seq_length,
-        }
+        """What is served."""
+        return JSONResponse(
+            {
+                "status": "ok",
+                "objective": predictor.objective,
+                "classes": predictor.labels,
+                "max_seq_length": predictor.max_seq_length,
+            }
+        )
 
-    @app.get("/metrics")
+    @app.get("/metrics", response_class=PlainTextResponse, responses=errors)
     async def show_metrics():
+        """Requests, seconds, batch sizes and waiting texts, for Prometheus."""
         content = prometheus_client.generate_latest(metrics.registry)
         return Response(content, media_type=prometheus_client.CONTENT_TYPE_LATEST)
 

@@ -1,16 +1,23 @@
 """How probably two sentences mean the same, by a fine-tuned model of sentence pairs.
 
+    python similarity.py                          # an example
     python similarity.py "怎么开户" "如何开通账户"
     python similarity.py --pairs=pairs.tsv > scored.tsv
     cat pairs.tsv | python similarity.py --model_dir=lcqmc_output/best
     python similarity.py --interactive
     python similarity.py --corpus=faq.txt --query="怎么开户" --top_k=5
 
-Pairs of a file or of standard input are lines of text_a<tab>text_b, further columns are not read.
+Pairs of a file or of standard input are lines of text_a<tab>text_b, further columns are not read;
+a file may also be CSV, JSON lines or have a header: its columns are those that the model was
+trained with.
 Prints both sentences and the probability, tab-separated, in the input's order.
 
-With --corpus, the lines of that file that are most like the query: query, rank, probability,
-cosine, line number, line; tab-separated.
+With --corpus, the lines of that file that are most like the query: query, rank, score, cosine, line
+number, line; tab-separated. The score ranks the lines: by default the mean, weighted by
+--search_weights, of three similarities from 0 to 1 (how much of the query's wording the line has;
+how far the cosine of their vectors is above that of any two lines; the model's probability that
+both mean the same). --ranking=lexical, cosine or classifier ranks by one of them, which then is the
+score. The model needs no classifier for it: without one the other two similarities rank the lines.
 """
 
 import contextlib
@@ -20,19 +27,25 @@ import sys
 from absl import flags
 import numpy as np
 
-from errors import UserError, run_command
+from errors import UserError, printable, run_command
 import args
 import checkpoints
 import line_input
+import model_flags
+import pair_table
 import predictor
 import predictor_backends
-from progress import progress_bar
 import resident
 import search
 import text_encoder
 import tokenization
 
 FLAGS = flags.FLAGS
+EXAMPLE = [("我喜欢妈妈做的汤", "妈妈做的汤我很喜欢喝")]  # the original's
+HINT = (
+    "this was the example; two sentences of your own: similarity.py SENTENCE SENTENCE, one pair "
+    "after another: --interactive, a file of pairs: --pairs"
+)
 
 
 class BertSim:
@@ -40,7 +53,8 @@ class BertSim:
 
     def __init__(self, batch_size=None):
         """`batch_size`: pairs predicted at once; that of args.py by default."""
-        self.batch_size = batch_size or args.batch_size
+        resident.check_arguments(batch_size=batch_size)
+        self.batch_size = args.batch_size if batch_size is None else batch_size
         self._predictor = None
 
     def start_model(self):
@@ -76,15 +90,10 @@ class BertSim:
 
 def define_flags():
     """Defines the command's flags."""
-    flags.DEFINE_string(
-        "model_dir",
-        None,
+    model_flags.define(
         "Fine-tuned model; that of args.py or the newest *_output/best if left out.",
+        "Longest pair in tokens; as in training by default.",
     )
-    flags.DEFINE_integer(
-        "max_seq_length", None, "Longest pair in tokens; as in training by default."
-    )
-    flags.DEFINE_enum("precision", "float32", ["float32", "bfloat16"], "Precision of the products.")
     flags.DEFINE_string("pairs", None, "File of pairs, a tab between the two, a line each.")
     flags.DEFINE_boolean("interactive", False, "Whether to ask for pairs, one after another.")
     flags.DEFINE_string("corpus", None, "File to search in, a text per line.")
@@ -93,6 +102,12 @@ def define_flags():
     flags.DEFINE_integer("top_k", 5, "Lines to show for a query.", lower_bound=1)
     flags.DEFINE_integer(
         "candidates", 50, "Lines per query that the model compares pair by pair.", lower_bound=1
+    )
+    flags.DEFINE_enum("ranking", "mixed", search.RANKINGS, "What ranks the lines of --corpus.")
+    flags.DEFINE_list(
+        "search_weights",
+        ["%g" % weight for weight in search.WEIGHTS],
+        "What the lexical similarity, the cosine and the classifier count in the mixed ranking.",
     )
     flags.DEFINE_string(
         "encoder_dir", None, "Model whose vectors find the candidates; --model_dir's by default."
@@ -103,19 +118,25 @@ def define_flags():
 def main(words):
     """Prints the similarity of pairs, or the lines of a corpus that are most like a query."""
     _check_flags(words)
+    if FLAGS.corpus:
+        search_corpus()
+        return
     with open_predictor(FLAGS.model_dir, FLAGS.max_seq_length, FLAGS.precision) as model:
         model.similarity_column()  # a mistake is told before anything is asked
-        if FLAGS.corpus:
-            search_corpus(model)
-        elif words:
+        if words:
             print_pairs([tuple(words)], model.similarities([tuple(words)]))
-        elif FLAGS.interactive or (not FLAGS.pairs and sys.stdin and sys.stdin.isatty()):
+        elif FLAGS.interactive:
             talk(model)
-        else:
+        elif FLAGS.pairs or not sys.stdin or not sys.stdin.isatty():
             score_lines(model)
+        else:
+            print_pairs(EXAMPLE, model.similarities(EXAMPLE))
+            print(HINT, file=sys.stderr)
 
 
 def _check_flags(words):
+    line_input.check_arguments(words)
+    line_input.check_arguments([FLAGS.query or ""], "--query, text")
     if words and len(words) != 2:
         raise UserError("expected two sentences, found %d: quote each of them" % len(words))
     ways = {
@@ -144,7 +165,7 @@ def open_predictor(model_dir=None, max_seq_length=None, precision="float32"):
     """
     length = getattr(args, "max_seq_len", None) if max_seq_length is None else max_seq_length
     path, beside = (model_dir, {}) if model_dir else _model_of_args()
-    print("model: %s" % path, file=sys.stderr)
+    print(printable("model: %s" % path), file=sys.stderr)
     return predictor.Predictor(path, length, precision=precision, **beside)
 
 
@@ -155,8 +176,7 @@ def _model_of_args():
     named = [best, output_dir, getattr(args, "ckpt_name", None), getattr(args, "model_dir", None)]
     named = [path for path in named if path]
     if not named:
-        root = os.path.dirname(os.path.abspath(__file__))
-        return os.path.relpath(predictor.newest_best_folder(root, of_pairs=True)), {}
+        return model_flags.newest_model(of_pairs=True), {}
     for path in named:
         if os.path.exists(path + ".index") or (os.path.isdir(path) and os.listdir(path)):
             return path, _files_of_args(is_checkpoint=path == getattr(args, "ckpt_name", None))
@@ -192,18 +212,16 @@ def score_lines(model):
     Raises:
         UserError: for a line that is no pair.
     """
-    size = line_input.size_of_input(FLAGS.pairs)
-    with progress_bar("pairs", size, "B", leave=False, disable=size is None) as bar:
-        for group in line_input.groups_of_lines(FLAGS.pairs, FLAGS.encoding, bar.update):
-            pairs = [_pair_of_line(place, line) for place, line in group]
+    task = pair_table.task_of_model(model.notes, model.labels)
+    if FLAGS.pairs and pair_table.is_table(FLAGS.pairs, FLAGS.encoding, task):
+        for pairs in pair_table.groups(FLAGS.pairs, FLAGS.encoding, task):
             print_pairs(pairs, model.similarities(pairs))
-
-
-def _pair_of_line(place, line):
-    cells = line.split("\t")
-    if len(cells) < 2:
-        raise UserError("%s: expected text_a<tab>text_b" % place)
-    return cells[0], cells[1]
+        return
+    if not FLAGS.pairs:
+        print("reading pairs from standard input: text_a<tab>text_b", file=sys.stderr)
+    for group in line_input.groups_with_bar("pairs", FLAGS.pairs, FLAGS.encoding):
+        pairs = [line_input.pair_of_line(place, line) for place, line in group]
+        print_pairs(pairs, model.similarities(pairs))
 
 
 def talk(model):
@@ -215,7 +233,7 @@ def talk(model):
         sentences = []
         for prompt in ("句子一：", "句子二："):
             try:
-                sentences.append(input(prompt))
+                sentences.append(line_input.ask(prompt))
             except EOFError:
                 print()
                 return
@@ -224,26 +242,58 @@ def talk(model):
         print("相似度：%.4f" % model.similarities([tuple(sentences)])[0])
 
 
-def search_corpus(model):
+def search_corpus():
     """Prints the best lines of `--corpus` for `--query` or for each line of `--queries`."""
-    with _open_encoder(model.path) as encoder:
+    weights = _search_weights()
+    path, beside = (FLAGS.model_dir, {}) if FLAGS.model_dir else _model_of_args()
+    with _open_classifier(path) as model, _open_encoder(path, beside) as encoder:
         corpus = search.Corpus(FLAGS.corpus, encoder, FLAGS.encoding)
         for queries in _groups_of_queries():
-            hits = corpus.search(queries, model, FLAGS.top_k, FLAGS.candidates)
+            hits = corpus.search(
+                queries, model, FLAGS.top_k, FLAGS.candidates, FLAGS.ranking, weights
+            )
             for query, best in zip(queries, hits):
                 for rank, hit in enumerate(best, start=1):
-                    cells = (query, rank, hit.probability, hit.cosine, hit.line, hit.text)
+                    cells = (query, rank, hit.score, hit.cosine, hit.line, hit.text)
                     print("%s\t%d\t%.4f\t%.4f\t%d\t%s" % cells)
             sys.stdout.flush()
 
 
-def _open_encoder(path):
+def _search_weights():
+    try:
+        return search.checked_weights([float(weight) for weight in FLAGS.search_weights])
+    except ValueError as error:
+        raise UserError(
+            "--search_weights=%s: %s"
+            % (
+                ",".join(FLAGS.search_weights),
+                error if isinstance(error, UserError) else "expected 3 numbers, commas between",
+            )
+        ) from error
+
+
+@contextlib.contextmanager
+def _open_classifier(path):
+    """The predictor of the search; None where the ranking or the model has none."""
+    if FLAGS.ranking in ("lexical", "cosine"):
+        yield None
+    elif FLAGS.ranking == "mixed" and not predictor_backends.has_classifier(path):
+        note = "note: %s has no classifier: lines are ranked without it" % path
+        print(printable(note), file=sys.stderr)
+        yield None
+    else:
+        with open_predictor(FLAGS.model_dir, FLAGS.max_seq_length, FLAGS.precision) as model:
+            model.similarity_column()  # a mistake is told before anything is computed
+            yield model
+
+
+def _open_encoder(path, beside):
     """The encoder whose vectors find the candidates: `--encoder_dir`, or that of the model."""
     if FLAGS.encoder_dir:
         return text_encoder.TextEncoder(FLAGS.encoder_dir)
     if predictor_backends.is_exported(path):
         raise UserError("--encoder_dir: %s gives no vectors: name a model folder too" % path)
-    return text_encoder.TextEncoder(path, **({} if FLAGS.model_dir else _model_of_args()[1]))
+    return text_encoder.TextEncoder(path, **beside)
 
 
 def _groups_of_queries():

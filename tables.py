@@ -1,6 +1,7 @@
 """Rows of a table as a stream: tab-separated, CSV as Python and Excel write it, JSON lines.
 
-    for row in rows_of_file("train.csv"):
+    table = Table("train.csv")
+    for row in table:
         row.line, row.cells, row.problem
 
 Tabs separate, and quotes are literal, unless the name ends in .csv or .json(l); a .csv whose first
@@ -9,6 +10,7 @@ line has tabs and no comma is tab-separated too.
 
 import collections
 import csv
+import hashlib
 import itertools
 import json
 import os
@@ -20,6 +22,7 @@ import files
 MAX_LINES_OF_ROW = 10000  # a quoted cell over more lines than this was never closed
 BLANK = "a blank line"
 _JSON_ENDINGS = (".json", ".jsonl")
+ENDINGS = (".csv", ".tsv", ".txt") + _JSON_ENDINGS
 _ESCAPED_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 
 Row = collections.namedtuple("Row", ["line", "cells", "problem"])
@@ -34,48 +37,62 @@ Fields:
 csv.field_size_limit(sys.maxsize)
 
 
-def rows_of_file(path, encoding="utf-8", replaces_bad_bytes=False):
-    """Yields the rows of a file, blank lines too (their `problem` is `BLANK`).
+class Table:
+    """A file's rows, an iterator; blank lines are rows, too (their `problem` is `BLANK`).
 
-    Args:
+    Attributes:
         path: the file.
-        encoding: name of its encoding.
-        replaces_bad_bytes: put U+FFFD in place of bytes that are not of the encoding rather than
-            raise.
-
-    Yields:
-        `Row`.
-
-    Raises:
-        UserError: if the file is missing, unreadable or not of that encoding; names the line.
+        delimiter: the character between cells, a comma or a tab; None for JSON lines.
     """
-    lines = files.stream_lines(path, encoding, "replace" if replaces_bad_bytes else "strict")
-    numbered = enumerate(_with_checked_ends(lines, path), start=1)
-    if is_json(path):
-        return map(_json_row, numbered)
-    delimiter = delimiter_of(path, encoding)
-    return _csv_rows(numbered) if delimiter == "," else map(_tab_row, numbered)
+
+    def __init__(self, path, encoding="utf-8", replaces_bad_bytes=False):
+        """Opens the file and reads its beginning.
+
+        Args:
+            path: the file.
+            encoding: name of its encoding.
+            replaces_bad_bytes: put U+FFFD in place of bytes that are not of the encoding rather
+                than raise.
+
+        Raises:
+            UserError: if the file is missing, unreadable or not of that encoding, here or by the
+                iterator; names the line.
+        """
+        self.path, self._digest = path, hashlib.sha256()
+        errors = "replace" if replaces_bad_bytes else "strict"
+        lines = files.stream_lines(path, encoding, errors, self._digest)
+        first, second = next(lines, None), next(lines, None)
+        if second is None and first is not None and "\r" in first:
+            raise files.wrong_line_ends(path)
+        self.delimiter = _delimiter(path, first or "")
+        start = [line for line in (first, second) if line is not None]
+        numbered = enumerate(itertools.chain(start, lines), start=1)
+        self._rows = {None: _json_rows, ",": _csv_rows, "\t": _tab_rows}[self.delimiter](numbered)
+
+    @property
+    def is_json(self):
+        """Whether the rows are JSON objects."""
+        return self.delimiter is None
+
+    def __iter__(self):
+        return self
+
+    def __next__(self):
+        """The next `Row`."""
+        return next(self._rows)
+
+    def sha256(self):
+        """Hexadecimal digest of the bytes that were read: of the whole file after its last row."""
+        return self._digest.hexdigest()
 
 
-def _with_checked_ends(lines, path):
-    """The lines; raises `UserError` for a single one that carriage returns part."""
-    first, second = next(lines, None), next(lines, None)
-    if second is None and first is not None and "\r" in first:
-        raise files.wrong_line_ends(path)
-    return itertools.chain((line for line in (first, second) if line is not None), lines)
-
-
-def is_json(path):
-    """Whether a file's name says that its lines are JSON objects."""
-    return path.endswith(_JSON_ENDINGS)
-
-
-def delimiter_of(path, encoding="utf-8"):
-    """The character between cells of a file that is not JSON: a comma or a tab."""
-    if not path.endswith(".csv"):
+def _delimiter(path, first_line):
+    """What separates the cells, by the file's name and its first line."""
+    if path.endswith(_JSON_ENDINGS):
+        return None
+    if not path.endswith(".csv") or ("\t" in first_line and "," not in first_line):
         return "\t"
-    first = next(files.stream_lines(path, encoding, "replace"), "")
-    return "\t" if "\t" in first and "," not in first else ","
+    return ","
 
 
 def file_of_split(folder, names):
@@ -92,24 +109,28 @@ def file_of_split(folder, names):
     return (os.path.join(folder, there[0]) if there else None), there[1:]
 
 
-def _json_row(numbered):
-    number, line = numbered
+def _json_rows(numbered):
+    return (_json_row(number, line) for number, line in numbered)
+
+
+def _json_row(number, line):
     if not line.strip():
         return Row(number, [line], BLANK)
     try:
         record = json.loads(line)
+        if _ESCAPED_SURROGATE.search(line):
+            record = json.loads(files.without_surrogates(json.dumps(record, ensure_ascii=False)))
     except (ValueError, RecursionError) as error:
         return Row(number, [line], "not valid JSON: %s" % error)
-    if _ESCAPED_SURROGATE.search(line):
-        record = json.loads(files.without_surrogates(json.dumps(record, ensure_ascii=False)))
     if not isinstance(record, dict):
         return Row(number, [line], "no JSON object")
     return Row(number, record, None)
 
 
-def _tab_row(numbered):
-    number, line = numbered
-    return Row(number, line.split("\t"), None if line.strip() else BLANK)
+def _tab_rows(numbered):
+    return (
+        Row(number, line.split("\t"), None if line.strip() else BLANK) for number, line in numbered
+    )
 
 
 def _csv_rows(numbered):

@@ -7,13 +7,19 @@ import os
 
 from errors import UserError
 import data_checks
-import files
+import dev_split
 import inference
 import reading
 import tasks
 import training
+import validation
 
+_is_number = validation.integer(0).accepts
 LABEL_MAP = "label_map.json"
+LABEL_MAP_KIND = validation.scalar(
+    "a JSON object {label: number}, numbers from 0",
+    lambda value: isinstance(value, dict) and all(map(_is_number, value.values())),
+)
 ALL_ARE_TRAINED = "0: on all rows"  # the share that is set aside where dev is a file of its own
 
 
@@ -28,10 +34,25 @@ def labels_of_map(path):
     Raises:
         UserError: if the file is no label map.
     """
-    numbers = files.read_json(path)
-    is_table = isinstance(numbers, dict) and all(type(n) is int for n in numbers.values())
-    if not is_table or sorted(numbers.values()) != list(range(len(numbers))):
-        raise UserError("%s: expected a JSON object {label: number}, numbers from 0" % path)
+    return labels_of_numbers(validation.read_json(path, LABEL_MAP_KIND), path)
+
+
+def labels_of_numbers(numbers, name):
+    """The labels of {label: number}, in the order of their numbers.
+
+    Args:
+        numbers: dict of numbers.
+        name: what to call it in errors.
+
+    Raises:
+        UserError: unless the numbers are 0 to n - 1.
+    """
+    for expected, (label, number) in enumerate(sorted(numbers.items(), key=lambda item: item[1])):
+        if number != expected:
+            raise UserError(
+                "%s: expected %s, each number once: the label %s has %d in place of %d"
+                % (name, LABEL_MAP_KIND.expected, validation.shown(label), number, expected)
+            )
     return tuple(sorted(numbers, key=numbers.get))
 
 
@@ -56,7 +77,10 @@ def notes_of_model(folders):
     for folder in folders:
         path = os.path.join(folder, LABEL_MAP)
         if os.path.exists(path):
-            return labels_of_map(path), inference.notes_of_folder(folder)
+            labels, notes = labels_of_map(path), inference.notes_of_folder(folder)
+            # A number is predicted where there is no label.
+            inference.check_notes(notes, len(labels) or 1, folder)
+            return labels, notes
     return None, {}
 
 
@@ -75,14 +99,16 @@ class TaskData:
         Raises:
             UserError: for files that are missing or do not fit.
         """
-        self._flags = flags
+        self._flags, self._data_dir = flags, flags.data_dir
         self.is_own = tasks.get_task(flags.task_name).labels is None
         self.task = tasks.get_task(flags.task_name)._replace(
-            objective=objective, separator=flags.label_separator
+            objective=objective, separator=flags.label_separator, chosen=flags.chosen_columns
         )
+        if os.path.isfile(flags.data_dir):
+            self._take_single_file()
         self.splits = {}
         self.streamed_test = None  # path of a test file that is only predicted
-        self._shares_file = False  # whether dev is a part of the train file
+        self._dev_split = None  # how dev is set aside, where it is a part of the train file
         self._trained = None  # what of the train file is not dev then
         if flags.do_train:
             self._read("train")
@@ -101,10 +127,24 @@ class TaskData:
         for line in lines:
             training.say(line)
 
+    def _take_single_file(self):
+        """Takes `--data_dir` for the training file, or the test file if a run only predicts."""
+        folder, name = os.path.split(self._flags.data_dir)
+        reading.check_is_table(name)
+        if not self.is_own:
+            raise UserError(
+                "--data_dir=%s: a file; the task %s needs the folder of its files, one file alone "
+                "is for --task_name=%s"
+                % (self._flags.data_dir, self._flags.task_name, tasks.OWN_DATA)
+            )
+        is_predicted = not (self._flags.do_train or self._flags.do_eval)
+        self.task = self.task._replace(files={"test" if is_predicted else "train": name})
+        self._data_dir = folder or os.curdir
+
     def _read(self, name):
         self.splits[name] = reading.read_split(
             self.task,
-            self._flags.data_dir,
+            self._data_dir,
             name,
             self._flags.encoding,
             self._flags.skip_bad_rows,
@@ -129,6 +169,7 @@ class TaskData:
             header=None if header is None else tuple(header),
             objective=notes.get("objective", self.task.objective),
             separator=notes.get("label_separator", self.task.separator),
+            chosen=self.task.chosen or notes.get("chosen_columns", {}),
         )
 
     def _check_labels(self, labels):
@@ -147,35 +188,39 @@ class TaskData:
         )
 
     def _read_dev(self):
-        has_file = reading.split_path(self.task, self._flags.data_dir, "dev")[0] is not None
+        has_file = reading.split_path(self.task, self._data_dir, "dev")[0] is not None
         if has_file or not self.is_own:
             self._read_dev_file()
             return
-        share, self._shares_file = self._flags.dev_share, True
+        self._set_dev_aside(self.splits.get("train") or self._read("train"))
+        if not self._flags.do_train:
+            del self.splits["train"]
+
+    def _set_dev_aside(self, train):
+        """Makes dev of a part of the training file's rows."""
+        num_rows, method, seed = len(train.examples), self._flags.dev_split, self._flags.seed
+        share = self._flags.dev_share
+        if share is None:
+            share = dev_split.usual_share(num_rows)
         if not share:
             raise UserError(
                 "%s has no dev file: add one, or set rows of train aside with --dev_share=0.1"
                 % self._flags.data_dir
             )
-        train = self.splits.get("train") or self._read("train")
-        kept, aside = data_checks.stratified_split(
-            self.task, train.examples, share, self._flags.seed
-        )
-        if not kept:
+        self._dev_split = dev_split.described(share, method)
+        parts = dev_split.set_aside(self.task, train.examples, share, seed, method)
+        if not parts.kept:
             raise UserError(
                 "%s: with --dev_share=%g no row of its %d is left to train on: add a dev file or "
-                "more rows" % (train.path, share, len(train.examples))
+                "more rows" % (train.path, share, num_rows)
             )
-        note = "no dev file: %d of its %d rows are set aside as one (--dev_share=%g, --seed=%d)" % (
-            len(aside),
-            len(train.examples),
-            share,
-            self._flags.seed,
-        )
-        self._trained = self.splits["train"] = train._replace(examples=kept)
-        self.splits["dev"] = train._replace(name="dev", examples=aside, notes=[note])
-        if not self._flags.do_train:
-            del self.splits["train"]
+        notes = [
+            "no dev file: %d of its %d rows are set aside as one (--dev_share=%g, --dev_split=%s, "
+            "--seed=%d)" % (len(parts.aside), num_rows, share, method, seed)
+        ]
+        notes += [parts.note] if parts.note else []
+        self._trained = self.splits["train"] = train._replace(examples=parts.kept)
+        self.splits["dev"] = train._replace(name="dev", examples=parts.aside, notes=notes)
 
     def _read_dev_file(self):
         try:
@@ -190,7 +235,7 @@ class TaskData:
             ) from error
 
     def _read_test(self):
-        path, _ = reading.split_path(self.task, self._flags.data_dir, "test")
+        path, _ = reading.split_path(self.task, self._data_dir, "test")
         if path is None and self.is_own and self._flags.do_train:
             training.say("note: %s has no test file: nothing is predicted", self._flags.data_dir)
         elif path is None or self.splits or self._flags.use_tpu:  # a TPU wants batches of one shape
@@ -204,7 +249,7 @@ class TaskData:
         if split is None:
             try:
                 split = reading.read_split(
-                    self.task, self._flags.data_dir, "train", self._flags.encoding, True
+                    self.task, self._data_dir, "train", self._flags.encoding, True
                 )
             except UserError:
                 return None
@@ -212,9 +257,8 @@ class TaskData:
 
     def fingerprint(self, name):
         """What decides over the rows of a split beside its file, {name: value}."""
-        if self._shares_file and name != "test":
-            share = "%g, %s" % (self._flags.dev_share, data_checks.SPLIT_METHOD)
-            return {"dev_share": share, "dev_seed": self._flags.seed}
+        if self._dev_split and name != "test":
+            return {"dev_share": self._dev_split, "dev_seed": self._flags.seed}
         return {"dev_share": ALL_ARE_TRAINED} if self.is_own and name == "train" else {}
 
     def _check_rows_set_aside(self, notes):
@@ -228,6 +272,6 @@ class TaskData:
                 raise UserError(
                     "%s has no dev file, and the model was trained with another %s (%s, now %s): "
                     "it may have seen the rows that are set aside: add a dev file, or give "
-                    "--dev_share and --seed as in training"
+                    "--dev_share, --dev_split and --seed as in training"
                     % (self._flags.data_dir, name, notes[name], value)
                 )

@@ -13,20 +13,29 @@ OWN_DATA = "multiclass"
 # Names by which columns of a header, or keys of JSON lines, are known; case does not matter.
 KEYS = {
     "text_a": (
-        "text_a text sentence title text1 sentence1 question question1 query q1 s1 content review "
-        "premise 文本 句子 标题 内容 问题 文本一 文本1 句子一 句子1 问题一 问题1"
+        "text_a text sentence title text1 text_1 sentence1 sentence_1 sent1 question question1 "
+        "question_1 query query1 query_1 q1 s1 content review review_body comment comments body "
+        "document utterance tweet message premise 文本 句子 标题 内容 正文 评论 评价 问题 问句 "
+        "语句 原文 文章 文本一 文本1 句子一 句子1 问题一 问题1"
     ).split(),
     "text_b": (
-        "text_b text2 sentence2 question2 q2 s2 hypothesis hypo 文本二 文本2 句子二 句子2 问题二 "
-        "问题2"
+        "text_b text2 text_2 sentence2 sentence_2 sent2 question2 question_2 query2 query_2 q2 s2 "
+        "hypothesis hypo 文本二 文本2 句子二 句子2 问题二 问题2"
     ).split(),
-    "label": "label labels class category target score gold_label 标签 类别 分类".split(),
+    "label": (
+        "label labels class category target score gold_label sentiment emotion intent rating "
+        "stars tag tags 标签 类别 分类 情感 情绪 意图 主题 类型 评分 星级 标记"
+    ).split(),
 }
+# The flags by which a user names the columns: by name in a header, by key, or by position from 1.
+COLUMN_FLAGS = collections.OrderedDict(
+    [("text_a", "text_column"), ("text_b", "text_b_column"), ("label", "label_column")]
+)
 Task = collections.namedtuple(
     "Task",
-    "files columns labels keys aliases examples_of is_left_out objective separator header",
+    "files columns labels keys aliases examples_of is_left_out objective separator header chosen",
 )
-Task.__new__.__defaults__ = ({}, {}, None, None, "single_label", "|", None)
+Task.__new__.__defaults__ = ({}, {}, None, None, "single_label", "|", None, {})
 Task.__doc__ = """A row of the table.
 
 Fields:
@@ -41,6 +50,7 @@ Fields:
     objective: "single_label", "multi_label" or "regression".
     separator: what stands between the labels of a multi-label row.
     header: own data only: the header of the training file, a tuple; () for none.
+    chosen: {column: name or position of it}, as `COLUMN_FLAGS` say.
 """
 
 # Records that are no plain row of texts

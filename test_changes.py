@@ -3,7 +3,8 @@
     python test_changes.py
 
 1. 词嵌入的因式分解 factorized embedding; 2. 跨层参数共享 sharing; 3. 句序预测 sentence order.
-Counts are those of built graphs; the records are what create_pretraining_data.py writes.
+Counts are those of built graphs; the records are what create_pretraining_data.py writes. The
+functions have the names of the original's; pytest runs them, too.
 """
 
 import collections
@@ -59,9 +60,9 @@ SegmentPair = collections.namedtuple("SegmentPair", ["text_a", "text_b", "label"
 
 def main():
     """Prints the three changes; ends with an error if a figure is not what it should be."""
-    show_factorized_embedding()
-    show_sharing()
-    show_sentence_order()
+    test_factorized_embedding()
+    test_share_parameters()
+    test_sentence_order_prediction()
 
 
 def word_table(config):
@@ -81,6 +82,11 @@ def word_table(config):
     )
     shapes = [table] + [encoder[name] for name in projections if name in encoder]
     return WordTable(table[0] * config.hidden_size, sum(rows * columns for rows, columns in shapes))
+
+
+def get_total_parameters():
+    """Number of values of all trainable variables of the default graph."""
+    return modeling.count_parameters(tf.trainable_variables())
 
 
 def encoder_parameters(config):
@@ -160,7 +166,7 @@ def _title(number, chinese, english):
     print("\n%d. %s  %s" % (number, chinese, english))
 
 
-def show_factorized_embedding():
+def test_factorized_embedding():
     """Prints the first change: V x H becomes V x E and E x H."""
     _title(1, "词嵌入的因式分解: V×H → V×E + E×H", "factorized embedding")
     paper = modeling.AlbertConfig(**PAPER_SIZES)
@@ -186,7 +192,7 @@ def _show_word_table(name, config):
     )
 
 
-def show_sharing():
+def test_share_parameters():
     """Prints the second change: all layers have the same weights."""
     _title(2, "跨层参数共享", "all layers share their weights")
     unshared = {key: value for key, value in SHARED_SIZES.items() if key != "embedding_size"}
@@ -200,7 +206,7 @@ def show_sharing():
     _check((before, after), SHARED_COUNTS)
 
 
-def show_sentence_order():
+def test_sentence_order_prediction():
     """Prints the third change: which of two neighbouring segments came first."""
     _title(3, "句序预测: 两段相邻的文字，哪一段在前", "sentence order, in place of next sentence")
     print("   文档 document（每段两端随机去掉几个字 ends lose a few pieces at random）:")

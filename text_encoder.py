@@ -15,7 +15,6 @@ import tensorflow.compat.v1 as tf
 
 from errors import UserError
 import checkpoints
-import files
 import modeling
 import processor
 import resident
@@ -77,6 +76,9 @@ class TextEncoder(resident.Resident):
         """
         super().__init__()
         resident.check_precision(precision)
+        resident.check_arguments(
+            layers=layers, pooling=pooling, max_seq_length=max_seq_length, num_threads=num_threads
+        )
         folder = resident.open_folder(model_dir, config_file, vocab_file, do_lower_case)
         config = folder.config
         self._tokenizer = folder.tokenizer
@@ -90,7 +92,7 @@ class TextEncoder(resident.Resident):
         self.fingerprint = {
             "weights": checkpoints.fingerprint(folder.prefix),
             "config": config.to_dict(),
-            "vocabulary": files.sha256_of_file(folder.vocab_file),
+            "vocabulary": folder.tokenizer.sha256,
             "do_lower_case": folder.do_lower_case,
             "max_seq_length": self.max_seq_length,
             "layers": [chosen, combination],
@@ -139,6 +141,7 @@ class TextEncoder(resident.Resident):
         """
         if self.pooling is None:
             raise UserError("pooling: vectors of sentences need one of %s" % ", ".join(POOLINGS))
+        resident.check_arguments(normalize=normalize)
         checked = resident.checked_texts(texts)
         result = np.zeros([len(checked), self.width], np.float32)
         for indices, _, vectors in self._batches(checked):
@@ -162,6 +165,7 @@ class TextEncoder(resident.Resident):
         """
         if self.pooling is not None:
             raise UserError("pooling: vectors of tokens need None, found %r" % self.pooling)
+        resident.check_arguments(normalize=normalize)
         checked = resident.checked_texts(texts)
         result = [None] * len(checked)
         for indices, rows, vectors in self._batches(checked):

@@ -8,6 +8,9 @@ import TensorFlow. The features of a record stand in the order of their names, s
 are equal bytes.
 """
 
+import collections
+import mmap
+import os
 import struct
 
 import numpy as np
@@ -21,6 +24,8 @@ _VALUE = b"\x12"
 _FLOAT_LIST = b"\x12"
 _INT64_LIST = b"\x1a"
 _PACKED_VALUES = b"\x0a"
+
+HEADER_BYTES, FOOTER_BYTES = 12, 4  # of a record: length and its checksum; content's checksum
 
 _CRC_POLYNOMIAL = 0x82F63B78  # CRC-32C, reflected
 _CRC_MASK_DELTA = 0xA282EAD8
@@ -121,6 +126,61 @@ def frame_records(payloads):
             header = headers[len(payload)] = size + masked_checksums([size])[0]
         framed.append(b"".join((header, payload, checksum)))
     return framed
+
+
+class Damage(Exception):
+    """A record that cannot be read; all behind it in its file are lost, too."""
+
+    def __init__(self, number, why):
+        """Args:
+        number: int, the record's, from 1.
+        why: str.
+        """
+        super().__init__("record %d %s" % (number, why))
+
+
+def record_places(content):
+    """Yields (begin, end) of the records' contents.
+
+    Args:
+        content: bytes-like, a TFRecord file.
+
+    Raises:
+        Damage: where the file does not go on with a record.
+    """
+    headers = {}
+    place, size, number = 0, len(content), 0
+    while place < size:
+        number += 1
+        begin = place + HEADER_BYTES
+        if begin > size:
+            raise Damage(number, "is cut off: the file ends in it")
+        packed_length = bytes(content[place : place + 8])
+        if packed_length not in headers:
+            headers[packed_length] = masked_checksums([packed_length])[0]
+        if bytes(content[place + 8 : begin]) != headers[packed_length]:
+            raise Damage(
+                number, "is damaged, or of no TFRecord file (its length has another checksum)"
+            )
+        end = begin + struct.unpack("<Q", packed_length)[0]
+        place = end + FOOTER_BYTES
+        if place > size:
+            raise Damage(number, "is cut off: the file ends in it")
+        yield begin, end
+
+
+def is_whole(path):
+    """Whether a file consists of records, by their lengths alone."""
+    if os.path.getsize(path) == 0:
+        return True
+    with open(path, "rb") as handle, mmap.mmap(
+        handle.fileno(), 0, access=mmap.ACCESS_READ
+    ) as content:
+        try:
+            collections.deque(record_places(content), maxlen=0)
+        except Damage:
+            return False
+    return True
 
 
 def masked_checksums(contents):

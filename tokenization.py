@@ -13,12 +13,15 @@ pieces of a word are remembered: most of a Chinese text is a few thousand charac
 """
 
 import collections
+import hashlib
 import os
 import re
 import unicodedata
+import warnings
 
 from errors import UserError
 import files
+import validation
 
 UNKNOWN = "[UNK]"
 # What a model folder calls its vocabulary: a list of tokens, or a SentencePiece model.
@@ -66,6 +69,7 @@ class FullTokenizer:
         vocab: OrderedDict, token -> id.
         inv_vocab: dict, id -> token.
         name_in_folder: what a model folder calls the vocabulary's file.
+        sha256: hexadecimal digest of the vocabulary's bytes, as they were read.
     """
 
     def __init__(self, vocab_file, do_lower_case=True, spm_model_file=None):
@@ -80,22 +84,26 @@ class FullTokenizer:
         Raises:
             UserError: when the file is missing, unreadable or lacks a token that every model needs.
         """
+        digest = hashlib.sha256()
+        for name, path in (("vocab_file", vocab_file), ("spm_model_file", spm_model_file)):
+            validation.checked(name, path, validation.or_none(validation.PATH, "None"))
         if is_sentencepiece(vocab_file):
             spm_model_file = spm_model_file or vocab_file
         if spm_model_file:
-            tokenizer = SentencePieceTokenizer(spm_model_file, do_lower_case)
+            tokenizer = SentencePieceTokenizer(spm_model_file, do_lower_case, digest)
             entries = tokenizer.pieces
             self.name_in_folder = SENTENCEPIECE_FILE
             self._unknown_id = tokenizer.unknown_id
             self._tokenize = tokenizer.tokenize
             _check_required_tokens("--spm_model_file=%s" % spm_model_file, entries, SENTENCE_TOKENS)
         else:
-            entries = _vocabulary_entries(vocab_file)
+            entries = _vocabulary_entries(vocab_file, digest)
             self.name_in_folder = VOCABULARY_FILE
             self._unknown_id = None
             self._tokenize = self._word_pieces
             required = (UNKNOWN,) + SENTENCE_TOKENS
             _check_required_tokens("--vocab_file=%s" % vocab_file, entries, required)
+        self.sha256 = digest.hexdigest()
         self.vocab = _ids_of(entries)
         self.inv_vocab = dict(enumerate(entries))
         self.basic_tokenizer = BasicTokenizer(do_lower_case)
@@ -220,8 +228,12 @@ class SentencePieceTokenizer:
         unknown_id: id of the unknown token.
     """
 
-    def __init__(self, model_file, do_lower_case=True):
-        """Loads the model; raises `UserError` without the package or without a usable model."""
+    def __init__(self, model_file, do_lower_case=True, digest=None):
+        """Loads the model; `digest` as in `files.read_bytes`.
+
+        Raises:
+            UserError: without the package sentencepiece, or without a usable model.
+        """
         try:
             import sentencepiece
         except ImportError as error:
@@ -232,7 +244,7 @@ class SentencePieceTokenizer:
         fault = UserError(
             "%s: not a SentencePiece model: expected a .model file made by spm_train" % model_file
         )
-        content = files.read_bytes(model_file)
+        content = files.read_bytes(model_file, digest)
         if not content:  # the library takes it and crashes later
             raise fault
         try:
@@ -264,7 +276,7 @@ class SentencePieceTokenizer:
 
 def is_sentencepiece(path):
     """Whether a vocabulary's path is that of a SentencePiece model."""
-    return path is not None and path.endswith(".model")
+    return path is not None and os.fspath(path).endswith(".model")
 
 
 def name_in_folder(path):
@@ -396,7 +408,7 @@ def convert_to_unicode(text):
         return text
     if isinstance(text, bytes):
         return text.decode("utf-8", "ignore")
-    raise ValueError("expected text as str or bytes, found %s: %r" % (type(text).__name__, text))
+    raise UserError("text: expected a str, or bytes in UTF-8, found %s" % validation.shown(text))
 
 
 def printable_text(text):
@@ -471,29 +483,49 @@ def _ids_of(entries):
     return collections.OrderedDict((token, index) for index, token in enumerate(entries))
 
 
-def _vocabulary_entries(path):
+def _vocabulary_entries(path, digest=None):
     """The tokens of a vocabulary file, or the pieces of a SentencePiece model, by id."""
+    path = os.fspath(validation.checked("vocab_file", path or "", validation.PATH))
     if is_sentencepiece(path):
         return SentencePieceTokenizer(path).pieces
     if not path:
         raise UserError("--vocab_file is empty: name the vocab.txt of the model's folder")
     if "://" in path:
-        lines = _remote_text(path).split("\n")
+        lines = _remote_text(path, digest).split("\n")
         lines = lines[:-1] if lines[-1] == "" else lines
     elif os.path.exists(path) and not os.path.isdir(path):
-        lines = files.read_lines(path)
+        lines = files.read_lines(path, digest=digest)
     else:
         raise UserError(_no_such_vocabulary(path))
-    return [line.strip() for line in lines]
+    entries = [line.strip() for line in lines]
+    _warn_of_repeated_entries(path, entries)
+    return entries
 
 
-def _remote_text(path):
+def _warn_of_repeated_entries(path, entries):
+    """Blank ones hold the place of ids that are not in use."""
+    lines = {}
+    for line, entry in enumerate(entries, start=1):
+        if entry and entry in lines:
+            warnings.warn(
+                "%s, line %d: the entry %s is in line %d already, and the id of that line is never "
+                "used: has a line been added or changed by mistake?"
+                % (path, line, validation.shown(entry), lines[entry])
+            )
+            return
+        lines[entry] = line
+
+
+def _remote_text(path, digest):
     """Text of a file in a storage that TensorFlow reads (gs://...)."""
     import tensorflow.compat.v1 as tf
 
     try:
         with tf.io.gfile.GFile(path, "rb") as handle:
-            return handle.read().decode("utf-8-sig")
+            content = handle.read()
+        if digest is not None:
+            digest.update(content)
+        return content.decode("utf-8-sig")
     except (tf.errors.OpError, UnicodeDecodeError) as error:
         raise UserError(
             "%s: cannot be read as UTF-8 text: %s" % (path, " ".join(str(error).split()))

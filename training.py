@@ -18,24 +18,41 @@ from absl import flags
 import tensorflow.compat.v1 as tf
 from tqdm import tqdm
 
-from errors import Interrupted, UserError, stop_at_once
+from errors import Interrupted, UserError, printable, stop_at_once
 import checkpoints
 import files
 import modeling
+import path_rules
 import pictures
 import processor
 from progress import progress_bar
+import system_errors
 import tokenization
+import validation
 import workers
 
 FLAGS = flags.FLAGS
 DEFAULT_SEED = 12345
 LARGEST_SEED = 2**31 - 1
-KEPT_CHECKPOINTS = 5
 LOGGED_EVERY = 100  # steps between values of the speed for TensorBoard
 LOG_FILE = "train.log"
 METRICS_FILE = "metrics.jsonl"
+METRICS_RECORD = validation.record(
+    {
+        "step": validation.integer(0),
+        "dev": validation.record(
+            {"global_step": validation.integer(0)}, ["global_step"], validation.NUMBER_OR_NAN
+        ),
+        "thresholds": validation.list_of(validation.number(0, 1)),
+        "stopped": validation.BOOLEAN,
+    },
+    ["step"],
+    validation.NUMBER_OR_NAN,
+)
 RUN_SETTINGS_FILE = "run_settings.json"
+RUN_SETTINGS = validation.record(
+    {"fixed": validation.record(), "variable": validation.record()}, ["fixed", "variable"]
+)
 LEARNING_CURVE = "learning_curve.png"
 # Values of the training graph that a progress line shows, and how.
 _SHOWN = (
@@ -49,6 +66,7 @@ _SHOWN = (
 )
 _M_ARENA_MAX = -8  # of glibc's malloc.h
 _MORE_MEMORY_THAN_THERE_IS = 1 << 24  # MiB; without a number TensorFlow stops at 64 GiB
+_OF_TPU = ("tpu_name", "tpu_zone", "gcp_project", "num_tpu_cores", "iterations_per_loop")
 _DIGEST = re.compile("[0-9a-f]{64}$")
 PROGRESS_VALUES = "progress_values"  # collection of what `show_in_progress` was given
 PLAIN_PROGRESS_SECONDS = 10  # between progress lines where the output is no terminal
@@ -74,6 +92,13 @@ def define_run_flags(**defaults):
             "save_checkpoints_steps",
             1000,
             "Training steps between checkpoints; in fine-tuning those of an epoch, if fewer.",
+        ),
+        (
+            "integer",
+            "keep_checkpoint_max",
+            5,
+            "The most checkpoints to keep; 0 for all. Unless it is given, a fine-tuning that has "
+            "ended leaves the newest alone, beside the best model (with --do_eval).",
         ),
         ("integer", "iterations_per_loop", 1000, "Training steps in a TPU's loop."),
         (
@@ -151,6 +176,20 @@ def require_positive(names):
             )
 
 
+def require_at_least_0(names):
+    """Raises `UserError` for the first flag that was given and is below 0."""
+    for name in names:
+        if FLAGS[name].value is not None and FLAGS[name].value < 0:
+            raise UserError("--%s=%s: expected 0 or more" % (name, FLAGS[name].value))
+
+
+def say_what_has_no_effect():
+    """Names the flags of TPUs that were given without `--use_tpu`."""
+    given = [name for name in _OF_TPU if FLAGS[name].present]
+    if given and not FLAGS.use_tpu:
+        say("note: without --use_tpu these flags have no effect: --%s", ", --".join(given))
+
+
 def check_seed(seed):
     """Raises `UserError` for a seed that random generators don't take."""
     if not 0 <= seed <= LARGEST_SEED:
@@ -185,7 +224,7 @@ def make_run_config(save_checkpoints_steps, strategy=None):
         model_dir=FLAGS.output_dir,
         tf_random_seed=FLAGS.seed,
         save_checkpoints_steps=save_checkpoints_steps,
-        keep_checkpoint_max=KEPT_CHECKPOINTS,
+        keep_checkpoint_max=FLAGS.keep_checkpoint_max,
         log_step_count_steps=LOGGED_EVERY,
         session_config=session,
         train_distribute=strategy,
@@ -366,7 +405,7 @@ def check_sizes(config, vocab_file=None, num_entries=None):
 
 def say(message, *values):
     """A line for the user, on standard output and in the log."""
-    line = message % values if values else message
+    line = printable(message % values if values else message)
     tqdm.write(line)
     sys.stdout.flush()
     tf.get_logger().info(line)
@@ -380,14 +419,14 @@ def open_output_folder(folder):
     Raises:
         UserError: if the folder cannot be written to, or another run is at work in it.
     """
-    if "://" in folder:
-        raise UserError("--output_dir=%s: only local folders can be written to" % folder)
+    target = path_rules.output_folder(folder, "--output_dir=%s" % folder)
     checkpoints.check_no_pattern(os.path.abspath(folder), "--output_dir=%s" % folder)
     worker = helper_name()
     path = os.path.join(folder, "train.%s.log" % worker if worker else LOG_FILE)
     try:
-        os.makedirs(folder, exist_ok=True)
+        os.makedirs(target, exist_ok=True)
         handler = logging.FileHandler(path, encoding="utf-8")
+        handler.handleError = lambda record: None  # a full disk: what the run writes reports it
     except OSError as error:
         raise files.cannot_write(path, error) from error
     loggers = (tf.get_logger(), logging.getLogger("py.warnings"))
@@ -444,7 +483,7 @@ def former_settings(folder):
     has_checkpoint = bool(checkpoints.checkpoints_of_training(folder))
     if not (has_checkpoint and os.path.exists(path)):
         return {"fixed": {}, "variable": {}}
-    return files.read_json(path)
+    return validation.read_json(path, RUN_SETTINGS, "put it back, or name another folder")
 
 
 def remember_settings(folder, fixed, variable):
@@ -779,12 +818,23 @@ class Metrics:
 
     @staticmethod
     def read(folder, last_step, name=METRICS_FILE):
-        """The records of a folder up to a step; a line that a kill left unfinished is dropped."""
-        records = []
+        """The records of a folder up to a step.
+
+        A line that a kill left unfinished is dropped, and so are damaged ones, with a note.
+        """
+        records, problems = [], []
         path = os.path.join(folder, name)
-        for line in files.read_lines(path) if os.path.exists(path) else ():
-            with contextlib.suppress(ValueError):
-                records.append(json.loads(line))
+        lines = files.read_lines(path) if os.path.exists(path) else ()
+        for number, line in enumerate(lines, start=1):
+            place = "%s, line %d" % (path, number)
+            try:
+                record = files.parse_json(line, place)
+                records.append(validation.checked(place, record, METRICS_RECORD))
+            except UserError as error:
+                if number < len(lines) or line.endswith("}"):
+                    problems.append(str(error))
+        if problems:
+            say("note: %d damaged lines are left out: %s", len(problems), problems[0])
         return [record for record in records if record["step"] <= last_step]
 
     def add(self, step, **values):
@@ -808,13 +858,16 @@ class Metrics:
         return [step for step, _ in points], [value for _, value in points]
 
 
-def draw_learning_curve(metrics, path, accuracies=(("dev_accuracy", "dev accuracy"),)):
+def draw_learning_curve(
+    metrics, path, accuracies=(("dev_accuracy", "dev accuracy"),), axis_label="accuracy"
+):
     """Draws training loss and accuracies over steps as a PNG.
 
     Args:
         metrics: `Metrics`.
         path: file to write.
         accuracies: (name in the metrics, label in the picture) of each accuracy.
+        axis_label: what the accuracies' axis says.
 
     Returns:
         the path, or None where matplotlib is not installed.
@@ -832,7 +885,7 @@ def draw_learning_curve(metrics, path, accuracies=(("dev_accuracy", "dev accurac
     accuracy_axes = loss_axes.twinx()
     for (name, label), color in zip(accuracies, ("tab:red", "tab:green")):
         accuracy_axes.plot(*metrics.series(name), "o-", color=color, markersize=3, label=label)
-    accuracy_axes.set_ylabel("accuracy")
+    accuracy_axes.set_ylabel(axis_label)
     lines = loss_axes.get_lines()[1:] + accuracy_axes.get_lines()
     labels = [line.get_label() for line in lines]
     loss_axes.legend(lines, labels, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncol=len(lines))
@@ -869,6 +922,10 @@ _EXPLANATIONS = (
         "No space left",
         "{folder}: no space left on the disk: free some and run the same command again",
     ),
+    *[
+        (tf.errors.OpError, phrase, "{folder}: cannot be written ({error}): {advice}")
+        for phrase in system_errors.PHRASES
+    ],
     (
         tf.errors.ResourceExhaustedError,
         "",
@@ -901,7 +958,8 @@ def explained_errors(folder):
                 message = explanation.format(
                     folder=folder,
                     checkpoint=tf.train.latest_checkpoint(folder),
-                    error=str(error).split("\n")[0],
+                    error=system_errors.reason(error),
+                    advice=system_errors.advice(error),
                 )
                 raise UserError(message) from error
         raise

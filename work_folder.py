@@ -20,8 +20,12 @@ import time
 
 from errors import Interrupted, UserError
 import files
+import path_rules
+import validation
 
 _MANIFEST = "manifest.json"
+_MANIFEST_KIND = validation.record(others=validation.record())
+_START_OVER = "leave --resume out to start over"
 _NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _SECONDS_TO_WAIT = 10  # for the processes of a run that was killed
 
@@ -47,12 +51,12 @@ def work_folder(output, manifest, resume):
             `resume`, is made from something else.
         Interrupted: in place of a KeyboardInterrupt, once something is finished.
     """
-    folder, name = os.path.split(os.path.abspath(output))
+    folder, name = os.path.split(path_rules.output_file(output))
     path = os.path.join(folder, ".%s.unfinished" % name)
     try:
         with _locked(path, output):
             _prepare(path, manifest, resume)
-            yield from _kept_if_stopped(WorkFolder(path), output)
+            yield from _kept_if_stopped(WorkFolder(path, manifest), output)
     except OSError as error:
         raise files.cannot_write(output, error) from error
 
@@ -94,10 +98,11 @@ class WorkFolder:
 
     Attributes:
         path: str.
+        manifest: what the run is made from.
     """
 
-    def __init__(self, path):
-        self.path = path
+    def __init__(self, path, manifest):
+        self.path, self.manifest = path, manifest
 
     def finish(self, name, result):
         """Notes that a part is finished, and its result, a JSON value."""
@@ -107,9 +112,9 @@ class WorkFolder:
     def is_finished(self, name):
         return os.path.exists(self._file(name))
 
-    def result(self, name):
-        """What `finish` was given."""
-        return files.read_json(self._file(name))
+    def result(self, name, kind):
+        """What `finish` was given; raises `UserError` unless it is of a `validation.Kind`."""
+        return validation.read_json(self._file(name), kind, _START_OVER)
 
     def num_finished(self):
         return sum(name.endswith(".done") for name in os.listdir(self.path))
@@ -151,13 +156,18 @@ def _prepare(path, manifest, resume):
     manifest_file = os.path.join(path, _MANIFEST)
     has_begun = os.path.exists(manifest_file)
     if has_begun and resume:
-        _check_same(files.read_json(manifest_file), manifest, path)
+        former = validation.read_json(manifest_file, _MANIFEST_KIND, _START_OVER)
+        _check_same(former, manifest, path)
         return
     if os.listdir(path):
         print("starting over what was stopped before (--resume would go on)", file=sys.stderr)
         for name in sorted(os.listdir(path), key=_MANIFEST.__ne__):  # the manifest first, as above
             os.remove(os.path.join(path, name))
-    files.write_json(manifest_file, manifest)
+    try:
+        files.write_json(manifest_file, manifest)
+    except BaseException:
+        _remove(path)
+        raise
 
 
 def _check_same(before, now, path):
@@ -166,7 +176,8 @@ def _check_same(before, now, path):
         old, new = before.get(section, {}), now.get(section, {})
         for name in sorted(set(old) | set(new)):
             if old.get(name) != new.get(name):
+                then, present = (validation.shown(values.get(name)) for values in (old, new))
                 raise UserError(
-                    "--resume: %s %s was %s when %s was begun and is %s now: leave --resume out to "
-                    "start over" % (section, name, old.get(name), path, new.get(name))
+                    "--resume: %s %s was %s when %s was begun and is %s now: %s"
+                    % (section, validation.shown_key(name), then, path, present, _START_OVER)
                 )

@@ -12,8 +12,11 @@ import threading
 import tensorflow.compat.v1 as tf
 
 from errors import UserError
+import files
+import validation
 
 _SECONDS_BETWEEN_LOOKS = 1.0
+_MOST_DIGITS = 9  # of a worker's index
 _LOOKS = 2  # in vain, before a worker is taken for dead
 
 
@@ -40,22 +43,19 @@ def _unfit(fault):
 
 def _tf_config():
     text = os.environ.get("TF_CONFIG", "{}")
-    try:
-        config = json.loads(text)
-    except ValueError as error:
-        raise UserError("TF_CONFIG=%s is no JSON (%s)" % (text, error)) from error
-    if not isinstance(config, dict):
-        raise UserError("TF_CONFIG=%s: expected a JSON object" % text)
-    return config
+    name = "TF_CONFIG=%s" % validation.shortened(text)
+    return validation.checked(name, files.parse_json(text, name), validation.record())
 
 
 def _task():
     """(kind, index) of this process; raises `UserError` if TF_CONFIG tells none."""
     task = _tf_config().get("task", {})
-    index = task.get("index", 0) if isinstance(task, dict) else None
-    if not str(index).isdecimal():  # launchers write it as text, too
+    fields = task if isinstance(task, dict) else {"index": None}
+    kind, index = fields.get("type", "worker"), str(fields.get("index", 0))
+    # Launchers write the index as text, too.
+    if not (isinstance(kind, str) and index.isdecimal() and len(index) <= _MOST_DIGITS):
         raise _unfit('task is %s: expected {"type": "worker", "index": 0}' % json.dumps(task))
-    return task.get("type", "worker"), int(index)
+    return kind, int(index)
 
 
 def helper_name():

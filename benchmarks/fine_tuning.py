@@ -30,6 +30,9 @@ sys.path.insert(0, ROOT)
 import measuring  # noqa: E402
 import numpy as np  # noqa: E402  (the path first)
 
+from errors import run_program  # noqa: E402
+import path_rules  # noqa: E402
+
 MEDIAN_LENGTH, SPREAD, SHORTEST = 27.0, 0.24, 8  # of a log-normal: 28 on average, 95 % up to 40
 SPECIAL_IDS = 106  # smaller ids are no words
 TINY = "albert_config/albert_config_tiny.json"
@@ -83,6 +86,7 @@ def main():
     parser.add_argument("--peer_python", help="Python of an environment with PyTorch: its programs")
     parser.add_argument("--worker", help="one measurement, as JSON: a process of its own")
     arguments = parser.parse_args()
+    path_rules.check_arguments(arguments)
     if arguments.worker:
         work(Way(**json.loads(arguments.worker)), arguments.num_threads)
     elif arguments.ablation:
@@ -385,4 +389,4 @@ def flops_of_row(way, lengths):
 
 
 if __name__ == "__main__":
-    main()
+    run_program(main)

@@ -73,9 +73,12 @@ def check_settings(folder, settings):
     """
     from errors import UserError  # not at the top: peers use this file in environments of theirs
     import files
+    import validation
 
     path = os.path.join(folder, "settings.json")
-    former = files.read_json(path) if os.path.exists(path) else settings
+    former = settings
+    if os.path.exists(path):
+        former = validation.read_json(path, validation.record(), "remove the folder")
     for name, value in settings.items():
         if former.get(name, value) != value:  # formerly there were less of them
             raise UserError(

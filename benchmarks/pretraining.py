@@ -28,9 +28,11 @@ import measuring  # noqa: E402
 import numpy as np  # noqa: E402  (the path first)
 import tensorflow.compat.v1 as tf  # noqa: E402
 
+from errors import run_program  # noqa: E402
 import masking  # noqa: E402
 import modeling  # noqa: E402
 import optimization  # noqa: E402
+import path_rules  # noqa: E402
 import pictures  # noqa: E402
 import pretraining_input  # noqa: E402
 import pretraining_model  # noqa: E402
@@ -70,6 +72,7 @@ def main():
     parser.add_argument("--tf1_python", help="an interpreter that has TensorFlow 1.15")
     parser.add_argument("--turns_of", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
+    path_rules.check_arguments(arguments)
     setting = Setting(
         modeling.AlbertConfig.from_json_file(os.path.join(ROOT, arguments.config)),
         arguments.batch_size,
@@ -347,4 +350,4 @@ def draw_growth(path, by_batch, by_length, models):
 
 
 if __name__ == "__main__":
-    main()
+    run_program(main)

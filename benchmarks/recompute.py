@@ -97,7 +97,9 @@ def measured(arguments, recompute):
         head = modeling.classification_head(
             config, model.get_pooled_output(), labels, NUM_LABELS, is_training=True
         )
-        train_op = optimization.create_optimizer(head.loss, LEARNING_RATE, 100, 10, use_tpu=False)
+        train_op = optimization.create_adamw_optimizer(
+            head.loss, LEARNING_RATE, 100, 10, use_tpu=False
+        )
         with tf.Session() as session:
             session.run(tf.global_variables_initializer())
             step = session.make_callable([head.loss, train_op])

@@ -34,12 +34,18 @@ import experiments
 import files
 import reading
 import tasks
+import validation
 
 FLAGS = flags.FLAGS
 ROOT = os.path.normpath(os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
 _SAMPLE = os.path.join(ROOT, "data", "%s_sample")  # lies here, not in --data_dir
 _SETTINGS = ("model_dir", "precision", "epochs", "max_rows")  # alike in all runs of a folder
 BEGIN, END = "<!-- %s -->", "<!-- end of %s -->"  # around a table of a page
+_METRIC = validation.or_none(validation.NUMBER_OR_NAN)
+RESULT = validation.record(
+    {"dev": _METRIC, "test": _METRIC, "seconds": _METRIC}, ["dev", "test", "seconds"]
+)
+REPORT = validation.record({"dev": validation.record(), "test": validation.record()})
 NUM_KEYS = 2  # columns that tell rows apart: data set, and start or way
 
 # Where a set lies below --data_dir, how it is trained, {split: (file, its lines)} where names are
@@ -79,6 +85,12 @@ DATASETS = collections.OrderedDict(
         (
             "pairs_sample",
             DataSet(_SAMPLE % "pairs", "lcqmc", "data/pairs_sample", 64, 32, 1e-4, 5, None),
+        ),
+        (
+            "pairs_hard_sample",
+            DataSet(
+                _SAMPLE % "pairs_hard", "lcqmc", "data/pairs_hard_sample", 64, 32, 1e-4, 5, None
+            ),
         ),
         (
             "topics_sample",
@@ -290,7 +302,7 @@ def _fine_tuned(data, data_dir, folder, way, seed):
         status = subprocess.call(command, stdout=log, stderr=log)
     if status:
         raise UserError("a run failed (status %d): see %s" % (status, log.name))
-    report = files.read_json(os.path.join(folder, "report.json"))
+    report = validation.read_json(os.path.join(folder, "report.json"), REPORT)
     names = ("accuracy", "accuracy_of_unseen_rows")
     result = {split: report.get(split, {}).get(names[0]) for split in ("dev", "test")}
     for split in ("dev", "test"):
@@ -357,7 +369,9 @@ def _done(plan):
     for name, way, seed in plan:
         path = os.path.join(_folder(name, way, seed), "result.json")
         if os.path.exists(path):
-            results[name, way].append(files.read_json(path))
+            results[name, way].append(
+                validation.read_json(path, RESULT, "remove it: it runs again")
+            )
     return results
 
 

@@ -29,6 +29,8 @@ sys.path.insert(0, ROOT)
 import measuring  # noqa: E402
 import numpy as np  # noqa: E402
 
+from errors import run_program  # noqa: E402
+import path_rules  # noqa: E402
 import pictures  # noqa: E402
 
 INPUTS = "input_ids,input_mask,segment_ids,masked_lm_positions,masked_lm_ids,masked_lm_weights"
@@ -59,7 +61,9 @@ def parsed_arguments():
     parser.add_argument("--data_dirs", help="for each model the folder of its task: accuracy too")
     parser.add_argument("--chart", help="PNG file to draw size, latency and accuracy to")
     parser.add_argument("--quick", action="store_true", help="length 128 and dynamic, 3 rounds")
-    return parser.parse_args()
+    arguments = parser.parse_args()
+    path_rules.check_arguments(arguments)
+    return arguments
 
 
 def main():
@@ -171,12 +175,14 @@ def write_texts(path, folder, data_dir):
 def sampled(folder, data_dir, split, most):
     """Some examples, by chance, of the task that a model was fine-tuned for."""
     import errors  # noqa: F401 (quietens TensorFlow)
-    import files
     import inference
     import reading
     import tasks
+    import validation
 
-    task = tasks.get_task(files.read_json(os.path.join(folder, inference.FINE_TUNING_FILE))["task"])
+    notes_file = os.path.join(folder, inference.FINE_TUNING_FILE)
+    kind = validation.record({"task": validation.TEXT}, ["task"])
+    task = tasks.get_task(validation.read_json(notes_file, kind, "name a fine-tuned model")["task"])
     train = reading.read_split(task, data_dir, "train")
     if task.labels is None:
         task = reading.with_columns_and_labels(task, train)
@@ -407,4 +413,4 @@ def draw(results, accuracies, path):
 
 
 if __name__ == "__main__":
-    main()
+    run_program(main)

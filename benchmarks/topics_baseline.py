@@ -16,7 +16,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."
 from absl import flags
 
 from errors import UserError, run_command
-from tables import Row, rows_of_file
+from tables import Row, Table
 
 FLAGS = flags.FLAGS
 
@@ -43,7 +43,7 @@ def read_labelled_texts(path):
     Raises:
         UserError: when a column is missing, a row is unlike the header, or there are no rows.
     """
-    rows = rows_of_file(path)
+    rows = Table(path)
     header = next(rows, Row(1, [], None)).cells
     if not {"text_a", "label"} <= set(header):
         raise UserError(

@@ -20,11 +20,12 @@ sys.path.insert(0, ROOT)
 import measuring  # noqa: E402
 import numpy as np  # noqa: E402
 
-from errors import UserError  # noqa: E402
+from errors import UserError, run_program  # noqa: E402
 import checkpoints  # noqa: E402
 import corpus  # noqa: E402
 import files  # noqa: E402
 import modeling  # noqa: E402
+import path_rules  # noqa: E402
 import pretraining_records  # noqa: E402
 import warm_start  # noqa: E402
 
@@ -51,6 +52,7 @@ def main():
         "--parts", default=",".join(PARTS), help="rows of the table, commas between"
     )
     arguments = parser.parse_args()
+    path_rules.check_arguments(arguments)
     try:
         settings = {name: vars(arguments)[name] for name in set(vars(arguments)) - NOT_OF_RUNS}
         measuring.check_settings(arguments.output_dir, settings)
@@ -173,4 +175,4 @@ PARTS = collections.OrderedDict(
 
 
 if __name__ == "__main__":
-    main()
+    run_program(main)

@@ -59,8 +59,22 @@ def _normalized(name):
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
-if __name__ == "__main__":
-    missing_packages = lacking(sys.argv[1].split(","), sys.argv[2:])
+def main():
+    """Prints what is missing; returns the exit status."""
+    arguments = sys.argv[1:]
+    if not arguments or {"-h", "--help"} & set(arguments):
+        print(__doc__.strip())
+        return 0 if arguments else 2
+    missing_packages = lacking(arguments[0].split(","), arguments[1:])
     if missing_packages:
         print(", ".join(missing_packages))
-        sys.exit(1)
+    return 1 if missing_packages else 0
+
+
+if __name__ == "__main__":
+    sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+    try:
+        from errors import run_program
+    except ImportError:  # a copy of scripts/ alone
+        sys.exit(main())
+    run_program(main)

@@ -1,8 +1,8 @@
 # shellcheck shell=bash
 # What the run_classifier_*.sh scripts share: which model and data there are, what is downloaded, the
 # command line. Each begins with
-#     . "$(dirname -- "$(readlink -f -- "${BASH_SOURCE[0]}")")/classifiers.sh"
-. "$(dirname -- "${BASH_SOURCE[0]}")/common.sh"
+#     . "$(dirname -- "$(readlink -f -- "${BASH_SOURCE:-$0}")")/classifiers.sh"
+. "$(dirname -- "$(readlink -f -- "${BASH_SOURCE:-$0}")")/common.sh"
 
 RELEASED_MODEL="$PROJECT_ROOT/prev_trained_model/albert_tiny_zh"
 STARTER_MODEL="$PROJECT_ROOT/albert_starter_zh"
@@ -22,19 +22,21 @@ run_classifier() {
         "$@"
 }
 
-# Sets `model` to the first model folder that is there.
+# choose_model FOLDER...: sets `model` to the first model folder that is there, of these first.
 choose_model() {
+    local folder
     if [ -n "${MODEL_DIR:-}" ]; then
         model="$MODEL_DIR"
         [ -d "$model" ] || die "MODEL_DIR: $model: no such folder"
         is_model "$model" || die "MODEL_DIR: $model lacks vocab.txt or albert_config*.json: expected" \
             "a model folder"
-    elif { is_model "$RELEASED_MODEL" && [ -n "$(weights_in "$RELEASED_MODEL")" ]; } ||
-        fetched albert_tiny_489k "the model $(shown "$STARTER_MODEL")"; then
-        model="$RELEASED_MODEL"
-    else
-        model="$STARTER_MODEL"
+        return
     fi
+    for folder in "$@" "$RELEASED_MODEL"; do
+        model="$folder"
+        ! is_model "$folder" || [ -z "$(weights_in "$folder")" ] || return 0
+    done
+    fetched albert_tiny_489k "the model $(shown "$STARTER_MODEL")" || model="$STARTER_MODEL"
 }
 
 # fetched NAME INSTEAD: downloads; where that fails, says why and what is used instead.

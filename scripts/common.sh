@@ -1,6 +1,18 @@
 # shellcheck shell=bash
 # What the scripts of this folder share; each begins with
-#     . "$(dirname -- "$(readlink -f -- "${BASH_SOURCE[0]}")")/common.sh"
+#     . "$(dirname -- "$(readlink -f -- "${BASH_SOURCE:-$0}")")/common.sh"
+
+# As `sh SCRIPT` starts it (dash on Debian and Ubuntu): the script starts again under bash. Other
+# shells read a file command by command, so that they never see the rest of this one.
+if [ -z "${BASH_VERSION:-}" ]; then
+    command -v bash >/dev/null || {
+        printf '%s: error: bash was not found, which runs this script: install it (apt install bash)\n' "$0" >&2
+        exit 2
+    }
+    exec bash "${ZSH_ARGZERO:-$0}" "$@"
+fi
+set +o posix # of a bash that is called sh: below are process substitutions
+set -euo pipefail
 
 PROJECT_ROOT="$(CDPATH='' cd -P -- "$(dirname -- "${BASH_SOURCE[0]}")/.." && pwd)"
 EXIT_USER_ERROR=2
@@ -20,7 +32,7 @@ IN_PARALLEL=(-n 2 --dist loadfile)
 say() { printf '%s\n' "$*" >&2; }
 
 # The comment at the head of the script that the user called.
-usage() { sed -n '2,/^set /{/^#/s/^# \{0,1\}//p}' "$0"; }
+usage() { sed -n '2,/^[^#]/s/^# \{0,1\}//p' "$0"; }
 
 # A path as the user would write it here.
 shown() { printf '%s' "${1#"$PWD"/}"; }
@@ -28,6 +40,17 @@ shown() { printf '%s' "${1#"$PWD"/}"; }
 die() {
     say "$(basename -- "$0"): error: $*"
     exit "$EXIT_USER_ERROR"
+}
+
+# check_local VARIABLE...: these settings, where they are set, may not name remote storage.
+check_local() {
+    local name
+    for name in "$@"; do
+        case "${!name:-}" in
+            *://*) die "$name=${!name}: remote storage is not supported by this command yet:" \
+                "copy it to a local path" ;;
+        esac
+    done
 }
 
 # version_of PYTHON: prints e.g. 3.11; fails where that is no working Python (a pyenv shim of a

@@ -4,14 +4,14 @@
 #     INPUT_FILE='my/*.txt' OUTPUT_FILE=my/records.tfrecord bash create_pretrain_data.sh --dupe_factor=5
 # What it needs is installed first. Settings, each an environment variable:
 #     INPUT_FILE     text, a sentence a line, a blank line between documents; also patterns, .gz files
-#                    and several names with commas between (default: the bundled data/news_sample.txt)
-#     OUTPUT_FILE    (default: data/tf_news_sample.tfrecord)
+#                    and several names with commas between (default: data/news_zh_1.txt,
+#                    which is the bundled data/news_sample.txt)
+#     OUTPUT_FILE    (default: data/tf_news_2016_zh_raw_news2016zh_1.tfrecord)
 #     VOCAB_FILE     (default: albert_config/vocab.txt, else the starter model's)
 #     MAX_SEQ_LENGTH 512   MAX_PREDICTIONS 51   MASKED_LM_PROB 0.10
 # Further arguments go to create_pretraining_data.py, whose --help lists them; they win over the
 # settings.
-set -euo pipefail
-. "$(dirname -- "$(readlink -f -- "${BASH_SOURCE[0]}")")/common.sh"
+. "$(dirname -- "$(readlink -f -- "${BASH_SOURCE:-$0}")")/common.sh"
 
 RELEASED_VOCABULARY="$PROJECT_ROOT/albert_config/vocab.txt"
 STARTER_VOCABULARY="$PROJECT_ROOT/albert_starter_zh/vocab.txt"
@@ -19,12 +19,13 @@ STARTER_VOCABULARY="$PROJECT_ROOT/albert_starter_zh/vocab.txt"
 main() {
     local python vocabulary
     case "${1:-}" in -h | --help) usage && return ;; esac
+    check_local INPUT_FILE OUTPUT_FILE VOCAB_FILE
     python="$(bash "$PROJECT_ROOT/scripts/setup.sh")"
     choose_vocabulary
     exec "$python" "$(shown "$PROJECT_ROOT/create_pretraining_data.py")" \
         --do_whole_word_mask=true \
-        --input_file="${INPUT_FILE:-$(shown "$PROJECT_ROOT/data/news_sample.txt")}" \
-        --output_file="${OUTPUT_FILE:-$(shown "$PROJECT_ROOT/data/tf_news_sample.tfrecord")}" \
+        --input_file="${INPUT_FILE:-$(shown "$PROJECT_ROOT/data/news_zh_1.txt")}" \
+        --output_file="${OUTPUT_FILE:-$(shown "$PROJECT_ROOT/data/tf_news_2016_zh_raw_news2016zh_1.tfrecord")}" \
         --vocab_file="$(shown "$vocabulary")" \
         --max_seq_length="${MAX_SEQ_LENGTH:-512}" \
         --max_predictions_per_seq="${MAX_PREDICTIONS:-51}" \

@@ -7,11 +7,11 @@
 # AGAIN=1, since files that are there are known by their modification time alone. Settings, each an
 # environment variable:
 #     OUTPUT_DIR     where NAME.tfrecord is written for a text NAME.txt (default: beside the text)
+#     OUTPUT_PREFIX  what stands before NAME (default: nothing)
 #     AGAIN          1 makes all files anew
 # and those of create_pretrain_data.sh (VOCAB_FILE, MAX_SEQ_LENGTH, MAX_PREDICTIONS, MASKED_LM_PROB).
 # Arguments behind -- go to create_pretraining_data.py.
-set -euo pipefail
-. "$(dirname -- "$(readlink -f -- "${BASH_SOURCE[0]}")")/common.sh"
+. "$(dirname -- "$(readlink -f -- "${BASH_SOURCE:-$0}")")/common.sh"
 
 main() {
     local inputs=() input output num_made=0 num_skipped=0 failed=()
@@ -21,6 +21,7 @@ main() {
         shift
     done
     [ $# -eq 0 ] || shift
+    check_local OUTPUT_DIR VOCAB_FILE
     check_names "${inputs[@]}"
     for input in "${inputs[@]}"; do
         output="$(output_of "$input")"
@@ -52,7 +53,7 @@ output_of() {
     local name
     name="$(basename -- "$1")"
     name="${name%.gz}"
-    printf '%s/%s.tfrecord' "${OUTPUT_DIR:-$(dirname -- "$1")}" "${name%.*}"
+    printf '%s/%s.tfrecord' "${OUTPUT_DIR:-$(dirname -- "$1")}" "${OUTPUT_PREFIX:-}${name%.*}"
 }
 
 # check_names INPUT...: no two may write the same file.

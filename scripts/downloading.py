@@ -3,7 +3,6 @@ cut."""
 
 import contextlib
 import http.client
-import json
 import os
 import queue
 import re
@@ -17,6 +16,7 @@ import urllib.request
 
 from errors import UserError
 from files import cannot_write, write_json
+import validation
 
 # Until the answer begins: names, all addresses of a host, proxy and encryption together.
 CONNECT_SECONDS = 5.0
@@ -25,6 +25,18 @@ READ_SECONDS = 20.0
 BLOCK_BYTES = 1 << 16
 # How much of the file is enough to see of what kind it is.
 HEAD_BYTES = 256
+# More than any disk has; a size beyond it is no size.
+_LARGEST_FILE = 1 << 60
+_SCHEMES = ("http", "https")
+_CONTENT_RANGE = re.compile(r"bytes (\d{1,19})-(\d{1,19})/(\d{1,19}|\*)$")
+_STATE = validation.record(
+    {
+        "url": validation.TEXT,
+        "total": validation.or_none(validation.integer(0)),
+        "validator": validation.or_none(validation.TEXT),
+    },
+    ["url", "total", "validator"],
+)
 
 
 class NotReachable(UserError):
@@ -35,16 +47,26 @@ class _Answer:
     """What a server sends: the open response, where in the file it begins, the whole size."""
 
     def __init__(self, response, asked_offset):
-        span = re.match(r"bytes (\d+)-\d+/(\d+|\*)$", response.headers.get("Content-Range", ""))
+        span = _span(response.headers) if response.status == 206 else None
         self.response = response
-        self.offset = int(span.group(1)) if response.status == 206 and span else 0
-        self.total = None
-        if response.status == 206 and span and span.group(2) != "*":
-            self.total = int(span.group(2))
-        elif response.length is not None:
-            self.total = self.offset + response.length
+        self.offset, self.total = span or (0, None)
+        if self.total is None and response.length is not None:
+            self.total = self.offset + min(response.length, _LARGEST_FILE)
         self.validator = _strong_validator(response.headers)
-        self.is_usable = response.status == 200 or self.offset == asked_offset
+        is_asked_part = span is not None and self.offset == asked_offset
+        self.is_usable = response.status == 200 or is_asked_part
+
+
+def _span(headers):
+    """(place of the first byte, size of the file or None) of a part; None if it makes no sense."""
+    match = _CONTENT_RANGE.match(headers.get("Content-Range", ""))
+    if match is None:
+        return None
+    first, last = int(match.group(1)), int(match.group(2))
+    total = None if match.group(3) == "*" else int(match.group(3))
+    if not first <= last < min(_LARGEST_FILE, _LARGEST_FILE if total is None else total):
+        return None
+    return first, total
 
 
 def download(url, path, check_start):
@@ -64,6 +86,9 @@ def download(url, path, check_start):
             received is kept.
         UserError: refused by `check_start` (nothing is kept), or no room on the disk.
     """
+    for name in (path, _state_path(path)):
+        if os.path.isdir(name):
+            raise UserError("%s: is a folder, expected a file or nothing: move it away" % name)
     most = -1
     while not _receive(url, path, check_start):
         size = os.path.getsize(path) if os.path.exists(path) else 0
@@ -76,10 +101,11 @@ def download(url, path, check_start):
 
 
 def discard(path):
-    """Removes an unfinished download."""
+    """Removes an unfinished download; folders of these names are somebody else's."""
     for name in (path, _state_path(path)):
-        with contextlib.suppress(FileNotFoundError):
-            os.remove(name)
+        if not os.path.isdir(name):
+            with contextlib.suppress(FileNotFoundError):
+                os.remove(name)
 
 
 def megabytes(size):
@@ -97,6 +123,8 @@ def _receive(url, path, check_start):
     if answer is None:  # what is there does not fit the server's file any more
         discard(path)
         answer = _ask(url, None, 0)
+    if answer is None:
+        raise UserError("%s: the server sends another part of the file than it is asked for" % url)
     with contextlib.closing(answer.response):
         _check_space(path, answer)
         write_json(
@@ -133,11 +161,12 @@ def _open(url, headers):
     """
     outcome = queue.Queue()
     request = urllib.request.Request(_quoted(url), headers=headers)
+    opener = urllib.request.build_opener(_RedirectHandler)
 
     def answer():
         try:
-            outcome.put(urllib.request.urlopen(request, timeout=READ_SECONDS))
-        except (OSError, http.client.HTTPException, ValueError) as error:
+            outcome.put(opener.open(request, timeout=READ_SECONDS))
+        except (OSError, OverflowError, http.client.HTTPException, ValueError) as error:
             outcome.put(error)
 
     threading.Thread(target=answer, daemon=True).start()
@@ -147,18 +176,49 @@ def _open(url, headers):
         raise NotReachable("%s: no answer within %g seconds" % (url, CONNECT_SECONDS)) from None
     if isinstance(result, urllib.error.HTTPError) and result.code == 416:
         return None
-    if isinstance(result, urllib.error.HTTPError):
-        raise NotReachable("%s: the server says %d %s" % (url, result.code, result.reason))
     if isinstance(result, Exception):
-        reason = getattr(result, "reason", result)
-        reason = getattr(reason, "strerror", None) or reason
-        raise NotReachable("%s: cannot be reached: %s" % (url, reason))
+        raise _failure(url, result)
     return result
+
+
+def _failure(url, error):
+    """The `UserError` for an exception of urllib: `NotReachable`, unless the answer makes no sense.
+
+    What a server says is shown on one line, without characters that would change a terminal.
+    """
+    reason = getattr(error, "reason", error)
+    reason = validation.shown_key(str(getattr(reason, "strerror", None) or reason))
+    if isinstance(error, UserError):
+        return UserError("%s: %s" % (url, error))
+    if isinstance(error, urllib.error.HTTPError) and 300 <= error.code < 400:
+        return UserError("%s: the server redirects without end (status %d)" % (url, error.code))
+    if isinstance(error, urllib.error.HTTPError):
+        return NotReachable("%s: the server says %d %s" % (url, error.code, reason))
+    if isinstance(error, OSError):
+        return NotReachable("%s: cannot be reached: %s" % (url, reason))
+    return UserError("%s: the server's answer is not HTTP: %s" % (url, reason))
+
+
+class _RedirectHandler(urllib.request.HTTPRedirectHandler):
+    """Follows redirects to http and https alone."""
+
+    def http_error_302(self, request, response, code, message, headers):
+        target = headers.get("Location") or headers.get("URI") or ""
+        scheme = urllib.parse.urlsplit(urllib.parse.urljoin(request.full_url, target)).scheme
+        if scheme not in _SCHEMES:
+            raise UserError(
+                "the server redirects to %s, expected an address of http or https"
+                % validation.shown(target)
+            )
+        return super().http_error_302(request, response, code, message, headers)
+
+    http_error_301 = http_error_303 = http_error_307 = http_error_308 = http_error_302
 
 
 def _copy(answer, path, check_start):
     """Writes what the server sends to `path`; returns whether that was all of it."""
-    name = os.path.basename(urllib.parse.urlparse(answer.response.url).path)
+    url_path = urllib.parse.urlparse(answer.response.url).path
+    name = validation.shown_key(os.path.basename(url_path))
     progress = Progress(name, answer.offset, answer.total)
     done, head = answer.offset, b""
     is_checked, has_ended = answer.offset > 0, False
@@ -214,11 +274,10 @@ def _state_path(path):
 def _known_state(url, path):
     """What is known of the partial file at `path`; None when it cannot be gone on with."""
     try:
-        with open(_state_path(path), encoding="utf-8") as handle:
-            state = json.load(handle)
+        state = validation.read_json(_state_path(path), _STATE)
         is_usable = state["url"] == url and state["validator"] and os.path.getsize(path) > 0
         return state if is_usable else None
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, UserError):
         return None
 
 
@@ -228,9 +287,24 @@ def _strong_validator(headers):
     return tag if tag.startswith('"') else headers.get("Last-Modified")
 
 
+def checked_address(url):
+    """An address as it was given; raises `UserError` if it is none of http or https."""
+    try:
+        address = urllib.parse.urlsplit(url)
+        is_usable = address.scheme in _SCHEMES and address.hostname and address.port != 0
+        (address.hostname or "").encode("idna")
+    except ValueError:  # "http://[", a port that is too large, a host's name of 300 characters
+        is_usable = False
+    if not is_usable or not url.isprintable():
+        raise UserError(
+            "%s: expected an address that begins with http:// or https:// and a host"
+            % validation.shown(url)
+        )
+    return url
+
+
 def _quoted(url):
-    if not re.match(r"https?://[^/]", url):
-        raise UserError("%s: expected an address that begins with http:// or https://" % url)
+    checked_address(url)
     return urllib.parse.quote(url, safe="%/:=&?~#+!$,;'@()*[]")
 
 

@@ -23,17 +23,32 @@ import urllib.parse
 PROJECT_ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 sys.path.insert(0, PROJECT_ROOT)
 
-from errors import EXIT_INTERRUPTED, EXIT_USER_ERROR, UserError  # noqa: E402
-from downloading import NotReachable, discard, download, megabytes  # noqa: E402
+from errors import (  # noqa: E402
+    EXIT_INTERRUPTED,
+    EXIT_USER_ERROR,
+    UserError,
+    printable,
+    run_program,
+)
+from downloading import (  # noqa: E402
+    NotReachable,
+    checked_address,
+    discard,
+    download,
+    megabytes,
+)
 from files import (  # noqa: E402
     atomic_write,
     one_at_a_time,
     read_bytes,
     sha256_of_file,
 )
+from path_rules import output_folder  # noqa: E402
 from unpacking import check_is_zip, unpack  # noqa: E402
+import validation  # noqa: E402
 
 EXIT_NOT_REACHABLE = 3
+_LONGEST_NAME = 60  # of a model from an address of one's own: it becomes part of longer file names
 
 # Every address can be changed by the environment variable that it is listed under.
 ADDRESSES = {
@@ -61,6 +76,7 @@ def _clue(name, about, archive=None):
 
 ASSETS = (
     _model("albert_tiny_489k", "ALBERT, 4 layers, 312 hidden units", folder="albert_tiny_zh"),
+    _model("albert_tiny", "ALBERT, 4 layers, 312 hidden units, the first that was released"),
     _model("albert_tiny_zh_google", "ALBERT of google's layout, 4 layers, 312 hidden units"),
     _model("albert_small_zh_google", "ALBERT of google's layout, 6 layers, 384 hidden units"),
     _model("albert_base_zh", "ALBERT, 12 layers, 768 hidden units"),
@@ -134,7 +150,7 @@ def fetch(asset, root=PROJECT_ROOT, url=None):
         NotReachable: when it cannot be downloaded now, or downloads are forbidden.
         UserError: when what came is broken or not what it should be; nothing of it is left behind.
     """
-    target = os.path.join(root, asset.folder)
+    target = output_folder(os.path.join(root, asset.folder))
     with one_at_a_time(os.path.dirname(target)):
         if _is_there(asset, target):
             print("%s: already in %s" % (asset.name, asset.folder))
@@ -154,7 +170,7 @@ def _status_of_fetching(asset, root, url):
 
 
 def _report(error):
-    print("fetch_assets.py: error: %s" % error, file=sys.stderr)
+    print("fetch_assets.py: error: %s" % printable(str(error)), file=sys.stderr)
     return EXIT_NOT_REACHABLE if isinstance(error, NotReachable) else EXIT_USER_ERROR
 
 
@@ -299,6 +315,8 @@ def _chosen_assets(names, url):
     """The assets that the command line means; raises `UserError` for a name that is not known."""
     if url and len(names) > 1:
         raise UserError("--url gives the address of one archive, but %d names came" % len(names))
+    if url:
+        checked_address(url)
     if url and not names:
         names = [os.path.splitext(os.path.basename(urllib.parse.urlparse(url).path))[0]]
     if not names:
@@ -318,11 +336,13 @@ def _asset_named(name, is_own_address):
     known.update({os.path.basename(asset.folder): asset for asset in ASSETS})
     if name in known:
         return known[name]
-    if is_own_address and re.match(r"\w[\w.-]*$", name):
+    if is_own_address and re.match(r"\w[\w.-]*$", name) and len(name) <= _LONGEST_NAME:
         return _model(name, "from an address of your own")
     close = difflib.get_close_matches(name, known, 1)
     hint = "did you mean %s? " % close[0] if close else ""
-    raise UserError("%r: no such name: %s--list shows what there is" % (name, hint))
+    raise UserError(
+        "%s: no such name: %s--list shows what there is" % (validation.shown(name), hint)
+    )
 
 
 def _print_list(root):
@@ -333,7 +353,7 @@ def _print_list(root):
 
 class _Parser(argparse.ArgumentParser):
     def error(self, message):
-        print("fetch_assets.py: error: %s (--help lists all)" % message, file=sys.stderr)
+        print("fetch_assets.py: error: %s (--help lists all)" % printable(message), file=sys.stderr)
         sys.exit(EXIT_USER_ERROR)
 
 
@@ -346,4 +366,4 @@ def _parse(arguments):
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_program(main)

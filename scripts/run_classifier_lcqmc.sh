@@ -14,8 +14,7 @@
 #     MAX_SEQ_LENGTH 128   SEED            run_classifier.py's own
 #     ALBERT_OFFLINE 1 forbids downloads
 # Further arguments go to run_classifier.py, whose --helpfull lists them; they win over the settings.
-set -euo pipefail
-. "$(dirname -- "$(readlink -f -- "${BASH_SOURCE[0]}")")/classifiers.sh"
+. "$(dirname -- "$(readlink -f -- "${BASH_SOURCE:-$0}")")/classifiers.sh"
 
 LCQMC_DATA="$PROJECT_ROOT/chineseGLUEdatasets/lcqmc"
 SAMPLE_DATA="$PROJECT_ROOT/data/pairs_sample"
@@ -23,6 +22,7 @@ SAMPLE_DATA="$PROJECT_ROOT/data/pairs_sample"
 main() {
     local python model data
     case "${1:-}" in -h | --help) usage && return ;; esac
+    check_local DATA_DIR MODEL_DIR OUTPUT_DIR
     python="$(bash "$PROJECT_ROOT/scripts/setup.sh")"
     choose_model
     choose_data

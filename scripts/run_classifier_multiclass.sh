@@ -16,16 +16,16 @@
 #     ALBERT_OFFLINE 1 forbids downloads
 # Further arguments go to run_classifier_multiclass.py, whose --helpfull lists them; they win over
 # the settings.
-set -euo pipefail
-. "$(dirname -- "$(readlink -f -- "${BASH_SOURCE[0]}")")/classifiers.sh"
+. "$(dirname -- "$(readlink -f -- "${BASH_SOURCE:-$0}")")/classifiers.sh"
 
 SAMPLE_DATA="$PROJECT_ROOT/data/topics_sample"
 
 main() {
     local python model data
     case "${1:-}" in -h | --help) usage && return ;; esac
+    check_local DATA_DIR MODEL_DIR OUTPUT_DIR
     data="${DATA_DIR:-$SAMPLE_DATA}"
-    [ -d "$data" ] || die "DATA_DIR: $data: no such folder"
+    [ -e "$data" ] || die "DATA_DIR: $data: no such folder or file"
     python="$(bash "$PROJECT_ROOT/scripts/setup.sh")"
     choose_model
     run_classifier run_classifier_multiclass.py \

@@ -4,8 +4,7 @@
 #     bash scripts/run_java_tests.sh
 #     bash scripts/run_java_tests.sh CASES      # a folder that tests/java_cases.py wrote before
 # Without a JDK or JUnit it says how to get them and ends with status 77, which means skipped.
-set -euo pipefail
-. "$(dirname -- "$(readlink -f -- "${BASH_SOURCE[0]}")")/common.sh"
+. "$(dirname -- "$(readlink -f -- "${BASH_SOURCE:-$0}")")/common.sh"
 
 EXIT_SKIPPED=77
 

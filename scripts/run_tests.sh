@@ -3,8 +3,7 @@
 #     bash scripts/run_tests.sh
 #     bash scripts/run_tests.sh tests/test_modeling.py -k gradient
 # In a git checkout the style is checked too, as CI does.
-set -euo pipefail
-. "$(dirname -- "$(readlink -f -- "${BASH_SOURCE[0]}")")/common.sh"
+. "$(dirname -- "$(readlink -f -- "${BASH_SOURCE:-$0}")")/common.sh"
 
 # set_up EXTRA...: prints the Python; Ctrl-C ends this script too, and not an installation alone.
 set_up() {

@@ -3,8 +3,7 @@
 # build graphs, see tests/conftest.py); arguments go to pytest:
 #     bash scripts/run_tests_tf1.sh
 # Where there is no Python 3.7 it says so and ends with status 0.
-set -euo pipefail
-. "$(dirname -- "$(readlink -f -- "${BASH_SOURCE[0]}")")/common.sh"
+. "$(dirname -- "$(readlink -f -- "${BASH_SOURCE:-$0}")")/common.sh"
 
 cd -- "$PROJECT_ROOT"
 if ! python="$(active_python 1.15 requirements-tf1.txt 2>/dev/null)"; then

@@ -5,13 +5,13 @@
 # An environment that is active and has what is needed (TensorFlow 2.15 or 1.15) is used instead.
 # The only line on standard output is the path of the Python to use, so other scripts write
 #     python="$(bash scripts/setup.sh)"
-set -euo pipefail
-. "$(dirname -- "$(readlink -f -- "${BASH_SOURCE[0]}")")/common.sh"
+. "$(dirname -- "$(readlink -f -- "${BASH_SOURCE:-$0}")")/common.sh"
 
 PYTHON_VERSIONS="3.11 3.10 3.9"
 
 main() {
     local file
+    case "${1:-}" in -h | --help) usage && return ;; esac
     cd -- "$PROJECT_ROOT"
     for file in "$@"; do
         [ -f "$file" ] || die "$file: no such requirements file in $PROJECT_ROOT"

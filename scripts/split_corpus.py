@@ -22,6 +22,7 @@ sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 from errors import UserError, run_command  # noqa: E402
 import corpus  # noqa: E402
 import files  # noqa: E402
+import path_rules  # noqa: E402
 import pretraining_statistics  # noqa: E402
 import progress  # noqa: E402
 import tables  # noqa: E402
@@ -51,7 +52,7 @@ def main():
     paths = _files_of("input_file")
     excluded = _excluded()
     try:
-        os.makedirs(FLAGS.output_dir, exist_ok=True)
+        os.makedirs(path_rules.output_folder(FLAGS.output_dir), exist_ok=True)
     except OSError as error:
         raise files.cannot_write("--output_dir=" + FLAGS.output_dir, error) from error
     counts = write_parts(paths, excluded)
@@ -69,7 +70,8 @@ def _outputs():
 def _files_of(flag):
     """The files of a flag; what this command has written into their folder is none of them."""
     patterns = FLAGS[flag].value
-    paths = corpus.input_files(patterns, flag, leave_out=_outputs()) if patterns else []
+    former = _outputs() if os.path.exists(_outputs()[-1]) else []  # of a run before this one
+    paths = corpus.input_files(patterns, flag, leave_out=former) if patterns else []
     for path in paths:
         if any(files.is_same_path(path, output) for output in _outputs()):
             raise UserError("--%s: %s would be written over: name another folder" % (flag, path))
@@ -119,7 +121,7 @@ def excluded_texts(path, text_format=corpus.PLAIN):
 def _values(path, encoding):
     """The rows of a table, or what stands in a JSON file."""
     try:
-        text, encoding = files.read_text(path), "utf-8"
+        text, encoding = files.read_text(path, "utf-8"), "utf-8"
     except UserError:
         if encoding == "utf-8":
             raise
@@ -127,7 +129,7 @@ def _values(path, encoding):
     try:
         return json.loads(text)
     except (ValueError, RecursionError):
-        return [_value_of_row(row.cells) for row in tables.rows_of_file(path, encoding)]
+        return [_value_of_row(row.cells) for row in tables.Table(path, encoding)]
 
 
 def _value_of_row(cells):

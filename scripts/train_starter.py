@@ -43,6 +43,7 @@ import corpus  # noqa: E402
 import files  # noqa: E402
 from progress import progress_bar  # noqa: E402
 import tokenization  # noqa: E402
+import validation  # noqa: E402
 
 FLAGS = flags.FLAGS
 STARTER = os.path.join(ROOT, "albert_starter_zh")
@@ -51,13 +52,37 @@ RECORD_FILES = {
     "held_out": ["held_out.tfrecord"],
     "train": ["train_%d.tfrecord" % number for number in range(8)],
 }
+MOST_ENTRIES = 1000000  # that build_vocab.py makes
+CONFIG = validation.record({"max_position_embeddings": validation.integer(1)})
+STAGES = validation.record(
+    others=validation.record(
+        {"is_done": validation.BOOLEAN, "settings": validation.record()}, ["is_done", "settings"]
+    )
+)
+COUNTS = validation.record(
+    required=["documents", "held-out documents"], others=validation.integer(0)
+)
+_ACCURACY = validation.record({"accuracy": validation.NUMBER_OR_NAN})
+REPORT = validation.record({"dev": _ACCURACY, "test": _ACCURACY})
 EVAL_BATCH_SIZE, EVAL_STEPS = 64, 40
+KEPT_CHECKPOINTS = 5
+LITTLE_TEXT = 50  # MB; the starter model had 231
 LEARNING_CURVE = "learning_curve.png"
 SCORES = "scores.json"
 # Settings of pre-training that would mean something else to the scripts that fine-tune.
 _OF_FINE_TUNING = ("EPOCHS", "BATCH_SIZE", "LEARNING_RATE", "MAX_SEQ_LENGTH", "SEED")
 _LIBC = ctypes.CDLL(None)
 _SIGNAL_OF_PARENTS_DEATH = 1  # PR_SET_PDEATHSIG
+
+# Defaults of flags where a model goes on learning, from little text.
+OF_GOING_ON = {
+    "steps": 0,
+    "pair_steps": 1000,
+    "pair_dupe_factor": 5,
+    "pair_learning_rate": 5e-4,
+    "similar_steps": 0,
+    "save_steps": 250,
+}
 
 Stage = collections.namedtuple("Stage", ["name", "settings", "make"])
 Phase = collections.namedtuple(
@@ -109,8 +134,9 @@ def define_flags():
         ("out", None, "Model folder to make."),
         ("encoding", "utf-8", "Encoding of the texts, such as gb18030 (GBK)."),
         ("exclude", "", "Files (evaluation sets) whose lines must not be learnt."),
-        ("vocab_file", "", "Vocabulary; the starter model's if left out."),
-        ("config_file", "", "Config JSON; the starter model's if left out."),
+        ("init_checkpoint", "", "Model to go on from, such as albert_starter_zh; else from none."),
+        ("vocab_file", "", "Vocabulary; of the model to go on from, else the starter model's."),
+        ("config_file", "", "Config JSON; of the model to go on from, else the starter model's."),
     ]
     for name, default, help_text in table:
         flags.DEFINE_string(name, default, help_text)
@@ -132,7 +158,8 @@ def define_flags():
         ("save_steps", 500, 1, "Steps between checkpoints, which are evaluated."),
     ]
     for name, default, least, help_text in table:
-        flags.DEFINE_integer(name, default, help_text, lower_bound=least)
+        most = MOST_ENTRIES if name == "vocab_size" else None
+        flags.DEFINE_integer(name, default, help_text, lower_bound=least, upper_bound=most)
     for name, default, phase in (
         ("learning_rate", 5e-4, "first"),
         ("pair_learning_rate", 4e-4, "second"),
@@ -142,6 +169,7 @@ def define_flags():
     flags.DEFINE_list("data_dir", SAMPLES, "Folders of labelled data to score the model on.")
     flags.DEFINE_enum("segmenter", "jieba", ["jieba", "rjieba", "none"], "What tells words.")
     flags.DEFINE_boolean("split_sentences", False, "Whether lines are paragraphs, to be parted.")
+    flags.DEFINE_boolean("one_segment", False, "Whether to learn masked words alone, in one phase.")
     flags.DEFINE_enum(
         "precision", "float32", ["float32", "bfloat16", "mixed_float16"], "Of the products."
     )
@@ -153,15 +181,49 @@ def main(arguments):
     Args:
         arguments: list of str, further flags of run_pretraining.py.
     """
+    arguments = _take_init_checkpoint(arguments)
+    _set_defaults_of_going_on()
     _check_flags()
+    _check_further_flags(arguments)
     with locked(work_folder()):
         stages = plan(arguments)
         journal = Journal(work_folder("stages.json"))
+        if not journal.has_begun:
+            _advise_on_little_text()
         for phase in phases():
             _check_training_keeps_its_data(journal, phase, stages[phase.prefix + "records"])
         for stage in stages.values():
             run_stage(journal, stage)
         _summarize()
+
+
+def _advise_on_little_text():
+    megabytes = sum(map(os.path.getsize, corpus.input_files(FLAGS.corpus, "corpus"))) / 1e6
+    if megabytes < LITTLE_TEXT and not FLAGS.init_checkpoint:
+        _say(
+            "note: %.1f MB of text is little to learn a language from; "
+            "INIT_CHECKPOINT=%s goes on from the bundled model"
+            % (megabytes, os.path.relpath(STARTER))
+        )
+
+
+def _take_init_checkpoint(arguments):
+    """The arguments without --init_checkpoint, which is for the first phase alone: a flag here."""
+    others, words = [], iter(arguments)
+    for word in words:
+        name, equals, value = word.partition("=")
+        if name in ("--init_checkpoint", "-init_checkpoint"):
+            FLAGS.init_checkpoint = value if equals else next(words, "")
+        else:
+            others.append(word)
+    return others
+
+
+def _set_defaults_of_going_on():
+    """Has a model that has learnt already go on for few steps, in one phase."""
+    for name, value in OF_GOING_ON.items():
+        if FLAGS.init_checkpoint and not FLAGS[name].present:
+            FLAGS[name].value = value
 
 
 def phases():
@@ -186,6 +248,8 @@ def _check_flags():
     corpus.input_files(FLAGS.corpus, "corpus")
     if FLAGS.vocab_file and FLAGS.vocab_size:
         raise UserError("--vocab_file and --vocab_size: give one of them")
+    if FLAGS.init_checkpoint:
+        _check_start()
     for folder in FLAGS.data_dir:
         _fine_tuning_script(folder)
     if len(set(map(_score_folder, FLAGS.data_dir))) < len(FLAGS.data_dir):
@@ -197,12 +261,56 @@ def _check_flags():
         )
 
 
+def _check_start():
+    """Checks that there is a model to go on from, with what belongs to it."""
+    if FLAGS.vocab_size:
+        raise UserError(
+            "--vocab_size=%d (VOCAB_SIZE) and --init_checkpoint=%s (INIT_CHECKPOINT): a model goes "
+            "on with the vocabulary that it has: leave one of them out"
+            % (FLAGS.vocab_size, FLAGS.init_checkpoint)
+        )
+    if not os.path.isfile(_vocab_file()):
+        raise UserError(
+            "--init_checkpoint=%s (INIT_CHECKPOINT): there is no vocab.txt beside it: name the "
+            "model's with --vocab_file (VOCAB_FILE)" % FLAGS.init_checkpoint
+        )
+
+
+def _start_folder():
+    """The folder of the model to go on from, or of the starter model; `UserError` without one."""
+    if not FLAGS.init_checkpoint:
+        return STARTER
+    return os.path.dirname(_checkpoints().find_checkpoint(FLAGS.init_checkpoint))
+
+
+def _checkpoints():
+    """The module, which takes seconds to be imported, as TensorFlow is."""
+    import checkpoints
+
+    return checkpoints
+
+
+def _check_further_flags(arguments):
+    """Raises `UserError` for further flags that run_pretraining.py would refuse after hours."""
+    if not arguments:
+        return
+    command = [sys.executable, os.path.join(ROOT, "run_pretraining.py"), "--only_check_args"]
+    done = subprocess.run(command + arguments, stderr=subprocess.PIPE)
+    if done.returncode:
+        raise UserError(done.stderr.decode("utf-8", "replace").split(": error: ")[-1].strip())
+
+
 def _check_training():
     """Checks what the stages that train would find out only after those that make the data."""
     if not phases():
         raise UserError(
             "--steps=0, --pair_steps=0 and --similar_steps=0 (STEPS, PAIR_STEPS, SIMILAR_STEPS) "
             "leave nothing to train: give one of them a number of steps"
+        )
+    if FLAGS.one_segment and len(phases()) > 1:
+        raise UserError(
+            "--one_segment (ONE_SEGMENT) has one phase, here are %d: leave out the others "
+            "(PAIR_STEPS=0, SIMILAR_STEPS=0)" % len(phases())
         )
     for phase in phases():
         name, steps = phase.prefix + "warmup_steps", _setting(phase, "steps")
@@ -211,7 +319,11 @@ def _check_training():
                 "--%s=%d (%s): expected less than the %d steps of that phase"
                 % (name, FLAGS[name].value, name.upper(), steps)
             )
-    positions = files.read_json(_config_file()).get("max_position_embeddings", FLAGS.max_seq_length)
+        if not _setting(phase, "learning_rate"):
+            name = phase.prefix + "learning_rate"
+            raise UserError("--%s=0 (%s): expected more than 0" % (name, name.upper()))
+    settings = validation.read_json(_config_file(), CONFIG)
+    positions = settings.get("max_position_embeddings", FLAGS.max_seq_length)
     if FLAGS.max_seq_length > positions:
         raise UserError(
             "--max_seq_length=%d (MAX_SEQ_LENGTH) is more than the %d positions of %s"
@@ -248,11 +360,18 @@ class Journal:
 
     def __init__(self, path):
         self._path = path
-        self._stages = files.read_json(path) if os.path.exists(path) else {}
+        self._stages = {}
+        if os.path.exists(path):
+            self._stages = validation.read_json(path, STAGES, "remove it to start over")
         for name, entry in self._stages.items():
             if name.endswith("records"):  # which depended on these formerly
                 for setting in ("arguments", "batch_size", "precision"):
                     entry["settings"].pop(setting, None)
+
+    @property
+    def has_begun(self):
+        """Whether any stage was begun."""
+        return bool(self._stages)
 
     def is_done(self, stage):
         """Whether a stage was done with its present settings."""
@@ -300,11 +419,15 @@ def plan(arguments):
     ]
     settings = dict(split, **vocabulary)
     settings.update(_values("split_sentences segmenter max_seq_length max_predictions"))
+    if FLAGS.one_segment:  # runs that were begun before there was a choice go on
+        settings["one_segment"] = True
     training = dict(_values("batch_size precision"), arguments=" ".join(arguments))
     for phase in phases():
         settings = dict(settings, **_values("dupe_factor", phase.prefix))
         make = functools.partial(_make_records, phase)
         stages.append(Stage(phase.prefix + "records", settings, make))
+        if FLAGS.init_checkpoint:
+            settings = dict(settings, init_checkpoint=_about_start())
         settings = dict(settings, **_values("steps warmup_steps learning_rate", phase.prefix))
         make = functools.partial(_pretrain, phase, arguments)
         stages.append(Stage(phase.name, dict(settings, **training), make))
@@ -343,12 +466,25 @@ def _digest(path, flag):
     return "%s (sha256 %s)" % (os.path.basename(path), files.sha256_of_file(path)[:12])
 
 
+def _about_start():
+    """A description by which other weights to go on from are told from the same ones."""
+    prefix = _checkpoints().find_checkpoint(FLAGS.init_checkpoint)
+    return "%s (sha256 %s)" % (
+        os.path.basename(prefix),
+        _checkpoints().fingerprint(prefix)[:12],
+    )
+
+
 def _config_file():
-    return FLAGS.config_file or os.path.join(STARTER, "albert_config_tiny.json")
+    if FLAGS.config_file:
+        return FLAGS.config_file
+    if FLAGS.init_checkpoint:
+        return _checkpoints().config_in_folder(_start_folder())
+    return os.path.join(STARTER, "albert_config_tiny.json")
 
 
 def _vocab_file():
-    return FLAGS.vocab_file or os.path.join(STARTER, "vocab.txt")
+    return FLAGS.vocab_file or os.path.join(_start_folder(), "vocab.txt")
 
 
 def _check_training_keeps_its_data(journal, phase, records):
@@ -397,7 +533,7 @@ def _split():
         split_sentences=FLAGS.split_sentences,
         output_dir=work_folder("split"),
     )
-    counts = files.read_json(work_folder("split", "counts.json"))
+    counts = validation.read_json(work_folder("split", "counts.json"), COUNTS)
     if not counts["held-out documents"]:
         raise UserError(
             "--corpus=%s: %d documents, so that none is held out: take more text, put blank lines "
@@ -415,7 +551,7 @@ def _make_vocabulary():
     else:
         with files.atomic_write(path, "wb") as handle:
             handle.write(files.read_bytes(_vocab_file()))
-    config = files.read_json(_config_file())
+    config = validation.read_json(_config_file(), CONFIG)
     config["vocab_size"] = tokenization.num_entries(path)
     files.write_json(_model_config(), config)
 
@@ -437,7 +573,7 @@ def _make_records(phase):
             max_seq_length=FLAGS.max_seq_length,
             max_predictions_per_seq=FLAGS.max_predictions,
             resume=True,
-            **phase.record_flags,
+            **({"one_segment": True} if FLAGS.one_segment else phase.record_flags),
         )
 
 
@@ -466,8 +602,9 @@ def _pretrain(phase, arguments):
         max_seq_length=FLAGS.max_seq_length,
         max_predictions_per_seq=FLAGS.max_predictions,
         precision=FLAGS.precision,
-        warm_start=not former,
-        init_checkpoint=_export_of(former[-1]) if former else None,
+        warm_start=not former and not FLAGS.init_checkpoint,
+        init_checkpoint=_export_of(former[-1]) if former else FLAGS.init_checkpoint or None,
+        keep_checkpoint_max=KEPT_CHECKPOINTS,
         optimizer="adamw",
         learning_rate=_setting(phase, "learning_rate"),
         num_train_steps=steps,
@@ -528,7 +665,7 @@ def _summarize():
         name = "held-out text, %s" % phase.name
         scores[name] = {name: float(results[name]) for name in sorted(results)}
     for folder in FLAGS.data_dir:
-        report = files.read_json(os.path.join(_score_folder(folder), "report.json"))
+        report = validation.read_json(os.path.join(_score_folder(folder), "report.json"), REPORT)
         scores[os.path.basename(_score_folder(folder))] = {
             split + "_accuracy": report[split]["accuracy"]
             for split in ("dev", "test")

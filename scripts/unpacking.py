@@ -10,12 +10,14 @@ import zlib
 
 from errors import UserError
 from files import atomic_write
+import validation
 
 MAX_MEMBERS = 10000
 MAX_UNPACKED_BYTES = 20 << 30
 # Zero-filled variables pack well, text about 3 times; what is small is never a danger.
 MAX_RATIO = 100
 ALWAYS_ALLOWED_BYTES = 100 << 20
+_LONGEST_NAME = 200  # bytes; file systems take 255, and a file being written has a longer one
 
 # What Python raises for damaged archives.
 _BROKEN = (zipfile.BadZipFile, zlib.error, struct.error, EOFError, ValueError, OSError)
@@ -46,7 +48,8 @@ def unpack(archive, folder, source):
     """
     try:
         with zipfile.ZipFile(archive) as opened:
-            members = [info for info in opened.infolist() if not info.is_dir()]
+            # `is_dir` of an empty name is an error.
+            members = [info for info in opened.infolist() if not info.filename.endswith("/")]
             _check_size(members, os.path.getsize(archive), folder, source)
             for info, path in zip(members, _paths_inside(members, source)):
                 if path is not None:
@@ -89,6 +92,12 @@ def _paths_inside(members, source):
     paths = [names and os.path.join(*names[has_top:]) for names in parts]
     if len({tuple(names) for names in kept}) < len(kept):
         raise UserError("%s: refused: one name stands for two files in it" % source)
+    folders = {tuple(names[:depth]) for names in kept for depth in range(1, len(names))}
+    for names in kept:
+        if tuple(names) in folders:
+            raise UserError(
+                "%s: refused: its member %r is a file and a folder" % (source, "/".join(names))
+            )
     return paths
 
 
@@ -98,6 +107,11 @@ def _safe_parts(info, source):
     if _JUNK.search(name):
         return None
     parts = [part for part in name.split("/") if part not in ("", ".")]
+    if not parts or max(len(os.fsencode(part)) for part in parts) > _LONGEST_NAME:
+        raise UserError(
+            "%s: refused: its member %s has no name, or one of over %d bytes"
+            % (source, validation.shown(name), _LONGEST_NAME)
+        )
     kind = stat.S_IFMT(info.external_attr >> 16)
     is_plain = kind in (0, stat.S_IFREG)
     if name.startswith("/") or re.match("[A-Za-z]:", name) or ".." in parts or not is_plain:

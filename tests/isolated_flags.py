@@ -5,6 +5,9 @@ import contextlib
 from absl import flags
 from absl.testing import flagsaver
 
+import errors
+import path_rules
+
 
 @contextlib.contextmanager
 def flags_of(arguments, define_flags):
@@ -22,9 +25,10 @@ def flags_of(arguments, define_flags):
     try:
         define_flags()
         with flagsaver.flagsaver():
-            values(["command"] + arguments)
+            errors.parse_flags(["command"] + arguments)
             yield
     finally:
+        path_rules.forget_inputs()
         for name in [name for name in values if name not in before or name in others]:
             delattr(values, name)
         for name in others:

@@ -7,8 +7,10 @@ import os
 from absl import flags
 import numpy as np
 
+import errors
 import checkpoints
 import modeling
+import path_rules
 from workspace import CONFIG, ROOT, VOCABULARY
 
 STARTER_VOCABULARY = os.path.join(ROOT, "albert_starter_zh", "vocab.txt")
@@ -69,9 +71,10 @@ def command_flags(module, arguments):
         flags.FLAGS.__dict__.clear()
         flags.FLAGS.__dict__.update(flags.FlagValues().__dict__)
         module.define_flags()
-        flags.FLAGS([module.__name__ + ".py"] + arguments)
+        errors.parse_flags([module.__name__ + ".py"] + arguments)
         yield
     finally:
+        path_rules.forget_inputs()
         flags.FLAGS.__dict__.clear()
         flags.FLAGS.__dict__.update(state)
 

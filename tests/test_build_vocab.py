@@ -390,7 +390,9 @@ def test_the_vocabulary_is_no_text_of_its_own_corpus(tmp_path):
     assert build_vocab.files_of_patterns([pattern], "corpus", output) == [str(tmp_path / "a.txt")]
     for same in (output, os.path.join(str(tmp_path), ".", "vocab.txt")):
         result = run("--corpus=%s" % output, "--output=%s" % same)
-        assert result[0] == 2 and "it is a text of --corpus" in result[2]
+        assert result[0] == 2 and "vocab.txt: it is an input too (--corpus)" in result[2]
+    result = run("--corpus=%s" % pattern, "--output=%s" % output)
+    assert result[0] == 2 and "vocab.txt: it is an input too (--corpus)" in result[2]
     result = run("--corpus=%s" % (tmp_path / "v*.txt"), "--output=%s" % output)
     assert result[0] == 2 and "no file but %s fits it" % output in result[2]
     assert (tmp_path / "vocab.txt").read_text() == "汉字\n"
@@ -414,7 +416,9 @@ def test_flags_that_would_not_be_used_are_told(tmp_path, corpus):
     assert_fails(run(report, given, "--output=%s.new" % vocab), "--output: --corpus")
     assert_fails(run(build, given, "--output=%s.new" % vocab), "--vocab_file: --corpus")
     forced = "--forced_chars_file=%s" % vocab
-    assert_fails(run(build, forced, "--output=%s" % vocab), "it is read too")
+    assert_fails(
+        run(build, forced, "--output=%s" % vocab), "it is an input too (--forced_chars_file)"
+    )
     assert vocab.read_text() == "a\n"
 
 
@@ -488,3 +492,38 @@ def test_starter_vocabulary_is_what_the_tool_makes(shared, tmp_path):
     assert status == 0, stderr
     with open(STARTER_VOCAB, "rb") as starter:
         assert output.read_bytes() == starter.read()
+
+
+@pytest.mark.parametrize("line", ["汉字, abc def\u3000", "汉", "abcdefgh", "汉 "])
+def test_a_long_line_is_counted_as_short_ones_are_in_little_memory(tmp_path, line, monkeypatch):
+    """Whatever the size of the blocks that it is read in."""
+    path = str(tmp_path / "long.txt")
+    (tmp_path / "long.txt").write_text(line * 3000 + " 好", encoding="utf-8")
+    counts = build_vocab.count_corpus([path])
+    for size in (7, 4096):
+        monkeypatch.setattr(build_vocab, "_BLOCK_BYTES", size)
+        blocks = list(build_vocab._text_blocks(path, "utf-8", None))
+        assert max(map(len, blocks)) <= size + build_vocab._LONGEST_REST
+        assert "".join(blocks) == line * 3000 + " 好"
+        if line != "abcdefgh":  # one word, of more characters than any that counts
+            again = build_vocab.count_corpus([path])
+            assert again.pieces == counts.pieces and again.latin_words == counts.latin_words
+
+
+def test_a_line_larger_than_the_memory(tmp_path):
+    """The program alone takes 300 MB of address space or so."""
+    path = tmp_path / "long.txt"
+    path.write_text("今天天气很好，" * 2000000, encoding="utf-8")  # 42 MB
+    program = (
+        "import resource; resource.setrlimit(resource.RLIMIT_AS, (700 << 20, 700 << 20)); "
+        "import build_vocab; print(build_vocab.count_corpus([%r]).pieces['今'])" % str(path)
+    )
+    command = [sys.executable, "-c", program]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.stdout == "2000000\n", done.stderr
+
+
+def test_sizes_that_no_memory_holds_are_refused(tmp_path, corpus):
+    for flag in ("--vocab_size=99999999999", "--min_count=99999999999999999999"):
+        result = run("--corpus=%s" % corpus, "--output=%s" % (tmp_path / "vocab.txt"), flag)
+        assert_fails(result, flag.split("=")[0], "[1, ")

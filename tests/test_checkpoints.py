@@ -218,11 +218,10 @@ def test_model_folder_is_whole_and_holds_no_slots(tmp_path):
     slots = {name + "/adam_m": value for name, value in values.items()}
     step = {"global_step": np.int64(7)}
     checkpoints.write_checkpoint(source, dict(values, **dict(slots, **step)))
-    (tmp_path / "v.txt").write_text("a\n")
     folder = str(tmp_path / "best")
     for _ in range(2):  # the second time replaces the first
         checkpoints.replace_model_folder(
-            folder, source, {"vocab.txt": str(tmp_path / "v.txt")}, {"label_map.json": {"0": 0}}
+            folder, source, {"vocab.txt": b"a\n"}, {"label_map.json": {"0": 0}}
         )
     prefix = checkpoints.find_checkpoint(folder)
     assert os.path.basename(prefix) == "albert_model.ckpt"

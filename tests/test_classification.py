@@ -115,6 +115,23 @@ def test_cached_features_are_reused_and_rebuilt(tmp_path, capsys):
     assert "unfinished" in build(length=8, vocabulary="x")[2]
 
 
+def test_features_of_a_file_that_is_replaced_after_reading_are_the_old_files(tmp_path):
+    data, output = tmp_path / "train.txt", str(tmp_path / "out")
+    tokenizer = small_tokenizer(tmp_path)
+
+    def build(replaced_by=None):
+        split = reading.read_split(LCQMC, str(tmp_path), "train")
+        if replaced_by:
+            data.write_text(replaced_by, encoding="utf-8")
+        path = classification.feature_file(split, LCQMC, tokenizer, 8, output, {}).path
+        records = map(tf.train.Example.FromString, tf.python_io.tf_record_iterator(path))
+        return [record.features.feature["label_ids"].int64_list.value[0] for record in records]
+
+    data.write_text("今天\t天气\t1\n", encoding="utf-8")
+    assert build(replaced_by="今天\t天气\t0\n") == [1]
+    assert build() == [0]  # the cache is of the first file
+
+
 def test_features_without_a_fingerprint_of_their_own_are_made_anew(tmp_path, monkeypatch):
     task = LCQMC._replace(labels=("0", "1"))
     (tmp_path / "train.txt").write_text("今天\t天气\t1\n", encoding="utf-8")

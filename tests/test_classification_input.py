@@ -233,7 +233,10 @@ def test_features_are_made_anew_where_the_code_that_reads_has_changed(monkeypatc
         files, "read_bytes", lambda path: read.append(os.path.basename(path)) or read_bytes(path)
     )
     classification._code_version()
-    expected = "classification files layouts reading tables tasks tokenization"
+    expected = (
+        "classification dev_split files layouts named_columns reading tables tasks text_groups "
+        "tokenization"
+    )
     assert sorted(read) == [name + ".py" for name in expected.split()]
 
 
@@ -242,6 +245,7 @@ def test_a_tpu_predicts_in_batches_of_one_shape(tmp_path, use_tpu):
     (tmp_path / "test.txt").write_text("text_a\ttext_b\n甲\t乙\n", encoding="utf-8")
     given = {"task_name": "lcqmc", "data_dir": str(tmp_path), "do_predict": True}
     given.update(dict.fromkeys(["do_train", "do_eval", "skip_bad_rows"], False))
+    given["chosen_columns"] = {}
     flags = types.SimpleNamespace(label_separator="|", encoding="utf-8", use_tpu=use_tpu, **given)
     data = task_data.TaskData(flags, "single_label", (None, {}))
     assert (data.streamed_test is None) == use_tpu == ("test" in data.splits)

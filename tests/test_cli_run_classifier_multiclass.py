@@ -492,12 +492,16 @@ def test_ways_of_training_are_settings():
         "fgm_epsilon": 0.5,
         "layer_decay": 0.8,
         "freeze_encoder": True,
+        "optimizer": "lamb",
+        "multi_label_loss": "mean",
+        "classifier_rate_factor": 3.0,
     }
     with flags_of(["--%s=%s" % item for item in given.items()]):
         assert fine_tuning_flags.training_options() == given
     assert set(given) == set(objectives.Settings._fields) - {
         "objective",
         "class_weights",
+        "initial_bias",
         "loss_scale",
     }
 
@@ -616,6 +620,53 @@ def test_rows_set_aside_are_not_seen_by_training(tmp_path):
         run_here(data.arguments(dev_share=0.5, **settings))
 
 
+def test_a_run_begun_with_a_random_split_goes_on_with_it(tmp_path):
+    rows = [(text + "！" * copy, label) for copy in range(2) for text, label in titles(16)]
+    data = OwnData(tmp_path, train=rows)
+    settings = {"do_predict": None, "num_train_epochs": 1}
+    run_here(data.arguments(dev_split="random", dev_share=0.25, **settings))
+    random_rows = ids_of_rows(data, "dev")
+    run_here(data.arguments(do_train=None, **settings))
+    run_here(data.arguments(**settings))
+    assert ids_of_rows(data, "dev") == random_rows
+    assert json.loads(data.read("run_settings.json"))["fixed"]["dev_share"] == (
+        "0.25, by largest remainders"
+    )
+    with pytest.raises(UserError, match="another dev_share .0.25, by largest.* by groups of"):
+        run_here(data.arguments(dev_split="groups", **settings))
+    data = OwnData(tmp_path / "groups", train=rows)
+    run_here(data.arguments(dev_share=0.25, **settings))
+    assert ids_of_rows(data, "dev") != random_rows
+
+
+def test_a_file_alone_with_columns_of_any_name(tmp_path):
+    data = OwnData(tmp_path)
+    rows = [(label, n, text) for n, (text, label) in enumerate(titles(40))]
+    data.write_rows("waimai.csv", rows, header=("板块", "序列", "说法"))
+    path = os.path.join(data.data, "waimai.csv")
+    with pytest.raises(UserError, match="waimai.csv: for that file alone --data_dir=" + path):
+        run_here(data.arguments())
+    with pytest.raises(UserError, match="--data_dir=.*a file; the task lcqmc needs the folder"):
+        run_here(data.arguments(task_name="lcqmc", data_dir=path))
+    with pytest.raises(UserError, match="--label_column: the columns of the task lcqmc are known"):
+        run_here(data.arguments(task_name="lcqmc", label_column="板块"))
+    settings = {"data_dir": path, "text_column": "说法", "label_column": "板块"}
+    run_here(data.arguments(num_train_epochs=1, **settings))
+    assert len(ids_of_rows(data, "dev")) == 12  # 0.3 of so few
+    assert json.loads(data.read("best/fine_tuning.json"))["chosen_columns"] == {
+        "text_a": "说法",
+        "label": "板块",
+    }
+    # The model brings the columns; the rows that are predicted lie in a file, too.
+    data.write_rows("new.csv", [(text, "x") for text, _ in titles(5, 4)], header=("说法", "序列"))
+    new = {"data_dir": os.path.join(data.data, "new.csv"), "do_train": None, "do_eval": None}
+    run_here(data.arguments(**new))
+    rows = data.read("predictions.tsv").splitlines()
+    assert [row.split("\t")[0] for row in rows[-5:]] == [text for text, _ in titles(5, 4)]
+    with pytest.raises(UserError, match="another chosen columns"):
+        run_here(data.arguments(num_train_epochs=1, **dict(settings, text_column="序列")))
+
+
 def ids_of_rows(data, name):
     """The set of the token ids of a split's features."""
     records = tf.python_io.tf_record_iterator(os.path.join(data.output, name + ".tf_record"))
@@ -643,3 +694,114 @@ def test_swapped_files_are_suspected_where_dev_has_other_labels(tmp_path):
     data = OwnData(tmp_path, train=titles(4, labels=LABELS[:2]), dev=titles(12))
     with pytest.raises(UserError, match=r"which training never saw.*\(12 and 4\): are the files"):
         run_here(data.arguments())
+
+
+def single_characters(count, num_labels, seed):
+    """Rows of one or two labels, a rare one of many, each of which is a character in the text."""
+    generator = random.Random(seed)
+    rows = []
+    for _ in range(count):
+        numbers = generator.sample(range(num_labels), generator.choice([1, 1, 2]))
+        text = "".join(CHARACTERS[number] * 2 for number in numbers)
+        rows.append((text, "|".join(sorted("label %d" % number for number in numbers))))
+    return rows
+
+
+def test_many_labels_are_learnt_at_the_default_settings(tmp_path, capsys):
+    """With --multi_label_loss=mean, as in earlier versions, micro-F1 stays at 0.2."""
+    train, dev = single_characters(640, 24, 1), single_characters(100, 24, 2)
+    data = OwnData(tmp_path, train=train, dev=dev)
+    settings = {"train_batch_size": 16, "num_train_epochs": 4, "learning_rate": 1e-3}
+    run_here(data.arguments(multi_label=True, do_predict=None, **settings))
+    assert data.results()["best"]["eval_micro_f1"] > 0.5
+    assert "no better than" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "labels, changes, words",
+    [
+        (["a", "b"], {}, r"dev accuracy 0\.\d{4} is no better than that of a for every row"),
+        (["a", "b", "c"], {"best_metric": "macro_f1"}, r"dev macro_f1 0\.\d{4} is no better than"),
+        (["a|b", "a"], {"multi_label": True}, r"dev micro_f1 .* no better than that of a, b for"),
+        (["1", "3.5"], {"regression": True}, r"dev pearson .* no better than that of \d\.\d+ for"),
+    ],
+)
+def test_a_run_that_learns_nothing_says_so_with_advice(tmp_path, capsys, labels, changes, words):
+    """Labels that have nothing to do with the texts."""
+    generator = random.Random(3)
+    rows = [(text, generator.choice(labels + labels[:1])) for text, _ in titles(200)]
+    data = OwnData(tmp_path, train=rows[:100], dev=rows[100:])
+    settings = {"learning_rate": 1e-9, "num_train_epochs": 1, "do_predict": None}
+    run_here(data.arguments(**settings, **changes))
+    (line,) = [line for line in capsys.readouterr().out.splitlines() if "no better than" in line]
+    assert line.startswith("warning") and re.search(words, line)
+    for advice in ("--init_checkpoint", "higher --learning_rate", "--num_train_epochs", "labels"):
+        assert advice in line
+
+
+def test_screen_and_files_name_the_metric_they_show(tmp_path, capsys):
+    rows = titles(96)
+    data = OwnData(tmp_path, train=rows, dev=titles(24, 2) + rows[:4], test=titles(24, 3))
+    run_here(data.arguments(best_metric="macro_f1"))
+    lines = capsys.readouterr().out.splitlines()
+    number = r"0\.\d{4}"
+    both = "macro_f1 %s, accuracy %s" % (number, number)
+    evaluations = [line for line in lines if line.startswith("dev ") and " at step " in line]
+    assert len(evaluations) == 4  # three epochs, and the best one at the end
+    for line in evaluations[:3]:
+        assert re.match(r"dev %s at step \d+( \(best so far\))?$" % both, line)
+    values = "%s, accuracy %s" % (number, number)
+    assert re.match(r"dev macro_f1 +%s \(best, at step \d+\)$" % values, evaluations[3])
+    (of_test,) = [line for line in lines if line.startswith("test macro_f1")]
+    assert re.match(r"test macro_f1 +%s \(24 rows\)$" % values, of_test)
+    (unseen,) = [line for line in lines if line.startswith("dev, unseen rows")]
+    assert both.split(" ")[0] in unseen and "accuracy" in unseen
+    test = data.results()["test"]
+    assert "%.4f, accuracy %.4f" % (test["macro_f1"], test["accuracy"]) in of_test
+
+
+def test_a_finished_run_leaves_its_newest_checkpoint_and_goes_on_from_it(tmp_path, capsys):
+    data = OwnData(tmp_path, train=titles(32), dev=titles(8, 2))
+
+    def checkpoints_left():
+        return sorted(
+            name[len("model.ckpt-") : -len(".index")]
+            for name in os.listdir(data.output)
+            if name.startswith("model.ckpt-") and name.endswith(".index")
+        )
+
+    run_here(data.arguments(do_predict=None))
+    out = capsys.readouterr().out
+    assert "step 0 (before training)" not in out
+    assert checkpoints_left() == ["12"]
+    assert not [name for name in os.listdir(data.output) if name.startswith("model.ckpt-8")]
+    assert tf.train.latest_checkpoint(data.output).endswith("model.ckpt-12")
+    names = dict(tf.train.list_variables(os.path.join(data.output, "model.ckpt-12")))
+    assert "output_bias/adam_m" in names
+    assert [e["global_step"] for e in data.results()["evaluations"]] == [0, 4, 8, 12]
+    run_here(data.arguments(do_predict=None, num_train_epochs=4))
+    assert "continuing from step 12 of 16" in capsys.readouterr().out
+    assert checkpoints_left() == ["16"]
+
+
+@pytest.mark.parametrize(
+    "changes, left",
+    [
+        ({"keep_checkpoint_max": 3}, [4, 8, 12]),
+        ({"keep_checkpoint_max": 0}, [0, 4, 8, 12]),
+        ({"do_eval": None}, [0, 4, 8, 12]),  # to be evaluated by another command
+    ],
+)
+def test_as_many_checkpoints_are_kept_as_are_asked_for(tmp_path, changes, left):
+    data = OwnData(tmp_path, train=titles(32), dev=titles(8, 2))
+    run_here(data.arguments(do_predict=None, **changes))
+    found = checkpoints.checkpoints_of_training(data.output)
+    assert [checkpoints.checkpoint_step(prefix) for prefix in found] == left
+
+
+def test_without_a_best_folder_the_best_checkpoint_is_kept_too(tmp_path):
+    data = OwnData(tmp_path, train=titles(64), dev=titles(24, 2))
+    run_here(data.arguments(do_predict=None, keep_best=False, num_train_epochs=5))
+    found = checkpoints.checkpoints_of_training(data.output)
+    best = data.results()["best"]["global_step"]
+    assert [checkpoints.checkpoint_step(prefix) for prefix in found] == sorted({best, 40})

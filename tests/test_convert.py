@@ -4,11 +4,14 @@ import collections
 import glob
 import json
 import os
+import pathlib
 import pickle
+import shutil
 import struct
 import subprocess
 import sys
 import tempfile
+import time
 import zipfile
 
 import numpy as np
@@ -22,6 +25,7 @@ import convert_albert_tf_checkpoint_to_pytorch as to_pytorch
 import files
 import golden_cases
 import modeling
+import predictor
 import pytorch_files
 import pytorch_names
 import small_models
@@ -355,6 +359,35 @@ def test_round_trip_is_equal_bit_for_bit(tmp_path, name, heads):
     assert config.is_pre_norm == config_of(name).is_pre_norm
 
 
+def test_where_the_tokens_of_transformers_differ_from_ours(tmp_path, transformers):
+    """The table of docs/conversion.md, row by row, and ordinary text beside it."""
+    vocab_file = os.path.join(ROOT, "albert_starter_zh", "vocab.txt")
+    shutil.copy(vocab_file, str(tmp_path / "vocab.txt"))
+    files.write_json(str(tmp_path / "tokenizer_config.json"), {"tokenizer_class": "BertTokenizer"})
+    theirs = transformers.BertTokenizer.from_pretrained(str(tmp_path))
+    split = transformers.BertTokenizer.from_pretrained(str(tmp_path), split_special_tokens=True)
+    ours = tokenization.FullTokenizer(vocab_file)
+    literal = ["他", "说", "[", "s", "##e", "##p", "]", "好"]
+    assert ours.tokenize("他说[SEP]好") == literal == split.tokenize("他说[SEP]好")
+    assert theirs.tokenize("他说[SEP]好") == ["他", "说", "[SEP]", "好"]
+    assert ours.tokenize("a\ue000b") == ["[UNK]"] and theirs.tokenize("a\ue000b") == ["a", "##b"]
+    for length, is_same in ((100, True), (101, False), (200, False), (201, True)):
+        word = "a" * length
+        assert (ours.tokenize(word) == theirs.tokenize(word)) == is_same
+        assert (ours.tokenize(word) == ["[UNK]"]) == (length > 200)
+    for number in (0x2B820, 0x2B91F):
+        assert ours.tokenize(chr(number) + "a") == ["[UNK]", "a"]
+        assert theirs.tokenize(chr(number) + "a") == ["[UNK]"]
+    for text in (
+        "今天天气很好。",
+        "iPhone 15 Pro，256GB！",
+        "𠀀字",
+        "é\u0301ﬁ　Ａ",
+        "a\u00adb\u200b",
+    ):
+        assert ours.tokenize(text) == theirs.tokenize(text)
+
+
 def test_names_that_end_as_tensors_do_are_converted(tmp_path):
     prefix, values = model_folder(tmp_path, heads="classification")
     to_pytorch.convert(prefix, str(tmp_path / "one"))
@@ -631,7 +664,7 @@ def test_sharded_weights_are_joined_and_gaps_named(tmp_path):
     to_tf.convert(pytorch_files.find_weights(folder), back)
     assert_same_bits(read_values(checkpoints.find_checkpoint(back)), values)
     for content, named in (
-        ({}, "no weight_map"),
+        ({}, "weight_map is missing"),
         ({"weight_map": dict(weight_map, other=shards[0])}, "other is not in model-00001"),
         ({"weight_map": {"a": "../secret.safetensors"}}, "no name of a file beside it"),
         ({"weight_map": {"a": "gone.safetensors"}}, "gone.safetensors, which is not there"),
@@ -838,15 +871,15 @@ def test_existing_files_stay_and_the_vocabulary_is_checked(tmp_path):
 def test_the_tokenizer_lower_cases_as_in_fine_tuning(tmp_path):
     prefix, _ = model_folder(tmp_path, heads="classification")
     settings = os.path.join(os.path.dirname(prefix), "fine_tuning.json")
-    for content, wanted, expected in (
-        ({"do_lower_case": False}, None, False),
-        ({"do_lower_case": False}, True, True),
-        ({}, None, True),
+    for name, content, wanted, expected in (
+        ("of training", {"do_lower_case": False}, None, False),
+        ("asked for", {"do_lower_case": False}, True, True),
+        ("default", {}, None, True),
     ):
         with open(settings, "w") as handle:
             json.dump(content, handle)
-        to_pytorch.convert(prefix, str(tmp_path / "hf"), do_lower_case=wanted)
-        with open(str(tmp_path / "hf/tokenizer_config.json")) as handle:
+        to_pytorch.convert(prefix, str(tmp_path / name), do_lower_case=wanted)
+        with open(str(tmp_path / name / "tokenizer_config.json")) as handle:
             assert json.load(handle)["do_lower_case"] is expected
     with open(os.path.join(os.path.dirname(prefix), "label_map.json"), "w") as handle:
         json.dump(["a", "b"], handle)
@@ -875,7 +908,7 @@ def test_what_fine_tuning_wrote_goes_along_both_ways(tmp_path):
     "changes, objective",
     [
         ({}, "multi_label"),
-        ({"problem_type": "regression"}, "regression"),
+        ({"problem_type": "regression"}, "refused"),
         ({"problem_type": None}, None),
         ({"architectures": ["AlbertForTokenClassification"]}, "no classifier"),
     ],
@@ -890,6 +923,10 @@ def test_what_the_config_says_of_the_outputs_comes_back(tmp_path, changes, objec
     os.remove(os.path.join(hf, "fine_tuning.json"))
     config = os.path.join(hf, "config.json")
     files.write_json(config, dict(files.read_json(config), **changes))
+    if objective == "refused":  # ours has one output, and 5 are here
+        with pytest.raises(UserError, match="objective is regression, expected a model of one"):
+            to_tf.convert(pytorch_files.find_weights(hf), back)
+        return
     notes = to_tf.convert(pytorch_files.find_weights(hf), back)
     shapes = checkpoints.read_shapes(checkpoints.find_checkpoint(back))
     if objective == "no classifier":
@@ -999,3 +1036,253 @@ def test_mistakes_are_one_line_and_status_2(command, arguments, named):
     result = run(CONVERSION_COMMANDS[command], *arguments)
     assert result.returncode == 2
     assert named in result.stderr and result.stderr.count("\n") == 1
+
+
+# What is refused for its numbers, and what is read back
+
+
+def converted(tmp_path, name="google", heads="classification"):
+    """A Hugging Face folder, and its tensors that may be changed."""
+    prefix, _ = model_folder(tmp_path, name, heads)
+    hf = str(tmp_path / "hf")
+    to_pytorch.convert(prefix, hf)
+    path = os.path.join(hf, "model.safetensors")
+    tensors = {name: np.array(value) for name, value in pytorch_files.read_tensors(path).items()}
+    return hf, path, tensors
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("is_to_tf", [True, False])
+def test_weights_that_are_no_numbers_are_refused(tmp_path, value, is_to_tf):
+    prefix, values = model_folder(tmp_path, "google", "classification")
+    name = "bert/pooler/dense/bias"
+    if is_to_tf:
+        hf, path, tensors = converted(tmp_path / "good")
+        tensors["albert.pooler.bias"][1] = value
+        pytorch_files.write_safetensors(path, tensors)
+        with pytest.raises(UserError, match="%s has values that are infinite or no num" % name):
+            to_tf.convert(path, str(tmp_path / "out"))
+    else:
+        values[name] = np.full_like(values[name], value)
+        checkpoints.write_checkpoint(prefix, values)
+        with pytest.raises(UserError, match="%s has values that are infinite or no num" % name):
+            to_pytorch.convert(prefix, str(tmp_path / "out"))
+    assert not os.path.exists(str(tmp_path / "out"))
+
+
+@pytest.mark.parametrize("dtype", [np.int64, np.int8, np.bool_])
+def test_integer_weights_are_refused_both_ways(tmp_path, dtype):
+    library = pytest.importorskip("safetensors.numpy", reason="needs requirements-convert.txt")
+    _, path, tensors = converted(tmp_path)
+    tensors["albert.pooler.weight"] = np.ones([12, 12], dtype)
+    library.save_file(tensors, path)
+    kind = "bert/pooler/dense/kernel has values of the type %s" % np.dtype(dtype).name
+    with pytest.raises(UserError, match=kind):
+        to_tf.convert(path, str(tmp_path / "out"))
+    prefix, values = model_folder(tmp_path / "other", "google", "classification")
+    values["bert/pooler/dense/kernel"] = np.ones([12, 12], dtype)
+    checkpoints.write_checkpoint(prefix, values)
+    with pytest.raises(UserError, match=kind):
+        to_pytorch.convert(prefix, str(tmp_path / "out"))
+    assert not os.path.exists(str(tmp_path / "out"))
+
+
+@pytest.mark.parametrize(
+    "label2id, problem",
+    [
+        ({"a": 0, "b": 1}, "label2id has 2 labels, the model beside it 5"),
+        ({"a": 0, "b": 0, "c": 1, "d": 2, "e": 3}, "the label 'b' has 0 in place of 1"),
+        ({"a": 1, "b": 2, "c": 3, "d": 4, "e": 5}, "the label 'a' has 1 in place of 0"),
+        ({"a": "0", "b": "1"}, "label2id.a: expected an integer"),
+        ([0, 1], "label2id: expected a JSON object"),
+    ],
+)
+def test_label_maps_that_no_reader_takes_are_refused(tmp_path, label2id, problem):
+    hf, path, _ = converted(tmp_path)
+    write_settings(hf, label2id=label2id)
+    with pytest.raises(UserError, match="config.json: .*" + problem):
+        to_tf.convert(path, str(tmp_path / "out"))
+    assert not os.path.exists(str(tmp_path / "out"))
+
+
+def test_a_vocabulary_that_no_tokenizer_takes_is_refused(tmp_path):
+    hf, path, _ = converted(tmp_path)
+    with open(os.path.join(hf, "vocab.txt"), "w") as handle:
+        handle.writelines("%d\n" % number for number in range(len(VOCABULARY)))
+    with pytest.raises(UserError, match="out/vocab.txt: .*no .UNK., .CLS., .SEP."):
+        to_tf.convert(path, str(tmp_path / "out"))
+    assert not os.path.exists(str(tmp_path / "out"))
+
+
+def test_an_identity_of_absurd_size_is_no_work():
+    values = {
+        "bert/encoder/embedding_hidden_mapping_in/kernel": np.zeros([1 << 40, 0], np.float32),
+        "bert/encoder/embedding_hidden_mapping_in/bias": np.zeros([0], np.float32),
+    }
+    assert pytorch_names.without_identity_mapping(values) == values
+
+
+# The vocabulary in a tokenizer.json
+
+
+def save_tokenizer(hf, do_lower_case, **settings):
+    """Has transformers save the folder's tokenizer in its own form, in place of vocab.txt."""
+    transformers = pytest.importorskip("transformers", reason="needs requirements-convert.txt")
+    vocab_file = os.path.join(hf, "vocab.txt")
+    tokenizer = transformers.BertTokenizer(vocab_file, do_lower_case=do_lower_case, **settings)
+    for name in ("vocab.txt", "tokenizer_config.json"):
+        os.remove(os.path.join(hf, name))
+    tokenizer.save_pretrained(hf)
+    if os.path.exists(vocab_file):  # transformers before 5
+        os.remove(vocab_file)
+
+
+@pytest.mark.parametrize("do_lower_case", [True, False])
+@pytest.mark.parametrize("has_config", [True, False])
+def test_the_vocabulary_of_a_tokenizer_of_transformers_comes_back(
+    tmp_path, do_lower_case, has_config
+):
+    hf, path, _ = converted(tmp_path)
+    save_tokenizer(hf, do_lower_case)
+    if not has_config:
+        os.remove(os.path.join(hf, "tokenizer_config.json"))
+    back = str(tmp_path / "back")
+    notes = to_tf.convert(path, back)
+    assert len(notes) == 1 if do_lower_case else "letters keep their case" in notes[0]
+    assert files.read_lines(os.path.join(back, "vocab.txt")) == VOCABULARY
+    settings = os.path.join(back, "fine_tuning.json")
+    trained = files.read_json(settings) if os.path.exists(settings) else {}
+    assert trained.get("do_lower_case", True) is do_lower_case
+    ours = predictor.Predictor(back)
+    ours.predict(["中国"])
+    ours.close()
+
+
+def tokenizer_settings(**changes):
+    model = {
+        "type": "WordPiece",
+        "unk_token": "[UNK]",
+        "continuing_subword_prefix": "##",
+        "vocab": {token: number for number, token in enumerate(VOCABULARY)},
+    }
+    normalizer = {"type": "BertNormalizer", "lowercase": True, "strip_accents": None}
+    return {
+        "model": dict(model, **changes.get("model", {})),
+        "normalizer": dict(normalizer, **changes.get("normalizer", {})),
+        "pre_tokenizer": {"type": "BertPreTokenizer"},
+        "added_tokens": changes.get("added_tokens", []),
+    }
+
+
+@pytest.mark.parametrize(
+    "changes, note",
+    [
+        ({"normalizer": {"strip_accents": False}}, "strip_accents is false and true here"),
+        ({"normalizer": {"handle_chinese_chars": False}}, "handle_chinese_chars is false"),
+        ({"normalizer": {"type": "NFKC"}}, "normalizer is NFKC, the one here is BertNormalizer"),
+        ({"model": {"type": "Unigram", "vocab": []}}, "a tokenizer of the type Unigram"),
+    ],
+)
+def test_tokenizers_without_a_form_here_are_noted(tmp_path, changes, note):
+    hf, path, _ = converted(tmp_path)
+    os.remove(os.path.join(hf, "vocab.txt"))
+    files.write_json(os.path.join(hf, "tokenizer.json"), tokenizer_settings(**changes))
+    notes = to_tf.convert(path, str(tmp_path / "back"))
+    assert any(note in line for line in notes), notes
+    is_word_piece = "model" not in changes
+    assert os.path.exists(str(tmp_path / "back/vocab.txt")) is is_word_piece
+    if not is_word_piece:
+        with pytest.raises(UserError, match="back holds no vocabulary"):
+            predictor.Predictor(str(tmp_path / "back"))
+
+
+@pytest.mark.parametrize(
+    "changes, problem",
+    [
+        ({"model": {"continuing_subword_prefix": "@@"}}, "expected one of ##, found '@@'"),
+        ({"model": {"vocab": {"a": 0, "b": 2}}}, "the token 'b' has the id 2, expected 1"),
+        ({"model": {"vocab": ["a"]}}, "model.vocab: expected a JSON object"),
+        ({"model": {"vocab": {"a\nb": 0}}}, "a line end"),
+        ({"added_tokens": [{"id": 0, "content": "new"}]}, "has the id 0, expected 1"),
+        ({"normalizer": {"lowercase": "yes"}}, "normalizer.lowercase: expected true or false"),
+    ],
+)
+def test_damaged_tokenizers_are_refused(tmp_path, changes, problem):
+    hf, path, _ = converted(tmp_path)
+    os.remove(os.path.join(hf, "vocab.txt"))
+    files.write_json(os.path.join(hf, "tokenizer.json"), tokenizer_settings(**changes))
+    with pytest.raises(UserError, match="tokenizer.json: .*" + problem):
+        to_tf.convert(path, str(tmp_path / "back"))
+    assert not os.path.exists(str(tmp_path / "back"))
+
+
+# Work that a file's numbers ask for
+
+
+def nested_tuples(levels):
+    """A pickle in which a tuple holds one tuple twice, and so on: 2 ** levels members."""
+    return b"\x80\x02)q\x00" + b"".join(
+        b"h%sh%s\x86q%s" % ((bytes([level]),) * 2 + (bytes([level + 1]),))
+        for level in range(levels)
+    )
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        nested_tuples(60) + b"Q.",  # as a persistent id
+        b"}" + nested_tuples(60)[2:] + b"K\x01s.",  # as a key
+        b"\x80\x02}r\xff\xff\xff\x7f.",  # a value remembered as the two-thousand-millionth
+        b"\x80\x02" + b")" + b"\x85" * 200000 + b"Q.",  # one in another
+        torch_pickle((1 << 62, 1 << 62), (0, 0)),
+        b"\x80\x02ctorch._utils\n_rebuild_tensor_v2\n(K\x00K\x00"
+        + b"U\x01aJ\xff\xff\xff\x7f\x86K\x00tR.",
+    ],
+    ids=range(6),
+)
+def test_pickles_that_ask_for_endless_work_are_refused_at_once(tmp_path, raw):
+    path = str(tmp_path / "pytorch_model.bin")
+    begin = time.time()
+    for write in (write_zip, lambda path, raw: pathlib.Path(path).write_bytes(raw)):
+        write(path, raw)
+        with pytest.raises(UserError, match="pytorch_model.bin: damaged, cut off or no file"):
+            pytorch_files.read_tensors(path)
+    assert time.time() - begin < 5
+
+
+def test_tensors_cannot_share_a_storage_without_bounds(tmp_path):
+    path = str(tmp_path / "pytorch_model.bin")
+    one = torch_pickle((4,), (1,))[2:-2]  # 'weight' -> tensor
+    raw = b"(d" + b"".join(one.replace(b"weight", b"w%d" % n) + b"s" for n in range(40)) + b"."
+    write_zip(path, raw)
+    with pytest.raises(UserError, match="its tensors have 640 bytes, of 16 in the file"):
+        pytorch_files.read_tensors(path)
+
+
+def test_tensors_of_safetensors_do_not_overlap(tmp_path):
+    path = tmp_path / "model.safetensors"
+    part = {"dtype": "F32", "shape": [2, 2], "data_offsets": [0, 16]}
+    path.write_bytes(safetensors_file({"a": part, "b": part}))
+    with pytest.raises(UserError, match="overlap"):
+        pytorch_files.read_tensors(str(path))
+
+
+@pytest.mark.parametrize(
+    "key, value",
+    [
+        ("num_hidden_layers", 10**9),
+        ("vocab_size", 10**30),
+        ("hidden_size", 10**30),
+        ("num_hidden_groups", 10**9),
+        ("inner_group_num", 10**9),
+        ("num_hidden_layers", "12"),
+        ("max_position_embeddings", 1e30),
+    ],
+)
+def test_sizes_that_ask_for_endless_work_are_refused_at_once(tmp_path, key, value):
+    hf, path, _ = converted(tmp_path)
+    write_settings(hf, **{key: value})
+    begin = time.time()
+    with pytest.raises(UserError, match="%s: expected an integer from 1 to " % key):
+        to_tf.convert(path, str(tmp_path / "back"))
+    assert time.time() - begin < 5

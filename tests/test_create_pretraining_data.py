@@ -14,6 +14,7 @@ import sys
 
 import numpy as np
 import pytest
+import tensorflow.compat.v1 as tf
 
 from errors import UserError
 import corpus
@@ -30,6 +31,7 @@ import sentencepiece_models
 import similar_text
 import tfrecords
 import tokenization
+from workspace import run_process
 
 sys.path.append(os.path.join(os.path.dirname(__file__), "..", "benchmarks"))
 import segment_order  # noqa: E402  (the path first)
@@ -959,3 +961,139 @@ def test_many_files_by_the_shell_command(tmp_path):
     (work / "shard 0.done").write_text("{}")
     done = call(AGAIN="1")
     assert done.returncode == 0 and "2 made, 0 skipped, 0 failed" in done.stderr
+
+
+# Records of one segment
+
+
+def one_segment_features(lines_of_documents, starter, **settings):
+    """Features of the records of documents, each a list of lines."""
+    shard = corpus.Shard(0, lines_of_documents, False, collections.Counter(), [], 0)
+    encoded = pretraining_data.encode_shard(shard, segmentation.LineEncoder(starter))
+    settings = SETTINGS._replace(one_segment=True, **settings)
+    sampler = pretraining_data.Sampler(settings, pretraining_data.make_vocabulary(starter))
+    return joined(sampler.features(encoded, 0))
+
+
+def test_a_segment_a_record_has_all_the_text_of_whole_sentences(starter):
+    """Three sentences of 10 fit into 34 places, two of 20 do not; one of 70 is cut."""
+    hanzi = [token for token in starter.vocab if "\u4e00" <= token <= "\u9fa5"]
+    lengths = [[10, 10, 10, 10], [20, 20], [70, 5]]
+    documents, first = [], 0
+    for sizes in lengths:
+        documents.append([])
+        for size in sizes:
+            documents[-1].append("".join(hanzi[first : first + size]))
+            first += size
+    features = one_segment_features(documents, starter, max_seq_length=34, dynamic=True)
+    ids, mask = features["input_ids"], features["input_mask"]
+    cls_id, sep_id = starter.convert_tokens_to_ids(["[CLS]", "[SEP]"])
+    assert mask.sum(axis=1).tolist() == [length + 2 for length in (30, 10, 20, 20, 32, 32, 11)]
+    texts = [row[: size.sum()].tolist() for row, size in zip(ids, mask)]
+    assert all(text[0] == cls_id and text[-1] == sep_id for text in texts)
+    expected = starter.convert_tokens_to_ids(hanzi[:first])
+    assert sum((text[1:-1] for text in texts), []) == expected
+    assert not features["segment_ids"].any()
+    assert (features["next_sentence_labels"] == 1).all()
+
+
+def test_the_originals_program_for_one_segment(tmp_path, capsys):
+    """Its records have the features of the original's, and are what run_pretraining.py reads."""
+    output = str(tmp_path / "roberta.tfrecord")
+    script = os.path.join("resources", "create_pretraining_data_roberta.py")
+    arguments = [
+        "--input_file=" + SAMPLE,
+        "--output_file=" + output,
+        "--vocab_file=" + STARTER_VOCABULARY,
+        "--do_whole_word_mask=true",
+        "--dupe_factor=2",
+    ]
+    done = run_process(arguments, script, cwd=str(tmp_path))
+    assert done.returncode == 0, done.stderr
+    assert "of the order of sentences" not in done.stderr
+    same = run_process(
+        ["--one_segment=true"] + arguments[:1] + ["--output_file=" + output + "2"] + arguments[2:],
+        "create_pretraining_data.py",
+    )
+    assert same.returncode == 0
+    assert files.sha256_of_file(output) == files.sha256_of_file(output + "2")
+    examples = [tf.train.Example.FromString(r) for r in tf.python_io.tf_record_iterator(output)]
+    sizes = {
+        name: (feature.WhichOneof("kind"), len(getattr(feature, feature.WhichOneof("kind")).value))
+        for name, feature in examples[0].features.feature.items()
+    }
+    ints = dict.fromkeys(("input_ids", "input_mask", "segment_ids"), ("int64_list", 128))
+    ints.update(dict.fromkeys(("masked_lm_positions", "masked_lm_ids"), ("int64_list", 20)))
+    ints.update(masked_lm_weights=("float_list", 20), next_sentence_labels=("int64_list", 1))
+    assert sizes == ints
+    arguments = ["--vocab_file=" + STARTER_VOCABULARY, "--check", output]
+    check = run_process(arguments, "inspect_tfrecord.py")
+    assert check.returncode == 0, check.stdout + check.stderr
+
+
+@pytest.mark.parametrize("flag", ["--random_next_sentence", "--similar_next_sentence"])
+def test_one_segment_has_no_second(flag, tmp_path):
+    arguments = ["--input_file=" + SAMPLE, "--output_file=%s/a" % tmp_path]
+    arguments += ["--vocab_file=" + STARTER_VOCABULARY, "--one_segment=true"]
+    done = run_process(arguments + [flag], "create_pretraining_data_google.py")
+    assert done.returncode == 2 and "--one_segment and a B from another" in done.stderr
+    done = run_process(arguments + ["--original_masking"], "create_pretraining_data.py")
+    assert done.returncode == 2 and "--one_segment and --original_masking" in done.stderr
+
+
+@pytest.mark.parametrize("script", ["create_pretraining_data", "create_pretraining_data_google"])
+def test_documents_of_one_sentence_are_warned_of(script, tmp_path):
+    text = tmp_path / "text.txt"
+    settings = ["--input_file=%s" % text, "--output_file=%s/a" % tmp_path, "--num_workers=1"]
+    settings += ["--vocab_file=" + STARTER_VOCABULARY, "--dupe_factor=1", "--masking=dynamic"]
+    sentences = "今天天气很好。\n明天会下雨。\n\n" * 3
+    text.write_text(sentences + "苹果手机怎么样？\n\n" * 4, encoding="utf-8")
+    done = run_process(settings, script + ".py")
+    assert done.returncode == 0
+    assert "57.1% of the documents have a single sentence" in done.stderr
+    assert "--split_sentences=true" in done.stderr
+    text.write_text(sentences + "苹果手机怎么样？\n\n" * 2, encoding="utf-8")
+    assert "single sentence" not in run_process(settings, script + ".py").stderr
+
+
+def test_numbered_files_by_the_shell_command(tmp_path):
+    """The original's create_pretrain_data_batch_webtext.sh FIRST LAST; its folders below here."""
+    folder = tmp_path / "raw_text" / "web_text_zh_raw"
+    folder.mkdir(parents=True)
+    for number in (8, 9, 10, 11):
+        name = "web_text_zh_%d.txt" % number
+        (folder / name).write_text("一句话。\n两句话。\n", encoding="utf-8")
+
+    def call(*words, **settings):
+        script = os.path.join(ROOT, "create_pretrain_data_batch_webtext.sh")
+        return subprocess.run(
+            ["sh", script]
+            + list(words)
+            + ["--segmenter=none", "--vocab_file=" + STARTER_VOCABULARY],
+            capture_output=True,
+            text=True,
+            cwd=str(tmp_path),
+            timeout=120,
+            env=dict(os.environ, VIRTUAL_ENV=sys.prefix, **settings),
+        )
+
+    done = call("9", "10")
+    assert done.returncode == 0 and "2 made, 0 skipped, 0 failed" in done.stderr
+    made = ["tf_web_text_zh_%d.tfrecord" % number for number in (10, 9)]
+    assert sorted(os.listdir(str(tmp_path / "tf_records"))) == made
+    done = call("08", "09", INPUT=str(folder / "web_text_zh_%d.txt"), OUTPUT_DIR=str(tmp_path))
+    assert done.returncode == 0 and os.path.exists(str(tmp_path / "tf_web_text_zh_8.tfrecord"))
+    for words, message in (
+        (["1"], "expected two numbers"),
+        (["a", "2"], "found 'a' and '2'"),
+        (["3", "2"], "the first number, 3, is above the last, 2"),
+    ):
+        done = call(*words)
+        assert done.returncode == 2 and message in done.stderr
+    assert "lacks %d" in call("1", "2", INPUT="x.txt").stderr
+
+
+def test_the_originals_name_of_the_sample():
+    """Its script reads data/news_zh_1.txt, which its users name in commands of their own, too."""
+    originals = os.path.join(ROOT, "data", "news_zh_1.txt")
+    assert files.read_text(originals) == files.read_text(SAMPLE)

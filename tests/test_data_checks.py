@@ -1,8 +1,6 @@
 """Imbalance, duplicates, contradictions; the split that stands in for a dev file."""
 
-import collections
 import os
-import random
 
 import pytest
 
@@ -12,6 +10,9 @@ from reading import Split, read_split
 import tasks
 
 TASK = tasks.TASKS[tasks.OWN_DATA]._replace(labels=("a", "b"), columns=("text_a", "label"))
+
+
+MULTI = TASK._replace(objective="multi_label")
 
 
 def split(name, rows):
@@ -27,6 +28,7 @@ def test_what_is_remarkable_is_counted():
     lines, counts = data_checks.check(TASK, {"train": train, "dev": dev})
     assert counts == {
         "dev_larger_than_train": 34,
+        "few_dev_rows": 34,
         "imbalance": 31.0,
         "rare_classes": 1,
         "repeated_in_train": 1,
@@ -56,53 +58,8 @@ def test_rows_that_whole_data_sets_share_are_counted(shared, name, other, count)
 def test_labels_that_dev_lacks_are_told():
     train = split("train", [("x%d" % n, "ab"[n % 2]) for n in range(40)])
     lines, counts = data_checks.check(TASK, {"train": train, "dev": split("dev", [("y", "a")])})
-    assert counts == {"labels_absent_in_dev": 1} and "no row of 1 labels: b" in lines[0]
-
-
-def test_a_stratified_split_is_a_function_of_the_seed():
-    examples = split("train", [("x%d" % n, "a" if n % 4 else "b") for n in range(100)]).examples
-    kept, aside = data_checks.stratified_split(TASK, examples, 0.2, seed=1)
-    assert collections.Counter(e.label for e in aside) == {"a": 15, "b": 5}
-    assert sorted(kept + aside) == sorted(examples)
-    assert (kept, aside) == data_checks.stratified_split(TASK, examples, 0.2, seed=1)
-    assert aside != data_checks.stratified_split(TASK, examples, 0.2, seed=2)[1]
-    kept, aside = data_checks.stratified_split(TASK, examples[:2], 0.1, seed=1)
-    assert len(kept) == len(aside) == 1
-
-
-MULTI = TASK._replace(objective="multi_label")
-
-
-def examples_of(labels):
-    return split("train", [("x%d" % n, label) for n, label in enumerate(labels)]).examples
-
-
-def test_many_small_classes_give_a_split_of_the_share():
-    examples = examples_of(["c%d" % (n % 119) for n in range(476)])
-    kept, aside = data_checks.stratified_split(TASK, examples, 0.1, seed=1)
-    assert len(aside) == 48 == len({e.label for e in aside})
-    assert len({e.label for e in kept}) == 119
-    examples = examples_of(["a"] * 1000 + ["b", "b", "c"])
-    kept, aside = data_checks.stratified_split(TASK, examples, 0.5, seed=1)
-    assert collections.Counter(e.label for e in aside) == {"a": 501, "b": 1}
-    assert {e.label for e in kept} == {"a", "b", "c"}
-
-
-def test_each_of_several_labels_has_its_share():
-    generator = random.Random(3)
-    names = ["t%d" % n for n in range(16)]
-    rows = [generator.sample(names, generator.randint(3, 5)) for _ in range(1000)]
-    examples = examples_of(["|".join(row) for row in rows])
-    _, aside = data_checks.stratified_split(MULTI, examples, 0.1, seed=1)
-    assert len(aside) == 100
-    for name in names:
-        count, num_aside = (sum(name in e.label.split("|") for e in es) for es in (examples, aside))
-        assert 0.07 < num_aside / count < 0.13, name
-    assert aside == data_checks.stratified_split(MULTI, examples, 0.1, seed=1)[1]
-    examples = examples_of(["a|b", "b|a"] * 50 + ["c", ""] * 50)
-    _, aside = data_checks.stratified_split(MULTI, examples, 0.1, seed=1)
-    found = collections.Counter("".join(sorted(e.label)) for e in aside)
-    assert found == {"": 5, "c": 5, "ab|": 10}
+    assert counts == {"few_dev_rows": 1, "labels_absent_in_dev": 1}
+    assert "no row of 1 labels: b" in lines[1]
 
 
 def test_writings_and_separators_of_labels_are_told():
@@ -127,3 +84,40 @@ def test_what_is_said_of_seen_rows_fits_the_scores():
     ):
         lines, _ = data_checks.check(MULTI, {"train": train, "dev": dev})
         assert any(line.endswith(words) or words + " say nothing" in line for line in lines)
+
+
+@pytest.mark.parametrize(
+    "objective, num_rows, words",
+    [
+        ("single_label", 10, "accuracy of 0.80 has a standard error of ± 0.13"),  # sqrt(.16 / 10)
+        ("regression", 37, "pearson of 0.80 has a standard error of ± 0.06"),  # .36 / 6
+        ("single_label", 100, None),
+    ],
+)
+def test_a_dev_file_of_few_rows_is_told_with_its_standard_error(objective, num_rows, words):
+    dev = split("dev", [("x%d" % n, "ab"[n % 2]) for n in range(num_rows)])
+    lines, counts = data_checks.check(TASK._replace(objective=objective), {"dev": dev})
+    assert counts == ({"few_dev_rows": num_rows} if words else {})
+    assert words is None or words in lines[0]
+
+
+def test_rows_that_share_a_text_with_train_are_told():
+    pairs = TASK._replace(columns=tasks.PAIR, objective="single_label")
+
+    def of(name, rows):
+        examples = [InputExample("x-%d" % n, a, b, "a") for n, (a, b) in enumerate(rows)]
+        return Split(name, name + ".csv", examples, True, [])
+
+    train = of("train", [("怎么开户", "如何开户"), ("天气", "下雨")])
+    test = of("test", [("怎么开户？", "开户"), ("下雨", "天气"), ("甲", "乙"), ("丙", "丁")])
+    lines, counts = data_checks.check(pairs, {"train": train, "test": test})
+    assert counts["share_a_text_in_test"] == 2 and "seen_in_test" not in counts
+    line = next(line for line in lines if "share a text" in line)
+    assert line.startswith("warning: 2 of 4 rows of test (50.0 %) share a text with train, 1 of ")
+    assert "1 of them both texts, 1 the same pair: scores there are higher than" in line
+    far = of("test", [("甲%d" % n, "乙") for n in range(20)] + [("天气。", "丙")])
+    lines, _ = data_checks.check(pairs, {"train": train, "test": far})
+    assert any(line.startswith("note: 1 of 21 rows of test (4.8 %) share") for line in lines)
+    singles = {"train": split("train", [("甲", "a"), ("乙", "b")])}
+    singles["test"] = split("test", [("甲", "a"), ("丙", "b")])  # the same row: told elsewhere
+    assert "share_a_text_in_test" not in data_checks.check(TASK, singles)[1]

@@ -72,6 +72,57 @@ def test_stray_words_are_taken_only_by_commands_that_want_them():
     assert run("print(words)", "a", "b", takes_words=True).stdout == "['a', 'b']\n"
 
 
+KNOWN_FLAG = "from absl import flags; flags.DEFINE_integer('known', 0, 'help')\n"
+
+
+def run_with_flag(*arguments):
+    program = COMMAND % ("from absl import flags; print(flags.FLAGS.known, words)", True)
+    program = program.replace("run_command(main,", KNOWN_FLAG + "run_command(main,")
+    return subprocess.run(
+        [sys.executable, "-c", program] + list(arguments), capture_output=True, text=True
+    )
+
+
+def test_unknown_flags_end_a_command():
+    result = run_with_flag("--known=1", "--other=2")
+    assert (result.returncode, result.stdout) == (2, "")
+    assert "Unknown command line flag 'other'" in result.stderr
+    assert "--ignore_unknown_flags" in result.stderr and result.stderr.count("\n") == 1
+    assert run_with_flag("--noignore_unknown_flags", "--other=2").returncode == 2
+    assert run_with_flag("--ignore_unknown_flags=False", "--other=2").returncode == 2
+
+
+@pytest.mark.parametrize(
+    "unknown",
+    [
+        ["--other=2"],
+        ["-other", "2"],
+        ["--other"],
+        ["--noother"],
+        ["--other", "--more=[a]", "--x=y z"],
+    ],
+)
+@pytest.mark.parametrize("switch", ["--ignore_unknown_flags", "--ignore_unknown_flags=true"])
+@pytest.mark.parametrize("is_first", [True, False])
+def test_unknown_flags_are_named_and_passed_over_if_asked_for(unknown, switch, is_first):
+    words = [switch] + unknown if is_first else unknown + [switch]
+    result = run_with_flag(*words, "--known=1", "--", "a", "-b")
+    assert (result.returncode, result.stdout) == (0, "1 ['a', '-b']\n")
+    expected = [" ".join(unknown)] if len(unknown) < 3 else unknown
+    assert result.stderr.splitlines() == [
+        "warning: unknown flag ignored: " + flag for flag in expected
+    ]
+
+
+def test_mistakes_in_known_flags_are_none_to_be_passed_over(tmp_path):
+    result = run_with_flag("--ignore_unknown_flags", "--known=a")
+    assert result.returncode == 2 and "--known=a" in result.stderr
+    flagfile = tmp_path / "flags"
+    flagfile.write_text("--other=3\n--known=4\n")
+    result = run_with_flag("--ignore_unknown_flags", "--flagfile=%s" % flagfile)
+    assert result.stdout == "4 []\n" and "unknown flag ignored: --other=3\n" in result.stderr
+
+
 @pytest.mark.parametrize("is_command", [True, False])
 def test_commands_collect_no_garbage_before_they_begin(tmp_path, is_command):
     """And stop at once. A program of one's own that lies beside them is left alone."""
@@ -89,3 +140,75 @@ def test_commands_collect_no_garbage_before_they_begin(tmp_path, is_command):
     done = subprocess.run(command, capture_output=True, text=True)
     first = "False True\n" if is_command else "True False\n"
     assert done.stdout == first + "True False\n"
+
+
+@pytest.mark.parametrize("body", ["print('x')", "print('x', flush=True)", "print('x' * 100000)"])
+@pytest.mark.parametrize("before", ["", "PYTHONUNBUFFERED=1"])
+def test_full_output_is_one_line(body, before):
+    result = run(body, before=before, after="> /dev/full")
+    assert result.returncode == 2
+    message = "-c: error: standard output: cannot be written (No space left on device)"
+    assert result.stderr.startswith(message) and result.stderr.count("\n") == 1
+
+
+def test_full_output_is_not_taken_for_the_file_that_is_written(tmp_path):
+    body = "import files\n    with files.atomic_write(%r): print('x', flush=True)"
+    result = run(body % str(tmp_path / "file"), after="> /dev/full")
+    assert result.returncode == 2 and "error: standard output" in result.stderr
+    assert not os.listdir(str(tmp_path))
+
+
+@pytest.mark.parametrize("body", ["print('x')", "print('x' * 1000000)", "raise UserError('x')"])
+def test_a_reader_that_is_gone_ends_it_silently(body):
+    result = run(body, after="| (exec <&-; sleep 0.5); exit ${PIPESTATUS[0]}", before="sleep 0.2;")
+    is_mistake = "raise" in body
+    assert result.returncode == (2 if is_mistake else 141)
+    assert result.stderr == ("-c: error: x\n" if is_mistake else "")
+
+
+@pytest.mark.parametrize("after", [">&-", "2>&-", ">&- 2>&-", "2>/dev/full", "<&-"])
+def test_closed_streams_end_nothing(after):
+    assert run("print('x'); print('y', file=sys.stderr)", after=after).returncode == 0
+    assert run("raise UserError('x')", after=after).returncode == 2
+
+
+def test_closed_input_is_one_line():
+    for body in ("input()", "sys.stdin.read()", "sys.stdin.buffer.read1(10)"):
+        result = run(body, after="<&-")
+        assert result.returncode == 2
+        assert result.stderr.startswith("-c: error: standard input is closed")
+        assert result.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("flag", ["--help", "--helpfull", "--helpshort", "--helpxml", "-h", "-?"])
+def test_help_is_no_error(flag):
+    result = run("return None", flag)
+    assert result.returncode == 0 and "helpfull" in result.stdout and result.stderr == ""
+    assert run("return None", flag, after="> /dev/full").returncode == 2
+
+
+def test_names_are_shown_without_control_characters():
+    result = run(r"raise UserError('a\nb\x1b[31m\x07\u202e\x85\u2028 \u3000\ud8ff\u597d')")
+    shown = "-c: error: a\\nb\\x1b[31m\\x07\\u202e\\x85\\u2028 \u3000\\ud8ff\u597d\n"
+    assert result.stderr == shown
+
+
+def test_too_little_memory_is_one_line():
+    result = run("raise MemoryError")
+    assert result.returncode == 2 and result.stderr.startswith("-c: error: out of memory: ")
+
+
+@pytest.mark.parametrize("name, is_told", [("ENOSPC", True), ("EMFILE", True), ("ENOENT", False)])
+def test_what_the_system_lacks_is_one_line(name, is_told):
+    result = run("import errno\n    raise OSError(errno.%s, 'reason', 'file')" % name)
+    assert (result.returncode == 2) == is_told == ("Traceback" not in result.stderr)
+    assert "file" in result.stderr
+
+
+@pytest.mark.parametrize("number", ["nan", "inf", "-inf", "-0.5"])
+def test_numbers_that_are_none_are_refused(number):
+    body = "return None\nfrom absl import flags\nflags.DEFINE_float('rate', 0.1, 'A rate.')"
+    result = run(body, "--rate=" + number)
+    assert result.returncode == 2
+    assert result.stderr == "-c: error: --rate=%s: expected a number, 0 or more\n" % number
+    assert run(body, "--rate=0").returncode == 0

@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
 
+import errors
 from errors import UserError
 import checkpoints
 import classification
@@ -26,6 +27,7 @@ import export_tflite
 import exporting
 import files
 import freeze_graph
+import inference
 import predictor
 import sentencepiece_models
 import small_models
@@ -197,16 +199,35 @@ def test_tflite(layout, quantize, folders, texts_file, tmp_path):
 def test_shared_kernels_are_in_the_file_once(folders, tmp_path):
     path = str(tmp_path / "model.tflite")
     export(folders["brightmart"], "--format=tflite", "--seq_length=48", "--output=" + path)
+    assert num_kernel_values(path) == num_kernel_values_of_checkpoint(folders["brightmart"])
+
+
+@needs_tf2
+def test_shared_kernels_are_in_the_old_commands_file_once(folders, tmp_path):
+    frozen, path = str(tmp_path / "model.pb"), str(tmp_path / "model.tflite")
+    freeze(os.path.join(folders["brightmart"], "albert_model.ckpt"), frozen, "probabilities")
+    names = list(inference.ENCODER_INPUTS)
+    shapes = dict(zip(names, ([1, 48], [1, 48], [48])))
+    converter = tf.lite.TFLiteConverter.from_frozen_graph(frozen, names, ["probabilities"], shapes)
+    (tmp_path / "model.tflite").write_bytes(converter.convert())
+    assert num_kernel_values(path) == num_kernel_values_of_checkpoint(folders["brightmart"])
+
+
+def num_kernel_values(path):
+    """How many values the kernels of a .tflite file have."""
     from tensorflow.lite.tools import flatbuffer_utils
 
     file = flatbuffer_utils.read_model(path)
     graph = file.subgraphs[0]
     products = [op for op in graph.operators if len(op.inputs) == 3]  # input, kernel, bias
     kernels = {graph.tensors[op.inputs[1]].buffer for op in products}
-    num_values = sum(len(file.buffers[kernel].data) // 4 for kernel in kernels)
-    shapes = checkpoints.read_shapes(os.path.join(folders["brightmart"], "albert_model.ckpt"))
+    return sum(len(file.buffers[kernel].data) // 4 for kernel in kernels)
+
+
+def num_kernel_values_of_checkpoint(folder):
+    shapes = checkpoints.read_shapes(os.path.join(folder, "albert_model.ckpt"))
     names = ("kernel", "word_embeddings_2", "output_weights")
-    assert num_values == sum(
+    return sum(
         np.prod(shape)
         for name, shape in shapes.items()
         if name.endswith(names) and not name.startswith("cls/")
@@ -324,6 +345,119 @@ def test_onnx(layout, quantize, folders, tmp_path):
         kept = [onnx.numpy_helper.to_array(array) for array in onnx.load(path).graph.initializer]
         weights = [array for array in kept if array.dtype == np.int8 and array.ndim == 2]
         assert weights and max(np.abs(array.astype(int)).max() for array in weights) in (63, 64)
+
+
+@pytest.mark.parametrize("quantize", ["none", "int8"])
+@pytest.mark.parametrize("task", ["classifier", "pretraining"])
+@pytest.mark.parametrize("layout", sorted(LAYOUTS))
+def test_weights_are_in_an_onnx_file_once(layout, task, quantize, folders, tmp_path):
+    skip_unless_possible("onnx")
+    import onnx
+
+    path = str(tmp_path / "model.onnx")
+    arguments = ["--format=onnx", "--task=" + task, "--quantize=" + quantize, "--output=" + path]
+    export(folders[layout], "--tolerance=9", *arguments)
+    arrays = [onnx.numpy_helper.to_array(array) for array in onnx.load(path).graph.initializer]
+    weights = [(a.dtype.str, a.shape, a.tobytes()) for a in arrays if a.nbytes > 100]
+    assert len(weights) == len(set(weights))
+    num_values = sum(array.size for array in arrays)
+    if quantize == "none" and task == "classifier":
+        shapes = checkpoints.read_shapes(os.path.join(folders[layout], "albert_model.ckpt"))
+        needed = sum(np.prod(s) for name, s in shapes.items() if not name.startswith("cls/"))
+        assert needed <= num_values < 1.02 * needed + 200
+
+
+# Rows longer than the model's positions
+
+
+def long_rows(length, num_rows=1):
+    """Inputs of 600 ids and more, cut to a length; some words at the end are padding."""
+    generator = np.random.RandomState(6)
+    ids = generator.randint(5, len(VOCABULARY), [num_rows, 700]).astype(np.int32)
+    mask = (np.arange(700) < 690).astype(np.int32) * np.ones_like(ids)
+    segments = (np.arange(700) >= 40).astype(np.int32) * np.ones_like(ids)
+    return dict(zip(("ids", "mask", "segment_ids"), (x[:, :length] for x in (ids, mask, segments))))
+
+
+def outputs_of_tflite(path, row):
+    interpreter = plain_interpreter(path)
+    for info in interpreter.get_input_details():
+        interpreter.resize_tensor_input(info["index"], row[info["name"]].shape)
+    interpreter.allocate_tensors()
+    for info in interpreter.get_input_details():
+        interpreter.set_tensor(info["index"], row[info["name"]])
+    interpreter.invoke()
+    return [interpreter.get_tensor(info["index"]) for info in interpreter.get_output_details()]
+
+
+def outputs_of_onnx(path, row):
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    return session.run(None, dict(zip(inference.ENCODER_INPUTS, row.values())))
+
+
+def outputs_of_saved_model(path, row):
+    with tf.Graph().as_default() as graph, tf.Session() as session:
+        meta = tf.saved_model.loader.load(session, ["serve"], os.path.join(path, "1"))
+        signature = meta.signature_def["serving_default"]
+        names = inference.ENCODER_INPUTS
+        feeds = {signature.inputs[n].name: x for n, x in zip(names, row.values())}
+        outputs = [signature.outputs["probabilities"].name]
+        return session.run([graph.get_tensor_by_name(name) for name in outputs], feeds)
+
+
+def outputs_of_frozen(path, row):
+    graph_def = tf.GraphDef.FromString(files.read_bytes(path))
+    with tf.Graph().as_default(), tf.Session() as session:
+        tf.import_graph_def(graph_def, name="")
+        names = inference.ENCODER_INPUTS
+        feeds = {name + ":0": x for name, x in zip(names, row.values())}
+        return session.run(["probabilities:0"], feeds)
+
+
+OUTPUTS = {
+    "tflite": outputs_of_tflite,
+    "onnx": outputs_of_onnx,
+    "saved_model": outputs_of_saved_model,
+    "frozen": outputs_of_frozen,
+}
+
+
+@pytest.mark.parametrize("quantize", ["none", "int8"])
+@pytest.mark.parametrize("form", sorted(OUTPUTS))
+def test_longer_rows_than_the_model_has_positions_are_cut(
+    form, quantize, folders, texts_file, tmp_path
+):
+    skip_unless_possible(form)
+    if quantize not in export_model.FORMATS[form].quantizations:
+        pytest.skip("--format=%s is not quantized" % form)
+    path = str(tmp_path / "exported")
+    arguments = ["--format=" + form, "--seq_length=dynamic", "--quantize=" + quantize]
+    arguments += ["--output=" + path, "--representative_texts=" + texts_file, "--tolerance=9"]
+    export(folders["google"], *arguments)
+    positions = exporting.read_model(folders["google"], "classifier").config.max_position_embeddings
+    (expected,) = OUTPUTS[form](path, long_rows(positions))
+    for length in (positions + 1, 600, 700):
+        (actual,) = OUTPUTS[form](path, long_rows(length))
+        assert np.isfinite(actual).all()
+        np.testing.assert_allclose(actual, expected, atol=1e-6)
+    (shorter,) = OUTPUTS[form](path, long_rows(positions - 1))
+    assert np.abs(shorter - expected).max() > 1e-4  # else nothing would be compared
+
+
+def test_masked_words_behind_the_cut_are_of_their_own_row(folders, tmp_path):
+    path = str(tmp_path / "model.pb")
+    export(folders["google"], "--format=frozen", "--task=pretraining", "--output=" + path)
+    graph_def = tf.GraphDef.FromString(files.read_bytes(path))
+    with tf.Graph().as_default(), tf.Session() as session:
+        tf.import_graph_def(graph_def, name="")
+        row = dict(zip(inference.ENCODER_INPUTS, long_rows(600, num_rows=2).values()))
+        row["masked_lm_positions"] = np.array([[1, 63], [1, 63]], np.int32)
+        last = session.run("masked_lm_log_probs:0", {k + ":0": v for k, v in row.items()})
+        row["masked_lm_positions"][:, 1] = 599
+        behind = session.run("masked_lm_log_probs:0", {k + ":0": v for k, v in row.items()})
+    np.testing.assert_array_equal(behind, last)
 
 
 # Tasks and settings
@@ -571,8 +705,9 @@ def test_without_a_folder_the_pretrained_model_at_hand_is_exported(folders, tmp_
 
 
 @pytest.mark.parametrize("form", sorted(export_model.FORMATS))
-def test_a_file_that_differs_too_much_is_not_kept(form, folders, tmp_path):
+def test_a_file_that_differs_too_much_is_not_kept(form, folders, tmp_path, monkeypatch):
     skip_unless_possible(form)
+    monkeypatch.setattr(errors, "_check_numbers", lambda flags: None)  # no output differs by < -1
     path = str(tmp_path / form)
     with pytest.raises(UserError, match="is not written: its outputs are up to"):
         export(folders["google"], "--format=" + form, "--output=" + path, "--tolerance=-1")
@@ -682,6 +817,7 @@ def test_representative_texts_are_read_as_what_they_are(tmp_path):
     short = tmp_path / "short.txt"
     short.write_text("".join("0\t问%d\n" % number for number in range(20)), encoding="utf-8")
     assert export_model.representative_texts(str(short))[:2] == [("问0", None), ("问1", None)]
+    (tmp_path / "texts.json").write_text('{"text_a": "a"}\n', encoding="utf-8")
     with pytest.raises(UserError, match="texts.json: JSON is not read: give a text a line"):
         export_model.representative_texts(str(tmp_path / "texts.json"))
 
@@ -825,9 +961,11 @@ def test_settings_of_another_model_stay(tmp_path):
         os.makedirs(str(tmp_path / name))
     model = exporting.Model(str(tmp_path / "model"), *[None] * 7)
     settings = tmp_path / "model" / "fine_tuning.json"
-    settings.write_text('{"max_seq_length": 128, "dev": {"accuracy": 0.5}}')
+    settings.write_text('{"max_seq_length": 128, "dev": {"global_step": 1, "accuracy": 0.5}}')
     exporting.write_companions(model, str(tmp_path / "out"))
-    settings.write_text('{"max_seq_length": 128, "dev": {"accuracy": 0.6}}')  # trained further
+    settings.write_text(
+        '{"max_seq_length": 128, "dev": {"global_step": 1, "accuracy": 0.6}}'
+    )  # trained further
     exporting.write_companions(model, str(tmp_path / "out"))
     settings.write_text('{"max_seq_length": 16}')
     with pytest.raises(UserError, match="fine_tuning.json is of another model"):

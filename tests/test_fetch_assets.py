@@ -7,6 +7,7 @@ import io
 import json
 import os
 import random
+import socket
 import subprocess
 import sys
 import threading
@@ -600,3 +601,165 @@ def fetch_lcqmc_twice_at_once(folder, statuses):
     shown = [run.communicate(timeout=60)[0].decode() for run in runs]
     assert [run.returncode for run in runs] == statuses
     return shown
+
+
+def test_all_released_archives_are_listed():
+    names = (
+        "albert_tiny albert_tiny_489k albert_tiny_zh_google albert_small_zh_google albert_base_zh "
+        "albert_base_zh_additional_36k_steps albert_large_zh albert_xlarge_zh_177k "
+        "albert_xlarge_zh_183k"
+    )
+    of_albert_zh = [a for a in fetch_assets.ASSETS if a.address == "ALBERT_MODELS_URL"]
+    assert {asset.files for asset in of_albert_zh} == {(name + ".zip",) for name in names.split()}
+    folders = [asset.folder for asset in fetch_assets.ASSETS]
+    assert len(set(folders)) == len(folders)
+
+
+# A server that sends what no server should
+
+
+@pytest.fixture
+def raw_server(monkeypatch):
+    """Function of bytes to answer every request with -> address."""
+    sockets = []
+
+    def serve(answer):
+        listener = socket.create_server(("127.0.0.1", 0))
+        sockets.append(listener)
+        url = "http://127.0.0.1:%d" % listener.getsockname()[1]
+
+        def work():
+            with contextlib.suppress(OSError):  # closed: the test is over
+                while True:
+                    connection, _ = listener.accept()
+                    with connection:
+                        connection.recv(65536)
+                        connection.sendall(answer.replace(b"SELF", url.encode()))
+
+        threading.Thread(target=work, daemon=True).start()
+        return url
+
+    yield serve
+    for listener in sockets:
+        listener.close()
+
+
+OK = b"HTTP/1.1 200 OK\r\nConnection: close\r\n"
+PART = b"HTTP/1.1 206 Partial Content\r\nConnection: close\r\n"
+FOUND = b"HTTP/1.1 302 Found\r\nConnection: close\r\nContent-Length: 0\r\nLocation: "
+
+
+@pytest.mark.parametrize(
+    "answer, status, message",
+    [
+        (PART + b"Content-Range: bytes 5-9/3\r\n\r\nPK\3\4", 2, "sends another part of the file"),
+        (PART + b"Content-Range: bytes 9-5/10\r\n\r\nPK\3\4", 2, "sends another part of the file"),
+        (PART + b"Content-Range: bytes 0-%s/%s\r\n\r\n" % ((b"9" * 5000,) * 2), 2, "another part"),
+        (PART + b"Content-Range: nonsense\r\n\r\nPK\3\4", 2, "sends another part of the file"),
+        (PART + b"\r\nPK\3\4", 2, "sends another part of the file"),
+        (OK + b"Content-Length: %s\r\n\r\nPK\3\4" % (b"9" * 5000), 2, "broken zip archive"),
+        (OK + b"Content-Length: %s\r\n\r\nPK\3\4" % (b"9" * 40), 2, "no room"),
+        (OK + b"Content-Length: -5\r\n\r\nPK\3\4", 2, "broken zip archive"),
+        (
+            FOUND + b"ftp://127.0.0.1/model.zip\r\n\r\n",
+            2,
+            "redirects to 'ftp://127.0.0.1/model.zip'",
+        ),
+        (FOUND + b"file:///etc/passwd\r\n\r\n", 2, "redirects to 'file:///etc/passwd'"),
+        (FOUND + b"data:text/plain,PK\r\n\r\n", 2, "redirects to 'data:text/plain,PK'"),
+        (FOUND + b"http://[\r\n\r\n", 2, "Invalid IPv6 URL"),
+        (FOUND + b"/again.zip\r\n\r\n", 2, "redirects without end"),
+        (FOUND + b"SELF/again.zip\r\n\r\n", 2, "redirects without end"),
+        (b"\x1b[31m\xff\x00 garbage\r\n\r\n", 2, "is not HTTP"),
+        (b"HTTP/1.1 404 \x1b[31mred\r\nContent-Length: 0\r\n\r\n", 3, "the server says 404"),
+        (OK + b"X: y\r\n" * 1000 + b"\r\n", 2, "is not HTTP"),
+        (b"HTTP/1.1 200 " + b"x" * 100000, 2, "is not HTTP"),
+        (b"", 3, "cannot be reached"),
+    ],
+    ids=range(19),
+)
+def test_answers_that_make_no_sense_are_one_line(
+    raw_server, tmp_path, capsys, answer, status, message
+):
+    url = raw_server(answer)
+    assert fetch(tmp_path, "mine", "--url", url + "/model.zip") == status
+    error = the_error(capsys)
+    assert message in error and error.isprintable() and len(error) < 500
+    assert tree(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    "member", [".", "./.", "", "/", "x" * 300, "字" * 100, "./" + "x" * 250 + "/y"]
+)
+def test_members_without_a_proper_name_are_refused(server, tmp_path, capsys, member):
+    archive = io.BytesIO()
+    with zipfile.ZipFile(archive, "w") as opened:
+        opened.writestr("model/vocab.txt", "[PAD]\n")
+        info = zipfile.ZipInfo("placeholder")
+        info.filename = member
+        opened.writestr(info, b"content")
+    server.files["model.zip"] = archive.getvalue()
+    assert fetch(tmp_path, "mine", "--url", server.url + "/model.zip") == 2
+    if member != "/":  # that is a folder, and no file is left out
+        assert "has no name, or one of over 200 bytes" in the_error(capsys)
+    assert tree(tmp_path) == []
+
+
+def test_a_member_that_is_a_file_and_a_folder_is_refused(tmp_path):
+    path = str(tmp_path / "a.zip")
+    with open(path, "wb") as handle:
+        handle.write(zipped({"top/a": b"1", "top/a/b": b"2"}))
+    with pytest.raises(UserError, match="'top/a' is a file and a folder"):
+        unpacking.unpack(path, str(tmp_path / "out"), "source")
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://[",
+        "http://",
+        "http:///x.zip",
+        "ftp://127.0.0.1/x.zip",
+        "file:///etc/passwd",
+        "http://127.0.0.1:99999999/x.zip",
+        "http://127.0.0.1:port/x.zip",
+        "http://%s/x.zip" % ("a" * 300),
+        "http://127.0.0.1/\x1b[31m.zip",
+        "x.zip",
+    ],
+)
+@pytest.mark.parametrize("names", [[], ["mine"]])
+def test_addresses_that_are_none_are_one_line(tmp_path, capsys, url, names):
+    assert fetch(tmp_path, *(names + ["--url", url])) == 2
+    error = the_error(capsys)
+    assert "expected an address that begins with http:// or https://" in error
+    assert error.isprintable() and tree(tmp_path) == []
+
+
+def test_long_names_are_no_names(server, tmp_path, capsys):
+    for arguments in (["x" * 300], ["x" * 300, "--url", server.url + "/model.zip"]):
+        assert fetch(tmp_path, *arguments) == 2
+        assert "no such name" in the_error(capsys)
+    assert tree(tmp_path) == []
+
+
+@pytest.mark.parametrize("ending", ["", ".json"])
+def test_a_folder_in_place_of_the_unfinished_file_is_named(server, tmp_path, capsys, ending):
+    server.files["model.zip"] = zipped(MODEL_FILES)
+    part = tmp_path / "prev_trained_model" / ("mine.mine.zip.part" + ending)
+    part.mkdir(parents=True)
+    assert fetch(tmp_path, "mine", "--url", server.url + "/model.zip") == 2
+    assert "%s: is a folder, expected a file or nothing" % part in the_error(capsys)
+    assert part.is_dir() and os.listdir(str(part.parent)) == [part.name]
+
+
+def test_a_damaged_state_of_a_download_starts_over(server, tmp_path):
+    server.files["model.zip"] = zipped(MODEL_FILES)
+    path = str(tmp_path / "model.zip")
+    for state in ("[]", "{", "[" * 5000, '{"url": 5, "total": "x", "validator": []}', "null"):
+        with open(path, "wb") as handle:
+            handle.write(b"PK\3\4")
+        with open(path + ".json", "w") as handle:
+            handle.write(state)
+        downloading.download(server.url + "/model.zip", path, lambda head: None)
+        assert read(path) == server.files["model.zip"]

@@ -1,5 +1,6 @@
 """Reading with clear errors, writing whole or not at all."""
 
+import hashlib
 import os
 import stat
 
@@ -63,9 +64,53 @@ def test_other_encodings_are_recognised_and_named(tmp_path, content, named):
     path = tmp_path / "text.txt"
     path.write_bytes(content)
     with pytest.raises(UserError) as caught:
-        files.read_lines(str(path))
+        files.read_lines(str(path), "utf-8")
     for word in [str(path)] + named:
         assert word in str(caught.value)
+    with pytest.raises(UserError) as caught:  # what is in UTF-8 always, such as a vocabulary
+        files.read_lines(str(path))
+    for word in [str(path)] + named[:-1]:
+        assert word in str(caught.value)
+    assert "--encoding" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "text, problem",
+    [
+        ("", "is empty"),
+        (" \n", "is empty"),
+        ('{"a": 1', "not valid JSON"),
+        ('{"a": 1} {}', "not valid JSON: Extra data"),
+        ("[" * 100000, "nested"),
+        ('{"a":' * 5000 + "1" + "}" * 5000, "nested"),
+        ("[" * 500 + "]" * 500, "nested"),
+        ('{"a": 1, "b": {"c": 1, "c": 2}}', "the key 'c' twice"),
+        ('{"a": %s}' % ("1" * 5000), "5000 digits"),
+    ],
+)
+def test_json_that_nobody_can_read_is_one_line(tmp_path, text, problem):
+    path = tmp_path / "settings.json"
+    path.write_text(text)
+    with pytest.raises(UserError) as caught:
+        files.read_json(str(path))
+    assert str(caught.value).startswith(str(path)) and problem in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_json_with_a_mark_at_its_beginning_and_of_some_depth_is_read(tmp_path):
+    path = tmp_path / "settings.json"
+    path.write_text("\ufeff" + "[" * 100 + "]" * 100, encoding="utf-8")
+    value = files.read_json(str(path))
+    for _ in range(99):
+        (value,) = value
+    assert value == []
+
+
+def test_strings_of_a_deeply_nested_value_are_found():
+    value = ["first", {"key": "second"}]
+    for _ in range(5000):
+        value = [value]
+    assert list(files.strings_in(value)) == ["first", "second"]
 
 
 def test_gbk_is_read_when_asked_for(tmp_path):
@@ -92,6 +137,18 @@ def test_utf_16_with_and_without_its_mark(tmp_path):
     path.write_bytes("甲\n".encode())
     with pytest.raises(UserError, match="not UTF-16 text"):
         list(files.stream_lines(str(path), "utf-16"))
+
+
+@pytest.mark.parametrize("content", [b"", b"\xef\xbb\xbfa\r\nb", "甲\n".encode() * 50000])
+def test_the_hash_is_of_the_bytes_that_were_read(content, tmp_path):
+    path = tmp_path / "text.txt"
+    for read in (files.stream_lines, files.read_lines):
+        path.write_bytes(content)
+        digest = hashlib.sha256()
+        lines = list(read(str(path), digest=digest))
+        path.write_bytes(b"other\n")
+        assert digest.hexdigest() == hashlib.sha256(content).hexdigest()
+        assert "\n".join(lines) == content.decode("utf-8-sig").replace("\r", "").rstrip("\n")
 
 
 def test_json_keeps_names_that_are_not_utf8(tmp_path):

@@ -11,6 +11,7 @@ import tensorflow.compat.v1 as tf
 
 from errors import UserError
 import checkpoints
+import files
 import fill_mask
 import modeling
 import small_models
@@ -79,7 +80,10 @@ def test_other_checkpoints_are_told(folder, tmp_path):
     checkpoints.replace_model_folder(
         classifier,
         checkpoints.find_checkpoint(folder),
-        {name: os.path.join(folder, name) for name in ("albert_config.json", "vocab.txt")},
+        {
+            name: files.read_bytes(os.path.join(folder, name))
+            for name in ("albert_config.json", "vocab.txt")
+        },
     )
     weights = checkpoints.read_weights(checkpoints.find_checkpoint(classifier))
     kept = {name: value for name, value in weights.items() if not name.startswith("cls/")}

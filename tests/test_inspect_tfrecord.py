@@ -1,6 +1,9 @@
 """inspect_tfrecord.py: what it shows, what it finds wrong."""
 
 import os
+import struct
+import subprocess
+import sys
 
 from absl.testing import flagsaver
 import numpy as np
@@ -10,6 +13,7 @@ from errors import UserError
 import inspect_tfrecord
 import isolated_flags
 import tfrecords
+from workspace import ROOT
 
 TOKENS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "天", "气", "很", "好", "ab", "##c"]
 S, P = 12, 4
@@ -158,7 +162,7 @@ def test_files_that_are_no_records(inspect, tmp_path):
     for wrong, message in (
         (content[:-5], "record 2 is cut off: the file ends in it: make it again"),
         (bytes(damaged), "record 1: damaged or no TFRecord file"),
-        (b"only text, and no record in it", "damaged or no TFRecord file"),
+        (b"only text, and no record in it", "record 1 is damaged, or of no TFRecord file .*: make"),
         (other, "record 1: no input_mask and segment_ids: .*, found features input_ids"),
     ):
         path = str(tmp_path / "other")
@@ -170,3 +174,17 @@ def test_files_that_are_no_records(inspect, tmp_path):
         inspect_tfrecord.main([os.path.join(str(tmp_path), "nowhere")])
     with pytest.raises(UserError, match="expected one file, found 0"):
         inspect_tfrecord.main([])
+
+
+def test_a_length_that_no_file_has_is_told(tmp_path):
+    """With the checksum that is right for it TensorFlow's reader would take that much memory."""
+    length = struct.pack("<Q", 1 << 62)
+    path = tmp_path / "records"
+    path.write_bytes(length + tfrecords.masked_checksums([length])[0] + b"abc")
+    command = [sys.executable, os.path.join(ROOT, "inspect_tfrecord.py"), str(path)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 2 and done.stderr.count("\n") == 1
+    assert "records, record 1 is cut off: the file ends in it" in done.stderr
+    assert not tfrecords.is_whole(str(path))
+    path.write_bytes(tfrecords.frame_records([b"abcdefgh"])[0])
+    assert tfrecords.is_whole(str(path))

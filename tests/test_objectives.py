@@ -55,6 +55,7 @@ def test_losses_of_single_labels(settings, expected):
     np.testing.assert_allclose(loss(LOGITS, LABELS, **settings), expected, rtol=1e-5)
 
 
+@pytest.mark.parametrize("multi_label_loss, reduce", [("sum", np.sum), ("mean", np.mean)])
 @pytest.mark.parametrize(
     "settings, weights, gamma, smoothing",
     [
@@ -64,12 +65,45 @@ def test_losses_of_single_labels(settings, expected):
         ({"label_smoothing": 0.2}, 1.0, 0.0, 0.2),
     ],
 )
-def test_losses_of_several_labels(settings, weights, gamma, smoothing):
+def test_losses_of_several_labels(settings, weights, gamma, smoothing, multi_label_loss, reduce):
     p, targets = sigmoid(LOGITS), MANY * (1 - smoothing) + smoothing / 2
     yes = weights * targets * (1 - p) ** gamma * np.log(p)
     no = (1 - targets) * p**gamma * np.log(1 - p)
-    found = loss(LOGITS, MANY, objective="multi_label", **settings)
-    np.testing.assert_allclose(found, -(yes + no).mean(axis=1), rtol=1e-5)
+    settings = dict(settings, objective="multi_label", multi_label_loss=multi_label_loss)
+    found = loss(LOGITS, MANY, **settings)
+    np.testing.assert_allclose(found, -reduce(yes + no, axis=1), rtol=1e-5)
+
+
+def test_the_sum_over_labels_is_the_default():
+    assert objectives.Settings().multi_label_loss == "sum"
+    logits, labels = np.zeros([1, 65], np.float32), np.eye(65, dtype=int)[:1]
+    found = loss(logits, labels, objective="multi_label")
+    np.testing.assert_allclose(found, 65 * np.log(2), rtol=1e-6)
+
+
+def test_more_labels_do_not_make_the_step_of_one_smaller():
+    """The gradient of a label's logit is p - y, however many other labels there are."""
+    settings = objectives.Settings(objective="multi_label")
+
+    def slope(logits, labels):
+        losses = objectives.per_example_loss(logits, labels, settings)
+        return tf.gradients(tf.reduce_mean(losses), logits)[0]
+
+    for num_labels in (1, 5, 100):
+        logits, labels = np.ones([1, num_labels], np.float32), np.ones([1, num_labels], int)
+        found = value(slope, logits, labels)
+        np.testing.assert_allclose(found, 1 / (1 + np.exp(-1)) - 1, rtol=1e-5)
+
+
+def test_a_classifier_starts_from_the_shares_of_its_labels():
+    found = objectives.prior_logits([10, 0, 40], 40)
+    np.testing.assert_allclose(found, np.log([10.5 / 30.5, 0.5 / 40.5, 40.5 / 0.5]))
+    config = modeling.AlbertConfig.from_dict(CONFIG)
+    with tf.Graph().as_default(), tf.Session() as session:
+        modeling.classification_head(config, tf.zeros([1, 16]), None, 3, True, found)
+        (bias,) = [v for v in tf.trainable_variables() if v.op.name == "output_bias"]
+        session.run(tf.global_variables_initializer())
+        np.testing.assert_allclose(session.run(bias), found, rtol=1e-6)
 
 
 @pytest.mark.parametrize("gamma", [0.5, 1.0, 2.0])
@@ -122,8 +156,14 @@ def test_divergence_is_symmetric_kullback_leibler():
     def kl(p, q):
         return p * np.log(p / q) + (1 - p) * np.log((1 - p) / (1 - q))
 
-    found = value(lambda a, b: objectives.divergence(a, b, "multi_label"), LOGITS, other)
-    np.testing.assert_allclose(found, 0.5 * (kl(p, q) + kl(q, p)).mean(axis=1), rtol=1e-4)
+    terms = 0.5 * (kl(p, q) + kl(q, p))
+    for loss_of_labels, expected in (("sum", terms.sum(axis=1)), ("mean", terms.mean(axis=1))):
+        found = value(
+            lambda a, b, way=loss_of_labels: objectives.divergence(a, b, "multi_label", way),
+            LOGITS,
+            other,
+        )
+        np.testing.assert_allclose(found, expected, rtol=1e-4)
 
 
 def test_rdrop_adds_the_divergence_of_two_passes():
@@ -197,6 +237,8 @@ def test_rates_by_depth():
     shared = ["bert/embeddings/word_embeddings", "bert/encoder/layer_shared/output/dense/kernel"]
     found = objectives.rate_scales(shared + ["bert/pooler/dense/kernel", "output_bias"], 0.5)
     assert list(found.values()) == [0.25, 0.5, 1.0, 1.0]
+    found = objectives.rate_scales(shared + ["bert/pooler/dense/bias", "output_bias"], 0.5, 10.0)
+    assert list(found.values()) == [0.25, 0.5, 1.0, 10.0]
     layers = ["bert/encoder/layer_%d/output/dense/bias" % n for n in (0, 1, 10)]
     found = objectives.rate_scales(layers + ["output_weights"], 0.1)
     np.testing.assert_allclose(list(found.values()), [1e-3, 1e-2, 1e-1, 1])

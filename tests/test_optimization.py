@@ -19,8 +19,8 @@ IS_TF1 = tf.__version__.startswith("1.")
 GOLDEN_TRAIN_OPS = {
     "bm_lamb_w4_t10": {"optimizer": "lamb", "num_warmup_steps": 4},
     "bm_lamb_w0_t10": {"optimizer": "lamb", "num_warmup_steps": 0},
-    "bm_adamw_finetune_w4_t10": {"num_warmup_steps": 4},
-    "google_adamw_w4_t10": {"num_warmup_steps": 4, "layout": "google"},
+    "bm_adamw_finetune_w4_t10": {"optimizer": "adamw", "num_warmup_steps": 4},
+    "google_adamw_w4_t10": {"optimizer": "adamw", "num_warmup_steps": 4, "layout": "google"},
     "google_lamb_w4_t10": {"optimizer": "lamb", "num_warmup_steps": 4, "layout": "google"},
 }
 
@@ -93,6 +93,54 @@ def test_train_op_equals_the_original(session, name, use_resource, is_compiled, 
         toy.check(session, step)
 
 
+def lamb_by_numpy(values, gradients, rates):
+    """Weights after steps of LAMB in plain numpy: {name: array}, decay 0.01 but for biases."""
+    values = {name: np.float64(value) for name, value in values.items()}
+    means = {name: [0.0, 0.0] for name in values}
+    norm = np.sqrt(sum(np.square(gradient).sum() for gradient in gradients.values()))
+    for rate in rates:
+        for name, gradient in gradients.items():
+            gradient = gradient * min(1.0, 1.0 / norm)
+            mean, square = means[name]
+            mean, square = 0.9 * mean + 0.1 * gradient, 0.999 * square + 0.001 * gradient**2
+            means[name] = mean, square
+            decay = 0.0 if "bias" in name else 0.01
+            update = mean / (np.sqrt(square) + 1e-6) + decay * values[name]
+            ratio = np.linalg.norm(values[name]) / np.linalg.norm(update)
+            values[name] = values[name] - rate * ratio * update
+    return values
+
+
+def test_create_optimizer_called_as_in_the_original_is_lamb(session):
+    generator = np.random.RandomState(3)
+    shapes = {"bert/dense/kernel": (4, 3), "bert/dense/bias": (3,)}
+    values = {name: generator.standard_normal(shape) for name, shape in shapes.items()}
+    gradients = {name: 2 * generator.standard_normal(shape) for name, shape in shapes.items()}
+    variables = {n: tf.get_variable(n, initializer=np.float32(v)) for n, v in values.items()}
+    loss = tf.add_n([tf.reduce_sum(variables[name] * gradients[name]) for name in variables])
+    train_op = optimization.create_optimizer(loss, 0.1, 10, 0, False)
+    session.run(tf.global_variables_initializer())
+    for _ in range(3):
+        session.run(train_op)
+    expected = lamb_by_numpy(values, gradients, [0.1, 0.09, 0.08])
+    for name, value in session.run(variables).items():
+        np.testing.assert_allclose(value, expected[name], rtol=1e-5, atol=1e-6)
+        assert np.abs(value - values[name]).max() > 0.05
+    assert {v.op.name.split("/")[-1] for v in tf.global_variables()} == {
+        *("kernel", "bias", "lamb_m", "lamb_v", "global_step")
+    }
+
+
+def test_lamb_optimizer_decays_by_a_hundredth_unless_told_otherwise(session):
+    """With a gradient of 0 the update is the decay alone, whose length the trust ratio undoes."""
+    weight = tf.get_variable("w", initializer=np.float32([3.0, 4.0]))
+    optimizer = optimization.LAMBOptimizer(0.5, exclude_from_layer_adaptation=["w"])
+    train_op = optimizer.apply_gradients([(tf.zeros([2]), weight)])
+    session.run(tf.global_variables_initializer())
+    session.run(train_op)
+    np.testing.assert_allclose(session.run(weight), [3 - 0.5 * 0.03, 4 - 0.5 * 0.04], rtol=1e-6)
+
+
 @pytest.mark.parametrize("use_resource", [True, False])
 def test_lamb_with_fixed_rate_and_without_clipping_equals_the_original(session, use_resource):
     toy = Toy("google_lamb_constlr_noclip_layeradapt_all", use_resource)
@@ -116,7 +164,7 @@ def test_lamb_with_fixed_rate_and_without_clipping_equals_the_original(session, 
 def test_clipping_scales_all_gradients_alike(session):
     """The mean of gradients after one step from 0 is a tenth of the clipped gradient."""
     toy = Toy("bm_lamb_w0_t10", True)
-    train_op = optimization.create_optimizer(toy.loss, 0.01, 10, 0, False)
+    train_op = optimization.create_adamw_optimizer(toy.loss, 0.01, 10, 0, False)
     session.run(tf.global_variables_initializer())
     session.run(train_op, toy.feed(0))
     means = {v.op.name: v for v in tf.global_variables() if v.op.name.endswith("adam_m")}
@@ -168,7 +216,9 @@ def test_schedule_of_a_number_and_of_far_steps(session):
 def test_each_step_uses_the_rate_of_the_step_before_it(session, use_resource, settings):
     """A weight whose Adam update is always 1 moves by the rate alone."""
     weight = tf.get_variable("w/bias", initializer=np.float32(0), use_resource=use_resource)
-    train_op = optimization.create_optimizer(weight * 1e-8, 0.01, 10, use_tpu=False, **settings)
+    train_op = optimization.create_adamw_optimizer(
+        weight * 1e-8, 0.01, 10, use_tpu=False, **settings
+    )
     session.run(tf.global_variables_initializer())
     slots = {v.op.name: v for v in tf.global_variables()}
     power, start = settings.get("poly_power", 1.0), settings.get("start_warmup_step", 0)
@@ -233,7 +283,7 @@ def test_sparse_gradient_equals_the_dense_one(session, name, use_resource):
 )
 def test_trust_ratio(session, weight, gradient, ratio):
     var = tf.get_variable("w", initializer=np.float32(weight))
-    optimizer = optimization.LAMBOptimizer(0.1, epsilon=1e-12)
+    optimizer = optimization.LAMBOptimizer(0.1, weight_decay_rate=0.0, epsilon=1e-12)
     train_op = optimizer.apply_gradients([(tf.constant(gradient), var)])
     session.run(tf.global_variables_initializer())
     session.run(train_op)
@@ -254,7 +304,7 @@ def test_trust_ratio(session, weight, gradient, ratio):
 )
 def test_which_variables_decay(session, name, is_decayed):
     var = tf.get_variable(name, initializer=np.float32([2.0]))
-    train_op = optimization.create_optimizer(tf.reduce_sum(var * 0.0), 0.5, 10, 0, False)
+    train_op = optimization.create_adamw_optimizer(tf.reduce_sum(var * 0.0), 0.5, 10, 0, False)
     session.run(tf.global_variables_initializer())
     session.run(train_op)
     expected = 2.0 - 0.5 * 0.01 * 2.0 if is_decayed else 2.0
@@ -313,7 +363,7 @@ def test_tpu_optimizer_is_wrapped(session, monkeypatch):
     loss = tf.reduce_sum(var * var)
     optimization.create_optimizer(loss, 0.1, 10, 0, use_tpu=False)
     assert wrapped == []
-    train_op = optimization.create_optimizer(loss, 0.1, 10, 0, use_tpu=True, optimizer="lamb")
+    train_op = optimization.create_optimizer(loss, 0.1, 10, 0, use_tpu=True)
     assert [type(optimizer) for optimizer in wrapped] == [optimization.LAMBOptimizer]
     sums = [op for op in tf.get_default_graph().get_operations() if op.type == "CrossReplicaSum"]
     norms = [op for op in tf.get_default_graph().get_operations() if "global_norm" in op.name]

@@ -4,6 +4,7 @@ import glob
 import json
 import os
 import pathlib
+import re
 import shutil
 import subprocess
 import sys
@@ -90,7 +91,6 @@ WEIRD_TEXTS = {
     "blank": " \t\n　",
     "100,000 characters": "天" * 100000,
     "a word of 100,000 characters": "a" * 100000,
-    "lone surrogates": "\ud800今天\udfff",
     "control characters": "\x00今\x07天\x1b[31m\u202e\u200b",
     "beyond the basic plane": "𠀀😀👨‍👩‍👧",
     "markers": "[CLS] [SEP] [MASK]",
@@ -125,6 +125,8 @@ def test_control_characters_change_nothing(model):
         ([("a", 1)], "text 0 is .'a', 1."),
         ([["a", ["b"]]], "text 0 is"),
         ([{"text": "a"}], "text 0 is"),
+        (["今天", ("好", "今\udce4")], r"text 1: character 2 is \\udce4, no character but a byte"),
+        (["\ud800今天"], r"text 0: character 1 is \\ud800"),
         ([("x" * 1000, None)], r"text 0 is \('x{38}\.\.\.,"),
     ],
 )
@@ -212,6 +214,92 @@ def test_multi_label_and_regression(tmp_path):
     assert values == column[:, 0].tolist() and np.ptp(column) > 0.1
 
 
+@pytest.mark.parametrize(
+    "columns, right, wrong, message",
+    [
+        (
+            ["text_a", "text_b", "label"],
+            ("今天", "明天"),
+            "今天",
+            r"text 1 is a single text, but the model was trained on pairs: give \(text_a, text_b\)",
+        ),
+        (
+            ["label", "text_a"],
+            "今天",
+            ("今天", "明天"),
+            "text 1 is a pair, but the model was trained on single texts: give one text",
+        ),
+    ],
+)
+def test_texts_have_the_form_of_training(columns, right, wrong, message, tmp_path):
+    folder = small_models.write_model(tmp_path / "m", settings={"columns": columns})
+    with predictor.Predictor(folder) as model:
+        assert model.takes_pairs == ("text_b" in columns)
+        expected = model.predict([right])[1]
+        with pytest.raises(UserError, match=message + ", or switch check_text_form off"):
+            model.predict([right, wrong])
+    with predictor.Predictor(folder, check_text_form=False) as model:
+        probabilities = model.predict([right, wrong])[1]
+        np.testing.assert_allclose(probabilities[:1], expected, atol=1e-6)
+
+
+def test_a_folder_without_a_note_of_the_form_takes_both(model):
+    assert model.takes_pairs is None
+    assert model.predict(["今天", ("今天", "明天")])[1].shape == (2, 2)
+
+
+_FORKED = """
+import os, sys, time
+sys.path[:0] = sys.argv[1].split(os.pathsep)
+import predictor, text_encoder
+folder = sys.argv[2]
+with predictor.Predictor(folder) as model, text_encoder.TextEncoder(folder) as encoder:
+    expected = model.predict(["今天"])[1].tolist()
+    child = os.fork()
+    if child == 0:
+        for use in (
+            lambda: model.predict(["今天"]),
+            lambda: encoder.encode(["今天"]),
+            lambda: predictor.Predictor(folder),
+        ):
+            try:
+                use()
+            except ValueError as error:
+                print(error, flush=True)
+        model.close()
+        os._exit(0)
+    os.waitpid(child, 0)
+    assert model.predict(["今天"])[1].tolist() == expected
+"""
+
+
+def test_a_forked_child_is_told_instead_of_waiting_forever(folder):
+    command = [sys.executable, "-c", _FORKED, os.pathsep.join(sys.path), folder]
+    shown = subprocess.run(
+        command, stdout=subprocess.PIPE, text=True, timeout=120, check=True
+    ).stdout.splitlines()
+    messages = [
+        r"this Predictor was loaded in process \d+, this is its forked child \d+: start child",
+        r"this TextEncoder was loaded in process \d+, this is its forked child \d+: start child",
+        r"no model can be loaded in this process: it was forked from one that had loaded a model",
+    ]
+    assert len(shown) == len(messages)
+    for line, message in zip(shown, messages):
+        assert re.match(message, line) and "get_context('spawn')" in line
+
+
+def test_a_child_that_was_forked_before_the_first_model_loads_its_own(folder):
+    program = _FORKED.split("with predictor")[0] + (
+        "child = os.fork()\n"
+        "with predictor.Predictor(folder) as model:\n"
+        "    model.predict(['今天'])\n"
+        "if child == 0: os._exit(7)\n"
+        "assert os.waitpid(child, 0)[1] == 7 << 8\n"
+    )
+    command = [sys.executable, "-c", program, os.pathsep.join(sys.path), folder]
+    assert subprocess.run(command, timeout=120).returncode == 0
+
+
 def test_a_model_of_one_segment_takes_no_pairs(tmp_path):
     single = small_models.write_model(tmp_path / "single", type_vocab_size=1)
     with predictor.Predictor(single) as model:
@@ -290,7 +378,7 @@ def test_what_does_not_belong_together_is_refused(folder, tmp_path):
     with pytest.raises(UserError, match="use the vocabulary that came with the model"):
         predictor.Predictor(other)
     os.remove(os.path.join(other, "vocab.txt"))
-    with pytest.raises(UserError, match="no such file"):
+    with pytest.raises(UserError, match="holds no vocabulary"):
         predictor.Predictor(other)
     with predictor.Predictor(other, vocab_file=os.path.join(folder, "vocab.txt")) as model:
         assert model.labels == ["0", "1"]

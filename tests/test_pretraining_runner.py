@@ -7,6 +7,7 @@ import glob
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -190,6 +191,25 @@ def test_what_a_run_is_made_from_must_be_the_same(tmp_path):
     assert os.listdir(str(tmp_path)) == ["text.txt"]
 
 
+@pytest.mark.parametrize("replaced", ["text.txt", "vocab.txt"])
+def test_a_file_that_is_replaced_while_it_is_read_is_named(replaced, tmp_path, monkeypatch):
+    shutil.copy(STARTER_VOCABULARY, str(tmp_path / "vocab.txt"))
+    (tmp_path / "text.txt").write_text("今天天气好\n明天也好\n\n" * 20, encoding="utf-8")
+    settings = job()._replace(vocab_file=str(tmp_path / "vocab.txt"))
+    read_shards = corpus.read_shards
+
+    def replacing(*args):
+        yield from read_shards(*args)
+        with open(str(tmp_path / replaced), "a") as handle:
+            handle.write("\n")
+
+    monkeypatch.setattr(corpus, "read_shards", replacing)
+    output = str(tmp_path / "out.tfrecord")
+    with pytest.raises(UserError, match=replaced + ": replaced while"):
+        pretraining_runner.run(settings, [str(tmp_path / "text.txt")], [output], 1)
+    assert not os.path.exists(output)
+
+
 def test_notes_take_no_memory_for_each_line():
     notes = pretraining_statistics.Notes([("a line", "x, line 1")])
     for number in range(2, 99):
@@ -323,7 +343,7 @@ def test_a_full_disk_is_told_and_leaves_nothing_behind(tmp_path):
     pytest.importorskip("resource")
     done = run(tmp_path, preexec_fn=limited(FSIZE=20000), dupe_factor=10)
     assert done.returncode == 2
-    assert re.search("records: cannot be written .*: free space", done.stderr), done.stderr
+    assert re.search("records: cannot be written .File too large.: .*ulimit -f", done.stderr)
     assert len(done.stderr.strip().split("\n")) == 1
     assert os.listdir(str(tmp_path)) == []
 
@@ -355,7 +375,8 @@ def test_no_shard_is_kept_when_it_is_finished(tmp_path, monkeypatch):
         """Most bytes that Python holds while a text of so many shards is worked on."""
         text = str(tmp_path / ("%d.txt" % num_shards))
         write_text(text, copies * num_shards)
-        with work_folder.work_folder(text + ".records", {}, resume=False) as folder:
+        made_from = pretraining_runner.manifest(settings, [text])
+        with work_folder.work_folder(text + ".records", made_from, resume=False) as folder:
             tracemalloc.start()
             results = pretraining_runner._results(
                 settings, [text], 1, pretraining_runner.Worker.write_runs, folder
@@ -459,3 +480,38 @@ def test_beam_that_is_missing_is_told(tmp_path):
         assert done.returncode == 2 and "requirements-beam.txt" in done.stderr
     else:
         pytest.skip("it is here")
+
+
+def test_too_few_open_files_end_the_command(tmp_path):
+    """Also where one worker was started and the next could not be."""
+    text = tmp_path / "text.txt"
+    text.write_text("今天天气很好。\n我们去公园。\n\n" * 50, encoding="utf-8")
+    command = os.path.join(ROOT, "create_pretraining_data.py")
+    line = "ulimit -n %d; exec '%s' '%s' --input_file='%s' --output_file='%s' --segmenter=none"
+    for number in (14, 16, 18, 20):
+        done = subprocess.run(
+            line % (number, sys.executable, command, text, tmp_path / "records")
+            + " --vocab_file='%s' --num_workers=3" % STARTER_VOCABULARY,
+            shell=True,
+            executable="/bin/bash",
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
+        assert done.returncode in (0, 2), done.stderr
+        if done.returncode:
+            assert "Traceback" not in done.stderr
+            assert "too many files are open: raise the limit" in done.stderr
+            assert os.listdir(str(tmp_path)) == ["text.txt"]
+
+
+def test_a_folder_whose_manifest_cannot_be_written_goes(tmp_path, monkeypatch):
+    def fail(path, value):
+        raise files.cannot_write(path, OSError(28, "No space left on device"))
+
+    monkeypatch.setattr(files, "write_json", fail)
+    with pytest.raises(UserError, match="No space"), work_folder.work_folder(
+        str(tmp_path / "records"), {"settings": {}}, resume=False
+    ):
+        pass
+    assert os.listdir(str(tmp_path)) == []

@@ -706,3 +706,175 @@ def test_a_json_line_of_other_keys_is_predicted_as_its_text(tmp_path):
         ("甲", None),
         ("x", "no 'text' in it"),
     ]
+
+
+# Columns that the user names
+
+
+def read_chosen(tmp_path, content, name="train.csv", split="train", **chosen):
+    return read_own(tmp_path, content, name, OWN._replace(chosen=chosen), split)
+
+
+@pytest.mark.parametrize(
+    "name, content, chosen",
+    [
+        ("train.csv", "编号,看法,星\n1,甲,好\n2,乙,坏\n", {"text_a": "看法", "label": "星"}),
+        ("train.csv", "编号,看法,星\n1,甲,好\n2,乙,坏\n", {"text_a": "2", "label": "3"}),
+        ("train.tsv", "Stars\tRemark\n好\t甲\n坏\t乙\n", {"label": "stars"}),
+        ("train.tsv", "好\t甲\n坏\t乙\n", {"label": "1"}),
+        ("train.tsv", "好\t甲\n坏\t乙\n", {"text_a": "2"}),
+        ("train.tsv", "9\t甲\tx\t好\n8\t乙\ty\t坏\n", {"text_a": "2", "label": "4"}),
+        (
+            "train.tsv",
+            "id\ttext\tx\tlabel\n8\t甲\ty\t好\n9\t乙\ty\t坏\n",
+            {"text_a": "2", "label": "4"},
+        ),
+        (
+            "train.json",
+            '{"t": "甲", "c": "好", "n": 1}\n{"t": "乙", "c": "坏"}\n',
+            {"text_a": "t", "label": "c"},
+        ),
+        ("train.csv", '﻿"看法","星"\r\n"甲","好"\r\n"乙","坏"\r\n', {"text_a": "看法"}),
+        # The named column wins over the usual name.
+        ("train.csv", "text,remark,label\nx,甲,好\ny,乙,坏\n", {"text_a": "remark"}),
+        ("train.csv", "text,text2,remark,label\nx,z,甲,好\ny,z,乙,坏\n", {"text_a": "remark"}),
+    ],
+)
+def test_columns_are_named_by_header_key_or_position(tmp_path, name, content, chosen):
+    split = read_chosen(tmp_path, content, name, **chosen)
+    assert rows_of(split) == [("甲", None, "好"), ("乙", None, "坏")]
+
+
+@pytest.mark.parametrize(
+    "content, chosen",
+    [
+        ("1\t甲\t乙\n0\t丙\t丁\n", {"label": "1"}),
+        ("甲\t1\t乙\n丙\t0\t丁\n", {"text_a": "1", "text_b": "3", "label": "2"}),
+        ("like\tx\ty\n1\t甲\t乙\n0\t丙\t丁\n", {"text_a": "x", "text_b": "y", "label": "like"}),
+        ("query1\tquery2\tlike\n甲\t乙\t1\n丙\t丁\t0\n", {"label": "like"}),
+    ],
+)
+def test_columns_of_pairs_are_named(tmp_path, content, chosen):
+    split = read_chosen(tmp_path, content, "train.tsv", **chosen)
+    assert rows_of(split) == [("甲", "乙", "1"), ("丙", "丁", "0")]
+
+
+def test_a_model_keeps_the_names_of_its_columns(tmp_path):
+    train = read_chosen(tmp_path, "好,看法\n1,甲\n0,乙\n", text_a="看法", label="好")
+    task = reading.with_columns_and_labels(
+        OWN._replace(chosen={"text_a": "看法", "label": "好"}), train
+    )
+    for content in (
+        "好,看法\n1,丙\n",
+        "编号,看法\n7,丙\n",  # without the label
+        "text,label\n丙,1\n",  # the usual names
+        "丙\n",
+    ):
+        (tmp_path / "test.csv").write_text(content, encoding="utf-8")
+        _, records = reading.open_stream(task, str(tmp_path / "test.csv"))
+        assert [(example.text_a, problem) for example, problem in records] == [("丙", None)], (
+            content
+        )
+    for content in ("1,丙\n", "丙\n"):
+        by_place = task._replace(chosen={"label": "1"}, header=())
+        (tmp_path / "test.csv").write_text(content, encoding="utf-8")
+        _, records = reading.open_stream(by_place, str(tmp_path / "test.csv"))
+        assert [example.text_a for example, _ in records] == ["丙"]
+
+
+@pytest.mark.parametrize(
+    "content, chosen, message",
+    [
+        (
+            "a,b\n甲,x\n",
+            {"text_a": "c"},
+            r"--text_column=c: .*train.csv, line 1, has no such column: it has a, b",
+        ),
+        ("a,b\n甲,x\n", {"label": "3"}, r"--label_column=3: .* has 2 columns: expected 1 to 2"),
+        ("a,b\n甲,x\n", {"label": "0"}, r"--label_column=0: .* has 2 columns"),
+        ("a,a,b\n甲,乙,x\n", {"text_a": "a"}, "line 1: the header has the column a twice"),
+        ("a,b,c\n甲,x,y\n", {"text_a": "a"}, "no label column.*--label_column"),
+    ],
+)
+def test_columns_that_are_not_there_are_told(tmp_path, content, chosen, message):
+    with pytest.raises(UserError, match=message):
+        read_chosen(tmp_path, content, **chosen)
+
+
+def test_label_first_files_are_told_of_the_flag(tmp_path):
+    content = "".join("%d\t评论第%d条\n" % (n % 2, n) for n in range(800))
+    split = read_own(tmp_path, content, "train.tsv")
+    with pytest.raises(UserError, match="800 different labels in 800 rows.*add --label_column=1$"):
+        reading.with_columns_and_labels(OWN, split)
+    content = "text,label\n" + content.replace("\t", ",")
+    with pytest.raises(UserError, match="Column text has 2 values.*--label_column=text$"):
+        reading.with_columns_and_labels(OWN, read_own(tmp_path, content))
+
+
+@pytest.mark.parametrize(
+    "text", "评论 评价 正文 内容 标题 comment Comment review text_1 query1 s1".split()
+)
+@pytest.mark.parametrize("label", "情感 情绪 意图 类别 标签 sentiment intent Label".split())
+def test_common_headers_are_known(tmp_path, text, label):
+    content = "%s,%s\n好,甲\n坏,乙\n好,丙\n" % (label, text)
+    assert rows_of(read_own(tmp_path, content)) == [
+        ("甲", None, "好"),
+        ("乙", None, "坏"),
+        ("丙", None, "好"),
+    ]
+
+
+@pytest.mark.parametrize(
+    "texts", "text_1,text_2 query1,query2 question1,question2 s1,s2 sentence_1,sentence_2".split()
+)
+def test_common_headers_of_pairs_are_known(tmp_path, texts):
+    split = read_own(tmp_path, texts + ",label\n甲,乙,1\n丙,丁,0\n")
+    assert rows_of(split) == [("甲", "乙", "1"), ("丙", "丁", "0")]
+
+
+# What else is in the way
+
+
+@pytest.mark.parametrize(
+    "name, mark", [("train.csv", ";"), ("train.csv", "|"), ("train.tsv", " "), ("train.tsv", ";")]
+)
+@pytest.mark.parametrize("header", [True, False])
+def test_another_separator_is_named(tmp_path, name, mark, header):
+    rows = ["很好%s，第%d条%s%d" % ("" if n % 3 else ",真的", n, mark, n % 2) for n in range(50)]
+    rows = ["text%slabel" % mark] * header + rows
+    with pytest.raises(UserError, match=r"'%s'.*put (tabs|commas) there" % re.escape(mark)):
+        task = OWN
+        split = read_own(tmp_path, "\n".join(rows) + "\n", name, task)
+        reading.with_columns_and_labels(task, split)
+
+
+@pytest.mark.parametrize(
+    "there, words",
+    [
+        (["waimai.csv"], "there: waimai.csv: for that file alone --data_dir=.*waimai.csv"),
+        (["a.xlsx", "b.csv"], "there: a.xlsx, b.csv: save a.xlsx as CSV UTF-8, named train.csv"),
+        (["a.csv", "b.csv"], r"there: a.csv, b.csv\)$"),
+        ([], "the folder is empty"),
+    ],
+)
+def test_what_is_in_the_folder_instead_is_told(tmp_path, there, words):
+    for name in there:
+        (tmp_path / name).write_text("x")
+    with pytest.raises(UserError, match="train.csv: no such file, nor train.tsv.*" + words):
+        reading.read_split(OWN, str(tmp_path), "train")
+
+
+def test_several_labels_without_the_flag_are_told_in_short(tmp_path):
+    names = ["事件类型%d-子类%d" % (n // 5, n) for n in range(65)]
+    rows = ["%d号句子\t%s|%s" % (n, names[n % 40], names[n % 3]) for n in range(500)]
+    task = reading.with_columns_and_labels(
+        OWN, read_own(tmp_path, "\n".join(rows[:400]), "train.tsv")
+    )
+    dev = "\n".join("x\t%s|%s" % (names[n], names[n + 1]) for n in range(50, 60))
+    with pytest.raises(UserError, match="'|'.*add --multi_label=true") as caught:
+        read_own(tmp_path, dev, "dev.tsv", task, "dev")
+    assert len(str(caught.value)) < 400 and "\n" not in str(caught.value)
+    rows = ["%d号句子\t%s;%s%d" % (n, names[n % 40], names[n % 3], n) for n in range(500)]
+    with pytest.raises(UserError, match="--multi_label=true --label_separator=';'") as caught:
+        reading.with_columns_and_labels(OWN, read_own(tmp_path, "\n".join(rows), "train.tsv"))
+    assert len(str(caught.value)) < 400

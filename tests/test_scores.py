@@ -29,6 +29,9 @@ def test_losses_are_the_training_graphs():
             )
         np.testing.assert_allclose(scores.example_losses(objective, logits, gold), losses, 1e-4)
         np.testing.assert_allclose(scores.probabilities(objective, logits), rows, 1e-4, 1e-7)
+    mean = scores.example_losses("multi_label", logits, golds["multi_label"], "mean")
+    total = scores.example_losses("multi_label", logits, golds["multi_label"])
+    np.testing.assert_allclose(4 * mean, total)
 
 
 def test_evaluation_of_single_labels():
@@ -106,3 +109,39 @@ def test_confusion_and_classes():
         "support": 2,
     }
     assert rows[2]["f1"] == 0.0 and rows[2]["support"] == 1
+
+
+@pytest.mark.parametrize(
+    "objective, gold, metric, expected",
+    [
+        ("single_label", [0, 2, 2, 1, 2], "accuracy", (0.6, 2)),
+        ("single_label", [1, 0, 0, 0], "f1", (0.4, 1)),  # always 1: precision 1/4, recall 1
+        ("single_label", [1, 0, 0, 0], "mcc", (0.0, 0)),
+        # All three labels: 4 of 9 are right, and 4 of 4 found.
+        ("multi_label", [[1, 0, 0], [1, 1, 0], [0, 0, 1]], "micro_f1", (8 / 13, [0, 1, 2])),
+        ("multi_label", [[1, 0, 0], [1, 0, 0], [0, 0, 1]], "micro_f1", (2 / 3, [0])),
+        ("regression", [1.0, 2.0, 6.0], "pearson", (0.0, 3.0)),
+    ],
+)
+def test_the_best_prediction_for_all_rows_alike(objective, gold, metric, expected):
+    score, prediction = scores.constant_prediction(objective, np.array(gold), metric)
+    assert (pytest.approx(score), prediction) == expected
+
+
+@pytest.mark.parametrize(
+    "score, constant, num_rows, is_within",
+    [
+        (0.5, 0.5, 1000, True),
+        (0.45, 0.5, 1000, True),
+        (0.51, 0.5, 1000, True),
+        (0.52, 0.5, 1000, False),
+        (0.55, 0.5, 10, True),
+        (0.6, 0.5, 10, False),
+        (0.05, 0.13, 1500, True),
+        (0.02, 0.0, 1000, True),  # a correlation
+        (0.1, 0.0, 1000, False),
+        (1.0, 1.0, 10, True),
+    ],
+)
+def test_what_is_no_better_than_one_prediction_for_all(score, constant, num_rows, is_within):
+    assert scores.is_within_chance(score, constant, num_rows) == is_within

@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 
 from errors import UserError
+import checkpoints
+import files
 import predictor
 import search
 import similarity
@@ -57,24 +59,45 @@ class Counting:
         return self._encoder.encode(texts, **settings)
 
 
-def test_a_line_finds_itself_and_its_cosine_is_1(faq, encoder):
+def test_a_line_finds_itself_and_all_its_similarities_are_1(faq, encoder):
     path, lines = faq
     corpus = search.Corpus(path, encoder)
     assert len(corpus.texts) == 59  # the blank line is none
-    (hits,) = corpus.search([lines[20]], None, top_k=3)
-    assert (hits[0].line, hits[0].text) == (21, lines[20])
-    assert abs(hits[0].cosine - 1) < 1e-5 and hits[0].probability is None
+    for ranking in ("mixed", "lexical", "cosine"):
+        (hits,) = corpus.search([lines[20]], None, top_k=3, ranking=ranking)
+        assert (hits[0].line, hits[0].text) == (21, lines[20]) and hits[0].probability is None
+        np.testing.assert_allclose([hits[0].cosine, hits[0].lexical, hits[0].score], 1, atol=1e-5)
+        assert 1 > hits[1].score >= hits[2].score
     assert hits[0].cosine > hits[1].cosine >= hits[2].cosine
     vectors = encoder.encode([lines[20], hits[1].text])
     cosine = np.dot(*vectors) / np.prod(np.linalg.norm(vectors, axis=1))
     assert abs(hits[1].cosine - cosine) < 1e-5
 
 
+def test_a_corpus_that_is_replaced_after_reading_gets_its_own_vectors(faq, encoder, monkeypatch):
+    path, lines = faq
+    read = files.stream_lines
+
+    def replaced(*args, **settings):
+        yield from read(*args, **settings)
+        with open(path, "w", encoding="utf-8") as handle:
+            handle.write("\n".join(reversed(lines)) + "\n")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(files, "stream_lines", replaced)
+        assert search.Corpus(path, encoder).texts[0] == lines[0]
+    corpus = search.Corpus(path, encoder)
+    assert corpus.texts[0] == lines[-1]
+    (hits,) = corpus.search([lines[-1]], None, top_k=1)
+    assert (hits[0].line, hits[0].text) == (1, lines[-1])
+
+
 def test_the_pair_classifier_puts_the_candidates_in_order(faq, encoder, model):
     path, lines = faq
     corpus = search.Corpus(path, encoder)
     queries = [lines[5], "今天天气"]
-    for query, hits in zip(queries, corpus.search(queries, model, top_k=4, candidates=59)):
+    settings = {"top_k": 4, "ranking": "classifier"}
+    for query, hits in zip(queries, corpus.search(queries, model, candidates=59, **settings)):
         texts = [line for line in lines if line]
         probabilities = model.similarities([(query, text) for text in texts])
         best = sorted(zip(-probabilities, texts))[:4]
@@ -82,9 +105,179 @@ def test_the_pair_classifier_puts_the_candidates_in_order(faq, encoder, model):
             [hit.probability for hit in hits], [-p for p, _ in best], atol=1e-5
         )
         assert hits[0].text == best[0][1]
-    few = corpus.search(queries, model, top_k=4, candidates=4)
-    nearest = corpus.search(queries, None, top_k=4)
+        assert [hit.score for hit in hits] == [hit.probability for hit in hits]
+    few = corpus.search(queries, model, candidates=4, **settings)
+    nearest = corpus.search(queries, top_k=4, ranking="cosine")
     assert {hit.line for hit in few[0]} == {hit.line for hit in nearest[0]}
+
+
+def test_the_mixed_score_is_the_weighted_mean_of_what_a_hit_shows(faq, encoder, model):
+    path, lines = faq
+    corpus = search.Corpus(path, encoder)
+    texts = [line for line in lines if line]
+    vectors = encoder.encode(texts, normalize=True)
+    usual = (vectors @ vectors.T).mean()  # the cosine of any two lines
+    for weights in ((5, 3, 2), (1, 0, 0), (0, 1, 0), (1, 1, 0)):
+        (hits,) = corpus.search(["今天开门"], model, top_k=59, candidates=59, weights=weights)
+        assert len(hits) == 59
+        for hit in hits:
+            gain = min(1, max(0, (hit.cosine - usual) / (1 - usual)))
+            values = (hit.lexical, gain, hit.probability or 0)
+            mean = sum(w * value for w, value in zip(weights, values)) / sum(weights)
+            assert abs(hit.score - mean) < 1e-5
+            assert (hit.probability is None) == (not weights[2])
+        scores = [hit.score for hit in hits]
+        assert scores == sorted(scores, reverse=True)
+    (hits,) = corpus.search(["今天开门"], None, top_k=59)
+    (of_two,) = corpus.search(["今天开门"], model, top_k=59, weights=(0.8, 0.1, 0))
+    assert [hit.score for hit in hits] == [hit.score for hit in of_two]
+
+
+@pytest.mark.parametrize(
+    "weights", [(1, 2), (1, 2, 3, 4), (-1, 1, 1), (float("nan"), 1, 1), (0, 0, 1), ("a", 1, 1)]
+)
+def test_weights_that_are_none_are_told(weights):
+    with pytest.raises(UserError, match="search weights: "):
+        search.checked_weights(weights)
+
+
+def test_rankings_that_cannot_be(faq, encoder, folder):
+    corpus = search.Corpus(faq[0], encoder)
+    with pytest.raises(UserError, match="ranking: unknown 'best', expected one of"):
+        corpus.search(["今天"], ranking="best")
+    with pytest.raises(UserError, match="'classifier' needs a predictor"):
+        corpus.search(["今天"], ranking="classifier")
+    arguments = ["--model_dir=" + folder, "--corpus=" + faq[0], "--query=今天"]
+    with pytest.raises(UserError, match="--search_weights=1,x,2: expected 3 numbers"):
+        small_models.run_command(similarity, arguments + ["--search_weights=1,x,2"], [])
+
+
+def test_wordings_are_found_that_no_vector_shows(tmp_path, encoder, model):
+    """The vectors and probabilities of random weights mean nothing: shared characters decide."""
+    lines = ["如何退票", "退市股票怎么处理", "银行卡怎么开户", "今天天气好吗", "手机号码怎么注销"]
+    path = tmp_path / "faq.txt"
+    path.write_text("\n".join(lines * 3) + "\n", encoding="utf-8")
+    corpus = search.Corpus(str(path), encoder)
+    queries = ["我要退票", "银行开户", "ＡＢ今天气温", "注销手机"]
+    found = [hits[0].text for hits in corpus.search(queries, model, candidates=5)]
+    assert found == [lines[0], lines[2], lines[3], lines[4]]
+
+
+def test_a_model_without_a_classifier_ranks_by_what_it_has(faq, tmp_path, capsys):
+    folder = small_models.write_model(tmp_path / "pretrained")
+    prefix = checkpoints.find_checkpoint(folder)
+    weights = checkpoints.read_weights(prefix)
+    kept = {name: w for name, w in weights.items() if not name.startswith("output_")}
+    checkpoints.write_model_checkpoint(folder, kept)
+    arguments = ["--model_dir=" + folder, "--corpus=" + faq[0], "--query=" + faq[1][7]]
+    small_models.run_command(similarity, arguments + ["--top_k=1"], [])
+    shown = capsys.readouterr()
+    assert shown.out == "%s\t1\t1.0000\t1.0000\t8\t%s\n" % (faq[1][7], faq[1][7])
+    assert "pretrained has no classifier: lines are ranked without it" in shown.err
+    with pytest.raises(UserError, match="holds no classifier"):
+        small_models.run_command(similarity, arguments + ["--ranking=classifier"], [])
+
+
+def _random_bytes(content, random):
+    return bytes(random.randint(0, 256, len(content), dtype=np.uint8))
+
+
+def _some_other_bytes(content, random):
+    changed = bytearray(content)
+    changed[random.randint(len(changed))] ^= 1 << random.randint(8)
+    return bytes(changed)
+
+
+DAMAGES = {
+    "empty": lambda content, random: b"",
+    "cut off": lambda content, random: content[: random.randint(len(content))],
+    "longer": lambda content, random: content + b"x",
+    "random": _random_bytes,
+    "another bit": _some_other_bytes,
+    "JSON of another form": lambda content, random: b"[1, {}]",
+    "nested JSON": lambda content, random: b"[" * 100000,
+    "no files": lambda content, random: b'{"fingerprint": 3, "files": {"vectors.npy": "x"}}',
+}
+
+
+@pytest.mark.parametrize("damage", sorted(DAMAGES))
+@pytest.mark.parametrize("name", ["vectors.npy", "lexical.npz", "fingerprint.json"])
+def test_a_damaged_cache_is_made_again(name, damage, faq, encoder, capsys):
+    path, lines = faq
+    random = np.random.RandomState(4)
+    expected = search.Corpus(path, encoder).search(lines[:3], None, top_k=4)
+    damaged = os.path.join(path + ".vectors", name)
+    with open(damaged, "rb") as handle:
+        content = handle.read()
+    for _ in range(3):
+        with open(damaged, "wb") as handle:
+            handle.write(DAMAGES[damage](content, random))
+        found = search.Corpus(path, encoder).search(lines[:3], None, top_k=4)
+        assert found == expected
+        notes = capsys.readouterr().err.splitlines()
+        assert notes and all(re.match("note: .*: made again$", note) for note in notes)
+    search.Corpus(path, encoder)
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize(
+    "vectors",
+    [
+        np.full([59, 16], np.nan, np.float32),
+        np.zeros([58, 16], np.float32),
+        np.zeros([59, 16], np.float64),
+        np.zeros([59], np.float32),
+        np.array([None] * 59),
+    ],
+)
+def test_vectors_of_someone_else_are_made_again(vectors, faq, encoder, capsys):
+    path, lines = faq
+    expected = search.Corpus(path, encoder).search(lines[:3], None, top_k=4)
+    np.save(os.path.join(path + ".vectors", "vectors.npy"), vectors)
+    assert search.Corpus(path, encoder).search(lines[:3], None, top_k=4) == expected
+    assert "vectors.npy is damaged: made again" in capsys.readouterr().err
+
+
+def test_a_folder_in_the_place_of_a_file_is_told(faq, encoder):
+    search.Corpus(faq[0], encoder)
+    vectors = os.path.join(faq[0] + ".vectors", "vectors.npy")
+    os.remove(vectors)
+    os.mkdir(vectors)
+    with pytest.raises(UserError, match="vectors.npy: expected a file to write, found a folder"):
+        search.Corpus(faq[0], encoder)
+
+
+def test_a_model_of_nans_is_told(faq, encoder):
+    class Broken(Counting):
+        def encode(self, texts, **settings):
+            return np.full_like(super().encode(texts, **settings), np.nan)
+
+    with pytest.raises(UserError, match="the model's vectors are no numbers"):
+        search.Corpus(faq[0], Broken(encoder))
+
+
+def test_a_damaged_index_is_made_again(faq, encoder, monkeypatch, capsys):
+    made = []
+
+    def nearest_by_library(vectors, rows, path):
+        if not os.path.exists(path):
+            made.append(path)
+            with open(path, "wb") as handle:
+                handle.write(b"an index")
+        return lambda queries, k: search.nearest_by_numpy(vectors[rows], queries, k)
+
+    def search_once():
+        assert search.Corpus(faq[0], encoder).search([faq[1][3]], top_k=1)[0][0].line == 4
+
+    monkeypatch.setattr(search, "APPROXIMATE_FROM", 10)
+    monkeypatch.setattr(search, "_nearest_by_hnswlib", nearest_by_library)
+    search_once()
+    search_once()
+    assert len(made) == 1 and capsys.readouterr().err == ""
+    with open(made[0], "wb") as handle:
+        handle.write(b"another")
+    search_once()
+    assert len(made) == 2 and "hnswlib is damaged: made again" in capsys.readouterr().err
 
 
 def test_vectors_are_computed_once(faq, encoder, folder, capsys):
@@ -144,7 +337,7 @@ def test_a_folder_for_the_vectors_keeps_what_else_lies_there(faq, encoder, tmp_p
     again = search.Corpus(faq[0], encoder, cache_dir=str(folder))
     assert len(again.search(iter(faq[1][:2]), None, top_k=1)) == 2
     left = sorted(os.listdir(str(folder)))
-    assert left == ["fingerprint.json", "own", "precious.txt", "vectors.npy"]
+    assert left == ["fingerprint.json", "lexical.npz", "own", "precious.txt", "vectors.npy"]
 
 
 def test_nearest_by_numpy_is_exact_over_blocks(monkeypatch):
@@ -205,7 +398,7 @@ def test_lines_that_stand_there_many_times_hide_no_others(name, tmp_path, encode
     corpus = search.Corpus(str(path), encoder)
     vectors = encoder.encode(corpus.texts, normalize=True)
     for text in texts[::9]:
-        hits = corpus.search([text], None, top_k=70)[0]
+        hits = corpus.search([text], None, top_k=70, ranking="cosine")[0]
         exact = np.sort(vectors @ encoder.encode([text], normalize=True)[0])[::-1][:70]
         np.testing.assert_allclose([hit.cosine for hit in hits], exact, atol=1e-5)
         assert len({hit.line for hit in hits}) == 70
@@ -242,9 +435,19 @@ def test_command(faq, folder, model, capsys, tmp_path):
     rows = [line.split("\t") for line in capsys.readouterr().out.splitlines()]
     assert [row[:2] for row in rows] == [["今天", "1"], ["今天", "2"]]
     assert rows[0][2] >= rows[1][2]
-    for row in rows:
-        assert lines[int(row[4]) - 1] == row[5]
-        assert abs(model.similarities([("今天", row[5])])[0] - float(row[2])) < 6e-5
+    with text_encoder.TextEncoder(folder) as encoder:
+        expected = search.Corpus(path, encoder).search(["今天"], model, top_k=2)[0]
+    for row, hit in zip(rows, expected):
+        assert lines[int(row[4]) - 1] == row[5] == hit.text
+        np.testing.assert_allclose(
+            [float(row[2]), float(row[3])], [hit.score, hit.cosine], atol=6e-5
+        )
+    by_classifier = ["--query=今天", "--ranking=classifier", "--top_k=59"]
+    small_models.run_command(similarity, arguments + by_classifier, [])
+    rows = [line.split("\t") for line in capsys.readouterr().out.splitlines()]
+    probabilities = model.similarities([("今天", row[5]) for row in rows])
+    np.testing.assert_allclose([float(row[2]) for row in rows], probabilities, atol=6e-5)
+    assert (np.diff(probabilities) <= 1e-6).all() and len(rows) == 59
     queries = tmp_path / "queries.txt"
     queries.write_text("今天\n明天吃饭\n", encoding="utf-8")
     small_models.run_command(similarity, arguments + ["--queries=%s" % queries, "--top_k=3"], [])

@@ -14,6 +14,7 @@ import sys
 import threading
 import time
 
+from absl import flags
 import numpy as np
 import pytest
 
@@ -22,6 +23,7 @@ pytest.importorskip("uvicorn", reason="needs requirements-serve.txt")
 
 import uvicorn
 
+import errors
 from errors import UserError
 import predictor
 import serve
@@ -98,7 +100,63 @@ def port(gate):
 
 
 def ask(port, method, path, body=None, headers=None, timeout=60):
-    """(status, headers, body) of a request; `body` as str or bytes."""
+    """(status, headers, body) of a request; `body` as str or bytes.
+
+    The answer is checked by the service's own OpenAPI document.
+    """
+    status, headers, answer = send(port, method, path, body, headers, timeout)
+    document = json.loads(send(port, "GET", "/openapi.json")[2])
+    check_answer(document, method, path, status, headers, answer)
+    return status, headers, answer
+
+
+def check_answer(document, method, path, status, headers, answer):
+    """Asserts that an answer is one of those that an OpenAPI document has for a request."""
+    kind = headers["content-type"].split(";")[0]
+    operation = document["paths"].get(path, {}).get(method.lower())
+    if operation is None:
+        assert status in (404, 405) and list(json.loads(answer)) == ["error"]
+        return
+    content = operation["responses"][str(status)]["content"][kind]
+    if kind == "application/json":
+        assert fits(json.loads(answer), content["schema"], document["components"]["schemas"])
+    if status == 200 and "requestBody" in operation:
+        assert operation["requestBody"]["required"]
+
+
+def fits(value, schema, schemas):
+    """Whether a value is as a JSON schema says, of the keywords that are used here."""
+    known = {"$ref", "type", "anyOf", "properties", "required", "items", "prefixItems", "enum"}
+    known |= {"minItems", "maxItems", "additionalProperties", "const", "title", "description"}
+    assert set(schema) - known <= {"examples"}, "the test knows no %s" % sorted(schema)
+    if "$ref" in schema:
+        return fits(value, schemas[schema["$ref"].rpartition("/")[2]], schemas)
+    if "anyOf" in schema:
+        return any(fits(value, choice, schemas) for choice in schema["anyOf"])
+    types = {"object": dict, "array": list, "string": str, "number": (int, float), "integer": int}
+    if "type" in schema and not isinstance(value, types[schema["type"]]):
+        return False
+    if "const" in schema and value != schema["const"]:
+        return False
+    if "enum" in schema and value not in schema["enum"]:
+        return False
+    if isinstance(value, list):
+        kinds = schema.get("prefixItems", []) or [schema.get("items", {})] * len(value)
+        is_long_enough = schema.get("minItems", 0) <= len(value) <= schema.get("maxItems", 10**9)
+        return is_long_enough and all(fits(v, kind, schemas) for v, kind in zip(value, kinds))
+    if isinstance(value, dict):
+        fields = schema.get("properties", {})
+        others = set(value) - set(fields)
+        return (
+            set(schema.get("required", [])) <= set(value)
+            and not (others and schema.get("additionalProperties", True) is False)
+            and all(fits(value[name], fields[name], schemas) for name in set(value) & set(fields))
+        )
+    return True
+
+
+def send(port, method, path, body=None, headers=None, timeout=60):
+    """(status, headers, body) of a request."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=timeout)
     try:
         body = body.encode("utf-8") if isinstance(body, str) else body
@@ -136,8 +194,72 @@ def test_predictions_are_those_of_the_predictor(port, model):
     assert status == 200
     np.testing.assert_allclose(answer["similarities"], model.similarities(PAIRS), atol=1e-5)
     assert post(port, "/predict", {"texts": []})[2]["labels"] == []
-    answer = post(port, "/predict", '{"texts": ["\\ud800今天"]}')[2]  # half a character
-    np.testing.assert_allclose(answer["probabilities"], model.predict(["\ud800今天"])[1], atol=1e-5)
+
+
+def test_the_document_has_every_route_and_its_requests_are_as_it_says(port):
+    document = json.loads(ask(port, "GET", "/openapi.json")[2])
+    assert sorted(document["paths"]) == sorted(serving.PATHS)
+    schemas = document["components"]["schemas"]
+    assert "HTTPValidationError" not in schemas  # FastAPI's, which is not sent
+    for path, methods in document["paths"].items():
+        for method, operation in methods.items():
+            assert method in ("get", "post") and operation["description"] and operation["summary"]
+            for status, answer in operation["responses"].items():
+                assert int(status) in range(200, 504) and answer["description"]
+            if method == "get":
+                assert ask(port, "GET", path)[0] == 200
+                continue
+            expected = {"200", "400", "408", "413", "415", "422", "500", "503"}
+            assert set(operation["responses"]) == expected
+            schema = operation["requestBody"]["content"]["application/json"]["schema"]
+            (name, field), *_ = schemas[schema["$ref"].rpartition("/")[2]]["properties"].items()
+            for example in field["examples"]:
+                assert fits({name: example}, schema, schemas)
+                assert post(port, path, {name: example})[0] == 200
+            for value in ({}, {name: [1]}, {name: [["a"]]}, {name: ["a"], "more": 1}, {name: "a"}):
+                assert not fits(value, schema, schemas)
+                assert post(port, path, value)[0] == 422
+    for limit in ("More than 100 texts, or 400000 bytes", "within 0.5 seconds"):
+        assert limit in json.dumps(document)
+
+
+def test_the_page_of_the_document_needs_nothing_from_elsewhere(port):
+    status, headers, page = ask(port, "GET", "/docs")
+    assert status == 200 and headers["content-type"].startswith("text/html")
+    assert not re.search(r"(src|href)=[\"']?(https?:)?//|@import|url\(|<script", page)
+    for path in serving.PATHS:
+        assert "<code>%s</code>" % path in page
+    for status in (200, 400, 408, 413, 415, 422, 500, 503):
+        assert "<td>%d</td>" % status in page
+    assert "curl -s 127.0.0.1:8000/similarity" in page and "{{" not in page
+    for name in re.findall('href="#(.*?)"', page):
+        assert 'id="%s"' % name in page
+
+
+@pytest.mark.parametrize(
+    "columns, text, other, message",
+    [
+        (["text_a", "text_b", "label"], ["今天", "明天"], "今天", "text 1 is a single text, but "),
+        (["text_a", "label"], "今天", ["今天", "明天"], "text 1 is a pair, but the model was "),
+    ],
+)
+def test_texts_of_another_form_than_training_had(columns, text, other, message, tmp_path):
+    folder = small_models.write_model(tmp_path / "m", settings={"columns": columns})
+    form = "pairs" if "text_b" in columns else "single"
+    with predictor.Predictor(folder) as model, running(serving.create_app(model)) as port:
+        assert post(port, "/predict", {"texts": [text]})[0] == 200
+        status, _, answer = post(port, "/predict", {"texts": [text, other]})
+        assert status == 400 and answer["error"].startswith(message)
+        assert "switch check_text_form off" in answer["error"]
+        assert '<body data-text-form="%s">' % form in ask(port, "GET", "/")[2]
+    unchecked = predictor.Predictor(folder, check_text_form=False)
+    with unchecked as model, running(serving.create_app(model)) as port:
+        assert post(port, "/predict", {"texts": [text, other]})[0] == 200
+
+
+def test_half_a_character_is_told(port):
+    status, _, answer = post(port, "/predict", '{"texts": ["今天", "\\ud800今天"]}')
+    assert status == 400 and answer["error"].startswith("text 1: character 1 is \\ud800")
 
 
 def test_health_and_metrics(port):
@@ -214,7 +336,6 @@ def test_other_ways_to_ask_wrongly(port):
     assert ask(port, "POST", "/predict", '{"texts": ["a"]}', with_charset)[0] == 200
     assert ask(port, "GET", "/predict")[0] == 405
     assert ask(port, "GET", "/../etc/passwd")[0] == 404
-    assert ask(port, "GET", "/docs")[0] == 404  # its page would load scripts from elsewhere
 
 
 def raw(port, *parts, pause=0.0):
@@ -414,13 +535,91 @@ def test_sigterm_ends_it_after_the_requests_at_hand(folder, model):
         post(port, "/predict", {"texts": ["a"]})
 
 
+@pytest.mark.parametrize("signals", ["TERM INT", "INT TERM", "INT INT", "TERM INT INT TERM"])
+def test_several_signals_within_a_second_are_one(folder, model, signals):
+    text = "今天天气很好" * 8
+    body = json.dumps({"texts": [text] * 500})
+    with serving_process(folder) as (process, port):
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+        connection.request("POST", "/predict", body, {"Content-Type": "application/json"})
+        time.sleep(0.1)
+        for name in signals.split():
+            process.send_signal(getattr(signal, "SIG" + name))
+            time.sleep(0.1)
+        answer = connection.getresponse()
+        assert answer.status == 200 and len(json.loads(answer.read())["labels"]) == 500
+        connection.close()
+        assert process.wait(60) == 0
+        assert process.stderr.read() == "ended\n"
+
+
+def test_a_later_interrupt_ends_it_at_once(folder):
+    with serving_process(folder) as (process, port):
+        with socket.create_connection(("127.0.0.1", port)) as connection:
+            connection.sendall(HEAD + b"Content-Length: 100\r\n\r\n")  # and waits for the rest
+            time.sleep(0.3)
+            process.send_signal(signal.SIGTERM)
+            time.sleep(serve.SECONDS_OF_ONE_STOP + 0.3)
+            process.send_signal(signal.SIGINT)
+            assert process.wait(5) == errors.EXIT_INTERRUPTED
+        assert process.stderr.read() == errors.STOPPED + "\n"
+
+
+def test_a_request_that_outlasts_the_end_is_told(gate, monkeypatch):
+    gate.is_open.clear()
+    gate.was_entered.clear()
+    settings = {"log_config": None, "log_level": "error", "timeout_graceful_shutdown": 1}
+    server = uvicorn.Server(uvicorn.Config(serving.create_app(gate), **settings))
+    with socket.socket() as listener, concurrent.futures.ThreadPoolExecutor(1) as pool:
+        listener.bind(("127.0.0.1", 0))
+        port = listener.getsockname()[1]
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
+        thread.start()
+        try:
+            while not server.started:
+                time.sleep(0.01)
+            body = json.dumps({"texts": ["今天"]})
+            kind = {"Content-Type": "application/json"}
+            answer = pool.submit(send, port, "POST", "/predict", body, kind)
+            assert gate.was_entered.wait(30)
+            server.should_exit = True
+            status, _, content = answer.result(30)
+        finally:
+            gate.is_open.set()
+            thread.join(60)
+    assert status == 503 and json.loads(content) == {"error": "the service is ending"}
+
+
+@pytest.mark.parametrize(
+    "flag",
+    [
+        "body_seconds=nan",
+        "body_seconds=inf",
+        "body_seconds=1e308",
+        "body_seconds=0",
+        "max_wait_ms=nan",
+        "max_wait_ms=1e308",
+        "max_texts=0",
+        "max_body_bytes=99999999999999999999",
+        "max_connections=1",
+        "max_waiting=1e9",
+        "max_batch_size=-1",
+    ],
+)
+def test_limits_that_are_none_are_refused(flag):
+    """The parser of absl lets nan pass; `run_command` does not."""
+    parsed = small_models.command_flags(serve, ["--" + flag])
+    with pytest.raises((UserError, flags.Error), match=flag.split("=")[0]), parsed:
+        errors._check_numbers(flags.FLAGS)
+
+
 def test_a_port_in_use_is_told():
     with socket.socket() as other:
         other.bind(("0.0.0.0", 0))
         other.listen(1)
-        flags = ["--host=0.0.0.0", "--port=%d" % other.getsockname()[1]]
-        with pytest.raises(UserError, match=" ".join(flags) + ": cannot listen there: Address al"):
-            small_models.run_command(serve, flags)
+        given = ["--host=0.0.0.0", "--port=%d" % other.getsockname()[1]]
+        with pytest.raises(UserError, match=" ".join(given) + ": cannot listen there: Address al"):
+            small_models.run_command(serve, given)
 
 
 def test_flags_limit_the_service():
@@ -431,8 +630,8 @@ def test_flags_limit_the_service():
         "max_batch_size": 13,
         "max_waiting": 14,
     }
-    flags = dict(values, max_wait_ms=1600, max_connections=17)
-    with small_models.command_flags(serve, ["--%s=%s" % item for item in flags.items()]):
+    given = dict(values, max_wait_ms=1600, max_connections=17)
+    with small_models.command_flags(serve, ["--%s=%s" % item for item in given.items()]):
         assert serve._limits(serving) == serving.Limits(max_wait_seconds=1.6, **values)
         assert serve._server(uvicorn, app=None).config.limit_concurrency == 17
 

@@ -79,15 +79,36 @@ def test_a_pipe_is_answered_at_once(folder, expected):
             rows.append(process.stdout.readline().decode("utf-8").rstrip("\n").split("\t"))
         process.stdin.close()
         errors = process.stderr.read().decode("utf-8")
-    assert process.returncode == 0 and errors == "model: %s\n" % folder
+    reading = "reading pairs from standard input: text_a<tab>text_b"
+    assert process.returncode == 0 and errors.splitlines() == ["model: %s" % folder, reading]
     check_rows(rows, expected)
 
 
-def test_conversation_on_a_terminal(folder, expected):
+def start_on_a_terminal(*arguments):
+    """Process and terminal of `python similarity.py ARGUMENT...`."""
     process, terminal = pty.fork()
     if process == 0:
         script = os.path.join(ROOT, "similarity.py")
-        os.execv(sys.executable, [sys.executable, script, "--model_dir=" + folder])
+        os.execv(sys.executable, [sys.executable, script, *arguments])
+    return process, terminal
+
+
+def test_without_arguments_the_originals_example_is_predicted(folder):
+    process, terminal = start_on_a_terminal("--model_dir=" + folder)
+    shown = b""
+    with contextlib.suppress(OSError):  # the end of a terminal is an error
+        while True:
+            shown += os.read(terminal, 1 << 12)
+    assert os.waitpid(process, 0)[1] == 0
+    pair = ("我喜欢妈妈做的汤", "妈妈做的汤我很喜欢喝")
+    with similarity.open_predictor(folder) as model:
+        line = "%s\t%s\t%.4f" % (*pair, model.similarities([pair])[0])
+    lines = shown.decode("utf-8").splitlines()
+    assert line in lines and lines[-1].startswith("this was the example; ")
+
+
+def test_conversation_on_a_terminal(folder, expected):
+    process, terminal = start_on_a_terminal("--model_dir=" + folder, "--interactive")
     shown, num_answered = "", 0
     answers = ["今天天气\n", "明天天气\n", "\n"]
     decoder = codecs.getincrementaldecoder("utf-8")()
@@ -120,6 +141,7 @@ def test_candidates_are_the_nearest_by_the_vectors_of_the_encoder(folder, tmp_pa
     answers = []
     for candidates in (1, 3, 6):
         flags = ["--corpus=" + path, "--query=开门", "--top_k=1", "--candidates=%d" % candidates]
+        flags.append("--ranking=classifier")
         run(["--model_dir=" + folder, "--encoder_dir=" + other] + flags)
         ((_, _, probability, cosine, _, text),) = printed_rows(capsys)
         best = max(np.argsort(-cosines)[:candidates], key=lambda number: probabilities[number])
@@ -152,6 +174,33 @@ def test_lines_that_end_as_on_old_macs_are_told(tmp_path):
     assert [[line for _, line in group] for group in line_input.groups_of_lines(str(path))] == [
         ["今天\t明天"]
     ]
+
+
+def test_text_in_another_encoding_than_the_locale_is_told(folder, monkeypatch, tmp_path, capsys):
+    """What Python makes of GBK on the command line or terminal of a UTF-8 locale."""
+    wrong = "今天".encode("gbk").decode("utf-8", "surrogateescape")
+    remedy = r"make both UTF-8 \(export LANG=C.UTF-8\)"
+    with pytest.raises(UserError, match=r"argument 2: character 1 is \\udcbd, .*" + remedy):
+        run(["--model_dir=" + folder], ["今天", wrong])
+    arguments = ["--model_dir=" + folder, "--corpus=" + write_pairs(tmp_path / "faq.txt", "今\n")]
+    with pytest.raises(UserError, match="--query, text 1: character 1 is .*" + remedy):
+        run(arguments + ["--query=" + wrong])
+    typed = io.TextIOWrapper(io.BytesIO("今天\n".encode("gbk")), "utf-8", "surrogateescape")
+    monkeypatch.setattr(sys, "stdin", typed)
+    with pytest.raises(UserError, match="standard input: character 1 .*" + remedy):
+        run(["--model_dir=" + folder, "--interactive"])
+    typed = io.TextIOWrapper(io.BytesIO("今天\n".encode("gbk")), "utf-8", "strict")
+    monkeypatch.setattr(sys, "stdin", typed)
+    with pytest.raises(UserError, match="standard input: .*" + remedy):
+        run(["--model_dir=" + folder, "--interactive"])
+    assert wrong not in capsys.readouterr().out
+
+
+def test_halves_of_characters_in_a_file_are_told(folder, tmp_path):
+    """Codecs such as UTF-7 give them without an error."""
+    path = write_pairs(tmp_path / "pairs.tsv", "a\tb\na\t+2AA-\n")
+    with pytest.raises(UserError, match=r"pairs.tsv, line 2: character 3 is \\ud800"):
+        run(["--model_dir=" + folder, "--pairs=" + path, "--encoding=utf-7"])
 
 
 def test_lines_come_in_groups_with_their_places(tmp_path):
@@ -282,3 +331,54 @@ def test_a_model_of_topics_is_no_model_of_pairs(tmp_path):
     topics = small_models.write_model(tmp_path / "topics", labels=("体育", "财经", "娱乐"))
     with pytest.raises(UserError, match="tells 3 classes apart"):
         run(["--model_dir=" + topics], PAIRS[0])
+
+
+@pytest.mark.parametrize(
+    "name, content",
+    [
+        ("a.csv", '\ufefftext_a,text_b,label\r\n"今天,天气","好 天气",1\r\n今,天,0\r\n'),
+        ("a.csv", 'id,label,句子一,句子二\n7,1,"今天,天气","好\n天气"\n8,0,今,天\n'),
+        ("a.tsv", "label\ttext_a\ttext_b\n1\t今天,天气\t好 天气\n0\t今\t天\n"),
+        (
+            "a.jsonl",
+            '{"text_a": "今天,天气", "text_b": "好\\t天气"}\n{"text_a": "今", "text_b": "天"}\n',
+        ),
+        ("a.csv", '"今天,天气",好 天气\n今,天\n'),
+        ("a.csv", '"今天,天气",好 天气,1\n\n今,天,0\n\n'),
+        ("a.tsv", "今天,天气\t好 天气\t第三列\n今\t天\n"),
+    ],
+)
+def test_pairs_of_the_file_that_was_trained_on(folder, tmp_path, capsys, name, content):
+    run(["--model_dir=" + folder, "--pairs=" + write_pairs(tmp_path / name, content)])
+    rows = [line.split("\t") for line in capsys.readouterr().out.splitlines()]
+    assert [row[:2] for row in rows] == [["今天,天气", "好 天气"], ["今", "天"]]
+
+
+def test_pairs_in_columns_that_the_model_was_trained_with(tmp_path, capsys):
+    folder = small_models.write_model(
+        tmp_path / "model",
+        settings={
+            "task": "multiclass",
+            "columns": ["label", "text_b", "text_a"],
+            "header": ["同", "乙方", "甲方"],
+            "chosen_columns": {"text_a": "甲方", "text_b": "乙方", "label": "同"},
+        },
+    )
+    for name, content in (
+        ("a.csv", "同,乙方,甲方\n1,天,今\n"),
+        ("a.tsv", "乙方\t甲方\n天\t今\n"),
+        ("a.csv", "text_a,text_b\n今,天\n"),
+    ):
+        run(["--model_dir=" + folder, "--pairs=" + write_pairs(tmp_path / name, content)])
+        assert capsys.readouterr().out.startswith("今\t天\t"), content
+
+
+def test_rows_that_are_no_pairs_are_told(folder, tmp_path):
+    for content, message in (
+        ("text_a,text_b\n今,天\n今\n", "a.csv, line 3: 1 column, expected 2"),
+        ("text_a,label\n今,1\n", "a.csv"),
+        ("", "a.csv has no pairs"),
+    ):
+        path = write_pairs(tmp_path / "a.csv", content)
+        with pytest.raises(UserError, match=message):
+            run(["--model_dir=" + folder, "--pairs=" + path])

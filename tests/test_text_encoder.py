@@ -192,13 +192,25 @@ def test_json_as_bert_writes_it(extracted, token_vectors):
             np.testing.assert_allclose(values, vectors[position, [0, 2]], atol=1e-5)
 
 
-@pytest.mark.parametrize(
-    "arguments, message",
-    [(["--layers=last4_sum"], "sums layers up.*--layers=-1,-2"), (["--normalize"], "leave it out")],
-)
-def test_json_as_bert_writes_it_has_layers_as_they_are(extracted, arguments, message):
-    with pytest.raises(UserError, match=message):
-        extracted(None, "--format=bert_json", *arguments)
+def test_the_readmes_flags_go_with_berts_json(extracted, token_vectors, capfdbinary):
+    flags = ["--layers=second_to_last", "--pooling=mean", "--normalize=true", "--format=bert_json"]
+    path = extracted("vectors.npy", *flags)
+    shown = capfdbinary.readouterr().err.decode("utf-8")
+    assert "--pooling=mean has no effect" in shown and "ends in .jsonl" in shown
+    with open(path, encoding="utf-8") as handle:
+        features = [json.loads(line)["features"] for line in handle]
+    for row, (_, vectors) in zip(features, token_vectors):
+        expected = vectors[:, 1] / np.linalg.norm(vectors[:, 1], axis=1, keepdims=True)
+        found = [feature["layers"][0]["values"] for feature in row]
+        np.testing.assert_allclose(found, expected, atol=1e-5)
+    both = extracted(None, "--layers=-1,-2", "--normalize=true", "--format=bert_json")
+    for layer in json.loads(both.splitlines()[0])["features"][0]["layers"]:
+        np.testing.assert_allclose(np.linalg.norm(layer["values"]), 1, atol=1e-5)
+
+
+def test_json_as_bert_writes_it_has_each_layer_by_itself(extracted):
+    with pytest.raises(UserError, match="sums layers up.*--layers=-1,-2"):
+        extracted(None, "--format=bert_json", "--layers=last4_sum")
 
 
 def test_parquet(extracted, sentence_vectors, token_vectors):
@@ -235,7 +247,7 @@ def test_input_that_cannot_be_read_leaves_no_file(extracted, tmp_path):
         with pytest.raises(UserError, match=message):
             extracted("v.npy", *arguments)
     (tmp_path / "own.jsonl").write_text("天")
-    with pytest.raises(UserError, match="own.jsonl: it is the input too"):
+    with pytest.raises(UserError, match="own.jsonl: it is an input too"):
         extracted("own.jsonl", "--input_file=%s" % (tmp_path / "own.jsonl"))
     with pytest.raises(UserError, match="which form.*--format"):
         extracted("v.bin")

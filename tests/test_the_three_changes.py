@@ -5,6 +5,7 @@ import subprocess
 import sys
 
 import pytest
+import tensorflow.compat.v1 as tf
 
 import modeling
 from workspace import ROOT
@@ -73,7 +74,17 @@ def test_the_command_shows_all_of_it():
         assert text in result.stdout
 
 
+def test_the_originals_names():
+    """Its functions are called by people's own scripts."""
+    for name in ("factorized_embedding", "share_parameters", "sentence_order_prediction"):
+        assert getattr(changes, "test_" + name)() is None
+    with tf.Graph().as_default():
+        tf.get_variable("a", [3, 5])
+        tf.get_variable("b", [2], trainable=False)
+        assert changes.get_total_parameters() == 15
+
+
 def test_a_figure_that_is_wrong_ends_the_command(monkeypatch):
     monkeypatch.setattr(changes, "SHARED_COUNTS", (1, 2))
     with pytest.raises(changes.UserError, match="125976576"):
-        changes.show_sharing()
+        changes.test_share_parameters()

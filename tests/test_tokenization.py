@@ -2,6 +2,7 @@
 
 import glob
 import gzip
+import hashlib
 import json
 import os
 import pickle
@@ -9,12 +10,14 @@ import random
 import shutil
 import sys
 import unicodedata
+import warnings
 
 import pytest
 
 from errors import UserError
 from sentencepiece_models import train_sentencepiece
 import tokenization
+from workspace import ROOT
 
 VOCAB = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "北", "京", "，", ",", "!", "Ab"]
 VOCAB += [
@@ -415,3 +418,50 @@ def test_without_sentencepiece(monkeypatch):
     monkeypatch.setitem(sys.modules, "sentencepiece", None)
     with pytest.raises(UserError, match="a.model needs .* pip install sentencepiece"):
         tokenization.FullTokenizer(None, True, "a.model")
+
+
+def test_the_hash_of_the_vocabulary_is_of_the_bytes_that_were_read(tmp_path):
+    path = tmp_path / "vocab.txt"
+    content = b"[PAD]\n[UNK]\n[CLS]\n[SEP]\n"
+    path.write_bytes(content)
+    tokenizer = tokenization.FullTokenizer(str(path))
+    path.write_bytes(b"another")
+    assert tokenizer.sha256 == hashlib.sha256(content).hexdigest()
+
+
+@pytest.mark.parametrize(
+    "content, problem",
+    [
+        ("\n".join(VOCAB).encode("utf-16"), "the file is in UTF-16, expected UTF-8: convert it"),
+        ("[UNK]\n我们明天去银行办理业务\n".encode("gbk"), "the file is in GBK"),
+        (b"[UNK]\n\xff\x80\x00\x13", "line 2: not UTF-8 text .byte 0xff.: is it the right file"),
+    ],
+)
+def test_a_vocabulary_in_another_encoding_is_told_of_no_flag(tmp_path, content, problem):
+    path = tmp_path / "vocab.txt"
+    path.write_bytes(content)
+    with pytest.raises(UserError, match=problem) as caught:
+        tokenization.FullTokenizer(str(path))
+    assert str(path) in str(caught.value) and "--encoding" not in str(caught.value)
+
+
+def test_a_repeated_entry_is_warned_of_with_both_lines(tmp_path):
+    path = tmp_path / "vocab.txt"
+    path.write_text("[UNK]\n[CLS]\n[SEP]\na\nb\na\n")
+    with pytest.warns(UserWarning, match="vocab.txt, line 6: the entry 'a' is in line 4 already"):
+        assert tokenization.load_vocab(str(path))["a"] == 5
+    path.write_text("[UNK]\n[CLS]\n[SEP]\n\n\n\u2028\n")  # no entries, their ids are not used
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert len(tokenization.load_vocab(str(path))) == 4
+        tokenization.load_vocab(os.path.join(ROOT, "albert_starter_zh", "vocab.txt"))
+
+
+def test_the_released_vocabulary_loads_as_it_did(shared):
+    folder = os.path.join(shared, "data", "ckpt_index_only")
+    paths = glob.glob(os.path.join(folder, "*", "vocab*.txt"))
+    assert paths
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for path in paths:
+            assert len(tokenization.load_vocab(path)) == 21128

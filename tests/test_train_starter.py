@@ -50,8 +50,9 @@ class Run:
     def __call__(self, *arguments, **changes):
         """Runs the command in this process; returns the names of the scripts it called."""
         self.called = []
-        values = dict(SETTINGS, out=self.out, **changes)
-        with flags_of(["--%s=%s" % item for item in values.items()], train_starter.define_flags):
+        values = dict(dict(SETTINGS, out=self.out), **changes)
+        words = ["--%s=%s" % item for item in values.items() if item[1] is not None]
+        with flags_of(words, train_starter.define_flags):
             train_starter.main(list(arguments))
         return [os.path.basename(command[1]) for command in self.called]
 
@@ -133,6 +134,81 @@ def test_the_second_phase_starts_from_the_first_with_unrelated_pairs(run):
     assert run(pair_steps=50) == ["run_pretraining.py"]
     with pytest.raises(UserError, match="pair_pretraining holds .* another start .steps is 8, was"):
         run(pair_steps=50, steps=8)
+
+
+STARTER = os.path.join(ROOT, "albert_starter_zh")
+OF_GOING_ON = {"steps": None, "pair_steps": None, "similar_steps": None, "save_steps": None}
+
+
+@pytest.mark.parametrize(
+    "arguments", [[], ["--init_checkpoint=" + STARTER], ["--init_checkpoint", STARTER]]
+)
+def test_a_model_goes_on_for_few_steps(run, capsys, arguments):
+    start = {} if arguments else {"init_checkpoint": STARTER}
+    assert run(*arguments, **start, **OF_GOING_ON) == DATA + ["run_pretraining.py"]
+    flags = flags_in(run.called[-1])
+    assert (flags["warm_start"], flags["init_checkpoint"]) == ("False", STARTER)
+    assert (flags["num_train_steps"], flags["learning_rate"]) == ("1000", "0.0005")
+    assert (flags["num_warmup_steps"], flags["save_checkpoints_steps"]) == ("100", "250")
+    assert flags_in(run.called[1])["random_next_sentence"] == "True"
+    with open(run.work("vocabulary", "vocab.txt"), "rb") as handle:
+        assert handle.read() == files.read_bytes(os.path.join(STARTER, "vocab.txt"))
+    config = files.read_json(run.work("vocabulary", "albert_config_tiny.json"))
+    assert config == files.read_json(os.path.join(STARTER, "albert_config_tiny.json"))
+    assert "is little to learn" not in capsys.readouterr().err
+
+
+def test_only_the_first_phase_starts_from_the_model(run):
+    run("--init_checkpoint=" + STARTER, pair_steps=40)
+    starts = [
+        flags_in(command)["init_checkpoint"]
+        for command in run.called
+        if command[1].endswith("run_pretraining.py")
+    ]
+    assert starts == [STARTER, run.work("pretraining", "export")]
+    with pytest.raises(UserError, match="another start .init_checkpoint is None, was albert_model"):
+        run(pair_steps=40)
+
+
+def test_a_model_goes_on_with_its_own_vocabulary_and_config(run, tmp_path):
+    small = tmp_path / "small"
+    small.mkdir()
+    for name in os.listdir(STARTER):
+        if name.startswith("albert_model.ckpt"):
+            os.symlink(os.path.join(STARTER, name), str(small / name))
+    config = dict(files.read_json(os.path.join(STARTER, "albert_config_tiny.json")), x=1)
+    files.write_json(str(small / "albert_config_other.json"), config)
+    with pytest.raises(UserError, match="there is no vocab.txt beside it.*VOCAB_FILE"):
+        run(init_checkpoint=str(small))
+    lines = files.read_lines(os.path.join(STARTER, "vocab.txt"))
+    (small / "vocab.txt").write_text("\n".join(lines[::-1]) + "\n", encoding="utf-8")
+    run(init_checkpoint=str(small / "albert_model.ckpt"))
+    assert files.read_lines(run.work("vocabulary", "vocab.txt")) == lines[::-1]
+    assert files.read_json(run.work("vocabulary", "albert_config_other.json"))["x"] == 1
+    with pytest.raises(UserError, match="VOCAB_SIZE.*goes on with the vocabulary that it has"):
+        run(init_checkpoint=str(small), vocab_size=9000)
+    with pytest.raises(UserError, match="no checkpoint"):
+        run(init_checkpoint=str(tmp_path / "nowhere"))
+
+
+def test_texts_of_one_sentence_teach_masked_words_alone(run):
+    assert run(one_segment=True, init_checkpoint=STARTER, **OF_GOING_ON)
+    assert [flags_in(command).get("one_segment") for command in run.called] == [
+        None,
+        "True",
+        "True",
+        None,
+    ]
+    assert "random_next_sentence" not in flags_in(run.called[1])
+    with pytest.raises(UserError, match="ONE_SEGMENT. has one phase, here are 2: .*PAIR_STEPS=0"):
+        run(one_segment=True, pair_steps=40)
+
+
+def test_little_text_is_advised_to_go_on_from_a_model(run, capsys):
+    run()
+    assert "0.0 MB of text is little" in capsys.readouterr().err
+    run()
+    assert "is little" not in capsys.readouterr().err
 
 
 def test_the_third_phase_has_similar_texts(run):
@@ -382,3 +458,26 @@ def test_killed_in_every_stage_it_ends_with_the_same_model(start, tmp_path):
     assert list(scores) == phases + ["data", "topics"]
     assert 0 <= scores["data"]["test_accuracy"] <= 1 and 0 <= scores["topics"]["dev_accuracy"] <= 1
     assert os.path.exists(str(tmp_path / "killed" / "learning_curve.png"))
+
+
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        (["--out=m", "--learning_rate=nan"], "--learning_rate=nan: expected a number, 0 or more"),
+        (["--out=m", "--pair_learning_rate=0"], "--pair_learning_rate=0 (PAIR_LEARNING_RATE)"),
+        (["--out=m", "--vocab_size=99999999999"], "--vocab_size=99999999999"),
+        (["--out=m", "--", "--poly_power=nan"], "--poly_power=nan: expected a number, 0 or more"),
+        (["--out=m", "--", "--no_such_flag"], "Unknown command line flag 'no_such_flag'"),
+    ],
+)
+def test_numbers_that_make_no_sense_are_refused_before_any_work(arguments, message, tmp_path):
+    command = [sys.executable, os.path.join(ROOT, "scripts", "train_starter.py")]
+    done = subprocess.run(
+        command + ["--corpus=" + os.path.join(ROOT, "data", "news_sample.txt")] + arguments,
+        cwd=str(tmp_path),
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 2 and done.stderr.startswith("train_starter.py: error: ")
+    assert message in done.stderr and done.stderr.count("\n") == 1
+    assert os.listdir(str(tmp_path)) == []

@@ -194,6 +194,20 @@ def test_learning_curve_is_a_picture(tmp_path):
     assert os.path.getsize(path) > 10000
 
 
+def test_the_axis_of_the_learning_curve_says_the_metric(tmp_path, monkeypatch):
+    pytest.importorskip("matplotlib")
+    figures = []
+    monkeypatch.setattr(training.pictures, "save", lambda figure, path: figures.append(figure))
+    metrics = training.Metrics(str(tmp_path), 0)
+    metrics.add(10, loss=0.5, dev_macro_f1=0.6)
+    curves = [("dev_macro_f1", "dev macro_f1")]
+    training.draw_learning_curve(metrics, "curve.png", curves, "macro_f1")
+    loss_axes, metric_axes = figures[0].axes
+    assert (loss_axes.get_ylabel(), metric_axes.get_ylabel()) == ("loss", "macro_f1")
+    (line,) = metric_axes.get_lines()
+    assert line.get_label() == "dev macro_f1" and list(line.get_ydata()) == [0.6]
+
+
 @pytest.mark.parametrize(
     "error, words",
     [

@@ -15,7 +15,7 @@ import optimization
 TRAININGS = {
     "train_bm_cls_postln_2_adamw_lr0.001_t12_w2": (
         "bm_cls_postln_2",
-        {"init_lr": 0.001, "num_train_steps": 12, "num_warmup_steps": 2},
+        {"init_lr": 0.001, "num_train_steps": 12, "num_warmup_steps": 2, "optimizer": "adamw"},
     ),
     "train_bm_small_postln_lamb_lr0.01_t10_w4": (
         "bm_small_postln",

@@ -1,0 +1,1 @@
+scripts/create_pretrain_data_batch_webtext.sh

@@ -1,0 +1,131 @@
+"""How much of a query's wording the lines of a corpus have: BM25 of characters, an inverted index.
+
+    index = LexicalIndex.build(["怎么开户", "如何开通账户"])
+    index.scores("怎样开户")  # float [2], 1 for the query's own wording
+
+The terms are single characters and, with a small weight, pairs of neighbouring ones, after NFKC and
+lower-casing. Scores are divided by what the query itself would have, so that those of different
+queries compare.
+"""
+
+from typing import Sequence
+import unicodedata
+
+import numpy as np
+
+NUM_BUCKETS = 1 << 20  # of terms, which are hashed
+PAIR_WEIGHT = 0.2  # of a pair of characters; of a single one 1
+SATURATION, LENGTH_SHARE = 1.2, 0.75  # BM25's k1 and b
+_ARRAYS = ("terms", "starts", "lines", "weights", "sizes")
+
+
+class LexicalIndex:
+    """For each term the lines it occurs in, with its weight there."""
+
+    def __init__(self, terms, starts, lines, weights, sizes):
+        """Arguments as `build` makes them.
+
+        Args:
+            terms: int [t], sorted; pairs have numbers from `NUM_BUCKETS` on.
+            starts: int [t + 1]; term i occurs in lines[starts[i] : starts[i + 1]].
+            lines: int [p], of the corpus, from 0.
+            weights: float32 [p], what the term adds to the score of the line.
+            sizes: float [2]: number of lines, their mean length in characters.
+        """
+        self._terms, self._starts, self._lines, self._weights = terms, starts, lines, weights
+        self._sizes = sizes
+        self._vectorizers = _vectorizers()
+
+    @classmethod
+    def build(cls, texts: Sequence[str]) -> "LexicalIndex":
+        """The index of a corpus.
+
+        Args:
+            texts: its lines.
+        """
+        from scipy import sparse
+
+        counts = [vectorizer.transform(texts) for vectorizer in _vectorizers()]
+        lengths = np.maximum(1, np.asarray(counts[0].sum(axis=1)).ravel())
+        counts = sparse.hstack(counts).tocsc()
+        terms = np.flatnonzero(np.diff(counts.indptr))
+        starts = counts.indptr[np.append(terms, len(counts.indptr) - 1)]
+        sizes = np.array([len(texts), lengths.mean()])
+        frequencies = np.diff(starts)
+        importances = np.repeat(_importances(terms, frequencies, len(texts)), frequencies)
+        weights = importances * _saturated(counts.data, lengths[counts.indices] / sizes[1])
+        return cls(terms, starts, counts.indices, weights.astype(np.float32), sizes)
+
+    def save(self, path: str) -> None:
+        """Writes the index to a .npz file."""
+        with open(path, "wb") as output:
+            np.savez(output, **{name: getattr(self, "_" + name) for name in _ARRAYS})
+
+    @classmethod
+    def load(cls, path: str) -> "LexicalIndex":
+        """Reads what `save` has written."""
+        with np.load(path, allow_pickle=False) as arrays:
+            return cls(*[arrays[name] for name in _ARRAYS])
+
+    def scores(self, query: str) -> np.ndarray:
+        """How much of a query's wording each line has.
+
+        Args:
+            query: str.
+
+        Returns:
+            float32 [number of lines], from 0, nothing, to 1, all of it.
+        """
+        num_lines, mean_length = self._sizes
+        scores = np.zeros(int(num_lines), np.float32)
+        singles, pairs = [vectorizer.transform([query]) for vectorizer in self._vectorizers]
+        terms = np.concatenate([singles.indices, pairs.indices + NUM_BUCKETS])
+        counts = np.concatenate([singles.data, pairs.data])
+        rows = np.searchsorted(self._terms, terms)
+        is_known = np.append(self._terms, -1)[rows] == terms
+        frequencies = np.zeros(len(terms))
+        for row, index in zip(rows[is_known], np.flatnonzero(is_known)):
+            occurrences = slice(*self._starts[row : row + 2])
+            scores[self._lines[occurrences]] += self._weights[occurrences]
+            frequencies[index] = occurrences.stop - occurrences.start
+        own = _importances(terms, frequencies, num_lines) * _saturated(
+            counts, max(1, singles.data.sum()) / mean_length
+        )
+        return np.minimum(scores / max(own.sum(), np.finfo(np.float32).tiny), 1)
+
+
+def _vectorizers():
+    """Counters of single characters and of pairs: texts -> sparse [n, NUM_BUCKETS] each."""
+    from sklearn.feature_extraction.text import HashingVectorizer
+
+    return [
+        HashingVectorizer(
+            analyzer="char",
+            ngram_range=(length, length),
+            preprocessor=_normalized,
+            n_features=NUM_BUCKETS,
+            norm=None,
+            alternate_sign=False,
+            dtype=np.float32,
+        )
+        for length in (1, 2)
+    ]
+
+
+def _normalized(text):
+    return unicodedata.normalize("NFKC", text).lower()
+
+
+def _importances(terms, frequencies, num_lines):
+    """BM25's inverse document frequency of terms, of pairs a share of it.
+
+    1 is added, as by scikit-learn, since a few lines say little of how rare a term is.
+    """
+    rarity = 1 + np.log1p((num_lines - frequencies + 0.5) / (frequencies + 0.5))
+    return rarity * np.where(terms < NUM_BUCKETS, 1, PAIR_WEIGHT)
+
+
+def _saturated(counts, lengths):
+    """BM25's weight of terms by their counts in a text; `lengths` over the mean one."""
+    dampening = SATURATION * (1 - LENGTH_SHARE + LENGTH_SHARE * lengths)
+    return counts * (SATURATION + 1) / (counts + dampening)

@@ -1,0 +1,73 @@
+"""Why the operating system refused something, in a line, and what to do about it."""
+
+import errno
+import os
+import re
+from typing import Optional
+
+_LIMIT_OF_FILES = "too many files are open: raise the limit (ulimit -n)"
+_NO_PERMISSION = "choose another place, or change the permissions"
+# What only the state of the system explains, whatever a program does.
+_ADVICE_ON_SYSTEM = {
+    errno.ENOSPC: "free space or choose another place",
+    errno.EDQUOT: "free space or choose another place",
+    errno.EROFS: "choose another place: this one can only be read",
+    errno.EMFILE: _LIMIT_OF_FILES,
+    errno.ENFILE: _LIMIT_OF_FILES,
+    errno.ENOMEM: "free memory",
+    errno.EAGAIN: "too many processes run: end some, or raise the limit (ulimit -u)",
+    errno.EIO: "check the disk, or choose another one",
+    errno.ESTALE: "mount the network folder again, or choose another place",
+    errno.EFBIG: "files may not be that large here (ulimit -f, file system): choose another place",
+}
+_ADVICE_ON_NAMES = {
+    errno.EACCES: _NO_PERMISSION,
+    errno.EPERM: _NO_PERMISSION,
+    errno.ENAMETOOLONG: "choose a shorter name",
+    errno.ELOOP: "its links form a loop: remove them or choose another place",
+    errno.ENOTDIR: "a file stands where a folder is expected: choose another place",
+    errno.EISDIR: "a folder stands where a file is expected: choose another name",
+    errno.EEXIST: "a file stands where a folder is expected: choose another place",
+    errno.ENOTEMPTY: "the folder has other files in it: choose another place",
+    errno.ENOENT: "its folder is gone: make it or choose another place",
+    errno.EINVAL: "this file system does not take such a name: choose another one",
+    errno.EILSEQ: "this file system does not take such a name: choose another one",
+    errno.EBUSY: "end the program that uses it, or choose another place",
+    errno.ETXTBSY: "end the program that uses it, or choose another place",
+}
+_ADVICE = {**_ADVICE_ON_SYSTEM, **_ADVICE_ON_NAMES}
+PHRASES = tuple(map(os.strerror, _ADVICE_ON_SYSTEM))  # as they stand in TensorFlow's errors, too
+# Lines of TensorFlow's errors that name no reason, and names of its nodes.
+_HEADINGS = ("Graph execution error", "Detected at node", "Node:", "File ", "Original stack trace")
+_NODE = re.compile(r"\{\{.*?\}\} ?")
+
+
+def number_of(error: Exception) -> Optional[int]:
+    """The errno of an error, also of one that TensorFlow has put into words; None without one."""
+    number = getattr(error, "errno", None)
+    if number is None:
+        text = str(error)
+        number = next((code for code in _ADVICE if os.strerror(code) in text), None)
+    return number
+
+
+def reason(error: Exception) -> str:
+    """What went wrong, in a line: the system's words where it was the system."""
+    if getattr(error, "strerror", None):
+        return error.strerror
+    lines = [_NODE.sub("", line).strip() for line in str(error).split("\n")]
+    number = number_of(error)
+    if number is not None:
+        return next((line for line in lines if os.strerror(number) in line), os.strerror(number))
+    told = [line for line in lines if line and not line.startswith(_HEADINGS)]
+    return (told or lines)[0]
+
+
+def advice(error: Exception) -> str:
+    """What to do about it."""
+    return _ADVICE.get(number_of(error), "choose another place")
+
+
+def is_of_system(error: OSError) -> bool:
+    """Whether it says something about the system (a full disk), not about a program or a name."""
+    return error.errno in _ADVICE_ON_SYSTEM

@@ -1,0 +1,189 @@
+"""classify.py: texts of the command line, a file or a pipe, by every kind of model."""
+
+import io
+import json
+import re
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from errors import UserError
+import classify
+import fine_tuning
+import model_flags
+import predictor
+import small_models
+import tasks
+
+TEXTS = ["今天天气很好", "明天去吃饭", "", "银行卡怎么办理"]
+PAIRS = [("今天天气", "明天天气"), ("好", "怎么办理")]
+TOPICS = ("体育", "财经", "娱乐")
+SINGLE, OF_PAIRS = ["text_a", "label"], ["text_a", "text_b", "label"]
+KINDS = {
+    "topics": {"labels": TOPICS, "settings": {"columns": SINGLE}},
+    "several": {
+        "labels": TOPICS,
+        "settings": {
+            "columns": SINGLE,
+            "objective": "multi_label",
+            "thresholds": [0.4, 0.6, 0.5],
+            "label_separator": ";",
+        },
+    },
+    "value": {"labels": ("score",), "settings": {"columns": SINGLE, "objective": "regression"}},
+    "pairs": {"labels": TOPICS, "settings": {"columns": OF_PAIRS}},
+    "old": {"labels": TOPICS},
+}
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory):
+    root = tmp_path_factory.mktemp("models")
+    return {kind: small_models.write_model(root / kind, **KINDS[kind]) for kind in KINDS}
+
+
+@pytest.fixture
+def run(folders, capsys, monkeypatch):
+    def run(kind, *arguments, words=(), stdin=None):
+        if stdin is not None:
+            monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin.encode("utf-8"))))
+        flags = ["--model_dir=" + folders[kind]] + list(arguments)
+        small_models.run_command(classify, flags, list(words))
+        return [line.split("\t") for line in capsys.readouterr().out.split("\n")[:-1]]
+
+    return run
+
+
+def predicted(folder, texts, **settings):
+    with predictor.Predictor(folder, **settings) as model:
+        return model.predict(texts)
+
+
+def test_one_label(run, folders, tmp_path):
+    labels, probabilities = predicted(folders["topics"], TEXTS)
+    expected = [
+        [text, label, "%.4f" % row.max()] for text, label, row in zip(TEXTS, labels, probabilities)
+    ]
+    assert run("topics", words=TEXTS) == expected
+    assert run("topics", stdin="\n".join(TEXTS) + "\n") == expected
+    path = tmp_path / "texts.txt"
+    path.write_bytes("\r\n".join(TEXTS).encode("gbk"))
+    assert run("topics", "--input_file=%s" % path, "--encoding=gbk") == expected
+    for row, values in zip(run("topics", "--top_k=2", words=TEXTS), probabilities):
+        order = np.argsort(-values)[:2]
+        assert row[1::2] == [TOPICS[number] for number in order]
+        assert row[2::2] == ["%.4f" % values[number] for number in order]
+
+
+def test_several_labels_are_those_over_their_thresholds(run, folders):
+    probabilities = predicted(folders["several"], TEXTS)[1]
+    chosen = [np.flatnonzero(row >= [0.4, 0.6, 0.5]) for row in probabilities]
+    assert len(set(map(tuple, chosen))) > 1, "the random model should tell the texts apart"
+    rows = run("several", "--top_k=1", words=TEXTS)
+    for row, numbers, values in zip(rows, chosen, probabilities):
+        assert row[1] == ";".join(TOPICS[number] for number in numbers)
+        assert row[2] == ";".join("%.4f" % values[number] for number in numbers)
+        assert row[3:] == [TOPICS[values.argmax()], "%.4f" % values.max()]
+
+
+def test_values(run, folders):
+    values, _ = predicted(folders["value"], TEXTS)
+    assert run("value", words=TEXTS) == [[t, "%.4f" % v] for t, v in zip(TEXTS, values)]
+    records = [json.loads(row[0]) for row in run("value", "--format=jsonl", words=TEXTS[:2])]
+    assert [record["text"] for record in records] == TEXTS[:2]
+    np.testing.assert_allclose([record["value"] for record in records], values[:2], atol=1e-6)
+    with pytest.raises(UserError, match="--top_k: .*value predicts a value, no classes"):
+        run("value", "--top_k=2", words=TEXTS)
+
+
+def test_json_lines(run, folders):
+    labels, probabilities = predicted(folders["topics"], TEXTS)
+    for index, (line,) in enumerate(run("topics", "--format=jsonl", words=TEXTS)):
+        record = json.loads(line)
+        assert (record["text"], record["label"]) == (TEXTS[index], labels[index])
+        assert record["probability"] == pytest.approx(probabilities[index].max(), abs=1e-6)
+        assert list(record["probabilities"])[0] == labels[index]
+        np.testing.assert_allclose(
+            [record["probabilities"][topic] for topic in TOPICS], probabilities[index], atol=1e-6
+        )
+    ((line,),) = run("several", "--format=jsonl", "--top_k=2", words=TEXTS[:1])
+    record = json.loads(line)
+    assert record["labels"] == predicted(folders["several"], TEXTS[:1])[0][0]
+    assert len(record["probabilities"]) == 2
+    ((line,),) = run("pairs", "--format=jsonl", words=PAIRS[0])
+    record = json.loads(line)
+    assert (record["text_a"], record["text_b"]) == PAIRS[0]
+
+
+def test_pairs_are_words_two_by_two_or_two_columns(run, folders):
+    labels, probabilities = predicted(folders["pairs"], PAIRS)
+    expected = [
+        list(pair) + [label, "%.4f" % row.max()]
+        for pair, label, row in zip(PAIRS, labels, probabilities)
+    ]
+    assert run("pairs", words=[text for pair in PAIRS for text in pair]) == expected
+    assert run("pairs", stdin="".join("%s\t%s\tfurther\n" % pair for pair in PAIRS)) == expected
+    with pytest.raises(UserError, match="standard input, line 2: expected text_a<tab>text_b"):
+        run("pairs", stdin="a\tb\nc\n")
+    with pytest.raises(UserError, match="found 3 words, expected pairs.*--text_pairs=false"):
+        run("pairs", words=TEXTS[:3])
+
+
+def test_the_form_of_training_can_be_overruled(run, folders):
+    with pytest.raises(
+        UserError, match="input, line 1: 2 columns, but the model was trained on si"
+    ):
+        run("topics", stdin="今天\t明天\n")
+    off = {"check_text_form": False}
+    label, row = (of_pair[0] for of_pair in predicted(folders["topics"], PAIRS[:1], **off))
+    rows = run("topics", "--text_pairs", stdin="%s\t%s\n" % PAIRS[0])
+    assert rows == [list(PAIRS[0]) + [label, "%.4f" % row.max()]]
+    label = predicted(folders["pairs"], ["今天\t明天"], **off)[0][0]
+    assert run("pairs", "--text_pairs=false", stdin="今天\t明天\n")[0][:3] == [
+        "今天",
+        "明天",
+        label,
+    ]
+
+
+def test_a_folder_without_a_note_of_the_form_takes_what_it_is_given(run, folders):
+    labels, _ = predicted(folders["old"], [PAIRS[0], "今天"])
+    rows = run("old", stdin="%s\t%s\n今天\n" % PAIRS[0])
+    assert [row[:-1] for row in rows] == [list(PAIRS[0]) + labels[:1], ["今天", labels[1]]]
+
+
+def test_mistakes(run, monkeypatch, tmp_path):
+    with pytest.raises(UserError, match="texts and --input_file exclude each other"):
+        run("topics", "--input_file=x", words=["今天"])
+    with pytest.raises(UserError, match=r"argument 1: character 1 is \\udcbd"):
+        run("topics", words=["今天".encode("gbk").decode("utf-8", "surrogateescape")])
+    monkeypatch.setattr(model_flags, "__file__", str(tmp_path / "model_flags.py"))
+    with pytest.raises(UserError, match="no fine-tuned model .*--model_dir"):
+        small_models.run_command(classify, [], ["今天"])
+
+
+COMMANDS = {
+    "topics": (tasks.Task({}, tuple(SINGLE), TOPICS), "classify.py"),
+    "several": (tasks.Task({}, tuple(SINGLE), TOPICS, objective="multi_label"), "classify.py"),
+    "value": (tasks.Task({}, tuple(SINGLE), ("score",), objective="regression"), "classify.py"),
+    "pairs": (tasks.Task({}, tuple(OF_PAIRS), TOPICS), "classify.py"),
+    "old": (tasks.Task({}, tuple(OF_PAIRS), ("0", "1")), "similarity.py"),
+}
+
+
+@pytest.mark.parametrize("kind", sorted(COMMANDS))
+def test_training_ends_with_the_command_that_uses_its_model(kind, folders, tmp_path):
+    task, script = COMMANDS[kind]
+    model = small_models.write_model(
+        tmp_path / "a folder", task.labels, settings=KINDS[kind].get("settings")
+    )
+    command = fine_tuning._next_command(model, task)
+    assert re.search(r"(^|[ /])%s " % re.escape(script), command)
+    if kind not in ("pairs", "old", "topics"):
+        return  # runs as those do
+    result = subprocess.run(command, shell=True, stdout=subprocess.PIPE, text=True)
+    assert result.returncode == 0
+    texts = ["怎么开户", "如何开通账户"] if tasks.is_pair(task) else ["这家店的菜很好吃"]
+    assert result.stdout.split("\t")[: len(texts)] == texts

@@ -1,0 +1,391 @@
+"""What holds for every command: its flags that name paths, its streams, --help."""
+
+import contextlib
+import functools
+import glob
+import importlib
+import os
+import subprocess
+import sys
+
+from absl import flags
+import pytest
+
+from errors import UserError
+import fine_tuning
+import isolated_flags
+import path_rules
+import pretraining
+import pretraining_records
+import small_models
+from workspace import ROOT
+
+for folder in ("scripts", "benchmarks", os.path.join("data", "pairs_sample")):
+    sys.path.append(os.path.join(ROOT, folder))
+
+STARTER = os.path.join(ROOT, "albert_starter_zh")
+# Commands that define their flags where they are imported, and what defines them.
+DEFINED_ELSEWHERE = {
+    "create_pretraining_data_google": ("create_pretraining_data", {"google": True}),
+    "run_classifier": (fine_tuning, {}),
+    "run_classifier_clue": (fine_tuning, {}),
+    "run_classifier_multiclass": (fine_tuning, {}),
+    "run_classifier_sp_google": (fine_tuning, {}),
+    "run_pretraining": (pretraining, {}),
+    "run_pretraining_google": (pretraining, {}),
+    "run_pretraining_google_fast": (pretraining, {}),
+    "create_pretraining_data_roberta": ("create_pretraining_data", {"one_segment": True}),
+    "make_character_data": (None, {}),
+    "test_changes": (None, {}),
+}
+# Flags of text that name neither files nor folders.
+NO_PATHS = set(
+    "albert_config_file albert_hub_module_handle beam_options best_metric datasets devices "
+    "encoding forced_chars format gcp_project host label_column label_separator layers "
+    "master option_datasets output_node_names precision query search_weights seeds "
+    "seq_length sets starts task_name text_b_column text_column tpu_name tpu_zone ways".split()
+)
+# Commands that write what a flag of theirs names, and what they read.
+WRITERS = {
+    "build_vocab": "output",
+    "convert_albert_pytorch_checkpoint_to_tf": "tf_dump_path",
+    "convert_albert_tf_checkpoint_to_pytorch": "pytorch_dump_path",
+    "create_pretraining_data": "output_file stats",
+    "create_pretraining_data_google": "output_file stats",
+    "export_model": "output",
+    "extract_features": "output_file",
+    "freeze_graph": "output_graph",
+    "inspect_checkpoint": "output_dir",
+    "run_classifier": "cached_dir export_dir output_dir",
+    "run_classifier_clue": "cached_dir export_dir output_dir",
+    "run_classifier_multiclass": "cached_dir export_dir output_dir",
+    "run_classifier_sp_google": "cached_dir export_dir output_dir",
+    "run_pretraining": "output_dir export_dir",
+    "run_pretraining_google": "output_dir export_dir",
+    "run_pretraining_google_fast": "output_dir export_dir",
+    "scripts/split_corpus": "output_dir",
+    "scripts/train_starter": "out",
+    "benchmarks/multi_label": "output_dir",
+    "benchmarks/results": "output_dir write",
+    "data/pairs_sample/make_pairs": "output_dir",
+    "resources/create_pretraining_data_roberta": "output_file stats",
+}
+READERS_ALONE = set(
+    "android/make_character_data classify fill_mask inspect_tfrecord serve similarity test_changes "
+    "benchmarks/overlap_baseline benchmarks/start_up benchmarks/topics_baseline".split()
+)
+
+
+def commands():
+    """Names of all programs that end with `run_command`, without .py."""
+    found = []
+    for path in glob.glob(os.path.join(ROOT, "**", "*.py"), recursive=True):
+        name = os.path.relpath(path, ROOT)[: -len(".py")]
+        with open(path, encoding="utf-8") as handle:
+            is_command = "\n    run_command(" in handle.read()
+        if is_command and not name.startswith(("tests", ".", "errors")):
+            found.append(name)
+    return sorted(found)
+
+
+def define_flags_of(command):
+    """The function that defines a command's flags."""
+    name = os.path.basename(command)
+    module, settings = DEFINED_ELSEWHERE.get(name, (name, {}))
+    if module is None:
+        return lambda: None
+    module = importlib.import_module(module) if isinstance(module, str) else module
+    define = getattr(module, "define_flags", None) or module._define_flags
+    return functools.partial(define, **settings)
+
+
+def path_flags(command, *kinds):
+    """The flags of a command that name paths of some kinds (any, if none is given)."""
+    with isolated_flags.flags_of([], define_flags_of(command)):
+        names = [flags.FLAGS[name].name for name in flags.FLAGS]
+    return sorted(
+        {name for name in names if path_rules.PATH_FLAGS.get(name) in (kinds or set(KINDS))}
+    )
+
+
+KINDS = set(path_rules.PATH_FLAGS.values())
+INPUTS = (path_rules.FILES, path_rules.DATA, path_rules.MODEL)
+OUTPUTS = (path_rules.OUTPUT, path_rules.MODEL_OUTPUT)
+
+
+def test_every_command_has_a_row():
+    assert set(commands()) == set(WRITERS) | READERS_ALONE
+
+
+@pytest.mark.parametrize("command", commands())
+def test_every_flag_of_text_is_known_to_name_a_path_or_none(command):
+    with isolated_flags.flags_of([], define_flags_of(command)):
+        texts = {
+            name
+            for module, defined in flags.FLAGS.flags_by_module_dict().items()
+            if not module.startswith("absl")
+            for name in (flag.name for flag in defined)
+            if flags.FLAGS[name].flag_type() in ("string", "comma separated list of strings")
+        }
+    assert not texts - set(path_rules.PATH_FLAGS) - NO_PATHS
+    assert path_flags(command, *OUTPUTS) == sorted(WRITERS.get(command, "").split())
+
+
+@pytest.mark.parametrize("command", commands())
+def test_remote_storage_is_refused_at_every_flag(command, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for flag in path_flags(command):
+        argument = "--%s=gs://bucket/folder/x" % flag
+        with pytest.raises(UserError) as caught, isolated_flags.flags_of(
+            [argument], define_flags_of(command)
+        ):
+            pass
+        shown = argument.replace("--config_file", "--bert_config_file")  # of which it is an alias
+        assert str(caught.value).startswith((argument, shown))
+        assert "gs://bucket/folder/x: remote storage is not supported" in str(caught.value)
+        assert "\n" not in str(caught.value)
+    assert os.listdir(str(tmp_path)) == []
+
+
+@pytest.fixture(scope="module")
+def sources(tmp_path_factory):
+    """A file, a folder of data and a model folder to name as inputs."""
+    folder = tmp_path_factory.mktemp("sources")
+    (folder / "file").write_text("今天天气很好。\n")
+    (folder / "data").mkdir()
+    (folder / "data" / "train.txt").write_text("好\t坏\t0\n")
+    small_models.write_model(str(folder / "model"))
+    return folder
+
+
+def content_of(folder):
+    """{path: bytes} of all files below a folder."""
+    return {
+        os.path.join(place, name): open(os.path.join(place, name), "rb").read()  # noqa: SIM115
+        for place, _, names in os.walk(str(folder))
+        for name in names
+    }
+
+
+@pytest.mark.parametrize("command", sorted(WRITERS))
+def test_no_input_is_written_over(command, sources, tmp_path):
+    """With each output on each input, spelled alike, by a link and by a hard link."""
+    before = content_of(sources)
+    names = {path_rules.FILES: ["file"], path_rules.DATA: ["data"], path_rules.MODEL: ["model"]}
+    names[path_rules.MODEL] += ["model/vocab.txt", "model/checkpoint", "model/albert_model.ckpt"]
+    count = 0
+    for source in path_flags(command, *INPUTS):
+        for name in names[path_rules.PATH_FLAGS[source]]:
+            path = str(sources / name)
+            is_file = os.path.isfile(path)
+            spellings = [path, os.path.join(str(sources), ".", name)]
+            for make, kind in ((os.symlink, "link"), (os.link, "hard")):
+                if kind == "link" or is_file:
+                    spellings.append(str(tmp_path / ("%s%d" % (kind, count))))
+                    make(path, spellings[-1])
+                    count += 1
+            of_model = path_rules.PATH_FLAGS[source] == path_rules.MODEL
+            given = str(sources / "model") if of_model else path
+            for output in path_flags(command, *OUTPUTS):
+                for spelling in spellings:
+                    arguments = ["--%s=%s" % (source, given), "--%s=%s" % (output, spelling)]
+                    with pytest.raises(
+                        UserError, match="is an input too"
+                    ) as caught, isolated_flags.flags_of(arguments, define_flags_of(command)):
+                        pass
+                    assert "\n" not in str(caught.value)
+    assert content_of(sources) == before
+
+
+# Where the files are found by patterns, folders, words or defaults, the flags alone do not tell.
+FOUND_LATER = [
+    ("build_vocab.py --corpus={0}/* --output={0}/file", "file"),
+    ("create_pretraining_data.py --input_file={0} --vocab_file={1} --output_file={0}/file", "file"),
+    ("inspect_checkpoint.py {0}/model --drop_optimizer --output_dir={0}/model", "own folder"),
+    ("scripts/split_corpus.py --input_file={0} --output_dir={0}", "train.txt"),
+    ("freeze_graph.py --input_checkpoint={0}/model/albert_model.ckpt --output_node_names=x "
+     "--output_graph={0}/model/albert_model.ckpt.meta", "albert_model.ckpt.meta"),
+    ("export_model.py --model_dir={0}/model --format=frozen --output={0}/model/vocab.txt", "vocab"),
+    ("similarity.py --model_dir={0}/model --corpus={0}/file --query=x", None),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("line, named", FOUND_LATER)
+def test_no_input_that_is_found_later_is_written_over(line, named, tmp_path):
+    (tmp_path / "file").write_text("今天天气很好。\n")
+    (tmp_path / "train.txt").write_text("我们去公园。\n")
+    small_models.write_model(str(tmp_path / "model"))
+    if named is None:  # the cache that it would write is a link to another input
+        (tmp_path / "file.vectors").symlink_to(tmp_path / "model")
+    before = content_of(tmp_path)
+    words = line.format(tmp_path, os.path.join(STARTER, "vocab.txt")).split()
+    done = subprocess.run([sys.executable] + words, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 2, done.stderr
+    last = done.stderr.strip().split("\n")[-1]
+    assert ": error: " in last and (named or "model") in last and "Traceback" not in done.stderr
+    assert content_of(tmp_path) == before
+
+
+def test_a_model_that_is_there_does_not_give_way_to_another(tmp_path):
+    import convert_albert_pytorch_checkpoint_to_tf as to_tf
+    import convert_albert_tf_checkpoint_to_pytorch as to_torch
+
+    source, other = (
+        small_models.write_model(str(tmp_path / name), seed=seed)
+        for name, seed in (("model", 1), ("other", 2))
+    )
+    torch = str(tmp_path / "torch")
+    for _ in range(2):  # the same again is no other model
+        to_torch.convert(os.path.join(source, "albert_model.ckpt"), torch)
+    before = content_of(tmp_path)
+    weights = os.path.join(torch, "model.safetensors")
+    for convert in (
+        lambda: to_tf.convert(weights, other),
+        lambda: to_torch.convert(os.path.join(other, "albert_model.ckpt"), torch),
+    ):
+        with pytest.raises(UserError, match="holds another model .its .* differs.: name another"):
+            convert()
+        assert content_of(tmp_path) == before
+    to_tf.convert(weights, str(tmp_path / "back"))
+    to_tf.convert(weights, str(tmp_path / "back"))
+
+
+def test_arguments_of_benchmarks_are_checked_alike(tmp_path):
+    import argparse
+
+    (tmp_path / "records").write_text("x")
+    given = argparse.Namespace(records=str(tmp_path / "records"), chart=str(tmp_path / "records"))
+    with pytest.raises(UserError, match="--chart=.*records: it is an input too .--records"):
+        path_rules.check_arguments(given)
+    path_rules.forget_inputs()
+
+
+@pytest.mark.parametrize(
+    "read",
+    [
+        lambda path: importlib.import_module("predictor").Predictor(path),
+        lambda path: importlib.import_module("text_encoder").TextEncoder(path),
+        lambda path: importlib.import_module("fill_mask").MaskFiller(path),
+        lambda path: importlib.import_module("search").Corpus(path, None),
+        lambda path: importlib.import_module("modeling").AlbertConfig.from_json_file(path),
+        lambda path: importlib.import_module("checkpoints").find_checkpoint(path),
+        lambda path: importlib.import_module("pytorch_files").find_weights(path),
+        lambda path: importlib.import_module("corpus").input_files(path),
+        lambda path: importlib.import_module("files").read_text(path),
+        lambda path: next(importlib.import_module("files").stream_lines(path)),
+        lambda path: importlib.import_module("files").write_json(path, {}),
+        lambda path: list(importlib.import_module("line_input").groups_of_lines(path)),
+        lambda path: pretraining_records.inspected([path], 8, 1, "input_file"),
+        lambda path: importlib.import_module("inspect_checkpoint").main([path]),
+        lambda path: importlib.import_module("inspect_tfrecord").main([path]),
+    ],
+)
+def test_remote_storage_is_refused_by_what_reads(read, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match="gs://bucket/x.*: remote storage is not supported"):
+        read("gs://bucket/x")
+    assert os.listdir(str(tmp_path)) == []
+
+
+# The scripts that take settings from the environment.
+@pytest.mark.parametrize(
+    "script, name",
+    [("create_pretrain_data.sh", name) for name in ("INPUT_FILE", "OUTPUT_FILE", "VOCAB_FILE")]
+    + [("create_pretrain_data_batch.sh", "OUTPUT_DIR")]
+    + [
+        ("run_classifier_%s.sh" % task, name)
+        for task in ("lcqmc", "clue", "multiclass")
+        for name in ("DATA_DIR", "MODEL_DIR", "OUTPUT_DIR")
+    ]
+    + [
+        ("train_starter.sh", name)
+        for name in ("CORPUS", "OUT", "EXCLUDE", "VOCAB_FILE", "CONFIG_FILE", "DATA_DIR")
+    ],
+)
+def test_remote_storage_is_refused_by_scripts(script, name, tmp_path):
+    given = dict(os.environ, CORPUS="x", OUT="y")
+    given[name] = "gs://bucket/x"
+    done = subprocess.run(
+        ["bash", os.path.join(ROOT, "scripts", script), "x.txt"],
+        cwd=str(tmp_path),
+        env=given,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 2
+    message = "%s: error: %s=gs://bucket/x: remote storage is not supported" % (script, name)
+    assert done.stderr.startswith(message) and done.stderr.count("\n") == 1
+    assert os.listdir(str(tmp_path)) == []
+
+
+def python_scripts():
+    return ["scripts/check_environment", "scripts/fetch_assets"]
+
+
+@contextlib.contextmanager
+def model_and_texts(folder):
+    small_models.write_model(str(folder / "model"))
+    (folder / "pairs.txt").write_text("今天\t天气\n")
+    (folder / "texts.txt").write_text("今天天气很好\n")
+    yield {"model": folder / "model", "pairs": folder / "pairs.txt", "texts": folder / "texts.txt"}
+
+
+PRINTING = [
+    "classify.py --model_dir={model} 今天",
+    "similarity.py --model_dir={model} --pairs={pairs}",
+    "similarity.py --model_dir={model} 今天 天气",
+    "fill_mask.py --model_dir={model} 今天[MASK]气",
+    "extract_features.py --model_dir={model} --input_file={texts}",
+    "inspect_checkpoint.py {model}",
+    "build_vocab.py --report={texts} --vocab_file={model}/vocab.txt",
+    "scripts/fetch_assets.py --list",
+    "scripts/check_environment.py 0.1",
+]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("command", commands() + python_scripts())
+def test_help_of_every_command(command):
+    """Asking is no error; a full disk is one, a reader that has gone is not told."""
+    line = "'%s' %s.py --help" % (sys.executable, os.path.join(ROOT, command))
+    for after, status in (
+        ("", 0),
+        (">/dev/full", 2),
+        ("| (exec <&-; sleep 1); exit ${PIPESTATUS[0]}", 141),
+        (">&-", 0),
+    ):
+        check_ending(line, after, status)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("line", PRINTING)
+def test_output_of_commands_that_print(line, tmp_path):
+    with model_and_texts(tmp_path) as names:
+        line = "'%s' %s" % (sys.executable, line.format(**names))
+        check_ending(line, ">/dev/full", 2)
+        check_ending(line, "| (exec <&-; sleep 1); exit ${PIPESTATUS[0]}", 141)
+
+
+@pytest.mark.slow
+def test_interactive_similarity_without_input(tmp_path):
+    with model_and_texts(tmp_path) as names:
+        line = "'%s' similarity.py --model_dir=%s" % (sys.executable, names["model"])
+        for flag in (" --interactive", ""):
+            stderr = check_ending(line + flag, "<&-", 2)
+            assert "standard input is closed" in stderr
+
+
+def check_ending(line, after, status):
+    done = subprocess.run(
+        "%s %s" % (line, after),
+        shell=True,
+        executable="/bin/bash",
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == status, (line, after, done.stderr)
+    errors = [text for text in done.stderr.split("\n") if "error" in text.lower()]
+    assert len(errors) == (status == 2) and "Traceback" not in done.stderr
+    return done.stderr

@@ -1,0 +1,68 @@
+"""BM25 of characters and pairs of them, against the formula written out."""
+
+import collections
+import math
+import unicodedata
+
+import numpy as np
+
+import lexical_index
+
+TEXTS = [
+    "怎么开户",
+    "如何开通账户",
+    "退票",
+    "退市股票怎么处理",
+    "",
+    "ＡＢＣ卡怎么办理？",
+    "开户开户",
+]
+QUERIES = ["怎么开户", "退票怎么退", "abc卡", "没有的字", "", " ", "开"]
+
+
+def terms_of(text):
+    text = unicodedata.normalize("NFKC", text).lower()
+    pairs = [text[i : i + 2] for i in range(len(text) - 1)]
+    return collections.Counter(list(text) + pairs)
+
+
+def expected_scores(query):
+    documents = [terms_of(text) for text in TEXTS]
+    lengths = [max(1, len(text)) for text in TEXTS]
+    mean = sum(lengths) / len(lengths)
+
+    def weight(term, count, length):
+        frequency = sum(term in document for document in documents)
+        rarity = 1 + math.log(1 + (len(TEXTS) - frequency + 0.5) / (frequency + 0.5))
+        share = 1 if len(term) == 1 else lexical_index.PAIR_WEIGHT
+        return share * rarity * count * 2.2 / (count + 1.2 * (0.25 + 0.75 * length / mean))
+
+    terms = terms_of(query)
+    own = sum(weight(term, terms[term], len(query)) for term in terms)
+    for document, length in zip(documents, lengths):
+        shared = sum(weight(t, document[t], length) for t in terms if t in document)
+        yield min(1, shared / own) if own else 0
+
+
+def test_scores_are_those_of_the_formula(tmp_path):
+    index = lexical_index.LexicalIndex.build(TEXTS)
+    path = str(tmp_path / "index.npz")
+    index.save(path)
+    for loaded in (index, lexical_index.LexicalIndex.load(path)):
+        for query in QUERIES:
+            np.testing.assert_allclose(
+                loaded.scores(query), list(expected_scores(query)), atol=1e-5
+            )
+
+
+def test_a_line_has_all_of_its_own_wording():
+    index = lexical_index.LexicalIndex.build(TEXTS)
+    for number, text in enumerate(TEXTS):
+        scores = index.scores(text)
+        assert abs(scores[number] - 1) < 1e-5 or not text
+        assert np.isfinite(scores).all() and scores.min() >= 0
+
+
+def test_characters_of_every_plane_are_terms():
+    index = lexical_index.LexicalIndex.build(["𠮷野家", "吉野家", "👨‍👩‍👧", "\x00\x01"])
+    assert index.scores("𠮷").argmax() == 0 and index.scores("👧").argmax() == 2

@@ -1,0 +1,132 @@
+"""Which paths may be written."""
+
+import os
+
+import pytest
+
+from errors import UserError
+import files
+import path_rules
+
+
+@pytest.fixture(autouse=True)
+def no_inputs():
+    """Each test is a command without inputs at its beginning."""
+    yield
+    path_rules.forget_inputs()
+
+
+def write(path, text="new"):
+    with files.atomic_write(str(path)) as handle:
+        handle.write(text)
+
+
+@pytest.fixture
+def model(tmp_path):
+    """A model folder that the command reads."""
+    folder = tmp_path / "model"
+    (folder / "best").mkdir(parents=True)
+    for name in ("vocab.txt", "albert_model.ckpt.index", "checkpoint", "best/vocab.txt"):
+        (folder / name).write_text("old")
+    path_rules.protect_model(str(folder / "albert_model.ckpt"), "--init_checkpoint")
+    return folder
+
+
+def test_an_input_is_refused_however_it_is_spelled(tmp_path, monkeypatch):
+    source = tmp_path / "texts.txt"
+    source.write_text("old")
+    (tmp_path / "folder").mkdir()
+    os.symlink(str(source), str(tmp_path / "link"))
+    os.symlink(str(tmp_path), str(tmp_path / "folder" / "up"))
+    os.link(str(source), str(tmp_path / "hard"))
+    monkeypatch.chdir(tmp_path / "folder")
+    path_rules.protect("../texts.txt", "--input_file")
+    for name in ("../texts.txt", str(source), "../link", "up/texts.txt", "../hard", ".././hard"):
+        with pytest.raises(UserError, match=r"it is an input too \(--input_file\)"):
+            write(name)
+    assert source.read_text() == "old" and not list(tmp_path.glob("*partial*"))
+    write("../other")
+
+
+@pytest.mark.parametrize(
+    "name",
+    "vocab.txt albert_model.ckpt.index albert_model.ckpt.data-00000-of-00001 checkpoint "
+    "albert_config.json best/vocab.txt best/checkpoint spiece.model".split(),
+)
+def test_a_part_of_a_model_is_refused_whether_it_is_there_or_not(model, name):
+    with pytest.raises(UserError, match=r"part of the model is an input too \(--init_checkpoint\)"):
+        write(model / name)
+
+
+def test_files_beside_a_model_are_written(model):
+    for name in ("features.npy", "albert_classifier.tflite", "texts.txt"):
+        write(model / name)
+        write(model / name)
+
+
+def test_links_out_of_a_model_are_of_it(tmp_path, model):
+    (tmp_path / "shared.txt").write_text("old")
+    (model / "vocab.txt").unlink()
+    (model / "vocab.txt").symlink_to(tmp_path / "shared.txt")
+    with pytest.raises(UserError, match="part of the model"):
+        write(tmp_path / "shared.txt")
+    os.link(str(model / "checkpoint"), str(tmp_path / "hard"))
+    with pytest.raises(UserError, match="part of the model"):
+        write(tmp_path / "hard")
+
+
+@pytest.mark.parametrize("is_there", [True, False])
+def test_a_link_stays_and_its_target_is_written(tmp_path, is_there):
+    target = tmp_path / "elsewhere" / "target"
+    target.parent.mkdir()
+    if is_there:
+        target.write_text("old")
+    (tmp_path / "second").symlink_to(os.path.join("elsewhere", "target"))
+    (tmp_path / "first").symlink_to("second")
+    write(tmp_path / "first")
+    assert target.read_text() == "new" and not target.is_symlink()
+    assert os.readlink(str(tmp_path / "first")) == "second"
+    assert sorted(os.listdir(str(tmp_path))) == ["elsewhere", "first", "second"]
+
+
+def test_a_loop_of_links_is_named(tmp_path):
+    (tmp_path / "a").symlink_to("b")
+    (tmp_path / "b").symlink_to("a")
+    with pytest.raises(UserError, match="links form a loop"):
+        write(tmp_path / "a")
+
+
+@pytest.mark.parametrize("form", ["/dev/fd/%d", "/proc/self/fd/%d", "/proc/thread-self/fd/%d"])
+def test_a_stream_of_the_process_is_not_replaced(tmp_path, form):
+    """Though it leads to a plain file, where the shell sends it to one."""
+    with open(str(tmp_path / "out"), "w") as handle:
+        path = form % handle.fileno()
+        if not os.path.exists(path):
+            pytest.skip("no such paths here")
+        (tmp_path / "link").symlink_to(path)
+        for name in (path, str(tmp_path / "link")):
+            with pytest.raises(UserError, match="a stream of this process"):
+                write(name)
+
+
+def test_a_device_is_not_replaced(tmp_path):
+    (tmp_path / "link").symlink_to(os.devnull)
+    for name in (os.devnull, str(tmp_path / "link")):
+        with pytest.raises(UserError, match="found a device or pipe"):
+            write(name)
+    assert not os.path.isfile(os.devnull)
+
+
+@pytest.mark.parametrize("write_there", [path_rules.output_file, path_rules.output_folder])
+@pytest.mark.parametrize("path", ["gs://bucket/x", "hdfs://host/x", "s3://b/x"])
+def test_remote_storage_is_refused_by_name(path, write_there):
+    with pytest.raises(UserError, match="--output=%s: remote storage is not supported" % path):
+        write_there(path, "--output=" + path)
+
+
+def test_a_folder_that_holds_an_input_is_not_replaced(tmp_path):
+    (tmp_path / "a" / "b").mkdir(parents=True)
+    path_rules.protect(str(tmp_path / "a" / "b"), "--model_dir")
+    with pytest.raises(UserError, match="--model_dir"):
+        path_rules.check_not_replaced(str(tmp_path / "a"))
+    path_rules.check_not_replaced(str(tmp_path / "a" / "c"))
