@@ -91,8 +91,8 @@ class Corpus:
             UserError: if the file cannot be read or has no text.
         """
         resident.check_arguments(encoding=encoding, cache_dir=cache_dir)
-        validation.checked("encoder", encoder, _ENCODER)
-        self._encoder, path = encoder, resident.checked_path(path)
+        path = resident.checked_path(path)
+        self._encoder = validation.checked("encoder", encoder, _ENCODER)
         content = hashlib.sha256()
         lines = enumerate(files.stream_lines(path, encoding, digest=content), start=1)
         numbered = [(number, line.strip()) for number, line in lines if line.strip()]
