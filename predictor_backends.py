@@ -10,8 +10,10 @@ A backend has
     close().
 """
 
+import functools
 import os
 import re
+import sys
 import tempfile
 import threading
 import zipfile
@@ -45,7 +47,8 @@ def open_model(path, config_file=None, precision="float32", num_threads=None):
         path: model folder, SavedModel folder (or one of TF Serving's layout), or .tflite file.
         config_file: config JSON of a model folder, if it is not in it.
         precision: of a model folder's products, a key of `modeling.PRECISIONS`.
-        num_threads: threads of an operation, or None.
+        num_threads: threads of an operation; None: one for a .tflite file, otherwise as many as
+            there are cores.
 
     Raises:
         UserError: if there is no such model.
@@ -204,7 +207,11 @@ def _in_order(by_name):
 
 
 class TfliteBackend:
-    """An exported .tflite file; LiteRT's interpreter where it is installed, else TensorFlow's."""
+    """An exported .tflite file; LiteRT's interpreter where it is installed, else TensorFlow's.
+
+    Its threads wait for each other actively: where other work takes one's core, the others are held
+    up, too, and all of them are slower than one thread. So one is the default.
+    """
 
     vocab_size = None
     num_segments = 2
@@ -214,7 +221,7 @@ class TfliteBackend:
         self._lock = threading.Lock()  # an interpreter serves one thread at a time
         content = files.read_bytes(path)
         try:
-            self._interpreter = _interpreter(content, num_threads or os.cpu_count())
+            self._interpreter = _interpreter(content, num_threads or 1)
             self._interpreter.allocate_tensors()
         except (ValueError, RuntimeError) as error:
             raise UserError(
@@ -275,14 +282,25 @@ class TfliteBackend:
 
 
 def _interpreter(content, num_threads):
-    """LiteRT's interpreter, or TensorFlow's, whose first ones know no number of threads."""
+    """LiteRT's interpreter, or TensorFlow's; that of TensorFlow 1 knows no number of threads."""
     try:
         from ai_edge_litert.interpreter import Interpreter
     except ImportError:
         Interpreter = tf.lite.Interpreter  # noqa: N806
-        if tf.__version__.startswith("1."):
+        if tf.__version__.startswith("1."):  # whose Python has no LiteRT to install
             return Interpreter(model_content=content)
+        _note_missing_litert()
     return Interpreter(model_content=content, num_threads=num_threads)
+
+
+@functools.lru_cache(maxsize=None)
+def _note_missing_litert():
+    """Prints a line, the first time only."""
+    print(
+        "note: LiteRT is not installed: TensorFlow's interpreter runs the .tflite file and takes "
+        "several times as long; for LiteRT: pip install ai-edge-litert",
+        file=sys.stderr,
+    )
 
 
 def _plain_name(name):

@@ -4,17 +4,24 @@
     python benchmarks/tflite.py --quick                       # fewer lengths and rounds
     python benchmarks/tflite.py --models=AFQMC=afqmc_output/best,THUCNews=topics_output/best \\
         --data_dirs=DATA/afqmc,DATA/thucnews --chart=docs/images/tflite.png
+    python benchmarks/tflite.py --bulk --busy_processes=2     # int8 through Predictor, pairs/s
 
-Needs requirements-export.txt for LiteRT (ai-edge-litert); TensorFlow's own interpreter is measured
-as well. Every file is loaded by a process of its own; rounds go through all files in turn, so that
-ratios are of one run. "recipe" is the pre-training graph that freeze_graph and tflite_convert make,
-as albert_zh's README had it; "tiny" is albert_tiny with random weights if none is given. With
+LiteRT (ai-edge-litert) is left out where it is not installed; TensorFlow's own interpreter is
+measured as well. Every file is loaded by a separate process; rounds go through all files in turn,
+so that ratios are of one run. "recipe" is the pre-training graph that freeze_graph and
+tflite_convert make, as albert_zh's README had it; "tiny" is albert_tiny with random weights if none is given. With
 --data_dirs (a task's folder for each model) the accuracy of each file on 2,000 rows of the dev file
 is measured, by the task that is named in the model's fine_tuning.json.
+
+--bulk measures something else: the pairs of data/pairs_sample through `Predictor`, tokenization
+included, in turns with LiteRT's interpreter alone (one thread, tokens at hand, each pair at its own
+length, shortest first). With --busy_processes every round is repeated while so many processes
+calculate without a pause.
 """
 
 import argparse
 import collections
+import contextlib
 import multiprocessing
 import os
 import random
@@ -28,6 +35,7 @@ sys.path.insert(0, ROOT)
 
 import measuring  # noqa: E402
 import numpy as np  # noqa: E402
+import prediction  # noqa: E402
 
 from errors import run_program  # noqa: E402
 import path_rules  # noqa: E402
@@ -53,6 +61,9 @@ MAX_DEV_ROWS = 2000
 NUM_TEXTS = 300  # by which int8 finds its ranges
 Result = collections.namedtuple("Result", "model name runtime threads tokens megabytes ms memory")
 RUNTIMES = ("LiteRT", "TensorFlow")
+Way = collections.namedtuple("Way", "name takes_texts runtime threads")  # threads None: the default
+PAIRS_OF_CALL = {"LiteRT": 400, "TensorFlow": 40}
+SECONDS_OF_TURN = 0.7
 
 
 def parsed_arguments():
@@ -61,8 +72,12 @@ def parsed_arguments():
     parser.add_argument("--data_dirs", help="for each model the folder of its task: accuracy too")
     parser.add_argument("--chart", help="PNG file to draw size, latency and accuracy to")
     parser.add_argument("--quick", action="store_true", help="length 128 and dynamic, 3 rounds")
+    parser.add_argument("--bulk", action="store_true", help="pairs/s of int8 through Predictor")
+    parser.add_argument("--busy_processes", type=int, default=0, help="of --bulk: beside so many")
     arguments = parser.parse_args()
     path_rules.check_arguments(arguments)
+    if arguments.busy_processes and not arguments.bulk:
+        parser.error("--busy_processes: it goes with --bulk")
     return arguments
 
 
@@ -70,33 +85,47 @@ def main():
     arguments = parsed_arguments()
     with tempfile.TemporaryDirectory() as work:
         models = given_models(arguments)
-        data_dirs = (arguments.data_dirs or "").split(",") if arguments.data_dirs else []
-        data_dirs = dict(zip(models, data_dirs))
-        if "tiny" not in models:
-            models["tiny"] = random_model(os.path.join(work, "tiny"))
-        lengths = LENGTHS[2:] if arguments.quick else LENGTHS
-        exported, results = {}, []
-        for model, folder in models.items():
-            texts = os.path.join(work, model + ".txt")
-            write_texts(texts, folder, data_dirs.get(model))
-            target = os.path.join(work, "exported", model)
-            exported[model] = export_all(folder, target, lengths, texts)
-        recipe = {"recipe": recipe_file(os.path.join(work, "recipe"))}
-        for runtime in available_runtimes():
-            for threads in (1, 2):
-                sets = dict(exported, albert_zh=recipe)
-                rounds = 3 if arguments.quick else ROUNDS
-                results += measured(sets, runtime, threads, rounds)
-        print_table(results)
-        print_ratios(results, next(iter(models)))
-        accuracies = {
-            model: measured_accuracies(models[model], exported[model], data_dir)
-            for model, data_dir in data_dirs.items()
-        }
-        if accuracies:
-            print_accuracies(accuracies)
-        if arguments.chart:
-            draw(results, accuracies, arguments.chart)
+        if arguments.bulk:
+            print_bulk(work, next(iter(models.values()), None), arguments)
+        else:
+            print_all(work, models, arguments)
+
+
+def print_all(work, models, arguments):
+    """Prints latencies, their ratios and accuracies of all forms of all models; draws the chart.
+
+    Args:
+        work: folder for files.
+        models: {name: folder}.
+        arguments: of the command line.
+    """
+    data_dirs = (arguments.data_dirs or "").split(",") if arguments.data_dirs else []
+    data_dirs = dict(zip(models, data_dirs))
+    if "tiny" not in models:
+        models["tiny"] = random_model(os.path.join(work, "tiny"))
+    lengths = LENGTHS[2:] if arguments.quick else LENGTHS
+    exported, results = {}, []
+    for model, folder in models.items():
+        texts = os.path.join(work, model + ".txt")
+        write_texts(texts, folder, data_dirs.get(model))
+        target = os.path.join(work, "exported", model)
+        exported[model] = export_all(folder, target, lengths, texts)
+    recipe = {"recipe": recipe_file(os.path.join(work, "recipe"))}
+    for runtime in available_runtimes():
+        for threads in (1, 2):
+            sets = dict(exported, albert_zh=recipe)
+            rounds = 3 if arguments.quick else ROUNDS
+            results += measured(sets, runtime, threads, rounds)
+    print_table(results)
+    print_ratios(results, next(iter(models)))
+    accuracies = {
+        model: measured_accuracies(models[model], exported[model], data_dir)
+        for model, data_dir in data_dirs.items()
+    }
+    if accuracies:
+        print_accuracies(accuracies)
+    if arguments.chart:
+        draw(results, accuracies, arguments.chart)
 
 
 def given_models(arguments):
@@ -237,7 +266,7 @@ def available_runtimes():
     try:
         import ai_edge_litert  # noqa: F401
     except ImportError:
-        print("LiteRT is not installed (requirements-export.txt): left out", file=sys.stderr)
+        print("LiteRT (ai-edge-litert) is not installed: left out", file=sys.stderr)
         return RUNTIMES[1:]
     return RUNTIMES
 
@@ -382,6 +411,132 @@ def print_accuracies(accuracies):
         for name, accuracy in of_files.items():
             points = 100 * (accuracy - of_files["checkpoint"])
             print("| %s | %s | %.2f %% | %+.2f |" % (model, name, 100 * accuracy, points))
+
+
+# In bulk
+
+
+def print_bulk(work, folder, arguments):
+    """Prints pairs per second of an int8 file of dynamic length: quiet, and beside busy processes.
+
+    Args:
+        work: folder for files.
+        folder: model folder, or None for a random one of albert_tiny's size.
+        arguments: of the command line.
+    """
+    if folder is None:
+        folder = os.path.join(work, "tiny")
+        prediction.write_random_model(folder)
+    path = os.path.join(work, "exported", "int8.tflite")
+    prediction.write_int8_tflite(folder, path)
+    phases = [0] + [arguments.busy_processes] * (arguments.busy_processes > 0)
+    rates = bulk_rates(path, phases, 3 if arguments.quick else ROUNDS)
+    names = ["busy processes: %d, pairs/s | times the interpreter alone" % n for n in phases]
+    print("| | %s |\n|---|%s" % (" | ".join(names), "---:|---:|" * len(phases)))
+    for way in dict.fromkeys(way for way, _ in rates):
+        cells = []
+        for phase in phases:
+            one, alone = np.array(rates[way, phase]), np.array(rates[bulk_ways()[0], phase])
+            cells.append("%.0f | %.2f" % (np.median(one), np.median(one / alone)))
+        print("| %s | %s |" % (way.name, " | ".join(cells)))
+
+
+def bulk_ways():
+    """What takes turns; the first is what the others are compared with."""
+    cores = measuring.num_cores()
+    ways = [Way("LiteRT's interpreter alone, one thread", False, "LiteRT", 1)]
+    for runtime, title in zip(RUNTIMES, ("Predictor", "Predictor without LiteRT")):
+        ways.append(Way(title, True, runtime, None))
+        ways.append(Way("%s, num_threads=%d" % (title, cores), True, runtime, cores))
+    return ways
+
+
+def bulk_rates(path, phases, rounds):
+    """{(way, phase): pairs per second of each round}; a phase is a number of busy processes."""
+    context = multiprocessing.get_context("spawn")
+    pipes = {}
+    for way in bulk_ways():
+        pipes[way], theirs = context.Pipe()
+        context.Process(target=serve_bulk, args=(theirs, path, way)).start()
+        pipes[way].recv()
+    rates = collections.defaultdict(list)
+    for _ in range(rounds):
+        for phase in phases:
+            with busy(phase):
+                for way, pipe in pipes.items():
+                    pipe.send("turn")
+                    rates[way, phase].append(pipe.recv())
+    for pipe in pipes.values():
+        pipe.send("end")
+    return rates
+
+
+@contextlib.contextmanager
+def busy(count):
+    """Has so many processes calculate without a pause."""
+    command = [sys.executable, "-c", "while True: pass"]
+    processes = [subprocess.Popen(command) for _ in range(count)]
+    try:
+        yield
+    finally:
+        for process in processes:
+            process.kill()
+            process.wait()
+
+
+def serve_bulk(pipe, path, way):
+    """The process of a way: a turn is as many calls as take some time; sends their pairs/s."""
+    if way.runtime != "LiteRT":
+        sys.modules["ai_edge_litert"] = None  # as where it is not installed
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # notes of the C++ part
+    pairs = prediction.read_pairs(prediction.PAIRS, PAIRS_OF_CALL[way.runtime])
+    call = (call_of_predictor if way.takes_texts else call_of_interpreter)(path, way, pairs)
+    call()
+    pipe.send("ready")
+    for _ in iter(pipe.recv, "end"):
+        start, count = time.perf_counter(), 0
+        while time.perf_counter() < start + SECONDS_OF_TURN:
+            call()
+            count += len(pairs)
+        pipe.send(count / (time.perf_counter() - start))
+
+
+def call_of_predictor(path, way, pairs):
+    """A function that predicts the pairs."""
+    import predictor
+
+    model = predictor.Predictor(path, num_threads=way.threads)
+    return lambda: model.predict(pairs)
+
+
+def call_of_interpreter(path, way, pairs):
+    """A function that runs LiteRT's interpreter on the pairs' tokens."""
+    from ai_edge_litert.interpreter import Interpreter
+
+    import errors  # noqa: F401 (quietens TensorFlow)
+    import resident
+    import tokenization
+
+    vocabulary = os.path.join(os.path.dirname(path), "vocab.txt")
+    rows = resident.rows_of(pairs, tokenization.FullTokenizer(vocabulary), resident.DEFAULT_LENGTH)
+    inputs = [dict(zip(("ids", "mask", "segment_ids"), resident.padded([row]))) for row in rows]
+    inputs.sort(key=lambda row: row["ids"].shape)
+    interpreter = Interpreter(model_path=path, num_threads=way.threads)
+    places = {info["name"]: info["index"] for info in interpreter.get_input_details()}
+
+    def call():
+        shape = None
+        for row in inputs:
+            if row["ids"].shape != shape:
+                shape = row["ids"].shape
+                for place in places.values():
+                    interpreter.resize_tensor_input(place, shape)
+                interpreter.allocate_tensors()
+            for name, place in places.items():
+                interpreter.set_tensor(place, row[name])
+            interpreter.invoke()
+
+    return call
 
 
 def draw(results, accuracies, path):

@@ -2,6 +2,8 @@
 
 import json
 import os
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -12,7 +14,7 @@ import export_model
 import predictor
 import similarity
 import small_models
-from workspace import CHARACTERS
+from workspace import CHARACTERS, ROOT
 
 FORMS = {
     "SavedModel": ["--format=saved_model"],
@@ -93,6 +95,37 @@ def test_a_file_with_metadata_needs_nothing_beside_it(folder, texts, expected, t
     (tmp_path / "label_map.json").write_text(json.dumps(labels), encoding="utf-8")
     (tmp_path / "vocab.txt").write_text("[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\n", encoding="utf-8")
     check(alone, texts, expected)
+
+
+ASKS_FOR_THREADS = """
+import os, sys
+import predictor
+if sys.argv[1] == "without LiteRT":
+    sys.modules["ai_edge_litert"] = None
+before = len(os.listdir("/proc/self/task"))
+for num_threads in (None, 3):
+    with predictor.Predictor(sys.argv[2], num_threads=num_threads) as model:
+        model.predict(["甲乙"])
+        print(len(os.listdir("/proc/self/task")) - before)
+"""
+
+
+@pytest.mark.skipif(not os.path.isdir("/proc/self/task"), reason="threads are counted in /proc")
+@pytest.mark.parametrize("way", ["with LiteRT", "without LiteRT"])
+def test_a_tflite_file_takes_one_thread_unless_more_are_asked_for(folder, tmp_path, way):
+    if way == "with LiteRT":
+        pytest.importorskip("ai_edge_litert", reason="needs ai-edge-litert (requirements.txt)")
+    path = export(folder, str(tmp_path / "exported" / "model.tflite"), FORMS["TFLite, 48 tokens"])
+    done = subprocess.run(
+        [sys.executable, "-c", ASKS_FOR_THREADS, way, path],
+        env=dict(os.environ, PYTHONPATH=ROOT),
+        capture_output=True,
+        text=True,
+    )
+    assert (done.returncode, done.stdout.split()) == (0, ["0", "2"])  # besides the caller's own
+    notes = [line for line in done.stderr.splitlines() if "LiteRT" in line]
+    assert len(notes) == (way == "without LiteRT")
+    assert all("pip install ai-edge-litert" in note for note in notes)
 
 
 def test_1000_real_pairs_are_the_same_everywhere(shared, tmp_path, capsys):
