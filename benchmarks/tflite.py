@@ -9,9 +9,9 @@
 LiteRT (ai-edge-litert) is left out where it is not installed; TensorFlow's own interpreter is
 measured as well. Every file is loaded by a separate process; rounds go through all files in turn,
 so that ratios are of one run. "recipe" is the pre-training graph that freeze_graph and
-tflite_convert make, as albert_zh's README had it; "tiny" is albert_tiny with random weights if none is given. With
---data_dirs (a task's folder for each model) the accuracy of each file on 2,000 rows of the dev file
-is measured, by the task that is named in the model's fine_tuning.json.
+tflite_convert make, as albert_zh's README had it; "tiny" is albert_tiny with random weights if
+none is given. With --data_dirs (a task's folder for each model) the accuracy of each file on 2,000
+rows of the dev file is measured, by the task that is named in the model's fine_tuning.json.
 
 --bulk measures something else: the pairs of data/pairs_sample through `Predictor`, tokenization
 included, in turns with LiteRT's interpreter alone (one thread, tokens at hand, each pair at its own
