@@ -14,6 +14,7 @@ ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 SCRIPT = os.path.join(ROOT, "scripts", "run_java_tests.sh")
 SAMPLE = os.path.join(ROOT, "android", "sample", "src", "main")
 ANDROID = "{http://schemas.android.com/apk/res/android}"
+WRAPPER_PROPERTIES = "android/gradle/wrapper/gradle-wrapper.properties"
 SKIPPED = 77
 
 
@@ -50,6 +51,64 @@ def test_without_jdk_the_script_says_so(tmp_path):
     assert "skipped: no JDK: javac does not run: apt install default-jdk" in result.stderr
     result = run_script(JAVA_HOME=str(tmp_path))
     assert "skipped: no JDK: %s/bin/javac does not run" % tmp_path in result.stderr
+
+
+@pytest.fixture
+def wrapper_script(tmp_path):
+    """A copy of the script beside an Android project of its own."""
+    for name in ("scripts/common.sh", "scripts/make_gradle_wrapper.sh", WRAPPER_PROPERTIES):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(os.path.join(ROOT, name), str(tmp_path / name))
+    return str(tmp_path / "scripts" / "make_gradle_wrapper.sh")
+
+
+def test_the_gradle_wrapper_is_made_by_any_gradle(wrapper_script, tmp_path):
+    if shutil.which("gradle") is None:
+        pytest.skip("needs Gradle: apt install gradle")
+    subprocess.run(["bash", wrapper_script], check=True, timeout=200)
+    properties = (tmp_path / WRAPPER_PROPERTIES).read_text()
+    assert "gradle-8.9-bin.zip" in properties  # not that of the Gradle that made it
+    # It starts, and asks for that version where the properties say.
+    missing = (tmp_path / "mirror" / "gradle-8.9-bin.zip").as_uri()
+    properties = re.sub("distributionUrl=.*", "distributionUrl=" + missing, properties)
+    (tmp_path / WRAPPER_PROPERTIES).write_text(properties)
+    done = subprocess.run(
+        [str(tmp_path / "android" / "gradlew"), "--version"],
+        env=dict(os.environ, GRADLE_USER_HOME=str(tmp_path / "home")),
+        capture_output=True,
+        text=True,
+        timeout=100,
+    )
+    assert done.returncode != 0
+    assert "mirror/gradle-8.9-bin.zip" in done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("gradle", ["/none/gradle", "false"])
+def test_without_a_working_gradle_the_wrapper_is_not_made(wrapper_script, tmp_path, gradle):
+    done = subprocess.run(
+        ["bash", wrapper_script],
+        env=dict(os.environ, GRADLE=gradle),
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 2 and done.stderr.count("\n") == 1
+    expected = "apt install gradle" if gradle != "false" else "false wrapper failed"
+    assert expected in done.stderr
+    assert not (tmp_path / "android" / "gradlew").exists()
+
+
+def test_documents_name_the_versions_of_the_build():
+    with open(os.path.join(ROOT, "android", "albert", "build.gradle")) as handle:
+        of_build = set(re.findall(r"com\.google\.ai\.edge\.litert:[\w-]+:[\d.]+", handle.read()))
+    names = {dependency.split(":")[1] for dependency in of_build}
+    assert names == {"litert", "litert-api"}
+    with open(os.path.join(ROOT, "docs", "android.md"), encoding="utf-8") as handle:
+        document = handle.read()
+    of_document = re.findall(r"com\.google\.ai\.edge\.litert:[\w-]+:[\d.]+", document)
+    assert set(of_document) == of_build
+    with open(os.path.join(ROOT, WRAPPER_PROPERTIES)) as handle:
+        version = re.search(r"/gradle-([\d.]+)-bin\.zip", handle.read()).group(1)
+    assert set(re.findall(r"Gradle (\d[\d.]*\d)", document)) == {version}
 
 
 def test_sample_resources_fit_its_code():
