@@ -5,6 +5,8 @@ import os
 
 import tensorflow.compat.v1 as tf
 
+import export_comparison
+import export_texts
 import exporting
 import files
 import inference
@@ -22,12 +24,12 @@ def write_frozen(model, examples, path, options):
 
     Args:
         model: `exporting.Model`.
-        examples: `exporting.Examples`.
+        examples: `export_comparison.Examples`.
         path: the .pb file.
         options: `exporting.Options`.
 
     Returns:
-        the largest difference from the checkpoint.
+        `export_comparison.Comparison` with the checkpoint.
     """
     shape = (None, options.seq_length)
     heads = [head for head in exporting.TASKS[options.task].heads if head in model.heads]
@@ -37,12 +39,12 @@ def write_frozen(model, examples, path, options):
     with exporting.file_to_export(path) as partial:
         with open(partial, "wb") as handle:
             handle.write(graph_def.SerializeToString())
-        difference = _check_frozen(partial, examples, options.tolerance, path)
+        comparison = _check_frozen(partial, examples, options.limits, path)
         exporting.write_companions(model, os.path.dirname(path) or ".")
-    return difference
+    return comparison
 
 
-def _check_frozen(partial, examples, tolerance, path):
+def _check_frozen(partial, examples, limits, path):
     graph_def = tf.GraphDef()
     graph_def.ParseFromString(files.read_bytes(partial))
     settings = tf.ConfigProto()  # optimizing a graph that holds its weights takes gigabytes
@@ -54,7 +56,7 @@ def _check_frozen(partial, examples, tolerance, path):
             feeds = {name + ":0": array for name, array in row.items()}
             return session.run([name + ":0" for name in examples.output_names], feeds)
 
-        return examples.check(run, tolerance, path)
+        return examples.check(run, limits, path)
 
 
 def write_servable(model_dir, path, threshold=None):
@@ -66,19 +68,20 @@ def write_servable(model_dir, path, threshold=None):
         threshold: float that the classifier's signature puts out for each row, or None.
 
     Returns:
-        the largest difference from the checkpoint.
+        `export_comparison.Comparison` with the checkpoint.
     """
     options = exporting.Options(
         task="classifier",
         seq_length=None,
         quantize="none",
-        tolerance=1e-4,
+        limits=export_comparison.limits("none"),
         texts=[],
         integer_only=False,
         metadata=False,
     )
     model = exporting.read_model(model_dir, options.task)
-    examples = exporting.Examples(model, options.task, options.seq_length, options.texts)
+    texts = export_texts.to_compare(model, options)
+    examples = export_comparison.Examples(model, options.task, texts)
     return write_saved_model(model, examples, path, options, threshold)
 
 
@@ -144,4 +147,4 @@ def _check_saved_model(folder, examples, options, name):
             feeds = {signature.inputs[key].name: array for key, array in row.items()}
             return session.run(outputs, feeds)
 
-        return examples.check(run, options.tolerance, name)
+        return examples.check(run, options.limits, name)

@@ -7,8 +7,8 @@
     python export_model.py --model_dir=lcqmc_output/best --format=onnx
     python export_model.py --format=frozen --task=pretraining    # the model at hand
 
-What is written is run at once on a few texts and compared with the checkpoint; a file that differs
-by more than --tolerance is not kept. docs/mobile.md tells which format is for what.
+The written file is run on hundreds of texts and compared with the checkpoint; one that is too far
+from it (--tolerance, --min_equal_labels) is not kept. docs/mobile.md says which format is for what.
 """
 
 import collections
@@ -22,13 +22,13 @@ from absl import flags
 from errors import UserError, printable, run_command
 import checkpoints
 import config_flag
+import export_comparison
 import export_graphs
 import export_onnx
+import export_texts
 import export_tflite
 import exporting
 import inference
-import layouts
-import tables
 import tokenization
 
 FLAGS = flags.FLAGS
@@ -45,7 +45,13 @@ FORMATS = collections.OrderedDict(
         ("onnx", Format(export_onnx.write, ".onnx", ("none", "int8"), "dynamic")),
     ]
 )
-TOLERANCES = {"none": 1e-4, "float16": 0.01, "dynamic": 0.2, "int8": 0.2}
+
+
+def _defaults(field, form="%g for %s"):
+    """`0.0001 for none, 0.02 for float16` of a field of `export_comparison.LIMITS`."""
+    limits = export_comparison.LIMITS.items()
+    values = ((getattr(limit, field), name) for name, limit in limits)
+    return ", ".join(form % pair for pair in values if pair[0] is not None)
 
 
 def define_flags():
@@ -58,7 +64,9 @@ def define_flags():
     )
     flags.DEFINE_enum("format", None, list(FORMATS), "What to write.")
     flags.DEFINE_enum("task", "classifier", list(exporting.TASKS), "What the file puts out.")
-    flags.DEFINE_enum("quantize", "none", list(TOLERANCES), "How weights and products are held.")
+    flags.DEFINE_enum(
+        "quantize", "none", list(export_comparison.LIMITS), "How weights and products are held."
+    )
     flags.DEFINE_string(
         "seq_length",
         None,
@@ -71,8 +79,11 @@ def define_flags():
     flags.DEFINE_string(
         "representative_texts",
         None,
-        "For int8: texts like those to come, one a line; pairs have a tab between the two. The "
-        "files of a task will do.",
+        "Texts like those to come, one a line; pairs have a tab between the two. The files of a "
+        "task will do. The written file is compared with the checkpoint on them (on bundled texts "
+        "where they are fewer than %d); int8 also finds its ranges on them, from %d texts on those "
+        "of one half and the comparison takes the other."
+        % (export_texts.LEAST_COMPARED, export_texts.LEAST_TO_DIVIDE),
     )
     flags.DEFINE_boolean(
         "integer_only", False, "int8 without any floating point, for accelerators that ask for it."
@@ -83,15 +94,23 @@ def define_flags():
     flags.DEFINE_float(
         "tolerance",
         None,
-        "Largest difference from the checkpoint's outputs; by default %s."
-        % ", ".join("%g for %s" % (TOLERANCES[name], name) for name in TOLERANCES),
+        "Largest difference from the checkpoint's outputs on any text; by default %s, and on the "
+        "mean of all texts %s." % (_defaults("largest"), _defaults("mean")),
+    )
+    flags.DEFINE_float(
+        "min_equal_labels",
+        None,
+        "Of a classifier, least share of texts with the checkpoint's label; by default %s. Less "
+        "accepts a worse file." % _defaults("equal_labels"),
+        lower_bound=0.0,
+        upper_bound=1.0,
     )
     config_flag.define("Config JSON, if it is not in the folder.")
     flags.DEFINE_string("encoding", "utf-8", "Encoding of --representative_texts.")
 
 
 def main():
-    """Exports what the flags ask for and tells what was written."""
+    """Exports what the flags ask for and reports what was written."""
     start = time.time()
     logging.getLogger("tensorflow").setLevel(logging.ERROR)  # it tells what is deprecated
     options = _options()
@@ -105,9 +124,10 @@ def main():
     path = FLAGS.output or os.path.join(model.folder, _usual_name(options))
     if FLAGS.format != "saved_model":  # which has a folder of its own
         exporting.check_companions(model, os.path.dirname(path) or ".")
-    examples = exporting.Examples(model, options.task, options.seq_length, options.texts[:4])
-    difference = FORMATS[FLAGS.format].write(model, examples, path, options)
-    for title, text in _summary(model, path, options, difference, time.time() - start):
+    texts = export_texts.to_compare(model, options)
+    examples = export_comparison.Examples(model, options.task, texts, options.seq_length)
+    comparison = FORMATS[FLAGS.format].write(model, examples, path, options)
+    for title, text in _summary(model, path, options, comparison, time.time() - start):
         print(printable("%-10s %s" % (title, text)))
 
 
@@ -127,8 +147,8 @@ def _options():
         task=FLAGS.task,
         seq_length=_seq_length(FLAGS.seq_length or FORMATS[FLAGS.format].seq_length),
         quantize=FLAGS.quantize,
-        tolerance=TOLERANCES[FLAGS.quantize] if FLAGS.tolerance is None else FLAGS.tolerance,
-        texts=representative_texts(FLAGS.representative_texts, FLAGS.encoding),
+        limits=export_comparison.limits(FLAGS.quantize, FLAGS.tolerance, FLAGS.min_equal_labels),
+        texts=export_texts.of_file(FLAGS.representative_texts, FLAGS.encoding),
         integer_only=FLAGS.integer_only,
         metadata=FLAGS.metadata,
     )
@@ -193,53 +213,6 @@ def _check_texts(model, options):
         )
 
 
-def representative_texts(path, encoding="utf-8"):
-    """Texts of a file: a text a line, or the texts among the columns of a table.
-
-    A column that is a label (short, and few different ones) is left out; .csv has commas and
-    quotes, other files have tabs.
-
-    Args:
-        path: the file, or None.
-        encoding: of the file.
-
-    Returns:
-        list of (text_a, text_b or None).
-    """
-    if path is None:
-        return []
-    table = tables.Table(path, encoding)
-    if table.is_json:
-        raise UserError(
-            "--representative_texts=%s: JSON is not read: give a text a line, or a .tsv or .csv of "
-            "the same texts" % path
-        )
-    rows = [row.cells for row in table if row.problem is None]
-    if not rows:
-        raise UserError("--representative_texts=%s is empty: expected a text a line" % path)
-    if len(rows) > 1 and any(layouts.TEXT_COLUMN.match(cell.strip()) for cell in rows[0]):
-        rows = rows[1:]  # a header
-    columns = _text_columns(rows)
-    cells = [[row[number] for number in columns if number < len(row)] for row in rows]
-    return [(row[0], row[1] if len(row) > 1 else None) for row in cells if row]
-
-
-def _text_columns(rows):
-    """Numbers of the first two columns that hold texts: of many values, or longer than labels."""
-    width = max(len(row) for row in rows)
-    if width == 1:
-        return [0]
-    columns, variety = [], []
-    for number in range(width):
-        values = [row[number] for row in rows if number < len(row)]
-        is_id = all(map(layouts.NUMBER.match, values[1:] or values))  # line 1 may be a header
-        variety.append(0 if is_id else len(set(values)))
-        mean_length = sum(map(len, values)) / len(values)
-        if not is_id and mean_length > 4 and len(set(values)) > min(len(values) / 4, 100):
-            columns.append(number)
-    return columns[:2] or [variety.index(max(variety))]  # texts as short as labels
-
-
 def _usual_name(options):
     if FLAGS.format == "saved_model":
         return "saved_model"
@@ -251,16 +224,25 @@ def _usual_name(options):
     return "_".join(parts) + FORMATS[FLAGS.format].ending
 
 
-def _summary(model, path, options, difference, seconds):
+def _summary(model, path, options, comparison, seconds):
     length = "any length" if options.seq_length is None else "%d tokens" % options.seq_length
     size = _size(path)
     yield "model", "%s (%s layout)" % (model.prefix, model.config.layout)
     yield "written", "%s (%.2f MB, %s, %s)" % (path, size / 1e6, options.task, length)
     yield (
         "difference",
-        "at most %.1e from the checkpoint's outputs (allowed: %g)"
-        % (difference, options.tolerance),
+        "at most %.1e, on average %.1e from the checkpoint's outputs, on %d texts"
+        % (comparison.largest, comparison.mean, comparison.num_texts),
     )
+    if comparison.equal_labels is not None:
+        yield (
+            "agreement",
+            "%s of the texts have the checkpoint's label (at least %s expected)"
+            % (
+                export_comparison.percentage(comparison.equal_labels),
+                export_comparison.percentage(options.limits.equal_labels),
+            ),
+        )
     if model.labels and options.task == "classifier":
         shown = ", ".join(model.labels[:8]) + (", ..." if len(model.labels) > 8 else "")
         yield "labels", "%d: %s" % (len(model.labels), shown)

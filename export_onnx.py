@@ -36,21 +36,22 @@ def write(model, examples, path, options):
 
     Args:
         model: `exporting.Model`.
-        examples: `exporting.Examples`.
+        examples: `export_comparison.Examples`.
         path: the file.
         options: `exporting.Options`.
 
     Returns:
-        the largest difference from the checkpoint.
+        `export_comparison.Comparison` with the checkpoint.
     """
     check_possible()
     with exporting.file_to_export(path) as partial:
         _convert(model, examples.output_names, partial, options)
         if options.quantize == "int8":
             _quantize(partial)
-        difference = examples.check(_runner(partial, examples), options.tolerance, path)
+        run = _runner(partial, examples)
+        comparison = examples.check(run, options.limits, path, options.quantize)
         exporting.write_companions(model, os.path.dirname(path) or ".")
-    return difference
+    return comparison
 
 
 def _convert(model, output_names, path, options):
@@ -112,7 +113,7 @@ def _quantize(path):
 
 
 def _runner(path, examples):
-    """A function of a row {name: array [1, F]} -> outputs, see `exporting.Examples.check`."""
+    """A function of a row {name: array [1, F]} -> outputs: `run` of `Examples.check`."""
     import onnxruntime
 
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])

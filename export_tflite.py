@@ -16,9 +16,12 @@ import numpy as np
 import tensorflow.compat.v1 as tf
 
 from errors import UserError
+import export_texts
 import exporting
+import files
 import inference
 import modeling
+import predictor_backends
 from progress import progress_bar
 import resident
 import tflite_metadata
@@ -52,12 +55,12 @@ def write(model, examples, path, options):
 
     Args:
         model: `exporting.Model`.
-        examples: `exporting.Examples`.
+        examples: `export_comparison.Examples`.
         path: the file.
         options: `exporting.Options`.
 
     Returns:
-        the largest difference from the checkpoint.
+        `export_comparison.Comparison` with the checkpoint.
     """
     check_possible(options)
     with exporting.file_to_export(path) as partial:
@@ -67,9 +70,9 @@ def write(model, examples, path, options):
         with open(partial, "wb") as handle:
             handle.write(content)
         with _quietly():
-            difference = examples.check(_runner(partial), options.tolerance, path)
+            comparison = examples.check(_runner(partial), options.limits, path, options.quantize)
         exporting.write_companions(model, os.path.dirname(path) or ".")
-    return difference
+    return comparison
 
 
 def converted(model, output_names, options):
@@ -212,14 +215,11 @@ def calibration_rows(model, options):
     Returns:
         list of lists of int32 arrays [1, F], as the converter's inputs.
     """
-    every = max(1, len(options.texts) // MAX_CALIBRATION_TEXTS)
+    texts = export_texts.spread(export_texts.for_ranges(options), MAX_CALIBRATION_TEXTS)
     longest = options.seq_length or min(
         resident.DEFAULT_LENGTH, model.config.max_position_embeddings
     )
-    rows = [
-        exporting.encoded(model, pair, number, longest)
-        for number, pair in enumerate(options.texts[::every][:MAX_CALIBRATION_TEXTS])
-    ]
+    rows = [exporting.encoded(model, pair, number, longest) for number, pair in enumerate(texts)]
     length = options.seq_length or max(row["input_ids"].shape[1] for row in rows)
     rows = [list(exporting.padded(row, length).values()) for row in rows]
     if options.task == "pretraining":
@@ -229,8 +229,8 @@ def calibration_rows(model, options):
 
 
 def _runner(path):
-    """A function of a row {name: array [1, F]} -> outputs, see `exporting.Examples.check`."""
-    interpreter = tf.lite.Interpreter(path)
+    """A function of a row {name: array [1, F]} -> outputs: `run` of `Examples.check`."""
+    interpreter = predictor_backends.tflite_interpreter(files.read_bytes(path), num_threads=1)
     names = dict(zip(INPUT_NAMES, inference.ENCODER_INPUTS))
 
     def run(row):

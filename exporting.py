@@ -1,11 +1,10 @@
 """A model folder -> a file for use elsewhere: what all formats share.
 
     model = read_model("lcqmc_output/best", "classifier")
-    expected = Examples(model, "classifier", seq_length=128)  # texts and the checkpoint's outputs
     graph_def = frozen_graph(model, outputs_of(model, "classifier"))  # weights as constants
 
-Each format's room (`export_graphs`, `export_tflite`, `export_onnx`) makes its file from it and
-has the file run on the same texts; what differs too much is not kept.
+Each format's module (`export_graphs`, `export_tflite`, `export_onnx`) makes its file from it and
+runs the file on texts (`export_comparison`); one that is too far from the checkpoint is not kept.
 """
 
 import collections
@@ -51,12 +50,6 @@ COMPANIONS = (
     inference.FINE_TUNING_FILE,
 )
 DECIDING_SETTINGS = "objective do_lower_case max_seq_length pooling thresholds".split()
-SAMPLE_PAIRS = (
-    ("今天天气很好，我们去公园吧。", None),
-    ("怎么开户", "如何开通账户"),
-    ("ＡＢＣ apple 3.14 元，2020年", "这部手机的电池可以用多久？"),
-    ("人工智能让手机更懂用户的需要，也带来了关于隐私的新问题" * 4, None),
-)
 
 Model = collections.namedtuple(
     "Model",
@@ -76,7 +69,7 @@ Fields:
 """
 
 Options = collections.namedtuple(
-    "Options", "task seq_length quantize tolerance texts integer_only metadata"
+    "Options", "task seq_length quantize limits texts integer_only metadata"
 )
 Options.__doc__ = """What is to be exported.
 
@@ -84,7 +77,7 @@ Fields:
     task: key of `TASKS`.
     seq_length: F, or None for any.
     quantize: "none", "float16", "dynamic" or "int8".
-    tolerance: largest difference from the checkpoint, see `Examples.check`.
+    limits: `export_comparison.Limits`, how far the file may be from the checkpoint.
     texts: list of (text_a, text_b or None), the user's own.
     integer_only: bool; TFLite int8 only: no operation in floating point.
     metadata: bool; TFLite only: tokenizer, vocabulary and labels go into the file.
@@ -272,84 +265,6 @@ def frozen(session, output_names):
         session, session.graph.as_graph_def(), list(output_names)
     )
     return graph_transforms.merge_equal_weights(graph_def, kept=output_names)
-
-
-class Examples:
-    """A few texts as a model's inputs, and what the checkpoint makes of them."""
-
-    def __init__(self, model, task, seq_length=None, texts=()):
-        """Runs the checkpoint.
-
-        Args:
-            model: `Model`.
-            task: key of `TASKS`.
-            seq_length: F if all rows are padded to it, None for as long as each is.
-            texts: list of (text_a, text_b or None) beside the built-in ones.
-        """
-        self.task = task
-        self.output_names = outputs_of(model, task)
-        longest = seq_length or min(resident.DEFAULT_LENGTH, model.config.max_position_embeddings)
-        pairs = SAMPLE_PAIRS + tuple(texts)
-        self.rows = [encoded(model, pair, number, longest) for number, pair in enumerate(pairs)]
-        if seq_length:
-            self.rows = [padded(row, seq_length) for row in self.rows]
-        heads = TASKS[task].heads
-        with session_of(model, heads=[h for h in heads if h in model.heads]) as (session, graph):
-            tensors = [graph.outputs[name] for name in self.output_names]
-            self.rows = [self._with_masked_words(row, graph) for row in self.rows]
-            self.expected = [
-                session.run(tensors, {graph.inputs[name]: row[name] for name in row})
-                for row in self.rows
-            ]
-
-    @staticmethod
-    def _with_masked_words(row, graph):
-        """Adds positions to a row of a model with masked words; the loss is not compared."""
-        if "masked_lm_positions" not in graph.inputs:
-            return row
-        length = int(row["input_mask"].sum())
-        positions = np.array([[1, length // 2, length - 2]], np.int32)
-        return dict(row, masked_lm_positions=positions)
-
-    def check(self, run, tolerance, name):
-        """Compares an exported file with the checkpoint.
-
-        Args:
-            run: function of a row {name: int array [1, F]} -> list of arrays, as `output_names`.
-            tolerance: largest difference that may be.
-            name: of the file, for the error.
-
-        Returns:
-            the largest absolute difference, of outputs with values above 1 as a share of the
-            largest of them.
-
-        Raises:
-            UserError: if the difference is larger.
-        """
-        difference = 0.0
-        for row, expected in zip(self.rows, self.expected):
-            for actual, wanted in zip(run(row), expected):
-                # Unlike max() this keeps what is no number.
-                difference = np.maximum(difference, _difference(np.asarray(actual), wanted))
-        if not difference <= tolerance:
-            raise UserError(
-                "%s is not written: its outputs are up to %.2g off the checkpoint's, more than "
-                "--tolerance=%g%s" % (name, difference, tolerance, _way_out(tolerance))
-            )
-        return difference
-
-
-def _difference(actual, expected):
-    if actual.shape != expected.shape:
-        raise UserError("the exported file gives %s, expected %s" % (actual.shape, expected.shape))
-    scale = max(1.0, float(np.abs(expected).max()))
-    return float(np.abs(actual - expected).max()) / scale
-
-
-def _way_out(tolerance):
-    if tolerance < 0.01:
-        return ""
-    return ": less quantization, or for int8 more --representative_texts of the kind to come"
 
 
 def encoded(model, pair, number, longest):

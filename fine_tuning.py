@@ -555,13 +555,14 @@ class FineTuning:
 
         if not self._setup.uses_best_folder():
             raise UserError("--export_dir: there is no best model: add --do_eval=true")
-        difference = export_graphs.write_servable(
+        comparison = export_graphs.write_servable(
             self._setup.best_folder, FLAGS.export_dir, FLAGS.threshold_to_export
         )
         training.say(
-            "SavedModel        %s (outputs at most %.1e from the checkpoint's)",
+            "SavedModel        %s (outputs at most %.1e from the checkpoint's on %d texts)",
             FLAGS.export_dir,
-            difference,
+            comparison.largest,
+            comparison.num_texts,
         )
 
     def summarize(self, stop):

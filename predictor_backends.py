@@ -221,7 +221,7 @@ class TfliteBackend:
         self._lock = threading.Lock()  # an interpreter serves one thread at a time
         content = files.read_bytes(path)
         try:
-            self._interpreter = _interpreter(content, num_threads or 1)
+            self._interpreter = tflite_interpreter(content, num_threads or 1)
             self._interpreter.allocate_tensors()
         except (ValueError, RuntimeError) as error:
             raise UserError(
@@ -281,8 +281,13 @@ class TfliteBackend:
         self._interpreter = None
 
 
-def _interpreter(content, num_threads):
-    """LiteRT's interpreter, or TensorFlow's; that of TensorFlow 1 knows no number of threads."""
+def tflite_interpreter(content, num_threads):
+    """LiteRT's interpreter, or TensorFlow's; that of TensorFlow 1 knows no number of threads.
+
+    Args:
+        content: bytes of a .tflite file.
+        num_threads: int.
+    """
     try:
         from ai_edge_litert.interpreter import Interpreter
     except ImportError:

@@ -130,7 +130,7 @@ def write_int8_tflite(folder, path):
     """Exports the model as TFLite, int8, any length."""
     command = [sys.executable, os.path.join(ROOT, "export_model.py"), "--model_dir=" + folder]
     command += ["--format=tflite", "--quantize=int8", "--seq_length=dynamic", "--output=" + path]
-    command += ["--representative_texts=" + PAIRS, "--tolerance=1"]
+    command += ["--representative_texts=" + PAIRS, "--tolerance=1", "--min_equal_labels=0"]
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
 
 

@@ -1,0 +1,162 @@
+"""How an exported file is compared with the checkpoint, and on which texts."""
+
+import numpy as np
+import pytest
+
+from errors import UserError
+import export_comparison
+import export_texts
+import exporting
+import small_models
+
+LABELS = ("体育", "财经", "娱乐")
+
+
+def options(quantize, texts, task="classifier"):
+    return exporting.Options(task, None, quantize, None, texts, False, False)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return small_models.write_model(tmp_path_factory.mktemp("model") / "model", labels=LABELS)
+
+
+def model_with(folder, **settings):
+    return exporting.read_model(folder, "classifier")._replace(settings=settings)
+
+
+def arrays(*values):
+    return [[np.array([value], np.float32)] for value in values]
+
+
+def test_differences_and_labels_are_counted():
+    expected = arrays([0.9, 0.1], [0.2, 0.8], [0.45, 0.55], [0.7, 0.3])
+    outputs = arrays([0.9, 0.1], [0.3, 0.7], [0.55, 0.45], [0.6, 0.4])
+    found = export_comparison.compared(outputs, expected, lambda array: array.argmax(axis=-1))
+    assert found.num_texts == 4 and found.equal_labels == 0.75
+    assert found.largest == pytest.approx(0.1) and found.mean == pytest.approx(0.075)
+    without_labels = export_comparison.compared(outputs, expected)
+    assert without_labels.equal_labels is None
+
+
+def test_large_outputs_are_compared_by_their_size():
+    (found,) = [export_comparison.compared(arrays([10.0, 41.0]), arrays([10.0, 40.0]))]
+    assert found.largest == pytest.approx(1 / 40) and found.mean == pytest.approx(1 / 80)
+    with pytest.raises(UserError, match="gives .*, expected"):
+        export_comparison.compared(arrays([1.0]), arrays([1.0, 2.0]))
+
+
+@pytest.mark.parametrize("place", [0, 2])
+def test_outputs_that_are_no_numbers_are_a_problem_in_any_case(place):
+    expected = [[np.zeros([1, 2], np.float32) for _ in range(3)]]
+    outputs = [[array.copy() for array in expected[0]]]
+    anything = export_comparison.limits("int8", tolerance=9.0, min_equal_labels=0.0)
+    labels_of = np.argmax
+    same = export_comparison.compared(outputs, expected, labels_of)
+    assert export_comparison.problem_of(same, anything) is None
+    outputs[0][place][0, 1] = np.nan
+    found = export_comparison.compared(outputs, expected, labels_of)
+    assert "no finite numbers" in export_comparison.problem_of(found, anything)
+
+
+def test_problems_say_what_was_measured_expected_and_the_way_out():
+    comparison = export_comparison.Comparison(500, 0.5312, 0.021, 0.9611)
+    problem = export_comparison.problem_of
+    limits = export_comparison.limits
+    assert problem(comparison, limits("int8")) is None
+    assert problem(comparison, limits("int8", min_equal_labels=0.98), "add texts, or ") == (
+        "96.1 % of its labels on 500 texts are the checkpoint's, expected at least 98.0 %: add "
+        "texts, or accept it with --min_equal_labels=0.961"
+    )
+    assert problem(comparison, limits("none", min_equal_labels=0.9)) == (
+        "the largest difference of its outputs on 500 texts is 0.53, expected at most 0.0001: "
+        "accept it with --tolerance=0.54"
+    )
+    assert problem(comparison._replace(mean=0.06), limits("int8")) == (
+        "the mean difference of its outputs on 500 texts is 0.06, expected at most 0.05: accept "
+        "it with --tolerance=0.54"
+    )
+    assert problem(comparison, limits("none", 0.54, 0.961)) is None
+
+
+def test_every_kind_of_quantization_has_limits_for_labels():
+    for quantize, limits in export_comparison.LIMITS.items():
+        assert limits.equal_labels >= 0.95, quantize
+        assert limits.largest or limits.mean, quantize
+
+
+@pytest.mark.parametrize("num_changed, is_kept", [(0, True), (5, True), (6, False)])
+def test_a_file_is_judged_by_the_labels_of_all_texts(num_changed, is_kept, folder):
+    """5 of 104 texts are 4.8 %."""
+    texts = [("今天天气%d" % number, None) for number in range(100)]
+    examples = export_comparison.Examples(model_with(folder), "classifier", texts)
+    assert len(examples.rows) == len(examples.expected) == 104
+    answers = iter([outputs[0] for outputs in examples.expected])
+    numbers = iter(range(104))
+
+    def run(row):
+        probabilities = next(answers)
+        return [np.roll(probabilities, int(next(numbers) < num_changed), axis=-1)]
+
+    limits = export_comparison.limits("int8", tolerance=1.0)
+    if is_kept:
+        found = examples.check(run, limits, "model.tflite", "int8")
+        assert found.equal_labels == pytest.approx(1 - num_changed / 104)
+    else:
+        with pytest.raises(UserError, match="model.tflite is not written: 94.2 % of its labels"):
+            examples.check(run, limits, "model.tflite", "int8")
+
+
+def test_what_equal_labels_are_depends_on_the_objective(folder):
+    expected, outputs = arrays([0.9, 0.4, 0.2]), arrays([0.9, 0.6, 0.2])
+    for settings, equal in (
+        ({"objective": "single_label"}, 1.0),
+        ({"objective": "multi_label"}, 0.0),
+        ({"objective": "multi_label", "thresholds": [0.5, 0.3, 0.5]}, 1.0),
+        ({"objective": "regression"}, None),
+    ):
+        examples = export_comparison.Examples(model_with(folder, **settings), "classifier")
+        found = export_comparison.compared(outputs, expected, examples._labels_of)
+        assert found.equal_labels == equal
+
+
+def test_bundled_texts_are_of_the_models_kind(folder):
+    pairs = export_texts.to_compare(
+        model_with(folder, columns=["text_a", "text_b", "label"]), options("none", [])
+    )
+    assert len(pairs) == len(set(pairs)) == 500 and all(second for _, second in pairs)
+    single = export_texts.to_compare(
+        model_with(folder, columns=["text_a", "label"]), options("none", [])
+    )
+    assert 400 <= len(single) <= 500 and not any(second for _, second in single)
+    both = export_texts.to_compare(model_with(folder), options("none", []))
+    assert len(both) == 500 and 50 < sum(1 for _, second in both if second) < 450
+    encoder = export_texts.to_compare(model_with(folder), options("none", [], task="encoder"))
+    assert len(encoder) == 100
+
+
+def test_the_users_texts_are_those_that_are_compared(folder):
+    many = [("文%d" % number, None) for number in range(3000)]
+    found = export_texts.to_compare(model_with(folder), options("none", many))
+    assert len(found) == 500 and set(found) <= set(many)
+    assert found[0] == many[0] and found[-1][0] >= "文299"  # of the whole file
+    found = export_texts.to_compare(model_with(folder), options("none", many[:120]))
+    assert found == many[:120]
+    found = export_texts.to_compare(model_with(folder), options("none", many[:30]))
+    assert found[:30] == many[:30] and len(found) == 500
+
+
+def test_ranges_are_found_on_other_texts_than_those_compared(folder):
+    texts = [("文%d" % number, None) for number in range(400)]
+    for_ranges = export_texts.for_ranges(options("int8", texts))
+    compared = export_texts.to_compare(model_with(folder), options("int8", texts))
+    assert len(for_ranges) == len(compared) == 200 and not set(for_ranges) & set(compared)
+    few = options("int8", texts[:150])
+    assert export_texts.for_ranges(few) == export_texts.to_compare(model_with(folder), few)
+
+
+def test_without_the_bundled_texts_the_odd_ones_are_compared(folder, monkeypatch, tmp_path):
+    monkeypatch.setattr(export_texts.checkpoints, "ROOT", str(tmp_path / "nothing"))
+    model = model_with(folder)
+    assert export_texts.to_compare(model, options("none", [])) == []
+    assert len(export_comparison.Examples(model, "classifier").rows) == 4
