@@ -53,6 +53,7 @@ define_flags = fine_tuning_flags.define_flags
 def run():
     """Does what the flags ask for."""
     fine_tuning_flags.check_flags()
+    fine_tuning_flags.take_default_rate()
     training.choose_allocator(FLAGS.plain)
     with training.StopRequest() as stop:
         if FLAGS.seeds or FLAGS.search:
@@ -347,7 +348,9 @@ class FineTuning:
         thresholds = None if FLAGS.do_train else self._thresholds(prefix)
         if thresholds is None and self._setup.is_dev_of_training:
             probabilities = scores.probabilities("multi_label", logits)
-            thresholds = scores.tuned_thresholds(self._dev_gold(), probabilities)
+            thresholds = scores.tuned_thresholds(
+                self._dev_gold(), probabilities, FLAGS.threshold_rows
+            )
             self._tuned[step] = thresholds
         return thresholds
 

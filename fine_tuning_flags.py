@@ -1,10 +1,13 @@
 """The flags of the classifier commands, and what of them makes no sense."""
 
+import warnings
+
 from absl import flags
 
 from errors import UserError
 import config_flag
 import dev_split
+import modeling
 import objectives
 import optimization
 import scores
@@ -44,7 +47,14 @@ _TABLE = (
     ("boolean", "do_lower_case", True, "Whether to lower-case; False for cased models."),
     ("boolean", "do_predict", False, "Whether to predict the test file."),
     ("integer", "predict_batch_size", 8, "Examples in a prediction step."),
-    ("float", "num_train_epochs", 3.0, "Passes over the training data."),
+    (
+        "float",
+        "num_train_epochs",
+        3.0,
+        "Passes over the training data; of few rows with --multi_label and --multi_label_loss=sum, "
+        "unless it is given, as many as make %d steps, up to %g."
+        % (objectives.MULTI_LABEL_STEPS, objectives.MOST_MULTI_LABEL_EPOCHS),
+    ),
     ("integer", "train_step", None, "Steps of training, in place of --num_train_epochs."),
     ("float", "warmup_proportion", 0.1, "Share of the steps in which the rate rises."),
     (
@@ -110,7 +120,10 @@ _TABLE = (
         "sum",
         "With --multi_label the loss of a row: the sum over its labels, with the classifier's bias "
         "starting from the labels' shares, or their mean, starting from 0, as in earlier versions, "
-        "which learns little of many labels.",
+        "which learns little of many labels. With the sum the default --learning_rate of models "
+        "whose hidden_size is at most %d is %g, and few rows are passed over more often; with the "
+        "mean, as in earlier versions, neither."
+        % (objectives.NARROW, objectives.RATE_OF_NARROW_MULTI_LABEL),
     ),
     (
         "float",
@@ -118,6 +131,15 @@ _TABLE = (
         None,
         "Factor of the classifier's learning rate; by default 1, and %g with --multi_label and "
         "--multi_label_loss=sum." % objectives.MULTI_LABEL_RATE_FACTOR,
+    ),
+    (
+        "float",
+        "threshold_rows",
+        scores.POOLED_ROWS,
+        "With --multi_label each label's threshold is that of the best F1 on dev, where the counts "
+        "of all labels together are added to the label's own as so many rows that have it: the few "
+        "dev rows of a rare label say little. 0 for each label's own rows alone, as in earlier "
+        "versions.",
     ),
     ("string", "label_separator", "|", "What stands between the labels of a multi-label row."),
     ("boolean", "regression", False, "Own data: labels are numbers to be estimated."),
@@ -232,7 +254,7 @@ def check_flags():
     if not (FLAGS.do_train or FLAGS.do_eval or FLAGS.do_predict):
         raise UserError("nothing to do: give --do_train=true, --do_eval=true or --do_predict=true")
     training.require_positive(_POSITIVE)
-    training.require_at_least_0(["keep_checkpoint_max", "warmup_step"])
+    training.require_at_least_0(["keep_checkpoint_max", "warmup_step", "threshold_rows"])
     training.check_seed(FLAGS.seed)
     _check_flags_of_google()
     for name in ("warmup_proportion", "dev_share"):
@@ -366,6 +388,29 @@ def training_options():
             objectives.MULTI_LABEL_RATE_FACTOR if sums_over_labels() else 1.0
         )
     return options
+
+
+def take_default_rate():
+    """Sets `--learning_rate` where none is given and the objective has a default of its own."""
+    if not (FLAGS.do_train and sums_over_labels()) or FLAGS["learning_rate"].present:
+        return
+    with warnings.catch_warnings():  # they are logged where the run reads its config
+        warnings.simplefilter("ignore")
+        width = modeling.AlbertConfig.from_json_file(FLAGS.bert_config_file).hidden_size
+    if width <= objectives.NARROW:
+        FLAGS["learning_rate"].value = objectives.RATE_OF_NARROW_MULTI_LABEL
+
+
+def take_default_epochs(num_rows):
+    """Sets `--num_train_epochs` where it is not given and few rows need more of them.
+
+    Args:
+        num_rows: training rows.
+    """
+    if FLAGS.do_train and sums_over_labels() and not FLAGS["num_train_epochs"].present:
+        FLAGS["num_train_epochs"].value = objectives.multi_label_epochs(
+            FLAGS["num_train_epochs"].default, num_rows / FLAGS.train_batch_size
+        )
 
 
 def sums_over_labels():

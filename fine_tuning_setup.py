@@ -99,6 +99,8 @@ class Setup:
         )
         self.metric = FLAGS.best_metric or scores.USUAL[self.task.objective][0]
         self.first_step = self.newest_step()
+        if FLAGS.do_train:
+            fine_tuning_flags.take_default_epochs(len(self.splits["train"].examples))
         self._check_best_is_of_this_run()
         training.check_same_run(self.folder, *self._run_settings())
         self.features = {name: self._feature_file(split) for name, split in self.splits.items()}
@@ -282,7 +284,7 @@ class Setup:
             fixed["init_checkpoint"] = checkpoints.fingerprint(self.init_checkpoint)
         names = (
             "num_train_epochs train_step warmup_step save_checkpoints_steps best_metric "
-            "early_stopping precision plain"
+            "early_stopping threshold_rows precision plain"
         ).split()
         return fixed, {name: FLAGS[name].value for name in names}
 

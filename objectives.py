@@ -22,6 +22,12 @@ POOLINGS = ("cls", "mean", "max", "last4", "second_to_last")
 MULTI_LABEL_LOSSES = ("sum", "mean")
 # Of the multi-label classifier with the summed loss: each of its labels has few rows to learn from.
 MULTI_LABEL_RATE_FACTOR = 10.0
+# Defaults of training with the summed loss. Measured with the starter model, which is 312 wide, by
+# benchmarks/multi_label.py; wider models keep the usual rate.
+NARROW = 384  # hidden_size
+RATE_OF_NARROW_MULTI_LABEL = 2e-4
+MULTI_LABEL_STEPS = 1000
+MOST_MULTI_LABEL_EPOCHS = 10.0
 CLASSIFIER_VARIABLES = ("output_weights", "output_bias")
 WORD_TABLE = "bert/embeddings/word_embeddings"
 CLASS_WEIGHTS = validation.record(
@@ -287,6 +293,17 @@ def prior_logits(counts, num_rows):
         list of float; half a row is added to either side, so that none is infinite.
     """
     return [math.log((count + 0.5) / (num_rows - count + 0.5)) for count in counts]
+
+
+def multi_label_epochs(usual, steps_per_epoch):
+    """Passes over the rows: the usual number, of few rows more.
+
+    Args:
+        usual: float, the number for many rows.
+        steps_per_epoch: float.
+    """
+    enough = MULTI_LABEL_STEPS / steps_per_epoch
+    return max(usual, min(enough, MOST_MULTI_LABEL_EPOCHS))
 
 
 def balanced_weights(counts):

@@ -11,6 +11,9 @@ import numpy as np
 
 ECE_BINS = 15
 DEFAULT_THRESHOLD = 0.5
+THRESHOLDS = np.arange(1, 400) / 400.0  # those that tuning tries
+POOLED_ROWS = 30.0  # see `tuned_thresholds`
+_TINY = 1e-12
 LARGEST_CHANCE = 0.05
 CONSTANTS_TRIED = 20  # classes, the most frequent ones
 
@@ -150,30 +153,45 @@ def predicted(objective, probabilities, thresholds=None):
     return probabilities.argmax(axis=1)
 
 
-def tuned_thresholds(gold, probabilities):
+def tuned_thresholds(gold, probabilities, pooled_rows=POOLED_ROWS):
     """The threshold of each label that gives it the best F1.
+
+    A rare label's rows are too few to choose by: what suits them does not suit others. So counts of
+    all labels together are added to those of each label, as so many rows that have it.
 
     Args:
         gold: int [n, C].
         probabilities: float [n, C].
+        pooled_rows: number of these rows; 0 for the label's own rows alone.
 
     Returns:
-        list of C floats, in the middle between two probabilities; 0.5 for a label without examples.
+        list of C floats of `THRESHOLDS`, the middle one of those that are equally good.
     """
-    return [_best_threshold(*columns) for columns in zip(gold.T, probabilities.T)]
+    own = np.array([_hits_and_sizes(*columns) for columns in zip(gold.T, probabilities.T)])
+    counts = own + own.sum(axis=0) * (pooled_rows / max(gold.sum(), 1))  # [C, 2, T]
+    f1 = 2.0 * counts[:, 0] / np.maximum(counts[:, 1], _TINY)
+    return [_middle_of_best(THRESHOLDS, row) for row in f1]
 
 
-def _best_threshold(gold, values):
-    if not gold.any():
-        return DEFAULT_THRESHOLD
-    order = np.argsort(-values, kind="stable")
-    hits = np.cumsum(gold[order])  # of the 1, 2 ... most probable
-    f1 = 2.0 * hits / (np.arange(len(gold)) + 1 + gold.sum())
-    values = values[order]
-    is_cut = np.append(values[1:] < values[:-1], True)  # equal values fall on one side
-    best = int(np.argmax(np.where(is_cut, f1, -1.0)))
-    below = values[best + 1] if best + 1 < len(values) else 0.0
-    return float((values[best] + below) / 2.0)
+def _hits_and_sizes(gold, values):
+    """What F1 is made of at each threshold: 2 * hits / sizes.
+
+    Args:
+        gold: int [n], 1 for rows that have the label.
+        values: float [n], the label's probabilities.
+
+    Returns:
+        float [2, T]: rows at the threshold or above that have the label; rows that are there plus
+        rows that have it.
+    """
+    num_found = len(values) - np.searchsorted(np.sort(values), THRESHOLDS)
+    hits = gold.sum() - np.searchsorted(np.sort(values[gold == 1]), THRESHOLDS)
+    return np.array([hits, num_found + gold.sum()], np.float64)
+
+
+def _middle_of_best(thresholds, values):
+    best = np.flatnonzero(values == values.max())
+    return float(thresholds[best[len(best) // 2]])
 
 
 def constant_prediction(objective, gold, metric):

@@ -1,18 +1,20 @@
 """How well `--multi_label` does at its defaults, beside a linear SVM for each label.
 
     python benchmarks/multi_label.py --data_dir=DATA --model_dir=albert_starter_zh
-    python benchmarks/multi_label.py --data_dir=DATA --sets=entities --epochs=3
+    python benchmarks/multi_label.py --data_dir=DATA --sets=entities -- --learning_rate=5e-5
 
-Makes three sets of texts with one to three labels each from public data below --data_dir:
+Makes four sets of texts with one to three labels each from public data below --data_dir:
 
     entities  sentences of CLUENER (ner_cluener), labelled by the kinds of entities in them: 10
     requests  utterances of SMP 2019 (smp2019), each labelled by its domain and by its intent: 38
     joined    one to three of THUCNews's headlines and SMP 2017's utterances in a text, labelled by
               the classes of all of them (thucnews10, smp2017): 41, some of them rare
+    slots     utterances of CAIS (cais), each labelled by its intent and the slots in it: 32
 
-trains `run_classifier_multiclass.py --multi_label` as `run_classifier_multiclass.sh` does (further
-words of the command line are its arguments), trains scikit-learn's one-vs-rest linear SVM on TF-IDF
-weights of character n-grams, and prints micro- and macro-F1 on test.
+trains `run_classifier_multiclass.py --multi_label` with its default settings (words after -- are
+further arguments of it), trains scikit-learn's one-vs-rest linear SVM on TF-IDF weights of character
+n-grams, and prints micro- and macro-F1 on test; and those of the most frequent labels for every row,
+as many as are best.
 """
 
 import collections
@@ -38,10 +40,10 @@ FLAGS = flags.FLAGS
 ROOT = os.path.normpath(os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
 SEPARATOR = "|"
 SPLITS = ("train", "dev", "test")
-RAREST = 10  # rows of a label in requests; labels of fewer are left out
+RAREST = 10  # training rows of a label in requests and slots; labels of fewer are left out
 JOINED_ROWS = {"train": 12000, "dev": 1500, "test": 1500}
 PIECES_OF_TEXT = (1, 1, 1, 1, 1, 1, 1, 2, 2, 3)  # drawn from: most texts are one headline
-RESULT = "result.json"
+SHOWN = ("micro_f1", "macro_f1")
 
 
 def define_flags():
@@ -50,8 +52,7 @@ def define_flags():
     flags.DEFINE_string("model_dir", os.path.join(ROOT, "albert_starter_zh"), "The model.")
     flags.DEFINE_string("output_dir", "multi_label_output", "Folder for sets, runs and results.")
     flags.DEFINE_list("sets", sorted(SETS), "Which of the sets.")
-    flags.DEFINE_integer("epochs", 10, "Passes over the training rows.")
-    flags.DEFINE_boolean("baseline", True, "Whether to train the linear SVM, too.")
+    flags.DEFINE_boolean("baseline", True, "Whether to score the baselines, too.")
 
 
 def main(arguments=()):
@@ -70,12 +71,13 @@ def main(arguments=()):
         folder = os.path.join(FLAGS.output_dir, name)
         write_set(folder, SETS[name]())
         if FLAGS.baseline:
-            _show(name, "linear SVM", svm_scores(folder))
+            for model, metrics in baseline_scores(folder).items():
+                _show(name, model, metrics)
         _show(name, "starter model", fine_tuned_scores(folder, arguments))
 
 
 def _show(name, model, metrics):
-    values = tuple(100 * metrics[metric] for metric in ("micro_f1", "macro_f1"))
+    values = tuple(100 * metrics[metric] for metric in SHOWN)
     print("%-10s %-14s %8.2f %8.2f" % ((name, model) + values), flush=True)
 
 
@@ -100,16 +102,23 @@ def entities():
 def requests():
     """SMP 2019's utterances, in an order of chance; every tenth is dev, every other tenth test."""
     utterances = files.read_json(os.path.join(FLAGS.data_dir, "smp2019", "train.json"))
-    named = [(u["text"], [u["domain"], "intent " + str(u["intent"])]) for u in utterances]
-    counts = collections.Counter(label for _, labels in named for label in labels)
-    rows = [
-        (text, [label for label in labels if counts[label] >= RAREST]) for text, labels in named
-    ]
+    rows = [(u["text"], [u["domain"], "intent " + str(u["intent"])]) for u in utterances]
     random.Random(1).shuffle(rows)
     by_split = collections.defaultdict(list)
     for number, row in enumerate(rows):
         by_split[{0: "dev", 1: "test"}.get(number % 10, "train")].append(row)
-    return dict(by_split)
+    return _without_rare_labels(by_split)
+
+
+def _without_rare_labels(splits):
+    counts = collections.Counter(label for _, labels in splits["train"] for label in labels)
+    return {
+        split: [
+            (text, [name for name in labels if counts[name] >= RAREST])
+            for text, labels in splits[split]
+        ]
+        for split in SPLITS
+    }
 
 
 def joined():
@@ -159,7 +168,28 @@ def _json_lines(folder, name):
     return [json.loads(line) for line in lines if line.strip()]
 
 
-SETS = {"entities": entities, "requests": requests, "joined": joined}
+def slots():
+    """CAIS's utterances: a character and its slot a line, intents in a file beside."""
+    names = {
+        "train": ("train", "ch.train"),
+        "dev": ("valid", "ch.valid"),
+        "test": ("test", "ch.test"),
+    }
+    return _without_rare_labels({split: list(_utterances(*names[split])) for split in SPLITS})
+
+
+def _utterances(folder, name):
+    path = os.path.join(FLAGS.data_dir, "cais", "CAIS", folder, name)
+    intents = [line.strip() for line in files.read_lines(path + ".intent") if line.strip()]
+    blocks = "\n".join(line.strip() for line in files.read_lines(path)).strip().split("\n\n")
+    for intent, block in zip(intents, blocks):
+        tags = [line.split() for line in block.split("\n")]
+        tags = [tag for tag in tags if len(tag) == 2]
+        found = {tag.split("-", 1)[1] for _, tag in tags if "-" in tag}
+        yield "".join(character for character, _ in tags), sorted(found | {"intent " + intent})
+
+
+SETS = {"entities": entities, "requests": requests, "joined": joined, "slots": slots}
 
 
 def write_set(folder, splits):
@@ -175,9 +205,8 @@ def write_set(folder, splits):
 # The models
 
 
-def svm_scores(folder):
-    """Micro- and macro-F1 on test of a linear SVM for each label."""
-    from sklearn.multiclass import OneVsRestClassifier
+def baseline_scores(folder):
+    """{model: micro- and macro-F1 on test} of what needs no network."""
     from sklearn.preprocessing import MultiLabelBinarizer
 
     texts, gold = {}, {}
@@ -187,28 +216,47 @@ def svm_scores(folder):
         )
         gold[split] = [set(filter(None, label.split(SEPARATOR))) for label in labels]
     binarizer = MultiLabelBinarizer().fit(gold["train"])
-    grams, svm = (step for _, step in topics_baseline.text_model().steps)
-    svm.set_params(C=1.0)
-    features = grams.fit_transform(texts["train"])
-    model = OneVsRestClassifier(svm).fit(features, binarizer.transform(gold["train"]))
-    decided = np.asarray(model.predict(grams.transform(texts["test"])))
+    gold = {split: binarizer.transform(gold[split]) for split in gold}
+    _, frequent = scores.constant_prediction("multi_label", gold["train"], "micro_f1")
+    decided = {
+        "most frequent": np.tile(
+            np.isin(range(len(binarizer.classes_)), frequent), (len(gold["test"]), 1)
+        ),
+        "linear SVM": svm_decisions(texts, gold["train"]),
+    }
     return {
-        name: scores.METRICS[name].value(binarizer.transform(gold["test"]), decided)
-        for name in ("micro_f1", "macro_f1")
+        model: {name: scores.METRICS[name].value(gold["test"], rows) for name in SHOWN}
+        for model, rows in decided.items()
     }
 
 
+def svm_decisions(texts, gold):
+    """What a linear SVM for each label decides of the test texts.
+
+    Args:
+        texts: {"train", "test": list of str}.
+        gold: int [n, C], of train.
+
+    Returns:
+        int [m, C].
+    """
+    from sklearn.multiclass import OneVsRestClassifier
+
+    grams, svm = (step for _, step in topics_baseline.text_model().steps)
+    svm.set_params(C=1.0)
+    model = OneVsRestClassifier(svm).fit(grams.fit_transform(texts["train"]), gold)
+    return np.asarray(model.predict(grams.transform(texts["test"])))
+
+
 def fine_tuned_scores(folder, arguments):
-    """The same of the model fine-tuned with the settings of `run_classifier_multiclass.sh`."""
+    """The same of the model, fine-tuned with the command's default settings."""
     output = os.path.join(folder, "run")
     (config,) = glob.glob(os.path.join(FLAGS.model_dir, "albert_config*.json"))
     command = [sys.executable, os.path.join(ROOT, "run_classifier_multiclass.py")]
     command += ["--do_train=true", "--do_eval=true", "--do_predict=true", "--multi_label=true"]
     command += ["--data_dir=" + folder, "--output_dir=" + output, "--bert_config_file=" + config]
     command += ["--vocab_file=" + os.path.join(FLAGS.model_dir, "vocab.txt")]
-    command += ["--init_checkpoint=" + FLAGS.model_dir, "--max_seq_length=128"]
-    command += ["--train_batch_size=32", "--learning_rate=1e-4"]
-    command += ["--num_train_epochs=%d" % FLAGS.epochs] + list(arguments)
+    command += ["--init_checkpoint=" + FLAGS.model_dir] + list(arguments)
     with open(os.path.join(folder, "run.log"), "a", encoding="utf-8") as log:
         subprocess.run(command, check=True, stdout=log, stderr=subprocess.STDOUT)
     return files.read_json(os.path.join(output, "eval_results.json"))["test"]

@@ -54,14 +54,51 @@ def test_f1_and_mcc_of_two_labels():
 
 
 def test_thresholds_are_those_of_the_best_f1():
+    """Those that are equally good lie between two probabilities; the middle one is taken."""
     gold = np.array([[1, 0], [1, 0], [0, 0], [1, 0]])
     rows = np.array([[0.3, 0.9], [0.2, 0.9], [0.15, 0.9], [0.1, 0.9]])
+
+    def tuned(gold, rows):
+        return scores.tuned_thresholds(gold, rows, pooled_rows=0)
+
+    step = 2 * scores.THRESHOLDS[0]
     # With two of the first label's rows F1 is 0.8; with all four it is 6 / 7.
-    assert scores.tuned_thresholds(gold, rows) == [pytest.approx(0.05), 0.5]
+    assert tuned(gold, rows) == [pytest.approx(0.05, abs=step), pytest.approx(0.5)]
     gold[3, 0] = 0
-    assert scores.tuned_thresholds(gold, rows) == [pytest.approx(0.175), 0.5]
+    assert tuned(gold, rows) == [pytest.approx(0.175, abs=step), pytest.approx(0.5)]
     equal = np.array([[0.4], [0.4]])
-    assert scores.tuned_thresholds(np.array([[1], [0]]), equal) == [pytest.approx(0.2)]
+    assert tuned(np.array([[1], [0]]), equal) == [pytest.approx(0.2, abs=step)]
+
+
+def test_thresholds_have_the_best_f1_of_the_labels_rows_and_those_of_all():
+    """Against scikit-learn's F1 of each label, its rows weighted beside those of all labels."""
+    metrics = pytest.importorskip("sklearn.metrics")
+    generator = np.random.RandomState(3)
+    gold = (generator.uniform(size=(200, 3)) < [0.5, 0.2, 0.02]).astype(int)
+    rows = 1 / (1 + np.exp(2 - 2 * gold + generator.standard_normal(gold.shape)))
+    found = scores.tuned_thresholds(gold, rows, pooled_rows=30)
+    weights = np.repeat([1.0, 30 / gold.sum()], [200, 600])
+    for label, threshold in enumerate(found):
+        both = [np.concatenate([x[:, label], x.ravel()]) for x in (gold, rows)]
+        f1 = [
+            metrics.f1_score(both[0], both[1] >= at, sample_weight=weights)
+            for at in scores.THRESHOLDS
+        ]
+        assert f1[list(scores.THRESHOLDS).index(threshold)] == pytest.approx(max(f1))
+
+
+def test_a_rare_labels_threshold_is_near_that_of_all_labels():
+    """One row of 500 that is right by chance is no reason to predict the label for many others."""
+    generator = np.random.RandomState(4)
+    common = generator.uniform(size=500)
+    gold = (generator.uniform(size=500) < common).astype(int)
+    rare = np.zeros(500, int)
+    rare[0] = 1
+    values = np.where(rare, 0.02, 0.01)
+    both = np.stack([gold, rare], 1), np.stack([common, values], 1)
+    alone, pooled = (scores.tuned_thresholds(*both, pooled_rows=rows)[1] for rows in (0, 30))
+    assert alone < 0.025 and 0.2 < pooled < 0.6
+    assert scores.tuned_thresholds(both[0][:, 1:] * 0, both[1][:, 1:]) == [pytest.approx(0.5)]
 
 
 def test_evaluation_of_several_labels_uses_them():
