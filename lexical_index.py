@@ -4,7 +4,8 @@
     index.scores("怎样开户")  # float [2], 1 for the query's own wording
 
 The terms are single characters and, with a small weight, pairs of neighbouring ones, after NFKC and
-lower-casing. Scores are divided by what the query itself would have, so that those of different
+lower-casing. The length of a line counts in full (BM25's b is 1), as lines of questions are of one
+kind of length. Scores are divided by what the query itself would have, so that those of different
 queries compare.
 """
 
@@ -15,7 +16,8 @@ import numpy as np
 
 NUM_BUCKETS = 1 << 20  # of terms, which are hashed
 PAIR_WEIGHT = 0.2  # of a pair of characters; of a single one 1
-SATURATION, LENGTH_SHARE = 1.2, 0.75  # BM25's k1 and b
+SATURATION = 1.2  # BM25's k1
+SETTINGS = (NUM_BUCKETS, PAIR_WEIGHT, SATURATION, "b=1")  # what a kept index was made with
 _ARRAYS = ("terms", "starts", "lines", "weights", "sizes")
 
 
@@ -127,5 +129,4 @@ def _importances(terms, frequencies, num_lines):
 
 def _saturated(counts, lengths):
     """BM25's weight of terms by their counts in a text; `lengths` over the mean one."""
-    dampening = SATURATION * (1 - LENGTH_SHARE + LENGTH_SHARE * lengths)
-    return counts * (SATURATION + 1) / (counts + dampening)
+    return counts * (SATURATION + 1) / (counts + SATURATION * lengths)

@@ -46,7 +46,7 @@ _SAMPLED_VECTORS = 10000  # by which it is known how similar any two lines are
 
 Weights = collections.namedtuple("Weights", ["lexical", "cosine", "classifier"])
 Weights.__doc__ = """What each similarity counts in the mixed ranking; see `Hit`."""
-# Fitted by benchmarks/search.py on the bundled questions and five public sets of pairs.
+# By benchmarks/search.py on the bundled questions and five public sets of pairs: docs/search.md.
 WEIGHTS = Weights(0.8, 0.1, 0.1)
 
 _NEIGHBOURS_PER_LINE = 16
@@ -64,8 +64,8 @@ Fields:
         where the ranking does not use it.
     lexical: 0 to 1, how much of the query's wording it has (BM25 over that of the query itself).
     score: what the lines are ranked by. Of the mixed ranking, 0 to 1: the weighted mean of
-        `lexical`, of how far the cosine is above that of any two lines (0: not at all, 1: equal
-        vectors), and of `probability`; of the other rankings that similarity itself.
+        `lexical`, of the square of how far the cosine is above that of any two lines (0: not at
+        all, 1: equal vectors), and of `probability`; of the other rankings that similarity itself.
 """
 
 
@@ -101,7 +101,9 @@ class Corpus:
         self.numbers = np.array([number for number, _ in numbered])
         self.texts = [text for _, text in numbered]
         self._folder = path_rules.output_folder(cache_dir or path + ".vectors")
-        made_from = encoder.fingerprint_of(corpus=content.hexdigest(), encoding=encoding)
+        made_from = encoder.fingerprint_of(
+            corpus=content.hexdigest(), encoding=encoding, lexical=lexical_index.SETTINGS
+        )
         self._index_name = INDEX % hashlib.sha256(made_from.encode()).hexdigest()[:12]
         with files.one_at_a_time(self._folder):
             self._load(made_from)
@@ -216,7 +218,7 @@ class Corpus:
             rows = rows if nearest is None else np.union1d(rows, nearest)
         found = {"row": rows, "lexical": lexical[rows], "cosine": self._vectors[rows] @ vector}
         gains = (found["cosine"] - self._cosine_of_any) / (1 - self._cosine_of_any)
-        found["gain"] = np.clip(gains, 0, 1)
+        found["gain"] = np.clip(gains, 0, 1) ** 2  # only vectors close to the query's say much
         found = ranking.best(found, ranking.num_candidates)
         if ranking.predictor is not None:
             pairs = [(query, self.texts[row]) for row in found["row"]]

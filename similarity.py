@@ -15,9 +15,10 @@ Prints both sentences and the probability, tab-separated, in the input's order.
 With --corpus, the lines of that file that are most like the query: query, rank, score, cosine, line
 number, line; tab-separated. The score ranks the lines: by default the mean, weighted by
 --search_weights, of three similarities from 0 to 1 (how much of the query's wording the line has;
-how far the cosine of their vectors is above that of any two lines; the model's probability that
-both mean the same). --ranking=lexical, cosine or classifier ranks by one of them, which then is the
-score. The model needs no classifier for it: without one the other two similarities rank the lines.
+the square of how far the cosine of their vectors is above that of any two lines; the model's
+probability that both mean the same). --ranking=lexical, cosine or classifier ranks by one of them,
+which then is the score. The model needs no classifier for it: without one the other two
+similarities rank the lines.
 """
 
 import contextlib

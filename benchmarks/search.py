@@ -148,12 +148,16 @@ def filled(lines, rows, num_lines, taken=()):
 
 
 def recalls(found, answers):
-    """The share of queries with a right line among the first 1, 5, 50, as a table's cells."""
-    shares = [
+    """The share of queries with a right line among the first 1, 5, 50."""
+    return [
         np.mean([bool(right & set(rows[:cutoff])) for rows, right in zip(found, answers)])
         for cutoff in CUTOFFS
     ]
-    return " | ".join("%.3f" % share for share in shares)
+
+
+def print_recalls(ranking, found, answers):
+    cells = " | ".join("%.3f" % share for share in recalls(found, answers))
+    print("| %s | %s |" % (ranking, cells), flush=True)
 
 
 def found_by_tf_idf(questions):
@@ -170,7 +174,7 @@ def measure_recall(questions, name, model_dir, weights):
     """Prints the rows of the table for a set of questions."""
     print("\n%s: %d queries, %d lines\n" % (name, len(questions.queries), len(questions.lines)))
     print("| ranking | recall@1 | recall@5 | recall@50 |\n|---|---:|---:|---:|")
-    print("| TF-IDF | %s |" % recalls(found_by_tf_idf(questions), questions.answers), flush=True)
+    print_recalls("TF-IDF", found_by_tf_idf(questions), questions.answers)
     has_classifier = predictor_backends.has_classifier(model_dir)
     with tempfile.TemporaryDirectory() as root, contextlib.ExitStack() as stack:
         path = os.path.join(root, "lines.txt")
@@ -190,9 +194,13 @@ def measure_recall(questions, name, model_dir, weights):
                     ranking=ranking,
                     weights=weights,
                 )
-                found = [[hit.line - 1 for hit in best] for best in hits]
-                print("| %s | %s |" % (way, recalls(found, questions.answers)), flush=True)
+                print_recalls(way, lines_of(hits), questions.answers)
     print_precision(hits, questions.answers)
+
+
+def lines_of(hits):
+    """Numbers, from 0, of the lines that were found for each query."""
+    return [[hit.line - 1 for hit in best] for best in hits]
 
 
 def print_precision(hits, answers):

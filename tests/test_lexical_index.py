@@ -35,7 +35,7 @@ def expected_scores(query):
         frequency = sum(term in document for document in documents)
         rarity = 1 + math.log(1 + (len(TEXTS) - frequency + 0.5) / (frequency + 0.5))
         share = 1 if len(term) == 1 else lexical_index.PAIR_WEIGHT
-        return share * rarity * count * 2.2 / (count + 1.2 * (0.25 + 0.75 * length / mean))
+        return share * rarity * count * 2.2 / (count + 1.2 * length / mean)
 
     terms = terms_of(query)
     own = sum(weight(term, terms[term], len(query)) for term in terms)

@@ -1,7 +1,9 @@
 """Search in a corpus: vectors kept on the disk, nearest by cosine, put in order by pairs."""
 
+import importlib.util
 import os
 import re
+import sys
 import threading
 import time
 from unittest import mock
@@ -12,12 +14,20 @@ import pytest
 from errors import UserError
 import checkpoints
 import files
+import lexical_index
 import predictor
 import search
 import similarity
 import small_models
 import text_encoder
-from workspace import CHARACTERS
+from workspace import CHARACTERS, ROOT
+
+sys.path.append(os.path.join(ROOT, "benchmarks"))  # what benchmarks/search.py imports
+SPECIFICATION = importlib.util.spec_from_file_location(
+    "search_benchmark", os.path.join(ROOT, "benchmarks", "search.py")
+)
+benchmark = importlib.util.module_from_spec(SPECIFICATION)
+SPECIFICATION.loader.exec_module(benchmark)
 
 
 @pytest.fixture(scope="module")
@@ -121,7 +131,7 @@ def test_the_mixed_score_is_the_weighted_mean_of_what_a_hit_shows(faq, encoder, 
         (hits,) = corpus.search(["今天开门"], model, top_k=59, candidates=59, weights=weights)
         assert len(hits) == 59
         for hit in hits:
-            gain = min(1, max(0, (hit.cosine - usual) / (1 - usual)))
+            gain = min(1, max(0, (hit.cosine - usual) / (1 - usual))) ** 2
             values = (hit.lexical, gain, hit.probability or 0)
             mean = sum(w * value for w, value in zip(weights, values)) / sum(weights)
             assert abs(hit.score - mean) < 1e-5
@@ -131,6 +141,44 @@ def test_the_mixed_score_is_the_weighted_mean_of_what_a_hit_shows(faq, encoder, 
     (hits,) = corpus.search(["今天开门"], None, top_k=59)
     (of_two,) = corpus.search(["今天开门"], model, top_k=59, weights=(0.8, 0.1, 0))
     assert [hit.score for hit in hits] == [hit.score for hit in of_two]
+
+
+@pytest.fixture(scope="module")
+def starter():
+    with text_encoder.TextEncoder(os.path.join(ROOT, "albert_starter_zh")) as loaded:
+        yield loaded
+
+
+@pytest.mark.parametrize("folder", ["pairs_hard_sample", "pairs_sample"])
+def test_the_mixed_ranking_finds_no_less_than_tf_idf(folder, starter, tmp_path):
+    questions = benchmark.bundled_questions(folder)
+    path = tmp_path / "lines.txt"
+    path.write_text("\n".join(questions.lines) + "\n", encoding="utf-8")
+    hits = search.Corpus(str(path), starter).search(questions.queries, top_k=50)
+    mixed = benchmark.recalls(benchmark.lines_of(hits), questions.answers)
+    by_tf_idf = benchmark.recalls(benchmark.found_by_tf_idf(questions), questions.answers)
+    assert len(questions.queries) > 500 and by_tf_idf[0] > 0.5
+    assert all(ours >= theirs for ours, theirs in zip(mixed, by_tf_idf)), (mixed, by_tf_idf)
+
+
+def test_a_character_in_common_is_no_answer(starter, tmp_path):
+    path = tmp_path / "faq.txt"
+    lines = ["退市股票怎么处理", "火车票怎么退"] + benchmark.bundled_questions("pairs_sample").lines
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    (hits,) = search.Corpus(str(path), starter).search(["如何退票"], top_k=50)
+    scores = {hit.text: hit.score for hit in hits}
+    assert hits[0].text == "火车票怎么退" and scores["退市股票怎么处理"] < 0.5
+
+
+def test_an_index_of_other_settings_is_made_again(faq, encoder, monkeypatch):
+    path, lines = faq
+    search.Corpus(path, encoder)
+    with monkeypatch.context() as patch:
+        patch.setattr(lexical_index, "PAIR_WEIGHT", 1.0)
+        patch.setattr(lexical_index, "SETTINGS", "of another release")
+        other = search.Corpus(path, encoder).search([lines[5]], top_k=9, ranking="lexical")
+    again = search.Corpus(path, encoder).search([lines[5]], top_k=9, ranking="lexical")
+    assert [hit.score for hit in other[0]] != [hit.score for hit in again[0]]
 
 
 @pytest.mark.parametrize(
