@@ -39,7 +39,8 @@ import validation
 FLAGS = flags.FLAGS
 ROOT = os.path.normpath(os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
 _SAMPLE = os.path.join(ROOT, "data", "%s_sample")  # lies here, not in --data_dir
-_SETTINGS = ("model_dir", "precision", "epochs", "max_rows")  # alike in all runs of a folder
+# Alike in all runs of a folder.
+_SETTINGS = ("model_dir", "precision", "epochs", "max_rows", "train_rows")
 BEGIN, END = "<!-- %s -->", "<!-- end of %s -->"  # around a table of a page
 _METRIC = validation.or_none(validation.NUMBER_OR_NAN)
 RESULT = validation.record(
@@ -152,7 +153,8 @@ def define_flags():
     flags.DEFINE_list("seeds", ["1", "2", "3"], "Seeds.")
     flags.DEFINE_float("epochs", None, "In place of each set's own number.")
     flags.DEFINE_string("precision", "float32", "As of run_classifier.py.")
-    flags.DEFINE_integer("max_rows", None, "Rows of a file that are used, for trying this out.")
+    flags.DEFINE_integer("max_rows", None, "First rows of a file that are used; all by default.")
+    flags.DEFINE_integer("train_rows", None, "Of training files; --max_rows by default.")
     flags.DEFINE_boolean("run", True, "Whether to do the runs that are not done; else only tables.")
     flags.DEFINE_string("write", None, "Markdown file whose tables get the rows.")
 
@@ -234,7 +236,7 @@ def _run(name, way, seed):
 def _prepared_data(name, data):
     """The set's folder; a copy with a task's names, or with fewer rows, where that is needed."""
     source = os.path.join(FLAGS.data_dir, data.folder)
-    if not data.files and not FLAGS.max_rows:
+    if not (data.files or FLAGS.max_rows or FLAGS.train_rows):
         return source
     folder = os.path.join(FLAGS.output_dir, name, "data")
     task = tasks.get_task(data.task)
@@ -252,10 +254,15 @@ def _prepared_data(name, data):
             lines = files.read_lines(path)
             if part:
                 lines = _in_order_of_chance(lines)[part]
-            lines = lines[: FLAGS.max_rows and FLAGS.max_rows + 1]
+            lines = lines[: _rows_of(split) and _rows_of(split) + 1]  # one may be a header
             with files.atomic_write(os.path.join(folder, target)) as handle:
                 handle.writelines(line + "\n" for line in lines)
     return folder
+
+
+def _rows_of(split):
+    """How many rows of a split are used; None: all."""
+    return FLAGS.train_rows if split == "train" and FLAGS.train_rows else FLAGS.max_rows
 
 
 def _in_order_of_chance(lines):

@@ -108,6 +108,17 @@ def test_the_time_of_a_run_that_goes_on_is_left_out(workspace, capsys):
     assert cells["1,2,3"] == [" 3 ", " %.0f s " % ((seconds[1] + 200) / 2)]
 
 
+def test_rows_of_training_and_of_the_others_are_limited_apart(workspace):
+    arguments = arguments_of(workspace) + ["--starts=baseline", "--seeds=1"]
+    small_models.run_command(results, arguments + ["--train_rows=12", "--max_rows=30"])
+    folder = os.path.join(workspace.output, "chnsenticorp", "data")
+    numbers = {}
+    for name in ("train", "dev", "test"):
+        with open(os.path.join(folder, name + ".tsv"), encoding="utf-8") as handle:
+            numbers[name] = len(handle.readlines()) - 1  # the header
+    assert numbers == {"train": 12, "dev": 30, "test": 30}
+
+
 @pytest.mark.parametrize("way", ["results", "warm_start"])
 def test_runs_of_other_settings_are_refused(tmp_path, way):
     commands = {
