@@ -12,9 +12,9 @@ Makes four sets of texts with one to three labels each from public data below --
     slots     utterances of CAIS (cais), each labelled by its intent and the slots in it: 32
 
 trains `run_classifier_multiclass.py --multi_label` with its default settings (words after -- are
-further arguments of it), trains scikit-learn's one-vs-rest linear SVM on TF-IDF weights of character
-n-grams, and prints micro- and macro-F1 on test; and those of the most frequent labels for every row,
-as many as are best.
+further arguments of it), trains scikit-learn's one-vs-rest linear SVM on TF-IDF weights of
+character n-grams, and prints micro- and macro-F1 on test; and those of the most frequent labels for
+every row, as many as are best.
 """
 
 import collections
