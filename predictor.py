@@ -58,8 +58,7 @@ class Predictor(resident.Resident):
             vocab_file: vocabulary where it is not beside the model.
             precision: of a model folder's products, a key of `modeling.PRECISIONS`.
             num_threads: threads of an operation; by default one for a .tflite file, otherwise as
-                many as there are cores. Several make a .tflite file faster on idle cores, and far
-                slower on busy ones.
+                many as there are cores. More for a .tflite file are for idle cores.
             check_text_form: whether pairs are refused by a model that was trained on single texts,
                 and single texts by one of pairs, as far as its folder notes which it was.
 

@@ -209,8 +209,8 @@ def _in_order(by_name):
 class TfliteBackend:
     """An exported .tflite file; LiteRT's interpreter where it is installed, else TensorFlow's.
 
-    Its threads wait for each other actively: where other work takes one's core, the others are held
-    up, too, and all of them are slower than one thread. So one is the default.
+    Threads wait for each other actively: where other work takes one's core, the others are held up,
+    in TensorFlow's interpreter so long that hardly anything comes of it. So one is the default.
     """
 
     vocab_size = None
