@@ -1,16 +1,10 @@
-r"""The name under which CLUE's tasks are run: run_classifier.py, and the file for CLUE's site.
+"""The name under which CLUE's tasks are run: run_classifier.py, and the file for CLUE's site.
 
-    python run_classifier_clue.py --task_name=tnews --data_dir=CLUEdataset/tnews \
-        --do_train=true --do_eval=true --do_predict=true \
-        --bert_config_file=prev_trained_model/albert_tiny_zh/albert_config_tiny.json \
-        --vocab_file=prev_trained_model/albert_tiny_zh/vocab.txt \
-        --init_checkpoint=prev_trained_model/albert_tiny_zh --max_seq_length=128 \
-        --train_batch_size=16 --learning_rate=2e-5 --num_train_epochs=3 --output_dir=tnews_output
+Code: albert_zh/commands/run_classifier_clue.py
 """
 
-from errors import run_command
-import fine_tuning
+from albert_zh.commands.run_classifier_clue import *  # noqa: F403  (names that other programs import)
+from albert_zh.commands.run_classifier_clue import main
 
 if __name__ == "__main__":
-    fine_tuning.define_flags(clue_submission=True)
-    run_command(fine_tuning.run)
+    main()

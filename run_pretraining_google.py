@@ -1,13 +1,7 @@
-"""google's name and flags for pre-training.
+"""google's name and flags for pre-training. Code: albert_zh/commands/run_pretraining_google.py"""
 
-    python run_pretraining_google.py --input_file='data/*.tfrecord' --output_dir=my_new_model \\
-        --albert_config_file=albert_config/albert_config_tiny_google.json --do_train=true \\
-        --max_predictions_per_seq=51
-"""
-
-from errors import run_command
-import pretraining
+from albert_zh.commands.run_pretraining_google import *  # noqa: F403  (names that other programs import)
+from albert_zh.commands.run_pretraining_google import main
 
 if __name__ == "__main__":
-    pretraining.define_google_flags()
-    run_command(pretraining.run_google)
+    main()

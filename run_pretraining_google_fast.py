@@ -1,15 +1,10 @@
 """google's name and flags for pre-training with grouped feed-forward layers.
 
-    python run_pretraining_google_fast.py --input_file='data/*.tfrecord' --do_train=true \\
-        --albert_config_file=albert_config/albert_config_tiny_google_fast.json \\
-        --output_dir=my_new_model --max_predictions_per_seq=51
+Code: albert_zh/commands/run_pretraining_google_fast.py
 """
 
-import functools
-
-from errors import run_command
-import pretraining
+from albert_zh.commands.run_pretraining_google_fast import *  # noqa: F403  (names that other programs import)
+from albert_zh.commands.run_pretraining_google_fast import main
 
 if __name__ == "__main__":
-    pretraining.define_google_flags()
-    run_command(functools.partial(pretraining.run_google, ffn_groups=16))
+    main()

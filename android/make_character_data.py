@@ -16,9 +16,9 @@ import unicodedata
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.dirname(HERE))
 
-from errors import UserError, run_command  # noqa: E402
-import files  # noqa: E402
-import tokenization  # noqa: E402
+from albert_zh.common import files  # noqa: E402
+from albert_zh.common.errors import UserError, run_command  # noqa: E402
+from albert_zh.text import tokenization  # noqa: E402
 
 TARGET = os.path.join(HERE, "albert/src/main/java/org/albertzh/CharacterData.java")
 NUM_CODE_POINTS = sys.maxunicode + 1

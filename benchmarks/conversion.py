@@ -17,16 +17,17 @@ sys.path.insert(0, ROOT)
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["HF_MODULES_CACHE"] = tempfile.mkdtemp()
 
-import numpy as np  # noqa: E402
-import tensorflow.compat.v1 as tf  # noqa: E402
-import torch  # noqa: E402
-import transformers  # noqa: E402
+import numpy as np
+import tensorflow.compat.v1 as tf
+import torch
+import transformers
 
-import errors  # noqa: E402, F401 (quietens TensorFlow)
-import checkpoints  # noqa: E402
-import convert_albert_pytorch_checkpoint_to_tf as to_tf  # noqa: E402
-import convert_albert_tf_checkpoint_to_pytorch as to_pytorch  # noqa: E402
-import modeling  # noqa: E402
+from albert_zh.commands import convert_albert_pytorch_checkpoint_to_tf as to_tf
+from albert_zh.commands import convert_albert_tf_checkpoint_to_pytorch as to_pytorch
+from albert_zh.model import (
+    checkpoints,
+    modeling,
+)
 
 TINY = {
     "vocab_size": 21128,

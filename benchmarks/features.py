@@ -17,10 +17,10 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 sys.path.insert(0, ROOT)
 
-import classification  # noqa: E402  (the path first)
-import reading  # noqa: E402
-import tasks  # noqa: E402
-import tokenization  # noqa: E402
+from albert_zh.tasks import datasets
+from albert_zh.tasks import reader as task_reader
+from albert_zh.tasks.classification import features as classification
+from albert_zh.text import tokenization
 
 SAMPLE = os.path.join(ROOT, "data", "pairs_sample")
 VOCABULARY = os.path.join(ROOT, "albert_starter_zh", "vocab.txt")
@@ -33,8 +33,8 @@ def main():
     parser.add_argument("--vocab_file", default=VOCABULARY)
     parser.add_argument("--num_pairs", type=int, default=240000)
     arguments = parser.parse_args()
-    task = tasks.get_task("lcqmc")
-    split = reading.read_split(task, arguments.data_dir, "test")
+    task = datasets.get_task("lcqmc")
+    split = task_reader.read_split(task, arguments.data_dir, "test")
     num_different = len(split.examples)
     examples = list(itertools.islice(itertools.cycle(split.examples), arguments.num_pairs))
     split = split._replace(examples=examples)

@@ -27,11 +27,12 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(HERE)
 sys.path.insert(0, ROOT)
 
-import measuring  # noqa: E402
-import numpy as np  # noqa: E402  (the path first)
+import measuring
+import numpy as np
 
-from errors import run_program  # noqa: E402
-import path_rules  # noqa: E402
+from albert_zh.common import path_rules
+from albert_zh.common.errors import run_program
+from albert_zh.model import classifier_output
 
 MEDIAN_LENGTH, SPREAD, SHORTEST = 27.0, 0.24, 8  # of a log-normal: 28 on average, 95 % up to 40
 SPECIAL_IDS = 106  # smaller ids are no words
@@ -205,9 +206,9 @@ def show_growth(arguments):
 
 def draw_growth(path, rates):
     """Draws the tables as a PNG."""
-    import pictures
+    from albert_zh.common import plotting
 
-    pyplot = pictures.pyplot()
+    pyplot = plotting.pyplot()
     figure, axes = pyplot.subplots(1, 4, figsize=(15, 3.6))
     labels = {"batch": "batch", "length": "length of all rows", "rows": "rows", "model": "model"}
     for axis, (kind, label) in zip(axes, labels.items()):
@@ -225,7 +226,7 @@ def draw_growth(path, rates):
         axis.grid(True, alpha=0.3)
     figure.tight_layout()
     os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
-    pictures.save(figure, path)
+    plotting.save(figure, path)
     print("chart: " + path)
 
 
@@ -277,8 +278,8 @@ def session_of(way, num_threads):
     """A session with a way's graph, and what it runs in a step."""
     import tensorflow.compat.v1 as tf
 
-    import modeling
-    import training
+    from albert_zh.model import modeling
+    from albert_zh.training import training
 
     training.choose_allocator(way.plain or way.without == KEPT_MEMORY)
     tf.logging.set_verbosity(tf.logging.ERROR)
@@ -306,8 +307,8 @@ def write_rows(way, vocab_size, folder):
     """The features of rows of random words, as a `FeatureFile`."""
     import tensorflow.compat.v1 as tf
 
-    import classification
-    import tasks
+    from albert_zh.tasks import datasets
+    from albert_zh.tasks.classification import features as classification
 
     path = os.path.join(folder, "rows.tf_record")
     generator = np.random.RandomState(2)
@@ -317,15 +318,15 @@ def write_rows(way, vocab_size, folder):
             segments = [0] * (length // 2) + [1] * (length - length // 2)
             label = int(generator.randint(2))
             writer.write(classification.serialized(ids, segments, label, is_real_example=1))
-    return classification.FeatureFile(path, way.rows, 0, tasks.TASKS["lcqmc"])
+    return classification.FeatureFile(path, way.rows, 0, datasets.TASKS["lcqmc"])
 
 
 def build(way, config, features):
     """What a step runs: train op or probabilities, and a tensor with an entry per row."""
     import tensorflow.compat.v1 as tf
 
-    import classification
-    import classification_input
+    from albert_zh.tasks.classification import features as classification
+    from albert_zh.tasks.classification import input_pipeline as classification_input
 
     longest = max(128, way.length)
     pads = way.plain or way.without == "cut-off padding"
@@ -351,18 +352,17 @@ def build(way, config, features):
 
 def leave_out(gain):
     """Puts the plain way in place of a gain, a key of `ABLATIONS`."""
-    import batching
-    import modeling
-    import objectives
+    from albert_zh.model import modeling
+    from albert_zh.training import length_bucketing
 
     if gain == "batches by length":
-        batching.window_starts = lambda rows, batch, steps: np.arange(steps)
+        length_bucketing.window_starts = lambda rows, batch, steps: np.arange(steps)
     elif gain == "one product for query, key and value":
         modeling.joint_dense = lambda x, width, config, scopes: modeling.tf.concat(
             [modeling.dense(x, width, config, scope) for scope in scopes], axis=1
         )
     elif gain == "only [CLS] in the last layer":
-        objectives.output_positions = lambda pooling: None
+        classifier_output.output_positions = lambda pooling: None
     elif gain == "compiled activations":
         modeling.compiled = lambda function: function
 
@@ -376,7 +376,7 @@ def flops_of_row(way, lengths):
     Of the last layer that is the keys and values of all tokens, and the rest of [CLS] only.
     Training takes three times the forward pass's.
     """
-    import modeling
+    from albert_zh.model import modeling
 
     config = modeling.AlbertConfig.from_json_file(os.path.join(ROOT, way.config))
     hidden, inner = config.hidden_size, config.intermediate_size

@@ -71,9 +71,10 @@ def check_settings(folder, settings):
     Raises:
         UserError: where the folder has runs of other settings.
     """
-    from errors import UserError  # not at the top: peers use this file in environments of theirs
-    import files
-    import validation
+    from albert_zh.common import files, validation
+    from albert_zh.common.errors import (
+        UserError,  # not at the top: peers use this file in environments of theirs
+    )
 
     path = os.path.join(folder, "settings.json")
     former = settings
@@ -108,9 +109,9 @@ def in_fast_precisions(ways):
     Returns:
         dict, a part of `ways`.
     """
-    import processor
+    from albert_zh.common import cpu_precision
 
-    if processor.has_instructions("bfloat16"):
+    if cpu_precision.has_instructions("bfloat16"):
         return ways
     left_out = [name for name in ways if "bfloat16" in name]
     if left_out:
@@ -122,12 +123,12 @@ def matrix_peaks(num_threads=0):
     """{precision: operations per second} of a product of two large matrices, the best of some."""
     import tensorflow.compat.v1 as tf
 
-    import processor
+    from albert_zh.common import cpu_precision
 
     peaks = {}
     tf.disable_eager_execution()
     settings = tf.ConfigProto(intra_op_parallelism_threads=num_threads)
-    for name in filter(processor.has_instructions, ("float32", "bfloat16")):
+    for name in filter(cpu_precision.has_instructions, ("float32", "bfloat16")):
         with tf.Graph().as_default(), tf.Session(config=settings) as session:
             one = tf.get_variable(
                 "one", [_MATRIX_SIZE, _MATRIX_SIZE], tf.as_dtype(name), use_resource=True

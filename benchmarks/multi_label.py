@@ -32,9 +32,9 @@ from absl import flags
 import numpy as np
 import topics_baseline
 
-from errors import UserError, run_command
-import files
-import scores
+from albert_zh.common import files
+from albert_zh.common.errors import UserError, run_command
+from albert_zh.tasks import metrics as task_metrics
 
 FLAGS = flags.FLAGS
 ROOT = os.path.normpath(os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
@@ -217,7 +217,7 @@ def baseline_scores(folder):
         gold[split] = [set(filter(None, label.split(SEPARATOR))) for label in labels]
     binarizer = MultiLabelBinarizer().fit(gold["train"])
     gold = {split: binarizer.transform(gold[split]) for split in gold}
-    _, frequent = scores.constant_prediction("multi_label", gold["train"], "micro_f1")
+    _, frequent = task_metrics.constant_prediction("multi_label", gold["train"], "micro_f1")
     decided = {
         "most frequent": np.tile(
             np.isin(range(len(binarizer.classes_)), frequent), (len(gold["test"]), 1)
@@ -225,7 +225,7 @@ def baseline_scores(folder):
         "linear SVM": svm_decisions(texts, gold["train"]),
     }
     return {
-        model: {name: scores.METRICS[name].value(gold["test"], rows) for name in SHOWN}
+        model: {name: task_metrics.METRICS[name].value(gold["test"], rows) for name in SHOWN}
         for model, rows in decided.items()
     }
 

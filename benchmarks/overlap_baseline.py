@@ -18,8 +18,8 @@ from absl import flags
 import numpy as np
 from tqdm import tqdm
 
-from errors import UserError, run_command
-from files import read_lines
+from albert_zh.common.errors import UserError, run_command
+from albert_zh.common.files import read_lines
 
 FLAGS = flags.FLAGS
 

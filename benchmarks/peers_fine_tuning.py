@@ -17,12 +17,11 @@ import time
 # Processes that are spawned from here get the project's folder first, which has a fine_tuning, too.
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
-import measuring  # noqa: E402
-import torch  # noqa: E402
-from torch import distributed, nn  # noqa: E402
-from torch.nn import functional  # noqa: E402
-
-import fine_tuning  # noqa: E402
+import fine_tuning
+import measuring
+import torch
+from torch import distributed, nn
+from torch.nn import functional
 
 LEARNING_RATE = 1e-4
 BATCH = 64

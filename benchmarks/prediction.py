@@ -22,7 +22,7 @@ import time
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 sys.path.insert(0, ROOT)
 
-import measuring  # noqa: E402  (the path first)
+import measuring
 
 PAIRS = os.path.join(ROOT, "data", "pairs_sample", "test.txt")
 VOCABULARY = os.path.join(ROOT, "albert_starter_zh", "vocab.txt")
@@ -81,8 +81,7 @@ def write_random_model(folder):
     """A model folder of albert_tiny's size with random weights."""
     import numpy as np
 
-    import checkpoints
-    import modeling
+    from albert_zh.model import checkpoints, modeling
 
     with open(VOCABULARY, encoding="utf-8", newline="\n") as handle:
         vocabulary = handle.read()
@@ -108,17 +107,18 @@ def plain_prediction(folder):
     """The function that predicts as albert_zh does, but for the graph, which is built once."""
     import numpy as np
 
-    import predictor_backends
-    import resident
+    from albert_zh.inference import backends, loaded_model
 
-    found = resident.open_folder(folder)
-    backend = predictor_backends.open_model(folder)
+    found = loaded_model.open_folder(folder)
+    backend = backends.open_model(folder)
 
     def predict(pairs):
-        rows = resident.rows_of(resident.checked_texts(pairs), found.tokenizer, PLAIN_LENGTH)
+        rows = loaded_model.rows_of(
+            loaded_model.checked_texts(pairs), found.tokenizer, PLAIN_LENGTH
+        )
         return np.concatenate(
             [
-                backend.run(*resident.padded(rows[start : start + PLAIN_BATCH], PLAIN_LENGTH))
+                backend.run(*loaded_model.padded(rows[start : start + PLAIN_BATCH], PLAIN_LENGTH))
                 for start in range(0, len(rows), PLAIN_BATCH)
             ]
         )
@@ -136,7 +136,7 @@ def write_int8_tflite(folder, path):
 
 def predictions_of_tensorflow(folder, tflite):
     """{name: function of pairs}."""
-    import predictor
+    from albert_zh.inference import predictor
 
     write_int8_tflite(folder, tflite)
     precisions = {"Predictor, float32": "float32", "Predictor, bfloat16": "bfloat16"}
@@ -203,7 +203,7 @@ class Peer:
 
 
 def main(arguments):
-    import errors  # noqa: F401  (quietens TensorFlow)
+    from albert_zh.common import errors  # noqa: F401  (quietens TensorFlow)
 
     pairs = read_pairs(arguments.pairs, arguments.num_pairs)
     with tempfile.TemporaryDirectory() as root:

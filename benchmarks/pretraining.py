@@ -24,21 +24,27 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 sys.path.insert(0, ROOT)
 
-import measuring  # noqa: E402
-import numpy as np  # noqa: E402  (the path first)
-import tensorflow.compat.v1 as tf  # noqa: E402
+import measuring
+import numpy as np
+import tensorflow.compat.v1 as tf
 
-from errors import run_program  # noqa: E402
-import masking  # noqa: E402
-import modeling  # noqa: E402
-import optimization  # noqa: E402
-import path_rules  # noqa: E402
-import pictures  # noqa: E402
-import pretraining_input  # noqa: E402
-import pretraining_model  # noqa: E402
-import pretraining_records  # noqa: E402
-import tfrecords  # noqa: E402
-import training  # noqa: E402
+from albert_zh.common import (
+    path_rules,
+    plotting,
+)
+from albert_zh.common.errors import run_program
+from albert_zh.corpus import (
+    masking,
+    tfrecords,
+)
+from albert_zh.model import (
+    modeling,
+    optimization,
+)
+from albert_zh.pretraining import input_pipeline as pretraining_input
+from albert_zh.pretraining import model_fn as pretraining_model_fn
+from albert_zh.pretraining import record_files
+from albert_zh.training import training
 
 LEARNING_RATE = 1e-4
 MASK_ID = 103
@@ -132,7 +138,7 @@ def records_of(arguments, setting, folder):
     """The `RecordSource` of the file that is named, or of one of random words."""
     if not arguments.records:
         return write_records(setting, arguments.mean_length, folder)
-    about = pretraining_records.inspected(
+    about = record_files.inspected(
         [arguments.records], setting.max_seq_length, setting.max_predictions, "records"
     )
     return source_of(about.files, about.num_records, setting)
@@ -202,7 +208,7 @@ def build_step(setting, way, records):
 
 def our_step(config, features, precision):
     """The train op of run_pretraining.py."""
-    settings = pretraining_model.ModelSettings(
+    settings = pretraining_model_fn.ModelSettings(
         learning_rate=LEARNING_RATE,
         num_train_steps=1000,
         num_warmup_steps=10,
@@ -218,7 +224,7 @@ def our_step(config, features, precision):
         replaced_token_weight=0.0,
         sentence_name="next_sentence",
     )
-    model_fn = pretraining_model.model_fn_builder(config, settings, None)
+    model_fn = pretraining_model_fn.model_fn_builder(config, settings, None)
     return model_fn(features, None, tf.estimator.ModeKeys.TRAIN, {}).train_op
 
 
@@ -329,7 +335,7 @@ def flops_of_step(config, batch_size, length, predictions):
 
 def draw_growth(path, by_batch, by_length, models):
     """Draws the three tables as a PNG."""
-    pyplot = pictures.pyplot()
+    pyplot = plotting.pyplot()
     figure, axes = pyplot.subplots(1, 3, figsize=(13, 4))
     for axis, values, label in ((axes[0], by_batch, "batch"), (axes[1], by_length, "S")):
         axis.plot(list(values), list(values.values()), "o-")
@@ -346,7 +352,7 @@ def draw_growth(path, by_batch, by_length, models):
     axes[2].set_xlabel("parameters")
     axes[2].set_ylabel("tokens/s")
     figure.tight_layout()
-    pictures.save(figure, path)
+    plotting.save(figure, path)
 
 
 if __name__ == "__main__":

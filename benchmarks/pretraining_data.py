@@ -23,8 +23,8 @@ import time
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 sys.path.insert(0, ROOT)
 
-import corpus  # noqa: E402  (the path first)
-import files  # noqa: E402
+from albert_zh.common import files
+from albert_zh.corpus import reader as corpus_reader
 
 SENTENCES = 50  # in a document
 ORIGINAL = 970  # records per second, albert_zh's own script
@@ -54,8 +54,8 @@ def prepared_text(patterns, folder):
     """The path of a file with the text, a sentence a line, a blank line after 50."""
     path = os.path.join(folder, "text.txt")
     sentences = []
-    text_format = corpus.TextFormat(split_sentences=True)
-    for shard in corpus.read_shards(corpus.input_files(patterns), text_format):
+    text_format = corpus_reader.TextFormat(split_sentences=True)
+    for shard in corpus_reader.read_shards(corpus_reader.input_files(patterns), text_format):
         sentences += [sentence for document in shard.documents for sentence in document]
     with open(path, "w", encoding="utf-8") as handle:
         for first in range(0, len(sentences), SENTENCES):

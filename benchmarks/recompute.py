@@ -76,9 +76,8 @@ def measured(arguments, recompute):
     import numpy as np
     import tensorflow.compat.v1 as tf
 
-    import modeling
-    import optimization
-    import training
+    from albert_zh.model import modeling, optimization
+    from albert_zh.training import training
 
     training.choose_allocator(plain=False)
     config = modeling.AlbertConfig.from_json_file(arguments.config)

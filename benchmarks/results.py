@@ -27,14 +27,12 @@ import numpy as np
 import overlap_baseline
 import topics_baseline
 
-from errors import UserError, run_command
-import checkpoints
-import data_checks
-import experiments
-import files
-import reading
-import tasks
-import validation
+from albert_zh.common import files, validation
+from albert_zh.common.errors import UserError, run_command
+from albert_zh.finetuning import sweeps
+from albert_zh.model import checkpoints
+from albert_zh.tasks import data_checks, datasets
+from albert_zh.tasks import reader as task_reader
 
 FLAGS = flags.FLAGS
 ROOT = os.path.normpath(os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
@@ -239,7 +237,7 @@ def _prepared_data(name, data):
     if not (data.files or FLAGS.max_rows or FLAGS.train_rows):
         return source
     folder = os.path.join(FLAGS.output_dir, name, "data")
-    task = tasks.get_task(data.task)
+    task = datasets.get_task(data.task)
     for split in ("train", "dev", "test"):
         part = None
         if data.files:
@@ -248,7 +246,7 @@ def _prepared_data(name, data):
             usual = task.files[split]
             target = usual if isinstance(usual, str) else split + ".tsv"
         else:
-            path = reading.split_path(task, source, split)[0]
+            path = task_reader.split_path(task, source, split)[0]
             target = os.path.basename(path) if path else None
         if path:
             lines = files.read_lines(path)
@@ -273,9 +271,9 @@ def _in_order_of_chance(lines):
 
 
 def _has_labelled_test(data, data_dir):
-    task = tasks.get_task(data.task)
-    path = reading.split_path(task, data_dir, "test")[0]
-    return path is not None and reading.read_split(task, data_dir, "test").has_labels
+    task = datasets.get_task(data.task)
+    path = task_reader.split_path(task, data_dir, "test")[0]
+    return path is not None and task_reader.read_split(task, data_dir, "test").has_labels
 
 
 def _fine_tuned(data, data_dir, folder, way, seed):
@@ -323,15 +321,15 @@ def _has_weights():
 
 def _baseline(data, data_dir, seed):
     """Accuracies of a model of scikit-learn: of those to choose from the best on dev."""
-    task = tasks.get_task(data.task)
-    splits = {"train": reading.read_split(task, data_dir, "train")}
+    task = datasets.get_task(data.task)
+    splits = {"train": task_reader.read_split(task, data_dir, "train")}
     if task.labels is None:
-        task = reading.with_columns_and_labels(task, splits["train"])
+        task = task_reader.with_columns_and_labels(task, splits["train"])
     for name in ("dev", "test"):
         if name == "dev" or _has_labelled_test(data, data_dir):
-            splits[name] = reading.read_split(task, data_dir, name)
+            splits[name] = task_reader.read_split(task, data_dir, name)
     results = []
-    for model in _models_of_scikit_learn(tasks.is_pair(task), seed):
+    for model in _models_of_scikit_learn(datasets.is_pair(task), seed):
         train = splits["train"].examples
         model.fit(_inputs(task, train), [example.label for example in train])
         result = {"dev": None, "test": None}
@@ -358,7 +356,7 @@ def _models_of_scikit_learn(is_pair, seed):
 
 
 def _inputs(task, examples):
-    if not tasks.is_pair(task):
+    if not datasets.is_pair(task):
         return [example.text_a for example in examples]
     return np.array([overlap_baseline.overlap_features(e.text_a, e.text_b) for e in examples])
 
@@ -430,7 +428,7 @@ def _mean_cell(values):
         return "-"
     if len(values) == 1:
         return "%.2f" % (100 * values[0])
-    mean, deviation = experiments.mean_and_deviation([100 * value for value in values])
+    mean, deviation = sweeps.mean_and_deviation([100 * value for value in values])
     return "%.2f ± %.2f" % (mean, deviation)
 
 

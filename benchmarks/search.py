@@ -35,15 +35,18 @@ import numpy as np
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 sys.path[:0] = [ROOT, os.path.join(ROOT, "benchmarks")]
 
-import measuring  # noqa: E402
-import prediction  # noqa: E402
+import measuring
+import prediction
 
-import errors  # noqa: E402, F401  (quietens TensorFlow)
-import files  # noqa: E402
-import predictor  # noqa: E402
-import predictor_backends  # noqa: E402
-import search  # noqa: E402
-import text_encoder  # noqa: E402
+from albert_zh.common import (
+    files,
+)
+from albert_zh.inference import (
+    backends,
+    predictor,
+    search,
+    text_encoder,
+)
 
 QUERIES = 10
 WIDTH = prediction.TINY["hidden_size"]
@@ -175,7 +178,7 @@ def measure_recall(questions, name, model_dir, weights):
     print("\n%s: %d queries, %d lines\n" % (name, len(questions.queries), len(questions.lines)))
     print("| ranking | recall@1 | recall@5 | recall@50 |\n|---|---:|---:|---:|")
     print_recalls("TF-IDF", found_by_tf_idf(questions), questions.answers)
-    has_classifier = predictor_backends.has_classifier(model_dir)
+    has_classifier = backends.has_classifier(model_dir)
     with tempfile.TemporaryDirectory() as root, contextlib.ExitStack() as stack:
         path = os.path.join(root, "lines.txt")
         with open(path, "w", encoding="utf-8") as handle:

@@ -19,11 +19,15 @@ import numpy as np
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 sys.path.insert(0, ROOT)  # before this folder, whose pretraining_data.py is another
 
-import corpus  # noqa: E402  (the path first)
-import masking  # noqa: E402
-import pretraining_data  # noqa: E402
-import segmentation  # noqa: E402
-import tokenization  # noqa: E402
+from albert_zh.corpus import (
+    masking,
+    sampling,
+)
+from albert_zh.corpus import reader as corpus_reader
+from albert_zh.text import (
+    tokenization,
+    word_segmentation,
+)
 
 VOCABULARY = os.path.join(ROOT, "albert_starter_zh", "vocab.txt")
 UNSEEN = 4  # every fourth document
@@ -40,7 +44,7 @@ def main():
     arguments = parser.parse_args()
     together = Order(), Order()
     print("%-24s %8s %10s %11s" % ("accuracy in %", "records", "sentences", "difference"))
-    for path in corpus.input_files(arguments.corpus):
+    for path in corpus_reader.input_files(arguments.corpus):
         alone = Order(), Order()
         add_texts(
             alone, [path], arguments.max_seq_length, arguments.num_shards, arguments.sentences
@@ -104,14 +108,12 @@ def add_texts(orders, paths, max_seq_length, num_shards, sentences):
         sentences: a key of `NEIGHBOURS`.
     """
     tokenizer = tokenization.FullTokenizer(VOCABULARY)
-    sampler = pretraining_data.Sampler(
-        _settings(max_seq_length), pretraining_data.make_vocabulary(tokenizer)
-    )
-    encoder = segmentation.LineEncoder(tokenizer)
+    sampler = sampling.Sampler(_settings(max_seq_length), sampling.make_vocabulary(tokenizer))
+    encoder = word_segmentation.LineEncoder(tokenizer)
     generator = np.random.RandomState(1)
     for path in paths:
-        for shard in itertools.islice(corpus.read_shards([path]), num_shards):
-            encoded = pretraining_data.encode_shard(shard, encoder)
+        for shard in itertools.islice(corpus_reader.read_shards([path]), num_shards):
+            encoded = sampling.encode_shard(shard, encoder)
             for is_unseen, part in _parts(encoded).items():
                 _add_records(orders[0], is_unseen, part, sampler)
                 firsts = NEIGHBOURS[sentences](part, generator, max_seq_length)
@@ -119,7 +121,7 @@ def add_texts(orders, paths, max_seq_length, num_shards, sentences):
 
 
 def _settings(max_seq_length):
-    return pretraining_data.Settings(
+    return sampling.Settings(
         max_seq_length=max_seq_length,
         max_predictions=20,
         masked_lm_prob=0.15,

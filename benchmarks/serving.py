@@ -23,10 +23,9 @@ import numpy as np
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 sys.path[:0] = [ROOT, os.path.join(ROOT, "benchmarks")]
 
-import prediction  # noqa: E402
+import prediction
 
-import errors  # noqa: E402, F401  (quietens TensorFlow)
-import predictor  # noqa: E402
+from albert_zh.inference import predictor
 
 TOLERANCE = 1e-4
 MODES = {"micro-batching": 256, "one request at a time": 1}  # --max_batch_size

@@ -33,13 +33,15 @@ import time
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 sys.path.insert(0, ROOT)
 
-import measuring  # noqa: E402
-import numpy as np  # noqa: E402
-import prediction  # noqa: E402
+import measuring
+import numpy as np
+import prediction
 
-from errors import run_program  # noqa: E402
-import path_rules  # noqa: E402
-import pictures  # noqa: E402
+from albert_zh.common import (
+    path_rules,
+    plotting,
+)
+from albert_zh.common.errors import run_program
 
 INPUTS = "input_ids,input_mask,segment_ids,masked_lm_positions,masked_lm_ids,masked_lm_weights"
 RECIPE_SHAPES = "1,128:1,128:128:1,128:1,128:1,128"
@@ -147,11 +149,11 @@ def write_random_model(folder, heads, num_labels=None):
     """Writes config, random weights and a vocabulary of single characters."""
     import tensorflow.compat.v1 as tf
 
-    import errors  # noqa: F401 (quietens TensorFlow)
-    import checkpoints
-    import files
-    import inference
-    import modeling
+    from albert_zh.common import (
+        errors,  # noqa: F401 (quietens TensorFlow)
+        files,
+    )
+    from albert_zh.model import checkpoints, inference_graph, modeling
 
     os.makedirs(folder)
     files.write_json(os.path.join(folder, "albert_config.json"), TINY)
@@ -161,7 +163,7 @@ def write_random_model(folder, heads, num_labels=None):
         handle.write("\n".join(tokens) + "\n")
     with tf.Graph().as_default(), tf.Session() as session:
         tf.set_random_seed(1)
-        inference.build(modeling.AlbertConfig.from_dict(TINY), heads, num_labels)
+        inference_graph.build(modeling.AlbertConfig.from_dict(TINY), heads, num_labels)
         session.run(tf.global_variables_initializer())
         values = session.run({v.op.name: v for v in tf.trainable_variables()})
     checkpoints.write_model_checkpoint(folder, values)
@@ -203,19 +205,25 @@ def write_texts(path, folder, data_dir):
 
 def sampled(folder, data_dir, split, most):
     """Some examples, by chance, of the task that a model was fine-tuned for."""
-    import errors  # noqa: F401 (quietens TensorFlow)
-    import inference
-    import reading
-    import tasks
-    import validation
+    from albert_zh.common import (
+        errors,  # noqa: F401 (quietens TensorFlow)
+        validation,
+    )
+    from albert_zh.model import inference_graph
+    from albert_zh.tasks import datasets
+    from albert_zh.tasks import reader as task_reader
 
-    notes_file = os.path.join(folder, inference.FINE_TUNING_FILE)
+    notes_file = os.path.join(folder, inference_graph.FINE_TUNING_FILE)
     kind = validation.record({"task": validation.TEXT}, ["task"])
-    task = tasks.get_task(validation.read_json(notes_file, kind, "name a fine-tuned model")["task"])
-    train = reading.read_split(task, data_dir, "train")
+    task = datasets.get_task(
+        validation.read_json(notes_file, kind, "name a fine-tuned model")["task"]
+    )
+    train = task_reader.read_split(task, data_dir, "train")
     if task.labels is None:
-        task = reading.with_columns_and_labels(task, train)
-    examples = (train if split == "train" else reading.read_split(task, data_dir, split)).examples
+        task = task_reader.with_columns_and_labels(task, train)
+    examples = (
+        train if split == "train" else task_reader.read_split(task, data_dir, split)
+    ).examples
     return random.Random(1).sample(examples, min(most, len(examples)))
 
 
@@ -390,7 +398,7 @@ def print_ratios(results, model):
 
 def measured_accuracies(folder, paths, data_dir):
     """{name: share of dev rows that a file gets right}; "checkpoint" is the folder's own."""
-    import predictor
+    from albert_zh.inference import predictor
 
     examples = sampled(folder, data_dir, "dev", MAX_DEV_ROWS)
     texts = [t if len(t) == 2 else t[0] for t in texts_of(examples)]
@@ -503,7 +511,7 @@ def serve_bulk(pipe, path, way):
 
 def call_of_predictor(path, way, pairs):
     """A function that predicts the pairs."""
-    import predictor
+    from albert_zh.inference import predictor
 
     model = predictor.Predictor(path, num_threads=way.threads)
     return lambda: model.predict(pairs)
@@ -513,13 +521,15 @@ def call_of_interpreter(path, way, pairs):
     """A function that runs LiteRT's interpreter on the pairs' tokens."""
     from ai_edge_litert.interpreter import Interpreter
 
-    import errors  # noqa: F401 (quietens TensorFlow)
-    import resident
-    import tokenization
+    from albert_zh.common import errors  # noqa: F401 (quietens TensorFlow)
+    from albert_zh.inference import loaded_model
+    from albert_zh.text import tokenization
 
     vocabulary = os.path.join(os.path.dirname(path), "vocab.txt")
-    rows = resident.rows_of(pairs, tokenization.FullTokenizer(vocabulary), resident.DEFAULT_LENGTH)
-    inputs = [dict(zip(("ids", "mask", "segment_ids"), resident.padded([row]))) for row in rows]
+    rows = loaded_model.rows_of(
+        pairs, tokenization.FullTokenizer(vocabulary), loaded_model.DEFAULT_LENGTH
+    )
+    inputs = [dict(zip(("ids", "mask", "segment_ids"), loaded_model.padded([row]))) for row in rows]
     inputs.sort(key=lambda row: row["ids"].shape)
     interpreter = Interpreter(model_path=path, num_threads=way.threads)
     places = {info["name"]: info["index"] for info in interpreter.get_input_details()}
@@ -541,7 +551,7 @@ def call_of_interpreter(path, way, pairs):
 
 def draw(results, accuracies, path):
     """Draws bars of size, latency (128 tokens, one thread) and accuracy for each file."""
-    pyplot = pictures.pyplot()
+    pyplot = plotting.pyplot()
     first = _first(results)
     shown = [r for r in results if (r.runtime, r.threads, r.tokens) == (first, 1, 128)]
     panels = {
@@ -563,7 +573,7 @@ def draw(results, accuracies, path):
     axes[0].invert_yaxis()
     figure.tight_layout()
     os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
-    pictures.save(figure, path)
+    plotting.save(figure, path)
     print("chart: " + path)
 
 

@@ -15,8 +15,8 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."
 
 from absl import flags
 
-from errors import UserError, run_command
-from tables import Row, Table
+from albert_zh.common.errors import UserError, run_command
+from albert_zh.tasks.rows import Row, Table
 
 FLAGS = flags.FLAGS
 

@@ -17,17 +17,21 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 sys.path.insert(0, ROOT)
 
-import measuring  # noqa: E402
-import numpy as np  # noqa: E402
+import measuring
+import numpy as np
 
-from errors import UserError, run_program  # noqa: E402
-import checkpoints  # noqa: E402
-import corpus  # noqa: E402
-import files  # noqa: E402
-import modeling  # noqa: E402
-import path_rules  # noqa: E402
-import pretraining_records  # noqa: E402
-import warm_start  # noqa: E402
+from albert_zh.common import (
+    files,
+    path_rules,
+)
+from albert_zh.common.errors import UserError, run_program
+from albert_zh.corpus import reader as corpus_reader
+from albert_zh.model import (
+    checkpoints,
+    modeling,
+    structured_initialization,
+)
+from albert_zh.pretraining import record_files
 
 CONFIG = os.path.join(ROOT, "albert_starter_zh", "albert_config_tiny.json")
 PREDICTIONS = 20
@@ -80,12 +84,12 @@ def start_values(arguments):
     shapes = checkpoints.expected_shapes_by_part(config)
     del shapes["classification"]
     shapes = {name: shape for part in shapes.values() for name, shape in part.items()}
-    records = corpus.input_files(arguments.records, "records")
-    counts = pretraining_records.piece_counts(
+    records = corpus_reader.input_files(arguments.records, "records")
+    counts = record_files.piece_counts(
         records, arguments.max_seq_length, PREDICTIONS, config.vocab_size
     )
-    warm = warm_start.start_values(config, shapes, counts, SEED)
-    return warm, warm_start.usual_values(config, shapes, SEED)
+    warm = structured_initialization.start_values(config, shapes, counts, SEED)
+    return warm, structured_initialization.usual_values(config, shapes, SEED)
 
 
 def train(name, values, arguments):

@@ -10,9 +10,9 @@ import sys
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
-from errors import run_command  # noqa: E402
-import create_pretraining_data  # noqa: E402
+from albert_zh.commands import create_pretraining_data
+from albert_zh.common.errors import run_command
 
 if __name__ == "__main__":
     create_pretraining_data.define_flags(one_segment=True)
-    run_command(create_pretraining_data.main)
+    run_command(create_pretraining_data.run)

@@ -74,7 +74,7 @@ def main():
 if __name__ == "__main__":
     sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
     try:
-        from errors import run_program
+        from albert_zh.common.errors import run_program
     except ImportError:  # a copy of scripts/ alone
         sys.exit(main())
     run_program(main)

@@ -14,9 +14,9 @@ import urllib.error
 import urllib.parse
 import urllib.request
 
-from errors import UserError
-from files import cannot_write, write_json
-import validation
+from albert_zh.common import validation
+from albert_zh.common.errors import UserError
+from albert_zh.common.files import cannot_write, write_json
 
 # Until the answer begins: names, all addresses of a host, proxy and encryption together.
 CONNECT_SECONDS = 5.0

@@ -23,29 +23,29 @@ import urllib.parse
 PROJECT_ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 sys.path.insert(0, PROJECT_ROOT)
 
-from errors import (  # noqa: E402
+from albert_zh.common import validation
+from albert_zh.common.errors import (
     EXIT_INTERRUPTED,
     EXIT_USER_ERROR,
     UserError,
     printable,
     run_program,
 )
-from downloading import (  # noqa: E402
+from albert_zh.common.files import (
+    atomic_write,
+    one_at_a_time,
+    read_bytes,
+    sha256_of_file,
+)
+from albert_zh.common.path_rules import output_folder
+from downloading import (
     NotReachable,
     checked_address,
     discard,
     download,
     megabytes,
 )
-from files import (  # noqa: E402
-    atomic_write,
-    one_at_a_time,
-    read_bytes,
-    sha256_of_file,
-)
-from path_rules import output_folder  # noqa: E402
-from unpacking import check_is_zip, unpack  # noqa: E402
-import validation  # noqa: E402
+from unpacking import check_is_zip, unpack
 
 EXIT_NOT_REACHABLE = 3
 _LONGEST_NAME = 60  # of a model from an address of one's own: it becomes part of longer file names
@@ -245,7 +245,7 @@ def _complete_model(folder, source):
     config = find_file(folder, REQUIRED_FILES["model"][0])
     prefix = find_file(folder, "albert_model.ckpt.index|*.index")[: -len(".index")]
     try:
-        import checkpoints
+        from albert_zh.model import checkpoints
     except ImportError as error:
         print("the checkpoint is not compared with its config, as there is %s" % error)
         return

@@ -19,13 +19,15 @@ from absl import flags
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
-from errors import UserError, run_command  # noqa: E402
-import corpus  # noqa: E402
-import files  # noqa: E402
-import path_rules  # noqa: E402
-import pretraining_statistics  # noqa: E402
-import progress  # noqa: E402
-import tables  # noqa: E402
+from albert_zh.common import (
+    files,
+    path_rules,
+    progress,
+)
+from albert_zh.common.errors import UserError, run_command
+from albert_zh.corpus import counts as corpus_counts
+from albert_zh.corpus import reader as corpus_reader
+from albert_zh.tasks import rows as row_files
 
 FLAGS = flags.FLAGS
 _SHORTEST = 9  # shorter lines are phrases that anyone writes
@@ -71,7 +73,7 @@ def _files_of(flag):
     """The files of a flag; what this command has written into their folder is none of them."""
     patterns = FLAGS[flag].value
     former = _outputs() if os.path.exists(_outputs()[-1]) else []  # of a run before this one
-    paths = corpus.input_files(patterns, flag, leave_out=former) if patterns else []
+    paths = corpus_reader.input_files(patterns, flag, leave_out=former) if patterns else []
     for path in paths:
         if any(files.is_same_path(path, output) for output in _outputs()):
             raise UserError("--%s: %s would be written over: name another folder" % (flag, path))
@@ -90,14 +92,14 @@ def _excluded():
 
 
 def _text_format():
-    return corpus.TextFormat(FLAGS.encoding, FLAGS.split_sentences)
+    return corpus_reader.TextFormat(FLAGS.encoding, FLAGS.split_sentences)
 
 
 def _warn(text):
     print("warning: " + text, file=sys.stderr)
 
 
-def excluded_texts(path, text_format=corpus.PLAIN):
+def excluded_texts(path, text_format=corpus_reader.PLAIN):
     """The normalized texts of a data file.
 
     Args:
@@ -114,7 +116,7 @@ def excluded_texts(path, text_format=corpus.PLAIN):
     texts = files.strings_in(_values(path, text_format.encoding))
     lines = [line for text in texts for line in text.splitlines()]
     if text_format.split_sentences:
-        lines += [sentence for line in lines for sentence in corpus.split_sentences(line)]
+        lines += [sentence for line in lines for sentence in corpus_reader.split_sentences(line)]
     return {text for text in map(normalized, lines) if len(text) >= _SHORTEST}
 
 
@@ -129,7 +131,7 @@ def _values(path, encoding):
     try:
         return json.loads(text)
     except (ValueError, RecursionError):
-        return [_value_of_row(row.cells) for row in tables.Table(path, encoding)]
+        return [_value_of_row(row.cells) for row in row_files.Table(path, encoding)]
 
 
 def _value_of_row(cells):
@@ -158,11 +160,11 @@ def write_parts(paths, excluded):
         dict of counts.
     """
     outputs = _outputs()
-    bar = progress.progress_bar("reading", corpus.total_bytes(paths), "B")
-    notes = pretraining_statistics.Notes()
+    bar = progress.progress_bar("reading", corpus_reader.total_bytes(paths), "B")
+    notes = corpus_counts.Notes()
     with files.atomic_write(outputs[0]) as train, files.atomic_write(outputs[1]) as held_out:
         parts = _Parts(train, held_out, excluded)
-        for shard in corpus.read_shards(paths, _text_format()):
+        for shard in corpus_reader.read_shards(paths, _text_format()):
             for number, sentences in enumerate(shard.documents):
                 if number or not shard.continues:
                     parts.start_document()

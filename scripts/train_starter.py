@@ -38,12 +38,14 @@ from absl import flags
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 sys.path.insert(0, ROOT)
 
-from errors import UserError, run_command  # noqa: E402
-import corpus  # noqa: E402
-import files  # noqa: E402
-from progress import progress_bar  # noqa: E402
-import tokenization  # noqa: E402
-import validation  # noqa: E402
+from albert_zh.common import (
+    files,
+    validation,
+)
+from albert_zh.common.errors import UserError, run_command
+from albert_zh.common.progress import progress_bar
+from albert_zh.corpus import reader as corpus_reader
+from albert_zh.text import tokenization
 
 FLAGS = flags.FLAGS
 STARTER = os.path.join(ROOT, "albert_starter_zh")
@@ -198,7 +200,7 @@ def main(arguments):
 
 
 def _advise_on_little_text():
-    megabytes = sum(map(os.path.getsize, corpus.input_files(FLAGS.corpus, "corpus"))) / 1e6
+    megabytes = sum(map(os.path.getsize, corpus_reader.input_files(FLAGS.corpus, "corpus"))) / 1e6
     if megabytes < LITTLE_TEXT and not FLAGS.init_checkpoint:
         _say(
             "note: %.1f MB of text is little to learn a language from; "
@@ -245,7 +247,7 @@ def _check_flags():
         if not FLAGS[name].value:
             raise UserError("--%s (%s) is required" % (name, name.upper()))
     _check_training()
-    corpus.input_files(FLAGS.corpus, "corpus")
+    corpus_reader.input_files(FLAGS.corpus, "corpus")
     if FLAGS.vocab_file and FLAGS.vocab_size:
         raise UserError("--vocab_file and --vocab_size: give one of them")
     if FLAGS.init_checkpoint:
@@ -285,7 +287,7 @@ def _start_folder():
 
 def _checkpoints():
     """The module, which takes seconds to be imported, as TensorFlow is."""
-    import checkpoints
+    from albert_zh.model import checkpoints
 
     return checkpoints
 
@@ -446,7 +448,7 @@ def _values(names, prefix=""):
 
 def _about(patterns, flag):
     """A description by which other files are told from the same ones, wherever they lie."""
-    paths = corpus.input_files(patterns, flag)
+    paths = corpus_reader.input_files(patterns, flag)
     inside = os.path.join(os.path.abspath(work_folder()), "")
     if any(os.path.abspath(path).startswith(inside) for path in paths):
         raise UserError(

@@ -8,9 +8,9 @@ import struct
 import zipfile
 import zlib
 
-from errors import UserError
-from files import atomic_write
-import validation
+from albert_zh.common import validation
+from albert_zh.common.errors import UserError
+from albert_zh.common.files import atomic_write
 
 MAX_MEMBERS = 10000
 MAX_UNPACKED_BYTES = 20 << 30

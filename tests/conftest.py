@@ -58,7 +58,7 @@ def shared():
 @pytest.fixture
 def recomputed_chains(monkeypatch):
     """A list that gets the number of layers of each chain that is built to be recomputed."""
-    import modeling
+    from albert_zh.model import modeling
 
     chains = []
     build = modeling.recomputed_chain

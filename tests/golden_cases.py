@@ -7,7 +7,7 @@ import zlib
 import numpy as np
 import tensorflow.compat.v1 as tf
 
-import modeling
+from albert_zh.model import modeling
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 BUNDLED = os.path.join(HERE, "golden", "model")

@@ -5,8 +5,7 @@ import contextlib
 from absl import flags
 from absl.testing import flagsaver
 
-import errors
-import path_rules
+from albert_zh.common import errors, path_rules
 
 
 @contextlib.contextmanager

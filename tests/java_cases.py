@@ -21,9 +21,8 @@ ROOT = os.path.dirname(HERE)
 SHARED = os.path.join(ROOT, "..", "shared")
 sys.path.insert(0, ROOT)
 
-from errors import run_command  # noqa: E402
-import classification  # noqa: E402
-import tokenization  # noqa: E402
+from albert_zh.common.errors import run_command
+from albert_zh.text import encoding, tokenization
 
 NUM_FUZZED = 20000
 NUM_ROWS = 2000
@@ -164,7 +163,7 @@ def _write_rows(folder, tokenizer, pairs, draw):
     rows = []
     for text_a, text_b in pairs:
         length = draw.choice((3, 4, 8, 15, 32, 128))
-        ids, segment_ids, _ = classification.encode(tokenizer, text_a, text_b, length)
+        ids, segment_ids, _ = encoding.encode(tokenizer, text_a, text_b, length)
         padding = [0] * (length - len(ids))
         lists = (ids + padding, [1] * len(ids) + padding, segment_ids + padding)
         row = [str(length), _hex(text_a), "-" if text_b is None else _hex(text_b)]

@@ -5,9 +5,9 @@ import subprocess
 
 import numpy as np
 
+from albert_zh.corpus import tfrecords
+from albert_zh.pretraining import runner as pretraining_runner
 from isolated_flags import flags_of
-import pretraining
-import tfrecords
 import workspace
 
 SEQUENCE = 16
@@ -111,5 +111,5 @@ def run_process(arguments, script="run_pretraining.py", **settings):
 
 def run_here(arguments):
     """Runs run_pretraining.py in this process; its errors come as exceptions."""
-    with flags_of(arguments, pretraining.define_flags):
-        pretraining.run()
+    with flags_of(arguments, pretraining_runner.define_flags):
+        pretraining_runner.run()

@@ -7,10 +7,8 @@ import os
 from absl import flags
 import numpy as np
 
-import errors
-import checkpoints
-import modeling
-import path_rules
+from albert_zh.common import errors, path_rules
+from albert_zh.model import checkpoints, modeling
 from workspace import CONFIG, ROOT, VOCABULARY
 
 STARTER_VOCABULARY = os.path.join(ROOT, "albert_starter_zh", "vocab.txt")
@@ -71,7 +69,7 @@ def command_flags(module, arguments):
         flags.FLAGS.__dict__.clear()
         flags.FLAGS.__dict__.update(flags.FlagValues().__dict__)
         module.define_flags()
-        errors.parse_flags([module.__name__ + ".py"] + arguments)
+        errors.parse_flags([module.__name__.split(".")[-1] + ".py"] + arguments)
         yield
     finally:
         path_rules.forget_inputs()
@@ -88,4 +86,4 @@ def run_command(module, arguments, words=None):
         words: list of what is no flag; None for a command that takes none.
     """
     with command_flags(module, arguments):
-        return module.main() if words is None else module.main(words)
+        return module.run() if words is None else module.run(words)

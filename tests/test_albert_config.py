@@ -10,9 +10,8 @@ import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
 
-from errors import UserError
-import checkpoints
-import modeling
+from albert_zh.common.errors import UserError
+from albert_zh.model import checkpoints, modeling
 import numpy_encoder
 from workspace import ROOT
 

@@ -3,12 +3,12 @@
 import pytest
 import tensorflow.compat.v1 as tf
 
-import batching
-import classification
-import classification_input
-import pretraining_input
+from albert_zh.pretraining import input_pipeline as pretraining_input
+from albert_zh.tasks import datasets
+from albert_zh.tasks.classification import features as classification
+from albert_zh.tasks.classification import input_pipeline as classification_input
+from albert_zh.training import length_bucketing
 import pretraining_workspace as small
-import tasks
 
 
 def features_file(tmp_path):
@@ -16,7 +16,7 @@ def features_file(tmp_path):
     with tf.python_io.TFRecordWriter(path) as writer:
         for number in range(64):
             writer.write(classification.serialized([2, 5, 3], [0, 0, 0], number % 2, 1))
-    return classification.FeatureFile(path, 64, 0, tasks.TASKS["lcqmc"])
+    return classification.FeatureFile(path, 64, 0, datasets.TASKS["lcqmc"])
 
 
 def training(tmp_path):
@@ -67,7 +67,7 @@ def test_no_pipeline_is_tuned(make, tmp_path):
 
 def test_batches_stay_what_they_are():
     with tf.Graph().as_default(), tf.Session() as session:
-        dataset = batching.prefetched(tf.data.Dataset.range(3))
+        dataset = length_bucketing.prefetched(tf.data.Dataset.range(3))
         number = tf.data.make_one_shot_iterator(dataset).get_next()
         assert [session.run(number) for _ in range(3)] == [0, 1, 2]
         with pytest.raises(tf.errors.OutOfRangeError):

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
 
-import checkpoints
+from albert_zh.model import checkpoints
 import golden_cases
 
 VERSION = "0.11.5"

@@ -13,10 +13,10 @@ import pytest
 
 pytest.importorskip("tokenizers")
 
-from errors import UserError
-import build_vocab
-import files
-import tokenization
+from albert_zh.commands import build_vocab
+from albert_zh.common import files
+from albert_zh.common.errors import UserError
+from albert_zh.text import tokenization
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 STARTER = os.path.join(ROOT, "albert_starter_zh")

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
 
-from errors import UserError
-import checkpoints
+from albert_zh.common import package_files
+from albert_zh.common.errors import UserError
+from albert_zh.model import checkpoints, modeling
 import golden_cases
-import modeling
 
 SMALL = os.path.join(golden_cases.BUNDLED, "bm_small_postln.ckpt")
 
@@ -84,7 +84,7 @@ def test_odd_names_that_tensorflow_finds_are_taken(tmp_path, name):
 
 
 def test_the_released_model_is_taken_before_the_bundled_one(tmp_path, monkeypatch):
-    monkeypatch.setattr(checkpoints, "ROOT", str(tmp_path))
+    monkeypatch.setattr(package_files, "ROOT", str(tmp_path))
     with pytest.raises(UserError, match="albert_tiny_489k.*or name one with --some_flag"):
         checkpoints.pretrained_folder("some_flag")
     for name in reversed(checkpoints.PRETRAINED):

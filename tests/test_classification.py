@@ -7,20 +7,19 @@ import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
 
-import checkpoints
-import classification
+from albert_zh.common import files
+from albert_zh.model import checkpoints, modeling
+from albert_zh.tasks import columns as column_layouts
+from albert_zh.tasks import datasets
+from albert_zh.tasks import reader as task_reader
+from albert_zh.tasks.classification import features as classification
+from albert_zh.tasks.classification import input_pipeline as classification_input
+from albert_zh.tasks.classification import objectives
+from albert_zh.text import encoding, tokenization
 from classification_batches import batches_of
-import classification_input
-import files
-import layouts
-import modeling
-import objectives
-import reading
-import tasks
-import tokenization
 from workspace import ROOT, VOCABULARY, Workspace
 
-LCQMC = tasks.TASKS["lcqmc"]
+LCQMC = datasets.TASKS["lcqmc"]
 
 
 @pytest.mark.parametrize(
@@ -35,7 +34,7 @@ LCQMC = tasks.TASKS["lcqmc"]
 )
 def test_the_longer_text_loses_its_end_and_b_on_a_tie(a, b, room, expected):
     a, b = list(a), list(b)
-    was_cut = classification.truncate_pair(a, b, room)
+    was_cut = encoding.truncate_pair(a, b, room)
     assert ("".join(a), "".join(b)) == expected
     assert was_cut == (room < 6)
 
@@ -48,19 +47,19 @@ def small_tokenizer(tmp_path):
 
 def test_features_of_pairs_and_single_texts(tmp_path):
     tokenizer = small_tokenizer(tmp_path)
-    example = layouts.InputExample("train-1", "今天", "好", "1")
+    example = column_layouts.InputExample("train-1", "今天", "好", "1")
     features = classification.convert_single_example(0, example, ["0", "1"], 8, tokenizer)
     ids = [VOCABULARY.index(token) for token in ["[CLS]", "今", "天", "[SEP]", "好", "[SEP]"]]
     assert features.input_ids == ids + [0, 0]
     assert features.input_mask == [1] * 6 + [0, 0]
     assert features.segment_ids == [0, 0, 0, 0, 1, 1, 0, 0]
     assert features.label_id == 1 and features.is_real_example is True
-    single = classification.encode(tokenizer, "今天天气很好我们去", None, 6)
+    single = encoding.encode(tokenizer, "今天天气很好我们去", None, 6)
     assert len(single[0]) == 6 and single[1] == [0] * 6 and single[2]
 
 
 def test_a_text_of_a_million_characters_is_cut(tmp_path):
-    ids, segments, was_cut = classification.encode(
+    ids, segments, was_cut = encoding.encode(
         small_tokenizer(tmp_path), "今" * 1000000, "天\U0001f600\U00020000", 16
     )
     unknown = VOCABULARY.index("[UNK]")
@@ -71,7 +70,7 @@ def test_a_text_of_a_million_characters_is_cut(tmp_path):
 def test_features_equal_the_originals(shared):
     folder = os.path.join(shared, "golden", "classifier")
     model = os.path.join(shared, "data", "ckpt_index_only", "MarsRoger_albert_tiny")
-    split = reading.read_split(LCQMC, folder, "dev")
+    split = task_reader.read_split(LCQMC, folder, "dev")
     with open(os.path.join(folder, "dev_examples.json"), encoding="utf-8") as handle:
         expected = json.load(handle)
     rows = [(e.text_a, e.text_b, e.label) for e in split.examples]
@@ -94,7 +93,7 @@ def test_cached_features_are_reused_and_rebuilt(tmp_path, capsys):
     tokenizer = tokenization.FullTokenizer(workspace.vocab)
 
     def build(length=24, **settings):
-        split = reading.read_split(LCQMC, workspace.data, "train")
+        split = task_reader.read_split(LCQMC, workspace.data, "train")
         result = classification.feature_file(
             split, LCQMC, tokenizer, length, workspace.output, settings
         )
@@ -120,7 +119,7 @@ def test_features_of_a_file_that_is_replaced_after_reading_are_the_old_files(tmp
     tokenizer = small_tokenizer(tmp_path)
 
     def build(replaced_by=None):
-        split = reading.read_split(LCQMC, str(tmp_path), "train")
+        split = task_reader.read_split(LCQMC, str(tmp_path), "train")
         if replaced_by:
             data.write_text(replaced_by, encoding="utf-8")
         path = classification.feature_file(split, LCQMC, tokenizer, 8, output, {}).path
@@ -135,7 +134,7 @@ def test_features_of_a_file_that_is_replaced_after_reading_are_the_old_files(tmp
 def test_features_without_a_fingerprint_of_their_own_are_made_anew(tmp_path, monkeypatch):
     task = LCQMC._replace(labels=("0", "1"))
     (tmp_path / "train.txt").write_text("今天\t天气\t1\n", encoding="utf-8")
-    split = reading.read_split(task, str(tmp_path), "train")
+    split = task_reader.read_split(task, str(tmp_path), "train")
     tokenizer = small_tokenizer(tmp_path)
 
     def build(labels):
@@ -161,12 +160,12 @@ def test_features_without_a_fingerprint_of_their_own_are_made_anew(tmp_path, mon
 
 
 def test_a_task_of_single_texts_is_a_table_row(tmp_path):
-    task = tasks.Task(
+    task = datasets.Task(
         files={"train": "train.tsv"}, columns=("label", "text_a"), labels=("sports", "food")
     )
     rows = "label\ttext\nfood\t今天\nsports\t天气\n"
     (tmp_path / "train.tsv").write_text(rows, encoding="utf-8")
-    split = reading.read_split(task, str(tmp_path), "train")
+    split = task_reader.read_split(task, str(tmp_path), "train")
     assert [(e.text_a, e.text_b) for e in split.examples] == [("今天", None), ("天气", None)]
     tokenizer = small_tokenizer(tmp_path)
     features = classification.feature_file(split, task, tokenizer, 8, str(tmp_path / "out"), {})

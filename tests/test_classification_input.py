@@ -10,21 +10,19 @@ import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
 
-import batching
-import classification
+from albert_zh.common import files
+from albert_zh.model import modeling
+from albert_zh.tasks import datasets, prediction_files, run_data
+from albert_zh.tasks import reader as task_reader
+from albert_zh.tasks.classification import features as classification
+from albert_zh.tasks.classification import input_pipeline as classification_input
+from albert_zh.tasks.classification import objectives
+from albert_zh.text import tokenization
+from albert_zh.training import length_bucketing
 from classification_batches import batches_of
-import classification_input
-import files
-import modeling
-import objectives
-import predicting
-import reading
-import task_data
-import tasks
-import tokenization
 from workspace import CONFIG, ROOT
 
-TASK = tasks.TASKS["lcqmc"]
+TASK = datasets.TASKS["lcqmc"]
 NUM_ROWS = 100
 BATCH = 8
 
@@ -104,7 +102,7 @@ def test_replicas_share_the_steps_of_one_device(features):
 
 @pytest.mark.parametrize("batch_size", [1, 8, 256])
 def test_rows_of_an_evaluation_come_back_in_order(features, batch_size, monkeypatch):
-    monkeypatch.setattr(batching, "WINDOW", 30)
+    monkeypatch.setattr(length_bucketing, "WINDOW", 30)
     input_fn = classification_input.eval_input_fn(features, 64, batch_size)
     batches = list(batches_of(input_fn))
     assert numbers(batches) != list(range(NUM_ROWS))
@@ -122,16 +120,16 @@ def test_streamed_rows_come_back_in_order_too():
 
 
 def test_a_stream_keeps_no_more_rows_of_a_longer_file(tmp_path, monkeypatch):
-    monkeypatch.setattr(batching, "WINDOW", 16)
-    monkeypatch.setattr(reading, "LOOKED_AHEAD", 10)
-    task = tasks.get_task("multiclass")._replace(labels=("a", "b"))
+    monkeypatch.setattr(length_bucketing, "WINDOW", 16)
+    monkeypatch.setattr(task_reader, "LOOKED_AHEAD", 10)
+    task = datasets.get_task("multiclass")._replace(labels=("a", "b"))
     tokenizer = tokenization.FullTokenizer(os.path.join(ROOT, "albert_starter_zh", "vocab.txt"))
 
     def peak(num_rows):
         """Most bytes that Python holds while a file of so many rows is predicted."""
         path = tmp_path / ("%d.tsv" % num_rows)
         path.write_text("".join("%d %s\n" % (row, "长" * 500) for row in range(num_rows)))
-        stream = predicting.Stream(task, str(path), "utf-8")
+        stream = prediction_files.Stream(task, str(path), "utf-8")
         input_fn = classification_input.stream_input_fn(
             stream.encoded(tokenizer, 16), task, 16, batch_size=8
         )
@@ -220,11 +218,11 @@ def test_cores_of_all_hosts_share_an_evaluation(features):
 
 
 def test_windows_keep_to_epochs():
-    starts = batching.window_starts(num_examples=100, batch_size=8, num_steps=30, window=32)
+    starts = length_bucketing.window_starts(num_examples=100, batch_size=8, num_steps=30, window=32)
     # Rows 96 to 103 are of two epochs, and so a window of their own; step 25 begins with row 200.
     assert list(starts) == [0, 4, 8, 12, 13, 17, 21, 25, 29]
-    assert list(batching.window_starts(5, 8, 3)) == [0, 1, 2]
-    assert list(batching.window_starts(1000, 10, 3)) == [0]
+    assert list(length_bucketing.window_starts(5, 8, 3)) == [0, 1, 2]
+    assert list(length_bucketing.window_starts(1000, 10, 3)) == [0]
 
 
 def test_features_are_made_anew_where_the_code_that_reads_has_changed(monkeypatch):
@@ -234,7 +232,7 @@ def test_features_are_made_anew_where_the_code_that_reads_has_changed(monkeypatc
     )
     classification._code_version()
     expected = (
-        "classification dev_split files layouts named_columns reading tables tasks text_groups "
+        "columns datasets dev_split encoding features files named_columns reader rows text_groups "
         "tokenization"
     )
     assert sorted(read) == [name + ".py" for name in expected.split()]
@@ -247,5 +245,5 @@ def test_a_tpu_predicts_in_batches_of_one_shape(tmp_path, use_tpu):
     given.update(dict.fromkeys(["do_train", "do_eval", "skip_bad_rows"], False))
     given["chosen_columns"] = {}
     flags = types.SimpleNamespace(label_separator="|", encoding="utf-8", use_tpu=use_tpu, **given)
-    data = task_data.TaskData(flags, "single_label", (None, {}))
+    data = run_data.TaskData(flags, "single_label", (None, {}))
     assert (data.streamed_test is None) == use_tpu == ("test" in data.splits)

@@ -9,13 +9,12 @@ import sys
 import numpy as np
 import pytest
 
-from errors import UserError
-import classify
-import fine_tuning
-import model_flags
-import predictor
+from albert_zh.commands import classify
+from albert_zh.common.errors import UserError
+from albert_zh.finetuning import runner as finetuning_runner
+from albert_zh.inference import model_flags, predictor
+from albert_zh.tasks import datasets
 import small_models
-import tasks
 
 TEXTS = ["今天天气很好", "明天去吃饭", "", "银行卡怎么办理"]
 PAIRS = [("今天天气", "明天天气"), ("好", "怎么办理")]
@@ -165,11 +164,11 @@ def test_mistakes(run, monkeypatch, tmp_path):
 
 
 COMMANDS = {
-    "topics": (tasks.Task({}, tuple(SINGLE), TOPICS), "classify.py"),
-    "several": (tasks.Task({}, tuple(SINGLE), TOPICS, objective="multi_label"), "classify.py"),
-    "value": (tasks.Task({}, tuple(SINGLE), ("score",), objective="regression"), "classify.py"),
-    "pairs": (tasks.Task({}, tuple(OF_PAIRS), TOPICS), "classify.py"),
-    "old": (tasks.Task({}, tuple(OF_PAIRS), ("0", "1")), "similarity.py"),
+    "topics": (datasets.Task({}, tuple(SINGLE), TOPICS), "classify.py"),
+    "several": (datasets.Task({}, tuple(SINGLE), TOPICS, objective="multi_label"), "classify.py"),
+    "value": (datasets.Task({}, tuple(SINGLE), ("score",), objective="regression"), "classify.py"),
+    "pairs": (datasets.Task({}, tuple(OF_PAIRS), TOPICS), "classify.py"),
+    "old": (datasets.Task({}, tuple(OF_PAIRS), ("0", "1")), "similarity.py"),
 }
 
 
@@ -179,11 +178,11 @@ def test_training_ends_with_the_command_that_uses_its_model(kind, folders, tmp_p
     model = small_models.write_model(
         tmp_path / "a folder", task.labels, settings=KINDS[kind].get("settings")
     )
-    command = fine_tuning._next_command(model, task)
+    command = finetuning_runner._next_command(model, task)
     assert re.search(r"(^|[ /])%s " % re.escape(script), command)
     if kind not in ("pairs", "old", "topics"):
         return  # runs as those do
     result = subprocess.run(command, shell=True, stdout=subprocess.PIPE, text=True)
     assert result.returncode == 0
-    texts = ["怎么开户", "如何开通账户"] if tasks.is_pair(task) else ["这家店的菜很好吃"]
+    texts = ["怎么开户", "如何开通账户"] if datasets.is_pair(task) else ["这家店的菜很好吃"]
     assert result.stdout.split("\t")[: len(texts)] == texts

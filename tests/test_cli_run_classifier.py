@@ -18,16 +18,15 @@ import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
 
-from errors import UserError
-import checkpoints
-import files
-import fine_tuning
-import fine_tuning_setup
+from albert_zh.common import files
+from albert_zh.common.errors import UserError
+from albert_zh.finetuning import runner as finetuning_runner
+from albert_zh.finetuning import setup as finetuning_setup
+from albert_zh.model import checkpoints, modeling
+from albert_zh.tasks import datasets
+from albert_zh.training import training
 import golden_cases
-import modeling
 import small_models
-import tasks
-import training
 from workspace import (
     CHARACTERS,
     CONFIG,
@@ -66,7 +65,7 @@ def test_a_share_of_the_steps_is_warm_up():
     job = types.SimpleNamespace(features={"train": types.SimpleNamespace(num_examples=96)})
     numbers = ["--train_batch_size=16", "--num_train_epochs=2", "--warmup_proportion=0.25"]
     with flags_of(["--do_train=true"] + numbers):
-        fine_tuning_setup.Setup._plan_steps(job)
+        finetuning_setup.Setup._plan_steps(job)
     assert (job.total_steps, job.warmup_steps, job.save_steps) == (12, 3, 6)
 
 
@@ -142,7 +141,7 @@ def test_evaluation_goes_through_every_checkpoint_by_step(finished):
 )
 def test_better_is_higher_accuracy_then_lower_loss_and_never_untrained(worse, better):
     ranks = [
-        fine_tuning._rank(
+        finetuning_runner._rank(
             {"global_step": step, "eval_accuracy": accuracy, "eval_loss": loss}, "accuracy"
         )
         for step, accuracy, loss in (worse, better)
@@ -488,7 +487,9 @@ def test_a_best_folder_alone_is_what_is_evaluated_and_told(tmp_path, capsys):
 @pytest.mark.newest
 def test_messages_for_a_stop_are_made_only_then(tmp_path, monkeypatch):
     """They read the newest checkpoint, which takes time with each evaluation."""
-    monkeypatch.setattr(fine_tuning.FineTuning, "_how_to_go_on", lambda self: pytest.fail("read"))
+    monkeypatch.setattr(
+        finetuning_runner.FineTuning, "_how_to_go_on", lambda self: pytest.fail("read")
+    )
     run_here(Workspace(tmp_path).arguments(num_train_epochs=1, do_predict=False))
 
 
@@ -502,12 +503,12 @@ def test_a_worker_that_helps_another_one_only_trains(monkeypatch):
         def __getattr__(self, name):
             return lambda *_: done.append(name)
 
-    monkeypatch.setattr(fine_tuning, "FineTuning", Run)
-    monkeypatch.setattr(fine_tuning.training, "helper_name", lambda: "worker1")
+    monkeypatch.setattr(finetuning_runner, "FineTuning", Run)
+    monkeypatch.setattr(finetuning_runner.training, "helper_name", lambda: "worker1")
     with flags_of(["--do_train", "--do_eval", "--do_predict"]):
         stop = training.StopRequest()
         stop.is_deferred = True  # as a run before this one left it
-        assert fine_tuning.run_once("config.json", stop) is None
+        assert finetuning_runner.run_once("config.json", stop) is None
     assert done == ["train"] and not stop.is_deferred
 
 
@@ -516,9 +517,9 @@ def test_a_worker_that_helps_another_one_only_trains(monkeypatch):
     [("lcqmc", True), ("afqmc", True), ("cmnli", False), ("csl", False), ("copa", False)],
 )
 def test_similarity_is_offered_where_it_works(name, is_offered):
-    task = tasks.get_task(name)
-    assert tasks.compares_sentences(task) == is_offered
-    assert not tasks.compares_sentences(task._replace(objective="regression"))
+    task = datasets.get_task(name)
+    assert datasets.compares_sentences(task) == is_offered
+    assert not datasets.compares_sentences(task._replace(objective="regression"))
 
 
 def pairs_of_features(workspace, name):
@@ -812,7 +813,7 @@ def test_mistakes_are_one_line_and_status_2(arguments, words):
 
 def test_help_lists_every_flag_of_the_command_and_no_other():
     text = run_process(["--help"]).stdout
-    with small_models.command_flags(fine_tuning, []):
+    with small_models.command_flags(finetuning_runner, []):
         defined = set(flags.FLAGS)
     assert "tpu_name" in defined and "data_dir" in defined  # of two rooms
     of_all = {"ignore_unknown_flags", "h"}
@@ -898,7 +899,7 @@ def test_two_replicas_give_the_weights_of_one_device(tmp_path, monkeypatch, fgm_
 )
 def test_many_rows_are_evaluated_together_unless_a_number_is_given(arguments, expected):
     with flags_of(arguments):
-        assert fine_tuning._rows_together("eval_batch_size") == expected
+        assert finetuning_runner._rows_together("eval_batch_size") == expected
 
 
 def test_a_batch_that_replicas_cannot_share_is_an_error(tmp_path):

@@ -13,17 +13,14 @@ import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
 
-from errors import UserError
-import checkpoints
-import files
-import fine_tuning_flags
-import layouts
-import objectives
-import pictures
-import predicting
-import reports
-import task_data
-import tasks
+from albert_zh.common import files, plotting
+from albert_zh.common.errors import UserError
+from albert_zh.finetuning import flags as finetuning_flags
+from albert_zh.model import checkpoints, label_map
+from albert_zh.tasks import columns as column_layouts
+from albert_zh.tasks import datasets, prediction_files
+from albert_zh.tasks import report as task_report
+from albert_zh.tasks.classification import objectives
 from workspace import CHARACTERS, Workspace, flags_of, run_here, run_process
 
 LABELS = ("体育", "财经", "a b")
@@ -57,7 +54,7 @@ class OwnData(Workspace):
             csv.writer(handle).writerows([header] + list(rows))
 
     def arguments(self, **changes):
-        values = {"task_name": tasks.OWN_DATA, "train_batch_size": 8, "num_train_epochs": 3}
+        values = {"task_name": datasets.OWN_DATA, "train_batch_size": 8, "num_train_epochs": 3}
         return super().arguments(**dict(values, **changes))
 
     def results(self, name="eval_results.json"):
@@ -380,21 +377,21 @@ def test_runs_that_are_not_compared_are_named(tmp_path, capsys):
 
 
 def test_search_tries_the_rates(tmp_path, capsys):
-    import experiments
+    from albert_zh.finetuning import sweeps
 
     data = OwnData(tmp_path)
     accuracies = {2e-5: 0.5, 6e-5: 0.75, 1e-4: 0.6}
     seen = []
 
     def run_once():
-        seen.append((experiments.FLAGS.learning_rate, experiments.FLAGS.output_dir))
-        dev = {"eval_accuracy": accuracies[experiments.FLAGS.learning_rate]}
-        checkpoint = "ckpt-%g" % experiments.FLAGS.learning_rate
+        seen.append((sweeps.FLAGS.learning_rate, sweeps.FLAGS.output_dir))
+        dev = {"eval_accuracy": accuracies[sweeps.FLAGS.learning_rate]}
+        checkpoint = "ckpt-%g" % sweeps.FLAGS.learning_rate
         return {"dev": dev, "test": None, "metric": "accuracy", "checkpoint": checkpoint}
 
     os.makedirs(data.output)
     with flags_of(data.arguments(search=True)), flagsaver.flagsaver():
-        experiments.run(run_once)
+        sweeps.run(run_once)
     assert [os.path.basename(folder) for _, folder in seen] == [
         "rate_2e-05",
         "rate_6e-05",
@@ -451,34 +448,38 @@ def test_mistakes_are_told(tmp_path, changes, words):
 
 def test_a_font_has_the_glyphs_or_none_is_named(monkeypatch):
     pytest.importorskip("matplotlib")
-    assert reports.font_for("体育news").get_file() == reports.FONT
-    monkeypatch.setattr(reports, "_system_fonts", lambda manager: [])
-    assert reports.font_for("体\U000f1234") is None
+    assert task_report.font_for("体育news").get_file() == task_report.FONT
+    monkeypatch.setattr(task_report, "_system_fonts", lambda manager: [])
+    assert task_report.font_for("体\U000f1234") is None
 
 
 def test_labels_that_no_font_has_are_shown_as_numbers(tmp_path, monkeypatch, capsys):
     pytest.importorskip("matplotlib")
-    monkeypatch.setattr(reports, "_system_fonts", lambda manager: [])
-    task = tasks.TASKS[tasks.OWN_DATA]._replace(labels=("体\U000f1234", "b"), columns=("text_a",))
-    outcome = predicting.Outcome(task)
-    outcome.add(layouts.InputExample("dev-1", "甲", None, "b"), np.float32([0.25, 0.75]))
+    monkeypatch.setattr(task_report, "_system_fonts", lambda manager: [])
+    task = datasets.TASKS[datasets.OWN_DATA]._replace(
+        labels=("体\U000f1234", "b"), columns=("text_a",)
+    )
+    outcome = prediction_files.Outcome(task)
+    outcome.add(column_layouts.InputExample("dev-1", "甲", None, "b"), np.float32([0.25, 0.75]))
     drawn = []
-    monkeypatch.setattr(pictures, "save", lambda figure, path: drawn.append(figure))
+    monkeypatch.setattr(plotting, "save", lambda figure, path: drawn.append(figure))
     about = {"task": "multiclass", "checkpoint": "", "model": "x", "data": {"dev": 1}}
     about.update(remarks={}, seconds=1, examples_per_second={})
-    reports.Report(task, {"dev": outcome}, None, "accuracy").write(str(tmp_path), about)
+    task_report.Report(task, {"dev": outcome}, None, "accuracy").write(str(tmp_path), about)
     assert [text.get_text() for text in drawn[0].axes[0].get_xticklabels()] == ["0", "1"]
     assert "no font here has all characters of the labels" in capsys.readouterr().out
 
 
 def test_the_most_confident_errors_are_kept_in_order():
-    task = tasks.TASKS[tasks.OWN_DATA]._replace(labels=("a", "b"), columns=("text_a", "label"))
+    task = datasets.TASKS[datasets.OWN_DATA]._replace(
+        labels=("a", "b"), columns=("text_a", "label")
+    )
     confidences = np.linspace(0.51, 0.99, 90).astype(np.float32)
-    outcome = predicting.Outcome(task)
+    outcome = prediction_files.Outcome(task)
     for number in np.random.RandomState(1).permutation(90):
         label = "a" if number % 3 else "b"  # each third one is right
         row = np.array([1 - confidences[number], confidences[number]])
-        outcome.add(layouts.InputExample("dev-%d" % number, "甲", None, label), row)
+        outcome.add(column_layouts.InputExample("dev-%d" % number, "甲", None, label), row)
     wrong = [number for number in range(89, -1, -1) if number % 3]
     assert [e.guid for _, e, _ in outcome.worst_errors()] == ["dev-%d" % n for n in wrong[:50]]
     assert [size for size, _, _ in outcome.worst_errors()] == list(confidences[wrong[:50]])
@@ -498,7 +499,7 @@ def test_ways_of_training_are_settings():
         "classifier_rate_factor": 3.0,
     }
     with flags_of(["--%s=%s" % item for item in given.items()]):
-        assert fine_tuning_flags.training_options() == given
+        assert finetuning_flags.training_options() == given
     assert set(given) == set(objectives.Settings._fields) - {
         "objective",
         "class_weights",
@@ -512,7 +513,7 @@ def test_run_classifier_multiclass_needs_no_name_of_a_task(tmp_path):
     arguments = data.arguments(task_name=None, num_train_epochs=1, do_eval=None, do_predict=None)
     result = run_process(arguments, "run_classifier_multiclass.py")
     assert result.returncode == 0, result.stderr
-    assert json.loads(data.read("fine_tuning.json"))["task"] == tasks.OWN_DATA
+    assert json.loads(data.read("fine_tuning.json"))["task"] == datasets.OWN_DATA
     assert json.loads(data.read("label_map.json")) == {"a b": 0, "体育": 1, "财经": 2}
 
 
@@ -538,17 +539,17 @@ def test_run_classifier_clue_writes_the_submission(tmp_path):
 
 
 def test_clue_submission_takes_the_rows_own_ids(tmp_path):
-    task = tasks.get_task("copa")
+    task = datasets.get_task("copa")
     paths = [str(tmp_path / name) for name in ("p", "t", "copa_predict.json")]
 
-    with predicting.ResultFiles(task, paths) as results:
+    with prediction_files.ResultFiles(task, paths) as results:
         for row_id, second in ((5, 0.9), (5, 0.3), (8, 0.1), (8, 0.2)):
-            example = layouts.InputExample("test-1", "甲", "乙", None, row_id)
+            example = column_layouts.InputExample("test-1", "甲", "乙", None, row_id)
             results.write(example, np.float32([1 - second, second]))
     lines = [json.loads(line) for line in files.read_lines(paths[2])]
     assert lines == [{"id": 5, "label": "0"}, {"id": 8, "label": "1"}]
-    with predicting.ResultFiles(tasks.get_task("tnews"), paths) as results:
-        example = layouts.InputExample("test-1", "甲", None, None)
+    with prediction_files.ResultFiles(datasets.get_task("tnews"), paths) as results:
+        example = column_layouts.InputExample("test-1", "甲", None, None)
         results.write(example, np.eye(15)[3])
     assert files.read_lines(paths[2]) == ['{"id": 0, "label": "103"}']
 
@@ -559,21 +560,21 @@ def test_label_maps_that_are_none(tmp_path):
     for content in ('{"a": 1, "b": 2}', '{"a": 0, "b": "1"}', "[]"):
         path.write_text(content)
         with pytest.raises(UserError, match="numbers from 0"):
-            task_data.labels_of_map(str(path))
+            label_map.labels_of_map(str(path))
     path.write_text('{"a": 0, "b": 1}')
     (tmp_path / "fine_tuning.json").write_text("[]")
     with pytest.raises(UserError, match="fine_tuning.json: expected the JSON object"):
-        task_data.notes_of_model([str(tmp_path)])
+        label_map.notes_of_model([str(tmp_path)])
 
 
 def test_records_that_are_none_are_not_submitted(tmp_path):
     """A line that is no record must not shift the two choices of those after it."""
     paths = [str(tmp_path / name) for name in ("p", "t", "copa_predict.json")]
-    rows = (("1", 5, 0.9), ("1", 5, 0.3), ("2", layouts.NO_RECORD, 0.5), ("3", 8, 0.9))
+    rows = (("1", 5, 0.9), ("1", 5, 0.3), ("2", column_layouts.NO_RECORD, 0.5), ("3", 8, 0.9))
     rows += (("4", 9, 0.1), ("4", 9, 0.2))
-    with predicting.ResultFiles(tasks.get_task("copa"), paths) as results:
+    with prediction_files.ResultFiles(datasets.get_task("copa"), paths) as results:
         for line, row_id, second in rows:
-            example = layouts.InputExample("test-" + line, "甲", "乙", None, row_id)
+            example = column_layouts.InputExample("test-" + line, "甲", "乙", None, row_id)
             results.write(example, np.float32([1 - second, second]))
     lines = [json.loads(line) for line in files.read_lines(paths[2])]
     assert lines == [{"id": 5, "label": "0"}, {"id": 9, "label": "1"}]
@@ -581,18 +582,18 @@ def test_records_that_are_none_are_not_submitted(tmp_path):
 
 
 def test_dollars_in_labels_are_no_formulas(tmp_path):
-    pyplot = pictures.pyplot()
+    pyplot = plotting.pyplot()
     labels = ["$", "$$", "$$$", "a$b$"]
-    figure = reports._confusion_figure(pyplot, np.eye(4), labels, None, "dev")
+    figure = task_report._confusion_figure(pyplot, np.eye(4), labels, None, "dev")
     figure.savefig(str(tmp_path / "figure.png"))
     assert [text.get_text() for text in figure.axes[0].get_xticklabels()][1] == r"\$\$"
 
 
 def test_long_labels_are_cut_in_pictures():
-    assert reports._tick("体育") == "体育"
-    assert reports._tick("a\tb\nc") == "a b c"
-    assert reports._tick("x" * 20) == "x" * 20
-    assert reports._tick("x" * 21) == "x" * 19 + "…"
+    assert task_report._tick("体育") == "体育"
+    assert task_report._tick("a\tb\nc") == "a b c"
+    assert task_report._tick("x" * 20) == "x" * 20
+    assert task_report._tick("x" * 21) == "x" * 19 + "…"
 
 
 def test_rows_set_aside_are_not_seen_by_training(tmp_path):
@@ -735,8 +736,8 @@ def test_defaults_of_several_labels(tmp_path, width, options, rate, epochs):
     )
     given = ["--do_train", "--multi_label", "--bert_config_file=" + config]
     with flags_of(given + options):
-        fine_tuning_flags.take_default_rate()
-        fine_tuning_flags.take_default_epochs(2000)
+        finetuning_flags.take_default_rate()
+        finetuning_flags.take_default_epochs(2000)
         assert (flags.FLAGS.learning_rate, flags.FLAGS.num_train_epochs) == (rate, epochs)
 
 

@@ -16,19 +16,17 @@ import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
 
-from errors import UserError
-import checkpoints
-import files
+from albert_zh.common import files
+from albert_zh.common.errors import UserError
+from albert_zh.corpus import masking, tfrecords
+from albert_zh.model import checkpoints, modeling
+from albert_zh.pretraining import record_files
+from albert_zh.pretraining import runner as pretraining_runner
+from albert_zh.text import tokenization
+from albert_zh.training import training
 from isolated_flags import flags_of
-import masking
-import modeling
-import pretraining
-import pretraining_records
 import pretraining_workspace as small
 from sentencepiece_models import train_sentencepiece
-import tfrecords
-import tokenization
-import training
 import workspace
 from workspace import assert_same_weights
 
@@ -110,7 +108,9 @@ def test_export_is_a_model_folder_without_slots(run, folder):
 
 
 def test_two_replicas_give_the_weights_of_one_device(run, folder, monkeypatch):
-    monkeypatch.setattr(pretraining, "_EXPLOSION_FACTOR", 1.5)  # twice the loss would be too much
+    monkeypatch.setattr(
+        pretraining_runner, "_EXPLOSION_FACTOR", 1.5
+    )  # twice the loss would be too much
     output = os.path.join(folder.folder, "mirrored")
     small.run_here(
         folder.arguments(
@@ -138,7 +138,7 @@ import sys
 import tensorflow.compat.v1 as tf
 from tensorflow.python.distribute import collective_util, cross_device_ops, cross_device_utils
 import pretraining_workspace as small
-import training
+from albert_zh.training import training
 
 def make_strategy():
     with tf.Graph().as_default():
@@ -234,10 +234,10 @@ def test_other_records_are_another_run(folder, run):
 def test_a_tpu_evaluates_full_batches(folder):
     source = types.SimpleNamespace(num_records=16, is_static=True)
     arguments = folder.arguments(input_file=folder.masked, eval_batch_size=64)
-    with flags_of(arguments, pretraining.define_flags), pytest.raises(
+    with flags_of(arguments, pretraining_runner.define_flags), pytest.raises(
         UserError, match="--eval_batch_size=64: a TPU .* 16 records"
     ):
-        pretraining._num_eval_steps(source)
+        pretraining_runner._num_eval_steps(source)
 
 
 def _worker_environments(count):
@@ -331,24 +331,24 @@ WORD_TRIPLES = (1.0, 1 / 2.0, 1 / 3.0)  # google's default: whole words, up to t
 @pytest.mark.parametrize(
     "define_flags, arguments, expected",
     [
-        (pretraining.define_flags, [], (0.15, 20, masking.WHOLE_WORDS, False)),
+        (pretraining_runner.define_flags, [], (0.15, 20, masking.WHOLE_WORDS, False)),
         (
-            pretraining.define_flags,
+            pretraining_runner.define_flags,
             ["--masked_lm_prob=0.3", "--max_predictions_per_seq=7", "--do_whole_word_mask"],
             (0.3, 7, masking.WHOLE_WORDS, True),
         ),
-        (pretraining.define_flags, ["--ngram=2"], (0.15, 20, WORD_TRIPLES[:2], False)),
+        (pretraining_runner.define_flags, ["--ngram=2"], (0.15, 20, WORD_TRIPLES[:2], False)),
         (
-            pretraining.define_flags,
+            pretraining_runner.define_flags,
             ["--span", "--masked_lm_prob=0.3", "--masked_lm_budget=0.2"],
             (0.2, 20, masking.span_weights(), False),
         ),
-        (pretraining.define_google_flags, [], (0.15, 20, WORD_TRIPLES, True)),
+        (pretraining_runner.define_google_flags, [], (0.15, 20, WORD_TRIPLES, True)),
     ],
 )
 def test_flags_choose_how_unmasked_records_are_masked(define_flags, arguments, expected):
     with flags_of(arguments, define_flags):
-        choice = pretraining._masking_choice()
+        choice = pretraining_runner._masking_choice()
     assert choice == masking.MaskingChoice(*expected, permute=False)
 
 
@@ -404,8 +404,8 @@ def test_flags_reach_the_model_and_the_session(folder):
         iterations_per_loop=7,
         **model,
     )
-    with flags_of(arguments, pretraining.define_flags):
-        job = pretraining.Pretraining(folder.config, "next_sentence")
+    with flags_of(arguments, pretraining_runner.define_flags):
+        job = pretraining_runner.Pretraining(folder.config, "next_sentence")
         settings = job._model_settings("next_sentence")
     assert {name: getattr(settings, name) for name in model} == model
     assert job._estimator.config.session_config.intra_op_parallelism_threads == 2
@@ -424,8 +424,8 @@ def test_an_evaluation_has_no_more_steps_than_asked_for(run, folder):
         eval_batch_size=4,
         max_eval_steps=3,
     )
-    with flags_of(arguments, pretraining.define_flags), training.StopRequest() as stop:
-        job = pretraining.Pretraining(folder.config, "next_sentence")
+    with flags_of(arguments, pretraining_runner.define_flags), training.StopRequest() as stop:
+        job = pretraining_runner.Pretraining(folder.config, "next_sentence")
         evaluate = job._estimator.evaluate
         with mock.patch.object(job._estimator, "evaluate", wraps=evaluate) as spy:
             job.evaluate_newest(stop)
@@ -444,8 +444,8 @@ MISTAKES = {
     "warmup": ({"num_warmup_steps": 8}, "--num_warmup_steps=8: expected 0 or more and less"),
     "negative warmup": ({"num_warmup_steps": -5}, "--num_warmup_steps=-5: expected 0 or more"),
     "share": ({"masked_lm_prob": 15}, "--masked_lm_prob=15: expected a share from 0 to 1"),
-    "budget": ({"masked_lm_budget": -1}, "--masked_lm_budget=-1: expected a share"),
-    "weight": ({"replaced_token_weight": -1}, "--replaced_token_weight=-1: expected 0 or more"),
+    "budget": ({"masked_lm_budget": -1}, "--masked_lm_budget=-1.0: expected a number, 0 or more"),
+    "weight": ({"replaced_token_weight": -1}, "--replaced_token_weight=-1.0: expected a number"),
     "no_cluster": ({"distribution": "multi_worker"}, "TF_CONFIG has no cluster"),
     "two_starts": ({"warm_start": True, "init_checkpoint": "x"}, "give one of them"),
     "one_folder": ({"export_dir": "{output}/"}, "is the --output_dir, whose checkpoints"),
@@ -527,9 +527,9 @@ def test_empty_records_are_left_out(folder, tmp_path):
     with tf.io.TFRecordWriter(path) as writer:
         for payload in payloads[:1] + [b""] + payloads[1:]:
             writer.write(payload)
-    fault = pretraining_records.first_fault([path], 16, 3, None)
+    fault = record_files.first_fault([path], 16, 3, None)
     assert fault == path + ", record 2 is damaged (its checksum differs)"
-    (copy,) = pretraining_records.repaired([path], str(tmp_path / "repaired"))
+    (copy,) = record_files.repaired([path], str(tmp_path / "repaired"))
     assert [bytes(record) for record in tf.python_io.tf_record_iterator(copy)] == payloads
 
 
@@ -538,11 +538,11 @@ def test_a_wrong_size_names_the_flag_that_it_belongs_to(folder):
     sizes.update(masked_lm_positions=20, masked_lm_ids=19, masked_lm_weights=20)
     record = {name: np.zeros(size, int) for name, size in sizes.items()}
     record["next_sentence_labels"] = np.zeros(2, int)
-    assert pretraining_records.fault_of(record, 20, 20) == (
+    assert record_files.fault_of(record, 20, 20) == (
         "next_sentence_labels has 2 values, expected 1"
     )
     record["next_sentence_labels"] = np.zeros(1, int)
-    assert pretraining_records.fault_of(record, 20, 20) == (
+    assert record_files.fault_of(record, 20, 20) == (
         "masked_lm_ids has 19 values, expected --max_predictions_per_seq=20"
     )
 
@@ -645,7 +645,7 @@ def test_nan_ends_training_with_the_way_out(folder):
 
 def test_a_loss_far_above_that_of_guessing_ends_training_with_the_way_out(folder, monkeypatch):
     output = os.path.join(folder.folder, "far")
-    monkeypatch.setattr(pretraining, "_EXPLOSION_FACTOR", 0.01)
+    monkeypatch.setattr(pretraining_runner, "_EXPLOSION_FACTOR", 0.01)
     with pytest.raises(UserError, match="far above that of guessing.*\\n?.*learning_rate"):
         small.run_here(folder.arguments(input_file=folder.masked, output_dir=output))
 

@@ -11,12 +11,12 @@ import sys
 from absl import flags
 import pytest
 
-from errors import UserError
-import fine_tuning
+from albert_zh.common import path_rules
+from albert_zh.common.errors import UserError
+from albert_zh.finetuning import runner as finetuning_runner
+from albert_zh.pretraining import record_files
+from albert_zh.pretraining import runner as pretraining_runner
 import isolated_flags
-import path_rules
-import pretraining
-import pretraining_records
 import small_models
 from workspace import ROOT
 
@@ -27,13 +27,13 @@ STARTER = os.path.join(ROOT, "albert_starter_zh")
 # Commands that define their flags where they are imported, and what defines them.
 DEFINED_ELSEWHERE = {
     "create_pretraining_data_google": ("create_pretraining_data", {"google": True}),
-    "run_classifier": (fine_tuning, {}),
-    "run_classifier_clue": (fine_tuning, {}),
-    "run_classifier_multiclass": (fine_tuning, {}),
-    "run_classifier_sp_google": (fine_tuning, {}),
-    "run_pretraining": (pretraining, {}),
-    "run_pretraining_google": (pretraining, {}),
-    "run_pretraining_google_fast": (pretraining, {}),
+    "run_classifier": (finetuning_runner, {}),
+    "run_classifier_clue": (finetuning_runner, {}),
+    "run_classifier_multiclass": (finetuning_runner, {}),
+    "run_classifier_sp_google": (finetuning_runner, {}),
+    "run_pretraining": (pretraining_runner, {}),
+    "run_pretraining_google": (pretraining_runner, {}),
+    "run_pretraining_google_fast": (pretraining_runner, {}),
     "create_pretraining_data_roberta": ("create_pretraining_data", {"one_segment": True}),
     "make_character_data": (None, {}),
     "test_changes": (None, {}),
@@ -77,13 +77,14 @@ READERS_ALONE = set(
 
 
 def commands():
-    """Names of all programs that end with `run_command`, without .py."""
+    """Names of all programs that call `run_command`, themselves or in the package, without .py."""
     found = []
     for path in glob.glob(os.path.join(ROOT, "**", "*.py"), recursive=True):
         name = os.path.relpath(path, ROOT)[: -len(".py")]
         with open(path, encoding="utf-8") as handle:
-            is_command = "\n    run_command(" in handle.read()
-        if is_command and not name.startswith(("tests", ".", "errors")):
+            source = handle.read()
+        is_command = "\n    run_command(" in source or "\nfrom albert_zh.commands." in source
+        if is_command and not name.startswith(("tests", ".", "albert_zh")):
             found.append(name)
     return sorted(found)
 
@@ -94,7 +95,9 @@ def define_flags_of(command):
     module, settings = DEFINED_ELSEWHERE.get(name, (name, {}))
     if module is None:
         return lambda: None
-    module = importlib.import_module(module) if isinstance(module, str) else module
+    if isinstance(module, str):
+        in_package = os.path.exists(os.path.join(ROOT, "albert_zh", "commands", module + ".py"))
+        module = importlib.import_module("albert_zh.commands." * in_package + module)
     define = getattr(module, "define_flags", None) or module._define_flags
     return functools.partial(define, **settings)
 
@@ -227,8 +230,8 @@ def test_no_input_that_is_found_later_is_written_over(line, named, tmp_path):
 
 
 def test_a_model_that_is_there_does_not_give_way_to_another(tmp_path):
-    import convert_albert_pytorch_checkpoint_to_tf as to_tf
-    import convert_albert_tf_checkpoint_to_pytorch as to_torch
+    from albert_zh.commands import convert_albert_pytorch_checkpoint_to_tf as to_tf
+    from albert_zh.commands import convert_albert_tf_checkpoint_to_pytorch as to_torch
 
     source, other = (
         small_models.write_model(str(tmp_path / name), seed=seed)
@@ -263,21 +266,27 @@ def test_arguments_of_benchmarks_are_checked_alike(tmp_path):
 @pytest.mark.parametrize(
     "read",
     [
-        lambda path: importlib.import_module("predictor").Predictor(path),
-        lambda path: importlib.import_module("text_encoder").TextEncoder(path),
-        lambda path: importlib.import_module("fill_mask").MaskFiller(path),
-        lambda path: importlib.import_module("search").Corpus(path, None),
-        lambda path: importlib.import_module("modeling").AlbertConfig.from_json_file(path),
-        lambda path: importlib.import_module("checkpoints").find_checkpoint(path),
-        lambda path: importlib.import_module("pytorch_files").find_weights(path),
-        lambda path: importlib.import_module("corpus").input_files(path),
-        lambda path: importlib.import_module("files").read_text(path),
-        lambda path: next(importlib.import_module("files").stream_lines(path)),
-        lambda path: importlib.import_module("files").write_json(path, {}),
-        lambda path: list(importlib.import_module("line_input").groups_of_lines(path)),
-        lambda path: pretraining_records.inspected([path], 8, 1, "input_file"),
-        lambda path: importlib.import_module("inspect_checkpoint").main([path]),
-        lambda path: importlib.import_module("inspect_tfrecord").main([path]),
+        lambda path: importlib.import_module("albert_zh.inference.predictor").Predictor(path),
+        lambda path: importlib.import_module("albert_zh.inference.text_encoder").TextEncoder(path),
+        lambda path: importlib.import_module("albert_zh.commands.fill_mask").MaskFiller(path),
+        lambda path: importlib.import_module("albert_zh.inference.search").Corpus(path, None),
+        lambda path: importlib.import_module(
+            "albert_zh.model.modeling"
+        ).AlbertConfig.from_json_file(path),
+        lambda path: importlib.import_module("albert_zh.model.checkpoints").find_checkpoint(path),
+        lambda path: importlib.import_module("albert_zh.conversion.pytorch_files").find_weights(
+            path
+        ),
+        lambda path: importlib.import_module("albert_zh.corpus.reader").input_files(path),
+        lambda path: importlib.import_module("albert_zh.common.files").read_text(path),
+        lambda path: next(importlib.import_module("albert_zh.common.files").stream_lines(path)),
+        lambda path: importlib.import_module("albert_zh.common.files").write_json(path, {}),
+        lambda path: list(
+            importlib.import_module("albert_zh.common.line_reader").groups_of_lines(path)
+        ),
+        lambda path: record_files.inspected([path], 8, 1, "input_file"),
+        lambda path: importlib.import_module("albert_zh.commands.inspect_checkpoint").run([path]),
+        lambda path: importlib.import_module("albert_zh.commands.inspect_tfrecord").run([path]),
     ],
 )
 def test_remote_storage_is_refused_by_what_reads(read, tmp_path, monkeypatch):

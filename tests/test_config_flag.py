@@ -3,15 +3,17 @@
 from absl import flags
 import pytest
 
-import config_flag
-import convert_albert_pytorch_checkpoint_to_tf
-import convert_albert_tf_checkpoint_to_pytorch
-import export_model
-import extract_features
-import fill_mask
-import fine_tuning
-import inspect_checkpoint
-import pretraining
+from albert_zh.commands import (
+    convert_albert_pytorch_checkpoint_to_tf,
+    convert_albert_tf_checkpoint_to_pytorch,
+    export_model,
+    extract_features,
+    fill_mask,
+    inspect_checkpoint,
+)
+from albert_zh.common import config_flag
+from albert_zh.finetuning import runner as finetuning_runner
+from albert_zh.pretraining import runner as pretraining_runner
 import small_models
 
 COMMANDS = (
@@ -20,9 +22,9 @@ COMMANDS = (
     export_model,
     extract_features,
     fill_mask,
-    fine_tuning,
+    finetuning_runner,
     inspect_checkpoint,
-    pretraining,
+    pretraining_runner,
 )
 
 

@@ -18,18 +18,16 @@ import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
 
-from errors import UserError
-import checkpoints
-import convert_albert_pytorch_checkpoint_to_tf as to_tf
-import convert_albert_tf_checkpoint_to_pytorch as to_pytorch
-import files
+from albert_zh.commands import convert_albert_pytorch_checkpoint_to_tf as to_tf
+from albert_zh.commands import convert_albert_tf_checkpoint_to_pytorch as to_pytorch
+from albert_zh.common import files
+from albert_zh.common.errors import UserError
+from albert_zh.conversion import pytorch_files, pytorch_names
+from albert_zh.inference import predictor
+from albert_zh.model import checkpoints, modeling
+from albert_zh.text import tokenization
 import golden_cases
-import modeling
-import predictor
-import pytorch_files
-import pytorch_names
 import small_models
-import tokenization
 from workspace import ROOT, VOCABULARY
 
 # transformers copies the models' code into a folder of its own: not into the user's.

@@ -6,15 +6,15 @@ import json
 
 import pytest
 
-from errors import UserError
-import corpus
+from albert_zh.common.errors import UserError
+from albert_zh.corpus import reader as corpus_reader
 
 
-def shards_of(paths, text_format=corpus.PLAIN, characters=1 << 17):
-    return list(corpus.read_shards([str(path) for path in paths], text_format, characters))
+def shards_of(paths, text_format=corpus_reader.PLAIN, characters=1 << 17):
+    return list(corpus_reader.read_shards([str(path) for path in paths], text_format, characters))
 
 
-def documents_of(paths, text_format=corpus.PLAIN):
+def documents_of(paths, text_format=corpus_reader.PLAIN):
     return [document for shard in shards_of(paths, text_format) for document in shard.documents]
 
 
@@ -37,7 +37,7 @@ def counts_of(shards):
     ],
 )
 def test_sentences_end_at_their_marks_and_closing_quotes(text, sentences):
-    assert corpus.split_sentences(text) == sentences
+    assert corpus_reader.split_sentences(text) == sentences
     assert "".join("".join(sentences).split()) == "".join(text.split())
 
 
@@ -45,7 +45,7 @@ def test_paragraphs_are_split_only_when_asked(tmp_path):
     path = tmp_path / "a.txt"
     path.write_text("一。二。\n三\n\n四！五", encoding="utf-8")
     assert documents_of([path]) == [["一。二。", "三"], ["四！五"]]
-    split = corpus.TextFormat(split_sentences=True)
+    split = corpus_reader.TextFormat(split_sentences=True)
     assert documents_of([path], split) == [["一。", "二。", "三"], ["四！", "五"]]
 
 
@@ -53,7 +53,7 @@ def test_paragraphs_are_split_only_when_asked(tmp_path):
 def test_encodings_line_ends_and_marks(encoding, tmp_path):
     path = tmp_path / "a.txt"
     path.write_bytes("今天\r\n\r\n \u3000\r\n明天 \r\nabc".encode(encoding))
-    named = corpus.TextFormat(encoding=encoding)
+    named = corpus_reader.TextFormat(encoding=encoding)
     assert documents_of([path], named) == [["今天"], ["明天", "abc"]]
     (shard,) = shards_of([path], named)
     assert shard.counts == {"lines": 5, "blank lines": 2}
@@ -65,8 +65,10 @@ def test_wrong_encodings_name_the_line(tmp_path):
     with pytest.raises(UserError, match="line 3: the file is in GBK.*--encoding=gb18030"):
         shards_of([path])
     with pytest.raises(UserError, match="knows no encoding named 'klingon'"):
-        shards_of([path], corpus.TextFormat(encoding="klingon"))
-    assert documents_of([path], corpus.TextFormat(encoding="gb18030"))[1][0].startswith("我们")
+        shards_of([path], corpus_reader.TextFormat(encoding="klingon"))
+    assert documents_of([path], corpus_reader.TextFormat(encoding="gb18030"))[1][0].startswith(
+        "我们"
+    )
 
 
 def test_json_lines(tmp_path):
@@ -82,7 +84,7 @@ def test_json_lines(tmp_path):
     news = tmp_path / "news.json"
     news.write_text('{"title": "标题", "desc": "", "content": "一。"}\n', encoding="utf-8")
     assert documents_of([news]) == [["标题", "一。"]]
-    split = corpus.TextFormat(split_sentences=True)
+    split = corpus_reader.TextFormat(split_sentences=True)
     assert documents_of([path], split) == [["标题", "一。", "二。", "三。"], ["四。"]]
     assert counts_of(shards_of([path])) == {"lines": 4, "blank lines": 2}
     for line, message in (
@@ -112,7 +114,7 @@ def test_folders_patterns_and_names(tmp_path):
     def found(patterns):
         patterns = ",".join(str(tmp_path / pattern) for pattern in patterns)
         output = str(tmp_path / "b" / "out.tfrecord")
-        paths = corpus.input_files(patterns, leave_out=[output])
+        paths = corpus_reader.input_files(patterns, leave_out=[output])
         return [path[len(str(tmp_path)) + 1 :] for path in paths]
 
     assert found(["b", "a.txt"]) == ["b/2.txt", "b/c/1.gz", "a.txt"]
@@ -132,18 +134,18 @@ def test_links_are_followed_and_dead_ends_are_told(tmp_path, monkeypatch):
     (tmp_path / "near" / "sub").symlink_to(tmp_path / "far")
     (tmp_path / "far" / "deep" / "circle").symlink_to(tmp_path / "near")
     near = str(tmp_path / "near")
-    assert corpus.input_files(near) == [near + "/a,b.txt", near + "/sub/deep/1.txt"]
-    assert corpus.input_files(near + "/a,b.txt") == [near + "/a,b.txt"]
+    assert corpus_reader.input_files(near) == [near + "/a,b.txt", near + "/sub/deep/1.txt"]
+    assert corpus_reader.input_files(near + "/a,b.txt") == [near + "/a,b.txt"]
     (tmp_path / "near" / "gone.txt").symlink_to(tmp_path / "nowhere")
     with pytest.raises(UserError, match="near/gone.txt is a link to a file that is not there"):
-        corpus.input_files(near)
+        corpus_reader.input_files(near)
 
     def refuse(path):
         raise PermissionError(13, "Permission denied", path)
 
-    monkeypatch.setattr(corpus.os, "scandir", refuse)
+    monkeypatch.setattr(corpus_reader.os, "scandir", refuse)
     with pytest.raises(UserError, match="near: cannot be read: Permission denied"):
-        corpus.input_files(near)
+        corpus_reader.input_files(near)
 
 
 def test_line_ends_of_old_macs_are_told(tmp_path):
@@ -175,13 +177,13 @@ def test_what_is_strange_is_noted(tmp_path):
     shards = shards_of(paths)
     place = dict(zip(contents, paths))
     assert [note for shard in shards for note in shard.notes] == [
-        (corpus.EMPTY_FILE, place["empty.txt"]),
-        (corpus.ONE_DOCUMENT, place["solid.txt"]),
-        (corpus.CONTROL_CHARACTERS, place["control.txt"] + ", line 3"),
-        (corpus.CONTROL_CHARACTERS, place["control.txt"] + ", line 5"),
-        (corpus.CONTROL_CHARACTERS, place["control.txt"] + ", line 6"),
-        (corpus.LONG_LINE, place["long.txt"] + ", line 3"),
-        (corpus.CONTROL_CHARACTERS, place["json.jsonl"] + ", line 1"),
+        (corpus_reader.EMPTY_FILE, place["empty.txt"]),
+        (corpus_reader.ONE_DOCUMENT, place["solid.txt"]),
+        (corpus_reader.CONTROL_CHARACTERS, place["control.txt"] + ", line 3"),
+        (corpus_reader.CONTROL_CHARACTERS, place["control.txt"] + ", line 5"),
+        (corpus_reader.CONTROL_CHARACTERS, place["control.txt"] + ", line 6"),
+        (corpus_reader.LONG_LINE, place["long.txt"] + ", line 3"),
+        (corpus_reader.CONTROL_CHARACTERS, place["json.jsonl"] + ", line 1"),
     ]
     lines = sum(text.count("\n") + (not text.endswith("\n")) for text in contents.values() if text)
     assert counts_of(shards)["lines"] == lines
@@ -201,9 +203,9 @@ def test_a_line_of_any_length_is_parted_behind_sentences(is_json, tmp_path):
     assert "".join(parts) == text
     assert max(map(len, parts)) < 17000 and all(part.endswith("。") for part in parts)
     assert counts_of(shards)["lines"] == 1
-    assert [kind for shard in shards for kind, _ in shard.notes] == [corpus.LONG_LINE]
+    assert [kind for shard in shards for kind, _ in shard.notes] == [corpus_reader.LONG_LINE]
     # The original's records need the line as it is.
-    (document,) = documents_of([path], corpus.TextFormat(as_original=True))[:1]
+    (document,) = documents_of([path], corpus_reader.TextFormat(as_original=True))[:1]
     assert is_json or document == [text]
 
 

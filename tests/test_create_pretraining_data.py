@@ -16,31 +16,32 @@ import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
 
-from errors import UserError
-import corpus
-import create_pretraining_data
-import external_shuffle
-import files
+from albert_zh.commands import create_pretraining_data
+from albert_zh.common import files
+from albert_zh.common.errors import UserError
+from albert_zh.corpus import (
+    external_shuffle,
+    masking,
+    original_sampling,
+    pipeline,
+    sampling,
+    similar_documents,
+    tfrecords,
+)
+from albert_zh.corpus import reader as corpus_reader
+from albert_zh.text import tokenization, word_segmentation
 import isolated_flags
-import masking
-import original_pretraining_data
-import pretraining_data
-import pretraining_runner
-import segmentation
 import sentencepiece_models
-import similar_text
-import tfrecords
-import tokenization
 from workspace import run_process
 
 sys.path.append(os.path.join(os.path.dirname(__file__), "..", "benchmarks"))
-import segment_order  # noqa: E402  (the path first)
+import segment_order
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 SAMPLE = os.path.join(ROOT, "data", "news_sample.txt")
 STARTER_VOCABULARY = os.path.join(ROOT, "albert_starter_zh", "vocab.txt")
 
-SETTINGS = pretraining_data.Settings(
+SETTINGS = sampling.Settings(
     max_seq_length=128,
     max_predictions=20,
     masked_lm_prob=0.15,
@@ -73,7 +74,7 @@ ORIGINALS = {
 @pytest.fixture(scope="module")
 def jieba():
     pytest.importorskip("jieba")
-    return segmentation.make_segmenter("jieba")
+    return word_segmentation.make_segmenter("jieba")
 
 
 @pytest.fixture(scope="module")
@@ -109,16 +110,16 @@ def news(shared):
 
 def original_sampler(path, tokenizer, segmenter, settings, generator=None):
     marker = None if settings.google else segmenter
-    text = original_pretraining_data.OriginalText(tokenizer, marker is not None)
+    text = original_sampling.OriginalText(tokenizer, marker is not None)
     # Shards of 500 characters, so that documents go on from shard to shard.
-    for shard in corpus.read_shards([path], corpus.TextFormat(as_original=True), 500):
+    for shard in corpus_reader.read_shards([path], corpus_reader.TextFormat(as_original=True), 500):
         documents = [
-            [original_pretraining_data.original_pieces(x, tokenizer, marker) for x in lines]
+            [original_sampling.original_pieces(x, tokenizer, marker) for x in lines]
             for lines in shard.documents
         ]
         text.add_shard(documents, shard.continues)
-    vocabulary = pretraining_data.make_vocabulary(tokenizer)
-    return original_pretraining_data.OriginalSampler(text, settings, vocabulary, generator)
+    vocabulary = sampling.make_vocabulary(tokenizer)
+    return original_sampling.OriginalSampler(text, settings, vocabulary, generator)
 
 
 def joined(batches):
@@ -135,7 +136,7 @@ def test_the_original_is_reproduced_to_the_bit(name, golden, released, jieba, ne
     order = sampler.shuffled_order()
     expected = golden("data_info.json")[name]
     assert len(order) == expected["n"]
-    records = pretraining_runner.framed_records(features, settings)
+    records = pipeline.framed_records(features, settings)
     content = b"".join(records[number] for number in order)
     if arrays is not None:
         for feature, values in golden(arrays + ".npz").items():
@@ -198,10 +199,7 @@ def test_the_originals_whole_word_marks(golden, released, jieba):
     assert len(segments) > 200
     for case in filter(None, segments):
         assert released.tokenize(case["line"]) == case["tokens"]
-        assert (
-            original_pretraining_data.original_pieces(case["line"], released, jieba)
-            == (case["segment"])
-        )
+        assert original_sampling.original_pieces(case["line"], released, jieba) == (case["segment"])
 
 
 def test_a_label_that_the_vocabulary_lacks_is_told(starter, jieba):
@@ -225,7 +223,7 @@ def test_a_label_that_the_vocabulary_lacks_is_told(starter, jieba):
     ],
 )
 def test_words_are_what_a_reader_takes_for_words(line, words, starter, jieba):
-    ids, starts = segmentation.LineEncoder(starter, jieba).encode(line)
+    ids, starts = word_segmentation.LineEncoder(starter, jieba).encode(line)
     assert len(ids) == len(starts)
     found = []
     for token, is_start in zip(starter.convert_ids_to_tokens(ids), starts):
@@ -241,13 +239,13 @@ def test_a_word_in_the_user_dictionary_is_one_word(tmp_path, starter):
     path = tmp_path / "words.txt"
     path.write_text("麻辣小土豆饼 100 n\n", encoding="utf-8")
     plain, own = [
-        segmentation.LineEncoder(starter, segmentation.make_segmenter("jieba", user_dict))
+        word_segmentation.LineEncoder(starter, word_segmentation.make_segmenter("jieba", user_dict))
         for user_dict in (None, str(path))
     ]
     assert plain.encode(line)[0] == own.encode(line)[0]
     assert sum(plain.encode(line)[1]) > sum(own.encode(line)[1]) == 3
     with pytest.raises(UserError, match="--segmenter=none"):
-        segmentation.make_segmenter("none", str(path))
+        word_segmentation.make_segmenter("none", str(path))
 
 
 @pytest.mark.parametrize("do_lower_case", [True, False])
@@ -256,7 +254,7 @@ def test_the_pieces_are_those_of_the_whole_line(do_lower_case, jieba):
     hypothesis = pytest.importorskip("hypothesis")
     strategies = hypothesis.strategies
     letters = "aBé中国京。，.-'1９3 \t\u3000%\u200b\u0301ΣσТкコン喆😀٣ﬁ"
-    encoder = segmentation.LineEncoder(starter, jieba)
+    encoder = word_segmentation.LineEncoder(starter, jieba)
 
     @hypothesis.settings(max_examples=500, deadline=None)
     @hypothesis.given(
@@ -277,15 +275,15 @@ def test_the_pieces_are_those_of_the_whole_line(do_lower_case, jieba):
 def test_which_pieces_of_sentencepiece_begin_a_word():
     beginnings = ["▁the", "▁", "<unk>", ",", "$", "€", "中国", "é", "9"]
     for piece in beginnings:
-        assert segmentation.starts_sentencepiece_word(piece), piece
+        assert word_segmentation.starts_sentencepiece_word(piece), piece
     for piece in ["ing", "Ing", "s", "n't"]:
-        assert not segmentation.starts_sentencepiece_word(piece), piece
+        assert not word_segmentation.starts_sentencepiece_word(piece), piece
 
 
 def encoded_sample(tokenizer, segmenter, path=SAMPLE):
-    (shard,) = corpus.read_shards([path])
-    encoder = segmentation.LineEncoder(tokenizer, segmenter)
-    return pretraining_data.encode_shard(shard, encoder)
+    (shard,) = corpus_reader.read_shards([path])
+    encoder = word_segmentation.LineEncoder(tokenizer, segmenter)
+    return sampling.encode_shard(shard, encoder)
 
 
 def restored(features):
@@ -299,7 +297,7 @@ def restored(features):
 
 def test_records_hold_consecutive_text_and_true_labels(starter, jieba):
     encoded = encoded_sample(starter, jieba)
-    sampler = pretraining_data.Sampler(SETTINGS, pretraining_data.make_vocabulary(starter))
+    sampler = sampling.Sampler(SETTINGS, sampling.make_vocabulary(starter))
     features = joined(sampler.features(encoded, 0))
     text = " ".join(map(str, encoded.ids))
     cls_id, sep_id, mask_id = starter.convert_tokens_to_ids(["[CLS]", "[SEP]", "[MASK]"])
@@ -332,17 +330,17 @@ def test_sequences_are_as_often_shorter_as_asked_for(starter):
     lengths = {}
     for share in (0, 1):
         settings = SETTINGS._replace(max_seq_length=64, short_seq_prob=share)
-        sampler = pretraining_data.Sampler(settings, pretraining_data.make_vocabulary(starter))
+        sampler = sampling.Sampler(settings, sampling.make_vocabulary(starter))
         lengths[share] = joined(sampler.features(encoded, 0))["input_mask"].sum(axis=1)
     assert lengths[0].mean() > 50 and lengths[1].mean() < 40
 
 
 def test_whole_words_are_masked_whole(starter, jieba):
     encoded = encoded_sample(starter, jieba)
-    vocabulary = pretraining_data.make_vocabulary(starter)
+    vocabulary = sampling.make_vocabulary(starter)
     google = SETTINGS._replace(google=True)  # so that records tell where words begin
     for whole_words, expected in ((True, 0), (False, 100)):
-        sampler = pretraining_data.Sampler(google._replace(whole_words=whole_words), vocabulary)
+        sampler = sampling.Sampler(google._replace(whole_words=whole_words), vocabulary)
         features = joined(sampler.features(encoded, 0))
         chosen = np.zeros(features["input_ids"].shape, bool)
         rows, slots = np.nonzero(features["masked_lm_weights"])
@@ -358,10 +356,10 @@ def test_whole_words_are_masked_whole(starter, jieba):
 
 def test_passes_differ_and_depend_on_nothing_else(starter):
     encoded = encoded_sample(starter, None)
-    vocabulary = pretraining_data.make_vocabulary(starter)
+    vocabulary = sampling.make_vocabulary(starter)
 
     def draw(number, index=0, seed=1):
-        sampler = pretraining_data.Sampler(SETTINGS._replace(seed=seed), vocabulary)
+        sampler = sampling.Sampler(SETTINGS._replace(seed=seed), vocabulary)
         return joined(sampler.features(encoded._replace(index=index), number))["input_ids"]
 
     first = draw(0)
@@ -372,9 +370,9 @@ def test_passes_differ_and_depend_on_nothing_else(starter):
 
 def test_dynamic_records_are_the_text_and_its_words(starter, jieba):
     encoded = encoded_sample(starter, jieba)
-    vocabulary = pretraining_data.make_vocabulary(starter)
+    vocabulary = sampling.make_vocabulary(starter)
     static, dynamic = [
-        joined(pretraining_data.Sampler(settings, vocabulary).features(encoded, 3))
+        joined(sampling.Sampler(settings, vocabulary).features(encoded, 3))
         for settings in (SETTINGS, SETTINGS._replace(dynamic=True))
     ]
     assert sorted(dynamic) == sorted(
@@ -399,8 +397,8 @@ def test_dynamic_records_are_the_text_and_its_words(starter, jieba):
 
 def test_permuted_pieces_are_predicted_too(starter):
     encoded = encoded_sample(starter, None)
-    vocabulary = pretraining_data.make_vocabulary(starter)
-    sampler = pretraining_data.Sampler(GOOGLE._replace(permute=True), vocabulary)
+    vocabulary = sampling.make_vocabulary(starter)
+    sampler = sampling.Sampler(GOOGLE._replace(permute=True), vocabulary)
     features = joined(sampler.features(encoded, 0))
     assert features["masked_lm_ids"].shape[1] == 40
     lengths = features["input_mask"].sum(axis=1)
@@ -414,8 +412,8 @@ def test_permuted_pieces_are_predicted_too(starter):
 
 def test_pairs_with_other_documents(starter):
     encoded = encoded_sample(starter, None)
-    vocabulary = pretraining_data.make_vocabulary(starter)
-    sampler = pretraining_data.Sampler(GOOGLE._replace(random_next=True), vocabulary)
+    vocabulary = sampling.make_vocabulary(starter)
+    sampler = sampling.Sampler(GOOGLE._replace(random_next=True), vocabulary)
     places = np.array(encoded.sentences)
     bounds = [(places[first], places[last]) for first, last in encoded.documents]
 
@@ -436,8 +434,8 @@ def test_pairs_with_other_documents(starter):
 def test_a_document_alone_is_never_another_one(starter, settings):
     encoded = encoded_sample(starter, None)
     encoded = encoded._replace(documents=[(0, len(encoded.sentences) - 1)])
-    vocabulary = pretraining_data.make_vocabulary(starter)
-    sampler = pretraining_data.Sampler(GOOGLE._replace(**settings), vocabulary)
+    vocabulary = sampling.make_vocabulary(starter)
+    sampler = sampling.Sampler(GOOGLE._replace(**settings), vocabulary)
     pairs = sampler._pairs(encoded, random.Random(1))
     assert len(pairs.labels) > 10 and labels_fit_the_order(pairs)
     assert pairs.labels.any() != bool(settings)
@@ -468,23 +466,23 @@ def fixture_similar(starter, tmp_path):
 
 
 def test_similar_documents_share_rare_words_and_go_on(similar, monkeypatch):
-    neighbours = similar_text.Neighbours(similar)
+    neighbours = similar_documents.Neighbours(similar)
     places = similar.sentences
     of_first = neighbours.following(places[0], places[1], similar.documents[0])
     assert of_first == [(3, 4)]  # 先掺一半旧的; behind 猫粮 alone there is nothing
     of_second = neighbours.following(places[2], places[3], similar.documents[1])
     assert of_second == [(8, 9), (1, 2)]  # 慢慢 is in two places, 猫粮 in three
     assert not neighbours.following(places[5], places[6], similar.documents[3])
-    monkeypatch.setattr(similar_text, "_MOST_PLACES", 2)  # as if 猫粮 stood in most documents
+    monkeypatch.setattr(similar_documents, "_MOST_PLACES", 2)  # as if 猫粮 stood in most documents
     assert neighbours.following(places[2], places[3], similar.documents[1]) == [(8, 9)]
     nothing = similar._replace(ids=similar.ids[:0], sentences=[0], documents=[])
-    similar_text.Neighbours(nothing)  # a shard whose lines have no pieces
+    similar_documents.Neighbours(nothing)  # a shard whose lines have no pieces
 
 
 def test_pairs_with_similar_documents(starter, similar):
-    vocabulary = pretraining_data.make_vocabulary(starter)
+    vocabulary = sampling.make_vocabulary(starter)
     settings = GOOGLE._replace(random_next=True, similar_next=True)
-    sampler = pretraining_data.Sampler(settings, vocabulary)
+    sampler = sampling.Sampler(settings, vocabulary)
     pairs = [sampler._pairs(similar, random.Random(seed)) for seed in range(100)]
     begins_a, _, begins_b, _, labels = (np.concatenate(column) for column in zip(*pairs))
     assert abs(labels.mean() - 0.5) < 0.1
@@ -510,10 +508,10 @@ def test_pairs_with_similar_documents(starter, similar):
 def test_pairs_are_cut_in_proportion_and_at_both_ends(lengths, expected):
     count = 4000
     column = np.ones(count, np.int64)
-    pairs = pretraining_data.Pairs(
+    pairs = sampling.Pairs(
         5000 * column, lengths[0] * column, 9000 * column, lengths[1] * column, column
     )
-    cut = pretraining_data.cut_to_size(pairs, 20, np.random.RandomState(1))
+    cut = sampling.cut_to_size(pairs, 20, np.random.RandomState(1))
     if sum(lengths) > 20:
         assert (cut.lengths_a + cut.lengths_b == 20).all()
     for kept, wanted in ((cut.lengths_a, expected[0]), (cut.lengths_b, expected[1])):
@@ -543,7 +541,7 @@ def test_how_text_is_cut_does_not_tell_the_order(
 ):
     pytest.importorskip("sklearn")
     orders = segment_order.Order(), segment_order.Order()
-    paths = corpus.input_files(os.path.join(shared, "corpus", name + "*.txt.gz"))
+    paths = corpus_reader.input_files(os.path.join(shared, "corpus", name + "*.txt.gz"))
     paths = [path for path in paths if "_titles" not in path]
     segment_order.add_texts(orders, paths, length, num_shards, sentences)
     made, whole = orders
@@ -557,7 +555,7 @@ def test_shards_are_whole_documents_and_lose_nothing(tmp_path):
     path.write_bytes(
         b"\xef\xbb\xbf\r\n" + "\r\n\r\n \r\n".join("\r\n".join(d) for d in documents).encode()
     )
-    shards = list(corpus.read_shards([str(path)], shard_characters=50))
+    shards = list(corpus_reader.read_shards([str(path)], shard_characters=50))
     assert len(shards) > 5
     assert [s.index for s in shards] == list(range(len(shards)))
     assert [d for s in shards for d in s.documents] == documents
@@ -565,7 +563,7 @@ def test_shards_are_whole_documents_and_lose_nothing(tmp_path):
     assert sum(s.counts["lines"] for s in shards) == path.read_bytes().count(b"\n") + 1
     assert shards[-1].bytes_read == path.stat().st_size
     # Documents longer than two shards are parted, between lines.
-    parts = list(corpus.read_shards([str(path)], shard_characters=5))
+    parts = list(corpus_reader.read_shards([str(path)], shard_characters=5))
     assert any(s.continues for s in parts)
     assert [x for s in parts for d in s.documents for x in d] == [x for d in documents for x in d]
 
@@ -574,11 +572,11 @@ def test_files_end_documents_and_may_be_packed(tmp_path):
     plain, packed = tmp_path / "a.txt", tmp_path / "b.txt.gz"
     plain.write_text("甲\n乙", encoding="utf-8")
     packed.write_bytes(gzip.compress("丙\n丁\n".encode()))
-    paths = corpus.input_files("%s, %s" % (tmp_path / "a*", packed))
+    paths = corpus_reader.input_files("%s, %s" % (tmp_path / "a*", packed))
     assert paths == [str(plain), str(packed)]
-    (shard,) = corpus.read_shards(paths)
+    (shard,) = corpus_reader.read_shards(paths)
     assert shard.documents == [["甲", "乙"], ["丙", "丁"]]
-    (shard,) = corpus.read_shards(paths, corpus.TextFormat(as_original=True))
+    (shard,) = corpus_reader.read_shards(paths, corpus_reader.TextFormat(as_original=True))
     assert shard.documents == [["甲", "乙", "丙", "丁"]]
 
 
@@ -783,7 +781,7 @@ def test_sentencepiece_by_command(tmp_path):
         first_of_b = pieces.index("[SEP]") + 1
         for place, piece in enumerate(pieces):
             is_bound = piece in ("[CLS]", "[SEP]") or place in (1, first_of_b)
-            begins = is_bound or segmentation.starts_sentencepiece_word(piece)
+            begins = is_bound or word_segmentation.starts_sentencepiece_word(piece)
             assert record["token_boundary"][place] == begins, (place, pieces)
         assert any(segment.replace(" ", "") in text for segment in segments)
 
@@ -805,7 +803,7 @@ def test_a_sentencepiece_model_may_be_the_vocabulary(script, tmp_path):
         begins = [
             piece in ("[CLS]", "[SEP]")
             or pieces[place - 1] in ("[CLS]", "[SEP]")
-            or segmentation.starts_sentencepiece_word(piece)
+            or word_segmentation.starts_sentencepiece_word(piece)
             for place, piece in enumerate(pieces)
         ]
         assert record["token_boundary"][: len(pieces)] == begins
@@ -968,10 +966,10 @@ def test_many_files_by_the_shell_command(tmp_path):
 
 def one_segment_features(lines_of_documents, starter, **settings):
     """Features of the records of documents, each a list of lines."""
-    shard = corpus.Shard(0, lines_of_documents, False, collections.Counter(), [], 0)
-    encoded = pretraining_data.encode_shard(shard, segmentation.LineEncoder(starter))
+    shard = corpus_reader.Shard(0, lines_of_documents, False, collections.Counter(), [], 0)
+    encoded = sampling.encode_shard(shard, word_segmentation.LineEncoder(starter))
     settings = SETTINGS._replace(one_segment=True, **settings)
-    sampler = pretraining_data.Sampler(settings, pretraining_data.make_vocabulary(starter))
+    sampler = sampling.Sampler(settings, sampling.make_vocabulary(starter))
     return joined(sampler.features(encoded, 0))
 
 

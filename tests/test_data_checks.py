@@ -4,12 +4,11 @@ import os
 
 import pytest
 
-import data_checks
-from layouts import InputExample
-from reading import Split, read_split
-import tasks
+from albert_zh.tasks import data_checks, datasets
+from albert_zh.tasks.columns import InputExample
+from albert_zh.tasks.reader import Split, read_split
 
-TASK = tasks.TASKS[tasks.OWN_DATA]._replace(labels=("a", "b"), columns=("text_a", "label"))
+TASK = datasets.TASKS[datasets.OWN_DATA]._replace(labels=("a", "b"), columns=("text_a", "label"))
 
 
 MULTI = TASK._replace(objective="multi_label")
@@ -50,7 +49,7 @@ def test_what_is_remarkable_is_counted():
     "name, other, count", [("tnews", "dev", 1099), ("chnsenticorp", "test", 331)]
 )
 def test_rows_that_whole_data_sets_share_are_counted(shared, name, other, count):
-    task, folder = tasks.get_task(name), os.path.join(shared, "data", name)
+    task, folder = datasets.get_task(name), os.path.join(shared, "data", name)
     splits = {split: read_split(task, folder, split) for split in ("train", other)}
     assert data_checks.check(task, splits)[1]["seen_in_" + other] == count
 
@@ -102,7 +101,7 @@ def test_a_dev_file_of_few_rows_is_told_with_its_standard_error(objective, num_r
 
 
 def test_rows_that_share_a_text_with_train_are_told():
-    pairs = TASK._replace(columns=tasks.PAIR, objective="single_label")
+    pairs = TASK._replace(columns=datasets.PAIR, objective="single_label")
 
     def of(name, rows):
         examples = [InputExample("x-%d" % n, a, b, "a") for n, (a, b) in enumerate(rows)]

@@ -8,9 +8,8 @@ import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
 
-import export_model
-import predictor
-import resident
+from albert_zh.commands import export_model
+from albert_zh.inference import loaded_model, predictor
 import small_models
 from test_python_api import blocks_of
 from workspace import ROOT
@@ -74,7 +73,7 @@ def test_model_of_triton(folder, tmp_path):
     )
     config = parsed(schema.ModelConfig(), "triton", "albert", "config.pbtxt")
     assert config.name == "albert" and config.max_batch_size > 1
-    assert tuple(tensor.name for tensor in config.input) == resident.INPUT_NAMES
+    assert tuple(tensor.name for tensor in config.input) == loaded_model.INPUT_NAMES
     pytest.importorskip("tf2onnx", reason="needs requirements-export.txt")
     runtime = pytest.importorskip("onnxruntime", reason="needs requirements-export.txt")
     export(folder, "--format=onnx", "--output=%s" % (tmp_path / "1" / "model.onnx"))

@@ -6,14 +6,12 @@ import string
 
 import pytest
 
-import dev_split
-from layouts import InputExample
-import tasks
-import text_groups
+from albert_zh.tasks import datasets, dev_split, text_groups
+from albert_zh.tasks.columns import InputExample
 
-TASK = tasks.TASKS[tasks.OWN_DATA]._replace(labels=("a", "b"), columns=("text_a", "label"))
+TASK = datasets.TASKS[datasets.OWN_DATA]._replace(labels=("a", "b"), columns=("text_a", "label"))
 MULTI = TASK._replace(objective="multi_label")
-PAIRS = tasks.TASKS["lcqmc"]
+PAIRS = datasets.TASKS["lcqmc"]
 
 
 def examples_of(labels):

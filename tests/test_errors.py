@@ -126,20 +126,30 @@ def test_mistakes_in_known_flags_are_none_to_be_passed_over(tmp_path):
 @pytest.mark.parametrize("is_command", [True, False])
 def test_commands_collect_no_garbage_before_they_begin(tmp_path, is_command):
     """And stop at once. A program of one's own that lies beside them is left alone."""
-    shutil.copy(os.path.join(ROOT, "errors.py"), str(tmp_path))
-    begin = "    run_command(show)\n" if is_command else "    show()\n"
-    (tmp_path / "program.py").write_text(
+    shutil.copytree(
+        os.path.join(ROOT, "albert_zh", "common"), str(tmp_path / "albert_zh" / "common")
+    )
+    shutil.copy(os.path.join(ROOT, "albert_zh", "__init__.py"), str(tmp_path / "albert_zh"))
+    (tmp_path / "albert_zh" / "commands").mkdir()
+    (tmp_path / "albert_zh" / "commands" / "show.py").write_text(
         "import gc, signal\n"
-        "from errors import run_command, stop_at_once\n"
+        "from albert_zh.common.errors import run_command, stop_at_once\n"
         "def show():\n"
         "    print(gc.isenabled(), signal.getsignal(signal.SIGINT) is stop_at_once)\n"
         "show()\n"
-        "if __name__ == '__main__':\n" + begin
+        "def main():\n"
+        "    run_command(show)\n"
+    )
+    importing = "\nfrom albert_zh.commands.show import main\n"
+    (tmp_path / "program.py").write_text(
+        importing + "main()\n"
+        if is_command
+        else "from albert_zh.commands.show import show\n\nshow()\n"
     )
     command = [sys.executable, str(tmp_path / "program.py")]
     done = subprocess.run(command, capture_output=True, text=True)
     first = "False True\n" if is_command else "True False\n"
-    assert done.stdout == first + "True False\n"
+    assert done.stdout == first + "True False\n", done.stderr
 
 
 @pytest.mark.parametrize("body", ["print('x')", "print('x', flush=True)", "print('x' * 100000)"])
@@ -152,7 +162,8 @@ def test_full_output_is_one_line(body, before):
 
 
 def test_full_output_is_not_taken_for_the_file_that_is_written(tmp_path):
-    body = "import files\n    with files.atomic_write(%r): print('x', flush=True)"
+    body = "from albert_zh.common import files\n"
+    body += "    with files.atomic_write(%r): print('x', flush=True)"
     result = run(body % str(tmp_path / "file"), after="> /dev/full")
     assert result.returncode == 2 and "error: standard output" in result.stderr
     assert not os.listdir(str(tmp_path))

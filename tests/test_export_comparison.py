@@ -3,17 +3,17 @@
 import numpy as np
 import pytest
 
-from errors import UserError
-import export_comparison
-import export_texts
-import exporting
+from albert_zh.common.errors import UserError
+from albert_zh.export import common as export_common
+from albert_zh.export import comparison as export_comparison
+from albert_zh.export import comparison_texts
 import small_models
 
 LABELS = ("体育", "财经", "娱乐")
 
 
 def options(quantize, texts, task="classifier"):
-    return exporting.Options(task, None, quantize, None, texts, False, False)
+    return export_common.Options(task, None, quantize, None, texts, False, False)
 
 
 @pytest.fixture(scope="module")
@@ -22,7 +22,7 @@ def folder(tmp_path_factory):
 
 
 def model_with(folder, **settings):
-    return exporting.read_model(folder, "classifier")._replace(settings=settings)
+    return export_common.read_model(folder, "classifier")._replace(settings=settings)
 
 
 def arrays(*values):
@@ -121,42 +121,42 @@ def test_what_equal_labels_are_depends_on_the_objective(folder):
 
 
 def test_bundled_texts_are_of_the_models_kind(folder):
-    pairs = export_texts.to_compare(
+    pairs = comparison_texts.to_compare(
         model_with(folder, columns=["text_a", "text_b", "label"]), options("none", [])
     )
     assert len(pairs) == len(set(pairs)) == 500 and all(second for _, second in pairs)
-    single = export_texts.to_compare(
+    single = comparison_texts.to_compare(
         model_with(folder, columns=["text_a", "label"]), options("none", [])
     )
     assert 400 <= len(single) <= 500 and not any(second for _, second in single)
-    both = export_texts.to_compare(model_with(folder), options("none", []))
+    both = comparison_texts.to_compare(model_with(folder), options("none", []))
     assert len(both) == 500 and 50 < sum(1 for _, second in both if second) < 450
-    encoder = export_texts.to_compare(model_with(folder), options("none", [], task="encoder"))
+    encoder = comparison_texts.to_compare(model_with(folder), options("none", [], task="encoder"))
     assert len(encoder) == 100
 
 
 def test_the_users_texts_are_those_that_are_compared(folder):
     many = [("文%d" % number, None) for number in range(3000)]
-    found = export_texts.to_compare(model_with(folder), options("none", many))
+    found = comparison_texts.to_compare(model_with(folder), options("none", many))
     assert len(found) == 500 and set(found) <= set(many)
     assert found[0] == many[0] and found[-1][0] >= "文299"  # of the whole file
-    found = export_texts.to_compare(model_with(folder), options("none", many[:120]))
+    found = comparison_texts.to_compare(model_with(folder), options("none", many[:120]))
     assert found == many[:120]
-    found = export_texts.to_compare(model_with(folder), options("none", many[:30]))
+    found = comparison_texts.to_compare(model_with(folder), options("none", many[:30]))
     assert found[:30] == many[:30] and len(found) == 500
 
 
 def test_ranges_are_found_on_other_texts_than_those_compared(folder):
     texts = [("文%d" % number, None) for number in range(400)]
-    for_ranges = export_texts.for_ranges(options("int8", texts))
-    compared = export_texts.to_compare(model_with(folder), options("int8", texts))
+    for_ranges = comparison_texts.for_ranges(options("int8", texts))
+    compared = comparison_texts.to_compare(model_with(folder), options("int8", texts))
     assert len(for_ranges) == len(compared) == 200 and not set(for_ranges) & set(compared)
     few = options("int8", texts[:150])
-    assert export_texts.for_ranges(few) == export_texts.to_compare(model_with(folder), few)
+    assert comparison_texts.for_ranges(few) == comparison_texts.to_compare(model_with(folder), few)
 
 
 def test_without_the_bundled_texts_the_odd_ones_are_compared(folder, monkeypatch, tmp_path):
-    monkeypatch.setattr(export_texts.checkpoints, "ROOT", str(tmp_path / "nothing"))
+    monkeypatch.setattr(comparison_texts.package_files, "ROOT", str(tmp_path / "nothing"))
     model = model_with(folder)
-    assert export_texts.to_compare(model, options("none", [])) == []
+    assert comparison_texts.to_compare(model, options("none", [])) == []
     assert len(export_comparison.Examples(model, "classifier").rows) == 4

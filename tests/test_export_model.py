@@ -17,23 +17,17 @@ import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
 
-import errors
-from errors import UserError
-import checkpoints
-import classification
-import export_comparison
-import export_model
-import export_onnx
-import export_texts
-import export_tflite
-import exporting
-import files
-import freeze_graph
-import inference
-import predictor
+from albert_zh.commands import export_model, freeze_graph
+from albert_zh.common import errors, files, package_files
+from albert_zh.common.errors import UserError
+from albert_zh.export import common as export_common
+from albert_zh.export import comparison as export_comparison
+from albert_zh.export import comparison_texts, to_onnx, to_tflite
+from albert_zh.inference import predictor
+from albert_zh.model import checkpoints, inference_graph
+from albert_zh.text import encoding, tokenization
 import sentencepiece_models
 import small_models
-import tokenization
 from workspace import CHARACTERS, ROOT, VOCABULARY, Workspace, run_here
 
 IS_TF1 = tf.__version__.startswith("1.")
@@ -85,7 +79,7 @@ def skip_unless_possible(form):
     """Skips a test of a format that this TensorFlow or these packages cannot make."""
     if form == "tflite" and IS_TF1:
         pytest.skip("TFLite files are made by TensorFlow 2")
-    for name in export_onnx.MODULES if form == "onnx" else ():
+    for name in to_onnx.MODULES if form == "onnx" else ():
         pytest.importorskip(name, reason="needs requirements-export.txt")
 
 
@@ -210,7 +204,7 @@ def test_shared_kernels_are_in_the_file_once(folders, tmp_path):
 def test_shared_kernels_are_in_the_old_commands_file_once(folders, tmp_path):
     frozen, path = str(tmp_path / "model.pb"), str(tmp_path / "model.tflite")
     freeze(os.path.join(folders["brightmart"], "albert_model.ckpt"), frozen, "probabilities")
-    names = list(inference.ENCODER_INPUTS)
+    names = list(inference_graph.ENCODER_INPUTS)
     shapes = dict(zip(names, ([1, 48], [1, 48], [48])))
     converter = tf.lite.TFLiteConverter.from_frozen_graph(frozen, names, ["probabilities"], shapes)
     (tmp_path / "model.tflite").write_bytes(converter.convert())
@@ -272,15 +266,15 @@ def with_a_large_channel(folder, target, factor):
 
 @pytest.mark.parametrize("layout", sorted(LAYOUTS))
 def test_scaled_feed_forward_outputs_are_the_same_model(layout, folders):
-    model = exporting.read_model(folders[layout], "classifier")
+    model = export_common.read_model(folders[layout], "classifier")
     row = {"input_ids": [[2, 7, 9, 3]], "input_mask": [[1] * 4], "segment_ids": [[0] * 4]}
     config = copy.copy(model.config)
     found = []
     for scale in (None, np.random.RandomState(1).uniform(0.01, 90, 16).astype(np.float32)):
         config.ffn_out_scale = scale
-        with exporting.session_of(model, config=config) as (session, graph):
+        with export_common.session_of(model, config=config) as (session, graph):
             if scale is not None:
-                export_tflite._divide_feed_forward_weights(session, config)
+                to_tflite._divide_feed_forward_weights(session, config)
             feeds = {graph.inputs[name]: value for name, value in row.items()}
             found.append(session.run(graph.outputs["logits"], feeds))
     np.testing.assert_allclose(found[1], found[0], atol=1e-4)
@@ -335,10 +329,10 @@ def test_onnx(layout, quantize, folders, tmp_path):
     texts = some_texts()
     with predictor.Predictor(folders[layout]) as model:
         expected = model.predict(texts)[1]
-    model = exporting.read_model(folders[layout], "classifier")
+    model = export_common.read_model(folders[layout], "classifier")
     pairs = [(text, None) if isinstance(text, str) else text for text in texts]
-    rows = [exporting.encoded(model, pair, 0, 48) for pair in pairs]
-    padded = [exporting.padded(row, 48) for row in rows]
+    rows = [export_common.encoded(model, pair, 0, 48) for pair in pairs]
+    padded = [export_common.padded(row, 48) for row in rows]
     batch = {name: np.concatenate([row[name] for row in padded]) for name in padded[0]}
     tolerance = 1e-4 if quantize == "none" else 0.3
     np.testing.assert_allclose(session.run(None, batch)[0], expected, atol=tolerance)
@@ -398,14 +392,14 @@ def outputs_of_onnx(path, row):
     import onnxruntime
 
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
-    return session.run(None, dict(zip(inference.ENCODER_INPUTS, row.values())))
+    return session.run(None, dict(zip(inference_graph.ENCODER_INPUTS, row.values())))
 
 
 def outputs_of_saved_model(path, row):
     with tf.Graph().as_default() as graph, tf.Session() as session:
         meta = tf.saved_model.loader.load(session, ["serve"], os.path.join(path, "1"))
         signature = meta.signature_def["serving_default"]
-        names = inference.ENCODER_INPUTS
+        names = inference_graph.ENCODER_INPUTS
         feeds = {signature.inputs[n].name: x for n, x in zip(names, row.values())}
         outputs = [signature.outputs["probabilities"].name]
         return session.run([graph.get_tensor_by_name(name) for name in outputs], feeds)
@@ -415,7 +409,7 @@ def outputs_of_frozen(path, row):
     graph_def = tf.GraphDef.FromString(files.read_bytes(path))
     with tf.Graph().as_default(), tf.Session() as session:
         tf.import_graph_def(graph_def, name="")
-        names = inference.ENCODER_INPUTS
+        names = inference_graph.ENCODER_INPUTS
         feeds = {name + ":0": x for name, x in zip(names, row.values())}
         return session.run(["probabilities:0"], feeds)
 
@@ -440,7 +434,9 @@ def test_longer_rows_than_the_model_has_positions_are_cut(
     arguments = ["--format=" + form, "--seq_length=dynamic", "--quantize=" + quantize]
     arguments += ["--output=" + path, "--representative_texts=" + texts_file] + ANY_QUALITY
     export(folders["google"], *arguments)
-    positions = exporting.read_model(folders["google"], "classifier").config.max_position_embeddings
+    positions = export_common.read_model(
+        folders["google"], "classifier"
+    ).config.max_position_embeddings
     (expected,) = OUTPUTS[form](path, long_rows(positions))
     for length in (positions + 1, 600, 700):
         (actual,) = OUTPUTS[form](path, long_rows(length))
@@ -456,7 +452,7 @@ def test_masked_words_behind_the_cut_are_of_their_own_row(folders, tmp_path):
     graph_def = tf.GraphDef.FromString(files.read_bytes(path))
     with tf.Graph().as_default(), tf.Session() as session:
         tf.import_graph_def(graph_def, name="")
-        row = dict(zip(inference.ENCODER_INPUTS, long_rows(600, num_rows=2).values()))
+        row = dict(zip(inference_graph.ENCODER_INPUTS, long_rows(600, num_rows=2).values()))
         row["masked_lm_positions"] = np.array([[1, 63], [1, 63]], np.int32)
         last = session.run("masked_lm_log_probs:0", {k + ":0": v for k, v in row.items()})
         row["masked_lm_positions"][:, 1] = 599
@@ -477,10 +473,10 @@ def test_other_tasks(task, form, folders, tmp_path, capsys):
     assert "difference at most" in capsys.readouterr().out
     assert os.path.exists(path)
     if form in ("tflite", "onnx"):
-        model = exporting.read_model(folders["google"], task)
+        model = export_common.read_model(folders["google"], task)
         examples = export_comparison.Examples(model, task, seq_length=32)
         is_onnx = form == "onnx"
-        run = export_onnx._runner(path, examples) if is_onnx else export_tflite._runner(path)
+        run = to_onnx._runner(path, examples) if is_onnx else to_tflite._runner(path)
         found = run(examples.rows[0])
         assert len(found) == len(examples.expected[0]) == 2
         for actual, expected in zip(found, examples.expected[0]):
@@ -697,7 +693,7 @@ def test_a_head_without_all_its_variables_is_not_frozen(folders, tmp_path):
 def test_without_a_folder_the_pretrained_model_at_hand_is_exported(folders, tmp_path, monkeypatch):
     folder = str(tmp_path / "models" / "pretrained")
     shutil.copytree(folders["brightmart"], folder)
-    monkeypatch.setattr(checkpoints, "ROOT", os.path.dirname(folder))
+    monkeypatch.setattr(package_files, "ROOT", os.path.dirname(folder))
     monkeypatch.setattr(checkpoints, "PRETRAINED", ("absent", "pretrained"))
     for task in ("pretraining", "encoder"):
         small_models.run_command(export_model, ["--format=frozen", "--task=" + task])
@@ -823,7 +819,7 @@ def test_representative_texts_leave_labels_out(tmp_path):
     ):
         path = tmp_path / "texts.txt"
         path.write_text("\n".join(lines) + "\n", encoding="utf-8")
-        found = export_texts.of_file(str(path))
+        found = comparison_texts.of_file(str(path))
         if expected == "pairs":
             assert found[-1] == ("问题19一二三四", "答案19一二三四")
         else:
@@ -833,27 +829,27 @@ def test_representative_texts_leave_labels_out(tmp_path):
 def test_representative_texts_are_read_as_what_they_are(tmp_path):
     table = tmp_path / "texts.csv"
     table.write_text('"今晚,国足对阵韩国队",体育\n"股市收盘,涨了""一点""",财经\n', encoding="utf-8")
-    assert export_texts.of_file(str(table)) == [
+    assert comparison_texts.of_file(str(table)) == [
         ("今晚,国足对阵韩国队", None),
         ('股市收盘,涨了"一点"', None),
     ]
     table.write_text("id,text_a,label\n7,今晚国足对阵韩国队,1\n", encoding="utf-8")
-    assert export_texts.of_file(str(table)) == [("今晚国足对阵韩国队", None)]
+    assert comparison_texts.of_file(str(table)) == [("今晚国足对阵韩国队", None)]
     short = tmp_path / "short.txt"
     short.write_text("".join("0\t问%d\n" % number for number in range(20)), encoding="utf-8")
-    assert export_texts.of_file(str(short))[:2] == [("问0", None), ("问1", None)]
+    assert comparison_texts.of_file(str(short))[:2] == [("问0", None), ("问1", None)]
     (tmp_path / "texts.json").write_text('{"text_a": "a"}\n', encoding="utf-8")
     with pytest.raises(UserError, match="texts.json: JSON is not read: give a text a line"):
-        export_texts.of_file(str(tmp_path / "texts.json"))
+        comparison_texts.of_file(str(tmp_path / "texts.json"))
 
 
 @needs_tf2
 def test_calibration_takes_texts_from_the_whole_file(folders):
-    model = exporting.read_model(folders["google"], "classifier")
+    model = export_common.read_model(folders["google"], "classifier")
     texts = [(CHARACTERS[number % 20] * 5, None) for number in range(1000)]
-    options = exporting.Options("classifier", None, "int8", None, texts, False, False)
-    rows = export_tflite.calibration_rows(model, options)
-    assert len(rows) == export_tflite.MAX_CALIBRATION_TEXTS
+    options = export_common.Options("classifier", None, "int8", None, texts, False, False)
+    rows = to_tflite.calibration_rows(model, options)
+    assert len(rows) == to_tflite.MAX_CALIBRATION_TEXTS
     assert {array.shape for row in rows for array in row} == {(1, 7)}
     assert len({row[0].tobytes() for row in rows}) > 1
 
@@ -952,9 +948,9 @@ BASE_SIZES = (
 def test_a_sentencepiece_model_goes_along(tmp_path):
     os.makedirs(str(tmp_path / "model"))
     (tmp_path / "model" / "spiece.model").write_bytes(b"pieces")
-    model = exporting.Model(str(tmp_path / "model"), *[None] * 7)
+    model = export_common.Model(str(tmp_path / "model"), *[None] * 7)
     os.makedirs(str(tmp_path / "out"))
-    exporting.write_companions(model, str(tmp_path / "out"))
+    export_common.write_companions(model, str(tmp_path / "out"))
     assert os.listdir(str(tmp_path / "out")) == ["spiece.model"]
     assert (tmp_path / "out" / "spiece.model").read_bytes() == b"pieces"
 
@@ -966,35 +962,35 @@ def test_a_sentencepiece_model_is_what_texts_are_encoded_with(tmp_path, texts_fi
     folder = small_models.write_model(tmp_path / "model", vocabulary=["a"] * 70)
     os.remove(os.path.join(folder, "vocab.txt"))
     shutil.copyfile(source, os.path.join(folder, "spiece.model"))
-    model = exporting.read_model(folder, "classifier")
+    model = export_common.read_model(folder, "classifier")
     texts = export_comparison.ODD_TEXTS[1:2]
-    options = exporting.Options("classifier", None, "int8", None, texts, False, False)
-    ((ids, _, _),) = export_tflite.calibration_rows(model, options)
+    options = export_common.Options("classifier", None, "int8", None, texts, False, False)
+    ((ids, _, _),) = to_tflite.calibration_rows(model, options)
     tokenizer = tokenization.FullTokenizer(source)
-    expected = classification.encode(tokenizer, *texts[0], max_seq_length=64)[0]
+    expected = encoding.encode(tokenizer, *texts[0], max_seq_length=64)[0]
     assert ids.tolist() == [expected]
     with pytest.raises(UserError, match="--metadata describes a vocab.txt, but .* SentencePiece"):
         export(folder, "--format=tflite", "--metadata")
     folder = small_models.write_model(tmp_path / "other", vocabulary=["a"] * 71)
     shutil.copyfile(source, os.path.join(folder, "spiece.model"))
     with pytest.raises(UserError, match="spiece.model: the vocabulary has 70 entries, but .* 71"):
-        exporting.read_model(folder, "classifier")
+        export_common.read_model(folder, "classifier")
 
 
 def test_settings_of_another_model_stay(tmp_path):
     for name in ("model", "out"):
         os.makedirs(str(tmp_path / name))
-    model = exporting.Model(str(tmp_path / "model"), *[None] * 7)
+    model = export_common.Model(str(tmp_path / "model"), *[None] * 7)
     settings = tmp_path / "model" / "fine_tuning.json"
     settings.write_text('{"max_seq_length": 128, "dev": {"global_step": 1, "accuracy": 0.5}}')
-    exporting.write_companions(model, str(tmp_path / "out"))
+    export_common.write_companions(model, str(tmp_path / "out"))
     settings.write_text(
         '{"max_seq_length": 128, "dev": {"global_step": 1, "accuracy": 0.6}}'
     )  # trained further
-    exporting.write_companions(model, str(tmp_path / "out"))
+    export_common.write_companions(model, str(tmp_path / "out"))
     settings.write_text('{"max_seq_length": 16}')
     with pytest.raises(UserError, match="fine_tuning.json is of another model"):
-        exporting.write_companions(model, str(tmp_path / "out"))
+        export_common.write_companions(model, str(tmp_path / "out"))
     assert "0.6" in (tmp_path / "out" / "fine_tuning.json").read_text()
 
 
@@ -1003,6 +999,6 @@ def test_what_only_another_model_has_does_not_stay_beside_an_export(tmp_path):
         os.makedirs(str(tmp_path / name))
     (tmp_path / "model" / "vocab.txt").write_text("a")
     (tmp_path / "out" / "spiece.model").write_bytes(b"of another")
-    model = exporting.Model(str(tmp_path / "model"), *[None] * 7)
+    model = export_common.Model(str(tmp_path / "model"), *[None] * 7)
     with pytest.raises(UserError, match="spiece.model is of another model"):
-        exporting.write_companions(model, str(tmp_path / "out"))
+        export_common.write_companions(model, str(tmp_path / "out"))

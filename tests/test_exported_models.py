@@ -9,10 +9,9 @@ import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
 
-from errors import UserError
-import export_model
-import predictor
-import similarity
+from albert_zh.commands import export_model, similarity
+from albert_zh.common.errors import UserError
+from albert_zh.inference import predictor
 import small_models
 from workspace import CHARACTERS, ROOT
 

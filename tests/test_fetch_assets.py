@@ -12,7 +12,6 @@ import subprocess
 import sys
 import threading
 import time
-import types
 import zipfile
 
 import pytest
@@ -20,10 +19,11 @@ import pytest
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 sys.path.insert(0, os.path.join(ROOT, "scripts"))
 
-from errors import UserError  # noqa: E402
-import downloading  # noqa: E402
-import fetch_assets  # noqa: E402
-import unpacking  # noqa: E402
+from albert_zh.common.errors import UserError
+from albert_zh.model import checkpoints
+import downloading
+import fetch_assets
+import unpacking
 
 MODEL_FOLDER = os.path.join("prev_trained_model", "albert_tiny_zh")
 CONFIG = {"vocab_size": 7, "embedding_size": 4, "hidden_size": 8, "num_hidden_layers": 2}
@@ -136,8 +136,7 @@ def server(monkeypatch):
 @pytest.fixture
 def any_checkpoint(monkeypatch):
     """Lets every checkpoint pass, where it is not what the test is about."""
-    stub = types.SimpleNamespace(check_fits=lambda config, prefix: None)
-    monkeypatch.setitem(sys.modules, "checkpoints", stub)
+    monkeypatch.setattr(checkpoints, "check_fits", lambda config, prefix: None)
 
 
 def zipped(files, **settings):
@@ -545,8 +544,7 @@ def _real_model(folder, hidden_layers_written):
     """Files of a model whose checkpoint has the tiny config's variables, as bytes by name."""
     import numpy
 
-    import checkpoints
-    import modeling
+    from albert_zh.model import checkpoints, modeling
 
     config = modeling.AlbertConfig.from_dict(dict(CONFIG, hidden_size=hidden_layers_written))
     shapes = checkpoints.expected_shapes(config)

@@ -6,8 +6,8 @@ import stat
 
 import pytest
 
-from errors import UserError
-import files
+from albert_zh.common import files
+from albert_zh.common.errors import UserError
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "UTF8", "utf_8"])

@@ -9,11 +9,10 @@ import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
 
-from errors import UserError
-import checkpoints
-import files
-import fill_mask
-import modeling
+from albert_zh.commands import fill_mask
+from albert_zh.common import files, package_files
+from albert_zh.common.errors import UserError
+from albert_zh.model import checkpoints, modeling
 import small_models
 from workspace import ROOT, VOCABULARY
 
@@ -93,7 +92,7 @@ def test_other_checkpoints_are_told(folder, tmp_path):
 
 
 def test_the_pretrained_model_at_hand_is_the_default(folder, filler, monkeypatch, capsys):
-    monkeypatch.setattr(checkpoints, "ROOT", os.path.dirname(folder))
+    monkeypatch.setattr(package_files, "ROOT", os.path.dirname(folder))
     monkeypatch.setattr(checkpoints, "PRETRAINED", ("absent", "pretrained"))
     small_models.run_command(fill_mask, ["--top_k=1"], ["今[MASK]"])
     shown = capsys.readouterr()

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
 
-from errors import UserError
-import checkpoints
-import files
-import objectives
-import predictor
+from albert_zh.common import files
+from albert_zh.common.errors import UserError
+from albert_zh.inference import predictor
+from albert_zh.model import checkpoints
+from albert_zh.tasks.classification import objectives
 import pretraining_workspace as small
 from workspace import Workspace, run_here, run_process
 

@@ -3,7 +3,7 @@
 import numpy as np
 import tensorflow.compat.v1 as tf
 
-import graph_transforms
+from albert_zh.export import graph_transforms
 
 
 def two_layers(session, num_layers=2):

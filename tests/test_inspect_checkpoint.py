@@ -10,13 +10,12 @@ import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
 
-from errors import UserError
-import checkpoints
-import convert_albert_tf_checkpoint_to_pytorch as to_pytorch
-import files
+from albert_zh.commands import convert_albert_tf_checkpoint_to_pytorch as to_pytorch
+from albert_zh.commands import inspect_checkpoint
+from albert_zh.common import files
+from albert_zh.common.errors import UserError
+from albert_zh.model import checkpoints, modeling
 import golden_cases
-import inspect_checkpoint
-import modeling
 from workspace import ROOT
 
 CONFIG_TINY = os.path.join(ROOT, "albert_config", "albert_config_tiny.json")

@@ -9,10 +9,10 @@ from absl.testing import flagsaver
 import numpy as np
 import pytest
 
-from errors import UserError
-import inspect_tfrecord
+from albert_zh.commands import inspect_tfrecord
+from albert_zh.common.errors import UserError
+from albert_zh.corpus import tfrecords
 import isolated_flags
-import tfrecords
 from workspace import ROOT
 
 TOKENS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "天", "气", "很", "好", "ab", "##c"]
@@ -50,7 +50,7 @@ def inspect(tmp_path, capsys):
         with open(path, "wb") as handle:
             handle.write(b"".join(tfrecords.frame_records(payloads)))
         with flagsaver.flagsaver(**dict({"vocab_file": str(vocabulary)}, **settings)):
-            inspect_tfrecord.main([path])
+            inspect_tfrecord.run([path])
         return capsys.readouterr().out
 
     call.path = str(tmp_path / "records")
@@ -169,11 +169,11 @@ def test_files_that_are_no_records(inspect, tmp_path):
         with open(path, "wb") as handle:
             handle.write(wrong)
         with pytest.raises(UserError, match=message), flagsaver.flagsaver(num=1, check=False):
-            inspect_tfrecord.main([path])
+            inspect_tfrecord.run([path])
     with pytest.raises(UserError, match="nowhere: no such file"):
-        inspect_tfrecord.main([os.path.join(str(tmp_path), "nowhere")])
+        inspect_tfrecord.run([os.path.join(str(tmp_path), "nowhere")])
     with pytest.raises(UserError, match="expected one file, found 0"):
-        inspect_tfrecord.main([])
+        inspect_tfrecord.run([])
 
 
 def test_a_length_that_no_file_has_is_told(tmp_path):

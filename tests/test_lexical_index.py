@@ -6,7 +6,7 @@ import unicodedata
 
 import numpy as np
 
-import lexical_index
+from albert_zh.inference import lexical_index
 
 TEXTS = [
     "怎么开户",

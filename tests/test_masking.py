@@ -6,7 +6,7 @@ import random
 import numpy as np
 import pytest
 
-import masking
+from albert_zh.corpus import masking
 
 MASK, VOCAB_SIZE = 4, 1000
 

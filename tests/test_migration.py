@@ -1,6 +1,7 @@
 """docs/migration.md: what it names is there, and no flag of albert_zh's is missing."""
 
 import functools
+import glob
 import importlib
 import os
 import re
@@ -8,11 +9,10 @@ import re
 from absl import flags
 import pytest
 
-import create_pretraining_data
-import fine_tuning
+from albert_zh.commands import create_pretraining_data, run_classifier_sp_google
+from albert_zh.finetuning import runner as finetuning_runner
+from albert_zh.pretraining import runner as pretraining_runner
 from isolated_flags import flags_of
-import pretraining
-import run_classifier_sp_google
 from workspace import ROOT
 
 SAME = "同 · the same"
@@ -59,9 +59,9 @@ DEFINED_BY = {
     "create_pretraining_data_google.py": functools.partial(
         create_pretraining_data.define_flags, google=True
     ),
-    "run_pretraining.py": pretraining.define_flags,
-    "run_pretraining_google.py": pretraining.define_google_flags,
-    "run_classifier.py": fine_tuning.define_flags,
+    "run_pretraining.py": pretraining_runner.define_flags,
+    "run_pretraining_google.py": pretraining_runner.define_google_flags,
+    "run_classifier.py": finetuning_runner.define_flags,
     "run_classifier_sp_google.py": run_classifier_sp_google.define_flags,
 }
 # Where the default here is another one, which the table explains.
@@ -110,10 +110,9 @@ def test_names_that_it_names_can_be_imported(row):
 
 def test_outputs_that_it_names_are_written_by_the_code():
     sources = ""
-    for name in os.listdir(ROOT):
-        if name.endswith(".py"):
-            with open(os.path.join(ROOT, name), encoding="utf-8") as source:
-                sources += source.read()
+    for path in glob.glob(os.path.join(ROOT, "albert_zh", "**", "*.py"), recursive=True):
+        with open(path, encoding="utf-8") as source:
+            sources += source.read()
     for _, here, _ in of_section("输出"):
         for name in quoted(here):
             split = re.sub(r"(train|dev|test)\.tf_record", ".tf_record", name)

@@ -7,10 +7,9 @@ import pytest
 import tensorflow.compat.v1 as tf
 from tensorflow.python.client import timeline
 
-from errors import UserError
+from albert_zh.common.errors import UserError
+from albert_zh.model import gradient_checkpointing, modeling
 import golden_cases
-import modeling
-import recomputation
 
 SMALL = {
     "vocab_size": 50,
@@ -362,7 +361,7 @@ def test_a_sum_by_parts_has_the_values_and_gradients_of_the_whole(count):
         rows = tf.placeholder_with_default(rows.astype(np.float32), [None, 3])
         labels, table = tf.constant(labels), tf.constant(table.astype(np.float32))
         whole = losses_of(rows, labels, table)
-        parts = recomputation.summed_by_parts(losses_of, rows, [labels], [table], 4)
+        parts = gradient_checkpointing.summed_by_parts(losses_of, rows, [labels], [table], 4)
         slopes = [tf.gradients(0.5 * results[0], [rows, table]) for results in (whole, parts)]
         expected, actual = session.run([list(whole) + slopes[0], list(parts) + slopes[1]])
     for one, other in zip(expected, actual):
@@ -379,7 +378,7 @@ def test_a_sum_by_parts_holds_one_part_at_a_time():
             def squares(rows, table):
                 return (tf.reduce_sum(tf.square(tf.matmul(rows, table, transpose_b=True))),)
 
-            (total,) = recomputation.summed_by_parts(squares, rows, [], [table], parts)
+            (total,) = gradient_checkpointing.summed_by_parts(squares, rows, [], [table], parts)
             options = tf.RunOptions(trace_level=tf.RunOptions.FULL_TRACE)
             session.run(tf.gradients(total, [rows, table]), options=options, run_metadata=trace)
         analysis = timeline.Timeline(trace.step_stats).analyze_step_stats()

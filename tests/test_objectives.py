@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
 
-from errors import UserError
-import modeling
-import objectives
+from albert_zh.common.errors import UserError
+from albert_zh.model import classifier_output, modeling
+from albert_zh.tasks.classification import objectives
 from workspace import CONFIG
 
 LOGITS = np.array([[2.0, -1.0, 0.5], [0.1, 0.2, 0.3], [-3.0, 4.0, 1.0]], np.float32)
@@ -220,17 +220,17 @@ def test_pooling_leaves_padding_out(pooling, expected):
         get_pooled_output=lambda: tf.constant([[9.0, 9.0]]),
         get_all_encoder_layers=lambda: [tf.constant(layer) for layer in layers],
     )
-    found = value(lambda mask: objectives.pooled_output(model, mask, pooling), [[1, 1, 0]])
+    found = value(lambda mask: classifier_output.pooled_output(model, mask, pooling), [[1, 1, 0]])
     np.testing.assert_allclose(found, [expected], rtol=1e-6)
 
 
-@pytest.mark.parametrize("pooling", objectives.POOLINGS)
+@pytest.mark.parametrize("pooling", classifier_output.POOLINGS)
 def test_pooling_of_layers_in_bfloat16_is_float32(pooling):
     config = modeling.AlbertConfig.from_dict(dict(CONFIG, vocab_size=30))
     with tf.Graph().as_default():
         ids = tf.constant([[2, 7, 9, 3], [2, 8, 3, 0]])
         model = modeling.AlbertModel(config, False, ids, tf.sign(ids), precision="bfloat16")
-        assert objectives.pooled_output(model, tf.sign(ids), pooling).dtype == tf.float32
+        assert classifier_output.pooled_output(model, tf.sign(ids), pooling).dtype == tf.float32
 
 
 def test_rates_by_depth():

@@ -4,9 +4,8 @@ import os
 
 import pytest
 
-from errors import UserError
-import files
-import path_rules
+from albert_zh.common import files, path_rules
+from albert_zh.common.errors import UserError
 
 
 @pytest.fixture(autouse=True)

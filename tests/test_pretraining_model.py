@@ -4,14 +4,12 @@ import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
 
-import checkpoints
-import modeling
-import pretraining_model
+from albert_zh.model import checkpoints, modeling, structured_initialization
+from albert_zh.pretraining import model_fn as pretraining_model_fn
 import pretraining_workspace as small
-import warm_start
 from workspace import assert_same_weights
 
-SETTINGS = pretraining_model.ModelSettings(
+SETTINGS = pretraining_model_fn.ModelSettings(
     learning_rate=1e-2,
     num_train_steps=20,
     num_warmup_steps=2,
@@ -42,7 +40,7 @@ def trained(num_steps=5, config=(), features=None, **changes):
     config = modeling.AlbertConfig.from_dict(dict(small.CONFIG, **dict(config)))
     with tf.Graph().as_default(), tf.Session() as session:
         tf.set_random_seed(3)
-        spec = pretraining_model.model_fn_builder(config, SETTINGS._replace(**changes), None)(
+        spec = pretraining_model_fn.model_fn_builder(config, SETTINGS._replace(**changes), None)(
             features() if features else features_of(), None, tf.estimator.ModeKeys.TRAIN, {}
         )
         session.run(tf.global_variables_initializer())
@@ -120,7 +118,7 @@ def test_lower_precision_trains_alike_and_keeps_float32_weights(precision):
 
 
 def test_loss_scale_is_halved_and_the_step_skipped_when_gradients_overflow(monkeypatch):
-    monkeypatch.setattr(pretraining_model, "_FIRST_LOSS_SCALE", 2.0**40)
+    monkeypatch.setattr(pretraining_model_fn, "_FIRST_LOSS_SCALE", 2.0**40)
     _, before = trained(0, precision="mixed_float16")
     _, after = trained(3, precision="mixed_float16")
     assert after["skipped_steps"] == 3 and after["loss_scale"] == before["loss_scale"] / 8
@@ -158,7 +156,7 @@ def test_the_step_compiles_under_xla_with_static_shapes(config):
             features = features_of()
 
             def step():
-                spec = pretraining_model.model_fn_builder(config, SETTINGS, None)(
+                spec = pretraining_model_fn.model_fn_builder(config, SETTINGS, None)(
                     features, None, tf.estimator.ModeKeys.TRAIN, {}
                 )
                 with tf.control_dependencies([spec.train_op]):
@@ -190,13 +188,13 @@ def test_warm_start_has_the_layouts_names_and_looks_at_neighbours(config):
     parts = checkpoints.expected_shapes_by_part(config)
     shapes = {n: s for p in ("encoder", "masked_lm", "sentence_order") for n, s in parts[p].items()}
     counts = np.arange(config.vocab_size)
-    values = warm_start.start_values(config, shapes, counts, seed=1)
+    values = structured_initialization.start_values(config, shapes, counts, seed=1)
     assert {name: list(value.shape) for name, value in values.items()} == shapes
     bias = values["cls/predictions/output_bias"]
     assert bias[11] - bias[5] == pytest.approx(np.log(12 / 6.0))
     positions = values["bert/embeddings/position_embeddings"]
     assert np.sqrt((positions**2).mean()) == pytest.approx(0.05, rel=1e-3)
-    for head, offset in enumerate(warm_start.OFFSETS[:2]):
+    for head, offset in enumerate(structured_initialization.OFFSETS[:2]):
         scores = _scores(config, values, head)
         middle = np.arange(8, 56)
         assert (scores[middle].argmax(axis=1) == middle + offset).mean() > 0.9

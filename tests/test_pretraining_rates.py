@@ -2,15 +2,15 @@
 
 import pytest
 
+from albert_zh.pretraining import runner as pretraining_runner
 from isolated_flags import flags_of
-import pretraining
 
 
 def chosen(capsys, *arguments):
     """(rate, what is said) of a run's flags."""
     arguments = ["--do_train=true"] + list(arguments)
-    with flags_of(arguments, pretraining.define_flags):
-        job = object.__new__(pretraining.Pretraining)
+    with flags_of(arguments, pretraining_runner.define_flags):
+        job = object.__new__(pretraining_runner.Pretraining)
         return job._chosen_rate(), capsys.readouterr().out
 
 

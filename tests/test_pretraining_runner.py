@@ -17,15 +17,11 @@ import tracemalloc
 import numpy as np
 import pytest
 
-from errors import Interrupted, UserError
-import corpus
-import external_shuffle
-import files
-import masking
-import pretraining_data
-import pretraining_runner
-import pretraining_statistics
-import work_folder
+from albert_zh.common import files
+from albert_zh.common.errors import Interrupted, UserError
+from albert_zh.corpus import counts as corpus_counts
+from albert_zh.corpus import external_shuffle, masking, pipeline, sampling, work_folder
+from albert_zh.corpus import reader as corpus_reader
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 SAMPLE = os.path.join(ROOT, "data", "news_sample.txt")
@@ -126,8 +122,8 @@ def test_a_killed_run_goes_on_and_ends_as_if_it_had_not_been(flags, number, stat
     assert statistics.split("time")[0] == done.stdout.split("time")[0]
 
 
-def job(text_format=corpus.PLAIN, dupe_factor=2, **settings):
-    defaults = pretraining_data.Settings(
+def job(text_format=corpus_reader.PLAIN, dupe_factor=2, **settings):
+    defaults = sampling.Settings(
         max_seq_length=128,
         max_predictions=20,
         masked_lm_prob=0.15,
@@ -141,7 +137,7 @@ def job(text_format=corpus.PLAIN, dupe_factor=2, **settings):
         permute=False,
         dynamic=False,
     )
-    return pretraining_runner.Job(
+    return pipeline.Job(
         settings=defaults._replace(**settings),
         vocab_file=STARTER_VOCABULARY,
         do_lower_case=True,
@@ -159,7 +155,7 @@ def test_what_a_run_is_made_from_must_be_the_same(tmp_path):
     text.write_text("一\n二\n", encoding="utf-8")
 
     def stopped(**settings):
-        manifest = pretraining_runner.manifest(job(**settings), [str(text)])
+        manifest = pipeline.manifest(job(**settings), [str(text)])
         with work_folder.work_folder(output, manifest, resume=True) as folder:
             is_finished = folder.is_finished("1")
             folder.finish("1", {"a": 1})
@@ -173,7 +169,10 @@ def test_what_a_run_is_made_from_must_be_the_same(tmp_path):
     for settings, message in (
         ({"seed": 2}, "setting seed was 1 .* is 2 now"),
         ({"dupe_factor": 3}, "setting dupe_factor was 2"),
-        ({"text_format": corpus.TextFormat(split_sentences=True)}, "setting split_sentences was F"),
+        (
+            {"text_format": corpus_reader.TextFormat(split_sentences=True)},
+            "setting split_sentences was F",
+        ),
     ):
         with pytest.raises(UserError, match=message):
             stopped(**settings)
@@ -181,7 +180,7 @@ def test_what_a_run_is_made_from_must_be_the_same(tmp_path):
     with pytest.raises(UserError, match="input .*text.txt was of 8 bytes .* is of 9 bytes"):
         stopped()
     # Without --resume it starts over, and an error leaves nothing behind.
-    manifest = pretraining_runner.manifest(job(), [str(text)])
+    manifest = pipeline.manifest(job(), [str(text)])
     with pytest.raises(UserError, match="^because$"), work_folder.work_folder(
         output, manifest, False
     ) as folder:
@@ -196,22 +195,22 @@ def test_a_file_that_is_replaced_while_it_is_read_is_named(replaced, tmp_path, m
     shutil.copy(STARTER_VOCABULARY, str(tmp_path / "vocab.txt"))
     (tmp_path / "text.txt").write_text("今天天气好\n明天也好\n\n" * 20, encoding="utf-8")
     settings = job()._replace(vocab_file=str(tmp_path / "vocab.txt"))
-    read_shards = corpus.read_shards
+    read_shards = corpus_reader.read_shards
 
     def replacing(*args):
         yield from read_shards(*args)
         with open(str(tmp_path / replaced), "a") as handle:
             handle.write("\n")
 
-    monkeypatch.setattr(corpus, "read_shards", replacing)
+    monkeypatch.setattr(corpus_reader, "read_shards", replacing)
     output = str(tmp_path / "out.tfrecord")
     with pytest.raises(UserError, match=replaced + ": replaced while"):
-        pretraining_runner.run(settings, [str(tmp_path / "text.txt")], [output], 1)
+        pipeline.run(settings, [str(tmp_path / "text.txt")], [output], 1)
     assert not os.path.exists(output)
 
 
 def test_notes_take_no_memory_for_each_line():
-    notes = pretraining_statistics.Notes([("a line", "x, line 1")])
+    notes = corpus_counts.Notes([("a line", "x, line 1")])
     for number in range(2, 99):
         notes.update([("a line", "x, line %d" % number)])
     notes.update([("another", "y")], times=3)
@@ -226,7 +225,7 @@ def test_a_run_is_the_same_in_another_time_zone(tmp_path, monkeypatch):
         for zone in ("Asia/Shanghai", "UTC"):
             monkeypatch.setenv("TZ", zone)
             time.tzset()
-            manifests.append(pretraining_runner.manifest(job(), [str(tmp_path / "text.txt")]))
+            manifests.append(pipeline.manifest(job(), [str(tmp_path / "text.txt")]))
     finally:
         monkeypatch.undo()
         time.tzset()
@@ -321,9 +320,9 @@ def test_lengths_of_masked_words_are_those_of_the_words():
         "masked_lm_positions": np.array([[1, 2, 3, 5, 6, 0]]),
         "masked_lm_weights": np.array([[1.0, 1, 1, 1, 1, 0]]),
     }
-    counts = pretraining_statistics.counts_of_records(features)
+    counts = corpus_counts.counts_of_records(features)
     assert counts["masked word: 3"] == 1 and counts["masked word: 2"] == 1
-    counts = pretraining_statistics.counts_of_records(features, whole_words=False)
+    counts = corpus_counts.counts_of_records(features, whole_words=False)
     assert counts["masked word: 1"] == 5 and "masked word: 2" not in counts
     assert (counts["pieces"], counts["places"], counts["label 1"]) == (8, 9, 1)
 
@@ -366,21 +365,19 @@ def test_a_disk_that_is_full_late_keeps_what_is_finished(tmp_path):
 def test_no_shard_is_kept_when_it_is_finished(tmp_path, monkeypatch):
     copies = 2  # of the sample in a shard
     size = copies * os.path.getsize(SAMPLE) // 3  # characters, most of them of 3 bytes
-    shards = functools.partial(corpus.read_shards, shard_characters=size)
-    monkeypatch.setattr(corpus, "read_shards", shards)
+    shards = functools.partial(corpus_reader.read_shards, shard_characters=size)
+    monkeypatch.setattr(corpus_reader, "read_shards", shards)
     settings = job(dupe_factor=1)
-    pretraining_runner.check(settings)
+    pipeline.check(settings)
 
     def peak(num_shards):
         """Most bytes that Python holds while a text of so many shards is worked on."""
         text = str(tmp_path / ("%d.txt" % num_shards))
         write_text(text, copies * num_shards)
-        made_from = pretraining_runner.manifest(settings, [text])
+        made_from = pipeline.manifest(settings, [text])
         with work_folder.work_folder(text + ".records", made_from, resume=False) as folder:
             tracemalloc.start()
-            results = pretraining_runner._results(
-                settings, [text], 1, pretraining_runner.Worker.write_runs, folder
-            )
+            results = pipeline._results(settings, [text], 1, pipeline.Worker.write_runs, folder)
             assert sum(1 for _ in results) == num_shards
             most = tracemalloc.get_traced_memory()[1]
             tracemalloc.stop()

@@ -3,8 +3,8 @@
 import pytest
 import tensorflow.compat.v1 as tf
 
-import extract_features
-import processor
+from albert_zh.commands import extract_features
+from albert_zh.common import cpu_precision
 import small_models
 
 WITHOUT = "processor\t: 0\nflags\t\t: fpu sse4_2 avx2 avx512_bf16x\nbugs\t\t: none\n"
@@ -15,7 +15,7 @@ ARM = "processor\t: 0\nFeatures\t: fp asimd bf16\n"
 @pytest.fixture
 def cpuinfo(tmp_path, monkeypatch):
     path = tmp_path / "cpuinfo"
-    monkeypatch.setattr(processor, "_FEATURES_FILE", str(path))
+    monkeypatch.setattr(cpu_precision, "_FEATURES_FILE", str(path))
     return path
 
 
@@ -31,13 +31,15 @@ def cpuinfo(tmp_path, monkeypatch):
 )
 def test_instructions_are_looked_up(content, bfloat16, mixed_float16, cpuinfo):
     cpuinfo.write_text(content)
-    assert processor.has_instructions("float32")
-    assert processor.has_instructions("bfloat16") == bfloat16
-    assert processor.has_instructions("mixed_float16") == mixed_float16
+    assert cpu_precision.has_instructions("float32")
+    assert cpu_precision.has_instructions("bfloat16") == bfloat16
+    assert cpu_precision.has_instructions("mixed_float16") == mixed_float16
 
 
 def test_where_nothing_is_known_nothing_is_said(cpuinfo):
-    assert processor.has_instructions("bfloat16") and not processor.slow_precision("bfloat16")
+    assert cpu_precision.has_instructions("bfloat16") and not cpu_precision.slow_precision(
+        "bfloat16"
+    )
 
 
 def test_a_precision_that_costs_time_is_told_in_one_line(cpuinfo, tmp_path, caplog, monkeypatch):

@@ -2,7 +2,7 @@
 
 import io
 
-import progress
+from albert_zh.common import progress
 
 
 def test_lines_now_and_then_and_nothing_for_what_is_quick(monkeypatch):

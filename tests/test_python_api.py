@@ -7,16 +7,13 @@ import re
 import numpy as np
 import pytest
 
-from errors import UserError
+from albert_zh.commands import fill_mask, similarity
+from albert_zh.common.errors import UserError
+from albert_zh.inference import predictor, search, text_encoder
+from albert_zh.model import modeling
+from albert_zh.text import tokenization
 import args
-import fill_mask
-import modeling
-import predictor
-import search
-import similarity
 import small_models
-import text_encoder
-import tokenization
 from workspace import ROOT
 
 

@@ -6,19 +6,19 @@ import re
 
 import pytest
 
-from errors import UserError
-import layouts
-import reading
-import tasks
+from albert_zh.common.errors import UserError
+from albert_zh.tasks import columns as column_layouts
+from albert_zh.tasks import datasets
+from albert_zh.tasks import reader as task_reader
 
-LCQMC = tasks.TASKS["lcqmc"]
+LCQMC = datasets.TASKS["lcqmc"]
 
 
 def read(tmp_path, content, name="train", task=LCQMC, **settings):
     if isinstance(content, str):
         content = content.encode("utf-8")
     (tmp_path / task.files[name]).write_bytes(content)
-    return reading.read_split(task, str(tmp_path), name, **settings)
+    return task_reader.read_split(task, str(tmp_path), name, **settings)
 
 
 def rows_of(split):
@@ -55,7 +55,7 @@ def test_quotes_and_line_separators_are_literal(tmp_path):
 
 
 def test_sentence_pair_has_its_label_first(tmp_path):
-    split = read(tmp_path, "1\t甲\t乙\n", task=tasks.TASKS["sentence_pair"])
+    split = read(tmp_path, "1\t甲\t乙\n", task=datasets.TASKS["sentence_pair"])
     assert rows_of(split) == [("甲", "乙", "1")]
 
 
@@ -96,9 +96,9 @@ def test_bad_files_are_one_short_line(tmp_path, content, words):
 
 def test_missing_folder_and_file_are_named(tmp_path):
     with pytest.raises(UserError, match="no such folder"):
-        reading.read_split(LCQMC, str(tmp_path / "none"), "train")
+        task_reader.read_split(LCQMC, str(tmp_path / "none"), "train")
     with pytest.raises(UserError, match="dev.txt"):
-        reading.read_split(LCQMC, str(tmp_path), "dev")
+        task_reader.read_split(LCQMC, str(tmp_path), "dev")
 
 
 def test_bad_rows_are_left_out_and_counted_when_asked(tmp_path):
@@ -121,8 +121,8 @@ def test_remarkable_texts_are_kept_and_counted(tmp_path):
 
 def test_unknown_task_names_the_known_ones():
     with pytest.raises(UserError, match="'lcqcm'.*iflytek, lcqmc, lcqmc_pair"):
-        tasks.get_task("lcqcm")
-    assert tasks.get_task("LCQMC") is LCQMC
+        datasets.get_task("lcqcm")
+    assert datasets.get_task("LCQMC") is LCQMC
 
 
 def test_whole_data_sets_read(shared):
@@ -130,7 +130,7 @@ def test_whole_data_sets_read(shared):
     counts = {("lcqmc", "dev"): 8802, ("lcqmc", "test"): 12500, ("afqmc", "train"): 34334}
     counts.update({("afqmc", "dev"): 4316, ("afqmc", "test"): 3861})
     for (folder, name), count in counts.items():
-        split = reading.read_split(LCQMC, os.path.join(shared, "data", folder), name)
+        split = task_reader.read_split(LCQMC, os.path.join(shared, "data", folder), name)
         assert len(split.examples) == count, (folder, name)
         assert split.has_labels == ((folder, name) != ("afqmc", "test"))
 
@@ -193,7 +193,7 @@ def test_known_tasks_in_their_true_format(tmp_path, task, name):
     path = tmp_path / name
     path.parent.mkdir(exist_ok=True)
     path.write_text(content + "\n", encoding="utf-8")
-    split = reading.read_split(tasks.get_task(task), str(tmp_path), "train")
+    split = task_reader.read_split(datasets.get_task(task), str(tmp_path), "train")
     assert rows_of(split) == [expected]
 
 
@@ -216,7 +216,7 @@ def test_known_tasks_in_their_true_format(tmp_path, task, name):
 )
 def test_files_without_labels(tmp_path, task, name, content, expected):
     (tmp_path / name).write_text(content + "\n", encoding="utf-8")
-    split = reading.read_split(tasks.get_task(task), str(tmp_path), "test")
+    split = task_reader.read_split(datasets.get_task(task), str(tmp_path), "test")
     assert [(e.text_a, e.text_b) for e in split.examples] == expected
     assert not split.has_labels and split.examples[0].label is None
     assert split.examples[0].row_id == (7 if name.endswith("json") else None)
@@ -229,7 +229,7 @@ def test_copa_is_two_examples_a_line(tmp_path):
     )
     content = row % (1, "effect") + row % (0, "cause")
     (tmp_path / "train.json").write_text(content, encoding="utf-8")
-    split = reading.read_split(tasks.get_task("copa"), str(tmp_path), "train")
+    split = task_reader.read_split(datasets.get_task("copa"), str(tmp_path), "train")
     assert rows_of(split) == [
         ("丙", "甲", "0"),
         ("丙", "乙", "1"),
@@ -242,22 +242,22 @@ def test_rows_that_a_task_drops_are_counted(tmp_path):
     rows = [("甲", "-"), ("乙", "neutral")]
     content = "".join('{"sentence1": "%s", "sentence2": "丁", "label": "%s"}\n' % r for r in rows)
     (tmp_path / "train.json").write_text(content, encoding="utf-8")
-    split = reading.read_split(tasks.get_task("cmnli"), str(tmp_path), "train")
+    split = task_reader.read_split(datasets.get_task("cmnli"), str(tmp_path), "train")
     assert rows_of(split) == [("乙", "丁", "neutral")]
     assert "1 rows are left out, as this task does with such" in split.notes
     header = "language\tgold_label\tsentence1\tsentence2\n"
     content = header + "en\tneutral\ta\tb\nzh\tneutral\t甲\t乙\n"
     (tmp_path / "xnli.dev.tsv").write_text(content, encoding="utf-8")
-    split = reading.read_split(tasks.get_task("xnli"), str(tmp_path), "dev")
+    split = task_reader.read_split(datasets.get_task("xnli"), str(tmp_path), "dev")
     assert rows_of(split) == [("甲", "乙", "neutral")]
-    task = tasks.get_task("xnli")
+    task = datasets.get_task("xnli")
     notes, examples = stream_of(tmp_path, task, content, name="xnli.test.tsv")[:2]
     assert [(e.text_a, e.label) for e in examples] == [("甲", "neutral")]
     assert "1 rows are left out, as this task does with such" in notes
     content = "gold_label\tsentence1\tsentence2\n-\ta\tb\nneutral\t甲\t乙\n"
     (tmp_path / "cmnli").mkdir()
     (tmp_path / "cmnli" / "train.tsv").write_text(content, encoding="utf-8")
-    split = reading.read_split(tasks.get_task("cmnli"), str(tmp_path / "cmnli"), "train")
+    split = task_reader.read_split(datasets.get_task("cmnli"), str(tmp_path / "cmnli"), "train")
     assert rows_of(split) == [("甲", "乙", "neutral")]
 
 
@@ -267,11 +267,11 @@ def test_wsc_pronoun_before_the_noun_and_wrong_spans(tmp_path):
         '"span2_text": "他"}, "label": "false", "text": "他说小明饿"}\n'
     )
     (tmp_path / "train.json").write_text(row % 2, encoding="utf-8")
-    split = reading.read_split(tasks.get_task("wsc"), str(tmp_path), "train")
+    split = task_reader.read_split(datasets.get_task("wsc"), str(tmp_path), "train")
     assert rows_of(split) == [("[他]说_小明_饿", None, "false")]
     (tmp_path / "train.json").write_text(row % 1, encoding="utf-8")
     with pytest.raises(UserError, match="line 1: '小明' does not stand at span1_index, 1"):
-        reading.read_split(tasks.get_task("wsc"), str(tmp_path), "train")
+        task_reader.read_split(datasets.get_task("wsc"), str(tmp_path), "train")
 
 
 def test_whole_clue_files(shared):
@@ -289,7 +289,7 @@ def test_whole_clue_files(shared):
         for name, count in zip(("train", "dev", "test"), counts):
             if count is not None:
                 data_dir = os.path.join(shared, "data", folder)
-                split = reading.read_split(tasks.get_task(task), data_dir, name)
+                split = task_reader.read_split(datasets.get_task(task), data_dir, name)
                 assert len(split.examples) == count, (folder, name)
 
 
@@ -299,10 +299,10 @@ def test_whole_clue_files(shared):
 def read_own(tmp_path, content, name="train.csv", task=None, split="train", **settings):
     content = content if isinstance(content, bytes) else content.encode("utf-8")
     (tmp_path / name).write_bytes(content)
-    return reading.read_split(task or OWN, str(tmp_path), split, **settings)
+    return task_reader.read_split(task or OWN, str(tmp_path), split, **settings)
 
 
-OWN = tasks.TASKS[tasks.OWN_DATA]
+OWN = datasets.TASKS[datasets.OWN_DATA]
 LINES = "甲,体育\n乙,财经\n丙,体育\n丁,财经\n"
 EXPECTED = [("甲", None, "体育"), ("乙", None, "财经"), ("丙", None, "体育"), ("丁", None, "财经")]
 
@@ -365,7 +365,7 @@ def test_values_that_are_names_of_columns_make_no_header(tmp_path):
     for content in (lines, "text,label\n" + lines):
         split = read_own(tmp_path, content)
         assert [(e.text_a, e.label) for e in split.examples] == rows
-    task = reading.with_columns_and_labels(OWN, split)
+    task = task_reader.with_columns_and_labels(OWN, split)
     for content in (lines, lines[: lines.index("\n") + 1]):
         _, examples = stream_of(tmp_path, task, content, "test.csv")
         assert [(e.text_a, e.label) for e in examples] == rows[: len(content.splitlines())]
@@ -374,7 +374,7 @@ def test_values_that_are_names_of_columns_make_no_header(tmp_path):
 
 
 def test_a_first_row_of_an_unknown_label_is_no_header_of_a_known_task(tmp_path):
-    task = tasks.get_task("tnews")
+    task = datasets.get_task("tnews")
     _, examples = stream_of(tmp_path, task, "今天\tnews_foo\n明天\tnews_car\n", "test.tsv")
     assert [(e.text_a, e.label) for e in examples] == [("今天", None), ("明天", "107")]
     split = read(tmp_path, "甲\t乙\t?\n丙\t丁\t?\n", name="test")
@@ -387,7 +387,7 @@ def test_a_long_cell_and_line_ends_of_old_macs(tmp_path):
     long = "\n".join("第%d行" % number for number in range(250))
     split = read_own(tmp_path, 'text,label\n"%s",a\n乙,b\n' % long)
     assert rows_of(split) == [(long, None, "a"), ("乙", None, "b")]
-    task = reading.with_columns_and_labels(OWN, split)
+    task = task_reader.with_columns_and_labels(OWN, split)
     with pytest.raises(UserError, match="lines end with CR alone"):
         stream_of(tmp_path, task, "text\r甲\r乙\r", "test.csv")
 
@@ -422,7 +422,7 @@ def test_bad_own_files_are_one_line(tmp_path, content, words):
 
 def own_task(tmp_path, content, **changes):
     task = OWN._replace(**changes)
-    return reading.with_columns_and_labels(task, read_own(tmp_path, content, task=task))
+    return task_reader.with_columns_and_labels(task, read_own(tmp_path, content, task=task))
 
 
 def test_labels_are_collected_in_an_order_of_their_own(tmp_path):
@@ -432,7 +432,11 @@ def test_labels_are_collected_in_an_order_of_their_own(tmp_path):
     assert task.labels == ("1.5", "9", "10", "其他")
     task = own_task(tmp_path, "text_a,label\n甲,b|a\n乙,\n丙,c\n", objective="multi_label")
     assert task.labels == ("a", "b", "c")
-    assert tasks.label_value(task, "c|a") == [1, 0, 1] and tasks.label_value(task, "") == [0, 0, 0]
+    assert datasets.label_value(task, "c|a") == [1, 0, 1] and datasets.label_value(task, "") == [
+        0,
+        0,
+        0,
+    ]
 
 
 def test_a_text_taken_for_the_label_is_recognised(tmp_path):
@@ -502,7 +506,7 @@ def test_labels_that_training_never_saw_name_their_rows(tmp_path):
 
 def test_numbers_of_a_regression(tmp_path):
     task = own_task(tmp_path, "text_a,score\n甲,1.5\n乙,-2\n", objective="regression")
-    assert tasks.label_value(task, "-2") == -2.0 and tasks.num_outputs(task) == 1
+    assert datasets.label_value(task, "-2") == -2.0 and datasets.num_outputs(task) == 1
     with pytest.raises(UserError, match="'viel' is no number"):
         own_task(tmp_path, "text_a,label\n甲,1.5\n乙,viel\n", objective="regression")
 
@@ -513,7 +517,7 @@ def test_a_stream_has_an_example_for_each_record_whatever_it_holds(tmp_path):
     path.write_bytes(
         "text_a,label\n甲,a\n\n乙,丙,丁\n戊,z\n".encode() + b"\xff\xfe\n" + b'"open,a\n'
     )
-    notes, records = reading.open_stream(task, str(path))
+    notes, records = task_reader.open_stream(task, str(path))
     records = list(records)
     assert [e.text_a for e, _ in records] == ["甲", "", "乙,丙,丁", "戊", "\ufffd\ufffd", '"open']
     assert [e.label for e, _ in records] == ["a", None, None, None, None, None]
@@ -525,7 +529,7 @@ def stream_of(tmp_path, task, content, name="test.json"):
     """(notes, records) of a file that is predicted; the notes as they are after its end."""
     path = tmp_path / name
     path.write_bytes(content if isinstance(content, bytes) else content.encode("utf-8"))
-    notes, records = reading.open_stream(task, str(path))
+    notes, records = task_reader.open_stream(task, str(path))
     records = list(records)
     return notes, [example for example, _ in records]
 
@@ -543,15 +547,15 @@ def test_the_columns_of_json_are_those_of_all_its_rows(tmp_path):
     with pytest.raises(UserError, match="line 1: no 'text_b' in it"):
         read_own(tmp_path, rows, name="train.json")
     test = '{"sentence1": "甲", "id": 1}\n{"sentence1": "乙", "sentence2": "丙", "id": 2}\n\n'
-    _, examples = stream_of(tmp_path, tasks.get_task("afqmc"), test)
+    _, examples = stream_of(tmp_path, datasets.get_task("afqmc"), test)
     assert [(e.text_a, e.text_b, e.row_id) for e in examples] == [
         ("甲", "", 1),
         ("乙", "丙", 2),
-        ("", "", layouts.NO_RECORD),
+        ("", "", column_layouts.NO_RECORD),
     ]
     labelled = '{"sentence": "甲"}\n{"sentence": "乙", "label": "103"}\n'
     (tmp_path / "test.json").write_text(labelled, encoding="utf-8")
-    split = reading.read_split(tasks.get_task("tnews"), str(tmp_path), "test")
+    split = task_reader.read_split(datasets.get_task("tnews"), str(tmp_path), "test")
     assert [e.label for e in split.examples] == [None, "103"]
 
 
@@ -588,7 +592,7 @@ def test_copa_takes_its_two_labels_only(tmp_path, label):
     row = '{"label": %s, "choice0": "甲", "choice1": "乙", "premise": "丙", "question": "cause"}\n'
     (tmp_path / "train.json").write_text(row % label, encoding="utf-8")
     with pytest.raises(UserError, match="unknown label"):
-        reading.read_split(tasks.get_task("copa"), str(tmp_path), "train")
+        task_reader.read_split(datasets.get_task("copa"), str(tmp_path), "train")
 
 
 def test_a_stream_without_rows_is_an_error(tmp_path):
@@ -701,7 +705,7 @@ def test_texts_in_quotes_where_tabs_separate_are_told(tmp_path):
 def test_a_json_line_of_other_keys_is_predicted_as_its_text(tmp_path):
     task = own_task(tmp_path, "text_a,label\n甲,a\n乙,b\n")
     (tmp_path / "test.json").write_text('{"text": "甲"}\n{"other": "x", "id": 3}\n', "utf-8")
-    _, records = reading.open_stream(task, str(tmp_path / "test.json"))
+    _, records = task_reader.open_stream(task, str(tmp_path / "test.json"))
     assert [(e.text_a, problem) for e, problem in records] == [
         ("甲", None),
         ("x", "no 'text' in it"),
@@ -761,7 +765,7 @@ def test_columns_of_pairs_are_named(tmp_path, content, chosen):
 
 def test_a_model_keeps_the_names_of_its_columns(tmp_path):
     train = read_chosen(tmp_path, "好,看法\n1,甲\n0,乙\n", text_a="看法", label="好")
-    task = reading.with_columns_and_labels(
+    task = task_reader.with_columns_and_labels(
         OWN._replace(chosen={"text_a": "看法", "label": "好"}), train
     )
     for content in (
@@ -771,14 +775,14 @@ def test_a_model_keeps_the_names_of_its_columns(tmp_path):
         "丙\n",
     ):
         (tmp_path / "test.csv").write_text(content, encoding="utf-8")
-        _, records = reading.open_stream(task, str(tmp_path / "test.csv"))
+        _, records = task_reader.open_stream(task, str(tmp_path / "test.csv"))
         assert [(example.text_a, problem) for example, problem in records] == [("丙", None)], (
             content
         )
     for content in ("1,丙\n", "丙\n"):
         by_place = task._replace(chosen={"label": "1"}, header=())
         (tmp_path / "test.csv").write_text(content, encoding="utf-8")
-        _, records = reading.open_stream(by_place, str(tmp_path / "test.csv"))
+        _, records = task_reader.open_stream(by_place, str(tmp_path / "test.csv"))
         assert [example.text_a for example, _ in records] == ["丙"]
 
 
@@ -805,10 +809,10 @@ def test_label_first_files_are_told_of_the_flag(tmp_path):
     content = "".join("%d\t评论第%d条\n" % (n % 2, n) for n in range(800))
     split = read_own(tmp_path, content, "train.tsv")
     with pytest.raises(UserError, match="800 different labels in 800 rows.*add --label_column=1$"):
-        reading.with_columns_and_labels(OWN, split)
+        task_reader.with_columns_and_labels(OWN, split)
     content = "text,label\n" + content.replace("\t", ",")
     with pytest.raises(UserError, match="Column text has 2 values.*--label_column=text$"):
-        reading.with_columns_and_labels(OWN, read_own(tmp_path, content))
+        task_reader.with_columns_and_labels(OWN, read_own(tmp_path, content))
 
 
 @pytest.mark.parametrize(
@@ -845,7 +849,7 @@ def test_another_separator_is_named(tmp_path, name, mark, header):
     with pytest.raises(UserError, match=r"'%s'.*put (tabs|commas) there" % re.escape(mark)):
         task = OWN
         split = read_own(tmp_path, "\n".join(rows) + "\n", name, task)
-        reading.with_columns_and_labels(task, split)
+        task_reader.with_columns_and_labels(task, split)
 
 
 @pytest.mark.parametrize(
@@ -861,13 +865,13 @@ def test_what_is_in_the_folder_instead_is_told(tmp_path, there, words):
     for name in there:
         (tmp_path / name).write_text("x")
     with pytest.raises(UserError, match="train.csv: no such file, nor train.tsv.*" + words):
-        reading.read_split(OWN, str(tmp_path), "train")
+        task_reader.read_split(OWN, str(tmp_path), "train")
 
 
 def test_several_labels_without_the_flag_are_told_in_short(tmp_path):
     names = ["事件类型%d-子类%d" % (n // 5, n) for n in range(65)]
     rows = ["%d号句子\t%s|%s" % (n, names[n % 40], names[n % 3]) for n in range(500)]
-    task = reading.with_columns_and_labels(
+    task = task_reader.with_columns_and_labels(
         OWN, read_own(tmp_path, "\n".join(rows[:400]), "train.tsv")
     )
     dev = "\n".join("x\t%s|%s" % (names[n], names[n + 1]) for n in range(50, 60))
@@ -876,5 +880,5 @@ def test_several_labels_without_the_flag_are_told_in_short(tmp_path):
     assert len(str(caught.value)) < 400 and "\n" not in str(caught.value)
     rows = ["%d号句子\t%s;%s%d" % (n, names[n % 40], names[n % 3], n) for n in range(500)]
     with pytest.raises(UserError, match="--multi_label=true --label_separator=';'") as caught:
-        reading.with_columns_and_labels(OWN, read_own(tmp_path, "\n".join(rows), "train.tsv"))
+        task_reader.with_columns_and_labels(OWN, read_own(tmp_path, "\n".join(rows), "train.tsv"))
     assert len(str(caught.value)) < 400

@@ -9,7 +9,7 @@ import sys
 
 import pytest
 
-import config_flag
+from albert_zh.common import config_flag
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 

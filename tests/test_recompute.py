@@ -4,7 +4,7 @@ import os
 
 import numpy as np
 
-import checkpoints
+from albert_zh.model import checkpoints
 from workspace import Workspace, run_here
 
 

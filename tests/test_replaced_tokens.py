@@ -4,10 +4,9 @@ import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
 
-import checkpoints
-import modeling
+from albert_zh.model import checkpoints, modeling
+from albert_zh.pretraining.objectives import replaced_tokens
 import pretraining_workspace as small
-import replaced_tokens
 from test_pretraining_model import features_of, trained
 
 VOCAB_SIZE = small.CONFIG["vocab_size"]

@@ -14,7 +14,7 @@ from workspace import CONFIG, ROOT, Workspace
 
 sys.path.append(os.path.join(ROOT, "benchmarks"))
 
-import results  # noqa: E402  (the path first)
+import results
 
 SCRIPT = os.path.join(ROOT, "benchmarks", "results.py")
 

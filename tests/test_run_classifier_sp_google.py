@@ -8,12 +8,11 @@ import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
 
+from albert_zh.inference import predictor
+from albert_zh.model import classifier_output, modeling
+from albert_zh.text import tokenization
 import golden_cases
-import modeling
-import objectives
-import predictor
 from sentencepiece_models import train_sentencepiece
-import tokenization
 from workspace import CONFIG, Workspace, run_process
 
 WORDS = ["cheap", "tickets", "paris", "hotel", "price", "today", "train", "2019,"]
@@ -87,7 +86,7 @@ def test_mean_over_tokens_leaves_padding_out():
     with tf.Graph().as_default(), tf.Session() as session:
         inputs = [tf.constant(arrays["in/" + name]) for name in INPUTS]
         model = modeling.AlbertModel(config, False, *inputs)
-        pooled = objectives.pooled_output(model, inputs[1], "mean")
+        pooled = classifier_output.pooled_output(model, inputs[1], "mean")
         encoder = {v.op.name: values[v.op.name] for v in tf.trainable_variables()}
         golden_cases.set_variables(session, encoder)
         actual = session.run(pooled)

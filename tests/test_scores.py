@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
-import objectives
-import scores
+from albert_zh.model import classifier_output
+from albert_zh.tasks import metrics as task_metrics
+from albert_zh.tasks.classification import objectives
 
 pytest.importorskip("sklearn")
 
@@ -24,19 +25,23 @@ def test_losses_are_the_training_graphs():
             losses, rows = session.run(
                 [
                     objectives.per_example_loss(tf.constant(logits), tf.constant(gold), settings),
-                    objectives.probabilities(tf.constant(logits), objective),
+                    classifier_output.probabilities(tf.constant(logits), objective),
                 ]
             )
-        np.testing.assert_allclose(scores.example_losses(objective, logits, gold), losses, 1e-4)
-        np.testing.assert_allclose(scores.probabilities(objective, logits), rows, 1e-4, 1e-7)
-    mean = scores.example_losses("multi_label", logits, golds["multi_label"], "mean")
-    total = scores.example_losses("multi_label", logits, golds["multi_label"])
+        np.testing.assert_allclose(
+            task_metrics.example_losses(objective, logits, gold), losses, 1e-4
+        )
+        np.testing.assert_allclose(task_metrics.probabilities(objective, logits), rows, 1e-4, 1e-7)
+    mean = task_metrics.example_losses("multi_label", logits, golds["multi_label"], "mean")
+    total = task_metrics.example_losses("multi_label", logits, golds["multi_label"])
     np.testing.assert_allclose(4 * mean, total)
 
 
 def test_evaluation_of_single_labels():
     logits = np.log([[0.7, 0.2, 0.1], [0.1, 0.1, 0.8], [0.3, 0.4, 0.3]])
-    found = scores.evaluate("single_label", logits, np.array([0, 2, 2]), 2, ["macro_f1", "mcc"])
+    found = task_metrics.evaluate(
+        "single_label", logits, np.array([0, 2, 2]), 2, ["macro_f1", "mcc"]
+    )
     losses = -np.log([0.7, 0.8, 0.3])
     assert found["eval_accuracy"] == pytest.approx(2 / 3)
     assert found["eval_loss"] == pytest.approx(losses.mean())
@@ -49,7 +54,7 @@ def test_f1_and_mcc_of_two_labels():
     gold = np.array([1, 1, 1, 0, 0, 0, 0, 0])
     decided = np.array([1, 1, 0, 1, 0, 0, 0, 0])  # F1 of the other label: 0.8
     names = ["f1", "mcc", "weighted_f1"]
-    found = scores.evaluate("single_label", np.eye(2)[decided], gold, 8, names)
+    found = task_metrics.evaluate("single_label", np.eye(2)[decided], gold, 8, names)
     assert [found["eval_" + name] for name in names] == pytest.approx([2 / 3, 7 / 15, 0.75])
 
 
@@ -59,9 +64,9 @@ def test_thresholds_are_those_of_the_best_f1():
     rows = np.array([[0.3, 0.9], [0.2, 0.9], [0.15, 0.9], [0.1, 0.9]])
 
     def tuned(gold, rows):
-        return scores.tuned_thresholds(gold, rows, pooled_rows=0)
+        return task_metrics.tuned_thresholds(gold, rows, pooled_rows=0)
 
-    step = 2 * scores.THRESHOLDS[0]
+    step = 2 * task_metrics.THRESHOLDS[0]
     # With two of the first label's rows F1 is 0.8; with all four it is 6 / 7.
     assert tuned(gold, rows) == [pytest.approx(0.05, abs=step), pytest.approx(0.5)]
     gold[3, 0] = 0
@@ -76,15 +81,15 @@ def test_thresholds_have_the_best_f1_of_the_labels_rows_and_those_of_all():
     generator = np.random.RandomState(3)
     gold = (generator.uniform(size=(200, 3)) < [0.5, 0.2, 0.02]).astype(int)
     rows = 1 / (1 + np.exp(2 - 2 * gold + generator.standard_normal(gold.shape)))
-    found = scores.tuned_thresholds(gold, rows, pooled_rows=30)
+    found = task_metrics.tuned_thresholds(gold, rows, pooled_rows=30)
     weights = np.repeat([1.0, 30 / gold.sum()], [200, 600])
     for label, threshold in enumerate(found):
         both = [np.concatenate([x[:, label], x.ravel()]) for x in (gold, rows)]
         f1 = [
             metrics.f1_score(both[0], both[1] >= at, sample_weight=weights)
-            for at in scores.THRESHOLDS
+            for at in task_metrics.THRESHOLDS
         ]
-        assert f1[list(scores.THRESHOLDS).index(threshold)] == pytest.approx(max(f1))
+        assert f1[list(task_metrics.THRESHOLDS).index(threshold)] == pytest.approx(max(f1))
 
 
 def test_a_rare_labels_threshold_is_near_that_of_all_labels():
@@ -96,19 +101,19 @@ def test_a_rare_labels_threshold_is_near_that_of_all_labels():
     rare[0] = 1
     values = np.where(rare, 0.02, 0.01)
     both = np.stack([gold, rare], 1), np.stack([common, values], 1)
-    alone, pooled = (scores.tuned_thresholds(*both, pooled_rows=rows)[1] for rows in (0, 30))
+    alone, pooled = (task_metrics.tuned_thresholds(*both, pooled_rows=rows)[1] for rows in (0, 30))
     assert alone < 0.025 and 0.2 < pooled < 0.6
-    assert scores.tuned_thresholds(both[0][:, 1:] * 0, both[1][:, 1:]) == [pytest.approx(0.5)]
+    assert task_metrics.tuned_thresholds(both[0][:, 1:] * 0, both[1][:, 1:]) == [pytest.approx(0.5)]
 
 
 def test_evaluation_of_several_labels_uses_them():
     gold = np.array([[1, 0], [0, 1], [1, 1]])
     rows = np.array([[0.30, 0.1], [0.1, 0.2], [0.25, 0.3]])
     logits = np.log(rows / (1 - rows))
-    thresholds = scores.tuned_thresholds(gold, rows)
-    found = scores.evaluate("multi_label", logits, gold, 8, thresholds=thresholds)
+    thresholds = task_metrics.tuned_thresholds(gold, rows)
+    found = task_metrics.evaluate("multi_label", logits, gold, 8, thresholds=thresholds)
     assert (found["eval_micro_f1"], found["eval_macro_f1"], found["eval_accuracy"]) == (1, 1, 1)
-    assert scores.evaluate("multi_label", logits, gold, 8)["eval_micro_f1"] == 0
+    assert task_metrics.evaluate("multi_label", logits, gold, 8)["eval_micro_f1"] == 0
 
 
 def test_correlations_equal_scipys():
@@ -116,28 +121,28 @@ def test_correlations_equal_scipys():
     generator = np.random.RandomState(1)
     gold = generator.randint(0, 5, 40).astype(float)
     logits = gold + generator.standard_normal(40)
-    found = scores.evaluate("regression", logits[:, None], gold, 8)
+    found = task_metrics.evaluate("regression", logits[:, None], gold, 8)
     assert found["eval_pearson"] == pytest.approx(stats.pearsonr(gold, logits)[0])
     assert found["eval_spearman"] == pytest.approx(stats.spearmanr(gold, logits)[0])
-    constant = scores.evaluate("regression", np.zeros([40, 1]), gold, 8)
+    constant = task_metrics.evaluate("regression", np.zeros([40, 1]), gold, 8)
     assert constant["eval_pearson"] == 0.0
 
 
 def test_calibration_error():
     confidences = np.array([0.95, 0.95, 0.55, 0.55])
     is_right = np.array([True, True, True, False])
-    error, rows = scores.expected_calibration_error(confidences, is_right, bins=10)
+    error, rows = task_metrics.expected_calibration_error(confidences, is_right, bins=10)
     assert error == pytest.approx(0.5 * 0.05 + 0.5 * 0.05)
     assert [row[2] for row in rows] == [2, 2]
-    assert scores.expected_calibration_error(np.array([1.0]), np.array([True]))[0] == 0.0
+    assert task_metrics.expected_calibration_error(np.array([1.0]), np.array([True]))[0] == 0.0
 
 
 def test_confusion_and_classes():
     gold, decided = np.array([0, 0, 1, 2]), np.array([0, 1, 1, 1])
     np.testing.assert_array_equal(
-        scores.confusion(gold, decided, 3), [[1, 1, 0], [0, 1, 0], [0, 1, 0]]
+        task_metrics.confusion(gold, decided, 3), [[1, 1, 0], [0, 1, 0], [0, 1, 0]]
     )
-    rows = scores.per_class(gold, decided, ("a", "b", "c"))
+    rows = task_metrics.per_class(gold, decided, ("a", "b", "c"))
     assert rows[0] == {
         "label": "a",
         "precision": 1.0,
@@ -161,7 +166,7 @@ def test_confusion_and_classes():
     ],
 )
 def test_the_best_prediction_for_all_rows_alike(objective, gold, metric, expected):
-    score, prediction = scores.constant_prediction(objective, np.array(gold), metric)
+    score, prediction = task_metrics.constant_prediction(objective, np.array(gold), metric)
     assert (pytest.approx(score), prediction) == expected
 
 
@@ -181,4 +186,4 @@ def test_the_best_prediction_for_all_rows_alike(objective, gold, metric, expecte
     ],
 )
 def test_what_is_no_better_than_one_prediction_for_all(score, constant, num_rows, is_within):
-    assert scores.is_within_chance(score, constant, num_rows) == is_within
+    assert task_metrics.is_within_chance(score, constant, num_rows) == is_within

@@ -11,15 +11,12 @@ from unittest import mock
 import numpy as np
 import pytest
 
-from errors import UserError
-import checkpoints
-import files
-import lexical_index
-import predictor
-import search
-import similarity
+from albert_zh.commands import similarity
+from albert_zh.common import files
+from albert_zh.common.errors import UserError
+from albert_zh.inference import lexical_index, predictor, search, text_encoder
+from albert_zh.model import checkpoints
 import small_models
-import text_encoder
 from workspace import CHARACTERS, ROOT
 
 sys.path.append(os.path.join(ROOT, "benchmarks"))  # what benchmarks/search.py imports

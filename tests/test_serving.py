@@ -23,11 +23,10 @@ pytest.importorskip("uvicorn", reason="needs requirements-serve.txt")
 
 import uvicorn
 
-import errors
-from errors import UserError
-import predictor
-import serve
-import serving
+from albert_zh.commands import serve
+from albert_zh.common import errors
+from albert_zh.common.errors import UserError
+from albert_zh.inference import http_service, predictor
 import small_models
 from workspace import CHARACTERS, ROOT
 
@@ -92,10 +91,10 @@ def gate(model):
 
 @pytest.fixture(scope="module")
 def port(gate):
-    limits = serving.Limits(
+    limits = http_service.Limits(
         max_texts=100, max_body_bytes=400000, body_seconds=0.5, max_batch_size=32, max_waiting=120
     )
-    with running(serving.create_app(gate, limits)) as port:
+    with running(http_service.create_app(gate, limits)) as port:
         yield port
 
 
@@ -198,7 +197,7 @@ def test_predictions_are_those_of_the_predictor(port, model):
 
 def test_the_document_has_every_route_and_its_requests_are_as_it_says(port):
     document = json.loads(ask(port, "GET", "/openapi.json")[2])
-    assert sorted(document["paths"]) == sorted(serving.PATHS)
+    assert sorted(document["paths"]) == sorted(http_service.PATHS)
     schemas = document["components"]["schemas"]
     assert "HTTPValidationError" not in schemas  # FastAPI's, which is not sent
     for path, methods in document["paths"].items():
@@ -227,7 +226,7 @@ def test_the_page_of_the_document_needs_nothing_from_elsewhere(port):
     status, headers, page = ask(port, "GET", "/docs")
     assert status == 200 and headers["content-type"].startswith("text/html")
     assert not re.search(r"(src|href)=[\"']?(https?:)?//|@import|url\(|<script", page)
-    for path in serving.PATHS:
+    for path in http_service.PATHS:
         assert "<code>%s</code>" % path in page
     for status in (200, 400, 408, 413, 415, 422, 500, 503):
         assert "<td>%d</td>" % status in page
@@ -246,14 +245,14 @@ def test_the_page_of_the_document_needs_nothing_from_elsewhere(port):
 def test_texts_of_another_form_than_training_had(columns, text, other, message, tmp_path):
     folder = small_models.write_model(tmp_path / "m", settings={"columns": columns})
     form = "pairs" if "text_b" in columns else "single"
-    with predictor.Predictor(folder) as model, running(serving.create_app(model)) as port:
+    with predictor.Predictor(folder) as model, running(http_service.create_app(model)) as port:
         assert post(port, "/predict", {"texts": [text]})[0] == 200
         status, _, answer = post(port, "/predict", {"texts": [text, other]})
         assert status == 400 and answer["error"].startswith(message)
         assert "switch check_text_form off" in answer["error"]
         assert '<body data-text-form="%s">' % form in ask(port, "GET", "/")[2]
     unchecked = predictor.Predictor(folder, check_text_form=False)
-    with unchecked as model, running(serving.create_app(model)) as port:
+    with unchecked as model, running(http_service.create_app(model)) as port:
         assert post(port, "/predict", {"texts": [text, other]})[0] == 200
 
 
@@ -362,7 +361,7 @@ def test_a_body_without_a_length_is_limited_too(port):
 
 
 def test_a_client_that_never_ends_its_body_is_left(port, monkeypatch):
-    monkeypatch.setattr(serving, "LINGER_SECONDS", 0.5)
+    monkeypatch.setattr(http_service, "LINGER_SECONDS", 0.5)
     chunk = b"%x\r\n%s\r\n" % (500000, b" " * 500000)
     start = time.time()
     answer = raw(port, HEAD + b"Transfer-Encoding: chunked\r\n\r\n", chunk)
@@ -466,7 +465,7 @@ def test_more_than_may_wait_is_told_to_come_later(port, gate):
 def test_models_without_pairs_and_closed_ones(tmp_path):
     path = small_models.write_model(tmp_path / "topics", labels=("体育", "财经", "娱乐"))
     topics = predictor.Predictor(path)
-    with running(serving.create_app(topics)) as port:
+    with running(http_service.create_app(topics)) as port:
         status, _, answer = post(port, "/similarity", {"pairs": [["a", "b"]]})
         assert status == 400 and "tells 3 classes apart" in answer["error"]
         assert post(port, "/predict", {"texts": ["今天"]})[2]["classes"] == topics.labels
@@ -482,7 +481,7 @@ def test_an_unforeseen_error_is_json_too(gate, monkeypatch):
         raise MemoryError("今天")
 
     monkeypatch.setattr(gate, "predict", fail)
-    with running(serving.create_app(gate)) as port:
+    with running(http_service.create_app(gate)) as port:
         status, _, answer = post(port, "/predict", {"texts": ["今天"]})
     assert status == 500 and answer == {"error": "internal error: the server's log tells more"}
 
@@ -569,7 +568,7 @@ def test_a_request_that_outlasts_the_end_is_told(gate, monkeypatch):
     gate.is_open.clear()
     gate.was_entered.clear()
     settings = {"log_config": None, "log_level": "error", "timeout_graceful_shutdown": 1}
-    server = uvicorn.Server(uvicorn.Config(serving.create_app(gate), **settings))
+    server = uvicorn.Server(uvicorn.Config(http_service.create_app(gate), **settings))
     with socket.socket() as listener, concurrent.futures.ThreadPoolExecutor(1) as pool:
         listener.bind(("127.0.0.1", 0))
         port = listener.getsockname()[1]
@@ -632,7 +631,7 @@ def test_flags_limit_the_service():
     }
     given = dict(values, max_wait_ms=1600, max_connections=17)
     with small_models.command_flags(serve, ["--%s=%s" % item for item in given.items()]):
-        assert serve._limits(serving) == serving.Limits(max_wait_seconds=1.6, **values)
+        assert serve._limits(http_service) == http_service.Limits(max_wait_seconds=1.6, **values)
         assert serve._server(uvicorn, app=None).config.limit_concurrency == 17
 
 

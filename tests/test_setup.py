@@ -15,7 +15,7 @@ import pytest
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 sys.path.insert(0, os.path.join(ROOT, "scripts"))
 
-import check_environment  # noqa: E402
+import check_environment
 
 TOOLS = (
     "bash basename cat cmp cp dirname env flock grep mkdir readlink rm sed sleep tail uname".split()

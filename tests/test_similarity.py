@@ -12,13 +12,12 @@ import sys
 import numpy as np
 import pytest
 
-from errors import UserError
+from albert_zh.commands import similarity
+from albert_zh.common import line_reader
+from albert_zh.common.errors import UserError
+from albert_zh.inference import predictor, text_encoder
 import args
-import line_input
-import predictor
-import similarity
 import small_models
-import text_encoder
 from workspace import ROOT
 
 PAIRS = [("今天天气", "明天天气"), ("好", "好"), ("怎么办理", "什么时候开门"), ("", "今天")]
@@ -169,9 +168,9 @@ def test_lines_that_end_as_on_old_macs_are_told(tmp_path):
     path = tmp_path / "mac.txt"
     path.write_bytes("今天\t明天\r今天\t后天\r".encode())
     with pytest.raises(UserError, match="mac.txt: its lines end with CR alone"):
-        list(line_input.groups_of_lines(str(path)))
+        list(line_reader.groups_of_lines(str(path)))
     path.write_bytes("今天\t明天\r".encode())
-    assert [[line for _, line in group] for group in line_input.groups_of_lines(str(path))] == [
+    assert [[line for _, line in group] for group in line_reader.groups_of_lines(str(path))] == [
         ["今天\t明天"]
     ]
 
@@ -205,12 +204,12 @@ def test_halves_of_characters_in_a_file_are_told(folder, tmp_path):
 
 def test_lines_come_in_groups_with_their_places(tmp_path):
     path = write_pairs(tmp_path / "lines.txt", "\ufeffa\r\nb\u2028c\n\nlast")
-    (group, rest) = line_input.groups_of_lines(path)
+    (group, rest) = line_reader.groups_of_lines(path)
     places = ["%s, line %d" % (path, number) for number in (1, 2, 3, 4)]
     assert group + rest == list(zip(places, ["a", "b\u2028c", "", "last"]))
     long = "天" * 30000  # a character lies across the end of a block
     path = write_pairs(tmp_path / "long.txt", "x" + long + "\n" + long + "\n")
-    lines = [line for group in line_input.groups_of_lines(path) for _, line in group]
+    lines = [line for group in line_reader.groups_of_lines(path) for _, line in group]
     assert lines == ["x" + long, long]
 
 

@@ -10,14 +10,32 @@ import sys
 import pytest
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-EVERYWHERE = {"errors", "files", "validation"}  # what every room may import
+SETTINGS = {"args"}  # of the root's modules, the one that is no alias
+ALIAS = re.compile(
+    r'"""[^"]+Code: (?P<code>albert_zh/[/\w]+\.py)\n?"""\n\n'
+    r"from (?P<module>albert_zh[.\w]+) import \*  # noqa: F403[^\n]*\n"
+    r'(from (?P=module) import main\n\nif __name__ == "__main__":\n    main\(\)\n)?'
+)
+
+
+def root_modules():
+    return {os.path.basename(path)[:-3] for path in glob.glob(os.path.join(ROOT, "*.py"))}
+
+
+def printed(program):
+    """The words that a program prints which is started in the root."""
+    return subprocess.check_output([sys.executable, "-c", program], cwd=ROOT, text=True).split()
 
 
 @pytest.mark.skipif(sys.version_info < (3, 8), reason="an older Python shows it by running them")
 def test_every_file_can_be_read_by_python_3_7():
-    patterns = ("*.py", "scripts/*.py", "benchmarks/*.py", "tests/*.py", "pytorch/*.py")
-    paths = [path for pattern in patterns for path in glob.glob(os.path.join(ROOT, pattern))]
-    assert len(paths) > 100
+    patterns = ("*.py", "albert_zh/**/*.py", "scripts/*.py", "benchmarks/*.py", "tests/**/*.py")
+    paths = [
+        path
+        for pattern in patterns
+        for path in glob.glob(os.path.join(ROOT, pattern), recursive=True)
+    ]
+    assert len(paths) > 200
     for path in paths:
         with open(path, encoding="utf-8") as handle:
             ast.parse(handle.read(), path, feature_version=(3, 7))
@@ -25,61 +43,46 @@ def test_every_file_can_be_read_by_python_3_7():
         ast.parse("if (n := 1): pass", feature_version=(3, 7))
 
 
-def imports_of(path):
-    """(module, names taken from it) of a file's imports, in order."""
-    with open(path, encoding="utf-8") as handle:
-        for statement in ast.parse(handle.read(), path).body:
-            if isinstance(statement, ast.Import):
-                yield from ((alias.name, ()) for alias in statement.names)
-            elif isinstance(statement, ast.ImportFrom):
-                yield statement.module, [alias.name for alias in statement.names]
+@pytest.mark.parametrize("name", sorted(root_modules() - SETTINGS))
+def test_modules_of_the_root_are_aliases_of_one_form(name):
+    with open(os.path.join(ROOT, name + ".py"), encoding="utf-8") as source:
+        alias = ALIAS.fullmatch(source.read())
+    assert alias and alias["code"] == alias["module"].replace(".", "/") + ".py"
+    with open(os.path.join(ROOT, alias["code"]), encoding="utf-8") as source:
+        assert "\n__all__ = [" in source.read()
 
 
-def imports_of_modules():
-    """{name: list of `imports_of`} of the modules in the root folder."""
-    paths = glob.glob(os.path.join(ROOT, "*.py"))
-    return {os.path.basename(path)[:-3]: list(imports_of(path)) for path in paths}
+def test_every_command_of_the_package_has_an_alias_in_the_root():
+    paths = glob.glob(os.path.join(ROOT, "albert_zh", "commands", "[a-z]*.py"))
+    assert len(paths) > 20
+    assert {os.path.basename(path)[:-3] for path in paths} <= root_modules()
 
 
-def is_command(imports):
-    return any("run_command" in names for _, names in imports)
+def test_the_package_imports_no_alias():
+    for path in glob.glob(os.path.join(ROOT, "albert_zh", "**", "*.py"), recursive=True):
+        with open(path, encoding="utf-8") as source:
+            statements = list(ast.walk(ast.parse(source.read())))
+        imported = {
+            alias.name for s in statements if isinstance(s, ast.Import) for alias in s.names
+        }
+        imported |= {s.module for s in statements if isinstance(s, ast.ImportFrom)}
+        assert not imported & (root_modules() - SETTINGS), path
 
 
-def test_rooms_import_what_the_table_of_the_architecture_lets_them():
-    """A module is a room, or a command (`args` is one's settings), which imports none."""
-    every = imports_of_modules()
-    imported = {name: {module for module, _ in every[name]} & set(every) for name in every}
-    with open(os.path.join(ROOT, "docs", "architecture.md"), encoding="utf-8") as handle:
-        rows = [line.split("|") for line in handle if line.startswith("| `")]
-    above = set(EVERYWHERE)
-    for _, names, _, may, _ in rows:
-        rooms = set(re.findall(r"`(\w+)\.py`", names))
-        allowed = rooms | EVERYWHERE | (set(re.findall(r"\w+", may)) & set(every))
-        if "the rooms above" in may:
-            allowed |= above
-        for room in rooms:
-            assert imported[room] <= allowed, room
-        above |= rooms
-    assert len(above) > 50
-    commands = {name for name in every if is_command(every[name])}
-    assert set(every) - above == commands | {"args"}
-    importers = {name for name in commands if imported[name] & commands}
-    assert importers == {"create_pretraining_data_google"}  # the same one with google's defaults
-
-
-def test_commands_quieten_tensorflow_before_they_import_it():
-    """`errors` does that: it comes before TensorFlow and whatever may import it."""
-    every = imports_of_modules()
-    loud = set(every) | {"tensorflow.compat.v1"}
-    commands = [name for name in every if is_command(every[name])]
-    assert len(commands) > 15
-    for name in commands:
-        assert next(module for module, _ in every[name] if module in loud) == "errors", name
+def test_tensorflow_is_quiet_unless_the_user_wants_its_log():
+    program = "import albert_zh, os; print(os.environ['TF_CPP_MIN_LOG_LEVEL'])"
+    assert printed(program) == ["3"] or os.environ.get("TF_CPP_MIN_LOG_LEVEL")
 
 
 @pytest.mark.parametrize("command", ["run_classifier", "run_pretraining", "export_model"])
 def test_what_few_runs_need_is_not_imported_with_a_command(command):
-    program = "import sys, %s; print(*{name.split('.')[0] for name in sys.modules})" % command
-    names = subprocess.check_output([sys.executable, "-c", program], cwd=ROOT, text=True).split()
+    names = printed("import sys, %s; print(*{n.split('.')[0] for n in sys.modules})" % command)
     assert "tensorflow" in names
     assert not {"matplotlib", "sklearn", "tensorflow_addons", "jieba", "torch", "onnx"} & set(names)
+
+
+def test_prediction_imports_no_module_of_training():
+    names = printed("import sys; from albert_zh import Predictor; print(*sys.modules)")
+    of_package = {name.split(".")[1] for name in names if name.startswith("albert_zh.")}
+    assert "inference" in of_package
+    assert not of_package & {"training", "finetuning", "pretraining", "corpus", "commands"}

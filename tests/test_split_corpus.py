@@ -6,14 +6,14 @@ import sys
 
 import pytest
 
-from errors import UserError
-import corpus
-import files
+from albert_zh.common import files
+from albert_zh.common.errors import UserError
+from albert_zh.corpus import reader as corpus_reader
 import small_models
 from workspace import ROOT
 
 sys.path.insert(0, os.path.join(ROOT, "scripts"))
-import split_corpus  # noqa: E402
+import split_corpus
 
 NEWS = os.path.join(ROOT, "data", "news_sample.txt")
 
@@ -98,7 +98,7 @@ def test_excluded_files_are_utf8_or_in_the_encoding_of_the_texts(tmp_path, capsy
     (tmp_path / "gbk.txt").write_bytes(SAME.encode("gb18030"))
     with pytest.raises(UserError, match="gbk.txt, line 1.*gb18030"):
         split(tmp_path, text, exclude_file=tmp_path / "gbk.txt")
-    text_format = corpus.TextFormat("gb18030")
+    text_format = corpus_reader.TextFormat("gb18030")
     texts = split_corpus.excluded_texts(str(tmp_path / "gbk.txt"), text_format)
     assert texts == {split_corpus.normalized(LINE)}
     (tmp_path / "short.txt").write_text("好的\n", encoding="utf-8")

@@ -7,13 +7,12 @@ import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
 
-import checkpoints
-import convert_albert_pytorch_checkpoint_to_tf as to_tf
-import convert_albert_tf_checkpoint_to_pytorch as to_pytorch
-import fill_mask
-import modeling
-import pytorch_files
-import text_encoder
+from albert_zh.commands import convert_albert_pytorch_checkpoint_to_tf as to_tf
+from albert_zh.commands import convert_albert_tf_checkpoint_to_pytorch as to_pytorch
+from albert_zh.commands import fill_mask
+from albert_zh.conversion import pytorch_files
+from albert_zh.inference import text_encoder
+from albert_zh.model import checkpoints, modeling
 from workspace import ROOT
 
 FOLDER = os.path.join(ROOT, "albert_starter_zh")

@@ -5,8 +5,7 @@ import os
 
 import pytest
 
-import files
-import system_errors
+from albert_zh.common import files, system_errors
 
 GRAPH_ERROR = """Graph execution error:
 

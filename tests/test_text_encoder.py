@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
 
-from errors import UserError
-import checkpoints
-import extract_features
-import modeling
+from albert_zh.commands import extract_features
+from albert_zh.common import package_files
+from albert_zh.common.errors import UserError
+from albert_zh.inference import text_encoder
+from albert_zh.model import checkpoints, modeling
 import small_models
-import text_encoder
 
 TEXTS = ["今天天气很好", ("怎么办理", "银行卡？"), "", "好" * 30, "ab1，"]
 
@@ -159,7 +159,7 @@ def test_npy_of_sentences_and_of_tokens(extracted, sentence_vectors, token_vecto
 
 
 def test_the_pretrained_model_at_hand_is_the_default(folder, tmp_path, monkeypatch, capfd):
-    monkeypatch.setattr(checkpoints, "ROOT", os.path.dirname(folder))
+    monkeypatch.setattr(package_files, "ROOT", os.path.dirname(folder))
     monkeypatch.setattr(checkpoints, "PRETRAINED", ("absent", os.path.basename(folder)))
     source = tmp_path / "texts.txt"
     source.write_text("今天\n", encoding="utf-8")

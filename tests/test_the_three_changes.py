@@ -7,11 +7,11 @@ import sys
 import pytest
 import tensorflow.compat.v1 as tf
 
-import modeling
+from albert_zh.model import modeling
 from workspace import ROOT
 
 sys.path.insert(0, ROOT)
-import test_changes as changes  # noqa: E402
+from albert_zh.commands import test_changes as changes
 
 
 def test_factorized_embedding_of_the_paper():

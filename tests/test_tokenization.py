@@ -14,9 +14,9 @@ import warnings
 
 import pytest
 
-from errors import UserError
+from albert_zh.common.errors import UserError
+from albert_zh.text import tokenization
 from sentencepiece_models import train_sentencepiece
-import tokenization
 from workspace import ROOT
 
 VOCAB = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "北", "京", "，", ",", "!", "Ab"]

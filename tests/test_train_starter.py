@@ -11,15 +11,15 @@ import time
 import numpy as np
 import pytest
 
-from errors import UserError
-import files
+from albert_zh.common import files
+from albert_zh.common.errors import UserError
 from isolated_flags import flags_of
 from test_cli_run_classifier_multiclass import titles
 import workspace
 from workspace import ROOT
 
 sys.path.insert(0, os.path.join(ROOT, "scripts"))
-import train_starter  # noqa: E402
+import train_starter
 
 NEWS = os.path.join(ROOT, "data", "news_sample.txt")
 SETTINGS = {
@@ -406,7 +406,7 @@ def start(tmp_path):
 
 
 def _values(folder):
-    import checkpoints
+    from albert_zh.model import checkpoints
 
     return checkpoints.read_weights(checkpoints.find_checkpoint(folder))
 

@@ -12,9 +12,9 @@ from google.protobuf import text_format
 import pytest
 import tensorflow.compat.v1 as tf
 
-from errors import Interrupted, UserError
-import processor
-import training
+from albert_zh.common import cpu_precision
+from albert_zh.common.errors import Interrupted, UserError
+from albert_zh.training import training
 from workspace import ROOT, flags_of
 
 
@@ -82,7 +82,7 @@ def test_first_signal_asks_second_stops(monkeypatch):
 def test_precision_that_costs_time_is_told(given, is_told, tmp_path, capsys, monkeypatch):
     path = tmp_path / "cpuinfo"
     path.write_text("flags : avx2\n")
-    monkeypatch.setattr(processor, "_FEATURES_FILE", str(path))
+    monkeypatch.setattr(cpu_precision, "_FEATURES_FILE", str(path))
     with flags_of(given + ["--output_dir=" + str(tmp_path)]):
         training.make_estimator(lambda features, labels, mode, params: None, 10, train_batch_size=8)
     line = "warning: precision bfloat16 is slower than float32 here"
@@ -99,7 +99,7 @@ def save_checkpoint(folder):
 ALLOCATORS = """
 import sys
 import tensorflow.compat.v1 as tf
-import training
+from albert_zh.training import training
 training.choose_allocator(plain=sys.argv[1] == "plain")
 tf.disable_eager_execution()
 trace = tf.RunMetadata()
@@ -133,7 +133,7 @@ import sys
 import threading
 
 os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:2])  # before numpy starts its threads
-import training
+from albert_zh.training import training
 
 library = ctypes.CDLL(None)
 library.fdopen.restype = ctypes.c_void_p
@@ -197,7 +197,7 @@ def test_learning_curve_is_a_picture(tmp_path):
 def test_the_axis_of_the_learning_curve_says_the_metric(tmp_path, monkeypatch):
     pytest.importorskip("matplotlib")
     figures = []
-    monkeypatch.setattr(training.pictures, "save", lambda figure, path: figures.append(figure))
+    monkeypatch.setattr(training.plotting, "save", lambda figure, path: figures.append(figure))
     metrics = training.Metrics(str(tmp_path), 0)
     metrics.add(10, loss=0.5, dev_macro_f1=0.6)
     curves = [("dev_macro_f1", "dev macro_f1")]

@@ -6,10 +6,8 @@ import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
 
-import compilation
+from albert_zh.model import modeling, optimization, xla
 import golden_cases
-import modeling
-import optimization
 
 # Golden training -> model case and settings; 12 steps on one fixed batch.
 TRAININGS = {
@@ -47,7 +45,7 @@ def golden_folder(shared):
 @pytest.mark.parametrize("name", sorted(TRAININGS))
 def test_training_equals_the_originals(golden_folder, name, way, monkeypatch):
     case, settings = TRAININGS[name]
-    is_compiled = way == "with all that saves time" and compilation.pays()
+    is_compiled = way == "with all that saves time" and xla.pays()
     monkeypatch.setattr(optimization.AdamWeightDecayOptimizer, "is_compiled", is_compiled)
     monkeypatch.setattr(optimization, "COMPILED_FROM", 1)
     monkeypatch.setattr(modeling, "CLASSIFIER_DROPOUT", 0.0)

@@ -10,23 +10,17 @@ import os
 import numpy as np
 import pytest
 
-from errors import UserError
-import classification
-import convert_albert_pytorch_checkpoint_to_tf as to_tf
-import files
-import fine_tuning
-import inference
-import modeling
-import objectives
-import pretraining_runner
-import pytorch_files
-import pytorch_names
-import reports
-import task_data
-import tokenizer_json
-import training
-import validation
-import work_folder
+from albert_zh.commands import convert_albert_pytorch_checkpoint_to_tf as to_tf
+from albert_zh.common import files, validation
+from albert_zh.common.errors import UserError
+from albert_zh.conversion import pytorch_files, pytorch_names, tokenizer_json
+from albert_zh.corpus import pipeline, work_folder
+from albert_zh.finetuning import runner as finetuning_runner
+from albert_zh.model import inference_graph, label_map, modeling
+from albert_zh.tasks import report as task_report
+from albert_zh.tasks.classification import features as classification
+from albert_zh.tasks.classification import objectives
+from albert_zh.training import training
 
 
 @pytest.mark.parametrize(
@@ -89,7 +83,7 @@ def read_settings(path):
 
 def read_report(path):
     """The former report, as `reports.Report` takes what a run did not look at from it."""
-    report = reports.Report.__new__(reports.Report)
+    report = task_report.Report.__new__(task_report.Report)
     report._outcomes = {}
     return report._kept_sections(os.path.dirname(path), {"model": "m", "data": {}, "remarks": {}})
 
@@ -111,14 +105,14 @@ def read_manifest(path):
 
 def read_shard(path):
     folder = work_folder.WorkFolder(os.path.dirname(path), {})
-    result = folder.result("00000001", pretraining_runner.FINISHED_SHARD)
+    result = folder.result("00000001", pipeline.FINISHED_SHARD)
     collections.Counter().update(result["counts"])
     return result
 
 
 def read_notes(path):
-    notes = inference.read_notes(path)
-    inference.check_notes(notes, 2, path)
+    notes = inference_graph.read_notes(path)
+    inference_graph.check_notes(notes, 2, path)
     return notes
 
 
@@ -189,7 +183,7 @@ READERS = {
             "dev": {"global_step": 5, "eval_accuracy": 0.5},
         },
     ),
-    "labels": ("label_map.json", task_data.labels_of_map, {"a": 0, "b": 1}),
+    "labels": ("label_map.json", label_map.labels_of_map, {"a": 0, "b": 1}),
     "class_weights": ("weights.json", read_class_weights, {"0": 1.5, "1": 2}),
     "run_settings": (
         "run_settings.json",
@@ -203,7 +197,7 @@ READERS = {
     ),
     "results": (
         "eval_results.json",
-        lambda path: validation.read_json(path, fine_tuning.FORMER_RESULTS),
+        lambda path: validation.read_json(path, finetuning_runner.FORMER_RESULTS),
         {"model": "m", "test": {"accuracy": 0.5}},
     ),
     "metrics": (

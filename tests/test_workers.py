@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from errors import UserError
-import workers
+from albert_zh.common.errors import UserError
+from albert_zh.training import multi_worker
 
 CLUSTER = {"worker": ["a:1", "b:1"]}
 
@@ -16,15 +16,15 @@ def set_config(monkeypatch, **config):
 
 def test_the_first_worker_saves_unless_there_is_a_chief(monkeypatch):
     monkeypatch.delenv("TF_CONFIG", raising=False)
-    assert workers.cluster() == {} and workers.helper_name() is None
+    assert multi_worker.cluster() == {} and multi_worker.helper_name() is None
     for index, expected in ((0, None), ("1", "worker1")):
         set_config(monkeypatch, cluster=CLUSTER, task={"type": "worker", "index": index})
-        assert workers.helper_name() == expected
+        assert multi_worker.helper_name() == expected
     with_chief = dict(CLUSTER, chief=["c:1"])
     set_config(monkeypatch, cluster=with_chief, task={"type": "worker", "index": 0})
-    assert workers.cluster() == with_chief and workers.helper_name() == "worker0"
+    assert multi_worker.cluster() == with_chief and multi_worker.helper_name() == "worker0"
     set_config(monkeypatch, cluster=with_chief, task={"type": "chief", "index": 0})
-    assert workers.helper_name() is None
+    assert multi_worker.helper_name() is None
 
 
 @pytest.mark.parametrize(
@@ -41,4 +41,4 @@ def test_the_first_worker_saves_unless_there_is_a_chief(monkeypatch):
 def test_a_config_that_tells_nothing_is_explained(config, message, monkeypatch):
     monkeypatch.setenv("TF_CONFIG", json.dumps(config))
     with pytest.raises(UserError, match="TF_CONFIG=.*" + message):
-        workers.helper_name() or workers.cluster()
+        multi_worker.helper_name() or multi_worker.cluster()

@@ -11,7 +11,8 @@ from absl import flags
 from absl.testing import flagsaver
 import numpy as np
 
-import fine_tuning
+from albert_zh.commands import run_classifier
+from albert_zh.finetuning import runner as finetuning_runner
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 CHARACTERS = "今天气很好我们去吃饭吧明天再说什么时候开门怎么办理银行卡"
@@ -124,14 +125,14 @@ def run_process(arguments, script="run_classifier.py", **settings):
 def run_here(arguments):
     """Runs run_classifier.py in this process, which is faster; its errors come as exceptions."""
     with flags_of(arguments):
-        fine_tuning.run()
+        run_classifier.run()
 
 
 @contextlib.contextmanager
 def flags_of(arguments):
     """Has absl's flags as run_classifier.py would with these arguments."""
     if "bert_config_file" not in flags.FLAGS:
-        fine_tuning.define_flags()
+        finetuning_runner.define_flags()
     with flagsaver.flagsaver():
         flags.FLAGS.unparse_flags()
         for name in flags.FLAGS:

@@ -39,8 +39,8 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."
 from absl import flags
 import numpy as np
 
-from errors import UserError, run_command
-from files import atomic_write, read_lines
+from albert_zh.common.errors import UserError, run_command
+from albert_zh.common.files import atomic_write, read_lines
 
 FLAGS = flags.FLAGS
 

@@ -1,0 +1,35 @@
+"""Chinese ALBERT: pre-training, fine-tuning, prediction and export.
+
+    from albert_zh import Predictor
+
+    with Predictor("lcqmc_output/best") as predictor:
+        labels, probabilities = predictor.predict([("怎么开户", "如何开通账户")])
+
+`Predictor`, `TextEncoder` and `Corpus` are imported on first use, and nothing of training with
+them. `python -m albert_zh` lists the commands.
+"""
+
+import importlib
+import os
+
+# TensorFlow logs device discovery as errors at import; set the variable to see them.
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+_CLASSES = {
+    "Predictor": "albert_zh.inference.predictor",
+    "TextEncoder": "albert_zh.inference.text_encoder",
+    "Corpus": "albert_zh.inference.search",
+    "UserError": "albert_zh.common.errors",
+}
+__all__ = sorted(_CLASSES)
+
+
+def __getattr__(name: str):
+    """A public class, imported on first use (PEP 562)."""
+    if name not in _CLASSES:
+        raise AttributeError("module %r has no attribute %r" % (__name__, name))
+    return getattr(importlib.import_module(_CLASSES[name]), name)
+
+
+def __dir__():
+    return sorted(list(globals()) + __all__)

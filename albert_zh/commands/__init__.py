@@ -1,0 +1,1 @@
+"""The command lines: flags and `main` of each."""

@@ -1,0 +1,163 @@
+"""Classifies texts with a fine-tuned model of any kind: classes, several labels, values; or pairs.
+
+    python classify.py "这家店的菜很好吃" "等了两个小时"
+    python classify.py --input_file=texts.txt > classified.tsv
+    cat texts.txt | python classify.py --model_dir=topics_output/best --top_k=3 --format=jsonl
+
+Texts are the words of the command line, or the lines of a file or of standard input. A model of
+pairs takes the words two by two, and lines text_a<tab>text_b; further columns are not read.
+
+Prints a line per text, in the input's order: the text (or both), the label and its probability,
+tab-separated; of a multi-label model the labels over their thresholds and their probabilities, each
+joined as in the training data; of a regression the value. With --top_k the most probable classes
+follow, each with its probability. --format=jsonl prints objects with the keys text (text_a, text_b
+of a pair), label and probability (labels; value), and probabilities: {class: probability} of the
+--top_k, or of all classes.
+"""
+
+import json
+import sys
+
+from absl import flags
+
+from albert_zh.common import line_reader
+from albert_zh.common.errors import UserError, printable, run_command
+from albert_zh.inference import model_flags, predictor
+
+__all__ = [
+    "FORMATS",
+    "define_flags",
+    "main",
+    "print_classes",
+    "run",
+]
+
+FLAGS = flags.FLAGS
+FORMATS = ("tsv", "jsonl")
+
+
+def define_flags():
+    """Defines the command's flags."""
+    model_flags.define(
+        "Model folder, SavedModel folder or .tflite file; the newest *_output/best if left out."
+    )
+    flags.DEFINE_string("input_file", None, "Texts, a line each; standard input if left out.")
+    flags.DEFINE_string("encoding", "utf-8", "Encoding of the file or of standard input.")
+    flags.DEFINE_enum("format", "tsv", FORMATS, "Form of the output.")
+    flags.DEFINE_integer(
+        "top_k", None, "Most probable classes to show with their probabilities.", lower_bound=1
+    )
+    flags.DEFINE_boolean(
+        "text_pairs",
+        None,
+        "Whether the texts are pairs; as the model was trained if left out, and where its folder "
+        "does not note that, lines with a tab are.",
+    )
+
+
+def run(words):
+    """Prints the classes of the words, or of each line of the input."""
+    line_reader.check_arguments(words)
+    if words and FLAGS.input_file:
+        raise UserError("texts and --input_file exclude each other: give one of them")
+    with _open_model() as model:
+        is_pairs = model.takes_pairs if FLAGS.text_pairs is None else FLAGS.text_pairs
+        if words:
+            print_classes(model, _texts_of_words(words, is_pairs))
+            return
+        groups = line_reader.groups_with_bar("texts", FLAGS.input_file, FLAGS.encoding)
+        for group in groups:
+            texts = [_text_of_line(place, line, is_pairs) for place, line in group]
+            print_classes(model, texts)
+
+
+def _open_model():
+    path = FLAGS.model_dir or model_flags.newest_model()
+    print(printable("model: %s" % path), file=sys.stderr)
+    model = predictor.Predictor(
+        path,
+        FLAGS.max_seq_length,
+        precision=FLAGS.precision,
+        check_text_form=FLAGS.text_pairs is None,
+    )
+    if model.objective == "regression" and FLAGS.top_k:
+        raise UserError("--top_k: %s predicts a value, no classes: leave it out" % path)
+    return model
+
+
+def _texts_of_words(words, is_pairs):
+    if not is_pairs:
+        return words
+    if len(words) % 2:
+        raise UserError(
+            "found %d words, expected pairs, as the model was trained on them: quote each text; "
+            "--text_pairs=false takes single texts" % len(words)
+        )
+    return list(zip(words[::2], words[1::2]))
+
+
+def _text_of_line(place, line, is_pairs):
+    """The text or pair of a line; `is_pairs` None: whichever it looks like."""
+    num_columns = line.count("\t") + 1
+    if is_pairs or (is_pairs is None and num_columns > 1):
+        return line_reader.pair_of_line(place, line)
+    if num_columns > 1 and FLAGS.text_pairs is None:
+        raise UserError(
+            "%s: %d columns, but the model was trained on single texts: keep the text alone, such "
+            "as by cut -f1; --text_pairs=false takes the whole line as the text"
+            % (place, num_columns)
+        )
+    return line
+
+
+def print_classes(model, texts):
+    """Prints a line for each text.
+
+    Args:
+        model: `Predictor`.
+        texts: list of str, or of (text_a, text_b).
+    """
+    labels, probabilities = model.predict(texts)
+    write = {"tsv": _tsv_line, "jsonl": _json_line}[FLAGS.format]
+    for text, label, row in zip(texts, labels, probabilities.tolist()):
+        print(write(model, text, label, row))
+    sys.stdout.flush()
+
+
+def _ranked(model, row, count):
+    """[(class, probability)], the most probable `count` first; None: all."""
+    return sorted(zip(model.labels, row), key=lambda pair: -pair[1])[:count]
+
+
+def _tsv_line(model, text, label, row):
+    cells = [text] if isinstance(text, str) else list(text)
+    if model.objective == "regression":
+        return "\t".join(cells + ["%.4f" % label])
+    is_multi_label = model.objective == "multi_label"
+    probability_of = dict(zip(model.labels, row))
+    chosen = label if is_multi_label else [label]
+    cells.append(model.label_separator.join(chosen))
+    cells.append(model.label_separator.join("%.4f" % probability_of[name] for name in chosen))
+    if FLAGS.top_k:
+        ranked = _ranked(model, row, FLAGS.top_k)
+        for name, probability in ranked if is_multi_label else ranked[1:]:
+            cells += [name, "%.4f" % probability]
+    return "\t".join(cells)
+
+
+def _json_line(model, text, label, row):
+    record = {"text": text} if isinstance(text, str) else dict(zip(("text_a", "text_b"), text))
+    if model.objective == "regression":
+        record["value"] = label
+    else:
+        record["labels" if model.objective == "multi_label" else "label"] = label
+        if model.objective != "multi_label":
+            record["probability"] = max(row)
+        record["probabilities"] = dict(_ranked(model, row, FLAGS.top_k))
+    return json.dumps(record, ensure_ascii=False)
+
+
+def main():
+    """Runs the command line."""
+    define_flags()
+    run_command(run, takes_words=True, description=__doc__)

@@ -1,0 +1,317 @@
+r"""Makes TFRecords for pre-training from raw text: masked words and the order of segments.
+
+    python create_pretraining_data.py --do_whole_word_mask=true --input_file='my/*.txt' \
+        --output_file=my/records.tfrecord --vocab_file=albert_starter_zh/vocab.txt \
+        --max_seq_length=512 --max_predictions_per_seq=51 --masked_lm_prob=0.10
+
+The input has a sentence a line and a blank line between documents (with --split_sentences, a
+paragraph a line), or is a file of JSON lines (.jsonl, .json) with fields text and title; files may
+be compressed with gzip. Several files, patterns and folders are separated by commas. The same input
+and flags give the same files, byte for byte, whatever --num_workers is.
+
+--original_masking=true makes the records that albert_zh made, one by one, faults included.
+"""
+
+import functools
+import os
+import sys
+import time
+
+from absl import flags
+
+from albert_zh.common import path_rules
+from albert_zh.common.errors import UserError, printable, run_command
+from albert_zh.corpus import counts as corpus_counts
+from albert_zh.corpus import masking, pipeline, sampling, tfrecords
+from albert_zh.corpus import reader as corpus_reader
+from albert_zh.text import tokenization, word_segmentation
+
+__all__ = [
+    "define_flags",
+    "main",
+    "run",
+]
+
+FLAGS = flags.FLAGS
+
+
+def define_flags(google=False, one_segment=False):
+    """Defines the command's flags, with the defaults of google's script or of brightmart's.
+
+    Args:
+        google: bool; those of google's.
+        one_segment: bool, default of --one_segment.
+    """
+    table = [
+        ("string", "input_file", None, "Text files, patterns or folders, separated by commas."),
+        ("string", "output_file", None, "TFRecord files to write, separated by commas."),
+        ("string", "vocab_file", None, "The vocabulary (vocab.txt) of the model."),
+        ("bool", "do_lower_case", True, "Whether text is lower-cased and loses its accents."),
+        ("bool", "do_whole_word_mask", google, "Whether words are masked whole."),
+        ("integer", "max_seq_length", 512 if google else 128, "Pieces in a sequence."),
+        ("integer", "max_predictions_per_seq", 20, "The most pieces to mask in a sequence."),
+        ("integer", "random_seed", 12345, "Seed of all that is drawn."),
+        ("integer", "dupe_factor", 10, "How often the input is used, with other masks each time."),
+        ("float", "masked_lm_prob", 0.15, "Share of the pieces to mask."),
+        ("float", "short_seq_prob", 0.1, "How often a document's sequences are shorter."),
+        ("bool", "non_chinese", False, "Whether words are told by spaces, not by a segmenter."),
+        ("bool", "original_masking", False, "Whether to make albert_zh's records, one by one."),
+        ("integer", "ngram", 3 if google else 1, "The most words to mask in a row, as n-grams."),
+        ("bool", "span", False, "Whether to mask spans of up to 10 words, as SpanBERT does."),
+        (
+            "bool",
+            "one_segment",
+            one_segment,
+            "Whether a record is [CLS] A [SEP], as RoBERTa has it.",
+        ),
+        ("string", "encoding", "utf-8", "Encoding of the input, such as gb18030 (GBK)."),
+        ("bool", "split_sentences", False, "Whether lines are paragraphs, to cut into sentences."),
+        ("string", "user_dict", None, "A user dictionary for jieba."),
+        ("integer", "num_workers", os.cpu_count(), "How many processes work at the same time."),
+        ("bool", "resume", False, "Whether to go on where the same run was stopped."),
+        ("string", "beam_options", "", "Beam's own flags, such as --runner=FlinkRunner."),
+        ("string", "stats", None, "A JSON file for the statistics; a .png is written beside it."),
+    ]
+    google_table = [
+        ("string", "spm_model_file", None, "A SentencePiece model to use, not a vocabulary."),
+        ("bool", "do_permutation", False, "Whether as many pieces again are shuffled."),
+        ("bool", "favor_shorter_ngram", False, "Whether n words are drawn as 1/n: always so."),
+        ("bool", "favor_longer_ngram", False, "Whether longer n-grams are drawn more often."),
+        ("bool", "random_next_sentence", False, "Whether B is from elsewhere, not swapped with A."),
+        ("bool", "similar_next_sentence", False, "The same, from texts that share rare words."),
+    ]
+    for kind, name, default, help_text in table + (google_table if google else []):
+        getattr(flags, "DEFINE_" + kind)(name, default, help_text)
+    flags.DEFINE_enum(
+        "masking", "static", ["static", "dynamic"], "Whether to mask now, or anew in each epoch."
+    )
+    flags.DEFINE_enum(
+        "runner",
+        "local",
+        ["local", "beam"],
+        "Whether this machine makes the records or Apache Beam does.",
+    )
+    flags.DEFINE_enum(
+        "segmenter",
+        "none" if google else "jieba",
+        word_segmentation.SEGMENTERS,
+        "What tells whole words; without one, every hanzi is a word. rjieba is fast.",
+    )
+
+
+def run(google=False):
+    """Makes the records that the flags ask for.
+
+    Args:
+        google: bool; by the flags and in the way of google's script, else of brightmart's.
+
+    Raises:
+        UserError: if flags or text do not fit.
+    """
+    _check_flags(google)
+    outputs = [part.strip() for part in FLAGS.output_file.split(",") if part.strip()]
+    records = [path for path in outputs if not os.path.isfile(path) or tfrecords.is_whole(path)]
+    paths = corpus_reader.input_files(
+        FLAGS.input_file, leave_out=records + _files_that_are_no_text()
+    )
+    _check_outputs(outputs)
+    job = _job(google)
+    pipeline.check(job)
+    if FLAGS.masking == "dynamic" and FLAGS["do_whole_word_mask"].present:
+        print(
+            "note: with --masking=dynamic words are masked in training: give "
+            "--do_whole_word_mask=%s and --masked_lm_prob to run_pretraining.py"
+            % str(FLAGS.do_whole_word_mask).lower(),
+            file=sys.stderr,
+        )
+    start = time.time()
+    counts, notes = _runner()(job, paths, outputs)
+    notes = notes.lines()
+    if not FLAGS.one_segment:
+        notes += corpus_counts.warnings_of_order(counts)
+    for note in notes:
+        print(printable("warning: " + note), file=sys.stderr)
+    seconds = time.time() - start
+    rows = corpus_counts.summary(counts, job.dupe_factor)
+    rows.append(("time", "%.1f s, %.0f records/s" % (seconds, counts["records"] / seconds)))
+    rows += [("written to", path) for path in outputs + _write_statistics(job, counts, notes)]
+    for name, value in rows:
+        print(printable("%-26s %s" % (name, value)))
+
+
+def _runner():
+    """The function that makes the files."""
+    if FLAGS.runner == "beam":
+        from albert_zh.corpus import beam_pipeline
+
+        return functools.partial(beam_pipeline.run, options=FLAGS.beam_options)
+    return functools.partial(pipeline.run, num_workers=FLAGS.num_workers, resume=FLAGS.resume)
+
+
+def _write_statistics(job, counts, notes):
+    """The files that --stats asks for: list of str."""
+    if not FLAGS.stats:
+        return []
+    values = corpus_counts.statistics(counts, job.dupe_factor)
+    return corpus_counts.write_statistics(FLAGS.stats, dict(values, warnings=notes))
+
+
+def _check_flags(google):
+    for name in ("input_file", "output_file"):
+        if not FLAGS[name].value:
+            raise UserError("--%s is required (%s)" % (name, FLAGS[name].help.rstrip(".")))
+    if not FLAGS.vocab_file and not _spm_model_file():
+        raise UserError("--vocab_file is required (%s)" % FLAGS["vocab_file"].help.rstrip("."))
+    for name, lowest in (
+        ("max_seq_length", sampling.SPECIAL_PIECES + 2),
+        ("max_predictions_per_seq", 1),
+        ("dupe_factor", 1),
+        ("ngram", 1),
+        ("num_workers", 1),
+    ):
+        if FLAGS[name].value < lowest:
+            raise UserError("--%s=%d: expected at least %d" % (name, FLAGS[name].value, lowest))
+    for name in ("masked_lm_prob", "short_seq_prob"):
+        if not 0 <= FLAGS[name].value <= 1:
+            raise UserError("--%s=%s: expected a share from 0 to 1" % (name, FLAGS[name].value))
+    most = FLAGS.max_seq_length - sampling.SPECIAL_PIECES
+    if FLAGS.max_predictions_per_seq > most:
+        raise UserError(
+            "--max_predictions_per_seq=%d does not fit --max_seq_length=%d: expected at most %d"
+            % (FLAGS.max_predictions_per_seq, FLAGS.max_seq_length, most)
+        )
+    for first, second, is_conflict in _conflicts(google):
+        if is_conflict:
+            raise UserError("%s and %s exclude each other: leave one out" % (first, second))
+
+
+def _files_that_are_no_text():
+    """Files of the command that may lie in a folder of texts."""
+    pictures = [corpus_counts.picture_beside(FLAGS.stats)] if FLAGS.stats else []
+    return [FLAGS.stats] * bool(FLAGS.stats) + pictures + _files_of_vocabulary()
+
+
+def _files_of_vocabulary():
+    return list(filter(None, (FLAGS.vocab_file, _spm_model_file(), FLAGS.user_dict)))
+
+
+def _check_outputs(outputs):
+    """Raises `UserError` where a file would be written over one that is read, or written twice."""
+    if not outputs:
+        raise UserError("--output_file=%s: names no file" % FLAGS.output_file)
+    written = [("output_file", path) for path in outputs]
+    if FLAGS.stats:
+        pictures = corpus_counts.picture_beside(FLAGS.stats)
+        written += [("stats", FLAGS.stats), ("stats", pictures)]
+    seen = set()
+    for flag, path in written:
+        target = path_rules.output_file(path, "--%s=%s" % (flag, path))
+        if target in seen:
+            raise UserError("--%s=%s: a file is named twice" % (flag, path))
+        seen.add(target)
+
+
+def _conflicts(google):
+    """Rows (a flag, another flag, whether both are set though they do not go together)."""
+    is_dynamic = FLAGS.masking == "dynamic"
+    is_sentencepiece = bool(_spm_model_file())
+    names_ngram = FLAGS["ngram"].present and FLAGS.ngram > 1
+    names_segmenter = FLAGS.segmenter != "none" and (google or FLAGS["segmenter"].present)
+    original = "--original_masking"
+    takes_b_elsewhere = google and (FLAGS.random_next_sentence or FLAGS.similar_next_sentence)
+    rows = [
+        ("--one_segment", original, FLAGS.one_segment and FLAGS.original_masking),
+        (
+            "--one_segment",
+            "a B from another document",
+            FLAGS.one_segment and takes_b_elsewhere,
+        ),
+        (
+            "--non_chinese",
+            "--segmenter=%s" % FLAGS.segmenter,
+            FLAGS.non_chinese and names_segmenter,
+        ),
+        ("a SentencePiece model", "--segmenter", is_sentencepiece and names_segmenter),
+        ("--span", "--ngram", FLAGS.span and names_ngram),
+        (original, "--span", FLAGS.original_masking and FLAGS.span),
+        (original, "--masking=dynamic", FLAGS.original_masking and is_dynamic),
+        (original, "--runner=beam", FLAGS.original_masking and FLAGS.runner == "beam"),
+        ("--runner=beam", "--resume", FLAGS.runner == "beam" and FLAGS.resume),
+        ("--masking=dynamic", "--span", is_dynamic and FLAGS.span),
+        ("--masking=dynamic", "--ngram", is_dynamic and names_ngram),
+    ]
+    if not google:
+        return rows + [(original, "--ngram", FLAGS.original_masking and names_ngram)]
+    return rows + [
+        (original, "--segmenter", FLAGS.original_masking and names_segmenter),
+        (
+            original,
+            "--similar_next_sentence",
+            FLAGS.original_masking and FLAGS.similar_next_sentence,
+        ),
+        ("--masking=dynamic", "--do_permutation", is_dynamic and FLAGS.do_permutation),
+        (
+            "--favor_shorter_ngram",
+            "--favor_longer_ngram",
+            FLAGS.favor_shorter_ngram and FLAGS.favor_longer_ngram,
+        ),
+    ]
+
+
+def _spm_model_file():
+    named = FLAGS.spm_model_file if "spm_model_file" in FLAGS else None
+    if tokenization.is_sentencepiece(FLAGS.vocab_file):
+        named = named or FLAGS.vocab_file
+    return named
+
+
+def _segmenter():
+    """A SentencePiece model tells itself where words begin."""
+    return "none" if FLAGS.non_chinese or _spm_model_file() else FLAGS.segmenter
+
+
+def _job(google):
+    settings = sampling.Settings(
+        max_seq_length=FLAGS.max_seq_length,
+        max_predictions=FLAGS.max_predictions_per_seq,
+        masked_lm_prob=FLAGS.masked_lm_prob,
+        short_seq_prob=FLAGS.short_seq_prob,
+        seed=FLAGS.random_seed,
+        whole_words=FLAGS.do_whole_word_mask,
+        run_weights=_run_weights(google),
+        google=google,
+        random_next=google and (FLAGS.random_next_sentence or FLAGS.similar_next_sentence),
+        similar_next=google and FLAGS.similar_next_sentence,
+        permute=google and FLAGS.do_permutation,
+        dynamic=FLAGS.masking == "dynamic",
+        one_segment=FLAGS.one_segment,
+    )
+    return pipeline.Job(
+        settings=settings,
+        vocab_file=FLAGS.vocab_file,
+        do_lower_case=FLAGS.do_lower_case,
+        spm_model_file=_spm_model_file(),
+        segmenter=_segmenter(),
+        user_dict=FLAGS.user_dict,
+        text_format=corpus_reader.TextFormat(
+            FLAGS.encoding, FLAGS.split_sentences, as_original=FLAGS.original_masking
+        ),
+        original=FLAGS.original_masking,
+        dupe_factor=FLAGS.dupe_factor,
+    )
+
+
+def _run_weights(google):
+    if FLAGS.span:
+        return masking.span_weights()
+    # The original takes the wish for shorter n-grams for one for longer ones.
+    favor_longer = google and (
+        FLAGS.favor_longer_ngram or (FLAGS.original_masking and FLAGS.favor_shorter_ngram)
+    )
+    return masking.ngram_weights(FLAGS.ngram, favor_longer)
+
+
+def main():
+    """Runs the command line."""
+    define_flags()
+    run_command(run, description=__doc__)

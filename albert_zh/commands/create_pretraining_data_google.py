@@ -1,0 +1,21 @@
+"""Records as google's ALBERT has them: n-gram masks, B from other documents, SentencePiece.
+
+    python create_pretraining_data_google.py --input_file='my/*.txt' \\
+        --output_file=my/records.tfrecord --vocab_file=albert_starter_zh/vocab.txt \\
+        --max_seq_length=512 --max_predictions_per_seq=51 --masked_lm_prob=0.10
+"""
+
+import functools
+
+from albert_zh.commands import create_pretraining_data
+from albert_zh.common.errors import run_command
+
+__all__ = [
+    "main",
+]
+
+
+def main():
+    """Runs the command line."""
+    create_pretraining_data.define_flags(google=True)
+    run_command(functools.partial(create_pretraining_data.run, google=True), description=__doc__)

@@ -1,0 +1,270 @@
+"""Exports a model folder for phones, servers and other programs.
+
+    python export_model.py --model_dir=lcqmc_output/best --format=tflite --quantize=int8 \
+        --representative_texts=data/pairs_sample/train.txt
+    python export_model.py --model_dir=lcqmc_output/best --format=tflite --seq_length=dynamic
+    python export_model.py --model_dir=lcqmc_output/best --format=saved_model --output=serving
+    python export_model.py --model_dir=lcqmc_output/best --format=onnx
+    python export_model.py --format=frozen --task=pretraining    # the model at hand
+
+The written file is run on hundreds of texts and compared with the checkpoint; one that is too far
+from it (--tolerance, --min_equal_labels) is not kept. docs/mobile.md says which format is for what.
+"""
+
+import collections
+import logging
+import os
+import resource
+import time
+
+from absl import flags
+
+from albert_zh.common import config_flag
+from albert_zh.common.errors import UserError, printable, run_command
+from albert_zh.export import common as export_common
+from albert_zh.export import comparison as export_comparison
+from albert_zh.export import comparison_texts, to_onnx, to_saved_model, to_tflite
+from albert_zh.model import checkpoints, inference_graph
+from albert_zh.text import tokenization
+
+__all__ = [
+    "FORMATS",
+    "Format",
+    "define_flags",
+    "main",
+    "run",
+]
+
+FLAGS = flags.FLAGS
+# How a format is written, what its file is called, how it may be quantized, its usual length.
+Format = collections.namedtuple("Format", ["write", "ending", "quantizations", "seq_length"])
+FORMATS = collections.OrderedDict(
+    [
+        ("frozen", Format(to_saved_model.write_frozen, ".pb", ("none",), "dynamic")),
+        ("saved_model", Format(to_saved_model.write_saved_model, "", ("none",), "dynamic")),
+        (
+            "tflite",
+            Format(to_tflite.write, ".tflite", ("none", "float16", "dynamic", "int8"), "128"),
+        ),
+        ("onnx", Format(to_onnx.write, ".onnx", ("none", "int8"), "dynamic")),
+    ]
+)
+
+
+def _defaults(field, form="%g for %s"):
+    """`0.0001 for none, 0.02 for float16` of a field of `export_comparison.LIMITS`."""
+    limits = export_comparison.LIMITS.items()
+    values = ((getattr(limit, field), name) for name, limit in limits)
+    return ", ".join(form % pair for pair in values if pair[0] is not None)
+
+
+def define_flags():
+    """Defines the command's flags."""
+    flags.DEFINE_string(
+        "model_dir",
+        None,
+        "Model folder: config, vocab.txt, checkpoint; for a task without a classifier by default "
+        "%s, whichever is there first." % " or ".join(checkpoints.PRETRAINED),
+    )
+    flags.DEFINE_enum("format", None, list(FORMATS), "What to write.")
+    flags.DEFINE_enum("task", "classifier", list(export_common.TASKS), "What the file puts out.")
+    flags.DEFINE_enum(
+        "quantize", "none", list(export_comparison.LIMITS), "How weights and products are held."
+    )
+    flags.DEFINE_string(
+        "seq_length",
+        None,
+        "Length of the input in tokens, or dynamic; by default 128 (or all positions of a model "
+        "with fewer) for tflite, else dynamic.",
+    )
+    flags.DEFINE_string(
+        "output", None, "File (saved_model: folder) to write; by default in the model folder."
+    )
+    flags.DEFINE_string(
+        "representative_texts",
+        None,
+        "Texts like those to come, one a line; pairs have a tab between the two. The files of a "
+        "task will do. The written file is compared with the checkpoint on them (on bundled texts "
+        "where they are fewer than %d); int8 also finds its ranges on them, from %d texts on those "
+        "of one half and the comparison takes the other."
+        % (comparison_texts.LEAST_COMPARED, comparison_texts.LEAST_TO_DIVIDE),
+    )
+    flags.DEFINE_boolean(
+        "integer_only", False, "int8 without any floating point, for accelerators that ask for it."
+    )
+    flags.DEFINE_boolean(
+        "metadata", False, "Put tokenizer, vocabulary and labels into the .tflite file (MediaPipe)."
+    )
+    flags.DEFINE_float(
+        "tolerance",
+        None,
+        "Largest difference from the checkpoint's outputs on any text; by default %s, and on the "
+        "mean of all texts %s." % (_defaults("largest"), _defaults("mean")),
+    )
+    flags.DEFINE_float(
+        "min_equal_labels",
+        None,
+        "Of a classifier, least share of texts with the checkpoint's label; by default %s. Less "
+        "accepts a worse file." % _defaults("equal_labels"),
+        lower_bound=0.0,
+        upper_bound=1.0,
+    )
+    config_flag.define("Config JSON, if it is not in the folder.")
+    flags.DEFINE_string("encoding", "utf-8", "Encoding of --representative_texts.")
+
+
+def run():
+    """Exports what the flags ask for and reports what was written."""
+    start = time.time()
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)  # it tells what is deprecated
+    options = _options()
+    model = export_common.read_model(_model_dir(), options.task, FLAGS.bert_config_file)
+    if FLAGS.seq_length is None and options.seq_length:
+        length = min(options.seq_length, model.config.max_position_embeddings)
+        options = options._replace(seq_length=length)
+    export_common.check_length(options.seq_length, model.config)
+    _check_metadata(model, options)
+    _check_texts(model, options)
+    path = FLAGS.output or os.path.join(model.folder, _usual_name(options))
+    if FLAGS.format != "saved_model":  # which has a folder of its own
+        export_common.check_companions(model, os.path.dirname(path) or ".")
+    texts = comparison_texts.to_compare(model, options)
+    examples = export_comparison.Examples(model, options.task, texts, options.seq_length)
+    comparison = FORMATS[FLAGS.format].write(model, examples, path, options)
+    for title, text in _summary(model, path, options, comparison, time.time() - start):
+        print(printable("%-10s %s" % (title, text)))
+
+
+def _options():
+    if not FLAGS.format:
+        raise UserError("--format is required: one of %s" % ", ".join(FORMATS))
+    allowed = FORMATS[FLAGS.format].quantizations
+    if FLAGS.quantize not in allowed:
+        raise UserError(
+            "--quantize=%s: --format=%s has only %s"
+            % (FLAGS.quantize, FLAGS.format, ", ".join(allowed))
+        )
+    for name in ("integer_only", "metadata"):
+        if FLAGS[name].value and FLAGS.format != "tflite":
+            raise UserError("--%s goes with --format=tflite" % name)
+    options = export_common.Options(
+        task=FLAGS.task,
+        seq_length=_seq_length(FLAGS.seq_length or FORMATS[FLAGS.format].seq_length),
+        quantize=FLAGS.quantize,
+        limits=export_comparison.limits(FLAGS.quantize, FLAGS.tolerance, FLAGS.min_equal_labels),
+        texts=comparison_texts.of_file(FLAGS.representative_texts, FLAGS.encoding),
+        integer_only=FLAGS.integer_only,
+        metadata=FLAGS.metadata,
+    )
+    if FLAGS.format == "tflite":
+        to_tflite.check_possible(options)
+    if FLAGS.format == "onnx":
+        to_onnx.check_possible()
+    return options
+
+
+def _model_dir():
+    """--model_dir, or the pre-trained model for a task that one will do for."""
+    if FLAGS.model_dir:
+        return FLAGS.model_dir
+    if "classification" in export_common.TASKS[FLAGS.task].heads:
+        raise UserError(
+            "--model_dir is required: name a fine-tuned model, such as lcqmc_output/best; a "
+            "pre-trained one has --task=pretraining or --task=encoder"
+        )
+    return checkpoints.pretrained_folder()
+
+
+def _seq_length(text):
+    if text == "dynamic":
+        return None
+    if not text.isdecimal():
+        raise UserError("--seq_length=%s: expected a number of tokens, or dynamic" % text)
+    return int(text)
+
+
+def _check_metadata(model, options):
+    if not options.metadata:
+        return
+    if options.task != "classifier":
+        raise UserError("--metadata describes a classifier: leave out --task=%s" % options.task)
+    if model.tokenizer is None:
+        raise UserError("--metadata: %s has no vocab.txt" % model.folder)
+    if model.tokenizer.name_in_folder != tokenization.VOCABULARY_FILE:
+        raise UserError(
+            "--metadata describes a vocab.txt, but %s has a SentencePiece model: leave it out"
+            % model.folder
+        )
+
+    if inference_graph.notes_of_folder(model.folder).get("do_lower_case") is False:
+        raise UserError(
+            "--metadata: the model in %s tells upper from lower case, which MediaPipe does not: "
+            "leave it out" % model.folder
+        )
+
+
+def _check_texts(model, options):
+    if options.texts and model.tokenizer is None:
+        raise UserError(
+            "--representative_texts: %s has no vocabulary to read them by: put the model's "
+            "vocab.txt there" % model.folder
+        )
+    longest = inference_graph.notes_of_folder(model.folder).get("max_seq_length", 0)
+    if options.seq_length and longest > options.seq_length:
+        print(
+            "note: the model was trained on up to %d tokens; of longer texts than %d the rest is "
+            "cut (--seq_length)" % (longest, options.seq_length)
+        )
+
+
+def _usual_name(options):
+    if FLAGS.format == "saved_model":
+        return "saved_model"
+    parts = ["albert", options.task]
+    if options.quantize != "none":
+        parts.append(options.quantize)
+    if options.seq_length is not None:
+        parts.append(str(options.seq_length))
+    return "_".join(parts) + FORMATS[FLAGS.format].ending
+
+
+def _summary(model, path, options, comparison, seconds):
+    length = "any length" if options.seq_length is None else "%d tokens" % options.seq_length
+    size = _size(path)
+    yield "model", "%s (%s layout)" % (model.prefix, model.config.layout)
+    yield "written", "%s (%.2f MB, %s, %s)" % (path, size / 1e6, options.task, length)
+    yield (
+        "difference",
+        "at most %.1e, on average %.1e from the checkpoint's outputs, on %d texts"
+        % (comparison.largest, comparison.mean, comparison.num_texts),
+    )
+    if comparison.equal_labels is not None:
+        yield (
+            "agreement",
+            "%s of the texts have the checkpoint's label (at least %s expected)"
+            % (
+                export_comparison.percentage(comparison.equal_labels),
+                export_comparison.percentage(options.limits.equal_labels),
+            ),
+        )
+    if model.labels and options.task == "classifier":
+        shown = ", ".join(model.labels[:8]) + (", ..." if len(model.labels) > 8 else "")
+        yield "labels", "%d: %s" % (len(model.labels), shown)
+    megabytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024.0
+    yield "took", "%.0f s, at most %.0f MB" % (seconds, megabytes)
+
+
+def _size(path):
+    if not os.path.isdir(path):
+        return os.path.getsize(path)
+    return sum(
+        os.path.getsize(os.path.join(folder, name))
+        for folder, _, names in os.walk(path)
+        for name in names
+    )
+
+
+def main():
+    """Runs the command line."""
+    define_flags()
+    run_command(run, description=__doc__)

@@ -1,0 +1,320 @@
+"""Vectors of sentences or tokens, by any checkpoint's encoder; order kept, memory flat.
+
+    python extract_features.py --model_dir=lcqmc_output/best --input_file=texts.txt \
+        --output_file=vectors.npy --layers=second_to_last --pooling=mean --normalize=true
+    cat texts.txt | python extract_features.py > vectors.jsonl    # by the pre-trained model at hand
+
+A line is a text, or a pair written `text_a ||| text_b`. Forms of the output:
+
+    npy       float32 [n, W]; of tokens (--pooling=none) [n, max_seq_length, W], padding is 0
+    jsonl     {"text": ..., "vector": [...]}, or {"text": ..., "tokens": [...], "vectors": [[...]]}
+    parquet   the same columns (needs pyarrow)
+    bert_json Google BERT's form: vectors of each token, of each of the --layers by itself
+"""
+
+import contextlib
+import json
+import re
+import struct
+import sys
+
+from absl import flags
+import numpy as np
+
+from albert_zh.common import config_flag, files, line_reader
+from albert_zh.common.errors import UserError, printable, run_command
+from albert_zh.common.progress import progress_bar
+from albert_zh.inference import text_encoder
+from albert_zh.model import checkpoints
+
+__all__ = [
+    "BERT_LAYERS",
+    "BertJsonWriter",
+    "FORMATS",
+    "JsonlWriter",
+    "NpyWriter",
+    "ParquetWriter",
+    "define_flags",
+    "main",
+    "run",
+]
+
+FLAGS = flags.FLAGS
+FORMATS = ("npy", "jsonl", "parquet", "bert_json")
+BERT_LAYERS = "-1,-2,-3,-4"  # what BERT's extract_features.py gives by default
+_PAIR = re.compile(r"(.*) \|\|\| (.*)$", re.S)
+_NPY_HEADER_BYTES = 128  # with room for any number of rows, which is known at the end only
+
+
+def define_flags():
+    """Defines the command's flags; BERT's names stand beside `--model_dir`."""
+    flags.DEFINE_string(
+        "model_dir",
+        None,
+        "Model folder, pre-trained or fine-tuned; by default %s, whichever is there first."
+        % " or ".join(checkpoints.PRETRAINED),
+    )
+    flags.DEFINE_string("init_checkpoint", None, "Checkpoint, in place of --model_dir.")
+    config_flag.define("Config JSON, where it is not in --model_dir.")
+    flags.DEFINE_string("vocab_file", None, "Vocabulary, where it is not in --model_dir.")
+    flags.DEFINE_string("input_file", None, "Texts, a line each; standard input if left out.")
+    flags.DEFINE_string("output_file", None, "Where to write; standard output if left out.")
+    flags.DEFINE_enum("format", None, FORMATS, "Form of the output; by the file's name otherwise.")
+    flags.DEFINE_string(
+        "layers",
+        None,
+        "last, second_to_last, last4_concat, last4_sum, or numbers such as -1,-2; last by default, "
+        "%s with --format=bert_json." % BERT_LAYERS,
+    )
+    flags.DEFINE_enum(
+        "pooling",
+        "mean",
+        sorted(text_encoder.POOLINGS) + ["none"],
+        "How tokens become one vector; none: a vector for each token.",
+    )
+    flags.DEFINE_boolean("normalize", False, "Whether to make each vector 1 long.")
+    flags.DEFINE_integer("max_seq_length", 128, "Longest text in tokens; longer ones are cut.")
+    flags.DEFINE_boolean("do_lower_case", True, "Whether to lower-case; False for cased models.")
+    flags.DEFINE_enum("precision", "float32", ["float32", "bfloat16"], "Precision of the products.")
+    flags.DEFINE_string("encoding", "utf-8", "Encoding of the input.")
+
+
+def run():
+    """Reads texts, writes vectors."""
+    form = _form_of_output()
+    with _open_encoder(form) as encoder, _open_output() as handle:
+        count = _write_vectors(encoder, _WRITERS[form](handle, encoder))
+    print("%d texts, vectors of width %d" % (count, encoder.width), file=sys.stderr)
+
+
+def _write_vectors(encoder, writer):
+    """Writes the vectors of all lines, closes the writer and returns their number."""
+    size = line_reader.size_of_input(FLAGS.input_file)
+    count = 0
+    bar = progress_bar("features", size, "B", leave=False, disable=size is None)
+    with contextlib.closing(writer), bar:
+        for group in line_reader.groups_of_lines(FLAGS.input_file, FLAGS.encoding, bar.update):
+            texts = [_text_of_line(line) for _, line in group]
+            writer.write(texts, _vectors(encoder, texts))
+            count += len(texts)
+    return count
+
+
+def _form_of_output():
+    form = FLAGS.format
+    if form is None:
+        ending = (FLAGS.output_file or ".jsonl").rsplit(".", 1)[-1]
+        form = {"npy": "npy", "parquet": "parquet", "jsonl": "jsonl", "json": "jsonl"}.get(ending)
+        if form is None:
+            raise UserError(
+                "--output_file=%s: which form? name it .npy, .jsonl or .parquet, or pass --format"
+                % FLAGS.output_file
+            )
+    if form == "bert_json":
+        _check_layers_stay_apart()
+    if form in ("npy", "parquet") and FLAGS.output_file is None:
+        raise UserError("--format=%s needs --output_file" % form)
+    return form
+
+
+def _check_layers_stay_apart():
+    if text_encoder.LAYERS.get(FLAGS.layers, (None, None))[1] == "sum":
+        raise UserError(
+            "--layers=%s sums layers up, --format=bert_json has each by itself: name them, such as "
+            "--layers=%s" % (FLAGS.layers, BERT_LAYERS)
+        )
+    if FLAGS["pooling"].present and FLAGS.pooling != "none":
+        _note("it has a vector of each token: --pooling=%s has no effect" % FLAGS.pooling)
+    if (FLAGS.output_file or "").endswith((".npy", ".parquet")):
+        _note("it is lines of JSON: a better name than %s ends in .jsonl" % FLAGS.output_file)
+
+
+def _note(text):
+    print("note: --format=bert_json: " + text, file=sys.stderr)
+
+
+def _open_encoder(form):
+    of_tokens = form == "bert_json" or FLAGS.pooling == "none"
+    path = FLAGS.init_checkpoint or FLAGS.model_dir or checkpoints.pretrained_folder()
+    print(printable("model: %s" % path), file=sys.stderr)
+    return text_encoder.TextEncoder(
+        path,
+        FLAGS.layers or (BERT_LAYERS if form == "bert_json" else "last"),
+        None if of_tokens else FLAGS.pooling,
+        FLAGS.max_seq_length,
+        FLAGS.do_lower_case if FLAGS["do_lower_case"].present else None,
+        FLAGS.bert_config_file,
+        FLAGS.vocab_file,
+        FLAGS.precision,
+    )
+
+
+@contextlib.contextmanager
+def _open_output():
+    if FLAGS.output_file is None:
+        yield sys.stdout.buffer
+    else:
+        with files.atomic_write(FLAGS.output_file, "wb") as handle:
+            yield handle
+
+
+def _text_of_line(line):
+    pair = _PAIR.match(line)
+    return pair.groups() if pair else line
+
+
+def _vectors(encoder, texts):
+    if encoder.pooling is None:
+        # Of several layers by themselves each vector is made 1 long, not all of them together.
+        return encoder.encode_tokens(texts, FLAGS.normalize and FLAGS.format != "bert_json")
+    return encoder.encode(texts, FLAGS.normalize)
+
+
+def _numbers(vector):
+    return [round(float(value), 6) for value in vector]
+
+
+def _as_line(text):
+    return text if isinstance(text, str) else " ||| ".join(text)
+
+
+class NpyWriter:
+    """One array; its header, which tells how many rows there are, is written anew at the end."""
+
+    def __init__(self, handle, encoder):
+        """`handle`: file to write bytes to; `encoder`: `TextEncoder`."""
+        self._handle = handle
+        self._count = 0
+        self._row_shape = (encoder.width,)
+        if encoder.pooling is None:
+            self._row_shape = (encoder.max_seq_length, encoder.width)
+        self._write_header()
+
+    def _write_header(self):
+        shape = (self._count,) + self._row_shape
+        about = "{'descr': '<f4', 'fortran_order': False, 'shape': %r, }" % (shape,)
+        length = _NPY_HEADER_BYTES - 10
+        self._handle.write(b"\x93NUMPY\x01\x00" + struct.pack("<H", length))
+        self._handle.write(about.ljust(length - 1).encode("ascii") + b"\n")
+
+    def write(self, texts, vectors):
+        """Writes a group of vectors (or of (tokens, vectors)); `texts` is not used."""
+        del texts
+        for row in vectors:
+            if isinstance(row, tuple):
+                padded = np.zeros(self._row_shape, "<f4")
+                padded[: len(row[1])] = row[1]
+                row = padded
+            self._handle.write(row.astype("<f4").tobytes())
+            self._count += 1
+
+    def close(self):
+        """Writes the number of rows."""
+        self._handle.seek(0)
+        self._write_header()
+        self._handle.seek(0, 2)
+
+
+class JsonlWriter:
+    """A JSON object per line."""
+
+    def __init__(self, handle, encoder):
+        """`handle`: file to write bytes to."""
+        self._handle = handle
+        self._layers = encoder.layers
+        self._count = 0
+
+    def write(self, texts, vectors):
+        """Writes a group of texts and their vectors (or (tokens, vectors))."""
+        for text, row in zip(texts, vectors):
+            record = self._record(text, row)
+            self._handle.write(json.dumps(record, ensure_ascii=False).encode("utf-8", "replace"))
+            self._handle.write(b"\n")
+            self._count += 1
+        self._handle.flush()
+
+    def _record(self, text, row):
+        if isinstance(row, tuple):
+            return {
+                "text": _as_line(text),
+                "tokens": row[0],
+                "vectors": [_numbers(vector) for vector in row[1]],
+            }
+        return {"text": _as_line(text), "vector": _numbers(row)}
+
+    def close(self):
+        """Nothing is left to write."""
+
+
+class BertJsonWriter(JsonlWriter):
+    """Lines as Google BERT's extract_features.py writes them."""
+
+    def _record(self, text, row):
+        tokens, vectors = row
+        by_layer = np.split(vectors, len(self._layers), axis=1)
+        if FLAGS.normalize:
+            by_layer = [v / np.linalg.norm(v, axis=1, keepdims=True) for v in by_layer]
+        features = [
+            {
+                "token": token,
+                "layers": [
+                    {"index": layer, "values": _numbers(values[position])}
+                    for layer, values in zip(self._layers, by_layer)
+                ],
+            }
+            for position, token in enumerate(tokens)
+        ]
+        return {"linex_index": self._count, "features": features}
+
+
+class ParquetWriter:
+    """Columns text and vector, or text, tokens and vectors."""
+
+    def __init__(self, handle, encoder):
+        """`handle`: file to write bytes to; raises `UserError` without pyarrow."""
+        try:
+            import pyarrow
+            import pyarrow.parquet
+        except ImportError as error:
+            raise UserError(
+                "--format=parquet needs pyarrow (%s): install it with pip install -r "
+                "requirements-extra.txt" % error
+            ) from error
+        self._arrow = pyarrow
+        vector = pyarrow.list_(pyarrow.float32())
+        columns = [("text", pyarrow.string()), ("vector", vector)]
+        if encoder.pooling is None:
+            strings = pyarrow.list_(pyarrow.string())
+            columns[1:] = [("tokens", strings), ("vectors", pyarrow.list_(vector))]
+        self._schema = pyarrow.schema(columns)
+        self._writer = pyarrow.parquet.ParquetWriter(handle, self._schema)
+
+    def write(self, texts, vectors):
+        """Writes a group of texts and their vectors (or (tokens, vectors)) as a row group."""
+        columns = [[_as_line(text) for text in texts]]
+        if len(self._schema.names) == 3:
+            columns += [[row[0] for row in vectors], [list(row[1]) for row in vectors]]
+        else:
+            columns.append(list(vectors))
+        arrays = [
+            self._arrow.array(values, field.type) for values, field in zip(columns, self._schema)
+        ]
+        self._writer.write_table(self._arrow.table(arrays, schema=self._schema))
+
+    def close(self):
+        """Writes the end of the file."""
+        self._writer.close()
+
+
+_WRITERS = {
+    "npy": NpyWriter,
+    "jsonl": JsonlWriter,
+    "parquet": ParquetWriter,
+    "bert_json": BertJsonWriter,
+}
+
+
+def main():
+    """Runs the command line."""
+    define_flags()
+    run_command(run, description=__doc__)

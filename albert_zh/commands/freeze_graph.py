@@ -1,0 +1,143 @@
+"""Makes a frozen graph of a checkpoint and its .meta file: the old command, as it was typed.
+
+    export PATH="$PWD/scripts:$PATH"    # with freeze_graph and tflite_convert in it
+    cd prev_trained_model/albert_tiny_zh
+    freeze_graph --input_checkpoint=./albert_model.ckpt --output_graph=/tmp/albert.pb \
+        --output_node_names=cls/predictions/truediv --checkpoint_version=1 \
+        --input_meta_graph=./albert_model.ckpt.meta --input_binary=true
+
+TensorFlow 2 does not install a command of this name any more. A .meta file of training, whose graph
+holds the input of training and cannot be used elsewhere, is replaced by a graph built from the
+config in the checkpoint's folder. export_model.py does more: it has other formats, and classifiers.
+"""
+
+import contextlib
+import logging
+import os
+import warnings
+
+from absl import flags
+from google.protobuf.message import DecodeError
+
+from albert_zh.common.errors import (  # first: it quietens TensorFlow
+    UserError,
+    printable,
+    run_command,
+)
+
+# isort: split
+import tensorflow.compat.v1 as tf
+
+from albert_zh.common import files, system_errors
+from albert_zh.export import common as export_common
+from albert_zh.inference import backends
+from albert_zh.model import checkpoints, inference_graph
+
+__all__ = [
+    "INPUT_OF_TRAINING",
+    "define_flags",
+    "main",
+    "restore",
+    "run",
+]
+
+FLAGS = flags.FLAGS
+INPUT_OF_TRAINING = ("IteratorGetNext", "QueueDequeueV2", "InfeedDequeueTuple")
+
+
+def define_flags():
+    """Defines the command's flags, those of TensorFlow's."""
+    flags.DEFINE_string("input_checkpoint", None, "Prefix of the checkpoint.")
+    flags.DEFINE_string("output_graph", None, "File to write the frozen graph to.")
+    flags.DEFINE_string("output_node_names", None, "Names of the output nodes, a comma between.")
+    flags.DEFINE_string("input_meta_graph", None, "The .meta file; by default the checkpoint's.")
+    flags.DEFINE_integer("checkpoint_version", 2, "Not needed: the files tell their version.")
+    flags.DEFINE_boolean("input_binary", True, "Not needed: .meta files are binary.")
+    flags.DEFINE_boolean("clear_devices", True, "Whether to take device names off the nodes.")
+
+
+def run():
+    """Writes the frozen graph and tells what it takes and gives."""
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)  # it tells what is deprecated
+    for name in ("input_checkpoint", "output_graph", "output_node_names"):
+        if not FLAGS[name].value:
+            raise UserError("--%s is required (%s)" % (name, FLAGS[name].help.rstrip(".")))
+    prefix = checkpoints.find_checkpoint(FLAGS.input_checkpoint)
+    checkpoints.check_readable(prefix)
+    outputs = [name.strip() for name in FLAGS.output_node_names.split(",")]
+    with tf.Graph().as_default() as graph, tf.Session() as session:
+        restore(session, prefix, FLAGS.input_meta_graph or prefix + ".meta")
+        _check_outputs(graph, outputs)
+        frozen = export_common.frozen(session, outputs)
+    with files.atomic_write(FLAGS.output_graph, "wb") as handle:
+        handle.write(frozen.SerializeToString())
+    inputs = [node.name for node in frozen.node if node.op == "Placeholder"]
+    print(printable("written    %s (%.2f MB)" % (FLAGS.output_graph, frozen.ByteSize() / 1e6)))
+    print("inputs     " + ", ".join(inputs))
+    print("outputs    " + ", ".join(outputs))
+
+
+def restore(session, prefix, meta_file):
+    """Gives a session's empty graph the nodes of a .meta file and the values of a checkpoint."""
+    if not os.path.exists(meta_file):
+        reason = "is not there"
+    else:
+        meta_graph = _read_meta_graph(meta_file)
+        found = {node.op for node in meta_graph.graph_def.node} & set(INPUT_OF_TRAINING)
+        if not found:
+            try:
+                saver = tf.train.import_meta_graph(meta_graph, clear_devices=FLAGS.clear_devices)
+                if saver is None:
+                    raise ValueError("it has no variables")
+                saver.restore(session, prefix)
+            except (tf.errors.OpError, ValueError) as error:
+                raise UserError(
+                    "%s is not of the checkpoint %s: %s"
+                    % (meta_file, prefix, system_errors.reason(error))
+                ) from error
+            return
+        reason = "holds the input of training (%s)" % ", ".join(sorted(found))
+    print("note: %s %s: the graph is built from the config" % (meta_file, reason))
+    _build(session, prefix)
+
+
+def _read_meta_graph(path):
+    meta_graph = tf.MetaGraphDef()
+    with contextlib.suppress(DecodeError), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        meta_graph.ParseFromString(files.read_bytes(path))
+    if not meta_graph.graph_def.node:
+        raise UserError(
+            "--input_meta_graph=%s: no .meta file that TensorFlow wrote: leave the flag out, and "
+            "without a .meta file the graph is built from the config" % path
+        )
+    return meta_graph
+
+
+def _build(session, prefix):
+    folder = os.path.dirname(prefix) or "."
+    config = export_common.read_config(folder, points_to_best=False)
+    settings = backends.FilesBeside(folder).settings
+    shapes = checkpoints.with_canonical_names(checkpoints.read_shapes(prefix))
+    num_labels = shapes.get("output_weights", [None])[0]
+    heads = inference_graph.heads_of(shapes)
+    inference_graph.build_for_converter(config, heads, num_labels, settings)
+    export_common.load_weights(session, prefix)
+
+
+def _check_outputs(graph, names):
+    there = {operation.name for operation in graph.get_operations()}
+    lacking = [name for name in names if name not in there]
+    if lacking:
+        usual = [output for _, outputs in inference_graph.HEADS.values() for output in outputs]
+        usual += export_common.TASKS["encoder"].outputs
+        raise UserError(
+            "--output_node_names=%s: the graph has no %s; it has %s"
+            % (",".join(names), ", ".join(lacking), ", ".join(n for n in usual if n in there))
+        )
+
+
+def main():
+    """Runs the command line."""
+    define_flags()
+    run_command(run, description=__doc__)

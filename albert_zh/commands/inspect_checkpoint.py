@@ -1,0 +1,341 @@
+"""Tells what a checkpoint is: layout, fitting config, parameters, size, step.
+
+    python inspect_checkpoint.py prev_trained_model/albert_tiny_zh
+    python inspect_checkpoint.py DIR/model.ckpt-1000 --bert_config_file=DIR/albert_config.json
+    python inspect_checkpoint.py DIR/model.safetensors
+    python inspect_checkpoint.py DIR/model.ckpt-1000 --drop_optimizer --output_dir=my_model
+
+Reads TensorFlow checkpoints (the .index file alone will do), safetensors files and `.bin` files,
+by their path or their folder's. --drop_optimizer writes the same model without optimizer slots,
+which make the checkpoints of training three times as large as the model.
+"""
+
+import collections
+import glob
+import os
+import shutil
+
+from absl import flags
+
+from albert_zh.common import package_files
+from albert_zh.common.errors import (  # first: it quietens TensorFlow
+    UserError,
+    printable,
+    run_command,
+)
+
+# isort: split
+import tensorflow.compat.v1 as tf
+
+from albert_zh.common import config_flag, files, path_rules
+from albert_zh.conversion import pytorch_files, pytorch_names
+from albert_zh.model import checkpoints, inference_graph, label_map, modeling
+from albert_zh.text import tokenization
+
+__all__ = [
+    "CONFIGS",
+    "COPIED_FILES",
+    "Contents",
+    "Fit",
+    "GLOBAL_STEP",
+    "MAX_DIFFERENCES",
+    "define_flags",
+    "description",
+    "layout_of",
+    "main",
+    "read_contents",
+    "run",
+    "write_without_optimizer",
+]
+
+FLAGS = flags.FLAGS
+CONFIGS = os.path.join(package_files.CONFIGS, "*.json")
+# What of a model's folder belongs to the model beside its weights.
+COPIED_FILES = (
+    "*config*.json",
+    "vocab*.txt",
+    tokenization.SENTENCEPIECE_FILE,
+    label_map.LABEL_MAP,
+    inference_graph.FINE_TUNING_FILE,
+)
+GLOBAL_STEP = "global_step"
+MAX_DIFFERENCES = 8
+_MEGABYTE = 1e6
+
+# What a checkpoint holds; shapes are {name: list} by TensorFlow's names.
+Contents = collections.namedtuple("Contents", ["weights", "state", "step", "files", "kind"])
+Fit = collections.namedtuple("Fit", ["path", "config", "differences"])
+
+
+def define_flags():
+    """Defines the command's flags."""
+    config_flag.define("Config JSON to hold the checkpoint against.")
+    flags.DEFINE_boolean("drop_optimizer", False, "Write the model without optimizer slots.")
+    flags.DEFINE_string(
+        "output_dir", None, "Where to write it; by default the checkpoint's folder and _weights."
+    )
+
+
+def run(words):
+    """Prints what the given checkpoint is, and writes its weights if asked to."""
+    if len(words) != 1:
+        raise UserError("expected one checkpoint (path of a file, prefix or folder)")
+    path = words[0]
+    path_rules.protect_model(path, "the checkpoint")
+    for line in description(path, FLAGS.bert_config_file):
+        print(printable(line))
+    if FLAGS.drop_optimizer:
+        print(printable(write_without_optimizer(path, FLAGS.output_dir)))
+
+
+def description(path, config_file=None):
+    """What a checkpoint is.
+
+    Args:
+        path: TensorFlow checkpoint (prefix, one of its files, folder) or PyTorch weights.
+        config_file: config JSON to compare with; None: those of `albert_config/`.
+
+    Returns:
+        list of lines.
+
+    Raises:
+        UserError: if there is no checkpoint that can be read.
+    """
+    name, contents = read_contents(path)
+    layout = layout_of(contents.weights)
+    rows = [("checkpoint", "%s (%s)" % (name, contents.kind)), ("layout", layout or "unknown")]
+    if layout is None:
+        first = ", ".join(list(contents.weights)[:3])
+        rows.append(("", "no BERT or ALBERT; its variables begin with " + first))
+    else:
+        rows += _config_rows(name, contents.weights, layout, config_file)
+    return ["%-11s %s" % row for row in rows + _size_rows(contents)]
+
+
+def read_contents(path):
+    """What lies at a path.
+
+    Args:
+        path: as in `description`.
+
+    Returns:
+        (path or prefix that was meant, `Contents`).
+    """
+    if pytorch_files.is_pytorch(path) and not _has_index(path):
+        return _read_pytorch(pytorch_files.find_weights(path))
+    prefix = _find_prefix(path)
+    checkpoints.read_shapes(prefix)  # the error, if it cannot be read
+    shapes = collections.OrderedDict((n, list(s)) for n, s in tf.train.list_variables(prefix))
+    state = {n: s for n, s in shapes.items() if checkpoints.is_training_state(n)}
+    weights = {n: s for n, s in shapes.items() if n not in state}
+    data = sorted(glob.glob(glob.escape(prefix) + ".data-*"))
+    step = None
+    if GLOBAL_STEP in state and data:
+        checkpoints.check_readable(prefix)
+        step = int(tf.train.load_variable(prefix, GLOBAL_STEP))
+    kind = "TensorFlow" if data else "TensorFlow, its index alone: the weights (.data) are missing"
+    return prefix, Contents(weights, state, step, [prefix + ".index"] + data, kind)
+
+
+def _has_index(path):
+    return os.path.isdir(path) and bool(glob.glob(os.path.join(glob.escape(path), "*.index")))
+
+
+def _find_prefix(path):
+    """`checkpoints.find_checkpoint`, but an index without its weights is enough here."""
+    try:
+        return checkpoints.find_checkpoint(path)
+    except UserError:
+        indices = glob.glob(os.path.join(glob.escape(path), "*.index"))
+        prefix = indices[0] if len(indices) == 1 else path
+        prefix = prefix[: -len(".index")] if prefix.endswith(".index") else prefix
+        if os.path.isfile(prefix + ".index"):
+            return prefix
+        raise
+
+
+def _read_pytorch(path):
+    layout, tensors = pytorch_names.canonical(pytorch_files.read_tensors(path))
+    tensors, notes = pytorch_names.retied(tensors)
+    if layout is None:
+        weights = collections.OrderedDict((n, list(t.shape)) for n, t in tensors.items())
+    else:
+        values, unknown = pytorch_names.to_tf(layout, tensors)
+        values = pytorch_names.without_identity_mapping(values)
+        weights = {name: list(value.shape) for name, value in values.items()}
+        weights.update((name, list(tensors[name].shape)) for name in unknown)
+    kind = "PyTorch, %d tied tensors" % len(notes) if notes else "PyTorch"
+    return path, Contents(weights, {}, None, pytorch_files.files_of_weights(path), kind)
+
+
+def layout_of(weights):
+    """The layout that variables show: google_fast is told from google by its kernels of rank 3."""
+    layout = checkpoints.layout_of(weights)
+    has_groups = any("ffn_1/" in name and len(shape) == 3 for name, shape in weights.items())
+    return "google_fast" if layout == "google" and has_groups else layout
+
+
+def _config_rows(name, weights, layout, config_file):
+    """Rows on the given config, or on those of albert_config/ and beside the checkpoint."""
+    if config_file:
+        return _comparison_rows(_fit(config_file, _config(config_file), weights))
+    configs = [(path, _config(path)) for path in sorted(glob.glob(CONFIGS)) + _config_beside(name)]
+    fits = [_fit(path, config, weights) for path, config in configs if config.layout == layout]
+    fitting = [fit for fit in fits if not fit.differences]
+    rows = [("fits", os.path.relpath(fit.path)) for fit in fitting]
+    if not fitting:
+        rows.append(("fits", "no config of albert_config/"))
+        for fit in sorted(fits, key=lambda fit: len(fit.differences))[:1]:
+            rows += [("nearest", os.path.relpath(fit.path))] + _difference_rows(fit)
+    rows += [("sizes", _sizes(weights))]
+    if layout != "bert":
+        rows.append(("", "(shared layers: their number and that of heads show in the config only)"))
+    return rows
+
+
+def _config_beside(name):
+    try:
+        return [checkpoints.config_in_folder(os.path.dirname(name) or ".")]
+    except UserError:
+        return []
+
+
+def _fit(path, config, weights):
+    """`Fit` of a config: the encoder has to be equal, heads may be missing."""
+    found = checkpoints.with_canonical_names(weights)
+    parts = checkpoints.expected_shapes_by_part(config, checkpoints.num_labels(found))
+    differences = []
+    for part, shapes in parts.items():
+        for name, shape in shapes.items():
+            if name not in found:
+                if part == "encoder":
+                    differences.append("%s %s is not in the checkpoint" % (name, shape))
+            elif found[name] != shape:
+                differences.append("%s is %s, in the config %s" % (name, found[name], shape))
+    expected = set().union(*parts.values())
+    for name, shape in found.items():
+        if name not in expected and name.startswith(checkpoints.ENCODER_SCOPE):
+            differences.append("%s %s is not in the config's model" % (name, shape))
+    return Fit(path, config, differences)
+
+
+def _config(path):
+    """The config of a JSON of ours, or of Hugging Face's."""
+    settings = files.read_json(path)
+    types = {names.model_type: layout for layout, names in pytorch_names.MODEL_CLASSES.items()}
+    kind = settings.get("model_type") if isinstance(settings, dict) else None
+    if not isinstance(kind, str) or kind not in types:
+        return modeling.AlbertConfig.from_json_file(path)
+    try:
+        return pytorch_names.tf_config(types[kind], settings)[0]
+    except UserError as error:
+        raise UserError("%s: %s" % (path, error)) from error
+
+
+def _comparison_rows(fit):
+    if not fit.differences:
+        return [("fits", "%s (%s layout)" % (fit.path, fit.config.layout))]
+    does_not = "%s (%s layout) does not" % (fit.path, fit.config.layout)
+    return [("fits", does_not)] + _difference_rows(fit)
+
+
+def _difference_rows(fit):
+    rows = [("", difference) for difference in fit.differences[:MAX_DIFFERENCES]]
+    more = len(fit.differences) - len(rows)
+    return rows + ([("", "and %d more differences" % more)] if more > 0 else [])
+
+
+def _sizes(weights):
+    """Sizes that show in the shapes of any layout."""
+    found = checkpoints.with_canonical_names(weights)
+    dimensions = (
+        ("vocab_size", "bert/embeddings/word_embeddings", 0),
+        ("embedding_size", "bert/embeddings/word_embeddings", 1),
+        ("hidden_size", "bert/pooler/dense/kernel", 0),
+        ("max_position_embeddings", "bert/embeddings/position_embeddings", 0),
+    )
+    return ", ".join(
+        "%s %s" % (name, (list(found.get(variable, [])) + ["?", "?"])[axis])
+        for name, variable, axis in dimensions
+    )
+
+
+def _size_rows(contents):
+    weights = sum(map(pytorch_files.count_of, contents.weights.values()))
+    slots = sum(
+        pytorch_files.count_of(s) for name, s in contents.state.items() if name != GLOBAL_STEP
+    )
+    size = sum(os.path.getsize(path) for path in contents.files)
+    with_slots = f"{slots:,} values in slots, {weights + slots:,} with the parameters"
+    return [
+        ("parameters", f"{weights:,} in {len(contents.weights)} variables"),
+        ("optimizer", with_slots if slots else "no slots"),
+        ("size", f"{size:,} bytes in {_counted(len(contents.files), 'file')}"),
+        ("step", "unknown" if contents.step is None else f"{contents.step:,}"),
+        ("heads", ", ".join(_heads(contents.weights)) or "none"),
+    ]
+
+
+def _counted(number, noun):
+    return "%d %s%s" % (number, noun, "" if number == 1 else "s")
+
+
+def _heads(weights):
+    found = checkpoints.with_canonical_names(weights)
+    heads = inference_graph.heads_of(found)
+    if "classification" in heads:
+        heads[0] = "classification (%d classes)" % checkpoints.num_labels(found)
+    return heads
+
+
+def _files_of_model(folder):
+    """Paths of `COPIED_FILES`; fine-tuning puts some into the folder best/ alone."""
+    paths = []
+    for pattern in COPIED_FILES:
+        places = (os.path.join(glob.escape(place), pattern) for place in (folder, folder + "/best"))
+        paths += next(filter(None, map(glob.glob, places)), [])
+    return paths
+
+
+def write_without_optimizer(path, output_dir=None):
+    """Writes a model folder of a TensorFlow checkpoint's weights alone.
+
+    Args:
+        path: the checkpoint.
+        output_dir: folder to make or to add to; None: the checkpoint's with _weights appended.
+
+    Returns:
+        a line for the user.
+
+    Raises:
+        UserError: if it is no TensorFlow checkpoint, or the folder is the checkpoint's own.
+    """
+    if pytorch_files.is_pytorch(path) and not _has_index(path):
+        raise UserError("--drop_optimizer: %s is of PyTorch, which holds no slots" % path)
+    prefix = checkpoints.find_checkpoint(path)
+    source = os.path.dirname(os.path.abspath(prefix))
+    output_dir = output_dir or source + "_weights"
+    if files.is_same_path(output_dir, source):
+        raise UserError("--output_dir is the checkpoint's own folder: name another one")
+    checkpoints.check_readable(prefix)
+    with checkpoints.filled_folder(output_dir) as partial:
+        for found in _files_of_model(source):
+            shutil.copyfile(found, os.path.join(partial, os.path.basename(found)))
+        checkpoints.write_model_checkpoint(partial, checkpoints.read_weights(prefix))
+    before, after = (
+        sum(map(os.path.getsize, glob.glob(glob.escape(stem) + ".*")))
+        for stem in (prefix, os.path.join(output_dir, checkpoints.CHECKPOINT_NAME))
+    )
+    has_config = glob.glob(os.path.join(glob.escape(output_dir), COPIED_FILES[0]))
+    return "%s: the model without optimizer slots, %.1f MB of %.1f MB%s" % (
+        output_dir,
+        after / _MEGABYTE,
+        before / _MEGABYTE,
+        "" if has_config else "; put its config and vocabulary beside it",
+    )
+
+
+def main():
+    """Runs the command line."""
+    define_flags()
+    run_command(run, takes_words=True, description=__doc__)

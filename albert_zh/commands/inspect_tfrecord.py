@@ -1,0 +1,312 @@
+"""Shows the records of a pre-training file as readable text, and checks them.
+
+    python inspect_tfrecord.py my/records.tfrecord --vocab_file=albert_starter_zh/vocab.txt -n 3
+    python inspect_tfrecord.py my/records.tfrecord --vocab_file=albert_starter_zh/vocab.txt --check
+
+Predicted pieces are coloured: red where [MASK] stands, yellow where another piece does, green where
+the piece itself does. Where the output is no terminal: [天], [天 as 气], [天 kept].
+"""
+
+import collections
+import os
+import sys
+
+from absl import flags
+import numpy as np
+
+from albert_zh.common import path_rules
+from albert_zh.common.errors import UserError, printable, run_command
+from albert_zh.common.progress import progress_bar
+from albert_zh.corpus import counts as corpus_counts
+from albert_zh.corpus import masking, tfrecords
+from albert_zh.pretraining import record_files
+from albert_zh.text import tokenization
+
+import tensorflow.compat.v1 as tf  # isort: skip  (errors.py first)
+
+__all__ = [
+    "define_flags",
+    "main",
+    "run",
+]
+
+FLAGS = flags.FLAGS
+
+_BATCH = 1000
+_MOST_SHOWN_FAULTS = 5
+_RED, _YELLOW, _GREEN, _PLAIN = "\033[1;31m", "\033[1;33m", "\033[1;32m", "\033[0m"
+_MASKED_FEATURES = ("masked_lm_positions", "masked_lm_ids", "masked_lm_weights")
+_SEQUENCE_FEATURES = ("input_ids", "input_mask", "segment_ids")
+_KINDS = dict.fromkeys(_SEQUENCE_FEATURES + _MASKED_FEATURES, "int64_list")
+_KINDS.update(masked_lm_weights="float_list", next_sentence_labels="int64_list")
+
+
+def define_flags():
+    """Defines the command's flags."""
+    flags.DEFINE_string("vocab_file", None, "The vocabulary; without one, ids are shown.")
+    flags.DEFINE_integer("num", 3, "How many records to show.", short_name="n", lower_bound=0)
+    flags.DEFINE_bool("check", False, "Whether to check every record of the file.")
+    flags.DEFINE_enum(
+        "color", "auto", ["auto", "always", "never"], "Whether predicted pieces are coloured."
+    )
+
+
+def run(words):
+    """Shows a file."""
+    if len(words) != 1:
+        raise UserError("expected one file, found %d: inspect_tfrecord.py FILE" % len(words))
+    (path,) = words
+    path_rules.check_local(path)
+    if not os.path.isfile(path):
+        raise UserError("%s: no such file" % path)
+    num_records = _num_records(path)  # TensorFlow's reader believes any length
+    tf.logging.set_verbosity(tf.logging.ERROR)  # it finds its reader of records old-fashioned
+    vocabulary = tokenization.load_vocab(FLAGS.vocab_file) if FLAGS.vocab_file else None
+    missing = {"[CLS]", "[SEP]", "[MASK]"} - set(vocabulary or {})
+    if vocabulary is not None and missing:
+        raise UserError("--vocab_file=%s has no %s" % (FLAGS.vocab_file, sorted(missing)[0]))
+    writer = _Writer(vocabulary, _has_colors())
+    for number, features in enumerate(_records(path, FLAGS.num), 1):
+        print("\n".join(writer.lines(number, features)))
+    print(printable("%s: %d records" % (path, num_records)))
+    if FLAGS.check:
+        _check_file(path, vocabulary)
+
+
+def _has_colors():
+    on_terminal = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
+    return {"auto": on_terminal, "always": True, "never": False}[FLAGS.color]
+
+
+def _records(path, most=None):
+    """Yields the features of the first records: dict of arrays."""
+    number = 0
+    try:
+        iterator = tf.python_io.tf_record_iterator(path)
+        while number != most:
+            number += 1
+            yield _features(next(iterator), path, number)
+    except StopIteration:
+        return
+    except tf.errors.PermissionDeniedError as error:
+        raise UserError("%s: cannot be read: no permission" % path) from error
+    except (tf.errors.DataLossError, tf.errors.OutOfRangeError) as error:
+        raise UserError(
+            "%s, record %d: damaged or no TFRecord file (%s): make it again"
+            % (path, number, error.message)
+        ) from error
+
+
+def _features(record, path, number):
+    try:
+        example = tf.train.Example.FromString(record)
+    except Exception as error:  # of protobuf, whose class depends on its version
+        raise UserError("%s, record %d: holds no tf.train.Example" % (path, number)) from error
+    features, kinds = {}, {}
+    for name, feature in example.features.feature.items():
+        kinds[name] = kind = feature.WhichOneof("kind")
+        features[name] = np.array(getattr(feature, kind).value if kind else [])
+    missing = [name for name in _SEQUENCE_FEATURES if name not in features]
+    if missing:
+        raise UserError(
+            "%s, record %d: no %s: expected a file of create_pretraining_data.py, found features %s"
+            % (path, number, " and ".join(missing), ", ".join(sorted(features)) or "none")
+        )
+    for fault in _faults_of_form(features, kinds):
+        raise UserError("%s, record %d: %s: make it again" % (path, number, fault))
+    return features
+
+
+def _faults_of_form(features, kinds):
+    """Yields what no record may have, whatever its values."""
+    sizes = {name: len(values) for name, values in features.items()}
+    for name in sorted(set(features) & set(_KINDS)):
+        if kinds[name] != _KINDS[name]:
+            yield "%s is of kind %s, expected %s" % (name, kinds[name], _KINDS[name])
+    if len({sizes[name] for name in _SEQUENCE_FEATURES}) > 1 or not sizes["input_ids"]:
+        yield "%s are of different lengths, or empty" % ", ".join(_SEQUENCE_FEATURES)
+    if len({sizes.get(name) for name in _MASKED_FEATURES}) > 1:
+        yield "%s are not all there with the same length" % ", ".join(_MASKED_FEATURES)
+    if sizes.get("next_sentence_labels", 1) != 1:
+        yield "next_sentence_labels has %d values, expected 1" % sizes["next_sentence_labels"]
+
+
+def _num_records(path):
+    """The number of records by their lengths alone; what they hold is not read."""
+    try:
+        return record_files.num_records(path)
+    except tfrecords.Damage as damage:
+        raise UserError("%s, %s: make it again" % (path, damage)) from damage
+
+
+class _Writer:
+    """Writes records as text."""
+
+    def __init__(self, vocabulary, has_colors):
+        self._tokens = {index: token for token, index in (vocabulary or {}).items()}
+        self._mask_id = (vocabulary or {}).get("[MASK]")
+        self._has_colors = has_colors
+
+    def lines(self, number, features):
+        """A record: a line about it and one for each segment."""
+        length = int(features["input_mask"].sum())
+        labels = dict(_predictions(features))
+        (label,) = features.get("next_sentence_labels", [None])
+        order = {0: "A before B", 1: "B before A, or from elsewhere"}.get(label, "unknown")
+        yield "record %d: %d of %d pieces, %s, label %s (%s)" % (
+            number,
+            length,
+            len(features["input_ids"]),
+            "%d predicted" % len(labels) if _is_masked(features) else "masked in training",
+            label,
+            order,
+        )
+        in_b = features["segment_ids"][:length] == 1
+        for name, places in (("A", np.flatnonzero(~in_b)), ("B", np.flatnonzero(in_b))):
+            yield "  %s: %s" % (name, self._segment(features["input_ids"], places, labels))
+
+    def _segment(self, ids, places, labels):
+        text, before = "", ""
+        for place in places:
+            shown = self._token(ids[place])
+            token = self._token(labels[place]) if place in labels else shown
+            joins = token.startswith("##") or not (_is_latin(before) and _is_latin(token))
+            token_text = token[2:] if token.startswith("##") else token
+            if place in labels:
+                token_text = self._predicted(token_text, ids[place], labels[place])
+            text += ("" if joins else " ") + token_text
+            before = token
+        return text
+
+    def _predicted(self, token, shown_id, label_id):
+        kinds = {label_id: (_GREEN, "%s kept" % token), self._mask_id: (_RED, token)}
+        other = (_YELLOW, "%s as %s" % (token, self._token(shown_id)))
+        color, text = kinds.get(shown_id, other)
+        return color + text + _PLAIN if self._has_colors else "[%s]" % text
+
+    def _token(self, piece_id):
+        return self._tokens.get(piece_id, " %d " % piece_id)
+
+
+def _is_latin(token):
+    return token[-1:].isascii() and token[-1:].isalnum()
+
+
+def _is_masked(features):
+    return _MASKED_FEATURES[0] in features
+
+
+def _predictions(features):
+    """(position, label) of each predicted piece."""
+    if not _is_masked(features):
+        return []
+    columns = [features[name].tolist() for name in _MASKED_FEATURES]
+    return [(position, label) for position, label, weight in zip(*columns) if weight]
+
+
+def _check_file(path, vocabulary):
+    """Checks every record and prints what they hold; `UserError` when one is wrong."""
+    counts, faults, done = collections.Counter(), [], 0
+    num_entries = tokenization.num_entries(FLAGS.vocab_file) if vocabulary else None
+    with progress_bar("records", _num_records(path), "") as bar:
+        for features in _batches(path):
+            for is_wrong, fault in _faults(features, vocabulary, num_entries):
+                faults += [(done + row + 1, fault) for row in np.flatnonzero(is_wrong)]
+            done += len(features["input_ids"])
+            if not faults:
+                counts.update(corpus_counts.counts_of_records(_complete(features)))
+            bar.update(len(features["input_ids"]))
+    if faults:
+        first = "; ".join("record %d: %s" % fault for fault in sorted(faults)[:_MOST_SHOWN_FAULTS])
+        number = len({record for record, _ in faults})
+        raise UserError("%s: %d of %d records are wrong: %s" % (path, number, done, first))
+    if not done:
+        raise UserError("%s: no record in it" % path)
+    for row in corpus_counts.summary_of_records(counts):
+        print("%-26s %s" % row)
+    print("checked: all %d records are right" % done)
+
+
+def _batches(path):
+    """Yields the features of many records at once: dict of arrays [N, k]."""
+    rows, sizes = [], None
+    for number, features in enumerate(_records(path), 1):
+        found = {name: len(values) for name, values in features.items()}
+        sizes = sizes or found
+        if found != sizes:
+            raise UserError(
+                "%s, record %d: features %s, but those before have %s: made with different flags?"
+                % (path, number, found, sizes)
+            )
+        rows.append(features)
+        if len(rows) == _BATCH:
+            yield _stacked(rows)
+            rows = []
+    if rows:
+        yield _stacked(rows)
+
+
+def _stacked(rows):
+    return {name: np.stack([row[name] for row in rows]) for name in rows[0]}
+
+
+def _complete(features):
+    """With the features that not every file has."""
+    absent = {
+        "token_boundary": features["input_mask"],
+        "next_sentence_labels": np.zeros((len(features["input_mask"]), 1), np.int64),
+    }
+    return dict(absent, **features)
+
+
+def _faults(features, vocabulary, num_entries):
+    """Yields (bool [N]: the records that have it, a fault in words)."""
+    ids, mask, segments = (features[name] for name in _SEQUENCE_FEATURES)
+    place = np.arange(ids.shape[1])
+    lengths = mask.sum(axis=1)[:, None]
+    first_b = lengths - segments.sum(axis=1)[:, None]
+    is_shown = place < lengths
+    yield (mask != is_shown).any(axis=1), "input_mask is not ones and then zeros"
+    yield (ids * ~is_shown).any(axis=1), "input_ids are not 0 behind the sequence"
+    in_b = (place >= first_b) & is_shown
+    yield (segments != in_b).any(axis=1), "segment_ids are not zeros, then ones up to the end"
+    if "next_sentence_labels" in features:
+        labels = features["next_sentence_labels"]
+        yield ((labels != 0) & (labels != 1)).any(axis=1), "next_sentence_labels is not 0 or 1"
+    maskable = masking.maskable_pieces(mask, segments)
+    if "token_boundary" in features:
+        boundary = features["token_boundary"]
+        yield (boundary != (boundary * is_shown > 0)).any(axis=1), "token_boundary is not 0 or 1"
+    if vocabulary is not None:
+        separators = np.where(is_shown & ~maskable, ids, -1)[:, 1:]
+        is_wrong = (separators != -1) & (separators != vocabulary["[SEP]"])
+        yield ids[:, 0] != vocabulary["[CLS]"], "no [CLS] at the start"
+        yield is_wrong.any(axis=1), "no [SEP] at the end of a segment"
+        yield ((ids < 0) | (ids >= num_entries)).any(axis=1), "an id beyond the vocabulary"
+    if _is_masked(features):
+        yield from _faults_of_predictions(features, maskable, num_entries)
+
+
+def _faults_of_predictions(features, maskable, num_entries):
+    positions, labels, weights = (features[name] for name in _MASKED_FEATURES)
+    slot = np.arange(positions.shape[1])
+    counts = (weights > 0).sum(axis=1)[:, None]
+    is_used = slot < counts
+    is_inside = (positions >= 0) & (positions < maskable.shape[1])
+    yield (weights != is_used).any(axis=1), "masked_lm_weights are not ones and then zeros"
+    yield (~is_inside).any(axis=1), "a masked position beyond the sequence"
+    is_piece = np.take_along_axis(maskable, np.where(is_inside, positions, 0), axis=1)
+    yield (is_used & ~is_piece).any(axis=1), "[CLS], [SEP] or padding is to be predicted"
+    is_behind = positions[:, 1:] > positions[:, :-1]
+    yield (is_used[:, 1:] & ~is_behind).any(axis=1), "masked_lm_positions do not ascend"
+    is_set = (positions != 0) | (labels != 0)
+    yield (is_set & ~is_used).any(axis=1), "positions or labels are not 0 behind the predictions"
+    if num_entries is not None:
+        is_unknown = (labels < 0) | (labels >= num_entries)
+        yield is_unknown.any(axis=1), "a label beyond the vocabulary"
+
+
+def main():
+    """Runs the command line."""
+    define_flags()
+    run_command(run, takes_words=True, description=__doc__)

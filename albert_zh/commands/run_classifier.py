@@ -1,0 +1,35 @@
+r"""Fine-tunes a classifier on a task, evaluates it and predicts.
+
+    python run_classifier.py --task_name=lcqmc --data_dir=data/pairs_sample \
+        --do_train=true --do_eval=true --do_predict=true \
+        --bert_config_file=albert_starter_zh/albert_config_tiny.json \
+        --vocab_file=albert_starter_zh/vocab.txt --max_seq_length=128 --train_batch_size=64 \
+        --learning_rate=1e-4 --num_train_epochs=5 --output_dir=lcqmc_output
+
+Add --init_checkpoint=MODEL_DIR/albert_model.ckpt to start from a pre-trained model.
+"""
+
+from albert_zh.common.errors import run_command
+from albert_zh.finetuning import runner as finetuning_runner
+
+__all__ = [
+    "main",
+]
+
+
+def run():
+    """Does what the flags ask for."""
+    finetuning_runner.run(export_saved_model)
+
+
+def export_saved_model(model_dir, path, threshold):
+    """Writes the SavedModel of --export_dir, see `to_saved_model.write_servable`."""
+    from albert_zh.export import to_saved_model  # few runs need it
+
+    return to_saved_model.write_servable(model_dir, path, threshold)
+
+
+def main():
+    """Runs the command line."""
+    finetuning_runner.define_flags()
+    run_command(run, description=__doc__)

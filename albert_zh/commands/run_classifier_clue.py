@@ -1,0 +1,23 @@
+r"""The name under which CLUE's tasks are run: run_classifier.py, and the file for CLUE's site.
+
+    python run_classifier_clue.py --task_name=tnews --data_dir=CLUEdataset/tnews \
+        --do_train=true --do_eval=true --do_predict=true \
+        --bert_config_file=prev_trained_model/albert_tiny_zh/albert_config_tiny.json \
+        --vocab_file=prev_trained_model/albert_tiny_zh/vocab.txt \
+        --init_checkpoint=prev_trained_model/albert_tiny_zh --max_seq_length=128 \
+        --train_batch_size=16 --learning_rate=2e-5 --num_train_epochs=3 --output_dir=tnews_output
+"""
+
+from albert_zh.commands import run_classifier
+from albert_zh.common.errors import run_command
+from albert_zh.finetuning import runner as finetuning_runner
+
+__all__ = [
+    "main",
+]
+
+
+def main():
+    """Runs the command line."""
+    finetuning_runner.define_flags(clue_submission=True)
+    run_command(run_classifier.run, description=__doc__)

@@ -1,0 +1,27 @@
+r"""Fine-tunes a classifier on a folder of one's own: texts or pairs, labels of any kind.
+
+    python run_classifier_multiclass.py --data_dir=data/topics_sample \
+        --do_train=true --do_eval=true --do_predict=true \
+        --bert_config_file=albert_starter_zh/albert_config_tiny.json \
+        --vocab_file=albert_starter_zh/vocab.txt --max_seq_length=64 --train_batch_size=32 \
+        --learning_rate=1e-4 --num_train_epochs=5 --output_dir=topics_output
+
+The folder holds train.csv, dev.csv and test.csv (or .tsv, .json); columns are found by a header
+(text_a, text_b, label) or by position; the labels are those of the training file. Without a dev
+file a part of train is set aside. --task_name=NAME takes one of the known tasks instead.
+"""
+
+from albert_zh.commands import run_classifier
+from albert_zh.common.errors import run_command
+from albert_zh.finetuning import runner as finetuning_runner
+from albert_zh.tasks import datasets
+
+__all__ = [
+    "main",
+]
+
+
+def main():
+    """Runs the command line."""
+    finetuning_runner.define_flags(task_name=datasets.OWN_DATA)
+    run_command(run_classifier.run, description=__doc__)

@@ -1,0 +1,46 @@
+r"""run_classifier.py with the flags of google's ALBERT script of this name.
+
+    python run_classifier_sp_google.py --task_name=lcqmc --data_dir=data/pairs_sample \
+        --do_train=true --do_eval=true --albert_config_file=MODEL_DIR/albert_config.json \
+        --spm_model_file=MODEL_DIR/spiece.model --init_checkpoint=MODEL_DIR \
+        --output_dir=lcqmc_sp_output
+
+--vocab_file=MODEL_DIR/vocab.txt serves models with a list of tokens.
+"""
+
+from absl import flags
+
+from albert_zh.commands import run_classifier
+from albert_zh.common.errors import run_command
+from albert_zh.finetuning import runner as finetuning_runner
+
+__all__ = [
+    "define_flags",
+    "main",
+    "run",
+]
+
+FLAGS = flags.FLAGS
+
+
+def define_flags():
+    """Defines the command's flags: those of run_classifier.py, and google's."""
+    finetuning_runner.define_flags(max_seq_length=512)
+    flags.DEFINE_boolean(
+        "use_pooled_output",
+        True,
+        "Classify the pooler's vector; False for the mean over the tokens.",
+    )
+
+
+def run():
+    """Does what the flags ask for."""
+    if FLAGS["use_pooled_output"].present:
+        FLAGS["pooling"].parse("cls" if FLAGS.use_pooled_output else "mean")
+    run_classifier.run()
+
+
+def main():
+    """Runs the command line."""
+    define_flags()
+    run_command(run, description=__doc__)

@@ -1,0 +1,20 @@
+"""Pre-trains a model of any layout: masked LM and sentence order on TFRecords.
+
+    python run_pretraining.py --input_file='data/*.tfrecord' --output_dir=my_new_model \\
+        --bert_config_file=albert_config/albert_config_base.json --do_train=true --do_eval=true \\
+        --train_batch_size=64 --max_seq_length=512 --max_predictions_per_seq=51 \\
+        --num_train_steps=100000 --num_warmup_steps=10000
+"""
+
+from albert_zh.common.errors import run_command
+from albert_zh.pretraining import runner as pretraining_runner
+
+__all__ = [
+    "main",
+]
+
+
+def main():
+    """Runs the command line."""
+    pretraining_runner.define_flags()
+    run_command(pretraining_runner.run, description=__doc__)

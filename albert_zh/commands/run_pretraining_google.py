@@ -1,0 +1,19 @@
+"""google's name and flags for pre-training.
+
+    python run_pretraining_google.py --input_file='data/*.tfrecord' --output_dir=my_new_model \\
+        --albert_config_file=albert_config/albert_config_tiny_google.json --do_train=true \\
+        --max_predictions_per_seq=51
+"""
+
+from albert_zh.common.errors import run_command
+from albert_zh.pretraining import runner as pretraining_runner
+
+__all__ = [
+    "main",
+]
+
+
+def main():
+    """Runs the command line."""
+    pretraining_runner.define_google_flags()
+    run_command(pretraining_runner.run_google, description=__doc__)

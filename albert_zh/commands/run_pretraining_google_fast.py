@@ -1,0 +1,23 @@
+"""google's name and flags for pre-training with grouped feed-forward layers.
+
+    python run_pretraining_google_fast.py --input_file='data/*.tfrecord' --do_train=true \\
+        --albert_config_file=albert_config/albert_config_tiny_google_fast.json \\
+        --output_dir=my_new_model --max_predictions_per_seq=51
+"""
+
+import functools
+
+from albert_zh.common.errors import run_command
+from albert_zh.pretraining import runner as pretraining_runner
+
+__all__ = [
+    "main",
+]
+
+
+def main():
+    """Runs the command line."""
+    pretraining_runner.define_google_flags()
+    run_command(
+        functools.partial(pretraining_runner.run_google, ffn_groups=16), description=__doc__
+    )

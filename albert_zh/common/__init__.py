@@ -1,0 +1,1 @@
+"""Errors, files, progress, plots: what every part of the package uses."""

@@ -1,0 +1,341 @@
+"""What every command does alike: flags are parsed, a user's mistake is one line and exit status 2.
+
+A command ends with
+
+    def main():
+        run_command(run, __doc__)
+"""
+
+import contextlib
+import gc
+import io
+import os
+import re
+import signal
+import sys
+import threading
+import unicodedata
+
+from albert_zh.common import package_files
+
+__all__ = [
+    "EXIT_BROKEN_PIPE",
+    "EXIT_INTERRUPTED",
+    "EXIT_USER_ERROR",
+    "Interrupted",
+    "STOPPED",
+    "UserError",
+    "checks_of_flags",
+    "parse_flags",
+    "printable",
+    "run_command",
+    "run_program",
+    "stop_at_once",
+]
+
+EXIT_USER_ERROR = 2
+EXIT_INTERRUPTED = 130  # 128 + SIGINT, as shells report it
+EXIT_BROKEN_PIPE = 141  # 128 + SIGPIPE
+
+
+_UNPRINTABLE = ("Cc", "Cf", "Cs", "Zl", "Zp")  # categories of characters: control, format ...
+
+checks_of_flags = []  # functions of absl's FLAGS, once parsed; modules append theirs
+STOPPED = "stopped; the same command starts again cleanly"
+
+
+def stop_at_once(number=None, frame=None):
+    """Ends the process as a signal handler, where no more is lost than by a kill.
+
+    A KeyboardInterrupt would do less: libraries swallow it in places, and the command runs on.
+    """
+    print(STOPPED, file=sys.stderr, flush=True)
+    os._exit(EXIT_INTERRUPTED)
+
+
+def _is_command(path):
+    """Whether a program is one of the root's commands, each an alias of one in the package."""
+    if not path or not os.path.exists(path):
+        return False
+    if os.path.dirname(os.path.abspath(path)) != package_files.ROOT:
+        return False
+    with open(path, "rb") as program:
+        return b"\nfrom albert_zh.commands." in program.read()
+
+
+def prepare_imports():
+    """Has Ctrl-C end a command while it imports TensorFlow, and the import be fast."""
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGINT, stop_at_once)
+        gc.disable()  # what an import makes stays
+
+
+# A command imports this module first; other programs that import the package are left alone.
+if _is_command(getattr(sys.modules["__main__"], "__file__", None)):
+    prepare_imports()
+
+
+class UserError(ValueError):
+    """A mistake that the user can mend.
+
+    The message is one line: the file, line or flag, what was found, what is expected, the way out.
+    """
+
+
+class Interrupted(Exception):
+    """The user stopped the command; the message says how to go on."""
+
+
+def run_command(main, takes_words=False, description=None):
+    """Parses the command line with absl and runs `main`, see `run_program`.
+
+    Args:
+        main: function of no arguments, or of the list of words that are no flags.
+        takes_words: whether it takes them; otherwise such a word is a mistake.
+        description: text above the flags in --help; by default the main module's docstring.
+    """
+    from absl import app
+
+    gc.freeze()  # what was imported need not be looked through each time
+    gc.enable()
+    if description:
+        sys.modules["__main__"].__doc__ = description  # which absl shows
+    _define_ignore_unknown_flags()
+    _define_short_help()
+    _show_all_flags_in_help()
+
+    def parse(argv):
+        words = parse_flags(argv)
+        if len(words) > 1 and not takes_words:
+            raise UserError(
+                "unexpected argument %r: flags are written --name=value (--help lists all flags)"
+                % words[1]
+            )
+        return words
+
+    def call(argv):
+        return main(argv[1:]) if takes_words else main()
+
+    run_program(lambda: app.run(call, flags_parser=parse))
+
+
+def run_program(main):
+    """Runs a program and ends the process; what a user can mend is one line and exit status 2.
+
+    Standard output that is full is such a mistake; a pipe whose reader has gone ends the program
+    silently. A stream that is closed takes all that is printed, or is one that cannot be read.
+
+    Args:
+        main: function of no arguments that returns the exit status, or None.
+    """
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    _use_safe_streams()
+    sys.exit(_exit_status(main))
+
+
+class _StandardOutput(io.FileIO):
+    """Standard output whose errors are not taken for those of a file that is being written."""
+
+    def write(self, content):
+        try:
+            return super().write(content)
+        except OSError as error:
+            _discard_output(self.fileno())  # or the interpreter would try again at its end
+            if isinstance(error, BrokenPipeError):
+                raise
+            raise UserError(
+                "standard output: cannot be written (%s): send it elsewhere" % error.strerror
+            ) from error
+
+
+class _StandardError(io.FileIO):
+    """Standard error; when it is full there is nowhere to say so."""
+
+    def write(self, content):
+        with contextlib.suppress(OSError):
+            return super().write(content)
+        return len(content)
+
+
+class _ClosedInput(io.RawIOBase):
+    """Standard input that was closed."""
+
+    def readable(self):
+        return True
+
+    def readinto(self, buffer):
+        raise UserError("standard input is closed: name a file, or write lines into a pipe")
+
+
+def _use_safe_streams():
+    """Has neither Chinese text nor a full or closed stream end a program with a traceback."""
+    sys.stdout = _output_stream(sys.stdout, _StandardOutput)
+    sys.stderr = _output_stream(sys.stderr, _StandardError)
+    if sys.stdin is None:
+        sys.stdin = io.TextIOWrapper(io.BufferedReader(_ClosedInput()))
+
+
+def _output_stream(stream, kind):
+    if stream is None:
+        return open(os.devnull, "w")  # noqa: SIM115  (for as long as the program runs)
+    stream.flush()
+    raw = kind(stream.fileno(), "wb", closefd=False)
+    return io.TextIOWrapper(
+        raw if isinstance(stream.buffer, io.RawIOBase) else io.BufferedWriter(raw),
+        encoding=stream.encoding,
+        errors="backslashreplace",
+        line_buffering=stream.line_buffering,
+        write_through=isinstance(stream.buffer, io.RawIOBase),
+    )
+
+
+def _discard_output(descriptor):
+    """Sends what is still to be printed nowhere."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, descriptor)
+    os.close(nowhere)
+
+
+def _show_all_flags_in_help():
+    """Has --help list also the flags that the command's rooms define (libraries' have a dot)."""
+    from absl import flags
+
+    for module, defined in flags.FLAGS.flags_by_module_dict().items():
+        if "." not in module or module.startswith("albert_zh."):
+            for flag in defined:
+                flags.FLAGS.register_key_flag_for_module(sys.argv[0], flag)
+
+
+def parse_flags(argv):
+    """absl's parser, except that a mistake is a `UserError` and asking for help is none.
+
+    Args:
+        argv: list of str, the command's name first.
+    """
+    from absl import flags
+
+    words = _parsed(argv)
+    _check_numbers(flags.FLAGS)
+    for check in checks_of_flags:
+        check(flags.FLAGS)
+    return words
+
+
+def _parsed(argv):
+    from absl import flags
+
+    try:
+        return flags.FLAGS(argv)
+    except flags.UnrecognizedFlagError as error:
+        if _ignores_unknown_flags(argv):
+            return _parsed(_without_flag(argv, error.flagname))
+        ways_out = "--help lists all flags, --ignore_unknown_flags passes over others"
+        raise UserError("%s (%s)" % (" ".join(str(error).split()), ways_out)) from error
+    except flags.Error as error:
+        raise UserError(" ".join(str(error).split()) + " (--help lists all flags)") from error
+    except SystemExit:  # of --help and the like, which absl ends with status 1
+        sys.exit(0)
+
+
+def _define_short_help():
+    """Defines -h as another name of --help."""
+    from absl import app, flags
+
+    class ShortHelp(app.HelpFlag):
+        NAME, SHORT_NAME = "h", None
+
+    flags.DEFINE_flag(ShortHelp())
+
+
+def _check_numbers(values):
+    """Raises `UserError` for a flag whose number no command can work with: nan, inf, below 0."""
+    for name in values:
+        if values[name].flag_type() == "float" and values[name].value is not None:
+            number = values[name].value
+            if not 0 <= number < float("inf"):
+                raise UserError("--%s=%s: expected a number, 0 or more" % (name, number))
+
+
+def _define_ignore_unknown_flags():
+    from absl import flags
+
+    flags.DEFINE_boolean(
+        "ignore_unknown_flags", False, "Warn of flags that are not known here, and go on."
+    )
+
+
+def _ignores_unknown_flags(argv):
+    """Whether that flag is set; by the words, as parsing ends before a flag behind a value."""
+    given = [word for word in argv if re.match("--?(no)?ignore_unknown_flags(=|$)", word)]
+    return bool(given) and re.search("-no|=(f|n|0)", given[-1], re.IGNORECASE) is None
+
+
+def _without_flag(argv, name):
+    """A command line without an unknown flag and its value, if it has one; says what is left out.
+
+    Args:
+        argv: list of str.
+        name: str, without dashes.
+    """
+    from absl import flags
+
+    argv = argv[:1] + flags.FLAGS.read_flags_from_files(argv[1:], force_gnu=False)
+    start = next(
+        at for at, word in enumerate(argv) if re.match("--?%s(=|$)" % re.escape(name), word)
+    )
+    end = start + 1
+    if "=" not in argv[start] and end < len(argv) and not argv[end].startswith("-"):
+        end += 1
+    ignored = printable(" ".join(argv[start:end]))
+    print("warning: unknown flag ignored: %s" % ignored, file=sys.stderr)
+    return argv[:start] + argv[end:]
+
+
+def _exit_status(main):
+    """What `main` returns, once all of its output is written."""
+    try:
+        try:
+            return main()
+        finally:
+            sys.stdout.flush()
+    except UserError as error:
+        return _failed(str(error))
+    except Interrupted as stop:
+        print(printable(str(stop)), file=sys.stderr)
+        return EXIT_INTERRUPTED
+    except KeyboardInterrupt:
+        print(STOPPED, file=sys.stderr)
+        return EXIT_INTERRUPTED
+    except BrokenPipeError:  # whoever read our output has seen enough, as in `... | head`
+        return EXIT_BROKEN_PIPE
+    except MemoryError:
+        return _failed("out of memory: end other programs, or work on less at a time")
+    except OSError as error:
+        from albert_zh.common import system_errors
+
+        if not system_errors.is_of_system(error):
+            raise
+        return _failed(_message_of(error))
+
+
+def _message_of(error):
+    from albert_zh.common import system_errors
+
+    name = "%s: " % error.filename if error.filename else ""
+    return "%s%s: %s" % (name, system_errors.reason(error), system_errors.advice(error))
+
+
+def printable(text):
+    """A text of users, such as a name, as it may be shown: no control characters, in one line."""
+    return "".join(
+        char.encode("unicode_escape").decode("ascii")
+        if unicodedata.category(char) in _UNPRINTABLE
+        else char
+        for char in text
+    )
+
+
+def _failed(message):
+    command = os.path.basename(sys.argv[0])
+    print("%s: error: %s" % (command, printable(message)), file=sys.stderr)
+    return EXIT_USER_ERROR

@@ -1,0 +1,535 @@
+"""Reading users' text files with clear errors; writing files that appear whole or not at all."""
+
+import codecs
+import collections
+import contextlib
+import glob
+import gzip
+import hashlib
+import io
+import itertools
+import json
+import os
+import re
+import shutil
+import socket
+import sys
+from typing import IO, Any, Callable, Iterator, List, Optional, Tuple
+import zlib
+
+from albert_zh.common import path_rules, system_errors
+from albert_zh.common.errors import UserError
+
+try:
+    import fcntl
+except ImportError:  # not on Windows: there no folder is locked
+    fcntl = None
+
+_GZIP_MAGIC = b"\x1f\x8b"
+_BYTE_ORDER_MARK = "\ufeff"
+DEEPEST_JSON = 100  # levels; Python's own functions end with an error at several hundreds
+_MOST_DIGITS = 400  # of an integer in JSON; the largest float has 309
+_SURROGATE = re.compile("[\ud800-\udfff]")
+_LOOKED_AT = 1 << 16  # bytes by which an encoding is told
+# A path that is not UTF-8 has bytes that only an escape can tell; JSON reads it as what it was.
+_TEXT_SETTINGS = {"encoding": "utf-8", "newline": "\n", "errors": "backslashreplace"}
+
+
+@contextlib.contextmanager
+def whole_file(path: str) -> Iterator[str]:
+    """Lets a file appear whole or not at all.
+
+    Args:
+        path: the file to make or replace; its folder is made if missing. A link is followed.
+
+    Yields:
+        a path beside it to write to, renamed to `path` when the block ends without an error.
+
+    Raises:
+        UserError: when the file cannot be written (read-only folder, full disk ...) or must not be,
+            see `path_rules`.
+    """
+    target = path_rules.output_file(path)
+    partial = partial_path(target)
+    remove_left_behind(target)
+    try:
+        os.makedirs(os.path.dirname(target), exist_ok=True)
+        yield partial
+        sync(partial)
+        os.replace(partial, target)
+    except BrokenPipeError:  # of what the block prints, not of the file
+        raise
+    except OSError as error:
+        raise cannot_write(path, error) from error
+    finally:
+        with contextlib.suppress(OSError):
+            os.remove(partial)
+
+
+def is_same_path(path: str, other: str) -> bool:
+    """Whether two paths lead to one place, through links too; neither needs to be there."""
+    return os.path.realpath(path) == os.path.realpath(other)
+
+
+def sync(path: str) -> None:
+    """Waits until a file's bytes are on the disk, to survive a power cut."""
+    with open(path, "rb") as handle:
+        os.fsync(handle.fileno())
+
+
+def partial_path(path: str) -> str:
+    """Where this process writes what is to become `path`: machines may share the folder."""
+    return "%s%d" % (_partial_prefix(path), os.getpid())
+
+
+def _partial_prefix(path):
+    return "%s.partial-%s-" % (path, socket.gethostname())
+
+
+def remove_left_behind(path: str) -> None:
+    """Removes the partial files and folders of this machine's processes that were killed."""
+    prefix = _partial_prefix(path)
+    for partial in glob.glob(glob.escape(prefix) + "*"):
+        process = partial[len(prefix) :]
+        if process.isdigit() and not os.path.exists("/proc/" + process):
+            with contextlib.suppress(OSError):
+                (shutil.rmtree if os.path.isdir(partial) else os.remove)(partial)
+
+
+def open_locked_folder(path: str, lock: Callable[[int], Any]) -> int:
+    """Makes a folder and locks it.
+
+    Args:
+        path: the folder. Whoever holds its lock may remove it; it is made anew then.
+        lock: function that locks a descriptor, once whoever holds the lock has gone.
+
+    Returns:
+        its descriptor, to be closed by the caller.
+    """
+    while True:
+        os.makedirs(path, exist_ok=True)
+        with contextlib.suppress(FileNotFoundError):  # removed meanwhile
+            descriptor = os.open(path, os.O_RDONLY)
+            try:
+                lock(descriptor)
+                is_still_there = os.path.samestat(os.fstat(descriptor), os.stat(path))
+            except BaseException:
+                os.close(descriptor)
+                raise
+            if is_still_there:
+                return descriptor
+            os.close(descriptor)
+
+
+@contextlib.contextmanager
+def one_at_a_time(folder: str) -> Iterator[None]:
+    """Makes a folder and keeps a second process from writing there too; that one waits.
+
+    Args:
+        folder: path; it goes at the end if nothing is in it.
+
+    Raises:
+        UserError: if it cannot be made.
+    """
+    if fcntl is None:
+        os.makedirs(folder, exist_ok=True)
+        yield
+        return
+    try:
+        descriptor = open_locked_folder(folder, lambda descriptor: _wait_for(descriptor, folder))
+    except OSError as error:
+        raise cannot_write(folder, error) from error
+    try:
+        yield
+    finally:
+        with contextlib.suppress(OSError):  # it stays where something is in it
+            os.rmdir(folder)
+        os.close(descriptor)  # only now: the next one would work in a folder that goes
+
+
+def _wait_for(descriptor, folder):
+    with contextlib.suppress(OSError):  # a file system without locks
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            print("another process is at work in %s: waiting for it" % folder, file=sys.stderr)
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+
+
+@contextlib.contextmanager
+def atomic_write(path: str, mode: str = "w") -> Iterator[IO]:
+    """Opens a file for writing that appears whole or not at all, see `whole_file`.
+
+    Args:
+        path: the file to make or replace.
+        mode: "w" (UTF-8 text, `\\n` line ends) or "wb".
+
+    Yields:
+        the open file.
+    """
+    text_settings = {} if "b" in mode else _TEXT_SETTINGS
+    with whole_file(path) as partial, open(partial, mode, **text_settings) as handle:
+        yield handle
+
+
+def cannot_write(path: str, error: Exception) -> UserError:
+    """The `UserError` for an error of the system or of TensorFlow met when writing `path`."""
+    told = UserError(
+        "%s: cannot be written (%s): %s"
+        % (path, system_errors.reason(error), system_errors.advice(error))
+    )
+    told.errno = system_errors.number_of(error)  # a worker process hands it on, but no cause
+    return told
+
+
+def write_json(path: str, value: Any) -> None:
+    """Writes `value` as indented JSON, whole or not at all."""
+    with atomic_write(path) as handle:
+        json.dump(value, handle, ensure_ascii=False, indent=2)
+        handle.write("\n")
+
+
+def read_json(path: str) -> Any:
+    """Reads a JSON file, in UTF-8 with or without a mark at its beginning.
+
+    Raises:
+        UserError: when it is missing, unreadable or no JSON; see `parse_json`.
+    """
+    return parse_json(read_text(path), path)
+
+
+def parse_json(text: str, name: str) -> Any:
+    """The value of a JSON text.
+
+    Args:
+        text: str.
+        name: what the text is called in errors: its file, and line.
+
+    Raises:
+        UserError: when it is no JSON (with the line), has a key twice in one object, a number of
+            absurd length, or objects and lists in one another over `DEEPEST_JSON` levels.
+    """
+    if not text.strip():
+        raise UserError("%s: is empty, expected JSON" % name)
+    try:
+        value = json.loads(
+            text, object_pairs_hook=_object_without_repeated_keys, parse_int=_integer_of_digits
+        )
+        is_too_deep = _is_deeper_than(value, DEEPEST_JSON)
+    except ValueError as error:
+        raise UserError("%s: not valid JSON: %s" % (name, error)) from error
+    except RecursionError:
+        is_too_deep = True
+    if is_too_deep:
+        raise UserError(
+            "%s: its lists and objects are nested in one another, expected at most %d levels"
+            % (name, DEEPEST_JSON)
+        )
+    return value
+
+
+def _object_without_repeated_keys(pairs):
+    result = dict(pairs)
+    if len(result) < len(pairs):
+        repeated = collections.Counter(key for key, _ in pairs).most_common(1)[0][0]
+        raise ValueError("an object has the key %r twice, expected once" % repeated[:80])
+    return result
+
+
+def _integer_of_digits(digits):
+    """Python takes long for numbers of very many digits, or refuses them."""
+    if len(digits) > _MOST_DIGITS:
+        raise ValueError("a number of %d digits, expected up to %d" % (len(digits), _MOST_DIGITS))
+    return int(digits)
+
+
+def _is_deeper_than(value, levels):
+    """Whether lists and objects are nested deeper, found without a recursion."""
+    members = [value]
+    for _ in range(levels + 1):
+        containers = [member for member in members if isinstance(member, (dict, list))]
+        if not containers:
+            return False
+        members = itertools.chain.from_iterable(
+            member.values() if isinstance(member, dict) else member for member in containers
+        )
+    return True
+
+
+def strings_in(value: Any) -> Iterator[str]:
+    """The strings in a JSON value, at any depth, in their order, without keys."""
+    waiting = [value]
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, str):
+            yield value
+        elif isinstance(value, (dict, list)):
+            members = value.values() if isinstance(value, dict) else value
+            waiting.extend(reversed(list(members)))
+
+
+def _opened(path, mode="rb", **settings):
+    """A local file, opened for reading."""
+    path_rules.check_local(path)
+    return open(path, mode, **settings)
+
+
+def read_bytes(path: str, digest=None) -> bytes:
+    """The content of a file.
+
+    Args:
+        path: the file.
+        digest: object of `hashlib` that is updated with the bytes that are read, or None. Whatever
+            is cached under a file's hash needs the hash of these bytes: the file may be replaced
+            between reading and hashing it.
+
+    Raises:
+        UserError: when the file is missing or unreadable.
+    """
+    try:
+        with _opened(path) as handle:
+            content = handle.read()
+    except OSError as error:
+        raise UserError("%s: cannot be read: %s" % (path, error.strerror or error)) from error
+    if digest is not None:
+        digest.update(content)
+    return content
+
+
+@contextlib.contextmanager
+def open_unpacked(path: str) -> Iterator[Tuple[IO, IO]]:
+    """Opens a file for reading bytes, unpacked if it is a gzip file.
+
+    Args:
+        path: the file.
+
+    Yields:
+        (content, packed): where to read from, and the file as it lies on the disk, whose position
+        tells how far reading has come.
+
+    Raises:
+        UserError: when the file is missing, unreadable, cut off or damaged.
+    """
+    try:
+        with _opened(path) as packed:
+            is_gzip = packed.read(len(_GZIP_MAGIC)) == _GZIP_MAGIC
+            packed.seek(0)
+            yield gzip.GzipFile(fileobj=packed) if is_gzip else packed, packed
+    except (EOFError, zlib.error) as error:
+        raise UserError(
+            "%s: the gzip file is cut off or damaged (%s): make or fetch it again" % (path, error)
+        ) from error
+    except OSError as error:
+        raise UserError("%s: cannot be read: %s" % (path, error.strerror or error)) from error
+
+
+def read_text(path: str, encoding: Optional[str] = None, digest=None) -> str:
+    """The text of a file without its byte-order mark.
+
+    Args:
+        path: the file.
+        encoding: name of its encoding, as --encoding gave it; None for what is in UTF-8 always.
+        digest: as in `read_bytes`.
+
+    Returns:
+        str; line ends are left as they are.
+
+    Raises:
+        UserError: when the file is missing, unreadable or not in that encoding; names the line and,
+            where it can be told, the encoding that the file seems to have.
+    """
+    raw = read_bytes(path, digest)
+    codec = _known_encoding(encoding or "utf-8")
+    try:
+        return raw.decode(codec).lstrip(_BYTE_ORDER_MARK)
+    except UnicodeDecodeError as error:
+        line = raw.count(b"\n", 0, error.start) + 1
+        raise wrong_encoding("%s, line %d" % (path, line), error, encoding and codec) from error
+
+
+def read_lines(path: str, encoding: Optional[str] = None, digest=None) -> List[str]:
+    """The lines of a text file, split at `\\n` only (`\\r\\n` too), without a last empty line.
+
+    Args and errors as in `read_text`.
+    """
+    lines = read_text(path, encoding, digest).split("\n")
+    if lines[-1] == "":
+        lines.pop()
+    return [line[:-1] if line.endswith("\r") else line for line in lines]
+
+
+def stream_lines(
+    path: str, encoding: str = "utf-8", errors: str = "strict", digest=None
+) -> Iterator[str]:
+    """Yields the lines of a text file of any size, as `read_lines` would give them.
+
+    Args:
+        path: the file.
+        encoding: name of its encoding.
+        errors: what Python's codecs do with bytes that are not of it: "strict", "replace".
+        digest: as in `read_bytes`; it has the whole file after the last line.
+
+    Raises:
+        UserError: as `read_text`.
+    """
+    codec = _known_encoding(encoding)
+    try:
+        content = io.BufferedReader(_HashedFile(path, digest))
+        with io.TextIOWrapper(content, codec, errors, newline="\n") as handle:
+            for number, line in enumerate(handle):
+                line = line if number else line.lstrip(_BYTE_ORDER_MARK)
+                line = line[:-1] if line.endswith("\n") else line
+                yield line[:-1] if line.endswith("\r") else line
+    except UnicodeError as error:
+        read_text(path, encoding)  # raises, and names the line; but for UTF-16 without a mark
+        raise undecodable(path, codec, error) from error
+    except OSError as error:
+        raise UserError("%s: cannot be read: %s" % (path, error.strerror or error)) from error
+
+
+class _HashedFile(io.FileIO):
+    """A file whose bytes go into a digest, if there is one, as they are read from first to last."""
+
+    def __init__(self, path, digest):
+        path_rules.check_local(path)
+        super().__init__(path)
+        self._digest = digest
+
+    def readinto(self, buffer):
+        size = super().readinto(buffer)
+        if self._digest is not None:
+            self._digest.update(memoryview(buffer)[:size])
+        return size
+
+
+def undecodable(name: str, encoding: str, error: Exception) -> UserError:
+    """The `UserError` for text without what its encoding begins with: UTF-16 without a mark."""
+    return UserError("%s: not %s text: %s" % (name, encoding.upper(), error))
+
+
+def without_surrogates(text: str) -> str:
+    """A text with U+FFFD for each half of a character, which no file in UTF-8 can hold."""
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
+def check_decoded(text: str, place: str, remedy: str) -> None:
+    """Raises `UserError` for a text with halves of characters, which bytes decoded wrongly leave.
+
+    Args:
+        text: what was read.
+        place: where, for the message: an argument, or a file and line.
+        remedy: what to do about it.
+    """
+    found = _SURROGATE.search(text)
+    if found:
+        raise UserError(
+            "%s: character %d is %s, no character but a byte or half a character that was decoded "
+            "wrongly: %s" % (place, found.start() + 1, ascii(found.group())[1:-1], remedy)
+        )
+
+
+def text_decoder(encoding: str) -> codecs.IncrementalDecoder:
+    """A decoder of text that comes in blocks; `UserError` for an unknown encoding."""
+    return codecs.getincrementaldecoder(_known_encoding(encoding))()
+
+
+def count_lines(path: str) -> int:
+    """Number of line ends in a file, and a last line without one."""
+    count, last = 0, b"\n"
+    with _opened(path) as handle:
+        for block in iter(lambda: handle.read(1 << 20), b""):
+            count += block.count(b"\n")
+            last = block[-1:]
+    return count + (last != b"\n")
+
+
+def _known_encoding(encoding):
+    """Python's name of an encoding: "UTF8" -> "utf-8"."""
+    try:
+        "".encode(encoding)  # also refuses codecs that are not of text, as "hex"
+        return codecs.lookup(encoding).name
+    except (LookupError, UnicodeError) as error:  # "undefined" is one that always fails
+        raise UserError("--encoding: Python knows no encoding named %r" % encoding) from error
+
+
+def sha256_of_file(path: str, show_read: Callable[[int], object] = lambda size: None) -> str:
+    """Hexadecimal sha256 of a file's content, read in blocks; `show_read` gets their sizes."""
+    digest = hashlib.sha256()
+    with _opened(path) as handle:
+        for block in iter(lambda: handle.read(1 << 20), b""):
+            digest.update(block)
+            show_read(len(block))
+    return digest.hexdigest()
+
+
+def wrong_line_ends(path: str) -> UserError:
+    """The `UserError` for a text that carriage returns part into lines."""
+    return UserError(
+        "%s: its lines end with CR alone, as on old Macs: save it with the line ends of Windows or "
+        "Linux (in Excel as CSV UTF-8)" % path
+    )
+
+
+def wrong_encoding(
+    place: str, error: UnicodeDecodeError, encoding: Optional[str] = None
+) -> UserError:
+    """The `UserError` for a `UnicodeDecodeError`; names the encoding the text seems to have.
+
+    Args:
+        place: file and line.
+        error: `UnicodeDecodeError`.
+        encoding: the encoding it was taken for, which --encoding names; None for what is in UTF-8
+            always.
+    """
+    found = _likely_encoding(error.object) if encoding in (None, "utf-8") else None
+    if found is None:
+        return UserError(
+            "%s: not %s text (byte 0x%02x): is it the right file%s?"
+            % (
+                place,
+                (encoding or "utf-8").upper(),
+                error.object[error.start],
+                ", and --encoding too" if encoding else "",
+            )
+        )
+    name, codec = found
+    return UserError(
+        "%s: the file is in %s, expected UTF-8: %sconvert it (iconv -f %s -t utf-8)"
+        % (place, name, "pass --encoding=%s or " % codec if encoding else "", codec)
+    )
+
+
+def check_encoding(path: str, encoding: str) -> None:
+    """Raises `UserError` where the beginning of a file that is taken for UTF-8 is in another one.
+
+    A single damaged byte is none.
+    """
+    if _known_encoding(encoding) != "utf-8":
+        return
+    with _opened(path) as handle:
+        head = handle.read(_LOOKED_AT)
+    head = head[: head.rfind(b"\n") + 1] or head  # no character is cut in two
+    try:
+        codecs.getincrementaldecoder("utf-8")().decode(head)
+    except UnicodeDecodeError as error:
+        if _likely_encoding(head):
+            line = head.count(b"\n", 0, error.start) + 1
+            raise wrong_encoding("%s, line %d" % (path, line), error, "utf-8") from error
+
+
+def _likely_encoding(raw):
+    """What bytes that are not UTF-8 seem to be: (name, Python's codec), or None.
+
+    GBK only if most of what is not ASCII is common hanzi or punctuation; damaged UTF-8 taken for
+    GBK is hanzi as well, but rare ones.
+    """
+    if raw.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return "UTF-16", "utf-16"
+    try:
+        text = codecs.getincrementaldecoder("gb18030")().decode(raw)  # its end may be cut off
+        foreign = [char for char in text if char > "\x7f"]
+    except UnicodeDecodeError:
+        return None
+    codes = [char.encode("gb2312", "replace") for char in foreign]
+    common = sum(b"\xb0" <= code < b"\xd8" or b"\xa1" <= code < b"\xa4" for code in codes)
+    return ("GBK", "gb18030") if common > 0.7 * len(codes) else None

@@ -1,0 +1,151 @@
+"""Lines of a file or of standard input, as they come: who writes one into a pipe is answered."""
+
+import codecs
+import contextlib
+import os
+import sys
+from typing import Iterable, Iterator, List, Optional, Tuple
+
+from albert_zh.common import files, path_rules
+from albert_zh.common.errors import UserError
+from albert_zh.common.progress import progress_bar
+
+BYTES_AT_ONCE = 1 << 16
+_WRONG_TERMINAL = (
+    "the terminal's encoding is not that of LANG: make both UTF-8 (export LANG=C.UTF-8), or put "
+    "the texts into a file, and name its --encoding"
+)
+
+
+def check_arguments(texts: Iterable[str], name: str = "argument") -> None:
+    """Raises `UserError` if a text of the command line is not in the locale's encoding.
+
+    Args:
+        texts: words of the command line, or values of flags.
+        name: what they are, for the message.
+    """
+    for number, text in enumerate(texts, start=1):
+        files.check_decoded(text, "%s %d" % (name, number), _WRONG_TERMINAL)
+
+
+def ask(prompt: str) -> str:
+    """A line typed on the terminal, or of standard input.
+
+    Raises:
+        EOFError: at its end.
+        UserError: if it is not in the locale's encoding.
+    """
+    try:
+        line = input(prompt)
+    except UnicodeDecodeError as error:
+        raise UserError("standard input: %s" % _WRONG_TERMINAL) from error
+    except RuntimeError as error:  # there is none
+        raise UserError("standard input is closed: name a file") from error
+    files.check_decoded(line, "standard input", _WRONG_TERMINAL)
+    return line
+
+
+def groups_of_lines(
+    path: Optional[str] = None, encoding: str = "utf-8", progress=None
+) -> Iterator[List[Tuple[str, str]]]:
+    """Yields lines in groups, each of what is there at a time; memory stays flat.
+
+    Args:
+        path: the file; None for standard input.
+        encoding: name of its encoding.
+        progress: function that is told how many bytes were read, or None.
+
+    Yields:
+        lists of (place, line): "FILE, line 3" and the line without its end.
+
+    Raises:
+        UserError: if the file cannot be read, is not of that encoding (names the line) or ends its
+            lines with CR alone.
+    """
+    decoder = files.text_decoder(encoding)
+    name, number, rest = path or "standard input", 0, ""
+    with _opened(path) as stream:
+        for block in _blocks(stream, name):
+            try:
+                text = rest + decoder.decode(block, final=not block)
+            except UnicodeDecodeError as error:
+                line = number + 1 + error.object.count(b"\n", 0, error.start)
+                place = "%s, line %d" % (name, line)
+                raise files.wrong_encoding(place, error, codecs.lookup(encoding).name) from error
+            except UnicodeError as error:
+                raise files.undecodable(name, encoding, error) from error
+            *lines, rest = text.split("\n")
+            if not block and rest:
+                if not number and "\r" in rest[:-1]:
+                    raise files.wrong_line_ends(name)
+                lines, rest = lines + [rest], ""
+            group = [
+                ("%s, line %d" % (name, number + index), _bare(line, is_first=number + index == 1))
+                for index, line in enumerate(lines, start=1)
+            ]
+            number += len(group)
+            for place, line in group:
+                files.check_decoded(line, place, "name the --encoding of the text")
+            if group:
+                yield group
+            if progress is not None:
+                progress(len(block))
+
+
+def groups_with_bar(title: str, path: Optional[str], encoding: str):
+    """The same with a progress bar.
+
+    Args:
+        title: of the bar.
+        path: the file; None for standard input.
+        encoding: name of its encoding.
+    """
+    size = size_of_input(path)
+    with progress_bar(title, size, "B", leave=False, disable=size is None) as bar:
+        yield from groups_of_lines(path, encoding, bar.update)
+
+
+def pair_of_line(place: str, line: str) -> Tuple[str, str]:
+    """The first two cells of a line; raises `UserError` with the place where there is one."""
+    cells = line.split("\t")
+    if len(cells) < 2:
+        raise UserError("%s: expected text_a<tab>text_b" % place)
+    return cells[0], cells[1]
+
+
+def size_of_input(path: Optional[str]) -> Optional[int]:
+    """Bytes of a file; None where they are not known beforehand."""
+    return os.path.getsize(path) if path and os.path.isfile(path) else None
+
+
+@contextlib.contextmanager
+def _opened(path):
+    if path is None and sys.stdin is None:
+        raise UserError("standard input is closed: name a file, or write lines into a pipe")
+    if path is None:
+        yield sys.stdin.buffer
+        return
+    path_rules.check_local(path)
+    try:
+        stream = open(path, "rb")  # noqa: SIM115  (closed below)
+    except OSError as error:
+        raise UserError("%s: cannot be read: %s" % (path, error.strerror or error)) from error
+    with stream:
+        yield stream
+
+
+def _blocks(stream, name):
+    """Yields what a stream has at a time; an empty block is the end."""
+    try:
+        while True:
+            block = stream.read1(BYTES_AT_ONCE)
+            yield block
+            if not block:
+                return
+    except OSError as error:
+        raise UserError("%s: cannot be read: %s" % (name, error.strerror or error)) from error
+
+
+def _bare(line, is_first):
+    line = line[:-1] if line.endswith("\r") else line
+    return line[1:] if is_first and line.startswith("\ufeff") else line

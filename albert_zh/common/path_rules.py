@@ -1,0 +1,262 @@
+"""Which paths a command may read and write.
+
+    path_rules.protect("texts.txt", "--input_file")  # what flags name is already
+    target = path_rules.output_file("out.npy")  # by each function that writes
+
+A command never writes over its own inputs or into a model folder that it reads, never replaces a
+device or pipe, and follows links. Remote storage (`gs://...`) is refused here and nowhere else.
+"""
+
+import fnmatch
+import os
+import re
+from typing import Optional
+
+from albert_zh.common.errors import UserError, checks_of_flags
+
+_MAX_LINKS = 40
+_DESCRIPTORS = re.compile(r"/dev/fd|/proc/[^/]+/(task/[^/]+/)?fd")
+_RUN_SETTINGS = "run_settings.json"  # in the output folder of training
+
+# What a model folder consists of; other files may be written beside these.
+_MODEL_FILES = (
+    "checkpoint *.ckpt *.ckpt-*[0-9] *.index *.data-?????-of-????? *.meta *.json vocab*.txt "
+    "*.vocab *.model best *.safetensors *.bin *.pt *.pth"
+).split()
+
+# What a flag names: files (a name, or several with commas between), a folder of data, a model (its
+# folder, checkpoint or one of its files), an output, a model folder to write.
+FILES, DATA, MODEL = "files", "data", "model"
+OUTPUT, MODEL_OUTPUT = "output", "model output"
+_FLAGS = {
+    FILES: "bert_config_file class_weights config config_file corpus eval_file exclude "
+    "exclude_file forced_chars_file held_out input_file input_meta_graph intents_file pairs "
+    "queries records report "
+    "representative_texts spm_model_file user_dict vocab_file",
+    DATA: "data_dir",
+    MODEL: "encoder_dir init_checkpoint input_checkpoint model_dir pytorch_model_path "
+    "tf_checkpoint_path",
+    OUTPUT: "cached_dir chart out output output_dir output_file output_graph stats write",
+    MODEL_OUTPUT: "export_dir pytorch_dump_path tf_dump_path",
+}
+PATH_FLAGS = {flag: kind for kind, flags in _FLAGS.items() for flag in flags.split()}
+
+
+# What the command that this process runs reads.
+_names = {}  # {real path: how to call it in errors}
+_paths_of_inodes = {}  # {(device, inode): real path}, as hard links share one
+_model_folders = {}  # {real path: how to call it in errors}
+
+
+def check_local(path: str, name: Optional[str] = None) -> None:
+    """Raises `UserError` for a path in remote storage.
+
+    Args:
+        path: of a file or folder.
+        name: what to call it in the error, such as "--data_dir=gs://bucket"; None: the path.
+    """
+    if "://" in os.fspath(path):
+        raise UserError(
+            "%s: remote storage is not supported by this command yet: copy it to a local path"
+            % (name or path)
+        )
+
+
+def protect(path: str, name: str) -> None:
+    """Lets no function here write over an input.
+
+    Args:
+        path: file or folder that the command reads.
+        name: what to call it in errors, such as "--input_file".
+    """
+    check_local(path, "%s=%s" % (name, path) if name.startswith("-") else None)
+    path = os.path.realpath(path)
+    _names[path] = name
+    _paths_of_inodes[_inode(path)] = path
+
+
+def protect_model(path: str, name: str) -> None:
+    """Lets no function here write over a part of a model that the command reads.
+
+    Args:
+        path: model folder, checkpoint prefix or a file of the model.
+        name: as in `protect`.
+    """
+    protect(path, name)
+    folder = _folder_of_model(path)
+    protect(folder, name)
+    _model_folders[os.path.realpath(folder)] = name
+
+
+def forget_inputs() -> None:
+    """Lets all be written again that was an input."""
+    for inputs in (_names, _paths_of_inodes, _model_folders):
+        inputs.clear()
+
+
+def check_flags(flags) -> None:
+    """Protects what the flags name as inputs and checks what they name as outputs.
+
+    Args:
+        flags: absl's `FLAGS`, parsed.
+
+    Raises:
+        UserError: for an input or output in remote storage, and for an output that must not be
+            written.
+    """
+    _check({flag: flags[flag].value for flag in sorted(PATH_FLAGS) if flag in flags})
+
+
+def check_arguments(arguments) -> None:
+    """The same for arguments of argparse: its namespace."""
+    _check({flag: value for flag, value in vars(arguments).items() if flag in PATH_FLAGS})
+
+
+def _check(given):
+    """As `check_flags`, for {flag: value}."""
+    forget_inputs()
+    values = [(flag, "--" + flag, path) for flag in given for path in _paths_in(given[flag])]
+    for _, name, path in values:
+        check_local(path, "%s=%s" % (name, path))
+    outputs = [path for flag, _, path in values if PATH_FLAGS[flag] == OUTPUT]
+    for flag, name, path in values:
+        if PATH_FLAGS[flag] == DATA or (PATH_FLAGS[flag] == FILES and not os.path.isdir(path)):
+            protect(path, name)
+        elif PATH_FLAGS[flag] == MODEL and not _continues_run(path, outputs):
+            protect_model(path, name)
+    for flag, name, path in values:
+        if PATH_FLAGS[flag] in (OUTPUT, MODEL_OUTPUT):
+            _check_output(path, "%s=%s" % (name, path))
+        if PATH_FLAGS[flag] == MODEL_OUTPUT:
+            folder = os.path.dirname(path) or "." if path.endswith(".bin") else path
+            _check_model_output(folder, "%s=%s" % (name, path))
+
+
+def _paths_in(value):
+    """The paths that a flag's value names: a name may have commas in it, or stand between them."""
+    if isinstance(value, list) or not value:
+        return list(value or ())
+    return [value] if os.path.exists(value) else [path.strip() for path in value.split(",")]
+
+
+def _continues_run(path, output_folders):
+    """Whether a checkpoint is of a training that goes on in its own output folder."""
+    folder = os.path.realpath(_folder_of_model(path))
+    outputs = map(os.path.realpath, output_folders)
+    return folder in outputs and os.path.exists(os.path.join(folder, _RUN_SETTINGS))
+
+
+def _folder_of_model(path):
+    return path if os.path.isdir(path) else os.path.dirname(path) or "."
+
+
+def output_file(path: str, name: Optional[str] = None) -> str:
+    """The path to write to for a file that the user names.
+
+    Args:
+        path: the file to make or replace.
+        name: what to call it in errors; None: the path.
+
+    Returns:
+        the path without links, whose last part need not exist.
+
+    Raises:
+        UserError: if it must not be written.
+    """
+    target = _check_output(path, name or path)
+    if path.endswith("/") or os.path.isdir(target):
+        raise UserError("%s: expected a file to write, found a folder" % (name or path))
+    return target
+
+
+def output_folder(path: str, name: Optional[str] = None) -> str:
+    """The same for a folder, to be made or filled."""
+    return _check_output(path, name or path)
+
+
+def check_not_replaced(folder: str) -> None:
+    """Raises `UserError` if an input lies in a folder that is to be replaced as a whole."""
+    above = os.path.join(os.path.realpath(folder), "")
+    for path, name in _names.items():
+        if os.path.join(path, "").startswith(above):
+            raise _is_read(folder, path, name)
+
+
+def _is_read(output, what, source):
+    return UserError("%s: %s is an input too (%s): choose another place" % (output, what, source))
+
+
+def _check_output(path, name):
+    """The path without links; raises `UserError` if it must not be written."""
+    check_local(path, name)
+    target = _without_links(path, name)
+    if os.path.exists(target) and not (os.path.isfile(target) or os.path.isdir(target)):
+        raise UserError("%s: expected a file to write, found a device or pipe" % name)
+    source = _names.get(target) or _name_of_hard_link(target)
+    if source:
+        raise _is_read(name, "it", source)
+    for folder, source in _model_folders.items():
+        if _is_part_of_model(target, folder):
+            raise _is_read(name, "this part of the model", source)
+    return target
+
+
+def _name_of_hard_link(target):
+    """What to call the input that an output is a hard link of; None where it is none."""
+    inode = _inode(target)
+    path = _paths_of_inodes.get(inode)
+    return _names[path] if inode and path and _inode(path) == inode else None
+
+
+def _check_model_output(folder, name):
+    """Raises `UserError` if an input lies in a folder that gets files of the same names."""
+    for path, source in _names.items():
+        if os.path.dirname(path) == os.path.realpath(folder) and not os.path.isdir(path):
+            raise _is_read(name, path, source)
+
+
+def _without_links(path, name):
+    """An output's path with its links followed, the last one too, whether or not it is there."""
+    path = path.rstrip("/") or "/"
+    for _ in range(_MAX_LINKS):
+        folder = os.path.realpath(os.path.dirname(path) or ".")
+        if _DESCRIPTORS.fullmatch(folder):
+            raise UserError(
+                "%s: expected a file to write, found a stream of this process: name a file" % name
+            )
+        path = os.path.join(folder, os.path.basename(path))
+        if not os.path.islink(path):
+            return os.path.realpath(path)
+        path = os.path.join(folder, os.readlink(path))
+    raise UserError("%s: its links form a loop: remove them or choose another place" % name)
+
+
+def _inode(path):
+    """What the hard links of a file share; None where nothing is there."""
+    try:
+        status = os.stat(path)
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
+
+
+def _is_part_of_model(target, folder):
+    """Whether an output is one of the files that a model folder consists of, there or not."""
+    places = [folder, os.path.join(folder, "best")]
+    if os.path.dirname(target) in places and _is_name_of_model(os.path.basename(target)):
+        return True
+    inode = _inode(target)
+    return inode is not None and any(
+        _inode(os.path.join(place, name)) == inode
+        for place in places
+        if os.path.isdir(place)
+        for name in os.listdir(place)
+        if _is_name_of_model(name)
+    )
+
+
+def _is_name_of_model(name):
+    return any(fnmatch.fnmatch(name, pattern) for pattern in _MODEL_FILES)
+
+
+checks_of_flags.append(check_flags)

@@ -1,0 +1,218 @@
+"""What values may be: of JSON files and of arguments, as tables of kinds.
+
+    NOTES = record({"bytes": integer(0), "objective": one_of("single_label", "regression")})
+    notes = read_json("notes.json", NOTES, "train again")
+    top_k = checked("top_k", top_k, integer(1))
+
+A value that does not fit its kind is a `UserError` of one line: the file and key or the argument,
+what was found, what is expected. Keys that a table does not name may hold anything.
+"""
+
+import collections
+import math
+import numbers
+import os
+from typing import Any, Dict, Optional, Sequence
+
+from albert_zh.common import files
+from albert_zh.common.errors import UserError
+
+LARGEST_INTEGER = 2**53  # every integer up to it is one of JSON's numbers in any language
+_SHOWN_VALUE, _SHOWN_NAME = 40, 80  # characters
+
+Kind = collections.namedtuple("Kind", ["expected", "accepts", "members"])
+Kind.__doc__ = """What a value may be.
+
+Fields:
+    expected: str, for errors.
+    accepts: function of the value -> whether it is of this kind, its members aside.
+    members: function of an accepted value -> iterable of (key, member, `Kind` of the member).
+"""
+
+
+class _Missing:
+    """Stands for the value of a key that is not there."""
+
+    def __repr__(self):
+        return "missing"
+
+
+_MISSING = _Missing()
+
+
+def _no_members(value):
+    return ()
+
+
+def _is_integer(value):
+    return isinstance(value, numbers.Integral) and not isinstance(value, bool)
+
+
+def _is_number(value):
+    is_real = isinstance(value, numbers.Real) and not isinstance(value, bool)
+    return is_real and (_is_integer(value) or math.isfinite(value))
+
+
+def scalar(expected: str, accepts) -> Kind:
+    """A kind of values without members."""
+    return Kind(expected, accepts, _no_members)
+
+
+ANYTHING = scalar("a value", lambda value: value is not _MISSING)
+BOOLEAN = scalar("true or false", lambda value: isinstance(value, bool))
+TEXT = scalar("a text", lambda value: isinstance(value, str))
+NUMBER_OR_NAN = scalar("a number", lambda value: _is_integer(value) or isinstance(value, float))
+PATH = scalar("the path of a file or folder", lambda value: isinstance(value, (str, os.PathLike)))
+
+
+def integer(least: Optional[int] = None, most: int = LARGEST_INTEGER) -> Kind:
+    """An integer (NumPy's too, no bool) from `least` to `most`."""
+    lowest = -LARGEST_INTEGER if least is None else least
+    return scalar(
+        "an integer" + _range(least, None if most == LARGEST_INTEGER else most),
+        lambda value: _is_integer(value) and lowest <= value <= most,
+    )
+
+
+def number(least: float = None, most: float = None, above: float = None, below: float = None):
+    """A finite number within bounds; `above` and `below` are none of the values."""
+    bounds = [_range(least, most)] if (least, most) != (None, None) else []
+    bounds += [" above %g" % above] if above is not None else []
+    bounds += [" below %g" % below] if below is not None else []
+    return scalar(
+        "a number" + " and".join(bounds),
+        lambda value: (
+            _is_number(value)
+            and (least is None or value >= least)
+            and (most is None or value <= most)
+            and (above is None or value > above)
+            and (below is None or value < below)
+        ),
+    )
+
+
+def _range(least, most):
+    if least is None:
+        return "" if most is None else " of at most %s" % most
+    return " of at least %s" % least if most is None else " from %s to %s" % (least, most)
+
+
+def one_of(*choices) -> Kind:
+    """One of a few values, of the same type."""
+    return scalar(
+        "one of " + ", ".join(map(str, choices)),
+        lambda value: any(type(value) is type(choice) and value == choice for choice in choices),
+    )
+
+
+def or_none(kind: Kind, none: str = "null") -> Kind:
+    """A kind of values, or None, which is called `none`: null in JSON."""
+    return Kind(
+        "%s, or %s" % (kind.expected, none),
+        lambda value: value is None or kind.accepts(value),
+        lambda value: () if value is None else kind.members(value),
+    )
+
+
+def list_of(kind: Kind, length: Optional[int] = None) -> Kind:
+    """A list of values of a kind, of a certain length if it is given."""
+    return Kind(
+        "a list" if length is None else "a list of %d" % length,
+        lambda value: isinstance(value, list) and length in (None, len(value)),
+        lambda value: (("[%d]" % index, member, kind) for index, member in enumerate(value)),
+    )
+
+
+def record(
+    fields: Optional[Dict[str, Kind]] = None,
+    required: Sequence[str] = (),
+    others: Kind = ANYTHING,
+    expected: str = "a JSON object",
+) -> Kind:
+    """An object.
+
+    Args:
+        fields: kinds of the values of certain keys.
+        required: keys that have to be there.
+        others: kind of the values of all other keys.
+        expected: what to call it in errors.
+    """
+    fields = fields or {}
+
+    def members(value):
+        for name in required:
+            if name not in value:
+                yield name, _MISSING, fields.get(name, others)
+        for name, member in value.items():
+            yield str(name), member, fields.get(name, others)
+
+    return Kind(expected, lambda value: isinstance(value, dict), members)
+
+
+def checked(name: str, value: Any, kind: Kind) -> Any:
+    """A value that is of a kind.
+
+    Args:
+        name: what the value is called in an error.
+        value: anything.
+        kind: `Kind`.
+
+    Returns:
+        the value.
+
+    Raises:
+        UserError: if it is of another kind.
+    """
+    for key, found, expected in _faults(value, kind, ""):
+        name = "%s: %s" % (name, shown_key(key)) if key else name
+        if found is _MISSING:
+            raise UserError("%s is missing, expected %s" % (name, expected))
+        raise UserError("%s: expected %s, found %s" % (name, expected, shown(found)))
+    return value
+
+
+def read_json(path: str, kind: Kind, way_out: Optional[str] = None) -> Any:
+    """The content of a JSON file.
+
+    Args:
+        path: the file.
+        kind: `Kind` of its content.
+        way_out: what the user can do about a file that is damaged, for the error.
+
+    Raises:
+        UserError: if it is missing, no JSON, or of another kind; names the key.
+    """
+    try:
+        return checked(path, files.read_json(path), kind)
+    except UserError as error:
+        raise UserError("%s: %s" % (error, way_out)) if way_out else error from None
+
+
+def _faults(value, kind, key):
+    """Yields (key, value, what is expected) for what does not fit, at any depth."""
+    if not kind.accepts(value):
+        yield key, value, kind.expected
+        return
+    for name, member, member_kind in kind.members(value):
+        inner = name if not key else key + name if name.startswith("[") else key + "." + name
+        yield from _faults(member, member_kind, inner)
+
+
+def shown(value: Any) -> str:
+    """A value as an error shows it: on one line, cut where it is long."""
+    try:
+        text = repr(value)
+    except Exception:  # whatever a stranger's class raises; Python's integers of 5,000 digits
+        text = "a value of the type %s" % type(value).__name__
+    return shortened(text, _SHOWN_VALUE)
+
+
+def shown_key(key: str) -> str:
+    """A key, which a file may have made of anything, as an error shows it."""
+    return shortened(key if key.isprintable() else repr(key))
+
+
+def shortened(text: str, length: int = _SHOWN_NAME) -> str:
+    """A text on one line, cut where it is long."""
+    text = " ".join(text.split())
+    return text if len(text) <= length else text[:length] + "..."

@@ -1,0 +1,131 @@
+"""Hugging Face's tokenizer.json -> the vocab.txt that it was made from.
+
+    tokenizer = read("folder/tokenizer.json")
+    tokenizer.entries  # ["[PAD]", "[UNK]", ...], None of a model that is no WordPiece
+
+transformers 5 saves BERT's tokenizers as this file alone.
+"""
+
+import collections
+
+from albert_zh.common import validation
+from albert_zh.common.errors import UserError
+
+FILE = "tokenizer.json"
+_PREFIX = "##"
+
+_TYPED = validation.or_none(validation.record({"type": validation.TEXT}, ["type"]))
+_FIELDS = {
+    "model": validation.record({"type": validation.TEXT}, ["type"]),
+    "normalizer": _TYPED,
+    "pre_tokenizer": _TYPED,
+    "added_tokens": validation.list_of(
+        validation.record(
+            {"id": validation.integer(0), "content": validation.TEXT}, ["id", "content"]
+        )
+    ),
+}
+_KIND = validation.record(_FIELDS, ["model"], expected="the JSON object of a tokenizer")
+_BERT_NORMALIZER = validation.record(
+    {
+        "lowercase": validation.BOOLEAN,
+        "strip_accents": validation.or_none(validation.BOOLEAN),
+        "handle_chinese_chars": validation.BOOLEAN,
+        "clean_text": validation.BOOLEAN,
+    }
+)
+_WORD_PIECE = validation.record(
+    {
+        "vocab": validation.record(others=validation.integer(0)),
+        "continuing_subword_prefix": validation.one_of(_PREFIX),
+        "unk_token": validation.one_of("[UNK]"),
+    },
+    ["vocab"],
+)
+_KIND_OF_WORD_PIECE = validation.record(
+    dict(_FIELDS, model=_WORD_PIECE, normalizer=validation.or_none(_BERT_NORMALIZER))
+)
+_WAY_OUT = "name the model's vocabulary with --vocab_file"
+
+Tokenizer = collections.namedtuple("Tokenizer", ["entries", "do_lower_case", "notes"])
+Tokenizer.__doc__ = """What a tokenizer.json says, as far as it has a form here.
+
+Fields:
+    entries: list of str, the tokens by their ids; None where the model is no WordPiece.
+    do_lower_case: bool, or None where it does not say.
+    notes: list of lines for the user, on what has no form here.
+"""
+
+
+def read(path: str) -> Tokenizer:
+    """Reads a tokenizer.json.
+
+    Args:
+        path: the file.
+
+    Raises:
+        UserError: if it is damaged, or its ids leave out some.
+    """
+    content = validation.read_json(path, _KIND, _WAY_OUT)
+    kind = content["model"]["type"]
+    if kind != "WordPiece":
+        note = "%s: a tokenizer of the type %s has no vocab.txt: %s" % (
+            path,
+            validation.shown_key(kind),
+            _WAY_OUT,
+        )
+        return Tokenizer(None, None, [note])
+    validation.read_json(path, _KIND_OF_WORD_PIECE, _WAY_OUT)
+    normalizer = content.get("normalizer") or {}
+    return Tokenizer(
+        _entries_by_id(path, content),
+        normalizer.get("lowercase"),
+        ["note: %s: %s" % (path, difference) for difference in _differences(content)],
+    )
+
+
+def _entries_by_id(path, content):
+    ids = dict(content["model"]["vocab"])
+    ids.update((token["content"], token["id"]) for token in content.get("added_tokens", ()))
+    entries = sorted(ids, key=ids.get)
+    for expected, token in enumerate(entries):
+        if ids[token] != expected:
+            raise UserError(
+                "%s: the token %s has the id %d, expected %d, the next one: %s"
+                % (path, validation.shown(token), ids[token], expected, _WAY_OUT)
+            )
+        if "\n" in token:
+            raise UserError(
+                "%s: the token %s has a line end in it, which a vocab.txt cannot hold: %s"
+                % (path, validation.shown(token), _WAY_OUT)
+            )
+    return entries
+
+
+def _differences(content):
+    """Yields what of a text's way to word pieces is another one here."""
+    normalizer, splitter = content.get("normalizer"), content.get("pre_tokenizer")
+    for name, part, expected in (
+        ("normalizer", normalizer, "BertNormalizer"),
+        ("pre_tokenizer", splitter, "BertPreTokenizer"),
+    ):
+        kind = "none" if part is None else part["type"]
+        if kind != expected:
+            yield "its %s is %s, the one here is %s: texts may become other word pieces" % (
+                name,
+                validation.shown_key(kind),
+                expected,
+            )
+    normalizer = normalizer or {}
+    lower_cases = normalizer.get("lowercase", True)
+    for name, expected in (
+        ("strip_accents", lower_cases),
+        ("handle_chinese_chars", True),
+        ("clean_text", True),
+    ):
+        if normalizer.get(name) not in (None, expected):
+            yield "its %s is %s and %s here: texts may become other word pieces" % (
+                name,
+                str(normalizer[name]).lower(),
+                str(expected).lower(),
+            )

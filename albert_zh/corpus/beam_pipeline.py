@@ -1,0 +1,158 @@
+"""The records of pre-training, made by Apache Beam: the same set as pretraining_runner makes.
+
+    counts, notes = run(job, paths, outputs, "--runner=FlinkRunner --parallelism=64")
+
+One step reads the text and parts it into shards, any number of workers make their records, and a
+grouping by random keys shuffles them. The workers must see the files by the same names.
+"""
+
+import collections
+import logging
+import os
+import re
+import shlex
+
+from albert_zh.common import package_files
+from albert_zh.common.errors import UserError
+from albert_zh.corpus import counts as corpus_counts
+from albert_zh.corpus import pipeline
+from albert_zh.corpus import reader as corpus_reader
+
+try:
+    import apache_beam as beam
+    from apache_beam.metrics import Metrics
+    from apache_beam.options.pipeline_options import PipelineOptions
+except ImportError as _error:
+    raise UserError(
+        "--runner=beam needs Apache Beam: pip install -r requirements-beam.txt, "
+        "in an environment of its own"
+    ) from _error
+
+_BUCKET_BYTES = 64 << 20
+_BYTES_PER_BYTE = 10  # of records that a pass makes of text, at most
+_KEY_BITS = 64
+_NAMESPACE = "pretraining"
+_NOTE = "note: "
+
+
+def run(job, paths, outputs, options):
+    """Makes record files.
+
+    Args:
+        job: `pretraining_runner.Job`.
+        paths: list of str, the files of the text.
+        outputs: list of str, the files to write.
+        options: str, Beam's own flags.
+
+    Returns:
+        (counts, notes) as `pretraining_runner.run`.
+
+    Raises:
+        UserError: for text that cannot be read, a text without pairs.
+    """
+    _let_workers_import_us()
+    logging.getLogger("apache_beam").setLevel(logging.WARNING)
+    expected = corpus_reader.total_bytes(paths) * job.dupe_factor * _BYTES_PER_BYTE
+    num_buckets = int(expected // _BUCKET_BYTES // len(outputs)) + 1
+    pipeline = beam.Pipeline(options=PipelineOptions(shlex.split(options)))
+    shards = (
+        pipeline
+        | "Files" >> beam.Create([paths])
+        | "Read" >> beam.ParDo(_ReadShards(job.text_format))
+        | "SpreadShards" >> beam.Reshuffle()
+    )
+    records = shards | "MakeRecords" >> beam.ParDo(_MakeRecords(job, num_buckets))
+    parts = records | beam.Partition(_number_of_output, len(outputs), len(outputs))
+    for number, (path, part) in enumerate(zip(outputs, parts)):
+        shuffled = (
+            part
+            | "Group%d" % number >> beam.GroupByKey()
+            | "Sort%d" % number >> beam.FlatMap(_sorted_records)
+        )
+        shuffled | "Write%d" % number >> beam.io.WriteToText(
+            path,
+            shard_name_template="",
+            append_trailing_newlines=False,
+            coder=beam.coders.BytesCoder(),
+        )
+    counts, notes = _counts_and_notes(_finished(pipeline))
+    pipeline.check_any(counts)
+    return counts, notes
+
+
+def _let_workers_import_us():
+    """Has the processes that the DirectRunner starts find these rooms."""
+    here = package_files.ROOT
+    known = os.environ.get("PYTHONPATH")
+    os.environ["PYTHONPATH"] = here + (os.pathsep + known if known else "")
+
+
+class _ReadShards(beam.DoFn):
+    """The files of a text to its shards, one after the other: a shard's number is its place."""
+
+    def __init__(self, text_format):
+        self._text_format = text_format
+
+    def process(self, paths):
+        first_places = {}
+        for shard in corpus_reader.read_shards(paths, self._text_format):
+            for kind, place in shard.notes:
+                place = first_places.setdefault(kind, place)
+                Metrics.counter(_NAMESPACE, "%s%s\t%s" % (_NOTE, kind, place)).inc()
+            yield shard
+
+
+class _MakeRecords(beam.DoFn):
+    """A shard to ((number of its output, bucket), (key, record)) for each of its records."""
+
+    def __init__(self, job, num_buckets):
+        self._job = job
+        self._num_buckets = num_buckets
+        self._worker = None
+
+    def setup(self):
+        self._worker = pipeline.Worker(self._job)
+
+    def process(self, shard):
+        for records, keys, counts in self._worker.records(shard):
+            for name, count in counts.items():
+                Metrics.counter(_NAMESPACE, name).inc(int(count))
+            for record, key in zip(records, keys.tolist()):
+                yield key * self._num_buckets >> _KEY_BITS, (key, record)
+
+
+def _number_of_output(record, num_outputs, _):
+    _, (key, _) = record
+    return key % num_outputs
+
+
+def _sorted_records(bucket):
+    """The records of a bucket in the order of their keys."""
+    return [record for _, record in sorted(bucket[1])]
+
+
+def _finished(pipeline):
+    """Runs the pipeline; returns its result."""
+    try:
+        result = pipeline.run()
+        result.wait_until_finish()
+    except Exception as error:  # runners wrap what went wrong in classes of their own
+        message = re.search(r"UserError: (.*?)(?: \[while running|\\n|\n|$)", repr(error))
+        if message or isinstance(error, UserError):
+            text = message.group(1) if message else str(error).split(" [while running")[0]
+            raise UserError(text) from error
+        raise
+    return result
+
+
+def _counts_and_notes(result):
+    counts, notes = collections.Counter(), corpus_counts.Notes()
+    for metric in result.metrics().query()["counters"]:
+        name = metric.key.metric.name
+        if metric.key.metric.namespace != _NAMESPACE:
+            continue
+        if name.startswith(_NOTE):
+            notes.update([tuple(name[len(_NOTE) :].split("\t"))], metric.result)
+        else:
+            counts[name] += metric.result
+    return counts, notes

@@ -1,0 +1,262 @@
+"""What went into records for pre-training and what they hold: counted by many, told by one.
+
+    counts = Counter()
+    counts.update(counts_of_text(encoded))        # for every portion of the text
+    counts.update(counts_of_records(features))    # for every batch of records
+    for name, value in summary(counts, dupe_factor):
+        print(name, value)
+
+Counts are `collections.Counter`s of strings, histograms too ("length: 128"), so that those of
+several processes, of a run that was killed and of the one that went on add up.
+"""
+
+import collections
+import os
+
+import numpy as np
+
+from albert_zh.common import files, plotting
+from albert_zh.corpus import masking
+
+_LENGTH = "length: "
+_MASKED_WORD = "masked word: "
+_UNKNOWN = "unknown: "
+_MOST_UNKNOWN_SHOWN = 10
+_MOST_OF_ONE_SENTENCE = 0.5  # share of the documents from which on it is warned of
+
+
+def counts_of_text(num_pieces, sentences, documents):
+    """What a portion of the text holds.
+
+    Args:
+        num_pieces: int.
+        sentences, documents: as in `pretraining_data.EncodedShard`.
+
+    Returns:
+        `collections.Counter`.
+    """
+    return collections.Counter(
+        {
+            "documents": len(documents),
+            "documents of one sentence": sum(last - first == 1 for first, last in documents),
+            "sentences": len(sentences) - 1,
+            "pieces of text": num_pieces,
+        }
+    )
+
+
+def counts_of_unknown(line, ids, encoder):
+    """What the vocabulary lacks of a line.
+
+    Args:
+        line: str.
+        ids: list of int, the line's pieces.
+        encoder: `segmentation.LineEncoder`.
+
+    Returns:
+        `collections.Counter`.
+    """
+    counts = collections.Counter(_UNKNOWN + char for char in encoder.unknown_characters(line))
+    counts["unknown pieces"] = ids.count(encoder.unknown_id)
+    return counts
+
+
+def counts_of_records(features, whole_words=True):
+    """What a batch of records holds.
+
+    Args:
+        features: dict of features [N, k] each, `token_boundary` among them.
+        whole_words: whether words were masked whole; otherwise every piece counts as a word.
+
+    Returns:
+        `collections.Counter`.
+    """
+    lengths = features["input_mask"].sum(axis=1)
+    counts = collections.Counter(
+        {
+            "records": len(lengths),
+            "places": features["input_ids"].size,
+            "pieces": int(lengths.sum()),
+            "label 1": int(features["next_sentence_labels"].sum()),
+        }
+    )
+    counts.update(_histogram(_LENGTH, lengths))
+    if "masked_lm_weights" in features:
+        counts["masked"] = int(features["masked_lm_weights"].sum())
+        counts.update(_histogram(_MASKED_WORD, _lengths_of_masked_words(features, whole_words)))
+    return counts
+
+
+def _lengths_of_masked_words(features, whole_words):
+    """Int [M]: pieces of each word whose first piece is predicted."""
+    mask = features["input_mask"]
+    ends_word = ~masking.maskable_pieces(mask, features["segment_ids"])
+    starts = ends_word | ((features["token_boundary"] if whole_words else mask) == 1)
+    rows, slots = np.nonzero(features["masked_lm_weights"])
+    places = rows * mask.shape[1] + features["masked_lm_positions"][rows, slots]
+    places = places[starts.ravel()[places]]
+    bounds = np.flatnonzero(starts)
+    return bounds[np.searchsorted(bounds, places) + 1] - places
+
+
+def _histogram(name, values):
+    found, counts = np.unique(values, return_counts=True)
+    return {name + str(value): int(count) for value, count in zip(found, counts)}
+
+
+def summary(counts, dupe_factor):
+    """The statistics as a person reads them.
+
+    Args:
+        counts: `collections.Counter` with at least one record.
+        dupe_factor: how often the text was used.
+
+    Returns:
+        list of (name, value), str each.
+    """
+    values = statistics(counts, dupe_factor)
+    rows = [(name, "%d" % values[name]) for name in _WHOLE_NUMBERS]
+    rows += summary_of_records(counts)
+    rows.append(("text in records", "%s of each pass" % _percent(values["text in records"])))
+    rows.append(("unknown", _percent(values["unknown"], 3)))
+    if values["unknown characters"]:
+        most = list(values["unknown characters"].items())[:_MOST_UNKNOWN_SHOWN]
+        shown = " ".join("%s %d" % item for item in most)
+        rows.append(("unknown characters", shown))
+    return rows
+
+
+def summary_of_records(counts):
+    """The part of the summary that is about records alone, as list of (name, value)."""
+    masked = counts["masked"] / counts["pieces"]
+    return [
+        ("records", "%d" % counts["records"]),
+        ("average length", "%.1f pieces" % (counts["pieces"] / counts["records"])),
+        ("padding", _percent(1 - counts["pieces"] / counts["places"])),
+        ("label 1", _percent(counts["label 1"] / counts["records"])),
+        ("masked", _percent(masked) if masked else "anew in each epoch"),
+    ]
+
+
+_WHOLE_NUMBERS = (
+    "lines",
+    "blank lines",
+    "documents",
+    "documents of one sentence",
+    "sentences",
+    "sentences without pieces",
+)
+
+
+def statistics(counts, dupe_factor):
+    """The statistics as values.
+
+    Args:
+        counts, dupe_factor: as for `summary`.
+
+    Returns:
+        dict: whole numbers, shares from 0 to 1, "average length" in pieces, and the histograms
+        "lengths", "masked words" (pieces -> how often) and "unknown characters", the most frequent
+        first.
+    """
+    in_records = counts["pieces"] - 3 * counts["records"]  # without [CLS], [SEP], [SEP]
+    values = {name: counts[name] for name in _WHOLE_NUMBERS}
+    values.update(
+        {
+            "records": counts["records"],
+            "average length": counts["pieces"] / counts["records"],
+            "padding": 1 - counts["pieces"] / counts["places"],
+            "text in records": in_records / (dupe_factor * counts["pieces of text"]),
+            "label 1": counts["label 1"] / counts["records"],
+            "masked": counts["masked"] / counts["pieces"],
+            "unknown": counts["unknown pieces"] / counts["pieces of text"],
+            "lengths": _counts_by_length(counts, _LENGTH),
+            "masked words": _counts_by_length(counts, _MASKED_WORD),
+            "unknown characters": collections.OrderedDict(
+                sorted(_part(counts, _UNKNOWN).items(), key=lambda item: (-item[1], item[0]))
+            ),
+        }
+    )
+    return values
+
+
+def warnings_of_order(counts):
+    """What keeps the order of sentences from being learnt, as list of str.
+
+    Args:
+        counts: `collections.Counter` of text and records.
+    """
+    share = counts["documents of one sentence"] / max(1, counts["documents"])
+    if share < _MOST_OF_ONE_SENTENCE:
+        return []
+    return [
+        "%s of the documents have a single sentence: of the order of sentences nothing can be "
+        "learnt from them (label 1: %s). Put the sentences of a document on lines one after "
+        "another, with a blank line behind it; give --split_sentences=true where lines are "
+        "paragraphs; or --one_segment=true for masked words alone"
+        % (_percent(share), _percent(counts["label 1"] / max(1, counts["records"])))
+    ]
+
+
+def _percent(share, digits=1):
+    return "%.*f%%" % (digits, 100 * share)
+
+
+def _part(counts, name):
+    return {key[len(name) :]: count for key, count in counts.items() if key.startswith(name)}
+
+
+def _counts_by_length(counts, name):
+    by_length = {int(length): count for length, count in _part(counts, name).items()}
+    return collections.OrderedDict(sorted(by_length.items()))
+
+
+class Notes:
+    """What the user should know of a text; of each kind how often it was met, and where first."""
+
+    def __init__(self, notes=()):
+        """Begins with notes as `update` takes them."""
+        self._counts, self._first_places = collections.Counter(), collections.OrderedDict()
+        self.update(notes)
+
+    def update(self, notes, times=1):
+        """Adds an iterable of (kind, place), each met so many times."""
+        for kind, place in notes:
+            self._counts[kind] += times
+            self._first_places.setdefault(kind, place)
+
+    def lines(self):
+        """List of str, one for each kind."""
+        first = self._first_places.items()
+        return ["%d %s (first: %s)" % (self._counts[kind], kind, place) for kind, place in first]
+
+
+def picture_beside(path):
+    """Path of the picture that is drawn beside a file of statistics."""
+    return os.path.splitext(path)[0] + ".png"
+
+
+def write_statistics(path, values):
+    """Writes statistics as JSON, and their histograms as a picture beside it.
+
+    Args:
+        path: the JSON file.
+        values: dict, what `statistics` returns, and whatever else is to be kept.
+
+    Returns:
+        list of the files written; the picture is missing where matplotlib is not installed.
+    """
+    files.write_json(path, values)
+    picture = picture_beside(path)
+    pyplot = plotting.pyplot()
+    if pyplot is None:
+        return [path]
+    figure, axes = pyplot.subplots(1, 2, figsize=(10, 4))
+    histograms = (("lengths", "length of a record (pieces)", "records"),)
+    histograms += (("masked words", "length of a masked word (pieces)", "words"),)
+    for axis, (name, label, unit) in zip(axes, histograms):
+        axis.bar(list(values[name]), list(values[name].values()), width=1.0)
+        axis.set_xlabel(label)
+        axis.set_ylabel(unit)
+    plotting.save(figure, picture)
+    return [path, picture]

@@ -1,0 +1,148 @@
+"""Records too many for the memory, brought into random order by way of sorted files.
+
+    write_run("work/0", records, keys)       # any number of runs, by any number of processes
+    runs = combine_many(["work/0", "work/1", ...])
+    merge_runs(runs, handles)
+
+The order of the records is that of their random keys, whoever wrote them in which run. A run is two
+files: its records, sorted by key, and an index of keys and ends. Runs are merged a range of keys at
+a time, small enough to be held in memory; so many that every range would be read in crumbs are
+combined into fewer first.
+"""
+
+import os
+
+import numpy as np
+
+from albert_zh.common import files
+
+_BUCKET_BYTES = 32 << 20
+_MOST_RUNS = 512  # to merge at once
+_KEY_BITS = 64
+_INDEX = np.dtype([("key", "<u8"), ("end", "<u8")])
+
+
+def write_run(path, records, keys):
+    """Writes records as a run.
+
+    Args:
+        path: str, the run's name; its files are this name with endings.
+        records: list of N bytes.
+        keys: uint64 [N].
+    """
+    order = np.argsort(keys, kind="mergesort")
+    index = np.empty(len(records), _INDEX)
+    index["key"] = keys[order]
+    index["end"] = np.cumsum([len(records[i]) for i in order], dtype=np.uint64)
+    with open(_records_file(path), "wb") as handle:
+        handle.write(b"".join([records[i] for i in order]))
+    _save_index(path, index)
+
+
+def _save_index(path, index):
+    """Saves a run's index, which makes the run whole, even after a power cut."""
+    partial = path + ".partial.npy"
+    np.save(partial, index)
+    for name in (_records_file(path), partial):
+        files.sync(name)
+    os.replace(partial, _index_file(path))
+
+
+def total_bytes(paths):
+    """The size of the records of runs (list of their names)."""
+    return sum(os.path.getsize(_records_file(path)) for path in paths)
+
+
+def combine_many(paths, most=_MOST_RUNS, bucket_bytes=_BUCKET_BYTES):
+    """Combines runs into fewer and removes those that it has combined.
+
+    It may be ended at any moment and called again with the same runs.
+
+    Args:
+        paths: list of str, names of runs.
+        most: int, how many to leave.
+        bucket_bytes: int, about how many bytes of records are held at a time.
+
+    Returns:
+        list of str, names of runs; records of equal keys are still in their order.
+    """
+    if len(paths) <= most:
+        return paths
+    at_once = -(-len(paths) // most)
+    groups = [paths[first : first + at_once] for first in range(0, len(paths), at_once)]
+    return [_combined(group, bucket_bytes) for group in groups]
+
+
+def _combined(paths, bucket_bytes):
+    """The name of the one run that these are combined into."""
+    combined = paths[0] + "-combined"
+    if not os.path.exists(_index_file(combined)):
+        index = []
+        with open(_records_file(combined), "wb") as handle:
+            for records, keys in _buckets(paths, bucket_bytes):
+                sizes = np.fromiter(map(len, records), np.uint64, len(records))
+                part = np.empty(len(records), _INDEX)
+                part["key"] = keys
+                part["end"] = handle.tell() + np.cumsum(sizes, dtype=np.uint64)
+                handle.write(b"".join(records))
+                index.append(part)
+        _save_index(combined, np.concatenate(index))
+    for path in paths:
+        for name in (_index_file(path), _records_file(path)):
+            if os.path.exists(name):
+                os.remove(name)
+    return combined
+
+
+def merge_runs(paths, handles, bucket_bytes=_BUCKET_BYTES, progress=None):
+    """Writes the records of runs to files in turn, in the order of their keys.
+
+    Args:
+        paths: list of str, names of runs; records of equal keys are in their order.
+        handles: files open for writing bytes; record i goes to number i modulo their number.
+        bucket_bytes: int, about how many bytes of records are held at a time.
+        progress: a progress bar to advance by the bytes written, or None.
+    """
+    written = 0
+    for records, _ in _buckets(paths, bucket_bytes):
+        for shift, handle in enumerate(handles):
+            handle.write(b"".join(records[(shift - written) % len(handles) :: len(handles)]))
+        written += len(records)
+        if progress is not None:
+            progress.update(sum(map(len, records)))
+
+
+def _buckets(paths, bucket_bytes):
+    """Yields the (records, keys) of runs by ranges of keys, sorted."""
+    num_buckets = total_bytes(paths) // bucket_bytes + 1
+    bounds = [(number << _KEY_BITS) // num_buckets for number in range(num_buckets + 1)]
+    for low, high in zip(bounds, bounds[1:]):
+        yield _records_between(paths, low, high - 1)
+
+
+def _records_between(paths, low, high):
+    """The (records, keys) of all runs with keys from low to high, sorted by key."""
+    records, keys = [], []
+    for path in paths:
+        index = np.load(_index_file(path), mmap_mode="r")
+        first = np.searchsorted(index["key"], np.uint64(low))
+        last = np.searchsorted(index["key"], np.uint64(high), side="right")
+        ends = index["end"][first:last].astype(np.int64).tolist()
+        begin = int(index["end"][first - 1]) if first else 0
+        with open(_records_file(path), "rb") as handle:
+            handle.seek(begin)
+            content = handle.read(ends[-1] - begin if ends else 0)
+        begins = [begin] + ends
+        records += [content[b - begin : e - begin] for b, e in zip(begins, ends)]
+        keys.append(np.array(index["key"][first:last]))
+    keys = np.concatenate(keys)
+    order = np.argsort(keys, kind="mergesort")
+    return [records[i] for i in order], keys[order]
+
+
+def _records_file(path):
+    return path + ".records"
+
+
+def _index_file(path):
+    return path + ".index.npy"

@@ -1,0 +1,274 @@
+"""Records as albert_zh makes them, draw for draw (`--original_masking=true`).
+
+    text = OriginalText(tokenizer, has_marks=True)
+    text.add_shard([[original_pieces(line, tokenizer, segmenter) for line in lines]])
+    sampler = OriginalSampler(text, settings, vocabulary)
+    for features in sampler.batches(dupe_factor):
+        features["input_ids"]  # int64 [N, S]
+    order = sampler.shuffled_order()
+
+The original draws everything from one generator in one sequence, which cannot be parted among
+workers; what they can do is to cut text into pieces. The text is held as one number for each piece
+and cut once, however often it is used.
+"""
+
+import array
+import random
+
+import numpy as np
+
+from albert_zh.common.errors import UserError
+from albert_zh.corpus import counts as corpus_counts
+from albert_zh.corpus import masking
+from albert_zh.corpus.sampling import (
+    SPECIAL_PIECES,
+    EncodedShard,
+    chunks_of_document,
+    segment_of_other_document,
+)
+from albert_zh.text import word_segmentation
+
+_BATCH_ROWS = 512
+
+
+def original_pieces(line, tokenizer, segmenter):
+    """The pieces of a line, with the original's whole-word marks.
+
+    Args:
+        line: str.
+        tokenizer: `tokenization.FullTokenizer`.
+        segmenter: function from str to a list of words, or None for no marks.
+
+    Returns:
+        list of str.
+    """
+    tokens = tokenizer.tokenize(line)
+    if segmenter is None:
+        return tokens
+    return masking.original_marked_tokens(tokens, set(segmenter("".join(tokens))))
+
+
+class OriginalText:
+    """A corpus as numbers of its pieces, and what each number stands for.
+
+    Attributes:
+        shown_ids: list of int by number, the piece's id where the input shows it.
+        starts_word: list of bool by number.
+        cls, sep: int, numbers of [CLS] and [SEP].
+    """
+
+    def __init__(self, tokenizer, has_marks, starts_word=word_segmentation.starts_word):
+        """Args:
+        tokenizer: `tokenization.FullTokenizer`.
+        has_marks: whether pieces bear the marks of `original_pieces`.
+        starts_word: function of a piece.
+        """
+        self.shown_ids, self.starts_word = [], []
+        self._tokenizer = tokenizer
+        self._has_marks = has_marks
+        self._starts_word = starts_word
+        self._pieces = []
+        self._number_of_piece = {}
+        self._numbers, self._sentences, self._documents = array.array("i"), [0], []
+        for token in ("[CLS]", "[SEP]"):
+            self._number(token)
+        self.cls, self.sep = 0, 1
+
+    def add_shard(self, documents, continues=False):
+        """Adds documents; lines and documents without any piece are left out.
+
+        Args:
+            documents: iterable of documents, each a list of lines, each a list of pieces (str).
+            continues: bool; the first of them goes on from the last one that was added.
+        """
+        for lines in documents:
+            first = len(self._sentences) - 1
+            for pieces in filter(None, lines):
+                self._numbers.extend(map(self._number, pieces))
+                self._sentences.append(len(self._numbers))
+            if continues and self._documents:
+                first = self._documents.pop()[0]
+            continues = False
+            if len(self._sentences) - 1 > first:
+                self._documents.append((first, len(self._sentences) - 1))
+
+    def encoded(self):
+        """The text so far as an `EncodedShard` whose ids are the numbers (an `array`)."""
+        counts = corpus_counts.counts_of_text(len(self._numbers), self._sentences, self._documents)
+        return EncodedShard(0, self._numbers, None, self._sentences, list(self._documents), counts)
+
+    def label_id(self, number):
+        """The id of a piece as a label, which bears the mark; `UserError` if there is none."""
+        return self._id(self._pieces[number])
+
+    def _number(self, piece):
+        number = self._number_of_piece.get(piece)
+        if number is None:
+            number = self._number_of_piece[piece] = len(self._pieces)
+            shown = masking.original_visible_token(piece) if self._has_marks else piece
+            self._pieces.append(piece)
+            self.shown_ids.append(self._id(shown))
+            self.starts_word.append(self._starts_word(piece))
+        return number
+
+    def _id(self, piece):
+        try:
+            return self._tokenizer.convert_tokens_to_ids([piece])[0]
+        except UserError as error:
+            raise UserError(
+                "--original_masking: the vocabulary has no %r, which the original's labels need: "
+                "use the released vocabulary, or leave the flag out" % piece
+            ) from error
+
+
+class OriginalSampler:
+    """Draws the records of a text as the original does.
+
+    Attributes:
+        num_records: int, records drawn so far.
+        documents_done: int, documents worked on so far, in all passes.
+    """
+
+    def __init__(self, text, settings, vocabulary, generator=None):
+        """Args:
+        text: `OriginalText`.
+        settings: `pretraining_data.Settings`.
+        vocabulary: `pretraining_data.Vocabulary`.
+        generator: `random.Random`, by default a new one with the settings' seed.
+        """
+        self.num_records = self.documents_done = 0
+        self._text = text
+        self._settings = settings
+        self._vocabulary = vocabulary
+        self._generator = generator or random.Random(settings.seed)
+        # The original draws n-gram lengths from numpy's global generator, which it never seeds.
+        self._length_generator = np.random.RandomState(settings.seed % (1 << 32))
+
+    def batches(self, dupe_factor):
+        """Draws all records, document after document and pass after pass.
+
+        Args:
+            dupe_factor: int, number of passes.
+
+        Yields:
+            dict of features [N, k] each, for batches of records.
+        """
+        encoded = self._text.encoded()
+        self._generator.shuffle(encoded.documents)
+        rows = []
+        for _ in range(dupe_factor):
+            for index in range(len(encoded.documents)):
+                rows += self._rows_of_document(encoded, index)
+                self.documents_done += 1
+                if len(rows) >= _BATCH_ROWS:
+                    yield self._features(rows)
+                    rows = []
+        if rows:
+            yield self._features(rows)
+
+    def shuffled_order(self):
+        """The order in which the records are to be written: list of numbers of drawn records."""
+        order = list(range(self.num_records))
+        self._generator.shuffle(order)
+        return order
+
+    def _rows_of_document(self, encoded, index):
+        first, last = encoded.documents[index]
+        places = encoded.sentences[first : last + 1]
+        lengths = [end - begin for begin, end in zip(places, places[1:])]
+        generator = self._generator
+        rows = []
+        for begin, middle, end, target in chunks_of_document(lengths, self._settings, generator):
+            segment_a = (places[begin], places[middle])
+            if end is None:
+                wanted = target - (places[middle] - places[begin])
+                segment_b = segment_of_other_document(encoded, index, wanted, generator)
+                label = 1
+            else:
+                segment_b = (places[middle], places[end])
+                label = int(not self._settings.random_next and generator.random() < 0.5)
+                if label:
+                    segment_a, segment_b = segment_b, segment_a
+            segment_a, segment_b = self._cut_to_size(segment_a, segment_b)
+            pieces_a, pieces_b = encoded.ids[slice(*segment_a)], encoded.ids[slice(*segment_b)]
+            rows.append(self._row(pieces_a.tolist(), pieces_b.tolist(), label))
+        self.num_records += len(rows)
+        return rows
+
+    def _cut_to_size(self, *segments):
+        """The segments (begin, end) without the pieces that are too many, taken one by one."""
+        (begin_a, end_a), (begin_b, end_b) = segments
+        most = self._settings.max_seq_length - SPECIAL_PIECES
+        while end_a - begin_a + end_b - begin_b > most:
+            at_front = self._generator.random() < 0.5
+            if end_a - begin_a > end_b - begin_b:
+                begin_a, end_a = (begin_a + 1, end_a) if at_front else (begin_a, end_a - 1)
+            else:
+                begin_b, end_b = (begin_b + 1, end_b) if at_front else (begin_b, end_b - 1)
+        return (begin_a, end_a), (begin_b, end_b)
+
+    def _row(self, pieces_a, pieces_b, label):
+        """A record: (shown ids, length of [CLS] A [SEP], predictions, word starts, label)."""
+        text = self._text
+        pieces = [text.cls] + pieces_a + [text.sep] + pieces_b + [text.sep]
+        segment_ends = (0, len(pieces_a) + 1, len(pieces) - 1)
+        starts_word = [text.starts_word[piece] for piece in pieces]
+        is_continuation = [self._settings.whole_words and not starts for starts in starts_word]
+        words = masking.original_candidates(is_continuation, segment_ends)
+        shown, partners = self._choices(words, len(pieces))
+        ids = [text.shown_ids[piece] for piece in pieces]
+        labels = {position: text.label_id(pieces[position]) for position in shown}
+        for position, replacement in shown.items():
+            if replacement == masking.MASKED:
+                ids[position] = self._vocabulary.mask_id
+            elif replacement != masking.KEPT:
+                ids[position] = self._vocabulary.ids[replacement]
+        labels.update((position, ids[position]) for position, _ in partners)
+        moved = [(position, ids[partner]) for position, partner in partners]
+        for position, piece_id in moved:
+            ids[position] = piece_id
+        return ids, len(pieces_a) + 2, sorted(labels.items()), starts_word, label
+
+    def _choices(self, words, length):
+        """({position: what it shows}, [(position, position of the piece that it gets)])."""
+        settings = self._settings
+        vocab_size = len(self._vocabulary.ids)
+        limit = min(settings.max_predictions, max(1, int(round(length * settings.masked_lm_prob))))
+        if not settings.google:
+            return masking.original_choice_of_words(words, limit, vocab_size, self._generator), []
+        runs = masking.original_runs(words, len(settings.run_weights))
+        draws = (runs, limit, settings.run_weights)
+        generators = (self._generator, self._length_generator)
+        shown = masking.original_choice_of_runs(*draws, vocab_size, *generators)
+        if not settings.permute:
+            return shown, []
+        return shown, masking.original_permutation(*draws, *generators, shown)
+
+    def _features(self, rows):
+        """The features of a batch of `_row`s."""
+        settings = self._settings
+        ids, lengths_a, predictions, starts_word, labels = zip(*rows)
+        lengths = np.array([len(row) for row in ids])[:, None]
+        lengths_a = np.array(lengths_a)[:, None]
+        place = np.arange(settings.max_seq_length)
+        most = settings.max_predictions * (2 if settings.permute else 1)
+        return {
+            "input_ids": _padded(ids, len(place)),
+            "input_mask": (place < lengths).astype(np.int64),
+            "segment_ids": ((place >= lengths_a) & (place < lengths)).astype(np.int64),
+            "masked_lm_positions": _padded([[p for p, _ in row] for row in predictions], most),
+            "masked_lm_ids": _padded([[label for _, label in row] for row in predictions], most),
+            "masked_lm_weights": _padded(
+                [[1.0] * len(row) for row in predictions], most, np.float32
+            ),
+            "next_sentence_labels": np.array(labels, np.int64)[:, None],
+            "token_boundary": _padded(starts_word, len(place)),
+        }
+
+
+def _padded(rows, width, dtype=np.int64):
+    """The rows below each other, zeros behind them."""
+    table = np.zeros((len(rows), width), dtype)
+    for row, values in zip(table, rows):
+        row[: len(values)] = values
+    return table

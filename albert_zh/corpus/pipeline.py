@@ -1,0 +1,386 @@
+"""Raw text to shuffled files of records, on one machine with any number of processes.
+
+    counts, notes = run(job, paths, outputs, num_workers=8, resume=False)
+
+Shards of the text are worked on in parallel and their records written down, sorted by random keys;
+then all are merged into the output files. What a shard gives depends on its text, its number and
+the settings alone, so that neither the number of processes nor a break in the middle changes a
+byte.
+"""
+
+import collections
+import concurrent.futures
+import contextlib
+import mmap
+import multiprocessing
+import os
+import signal
+import threading
+import time
+
+import numpy as np
+
+from albert_zh.common import files, validation
+from albert_zh.common.errors import UserError
+from albert_zh.common.progress import progress_bar
+from albert_zh.corpus import counts as corpus_counts
+from albert_zh.corpus import external_shuffle, original_sampling, sampling, tfrecords, work_folder
+from albert_zh.corpus import reader as corpus_reader
+from albert_zh.text import tokenization, word_segmentation
+
+_RUN_BYTES = 32 << 20  # of records that a worker holds before it writes them down
+_FORMAT = 1  # of what lies in the work folder
+_LIST = validation.list_of(validation.ANYTHING)
+FINISHED_SHARD = validation.record(
+    {
+        "counts": validation.record(others=validation.integer(0)),
+        "runs": validation.list_of(validation.TEXT),
+        "documents": validation.list_of(validation.list_of(_LIST)),
+    },
+    ["counts"],
+)
+
+Job = collections.namedtuple(
+    "Job",
+    "settings vocab_file do_lower_case spm_model_file segmenter user_dict text_format original "
+    "dupe_factor",
+)
+Job.__doc__ = """All that a worker must know.
+
+The fields are flags of create_pretraining_data.py, but for `settings`
+(`pretraining_data.Settings`), `text_format` (`corpus.TextFormat`) and `original`.
+"""
+
+
+class Worker:
+    """Cuts text and makes records, in a process of its own or in the only one."""
+
+    def __init__(self, job):
+        """Reads vocabulary and dictionaries of a `Job`."""
+        self.job = job
+        self.digests = _digests(job)
+        self.tokenizer = tokenization.FullTokenizer(
+            job.vocab_file, job.do_lower_case, job.spm_model_file
+        )
+        self.vocabulary = sampling.make_vocabulary(self.tokenizer)
+        self.segmenter = word_segmentation.make_segmenter(job.segmenter, job.user_dict)
+        self.starts_word = (
+            word_segmentation.starts_sentencepiece_word
+            if job.spm_model_file
+            else word_segmentation.starts_word
+        )
+        self._encoder = word_segmentation.LineEncoder(
+            self.tokenizer, self.segmenter, self.starts_word
+        )
+        self._sampler = sampling.Sampler(job.settings, self.vocabulary)
+
+    def records(self, shard):
+        """Makes all records of a shard.
+
+        Args:
+            shard: `corpus.Shard`.
+
+        Yields:
+            (framed records: list of N bytes, their keys: uint64 [N], `Counter` of what is in them)
+            for each batch; the counts of the text come first, with no records.
+        """
+        encoded = sampling.encode_shard(shard, self._encoder)
+        yield [], np.zeros(0, np.uint64), shard.counts + encoded.counts
+        for number in range(self.job.dupe_factor):
+            generator = np.random.RandomState(_key_seed(self.job, shard, number))
+            for features in self._sampler.features(encoded, number):
+                framed = framed_records(features, self.job.settings)
+                keys = np.frombuffer(generator.bytes(8 * len(framed)), "<u8")
+                counts = corpus_counts.counts_of_records(features, self.job.settings.whole_words)
+                yield framed, keys, counts
+
+    def write_runs(self, shard, folder):
+        """Writes all records of a shard into the work folder, as runs to merge."""
+        counts = collections.Counter()
+        runs, records, keys, size = [], [], [], 0
+
+        def write():
+            runs.append("%08d-%06d" % (shard.index, len(runs)))
+            path = os.path.join(folder.path, runs[-1])
+            external_shuffle.write_run(path, records, np.concatenate(keys))
+
+        for framed, batch_keys, batch_counts in self.records(shard):
+            counts.update(batch_counts)
+            records += framed
+            keys.append(batch_keys)
+            size += sum(map(len, framed))
+            if size >= _RUN_BYTES:
+                write()
+                records, keys, size = [], [], 0
+        if records:
+            write()
+        folder.finish(_name(shard), {"counts": counts, "runs": runs})
+
+    def write_original_pieces(self, shard, folder):
+        """Writes the marked pieces of each line of a shard into the work folder."""
+        documents = [
+            [
+                original_sampling.original_pieces(line, self.tokenizer, self.segmenter)
+                for line in lines
+            ]
+            for lines in shard.documents
+        ]
+        folder.finish(_name(shard), {"counts": shard.counts, "documents": documents})
+
+
+def framed_records(features, settings):
+    """The records of a batch of features as their file has them: list of bytes."""
+    if not (settings.google or settings.dynamic):
+        features = {name: features[name] for name in features if name != "token_boundary"}
+    return tfrecords.frame_records(tfrecords.encode_examples(features))
+
+
+def _name(shard):
+    return "%08d" % shard.index
+
+
+def _key_seed(job, shard, number):
+    """Seed of the places of a pass's records: words of 32 bits."""
+    seed = job.settings.seed
+    return [seed & 0xFFFFFFFF, (seed >> 32) & 0xFFFFFFFF, shard.index, number]
+
+
+def check(job):
+    """Makes this process's worker, so that a mistake shows before any process starts."""
+    _start_worker(job)
+
+
+def run(job, paths, outputs, num_workers, resume=False):
+    """Makes record files.
+
+    Args:
+        job: `Job`.
+        paths: list of str, the files of the text.
+        outputs: list of str, the files to write; record i goes to number i modulo their number.
+        num_workers: int.
+        resume: whether to go on where the same run was stopped.
+
+    Returns:
+        (`Counter` of what was read and made, see `pretraining_statistics`; the text's `Notes`).
+
+    Raises:
+        UserError: for text that cannot be read, files that cannot be written, a text without pairs,
+            files that are replaced while they are read.
+    """
+    _start_worker(job)
+    made_from = manifest(job, paths)
+    _check_not_replaced(_worker.digests, made_from["file"])
+    with work_folder.work_folder(outputs[0], made_from, resume) as folder:
+        make = _make_original_records if job.original else _make_records
+        return make(job, paths, outputs, num_workers, folder)
+
+
+def manifest(job, paths):
+    """What a run is made from, apart from the program."""
+    settings = dict(job._asdict(), **job.settings._asdict())
+    settings.update(job.text_format._asdict(), format=_FORMAT)
+    for name in ("settings", "text_format"):
+        del settings[name]
+    settings["run_weights"] = " ".join("%.3g" % weight for weight in settings["run_weights"])
+    return {
+        "setting": settings,
+        "input": {path: _fingerprint(path) for path in paths},
+        "file": _digests(job),
+    }
+
+
+def _digests(job):
+    """{path: sha256} of the files that a worker reads."""
+    paths = (job.vocab_file, job.spm_model_file, job.user_dict)
+    return {path: files.sha256_of_file(path) for path in paths if path and os.path.isfile(path)}
+
+
+def _check_not_replaced(before, now):
+    """Raises `UserError` for a file whose fingerprint changed since its reading began."""
+    for path, fingerprint in before.items():
+        if now[path] != fingerprint:
+            raise UserError("%s: replaced while it was being read: run the command again" % path)
+
+
+def _fingerprint(path):
+    status = os.stat(path)
+    return "of %d bytes from %s" % (status.st_size, _universal_time(status.st_mtime))
+
+
+def _universal_time(seconds):
+    fraction = "%.6f" % (seconds % 1)
+    return time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(seconds)) + fraction[1:] + " UTC"
+
+
+def _make_records(job, paths, outputs, num_workers, folder):
+    counts, notes, runs = collections.Counter(), corpus_counts.Notes(), []
+    for shard, result in _results(job, paths, num_workers, Worker.write_runs, folder):
+        counts.update(result["counts"])
+        notes.update(shard.notes)
+        runs += [os.path.join(folder.path, name) for name in result["runs"]]
+    check_any(counts)
+    runs = external_shuffle.combine_many(runs)
+    size = external_shuffle.total_bytes(runs)
+    with _open_outputs(outputs) as handles, progress_bar("shuffled", size, "B") as bar:
+        external_shuffle.merge_runs(runs, handles, progress=bar)
+    return counts, notes
+
+
+def _make_original_records(job, paths, outputs, num_workers, folder):
+    counts, notes = collections.Counter(), corpus_counts.Notes()
+    text = original_sampling.OriginalText(
+        _worker.tokenizer, _worker.segmenter is not None, _worker.starts_word
+    )
+    for shard, result in _results(job, paths, num_workers, Worker.write_original_pieces, folder):
+        text.add_shard(result["documents"], shard.continues)
+        counts.update(result["counts"])
+        notes.update(shard.notes)
+    counts.update(text.encoded().counts)
+    path = os.path.join(folder.path, "records")
+    ends, order = _write_original_records(job, text, path, counts)
+    check_any(counts)
+    with _mapped(path) as records, _open_outputs(outputs) as handles:
+        for place, number in enumerate(order):
+            handles[place % len(handles)].write(records[ends[number] : ends[number + 1]])
+    return counts, notes
+
+
+def _write_original_records(job, text, path, counts):
+    """Writes the records in the order they are drawn in.
+
+    Returns:
+        (ends of the records in the file, the numbers of the records in the order wanted).
+    """
+    sampler = original_sampling.OriginalSampler(text, job.settings, _worker.vocabulary)
+    num_documents = job.dupe_factor * len(text.encoded().documents)
+    ends = [0]
+    with open(path, "wb") as handle, progress_bar("documents", num_documents, "") as bar:
+        for features in sampler.batches(job.dupe_factor):
+            framed = framed_records(features, job.settings)
+            handle.write(b"".join(framed))
+            ends += (ends[-1] + np.cumsum([len(record) for record in framed])).tolist()
+            counts.update(corpus_counts.counts_of_records(features, job.settings.whole_words))
+            bar.update(sampler.documents_done - bar.n)
+    return ends, sampler.shuffled_order()
+
+
+def _results(job, paths, num_workers, function, folder):
+    """Yields (shard, what is finished of it) for all shards; a bar shows how far it is.
+
+    Args:
+        function: method of `Worker` that takes a shard and the folder and finishes the shard there.
+    """
+    with progress_bar("text", corpus_reader.total_bytes(paths), "B") as bar:
+        shards = corpus_reader.read_shards(paths, job.text_format)
+        for shard in _finished_in_order(job, num_workers, function, shards, folder):
+            yield shard, folder.result(_name(shard), FINISHED_SHARD)
+            bar.update(shard.bytes_read - bar.n)
+    for section in ("input", "file"):
+        _check_not_replaced(folder.manifest[section], manifest(job, paths)[section])
+
+
+def _finished_in_order(job, num_workers, function, shards, folder):
+    """Yields all shards in order, each when it is finished.
+
+    Only a few shards for each process are read ahead.
+    """
+    if num_workers == 1:
+        for shard in shards:
+            if not folder.is_finished(_name(shard)):
+                function(_worker, shard, folder)
+            yield shard._replace(documents=None)
+        return
+    waiting = collections.deque()
+    with _pool(job, num_workers) as pool:
+        try:
+            for shard in shards:
+                is_finished = folder.is_finished(_name(shard))
+                future = None if is_finished else pool.submit(_work, function, shard, folder)
+                waiting.append((shard._replace(documents=None), future))
+                while len(waiting) >= 3 * num_workers:
+                    yield _first_finished(waiting)
+            while waiting:
+                yield _first_finished(waiting)
+        finally:
+            for _, future in waiting:
+                if future is not None:
+                    future.cancel()
+
+
+def _first_finished(waiting):
+    shard, future = waiting.popleft()
+    if future is not None:
+        future.result()
+    return shard
+
+
+@contextlib.contextmanager
+def _pool(job, num_workers):
+    """Worker processes; `work_folder.Unfinished` when one of them is ended from outside."""
+    try:
+        with concurrent.futures.ProcessPoolExecutor(
+            num_workers, initializer=_start_process, initargs=(job, os.getpid())
+        ) as pool:
+            try:
+                yield pool
+            except (OSError, MemoryError):  # of starting a process: the others would wait for work
+                for process in multiprocessing.active_children():
+                    process.terminate()
+                raise
+    except concurrent.futures.process.BrokenProcessPool as error:
+        raise work_folder.Unfinished(
+            "a worker was ended from outside, most often for want of memory: add --resume to go "
+            "on, with fewer than --num_workers=%d" % num_workers
+        ) from error
+
+
+_worker = None
+
+
+def _start_worker(job):
+    global _worker
+    if _worker is None or _worker.job != job:  # a forked process has its parent's
+        _worker = Worker(job)
+
+
+def _start_process(job, parent):
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
+    threading.Thread(target=_end_with_parent, args=(parent,), daemon=True).start()
+    _start_worker(job)
+
+
+def _end_with_parent(parent):
+    """Ends this process when its parent is killed."""
+    while os.getppid() == parent:
+        time.sleep(0.5)
+    os._exit(1)
+
+
+def _work(function, shard, folder):
+    function(_worker, shard, folder)
+
+
+@contextlib.contextmanager
+def _mapped(path):
+    """The content of a file, read where it is needed."""
+    with open(path, "rb") as handle, mmap.mmap(
+        handle.fileno(), 0, access=mmap.ACCESS_READ
+    ) as content:
+        yield content
+
+
+@contextlib.contextmanager
+def _open_outputs(outputs):
+    """All output files, open for writing; they appear together or not at all."""
+    with contextlib.ExitStack() as stack:
+        yield [stack.enter_context(files.atomic_write(path, "wb")) for path in outputs]
+
+
+def check_any(counts):
+    """Raises `UserError` when no record was made."""
+    if not counts["records"]:
+        raise UserError(
+            "--input_file: no two sentences in any of %d lines and %d documents: expected a "
+            "sentence a line and a blank line between documents (or --split_sentences for "
+            "paragraphs)" % (counts["lines"], counts["documents"])
+        )

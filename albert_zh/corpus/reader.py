@@ -1,0 +1,364 @@
+"""Raw text for pre-training: a sentence a line, a blank line between documents.
+
+    for shard in read_shards(input_files("my/*.txt,more,news.jsonl.gz")):
+        for document in shard.documents:  # list of sentences
+            ...
+
+Files may be compressed with gzip; of JSON lines (.jsonl, .json), every line is a document. Text
+is read as a stream and handed on in shards, portions of whole documents that depend on nothing but
+the text, so that a corpus of any size can be worked on piece by piece and by any number of workers.
+"""
+
+import collections
+import glob
+import itertools
+import json
+import os
+import re
+
+from albert_zh.common import files, path_rules
+from albert_zh.common.errors import UserError
+
+SHARD_CHARACTERS = 1 << 17  # some 400 KB of Chinese
+
+# A longer line is no sentence; it is parted, so that no line needs more memory than others.
+_LINE_CHARACTERS = 1 << 14
+_BLOCK_BYTES = 1 << 16
+_BYTE_ORDER_MARK = "\ufeff"
+_TEXT_KEYS = ("text", "content")  # of wiki_zh; of news2016zh and webtext2019zh
+_ORIGINAL_JSON = (".jsonl", ".jsonl.gz")  # albert_zh reads other files as plain text
+_JSON_LINES = _ORIGINAL_JSON + (".json", ".json.gz")
+
+# A sentence ends with these and the closing quotes behind them. ! and ? may be part of an address.
+_SENTENCE_END = re.compile(
+    "(?:[。！？；…]|[!?](?![0-9A-Za-z=&/%#_.-]))+[。！？；…!?”’」』）】》〉]*"
+)
+# What the tokenizer leaves out: control characters, invisible ones, stand-ins for damaged ones.
+_CONTROL = re.compile(
+    "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\xad\u200b-\u200f\u202a-\u202e\u2060-\u2064\ufeff\ufffd]"
+)
+
+# Kinds of notes.
+EMPTY_FILE = "empty files"
+ONE_DOCUMENT = "files without a blank line, each taken as one document"
+LONG_LINE = "lines of more than %d characters, parted" % _LINE_CHARACTERS
+CONTROL_CHARACTERS = "lines with control or damaged characters, which were left out"
+
+TextFormat = collections.namedtuple("TextFormat", "encoding split_sentences as_original")
+TextFormat.__new__.__defaults__ = ("utf-8", False, False)
+PLAIN = TextFormat()
+TextFormat.__doc__ = """How text is read.
+
+Fields:
+    encoding: str, of all files.
+    split_sentences: bool, whether lines are paragraphs, to be cut into sentences.
+    as_original: bool, whether a document goes on in the next file if no blank line ends it, and
+        long lines are left whole.
+"""
+
+Shard = collections.namedtuple("Shard", "index documents continues counts notes bytes_read")
+Shard.__doc__ = """A portion of a corpus.
+
+Fields:
+    index: int, from 0.
+    documents: list of lists of str, the sentences of each document; none is blank.
+    continues: bool, whether its first document goes on from the last of the shard before.
+    counts: `collections.Counter` of the "lines" read for it and of the "blank lines" among them.
+    notes: list of (kind, place), what the user should know, for each time it was met.
+    bytes_read: int, how far the files have been read when it is complete, as they lie on the disk.
+"""
+
+# Text read at once: its sentences, whether a document ends behind them, whether a line begins with
+# them, and what there is to note: (kind, place) or None.
+_Text = collections.namedtuple("_Text", "sentences ends_document starts_line note")
+
+
+def input_files(patterns, flag="input_file", leave_out=()):
+    """The files that names, patterns and folders stand for.
+
+    Args:
+        patterns: str, names, patterns such as "my/*.txt" and folders, separated by commas. A folder
+            stands for all files in it and below, but hidden ones.
+        flag: the flag to name in errors.
+        leave_out: paths of files that are not meant by a pattern or folder.
+
+    Returns:
+        list of str, pattern after pattern; those of one pattern sorted.
+
+    Raises:
+        UserError: when there is no such file, or a folder or link cannot be followed.
+    """
+    path_rules.check_local(patterns, "--%s=%s" % (flag, patterns))
+    paths = []
+    is_one = os.path.exists(patterns)  # a name may have commas in it
+    names = [patterns] if is_one else [part.strip() for part in patterns.split(",")]
+    for pattern in filter(None, names):
+        if os.path.isfile(pattern):
+            paths.append(pattern)
+            continue
+        found = [pattern] if os.path.exists(pattern) else glob.glob(pattern, recursive=True)
+        found = sorted(path for name in found for path in _files_below(name))
+        if not found:
+            raise UserError("--%s=%s: no such file, and no file fits the pattern" % (flag, pattern))
+        not_meant = set(map(os.path.realpath, leave_out))
+        meant = [path for path in found if os.path.realpath(path) not in not_meant]
+        if not meant:
+            raise UserError(
+                "--%s=%s: no text is there but %s, which this command writes or takes for another "
+                "flag: name the files of the text" % (flag, pattern, found[0])
+            )
+        paths += meant
+    for path in paths:
+        if not os.path.exists(path):
+            raise UserError("--%s: %s is a link to a file that is not there" % (flag, path))
+        path_rules.protect(path, "--" + flag)
+    return paths
+
+
+def _files_below(path):
+    """A file, or all files of a folder and those below it, but hidden ones; links are followed."""
+    if not os.path.isdir(path):
+        return [path]
+    found, seen = [], {os.path.realpath(path)}
+    for folder, folders, names in os.walk(path, onerror=_cannot_be_read, followlinks=True):
+        shown = {name: os.path.realpath(os.path.join(folder, name)) for name in sorted(folders)}
+        folders[:] = []
+        for name, place in shown.items():
+            if not name.startswith(".") and place not in seen:  # links may lead in a circle
+                folders.append(name)
+                seen.add(place)
+        found += [os.path.join(folder, name) for name in names if not name.startswith(".")]
+    return found
+
+
+def _cannot_be_read(error):
+    raise UserError("%s: cannot be read: %s" % (error.filename, error.strerror)) from error
+
+
+def read_shards(paths, text_format=PLAIN, shard_characters=SHARD_CHARACTERS):
+    """Yields a corpus in portions of whole documents.
+
+    A document that is longer than a shard is parted.
+
+    Args:
+        paths: the files.
+        text_format: `TextFormat`.
+        shard_characters: a shard is complete when it has as many.
+
+    Yields:
+        `Shard`.
+
+    Raises:
+        UserError: for a file that is missing, unreadable, damaged or not text of that encoding.
+    """
+    shard = _ShardInMaking()
+    for text, bytes_read in _texts_of_files(paths, text_format):
+        shard.count(text)
+        for sentence in text.sentences:
+            if shard.characters >= 2 * shard_characters:
+                yield shard.finished(bytes_read)
+            shard.add(sentence)
+        if text.ends_document:
+            shard.end_document()
+        limit = shard_characters if text.ends_document else 2 * shard_characters
+        if shard.characters >= limit:
+            yield shard.finished(bytes_read)
+    if not shard.is_empty():
+        yield shard.finished(total_bytes(paths))
+
+
+def total_bytes(paths):
+    """The size of files as they lie on the disk."""
+    return sum(os.path.getsize(path) for path in paths)
+
+
+def split_sentences(text):
+    """Cuts text behind 。！？；… and the closing quotes that follow them.
+
+    Args:
+        text: str.
+
+    Returns:
+        list of str that make up the text, without blanks at their ends; none is empty.
+    """
+    ends, num_quotes = [0], 0
+    for match in _SENTENCE_END.finditer(text):
+        end = match.end()
+        num_quotes += text.count('"', ends[-1], end)
+        is_closing = num_quotes % 2 == 1 and text.startswith('"', end)
+        num_quotes += is_closing
+        ends.append(end + is_closing)
+    sentences = (text[begin:end].strip() for begin, end in zip(ends, ends[1:] + [len(text)]))
+    return [sentence for sentence in sentences if sentence]
+
+
+class _ShardInMaking:
+    """Collects text until it is enough for a shard, again and again."""
+
+    def __init__(self):
+        self._index = 0
+        self._start(is_open=False)
+
+    def _start(self, is_open):
+        self.characters = 0
+        self._documents, self._counts, self._notes = [[]], collections.Counter(), []
+        self._is_open = is_open  # whether the document before may go on
+        self._continues = False
+
+    def is_empty(self):
+        return not (self._counts or self._notes or self.characters)
+
+    def count(self, text):
+        is_blank = not text.sentences
+        self._counts["lines"] += text.starts_line
+        self._counts["blank lines"] += text.starts_line and is_blank
+        if text.note:
+            self._notes.append(text.note)
+
+    def add(self, sentence):
+        self._continues |= self._is_open
+        self._is_open = False
+        self._documents[-1].append(sentence)
+        self.characters += len(sentence)
+
+    def end_document(self):
+        self._is_open = False
+        if self._documents[-1]:
+            self._documents.append([])
+
+    def finished(self, bytes_read):
+        """The shard; the next one is started."""
+        is_open = bool(self._documents[-1])
+        documents = self._documents if is_open else self._documents[:-1]
+        shard = Shard(
+            self._index, documents, self._continues, self._counts, self._notes, bytes_read
+        )
+        self._index += 1
+        self._start(is_open)
+        return shard
+
+
+def _texts_of_files(paths, text_format):
+    """Yields (`_Text`, bytes read of all files so far); documents end with their file."""
+    bytes_before = 0
+    for path in paths:
+        is_json = path.endswith(_ORIGINAL_JSON if text_format.as_original else _JSON_LINES)
+        reader = _texts_of_json_lines if is_json else _texts_of_plain_lines
+        with files.open_unpacked(path) as (content, packed):
+            for text in reader(content, path, text_format):
+                yield text, bytes_before + packed.tell()
+        bytes_before += os.path.getsize(path)
+        if not text_format.as_original:
+            yield _Text([], True, False, None), bytes_before
+
+
+def _texts_of_plain_lines(content, path, text_format):
+    """Yields the `_Text`s of a file with a sentence or a paragraph a line."""
+    number = 0
+    has_blank_line = has_returns = False
+    for line, part in _lines(content, path, text_format):
+        number += part == 0
+        has_returns |= "\r" in line.rstrip("\r")
+        sentences = _sentences(line, text_format)
+        is_blank = part == 0 and not sentences
+        has_blank_line |= is_blank
+        yield _Text(sentences, is_blank, part == 0, _note(sentences, part == 1, path, number))
+    if number == 1 and has_returns and not text_format.as_original:
+        raise files.wrong_line_ends(path)
+    if not number:
+        yield _Text([], True, False, (EMPTY_FILE, path))
+    elif number > 1 and not has_blank_line and not text_format.as_original:
+        yield _Text([], True, False, (ONE_DOCUMENT, path))
+
+
+def _texts_of_json_lines(content, path, text_format):
+    """Yields the `_Text`s of a file with a document a line."""
+    number = 0
+    whole_lines = text_format._replace(as_original=True)
+    for number, (line, _) in enumerate(_lines(content, path, whole_lines), 1):
+        sentences, is_long = [], False
+        for paragraph in _paragraphs(line, "%s, line %d" % (path, number)) if line.strip() else []:
+            is_long |= len(paragraph) > _LINE_CHARACTERS
+            for part in _parts(paragraph, text_format):
+                sentences += _sentences(part, text_format)
+        yield _Text(sentences, True, True, _note(sentences, is_long, path, number))
+    if not number:
+        yield _Text([], True, False, (EMPTY_FILE, path))
+
+
+def _paragraphs(line, place):
+    """The title and the lines of the text of a JSON object."""
+    expected = (
+        'expected an object such as {"title": "...", "text": "..."} in each line; a file that is '
+        "no text has to be left out of --input_file"
+    )
+    try:
+        document = json.loads(line)
+    except (ValueError, RecursionError) as error:
+        raise UserError("%s: not valid JSON (%s): %s" % (place, error, expected)) from error
+    values = map(document.get, _TEXT_KEYS) if isinstance(document, dict) else ()
+    texts = [value for value in values if isinstance(value, str)]
+    if not texts:
+        raise UserError("%s: no text in it: %s" % (place, expected))
+    text = next(filter(str.strip, texts), "")
+    title = document.get("title") or ""
+    if not isinstance(title, str):
+        raise UserError("%s: the title is no string: %s" % (place, expected))
+    return files.without_surrogates("%s\n%s" % (title, text)).split("\n")
+
+
+def _sentences(text, text_format):
+    text = text.strip()
+    if not text:
+        return []
+    return split_sentences(text) if text_format.split_sentences else [text]
+
+
+def _note(sentences, is_long, path, number):
+    if is_long:
+        return LONG_LINE, "%s, line %d" % (path, number)
+    if any(map(_CONTROL.search, sentences)):
+        return CONTROL_CHARACTERS, "%s, line %d" % (path, number)
+    return None
+
+
+def _lines(content, path, text_format):
+    """Yields (line without its end, number of the part) for a file's lines; a long one in parts."""
+    decoder = files.text_decoder(text_format.encoding)
+    block_bytes = -1 if text_format.as_original else _BLOCK_BYTES
+    rest, number, part = "", 0, 0
+    for block in itertools.chain(iter(lambda: content.readline(block_bytes), b""), [b""]):
+        try:
+            text = decoder.decode(block, not block)
+        except UnicodeDecodeError as error:
+            place = "%s, line %d" % (path, number + 1)
+            raise files.wrong_encoding(place, error, text_format.encoding) from error
+        except UnicodeError as error:
+            raise files.undecodable(path, text_format.encoding, error) from error
+        if number == 0 and not rest:
+            text = text.lstrip(_BYTE_ORDER_MARK)
+        *lines, rest = (rest + text).split("\n")
+        for line in lines:
+            for part_of_line in _parts(line, text_format):
+                yield part_of_line, part
+                part += 1
+            number, part = number + 1, 0
+        *parts, rest = _parts(rest, text_format)
+        for part_of_line in parts:
+            yield part_of_line, part
+            part += 1
+    if rest:
+        yield rest, part
+
+
+def _parts(line, text_format):
+    """A line in parts that are not too long, cut behind a sentence where there is one."""
+    if text_format.as_original:
+        return [line]
+    parts, begin = [], 0
+    while len(line) - begin > _LINE_CHARACTERS:
+        ends = list(_SENTENCE_END.finditer(line, begin, begin + _LINE_CHARACTERS))
+        end = ends[-1].end() if ends else begin + _LINE_CHARACTERS
+        parts.append(line[begin:end])
+        begin = end
+    return parts + [line[begin:]]

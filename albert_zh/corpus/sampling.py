@@ -1,0 +1,417 @@
+"""Documents to masked pairs of segments: what the records of pre-training hold.
+
+    sampler = Sampler(settings, vocabulary)
+    encoded = encode_shard(shard, encoder)
+    for features in sampler.features(encoded, pass_number):
+        features["input_ids"]  # int64 [N, S]
+
+A shard is encoded once; every pass over it (`dupe_factor`) draws other pairs and other masks from
+generators of its own, seeded by (seed, shard, pass). So the records depend on neither the order in
+which shards are worked on nor on who works on them.
+
+How pairs are drawn: consecutive sentences are collected until they reach the target length, parted
+at random into A and B, swapped (label 1) in half of all cases, and cut to size. In three things
+this differs from the original, so that how text was cut does not tell the order. What makes a pair
+too long is the sentence that was collected last; the original collects from a document's first
+sentence on, here each document is read from either end, at random. The original cuts the longer
+segment alone; here both lose pieces, in proportion to their lengths, at both ends. And every end of
+every segment loses a few pieces at random, for else a document that fits into a record would always
+show how it begins and ends, which a pair of its sentences rarely does.
+"""
+
+import collections
+import functools
+import random
+
+import numpy as np
+
+from albert_zh.common.errors import UserError
+from albert_zh.corpus import counts as corpus_counts
+from albert_zh.corpus import masking, similar_documents
+
+_MASK = "[MASK]"
+SPECIAL_PIECES = 3  # [CLS], [SEP], [SEP]
+_LABEL_OF_ONE = 1  # of records of one segment, in the original; it means nothing
+_MAX_TRIES = 10  # to draw a document other than a given one
+_BATCH_PIECES = 1 << 18
+_MOST_TRIMMED = 8  # pieces, at an end of a segment
+
+Settings = collections.namedtuple(
+    "Settings",
+    "max_seq_length max_predictions masked_lm_prob short_seq_prob seed whole_words run_weights "
+    "google random_next similar_next permute dynamic one_segment",
+)
+Settings.__new__.__defaults__ = (False,)
+Settings.__doc__ = """How instances are made.
+
+Fields:
+    max_seq_length: int, S.
+    max_predictions: int, the most pieces to mask in a sequence.
+    masked_lm_prob: float, the share to mask.
+    short_seq_prob: float, how often a document's pairs are shorter than they could be.
+    seed: int.
+    whole_words: bool, whether words are masked whole.
+    run_weights: floats, weights of masks of 1, 2, ... words.
+    google: bool, whether a single sentence is paired with one of another document, and files
+        tell where words begin.
+    random_next: bool, whether half of all pairs have B from another document (only with google).
+    similar_next: bool, whether that document is one that shares rare words with A, and documents
+        of a single sentence are left out, which would have that label alone (with random_next).
+    permute: bool, whether as many pieces again are shuffled among each other.
+    dynamic: bool, whether to leave masking to the training.
+    one_segment: bool, whether a record is [CLS] A [SEP], as RoBERTa has it, filled with sentences
+        of a document.
+"""
+
+Vocabulary = collections.namedtuple("Vocabulary", "cls_id sep_id mask_id size ids")
+Vocabulary.__doc__ = """What is needed of a vocabulary.
+
+Fields:
+    cls_id, sep_id, mask_id: int.
+    size: int, number of its entries.
+    ids: list of int, the id of each different entry, by its first place in the file.
+"""
+
+EncodedShard = collections.namedtuple(
+    "EncodedShard", "index ids word_starts sentences documents counts"
+)
+EncodedShard.__doc__ = """The pieces of a shard, sentence after sentence.
+
+Fields:
+    index: int, the shard's.
+    ids: int32 [pieces].
+    word_starts: bool [pieces].
+    sentences: list of int, where each sentence begins, and the end of the last.
+    documents: list of (first, last): sentences first to last - 1 are a document.
+    counts: `collections.Counter` of what is in it, see `pretraining_statistics`.
+"""
+
+Pairs = collections.namedtuple("Pairs", "begins_a lengths_a begins_b lengths_b labels")
+Pairs.__doc__ = """Pairs of segments as places in a shard's pieces; int64 [N] each."""
+
+
+def make_vocabulary(tokenizer):
+    """The `Vocabulary` of a `tokenization.FullTokenizer`.
+
+    Raises:
+        UserError: when it has no [MASK].
+    """
+    if _MASK not in tokenizer.vocab:
+        raise UserError(
+            "the vocabulary of %d entries has no %s, which pre-training needs: expected that of a "
+            "BERT or ALBERT model, or one that build_vocab.py made" % (len(tokenizer.vocab), _MASK)
+        )
+    cls_id, sep_id, mask_id = tokenizer.convert_tokens_to_ids(["[CLS]", "[SEP]", _MASK])
+    return Vocabulary(
+        cls_id, sep_id, mask_id, len(tokenizer.inv_vocab), list(tokenizer.vocab.values())
+    )
+
+
+def encode_shard(shard, encoder):
+    """Cuts the lines of a shard into pieces.
+
+    Args:
+        shard: `corpus.Shard`.
+        encoder: `segmentation.LineEncoder`.
+
+    Returns:
+        `EncodedShard`; lines and documents without any piece are left out.
+    """
+    ids, word_starts, sentences, documents = [], [], [0], []
+    counts = collections.Counter()
+    for lines in shard.documents:
+        first = len(sentences) - 1
+        for line in lines:
+            line_ids, line_starts = encoder.encode(line)
+            if line_ids:
+                ids += line_ids
+                word_starts += line_starts
+                sentences.append(len(ids))
+            counts["sentences without pieces"] += not line_ids
+            if encoder.unknown_id in line_ids:
+                counts.update(corpus_counts.counts_of_unknown(line, line_ids, encoder))
+        if len(sentences) - 1 > first:
+            documents.append((first, len(sentences) - 1))
+    counts.update(corpus_counts.counts_of_text(len(ids), sentences, documents))
+    return EncodedShard(
+        shard.index,
+        np.array(ids, np.int32),
+        np.array(word_starts, bool),
+        sentences,
+        documents,
+        counts,
+    )
+
+
+def chunks_of_document(lengths, settings, generator):
+    """Parts a document into chunks and each chunk into A and B.
+
+    A chunk is complete with the target length or the document's end. Draws from the generator what
+    the original draws, in its order.
+
+    Args:
+        lengths: list of int, pieces of each sentence.
+        settings: `Settings`.
+        generator: `random.Random`.
+
+    Yields:
+        (begin, middle, end, target): A is the sentences begin to middle - 1, B is middle to
+        end - 1; end is None if B is to come from another document; target is the length aimed at.
+    """
+    target = settings.max_seq_length - SPECIAL_PIECES
+    if generator.random() < settings.short_seq_prob:
+        target = generator.randint(2, target)
+    begin, end, size = 0, 0, 0
+    while end < len(lengths):
+        size += lengths[end]
+        end += 1
+        if end < len(lengths) and size < target:
+            continue
+        is_single = end - begin == 1
+        if is_single and (settings.similar_next or not settings.google):
+            continue  # goes on with the next sentence, if there is one
+        middle = begin + (1 if is_single else generator.randint(1, end - begin - 1))
+        if settings.google and (is_single or (settings.random_next and generator.random() < 0.5)):
+            yield begin, middle, None, target
+            end = middle  # the sentences that were to be B are read again
+        else:
+            yield begin, middle, end, target
+        begin, size = end, 0
+
+
+def segments_of_document(places, most):
+    """Parts a document into stretches of whole sentences that fit into a sequence.
+
+    A sentence that is too long is cut; nothing is left out.
+
+    Args:
+        places: list of int, where each sentence begins, and the end of the last.
+        most: int, pieces that fit.
+
+    Yields:
+        (begin, length).
+    """
+    begin = end = places[0]
+    for stop in places[1:]:
+        if stop - begin > most and end > begin:
+            yield begin, end - begin
+            begin = end
+        while stop - begin > most:
+            yield begin, most
+            begin += most
+        end = stop
+    if end > begin:
+        yield begin, end - begin
+
+
+def segment_of_other_document(text, index, wanted, generator):
+    """Draws consecutive sentences of another document, in the original's order of draws.
+
+    Args:
+        text: `EncodedShard`.
+        index: int, the document that is not meant; taken where ten draws give no other.
+        wanted: int, pieces to reach; the document may end before.
+        generator: `random.Random`.
+
+    Returns:
+        (begin, end) in places of the text's pieces.
+    """
+    for _ in range(_MAX_TRIES):
+        other = generator.randint(0, len(text.documents) - 1)
+        if other != index:
+            break
+    first, last = text.documents[other]
+    return _sentences_from(text, first + generator.randint(0, last - first - 1), last, wanted)
+
+
+def segment_of_similar_document(text, neighbours, former, index, wanted, generator):
+    """Draws what follows, in another document, a sentence that shares rare words with A.
+
+    Args:
+        text: `EncodedShard`.
+        neighbours: `similar_text.Neighbours` of it.
+        former: (begin, end) of A in places of the text's pieces.
+        index: int, the document of A.
+        wanted: int, pieces to reach; the document may end before.
+        generator: `random.Random`.
+
+    Returns:
+        (begin, end) in places of the text's pieces; of any other document where none is similar.
+    """
+    found = neighbours.following(former[0], former[1], text.documents[index])
+    if not found:
+        return segment_of_other_document(text, index, wanted, generator)
+    first, last = generator.choice(found)
+    return _sentences_from(text, first, last, wanted)
+
+
+def _sentences_from(text, first, last, wanted):
+    """(begin, end) of sentences from the first on, up to `wanted` pieces or the last sentence."""
+    begin = text.sentences[first]
+    for end in text.sentences[first + 1 : last + 1]:
+        if end - begin >= wanted:
+            break
+    return begin, end
+
+
+class Sampler:
+    """Draws the records of encoded shards."""
+
+    def __init__(self, settings, vocabulary):
+        """Args:
+        settings: `Settings`.
+        vocabulary: `Vocabulary`.
+        """
+        self._settings = settings
+        self._vocabulary = vocabulary
+        fields = masking.MaskingChoice._fields
+        self._choice = masking.MaskingChoice(*(getattr(settings, field) for field in fields))
+
+    def features(self, shard, pass_number):
+        """Draws the records of one pass over a shard.
+
+        Args:
+            shard: `EncodedShard`.
+            pass_number: int, from 0.
+
+        Yields:
+            dict of features [N, k] each, for batches of records; `token_boundary` is always there.
+        """
+        seed = "%d %d %d" % (self._settings.seed, shard.index, pass_number)
+        generator = random.Random(seed)  # of a str: by its SHA-512, alike in every Python
+        pairs = self._pairs(shard, generator)
+        arrays = np.random.RandomState(generator.getrandbits(32))
+        step = max(1, _BATCH_PIECES // self._settings.max_seq_length)
+        for first in range(0, len(pairs.labels), step):
+            batch = Pairs(*(column[first : first + step] for column in pairs))
+            yield self._features_of_pairs(shard, batch, arrays)
+
+    def _pairs(self, shard, generator):
+        rows = []
+        draw_other = self._draw_of_other_documents(shard)
+        for index, document in enumerate(shard.documents):
+            rows += self._pairs_of_document(shard, index, document, draw_other, generator)
+        return Pairs(*np.array(rows, np.int64).reshape(-1, 5).T)
+
+    def _draw_of_other_documents(self, shard):
+        """Function of (places of A, its document, wanted pieces, generator): places of B."""
+        if self._settings.similar_next:
+            neighbours = similar_documents.Neighbours(shard)
+            return functools.partial(segment_of_similar_document, shard, neighbours)
+        return lambda former, *drawn: segment_of_other_document(shard, *drawn)
+
+    def _pairs_of_document(self, shard, index, document, draw_other, generator):
+        """Rows (begin A, length A, begin B, length B, label) in places of the shard's pieces."""
+        places = shard.sentences[document[0] : document[1] + 1]
+        if self._settings.one_segment:
+            most = self._settings.max_seq_length - SPECIAL_PIECES + 1  # without the second [SEP]
+            segments = segments_of_document(places, most)
+            return [(begin, length, begin, 0, _LABEL_OF_ONE) for begin, length in segments]
+        is_backward = generator.random() < 0.5
+        lengths = [end - begin for begin, end in zip(places, places[1:])]
+        if is_backward:
+            lengths.reverse()
+            places = places[::-1]
+        rows = []
+        # A shard of one document, part of a novel, say, has no other to take B from.
+        has_others = len(shard.documents) > 1
+        settings = self._settings._replace(random_next=self._settings.random_next and has_others)
+        for begin, middle, end, target in chunks_of_document(lengths, settings, generator):
+            former = sorted((places[begin], places[middle]))
+            if end is None and not has_others:
+                continue
+            if end is None:
+                wanted = target - (former[1] - former[0])
+                latter, label = draw_other(former, index, wanted, generator), 1
+            else:
+                latter = sorted((places[middle], places[end]))
+                is_swapped = not self._settings.random_next and generator.random() < 0.5
+                label = int(is_swapped)
+                if is_swapped != is_backward:
+                    former, latter = latter, former
+            rows.append((former[0], former[1] - former[0], latter[0], latter[1] - latter[0], label))
+        return rows
+
+    def _features_of_pairs(self, shard, pairs, arrays):
+        settings = self._settings
+        if not settings.one_segment:
+            pairs = cut_to_size(pairs, settings.max_seq_length - SPECIAL_PIECES, arrays)
+        features = self._sequences(shard, pairs)
+        if settings.dynamic:
+            return features
+        return masking.masked_features(
+            features, self._choice, self._vocabulary.mask_id, self._vocabulary.size, arrays
+        )
+
+    def _sequences(self, shard, pairs):
+        """[CLS] A [SEP] B [SEP] of each pair, or [CLS] A [SEP].
+
+        Returns:
+            dict of features [N, k] each.
+        """
+        place = np.arange(self._settings.max_seq_length)
+        first_sep = 1 + pairs.lengths_a[:, None]  # [N, 1]
+        last_sep = first_sep
+        if not self._settings.one_segment:
+            last_sep = first_sep + 1 + pairs.lengths_b[:, None]
+        in_a = (place >= 1) & (place < first_sep)
+        in_b = (place > first_sep) & (place < last_sep)
+        sources = np.where(
+            in_b,
+            (pairs.begins_b[:, None] - first_sep - 1) + place,
+            pairs.begins_a[:, None] - 1 + place,
+        )
+        maskable = in_a | in_b
+        sources[~maskable] = 0
+        ids = shard.ids[sources].astype(np.int64)
+        ids[~maskable] = 0
+        ids[:, 0] = self._vocabulary.cls_id
+        ids[(place == first_sep) | (place == last_sep)] = self._vocabulary.sep_id
+        is_first = (place == 1) | (place == first_sep + 1)
+        is_start = shard.word_starts[sources] | is_first | ~maskable
+        is_shown = place <= last_sep
+        return {
+            "input_ids": ids,
+            "input_mask": is_shown.astype(np.int64),
+            "segment_ids": ((place > first_sep) & is_shown).astype(np.int64),
+            "token_boundary": (is_shown & is_start).astype(np.int64),
+            "next_sentence_labels": pairs.labels[:, None],
+        }
+
+
+def cut_to_size(pairs, max_pieces, generator):
+    """Trims all ends of pairs, and cuts those that are too long.
+
+    Every end loses up to `_MOST_TRIMMED` pieces, but less than half of its segment. What is still
+    too many is taken from both segments in proportion to their lengths, at both ends of each.
+
+    Args:
+        pairs: `Pairs`.
+        max_pieces: int, pieces of A and B together; 2 or more.
+        generator: `numpy.random.RandomState`.
+
+    Returns:
+        `Pairs`; no segment is empty.
+    """
+    begins_a, lengths_a = _trimmed(pairs.begins_a, pairs.lengths_a, generator)
+    begins_b, lengths_b = _trimmed(pairs.begins_b, pairs.lengths_b, generator)
+    excess = np.maximum(0, lengths_a + lengths_b - max_pieces)
+    shares = excess * lengths_a / (lengths_a + lengths_b)
+    cut_a = (shares + generator.random_sample(len(shares))).astype(np.int64)
+    cut_a = np.minimum(np.maximum(cut_a, excess - lengths_b + 1), lengths_a - 1)
+    cut_a = np.where(excess > 0, cut_a, 0)
+    cut_b = excess - cut_a
+    return Pairs(
+        begins_a + generator.binomial(cut_a, 0.5),
+        lengths_a - cut_a,
+        begins_b + generator.binomial(cut_b, 0.5),
+        lengths_b - cut_b,
+        pairs.labels,
+    )
+
+
+def _trimmed(begins, lengths, generator):
+    """Begins and lengths of segments that have lost a few pieces at both ends."""
+    most = np.minimum(_MOST_TRIMMED, (lengths - 1) // 2)
+    front, back = (generator.random_sample((2, len(most))) * (most + 1)).astype(np.int64)
+    return begins + front, lengths - front - back

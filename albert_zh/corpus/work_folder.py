@@ -1,0 +1,181 @@
+"""The hidden folder of a long run: what is finished of it, what it is made from, who works on it.
+
+    with work_folder("my/records.tfrecord", manifest, resume=True) as folder:
+        if not folder.is_finished("00000001"):
+            ...  # any process: write files under folder.path, then
+            folder.finish("00000001", {"counts": ...})
+
+The folder lies beside the output and goes with the block's end, also where it ends by an error. It
+stays when the run is stopped or killed: the same run goes on there with `resume`. Its manifest
+tells what the run is made from, and a run that is made from anything else does not use it.
+"""
+
+import contextlib
+import errno
+import json
+import os
+import shutil
+import sys
+import time
+
+from albert_zh.common import files, path_rules, validation
+from albert_zh.common.errors import Interrupted, UserError
+
+_MANIFEST = "manifest.json"
+_MANIFEST_KIND = validation.record(others=validation.record())
+_START_OVER = "leave --resume out to start over"
+_NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_SECONDS_TO_WAIT = 10  # for the processes of a run that was killed
+
+
+class Unfinished(UserError):
+    """An error after which the same run may go on."""
+
+
+@contextlib.contextmanager
+def work_folder(output, manifest, resume):
+    """Makes the folder of a run, or takes up that of a run which was stopped.
+
+    Args:
+        output: the file that the run makes.
+        manifest: dict of dicts of JSON values, what the run is made from.
+        resume: whether to go on where such a run was stopped; otherwise it starts over.
+
+    Yields:
+        `WorkFolder`.
+
+    Raises:
+        UserError: when another process works on that output, the folder cannot be made or, with
+            `resume`, is made from something else.
+        Interrupted: in place of a KeyboardInterrupt, once something is finished.
+    """
+    folder, name = os.path.split(path_rules.output_file(output))
+    path = os.path.join(folder, ".%s.unfinished" % name)
+    try:
+        with _locked(path, output):
+            _prepare(path, manifest, resume)
+            yield from _kept_if_stopped(WorkFolder(path, manifest), output)
+    except OSError as error:
+        raise files.cannot_write(output, error) from error
+
+
+def _kept_if_stopped(folder, output):
+    """Yields the folder and removes it, unless the run may go on and something is finished."""
+    try:
+        yield folder
+    except (KeyboardInterrupt, Unfinished) as error:
+        if not folder.num_finished():
+            _remove(folder.path)
+            raise
+        if isinstance(error, Unfinished):
+            raise
+        raise Interrupted(
+            "stopped; the same command with --resume goes on from here, without it starts over"
+        ) from error
+    except BaseException as error:
+        number = getattr(error, "errno", None)
+        if number in _NO_SPACE and folder.num_finished():
+            raise Unfinished(
+                "%s: cannot be written (%s): free space; the same command with --resume goes on "
+                "from here" % (output, os.strerror(number))
+            ) from error
+        _remove(folder.path)
+        raise
+    _remove(folder.path)
+
+
+def _remove(path):
+    """Removes the folder, the manifest first: what is left of it, if killed here, is not used."""
+    with contextlib.suppress(FileNotFoundError):
+        os.remove(os.path.join(path, _MANIFEST))
+    shutil.rmtree(path)
+
+
+class WorkFolder:
+    """Tells what is finished.
+
+    Attributes:
+        path: str.
+        manifest: what the run is made from.
+    """
+
+    def __init__(self, path, manifest):
+        self.path, self.manifest = path, manifest
+
+    def finish(self, name, result):
+        """Notes that a part is finished, and its result, a JSON value."""
+        with files.atomic_write(self._file(name)) as handle:
+            json.dump(result, handle, ensure_ascii=False)
+
+    def is_finished(self, name):
+        return os.path.exists(self._file(name))
+
+    def result(self, name, kind):
+        """What `finish` was given; raises `UserError` unless it is of a `validation.Kind`."""
+        return validation.read_json(self._file(name), kind, _START_OVER)
+
+    def num_finished(self):
+        return sum(name.endswith(".done") for name in os.listdir(self.path))
+
+    def _file(self, name):
+        return os.path.join(self.path, name + ".done")
+
+
+@contextlib.contextmanager
+def _locked(path, output):
+    """Makes the folder, for this process and those that it starts; nothing else may work in it."""
+    if files.fcntl is None:
+        os.makedirs(path, exist_ok=True)
+        yield
+        return
+    lock = files.open_locked_folder(path, lambda descriptor: _lock(descriptor, output))
+    try:
+        yield
+    finally:
+        os.close(lock)
+
+
+def _lock(lock, output):
+    deadline = time.time() + _SECONDS_TO_WAIT
+    while True:
+        try:
+            return files.fcntl.flock(lock, files.fcntl.LOCK_EX | files.fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            if time.time() > deadline:
+                raise UserError(
+                    "%s: another process is making it: wait for it or choose another output"
+                    % output
+                ) from error
+        time.sleep(0.2)
+
+
+def _prepare(path, manifest, resume):
+    """Empties the folder, or checks that it is of this run."""
+    manifest_file = os.path.join(path, _MANIFEST)
+    has_begun = os.path.exists(manifest_file)
+    if has_begun and resume:
+        former = validation.read_json(manifest_file, _MANIFEST_KIND, _START_OVER)
+        _check_same(former, manifest, path)
+        return
+    if os.listdir(path):
+        print("starting over what was stopped before (--resume would go on)", file=sys.stderr)
+        for name in sorted(os.listdir(path), key=_MANIFEST.__ne__):  # the manifest first, as above
+            os.remove(os.path.join(path, name))
+    try:
+        files.write_json(manifest_file, manifest)
+    except BaseException:
+        _remove(path)
+        raise
+
+
+def _check_same(before, now, path):
+    """Raises `UserError` for the first thing that is no longer what it was."""
+    for section in sorted(set(before) | set(now)):
+        old, new = before.get(section, {}), now.get(section, {})
+        for name in sorted(set(old) | set(new)):
+            if old.get(name) != new.get(name):
+                then, present = (validation.shown(values.get(name)) for values in (old, new))
+                raise UserError(
+                    "--resume: %s %s was %s when %s was begun and is %s now: %s"
+                    % (section, validation.shown_key(name), then, path, present, _START_OVER)
+                )

@@ -1,0 +1,1 @@
+"""Model folders to frozen graphs, SavedModels, TFLite and ONNX."""

@@ -1,0 +1,389 @@
+"""A model folder -> a file for use elsewhere: what all formats share.
+
+    model = read_model("lcqmc_output/best", "classifier")
+    graph_def = frozen_graph(model, outputs_of(model, "classifier"))  # weights as constants
+
+Each format's module (`export_graphs`, `export_tflite`, `export_onnx`) makes its file from it and
+runs the file on texts (`export_comparison`); one that is too far from the checkpoint is not kept.
+"""
+
+import collections
+import contextlib
+import os
+
+import numpy as np
+import tensorflow.compat.v1 as tf
+
+from albert_zh.common import files
+from albert_zh.common.errors import UserError
+from albert_zh.export import graph_transforms
+from albert_zh.inference import backends, loaded_model
+from albert_zh.model import checkpoints, classifier_output, inference_graph, label_map, modeling
+from albert_zh.text import encoding, tokenization
+from albert_zh.training import training
+
+# What a task puts out and which heads it needs. The first output is the one that is looked at.
+Task = collections.namedtuple("Task", ["heads", "outputs"])
+TASKS = collections.OrderedDict(
+    [
+        ("classifier", Task(("classification",), ("probabilities",))),
+        (
+            "pretraining",
+            Task(
+                ("masked_lm", "sentence_order"), ("masked_lm_log_probs", "sentence_order_log_probs")
+            ),
+        ),
+        ("encoder", Task((), ("sequence_output", "pooled_output"))),
+    ]
+)
+# What a program needs beside the exported file.
+COMPANIONS = (
+    tokenization.VOCABULARY_FILE,
+    tokenization.SENTENCEPIECE_FILE,
+    label_map.LABEL_MAP,
+    inference_graph.FINE_TUNING_FILE,
+)
+DECIDING_SETTINGS = "objective do_lower_case max_seq_length pooling thresholds".split()
+
+Model = collections.namedtuple(
+    "Model",
+    ["folder", "config", "prefix", "heads", "num_labels", "labels", "settings", "tokenizer"],
+)
+Model.__doc__ = """A model folder that has been read and checked.
+
+Fields:
+    folder: path.
+    config: `AlbertConfig`.
+    prefix: its checkpoint.
+    heads: keys of `inference.HEADS` that the checkpoint has.
+    num_labels: classes of its classifier, or None.
+    labels: list of str in the order of their numbers, or None.
+    settings: content of fine_tuning.json; empty without one.
+    tokenizer: `FullTokenizer`, or None where there is no vocabulary.
+"""
+
+Options = collections.namedtuple(
+    "Options", "task seq_length quantize limits texts integer_only metadata"
+)
+Options.__doc__ = """What is to be exported.
+
+Fields:
+    task: key of `TASKS`.
+    seq_length: F, or None for any.
+    quantize: "none", "float16", "dynamic" or "int8".
+    limits: `export_comparison.Limits`, how far the file may be from the checkpoint.
+    texts: list of (text_a, text_b or None), the user's own.
+    integer_only: bool; TFLite int8 only: no operation in floating point.
+    metadata: bool; TFLite only: tokenizer, vocabulary and labels go into the file.
+"""
+
+
+def read_model(folder, task, config_file=None):
+    """Reads and checks a model folder.
+
+    Args:
+        folder: model folder, with or without optimizer slots.
+        task: key of `TASKS`.
+        config_file: config JSON, if it is not in the folder.
+
+    Returns:
+        `Model`.
+
+    Raises:
+        UserError: if the folder does not hold such a model.
+    """
+    if not os.path.isdir(folder):
+        raise UserError("--model_dir=%s: no such folder; expected a model folder" % folder)
+    prefix = checkpoints.find_checkpoint(folder)
+    checkpoints.check_readable(prefix)
+    config = read_config(folder, config_file)
+    shapes = checkpoints.with_canonical_names(checkpoints.read_shapes(prefix))
+    heads = inference_graph.heads_of(shapes)
+    _check_has_heads(prefix, heads, task)
+    num_labels = checkpoints.num_labels(shapes) if "classification" in heads else None
+    weights = checkpoints.read_weights(prefix)
+    weights.pop("global_step", None)
+    checkpoints.as_float32(prefix, weights)  # raises for what is no number
+    beside = backends.FilesBeside(folder)
+    if num_labels:
+        beside.check_settings(num_labels)
+    tokenizer, vocab_file = None, tokenization.vocabulary_in_folder(folder)
+    if os.path.exists(vocab_file):
+        tokenizer = beside.tokenizer(vocab_file, beside.settings.get("do_lower_case", True))
+        loaded_model.check_vocabulary(vocab_file, tokenizer, config.vocab_size)
+    return Model(
+        folder,
+        config,
+        prefix,
+        heads,
+        num_labels,
+        beside.labels(num_labels) if num_labels else None,
+        beside.settings,
+        tokenizer,
+    )
+
+
+def read_config(folder, config_file=None, points_to_best=True):
+    """The config of a folder's checkpoint: its JSON, or what training remembers in its folder.
+
+    Args:
+        folder: model folder, or output folder of training.
+        config_file: path of a config to take instead, or None.
+        points_to_best: bool; whether a folder of training is an error if it has a best model, which
+            comes with vocabulary and labels.
+
+    Returns:
+        `AlbertConfig`.
+
+    Raises:
+        UserError: if there is none.
+    """
+    if config_file:
+        return modeling.AlbertConfig.from_json_file(config_file)
+    try:
+        return modeling.AlbertConfig.from_json_file(checkpoints.config_in_folder(folder))
+    except UserError as error:
+        best = os.path.join(folder, "best")
+        if points_to_best and os.path.isdir(best):
+            raise UserError("%s; did you mean %s?" % (error, best)) from error
+        remembered = training.former_settings(folder)["fixed"].get("config")
+        if remembered is None:
+            raise
+        return modeling.AlbertConfig.from_dict(remembered)
+
+
+def _check_has_heads(prefix, heads, task):
+    lacking = [head for head in TASKS[task].heads if head not in heads]
+    if task == "pretraining" and "masked_lm" in heads:
+        return  # plain BERT may come without the second head
+    if lacking:
+        found = ", ".join(heads) or "no head at all"
+        variables = ", ".join(inference_graph.HEADS[head][0] for head in lacking)
+        way_out = {
+            "classifier": "fine-tune it first (run_classifier.py), or export --task=encoder",
+            "pretraining": "name a pre-trained model, or export --task=classifier",
+        }[task]
+        raise UserError(
+            "%s holds no %s (%s; it has %s): %s" % (prefix, task, variables, found, way_out)
+        )
+
+
+def check_length(length, config):
+    """Checks a sequence length (None for any) against the model's positions."""
+    if length is None or loaded_model.SHORTEST_LENGTH <= length <= config.max_position_embeddings:
+        return
+    raise UserError(
+        "--seq_length=%d: expected %d to %d (the config's max_position_embeddings), or dynamic"
+        % (length, loaded_model.SHORTEST_LENGTH, config.max_position_embeddings)
+    )
+
+
+def outputs_of(model, task):
+    """Names of a task's outputs, as far as the model has their heads."""
+    there = {name for head in model.heads for name in inference_graph.HEADS[head][1]}
+    names = TASKS[task].outputs
+    return [name for name in names if name in there or name in TASKS["encoder"].outputs]
+
+
+def output_positions(model, task):
+    """The positions of the last layer that a task's outputs need, as `AlbertModel` takes them."""
+    if task != "classifier":
+        return None
+    return classifier_output.output_positions(model.settings.get("pooling", "cls"))
+
+
+@contextlib.contextmanager
+def session_of(model, **build_settings):
+    """A session with the model's graph for use and the checkpoint's weights.
+
+    Args:
+        model: `Model`.
+        **build_settings: of `inference.build`: `config`, `heads`, `shape`, `input_names` ...
+
+    Yields:
+        (session, `inference.Graph`).
+    """
+    settings = dict({"config": model.config, "heads": model.heads}, **build_settings)
+    with tf.Graph().as_default(), tf.Session() as session:
+        graph = inference_graph.build(
+            num_labels=model.num_labels, settings=model.settings, **settings
+        )
+        load_weights(session, model.prefix)
+        yield session, graph
+
+
+def load_weights(session, prefix):
+    """Gives all variables of a session's graph the values of a checkpoint.
+
+    Args:
+        session: `tf.Session` of the default graph.
+        prefix: checkpoint prefix.
+
+    Raises:
+        UserError: if a variable, of a head too, is missing there or has another shape: it would be
+            random.
+    """
+    assignment, _ = checkpoints.initialize_from(prefix, tf.trainable_variables())
+    for name in assignment.new + list(assignment.reshaped):
+        raise UserError(
+            "%s lacks %s of the config's shape: use the config that came with the checkpoint"
+            % (prefix, name)
+        )
+    session.run(tf.global_variables_initializer())
+
+
+def frozen_graph(model, output_names, **build_settings):
+    """The graph for use with the weights as constants.
+
+    Args:
+        model: `Model`.
+        output_names: what must be computable; the rest is cut off.
+        **build_settings: as in `session_of`.
+
+    Returns:
+        `GraphDef`.
+    """
+    with session_of(model, **build_settings) as (session, _):
+        return frozen(session, output_names)
+
+
+def frozen(session, output_names):
+    """The graph of a session up to some outputs, with the weights as constants, each once.
+
+    Args:
+        session: `tf.Session`.
+        output_names: names of nodes, which keep their names.
+
+    Returns:
+        `GraphDef`.
+    """
+    graph_def = tf.graph_util.convert_variables_to_constants(
+        session, session.graph.as_graph_def(), list(output_names)
+    )
+    return graph_transforms.merge_equal_weights(graph_def, kept=output_names)
+
+
+def encoded(model, pair, number, longest):
+    """A text or pair as the model's inputs, without padding.
+
+    Args:
+        model: `Model`; one without vocabulary gets ids by chance.
+        pair: (text_a, text_b or None).
+        number: of the pair.
+        longest: int, longer ones are cut.
+
+    Returns:
+        {name: int32 array [1, F]}.
+    """
+    text_a, text_b = pair
+    if model.config.type_vocab_size < 2:
+        text_b = None
+    if model.tokenizer is None:
+        generator = np.random.RandomState(number)
+        ids = generator.randint(0, model.config.vocab_size, longest // (1 + number % 3))
+        segments = np.zeros_like(ids)
+    else:
+        ids, segments, _ = encoding.encode(model.tokenizer, text_a, text_b, longest)
+    rows = (ids, np.ones(len(ids)), segments)
+    return {
+        name: np.asarray(row, np.int32)[None]
+        for name, row in zip(inference_graph.ENCODER_INPUTS, rows)
+    }
+
+
+def padded(row, length):
+    """A row's arrays [1, F] with zeros up to a length."""
+    return {
+        name: np.pad(array, [[0, 0], [0, length - array.shape[1]]], mode="constant")
+        for name, array in row.items()
+    }
+
+
+# Files
+
+
+def _about_model(path):
+    """What of a companion's content has to be the same for two exports of one model."""
+    if os.path.basename(path) != inference_graph.FINE_TUNING_FILE:
+        return files.read_bytes(path)
+    settings = inference_graph.read_notes(path)
+    return {name: settings.get(name) for name in DECIDING_SETTINGS}
+
+
+def check_companions(model, folder):
+    """Raises `UserError` if vocabulary, labels or settings of another model are in a folder."""
+    for name in COMPANIONS:
+        source, target = os.path.join(model.folder, name), os.path.join(folder, name)
+        if os.path.exists(target) and not (
+            os.path.exists(source) and _about_model(source) == _about_model(target)
+        ):
+            raise UserError(
+                "%s is of another model: name another folder with --output, or remove what is of "
+                "that model there first" % target
+            )
+
+
+def write_companions(model, folder):
+    """Puts vocabulary, labels and settings beside an exported file, where they are not already.
+
+    Args:
+        model: `Model`.
+        folder: of the exported file.
+
+    Raises:
+        UserError: if those of another model are there.
+    """
+    if files.is_same_path(folder, model.folder):
+        return
+    check_companions(model, folder)
+    for name in COMPANIONS:
+        source = os.path.join(model.folder, name)
+        if os.path.exists(source):
+            content = files.read_bytes(source)
+            with files.atomic_write(os.path.join(folder, name), "wb") as handle:
+                handle.write(content)
+
+
+@contextlib.contextmanager
+def file_to_export(path):
+    """Lets an exported file appear whole or not at all; an unwritable place is told at once.
+
+    Args:
+        path: the file to make or replace.
+
+    Yields:
+        a path beside it to write to.
+    """
+    if os.path.isdir(path):
+        raise UserError("--output=%s is a folder: name a file" % path)
+    with files.whole_file(path) as partial:
+        with open(partial, "wb"):
+            pass
+        yield partial
+
+
+def _check_is_export(path):
+    """Raises `UserError` if a folder that is to be replaced holds anything but a SavedModel."""
+    if os.path.isdir(path) and os.listdir(path) and "saved_model.pb" not in os.listdir(path):
+        raise UserError(
+            "%s holds files that are no SavedModel: name another --output, or remove them" % path
+        )
+
+
+@contextlib.contextmanager
+def folder_to_export(path):
+    """Lets an exported folder appear whole or not at all.
+
+    Args:
+        path: the folder to make or replace.
+
+    Yields:
+        path of a folder beside it that does not exist yet.
+    """
+    with checkpoints.replaced_folder(path) as partial:
+        os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
+        checkpoints.restore_model_folder(path)
+        _check_is_export(path)
+        os.mkdir(partial)  # fails before the work where it would fail after it
+        os.rmdir(partial)
+        yield partial

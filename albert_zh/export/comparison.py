@@ -1,0 +1,264 @@
+"""How far an exported file is from the checkpoint, measured on hundreds of texts.
+
+    examples = Examples(model, "classifier", texts, seq_length=128)  # runs the checkpoint
+    comparison = examples.check(run, limits("int8"), "model.tflite")  # runs the file
+    print(comparison.equal_labels)  # 0.988
+
+A few texts say little: a file whose probabilities are within 0.02 on ten pairs was 0.53 off on one
+of 500 and changed 3.9 % of the labels. So quantized classifiers are judged by the share of texts
+that keep the checkpoint's label, files in floating point by the largest difference as well.
+"""
+
+import collections
+import functools
+import math
+from typing import Callable, Dict, List, Optional, Sequence, Tuple
+
+import numpy as np
+
+from albert_zh.common.errors import UserError
+from albert_zh.common.progress import progress_bar
+from albert_zh.export import common as export_common
+from albert_zh.inference import loaded_model
+from albert_zh.tasks import metrics as task_metrics
+
+# Always compared: none, one and two texts, full width, several lengths, more than fits.
+ODD_TEXTS = (
+    ("今天天气很好，我们去公园吧。", None),
+    ("怎么开户", "如何开通账户"),
+    ("ＡＢＣ apple 3.14 元，2020年", "这部手机的电池可以用多久？"),
+    ("人工智能让手机更懂用户的需要，也带来了关于隐私的新问题" * 4, None),
+)
+
+Comparison = collections.namedtuple("Comparison", "num_texts largest mean equal_labels")
+Comparison.__doc__ = """How far a file's outputs are from the checkpoint's.
+
+Differences are absolute; of outputs with values above 1 they are a share of the largest of these.
+
+Fields:
+    num_texts: number of texts compared.
+    largest: largest difference.
+    mean: mean difference.
+    equal_labels: share of texts with the checkpoint's label (multi-label: with all of them); None
+        for outputs that stand for no label.
+"""
+
+Limits = collections.namedtuple("Limits", "largest mean equal_labels")
+Limits.__doc__ = (
+    "What a `Comparison` must keep to, field by field; None where anything is accepted."
+)
+
+# The largest difference of hundreds of texts is that of an outlier, which says little of integers.
+LIMITS = collections.OrderedDict(
+    [
+        ("none", Limits(largest=1e-4, mean=None, equal_labels=0.995)),
+        ("float16", Limits(largest=0.02, mean=None, equal_labels=0.99)),
+        ("dynamic", Limits(largest=None, mean=0.05, equal_labels=0.95)),
+        ("int8", Limits(largest=None, mean=0.05, equal_labels=0.95)),
+    ]
+)
+_LESS_QUANTIZATION = {
+    "none": "",
+    "float16": "use --quantize=none, or ",
+    "dynamic": "use --quantize=float16 or none, or ",
+    "int8": "use --quantize=float16 or none, more --representative_texts of the kind to come, or ",
+}
+
+Row = Dict[str, np.ndarray]
+
+
+def limits(
+    quantize: str, tolerance: Optional[float] = None, min_equal_labels: Optional[float] = None
+) -> Limits:
+    """The limits of a kind of quantization, or a user's own in place of them.
+
+    Args:
+        quantize: key of `LIMITS`.
+        tolerance: largest difference, in place of the largest and the mean one; or None.
+        min_equal_labels: share of equal labels, 0 to 1, or None.
+    """
+    chosen = LIMITS[quantize]
+    if tolerance is not None:
+        chosen = chosen._replace(largest=tolerance, mean=None)
+    if min_equal_labels is not None:
+        chosen = chosen._replace(equal_labels=min_equal_labels)
+    return chosen
+
+
+class Examples:
+    """Texts as a model's inputs, and what the checkpoint makes of them."""
+
+    def __init__(
+        self,
+        model: export_common.Model,
+        task: str,
+        texts: Sequence[Tuple[str, Optional[str]]] = (),
+        seq_length: Optional[int] = None,
+    ):
+        """Runs the checkpoint.
+
+        Args:
+            model: `exporting.Model`.
+            task: key of `exporting.TASKS`.
+            texts: pairs (text_a, text_b or None) beside `ODD_TEXTS`.
+            seq_length: F if all rows are padded to it, None for as long as each is.
+        """
+        self.output_names = export_common.outputs_of(model, task)
+        self._labels_of = _labels_of(model, task)
+        longest = seq_length or min(
+            loaded_model.DEFAULT_LENGTH, model.config.max_position_embeddings
+        )
+        rows = [
+            export_common.encoded(model, pair, number, longest)
+            for number, pair in enumerate(ODD_TEXTS + tuple(texts))
+        ]
+        rows.sort(key=_length)  # interpreters prepare each length once
+        if seq_length:
+            rows = [export_common.padded(row, seq_length) for row in rows]
+        heads = [head for head in export_common.TASKS[task].heads if head in model.heads]
+        with export_common.session_of(model, heads=heads) as (session, graph):
+            tensors = [graph.outputs[name] for name in self.output_names]
+            self.rows = [_with_masked_words(row, graph) for row in rows]
+            self.expected = [
+                session.run(tensors, {graph.inputs[name]: row[name] for name in row})
+                for row in self.rows
+            ]
+
+    def check(
+        self,
+        run: Callable[[Row], List[np.ndarray]],
+        allowed: Limits,
+        path: str,
+        quantize: str = "none",
+    ) -> Comparison:
+        """Compares an exported file with the checkpoint.
+
+        Args:
+            run: function of a row {name: int array [1, F]} -> arrays, as `output_names`.
+            allowed: `Limits`.
+            path: of the file, for the error.
+            quantize: key of `LIMITS`, for the error's way out.
+
+        Returns:
+            `Comparison`.
+
+        Raises:
+            UserError: if the file does not keep to the limits.
+        """
+        rows = progress_bar(
+            "comparing with the checkpoint", len(self.rows), "text", iterable=self.rows, leave=False
+        )
+        comparison = compared([run(row) for row in rows], self.expected, self._labels_of)
+        problem = problem_of(comparison, allowed, _LESS_QUANTIZATION[quantize])
+        if problem:
+            raise UserError("%s is not written: %s" % (path, problem))
+        return comparison
+
+
+def _length(row):
+    return row["input_ids"].shape[1]
+
+
+def _with_masked_words(row, graph):
+    """Adds positions to a row of a model with masked words; the loss is not compared."""
+    if "masked_lm_positions" not in graph.inputs:
+        return row
+    length = int(row["input_mask"].sum())
+    positions = np.array([[1, length // 2, length - 2]], np.int32)
+    return dict(row, masked_lm_positions=positions)
+
+
+def _labels_of(model, task):
+    """The function of probabilities [1, C] -> the label they stand for; None if for none."""
+    objective = model.settings.get("objective", "single_label")
+    if task != "classifier" or objective == "regression":
+        return None
+    return functools.partial(
+        task_metrics.predicted, objective, thresholds=model.settings.get("thresholds")
+    )
+
+
+def compared(
+    outputs: Sequence[Sequence[np.ndarray]],
+    expected: Sequence[Sequence[np.ndarray]],
+    labels_of: Optional[Callable[[np.ndarray], np.ndarray]] = None,
+) -> Comparison:
+    """Compares a file's outputs with the checkpoint's.
+
+    Args:
+        outputs: for each text the file's arrays.
+        expected: for each text the checkpoint's arrays.
+        labels_of: function of a text's first array -> its label, or None.
+
+    Raises:
+        UserError: if an array has another shape.
+    """
+    differences = [
+        _differences(np.asarray(actual), wanted)
+        for of_text in zip(outputs, expected)
+        for actual, wanted in zip(*of_text)
+    ]
+    equal_labels = None
+    if labels_of:
+        pairs = [
+            (labels_of(ours[0]), labels_of(wanted[0])) for ours, wanted in zip(outputs, expected)
+        ]
+        equal_labels = float(np.mean([np.array_equal(*pair) for pair in pairs]))
+    return Comparison(
+        num_texts=len(expected),
+        largest=float(np.max([array.max() for array in differences])),  # NaN stays NaN
+        mean=float(np.mean([array.mean() for array in differences])),
+        equal_labels=equal_labels,
+    )
+
+
+def _differences(actual, expected):
+    if actual.shape != expected.shape:
+        raise UserError("the exported file gives %s, expected %s" % (actual.shape, expected.shape))
+    return np.abs(actual - expected) / max(1.0, float(np.abs(expected).max()))
+
+
+def problem_of(comparison: Comparison, allowed: Limits, way_out: str = "") -> Optional[str]:
+    """What a comparison does not keep to, and the way out; None if it keeps to all limits."""
+    found = comparison
+    if not math.isfinite(found.largest):
+        return "some of its outputs on %d texts are no finite numbers" % found.num_texts
+    if _is_below(found.equal_labels, allowed.equal_labels):
+        return "%s of its labels on %d texts are the checkpoint's, expected at least %s: %s" % (
+            percentage(found.equal_labels),
+            found.num_texts,
+            percentage(allowed.equal_labels),
+            way_out + "accept it with --min_equal_labels=%g" % _floor(found.equal_labels),
+        )
+    for kind in ("largest", "mean"):
+        if _is_below(getattr(allowed, kind), getattr(found, kind)):
+            return (
+                "the %s difference of its outputs on %d texts is %.2g, expected at most %g: %s"
+                % (
+                    kind,
+                    found.num_texts,
+                    getattr(found, kind),
+                    getattr(allowed, kind),
+                    way_out + "accept it with --tolerance=%g" % _ceiling(found.largest),
+                )
+            )
+    return None
+
+
+def _is_below(value, least):
+    return None not in (value, least) and value < least
+
+
+def _floor(share):
+    return math.floor(1000 * share) / 1000
+
+
+def _ceiling(difference):
+    """A difference rounded up to two digits."""
+    unit = 10.0 ** (math.floor(math.log10(difference)) - 1) if difference else 1.0
+    return float("%.2g" % (math.ceil(difference / unit) * unit))
+
+
+def percentage(share: float) -> str:
+    """0.97142 -> `97.1 %`; 100 only for all."""
+    return "%.1f %%" % (100 * _floor(share))

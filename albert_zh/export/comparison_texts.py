@@ -1,0 +1,119 @@
+"""Texts for exports: those that int8 finds its ranges on, those a file is compared on."""
+
+import os
+from typing import List, Optional, Sequence, Tuple
+
+from albert_zh.common import package_files
+from albert_zh.common.errors import UserError
+from albert_zh.export import common as export_common
+from albert_zh.tasks import columns as column_layouts
+from albert_zh.tasks import rows as row_files
+
+Texts = List[Tuple[str, Optional[str]]]
+
+# Bundled texts for models of pairs and of single texts; those for training are not among them.
+PAIR_SAMPLES = ("data/pairs_sample/test.txt",)
+SINGLE_SAMPLES = ("data/topics_sample/dev.csv", "data/topics_sample/test.csv")
+MOST_COMPARED = {
+    "classifier": 500,
+    "pretraining": 100,
+    "encoder": 100,
+}  # the last have large outputs
+LEAST_COMPARED = 100  # where the user's texts are fewer, bundled ones are added
+LEAST_TO_DIVIDE = 200
+
+
+def of_file(path: Optional[str], encoding: str = "utf-8") -> Texts:
+    """Texts of a file: a text a line, or the texts among the columns of a table.
+
+    A column that is a label (short, and few different ones) is left out; .csv has commas and
+    quotes, other files have tabs.
+
+    Args:
+        path: the file, or None.
+        encoding: of the file.
+
+    Returns:
+        list of (text_a, text_b or None).
+
+    Raises:
+        UserError: if the file is JSON or empty.
+    """
+    if path is None:
+        return []
+    table = row_files.Table(path, encoding)
+    if table.is_json:
+        raise UserError(
+            "--representative_texts=%s: JSON is not read: give a text a line, or a .tsv or .csv of "
+            "the same texts" % path
+        )
+    rows = [row.cells for row in table if row.problem is None]
+    if not rows:
+        raise UserError("--representative_texts=%s is empty: expected a text a line" % path)
+    if len(rows) > 1 and any(column_layouts.TEXT_COLUMN.match(cell.strip()) for cell in rows[0]):
+        rows = rows[1:]  # a header
+    columns = _text_columns(rows)
+    cells = [[row[number] for number in columns if number < len(row)] for row in rows]
+    return [(row[0], row[1] if len(row) > 1 else None) for row in cells if row]
+
+
+def _text_columns(rows):
+    """Numbers of the first two columns that hold texts: of many values, or longer than labels."""
+    width = max(len(row) for row in rows)
+    if width == 1:
+        return [0]
+    columns, variety = [], []
+    for number in range(width):
+        values = [row[number] for row in rows if number < len(row)]
+        is_id = all(
+            map(column_layouts.NUMBER.match, values[1:] or values)
+        )  # line 1 may be a header
+        variety.append(0 if is_id else len(set(values)))
+        mean_length = sum(map(len, values)) / len(values)
+        if not is_id and mean_length > 4 and len(set(values)) > min(len(values) / 4, 100):
+            columns.append(number)
+    return columns[:2] or [variety.index(max(variety))]  # texts as short as labels
+
+
+def spread(texts: Sequence, most: int) -> list:
+    """At most so many texts, at equal distances over the whole of a list."""
+    count = min(most, len(texts))
+    return [texts[number * len(texts) // count] for number in range(count)]
+
+
+def for_ranges(options: export_common.Options) -> Texts:
+    """The user's texts on which int8 finds its ranges: every other one where there are many."""
+    return options.texts[::2] if _are_divided(options) else options.texts
+
+
+def _are_divided(options):
+    return options.quantize == "int8" and len(options.texts) >= LEAST_TO_DIVIDE
+
+
+def to_compare(model: export_common.Model, options: export_common.Options) -> Texts:
+    """Texts on which an exported file is compared with the checkpoint.
+
+    They are the user's, without those for int8's ranges where these are every other one. Where they
+    are few, bundled texts of the model's kind are added.
+
+    Args:
+        model: `exporting.Model`.
+        options: `exporting.Options`.
+
+    Returns:
+        at most `MOST_COMPARED` texts.
+    """
+    most = MOST_COMPARED[options.task]
+    texts = spread(options.texts[1::2] if _are_divided(options) else options.texts, most)
+    if len(texts) >= LEAST_COMPARED:
+        return texts
+    return texts + spread(_bundled(model), most - len(texts))
+
+
+def _bundled(model):
+    columns = model.settings.get("columns")
+    names = PAIR_SAMPLES + SINGLE_SAMPLES
+    if columns:
+        names = PAIR_SAMPLES if "text_b" in columns else SINGLE_SAMPLES
+    paths = [os.path.join(package_files.ROOT, *name.split("/")) for name in names]
+    return [text for path in paths if os.path.exists(path) for text in of_file(path)]

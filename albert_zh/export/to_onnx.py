@@ -1,0 +1,120 @@
+"""ONNX files, for onnxruntime and what else reads them; needs requirements-export.txt."""
+
+import importlib
+import logging
+import os
+
+import tensorflow.compat.v1 as tf
+
+from albert_zh.common.errors import UserError
+from albert_zh.export import common as export_common
+from albert_zh.model import inference_graph
+
+OPSET = 17
+# All of tf2onnx's optimizers would take gigabytes, and onnxruntime has its own. Folding constants
+# doubles a word table that is used twice, but the quantizer finds weights only then.
+OPTIMIZERS = {"none": ("remove_identity",), "int8": ("fold_constants", "remove_identity")}
+MODULES = ("tf2onnx", "onnx", "onnxruntime")
+
+
+def check_possible():
+    """Raises `UserError` where what ONNX needs is not installed."""
+    for name in MODULES:
+        try:
+            importlib.import_module(name)
+        except (ImportError, AttributeError) as error:  # the latter: versions that clash
+            raise UserError(
+                "--format=onnx needs %s (%s): install it with pip install -r "
+                "requirements-export.txt" % (name, error)
+            ) from error
+
+
+def write(model, examples, path, options):
+    """Writes an .onnx file.
+
+    `--quantize=int8` has weights in 8-bit integers and ranges of activations found while it runs.
+
+    Args:
+        model: `exporting.Model`.
+        examples: `export_comparison.Examples`.
+        path: the file.
+        options: `exporting.Options`.
+
+    Returns:
+        `export_comparison.Comparison` with the checkpoint.
+    """
+    check_possible()
+    with export_common.file_to_export(path) as partial:
+        _convert(model, examples.output_names, partial, options)
+        if options.quantize == "int8":
+            _quantize(partial)
+        run = _runner(partial, examples)
+        comparison = examples.check(run, options.limits, path, options.quantize)
+        export_common.write_companions(model, os.path.dirname(path) or ".")
+    return comparison
+
+
+def _convert(model, output_names, path, options):
+    from tf2onnx import optimizer, tfonnx
+
+    logging.getLogger("tf2onnx").setLevel(logging.ERROR)
+    names = list(inference_graph.ENCODER_INPUTS)
+    heads = [head for head in export_common.TASKS[options.task].heads if head in model.heads]
+    if "masked_lm" in heads:
+        names.append("masked_lm_positions")
+    graph_def = export_common.frozen_graph(
+        model,
+        output_names,
+        heads=heads,
+        shape=(None, options.seq_length),
+        output_positions=export_common.output_positions(model, options.task),
+    )
+    with tf.Graph().as_default() as graph:
+        tf.import_graph_def(graph_def, name="")
+        converted = tfonnx.process_tf_graph(
+            graph,
+            opset=OPSET,
+            input_names=[name + ":0" for name in names],
+            output_names=[name + ":0" for name in output_names],
+        )
+        converted = optimizer.optimize_graph(
+            converted,
+            catch_errors=False,
+            optimizers={name: optimizer._optimizers[name] for name in OPTIMIZERS[options.quantize]},
+        )
+        proto = converted.make_model("ALBERT %s" % options.task)
+    _rename(proto)
+    with open(path, "wb") as handle:
+        handle.write(proto.SerializeToString())
+
+
+def _rename(proto):
+    """Takes TensorFlow's `:0` off the names of inputs and outputs."""
+    values = list(proto.graph.input) + list(proto.graph.output)
+    renamed = {value.name: value.name[:-2] for value in values}
+    for value in values:
+        value.name = renamed[value.name]
+    for node in proto.graph.node:
+        for names in (node.input, node.output):
+            names[:] = [renamed.get(name, name) for name in names]
+
+
+def _quantize(path):
+    from onnxruntime import quantization
+
+    logging.getLogger().setLevel(logging.ERROR)  # its advice on preprocessing
+    quantization.quantize_dynamic(
+        path,
+        path,
+        weight_type=quantization.QuantType.QInt8,
+        per_channel=True,
+        reduce_range=True,  # sums of 8-bit products saturate on x86 CPUs without VNNI
+    )
+
+
+def _runner(path, examples):
+    """A function of a row {name: array [1, F]} -> outputs: `run` of `Examples.check`."""
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    return lambda row: session.run(examples.output_names, row)

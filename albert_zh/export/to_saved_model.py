@@ -1,0 +1,150 @@
+"""TensorFlow's own formats: a frozen graph (.pb), a SavedModel for TensorFlow 2 and TF Serving."""
+
+import collections
+import os
+
+import tensorflow.compat.v1 as tf
+
+from albert_zh.common import files
+from albert_zh.export import common as export_common
+from albert_zh.export import comparison as export_comparison
+from albert_zh.export import comparison_texts
+from albert_zh.model import inference_graph
+
+VERSION = "1"  # TF Serving takes the highest numbered folder
+SIGNATURES = {"classifier": "classify", "pretraining": "predict_masked", "encoder": "encode"}
+EXTRA = "assets.extra"  # of a SavedModel: files that the graph does not read
+
+
+def write_frozen(model, examples, path, options):
+    """Writes the graph with the weights as constants.
+
+    It has the outputs of the task, and the others that the model has: `logits`,
+    `cls/predictions/truediv`, `pooled_output` ...
+
+    Args:
+        model: `exporting.Model`.
+        examples: `export_comparison.Examples`.
+        path: the .pb file.
+        options: `exporting.Options`.
+
+    Returns:
+        `export_comparison.Comparison` with the checkpoint.
+    """
+    shape = (None, options.seq_length)
+    heads = [head for head in export_common.TASKS[options.task].heads if head in model.heads]
+    names = [name for head in heads for name in inference_graph.HEADS[head][1]]
+    names += export_common.TASKS["encoder"].outputs
+    graph_def = export_common.frozen_graph(model, names, heads=heads, shape=shape)
+    with export_common.file_to_export(path) as partial:
+        with open(partial, "wb") as handle:
+            handle.write(graph_def.SerializeToString())
+        comparison = _check_frozen(partial, examples, options.limits, path)
+        export_common.write_companions(model, os.path.dirname(path) or ".")
+    return comparison
+
+
+def _check_frozen(partial, examples, limits, path):
+    graph_def = tf.GraphDef()
+    graph_def.ParseFromString(files.read_bytes(partial))
+    settings = tf.ConfigProto()  # optimizing a graph that holds its weights takes gigabytes
+    settings.graph_options.rewrite_options.disable_meta_optimizer = True
+    with tf.Graph().as_default(), tf.Session(config=settings) as session:
+        tf.import_graph_def(graph_def, name="")
+
+        def run(row):
+            feeds = {name + ":0": array for name, array in row.items()}
+            return session.run([name + ":0" for name in examples.output_names], feeds)
+
+        return examples.check(run, limits, path)
+
+
+def write_servable(model_dir, path, threshold=None):
+    """Writes the SavedModel of a fine-tuned model folder.
+
+    Args:
+        model_dir: the model folder.
+        path: the folder for TF Serving.
+        threshold: float that the classifier's signature puts out for each row, or None.
+
+    Returns:
+        `export_comparison.Comparison` with the checkpoint.
+    """
+    options = export_common.Options(
+        task="classifier",
+        seq_length=None,
+        quantize="none",
+        limits=export_comparison.limits("none"),
+        texts=[],
+        integer_only=False,
+        metadata=False,
+    )
+    model = export_common.read_model(model_dir, options.task)
+    texts = comparison_texts.to_compare(model, options)
+    examples = export_comparison.Examples(model, options.task, texts)
+    return write_saved_model(model, examples, path, options, threshold)
+
+
+def write_saved_model(model, examples, path, options, threshold=None):
+    """Writes a SavedModel into `path`/1, with the signatures that the model has heads for.
+
+    Args and Returns as in `write_frozen`; `path` is the model's folder for TF Serving, `threshold`
+    as in `write_servable`.
+    """
+    folder = os.path.join(path, VERSION)
+    with export_common.folder_to_export(folder) as partial:
+        shape = (None, options.seq_length)
+        with export_common.session_of(model, shape=shape) as (session, graph):
+            builder = tf.saved_model.Builder(partial)
+            builder.add_meta_graph_and_variables(
+                session,
+                [tf.saved_model.tag_constants.SERVING],
+                signature_def_map=_signatures(model, graph, options.task, threshold),
+                main_op=tf.tables_initializer(),
+                strip_default_attrs=True,
+            )
+            builder.save()
+        extra = os.path.join(partial, EXTRA)
+        os.makedirs(extra)
+        export_common.write_companions(model, extra)
+        return _check_saved_model(partial, examples, options, folder)
+
+
+def _signatures(model, graph, task, threshold):
+    """{name: SignatureDef} for every head, and the task's as the default."""
+    inputs = collections.OrderedDict((n, graph.inputs[n]) for n in inference_graph.ENCODER_INPUTS)
+    encoder_outputs = {name: graph.outputs[name] for name in export_common.TASKS["encoder"].outputs}
+    signatures = {"encode": (inputs, encoder_outputs)}
+    if "classification" in model.heads:
+        outputs = {"probabilities": graph.outputs["probabilities"]}
+        if model.settings.get("objective", "single_label") == "single_label":
+            best = tf.argmax(graph.outputs["logits"], axis=-1)
+            outputs["labels"] = tf.gather(tf.constant(model.labels), best, name="labels")  # [B]
+        if threshold is not None:
+            rows = tf.shape(graph.outputs["probabilities"])[:1]
+            outputs["threshold"] = tf.fill(rows, tf.constant(threshold, tf.float32))
+        signatures["classify"] = (inputs, outputs)
+    if "masked_lm" in model.heads:
+        positions = {"masked_lm_positions": graph.inputs["masked_lm_positions"]}
+        names = export_common.outputs_of(model, "pretraining")
+        outputs = {name: graph.outputs[name] for name in names}
+        signatures["predict_masked"] = (dict(inputs, **positions), outputs)
+    signatures[tf.saved_model.DEFAULT_SERVING_SIGNATURE_DEF_KEY] = signatures[SIGNATURES[task]]
+    build = tf.saved_model.signature_def_utils.predict_signature_def
+    return {name: build(*tensors) for name, tensors in signatures.items()}
+
+
+def _check_saved_model(folder, examples, options, name):
+    with tf.Graph().as_default() as graph, tf.Session() as session:
+        meta = tf.saved_model.loader.load(session, [tf.saved_model.tag_constants.SERVING], folder)
+        signature = meta.signature_def[SIGNATURES[options.task]]
+        outputs = [
+            graph.get_tensor_by_name(signature.outputs[output].name)
+            for output in examples.output_names
+        ]
+
+        def run(row):
+            feeds = {signature.inputs[key].name: array for key, array in row.items()}
+            return session.run(outputs, feeds)
+
+        return examples.check(run, options.limits, name)

@@ -1,0 +1,265 @@
+"""TensorFlow Lite files of built-in operators, from floating point to 8-bit integers.
+
+`int8` computes what takes the time, the products with weights and the activation between them, in
+integers with ranges found on the user's own texts. Softmax, LayerNorm and the products of attention
+stay in floating point: TensorFlow Lite has no fast integer kernels for them, so that a file of
+integers alone (`integer_only`, which some accelerators ask for) is slower on a processor than the
+unquantized one, and less accurate.
+"""
+
+import contextlib
+import os
+import re
+import sys
+
+import numpy as np
+import tensorflow.compat.v1 as tf
+
+from albert_zh.common import files
+from albert_zh.common.errors import UserError
+from albert_zh.common.progress import progress_bar
+from albert_zh.export import common as export_common
+from albert_zh.export import comparison_texts, tflite_metadata
+from albert_zh.inference import backends, loaded_model
+from albert_zh.model import inference_graph, modeling
+
+INPUT_NAMES = ("ids", "mask", "segment_ids")  # as TFLite's metadata libraries expect them
+# Operators that int8 leaves in floating point.
+FLOAT_OPERATORS = "BATCH_MATMUL SOFTMAX MEAN SQUARED_DIFFERENCE RSQRT ADD MUL SUB".split()
+PRETRAINING_OPERATORS = ["LOG_SOFTMAX", "RESHAPE"]  # integers end at -16, log probabilities lower
+MAX_CALIBRATION_TEXTS = 100
+LEAST_OF_SCALE = 1e-3  # of a channel's scale, as a share of the largest
+
+
+def check_possible(options):
+    """Raises `UserError` where this TensorFlow or these options cannot make such a file."""
+    if tf.__version__.startswith("1."):
+        raise UserError(
+            "--format=tflite needs TensorFlow 2.15 (here is %s); with 1.15 use the two commands "
+            "freeze_graph and tflite_convert, see docs/mobile.md" % tf.__version__
+        )
+    if options.quantize == "int8" and not options.texts:
+        raise UserError(
+            "--quantize=int8 needs --representative_texts=FILE: a hundred or more texts like those "
+            "that the model will get, one a line (pairs: a tab between the two)"
+        )
+    if options.integer_only and options.quantize != "int8":
+        raise UserError("--integer_only goes with --quantize=int8")
+
+
+def write(model, examples, path, options):
+    """Writes a .tflite file.
+
+    Args:
+        model: `exporting.Model`.
+        examples: `export_comparison.Examples`.
+        path: the file.
+        options: `exporting.Options`.
+
+    Returns:
+        `export_comparison.Comparison` with the checkpoint.
+    """
+    check_possible(options)
+    with export_common.file_to_export(path) as partial:
+        content = converted(model, examples.output_names, options)
+        if options.metadata:
+            content = tflite_metadata.with_metadata(content, model)
+        with open(partial, "wb") as handle:
+            handle.write(content)
+        with _quietly():
+            comparison = examples.check(_runner(partial), options.limits, path, options.quantize)
+        export_common.write_companions(model, os.path.dirname(path) or ".")
+    return comparison
+
+
+def converted(model, output_names, options):
+    """The content of the .tflite file, without metadata.
+
+    Args:
+        model: `exporting.Model`.
+        output_names: list of str.
+        options: `exporting.Options`.
+
+    Returns:
+        bytes.
+    """
+    config = inference_graph.with_fusible_gelu(model.config)
+    if options.quantize == "int8" and not options.integer_only:
+        config.ffn_out_scale = feed_forward_scale(model, calibration_rows(model, options))
+    heads = [head for head in export_common.TASKS[options.task].heads if head in model.heads]
+    with export_common.session_of(
+        model,
+        config=config,
+        heads=heads,
+        shape=(1, options.seq_length),
+        input_names=INPUT_NAMES,
+        output_positions=export_common.output_positions(model, options.task),
+    ) as (session, graph):
+        if config.ffn_out_scale is not None:
+            _divide_feed_forward_weights(session, config)
+        names = list(inference_graph.ENCODER_INPUTS)
+        if "masked_lm" in heads:
+            names.append("masked_lm_positions")
+        converter = tf.lite.TFLiteConverter.from_session(
+            session,
+            [graph.inputs[name] for name in names],
+            [graph.outputs[name] for name in output_names],
+        )
+        with _quietly():
+            return _QUANTIZERS[options.quantize](converter, model, options)
+
+
+def feed_forward_scale(model, rows):
+    """How large each channel of the feed-forward layers' outputs becomes.
+
+    A few channels are many times as large as the others (Sun et al. 2024, Massive Activations in
+    Large Language Models). In integers of one range nothing would be left of the others, so int8
+    divides the outputs by this scale, as a part of the weights, and multiplies the sum with the
+    layer's input by it in floating point. It is one for all layers: shared weights stay shared.
+
+    Args:
+        model: `exporting.Model`.
+        rows: as of `calibration_rows`.
+
+    Returns:
+        float32 array [H].
+    """
+    outputs = _scope_of_feed_forward(model.config) + "/BiasAdd$"
+    with export_common.session_of(model) as (session, graph):
+        tensors = [
+            operation.outputs[0]
+            for operation in session.graph.get_operations()
+            if re.search(outputs, operation.name)
+        ]
+        inputs = [graph.inputs[name] for name in inference_graph.ENCODER_INPUTS]
+        largest = np.zeros([model.config.hidden_size], np.float32)
+        for row in rows:
+            for output in session.run(tensors, dict(zip(inputs, row))):  # [R, H]
+                largest = np.maximum(largest, np.abs(output).max(axis=0))
+    least = LEAST_OF_SCALE * largest.max() or 1.0  # where all is 0 nothing is to be scaled
+    return np.maximum(largest, np.float32(least))
+
+
+def _scope_of_feed_forward(config):
+    """Pattern of the second feed-forward layer's scope; that of attention may end alike."""
+    return "(?<!attention)/" + modeling.LAYOUTS[config.layout].ffn_out
+
+
+def _divide_feed_forward_weights(session, config):
+    """Divides kernels and biases of the feed-forward outputs by `config.ffn_out_scale`."""
+    weights = _scope_of_feed_forward(config) + "/(kernel|bias)$"
+    of_groups = config.ffn_out_scale.reshape(config.ffn_groups, -1).T  # [H / G, G]
+    for variable in tf.trainable_variables():
+        if re.search(weights, variable.op.name):
+            value = session.run(variable)  # [I, H], of groups [I / G, H / G, G], or [H]
+            scale = of_groups if value.ndim == 3 else config.ffn_out_scale
+            session.run(variable.assign(value / scale))
+
+
+def _unquantized(converter, model, options):
+    del model, options
+    return converter.convert()
+
+
+def _with_float16_weights(converter, model, options):
+    del model, options
+    converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    converter.target_spec.supported_types = [tf.float16]
+    return converter.convert()
+
+
+def _with_dynamic_ranges(converter, model, options):
+    del model, options
+    converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    return converter.convert()
+
+
+def _with_integers(converter, model, options):
+    converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    rows = calibration_rows(model, options)
+    converter.representative_dataset = lambda: progress_bar(
+        "finding ranges", len(rows), "text", iterable=rows, leave=False
+    )
+    if options.integer_only:
+        converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
+        return converter.convert()
+    operators = FLOAT_OPERATORS + (PRETRAINING_OPERATORS if options.task == "pretraining" else [])
+    debug_options = tf.lite.experimental.QuantizationDebugOptions(denylisted_ops=operators)
+    debugger = tf.lite.experimental.QuantizationDebugger(
+        converter=converter, debug_options=debug_options
+    )
+    return debugger.get_nondebug_quantized_model()
+
+
+_QUANTIZERS = {
+    "none": _unquantized,
+    "float16": _with_float16_weights,
+    "dynamic": _with_dynamic_ranges,
+    "int8": _with_integers,
+}
+
+
+def calibration_rows(model, options):
+    """Inputs on which the ranges of activations are found.
+
+    All have one length, since TensorFlow's calibration fails where it changes: the sequence length,
+    or for files of any length that of the longest of the texts.
+
+    Args:
+        model: `exporting.Model`.
+        options: `exporting.Options`.
+
+    Returns:
+        list of lists of int32 arrays [1, F], as the converter's inputs.
+    """
+    texts = comparison_texts.spread(comparison_texts.for_ranges(options), MAX_CALIBRATION_TEXTS)
+    longest = options.seq_length or min(
+        loaded_model.DEFAULT_LENGTH, model.config.max_position_embeddings
+    )
+    rows = [
+        export_common.encoded(model, pair, number, longest) for number, pair in enumerate(texts)
+    ]
+    length = options.seq_length or max(row["input_ids"].shape[1] for row in rows)
+    rows = [list(export_common.padded(row, length).values()) for row in rows]
+    if options.task == "pretraining":
+        positions = np.array([[1, 2, 3]], np.int32)
+        rows = [row + [positions] for row in rows]
+    return rows
+
+
+def _runner(path):
+    """A function of a row {name: array [1, F]} -> outputs: `run` of `Examples.check`."""
+    interpreter = backends.tflite_interpreter(files.read_bytes(path), num_threads=1)
+    names = dict(zip(INPUT_NAMES, inference_graph.ENCODER_INPUTS))
+
+    def run(row):
+        for info in interpreter.get_input_details():
+            value = row[names.get(info["name"], info["name"])]
+            if tuple(info["shape"]) != value.shape:
+                interpreter.resize_tensor_input(info["index"], value.shape)
+        interpreter.allocate_tensors()
+        for info in interpreter.get_input_details():
+            interpreter.set_tensor(info["index"], row[names.get(info["name"], info["name"])])
+        interpreter.invoke()
+        return [interpreter.get_tensor(info["index"]) for info in interpreter.get_output_details()]
+
+    return run
+
+
+@contextlib.contextmanager
+def _quietly():
+    """Keeps what TensorFlow Lite's C++ part prints off the screen; its failures are one line."""
+    sys.stderr.flush()
+    screen = os.fdopen(os.dup(2), "w", buffering=1, encoding="utf-8", errors="backslashreplace")
+    with screen, open(os.devnull, "wb") as nowhere, contextlib.redirect_stderr(screen):
+        os.dup2(nowhere.fileno(), 2)
+        try:
+            yield
+        except UserError:
+            raise
+        except Exception as error:
+            raise UserError(
+                "TensorFlow Lite cannot hold this model: %s" % " ".join(str(error).split())[:500]
+            ) from error
+        finally:
+            os.dup2(screen.fileno(), 2)

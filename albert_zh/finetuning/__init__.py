@@ -1,0 +1,1 @@
+"""Trains, evaluates and predicts with a task's data."""

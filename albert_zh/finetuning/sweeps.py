@@ -1,0 +1,169 @@
+"""Several runs of one command: over seeds (`--seeds`), over learning rates (`--search`).
+
+Each run has a folder of its own in OUTPUT_DIR; a command that was killed goes on with the run it
+was at. `runs.md` and `runs.json` hold the table. Where there is no dev file, the first seed decides
+over the rows that are set aside as one, so that all runs are measured by the same.
+"""
+
+import glob
+import itertools
+import os
+
+from absl import flags
+import numpy as np
+
+from albert_zh.common import files
+from albert_zh.common.errors import UserError
+from albert_zh.finetuning.flags import SEARCHED_RATES
+from albert_zh.model import checkpoints
+from albert_zh.tasks import metrics as task_metrics
+from albert_zh.training import training
+
+FLAGS = flags.FLAGS
+TABLE = "runs.md"
+MACHINE_TABLE = "runs.json"
+
+
+def run(run_once):
+    """Does the runs that `--seeds` and `--search` ask for.
+
+    Args:
+        run_once: function without arguments that does one run of the flags and returns
+            {"dev": metrics or None, "test": metrics or None, "metric": name, "checkpoint": prefix
+            or None}; None in a process that only helps another one.
+
+    Raises:
+        UserError: for seeds that are no numbers, and without dev data to compare by.
+    """
+    seeds = _seeds()
+    rates = SEARCHED_RATES if FLAGS.search else (FLAGS.learning_rate,)
+    if FLAGS.search and not FLAGS.do_eval:
+        raise UserError("--search compares on dev: add --do_eval=true")
+    folder = FLAGS.output_dir
+    results = []
+    try:
+        for number, (rate, seed) in enumerate(itertools.product(rates, seeds), start=1):
+            FLAGS.learning_rate, FLAGS.seed = rate, seed
+            FLAGS.output_dir = os.path.join(folder, _name(rate, seed))
+            print("run %d of %d: %s" % (number, len(rates) * len(seeds), FLAGS.output_dir))
+            result = run_once()
+            if result is not None:
+                results.append(dict(result, rate=rate, seed=seed, folder=FLAGS.output_dir))
+    finally:
+        FLAGS.output_dir = folder
+    if results:
+        rows = [_row(rate, [r for r in results if r["rate"] == rate]) for rate in rates]
+        _write(folder, results, rows)
+
+
+def folders_of_runs(folder):
+    """Paths of the runs with a model that `--seeds` and `--search` left in a folder."""
+    found = [
+        path
+        for pattern in ("rate_*", "seed_*")
+        for path in sorted(glob.glob(os.path.join(glob.escape(folder), pattern)))
+    ]
+    return [
+        path
+        for path in found
+        if os.path.isdir(os.path.join(path, "best")) or checkpoints.checkpoints_of_training(path)
+    ]
+
+
+def _seeds():
+    try:
+        seeds = [int(seed) for seed in FLAGS.seeds or [FLAGS.seed]]
+    except ValueError:
+        raise UserError(
+            "--seeds=%s: expected whole numbers with commas between" % ",".join(FLAGS.seeds)
+        ) from None
+    for seed in seeds:
+        training.check_seed(seed)
+    if len(set(seeds)) < len(seeds):
+        raise UserError("--seeds=%s: a seed stands there twice" % ",".join(FLAGS.seeds))
+    return seeds
+
+
+def _name(rate, seed):
+    parts = ["rate_%g" % rate] if FLAGS.search else []
+    return "_".join(parts + (["seed_%d" % seed] if FLAGS.seeds else []))
+
+
+def _row(rate, results):
+    """Mean and deviation over the seeds of a rate."""
+    row = {"rate": rate, "seeds": [result["seed"] for result in results]}
+    for split in ("dev", "test"):
+        values = [_value(result, split) for result in results]
+        if None not in values:
+            row[split] = mean_and_deviation(values)
+    return row
+
+
+def mean_and_deviation(values):
+    """[mean, standard deviation of a sample (0 for a single value)]."""
+    return [float(np.mean(values)), float(np.std(values, ddof=1)) if len(values) > 1 else 0.0]
+
+
+def _value(result, split):
+    metrics, metric = result[split], result["metric"]
+    return metrics and metrics.get("eval_" + metric, metrics.get(metric))
+
+
+def _write(folder, results, rows):
+    metric = results[0]["metric"]
+    sign = 1 if task_metrics.METRICS[metric].is_higher_better else -1
+    best = max(rows, key=lambda row: sign * row["dev"][0]) if "dev" in rows[0] else None
+    best_run = best and max(
+        (result for result in results if result["rate"] == best["rate"]),
+        key=lambda result: sign * _value(result, "dev"),
+    )
+    files.write_json(
+        os.path.join(folder, MACHINE_TABLE),
+        {
+            "metric": metric,
+            "runs": results,
+            "rows": rows,
+            "best": best,
+            "best_run": best_run and best_run["folder"],
+        },
+    )
+    lines = list(_table(rows, metric))
+    path = os.path.join(folder, TABLE)
+    with files.atomic_write(path) as handle:
+        handle.write("\n".join(lines) + "\n")
+    for line in lines:
+        training.say(line)
+    training.say("%-17s %s", "results", ", ".join([path, os.path.join(folder, MACHINE_TABLE)]))
+    for title, text in _last_lines(results, rows, best, best_run):
+        training.say("%-17s %s", title, text)
+
+
+def _table(rows, metric):
+    """Yields the lines of runs.md."""
+    yield "| learning rate | seeds | dev %s | test %s |" % (metric, metric)
+    yield "|---|---|---|---|"
+    for row in rows:
+        seeds = ", ".join(map(str, row["seeds"]))
+        cells = ["%g" % row["rate"], seeds] + [_cell(row.get(name)) for name in ("dev", "test")]
+        yield "| %s |" % " | ".join(cells)
+
+
+def _last_lines(results, rows, best, best_run):
+    """Yields (title, text): the best rate, the best run of it with its checkpoint, and why."""
+    if best is None:
+        folders = ", ".join(result["folder"] for result in results)
+        yield "models", "%s: not compared, as --do_eval=true was not given" % folders
+        return
+    metric = results[0]["metric"]
+    extreme = "highest" if task_metrics.METRICS[metric].is_higher_better else "lowest"
+    among = len(best["seeds"])
+    if len(rows) > 1:
+        text = "learning rate %g: %s mean dev %s, %.4f, of %d rates"
+        yield "best rate", text % (best["rate"], extreme, metric, best["dev"][0], len(rows))
+    why = "%s dev %s, %.4f, of %d" % (extreme, metric, _value(best_run, "dev"), among)
+    why += " with that rate" if len(rows) > 1 else " runs"
+    yield "best", "%s: %s: %s" % (best_run["folder"], best_run["checkpoint"], why)
+
+
+def _cell(mean_and_deviation):
+    return "%.4f ± %.4f" % tuple(mean_and_deviation) if mean_and_deviation else "-"

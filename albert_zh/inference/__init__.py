@@ -1,0 +1,1 @@
+"""Models kept in memory, the HTTP service, search."""

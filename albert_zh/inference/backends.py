@@ -1,0 +1,398 @@
+"""What runs a classifier: the checkpoint of a model folder, a SavedModel, or a .tflite file.
+
+A backend has
+    num_outputs: int, C, the columns of what it predicts;
+    longest: int, the longest row it takes;
+    fixed_length: int, the only length it takes, or None;
+    num_segments: int;
+    vocab_size: int, or None where the model does not tell;
+    run(ids, mask, segments): int32 [B, F] each -> float [B, C]; may be called by several threads;
+    close().
+"""
+
+import functools
+import os
+import re
+import sys
+import tempfile
+import threading
+import zipfile
+
+import numpy as np
+import tensorflow.compat.v1 as tf
+
+from albert_zh.common import cpu_precision, files, system_errors
+from albert_zh.common.errors import UserError
+from albert_zh.inference import loaded_model
+from albert_zh.model import checkpoints, classifier_output, inference_graph, label_map, modeling
+from albert_zh.tasks.classification import objectives
+from albert_zh.text import tokenization
+
+LONGEST_UNKNOWN = 512  # of exported files, whose positions are not known
+_SAVED_MODEL = "saved_model.pb"
+
+# The names under which exported models take their inputs; the second is the one of TFLite metadata.
+_INPUT_ALIASES = (("input_ids", "ids"), ("input_mask", "mask"), ("segment_ids",))
+
+
+def open_model(path, config_file=None, precision="float32", num_threads=None):
+    """The backend for a path.
+
+    Args:
+        path: model folder, SavedModel folder (or one of TF Serving's layout), or .tflite file.
+        config_file: config JSON of a model folder, if it is not in it.
+        precision: of a model folder's products, a key of `modeling.PRECISIONS`.
+        num_threads: threads of an operation; None: one for a .tflite file, otherwise as many as
+            there are cores.
+
+    Raises:
+        UserError: if there is no such model.
+    """
+    loaded_model.check_precision(precision)
+    if not is_exported(path):
+        cpu_precision.warn_of_slow_precision(precision)
+        return CheckpointBackend(path, config_file, precision, num_threads)
+    saved_model = _saved_model_folder(path)
+    if precision != "float32":
+        raise UserError("precision: an exported model (%s) has its own, leave it out" % path)
+    if saved_model is None:
+        return TfliteBackend(path, num_threads)
+    return SavedModelBackend(saved_model, num_threads)
+
+
+def is_exported(path):
+    """Whether a path is a SavedModel or a .tflite file rather than a model folder."""
+    return path.endswith(".tflite") or _saved_model_folder(path) is not None
+
+
+def has_classifier(path):
+    """Whether a model has a classifier, as far as that is known before it is loaded.
+
+    Args:
+        path: as of `open_model`.
+    """
+    if is_exported(path):
+        return True
+    shapes = checkpoints.with_canonical_names(checkpoints.read_shapes(_checkpoint_of(path)))
+    return "output_weights" in shapes
+
+
+def _saved_model_folder(path):
+    """The folder with the SavedModel: the path, or its newest version folder; None for none."""
+    if os.path.isfile(os.path.join(path, _SAVED_MODEL)):
+        return path
+    names = os.listdir(path) if os.path.isdir(path) else []
+    versions = sorted((name for name in names if name.isdigit()), key=int)
+    for name in reversed(versions):
+        if os.path.isfile(os.path.join(path, name, _SAVED_MODEL)):
+            return os.path.join(path, name)
+    return None
+
+
+class CheckpointBackend:
+    """The classifier of a model folder."""
+
+    fixed_length = None
+
+    def __init__(self, model_dir, config_file, precision, num_threads):
+        """Arguments and errors as of `open_model`."""
+        prefix = _checkpoint_of(model_dir)
+        folder = model_dir if os.path.isdir(model_dir) else os.path.dirname(model_dir)
+        config_file = config_file or checkpoints.config_in_folder(folder or ".")
+        config = modeling.AlbertConfig.from_json_file(config_file)
+        shapes = checkpoints.with_canonical_names(checkpoints.read_shapes(prefix))
+        if "output_weights" not in shapes:
+            raise UserError("%s holds no classifier (output_weights): fine-tune it first" % prefix)
+        trained = FilesBeside(model_dir).settings
+        settings = objectives.Settings(
+            objective=trained.get("objective", "single_label"),
+            pooling=trained.get("pooling", "cls"),
+        )
+        self.num_outputs = checkpoints.num_labels(shapes)
+        self.longest = config.max_position_embeddings
+        self.num_segments = config.type_vocab_size
+        self.vocab_size = config.vocab_size
+
+        def build(features):
+            logits = objectives.logits_builder(
+                config, features, self.num_outputs, settings, False, precision=precision
+            )()
+            return classifier_output.probabilities(logits, settings.objective), []
+
+        self._session = loaded_model.CheckpointSession(prefix, build, "a classifier", num_threads)
+        self.run = self._session.run
+        self.close = self._session.close
+
+
+def _checkpoint_of(path):
+    if os.path.isdir(path) or os.path.exists(path + ".index"):
+        return checkpoints.find_checkpoint(path)
+    raise UserError(
+        "%s: no such model folder; expected one of a fine-tuned model, a SavedModel's folder or a "
+        ".tflite file" % path
+    )
+
+
+class SavedModelBackend:
+    """An exported SavedModel, by its signature with token ids and probabilities."""
+
+    def __init__(self, folder, num_threads):
+        """Loads the SavedModel of a folder; raises `UserError` if it is none of a classifier."""
+        loaded_model.check_sessions_can_run()
+        settings = tf.ConfigProto()
+        settings.gpu_options.allow_growth = True
+        settings.intra_op_parallelism_threads = num_threads or 0
+        self._session = tf.Session(graph=tf.Graph(), config=settings)
+        try:
+            with self._session.graph.as_default():
+                model = tf.saved_model.loader.load(self._session, ["serve"], folder)
+        except (tf.errors.OpError, OSError, RuntimeError, ValueError) as error:
+            raise UserError(
+                "%s: not a readable SavedModel: %s" % (folder, system_errors.reason(error))
+            ) from error
+        inputs, output = _signature_of(folder, model.signature_def)
+        graph = self._session.graph
+        feeds = [graph.get_tensor_by_name(name) for name in inputs]
+        probabilities = graph.get_tensor_by_name(output)
+        sizes = _sizes_of_tables(folder)
+        self.fixed_length = feeds[0].shape.as_list()[1]
+        self.longest = self.fixed_length or sizes.get("position", LONGEST_UNKNOWN)
+        self.num_segments = sizes.get("token_type", 2)
+        self.vocab_size = sizes.get("word")
+        self.num_outputs = int(probabilities.shape[-1])
+        self.run = self._session.make_callable(probabilities, feeds)
+
+    def close(self):
+        """Frees the session."""
+        self._session.close()
+
+
+def _sizes_of_tables(folder):
+    """{"word", "position", "token_type": rows of that table} as far as a SavedModel tells."""
+    prefix = os.path.join(folder, "variables", "variables")
+    if not os.path.exists(prefix + ".index"):
+        return {}
+    found = {}
+    for name, shape in checkpoints.read_shapes(prefix).items():
+        table = re.match(r"bert/embeddings/(\w+)_embeddings$", checkpoints.canonical_name(name))
+        if table:
+            found[table.group(1)] = shape[0]
+    return found
+
+
+def _signature_of(folder, signatures):
+    """(names of the three input tensors, name of the output tensor) of the fitting signature."""
+    for _, signature in sorted(signatures.items()):
+        inputs = _in_order(signature.inputs)
+        if inputs and "probabilities" in signature.outputs:
+            return [info.name for info in inputs], signature.outputs["probabilities"].name
+    raise UserError(
+        "%s: no signature takes %s and gives probabilities (found: %s): export a classifier"
+        % (folder, ", ".join(loaded_model.INPUT_NAMES), ", ".join(sorted(signatures)) or "none")
+    )
+
+
+def _in_order(by_name):
+    """The values of {input name: value} for ids, mask, segments; None if any is missing."""
+    found = [
+        next((by_name[alias] for alias in aliases if alias in by_name), None)
+        for aliases in _INPUT_ALIASES
+    ]
+    return None if None in found else found
+
+
+class TfliteBackend:
+    """An exported .tflite file; LiteRT's interpreter where it is installed, else TensorFlow's.
+
+    Threads wait for each other actively: where other work takes one's core, the others are held up,
+    in TensorFlow's interpreter so long that hardly anything comes of it. So one is the default.
+    """
+
+    vocab_size = None
+    num_segments = 2
+
+    def __init__(self, path, num_threads):
+        """Loads a file; raises `UserError` if it is no classifier in TFLite's form."""
+        self._lock = threading.Lock()  # an interpreter serves one thread at a time
+        content = files.read_bytes(path)
+        try:
+            self._interpreter = tflite_interpreter(content, num_threads or 1)
+            self._interpreter.allocate_tensors()
+        except (ValueError, RuntimeError) as error:
+            raise UserError(
+                "%s: not a readable TFLite model: %s" % (path, system_errors.reason(error))
+            ) from error
+        by_name = {
+            _plain_name(info["name"]): info for info in self._interpreter.get_input_details()
+        }
+        self._inputs = _in_order(by_name)
+        outputs = self._interpreter.get_output_details()
+        if self._inputs is None or len(outputs) != 1 or len(outputs[0]["shape"]) != 2:
+            raise UserError(
+                "%s: expected inputs %s and one output of probabilities, found inputs %s and "
+                "%d outputs: export a classifier"
+                % (
+                    path,
+                    ", ".join(loaded_model.INPUT_NAMES),
+                    ", ".join(sorted(by_name)),
+                    len(outputs),
+                )
+            )
+        self._output = outputs[0]
+        self.num_outputs = int(self._output["shape"][-1])
+        batch, length = self._inputs[0].get("shape_signature", self._inputs[0]["shape"])
+        self._is_batch_fixed = batch > 0
+        self.fixed_length = int(length) if length > 0 else None
+        self.longest = self.fixed_length or LONGEST_UNKNOWN
+        self._shape = tuple(self._inputs[0]["shape"])
+
+    def run(self, *arrays):
+        """int32 [B, F] three times -> float [B, C]."""
+        with self._lock:
+            if not self._is_batch_fixed:
+                return self._run(arrays)
+            size = self._shape[0]
+            parts = [
+                self._run([_filled(array[start : start + size], size) for array in arrays])
+                for start in range(0, len(arrays[0]), size)
+            ]
+        return np.concatenate(parts)[: len(arrays[0])]
+
+    def _run(self, arrays):
+        if arrays[0].shape != self._shape:
+            for info, array in zip(self._inputs, arrays):
+                self._interpreter.resize_tensor_input(info["index"], array.shape)
+            self._interpreter.allocate_tensors()
+            self._shape = arrays[0].shape
+        for info, array in zip(self._inputs, arrays):
+            self._interpreter.set_tensor(info["index"], array.astype(info["dtype"]))
+        self._interpreter.invoke()
+        output = self._interpreter.get_tensor(self._output["index"])
+        scale, zero_point = self._output["quantization"]
+        return output if not scale else (output.astype(np.float32) - zero_point) * scale
+
+    def close(self):
+        """Frees the interpreter."""
+        self._interpreter = None
+
+
+def tflite_interpreter(content, num_threads):
+    """LiteRT's interpreter, or TensorFlow's; that of TensorFlow 1 knows no number of threads.
+
+    Args:
+        content: bytes of a .tflite file.
+        num_threads: int.
+    """
+    try:
+        from ai_edge_litert.interpreter import Interpreter
+    except ImportError:
+        Interpreter = tf.lite.Interpreter  # noqa: N806
+        if tf.__version__.startswith("1."):  # whose Python has no LiteRT to install
+            return Interpreter(model_content=content)
+        _note_missing_litert()
+    return Interpreter(model_content=content, num_threads=num_threads)
+
+
+@functools.lru_cache(maxsize=None)
+def _note_missing_litert():
+    """Prints a line, the first time only."""
+    print(
+        "note: LiteRT is not installed: TensorFlow's interpreter runs the .tflite file and takes "
+        "several times as long; for LiteRT: pip install ai-edge-litert",
+        file=sys.stderr,
+    )
+
+
+def _plain_name(name):
+    """`serving_default_input_ids:0` -> `input_ids`."""
+    name = name.split(":")[0]
+    prefix = "serving_default_"
+    return name[len(prefix) :] if name.startswith(prefix) else name
+
+
+def _filled(array, size):
+    """The rows of an array, and zeros up to a size."""
+    return np.concatenate([array, np.zeros([size - len(array), array.shape[1]], array.dtype)])
+
+
+class FilesBeside:
+    """What lies beside a model's weights: vocabulary, labels, settings of its training."""
+
+    def __init__(self, path):
+        """`path`: model folder, SavedModel folder or .tflite file."""
+        self._folder = folder = path if os.path.isdir(path) else os.path.dirname(path) or "."
+        inner = _saved_model_folder(path) or folder
+        self._folders = list(
+            dict.fromkeys(
+                [inner, os.path.join(inner, "assets"), os.path.join(inner, "assets.extra"), folder]
+            )
+        )
+        self._packed = path if path.endswith(".tflite") and zipfile.is_zipfile(path) else None
+        self._notes_file = self._find(inference_graph.FINE_TUNING_FILE)
+        self.settings = inference_graph.read_notes(self._notes_file)
+
+    def _find(self, name):
+        paths = (os.path.join(folder, name) for folder in self._folders)
+        return next((path for path in paths if os.path.isfile(path)), None)
+
+    def _packed_text(self, *names):
+        """The text of a file that a .tflite file carries, or None."""
+        if self._packed is None:
+            return None
+        with zipfile.ZipFile(self._packed) as archive:
+            there = [name for name in names if name in archive.namelist()]
+            return archive.read(there[0]).decode("utf-8") if there else None
+
+    def check_settings(self, num_outputs):
+        """Raises `UserError` unless the settings are of a model of so many outputs."""
+        inference_graph.check_notes(self.settings, num_outputs, self._notes_file)
+
+    def labels(self, num_labels):
+        """The labels in the order of their numbers; the numbers themselves where none are there.
+
+        Args:
+            num_labels: how many the model has.
+
+        Raises:
+            UserError: if there are more or fewer.
+        """
+        path = self._find(label_map.LABEL_MAP)
+        packed = self._packed_text("labels.txt", "label.txt")
+        if packed is not None:  # a file beside it may be another model's
+            path, labels = self._packed, packed.rstrip("\n").split("\n")
+        elif path is not None:
+            labels = list(label_map.labels_of_map(path))
+        else:
+            return [str(number) for number in range(num_labels)]
+        label_map.check_num_labels(path, labels, num_labels)
+        return labels
+
+    def tokenizer(self, vocab_file, do_lower_case):
+        """The tokenizer of a vocabulary, or of the one that is beside the model.
+
+        Args:
+            vocab_file: path, or None.
+            do_lower_case: bool.
+
+        Raises:
+            UserError: if there is no vocabulary.
+        """
+        packed = None if vocab_file else self._packed_text("vocab.txt")
+        if packed is None:
+            path = vocab_file or self._find(tokenization.SENTENCEPIECE_FILE)
+            path = path or self._find(tokenization.VOCABULARY_FILE)
+            if path is None:
+                raise UserError(
+                    "%s holds no vocabulary (%s or %s): copy the model's there, or name it "
+                    "(vocab_file in Python, --vocab_file)"
+                    % (
+                        self._folder,
+                        tokenization.VOCABULARY_FILE,
+                        tokenization.SENTENCEPIECE_FILE,
+                    )
+                )
+            return tokenization.FullTokenizer(path, do_lower_case)
+        with tempfile.NamedTemporaryFile("w", suffix=".txt", encoding="utf-8", newline="") as copy:
+            copy.write(packed)
+            copy.flush()
+            return tokenization.FullTokenizer(copy.name, do_lower_case)

@@ -1,0 +1,92 @@
+"""Files that are made from something else and kept: made again when that or their bytes changed."""
+
+import contextlib
+import os
+import sys
+from typing import Any
+import zlib
+
+from albert_zh.common import files
+from albert_zh.common.errors import UserError
+
+MANIFEST = "fingerprint.json"
+_BYTES_AT_ONCE = 1 << 20
+
+
+class FileCache:
+    """The files of a folder that belong to one fingerprint; others in the folder are left alone."""
+
+    def __init__(self, folder: str, fingerprint: str):
+        """Reads which files are there.
+
+        Args:
+            folder: path; need not exist.
+            fingerprint: of everything that the files are made from.
+        """
+        self._folder = folder
+        self._fingerprint = fingerprint
+        self._checksums = {}  # of each file, by its name
+        content = self._read_manifest()
+        if content is None:
+            return
+        if content.get("fingerprint") == fingerprint and isinstance(content.get("files"), dict):
+            self._checksums = content["files"]
+        else:
+            self._note("%s is of another corpus or model" % folder)
+
+    def path(self, name: str) -> str:
+        """The path of a file."""
+        return os.path.join(self._folder, name)
+
+    def is_valid(self, name: str) -> bool:
+        """Whether a file is there as it was added; a damaged one is noted on stderr."""
+        expected, path = self._checksums.get(name), self.path(name)
+        if expected is None or not os.path.lexists(path):
+            return False
+        with contextlib.suppress(OSError):
+            if expected == _checksum(path):
+                return True
+        self._note("%s is damaged" % path)
+        return False
+
+    def forget(self, name: str) -> None:
+        """Removes a file that is to be made again, and the manifest's entry before."""
+        if self._checksums.pop(name, None) is not None:
+            self._write_manifest()
+        with contextlib.suppress(OSError):  # writing it again says what is wrong
+            os.remove(self.path(name))
+
+    def add(self, name: str) -> None:
+        """Notes that a file is complete."""
+        self._checksums[name] = _checksum(self.path(name))
+        self._write_manifest()
+
+    def _read_manifest(self):
+        """Its content; None where there is none, {} where it is damaged."""
+        path = self.path(MANIFEST)
+        if not os.path.lexists(path):
+            return None
+        try:
+            content = files.read_json(path)
+        except UserError:
+            content = None
+        if isinstance(content, (dict, str)):  # a str is the whole fingerprint of former versions
+            return content if isinstance(content, dict) else {"fingerprint": content}
+        self._note("%s is damaged" % path)
+        return {"fingerprint": self._fingerprint, "files": {}}
+
+    def _write_manifest(self):
+        content = {"fingerprint": self._fingerprint, "files": self._checksums}
+        files.write_json(self.path(MANIFEST), content)
+
+    def _note(self, problem):
+        print("note: %s: made again" % problem, file=sys.stderr)
+
+
+def _checksum(path) -> Any:
+    """[bytes, CRC-32] of a file."""
+    size, crc = 0, 0
+    with open(path, "rb") as content:
+        for block in iter(lambda: content.read(_BYTES_AT_ONCE), b""):
+            size, crc = size + len(block), zlib.crc32(block, crc)
+    return [size, crc]

@@ -1,0 +1,385 @@
+"""What models kept in memory share: texts -> rows -> batches of like length -> a session.
+
+A resident model may be used by several threads; closing it waits for those that use it.
+"""
+
+import collections
+import collections.abc
+import contextlib
+import os
+import threading
+from typing import Iterator, List, Sequence, Tuple, Union
+
+import numpy as np
+import tensorflow.compat.v1 as tf
+
+from albert_zh.common import files, path_rules, validation
+from albert_zh.common.errors import UserError
+from albert_zh.model import checkpoints, inference_graph, modeling
+from albert_zh.text import encoding, tokenization
+
+__all__ = [
+    "ARGUMENTS",
+    "CheckpointSession",
+    "DEFAULT_LENGTH",
+    "INPUT_NAMES",
+    "ModelFolder",
+    "ROWS_PER_BATCH",
+    "Resident",
+    "SHORTEST_LENGTH",
+    "TOKENS_PER_BATCH",
+    "Text",
+    "batches_by_length",
+    "check_arguments",
+    "check_precision",
+    "check_sessions_can_run",
+    "check_vocabulary",
+    "checked_length",
+    "checked_path",
+    "checked_texts",
+    "open_folder",
+    "padded",
+    "rows_of",
+]
+
+Text = Union[str, Tuple[str, str]]
+INPUT_NAMES = inference_graph.ENCODER_INPUTS
+DEFAULT_LENGTH = 128
+SHORTEST_LENGTH = 8  # [CLS] A [SEP] B [SEP] with a few tokens in it
+TOKENS_PER_BATCH = 2048  # keeps a layer's values within the processor's caches
+ROWS_PER_BATCH = 256
+_FLAG = validation.scalar(
+    "True or False", lambda value: isinstance(value, (bool, np.bool_)) or value in (0, 1)
+)
+_PATH_OR_NONE = validation.or_none(validation.PATH, "None")
+# What may be given to the classes for use, by the arguments' names.
+ARGUMENTS = {
+    "max_seq_length": validation.or_none(validation.integer(1, 1 << 20), "None"),
+    "num_threads": validation.or_none(validation.integer(1, 1 << 10), "None"),
+    "do_lower_case": validation.or_none(_FLAG, "None"),
+    "normalize": _FLAG,
+    "check_text_form": _FLAG,
+    "model_dir": validation.PATH,
+    "path": validation.PATH,
+    "config_file": _PATH_OR_NONE,
+    "vocab_file": _PATH_OR_NONE,
+    "cache_dir": _PATH_OR_NONE,
+    "precision": validation.TEXT,
+    "layers": validation.TEXT,
+    "pooling": validation.or_none(validation.TEXT, "None"),
+    "encoding": validation.TEXT,
+    "top_k": validation.integer(1),
+    "candidates": validation.integer(1),
+    "batch_size": validation.or_none(validation.integer(1), "None"),
+}
+
+ModelFolder = collections.namedtuple(
+    "ModelFolder", ["prefix", "config", "vocab_file", "tokenizer", "do_lower_case"]
+)
+ModelFolder.__doc__ = """What `open_folder` finds.
+
+Fields:
+    prefix: of the checkpoint.
+    config: `AlbertConfig`.
+    vocab_file: path.
+    tokenizer: `FullTokenizer` of that vocabulary.
+    do_lower_case: bool.
+"""
+
+
+_ABOUT_FORKS = (
+    "start child processes with multiprocessing.get_context('spawn') and load the model in them, "
+    "or fork before the first model is loaded"
+)
+_process_with_sessions = None  # id of the process that started TensorFlow's threads
+
+
+def check_sessions_can_run():
+    """Raises `UserError` in a fork of a process with a session: it would wait for its threads."""
+    global _process_with_sessions
+    if _process_with_sessions not in (None, os.getpid()):
+        raise UserError(
+            "no model can be loaded in this process: it was forked from one that had loaded a "
+            "model, and TensorFlow's threads stayed there: " + _ABOUT_FORKS
+        )
+    _process_with_sessions = os.getpid()
+
+
+class Resident:
+    """Counts those who use a model, so that it is freed after the last of them."""
+
+    def __init__(self):
+        self._process = os.getpid()
+        self._state = threading.Condition()
+        self._num_users = 0
+        self._is_closed = False
+
+    @contextlib.contextmanager
+    def in_use(self) -> Iterator[None]:
+        """Keeps the model from being freed; raises `UserError` if it is closed or of a parent."""
+        if self._process != os.getpid():
+            raise UserError(
+                "this %s was loaded in process %d, this is its forked child %d: %s"
+                % (type(self).__name__, self._process, os.getpid(), _ABOUT_FORKS)
+            )
+        with self._state:
+            self._check_is_open()
+            self._num_users += 1
+        try:
+            yield
+        finally:
+            with self._state:
+                self._num_users -= 1
+                self._state.notify_all()
+
+    def close(self):
+        """Frees the model as soon as nobody uses it any more; later uses are errors.
+
+        A forked child leaves it to its parent.
+        """
+        if self._process != os.getpid():
+            return
+        with self._state:
+            if self._is_closed:
+                return
+            self._is_closed = True
+            while self._num_users:
+                self._state.wait()
+        self._free()
+
+    def _free(self):
+        raise NotImplementedError
+
+    def _check_is_open(self):
+        if self._is_closed:
+            raise UserError("this %s is closed: make a new one" % type(self).__name__)
+
+    def __enter__(self):
+        self._check_is_open()
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
+
+class CheckpointSession:
+    """A graph with the weights of a checkpoint in a session of its own."""
+
+    def __init__(self, prefix, build, expected, num_threads=None):
+        """Builds the graph and loads the weights; the files are not needed any more then.
+
+        Args:
+            prefix: checkpoint prefix, as of `checkpoints.find_checkpoint`.
+            build: function of {input name: int tensor [B, F]} -> (tensor or list of tensors, list
+                of further placeholders that it made).
+            expected: what the checkpoint has to be, for errors.
+            num_threads: threads of an operation; None: as many as there are cores.
+
+        Raises:
+            UserError: if the checkpoint lacks a variable of the graph.
+        """
+        check_sessions_can_run()
+        settings = tf.ConfigProto()
+        settings.gpu_options.allow_growth = True
+        if num_threads:
+            settings.intra_op_parallelism_threads = int(num_threads)
+            settings.inter_op_parallelism_threads = int(num_threads)
+        with tf.Graph().as_default() as graph:
+            features = {name: tf.placeholder(tf.int32, [None, None], name) for name in INPUT_NAMES}
+            outputs, further = build(features)
+            assignment, _ = checkpoints.initialize_from(prefix, tf.trainable_variables())
+            misfits = assignment.new + sorted(assignment.reshaped)
+            if misfits:
+                raise UserError(
+                    "%s does not fit (%s): expected %s" % (prefix, ", ".join(misfits), expected)
+                )
+            self._session = tf.Session(graph=graph, config=settings)
+            try:
+                self._session.run(tf.global_variables_initializer())
+            except tf.errors.OpError:
+                checkpoints.check_readable(prefix)  # raises, and says what it is
+                raise
+        feeds = [features[name] for name in INPUT_NAMES] + further
+        self.run = self._session.make_callable(outputs, feeds)
+
+    def close(self):
+        """Frees the session."""
+        self._session.close()
+
+
+def check_arguments(**arguments):
+    """Raises `UserError` for an argument that is not what `ARGUMENTS` says of its name."""
+    for name, value in arguments.items():
+        validation.checked(name, value, ARGUMENTS[name])
+
+
+def check_precision(precision):
+    """Raises `UserError` unless the precision is a key of `modeling.PRECISIONS`."""
+    check_arguments(precision=precision)
+    if precision not in modeling.PRECISIONS:
+        raise UserError(
+            "precision: unknown %r, expected one of %s"
+            % (precision, ", ".join(sorted(modeling.PRECISIONS)))
+        )
+
+
+def open_folder(path, config_file=None, vocab_file=None, do_lower_case=None):
+    """Config, vocabulary and checkpoint of a model folder.
+
+    Args:
+        path: model folder or checkpoint prefix.
+        config_file: config JSON where it is not in the folder.
+        vocab_file: vocabulary where it is not in the folder.
+        do_lower_case: bool; None: as in fine-tuning, or True.
+
+    Returns:
+        `ModelFolder`.
+
+    Raises:
+        UserError: if anything is missing or does not belong together.
+    """
+    check_arguments(
+        model_dir=path, config_file=config_file, vocab_file=vocab_file, do_lower_case=do_lower_case
+    )
+    prefix = checkpoints.find_checkpoint(os.fspath(path))
+    folder = os.path.dirname(prefix) or "."
+    config_file = config_file or checkpoints.config_in_folder(folder)
+    config = modeling.AlbertConfig.from_json_file(config_file)
+    vocab_file = vocab_file or tokenization.vocabulary_in_folder(folder)
+    if do_lower_case is None:
+        do_lower_case = inference_graph.notes_of_folder(folder).get("do_lower_case", True)
+    tokenizer = tokenization.FullTokenizer(vocab_file, do_lower_case)
+    check_vocabulary(vocab_file, tokenizer, config.vocab_size)
+    return ModelFolder(prefix, config, vocab_file, tokenizer, do_lower_case)
+
+
+def check_vocabulary(vocab_file, tokenizer, vocab_size):
+    """Raises `UserError` if a tokenizer has not the number of entries that the model expects."""
+    tokenization.check_num_entries(vocab_file, len(tokenizer.inv_vocab), vocab_size)
+
+
+def checked_path(path):
+    """A path as str; raises `UserError` for what is none."""
+    path = os.fspath(validation.checked("path", path, validation.PATH))
+    path_rules.check_local(path)
+    return path
+
+
+def checked_texts(texts: Sequence[Text]) -> List[Tuple[str, str]]:
+    """Texts as (text_a, text_b), text_b None for a single one.
+
+    Args:
+        texts: sequence of str, or of pairs of str.
+
+    Raises:
+        UserError: for anything else; names which.
+    """
+    if isinstance(texts, (str, bytes)):
+        raise UserError("texts: expected a list of texts, found a single one: put it into a list")
+    if isinstance(texts, (collections.abc.Mapping, collections.abc.Set)) or not _is_iterable(texts):
+        raise UserError("texts: expected a list of texts, found %s" % validation.shown(texts))
+    checked = []
+    for number, text in enumerate(texts):
+        if isinstance(text, str):
+            checked.append((text, None))
+        elif _is_pair(text):
+            checked.append((text[0], text[1]))
+        else:
+            raise UserError(
+                "text %d is %s, expected a str or a pair of str" % (number, validation.shown(text))
+            )
+        for part in filter(None, checked[-1]):
+            files.check_decoded(part, "text %d" % number, "decode its bytes by their encoding")
+    return checked
+
+
+def _is_iterable(texts):
+    try:
+        iter(texts)
+    except TypeError:  # NumPy's arrays of no dimension have the method, too
+        return False
+    return True
+
+
+def _is_pair(text):
+    is_array = isinstance(text, np.ndarray) and text.ndim == 1
+    is_of_two = (is_array or isinstance(text, (tuple, list))) and len(text) == 2
+    return is_of_two and all(isinstance(part, str) for part in text)
+
+
+def checked_length(wanted, config_length):
+    """The longest input in tokens: what is wanted, as far as the model goes.
+
+    Args:
+        wanted: int or None.
+        config_length: the config's max_position_embeddings, or a fixed length.
+
+    Raises:
+        UserError: if it is too short for anything.
+    """
+    length = min(DEFAULT_LENGTH if wanted is None else wanted, config_length)
+    if length < min(SHORTEST_LENGTH, config_length):
+        raise UserError(
+            "max_seq_length: %d is too short, expected at least %d" % (length, SHORTEST_LENGTH)
+        )
+    return int(length)
+
+
+def rows_of(texts, tokenizer, max_seq_length, num_segments=2):
+    """(ids, segment ids) of each text.
+
+    Args:
+        texts: as of `checked_texts`.
+        tokenizer: `FullTokenizer`.
+        max_seq_length: longest row.
+        num_segments: the config's type_vocab_size.
+
+    Returns:
+        list of two lists of at most max_seq_length ints.
+
+    Raises:
+        UserError: for a pair where the model knows one segment.
+    """
+    rows = []
+    for text_a, text_b in texts:
+        if text_b is not None and num_segments < 2:
+            raise UserError("the model takes single texts (type_vocab_size 1), found a pair")
+        ids, segments, _ = encoding.encode(tokenizer, text_a, text_b, max_seq_length)
+        rows.append((ids, segments))
+    return rows
+
+
+def batches_by_length(lengths: Sequence[int]) -> Iterator[List[int]]:
+    """Yields batches of indices, shortest rows first: little padding, a bounded number of tokens.
+
+    Args:
+        lengths: the rows' lengths.
+    """
+    batch = []
+    for index in sorted(range(len(lengths)), key=lengths.__getitem__):
+        is_full = (len(batch) + 1) * lengths[index] > TOKENS_PER_BATCH
+        if batch and (is_full or len(batch) == ROWS_PER_BATCH):
+            yield batch
+            batch = []
+        batch.append(index)
+    if batch:
+        yield batch
+
+
+def padded(rows, length=None):
+    """Rows as arrays.
+
+    Args:
+        rows: list of (ids, segment ids).
+        length: F; the longest row's by default.
+
+    Returns:
+        int32 [3, B, F]: ids, mask, segment ids.
+    """
+    length = length or max(len(ids) for ids, _ in rows)
+    arrays = np.zeros([3, len(rows), length], np.int32)
+    for index, (ids, segments) in enumerate(rows):
+        arrays[0, index, : len(ids)] = ids
+        arrays[1, index, : len(ids)] = 1
+        arrays[2, index, : len(ids)] = segments
+    return arrays

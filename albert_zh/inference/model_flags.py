@@ -1,0 +1,34 @@
+"""Flags that the commands for using a fine-tuned model share."""
+
+import os
+
+from absl import flags
+
+from albert_zh.common import package_files
+from albert_zh.inference import predictor
+
+FLAGS = flags.FLAGS
+
+
+def define(model_dir: str, longest: str = "Longest input in tokens; as in training by default."):
+    """Defines --model_dir, --max_seq_length and --precision.
+
+    Args:
+        model_dir: help of --model_dir.
+        longest: help of --max_seq_length.
+    """
+    flags.DEFINE_string("model_dir", None, model_dir)
+    flags.DEFINE_integer("max_seq_length", None, longest)
+    flags.DEFINE_enum("precision", "float32", ["float32", "bfloat16"], "Precision of the products.")
+
+
+def newest_model(of_pairs: bool = False) -> str:
+    """The newest `*_output/best` beside the commands, as a path from the current folder.
+
+    Args:
+        of_pairs: whether only models that compare two sentences count.
+
+    Raises:
+        UserError: if there is none.
+    """
+    return os.path.relpath(predictor.newest_best_folder(package_files.ROOT, of_pairs))

@@ -1,0 +1,247 @@
+"""A fine-tuned classifier kept resident: texts in, labels and probabilities out.
+
+with Predictor("lcqmc_output/best") as predictor:
+    labels, probabilities = predictor.predict([("怎么开户", "如何开通账户")])
+
+The model may be a model folder, the folder of an exported SavedModel, or an exported .tflite file;
+vocabulary and labels are taken from the folder it lies in.
+"""
+
+import glob
+import os
+from typing import List, Optional, Sequence, Tuple
+
+import numpy as np
+
+from albert_zh.common.errors import UserError
+from albert_zh.inference import backends, loaded_model
+from albert_zh.model import inference_graph
+from albert_zh.tasks import metrics as task_metrics
+
+__all__ = [
+    "Predictor",
+    "SAME_MEANING",
+    "compares_sentences",
+    "newest_best_folder",
+    "takes_pairs",
+]
+
+# Labels, in lower case, which say that the two texts of a pair mean the same.
+SAME_MEANING = frozenset(
+    "1 true yes y same similar duplicate paraphrase equivalent entailment "
+    "是 相同 相似 同义 匹配 一致".split()
+)
+
+
+# Whether a model takes pairs: (what it was given, what it was trained on, what to give).
+_FORM_MISMATCHES = {
+    True: ("a single text", "pairs", "(text_a, text_b)"),
+    False: ("a pair", "single texts", "one text"),
+}
+
+
+class Predictor(loaded_model.Resident):
+    """A classifier that is loaded once and used by any number of threads."""
+
+    def __init__(
+        self,
+        path: str,
+        max_seq_length: Optional[int] = None,
+        do_lower_case: Optional[bool] = None,
+        config_file: Optional[str] = None,
+        vocab_file: Optional[str] = None,
+        precision: str = "float32",
+        num_threads: Optional[int] = None,
+        check_text_form: bool = True,
+    ):
+        """Loads config, vocabulary, labels and weights; the files are not needed any more then.
+
+        Args:
+            path: model folder of a fine-tuned classifier, such as OUTPUT_DIR/best; folder of a
+                SavedModel; or .tflite file.
+            max_seq_length: longest input in tokens, longer ones are cut; as in training by default.
+            do_lower_case: whether to lower-case; as in training by default.
+            config_file: config JSON where it is not in the model folder.
+            vocab_file: vocabulary where it is not beside the model.
+            precision: of a model folder's products, a key of `modeling.PRECISIONS`.
+            num_threads: threads of an operation; by default one for a .tflite file, otherwise as
+                many as there are cores. More for a .tflite file are for idle cores.
+            check_text_form: whether pairs are refused by a model that was trained on single texts,
+                and single texts by one of pairs, as far as its folder notes which it was.
+
+        Raises:
+            UserError: if there is no such model.
+        """
+        super().__init__()
+        loaded_model.check_arguments(
+            max_seq_length=max_seq_length,
+            do_lower_case=do_lower_case,
+            config_file=config_file,
+            vocab_file=vocab_file,
+            precision=precision,
+            num_threads=num_threads,
+            check_text_form=check_text_form,
+        )
+        self.path = path = loaded_model.checked_path(path)
+        self._backend = backends.open_model(
+            path, config_file=config_file, precision=precision, num_threads=num_threads
+        )
+        files_beside = backends.FilesBeside(path)
+        files_beside.check_settings(self._backend.num_outputs)
+        self.notes = trained = files_beside.settings
+        self.takes_pairs = takes_pairs(trained)
+        self._checks_text_form = check_text_form and self.takes_pairs is not None
+        self.objective = trained.get("objective", "single_label")
+        self.labels = ["value"]
+        if self.objective != "regression":
+            self.labels = files_beside.labels(self._backend.num_outputs)
+        self.label_separator = trained.get("label_separator", "|")
+        # One per label, or one for all.
+        self._thresholds = trained.get("thresholds") or task_metrics.DEFAULT_THRESHOLD
+        if do_lower_case is None:
+            do_lower_case = trained.get("do_lower_case", True)
+        self._tokenizer = files_beside.tokenizer(vocab_file, do_lower_case)
+        if self._backend.vocab_size is not None:
+            loaded_model.check_vocabulary(path, self._tokenizer, self._backend.vocab_size)
+        self.max_seq_length = loaded_model.checked_length(
+            trained.get("max_seq_length") if max_seq_length is None else max_seq_length,
+            self._backend.longest,
+        )
+
+    def predict(self, texts: Sequence[loaded_model.Text]) -> Tuple[List, np.ndarray]:
+        """Classifies texts.
+
+        Args:
+            texts: list of str, or of (text_a, text_b).
+
+        Returns:
+            (labels, probabilities): list of n labels and float array [n, classes], in the order of
+            the texts. A multi-label model has a list of labels for each text, a regression its
+            value for each text, and as the only column.
+
+        Raises:
+            UserError: as of `checked`, and after `close`.
+        """
+        checked = self.checked(texts)
+        with self.in_use():
+            rows = loaded_model.rows_of(
+                checked, self._tokenizer, self.max_seq_length, self._backend.num_segments
+            )
+            probabilities = np.zeros([len(rows), self._backend.num_outputs], np.float32)
+            for batch in loaded_model.batches_by_length([len(ids) for ids, _ in rows]):
+                arrays = loaded_model.padded([rows[i] for i in batch], self._backend.fixed_length)
+                probabilities[batch] = self._backend.run(*arrays)
+        return self._labels_of(probabilities), probabilities
+
+    def checked(self, texts: Sequence[loaded_model.Text]) -> List[Tuple[str, Optional[str]]]:
+        """Texts as (text_a, text_b), text_b None for a single one.
+
+        Args:
+            texts: list of str, or of (text_a, text_b).
+
+        Raises:
+            UserError: for anything that is no text, or not what the model was trained on.
+        """
+        checked = loaded_model.checked_texts(texts)
+        for number, (_, text_b) in enumerate(checked if self._checks_text_form else ()):
+            if (text_b is not None) != self.takes_pairs:
+                raise UserError("text %d is %s" % (number, self.form_mismatch()))
+        return checked
+
+    def form_mismatch(self) -> str:
+        """What is wrong with a text that is a pair where the model takes none, or no pair."""
+        return (
+            "%s, but the model was trained on %s: give %s, or switch check_text_form off"
+            % _FORM_MISMATCHES[self.takes_pairs]
+        )
+
+    def _labels_of(self, probabilities):
+        if self.objective == "regression":
+            return [float(value) for value in probabilities[:, 0]]
+        if self.objective == "multi_label":
+            chosen = probabilities >= self._thresholds
+            return [[label for label, yes in zip(self.labels, row) if yes] for row in chosen]
+        return [self.labels[index] for index in probabilities.argmax(axis=1)]
+
+    def similarities(self, pairs: Sequence[Tuple[str, str]]) -> np.ndarray:
+        """How probably the two texts of each pair mean the same, by a model of sentence pairs.
+
+        Args:
+            pairs: list of (text_a, text_b).
+
+        Returns:
+            float array [n], the probability of the class that says they do.
+
+        Raises:
+            UserError: if the model is none of pairs.
+        """
+        column = self.similarity_column()
+        pairs = loaded_model.checked_texts(pairs)
+        for number, (_, text_b) in enumerate(pairs):
+            if text_b is None:
+                raise UserError("text %d is a single text, expected a pair" % number)
+        return self.predict(pairs)[1][:, column]
+
+    def similarity_column(self):
+        """The number of the class which says that the texts of a pair mean the same.
+
+        Raises:
+            UserError: if the model has not two classes, was fine-tuned on something else than two
+                sentences, or its labels don't tell.
+        """
+        if self.objective != "single_label" or len(self.labels) != 2:
+            raise UserError(
+                "the model tells %d classes apart (%s), expected a model of sentence pairs with 2: "
+                "fine-tune one with bash run_classifier_lcqmc.sh"
+                % (len(self.labels), self.objective)
+            )
+        if not compares_sentences(self.notes):
+            raise UserError(
+                "the model was not fine-tuned to compare two sentences (labels %s), expected one "
+                "that was: fine-tune one with bash run_classifier_lcqmc.sh" % ", ".join(self.labels)
+            )
+        columns = [n for n, label in enumerate(self.labels) if label.lower() in SAME_MEANING]
+        if len(columns) != 1:
+            raise UserError(
+                "which of the labels %s says that two texts mean the same? train on pairs with the "
+                "labels 0 and 1, or 不同 and 相同" % " and ".join(self.labels)
+            )
+        return columns[0]
+
+    def _free(self):
+        self._backend.close()
+
+
+def takes_pairs(settings: dict) -> Optional[bool]:
+    """Whether a model was trained on pairs of texts; None where fine_tuning.json does not note it.
+
+    Args:
+        settings: content of fine_tuning.json.
+    """
+    return "text_b" in settings["columns"] if "columns" in settings else None
+
+
+def compares_sentences(settings):
+    """Whether a model tells if two sentences mean the same, for all that fine_tuning.json says."""
+    has_two_texts = "text_b" in settings.get("columns", ["text_b"])
+    return settings.get("compares_sentences", has_two_texts)
+
+
+def newest_best_folder(root: str = ".", of_pairs: bool = False) -> str:
+    """The `*_output/best` folder that was written last, of sentence pairs alone if asked for.
+
+    Raises:
+        UserError: if there is none; says which command makes one.
+    """
+    found = glob.glob(os.path.join(glob.escape(root), "*_output", "best"))
+    if of_pairs:
+        found = [
+            path for path in found if compares_sentences(inference_graph.notes_of_folder(path))
+        ]
+    if not found:
+        raise UserError(
+            "no fine-tuned model%s (*_output/best) is here: make one with "
+            "bash run_classifier_lcqmc.sh, or name one with --model_dir"
+            % (" of sentence pairs" if of_pairs else "")
+        )
+    return max(found, key=os.path.getmtime)

@@ -1,0 +1,1 @@
+"""Configs, encoders, heads, optimizers, checkpoints."""

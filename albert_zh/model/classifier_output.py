@@ -1,0 +1,51 @@
+"""What a classifier computes of the encoder's output: pooling, probabilities."""
+
+import tensorflow.compat.v1 as tf
+
+from albert_zh.model import modeling
+
+OBJECTIVES = ("single_label", "multi_label", "regression")
+
+POOLINGS = ("cls", "mean", "max", "last4", "second_to_last")
+
+
+def probabilities(logits, objective):
+    """What is predicted: softmax, a sigmoid for each label, or the value itself; [B, C]."""
+    if objective == "single_label":
+        return tf.nn.softmax(logits)
+    return tf.sigmoid(logits) if objective == "multi_label" else logits
+
+
+def output_positions(pooling):
+    """The positions of the last layer that a way of pooling needs, as `AlbertModel` takes them."""
+    return modeling.FIRST_TOKEN if pooling == "cls" else None
+
+
+def pooled_output(model, input_mask, pooling):
+    """One vector for a sequence.
+
+    `cls`: the pooler's, as ALBERT is trained; `mean`, `max`: over the last layer's tokens;
+    `second_to_last`: mean over the tokens of the last layer but one; `last4`: that over the mean of
+    the last four layers. Padding is left out.
+
+    Args:
+        model: `modeling.AlbertModel`.
+        input_mask: int tensor [B, F].
+        pooling: one of `POOLINGS`.
+
+    Returns:
+        float tensor [B, H].
+    """
+    if pooling == "cls":
+        return model.get_pooled_output()
+    layers = model.get_all_encoder_layers()
+    sequence = {
+        "mean": lambda: layers[-1],
+        "max": lambda: layers[-1],
+        "second_to_last": lambda: layers[-2] if len(layers) > 1 else layers[-1],
+        "last4": lambda: tf.add_n(layers[-4:]) / len(layers[-4:]),
+    }[pooling]()  # [B, F, H]
+    sequence = tf.cast(sequence, tf.float32)
+    mask = tf.cast(input_mask[:, :, None], tf.float32)  # [B, F, 1]
+    pooled = modeling.max_over_tokens if pooling == "max" else modeling.mean_over_tokens
+    return pooled(sequence, mask)

@@ -1,0 +1,257 @@
+"""A model's graph for use: placeholders in, outputs of fixed names, no iterator and no training.
+
+Everything that is exported is made of it, and so is the `albert_model.ckpt.meta` beside a model
+folder's checkpoint, which makes the two old commands to TFLite (`freeze_graph`, `tflite_convert`)
+work. The names of inputs and outputs are those of the graphs that albert_zh released.
+"""
+
+import collections
+import copy
+import math
+import os
+
+import tensorflow.compat.v1 as tf
+
+from albert_zh.common import validation
+from albert_zh.common.errors import UserError
+from albert_zh.model import classifier_output, modeling
+
+# What a model folder calls the settings of its fine-tuning.
+FINE_TUNING_FILE = "fine_tuning.json"
+# What it may hold; other keys are there for people and for comparisons.
+NOTES = validation.record(
+    {
+        "objective": validation.one_of(*classifier_output.OBJECTIVES),
+        "pooling": validation.one_of(*classifier_output.POOLINGS),
+        "do_lower_case": validation.BOOLEAN,
+        "max_seq_length": validation.integer(1),
+        "label_separator": validation.or_none(validation.TEXT),
+        "columns": validation.list_of(validation.or_none(validation.TEXT)),
+        "header": validation.or_none(validation.list_of(validation.or_none(validation.TEXT))),
+        "chosen_columns": validation.record({}, [], validation.TEXT),
+        "compares_sentences": validation.BOOLEAN,
+        "thresholds": validation.or_none(validation.list_of(validation.number(0, 1))),
+        "dev": validation.record(
+            {"global_step": validation.integer(0)}, ["global_step"], validation.NUMBER_OR_NAN
+        ),
+    },
+    expected="the JSON object that training wrote there",
+)
+NOTES_WAY_OUT = "put back what training wrote there, or train again"
+ENCODER_INPUTS = ("input_ids", "input_mask", "segment_ids")
+MASKED_LM_LOSS = "cls/predictions/truediv"
+_NO_WEIGHTS = 1e-5  # added to the sum of the weights, as in training
+# A variable that each head has, and what the head puts out.
+HEADS = collections.OrderedDict(
+    [
+        ("classification", ("output_weights", ("probabilities", "logits"))),
+        ("masked_lm", ("cls/predictions/output_bias", ("masked_lm_log_probs", MASKED_LM_LOSS))),
+        ("sentence_order", ("cls/seq_relationship/output_weights", ("sentence_order_log_probs",))),
+    ]
+)
+
+Graph = collections.namedtuple("Graph", ["inputs", "outputs"])
+Graph.__doc__ = """Tensors of a graph for use, each {name: tensor}.
+
+Inputs: `input_ids`, `input_mask`, `segment_ids` int [B, F]; of the masked words also
+`masked_lm_positions`, `masked_lm_ids` int and `masked_lm_weights` float [B, P].
+Outputs: `sequence_output` [B, F, H], `pooled_output` [B, H], and as far as there are heads
+`logits`, `probabilities` [B, C], `masked_lm_log_probs` [B, P, V], `cls/predictions/truediv` []
+(the loss), `sentence_order_log_probs` [B, 2].
+"""
+
+
+def fusible_gelu(x):
+    """`modeling.gelu` in the form that TensorFlow Lite's converter takes for its operator GELU.
+
+    Of the other it takes the factors of x into the kernel of the layer before, which is stored and
+    multiplied three times then.
+    """
+    inner = math.sqrt(2.0 / math.pi) * (x + 0.044715 * tf.pow(x, 3.0))
+    return 0.5 * x * (1.0 + tf.tanh(inner))
+
+
+modeling.ACTIVATIONS["fusible_gelu"] = fusible_gelu
+
+
+def with_fusible_gelu(config):
+    """A copy of an `AlbertConfig` for graphs that TensorFlow Lite's converter will read."""
+    config = copy.copy(config)
+    if config.hidden_act == "gelu":
+        config.hidden_act = "fusible_gelu"
+    return config
+
+
+def notes_of_folder(folder):
+    """What fine-tuning noted of the model in a folder, as of `read_notes`; {} for other models."""
+    return read_notes(os.path.join(folder, FINE_TUNING_FILE))
+
+
+def read_notes(path):
+    """What a fine_tuning.json says.
+
+    Args:
+        path: the file, which may be missing; or None.
+
+    Returns:
+        dict; {} without the file.
+
+    Raises:
+        UserError: if it is not of the kind `NOTES`, or contradicts itself.
+    """
+    if not path or not os.path.exists(path):
+        return {}
+    notes = validation.read_json(path, NOTES, NOTES_WAY_OUT)
+    if notes.get("compares_sentences") and "text_b" not in notes.get("columns", ["text_b"]):
+        raise UserError(
+            "%s: compares_sentences is true, expected false, as its columns have no text_b: %s"
+            % (path, NOTES_WAY_OUT)
+        )
+    return notes
+
+
+def check_notes(notes, num_outputs, source):
+    """Raises `UserError` unless what fine-tuning noted belongs to a model of so many outputs.
+
+    Args:
+        notes: as of `read_notes`.
+        num_outputs: int, C.
+        source: file or folder that the notes are from, for the error.
+    """
+    objective, thresholds = notes.get("objective"), notes.get("thresholds")
+    if objective == "regression" and num_outputs != 1:
+        found, expected = "objective is regression", "a model of one output for it"
+    elif objective == "single_label" and num_outputs == 1:
+        found, expected = "objective is single_label", "a model of several outputs for it"
+    elif thresholds is not None and len(thresholds) != num_outputs:
+        found, expected = (
+            "it has %d thresholds" % len(thresholds),
+            "one for each output of the model",
+        )
+    else:
+        return
+    raise UserError(
+        "%s: %s, expected %s, which has %d: %s"
+        % (source, found, expected, num_outputs, NOTES_WAY_OUT)
+    )
+
+
+def heads_of(names):
+    """The heads whose variables are among names, a list of keys of `HEADS`."""
+    return [head for head, (mark, _) in HEADS.items() if mark in names]
+
+
+def build(
+    config,
+    heads,
+    num_labels=None,
+    settings=None,
+    shape=(None, None),
+    input_names=ENCODER_INPUTS,
+    takes_flat_segments=False,
+    output_positions=None,
+):
+    """Builds the graph of a model for use in the default graph.
+
+    Rows of any length may be longer than the model has positions: the graph cuts them, so that what
+    feeds it (tokenizers of other libraries) cannot make it fail. The cut row ends without `[SEP]`;
+    whoever wants it there shortens the texts before they become ids, as `Predictor` does.
+
+    Args:
+        config: `AlbertConfig`.
+        heads: keys of `HEADS`.
+        num_labels: classes of the classification head, C.
+        settings: content of the folder's `FINE_TUNING_FILE`: `pooling` and `objective`.
+        shape: (B, F), None for any.
+        input_names: names of the three encoder inputs in place of `ENCODER_INPUTS`.
+        takes_flat_segments: bool; segments may also be [B * F], as in albert_zh's graphs.
+        output_positions: see `modeling.AlbertModel`; `sequence_output` is [B, K, H] then.
+
+    Returns:
+        `Graph`, whose keys are the usual names in any case.
+    """
+    shapes = (shape, shape, None if takes_flat_segments else shape)
+    inputs = collections.OrderedDict(
+        (key, tf.placeholder(tf.int32, input_shape, name))
+        for key, input_shape, name in zip(ENCODER_INPUTS, shapes, input_names)
+    )
+    ids, mask, segments = inputs.values()
+    if takes_flat_segments:
+        segments = tf.reshape(segments, tf.shape(ids))
+    if shape[1] is None:
+        longest = config.max_position_embeddings
+        ids, mask, segments = (rows[:, :longest] for rows in (ids, mask, segments))
+    outputs = collections.OrderedDict()
+    # Plain variables are what every freezing tool understands.
+    with tf.variable_scope(tf.get_variable_scope(), use_resource=False):
+        model = modeling.AlbertModel(
+            config, False, ids, mask, segments, output_positions=output_positions
+        )
+        outputs["sequence_output"] = model.get_sequence_output()
+        outputs["pooled_output"] = model.get_pooled_output()
+        if "classification" in heads:
+            outputs.update(_classification(config, model, mask, num_labels, settings or {}))
+        if "masked_lm" in heads:
+            outputs.update(_masked_lm(config, model, inputs, shape))
+        if "sentence_order" in heads:
+            labels = tf.zeros_like(ids[:, 0])
+            head = modeling.sentence_order_head(config, model.get_pooled_output(), labels)
+            outputs["sentence_order_log_probs"] = head.log_probs
+    for name, tensor in outputs.items():
+        if tensor.op.name != name:
+            outputs[name] = tf.identity(tensor, name)
+    return Graph(inputs, outputs)
+
+
+def build_for_converter(config, heads, num_labels=None, settings=None):
+    """Builds the graph that the old commands freeze and convert; arguments as of `build`."""
+    return build(with_fusible_gelu(config), heads, num_labels, settings, takes_flat_segments=True)
+
+
+def _classification(config, model, mask, num_labels, settings):
+    pooled = classifier_output.pooled_output(model, mask, settings.get("pooling", "cls"))
+    head = modeling.classification_head(config, pooled, None, num_labels, is_training=False)
+    objective = settings.get("objective", "single_label")
+    return {
+        "logits": head.logits,
+        "probabilities": classifier_output.probabilities(head.logits, objective),
+    }
+
+
+def _masked_lm(config, model, inputs, shape):
+    """Log probabilities and loss of the masked words; adds their inputs."""
+    for key, dtype in (("positions", tf.int32), ("ids", tf.int32), ("weights", tf.float32)):
+        name = "masked_lm_" + key
+        inputs[name] = tf.placeholder(dtype, [shape[0], None], name)
+    given = [inputs["masked_lm_" + key] for key in ("positions", "ids", "weights")]
+    if shape[1] is None:  # positions behind the cut, as the last one before it
+        given[0] = tf.minimum(given[0], config.max_position_embeddings - 1)
+    with tf.name_scope("masked_lm"):
+        head = modeling.masked_lm_head(config, model, *given)
+        # The head's own loss has an operation that TensorFlow Lite lacks.
+        targets = tf.one_hot(tf.reshape(given[1], [-1]), config.vocab_size)
+        losses = -tf.reduce_sum(targets * head.log_probs, axis=-1)  # [B * P]
+        weights = tf.reshape(given[2], [-1])
+        numerator = tf.reduce_sum(weights * losses)
+        denominator = tf.reduce_sum(weights) + _NO_WEIGHTS
+        log_probs = tf.reshape(head.log_probs, [-1, tf.shape(given[0])[1], config.vocab_size])
+    with tf.name_scope("cls/predictions/"):
+        loss = tf.divide(numerator, denominator, name="truediv")
+    return {"masked_lm_log_probs": log_probs, MASKED_LM_LOSS: loss}
+
+
+def write_meta_graph(path, config, shapes, settings=None):
+    """Writes the graph for use of a checkpoint, with every head that it has, if the two fit.
+
+    Args:
+        path: the .meta file.
+        config: `AlbertConfig`.
+        shapes: {name: shape} of the checkpoint's variables.
+        settings: as in `build`.
+    """
+    num_labels = shapes.get("output_weights", [None])[0]
+    with tf.Graph().as_default():
+        build_for_converter(config, heads_of(shapes), num_labels, settings)
+        found = {variable.op.name: variable.shape.as_list() for variable in tf.global_variables()}
+        if all(shapes.get(name) == shape for name, shape in found.items()):
+            tf.train.Saver().export_meta_graph(path, clear_devices=True, strip_default_attrs=True)

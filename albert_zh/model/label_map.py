@@ -1,0 +1,72 @@
+"""The labels of a model: `label_map.json` beside its checkpoint."""
+
+import os
+
+from albert_zh.common import validation
+from albert_zh.common.errors import UserError
+from albert_zh.model import inference_graph
+
+_is_number = validation.integer(0).accepts
+
+LABEL_MAP = "label_map.json"
+
+LABEL_MAP_KIND = validation.scalar(
+    "a JSON object {label: number}, numbers from 0",
+    lambda value: isinstance(value, dict) and all(map(_is_number, value.values())),
+)
+
+
+def labels_of_map(path):
+    """The labels of a label map, in the order of their numbers.
+
+    Raises:
+        UserError: if the file is no label map.
+    """
+    return labels_of_numbers(validation.read_json(path, LABEL_MAP_KIND), path)
+
+
+def labels_of_numbers(numbers, name):
+    """The labels of {label: number}, in the order of their numbers.
+
+    Args:
+        numbers: dict of numbers.
+        name: what to call it in errors.
+
+    Raises:
+        UserError: unless the numbers are 0 to n - 1.
+    """
+    for expected, (label, number) in enumerate(sorted(numbers.items(), key=lambda item: item[1])):
+        if number != expected:
+            raise UserError(
+                "%s: expected %s, each number once: the label %s has %d in place of %d"
+                % (name, LABEL_MAP_KIND.expected, validation.shown(label), number, expected)
+            )
+    return tuple(sorted(numbers, key=numbers.get))
+
+
+def check_num_labels(path, labels, num_labels):
+    """Raises `UserError` unless the labels of a file are as many as its model's outputs."""
+    if len(labels) != num_labels:
+        raise UserError(
+            "%s has %d labels, the model beside it %d: it is of another model"
+            % (path, len(labels), num_labels)
+        )
+
+
+def notes_of_model(folders):
+    """(labels, notes) of the first folder that tells what its model was trained for.
+
+    Args:
+        folders: folders of checkpoints, in the order in which they are asked.
+
+    Returns:
+        tuple of labels and the dict of `fine_tuning.json`; (None, {}) where no folder tells.
+    """
+    for folder in folders:
+        path = os.path.join(folder, LABEL_MAP)
+        if os.path.exists(path):
+            labels, notes = labels_of_map(path), inference_graph.notes_of_folder(folder)
+            # A number is predicted where there is no label.
+            inference_graph.check_notes(notes, len(labels) or 1, folder)
+            return labels, notes
+    return None, {}

@@ -1,0 +1,470 @@
+"""Loss to train op: the learning rate's schedule, LAMB (pre-training) and AdamW (fine-tuning).
+
+    train_op = create_optimizer(loss, init_lr=1e-4, num_train_steps=1000, num_warmup_steps=100,
+                                use_tpu=False)
+
+`create_optimizer` is LAMB, as albert_zh's; `create_adamw_optimizer` is AdamW.
+
+One run of the train op changes the weights at the rate of the present `global_step` and then
+advances that by one. Both optimizers leave out Adam's bias correction, as BERT does.
+"""
+
+import re
+
+import tensorflow.compat.v1 as tf
+
+from albert_zh.common.errors import UserError
+from albert_zh.model import xla
+
+__all__ = [
+    "ADAM_SLOTS",
+    "AdamWeightDecayOptimizer",
+    "BETA_1",
+    "BETA_2",
+    "CLIP_NORM",
+    "COMPILED_FROM",
+    "EPSILON",
+    "EXCLUDE_FROM_WEIGHT_DECAY",
+    "LAMBOptimizer",
+    "LAMB_SLOTS",
+    "OPTIMIZERS",
+    "WEIGHT_DECAY_RATE",
+    "accumulated_gradients",
+    "create_adamw_optimizer",
+    "create_optimizer",
+    "learning_rate",
+    "make_optimizer",
+    "num_replicas",
+    "sum_over_replicas",
+]
+
+CLIP_NORM = 1.0
+WEIGHT_DECAY_RATE = 0.01
+BETA_1 = 0.9
+BETA_2 = 0.999
+EPSILON = 1e-6
+EXCLUDE_FROM_WEIGHT_DECAY = ("LayerNorm", "layer_norm", "bias")
+
+COMPILED_FROM = 1000000  # values of a variable; smaller ones are not worth the compiling
+
+ADAM_SLOTS = ("adam_m", "adam_v")
+LAMB_SLOTS = ("lamb_m", "lamb_v")
+
+# LAMB of the two families of programs: brightmart's adapts the rate of every variable, google's of
+# those that are decayed; in their checkpoints the moments have different names.
+_BRIGHTMART_LAMB = {"exclude_from_layer_adaptation": (), "slot_names": LAMB_SLOTS}
+_GOOGLE_LAMB = {
+    "exclude_from_layer_adaptation": EXCLUDE_FROM_WEIGHT_DECAY,
+    "slot_names": ADAM_SLOTS,
+}
+_LAMB_OF_LAYOUT = {
+    "brightmart": _BRIGHTMART_LAMB,
+    "bert": _BRIGHTMART_LAMB,
+    "google": _GOOGLE_LAMB,
+    "google_fast": _GOOGLE_LAMB,
+}
+
+
+def create_optimizer(
+    loss,
+    init_lr,
+    num_train_steps,
+    num_warmup_steps,
+    use_tpu,
+    optimizer="lamb",
+    poly_power=1.0,
+    start_warmup_step=0,
+    layout="brightmart",
+):
+    """Builds the op of one training step, by default of albert_zh's pre-training: LAMB.
+
+    Args:
+        loss: float scalar tensor.
+        init_lr: float, the highest rate.
+        num_train_steps: int, the step at which the rate has decayed to 0.
+        num_warmup_steps: int, steps during which the rate rises; 0 or None for none.
+        use_tpu: bool, whether gradients are summed over a TPU's cores.
+        optimizer: "lamb" or "adamw".
+        poly_power: float, power of the decay; 1 is linear.
+        start_warmup_step: int, the step from which warm-up counts.
+        layout: the model's layout, which decides LAMB's variant (`AlbertConfig` knows it).
+
+    Returns:
+        the train op, which also advances `global_step` by exactly one.
+
+    Raises:
+        UserError: for a setting that makes no sense.
+    """
+    global_step = tf.train.get_or_create_global_step()
+    rate = learning_rate(
+        init_lr, num_train_steps, num_warmup_steps, global_step, poly_power, start_warmup_step
+    )
+    chosen = make_optimizer(optimizer, layout, rate)
+    if use_tpu:
+        chosen = tf.tpu.CrossShardOptimizer(chosen)
+    # The step advances after all updates, each of which waits for the rate: the rate is always
+    # that of the step before.
+    return chosen.apply_gradients(chosen.compute_gradients(loss), global_step=global_step)
+
+
+def create_adamw_optimizer(loss, init_lr, num_train_steps, num_warmup_steps, use_tpu, **schedule):
+    """Builds the op of one step of fine-tuning by AdamW; otherwise as `create_optimizer`."""
+    return create_optimizer(
+        loss, init_lr, num_train_steps, num_warmup_steps, use_tpu, optimizer="adamw", **schedule
+    )
+
+
+def learning_rate(
+    init_lr, num_train_steps, num_warmup_steps, global_step, power=1.0, start_warmup_step=0
+):
+    """The rate at a step: a linear rise to `init_lr`, then polynomial decay to 0.
+
+    Both are counted from step 0, so the rate drops from `init_lr` onto the decay's curve when the
+    warm-up ends. Before `start_warmup_step` the rate is negative: that setting is for runs that
+    begin there.
+
+    Args:
+        init_lr: float, the highest rate.
+        num_train_steps: int, the step from which the rate is 0.
+        num_warmup_steps: int, steps of the rise; 0 or None for none.
+        global_step: int scalar: tensor, variable or number.
+        power: float, power of the decay.
+        start_warmup_step: int, the step from which warm-up counts.
+
+    Returns:
+        float32 scalar tensor.
+
+    Raises:
+        UserError: for a setting that makes no sense.
+    """
+    num_warmup_steps = num_warmup_steps or 0
+    _check_at_least("learning_rate", init_lr, 0)
+    _check_at_least("num_train_steps", num_train_steps, 1)
+    _check_at_least("num_warmup_steps", num_warmup_steps, 0)
+    _check_at_least("poly_power", power, 0)
+    _check_at_least("start_warmup_step", start_warmup_step, 0)
+    step = tf.cast(tf.convert_to_tensor(global_step), tf.float32)
+    remaining = 1.0 - tf.minimum(step, num_train_steps) / num_train_steps
+    decayed = init_lr * tf.pow(remaining, power)
+    if not num_warmup_steps:
+        return decayed
+    warmup_step = step - start_warmup_step
+    rising = init_lr * warmup_step / num_warmup_steps
+    return tf.where(warmup_step < num_warmup_steps, rising, decayed)
+
+
+class AdamWeightDecayOptimizer(tf.train.Optimizer):
+    """Adam with decoupled weight decay and without bias correction."""
+
+    is_compiled = False  # see `apply_gradients`
+
+    def __init__(
+        self,
+        learning_rate,
+        weight_decay_rate=0.0,
+        beta_1=BETA_1,
+        beta_2=BETA_2,
+        epsilon=EPSILON,
+        exclude_from_weight_decay=None,
+        slot_names=ADAM_SLOTS,
+        clip_norm=None,
+        use_locking=False,
+        name="AdamWeightDecayOptimizer",
+    ):
+        """Sets up the optimizer.
+
+        Args:
+            learning_rate: float or float scalar tensor.
+            weight_decay_rate: float or float scalar tensor, share of a weight taken off per step,
+                times the learning rate.
+            beta_1: float, decay of the mean of gradients.
+            beta_2: float, decay of the mean of squared gradients.
+            epsilon: float, added to the denominator.
+            exclude_from_weight_decay: regular expressions, searched in names of variables; None
+                for no exclusion.
+            slot_names: names of the two means in checkpoints, below the variable's name.
+            clip_norm: float, norm that all gradients together are clipped to; None for no clipping.
+            use_locking: bool, whether updates lock their variable.
+            name: name of the ops.
+        """
+        super().__init__(use_locking, name)
+        self._learning_rate = learning_rate
+        self._weight_decay_rate = weight_decay_rate
+        self._beta_1 = beta_1
+        self._beta_2 = beta_2
+        self._epsilon = epsilon
+        self._exclude_from_weight_decay = exclude_from_weight_decay or ()
+        self._slot_names = tuple(slot_names)
+        self._clip_norm = clip_norm
+        self.skips_nonfinite = False
+        self.gradient_norm = None
+        self.trust_ratios = {}
+
+    def apply_gradients(self, grads_and_vars, global_step=None, name=None):
+        """Clips the gradients, then as `tf.train.Optimizer`.
+
+        Clipping has its place here, and not before: what wraps this optimizer on TPU calls it with
+        the sum over the devices. As in the original, a row that a batch looks up twice counts as
+        two in the norm (`IndexedSlices` are clipped before they are summed).
+
+        Leaves the gradients' norm before clipping in `gradient_norm`. With `skips_nonfinite` set,
+        a step whose norm is not finite changes neither weights nor slots; with `is_compiled`, XLA
+        makes what is done to large variables one pass over memory where that pays.
+        """
+        if self._clip_norm is not None:
+            grads, variables = zip(*grads_and_vars)
+            clipped, self.gradient_norm = _clipped_over_replicas(grads, self._clip_norm)
+            grads_and_vars = list(zip(clipped, variables))
+        return super().apply_gradients(grads_and_vars, global_step, name)
+
+    def _create_slots(self, var_list):
+        for var in var_list:
+            for slot_name in self._slot_names:
+                self._zeros_slot(var, slot_name, slot_name)
+
+    def _apply_dense(self, grad, var):
+        return self._updated(var, grad)
+
+    def _resource_apply_dense(self, grad, handle):
+        return self._updated(handle, grad)
+
+    def _apply_sparse(self, grad, var):
+        return self._updated(var, _dense_gradient(grad.values, grad.indices, var))
+
+    def _resource_apply_sparse(self, grad, handle, indices):
+        return self._updated(handle, _dense_gradient(grad, indices, handle))
+
+    def _updated(self, var, grad):
+        """The op that updates a variable and its slots by a dense gradient."""
+        # What needs no gradient waits for it, or else it would lie in memory all the step long.
+        with tf.control_dependencies([grad]):
+            return self._updated_now(var, grad)
+
+    def _updated_now(self, var, grad):
+        mean, mean_of_squares = (self.get_slot(var, name) for name in self._slot_names)
+        is_decayed = not _is_matched(var, self._exclude_from_weight_decay)
+
+        def moved(var, grad, mean, mean_of_squares):
+            mean = self._beta_1 * mean + (1.0 - self._beta_1) * grad
+            mean_of_squares = self._beta_2 * mean_of_squares + (1.0 - self._beta_2) * grad * grad
+            update = mean / (tf.sqrt(mean_of_squares) + self._epsilon)
+            if is_decayed:
+                update += self._weight_decay_rate * var
+            return mean, mean_of_squares, update
+
+        if self.is_compiled and var.shape.num_elements() >= COMPILED_FROM:
+            moved = xla.one_pass(moved)
+        before = [tf.convert_to_tensor(x) for x in (var, grad, mean, mean_of_squares)]
+        next_mean, next_mean_of_squares, update = moved(*before)
+        scale = tf.cast(self._learning_rate, update.dtype) * self._scale(var, update)
+        step = scale * update
+        if self.skips_nonfinite:
+            is_finite = tf.is_finite(self.gradient_norm)
+            step = tf.where_v2(is_finite, step, tf.zeros_like(step))
+            next_mean = tf.where_v2(is_finite, next_mean, mean)
+            next_mean_of_squares = tf.where_v2(is_finite, next_mean_of_squares, mean_of_squares)
+        return tf.group(
+            tf.assign_sub(var, step, use_locking=self._use_locking),
+            tf.assign(mean, next_mean, use_locking=self._use_locking),
+            tf.assign(mean_of_squares, next_mean_of_squares, use_locking=self._use_locking),
+        )
+
+    def _scale(self, var, update):
+        """What a variable's learning rate is multiplied by."""
+        del var, update
+        return 1.0
+
+
+class LAMBOptimizer(AdamWeightDecayOptimizer):
+    """LAMB (You et al., 2019): AdamW whose step is as long as the variable's norm."""
+
+    def __init__(
+        self,
+        learning_rate,
+        weight_decay_rate=WEIGHT_DECAY_RATE,
+        beta_1=BETA_1,
+        beta_2=BETA_2,
+        epsilon=EPSILON,
+        exclude_from_weight_decay=None,
+        exclude_from_layer_adaptation=None,
+        slot_names=LAMB_SLOTS,
+        clip_norm=None,
+        use_locking=False,
+        name="LAMBOptimizer",
+    ):
+        """Sets up the optimizer; arguments as in `AdamWeightDecayOptimizer`, and one more.
+
+        Args:
+            exclude_from_layer_adaptation: regular expressions, searched in names of variables whose
+                step is AdamW's; None for no exclusion.
+        """
+        super().__init__(
+            learning_rate,
+            weight_decay_rate,
+            beta_1,
+            beta_2,
+            epsilon,
+            exclude_from_weight_decay,
+            slot_names,
+            clip_norm,
+            use_locking,
+            name,
+        )
+        self._exclude_from_layer_adaptation = exclude_from_layer_adaptation or ()
+
+    def _scale(self, var, update):
+        if _is_matched(var, self._exclude_from_layer_adaptation):
+            return 1.0
+        weight_norm, update_norm = (tf.sqrt(2.0 * tf.nn.l2_loss(x)) for x in (var, update))
+        is_defined = tf.logical_and(weight_norm > 0.0, update_norm > 0.0)
+        trust_ratio = tf.where(is_defined, weight_norm / update_norm, tf.ones_like(weight_norm))
+        self.trust_ratios[var.op.name] = trust_ratio
+        return trust_ratio
+
+
+OPTIMIZERS = {"adamw": AdamWeightDecayOptimizer, "lamb": LAMBOptimizer}
+
+
+def make_optimizer(name, layout, rate, optimizers=OPTIMIZERS):
+    """The optimizer of a name, as programs of the layout's family set it up.
+
+    Args:
+        name: a key of `OPTIMIZERS`.
+        layout: the model's layout.
+        rate: float scalar tensor, the learning rate.
+        optimizers: {name: class}.
+
+    Returns:
+        `AdamWeightDecayOptimizer` that clips gradients.
+
+    Raises:
+        UserError: for an unknown name.
+    """
+    _check_choice("optimizer", name, OPTIMIZERS)
+    _check_choice("layout", layout, _LAMB_OF_LAYOUT)
+    return optimizers[name](
+        tf.identity(rate, name="learning_rate"),
+        weight_decay_rate=WEIGHT_DECAY_RATE,
+        exclude_from_weight_decay=EXCLUDE_FROM_WEIGHT_DECAY,
+        clip_norm=CLIP_NORM,
+        **(_LAMB_OF_LAYOUT[layout] if name == "lamb" else {}),
+    )
+
+
+def num_replicas(use_tpu=False):
+    """How many replicas share a step: cores of a TPU or replicas of a strategy, a number."""
+    if use_tpu:
+        return tf.tpu.cross_replica_sum(tf.constant(1.0))
+    return tf.distribute.get_strategy().num_replicas_in_sync
+
+
+def sum_over_replicas(values, use_tpu=False):
+    """The sums of float tensors over the replicas that share a step.
+
+    On several GPUs a replica's sums end only when every replica computes its own: all of them are
+    to depend on them, as a train op is.
+
+    Args:
+        values: list of float tensors.
+        use_tpu: bool.
+
+    Returns:
+        list of float tensors.
+    """
+    if use_tpu:
+        return [tf.tpu.cross_replica_sum(value) for value in values]
+    if not tf.distribute.has_strategy():
+        return values
+    context = tf.distribute.get_replica_context()
+    return context.merge_call(_summed_over_replicas, args=(values,))
+
+
+def accumulated_gradients(compute, batch, num_parts):
+    """Gradients of a batch that is worked on in parts, one after another: memory is one part's.
+
+    Args:
+        compute: function (part, number) -> (list of gradients, {name: value} of scalars); its
+            gradients are to add up to those of the batch. It builds the model under
+            `tf.AUTO_REUSE`.
+        batch: {name: tensor [B, ...]}.
+        num_parts: int, divides B.
+
+    Returns:
+        (list of gradients, {name: value}), the sums over the parts.
+    """
+    if num_parts == 1:
+        return compute(batch, 0)
+    parts = {
+        name: tf.reshape(values, tf.concat([[num_parts, -1], tf.shape(values)[1:]], axis=0))
+        for name, values in batch.items()
+    }
+    for name, values in parts.items():
+        values.set_shape([num_parts, None] + batch[name].shape.as_list()[1:])
+
+    def of_part(number):
+        gradients, values = compute({name: parts[name][number] for name in parts}, number)
+        return [tf.convert_to_tensor(gradient) for gradient in gradients], values
+
+    def add_part(number, sums):
+        return number + 1, tf.nest.map_structure(tf.add, sums, of_part(number))
+
+    # The first part stands before the loop, as variables cannot be made in it.
+    _, sums = tf.while_loop(
+        lambda number, _: number < num_parts,
+        add_part,
+        [tf.constant(1), of_part(0)],
+        parallel_iterations=1,
+    )
+    return sums
+
+
+def _clipped_over_replicas(grads, norm):
+    """Gradients clipped together, by the norm of their sum over a strategy's replicas.
+
+    Returns:
+        (list of the clipped gradients, the norm before).
+    """
+    if not tf.distribute.has_strategy():
+        return tf.clip_by_global_norm(grads, norm)
+    context = tf.distribute.get_replica_context()
+    present = [grad for grad in grads if grad is not None]
+    rows = [grad.values for grad in present if isinstance(grad, tf.IndexedSlices)]
+    squares_of_rows = tf.add_n([tf.reduce_sum(tf.square(x)) for x in rows] + [tf.constant(0.0)])
+    *sums, squares = context.merge_call(
+        _summed_over_replicas,
+        args=([tf.convert_to_tensor(grad) for grad in present] + [squares_of_rows],),
+    )
+    # A row that is looked up twice counts as two, as on one device.
+    for grad, total in zip(present, sums):
+        if not isinstance(grad, tf.IndexedSlices):
+            squares += tf.reduce_sum(tf.square(total))
+    norm_before = tf.sqrt(squares)
+    clipped, _ = tf.clip_by_global_norm(sums, norm, use_norm=norm_before)
+    # The strategy adds what the replicas apply, and now all of them apply the same.
+    shares = iter([grad / context.num_replicas_in_sync for grad in clipped])
+    return [None if grad is None else next(shares) for grad in grads], norm_before
+
+
+def _summed_over_replicas(strategy, values):
+    return strategy.extended.batch_reduce_to(
+        tf.distribute.ReduceOp.SUM, [(value, value) for value in values]
+    )
+
+
+def _dense_gradient(values, indices, var):
+    """The gradient of all rows: decay and norms concern also the rows that a batch did not use."""
+    return tf.math.unsorted_segment_sum(values, indices, var.shape[0])
+
+
+def _is_matched(var, patterns):
+    return any(re.search(pattern, var.op.name) for pattern in patterns)
+
+
+def _check_at_least(flag, value, minimum):
+    if not value >= minimum:  # so that NaN is refused too
+        raise UserError("--%s=%s: expected at least %s" % (flag, value, minimum))
+
+
+def _check_choice(flag, value, choices):
+    if value not in choices:
+        raise UserError("--%s=%s: expected one of %s" % (flag, value, ", ".join(sorted(choices))))

@@ -1,0 +1,352 @@
+"""The pre-training task on a batch: losses, gradients in parts, train op, evaluation metrics.
+
+    model_fn = model_fn_builder(config, settings, init_checkpoint)
+
+Losses are means over the whole batch of a step, however it is divided: over the replicas of a
+strategy, the cores of a TPU, or the parts of `gradient_accumulation_steps`. So all of them train
+the same weights.
+"""
+
+import collections
+
+import numpy as np
+import tensorflow.compat.v1 as tf
+
+from albert_zh.model import checkpoints, modeling, optimization
+from albert_zh.pretraining.objectives import replaced_tokens
+from albert_zh.training import training
+
+_EPSILON = 1e-5  # in the denominator of the masked-LM loss
+_WORD_PARTS = 4  # in which the logits of all words are computed in training
+_FIRST_LOSS_SCALE = 2.0**15
+_LOSS_SCALE_GROWTH_STEPS = 2000
+
+ModelSettings = collections.namedtuple(
+    "ModelSettings",
+    "learning_rate num_train_steps num_warmup_steps optimizer poly_power start_warmup_step "
+    "gradient_accumulation_steps precision recompute plain skip_nan_steps use_tpu "
+    "replaced_token_weight sentence_name",
+)
+ModelSettings.__doc__ = """How a model is trained; numbers as in the flags of the same names.
+
+Fields:
+    sentence_name: "next_sentence" or "sentence_order", how metrics call the second task.
+"""
+
+Losses = collections.namedtuple(
+    "Losses", "total masked_lm sentence_order replaced_token masked_lm_head order_head"
+)
+
+
+def pretraining_losses(config, features, is_training, settings, denominators=None):
+    """Builds the model and its losses; replaced pieces are told in training alone.
+
+    Args:
+        config: `AlbertConfig`.
+        features: dict of a batch's tensors, [B, F], [B, P] and [B, 1].
+        is_training: bool.
+        settings: `ModelSettings`.
+        denominators: (weights, sentences, pieces), float scalars by which the summed losses are
+            divided; those of the batch if left out.
+
+    Returns:
+        `Losses`: four scalars, `MaskedLmOutput` and `SentenceOrderOutput`.
+    """
+    positions = features["masked_lm_positions"]
+    output_positions = None
+    if not settings.plain:
+        output_positions = tf.pad(positions, [[0, 0], [1, 0]])  # [B, 1 + P], the first token first
+        positions = None
+    weights, sentences, pieces = denominators or batch_denominators(features)
+    with tf.variable_scope(tf.get_variable_scope(), reuse=tf.AUTO_REUSE):
+        model = _encoder(config, is_training, features, settings, output_positions)
+        masked_lm = modeling.masked_lm_head(
+            config,
+            model,
+            positions,
+            features["masked_lm_ids"],
+            features["masked_lm_weights"],
+            parts=_WORD_PARTS if is_training and not settings.plain else 1,
+        )
+        order = modeling.sentence_order_head(
+            config, model.get_pooled_output(), features["next_sentence_labels"]
+        )
+        masked_lm_loss = masked_lm.weighted_loss / (weights + _EPSILON)
+        order_loss = tf.reduce_sum(order.per_example_loss) / sentences
+        total, detection_loss = masked_lm_loss + order_loss, tf.constant(0.0)
+        if is_training and settings.replaced_token_weight:
+            detection, order_again = _losses_of_filled_text(
+                config, features, settings, masked_lm.log_probs
+            )
+            detection_loss = detection / pieces
+            total += settings.replaced_token_weight * detection_loss + order_again / sentences
+    return Losses(total, masked_lm_loss, order_loss, detection_loss, masked_lm, order)
+
+
+def _encoder(config, is_training, features, settings, output_positions):
+    return modeling.AlbertModel(
+        config,
+        is_training,
+        features["input_ids"],
+        features["input_mask"],
+        features["segment_ids"],
+        use_one_hot_embeddings=settings.use_tpu,
+        scope="bert",
+        recompute=settings.recompute,
+        precision=settings.precision,
+        plain=settings.plain,
+        output_positions=output_positions,
+    )
+
+
+def _losses_of_filled_text(config, features, settings, log_probs):
+    """Sums of the losses on a batch whose masks are filled: (of replaced pieces, of the order)."""
+    filled = replaced_tokens.fill(features, log_probs)
+    features = dict(features, input_ids=filled.input_ids)
+    model = _encoder(config, True, features, settings, output_positions=None)
+    losses = replaced_tokens.detection_losses(config, model, filled.is_replaced)  # [B, F]
+    order = modeling.sentence_order_head(
+        config, model.get_pooled_output(), features["next_sentence_labels"]
+    )
+    is_piece = tf.cast(features["input_mask"], tf.float32)
+    return tf.reduce_sum(losses * is_piece), tf.reduce_sum(order.per_example_loss)
+
+
+def batch_denominators(features):
+    """(sum of the masked-LM weights, number of sequences, of pieces) of a batch, float scalars."""
+    return (
+        tf.reduce_sum(features["masked_lm_weights"]),
+        tf.cast(tf.shape(features["input_ids"])[0], tf.float32),
+        tf.cast(tf.reduce_sum(features["input_mask"]), tf.float32),
+    )
+
+
+def model_fn_builder(config, settings, init_checkpoint):
+    """The `model_fn` of pre-training for (TPU)Estimator.
+
+    Args:
+        config: `AlbertConfig`.
+        settings: `ModelSettings`.
+        init_checkpoint: prefix of the checkpoint that training starts from, or None.
+
+    Returns:
+        function (features, labels, mode, params) -> `TPUEstimatorSpec`.
+    """
+
+    def model_fn(features, labels, mode, params):
+        del labels, params
+        if mode == tf.estimator.ModeKeys.TRAIN:
+            return _train_spec(config, settings, features, init_checkpoint)
+        losses = pretraining_losses(config, features, False, settings)
+        return tf.estimator.tpu.TPUEstimatorSpec(
+            mode, loss=losses.total, eval_metrics=_eval_metrics(losses, features, settings)
+        )
+
+    return model_fn
+
+
+def _train_spec(config, settings, features, init_checkpoint):
+    tf.train.get_or_create_global_step()
+    scaler = LossScaler() if settings.precision == "mixed_float16" else None
+    gradients, values = _gradients(config, settings, features, scaler)
+    scaffold_fn = None
+    if init_checkpoint:
+        _, scaffold_fn = checkpoints.initialize_from(
+            init_checkpoint, tf.trainable_variables(), settings.use_tpu
+        )
+    train_op = _train_op(config, settings, gradients, values, scaler)
+    if not settings.use_tpu:
+        train_op = tf.group(train_op, *values.values())  # sums are to be computed on all replicas
+        for name, value in values.items():
+            tf.summary.scalar(name, value)
+            training.show_in_progress(name, value)
+    loss = values["loss"]
+    if not settings.use_tpu:
+        loss /= optimization.num_replicas()  # Estimator adds up the replicas' losses
+    if settings.skip_nan_steps or scaler:
+        loss = tf.where_v2(tf.is_finite(loss), loss, 0.0)  # Estimator stops at what is not finite
+    return tf.estimator.tpu.TPUEstimatorSpec(
+        tf.estimator.ModeKeys.TRAIN, loss=loss, train_op=train_op, scaffold_fn=scaffold_fn
+    )
+
+
+def _gradients(config, settings, features, scaler):
+    """Gradients of a step's batch (or a replica's share of it).
+
+    Returns:
+        ([(gradient, variable)], {name: scalar} to look at, of the whole batch but on a TPU).
+    """
+    num_replicas = optimization.num_replicas(settings.use_tpu)
+    sums = optimization.sum_over_replicas(list(batch_denominators(features)), settings.use_tpu)
+    denominators = [total / num_replicas for total in sums]
+    variables = []
+
+    def compute(part, number):
+        with modeling.part_of_batch(number):
+            losses = pretraining_losses(config, part, True, settings, denominators)
+        variables[:] = tf.trainable_variables()
+        loss = losses.total / num_replicas  # replicas' gradients are summed
+        gradients = tf.gradients(scaler.scaled(loss) if scaler else loss, variables)
+        return gradients, _shown_values(settings, part, losses, denominators)
+
+    gradients, values = optimization.accumulated_gradients(
+        compute, features, settings.gradient_accumulation_steps
+    )
+    if scaler:
+        gradients = [scaler.unscaled(gradient) for gradient in gradients]
+    if not settings.use_tpu:
+        values = _of_all_replicas(values)
+    return list(zip(gradients, variables)), values
+
+
+def _shown_values(settings, part, losses, denominators):
+    """{name: scalar} to look at, of a part of a step's batch, each a share of the whole's mean."""
+    order_hits = tf.equal(
+        losses.order_head.predicted, tf.reshape(part["next_sentence_labels"], [-1])
+    )
+    masked_lm_hits = tf.equal(
+        losses.masked_lm_head.predicted, tf.reshape(part["masked_lm_ids"], [-1])
+    )
+    weights = tf.reshape(part["masked_lm_weights"], [-1])
+    hits = tf.reduce_sum(weights * tf.cast(masked_lm_hits, tf.float32))
+    values = {
+        "loss": losses.total,
+        "masked_lm_loss": losses.masked_lm,
+        settings.sentence_name + "_loss": losses.sentence_order,
+        "masked_lm_accuracy": hits / (denominators[0] + _EPSILON),
+        settings.sentence_name + "_accuracy": tf.reduce_sum(tf.cast(order_hits, tf.float32))
+        / denominators[1],
+        "tokens": tf.cast(tf.reduce_sum(part["input_mask"]), tf.float32),
+    }
+    if settings.replaced_token_weight:
+        values["replaced_token_loss"] = losses.replaced_token
+    return values
+
+
+def _of_all_replicas(values):
+    """What a step's whole batch has, of what each replica has of its share; {name: scalar}."""
+    shares = dict.fromkeys(values, optimization.num_replicas())
+    shares["tokens"] = 1
+    sums = optimization.sum_over_replicas(list(values.values()))
+    return {name: total / shares[name] for name, total in zip(values, sums)}
+
+
+def _train_op(config, settings, grads_and_vars, values, scaler):
+    """The op of a step; adds rate, gradient norm and trust ratios to what is to be looked at."""
+    global_step = tf.train.get_global_step()
+    rate = optimization.learning_rate(
+        settings.learning_rate,
+        settings.num_train_steps,
+        settings.num_warmup_steps,
+        global_step,
+        settings.poly_power,
+        settings.start_warmup_step,
+    )
+    inner = optimization.make_optimizer(settings.optimizer, config.layout, rate)
+    inner.skips_nonfinite = bool(settings.skip_nan_steps or scaler)
+    inner.is_compiled = not (settings.plain or settings.use_tpu)
+    optimizer = inner
+    if settings.use_tpu:
+        optimizer = tf.tpu.CrossShardOptimizer(inner)
+    train_op = optimizer.apply_gradients(grads_and_vars, global_step=global_step)
+    values["learning_rate"] = rate
+    values["gradient_norm"] = inner.gradient_norm
+    if inner.skips_nonfinite:
+        train_op = tf.group(train_op, _count_skipped(inner.gradient_norm, values))
+    if scaler:
+        train_op = tf.group(train_op, scaler.updated(tf.is_finite(inner.gradient_norm)))
+        values["loss_scale"] = scaler.scale
+    if not settings.use_tpu:
+        for name, trust_ratio in inner.trust_ratios.items():
+            tf.summary.scalar("trust_ratio/" + name, trust_ratio)
+    return train_op
+
+
+def _count_skipped(gradient_norm, values):
+    """The op that counts a step without an update; adds the count to what is to be looked at."""
+    count = _state_variable("skipped_steps", 0.0)
+    values["skipped_steps"] = count.read_value()
+    return count.assign_add(tf.cast(tf.logical_not(tf.is_finite(gradient_norm)), tf.float32))
+
+
+def _state_variable(name, value):
+    """A float variable that is saved but not trained; equal on all replicas."""
+    return tf.get_variable(
+        name,
+        initializer=tf.constant(value),
+        trainable=False,
+        use_resource=True,
+        aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA,
+    )
+
+
+def state_of_training(settings):
+    """What the graph of training has beside weights and slots: {variable's name: first value}.
+
+    Args:
+        settings: `ModelSettings`.
+    """
+    state = {}
+    if settings.precision == "mixed_float16":
+        state.update(loss_scale=_FIRST_LOSS_SCALE, good_steps=0.0)
+    if settings.skip_nan_steps or state:
+        state["skipped_steps"] = 0.0
+    return {name: np.float32(value) for name, value in state.items()}
+
+
+class LossScaler:
+    """Keeps float16 gradients in range (Micikevicius et al. 2017).
+
+    The loss is multiplied by a power of two, which is halved when gradients overflow (that step is
+    skipped) and doubled after 2,000 steps without.
+    """
+
+    def __init__(self):
+        self._scale = _state_variable("loss_scale", _FIRST_LOSS_SCALE)
+        self._good_steps = _state_variable("good_steps", 0.0)
+        self.scale = self._scale.read_value()
+
+    def scaled(self, loss):
+        """The loss times the scale."""
+        return loss * self.scale
+
+    def unscaled(self, gradient):
+        """A gradient of the scaled loss as one of the loss, dense."""
+        return tf.convert_to_tensor(gradient) / self.scale
+
+    def updated(self, is_finite):
+        """The op that adapts the scale after a step whose gradients were finite or not."""
+        good_steps = self._good_steps + 1.0
+        grows = good_steps >= _LOSS_SCALE_GROWTH_STEPS
+        scale_if_good = tf.where_v2(grows, 2.0 * self.scale, self.scale)
+        scale_if_bad = tf.maximum(1.0, self.scale / 2.0)
+        keeps_counting = tf.logical_and(is_finite, tf.logical_not(grows))
+        return tf.group(
+            self._scale.assign(tf.where_v2(is_finite, scale_if_good, scale_if_bad)),
+            self._good_steps.assign(tf.where_v2(keeps_counting, good_steps, 0.0)),
+        )
+
+
+def _eval_metrics(losses, features, settings):
+    """(function, tensors) of the evaluation's metrics, as `TPUEstimatorSpec` takes them."""
+    name = settings.sentence_name
+    weights = tf.reshape(features["masked_lm_weights"], [-1])
+    tensors = [
+        losses.masked_lm_head.per_example_loss,
+        losses.masked_lm_head.predicted,
+        tf.reshape(features["masked_lm_ids"], [-1]),
+        weights,
+        losses.order_head.per_example_loss,
+        losses.order_head.predicted,
+        tf.reshape(features["next_sentence_labels"], [-1]),
+    ]
+
+    def metric_fn(lm_loss, lm_predicted, lm_ids, lm_weights, loss, predicted, labels):
+        return {
+            "masked_lm_accuracy": tf.metrics.accuracy(lm_ids, lm_predicted, lm_weights),
+            "masked_lm_loss": tf.metrics.mean(lm_loss, lm_weights),
+            name + "_accuracy": tf.metrics.accuracy(labels, predicted),
+            name + "_loss": tf.metrics.mean(loss),
+        }
+
+    return metric_fn, tensors

@@ -1,0 +1,78 @@
+"""Telling replaced tokens, after ELECTRA (Clark et al. 2020), with one model in both roles.
+
+    filled = fill(features, log_probs)
+    losses = detection_losses(config, model_of_filled_text, filled.is_replaced)
+
+The model fills the masks of a batch by chance, as probable as it holds each piece, then reads the
+filled text and tells which of its pieces are not those that stood there. That text has no [MASK],
+as the texts of fine-tuning have none, and each of its pieces has a label, not only one in seven.
+ELECTRA fills with a smaller model of its own; here the same weights learn both tasks at once.
+"""
+
+import collections
+
+import tensorflow.compat.v1 as tf
+
+from albert_zh.model import modeling
+
+SCOPE = "cls/replaced_tokens"  # of the head, which only training has
+
+Filled = collections.namedtuple("Filled", "input_ids is_replaced")
+Filled.__doc__ = """A batch without masks.
+
+Fields:
+    input_ids: int tensor [B, F], pieces in place of the masks, else the original text.
+    is_replaced: float tensor [B, F], 1 where a piece is not the original one.
+"""
+
+
+def fill(features, log_probs):
+    """Fills the masks of a batch.
+
+    Args:
+        features: dict of a batch's tensors, [B, F] and [B, P].
+        log_probs: float tensor [B * P, V], of the pieces at the masked positions.
+
+    Returns:
+        `Filled`; there is no gradient through it.
+    """
+    batch, length = modeling.get_shape_list(features["input_ids"], expected_rank=2)
+    _, count = modeling.get_shape_list(features["masked_lm_positions"], expected_rank=2)
+    drawn = tf.random.stateless_categorical(
+        tf.stop_gradient(log_probs), 1, modeling.dropout_seed(), dtype=tf.int32
+    )
+    # What is no prediction goes to a further column, which is cut off again.
+    is_used = features["masked_lm_weights"] > 0
+    positions = tf.cast(features["masked_lm_positions"], tf.int32)
+    columns = tf.where_v2(is_used, positions, length)  # [B, P]
+    rows = tf.tile(tf.range(batch)[:, None], [1, count])
+    places = tf.stack([rows, columns], axis=-1)  # [B, P, 2]
+    padded = tf.pad(tf.cast(features["input_ids"], tf.int32), [[0, 0], [0, 1]])  # [B, F + 1]
+
+    def with_pieces(pieces):
+        pieces = tf.reshape(tf.cast(pieces, tf.int32), [batch, count])
+        return tf.tensor_scatter_nd_update(padded, places, pieces)[:, :length]
+
+    filled, original = with_pieces(drawn), with_pieces(features["masked_lm_ids"])
+    return Filled(filled, tf.cast(tf.not_equal(filled, original), tf.float32))
+
+
+def detection_losses(config, model, is_replaced):
+    """The loss of each piece of a filled text; the head's variables are under `SCOPE`.
+
+    Args:
+        config: `modeling.AlbertConfig`.
+        model: `modeling.AlbertModel` of the filled text.
+        is_replaced: float tensor [B, F].
+
+    Returns:
+        float tensor [B, F], the binary cross-entropy.
+    """
+    width = config.hidden_size
+    rows = tf.reshape(model.get_sequence_output(), [-1, width])  # [R, H]
+    with tf.variable_scope(SCOPE):
+        rows = modeling.dense(rows, width, config, "dense", config.hidden_act)
+        logits = tf.cast(modeling.dense(rows, 1, config, "output"), tf.float32)  # [R, 1]
+    return tf.nn.sigmoid_cross_entropy_with_logits(
+        labels=is_replaced, logits=tf.reshape(logits, tf.shape(is_replaced))
+    )

@@ -1,0 +1,292 @@
+"""What TFRecord files of pre-training hold, found out before and, after an error, behind training.
+
+about = inspected(paths, max_seq_length=128, max_predictions=20, flag="input_file")
+about.num_records
+first_fault(about.files, ...)  # "FILE, record 17: ..." or None
+"""
+
+import collections
+import contextlib
+import mmap
+import os
+
+import numpy as np
+import tensorflow.compat.v1 as tf
+
+from albert_zh.common import files, path_rules
+from albert_zh.common.errors import UserError
+from albert_zh.common.progress import progress_bar
+from albert_zh.corpus import tfrecords
+from albert_zh.training import training
+
+_CHECKED_TOGETHER = 1024  # records
+_COUNTED_RECORDS = 20000
+_WAYS_OUT = ": write the file again, or leave damaged records out with --skip_corrupt_records=true"
+_MOST_EXAMPLES = 3  # places that a message names
+
+Inspection = collections.namedtuple("Inspection", "files num_records is_masked")
+Inspection.__doc__ = """What `inspected` found.
+
+Fields:
+    files: list of str.
+    num_records: int, records in all files.
+    is_masked: bool; False for records of `--masking=dynamic`.
+"""
+
+
+def inspected(paths, max_seq_length, max_predictions, flag):
+    """Counts records and checks that they are what the flags say, by the first of each file.
+
+    Args:
+        paths: list of TFRecord files.
+        max_seq_length: S that is expected.
+        max_predictions: P that is expected of masked records.
+        flag: the flag to name in errors.
+
+    Returns:
+        `Inspection`.
+
+    Raises:
+        UserError: for a file that is damaged, empty, or holds other records.
+    """
+    counts, kinds = [], set()
+    for path in progress_bar("counting records", len(paths), "file", iterable=paths, leave=False):
+        with _opened(path) as content:
+            count = 0
+            try:
+                for count, place in enumerate(tfrecords.record_places(content), 1):
+                    if count == 1:
+                        kinds.add(
+                            _checked_kind(path, content, place, max_seq_length, max_predictions)
+                        )
+            except tfrecords.Damage as damage:
+                raise UserError("%s, %s%s" % (path, damage, _WAYS_OUT)) from damage
+            counts.append(count)
+    if len(kinds) > 1:
+        raise UserError(
+            "--%s: some files hold masked records and some unmasked ones (--masking=dynamic): "
+            "expected one kind" % flag
+        )
+    if not sum(counts):
+        raise UserError("--%s: no record in %s" % (flag, ", ".join(paths[:_MOST_EXAMPLES])))
+    return Inspection(
+        [path for path, count in zip(paths, counts) if count], sum(counts), kinds.pop()
+    )
+
+
+def _opened(path):
+    """A file's content, mapped into memory; of an empty file an empty one."""
+    path_rules.check_local(path)
+    try:
+        if os.path.getsize(path) == 0:
+            return memoryview(b"")
+        with open(path, "rb") as handle:
+            return mmap.mmap(handle.fileno(), 0, access=mmap.ACCESS_READ)
+    except OSError as error:
+        raise UserError("%s: cannot be read (%s)" % (path, error.strerror)) from error
+
+
+def num_records(path):
+    """The number of a file's records, by their lengths; raises `tfrecords.Damage`."""
+    with _opened(path) as content:
+        return sum(1 for _ in tfrecords.record_places(content))
+
+
+def _checked_kind(path, content, place, max_seq_length, max_predictions):
+    """Whether the record is a masked one; raises `UserError` if it is not as expected."""
+    try:
+        features = parsed(content[place[0] : place[1]])
+    except ValueError as error:
+        raise UserError("%s, record 1: %s" % (path, error)) from error
+    fault = fault_of(features, max_seq_length, max_predictions)
+    if fault:
+        raise UserError("%s, record 1: %s" % (path, fault))
+    return "masked_lm_positions" in features
+
+
+def parsed(serialized):
+    """{name: array} of a record; raises ValueError where it is no `tf.train.Example`."""
+    try:
+        example = tf.train.Example.FromString(bytes(serialized))
+    except Exception as error:  # protobuf's own, whose class depends on its implementation
+        raise ValueError("is no tf.train.Example (%s)" % error) from error
+    return {
+        name: np.array(getattr(feature, feature.WhichOneof("kind") or "int64_list").value)
+        for name, feature in example.features.feature.items()
+    }
+
+
+def fault_of(features, max_seq_length, max_predictions, vocab_size=None):
+    """What is wrong with a record, in words, or None.
+
+    Args:
+        features: {name: array}.
+        max_seq_length: S.
+        max_predictions: P, of masked records.
+        vocab_size: V, to check ids by; None checks sizes only.
+    """
+    length = (max_seq_length, "--max_seq_length=")
+    sizes = dict.fromkeys(("input_ids", "input_mask", "segment_ids"), length)
+    sizes["next_sentence_labels"] = (1, "")
+    if "masked_lm_positions" in features or "token_boundary" not in features:
+        names = ("masked_lm_positions", "masked_lm_ids", "masked_lm_weights")
+        sizes.update(dict.fromkeys(names, (max_predictions, "--max_predictions_per_seq=")))
+    for name, (size, flag) in sizes.items():
+        if name not in features:
+            return "has no %s: is this a record of create_pretraining_data.py?" % name
+        if len(features[name]) != size:
+            values = (name, len(features[name]), flag, size)
+            return "%s has %d values, expected %s%d" % values
+    for name, end in (("input_ids", vocab_size), ("masked_lm_ids", vocab_size)):
+        if end is not None and name in features and not _is_within(features[name], end):
+            return "%s has %d: expected ids below the config's vocab_size, %d" % (
+                name,
+                max(features[name], key=lambda value: abs(value - end / 2)),
+                end,
+            )
+    if vocab_size is not None and not _is_within(
+        features.get("masked_lm_positions", []), max_seq_length
+    ):
+        return "masked_lm_positions has a value that is none below %d" % max_seq_length
+    return None
+
+
+def _is_within(values, end):
+    return len(values) == 0 or (min(values) >= 0 and max(values) < end)
+
+
+def first_fault(paths, max_seq_length, max_predictions, vocab_size):
+    """The first record that cannot be trained on, as "FILE, record N: why", or None.
+
+    Args:
+        paths: list of TFRecord files.
+        max_seq_length: S.
+        max_predictions: P.
+        vocab_size: V.
+    """
+    for path in paths:
+        for number, serialized in enumerate(_contents(path), 1):
+            fault = _fault_of_contents(serialized, max_seq_length, max_predictions, vocab_size)
+            if fault:
+                return "%s, record %d%s" % (path, number, fault)
+    return None
+
+
+def _fault_of_contents(serialized, *sizes):
+    """As `fault_of`, of a record as `_contents` gives it; words that follow the record's number."""
+    if serialized is None:
+        return " is damaged (its checksum differs)"
+    try:
+        fault = fault_of(parsed(serialized), *sizes)
+    except ValueError as error:
+        fault = str(error)
+    return fault and ": " + fault
+
+
+@contextlib.contextmanager
+def named_faults(paths, max_seq_length, max_predictions, vocab_size):
+    """Looks for a faulty record where TensorFlow stops at one, and names it in a `UserError`.
+
+    Args:
+        paths, max_seq_length, max_predictions, vocab_size: as in `first_fault`.
+    """
+    try:
+        yield
+    except (tf.errors.DataLossError, tf.errors.InvalidArgumentError) as error:
+        fault = first_fault(paths, max_seq_length, max_predictions, vocab_size)
+        if fault is None:
+            raise
+        raise UserError("%s%s" % (fault, _WAYS_OUT)) from error
+
+
+def _contents(path):
+    """Yields the content of each record of a file, None for one whose checksum differs."""
+    with _opened(path) as content:
+        for places in _batches(tfrecords.record_places(content)):
+            contents = [bytes(content[begin:end]) for begin, end in places]
+            # Less than four bytes are no record of features, and have no checksum here.
+            checksums = iter(tfrecords.masked_checksums([c for c in contents if len(c) >= 4]))
+            for (_, end), serialized in zip(places, contents):
+                is_whole = len(serialized) >= 4 and next(checksums) == bytes(
+                    content[end : end + tfrecords.FOOTER_BYTES]
+                )
+                yield serialized if is_whole else None
+
+
+def _batches(items):
+    """Lists of up to `_CHECKED_TOGETHER` items; ends where the items end or are damaged."""
+    batch = []
+    try:
+        for item in items:
+            batch.append(item)
+            if len(batch) == _CHECKED_TOGETHER:
+                yield batch
+                batch = []
+    except tfrecords.Damage:
+        pass  # `repaired` and `inspected` tell of it
+    if batch:
+        yield batch
+
+
+def repaired(paths, folder):
+    """Copies files that have damaged records, without them; says how many there were.
+
+    Args:
+        paths: list of TFRecord files.
+        folder: where copies go.
+
+    Returns:
+        list of files, copies in place of damaged ones.
+    """
+    result = []
+    for number, path in enumerate(paths):
+        is_whole = True
+        with _opened(path) as content:
+            try:
+                for _ in tfrecords.record_places(content):
+                    pass
+            except tfrecords.Damage as damage:
+                is_whole = False
+                training.say("warning: %s, %s: what comes behind it is left out", path, damage)
+        num_damaged = sum(serialized is None for serialized in _contents(path))
+        if is_whole and not num_damaged:
+            result.append(path)
+            continue
+        os.makedirs(folder, exist_ok=True)
+        copy = os.path.join(folder, "%d_%s" % (number, os.path.basename(path)))
+        whole = filter(None, _contents(path))
+        with files.atomic_write(copy, "wb") as handle:
+            for batch in _batches(whole):
+                handle.writelines(tfrecords.frame_records(batch))
+        training.say("warning: %s: %d damaged records are left out", path, num_damaged)
+        result.append(copy)
+    return result
+
+
+def piece_counts(paths, max_seq_length, max_predictions, vocab_size):
+    """How often each piece stands in the first records of each file.
+
+    Args:
+        paths, max_seq_length, max_predictions, vocab_size: as in `first_fault`.
+
+    Returns:
+        int64 [V]; of masked pieces, what stood there is counted.
+
+    Raises:
+        UserError: at a record that cannot be trained on.
+    """
+    counts = np.zeros(vocab_size, np.int64)
+    for path in paths:
+        for number, serialized in enumerate(_contents(path)):
+            if number * len(paths) >= _COUNTED_RECORDS:
+                break
+            fault = _fault_of_contents(serialized, max_seq_length, max_predictions, vocab_size)
+            if fault:
+                raise UserError("%s, record %d%s%s" % (path, number + 1, fault, _WAYS_OUT))
+            features = parsed(serialized)
+            ids = features["input_ids"]
+            if "masked_lm_positions" in features:
+                used = features["masked_lm_weights"] > 0
+                ids[features["masked_lm_positions"][used]] = features["masked_lm_ids"][used]
+            counts += np.bincount(ids[features["input_mask"] == 1], minlength=vocab_size)
+    return counts

@@ -1,0 +1,278 @@
+"""A classifier's features -> batches: of like length, padded as far as the longest row of each.
+
+    input_fn = train_input_fn(feature_file, 128, batch_size=64, num_steps=1000, seed=12345)
+
+Every example comes once an epoch, in an order that seed and epoch determine: a run that is stopped
+and goes on sees what the uninterrupted one would have seen. On TPU, and with `plain`, rows keep the
+order in which they come and are padded to the longest length.
+"""
+
+import numpy as np
+import tensorflow.compat.v1 as tf
+
+from albert_zh.tasks import datasets
+from albert_zh.tasks.classification import features as classification
+from albert_zh.training import length_bucketing
+
+SHUFFLE_BUFFER = 500000  # serialized examples, some 150 bytes each; more than most data sets have
+LENGTH_MULTIPLE = 4  # lengths in training: for each of them its activations are compiled
+
+
+def train_input_fn(
+    feature_file,
+    max_seq_length,
+    batch_size,
+    num_steps,
+    seed,
+    first_step=0,
+    use_tpu=False,
+    plain=False,
+):
+    """Input of training.
+
+    Args:
+        feature_file: `classification.FeatureFile`.
+        max_seq_length: longest sequence.
+        batch_size: examples of a step, of all replicas together.
+        num_steps: steps of the whole training.
+        seed: of the shuffling.
+        first_step: steps that are done already.
+        use_tpu: bool.
+        plain: bool; pad all rows to `max_seq_length`, in the order in which they come.
+
+    Returns:
+        input function for an Estimator.
+    """
+    keeps_order = use_tpu or plain
+
+    def input_fn(params, input_context=None):
+        records = tf.data.TFRecordDataset(feature_file.path)
+        buffer_size = min(feature_file.num_examples, SHUFFLE_BUFFER)
+        records = records.shuffle(buffer_size, seed=seed, reshuffle_each_iteration=True).repeat()
+        if keeps_order:
+            starts = np.arange(num_steps)
+        else:
+            starts = length_bucketing.window_starts(
+                feature_file.num_examples, batch_size, num_steps
+            )
+        window = np.searchsorted(starts, first_step, side="right") - 1
+        batches = records.skip(starts[window] * batch_size).batch(batch_size, drop_remainder=True)
+        if not keeps_order:
+            sizes = np.diff(np.append(starts, num_steps))[window:]
+            task = feature_file.task
+            batches = _in_windows(batches, sizes, task, max_seq_length, batch_size, seed)
+        else:
+            batches = batches.map(_parser(feature_file.task, max_seq_length), num_parallel_calls=2)
+        batches = batches.skip(first_step - starts[window])
+        batches = _shared(batches, length_bucketing.share_of(params, input_context))
+        return _finished(batches, max_seq_length, keeps_order, LENGTH_MULTIPLE)
+
+    return input_fn
+
+
+def eval_input_fn(feature_file, max_seq_length, batch_size, use_tpu=False, plain=False):
+    """Input of evaluation and prediction: every example once.
+
+    Rows are sorted by length in windows, `batching.ROW` tells their places (see `in_order`); on TPU
+    and with `plain` they keep the file's order. On TPU the last batch is filled up with examples
+    that `is_real_example` marks as none.
+
+    Args:
+        feature_file: `classification.FeatureFile`.
+        max_seq_length: longest sequence.
+        batch_size: examples in a batch; on TPU the Estimator tells it.
+        use_tpu, plain: as in `train_input_fn`.
+
+    Returns:
+        input function for an Estimator.
+    """
+
+    def input_fn(params):
+        records = tf.data.TFRecordDataset(feature_file.path)
+        if not use_tpu:
+            return _rows_once(records, feature_file.task, max_seq_length, batch_size, plain)
+        share = length_bucketing.share_of(params)
+        size = params["batch_size"]  # of a core
+        label = datasets.label_value(feature_file.task, None)
+        padding = [0] * max_seq_length
+        filler = classification.serialized(padding, padding, label, is_real_example=0)
+        num_missing = -feature_file.num_examples % (size * share.num_replicas)
+        fillers = tf.data.Dataset.from_tensors(filler).repeat(num_missing)
+        batches = records.concatenate(fillers).batch(size, drop_remainder=True)
+        batches = batches.map(_parser(feature_file.task, max_seq_length))
+        batches = length_bucketing.of_pipeline(batches, share)
+        return _finished(batches, max_seq_length, is_static=True)
+
+    return input_fn
+
+
+def stream_input_fn(encoded, task, max_seq_length, batch_size, plain=False):
+    """Input of prediction without a file of features: memory does not grow with the number of rows.
+
+    Args:
+        encoded: iterator of (input_ids, segment_ids); consumed once, in order.
+        task: `Task`.
+        max_seq_length: longest sequence.
+        batch_size, plain: as in `eval_input_fn`.
+
+    Returns:
+        input function for an Estimator.
+    """
+
+    def rows():
+        label = datasets.label_value(task, None)
+        for input_ids, segment_ids in encoded:
+            yield classification.serialized(input_ids, segment_ids, label, is_real_example=1)
+
+    def input_fn(params):
+        del params
+        records = tf.data.Dataset.from_generator(rows, tf.string, tf.TensorShape([]))
+        return _rows_once(records, task, max_seq_length, batch_size, plain)
+
+    return input_fn
+
+
+def in_order(batches):
+    """Rows of an `eval_input_fn`'s outputs as the input had them.
+
+    Args:
+        batches: iterable of {name: array [B, ...]}, with `batching.ROW` if rows are not at their
+            places.
+
+    Yields:
+        {name: value} of each row.
+    """
+    waiting, number = {}, 0
+    for batch in batches:
+        for place in range(len(next(iter(batch.values())))):
+            row = {name: values[place] for name, values in batch.items()}
+            waiting[row.pop(length_bucketing.ROW, number + len(waiting))] = row
+        while number in waiting:
+            yield waiting.pop(number)
+            number += 1
+
+
+def _rows_once(records, task, max_seq_length, batch_size, plain):
+    """Batches of all records; sorted by length in windows unless they are to be plain."""
+    parse = _parser(task, max_seq_length)
+    if plain:
+        return _finished(records.batch(batch_size).map(parse), max_seq_length, is_static=True)
+    windows = records.enumerate().batch(length_bucketing.WINDOW)
+
+    def by_length(rows, serialized):
+        features = dict(parse(serialized), **{length_bucketing.ROW: rows})
+        order = tf.argsort(_lengths(features), stable=True)
+        return {name: tf.gather(values, order) for name, values in features.items()}
+
+    rows = windows.map(by_length, num_parallel_calls=2).flat_map(tf.data.Dataset.from_tensor_slices)
+    return _finished(rows.batch(batch_size), max_seq_length, is_static=False)
+
+
+def _in_windows(batches, sizes, task, max_seq_length, batch_size, seed):
+    """Batches of records -> parsed batches, by length in windows of so many batches each.
+
+    What comes after the last window is in windows of one batch.
+    """
+    ends = tf.constant(np.cumsum(sizes), tf.int64)
+    largest = max(sizes)
+    sizes = tf.constant(np.append(sizes, 1), tf.int64)
+    parse = _parser(task, max_seq_length)
+
+    def window_of(step, records):
+        del records
+        return tf.searchsorted(ends, [step], side="right", out_type=tf.int64)[0]
+
+    def joined(window, items):
+        del window
+        return items.map(lambda step, records: records).batch(largest)
+
+    def by_length(serialized):  # [batches, B]
+        features = parse(tf.reshape(serialized, [-1]))
+        place = tf.reduce_sum(features["input_ids"][:, :8])  # another order in each window
+        order = length_bucketing.order_by_length(_lengths(features), batch_size, [seed, place])
+        return {
+            name: tf.reshape(
+                tf.gather(values, order), [-1, batch_size] + values.shape.as_list()[1:]
+            )
+            for name, values in features.items()
+        }
+
+    windows = batches.enumerate().apply(
+        tf.data.experimental.group_by_window(
+            window_of, joined, window_size_func=lambda window: sizes[window]
+        )
+    )
+    return windows.map(by_length, num_parallel_calls=2).flat_map(tf.data.Dataset.from_tensor_slices)
+
+
+def _shared(batches, share):
+    """The batches of this pipeline's replicas, each its part of a step."""
+    if share.num_replicas == 1:
+        return batches
+
+    def parts(batch):
+        return tf.data.Dataset.from_tensor_slices(
+            {
+                name: tf.reshape(values, [share.num_replicas, -1] + values.shape.as_list()[1:])
+                for name, values in batch.items()
+            }
+        )
+
+    return length_bucketing.of_pipeline(batches.flat_map(parts), share)
+
+
+def _parser(task, max_seq_length):
+    """The function that parses records [N] and pads them to the longest length."""
+    is_number = task.objective == "regression"
+    label_shape = [len(task.labels)] if task.objective == "multi_label" else []
+    columns = {
+        "input_ids": tf.io.VarLenFeature(tf.int64),
+        "segment_ids": tf.io.VarLenFeature(tf.int64),
+        "label_ids": tf.io.FixedLenFeature(label_shape, tf.float32 if is_number else tf.int64),
+        "is_real_example": tf.io.FixedLenFeature([], tf.int64),
+    }
+
+    def parse(serialized):
+        parsed = tf.io.parse_example(serialized, columns)
+        ids = parsed["input_ids"]
+        mask = tf.SparseTensor(ids.indices, tf.ones_like(ids.values), ids.dense_shape)
+        shape = [serialized.shape[0], max_seq_length]
+        return {
+            "input_ids": _padded(ids, shape),  # [N, F]
+            "input_mask": _padded(mask, shape),  # [N, F]
+            "segment_ids": _padded(parsed["segment_ids"], shape),  # [N, F]
+            "label_ids": parsed["label_ids"]  # [N], of a multi-label task [N, C]
+            if is_number
+            else tf.cast(parsed["label_ids"], tf.int32),
+            "is_real_example": tf.cast(parsed["is_real_example"], tf.float32),  # [N]
+        }
+
+    return parse
+
+
+def _padded(sparse, shape):
+    rows = tf.cast(tf.sparse.to_dense(sparse), tf.int32)
+    rows = tf.pad(rows, [[0, 0], [0, shape[1] - tf.shape(rows)[1]]])
+    rows.set_shape(shape)
+    return rows
+
+
+def _lengths(features):
+    return tf.reduce_sum(features["input_mask"], axis=1)
+
+
+def _finished(batches, max_seq_length, is_static, multiple=1):
+    """Cuts batches to the longest row, up to a multiple of a length, unless they are static."""
+    sequences = ("input_ids", "input_mask", "segment_ids")
+
+    def cut(batch):
+        longest = tf.reduce_max(_lengths(batch))
+        length = tf.minimum(-(-longest // multiple) * multiple, max_seq_length)
+        return {
+            name: values[:, :length] if name in sequences else values
+            for name, values in batch.items()
+        }
+
+    if not is_static:
+        batches = batches.map(cut, num_parallel_calls=2)
+    return length_bucketing.prefetched(batches)

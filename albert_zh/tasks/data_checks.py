@@ -1,0 +1,238 @@
+"""What is remarkable about a data set before training: imbalance, duplicates, contradictions."""
+
+import collections
+import math
+
+from albert_zh.tasks import metrics as task_metrics
+from albert_zh.tasks import text_groups
+from albert_zh.tasks.datasets import is_pair, label_parts
+from albert_zh.tasks.named_columns import plain_label
+from albert_zh.tasks.reader import label_counts, separator_of
+
+RARE = 10  # examples; classes with fewer are named
+IMBALANCE = 10  # times that the largest class is larger than the smallest
+SHOWN = 5
+MUCH_SHARED = 0.1  # share of rows with a text of train from which it is a warning
+FEW_DEV_ROWS = 100  # by fewer no checkpoint is chosen better than by chance
+_PRESUMED_SCORE = 0.8  # for which the standard error is told
+
+
+def text_key(example):
+    """What makes two examples the same text or pair."""
+    return hash((example.text_a, example.text_b))
+
+
+def check(task, splits):
+    """Looks at the splits of a run.
+
+    Args:
+        task: `Task`, whose labels are known.
+        splits: {name: `Split`}.
+
+    Returns:
+        (lines for the user, {name: count} for the report).
+    """
+    lines, counts = [], {}
+    finders = (_sizes, _few_dev_rows, _spellings, _separators, _imbalance, _absent_labels)
+    for find in finders + (_duplicates, _shared_rows, _shared_texts):
+        for line, found in find(task, splits):
+            lines.append(line)
+            counts.update(found)
+    return lines, counts
+
+
+def _sizes(task, splits):
+    if "train" in splits and "dev" in splits:
+        sizes = [len(splits[name].examples) for name in ("train", "dev")]
+        if sizes[1] > sizes[0]:
+            yield (
+                "warning: dev has more rows than train (%d and %d): are the files swapped?"
+                % (sizes[1], sizes[0]),
+                {"dev_larger_than_train": sizes[1]},
+            )
+
+
+def _few_dev_rows(task, splits):
+    """A dev file that is too small to tell one checkpoint from another."""
+    num_rows = len(splits["dev"].examples) if "dev" in splits else FEW_DEV_ROWS
+    if num_rows < FEW_DEV_ROWS:
+        name = task_metrics.USUAL[task.objective][0]
+        yield (
+            "warning: dev has %d rows: a %s of %.2f has a standard error of ± %.2f there, too "
+            "large to choose a checkpoint by: label more rows, set more of them aside "
+            "(--dev_share), and look at the mean of several runs (--seeds=1,2,3)"
+            % (num_rows, name, _PRESUMED_SCORE, standard_error(task.objective, num_rows)),
+            {"few_dev_rows": num_rows},
+        )
+
+
+def standard_error(objective, num_rows, score=_PRESUMED_SCORE):
+    """Standard error of a score on so many rows: of a share of them, or of a correlation."""
+    if objective == "regression":
+        return (1 - score**2) / math.sqrt(max(num_rows - 1, 1))
+    return math.sqrt(score * (1 - score) / num_rows)
+
+
+def _spellings(task, splits):
+    """Labels of train that differ in their writing only."""
+    if "train" not in splits or task.objective == "regression":
+        return
+    same = collections.defaultdict(list)
+    for label in sorted(label_counts(task, splits["train"])):
+        same[plain_label(label)].append(label)
+    twice = [labels for labels in same.values() if len(labels) > 1]
+    if twice:
+        yield (
+            "note: %d labels of train stand there in several writings (width, case, .0), which are "
+            "taken for different labels: %s" % (len(twice), _some(map(" and ".join, twice))),
+            {"labels_in_several_writings": len(twice)},
+        )
+
+
+def _separators(task, splits):
+    """Several labels in one, where the flags say nothing of them or another separator."""
+    is_own = task.header is not None
+    if "train" not in splits or not (task.objective == "multi_label" or is_own):
+        return
+    parts = [label_parts(task, example.label) for example in splits["train"].examples]
+    labels = [found[0] for found in parts if found]
+    mark = separator_of(labels)
+    if mark is None or task.objective == "regression" or max(map(len, parts)) > 1:
+        return
+    way_out = "--label_separator=%r" % mark
+    if task.objective == "single_label":
+        way_out = "--multi_label=true" + ("" if mark == "|" else " " + way_out)
+    with_mark = [label for label in labels if mark in label]
+    yield (
+        "warning: no row of train has several labels, but %d of %d labels have %r in them, as %r: "
+        "if it stands between labels, use %s"
+        % (len(with_mark), len(labels), mark, with_mark[0], way_out),
+        {"labels_with_a_separator": len(with_mark)},
+    )
+
+
+def _imbalance(task, splits):
+    if "train" not in splits or task.objective == "regression":
+        return
+    counts = label_counts(task, splits["train"])
+    (most, many), (least, few) = counts.most_common()[0], counts.most_common()[-1]
+    if many > IMBALANCE * few:
+        yield (
+            "note: train is imbalanced: %s has %d rows, %s %d (--class_weights=balanced evens that "
+            "out, --best_metric=macro_f1 looks at all classes alike)" % (most, many, least, few),
+            {"imbalance": many / few},
+        )
+    rare = [label for label in task.labels if counts[label] < RARE]
+    if rare:
+        yield (
+            "note: %d classes have fewer than %d rows in train: %s"
+            % (len(rare), RARE, _some(rare)),
+            {"rare_classes": len(rare)},
+        )
+
+
+def _absent_labels(task, splits):
+    if "train" not in splits or task.objective == "regression":
+        return
+    for name in ("train", "dev"):
+        if name in splits and splits[name].has_labels:
+            there = label_counts(task, splits[name])
+            absent = [label for label in task.labels if not there[label]]
+            if absent:
+                yield (
+                    "note: %s has no row of %d labels: %s" % (name, len(absent), _some(absent)),
+                    {"labels_absent_in_" + name: len(absent)},
+                )
+
+
+def _duplicates(task, splits):
+    """Texts that stand twice in one file, with the same label or with different ones."""
+    for name, split in splits.items():
+        if not split.has_labels:
+            continue
+        labels = collections.defaultdict(set)
+        for example in split.examples:
+            labels[text_key(example)].add(example.label)
+        repeated = len(split.examples) - len(labels)
+        if repeated:
+            yield (
+                "note: %d rows of %s repeat an earlier one's text" % (repeated, name),
+                {"repeated_in_" + name: repeated},
+            )
+        contradictory = {key for key, found in labels.items() if len(found) > 1}
+        if contradictory:
+            example = next(e for e in split.examples if text_key(e) in contradictory)
+            yield (
+                "warning: %d texts of %s stand there with different labels, as %r (%s)"
+                % (
+                    len(contradictory),
+                    name,
+                    example.text_a[:40],
+                    ", ".join(sorted(map(str, labels[text_key(example)]))),
+                ),
+                {"contradictory_in_" + name: len(contradictory)},
+            )
+
+
+def _shared_rows(task, splits):
+    """Rows of dev and test that training has seen, and those that it saw with another label."""
+    if "train" not in splits:
+        return
+    labels = {text_key(example): example.label for example in splits["train"].examples}
+    for name in ("dev", "test"):
+        if name not in splits:
+            continue
+        shared = [e for e in splits[name].examples if text_key(e) in labels]
+        if shared:
+            other = sum(e.label not in (None, labels[text_key(e)]) for e in shared)
+            yield (
+                "note: %d of %d rows of %s stand in train too%s%s"
+                % (
+                    len(shared),
+                    len(splits[name].examples),
+                    name,
+                    ", %d of them with another label" % other if other else "",
+                    _about_scores(task, splits[name], len(shared)),
+                ),
+                {"seen_in_" + name: len(shared)},
+            )
+
+
+def _shared_texts(task, splits):
+    """Rows of dev and test that share a text with train, though not as the same row."""
+    if "train" not in splits or not {"dev", "test"}.intersection(splits):
+        return
+    rows = {name: list(map(text_groups.texts_of_row, splits[name].examples)) for name in splits}
+    for name in ("dev", "test"):
+        shared = text_groups.overlap(rows.get(name, []), rows["train"])
+        if shared.one_text > shared.same_row:
+            share = shared.one_text / len(rows[name])
+            of_pairs = ", %d of them both texts, %d the same pair" % shared[1:]
+            yield (
+                "%s: %d of %d rows of %s (%.1f %%) share a text with train%s: scores there are "
+                "higher than on new texts"
+                % (
+                    "warning" if share > MUCH_SHARED else "note",
+                    shared.one_text,
+                    len(rows[name]),
+                    name,
+                    100 * share,
+                    of_pairs if is_pair(task) else "",
+                ),
+                {"share_a_text_in_" + name: shared.one_text},
+            )
+
+
+def _about_scores(task, split, num_seen):
+    """What rows that training has seen do to a split's scores, for the note on them."""
+    if not split.has_labels:
+        return ""
+    if num_seen == len(split.examples):
+        return ": all of them, so that its scores say nothing about new texts"
+    return "; %s is told with and without them" % task_metrics.USUAL[task.objective][0]
+
+
+def _some(names):
+    names = list(names)
+    shown = ", ".join(names[:SHOWN])
+    return shown + (" ..." if len(names) > SHOWN else "")

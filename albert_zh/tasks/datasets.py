@@ -1,0 +1,254 @@
+"""Classification tasks: what their files and labels look like.
+
+A task is a row of `TASKS`; a new one of a known form needs nothing else. A folder of one's own is
+the task `multiclass`, whose columns and labels are taken from its training file.
+"""
+
+import collections
+
+from albert_zh.common.errors import UserError
+
+OWN_DATA = "multiclass"
+
+# Names by which columns of a header, or keys of JSON lines, are known; case does not matter.
+KEYS = {
+    "text_a": (
+        "text_a text sentence title text1 text_1 sentence1 sentence_1 sent1 question question1 "
+        "question_1 query query1 query_1 q1 s1 content review review_body comment comments body "
+        "document utterance tweet message premise 文本 句子 标题 内容 正文 评论 评价 问题 问句 "
+        "语句 原文 文章 文本一 文本1 句子一 句子1 问题一 问题1"
+    ).split(),
+    "text_b": (
+        "text_b text2 text_2 sentence2 sentence_2 sent2 question2 question_2 query2 query_2 q2 s2 "
+        "hypothesis hypo 文本二 文本2 句子二 句子2 问题二 问题2"
+    ).split(),
+    "label": (
+        "label labels class category target score gold_label sentiment emotion intent rating "
+        "stars tag tags 标签 类别 分类 情感 情绪 意图 主题 类型 评分 星级 标记"
+    ).split(),
+}
+# The flags by which a user names the columns: by name in a header, by key, or by position from 1.
+COLUMN_FLAGS = collections.OrderedDict(
+    [("text_a", "text_column"), ("text_b", "text_b_column"), ("label", "label_column")]
+)
+Task = collections.namedtuple(
+    "Task",
+    "files columns labels keys aliases examples_of is_left_out objective separator header chosen",
+)
+Task.__new__.__defaults__ = ({}, {}, None, None, "single_label", "|", None, {})
+Task.__doc__ = """A row of the table.
+
+Fields:
+    files: {split: its file's name, or several, best first}.
+    columns: what stands in a row of cells, in order: "text_a", "text_b", "label", None for unused.
+    labels: what may stand in the label column, class 0 first; None: what training has.
+    keys: {column: names of it in a header or in JSON lines} beside those of `KEYS`.
+    aliases: {other spelling of a label: label}.
+    examples_of: function of a record {key: value} -> list of {column: value}, for records that are
+        no plain row.
+    is_left_out: function of a record -> bool.
+    objective: "single_label", "multi_label" or "regression".
+    separator: what stands between the labels of a multi-label row.
+    header: own data only: the header of the training file, a tuple; () for none.
+    chosen: {column: name or position of it}, as `COLUMN_FLAGS` say.
+"""
+
+# Records that are no plain row of texts
+
+
+def _csl_examples(record):
+    keywords = record["keyword"]
+    text = keywords if isinstance(keywords, str) else " ".join(keywords)
+    return [{"text_a": text, "text_b": record["abst"], "label": record.get("label")}]
+
+
+def _wsc_examples(record):
+    """The text with `_` around the noun and `[ ]` around the pronoun."""
+    text, target = record["text"], record["target"]
+    marks = []
+    for span, left, right in (("span1", "_", "_"), ("span2", "[", "]")):
+        begin, words = target[span + "_index"], target[span + "_text"]
+        if text[begin : begin + len(words)] != words:
+            raise ValueError("%r does not stand at %s_index, %d" % (words, span, begin))
+        marks += [(begin, 1, left), (begin + len(words), 0, right)]
+    for position, _, mark in sorted(marks, reverse=True):
+        text = text[:position] + mark + text[position:]
+    return [{"text_a": text, "label": record.get("label")}]
+
+
+def copa_examples(record):
+    """A pair per choice, cause before effect; label 1 for the right choice."""
+    examples = []
+    for number in (0, 1):
+        texts = [record["premise"], record["choice%d" % number]]
+        if record["question"] == "cause":
+            texts.reverse()
+        label = record.get("label")
+        if str(label) in ("0", "1"):
+            label = int(str(label) == str(number))
+        examples.append({"text_a": texts[0], "text_b": texts[1], "label": label})
+    return examples
+
+
+def _is_not_chinese(record):
+    return str(record.get("language", "zh")) != "zh"
+
+
+def _has_no_agreed_label(record):
+    return "-" in (record.get("label"), record.get("gold_label"))
+
+
+# The table
+
+_SPLITS = {
+    "train": ("train.csv", "train.tsv", "train.txt", "train.json", "train.jsonl"),
+    "dev": tuple(
+        name + ending
+        for name in ("dev", "valid", "val", "validation")
+        for ending in (".csv", ".tsv", ".txt", ".json", ".jsonl")
+    ),
+    "test": ("test.csv", "test.tsv", "test.txt", "test.json", "test.jsonl"),
+}
+# CLUE's names, FewCLUE's, and those of copies in plain columns (of tasks that have plain columns).
+_CLUE = {
+    "train": ("train.json", "train_few_all.json", "train_0.json", "train.tsv", "train.txt"),
+    "dev": ("dev.json", "dev_few_all.json", "dev_0.json", "dev.tsv", "dev.txt"),
+    "test": ("test.json", "test_public.json", "test1.0.json", "test.tsv", "test.txt"),
+}
+_TSV = {"train": "train.tsv", "dev": "dev.tsv", "test": "test.tsv"}
+PAIR = ("text_a", "text_b", "label")
+_INFERENCE = ("contradiction", "entailment", "neutral")
+_LCQMC = Task(
+    files={"train": "train.txt", "dev": "dev.txt", "test": "test.txt"},
+    columns=PAIR,
+    labels=("0", "1"),
+)
+_TNEWS_LABELS = collections.OrderedDict(
+    [
+        ("100", "news_story"),
+        ("101", "news_culture"),
+        ("102", "news_entertainment"),
+        ("103", "news_sports"),
+        ("104", "news_finance"),
+        ("106", "news_house"),
+        ("107", "news_car"),
+        ("108", "news_edu"),
+        ("109", "news_tech"),
+        ("110", "news_military"),
+        ("112", "news_travel"),
+        ("113", "news_world"),
+        ("114", "news_stock"),
+        ("115", "news_agriculture"),
+        ("116", "news_game"),
+    ]
+)
+TASKS = {
+    "lcqmc": _LCQMC,
+    "lcqmc_pair": _LCQMC,
+    "sentence_pair": Task(
+        files={"train": "train_0827.tsv", "dev": "dev_0827.tsv", "test": "test_0827.tsv"},
+        columns=("label", "text_a", "text_b"),
+        labels=("0", "1"),
+    ),
+    "afqmc": Task(files=_CLUE, columns=PAIR, labels=("0", "1")),
+    "tnews": Task(
+        files=_CLUE,
+        columns=("text_a", "label"),
+        labels=tuple(_TNEWS_LABELS),
+        aliases={name: number for number, name in _TNEWS_LABELS.items()},
+    ),
+    "iflytek": Task(
+        files=_CLUE, columns=("text_a", "label"), labels=tuple(str(n) for n in range(119))
+    ),
+    "cmnli": Task(files=_CLUE, columns=PAIR, labels=_INFERENCE, is_left_out=_has_no_agreed_label),
+    "csl": Task(files=_CLUE, columns=PAIR, labels=("0", "1"), examples_of=_csl_examples),
+    "wsc": Task(
+        files=_CLUE,
+        columns=("text_a", "label"),
+        labels=("true", "false"),
+        examples_of=_wsc_examples,
+    ),
+    "copa": Task(files=_CLUE, columns=PAIR, labels=("0", "1"), examples_of=copa_examples),
+    "xnli": Task(
+        files={
+            "train": ("train.json", "multinli/multinli.train.zh.tsv", "train.tsv"),
+            "dev": ("dev.json", "XNLI-1.0/xnli.dev.tsv", "xnli.dev.tsv", "dev.tsv"),
+            "test": ("test.json", "XNLI-1.0/xnli.test.tsv", "xnli.test.tsv", "test.tsv"),
+        },
+        columns=PAIR,
+        labels=_INFERENCE,
+        aliases={"contradictory": "contradiction"},
+        is_left_out=_is_not_chinese,
+    ),
+    "chnsenticorp": Task(files=_TSV, columns=("label", "text_a"), labels=("0", "1")),
+    "cola": Task(files=_TSV, columns=(None, "label", None, "text_a"), labels=("0", "1")),
+    "mnli": Task(
+        files={"train": "train.tsv", "dev": "dev_matched.tsv", "test": "test_matched.tsv"},
+        columns=PAIR,
+        labels=_INFERENCE,
+    ),
+    "mrpc": Task(
+        files=_TSV,
+        columns=("label", None, None, "text_a", "text_b"),
+        labels=("0", "1"),
+        keys={"text_a": ["#1 string"], "text_b": ["#2 string"], "label": ["quality"]},
+    ),
+    OWN_DATA: Task(files=_SPLITS, columns=None, labels=None),
+}
+
+
+def get_task(name):
+    """The task of a name (case does not matter); raises `UserError` for an unknown one."""
+    try:
+        return TASKS[name.lower()]
+    except KeyError:
+        raise UserError(
+            "--task_name: unknown task %r, expected one of %s" % (name, ", ".join(sorted(TASKS)))
+        ) from None
+
+
+def is_pair(task):
+    """Whether the task's examples have two texts."""
+    return "text_b" in task.columns
+
+
+def compares_sentences(task):
+    """Whether a task's model says if two sentences mean the same, as similarity.py needs it."""
+    has_two_classes = task.objective == "single_label" and len(task.labels) == 2
+    # Records that are no plain row of texts (csl, copa) are no two sentences to compare.
+    return is_pair(task) and has_two_classes and task.examples_of is None
+
+
+def num_outputs(task):
+    """Outputs of the task's classifier: one per label, one for a regression."""
+    return 1 if task.objective == "regression" else len(task.labels)
+
+
+# Labels
+
+
+def label_value(task, label):
+    """A label as training needs it.
+
+    Args:
+        task: `Task`, whose labels are known.
+        label: str; None where there is none.
+
+    Returns:
+        the class's number; a list of 0 and 1, one per class (multi-label); a float (regression).
+    """
+    if task.objective == "regression":
+        return 0.0 if label is None else float(label)
+    if task.objective == "multi_label":
+        present = set(label_parts(task, label))
+        return [int(name in present) for name in task.labels]
+    return 0 if label is None else task.labels.index(label)
+
+
+def label_parts(task, label):
+    """The labels of one label cell: several, or none, in a multi-label task."""
+    if label is None:
+        return []
+    if task.objective != "multi_label":
+        return [label]
+    return [part.strip() for part in label.split(task.separator) if part.strip()]

@@ -1,0 +1,239 @@
+"""A part of the training rows set aside as dev rows.
+
+    split = set_aside(task, examples, share=0.1, seed=1, method="groups")
+    split.kept, split.aside
+
+By "groups", rows that share a text stay on one side: a dev row whose sentence is trained on, in
+another pair, scores higher than a new one. By "random" each row is drawn by itself. Either way each
+label has its share as far as that goes.
+"""
+
+import collections
+import random
+
+from albert_zh.tasks import text_groups
+from albert_zh.tasks.datasets import label_parts
+
+# What a run's settings say of the method: other rows would be dev, those of a former run's training
+# among them.
+METHODS = collections.OrderedDict(
+    [("groups", "by groups of shared texts"), ("random", "by largest remainders")]
+)
+DEFAULT_SHARE = 0.1
+# Of few rows more than that share: a dev file of 10 rows chooses no checkpoint.
+FEWEST_ROWS, LARGEST_SHARE = 100, 0.3
+# One group may be this share of the dev rows, so that they are of several; of few rows all may be.
+_SHARE_OF_GROUP, _ROWS_OF_GROUP = 0.2, 5
+
+DevSplit = collections.namedtuple("DevSplit", ["kept", "aside", "num_left_out", "note"])
+DevSplit.__doc__ = """Training rows and dev rows.
+
+Fields:
+    kept: list of `InputExample`, what is trained on, in the order of the file.
+    aside: the same, the dev rows.
+    num_left_out: rows that are neither, as they share texts with both.
+    note: what is to be said of groups that are too large to be set aside, or None.
+"""
+
+
+def described(share, method):
+    """What a run's settings say of a split; `recorded` reads it."""
+    return "%g, %s" % (share, METHODS[method])
+
+
+def recorded(description):
+    """(share, method) of a former run's split, of which `described` made the description.
+
+    (None, None) for a run without one.
+    """
+    share, _, words = (description or "").partition(", ")
+    methods = [method for method, description in METHODS.items() if description == words]
+    return (float(share), methods[0]) if methods else (None, None)
+
+
+def usual_share(num_rows):
+    """The share of the rows that is set aside unless another one is asked for."""
+    wanted = min(FEWEST_ROWS / max(num_rows, 1), LARGEST_SHARE)
+    return max(DEFAULT_SHARE, round(wanted, 4))
+
+
+def set_aside(task, examples, share, seed, method):
+    """Sets a share of the rows aside.
+
+    Args:
+        task: `Task`.
+        examples: list of `InputExample`.
+        share: float, share that is set aside, rounded; at least one example. Of a label with
+            several examples at least one stays, and a label's only example stays if it can.
+        seed: int.
+        method: a key of `METHODS`.
+
+    Returns:
+        `DevSplit`.
+    """
+    if method == "random":
+        return _drawn(task, examples, share, seed, [[n] for n in range(len(examples))])
+    rows = [text_groups.texts_of_row(example) for example in examples]
+    groups = text_groups.groups_of_rows(rows)
+    size = _rounded(share * len(examples))
+    largest = max(int(_SHARE_OF_GROUP * size), min(size, _ROWS_OF_GROUP), 1)
+    small = [group for group in groups if len(group) <= largest]
+    large = [group for group in groups if len(group) > largest]
+    num_in_large = sum(map(len, large))
+    if 2 * num_in_large <= len(examples):
+        return _drawn(task, examples, share, seed, small)
+    parts, links = _parts_of_large_groups(rows, large, share, largest, seed)
+    split = _drawn(task, examples, share, seed, small, parts, links)
+    about = "%d of its %d rows hang together by shared texts" % (num_in_large, len(examples))
+    if 2 * len(split.aside) < size:
+        split = _drawn(task, examples, share, seed, [[n] for n in range(len(examples))])
+        return split._replace(
+            note="%s and cannot be parted: dev rows are drawn one by one, and share texts with "
+            "train: their scores are higher than those of new texts" % about
+        )
+    return split._replace(
+        note="%s: %d rows that link dev and train are in neither" % (about, len(links))
+    )
+
+
+def _parts_of_large_groups(rows, groups, share, largest, seed):
+    """(parts to be set aside, rows that link them to the others) of the groups that can be parted.
+
+    A group is not parted if that costs more rows than it brings.
+    """
+    generator = random.Random(seed)
+    parts, links = [], []
+    for group in groups:
+        starts = generator.sample(group, len(group))
+        size = _rounded(share * len(group))
+        found, lost = text_groups.regions(rows, group, size, largest, starts)
+        if len(lost) <= sum(map(len, found)) <= 2 * size:
+            parts += found
+            links += lost
+    return parts, links
+
+
+def _drawn(task, examples, share, seed, groups, first=(), left_out=()):
+    """Draws groups until each label has its share of rows.
+
+    The rarest label comes first: groups with it are set aside until it has its share, and of them
+    first those whose other labels need rows too (in the manner of Sechidis et al. 2011, "On the
+    stratification of multi-label data"; of groups of one row with one label it is the largest
+    remainder method).
+
+    Args:
+        task, examples, share, seed: as in `set_aside`.
+        groups: lists of row numbers, each of which is set aside as a whole or stays.
+        first: groups that are set aside in any case.
+        left_out: numbers of rows that are neither trained on nor dev.
+
+    Returns:
+        `DevSplit`.
+    """
+    generator = random.Random(seed)
+    labels = [_labels_to_spread(task, example) for example in examples]
+    counts = collections.Counter(label for found in labels for label in found)
+    quotas = _quotas(counts, share, len(examples), generator)
+    order = generator.sample(groups, len(groups))
+    order.sort(key=lambda group: any(counts[lb] == 1 for n in group for lb in labels[n]))
+    shared = [[label for label in found if counts[label] > 1] for found in labels]
+    aside = _spread(shared, quotas, list(first), order, _rounded(share * len(examples)))
+    if not aside and order:
+        aside = set(min(order, key=len))
+    neither = aside.union(left_out)
+    return DevSplit(
+        [example for number, example in enumerate(examples) if number not in neither],
+        [examples[number] for number in sorted(aside)],
+        len(left_out),
+        None,
+    )
+
+
+def _labels_to_spread(task, example):
+    """The labels of a row, each once; of several also how many, so that the rows' number fits."""
+    if task.objective == "regression":
+        return [0]
+    labels = sorted(set(label_parts(task, example.label)))
+    return labels + [len(labels)] if task.objective == "multi_label" else labels
+
+
+def _quotas(counts, share, num_rows, generator):
+    """How many rows of each label are set aside: its share, the largest remainders rounded up.
+
+    Args:
+        counts: {label: rows}; an int is a number of labels, of which each row has one.
+        share: float.
+        num_rows: int.
+        generator: decides between labels of equal remainders.
+
+    Returns:
+        {label: int}, so that one row of each label can stay.
+    """
+    quotas = {}
+    for is_number in (False, True):
+        group = {label: n for label, n in counts.items() if isinstance(label, int) == is_number}
+        if sum(group.values()) != num_rows:  # of several labels a row
+            group = {label: n for label, n in group.items() if n > 1}
+        quotas.update(_apportioned(group, share, generator))
+    return quotas
+
+
+def _apportioned(counts, share, generator):
+    """{label: int} by the largest remainder method, each less than its count."""
+    quotas = {label: min(int(share * count), count - 1) for label, count in counts.items()}
+    labels = generator.sample(sorted(counts), len(counts))
+    labels.sort(key=lambda label: quotas[label] - share * counts[label])
+    missing = _rounded(share * sum(counts.values())) - sum(quotas.values())
+    while missing > 0 and labels:
+        labels = [label for label in labels if quotas[label] < counts[label] - 1]
+        for label in labels[:missing]:
+            quotas[label] += 1
+            missing -= 1
+    return quotas
+
+
+def _spread(labels, quotas, first, order, size):
+    """The numbers of the rows that are set aside, a set of at most `size` beside the first groups.
+
+    Args:
+        labels: list of the labels of each row, but those that one row alone has.
+        quotas: {label: rows that are wanted of it}.
+        first: groups of rows that are set aside in any case.
+        order: the other groups, first come first taken.
+        size: int.
+    """
+    aside = {number for group in first for number in group}
+    needed = collections.Counter(quotas)
+    needed.subtract(label for number in aside for label in labels[number])
+    staying = collections.Counter(label for group in order for n in group for label in labels[n])
+    rarest_first = sorted(staying, key=lambda label: (staying[label], str(label)))
+    groups_of = collections.defaultdict(list)
+    for group in order:
+        for label in {label for number in group for label in labels[number]}:
+            groups_of[label].append(group)
+    for are_enough in (_all_are_needed, _any_is_needed):
+        for label in rarest_first:
+            for group in groups_of[label]:
+                if needed[label] <= 0 or len(aside) >= size:
+                    break
+                if group[0] in aside or len(aside) + len(group) > size:
+                    continue
+                counts = collections.Counter(lb for number in group for lb in labels[number])
+                can_leave = all(staying[lb] > count for lb, count in counts.items())
+                if can_leave and are_enough(needed, counts):
+                    aside.update(group)
+                    needed.subtract(counts)
+                    staying.subtract(counts)
+    return aside
+
+
+def _all_are_needed(needed, counts):
+    return all(needed[label] >= count for label, count in counts.items())
+
+
+def _any_is_needed(needed, counts):
+    return any(needed[label] > 0 for label in counts)
+
+
+def _rounded(number):
+    return int(number + 0.5)

@@ -1,0 +1,299 @@
+"""How good predictions are: the metrics by which checkpoints are chosen, and what a report shows.
+
+Gold labels are int [n] (single label), int [n, C] of 0 and 1 (multi-label) or float [n]
+(regression); probabilities and logits are float [n, C]. scikit-learn is imported only where used.
+"""
+
+import collections
+import math
+
+import numpy as np
+
+ECE_BINS = 15
+DEFAULT_THRESHOLD = 0.5
+THRESHOLDS = np.arange(1, 400) / 400.0  # those that tuning tries
+POOLED_ROWS = 30.0  # see `tuned_thresholds`
+_TINY = 1e-12
+LARGEST_CHANCE = 0.05
+CONSTANTS_TRIED = 20  # classes, the most frequent ones
+
+Metric = collections.namedtuple("Metric", ["objectives", "is_higher_better", "value"])
+
+
+def _f1(average):
+    def value(gold, predicted):
+        from sklearn.metrics import f1_score
+
+        return f1_score(gold, predicted, average=average, zero_division=0)
+
+    return value
+
+
+def _accuracy(gold, predicted):
+    """Share of examples whose label, or all of whose labels, are right."""
+    right = predicted == gold
+    return np.mean(right if right.ndim == 1 else right.all(axis=1))
+
+
+def _mcc(gold, predicted):
+    from sklearn.metrics import matthews_corrcoef
+
+    return matthews_corrcoef(gold, predicted)
+
+
+def _correlation(gold, predicted):
+    """Pearson's; 0 where one side is constant."""
+    if np.std(gold) == 0 or np.std(predicted) == 0:
+        return 0.0
+    return np.corrcoef(gold, predicted)[0, 1]
+
+
+def _rank_correlation(gold, predicted):
+    """Spearman's: Pearson's of the ranks, ties sharing their mean rank."""
+    return _correlation(_ranks(gold), _ranks(predicted))
+
+
+def _ranks(values):
+    _, places, counts = np.unique(values, return_inverse=True, return_counts=True)
+    last = np.cumsum(counts)
+    return (last - (counts - 1) / 2.0)[places]
+
+
+_CLASSES = ("single_label", "multi_label")
+# `value` is a function of gold and predicted labels; "loss" is known without it.
+METRICS = {
+    "accuracy": Metric(_CLASSES, True, _accuracy),
+    "loss": Metric(_CLASSES + ("regression",), False, None),
+    "f1": Metric(("single_label",), True, _f1("binary")),
+    "macro_f1": Metric(_CLASSES, True, _f1("macro")),
+    "micro_f1": Metric(_CLASSES, True, _f1("micro")),
+    "weighted_f1": Metric(_CLASSES, True, _f1("weighted")),
+    "mcc": Metric(("single_label",), True, _mcc),
+    "pearson": Metric(("regression",), True, _correlation),
+    "spearman": Metric(("regression",), True, _rank_correlation),
+}
+# What is always told, the first being what a checkpoint is chosen by unless asked otherwise.
+USUAL = {
+    "single_label": ("accuracy",),
+    "multi_label": ("micro_f1", "macro_f1", "accuracy"),
+    "regression": ("pearson", "spearman"),
+}
+
+
+def evaluate(
+    objective, logits, gold, batch_size, further=(), thresholds=None, multi_label_loss="sum"
+):
+    """Metrics of a labelled file's logits, named `eval_...` as the original's.
+
+    Args:
+        objective: one of `classifier_output.OBJECTIVES`.
+        logits: float [n, C].
+        gold: labels.
+        batch_size: of the evaluation; `loss` is the mean of its batches' means, as the original's.
+        further: names of metrics beside the usual ones.
+        thresholds: of a multi-label task, one per label; 0.5 for all where None.
+        multi_label_loss: as in `objectives.Settings`.
+
+    Returns:
+        {name: float}.
+    """
+    losses = example_losses(objective, logits, gold, multi_label_loss)
+    batches = [losses[start : start + batch_size] for start in range(0, len(losses), batch_size)]
+    result = {
+        "eval_loss": float(np.mean(losses)),
+        "loss": float(np.mean([np.mean(batch) for batch in batches])),
+    }
+    decided = predicted(objective, probabilities(objective, logits), thresholds)
+    for name in USUAL[objective] + tuple(further):
+        if name != "loss":
+            result["eval_" + name] = float(METRICS[name].value(gold, decided))
+    return result
+
+
+def example_losses(objective, logits, gold, multi_label_loss="sum"):
+    """Plain losses, without smoothing or weights; float [n]."""
+    logits = np.asarray(logits, np.float64)
+    if objective == "regression":
+        return np.square(logits[:, 0] - gold)
+    if objective == "multi_label":
+        losses = np.logaddexp(0.0, logits) - gold * logits  # [n, C]
+        return losses.mean(axis=1) if multi_label_loss == "mean" else losses.sum(axis=1)
+    top = logits.max(axis=1)
+    log_sums = top + np.log(np.exp(logits - top[:, None]).sum(axis=1))
+    return log_sums - logits[np.arange(len(gold)), gold]
+
+
+def probabilities(objective, logits):
+    """As `classifier_output.probabilities`."""
+    logits = np.asarray(logits, np.float64)
+    if objective == "regression":
+        return logits
+    if objective == "multi_label":
+        return np.exp(-np.logaddexp(0.0, -logits))
+    odds = np.exp(logits - logits.max(axis=1)[:, None])
+    return odds / odds.sum(axis=1)[:, None]
+
+
+def predicted(objective, probabilities, thresholds=None):
+    """What is decided by probabilities.
+
+    Args:
+        objective: one of `classifier_output.OBJECTIVES`.
+        probabilities: float [n, C].
+        thresholds: of a multi-label task, one per label.
+
+    Returns:
+        int [n], int [n, C] or float [n], as gold labels are.
+    """
+    if objective == "regression":
+        return probabilities[:, 0]
+    if objective == "multi_label":
+        least = DEFAULT_THRESHOLD if thresholds is None else thresholds
+        return (probabilities >= least).astype(int)
+    return probabilities.argmax(axis=1)
+
+
+def tuned_thresholds(gold, probabilities, pooled_rows=POOLED_ROWS):
+    """The threshold of each label that gives it the best F1.
+
+    A rare label's rows are too few to choose by: what suits them does not suit others. So counts of
+    all labels together are added to those of each label, as so many rows that have it.
+
+    Args:
+        gold: int [n, C].
+        probabilities: float [n, C].
+        pooled_rows: number of these rows; 0 for the label's own rows alone.
+
+    Returns:
+        list of C floats of `THRESHOLDS`, the middle one of those that are equally good.
+    """
+    own = np.array([_hits_and_sizes(*columns) for columns in zip(gold.T, probabilities.T)])
+    counts = own + own.sum(axis=0) * (pooled_rows / max(gold.sum(), 1))  # [C, 2, T]
+    f1 = 2.0 * counts[:, 0] / np.maximum(counts[:, 1], _TINY)
+    return [_middle_of_best(THRESHOLDS, row) for row in f1]
+
+
+def _hits_and_sizes(gold, values):
+    """What F1 is made of at each threshold: 2 * hits / sizes.
+
+    Args:
+        gold: int [n], 1 for rows that have the label.
+        values: float [n], the label's probabilities.
+
+    Returns:
+        float [2, T]: rows at the threshold or above that have the label; rows that are there plus
+        rows that have it.
+    """
+    num_found = len(values) - np.searchsorted(np.sort(values), THRESHOLDS)
+    hits = gold.sum() - np.searchsorted(np.sort(values[gold == 1]), THRESHOLDS)
+    return np.array([hits, num_found + gold.sum()], np.float64)
+
+
+def _middle_of_best(thresholds, values):
+    best = np.flatnonzero(values == values.max())
+    return float(thresholds[best[len(best) // 2]])
+
+
+def constant_prediction(objective, gold, metric):
+    """The one prediction for all rows that scores highest, without a look at their texts.
+
+    Args:
+        objective: one of `classifier_output.OBJECTIVES`.
+        gold: labels.
+        metric: a key of `METRICS` other than "loss".
+
+    Returns:
+        (score, prediction): a class; of a multi-label task a list of classes; of a regression the
+        mean.
+    """
+    gold = np.asarray(gold)
+    if objective == "regression":
+        return 0.0, float(gold.mean())
+
+    def scored(prediction, row):
+        return float(METRICS[metric].value(gold, np.tile(row, (len(gold),) + (1,) * row.ndim)))
+
+    if objective == "single_label":
+        classes = np.bincount(gold).argsort(kind="stable")[::-1][:CONSTANTS_TRIED]
+        candidates = [(int(number), np.array(number)) for number in classes]
+    else:
+        frequent = (-gold.sum(axis=0)).argsort(kind="stable")[:CONSTANTS_TRIED]
+        candidates = [
+            (sorted(frequent[:count].tolist()), np.isin(range(gold.shape[1]), frequent[:count]))
+            for count in range(len(frequent) + 1)
+        ]
+    return max(
+        ((scored(prediction, row.astype(int)), prediction) for prediction, row in candidates),
+        key=lambda pair: pair[0],
+    )
+
+
+def is_within_chance(score, constant_score, num_rows):
+    """Whether a score is not above that of a constant prediction, or by no more than chance.
+
+    That is a standard error; of few rows, whose error is large, `LARGEST_CHANCE`.
+    """
+    # The error of a share; where it is 0 for all, as of a correlation, that of a correlation of 0.
+    variance = constant_score * (1.0 - constant_score) if constant_score else 1.0
+    error = math.sqrt(max(variance, 0.0) / num_rows)
+    return score <= constant_score + min(error, LARGEST_CHANCE)
+
+
+def expected_calibration_error(confidences, is_right, bins=ECE_BINS):
+    """Expected calibration error (Guo et al. 2017) over bins of equal width.
+
+    Args:
+        confidences: float [n], probabilities of what was predicted.
+        is_right: bool [n].
+        bins: number of bins.
+
+    Returns:
+        (error, rows): the mean distance of confidence and accuracy, weighted by the bins' sizes;
+        rows of (from, to, count, mean confidence, accuracy) of the bins that are not empty.
+    """
+    numbers = np.minimum((np.asarray(confidences) * bins).astype(int), bins - 1)
+    rows, error = [], 0.0
+    for number in range(bins):
+        inside = numbers == number
+        count = int(inside.sum())
+        if not count:
+            continue
+        confidence, accuracy = np.mean(confidences[inside]), np.mean(is_right[inside])
+        error += count / len(confidences) * abs(confidence - accuracy)
+        rows.append((number / bins, (number + 1) / bins, count, float(confidence), float(accuracy)))
+    return float(error), rows
+
+
+def per_class(gold, decided, labels):
+    """Precision, recall, F1 and support of each label.
+
+    Args:
+        gold: int [n] or [n, C].
+        decided: the same of what was predicted.
+        labels: the labels.
+
+    Returns:
+        list of {"label", "precision", "recall", "f1", "support"}.
+    """
+    from sklearn.metrics import precision_recall_fscore_support
+
+    columns = precision_recall_fscore_support(
+        gold, decided, labels=list(range(len(labels))), zero_division=0
+    )
+    return [
+        {
+            "label": label,
+            "precision": float(precision),
+            "recall": float(recall),
+            "f1": float(f1),
+            "support": int(support),
+        }
+        for label, precision, recall, f1, support in zip(labels, *columns)
+    ]
+
+
+def confusion(gold, decided, num_classes):
+    """How often each class (row) was predicted as each (column); int [C, C]."""
+    counts = np.zeros([num_classes, num_classes], int)
+    np.add.at(counts, (gold, decided), 1)
+    return counts

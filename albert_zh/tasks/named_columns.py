@@ -1,0 +1,136 @@
+"""Which column of a file is which: by the names that are known, or as the user's flags say."""
+
+import collections
+import re
+import unicodedata
+
+from albert_zh.common.errors import UserError
+from albert_zh.tasks.datasets import COLUMN_FLAGS, KEYS
+
+NOT_TEXTS = ("id", "idx")  # keys of records
+
+
+def plain_label(label):
+    """A label without what is only a matter of writing: width, case, the .0 of a whole number."""
+    label = unicodedata.normalize("NFKC", label).replace("\u200b", "").lower().strip()
+    return label[:-2] if re.match(r"\d+\.0$", label) else label
+
+
+def shortened(text, limit=40):
+    return text if len(text) <= limit else text[:limit] + "..."
+
+
+def known_name(task, names, column):
+    """Which of some names usually stands for a column, or None."""
+    lower = {plain_label(name): name for name in reversed(list(names))}
+    keys = list(task.keys.get(column, ())) + KEYS[column]
+    return next((lower[key] for key in keys if key in lower), None)
+
+
+def are_positions(chosen):
+    """Whether all columns that are chosen are, by their positions."""
+    return all(value.isdigit() for value in chosen.values())
+
+
+def has_chosen_names(chosen, names):
+    """Whether any of the chosen columns is among the names of a file."""
+    return any(_same_name(names, value) is not None for value in chosen.values())
+
+
+def chosen_names(task, path, names, is_json, may_lack_label):
+    """The columns of a file with names: chosen ones, the others by their usual names.
+
+    A column that is wanted beside the chosen ones may have any name if it is the only one left.
+
+    Args:
+        task: `Task` with chosen columns.
+        path: the file, for errors.
+        names: list of str, its header or keys.
+        is_json: whether they are keys, which have no positions.
+        may_lack_label: whether the label may be missing.
+
+    Returns:
+        {column: name}, for the columns that are there.
+
+    Raises:
+        UserError: if a chosen column is missing or there twice.
+    """
+    found = {}
+    for column, value in task.chosen.items():
+        name = _same_name(names, value)
+        if name is None and value.isdigit() and not is_json and 0 < int(value) <= len(names):
+            name = names[int(value) - 1]
+        if name is None and not (column == "label" and may_lack_label):
+            raise UserError(
+                "--%s=%s: %s has no such column: it has %s%s"
+                % (
+                    COLUMN_FLAGS[column],
+                    value,
+                    path if is_json else path + ", line 1,",
+                    shortened(", ".join(names), 200),
+                    "" if is_json else " (without a header give positions, from 1)",
+                )
+            )
+        if list(names).count(name) > 1:
+            raise UserError(
+                "%s, line 1: the header has the column %s twice: rename one" % (path, name)
+            )
+        found[column] = name
+    free = [name for name in names if name not in found.values() and name not in NOT_TEXTS]
+    wanted = _wanted_beside_chosen(task)
+    for column in wanted:
+        found[column] = known_name(task, free, column)
+    missing = [column for column in wanted if found[column] is None and column != "text_b"]
+    if len(missing) == len(free) == 1:
+        found[missing[0]] = free[0]
+    return {column: name for column, name in found.items() if name is not None}
+
+
+def chosen_places(task, path, width, may_lack_label):
+    """The same by positions: {column: place from 0}, for rows of `width` cells."""
+    places = {column: int(value) - 1 for column, value in task.chosen.items()}
+    texts = sorted((c for c in places if c != "label"), key=places.get)
+    if may_lack_label and "label" in places and width == len(texts):
+        places = {column: place for place, column in enumerate(texts)}
+    for column, place in places.items():
+        if not 0 <= place < width:
+            raise UserError(
+                "--%s=%d: %s has %d columns: expected 1 to %d"
+                % (COLUMN_FLAGS[column], place + 1, path, width, width)
+            )
+    free = [place for place in range(width) if place not in places.values()]
+    wanted = [column for column in _wanted_beside_chosen(task) if column not in places]
+    if task.columns is None and len(free) < len(wanted):
+        wanted = [column for column in wanted if column != "text_b"]
+    if may_lack_label and len(free) < len(wanted):
+        wanted = [column for column in wanted if column != "label"]
+    if len(wanted) == len(free):
+        places.update(zip(wanted, free))
+    return places
+
+
+def _wanted_beside_chosen(task):
+    """Columns that were not chosen; of own data a second text only if the first was not either."""
+    columns = task.columns or ("text_a",) + ("text_b",) * ("text_a" not in task.chosen) + ("label",)
+    return [column for column in columns if column and column not in task.chosen]
+
+
+def _same_name(names, value):
+    """The name that a value is, as it stands or in another writing; or None."""
+    if value in names:
+        return value
+    return next((name for name in names if plain_label(name) == plain_label(value)), None)
+
+
+def label_candidates(columns):
+    """The columns that may be labels, as few values come again and again; the fewest first.
+
+    Args:
+        columns: {name of the column: list of its values}.
+
+    Returns:
+        list of (name, number of its values).
+    """
+    counts = {name: len(collections.Counter(values)) for name, values in columns.items()}
+    found = [(n, name) for name, n in counts.items() if 1 < n <= len(columns[name]) / 2]
+    return [(name, n) for n, name in sorted(found, key=lambda pair: pair[0])]

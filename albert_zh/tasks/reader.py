@@ -1,0 +1,578 @@
+"""Reading the files of a task: rows -> examples, with what is wrong or remarkable in them.
+
+split = read_split(get_task("lcqmc"), "data/pairs_sample", "train")
+split.examples[0].text_a
+"""
+
+import collections
+import itertools
+import os
+import re
+
+import numpy as np
+
+from albert_zh.common import files
+from albert_zh.common.errors import UserError
+from albert_zh.tasks import rows as row_files
+from albert_zh.tasks.columns import NUMBER, Layout, form
+from albert_zh.tasks.datasets import COLUMN_FLAGS, label_parts
+from albert_zh.tasks.named_columns import label_candidates, shortened
+
+SHOWN_BAD_ROWS, SHOWN_BAD_LINES = 3, 20  # with what is wrong in them; with their numbers at most
+SHOWN_LABELS = 20
+# Where there are more labels than half the rows, they are no classes if they are many and nearly
+# each stands once, or if they are longer than so many words or characters.
+FEW_LABELS, MANY_LABELS, LONG_LABEL = 20, 200, 10
+LOOKED_AHEAD = 1000  # rows by which a streamed file's columns are found
+COMPOUND = 0.1  # share of labels with a mark in them from which it may separate labels
+_MARKS = re.compile("[;；,，、|]")
+_NAME_COLUMNS = (
+    "let a header line name the right ones text_a, text_b and label, or name them by %s"
+    % ", ".join("--%s" % flag for flag in COLUMN_FLAGS.values())
+)
+MOST = 0.9  # share of lines that a mark cuts into equally many cells, so that it may separate them
+_LEFT_OUT = "%d rows are left out, as this task does with such"
+_WORKBOOKS = (".xlsx", ".xls", ".ods", ".numbers", ".et")
+_SEPARATORS = ("\t", ",", ";", "，", "；", "|", " ")  # that users put between columns
+_QUOTED = re.compile(r'"(?=.*(,|""))([^"]|"")+"$')  # what Excel quotes: commas, quotes
+_WORD = re.compile(r"[0-9A-Za-z_.:-]+|\w")
+
+Split = collections.namedtuple(
+    "Split",
+    ["name", "path", "examples", "has_labels", "notes", "columns", "header", "sha256", "names"],
+)
+Split.__new__.__defaults__ = ((), (), None, {})
+Split.__doc__ = """One file of a task.
+
+Fields:
+    name: "train", "dev" or "test".
+    path: the file.
+    examples: list of `InputExample`; label is None in a file without labels.
+    has_labels: bool.
+    notes: lines for the user about what was found in the file.
+    columns: the columns it has, of "text_a", "text_b", "label".
+    header: the cells of its header line, or ().
+    sha256: hexadecimal digest of the bytes that the examples were read from.
+    names: {column: its name in the file, or its position from 1}.
+"""
+
+
+class RowsDontFit(UserError):
+    """Rows of a file are bad.
+
+    Attributes:
+        num_rows: rows of the file, the bad ones too.
+        has_unknown_labels: whether labels are all that is wrong.
+    """
+
+    def __init__(self, message, num_rows, has_unknown_labels):
+        super().__init__(message)
+        self.num_rows, self.has_unknown_labels = num_rows, has_unknown_labels
+
+
+def with_columns_and_labels(task, split):
+    """Own data's task as its training file shows it.
+
+    Args:
+        task: `Task` without labels or columns.
+        split: `Split` of the training file.
+
+    Returns:
+        `Task`: labels sorted (numbers by value), so that their order does not depend on the file's.
+
+    Raises:
+        UserError: if nearly every row has a label of its own, or all have the same.
+    """
+    task = task._replace(columns=split.columns, header=tuple(split.header))
+    if task.objective == "regression":
+        return task._replace(labels=("score",))
+    counts = label_counts(task, split)
+    num_rows = len(split.examples)
+    if _are_no_classes(task, counts, split.examples):
+        raise UserError(
+            "%s: %d different labels in %d rows: is the label column (%s: %s) a text or an id? %s"
+            % (
+                split.path,
+                len(counts),
+                num_rows,
+                split.names["label"],
+                shortened(", ".join(sorted(counts)[:3])),
+                _way_out_of_labels(split, counts),
+            )
+        )
+    if len(counts) < 2:
+        raise UserError(
+            "%s: all %d rows have the label %r: nothing to tell apart"
+            % (split.path, num_rows, "".join(counts))
+        )
+    return task._replace(labels=tuple(sorted(counts, key=_label_order)))
+
+
+def _way_out_of_labels(split, counts):
+    """What to do where the labels are no classes: another column, another objective."""
+    columns = {
+        column: [getattr(example, column) for example in split.examples] for column in split.columns
+    }
+    for column, num_values in label_candidates(columns)[:1]:
+        if column != "label":
+            return "Column %s has %d values: if it is the label, add --label_column=%s" % (
+                split.names[column],
+                num_values,
+                split.names[column],
+            )
+    mark = separator_of(counts)
+    if mark is not None:
+        return _use_multi_label(mark)
+    if all(NUMBER.match(label) for label in counts):
+        return "Numbers that are to be estimated need --regression=true; else %s" % _NAME_COLUMNS
+    return "If so, %s; classes of such names need two rows each" % _NAME_COLUMNS
+
+
+def _use_multi_label(mark):
+    return "If %r separates several labels of a row, add --multi_label=true%s" % (
+        mark,
+        "" if mark == "|" else " --label_separator=%r" % mark,
+    )
+
+
+def separator_of(labels):
+    """A mark that may stand between the labels of one cell, as a share of the labels has it."""
+    counts = collections.Counter(mark for label in labels for mark in set(_MARKS.findall(label)))
+    likely = [mark for mark, count in counts.most_common(1) if count >= COMPOUND * len(labels)]
+    return likely[0] if likely else None
+
+
+def _are_no_classes(task, counts, examples):
+    """Whether labels seem to be texts, numbers or ids, as nearly each row has its own."""
+    if len(counts) <= max(FEW_LABELS, len(examples) / 2):
+        return False
+    num_single = sum(count == 1 for count in counts.values())
+    if len(counts) > MANY_LABELS and num_single > 0.9 * len(counts):
+        return True
+    return task.objective == "single_label" and _are_texts(counts, examples)
+
+
+def _are_texts(labels, examples):
+    """Whether labels are numbers or as long as texts; a Latin word is as long as a character."""
+
+    def mean_length(texts):
+        return np.mean([len(_WORD.findall(text)) for text in texts])
+
+    if all(NUMBER.match(label) for label in labels):
+        return True
+    limit = min(LONG_LABEL, 0.75 * mean_length([example.text_a for example in examples]))
+    return mean_length(labels) > limit
+
+
+def _label_order(label):
+    return (0, float(label), label) if NUMBER.match(label) else (1, 0.0, label)
+
+
+def in_both_orders(split):
+    """A split of pairs with each of them the other way round, too.
+
+    Args:
+        split: `Split`.
+
+    Returns:
+        `Split` of twice as many examples.
+    """
+    pairs = ((e, e._replace(text_a=e.text_b, text_b=e.text_a)) for e in split.examples)
+    return split._replace(examples=list(itertools.chain.from_iterable(pairs)))
+
+
+def split_path(task, data_dir, name):
+    """(path of a split's file or None, names of further files that could be meant)."""
+    names = task.files.get(name, ())
+    return row_files.file_of_split(data_dir, (names,) if isinstance(names, str) else names)
+
+
+def read_split(task, data_dir, name, encoding="utf-8", skip_bad_rows=False):
+    """Reads one file of a task.
+
+    A header is recognised; a test file may lack the labels.
+
+    Args:
+        task: `Task`.
+        data_dir: the folder of its files.
+        name: "train", "dev" or "test".
+        encoding: of the file.
+        skip_bad_rows: leave rows out that don't fit (counted in the notes) rather than stop.
+
+    Returns:
+        `Split`.
+
+    Raises:
+        UserError: if the folder or the file is missing, empty or unreadable, or rows are bad.
+    """
+    path, others = _existing_path(task, data_dir, name)
+    notes = ["%s left aside" % ", ".join(others)] if others else []
+    table = row_files.Table(path, encoding)
+    rows = _filled_rows(task, table, notes)
+    readable = [row for row in rows if row.problem is None] or rows
+    layout = Layout(task, name, table, readable)
+    notes += layout.notes
+    if name != "test":
+        _check_label_column(layout, table, readable)
+    rows = _without_header(layout, readable, rows)
+    examples, bad = _examples_of_rows(layout, rows, notes)
+    if bad and name == "test" and not examples and layout.only_labels_are_bad:
+        layout.drop_labels()
+        notes.append("none of its labels is one of the task's: it is predicted only")
+        examples, bad = _examples_of_rows(layout, rows, [])
+    _report_bad_rows(task, layout, table, bad, rows, skip_bad_rows, notes)
+    if not examples:
+        raise UserError("%s has no %s" % (path, _expected_rows(table, layout.columns)))
+    notes.extend(_remarkable_texts(examples))
+    notes.extend(_texts_over_lines(table, examples))
+    notes.extend(_quoted_texts(task, table, examples))
+    has_labels = "label" in layout.columns and any(example.label for example in examples)
+    if not has_labels:
+        examples = [example._replace(label=None) for example in examples]
+    columns = tuple(c for c in layout.columns if c and (has_labels or c != "label"))
+    return Split(
+        name,
+        path,
+        examples,
+        has_labels,
+        notes,
+        columns,
+        layout.header,
+        table.sha256(),
+        layout.names_of_columns(),
+    )
+
+
+def _filled_rows(task, table, notes):
+    """The rows of a file but for blank ones, at least one; notes get how many those are."""
+    rows, num_blank = [], 0
+    for row in table:
+        if row.problem == row_files.BLANK:
+            num_blank += 1
+        else:
+            rows.append(row)
+    if num_blank:
+        notes.append("%d blank lines are left out" % num_blank)
+    if not rows:
+        raise _is_empty(table, task)
+    _check_json(table, rows)
+    return rows
+
+
+def _check_label_column(layout, table, rows):
+    if "label" not in layout.columns:
+        raise UserError(
+            "%s has no label column: it has %s (%s)"
+            % (
+                table.path,
+                ", ".join(map(str, layout.header or layout.columns)),
+                _other_separator(table, rows) or _NAME_COLUMNS,
+            )
+        )
+
+
+def _is_empty(table, task):
+    if task.columns is None:
+        return UserError("%s is empty: expected rows of a text and its label" % table.path)
+    return UserError("%s is empty: expected %s" % (table.path, _expected_rows(table, task.columns)))
+
+
+def _expected_rows(table, columns):
+    if table.is_json:
+        return "lines of JSON objects with %s" % ", ".join(filter(None, columns))
+    return "rows of %s" % form(columns, ", " if table.delimiter == "," else "<tab>")
+
+
+def _other_separator(table, rows):
+    """What to do where another mark than the file's delimiter seems to separate; None if none."""
+    if table.is_json:
+        return None
+    lines = [table.delimiter.join(row.cells).strip() for row in rows]
+    if _share_of_usual_count(lines, table.delimiter) >= MOST:
+        return None
+    marks = [mark for mark in _SEPARATORS if _may_separate(lines, mark)]
+    if not marks:
+        return None
+    # Full-width marks are punctuation of the texts rather.
+    mark = max(marks, key=lambda m: (_has_labels(lines, m), m < "\x7f"))
+    way_out = "put %s there" % ("tabs" if table.delimiter == "\t" else "commas")
+    if mark == "," and not table.path.endswith(".csv"):
+        way_out += ", or name the file .csv"
+    is_single = max(len(row.cells) for row in rows) == 1
+    found = "each line has one column and %r in it" if is_single else "most lines have %r as often"
+    return "%s: if that separates columns, %s" % (found % mark, way_out)
+
+
+def _may_separate(lines, mark):
+    """Whether a mark cuts most lines into equally many cells, or labels off their texts."""
+    num_cut = sum(mark in line for line in lines)
+    is_usual = mark != " " and _share_of_usual_count(lines, mark) >= MOST
+    return num_cut >= MOST * len(lines) and (is_usual or mark == " " or _has_labels(lines, mark))
+
+
+def _has_labels(lines, mark):
+    """Whether what stands before the first or behind the last of a mark are a few values."""
+    ends = [line.split(mark)[end] for end in (0, -1) for line in lines]
+    counts = [len(set(ends[: len(lines)])), len(set(ends[len(lines) :]))]
+    return any(2 <= count <= len(lines) / 2 for count in counts)
+
+
+def _share_of_usual_count(lines, mark):
+    """The share of lines that a mark cuts into the usual number of cells; 0 if that is one."""
+    counts = collections.Counter(line.count(mark) for line in lines)
+    usual, num_lines = counts.most_common(1)[0]
+    return num_lines / len(lines) if usual else 0
+
+
+def _check_json(table, rows):
+    """An array over the file is no file of JSON lines.
+
+    Raises:
+        UserError: if none of the rows could be read, or few of what begins as an array.
+    """
+    num_read = sum(row.problem is None for row in rows)
+    is_array = rows[0].problem is not None and rows[0].cells[0].lstrip().startswith("[")
+    if table.is_json and (num_read == 0 or (is_array and 2 * num_read < len(rows))):
+        raise UserError(
+            '%s, line %d: one JSON object a line is expected, as {"text_a": "...", "label": "..."},'
+            " found %s: write each object on a line of its own%s"
+            % (
+                table.path,
+                rows[0].line,
+                shortened(rows[0].cells[0].strip()) if rows[0].problem else "none",
+                ", without [ ] and commas between them" if is_array else "",
+            )
+        )
+
+
+def _without_header(layout, readable, rows):
+    """The rows but those that the layout, which was made of readable ones, takes for headers."""
+    headers = {row.line for row in readable[: layout.num_header_rows]}
+    return [row for row in rows if row.line not in headers]
+
+
+def _existing_path(task, data_dir, name):
+    if not os.path.isdir(data_dir):
+        raise UserError("--data_dir=%s: no such folder" % data_dir)
+    path, others = split_path(task, data_dir, name)
+    if path is None:
+        names = task.files.get(name, ("%s.csv" % name,))
+        names = (names,) if isinstance(names, str) else names
+        raise UserError(
+            "%s: no such file%s (%s)"
+            % (
+                os.path.join(data_dir, names[0]),
+                ", nor %s" % ", ".join(names[1:6]) if len(names) > 1 else "",
+                _about_folder(task, data_dir, name),
+            )
+        )
+    return path, others
+
+
+def _about_folder(task, folder, name):
+    """What is in a folder that lacks a file, and what to do with it."""
+    there = sorted(entry for entry in os.listdir(folder) if not entry.startswith("."))
+    if not there:
+        return "the folder is empty"
+    way_out = ""
+    for entry in there:
+        if entry.lower().endswith(_WORKBOOKS):
+            way_out = ": save %s as CSV UTF-8, named %s.csv" % (entry, name)
+            break
+    tables_there = [entry for entry in there if entry.endswith(row_files.ENDINGS)]
+    if not way_out and name == "train" and task.columns is None and len(tables_there) == 1:
+        way_out = ": for that file alone --data_dir=%s" % os.path.join(folder, tables_there[0])
+    return "there: %s%s" % (shortened(", ".join(there), 200), way_out)
+
+
+def check_is_table(path):
+    """Raises `UserError` for a file that is no text table by its name."""
+    if path.lower().endswith(_WORKBOOKS):
+        raise UserError("%s: a workbook: save it as CSV UTF-8, named .csv" % path)
+
+
+def open_stream(task, path, encoding="utf-8"):
+    """Opens a file whose records are predicted, whatever they hold, in their order.
+
+    A blank line, a row of other columns or bytes of another encoding become an example of what text
+    there is. A header is left out; of labels only those are kept that are the task's.
+
+    Args:
+        task: `Task`, whose labels and columns are known.
+        path: the file.
+        encoding: of the file.
+
+    Returns:
+        (notes, records): lines for the user, to which the end of the records may add some; an
+        iterator of (`InputExample`, why the record is no proper row, or None).
+
+    Raises:
+        UserError: if the file is missing, empty or seems to be of another encoding.
+    """
+    table = row_files.Table(path, encoding, replaces_bad_bytes=True)
+    first = list(itertools.islice(table, LOOKED_AHEAD))
+    files.check_encoding(path, encoding)
+    if not first:
+        raise _is_empty(table, task)
+    filled = [row for row in first if row.problem != row_files.BLANK]
+    if filled:
+        _check_json(table, filled)
+    readable = [row for row in filled if row.problem is None] or first
+    layout = Layout(task, "test", table, readable)
+    first = _without_header(layout, readable, first)
+    if not first:
+        raise UserError("%s has no %s" % (path, _expected_rows(table, layout.columns)))
+    if task.objective == "multi_label" and not layout.has_labels(first):
+        layout.drop_labels()
+    rows = itertools.chain(first, table)
+    return layout.notes, _lenient_examples(layout, rows)
+
+
+def _lenient_examples(layout, rows):
+    num_left_out = 0
+    for row in rows:
+        try:
+            if row.problem:
+                raise ValueError(row.problem)
+            found = layout.examples(row, is_lenient=True)
+        except ValueError as error:
+            yield layout.example_of_anything(row), str(error)
+        else:
+            num_left_out += found is None
+            for example in found or ():
+                yield example, None
+    if num_left_out:
+        layout.notes.append(_LEFT_OUT % num_left_out)
+    if layout.num_dropped_labels:
+        layout.notes.append(
+            "%d labels are none of the task's: their rows do not count in the scores"
+            % layout.num_dropped_labels
+        )
+
+
+def describe(split, task):
+    """Lines for the user: rows, labels, and what was remarkable in a file.
+
+    Args:
+        split: `Split`.
+        task: `Task`.
+    """
+    return ["%s: %d rows, %s" % (split.path, len(split.examples), _about_labels(split, task))] + [
+        "note: %s: %s" % (split.path, note) for note in split.notes
+    ]
+
+
+def label_counts(task, split):
+    """Counter of the rows of each label."""
+    return collections.Counter(
+        part for example in split.examples for part in label_parts(task, example.label)
+    )
+
+
+def _about_labels(split, task):
+    if not split.has_labels:
+        return "no labels"
+    if task.objective == "regression":
+        values = [float(e.label) for e in split.examples if e.label is not None]
+        return "values %g to %g" % (min(values), max(values))
+    counts = label_counts(task, split)
+    shown = ["%s: %d" % (name, counts[name]) for name in task.labels if counts[name]]
+    rest = len(shown) - SHOWN_LABELS
+    more = ", and %d more" % rest if rest > 0 else ""
+    return "labels " + ", ".join(shown[:SHOWN_LABELS]) + more
+
+
+def _examples_of_rows(layout, rows, notes):
+    """(examples, (line, problem) of bad rows); notes get what was left out."""
+    examples, bad = [], []
+    num_headers = num_left_out = 0
+    for row in rows:
+        if layout.is_repeated_header(row):
+            num_headers += 1
+            continue
+        try:
+            if row.problem:
+                raise ValueError(row.problem)
+            found = layout.examples(row)
+        except ValueError as error:
+            bad.append((row.line, str(error)))
+            continue
+        if found is None:
+            num_left_out += 1
+        else:
+            examples.extend(found)
+    if num_headers:
+        notes.append("%d rows repeat the header and are left out" % num_headers)
+    if num_left_out:
+        notes.append(_LEFT_OUT % num_left_out)
+    return examples, bad
+
+
+def _report_bad_rows(task, layout, table, bad, rows, skip, notes):
+    if not bad:
+        return
+    path = table.path
+    shown = "line %d: %s" % bad[0]
+    for line, problem in bad[1:SHOWN_BAD_ROWS]:
+        shown += "; line %d: %s" % (line, shortened(problem, 60))
+    further = ["%d" % line for line, _ in bad[SHOWN_BAD_ROWS:SHOWN_BAD_LINES]]
+    if further:
+        shown += "; and lines " + ", ".join(further)
+        shown += " ..." if len(bad) > SHOWN_BAD_LINES else ""
+    count = "%d of %d rows" % (len(bad), len(rows))
+    if not skip:
+        way_out = "mend them, or leave them out with --skip_bad_rows=true"
+        if not layout.only_labels_are_bad and 2 * len(bad) > len(rows):
+            way_out = _other_separator(table, rows) or way_out
+        mark = separator_of(task.labels or ()) if task.objective == "single_label" else None
+        if layout.only_labels_are_bad and task.header is not None and mark is not None:
+            shown = "line %d: %s" % (bad[0][0], shortened(bad[0][1], 80))
+            way_out = _use_multi_label(mark)
+        if layout.only_labels_are_bad and [line for line, _ in bad] == [rows[0].line]:
+            names = ", ".join(filter(None, layout.columns))
+            way_out += "; if line %d is a header, name its columns %s" % (rows[0].line, names)
+        raise RowsDontFit(
+            "%s: %s don't fit: %s (%s)" % (path, count, shown, way_out),
+            len(rows),
+            layout.only_labels_are_bad,
+        )
+    notes.append("left out %s: %s" % (count, shown))
+
+
+def _remarkable_texts(examples):
+    """Notes on texts that train badly: empty ones, ones with NUL bytes."""
+    checks = (
+        ("an empty text", lambda text: text is not None and not text.strip()),
+        ("NUL bytes, which the tokenizer drops", lambda text: text is not None and "\0" in text),
+    )
+    for what, is_such in checks:
+        found = [e.guid for e in examples if is_such(e.text_a) or is_such(e.text_b)]
+        if found:
+            line = found[0].rsplit("-", 1)[1]
+            yield "%d rows have %s (first: line %s)" % (len(found), what, line)
+
+
+def _texts_over_lines(table, examples):
+    """Notes on texts of CSV over several lines, as a stray quote would make of several rows."""
+    if table.delimiter != ",":
+        return
+    found = [e for e in examples if any(t and "\n" in t for t in (e.text_a, e.text_b))]
+    if found:
+        yield (
+            "%d rows have a text over several lines (first: line %s): if that is not meant, a "
+            "stray quote there has joined rows" % (len(found), found[0].guid.rsplit("-", 1)[1])
+        )
+
+
+def _quoted_texts(task, table, examples):
+    """Notes on own data's texts in quotes, as Excel writes them where a tab separates."""
+    is_own = task.columns is None or task.header is not None
+    if not is_own or table.delimiter != "\t":
+        return
+    found = [e for e in examples if any(t and _QUOTED.match(t) for t in (e.text_a, e.text_b))]
+    if found:
+        yield (
+            "%d rows have texts in quotes, which belong to the text where tabs separate (first: "
+            "line %s): if Excel put them there, save the file as CSV UTF-8, named .csv"
+            % (len(found), found[0].guid.rsplit("-", 1)[1])
+        )

@@ -1,0 +1,180 @@
+"""Rows of a table as a stream: tab-separated, CSV as Python and Excel write it, JSON lines.
+
+    table = Table("train.csv")
+    for row in table:
+        row.line, row.cells, row.problem
+
+Tabs separate, and quotes are literal, unless the name ends in .csv or .json(l); a .csv whose first
+line has tabs and no comma is tab-separated too.
+"""
+
+import collections
+import csv
+import hashlib
+import itertools
+import json
+import os
+import re
+import sys
+
+from albert_zh.common import files
+
+MAX_LINES_OF_ROW = 10000  # a quoted cell over more lines than this was never closed
+BLANK = "a blank line"
+_JSON_ENDINGS = (".json", ".jsonl")
+ENDINGS = (".csv", ".tsv", ".txt") + _JSON_ENDINGS
+_ESCAPED_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
+
+Row = collections.namedtuple("Row", ["line", "cells", "problem"])
+Row.__doc__ = """One row.
+
+Fields:
+    line: number of its first line in the file, from 1.
+    cells: list of str; in a JSON file the object of the line, a dict.
+    problem: why it could not be read, in words, or None; cells are then the raw line's.
+"""
+
+csv.field_size_limit(sys.maxsize)
+
+
+class Table:
+    """A file's rows, an iterator; blank lines are rows, too (their `problem` is `BLANK`).
+
+    Attributes:
+        path: the file.
+        delimiter: the character between cells, a comma or a tab; None for JSON lines.
+    """
+
+    def __init__(self, path, encoding="utf-8", replaces_bad_bytes=False):
+        """Opens the file and reads its beginning.
+
+        Args:
+            path: the file.
+            encoding: name of its encoding.
+            replaces_bad_bytes: put U+FFFD in place of bytes that are not of the encoding rather
+                than raise.
+
+        Raises:
+            UserError: if the file is missing, unreadable or not of that encoding, here or by the
+                iterator; names the line.
+        """
+        self.path, self._digest = path, hashlib.sha256()
+        errors = "replace" if replaces_bad_bytes else "strict"
+        lines = files.stream_lines(path, encoding, errors, self._digest)
+        first, second = next(lines, None), next(lines, None)
+        if second is None and first is not None and "\r" in first:
+            raise files.wrong_line_ends(path)
+        self.delimiter = _delimiter(path, first or "")
+        start = [line for line in (first, second) if line is not None]
+        numbered = enumerate(itertools.chain(start, lines), start=1)
+        self._rows = {None: _json_rows, ",": _csv_rows, "\t": _tab_rows}[self.delimiter](numbered)
+
+    @property
+    def is_json(self):
+        """Whether the rows are JSON objects."""
+        return self.delimiter is None
+
+    def __iter__(self):
+        return self
+
+    def __next__(self):
+        """The next `Row`."""
+        return next(self._rows)
+
+    def sha256(self):
+        """Hexadecimal digest of the bytes that were read: of the whole file after its last row."""
+        return self._digest.hexdigest()
+
+
+def _delimiter(path, first_line):
+    """What separates the cells, by the file's name and its first line."""
+    if path.endswith(_JSON_ENDINGS):
+        return None
+    if not path.endswith(".csv") or ("\t" in first_line and "," not in first_line):
+        return "\t"
+    return ","
+
+
+def file_of_split(folder, names):
+    """The first of some file names that is there, and the others that are there too.
+
+    Args:
+        folder: where they may lie.
+        names: file names, best first.
+
+    Returns:
+        (path or None, list of the names left aside).
+    """
+    there = [name for name in names if os.path.exists(os.path.join(folder, name))]
+    return (os.path.join(folder, there[0]) if there else None), there[1:]
+
+
+def _json_rows(numbered):
+    return (_json_row(number, line) for number, line in numbered)
+
+
+def _json_row(number, line):
+    if not line.strip():
+        return Row(number, [line], BLANK)
+    try:
+        record = json.loads(line)
+        if _ESCAPED_SURROGATE.search(line):
+            record = json.loads(files.without_surrogates(json.dumps(record, ensure_ascii=False)))
+    except (ValueError, RecursionError) as error:
+        return Row(number, [line], "not valid JSON: %s" % error)
+    if not isinstance(record, dict):
+        return Row(number, [line], "no JSON object")
+    return Row(number, record, None)
+
+
+def _tab_rows(numbered):
+    return (
+        Row(number, line.split("\t"), None if line.strip() else BLANK) for number, line in numbered
+    )
+
+
+def _csv_rows(numbered):
+    """Rows of CSV; a quote that is never closed costs its own line only."""
+    waiting = collections.deque()
+
+    def next_line():
+        return waiting.popleft() if waiting else next(numbered, None)
+
+    for number, line in iter(next_line, None):
+        text, taken = line, []
+        cells = _csv_cells(text)
+        while cells is None and len(taken) < MAX_LINES_OF_ROW:
+            more = next_line()
+            if more is None:
+                break
+            taken.append(more)
+            text += "\n" + more[1]
+            cells, is_open = _quoted_cells(text) if '"' in more[1] else (None, True)
+            if not is_open:
+                break
+        if cells is None:
+            waiting.extendleft(reversed(taken))
+            yield Row(number, line.split(","), "a quote is opened and not closed")
+        else:
+            yield Row(number, cells, None if text.strip() else BLANK)
+
+
+def _csv_cells(text):
+    """The cells of a record's text; None if it ends within a quoted cell."""
+    if '"' not in text:
+        return text.split(",")
+    cells, is_open = _quoted_cells(text)
+    if cells or is_open:
+        return cells
+    try:
+        return next(csv.reader([text]))  # text behind a closing quote, as in: "a"b,c
+    except csv.Error:  # NUL bytes, which Python's reader refuses before 3.11
+        return text.split(",")
+
+
+def _quoted_cells(text):
+    """(cells by the rules, whether the text ends within a quoted cell); None if misquoted."""
+    try:
+        return next(csv.reader([text], strict=True)), False
+    except csv.Error as error:
+        return None, "unexpected end of data" in str(error)

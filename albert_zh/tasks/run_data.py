@@ -1,0 +1,211 @@
+"""The data of one run: a task and its splits, checked; of own data also its columns and labels.
+
+What a model was trained for lies beside its checkpoint: `label_map.json` and `fine_tuning.json`.
+"""
+
+import os
+
+from albert_zh.common.errors import UserError
+from albert_zh.tasks import data_checks, datasets, dev_split
+from albert_zh.tasks import reader as task_reader
+from albert_zh.training import training
+
+ALL_ARE_TRAINED = "0: on all rows"  # the share that is set aside where dev is a file of its own
+
+
+def label_map(task):
+    """{label: number}, as it is kept beside a checkpoint."""
+    return {label: number for number, label in enumerate(task.labels)}
+
+
+class TaskData:
+    """A run's task and splits."""
+
+    def __init__(self, flags, objective, model):
+        """Reads and checks the files that the run needs.
+
+        Args:
+            flags: values of the flags, by name.
+            objective: one of `classifier_output.OBJECTIVES`.
+            model: (labels, notes) as of `notes_of_model`, of the checkpoint that is used as it is;
+                (None, {}) where a new classifier is trained.
+
+        Raises:
+            UserError: for files that are missing or do not fit.
+        """
+        self._flags, self._data_dir = flags, flags.data_dir
+        self.is_own = datasets.get_task(flags.task_name).labels is None
+        self.task = datasets.get_task(flags.task_name)._replace(
+            objective=objective, separator=flags.label_separator, chosen=flags.chosen_columns
+        )
+        if os.path.isfile(flags.data_dir):
+            self._take_single_file()
+        self.splits = {}
+        self.streamed_test = None  # path of a test file that is only predicted
+        self._dev_split = None  # how dev is set aside, where it is a part of the train file
+        self._trained = None  # what of the train file is not dev then
+        if flags.do_train:
+            self._read("train")
+        if self.is_own:
+            self._take_columns_and_labels(model)
+        self._check_labels(model[0])
+        if flags.do_eval:
+            self._read_dev()
+            self._check_rows_set_aside(model[1])
+        if flags.do_predict:
+            self._read_test()
+        for split in self.splits.values():
+            for line in task_reader.describe(split, self.task):
+                training.say(line)
+        lines, self.remarks = data_checks.check(self.task, self.splits)
+        for line in lines:
+            training.say(line)
+
+    def _take_single_file(self):
+        """Takes `--data_dir` for the training file, or the test file if a run only predicts."""
+        folder, name = os.path.split(self._flags.data_dir)
+        task_reader.check_is_table(name)
+        if not self.is_own:
+            raise UserError(
+                "--data_dir=%s: a file; the task %s needs the folder of its files, one file alone "
+                "is for --task_name=%s"
+                % (self._flags.data_dir, self._flags.task_name, datasets.OWN_DATA)
+            )
+        is_predicted = not (self._flags.do_train or self._flags.do_eval)
+        self.task = self.task._replace(files={"test" if is_predicted else "train": name})
+        self._data_dir = folder or os.curdir
+
+    def _read(self, name):
+        self.splits[name] = task_reader.read_split(
+            self.task,
+            self._data_dir,
+            name,
+            self._flags.encoding,
+            self._flags.skip_bad_rows,
+        )
+        return self.splits[name]
+
+    def _take_columns_and_labels(self, model):
+        if "train" in self.splits:
+            self.task = task_reader.with_columns_and_labels(self.task, self.splits["train"])
+            return
+        labels, notes = model
+        if labels is None or "columns" not in notes:
+            raise UserError(
+                "--task_name=%s: which labels the model has is not known: train first "
+                "(--do_train=true), or name a fine-tuned model with --init_checkpoint"
+                % self._flags.task_name
+            )
+        header = notes.get("header")
+        self.task = self.task._replace(
+            labels=labels,
+            columns=tuple(notes["columns"]),
+            header=None if header is None else tuple(header),
+            objective=notes.get("objective", self.task.objective),
+            separator=notes.get("label_separator", self.task.separator),
+            chosen=self.task.chosen or notes.get("chosen_columns", {}),
+        )
+
+    def _check_labels(self, labels):
+        """A label map that lies beside the checkpoint has to be of these data."""
+        if labels is None or labels == self.task.labels:
+            return
+        differing = sorted(set(labels) ^ set(self.task.labels))
+        raise UserError(
+            "the label_map.json beside the checkpoint is of another run: it has %d labels, the "
+            "data %d (%s): name another folder with --output_dir, or the data it was trained on"
+            % (
+                len(labels),
+                len(self.task.labels),
+                "differing: " + ", ".join(differing[:5]) if differing else "in another order",
+            )
+        )
+
+    def _read_dev(self):
+        has_file = task_reader.split_path(self.task, self._data_dir, "dev")[0] is not None
+        if has_file or not self.is_own:
+            self._read_dev_file()
+            return
+        self._set_dev_aside(self.splits.get("train") or self._read("train"))
+        if not self._flags.do_train:
+            del self.splits["train"]
+
+    def _set_dev_aside(self, train):
+        """Makes dev of a part of the training file's rows."""
+        num_rows, method, seed = len(train.examples), self._flags.dev_split, self._flags.seed
+        share = self._flags.dev_share
+        if share is None:
+            share = dev_split.usual_share(num_rows)
+        if not share:
+            raise UserError(
+                "%s has no dev file: add one, or set rows of train aside with --dev_share=0.1"
+                % self._flags.data_dir
+            )
+        self._dev_split = dev_split.described(share, method)
+        parts = dev_split.set_aside(self.task, train.examples, share, seed, method)
+        if not parts.kept:
+            raise UserError(
+                "%s: with --dev_share=%g no row of its %d is left to train on: add a dev file or "
+                "more rows" % (train.path, share, num_rows)
+            )
+        notes = [
+            "no dev file: %d of its %d rows are set aside as one (--dev_share=%g, --dev_split=%s, "
+            "--seed=%d)" % (len(parts.aside), num_rows, share, method, seed)
+        ]
+        notes += [parts.note] if parts.note else []
+        self._trained = self.splits["train"] = train._replace(examples=parts.kept)
+        self.splits["dev"] = train._replace(name="dev", examples=parts.aside, notes=notes)
+
+    def _read_dev_file(self):
+        try:
+            self._read("dev")
+        except task_reader.RowsDontFit as error:
+            num_trained = len(self.splits["train"].examples) if "train" in self.splits else 0
+            if not error.has_unknown_labels or not 0 < num_trained < error.num_rows:
+                raise
+            raise UserError(
+                "%s; dev has more rows than train (%d and %d): are the files swapped?"
+                % (error, error.num_rows, num_trained)
+            ) from error
+
+    def _read_test(self):
+        path, _ = task_reader.split_path(self.task, self._data_dir, "test")
+        if path is None and self.is_own and self._flags.do_train:
+            training.say("note: %s has no test file: nothing is predicted", self._flags.data_dir)
+        elif path is None or self.splits or self._flags.use_tpu:  # a TPU wants batches of one shape
+            self._read("test")  # before hours of training, so that all is right afterwards
+        else:
+            self.streamed_test = path
+
+    def keys_of_training(self):
+        """Set of `data_checks.text_key` of the training rows; None where they cannot be read."""
+        split = self.splits.get("train") or self._trained
+        if split is None:
+            try:
+                split = task_reader.read_split(
+                    self.task, self._data_dir, "train", self._flags.encoding, True
+                )
+            except UserError:
+                return None
+        return {data_checks.text_key(example) for example in split.examples}
+
+    def fingerprint(self, name):
+        """What decides over the rows of a split beside its file, {name: value}."""
+        if self._dev_split and name != "test":
+            return {"dev_share": self._dev_split, "dev_seed": self._flags.seed}
+        return {"dev_share": ALL_ARE_TRAINED} if self.is_own and name == "train" else {}
+
+    def _check_rows_set_aside(self, notes):
+        """Raises `UserError` if a model has been trained on rows that are dev now.
+
+        Args:
+            notes: what lies beside its checkpoint.
+        """
+        for name, value in self.fingerprint("dev").items():
+            if notes.get(name, value) != value:
+                raise UserError(
+                    "%s has no dev file, and the model was trained with another %s (%s, now %s): "
+                    "it may have seen the rows that are set aside: add a dev file, or give "
+                    "--dev_share, --dev_split and --seed as in training"
+                    % (self._flags.data_dir, name, notes[name], value)
+                )

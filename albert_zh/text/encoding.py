@@ -1,0 +1,39 @@
+"""Texts and pairs of texts to token ids."""
+
+from typing import List
+
+
+def encode(tokenizer, text_a, text_b, max_seq_length):
+    """Texts to ids: [CLS] A [SEP], or [CLS] A [SEP] B [SEP].
+
+    Args:
+        tokenizer: `FullTokenizer`.
+        text_a: str.
+        text_b: str or None.
+        max_seq_length: longest result; a pair loses tokens from the end of its longer text.
+
+    Returns:
+        (input_ids, segment_ids, was_cut): two lists of at most max_seq_length ints, and a bool.
+    """
+    tokens_a = tokenizer.tokenize(text_a)
+    tokens_b = None if text_b is None else tokenizer.tokenize(text_b)
+    room = max_seq_length - (2 if tokens_b is None else 3)
+    was_cut = truncate_pair(tokens_a, [] if tokens_b is None else tokens_b, room)
+    tokens = ["[CLS]"] + tokens_a + ["[SEP]"]
+    segment_ids = [0] * len(tokens)
+    if tokens_b is not None:
+        tokens += tokens_b + ["[SEP]"]
+        segment_ids += [1] * (len(tokens_b) + 1)
+    return tokenizer.convert_tokens_to_ids(tokens), segment_ids, was_cut
+
+
+def truncate_pair(tokens_a: List[str], tokens_b: List[str], max_length: int) -> bool:
+    """Cuts two lists in place to a total length, each time the end of the longer (B on a tie).
+
+    Returns:
+        whether anything was cut.
+    """
+    was_cut = len(tokens_a) + len(tokens_b) > max_length
+    while len(tokens_a) + len(tokens_b) > max_length:
+        (tokens_a if len(tokens_a) > len(tokens_b) else tokens_b).pop()
+    return was_cut

@@ -1,0 +1,213 @@
+"""Lines of text to word pieces that know where words begin.
+
+    encoder = LineEncoder(tokenizer, make_segmenter("jieba"))
+    ids, word_starts = encoder.encode("他在北京大学读iPhone 15的评测")
+
+The segmenter cuts the text itself, upper case and spaces included, and each of its words is then
+cut into pieces. So a word may be of any length, and what belongs together to a reader is one word:
+an English word with its ## pieces, a number with its decimals, a name such as T恤. The pieces are
+those that the tokenizer makes of the whole line.
+"""
+
+import re
+import unicodedata
+import warnings
+
+from albert_zh.common import files
+from albert_zh.common.errors import UserError
+from albert_zh.text.tokenization import UNKNOWN, BasicTokenizer
+
+SEGMENTERS = ("jieba", "rjieba", "none")
+
+_CONTINUES = "##"
+_SPACE = "\u2581"  # SentencePiece's
+_GREEK_SIGMA = "\u03a3"
+_LETTERS_AND_SIGNS = frozenset("abcdefghijklmnopqrstuvwxyz!\"#$%&'()*+,-./:;?@[\\]^_`{|}~")
+_LETTERS = frozenset("abcdefghijklmnopqrstuvwxyz")
+_NUMBER = re.compile("([0-9]+(?:[.,:][0-9]+)+%?)")
+_MAX_REMEMBERED_WORDS = 200000
+
+
+def make_segmenter(name, user_dict=None):
+    """The function that cuts text into words.
+
+    Args:
+        name: one of `SEGMENTERS`.
+        user_dict: path of jieba's user dictionary (lines `word frequency tag`), or None.
+
+    Returns:
+        function from str to a list of str that make up the text, or None for "none".
+
+    Raises:
+        UserError: when the package is missing, or the user dictionary cannot be used.
+    """
+    if user_dict and name != "jieba":
+        raise UserError(
+            "--user_dict goes with --segmenter=jieba, found --segmenter=%s: leave one out" % name
+        )
+    makers = {"jieba": lambda: _jieba(user_dict), "rjieba": _rjieba, "none": lambda: None}
+    return makers[name]()
+
+
+def _jieba(user_dict):
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # jieba imports a module that setuptools warns of
+            import jieba
+    except ImportError as error:
+        raise UserError("--segmenter=jieba needs the package jieba: pip install jieba") from error
+    jieba.setLogLevel("WARNING")
+    segmenter = jieba.Tokenizer()
+    segmenter.initialize()
+    if user_dict:
+        lines = files.read_lines(user_dict)
+        try:
+            segmenter.load_userdict(lines)
+        except ValueError as error:
+            raise UserError(
+                "--user_dict=%s: %s: expected lines of a word and, after spaces, its frequency "
+                "and tag if any" % (user_dict, error)
+            ) from error
+    return segmenter.lcut
+
+
+def _rjieba():
+    try:
+        import rjieba
+    except ImportError as error:
+        raise UserError(
+            "--segmenter=rjieba needs the package rjieba: pip install rjieba, "
+            "or leave the flag out to use jieba"
+        ) from error
+    return rjieba.cut
+
+
+def starts_word(piece):
+    """Whether a word piece begins a word: all but those that start with "##"."""
+    return not piece.startswith(_CONTINUES)
+
+
+def starts_sentencepiece_word(piece):
+    """Whether a SentencePiece piece begins a word, as google's scripts see it.
+
+    A piece continues a word only if it is made of English letters and signs alone, has no mark of a
+    space before it and is not one sign. Foreign characters are words of their own.
+    """
+    lowered = piece.lower()
+    is_sign = len(piece) == 1 and lowered not in _LETTERS
+    return piece.startswith((_SPACE, "<")) or is_sign or not _LETTERS_AND_SIGNS.issuperset(lowered)
+
+
+class LineEncoder:
+    """Cuts lines into pieces and tells which begin a word.
+
+    Attributes:
+        unknown_id: int, the id of pieces that the vocabulary lacks.
+    """
+
+    def __init__(self, tokenizer, segmenter=None, starts_word=starts_word):
+        """Args:
+        tokenizer: `tokenization.FullTokenizer`.
+        segmenter: what `make_segmenter` returns; without one, words are what `starts_word` says.
+        starts_word: function of a piece.
+        """
+        self._tokenizer = tokenizer
+        self._segmenter = segmenter
+        # Words are for tokenizers of words; sentencepiece's has pieces alone.
+        self._lowers = segmenter is not None and tokenizer.basic_tokenizer.do_lower_case
+        self._starts_word = starts_word
+        self._ids_of_words = {}
+        self._is_separate = _SeparateCharacters()
+        self.unknown_id = tokenizer.convert_tokens_to_ids([UNKNOWN])[0]
+        self._is_unknown = {}
+
+    def encode(self, line):
+        """The pieces of a line.
+
+        Args:
+            line: str.
+
+        Returns:
+            (ids: list of int, word_starts: list of bool).
+        """
+        if self._segmenter is None:
+            tokens = self._tokenizer.tokenize(line)
+            ids = self._tokenizer.convert_tokens_to_ids(tokens)
+            return ids, [self._starts_word(token) for token in tokens]
+        ids, word_starts = [], []
+        for word in self._words(_prepared(line, self._lowers)):
+            word_ids = self._ids_of_words.get(word)
+            if word_ids is None:
+                word_ids = self._ids_of_new_word(word)
+            if word_ids:
+                ids += word_ids
+                word_starts.append(True)
+                word_starts += [False] * (len(word_ids) - 1)
+        return ids, word_starts
+
+    def unknown_characters(self, text):
+        """The characters of a text that the vocabulary lacks, as list of str."""
+        for char in set(text).difference(self._is_unknown):
+            tokens = self._tokenizer.tokenize(char)
+            ids = self._tokenizer.convert_tokens_to_ids(tokens)
+            self._is_unknown[char] = self.unknown_id in ids
+        return [char for char in text if self._is_unknown[char]]
+
+    def _words(self, text):
+        """Yields the segmenter's words, but none that ends within a word of the tokenizer."""
+        is_separate = self._is_separate
+        begun = ""
+        for word in self._segmented(text):
+            if begun and not (is_separate[begun[-1]] or is_separate[word[0]]):
+                begun += word
+                continue
+            if begun:
+                yield begun
+            begun = word
+        if begun:
+            yield begun
+
+    def _segmented(self, text):
+        """The segmenter's words, except that a number with points and commas is one."""
+        if not _NUMBER.search(text):
+            return self._segmenter(text)
+        words = []
+        for index, part in enumerate(_NUMBER.split(text)):
+            words += [part] if index % 2 else self._segmenter(part)
+        return words
+
+    def _ids_of_new_word(self, word):
+        ids = self._tokenizer.convert_tokens_to_ids(self._tokenizer.tokenize(word))
+        if len(self._ids_of_words) >= _MAX_REMEMBERED_WORDS:
+            self._ids_of_words.clear()
+        self._ids_of_words[word] = ids
+        return ids
+
+
+class _SeparateCharacters(dict):
+    """Whether the tokenizer keeps a character apart from its neighbours, found out on first sight:
+    ideographs, spaces and punctuation marks."""
+
+    def __missing__(self, char):
+        parts = BasicTokenizer(do_lower_case=False).tokenize("a%sa" % char)
+        is_separate = self[char] = len(parts) > 1
+        return is_separate
+
+
+def _prepared(line, lowers):
+    """The line as the segmenter gets it: without what the tokenizer leaves out.
+
+    Args:
+        line: str.
+        lowers: bool, whether the tokenizer makes letters lower-case.
+    """
+    if lowers and _GREEK_SIGMA in line:
+        # What it becomes in lower case depends on its neighbours, beyond punctuation marks too.
+        line = line.lower()
+    if line.isprintable():
+        return line
+    return "".join(char for char in line if _is_kept(char))
+
+
+def _is_kept(char):
+    return char in "\t\n\r" or unicodedata.category(char) not in ("Cc", "Cf")

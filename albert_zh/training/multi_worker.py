@@ -1,0 +1,126 @@
+"""Several machines that share each step: who they are by TF_CONFIG, and what if one of them dies.
+
+{"cluster": {"worker": ["host1:5000", "host2:5000"]}, "task": {"type": "worker", "index": 0}}
+"""
+
+import json
+import os
+import socket
+import sys
+import threading
+
+import tensorflow.compat.v1 as tf
+
+from albert_zh.common import files, validation
+from albert_zh.common.errors import UserError
+
+_SECONDS_BETWEEN_LOOKS = 1.0
+_MOST_DIGITS = 9  # of a worker's index
+_LOOKS = 2  # in vain, before a worker is taken for dead
+
+
+def cluster():
+    """{kind: ["HOST:PORT", ...]} of TF_CONFIG; {} where it names none.
+
+    Raises:
+        UserError: if TF_CONFIG is no JSON object, or its cluster none of lists.
+    """
+    found = _tf_config().get("cluster", {})
+    is_table = isinstance(found, dict) and all(_is_of_strings(part) for part in found.values())
+    if not is_table:
+        raise _unfit('cluster is %s: expected {"worker": ["HOST:PORT", ...]}' % json.dumps(found))
+    return found
+
+
+def _is_of_strings(value):
+    return isinstance(value, list) and all(isinstance(part, str) for part in value)
+
+
+def _unfit(fault):
+    return UserError("TF_CONFIG=%s: its %s" % (os.environ["TF_CONFIG"], fault))
+
+
+def _tf_config():
+    text = os.environ.get("TF_CONFIG", "{}")
+    name = "TF_CONFIG=%s" % validation.shortened(text)
+    return validation.checked(name, files.parse_json(text, name), validation.record())
+
+
+def _task():
+    """(kind, index) of this process; raises `UserError` if TF_CONFIG tells none."""
+    task = _tf_config().get("task", {})
+    fields = task if isinstance(task, dict) else {"index": None}
+    kind, index = fields.get("type", "worker"), str(fields.get("index", 0))
+    # Launchers write the index as text, too.
+    if not (isinstance(kind, str) and index.isdecimal() and len(index) <= _MOST_DIGITS):
+        raise _unfit('task is %s: expected {"type": "worker", "index": 0}' % json.dumps(task))
+    return kind, int(index)
+
+
+def helper_name():
+    """ "worker1", say, of a process that helps another one; None of the one that saves."""
+    kind, index = _task()
+    is_saving = kind == "chief" or (index == 0 and "chief" not in cluster())
+    return None if is_saving else "%s%d" % (kind, index)
+
+
+def _addresses_of_others():
+    own = _task()
+    return [
+        address
+        for kind, addresses in sorted(cluster().items())
+        for index, address in enumerate(addresses)
+        if (kind, index) != own
+    ]
+
+
+class WatchHook(tf.train.SessionRunHook):
+    """Starts this process again when another worker dies.
+
+    The workers wait for each other in every step, for ever. Started again, this one waits for the
+    dead one's successor, and both go on from the last checkpoint.
+    """
+
+    def __init__(self, last_step, say):
+        """Args:
+        last_step: step at which training ends; then others may go.
+        say: function of a line for the user.
+        """
+        self._last_step = last_step
+        self._say = say
+        self._is_over = threading.Event()
+        self._thread = None
+
+    def begin(self):
+        self._global_step = tf.train.get_global_step()
+
+    def before_run(self, run_context):
+        return tf.train.SessionRunArgs(self._global_step)
+
+    def after_run(self, run_context, run_values):
+        if run_values.results >= self._last_step - 1:
+            self._is_over.set()
+        elif self._thread is None:  # all are there: they have made a step together
+            self._thread = threading.Thread(target=self._watch, daemon=True)
+            self._thread.start()
+
+    def end(self, session):
+        self._is_over.set()
+
+    def _watch(self):
+        misses = dict.fromkeys(_addresses_of_others(), 0)
+        while not self._is_over.wait(_SECONDS_BETWEEN_LOOKS):
+            for address in misses:
+                misses[address] = 0 if _answers(address) else misses[address] + 1
+                if misses[address] >= _LOOKS and not self._is_over.is_set():
+                    self._say("the worker at %s is gone: starting again to wait for it" % address)
+                    os.execv(sys.executable, [sys.executable] + sys.argv)
+
+
+def _answers(address):
+    host, _, port = address.rpartition(":")
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=5).close()
+    except OSError:
+        return False
+    return True
