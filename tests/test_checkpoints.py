@@ -49,6 +49,7 @@ def test_newest_of_a_folder_without_state_is_found(tmp_path):
     [
         ([], "", "holds no TensorFlow checkpoint"),
         ([], "albert_model.ckpt", "no checkpoint at all"),
+        ([], "nowhere", "neither this folder nor "),
         (["other.ckpt.index"], "albert_model.ckpt", "there is other.ckpt"),
         (["a.ckpt.index"], "a.ckpt", "not its weights"),
         (["a.ckpt.data-00000-of-00001"], "a.ckpt", "a.ckpt.index is missing"),

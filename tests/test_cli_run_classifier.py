@@ -96,13 +96,13 @@ def test_last_lines_say_what_was_reached_and_where_it_lies(finished):
     assert list(last) == [
         "dev accuracy",
         "test accuracy",
+        "best",
         "best checkpoint",
         "results",
         "predictions",
         "report",
         "time, memory",
         "next",
-        "best",
     ]
     assert re.match(r"step \d+: highest dev accuracy, 0\.\d{4}, of 2 evaluated", last["best"])
     for title in ("results", "predictions", "report"):

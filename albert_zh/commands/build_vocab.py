@@ -309,7 +309,7 @@ def _tokenizers_package():
 
 def _repeated(words):
     """Yields texts that have each word of a Counter as often as it was counted."""
-    with progress_bar("training", sum(words.values()), " words") as progress:
+    with progress_bar("training", sum(words.values()), "word") as progress:
         for word, count in sorted(words.items()):
             for done in range(0, count, _REPEATS_PER_TEXT):
                 repeats = min(count - done, _REPEATS_PER_TEXT)

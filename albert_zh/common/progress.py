@@ -1,12 +1,35 @@
 """A progress bar for whatever takes longer than a few seconds."""
 
+import io
 import shutil
 import sys
 
 from tqdm import tqdm
 
-_LINE = "{desc}: {percentage:.0f}% of {total_fmt}{unit}, {rate_fmt}, {remaining} left\n"
+_LINE = "{desc}: {percentage:.0f}%% of {total_fmt}%s, {remaining} left\n"
 _SECONDS_BETWEEN_LINES = 10
+_SCALED_FROM = 10000  # larger numbers are shown as 12.3k
+
+
+class _Lines(tqdm):
+    """A bar whose states are lines of text, each of them shown once."""
+
+    def display(self, msg=None, pos=None):
+        if msg is None:  # an empty one would clear the bar
+            super().display(msg, pos)
+
+    def close(self):
+        if not self.disable:
+            self.leave = self.n > self.last_print_n
+            self.fp = io.StringIO()  # gets the line break that would end the bar
+        super().close()
+
+
+def _counted(unit):
+    """What follows a number of such units: "row" -> " rows"."""
+    if unit in ("", "B"):
+        return unit
+    return " " + unit + ("es" if unit.endswith("ch") else "s")
 
 
 def progress_bar(description, total, unit, **settings):
@@ -15,7 +38,7 @@ def progress_bar(description, total, unit, **settings):
     Args:
         description: str, what is being done; None for nothing.
         total: int, what `update` adds up to at the end.
-        unit: str.
+        unit: str, as "row"; "B" for bytes.
         **settings: further settings of tqdm, in place of those here.
 
     Returns:
@@ -24,13 +47,14 @@ def progress_bar(description, total, unit, **settings):
     on_terminal = sys.stderr is not None and sys.stderr.isatty()
     size = shutil.get_terminal_size()  # tqdm shows nothing on a terminal that tells it none
     defaults = {
-        "unit_scale": True,
+        "unit_scale": unit == "B" or (total or 0) >= _SCALED_FROM,
         "mininterval": 0.2 if on_terminal else _SECONDS_BETWEEN_LINES,
         "delay": 0 if on_terminal else _SECONDS_BETWEEN_LINES,
-        "bar_format": None if on_terminal else _LINE,
+        "bar_format": None if on_terminal else _LINE % _counted(unit),
         "ncols": size.columns,
         "nrows": size.lines,
     }
     if not on_terminal:
         settings.pop("leave", None)  # nothing can be cleared there
-    return tqdm(desc=description, total=total, unit=unit, **dict(defaults, **settings))
+    kind = tqdm if on_terminal else _Lines
+    return kind(desc=description, total=total, unit=unit, **dict(defaults, **settings))

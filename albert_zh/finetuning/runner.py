@@ -733,6 +733,8 @@ class FineTuning:
         unlearnt = next(filter(None, map(report.unlearnt, report.metrics)), None)
         if unlearnt:
             yield "warning", "%s: %s" % (unlearnt, self._advice())
+        if best and best["global_step"]:
+            yield "best", self._why_best(best)
         if self._setup.uses_best_folder():
             yield "best checkpoint", checkpoints.find_checkpoint(self._setup.best_folder)
         names = [MACHINE_RESULTS] + ([EVAL_RESULTS] if FLAGS.do_eval else [])
@@ -744,8 +746,6 @@ class FineTuning:
         yield "time, memory", "%s, at most %.0f MB" % training.time_and_memory(self._begin)
         if self._setup.uses_best_folder():
             yield "next", _next_command(self._setup.best_folder, self._setup.task)
-        if best and best["global_step"]:
-            yield "best", self._why_best(best)
 
 
 def _next_command(model_dir, task):

@@ -91,8 +91,8 @@ def find_checkpoint(path: str) -> str:
     folder = os.path.dirname(path) or "."
     there = [name[: -len(".index")] for name in _index_files(folder)]
     raise UserError(
-        "no checkpoint %s (%s.index is not there); in that folder there %s"
-        % (path, path, "is " + ", ".join(there) if there else "is no checkpoint at all")
+        "no checkpoint %s (neither this folder nor %s.index is there); in %s there %s"
+        % (path, path, folder, "is " + ", ".join(there) if there else "is no checkpoint at all")
     )
 
 
