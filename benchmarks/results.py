@@ -7,7 +7,8 @@ Runs every data set from the model's weights and from random weights, each way o
 sets, and scikit-learn's baselines, over the seeds. Each run has a folder below --output_dir; what
 is done there is not repeated, and a run that was killed goes on, so the same command resumes (the
 time of such a run is not known, and is left out of the mean). With
---write=docs/results.md the rows of all runs so far take their places in the tables there.
+--write=docs/results.md,docs/results_zh.md the rows of all runs so far take their places in the
+tables there, in Chinese in files named *_zh.md.
 """
 
 import collections
@@ -140,6 +141,36 @@ FURTHER_WAYS = collections.OrderedDict(
 ALL_WAYS = collections.OrderedDict(list(OPTIONS.items()) + list(FURTHER_WAYS.items()))
 
 
+# The tables' words on Chinese pages; flags and names of data sets stay.
+CHINESE = {
+    "data set": "数据集",
+    "start": "起点",
+    "way of training": "训练方法",
+    "dev, unseen rows": "dev，未见过的行",
+    "test, unseen rows": "test，未见过的行",
+    "seeds": "种子数",
+    "time of a run": "每次用时",
+    STARTS[BASELINE]: "基线",
+    STARTS[PLAIN]: "自带模型",
+    STARTS[FGM]: "自带模型，--fgm_epsilon=0.5",
+    STARTS[SWAPPED]: "自带模型，--swap_pairs",
+    STARTS[RANDOM]: "随机权重",
+    PLAIN: "不加选项",
+    "layer-wise rate decay 0.8": "逐层学习率衰减 0.8",
+    FGM: "FGM，epsilon 0.5",
+    "label smoothing 0.1": "标签平滑 0.1",
+    "focal loss, gamma 2": "focal loss，gamma 2",
+    "R-Drop, alpha 4": "R-Drop，alpha 4",
+    "balanced class weights": "平衡的类别权重",
+    "pooling: mean": "池化：mean",
+    "pooling: max": "池化：max",
+    "pooling: last4": "池化：last4",
+    "pooling: second_to_last": "池化：second_to_last",
+    "frozen encoder, rate 1e-3": "冻结编码器，学习率 1e-3",
+    SWAPPED: "句对正反两个方向",
+}
+
+
 def define_flags():
     flags.DEFINE_string("data_dir", None, "Folder with a folder for each data set.")
     flags.DEFINE_string("model_dir", os.path.join(ROOT, "albert_starter_zh"), "Model folder.")
@@ -154,7 +185,7 @@ def define_flags():
     flags.DEFINE_integer("max_rows", None, "First rows of a file that are used; all by default.")
     flags.DEFINE_integer("train_rows", None, "Of training files; --max_rows by default.")
     flags.DEFINE_boolean("run", True, "Whether to do the runs that are not done; else only tables.")
-    flags.DEFINE_string("write", None, "Markdown file whose tables get the rows.")
+    flags.DEFINE_list("write", [], "Markdown files whose tables get the rows; *_zh.md in Chinese.")
 
 
 def main():
@@ -179,8 +210,9 @@ def main():
     tables = [table for table in _tables(_done(plan)) if table.rows]
     for table in tables:
         print("\n".join(_lines(table)))
-    if FLAGS.write:
-        _write_tables(FLAGS.write, tables)
+    for path in FLAGS.write:
+        is_chinese = path.endswith("_zh.md")
+        _write_tables(path, [_in_chinese(table) if is_chinese else table for table in tables])
 
 
 def _weights():
@@ -407,6 +439,16 @@ def _by_keys(lines):
     return collections.OrderedDict(
         (tuple(line.split("|")[1 : 1 + NUM_KEYS]), line) for line in lines
     )
+
+
+def _in_chinese(table):
+    rows = _by_keys([_translated(row) for row in table.rows.values()])
+    return table._replace(header=_translated(table.header), rows=rows)
+
+
+def _translated(row):
+    cells = [CHINESE.get(cell, cell) for cell in row[2:-2].split(" | ")]
+    return "| %s |" % " | ".join(cells)
 
 
 def _lines(table):

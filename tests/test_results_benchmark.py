@@ -108,6 +108,36 @@ def test_the_time_of_a_run_that_goes_on_is_left_out(workspace, capsys):
     assert cells["1,2,3"] == [" 3 ", " %.0f s " % ((seconds[1] + 200) / 2)]
 
 
+def test_chinese_pages_get_their_rows_in_chinese(workspace):
+    old = OLD_PAGE.replace("baseline", "基线")
+    pages = [workspace.write("results.md", OLD_PAGE), workspace.write("results_zh.md", old)]
+    done = {"dev": 0.5, "test": 0.25, "seconds": 200.0}
+    for start in ("baseline", "random_weights"):
+        path = "out/chnsenticorp/%s/seed_1/result.json" % start
+        workspace.write(path, json.dumps(done))
+    command = [sys.executable, SCRIPT, "--run=false", "--seeds=1", "--write=" + ",".join(pages)]
+    subprocess.run(
+        command + arguments_of(workspace) + ["--starts=baseline,random weights"], check=True
+    )
+    with open(pages[1], encoding="utf-8") as handle:
+        lines = handle.read().splitlines()
+    assert lines[2] == (
+        "| 数据集 | 起点 | dev | test | dev，未见过的行 | test，未见过的行 | 种子数 | 每次用时 |"
+    )
+    cells = "50.00 | 25.00 | - | - | 1 | 200 s |"
+    assert lines[4:7] == [
+        "| ChnSentiCorp | 基线 | " + cells,
+        "| other | 基线 | kept |",
+        "| ChnSentiCorp | 随机权重 | " + cells,
+    ]
+
+
+def test_the_words_of_all_rows_are_known_in_chinese():
+    words = set(results.STARTS.values()) | set(results.OPTIONS) | {results.SWAPPED}
+    assert words <= set(results.CHINESE)
+    assert len(set(results.CHINESE.values())) == len(results.CHINESE)  # keys of rows stay apart
+
+
 def test_rows_of_training_and_of_the_others_are_limited_apart(workspace):
     arguments = arguments_of(workspace) + ["--starts=baseline", "--seeds=1"]
     small_models.run_command(results, arguments + ["--train_rows=12", "--max_rows=30"])
