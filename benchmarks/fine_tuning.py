@@ -279,9 +279,9 @@ def session_of(way, num_threads):
     import tensorflow.compat.v1 as tf
 
     from albert_zh.model import modeling
-    from albert_zh.training import training
+    from albert_zh.training import allocator
 
-    training.choose_allocator(way.plain or way.without == KEPT_MEMORY)
+    allocator.choose_allocator(way.plain or way.without == KEPT_MEMORY)
     tf.logging.set_verbosity(tf.logging.ERROR)
     tf.disable_eager_execution()
     config = modeling.AlbertConfig.from_json_file(os.path.join(ROOT, way.config))

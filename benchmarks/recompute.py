@@ -77,9 +77,9 @@ def measured(arguments, recompute):
     import tensorflow.compat.v1 as tf
 
     from albert_zh.model import modeling, optimization
-    from albert_zh.training import training
+    from albert_zh.training import allocator
 
-    training.choose_allocator(plain=False)
+    allocator.choose_allocator(plain=False)
     config = modeling.AlbertConfig.from_json_file(arguments.config)
     shape = (arguments.batch_size, arguments.max_seq_length)
     generator = np.random.RandomState(1)

@@ -24,7 +24,7 @@ from albert_zh.finetuning import runner as finetuning_runner
 from albert_zh.finetuning import setup as finetuning_setup
 from albert_zh.model import checkpoints, modeling
 from albert_zh.tasks import datasets
-from albert_zh.training import training
+from albert_zh.training.hooks import StopRequest
 import golden_cases
 import small_models
 from workspace import (
@@ -504,9 +504,9 @@ def test_a_worker_that_helps_another_one_only_trains(monkeypatch):
             return lambda *_: done.append(name)
 
     monkeypatch.setattr(finetuning_runner, "FineTuning", Run)
-    monkeypatch.setattr(finetuning_runner.training, "helper_name", lambda: "worker1")
+    monkeypatch.setattr(finetuning_runner.run_flags, "helper_name", lambda: "worker1")
     with flags_of(["--do_train", "--do_eval", "--do_predict"]):
-        stop = training.StopRequest()
+        stop = StopRequest()
         stop.is_deferred = True  # as a run before this one left it
         assert finetuning_runner.run_once("config.json", stop) is None
     assert done == ["train"] and not stop.is_deferred

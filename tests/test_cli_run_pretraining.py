@@ -23,7 +23,8 @@ from albert_zh.model import checkpoints, modeling
 from albert_zh.pretraining import record_files
 from albert_zh.pretraining import runner as pretraining_runner
 from albert_zh.text import tokenization
-from albert_zh.training import training
+from albert_zh.training import metrics_log
+from albert_zh.training.hooks import StopRequest
 from isolated_flags import flags_of
 import pretraining_workspace as small
 from sentencepiece_models import train_sentencepiece
@@ -87,7 +88,7 @@ def test_results_have_the_originals_names(run):
 
 
 def test_curves_and_metrics_are_recorded(run):
-    records = training.Metrics.read(run, 20)
+    records = metrics_log.Metrics.read(run, 20)
     losses = [record["loss"] for record in records if "learning_rate" in record]
     assert len(losses) == 20 and losses[-1] < losses[0]
     evaluations = [record["step"] for record in records if "dev_masked_lm_accuracy" in record]
@@ -124,7 +125,7 @@ def test_two_replicas_give_the_weights_of_one_device(run, folder, monkeypatch):
     )
     assert_same_weights(variables_of(run), variables_of(output), atol=1e-5)
     one, two = (
-        [record for record in training.Metrics.read(path, 20) if "gradient_norm" in record]
+        [record for record in metrics_log.Metrics.read(path, 20) if "gradient_norm" in record]
         for path in (run, output)
     )
     assert len(one) == len(two) == 20
@@ -138,7 +139,7 @@ import sys
 import tensorflow.compat.v1 as tf
 from tensorflow.python.distribute import collective_util, cross_device_ops, cross_device_utils
 import pretraining_workspace as small
-from albert_zh.training import training
+from albert_zh.training import engine
 
 def make_strategy():
     with tf.Graph().as_default():
@@ -153,7 +154,7 @@ def make_strategy():
     )
     return strategy
 
-training.make_strategy = make_strategy
+engine.make_strategy = make_strategy
 small.run_here(sys.argv[1:])
 """
 
@@ -424,7 +425,7 @@ def test_an_evaluation_has_no_more_steps_than_asked_for(run, folder):
         eval_batch_size=4,
         max_eval_steps=3,
     )
-    with flags_of(arguments, pretraining_runner.define_flags), training.StopRequest() as stop:
+    with flags_of(arguments, pretraining_runner.define_flags), StopRequest() as stop:
         job = pretraining_runner.Pretraining(folder.config, "next_sentence")
         evaluate = job._estimator.evaluate
         with mock.patch.object(job._estimator, "evaluate", wraps=evaluate) as spy:

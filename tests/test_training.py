@@ -12,9 +12,13 @@ from google.protobuf import text_format
 import pytest
 import tensorflow.compat.v1 as tf
 
-from albert_zh.common import cpu_precision
+from albert_zh.common import cpu_precision, plotting
 from albert_zh.common.errors import Interrupted, UserError
-from albert_zh.training import training
+from albert_zh.training import engine, loop, metrics_log, run_folder
+from albert_zh.training import flags as run_flags
+from albert_zh.training.hooks import FirstStepHook, StopHook, StopRequest
+from albert_zh.training.messages import readable_seconds
+from albert_zh.training.training_errors import explained_errors
 from workspace import ROOT, flags_of
 
 
@@ -26,13 +30,13 @@ def run_flags_fixture():
 
 
 def test_metrics_survive_and_a_resumed_run_drops_what_came_after(tmp_path):
-    metrics = training.Metrics(str(tmp_path), 0)
+    metrics = metrics_log.Metrics(str(tmp_path), 0)
     for step in (1, 2, 3):
         metrics.add(step, loss=step / 2)
     metrics.add(2, dev_accuracy=0.75)
     with open(str(tmp_path / "metrics.jsonl"), "a") as handle:
         handle.write('{"step": 4, "lo')  # a kill came in between
-    resumed = training.Metrics(str(tmp_path), 2)
+    resumed = metrics_log.Metrics(str(tmp_path), 2)
     assert resumed.series("loss") == ([1, 2], [0.5, 1.0])
     assert resumed.last("dev_accuracy", "dev %.2f") == ["dev 0.75"]
     assert resumed.last("other", "%s") == []
@@ -41,12 +45,12 @@ def test_metrics_survive_and_a_resumed_run_drops_what_came_after(tmp_path):
 
 
 def test_a_helper_goes_on_with_its_own_metrics(tmp_path, monkeypatch):
-    training.Metrics(str(tmp_path), 0).add(1, loss=1.0)
-    monkeypatch.setattr(training, "helper_name", lambda: "worker1")
-    helpers = training.Metrics(str(tmp_path), 0)
+    metrics_log.Metrics(str(tmp_path), 0).add(1, loss=1.0)
+    monkeypatch.setattr(run_flags, "helper_name", lambda: "worker1")
+    helpers = metrics_log.Metrics(str(tmp_path), 0)
     helpers.add(1, loss=2.0)
     helpers.add(2, loss=3.0)
-    assert training.Metrics(str(tmp_path), 2).series("loss") == ([1, 2], [2.0, 3.0])
+    assert metrics_log.Metrics(str(tmp_path), 2).series("loss") == ([1, 2], [2.0, 3.0])
 
 
 def test_first_signal_asks_second_stops(monkeypatch):
@@ -55,11 +59,11 @@ def test_first_signal_asks_second_stops(monkeypatch):
 
     monkeypatch.setattr(os, "_exit", end)
     before = signal.getsignal(signal.SIGINT)
-    with training.StopRequest() as stop:
+    with StopRequest() as stop:
         with pytest.raises(SystemExit):  # nothing has run that could be saved
             os.kill(os.getpid(), signal.SIGINT)
             signal.pause()
-        training.StopHook(stop).after_run(None, None)
+        StopHook(stop).after_run(None, None)
         stop.raise_if_made("unused")
         os.kill(os.getpid(), signal.SIGTERM)
         assert stop.is_made
@@ -84,7 +88,7 @@ def test_precision_that_costs_time_is_told(given, is_told, tmp_path, capsys, mon
     path.write_text("flags : avx2\n")
     monkeypatch.setattr(cpu_precision, "_FEATURES_FILE", str(path))
     with flags_of(given + ["--output_dir=" + str(tmp_path)]):
-        training.make_estimator(lambda features, labels, mode, params: None, 10, train_batch_size=8)
+        engine.make_estimator(lambda features, labels, mode, params: None, 10, train_batch_size=8)
     line = "warning: precision bfloat16 is slower than float32 here"
     assert (line in capsys.readouterr().out) == is_told
 
@@ -99,8 +103,8 @@ def save_checkpoint(folder):
 ALLOCATORS = """
 import sys
 import tensorflow.compat.v1 as tf
-from albert_zh.training import training
-training.choose_allocator(plain=sys.argv[1] == "plain")
+from albert_zh.training import allocator
+allocator.choose_allocator(plain=sys.argv[1] == "plain")
 tf.disable_eager_execution()
 trace = tf.RunMetadata()
 options = tf.RunOptions(trace_level=tf.RunOptions.FULL_TRACE)
@@ -133,12 +137,12 @@ import sys
 import threading
 
 os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:2])  # before numpy starts its threads
-from albert_zh.training import training
+from albert_zh.training import allocator
 
 library = ctypes.CDLL(None)
 library.fdopen.restype = ctypes.c_void_p
 output = ctypes.c_void_p(library.fdopen(1, b"w"))
-training.choose_allocator(plain=sys.argv[1] == "plain")
+allocator.choose_allocator(plain=sys.argv[1] == "plain")
 library.malloc_info(0, output)
 threads = [threading.Thread(target=library.malloc, args=[100]) for _ in range(4)]
 for thread in threads:
@@ -165,30 +169,30 @@ def test_threads_share_one_heap_unless_plain_or_otherwise_asked_for(way, maximum
 
 def test_another_run_in_the_same_folder_is_refused_only_once_it_has_a_checkpoint(tmp_path, capsys):
     folder = str(tmp_path)
-    training.remember_settings(folder, {"task": "a"}, {"epochs": 1})
-    training.check_same_run(folder, {"task": "b"}, {"epochs": 1})
-    training.remember_settings(folder, {"task": "b"}, {"epochs": 1})
+    run_folder.remember_settings(folder, {"task": "a"}, {"epochs": 1})
+    run_folder.check_same_run(folder, {"task": "b"}, {"epochs": 1})
+    run_folder.remember_settings(folder, {"task": "b"}, {"epochs": 1})
     save_checkpoint(folder)
-    training.check_same_run(folder, {"task": "b", "dev data": "new"}, {"epochs": 2})
-    training.remember_settings(folder, {"dev data": "new"}, {"epochs": 2})
-    assert training.former_settings(folder)["fixed"] == {"task": "b", "dev data": "new"}
+    run_folder.check_same_run(folder, {"task": "b", "dev data": "new"}, {"epochs": 2})
+    run_folder.remember_settings(folder, {"dev data": "new"}, {"epochs": 2})
+    assert run_folder.former_settings(folder)["fixed"] == {"task": "b", "dev data": "new"}
     assert "another epochs: 2, formerly 1" in capsys.readouterr().out
     with pytest.raises(UserError, match="another task"):
-        training.check_same_run(folder, {"task": "c"}, {"epochs": 2})
+        run_folder.check_same_run(folder, {"task": "c"}, {"epochs": 2})
 
 
 @pytest.mark.parametrize("seconds, text", [(0, "0:00"), (75.4, "1:15"), (3600 + 62, "1:01:02")])
 def test_durations_read_as_people_write_them(seconds, text):
-    assert training.readable_seconds(seconds) == text
+    assert readable_seconds(seconds) == text
 
 
 def test_learning_curve_is_a_picture(tmp_path):
     pytest.importorskip("matplotlib")
-    metrics = training.Metrics(str(tmp_path), 0)
+    metrics = metrics_log.Metrics(str(tmp_path), 0)
     for step in range(1, 30):
         metrics.add(step, loss=1.0 / step)
     metrics.add(10, dev_accuracy=0.6)
-    path = training.draw_learning_curve(metrics, str(tmp_path / "curve.png"))
+    path = metrics_log.draw_learning_curve(metrics, str(tmp_path / "curve.png"))
     with open(path, "rb") as handle:
         assert handle.read(8) == b"\x89PNG\r\n\x1a\n"
     assert os.path.getsize(path) > 10000
@@ -197,11 +201,11 @@ def test_learning_curve_is_a_picture(tmp_path):
 def test_the_axis_of_the_learning_curve_says_the_metric(tmp_path, monkeypatch):
     pytest.importorskip("matplotlib")
     figures = []
-    monkeypatch.setattr(training.plotting, "save", lambda figure, path: figures.append(figure))
-    metrics = training.Metrics(str(tmp_path), 0)
+    monkeypatch.setattr(plotting, "save", lambda figure, path: figures.append(figure))
+    metrics = metrics_log.Metrics(str(tmp_path), 0)
     metrics.add(10, loss=0.5, dev_macro_f1=0.6)
     curves = [("dev_macro_f1", "dev macro_f1")]
-    training.draw_learning_curve(metrics, "curve.png", curves, "macro_f1")
+    metrics_log.draw_learning_curve(metrics, "curve.png", curves, "macro_f1")
     loss_axes, metric_axes = figures[0].axes
     assert (loss_axes.get_ylabel(), metric_axes.get_ylabel()) == ("loss", "macro_f1")
     (line,) = metric_axes.get_lines()
@@ -218,7 +222,7 @@ def test_the_axis_of_the_learning_curve_says_the_metric(tmp_path, monkeypatch):
     ],
 )
 def test_tensorflows_errors_are_explained(tmp_path, error, words):
-    with pytest.raises(UserError, match=words), training.explained_errors(str(tmp_path)):
+    with pytest.raises(UserError, match=words), explained_errors(str(tmp_path)):
         raise error
 
 
@@ -233,7 +237,7 @@ def test_tpu_flags_reach_the_cluster_resolver(monkeypatch):
     monkeypatch.setattr(tf.distribute.cluster_resolver, "TPUClusterResolver", StubResolver)
     arguments = "--use_tpu=true --tpu_name=grpc://t --tpu_zone=z --gcp_project=p".split()
     with flags_of(arguments), pytest.raises(KeyboardInterrupt):
-        training.make_run_config(10)
+        engine.make_run_config(10)
     assert calls == [{"tpu": "grpc://t", "zone": "z", "project": "p"}]
 
 
@@ -255,7 +259,7 @@ def test_training_leaves_input_pipelines_as_written_and_writes_the_graph(tmp_pat
         return tf.estimator.EstimatorSpec(mode, loss=slope * features, train_op=train_op)
 
     estimator = tf.estimator.Estimator(model_fn, str(tmp_path))
-    training.train_with_checkpoints(estimator, input_fn, max_steps=3, save_steps=2, hooks=[])
+    loop.train_with_checkpoints(estimator, input_fn, max_steps=3, save_steps=2, hooks=[])
     assert mapped_by == [__file__]  # else it would be a file that TensorFlow generated
     graph = text_format.Parse((tmp_path / "graph.pbtxt").read_text(), tf.GraphDef())
     assert "slope" in {node.name for node in graph.node}
@@ -271,7 +275,7 @@ def test_training_leaves_input_pipelines_as_written_and_writes_the_graph(tmp_pat
 def test_in_the_first_step_only_the_native_side_is_sent_to_the_log(tmp_path, capfd, monkeypatch):
     handler = logging.FileHandler(str(tmp_path / "train.log"))
     monkeypatch.setattr(tf.get_logger(), "handlers", [handler])  # without those of other tests
-    hook = training.FirstStepHook()
+    hook = FirstStepHook()
     try:
         hook.before_run(None)
         os.write(2, b"compiled\n")

@@ -20,7 +20,7 @@ from albert_zh.model import inference_graph, label_map, modeling
 from albert_zh.tasks import report as task_report
 from albert_zh.tasks.classification import features as classification
 from albert_zh.tasks.classification import objectives
-from albert_zh.training import training
+from albert_zh.training import metrics_log, run_folder
 
 
 @pytest.mark.parametrize(
@@ -74,11 +74,11 @@ def read_stamp(path):
 
 
 def read_metrics(path):
-    return training.Metrics.read(os.path.dirname(path), 10**9)
+    return metrics_log.Metrics.read(os.path.dirname(path), 10**9)
 
 
 def read_settings(path):
-    return validation.read_json(path, training.RUN_SETTINGS)
+    return validation.read_json(path, run_folder.RUN_SETTINGS)
 
 
 def read_report(path):
@@ -378,7 +378,7 @@ def test_damaged_lines_of_the_metrics_are_left_out_with_a_note(tmp_path, capsys)
     said = []
     with contextlib.ExitStack() as stack:
         monkeypatch = stack.enter_context(pytest.MonkeyPatch.context())
-        monkeypatch.setattr(training, "say", lambda text, *values: said.append(text % values))
+        monkeypatch.setattr(metrics_log, "say", lambda text, *values: said.append(text % values))
         records = read_metrics(str(path))
     assert [record["step"] for record in records] == [1, 3]
     (note,) = said

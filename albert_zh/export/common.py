@@ -20,7 +20,7 @@ from albert_zh.export import graph_transforms
 from albert_zh.inference import backends, loaded_model
 from albert_zh.model import checkpoints, classifier_output, inference_graph, label_map, modeling
 from albert_zh.text import encoding, tokenization
-from albert_zh.training import training
+from albert_zh.training import run_folder
 
 # What a task puts out and which heads it needs. The first output is the one that is looked at.
 Task = collections.namedtuple("Task", ["heads", "outputs"])
@@ -146,7 +146,7 @@ def read_config(folder, config_file=None, points_to_best=True):
         best = os.path.join(folder, "best")
         if points_to_best and os.path.isdir(best):
             raise UserError("%s; did you mean %s?" % (error, best)) from error
-        remembered = training.former_settings(folder)["fixed"].get("config")
+        remembered = run_folder.former_settings(folder)["fixed"].get("config")
         if remembered is None:
             raise
         return modeling.AlbertConfig.from_dict(remembered)

@@ -10,7 +10,7 @@ from albert_zh.model import classifier_output, modeling, optimization
 from albert_zh.tasks import datasets, dev_split
 from albert_zh.tasks import metrics as task_metrics
 from albert_zh.tasks.classification import objectives
-from albert_zh.training import training
+from albert_zh.training import flags as run_flags
 
 FLAGS = flags.FLAGS
 SHORTEST_SEQUENCE = 8  # [CLS] A [SEP] B [SEP] with a few tokens in it
@@ -229,7 +229,7 @@ def define_flags(**defaults):
     Args:
         **defaults: defaults in place of the usual ones.
     """
-    training.define_run_flags(**defaults)
+    run_flags.define_run_flags(**defaults)
     config_flag.define("Config JSON of the model.")
     for kind, name, default, help_text in _TABLE:
         arguments = [name, defaults.get(name, default)]
@@ -245,15 +245,15 @@ def vocabulary_file():
 
 def check_flags():
     """Raises `UserError` for flags that are missing or make no sense."""
-    training.require_flags(["data_dir", "bert_config_file", "task_name"])
+    run_flags.require_flags(["data_dir", "bert_config_file", "task_name"])
     if not FLAGS.spm_model_file:
-        training.require_flags(["vocab_file"])
-    training.require_flags(["output_dir"])
+        run_flags.require_flags(["vocab_file"])
+    run_flags.require_flags(["output_dir"])
     if not (FLAGS.do_train or FLAGS.do_eval or FLAGS.do_predict):
         raise UserError("nothing to do: give --do_train=true, --do_eval=true or --do_predict=true")
-    training.require_positive(_POSITIVE)
-    training.require_at_least_0(["keep_checkpoint_max", "warmup_step", "threshold_rows"])
-    training.check_seed(FLAGS.seed)
+    run_flags.require_positive(_POSITIVE)
+    run_flags.require_at_least_0(["keep_checkpoint_max", "warmup_step", "threshold_rows"])
+    run_flags.check_seed(FLAGS.seed)
     _check_flags_of_google()
     for name in ("warmup_proportion", "dev_share"):
         if FLAGS[name].value is not None and not 0 <= FLAGS[name].value < 1:
@@ -300,7 +300,7 @@ def _check_flags_of_google():
             "--spm_model_file or --vocab_file" % FLAGS.albert_hub_module_handle
         )
     if FLAGS.train_step is not None:
-        training.require_positive(["train_step"])
+        run_flags.require_positive(["train_step"])
     if FLAGS.threshold_to_export is not None and not FLAGS.export_dir:
         raise UserError("--threshold_to_export goes with --export_dir, the folder to export to")
     if FLAGS.export_dir and not FLAGS.keep_best:

@@ -26,7 +26,17 @@ from albert_zh.tasks import datasets, prediction_files, run_data
 from albert_zh.tasks import metrics as task_metrics
 from albert_zh.tasks import report as task_report
 from albert_zh.tasks.classification import input_pipeline as classification_input
-from albert_zh.training import training
+from albert_zh.training import allocator, loop, metrics_log, run_folder
+from albert_zh.training import flags as run_flags
+from albert_zh.training.hooks import (
+    CountingHook,
+    EvaluationListener,
+    ProgressHook,
+    StopHook,
+    StopRequest,
+)
+from albert_zh.training.messages import say, time_and_memory
+from albert_zh.training.training_errors import explained_errors
 
 FLAGS = flags.FLAGS
 EVAL_RESULTS = "eval_results_albert_zh.txt"
@@ -55,8 +65,8 @@ def run(export=None):
     """
     finetuning_flags.check_flags()
     finetuning_flags.take_default_rate()
-    training.choose_allocator(FLAGS.plain)
-    with training.StopRequest() as stop:
+    allocator.choose_allocator(FLAGS.plain)
+    with StopRequest() as stop:
         if FLAGS.seeds or FLAGS.search:
             sweeps.run(lambda: run_once(FLAGS.bert_config_file, stop, export))
         else:
@@ -68,18 +78,18 @@ def run_once(config_file, stop, export=None):
 
     Args:
         config_file: the model's config JSON.
-        stop: `training.StopRequest`.
+        stop: `StopRequest`.
         export: see `run`.
 
     Returns:
         what `FineTuning.summarize` returns; None where this process only helps another one.
     """
     stop.is_deferred = False  # this run has nothing to save yet
-    with training.explained_errors(FLAGS.output_dir):
+    with explained_errors(FLAGS.output_dir):
         run_of_flags = FineTuning(config_file)
         if FLAGS.do_train:
             run_of_flags.train(stop)
-        if training.helper_name():
+        if run_flags.helper_name():
             return None  # the worker that saves does the rest
         if FLAGS.do_eval:
             run_of_flags.evaluate_all(stop)
@@ -118,7 +128,7 @@ class FineTuning:
 
     def _records_of_training(self):
         """What the folder's checkpoints, also deleted ones, reached on dev: metrics, thresholds."""
-        records = training.Metrics.read(self._setup.folder, self._setup.first_step)
+        records = metrics_log.Metrics.read(self._setup.folder, self._setup.first_step)
         found = {record["step"]: record["dev"] for record in records if "dev" in record}
         tuned = {r["step"]: r["thresholds"] for r in records if "thresholds" in r}
         self._stops = {record["step"] for record in records if "stopped" in record}
@@ -139,21 +149,21 @@ class FineTuning:
         """Trains to the last step, from the newest checkpoint of the output folder if it has one.
 
         Args:
-            stop: `training.StopRequest`.
+            stop: `StopRequest`.
 
         Raises:
             Interrupted: if a stop was requested; a checkpoint is saved then.
         """
         first_step = self._setup.first_step
-        self._metrics = training.Metrics(self._setup.folder, first_step)
+        self._metrics = metrics_log.Metrics(self._setup.folder, first_step)
         if first_step >= self._setup.total_steps:
-            training.say("training is complete (step %d): nothing to train", first_step)
+            say("training is complete (step %d): nothing to train", first_step)
             return
         if self._is_exhausted():
-            training.say("training ended early at step %d: nothing to train", first_step)
+            say("training ended early at step %d: nothing to train", first_step)
             return
         if first_step:
-            training.say("continuing from step %d of %d", first_step, self._setup.total_steps)
+            say("continuing from step %d of %d", first_step, self._setup.total_steps)
             self._let_best_compete(stop)
         begin = time.time()
         self._run_steps(first_step, stop)
@@ -168,10 +178,8 @@ class FineTuning:
     def _run_steps(self, first_step, stop):
         listeners = []
         if FLAGS.do_eval:
-            listeners.append(
-                training.EvaluationListener(lambda step: self._ends_training(step, stop), stop)
-            )
-        training.train_with_checkpoints(
+            listeners.append(EvaluationListener(lambda step: self._ends_training(step, stop), stop))
+        loop.train_with_checkpoints(
             self._setup.estimator,
             classification_input.train_input_fn(
                 self._setup.features["train"],
@@ -185,12 +193,12 @@ class FineTuning:
             ),
             self._setup.total_steps,
             self._setup.save_steps,
-            [training.StopHook(stop), self._progress_hook()],
+            [StopHook(stop), self._progress_hook()],
             listeners,
         )
 
     def _progress_hook(self):
-        return training.ProgressHook(
+        return ProgressHook(
             self._metrics,
             self._setup.total_steps,
             FLAGS.train_batch_size,
@@ -227,7 +235,7 @@ class FineTuning:
         best one is evaluated, or `--init_checkpoint`, which then has to be a fine-tuned one.
 
         Args:
-            stop: `training.StopRequest`.
+            stop: `StopRequest`.
         """
         self._let_best_compete(stop)
         for prefix in checkpoints.checkpoints_of_training(self._setup.folder):
@@ -264,7 +272,7 @@ class FineTuning:
         if not self._is_exhausted():
             return False
         if step > self._setup.first_step and step < self._setup.total_steps:
-            training.say(
+            say(
                 "no better dev %s in %d evaluations: training ends at step %d of %d",
                 self._setup.metric,
                 FLAGS.early_stopping,
@@ -290,7 +298,7 @@ class FineTuning:
         """Yields {"logits", "probabilities"} of each row, as a checkpoint has them."""
         batches = self._setup.estimator.predict(
             input_fn,
-            hooks=[training.StopHook(stop), training.CountingHook(what, num_batches)],
+            hooks=[StopHook(stop), CountingHook(what, num_batches)],
             checkpoint_path=prefix,
             yield_single_examples=False,
         )
@@ -374,7 +382,7 @@ class FineTuning:
         is_chosen_here = is_best and self._setup.is_dev_of_training
         remark = " (best so far)" if is_chosen_here else ""
         if step or not FLAGS.do_train:  # the untrained one's turn comes when training is over
-            training.say(
+            say(
                 "dev %s at step %d%s",
                 self._scores_text(metrics),
                 step,
@@ -459,7 +467,7 @@ class FineTuning:
         """Predicts the test file with the best checkpoint and writes the result files.
 
         Args:
-            stop: `training.StopRequest`.
+            stop: `StopRequest`.
         """
         if "test" not in self._setup.splits and not self._setup.data.streamed_test:
             return
@@ -478,9 +486,7 @@ class FineTuning:
                 count += 1
             stop.raise_if_made("stopped; the same command starts the prediction again")
         if FLAGS.clue_submission and results.not_submitted:
-            training.say(
-                "note: %d lines are no records: not in %s", len(results.not_submitted), paths[-1]
-            )
+            say("note: %d lines are no records: not in %s", len(results.not_submitted), paths[-1])
         self._speed["prediction"] = count / (time.time() - begin)
         self._num_predicted = count
         self._prediction_files = paths
@@ -490,7 +496,7 @@ class FineTuning:
     def _tell_what_is_not_evaluated(self):
         chosen, newest = self._chosen(), self._setup.newest_step()
         if FLAGS.do_train and not FLAGS.do_eval and chosen and chosen["global_step"] < newest:
-            training.say(
+            say(
                 "note: the best of the evaluated checkpoints is that of step %d; those since, up "
                 "to step %d, are not evaluated: add --do_eval=true",
                 chosen["global_step"],
@@ -500,7 +506,7 @@ class FineTuning:
     def _predicted_test(self, prefix, stop):
         """Pairs of example and probabilities of the test file, in its order."""
         path = self._setup.data.streamed_test or self._setup.splits["test"].path
-        training.say("predicting %s with %s", path, prefix)
+        say("predicting %s with %s", path, prefix)
         if self._setup.data.streamed_test:
             return self._predicted_stream(path, prefix, stop)
         rows = self._outputs_of_features(
@@ -525,7 +531,7 @@ class FineTuning:
         for row in self._outputs(prefix, input_fn, num_batches, "predicting", stop):
             yield stream.next_example(), row["probabilities"]
         for note in stream.notes():
-            training.say("note: %s: %s", path, note)
+            say("note: %s: %s", path, note)
 
     def _checkpoint_to_predict_with(self):
         prefix = self._used_checkpoint()
@@ -564,7 +570,7 @@ class FineTuning:
         if not self._setup.uses_best_folder():
             raise UserError("--export_dir: there is no best model: add --do_eval=true")
         comparison = export(self._setup.best_folder, FLAGS.export_dir, FLAGS.threshold_to_export)
-        training.say(
+        say(
             "SavedModel        %s (outputs at most %.1e from the checkpoint's on %d texts)",
             FLAGS.export_dir,
             comparison.largest,
@@ -575,7 +581,7 @@ class FineTuning:
         """Writes the machine-readable results and tells what was reached and where it lies.
 
         Args:
-            stop: `training.StopRequest`.
+            stop: `StopRequest`.
 
         Returns:
             {"dev": metrics of the best checkpoint or None, "test": metrics or None, "metric": name
@@ -601,13 +607,13 @@ class FineTuning:
                 "evaluations": [metrics for _, metrics in sorted(self._evaluations.items())],
                 "test_accuracy": test and test.get("accuracy"),
                 "test": test,
-                "settings": training.former_settings(self._setup.folder) or None,
+                "settings": run_folder.former_settings(self._setup.folder) or None,
             },
         )
         is_reported = outcomes or (self._num_predicted is not None and self._has_report())
         pictures = self._write_report(report, best) if is_reported else []
         for title, text in self._summary_lines(best, report, pictures):
-            training.say("%-17s %s", title, text)
+            say("%-17s %s", title, text)
         return {
             "dev": best,
             "test": test,
@@ -632,7 +638,7 @@ class FineTuning:
         try:
             former = validation.read_json(path, FORMER_RESULTS)
         except UserError as error:
-            training.say("note: the former result of test is not used: %s", error)
+            say("note: the former result of test is not used: %s", error)
             return None
         return former.get("test") if former.get("model") == self._model_digest() else None
 
@@ -674,10 +680,10 @@ class FineTuning:
         }
         made = report.write(self._setup.folder, about)
         if self._metrics is not None:
-            path = os.path.join(self._setup.folder, training.LEARNING_CURVE)
+            path = os.path.join(self._setup.folder, metrics_log.LEARNING_CURVE)
             curves = [("dev_" + self._setup.metric, "dev " + self._setup.metric)]
             made.append(
-                training.draw_learning_curve(self._metrics, path, curves, self._setup.metric)
+                metrics_log.draw_learning_curve(self._metrics, path, curves, self._setup.metric)
             )
         return [path for path in made if path]
 
@@ -743,7 +749,7 @@ class FineTuning:
             yield "predictions", ", ".join(self._prediction_files)
         if pictures:
             yield "report", ", ".join(pictures)
-        yield "time, memory", "%s, at most %.0f MB" % training.time_and_memory(self._begin)
+        yield "time, memory", "%s, at most %.0f MB" % time_and_memory(self._begin)
         if self._setup.uses_best_folder():
             yield "next", _next_command(self._setup.best_folder, self._setup.task)
 

@@ -20,7 +20,9 @@ from albert_zh.tasks import reader as task_reader
 from albert_zh.tasks.classification import features as classification
 from albert_zh.tasks.classification import objectives
 from albert_zh.text import tokenization
-from albert_zh.training import training
+from albert_zh.training import engine, run_folder
+from albert_zh.training import flags as run_flags
+from albert_zh.training.messages import say
 
 FLAGS = flags.FLAGS
 BEST_FOLDER = "best"
@@ -58,10 +60,10 @@ class Setup:
         """
         self.folder = FLAGS.output_dir
         self.config_file = config_file
-        self.config = training.read_config(config_file)
+        self.config = run_flags.read_config(config_file)
         self.vocab_file = finetuning_flags.vocabulary_file()
-        training.open_output_folder(self.folder)
-        training.say_what_has_no_effect()
+        run_folder.open_output_folder(self.folder)
+        run_flags.say_what_has_no_effect()
         self.best_folder = os.path.join(self.folder, BEST_FOLDER)
         checkpoints.restore_model_folder(self.best_folder)
         if FLAGS.do_train:
@@ -75,7 +77,7 @@ class Setup:
         self.tokenizer = tokenization.FullTokenizer(
             FLAGS.vocab_file, FLAGS.do_lower_case, FLAGS.spm_model_file
         )
-        training.check_sizes(self.config, self.vocab_file, len(self.tokenizer.inv_vocab))
+        run_flags.check_sizes(self.config, self.vocab_file, len(self.tokenizer.inv_vocab))
         self.model_files = {
             checkpoints.config_name(config_file): files.read_bytes(config_file),
             self.tokenizer.name_in_folder: files.read_bytes(self.vocab_file),
@@ -97,11 +99,11 @@ class Setup:
         if FLAGS.do_train:
             finetuning_flags.take_default_epochs(len(self.splits["train"].examples))
         self._check_best_is_of_this_run()
-        training.check_same_run(self.folder, *self._run_settings())
+        run_folder.check_same_run(self.folder, *self._run_settings())
         self.features = {name: self._feature_file(split) for name, split in self.splits.items()}
         self._plan_steps()
         if FLAGS.do_train:
-            training.remember_settings(self.folder, *self._run_settings())
+            run_folder.remember_settings(self.folder, *self._run_settings())
             self._write_notes(self.folder)
         self.is_dev_of_training = self._compare_dev()
         self.estimator = self._make_estimator()
@@ -133,7 +135,7 @@ class Setup:
 
         All runs of --seeds have one seed for it.
         """
-        former = dict(training.former_settings(self.folder)["fixed"])
+        former = dict(run_folder.former_settings(self.folder)["fixed"])
         if not FLAGS.do_train:
             former.update(self._notes)
         values = FLAGS.flag_values_dict()
@@ -200,7 +202,7 @@ class Setup:
                 % len(self.task.labels)
             )
         if FLAGS.best_metric == "f1":
-            training.say("note: --best_metric=f1 is that of the label %s", self.task.labels[1])
+            say("note: --best_metric=f1 is that of the label %s", self.task.labels[1])
 
     def _report_init_checkpoint(self):
         """Tells what is taken from `--init_checkpoint`, where the folder has nothing newer."""
@@ -210,7 +212,7 @@ class Setup:
         if self.init_checkpoint and not has_own:
             assignment = checkpoints.assign(self.shapes, self.init_checkpoint)
             for line in checkpoints.report(assignment, self.init_checkpoint):
-                training.say(line)
+                say(line)
 
     def _class_weights(self):
         if not (FLAGS.class_weights and FLAGS.do_train):
@@ -225,7 +227,7 @@ class Setup:
             weights = objectives.weights_of_labels(given, self.task.labels, FLAGS.class_weights)
             left_out = [label for label in self.task.labels if label not in given]
             if left_out:
-                training.say("class weight 1 for: %s", ", ".join(left_out))
+                say("class weight 1 for: %s", ", ".join(left_out))
             return weights
         counts = task_reader.label_counts(self.task, self.splits["train"])
         return objectives.balanced_weights([counts[label] for label in self.task.labels])
@@ -249,7 +251,7 @@ class Setup:
         return self.splits[name].sha256
 
     def _run_settings(self):
-        """(fixed, variable) settings of the run, see `training.check_same_run`.
+        """(fixed, variable) settings of the run, see `run_folder.check_same_run`.
 
         Evaluation and prediction have only those that make a model what it is.
         """
@@ -293,10 +295,10 @@ class Setup:
         if not checkpoints.checkpoints_of_training(self.folder):
             return False
         digest = self.data_digest("dev")
-        former = training.former_settings(self.folder)
+        former = run_folder.former_settings(self.folder)
         if "dev data" not in former["fixed"]:
             fixed = dict({"dev data": digest}, **self.data.fingerprint("dev"))
-            training.remember_settings(self.folder, fixed, former["variable"])
+            run_folder.remember_settings(self.folder, fixed, former["variable"])
             return True
         return former["fixed"]["dev data"] == digest
 
@@ -330,7 +332,7 @@ class Setup:
             shared_as=FLAGS.task_name.lower() if FLAGS.cached_dir else None,
         )
         if result.num_cut:
-            training.say(
+            say(
                 "note: %d of %d rows of %s are longer than --max_seq_length=%d tokens and were cut",
                 result.num_cut,
                 result.num_examples,
@@ -370,7 +372,7 @@ class Setup:
             )
         if not FLAGS["save_checkpoints_steps"].present:
             self.save_steps = min(self.save_steps, math.ceil(count / batch))
-        training.say(
+        say(
             "training: %d rows, batch %d, %.4g epochs: %d steps, %d of them warm-up; "
             "a checkpoint every %d steps",
             count,
@@ -409,7 +411,7 @@ class Setup:
         return {name: told[name] for name in ("dev_share", "dev_seed") if name in told}
 
     def _make_estimator(self):
-        return training.make_estimator(
+        return engine.make_estimator(
             classification.model_fn_builder(
                 self.config,
                 datasets.num_outputs(self.task),
@@ -463,7 +465,7 @@ def _is_fine_tuned(prefix):
 def _found_init_checkpoint():
     if not FLAGS.init_checkpoint:
         if FLAGS.do_train:
-            training.say(
+            say(
                 "warning: no --init_checkpoint: training starts from random weights; expect an "
                 "accuracy far below that of a pre-trained model"
             )

@@ -17,7 +17,8 @@ from albert_zh.common.errors import UserError
 from albert_zh.finetuning.flags import SEARCHED_RATES
 from albert_zh.model import checkpoints
 from albert_zh.tasks import metrics as task_metrics
-from albert_zh.training import training
+from albert_zh.training import flags as run_flags
+from albert_zh.training.messages import say
 
 FLAGS = flags.FLAGS
 TABLE = "runs.md"
@@ -78,7 +79,7 @@ def _seeds():
             "--seeds=%s: expected whole numbers with commas between" % ",".join(FLAGS.seeds)
         ) from None
     for seed in seeds:
-        training.check_seed(seed)
+        run_flags.check_seed(seed)
     if len(set(seeds)) < len(seeds):
         raise UserError("--seeds=%s: a seed stands there twice" % ",".join(FLAGS.seeds))
     return seeds
@@ -132,10 +133,10 @@ def _write(folder, results, rows):
     with files.atomic_write(path) as handle:
         handle.write("\n".join(lines) + "\n")
     for line in lines:
-        training.say(line)
-    training.say("%-17s %s", "results", ", ".join([path, os.path.join(folder, MACHINE_TABLE)]))
+        say(line)
+    say("%-17s %s", "results", ", ".join([path, os.path.join(folder, MACHINE_TABLE)]))
     for title, text in _last_lines(results, rows, best, best_run):
-        training.say("%-17s %s", title, text)
+        say("%-17s %s", title, text)
 
 
 def _table(rows, metric):

@@ -14,7 +14,7 @@ import tensorflow.compat.v1 as tf
 
 from albert_zh.model import checkpoints, modeling, optimization
 from albert_zh.pretraining.objectives import replaced_tokens
-from albert_zh.training import training
+from albert_zh.training.hooks import show_in_progress
 
 _EPSILON = 1e-5  # in the denominator of the masked-LM loss
 _WORD_PARTS = 4  # in which the logits of all words are computed in training
@@ -159,7 +159,7 @@ def _train_spec(config, settings, features, init_checkpoint):
         train_op = tf.group(train_op, *values.values())  # sums are to be computed on all replicas
         for name, value in values.items():
             tf.summary.scalar(name, value)
-            training.show_in_progress(name, value)
+            show_in_progress(name, value)
     loss = values["loss"]
     if not settings.use_tpu:
         loss /= optimization.num_replicas()  # Estimator adds up the replicas' losses

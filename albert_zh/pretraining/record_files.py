@@ -17,7 +17,7 @@ from albert_zh.common import files, path_rules
 from albert_zh.common.errors import UserError
 from albert_zh.common.progress import progress_bar
 from albert_zh.corpus import tfrecords
-from albert_zh.training import training
+from albert_zh.training.messages import say
 
 _CHECKED_TOGETHER = 1024  # records
 _COUNTED_RECORDS = 20000
@@ -247,7 +247,7 @@ def repaired(paths, folder):
                     pass
             except tfrecords.Damage as damage:
                 is_whole = False
-                training.say("warning: %s, %s: what comes behind it is left out", path, damage)
+                say("warning: %s, %s: what comes behind it is left out", path, damage)
         num_damaged = sum(serialized is None for serialized in _contents(path))
         if is_whole and not num_damaged:
             result.append(path)
@@ -258,7 +258,7 @@ def repaired(paths, folder):
         with files.atomic_write(copy, "wb") as handle:
             for batch in _batches(whole):
                 handle.writelines(tfrecords.frame_records(batch))
-        training.say("warning: %s: %d damaged records are left out", path, num_damaged)
+        say("warning: %s: %d damaged records are left out", path, num_damaged)
         result.append(copy)
     return result
 

@@ -20,7 +20,18 @@ from albert_zh.pretraining import input_pipeline as pretraining_input
 from albert_zh.pretraining import model_fn as pretraining_model_fn
 from albert_zh.pretraining import record_files
 from albert_zh.text import tokenization
-from albert_zh.training import length_bucketing, training
+from albert_zh.training import allocator, engine, length_bucketing, loop, metrics_log, run_folder
+from albert_zh.training import flags as run_flags
+from albert_zh.training.hooks import (
+    CountingHook,
+    EvaluationListener,
+    ExplosionHook,
+    ProgressHook,
+    StopHook,
+    StopRequest,
+)
+from albert_zh.training.messages import say, time_and_memory
+from albert_zh.training.training_errors import explained_errors
 
 FLAGS = flags.FLAGS
 EVAL_RESULTS = "eval_results.txt"
@@ -55,7 +66,7 @@ def define_flags(**defaults):
         **defaults: defaults in place of the usual ones.
     """
     defaults = dict({"learning_rate": None, "keep_checkpoint_max": 20}, **defaults)
-    training.define_run_flags(**defaults)
+    run_flags.define_run_flags(**defaults)
     config_flag.define("Config JSON of the model.")
     table = [
         ("string", "input_file", None, "TFRecord files; patterns, separated by commas."),
@@ -133,12 +144,12 @@ def run(sentence_name="next_sentence", ffn_groups=None):
             usual, one.
     """
     _check_flags()
-    training.choose_allocator(FLAGS.plain)
-    with training.StopRequest() as stop, training.explained_errors(FLAGS.output_dir):
+    allocator.choose_allocator(FLAGS.plain)
+    with StopRequest() as stop, explained_errors(FLAGS.output_dir):
         job = Pretraining(FLAGS.bert_config_file, sentence_name, ffn_groups)
         if FLAGS.do_train:
             job.train(stop)
-        if training.helper_name():
+        if run_flags.helper_name():
             return  # the worker that saves does the rest
         if FLAGS.do_eval:
             job.evaluate_newest(stop)
@@ -148,16 +159,16 @@ def run(sentence_name="next_sentence", ffn_groups=None):
 
 
 def _check_flags():
-    training.require_flags(["bert_config_file", "input_file", "output_dir"])
+    run_flags.require_flags(["bert_config_file", "input_file", "output_dir"])
     if not (FLAGS.do_train or FLAGS.do_eval or FLAGS.export_dir):
         raise UserError("nothing to do: give --do_train=true, --do_eval=true or --export_dir")
-    training.require_positive(
+    run_flags.require_positive(
         "train_batch_size eval_batch_size save_checkpoints_steps iterations_per_loop num_tpu_cores "
         "max_seq_length max_predictions_per_seq num_train_steps max_eval_steps "
         "gradient_accumulation_steps masked_lm_prob ngram".split()
     )
-    training.require_at_least_0(["keep_checkpoint_max"])
-    training.check_seed(FLAGS.seed)
+    run_flags.require_at_least_0(["keep_checkpoint_max"])
+    run_flags.check_seed(FLAGS.seed)
     if FLAGS.export_dir and files.is_same_path(FLAGS.export_dir, FLAGS.output_dir):
         raise UserError(
             "--export_dir=%s is the --output_dir, whose checkpoints the model's would hide: name "
@@ -171,7 +182,7 @@ def _check_flags():
             "--replaced_token_weight=%g: expected 0 or more" % FLAGS.replaced_token_weight
         )
     if FLAGS.learning_rate is not None:
-        training.require_positive(["learning_rate"])
+        run_flags.require_positive(["learning_rate"])
     if FLAGS.train_batch_size % FLAGS.gradient_accumulation_steps:
         raise UserError(
             "--train_batch_size=%d is not a multiple of --gradient_accumulation_steps=%d"
@@ -197,24 +208,24 @@ class Pretraining:
         self._begin = time.time()
         self._folder = FLAGS.output_dir
         self._config_file = config_file
-        self._config = training.read_config(config_file)
+        self._config = run_flags.read_config(config_file)
         if ffn_groups:
             given = dict({"ffn_groups": ffn_groups}, **self._config.to_dict())
             self._config = modeling.AlbertConfig.from_dict(given)
         self._vocab_file = self._find_vocab_file()
-        training.open_output_folder(self._folder)
-        training.say_what_has_no_effect()
+        run_folder.open_output_folder(self._folder)
+        run_flags.say_what_has_no_effect()
         self._train_source = self._source("input_file")
         self._eval_source = self._eval_source_of_flags()
         self._first_step = self._step_to_begin_with()
         self._learning_rate = self._chosen_rate()
         self._init_checkpoint = self._start_checkpoint()
         settings = self._run_settings()
-        training.check_same_run(self._folder, *settings)
+        run_folder.check_same_run(self._folder, *settings)
         if FLAGS.do_train:
-            training.remember_settings(self._folder, *settings)
+            run_folder.remember_settings(self._folder, *settings)
             self._add_state_of_training(self._model_settings(sentence_name))
-        self._estimator = training.make_estimator(
+        self._estimator = engine.make_estimator(
             pretraining_model_fn.model_fn_builder(
                 self._config, self._model_settings(sentence_name), self._init_checkpoint
             ),
@@ -228,7 +239,7 @@ class Pretraining:
     def _add_state_of_training(self, settings):
         """Lets a run go on with flags that count or scale something which it did not before."""
         newest = checkpoints.newest_of_training(self._folder)
-        if newest is not None and not training.helper_name():
+        if newest is not None and not run_flags.helper_name():
             checkpoints.add_missing(newest, pretraining_model_fn.state_of_training(settings))
 
     # What the run works with
@@ -237,7 +248,7 @@ class Pretraining:
         beside = tokenization.vocabulary_in_folder(os.path.dirname(self._config_file))
         path = FLAGS.vocab_file or (beside if os.path.exists(beside) else None)
         num_entries = None if path is None else tokenization.num_entries(path)
-        training.check_sizes(self._config, path, num_entries)
+        run_flags.check_sizes(self._config, path, num_entries)
         return path
 
     def _source(self, flag):
@@ -265,9 +276,7 @@ class Pretraining:
         if FLAGS.eval_file:
             return self._source("eval_file")
         if FLAGS.do_eval:
-            training.say(
-                "warning: no --eval_file: evaluation is on --input_file, which training sees"
-            )
+            say("warning: no --eval_file: evaluation is on --input_file, which training sees")
         return self._train_source
 
     def _mask_id(self):
@@ -292,7 +301,7 @@ class Pretraining:
         ratio = math.sqrt(FLAGS.train_batch_size / _REFERENCE_BATCH)
         fitting = _REFERENCE_RATES[FLAGS.optimizer] * ratio
         if FLAGS.learning_rate is None:
-            training.say(
+            say(
                 "learning rate %.3g: %s at a batch of %d, times the square root of %d / %d",
                 fitting,
                 _REFERENCE_RATES[FLAGS.optimizer],
@@ -302,7 +311,7 @@ class Pretraining:
             )
             return fitting
         if FLAGS.learning_rate > _COLLAPSING_FACTORS[FLAGS.optimizer] * fitting:
-            training.say(
+            say(
                 "warning: --learning_rate=%g is known to make the loss collapse at a batch of "
                 "%d (it stays near that of guessing): %.3g fits, as chosen without the flag",
                 FLAGS.learning_rate,
@@ -337,12 +346,12 @@ class Pretraining:
                 prefix, shapes, self._path_of_start("group0.ckpt")
             )
         for line in checkpoints.report(checkpoints.assign(shapes, prefix), prefix):
-            training.say(line)
+            say(line)
         return prefix
 
     def _path_of_start(self, name):
         """Workers that share the folder write files of their own."""
-        return os.path.join(self._folder, ".".join(filter(None, [training.helper_name(), name])))
+        return os.path.join(self._folder, ".".join(filter(None, [run_flags.helper_name(), name])))
 
     def _settings_of_start(self):
         """What tells the start of this run from others; a run that goes on need not name it."""
@@ -359,7 +368,7 @@ class Pretraining:
         except UserError as error:
             raise UserError("%s%s" % (error, way_out)) from error
         digest = checkpoints.fingerprint(prefix)
-        former = training.former_settings(self._folder)["fixed"].get("init_checkpoint", digest)
+        former = run_folder.former_settings(self._folder)["fixed"].get("init_checkpoint", digest)
         if former != digest:
             raise UserError(
                 "%s holds a run that did not begin with the weights of --init_checkpoint=%s: name "
@@ -368,7 +377,7 @@ class Pretraining:
         return digest
 
     def _run_settings(self):
-        """(fixed, variable) settings of the run, see `training.check_same_run`."""
+        """(fixed, variable) settings of the run, see `run_folder.check_same_run`."""
         fixed = {"config": self._config.to_dict()}
         if not FLAGS.do_train:
             return fixed, {}
@@ -406,22 +415,20 @@ class Pretraining:
         """Trains to the last step, from the newest checkpoint of the output folder if it has one.
 
         Args:
-            stop: `training.StopRequest`.
+            stop: `StopRequest`.
 
         Raises:
             Interrupted: if a stop was requested; a checkpoint is saved then.
         """
-        self._metrics = training.Metrics(self._folder, self._first_step)
+        self._metrics = metrics_log.Metrics(self._folder, self._first_step)
         if self._first_step >= FLAGS.num_train_steps:
-            training.say("training is complete (step %d): nothing to train", self._first_step)
+            say("training is complete (step %d): nothing to train", self._first_step)
             return
         self._say_what_comes()
         listeners = []
         if FLAGS.eval_file and FLAGS.do_eval:
-            listeners = [
-                training.EvaluationListener(lambda step: self._evaluated(step, stop), stop)
-            ]
-        progress = training.ProgressHook(
+            listeners = [EvaluationListener(lambda step: self._evaluated(step, stop), stop)]
+        progress = ProgressHook(
             self._metrics,
             FLAGS.num_train_steps,
             FLAGS.train_batch_size,
@@ -429,12 +436,12 @@ class Pretraining:
             record_every=max(1, FLAGS.num_train_steps // MAX_RECORDS_OF_METRICS),
         )
         with _named_faults(self._train_source):
-            training.train_with_checkpoints(
+            loop.train_with_checkpoints(
                 self._estimator,
                 self._train_input_fn,
                 FLAGS.num_train_steps,
                 FLAGS.save_checkpoints_steps,
-                [training.StopHook(stop), progress, training.ExplosionHook(self._highest_loss())],
+                [StopHook(stop), progress, ExplosionHook(self._highest_loss())],
                 listeners,
             )
         stop.raise_if_made(
@@ -445,8 +452,8 @@ class Pretraining:
     def _say_what_comes(self):
         source = self._train_source
         if self._first_step:
-            training.say("continuing from step %d of %d", self._first_step, FLAGS.num_train_steps)
-        training.say(
+            say("continuing from step %d of %d", self._first_step, FLAGS.num_train_steps)
+        say(
             "training: %d records in %d files, %s, batch %d, %d steps: %.1f epochs; shuffled in a "
             "buffer of %d records (%.0f MB)",
             source.num_records,
@@ -488,7 +495,7 @@ class Pretraining:
         """Evaluates the newest checkpoint and writes `eval_results.txt`.
 
         Args:
-            stop: `training.StopRequest`.
+            stop: `StopRequest`.
         """
         newest = checkpoints.newest_of_training(self._folder)
         if newest is None:
@@ -496,7 +503,7 @@ class Pretraining:
         result = self._evaluate(checkpoints.checkpoint_step(newest), stop)
         with files.atomic_write(os.path.join(self._folder, EVAL_RESULTS)) as handle:
             for name in sorted(result):
-                training.say("%s = %s", name, result[name])
+                say("%s = %s", name, result[name])
                 handle.write("%s = %s\n" % (name, result[name]))
 
     def _evaluated(self, step, stop):
@@ -511,7 +518,7 @@ class Pretraining:
             result = self._estimator.evaluate(
                 self._eval_input_fn,
                 steps=num_steps,
-                hooks=[training.StopHook(stop), training.CountingHook("evaluating", num_steps)],
+                hooks=[StopHook(stop), CountingHook("evaluating", num_steps)],
                 checkpoint_path=os.path.join(self._folder, "model.ckpt-%d" % step),
             )
         stop.raise_if_made("stopped while evaluating; the same command goes on")
@@ -519,7 +526,7 @@ class Pretraining:
         if self._metrics is not None:
             plotted = {"dev_" + name: metrics[name] for name in metrics if name != "global_step"}
             self._metrics.add(step, dev=metrics, **plotted)
-        training.say(
+        say(
             "step %d: masked LM %.4f, order %.4f, loss %.4f on %s",
             step,
             metrics["masked_lm_accuracy"],
@@ -542,7 +549,7 @@ class Pretraining:
                 self._contents_of_vocabulary(),
                 {config_name: self._config.to_dict()},
             )
-        training.say("model folder     %s (from %s)", FLAGS.export_dir, newest)
+        say("model folder     %s (from %s)", FLAGS.export_dir, newest)
 
     def _contents_of_vocabulary(self):
         path = self._vocab_file
@@ -551,20 +558,20 @@ class Pretraining:
     def summarize(self):
         """Draws the learning curve and tells where the results lie."""
         if self._metrics is not None:
-            picture = training.draw_learning_curve(
+            picture = metrics_log.draw_learning_curve(
                 self._metrics,
-                os.path.join(self._folder, training.LEARNING_CURVE),
+                os.path.join(self._folder, metrics_log.LEARNING_CURVE),
                 [
                     ("dev_masked_lm_accuracy", "masked LM accuracy"),
                     ("dev_%s_accuracy" % self._sentence_name, "order accuracy"),
                 ],
             )
             if picture:
-                training.say("learning curve   %s", picture)
+                say("learning curve   %s", picture)
         newest = checkpoints.newest_of_training(self._folder)
         if newest:
-            training.say("last checkpoint  %s", newest)
-        training.say("time, memory     %s, at most %.0f MB", *training.time_and_memory(self._begin))
+            say("last checkpoint  %s", newest)
+        say("time, memory     %s, at most %.0f MB", *time_and_memory(self._begin))
 
 
 def _num_eval_steps(source):

@@ -14,7 +14,7 @@ from albert_zh.common import files, package_files, plotting, validation
 from albert_zh.common.errors import UserError
 from albert_zh.tasks import metrics as task_metrics
 from albert_zh.tasks import prediction_files
-from albert_zh.training import training
+from albert_zh.training.messages import readable_seconds, say
 
 REPORT = "report.md"
 MACHINE_REPORT = "report.json"
@@ -170,7 +170,7 @@ class Report:
             try:
                 former = validation.read_json(path, MACHINE_REPORT_KIND)
             except UserError as error:
-                training.say("note: the former report is not used: %s", error)
+                say("note: the former report is not used: %s", error)
         if former.get("model", "") != about["model"]:
             return {}
         looked_at = set(self._outcomes).union(about["data"])
@@ -229,7 +229,7 @@ class Report:
         if report["checkpoint"]:
             yield "Best checkpoint: %s." % report["checkpoint"]
         rows = ", ".join("%s %d" % item for item in report["data"].items())
-        yield "Rows: %s. Time: %s." % (rows, training.readable_seconds(report["seconds"]))
+        yield "Rows: %s. Time: %s." % (rows, readable_seconds(report["seconds"]))
         for what, rate in report["examples_per_second"].items():
             yield "Speed of %s: %.0f examples/s." % (what, rate)
         yield ""
@@ -269,7 +269,7 @@ class Report:
     def _draw_confusion(self, path):
         """Draws the confusion matrix of test, or else of dev; returns the path or None."""
         if self._task.objective == "multi_label":
-            training.say("no confusion matrix: rows may have several labels")
+            say("no confusion matrix: rows may have several labels")
         if self._task.objective != "single_label" or not self._outcomes:
             return None
         name, outcome = sorted(self._outcomes.items())[-1]
@@ -277,11 +277,11 @@ class Report:
         counts = task_metrics.confusion(outcome.gold, outcome.decided(), len(labels))
         pyplot = plotting.pyplot()
         if pyplot is None:
-            training.say("no confusion matrix: matplotlib is not installed")
+            say("no confusion matrix: matplotlib is not installed")
             return None
         font = font_for("".join(labels))
         if font is None:
-            training.say(
+            say(
                 "note: no font here has all characters of the labels: %s shows their numbers "
                 "(label_map.json)",
                 path,

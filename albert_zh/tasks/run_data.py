@@ -8,7 +8,7 @@ import os
 from albert_zh.common.errors import UserError
 from albert_zh.tasks import data_checks, datasets, dev_split
 from albert_zh.tasks import reader as task_reader
-from albert_zh.training import training
+from albert_zh.training.messages import say
 
 ALL_ARE_TRAINED = "0: on all rows"  # the share that is set aside where dev is a file of its own
 
@@ -56,10 +56,10 @@ class TaskData:
             self._read_test()
         for split in self.splits.values():
             for line in task_reader.describe(split, self.task):
-                training.say(line)
+                say(line)
         lines, self.remarks = data_checks.check(self.task, self.splits)
         for line in lines:
-            training.say(line)
+            say(line)
 
     def _take_single_file(self):
         """Takes `--data_dir` for the training file, or the test file if a run only predicts."""
@@ -171,7 +171,7 @@ class TaskData:
     def _read_test(self):
         path, _ = task_reader.split_path(self.task, self._data_dir, "test")
         if path is None and self.is_own and self._flags.do_train:
-            training.say("note: %s has no test file: nothing is predicted", self._flags.data_dir)
+            say("note: %s has no test file: nothing is predicted", self._flags.data_dir)
         elif path is None or self.splits or self._flags.use_tpu:  # a TPU wants batches of one shape
             self._read("test")  # before hours of training, so that all is right afterwards
         else:

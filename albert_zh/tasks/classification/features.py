@@ -23,7 +23,8 @@ from albert_zh.tasks import reader as task_reader
 from albert_zh.tasks import rows as row_files
 from albert_zh.tasks.classification import objectives
 from albert_zh.text import encoding, tokenization
-from albert_zh.training import length_bucketing, training
+from albert_zh.training import length_bucketing
+from albert_zh.training.messages import say
 
 InputFeatures = collections.namedtuple(
     "InputFeatures", ["input_ids", "input_mask", "segment_ids", "label_id", "is_real_example"]
@@ -132,7 +133,7 @@ def _cached_features(path, fingerprint, task):
     former = about["fingerprint"]
     changed = [name for name in fingerprint if former.get(name) != fingerprint[name]]
     reason = "other " + ", ".join(changed) if is_whole else "unfinished"
-    training.say("rebuilding the cached features %s: they are stale (%s)", path, reason)
+    say("rebuilding the cached features %s: they are stale (%s)", path, reason)
     return None
 
 

@@ -1,0 +1,141 @@
+"""RunConfig, distribution strategy and estimator of the flags."""
+
+from absl import flags
+import tensorflow.compat.v1 as tf
+
+from albert_zh.common import cpu_precision
+from albert_zh.common.errors import UserError
+from albert_zh.training import multi_worker
+from albert_zh.training.messages import say
+
+FLAGS = flags.FLAGS
+
+LOGGED_EVERY = 100  # steps between values of the speed for TensorBoard
+
+
+def make_run_config(save_checkpoints_steps, strategy=None):
+    """The RunConfig of the flags, for CPU, GPU and TPU.
+
+    Args:
+        save_checkpoints_steps: steps between checkpoints.
+        strategy: `tf.distribute.Strategy` that shares the steps, or None.
+
+    Returns:
+        `tf.estimator.tpu.RunConfig`.
+    """
+    cluster = None
+    if FLAGS.use_tpu and FLAGS.tpu_name:
+        cluster = tf.distribute.cluster_resolver.TPUClusterResolver(
+            tpu=FLAGS.tpu_name,
+            zone=FLAGS.tpu_zone,
+            project=FLAGS.gcp_project,
+        )
+    cpus = sum("cpu" in device.lower() for device in FLAGS.devices)
+    session = tf.ConfigProto(
+        allow_soft_placement=True,
+        device_count={"CPU": cpus} if cpus else None,
+        intra_op_parallelism_threads=FLAGS.num_threads,
+    )
+    session.gpu_options.allow_growth = True
+    return tf.estimator.tpu.RunConfig(
+        cluster=cluster,
+        master=FLAGS.master,
+        model_dir=FLAGS.output_dir,
+        tf_random_seed=FLAGS.seed,
+        save_checkpoints_steps=save_checkpoints_steps,
+        keep_checkpoint_max=FLAGS.keep_checkpoint_max,
+        log_step_count_steps=LOGGED_EVERY,
+        session_config=session,
+        train_distribute=strategy,
+        tpu_config=tf.estimator.tpu.TPUConfig(
+            iterations_per_loop=FLAGS.iterations_per_loop,
+            num_shards=FLAGS.num_tpu_cores,
+            per_host_input_for_training=tf.estimator.tpu.InputPipelineConfig.PER_HOST_V2,
+        ),
+    )
+
+
+def make_strategy():
+    """The `tf.distribute.Strategy` of --distribution, or None.
+
+    Raises:
+        UserError: when the flags or TF_CONFIG don't fit.
+    """
+    if FLAGS.devices and FLAGS.distribution != "mirrored":
+        raise UserError(
+            "--devices=%s and --distribution=%s: devices are named for --distribution=mirrored: "
+            "give that, or leave --devices out" % (",".join(FLAGS.devices), FLAGS.distribution)
+        )
+    if FLAGS.distribution == "none":
+        return None
+    if FLAGS.use_tpu:
+        raise UserError("--distribution=%s and --use_tpu: give one of them" % FLAGS.distribution)
+    if FLAGS.distribution == "mirrored":
+        _check_devices(FLAGS.devices)
+        with tf.Graph().as_default():  # else it looks for devices that the session has, not eager
+            return tf.distribute.MirroredStrategy(FLAGS.devices or None)
+    if not multi_worker.cluster():
+        raise UserError(
+            "--distribution=multi_worker: the environment variable TF_CONFIG has no cluster; "
+            'expected {"cluster": {"worker": ["HOST:PORT", ...]}, '
+            '"task": {"type": "worker", "index": 0}}'
+        )
+    return tf.distribute.experimental.MultiWorkerMirroredStrategy()
+
+
+def _check_devices(names):
+    """Raises `UserError` for names of devices that are none, twice there or not on this machine."""
+    num_gpus = len(tf.config.experimental.list_physical_devices("GPU"))
+    seen = set()
+    for name in names:
+        try:
+            device = tf.DeviceSpec.from_string(name)
+        except ValueError:
+            device = tf.DeviceSpec()
+        place = ((device.device_type or "").upper() or None, device.device_index)
+        if None in place:
+            raise UserError("--devices=%s: expected names such as /gpu:0,/gpu:1" % name)
+        if place in seen:
+            raise UserError("--devices: %s is named twice" % name)
+        if place[0] == "GPU" and place[1] >= num_gpus:
+            raise UserError(
+                "--devices=%s: TensorFlow finds %d GPUs on this machine (nvidia-smi lists them, "
+                "and CUDA_VISIBLE_DEVICES hides some)" % (name, num_gpus)
+            )
+        seen.add(place)
+
+
+def make_estimator(model_fn, save_checkpoints_steps, **batch_sizes):
+    """The estimator of the flags: TPUEstimator, or Estimator where a strategy shares the steps.
+
+    Args:
+        model_fn: function (features, labels, mode, params) -> `TPUEstimatorSpec`.
+        save_checkpoints_steps: steps between checkpoints.
+        **batch_sizes: train_batch_size, eval_batch_size, predict_batch_size.
+
+    Returns:
+        `tf.estimator.Estimator`.
+
+    Raises:
+        UserError: for a batch that the replicas cannot share alike.
+    """
+    strategy = make_strategy()
+    config = make_run_config(save_checkpoints_steps, strategy)
+    message = "" if FLAGS.use_tpu else cpu_precision.slow_precision(FLAGS.precision)
+    if message:
+        say("warning: %s", message)
+    if strategy is None:
+        return tf.estimator.tpu.TPUEstimator(
+            use_tpu=FLAGS.use_tpu, model_fn=model_fn, config=config, **batch_sizes
+        )
+    if batch_sizes["train_batch_size"] % strategy.num_replicas_in_sync:
+        raise UserError(
+            "--train_batch_size=%d is not a multiple of the %d replicas that share it: change it, "
+            "or name fewer --devices"
+            % (batch_sizes["train_batch_size"], strategy.num_replicas_in_sync)
+        )
+
+    def plain_model_fn(features, labels, mode, params):
+        return model_fn(features, labels, mode, params).as_estimator_spec()
+
+    return tf.estimator.Estimator(plain_model_fn, config=config, params={})

@@ -1,0 +1,312 @@
+"""Session hooks: progress, interruption, checkpoints."""
+
+import contextlib
+import io
+import logging
+import os
+import re
+import signal
+import sys
+import time
+
+import tensorflow.compat.v1 as tf
+
+from albert_zh.common import files
+from albert_zh.common.errors import Interrupted, stop_at_once
+from albert_zh.common.progress import progress_bar
+from albert_zh.training.messages import readable_seconds, say
+from albert_zh.training.training_errors import Explosion
+
+# Values of the training graph that a progress line shows, and how.
+_SHOWN = (
+    ("loss", "loss %.4f"),
+    ("masked_lm_accuracy", "masked LM %.4f"),
+    ("next_sentence_accuracy", "order %.4f"),
+    ("sentence_order_accuracy", "order %.4f"),
+    ("replaced_token_loss", "replaced %.4f"),
+    ("learning_rate", "rate %.2e"),
+    ("skipped_steps", "skipped steps %d"),
+)
+
+PROGRESS_VALUES = "progress_values"  # collection of what `show_in_progress` was given
+PLAIN_PROGRESS_SECONDS = 10  # between progress lines where the output is no terminal
+
+
+class StopRequest:
+    """Ctrl-C or SIGTERM, noted so that training can end with a checkpoint.
+
+    Used as a context manager. Before training has begun, and at a second signal, it stops at once.
+    """
+
+    def __init__(self):
+        self.is_made = False
+        self.is_deferred = False  # until a step has run there is nothing to save
+        self._former = {}
+
+    def __enter__(self):
+        for number in (signal.SIGINT, signal.SIGTERM):
+            self._former[number] = signal.signal(number, self._note)
+        return self
+
+    def __exit__(self, *_):
+        for number, handler in self._former.items():
+            signal.signal(number, handler)
+
+    def _note(self, number, frame):
+        if self.is_made or not self.is_deferred:
+            stop_at_once()
+        self.is_made = True
+
+    def raise_if_made(self, message):
+        """Raises `Interrupted` with a message if a signal came."""
+        if self.is_made:
+            raise Interrupted(message)
+
+
+class StopHook(tf.train.SessionRunHook):
+    """Ends a session's loop after the step in which a stop was requested."""
+
+    def __init__(self, stop):
+        """Args:
+        stop: `StopRequest`.
+        """
+        self._stop = stop
+
+    def after_run(self, run_context, run_values):
+        self._stop.is_deferred = True
+        if self._stop.is_made:
+            run_context.request_stop()
+
+
+class GridTimer(tf.train.SecondOrStepTimer):
+    """Triggers at the multiples of a number of steps, wherever a run began."""
+
+    def __init__(self, every_steps):
+        """Args:
+        every_steps: the number of steps.
+        """
+        super().__init__(every_steps=every_steps)
+        self._grid = every_steps
+
+    def should_trigger_for_step(self, step):
+        last = self.last_triggered_step()
+        return last is None or step // self._grid > last // self._grid
+
+
+class FirstStepHook(tf.train.SessionRunHook):
+    """Sends what TensorFlow's C++ side prints in the first step to the log file.
+
+    XLA announces there that it compiles, on standard error, whatever level of messages is set. What
+    Python says, that the run is stopped for instance, still goes to the user.
+    """
+
+    def __init__(self):
+        self._is_over = False
+        self._redirection = contextlib.ExitStack()
+
+    def before_run(self, run_context):
+        logs = [h.stream for h in tf.get_logger().handlers if isinstance(h, logging.FileHandler)]
+        if logs and not self._is_over:
+            sys.stderr.flush()
+            standard_error = os.dup(2)
+            self._redirection.callback(os.close, standard_error)
+            self._redirection.callback(os.dup2, standard_error, 2)
+            os.dup2(logs[0].fileno(), 2)
+            for_python = io.TextIOWrapper(
+                io.FileIO(standard_error, "w", closefd=False), line_buffering=True
+            )
+            self._redirection.enter_context(contextlib.redirect_stderr(for_python))
+        self._is_over = True
+
+    def after_run(self, run_context, run_values):
+        self.restore()
+
+    def restore(self):
+        """Ends the redirection; to be called also where a step has failed."""
+        self._redirection.close()
+
+
+class SaverHook(tf.train.CheckpointSaverHook):
+    """Saves at the same steps whether a run was stopped in between or not, and never NaN."""
+
+    def __init__(self, folder, save_steps):
+        """Args:
+        folder: where checkpoints go.
+        save_steps: steps between them.
+        """
+        super().__init__(folder, save_steps=save_steps)
+        self._timer = GridTimer(save_steps)  # in place of the one that counts from the last start
+
+    def begin(self):
+        super().begin()
+        sums = [tf.reduce_sum(variable) for variable in tf.trainable_variables()]
+        self._is_finite = tf.reduce_all(tf.is_finite(tf.stack(sums)))
+
+    def after_create_session(self, session, coord):
+        """Writes the graph and the first checkpoint, as the parent would in twice the time."""
+        with files.atomic_write(os.path.join(self._checkpoint_dir, "graph.pbtxt")) as handle:
+            handle.write(str(session.graph.as_graph_def(add_shapes=True)))
+        self._summary_writer.add_graph(session.graph)
+        step = session.run(self._global_step_tensor)
+        self._save(session, step)
+        self._timer.update_last_triggered_step(step)
+
+    def _save(self, session, step):
+        if not session.run(self._is_finite):
+            raise tf.train.NanLossDuringTrainingError
+        return super()._save(session, step)
+
+
+def show_in_progress(name, value):
+    """Has `ProgressHook` show and record a float scalar of the training graph."""
+    tf.add_to_collection(
+        PROGRESS_VALUES, tf.identity(value, name="%s/%s" % (PROGRESS_VALUES, name))
+    )
+
+
+class ProgressHook(tf.train.SessionRunHook):
+    """Shows the progress of training and records it in `metrics.jsonl`.
+
+    A bar on a terminal; elsewhere a line every `PLAIN_PROGRESS_SECONDS`.
+    """
+
+    def __init__(
+        self,
+        metrics,
+        total_steps,
+        batch_size,
+        steps_per_run=1,
+        record_every=1,
+        dev_metric="accuracy",
+    ):
+        """Args:
+        metrics: `Metrics` of the run.
+        total_steps: the step at which training ends.
+        batch_size: examples in a step.
+        steps_per_run: steps in one session run (a TPU's loop).
+        record_every: steps between records of the loss.
+        dev_metric: name of what is measured on dev, recorded as `dev_NAME`.
+        """
+        self._metrics = metrics
+        self._dev_metric = dev_metric
+        self._total_steps = total_steps
+        self._batch_size = batch_size
+        self._steps_per_run = steps_per_run
+        self._record_every = record_every
+
+    def begin(self):
+        losses = tf.get_collection(tf.GraphKeys.LOSSES)  # Estimator puts the total loss there
+        self._fetches = {"loss": losses[-1]} if losses else {}
+        for value in reversed(tf.get_collection(PROGRESS_VALUES)):  # the first replica's stay
+            self._fetches[re.sub(r"(_\d+)?$", "", value.op.name.split("/")[-1])] = value
+        self._global_step = tf.train.get_global_step()
+
+    def after_create_session(self, session, coord):
+        self._step = self._first_step = int(session.run(self._global_step))
+        self._start = self._last_line = time.time()
+        self._recent = {}  # moving averages
+        self._num_tokens = 0
+        self._bar = progress_bar(
+            None,
+            self._total_steps,
+            "step",
+            initial=self._step,
+            unit_scale=False,
+            disable=None,  # where there is no terminal, lines of ours also tell the examples' rate
+        )
+
+    def before_run(self, run_context):
+        return tf.train.SessionRunArgs(self._fetches)
+
+    def after_run(self, run_context, run_values):
+        self._step = min(self._step + self._steps_per_run, self._total_steps)
+        values = {name: float(value) for name, value in run_values.results.items()}
+        self._num_tokens += self._steps_per_run * values.pop("tokens", 0)
+        for name, value in values.items():
+            self._recent[name] = 0.95 * self._recent.get(name, value) + 0.05 * value
+        if values and self._step % self._record_every == 0:
+            self._metrics.add(self._step, **values)
+        self._show()
+
+    def _show(self):
+        state = [text % self._recent[name] for name, text in _SHOWN if name in self._recent]
+        name = self._dev_metric
+        state += self._metrics.last("dev_" + name, "dev " + name + " %.4f")
+        self._bar.set_postfix_str(", ".join(state), refresh=False)
+        self._bar.update(self._step - self._bar.n)
+        is_due = time.time() - self._last_line >= PLAIN_PROGRESS_SECONDS
+        if self._bar.disable and (is_due or self._step >= self._total_steps):
+            self._last_line = time.time()
+            seconds = self._last_line - self._start
+            rate = (self._step - self._first_step) / seconds
+            rates = "%.2f steps/s, %.0f examples/s" % (rate, rate * self._batch_size)
+            if self._num_tokens:
+                rates += ", %.0f tokens/s" % (self._num_tokens / seconds)
+            say(
+                "step %d of %d, %s, ETA %s, %s",
+                self._step,
+                self._total_steps,
+                rates,
+                readable_seconds((self._total_steps - self._step) / rate),
+                ", ".join(state),
+            )
+
+    def end(self, session):
+        self._bar.close()
+
+
+class ExplosionHook(tf.train.SessionRunHook):
+    """Ends training when the loss has left all bounds."""
+
+    def __init__(self, highest_loss):
+        """Args:
+        highest_loss: a loss above it raises `Explosion`.
+        """
+        self._highest_loss = highest_loss
+
+    def before_run(self, run_context):
+        losses = tf.get_collection(tf.GraphKeys.LOSSES)
+        return tf.train.SessionRunArgs(losses[-1:])
+
+    def after_run(self, run_context, run_values):
+        for loss in run_values.results:
+            if loss > self._highest_loss:
+                raise Explosion("the loss is %.4g" % loss)
+
+
+class CountingHook(tf.train.SessionRunHook):
+    """Shows how many of a known number of batches are done."""
+
+    def __init__(self, what, num_batches):
+        """Args:
+        what: word for the bar.
+        num_batches: all batches.
+        """
+        self._what = what
+        self._num_batches = num_batches
+
+    def begin(self):
+        self._bar = progress_bar(self._what, self._num_batches, "batch", leave=False)
+
+    def after_run(self, run_context, run_values):
+        self._bar.update()
+
+    def end(self, session):
+        self._bar.close()
+
+
+class EvaluationListener(tf.train.CheckpointSaverListener):
+    """Calls a function with each checkpoint that training writes, except the untrained one."""
+
+    def __init__(self, evaluate, stop):
+        """Args:
+        evaluate: function of a step; training ends if it returns True.
+        stop: `StopRequest`; nothing is evaluated once a stop is requested.
+        """
+        self._evaluate = evaluate
+        self._stop = stop
+
+    def after_save(self, session, global_step_value):
+        if global_step_value > 0 and not self._stop.is_made:
+            return self._evaluate(int(global_step_value))
+        return None

@@ -1,0 +1,31 @@
+"""Lines for the user of a training command."""
+
+import resource
+import sys
+import time
+
+import tensorflow.compat.v1 as tf
+from tqdm import tqdm
+
+from albert_zh.common.errors import printable
+
+
+def say(message, *values):
+    """A line for the user, on standard output and in the log."""
+    line = printable(message % values if values else message)
+    tqdm.write(line)
+    sys.stdout.flush()
+    tf.get_logger().info(line)
+
+
+def time_and_memory(begin):
+    """(time since `begin` in words, the most memory this process had, in MB)."""
+    megabytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024.0
+    return readable_seconds(time.time() - begin), megabytes
+
+
+def readable_seconds(seconds):
+    """A duration as people write it: 75 -> "1:15"."""
+    minutes, seconds = divmod(int(round(seconds)), 60)
+    hours, minutes = divmod(minutes, 60)
+    return "%d:%02d:%02d" % (hours, minutes, seconds) if hours else "%d:%02d" % (minutes, seconds)

@@ -1,0 +1,130 @@
+"""What was measured at which step: `metrics.jsonl`, and the learning curve drawn from it."""
+
+import json
+import os
+
+from albert_zh.common import files, plotting, validation
+from albert_zh.common.errors import UserError
+from albert_zh.training import flags as run_flags
+from albert_zh.training.messages import say
+
+METRICS_FILE = "metrics.jsonl"
+METRICS_RECORD = validation.record(
+    {
+        "step": validation.integer(0),
+        "dev": validation.record(
+            {"global_step": validation.integer(0)}, ["global_step"], validation.NUMBER_OR_NAN
+        ),
+        "thresholds": validation.list_of(validation.number(0, 1)),
+        "stopped": validation.BOOLEAN,
+    },
+    ["step"],
+    validation.NUMBER_OR_NAN,
+)
+
+LEARNING_CURVE = "learning_curve.png"
+
+
+class Metrics:
+    """What was measured at which step: `metrics.jsonl`, one JSON object a line.
+
+    A resumed run drops what was recorded after the checkpoint it goes on from.
+    """
+
+    def __init__(self, folder, first_step):
+        """Args:
+        folder: the output folder.
+        first_step: the step training goes on from.
+        """
+        worker = run_flags.helper_name()
+        name = "metrics.%s.jsonl" % worker if worker else METRICS_FILE
+        self._path = os.path.join(folder, name)
+        self.records = self.read(folder, first_step, name)
+        with files.atomic_write(self._path) as handle:
+            handle.writelines(json.dumps(record) + "\n" for record in self.records)
+
+    @staticmethod
+    def read(folder, last_step, name=METRICS_FILE):
+        """The records of a folder up to a step.
+
+        A line that a kill left unfinished is dropped, and so are damaged ones, with a note.
+        """
+        records, problems = [], []
+        path = os.path.join(folder, name)
+        lines = files.read_lines(path) if os.path.exists(path) else ()
+        for number, line in enumerate(lines, start=1):
+            place = "%s, line %d" % (path, number)
+            try:
+                record = files.parse_json(line, place)
+                records.append(validation.checked(place, record, METRICS_RECORD))
+            except UserError as error:
+                if number < len(lines) or line.endswith("}"):
+                    problems.append(str(error))
+        if problems:
+            say("note: %d damaged lines are left out: %s", len(problems), problems[0])
+        return [record for record in records if record["step"] <= last_step]
+
+    def add(self, step, **values):
+        """Records values at a step."""
+        record = dict(step=step, **values)
+        self.records.append(record)
+        try:
+            with open(self._path, "a", encoding="utf-8") as handle:
+                handle.write(json.dumps(record) + "\n")
+        except OSError as error:
+            raise files.cannot_write(self._path, error) from error
+
+    def last(self, name, text):
+        """[text % newest value of a name], or [] where there is none."""
+        values = [record[name] for record in self.records if name in record]
+        return [text % values[-1]] if values else []
+
+    def series(self, name):
+        """(steps, values) of a name, by step."""
+        points = sorted((r["step"], r[name]) for r in self.records if name in r)
+        return [step for step, _ in points], [value for _, value in points]
+
+
+def draw_learning_curve(
+    metrics, path, accuracies=(("dev_accuracy", "dev accuracy"),), axis_label="accuracy"
+):
+    """Draws training loss and accuracies over steps as a PNG.
+
+    Args:
+        metrics: `Metrics`.
+        path: file to write.
+        accuracies: (name in the metrics, label in the picture) of each accuracy.
+        axis_label: what the accuracies' axis says.
+
+    Returns:
+        the path, or None where matplotlib is not installed.
+    """
+    pyplot = plotting.pyplot()
+    if pyplot is None:
+        say("no learning curve: matplotlib is not installed")
+        return None
+    figure, loss_axes = pyplot.subplots(figsize=(8, 4.5))
+    steps, losses = metrics.series("loss")
+    loss_axes.plot(steps, losses, color="tab:blue", alpha=0.25)
+    loss_axes.plot(steps, _smooth(losses), color="tab:blue", label="training loss (smoothed)")
+    loss_axes.set_xlabel("step")
+    loss_axes.set_ylabel("loss")
+    accuracy_axes = loss_axes.twinx()
+    for (name, label), color in zip(accuracies, ("tab:red", "tab:green")):
+        accuracy_axes.plot(*metrics.series(name), "o-", color=color, markersize=3, label=label)
+    accuracy_axes.set_ylabel(axis_label)
+    lines = loss_axes.get_lines()[1:] + accuracy_axes.get_lines()
+    labels = [line.get_label() for line in lines]
+    loss_axes.legend(lines, labels, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncol=len(lines))
+    plotting.save(figure, path)
+    return path
+
+
+def _smooth(values, weight=0.95):
+    """Exponential moving average, corrected for its start."""
+    smoothed, average, norm = [], 0.0, 0.0
+    for value in values:
+        average = weight * average + (1 - weight) * value
+        norm = weight * norm + (1 - weight)
+        smoothed.append(average / norm)
+    return smoothed

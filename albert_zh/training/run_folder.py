@@ -1,0 +1,113 @@
+"""The output folder of a run: its lock, its log, and the settings it was started with."""
+
+import fcntl
+import logging
+import os
+import re
+
+import tensorflow.compat.v1 as tf
+
+from albert_zh.common import files, path_rules, validation
+from albert_zh.common.errors import UserError
+from albert_zh.model import checkpoints
+from albert_zh.training import flags as run_flags
+from albert_zh.training.messages import say
+
+LOG_FILE = "train.log"
+
+RUN_SETTINGS_FILE = "run_settings.json"
+RUN_SETTINGS = validation.record(
+    {"fixed": validation.record(), "variable": validation.record()}, ["fixed", "variable"]
+)
+
+_DIGEST = re.compile("[0-9a-f]{64}$")
+
+
+def open_output_folder(folder):
+    """Makes the output folder and sends TensorFlow's log and Python's warnings to a file in it.
+
+    The log file is locked, so that two runs in one folder don't mix.
+
+    Raises:
+        UserError: if the folder cannot be written to, or another run is at work in it.
+    """
+    target = path_rules.output_folder(folder, "--output_dir=%s" % folder)
+    checkpoints.check_no_pattern(os.path.abspath(folder), "--output_dir=%s" % folder)
+    worker = run_flags.helper_name()
+    path = os.path.join(folder, "train.%s.log" % worker if worker else LOG_FILE)
+    try:
+        os.makedirs(target, exist_ok=True)
+        handler = logging.FileHandler(path, encoding="utf-8")
+        handler.handleError = lambda record: None  # a full disk: what the run writes reports it
+    except OSError as error:
+        raise files.cannot_write(path, error) from error
+    loggers = (tf.get_logger(), logging.getLogger("py.warnings"))
+    for former in {handler for logger in loggers for handler in logger.handlers}:
+        former.close()
+    try:
+        fcntl.flock(handler.stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        raise UserError("--output_dir=%s: another run is at work in it" % folder) from error
+    except OSError:
+        tf.get_logger().info("this file system has no locks")
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    logging.captureWarnings(True)
+    for logger in loggers:
+        logger.handlers = [handler]
+        logger.propagate = False
+    tf.logging.set_verbosity(tf.logging.INFO)
+
+
+def check_same_run(folder, fixed, variable=None):
+    """Keeps two different runs from mixing in one output folder.
+
+    Args:
+        folder: the output folder; looked at only if it holds a checkpoint.
+        fixed: {name: value} of what makes a model (data, config, vocabulary, rate ...): a
+            difference to the run that the folder holds is an error.
+        variable: {name: value} of what may change when a run goes on (epochs): told.
+
+    Raises:
+        UserError: if the folder holds checkpoints of another run.
+    """
+    former = former_settings(folder)
+    for name in sorted(set(fixed) & set(former["fixed"])):
+        if former["fixed"][name] != fixed[name]:
+            raise UserError(
+                "%s holds a run with another %s%s: name another folder (--output_dir, OUTPUT_DIR "
+                "for the scripts) or remove this one"
+                % (folder, name, _from_to(former["fixed"][name], fixed[name]))
+            )
+    for name, value in sorted((variable or {}).items()):
+        if former["variable"].get(name, value) != value:
+            say(
+                "note: the run in %s goes on with another %s: %s, formerly %s",
+                folder,
+                name,
+                value,
+                former["variable"][name],
+            )
+
+
+def former_settings(folder):
+    """What `remember_settings` wrote of a folder's checkpoints; empty dicts without any."""
+    path = os.path.join(folder, RUN_SETTINGS_FILE)
+    has_checkpoint = bool(checkpoints.checkpoints_of_training(folder))
+    if not (has_checkpoint and os.path.exists(path)):
+        return {"fixed": {}, "variable": {}}
+    return validation.read_json(path, RUN_SETTINGS, "put it back, or name another folder")
+
+
+def remember_settings(folder, fixed, variable):
+    """Writes down what a folder's checkpoints are made from."""
+    fixed = dict(former_settings(folder)["fixed"], **fixed)
+    files.write_json(
+        os.path.join(folder, RUN_SETTINGS_FILE), {"fixed": fixed, "variable": variable}
+    )
+
+
+def _from_to(former, now):
+    """ " (a, now b)", or nothing where that would not help a reader: digests, whole configs."""
+    words = " (%s, now %s)" % (former, now)
+    is_readable = len(words) < 100 and not isinstance(now, dict) and not _DIGEST.match(str(now))
+    return words if is_readable else ""

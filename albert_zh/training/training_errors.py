@@ -1,0 +1,74 @@
+"""Errors of TensorFlow in training, in words a user can act on."""
+
+import contextlib
+
+import tensorflow.compat.v1 as tf
+
+from albert_zh.common import system_errors
+from albert_zh.common.errors import UserError
+
+
+class Explosion(Exception):
+    """A loss far above that of guessing."""
+
+
+# What TensorFlow raises for things a user can mend: (type, words in it, what to say).
+_EXPLANATIONS = (
+    (
+        tf.train.NanLossDuringTrainingError,
+        "",
+        "the loss or the weights are not finite numbers; the last good checkpoint is {checkpoint}: "
+        "a smaller --learning_rate usually helps, with another --output_dir",
+    ),
+    (
+        Explosion,
+        "",
+        "{error}, far above that of guessing; the last good checkpoint is {checkpoint}: a smaller "
+        "--learning_rate or a longer warm-up usually helps, with another --output_dir",
+    ),
+    (
+        tf.errors.OpError,
+        "No space left",
+        "{folder}: no space left on the disk: free some and run the same command again",
+    ),
+    *[
+        (tf.errors.OpError, phrase, "{folder}: cannot be written ({error}): {advice}")
+        for phrase in system_errors.PHRASES
+    ],
+    (
+        tf.errors.ResourceExhaustedError,
+        "",
+        "out of memory: use a smaller --train_batch_size or --max_seq_length ({error})",
+    ),
+    (tf.errors.PermissionDeniedError, "", "{folder}: cannot be written ({error})"),
+    (
+        tf.errors.FailedPreconditionError,
+        "; ",  # an operating system's error, as in "PATH; Is a directory"
+        "{folder}: cannot be written ({error})",
+    ),
+    (
+        tf.errors.DataLossError,
+        "",
+        "a file is damaged ({error}): remove the *.tf_record files, or the newest checkpoint, of "
+        "{folder} and run the same command again",
+    ),
+    (RuntimeError, "Cannot find any TPU", "--use_tpu: {error}; --tpu_name names one"),
+)
+
+
+@contextlib.contextmanager
+def explained_errors(folder):
+    """Turns what TensorFlow raises for full disks, bad folders, NaN ... into `UserError`."""
+    try:
+        yield
+    except Exception as error:  # re-raised unless it is one of the table
+        for kind, words, explanation in _EXPLANATIONS:
+            if isinstance(error, kind) and words in str(error):
+                message = explanation.format(
+                    folder=folder,
+                    checkpoint=tf.train.latest_checkpoint(folder),
+                    error=system_errors.reason(error),
+                    advice=system_errors.advice(error),
+                )
+                raise UserError(message) from error
+        raise
