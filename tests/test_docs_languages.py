@@ -1,4 +1,4 @@
-"""Each page docs/X_zh.md has the structure, the commands and the figures of docs/X.md."""
+"""Each page docs/X_zh.md has the structure, commands, names and figures of docs/X.md."""
 
 import glob
 import os
@@ -28,6 +28,11 @@ def english_and_chinese(page):
 def prose(text):
     """A page without its code blocks."""
     return INDENTED.sub("", FENCED.sub("", text))
+
+
+def named_code(text):
+    """What a page's prose names as code: flags, files, functions."""
+    return {re.sub(r"\s+", " ", name) for name in re.findall(r"`([^`]+)`", prose(text))}
 
 
 def headings(text):
@@ -69,6 +74,12 @@ def test_both_languages_have_the_same_code_blocks(page):
     for block in (FENCED, INDENTED):
         assert block.findall(english) == block.findall(chinese)
     assert FENCED.search(english) or INDENTED.search(english)
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_both_languages_name_the_same_flags_files_and_functions(page):
+    english, chinese = english_and_chinese(page)
+    assert named_code(english) == named_code(chinese) != set()
 
 
 @pytest.mark.parametrize("page", PAGES)
