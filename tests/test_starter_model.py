@@ -159,6 +159,7 @@ RESULTS = {
     "TNEWS": ("TNEWS", "dev"),
     "AFQMC": ("AFQMC", "dev"),
     "LCQMC": ("LCQMC", "test"),
+    "`data/pairs_sample`": ("data/pairs_sample", "test"),
     "`data/pairs_hard_sample`": ("data/pairs_hard_sample", "test"),
     "`data/topics_sample`": ("data/topics_sample", "test"),
 }
