@@ -1,3 +1,3 @@
-"""ALBERT and BERT: configs, encoders, heads. Code: albert_zh/model/modeling.py"""
+"""ALBERT and BERT: configs, encoders, heads. Code: albert_zh/compatibility/modeling.py"""
 
-from albert_zh.model.modeling import *  # noqa: F403
+from albert_zh.compatibility.modeling import *  # noqa: F403

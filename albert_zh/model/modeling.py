@@ -48,6 +48,8 @@ __all__ = [
     "MaskedLmOutput",
     "PRECISIONS",
     "SentenceOrderOutput",
+    "attention_context",
+    "check_length",
     "classification_head",
     "compiled",
     "count_parameters",
@@ -65,6 +67,7 @@ __all__ = [
     "layer_norm",
     "lookup",
     "masked_lm_head",
+    "masked_lm_output",
     "max_over_tokens",
     "mean_over_tokens",
     "new_variable",
@@ -85,13 +88,28 @@ CLASSIFIER_DROPOUT = 0.1
 PRECISIONS = {"float32": tf.float32, "bfloat16": tf.bfloat16, "mixed_float16": tf.float16}
 BLOCK_DROPOUTS = 3  # of attention weights, attention output, feed-forward output
 
-# How the layouts differ. `projection`: where word vectors widen from E to H ("word_embeddings_2",
-# before the sum of the tables; "embedding_hidden_mapping_in", after their LayerNorm; None: E is H).
-# `layer_scope` is formatted with layer, group and inner_group. The rest are scopes in a block.
-Layout = collections.namedtuple(
-    "Layout",
-    ["projection", "layer_scope", "attention", "attention_norm", "ffn_in", "ffn_out", "ffn_norm"],
-)
+
+class Layout(
+    collections.namedtuple(
+        "Layout", "projection layer_scope attention attention_norm ffn_in ffn_out ffn_norm"
+    )
+):
+    """How the layouts differ.
+
+    Fields:
+        projection: where word vectors widen from E to H ("word_embeddings_2", before the sum of the
+            tables; "embedding_hidden_mapping_in", after their LayerNorm; None: E is H).
+        layer_scope: scope of a block; like the rest formatted with layer, group and inner_group.
+        attention, attention_norm, ffn_in, ffn_out, ffn_norm: scopes in a block.
+    """
+
+    def of_block(self, **numbers):
+        """The layout with the scopes of the block of a layer, group and inner_group."""
+        return self._replace(
+            **{name: scope.format(**numbers) for name, scope in self._asdict().items() if scope}
+        )
+
+
 _BERT_BLOCK = {
     "attention": "attention",
     "attention_norm": "attention/output/LayerNorm",
@@ -176,13 +194,15 @@ ACTIVATIONS = {
 
 
 def get_activation(name):
-    """The function of an activation's name, or the function itself.
+    """The function of an activation's name, or the function itself; None: the identity.
 
     Raises:
         UserError: for an unknown name.
     """
     if callable(name):
         return name
+    if name is None:
+        return tf.identity
     try:
         return ACTIVATIONS[name.lower()]
     except (KeyError, AttributeError):
@@ -421,7 +441,7 @@ class AlbertModel:
 
     def _build_embeddings(self, config, input_ids, token_type_ids, use_one_hot):
         batch, length = self._batch_shape
-        _check_length(length, config.max_position_embeddings)
+        check_length(length, config.max_position_embeddings)
         self._embedding_table = new_variable(
             "word_embeddings", [config.vocab_size, config.word_width], config
         )
@@ -486,6 +506,8 @@ class AlbertModel:
         """[E, H], brightmart's second word table; None in the other layouts."""
         return self._embedding_projection
 
+    get_embedding_table_2 = get_embedding_projection  # albert_zh's name
+
 
 def _config_of_graph(config, is_training, plain):
     """A copy of a config that also knows what its graph is for."""
@@ -502,32 +524,35 @@ BertConfig = AlbertConfig
 BertModel = AlbertModel
 
 
-def encoder_layers(config, rows, mask, batch_shape, recompute=False, output_positions=None):
+def encoder_layers(
+    config, rows, mask, batch_shape, recompute=False, output_positions=None, layout=None
+):
     """All layers of the encoder.
 
     Args:
         config: `AlbertConfig`.
         rows: float tensor [R, H], the embeddings.
-        mask: float tensor [B, 1, 1, F], added to the attention scores.
+        mask: float tensor that fits [B, N, F, F], added to the attention scores.
         batch_shape: B and F.
         recompute: bool, see `AlbertModel`.
         output_positions: see `AlbertModel`.
+        layout: `Layout` in place of the config's.
 
     Returns:
         list of [R, H], one per layer; with `output_positions` the last one is [B * K, H].
     """
-    layout = LAYOUTS[config.layout]
+    layout = layout or LAYOUTS[config.layout]
     groups = config.num_hidden_groups or 1
     last_block = (config.num_hidden_layers - 1, config.inner_group_num - 1)
 
     def apply_layer(layer, seeds, rows):
         group = layer * groups // config.num_hidden_layers
         for inner_group in range(config.inner_group_num):
-            scope = layout.layer_scope.format(layer=layer, group=group, inner_group=inner_group)
+            scopes = layout.of_block(layer=layer, group=group, inner_group=inner_group)
             positions = output_positions if (layer, inner_group) == last_block else None
-            with tf.variable_scope(scope, reuse=tf.AUTO_REUSE):
+            with tf.variable_scope(scopes.layer_scope, reuse=tf.AUTO_REUSE):
                 rows = transformer_block(
-                    config, layout, rows, mask, batch_shape, seeds[inner_group], positions
+                    config, scopes, rows, mask, batch_shape, seeds[inner_group], positions
                 )
         return rows
 
@@ -626,14 +651,11 @@ def self_attention(config, scope, rows, mask, batch_shape, seed=None, from_rows=
     Returns:
         float tensor [R, H], or [B * K, H] of `from_rows`.
     """
-    head_size = config.hidden_size // config.num_attention_heads
 
     def attended(query, key, value):
-        scores = tf.cast(tf.matmul(query, key, transpose_b=True), tf.float32)  # [B, N, F, F]
-        weights = tf.nn.softmax(scores / math.sqrt(head_size) + mask)
-        weights = tf.cast(weights, value.dtype)
-        weights = dropout(weights, config.attention_probs_dropout_prob, seed)
-        return tf.matmul(weights, value)  # [B, N, F, D]
+        return attention_context(
+            query, key, value, mask, config.attention_probs_dropout_prob, seed
+        )  # [B, N, F, D]
 
     names = ["%s/self/%s" % (scope, name) for name in ("query", "key", "value")]
     if from_rows is None and config.saves_memory:
@@ -646,6 +668,26 @@ def self_attention(config, scope, rows, mask, batch_shape, seed=None, from_rows=
     context = tf.transpose(context, [0, 2, 1, 3])  # [B, F, N, D]
     context = tf.reshape(context, [-1, config.hidden_size])  # [R, H]
     return dense(context, config.hidden_size, config, scope + "/output/dense")
+
+
+def attention_context(query, key, value, mask, dropout_prob, seed=None):
+    """What the heads of attention make of values; T are the positions that are looked at.
+
+    Args:
+        query: float tensor [B, N, F, D].
+        key: float tensor [B, N, T, D].
+        value: float tensor [B, N, T, D].
+        mask: float tensor that fits [B, N, F, T], added to the scores.
+        dropout_prob: float, of the attention weights.
+        seed: int tensor [2], of the dropout; not used without dropout.
+
+    Returns:
+        float tensor [B, N, F, D].
+    """
+    scores = tf.cast(tf.matmul(query, key, transpose_b=True), tf.float32)  # [B, N, F, T]
+    weights = tf.nn.softmax(scores / math.sqrt(int(query.shape[-1])) + mask)
+    weights = dropout(tf.cast(weights, value.dtype), dropout_prob, seed)
+    return tf.matmul(weights, value)
 
 
 def _projected(config, scopes, rows, batch_shape):
@@ -686,7 +728,23 @@ def masked_lm_head(config, model, positions, label_ids, label_weights, parts=1):
         rows = tf.reshape(rows[:, 1:, :], [-1, config.hidden_size])  # [B * P, H]
     else:
         rows = gather_positions(rows, positions)  # [B * P, H]
-    projection = model.get_embedding_projection()
+    table, projection = model.get_embedding_table(), model.get_embedding_projection()
+    return masked_lm_output(config, rows, table, projection, label_ids, label_weights, parts)
+
+
+def masked_lm_output(config, rows, table, projection, label_ids, label_weights, parts=1):
+    """`masked_lm_head` of rows that have been gathered already.
+
+    Args:
+        config: `AlbertConfig`.
+        rows: float tensor [B * P, H].
+        table: float tensor [V, E], the word table.
+        projection: float tensor [E, H], brightmart's second word table; None for other layouts.
+        label_ids, label_weights, parts: as in `masked_lm_head`.
+
+    Returns:
+        `MaskedLmOutput`.
+    """
     width = config.word_width if projection is None else config.hidden_size
     with tf.variable_scope("cls/predictions"):
         with tf.variable_scope("transform"):
@@ -697,7 +755,6 @@ def masked_lm_head(config, model, positions, label_ids, label_weights, parts=1):
         )
         if projection is not None:
             rows = product(rows, projection, transpose_b=True)  # [B * P, E]
-        table = model.get_embedding_table()
         labels = [tf.reshape(label_ids, [-1]), tf.cast(tf.reshape(label_weights, [-1]), tf.float32)]
         if parts == 1:
             results = _word_losses(rows, *labels, table, bias)
@@ -1087,7 +1144,8 @@ def count_parameters(variables):
     return int(sum(np.prod(variable.shape.as_list()) for variable in variables))
 
 
-def _check_length(length, max_position_embeddings):
+def check_length(length, max_position_embeddings):
+    """Raises `UserError` for a sequence (int or tensor, of which nothing is known) too long."""
     if isinstance(length, int) and length > max_position_embeddings:
         raise UserError(
             "--max_seq_length: %d is more than the config's max_position_embeddings, %d"

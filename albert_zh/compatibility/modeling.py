@@ -1,0 +1,451 @@
+"""albert_zh's `modeling`: `model.modeling` and the functions of which programs build models.
+
+    words, table, projection = embedding_lookup_factorized(ids, vocab_size, hidden_size)
+    vectors = embedding_postprocessor(words, use_token_type=True, token_type_ids=segments)
+    vectors = transformer_model(vectors, create_attention_mask_from_input_mask(ids, mask))
+
+Arguments, defaults, variables and numbers are those of the original's functions. Its scopes are the
+caller's: `bert/embeddings` around the embeddings, `bert/encoder` around the encoder.
+
+Letters in shape comments: B batch, F tokens, T tokens looked at, E embedding, H hidden, N heads,
+D head size, V vocabulary.
+"""
+
+from typing import Callable, List, Optional, Tuple, Union
+
+import tensorflow.compat.v1 as tf
+
+from albert_zh.common.errors import UserError
+from albert_zh.model import modeling
+from albert_zh.model.modeling import *  # noqa: F403
+
+__all__ = [
+    *modeling.__all__,
+    "assert_rank",
+    "attention_layer",
+    "create_attention_mask_from_input_mask",
+    "create_initializer",
+    "embedding_lookup",
+    "embedding_lookup_factorized",
+    "embedding_postprocessor",
+    "layer_norm_and_dropout",
+    "prelln_transformer_model",
+    "reshape_from_matrix",
+    "reshape_to_matrix",
+    "transformer_model",
+]
+
+# Which layers of `prelln_transformer_model` share what: the scopes that differ between layers.
+_SHARED_TYPES = {
+    "all": {"layer_scope": "layer_shared"},
+    "attention": {
+        "layer_scope": "layer_shared",
+        "ffn_in": "intermediate_{layer}/dense",
+        "ffn_out": "output_{layer}/dense",
+        "ffn_norm": "output_{layer}/LayerNorm",
+    },
+    "ffn": {
+        "layer_scope": "layer_shared",
+        "attention": "attention_{layer}",
+        "attention_norm": "attention_{layer}/output/LayerNorm",
+    },
+    None: {"layer_scope": "layer_{layer}"},
+}
+
+
+def create_initializer(initializer_range: float = 0.02):
+    """The initializer of all weights: a truncated normal of that standard deviation."""
+    return tf.truncated_normal_initializer(stddev=initializer_range)
+
+
+def layer_norm_and_dropout(input_tensor, dropout_prob: float, name: Optional[str] = None):
+    """`layer_norm`, then `dropout`; float tensor of any shape."""
+    return modeling.dropout(modeling.layer_norm(input_tensor, name), dropout_prob)
+
+
+def assert_rank(tensor, expected_rank: Union[int, List[int]], name: Optional[str] = None) -> None:
+    """Raises `ValueError` where a tensor's rank is not (one of) the expected."""
+    modeling.get_shape_list(tensor, expected_rank, name)
+
+
+def reshape_to_matrix(input_tensor):
+    """A tensor of rank 2 or more as one of rank 2, of the same last axis.
+
+    Raises:
+        ValueError: for a tensor of a lower rank.
+    """
+    if input_tensor.shape.ndims < 2:
+        raise ValueError("expected a tensor of rank 2 or more, found %s" % input_tensor.shape)
+    if input_tensor.shape.ndims == 2:
+        return input_tensor
+    return tf.reshape(input_tensor, [-1, input_tensor.shape[-1]])
+
+
+def reshape_from_matrix(output_tensor, orig_shape_list):
+    """Undoes `reshape_to_matrix`; the last axis is that of the matrix.
+
+    Args:
+        output_tensor: tensor of rank 2.
+        orig_shape_list: what `get_shape_list` gave for the tensor before.
+    """
+    if len(orig_shape_list) == 2:
+        return output_tensor
+    width = modeling.get_shape_list(output_tensor, expected_rank=2)[-1]
+    return tf.reshape(output_tensor, list(orig_shape_list[:-1]) + [width])
+
+
+def embedding_lookup(
+    input_ids,
+    vocab_size: int,
+    embedding_size: int = 128,
+    initializer_range: float = 0.02,
+    word_embedding_name: str = "word_embeddings",
+    use_one_hot_embeddings: bool = False,
+) -> Tuple:
+    """Word vectors.
+
+    Args:
+        input_ids: int tensor [B, F], or [B, F, K] for K ids whose vectors stand side by side.
+        vocab_size: V.
+        embedding_size: E.
+        initializer_range: standard deviation of the start values.
+        word_embedding_name: name of the table's variable.
+        use_one_hot_embeddings: whether words are looked up by a product with one-hot rows.
+
+    Returns:
+        (float tensor [B, F, E] or [B, F, K * E], variable [V, E]).
+    """
+    config = _config(initializer_range)
+    table = modeling.new_variable(word_embedding_name, [vocab_size, embedding_size], config)
+    rows = modeling.lookup(table, input_ids, use_one_hot_embeddings)
+    batch, length = modeling.get_shape_list(input_ids, expected_rank=[2, 3])[:2]
+    num_ids = 1 if input_ids.shape.ndims == 2 else int(input_ids.shape[2])
+    return tf.reshape(rows, [batch, length, num_ids * embedding_size]), table
+
+
+def embedding_lookup_factorized(
+    input_ids,
+    vocab_size: int,
+    hidden_size: int,
+    embedding_size: int = 128,
+    initializer_range: float = 0.02,
+    word_embedding_name: str = "word_embeddings",
+    use_one_hot_embeddings: bool = False,
+) -> Tuple:
+    """Word vectors as wide as the encoder, of a narrow table and a second one.
+
+    Args:
+        hidden_size: H.
+        Others: as in `embedding_lookup`; `input_ids` [B, F].
+
+    Returns:
+        (float tensor [B, F, H], variable [V, E], variable [E, H] of the name with `_2` behind it).
+    """
+    words, table = embedding_lookup(
+        input_ids,
+        vocab_size,
+        embedding_size,
+        initializer_range,
+        word_embedding_name,
+        use_one_hot_embeddings,
+    )
+    projection = modeling.new_variable(
+        word_embedding_name + "_2", [embedding_size, hidden_size], _config(initializer_range)
+    )
+    rows = modeling.product(reshape_to_matrix(words), projection)
+    return reshape_from_matrix(rows, modeling.get_shape_list(words)), table, projection
+
+
+def embedding_postprocessor(
+    input_tensor,
+    use_token_type: bool = False,
+    token_type_ids=None,
+    token_type_vocab_size: int = 16,
+    token_type_embedding_name: str = "token_type_embeddings",
+    use_position_embeddings: bool = True,
+    position_embedding_name: str = "position_embeddings",
+    initializer_range: float = 0.02,
+    max_position_embeddings: int = 512,
+    dropout_prob: float = 0.1,
+):
+    """Word vectors plus those of segments and positions, then LayerNorm and dropout.
+
+    Args:
+        input_tensor: float tensor [B, F, W].
+        use_token_type: whether segments are added.
+        token_type_ids: int tensor [B, F], needed with `use_token_type`.
+        token_type_vocab_size: number of segments.
+        token_type_embedding_name: name of their table's variable.
+        use_position_embeddings: whether positions are added.
+        position_embedding_name: name of their table's variable.
+        initializer_range: standard deviation of the start values.
+        max_position_embeddings: longest sequence.
+        dropout_prob: share of the result's values that are dropped; 0 outside of training.
+
+    Returns:
+        float tensor [B, F, W].
+
+    Raises:
+        ValueError: for segments that are missing, or sequences that are too long.
+    """
+    config = _config(initializer_range)
+    batch, length, width = modeling.get_shape_list(input_tensor, expected_rank=3)
+    output = input_tensor
+    if use_token_type:
+        if token_type_ids is None:
+            raise ValueError("use_token_type needs token_type_ids, an int tensor [B, F]")
+        table = modeling.new_variable(
+            token_type_embedding_name, [token_type_vocab_size, width], config
+        )
+        segments = modeling.lookup(table, token_type_ids, use_one_hot=True)
+        output += tf.reshape(segments, [batch, length, width])
+    if use_position_embeddings:
+        modeling.check_length(length, max_position_embeddings)
+        table = modeling.new_variable(
+            position_embedding_name, [max_position_embeddings, width], config
+        )
+        output += table[:length]
+    return layer_norm_and_dropout(output, dropout_prob)
+
+
+def create_attention_mask_from_input_mask(from_tensor, to_mask):
+    """Which tokens look at which: all of them at those that are no padding.
+
+    Args:
+        from_tensor: tensor [B, F] or [B, F, W], for the shape alone.
+        to_mask: int tensor [B, T], 1 for tokens and 0 for padding.
+
+    Returns:
+        float tensor [B, F, T].
+    """
+    batch, length = modeling.get_shape_list(from_tensor, expected_rank=[2, 3])[:2]
+    assert_rank(to_mask, 2, "to_mask")
+    return tf.ones([batch, length, 1]) * tf.cast(tf.expand_dims(to_mask, 1), tf.float32)
+
+
+def attention_layer(
+    from_tensor,
+    to_tensor,
+    attention_mask=None,
+    num_attention_heads: int = 1,
+    size_per_head: int = 512,
+    query_act: Optional[Callable] = None,
+    key_act: Optional[Callable] = None,
+    value_act: Optional[Callable] = None,
+    attention_probs_dropout_prob: float = 0.0,
+    initializer_range: float = 0.02,
+    do_return_2d_tensor: bool = False,
+    batch_size: Optional[int] = None,
+    from_seq_length: Optional[int] = None,
+    to_seq_length: Optional[int] = None,
+):
+    """Multi-head attention without an output layer; variables `query`, `key`, `value`.
+
+    Args:
+        from_tensor: float tensor [B, F, W] or [B * F, W], what looks.
+        to_tensor: float tensor [B, T, W'] or [B * T, W'], what is looked at.
+        attention_mask: number tensor [B, F, T], 1 where a token may look; None: everywhere.
+        num_attention_heads: N.
+        size_per_head: D.
+        query_act, key_act, value_act: functions or names of activations; None for none.
+        attention_probs_dropout_prob: dropout of the attention weights.
+        initializer_range: standard deviation of the start values.
+        do_return_2d_tensor: whether the result is [B * F, N * D].
+        batch_size, from_seq_length, to_seq_length: B, F and T, needed for tensors of rank 2.
+
+    Returns:
+        float tensor [B, F, N * D], or [B * F, N * D].
+
+    Raises:
+        ValueError: for ranks that differ, or sizes that are missing.
+    """
+    ranks = [len(modeling.get_shape_list(x, [2, 3])) for x in (from_tensor, to_tensor)]
+    if ranks[0] != ranks[1]:
+        raise ValueError("from_tensor has rank %d, to_tensor %d: expected the same" % tuple(ranks))
+    if ranks[0] == 3:
+        batch_size, from_seq_length = modeling.get_shape_list(from_tensor)[:2]
+        to_seq_length = modeling.get_shape_list(to_tensor)[1]
+    elif None in (batch_size, from_seq_length, to_seq_length):
+        raise ValueError(
+            "tensors of rank 2 need batch_size, from_seq_length and to_seq_length beside them"
+        )
+
+    def of_heads(tensor, length, name, activation):
+        x = modeling.dense(
+            reshape_to_matrix(tensor),
+            num_attention_heads * size_per_head,
+            _config(initializer_range),
+            name,
+            activation,
+        )
+        x = tf.reshape(x, [batch_size, length, num_attention_heads, size_per_head])
+        return tf.transpose(x, [0, 2, 1, 3])  # [B, N, F, D]
+
+    context = modeling.attention_context(
+        of_heads(from_tensor, from_seq_length, "query", query_act),
+        of_heads(to_tensor, to_seq_length, "key", key_act),
+        of_heads(to_tensor, to_seq_length, "value", value_act),
+        additive_mask(attention_mask),
+        attention_probs_dropout_prob,
+    )
+    width = num_attention_heads * size_per_head
+    shape = [-1, width] if do_return_2d_tensor else [batch_size, from_seq_length, width]
+    return tf.reshape(tf.transpose(context, [0, 2, 1, 3]), shape)
+
+
+def transformer_model(
+    input_tensor,
+    attention_mask=None,
+    hidden_size: int = 768,
+    num_hidden_layers: int = 12,
+    num_attention_heads: int = 12,
+    intermediate_size: int = 3072,
+    intermediate_act_fn: Optional[Callable] = modeling.gelu,
+    hidden_dropout_prob: float = 0.1,
+    attention_probs_dropout_prob: float = 0.1,
+    initializer_range: float = 0.02,
+    do_return_all_layers: bool = False,
+    share_parameter_across_layers: bool = True,
+):
+    """The encoder's layers, post-LN.
+
+    Args:
+        input_tensor: float tensor [B, F, H].
+        attention_mask: number tensor [B, F, F] (or [B, F]), 1 where a token may look; None:
+            everywhere.
+        hidden_size: H.
+        num_hidden_layers: layers.
+        num_attention_heads: N.
+        intermediate_size: width of the feed-forward layer.
+        intermediate_act_fn: its activation, a function or a name; None for none.
+        hidden_dropout_prob: dropout of the layers' outputs; 0 outside of training.
+        attention_probs_dropout_prob: dropout of the attention weights; 0 outside of training.
+        initializer_range: standard deviation of the start values.
+        do_return_all_layers: whether to return all layers' outputs.
+        share_parameter_across_layers: whether all layers have the variables of `layer_shared`, or
+            each its own of `layer_N`.
+
+    Returns:
+        float tensor [B, F, H], or a list of them.
+
+    Raises:
+        ValueError: for sizes that do not fit.
+    """
+    config = _encoder_config(
+        hidden_size=hidden_size,
+        num_hidden_layers=num_hidden_layers,
+        num_attention_heads=num_attention_heads,
+        intermediate_size=intermediate_size,
+        hidden_act=intermediate_act_fn,
+        hidden_dropout_prob=hidden_dropout_prob,
+        attention_probs_dropout_prob=attention_probs_dropout_prob,
+        initializer_range=initializer_range,
+        embedding_size=hidden_size if share_parameter_across_layers else None,
+    )
+    return encoder_outputs(config, input_tensor, attention_mask, do_return_all_layers)
+
+
+def prelln_transformer_model(
+    input_tensor,
+    attention_mask=None,
+    hidden_size: int = 768,
+    num_hidden_layers: int = 12,
+    num_attention_heads: int = 12,
+    intermediate_size: int = 3072,
+    intermediate_act_fn: Optional[Callable] = modeling.gelu,
+    hidden_dropout_prob: float = 0.1,
+    attention_probs_dropout_prob: float = 0.1,
+    initializer_range: float = 0.02,
+    do_return_all_layers: bool = False,
+    shared_type: Optional[str] = "all",
+    adapter_fn=None,
+):
+    """The encoder's layers, pre-LN.
+
+    Args:
+        shared_type: what all layers share: "all", "attention", "ffn" or None.
+        adapter_fn: not used, as in the original.
+        Others: as in `transformer_model`.
+
+    Returns:
+        float tensor [B, F, H], or a list of them.
+
+    Raises:
+        ValueError: for sizes that do not fit, or an unknown `shared_type`.
+    """
+    del adapter_fn
+    if shared_type not in _SHARED_TYPES:
+        raise UserError('shared_type=%r: expected "all", "attention", "ffn" or None' % shared_type)
+    config = _encoder_config(
+        hidden_size=hidden_size,
+        num_hidden_layers=num_hidden_layers,
+        num_attention_heads=num_attention_heads,
+        intermediate_size=intermediate_size,
+        hidden_act=intermediate_act_fn,
+        hidden_dropout_prob=hidden_dropout_prob,
+        attention_probs_dropout_prob=attention_probs_dropout_prob,
+        initializer_range=initializer_range,
+        ln_type="preln",
+    )
+    layout = modeling.LAYOUTS[config.layout]._replace(**_SHARED_TYPES[shared_type])
+    return encoder_outputs(config, input_tensor, attention_mask, do_return_all_layers, layout)
+
+
+def additive_mask(attention_mask):
+    """What is added to attention scores.
+
+    Args:
+        attention_mask: number tensor [B, F, T] or [B, T], 1 where a token may look; None:
+            everywhere.
+
+    Returns:
+        float tensor that fits [B, N, F, T].
+    """
+    if attention_mask is None:
+        return tf.constant(0.0)
+    if attention_mask.shape.ndims == 2:
+        attention_mask = tf.expand_dims(attention_mask, 1)
+    kept = tf.cast(tf.expand_dims(attention_mask, 1), tf.float32)
+    return (1.0 - kept) * modeling.MASKED_LOGIT
+
+
+def encoder_outputs(config, input_tensor, attention_mask, all_layers, layout=None):
+    """The layers of `modeling.encoder_layers` for tensors as BERT's programs have them.
+
+    Args:
+        config: `AlbertConfig`.
+        input_tensor: float tensor [B, F, H].
+        attention_mask: as in `additive_mask`.
+        all_layers: bool.
+        layout: `modeling.Layout`; that of the config by default.
+
+    Returns:
+        float tensor [B, F, H], or a list of them.
+    """
+    shape = modeling.get_shape_list(input_tensor, expected_rank=3)
+    if shape[-1] != config.hidden_size:
+        raise ValueError(
+            "input_tensor is %s wide, hidden_size is %d: expected the same"
+            % (shape[-1], config.hidden_size)
+        )
+    outputs = modeling.encoder_layers(
+        config,
+        reshape_to_matrix(input_tensor),
+        additive_mask(attention_mask),
+        shape[:2],
+        layout=layout,
+    )
+    if all_layers:
+        return [reshape_from_matrix(rows, shape) for rows in outputs]
+    return reshape_from_matrix(outputs[-1], shape)
+
+
+def _config(initializer_range):
+    """What functions of `model.modeling` need to know for start values."""
+    return modeling.AlbertConfig(vocab_size=1, initializer_range=initializer_range)
+
+
+def _encoder_config(hidden_act, **settings):
+    config = modeling.AlbertConfig(vocab_size=1, hidden_act="linear", **settings)
+    config.hidden_act = modeling.get_activation(hidden_act)
+    return config
