@@ -80,7 +80,7 @@ def _open_model():
         precision=FLAGS.precision,
         check_text_form=FLAGS.text_pairs is None,
     )
-    if model.objective == "regression" and FLAGS.top_k:
+    if not model.kind.has_classes and FLAGS.top_k:
         raise UserError("--top_k: %s predicts a value, no classes: leave it out" % path)
     return model
 
@@ -131,9 +131,9 @@ def _ranked(model, row, count):
 
 def _tsv_line(model, text, label, row):
     cells = [text] if isinstance(text, str) else list(text)
-    if model.objective == "regression":
+    if not model.kind.has_classes:
         return "\t".join(cells + ["%.4f" % label])
-    is_multi_label = model.objective == "multi_label"
+    is_multi_label = model.kind.has_several_labels
     probability_of = dict(zip(model.labels, row))
     chosen = label if is_multi_label else [label]
     cells.append(model.label_separator.join(chosen))
@@ -147,11 +147,9 @@ def _tsv_line(model, text, label, row):
 
 def _json_line(model, text, label, row):
     record = {"text": text} if isinstance(text, str) else dict(zip(("text_a", "text_b"), text))
-    if model.objective == "regression":
-        record["value"] = label
-    else:
-        record["labels" if model.objective == "multi_label" else "label"] = label
-        if model.objective != "multi_label":
+    record[model.kind.label_key] = label
+    if model.kind.has_classes:
+        if not model.kind.has_several_labels:
             record["probability"] = max(row)
         record["probabilities"] = dict(_ranked(model, row, FLAGS.top_k))
     return json.dumps(record, ensure_ascii=False)

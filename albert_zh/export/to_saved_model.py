@@ -10,6 +10,7 @@ from albert_zh.export import common as export_common
 from albert_zh.export import comparison as export_comparison
 from albert_zh.export import comparison_texts
 from albert_zh.model import inference_graph
+from albert_zh.tasks import task_type
 
 VERSION = "1"  # TF Serving takes the highest numbered folder
 SIGNATURES = {"classifier": "classify", "pretraining": "predict_masked", "encoder": "encode"}
@@ -117,7 +118,8 @@ def _signatures(model, graph, task, threshold):
     signatures = {"encode": (inputs, encoder_outputs)}
     if "classification" in model.heads:
         outputs = {"probabilities": graph.outputs["probabilities"]}
-        if model.settings.get("objective", "single_label") == "single_label":
+        kind = task_type.get(model.settings.get("objective", "single_label"))
+        if kind.has_classes and not kind.has_several_labels:
             best = tf.argmax(graph.outputs["logits"], axis=-1)
             outputs["labels"] = tf.gather(tf.constant(model.labels), best, name="labels")  # [B]
         if threshold is not None:

@@ -22,7 +22,7 @@ from albert_zh.finetuning import flags as finetuning_flags
 from albert_zh.finetuning import setup as finetuning_setup
 from albert_zh.finetuning import sweeps
 from albert_zh.model import checkpoints, inference_graph, label_map
-from albert_zh.tasks import datasets, prediction_files, run_data
+from albert_zh.tasks import datasets, prediction_files, run_data, task_type
 from albert_zh.tasks import metrics as task_metrics
 from albert_zh.tasks import report as task_report
 from albert_zh.tasks.classification import input_pipeline as classification_input
@@ -353,11 +353,11 @@ class FineTuning:
 
     def _thresholds_on_dev(self, prefix, step, logits):
         """Of a multi-label model: its own, or where it has none those that suit dev best."""
-        if self._setup.task.objective != "multi_label":
+        if not task_type.type_of(self._setup.task).has_several_labels:
             return None
         thresholds = None if FLAGS.do_train else self._thresholds(prefix)
         if thresholds is None and self._setup.is_dev_of_training:
-            probabilities = task_metrics.probabilities("multi_label", logits)
+            probabilities = task_metrics.probabilities(self._setup.task.objective, logits)
             thresholds = task_metrics.tuned_thresholds(
                 self._dev_gold(), probabilities, FLAGS.threshold_rows
             )
@@ -397,7 +397,7 @@ class FineTuning:
     def _scores_text(self, metrics):
         """The metric that chooses the best checkpoint, and the usual one beside it."""
         names = dict.fromkeys(
-            [self._setup.metric, task_metrics.USUAL[self._setup.task.objective][0]]
+            [self._setup.metric, task_type.type_of(self._setup.task).usual_metrics[0]]
         )
         return ", ".join("%s %.4f" % (name, metrics["eval_" + name]) for name in names)
 

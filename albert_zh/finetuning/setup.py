@@ -14,8 +14,7 @@ from albert_zh.common.errors import UserError
 from albert_zh.finetuning import flags as finetuning_flags
 from albert_zh.finetuning import sweeps
 from albert_zh.model import checkpoints, inference_graph, label_map
-from albert_zh.tasks import datasets, dev_split, run_data
-from albert_zh.tasks import metrics as task_metrics
+from albert_zh.tasks import datasets, dev_split, run_data, task_type
 from albert_zh.tasks import reader as task_reader
 from albert_zh.tasks.classification import features as classification
 from albert_zh.tasks.classification import objectives
@@ -94,7 +93,7 @@ class Setup:
         self.settings = self.settings._replace(
             class_weights=self._class_weights(), initial_bias=self._initial_bias()
         )
-        self.metric = FLAGS.best_metric or task_metrics.USUAL[self.task.objective][0]
+        self.metric = FLAGS.best_metric or task_type.type_of(self.task).usual_metrics[0]
         self.first_step = self.newest_step()
         if FLAGS.do_train:
             finetuning_flags.take_default_epochs(len(self.splits["train"].examples))

@@ -16,7 +16,7 @@ import numpy as np
 from albert_zh.common.errors import UserError
 from albert_zh.inference import backends, loaded_model
 from albert_zh.model import inference_graph
-from albert_zh.tasks import metrics as task_metrics
+from albert_zh.tasks import task_type
 
 __all__ = [
     "Predictor",
@@ -92,12 +92,13 @@ class Predictor(loaded_model.Resident):
         self.takes_pairs = takes_pairs(trained)
         self._checks_text_form = check_text_form and self.takes_pairs is not None
         self.objective = trained.get("objective", "single_label")
+        self.kind = task_type.get(self.objective)
         self.labels = ["value"]
-        if self.objective != "regression":
+        if self.kind.has_classes:
             self.labels = files_beside.labels(self._backend.num_outputs)
         self.label_separator = trained.get("label_separator", "|")
         # One per label, or one for all.
-        self._thresholds = trained.get("thresholds") or task_metrics.DEFAULT_THRESHOLD
+        self._thresholds = trained.get("thresholds") or task_type.DEFAULT_THRESHOLD
         if do_lower_case is None:
             do_lower_case = trained.get("do_lower_case", True)
         self._tokenizer = files_beside.tokenizer(vocab_file, do_lower_case)
@@ -131,7 +132,8 @@ class Predictor(loaded_model.Resident):
             for batch in loaded_model.batches_by_length([len(ids) for ids, _ in rows]):
                 arrays = loaded_model.padded([rows[i] for i in batch], self._backend.fixed_length)
                 probabilities[batch] = self._backend.run(*arrays)
-        return self._labels_of(probabilities), probabilities
+        labels = self.kind.decoded(probabilities, self.labels, self._thresholds)
+        return labels, probabilities
 
     def checked(self, texts: Sequence[loaded_model.Text]) -> List[Tuple[str, Optional[str]]]:
         """Texts as (text_a, text_b), text_b None for a single one.
@@ -154,14 +156,6 @@ class Predictor(loaded_model.Resident):
             "%s, but the model was trained on %s: give %s, or switch check_text_form off"
             % _FORM_MISMATCHES[self.takes_pairs]
         )
-
-    def _labels_of(self, probabilities):
-        if self.objective == "regression":
-            return [float(value) for value in probabilities[:, 0]]
-        if self.objective == "multi_label":
-            chosen = probabilities >= self._thresholds
-            return [[label for label, yes in zip(self.labels, row) if yes] for row in chosen]
-        return [self.labels[index] for index in probabilities.argmax(axis=1)]
 
     def similarities(self, pairs: Sequence[Tuple[str, str]]) -> np.ndarray:
         """How probably the two texts of each pair mean the same, by a model of sentence pairs.
@@ -189,7 +183,8 @@ class Predictor(loaded_model.Resident):
             UserError: if the model has not two classes, was fine-tuned on something else than two
                 sentences, or its labels don't tell.
         """
-        if self.objective != "single_label" or len(self.labels) != 2:
+        is_exclusive = self.kind.has_classes and not self.kind.has_several_labels
+        if not is_exclusive or len(self.labels) != 2:
             raise UserError(
                 "the model tells %d classes apart (%s), expected a model of sentence pairs with 2: "
                 "fine-tune one with bash run_classifier_lcqmc.sh"

@@ -4,16 +4,15 @@ import tensorflow.compat.v1 as tf
 
 from albert_zh.model import modeling
 
-OBJECTIVES = ("single_label", "multi_label", "regression")
+# What is predicted, of logits [B, C]: a softmax, a sigmoid for each label, the value itself.
+OBJECTIVES = {"single_label": tf.nn.softmax, "multi_label": tf.sigmoid, "regression": tf.identity}
 
 POOLINGS = ("cls", "mean", "max", "last4", "second_to_last")
 
 
 def probabilities(logits, objective):
-    """What is predicted: softmax, a sigmoid for each label, or the value itself; [B, C]."""
-    if objective == "single_label":
-        return tf.nn.softmax(logits)
-    return tf.sigmoid(logits) if objective == "multi_label" else logits
+    """What is predicted, see `OBJECTIVES`; float tensor [B, C]."""
+    return OBJECTIVES[objective](logits)
 
 
 def output_positions(pooling):

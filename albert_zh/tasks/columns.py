@@ -7,13 +7,10 @@ layout.examples(rows[layout.num_header_rows])
 import collections
 import contextlib
 import itertools
-import math
 import re
 
-import numpy as np
-
 from albert_zh.common.errors import UserError
-from albert_zh.tasks import named_columns
+from albert_zh.tasks import named_columns, task_type
 from albert_zh.tasks.datasets import KEYS, PAIR, is_pair, label_parts
 from albert_zh.tasks.named_columns import NOT_TEXTS, plain_label, shortened
 
@@ -492,11 +489,12 @@ class Layout:
             raise ValueError("no label in it")
         if value is None:
             return None
-        if isinstance(value, list) and self._task.objective == "multi_label":
+        has_several = task_type.type_of(self._task).has_several_labels
+        if isinstance(value, list) and has_several:
             value = self._task.separator.join(self._labels_of_list(value))
         label = _as_text(value).strip()
         label = self._task.aliases.get(label, label)
-        if not label and self._name == "test" and self._task.objective != "multi_label":
+        if not label and self._name == "test" and not has_several:
             return None
         problem = _problem_of_label(self._task, label)
         if problem and is_lenient:
@@ -517,15 +515,13 @@ def _as_text(value):
 
 
 def _problem_of_label(task, label):
-    if task.objective == "regression":
-        try:
-            is_number = math.isfinite(np.float32(label))
-        except ValueError:
-            is_number = False
-        return None if is_number else "%r is no number" % shortened(label)
-    if not label and task.objective != "multi_label":
-        return "unknown label '', expected one of %s" % (_some_labels(task) or "your labels")
-    if task.labels is None:
+    kind = task_type.type_of(task)
+    problem = kind.problem(label)
+    if problem and kind.has_classes:
+        return "%s, expected one of %s" % (problem, _some_labels(task) or "your labels")
+    if problem:
+        return "%r is %s" % (shortened(label), problem)
+    if task.labels is None or not kind.has_classes:
         return None
     for part in label_parts(task, label):
         if part not in task.labels:

@@ -1,10 +1,8 @@
 """What is remarkable about a data set before training: imbalance, duplicates, contradictions."""
 
 import collections
-import math
 
-from albert_zh.tasks import metrics as task_metrics
-from albert_zh.tasks import text_groups
+from albert_zh.tasks import task_type, text_groups
 from albert_zh.tasks.datasets import is_pair, label_parts
 from albert_zh.tasks.named_columns import plain_label
 from albert_zh.tasks.reader import label_counts, separator_of
@@ -56,26 +54,24 @@ def _few_dev_rows(task, splits):
     """A dev file that is too small to tell one checkpoint from another."""
     num_rows = len(splits["dev"].examples) if "dev" in splits else FEW_DEV_ROWS
     if num_rows < FEW_DEV_ROWS:
-        name = task_metrics.USUAL[task.objective][0]
+        name = task_type.type_of(task).usual_metrics[0]
         yield (
             "warning: dev has %d rows: a %s of %.2f has a standard error of ± %.2f there, too "
             "large to choose a checkpoint by: label more rows, set more of them aside "
             "(--dev_share), and look at the mean of several runs (--seeds=1,2,3)"
-            % (num_rows, name, _PRESUMED_SCORE, standard_error(task.objective, num_rows)),
+            % (num_rows, name, _PRESUMED_SCORE, standard_error(task, num_rows)),
             {"few_dev_rows": num_rows},
         )
 
 
-def standard_error(objective, num_rows, score=_PRESUMED_SCORE):
-    """Standard error of a score on so many rows: of a share of them, or of a correlation."""
-    if objective == "regression":
-        return (1 - score**2) / math.sqrt(max(num_rows - 1, 1))
-    return math.sqrt(score * (1 - score) / num_rows)
+def standard_error(task, num_rows, score=_PRESUMED_SCORE):
+    """Standard error of a task's score on so many rows."""
+    return task_type.type_of(task).standard_error(score, num_rows)
 
 
 def _spellings(task, splits):
     """Labels of train that differ in their writing only."""
-    if "train" not in splits or task.objective == "regression":
+    if "train" not in splits or not task_type.type_of(task).has_classes:
         return
     same = collections.defaultdict(list)
     for label in sorted(label_counts(task, splits["train"])):
@@ -92,15 +88,16 @@ def _spellings(task, splits):
 def _separators(task, splits):
     """Several labels in one, where the flags say nothing of them or another separator."""
     is_own = task.header is not None
-    if "train" not in splits or not (task.objective == "multi_label" or is_own):
+    kind = task_type.type_of(task)
+    if "train" not in splits or not (kind.has_several_labels or is_own):
         return
     parts = [label_parts(task, example.label) for example in splits["train"].examples]
     labels = [found[0] for found in parts if found]
     mark = separator_of(labels)
-    if mark is None or task.objective == "regression" or max(map(len, parts)) > 1:
+    if mark is None or not kind.has_classes or max(map(len, parts)) > 1:
         return
     way_out = "--label_separator=%r" % mark
-    if task.objective == "single_label":
+    if not kind.has_several_labels:
         way_out = "--multi_label=true" + ("" if mark == "|" else " " + way_out)
     with_mark = [label for label in labels if mark in label]
     yield (
@@ -112,7 +109,7 @@ def _separators(task, splits):
 
 
 def _imbalance(task, splits):
-    if "train" not in splits or task.objective == "regression":
+    if "train" not in splits or not task_type.type_of(task).has_classes:
         return
     counts = label_counts(task, splits["train"])
     (most, many), (least, few) = counts.most_common()[0], counts.most_common()[-1]
@@ -132,7 +129,7 @@ def _imbalance(task, splits):
 
 
 def _absent_labels(task, splits):
-    if "train" not in splits or task.objective == "regression":
+    if "train" not in splits or not task_type.type_of(task).has_classes:
         return
     for name in ("train", "dev"):
         if name in splits and splits[name].has_labels:
@@ -229,7 +226,7 @@ def _about_scores(task, split, num_seen):
         return ""
     if num_seen == len(split.examples):
         return ": all of them, so that its scores say nothing about new texts"
-    return "; %s is told with and without them" % task_metrics.USUAL[task.objective][0]
+    return "; %s is told with and without them" % task_type.type_of(task).usual_metrics[0]
 
 
 def _some(names):

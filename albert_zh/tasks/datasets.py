@@ -7,6 +7,7 @@ the task `multiclass`, whose columns and labels are taken from its training file
 import collections
 
 from albert_zh.common.errors import UserError
+from albert_zh.tasks import task_type
 
 OWN_DATA = "multiclass"
 
@@ -47,7 +48,7 @@ Fields:
     examples_of: function of a record {key: value} -> list of {column: value}, for records that are
         no plain row.
     is_left_out: function of a record -> bool.
-    objective: "single_label", "multi_label" or "regression".
+    objective: name of its kind, see `task_type`.
     separator: what stands between the labels of a multi-label row.
     header: own data only: the header of the training file, a tuple; () for none.
     chosen: {column: name or position of it}, as `COLUMN_FLAGS` say.
@@ -214,14 +215,15 @@ def is_pair(task):
 
 def compares_sentences(task):
     """Whether a task's model says if two sentences mean the same, as similarity.py needs it."""
-    has_two_classes = task.objective == "single_label" and len(task.labels) == 2
+    kind = task_type.type_of(task)
+    has_two_classes = kind.has_classes and not kind.has_several_labels and len(task.labels) == 2
     # Records that are no plain row of texts (csl, copa) are no two sentences to compare.
     return is_pair(task) and has_two_classes and task.examples_of is None
 
 
 def num_outputs(task):
     """Outputs of the task's classifier: one per label, one for a regression."""
-    return 1 if task.objective == "regression" else len(task.labels)
+    return task_type.type_of(task).num_outputs(len(task.labels))
 
 
 # Labels
@@ -237,18 +239,9 @@ def label_value(task, label):
     Returns:
         the class's number; a list of 0 and 1, one per class (multi-label); a float (regression).
     """
-    if task.objective == "regression":
-        return 0.0 if label is None else float(label)
-    if task.objective == "multi_label":
-        present = set(label_parts(task, label))
-        return [int(name in present) for name in task.labels]
-    return 0 if label is None else task.labels.index(label)
+    return task_type.type_of(task).target(label, task.labels, task.separator)
 
 
 def label_parts(task, label):
     """The labels of one label cell: several, or none, in a multi-label task."""
-    if label is None:
-        return []
-    if task.objective != "multi_label":
-        return [label]
-    return [part.strip() for part in label.split(task.separator) if part.strip()]
+    return task_type.type_of(task).labels_of_cell(label, task.separator)

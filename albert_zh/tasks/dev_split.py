@@ -11,7 +11,7 @@ label has its share as far as that goes.
 import collections
 import random
 
-from albert_zh.tasks import text_groups
+from albert_zh.tasks import task_type, text_groups
 from albert_zh.tasks.datasets import label_parts
 
 # What a run's settings say of the method: other rows would be dev, those of a former run's training
@@ -151,10 +151,11 @@ def _drawn(task, examples, share, seed, groups, first=(), left_out=()):
 
 def _labels_to_spread(task, example):
     """The labels of a row, each once; of several also how many, so that the rows' number fits."""
-    if task.objective == "regression":
+    kind = task_type.type_of(task)
+    if not kind.has_classes:
         return [0]
     labels = sorted(set(label_parts(task, example.label)))
-    return labels + [len(labels)] if task.objective == "multi_label" else labels
+    return labels + [len(labels)] if kind.has_several_labels else labels
 
 
 def _quotas(counts, share, num_rows, generator):

@@ -9,13 +9,13 @@ import math
 
 import numpy as np
 
+from albert_zh.tasks import task_type
+
 ECE_BINS = 15
-DEFAULT_THRESHOLD = 0.5
 THRESHOLDS = np.arange(1, 400) / 400.0  # those that tuning tries
 POOLED_ROWS = 30.0  # see `tuned_thresholds`
 _TINY = 1e-12
 LARGEST_CHANCE = 0.05
-CONSTANTS_TRIED = 20  # classes, the most frequent ones
 
 Metric = collections.namedtuple("Metric", ["objectives", "is_higher_better", "value"])
 
@@ -72,12 +72,6 @@ METRICS = {
     "pearson": Metric(("regression",), True, _correlation),
     "spearman": Metric(("regression",), True, _rank_correlation),
 }
-# What is always told, the first being what a checkpoint is chosen by unless asked otherwise.
-USUAL = {
-    "single_label": ("accuracy",),
-    "multi_label": ("micro_f1", "macro_f1", "accuracy"),
-    "regression": ("pearson", "spearman"),
-}
 
 
 def evaluate(
@@ -104,7 +98,7 @@ def evaluate(
         "loss": float(np.mean([np.mean(batch) for batch in batches])),
     }
     decided = predicted(objective, probabilities(objective, logits), thresholds)
-    for name in USUAL[objective] + tuple(further):
+    for name in task_type.get(objective).usual_metrics + tuple(further):
         if name != "loss":
             result["eval_" + name] = float(METRICS[name].value(gold, decided))
     return result
@@ -113,25 +107,12 @@ def evaluate(
 def example_losses(objective, logits, gold, multi_label_loss="sum"):
     """Plain losses, without smoothing or weights; float [n]."""
     logits = np.asarray(logits, np.float64)
-    if objective == "regression":
-        return np.square(logits[:, 0] - gold)
-    if objective == "multi_label":
-        losses = np.logaddexp(0.0, logits) - gold * logits  # [n, C]
-        return losses.mean(axis=1) if multi_label_loss == "mean" else losses.sum(axis=1)
-    top = logits.max(axis=1)
-    log_sums = top + np.log(np.exp(logits - top[:, None]).sum(axis=1))
-    return log_sums - logits[np.arange(len(gold)), gold]
+    return task_type.get(objective).losses(logits, gold, multi_label_loss)
 
 
 def probabilities(objective, logits):
     """As `classifier_output.probabilities`."""
-    logits = np.asarray(logits, np.float64)
-    if objective == "regression":
-        return logits
-    if objective == "multi_label":
-        return np.exp(-np.logaddexp(0.0, -logits))
-    odds = np.exp(logits - logits.max(axis=1)[:, None])
-    return odds / odds.sum(axis=1)[:, None]
+    return task_type.get(objective).probabilities(np.asarray(logits, np.float64))
 
 
 def predicted(objective, probabilities, thresholds=None):
@@ -145,12 +126,7 @@ def predicted(objective, probabilities, thresholds=None):
     Returns:
         int [n], int [n, C] or float [n], as gold labels are.
     """
-    if objective == "regression":
-        return probabilities[:, 0]
-    if objective == "multi_label":
-        least = DEFAULT_THRESHOLD if thresholds is None else thresholds
-        return (probabilities >= least).astype(int)
-    return probabilities.argmax(axis=1)
+    return task_type.get(objective).decided(probabilities, thresholds)
 
 
 def tuned_thresholds(gold, probabilities, pooled_rows=POOLED_ROWS):
@@ -206,24 +182,15 @@ def constant_prediction(objective, gold, metric):
         (score, prediction): a class; of a multi-label task a list of classes; of a regression the
         mean.
     """
-    gold = np.asarray(gold)
-    if objective == "regression":
+    gold, kind = np.asarray(gold), task_type.get(objective)
+    if not kind.has_classes:
         return 0.0, float(gold.mean())
 
     def scored(prediction, row):
         return float(METRICS[metric].value(gold, np.tile(row, (len(gold),) + (1,) * row.ndim)))
 
-    if objective == "single_label":
-        classes = np.bincount(gold).argsort(kind="stable")[::-1][:CONSTANTS_TRIED]
-        candidates = [(int(number), np.array(number)) for number in classes]
-    else:
-        frequent = (-gold.sum(axis=0)).argsort(kind="stable")[:CONSTANTS_TRIED]
-        candidates = [
-            (sorted(frequent[:count].tolist()), np.isin(range(gold.shape[1]), frequent[:count]))
-            for count in range(len(frequent) + 1)
-        ]
     return max(
-        ((scored(prediction, row.astype(int)), prediction) for prediction, row in candidates),
+        ((scored(prediction, row), prediction) for prediction, row in kind.constants(gold)),
         key=lambda pair: pair[0],
     )
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from albert_zh.common import files
 from albert_zh.tasks import columns as column_layouts
-from albert_zh.tasks import data_checks, datasets
+from albert_zh.tasks import data_checks, datasets, task_type
 from albert_zh.tasks import metrics as task_metrics
 from albert_zh.tasks import reader as task_reader
 from albert_zh.tasks import rows as row_files
@@ -39,7 +39,7 @@ class Outcome:
         if example.label is None:
             return
         gold = datasets.label_value(self.task, example.label)
-        error = _error_size(self.task.objective, gold, row, self.thresholds)
+        error = task_type.type_of(self.task).error_size(gold, row, self.thresholds)
         if error > 0:
             # The number keeps the order of equal errors, and examples from being compared.
             entry = (error, -len(self._gold), example, row)
@@ -75,18 +75,6 @@ class Outcome:
         return [(e[0], e[2], e[3]) for e in sorted(self._worst, reverse=True)]
 
 
-def _error_size(objective, gold, row, thresholds):
-    """How sure a wrong prediction was, 0 for a right one; of a regression the distance."""
-    if objective == "regression":
-        return abs(float(row[0]) - gold)
-    if objective == "single_label":
-        best = int(np.argmax(row))
-        return 0.0 if best == gold else float(row[best])
-    decided = task_metrics.predicted(objective, np.array([row]), thresholds)[0]
-    wrong = decided != np.array(gold)
-    return float(np.where(decided == 1, row, 1 - row)[wrong].max()) if wrong.any() else 0.0
-
-
 def label_text(task, row, thresholds=None):
     """What probabilities decide, as text: a label, several of them, a number.
 
@@ -95,12 +83,8 @@ def label_text(task, row, thresholds=None):
         row: float [C].
         thresholds: of a multi-label task.
     """
-    if task.objective == "regression":
-        return "%.6g" % row[0]
-    if task.objective == "multi_label":
-        decided = task_metrics.predicted("multi_label", np.array([row]), thresholds)[0]
-        return task.separator.join(name for name, is_there in zip(task.labels, decided) if is_there)
-    return task.labels[int(np.argmax(row))]
+    kind = task_type.type_of(task)
+    return kind.text(kind.decoded(np.array([row]), task.labels, thresholds)[0], task.separator)
 
 
 class ResultFiles:
@@ -126,7 +110,7 @@ class ResultFiles:
         self._probabilities, self._predictions = handles[:2]
         self._submission = handles[2] if len(handles) > 2 else None
         names = ["text_a", "text_b", "label", "prediction"]
-        if self._task.objective != "regression":
+        if task_type.type_of(self._task).has_classes:
             names += ["probability"] + ["P(%s)" % label for label in self._task.labels]
         self._predictions.write("\t".join(_cell(name) for name in names) + "\n")
         return self
@@ -144,7 +128,7 @@ class ResultFiles:
         self._probabilities.write("\t".join(str(value) for value in row) + "\n")
         decided = label_text(self._task, row, self._thresholds)
         cells = [example.text_a, example.text_b or "", example.label or "", decided]
-        if self._task.objective != "regression":
+        if task_type.type_of(self._task).has_classes:
             cells += ["%.6f" % row.max()] + ["%.6f" % value for value in row]
         self._predictions.write("\t".join(_cell(cell) for cell in cells) + "\n")
         if self._submission is not None:

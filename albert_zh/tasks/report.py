@@ -13,7 +13,7 @@ import numpy as np
 from albert_zh.common import files, package_files, plotting, validation
 from albert_zh.common.errors import UserError
 from albert_zh.tasks import metrics as task_metrics
-from albert_zh.tasks import prediction_files
+from albert_zh.tasks import prediction_files, task_type
 from albert_zh.training.messages import readable_seconds, say
 
 REPORT = "report.md"
@@ -66,7 +66,8 @@ class Report:
             metric: name of the metric that chose the checkpoint.
         """
         self._task, self._outcomes = task, outcomes
-        usual = task_metrics.USUAL[task.objective]
+        self._kind = task_type.type_of(task)
+        usual = self._kind.usual_metrics
         chosen = metric if self._is_further(metric, ()) else usual[0]
         # On the screen: the metric that chose the checkpoint, and the usual one.
         self._shown = list(dict.fromkeys([chosen, usual[0]]))
@@ -123,13 +124,12 @@ class Report:
 
     def _prediction_text(self, prediction):
         """A constant prediction, see `scores.constant_prediction`, in a few words."""
-        if self._task.objective == "regression":
+        if not self._kind.has_classes:
             return "%.4g" % prediction
-        if self._task.objective == "single_label":
-            return _tick(self._task.labels[prediction])
-        labels = [_tick(self._task.labels[number]) for number in prediction[:SHOWN_LABELS]]
-        more = ["and %d more" % (len(prediction) - SHOWN_LABELS)]
-        labels += more if len(prediction) > SHOWN_LABELS else []
+        names = self._kind.constant_names(prediction, self._task.labels)
+        labels = [_tick(name) for name in names[:SHOWN_LABELS]]
+        more = ["and %d more" % (len(names) - SHOWN_LABELS)]
+        labels += more if len(names) > SHOWN_LABELS else []
         return ", ".join(labels) or "no label"
 
     def unseen_lines(self, name):
@@ -187,26 +187,18 @@ class Report:
 
     def _details(self, outcome):
         details = {"errors": self._errors(outcome)}
-        if self._task.objective == "regression":
+        if not self._kind.has_classes:
             return details
         gold, decided = outcome.gold, outcome.decided()
-        probabilities = outcome.probabilities
         details["classes"] = task_metrics.per_class(gold, decided, self._task.labels)
-        if self._task.objective == "single_label":
-            confidences, is_right = probabilities.max(axis=1), decided == gold
-        else:  # of each label, whether it is there or not
-            confidences = np.where(decided == 1, probabilities, 1 - probabilities).ravel()
-            is_right = (decided == gold).ravel()
-        error, bins = task_metrics.expected_calibration_error(confidences, is_right)
+        error, bins = task_metrics.expected_calibration_error(
+            *self._kind.confidences(gold, decided, outcome.probabilities)
+        )
         details["expected_calibration_error"] = error
         details["calibration"] = [
             dict(zip(("from", "to", "count", "confidence", "accuracy"), row)) for row in bins
         ]
         return details
-
-    def _size_of_error(self):
-        """What the size of an error is called."""
-        return "error" if self._task.objective == "regression" else "confidence"
 
     def _errors(self, outcome):
         return [
@@ -215,7 +207,7 @@ class Report:
                 "text_b": example.text_b,
                 "label": example.label,
                 "predicted": prediction_files.label_text(self._task, row, outcome.thresholds),
-                self._size_of_error(): float(size),
+                self._kind.error_name: float(size),
                 "line": int(example.guid.rsplit("-", 1)[1]),
             }
             for size, example, row in outcome.worst_errors()
@@ -256,10 +248,9 @@ class Report:
                 columns, [[b[key] for key in columns] for b in details["calibration"]]
             )
         errors = details["errors"]
-        is_number = self._task.objective == "regression"
-        yield "### The %d %s errors" % (len(errors), "largest" if is_number else "most confident")
+        yield "### The %d %s errors" % (len(errors), self._kind.error_order)
         yield ""
-        columns = ("text_a", "text_b", "label", "predicted", self._size_of_error(), "line")
+        columns = ("text_a", "text_b", "label", "predicted", self._kind.error_name, "line")
         if not any(error["text_b"] for error in errors):
             columns = columns[:1] + columns[2:]
         yield from _table(columns, [[error[key] for key in columns] for error in errors])
@@ -268,9 +259,10 @@ class Report:
 
     def _draw_confusion(self, path):
         """Draws the confusion matrix of test, or else of dev; returns the path or None."""
-        if self._task.objective == "multi_label":
+        if self._kind.has_several_labels:
             say("no confusion matrix: rows may have several labels")
-        if self._task.objective != "single_label" or not self._outcomes:
+        has_matrix = self._kind.has_classes and not self._kind.has_several_labels
+        if not has_matrix or not self._outcomes:
             return None
         name, outcome = sorted(self._outcomes.items())[-1]
         labels = [_tick(label) for label in self._task.labels]

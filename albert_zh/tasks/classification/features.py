@@ -18,7 +18,7 @@ from albert_zh.common.progress import progress_bar
 from albert_zh.corpus import tfrecords
 from albert_zh.model import checkpoints, classifier_output
 from albert_zh.tasks import columns as column_layouts
-from albert_zh.tasks import datasets, dev_split, named_columns, text_groups
+from albert_zh.tasks import datasets, dev_split, named_columns, task_type, text_groups
 from albert_zh.tasks import reader as task_reader
 from albert_zh.tasks import rows as row_files
 from albert_zh.tasks.classification import objectives
@@ -193,6 +193,7 @@ _MAKE_FEATURES = (
     files,
     row_files,
     datasets,
+    task_type,
     named_columns,
     column_layouts,
     task_reader,
@@ -250,7 +251,8 @@ def model_fn_builder(
         function (features, labels, mode, params) -> `TPUEstimatorSpec`.
     """
     settings = settings or objectives.Settings()
-    if model_settings.get("precision") == "mixed_float16" and settings.objective != "regression":
+    has_classes = task_type.get(settings.objective).has_classes
+    if model_settings.get("precision") == "mixed_float16" and has_classes:
         settings = settings._replace(loss_scale=_LOSS_SCALE_OF_FLOAT16)
     schedule = (learning_rate, num_train_steps, num_warmup_steps)
     is_plain = model_settings.get("plain", False)

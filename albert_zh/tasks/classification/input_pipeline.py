@@ -10,7 +10,7 @@ order in which they come and are padded to the longest length.
 import numpy as np
 import tensorflow.compat.v1 as tf
 
-from albert_zh.tasks import datasets
+from albert_zh.tasks import datasets, task_type
 from albert_zh.tasks.classification import features as classification
 from albert_zh.training import length_bucketing
 
@@ -223,8 +223,9 @@ def _shared(batches, share):
 
 def _parser(task, max_seq_length):
     """The function that parses records [N] and pads them to the longest length."""
-    is_number = task.objective == "regression"
-    label_shape = [len(task.labels)] if task.objective == "multi_label" else []
+    kind = task_type.type_of(task)
+    is_number = kind.target_dtype == "float"
+    label_shape = kind.target_shape(len(task.labels))
     columns = {
         "input_ids": tf.io.VarLenFeature(tf.int64),
         "segment_ids": tf.io.VarLenFeature(tf.int64),

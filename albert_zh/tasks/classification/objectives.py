@@ -92,10 +92,12 @@ def per_example_loss(logits, labels, settings):
     Returns:
         float tensor [B].
     """
-    if settings.objective == "regression":
-        return tf.square(logits[:, 0] - labels)
-    losses = {"single_label": _softmax_loss, "multi_label": _sigmoid_loss}
-    return losses[settings.objective](logits, labels, settings)
+    return _LOSSES[settings.objective](logits, labels, settings)
+
+
+def _squared_error(logits, labels, settings):
+    del settings
+    return tf.square(logits[:, 0] - labels)
 
 
 def _softmax_loss(logits, labels, settings):
@@ -126,6 +128,13 @@ def _sigmoid_loss(logits, labels, settings):
     return -_over_labels(yes + no, settings.multi_label_loss)
 
 
+_LOSSES = {
+    "single_label": _softmax_loss,
+    "multi_label": _sigmoid_loss,
+    "regression": _squared_error,
+}
+
+
 def _over_labels(values, multi_label_loss):
     """One value for each example of those of its labels; float [B, C] -> [B].
 
@@ -154,14 +163,31 @@ def divergence(logits, other_logits, objective, multi_label_loss="sum"):
     Returns:
         float tensor [B].
     """
-    if objective == "regression":
-        return tf.square(logits - other_logits)[:, 0]
-    if objective == "single_label":
-        p, q = tf.nn.log_softmax(logits), tf.nn.log_softmax(other_logits)
-        return 0.5 * tf.reduce_sum((tf.exp(p) - tf.exp(q)) * (p - q), axis=-1)
-    # For Bernoulli variables the same sum is (p - q) times the difference of the logits.
+    return _DIVERGENCES[objective](logits, other_logits, multi_label_loss)
+
+
+def _divergence_of_classes(logits, other_logits, multi_label_loss):
+    del multi_label_loss
+    p, q = tf.nn.log_softmax(logits), tf.nn.log_softmax(other_logits)
+    return 0.5 * tf.reduce_sum((tf.exp(p) - tf.exp(q)) * (p - q), axis=-1)
+
+
+def _divergence_of_labels(logits, other_logits, multi_label_loss):
+    """For Bernoulli variables it is (p - q) times the difference of the logits."""
     terms = (tf.sigmoid(logits) - tf.sigmoid(other_logits)) * (logits - other_logits)
     return 0.5 * _over_labels(terms, multi_label_loss)
+
+
+def _divergence_of_values(logits, other_logits, multi_label_loss):
+    del multi_label_loss
+    return tf.square(logits - other_logits)[:, 0]
+
+
+_DIVERGENCES = {
+    "single_label": _divergence_of_classes,
+    "multi_label": _divergence_of_labels,
+    "regression": _divergence_of_values,
+}
 
 
 def training_loss(build_logits, labels, settings, use_tpu=False):
