@@ -11,4 +11,11 @@ vocab_file = None  # its vocabulary, where that is not in model_dir
 output_dir = None  # looked in first, as training writes there; then ckpt_name, then model_dir
 max_seq_len = None  # longest pair in tokens; None: as in training
 batch_size = 128  # pairs that are predicted at once
-gpu_memory_fraction = None  # read by nothing: a GPU's memory is taken as needed
+
+# Read by nothing here; programs that import them find albert_zh's values.
+data_dir = "data"
+graph_file = "tmp/result/graph"
+gpu_memory_fraction = 0.8  # a GPU's memory is taken as needed
+layer_indexes = [-2]
+learning_rate = 5e-5
+num_train_epochs = 10

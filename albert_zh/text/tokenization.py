@@ -27,6 +27,7 @@ __all__ = [
     "FullTokenizer",
     "SENTENCEPIECE_FILE",
     "SENTENCE_TOKENS",
+    "SPIECE_UNDERLINE",
     "SentencePieceTokenizer",
     "UNKNOWN",
     "VOCABULARY_FILE",
@@ -36,6 +37,8 @@ __all__ = [
     "convert_ids_to_tokens",
     "convert_to_unicode",
     "convert_tokens_to_ids",
+    "encode_ids",
+    "encode_pieces",
     "is_sentencepiece",
     "load_vocab",
     "name_in_folder",
@@ -52,6 +55,7 @@ UNKNOWN = "[UNK]"
 VOCABULARY_FILE = "vocab.txt"
 SENTENCEPIECE_FILE = "spiece.model"
 SENTENCE_TOKENS = ("[CLS]", "[SEP]")
+SPIECE_UNDERLINE = "\u2581"  # SentencePiece's space
 
 # What BERT takes for an ideograph: the unified blocks A to E and the compatibility blocks. Hangul
 # and kana are not among them (they are written in words), nor are the blocks added later.
@@ -83,7 +87,8 @@ _LOWER_CASED_MODELS = {
 _MAX_REMEMBERED_WORDS = 100000
 _MAX_REMEMBERED_LENGTH = 64
 
-_SENTENCEPIECE_SPACE = "\u2581"
+# Of subword regularization in google's scripts: how many ways to cut a text, and how even they are.
+_SAMPLED_WAYS, _SAMPLING_SMOOTHNESS = 64, 0.1
 
 
 class FullTokenizer:
@@ -281,21 +286,48 @@ class SentencePieceTokenizer:
 
     def tokenize(self, text):
         """Splits a text (str, or bytes in UTF-8) into a list of pieces."""
-        pieces = []
-        for piece in self._model.EncodeAsPieces(preprocess_text(text, lower=self.do_lower_case)):
-            if len(piece) > 1 and piece[-1] == "," and piece[-2].isdigit():
-                pieces += self._number_and_comma(piece)
-            else:
-                pieces.append(piece)
-        return pieces
+        return encode_pieces(self._model, preprocess_text(text, lower=self.do_lower_case))
 
-    def _number_and_comma(self, piece):
-        """The pieces of a number and its comma, so that "2019," shares its pieces with "2019"."""
-        number = self._model.EncodeAsPieces(piece[:-1].replace(_SENTENCEPIECE_SPACE, ""))
-        if not piece.startswith(_SENTENCEPIECE_SPACE) and number[0][0] == _SENTENCEPIECE_SPACE:
-            # The model starts every text with a space; here the number continues a word.
-            number[0] = number[0][1:]
-        return [part for part in number if part] + [","]
+
+def encode_pieces(sp_model, text, return_unicode=True, sample=False):
+    """The pieces of a text, a number's comma as a piece, as google's scripts have them.
+
+    Args:
+        sp_model: `sentencepiece.SentencePieceProcessor`.
+        text: str, or bytes in UTF-8.
+        return_unicode: not used: pieces are always str.
+        sample: whether one of several ways to cut the text is drawn (Kudo 2018).
+
+    Returns:
+        list of str.
+    """
+    del return_unicode
+    text = convert_to_unicode(text)
+    if sample:
+        cut = sp_model.SampleEncodeAsPieces(text, _SAMPLED_WAYS, _SAMPLING_SMOOTHNESS)
+    else:
+        cut = sp_model.EncodeAsPieces(text)
+    pieces = []
+    for piece in cut:
+        if len(piece) > 1 and piece[-1] == "," and piece[-2].isdigit():
+            pieces += _number_and_comma(sp_model, piece)
+        else:
+            pieces.append(piece)
+    return pieces
+
+
+def encode_ids(sp_model, text, sample=False):
+    """Ids of the pieces of a text, see `encode_pieces`."""
+    return [sp_model.PieceToId(piece) for piece in encode_pieces(sp_model, text, sample=sample)]
+
+
+def _number_and_comma(sp_model, piece):
+    """The pieces of a number and its comma, so that "2019," shares its pieces with "2019"."""
+    number = sp_model.EncodeAsPieces(piece[:-1].replace(SPIECE_UNDERLINE, ""))
+    if not piece.startswith(SPIECE_UNDERLINE) and number[0][0] == SPIECE_UNDERLINE:
+        # The model starts every text with a space; here the number continues a word.
+        number[0] = number[0][1:]
+    return [part for part in number if part] + [","]
 
 
 def is_sentencepiece(path):

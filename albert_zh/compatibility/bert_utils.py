@@ -1,0 +1,48 @@
+"""albert_zh's `bert_utils`: shapes of tensors, and the mask of UniLM (arXiv 1905.03197)."""
+
+import tensorflow.compat.v1 as tf
+
+from albert_zh.compatibility.modeling import assert_rank, reshape_from_matrix, reshape_to_matrix
+from albert_zh.model import modeling
+from albert_zh.model.modeling import get_shape_list
+
+__all__ = [
+    "assert_rank",
+    "gather_indexes",
+    "generate_seq2seq_mask",
+    "get_shape_list",
+    "reshape_from_matrix",
+    "reshape_to_matrix",
+]
+
+
+def gather_indexes(sequence_tensor, positions):
+    """Rows of a sequence; float [B, F, H] at int [B, P] -> [B * P, H]."""
+    return modeling.gather_positions(sequence_tensor, positions)
+
+
+def generate_seq2seq_mask(attention_mask, mask_sequence, seq_type: str, **kargs):
+    """Which tokens look at which when a target is written behind its source.
+
+    Args:
+        attention_mask: number tensor [B, F, F], of `create_attention_mask_from_input_mask`.
+        mask_sequence: number tensor [B, F], 1 for tokens of the target and 0 for those of the
+            source, which look at the source alone; None where all are the target.
+        seq_type: "seq2seq", or another word for a mask that stays as it is.
+        **kargs: not used.
+
+    Returns:
+        float tensor [B, F, F]: a target's token looks at the source and at what is before it.
+    """
+    del kargs
+    attention_mask = tf.cast(attention_mask, tf.float32)
+    if seq_type != "seq2seq":
+        return attention_mask
+    length = get_shape_list(attention_mask, expected_rank=3)[1]
+    is_before = tf.matrix_band_part(tf.ones([1, length, length]), -1, 0)  # or the token itself
+    if mask_sequence is None:
+        return attention_mask * is_before
+    assert_rank(mask_sequence, 2, "mask_sequence")
+    is_target = tf.cast(tf.expand_dims(mask_sequence, 2), tf.float32)  # [B, F, 1]
+    at_source = 1.0 - tf.transpose(is_target, [0, 2, 1])  # [B, 1, F]
+    return attention_mask * ((1.0 - is_target) * at_source + is_target * is_before)

@@ -1,0 +1,39 @@
+"""albert_zh's `lamb_optimizer_google`: LAMB as google's programs have it."""
+
+from albert_zh.model import optimization
+
+__all__ = ["LAMBOptimizer"]
+
+
+class LAMBOptimizer(optimization.LAMBOptimizer):
+    """LAMB whose trust ratio leaves out what is not decayed; slots `adam_m` and `adam_v`."""
+
+    def __init__(
+        self,
+        learning_rate,
+        weight_decay_rate=optimization.WEIGHT_DECAY_RATE,
+        beta_1=optimization.BETA_1,
+        beta_2=optimization.BETA_2,
+        epsilon=optimization.EPSILON,
+        exclude_from_weight_decay=None,
+        exclude_from_layer_adaptation=None,
+        name="LAMBOptimizer",
+    ):
+        """Sets up the optimizer.
+
+        Args:
+            exclude_from_layer_adaptation: as in `model.optimization.LAMBOptimizer`; by default what
+                `exclude_from_weight_decay` names.
+            Others: as in `model.optimization.LAMBOptimizer`.
+        """
+        super().__init__(
+            learning_rate,
+            weight_decay_rate,
+            beta_1,
+            beta_2,
+            epsilon,
+            exclude_from_weight_decay,
+            exclude_from_layer_adaptation or exclude_from_weight_decay,
+            optimization.ADAM_SLOTS,
+            name=name,
+        )

@@ -1,0 +1,40 @@
+"""albert_zh's `optimization_google`: AdamW or LAMB as google's programs set them up."""
+
+from albert_zh.compatibility.lamb_optimizer_google import LAMBOptimizer
+from albert_zh.model import optimization
+from albert_zh.model.optimization import AdamWeightDecayOptimizer
+
+__all__ = ["AdamWeightDecayOptimizer", "LAMBOptimizer", "create_optimizer"]
+
+
+def create_optimizer(
+    loss,
+    init_lr: float,
+    num_train_steps: int,
+    num_warmup_steps: int,
+    use_tpu: bool,
+    optimizer: str = "adamw",
+    poly_power: float = 1.0,
+    start_warmup_step: int = 0,
+):
+    """Builds the op of one training step.
+
+    Args: as in `model.optimization.create_optimizer`.
+
+    Returns:
+        the train op, which also advances `global_step` by one.
+
+    Raises:
+        UserError: for a setting that makes no sense.
+    """
+    return optimization.create_optimizer(
+        loss,
+        init_lr,
+        num_train_steps,
+        num_warmup_steps,
+        use_tpu,
+        optimizer,
+        poly_power,
+        start_warmup_step,
+        layout="google",
+    )
