@@ -8,22 +8,13 @@ most probable first; tab-separated.
 """
 
 import sys
-from typing import List, Optional, Tuple
 
-from albert_zh.common.errors import (  # first: it quietens TensorFlow
-    UserError,
-    printable,
-    run_command,
-)
-
-# isort: split
 from absl import flags
-import numpy as np
-import tensorflow.compat.v1 as tf
 
 from albert_zh.common import config_flag, line_reader
-from albert_zh.inference import loaded_model
-from albert_zh.model import checkpoints, modeling
+from albert_zh.common.errors import UserError, printable, run_command
+from albert_zh.inference.mask_filler import MASK, MaskFiller
+from albert_zh.model import checkpoints
 
 __all__ = [
     "MASK",
@@ -35,101 +26,6 @@ __all__ = [
 ]
 
 FLAGS = flags.FLAGS
-MASK = "[MASK]"
-
-
-class MaskFiller(loaded_model.Resident):
-    """A pre-trained model with its masked-LM head, kept resident."""
-
-    def __init__(
-        self,
-        model_dir: str,
-        max_seq_length: Optional[int] = None,
-        do_lower_case: Optional[bool] = None,
-        config_file: Optional[str] = None,
-        vocab_file: Optional[str] = None,
-    ):
-        """Loads config, vocabulary and weights.
-
-        Args:
-            model_dir: model folder or checkpoint prefix of pre-training.
-            max_seq_length: longest text in tokens; as far as the model goes by default.
-            do_lower_case: whether to lower-case; as the model folder says, or True, by default.
-            config_file: config JSON where it is not in the model folder.
-            vocab_file: vocabulary where it is not in the model folder.
-
-        Raises:
-            UserError: if there is no such model, or it has no masked-LM head.
-        """
-        super().__init__()
-        loaded_model.check_arguments(max_seq_length=max_seq_length)
-        folder = loaded_model.open_folder(model_dir, config_file, vocab_file, do_lower_case)
-        config = folder.config
-        self._tokenizer = folder.tokenizer
-        self._mask_id = self._tokenizer.convert_tokens_to_ids([MASK])[0]
-        longest = config.max_position_embeddings
-        self._max_seq_length = loaded_model.checked_length(
-            longest if max_seq_length is None else max_seq_length, longest
-        )
-
-        def build(features):
-            model = modeling.AlbertModel(
-                config, False, *[features[name] for name in loaded_model.INPUT_NAMES]
-            )
-            positions = tf.placeholder(tf.int32, [None, None], "masked_lm_positions")
-            zeros = tf.zeros_like(positions)
-            head = modeling.masked_lm_head(config, model, positions, zeros, zeros)
-            return tf.exp(head.log_probs), [positions]
-
-        self._session = loaded_model.CheckpointSession(
-            folder.prefix, build, "a checkpoint of pre-training, with its masked-LM head"
-        )
-
-    def fill(self, text: str, top_k: int = 5) -> List[List[Tuple[str, float]]]:
-        """The most probable words for each mask of a text.
-
-        Args:
-            text: str with at least one [MASK].
-            top_k: words per mask.
-
-        Returns:
-            a list per mask, in the text's order, of (word, probability), the most probable first.
-
-        Raises:
-            UserError: if there is no mask, or the text is too long, and after `close`.
-        """
-        loaded_model.check_arguments(top_k=top_k)
-        ((_, other),) = loaded_model.checked_texts([text])
-        if other is not None:
-            raise UserError("expected a text with %s, found a pair" % MASK)
-        ids = self._ids_of(text)
-        positions = [index for index, token_id in enumerate(ids) if token_id == self._mask_id]
-        with self.in_use():
-            arrays = loaded_model.padded([(ids, [0] * len(ids))])
-            probabilities = self._session.run(*arrays, np.array([positions]))  # [P, V]
-        best = np.argsort(-probabilities, axis=1, kind="stable")[:, :top_k]
-        return [
-            list(zip(self._tokenizer.convert_ids_to_tokens(row), map(float, values[row])))
-            for row, values in zip(best.tolist(), probabilities)
-        ]
-
-    def _ids_of(self, text):
-        parts = [self._tokenizer.tokenize(part) for part in text.split(MASK)]
-        if len(parts) < 2:
-            raise UserError("%r has no %s: write it where a word is missing" % (text[:40], MASK))
-        tokens = ["[CLS]"] + parts[0]
-        for part in parts[1:]:
-            tokens += [MASK] + part
-        tokens.append("[SEP]")
-        if len(tokens) > self._max_seq_length:
-            raise UserError(
-                "the text has %d tokens, the model takes %d: shorten it"
-                % (len(tokens), self._max_seq_length)
-            )
-        return self._tokenizer.convert_tokens_to_ids(tokens)
-
-    def _free(self):
-        self._session.close()
 
 
 def define_flags():

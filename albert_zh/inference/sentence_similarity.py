@@ -1,0 +1,124 @@
+"""albert_zh's interface to a classifier of sentence pairs, with the settings of args.py.
+
+sim = BertSim()
+sim.start_model()
+sim.predict_sentences([("怎么开户", "如何开通账户")])
+"""
+
+import os
+import sys
+import types
+from typing import Dict, Optional, Sequence, Tuple
+
+import numpy as np
+
+from albert_zh.common import package_files
+from albert_zh.common.errors import UserError, printable
+from albert_zh.inference import loaded_model, model_flags, predictor
+from albert_zh.model import checkpoints
+from albert_zh.text import tokenization
+
+__all__ = ["BertSim", "model_of_args", "open_predictor", "print_pairs"]
+
+if os.path.exists(os.path.join(package_files.ROOT, "args.py")):
+    import args  # in a clone: the settings that users edit
+else:
+    args = types.SimpleNamespace()
+
+
+class BertSim:
+    """albert_zh's interface: start once, predict any number of times."""
+
+    def __init__(self, batch_size: Optional[int] = None):
+        """`batch_size`: pairs predicted at once; that of args.py by default."""
+        loaded_model.check_arguments(batch_size=batch_size)
+        self.batch_size = getattr(args, "batch_size", 128) if batch_size is None else batch_size
+        self._predictor = None
+
+    def start_model(self) -> None:
+        """Loads the model that args.py names, else the newest `*_output/best`."""
+        self._predictor = open_predictor()
+        same = self._predictor.similarity_column()
+        self._columns = [1 - same, same]
+
+    def predict_sentences(self, sentences: Sequence[Tuple[str, str]]) -> np.ndarray:
+        """Prints and returns how probably sentences mean the same.
+
+        Args:
+            sentences: pairs (text_a, text_b).
+
+        Returns:
+            float array [n, 2]: probabilities of another and of the same meaning.
+        """
+        if self._predictor is None:
+            self.start_model()
+        sentences = loaded_model.checked_texts(sentences)
+        rows = [np.zeros([0, 2], np.float32)]
+        for start in range(0, len(sentences), self.batch_size):
+            group = sentences[start : start + self.batch_size]
+            rows.append(self._predictor.predict(group)[1][:, self._columns])
+            print_pairs(group, rows[-1][:, 1])
+        return np.concatenate(rows)
+
+    def close(self) -> None:
+        """Frees the model."""
+        if self._predictor is not None:
+            self._predictor.close()
+
+
+def open_predictor(
+    model_dir: Optional[str] = None,
+    max_seq_length: Optional[int] = None,
+    precision: str = "float32",
+) -> predictor.Predictor:
+    """The predictor of a folder, or of what args.py says, or of the newest `*_output/best`.
+
+    Args:
+        model_dir: model folder, exported model, or None.
+        max_seq_length: longest pair in tokens, or None.
+        precision: a key of `modeling.PRECISIONS`.
+    """
+    length = getattr(args, "max_seq_len", None) if max_seq_length is None else max_seq_length
+    path, beside = (model_dir, {}) if model_dir else model_of_args()
+    print(printable("model: %s" % path), file=sys.stderr)
+    return predictor.Predictor(path, length, precision=precision, **beside)
+
+
+def model_of_args() -> Tuple[str, Dict[str, str]]:
+    """(path, settings) of the model that args.py names, else of the newest `*_output/best`.
+
+    Of what args.py names, its output_dir comes first: training wrote there.
+    """
+    output_dir = getattr(args, "output_dir", None)
+    best = output_dir and os.path.join(output_dir, "best")
+    named = [best, output_dir, getattr(args, "ckpt_name", None), getattr(args, "model_dir", None)]
+    named = [path for path in named if path]
+    if not named:
+        return model_flags.newest_model(of_pairs=True), {}
+    for path in named:
+        if os.path.exists(path + ".index") or (os.path.isdir(path) and os.listdir(path)):
+            return path, _files_of_args(is_checkpoint=path == getattr(args, "ckpt_name", None))
+    raise UserError(
+        "args.py: no model is at %s: fine-tune one with bash run_classifier_lcqmc.sh, "
+        "or set model_dir to its folder" % ", ".join(named)
+    )
+
+
+def _files_of_args(is_checkpoint):
+    """Config and vocabulary that args.py names; for a checkpoint also those of its model_dir."""
+    named = {"config_file": "config_name", "vocab_file": "vocab_file"}
+    values = {key: getattr(args, name, None) for key, name in named.items()}
+    folder = getattr(args, "model_dir", None)
+    if is_checkpoint and folder and os.path.isdir(folder):
+        values["config_file"] = values["config_file"] or checkpoints.config_in_folder(folder)
+        in_folder = tokenization.vocabulary_in_folder(folder)
+        if os.path.exists(in_folder):
+            values["vocab_file"] = values["vocab_file"] or in_folder
+    return {key: value for key, value in values.items() if value}
+
+
+def print_pairs(pairs: Sequence[Tuple[str, str]], probabilities: Sequence[float]) -> None:
+    """Prints a line per pair: both sentences and the probability, tab-separated."""
+    for (text_a, text_b), probability in zip(pairs, probabilities):
+        print("%s\t%s\t%.4f" % (text_a, text_b, probability))
+    sys.stdout.flush()
