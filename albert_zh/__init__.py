@@ -5,12 +5,14 @@
     with Predictor("lcqmc_output/best") as predictor:
         labels, probabilities = predictor.predict([("怎么开户", "如何开通账户")])
 
-`Predictor`, `TextEncoder` and `Corpus` are imported on first use, and nothing of training with
-them. `python -m albert_zh` lists the commands.
+The classes are imported on first use, and nothing of training with them. `STARTER_MODEL` is the
+folder of the bundled pre-trained model. `albert-zh` (`python -m albert_zh`) lists the commands.
 """
 
 import importlib
 import os
+
+from albert_zh.common.package_files import STARTER_MODEL
 
 # TensorFlow logs device discovery as errors at import; set the variable to see them.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -19,9 +21,11 @@ _CLASSES = {
     "Predictor": "albert_zh.inference.predictor",
     "TextEncoder": "albert_zh.inference.text_encoder",
     "Corpus": "albert_zh.inference.search",
+    "MaskFiller": "albert_zh.inference.mask_filler",
+    "BertSim": "albert_zh.inference.sentence_similarity",
     "UserError": "albert_zh.common.errors",
 }
-__all__ = sorted(_CLASSES)
+__all__ = ["STARTER_MODEL"] + sorted(_CLASSES)
 
 
 def __getattr__(name: str):

@@ -23,10 +23,10 @@ if IS_OLD_PYTHON and "--slow" not in sys.argv:
             "android build_vocab classify cli_run_classifier_multiclass cli_run_pretraining "
             "config_flag convert corpus create_pretraining_data data_checks deploy dev_split "
             "doc_snippets export_model exported_models fetch_assets fill_mask "
-            "fine_tuning_benchmark inspect_checkpoint inspect_tfrecord lexical_index "
-            "micro_batching migration pairs_sample predictor pretraining_runner python_api readme "
-            "results_benchmark run_classifier_sp_google search serving setup similarity "
-            "starter_model text_encoder topics_sample train_starter validation"
+            "fine_tuning_benchmark inspect_checkpoint inspect_tfrecord installed_package "
+            "lexical_index micro_batching migration pairs_sample predictor pretraining_runner "
+            "python_api readme results_benchmark run_classifier_sp_google search serving setup "
+            "similarity starter_model text_encoder topics_sample train_starter validation"
         ).split()
     ]
 

@@ -85,15 +85,20 @@ def test_odd_names_that_tensorflow_finds_are_taken(tmp_path, name):
 
 
 def test_the_released_model_is_taken_before_the_bundled_one(tmp_path, monkeypatch):
-    monkeypatch.setattr(package_files, "ROOT", str(tmp_path))
+    clone, here = tmp_path / "clone", tmp_path / "here"
+    here.mkdir()
+    monkeypatch.setattr(package_files, "ROOT", str(clone))
+    monkeypatch.chdir(here)
     with pytest.raises(UserError, match="albert_tiny_489k.*or name one with --some_flag"):
         checkpoints.pretrained_folder("some_flag")
     for name in reversed(checkpoints.PRETRAINED):
-        os.makedirs(str(tmp_path / name))
-        copy_checkpoint(tmp_path / name)
-        assert os.path.abspath(checkpoints.pretrained_folder()) == str(tmp_path / name)
-    (tmp_path / checkpoints.PRETRAINED[0] / "albert_model.ckpt.index").unlink()  # broken off
-    assert os.path.basename(checkpoints.pretrained_folder()) == "albert_starter_zh"
+        for place in (clone, here):
+            os.makedirs(str(place / name))
+            copy_checkpoint(place / name)
+            assert os.path.abspath(checkpoints.pretrained_folder()) == str(place / name)
+    for place in (clone, here):
+        (place / checkpoints.PRETRAINED[0] / "albert_model.ckpt.index").unlink()  # broken off
+    assert checkpoints.pretrained_folder() == "albert_starter_zh"
 
 
 @pytest.mark.parametrize("is_relative", [False, True])

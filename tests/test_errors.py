@@ -130,6 +130,7 @@ def test_commands_collect_no_garbage_before_they_begin(tmp_path, is_command):
         os.path.join(ROOT, "albert_zh", "common"), str(tmp_path / "albert_zh" / "common")
     )
     shutil.copy(os.path.join(ROOT, "albert_zh", "__init__.py"), str(tmp_path / "albert_zh"))
+    (tmp_path / "pyproject.toml").touch()  # as in a clone
     (tmp_path / "albert_zh" / "commands").mkdir()
     (tmp_path / "albert_zh" / "commands" / "show.py").write_text(
         "import gc, signal\n"

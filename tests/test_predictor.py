@@ -391,7 +391,7 @@ def test_missing_and_unreadable_models_are_explained(tmp_path):
     with pytest.raises(UserError, match="cannot be read"):
         predictor.Predictor(str(tmp_path / "none.tflite"))
     with pytest.raises(UserError, match="run_classifier_lcqmc.sh"):
-        predictor.newest_best_folder(str(tmp_path))
+        predictor.newest_best_folder([str(tmp_path)])
     (tmp_path / "bad.tflite").write_bytes(b"nothing of that kind")
     with pytest.raises(UserError, match="not a readable TFLite model"):
         predictor.Predictor(str(tmp_path / "bad.tflite"))
@@ -409,15 +409,16 @@ def test_missing_and_unreadable_models_are_explained(tmp_path):
     ],
 )
 def test_newest_fine_tuned_model_is_taken(notes, tmp_path):
-    for number, name in enumerate(("a_output", "b_output")):
-        (tmp_path / name / "best").mkdir(parents=True)
-        os.utime(str(tmp_path / name / "best"), (number, number))
-    assert predictor.newest_best_folder(str(tmp_path)) == str(tmp_path / "b_output" / "best")
-    settings = tmp_path / "b_output" / "best" / "fine_tuning.json"
-    settings.write_text(notes)
-    os.utime(str(settings.parent), (2, 2))
-    newest = predictor.newest_best_folder(str(tmp_path), of_pairs=True)
-    assert newest == str(tmp_path / "a_output" / "best")
+    older, newer = (str(tmp_path / name / "best") for name in ("1/a_output", "2/b_output"))
+    folders = [str(tmp_path / "2"), str(tmp_path / "1")]
+    for number, folder in enumerate((older, newer)):
+        os.makedirs(folder)
+        os.utime(folder, (number, number))
+    assert predictor.newest_best_folder(folders) == newer
+    with open(os.path.join(newer, "fine_tuning.json"), "w") as settings:
+        settings.write(notes)
+    os.utime(newer, (2, 2))
+    assert predictor.newest_best_folder(folders, of_pairs=True) == older
 
 
 IMPORTED_ELSEWHERE = """

@@ -83,7 +83,8 @@ def run():
     """Converts what the flags name and says what was written."""
     path = FLAGS.tf_checkpoint_path or checkpoints.pretrained_folder("tf_checkpoint_path")
     prefix = checkpoints.find_checkpoint(path)
-    folder = FLAGS.pytorch_dump_path or (os.path.dirname(os.path.abspath(prefix)) + "_pytorch")
+    of_model = package_files.folder_of_outputs(os.path.dirname(os.path.abspath(prefix)))
+    folder = FLAGS.pytorch_dump_path or of_model + "_pytorch"
     write_bin = FLAGS.write_bin or folder.endswith(".bin")
     if folder.endswith(".bin"):
         folder = os.path.dirname(folder) or "."

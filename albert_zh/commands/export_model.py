@@ -19,7 +19,7 @@ import time
 
 from absl import flags
 
-from albert_zh.common import config_flag
+from albert_zh.common import config_flag, package_files
 from albert_zh.common.errors import UserError, printable, run_command
 from albert_zh.export import common as export_common
 from albert_zh.export import comparison as export_comparison
@@ -125,7 +125,9 @@ def run():
     export_common.check_length(options.seq_length, model.config)
     _check_metadata(model, options)
     _check_texts(model, options)
-    path = FLAGS.output or os.path.join(model.folder, _usual_name(options))
+    path = FLAGS.output or os.path.join(
+        package_files.folder_of_outputs(model.folder), _usual_name(options)
+    )
     if FLAGS.format != "saved_model":  # which has a folder of its own
         export_common.check_companions(model, os.path.dirname(path) or ".")
     texts = comparison_texts.to_compare(model, options)

@@ -21,7 +21,7 @@ import sys
 from absl import flags
 import numpy as np
 
-from albert_zh.common import config_flag, files, line_reader
+from albert_zh.common import config_flag, files, line_reader, package_files
 from albert_zh.common.errors import UserError, printable, run_command
 from albert_zh.common.progress import progress_bar
 from albert_zh.inference import text_encoder
@@ -277,8 +277,8 @@ class ParquetWriter:
             import pyarrow.parquet
         except ImportError as error:
             raise UserError(
-                "--format=parquet needs pyarrow (%s): install it with pip install -r "
-                "requirements-extra.txt" % error
+                "--format=parquet needs pyarrow (%s): install it with %s"
+                % (error, package_files.installation_of("extra"))
             ) from error
         self._arrow = pyarrow
         vector = pyarrow.list_(pyarrow.float32())

@@ -15,6 +15,7 @@ import time
 
 from absl import flags
 
+from albert_zh.common import package_files
 from albert_zh.common.errors import UserError, printable, run_command, stop_at_once
 from albert_zh.inference import model_flags, predictor
 
@@ -74,7 +75,7 @@ def run():
         from albert_zh.inference import http_service
     except ImportError as error:
         raise UserError(
-            "serving needs %s: pip install -r requirements-serve.txt" % error.name
+            "serving needs %s: %s" % (error.name, package_files.installation_of("serve"))
         ) from error
     listener = _listener(FLAGS.host, FLAGS.port)
     path = FLAGS.model_dir or model_flags.newest_model()

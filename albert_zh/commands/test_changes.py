@@ -49,7 +49,7 @@ __all__ = [
 ]
 
 CONFIGS = os.path.join(package_files.CONFIGS, "*.json")
-VOCABULARY = os.path.join(package_files.ROOT, "albert_starter_zh", "vocab.txt")
+VOCABULARY = os.path.join(package_files.STARTER_MODEL, "vocab.txt")
 PAPER_SIZES = {
     "vocab_size": 30000,
     "hidden_size": 4096,

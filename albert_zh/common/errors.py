@@ -14,6 +14,7 @@ import re
 import signal
 import sys
 import threading
+from typing import List
 import unicodedata
 
 from albert_zh.common import package_files
@@ -23,9 +24,11 @@ __all__ = [
     "EXIT_INTERRUPTED",
     "EXIT_USER_ERROR",
     "Interrupted",
+    "PROGRAM",
     "STOPPED",
     "UserError",
     "checks_of_flags",
+    "own_words",
     "parse_flags",
     "printable",
     "run_command",
@@ -33,6 +36,7 @@ __all__ = [
     "stop_at_once",
 ]
 
+PROGRAM = "albert-zh"  # the console command: `albert-zh COMMAND` is a command's sys.argv[0]
 EXIT_USER_ERROR = 2
 EXIT_INTERRUPTED = 130  # 128 + SIGINT, as shells report it
 EXIT_BROKEN_PIPE = 141  # 128 + SIGPIPE
@@ -92,14 +96,15 @@ def run_command(main, takes_words=False, description=None):
     Args:
         main: function of no arguments, or of the list of words that are no flags.
         takes_words: whether it takes them; otherwise such a word is a mistake.
-        description: text above the flags in --help; by default the main module's docstring.
+        description: text above the flags in --help; by default the main module's docstring. Its
+            examples are of a clone; those of `albert-zh COMMAND` name that instead.
     """
     from absl import app
 
     gc.freeze()  # what was imported need not be looked through each time
     gc.enable()
     if description:
-        sys.modules["__main__"].__doc__ = description  # which absl shows
+        sys.modules["__main__"].__doc__ = _as_started(description)  # which absl shows
     _define_ignore_unknown_flags()
     _define_short_help()
     _show_all_flags_in_help()
@@ -117,6 +122,22 @@ def run_command(main, takes_words=False, description=None):
         return main(argv[1:]) if takes_words else main()
 
     run_program(lambda: app.run(call, flags_parser=parse))
+
+
+def own_words() -> List[str]:
+    """The command line that runs this process' program once more."""
+    program, _, command = sys.argv[0].partition(" ")
+    if program == PROGRAM:
+        return [sys.executable, "-m", "albert_zh", command] + sys.argv[1:]
+    return [sys.executable] + sys.argv
+
+
+def _as_started(description):
+    """A command's description whose examples start it the way it was started."""
+    program, _, command = sys.argv[0].partition(" ")
+    if program == PROGRAM:
+        return description.replace("python %s.py" % command, sys.argv[0])
+    return description
 
 
 def run_program(main):

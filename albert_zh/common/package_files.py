@@ -1,10 +1,47 @@
-"""Where the package and its data files are."""
+"""Where the package, its data files and models are, in a clone and where it is installed."""
 
 import os
+from typing import List
 
 PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-ROOT = os.path.dirname(PACKAGE)  # of a clone: the commands, the starter model, downloads
+_AROUND = os.path.dirname(PACKAGE)
+IS_CLONE = os.path.exists(os.path.join(_AROUND, "pyproject.toml"))
+# Has the starter model and the sample data; in a clone also the commands and what is downloaded.
+ROOT = _AROUND if IS_CLONE else PACKAGE
+STARTER_MODEL = os.path.join(ROOT, "albert_starter_zh")
 CONFIGS = os.path.join(PACKAGE, "configs")
 FONT = os.path.join(PACKAGE, "common", "fonts", "NotoSansSC-GB2312.otf")
 WEB = os.path.join(PACKAGE, "inference", "web")
 PYTORCH = os.path.join(PACKAGE, "conversion", "pytorch")
+
+
+def places_of_models() -> List[str]:
+    """Folders in which models are looked for that no flag names: the current one, then `ROOT`."""
+    return [os.curdir, os.path.relpath(ROOT)]
+
+
+def folder_of_outputs(model_dir: str) -> str:
+    """The folder that outputs made of a model are written to by default.
+
+    Args:
+        model_dir: the model's folder.
+
+    Returns:
+        the same folder; for the starter model of an installed package, a folder of its name in the
+        current one.
+    """
+    is_installed = os.path.realpath(model_dir).startswith(
+        os.path.join(os.path.realpath(PACKAGE), "")
+    )
+    return os.path.basename(STARTER_MODEL) if is_installed else model_dir
+
+
+def installation_of(extra: str) -> str:
+    """The command that installs optional requirements.
+
+    Args:
+        extra: their name, as in `requirements-EXTRA.txt`.
+    """
+    if IS_CLONE:
+        return "pip install -r requirements-%s.txt" % extra
+    return 'pip install "albert-zh-toolkit[%s]"' % extra

@@ -18,7 +18,7 @@ import zipfile
 
 import numpy as np
 
-from albert_zh.common import files, path_rules, validation
+from albert_zh.common import files, package_files, path_rules, validation
 from albert_zh.common.errors import UserError
 
 DTYPES = ("float32", "float16", "bfloat16")
@@ -545,7 +545,8 @@ def write_bin(path, tensors, dtype="float32"):
     except ImportError as error:
         raise UserError(
             "%s: a .bin is written by PyTorch, which is not installed: leave it away (a "
-            "safetensors file needs no PyTorch) or pip install -r requirements-convert.txt" % path
+            "safetensors file needs no PyTorch) or %s"
+            % (path, package_files.installation_of("convert"))
         ) from error
     with files.whole_file(path) as partial:
         state = {

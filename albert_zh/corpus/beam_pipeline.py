@@ -81,8 +81,8 @@ def run(job, paths, outputs, options):
 
 
 def _let_workers_import_us():
-    """Has the processes that the DirectRunner starts find these rooms."""
-    here = package_files.ROOT
+    """Has the processes that the DirectRunner starts find this package."""
+    here = os.path.dirname(package_files.PACKAGE)
     known = os.environ.get("PYTHONPATH")
     os.environ["PYTHONPATH"] = here + (os.pathsep + known if known else "")
 

@@ -6,6 +6,7 @@ import os
 
 import tensorflow.compat.v1 as tf
 
+from albert_zh.common import package_files
 from albert_zh.common.errors import UserError
 from albert_zh.export import common as export_common
 from albert_zh.model import inference_graph
@@ -24,8 +25,8 @@ def check_possible():
             importlib.import_module(name)
         except (ImportError, AttributeError) as error:  # the latter: versions that clash
             raise UserError(
-                "--format=onnx needs %s (%s): install it with pip install -r "
-                "requirements-export.txt" % (name, error)
+                "--format=onnx needs %s (%s): install it with %s"
+                % (name, error, package_files.installation_of("export"))
             ) from error
 
 

@@ -756,15 +756,22 @@ class FineTuning:
 
 def _next_command(model_dir, task):
     """The command line that uses the model on an example, for the user's shell and folder."""
-    name = "similarity.py" if datasets.compares_sentences(task) else "classify.py"
+    name = "similarity" if datasets.compares_sentences(task) else "classify"
     texts = ' "怎么开户" "如何开通账户"' if datasets.is_pair(task) else ' "这家店的菜很好吃"'
-    script = os.path.join(package_files.ROOT, name)
     here = os.path.join(os.getcwd(), "")
     programs = [
-        path[len(here) :] if path.startswith(here) else path for path in (sys.executable, script)
+        path[len(here) :] if path.startswith(here) else path
+        for path in [sys.executable] + _words_of_command(name)
     ]
     words = programs + ["--model_dir=" + model_dir]
     return " ".join(shlex.quote(word) for word in words) + texts
+
+
+def _words_of_command(name):
+    """What Python is given to run a command: the clone's file, or the installed package."""
+    if package_files.IS_CLONE:
+        return [os.path.join(package_files.ROOT, name + ".py")]
+    return ["-m", "albert_zh", name]
 
 
 def _rows_together(flag):

@@ -1,7 +1,5 @@
 """Flags that the commands for using a fine-tuned model share."""
 
-import os
-
 from absl import flags
 
 from albert_zh.common import package_files
@@ -23,7 +21,7 @@ def define(model_dir: str, longest: str = "Longest input in tokens; as in traini
 
 
 def newest_model(of_pairs: bool = False) -> str:
-    """The newest `*_output/best` beside the commands, as a path from the current folder.
+    """The newest `*_output/best` of the current folder or of the clone.
 
     Args:
         of_pairs: whether only models that compare two sentences count.
@@ -31,4 +29,4 @@ def newest_model(of_pairs: bool = False) -> str:
     Raises:
         UserError: if there is none.
     """
-    return os.path.relpath(predictor.newest_best_folder(package_files.ROOT, of_pairs))
+    return predictor.newest_best_folder(package_files.places_of_models(), of_pairs)

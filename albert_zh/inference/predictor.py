@@ -222,13 +222,18 @@ def compares_sentences(settings):
     return settings.get("compares_sentences", has_two_texts)
 
 
-def newest_best_folder(root: str = ".", of_pairs: bool = False) -> str:
+def newest_best_folder(folders: Sequence[str] = (".",), of_pairs: bool = False) -> str:
     """The `*_output/best` folder that was written last, of sentence pairs alone if asked for.
+
+    Args:
+        folders: where to look for it.
+        of_pairs: whether only models that compare two sentences count.
 
     Raises:
         UserError: if there is none; says which command makes one.
     """
-    found = glob.glob(os.path.join(glob.escape(root), "*_output", "best"))
+    patterns = [os.path.join(glob.escape(folder), "*_output", "best") for folder in folders]
+    found = [os.path.normpath(path) for pattern in patterns for path in glob.glob(pattern)]
     if of_pairs:
         found = [
             path for path in found if compares_sentences(inference_graph.notes_of_folder(path))
@@ -236,7 +241,7 @@ def newest_best_folder(root: str = ".", of_pairs: bool = False) -> str:
     if not found:
         raise UserError(
             "no fine-tuned model%s (*_output/best) is here: make one with "
-            "bash run_classifier_lcqmc.sh, or name one with --model_dir"
+            "run_classifier (or bash run_classifier_lcqmc.sh), or name one with --model_dir"
             % (" of sentence pairs" if of_pairs else "")
         )
     return max(found, key=os.path.getmtime)

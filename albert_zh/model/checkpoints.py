@@ -148,16 +148,17 @@ def pretrained_folder(flag="model_dir"):
 
     Returns:
         the released model's folder where its weights have been downloaded, else the bundled one;
-        as seen from the current folder.
+        those of the current folder come before those of the clone or the installed package.
 
     Raises:
         UserError: if neither holds weights.
     """
     for name in PRETRAINED:
-        folder = os.path.relpath(os.path.join(package_files.ROOT, name))
-        if _index_files(folder):
-            path_rules.protect_model(folder, "--" + flag)
-            return folder
+        for place in package_files.places_of_models():
+            folder = os.path.normpath(os.path.join(place, name))
+            if _index_files(folder):
+                path_rules.protect_model(folder, "--" + flag)
+                return folder
     raise UserError(
         "no pre-trained model: neither %s holds weights: download one (python "
         "scripts/fetch_assets.py albert_tiny_489k), or name one with --%s"

@@ -11,7 +11,7 @@ import threading
 
 import tensorflow.compat.v1 as tf
 
-from albert_zh.common import files, validation
+from albert_zh.common import errors, files, validation
 from albert_zh.common.errors import UserError
 
 _SECONDS_BETWEEN_LOOKS = 1.0
@@ -114,7 +114,7 @@ class WatchHook(tf.train.SessionRunHook):
                 misses[address] = 0 if _answers(address) else misses[address] + 1
                 if misses[address] >= _LOOKS and not self._is_over.is_set():
                     self._say("the worker at %s is gone: starting again to wait for it" % address)
-                    os.execv(sys.executable, [sys.executable] + sys.argv)
+                    os.execv(sys.executable, errors.own_words())
 
 
 def _answers(address):

@@ -1,0 +1,218 @@
+"""The wheel, installed outside the clone: its data files, its console command, prediction."""
+
+import glob
+import os
+import re
+import shutil
+import signal
+import site
+import subprocess
+import sys
+import venv
+import zipfile
+
+import pytest
+
+import small_models
+from workspace import ROOT
+
+pytest.importorskip("setuptools", "77", reason="builds wheels by its present settings")
+
+BUILD = "import sys; from setuptools import build_meta; build_meta.build_%s(sys.argv[1])"
+BUILT = "pyproject.toml README.md LICENSE NOTICE requirements*.txt"
+BUILT += " albert_zh albert_config albert_starter_zh data"
+# Folders of data files in the wheel: the clone's folder that they come from, patterns of names.
+DATA_FILES = {
+    "albert_zh/configs": ("albert_config", "*.json"),
+    "albert_zh/albert_starter_zh": (
+        "albert_starter_zh",
+        "README.md *.json *.txt checkpoint *.index *.data-*",
+    ),
+    "albert_zh/data/pairs_sample": ("data/pairs_sample", "test.txt"),
+    "albert_zh/data/topics_sample": ("data/topics_sample", "dev.csv test.csv"),
+    "albert_zh/common/fonts": ("albert_zh/common/fonts", "*"),
+    "albert_zh/inference/web": ("albert_zh/inference/web", "*"),
+    "albert_zh/conversion/pytorch": ("albert_zh/conversion/pytorch", "*.py"),
+}
+PREDICTION = """
+import sys
+from albert_zh import Predictor, STARTER_MODEL
+with Predictor(sys.argv[1]) as predictor:
+    print(predictor.predict([("今天", "明天")])[0][0])
+from albert_zh.common import package_files
+from albert_zh.finetuning import runner
+print(STARTER_MODEL)
+print(*runner._words_of_command("classify"))
+print(package_files.installation_of("serve"))
+print(*sorted(str(getattr(module, "__file__", "")) for module in sys.modules.values()), sep="\\n")
+"""
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory):
+    """A copy of what a wheel is made of: the build leaves files in the folder that it is run in."""
+    folder = tmp_path_factory.mktemp("source")
+    for pattern in BUILT.split():
+        for path in glob.glob(os.path.join(ROOT, pattern)):
+            subprocess.run(["cp", "-R", "-P", path, str(folder)], check=True)
+    return folder
+
+
+def built(kind, source, folder):
+    """Path of the wheel or sdist that is built of a project."""
+    command = [sys.executable, "-c", BUILD % kind, str(folder)]
+    done = subprocess.run(command, cwd=str(source), capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    (path,) = glob.glob(os.path.join(str(folder), "*.*"))
+    return path
+
+
+@pytest.fixture(scope="module")
+def wheel(source, tmp_path_factory):
+    return built("wheel", source, tmp_path_factory.mktemp("wheel"))
+
+
+@pytest.fixture(scope="module")
+def programs(wheel, tmp_path_factory):
+    """Folder of the programs of an environment with the wheel and this environment's libraries."""
+    folder = str(tmp_path_factory.mktemp("environment"))
+    venv.create(folder, with_pip=True, symlinks=True)
+    (packages,) = glob.glob(os.path.join(folder, "lib", "python*", "site-packages"))
+    with open(os.path.join(packages, "libraries.pth"), "w", encoding="utf-8") as paths:
+        paths.write("".join(path + "\n" for path in site.getsitepackages()))
+    programs = os.path.join(folder, "bin")
+    install = ["-m", "pip", "install", "--quiet", "--no-deps", "--no-index", wheel]
+    subprocess.run([os.path.join(programs, "python")] + install, check=True)
+    return programs
+
+
+@pytest.fixture
+def call(programs, tmp_path, monkeypatch):
+    """Runs a program of the environment in an empty folder."""
+    monkeypatch.delenv("PYTHONPATH", raising=False)
+    monkeypatch.setenv("PYTHONIOENCODING", "utf-8")
+
+    def call(name, *arguments, **settings):
+        command = [os.path.join(programs, name)] + list(arguments)
+        return subprocess.run(
+            command,
+            cwd=str(tmp_path),
+            capture_output=True,
+            encoding="utf-8",
+            timeout=300,
+            **settings,
+        )
+
+    return call
+
+
+def packed_files(wheel):
+    with zipfile.ZipFile(wheel) as archive:
+        return {name: archive.read(name) for name in archive.namelist() if "dist-info" not in name}
+
+
+def expected_files():
+    """{name in the wheel: path in the clone} of the modules and the data files."""
+    found = {
+        os.path.relpath(os.path.join(folder, name), ROOT): os.path.join(folder, name)
+        for folder, _, names in os.walk(os.path.join(ROOT, "albert_zh"))  # follows no links
+        for name in names
+        if name.endswith(".py")
+    }
+    for packed, (folder, patterns) in DATA_FILES.items():
+        for pattern in patterns.split():
+            paths = glob.glob(os.path.join(ROOT, folder, pattern))
+            assert paths, pattern
+            found.update({"%s/%s" % (packed, os.path.basename(path)): path for path in paths})
+    return found
+
+
+def test_wheel_has_modules_and_data_files_and_nothing_else(wheel):
+    expected = expected_files()
+    assert len(expected) > 120
+    packed = packed_files(wheel)
+    assert sorted(packed) == sorted(expected)
+    for name, path in expected.items():
+        with open(path, "rb") as source:
+            assert packed[name] == source.read(), name
+
+
+def test_wheel_of_the_source_distribution_is_the_same(source, wheel, tmp_path):
+    archive = built("sdist", source, tmp_path)
+    shutil.unpack_archive(archive, str(tmp_path / "unpacked"))
+    (project,) = (tmp_path / "unpacked").iterdir()
+    assert packed_files(built("wheel", project, tmp_path / "wheel")) == packed_files(wheel)
+
+
+@pytest.mark.parametrize("words", [("albert-zh",), ("python", "-m", "albert_zh", "--help")])
+def test_commands_are_listed(words, call):
+    listed = call(*words)
+    assert listed.returncode == 0 and listed.stderr == ""
+    usage, commands, model = listed.stdout.split("\n\n")
+    assert usage.startswith("usage: albert-zh COMMAND ")
+    names = {path[:-3] for path in os.listdir(os.path.join(ROOT, "albert_zh", "commands"))}
+    rows = [line.split(None, 1) for line in commands.splitlines()]
+    assert {name for name, _ in rows} == {name for name in names if not name.startswith("__")}
+    assert model.strip().endswith(os.path.join("site-packages", "albert_zh", "albert_starter_zh"))
+
+
+def test_unknown_command(call):
+    refused = call("albert-zh", "classifier")
+    assert refused.returncode == 2 and refused.stdout == ""
+    assert refused.stderr.startswith("albert-zh: error: unknown command 'classifier': expected one")
+    assert refused.stderr.count("\n") == 1 and " classify, " in refused.stderr
+
+
+def test_help_and_mistakes_name_the_console_command(call):
+    helped = call("albert-zh", "similarity", "--help")
+    assert helped.returncode == 0 and "\n  --corpus: File to search in" in helped.stdout
+    assert "\n    albert-zh similarity --interactive\n" in helped.stdout
+    assert "similarity.py" not in helped.stdout
+    refused = call("python", "-m", "albert_zh", "similarity", "--corpora=x")
+    assert refused.returncode == 2
+    assert refused.stderr.startswith("albert-zh similarity: error: Unknown command line flag")
+
+
+def test_prediction_imports_nothing_of_the_clone(call, tmp_path):
+    folder = small_models.write_model(tmp_path / "model", labels=("否", "是"))
+    printed = call("python", "-c", PREDICTION, folder)
+    assert printed.returncode == 0, printed.stderr
+    label, starter, words, installation, *paths = printed.stdout.splitlines()
+    assert label in ("否", "是")
+    assert os.path.exists(os.path.join(starter, "albert_model.ckpt.index"))
+    assert words == "-m albert_zh classify"
+    assert installation == 'pip install "albert-zh-toolkit[serve]"'
+    ours = [path for path in paths if os.sep + "albert_zh" + os.sep in path]
+    assert len(ours) > 20 and all("site-packages" in path for path in ours)
+    libraries = tuple(os.path.join(path, "") for path in site.getsitepackages())
+    of_clone = [path for path in paths if path.startswith(os.path.join(ROOT, ""))]
+    assert [path for path in of_clone if not path.startswith(libraries)] == []
+
+
+def test_models_are_found_without_flags(call, tmp_path):
+    notes = {"columns": ["text_a", "text_b", "label"]}
+    small_models.write_model(tmp_path / "my_output" / "best", settings=notes)
+    scored = call("albert-zh", "similarity", "今天", "明天")
+    assert scored.returncode == 0 and scored.stdout.startswith("今天\t明天\t0.")
+    assert scored.stderr == "model: %s\n" % os.path.join("my_output", "best")
+
+
+def test_outputs_of_the_bundled_model_go_to_the_current_folder(call, tmp_path):
+    exported = call("albert-zh", "export_model", "--task=encoder", "--format=frozen")
+    assert exported.returncode == 0, exported.stderr
+    assert "on 104 texts" in exported.stdout  # 100 of them from the package's data files
+    model = re.search(r"^model +(.*) \(brightmart layout\)$", exported.stdout, re.M).group(1)
+    assert os.path.join("site-packages", "albert_zh", "albert_starter_zh", "") in model
+    assert (tmp_path / "albert_starter_zh" / "albert_encoder.pb").exists()
+
+
+def test_ctrl_c_ends_a_command(programs, tmp_path):
+    folder = small_models.write_model(tmp_path / "model")
+    command = [os.path.join(programs, "albert-zh"), "similarity", "--model_dir=" + folder]
+    settings = {"stdin": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    with subprocess.Popen(command, cwd=str(tmp_path), **settings) as process:
+        lines = [process.stderr.readline() for _ in range(2)]
+        assert lines[1].startswith("reading pairs from standard input"), lines
+        process.send_signal(signal.SIGINT)
+        assert process.stderr.read() == "stopped; the same command starts again cleanly\n"
+    assert process.returncode == 130
