@@ -10,9 +10,12 @@ Add --init_checkpoint=MODEL_DIR/albert_model.ckpt to start from a pre-trained mo
 """
 
 from albert_zh.common.errors import run_command
+from albert_zh.compatibility import classification
+from albert_zh.compatibility.classification import *  # noqa: F403  (for programs of albert_zh)
 from albert_zh.finetuning import runner as finetuning_runner
 
 __all__ = [
+    *classification.__all__,
     "main",
 ]
 

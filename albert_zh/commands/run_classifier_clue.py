@@ -10,9 +10,12 @@ r"""The name under which CLUE's tasks are run: run_classifier.py, and the file f
 
 from albert_zh.commands import run_classifier
 from albert_zh.common.errors import run_command
+from albert_zh.compatibility import classification
+from albert_zh.compatibility.classification import *  # noqa: F403  (for programs of albert_zh)
 from albert_zh.finetuning import runner as finetuning_runner
 
 __all__ = [
+    *classification.__all__,
     "main",
 ]
 

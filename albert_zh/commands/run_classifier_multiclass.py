@@ -13,10 +13,13 @@ file a part of train is set aside. --task_name=NAME takes one of the known tasks
 
 from albert_zh.commands import run_classifier
 from albert_zh.common.errors import run_command
+from albert_zh.compatibility import classification
+from albert_zh.compatibility.classification import *  # noqa: F403  (for programs of albert_zh)
 from albert_zh.finetuning import runner as finetuning_runner
 from albert_zh.tasks import datasets
 
 __all__ = [
+    *classification.__all__,
     "main",
 ]
 

@@ -12,9 +12,12 @@ from absl import flags
 
 from albert_zh.commands import run_classifier
 from albert_zh.common.errors import run_command
+from albert_zh.compatibility import classification_google
+from albert_zh.compatibility.classification_google import *  # noqa: F403  (for programs)
 from albert_zh.finetuning import runner as finetuning_runner
 
 __all__ = [
+    *classification_google.__all__,
     "define_flags",
     "main",
     "run",

@@ -29,6 +29,7 @@ from albert_zh.training.messages import say
 InputFeatures = collections.namedtuple(
     "InputFeatures", ["input_ids", "input_mask", "segment_ids", "label_id", "is_real_example"]
 )
+InputFeatures.__new__.__defaults__ = (True,)
 # What lies beside a file of features and makes it valid.
 _FEATURE_STAMP = validation.record(
     {

@@ -1,0 +1,67 @@
+"""albert_zh's `run_classifier_sp_google` for programs that import it.
+
+As `compatibility.classification` but for the names of arguments and what `create_model` returns.
+"""
+
+from typing import Callable, Optional
+
+import tensorflow.compat.v1 as tf
+
+from albert_zh.compatibility import classification
+from albert_zh.compatibility.classification import *  # noqa: F403
+
+__all__ = [*classification.__all__]
+
+
+def create_model(
+    albert_config,
+    is_training: bool,
+    input_ids,
+    input_mask,
+    segment_ids,
+    labels,
+    num_labels: int,
+    use_one_hot_embeddings: bool,
+):
+    """A classifier on the pooled output.
+
+    Args: as in `compatibility.classification.create_model`.
+
+    Returns:
+        (loss [], per_example_loss [B], probabilities [B, C], predictions [B]).
+    """
+    loss, per_example_loss, logits, probabilities = classification.create_model(
+        albert_config,
+        is_training,
+        input_ids,
+        input_mask,
+        segment_ids,
+        labels,
+        num_labels,
+        use_one_hot_embeddings,
+    )
+    predictions = tf.argmax(logits, axis=-1, output_type=tf.int32)
+    return loss, per_example_loss, probabilities, predictions
+
+
+def model_fn_builder(
+    albert_config,
+    num_labels: int,
+    init_checkpoint: Optional[str],
+    learning_rate: float,
+    num_train_steps: Optional[int],
+    num_warmup_steps: Optional[int],
+    use_tpu: bool,
+    use_one_hot_embeddings: bool,
+) -> Callable:
+    """As `compatibility.classification.model_fn_builder`."""
+    return classification.model_fn_builder(
+        albert_config,
+        num_labels,
+        init_checkpoint,
+        learning_rate,
+        num_train_steps,
+        num_warmup_steps,
+        use_tpu,
+        use_one_hot_embeddings,
+    )

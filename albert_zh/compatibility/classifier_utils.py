@@ -1,0 +1,211 @@
+"""albert_zh's `classifier_utils`: examples, and a class for each data set of `tasks.datasets`.
+
+    examples = LCQMCPairClassificationProcessor().get_train_examples("chineseGLUEdatasets/lcqmc")
+
+A data set of one's own is a subclass of `DataProcessor`, which has the readers of files.
+"""
+
+import csv
+import json
+from typing import List, Optional
+
+from albert_zh.common import files
+from albert_zh.tasks import datasets, reader
+from albert_zh.text.tokenization import convert_to_unicode
+
+__all__ = [
+    "AFQMCProcessor",
+    "CMNLIProcessor",
+    "COPAProcessor",
+    "ColaProcessor",
+    "CslProcessor",
+    "DataProcessor",
+    "InputExample",
+    "LCQMCPairClassificationProcessor",
+    "MnliProcessor",
+    "MrpcProcessor",
+    "PaddingInputExample",
+    "SentencePairClassificationProcessor",
+    "TnewsProcessor",
+    "WSCProcessor",
+    "XnliProcessor",
+    "convert_to_unicode",
+    "iFLYTEKDataProcessor",
+]
+
+
+class InputExample:
+    """A text or a pair of texts, and its label."""
+
+    def __init__(
+        self, guid: str, text_a: str, text_b: Optional[str] = None, label: Optional[str] = None
+    ):
+        """Args:
+        guid: what identifies the example.
+        text_a, text_b: the texts, not tokenized; `text_b` None for a single text.
+        label: its label, None where it is not known.
+        """
+        self.guid = guid
+        self.text_a = text_a
+        self.text_b = text_b
+        self.label = label
+
+
+class PaddingInputExample:
+    """An example that only fills a batch; its features are zeros, `is_real_example` is 0."""
+
+
+class DataProcessor:
+    """What knows the examples and labels of a data set."""
+
+    def get_train_examples(self, data_dir: str) -> List[InputExample]:
+        """Examples to train on."""
+        raise NotImplementedError()
+
+    def get_dev_examples(self, data_dir: str) -> List[InputExample]:
+        """Examples to evaluate on."""
+        raise NotImplementedError()
+
+    def get_test_examples(self, data_dir: str) -> List[InputExample]:
+        """Examples to predict."""
+        raise NotImplementedError()
+
+    def get_labels(self) -> List[str]:
+        """All labels, class 0 first."""
+        raise NotImplementedError()
+
+    @classmethod
+    def _read_tsv(cls, input_file, delimiter="\t", quotechar=None):
+        """The rows of a file of cells, a list of str each; quotes are literal without a mark."""
+        quoting = csv.QUOTE_NONE if quotechar is None else csv.QUOTE_MINIMAL
+        lines = files.read_lines(input_file)
+        return list(csv.reader(lines, delimiter=delimiter, quotechar=quotechar, quoting=quoting))
+
+    @classmethod
+    def _read_txt(cls, input_file):
+        """The rows of a file whose cells `_!_` separates, a list of str each."""
+        return [line.strip().split("_!_") for line in files.read_lines(input_file)]
+
+    @classmethod
+    def _read_json(cls, input_file):
+        """The values of a file of JSON lines."""
+        return [json.loads(line) for line in files.read_lines(input_file) if line.strip()]
+
+
+class _TaskProcessor(DataProcessor):
+    """A data set of the table.
+
+    Attributes:
+        task_name: its key of `datasets.TASKS`.
+        first_number: of the examples' names; 1 where the original counts a header's row, too.
+    """
+
+    task_name = None
+    first_number = 0
+
+    def get_train_examples(self, data_dir):
+        """Examples of the training file; raises `UserError` for a file that does not fit."""
+        return self._examples(data_dir, "train")
+
+    def get_dev_examples(self, data_dir):
+        """Examples of the dev file; raises `UserError` for a file that does not fit."""
+        return self._examples(data_dir, "dev")
+
+    def get_test_examples(self, data_dir):
+        """Examples of the test file; in one without labels all have that of class 0."""
+        return self._examples(data_dir, "test")
+
+    def get_labels(self):
+        """All labels, class 0 first."""
+        return list(datasets.get_task(self.task_name).labels)
+
+    def _examples(self, data_dir, name):
+        split = reader.read_split(datasets.get_task(self.task_name), data_dir, name)
+        first = self.get_labels()[0]
+        return [
+            InputExample("%s-%d" % (name, number), e.text_a, e.text_b, e.label or first)
+            for number, e in enumerate(split.examples, start=self.first_number)
+        ]
+
+
+class LCQMCPairClassificationProcessor(_TaskProcessor):
+    """LCQMC: train.txt, dev.txt, test.txt."""
+
+    task_name = "lcqmc"
+    first_number = 1
+
+
+class SentencePairClassificationProcessor(_TaskProcessor):
+    """Pairs: train_0827.tsv, dev_0827.tsv, test_0827.tsv."""
+
+    task_name = "sentence_pair"
+    first_number = 1
+
+
+class XnliProcessor(_TaskProcessor):
+    """XNLI, in the form of CLUE or of its authors."""
+
+    task_name = "xnli"
+
+
+class TnewsProcessor(_TaskProcessor):
+    """CLUE's TNEWS."""
+
+    task_name = "tnews"
+
+
+class iFLYTEKDataProcessor(_TaskProcessor):  # noqa: N801  (the original's name)
+    """CLUE's IFLYTEK."""
+
+    task_name = "iflytek"
+
+
+class AFQMCProcessor(_TaskProcessor):
+    """CLUE's AFQMC."""
+
+    task_name = "afqmc"
+
+
+class CMNLIProcessor(_TaskProcessor):
+    """CLUE's CMNLI."""
+
+    task_name = "cmnli"
+    first_number = 1
+
+
+class CslProcessor(_TaskProcessor):
+    """CLUE's CSL."""
+
+    task_name = "csl"
+
+
+class WSCProcessor(_TaskProcessor):
+    """CLUE's WSC."""
+
+    task_name = "wsc"
+
+
+class COPAProcessor(_TaskProcessor):
+    """CLUE's COPA, two examples a line."""
+
+    task_name = "copa"
+
+
+class ColaProcessor(_TaskProcessor):
+    """GLUE's CoLA."""
+
+    task_name = "cola"
+
+
+class MnliProcessor(_TaskProcessor):
+    """GLUE's MultiNLI, matched."""
+
+    task_name = "mnli"
+    first_number = 1
+
+
+class MrpcProcessor(_TaskProcessor):
+    """GLUE's MRPC."""
+
+    task_name = "mrpc"
+    first_number = 1
