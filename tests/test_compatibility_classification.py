@@ -276,7 +276,8 @@ estimator.train(
 )
 scores = estimator.evaluate(evaluation)
 probabilities = [row["probabilities"] for row in estimator.predict(evaluation)]
-print("RESULT", len(probabilities), probabilities[0].sum(), scores["eval_accuracy"], scores["eval_loss"])
+print("RESULT", len(probabilities), sum(probabilities[0]), end=" ")
+print(scores["eval_accuracy"], scores["eval_loss"])
 """
 
 
