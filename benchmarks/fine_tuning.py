@@ -352,19 +352,19 @@ def build(way, config, features):
 
 def leave_out(gain):
     """Puts the plain way in place of a gain, a key of `ABLATIONS`."""
-    from albert_zh.model import modeling
+    from albert_zh.model import encoder, layers
     from albert_zh.training import length_bucketing
 
     if gain == "batches by length":
         length_bucketing.window_starts = lambda rows, batch, steps: np.arange(steps)
     elif gain == "one product for query, key and value":
-        modeling.joint_dense = lambda x, width, config, scopes: modeling.tf.concat(
-            [modeling.dense(x, width, config, scope) for scope in scopes], axis=1
+        encoder.joint_dense = lambda x, width, config, scopes: encoder.tf.concat(
+            [layers.dense(x, width, config, scope) for scope in scopes], axis=1
         )
     elif gain == "only [CLS] in the last layer":
         classifier_output.output_positions = lambda pooling: None
     elif gain == "compiled activations":
-        modeling.compiled = lambda function: function
+        layers.compiled = lambda function: function
 
 
 # What the machine could do

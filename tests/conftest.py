@@ -58,14 +58,14 @@ def shared():
 @pytest.fixture
 def recomputed_chains(monkeypatch):
     """A list that gets the number of layers of each chain that is built to be recomputed."""
-    from albert_zh.model import modeling
+    from albert_zh.model import encoder
 
     chains = []
-    build = modeling.recomputed_chain
+    build = encoder.recomputed_chain
 
     def spy(functions, x):
         chains.append(len(functions))
         return build(functions, x)
 
-    monkeypatch.setattr(modeling, "recomputed_chain", spy)
+    monkeypatch.setattr(encoder, "recomputed_chain", spy)
     return chains

@@ -8,7 +8,7 @@ import pytest
 import tensorflow.compat.v1 as tf
 
 from albert_zh.common import files
-from albert_zh.model import checkpoints, modeling
+from albert_zh.model import checkpoints, heads, modeling
 from albert_zh.tasks import columns as column_layouts
 from albert_zh.tasks import datasets
 from albert_zh.tasks import reader as task_reader
@@ -177,7 +177,7 @@ def test_a_task_of_single_texts_is_a_table_row(tmp_path):
 @pytest.fixture
 def first_gradients(monkeypatch):
     """A function (precision, labels, settings) -> {name: gradient; "change": FGM's}."""
-    monkeypatch.setattr(modeling, "CLASSIFIER_DROPOUT", 0.0)
+    monkeypatch.setattr(heads, "CLASSIFIER_DROPOUT", 0.0)
     folder = os.path.join(ROOT, "albert_starter_zh")
     config = modeling.AlbertConfig.from_json_file(checkpoints.config_in_folder(folder))
     config.hidden_dropout_prob = config.attention_probs_dropout_prob = 0.0

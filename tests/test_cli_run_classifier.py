@@ -22,7 +22,7 @@ from albert_zh.common import files
 from albert_zh.common.errors import UserError
 from albert_zh.finetuning import runner as finetuning_runner
 from albert_zh.finetuning import setup as finetuning_setup
-from albert_zh.model import checkpoints, modeling
+from albert_zh.model import checkpoints, heads
 from albert_zh.tasks import datasets
 from albert_zh.training.hooks import StopRequest
 import golden_cases
@@ -859,7 +859,7 @@ def test_read_only_folder_is_one_line(tmp_path):
 @pytest.mark.slow
 @pytest.mark.parametrize("fgm_epsilon", [0, 0.5])
 def test_two_replicas_give_the_weights_of_one_device(tmp_path, monkeypatch, fgm_epsilon):
-    monkeypatch.setattr(modeling, "CLASSIFIER_DROPOUT", 0.0)
+    monkeypatch.setattr(heads, "CLASSIFIER_DROPOUT", 0.0)
     workspace = Workspace(tmp_path)
     settings = dict(CONFIG, hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0)
     workspace.config = workspace.write("model/albert_config_small.json", json.dumps(settings))

@@ -245,7 +245,7 @@ def test_recomputed_dropout_has_the_gradient_of_the_kept_one():
         def dropped(x):
             return modeling.dropout(tf.square(x), 0.5, seed)
 
-        y = modeling.recomputed(dropped, [x])
+        y = gradient_checkpointing.recomputed(dropped, [x])
         (slope,) = tf.gradients(y, x)
         for _ in range(2):
             values = session.run([x, y, slope])

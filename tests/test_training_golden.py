@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
 
-from albert_zh.model import modeling, optimization, xla
+from albert_zh.model import heads, optimization, xla
 import golden_cases
 
 # Golden training -> model case and settings; 12 steps on one fixed batch.
@@ -48,7 +48,7 @@ def test_training_equals_the_originals(golden_folder, name, way, monkeypatch):
     is_compiled = way == "with all that saves time" and xla.pays()
     monkeypatch.setattr(optimization.AdamWeightDecayOptimizer, "is_compiled", is_compiled)
     monkeypatch.setattr(optimization, "COMPILED_FROM", 1)
-    monkeypatch.setattr(modeling, "CLASSIFIER_DROPOUT", 0.0)
+    monkeypatch.setattr(heads, "CLASSIFIER_DROPOUT", 0.0)
     golden = dict(np.load(os.path.join(golden_folder, name + ".npz")))
     config, _, arrays, values = golden_cases.load_case(case)
     config.hidden_dropout_prob = config.attention_probs_dropout_prob = 0.0

@@ -25,7 +25,8 @@ import tensorflow.compat.v1 as tf
 
 from albert_zh.common import config_flag, files, validation
 from albert_zh.conversion import pytorch_files, pytorch_names
-from albert_zh.model import checkpoints, inference_graph, label_map, modeling
+from albert_zh.model import checkpoints, inference_graph, label_map
+from albert_zh.model.config import AlbertConfig
 from albert_zh.text import tokenization
 
 __all__ = [
@@ -132,7 +133,7 @@ def convert(
     """
     source = os.path.dirname(prefix) or "."
     config_file = config_file or checkpoints.config_in_folder(source)
-    config = modeling.AlbertConfig.from_json_file(config_file)
+    config = AlbertConfig.from_json_file(config_file)
     if pytorch_names.refusal(config):
         raise UserError("%s: %s" % (config_file, pytorch_names.refusal(config)))
     vocab_file, notes = _vocabulary(vocab_file, source, config)

@@ -29,7 +29,8 @@ import tensorflow.compat.v1 as tf
 
 from albert_zh.common import config_flag, files, path_rules
 from albert_zh.conversion import pytorch_files, pytorch_names
-from albert_zh.model import checkpoints, inference_graph, label_map, modeling
+from albert_zh.model import checkpoints, inference_graph, label_map
+from albert_zh.model.config import AlbertConfig
 from albert_zh.text import tokenization
 
 __all__ = [
@@ -225,7 +226,7 @@ def _config(path):
     types = {names.model_type: layout for layout, names in pytorch_names.MODEL_CLASSES.items()}
     kind = settings.get("model_type") if isinstance(settings, dict) else None
     if not isinstance(kind, str) or kind not in types:
-        return modeling.AlbertConfig.from_json_file(path)
+        return AlbertConfig.from_json_file(path)
     try:
         return pytorch_names.tf_config(types[kind], settings)[0]
     except UserError as error:

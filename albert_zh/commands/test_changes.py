@@ -19,7 +19,10 @@ import tensorflow.compat.v1 as tf
 
 from albert_zh.corpus import reader as corpus_reader
 from albert_zh.corpus import sampling
-from albert_zh.model import checkpoints, modeling
+from albert_zh.model import checkpoints
+from albert_zh.model.config import AlbertConfig
+from albert_zh.model.encoder import AlbertModel
+from albert_zh.model.variables import count_parameters
 from albert_zh.text import tokenization, word_segmentation
 
 __all__ = [
@@ -110,15 +113,15 @@ def word_table(config):
 
 def get_total_parameters():
     """Number of values of all trainable variables of the default graph."""
-    return modeling.count_parameters(tf.trainable_variables())
+    return count_parameters(tf.trainable_variables())
 
 
 def encoder_parameters(config):
     """Parameters of all transformer layers, counted on the built graph."""
     with tf.Graph().as_default():
-        modeling.AlbertModel(config, is_training=False, input_ids=tf.zeros([1, 1], tf.int32))
+        AlbertModel(config, is_training=False, input_ids=tf.zeros([1, 1], tf.int32))
         variables = tf.trainable_variables()
-    return modeling.count_parameters(
+    return count_parameters(
         [variable for variable in variables if variable.op.name.startswith("bert/encoder/layer_")]
     )
 
@@ -191,13 +194,13 @@ def _title(number, chinese, english):
 def test_factorized_embedding():
     """Prints the first change: V x H becomes V x E and E x H."""
     _title(1, "词嵌入的因式分解: V×H → V×E + E×H", "factorized embedding")
-    paper = modeling.AlbertConfig(**PAPER_SIZES)
+    paper = AlbertConfig(**PAPER_SIZES)
     _show_word_table(
         "V %(vocab_size)d, H %(hidden_size)d, E %(embedding_size)d" % PAPER_SIZES, paper
     )
     _check(word_table(paper), PAPER_COUNTS)
     for path in sorted(glob.glob(CONFIGS)):
-        _show_word_table(os.path.basename(path), modeling.AlbertConfig.from_json_file(path))
+        _show_word_table(os.path.basename(path), AlbertConfig.from_json_file(path))
 
 
 def _show_word_table(name, config):
@@ -218,8 +221,8 @@ def test_share_parameters():
     """Prints the second change: all layers have the same weights."""
     _title(2, "跨层参数共享", "all layers share their weights")
     unshared = {key: value for key, value in SHARED_SIZES.items() if key != "embedding_size"}
-    before = encoder_parameters(modeling.AlbertConfig(**unshared))
-    after = encoder_parameters(modeling.AlbertConfig(**SHARED_SIZES))
+    before = encoder_parameters(AlbertConfig(**unshared))
+    after = encoder_parameters(AlbertConfig(**SHARED_SIZES))
     print(
         "   hidden %(hidden_size)d, heads %(num_attention_heads)d, layers %(num_hidden_layers)d, "
         "intermediate %(intermediate_size)d" % SHARED_SIZES

@@ -11,7 +11,9 @@ import numpy as np
 
 from albert_zh.common import validation
 from albert_zh.common.errors import UserError
-from albert_zh.model import modeling
+from albert_zh.model.config import AlbertConfig
+from albert_zh.model.heads import CLASSIFIER_DROPOUT
+from albert_zh.model.layers import LAYER_NORM_EPSILON
 
 # Endings of a layer's variables -> (ending of the tensor, whether it is the transpose).
 _DENSE = (("kernel", "weight", True), ("bias", "bias", False))
@@ -387,13 +389,13 @@ def torch_config(config, heads, dtype="float32"):
         architectures=[names.prefix + CLASS_ENDINGS[heads]],
         model_type=names.model_type,
         hidden_act=_ACTIVATIONS[config.hidden_act],
-        layer_norm_eps=modeling.LAYER_NORM_EPSILON,
+        layer_norm_eps=LAYER_NORM_EPSILON,
         torch_dtype=dtype,
     )
     if config.layout == "bert":
-        result["classifier_dropout"] = modeling.CLASSIFIER_DROPOUT
+        result["classifier_dropout"] = CLASSIFIER_DROPOUT
     else:
-        result["classifier_dropout_prob"] = modeling.CLASSIFIER_DROPOUT
+        result["classifier_dropout_prob"] = CLASSIFIER_DROPOUT
     if config.layout == "brightmart":
         result["auto_map"] = {
             auto: "%s.%s%s" % (MODELING_MODULE, names.prefix, ending)
@@ -435,7 +437,7 @@ def tf_config(layout, settings):
     values["hidden_act"] = _FROM_ACTIVATIONS[activation]
     if layout != "brightmart":
         values.pop("ln_type", None)
-    return modeling.AlbertConfig.from_dict(values), _inequalities(settings)
+    return AlbertConfig.from_dict(values), _inequalities(settings)
 
 
 def _inequalities(settings):
@@ -445,10 +447,10 @@ def _inequalities(settings):
             "hidden_act gelu is the erf form in transformers and the tanh form here: outputs "
             "differ slightly (equal with gelu_new)"
         )
-    epsilon = settings.get("layer_norm_eps", modeling.LAYER_NORM_EPSILON)
-    if epsilon != modeling.LAYER_NORM_EPSILON:
+    epsilon = settings.get("layer_norm_eps", LAYER_NORM_EPSILON)
+    if epsilon != LAYER_NORM_EPSILON:
         notes.append(
             "layer_norm_eps is %g there and %g here: outputs differ slightly"
-            % (epsilon, modeling.LAYER_NORM_EPSILON)
+            % (epsilon, LAYER_NORM_EPSILON)
         )
     return notes

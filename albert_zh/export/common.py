@@ -18,7 +18,8 @@ from albert_zh.common import files
 from albert_zh.common.errors import UserError
 from albert_zh.export import graph_transforms
 from albert_zh.inference import backends, loaded_model
-from albert_zh.model import checkpoints, classifier_output, inference_graph, label_map, modeling
+from albert_zh.model import checkpoints, classifier_output, inference_graph, label_map
+from albert_zh.model.config import AlbertConfig
 from albert_zh.text import encoding, tokenization
 from albert_zh.training import run_folder
 
@@ -139,9 +140,9 @@ def read_config(folder, config_file=None, points_to_best=True):
         UserError: if there is none.
     """
     if config_file:
-        return modeling.AlbertConfig.from_json_file(config_file)
+        return AlbertConfig.from_json_file(config_file)
     try:
-        return modeling.AlbertConfig.from_json_file(checkpoints.config_in_folder(folder))
+        return AlbertConfig.from_json_file(checkpoints.config_in_folder(folder))
     except UserError as error:
         best = os.path.join(folder, "best")
         if points_to_best and os.path.isdir(best):
@@ -149,7 +150,7 @@ def read_config(folder, config_file=None, points_to_best=True):
         remembered = run_folder.former_settings(folder)["fixed"].get("config")
         if remembered is None:
             raise
-        return modeling.AlbertConfig.from_dict(remembered)
+        return AlbertConfig.from_dict(remembered)
 
 
 def _check_has_heads(prefix, heads, task):

@@ -21,7 +21,8 @@ from albert_zh.common.progress import progress_bar
 from albert_zh.export import common as export_common
 from albert_zh.export import comparison_texts, tflite_metadata
 from albert_zh.inference import backends, loaded_model
-from albert_zh.model import inference_graph, modeling
+from albert_zh.model import inference_graph
+from albert_zh.model.config import LAYOUTS
 
 INPUT_NAMES = ("ids", "mask", "segment_ids")  # as TFLite's metadata libraries expect them
 # Operators that int8 leaves in floating point.
@@ -142,7 +143,7 @@ def feed_forward_scale(model, rows):
 
 def _scope_of_feed_forward(config):
     """Pattern of the second feed-forward layer's scope; that of attention may end alike."""
-    return "(?<!attention)/" + modeling.LAYOUTS[config.layout].ffn_out
+    return "(?<!attention)/" + LAYOUTS[config.layout].ffn_out
 
 
 def _divide_feed_forward_weights(session, config):

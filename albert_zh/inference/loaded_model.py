@@ -15,7 +15,9 @@ import tensorflow.compat.v1 as tf
 
 from albert_zh.common import files, path_rules, validation
 from albert_zh.common.errors import UserError
-from albert_zh.model import checkpoints, inference_graph, modeling
+from albert_zh.model import checkpoints, inference_graph
+from albert_zh.model.config import AlbertConfig
+from albert_zh.model.encoder import PRECISIONS
 from albert_zh.text import encoding, tokenization
 
 __all__ = [
@@ -216,10 +218,9 @@ def check_arguments(**arguments):
 def check_precision(precision):
     """Raises `UserError` unless the precision is a key of `modeling.PRECISIONS`."""
     check_arguments(precision=precision)
-    if precision not in modeling.PRECISIONS:
+    if precision not in PRECISIONS:
         raise UserError(
-            "precision: unknown %r, expected one of %s"
-            % (precision, ", ".join(sorted(modeling.PRECISIONS)))
+            "precision: unknown %r, expected one of %s" % (precision, ", ".join(sorted(PRECISIONS)))
         )
 
 
@@ -244,7 +245,7 @@ def open_folder(path, config_file=None, vocab_file=None, do_lower_case=None):
     prefix = checkpoints.find_checkpoint(os.fspath(path))
     folder = os.path.dirname(prefix) or "."
     config_file = config_file or checkpoints.config_in_folder(folder)
-    config = modeling.AlbertConfig.from_json_file(config_file)
+    config = AlbertConfig.from_json_file(config_file)
     vocab_file = vocab_file or tokenization.vocabulary_in_folder(folder)
     if do_lower_case is None:
         do_lower_case = inference_graph.notes_of_folder(folder).get("do_lower_case", True)

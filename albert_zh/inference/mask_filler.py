@@ -12,7 +12,8 @@ import tensorflow.compat.v1 as tf
 
 from albert_zh.common.errors import UserError
 from albert_zh.inference import loaded_model
-from albert_zh.model import modeling
+from albert_zh.model.encoder import AlbertModel
+from albert_zh.model.heads import masked_lm_head
 
 __all__ = ["MASK", "MaskFiller"]
 
@@ -54,12 +55,12 @@ class MaskFiller(loaded_model.Resident):
         )
 
         def build(features):
-            model = modeling.AlbertModel(
+            model = AlbertModel(
                 config, False, *[features[name] for name in loaded_model.INPUT_NAMES]
             )
             positions = tf.placeholder(tf.int32, [None, None], "masked_lm_positions")
             zeros = tf.zeros_like(positions)
-            head = modeling.masked_lm_head(config, model, positions, zeros, zeros)
+            head = masked_lm_head(config, model, positions, zeros, zeros)
             return tf.exp(head.log_probs), [positions]
 
         self._session = loaded_model.CheckpointSession(

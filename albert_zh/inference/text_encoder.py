@@ -16,7 +16,9 @@ import tensorflow.compat.v1 as tf
 from albert_zh.common import cpu_precision
 from albert_zh.common.errors import UserError
 from albert_zh.inference import loaded_model
-from albert_zh.model import checkpoints, modeling
+from albert_zh.model import checkpoints
+from albert_zh.model.encoder import AlbertModel
+from albert_zh.model.layers import max_over_tokens, mean_over_tokens
 
 __all__ = [
     "LAYERS",
@@ -34,14 +36,14 @@ LAYERS = {
 
 
 def _mean_and_max(tokens, mask):
-    pooled = [modeling.mean_over_tokens(tokens, mask), modeling.max_over_tokens(tokens, mask)]
+    pooled = [mean_over_tokens(tokens, mask), max_over_tokens(tokens, mask)]
     return tf.concat(pooled, axis=1)
 
 
 # name: float [B, F, W] and mask [B, F, 1] -> [B, W], or [B, 2 W].
 POOLINGS = {
-    "mean": modeling.mean_over_tokens,
-    "max": modeling.max_over_tokens,
+    "mean": mean_over_tokens,
+    "max": max_over_tokens,
     "mean_max": _mean_and_max,
     "cls": lambda tokens, mask: tokens[:, 0, :],
 }
@@ -115,7 +117,7 @@ class TextEncoder(loaded_model.Resident):
             )
 
         def build(features):
-            model = modeling.AlbertModel(
+            model = AlbertModel(
                 config, False, *[features[n] for n in loaded_model.INPUT_NAMES], precision=precision
             )
             outputs = model.get_all_encoder_layers()

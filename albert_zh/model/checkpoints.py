@@ -21,7 +21,11 @@ import tensorflow.compat.v1 as tf
 
 from albert_zh.common import files, package_files, path_rules, system_errors
 from albert_zh.common.errors import UserError
-from albert_zh.model import inference_graph, modeling
+from albert_zh.model import inference_graph
+from albert_zh.model.config import LAYOUTS, AlbertConfig
+from albert_zh.model.encoder import AlbertModel
+from albert_zh.model.heads import classification_head, masked_lm_head, sentence_order_head
+from albert_zh.model.variables import variable_name
 
 ENCODER_SCOPE = "bert/"
 CHECKPOINT_NAME = "albert_model.ckpt"  # in a model folder, as in the released archives
@@ -440,7 +444,7 @@ def initialize_from(init_checkpoint, variables, use_tpu=False):
     Returns:
         (`Assignment`, scaffold function for `TPUEstimatorSpec` or None).
     """
-    shapes = {modeling.variable_name(v): v.shape.as_list() for v in variables}
+    shapes = {variable_name(v): v.shape.as_list() for v in variables}
     assignment = assign(shapes, init_checkpoint)
     if not use_tpu:
         tf.train.init_from_checkpoint(init_checkpoint, assignment.names)
@@ -487,19 +491,19 @@ def expected_shapes_by_part(config, num_labels=2, parts=MODEL_PARTS):
         OrderedDict, part -> {name: shape}.
     """
     config = copy.copy(config)
-    if "{layer}" not in modeling.LAYOUTS[config.layout].layer_scope:
+    if "{layer}" not in LAYOUTS[config.layout].layer_scope:
         groups = config.num_hidden_groups or 1
         config.num_hidden_layers = min(groups, config.num_hidden_layers)  # more would share weights
     shapes = collections.OrderedDict()
     with tf.Graph().as_default():
         zero = tf.zeros([1, 1], tf.int32)
-        model = modeling.AlbertModel(config, False, zero)
+        model = AlbertModel(config, False, zero)
         pooled = model.get_pooled_output()
         heads = {
             "encoder": lambda: None,
-            "masked_lm": lambda: modeling.masked_lm_head(config, model, zero, zero, zero),
-            "sentence_order": lambda: modeling.sentence_order_head(config, pooled, zero),
-            "classification": lambda: modeling.classification_head(
+            "masked_lm": lambda: masked_lm_head(config, model, zero, zero, zero),
+            "sentence_order": lambda: sentence_order_head(config, pooled, zero),
+            "classification": lambda: classification_head(
                 config, pooled, None, num_labels, is_training=False
             ),
         }
@@ -522,7 +526,7 @@ def check_fits(config_file, path):
     Raises:
         UserError: if it does not; says what is missing.
     """
-    config = modeling.AlbertConfig.from_json_file(config_file)
+    config = AlbertConfig.from_json_file(config_file)
     assign(expected_shapes(config), find_checkpoint(path))
 
 
@@ -743,7 +747,7 @@ def _write_meta_graph(folder, path, values):
         return
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # reading the model says it
-        config = modeling.AlbertConfig.from_json_file(config_file)
+        config = AlbertConfig.from_json_file(config_file)
     settings = inference_graph.notes_of_folder(folder)
     shapes = {name: list(value.shape) for name, value in values.items()}
     inference_graph.write_meta_graph(path, config, shapes, settings)

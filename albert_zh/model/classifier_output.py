@@ -2,7 +2,8 @@
 
 import tensorflow.compat.v1 as tf
 
-from albert_zh.model import modeling
+from albert_zh.model.encoder import FIRST_TOKEN
+from albert_zh.model.layers import max_over_tokens, mean_over_tokens
 
 # What is predicted, of logits [B, C]: a softmax, a sigmoid for each label, the value itself.
 OBJECTIVES = {"single_label": tf.nn.softmax, "multi_label": tf.sigmoid, "regression": tf.identity}
@@ -17,7 +18,7 @@ def probabilities(logits, objective):
 
 def output_positions(pooling):
     """The positions of the last layer that a way of pooling needs, as `AlbertModel` takes them."""
-    return modeling.FIRST_TOKEN if pooling == "cls" else None
+    return FIRST_TOKEN if pooling == "cls" else None
 
 
 def pooled_output(model, input_mask, pooling):
@@ -46,5 +47,5 @@ def pooled_output(model, input_mask, pooling):
     }[pooling]()  # [B, F, H]
     sequence = tf.cast(sequence, tf.float32)
     mask = tf.cast(input_mask[:, :, None], tf.float32)  # [B, F, 1]
-    pooled = modeling.max_over_tokens if pooling == "max" else modeling.mean_over_tokens
+    pooled = max_over_tokens if pooling == "max" else mean_over_tokens
     return pooled(sequence, mask)

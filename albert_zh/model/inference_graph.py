@@ -14,7 +14,10 @@ import tensorflow.compat.v1 as tf
 
 from albert_zh.common import validation
 from albert_zh.common.errors import UserError
-from albert_zh.model import classifier_output, modeling
+from albert_zh.model import classifier_output
+from albert_zh.model.activations import ACTIVATIONS
+from albert_zh.model.encoder import AlbertModel
+from albert_zh.model.heads import classification_head, masked_lm_head, sentence_order_head
 
 # What a model folder calls the settings of its fine-tuning.
 FINE_TUNING_FILE = "fine_tuning.json"
@@ -71,7 +74,7 @@ def fusible_gelu(x):
     return 0.5 * x * (1.0 + tf.tanh(inner))
 
 
-modeling.ACTIVATIONS["fusible_gelu"] = fusible_gelu
+ACTIVATIONS["fusible_gelu"] = fusible_gelu
 
 
 def with_fusible_gelu(config):
@@ -184,9 +187,7 @@ def build(
     outputs = collections.OrderedDict()
     # Plain variables are what every freezing tool understands.
     with tf.variable_scope(tf.get_variable_scope(), use_resource=False):
-        model = modeling.AlbertModel(
-            config, False, ids, mask, segments, output_positions=output_positions
-        )
+        model = AlbertModel(config, False, ids, mask, segments, output_positions=output_positions)
         outputs["sequence_output"] = model.get_sequence_output()
         outputs["pooled_output"] = model.get_pooled_output()
         if "classification" in heads:
@@ -195,7 +196,7 @@ def build(
             outputs.update(_masked_lm(config, model, inputs, shape))
         if "sentence_order" in heads:
             labels = tf.zeros_like(ids[:, 0])
-            head = modeling.sentence_order_head(config, model.get_pooled_output(), labels)
+            head = sentence_order_head(config, model.get_pooled_output(), labels)
             outputs["sentence_order_log_probs"] = head.log_probs
     for name, tensor in outputs.items():
         if tensor.op.name != name:
@@ -210,7 +211,7 @@ def build_for_converter(config, heads, num_labels=None, settings=None):
 
 def _classification(config, model, mask, num_labels, settings):
     pooled = classifier_output.pooled_output(model, mask, settings.get("pooling", "cls"))
-    head = modeling.classification_head(config, pooled, None, num_labels, is_training=False)
+    head = classification_head(config, pooled, None, num_labels, is_training=False)
     objective = settings.get("objective", "single_label")
     return {
         "logits": head.logits,
@@ -227,7 +228,7 @@ def _masked_lm(config, model, inputs, shape):
     if shape[1] is None:  # positions behind the cut, as the last one before it
         given[0] = tf.minimum(given[0], config.max_position_embeddings - 1)
     with tf.name_scope("masked_lm"):
-        head = modeling.masked_lm_head(config, model, *given)
+        head = masked_lm_head(config, model, *given)
         # The head's own loss has an operation that TensorFlow Lite lacks.
         targets = tf.one_hot(tf.reshape(given[1], [-1]), config.vocab_size)
         losses = -tf.reduce_sum(targets * head.log_probs, axis=-1)  # [B * P]

@@ -20,7 +20,8 @@ import re
 
 import numpy as np
 
-from albert_zh.model import checkpoints, modeling
+from albert_zh.model import checkpoints
+from albert_zh.model.config import LAYOUTS
 
 WORD_DEVIATION = 0.03
 PROJECTION_GAIN = 1.5
@@ -133,7 +134,7 @@ def _tables(config, values, generator):
     words = values[scope + "word_embeddings"]
     words[:] = generator.standard_normal(words.shape) * WORD_DEVIATION
     projection = np.eye(config.word_width)
-    kind = modeling.LAYOUTS[config.layout].projection
+    kind = LAYOUTS[config.layout].projection
     projection_name = {
         "word_embeddings_2": scope + "word_embeddings_2",
         "embedding_hidden_mapping_in": "bert/encoder/embedding_hidden_mapping_in/kernel",

@@ -12,7 +12,10 @@ import collections
 import numpy as np
 import tensorflow.compat.v1 as tf
 
-from albert_zh.model import checkpoints, modeling, optimization
+from albert_zh.model import checkpoints, optimization
+from albert_zh.model.encoder import AlbertModel
+from albert_zh.model.heads import masked_lm_head, sentence_order_head
+from albert_zh.model.layers import part_of_batch
 from albert_zh.pretraining.objectives import replaced_tokens
 from albert_zh.training.hooks import show_in_progress
 
@@ -60,7 +63,7 @@ def pretraining_losses(config, features, is_training, settings, denominators=Non
     weights, sentences, pieces = denominators or batch_denominators(features)
     with tf.variable_scope(tf.get_variable_scope(), reuse=tf.AUTO_REUSE):
         model = _encoder(config, is_training, features, settings, output_positions)
-        masked_lm = modeling.masked_lm_head(
+        masked_lm = masked_lm_head(
             config,
             model,
             positions,
@@ -68,7 +71,7 @@ def pretraining_losses(config, features, is_training, settings, denominators=Non
             features["masked_lm_weights"],
             parts=_WORD_PARTS if is_training and not settings.plain else 1,
         )
-        order = modeling.sentence_order_head(
+        order = sentence_order_head(
             config, model.get_pooled_output(), features["next_sentence_labels"]
         )
         masked_lm_loss = masked_lm.weighted_loss / (weights + _EPSILON)
@@ -84,7 +87,7 @@ def pretraining_losses(config, features, is_training, settings, denominators=Non
 
 
 def _encoder(config, is_training, features, settings, output_positions):
-    return modeling.AlbertModel(
+    return AlbertModel(
         config,
         is_training,
         features["input_ids"],
@@ -105,9 +108,7 @@ def _losses_of_filled_text(config, features, settings, log_probs):
     features = dict(features, input_ids=filled.input_ids)
     model = _encoder(config, True, features, settings, output_positions=None)
     losses = replaced_tokens.detection_losses(config, model, filled.is_replaced)  # [B, F]
-    order = modeling.sentence_order_head(
-        config, model.get_pooled_output(), features["next_sentence_labels"]
-    )
+    order = sentence_order_head(config, model.get_pooled_output(), features["next_sentence_labels"])
     is_piece = tf.cast(features["input_mask"], tf.float32)
     return tf.reduce_sum(losses * is_piece), tf.reduce_sum(order.per_example_loss)
 
@@ -182,7 +183,7 @@ def _gradients(config, settings, features, scaler):
     variables = []
 
     def compute(part, number):
-        with modeling.part_of_batch(number):
+        with part_of_batch(number):
             losses = pretraining_losses(config, part, True, settings, denominators)
         variables[:] = tf.trainable_variables()
         loss = losses.total / num_replicas  # replicas' gradients are summed

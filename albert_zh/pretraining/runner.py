@@ -15,7 +15,8 @@ from albert_zh.common import config_flag, files
 from albert_zh.common.errors import UserError
 from albert_zh.corpus import masking
 from albert_zh.corpus import reader as corpus_reader
-from albert_zh.model import checkpoints, modeling, optimization, structured_initialization
+from albert_zh.model import checkpoints, optimization, structured_initialization
+from albert_zh.model.config import AlbertConfig
 from albert_zh.pretraining import input_pipeline as pretraining_input
 from albert_zh.pretraining import model_fn as pretraining_model_fn
 from albert_zh.pretraining import record_files
@@ -211,7 +212,7 @@ class Pretraining:
         self._config = run_flags.read_config(config_file)
         if ffn_groups:
             given = dict({"ffn_groups": ffn_groups}, **self._config.to_dict())
-            self._config = modeling.AlbertConfig.from_dict(given)
+            self._config = AlbertConfig.from_dict(given)
         self._vocab_file = self._find_vocab_file()
         run_folder.open_output_folder(self._folder)
         run_flags.say_what_has_no_effect()

@@ -5,7 +5,8 @@ import warnings
 from absl import flags
 
 from albert_zh.common.errors import UserError
-from albert_zh.model import modeling
+from albert_zh.model.config import AlbertConfig
+from albert_zh.model.encoder import PRECISIONS
 from albert_zh.text import tokenization
 from albert_zh.training import multi_worker
 from albert_zh.training.messages import say
@@ -74,7 +75,7 @@ def define_run_flags(**defaults):
     flags.DEFINE_enum(
         "precision",
         "float32",
-        sorted(modeling.PRECISIONS),
+        sorted(PRECISIONS),
         "What the encoder computes in; variables and losses are float32.",
     )
     flags.DEFINE_enum(
@@ -131,7 +132,7 @@ def read_config(config_file):
     """The config of a file; its warnings are said in a line of ours."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        config = modeling.AlbertConfig.from_json_file(config_file)
+        config = AlbertConfig.from_json_file(config_file)
     for warning in caught:
         say("warning: %s: %s", config_file, warning.message)
     return config

@@ -13,7 +13,7 @@ import collections
 
 import tensorflow.compat.v1 as tf
 
-from albert_zh.model import modeling
+from albert_zh.model.layers import dense, dropout_seed, get_shape_list
 
 SCOPE = "cls/replaced_tokens"  # of the head, which only training has
 
@@ -36,10 +36,10 @@ def fill(features, log_probs):
     Returns:
         `Filled`; there is no gradient through it.
     """
-    batch, length = modeling.get_shape_list(features["input_ids"], expected_rank=2)
-    _, count = modeling.get_shape_list(features["masked_lm_positions"], expected_rank=2)
+    batch, length = get_shape_list(features["input_ids"], expected_rank=2)
+    _, count = get_shape_list(features["masked_lm_positions"], expected_rank=2)
     drawn = tf.random.stateless_categorical(
-        tf.stop_gradient(log_probs), 1, modeling.dropout_seed(), dtype=tf.int32
+        tf.stop_gradient(log_probs), 1, dropout_seed(), dtype=tf.int32
     )
     # What is no prediction goes to a further column, which is cut off again.
     is_used = features["masked_lm_weights"] > 0
@@ -71,8 +71,8 @@ def detection_losses(config, model, is_replaced):
     width = config.hidden_size
     rows = tf.reshape(model.get_sequence_output(), [-1, width])  # [R, H]
     with tf.variable_scope(SCOPE):
-        rows = modeling.dense(rows, width, config, "dense", config.hidden_act)
-        logits = tf.cast(modeling.dense(rows, 1, config, "output"), tf.float32)  # [R, 1]
+        rows = dense(rows, width, config, "dense", config.hidden_act)
+        logits = tf.cast(dense(rows, 1, config, "output"), tf.float32)  # [R, 1]
     return tf.nn.sigmoid_cross_entropy_with_logits(
         labels=is_replaced, logits=tf.reshape(logits, tf.shape(is_replaced))
     )

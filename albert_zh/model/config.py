@@ -1,0 +1,250 @@
+"""Config JSON -> `AlbertConfig`, and the layouts of variables that configs choose among."""
+
+import collections
+import copy
+import inspect
+import json
+import warnings
+
+from albert_zh.common import validation
+from albert_zh.common.errors import UserError
+from albert_zh.model.activations import get_activation
+
+
+class Layout(
+    collections.namedtuple(
+        "Layout", "projection layer_scope attention attention_norm ffn_in ffn_out ffn_norm"
+    )
+):
+    """How the layouts differ.
+
+    Fields:
+        projection: where word vectors widen from E to H ("word_embeddings_2", before the sum of the
+            tables; "embedding_hidden_mapping_in", after their LayerNorm; None: E is H).
+        layer_scope: scope of a block; like the rest formatted with layer, group and inner_group.
+        attention, attention_norm, ffn_in, ffn_out, ffn_norm: scopes in a block.
+    """
+
+    def of_block(self, **numbers):
+        """The layout with the scopes of the block of a layer, group and inner_group."""
+        return self._replace(
+            **{name: scope.format(**numbers) for name, scope in self._asdict().items() if scope}
+        )
+
+
+_BERT_BLOCK = {
+    "attention": "attention",
+    "attention_norm": "attention/output/LayerNorm",
+    "ffn_in": "intermediate/dense",
+    "ffn_out": "output/dense",
+    "ffn_norm": "output/LayerNorm",
+}
+_GOOGLE_LAYOUT = Layout(
+    projection="embedding_hidden_mapping_in",
+    layer_scope="transformer/group_{group}/inner_group_{inner_group}",
+    attention="attention_1",
+    attention_norm="LayerNorm",
+    ffn_in="ffn_1/intermediate/dense",
+    ffn_out="ffn_1/intermediate/output/dense",
+    ffn_norm="LayerNorm_1",
+)
+LAYOUTS = {
+    "brightmart": Layout(projection="word_embeddings_2", layer_scope="layer_shared", **_BERT_BLOCK),
+    "google": _GOOGLE_LAYOUT,
+    "google_fast": _GOOGLE_LAYOUT,
+    "bert": Layout(projection=None, layer_scope="layer_{layer}", **_BERT_BLOCK),
+}
+
+# What a config may hold. Bounds are far beyond all published models: they keep a damaged file from
+# asking for years of work or all memory.
+_WIDTH = validation.integer(1, 1 << 16)
+_DEPTH = validation.integer(1, 1024)
+_PROBABILITY = validation.number(least=0, below=1)
+CONFIG = validation.record(
+    {
+        "vocab_size": validation.integer(1, 10**7),
+        "hidden_size": _WIDTH,
+        "num_hidden_layers": _DEPTH,
+        "num_attention_heads": _WIDTH,
+        "intermediate_size": validation.integer(1, 1 << 20),
+        "hidden_act": validation.TEXT,
+        "hidden_dropout_prob": _PROBABILITY,
+        "attention_probs_dropout_prob": _PROBABILITY,
+        "max_position_embeddings": validation.integer(1, 1 << 20),
+        "type_vocab_size": _WIDTH,
+        "initializer_range": validation.number(above=0, most=1000),
+        "embedding_size": validation.or_none(_WIDTH),
+        "ln_type": validation.or_none(validation.one_of("postln", "preln")),
+        "num_hidden_groups": validation.or_none(_DEPTH),
+        "inner_group_num": _DEPTH,
+        "ffn_groups": _WIDTH,
+    },
+    expected="a JSON object of settings",
+)
+_SHOWN_KEYS = 20
+_MOST_BLOCKS = 1024  # layers times `inner_group_num`
+
+
+class AlbertConfig:
+    """Sizes and settings of a model, as in its config JSON.
+
+    A config with `num_hidden_groups` is of google's layout (google_fast with `ffn_groups` over 1),
+    one with only `embedding_size` of brightmart's, one with neither is plain BERT.
+    """
+
+    # Keys that published configs carry and that change nothing here.
+    INERT_KEYS = frozenset(
+        "directionality pooler_fc_size pooler_num_attention_heads pooler_num_fc_layers "
+        "pooler_size_per_head pooler_type net_structure_type gap_size num_memory_blocks "
+        "down_scale_factor layers_to_keep".split()
+    )
+    # Set by AlbertModel on its own copy: whether activations are computed again for the gradient,
+    # see `recomputed` (in training that is not to be plain), and whether it is to be plain.
+    saves_memory = False
+    is_plain = False
+    # Set for export, with weights to suit: float [H], by which the feed-forward layers' outputs are
+    # divided until they are added; see `export_tflite.feed_forward_scale`.
+    ffn_out_scale = None
+
+    def __init__(
+        self,
+        vocab_size,
+        hidden_size=768,
+        num_hidden_layers=12,
+        num_attention_heads=12,
+        intermediate_size=3072,
+        hidden_act="gelu",
+        hidden_dropout_prob=0.1,
+        attention_probs_dropout_prob=0.1,
+        max_position_embeddings=512,
+        type_vocab_size=16,
+        initializer_range=0.02,
+        embedding_size=None,
+        ln_type=None,
+        num_hidden_groups=None,
+        inner_group_num=1,
+        ffn_groups=1,
+        **other_keys,
+    ):
+        """Sets and checks every value.
+
+        Args:
+            vocab_size: entries of the vocabulary, V.
+            hidden_size: width of the encoder, H.
+            num_hidden_layers: transformer blocks applied.
+            num_attention_heads: heads, N; divides H.
+            intermediate_size: width of the feed-forward layer, I.
+            hidden_act: a name in `ACTIVATIONS`.
+            hidden_dropout_prob: dropout of embeddings and block outputs in training.
+            attention_probs_dropout_prob: dropout of attention weights in training.
+            max_position_embeddings: longest sequence.
+            type_vocab_size: segments.
+            initializer_range: standard deviation of the start values.
+            embedding_size: width of the word table, E; None for plain BERT.
+            ln_type: "postln" (also None) or "preln"; brightmart and plain BERT only.
+            num_hidden_groups: groups of layers that share weights; google's layouts only. It
+                divides num_hidden_layers, or is a multiple of it: then some groups have no layer.
+            inner_group_num: blocks in a group's layer; google's layouts only.
+            ffn_groups: groups of the feed-forward kernels; more than 1 is google_fast.
+            **other_keys: kept; those not known to be harmless are warned of.
+
+        Raises:
+            UserError: for a value that makes no sense.
+        """
+        values = dict(locals())
+        del values["self"], values["other_keys"]
+        self.__dict__.update(values)
+        self._given_keys = set(values)
+        self._other_keys = {}
+        self._check()
+        self._keep(other_keys)
+
+    def _keep(self, other_keys):
+        """Keeps keys that mean nothing here; warns of those not known to be harmless."""
+        self._other_keys.update(other_keys)
+        unknown = sorted(set(other_keys) - self.INERT_KEYS)
+        if unknown:
+            names = ", ".join(map(validation.shown_key, unknown[:_SHOWN_KEYS]))
+            warnings.warn("unknown keys are kept but not used: %s" % names)
+
+    @classmethod
+    def from_dict(cls, json_object):
+        """The config of a dictionary; raises `UserError` if `vocab_size` is missing."""
+        validation.checked("config", json_object, CONFIG)
+        if "vocab_size" not in json_object:
+            raise UserError("config: vocab_size is missing: is this a model's config JSON?")
+        names = set(inspect.signature(cls.__init__).parameters) - {"self", "other_keys"}
+        known = {key: value for key, value in json_object.items() if key in names}
+        config = cls(**known)
+        config._given_keys = set(known)
+        config._keep({key: json_object[key] for key in json_object if key not in names})
+        return config
+
+    @classmethod
+    def from_json_file(cls, json_file):
+        """The config of a JSON file; errors name the file."""
+        validation.checked("json_file", json_file, validation.PATH)
+        settings = validation.read_json(json_file, CONFIG)
+        try:
+            return cls.from_dict(settings)
+        except UserError as error:
+            raise UserError("%s: %s" % (json_file, error)) from error
+
+    @property
+    def layout(self):
+        """The name of the layout, a key of `LAYOUTS`."""
+        if self.num_hidden_groups:
+            return "google_fast" if self.ffn_groups > 1 else "google"
+        return "brightmart" if self.embedding_size else "bert"
+
+    @property
+    def word_width(self):
+        """Width of the word table: E, or H in plain BERT."""
+        return self.embedding_size or self.hidden_size
+
+    @property
+    def is_pre_norm(self):
+        """Whether LayerNorm stands before attention and feed-forward rather than after."""
+        return self.ln_type == "preln"
+
+    def to_dict(self):
+        """The settings as given (defaults that were not given are left out)."""
+        given = {key: self.__dict__[key] for key in sorted(self._given_keys)}
+        return copy.deepcopy(dict(given, **self._other_keys))
+
+    def to_json_string(self):
+        """The settings as indented JSON with a final line end."""
+        return json.dumps(self.to_dict(), ensure_ascii=False, indent=2, sort_keys=True) + "\n"
+
+    def _check(self):
+        validation.checked("config", {key: self.__dict__[key] for key in self._given_keys}, CONFIG)
+        get_activation(self.hidden_act)
+        self._require_divides("num_attention_heads", "hidden_size")
+        self._require_divides("ffn_groups", "hidden_size")
+        self._require_divides("ffn_groups", "intermediate_size")
+        if self.num_hidden_groups and self.is_pre_norm:
+            raise UserError("ln_type: google's layouts (num_hidden_groups) know only postln")
+        if self.num_hidden_groups:
+            self._require_divides(*self._groups_and_layers())
+        elif self.ffn_groups > 1:
+            raise UserError("ffn_groups: only google's layouts (num_hidden_groups) have them")
+        if self.num_hidden_layers * self.inner_group_num > _MOST_BLOCKS:
+            raise UserError(
+                "config: num_hidden_layers (%d) times inner_group_num (%d): expected at most %d"
+                % (self.num_hidden_layers, self.inner_group_num, _MOST_BLOCKS)
+            )
+
+    def _groups_and_layers(self):
+        """More groups than layers leave groups out (albert_config_tiny_google_fast.json: 12, 4)."""
+        keys = ("num_hidden_groups", "num_hidden_layers")
+        return sorted(keys, key=lambda key: getattr(self, key))
+
+    def _require_divides(self, key, whole_key):
+        part, whole = getattr(self, key), getattr(self, whole_key)
+        if whole % part:
+            raise UserError(
+                "config: %s (%d) is not a multiple of %s (%d)" % (whole_key, whole, key, part)
+            )
+
+
+BertConfig = AlbertConfig

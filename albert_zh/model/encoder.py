@@ -1,0 +1,381 @@
+"""The encoder of every layout: embeddings, transformer blocks, pooler.
+
+The config alone chooses the layout (see `config.LAYOUTS`); variable names and shapes are those of
+the original albert_zh, google's ALBERT and BERT, so their checkpoints load as they are.
+
+    config = AlbertConfig.from_json_file("albert_config/albert_config_tiny.json")
+    model = AlbertModel(config, is_training=False, input_ids=input_ids, input_mask=input_mask)
+    model.get_sequence_output()  # [B, F, H]
+
+Letters in shape comments: B batch, F tokens, E embedding, H hidden, N heads, D head size,
+I intermediate, V vocabulary, P masked positions, R = B * F rows, G feed-forward groups.
+"""
+
+import copy
+import functools
+import math
+
+import tensorflow.compat.v1 as tf
+
+from albert_zh.common.errors import UserError
+from albert_zh.model.config import LAYOUTS
+from albert_zh.model.gradient_checkpointing import recomputed, recomputed_chain
+from albert_zh.model.layers import (
+    dense,
+    dropout,
+    dropout_seed,
+    gather_positions,
+    get_shape_list,
+    joint_dense,
+    layer_norm,
+    lookup,
+    product,
+)
+from albert_zh.model.variables import new_variable
+
+MASKED_LOGIT = -10000.0  # added to the attention scores of padding
+
+# What the encoder's products are computed in. Variables, LayerNorm, softmax and losses are always
+# float32.
+PRECISIONS = {"float32": tf.float32, "bfloat16": tf.bfloat16, "mixed_float16": tf.float16}
+BLOCK_DROPOUTS = 3  # of attention weights, attention output, feed-forward output
+
+FIRST_TOKEN = "first token"  # see `AlbertModel`
+
+
+class AlbertModel:
+    """The encoder: embeddings, transformer blocks, pooler."""
+
+    def __init__(
+        self,
+        config,
+        is_training,
+        input_ids,
+        input_mask=None,
+        token_type_ids=None,
+        use_one_hot_embeddings=False,
+        scope=None,
+        recompute=False,
+        precision="float32",
+        plain=False,
+        output_positions=None,
+    ):
+        """Builds the graph.
+
+        Args:
+            config: `AlbertConfig`.
+            is_training: bool; dropout is applied only in training.
+            input_ids: int tensor [B, F].
+            input_mask: int tensor [B, F], 1 for tokens and 0 for padding; None: no padding.
+            token_type_ids: int tensor [B, F], the segment of each token; None: all 0.
+            use_one_hot_embeddings: bool; look words up by a product with one-hot rows (TPU).
+            scope: variable scope; "bert" by default.
+            recompute: bool; in training keep only what goes from layer to layer and compute the
+                rest again for the gradient: more time, much less memory.
+            precision: a key of `PRECISIONS`.
+            plain: bool; do without what saves memory and time: recomputing and compiling
+                activations, joint products, leaving out what nobody asks for. Slower, but nothing
+                that a doubt could be about.
+            output_positions: the only positions whose output is asked for, so that the last layer
+                computes no others: `FIRST_TOKEN`, or int tensor [B, K], the first of each row 0
+                (the pooler's); None for all.
+        """
+        config = _config_of_graph(config, is_training, plain)
+        if input_mask is None:
+            input_mask = tf.ones_like(input_ids)
+        if token_type_ids is None:
+            token_type_ids = tf.zeros_like(input_ids)
+        self._dtype = PRECISIONS[precision]
+        self._batch_shape = get_shape_list(input_ids, expected_rank=2)  # [B, F]
+
+        with tf.variable_scope(scope, default_name="bert"):
+            with tf.variable_scope("embeddings"):
+                self._build_embeddings(config, input_ids, token_type_ids, use_one_hot_embeddings)
+            with tf.variable_scope("encoder"):
+                rows = self._project_to_hidden(config)  # [R, H]
+                mask = tf.expand_dims(tf.expand_dims(input_mask, 1), 1)  # [B, 1, 1, F]
+                mask = (1.0 - tf.cast(mask, tf.float32)) * MASKED_LOGIT
+                self._layer_rows = encoder_layers(
+                    config,
+                    rows,
+                    mask,
+                    self._batch_shape,
+                    recompute and is_training,
+                    output_positions,
+                )
+            with tf.variable_scope("pooler"):
+                self._pooled_output = dense(
+                    self.get_sequence_output()[:, 0, :], config.hidden_size, config, "dense", "tanh"
+                )  # [B, H]
+
+    def _build_embeddings(self, config, input_ids, token_type_ids, use_one_hot):
+        batch, length = self._batch_shape
+        check_length(length, config.max_position_embeddings)
+        self._embedding_table = new_variable(
+            "word_embeddings", [config.vocab_size, config.word_width], config
+        )
+        words = lookup(self._embedding_table, input_ids, use_one_hot)  # [R, E]
+        self._word_embedding_output = tf.reshape(words, [batch, length, config.word_width])
+        width = config.word_width
+        self._embedding_projection = None
+        if LAYOUTS[config.layout].projection == "word_embeddings_2":
+            self._embedding_projection = new_variable(
+                "word_embeddings_2", [width, config.hidden_size], config
+            )
+            words = product(tf.cast(words, self._dtype), self._embedding_projection)  # [R, H]
+            width = config.hidden_size
+        segments = lookup(
+            new_variable("token_type_embeddings", [config.type_vocab_size, width], config),
+            token_type_ids,
+            use_one_hot=True,  # two rows: a product is faster than a gather's gradient
+        )
+        words = tf.cast(words, tf.float32)
+        positions = new_variable(
+            "position_embeddings", [config.max_position_embeddings, width], config
+        )
+        rows = tf.reshape(words + segments, [batch, length, width]) + positions[:length]
+        rows = layer_norm(tf.reshape(rows, [-1, width]), "LayerNorm", config.saves_memory)
+        self._embedding_rows = dropout(tf.cast(rows, self._dtype), config.hidden_dropout_prob)
+
+    def _project_to_hidden(self, config):
+        """Google's layouts widen the finished embeddings to the hidden size; [R, E] -> [R, H]."""
+        name = LAYOUTS[config.layout].projection
+        if name != "embedding_hidden_mapping_in" or config.word_width == config.hidden_size:
+            return self._embedding_rows
+        return dense(self._embedding_rows, config.hidden_size, config, name)
+
+    def _unflatten(self, rows):
+        return tf.reshape(rows, [self._batch_shape[0], -1, rows.shape[-1]])
+
+    def get_pooled_output(self):
+        """[B, H], tanh of a dense layer on the first token; float32."""
+        return tf.cast(self._pooled_output, tf.float32)
+
+    def get_sequence_output(self):
+        """[B, F, H], the output of the last layer; with `output_positions` [B, K, H]."""
+        return self._unflatten(self._layer_rows[-1])
+
+    def get_all_encoder_layers(self):
+        """List of [B, F, H], the output of each layer; the last one as `get_sequence_output`."""
+        return [self._unflatten(rows) for rows in self._layer_rows]
+
+    def get_word_embedding_output(self):
+        """[B, F, E], the word vectors as looked up."""
+        return self._word_embedding_output
+
+    def get_embedding_output(self):
+        """[B, F, H] (google's layouts [B, F, E]), sum of the tables after LayerNorm."""
+        return self._unflatten(self._embedding_rows)
+
+    def get_embedding_table(self):
+        """[V, E], the word table."""
+        return self._embedding_table
+
+    def get_embedding_projection(self):
+        """[E, H], brightmart's second word table; None in the other layouts."""
+        return self._embedding_projection
+
+    get_embedding_table_2 = get_embedding_projection  # albert_zh's name
+
+
+def _config_of_graph(config, is_training, plain):
+    """A copy of a config that also knows what its graph is for."""
+    config = copy.deepcopy(config)
+    config.saves_memory = is_training and not plain
+    config.is_plain = plain
+    if not is_training:
+        config.hidden_dropout_prob = 0.0
+        config.attention_probs_dropout_prob = 0.0
+    return config
+
+
+BertModel = AlbertModel
+
+
+def encoder_layers(
+    config, rows, mask, batch_shape, recompute=False, output_positions=None, layout=None
+):
+    """All layers of the encoder.
+
+    Args:
+        config: `AlbertConfig`.
+        rows: float tensor [R, H], the embeddings.
+        mask: float tensor that fits [B, N, F, F], added to the attention scores.
+        batch_shape: B and F.
+        recompute: bool, see `AlbertModel`.
+        output_positions: see `AlbertModel`.
+        layout: `Layout` in place of the config's.
+
+    Returns:
+        list of [R, H], one per layer; with `output_positions` the last one is [B * K, H].
+    """
+    layout = layout or LAYOUTS[config.layout]
+    groups = config.num_hidden_groups or 1
+    last_block = (config.num_hidden_layers - 1, config.inner_group_num - 1)
+
+    def apply_layer(layer, seeds, rows):
+        group = layer * groups // config.num_hidden_layers
+        for inner_group in range(config.inner_group_num):
+            scopes = layout.of_block(layer=layer, group=group, inner_group=inner_group)
+            positions = output_positions if (layer, inner_group) == last_block else None
+            with tf.variable_scope(scopes.layer_scope, reuse=tf.AUTO_REUSE):
+                rows = transformer_block(
+                    config, scopes, rows, mask, batch_shape, seeds[inner_group], positions
+                )
+        return rows
+
+    layers = []
+    for layer in range(config.num_hidden_layers):
+        seeds = [_block_seeds(config) for _ in range(config.inner_group_num)]
+        layers.append(functools.partial(apply_layer, layer, seeds))
+    if recompute:
+        return recomputed_chain(layers, rows)
+    outputs = []
+    for layer in layers:
+        rows = layer(rows)
+        outputs.append(rows)
+    return outputs
+
+
+def _block_seeds(config):
+    """Seeds of a block's dropouts, drawn outside of it because it may be computed twice."""
+    drops = config.hidden_dropout_prob or config.attention_probs_dropout_prob
+    return [dropout_seed() if drops else None for _ in range(BLOCK_DROPOUTS)]
+
+
+def transformer_block(config, layout, rows, mask, batch_shape, seeds, output_positions=None):
+    """One transformer block (Vaswani et al. 2017), post-LN or pre-LN.
+
+    Args:
+        config: `AlbertConfig`.
+        layout: of `LAYOUTS`, for the scopes of the block's variables.
+        rows: float tensor [R, H].
+        mask: float tensor [B, 1, 1, F], added to the attention scores.
+        batch_shape: B and F.
+        seeds: int tensors [2] of the three dropouts (attention weights, attention, feed-forward),
+            or None for each.
+        output_positions: the only positions that are computed, see `AlbertModel`; None for all.
+
+    Returns:
+        float tensor [R, H]; with `output_positions` [B * K, H].
+    """
+    weights_seed, attention_seed, feed_forward_seed = seeds
+
+    def kept(x):
+        if output_positions is None:
+            return x
+        sequence = tf.reshape(x, list(batch_shape) + [config.hidden_size])
+        if output_positions is FIRST_TOKEN:
+            return sequence[:, 0, :]  # [B, H]
+        return gather_positions(sequence, output_positions)  # [B * K, H]
+
+    def attend(x):
+        from_rows = None if output_positions is None else kept(x)
+        x = self_attention(config, layout.attention, x, mask, batch_shape, weights_seed, from_rows)
+        return dropout(x, config.hidden_dropout_prob, attention_seed)
+
+    def feed_forward(x):
+        groups = config.ffn_groups
+        x = dense(x, config.intermediate_size, config, layout.ffn_in, groups=groups)  # [R, I]
+        x = dense(
+            x,
+            config.hidden_size,
+            config,
+            layout.ffn_out,
+            input_activation=config.hidden_act,
+            groups=groups,
+        )
+        return dropout(x, config.hidden_dropout_prob, feed_forward_seed)
+
+    def norm(x, scope):
+        return layer_norm(x, scope, config.saves_memory)
+
+    def add_feed_forward(rows, x):
+        scale = config.ffn_out_scale
+        if scale is None:
+            return rows + feed_forward(x)
+        # Scaled behind the sum, since a factor of the product alone would go back into the kernel.
+        return (rows * (1.0 / scale) + feed_forward(x)) * scale
+
+    if config.is_pre_norm:
+        rows = kept(rows) + attend(norm(rows, layout.attention_norm))
+        return add_feed_forward(rows, norm(rows, layout.ffn_norm))
+    rows = norm(kept(rows) + attend(rows), layout.attention_norm)
+    return norm(add_feed_forward(rows, rows), layout.ffn_norm)
+
+
+def self_attention(config, scope, rows, mask, batch_shape, seed=None, from_rows=None):
+    """Multi-head self-attention and its output layer.
+
+    Args:
+        config: `AlbertConfig`.
+        scope: name of the attention's variable scope.
+        rows: float tensor [R, H].
+        mask: float tensor [B, 1, 1, F].
+        batch_shape: B and F.
+        seed: int tensor [2], of the dropout of attention weights; not used without dropout.
+        from_rows: float tensor [B * K, H], the only rows that look at the others; None for all.
+
+    Returns:
+        float tensor [R, H], or [B * K, H] of `from_rows`.
+    """
+
+    def attended(query, key, value):
+        return attention_context(
+            query, key, value, mask, config.attention_probs_dropout_prob, seed
+        )  # [B, N, F, D]
+
+    names = ["%s/self/%s" % (scope, name) for name in ("query", "key", "value")]
+    if from_rows is None and config.saves_memory:
+        inputs = _projected(config, names, rows, batch_shape)
+    else:  # outside of training in every layer, so that an exported file has each kernel once
+        querying = rows if from_rows is None else from_rows
+        inputs = _projected(config, names[:1], querying, (batch_shape[0], -1))
+        inputs += _projected(config, names[1:], rows, batch_shape)
+    context = recomputed(attended, inputs, config.saves_memory)
+    context = tf.transpose(context, [0, 2, 1, 3])  # [B, F, N, D]
+    context = tf.reshape(context, [-1, config.hidden_size])  # [R, H]
+    return dense(context, config.hidden_size, config, scope + "/output/dense")
+
+
+def attention_context(query, key, value, mask, dropout_prob, seed=None):
+    """What the heads of attention make of values; T are the positions that are looked at.
+
+    Args:
+        query: float tensor [B, N, F, D].
+        key: float tensor [B, N, T, D].
+        value: float tensor [B, N, T, D].
+        mask: float tensor that fits [B, N, F, T], added to the scores.
+        dropout_prob: float, of the attention weights.
+        seed: int tensor [2], of the dropout; not used without dropout.
+
+    Returns:
+        float tensor [B, N, F, D].
+    """
+    scores = tf.cast(tf.matmul(query, key, transpose_b=True), tf.float32)  # [B, N, F, T]
+    weights = tf.nn.softmax(scores / math.sqrt(int(query.shape[-1])) + mask)
+    weights = dropout(tf.cast(weights, value.dtype), dropout_prob, seed)
+    return tf.matmul(weights, value)
+
+
+def _projected(config, scopes, rows, batch_shape):
+    """Rows [R, H] as each of some dense layers projects them for the heads: [B, N, F, D] each."""
+    batch, length = batch_shape
+    heads = config.num_attention_heads
+    head_size = config.hidden_size // heads
+    if config.is_plain:
+        columns = [dense(rows, config.hidden_size, config, scope) for scope in scopes]
+        columns = [tf.reshape(x, [batch, length, heads, head_size]) for x in columns]
+        return [tf.transpose(x, [0, 2, 1, 3]) for x in columns]
+    x = joint_dense(rows, config.hidden_size, config, scopes)
+    x = tf.reshape(x, [batch, length, len(scopes), heads, head_size])
+    return tf.unstack(tf.transpose(x, [2, 0, 3, 1, 4]))
+
+
+def check_length(length, max_position_embeddings):
+    """Raises `UserError` for a sequence (int or tensor, of which nothing is known) too long."""
+    if isinstance(length, int) and length > max_position_embeddings:
+        raise UserError(
+            "--max_seq_length: %d is more than the config's max_position_embeddings, %d"
+            % (length, max_position_embeddings)
+        )

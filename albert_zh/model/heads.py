@@ -1,0 +1,195 @@
+"""Heads on the encoder: masked LM, sentence order, classification.
+
+Letters in shape comments: as in `encoder`.
+"""
+
+import collections
+
+import tensorflow.compat.v1 as tf
+
+from albert_zh.model.gradient_checkpointing import summed_by_parts
+from albert_zh.model.layers import dense, dropout, gather_positions, layer_norm, product
+from albert_zh.model.variables import new_variable
+
+CLASSIFIER_DROPOUT = 0.1
+
+MaskedLmOutput = collections.namedtuple(
+    "MaskedLmOutput", ["loss", "weighted_loss", "per_example_loss", "log_probs", "predicted"]
+)
+SentenceOrderOutput = collections.namedtuple(
+    "SentenceOrderOutput", ["loss", "per_example_loss", "log_probs", "predicted"]
+)
+ClassificationOutput = collections.namedtuple(
+    "ClassificationOutput", ["loss", "per_example_loss", "logits", "probabilities"]
+)
+
+
+def masked_lm_head(config, model, positions, label_ids, label_weights, parts=1):
+    """Predicts the masked words with the (tied) word table; variables under `cls/predictions`.
+
+    The loss is sum(weight * nll) / (sum(weight) + 1e-5), node `cls/predictions/truediv`.
+
+    Args:
+        config: `AlbertConfig`.
+        model: `AlbertModel`.
+        positions: int tensor [B, P], the masked positions; None for all of the model's
+            `output_positions` but the first token.
+        label_ids: int tensor [B, P], the words that stood there.
+        label_weights: float tensor [B, P], 0 for unused predictions.
+        parts: int; in training, in how many parts the logits are computed, so that they are not all
+            in memory at once. With more than one only the losses' sums have gradients.
+
+    Returns:
+        `MaskedLmOutput`: loss [], weighted_loss [] (the sum), per_example_loss [B * P], log_probs
+        [B * P, V], predicted [B * P], the most probable words.
+    """
+    rows = model.get_sequence_output()
+    if positions is None:
+        rows = tf.reshape(rows[:, 1:, :], [-1, config.hidden_size])  # [B * P, H]
+    else:
+        rows = gather_positions(rows, positions)  # [B * P, H]
+    table, projection = model.get_embedding_table(), model.get_embedding_projection()
+    return masked_lm_output(config, rows, table, projection, label_ids, label_weights, parts)
+
+
+def masked_lm_output(config, rows, table, projection, label_ids, label_weights, parts=1):
+    """`masked_lm_head` of rows that have been gathered already.
+
+    Args:
+        config: `AlbertConfig`.
+        rows: float tensor [B * P, H].
+        table: float tensor [V, E], the word table.
+        projection: float tensor [E, H], brightmart's second word table; None for other layouts.
+        label_ids, label_weights, parts: as in `masked_lm_head`.
+
+    Returns:
+        `MaskedLmOutput`.
+    """
+    width = config.word_width if projection is None else config.hidden_size
+    with tf.variable_scope("cls/predictions"):
+        with tf.variable_scope("transform"):
+            rows = dense(rows, width, config, "dense", config.hidden_act)
+            rows = layer_norm(rows, "LayerNorm")
+        bias = tf.get_variable(
+            "output_bias", [config.vocab_size], initializer=tf.zeros_initializer()
+        )
+        if projection is not None:
+            rows = product(rows, projection, transpose_b=True)  # [B * P, E]
+        labels = [tf.reshape(label_ids, [-1]), tf.cast(tf.reshape(label_weights, [-1]), tf.float32)]
+        if parts == 1:
+            results = _word_losses(rows, *labels, table, bias)
+        else:
+            if rows.dtype == tf.float16:  # gradients of an unscaled sum are too small for it
+                rows = tf.cast(rows, tf.float32)
+            results = summed_by_parts(_word_losses, rows, labels, [table, bias], parts)
+        weighted_loss, per_example_loss, predicted = results
+        loss = tf.divide(weighted_loss, tf.reduce_sum(labels[1]) + 1e-5)
+        log_probs = tf.nn.log_softmax(_word_logits(rows, table, bias))
+        return MaskedLmOutput(loss, weighted_loss, per_example_loss, log_probs, predicted)
+
+
+def _word_logits(rows, table, bias):
+    logits = product(rows, table, transpose_b=True)  # [B * P, V]
+    return tf.cast(logits, tf.float32) + bias
+
+
+def _word_losses(rows, label_ids, weights, table, bias):
+    """(weighted sum of the losses, losses, predicted words) of rows [B * P, E]."""
+    losses, predicted = cross_entropy(label_ids, _word_logits(rows, table, bias))
+    return tf.reduce_sum(weights * losses), losses, predicted
+
+
+def sentence_order_head(config, pooled_output, labels):
+    """Predicts whether two segments were swapped; variables under `cls/seq_relationship`.
+
+    Args:
+        config: `AlbertConfig`.
+        pooled_output: float tensor [B, H].
+        labels: int tensor [B] or [B, 1], 1 for swapped.
+
+    Returns:
+        `SentenceOrderOutput`: loss [], per_example_loss [B], log_probs [B, 2], predicted [B].
+    """
+    with tf.variable_scope("cls/seq_relationship"):
+        logits = _output_logits(config, pooled_output, num_labels=2)
+        per_example_loss, predicted = cross_entropy(tf.reshape(labels, [-1]), logits)
+        loss = tf.reduce_mean(per_example_loss)
+        return SentenceOrderOutput(loss, per_example_loss, tf.nn.log_softmax(logits), predicted)
+
+
+def cross_entropy(labels, logits):
+    """Cross-entropy of a softmax, and what it predicts.
+
+    The numbers of `tf.nn.sparse_softmax_cross_entropy_with_logits` (it predicts, too), from the
+    softmax that oneDNN computes: with a vocabulary of classes in less than half of the time.
+
+    Args:
+        labels: int tensor [N].
+        logits: float tensor [N, C].
+
+    Returns:
+        (losses, predicted): float [N] and int [N].
+    """
+    numbers = tf.range(tf.shape(logits)[0])
+    predicted = tf.argmax(logits, axis=-1, output_type=tf.int32)
+    at_predicted, at_labels = (
+        tf.stack([numbers, tf.cast(classes, tf.int32)], axis=1) for classes in (predicted, labels)
+    )
+
+    @tf.custom_gradient
+    def losses(logits):
+        probabilities = tf.nn.softmax(logits)
+        # The highest probability is at least 1 / C, so that its logarithm is always there.
+        top_loss = -tf.log(tf.gather_nd(probabilities, at_predicted))
+        loss = tf.gather_nd(logits, at_predicted) - tf.gather_nd(logits, at_labels) + top_loss
+
+        def gradient(dy):
+            weighted = probabilities * dy[:, None]
+            return tf.tensor_scatter_nd_sub(weighted, at_labels, dy)
+
+        return loss, gradient
+
+    return losses(logits), predicted
+
+
+def classification_head(config, output_layer, labels, num_labels, is_training, initial_bias=None):
+    """Classifies a pooled vector; variables `output_weights`, `output_bias`.
+
+    Pre-LN encoders end without LayerNorm, so the head adds one, `loss/LayerNorm`.
+
+    Args:
+        config: `AlbertConfig`.
+        output_layer: float tensor [B, H].
+        labels: int tensor [B], or None when they are not known.
+        num_labels: number of classes.
+        is_training: bool; dropout of 0.1 in training.
+        initial_bias: list of `num_labels` floats, start values of the bias; zeros by default.
+
+    Returns:
+        `ClassificationOutput`: loss [], per_example_loss [B] (both None without labels),
+        logits [B, num_labels], probabilities [B, num_labels].
+    """
+
+    def prepare(x):
+        if config.is_pre_norm:
+            with tf.variable_scope("loss"):
+                x = layer_norm(x, "LayerNorm")
+        return dropout(x, CLASSIFIER_DROPOUT if is_training else 0.0)
+
+    logits = _output_logits(config, output_layer, num_labels, prepare, initial_bias)
+    probabilities = tf.nn.softmax(logits)
+    if labels is None:
+        return ClassificationOutput(None, None, logits, probabilities)
+    per_example_loss = tf.nn.sparse_softmax_cross_entropy_with_logits(labels=labels, logits=logits)
+    return ClassificationOutput(
+        tf.reduce_mean(per_example_loss), per_example_loss, logits, probabilities
+    )
+
+
+def _output_logits(config, x, num_labels, prepare=tf.identity, initial_bias=None):
+    """Logits [B, num_labels] of [B, H]; `prepare` follows the variables' creation (their order)."""
+    weights = new_variable("output_weights", [num_labels, config.hidden_size], config)
+    bias = tf.get_variable(
+        "output_bias", [num_labels], initializer=tf.constant_initializer(initial_bias or 0.0)
+    )
+    return tf.nn.bias_add(tf.matmul(prepare(x), weights, transpose_b=True), bias)

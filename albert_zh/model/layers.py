@@ -1,0 +1,214 @@
+"""Layers that encoder and heads are made of.
+
+Letters in shape comments: as in `encoder`.
+"""
+
+import contextlib
+import zlib
+
+import tensorflow.compat.v1 as tf
+
+from albert_zh.model.activations import compiled, get_activation
+from albert_zh.model.gradient_checkpointing import recomputed
+from albert_zh.model.variables import new_variable
+
+LAYER_NORM_EPSILON = 1e-12
+
+_PARTS_OF_BATCH = [0]  # see `part_of_batch`
+_PARTS_OF_REPLICA = 1 << 20  # more than the parts of any batch
+
+
+def gather_positions(sequence, positions):
+    """Rows of a sequence; float [B, F, H] at int [B, P] -> [B * P, H]."""
+    batch, length, width = get_shape_list(sequence, expected_rank=3)
+    offsets = tf.reshape(tf.range(batch) * length, [-1, 1])
+    flat_positions = tf.reshape(tf.cast(positions, tf.int32) + offsets, [-1])
+    return tf.gather(tf.reshape(sequence, [-1, width]), flat_positions)
+
+
+def mean_over_tokens(sequence, mask):
+    """The mean of a sequence's tokens, [B, F, W] and float [B, F, 1] -> [B, W]; 0 of no tokens."""
+    return tf.reduce_sum(sequence * mask, axis=1) / tf.maximum(tf.reduce_sum(mask, axis=1), 1.0)
+
+
+def max_over_tokens(sequence, mask):
+    """The highest values of a sequence's tokens, [B, F, W] and float [B, F, 1] -> [B, W]."""
+    return tf.reduce_max(sequence + (1.0 - mask) * sequence.dtype.min / 2, axis=1)
+
+
+def dense(x, width, config, scope, activation="linear", input_activation="linear", groups=1):
+    """Dense layer, variables `kernel` and `bias`.
+
+    With groups (google_fast) columns h * G + g of the input feed only columns g * out / G + o of
+    the output (so groups mix from layer to layer); the kernel is [in / G, out / G, G].
+
+    Args:
+        x: float tensor [R, in].
+        width: int, size of the output.
+        config: `AlbertConfig`, for the start values.
+        scope: variable scope.
+        activation: a name in `ACTIVATIONS`, applied to the output.
+        input_activation: one that is applied to the input (and in training not kept in memory).
+        groups: int, G.
+
+    Returns:
+        float tensor [R, width].
+    """
+    size = int(x.shape[-1])
+    shape = [size, width] if groups == 1 else [size // groups, width // groups, groups]
+
+    is_recomputed = config.saves_memory and input_activation != "linear"
+
+    def multiplied(x, kernel):
+        activate = get_activation(input_activation)
+        x = (compiled(activate) if is_recomputed else activate)(x)
+        if groups == 1:
+            return product(x, kernel)
+        x = tf.reshape(x, [-1, size // groups, groups])
+        x = tf.einsum("rhg,hog->rgo", x, tf.cast(kernel, x.dtype))
+        return tf.reshape(x, [-1, width])
+
+    with tf.variable_scope(scope):
+        kernel = new_variable("kernel", shape, config)
+        x = recomputed(multiplied, [x, kernel], is_recomputed)
+        bias = tf.get_variable("bias", [width], initializer=tf.zeros_initializer())
+        return get_activation(activation)(tf.nn.bias_add(x, tf.cast(bias, x.dtype)))
+
+
+def joint_dense(x, width, config, scopes):
+    """Several dense layers of the same input as one product, each with variables of its own.
+
+    Args:
+        x: float tensor [R, in].
+        width: int, size of each output.
+        config: `AlbertConfig`, for the start values.
+        scopes: variable scopes.
+
+    Returns:
+        float tensor [R, len(scopes) * width].
+    """
+    kernels, biases = [], []
+    for scope in scopes:
+        with tf.variable_scope(scope):
+            kernels.append(new_variable("kernel", [int(x.shape[-1]), width], config))
+            biases.append(tf.get_variable("bias", [width], initializer=tf.zeros_initializer()))
+    bias = tf.cast(tf.concat(biases, axis=0), x.dtype)
+    return tf.nn.bias_add(product(x, tf.concat(kernels, axis=1)), bias)
+
+
+def product(x, kernel, transpose_b=False):
+    """Matrix product in the precision of x, whatever that of the kernel."""
+    return tf.matmul(x, tf.cast(kernel, x.dtype), transpose_b=transpose_b)
+
+
+def layer_norm(input_tensor, name=None, saves_memory=False):
+    """Layer normalization (Ba et al. 2016) of the last axis, variables `beta` and `gamma`.
+
+    Args:
+        input_tensor: float tensor [..., width].
+        name: variable scope; by default `LayerNorm`, `LayerNorm_1` ... of the scope around it.
+        saves_memory: bool, see `recomputed`.
+
+    Returns:
+        float tensor of the same shape.
+    """
+    width = [int(input_tensor.shape[-1])]
+    with tf.variable_scope(name, default_name="LayerNorm"):
+        beta = tf.get_variable("beta", width, initializer=tf.zeros_initializer())
+        gamma = tf.get_variable("gamma", width, initializer=tf.ones_initializer())
+        return recomputed(_normalized, [input_tensor, beta, gamma], saves_memory)
+
+
+def _normalized(x, beta, gamma):
+    wide = tf.cast(x, tf.float32)
+    centered = wide - tf.reduce_mean(wide, axis=-1, keepdims=True)
+    variance = tf.reduce_mean(centered * centered, axis=-1, keepdims=True)
+    # In these brackets TensorFlow Lite's converter cannot move gamma into the kernels that follow,
+    # which would then be different ones after each LayerNorm.
+    wide = centered * (tf.rsqrt(variance + LAYER_NORM_EPSILON) * gamma) + beta
+    return tf.cast(wide, x.dtype)
+
+
+def dropout(input_tensor, dropout_prob, seed=None):
+    """Dropout (Srivastava et al. 2014) by a seed that is a tensor.
+
+    Args:
+        input_tensor: float tensor of any shape.
+        dropout_prob: share of values set to 0; the others are scaled by 1 / (1 - dropout_prob). 0
+            or None for no dropout.
+        seed: int tensor [2]; `dropout_seed()` by default.
+
+    Returns:
+        float tensor of the same shape.
+    """
+    if not dropout_prob:
+        return input_tensor
+    with tf.name_scope("dropout"):
+        seed = dropout_seed() if seed is None else seed
+        kept = tf.random.stateless_uniform(tf.shape(input_tensor), seed) >= dropout_prob
+        return input_tensor * tf.cast(kept, input_tensor.dtype) * (1.0 / (1.0 - dropout_prob))
+
+
+def dropout_seed():
+    """An int tensor [2], a function of the graph's seed, place, replica and global step.
+
+    So a run that is stopped and resumed drops what the uninterrupted one would have dropped.
+    Without a global step there is no run that could be repeated, and the seed is random.
+    """
+    step = tf.train.get_global_step()
+    if step is None:
+        return tf.random.uniform([2], maxval=2**31 - 1, dtype=tf.int32)
+    with tf.name_scope("dropout_seed") as scope:
+        place = zlib.crc32(("%s %s" % (tf.get_default_graph().seed, scope)).encode("utf-8"))
+        place = tf.constant(place & 0x3FFFFFFF) + _PARTS_OF_BATCH[-1]
+        if tf.distribute.has_strategy():
+            replica = tf.distribute.get_replica_context().replica_id_in_sync_group
+            place += _PARTS_OF_REPLICA * tf.cast(replica, tf.int32)
+        return tf.stack([place, tf.cast(step, tf.int32)])
+
+
+@contextlib.contextmanager
+def part_of_batch(number):
+    """What is built inside drops by seeds of its own for each part of a step's batch.
+
+    Args:
+        number: int or int scalar tensor.
+    """
+    _PARTS_OF_BATCH.append(number)
+    try:
+        yield
+    finally:
+        _PARTS_OF_BATCH.pop()
+
+
+def lookup(table, ids, use_one_hot):
+    """Rows of a table; float [V, E] at int [B, F] -> [R, E]."""
+    flat_ids = tf.reshape(ids, [-1])
+    if use_one_hot:
+        return tf.matmul(
+            tf.one_hot(flat_ids, int(table.shape[0]), dtype=table.dtype.base_dtype), table
+        )
+    return tf.gather(table, flat_ids)
+
+
+def get_shape_list(tensor, expected_rank=None, name=None):
+    """The sizes of a tensor's axes: ints where they are known, scalar tensors elsewhere.
+
+    Args:
+        tensor: the tensor.
+        expected_rank: int, or list of ints, any of which will do; None for any rank.
+        name: what errors call the tensor; its own name by default.
+
+    Raises:
+        ValueError: if the rank is not an expected one.
+    """
+    static = tensor.shape.as_list()
+    if expected_rank is not None:
+        expected = [expected_rank] if isinstance(expected_rank, int) else list(expected_rank)
+        if len(static) not in expected:
+            raise ValueError(
+                "%s has rank %d, expected rank %s"
+                % (name or tensor.name, len(static), " or ".join(map(str, expected)))
+            )
+    dynamic = tf.shape(tensor)
+    return [dynamic[axis] if size is None else size for axis, size in enumerate(static)]

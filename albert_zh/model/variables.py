@@ -1,0 +1,57 @@
+"""Making, naming and counting variables."""
+
+import collections
+import re
+import zlib
+
+import numpy as np
+import tensorflow.compat.v1 as tf
+
+
+def new_variable(name, shape, config):
+    """A weight that starts from a truncated normal of the config's `initializer_range`.
+
+    With a graph seed set, its start values depend on the seed and its own name only, not on what
+    else stands in the graph.
+    """
+    seed = None
+    if tf.get_default_graph().seed is not None:
+        scope = tf.get_variable_scope().name
+        seed = zlib.crc32(("%s/%s" % (scope, name)).encode("utf-8")) & 0x7FFFFFFF
+    return tf.get_variable(
+        name,
+        shape,
+        initializer=tf.truncated_normal_initializer(stddev=config.initializer_range, seed=seed),
+    )
+
+
+def variable_name(variable):
+    """The name of a variable as checkpoints have it, on whichever replica it is asked for."""
+    return re.sub(r"/replica_\d+$", "", variable.op.name)
+
+
+def get_assignment_map_from_checkpoint(tvars, init_checkpoint):
+    """Which variables of a checkpoint go to which of the graph, by equal names (BERT's interface).
+
+    Args:
+        tvars: list of variables.
+        init_checkpoint: checkpoint prefix.
+
+    Returns:
+        (assignment_map, initialized_variable_names): `{checkpoint name: variable name}` in the
+        checkpoint's order, and the variables' names (with and without `:0`), each with value 1.
+    """
+    names = {re.sub(r":\d+$", "", variable.name) for variable in tvars}
+    assignment_map = collections.OrderedDict(
+        (name, name) for name, _ in tf.train.list_variables(init_checkpoint) if name in names
+    )
+    initialized = {}
+    for name in assignment_map:
+        initialized[name] = 1
+        initialized[name + ":0"] = 1
+    return assignment_map, initialized
+
+
+def count_parameters(variables):
+    """Number of values in a list of variables."""
+    return int(sum(np.prod(variable.shape.as_list()) for variable in variables))
