@@ -296,10 +296,15 @@ def test_configs_of_hugging_face_that_are_damaged_are_named(tmp_path):
 
     prefix = str(tmp_path / "model.ckpt")
     checkpoints.write_checkpoint(prefix, {"bert/encoder/layer_0/x": np.zeros([2], np.float32)})
+    sizes = dict.fromkeys(
+        "hidden_size num_hidden_layers num_attention_heads intermediate_size "
+        "max_position_embeddings type_vocab_size".split(),
+        8,
+    )
     for content, problem in (
         ({"model_type": ["bert"]}, "vocab_size is missing"),
         ({"model_type": "bert"}, "vocab_size is missing"),
-        ({"model_type": "bert", "vocab_size": 10**30}, "vocab_size"),
+        (dict(sizes, model_type="bert", vocab_size=10**30), "vocab_size: expected an integer"),
         ([], "expected a JSON object"),
     ):
         path = str(tmp_path / "config.json")
