@@ -24,10 +24,7 @@ import transformers
 
 from albert_zh.commands import convert_albert_pytorch_checkpoint_to_tf as to_tf
 from albert_zh.commands import convert_albert_tf_checkpoint_to_pytorch as to_pytorch
-from albert_zh.model import (
-    checkpoints,
-    modeling,
-)
+from albert_zh.model import checkpoint_files, model_folder, modeling
 
 TINY = {
     "vocab_size": 21128,
@@ -78,7 +75,7 @@ def write_model(folder, config, inputs):
         modeling.sentence_order_head(config, pooled, zeros[:, 0])
         session.run(tf.global_variables_initializer())
         variables = {v.op.name: v for v in tf.trainable_variables()}
-        checkpoints.write_model_checkpoint(folder, session.run(variables))
+        model_folder.write_model_checkpoint(folder, session.run(variables))
         tensors = [model.get_sequence_output(), pooled, words.log_probs]
         return session.run(tensors)
 
@@ -97,7 +94,9 @@ def torch_outputs(folder, inputs):
 
 def is_same_bits(folder, other):
     """Whether two model folders have the same variables, bit for bit."""
-    one, two = (checkpoints.read_weights(checkpoints.find_checkpoint(f)) for f in (folder, other))
+    one, two = (
+        checkpoint_files.read_weights(checkpoint_files.find_checkpoint(f)) for f in (folder, other)
+    )
     return set(one) == set(two) and all(one[n].tobytes() == two[n].tobytes() for n in one)
 
 
@@ -111,7 +110,7 @@ def main():
             ours, hf, back = (os.path.join(root, part) for part in ("ours", "hf", "back"))
             expected = write_model(ours, config, inputs)
             start = time.time()
-            to_pytorch.convert(checkpoints.find_checkpoint(ours), hf)
+            to_pytorch.convert(checkpoint_files.find_checkpoint(ours), hf)
             seconds = time.time() - start
             actual = torch_outputs(hf, inputs)
             difference = max(float(abs(a - e).max()) for a, e in zip(actual, expected))

@@ -81,7 +81,7 @@ def write_random_model(folder):
     """A model folder of albert_tiny's size with random weights."""
     import numpy as np
 
-    from albert_zh.model import checkpoints, modeling
+    from albert_zh.model import checkpoint_matching, model_folder, modeling
 
     with open(VOCABULARY, encoding="utf-8", newline="\n") as handle:
         vocabulary = handle.read()
@@ -94,13 +94,15 @@ def write_random_model(folder):
     ):
         with open(os.path.join(folder, name), "w", encoding="utf-8", newline="\n") as handle:
             handle.write(content)
-    shapes = checkpoints.expected_shapes(modeling.AlbertConfig.from_dict(config), num_labels=2)
+    shapes = checkpoint_matching.expected_shapes(
+        modeling.AlbertConfig.from_dict(config), num_labels=2
+    )
     random = np.random.RandomState(0)
     weights = {
         name: (0.05 * random.standard_normal(shape) + name.endswith("gamma")).astype(np.float32)
         for name, shape in shapes.items()
     }
-    checkpoints.write_model_checkpoint(folder, weights)
+    model_folder.write_model_checkpoint(folder, weights)
 
 
 def plain_prediction(folder):

@@ -31,7 +31,7 @@ import topics_baseline
 from albert_zh.common import files, validation
 from albert_zh.common.errors import UserError, run_command
 from albert_zh.finetuning import sweeps
-from albert_zh.model import checkpoints
+from albert_zh.model import checkpoint_files, model_folder
 from albert_zh.tasks import data_checks, datasets
 from albert_zh.tasks import reader as task_reader
 
@@ -219,7 +219,7 @@ def _weights():
     """What tells the weights of --model_dir from others; None without weights."""
     if not _has_weights():
         return None
-    return checkpoints.fingerprint(checkpoints.find_checkpoint(FLAGS.model_dir))[:12]
+    return checkpoint_files.fingerprint(checkpoint_files.find_checkpoint(FLAGS.model_dir))[:12]
 
 
 def _check_names(flag, known):
@@ -314,7 +314,7 @@ def _fine_tuned(data, data_dir, folder, way, seed):
         "task_name": data.task,
         "data_dir": data_dir,
         "output_dir": folder,
-        "bert_config_file": checkpoints.config_in_folder(FLAGS.model_dir),
+        "bert_config_file": model_folder.config_in_folder(FLAGS.model_dir),
         "vocab_file": os.path.join(FLAGS.model_dir, "vocab.txt"),
         "max_seq_length": data.length,
         "train_batch_size": data.batch,

@@ -153,7 +153,7 @@ def write_random_model(folder, heads, num_labels=None):
         errors,  # noqa: F401 (quietens TensorFlow)
         files,
     )
-    from albert_zh.model import checkpoints, inference_graph, modeling
+    from albert_zh.model import inference_graph, model_folder, modeling
 
     os.makedirs(folder)
     files.write_json(os.path.join(folder, "albert_config.json"), TINY)
@@ -166,7 +166,7 @@ def write_random_model(folder, heads, num_labels=None):
         inference_graph.build(modeling.AlbertConfig.from_dict(TINY), heads, num_labels)
         session.run(tf.global_variables_initializer())
         values = session.run({v.op.name: v for v in tf.trainable_variables()})
-    checkpoints.write_model_checkpoint(folder, values)
+    model_folder.write_model_checkpoint(folder, values)
 
 
 def export_all(folder, target, lengths, texts):

@@ -282,14 +282,14 @@ def _start_folder():
     """The folder of the model to go on from, or of the starter model; `UserError` without one."""
     if not FLAGS.init_checkpoint:
         return STARTER
-    return os.path.dirname(_checkpoints().find_checkpoint(FLAGS.init_checkpoint))
+    return os.path.dirname(_checkpoint_files().find_checkpoint(FLAGS.init_checkpoint))
 
 
-def _checkpoints():
+def _checkpoint_files():
     """The module, which takes seconds to be imported, as TensorFlow is."""
-    from albert_zh.model import checkpoints
+    from albert_zh.model import checkpoint_files
 
-    return checkpoints
+    return checkpoint_files
 
 
 def _check_further_flags(arguments):
@@ -470,10 +470,10 @@ def _digest(path, flag):
 
 def _about_start():
     """A description by which other weights to go on from are told from the same ones."""
-    prefix = _checkpoints().find_checkpoint(FLAGS.init_checkpoint)
+    prefix = _checkpoint_files().find_checkpoint(FLAGS.init_checkpoint)
     return "%s (sha256 %s)" % (
         os.path.basename(prefix),
-        _checkpoints().fingerprint(prefix)[:12],
+        _checkpoint_files().fingerprint(prefix)[:12],
     )
 
 
@@ -481,7 +481,9 @@ def _config_file():
     if FLAGS.config_file:
         return FLAGS.config_file
     if FLAGS.init_checkpoint:
-        return _checkpoints().config_in_folder(_start_folder())
+        from albert_zh.model import model_folder  # imported late: TensorFlow takes seconds
+
+        return model_folder.config_in_folder(_start_folder())
     return os.path.join(STARTER, "albert_config_tiny.json")
 
 

@@ -8,7 +8,7 @@ from absl import flags
 import numpy as np
 
 from albert_zh.common import errors, path_rules
-from albert_zh.model import checkpoints, modeling
+from albert_zh.model import checkpoint_matching, model_folder, modeling
 from workspace import CONFIG, ROOT, VOCABULARY
 
 STARTER_VOCABULARY = os.path.join(ROOT, "albert_starter_zh", "vocab.txt")
@@ -41,7 +41,7 @@ def write_model(folder, labels=("0", "1"), seed=1, vocabulary=None, settings=Non
     for name, content in contents.items():
         with open(os.path.join(folder, name), "w", encoding="utf-8") as handle:
             handle.write(content)
-    shapes = checkpoints.expected_shapes_by_part(
+    shapes = checkpoint_matching.expected_shapes_by_part(
         modeling.AlbertConfig.from_dict(values), len(labels)
     )
     random = np.random.RandomState(seed)
@@ -51,7 +51,7 @@ def write_model(folder, labels=("0", "1"), seed=1, vocabulary=None, settings=Non
             scale = 0.4 if len(shape) > 1 else 0.1
             noise = scale * random.standard_normal(shape)
             weights[name] = (noise + name.endswith("gamma")).astype(np.float32)
-    checkpoints.write_model_checkpoint(folder, weights)
+    model_folder.write_model_checkpoint(folder, weights)
     return folder
 
 

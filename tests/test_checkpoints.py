@@ -9,7 +9,7 @@ import tensorflow.compat.v1 as tf
 
 from albert_zh.common import package_files
 from albert_zh.common.errors import UserError
-from albert_zh.model import checkpoints, modeling
+from albert_zh.model import checkpoint_files, checkpoint_matching, model_folder, modeling
 import golden_cases
 
 SMALL = os.path.join(golden_cases.BUNDLED, "bm_small_postln.ckpt")
@@ -29,19 +29,19 @@ def copy_checkpoint(folder, prefix="albert_model.ckpt"):
 @pytest.mark.parametrize("ending", ["", ".index", ".data-00000-of-00001", ".meta"])
 def test_a_prefix_or_any_of_its_files_is_found(tmp_path, ending):
     prefix = copy_checkpoint(tmp_path)
-    assert checkpoints.find_checkpoint(prefix + ending) == prefix
+    assert checkpoint_files.find_checkpoint(prefix + ending) == prefix
 
 
 def test_a_folder_is_found_though_its_state_names_another_machine(tmp_path):
     prefix = copy_checkpoint(tmp_path)
     (tmp_path / "checkpoint").write_text('model_checkpoint_path: "/cns/home/x/albert_model.ckpt"\n')
-    assert checkpoints.find_checkpoint(str(tmp_path)) == prefix
+    assert checkpoint_files.find_checkpoint(str(tmp_path)) == prefix
 
 
 def test_newest_of_a_folder_without_state_is_found(tmp_path):
     for step in (9, 100, 20):
         copy_checkpoint(tmp_path, "model.ckpt-%d" % step)
-    assert checkpoints.find_checkpoint(str(tmp_path)).endswith("model.ckpt-100")
+    assert checkpoint_files.find_checkpoint(str(tmp_path)).endswith("model.ckpt-100")
 
 
 @pytest.mark.parametrize(
@@ -62,7 +62,7 @@ def test_missing_checkpoints_are_explained(tmp_path, make, path, named):
     for name in make:
         (tmp_path / name).write_text("")
     with pytest.raises(UserError) as caught:
-        checkpoints.find_checkpoint(os.path.join(str(tmp_path), path))
+        checkpoint_files.find_checkpoint(os.path.join(str(tmp_path), path))
     assert named in str(caught.value)
 
 
@@ -72,7 +72,7 @@ def test_a_name_that_tensorflow_takes_for_a_pattern_is_refused(tmp_path, name):
     folder.mkdir()
     prefix = copy_checkpoint(folder)
     with pytest.raises(UserError, match=r"rename the folder$"):
-        checkpoints.find_checkpoint(prefix)
+        checkpoint_files.find_checkpoint(prefix)
 
 
 @pytest.mark.parametrize("name", ["what?", "all*", "v1]", "中文 目录"])
@@ -80,8 +80,8 @@ def test_odd_names_that_tensorflow_finds_are_taken(tmp_path, name):
     folder = tmp_path / name
     folder.mkdir()
     prefix = copy_checkpoint(folder)
-    assert checkpoints.find_checkpoint(str(folder)) == prefix
-    checkpoints.check_readable(prefix)
+    assert checkpoint_files.find_checkpoint(str(folder)) == prefix
+    checkpoint_files.check_readable(prefix)
 
 
 def test_the_released_model_is_taken_before_the_bundled_one(tmp_path, monkeypatch):
@@ -90,15 +90,15 @@ def test_the_released_model_is_taken_before_the_bundled_one(tmp_path, monkeypatc
     monkeypatch.setattr(package_files, "ROOT", str(clone))
     monkeypatch.chdir(here)
     with pytest.raises(UserError, match="albert_tiny_489k.*or name one with --some_flag"):
-        checkpoints.pretrained_folder("some_flag")
-    for name in reversed(checkpoints.PRETRAINED):
+        model_folder.pretrained_folder("some_flag")
+    for name in reversed(model_folder.PRETRAINED):
         for place in (clone, here):
             os.makedirs(str(place / name))
             copy_checkpoint(place / name)
-            assert os.path.abspath(checkpoints.pretrained_folder()) == str(place / name)
+            assert os.path.abspath(model_folder.pretrained_folder()) == str(place / name)
     for place in (clone, here):
-        (place / checkpoints.PRETRAINED[0] / "albert_model.ckpt.index").unlink()  # broken off
-    assert checkpoints.pretrained_folder() == "albert_starter_zh"
+        (place / model_folder.PRETRAINED[0] / "albert_model.ckpt.index").unlink()  # broken off
+    assert model_folder.pretrained_folder() == "albert_starter_zh"
 
 
 @pytest.mark.parametrize("is_relative", [False, True])
@@ -107,13 +107,13 @@ def test_state_that_names_a_missing_checkpoint_is_mended(tmp_path, monkeypatch, 
     monkeypatch.chdir(tmp_path)
     (tmp_path / "run").mkdir()
     folder = "run" if is_relative else str(tmp_path / "run")
-    assert checkpoints.newest_of_training(folder) is None
+    assert checkpoint_files.newest_of_training(folder) is None
     for step in (5, 40):
         copy_checkpoint(tmp_path / "run", "model.ckpt-%d" % step)
     (tmp_path / "run" / "checkpoint").write_text('model_checkpoint_path: "model.ckpt-50"\n')
     assert tf.train.latest_checkpoint(folder) is None
     newest = os.path.join(folder, "model.ckpt-40")
-    assert checkpoints.newest_of_training(folder) == newest
+    assert checkpoint_files.newest_of_training(folder) == newest
     assert tf.train.latest_checkpoint(folder) == newest
     (tmp_path / "run").rename(tmp_path / "moved")
     assert tf.train.latest_checkpoint("moved") == os.path.join("moved", "model.ckpt-40")
@@ -128,10 +128,10 @@ def test_a_checkpoint_whose_writing_was_killed_is_passed_over(tmp_path, num_byte
     with open(os.path.join(folder, "model.ckpt-20.index"), "r+b") as handle:
         handle.truncate(num_bytes)
     tf.train.update_checkpoint_state(folder, "model.ckpt-10", ["model.ckpt-10"])
-    assert checkpoints.newest_of_training(folder) == os.path.join(folder, "model.ckpt-10")
+    assert checkpoint_files.newest_of_training(folder) == os.path.join(folder, "model.ckpt-10")
     tf.train.update_checkpoint_state(folder, "model.ckpt-20", ["model.ckpt-10", "model.ckpt-20"])
     with pytest.raises(UserError, match="model.ckpt-20: the checkpoint is damaged"):
-        checkpoints.newest_of_training(folder)
+        checkpoint_files.newest_of_training(folder)
 
 
 def test_damaged_index_is_explained(tmp_path):
@@ -139,15 +139,15 @@ def test_damaged_index_is_explained(tmp_path):
     with open(prefix + ".index", "r+b") as handle:
         handle.truncate(100)
     with pytest.raises(UserError, match="not a readable TensorFlow checkpoint"):
-        checkpoints.read_shapes(prefix)
+        checkpoint_files.read_shapes(prefix)
 
 
 def test_fitting_checkpoint_fills_the_encoder_and_names_what_is_new():
-    shapes = dict(checkpoints.expected_shapes(config_of()), output_weights=[2, 24])
-    result = checkpoints.assign(shapes, SMALL)
+    shapes = dict(checkpoint_matching.expected_shapes(config_of()), output_weights=[2, 24])
+    result = checkpoint_matching.assign(shapes, SMALL)
     assert result.new == ["output_weights"] and not result.reshaped
     assert len(result.names) == len(shapes) - 1
-    lines = checkpoints.report(result, SMALL)
+    lines = checkpoint_matching.report(result, SMALL)
     assert "24 variables" in lines[0] and "output_weights" in lines[1]
 
 
@@ -162,16 +162,16 @@ def test_fitting_checkpoint_fills_the_encoder_and_names_what_is_new():
 )
 def test_misfits_name_both_sides_and_the_cause(config, words):
     with pytest.raises(UserError) as caught:
-        checkpoints.assign(checkpoints.expected_shapes(config_of(**config)), SMALL)
+        checkpoint_matching.assign(checkpoint_matching.expected_shapes(config_of(**config)), SMALL)
     for word in words:
         assert word in str(caught.value)
 
 
 def test_foreign_checkpoint_is_told(tmp_path):
     prefix = str(tmp_path / "other.ckpt")
-    checkpoints.write_checkpoint(prefix, {"dense/kernel": np.zeros([2, 2], np.float32)})
+    checkpoint_files.write_checkpoint(prefix, {"dense/kernel": np.zeros([2, 2], np.float32)})
     with pytest.raises(UserError, match="no BERT or ALBERT checkpoint"):
-        checkpoints.assign(checkpoints.expected_shapes(config_of()), prefix)
+        checkpoint_matching.assign(checkpoint_matching.expected_shapes(config_of()), prefix)
 
 
 @pytest.mark.parametrize(
@@ -183,22 +183,22 @@ def test_foreign_checkpoint_is_told(tmp_path):
     ],
 )
 def test_names_of_other_writers_are_understood(tmp_path, renamed):
-    values = checkpoints.read_weights(SMALL)
+    values = checkpoint_files.read_weights(SMALL)
     prefix = str(tmp_path / "a.ckpt")
-    checkpoints.write_checkpoint(prefix, {renamed(name): values[name] for name in values})
+    checkpoint_files.write_checkpoint(prefix, {renamed(name): values[name] for name in values})
     with tf.Graph().as_default(), tf.Session() as session:
         modeling.AlbertModel(config_of(), False, tf.zeros([1, 4], tf.int32))
-        checkpoints.initialize_from(prefix, tf.trainable_variables())
+        checkpoint_matching.initialize_from(prefix, tf.trainable_variables())
         session.run(tf.global_variables_initializer())
         for variable in tf.trainable_variables():
             np.testing.assert_array_equal(session.run(variable), values[variable.op.name])
 
 
 def test_on_tpu_the_weights_come_in_a_scaffold():
-    values = checkpoints.read_weights(SMALL)
+    values = checkpoint_files.read_weights(SMALL)
     with tf.Graph().as_default():
         modeling.AlbertModel(config_of(), False, tf.zeros([1, 4], tf.int32))
-        assignment, scaffold_fn = checkpoints.initialize_from(
+        assignment, scaffold_fn = checkpoint_matching.initialize_from(
             SMALL, tf.trainable_variables(), use_tpu=True
         )
         assert len(assignment.names) == 24
@@ -210,26 +210,28 @@ def test_on_tpu_the_weights_come_in_a_scaffold():
 
 
 def test_classifier_of_another_size_starts_anew(tmp_path):
-    values = dict(checkpoints.read_weights(SMALL), output_weights=np.zeros([5, 24], np.float32))
+    values = dict(
+        checkpoint_files.read_weights(SMALL), output_weights=np.zeros([5, 24], np.float32)
+    )
     prefix = str(tmp_path / "a.ckpt")
-    checkpoints.write_checkpoint(prefix, values)
-    shapes = dict(checkpoints.expected_shapes(config_of()), output_weights=[2, 24])
-    result = checkpoints.assign(shapes, prefix)
+    checkpoint_files.write_checkpoint(prefix, values)
+    shapes = dict(checkpoint_matching.expected_shapes(config_of()), output_weights=[2, 24])
+    result = checkpoint_matching.assign(shapes, prefix)
     assert result.reshaped == {"output_weights": ([2, 24], [5, 24])}
 
 
 def test_model_folder_is_whole_and_holds_no_slots(tmp_path):
     source = str(tmp_path / "model.ckpt-7")
-    values = checkpoints.read_weights(SMALL)
+    values = checkpoint_files.read_weights(SMALL)
     slots = {name + "/adam_m": value for name, value in values.items()}
     step = {"global_step": np.int64(7)}
-    checkpoints.write_checkpoint(source, dict(values, **dict(slots, **step)))
+    checkpoint_files.write_checkpoint(source, dict(values, **dict(slots, **step)))
     folder = str(tmp_path / "best")
     for _ in range(2):  # the second time replaces the first
-        checkpoints.replace_model_folder(
+        model_folder.replace_model_folder(
             folder, source, {"vocab.txt": b"a\n"}, {"label_map.json": {"0": 0}}
         )
-    prefix = checkpoints.find_checkpoint(folder)
+    prefix = checkpoint_files.find_checkpoint(folder)
     assert os.path.basename(prefix) == "albert_model.ckpt"
     reader = tf.train.load_checkpoint(prefix)
     assert set(reader.get_variable_to_shape_map()) == set(values) | {"global_step"}
@@ -243,18 +245,18 @@ def test_tensorflows_error_of_a_full_disk_is_one_line(tmp_path, monkeypatch):
     def full(prefix, values):
         raise tf.errors.ResourceExhaustedError(None, None, "x; No space left on device\nmore")
 
-    monkeypatch.setattr(checkpoints, "write_checkpoint", full)
+    monkeypatch.setattr(checkpoint_files, "write_checkpoint", full)
     folder = str(tmp_path / "model")
     with pytest.raises(UserError, match="model: cannot be written .x; No space left on device.: f"):
-        checkpoints.replace_model_folder(folder, SMALL, {})
-    with pytest.raises(UserError, match="No space"), checkpoints.filled_folder(folder) as partial:
-        checkpoints.fill_model_folder(partial, SMALL, {})
+        model_folder.replace_model_folder(folder, SMALL, {})
+    with pytest.raises(UserError, match="No space"), model_folder.filled_folder(folder) as partial:
+        model_folder.fill_model_folder(partial, SMALL, {})
 
 
 def test_folder_lost_between_two_renames_comes_back(tmp_path):
     (tmp_path / "best.old").mkdir()
     (tmp_path / "best.old" / "vocab.txt").write_text("a")
-    checkpoints.restore_model_folder(str(tmp_path / "best"))
+    model_folder.restore_model_folder(str(tmp_path / "best"))
     assert os.listdir(str(tmp_path / "best")) == ["vocab.txt"]
 
 
@@ -270,7 +272,7 @@ def test_released_indexes_fit_their_configs(shared):
         config_file = [file for file in listing if file.startswith("albert_config")][0]
         config = modeling.AlbertConfig.from_json_file(os.path.join(folder, name, config_file))
         prefix = os.path.join(folder, name, index[0][: -len(".index")])
-        result = checkpoints.assign(checkpoints.expected_shapes(config), prefix)
+        result = checkpoint_matching.assign(checkpoint_matching.expected_shapes(config), prefix)
         assert not result.new, name
         checked += 1
     assert checked >= 6
@@ -279,9 +281,9 @@ def test_released_indexes_fit_their_configs(shared):
 def test_what_a_checkpoint_lacks_is_added_as_often_as_need_be(tmp_path):
     prefix = str(tmp_path / "model.ckpt-4")
     expected = {"a": np.float32(1), "b": np.arange(3, dtype=np.float32)}
-    checkpoints.write_checkpoint(prefix, expected)
+    checkpoint_files.write_checkpoint(prefix, expected)
     for name in ("skipped_steps", "loss_scale"):
-        checkpoints.add_missing(prefix, {name: np.float32(2), "a": np.float32(7)})
+        checkpoint_files.add_missing(prefix, {name: np.float32(2), "a": np.float32(7)})
         expected[name] = np.float32(2)
         reader = tf.train.load_checkpoint(prefix)
         assert set(reader.get_variable_to_shape_map()) == set(expected)

@@ -8,7 +8,7 @@ import pytest
 import tensorflow.compat.v1 as tf
 
 from albert_zh.common import files
-from albert_zh.model import checkpoints, heads, modeling
+from albert_zh.model import checkpoint_files, heads, model_folder, modeling
 from albert_zh.tasks import columns as column_layouts
 from albert_zh.tasks import datasets
 from albert_zh.tasks import reader as task_reader
@@ -179,7 +179,7 @@ def first_gradients(monkeypatch):
     """A function (precision, labels, settings) -> {name: gradient; "change": FGM's}."""
     monkeypatch.setattr(heads, "CLASSIFIER_DROPOUT", 0.0)
     folder = os.path.join(ROOT, "albert_starter_zh")
-    config = modeling.AlbertConfig.from_json_file(checkpoints.config_in_folder(folder))
+    config = modeling.AlbertConfig.from_json_file(model_folder.config_in_folder(folder))
     config.hidden_dropout_prob = config.attention_probs_dropout_prob = 0.0
     config.num_hidden_layers = 1
     rows = {
@@ -207,7 +207,7 @@ def first_gradients(monkeypatch):
         num_labels = 1 if settings.objective == "regression" else 2
         with tf.Graph().as_default(), tf.Session() as session:
             tf.set_random_seed(1)
-            start = checkpoints.find_checkpoint(folder)
+            start = checkpoint_files.find_checkpoint(folder)
             model_fn = classification.model_fn_builder(
                 config, num_labels, start, 1e-4, 10, 1, False, False, settings, precision=precision
             )

@@ -22,7 +22,7 @@ from albert_zh.common import files
 from albert_zh.common.errors import UserError
 from albert_zh.finetuning import runner as finetuning_runner
 from albert_zh.finetuning import setup as finetuning_setup
-from albert_zh.model import checkpoints, heads
+from albert_zh.model import checkpoint_files, heads
 from albert_zh.tasks import datasets
 from albert_zh.training.hooks import StopRequest
 import golden_cases
@@ -152,10 +152,12 @@ def test_better_is_higher_accuracy_then_lower_loss_and_never_untrained(worse, be
 def test_the_best_folder_holds_the_checkpoint_of_the_best_dev_accuracy(finished):
     workspace, _ = finished
     best = json.loads(workspace.read("eval_results.json"))["best"]
-    kept = checkpoints.read_weights(os.path.join(workspace.output, "best", "albert_model.ckpt"))
+    kept = checkpoint_files.read_weights(
+        os.path.join(workspace.output, "best", "albert_model.ckpt")
+    )
     assert kept["global_step"] == best["global_step"]
     source = os.path.join(workspace.output, "model.ckpt-%d" % best["global_step"])
-    for name, value in checkpoints.read_weights(source).items():
+    for name, value in checkpoint_files.read_weights(source).items():
         np.testing.assert_array_equal(kept[name], value)
     assert json.loads(workspace.read("best/fine_tuning.json"))["dev"] == best
 
@@ -202,7 +204,7 @@ def test_best_folder_is_a_model_folder_that_predicts_by_itself(finished, tmp_pat
 def test_checkpoint_has_the_originals_names(finished):
     workspace, _ = finished
     there = dict(tf.train.list_variables(os.path.join(workspace.output, "model.ckpt-12")))
-    weights = checkpoints.read_shapes(os.path.join(workspace.output, "model.ckpt-12"))
+    weights = checkpoint_files.read_shapes(os.path.join(workspace.output, "model.ckpt-12"))
     _, description, _, _ = golden_cases.load_case("bm_cls_postln_2")
     assert set(weights) == set(description["trainable_order"])
     slots = {"%s/adam_%s" % (name, slot) for name in weights for slot in "mv"}
@@ -390,8 +392,8 @@ def test_checkpoints_of_another_distance_are_evaluated(tmp_path):
 def without_best_checkpoint(workspace):
     """Removes the checkpoint of the best step from the output folder; returns that step."""
     step = json.loads(workspace.read("eval_results.json"))["best"]["global_step"]
-    newest = checkpoints.newest_of_training(workspace.output)
-    if not 0 < step < checkpoints.checkpoint_step(newest):
+    newest = checkpoint_files.newest_of_training(workspace.output)
+    if not 0 < step < checkpoint_files.checkpoint_step(newest):
         pytest.skip("the best is the last one here, which stays")
     for path in glob.glob(os.path.join(workspace.output, "model.ckpt-%d.*" % step)):
         os.remove(path)
@@ -558,19 +560,19 @@ def test_weights_that_became_nan_are_not_saved(tmp_path):
     with pytest.raises(UserError, match="learning_rate") as caught:
         run_here(workspace.arguments(learning_rate=1e30, save_checkpoints_steps=1))
     named = re.search(r"last good checkpoint is (\S+):", str(caught.value)).group(1)
-    newest = checkpoints.checkpoints_of_training(workspace.output)[-1]
+    newest = checkpoint_files.checkpoints_of_training(workspace.output)[-1]
     assert named == newest
-    for value in checkpoints.read_weights(newest).values():
+    for value in checkpoint_files.read_weights(newest).values():
         assert np.isfinite(value).all()
 
 
 def test_classifier_of_another_task_is_refused_for_evaluation(finished, tmp_path):
     workspace, _ = finished
-    values = checkpoints.read_weights(os.path.join(workspace.output, "model.ckpt-12"))
+    values = checkpoint_files.read_weights(os.path.join(workspace.output, "model.ckpt-12"))
     values["output_weights"] = np.zeros([3, 16], np.float32)
     values["output_bias"] = np.zeros([3], np.float32)
     prefix = str(tmp_path / "three.ckpt")
-    checkpoints.write_checkpoint(prefix, values)
+    checkpoint_files.write_checkpoint(prefix, values)
     changes = {"init_checkpoint": prefix, "output_dir": str(tmp_path / "out"), "do_train": False}
     with pytest.raises(UserError, match="another task"):
         run_here(workspace.arguments(**changes))
@@ -578,10 +580,14 @@ def test_classifier_of_another_task_is_refused_for_evaluation(finished, tmp_path
 
 def test_checkpoint_of_other_names_predicts_the_same(finished, tmp_path):
     workspace, _ = finished
-    values = checkpoints.read_weights(os.path.join(workspace.output, "best", "albert_model.ckpt"))
+    values = checkpoint_files.read_weights(
+        os.path.join(workspace.output, "best", "albert_model.ckpt")
+    )
     del values["global_step"]
     prefix = str(tmp_path / "renamed.ckpt")
-    checkpoints.write_checkpoint(prefix, {name + ":0": value for name, value in values.items()})
+    checkpoint_files.write_checkpoint(
+        prefix, {name + ":0": value for name, value in values.items()}
+    )
     out = str(tmp_path / "out")
     changes = {"init_checkpoint": prefix, "output_dir": out, "do_train": False, "do_eval": False}
     run_here(workspace.arguments(**changes))
@@ -604,7 +610,7 @@ def test_files_of_other_names_make_a_model_folder_all_the_same(tmp_path):
 def test_damaged_checkpoints_are_told(tmp_path):
     workspace = Workspace(tmp_path)
     run_here(workspace.arguments(do_eval=False, do_predict=False))
-    newest = checkpoints.checkpoints_of_training(workspace.output)[-1]
+    newest = checkpoint_files.checkpoints_of_training(workspace.output)[-1]
     with open(newest + ".data-00000-of-00001", "r+b") as handle:
         handle.truncate(1000)
     for changes in ({}, {"init_checkpoint": newest, "output_dir": str(tmp_path / "other")}):
@@ -658,7 +664,7 @@ def test_emoji_rare_hanzi_and_a_million_characters_train(tmp_path):
     with open(path, "a", encoding="utf-8") as handle:
         handle.write("\U0001f600今\U00020000\t\u3000\t1\n%s\t好\t0\n" % ("今天" * 500000))
     run_here(workspace.arguments(do_eval=False))
-    values = checkpoints.read_weights(tf.train.latest_checkpoint(workspace.output))
+    values = checkpoint_files.read_weights(tf.train.latest_checkpoint(workspace.output))
     assert values["global_step"] == 12
 
 
@@ -675,7 +681,7 @@ def test_pretrained_encoder_is_loaded_and_the_rest_is_new(tmp_path):
         "do_eval": False,
     }
     run_here(workspace.arguments(**changes))
-    values = checkpoints.read_weights(tf.train.latest_checkpoint(workspace.output))
+    values = checkpoint_files.read_weights(tf.train.latest_checkpoint(workspace.output))
     expected = golden_cases.load_case("bm_small_postln")[3]
     for name in values:
         if name.startswith("bert/"):
@@ -878,10 +884,10 @@ def test_two_replicas_give_the_weights_of_one_device(tmp_path, monkeypatch, fgm_
             )
         )
     one, two = (
-        checkpoints.read_weights(os.path.join(workspace.folder, name, "model.ckpt-12"))
+        checkpoint_files.read_weights(os.path.join(workspace.folder, name, "model.ckpt-12"))
         for name in outputs.values()
     )
-    before = checkpoints.read_weights(os.path.join(start, "model.ckpt-3"))
+    before = checkpoint_files.read_weights(os.path.join(start, "model.ckpt-3"))
     assert_same_weights(one, two, atol=1e-5)
     table = "bert/embeddings/word_embeddings"
     assert np.abs(one[table] - before[table]).max() > 1e-3

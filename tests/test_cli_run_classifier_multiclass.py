@@ -16,7 +16,7 @@ import tensorflow.compat.v1 as tf
 from albert_zh.common import files, plotting
 from albert_zh.common.errors import UserError
 from albert_zh.finetuning import flags as finetuning_flags
-from albert_zh.model import checkpoints, label_map
+from albert_zh.model import checkpoint_files, label_map
 from albert_zh.tasks import columns as column_layouts
 from albert_zh.tasks import datasets, prediction_files
 from albert_zh.tasks import report as task_report
@@ -191,9 +191,9 @@ def test_predicting_again_keeps_what_is_known_of_dev(tmp_path, capsys):
     assert data.results()["test"] is None
     # Another model's section is not kept.
     best = os.path.join(data.output, "best", "albert_model.ckpt")
-    values = checkpoints.read_weights(best)
+    values = checkpoint_files.read_weights(best)
     values["output_bias"] = values["output_bias"] + 1.0
-    checkpoints.write_checkpoint(best, values)
+    checkpoint_files.write_checkpoint(best, values)
     run_here(data.arguments(num_train_epochs=1, do_train=False, do_eval=False))
     assert "dev" not in data.results("report.json") and "## dev" not in data.read("report.md")
 
@@ -253,9 +253,9 @@ def _check_renamed_predicts_the_same(data, predictions):
     folder = os.path.join(data.folder, "converted")
     shutil.copytree(os.path.join(data.output, "best"), folder)
     prefix = os.path.join(folder, "albert_model.ckpt")
-    values = checkpoints.read_weights(prefix)
+    values = checkpoint_files.read_weights(prefix)
     del values["global_step"]
-    checkpoints.write_checkpoint(prefix, values)
+    checkpoint_files.write_checkpoint(prefix, values)
     output = os.path.join(data.folder, "predicted")
     settings = {"do_train": False, "do_eval": False, "init_checkpoint": prefix}
     run_here(data.arguments(output_dir=output, **settings))
@@ -840,13 +840,13 @@ def test_a_finished_run_leaves_its_newest_checkpoint_and_goes_on_from_it(tmp_pat
 def test_as_many_checkpoints_are_kept_as_are_asked_for(tmp_path, changes, left):
     data = OwnData(tmp_path, train=titles(32), dev=titles(8, 2))
     run_here(data.arguments(do_predict=None, **changes))
-    found = checkpoints.checkpoints_of_training(data.output)
-    assert [checkpoints.checkpoint_step(prefix) for prefix in found] == left
+    found = checkpoint_files.checkpoints_of_training(data.output)
+    assert [checkpoint_files.checkpoint_step(prefix) for prefix in found] == left
 
 
 def test_without_a_best_folder_the_best_checkpoint_is_kept_too(tmp_path):
     data = OwnData(tmp_path, train=titles(64), dev=titles(24, 2))
     run_here(data.arguments(do_predict=None, keep_best=False, num_train_epochs=5))
-    found = checkpoints.checkpoints_of_training(data.output)
+    found = checkpoint_files.checkpoints_of_training(data.output)
     best = data.results()["best"]["global_step"]
-    assert [checkpoints.checkpoint_step(prefix) for prefix in found] == sorted({best, 40})
+    assert [checkpoint_files.checkpoint_step(prefix) for prefix in found] == sorted({best, 40})

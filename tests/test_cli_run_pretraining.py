@@ -19,7 +19,7 @@ import tensorflow.compat.v1 as tf
 from albert_zh.common import files
 from albert_zh.common.errors import UserError
 from albert_zh.corpus import masking, tfrecords
-from albert_zh.model import checkpoints, modeling
+from albert_zh.model import checkpoint_files, checkpoint_matching, modeling
 from albert_zh.pretraining import record_files
 from albert_zh.pretraining import runner as pretraining_runner
 from albert_zh.text import tokenization
@@ -100,12 +100,12 @@ def test_curves_and_metrics_are_recorded(run):
 def test_export_is_a_model_folder_without_slots(run, folder):
     exported = os.path.join(folder.folder, "exported")
     assert {"albert_config_small.json", "vocab.txt", "checkpoint"} <= set(os.listdir(exported))
-    prefix = checkpoints.find_checkpoint(exported)
+    prefix = checkpoint_files.find_checkpoint(exported)
     values = variables_of(run)
     for name, shape in tf.train.list_variables(prefix):
         assert "lamb" not in name
         assert list(values[name].shape) == shape
-    checkpoints.check_fits(os.path.join(exported, "albert_config_small.json"), exported)
+    checkpoint_matching.check_fits(os.path.join(exported, "albert_config_small.json"), exported)
 
 
 def test_two_replicas_give_the_weights_of_one_device(run, folder, monkeypatch):
@@ -282,9 +282,11 @@ def test_a_killed_run_goes_on_as_if_nothing_had_happened(folder):
     straight, killed = (os.path.join(folder.folder, name) for name in ("straight", "killed"))
     small.run_here(folder.arguments(output_dir=straight, **arguments))
     process = small.run_process(folder.arguments(output_dir=killed, **arguments))
-    while process.poll() is None and checkpoints.newest_of_training(killed) is None:
+    while process.poll() is None and checkpoint_files.newest_of_training(killed) is None:
         time.sleep(0.02)
-    while process.poll() is None and not checkpoints.newest_of_training(killed).endswith("-10"):
+    while process.poll() is None and not checkpoint_files.newest_of_training(killed).endswith(
+        "-10"
+    ):
         time.sleep(0.02)
     process.send_signal(signal.SIGKILL)
     process.communicate()
@@ -601,7 +603,7 @@ def test_export_leaves_other_files_of_its_folder(folder, run):
     )
     names = os.listdir(os.path.dirname(mine))
     assert {"notes.txt", "vocab.txt", "albert_config_small.json"} < set(names)
-    assert checkpoints.find_checkpoint(os.path.dirname(mine)).endswith("albert_model.ckpt")
+    assert checkpoint_files.find_checkpoint(os.path.dirname(mine)).endswith("albert_model.ckpt")
 
 
 def test_a_sentencepiece_model_beside_the_config_masks_and_is_exported(folder):
@@ -669,8 +671,8 @@ def test_a_run_goes_on_with_steps_skipped_or_in_lower_precision(folder, change, 
     assert set(after) - set(former) == names and after["global_step"] == 8
     for name, value in added.items():
         assert after[name] == value
-    newest = checkpoints.newest_of_training(output)
-    assert not names & set(checkpoints.read_weights(newest))
+    newest = checkpoint_files.newest_of_training(output)
+    assert not names & set(checkpoint_files.read_weights(newest))
 
 
 @pytest.mark.slow
@@ -685,7 +687,9 @@ def test_a_killed_worker_that_is_started_again_is_waited_for(folder):
     )
     environments = list(_worker_environments(2))
     first, second = (small.run_process(arguments, env=env) for env in environments)
-    while checkpoints.checkpoint_step(checkpoints.newest_of_training(output) or "x-0") < 20:
+    while (
+        checkpoint_files.checkpoint_step(checkpoint_files.newest_of_training(output) or "x-0") < 20
+    ):
         assert first.poll() is None and second.poll() is None
         time.sleep(0.1)
     second.kill()

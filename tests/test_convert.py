@@ -24,7 +24,7 @@ from albert_zh.common import files
 from albert_zh.common.errors import UserError
 from albert_zh.conversion import pytorch_files, pytorch_names
 from albert_zh.inference import predictor
-from albert_zh.model import checkpoints, modeling
+from albert_zh.model import checkpoint_files, checkpoint_matching, model_folder, modeling
 from albert_zh.text import tokenization
 import golden_cases
 import small_models
@@ -73,10 +73,10 @@ def config_of(name):
     return modeling.AlbertConfig.from_dict(dict(SIZES, **CONFIGS.get(name, {})))
 
 
-def model_folder(folder, name="postln", heads="pretraining", **changes):
+def made_model(folder, name="postln", heads="pretraining", **changes):
     """Makes a model folder of a config with given heads; returns (prefix, {name: array})."""
     config = modeling.AlbertConfig.from_dict(dict(SIZES, **dict(CONFIGS[name], **changes)))
-    parts = checkpoints.expected_shapes_by_part(config, NUM_LABELS)
+    parts = checkpoint_matching.expected_shapes_by_part(config, NUM_LABELS)
     values = {
         variable: golden_cases.rule_value(variable, shape, is_small=True)
         for part in HEADS[heads]
@@ -91,8 +91,8 @@ def model_folder(folder, name="postln", heads="pretraining", **changes):
     if heads == "classification":
         with open(os.path.join(folder, "label_map.json"), "w") as handle:
             json.dump({"c%d" % number: number for number in range(NUM_LABELS)}, handle)
-    checkpoints.write_model_checkpoint(folder, values)
-    return checkpoints.find_checkpoint(folder), values
+    model_folder.write_model_checkpoint(folder, values)
+    return checkpoint_files.find_checkpoint(folder), values
 
 
 def inputs(seed=0):
@@ -123,7 +123,7 @@ def tf_outputs(prefix, config, heads):
                 config, model.get_pooled_output(), None, NUM_LABELS, False
             )
             tensors["logits"] = head.logits
-        checkpoints.initialize_from(prefix, tf.trainable_variables())
+        checkpoint_matching.initialize_from(prefix, tf.trainable_variables())
         session.run(tf.global_variables_initializer())
         return session.run(tensors)
 
@@ -178,7 +178,7 @@ def transformers():
 
 @pytest.mark.parametrize("name", sorted(CONFIGS))
 def test_pretraining_outputs_are_equal_in_pytorch(tmp_path, transformers, name):
-    prefix, _ = model_folder(tmp_path, name)
+    prefix, _ = made_model(tmp_path, name)
     folder = str(tmp_path / "hf")
     to_pytorch.convert(prefix, folder)
     expected = tf_outputs(prefix, config_of(name), "pretraining")
@@ -197,7 +197,7 @@ def test_pretraining_outputs_are_equal_in_pytorch(tmp_path, transformers, name):
 
 @pytest.mark.parametrize("name", ["postln", "preln", "google", "bert"])
 def test_encoder_alone_opens_without_a_missing_or_unexpected_weight(tmp_path, transformers, name):
-    prefix, _ = model_folder(tmp_path, name)
+    prefix, _ = made_model(tmp_path, name)
     folder = str(tmp_path / "hf")
     notes = to_pytorch.convert(prefix, folder, encoder_only=True)
     assert "left out: " in notes[0] and "cls/predictions/output_bias" in notes[0]
@@ -209,7 +209,7 @@ def test_encoder_alone_opens_without_a_missing_or_unexpected_weight(tmp_path, tr
 
 @pytest.mark.parametrize("name", ["postln", "preln", "google", "bert"])
 def test_classifier_gives_the_same_logits_and_keeps_its_labels(tmp_path, transformers, name):
-    prefix, _ = model_folder(tmp_path, name, "classification")
+    prefix, _ = made_model(tmp_path, name, "classification")
     folder = str(tmp_path / "hf")
     to_pytorch.convert(prefix, folder)
     settings = {"trust_remote_code": True} if config_of(name).layout == "brightmart" else {}
@@ -223,7 +223,7 @@ def test_classifier_gives_the_same_logits_and_keeps_its_labels(tmp_path, transfo
 
 
 def test_masked_lm_and_losses_by_plain_import(tmp_path, transformers):
-    prefix, _ = model_folder(tmp_path)
+    prefix, _ = made_model(tmp_path)
     folder = str(tmp_path / "hf")
     to_pytorch.convert(prefix, folder)
     sys.path.insert(0, folder)
@@ -251,7 +251,7 @@ def test_masked_lm_and_losses_by_plain_import(tmp_path, transformers):
 def test_a_classifier_goes_on_learning_its_objective(tmp_path, transformers, objective):
     import torch
 
-    prefix, _ = model_folder(tmp_path, heads="classification")
+    prefix, _ = made_model(tmp_path, heads="classification")
     trained = os.path.join(os.path.dirname(prefix), "fine_tuning.json")
     files.write_json(trained, {"objective": objective})
     folder = str(tmp_path / "hf")
@@ -281,7 +281,7 @@ def test_losses_without_a_problem_type_are_those_of_transformers(
 
     losses = []
     for name in ("postln", "bert"):
-        prefix, _ = model_folder(tmp_path / name, name)
+        prefix, _ = made_model(tmp_path / name, name)
         to_pytorch.convert(prefix, str(tmp_path / name / "hf"))
         model = transformers.AutoModelForSequenceClassification.from_pretrained(
             str(tmp_path / name / "hf"), trust_remote_code=True, num_labels=num_labels
@@ -296,7 +296,7 @@ def test_losses_without_a_problem_type_are_those_of_transformers(
 
 
 def test_tokenizer_of_the_folder_gives_our_ids(tmp_path, transformers):
-    prefix, _ = model_folder(tmp_path)
+    prefix, _ = made_model(tmp_path)
     folder = str(tmp_path / "hf")
     to_pytorch.convert(prefix, folder)
     tokenizer = transformers.BertTokenizer.from_pretrained(folder)
@@ -311,7 +311,7 @@ def test_tokenizer_of_the_folder_gives_our_ids(tmp_path, transformers):
 def test_half_precision_is_what_torch_makes_of_the_weights(tmp_path, transformers, dtype):
     import torch
 
-    prefix, _ = model_folder(tmp_path)
+    prefix, _ = made_model(tmp_path)
     full, half = str(tmp_path / "full"), str(tmp_path / "half")
     to_pytorch.convert(prefix, full)
     to_pytorch.convert(prefix, half, dtype=dtype, write_bin=True)
@@ -340,18 +340,18 @@ def test_half_precision_is_what_torch_makes_of_the_weights(tmp_path, transformer
 @pytest.mark.parametrize("name", sorted(CONFIGS))
 @pytest.mark.parametrize("heads", sorted(HEADS))
 def test_round_trip_is_equal_bit_for_bit(tmp_path, name, heads):
-    prefix, values = model_folder(tmp_path, name, heads)
+    prefix, values = made_model(tmp_path, name, heads)
     hf, back, again = (str(tmp_path / part) for part in ("hf", "back", "again"))
     to_pytorch.convert(prefix, hf)
     to_tf.convert(pytorch_files.find_weights(hf), back)
-    assert_same_bits(read_values(checkpoints.find_checkpoint(back)), values)
-    to_pytorch.convert(checkpoints.find_checkpoint(back), again)
+    assert_same_bits(read_values(checkpoint_files.find_checkpoint(back)), values)
+    to_pytorch.convert(checkpoint_files.find_checkpoint(back), again)
     for written in ("model.safetensors", "vocab.txt", "config.json"):
         with open(os.path.join(hf, written), "rb") as one, open(
             os.path.join(again, written), "rb"
         ) as other:
             assert one.read() == other.read(), written
-    config = modeling.AlbertConfig.from_json_file(checkpoints.config_in_folder(back))
+    config = modeling.AlbertConfig.from_json_file(model_folder.config_in_folder(back))
     assert config.layout == config_of(name).layout
     assert config.hidden_act == config_of(name).hidden_act
     assert config.is_pre_norm == config_of(name).is_pre_norm
@@ -387,9 +387,11 @@ def test_where_the_tokens_of_transformers_differ_from_ours(tmp_path, transformer
 
 
 def test_names_that_end_as_tensors_do_are_converted(tmp_path):
-    prefix, values = model_folder(tmp_path, heads="classification")
+    prefix, values = made_model(tmp_path, heads="classification")
     to_pytorch.convert(prefix, str(tmp_path / "one"))
-    checkpoints.write_checkpoint(prefix, {name + ":0": value for name, value in values.items()})
+    checkpoint_files.write_checkpoint(
+        prefix, {name + ":0": value for name, value in values.items()}
+    )
     to_pytorch.convert(prefix, str(tmp_path / "other"))
     one, other = (tmp_path / name / "model.safetensors" for name in ("one", "other"))
     assert one.read_bytes() == other.read_bytes()
@@ -411,7 +413,7 @@ def test_models_saved_by_transformers_come_back_and_forth(tmp_path, transformers
             saved = str(tmp_path / (kind + ending))
             model.save_pretrained(saved)
             to_tf.convert(pytorch_files.find_weights(saved), saved + "_tf")
-            to_pytorch.convert(checkpoints.find_checkpoint(saved + "_tf"), saved + "_again")
+            to_pytorch.convert(checkpoint_files.find_checkpoint(saved + "_tf"), saved + "_again")
             again = load_strictly(type(model), saved + "_again")
             state = model.state_dict()
             assert set(state) == set(again.state_dict())
@@ -424,7 +426,7 @@ def test_masked_words_alone_get_a_new_pooler_and_a_note(tmp_path, transformers):
     transformers.AlbertForMaskedLM(config).save_pretrained(saved)
     notes = to_tf.convert(pytorch_files.find_weights(saved), saved + "_tf")
     assert any("pooler" in note and "random" in note for note in notes)
-    checkpoints.check_fits(checkpoints.config_in_folder(saved + "_tf"), saved + "_tf")
+    checkpoint_matching.check_fits(model_folder.config_in_folder(saved + "_tf"), saved + "_tf")
 
 
 # Files
@@ -641,7 +643,7 @@ def test_pointers_of_git_lfs_are_named(tmp_path):
 
 
 def test_sharded_weights_are_joined_and_gaps_named(tmp_path):
-    prefix, values = model_folder(tmp_path, "google")
+    prefix, values = made_model(tmp_path, "google")
     folder = str(tmp_path / "hf")
     to_pytorch.convert(prefix, folder)
     tensors = pytorch_files.read_tensors(folder)
@@ -660,7 +662,7 @@ def test_sharded_weights_are_joined_and_gaps_named(tmp_path):
     write_index({"metadata": {}, "weight_map": weight_map})
     back = str(tmp_path / "back")
     to_tf.convert(pytorch_files.find_weights(folder), back)
-    assert_same_bits(read_values(checkpoints.find_checkpoint(back)), values)
+    assert_same_bits(read_values(checkpoint_files.find_checkpoint(back)), values)
     for content, named in (
         ({}, "weight_map is missing"),
         ({"weight_map": dict(weight_map, other=shards[0])}, "other is not in model-00001"),
@@ -673,9 +675,9 @@ def test_sharded_weights_are_joined_and_gaps_named(tmp_path):
 
 
 def test_values_beyond_float16_are_refused_and_nothing_is_written(tmp_path):
-    prefix, values = model_folder(tmp_path)
+    prefix, values = made_model(tmp_path)
     values["bert/pooler/dense/bias"][3] = 7e4
-    checkpoints.write_checkpoint(prefix, values)
+    checkpoint_files.write_checkpoint(prefix, values)
     with pytest.raises(UserError, match="bert.pooler.dense.bias has values up to 7e.04.*bfloat16"):
         to_pytorch.convert(prefix, str(tmp_path / "hf"), dtype="float16")
     assert sorted(os.listdir(str(tmp_path))) == ["model"]
@@ -700,7 +702,7 @@ def test_bfloat16_rounds_to_nearest_even_and_keeps_what_is_no_number():
 
 def albert_pytorch_names(tmp_path):
     """Weights of the brightmart layout as the albert_pytorch project saves them."""
-    prefix, values = model_folder(tmp_path)
+    prefix, values = made_model(tmp_path)
     tensors = pytorch_names.to_torch(config_of("postln"), values)
     noise = np.random.RandomState(1)
     tensors["cls.predictions.decoder.weight"] = noise.randn(SIZES["vocab_size"], 6).astype("f4")
@@ -742,7 +744,7 @@ def test_old_endings_buffers_and_missing_prefixes_are_understood():
 @pytest.mark.parametrize("name", sorted(CONFIGS))
 def test_every_variable_has_a_name_of_its_own_and_it_leads_back(name):
     config = config_of(name)
-    parts = checkpoints.expected_shapes_by_part(config)
+    parts = checkpoint_matching.expected_shapes_by_part(config)
     names = [variable for shapes in parts.values() for variable in shapes]
     there = [pytorch_names.torch_name(config.layout, variable) for variable in names]
     assert len({torch.name for torch in there}) == len(names)
@@ -776,7 +778,7 @@ def write_settings(folder, **changes):
     ],
 )
 def test_configs_that_do_not_fit_are_explained(tmp_path, changes, named):
-    prefix, _ = model_folder(tmp_path, "google")
+    prefix, _ = made_model(tmp_path, "google")
     to_pytorch.convert(prefix, str(tmp_path / "hf"))
     write_settings(tmp_path / "hf", **changes)
     with pytest.raises(UserError, match=named) as caught:
@@ -786,7 +788,7 @@ def test_configs_that_do_not_fit_are_explained(tmp_path, changes, named):
 
 
 def test_what_will_not_be_equal_is_noted(tmp_path):
-    prefix, _ = model_folder(tmp_path, "bert")
+    prefix, _ = made_model(tmp_path, "bert")
     to_pytorch.convert(prefix, str(tmp_path / "hf"))
     write_settings(tmp_path / "hf", hidden_act="gelu", layer_norm_eps=1e-5)
     notes = to_tf.convert(str(tmp_path / "hf/model.safetensors"), str(tmp_path / "back"))
@@ -807,7 +809,7 @@ def test_what_will_not_be_equal_is_noted(tmp_path):
     ],
 )
 def test_weights_that_do_not_fit_are_explained(tmp_path, change, named):
-    prefix, _ = model_folder(tmp_path, "google")
+    prefix, _ = made_model(tmp_path, "google")
     to_pytorch.convert(prefix, str(tmp_path / "hf"))
     path = str(tmp_path / "hf/model.safetensors")
     tensors = {name: np.array(value) for name, value in pytorch_files.read_tensors(path).items()}
@@ -819,7 +821,7 @@ def test_weights_that_do_not_fit_are_explained(tmp_path, change, named):
 
 
 def test_foreign_heads_are_left_out_with_a_note(tmp_path):
-    prefix, values = model_folder(tmp_path, "bert", "encoder")
+    prefix, values = made_model(tmp_path, "bert", "encoder")
     to_pytorch.convert(prefix, str(tmp_path / "hf"))
     path = str(tmp_path / "hf/model.safetensors")
     tensors = dict(
@@ -840,14 +842,14 @@ def test_foreign_heads_are_left_out_with_a_note(tmp_path):
     ],
 )
 def test_models_without_a_pytorch_form_are_refused_with_the_reason(tmp_path, name, changes, reason):
-    prefix, _ = model_folder(tmp_path, name, **changes)
+    prefix, _ = made_model(tmp_path, name, **changes)
     with pytest.raises(UserError, match=reason):
         to_pytorch.convert(prefix, str(tmp_path / "hf"))
     assert sorted(os.listdir(str(tmp_path))) == ["model"]
 
 
 def test_existing_files_stay_and_the_vocabulary_is_checked(tmp_path):
-    prefix, _ = model_folder(tmp_path)
+    prefix, _ = made_model(tmp_path)
     folder = os.path.dirname(prefix)
     before = set(os.listdir(folder))
     to_pytorch.convert(prefix, folder)
@@ -867,7 +869,7 @@ def test_existing_files_stay_and_the_vocabulary_is_checked(tmp_path):
 
 
 def test_the_tokenizer_lower_cases_as_in_fine_tuning(tmp_path):
-    prefix, _ = model_folder(tmp_path, heads="classification")
+    prefix, _ = made_model(tmp_path, heads="classification")
     settings = os.path.join(os.path.dirname(prefix), "fine_tuning.json")
     for name, content, wanted, expected in (
         ("of training", {"do_lower_case": False}, None, False),
@@ -886,7 +888,7 @@ def test_the_tokenizer_lower_cases_as_in_fine_tuning(tmp_path):
 
 
 def test_what_fine_tuning_wrote_goes_along_both_ways(tmp_path):
-    prefix, _ = model_folder(tmp_path, heads="classification")
+    prefix, _ = made_model(tmp_path, heads="classification")
     trained = {"objective": "multi_label", "pooling": "mean", "thresholds": [0.3] * NUM_LABELS}
     source = os.path.dirname(prefix)
     files.write_json(os.path.join(source, "fine_tuning.json"), trained)
@@ -913,7 +915,7 @@ def test_what_fine_tuning_wrote_goes_along_both_ways(tmp_path):
 )
 def test_what_the_config_says_of_the_outputs_comes_back(tmp_path, changes, objective):
     """As of a model of a hub, without anything that our fine-tuning wrote."""
-    prefix, _ = model_folder(tmp_path, heads="classification")
+    prefix, _ = made_model(tmp_path, heads="classification")
     trained = os.path.join(os.path.dirname(prefix), "fine_tuning.json")
     files.write_json(trained, {"objective": "multi_label"})
     hf, back = str(tmp_path / "hf"), str(tmp_path / "back")
@@ -926,7 +928,7 @@ def test_what_the_config_says_of_the_outputs_comes_back(tmp_path, changes, objec
             to_tf.convert(pytorch_files.find_weights(hf), back)
         return
     notes = to_tf.convert(pytorch_files.find_weights(hf), back)
-    shapes = checkpoints.read_shapes(checkpoints.find_checkpoint(back))
+    shapes = checkpoint_files.read_shapes(checkpoint_files.find_checkpoint(back))
     if objective == "no classifier":
         assert "output_bias" not in shapes
         assert any("AlbertForTokenClassification is no classifier of texts" in n for n in notes)
@@ -943,7 +945,7 @@ def test_one_output_is_a_number_as_to_transformers():
 
 
 def test_the_case_of_a_tokenizer_comes_back(tmp_path):
-    prefix, _ = model_folder(tmp_path, heads="classification")
+    prefix, _ = made_model(tmp_path, heads="classification")
     hf, back = str(tmp_path / "hf"), str(tmp_path / "back")
     to_pytorch.convert(prefix, hf, do_lower_case=False)
     to_tf.convert(pytorch_files.find_weights(hf), back)
@@ -952,7 +954,7 @@ def test_the_case_of_a_tokenizer_comes_back(tmp_path):
 
 
 def test_a_sentencepiece_model_goes_along_both_ways(tmp_path):
-    prefix, _ = model_folder(tmp_path, "google")
+    prefix, _ = made_model(tmp_path, "google")
     folder = os.path.dirname(prefix)
     os.rename(os.path.join(folder, "vocab.txt"), os.path.join(folder, "spiece.model"))
     to_pytorch.convert(prefix, str(tmp_path / "hf"), do_lower_case=False)
@@ -969,7 +971,7 @@ def test_a_sentencepiece_model_goes_along_both_ways(tmp_path):
 
 
 def test_cut_checkpoint_leaves_nothing_behind(tmp_path):
-    prefix, _ = model_folder(tmp_path)
+    prefix, _ = made_model(tmp_path)
     data = prefix + ".data-00000-of-00001"
     with open(data, "r+b") as handle:
         handle.truncate(os.path.getsize(data) // 2)
@@ -982,7 +984,7 @@ def test_cut_checkpoint_leaves_nothing_behind(tmp_path):
 
 
 def test_commands_convert_both_ways_by_the_old_flags(tmp_path):
-    prefix, values = model_folder(tmp_path)
+    prefix, values = made_model(tmp_path)
     folder = os.path.dirname(prefix)
     there = run(
         CONVERSION_COMMANDS[0],
@@ -998,7 +1000,7 @@ def test_commands_convert_both_ways_by_the_old_flags(tmp_path):
 
 
 def test_the_encoder_alone_is_converted_into_a_named_folder(tmp_path):
-    prefix, values = model_folder(tmp_path)
+    prefix, values = made_model(tmp_path)
     there, back = str(tmp_path / "there"), str(tmp_path / "back")
     flags = ["--tf_checkpoint_path=" + prefix, "--pytorch_dump_path=" + there, "--encoder_only"]
     small_models.run_command(to_pytorch, flags)
@@ -1014,7 +1016,7 @@ def test_the_encoder_alone_is_converted_into_a_named_folder(tmp_path):
 )
 def test_a_bin_file_on_request_asks_for_pytorch(tmp_path, monkeypatch, flags):
     monkeypatch.setitem(sys.modules, "torch", None)  # as where it is not installed
-    prefix, _ = model_folder(tmp_path)
+    prefix, _ = made_model(tmp_path)
     flags = ["--tf_checkpoint_path=" + prefix] + [flag.format(tmp_path) for flag in flags]
     with pytest.raises(UserError, match=r"pytorch_model.bin: a .bin is written by PyTorch"):
         small_models.run_command(to_pytorch, flags)
@@ -1041,7 +1043,7 @@ def test_mistakes_are_one_line_and_status_2(command, arguments, named):
 
 def converted(tmp_path, name="google", heads="classification"):
     """A Hugging Face folder, and its tensors that may be changed."""
-    prefix, _ = model_folder(tmp_path, name, heads)
+    prefix, _ = made_model(tmp_path, name, heads)
     hf = str(tmp_path / "hf")
     to_pytorch.convert(prefix, hf)
     path = os.path.join(hf, "model.safetensors")
@@ -1052,7 +1054,7 @@ def converted(tmp_path, name="google", heads="classification"):
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
 @pytest.mark.parametrize("is_to_tf", [True, False])
 def test_weights_that_are_no_numbers_are_refused(tmp_path, value, is_to_tf):
-    prefix, values = model_folder(tmp_path, "google", "classification")
+    prefix, values = made_model(tmp_path, "google", "classification")
     name = "bert/pooler/dense/bias"
     if is_to_tf:
         hf, path, tensors = converted(tmp_path / "good")
@@ -1062,7 +1064,7 @@ def test_weights_that_are_no_numbers_are_refused(tmp_path, value, is_to_tf):
             to_tf.convert(path, str(tmp_path / "out"))
     else:
         values[name] = np.full_like(values[name], value)
-        checkpoints.write_checkpoint(prefix, values)
+        checkpoint_files.write_checkpoint(prefix, values)
         with pytest.raises(UserError, match="%s has values that are infinite or no num" % name):
             to_pytorch.convert(prefix, str(tmp_path / "out"))
     assert not os.path.exists(str(tmp_path / "out"))
@@ -1077,9 +1079,9 @@ def test_integer_weights_are_refused_both_ways(tmp_path, dtype):
     kind = "bert/pooler/dense/kernel has values of the type %s" % np.dtype(dtype).name
     with pytest.raises(UserError, match=kind):
         to_tf.convert(path, str(tmp_path / "out"))
-    prefix, values = model_folder(tmp_path / "other", "google", "classification")
+    prefix, values = made_model(tmp_path / "other", "google", "classification")
     values["bert/pooler/dense/kernel"] = np.ones([12, 12], dtype)
-    checkpoints.write_checkpoint(prefix, values)
+    checkpoint_files.write_checkpoint(prefix, values)
     with pytest.raises(UserError, match=kind):
         to_pytorch.convert(prefix, str(tmp_path / "out"))
     assert not os.path.exists(str(tmp_path / "out"))

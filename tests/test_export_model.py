@@ -24,7 +24,7 @@ from albert_zh.export import common as export_common
 from albert_zh.export import comparison as export_comparison
 from albert_zh.export import comparison_texts, to_onnx, to_tflite
 from albert_zh.inference import predictor
-from albert_zh.model import checkpoints, inference_graph
+from albert_zh.model import checkpoint_files, inference_graph, model_folder
 from albert_zh.text import encoding, tokenization
 import sentencepiece_models
 import small_models
@@ -223,7 +223,7 @@ def num_kernel_values(path):
 
 
 def num_kernel_values_of_checkpoint(folder):
-    shapes = checkpoints.read_shapes(os.path.join(folder, "albert_model.ckpt"))
+    shapes = checkpoint_files.read_shapes(os.path.join(folder, "albert_model.ckpt"))
     names = ("kernel", "word_embeddings_2", "output_weights")
     return sum(
         np.prod(shape)
@@ -257,10 +257,10 @@ def with_a_large_channel(folder, target, factor):
     """Copies a model folder, one channel of the feed-forward outputs so many times as large."""
     shutil.copytree(folder, target)
     prefix = os.path.join(target, "albert_model.ckpt")
-    values = checkpoints.read_weights(prefix)
+    values = checkpoint_files.read_weights(prefix)
     kernel = values["bert/encoder/layer_shared/output/dense/kernel"]
     kernel[:, 3] *= factor
-    checkpoints.write_model_checkpoint(target, values)
+    model_folder.write_model_checkpoint(target, values)
     return target
 
 
@@ -360,7 +360,7 @@ def test_weights_are_in_an_onnx_file_once(layout, task, quantize, folders, tmp_p
     assert len(weights) == len(set(weights))
     num_values = sum(array.size for array in arrays)
     if quantize == "none" and task == "classifier":
-        shapes = checkpoints.read_shapes(os.path.join(folders[layout], "albert_model.ckpt"))
+        shapes = checkpoint_files.read_shapes(os.path.join(folders[layout], "albert_model.ckpt"))
         needed = sum(np.prod(s) for name, s in shapes.items() if not name.startswith("cls/"))
         assert needed <= num_values < 1.02 * needed + 200
 
@@ -553,7 +553,7 @@ def test_settings_of_training_go_with_a_fine_tuned_model(tmp_path):
 
 def check_freezing_a_checkpoint_of_training(workspace, tmp_path):
     """Its own .meta holds an iterator, and its optimizer's slots are no part of the graph."""
-    newest = checkpoints.newest_of_training(workspace.output)
+    newest = checkpoint_files.newest_of_training(workspace.output)
     path = str(tmp_path / "frozen.pb")
     assert os.path.exists(newest + ".meta")
     freeze(newest, path, "probabilities")
@@ -583,12 +583,12 @@ def test_old_commands_give_the_released_graphs_loss(shared, tmp_path):
     values = {
         name: rule_value(name, about["shape"], is_small=False)
         for name, about in variables.items()
-        if not checkpoints.is_training_state(name)
+        if not checkpoint_files.is_training_state(name)
     }
     config = os.path.join(ROOT, "albert_config", "albert_config_tiny.json")
     with open(config) as source:
         (tmp_path / "albert_config_tiny.json").write_text(source.read())
-    checkpoints.write_model_checkpoint(str(tmp_path), values)
+    model_folder.write_model_checkpoint(str(tmp_path), values)
     prefix, frozen = str(tmp_path / "albert_model.ckpt"), str(tmp_path / "out.pb")
     freeze(
         prefix,
@@ -675,14 +675,14 @@ def test_freezing_tells_what_is_wrong(folders, tmp_path):
 
 
 def test_a_head_without_all_its_variables_is_not_frozen(folders, tmp_path):
-    weights = checkpoints.read_weights(os.path.join(folders["bert"], "albert_model.ckpt"))
+    weights = checkpoint_files.read_weights(os.path.join(folders["bert"], "albert_model.ckpt"))
     for number, changed in enumerate((None, np.zeros([4], np.float32))):  # missing; reshaped
         folder = str(tmp_path / str(number))
         shutil.copytree(folders["bert"], folder)
         values = dict(weights, output_bias=changed)
         if changed is None:
             del values["output_bias"]
-        checkpoints.write_model_checkpoint(folder, values)
+        model_folder.write_model_checkpoint(folder, values)
         prefix, path = os.path.join(folder, "albert_model.ckpt"), str(tmp_path / "out.pb")
         os.remove(prefix + ".meta")
         with pytest.raises(UserError, match="albert_model.ckpt lacks output_bias of the config's"):
@@ -694,7 +694,7 @@ def test_without_a_folder_the_pretrained_model_at_hand_is_exported(folders, tmp_
     folder = str(tmp_path / "models" / "pretrained")
     shutil.copytree(folders["brightmart"], folder)
     monkeypatch.setattr(package_files, "ROOT", os.path.dirname(folder))
-    monkeypatch.setattr(checkpoints, "PRETRAINED", ("absent", "pretrained"))
+    monkeypatch.setattr(model_folder, "PRETRAINED", ("absent", "pretrained"))
     for task in ("pretraining", "encoder"):
         small_models.run_command(export_model, ["--format=frozen", "--task=" + task])
         assert os.path.exists(os.path.join(folder, "albert_%s.pb" % task))
@@ -779,14 +779,14 @@ def test_a_folder_of_something_else_is_not_replaced(folders, tmp_path):
 
 def test_head_and_labels_must_be_there(folders, tmp_path):
     folder = folders["brightmart"]
-    values = checkpoints.read_weights(os.path.join(folder, "albert_model.ckpt"))
+    values = checkpoint_files.read_weights(os.path.join(folder, "albert_model.ckpt"))
     pretrained = {name: v for name, v in values.items() if not name.startswith("output_")}
     only = copy_of(folder, tmp_path / "pretrained")
-    checkpoints.write_model_checkpoint(only, pretrained)
+    model_folder.write_model_checkpoint(only, pretrained)
     with pytest.raises(UserError, match="holds no classifier .*fine-tune it first"):
         export(only, "--format=frozen")
     only = copy_of(folder, tmp_path / "classifier")
-    checkpoints.write_model_checkpoint(
+    model_folder.write_model_checkpoint(
         only, {name: v for name, v in values.items() if not name.startswith("cls/")}
     )
     with pytest.raises(UserError, match="holds no pretraining"):

@@ -20,7 +20,7 @@ ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 sys.path.insert(0, os.path.join(ROOT, "scripts"))
 
 from albert_zh.common.errors import UserError
-from albert_zh.model import checkpoints
+from albert_zh.model import checkpoint_files, checkpoint_matching
 import downloading
 import fetch_assets
 import unpacking
@@ -136,7 +136,7 @@ def server(monkeypatch):
 @pytest.fixture
 def any_checkpoint(monkeypatch):
     """Lets every checkpoint pass, where it is not what the test is about."""
-    monkeypatch.setattr(checkpoints, "check_fits", lambda config, prefix: None)
+    monkeypatch.setattr(checkpoint_matching, "check_fits", lambda config, prefix: None)
 
 
 def zipped(files, **settings):
@@ -544,12 +544,12 @@ def _real_model(folder, hidden_layers_written):
     """Files of a model whose checkpoint has the tiny config's variables, as bytes by name."""
     import numpy
 
-    from albert_zh.model import checkpoints, modeling
+    from albert_zh.model import checkpoint_matching, modeling
 
     config = modeling.AlbertConfig.from_dict(dict(CONFIG, hidden_size=hidden_layers_written))
-    shapes = checkpoints.expected_shapes(config)
+    shapes = checkpoint_matching.expected_shapes(config)
     values = {name: numpy.zeros(shape, "float32") for name, shape in shapes.items()}
-    checkpoints.write_checkpoint(os.path.join(folder, "albert_model.ckpt"), values)
+    checkpoint_files.write_checkpoint(os.path.join(folder, "albert_model.ckpt"), values)
     files = {name: read(folder, name) for name in os.listdir(folder)}
     return dict(
         files, **{name: MODEL_FILES[name] for name in ("albert_config_tiny.json", "vocab.txt")}

@@ -12,7 +12,7 @@ import tensorflow.compat.v1 as tf
 from albert_zh.commands import fill_mask
 from albert_zh.common import files, package_files
 from albert_zh.common.errors import UserError
-from albert_zh.model import checkpoints, modeling
+from albert_zh.model import checkpoint_files, checkpoint_matching, model_folder, modeling
 import small_models
 from workspace import ROOT, VOCABULARY
 
@@ -32,11 +32,13 @@ def test_words_are_those_of_the_masked_lm_head(folder, filler):
     tokens = ["[CLS]", "今", "[MASK]", "气", "[MASK]", "[SEP]"]
     ids = [[VOCABULARY.index(token) for token in tokens]]
     with tf.Graph().as_default(), tf.Session() as session:
-        config = modeling.AlbertConfig.from_json_file(checkpoints.config_in_folder(folder))
+        config = modeling.AlbertConfig.from_json_file(model_folder.config_in_folder(folder))
         model = modeling.AlbertModel(config, False, tf.constant(ids))
         positions = tf.constant([[2, 4]])
         head = modeling.masked_lm_head(config, model, positions, positions, tf.ones([1, 2]))
-        checkpoints.initialize_from(checkpoints.find_checkpoint(folder), tf.trainable_variables())
+        checkpoint_matching.initialize_from(
+            checkpoint_files.find_checkpoint(folder), tf.trainable_variables()
+        )
         session.run(tf.global_variables_initializer())
         expected = np.exp(session.run(head.log_probs))  # [2, V]
     filled = filler.fill("今[MASK]气[MASK]", top_k=3)
@@ -76,24 +78,24 @@ def test_texts_that_cannot_be_filled(filler, text, message):
 
 def test_other_checkpoints_are_told(folder, tmp_path):
     classifier = str(tmp_path / "classifier")
-    checkpoints.replace_model_folder(
+    model_folder.replace_model_folder(
         classifier,
-        checkpoints.find_checkpoint(folder),
+        checkpoint_files.find_checkpoint(folder),
         {
             name: files.read_bytes(os.path.join(folder, name))
             for name in ("albert_config.json", "vocab.txt")
         },
     )
-    weights = checkpoints.read_weights(checkpoints.find_checkpoint(classifier))
+    weights = checkpoint_files.read_weights(checkpoint_files.find_checkpoint(classifier))
     kept = {name: value for name, value in weights.items() if not name.startswith("cls/")}
-    checkpoints.write_model_checkpoint(classifier, kept)
+    model_folder.write_model_checkpoint(classifier, kept)
     with pytest.raises(UserError, match="cls/predictions.*expected a checkpoint of pre-training"):
         fill_mask.MaskFiller(classifier)
 
 
 def test_the_pretrained_model_at_hand_is_the_default(folder, filler, monkeypatch, capsys):
     monkeypatch.setattr(package_files, "ROOT", os.path.dirname(folder))
-    monkeypatch.setattr(checkpoints, "PRETRAINED", ("absent", "pretrained"))
+    monkeypatch.setattr(model_folder, "PRETRAINED", ("absent", "pretrained"))
     small_models.run_command(fill_mask, ["--top_k=1"], ["今[MASK]"])
     shown = capsys.readouterr()
     assert shown.out == "今[MASK]\t1\t%s %.4f\n" % filler.fill("今[MASK]", top_k=1)[0][0]

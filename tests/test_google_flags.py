@@ -11,7 +11,7 @@ import tensorflow.compat.v1 as tf
 from albert_zh.common import files
 from albert_zh.common.errors import UserError
 from albert_zh.inference import predictor
-from albert_zh.model import checkpoints
+from albert_zh.model import checkpoint_files
 from albert_zh.tasks.classification import objectives
 import pretraining_workspace as small
 from workspace import Workspace, run_here, run_process
@@ -19,7 +19,10 @@ from workspace import Workspace, run_here, run_process
 
 def steps_of(folder):
     """Steps of the checkpoints that are there."""
-    return [checkpoints.checkpoint_step(p) for p in checkpoints.checkpoints_of_training(folder)]
+    return [
+        checkpoint_files.checkpoint_step(p)
+        for p in checkpoint_files.checkpoints_of_training(folder)
+    ]
 
 
 @pytest.mark.parametrize("most, kept", [(2, [10, 12]), (0, [0, 2, 4, 6, 8, 10, 12])])

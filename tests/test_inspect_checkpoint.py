@@ -14,7 +14,7 @@ from albert_zh.commands import convert_albert_tf_checkpoint_to_pytorch as to_pyt
 from albert_zh.commands import inspect_checkpoint
 from albert_zh.common import files
 from albert_zh.common.errors import UserError
-from albert_zh.model import checkpoints, modeling
+from albert_zh.model import checkpoint_files, checkpoint_matching, model_folder, modeling
 import golden_cases
 from workspace import ROOT
 
@@ -33,10 +33,10 @@ SMALL = {
 GOOGLE = {"num_hidden_groups": 1, "inner_group_num": 1}
 
 
-def model_folder(folder, settings, heads=("encoder",), extra=()):
+def made_model(folder, settings, heads=("encoder",), extra=()):
     """Writes a model folder; returns the number of its parameters."""
     config = modeling.AlbertConfig.from_dict(settings)
-    parts = checkpoints.expected_shapes_by_part(config, num_labels=3)
+    parts = checkpoint_matching.expected_shapes_by_part(config, num_labels=3)
     values = {
         name: golden_cases.rule_value(name, shape, is_small=True)
         for head in heads
@@ -47,7 +47,7 @@ def model_folder(folder, settings, heads=("encoder",), extra=()):
     os.makedirs(str(folder), exist_ok=True)
     with open(os.path.join(str(folder), "albert_config.json"), "w") as handle:
         json.dump(settings, handle)
-    checkpoints.write_model_checkpoint(str(folder), values)
+    model_folder.write_model_checkpoint(str(folder), values)
     return count
 
 
@@ -75,7 +75,7 @@ def slots(name, shape, kind="adam"):
     ],
 )
 def test_layout_and_the_config_beside_it_are_found(tmp_path, settings, layout):
-    count = model_folder(tmp_path, settings)
+    count = made_model(tmp_path, settings)
     rows = described(tmp_path)
     assert rows["layout"] == [layout]
     assert rows["fits"] == [os.path.relpath(str(tmp_path / "albert_config.json"))]
@@ -88,7 +88,7 @@ def test_slots_step_and_heads_are_told_apart(tmp_path):
     extra = {"global_step": np.int64(1234)}
     extra.update(slots("bert/pooler/dense/kernel", [12, 12], "lamb"))
     extra.update(slots("output_bias", [3]))
-    count = model_folder(
+    count = made_model(
         tmp_path, SMALL, ("encoder", "masked_lm", "sentence_order", "classification"), extra
     )
     rows = described(tmp_path / "albert_model.ckpt.index")
@@ -100,10 +100,12 @@ def test_slots_step_and_heads_are_told_apart(tmp_path):
 
 
 def test_names_that_end_as_tensors_do_are_the_same_model(tmp_path):
-    model_folder(tmp_path, SMALL, ("encoder", "classification"))
+    made_model(tmp_path, SMALL, ("encoder", "classification"))
     prefix = str(tmp_path / "albert_model.ckpt")
-    values = checkpoints.read_weights(prefix)
-    checkpoints.write_checkpoint(prefix, {name + ":0": value for name, value in values.items()})
+    values = checkpoint_files.read_weights(prefix)
+    checkpoint_files.write_checkpoint(
+        prefix, {name + ":0": value for name, value in values.items()}
+    )
     rows = described(tmp_path)
     assert rows["fits"] == [os.path.relpath(str(tmp_path / "albert_config.json"))]
     assert rows["heads"] == ["classification (3 classes)"]
@@ -111,7 +113,7 @@ def test_names_that_end_as_tensors_do_are_the_same_model(tmp_path):
 
 def test_released_sizes_are_recognized(tmp_path):
     with open(CONFIG_TINY) as handle:
-        model_folder(tmp_path, json.load(handle), ("encoder", "masked_lm", "sentence_order"))
+        made_model(tmp_path, json.load(handle), ("encoder", "masked_lm", "sentence_order"))
     os.remove(str(tmp_path / "albert_config.json"))
     rows = described(tmp_path)
     assert rows["fits"] == [os.path.relpath(CONFIG_TINY)]
@@ -128,7 +130,7 @@ def test_released_sizes_are_recognized(tmp_path):
 def test_a_model_of_no_known_config_shows_its_sizes_and_the_nearest(tmp_path):
     with open(CONFIG_TINY) as handle:
         settings = dict(json.load(handle), vocab_size=77)
-    model_folder(tmp_path, settings)
+    made_model(tmp_path, settings)
     os.remove(str(tmp_path / "albert_config.json"))
     rows = described(tmp_path)
     assert rows["fits"] == ["no config of albert_config/"]
@@ -142,7 +144,7 @@ def test_a_model_of_no_known_config_shows_its_sizes_and_the_nearest(tmp_path):
 
 
 def test_another_layout_is_named_with_what_both_sides_have(tmp_path):
-    model_folder(tmp_path, dict(SMALL, **GOOGLE))
+    made_model(tmp_path, dict(SMALL, **GOOGLE))
     other = tmp_path / "other.json"
     other.write_text(json.dumps(SMALL))
     rows = described(tmp_path, str(other))
@@ -152,7 +154,7 @@ def test_another_layout_is_named_with_what_both_sides_have(tmp_path):
 
 
 def test_an_index_without_weights_is_enough(tmp_path):
-    model_folder(tmp_path, SMALL, extra={"global_step": np.int64(7)})
+    made_model(tmp_path, SMALL, extra={"global_step": np.int64(7)})
     os.remove(str(tmp_path / "albert_model.ckpt.data-00000-of-00001"))
     for path in (tmp_path, tmp_path / "albert_model.ckpt", tmp_path / "albert_model.ckpt.index"):
         rows = described(path)
@@ -163,7 +165,7 @@ def test_an_index_without_weights_is_enough(tmp_path):
 @pytest.mark.parametrize("settings", [SMALL, dict(SMALL, **dict(GOOGLE, embedding_size=12))])
 def test_pytorch_folders_and_files_are_read(tmp_path, settings):
     heads = ("encoder", "masked_lm", "sentence_order")
-    model_folder(tmp_path / "model", settings, heads)
+    made_model(tmp_path / "model", settings, heads)
     folder = tmp_path / "hf"
     to_pytorch.convert(str(tmp_path / "model/albert_model.ckpt"), str(folder))
     expected = described(tmp_path / "model")
@@ -176,7 +178,7 @@ def test_pytorch_folders_and_files_are_read(tmp_path, settings):
 
 
 def test_what_is_no_albert_is_said(tmp_path):
-    checkpoints.write_model_checkpoint(str(tmp_path), {"conv/kernel": np.ones(3, np.float32)})
+    model_folder.write_model_checkpoint(str(tmp_path), {"conv/kernel": np.ones(3, np.float32)})
     assert described(tmp_path)["layout"] == [
         "unknown",
         "no BERT or ALBERT; its variables begin with conv/kernel",
@@ -201,9 +203,9 @@ def test_index_files_of_released_models(shared):
 def test_copy_without_slots_is_the_same_model_and_a_third_in_size(tmp_path):
     config = modeling.AlbertConfig.from_dict(SMALL)
     extra = {"global_step": np.int64(5)}
-    for name, shape in checkpoints.expected_shapes(config).items():
+    for name, shape in checkpoint_matching.expected_shapes(config).items():
         extra.update(slots(name, shape))
-    model_folder(tmp_path / "run", SMALL, extra=extra)
+    made_model(tmp_path / "run", SMALL, extra=extra)
     (tmp_path / "run/vocab.txt").write_text("a\n")
     (tmp_path / "run/spiece.model").write_bytes(b"pieces")
     line = inspect_checkpoint.write_without_optimizer(str(tmp_path / "run"))
@@ -212,7 +214,7 @@ def test_copy_without_slots_is_the_same_model_and_a_third_in_size(tmp_path):
     reader = tf.train.load_checkpoint(str(folder))
     source = tf.train.load_checkpoint(str(tmp_path / "run"))
     names = set(reader.get_variable_to_shape_map())
-    assert names == set(checkpoints.expected_shapes(config)) | {"global_step"}
+    assert names == set(checkpoint_matching.expected_shapes(config)) | {"global_step"}
     for name in names:
         np.testing.assert_array_equal(reader.get_tensor(name), source.get_tensor(name))
     sizes = [
@@ -226,12 +228,12 @@ def test_copy_without_slots_is_the_same_model_and_a_third_in_size(tmp_path):
 
 
 def test_a_checkpoint_of_fine_tuning_gets_the_files_of_its_best_folder(tmp_path):
-    model_folder(tmp_path / "run", SMALL)
+    made_model(tmp_path / "run", SMALL)
     os.remove(str(tmp_path / "run/albert_config.json"))
     (tmp_path / "run/label_map.json").write_text("{}")
     line = inspect_checkpoint.write_without_optimizer(str(tmp_path / "run"), str(tmp_path / "no"))
     assert line.endswith("; put its config and vocabulary beside it")
-    model_folder(tmp_path / "run/best", SMALL)
+    made_model(tmp_path / "run/best", SMALL)
     (tmp_path / "run/best/vocab.txt").write_text("a\n")
     (tmp_path / "run/best/label_map.json").write_text("of the best")
     line = inspect_checkpoint.write_without_optimizer(str(tmp_path / "run"), str(tmp_path / "out"))
@@ -244,7 +246,7 @@ def test_a_checkpoint_of_fine_tuning_gets_the_files_of_its_best_folder(tmp_path)
 
 
 def test_the_source_is_never_overwritten_and_damage_is_told(tmp_path):
-    model_folder(tmp_path / "run", SMALL)
+    made_model(tmp_path / "run", SMALL)
     with pytest.raises(UserError, match="the checkpoint's own folder"):
         inspect_checkpoint.write_without_optimizer(str(tmp_path / "run"), str(tmp_path / "run/."))
     data = str(tmp_path / "run/albert_model.ckpt.data-00000-of-00001")
@@ -256,7 +258,7 @@ def test_the_source_is_never_overwritten_and_damage_is_told(tmp_path):
 
 
 def test_command_prints_the_description_and_mistakes_are_one_line(tmp_path):
-    model_folder(tmp_path, SMALL)
+    made_model(tmp_path, SMALL)
     command = [sys.executable, os.path.join(ROOT, "inspect_checkpoint.py")]
     result = subprocess.run(
         command + [str(tmp_path), "--drop_optimizer", "--output_dir=%s" % (tmp_path / "small")],
@@ -287,7 +289,9 @@ def test_variables_of_any_shape_are_described(tmp_path, shapes):
 
     shapes = dict({"bert/encoder/layer_0/output/dense/kernel": [2, 2]}, **shapes)
     prefix = str(tmp_path / "model.ckpt")
-    checkpoints.write_checkpoint(prefix, {n: np.zeros(s, np.float32) for n, s in shapes.items()})
+    checkpoint_files.write_checkpoint(
+        prefix, {n: np.zeros(s, np.float32) for n, s in shapes.items()}
+    )
     lines = inspect_checkpoint.description(prefix)
     assert any("bert" in line for line in lines)
 
@@ -295,7 +299,7 @@ def test_variables_of_any_shape_are_described(tmp_path, shapes):
 def test_configs_of_hugging_face_that_are_damaged_are_named(tmp_path):
 
     prefix = str(tmp_path / "model.ckpt")
-    checkpoints.write_checkpoint(prefix, {"bert/encoder/layer_0/x": np.zeros([2], np.float32)})
+    checkpoint_files.write_checkpoint(prefix, {"bert/encoder/layer_0/x": np.zeros([2], np.float32)})
     sizes = dict.fromkeys(
         "hidden_size num_hidden_layers num_attention_heads intermediate_size "
         "max_position_embeddings type_vocab_size".split(),

@@ -4,7 +4,7 @@ import os
 
 import numpy as np
 
-from albert_zh.model import checkpoints
+from albert_zh.model import checkpoint_files
 from workspace import Workspace, run_here
 
 
@@ -16,7 +16,7 @@ def trained_weights(folder, **changes):
             num_train_epochs=1, learning_rate=1e-3, do_eval=False, do_predict=False, **changes
         )
     )
-    return checkpoints.read_weights(os.path.join(workspace.output, "model.ckpt-2"))
+    return checkpoint_files.read_weights(os.path.join(workspace.output, "model.ckpt-2"))
 
 
 def test_training_gives_the_same_weights(tmp_path, recomputed_chains):

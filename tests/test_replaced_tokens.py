@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
 
-from albert_zh.model import checkpoints, modeling
+from albert_zh.model import checkpoint_files, modeling
 from albert_zh.pretraining.objectives import replaced_tokens
 import pretraining_workspace as small
 from test_pretraining_model import features_of, trained
@@ -97,7 +97,7 @@ def test_the_head_is_learnt_and_no_part_of_the_model():
         for layer in ("dense", "output")
         for name in ("kernel", "bias")
     }
-    assert all(checkpoints.is_training_state(name) for name in head)
+    assert all(checkpoint_files.is_training_state(name) for name in head)
     # Guessing costs twice ln 2, once more for the order of the filled text.
     assert losses[0] == pytest.approx(np.log(VOCAB_SIZE) + 4 * np.log(2), abs=0.2)
     assert losses[-1] < losses[0] - 0.05

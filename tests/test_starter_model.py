@@ -12,11 +12,11 @@ from albert_zh.commands import convert_albert_tf_checkpoint_to_pytorch as to_pyt
 from albert_zh.commands import fill_mask
 from albert_zh.conversion import pytorch_files
 from albert_zh.inference import text_encoder
-from albert_zh.model import checkpoints, modeling
+from albert_zh.model import checkpoint_files, checkpoint_matching, model_folder, modeling
 from workspace import ROOT
 
 FOLDER = os.path.join(ROOT, "albert_starter_zh")
-PREFIX = os.path.join(FOLDER, checkpoints.CHECKPOINT_NAME)
+PREFIX = os.path.join(FOLDER, checkpoint_files.CHECKPOINT_NAME)
 LARGEST_BYTES = 11e6
 TRAINING, SCORES, TEXTS = "训练 / Training", "得分 / Scores", "训练文本 / Training text"
 TITLES = (TRAINING, SCORES, TEXTS, "命令 / Commands")
@@ -24,7 +24,7 @@ TITLES = (TRAINING, SCORES, TEXTS, "命令 / Commands")
 
 @pytest.fixture(scope="module")
 def config():
-    return modeling.AlbertConfig.from_json_file(checkpoints.config_in_folder(FOLDER))
+    return modeling.AlbertConfig.from_json_file(model_folder.config_in_folder(FOLDER))
 
 
 @pytest.fixture(scope="module")
@@ -45,19 +45,21 @@ def rows_below(card, title):
 
 def test_the_checkpoint_has_what_the_config_asks_for_and_nothing_else(config):
     expected = {"global_step": []}
-    for part, shapes in checkpoints.expected_shapes_by_part(config).items():
+    for part, shapes in checkpoint_matching.expected_shapes_by_part(config).items():
         if part != "classification":
             expected.update(shapes)
     found = {name: list(shape) for name, shape in tf.train.list_variables(PREFIX)}
     assert found == expected  # no optimizer slots
     assert config.layout == "brightmart"
     assert sum(np.prod(shape, dtype=int) for name, shape in found.items() if shape) == 2601674
-    for name, value in checkpoints.read_weights(PREFIX).items():
+    for name, value in checkpoint_files.read_weights(PREFIX).items():
         assert np.isfinite(value).all(), name
 
 
 def test_the_weights_are_small():
-    names = [name for name in os.listdir(FOLDER) if name.startswith(checkpoints.CHECKPOINT_NAME)]
+    names = [
+        name for name in os.listdir(FOLDER) if name.startswith(checkpoint_files.CHECKPOINT_NAME)
+    ]
     assert sum(os.path.getsize(os.path.join(FOLDER, name)) for name in names) < LARGEST_BYTES
 
 
@@ -83,8 +85,8 @@ def test_it_goes_to_pytorch_and_back(tmp_path):
     hf, back = str(tmp_path / "hf"), str(tmp_path / "back")
     to_pytorch.convert(PREFIX, hf)
     to_tf.convert(pytorch_files.find_weights(hf), back)
-    values = checkpoints.read_weights(checkpoints.find_checkpoint(back))
-    expected = checkpoints.read_weights(PREFIX)
+    values = checkpoint_files.read_weights(checkpoint_files.find_checkpoint(back))
+    expected = checkpoint_files.read_weights(PREFIX)
     expected.pop("global_step", None)
     assert sorted(values) == sorted(expected)
     for name, value in expected.items():

@@ -14,7 +14,7 @@ from albert_zh.commands import extract_features
 from albert_zh.common import package_files
 from albert_zh.common.errors import UserError
 from albert_zh.inference import text_encoder
-from albert_zh.model import checkpoints, modeling
+from albert_zh.model import checkpoint_files, checkpoint_matching, model_folder, modeling
 import small_models
 
 TEXTS = ["今天天气很好", ("怎么办理", "银行卡？"), "", "好" * 30, "ab1，"]
@@ -42,9 +42,11 @@ def test_tokens_and_vectors_are_the_models(folder, token_vectors):
     assert token_vectors[2][0] == ["[CLS]", "[SEP]"]
     ids = [[2, 5, 6, 6, 7, 8, 9, 3]]
     with tf.Graph().as_default(), tf.Session() as session:
-        config = modeling.AlbertConfig.from_json_file(checkpoints.config_in_folder(folder))
+        config = modeling.AlbertConfig.from_json_file(model_folder.config_in_folder(folder))
         layers = modeling.AlbertModel(config, False, tf.constant(ids)).get_all_encoder_layers()
-        checkpoints.initialize_from(checkpoints.find_checkpoint(folder), tf.trainable_variables())
+        checkpoint_matching.initialize_from(
+            checkpoint_files.find_checkpoint(folder), tf.trainable_variables()
+        )
         session.run(tf.global_variables_initializer())
         expected = session.run(layers)
     tokens, vectors = token_vectors[0]
@@ -160,7 +162,7 @@ def test_npy_of_sentences_and_of_tokens(extracted, sentence_vectors, token_vecto
 
 def test_the_pretrained_model_at_hand_is_the_default(folder, tmp_path, monkeypatch, capfd):
     monkeypatch.setattr(package_files, "ROOT", os.path.dirname(folder))
-    monkeypatch.setattr(checkpoints, "PRETRAINED", ("absent", os.path.basename(folder)))
+    monkeypatch.setattr(model_folder, "PRETRAINED", ("absent", os.path.basename(folder)))
     source = tmp_path / "texts.txt"
     source.write_text("今天\n", encoding="utf-8")
     small_models.run_command(extract_features, ["--input_file=%s" % source])

@@ -406,9 +406,9 @@ def start(tmp_path):
 
 
 def _values(folder):
-    from albert_zh.model import checkpoints
+    from albert_zh.model import checkpoint_files
 
-    return checkpoints.read_weights(checkpoints.find_checkpoint(folder))
+    return checkpoint_files.read_weights(checkpoint_files.find_checkpoint(folder))
 
 
 def _is_begun(work, stage):

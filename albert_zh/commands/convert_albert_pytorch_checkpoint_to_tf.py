@@ -17,7 +17,13 @@ import numpy as np
 from albert_zh.common import config_flag, files, validation
 from albert_zh.common.errors import UserError, printable, run_command
 from albert_zh.conversion import pytorch_files, pytorch_names, tokenizer_json
-from albert_zh.model import checkpoints, inference_graph, label_map
+from albert_zh.model import (
+    checkpoint_files,
+    checkpoint_matching,
+    inference_graph,
+    label_map,
+    model_folder,
+)
 from albert_zh.text import tokenization
 
 __all__ = [
@@ -85,7 +91,7 @@ def convert(weights, folder, config_file=None, vocab_file=None):
         UserError: if the weights are damaged, unknown or do not fit the config.
     """
     source = os.path.dirname(weights) or "."
-    config_file = config_file or checkpoints.config_in_folder(source)
+    config_file = config_file or model_folder.config_in_folder(source)
     settings = validation.read_json(config_file, pytorch_names.CONFIG)
     config, values, notes = read_model(weights, config_file, settings)
     trained = _fine_tuning(source)
@@ -97,7 +103,7 @@ def convert(weights, folder, config_file=None, vocab_file=None):
         if objective != "single_label":
             trained.setdefault("objective", objective)
         inference_graph.check_notes(trained, num_outputs, config_file)
-    with checkpoints.filled_folder(folder) as partial:
+    with model_folder.filled_folder(folder) as partial:
         notes += _write_vocabulary(partial, source, vocab_file, config)
         if labels:
             files.write_json(os.path.join(partial, label_map.LABEL_MAP), labels)
@@ -108,7 +114,7 @@ def convert(weights, folder, config_file=None, vocab_file=None):
         config_name = CONFIG_NAMES.get(config.layout, "albert_config.json")
         with files.atomic_write(os.path.join(partial, config_name)) as handle:
             handle.write(config.to_json_string())
-        checkpoints.write_model_checkpoint(partial, values)
+        model_folder.write_model_checkpoint(partial, values)
         check_model_folder(partial, folder)
     count = sum(value.size for value in values.values())
     what = "%s layout, %d parameters" % (config.layout, count)
@@ -126,8 +132,8 @@ def check_model_folder(path, name):
         UserError: if one of its files is refused.
     """
     try:
-        checkpoints.check_fits(checkpoints.config_in_folder(path), path)
-        checkpoints.check_readable(checkpoints.find_checkpoint(path))
+        checkpoint_matching.check_fits(model_folder.config_in_folder(path), path)
+        checkpoint_files.check_readable(checkpoint_files.find_checkpoint(path))
         label_map.notes_of_model([path])
         vocabulary = os.path.join(path, tokenization.VOCABULARY_FILE)
         if os.path.exists(vocabulary):
@@ -199,7 +205,7 @@ def read_model(weights, config_file, settings):
         config, inequalities = pytorch_names.tf_config(layout, settings)
     except UserError as error:
         raise UserError("%s: %s" % (config_file, error)) from error
-    values = checkpoints.as_float32(weights, pytorch_names.without_identity_mapping(values))
+    values = checkpoint_files.as_float32(weights, pytorch_names.without_identity_mapping(values))
     notes += inequalities + _without_other_heads(settings, values)
     notes += _add_missing_pooler(config, values)
     _check(weights, config_file, config, values, unknown)
@@ -232,7 +238,9 @@ def _add_missing_pooler(config, values):
 def _check(weights, config_file, config, values, unknown):
     """Raises `UserError` where the values are not those of the config's encoder and known heads."""
     shapes = {name: list(value.shape) for name, value in values.items()}
-    parts = checkpoints.expected_shapes_by_part(config, checkpoints.num_labels(shapes))
+    parts = checkpoint_matching.expected_shapes_by_part(
+        config, checkpoint_matching.num_labels(shapes)
+    )
     encoder = parts["encoder"]
     problems = ["%s is missing" % name for name in encoder if name not in values]
     for shapes in parts.values():

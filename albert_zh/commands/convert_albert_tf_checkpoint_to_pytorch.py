@@ -25,7 +25,13 @@ import tensorflow.compat.v1 as tf
 
 from albert_zh.common import config_flag, files, validation
 from albert_zh.conversion import pytorch_files, pytorch_names
-from albert_zh.model import checkpoints, inference_graph, label_map
+from albert_zh.model import (
+    checkpoint_files,
+    checkpoint_matching,
+    inference_graph,
+    label_map,
+    model_folder,
+)
 from albert_zh.model.config import AlbertConfig
 from albert_zh.text import tokenization
 
@@ -62,7 +68,7 @@ def define_flags():
         "tf_checkpoint_path",
         None,
         "Checkpoint to convert: its prefix or folder; by default the first of %s that holds one."
-        % " and ".join(checkpoints.PRETRAINED),
+        % " and ".join(model_folder.PRETRAINED),
     )
     config_flag.define("Config JSON; by default the checkpoint folder's.")
     flags.DEFINE_string("vocab_file", None, "Vocabulary; by default the checkpoint folder's.")
@@ -82,8 +88,8 @@ def define_flags():
 
 def run():
     """Converts what the flags name and says what was written."""
-    path = FLAGS.tf_checkpoint_path or checkpoints.pretrained_folder("tf_checkpoint_path")
-    prefix = checkpoints.find_checkpoint(path)
+    path = FLAGS.tf_checkpoint_path or model_folder.pretrained_folder("tf_checkpoint_path")
+    prefix = checkpoint_files.find_checkpoint(path)
     of_model = package_files.folder_of_outputs(os.path.dirname(os.path.abspath(prefix)))
     folder = FLAGS.pytorch_dump_path or of_model + "_pytorch"
     write_bin = FLAGS.write_bin or folder.endswith(".bin")
@@ -132,7 +138,7 @@ def convert(
         UserError: if the parts do not fit, or the layout has no PyTorch form.
     """
     source = os.path.dirname(prefix) or "."
-    config_file = config_file or checkpoints.config_in_folder(source)
+    config_file = config_file or model_folder.config_in_folder(source)
     config = AlbertConfig.from_json_file(config_file)
     if pytorch_names.refusal(config):
         raise UserError("%s: %s" % (config_file, pytorch_names.refusal(config)))
@@ -148,7 +154,7 @@ def convert(
     if "classification" in heads:
         settings.update(_about_classifier(source, trained, len(values["output_bias"])))
         notes += _notes_on_pooling(trained)
-    with checkpoints.filled_folder(folder) as partial:
+    with model_folder.filled_folder(folder) as partial:
         settings.update(_write_vocabulary(partial, vocab_file, config, do_lower_case))
         if "auto_map" in settings:
             shutil.copyfile(MODELING_FILE, os.path.join(partial, os.path.basename(MODELING_FILE)))
@@ -190,12 +196,12 @@ def read_model(prefix, config, encoder_only=False):
     Raises:
         UserError: if the checkpoint does not fit the config.
     """
-    there = checkpoints.read_shapes(prefix)
-    checkpoints.check_readable(prefix)
-    num_labels = checkpoints.num_labels(checkpoints.with_canonical_names(there))
-    parts = checkpoints.expected_shapes_by_part(config, num_labels)
+    there = checkpoint_files.read_shapes(prefix)
+    checkpoint_files.check_readable(prefix)
+    num_labels = checkpoint_matching.num_labels(checkpoint_matching.with_canonical_names(there))
+    parts = checkpoint_matching.expected_shapes_by_part(config, num_labels)
     expected = {name: shape for part in parts.values() for name, shape in part.items()}
-    assignment = checkpoints.assign(expected, prefix)
+    assignment = checkpoint_matching.assign(expected, prefix)
     for name, (shape, found) in assignment.reshaped.items():
         raise UserError("%s: %s is %s, expected %s" % (prefix, name, found, shape))
     heads = () if encoder_only else _heads(parts, set(assignment.names.values()))
@@ -206,7 +212,7 @@ def read_model(prefix, config, encoder_only=False):
         for source, name in assignment.names.items()
         if name in wanted
     }
-    values = checkpoints.as_float32(prefix, values)
+    values = checkpoint_files.as_float32(prefix, values)
     left_out = [name for name in there if assignment.names.get(name) not in wanted]
     return values, heads, left_out
 

@@ -24,7 +24,7 @@ from albert_zh.common.errors import UserError, printable, run_command
 from albert_zh.export import common as export_common
 from albert_zh.export import comparison as export_comparison
 from albert_zh.export import comparison_texts, to_onnx, to_saved_model, to_tflite
-from albert_zh.model import checkpoints, inference_graph
+from albert_zh.model import inference_graph, model_folder
 from albert_zh.text import tokenization
 
 __all__ = [
@@ -64,7 +64,7 @@ def define_flags():
         "model_dir",
         None,
         "Model folder: config, vocab.txt, checkpoint; for a task without a classifier by default "
-        "%s, whichever is there first." % " or ".join(checkpoints.PRETRAINED),
+        "%s, whichever is there first." % " or ".join(model_folder.PRETRAINED),
     )
     flags.DEFINE_enum("format", None, list(FORMATS), "What to write.")
     flags.DEFINE_enum("task", "classifier", list(export_common.TASKS), "What the file puts out.")
@@ -174,7 +174,7 @@ def _model_dir():
             "--model_dir is required: name a fine-tuned model, such as lcqmc_output/best; a "
             "pre-trained one has --task=pretraining or --task=encoder"
         )
-    return checkpoints.pretrained_folder()
+    return model_folder.pretrained_folder()
 
 
 def _seq_length(text):

@@ -25,7 +25,7 @@ from albert_zh.common import config_flag, files, line_reader, package_files
 from albert_zh.common.errors import UserError, printable, run_command
 from albert_zh.common.progress import progress_bar
 from albert_zh.inference import text_encoder
-from albert_zh.model import checkpoints
+from albert_zh.model import model_folder
 
 __all__ = [
     "BERT_LAYERS",
@@ -52,7 +52,7 @@ def define_flags():
         "model_dir",
         None,
         "Model folder, pre-trained or fine-tuned; by default %s, whichever is there first."
-        % " or ".join(checkpoints.PRETRAINED),
+        % " or ".join(model_folder.PRETRAINED),
     )
     flags.DEFINE_string("init_checkpoint", None, "Checkpoint, in place of --model_dir.")
     config_flag.define("Config JSON, where it is not in --model_dir.")
@@ -135,7 +135,7 @@ def _note(text):
 
 def _open_encoder(form):
     of_tokens = form == "bert_json" or FLAGS.pooling == "none"
-    path = FLAGS.init_checkpoint or FLAGS.model_dir or checkpoints.pretrained_folder()
+    path = FLAGS.init_checkpoint or FLAGS.model_dir or model_folder.pretrained_folder()
     print(printable("model: %s" % path), file=sys.stderr)
     return text_encoder.TextEncoder(
         path,

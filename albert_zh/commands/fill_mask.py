@@ -14,7 +14,7 @@ from absl import flags
 from albert_zh.common import config_flag, line_reader
 from albert_zh.common.errors import UserError, printable, run_command
 from albert_zh.inference.mask_filler import MASK, MaskFiller
-from albert_zh.model import checkpoints
+from albert_zh.model import model_folder
 
 __all__ = [
     "MASK",
@@ -34,7 +34,7 @@ def define_flags():
         "model_dir",
         None,
         "Pre-trained model folder or checkpoint; by default %s, whichever is there first."
-        % " or ".join(checkpoints.PRETRAINED),
+        % " or ".join(model_folder.PRETRAINED),
     )
     config_flag.define("Config JSON, where it is not in --model_dir.")
     flags.DEFINE_string("vocab_file", None, "Vocabulary, where it is not in --model_dir.")
@@ -46,7 +46,7 @@ def define_flags():
 def run(texts):
     """Fills the masks of the given texts, or of each line of standard input."""
     line_reader.check_arguments(texts)
-    model_dir = FLAGS.model_dir or checkpoints.pretrained_folder()
+    model_dir = FLAGS.model_dir or model_folder.pretrained_folder()
     print(printable("model: %s" % model_dir), file=sys.stderr)
     settings = {"config_file": FLAGS.bert_config_file, "vocab_file": FLAGS.vocab_file}
     if FLAGS["do_lower_case"].present:

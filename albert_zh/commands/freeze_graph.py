@@ -31,7 +31,7 @@ import tensorflow.compat.v1 as tf
 from albert_zh.common import files, system_errors
 from albert_zh.export import common as export_common
 from albert_zh.inference import backends
-from albert_zh.model import checkpoints, inference_graph
+from albert_zh.model import checkpoint_files, checkpoint_matching, inference_graph
 
 __all__ = [
     "INPUT_OF_TRAINING",
@@ -62,8 +62,8 @@ def run():
     for name in ("input_checkpoint", "output_graph", "output_node_names"):
         if not FLAGS[name].value:
             raise UserError("--%s is required (%s)" % (name, FLAGS[name].help.rstrip(".")))
-    prefix = checkpoints.find_checkpoint(FLAGS.input_checkpoint)
-    checkpoints.check_readable(prefix)
+    prefix = checkpoint_files.find_checkpoint(FLAGS.input_checkpoint)
+    checkpoint_files.check_readable(prefix)
     outputs = [name.strip() for name in FLAGS.output_node_names.split(",")]
     with tf.Graph().as_default() as graph, tf.Session() as session:
         restore(session, prefix, FLAGS.input_meta_graph or prefix + ".meta")
@@ -118,7 +118,7 @@ def _build(session, prefix):
     folder = os.path.dirname(prefix) or "."
     config = export_common.read_config(folder, points_to_best=False)
     settings = backends.FilesBeside(folder).settings
-    shapes = checkpoints.with_canonical_names(checkpoints.read_shapes(prefix))
+    shapes = checkpoint_matching.with_canonical_names(checkpoint_files.read_shapes(prefix))
     num_labels = shapes.get("output_weights", [None])[0]
     heads = inference_graph.heads_of(shapes)
     inference_graph.build_for_converter(config, heads, num_labels, settings)

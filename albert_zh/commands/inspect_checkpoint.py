@@ -29,7 +29,13 @@ import tensorflow.compat.v1 as tf
 
 from albert_zh.common import config_flag, files, path_rules
 from albert_zh.conversion import pytorch_files, pytorch_names
-from albert_zh.model import checkpoints, inference_graph, label_map
+from albert_zh.model import (
+    checkpoint_files,
+    checkpoint_matching,
+    inference_graph,
+    label_map,
+    model_folder,
+)
 from albert_zh.model.config import AlbertConfig
 from albert_zh.text import tokenization
 
@@ -125,14 +131,14 @@ def read_contents(path):
     if pytorch_files.is_pytorch(path) and not _has_index(path):
         return _read_pytorch(pytorch_files.find_weights(path))
     prefix = _find_prefix(path)
-    checkpoints.read_shapes(prefix)  # the error, if it cannot be read
+    checkpoint_files.read_shapes(prefix)  # the error, if it cannot be read
     shapes = collections.OrderedDict((n, list(s)) for n, s in tf.train.list_variables(prefix))
-    state = {n: s for n, s in shapes.items() if checkpoints.is_training_state(n)}
+    state = {n: s for n, s in shapes.items() if checkpoint_files.is_training_state(n)}
     weights = {n: s for n, s in shapes.items() if n not in state}
     data = sorted(glob.glob(glob.escape(prefix) + ".data-*"))
     step = None
     if GLOBAL_STEP in state and data:
-        checkpoints.check_readable(prefix)
+        checkpoint_files.check_readable(prefix)
         step = int(tf.train.load_variable(prefix, GLOBAL_STEP))
     kind = "TensorFlow" if data else "TensorFlow, its index alone: the weights (.data) are missing"
     return prefix, Contents(weights, state, step, [prefix + ".index"] + data, kind)
@@ -143,9 +149,9 @@ def _has_index(path):
 
 
 def _find_prefix(path):
-    """`checkpoints.find_checkpoint`, but an index without its weights is enough here."""
+    """`checkpoint_files.find_checkpoint`, but an index without its weights is enough here."""
     try:
-        return checkpoints.find_checkpoint(path)
+        return checkpoint_files.find_checkpoint(path)
     except UserError:
         indices = glob.glob(os.path.join(glob.escape(path), "*.index"))
         prefix = indices[0] if len(indices) == 1 else path
@@ -171,7 +177,7 @@ def _read_pytorch(path):
 
 def layout_of(weights):
     """The layout that variables show: google_fast is told from google by its kernels of rank 3."""
-    layout = checkpoints.layout_of(weights)
+    layout = checkpoint_matching.layout_of(weights)
     has_groups = any("ffn_1/" in name and len(shape) == 3 for name, shape in weights.items())
     return "google_fast" if layout == "google" and has_groups else layout
 
@@ -196,15 +202,17 @@ def _config_rows(name, weights, layout, config_file):
 
 def _config_beside(name):
     try:
-        return [checkpoints.config_in_folder(os.path.dirname(name) or ".")]
+        return [model_folder.config_in_folder(os.path.dirname(name) or ".")]
     except UserError:
         return []
 
 
 def _fit(path, config, weights):
     """`Fit` of a config: the encoder has to be equal, heads may be missing."""
-    found = checkpoints.with_canonical_names(weights)
-    parts = checkpoints.expected_shapes_by_part(config, checkpoints.num_labels(found))
+    found = checkpoint_matching.with_canonical_names(weights)
+    parts = checkpoint_matching.expected_shapes_by_part(
+        config, checkpoint_matching.num_labels(found)
+    )
     differences = []
     for part, shapes in parts.items():
         for name, shape in shapes.items():
@@ -215,7 +223,7 @@ def _fit(path, config, weights):
                 differences.append("%s is %s, in the config %s" % (name, found[name], shape))
     expected = set().union(*parts.values())
     for name, shape in found.items():
-        if name not in expected and name.startswith(checkpoints.ENCODER_SCOPE):
+        if name not in expected and name.startswith(checkpoint_matching.ENCODER_SCOPE):
             differences.append("%s %s is not in the config's model" % (name, shape))
     return Fit(path, config, differences)
 
@@ -248,7 +256,7 @@ def _difference_rows(fit):
 
 def _sizes(weights):
     """Sizes that show in the shapes of any layout."""
-    found = checkpoints.with_canonical_names(weights)
+    found = checkpoint_matching.with_canonical_names(weights)
     dimensions = (
         ("vocab_size", "bert/embeddings/word_embeddings", 0),
         ("embedding_size", "bert/embeddings/word_embeddings", 1),
@@ -282,10 +290,10 @@ def _counted(number, noun):
 
 
 def _heads(weights):
-    found = checkpoints.with_canonical_names(weights)
+    found = checkpoint_matching.with_canonical_names(weights)
     heads = inference_graph.heads_of(found)
     if "classification" in heads:
-        heads[0] = "classification (%d classes)" % checkpoints.num_labels(found)
+        heads[0] = "classification (%d classes)" % checkpoint_matching.num_labels(found)
     return heads
 
 
@@ -313,19 +321,19 @@ def write_without_optimizer(path, output_dir=None):
     """
     if pytorch_files.is_pytorch(path) and not _has_index(path):
         raise UserError("--drop_optimizer: %s is of PyTorch, which holds no slots" % path)
-    prefix = checkpoints.find_checkpoint(path)
+    prefix = checkpoint_files.find_checkpoint(path)
     source = os.path.dirname(os.path.abspath(prefix))
     output_dir = output_dir or source + "_weights"
     if files.is_same_path(output_dir, source):
         raise UserError("--output_dir is the checkpoint's own folder: name another one")
-    checkpoints.check_readable(prefix)
-    with checkpoints.filled_folder(output_dir) as partial:
+    checkpoint_files.check_readable(prefix)
+    with model_folder.filled_folder(output_dir) as partial:
         for found in _files_of_model(source):
             shutil.copyfile(found, os.path.join(partial, os.path.basename(found)))
-        checkpoints.write_model_checkpoint(partial, checkpoints.read_weights(prefix))
+        model_folder.write_model_checkpoint(partial, checkpoint_files.read_weights(prefix))
     before, after = (
         sum(map(os.path.getsize, glob.glob(glob.escape(stem) + ".*")))
-        for stem in (prefix, os.path.join(output_dir, checkpoints.CHECKPOINT_NAME))
+        for stem in (prefix, os.path.join(output_dir, checkpoint_files.CHECKPOINT_NAME))
     )
     has_config = glob.glob(os.path.join(glob.escape(output_dir), COPIED_FILES[0]))
     return "%s: the model without optimizer slots, %.1f MB of %.1f MB%s" % (

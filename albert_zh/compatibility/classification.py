@@ -15,7 +15,7 @@ import tensorflow.compat.v1 as tf
 
 from albert_zh.compatibility import classifier_utils
 from albert_zh.compatibility.classifier_utils import *  # noqa: F403
-from albert_zh.model import checkpoints, modeling, optimization
+from albert_zh.model import checkpoint_matching, modeling, optimization
 from albert_zh.tasks.classification import features as task_features
 from albert_zh.tasks.classification.features import InputFeatures
 
@@ -225,7 +225,9 @@ def model_fn_builder(
         scaffold_fn = None
         if init_checkpoint:
             variables = tf.trainable_variables()
-            _, scaffold_fn = checkpoints.initialize_from(init_checkpoint, variables, use_tpu)
+            _, scaffold_fn = checkpoint_matching.initialize_from(
+                init_checkpoint, variables, use_tpu
+            )
         settings = {}
         if mode == tf.estimator.ModeKeys.TRAIN:
             train_op = optimization.create_adamw_optimizer(

@@ -18,7 +18,14 @@ from albert_zh.common import files
 from albert_zh.common.errors import UserError
 from albert_zh.export import graph_transforms
 from albert_zh.inference import backends, loaded_model
-from albert_zh.model import checkpoints, classifier_output, inference_graph, label_map
+from albert_zh.model import (
+    checkpoint_files,
+    checkpoint_matching,
+    classifier_output,
+    inference_graph,
+    label_map,
+    model_folder,
+)
 from albert_zh.model.config import AlbertConfig
 from albert_zh.text import encoding, tokenization
 from albert_zh.training import run_folder
@@ -95,16 +102,16 @@ def read_model(folder, task, config_file=None):
     """
     if not os.path.isdir(folder):
         raise UserError("--model_dir=%s: no such folder; expected a model folder" % folder)
-    prefix = checkpoints.find_checkpoint(folder)
-    checkpoints.check_readable(prefix)
+    prefix = checkpoint_files.find_checkpoint(folder)
+    checkpoint_files.check_readable(prefix)
     config = read_config(folder, config_file)
-    shapes = checkpoints.with_canonical_names(checkpoints.read_shapes(prefix))
+    shapes = checkpoint_matching.with_canonical_names(checkpoint_files.read_shapes(prefix))
     heads = inference_graph.heads_of(shapes)
     _check_has_heads(prefix, heads, task)
-    num_labels = checkpoints.num_labels(shapes) if "classification" in heads else None
-    weights = checkpoints.read_weights(prefix)
+    num_labels = checkpoint_matching.num_labels(shapes) if "classification" in heads else None
+    weights = checkpoint_files.read_weights(prefix)
     weights.pop("global_step", None)
-    checkpoints.as_float32(prefix, weights)  # raises for what is no number
+    checkpoint_files.as_float32(prefix, weights)  # raises for what is no number
     beside = backends.FilesBeside(folder)
     if num_labels:
         beside.check_settings(num_labels)
@@ -142,7 +149,7 @@ def read_config(folder, config_file=None, points_to_best=True):
     if config_file:
         return AlbertConfig.from_json_file(config_file)
     try:
-        return AlbertConfig.from_json_file(checkpoints.config_in_folder(folder))
+        return AlbertConfig.from_json_file(model_folder.config_in_folder(folder))
     except UserError as error:
         best = os.path.join(folder, "best")
         if points_to_best and os.path.isdir(best):
@@ -224,7 +231,7 @@ def load_weights(session, prefix):
         UserError: if a variable, of a head too, is missing there or has another shape: it would be
             random.
     """
-    assignment, _ = checkpoints.initialize_from(prefix, tf.trainable_variables())
+    assignment, _ = checkpoint_matching.initialize_from(prefix, tf.trainable_variables())
     for name in assignment.new + list(assignment.reshaped):
         raise UserError(
             "%s lacks %s of the config's shape: use the config that came with the checkpoint"
@@ -381,9 +388,9 @@ def folder_to_export(path):
     Yields:
         path of a folder beside it that does not exist yet.
     """
-    with checkpoints.replaced_folder(path) as partial:
+    with model_folder.replaced_folder(path) as partial:
         os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
-        checkpoints.restore_model_folder(path)
+        model_folder.restore_model_folder(path)
         _check_is_export(path)
         os.mkdir(partial)  # fails before the work where it would fail after it
         os.rmdir(partial)

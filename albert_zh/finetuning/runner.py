@@ -21,7 +21,13 @@ from albert_zh.common.errors import UserError
 from albert_zh.finetuning import flags as finetuning_flags
 from albert_zh.finetuning import setup as finetuning_setup
 from albert_zh.finetuning import sweeps
-from albert_zh.model import checkpoints, inference_graph, label_map
+from albert_zh.model import (
+    checkpoint_files,
+    checkpoint_matching,
+    inference_graph,
+    label_map,
+    model_folder,
+)
 from albert_zh.tasks import datasets, prediction_files, run_data, task_type
 from albert_zh.tasks import metrics as task_metrics
 from albert_zh.tasks import report as task_report
@@ -238,9 +244,9 @@ class FineTuning:
             stop: `StopRequest`.
         """
         self._let_best_compete(stop)
-        for prefix in checkpoints.checkpoints_of_training(self._setup.folder):
+        for prefix in checkpoint_files.checkpoints_of_training(self._setup.folder):
             if FLAGS.do_train:
-                self._evaluate_if_new(checkpoints.checkpoint_step(prefix), stop)
+                self._evaluate_if_new(checkpoint_files.checkpoint_step(prefix), stop)
             else:
                 self._evaluate(self._complete(prefix), stop)
         if not self._setup.is_dev_of_training:
@@ -258,7 +264,7 @@ class FineTuning:
         if step is None or step in self._evaluations or step > self._setup.newest_step():
             return
         if FLAGS.do_eval and FLAGS.keep_best and self._setup.is_dev_of_training:
-            self._evaluate(checkpoints.find_checkpoint(self._setup.best_folder), stop)
+            self._evaluate(checkpoint_files.find_checkpoint(self._setup.best_folder), stop)
 
     def _evaluate_if_new(self, step, stop):
         """Evaluates the checkpoint of a step, unless that is done or a stop fell between two."""
@@ -290,7 +296,9 @@ class FineTuning:
         return self._complete(self._setup.init_checkpoint)
 
     def _complete(self, prefix):
-        complete = checkpoints.complete_checkpoint(prefix, self._setup.shapes, self._setup.folder)
+        complete = checkpoint_matching.complete_checkpoint(
+            prefix, self._setup.shapes, self._setup.folder
+        )
         self._completed[complete] = prefix
         return complete
 
@@ -409,7 +417,7 @@ class FineTuning:
         notes = dict(self._setup.notes(), dev=metrics)
         if metrics["global_step"] in self._tuned:
             notes["thresholds"] = self._tuned[metrics["global_step"]]
-        checkpoints.replace_model_folder(
+        model_folder.replace_model_folder(
             self._setup.best_folder,
             prefix,
             self._setup.model_files,
@@ -438,8 +446,8 @@ class FineTuning:
 
     def _kept(self, evaluations):
         """Those of checkpoints that are still there; all in a folder that has none."""
-        there = checkpoints.checkpoints_of_training(self._setup.folder)
-        steps = set(map(checkpoints.checkpoint_step, there)) or set(evaluations)
+        there = checkpoint_files.checkpoints_of_training(self._setup.folder)
+        steps = set(map(checkpoint_files.checkpoint_step, there)) or set(evaluations)
         return {step: metrics for step, metrics in evaluations.items() if step in steps}
 
     def _best_of(self, evaluations):
@@ -451,7 +459,7 @@ class FineTuning:
         )
 
     def _write_eval_results(self):
-        is_of_training = bool(checkpoints.checkpoints_of_training(self._setup.folder))
+        is_of_training = bool(checkpoint_files.checkpoints_of_training(self._setup.folder))
         with files.atomic_write(os.path.join(self._setup.folder, EVAL_RESULTS)) as handle:
             for step, metrics in sorted(self._evaluations.items()):
                 prefix = os.path.join(self._setup.folder, "model.ckpt-%d" % step)
@@ -540,8 +548,8 @@ class FineTuning:
     def _used_checkpoint(self):
         """Prefix of the folder's checkpoint that is predicted with; None where it has none."""
         if self._setup.uses_best_folder():
-            return checkpoints.find_checkpoint(self._setup.best_folder)
-        of_training = checkpoints.checkpoints_of_training(self._setup.folder)
+            return checkpoint_files.find_checkpoint(self._setup.best_folder)
+        of_training = checkpoint_files.checkpoints_of_training(self._setup.folder)
         best = self._best()
         if best is not None:
             prefix = os.path.join(self._setup.folder, "model.ckpt-%d" % best["global_step"])
@@ -553,7 +561,7 @@ class FineTuning:
         prefix = self._completed.get(prefix, prefix)
         folder = os.path.dirname(prefix)
         if folder == os.path.dirname(os.path.join(self._setup.folder, "")):
-            return self._tuned.get(checkpoints.checkpoint_step(prefix))
+            return self._tuned.get(checkpoint_files.checkpoint_step(prefix))
         return inference_graph.notes_of_folder(folder).get("thresholds")
 
     # The end
@@ -628,7 +636,7 @@ class FineTuning:
     def _model_digest(self):
         """Fingerprint of the weights that are predicted with."""
         used = self._used_checkpoint() or self._setup.init_checkpoint
-        return checkpoints.fingerprint(used)
+        return checkpoint_files.fingerprint(used)
 
     def _former_test(self):
         """What a former run with the same weights wrote of test, unless this one predicted it."""
@@ -723,10 +731,10 @@ class FineTuning:
 
         Those of training hold the optimizer's state and are three times as large as the model.
         """
-        prefixes = checkpoints.checkpoints_of_training(self._setup.folder)
+        prefixes = checkpoint_files.checkpoints_of_training(self._setup.folder)
         kept = [p for p in prefixes if p in (prefixes[-1], self._used_checkpoint())]
         if kept:
-            checkpoints.remove_all_but(self._setup.folder, kept)
+            checkpoint_files.remove_all_but(self._setup.folder, kept)
 
     def _summary_lines(self, best, report, pictures):
         if best:
@@ -742,7 +750,7 @@ class FineTuning:
         if best and best["global_step"]:
             yield "best", self._why_best(best)
         if self._setup.uses_best_folder():
-            yield "best checkpoint", checkpoints.find_checkpoint(self._setup.best_folder)
+            yield "best checkpoint", checkpoint_files.find_checkpoint(self._setup.best_folder)
         names = [MACHINE_RESULTS] + ([EVAL_RESULTS] if FLAGS.do_eval else [])
         yield "results", ", ".join(os.path.join(self._setup.folder, name) for name in names)
         if self._prediction_files:

@@ -13,7 +13,13 @@ from albert_zh.common import files, path_rules, validation
 from albert_zh.common.errors import UserError
 from albert_zh.finetuning import flags as finetuning_flags
 from albert_zh.finetuning import sweeps
-from albert_zh.model import checkpoints, inference_graph, label_map
+from albert_zh.model import (
+    checkpoint_files,
+    checkpoint_matching,
+    inference_graph,
+    label_map,
+    model_folder,
+)
 from albert_zh.tasks import datasets, dev_split, run_data, task_type
 from albert_zh.tasks import reader as task_reader
 from albert_zh.tasks.classification import features as classification
@@ -64,7 +70,7 @@ class Setup:
         run_folder.open_output_folder(self.folder)
         run_flags.say_what_has_no_effect()
         self.best_folder = os.path.join(self.folder, BEST_FOLDER)
-        checkpoints.restore_model_folder(self.best_folder)
+        model_folder.restore_model_folder(self.best_folder)
         if FLAGS.do_train:
             path_rules.check_not_replaced(self.best_folder)
         self.init_checkpoint = _found_init_checkpoint()
@@ -78,7 +84,7 @@ class Setup:
         )
         run_flags.check_sizes(self.config, self.vocab_file, len(self.tokenizer.inv_vocab))
         self.model_files = {
-            checkpoints.config_name(config_file): files.read_bytes(config_file),
+            model_folder.config_name(config_file): files.read_bytes(config_file),
             self.tokenizer.name_in_folder: files.read_bytes(self.vocab_file),
         }
         tokenization.validate_case_matches_checkpoint(FLAGS.do_lower_case, FLAGS.init_checkpoint)
@@ -88,7 +94,9 @@ class Setup:
         )
         self.task, self.splits = self.data.task, self.data.splits
         self._check_data_fits()
-        self.shapes = checkpoints.expected_shapes(self.config, datasets.num_outputs(self.task))
+        self.shapes = checkpoint_matching.expected_shapes(
+            self.config, datasets.num_outputs(self.task)
+        )
         self._report_init_checkpoint()
         self.settings = self.settings._replace(
             class_weights=self._class_weights(), initial_bias=self._initial_bias()
@@ -109,7 +117,7 @@ class Setup:
 
     def _folders_of_model(self):
         """Where it may be told what the classifier that is used as it is was trained for."""
-        if checkpoints.checkpoints_of_training(self.folder):
+        if checkpoint_files.checkpoints_of_training(self.folder):
             return [self.folder, self.best_folder]
         if self.uses_best_folder():
             return [self.best_folder]
@@ -119,7 +127,7 @@ class Setup:
 
     def _check_is_no_folder_of_runs(self):
         """Raises `UserError` where a model is looked for that lies in a folder of --seeds."""
-        has_own = checkpoints.checkpoints_of_training(self.folder) or self.uses_best_folder()
+        has_own = checkpoint_files.checkpoints_of_training(self.folder) or self.uses_best_folder()
         if FLAGS.do_train or has_own or _is_fine_tuned(self.init_checkpoint):
             return
         runs = sweeps.folders_of_runs(self.folder)
@@ -205,12 +213,12 @@ class Setup:
 
     def _report_init_checkpoint(self):
         """Tells what is taken from `--init_checkpoint`, where the folder has nothing newer."""
-        has_own = checkpoints.checkpoints_of_training(self.folder) or (
+        has_own = checkpoint_files.checkpoints_of_training(self.folder) or (
             not FLAGS.do_train and self.uses_best_folder()
         )
         if self.init_checkpoint and not has_own:
-            assignment = checkpoints.assign(self.shapes, self.init_checkpoint)
-            for line in checkpoints.report(assignment, self.init_checkpoint):
+            assignment = checkpoint_matching.assign(self.shapes, self.init_checkpoint)
+            for line in checkpoint_matching.report(assignment, self.init_checkpoint):
                 say(line)
 
     def _class_weights(self):
@@ -242,8 +250,8 @@ class Setup:
 
     def newest_step(self):
         """The step of the newest checkpoint of the output folder; 0 without any."""
-        newest = checkpoints.newest_of_training(self.folder)
-        return 0 if newest is None else checkpoints.checkpoint_step(newest)
+        newest = checkpoint_files.newest_of_training(self.folder)
+        return 0 if newest is None else checkpoint_files.checkpoint_step(newest)
 
     def data_digest(self, name):
         """Fingerprint of a split's file, as it was read."""
@@ -277,7 +285,7 @@ class Setup:
                 fixed.update(self.data.fingerprint(name))
         fixed["init_checkpoint"] = "none"
         if self.init_checkpoint:
-            fixed["init_checkpoint"] = checkpoints.fingerprint(self.init_checkpoint)
+            fixed["init_checkpoint"] = checkpoint_files.fingerprint(self.init_checkpoint)
         names = (
             "num_train_epochs train_step warmup_step save_checkpoints_steps best_metric "
             "early_stopping threshold_rows precision plain"
@@ -291,7 +299,7 @@ class Setup:
         """
         if FLAGS.do_train or "dev" not in self.splits:
             return True
-        if not checkpoints.checkpoints_of_training(self.folder):
+        if not checkpoint_files.checkpoints_of_training(self.folder):
             return False
         digest = self.data_digest("dev")
         former = run_folder.former_settings(self.folder)
@@ -458,7 +466,9 @@ def _is_fine_tuned(prefix):
     """Whether a checkpoint, or None, has a classifier."""
     if prefix is None:
         return False
-    return "output_weights" in checkpoints.with_canonical_names(checkpoints.read_shapes(prefix))
+    return "output_weights" in checkpoint_matching.with_canonical_names(
+        checkpoint_files.read_shapes(prefix)
+    )
 
 
 def _found_init_checkpoint():
@@ -469,6 +479,6 @@ def _found_init_checkpoint():
                 "accuracy far below that of a pre-trained model"
             )
         return None
-    prefix = checkpoints.find_checkpoint(FLAGS.init_checkpoint)
-    checkpoints.check_readable(prefix)
+    prefix = checkpoint_files.find_checkpoint(FLAGS.init_checkpoint)
+    checkpoint_files.check_readable(prefix)
     return prefix

@@ -15,7 +15,7 @@ import numpy as np
 from albert_zh.common import files
 from albert_zh.common.errors import UserError
 from albert_zh.finetuning.flags import SEARCHED_RATES
-from albert_zh.model import checkpoints
+from albert_zh.model import checkpoint_files
 from albert_zh.tasks import metrics as task_metrics
 from albert_zh.training import flags as run_flags
 from albert_zh.training.messages import say
@@ -67,7 +67,8 @@ def folders_of_runs(folder):
     return [
         path
         for path in found
-        if os.path.isdir(os.path.join(path, "best")) or checkpoints.checkpoints_of_training(path)
+        if os.path.isdir(os.path.join(path, "best"))
+        or checkpoint_files.checkpoints_of_training(path)
     ]
 
 

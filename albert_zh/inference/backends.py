@@ -24,7 +24,15 @@ import tensorflow.compat.v1 as tf
 from albert_zh.common import cpu_precision, files, system_errors
 from albert_zh.common.errors import UserError
 from albert_zh.inference import loaded_model
-from albert_zh.model import checkpoints, classifier_output, inference_graph, label_map, modeling
+from albert_zh.model import (
+    checkpoint_files,
+    checkpoint_matching,
+    classifier_output,
+    inference_graph,
+    label_map,
+    model_folder,
+    modeling,
+)
 from albert_zh.tasks.classification import objectives
 from albert_zh.text import tokenization
 
@@ -73,7 +81,9 @@ def has_classifier(path):
     """
     if is_exported(path):
         return True
-    shapes = checkpoints.with_canonical_names(checkpoints.read_shapes(_checkpoint_of(path)))
+    shapes = checkpoint_matching.with_canonical_names(
+        checkpoint_files.read_shapes(_checkpoint_of(path))
+    )
     return "output_weights" in shapes
 
 
@@ -98,9 +108,9 @@ class CheckpointBackend:
         """Arguments and errors as of `open_model`."""
         prefix = _checkpoint_of(model_dir)
         folder = model_dir if os.path.isdir(model_dir) else os.path.dirname(model_dir)
-        config_file = config_file or checkpoints.config_in_folder(folder or ".")
+        config_file = config_file or model_folder.config_in_folder(folder or ".")
         config = modeling.AlbertConfig.from_json_file(config_file)
-        shapes = checkpoints.with_canonical_names(checkpoints.read_shapes(prefix))
+        shapes = checkpoint_matching.with_canonical_names(checkpoint_files.read_shapes(prefix))
         if "output_weights" not in shapes:
             raise UserError("%s holds no classifier (output_weights): fine-tune it first" % prefix)
         trained = FilesBeside(model_dir).settings
@@ -108,7 +118,7 @@ class CheckpointBackend:
             objective=trained.get("objective", "single_label"),
             pooling=trained.get("pooling", "cls"),
         )
-        self.num_outputs = checkpoints.num_labels(shapes)
+        self.num_outputs = checkpoint_matching.num_labels(shapes)
         self.longest = config.max_position_embeddings
         self.num_segments = config.type_vocab_size
         self.vocab_size = config.vocab_size
@@ -126,7 +136,7 @@ class CheckpointBackend:
 
 def _checkpoint_of(path):
     if os.path.isdir(path) or os.path.exists(path + ".index"):
-        return checkpoints.find_checkpoint(path)
+        return checkpoint_files.find_checkpoint(path)
     raise UserError(
         "%s: no such model folder; expected one of a fine-tuned model, a SavedModel's folder or a "
         ".tflite file" % path
@@ -173,8 +183,10 @@ def _sizes_of_tables(folder):
     if not os.path.exists(prefix + ".index"):
         return {}
     found = {}
-    for name, shape in checkpoints.read_shapes(prefix).items():
-        table = re.match(r"bert/embeddings/(\w+)_embeddings$", checkpoints.canonical_name(name))
+    for name, shape in checkpoint_files.read_shapes(prefix).items():
+        table = re.match(
+            r"bert/embeddings/(\w+)_embeddings$", checkpoint_matching.canonical_name(name)
+        )
         if table:
             found[table.group(1)] = shape[0]
     return found

@@ -15,7 +15,7 @@ import tensorflow.compat.v1 as tf
 
 from albert_zh.common import files, path_rules, validation
 from albert_zh.common.errors import UserError
-from albert_zh.model import checkpoints, inference_graph
+from albert_zh.model import checkpoint_files, checkpoint_matching, inference_graph, model_folder
 from albert_zh.model.config import AlbertConfig
 from albert_zh.model.encoder import PRECISIONS
 from albert_zh.text import encoding, tokenization
@@ -171,7 +171,7 @@ class CheckpointSession:
         """Builds the graph and loads the weights; the files are not needed any more then.
 
         Args:
-            prefix: checkpoint prefix, as of `checkpoints.find_checkpoint`.
+            prefix: checkpoint prefix, as of `checkpoint_files.find_checkpoint`.
             build: function of {input name: int tensor [B, F]} -> (tensor or list of tensors, list
                 of further placeholders that it made).
             expected: what the checkpoint has to be, for errors.
@@ -189,7 +189,7 @@ class CheckpointSession:
         with tf.Graph().as_default() as graph:
             features = {name: tf.placeholder(tf.int32, [None, None], name) for name in INPUT_NAMES}
             outputs, further = build(features)
-            assignment, _ = checkpoints.initialize_from(prefix, tf.trainable_variables())
+            assignment, _ = checkpoint_matching.initialize_from(prefix, tf.trainable_variables())
             misfits = assignment.new + sorted(assignment.reshaped)
             if misfits:
                 raise UserError(
@@ -199,7 +199,7 @@ class CheckpointSession:
             try:
                 self._session.run(tf.global_variables_initializer())
             except tf.errors.OpError:
-                checkpoints.check_readable(prefix)  # raises, and says what it is
+                checkpoint_files.check_readable(prefix)  # raises, and says what it is
                 raise
         feeds = [features[name] for name in INPUT_NAMES] + further
         self.run = self._session.make_callable(outputs, feeds)
@@ -242,9 +242,9 @@ def open_folder(path, config_file=None, vocab_file=None, do_lower_case=None):
     check_arguments(
         model_dir=path, config_file=config_file, vocab_file=vocab_file, do_lower_case=do_lower_case
     )
-    prefix = checkpoints.find_checkpoint(os.fspath(path))
+    prefix = checkpoint_files.find_checkpoint(os.fspath(path))
     folder = os.path.dirname(prefix) or "."
-    config_file = config_file or checkpoints.config_in_folder(folder)
+    config_file = config_file or model_folder.config_in_folder(folder)
     config = AlbertConfig.from_json_file(config_file)
     vocab_file = vocab_file or tokenization.vocabulary_in_folder(folder)
     if do_lower_case is None:

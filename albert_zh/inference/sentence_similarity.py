@@ -15,7 +15,7 @@ import numpy as np
 from albert_zh.common import package_files
 from albert_zh.common.errors import UserError, printable
 from albert_zh.inference import loaded_model, model_flags, predictor
-from albert_zh.model import checkpoints
+from albert_zh.model import model_folder
 from albert_zh.text import tokenization
 
 __all__ = ["BertSim", "model_of_args", "open_predictor", "print_pairs"]
@@ -110,7 +110,7 @@ def _files_of_args(is_checkpoint):
     values = {key: getattr(args, name, None) for key, name in named.items()}
     folder = getattr(args, "model_dir", None)
     if is_checkpoint and folder and os.path.isdir(folder):
-        values["config_file"] = values["config_file"] or checkpoints.config_in_folder(folder)
+        values["config_file"] = values["config_file"] or model_folder.config_in_folder(folder)
         in_folder = tokenization.vocabulary_in_folder(folder)
         if os.path.exists(in_folder):
             values["vocab_file"] = values["vocab_file"] or in_folder

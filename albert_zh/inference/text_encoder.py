@@ -16,7 +16,7 @@ import tensorflow.compat.v1 as tf
 from albert_zh.common import cpu_precision
 from albert_zh.common.errors import UserError
 from albert_zh.inference import loaded_model
-from albert_zh.model import checkpoints
+from albert_zh.model import checkpoint_files
 from albert_zh.model.encoder import AlbertModel
 from albert_zh.model.layers import max_over_tokens, mean_over_tokens
 
@@ -97,7 +97,7 @@ class TextEncoder(loaded_model.Resident):
         chosen, combination = _chosen_layers(layers, config.num_hidden_layers)
         self.layers = chosen
         self.fingerprint = {
-            "weights": checkpoints.fingerprint(folder.prefix),
+            "weights": checkpoint_files.fingerprint(folder.prefix),
             "config": config.to_dict(),
             "vocabulary": folder.tokenizer.sha256,
             "do_lower_case": folder.do_lower_case,

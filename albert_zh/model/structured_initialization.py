@@ -20,7 +20,7 @@ import re
 
 import numpy as np
 
-from albert_zh.model import checkpoints
+from albert_zh.model import checkpoint_files
 from albert_zh.model.config import LAYOUTS
 
 WORD_DEVIATION = 0.03
@@ -48,7 +48,7 @@ def write_checkpoint(prefix, config, shapes, piece_counts, seed):
     Returns:
         `prefix`.
     """
-    checkpoints.write_checkpoint(prefix, start_values(config, shapes, piece_counts, seed))
+    checkpoint_files.write_checkpoint(prefix, start_values(config, shapes, piece_counts, seed))
     return prefix
 
 

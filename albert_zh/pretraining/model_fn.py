@@ -12,7 +12,7 @@ import collections
 import numpy as np
 import tensorflow.compat.v1 as tf
 
-from albert_zh.model import checkpoints, optimization
+from albert_zh.model import checkpoint_matching, optimization
 from albert_zh.model.encoder import AlbertModel
 from albert_zh.model.heads import masked_lm_head, sentence_order_head
 from albert_zh.model.layers import part_of_batch
@@ -152,7 +152,7 @@ def _train_spec(config, settings, features, init_checkpoint):
     gradients, values = _gradients(config, settings, features, scaler)
     scaffold_fn = None
     if init_checkpoint:
-        _, scaffold_fn = checkpoints.initialize_from(
+        _, scaffold_fn = checkpoint_matching.initialize_from(
             init_checkpoint, tf.trainable_variables(), settings.use_tpu
         )
     train_op = _train_op(config, settings, gradients, values, scaler)

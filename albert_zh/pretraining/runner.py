@@ -15,7 +15,13 @@ from albert_zh.common import config_flag, files
 from albert_zh.common.errors import UserError
 from albert_zh.corpus import masking
 from albert_zh.corpus import reader as corpus_reader
-from albert_zh.model import checkpoints, optimization, structured_initialization
+from albert_zh.model import (
+    checkpoint_files,
+    checkpoint_matching,
+    model_folder,
+    optimization,
+    structured_initialization,
+)
 from albert_zh.model.config import AlbertConfig
 from albert_zh.pretraining import input_pipeline as pretraining_input
 from albert_zh.pretraining import model_fn as pretraining_model_fn
@@ -239,9 +245,9 @@ class Pretraining:
 
     def _add_state_of_training(self, settings):
         """Lets a run go on with flags that count or scale something which it did not before."""
-        newest = checkpoints.newest_of_training(self._folder)
+        newest = checkpoint_files.newest_of_training(self._folder)
         if newest is not None and not run_flags.helper_name():
-            checkpoints.add_missing(newest, pretraining_model_fn.state_of_training(settings))
+            checkpoint_files.add_missing(newest, pretraining_model_fn.state_of_training(settings))
 
     # What the run works with
 
@@ -292,8 +298,8 @@ class Pretraining:
         return vocab["[MASK]"]
 
     def _step_to_begin_with(self):
-        newest = checkpoints.newest_of_training(self._folder)
-        return 0 if newest is None else checkpoints.checkpoint_step(newest)
+        newest = checkpoint_files.newest_of_training(self._folder)
+        return 0 if newest is None else checkpoint_files.checkpoint_step(newest)
 
     def _chosen_rate(self):
         """The learning rate of the flag, or one that fits batch and optimizer."""
@@ -323,9 +329,9 @@ class Pretraining:
 
     def _start_checkpoint(self):
         """The checkpoint that the weights start from; None for random ones, or the folder's own."""
-        if not FLAGS.do_train or checkpoints.newest_of_training(self._folder):
+        if not FLAGS.do_train or checkpoint_files.newest_of_training(self._folder):
             return None
-        shapes = checkpoints.expected_shapes_by_part(self._config)
+        shapes = checkpoint_matching.expected_shapes_by_part(self._config)
         shapes.pop("classification")
         shapes = {name: shape for part in shapes.values() for name, shape in part.items()}
         if not FLAGS.init_checkpoint:
@@ -340,13 +346,13 @@ class Pretraining:
             )
         if FLAGS.warm_start:
             raise UserError("--warm_start and --init_checkpoint: give one of them")
-        prefix = checkpoints.find_checkpoint(FLAGS.init_checkpoint)
-        checkpoints.check_readable(prefix)
+        prefix = checkpoint_files.find_checkpoint(FLAGS.init_checkpoint)
+        checkpoint_files.check_readable(prefix)
         if FLAGS.init_from_group0:
-            prefix = checkpoints.with_group0_everywhere(
+            prefix = checkpoint_matching.with_group0_everywhere(
                 prefix, shapes, self._path_of_start("group0.ckpt")
             )
-        for line in checkpoints.report(checkpoints.assign(shapes, prefix), prefix):
+        for line in checkpoint_matching.report(checkpoint_matching.assign(shapes, prefix), prefix):
             say(line)
         return prefix
 
@@ -356,7 +362,7 @@ class Pretraining:
 
     def _settings_of_start(self):
         """What tells the start of this run from others; a run that goes on need not name it."""
-        goes_on = checkpoints.newest_of_training(self._folder)
+        goes_on = checkpoint_files.newest_of_training(self._folder)
         if not FLAGS.init_checkpoint:
             return {} if goes_on else {"init_checkpoint": "none"}
         digest = self._digest_of_start("" if not goes_on else _START_NEED_NOT_BE_NAMED)
@@ -365,10 +371,10 @@ class Pretraining:
     def _digest_of_start(self, way_out):
         """What tells the weights of --init_checkpoint from those that the run began with."""
         try:
-            prefix = checkpoints.find_checkpoint(FLAGS.init_checkpoint)
+            prefix = checkpoint_files.find_checkpoint(FLAGS.init_checkpoint)
         except UserError as error:
             raise UserError("%s%s" % (error, way_out)) from error
-        digest = checkpoints.fingerprint(prefix)
+        digest = checkpoint_files.fingerprint(prefix)
         former = run_folder.former_settings(self._folder)["fixed"].get("init_checkpoint", digest)
         if former != digest:
             raise UserError(
@@ -498,10 +504,10 @@ class Pretraining:
         Args:
             stop: `StopRequest`.
         """
-        newest = checkpoints.newest_of_training(self._folder)
+        newest = checkpoint_files.newest_of_training(self._folder)
         if newest is None:
             raise UserError("%s holds no checkpoint: train first (--do_train=true)" % self._folder)
-        result = self._evaluate(checkpoints.checkpoint_step(newest), stop)
+        result = self._evaluate(checkpoint_files.checkpoint_step(newest), stop)
         with files.atomic_write(os.path.join(self._folder, EVAL_RESULTS)) as handle:
             for name in sorted(result):
                 say("%s = %s", name, result[name])
@@ -539,12 +545,12 @@ class Pretraining:
 
     def export(self):
         """Writes the newest checkpoint as a model folder: config, vocabulary, weights."""
-        newest = checkpoints.newest_of_training(self._folder)
+        newest = checkpoint_files.newest_of_training(self._folder)
         if newest is None:
             raise UserError("%s holds no checkpoint to export" % self._folder)
-        config_name = checkpoints.config_name(self._config_file)
-        with checkpoints.filled_folder(FLAGS.export_dir, replaces_model=True) as partial:
-            checkpoints.fill_model_folder(
+        config_name = model_folder.config_name(self._config_file)
+        with model_folder.filled_folder(FLAGS.export_dir, replaces_model=True) as partial:
+            model_folder.fill_model_folder(
                 partial,
                 newest,
                 self._contents_of_vocabulary(),
@@ -569,7 +575,7 @@ class Pretraining:
             )
             if picture:
                 say("learning curve   %s", picture)
-        newest = checkpoints.newest_of_training(self._folder)
+        newest = checkpoint_files.newest_of_training(self._folder)
         if newest:
             say("last checkpoint  %s", newest)
         say("time, memory     %s, at most %.0f MB", *time_and_memory(self._begin))

@@ -9,7 +9,7 @@ import tensorflow.compat.v1 as tf
 
 from albert_zh.common import files, path_rules, validation
 from albert_zh.common.errors import UserError
-from albert_zh.model import checkpoints
+from albert_zh.model import checkpoint_files
 from albert_zh.training import flags as run_flags
 from albert_zh.training.messages import say
 
@@ -32,7 +32,7 @@ def open_output_folder(folder):
         UserError: if the folder cannot be written to, or another run is at work in it.
     """
     target = path_rules.output_folder(folder, "--output_dir=%s" % folder)
-    checkpoints.check_no_pattern(os.path.abspath(folder), "--output_dir=%s" % folder)
+    checkpoint_files.check_no_pattern(os.path.abspath(folder), "--output_dir=%s" % folder)
     worker = run_flags.helper_name()
     path = os.path.join(folder, "train.%s.log" % worker if worker else LOG_FILE)
     try:
@@ -92,7 +92,7 @@ def check_same_run(folder, fixed, variable=None):
 def former_settings(folder):
     """What `remember_settings` wrote of a folder's checkpoints; empty dicts without any."""
     path = os.path.join(folder, RUN_SETTINGS_FILE)
-    has_checkpoint = bool(checkpoints.checkpoints_of_training(folder))
+    has_checkpoint = bool(checkpoint_files.checkpoints_of_training(folder))
     if not (has_checkpoint and os.path.exists(path)):
         return {"fixed": {}, "variable": {}}
     return validation.read_json(path, RUN_SETTINGS, "put it back, or name another folder")

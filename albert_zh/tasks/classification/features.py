@@ -16,7 +16,7 @@ from albert_zh.common import files, validation
 from albert_zh.common.errors import UserError
 from albert_zh.common.progress import progress_bar
 from albert_zh.corpus import tfrecords
-from albert_zh.model import checkpoints, classifier_output
+from albert_zh.model import checkpoint_matching, classifier_output
 from albert_zh.tasks import columns as column_layouts
 from albert_zh.tasks import datasets, dev_split, named_columns, task_type, text_groups
 from albert_zh.tasks import reader as task_reader
@@ -297,7 +297,7 @@ def _predictions(logits, features, objective):
 def _train_spec(loss, train_op, init_checkpoint, use_tpu):
     scaffold_fn = None
     if init_checkpoint:
-        _, scaffold_fn = checkpoints.initialize_from(
+        _, scaffold_fn = checkpoint_matching.initialize_from(
             init_checkpoint, tf.trainable_variables(), use_tpu
         )
     return tf.estimator.tpu.TPUEstimatorSpec(

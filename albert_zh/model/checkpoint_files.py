@@ -1,0 +1,331 @@
+"""Finding, reading, checking and writing the files of checkpoints."""
+
+import collections
+import glob
+import os
+import re
+import tempfile
+
+import numpy as np
+import tensorflow.compat.v1 as tf
+
+from albert_zh.common import files, path_rules, system_errors
+from albert_zh.common.errors import UserError
+
+CHECKPOINT_NAME = "albert_model.ckpt"  # in a model folder, as in the released archives
+
+# What checkpoints of training hold beside the weights: optimizer state, counts, a head.
+_SLOT = re.compile(
+    r"(/(adam|lamb)_[mv]|/(Adam|Momentum)\w*|^beta[12]_power|^global_step"
+    r"|^(skipped_steps|loss_scale|good_steps)|^cls/replaced_tokens/.*)(:0)?$"
+)
+_FILE_ENDING = re.compile(r"\.(index|meta|data-\d{5}-of-\d{5})$")
+_PYTORCH_ENDINGS = (".bin", ".pt", ".pth", ".safetensors")
+_PATTERN_CHARACTERS = frozenset("[\\")  # with * and ? a name still matches itself
+_END_OF_INDEX = bytes.fromhex("57fb808b247547db")  # what tables of TensorFlow end with
+
+
+def find_checkpoint(path: str) -> str:
+    """The prefix of the checkpoint that a user means.
+
+    Args:
+        path: a prefix, one of the checkpoint's files, or the folder it lies in. A folder's
+            `checkpoint` file may name a path of another machine; its last part is then looked for
+            in the folder.
+
+    Returns:
+        the prefix.
+
+    Raises:
+        UserError: if there is none; says what is there instead.
+    """
+    path_rules.check_local(path)
+    path = _FILE_ENDING.sub("", path)
+    check_no_pattern(path)
+    if tf.gfile.Exists(path + ".index"):
+        if not _has_weights(path):
+            raise UserError(
+                "%s.index is there, but not its weights (%s.data-00000-of-00001): "
+                "copy all files of the checkpoint" % (path, path)
+            )
+        return path
+    if tf.gfile.IsDirectory(path):
+        return _checkpoint_in_folder(path)
+    if path.endswith(_PYTORCH_ENDINGS):
+        raise UserError(_pytorch_message(path))
+    if _has_weights(path):
+        raise UserError("%s.index is missing beside its .data file: copy it too" % path)
+    folder = os.path.dirname(path) or "."
+    there = [name[: -len(".index")] for name in index_files(folder)]
+    raise UserError(
+        "no checkpoint %s (neither this folder nor %s.index is there); in %s there %s"
+        % (path, path, folder, "is " + ", ".join(there) if there else "is no checkpoint at all")
+    )
+
+
+def check_no_pattern(path, place=None):
+    """Refuses names that TensorFlow would take for patterns when it looks for a checkpoint.
+
+    Args:
+        path: a folder or a prefix.
+        place: what names it, for the error; the path itself where it is left out.
+
+    Raises:
+        UserError: if there is a character in it with which a pattern does not match itself.
+    """
+    found = sorted(set(path) & _PATTERN_CHARACTERS)
+    if found:
+        raise UserError(
+            "%s: TensorFlow finds no checkpoints below a name with %s in it: rename the folder"
+            % (place or path, " ".join(found))
+        )
+
+
+def _checkpoint_in_folder(folder):
+    state = tf.train.get_checkpoint_state(folder)
+    named = [] if state is None else [os.path.basename(state.model_checkpoint_path)]
+    there = [name[: -len(".index")] for name in index_files(folder)]
+    for name in named + sorted(there, key=checkpoint_step, reverse=True):
+        if name in there:
+            return find_checkpoint(os.path.join(folder, name))
+    foreign = sorted(name for name in _listing(folder) if name.endswith(_PYTORCH_ENDINGS))
+    if foreign:
+        raise UserError(_pytorch_message(os.path.join(folder, foreign[0])))
+    if any(".data-" in name for name in _listing(folder)):
+        raise UserError(
+            "%s: the .index file beside the checkpoint's .data file is missing" % folder
+        )
+    raise UserError(
+        "%s holds no TensorFlow checkpoint (no *.index file): expected a model folder" % folder
+    )
+
+
+def _pytorch_message(path):
+    return "%s is a PyTorch file, expected a TensorFlow checkpoint (%s.index and its .data)" % (
+        path,
+        CHECKPOINT_NAME,
+    )
+
+
+def index_files(folder):
+    return sorted(name for name in _listing(folder) if name.endswith(".index"))
+
+
+def _has_weights(prefix):
+    folder, name = os.path.split(prefix)
+    return any(there.startswith(name + ".data-") for there in _listing(folder or "."))
+
+
+def _listing(folder):
+    return tf.gfile.ListDirectory(folder) if tf.gfile.IsDirectory(folder) else []
+
+
+def checkpoint_step(prefix: str) -> int:
+    """The step in a training checkpoint's name (`model.ckpt-120` -> 120); -1 without one."""
+    match = re.search(r"-(\d+)$", prefix)
+    return int(match.group(1)) if match else -1
+
+
+def checkpoints_of_training(folder):
+    """Prefixes of all `model.ckpt-STEP` checkpoints of a training folder, by step.
+
+    One that is being written, or was when its run was killed, is left out.
+    """
+    names = [name[: -len(".index")] for name in index_files(folder)]
+    names = [name for name in names if name.startswith("model.ckpt-")]
+    prefixes = sorted((os.path.join(folder, name) for name in names), key=checkpoint_step)
+    if all(map(_has_whole_index, prefixes)):
+        return prefixes
+    recorded = _recorded_checkpoints(folder)
+    return [
+        prefix
+        for prefix in prefixes
+        if os.path.basename(prefix) in recorded or _has_whole_index(prefix)
+    ]
+
+
+def _recorded_checkpoints(folder):
+    """Names in the folder's `checkpoint` file, which gets each once it is written."""
+    state = tf.train.get_checkpoint_state(folder)
+    if state is None:
+        return set()
+    paths = [state.model_checkpoint_path] + list(state.all_model_checkpoint_paths)
+    return set(map(os.path.basename, paths))
+
+
+def _has_whole_index(prefix):
+    with open(prefix + ".index", "rb") as handle:
+        return handle.read().endswith(_END_OF_INDEX)
+
+
+def newest_of_training(folder):
+    """The newest `model.ckpt-STEP` of a training folder, or None; checks that it is readable.
+
+    Mends the folder's `checkpoint` file, by which TensorFlow finds it, if that names another.
+    """
+    prefixes = checkpoints_of_training(folder)
+    if not prefixes:
+        return None
+    check_readable(prefixes[-1])
+    if tf.train.latest_checkpoint(folder) != prefixes[-1]:
+        names = [os.path.basename(prefix) for prefix in prefixes]
+        # From a relative folder TensorFlow would take the names for paths from where one stands.
+        tf.train.update_checkpoint_state(os.path.abspath(folder), names[-1], names)
+    return prefixes[-1]
+
+
+def remove_all_but(folder, prefixes):
+    """Removes the `model.ckpt-STEP` checkpoints of a training folder, all but some.
+
+    Args:
+        folder: the folder.
+        prefixes: those to keep, by step; at least one.
+    """
+    names = [os.path.basename(prefix) for prefix in prefixes]
+    tf.train.update_checkpoint_state(os.path.abspath(folder), names[-1], names)
+    paths = glob.glob(os.path.join(glob.escape(folder), "model.ckpt-*"))
+    # The index first: without it a checkpoint is none, should this be interrupted.
+    for path in sorted(paths, key=lambda path: not path.endswith(".index")):
+        match = re.match(r"(model\.ckpt-\d+)\.", os.path.basename(path))
+        if match and match.group(1) not in names:
+            os.remove(path)
+
+
+def read_shapes(prefix):
+    """{name: shape} of a checkpoint's weights, optimizer state aside.
+
+    Raises:
+        UserError: if the files are no readable checkpoint.
+    """
+    try:
+        variables = tf.train.list_variables(prefix)
+    except (tf.errors.OpError, ValueError) as error:
+        raise UserError(
+            "%s: not a readable TensorFlow checkpoint (damaged, or cut off while it was copied?): "
+            "%s" % (prefix, system_errors.reason(error))
+        ) from error
+    return collections.OrderedDict(
+        (name, list(shape)) for name, shape in variables if not _SLOT.search(name)
+    )
+
+
+def check_readable(prefix):
+    """Reads every value of a checkpoint, which checks the sums that it holds of them.
+
+    Raises:
+        UserError: if it is damaged.
+    """
+    try:
+        reader = tf.train.load_checkpoint(prefix)
+        for name in reader.get_variable_to_shape_map():
+            reader.get_tensor(name)
+    except (tf.errors.OpError, RuntimeError, IndexError, ValueError) as error:
+        raise UserError(
+            "%s: the checkpoint is damaged or was cut off while it was copied (%s): copy it again, "
+            "or remove its files so that an older one is used"
+            % (prefix, system_errors.reason(error))
+        ) from error
+
+
+def as_float32(source, values):
+    """Weights as a model folder has them; refuses what no model can work with.
+
+    Args:
+        source: where they are from, for errors.
+        values: {name: array}.
+
+    Returns:
+        {name: float32 array}.
+
+    Raises:
+        UserError: for values that are integers, or no finite numbers; names the tensor.
+    """
+    result = {}
+    for name, value in values.items():
+        if value.dtype.kind != "f" and value.dtype.name != "bfloat16":
+            raise UserError(
+                "%s: %s has values of the type %s, expected floating-point numbers: convert the "
+                "model before it is quantized" % (source, name, value.dtype.name)
+            )
+        with np.errstate(over="ignore"):
+            result[name] = value.astype(np.float32)
+        if not np.isfinite(result[name]).all():
+            raise UserError(
+                "%s: %s has values that are infinite or no numbers (NaN): take a checkpoint from "
+                "before training went wrong" % (source, name)
+            )
+    return result
+
+
+def is_training_state(name):
+    """Whether a checkpoint's variable is an optimizer slot or the global step, not a weight."""
+    return _SLOT.search(name) is not None
+
+
+def write_checkpoint(prefix, values):
+    """Writes a checkpoint of given values; its index, which makes it visible, comes last.
+
+    Args:
+        prefix: checkpoint prefix to write.
+        values: {name: array}.
+    """
+    names = sorted(values)
+    with tf.Graph().as_default(), tf.Session() as session:
+        tensors = [tf.placeholder(values[n].dtype, values[n].shape) for n in names]
+        save = tf.raw_ops.SaveV2(
+            prefix=prefix, tensor_names=names, shape_and_slices=[""] * len(names), tensors=tensors
+        )
+        session.run(save, {tensor: values[name] for tensor, name in zip(tensors, names)})
+
+
+def add_missing(prefix, values):
+    """Adds to a checkpoint what it lacks; killed at any moment, it is the old one or the new one.
+
+    Args:
+        prefix: checkpoint prefix.
+        values: {name: array}; of those that are there, the checkpoint's own stay.
+    """
+    reader = tf.train.load_checkpoint(prefix)
+    missing = {name: value for name, value in values.items() if not reader.has_tensor(name)}
+    if not missing:
+        return
+    former = glob.glob(glob.escape(prefix) + ".data-*")
+    names = sorted(reader.get_variable_to_shape_map())
+    # One file more than there are, so that none has a name that the old index speaks of.
+    parts = [names[number :: len(former)] for number in range(len(former))]
+    parts = [{name: reader.get_tensor(name) for name in part} for part in parts] + [missing]
+    folder, basename = os.path.split(prefix)
+    with tempfile.TemporaryDirectory(dir=folder or ".") as partial:
+        _write_in_parts(os.path.join(partial, basename), parts)
+        made = glob.glob(os.path.join(partial, glob.escape(basename) + ".*"))
+        for path in sorted(made):  # .data before .index
+            os.replace(path, os.path.join(folder, os.path.basename(path)))
+    for path in former:
+        os.remove(path)
+
+
+def _write_in_parts(prefix, parts):
+    """Writes a checkpoint whose values lie in a file for each dict of `parts`."""
+    prefixes = ["%s_part_%d" % (prefix, number) for number in range(len(parts))]
+    for part, values in zip(prefixes, parts):
+        write_checkpoint(part, values)
+    with tf.Graph().as_default(), tf.Session() as session:
+        session.run(
+            tf.raw_ops.MergeV2Checkpoints(
+                checkpoint_prefixes=prefixes, destination_prefix=prefix, delete_old_dirs=False
+            )
+        )
+
+
+def fingerprint(prefix):
+    """What tells a checkpoint's weights from others: of its index, which holds the sums of all."""
+    return files.sha256_of_file(prefix + ".index")
+
+
+def read_weights(prefix):
+    """{name: array} of a checkpoint's weights and its global step, without optimizer slots."""
+    reader = tf.train.load_checkpoint(prefix)
+    names = list(read_shapes(prefix))
+    if reader.has_tensor("global_step"):
+        names.append("global_step")
+    return {name: reader.get_tensor(name) for name in names}

@@ -1,0 +1,309 @@
+"""What a checkpoint and a graph have in common, and what to say when they don't fit.
+
+Training never starts silently from random weights: an encoder variable that a given checkpoint
+lacks, or has in another shape, is an error that names both sides and the likely cause.
+"""
+
+import collections
+import copy
+import os
+import re
+
+import numpy as np
+import tensorflow.compat.v1 as tf
+
+from albert_zh.common.errors import UserError
+from albert_zh.model import checkpoint_files
+from albert_zh.model.config import LAYOUTS, AlbertConfig
+from albert_zh.model.encoder import AlbertModel
+from albert_zh.model.heads import classification_head, masked_lm_head, sentence_order_head
+from albert_zh.model.variables import variable_name
+
+ENCODER_SCOPE = "bert/"
+
+MODEL_PARTS = ("encoder", "masked_lm", "sentence_order", "classification")
+
+_NAMES_SHOWN = 4
+
+# What the names of a checkpoint's variables say about its layout.
+_LAYOUT_MARKS = (
+    ("brightmart", re.compile(r"encoder/layer_shared/")),
+    ("google", re.compile(r"encoder/transformer/group_\d+/")),
+    ("bert", re.compile(r"encoder/layer_\d+/")),
+)
+
+Assignment = collections.namedtuple("Assignment", ["names", "new", "reshaped"])
+Assignment.__doc__ = """Which variables of a graph a checkpoint fills.
+
+Fields:
+    names: {name in the checkpoint: name in the graph}.
+    new: names in the graph that the checkpoint lacks (a new classifier, say).
+    reshaped: {name in the graph: (shape there, shape in the checkpoint)}, which start anew.
+"""
+
+
+def layout_of(names):
+    """The layout that variable names show, or None."""
+    for layout, mark in _LAYOUT_MARKS:
+        if any(mark.search(name) for name in names):
+            return layout
+    return None
+
+
+def assign(shapes, init_checkpoint):
+    """Matches the variables of a graph with those of a checkpoint.
+
+    Understands checkpoints whose names end in `:0`, lack the `bert/` scope or have one more around.
+
+    Args:
+        shapes: {name: shape} of the graph's trainable variables.
+        init_checkpoint: checkpoint prefix, as of `find_checkpoint`.
+
+    Returns:
+        `Assignment`.
+
+    Raises:
+        UserError: if a variable of the encoder is missing in the checkpoint or has another shape.
+    """
+    there = checkpoint_files.read_shapes(init_checkpoint)
+    source = _by_canonical_name(there)
+    result = Assignment(collections.OrderedDict(), [], {})
+    for name, shape in shapes.items():
+        if name not in source:
+            result.new.append(name)
+        elif there[source[name]] != list(shape):
+            result.reshaped[name] = (list(shape), there[source[name]])
+        else:
+            result.names[source[name]] = name
+    missing = [name for name in result.new if name.startswith(ENCODER_SCOPE)]
+    differing = {n: pair for n, pair in result.reshaped.items() if n.startswith(ENCODER_SCOPE)}
+    if missing or differing:
+        raise UserError(_misfit_message(init_checkpoint, shapes, there, missing, differing))
+    return result
+
+
+def _by_canonical_name(there):
+    """{name as graphs have it: name in the checkpoint}."""
+    source = {name: name for name in there}
+    for name in there:
+        source.setdefault(canonical_name(name), name)
+    return source
+
+
+def canonical_name(name):
+    """A checkpoint's name as graphs have it: without `:0`, in the scope `bert/` alone."""
+    plain = name[:-2] if name.endswith(":0") else name
+    if re.match(r"(embeddings|encoder|pooler)/", plain):
+        plain = ENCODER_SCOPE + plain
+    wrapped = re.search(r"/(bert/(embeddings|encoder|pooler)/.*)$", plain)
+    return wrapped.group(1) if wrapped else plain
+
+
+def num_labels(shapes):
+    """Classes of the classifier that is among {canonical name: shape}; 2 where none is."""
+    for name in ("output_weights", "output_bias"):
+        if shapes.get(name):  # not of a single number
+            return max(1, shapes[name][0])
+    return 2
+
+
+def with_canonical_names(shapes):
+    """{name as graphs have it: shape} of a checkpoint's {name: shape}."""
+    return {canonical_name(name): shape for name, shape in shapes.items()}
+
+
+def _misfit_message(prefix, shapes, there, missing, differing):
+    parts = ["%s does not fit the config" % prefix]
+    if missing:
+        parts.append("it lacks %s" % _some(missing))
+        unused = [name for name in there if name not in shapes]
+        parts.append("it has %s" % (_some(unused) if unused else "no other variables"))
+    for name in list(differing)[:_NAMES_SHOWN]:
+        parts.append("%s is %s there and %s in the config" % ((name,) + differing[name][::-1]))
+    parts.append(_likely_cause(shapes, there, differing))
+    return "; ".join(parts)
+
+
+def _some(names):
+    shown = ", ".join(names[:_NAMES_SHOWN])
+    rest = len(names) - _NAMES_SHOWN
+    return shown + (" and %d more" % rest if rest > 0 else "")
+
+
+def _likely_cause(shapes, there, differing):
+    wanted, found = layout_of(shapes), layout_of(there)
+    if found is None:
+        return "likely cause: it is no BERT or ALBERT checkpoint of TensorFlow"
+    if wanted != found:
+        return (
+            "likely cause: the checkpoint has the %s layout, the config the %s layout: "
+            "use the config that came with the checkpoint" % (found, wanted)
+        )
+    word_table = ENCODER_SCOPE + "embeddings/word_embeddings"
+    if list(differing) == [word_table]:
+        return (
+            "likely cause: vocab_size of the config is not this model's: "
+            "use the config and vocabulary that came with the checkpoint"
+        )
+    if any(len(here) != len(found) for here, found in differing.values()):
+        return "likely cause: ffn_groups: only one side has grouped feed-forward kernels"
+    return "likely cause: a config of another size: use the config that came with the checkpoint"
+
+
+def initialize_from(init_checkpoint, variables, use_tpu=False):
+    """Makes a graph's variables start from a checkpoint's values.
+
+    Args:
+        init_checkpoint: checkpoint prefix, as of `find_checkpoint`.
+        variables: the graph's trainable variables.
+        use_tpu: bool; on TPU the assignment has to happen in a scaffold.
+
+    Returns:
+        (`Assignment`, scaffold function for `TPUEstimatorSpec` or None).
+    """
+    shapes = {variable_name(v): v.shape.as_list() for v in variables}
+    assignment = assign(shapes, init_checkpoint)
+    if not use_tpu:
+        tf.train.init_from_checkpoint(init_checkpoint, assignment.names)
+        return assignment, None
+
+    def scaffold():
+        tf.train.init_from_checkpoint(init_checkpoint, assignment.names)
+        return tf.train.Scaffold()
+
+    return assignment, scaffold
+
+
+def report(assignment, init_checkpoint):
+    """Lines for the user: what came from a checkpoint and what starts anew."""
+    lines = ["%d variables start from %s" % (len(assignment.names), init_checkpoint)]
+    if assignment.new:
+        lines.append("new, with random start values: " + ", ".join(assignment.new))
+    for name, (shape, found) in sorted(assignment.reshaped.items()):
+        lines.append("%s starts anew: %s here, %s in the checkpoint" % (name, shape, found))
+    return lines
+
+
+def expected_shapes(config, num_labels=None):
+    """{name: shape} of the variables that a config asks for: the encoder, and a classifier on it.
+
+    Args:
+        config: `AlbertConfig`.
+        num_labels: classes of the classifier; None for the encoder alone.
+    """
+    parts = ("encoder", "classification") if num_labels else ("encoder",)
+    shapes = expected_shapes_by_part(config, num_labels or 2, parts)
+    return {name: shape for part in parts for name, shape in shapes[part].items()}
+
+
+def expected_shapes_by_part(config, num_labels=2, parts=MODEL_PARTS):
+    """Names and shapes of the variables that a config asks for; nothing is allocated.
+
+    Args:
+        config: `AlbertConfig`.
+        num_labels: number of classes of the classification head.
+        parts: those of `MODEL_PARTS` that are wanted.
+
+    Returns:
+        OrderedDict, part -> {name: shape}.
+    """
+    config = copy.copy(config)
+    if "{layer}" not in LAYOUTS[config.layout].layer_scope:
+        groups = config.num_hidden_groups or 1
+        config.num_hidden_layers = min(groups, config.num_hidden_layers)  # more would share weights
+    shapes = collections.OrderedDict()
+    with tf.Graph().as_default():
+        zero = tf.zeros([1, 1], tf.int32)
+        model = AlbertModel(config, False, zero)
+        pooled = model.get_pooled_output()
+        heads = {
+            "encoder": lambda: None,
+            "masked_lm": lambda: masked_lm_head(config, model, zero, zero, zero),
+            "sentence_order": lambda: sentence_order_head(config, pooled, zero),
+            "classification": lambda: classification_head(
+                config, pooled, None, num_labels, is_training=False
+            ),
+        }
+        seen = set()
+        for part in parts:
+            heads[part]()
+            variables = [v for v in tf.trainable_variables() if v.op.name not in seen]
+            shapes[part] = {v.op.name: v.shape.as_list() for v in variables}
+            seen.update(shapes[part])
+    return shapes
+
+
+def check_fits(config_file, path):
+    """Checks that a checkpoint holds the encoder of a config.
+
+    Args:
+        config_file: config JSON.
+        path: prefix or folder of a checkpoint.
+
+    Raises:
+        UserError: if it does not; says what is missing.
+    """
+    config = AlbertConfig.from_json_file(config_file)
+    assign(expected_shapes(config), checkpoint_files.find_checkpoint(path))
+
+
+def complete_checkpoint(prefix, shapes, folder):
+    """A checkpoint that TensorFlow restores by the graph's names, made aside if this is none.
+
+    Args:
+        prefix: checkpoint prefix.
+        shapes: {name: shape} of the graph's variables, all of which the checkpoint must hold.
+        folder: where a copy goes if names differ or the global step is missing.
+
+    Returns:
+        the prefix of the checkpoint or of its copy.
+
+    Raises:
+        UserError: if a variable is missing or has another shape.
+    """
+    assignment = assign(shapes, prefix)
+    for name in assignment.new:
+        raise UserError(
+            "%s lacks %s: it is not fine-tuned; train first (--do_train=true)" % (prefix, name)
+        )
+    for name, (shape, found) in assignment.reshaped.items():
+        raise UserError(
+            "%s was fine-tuned for another task: %s is %s there and %s here"
+            % (prefix, name, found, shape)
+        )
+    values = checkpoint_files.read_weights(prefix)
+    if "global_step" in values and all(name in values for name in shapes):
+        return prefix
+    renamed = {name: values[source] for source, name in assignment.names.items()}
+    renamed["global_step"] = np.int64(values.get("global_step", 0))
+    copied = os.path.join(folder, "renamed.ckpt")
+    checkpoint_files.write_checkpoint(copied, renamed)
+    return copied
+
+
+def with_group0_everywhere(prefix, shapes, target):
+    """Writes a checkpoint in which every group of layers has the weights of group 0.
+
+    Args:
+        prefix: checkpoint prefix of a model of google's layouts.
+        shapes: {name: shape} of the variables of the model that is to start from it, which may have
+            more groups.
+        target: checkpoint prefix to write.
+
+    Returns:
+        `target`.
+
+    Raises:
+        UserError: if it is no such checkpoint.
+    """
+    values = checkpoint_files.read_weights(prefix)
+    source = _by_canonical_name(values)
+    renamed = {name: re.sub(r"/group_\d+/", "/group_0/", name) for name in shapes}
+    if not any("/group_0/" in name for name in source):
+        raise UserError(
+            "--init_from_group0: %s has no group 0: it is not of google's layouts" % prefix
+        )
+    checkpoint_files.write_checkpoint(
+        target, {name: values[source[old]] for name, old in renamed.items() if old in source}
+    )
+    return target

@@ -1,0 +1,222 @@
+"""Model folders: config JSON, vocabulary and checkpoint together; written whole or not at all."""
+
+import contextlib
+import filecmp
+import fnmatch
+import glob
+import os
+import shutil
+import warnings
+
+import tensorflow.compat.v1 as tf
+
+from albert_zh.common import files, package_files, path_rules
+from albert_zh.common.errors import UserError
+from albert_zh.model import checkpoint_files, inference_graph
+from albert_zh.model.config import AlbertConfig
+
+# The pre-trained models that commands take where none is named, the better one first.
+PRETRAINED = (os.path.join("prev_trained_model", "albert_tiny_zh"), "albert_starter_zh")
+
+_CONFIG_PATTERNS = ("albert_config*.json", "bert_config*.json", "config.json")
+
+
+def pretrained_folder(flag="model_dir"):
+    """The folder of the pre-trained model that a command takes where none is named.
+
+    Args:
+        flag: the flag that would name one, for the error.
+
+    Returns:
+        the released model's folder where its weights have been downloaded, else the bundled one;
+        those of the current folder come before those of the clone or the installed package.
+
+    Raises:
+        UserError: if neither holds weights.
+    """
+    for name in PRETRAINED:
+        for place in package_files.places_of_models():
+            folder = os.path.normpath(os.path.join(place, name))
+            if checkpoint_files.index_files(folder):
+                path_rules.protect_model(folder, "--" + flag)
+                return folder
+    raise UserError(
+        "no pre-trained model: neither %s holds weights: download one (python "
+        "scripts/fetch_assets.py albert_tiny_489k), or name one with --%s"
+        % (" nor ".join(PRETRAINED), flag)
+    )
+
+
+def fill_model_folder(folder, checkpoint, contents, json_files=()):
+    """Writes what makes a model folder: config, vocabulary, weights without optimizer slots.
+
+    Args:
+        folder: the folder, which is there.
+        checkpoint: prefix of the checkpoint to take the weights from.
+        contents: {name: bytes} of config, vocabulary ..., as the run has read them.
+        json_files: {name: value} of further JSON files.
+    """
+    for name, content in contents.items():
+        with files.atomic_write(os.path.join(folder, name), "wb") as handle:
+            handle.write(content)
+    for name, value in dict(json_files).items():
+        files.write_json(os.path.join(folder, name), value)
+    write_model_checkpoint(folder, checkpoint_files.read_weights(checkpoint))
+
+
+def replace_model_folder(folder, checkpoint, contents, json_files=()):
+    """Makes a model folder that is the program's own, in place of the one that is there.
+
+    `filled_folder` is for folders of users, who may have put other files there.
+
+    Args:
+        folder: the folder to make.
+        checkpoint, contents, json_files: as in `fill_model_folder`.
+    """
+    with replaced_folder(folder) as partial:
+        os.makedirs(partial)
+        fill_model_folder(partial, checkpoint, contents, json_files)
+
+
+@contextlib.contextmanager
+def replaced_folder(folder):
+    """Lets a folder appear whole, in place of the one that is there, or not at all.
+
+    `restore_model_folder` mends what a kill between the two renames left.
+
+    Args:
+        folder: the folder to make or replace.
+
+    Yields:
+        path of a folder beside it that does not exist yet, to be made.
+
+    Raises:
+        UserError: if the folder cannot be written.
+    """
+    folder = path_rules.output_folder(folder)
+    path_rules.check_not_replaced(folder)
+    partial, old = folder + ".partial", folder + ".old"
+    try:
+        shutil.rmtree(partial, ignore_errors=True)
+        yield partial
+        restore_model_folder(folder)
+        if os.path.isdir(folder):
+            os.rename(folder, old)
+        os.rename(partial, folder)
+        shutil.rmtree(old, ignore_errors=True)
+    except (OSError, tf.errors.OpError) as error:
+        raise files.cannot_write(folder, error) from error
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def write_model_checkpoint(folder, values):
+    """Writes the checkpoint of a model folder, the file that names it, and the graph for its use.
+
+    Args:
+        folder: the folder, which is there, with config and settings in it if it is to have them.
+        values: {name: array}.
+    """
+    prefix = os.path.join(folder, checkpoint_files.CHECKPOINT_NAME)
+    checkpoint_files.write_checkpoint(prefix, values)
+    _write_meta_graph(folder, prefix + ".meta", values)
+    with files.atomic_write(os.path.join(folder, "checkpoint")) as handle:
+        for field in ("model_checkpoint_path", "all_model_checkpoint_paths"):
+            handle.write('%s: "%s"\n' % (field, checkpoint_files.CHECKPOINT_NAME))
+
+
+def _write_meta_graph(folder, path, values):
+    """Writes the .meta file, with which `freeze_graph` works; none without a config that fits."""
+    try:
+        config_file = config_in_folder(folder)
+    except UserError:
+        return
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # reading the model says it
+        config = AlbertConfig.from_json_file(config_file)
+    settings = inference_graph.notes_of_folder(folder)
+    shapes = {name: list(value.shape) for name, value in values.items()}
+    inference_graph.write_meta_graph(path, config, shapes, settings)
+
+
+@contextlib.contextmanager
+def filled_folder(folder, replaces_model=False):
+    """Fills a folder aside: a new one appears whole, into one that is there the files are moved.
+
+    Other files of a folder that is there stay; nothing of it is touched before all is written.
+
+    Args:
+        folder: the folder to make or to add to.
+        replaces_model: bool; whether a model that is there may give way to another one.
+
+    Yields:
+        path of an empty folder to write to.
+
+    Raises:
+        UserError: when it cannot be written, or holds another model.
+    """
+    folder = path_rules.output_folder(folder)
+    partial = files.partial_path(folder)
+    files.remove_left_behind(folder)
+    try:
+        os.makedirs(partial)
+        yield partial
+        if not os.path.isdir(folder):
+            os.rename(partial, folder)
+            return
+        _check_may_be_moved(partial, folder, replaces_model)
+        # What makes a model visible comes last.
+        for name in sorted(os.listdir(partial), key=lambda name: name.endswith(".index")):
+            os.replace(os.path.join(partial, name), os.path.join(folder, name))
+    except (OSError, tf.errors.OpError) as error:
+        raise files.cannot_write(folder, error) from error
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def _check_may_be_moved(partial, folder, replaces_model):
+    """Raises `UserError` if files would replace an input, or those of another model."""
+    for name in sorted(os.listdir(partial)):
+        source, target = (os.path.join(place, name) for place in (partial, folder))
+        path_rules.output_file(target)
+        is_same = not os.path.exists(target) or filecmp.cmp(source, target, shallow=False)
+        if not (replaces_model or is_same):
+            raise UserError(
+                "%s holds another model (its %s differs): name another folder, or remove that one"
+                % (folder, name)
+            )
+
+
+def restore_model_folder(folder):
+    """Puts the former folder back where a kill struck between the two renames."""
+    old = folder + ".old"
+    if not os.path.isdir(old):
+        return
+    if os.path.isdir(folder):
+        shutil.rmtree(old)
+    else:
+        os.rename(old, folder)
+
+
+def config_name(path):
+    """The name under which a config goes into a model folder: its own if it shows what it is."""
+    name = os.path.basename(path)
+    is_plain = any(fnmatch.fnmatch(name, pattern) for pattern in _CONFIG_PATTERNS)
+    return name if is_plain else "albert_config.json"
+
+
+def config_in_folder(folder):
+    """The config JSON of a model folder.
+
+    Raises:
+        UserError: if there is none, or more than one could be meant.
+    """
+    for pattern in _CONFIG_PATTERNS:
+        found = sorted(glob.glob(os.path.join(glob.escape(folder), pattern)))
+        if len(found) == 1:
+            return found[0]
+        if found:
+            raise UserError("%s holds several configs (%s): keep one" % (folder, ", ".join(found)))
+    raise UserError(
+        "%s holds no config JSON (albert_config*.json): expected a model folder" % folder
+    )
