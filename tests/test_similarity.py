@@ -259,6 +259,10 @@ def test_the_old_interface(folder, expected, args_of, capsys):
     np.testing.assert_allclose(probabilities, expected, atol=1e-5)
     check_rows(printed_rows(capsys), expected)
     assert sim.predict_sentences([]).shape == (0, 2)
+    sim.set_mode("infer")  # tf.estimator.ModeKeys.PREDICT
+    np.testing.assert_allclose(sim.predict(*PAIRS[0]), probabilities[:1], atol=1e-6)
+    with pytest.raises(UserError, match="mode: 'train' is not for BertSim"):
+        sim.set_mode("train")
     with pytest.raises(UserError, match="text 0 is None"):
         sim.predict_sentences([None])
     sim.close()

@@ -21,12 +21,15 @@ from absl import flags
 
 from albert_zh.common import path_rules
 from albert_zh.common.errors import UserError, printable, run_command
+from albert_zh.compatibility import pretraining_data
+from albert_zh.compatibility.pretraining_data import *  # noqa: F403  (for programs of albert_zh)
 from albert_zh.corpus import counts as corpus_counts
 from albert_zh.corpus import masking, pipeline, sampling, tfrecords
 from albert_zh.corpus import reader as corpus_reader
 from albert_zh.text import tokenization, word_segmentation
 
 __all__ = [
+    *pretraining_data.__all__,
     "define_flags",
     "main",
     "run",

@@ -7,9 +7,12 @@
 """
 
 from albert_zh.common.errors import run_command
+from albert_zh.compatibility import pretraining
+from albert_zh.compatibility.pretraining import *  # noqa: F403  (for programs of albert_zh)
 from albert_zh.pretraining import runner as pretraining_runner
 
 __all__ = [
+    *pretraining.__all__,
     "main",
 ]
 

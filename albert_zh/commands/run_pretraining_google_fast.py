@@ -8,9 +8,12 @@
 import functools
 
 from albert_zh.common.errors import run_command
+from albert_zh.compatibility import pretraining_google
+from albert_zh.compatibility.pretraining_google import *  # noqa: F403  (for programs of albert_zh)
 from albert_zh.pretraining import runner as pretraining_runner
 
 __all__ = [
+    *pretraining_google.__all__,
     "main",
 ]
 

@@ -253,20 +253,20 @@ class OriginalSampler:
         place = np.arange(settings.max_seq_length)
         most = settings.max_predictions * (2 if settings.permute else 1)
         return {
-            "input_ids": _padded(ids, len(place)),
+            "input_ids": padded(ids, len(place)),
             "input_mask": (place < lengths).astype(np.int64),
             "segment_ids": ((place >= lengths_a) & (place < lengths)).astype(np.int64),
-            "masked_lm_positions": _padded([[p for p, _ in row] for row in predictions], most),
-            "masked_lm_ids": _padded([[label for _, label in row] for row in predictions], most),
-            "masked_lm_weights": _padded(
+            "masked_lm_positions": padded([[p for p, _ in row] for row in predictions], most),
+            "masked_lm_ids": padded([[label for _, label in row] for row in predictions], most),
+            "masked_lm_weights": padded(
                 [[1.0] * len(row) for row in predictions], most, np.float32
             ),
             "next_sentence_labels": np.array(labels, np.int64)[:, None],
-            "token_boundary": _padded(starts_word, len(place)),
+            "token_boundary": padded(starts_word, len(place)),
         }
 
 
-def _padded(rows, width, dtype=np.int64):
+def padded(rows, width, dtype=np.int64):
     """The rows below each other, zeros behind them."""
     table = np.zeros((len(rows), width), dtype)
     for row, values in zip(table, rows):

@@ -25,6 +25,8 @@ if os.path.exists(os.path.join(package_files.ROOT, "args.py")):
 else:
     args = types.SimpleNamespace()
 
+PREDICT = "infer"  # tf.estimator.ModeKeys.PREDICT
+
 
 class BertSim:
     """albert_zh's interface: start once, predict any number of times."""
@@ -33,7 +35,21 @@ class BertSim:
         """`batch_size`: pairs predicted at once; that of args.py by default."""
         loaded_model.check_arguments(batch_size=batch_size)
         self.batch_size = getattr(args, "batch_size", 128) if batch_size is None else batch_size
+        self.mode = PREDICT
         self._predictor = None
+
+    def set_mode(self, mode: str) -> None:
+        """Says what the model is for: `tf.estimator.ModeKeys.PREDICT`; training has its command.
+
+        Raises:
+            UserError: for another mode.
+        """
+        if mode != PREDICT:
+            raise UserError(
+                "mode: %r is not for BertSim, expected %r: train and evaluate by run_classifier.py"
+                % (mode, PREDICT)
+            )
+        self.mode = mode
 
     def start_model(self) -> None:
         """Loads the model that args.py names, else the newest `*_output/best`."""
@@ -59,6 +75,10 @@ class BertSim:
             rows.append(self._predictor.predict(group)[1][:, self._columns])
             print_pairs(group, rows[-1][:, 1])
         return np.concatenate(rows)
+
+    def predict(self, sentence1: str, sentence2: str) -> np.ndarray:
+        """As `predict_sentences` of one pair: float array [1, 2]."""
+        return self.predict_sentences([(sentence1, sentence2)])
 
     def close(self) -> None:
         """Frees the model."""

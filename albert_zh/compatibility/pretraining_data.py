@@ -1,0 +1,264 @@
+"""albert_zh's `create_pretraining_data` for programs that import it: instances as tokens.
+
+    instances = create_training_instances(paths, tokenizer, 128, 10, 0.1, 0.15, 20, rng)
+    write_instance_to_example_files(instances, tokenizer, 128, 20, ["records.tfrecord"])
+
+Draw for draw the original's, labels with `##` included, as `--original_masking=true`. The command
+is faster and its default better.
+"""
+
+import functools
+from typing import List
+
+from absl import flags
+import numpy as np
+
+from albert_zh.common import files
+from albert_zh.corpus import masking, reader, sampling, tfrecords
+from albert_zh.corpus.original_sampling import padded
+from albert_zh.text import word_segmentation
+
+__all__ = [
+    "TrainingInstance",
+    "create_instances_from_document_albert",
+    "create_masked_lm_predictions",
+    "create_training_instances",
+    "get_new_segment",
+    "truncate_seq_pair",
+    "write_instance_to_example_files",
+]
+
+_BATCH_ROWS = 512
+
+
+class TrainingInstance:
+    """A pair of segments with masks.
+
+    Attributes:
+        tokens: list of str, what the input shows.
+        segment_ids: list of int.
+        masked_lm_positions: list of int.
+        masked_lm_labels: list of str, the pieces that stood there.
+        is_random_next: bool, whether the segments were swapped.
+    """
+
+    def __init__(self, tokens, segment_ids, masked_lm_positions, masked_lm_labels, is_random_next):
+        self.tokens = tokens
+        self.segment_ids = segment_ids
+        self.is_random_next = is_random_next
+        self.masked_lm_positions = masked_lm_positions
+        self.masked_lm_labels = masked_lm_labels
+
+    def __repr__(self):
+        return "".join("%s: %s\n" % item for item in sorted(vars(self).items()))
+
+
+def create_training_instances(
+    input_files: List[str],
+    tokenizer,
+    max_seq_length: int,
+    dupe_factor: int,
+    short_seq_prob: float,
+    masked_lm_prob: float,
+    max_predictions_per_seq: int,
+    rng,
+) -> List[TrainingInstance]:
+    """The instances of text files, shuffled.
+
+    Args:
+        input_files: files of a sentence a line, a blank line between documents.
+        tokenizer: `FullTokenizer`.
+        max_seq_length: longest sequence.
+        dupe_factor: passes over the documents.
+        short_seq_prob: how often a document's sequences are shorter.
+        masked_lm_prob: share of the pieces to mask.
+        max_predictions_per_seq: the most pieces to mask.
+        rng: `random.Random`, which all is drawn from.
+
+    Returns:
+        list of `TrainingInstance`.
+    """
+    documents = _documents(input_files, tokenizer)
+    rng.shuffle(documents)
+    vocab_words = list(tokenizer.vocab)
+    instances = []
+    for _ in range(dupe_factor):
+        for index in range(len(documents)):
+            instances += create_instances_from_document_albert(
+                documents,
+                index,
+                max_seq_length,
+                short_seq_prob,
+                masked_lm_prob,
+                max_predictions_per_seq,
+                vocab_words,
+                rng,
+            )
+    rng.shuffle(instances)
+    return instances
+
+
+def _documents(input_files, tokenizer):
+    """List of documents, each a list of lines, each a list of pieces; none of them empty."""
+    text_format = reader.TextFormat("utf-8", split_sentences=False, as_original=True)
+    documents = []
+    for shard in reader.read_shards(input_files, text_format):
+        found = [[tokenizer.tokenize(line) for line in lines] for lines in shard.documents]
+        if shard.continues and documents:
+            documents[-1] += found.pop(0)
+        documents += found
+    documents = [list(filter(None, lines)) for lines in documents]
+    return list(filter(None, documents))
+
+
+def create_instances_from_document_albert(
+    all_documents,
+    document_index: int,
+    max_seq_length: int,
+    short_seq_prob: float,
+    masked_lm_prob: float,
+    max_predictions_per_seq: int,
+    vocab_words: List[str],
+    rng,
+) -> List[TrainingInstance]:
+    """The instances of a document, half of them with swapped segments.
+
+    Args:
+        all_documents: list of documents, each a list of lines, each a list of pieces.
+        document_index: the document's number.
+        vocab_words: the vocabulary, in its file's order.
+        Others: as in `create_training_instances`.
+    """
+    lines = all_documents[document_index]
+    if not _flag("non_chinese", False):
+        lines = [get_new_segment(line) for line in lines]
+    settings = _sampling_settings(max_seq_length, short_seq_prob)
+    instances = []
+    chunks = sampling.chunks_of_document([len(line) for line in lines], settings, rng)
+    for begin, middle, end, _ in chunks:
+        segments = [sum(part, []) for part in (lines[begin:middle], lines[middle:end])]
+        is_swapped = rng.random() < 0.5
+        if is_swapped:
+            segments.reverse()
+        truncate_seq_pair(*segments, max_seq_length - sampling.SPECIAL_PIECES, rng)
+        tokens = ["[CLS]"] + segments[0] + ["[SEP]"] + segments[1] + ["[SEP]"]
+        masked = create_masked_lm_predictions(
+            tokens, masked_lm_prob, max_predictions_per_seq, vocab_words, rng
+        )
+        length_a = len(segments[0]) + 2
+        segment_ids = [0] * length_a + [1] * (len(tokens) - length_a)
+        instances.append(TrainingInstance(masked[0], segment_ids, *masked[1:], is_swapped))
+    return instances
+
+
+def _sampling_settings(max_seq_length, short_seq_prob):
+    """The settings that `sampling.chunks_of_document` looks at, the others empty."""
+    empty = dict.fromkeys(sampling.Settings._fields, False)
+    return sampling.Settings(
+        **dict(empty, max_seq_length=max_seq_length, short_seq_prob=short_seq_prob)
+    )
+
+
+def create_masked_lm_predictions(
+    tokens: List[str],
+    masked_lm_prob: float,
+    max_predictions_per_seq: int,
+    vocab_words: List[str],
+    rng,
+):
+    """Masks tokens, whole words with the flag `--do_whole_word_mask`.
+
+    Args:
+        tokens: list of str with [CLS] and [SEP]; `##` marks what continues a word.
+        Others: as in `create_instances_from_document_albert`.
+
+    Returns:
+        (tokens as the input shows them, masked positions, tokens that stood there).
+    """
+    specials = {n for n, token in enumerate(tokens) if token in ("[CLS]", "[SEP]")}
+    whole_words = _flag("do_whole_word_mask", False)
+    continues = [whole_words and token.startswith("##") for token in tokens]
+    limit = min(max_predictions_per_seq, max(1, int(round(len(tokens) * masked_lm_prob))))
+    shown = masking.original_choice_of_words(
+        masking.original_candidates(continues, specials), limit, len(vocab_words), rng
+    )
+    is_chinese = not _flag("non_chinese", False)
+    output = [masking.original_visible_token(t) if is_chinese else t for t in tokens]
+    for position, replacement in shown.items():
+        if replacement == masking.MASKED:
+            output[position] = "[MASK]"
+        elif replacement != masking.KEPT:
+            output[position] = vocab_words[replacement]
+    positions = sorted(shown)
+    return output, positions, [tokens[position] for position in positions]
+
+
+def get_new_segment(segment: List[str]) -> List[str]:
+    """A line's pieces with `##` before those that continue a word of jieba's.
+
+    Raises:
+        UserError: without the package jieba.
+    """
+    return masking.original_marked_tokens(segment, set(_segmenter()("".join(segment))))
+
+
+@functools.lru_cache(maxsize=None)
+def _segmenter():
+    return word_segmentation.make_segmenter("jieba")
+
+
+def _flag(name, default):
+    """The value of a flag where the program has it."""
+    return flags.FLAGS[name].value if name in flags.FLAGS else default
+
+
+def truncate_seq_pair(tokens_a: List[str], tokens_b: List[str], max_num_tokens: int, rng) -> None:
+    """Cuts two lists in place to a total length: the longer at either end, at random."""
+    while len(tokens_a) + len(tokens_b) > max_num_tokens:
+        longer = tokens_a if len(tokens_a) > len(tokens_b) else tokens_b
+        longer.pop(0 if rng.random() < 0.5 else -1)
+
+
+def write_instance_to_example_files(
+    instances: List[TrainingInstance],
+    tokenizer,
+    max_seq_length: int,
+    max_predictions_per_seq: int,
+    output_files: List[str],
+) -> None:
+    """Writes instances as TFRecord files, round-robin.
+
+    Args:
+        instances: list of `TrainingInstance`.
+        tokenizer: `FullTokenizer`.
+        max_seq_length: to which sequences are padded.
+        max_predictions_per_seq: to which predictions are padded.
+        output_files: paths.
+
+    Raises:
+        UserError: for a token that the vocabulary lacks.
+    """
+    for number, path in enumerate(output_files):
+        of_file = instances[number :: len(output_files)]
+        with files.whole_file(path) as partial, open(partial, "wb") as handle:
+            for first in range(0, len(of_file), _BATCH_ROWS):
+                rows = of_file[first : first + _BATCH_ROWS]
+                features = _features(rows, tokenizer, max_seq_length, max_predictions_per_seq)
+                handle.writelines(tfrecords.frame_records(tfrecords.encode_examples(features)))
+
+
+def _features(instances, tokenizer, max_seq_length, max_predictions):
+    """{name: array [N, k]} of a batch of instances."""
+    ids = [tokenizer.convert_tokens_to_ids(i.tokens) for i in instances]
+    labels = [tokenizer.convert_tokens_to_ids(i.masked_lm_labels) for i in instances]
+    ones = [[1] * len(row) for row in ids]
+    weights = [[1.0] * len(row) for row in labels]
+    return {
+        "input_ids": padded(ids, max_seq_length),
+        "input_mask": padded(ones, max_seq_length),
+        "segment_ids": padded([i.segment_ids for i in instances], max_seq_length),
+        "masked_lm_positions": padded([i.masked_lm_positions for i in instances], max_predictions),
+        "masked_lm_ids": padded(labels, max_predictions),
+        "masked_lm_weights": padded(weights, max_predictions, np.float32),
+        "next_sentence_labels": np.array([[int(i.is_random_next)] for i in instances]),
+    }

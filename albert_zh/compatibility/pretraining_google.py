@@ -1,0 +1,60 @@
+"""albert_zh's `run_pretraining_google` for programs that import it.
+
+As `compatibility.pretraining` but for the arguments of two functions.
+"""
+
+from typing import Callable, Optional
+
+from albert_zh.compatibility import pretraining
+from albert_zh.compatibility.pretraining import *  # noqa: F403
+from albert_zh.pretraining import model_fn as pretraining_model_fn
+
+__all__ = [*pretraining.__all__]
+
+
+def get_masked_lm_output(
+    albert_config, input_tensor, output_weights, positions, label_ids, label_weights
+):
+    """Predicts masked words; as `compatibility.pretraining.get_masked_lm_output`."""
+    return pretraining.get_masked_lm_output(
+        albert_config, input_tensor, output_weights, None, positions, label_ids, label_weights
+    )
+
+
+def get_sentence_order_output(albert_config, input_tensor, labels):
+    """As `compatibility.pretraining.get_next_sentence_output`."""
+    return pretraining.get_next_sentence_output(albert_config, input_tensor, labels)
+
+
+def model_fn_builder(
+    albert_config,
+    init_checkpoint: Optional[str],
+    learning_rate: float,
+    num_train_steps: int,
+    num_warmup_steps: int,
+    use_tpu: bool,
+    use_one_hot_embeddings: bool,
+    optimizer: str = "adamw",
+    poly_power: float = 1.0,
+    start_warmup_step: int = 0,
+) -> Callable:
+    """As `compatibility.pretraining.model_fn_builder`, by the named optimizer.
+
+    Args:
+        optimizer: "adamw" or "lamb".
+        poly_power: power of the rate's decay.
+        start_warmup_step: the step from which warm-up counts.
+        Others: as there.
+    """
+    del use_one_hot_embeddings
+    settings = pretraining.model_settings(
+        learning_rate,
+        num_train_steps,
+        num_warmup_steps,
+        use_tpu,
+        "sentence_order",
+        optimizer,
+        poly_power,
+        start_warmup_step,
+    )
+    return pretraining_model_fn.model_fn_builder(albert_config, settings, init_checkpoint)
