@@ -87,10 +87,15 @@ def programs(wheel, tmp_path_factory):
 
 
 @pytest.fixture
-def call(programs, tmp_path, monkeypatch):
-    """Runs a program of the environment in an empty folder."""
+def users_variables(monkeypatch):
+    """Variables of a user's shell: no path that leads to the clone."""
     monkeypatch.delenv("PYTHONPATH", raising=False)
     monkeypatch.setenv("PYTHONIOENCODING", "utf-8")
+
+
+@pytest.fixture
+def call(programs, users_variables, tmp_path):
+    """Runs a program of the environment in an empty folder."""
 
     def call(name, *arguments, **settings):
         command = [os.path.join(programs, name)] + list(arguments)
@@ -206,13 +211,16 @@ def test_outputs_of_the_bundled_model_go_to_the_current_folder(call, tmp_path):
     assert (tmp_path / "albert_starter_zh" / "albert_encoder.pb").exists()
 
 
-def test_ctrl_c_ends_a_command(programs, tmp_path):
+def test_ctrl_c_ends_a_command(programs, users_variables, tmp_path):
     folder = small_models.write_model(tmp_path / "model")
     command = [os.path.join(programs, "albert-zh"), "similarity", "--model_dir=" + folder]
-    settings = {"stdin": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    with subprocess.Popen(command, cwd=str(tmp_path), **settings) as process:
-        lines = [process.stderr.readline() for _ in range(2)]
-        assert lines[1].startswith("reading pairs from standard input"), lines
+    settings = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
+    with subprocess.Popen(command, cwd=str(tmp_path), encoding="utf-8", **settings) as process:
+        process.stdin.write("今天\t明天\n")
+        process.stdin.flush()
+        assert process.stdout.readline().startswith("今天\t明天\t0.")
         process.send_signal(signal.SIGINT)
-        assert process.stderr.read() == "stopped; the same command starts again cleanly\n"
+        errors = process.stderr.read()
     assert process.returncode == 130
+    assert errors.endswith("stopped; the same command starts again cleanly\n")
+    assert "Traceback" not in errors
