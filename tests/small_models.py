@@ -78,7 +78,7 @@ def command_flags(module, arguments):
 
 
 def run_command(module, arguments, words=None):
-    """Runs a command's `main` in this process; its errors come as exceptions.
+    """Runs a command in this process; its errors come as exceptions.
 
     Args:
         module: the command.
@@ -86,4 +86,5 @@ def run_command(module, arguments, words=None):
         words: list of what is no flag; None for a command that takes none.
     """
     with command_flags(module, arguments):
-        return module.run() if words is None else module.run(words)
+        run = getattr(module, "run", None) or module.main  # of the package, or of a script
+        return run() if words is None else run(words)

@@ -403,7 +403,6 @@ def test_ctrl_c_while_packages_are_installed_ends_the_test_command(tmp_path):
 # ------------------------------------------------------------------ run_classifier_lcqmc.sh
 
 
-SHARED_BY_SCRIPTS = "errors.py files.py path_rules.py system_errors.py validation.py".split()
 SHOWS_ARGUMENTS = "import json, os, sys\nprint(json.dumps([os.getcwd()] + sys.argv[1:]))\n"
 
 
@@ -413,8 +412,9 @@ class Project:
     def __init__(self, base, environment_folder):
         self.root = base / "项目 a"
         shutil.copytree(os.path.join(ROOT, "scripts"), str(self.root / "scripts"))
-        for name in SHARED_BY_SCRIPTS:
-            shutil.copy(os.path.join(ROOT, name), str(self.root))
+        package = self.root / "albert_zh"
+        shutil.copytree(os.path.join(ROOT, "albert_zh", "common"), str(package / "common"))
+        shutil.copy(os.path.join(ROOT, "albert_zh", "__init__.py"), str(package))
         for name in ("lcqmc", "clue", "multiclass"):
             script = "run_classifier_%s.sh" % name
             os.symlink("scripts/" + script, str(self.root / script))

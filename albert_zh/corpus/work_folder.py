@@ -21,6 +21,7 @@ import time
 from albert_zh.common import files, path_rules, validation
 from albert_zh.common.errors import Interrupted, UserError
 
+_SHOWN_SETTING = 200  # characters of a setting in an error
 _MANIFEST = "manifest.json"
 _MANIFEST_KIND = validation.record(others=validation.record())
 _START_OVER = "leave --resume out to start over"
@@ -174,7 +175,10 @@ def _check_same(before, now, path):
         old, new = before.get(section, {}), now.get(section, {})
         for name in sorted(set(old) | set(new)):
             if old.get(name) != new.get(name):
-                then, present = (validation.shown(values.get(name)) for values in (old, new))
+                then, present = (
+                    validation.shortened(str(values.get(name)), _SHOWN_SETTING)
+                    for values in (old, new)
+                )
                 raise UserError(
                     "--resume: %s %s was %s when %s was begun and is %s now: %s"
                     % (section, validation.shown_key(name), then, path, present, _START_OVER)
