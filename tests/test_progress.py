@@ -28,13 +28,14 @@ def test_lines_now_and_then_and_nothing_for_what_is_quick(monkeypatch):
     bar = progress.progress_bar("counting", 200, "row", leave=False, file=shown)
     for _ in range(40):
         clock[0] += 1.0
-        bar.update(5)
+        if bar.update(5):  # a line was due
+            bar.refresh()  # as tqdm's monitor does where lines are rare
     bar.close()
     lines = shown.getvalue().replace("\r", "").strip("\n ").split("\n")
     assert 2 <= len(lines) <= 6
     assert lines[0].startswith("counting: ") and "row" in lines[0] and "left" in lines[0]
     assert lines[-1].startswith("counting: 100% of 200 rows, 00:00 left")
-    assert shown.getvalue().count("100%") == 1 and "\n\n" not in shown.getvalue()
+    assert len(set(lines)) == len(lines) and "\n\n" not in shown.getvalue()
     quick = io.StringIO()
     with progress.progress_bar("counting", 10, "row", leave=False, file=quick) as bar:
         bar.update(10)

@@ -14,14 +14,15 @@ _SCALED_FROM = 10000  # larger numbers are shown as 12.3k
 class _Lines(tqdm):
     """A bar whose states are lines of text, each of them shown once."""
 
+    _shown = -1
+
     def display(self, msg=None, pos=None):
-        if msg is None:  # an empty one would clear the bar
+        if msg is None and self.n > self._shown:  # an empty message would clear the bar
+            self._shown = self.n
             super().display(msg, pos)
 
     def close(self):
-        if not self.disable:
-            self.leave = self.n > self.last_print_n
-            self.fp = io.StringIO()  # gets the line break that would end the bar
+        self.fp = io.StringIO()  # gets the line break that would end the bar
         super().close()
 
 
