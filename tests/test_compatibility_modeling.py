@@ -223,12 +223,12 @@ def test_embedding_lookup_of_one_and_of_several_ids(session, use_one_hot):
     session.run(tf.global_variables_initializer())
     values = session.run(table)
     assert table.op.name == "word_embeddings" and 0 < np.abs(values).max() <= 0.04
-    np.testing.assert_allclose(session.run(words), values[[[1, 2], [3, 4]]], atol=1e-7)
+    np.testing.assert_allclose(session.run(words), values[np.array([[1, 2], [3, 4]])], atol=1e-7)
     words, table = modeling.embedding_lookup(
         tf.constant([[[1, 2]], [[3, 4]]]), 9, 5, word_embedding_name="pairs"
     )
     session.run(table.initializer)
-    expected = session.run(table)[[[1, 2], [3, 4]]].reshape(2, 1, 10)
+    expected = session.run(table)[np.array([[1, 2], [3, 4]])].reshape(2, 1, 10)
     np.testing.assert_array_equal(session.run(words), expected)
 
 
