@@ -13,10 +13,9 @@ import pytest
 
 pytest.importorskip("tokenizers")
 
-from albert_zh.commands import build_vocab
 from albert_zh.common import files
 from albert_zh.common.errors import UserError
-from albert_zh.text import tokenization
+from albert_zh.text import tokenization, vocabulary_builder
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 STARTER = os.path.join(ROOT, "albert_starter_zh")
@@ -70,7 +69,9 @@ def run(*arguments, **environment):
 def entries_of(path, **settings):
     """The groups of entries chosen for one corpus file."""
     lower = settings.get("do_lower_case", True)
-    return build_vocab.choose_entries(build_vocab.count_corpus([path], lower), **settings)
+    return vocabulary_builder.choose_entries(
+        vocabulary_builder.count_corpus([path], lower), **settings
+    )
 
 
 def flat(groups):
@@ -153,7 +154,7 @@ def test_word_pieces_respect_the_room(corpus):
 
 
 def test_room_too_small_for_the_corpus_characters_keeps_the_most_frequent(corpus):
-    mandatory = len(flat(build_vocab._mandatory_entries("gb2312", "", True)))
+    mandatory = len(flat(vocabulary_builder._mandatory_entries("gb2312", "", True)))
     groups = entries_of(corpus, vocab_size=mandatory + 2, min_count=20)
     assert groups["characters of the corpus"] == ["😀", "##😀"]
     assert groups["word pieces"] == [] and len(flat(groups)) == mandatory + 2
@@ -181,18 +182,18 @@ def test_cased_vocabulary_has_capitals(corpus):
 
 
 def test_rare_latin_words_are_forgotten_when_memory_is_short(corpus, monkeypatch):
-    monkeypatch.setattr(build_vocab, "_MAX_DISTINCT_WORDS", 3)
-    counts = build_vocab.CorpusCounts()
+    monkeypatch.setattr(vocabulary_builder, "_MAX_DISTINCT_WORDS", 3)
+    counts = vocabulary_builder.CorpusCounts()
     counts.add({"aa bb": 1, "cc": 2, "dd": 5, "ee": 5, "好": 1})
     assert counts.latin_words == {"cc": 2, "dd": 5, "ee": 5} and counts.forgotten == 1
     assert counts.pieces["##a"] == 1 and counts.pieces["好"] == 1
 
 
 def test_counts_do_not_depend_on_batches(corpus, monkeypatch):
-    expected = build_vocab.count_corpus([corpus])
-    monkeypatch.setattr(build_vocab, "_MAX_DISTINCT_CHUNKS", 5)
-    monkeypatch.setattr(build_vocab, "_BLOCK_BYTES", 100)
-    counts = build_vocab.count_corpus([corpus])
+    expected = vocabulary_builder.count_corpus([corpus])
+    monkeypatch.setattr(vocabulary_builder, "_MAX_DISTINCT_CHUNKS", 5)
+    monkeypatch.setattr(vocabulary_builder, "_BLOCK_BYTES", 100)
+    counts = vocabulary_builder.count_corpus([corpus])
     assert counts.pieces == expected.pieces and counts.latin_words == expected.latin_words
     assert counts.pieces["😀"] == 40 and counts.latin_words["iphone1999"] == 20
 
@@ -206,7 +207,7 @@ def test_chunks_agree_with_the_tokenizer():
     for _ in range(500):
         text = "".join(generator.choice(alphabet) for _ in range(30))
         expected = [word.replace("ς", "σ") for word in basic.tokenize(text)]
-        chunks = build_vocab._CHUNK.findall(text)
+        chunks = vocabulary_builder._CHUNK.findall(text)
         words = [word.replace("ς", "σ") for chunk in chunks for word in basic.tokenize(chunk)]
         assert words == expected, repr(text)
 
@@ -269,7 +270,7 @@ def _unused(entries):
 def test_coverage_counts(tmp_path):
     text = tmp_path / "text.txt"
     text.write_text("中国 龘ab b龘\n1\u3000x龘 %s\n" % ("a" * 201), encoding="utf-8")
-    coverage = build_vocab.measure_coverage(str(text), {"中", "国", "ab", "1", "x", "b"})
+    coverage = vocabulary_builder.measure_coverage(str(text), {"中", "国", "ab", "1", "x", "b"})
     assert coverage.characters == 2 + 3 + 2 + 1 + 2 + 201
     # 中 国 龘 ab b 龘 1 x 龘, and the overlong word: ten tokens, four of them unknown.
     assert coverage.tokens == 10 and coverage.unknown_tokens == 4
@@ -279,7 +280,7 @@ def test_coverage_counts(tmp_path):
 def test_coverage_names_the_place_of_an_unknown_character(tmp_path):
     text = tmp_path / "text.txt"
     text.write_text("ab★ ★★ ★\n", encoding="utf-8")
-    coverage = build_vocab.measure_coverage(str(text), {"★", "ab"})
+    coverage = vocabulary_builder.measure_coverage(str(text), {"★", "ab"})
     assert coverage.unknown_tokens == 2
     assert coverage.unknown_pieces == {"##★": 2, "a": 1, "##b": 1}
 
@@ -288,7 +289,9 @@ def test_coverage_equals_the_tokenizer_on_a_text(tmp_path):
     text = tmp_path / "text.txt"
     text.write_text("\n".join(LINES), encoding="utf-8")
     tokens = tokenization.FullTokenizer(STARTER_VOCAB).tokenize("\n".join(LINES))
-    coverage = build_vocab.measure_coverage(str(text), tokenization.load_vocab(STARTER_VOCAB))
+    coverage = vocabulary_builder.measure_coverage(
+        str(text), tokenization.load_vocab(STARTER_VOCAB)
+    )
     assert coverage.tokens == len(tokens)
     assert coverage.unknown_tokens == tokens.count("[UNK]") >= 1  # 㗎
 
@@ -354,7 +357,7 @@ def test_text_that_is_not_utf8(tmp_path, content, words):
     path = tmp_path / "corpus.txt"
     path.write_bytes(content)
     with pytest.raises(UserError) as caught:
-        build_vocab.count_corpus([str(path)])
+        vocabulary_builder.count_corpus([str(path)])
     for word in [str(path)] + words:
         assert word in str(caught.value)
 
@@ -363,15 +366,15 @@ def test_utf16_without_its_mark_is_told(tmp_path):
     path = tmp_path / "corpus.txt"
     path.write_bytes("汉字\n".encode("utf-16-le"))
     with pytest.raises(UserError, match="corpus.txt: not UTF-16 text: .* start with BOM"):
-        build_vocab.count_corpus([str(path)], encoding="utf-16")
+        vocabulary_builder.count_corpus([str(path)], encoding="utf-16")
 
 
 @pytest.mark.parametrize("encoding, times", [("gb18030", 3), ("utf-16", 1)])
 def test_other_encodings_are_read_when_named(tmp_path, encoding, times, monkeypatch):
-    monkeypatch.setattr(build_vocab, "_BLOCK_BYTES", 16)
+    monkeypatch.setattr(vocabulary_builder, "_BLOCK_BYTES", 16)
     path = tmp_path / "corpus.txt"
     path.write_bytes("汉字的内容\nabc\n鿿\n".encode(encoding) * times)
-    counts = build_vocab.count_corpus([str(path)], encoding=encoding)
+    counts = vocabulary_builder.count_corpus([str(path)], encoding=encoding)
     assert (counts.pieces["汉"], counts.latin_words["abc"]) == (times, times)
 
 
@@ -380,14 +383,16 @@ def test_damaged_gzip_is_named(tmp_path):
     path = tmp_path / "corpus.gz"
     path.write_bytes(packed[: len(packed) // 2])
     with pytest.raises(UserError, match="corpus.gz: the gzip file is cut off or damaged"):
-        build_vocab.count_corpus([str(path)])
+        vocabulary_builder.count_corpus([str(path)])
 
 
 def test_the_vocabulary_is_no_text_of_its_own_corpus(tmp_path):
     for name in ("a.txt", "vocab.txt"):
         (tmp_path / name).write_text("汉字\n")
     pattern, output = str(tmp_path / "*.txt"), str(tmp_path / "vocab.txt")
-    assert build_vocab.files_of_patterns([pattern], "corpus", output) == [str(tmp_path / "a.txt")]
+    assert vocabulary_builder.files_of_patterns([pattern], "corpus", output) == [
+        str(tmp_path / "a.txt")
+    ]
     for same in (output, os.path.join(str(tmp_path), ".", "vocab.txt")):
         result = run("--corpus=%s" % output, "--output=%s" % same)
         assert result[0] == 2 and "vocab.txt: it is an input too (--corpus)" in result[2]
@@ -400,10 +405,10 @@ def test_the_vocabulary_is_no_text_of_its_own_corpus(tmp_path):
 
 @pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
 def test_json_with_a_mark_and_in_blocks(tmp_path, encoding, monkeypatch):
-    monkeypatch.setattr(build_vocab, "_BLOCK_BYTES", 8)
+    monkeypatch.setattr(vocabulary_builder, "_BLOCK_BYTES", 8)
     lines = ['{"title": "\\u4e2d\\u56fd", "text": "上"}', '{"text": "海"}']
     (tmp_path / "a.jsonl").write_bytes("\n".join(lines * 3).encode(encoding))
-    counts = build_vocab.count_corpus([str(tmp_path / "a.jsonl")], encoding=encoding)
+    counts = vocabulary_builder.count_corpus([str(tmp_path / "a.jsonl")], encoding=encoding)
     assert counts.pieces == {"中": 3, "国": 3, "上": 3, "海": 3}
     assert not counts.latin_words
 
@@ -424,7 +429,7 @@ def test_flags_that_would_not_be_used_are_told(tmp_path, corpus):
 
 def test_deep_brackets_are_text(tmp_path):
     (tmp_path / "deep.jsonl").write_text("[" * 100000 + "汉\n", encoding="utf-8")
-    assert build_vocab.count_corpus([str(tmp_path / "deep.jsonl")])
+    assert vocabulary_builder.count_corpus([str(tmp_path / "deep.jsonl")])
 
 
 def test_output_that_cannot_be_written(tmp_path, corpus):
@@ -445,9 +450,9 @@ def test_starter_vocabulary_and_config_fit():
     assert entries.pop() == ""
     config = files.read_json(os.path.join(STARTER, "albert_config_tiny.json"))
     assert len(entries) == len(set(entries)) == config["vocab_size"] == 8000
-    assert entries[:5] == list(build_vocab.SPECIAL_TOKENS)
+    assert entries[:5] == list(vocabulary_builder.SPECIAL_TOKENS)
     forced = files.read_text(os.path.join(STARTER, "forced_chars.txt"))
-    mandatory = flat(build_vocab._mandatory_entries("gb2312", forced, True))
+    mandatory = flat(vocabulary_builder._mandatory_entries("gb2312", forced, True))
     assert entries[: len(mandatory)] == mandatory
     assert not _unused(entries)
 
@@ -457,7 +462,7 @@ def test_starter_vocabulary_covers(shared, tmp_path, name):
     vocab = tokenization.load_vocab(STARTER_VOCAB)
     total = collections.Counter()
     for path in sorted(glob.glob(os.path.join(shared, "data", name, "*"))):
-        coverage = build_vocab.measure_coverage(_sample(path, tmp_path), vocab)
+        coverage = vocabulary_builder.measure_coverage(_sample(path, tmp_path), vocab)
         total["tokens"] += coverage.tokens
         total["unknown"] += coverage.unknown_tokens
     assert total["tokens"] > 10000
@@ -476,7 +481,7 @@ def _sample(path, folder):
 def test_starter_vocabulary_covers_the_corpus(shared):
     vocab = tokenization.load_vocab(STARTER_VOCAB)
     for name in ("community_qa.txt.gz", "quotes_titles.txt.gz", "v2ex_topics_titles.txt.gz"):
-        coverage = build_vocab.measure_coverage(os.path.join(shared, "corpus", name), vocab)
+        coverage = vocabulary_builder.measure_coverage(os.path.join(shared, "corpus", name), vocab)
         assert coverage.unknown_tokens < MOST_UNKNOWN * coverage.tokens
 
 
@@ -499,14 +504,14 @@ def test_a_long_line_is_counted_as_short_ones_are_in_little_memory(tmp_path, lin
     """Whatever the size of the blocks that it is read in."""
     path = str(tmp_path / "long.txt")
     (tmp_path / "long.txt").write_text(line * 3000 + " 好", encoding="utf-8")
-    counts = build_vocab.count_corpus([path])
+    counts = vocabulary_builder.count_corpus([path])
     for size in (7, 4096):
-        monkeypatch.setattr(build_vocab, "_BLOCK_BYTES", size)
-        blocks = list(build_vocab._text_blocks(path, "utf-8", None))
-        assert max(map(len, blocks)) <= size + build_vocab._LONGEST_REST
+        monkeypatch.setattr(vocabulary_builder, "_BLOCK_BYTES", size)
+        blocks = list(vocabulary_builder._text_blocks(path, "utf-8", None))
+        assert max(map(len, blocks)) <= size + vocabulary_builder._LONGEST_REST
         assert "".join(blocks) == line * 3000 + " 好"
         if line != "abcdefgh":  # one word, of more characters than any that counts
-            again = build_vocab.count_corpus([path])
+            again = vocabulary_builder.count_corpus([path])
             assert again.pieces == counts.pieces and again.latin_words == counts.latin_words
 
 
@@ -516,7 +521,8 @@ def test_a_line_larger_than_the_memory(tmp_path):
     path.write_text("今天天气很好，" * 2000000, encoding="utf-8")  # 42 MB
     program = (
         "import resource; resource.setrlimit(resource.RLIMIT_AS, (700 << 20, 700 << 20)); "
-        "import build_vocab; print(build_vocab.count_corpus([%r]).pieces['今'])" % str(path)
+        "from albert_zh.text.vocabulary_builder import count_corpus\n"
+        "print(count_corpus([%r]).pieces['今'])" % str(path)
     )
     command = [sys.executable, "-c", program]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)

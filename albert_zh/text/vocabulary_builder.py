@@ -1,0 +1,430 @@
+"""Chooses the entries of a vocabulary from text, and measures how well a vocabulary covers texts.
+
+    counts = count_corpus(["corpus.txt"])
+    groups = choose_entries(counts, vocab_size=12000)
+
+What separates words, and what a word looks like after lower-casing, is decided by `tokenization`'s
+`BasicTokenizer`.
+"""
+
+import collections
+import glob
+import itertools
+import json
+import os
+import re
+import string
+
+from albert_zh.common import files, path_rules
+from albert_zh.common.errors import UserError, printable
+from albert_zh.common.progress import progress_bar
+from albert_zh.text.tokenization import BasicTokenizer, WordpieceTokenizer
+
+SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
+_PREFIX = "##"  # of a piece that continues a word
+
+# Name of a set of hanzi -> Python's codec that has exactly these within the unified ideographs.
+HANZI_SETS = {"gb2312": "gb2312", "gbk": "gbk", "big5": "big5", "none": None}
+
+_LATIN = string.ascii_letters + string.digits
+_LATIN_WORD = re.compile("[A-Za-z0-9]+")
+_FULL_WIDTH_SIGNS = "".join(chr(ord(sign) + 0xFEE0) for sign in string.punctuation)
+_CHINESE_PUNCTUATION = "、。·—…‖‘’“”〃〈〉《》「」『』【】〔〕〖〗〜〝〞〟※‰′″§￥～｡｢｣､･‧"
+_OTHER_PUNCTUATION = "‐‑–―‚„†•‥‹›"
+_SIGNS = string.punctuation + _FULL_WIDTH_SIGNS + _CHINESE_PUNCTUATION + _OTHER_PUNCTUATION
+
+# Cuts text into chunks fast. Every character in the first class is a token of its own to
+# BasicTokenizer, every one in `_BLANK` separates tokens; rarer ones of both kinds are left to it.
+_BLANK = " \t\r\n\u00a0\u3000"
+_ALONE = "\u4e00-\u9fff!-/:-@\\[-`{-~。，、；：？！“”‘’（）《》「」【】—…·"
+_CHUNK = re.compile("[%s]|[^%s%s]+" % (_ALONE, _ALONE, _BLANK))
+
+_BORDER = re.compile("[%s%s]" % (_ALONE, _BLANK))
+
+_BLOCK_BYTES = 1 << 20
+_LONGEST_REST = 1000  # characters of a word at the end of a block; words of over 200 are unknown
+_MAX_DISTINCT_CHUNKS = 500000  # held at a time, some 100 MB
+_MAX_DISTINCT_WORDS = 2000000  # beyond, the rarest are forgotten
+_REPEATS_PER_TEXT = 10000  # of a word, when handed to the trainer
+_OVERLONG = "(word of over 200 characters)"
+_SHOWN_UNKNOWNS = 8
+
+Coverage = collections.namedtuple("Coverage", "characters tokens unknown_tokens unknown_pieces")
+Coverage.__doc__ = """How a vocabulary does on a text.
+
+Fields:
+    characters: int, characters that are not whitespace.
+    tokens: int, word pieces, the unknown token included.
+    unknown_tokens: int.
+    unknown_pieces: Counter of the characters ("##x" within a word) that made words unknown.
+"""
+
+
+class CorpusCounts:
+    """What a corpus is made of, counted block by block in bounded memory.
+
+    Attributes:
+        pieces: Counter of single characters, those within a word as "##x".
+        latin_words: Counter of the words made of ASCII letters and digits.
+        forgotten: the count up to which rare Latin words were forgotten to save memory, else 0.
+    """
+
+    def __init__(self, do_lower_case=True):
+        """`do_lower_case`: as for `BasicTokenizer`."""
+        self.pieces = collections.Counter()
+        self.latin_words = collections.Counter()
+        self.forgotten = 0
+        self._tokenizer = BasicTokenizer(do_lower_case)
+        # A word that is too long for WordpieceTokenizer is unknown whatever its characters.
+        self._max_length = WordpieceTokenizer(()).max_input_chars_per_word
+
+    def add(self, chunks):
+        """Adds a Counter of chunks of text."""
+        for chunk, count in chunks.items():
+            for word in self._tokenizer.tokenize(chunk):
+                if len(word) <= self._max_length:
+                    for piece in single_pieces(word):
+                        self.pieces[piece] += count
+                    if _LATIN_WORD.fullmatch(word):
+                        self.latin_words[word] += count
+        while len(self.latin_words) > _MAX_DISTINCT_WORDS:
+            self._forget_rare_words()
+
+    def _forget_rare_words(self):
+        self.forgotten += 1
+        kept = {word: n for word, n in self.latin_words.items() if n > self.forgotten}
+        self.latin_words = collections.Counter(kept)
+
+
+def single_pieces(word):
+    """The pieces of a word when every character is one: "ab1" -> ["a", "##b", "##1"]."""
+    return [word[0]] + [_PREFIX + char for char in word[1:]]
+
+
+def count_corpus(paths, do_lower_case=True, encoding="utf-8"):
+    """Counts the characters and Latin words of text files, see `CorpusCounts`."""
+    counts = CorpusCounts(do_lower_case)
+    with _file_progress_bar("counting", paths) as progress:
+        for path in paths:
+            for chunks in _chunk_counts(path, encoding, progress):
+                counts.add(chunks)
+    if not counts.pieces:
+        raise UserError("--corpus: no text in %d file(s), such as %s" % (len(paths), paths[0]))
+    return counts
+
+
+def choose_entries(
+    counts, vocab_size=8000, min_count=11, hanzi_set="gb2312", forced_chars="", do_lower_case=True
+):
+    """Chooses the entries of a vocabulary.
+
+    Args:
+        counts: `CorpusCounts` with the same `do_lower_case`.
+        vocab_size: int, number of entries.
+        min_count: int, how often a character or word piece must occur to be chosen.
+        hanzi_set: key of the hanzi sets: "gb2312", "gbk", "big5" or "none".
+        forced_chars: str, characters that are taken anyway; whitespace in it does not count.
+        do_lower_case: as for `BasicTokenizer`.
+
+    Returns:
+        OrderedDict, name of a group of entries -> list of str; no entry stands twice, all groups
+        together have `vocab_size` entries.
+
+    Raises:
+        UserError: when the entries that every vocabulary has do not fit.
+    """
+    groups = _mandatory_entries(hanzi_set, forced_chars, do_lower_case)
+    taken = {entry for entries in groups.values() for entry in entries}
+    room = vocab_size - len(taken)
+    if room < 0:
+        raise UserError(
+            "--vocab_size=%d is too small: %d entries are always there (%s): pass "
+            "--vocab_size=%d or more, or --hanzi_set=none"
+            % (vocab_size, len(taken), summary(groups), len(taken))
+        )
+    frequent = _frequent_pieces(counts.pieces, min_count, taken)
+    groups["characters of the corpus"] = frequent[:room]
+    room -= len(groups["characters of the corpus"])
+    groups["word pieces"] = _trained_word_pieces(counts.latin_words, room, min_count)
+    room -= len(groups["word pieces"])
+    groups["unused entries"] = ["[unused%d]" % number for number in range(1, room + 1)]
+    return groups
+
+
+def summary(groups):
+    """The sizes of groups of entries in words, without the empty ones."""
+    return ", ".join("%d %s" % (len(entries), name) for name, entries in groups.items() if entries)
+
+
+def _mandatory_entries(hanzi_set, forced_chars, do_lower_case):
+    """The entries that do not depend on the corpus, as `choose_entries` returns them."""
+    codec = HANZI_SETS[hanzi_set]
+    groups = collections.OrderedDict()
+    groups["special tokens"] = list(SPECIAL_TOKENS)
+    groups["letters and digits"] = _pieces_of_characters(_LATIN, do_lower_case)
+    # Some of these count as letters to BERT ("～", "＝"); whether they are also needed within
+    # words is for the corpus to say.
+    groups["punctuation and signs"] = _letters_after_tokenizing(_SIGNS, do_lower_case)
+    groups["hanzi of %s" % hanzi_set] = [
+        hanzi for hanzi in map(chr, range(0x4E00, 0xA000)) if codec and _is_in_codec(hanzi, codec)
+    ]
+    taken = {entry for entries in groups.values() for entry in entries}
+    forced = _pieces_of_characters(forced_chars, do_lower_case)
+    groups["forced characters"] = [piece for piece in forced if piece not in taken]
+    return groups
+
+
+def _pieces_of_characters(characters, do_lower_case):
+    """The pieces with which words of these characters are never unknown, each once."""
+    letters = _letters_after_tokenizing(characters, do_lower_case)
+    # Ideographs and punctuation are words of their own wherever they stand.
+    tokenize = BasicTokenizer(do_lower_case).tokenize
+    within_words = [letter for letter in letters if len(tokenize("a" + letter)) == 1]
+    return letters + [_PREFIX + letter for letter in within_words]
+
+
+def _letters_after_tokenizing(characters, do_lower_case):
+    """What characters become when lower-cased and stripped of accents, each once."""
+    words = BasicTokenizer(do_lower_case).tokenize(" ".join(characters))
+    return [letter for letter in dict.fromkeys("".join(words)) if letter.isprintable()]
+
+
+def _is_in_codec(char, codec):
+    try:
+        char.encode(codec)
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _frequent_pieces(counts, min_count, taken):
+    """Pieces of a Counter that are not yet taken, the most frequent first, equal ones by text."""
+    ranked = sorted((-count, piece) for piece, count in counts.items() if count >= min_count)
+    # What is not printable would not survive a text file (lone surrogates) or means nothing
+    # outside one font (private use).
+    return [piece for _, piece in ranked if piece not in taken and piece.isprintable()]
+
+
+def _trained_word_pieces(words, limit, min_count):
+    """The word pieces of two and more characters that shorten the words most.
+
+    Args:
+        words: Counter of words of ASCII letters and digits.
+        limit: int, how many pieces at most.
+        min_count: int, how often the pair of pieces must occur that makes a new piece.
+
+    Returns:
+        list of str, the most useful first.
+    """
+    tokenizers = tokenizers_package()
+    # The trainer decides ties by ids. It numbers characters in the order of a hash table, which
+    # changes from run to run, unless they are known to it beforehand.
+    alphabet = list(_LATIN) + [_PREFIX + char for char in _LATIN]
+    tokenizer = tokenizers.Tokenizer(tokenizers.models.WordPiece(unk_token="[UNK]"))
+    tokenizer.pre_tokenizer = tokenizers.pre_tokenizers.WhitespaceSplit()
+    trainer = tokenizers.trainers.WordPieceTrainer(
+        vocab_size=len(alphabet) + limit,
+        min_frequency=min_count,
+        special_tokens=alphabet,
+        continuing_subword_prefix=_PREFIX,
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator(_repeated(words), trainer)
+    ids = tokenizer.get_vocab()
+    return sorted(ids, key=ids.get)[len(alphabet) :]
+
+
+def tokenizers_package():
+    try:
+        import tokenizers
+    except ImportError as error:
+        raise UserError(
+            "word pieces are trained with the package tokenizers, which is not installed: "
+            "pip install tokenizers"
+        ) from error
+    return tokenizers
+
+
+def _repeated(words):
+    """Yields texts that have each word of a Counter as often as it was counted."""
+    with progress_bar("training", sum(words.values()), "word") as progress:
+        for word, count in sorted(words.items()):
+            for done in range(0, count, _REPEATS_PER_TEXT):
+                repeats = min(count - done, _REPEATS_PER_TEXT)
+                yield (word + " ") * repeats
+                progress.update(repeats)
+
+
+def measure_coverage(path, vocab, do_lower_case=True, encoding="utf-8", progress=None):
+    """Measures how a vocabulary does on a text file.
+
+    Args:
+        path: the text file.
+        vocab: mapping or set of entries.
+        do_lower_case: as for `BasicTokenizer`.
+        encoding: of the text file.
+        progress: tqdm bar that counts bytes, or None.
+
+    Returns:
+        `Coverage`.
+    """
+    basic, wordpiece = BasicTokenizer(do_lower_case), WordpieceTokenizer(vocab)
+    characters = tokens = unknown_tokens = 0
+    unknown_pieces = collections.Counter()
+    for chunks in _chunk_counts(path, encoding, progress):
+        for chunk, count in chunks.items():
+            characters += len(chunk) * count
+            for word in basic.tokenize(chunk):
+                pieces = wordpiece.split_word(word)
+                tokens += len(pieces) * count
+                if pieces == [wordpiece.unk_token]:
+                    unknown_tokens += count
+                    missing = {p for p in single_pieces(word) if p not in vocab} or {_OVERLONG}
+                    unknown_pieces.update(dict.fromkeys(missing, count))
+    return Coverage(characters, tokens, unknown_tokens, unknown_pieces)
+
+
+def print_report(paths, vocab, do_lower_case=True, encoding="utf-8"):
+    """Prints a line of coverage for each file and one for all of them."""
+    rows = []
+    with _file_progress_bar("measuring", paths) as progress:
+        for path in paths:
+            coverage = measure_coverage(path, vocab, do_lower_case, encoding, progress)
+            rows.append((path, coverage))
+    if len(rows) > 1:
+        rows.append(("all together", _total(coverage for _, coverage in rows)))
+    print("unknown = share of unknown tokens; rate = tokens per 100 characters without blanks")
+    print("%10s %12s %6s  %s" % ("unknown", "tokens", "rate", "file: most frequent unknowns"))
+    for name, coverage in rows:
+        print(_report_line(name, coverage))
+
+
+def _total(coverages):
+    """The `Coverage` of several files together."""
+    characters, tokens, unknown_tokens, unknown_pieces = zip(*coverages)
+    all_unknown = sum(unknown_pieces, collections.Counter())
+    return Coverage(sum(characters), sum(tokens), sum(unknown_tokens), all_unknown)
+
+
+def _report_line(name, coverage):
+    ranked = sorted(coverage.unknown_pieces.items(), key=lambda item: (-item[1], item[0]))
+    unknowns = " ".join("%s*%d" % item for item in ranked[:_SHOWN_UNKNOWNS])
+    share = 100.0 * coverage.unknown_tokens / max(coverage.tokens, 1)
+    rate = 100.0 * coverage.tokens / max(coverage.characters, 1)
+    # A lone surrogate of a JSON file cannot be printed.
+    unknowns = unknowns.encode("utf-8", "replace").decode("utf-8")
+    name = printable(name)
+    return "%9.4f%% %12d %6.1f  %s: %s" % (share, coverage.tokens, rate, name, unknowns or "-")
+
+
+def files_of_patterns(patterns, flag, leave_out=None):
+    """The files that names and patterns stand for, each once, sorted.
+
+    Args:
+        patterns: list of str.
+        flag: its name, for errors.
+        leave_out: path of a file that no pattern means, or None.
+
+    Raises:
+        UserError: when a pattern fits no file; `flag` is named.
+    """
+    paths = set()
+    for pattern in patterns:
+        found = [pattern] if os.path.exists(pattern) else glob.glob(pattern)
+        if not found:
+            raise UserError("--%s=%s: no such file, and no file fits the pattern" % (flag, pattern))
+        if leave_out and pattern not in found:
+            found = [path for path in found if not files.is_same_path(path, leave_out)]
+        if not found:
+            raise UserError("--%s=%s: no file but %s fits it" % (flag, pattern, leave_out))
+        paths.update(found)
+    for path in sorted(paths):
+        if os.path.isdir(path):
+            raise UserError(
+                "--%s: %s is a folder, expected files: pass --%s='%s'"
+                % (flag, path, flag, os.path.join(path, "*.txt"))
+            )
+        path_rules.protect(path, "--" + flag)
+    return sorted(paths)
+
+
+def _chunk_counts(path, encoding, progress=None):
+    """Yields Counters of the chunks of a file, each of bounded size."""
+    counts = collections.Counter()
+    for text in _text_blocks(path, encoding, progress):
+        counts.update(_CHUNK.findall(text))
+        if len(counts) > _MAX_DISTINCT_CHUNKS:
+            yield counts
+            counts = collections.Counter()
+    yield counts
+
+
+def _text_blocks(path, encoding, progress):
+    """Yields the text of a file in blocks; of JSON whole lines, else cut between two words."""
+    is_json = path.endswith((".json", ".jsonl", ".json.gz", ".jsonl.gz"))
+    take_complete = _take_complete_json if is_json else _take_complete_words
+    rest = ""
+    for text in _decoded_blocks(path, encoding, progress):
+        complete, rest = take_complete(rest + text)
+        yield complete
+    yield _text_of_json(rest) if is_json else rest
+
+
+def _decoded_blocks(path, encoding, progress):
+    """Yields the text of a file as it is read, without a byte-order mark."""
+    decoder = files.text_decoder(encoding)
+    line, is_first = 1, True
+    for raw in itertools.chain(_byte_blocks(path, progress), (b"",)):
+        try:
+            text = decoder.decode(raw, final=not raw)
+        except UnicodeDecodeError as error:
+            line += error.object.count(b"\n", 0, error.start)
+            raise files.wrong_encoding("%s, line %d" % (path, line), error, encoding) from error
+        except UnicodeError as error:
+            raise files.undecodable(path, encoding, error) from error
+        line += raw.count(b"\n")
+        yield text.lstrip("\ufeff") if is_first else text
+        is_first = False
+
+
+def _take_complete_words(text):
+    """(text up to where a word may go on, the rest); of a word that never ends, all of it."""
+    for length in range(min(len(text), _LONGEST_REST)):
+        if _BORDER.match(text[len(text) - 1 - length]):
+            return text[: len(text) - length], text[len(text) - length :]
+    return text, ""
+
+
+def _take_complete_json(text):
+    """(text of the whole lines, the rest)."""
+    lines, _, rest = text.rpartition("\n")
+    return _text_of_json(lines), rest
+
+
+def _text_of_json(lines):
+    return "\n".join(map(_strings_of_json_line, lines.split("\n")))
+
+
+def _byte_blocks(path, progress):
+    """Yields the content of a file, unpacked, in blocks; advances the bar."""
+    with files.open_unpacked(path) as (content, packed):
+        seen = 0
+        for block in iter(lambda: content.read(_BLOCK_BYTES), b""):
+            yield block
+            if progress is not None:
+                progress.update(packed.tell() - seen)
+                seen = packed.tell()
+
+
+def _strings_of_json_line(line):
+    """All strings of a line of JSON but the keys, as text; another line stays as it is."""
+    try:
+        value = json.loads(line)
+    except (ValueError, RecursionError):
+        return line
+    return "\n".join(files.strings_in(value))
+
+
+def _file_progress_bar(description, paths):
+    """A bar over the bytes of files as they lie on the disk."""
+    return progress_bar(description, sum(os.path.getsize(path) for path in paths), "B")
