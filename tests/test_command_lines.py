@@ -273,7 +273,9 @@ def test_arguments_of_benchmarks_are_checked_alike(tmp_path):
         lambda path: importlib.import_module(
             "albert_zh.model.modeling"
         ).AlbertConfig.from_json_file(path),
-        lambda path: importlib.import_module("albert_zh.model.checkpoints").find_checkpoint(path),
+        lambda path: importlib.import_module("albert_zh.model.checkpoint_files").find_checkpoint(
+            path
+        ),
         lambda path: importlib.import_module("albert_zh.conversion.pytorch_files").find_weights(
             path
         ),
