@@ -17,7 +17,7 @@ import os
 
 from absl import flags
 
-from albert_zh.common import files
+from albert_zh.common import files, text_encodings
 from albert_zh.common.errors import UserError, printable, run_command
 from albert_zh.text.tokenization import load_vocab
 from albert_zh.text.vocabulary_builder import (
@@ -81,7 +81,7 @@ def _forced_chars():
 
 
 def _check_flags():
-    files.text_decoder(FLAGS.encoding)  # raises for an unknown one
+    text_encodings.text_decoder(FLAGS.encoding)  # raises for an unknown one
     if not FLAGS.corpus and not FLAGS.report:
         raise UserError(
             "--corpus is missing: name the text files to build from, or with --report and "

@@ -29,6 +29,7 @@ import tensorflow.compat.v1 as tf
 
 from albert_zh.common import config_flag, files, path_rules
 from albert_zh.conversion import pytorch_files, pytorch_names
+from albert_zh.conversion.tensor_bytes import count_of
 from albert_zh.model import (
     checkpoint_files,
     checkpoint_matching,
@@ -270,10 +271,8 @@ def _sizes(weights):
 
 
 def _size_rows(contents):
-    weights = sum(map(pytorch_files.count_of, contents.weights.values()))
-    slots = sum(
-        pytorch_files.count_of(s) for name, s in contents.state.items() if name != GLOBAL_STEP
-    )
+    weights = sum(map(count_of, contents.weights.values()))
+    slots = sum(count_of(s) for name, s in contents.state.items() if name != GLOBAL_STEP)
     size = sum(os.path.getsize(path) for path in contents.files)
     with_slots = f"{slots:,} values in slots, {weights + slots:,} with the parameters"
     return [

@@ -10,14 +10,13 @@ import io
 import itertools
 import json
 import os
-import re
 import shutil
 import socket
 import sys
 from typing import IO, Any, Callable, Iterator, List, Optional, Tuple
 import zlib
 
-from albert_zh.common import path_rules, system_errors
+from albert_zh.common import path_rules, system_errors, text_encodings
 from albert_zh.common.errors import UserError
 
 try:
@@ -29,7 +28,6 @@ _GZIP_MAGIC = b"\x1f\x8b"
 _BYTE_ORDER_MARK = "\ufeff"
 DEEPEST_JSON = 100  # levels; Python's own functions end with an error at several hundreds
 _MOST_DIGITS = 400  # of an integer in JSON; the largest float has 309
-_SURROGATE = re.compile("[\ud800-\udfff]")
 _LOOKED_AT = 1 << 16  # bytes by which an encoding is told
 # A path that is not UTF-8 has bytes that only an escape can tell; JSON reads it as what it was.
 _TEXT_SETTINGS = {"encoding": "utf-8", "newline": "\n", "errors": "backslashreplace"}
@@ -339,12 +337,14 @@ def read_text(path: str, encoding: Optional[str] = None, digest=None) -> str:
             where it can be told, the encoding that the file seems to have.
     """
     raw = read_bytes(path, digest)
-    codec = _known_encoding(encoding or "utf-8")
+    codec = text_encodings.known_encoding(encoding or "utf-8")
     try:
         return raw.decode(codec).lstrip(_BYTE_ORDER_MARK)
     except UnicodeDecodeError as error:
         line = raw.count(b"\n", 0, error.start) + 1
-        raise wrong_encoding("%s, line %d" % (path, line), error, encoding and codec) from error
+        raise text_encodings.wrong_encoding(
+            "%s, line %d" % (path, line), error, encoding and codec
+        ) from error
 
 
 def read_lines(path: str, encoding: Optional[str] = None, digest=None) -> List[str]:
@@ -372,7 +372,7 @@ def stream_lines(
     Raises:
         UserError: as `read_text`.
     """
-    codec = _known_encoding(encoding)
+    codec = text_encodings.known_encoding(encoding)
     try:
         content = io.BufferedReader(_HashedFile(path, digest))
         with io.TextIOWrapper(content, codec, errors, newline="\n") as handle:
@@ -382,7 +382,7 @@ def stream_lines(
                 yield line[:-1] if line.endswith("\r") else line
     except UnicodeError as error:
         read_text(path, encoding)  # raises, and names the line; but for UTF-16 without a mark
-        raise undecodable(path, codec, error) from error
+        raise text_encodings.undecodable(path, codec, error) from error
     except OSError as error:
         raise UserError("%s: cannot be read: %s" % (path, error.strerror or error)) from error
 
@@ -402,37 +402,6 @@ class _HashedFile(io.FileIO):
         return size
 
 
-def undecodable(name: str, encoding: str, error: Exception) -> UserError:
-    """The `UserError` for text without what its encoding begins with: UTF-16 without a mark."""
-    return UserError("%s: not %s text: %s" % (name, encoding.upper(), error))
-
-
-def without_surrogates(text: str) -> str:
-    """A text with U+FFFD for each half of a character, which no file in UTF-8 can hold."""
-    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-
-
-def check_decoded(text: str, place: str, remedy: str) -> None:
-    """Raises `UserError` for a text with halves of characters, which bytes decoded wrongly leave.
-
-    Args:
-        text: what was read.
-        place: where, for the message: an argument, or a file and line.
-        remedy: what to do about it.
-    """
-    found = _SURROGATE.search(text)
-    if found:
-        raise UserError(
-            "%s: character %d is %s, no character but a byte or half a character that was decoded "
-            "wrongly: %s" % (place, found.start() + 1, ascii(found.group())[1:-1], remedy)
-        )
-
-
-def text_decoder(encoding: str) -> codecs.IncrementalDecoder:
-    """A decoder of text that comes in blocks; `UserError` for an unknown encoding."""
-    return codecs.getincrementaldecoder(_known_encoding(encoding))()
-
-
 def count_lines(path: str) -> int:
     """Number of line ends in a file, and a last line without one."""
     count, last = 0, b"\n"
@@ -441,15 +410,6 @@ def count_lines(path: str) -> int:
             count += block.count(b"\n")
             last = block[-1:]
     return count + (last != b"\n")
-
-
-def _known_encoding(encoding):
-    """Python's name of an encoding: "UTF8" -> "utf-8"."""
-    try:
-        "".encode(encoding)  # also refuses codecs that are not of text, as "hex"
-        return codecs.lookup(encoding).name
-    except (LookupError, UnicodeError) as error:  # "undefined" is one that always fails
-        raise UserError("--encoding: Python knows no encoding named %r" % encoding) from error
 
 
 def sha256_of_file(path: str, show_read: Callable[[int], object] = lambda size: None) -> str:
@@ -462,49 +422,12 @@ def sha256_of_file(path: str, show_read: Callable[[int], object] = lambda size: 
     return digest.hexdigest()
 
 
-def wrong_line_ends(path: str) -> UserError:
-    """The `UserError` for a text that carriage returns part into lines."""
-    return UserError(
-        "%s: its lines end with CR alone, as on old Macs: save it with the line ends of Windows or "
-        "Linux (in Excel as CSV UTF-8)" % path
-    )
-
-
-def wrong_encoding(
-    place: str, error: UnicodeDecodeError, encoding: Optional[str] = None
-) -> UserError:
-    """The `UserError` for a `UnicodeDecodeError`; names the encoding the text seems to have.
-
-    Args:
-        place: file and line.
-        error: `UnicodeDecodeError`.
-        encoding: the encoding it was taken for, which --encoding names; None for what is in UTF-8
-            always.
-    """
-    found = _likely_encoding(error.object) if encoding in (None, "utf-8") else None
-    if found is None:
-        return UserError(
-            "%s: not %s text (byte 0x%02x): is it the right file%s?"
-            % (
-                place,
-                (encoding or "utf-8").upper(),
-                error.object[error.start],
-                ", and --encoding too" if encoding else "",
-            )
-        )
-    name, codec = found
-    return UserError(
-        "%s: the file is in %s, expected UTF-8: %sconvert it (iconv -f %s -t utf-8)"
-        % (place, name, "pass --encoding=%s or " % codec if encoding else "", codec)
-    )
-
-
 def check_encoding(path: str, encoding: str) -> None:
     """Raises `UserError` where the beginning of a file that is taken for UTF-8 is in another one.
 
     A single damaged byte is none.
     """
-    if _known_encoding(encoding) != "utf-8":
+    if text_encodings.known_encoding(encoding) != "utf-8":
         return
     with _opened(path) as handle:
         head = handle.read(_LOOKED_AT)
@@ -512,24 +435,8 @@ def check_encoding(path: str, encoding: str) -> None:
     try:
         codecs.getincrementaldecoder("utf-8")().decode(head)
     except UnicodeDecodeError as error:
-        if _likely_encoding(head):
+        if text_encodings.likely_encoding(head):
             line = head.count(b"\n", 0, error.start) + 1
-            raise wrong_encoding("%s, line %d" % (path, line), error, "utf-8") from error
-
-
-def _likely_encoding(raw):
-    """What bytes that are not UTF-8 seem to be: (name, Python's codec), or None.
-
-    GBK only if most of what is not ASCII is common hanzi or punctuation; damaged UTF-8 taken for
-    GBK is hanzi as well, but rare ones.
-    """
-    if raw.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-        return "UTF-16", "utf-16"
-    try:
-        text = codecs.getincrementaldecoder("gb18030")().decode(raw)  # its end may be cut off
-        foreign = [char for char in text if char > "\x7f"]
-    except UnicodeDecodeError:
-        return None
-    codes = [char.encode("gb2312", "replace") for char in foreign]
-    common = sum(b"\xb0" <= code < b"\xd8" or b"\xa1" <= code < b"\xa4" for code in codes)
-    return ("GBK", "gb18030") if common > 0.7 * len(codes) else None
+            raise text_encodings.wrong_encoding(
+                "%s, line %d" % (path, line), error, "utf-8"
+            ) from error

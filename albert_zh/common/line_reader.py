@@ -6,7 +6,7 @@ import os
 import sys
 from typing import Iterable, Iterator, List, Optional, Tuple
 
-from albert_zh.common import files, path_rules
+from albert_zh.common import path_rules, text_encodings
 from albert_zh.common.errors import UserError
 from albert_zh.common.progress import progress_bar
 
@@ -25,7 +25,7 @@ def check_arguments(texts: Iterable[str], name: str = "argument") -> None:
         name: what they are, for the message.
     """
     for number, text in enumerate(texts, start=1):
-        files.check_decoded(text, "%s %d" % (name, number), _WRONG_TERMINAL)
+        text_encodings.check_decoded(text, "%s %d" % (name, number), _WRONG_TERMINAL)
 
 
 def ask(prompt: str) -> str:
@@ -41,7 +41,7 @@ def ask(prompt: str) -> str:
         raise UserError("standard input: %s" % _WRONG_TERMINAL) from error
     except RuntimeError as error:  # there is none
         raise UserError("standard input is closed: name a file") from error
-    files.check_decoded(line, "standard input", _WRONG_TERMINAL)
+    text_encodings.check_decoded(line, "standard input", _WRONG_TERMINAL)
     return line
 
 
@@ -62,7 +62,7 @@ def groups_of_lines(
         UserError: if the file cannot be read, is not of that encoding (names the line) or ends its
             lines with CR alone.
     """
-    decoder = files.text_decoder(encoding)
+    decoder = text_encodings.text_decoder(encoding)
     name, number, rest = path or "standard input", 0, ""
     with _opened(path) as stream:
         for block in _blocks(stream, name):
@@ -71,13 +71,15 @@ def groups_of_lines(
             except UnicodeDecodeError as error:
                 line = number + 1 + error.object.count(b"\n", 0, error.start)
                 place = "%s, line %d" % (name, line)
-                raise files.wrong_encoding(place, error, codecs.lookup(encoding).name) from error
+                raise text_encodings.wrong_encoding(
+                    place, error, codecs.lookup(encoding).name
+                ) from error
             except UnicodeError as error:
-                raise files.undecodable(name, encoding, error) from error
+                raise text_encodings.undecodable(name, encoding, error) from error
             *lines, rest = text.split("\n")
             if not block and rest:
                 if not number and "\r" in rest[:-1]:
-                    raise files.wrong_line_ends(name)
+                    raise text_encodings.wrong_line_ends(name)
                 lines, rest = lines + [rest], ""
             group = [
                 ("%s, line %d" % (name, number + index), _bare(line, is_first=number + index == 1))
@@ -85,7 +87,7 @@ def groups_of_lines(
             ]
             number += len(group)
             for place, line in group:
-                files.check_decoded(line, place, "name the --encoding of the text")
+                text_encodings.check_decoded(line, place, "name the --encoding of the text")
             if group:
                 yield group
             if progress is not None:

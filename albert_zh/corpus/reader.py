@@ -16,7 +16,7 @@ import json
 import os
 import re
 
-from albert_zh.common import files, path_rules
+from albert_zh.common import files, path_rules, text_encodings
 from albert_zh.common.errors import UserError
 
 SHARD_CHARACTERS = 1 << 17  # some 400 KB of Chinese
@@ -264,7 +264,7 @@ def _texts_of_plain_lines(content, path, text_format):
         has_blank_line |= is_blank
         yield _Text(sentences, is_blank, part == 0, _note(sentences, part == 1, path, number))
     if number == 1 and has_returns and not text_format.as_original:
-        raise files.wrong_line_ends(path)
+        raise text_encodings.wrong_line_ends(path)
     if not number:
         yield _Text([], True, False, (EMPTY_FILE, path))
     elif number > 1 and not has_blank_line and not text_format.as_original:
@@ -304,7 +304,7 @@ def _paragraphs(line, place):
     title = document.get("title") or ""
     if not isinstance(title, str):
         raise UserError("%s: the title is no string: %s" % (place, expected))
-    return files.without_surrogates("%s\n%s" % (title, text)).split("\n")
+    return text_encodings.without_surrogates("%s\n%s" % (title, text)).split("\n")
 
 
 def _sentences(text, text_format):
@@ -324,7 +324,7 @@ def _note(sentences, is_long, path, number):
 
 def _lines(content, path, text_format):
     """Yields (line without its end, number of the part) for a file's lines; a long one in parts."""
-    decoder = files.text_decoder(text_format.encoding)
+    decoder = text_encodings.text_decoder(text_format.encoding)
     block_bytes = -1 if text_format.as_original else _BLOCK_BYTES
     rest, number, part = "", 0, 0
     for block in itertools.chain(iter(lambda: content.readline(block_bytes), b""), [b""]):
@@ -332,9 +332,9 @@ def _lines(content, path, text_format):
             text = decoder.decode(block, not block)
         except UnicodeDecodeError as error:
             place = "%s, line %d" % (path, number + 1)
-            raise files.wrong_encoding(place, error, text_format.encoding) from error
+            raise text_encodings.wrong_encoding(place, error, text_format.encoding) from error
         except UnicodeError as error:
-            raise files.undecodable(path, text_format.encoding, error) from error
+            raise text_encodings.undecodable(path, text_format.encoding, error) from error
         if number == 0 and not rest:
             text = text.lstrip(_BYTE_ORDER_MARK)
         *lines, rest = (rest + text).split("\n")

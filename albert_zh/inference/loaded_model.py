@@ -13,7 +13,7 @@ from typing import Iterator, List, Sequence, Tuple, Union
 import numpy as np
 import tensorflow.compat.v1 as tf
 
-from albert_zh.common import files, path_rules, validation
+from albert_zh.common import path_rules, text_encodings, validation
 from albert_zh.common.errors import UserError
 from albert_zh.model import checkpoint_files, checkpoint_matching, inference_graph, model_folder
 from albert_zh.model.config import AlbertConfig
@@ -290,7 +290,9 @@ def checked_texts(texts: Sequence[Text]) -> List[Tuple[str, str]]:
                 "text %d is %s, expected a str or a pair of str" % (number, validation.shown(text))
             )
         for part in filter(None, checked[-1]):
-            files.check_decoded(part, "text %d" % number, "decode its bytes by their encoding")
+            text_encodings.check_decoded(
+                part, "text %d" % number, "decode its bytes by their encoding"
+            )
     return checked
 
 

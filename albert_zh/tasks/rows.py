@@ -17,7 +17,7 @@ import os
 import re
 import sys
 
-from albert_zh.common import files
+from albert_zh.common import files, text_encodings
 
 MAX_LINES_OF_ROW = 10000  # a quoted cell over more lines than this was never closed
 BLANK = "a blank line"
@@ -63,7 +63,7 @@ class Table:
         lines = files.stream_lines(path, encoding, errors, self._digest)
         first, second = next(lines, None), next(lines, None)
         if second is None and first is not None and "\r" in first:
-            raise files.wrong_line_ends(path)
+            raise text_encodings.wrong_line_ends(path)
         self.delimiter = _delimiter(path, first or "")
         start = [line for line in (first, second) if line is not None]
         numbered = enumerate(itertools.chain(start, lines), start=1)
@@ -119,7 +119,9 @@ def _json_row(number, line):
     try:
         record = json.loads(line)
         if _ESCAPED_SURROGATE.search(line):
-            record = json.loads(files.without_surrogates(json.dumps(record, ensure_ascii=False)))
+            record = json.loads(
+                text_encodings.without_surrogates(json.dumps(record, ensure_ascii=False))
+            )
     except (ValueError, RecursionError) as error:
         return Row(number, [line], "not valid JSON: %s" % error)
     if not isinstance(record, dict):

@@ -12,7 +12,7 @@ import os
 
 import tensorflow.compat.v1 as tf
 
-from albert_zh.common import files, validation
+from albert_zh.common import files, text_encodings, validation
 from albert_zh.common.errors import UserError
 from albert_zh.common.progress import progress_bar
 from albert_zh.corpus import tfrecords
@@ -192,6 +192,7 @@ _MAKE_FEATURES = (
     encoding,
     tokenization,
     files,
+    text_encodings,
     row_files,
     datasets,
     task_type,

@@ -1,0 +1,262 @@
+"""Tensors of `.bin` files, which are pickles, read without running anything in them.
+
+Of pickles only a list of names is understood, those that a file of tensors has in it, and each
+becomes a note of what stands where.
+"""
+
+import collections
+import io
+import os
+import pickle
+import pickletools
+import re
+import zipfile
+
+import numpy as np
+
+from albert_zh.common import validation
+from albert_zh.common.errors import UserError
+from albert_zh.conversion.tensor_bytes import BFLOAT16, array_of_bytes, count_of, item_size
+
+_STORAGE_DTYPES = {
+    "DoubleStorage": "<f8",
+    "FloatStorage": "<f4",
+    "HalfStorage": "<f2",
+    "BFloat16Storage": BFLOAT16,
+    "LongStorage": "<i8",
+    "IntStorage": "<i4",
+    "ShortStorage": "<i2",
+    "CharStorage": "<i1",
+    "ByteStorage": "<u1",
+    "BoolStorage": "?",
+}
+_MOST_SHARED = 16  # as often may tensors be larger together than the storages they share
+_LARGEST_SIZE = 1 << 48  # of a dimension, a step or a storage, in values
+_MOST_MEMBERS = 1000  # of a tuple in a pickle, with those of its members; a tensor has about 40
+_LEGACY_MAGIC = 0x1950A86A20F9469CFC6C  # the first value of files that torch before 1.6 wrote
+
+# A pickle's tensors as `_TensorUnpickler` gives them: where they lie, not what they hold.
+_Storage = collections.namedtuple("_Storage", ["key", "dtype", "count"])
+_TensorPlace = collections.namedtuple("_TensorPlace", ["storage", "offset", "size", "stride"])
+
+
+class _TensorMaker:
+    """Stands for torch's function that makes a tensor; has no state that a pickle could change."""
+
+    __slots__ = ()
+
+    def __call__(self, storage, offset, size, stride, *_):
+        numbers = tuple(size) + tuple(stride) + (offset,)
+        if not isinstance(storage, _Storage) or not all(map(_is_size, numbers)):
+            raise pickle.UnpicklingError("a tensor of impossible shape")
+        return _TensorPlace(storage, offset, tuple(size), tuple(stride))
+
+
+class _ParameterMaker:
+    """Stands for torch's function that makes a parameter of a tensor."""
+
+    __slots__ = ()
+
+    def __call__(self, tensor, *_):
+        return tensor
+
+
+class _TensorUnpickler(pickle.Unpickler):
+    """Understands what a file of tensors needs and refuses every other name."""
+
+    _KNOWN = {
+        ("collections", "OrderedDict"): collections.OrderedDict,
+        ("torch._utils", "_rebuild_tensor_v2"): _TensorMaker(),
+        ("torch._utils", "_rebuild_parameter"): _ParameterMaker(),
+    }
+    _KNOWN.update({("torch", name): dtype for name, dtype in _STORAGE_DTYPES.items()})
+
+    def __init__(self, path, handle):
+        super().__init__(handle)
+        self.path = path
+        self.storages = {}  # by key
+
+    def find_class(self, module, name):
+        if (module, name) not in self._KNOWN:
+            raise UserError(
+                "%s: refused, it asks for %s.%s: only tensors are read from such a file, never "
+                "code; save the model's state_dict() alone, or use safetensors"
+                % (self.path, module, name)
+            )
+        return self._KNOWN[module, name]
+
+    def persistent_load(self, pid):
+        kind, dtype, key, _, count = pid[:5]
+        is_known = kind == "storage" and dtype in _STORAGE_DTYPES.values()
+        if not (is_known and isinstance(key, (str, int)) and _is_size(count)):
+            raise pickle.UnpicklingError("an unknown reference")
+        if len(pid) > 5 and pid[5] is not None:
+            raise pickle.UnpicklingError("views of storages are not supported")
+        return self.storages.setdefault(str(key), _Storage(str(key), dtype, count))
+
+
+def _is_size(number):
+    return isinstance(number, int) and 0 <= number <= _LARGEST_SIZE
+
+
+def _load(path, handle):
+    return _checked_unpickler(path, handle).load()
+
+
+def _checked_unpickler(path, handle):
+    """An unpickler at the place where the file is; its work is bounded by the pickle's size."""
+    start = handle.tell()
+    _check_work(handle)
+    handle.seek(start)
+    return _TensorUnpickler(path, handle)
+
+
+def _check_work(handle):
+    """Raises `ValueError` for a pickle that a reader would not come to an end with.
+
+    Tuples that hold one tuple several times, over some levels, have more members than any memory
+    has room for, and a dictionary's key is hashed member by member. A number under which a value
+    is remembered decides how much memory the reader takes for all of them.
+
+    Args:
+        handle: file, which is read to the end of the pickle.
+    """
+    stack, memo = [], {}  # numbers of members, 0 for a mark on the stack
+    for opcode, argument, _ in pickletools.genops(handle):
+        kinds = opcode.stack_before
+        count = 1
+        if pickletools.markobject in kinds:
+            while stack[-1]:
+                count += stack.pop()
+            stack.pop()
+            kinds = kinds[: kinds.index(pickletools.markobject)]
+        for _ in kinds:
+            count += stack.pop()
+        for kind in opcode.stack_after:
+            stack.append(_members(kind, count))
+        if opcode.name in ("GET", "BINGET", "LONG_BINGET"):
+            stack[-1] = memo[argument]
+        elif opcode.name in ("PUT", "BINPUT", "LONG_BINPUT", "MEMOIZE"):
+            index = len(memo) if argument is None else argument
+            if index > len(memo) + 1:
+                raise ValueError("it remembers %d values and numbers one %d" % (len(memo), index))
+            memo[index] = stack[-1]
+        if stack and stack[-1] > _MOST_MEMBERS:
+            raise ValueError("it holds a tuple of over %d members" % _MOST_MEMBERS)
+
+
+def _members(kind, count):
+    """The members by which the value of an opcode counts: lists and such have no hash."""
+    if kind is pickletools.markobject:
+        return 0
+    return 1 if kind in (pickletools.pylist, pickletools.pydict, pickletools.pyset) else count
+
+
+def read_bin(path):
+    """{name: array} of a `.bin` file, zipped or as torch before 1.6 wrote it."""
+    with open(path, "rb") as handle:
+        start = handle.read(4)
+    if start[:2] == b"PK":
+        return _read_zipped(path)
+    if start[:1] == b"\x80":
+        return _read_legacy(path)
+    raise ValueError("it begins with %r" % start)
+
+
+def _read_zipped(path):
+    """Files of torch 1.6 and later: a zip with data.pkl, and a member for each storage."""
+    with zipfile.ZipFile(path) as archive:
+        if any(member.compress_type != zipfile.ZIP_STORED for member in archive.infolist()):
+            raise ValueError("a compressed zip, which PyTorch does not write")
+        root = [name[: -len("data.pkl")] for name in archive.namelist() if _is_main(name)]
+        if len(root) != 1:
+            raise ValueError("no data.pkl in the zip")
+        order = root[0] + "byteorder"
+        if order in archive.namelist() and archive.read(order) != b"little":
+            raise ValueError("its numbers are big-endian")
+        places = _places(_load(path, io.BytesIO(archive.read(root[0] + "data.pkl"))))
+        storages = {}
+        bytes_left = os.path.getsize(path)
+        for storage in {place.storage for place in places.values()}:
+            member = archive.getinfo(root[0] + "data/" + storage.key)
+            bytes_left -= member.file_size
+            if member.file_size != storage.count * item_size(storage.dtype) or bytes_left < 0:
+                raise ValueError("storage %s has %d bytes" % (storage.key, member.file_size))
+            storages[storage] = array_of_bytes(archive.read(member), storage.dtype)
+    return _tensors_at(places, storages)
+
+
+def _is_main(name):
+    return re.match(r"[^/]+/data\.pkl$", name) is not None
+
+
+def _read_legacy(path):
+    """Files of torch before 1.6: pickles in a row, then the storages' counts and bytes."""
+    with open(path, "rb") as handle:
+        if _load(path, handle) != _LEGACY_MAGIC:
+            raise ValueError("a pickle, but not of PyTorch")
+        _load(path, handle)  # version of the protocol
+        if not _load(path, handle)["little_endian"]:
+            raise ValueError("its numbers are big-endian")
+        unpickler = _checked_unpickler(path, handle)
+        places = _places(unpickler.load())
+        storages = {}
+        for key in _load(path, handle):
+            storage = unpickler.storages[key]
+            count = int.from_bytes(_read_exactly(handle, 8), "little")
+            if count != storage.count:
+                raise ValueError("storage %s has %d values" % (key, count))
+            raw = _read_exactly(handle, count * item_size(storage.dtype))
+            storages[storage] = array_of_bytes(raw, storage.dtype)
+    return _tensors_at(places, storages)
+
+
+def _read_exactly(handle, size):
+    """So many bytes; raises `EOFError` where the file ends before."""
+    content = handle.read(size)
+    if len(content) != size:
+        raise EOFError("the file ends %d bytes too early" % (size - len(content)))
+    return content
+
+
+def _places(value):
+    """{name: place} of a pickle's content; training checkpoints have it under `state_dict`."""
+    for key in ("state_dict", "model"):
+        if isinstance(value, dict) and isinstance(dict.get(value, key), dict):
+            value = dict.get(value, key)
+    if not isinstance(value, dict):
+        raise ValueError("it holds a %s, not tensors by name" % type(value).__name__)
+    places = collections.OrderedDict(
+        (name, place) for name, place in dict.items(value) if isinstance(place, _TensorPlace)
+    )
+    if not places:
+        raise ValueError("no tensor is in it")
+    return places
+
+
+def _tensors_at(places, storages):
+    """{name: array}; raises `ValueError` if they would take far more memory than their storages."""
+    there = sum(values.nbytes for values in storages.values())
+    wanted = sum(
+        count_of(place.size) * storages[place.storage].itemsize for place in places.values()
+    )
+    if wanted > _MOST_SHARED * there:
+        raise ValueError("its tensors have %d bytes, of %d in the file" % (wanted, there))
+    return collections.OrderedDict(
+        (name, _strided(place, storages[place.storage])) for name, place in places.items()
+    )
+
+
+def _strided(place, values):
+    """A tensor of its storage; checked, as NumPy does not hold strides against the memory's end."""
+    size, stride, offset = place.size, place.stride, place.offset
+    count = count_of(size)
+    last = offset + sum((n - 1) * step for n, step in zip(size, stride)) if count else 0
+    if len(size) != len(stride):
+        raise ValueError("a tensor of impossible shape")
+    if count > len(values) or (count and last >= len(values)):
+        raise ValueError("a tensor of %s reaches beyond its storage" % validation.shown(size))
+    if not count:
+        return np.zeros(size, values.dtype)
+    steps = [step * values.itemsize for step in stride]
+    return np.array(np.lib.stride_tricks.as_strided(values[offset:], size, steps))
