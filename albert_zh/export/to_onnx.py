@@ -1,9 +1,11 @@
 """ONNX files, for onnxruntime and what else reads them; needs requirements-export.txt."""
 
+import copy
 import importlib
 import logging
 import os
 
+import numpy as np
 import tensorflow.compat.v1 as tf
 
 from albert_zh.common import package_files
@@ -49,6 +51,7 @@ def write(model, examples, path, options):
         _convert(model, examples.output_names, partial, options)
         if options.quantize == "int8":
             _quantize(partial)
+            _quantize_sliced_tables(partial)
         run = _runner(partial, examples)
         comparison = examples.check(run, options.limits, path, options.quantize)
         export_common.write_companions(model, os.path.dirname(path) or ".")
@@ -111,6 +114,52 @@ def _quantize(path):
         per_channel=True,
         reduce_range=True,  # sums of 8-bit products saturate on x86 CPUs without VNNI
     )
+
+
+def _quantize_sliced_tables(path):
+    """Holds tables of which rows are sliced (positions) in 8-bit integers, a scale a column.
+
+    The quantizer does so with tables of which rows are gathered.
+    """
+    import onnx
+
+    proto = onnx.load(path)
+    tables = {
+        array.name: array
+        for array in proto.graph.initializer
+        if array.data_type == onnx.TensorProto.FLOAT and len(array.dims) == 2
+    }
+    nodes, scales = [], {}
+    for node in map(copy.deepcopy, proto.graph.node):
+        nodes.append(node)
+        name = node.input[0] if node.input else None
+        if node.op_type == "Slice" and name in tables:
+            if name not in scales:
+                scales[name] = _as_integers(tables[name], proto.graph)
+            nodes.append(_dequantized(node, scales[name]))
+    del proto.graph.node[:]
+    proto.graph.node.extend(nodes)
+    onnx.save(proto, path)
+
+
+def _as_integers(table, graph):
+    """Makes a table [rows, C] of integers; returns the name of its scales [C]."""
+    from onnx import numpy_helper
+
+    values = numpy_helper.to_array(table)
+    scales = np.maximum(np.abs(values).max(axis=0), np.finfo(np.float32).tiny) / 127
+    integers = np.round(values / scales).astype(np.int8)
+    table.CopyFrom(numpy_helper.from_array(integers, table.name))
+    graph.initializer.append(numpy_helper.from_array(scales, table.name + "_scale"))
+    return table.name + "_scale"
+
+
+def _dequantized(node, scales):
+    """Renames a node's output; returns the node that makes the former one of it."""
+    from onnx import helper
+
+    output, node.output[0] = node.output[0], node.output[0] + "_integers"
+    return helper.make_node("DequantizeLinear", [node.output[0], scales], [output], axis=1)
 
 
 def _runner(path, examples):
