@@ -233,7 +233,7 @@ def test_features_are_made_anew_where_the_code_that_reads_has_changed(monkeypatc
     classification._code_version()
     expected = (
         "columns datasets dev_split encoding features files named_columns reader rows task_type "
-        "text_groups tokenization"
+        "text_encodings text_groups tokenization"
     )
     assert sorted(read) == [name + ".py" for name in expected.split()]
 

@@ -19,7 +19,7 @@ import sys
 import time
 
 from albert_zh.common import files, path_rules, validation
-from albert_zh.common.errors import Interrupted, UserError
+from albert_zh.common.errors import Interrupted, UserError, printable
 
 _SHOWN_SETTING = 200  # characters of a setting in an error
 _MANIFEST = "manifest.json"
@@ -176,7 +176,7 @@ def _check_same(before, now, path):
         for name in sorted(set(old) | set(new)):
             if old.get(name) != new.get(name):
                 then, present = (
-                    validation.shortened(str(values.get(name)), _SHOWN_SETTING)
+                    validation.shortened(printable(str(values.get(name))), _SHOWN_SETTING)
                     for values in (old, new)
                 )
                 raise UserError(
