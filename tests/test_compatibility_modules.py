@@ -56,6 +56,7 @@ def test_googles_lamb_leaves_undecayed_variables_unscaled(session):
     assert {v.op.name for v in tf.global_variables()} > {"kernel/adam_m", "bias/adam_v"}
 
 
+@pytest.mark.newest  # beside TensorFlow 1.15 the package sentencepiece may crash
 def test_encode_pieces_and_ids(tmp_path):
     lines = ["in 2019, 2018, 2019 and 2020 we ate", "we ate 2019 apples", "ate in 2019,"] * 20
     path = sentencepiece_models.train_sentencepiece(tmp_path, lines, 60)
