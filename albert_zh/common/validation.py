@@ -209,7 +209,12 @@ def shown(value: Any) -> str:
 
 def shown_key(key: str) -> str:
     """A key, which a file may have made of anything, as an error shows it."""
-    return shortened(key if key.isprintable() else repr(key))
+    return shortened(printed_name(key))
+
+
+def printed_name(name: str) -> str:
+    """A name, such as a path, on one line and at its full length."""
+    return name if name.isprintable() else repr(name)
 
 
 def shortened(text: str, length: int = _SHOWN_NAME) -> str:

@@ -181,5 +181,5 @@ def _check_same(before, now, path):
                 )
                 raise UserError(
                     "--resume: %s %s was %s when %s was begun and is %s now: %s"
-                    % (section, validation.shown_key(name), then, path, present, _START_OVER)
+                    % (section, validation.printed_name(name), then, path, present, _START_OVER)
                 )
