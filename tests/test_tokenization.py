@@ -388,7 +388,7 @@ def test_sentencepiece(sentencepiece_model):
 
 def test_sentencepiece_cuts_the_comma_off_a_number(sentencepiece_model):
     tokenizer = tokenization.FullTokenizer(None, False, sentencepiece_model)
-    model = tokenizer._tokenize.__self__._model
+    model = tokenizer.sentencepiece.model
     assert "\u258130," in model.EncodeAsPieces("to 30, today")  # what the model alone would do
     tokens = tokenizer.tokenize("to 30, today")
     assert not any(token.endswith(",") and len(token) > 1 for token in tokens)

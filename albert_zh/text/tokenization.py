@@ -99,6 +99,7 @@ class FullTokenizer:
         inv_vocab: dict, id -> token.
         name_in_folder: what a model folder calls the vocabulary's file.
         sha256: hexadecimal digest of the vocabulary's bytes, as they were read.
+        sentencepiece: `SentencePieceTokenizer`, None with a list of word pieces.
     """
 
     def __init__(self, vocab_file, do_lower_case=True, spm_model_file=None):
@@ -120,6 +121,7 @@ class FullTokenizer:
             spm_model_file = spm_model_file or vocab_file
         if spm_model_file:
             tokenizer = SentencePieceTokenizer(spm_model_file, do_lower_case, digest)
+            self.sentencepiece = tokenizer
             entries = tokenizer.pieces
             self.name_in_folder = SENTENCEPIECE_FILE
             self._unknown_id = tokenizer.unknown_id
@@ -128,6 +130,7 @@ class FullTokenizer:
         else:
             entries = _vocabulary_entries(vocab_file, digest)
             self.name_in_folder = VOCABULARY_FILE
+            self.sentencepiece = None
             self._unknown_id = None
             self._tokenize = self._word_pieces
             required = (UNKNOWN,) + SENTENCE_TOKENS
@@ -253,6 +256,7 @@ class SentencePieceTokenizer:
     """Splits text by a SentencePiece model.
 
     Attributes:
+        model: `sentencepiece.SentencePieceProcessor`.
         pieces: list of the model's pieces, by id.
         unknown_id: id of the unknown token.
     """
@@ -277,16 +281,16 @@ class SentencePieceTokenizer:
         if not content:  # the library takes it and crashes later
             raise fault
         try:
-            self._model = sentencepiece.SentencePieceProcessor(model_proto=content)
+            self.model = sentencepiece.SentencePieceProcessor(model_proto=content)
         except RuntimeError as error:
             raise fault from error
         self.do_lower_case = do_lower_case
-        self.pieces = [self._model.IdToPiece(i) for i in range(self._model.GetPieceSize())]
-        self.unknown_id = self._model.unk_id()
+        self.pieces = [self.model.IdToPiece(i) for i in range(self.model.GetPieceSize())]
+        self.unknown_id = self.model.unk_id()
 
     def tokenize(self, text):
         """Splits a text (str, or bytes in UTF-8) into a list of pieces."""
-        return encode_pieces(self._model, preprocess_text(text, lower=self.do_lower_case))
+        return encode_pieces(self.model, preprocess_text(text, lower=self.do_lower_case))
 
 
 def encode_pieces(sp_model, text, return_unicode=True, sample=False):
@@ -309,10 +313,7 @@ def encode_pieces(sp_model, text, return_unicode=True, sample=False):
         cut = sp_model.EncodeAsPieces(text)
     pieces = []
     for piece in cut:
-        if len(piece) > 1 and piece[-1] == "," and piece[-2].isdigit():
-            pieces += _number_and_comma(sp_model, piece)
-        else:
-            pieces.append(piece)
+        pieces += with_separate_comma(sp_model, piece)
     return pieces
 
 
@@ -321,8 +322,18 @@ def encode_ids(sp_model, text, sample=False):
     return [sp_model.PieceToId(piece) for piece in encode_pieces(sp_model, text, sample=sample)]
 
 
-def _number_and_comma(sp_model, piece):
-    """The pieces of a number and its comma, so that "2019," shares its pieces with "2019"."""
+def with_separate_comma(sp_model, piece):
+    """The pieces of a number and its comma, so that "2019," shares its pieces with "2019".
+
+    Args:
+        sp_model: `sentencepiece.SentencePieceProcessor`.
+        piece: str; any other piece stays as it is.
+
+    Returns:
+        list of str.
+    """
+    if len(piece) < 2 or piece[-1] != "," or not piece[-2].isdigit():
+        return [piece]
     number = sp_model.EncodeAsPieces(piece[:-1].replace(SPIECE_UNDERLINE, ""))
     if not piece.startswith(SPIECE_UNDERLINE) and number[0][0] == SPIECE_UNDERLINE:
         # The model starts every text with a space; here the number continues a word.
@@ -525,14 +536,14 @@ def _spaced_punctuation(char):
     return " %s " % char if is_punctuation else char
 
 
-_CLEANED_AND_SPACED = _CharacterTable(_cleaned_and_spaced)
+CLEANED_AND_SPACED = _CharacterTable(_cleaned_and_spaced)
 _WITHOUT_ACCENTS = _CharacterTable(_without_accent)
 _SPACED_PUNCTUATION = _CharacterTable(_spaced_punctuation)
 
 
 def _words(text):
     """Words of a text, each ideograph one of them, without control characters."""
-    return convert_to_unicode(text).translate(_CLEANED_AND_SPACED).split()
+    return convert_to_unicode(text).translate(CLEANED_AND_SPACED).split()
 
 
 def _ids_of(entries):

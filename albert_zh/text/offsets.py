@@ -1,0 +1,167 @@
+"""Word pieces with the characters of the text that each of them stands for.
+
+    pieces, spans = offsets(tokenizer, "(ALBERT) 模型")
+    begin, end = spans[3]  # text[begin:end] is the text of pieces[3]
+
+The pieces are those of `tokenizer.tokenize`. Lower-casing, the removal of accents and
+SentencePiece's normalization may change the number of characters; spans are positions in the
+original text.
+"""
+
+from typing import Any, Iterator, List, Tuple
+import unicodedata
+
+from albert_zh.text import tokenization
+
+Span = Tuple[int, int]
+
+_QUOTES = ("``", "''")  # LaTeX's, one character after normalization
+
+
+def offsets(tokenizer: Any, text: str) -> Tuple[List[str], List[Span]]:
+    """Splits a text into pieces and locates each of them.
+
+    Args:
+        tokenizer: `FullTokenizer`.
+        text: str.
+
+    Returns:
+        (pieces, spans): list of str, and a list of half-open ranges (begin, end) of characters.
+        Whitespace and control characters between words belong to no piece, an accent belongs to the
+        piece of its letter. Pieces of one character that was decomposed (Hangul) share its span; an
+        unknown word is one piece with the span of the whole word.
+    """
+    text = tokenization.convert_to_unicode(text)
+    if tokenizer.sentencepiece is not None:
+        return _sentencepiece_offsets(tokenizer.sentencepiece, text)
+    pieces = []  # type: List[str]
+    spans = []  # type: List[Span]
+    for word, begins in _words(text):
+        for part, part_spans in _parts(tokenizer.basic_tokenizer, word, begins):
+            for piece, size in _pieces_of_part(tokenizer.wordpiece_tokenizer, part):
+                pieces.append(piece)
+                spans.append((part_spans[0][0], part_spans[size - 1][1]))
+                part_spans = part_spans[size:]
+    return pieces, spans
+
+
+def _words(text: str) -> Iterator[Tuple[str, List[int]]]:
+    """Yields (word, position of each character) as `BasicTokenizer` cleans and splits a text."""
+    table = tokenization.CLEANED_AND_SPACED
+    word, begins = [], []  # type: Tuple[List[str], List[int]]
+    for position, char in enumerate(text):
+        cleaned = table[ord(char)]
+        if cleaned == char and not char.isspace():
+            word.append(char)
+            begins.append(position)
+            continue
+        if cleaned and word:  # a space, or an ideograph between spaces
+            yield "".join(word), begins
+            word, begins = [], []
+        if not cleaned.isspace() and cleaned:
+            yield char, [position]
+    if word:
+        yield "".join(word), begins
+
+
+def _parts(basic_tokenizer: Any, word: str, begins: List[int]) -> Iterator[Tuple[str, List[Span]]]:
+    """Yields the parts of a word between punctuation marks, with the span of each character."""
+    parts = basic_tokenizer.split_word(word)
+    if parts == [word]:
+        yield word, [(begin, begin + 1) for begin in begins]
+        return
+    spans = _spans_after_normalization(word, begins, basic_tokenizer.do_lower_case)
+    used = 0
+    for part in parts:
+        yield part, spans[used : used + len(part)]
+        used += len(part)
+
+
+def _spans_after_normalization(word: str, begins: List[int], do_lower_case: bool) -> List[Span]:
+    """The span of each character of a word that is left after lower-casing and decomposition."""
+    spans = []  # type: List[Span]
+    for char, begin in zip(word, begins):
+        decomposed = unicodedata.normalize("NFD", char.lower()) if do_lower_case else char
+        for normalized in decomposed:
+            if do_lower_case and unicodedata.category(normalized) == "Mn":
+                if spans:
+                    spans[-1] = (spans[-1][0], begin + 1)
+            else:
+                spans.append((begin, begin + 1))
+    return spans
+
+
+def _pieces_of_part(wordpiece_tokenizer: Any, part: str) -> Iterator[Tuple[str, int]]:
+    """Yields the word pieces of a part and how many of its characters each has."""
+    pieces = wordpiece_tokenizer.split_word(part)
+    if pieces == [wordpiece_tokenizer.unk_token]:
+        yield pieces[0], len(part)
+        return
+    for index, piece in enumerate(pieces):
+        yield piece, len(piece) - (2 if index else 0)
+
+
+# SentencePiece
+
+
+def _sentencepiece_offsets(tokenizer: Any, text: str) -> Tuple[List[str], List[Span]]:
+    """`offsets` of a `SentencePieceTokenizer`."""
+    preprocessed = tokenization.preprocess_text(text, lower=tokenizer.do_lower_case)
+    origins = _origins(text, tokenizer.do_lower_case)
+    pieces = []  # type: List[str]
+    spans = []  # type: List[Span]
+    for cut in tokenizer.model.encode(preprocessed, out_type="immutable_proto").pieces:
+        begin = cut.begin
+        for piece, size in _split_at_comma(tokenizer.model, cut.piece, cut.end - cut.begin):
+            pieces.append(piece)
+            spans.append(_visible_span(preprocessed, origins, begin, begin + size))
+            begin += size
+    return pieces, spans
+
+
+def _visible_span(preprocessed: str, origins: List[Span], begin: int, end: int) -> Span:
+    """What a range of the preprocessed text stands for, without spaces; empty where it has none."""
+    visible = [index for index in range(begin, end) if not preprocessed[index].isspace()]
+    if visible:
+        return origins[visible[0]][0], origins[visible[-1]][1]
+    at = origins[begin][0] if begin < len(origins) else 0
+    return at, at
+
+
+def _split_at_comma(model: Any, piece: str, size: int) -> List[Tuple[str, int]]:
+    """A piece as `encode_pieces` has it, a number's comma split off, and the characters of each.
+
+    Args:
+        model: `sentencepiece.SentencePieceProcessor`.
+        piece: str, a piece of the model.
+        size: number of the characters that it covers, a space before it included.
+    """
+    pieces = tokenization.with_separate_comma(model, piece)
+    sizes = [len(part.lstrip(tokenization.SPIECE_UNDERLINE)) for part in pieces]
+    sizes[0] += size - sum(sizes)
+    return list(zip(pieces, sizes))
+
+
+def _origins(text: str, lower: bool) -> List[Span]:
+    """The span of each character that `preprocess_text` makes of a text."""
+    origins = []  # type: List[Span]
+    position, end = len(text) - len(text.lstrip()), len(text.rstrip())
+    is_after_space = False
+    while position < end:
+        char, size = text[position], 1
+        if text.startswith(_QUOTES, position):
+            char, size = '"', 2
+        if not (char.isspace() and is_after_space):
+            origins += [(position, position + size)] * _normalized_size(char, lower)
+        is_after_space = char.isspace()
+        position += size
+    return origins
+
+
+def _normalized_size(char: str, lower: bool) -> int:
+    """Number of characters that `preprocess_text` makes of one."""
+    if char.isspace():
+        return 1
+    decomposed = unicodedata.normalize("NFKD", char)
+    kept = "".join(part for part in decomposed if not unicodedata.combining(part))
+    return len(kept.lower() if lower else kept)
