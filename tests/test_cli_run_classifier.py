@@ -506,7 +506,7 @@ def test_a_worker_that_helps_another_one_only_trains(monkeypatch):
             return lambda *_: done.append(name)
 
     monkeypatch.setattr(finetuning_runner, "FineTuning", Run)
-    monkeypatch.setattr(finetuning_runner.run_flags, "helper_name", lambda: "worker1")
+    monkeypatch.setattr(finetuning_runner.run_flags, "helper_name", lambda options: "worker1")
     with flags_of(["--do_train", "--do_eval", "--do_predict"]):
         stop = StopRequest()
         stop.is_deferred = True  # as a run before this one left it

@@ -141,7 +141,7 @@ from tensorflow.python.distribute import collective_util, cross_device_ops, cros
 import pretraining_workspace as small
 from albert_zh.training import engine
 
-def make_strategy():
+def make_strategy(options):
     with tf.Graph().as_default():
         strategy = tf.distribute.MirroredStrategy(["/cpu:0", "/cpu:1"])
     strategy.extended._cross_device_ops = cross_device_ops.CollectiveAllReduce(

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 
+from absl import flags
 from google.protobuf import text_format
 import pytest
 import tensorflow.compat.v1 as tf
@@ -15,7 +16,6 @@ import tensorflow.compat.v1 as tf
 from albert_zh.common import cpu_precision, plotting
 from albert_zh.common.errors import Interrupted, UserError
 from albert_zh.training import engine, loop, metrics_log, run_folder
-from albert_zh.training import flags as run_flags
 from albert_zh.training.hooks import FirstStepHook, StopHook, StopRequest
 from albert_zh.training.messages import readable_seconds
 from albert_zh.training.training_errors import explained_errors
@@ -44,13 +44,14 @@ def test_metrics_survive_and_a_resumed_run_drops_what_came_after(tmp_path):
     assert [json.loads(line)["step"] for line in lines] == [1, 2, 2]
 
 
-def test_a_helper_goes_on_with_its_own_metrics(tmp_path, monkeypatch):
+def test_a_helper_goes_on_with_its_own_metrics(tmp_path):
     metrics_log.Metrics(str(tmp_path), 0).add(1, loss=1.0)
-    monkeypatch.setattr(run_flags, "helper_name", lambda: "worker1")
-    helpers = metrics_log.Metrics(str(tmp_path), 0)
+    helpers = metrics_log.Metrics(str(tmp_path), 0, "worker1")
     helpers.add(1, loss=2.0)
     helpers.add(2, loss=3.0)
-    assert metrics_log.Metrics(str(tmp_path), 2).series("loss") == ([1, 2], [2.0, 3.0])
+    resumed = metrics_log.Metrics(str(tmp_path), 2, "worker1")
+    assert resumed.series("loss") == ([1, 2], [2.0, 3.0])
+    assert metrics_log.Metrics(str(tmp_path), 2).series("loss") == ([1], [1.0])
 
 
 def test_first_signal_asks_second_stops(monkeypatch):
@@ -88,7 +89,9 @@ def test_precision_that_costs_time_is_told(given, is_told, tmp_path, capsys, mon
     path.write_text("flags : avx2\n")
     monkeypatch.setattr(cpu_precision, "_FEATURES_FILE", str(path))
     with flags_of(given + ["--output_dir=" + str(tmp_path)]):
-        engine.make_estimator(lambda features, labels, mode, params: None, 10, train_batch_size=8)
+        engine.make_estimator(
+            flags.FLAGS, lambda features, labels, mode, params: None, 10, train_batch_size=8
+        )
     line = "warning: precision bfloat16 is slower than float32 here"
     assert (line in capsys.readouterr().out) == is_told
 
@@ -237,7 +240,7 @@ def test_tpu_flags_reach_the_cluster_resolver(monkeypatch):
     monkeypatch.setattr(tf.distribute.cluster_resolver, "TPUClusterResolver", StubResolver)
     arguments = "--use_tpu=true --tpu_name=grpc://t --tpu_zone=z --gcp_project=p".split()
     with flags_of(arguments), pytest.raises(KeyboardInterrupt):
-        engine.make_run_config(10)
+        engine.make_run_config(flags.FLAGS, 10)
     assert calls == [{"tpu": "grpc://t", "zone": "z", "project": "p"}]
 
 
@@ -259,7 +262,9 @@ def test_training_leaves_input_pipelines_as_written_and_writes_the_graph(tmp_pat
         return tf.estimator.EstimatorSpec(mode, loss=slope * features, train_op=train_op)
 
     estimator = tf.estimator.Estimator(model_fn, str(tmp_path))
-    loop.train_with_checkpoints(estimator, input_fn, max_steps=3, save_steps=2, hooks=[])
+    loop.train_with_checkpoints(
+        flags.FLAGS, estimator, input_fn, max_steps=3, save_steps=2, hooks=[]
+    )
     assert mapped_by == [__file__]  # else it would be a file that TensorFlow generated
     graph = text_format.Parse((tmp_path / "graph.pbtxt").read_text(), tf.GraphDef())
     assert "slope" in {node.name for node in graph.node}

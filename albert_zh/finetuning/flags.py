@@ -229,7 +229,7 @@ def define_flags(**defaults):
     Args:
         **defaults: defaults in place of the usual ones.
     """
-    run_flags.define_run_flags(**defaults)
+    run_flags.define_run_flags(FLAGS, **defaults)
     config_flag.define("Config JSON of the model.")
     for kind, name, default, help_text in _TABLE:
         arguments = [name, defaults.get(name, default)]
@@ -245,14 +245,14 @@ def vocabulary_file():
 
 def check_flags():
     """Raises `UserError` for flags that are missing or make no sense."""
-    run_flags.require_flags(["data_dir", "bert_config_file", "task_name"])
+    run_flags.require_flags(FLAGS, ["data_dir", "bert_config_file", "task_name"])
     if not FLAGS.spm_model_file:
-        run_flags.require_flags(["vocab_file"])
-    run_flags.require_flags(["output_dir"])
+        run_flags.require_flags(FLAGS, ["vocab_file"])
+    run_flags.require_flags(FLAGS, ["output_dir"])
     if not (FLAGS.do_train or FLAGS.do_eval or FLAGS.do_predict):
         raise UserError("nothing to do: give --do_train=true, --do_eval=true or --do_predict=true")
-    run_flags.require_positive(_POSITIVE)
-    run_flags.require_at_least_0(["keep_checkpoint_max", "warmup_step", "threshold_rows"])
+    run_flags.require_positive(FLAGS, _POSITIVE)
+    run_flags.require_at_least_0(FLAGS, ["keep_checkpoint_max", "warmup_step", "threshold_rows"])
     run_flags.check_seed(FLAGS.seed)
     _check_flags_of_google()
     for name in ("warmup_proportion", "dev_share"):
@@ -300,7 +300,7 @@ def _check_flags_of_google():
             "--spm_model_file or --vocab_file" % FLAGS.albert_hub_module_handle
         )
     if FLAGS.train_step is not None:
-        run_flags.require_positive(["train_step"])
+        run_flags.require_positive(FLAGS, ["train_step"])
     if FLAGS.threshold_to_export is not None and not FLAGS.export_dir:
         raise UserError("--threshold_to_export goes with --export_dir, the folder to export to")
     if FLAGS.export_dir and not FLAGS.keep_best:

@@ -95,7 +95,7 @@ def run_once(config_file, stop, export=None):
         run_of_flags = FineTuning(config_file)
         if FLAGS.do_train:
             run_of_flags.train(stop)
-        if run_flags.helper_name():
+        if run_flags.helper_name(FLAGS):
             return None  # the worker that saves does the rest
         if FLAGS.do_eval:
             run_of_flags.evaluate_all(stop)
@@ -161,7 +161,9 @@ class FineTuning:
             Interrupted: if a stop was requested; a checkpoint is saved then.
         """
         first_step = self._setup.first_step
-        self._metrics = metrics_log.Metrics(self._setup.folder, first_step)
+        self._metrics = metrics_log.Metrics(
+            self._setup.folder, first_step, run_flags.helper_name(FLAGS)
+        )
         if first_step >= self._setup.total_steps:
             say("training is complete (step %d): nothing to train", first_step)
             return
@@ -186,6 +188,7 @@ class FineTuning:
         if FLAGS.do_eval:
             listeners.append(EvaluationListener(lambda step: self._ends_training(step, stop), stop))
         loop.train_with_checkpoints(
+            FLAGS,
             self._setup.estimator,
             classification_input.train_input_fn(
                 self._setup.features["train"],

@@ -67,8 +67,8 @@ class Setup:
         self.config_file = config_file
         self.config = run_flags.read_config(config_file)
         self.vocab_file = finetuning_flags.vocabulary_file()
-        run_folder.open_output_folder(self.folder)
-        run_flags.say_what_has_no_effect()
+        run_folder.open_output_folder(self.folder, run_flags.helper_name(FLAGS))
+        run_flags.say_what_has_no_effect(FLAGS)
         self.best_folder = os.path.join(self.folder, BEST_FOLDER)
         model_folder.restore_model_folder(self.best_folder)
         if FLAGS.do_train:
@@ -82,7 +82,7 @@ class Setup:
         self.tokenizer = tokenization.FullTokenizer(
             FLAGS.vocab_file, FLAGS.do_lower_case, FLAGS.spm_model_file
         )
-        run_flags.check_sizes(self.config, self.vocab_file, len(self.tokenizer.inv_vocab))
+        run_flags.check_sizes(FLAGS, self.config, self.vocab_file, len(self.tokenizer.inv_vocab))
         self.model_files = {
             model_folder.config_name(config_file): files.read_bytes(config_file),
             self.tokenizer.name_in_folder: files.read_bytes(self.vocab_file),
@@ -419,6 +419,7 @@ class Setup:
 
     def _make_estimator(self):
         return engine.make_estimator(
+            FLAGS,
             classification.model_fn_builder(
                 self.config,
                 datasets.num_outputs(self.task),

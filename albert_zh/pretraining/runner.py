@@ -73,7 +73,7 @@ def define_flags(**defaults):
         **defaults: defaults in place of the usual ones.
     """
     defaults = dict({"learning_rate": None, "keep_checkpoint_max": 20}, **defaults)
-    run_flags.define_run_flags(**defaults)
+    run_flags.define_run_flags(FLAGS, **defaults)
     config_flag.define("Config JSON of the model.")
     table = [
         ("string", "input_file", None, "TFRecord files; patterns, separated by commas."),
@@ -156,7 +156,7 @@ def run(sentence_name="next_sentence", ffn_groups=None):
         job = Pretraining(FLAGS.bert_config_file, sentence_name, ffn_groups)
         if FLAGS.do_train:
             job.train(stop)
-        if run_flags.helper_name():
+        if run_flags.helper_name(FLAGS):
             return  # the worker that saves does the rest
         if FLAGS.do_eval:
             job.evaluate_newest(stop)
@@ -166,15 +166,16 @@ def run(sentence_name="next_sentence", ffn_groups=None):
 
 
 def _check_flags():
-    run_flags.require_flags(["bert_config_file", "input_file", "output_dir"])
+    run_flags.require_flags(FLAGS, ["bert_config_file", "input_file", "output_dir"])
     if not (FLAGS.do_train or FLAGS.do_eval or FLAGS.export_dir):
         raise UserError("nothing to do: give --do_train=true, --do_eval=true or --export_dir")
     run_flags.require_positive(
+        FLAGS,
         "train_batch_size eval_batch_size save_checkpoints_steps iterations_per_loop num_tpu_cores "
         "max_seq_length max_predictions_per_seq num_train_steps max_eval_steps "
-        "gradient_accumulation_steps masked_lm_prob ngram".split()
+        "gradient_accumulation_steps masked_lm_prob ngram".split(),
     )
-    run_flags.require_at_least_0(["keep_checkpoint_max"])
+    run_flags.require_at_least_0(FLAGS, ["keep_checkpoint_max"])
     run_flags.check_seed(FLAGS.seed)
     if FLAGS.export_dir and files.is_same_path(FLAGS.export_dir, FLAGS.output_dir):
         raise UserError(
@@ -189,7 +190,7 @@ def _check_flags():
             "--replaced_token_weight=%g: expected 0 or more" % FLAGS.replaced_token_weight
         )
     if FLAGS.learning_rate is not None:
-        run_flags.require_positive(["learning_rate"])
+        run_flags.require_positive(FLAGS, ["learning_rate"])
     if FLAGS.train_batch_size % FLAGS.gradient_accumulation_steps:
         raise UserError(
             "--train_batch_size=%d is not a multiple of --gradient_accumulation_steps=%d"
@@ -220,8 +221,8 @@ class Pretraining:
             given = dict({"ffn_groups": ffn_groups}, **self._config.to_dict())
             self._config = AlbertConfig.from_dict(given)
         self._vocab_file = self._find_vocab_file()
-        run_folder.open_output_folder(self._folder)
-        run_flags.say_what_has_no_effect()
+        run_folder.open_output_folder(self._folder, run_flags.helper_name(FLAGS))
+        run_flags.say_what_has_no_effect(FLAGS)
         self._train_source = self._source("input_file")
         self._eval_source = self._eval_source_of_flags()
         self._first_step = self._step_to_begin_with()
@@ -233,6 +234,7 @@ class Pretraining:
             run_folder.remember_settings(self._folder, *settings)
             self._add_state_of_training(self._model_settings(sentence_name))
         self._estimator = engine.make_estimator(
+            FLAGS,
             pretraining_model_fn.model_fn_builder(
                 self._config, self._model_settings(sentence_name), self._init_checkpoint
             ),
@@ -246,7 +248,7 @@ class Pretraining:
     def _add_state_of_training(self, settings):
         """Lets a run go on with flags that count or scale something which it did not before."""
         newest = checkpoint_files.newest_of_training(self._folder)
-        if newest is not None and not run_flags.helper_name():
+        if newest is not None and not run_flags.helper_name(FLAGS):
             checkpoint_files.add_missing(newest, pretraining_model_fn.state_of_training(settings))
 
     # What the run works with
@@ -255,7 +257,7 @@ class Pretraining:
         beside = tokenization.vocabulary_in_folder(os.path.dirname(self._config_file))
         path = FLAGS.vocab_file or (beside if os.path.exists(beside) else None)
         num_entries = None if path is None else tokenization.num_entries(path)
-        run_flags.check_sizes(self._config, path, num_entries)
+        run_flags.check_sizes(FLAGS, self._config, path, num_entries)
         return path
 
     def _source(self, flag):
@@ -358,7 +360,9 @@ class Pretraining:
 
     def _path_of_start(self, name):
         """Workers that share the folder write files of their own."""
-        return os.path.join(self._folder, ".".join(filter(None, [run_flags.helper_name(), name])))
+        return os.path.join(
+            self._folder, ".".join(filter(None, [run_flags.helper_name(FLAGS), name]))
+        )
 
     def _settings_of_start(self):
         """What tells the start of this run from others; a run that goes on need not name it."""
@@ -427,7 +431,9 @@ class Pretraining:
         Raises:
             Interrupted: if a stop was requested; a checkpoint is saved then.
         """
-        self._metrics = metrics_log.Metrics(self._folder, self._first_step)
+        self._metrics = metrics_log.Metrics(
+            self._folder, self._first_step, run_flags.helper_name(FLAGS)
+        )
         if self._first_step >= FLAGS.num_train_steps:
             say("training is complete (step %d): nothing to train", self._first_step)
             return
@@ -444,6 +450,7 @@ class Pretraining:
         )
         with _named_faults(self._train_source):
             loop.train_with_checkpoints(
+                FLAGS,
                 self._estimator,
                 self._train_input_fn,
                 FLAGS.num_train_steps,

@@ -1,6 +1,5 @@
 """RunConfig, distribution strategy and estimator of the flags."""
 
-from absl import flags
 import tensorflow.compat.v1 as tf
 
 from albert_zh.common import cpu_precision
@@ -8,15 +7,14 @@ from albert_zh.common.errors import UserError
 from albert_zh.training import multi_worker
 from albert_zh.training.messages import say
 
-FLAGS = flags.FLAGS
-
 LOGGED_EVERY = 100  # steps between values of the speed for TensorBoard
 
 
-def make_run_config(save_checkpoints_steps, strategy=None):
+def make_run_config(options, save_checkpoints_steps, strategy=None):
     """The RunConfig of the flags, for CPU, GPU and TPU.
 
     Args:
+        options: the flags.
         save_checkpoints_steps: steps between checkpoints.
         strategy: `tf.distribute.Strategy` that shares the steps, or None.
 
@@ -24,56 +22,56 @@ def make_run_config(save_checkpoints_steps, strategy=None):
         `tf.estimator.tpu.RunConfig`.
     """
     cluster = None
-    if FLAGS.use_tpu and FLAGS.tpu_name:
+    if options.use_tpu and options.tpu_name:
         cluster = tf.distribute.cluster_resolver.TPUClusterResolver(
-            tpu=FLAGS.tpu_name,
-            zone=FLAGS.tpu_zone,
-            project=FLAGS.gcp_project,
+            tpu=options.tpu_name,
+            zone=options.tpu_zone,
+            project=options.gcp_project,
         )
-    cpus = sum("cpu" in device.lower() for device in FLAGS.devices)
+    cpus = sum("cpu" in device.lower() for device in options.devices)
     session = tf.ConfigProto(
         allow_soft_placement=True,
         device_count={"CPU": cpus} if cpus else None,
-        intra_op_parallelism_threads=FLAGS.num_threads,
+        intra_op_parallelism_threads=options.num_threads,
     )
     session.gpu_options.allow_growth = True
     return tf.estimator.tpu.RunConfig(
         cluster=cluster,
-        master=FLAGS.master,
-        model_dir=FLAGS.output_dir,
-        tf_random_seed=FLAGS.seed,
+        master=options.master,
+        model_dir=options.output_dir,
+        tf_random_seed=options.seed,
         save_checkpoints_steps=save_checkpoints_steps,
-        keep_checkpoint_max=FLAGS.keep_checkpoint_max,
+        keep_checkpoint_max=options.keep_checkpoint_max,
         log_step_count_steps=LOGGED_EVERY,
         session_config=session,
         train_distribute=strategy,
         tpu_config=tf.estimator.tpu.TPUConfig(
-            iterations_per_loop=FLAGS.iterations_per_loop,
-            num_shards=FLAGS.num_tpu_cores,
+            iterations_per_loop=options.iterations_per_loop,
+            num_shards=options.num_tpu_cores,
             per_host_input_for_training=tf.estimator.tpu.InputPipelineConfig.PER_HOST_V2,
         ),
     )
 
 
-def make_strategy():
+def make_strategy(options):
     """The `tf.distribute.Strategy` of --distribution, or None.
 
     Raises:
         UserError: when the flags or TF_CONFIG don't fit.
     """
-    if FLAGS.devices and FLAGS.distribution != "mirrored":
+    if options.devices and options.distribution != "mirrored":
         raise UserError(
             "--devices=%s and --distribution=%s: devices are named for --distribution=mirrored: "
-            "give that, or leave --devices out" % (",".join(FLAGS.devices), FLAGS.distribution)
+            "give that, or leave --devices out" % (",".join(options.devices), options.distribution)
         )
-    if FLAGS.distribution == "none":
+    if options.distribution == "none":
         return None
-    if FLAGS.use_tpu:
-        raise UserError("--distribution=%s and --use_tpu: give one of them" % FLAGS.distribution)
-    if FLAGS.distribution == "mirrored":
-        _check_devices(FLAGS.devices)
+    if options.use_tpu:
+        raise UserError("--distribution=%s and --use_tpu: give one of them" % options.distribution)
+    if options.distribution == "mirrored":
+        _check_devices(options.devices)
         with tf.Graph().as_default():  # else it looks for devices that the session has, not eager
-            return tf.distribute.MirroredStrategy(FLAGS.devices or None)
+            return tf.distribute.MirroredStrategy(options.devices or None)
     if not multi_worker.cluster():
         raise UserError(
             "--distribution=multi_worker: the environment variable TF_CONFIG has no cluster; "
@@ -105,10 +103,11 @@ def _check_devices(names):
         seen.add(place)
 
 
-def make_estimator(model_fn, save_checkpoints_steps, **batch_sizes):
+def make_estimator(options, model_fn, save_checkpoints_steps, **batch_sizes):
     """The estimator of the flags: TPUEstimator, or Estimator where a strategy shares the steps.
 
     Args:
+        options: the flags.
         model_fn: function (features, labels, mode, params) -> `TPUEstimatorSpec`.
         save_checkpoints_steps: steps between checkpoints.
         **batch_sizes: train_batch_size, eval_batch_size, predict_batch_size.
@@ -119,14 +118,14 @@ def make_estimator(model_fn, save_checkpoints_steps, **batch_sizes):
     Raises:
         UserError: for a batch that the replicas cannot share alike.
     """
-    strategy = make_strategy()
-    config = make_run_config(save_checkpoints_steps, strategy)
-    message = "" if FLAGS.use_tpu else cpu_precision.slow_precision(FLAGS.precision)
+    strategy = make_strategy(options)
+    config = make_run_config(options, save_checkpoints_steps, strategy)
+    message = "" if options.use_tpu else cpu_precision.slow_precision(options.precision)
     if message:
         say("warning: %s", message)
     if strategy is None:
         return tf.estimator.tpu.TPUEstimator(
-            use_tpu=FLAGS.use_tpu, model_fn=model_fn, config=config, **batch_sizes
+            use_tpu=options.use_tpu, model_fn=model_fn, config=config, **batch_sizes
         )
     if batch_sizes["train_batch_size"] % strategy.num_replicas_in_sync:
         raise UserError(

@@ -1,5 +1,6 @@
 """Flags that all `run_*` commands have, and checks of their values."""
 
+from typing import Any, Optional, Sequence
 import warnings
 
 from absl import flags
@@ -11,72 +12,76 @@ from albert_zh.text import tokenization
 from albert_zh.training import multi_worker
 from albert_zh.training.messages import say
 
-FLAGS = flags.FLAGS
 DEFAULT_SEED = 12345
 LARGEST_SEED = 2**31 - 1
 
 _OF_TPU = ("tpu_name", "tpu_zone", "gcp_project", "num_tpu_cores", "iterations_per_loop")
 
 
-def define_run_flags(**defaults):
+_TABLE = (
+    ("string", "output_dir", None, "Folder for checkpoints and results."),
+    ("string", "init_checkpoint", None, "Checkpoint to start from: a prefix or its folder."),
+    ("integer", "max_seq_length", 128, "Longest input in tokens; longer ones are cut."),
+    ("boolean", "do_train", False, "Whether to train."),
+    ("boolean", "do_eval", False, "Whether to evaluate."),
+    ("integer", "train_batch_size", 32, "Examples in a training step."),
+    ("integer", "eval_batch_size", 8, "Examples in an evaluation step."),
+    ("float", "learning_rate", 5e-5, "Highest learning rate, at the end of the warm-up."),
+    (
+        "integer",
+        "save_checkpoints_steps",
+        1000,
+        "Training steps between checkpoints; in fine-tuning those of an epoch, if fewer.",
+    ),
+    (
+        "integer",
+        "keep_checkpoint_max",
+        5,
+        "The most checkpoints to keep; 0 for all. Unless it is given, a fine-tuning that has "
+        "ended leaves the newest alone, beside the best model (with --do_eval).",
+    ),
+    ("integer", "iterations_per_loop", 1000, "Training steps in a TPU's loop."),
+    (
+        "boolean",
+        "recompute",
+        False,
+        "In training compute each layer again for the gradient: slower, in much less memory.",
+    ),
+    (
+        "boolean",
+        "plain",
+        False,
+        "Do without what saves time: batches by length, compiled and joint operations, leaving "
+        "out what nobody asks for, memory that is kept.",
+    ),
+    ("integer", "num_threads", 0, "Threads of an operation; 0 for as many as there are cores."),
+    ("integer", "seed", DEFAULT_SEED, "Seed of start values, shuffling and dropout."),
+    ("boolean", "use_tpu", False, "Whether to run on a TPU."),
+    ("string", "tpu_name", None, "Name or grpc address of the TPU."),
+    ("string", "tpu_zone", None, "The TPU's zone; found out where it is left out."),
+    ("string", "gcp_project", None, "The TPU's project; found out where it is left out."),
+    ("string", "master", None, "Address of a TensorFlow master."),
+    ("integer", "num_tpu_cores", 8, "Cores of the TPU."),
+    ("list", "devices", [], "Devices of --distribution=mirrored; all GPUs if left out."),
+)
+
+
+def define_run_flags(options: flags.FlagValues, **defaults: Any) -> None:
     """Defines the flags that every `run_*` command has.
 
     Args:
-        **defaults: defaults in place of those below.
+        options: where to define them; `flags.FLAGS` for a command line.
+        **defaults: defaults in place of those of the table.
     """
-    table = [
-        ("string", "output_dir", None, "Folder for checkpoints and results."),
-        ("string", "init_checkpoint", None, "Checkpoint to start from: a prefix or its folder."),
-        ("integer", "max_seq_length", 128, "Longest input in tokens; longer ones are cut."),
-        ("boolean", "do_train", False, "Whether to train."),
-        ("boolean", "do_eval", False, "Whether to evaluate."),
-        ("integer", "train_batch_size", 32, "Examples in a training step."),
-        ("integer", "eval_batch_size", 8, "Examples in an evaluation step."),
-        ("float", "learning_rate", 5e-5, "Highest learning rate, at the end of the warm-up."),
-        (
-            "integer",
-            "save_checkpoints_steps",
-            1000,
-            "Training steps between checkpoints; in fine-tuning those of an epoch, if fewer.",
-        ),
-        (
-            "integer",
-            "keep_checkpoint_max",
-            5,
-            "The most checkpoints to keep; 0 for all. Unless it is given, a fine-tuning that has "
-            "ended leaves the newest alone, beside the best model (with --do_eval).",
-        ),
-        ("integer", "iterations_per_loop", 1000, "Training steps in a TPU's loop."),
-        (
-            "boolean",
-            "recompute",
-            False,
-            "In training compute each layer again for the gradient: slower, in much less memory.",
-        ),
-        (
-            "boolean",
-            "plain",
-            False,
-            "Do without what saves time: batches by length, compiled and joint operations, leaving "
-            "out what nobody asks for, memory that is kept.",
-        ),
-        ("integer", "num_threads", 0, "Threads of an operation; 0 for as many as there are cores."),
-        ("integer", "seed", DEFAULT_SEED, "Seed of start values, shuffling and dropout."),
-        ("boolean", "use_tpu", False, "Whether to run on a TPU."),
-        ("string", "tpu_name", None, "Name or grpc address of the TPU."),
-        ("string", "tpu_zone", None, "The TPU's zone; found out where it is left out."),
-        ("string", "gcp_project", None, "The TPU's project; found out where it is left out."),
-        ("string", "master", None, "Address of a TensorFlow master."),
-        ("integer", "num_tpu_cores", 8, "Cores of the TPU."),
-        ("list", "devices", [], "Devices of --distribution=mirrored; all GPUs if left out."),
-    ]
-    for kind, name, default, help_text in table:
-        getattr(flags, "DEFINE_" + kind)(name, defaults.get(name, default), help_text)
+    for kind, name, default, help_text in _TABLE:
+        define = getattr(flags, "DEFINE_" + kind)
+        define(name, defaults.get(name, default), help_text, flag_values=options)
     flags.DEFINE_enum(
         "precision",
         "float32",
         sorted(PRECISIONS),
         "What the encoder computes in; variables and losses are float32.",
+        flag_values=options,
     )
     flags.DEFINE_enum(
         "distribution",
@@ -84,51 +89,54 @@ def define_run_flags(**defaults):
         ["none", "mirrored", "multi_worker"],
         "Who shares a step: nobody, the devices of this machine, or those of several machines, "
         "which TF_CONFIG lists.",
+        flag_values=options,
     )
 
 
-def require_flags(names):
+def require_flags(options: flags.FlagValues, names: Sequence[str]) -> None:
     """Raises `UserError` for the first required flag that was not given."""
     for name in names:
-        if not FLAGS[name].value:
-            raise UserError("--%s is required (%s)" % (name, FLAGS[name].help.strip().rstrip(".")))
-
-
-def require_positive(names):
-    """Raises `UserError` for the first flag whose value is not a number above 0."""
-    for name in names:
-        if not 0 < FLAGS[name].value < float("inf"):
+        if not options[name].value:
             raise UserError(
-                "--%s: %s makes no sense, expected more than 0" % (name, FLAGS[name].value)
+                "--%s is required (%s)" % (name, options[name].help.strip().rstrip("."))
             )
 
 
-def require_at_least_0(names):
+def require_positive(options: flags.FlagValues, names: Sequence[str]) -> None:
+    """Raises `UserError` for the first flag whose value is not a number above 0."""
+    for name in names:
+        if not 0 < options[name].value < float("inf"):
+            raise UserError(
+                "--%s: %s makes no sense, expected more than 0" % (name, options[name].value)
+            )
+
+
+def require_at_least_0(options: flags.FlagValues, names: Sequence[str]) -> None:
     """Raises `UserError` for the first flag that was given and is below 0."""
     for name in names:
-        if FLAGS[name].value is not None and FLAGS[name].value < 0:
-            raise UserError("--%s=%s: expected 0 or more" % (name, FLAGS[name].value))
+        if options[name].value is not None and options[name].value < 0:
+            raise UserError("--%s=%s: expected 0 or more" % (name, options[name].value))
 
 
-def say_what_has_no_effect():
+def say_what_has_no_effect(options: flags.FlagValues) -> None:
     """Names the flags of TPUs that were given without `--use_tpu`."""
-    given = [name for name in _OF_TPU if FLAGS[name].present]
-    if given and not FLAGS.use_tpu:
+    given = [name for name in _OF_TPU if options[name].present]
+    if given and not options.use_tpu:
         say("note: without --use_tpu these flags have no effect: --%s", ", --".join(given))
 
 
-def check_seed(seed):
+def check_seed(seed: int) -> None:
     """Raises `UserError` for a seed that random generators don't take."""
     if not 0 <= seed <= LARGEST_SEED:
         raise UserError("--seed: %d makes no sense, expected 0 to %d" % (seed, LARGEST_SEED))
 
 
-def helper_name():
+def helper_name(options: flags.FlagValues) -> Optional[str]:
     """The name of a process that only helps the one that saves, None of that."""
-    return multi_worker.helper_name() if FLAGS.distribution == "multi_worker" else None
+    return multi_worker.helper_name() if options.distribution == "multi_worker" else None
 
 
-def read_config(config_file):
+def read_config(config_file: str) -> AlbertConfig:
     """The config of a file; its warnings are said in a line of ours."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
@@ -138,10 +146,16 @@ def read_config(config_file):
     return config
 
 
-def check_sizes(config, vocab_file=None, num_entries=None):
+def check_sizes(
+    options: flags.FlagValues,
+    config: AlbertConfig,
+    vocab_file: Optional[str] = None,
+    num_entries: Optional[int] = None,
+) -> None:
     """Checks that config, vocabulary and sequence length belong together.
 
     Args:
+        options: the flags.
         config: `AlbertConfig`.
         vocab_file: the vocabulary's file, or None where there is none.
         num_entries: its entries.
@@ -149,10 +163,10 @@ def check_sizes(config, vocab_file=None, num_entries=None):
     Raises:
         UserError: if they do not.
     """
-    if FLAGS.max_seq_length > config.max_position_embeddings:
+    if options.max_seq_length > config.max_position_embeddings:
         raise UserError(
             "--max_seq_length: %d is more than the config's max_position_embeddings, %d"
-            % (FLAGS.max_seq_length, config.max_position_embeddings)
+            % (options.max_seq_length, config.max_position_embeddings)
         )
     if vocab_file is not None:
         tokenization.check_num_entries(vocab_file, num_entries, config.vocab_size)

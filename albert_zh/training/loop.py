@@ -1,6 +1,5 @@
 """Training to a step, with checkpoints on a fixed grid of steps."""
 
-from absl import flags
 import tensorflow.compat.v1 as tf
 
 from albert_zh.training import flags as run_flags
@@ -8,13 +7,14 @@ from albert_zh.training import multi_worker
 from albert_zh.training.hooks import FirstStepHook, SaverHook
 from albert_zh.training.messages import say
 
-FLAGS = flags.FLAGS
 
-
-def train_with_checkpoints(estimator, input_fn, max_steps, save_steps, hooks, listeners=()):
+def train_with_checkpoints(
+    options, estimator, input_fn, max_steps, save_steps, hooks, listeners=()
+):
     """Trains to a step; saves on the grid of `save_steps`, and at the end.
 
     Args:
+        options: the flags.
         estimator: as of `make_estimator`.
         input_fn: input function.
         max_steps: the step to stop at.
@@ -23,11 +23,11 @@ def train_with_checkpoints(estimator, input_fn, max_steps, save_steps, hooks, li
         listeners: `EvaluationListener`s; not used on TPU, whose estimator has its own saver, and
             with several workers, which would have to wait.
     """
-    if FLAGS.use_tpu:
+    if options.use_tpu:
         listeners = ()
-    elif not run_flags.helper_name():
+    elif not run_flags.helper_name(options):
         hooks = hooks + [SaverHook(estimator.model_dir, save_steps)]
-    if FLAGS.distribution == "multi_worker":
+    if options.distribution == "multi_worker":
         hooks = hooks + [multi_worker.WatchHook(max_steps, say)]
         # Only this function brings the workers together; none of them has the role that evaluates.
         tf.estimator.train_and_evaluate(

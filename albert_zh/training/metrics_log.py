@@ -5,7 +5,6 @@ import os
 
 from albert_zh.common import files, plotting, validation
 from albert_zh.common.errors import UserError
-from albert_zh.training import flags as run_flags
 from albert_zh.training.messages import say
 
 METRICS_FILE = "metrics.jsonl"
@@ -31,12 +30,12 @@ class Metrics:
     A resumed run drops what was recorded after the checkpoint it goes on from.
     """
 
-    def __init__(self, folder, first_step):
+    def __init__(self, folder, first_step, worker=None):
         """Args:
         folder: the output folder.
         first_step: the step training goes on from.
+        worker: name of a process that only helps another one, see `flags.helper_name`.
         """
-        worker = run_flags.helper_name()
         name = "metrics.%s.jsonl" % worker if worker else METRICS_FILE
         self._path = os.path.join(folder, name)
         self.records = self.read(folder, first_step, name)

@@ -10,7 +10,6 @@ import tensorflow.compat.v1 as tf
 from albert_zh.common import files, path_rules, validation
 from albert_zh.common.errors import UserError
 from albert_zh.model import checkpoint_files
-from albert_zh.training import flags as run_flags
 from albert_zh.training.messages import say
 
 LOG_FILE = "train.log"
@@ -23,17 +22,20 @@ RUN_SETTINGS = validation.record(
 _DIGEST = re.compile("[0-9a-f]{64}$")
 
 
-def open_output_folder(folder):
+def open_output_folder(folder, worker=None):
     """Makes the output folder and sends TensorFlow's log and Python's warnings to a file in it.
 
     The log file is locked, so that two runs in one folder don't mix.
+
+    Args:
+        folder: the output folder.
+        worker: name of a process that only helps another one, see `flags.helper_name`.
 
     Raises:
         UserError: if the folder cannot be written to, or another run is at work in it.
     """
     target = path_rules.output_folder(folder, "--output_dir=%s" % folder)
     checkpoint_files.check_no_pattern(os.path.abspath(folder), "--output_dir=%s" % folder)
-    worker = run_flags.helper_name()
     path = os.path.join(folder, "train.%s.log" % worker if worker else LOG_FILE)
     try:
         os.makedirs(target, exist_ok=True)
