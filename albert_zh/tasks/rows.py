@@ -109,6 +109,11 @@ def file_of_split(folder, names):
     return (os.path.join(folder, there[0]) if there else None), there[1:]
 
 
+def has_escaped_surrogate(text):
+    """Whether a JSON text escapes halves of characters, which may lack their other half."""
+    return _ESCAPED_SURROGATE.search(text) is not None
+
+
 def _json_rows(numbered):
     return (_json_row(number, line) for number, line in numbered)
 
@@ -118,7 +123,7 @@ def _json_row(number, line):
         return Row(number, [line], BLANK)
     try:
         record = json.loads(line)
-        if _ESCAPED_SURROGATE.search(line):
+        if has_escaped_surrogate(line):
             record = json.loads(
                 text_encodings.without_surrogates(json.dumps(record, ensure_ascii=False))
             )

@@ -531,9 +531,13 @@ def _without_accent(char):
     return "" if unicodedata.category(char) == "Mn" else char
 
 
+def is_punctuation(char):
+    """Whether a character is a punctuation mark to BERT: ASCII signs such as "$" are."""
+    return char in _ASCII_PUNCTUATION or unicodedata.category(char)[0] == "P"
+
+
 def _spaced_punctuation(char):
-    is_punctuation = char in _ASCII_PUNCTUATION or unicodedata.category(char)[0] == "P"
-    return " %s " % char if is_punctuation else char
+    return " %s " % char if is_punctuation(char) else char
 
 
 CLEANED_AND_SPACED = _CharacterTable(_cleaned_and_spaced)

@@ -1,0 +1,1 @@
+"""Extractive reading comprehension: questions answered by a span of a context."""

@@ -1,0 +1,329 @@
+"""Windows and answers of BERT's and NEZHA's run_squad.py for CMRC 2018, exactly.
+
+What differs from `windows` and `span_scores`: runs of letters and digits are words, accents are
+kept, the answer is the first occurrence of the first answer's text, lengths are counted in pieces,
+the 20 best starts and ends are paired, and answers are joined from pieces without blanks.
+"""
+
+import collections
+import json
+import math
+from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple
+
+import numpy as np
+
+from albert_zh.common import files
+from albert_zh.common.errors import UserError
+from albert_zh.tasks.reading import windows as reading_windows
+from albert_zh.tasks.reading.questions import Question
+from albert_zh.text import tokenization
+
+FIRST_UNIQUE_ID = 1000000000
+MAX_ANSWER_LENGTH = 30  # pieces
+PREDICTIONS, NBEST_PREDICTIONS = "dev_predictions.json", "dev_nbest_predictions.json"
+_NOTHING_LEFT = "empty"  # the original's prediction where no pair is allowed
+
+
+class Document(NamedTuple):
+    """A context in words.
+
+    Fields:
+        words: list of str, lower-cased if the tokenizer does so.
+        word_of_character: list with the number of each character's word; of whitespace, the word
+            before it (-1 at the beginning).
+        pieces: list of str.
+        word_of_piece: list of ints.
+        piece_of_word: list of ints, the first piece of each word.
+    """
+
+    words: List[str]
+    word_of_character: List[int]
+    pieces: List[str]
+    word_of_piece: List[int]
+    piece_of_word: List[int]
+
+
+class Features(NamedTuple):
+    """A window with the original's fields."""
+
+    unique_id: int
+    example_index: int
+    doc_span_index: int
+    tokens: List[str]
+    token_to_orig_map: Dict[int, int]
+    token_is_max_context: Dict[int, bool]
+    input_ids: List[int]
+    input_mask: List[int]
+    segment_ids: List[int]
+    input_span_mask: List[int]
+    start_position: Optional[int] = None
+    end_position: Optional[int] = None
+
+
+class OriginalWindowMaker:
+    """Makes the original's windows."""
+
+    def __init__(self, tokenizer: Any, max_seq_length: int, doc_stride: int, max_query_length: int):
+        """As `WindowMaker`; raises `UserError` for a SentencePiece model too."""
+        reading_windows.check_lengths(max_seq_length, doc_stride, max_query_length)
+        if tokenizer.sentencepiece is not None:
+            raise UserError(
+                "--original_features needs a vocabulary of word pieces, found a SentencePiece "
+                "model: leave the flag out"
+            )
+        self._tokenizer = tokenizer
+        self._lengths = max_seq_length, doc_stride, max_query_length
+
+    @property
+    def lowers(self) -> bool:
+        """Whether words are lower-cased."""
+        return self._tokenizer.basic_tokenizer.do_lower_case
+
+    def features(
+        self, questions: Sequence[Question], is_training: bool = False
+    ) -> Iterator[Features]:
+        """Yields the windows of questions.
+
+        Args:
+            questions: list of `Question`.
+            is_training: whether windows get the positions of the answer; a question whose answer
+                cannot be located in words has no windows then.
+        """
+        unique_id = FIRST_UNIQUE_ID
+        context, document = None, None
+        for index, question in enumerate(questions):
+            if question.context is not context:
+                context, document = question.context, self.document(question.context)
+            answer = self.answer_pieces(question, document) if is_training else None
+            if is_training and answer is None:
+                continue
+            for features in self._windows(question, document, answer, is_training):
+                yield features._replace(unique_id=unique_id, example_index=index)
+                unique_id += 1
+
+    def document(self, context: str) -> Document:
+        """A context in words and pieces."""
+        words = split_into_words(context, self.lowers)
+        word_of_character = _words_of_characters(context, words, self.lowers)
+        pieces, word_of_piece, piece_of_word = [], [], []
+        for number, word in enumerate(words):
+            piece_of_word.append(len(pieces))
+            for piece in self.pieces(word):
+                word_of_piece.append(number)
+                pieces.append(piece)
+        return Document(words, word_of_character, pieces, word_of_piece, piece_of_word)
+
+    def pieces(self, text: str) -> List[str]:
+        """The pieces of a text."""
+        split = self._tokenizer.wordpiece_tokenizer.split_word
+        return [piece for word in split_into_words(text, self.lowers) for piece in split(word)]
+
+    def answer_words(self, question: Question, document: Document) -> Optional[Tuple[int, int]]:
+        """(first, last) word of the first answer; None if it cannot be recovered from words."""
+        text = question.answers[0].text if question.answers else ""
+        begin = question.context.find(text)
+        if not text or begin < 0:
+            return None
+        first = max(document.word_of_character[begin], 0)
+        last = document.word_of_character[begin + len(text) - 1]
+        cleaned = "".join(text.split())
+        cleaned = cleaned.lower() if self.lowers else cleaned
+        return (first, last) if cleaned in "".join(document.words[first : last + 1]) else None
+
+    def answer_pieces(self, question: Question, document: Document) -> Optional[Tuple[int, int]]:
+        """(first, last) piece of the first answer, narrowed to those that spell it; or None."""
+        words = self.answer_words(question, document)
+        if words is None:
+            return None
+        begin = document.piece_of_word[words[0]]
+        ends = document.piece_of_word[words[1] + 1 : words[1] + 2]
+        last = (ends[0] if ends else len(document.pieces)) - 1
+        spelled = " ".join(self.pieces(question.answers[0].text))
+        for first in range(begin, last + 1):
+            for end in range(last, first - 1, -1):
+                if " ".join(document.pieces[first : end + 1]) == spelled:
+                    return first, end
+        return begin, last
+
+    def _windows(self, question, document, answer, is_training) -> Iterator[Features]:
+        max_seq_length, doc_stride, max_query_length = self._lengths
+        query = self.pieces(question.text)[:max_query_length]
+        head = ["[CLS]"] + query + ["[SEP]"]
+        num_pieces = len(document.pieces)
+        bounds = reading_windows.window_bounds(
+            num_pieces, max_seq_length - len(head) - 1, doc_stride
+        )
+        best_windows = reading_windows.max_context_windows(bounds, num_pieces)
+        for index, (begin, end) in enumerate(bounds):
+            positions = range(len(head), len(head) + end - begin)
+            tokens = head + document.pieces[begin:end] + ["[SEP]"]
+            padding = [0] * (max_seq_length - len(tokens))
+            targets = (None, None)
+            if is_training:
+                targets = reading_windows.positions_in_window(answer, begin, end, len(head))
+            yield Features(
+                unique_id=0,
+                example_index=0,
+                doc_span_index=index,
+                tokens=tokens,
+                token_to_orig_map=dict(zip(positions, document.word_of_piece[begin:end])),
+                token_is_max_context=dict(
+                    zip(positions, (best_windows[begin:end] == index).tolist())
+                ),
+                input_ids=self._tokenizer.convert_tokens_to_ids(tokens) + padding,
+                input_mask=[1] * len(tokens) + padding,
+                segment_ids=[0] * len(head) + [1] * (end - begin + 1) + padding,
+                input_span_mask=[1] + [0] * (len(head) - 1) + [1] * (end - begin) + [0] + padding,
+                start_position=targets[0],
+                end_position=targets[1],
+            )
+
+
+def split_into_words(text: str, lowers: bool) -> List[str]:
+    """Words: ideographs, punctuation marks and control characters alone, others in runs."""
+    spaced = "".join(" %s " % char if _stands_alone(char) else char for char in text)
+    return (spaced.lower() if lowers else spaced).split()
+
+
+def _stands_alone(char: str) -> bool:
+    """Whether a character is a word: what the tokenizer cleans, spaces or takes for punctuation."""
+    return tokenization.CLEANED_AND_SPACED[ord(char)] != char or tokenization.is_punctuation(char)
+
+
+def _words_of_characters(context: str, words: Sequence[str], lowers: bool) -> List[int]:
+    """The number of the word that each character belongs to."""
+    numbers = []
+    at, spelled = 0, ""
+    for char in context:
+        if char.isspace():
+            numbers.append(at - 1)
+            continue
+        numbers.append(at)
+        spelled += char
+        if (spelled.lower() if lowers else spelled) == words[at]:
+            at, spelled = at + 1, ""
+    return numbers
+
+
+# Scores to answers
+
+_Pair = collections.namedtuple("_Pair", "features start end start_logit end_logit")
+
+
+def n_best(
+    words: Sequence[str],
+    windows: Sequence[Features],
+    log_probabilities: Sequence[Tuple[Sequence[float], Sequence[float]]],
+    lowers: bool,
+    n_best_size: int = 20,
+    max_answer_length: int = MAX_ANSWER_LENGTH,
+) -> List[Dict[str, Any]]:
+    """The original's n-best list of a question.
+
+    Args:
+        words: words of its document.
+        windows: its W windows.
+        log_probabilities: W pairs (starts, ends) of lists of floats [F].
+        lowers: whether the tokenizer lower-cases.
+        n_best_size: number of starts and of ends that are paired, and of answers that are kept.
+        max_answer_length: pieces of an answer at most.
+
+    Returns:
+        list of dicts as in dev_nbest_predictions.json.
+    """
+    pairs = [
+        pair
+        for features, (starts, ends) in zip(windows, log_probabilities)
+        for pair in _allowed_pairs(features, starts, ends, n_best_size, max_answer_length)
+    ]
+    pairs.sort(key=lambda pair: pair.start_logit + pair.end_logit, reverse=True)
+    entries = {}
+    for pair in pairs:
+        if len(entries) >= n_best_size:
+            break
+        text = _text(words, pair, lowers)
+        entries.setdefault(text, _entry(text, *pair[3:], *pair[1:3]))
+    ranked = list(entries.values()) or [_entry(_NOTHING_LEFT, 0.0, 0.0, 0, 0)]
+    scores = [entry["start_logit"] + entry["end_logit"] for entry in ranked]
+    for entry, probability in zip(ranked, _softmax(scores)):
+        entry["probability"] = probability
+    return ranked
+
+
+def _entry(text, start_logit, end_logit, start_index, end_index):
+    return {
+        "text": text,
+        "probability": 0.0,
+        "start_logit": start_logit,
+        "end_logit": end_logit,
+        "start_index": start_index,
+        "end_index": end_index,
+    }
+
+
+def _allowed_pairs(features, starts, ends, n_best_size, max_answer_length) -> Iterator[_Pair]:
+    for start in _best_indices(starts, n_best_size):
+        if not features.token_is_max_context.get(start, False):
+            continue
+        for end in _best_indices(ends, n_best_size):
+            if end in features.token_to_orig_map and start <= end < start + max_answer_length:
+                yield _Pair(features, start, end, float(starts[start]), float(ends[end]))
+
+
+def _best_indices(scores: Sequence[float], count: int) -> List[int]:
+    return np.argsort(-np.asarray(scores, np.float64), kind="stable")[:count].tolist()
+
+
+def _softmax(scores: Sequence[float]) -> List[float]:
+    top = max(scores)
+    odds = [math.exp(score - top) for score in scores]
+    total = sum(odds)
+    return [value / total for value in odds]
+
+
+def _text(words: Sequence[str], pair: _Pair, lowers: bool) -> str:
+    """The text of a pair, without blanks."""
+    pieces = pair.features.tokens[pair.start : pair.end + 1]
+    spelled = " ".join(" ".join(pieces).replace(" ##", "").replace("##", "").split())
+    first, last = (pair.features.token_to_orig_map[at] for at in (pair.start, pair.end))
+    return _projected(spelled, " ".join(words[first : last + 1]), lowers).replace(" ", "")
+
+
+def _projected(spelled: str, text: str, lowers: bool) -> str:
+    """The part of a text that some of its tokens spell; all of it where they cannot be aligned.
+
+    Args:
+        spelled: the tokens, blanks between them.
+        text: what they were made of.
+        lowers: whether the tokenizer lower-cases.
+    """
+    tokenized = " ".join(tokenization.BasicTokenizer(lowers).tokenize(text))
+    begin = tokenized.find(spelled)
+    characters = [at for at, char in enumerate(text) if char != " "]
+    if begin < 0 or len(characters) != len(tokenized.replace(" ", "")):
+        return text
+    before = begin - tokenized.count(" ", 0, begin)
+    length = len(spelled.replace(" ", ""))
+    if not length:
+        return text
+    return text[characters[before] : characters[before + length - 1] + 1]
+
+
+def write_predictions(
+    predictions_file: str, n_best_file: str, ranked: Dict[str, List[Dict[str, Any]]]
+) -> None:
+    """Writes the two files of predictions.
+
+    Args:
+        predictions_file: path of {question id: text}.
+        n_best_file: path of {question id: n-best list}.
+        ranked: {question id: n-best list}.
+    """
+    texts = {
+        name: next((entry["text"] for entry in entries if entry["text"]), "")
+        for name, entries in ranked.items()
+    }
+    with files.atomic_write(predictions_file) as handle:
+        handle.write(json.dumps(texts, indent=4, ensure_ascii=False) + "\n")
+    with files.atomic_write(n_best_file) as handle:
+        handle.write(json.dumps(ranked, indent=4) + "\n")

@@ -1,0 +1,326 @@
+"""Files of questions: SQuAD 1.1 and 2.0, CMRC 2018's two layouts, DRCD, JSON lines, CSV, TSV.
+
+    question_file = read_questions("cmrc2018_dev.json")
+    question_file.questions[0].text, question_file.questions[0].answers, question_file.counts
+
+Layouts, recognized by their content:
+
+    squad   {"data": [{"paragraphs": [{"context": ..., "qas": [{"id", "question", "answers":
+            [{"text", "answer_start"}], "is_impossible"}]}]}]}
+    cmrc    [{"context_id", "context_text", "qas": [{"query_id", "query_text", "answers": [text]}]}]
+    lines   {"context", "question", "answer", "start", "id"} in each line of a .json(l) file;
+            `answer` may be a list, "" or null stands for "not answered by the context"
+    table   the same columns in a .csv, .tsv or .txt file, with a header that names them or in this
+            order: context, question, answer, start
+
+Answers and starts may be missing: such a file can be predicted.
+"""
+
+import hashlib
+import json
+import os
+from typing import Any, Dict, Iterator, List, Optional, Tuple
+
+from albert_zh.common import files, path_rules, text_encodings, validation
+from albert_zh.common.errors import UserError
+from albert_zh.tasks import rows
+from albert_zh.tasks.reading import questions as reading_questions
+from albert_zh.tasks.reading.questions import Answer, Question, QuestionFile, located_answers
+
+SQUAD, CMRC, LINES, TABLE = "squad", "cmrc", "lines", "table"
+
+# Names of columns, and of the keys of JSON lines; the first one is ours.
+COLUMNS = {
+    "context": ("context", "context_text", "paragraph", "passage"),
+    "question": ("question", "query", "query_text"),
+    "answer": ("answer", "answers", "answer_text"),
+    "start": ("start", "answer_start"),
+    "id": ("id", "query_id", "qid"),
+}
+_ORDER = ("context", "question", "answer", "start")
+
+_ID = validation.scalar(
+    "a text or an integer",
+    lambda value: isinstance(value, (str, int)) and not isinstance(value, bool),
+)
+_ANSWER_TEXT = validation.scalar(  # CMRC's dev file has numbers among its answers
+    "a text", lambda value: isinstance(value, (str, int, float)) and not isinstance(value, bool)
+)
+_ANSWER = validation.record(
+    {"text": _ANSWER_TEXT, "answer_start": validation.or_none(validation.integer())}, ["text"]
+)
+_SQUAD_QUESTION = validation.record(
+    {
+        "id": _ID,
+        "question": validation.TEXT,
+        "answers": validation.list_of(_ANSWER),
+        "is_impossible": validation.BOOLEAN,
+    },
+    ["id", "question"],
+)
+_SQUAD_PARAGRAPH = validation.record(
+    {"context": validation.TEXT, "qas": validation.list_of(_SQUAD_QUESTION)}, ["context", "qas"]
+)
+_SQUAD_ARTICLES = validation.list_of(
+    validation.record({"paragraphs": validation.list_of(_SQUAD_PARAGRAPH)}, ["paragraphs"])
+)
+_SQUAD_FILE = validation.record({"data": _SQUAD_ARTICLES}, ["data"])
+_CMRC_QUESTION = validation.record(
+    {
+        "query_id": _ID,
+        "query_text": validation.TEXT,
+        "answers": validation.list_of(_ANSWER_TEXT),
+    },
+    ["query_id", "query_text"],
+)
+_CMRC_FILE = validation.list_of(
+    validation.record(
+        {"context_text": validation.TEXT, "qas": validation.list_of(_CMRC_QUESTION)},
+        ["context_text", "qas"],
+    )
+)
+
+
+def read_questions(path: str, encoding: str = "utf-8") -> QuestionFile:
+    """Reads a file of any layout.
+
+    Args:
+        path: the file.
+        encoding: name of its encoding.
+
+    Returns:
+        `QuestionFile`.
+
+    Raises:
+        UserError: if it is missing, unreadable, of no known layout, without questions, or has an id
+            twice; names the key or line.
+    """
+    path_rules.check_local(path)
+    if os.path.isdir(path):
+        raise UserError("%s: expected a file of questions, found a folder" % path)
+    counts = reading_questions.new_counts()
+    if path.endswith((".json", ".jsonl")):
+        layout, read, sha256 = _read_json(path, encoding, counts)
+    else:
+        layout = TABLE
+        read, sha256 = _read_rows(path, encoding, counts)
+    reading_questions.check_ids(path, read)
+    reading_questions.count_empty_texts(read, counts)
+    return QuestionFile(path, layout, read, +counts, sha256)
+
+
+def _read_json(path, encoding, counts):
+    """(layout, questions, digest) of a JSON file, or of JSON lines."""
+    digest = hashlib.sha256()
+    text = files.read_text(path, encoding, digest)
+    if _is_lines(text):
+        return (LINES,) + _read_rows(path, encoding, counts)
+    document = _without_surrogates(text, files.parse_json(text, path))
+    layout, questions = _questions_of_document(path, document, counts)
+    return layout, questions, digest.hexdigest()
+
+
+def questions_of_document(path: str, document: Any) -> List[Question]:
+    """The questions of a parsed JSON document, in SQuAD's or CMRC's layout.
+
+    Args:
+        path: its file, for messages.
+        document: dict or list.
+
+    Raises:
+        UserError: as `read_questions`.
+    """
+    questions = _questions_of_document(path, document, reading_questions.new_counts())[1]
+    reading_questions.check_ids(path, questions)
+    return questions
+
+
+def _questions_of_document(path, document, counts):
+    if isinstance(document, list):
+        is_squad = any(isinstance(entry, dict) and "paragraphs" in entry for entry in document)
+        document = {"data": document} if is_squad else document
+    if isinstance(document, dict):
+        validation.checked(path, document, _SQUAD_FILE)
+        return SQUAD, list(_squad_questions(path, document["data"], counts))
+    if isinstance(document, list):
+        validation.checked(path, document, _CMRC_FILE)
+        return CMRC, list(_cmrc_questions(path, document, counts))
+    raise UserError(
+        '%s: expected {"data": [...]} as in SQuAD, the list of the original CMRC layout, or JSON '
+        "lines, found %s" % (path, validation.shown(document))
+    )
+
+
+def _is_lines(text: str) -> bool:
+    """Whether a text is JSON lines: its first line is an object, but not that of a SQuAD file."""
+    line = text.lstrip().split("\n", 1)[0]
+    if not line.startswith("{"):
+        return False
+    try:
+        first = json.loads(line)
+    except (ValueError, RecursionError):
+        return False
+    return "data" not in first
+
+
+def _without_surrogates(text, document):
+    """The document with U+FFFD for each half of a character that the file escapes."""
+    if not rows.has_escaped_surrogate(text):
+        return document
+    dumped = json.dumps(document, ensure_ascii=False)
+    return json.loads(text_encodings.without_surrogates(dumped))
+
+
+def _squad_questions(path, articles, counts) -> Iterator[Question]:
+    for at_article, article in enumerate(articles):
+        for at_paragraph, paragraph in enumerate(article["paragraphs"]):
+            context = paragraph["context"]
+            for at_question, entry in enumerate(paragraph["qas"]):
+                source = "%s: data[%d].paragraphs[%d].qas[%d]" % (
+                    (path, at_article, at_paragraph, at_question)
+                )
+                answers = _squad_answers(context, entry, counts)
+                yield Question(str(entry["id"]), entry["question"], context, answers, source)
+
+
+def _squad_answers(context, entry, counts) -> Optional[Tuple[Answer, ...]]:
+    if entry.get("is_impossible"):
+        return ()
+    if "answers" not in entry:
+        return None
+    answers = [(str(answer["text"]), answer.get("answer_start")) for answer in entry["answers"]]
+    return located_answers(context, answers, counts)
+
+
+def _cmrc_questions(path, paragraphs, counts) -> Iterator[Question]:
+    for at_paragraph, paragraph in enumerate(paragraphs):
+        context = paragraph["context_text"]
+        for at_question, entry in enumerate(paragraph["qas"]):
+            source = "%s: [%d].qas[%d]" % (path, at_paragraph, at_question)
+            answers = None
+            if "answers" in entry:
+                answers = [(str(text), None) for text in entry["answers"]]
+                answers = located_answers(context, answers, counts)
+            yield Question(str(entry["query_id"]), entry["query_text"], context, answers, source)
+
+
+# Rows
+
+
+def _read_rows(path, encoding, counts) -> Tuple[List[Question], str]:
+    """(questions, digest) of JSON lines or a table."""
+    table = rows.Table(path, encoding)
+    names = None  # type: Optional[Dict[str, Any]]
+    contexts = {}  # type: Dict[str, str]
+    read = []
+    for row in table:
+        source = "%s, line %d" % (path, row.line)
+        if row.problem == rows.BLANK:
+            counts[reading_questions.BLANK_LINE] += 1
+            continue
+        if row.problem:
+            raise UserError("%s: %s" % (source, row.problem))
+        if table.is_json:
+            cells = _named_cells(row.cells, source)
+        elif names is None:
+            names, is_header = _columns(row.cells, path)
+            if is_header:
+                continue
+            cells = _cells_of_columns(row.cells, names, source)
+        else:
+            cells = _cells_of_columns(row.cells, names, source)
+        cells["context"] = contexts.setdefault(cells["context"], cells["context"])
+        read.append(_question_of_cells(cells, len(read), source, counts))
+    return read, table.sha256()
+
+
+def _named_cells(record: Dict[str, Any], source: str) -> Dict[str, Any]:
+    """The values of a JSON line by our names; raises `UserError` where context or question lack."""
+    cells = {}
+    for name, spellings in COLUMNS.items():
+        present = [spelling for spelling in spellings if spelling in record]
+        if present:
+            cells[name] = record[present[0]]
+    for name in ("context", "question"):
+        if not isinstance(cells.get(name), str):
+            raise UserError(
+                "%s: expected the key %r with a text, found %s"
+                % (source, name, validation.shown(sorted(record)))
+            )
+    return cells
+
+
+def _columns(cells: List[str], path: str) -> Tuple[Dict[str, int], bool]:
+    """({our name: column}, whether the first row is a header that names them)."""
+    header = [cell.strip().lower() for cell in cells]
+    columns = {
+        name: header.index(spelling)
+        for name, spellings in COLUMNS.items()
+        for spelling in reversed(spellings)
+        if spelling in header
+    }
+    if "context" in columns and "question" in columns:
+        return columns, True
+    if columns and set(header) <= {s for spellings in COLUMNS.values() for s in spellings}:
+        raise UserError(
+            "%s, line 1: the header names %s, expected context and question too"
+            % (path, ", ".join(header))
+        )
+    if len(cells) < 2:
+        raise UserError(
+            "%s, line 1: expected columns context, question[, answer[, start]], found one column"
+            % path
+        )
+    return dict(zip(_ORDER, range(len(cells)))), False
+
+
+def _cells_of_columns(cells: List[str], columns: Dict[str, int], source: str) -> Dict[str, Any]:
+    missing = [name for name in columns if columns[name] >= len(cells)]
+    if {"context", "question"} & set(missing):
+        raise UserError(
+            "%s: %d columns, expected at least %d"
+            % (source, len(cells), max(columns["context"], columns["question"]) + 1)
+        )
+    return {name: cells[column] for name, column in columns.items() if name not in missing}
+
+
+def _question_of_cells(cells, index, source, counts) -> Question:
+    start = _start(cells.get("start"), source)
+    answers = None
+    if "answer" in cells:
+        given = list(_answers_of_cell(cells["answer"], start, source))
+        answers = located_answers(cells["context"], given, counts)
+    question_id = cells.get("id")
+    question_id = str(index) if question_id in (None, "") else str(question_id)
+    return Question(question_id, cells["question"], cells["context"], answers, source)
+
+
+def _start(value: Any, source: str) -> Optional[int]:
+    if value is None or (isinstance(value, str) and not value.strip()):
+        return None
+    try:
+        return int(value)
+    except (TypeError, ValueError) as error:
+        raise UserError(
+            "%s: expected the position of the answer's first character as start, found %s"
+            % (source, validation.shown(value))
+        ) from error
+
+
+def _answers_of_cell(value: Any, start: Optional[int], source: str):
+    """Yields (text, start or None) of an answer: a text, an object as SQuAD's, a list, or null."""
+    if value is None:
+        return
+    if isinstance(value, str):
+        yield value, start
+    elif isinstance(value, dict):
+        validation.checked(source + ": answer", value, _ANSWER)
+        yield str(value["text"]), value.get("answer_start", start)
+    elif isinstance(value, list):
+        for member in value:
+            yield from _answers_of_cell(member, start, source)
+    else:
+        raise UserError(
+            "%s: expected the answer as a text, a list of texts or null, found %s"
+            % (source, validation.shown(value))
+        )

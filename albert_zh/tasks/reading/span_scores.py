@@ -1,0 +1,196 @@
+"""Answers from the scores that a model gives to the pieces of its windows, with NumPy alone.
+
+ranked = ranked_answers(context, windows, start_logits, end_logits, max_answer_length=60)
+ranked.answers[0].text, ranked.answers[0].begin, ranked.null_odds
+"""
+
+from typing import List, NamedTuple, Optional, Sequence, Tuple
+
+import numpy as np
+
+from albert_zh.tasks.reading.windows import Window
+
+N_BEST_SIZE = 20
+_IMPOSSIBLE = -1e30
+
+
+class ScoredAnswer(NamedTuple):
+    """An answer in the context.
+
+    Fields:
+        text: the context's characters from `begin` to `end`.
+        begin, end: half-open range of characters.
+        score: log probability of its start and of its end in its window, added.
+        probability: share of it among the ranked answers, and "no answer" where that is ranked.
+        start_logit, end_logit: the two log probabilities.
+        start_index, end_index: positions of its first and last piece in its window.
+    """
+
+    text: str
+    begin: int
+    end: int
+    score: float
+    probability: float
+    start_logit: float
+    end_logit: float
+    start_index: int
+    end_index: int
+
+
+class RankedAnswers(NamedTuple):
+    """The best answers to a question.
+
+    Fields:
+        answers: list of `ScoredAnswer`, the best first; texts are distinct.
+        null_score: score of "no answer": the lowest one of all windows; inf without a window.
+        null_probability: share of "no answer" among all of them.
+    """
+
+    answers: List[ScoredAnswer]
+    null_score: float
+    null_probability: float
+
+    @property
+    def null_odds(self) -> float:
+        """By how much "no answer" is better than the best answer; inf where there is none."""
+        return self.null_score - self.answers[0].score if self.answers else np.inf
+
+    def text(self, null_threshold: Optional[float] = None) -> str:
+        """The best answer; "" where `null_odds` is above the threshold (None: never)."""
+        if not self.answers or (null_threshold is not None and self.null_odds > null_threshold):
+            return ""
+        return self.answers[0].text
+
+
+def ranked_answers(
+    context: str,
+    windows: Sequence[Window],
+    start_logits: Sequence[np.ndarray],
+    end_logits: Sequence[np.ndarray],
+    max_answer_length: int,
+    n_best_size: int = N_BEST_SIZE,
+) -> RankedAnswers:
+    """The best answers to a question, over all its windows.
+
+    All pairs of a start and an end are ranked whose text is short enough and whose start is scored
+    in this window. Answers are cut out of the context, so that blanks and case are its own.
+
+    Args:
+        context: str.
+        windows: list of W `Window`.
+        start_logits: list of W arrays float [F] or longer: positions behind the window's last piece
+            are not looked at.
+        end_logits: the same for the last piece of an answer.
+        max_answer_length: longest answer, in characters.
+        n_best_size: number of answers to keep.
+
+    Returns:
+        `RankedAnswers`.
+    """
+    candidates = []
+    null_score = np.inf
+    for window, starts, ends in zip(windows, start_logits, end_logits):
+        starts, ends = (log_probabilities(window, logits) for logits in (starts, ends))
+        null_score = min(null_score, float(starts[0] + ends[0]))
+        for first, last in _best_pairs(window, starts, ends, max_answer_length, n_best_size):
+            candidates.append((starts[first] + ends[last], window, first, last, starts, ends))
+    candidates.sort(key=lambda candidate: -candidate[0])
+    answers = {}
+    for _, window, first, last, starts, ends in candidates:
+        answer = _answer(context, window, first, last, starts, ends)
+        if answer.text and len(answers) < n_best_size:
+            answers.setdefault(answer.text, answer)
+    return _with_probabilities(list(answers.values()), null_score)
+
+
+def log_probabilities(window: Window, logits: np.ndarray) -> np.ndarray:
+    """Log softmax over [CLS] and the context's pieces; float64 [F], very low elsewhere."""
+    size = len(window.input_ids)
+    mask = np.array(window.span_mask, bool)
+    scores = np.where(mask, np.asarray(logits, np.float64)[:size], _IMPOSSIBLE)
+    top = scores.max()
+    return scores - top - np.log(np.exp(scores - top).sum())
+
+
+def _best_pairs(
+    window: Window, starts: np.ndarray, ends: np.ndarray, max_answer_length: int, count: int
+) -> List[Tuple[int, int]]:
+    """The (first, last) positions of the best spans of a window, best first."""
+    begins = np.array([span[0] for span in window.spans])  # [C]
+    stops = np.array([span[1] for span in window.spans])
+    size = len(begins)
+    most_pieces = int((np.searchsorted(begins, begins + max_answer_length) - np.arange(size)).max())
+    lasts = np.arange(size)[:, None] + np.arange(most_pieces)  # [C, P]
+    is_inside = lasts < size
+    lasts = np.minimum(lasts, size - 1)
+    lengths = stops[lasts] - begins[:, None]
+    is_possible = is_inside & (lengths <= max_answer_length) & window.is_max_context[:, None]
+    sums = starts[window.offset : window.offset + size][:, None] + ends[window.offset + lasts]
+    sums = np.where(is_possible, sums, -np.inf).ravel()
+    best = np.argpartition(-sums, min(count, sums.size - 1))[:count]
+    best = best[np.lexsort((best, -sums[best]))]
+    return [
+        (int(at // most_pieces) + window.offset, int(lasts.ravel()[at]) + window.offset)
+        for at in best
+        if np.isfinite(sums[at])
+    ]
+
+
+def _answer(context, window, first, last, starts, ends) -> ScoredAnswer:
+    begin = window.spans[first - window.offset][0]
+    end = window.spans[last - window.offset][1]
+    return ScoredAnswer(
+        text=context[begin:end],
+        begin=begin,
+        end=end,
+        score=float(starts[first] + ends[last]),
+        probability=0.0,
+        start_logit=float(starts[first]),
+        end_logit=float(ends[last]),
+        start_index=first,
+        end_index=last,
+    )
+
+
+def _with_probabilities(answers: List[ScoredAnswer], null_score: float) -> RankedAnswers:
+    """Probabilities of the answers and of "no answer": a softmax over their scores."""
+    scores = np.array([answer.score for answer in answers] + [null_score])
+    if np.isinf(null_score):
+        return RankedAnswers([], null_score, 1.0)
+    odds = np.exp(scores - scores.max())
+    shares = odds / odds.sum()
+    answers = [answer._replace(probability=float(share)) for answer, share in zip(answers, shares)]
+    return RankedAnswers(answers, null_score, float(shares[-1]))
+
+
+def tuned_threshold(
+    null_odds: Sequence[float], answered: Sequence[float], unanswered: Sequence[float]
+) -> Tuple[float, float]:
+    """The threshold of `RankedAnswers.null_odds` with the highest mean score on a labelled file.
+
+    Args:
+        null_odds: float of each question.
+        answered: score (F1 or exact match) of its best answer.
+        unanswered: score of "no answer": 1 for a question without an answer, otherwise 0.
+
+    Returns:
+        (threshold, mean score): questions whose odds are above the threshold get no answer; halfway
+        between two questions, or at one side of all.
+    """
+    order = np.argsort(null_odds, kind="stable")
+    odds = np.asarray(null_odds, np.float64)[order]
+    gains = np.asarray(answered, np.float64)[order] - np.asarray(unanswered, np.float64)[order]
+    totals = np.sum(unanswered) + np.concatenate([[0.0], np.cumsum(gains)])  # first k answered
+    is_boundary = np.concatenate([[True], odds[1:] > odds[:-1], [True]])
+    best = int(np.argmax(np.where(is_boundary, totals, -np.inf)))
+    return _threshold_at(odds, best), float(totals[best] / len(odds))
+
+
+def _threshold_at(odds: np.ndarray, count: int) -> float:
+    """A threshold that the lowest `count` of sorted odds do not exceed, and all others do."""
+    finite = odds[np.isfinite(odds)]
+    if count == 0:
+        return float(finite[0] - 1.0) if len(finite) else 0.0
+    if count >= len(finite):
+        return float(finite[-1] + 1.0) if len(finite) else 0.0
+    return float((odds[count - 1] + odds[count]) / 2)

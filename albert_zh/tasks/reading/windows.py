@@ -1,0 +1,222 @@
+"""Windows over a question and its context: what the model reads.
+
+A context that does not fit beside its question is read in several windows, `doc_stride` pieces
+apart; each is [CLS] question [SEP] pieces of the context [SEP]. Every piece is scored in the window
+where it has the most context on both sides.
+
+    maker = WindowMaker(tokenizer, max_seq_length=512)
+    windows = maker.windows("小米是谁创立的？", context)
+"""
+
+from typing import Any, List, NamedTuple, Optional, Sequence, Tuple
+
+import numpy as np
+
+from albert_zh.common.errors import UserError
+from albert_zh.tasks.reading.questions import Question
+from albert_zh.text.offsets import Span, offsets
+
+MAX_SEQ_LENGTH, DOC_STRIDE, MAX_QUERY_LENGTH = 384, 128, 64
+NO_ANSWER = 0  # position of [CLS], the target of a window without the whole answer
+ANSWER_PERCENTILE = 99
+_REMEMBERED_CONTEXTS = 64
+
+
+class Window(NamedTuple):
+    """What the model reads at once. F pieces in all, C of them of the context.
+
+    Fields:
+        input_ids: list of F ints.
+        segment_ids: list of F ints, 1 for the context and the [SEP] behind it.
+        offset: position of the context's first piece.
+        spans: list of C ranges (begin, end) of characters in the context.
+        is_max_context: bool [C]; whether this is the window in which the piece is scored.
+        start, end: positions of the answer's first and last piece; `NO_ANSWER` for both where the
+            window does not have all of it.
+    """
+
+    input_ids: List[int]
+    segment_ids: List[int]
+    offset: int
+    spans: List[Span]
+    is_max_context: np.ndarray
+    start: int = NO_ANSWER
+    end: int = NO_ANSWER
+
+    @property
+    def span_mask(self) -> List[int]:
+        """1 where an answer may start or end, [CLS] for "no answer" included: F ints."""
+        question = [0] * (self.offset - 1)
+        return [1] + question + [1] * len(self.spans) + [0]
+
+
+class WindowMaker:
+    """Makes windows; the pieces of contexts are remembered for further questions."""
+
+    def __init__(
+        self,
+        tokenizer: Any,
+        max_seq_length: int = MAX_SEQ_LENGTH,
+        doc_stride: int = DOC_STRIDE,
+        max_query_length: int = MAX_QUERY_LENGTH,
+    ):
+        """Checks the lengths.
+
+        Args:
+            tokenizer: `FullTokenizer`.
+            max_seq_length: pieces of a window at most, special ones included.
+            doc_stride: pieces from the beginning of a window to that of the next one.
+            max_query_length: pieces of the question at most; the others are left out.
+
+        Raises:
+            UserError: if a question may leave no piece for the context.
+        """
+        check_lengths(max_seq_length, doc_stride, max_query_length)
+        self._tokenizer = tokenizer
+        self._lengths = max_seq_length, doc_stride, max_query_length
+        self._contexts = {}
+
+    def windows(
+        self, question: str, context: str, answer: Optional[Tuple[int, int]] = None
+    ) -> List[Window]:
+        """The windows of a question.
+
+        Args:
+            question: str.
+            context: str.
+            answer: range (begin, end) of the answer's characters in the context, for training.
+
+        Returns:
+            list of `Window`, empty for a context without a piece.
+        """
+        max_seq_length, doc_stride, max_query_length = self._lengths
+        query = self._tokenizer.tokenize(question)[:max_query_length]
+        query_ids = self._tokenizer.convert_tokens_to_ids(["[CLS]"] + query + ["[SEP]"])
+        ids, spans = self._pieces(context)
+        pieces_of_answer = answer and pieces_of_span(spans, *answer)
+        bounds = window_bounds(len(ids), max_seq_length - len(query_ids) - 1, doc_stride)
+        best_windows = max_context_windows(bounds, len(ids))
+        separator = self._tokenizer.convert_tokens_to_ids(["[SEP]"])
+        windows = []
+        for index, (begin, end) in enumerate(bounds):
+            start, last = positions_in_window(pieces_of_answer, begin, end, len(query_ids))
+            window = Window(
+                query_ids + ids[begin:end] + separator,
+                [0] * len(query_ids) + [1] * (end - begin + 1),
+                len(query_ids),
+                spans[begin:end],
+                best_windows[begin:end] == index,
+                start,
+                last,
+            )
+            windows.append(window)
+        return windows
+
+    def training_windows(self, question: Question) -> List[Window]:
+        """The windows of a question with the positions of its first located answer, if any."""
+        answer = question.located
+        span = answer and (answer.begin, answer.begin + len(answer.text))
+        return self.windows(question.text, question.context, span)
+
+    def is_cut(self, question: str) -> bool:
+        """Whether a question is longer than its limit."""
+        return len(self._tokenizer.tokenize(question)) > self._lengths[2]
+
+    def is_aligned(self, question: Question) -> bool:
+        """Whether the first located answer begins and ends with a piece."""
+        answer = question.located
+        _, spans = self._pieces(question.context)
+        pieces = pieces_of_span(spans, answer.begin, answer.begin + len(answer.text))
+        if pieces is None:
+            return False
+        begin, end = spans[pieces[0]][0], spans[pieces[1]][1]
+        return question.context[begin:end].strip() == answer.text.strip()
+
+    def _pieces(self, context: str) -> Tuple[List[int], List[Span]]:
+        """(ids, spans) of a context's pieces."""
+        if context not in self._contexts:
+            if len(self._contexts) >= _REMEMBERED_CONTEXTS:
+                self._contexts.clear()
+            pieces, spans = offsets(self._tokenizer, context)
+            self._contexts[context] = self._tokenizer.convert_tokens_to_ids(pieces), spans
+        return self._contexts[context]
+
+
+def check_lengths(max_seq_length: int, doc_stride: int, max_query_length: int) -> None:
+    """Raises `UserError` for lengths that leave no piece for the context, or never advance."""
+    if max_seq_length <= max_query_length + 3:
+        raise UserError(
+            "--max_seq_length=%d: expected more than --max_query_length=%d and 3 special pieces: "
+            "make it longer, or the question's limit shorter" % (max_seq_length, max_query_length)
+        )
+    if doc_stride < 1:
+        raise UserError("--doc_stride=%d: expected 1 or more" % doc_stride)
+
+
+def window_bounds(num_pieces: int, size: int, doc_stride: int) -> List[Tuple[int, int]]:
+    """The ranges (begin, end) of pieces that windows of `size` pieces cover."""
+    bounds = []
+    begin = 0
+    while begin < num_pieces:
+        end = min(begin + size, num_pieces)
+        bounds.append((begin, end))
+        if end == num_pieces:
+            break
+        begin += min(size, doc_stride)
+    return bounds
+
+
+def max_context_windows(bounds: Sequence[Tuple[int, int]], num_pieces: int) -> np.ndarray:
+    """The number of the window in which each piece has the most context.
+
+    That is the smaller one of its distances to the window's ends; of windows that are equal in
+    this, the longer one, then the first.
+
+    Args:
+        bounds: as from `window_bounds`.
+        num_pieces: int, N.
+
+    Returns:
+        int [N].
+    """
+    best_scores = np.full(num_pieces, -1.0)
+    best_windows = np.zeros(num_pieces, np.int64)
+    for index, (begin, end) in enumerate(bounds):
+        left = np.arange(end - begin)
+        scores = np.minimum(left, left[::-1]) + 0.01 * (end - begin)
+        is_better = scores > best_scores[begin:end]
+        best_scores[begin:end][is_better] = scores[is_better]
+        best_windows[begin:end][is_better] = index
+    return best_windows
+
+
+def pieces_of_span(spans: Sequence[Span], begin: int, end: int) -> Optional[Tuple[int, int]]:
+    """(first, last) piece that shares a character with a range; None where no piece does."""
+    starts = np.array([span[0] for span in spans], np.int64)
+    ends = np.array([span[1] for span in spans], np.int64)
+    inside = np.flatnonzero((ends > begin) & (starts < end))
+    return (int(inside[0]), int(inside[-1])) if len(inside) else None
+
+
+def positions_in_window(
+    pieces: Optional[Tuple[int, int]], begin: int, end: int, offset: int
+) -> Tuple[int, int]:
+    """Where an answer's first and last piece are in a window; `NO_ANSWER` if not all of it is.
+
+    Args:
+        pieces: (first, last) piece of the answer in the context, or None.
+        begin, end: range of the context's pieces in the window.
+        offset: position of the first of them in the window.
+    """
+    if pieces is None or pieces[0] < begin or pieces[1] >= end:
+        return NO_ANSWER, NO_ANSWER
+    return pieces[0] - begin + offset, pieces[1] - begin + offset
+
+
+def usual_max_answer_length(questions: Sequence[Question]) -> int:
+    """Characters of an answer that 99 % of the training questions' answers do not exceed."""
+    lengths = [len(question.located.text) for question in questions if question.located]
+    if not lengths:
+        return 1
+    lengths.sort()
+    return lengths[min(len(lengths) * ANSWER_PERCENTILE // 100, len(lengths) - 1)]

@@ -1,0 +1,114 @@
+"""Windows and predictions of the original program, against what it wrote."""
+
+import json
+import os
+
+import numpy as np
+import pytest
+
+from albert_zh.common.errors import UserError
+from albert_zh.tasks.reading import original_windows
+from albert_zh.tasks.reading.original_windows import OriginalWindowMaker
+from albert_zh.tasks.reading.question_files import read_questions
+from albert_zh.tasks.reading.questions import Answer, Question
+from albert_zh.text import tokenization
+from sentencepiece_models import train_sentencepiece
+
+CASES = {"cased": False, "lower": True}
+
+
+@pytest.fixture(scope="module", params=sorted(CASES))
+def case(request, shared):
+    """(expected, questions, window maker, path of a golden file by its pattern)."""
+    golden = os.path.join(shared, "golden", "labelling", "reading")
+    vocab = os.path.join(shared, "data", "ckpt_index_only", "MarsRoger_albert_tiny", "vocab.txt")
+    tokenizer = tokenization.FullTokenizer(vocab, do_lower_case=CASES[request.param])
+    questions = read_questions(os.path.join(golden, "squad.json")).questions
+
+    def path(pattern):
+        return os.path.join(golden, pattern % request.param)
+
+    with open(path("features_%s.json"), encoding="utf-8") as handle:
+        expected = json.load(handle)
+    lengths = (expected[name] for name in ("max_seq_length", "doc_stride", "max_query_length"))
+    return expected, questions, OriginalWindowMaker(tokenizer, *lengths), path
+
+
+def test_words_and_answers_are_the_original_s(case):
+    expected, questions, maker, _ = case
+    assert len(questions) == len(expected["examples"]) == 9
+    for question, example in zip(questions, expected["examples"]):
+        document = maker.document(question.context)
+        assert document.words == example["doc_tokens"]
+        assert maker.answer_words(question, document) == (example["start"], example["end"])
+
+
+@pytest.mark.parametrize("mode", ["train", "predict"])
+def test_windows_are_the_original_s(case, mode):
+    expected, questions, maker, _ = case
+    made = [features._asdict() for features in maker.features(questions, mode == "train")]
+    assert json.loads(json.dumps(made)) == expected["features_" + mode]
+
+
+def test_predictions_are_the_original_s_to_the_byte(case, tmp_path):
+    _, questions, maker, path = case
+    windows = {}
+    for features in maker.features(questions):
+        windows.setdefault(features.example_index, []).append(features)
+    scores = np.load(path("log_probs_%s.npz"))
+    ranked = {}
+    for index, question in enumerate(questions):
+        log_probabilities = [
+            (scores["start_%d" % f.unique_id].tolist(), scores["end_%d" % f.unique_id].tolist())
+            for f in windows[index]
+        ]
+        words = maker.document(question.context).words
+        ranked[question.id] = original_windows.n_best(
+            words, windows[index], log_probabilities, maker.lowers
+        )
+    files = [str(tmp_path / name) for name in ("predictions.json", "nbest.json")]
+    original_windows.write_predictions(*files, ranked)
+    for made, golden in zip(files, ("dev_predictions_%s.json", "dev_nbest_predictions_%s.json")):
+        with open(made, "rb") as ours, open(path(golden), "rb") as theirs:
+            assert ours.read() == theirs.read()
+
+
+@pytest.fixture
+def small_maker(tmp_path):
+    entries = "[PAD] [UNK] [CLS] [SEP] 我 爱 北 京 是 alb ##ert , 4 ##m".split()
+    (tmp_path / "vocab.txt").write_text("\n".join(entries) + "\n", encoding="utf-8")
+    return OriginalWindowMaker(tokenization.FullTokenizer(str(tmp_path / "vocab.txt")), 20, 4, 4)
+
+
+def test_odd_white_space_and_control_characters_do_not_shift_words(small_maker):
+    context = " 我\u3000ALBERT,\x85爱\u200b北\u2028京\n"
+    document = small_maker.document(context)
+    assert document.words == ["我", "albert", ",", "爱", "\u200b", "北", "京"]
+    assert document.pieces == ["我", "alb", "##ert", ",", "爱", "[UNK]", "北", "京"]
+    assert [document.word_of_character[context.index(char)] for char in "我A,爱北京"] == [
+        0, 1, 2, 3, 5, 6,
+    ]  # fmt: skip
+
+
+def test_a_question_whose_answer_is_not_there_has_no_training_windows(small_maker):
+    questions = [
+        Question("0", "我", "我爱北京", (Answer("上海", None),)),
+        Question("1", "我", "我爱北京", (Answer("北京", 2),)),
+        Question("2", "我", "我爱北京", ()),
+    ]
+    (window,) = small_maker.features(questions, is_training=True)
+    assert (window.example_index, window.start_position, window.end_position) == (1, 5, 6)
+    assert len(list(small_maker.features(questions))) == 3
+
+
+def test_a_question_without_an_allowed_pair_gets_the_original_s_nonce(small_maker):
+    (window,) = small_maker.features([Question("0", "我", "我爱", None)])
+    starts = [0.0] * 20
+    (entry,) = original_windows.n_best(["我", "爱"], [window], [(starts, starts)], True, 1)
+    assert entry["text"] == "empty" and entry["probability"] == 1.0
+
+
+def test_sentencepiece_is_refused(tmp_path):
+    model = train_sentencepiece(tmp_path, ["我 爱 北京 abc"] * 3, 20)
+    with pytest.raises(UserError, match="--original_features needs a vocabulary of word pieces"):
+        OriginalWindowMaker(tokenization.FullTokenizer(None, spm_model_file=model), 64, 8, 8)

@@ -1,0 +1,290 @@
+"""Files of questions: layouts, positions of answers, what is wrong with them."""
+
+import json
+import os
+
+import pytest
+
+from albert_zh.common.errors import UserError
+from albert_zh.tasks.reading import question_files
+from albert_zh.tasks.reading.question_files import read_questions
+from albert_zh.tasks.reading.questions import Answer, nearest_occurrence
+
+CONTEXT = "小米由雷军创立。雷军曾任金山总裁。"
+
+
+def squad_question(number=0, answers=(("雷军", 3),), **more):
+    entry = {"id": "Q%d" % number, "question": "谁？"}
+    if answers is not None:
+        entry["answers"] = [{"text": text, "answer_start": at} for text, at in answers]
+    return dict(entry, **more)
+
+
+def squad_file(tmp_path, *questions, context=CONTEXT, name="squad.json"):
+    document = {"version": "v", "data": [{"paragraphs": [{"context": context, "qas": questions}]}]}
+    return written(tmp_path, document, name)
+
+
+def written(tmp_path, document, name="file.json"):
+    path = tmp_path / name
+    text = document if isinstance(document, str) else json.dumps(document, ensure_ascii=False)
+    path.write_text(text, encoding="utf-8")
+    return str(path)
+
+
+def answers_of(path):
+    return [question.answers for question in read_questions(path).questions]
+
+
+# Layouts
+
+
+def test_squad_layout_is_read(tmp_path):
+    path = squad_file(
+        tmp_path,
+        squad_question(0, [("雷军", 8), ("小米", 0)]),
+        squad_question(1, [], is_impossible=True, plausible_answers=[{"text": "金山"}]),
+        squad_question(2, None),
+        squad_question(3, []),
+    )
+    read = read_questions(path)
+    assert read.layout == "squad" and not read.counts and read.is_labelled
+    assert [question.id for question in read.questions] == ["Q0", "Q1", "Q2", "Q3"]
+    assert read.questions[0].context == CONTEXT and read.questions[0].text == "谁？"
+    assert read.questions[0].answers == (Answer("雷军", 8), Answer("小米", 0))
+    assert read.questions[0].context is read.questions[3].context
+    assert [q.answers for q in read.questions[1:]] == [(), None, ()]
+    assert [q.is_impossible for q in read.questions] == [False, True, False, True]
+    assert read.questions[1].source.endswith("data[0].paragraphs[0].qas[1]")
+
+
+def test_drcd_layout_is_squad_s(tmp_path):
+    path = squad_file(tmp_path, squad_question(0, [("雷军", 8), ("雷军", 3)]))
+    with open(path, encoding="utf-8") as handle:
+        document = json.load(handle)
+    for number, answer in enumerate(document["data"][0]["paragraphs"][0]["qas"][0]["answers"]):
+        answer["id"] = str(number + 1)
+    assert answers_of(written(tmp_path, document)) == [(Answer("雷军", 8), Answer("雷军", 3))]
+
+
+def test_original_cmrc_layout_is_read(tmp_path):
+    entry = {
+        "context_id": "D0",
+        "context_text": CONTEXT,
+        "title": "t",
+        "qas": [
+            {"query_id": "D0_Q0", "query_text": "谁？", "answers": ["雷军", "金山总裁"]},
+            {"query_id": "D0_Q1", "query_text": "几？", "answers": [39764.0]},
+        ],
+    }
+    read = read_questions(written(tmp_path, [entry]))
+    assert read.layout == "cmrc"
+    assert read.questions[0].answers == (Answer("雷军", 3), Answer("金山总裁", 12))
+    assert read.questions[1].answers == (Answer("39764.0", None),)
+    assert read.counts == {"answers_not_in_context": 1}
+
+
+@pytest.mark.parametrize(
+    "name, text",
+    [
+        ("t.csv", "question,context,answer\n谁？,%s,雷军\n几？,%s,\n" % (CONTEXT, CONTEXT)),
+        ("t.tsv", "context\tquestion\tanswer\n%s\t谁？\t雷军\n%s\t几？\t\n" % (CONTEXT, CONTEXT)),
+        ("t.csv", "%s,谁？,雷军\n\n%s,几？,\n" % (CONTEXT, CONTEXT)),
+    ],
+)
+def test_tables_are_read_with_and_without_header(tmp_path, name, text):
+    read = read_questions(written(tmp_path, text, name))
+    assert read.layout == "table"
+    assert [q.text for q in read.questions] == ["谁？", "几？"]
+    assert [q.answers for q in read.questions] == [(Answer("雷军", 3),), ()]
+    assert [q.id for q in read.questions] == ["0", "1"]
+    assert read.questions[0].context is read.questions[1].context
+    assert read.counts == ({"blank_lines": 1} if "\n\n" in text else {})
+
+
+def test_a_table_s_start_and_id_are_used(tmp_path):
+    text = 'id,context,question,answer,start\nx7,"%s",谁？,雷军,8\n' % CONTEXT
+    (question,) = read_questions(written(tmp_path, text, "t.csv")).questions
+    assert question.id == "x7" and question.answers == (Answer("雷军", 8),)
+
+
+def test_a_table_of_two_columns_has_no_answers(tmp_path):
+    read = read_questions(written(tmp_path, CONTEXT + "\t谁？\n", "t.txt"))
+    assert read.questions[0].answers is None and not read.is_labelled
+
+
+@pytest.mark.parametrize(
+    "record, answers",
+    [
+        ({"answer": "雷军", "start": 8}, (Answer("雷军", 8),)),
+        ({"answer": "雷军", "answer_start": "8"}, (Answer("雷军", 8),)),
+        ({"answer": ["雷军", "金山"]}, (Answer("雷军", 3), Answer("金山", 12))),
+        ({"answers": [{"text": "雷军", "answer_start": 8}]}, (Answer("雷军", 8),)),
+        ({"answer": None}, ()),
+        ({"answer": ""}, ()),
+        ({}, None),
+    ],
+)
+def test_json_lines_are_read(tmp_path, record, answers):
+    line = json.dumps(dict(record, context=CONTEXT, question="谁？"))
+    for name in ("t.jsonl", "t.json"):
+        read = read_questions(written(tmp_path, line + "\n", name))
+        assert read.layout == "lines" and read.questions[0].answers == answers
+
+
+def test_a_file_in_another_encoding_is_read(tmp_path):
+    path = tmp_path / "t.csv"
+    path.write_bytes(("%s,谁？,雷军\n" % CONTEXT).encode("gb18030"))
+    assert read_questions(str(path), "gb18030").questions[0].answers == (Answer("雷军", 3),)
+    with pytest.raises(UserError, match="GBK.*--encoding=gb18030"):
+        read_questions(str(path))
+
+
+def test_half_a_character_that_json_escapes_becomes_a_replacement_mark(tmp_path):
+    document = {
+        "data": [{"paragraphs": [{"context": "a?b", "qas": [squad_question(0, [("b", 2)])]}]}]
+    }
+    path = written(tmp_path, json.dumps(document).replace("?b", "\\ud83d" + "b"))
+    (question,) = read_questions(path).questions
+    assert question.context == "a\ufffdb" and question.answers == (Answer("b", 2),)
+
+
+# Positions
+
+
+@pytest.mark.parametrize(
+    "start, begin", [(None, 2), (2, 2), (3, 2), (5, 6), (6, 6), (99, 6), (-1, 2), (4, 2)]
+)
+def test_the_nearest_occurrence_is_taken(start, begin):
+    assert nearest_occurrence("..ab..ab..", "ab", start) == begin
+
+
+def test_overlapping_occurrences_are_told_apart():
+    assert nearest_occurrence("aaaa", "aa", 1) == 1
+    assert nearest_occurrence("abc", "d", 1) is None
+
+
+def test_wrong_and_impossible_starts_are_mended_and_counted(tmp_path):
+    starts = [(("雷军", at),) for at in (3, 8, 7, 99, -1)]
+    path = squad_file(tmp_path, *[squad_question(k, start) for k, start in enumerate(starts)])
+    read = read_questions(path)
+    assert [q.answers[0].begin for q in read.questions] == [3, 8, 8, 8, 3]
+    assert read.counts == {"wrong_answer_starts": 3}
+
+
+def test_an_answer_that_is_not_in_the_context_is_counted_and_kept(tmp_path):
+    path = squad_file(
+        tmp_path, squad_question(0, [("马云", 3)]), squad_question(1, [("马云", 3), (" 雷军 ", 3)])
+    )
+    read = read_questions(path)
+    assert read.counts == {"answers_not_in_context": 2}
+    assert read.questions[0].answers == (Answer("马云", None),)
+    assert not read.questions[0].is_trainable and not read.questions[0].is_impossible
+    assert read.questions[1].located == Answer("雷军", 3)
+
+
+def test_a_test_file_with_invented_answers_is_not_labelled(tmp_path):
+    fakes = [("FAKE_ANSWER_%d" % k, -1) for k in (1, 2, 3)]
+    assert not read_questions(squad_file(tmp_path, squad_question(0, fakes))).is_labelled
+
+
+def test_empty_contexts_and_questions_are_counted(tmp_path):
+    path = squad_file(tmp_path, squad_question(0, [("雷军", 3)]), context=" ")
+    read = read_questions(path)
+    assert read.counts == {"empty_contexts": 1, "answers_not_in_context": 1}
+    assert not read.questions[0].is_trainable
+    read = read_questions(squad_file(tmp_path, dict(squad_question(), question="")))
+    assert read.counts == {"empty_questions": 1} and read.questions[0].is_trainable
+
+
+# Mistakes
+
+
+@pytest.mark.parametrize(
+    "document, message",
+    [
+        ({"data": []}, "no questions in it"),
+        ([], "no questions in it"),
+        ({"data": [{"paragraphs": [{"context": "a", "qas": []}]}]}, "no questions in it"),
+        ("", "is empty"),
+        ("{", "not valid JSON"),
+        ('"text"', "expected .*SQuAD.* found 'text'"),
+        ({"data": [{"paragraphs": [{"qas": []}]}]}, r"paragraphs\[0\].context is missing"),
+        (
+            {"data": [{"paragraphs": [{"context": "a", "qas": [{"id": "1"}]}]}]},
+            r"qas\[0\].question is missing",
+        ),
+        (
+            {"data": [{"paragraphs": [{"context": "a", "qas": [{"id": [], "question": "b"}]}]}]},
+            r"qas\[0\].id: expected a text or an integer, found \[\]",
+        ),
+        ([{"context_text": 3, "qas": []}], r"\[0\].context_text: expected a text, found 3"),
+        ({"question": "a"}, "line 1: expected the key 'context' with a text, found"),
+        ('{"context": "a", "question": "b"}\n[]\n', "line 2: no JSON object"),
+        ('{"context": "a", "question": "b", "start": "x"}\n', "line 1: expected the position"),
+        ('{"context": "a", "question": "b", "answer": 3}\n', "line 1: expected the answer as"),
+    ],
+)  # fmt: skip
+def test_a_file_of_another_form_is_refused(tmp_path, document, message):
+    with pytest.raises(UserError, match=message):
+        read_questions(written(tmp_path, document))
+
+
+@pytest.mark.parametrize(
+    "text, message",
+    [
+        ("a\n", "line 1: expected columns context, question"),
+        ("question,answer\nb,c\n", "line 1: the header names question, answer, expected context"),
+        ("context,question,answer\na\n", "line 2: 1 columns, expected at least 2"),
+        ("context,question,answer,start\na,b,a,one\n", "line 2: expected the position"),
+        ("context,question,answer\n", "no questions in it"),
+    ],
+)
+def test_a_table_of_another_form_is_refused(tmp_path, text, message):
+    with pytest.raises(UserError, match=message):
+        read_questions(written(tmp_path, text, "t.csv"))
+
+
+def test_an_id_that_is_there_twice_is_refused(tmp_path):
+    path = squad_file(tmp_path, squad_question(1), squad_question(2), squad_question(1))
+    with pytest.raises(UserError, match=r"qas\[2\]: the question id 'Q1' .*qas\[0\] already"):
+        read_questions(path)
+
+
+def test_a_missing_file_and_a_folder_are_refused(tmp_path):
+    with pytest.raises(UserError, match="cannot be read"):
+        read_questions(str(tmp_path / "none.json"))
+    with pytest.raises(UserError, match="found a folder"):
+        read_questions(str(tmp_path))
+    with pytest.raises(UserError, match="remote storage"):
+        read_questions("gs://bucket/dev.json")
+
+
+# The public sets
+
+
+@pytest.mark.parametrize(
+    "name, layout, questions, contexts, counts",
+    [
+        ("cmrc2018/cmrc2018_train.json", "squad", 10142, 2403, {"wrong_answer_starts": 21}),
+        ("cmrc2018/original_format_cmrc2018_trial.json", "cmrc", 1002, 256, {"empty_questions": 2}),
+        ("drcd/DRCD_test.json", "squad", 3493, 1000, {}),
+    ],
+)
+def test_the_public_sets_are_read_whole(shared, name, layout, questions, contexts, counts):
+    read = read_questions(os.path.join(shared, "data", name))
+    assert read.layout == layout and len(read.questions) == questions
+    assert len({q.context for q in read.questions}) == contexts
+    assert read.counts == counts
+    assert all(q.is_trainable for q in read.questions)
+
+
+def test_annotated_positions_of_drcd_are_kept(shared):
+    read = read_questions(os.path.join(shared, "data", "drcd", "DRCD_test.json"))
+    later = [q for q in read.questions if q.answers[0].begin != q.context.find(q.answers[0].text)]
+    assert len(later) == 469  # as its description says
+
+
+def test_columns_have_distinct_names():
+    names = [name for spellings in question_files.COLUMNS.values() for name in spellings]
+    assert len(names) == len(set(names))
