@@ -2,7 +2,7 @@
 # Compiles the Java library in android/ as Java 8, on a stand-in for LiteRT's classes, and runs its
 # tests against what tokenization.py and fine-tuning give for the same texts:
 #     bash scripts/run_java_tests.sh
-#     bash scripts/run_java_tests.sh CASES      # a folder that tests/java_cases.py wrote before
+#     bash scripts/run_java_tests.sh CASES      # a folder that tests/support/java_cases.py wrote before
 # Without a JDK or JUnit it says how to get them and ends with status 77, which means skipped.
 . "$(dirname -- "$(readlink -f -- "${BASH_SOURCE:-$0}")")/common.sh"
 
@@ -50,9 +50,9 @@ cases="${1:-$work/cases}"
 if [ "$#" -eq 0 ]; then
     python="$(bash "$PROJECT_ROOT/scripts/setup.sh")"
     say "writing the cases"
-    "$python" "$PROJECT_ROOT/tests/java_cases.py" "$cases"
+    "$python" "$PROJECT_ROOT/tests/support/java_cases.py" "$cases"
 fi
-[ -d "$cases" ] || die "$cases: no such folder: make it with python tests/java_cases.py $cases"
+[ -d "$cases" ] || die "$cases: no such folder: make it with python tests/support/java_cases.py $cases"
 
 android="$PROJECT_ROOT/android"
 java8=(--release 8 "-Xlint:all,-options" -Werror)

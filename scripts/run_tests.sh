@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Sets up the environment of setup.sh and runs the tests; arguments go to pytest (--slow adds those of minutes):
 #     bash scripts/run_tests.sh
-#     bash scripts/run_tests.sh tests/test_modeling.py -k gradient
+#     bash scripts/run_tests.sh tests/model/test_modeling.py -k gradient
 # In a git checkout the style is checked too, as CI does.
 . "$(dirname -- "$(readlink -f -- "${BASH_SOURCE:-$0}")")/common.sh"
 

@@ -11,23 +11,33 @@ sys.path.insert(0, ROOT)
 
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "")
 
-# On TensorFlow 1.15 run the tests of rooms that build graphs, and of one command from end to end.
-# The others run there with --slow only: what does not touch TensorFlow is the same on both (that
-# the older Python can read the files is the business of test_sources.py), and further commands
-# stand on the same rooms.
+# On TensorFlow 1.15 the tests of modules that build graphs run, and those of one command from end
+# to end. The others run there with --slow only: what does not touch TensorFlow is the same on both
+# (project/test_sources.py tests that the older Python can read the files), and the other commands
+# use the same modules.
 IS_OLD_PYTHON = sys.version_info < (3, 8)
 if IS_OLD_PYTHON and "--slow" not in sys.argv:
-    collect_ignore = [
-        "test_%s.py" % name
-        for name in (
-            "android build_vocab classify cli_run_classifier_multiclass cli_run_pretraining "
-            "config_flag convert corpus create_pretraining_data data_checks deploy dev_split "
-            "doc_snippets export_model exported_models fetch_assets fill_mask "
-            "fine_tuning_benchmark inspect_checkpoint inspect_tfrecord installed_package "
-            "lexical_index micro_batching migration pairs_sample predictor pretraining_runner "
-            "python_api readme results_benchmark run_classifier_sp_google search serving setup "
-            "similarity starter_model text_encoder topics_sample train_starter validation"
-        ).split()
+    collect_ignore = ["conversion/test_convert.py", "inference"] + [
+        "%s/test_%s.py" % (folder, name)
+        for folder, names in (
+            (
+                "commands",
+                "build_vocab classify create_pretraining_data fill_mask inspect_checkpoint "
+                "inspect_tfrecord run_classifier_multiclass run_classifier_sp_google "
+                "run_pretraining similarity",
+            ),
+            ("common", "config_flag validation"),
+            ("corpus", "pipeline reader"),
+            ("export", "exported_models formats"),
+            (
+                "project",
+                "android deploy doc_snippets fetch_assets fine_tuning_benchmark "
+                "installed_package migration pairs_sample python_api readme results_benchmark "
+                "setup starter_model topics_sample train_starter",
+            ),
+            ("tasks", "data_checks dev_split"),
+        )
+        for name in names.split()
     ]
 
 

@@ -13,7 +13,7 @@ import java.nio.file.Paths;
 import java.util.ArrayList;
 import java.util.List;
 
-/** Reads what tests/java_cases.py wrote: folders with a vocabulary and texts with their ids. */
+/** Reads what tests/support/java_cases.py wrote: folders with a vocabulary and texts with their ids. */
 final class Cases {
     private Cases() {}
 

@@ -1,0 +1,157 @@
+"""The same results from a model folder and from its exported forms, from Python, shell and HTTP."""
+
+import json
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import tensorflow.compat.v1 as tf
+
+from albert_zh.commands import export_model, similarity
+from albert_zh.common.errors import UserError
+from albert_zh.inference import predictor
+import small_models
+from workspace import CHARACTERS, ROOT
+
+FORMS = {
+    "SavedModel": ["--format=saved_model"],
+    "TFLite, any length": ["--format=tflite", "--seq_length=dynamic"],
+    "TFLite, 48 tokens": ["--format=tflite", "--seq_length=48"],
+}
+OF_METADATA = ["--format=tflite", "--seq_length=48", "--metadata"]
+
+
+def export(folder, path, arguments):
+    if "--format=tflite" in arguments and tf.__version__.startswith("1."):
+        pytest.skip("TFLite files are made by TensorFlow 2")
+    small_models.run_command(
+        export_model, ["--model_dir=" + folder, "--output=" + path] + arguments
+    )
+    return path
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    path = tmp_path_factory.mktemp("models") / "topics"
+    return small_models.write_model(path, labels=("体育", "财经", "娱乐"))
+
+
+@pytest.fixture(scope="module")
+def texts():
+    random = np.random.RandomState(5)
+
+    def text():
+        return "".join(random.choice(list(CHARACTERS), random.randint(0, 60)))
+
+    return [(text(), text()) if random.rand() < 0.5 else text() for _ in range(40)]
+
+
+@pytest.fixture(scope="module")
+def expected(folder, texts):
+    with predictor.Predictor(folder) as model:
+        return model.predict(texts)
+
+
+def check(path, texts, expected):
+    with predictor.Predictor(path) as model:
+        assert model.labels == ["体育", "财经", "娱乐"] and model.max_seq_length == 48
+        labels, probabilities = model.predict(texts)
+        np.testing.assert_allclose(probabilities, expected[1], atol=1e-5)
+        assert labels == expected[0]
+        np.testing.assert_allclose(model.predict(texts[:1])[1], expected[1][:1], atol=1e-5)
+
+
+@pytest.mark.parametrize("form", sorted(FORMS))
+def test_exported_forms_predict_the_same(form, folder, texts, expected, tmp_path):
+    path = export(folder, str(tmp_path / "exported" / "model.tflite"), FORMS[form])
+    check(path, texts, expected)
+
+
+def test_a_saved_model_takes_what_the_model_takes(tmp_path):
+    folder = small_models.write_model(tmp_path / "single", type_vocab_size=1)
+    path = export(folder, str(tmp_path / "exported"), FORMS["SavedModel"])
+    for form in (folder, path):
+        with predictor.Predictor(form, max_seq_length=100) as model:
+            assert model.max_seq_length == 64
+            model.predict(["今" * 70])
+            with pytest.raises(UserError, match="takes single texts"):
+                model.predict([("今天", "明天")])
+    vocabulary = os.path.join(path, "1", "assets.extra", "vocab.txt")
+    with open(vocabulary, "a", encoding="utf-8") as handle:
+        handle.write("甲\n")
+    with pytest.raises(UserError, match="vocabulary has [0-9]+ entries"):
+        predictor.Predictor(path)
+
+
+def test_a_file_with_metadata_needs_nothing_beside_it(folder, texts, expected, tmp_path):
+    path = export(folder, str(tmp_path / "exported" / "model.tflite"), OF_METADATA)
+    alone = str(tmp_path / "alone.tflite")
+    os.rename(path, alone)
+    check(alone, texts, expected)
+    labels = {"of another model %d" % number: number for number in range(expected[1].shape[1])}
+    (tmp_path / "label_map.json").write_text(json.dumps(labels), encoding="utf-8")
+    (tmp_path / "vocab.txt").write_text("[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\n", encoding="utf-8")
+    check(alone, texts, expected)
+
+
+ASKS_FOR_THREADS = """
+import os, sys
+import predictor
+if sys.argv[1] == "without LiteRT":
+    sys.modules["ai_edge_litert"] = None
+before = len(os.listdir("/proc/self/task"))
+for num_threads in (None, 3):
+    with predictor.Predictor(sys.argv[2], num_threads=num_threads) as model:
+        model.predict(["甲乙"])
+        print(len(os.listdir("/proc/self/task")) - before)
+"""
+
+
+@pytest.mark.skipif(not os.path.isdir("/proc/self/task"), reason="threads are counted in /proc")
+@pytest.mark.parametrize("way", ["with LiteRT", "without LiteRT"])
+def test_a_tflite_file_takes_one_thread_unless_more_are_asked_for(folder, tmp_path, way):
+    if way == "with LiteRT":
+        pytest.importorskip("ai_edge_litert", reason="needs ai-edge-litert (requirements.txt)")
+    path = export(folder, str(tmp_path / "exported" / "model.tflite"), FORMS["TFLite, 48 tokens"])
+    done = subprocess.run(
+        [sys.executable, "-c", ASKS_FOR_THREADS, way, path],
+        env=dict(os.environ, PYTHONPATH=ROOT),
+        capture_output=True,
+        text=True,
+    )
+    assert (done.returncode, done.stdout.split()) == (0, ["0", "2"])  # besides the caller's own
+    notes = [line for line in done.stderr.splitlines() if "LiteRT" in line]
+    assert len(notes) == (way == "without LiteRT")
+    assert all("pip install ai-edge-litert" in note for note in notes)
+
+
+def test_1000_real_pairs_are_the_same_everywhere(shared, tmp_path, capsys):
+    """Python, command line, HTTP, TFLite."""
+    pytest.importorskip("fastapi", reason="needs requirements-serve.txt")
+    from albert_zh.inference import http_service
+    from http_requests import post, running
+
+    folder = small_models.write_model(
+        tmp_path / "pairs", vocabulary=small_models.starter_vocabulary()
+    )
+    source = os.path.join(shared, "data", "lcqmc", "dev.txt")
+    with open(source, encoding="utf-8") as handle:
+        pairs = [tuple(line.split("\t")[:2]) for line, _ in zip(handle, range(1000))]
+    with predictor.Predictor(folder) as model:
+        expected = model.similarities(pairs)
+        with running(http_service.create_app(model)) as port:
+            status, _, answer = post(port, "/similarity", {"pairs": pairs})
+    assert status == 200 and expected.std() > 0.05
+    np.testing.assert_allclose(answer["similarities"], expected, atol=1e-5)
+    (tmp_path / "pairs.tsv").write_text("".join("%s\t%s\n" % p for p in pairs), encoding="utf-8")
+    small_models.run_command(
+        similarity, ["--model_dir=" + folder, "--pairs=%s" % (tmp_path / "pairs.tsv")], []
+    )
+    rows = [line.split("\t") for line in capsys.readouterr().out.splitlines()]
+    assert [tuple(row[:2]) for row in rows] == pairs
+    np.testing.assert_allclose([float(row[2]) for row in rows], expected, atol=6e-5)
+    path = export(folder, str(tmp_path / "model.tflite"), FORMS["TFLite, any length"])
+    with predictor.Predictor(path) as model:
+        np.testing.assert_allclose(model.similarities(pairs), expected, atol=1e-4)

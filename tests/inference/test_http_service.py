@@ -1,0 +1,587 @@
+"""The HTTP service, over a real socket."""
+
+import concurrent.futures
+import contextlib
+import http.client
+import json
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+
+from absl import flags
+import numpy as np
+import pytest
+
+pytest.importorskip("fastapi", reason="needs requirements-serve.txt")
+pytest.importorskip("uvicorn", reason="needs requirements-serve.txt")
+
+import uvicorn
+
+from albert_zh.commands import serve
+from albert_zh.common import errors
+from albert_zh.common.errors import UserError
+from albert_zh.inference import http_service, predictor
+from http_requests import ask, fits, post, running, send
+import small_models
+from workspace import CHARACTERS, ROOT
+
+PAIRS = [["今天天气", "明天天气"], ["好", "好"], ["怎么办理", "什么时候开门"], ["", "今天"]]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return small_models.write_model(tmp_path_factory.mktemp("models") / "pairs")
+
+
+@pytest.fixture(scope="module")
+def model(folder):
+    with predictor.Predictor(folder) as loaded:
+        yield loaded
+
+
+class Gate:
+    """A predictor that can be held up."""
+
+    def __init__(self, model):
+        self._model = model
+        self.is_open = threading.Event()
+        self.is_open.set()
+        self.was_entered = threading.Event()
+        self.sizes = []
+
+    def predict(self, texts):
+        self.was_entered.set()
+        assert self.is_open.wait(60)
+        self.sizes.append(len(texts))
+        return self._model.predict(texts)
+
+    def __getattr__(self, name):
+        return getattr(self._model, name)
+
+
+@pytest.fixture(scope="module")
+def gate(model):
+    return Gate(model)
+
+
+@pytest.fixture(scope="module")
+def port(gate):
+    limits = http_service.Limits(
+        max_texts=100, max_body_bytes=400000, body_seconds=0.5, max_batch_size=32, max_waiting=120
+    )
+    with running(http_service.create_app(gate, limits)) as port:
+        yield port
+
+
+def wait_for_metric(port, line):
+    """Waits until the service's metrics have a line that begins so."""
+    deadline = time.time() + 30
+    while "\n" + line not in ask(port, "GET", "/metrics")[2]:
+        assert time.time() < deadline, line
+        time.sleep(0.02)
+
+
+def test_predictions_are_those_of_the_predictor(port, model):
+    texts = PAIRS + ["今天", "", "\x00\u202e今", "天" * 100000]
+    status, _, answer = post(port, "/predict", {"texts": texts})
+    labels, probabilities = model.predict(texts)
+    assert status == 200
+    assert answer["classes"] == ["0", "1"] and answer["labels"] == labels
+    np.testing.assert_allclose(answer["probabilities"], probabilities, atol=1e-5)
+    status, _, answer = post(port, "/similarity", {"pairs": PAIRS})
+    assert status == 200
+    np.testing.assert_allclose(answer["similarities"], model.similarities(PAIRS), atol=1e-5)
+    assert post(port, "/predict", {"texts": []})[2]["labels"] == []
+
+
+def test_the_document_has_every_route_and_its_requests_are_as_it_says(port):
+    document = json.loads(ask(port, "GET", "/openapi.json")[2])
+    assert sorted(document["paths"]) == sorted(http_service.PATHS)
+    schemas = document["components"]["schemas"]
+    assert "HTTPValidationError" not in schemas  # FastAPI's, which is not sent
+    for path, methods in document["paths"].items():
+        for method, operation in methods.items():
+            assert method in ("get", "post") and operation["description"] and operation["summary"]
+            for status, answer in operation["responses"].items():
+                assert int(status) in range(200, 504) and answer["description"]
+            if method == "get":
+                assert ask(port, "GET", path)[0] == 200
+                continue
+            expected = {"200", "400", "408", "413", "415", "422", "500", "503"}
+            assert set(operation["responses"]) == expected
+            schema = operation["requestBody"]["content"]["application/json"]["schema"]
+            (name, field), *_ = schemas[schema["$ref"].rpartition("/")[2]]["properties"].items()
+            for example in field["examples"]:
+                assert fits({name: example}, schema, schemas)
+                assert post(port, path, {name: example})[0] == 200
+            for value in ({}, {name: [1]}, {name: [["a"]]}, {name: ["a"], "more": 1}, {name: "a"}):
+                assert not fits(value, schema, schemas)
+                assert post(port, path, value)[0] == 422
+    for limit in ("More than 100 texts, or 400000 bytes", "within 0.5 seconds"):
+        assert limit in json.dumps(document)
+
+
+def test_the_page_of_the_document_needs_nothing_from_elsewhere(port):
+    status, headers, page = ask(port, "GET", "/docs")
+    assert status == 200 and headers["content-type"].startswith("text/html")
+    assert not re.search(r"(src|href)=[\"']?(https?:)?//|@import|url\(|<script", page)
+    for path in http_service.PATHS:
+        assert "<code>%s</code>" % path in page
+    for status in (200, 400, 408, 413, 415, 422, 500, 503):
+        assert "<td>%d</td>" % status in page
+    assert "curl -s 127.0.0.1:8000/similarity" in page and "{{" not in page
+    for name in re.findall('href="#(.*?)"', page):
+        assert 'id="%s"' % name in page
+
+
+@pytest.mark.parametrize(
+    "columns, text, other, message",
+    [
+        (["text_a", "text_b", "label"], ["今天", "明天"], "今天", "text 1 is a single text, but "),
+        (["text_a", "label"], "今天", ["今天", "明天"], "text 1 is a pair, but the model was "),
+    ],
+)
+def test_texts_of_another_form_than_training_had(columns, text, other, message, tmp_path):
+    folder = small_models.write_model(tmp_path / "m", settings={"columns": columns})
+    form = "pairs" if "text_b" in columns else "single"
+    with predictor.Predictor(folder) as model, running(http_service.create_app(model)) as port:
+        assert post(port, "/predict", {"texts": [text]})[0] == 200
+        status, _, answer = post(port, "/predict", {"texts": [text, other]})
+        assert status == 400 and answer["error"].startswith(message)
+        assert "switch check_text_form off" in answer["error"]
+        assert '<body data-text-form="%s">' % form in ask(port, "GET", "/")[2]
+    unchecked = predictor.Predictor(folder, check_text_form=False)
+    with unchecked as model, running(http_service.create_app(model)) as port:
+        assert post(port, "/predict", {"texts": [text, other]})[0] == 200
+
+
+def test_half_a_character_is_told(port):
+    status, _, answer = post(port, "/predict", '{"texts": ["今天", "\\ud800今天"]}')
+    assert status == 400 and answer["error"].startswith("text 1: character 1 is \\ud800")
+
+
+def test_health_and_metrics(port):
+    status, _, answer = ask(port, "GET", "/health")
+    assert status == 200
+    assert json.loads(answer) == {
+        "status": "ok",
+        "objective": "single_label",
+        "classes": ["0", "1"],
+        "max_seq_length": 48,
+    }
+
+    def metrics():
+        status, headers, text = ask(port, "GET", "/metrics")
+        assert status == 200 and headers["content-type"].startswith("text/plain")
+        return {
+            line.rsplit(" ", 1)[0]: float(line.rsplit(" ", 1)[1])
+            for line in text.splitlines()
+            if not line.startswith("#")
+        }
+
+    before = metrics()
+    post(port, "/predict", {"texts": ["a", "b", "c"]})
+    post(port, "/predict", {"texts": 3})
+    ask(port, "GET", "/secret/path")
+    after = metrics()
+    answered = 'albert_requests_total{path="/predict",status="%d"}'
+    assert after[answered % 200] == before.get(answered % 200, 0) + 1
+    assert after[answered % 422] == before.get(answered % 422, 0) + 1
+    assert after['albert_requests_total{path="other",status="404"}'] == 1
+    assert after["albert_texts_total"] == before.get("albert_texts_total", 0) + 3
+    assert after['albert_request_seconds_count{path="/predict"}'] >= 2
+    assert not any("secret" in name for name in after)
+
+
+NESTED = "[" * 100000 + "]" * 100000
+BAD_REQUESTS = {
+    "no JSON": ("今天", 422),
+    "nothing": ("", 422),
+    "cut off": ('{"texts": ["a"', 422),
+    "not UTF-8": (b'{"texts": ["\xff\xfe"]}', 400),
+    "deeply nested": ('{"texts": %s}' % NESTED, 400),
+    "no object": ("[]", 422),
+    "no texts": ("{}", 422),
+    "unknown key": ('{"texts": ["a"], "model_dir": "/etc"}', 422),
+    "one text": ('{"texts": "a"}', 422),
+    "null": ('{"texts": [null]}', 422),
+    "number": ('{"texts": [1]}', 422),
+    "NaN": ('{"texts": [NaN]}', 422),
+    "boolean": ('{"texts": [true]}', 422),
+    "three texts": ('{"texts": [["a", "b", "c"]]}', 422),
+    "pair with null": ('{"texts": [["a", null]]}', 422),
+    "too many texts": (json.dumps({"texts": ["a"] * 10000}), 413),
+    "too large": (json.dumps({"texts": ["a" * 400000]}), 413),
+}
+
+
+@pytest.mark.parametrize("name", sorted(BAD_REQUESTS))
+def test_bad_requests_are_refused_in_a_line(port, name):
+    body, expected = BAD_REQUESTS[name]
+    status, _, answer = post(port, "/predict", body)
+    assert status == expected and list(answer) == ["error"]
+    assert 5 < len(answer["error"]) < 200 and "\n" not in answer["error"]
+    assert "Traceback" not in answer["error"]
+    assert post(port, "/predict", {"texts": ["今天"]})[0] == 200
+
+
+def test_other_ways_to_ask_wrongly(port):
+    status, _, answer = ask(port, "POST", "/predict", '{"texts": ["a"]}', {})
+    assert status == 415 and "application/json" in answer
+    form = {"Content-Type": "application/x-www-form-urlencoded"}
+    assert ask(port, "POST", "/predict", "texts=a", form)[0] == 415
+    with_charset = {"Content-Type": "Application/JSON; charset=utf-8"}
+    assert ask(port, "POST", "/predict", '{"texts": ["a"]}', with_charset)[0] == 200
+    assert ask(port, "GET", "/predict")[0] == 405
+    assert ask(port, "GET", "/../etc/passwd")[0] == 404
+
+
+def raw(port, *parts, pause=0.0):
+    """Sends parts over a socket and returns all that comes back."""
+    with socket.create_connection(("127.0.0.1", port), timeout=60) as connection:
+        for part in parts:
+            connection.sendall(part)
+            time.sleep(pause)
+        received = b""
+        while True:
+            block = connection.recv(1 << 16)
+            received += block
+            if not block:
+                return received
+
+
+HEAD = b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+
+
+def test_a_body_without_a_length_is_limited_too(port):
+    chunk = b"%x\r\n%s\r\n" % (100000, b" " * 100000)
+    answer = raw(port, HEAD + b"Transfer-Encoding: chunked\r\n\r\n", *[chunk] * 8, pause=0.05)
+    assert answer.startswith(b"HTTP/1.1 413 ")  # though the client goes on sending after it
+
+
+def test_a_client_that_never_ends_its_body_is_left(port, monkeypatch):
+    monkeypatch.setattr(http_service, "LINGER_SECONDS", 0.5)
+    chunk = b"%x\r\n%s\r\n" % (500000, b" " * 500000)
+    start = time.time()
+    answer = raw(port, HEAD + b"Transfer-Encoding: chunked\r\n\r\n", chunk)
+    assert answer.startswith(b"HTTP/1.1 413 ") and 0.4 < time.time() - start < 20
+
+
+def test_a_slow_client_is_not_waited_for(port):
+    start = time.time()
+    answer = raw(port, HEAD + b"Content-Length: 100\r\n\r\n", b'{"texts"')
+    assert answer.startswith(b"HTTP/1.1 408 ") and 0.4 < time.time() - start < 20
+
+
+def test_clients_that_go_away_harm_nobody(port, gate):
+    body = json.dumps({"texts": ["今天"]}).encode()
+    gate.is_open.clear()
+    try:
+        for sent in (HEAD, HEAD + b"Content-Length: 100\r\n\r\n{", None):
+            sent = sent or HEAD + b"Content-Length: %d\r\n\r\n%s" % (len(body), body)
+            with socket.create_connection(("127.0.0.1", port)) as connection:
+                connection.sendall(sent)
+                time.sleep(0.05)
+    finally:
+        gate.is_open.set()
+    assert post(port, "/predict", {"texts": ["今天"]})[0] == 200
+
+
+def test_who_went_away_is_not_predicted(port, gate):
+    body = json.dumps({"texts": ["今天"] * 20}).encode()
+    del gate.sizes[:]
+    gate.is_open.clear()
+    gate.was_entered.clear()
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        try:
+            first = pool.submit(post, port, "/predict", {"texts": ["明天"]})
+            assert gate.was_entered.wait(30)
+            with socket.create_connection(("127.0.0.1", port)) as connection:
+                connection.sendall(HEAD + b"Content-Length: %d\r\n\r\n%s" % (len(body), body))
+                wait_for_metric(port, "albert_waiting_texts 20.0\n")
+            wait_for_metric(port, 'albert_requests_total{path="/predict",status="499"}')
+        finally:
+            gate.is_open.set()
+        assert first.result()[0] == 200
+    assert post(port, "/predict", {"texts": ["今天"]})[0] == 200
+    assert gate.sizes == [1, 1]
+
+
+def random_requests(count):
+    random = np.random.RandomState(0)
+
+    def text():
+        return "".join(random.choice(list(CHARACTERS), random.randint(0, 30)))
+
+    return [[(text(), text()) for _ in range(random.randint(1, 4))] for _ in range(count)]
+
+
+def test_concurrent_requests_are_predicted_together_and_each_gets_its_answer(port, gate, model):
+    requests = random_requests(24)
+    num_waiting = sum(map(len, requests[1:]))
+    del gate.sizes[:]
+    gate.is_open.clear()
+    gate.was_entered.clear()
+    with concurrent.futures.ThreadPoolExecutor(len(requests)) as pool:
+        try:
+            answers = [pool.submit(post, port, "/similarity", {"pairs": requests[0]})]
+            assert gate.was_entered.wait(30)
+            answers += [pool.submit(post, port, "/similarity", {"pairs": r}) for r in requests[1:]]
+            wait_for_metric(port, "albert_waiting_texts %d.0\n" % num_waiting)
+        finally:
+            gate.is_open.set()
+        for request, answer in zip(requests, answers):
+            status, _, content = answer.result()
+            assert status == 200
+            np.testing.assert_allclose(
+                content["similarities"], model.similarities(request), atol=1e-5
+            )
+    assert gate.sizes[0] == len(requests[0]) and sum(gate.sizes[1:]) == num_waiting
+    # Of 32 texts at most, and of 29 at least while others wait: a request has up to 4.
+    assert max(gate.sizes) <= 32 and min(gate.sizes[1:-1]) >= 29
+
+
+def test_more_than_may_wait_is_told_to_come_later(port, gate):
+    gate.is_open.clear()
+    with concurrent.futures.ThreadPoolExecutor(4) as pool:
+        try:
+            body = {"texts": ["今天"] * 60}
+            gate.was_entered.clear()
+            tasks = [pool.submit(post, port, "/predict", body)]
+            assert gate.was_entered.wait(30)
+            tasks += [pool.submit(post, port, "/predict", body) for _ in range(3)]
+            done, _ = concurrent.futures.wait(tasks, 30, concurrent.futures.FIRST_COMPLETED)
+            status, headers, answer = done.pop().result()
+            assert status == 503 and headers["retry-after"] == "1"
+            assert "try again soon" in answer["error"]
+        finally:
+            gate.is_open.set()
+        statuses = sorted(task.result()[0] for task in tasks)
+    assert statuses == [200, 200, 200, 503]  # one at work, two waiting
+    assert post(port, "/predict", {"texts": ["今天"]})[0] == 200
+
+
+def test_models_without_pairs_and_closed_ones(tmp_path):
+    path = small_models.write_model(tmp_path / "topics", labels=("体育", "财经", "娱乐"))
+    topics = predictor.Predictor(path)
+    with running(http_service.create_app(topics)) as port:
+        status, _, answer = post(port, "/similarity", {"pairs": [["a", "b"]]})
+        assert status == 400 and "tells 3 classes apart" in answer["error"]
+        assert post(port, "/predict", {"texts": ["今天"]})[2]["classes"] == topics.labels
+        shutil.rmtree(path)
+        assert post(port, "/predict", {"texts": ["今天"]})[0] == 200
+        topics.close()
+        status, _, answer = post(port, "/predict", {"texts": ["今天"]})
+        assert status == 400 and "is closed" in answer["error"]
+
+
+def test_an_unforeseen_error_is_json_too(gate, monkeypatch):
+    def fail(texts):
+        raise MemoryError("今天")
+
+    monkeypatch.setattr(gate, "predict", fail)
+    with running(http_service.create_app(gate)) as port:
+        status, _, answer = post(port, "/predict", {"texts": ["今天"]})
+    assert status == 500 and answer == {"error": "internal error: the server's log tells more"}
+
+
+def test_addresses_are_shown_as_urls():
+    for host, shown in (("127.0.0.1", r"127\.0\.0\.1"), ("::1", r"\[::1\]")):
+        try:
+            listener = serve._listener(host, 0)
+        except UserError:
+            pytest.skip("no IPv6 here")
+        with listener:
+            assert re.match("http://%s:[1-9][0-9]*/$" % shown, serve._url(listener))
+
+
+@contextlib.contextmanager
+def serving_process(folder):
+    """Runs serve.py; yields the process and its port."""
+    command = [sys.executable, os.path.join(ROOT, "serve.py"), "--model_dir=" + folder, "--port=0"]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, universal_newlines=True) as process:
+        try:
+            assert process.stderr.readline() == "model: %s\n" % folder
+            line = process.stderr.readline()
+            match = re.match(r"serving at http://127\.0\.0\.1:(\d+)/ \(Ctrl-C ends\)$", line)
+            yield process, int(match.group(1))
+        finally:
+            process.kill()
+
+
+def test_sigterm_ends_it_after_the_requests_at_hand(folder, model):
+    """Many requests at once, and a signal in the middle of them."""
+    requests = [request * 20 for request in random_requests(40)]
+    with serving_process(folder) as (process, port), contextlib.ExitStack() as stack:
+        connections = []
+        for request in requests:  # sent, but not read yet
+            connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+            stack.callback(connection.close)
+            headers = {"Content-Type": "application/json"}
+            connection.request("POST", "/similarity", json.dumps({"pairs": request}), headers)
+            connections.append(connection)
+        answers = [connections[0].getresponse()]
+        process.send_signal(signal.SIGTERM)
+        answers += [connection.getresponse() for connection in connections[1:]]
+        for request, answer in zip(requests, answers):
+            assert answer.status == 200
+            similarities = json.loads(answer.read().decode())["similarities"]
+            np.testing.assert_allclose(similarities, model.similarities(request), atol=1e-5)
+        assert process.wait(60) == 0
+        assert process.stderr.read() == "ended\n"
+    with pytest.raises(ConnectionRefusedError):
+        post(port, "/predict", {"texts": ["a"]})
+
+
+@pytest.mark.parametrize("signals", ["TERM INT", "INT TERM", "INT INT", "TERM INT INT TERM"])
+def test_several_signals_within_a_second_are_one(folder, model, signals):
+    text = "今天天气很好" * 8
+    body = json.dumps({"texts": [text] * 500})
+    with serving_process(folder) as (process, port):
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+        connection.request("POST", "/predict", body, {"Content-Type": "application/json"})
+        time.sleep(0.1)
+        for name in signals.split():
+            process.send_signal(getattr(signal, "SIG" + name))
+            time.sleep(0.1)
+        answer = connection.getresponse()
+        assert answer.status == 200 and len(json.loads(answer.read())["labels"]) == 500
+        connection.close()
+        assert process.wait(60) == 0
+        assert process.stderr.read() == "ended\n"
+
+
+def test_a_later_interrupt_ends_it_at_once(folder):
+    with serving_process(folder) as (process, port):
+        with socket.create_connection(("127.0.0.1", port)) as connection:
+            connection.sendall(HEAD + b"Content-Length: 100\r\n\r\n")  # and waits for the rest
+            time.sleep(0.3)
+            process.send_signal(signal.SIGTERM)
+            time.sleep(serve.SECONDS_OF_ONE_STOP + 0.3)
+            process.send_signal(signal.SIGINT)
+            assert process.wait(5) == errors.EXIT_INTERRUPTED
+        assert process.stderr.read() == errors.STOPPED + "\n"
+
+
+def test_a_request_that_outlasts_the_end_is_told(gate, monkeypatch):
+    gate.is_open.clear()
+    gate.was_entered.clear()
+    settings = {"log_config": None, "log_level": "error", "timeout_graceful_shutdown": 1}
+    server = uvicorn.Server(uvicorn.Config(http_service.create_app(gate), **settings))
+    with socket.socket() as listener, concurrent.futures.ThreadPoolExecutor(1) as pool:
+        listener.bind(("127.0.0.1", 0))
+        port = listener.getsockname()[1]
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
+        thread.start()
+        try:
+            while not server.started:
+                time.sleep(0.01)
+            body = json.dumps({"texts": ["今天"]})
+            kind = {"Content-Type": "application/json"}
+            answer = pool.submit(send, port, "POST", "/predict", body, kind)
+            assert gate.was_entered.wait(30)
+            server.should_exit = True
+            status, _, content = answer.result(30)
+        finally:
+            gate.is_open.set()
+            thread.join(60)
+    assert status == 503 and json.loads(content) == {"error": "the service is ending"}
+
+
+@pytest.mark.parametrize(
+    "flag",
+    [
+        "body_seconds=nan",
+        "body_seconds=inf",
+        "body_seconds=1e308",
+        "body_seconds=0",
+        "max_wait_ms=nan",
+        "max_wait_ms=1e308",
+        "max_texts=0",
+        "max_body_bytes=99999999999999999999",
+        "max_connections=1",
+        "max_waiting=1e9",
+        "max_batch_size=-1",
+    ],
+)
+def test_limits_that_are_none_are_refused(flag):
+    """The parser of absl lets nan pass; `run_command` does not."""
+    parsed = small_models.command_flags(serve, ["--" + flag])
+    with pytest.raises((UserError, flags.Error), match=flag.split("=")[0]), parsed:
+        errors._check_numbers(flags.FLAGS)
+
+
+def test_a_port_in_use_is_told():
+    with socket.socket() as other:
+        other.bind(("0.0.0.0", 0))
+        other.listen(1)
+        given = ["--host=0.0.0.0", "--port=%d" % other.getsockname()[1]]
+        with pytest.raises(UserError, match=" ".join(given) + ": cannot listen there: Address al"):
+            small_models.run_command(serve, given)
+
+
+def test_flags_limit_the_service():
+    values = {
+        "max_texts": 11,
+        "max_body_bytes": 12,
+        "body_seconds": 1.5,
+        "max_batch_size": 13,
+        "max_waiting": 14,
+    }
+    given = dict(values, max_wait_ms=1600, max_connections=17)
+    with small_models.command_flags(serve, ["--%s=%s" % item for item in given.items()]):
+        assert serve._limits(http_service) == http_service.Limits(max_wait_seconds=1.6, **values)
+        assert serve._server(uvicorn, app=None).config.limit_concurrency == 17
+
+
+def test_a_queue_that_no_full_request_fits_in_is_refused(folder):
+    with pytest.raises(UserError, match="--max_waiting=10: expected at least --max_texts=1000"):
+        small_models.run_command(serve, ["--model_dir=" + folder, "--port=0", "--max_waiting=10"])
+
+
+def test_the_page_shows_scores_as_bars(port, model, tmp_path):
+    """In a real browser; nothing is loaded from elsewhere, nothing is complained of."""
+    playwright = pytest.importorskip("playwright.sync_api", reason="needs playwright")
+    browsers = [shutil.which(name) for name in ("chromium", "chromium-browser", "google-chrome")]
+    if not any(browsers):
+        pytest.skip("needs Chromium")
+    requests, complaints = [], []
+    with playwright.sync_playwright() as tool:
+        browser = tool.chromium.launch(
+            executable_path=next(filter(None, browsers)), args=["--no-sandbox"]
+        )
+        page = browser.new_page()
+        page.on("request", lambda request: requests.append(request.url))
+        page.on("console", lambda message: complaints.append(message.text))
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.goto("http://127.0.0.1:%d/" % port)
+        page.fill("#a", "今天<b>天气</b>")
+        page.fill("#b", "明天天气")
+        page.press("#b", "Enter")
+        page.wait_for_selector(".row")
+        names = page.locator(".name").all_inner_texts()
+        values = page.locator(".value").all_inner_texts()
+        widths = [bar.bounding_box()["width"] for bar in page.locator(".bar").all()]
+        track = page.locator(".track").first.bounding_box()["width"]
+        page.fill("#b", "")
+        with page.expect_response("**/predict"):
+            page.click("#go")
+        page.locator("#go:enabled").wait_for()
+        single = page.locator(".value").all_inner_texts()
+        page.screenshot(path=str(tmp_path / "page.png"))
+        browser.close()
+    probability = float(model.similarities([("今天<b>天气</b>", "明天天气")])[0])
+    expected = sorted([(probability, "意思相同"), (1 - probability, "意思不同")], reverse=True)
+    assert names == [name for _, name in expected]
+    assert values == ["%.1f %%" % (100 * value) for value, _ in expected]
+    np.testing.assert_allclose(np.array(widths) / track, [v for v, _ in expected], atol=0.01)
+    probabilities = model.predict(["今天<b>天气</b>"])[1][0]
+    assert single == ["%.1f %%" % (100 * value) for value in sorted(probabilities)[::-1]]
+    assert {url.split("/")[2] for url in requests} == {"127.0.0.1:%d" % port}
+    assert complaints == [] and os.path.getsize(str(tmp_path / "page.png")) > 5000

@@ -1,0 +1,142 @@
+"""The Java library and the sample app: tests under the JDK; the resources fit the code."""
+
+import os
+import re
+import shutil
+import subprocess
+from xml.etree import ElementTree
+
+import pytest
+
+import java_cases
+from project_root import ROOT
+
+SCRIPT = os.path.join(ROOT, "scripts", "run_java_tests.sh")
+SAMPLE = os.path.join(ROOT, "android", "sample", "src", "main")
+ANDROID = "{http://schemas.android.com/apk/res/android}"
+WRAPPER_PROPERTIES = "android/gradle/wrapper/gradle-wrapper.properties"
+SKIPPED = 77
+
+
+def run_script(*arguments, **variables):
+    return subprocess.run(
+        ["bash", SCRIPT] + list(arguments),
+        env=dict(os.environ, **variables),
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+
+
+def test_java_library_equals_this_toolkit(tmp_path):
+    probe = run_script(str(tmp_path / "none"))
+    if probe.returncode == SKIPPED:
+        pytest.skip(probe.stderr.strip())
+    cases = str(tmp_path / "cases")
+    java_cases.write(cases)
+    result = run_script(cases)
+    assert result.returncode == 0, result.stdout + result.stderr
+    for folder in os.listdir(cases):
+        with open(os.path.join(cases, folder, "texts.tsv")) as handle:
+            num_texts = sum(1 for _ in handle)
+        assert "%s: %d texts equal" % (folder, num_texts) in result.stdout
+    assert "fuzz: 20000 texts equal" in result.stdout
+
+
+def test_without_jdk_the_script_says_so(tmp_path):
+    for tool in ("bash", "readlink", "dirname", "basename"):
+        os.symlink(shutil.which(tool), str(tmp_path / tool))
+    result = run_script(PATH=str(tmp_path), JAVA_HOME="")
+    assert result.returncode == SKIPPED
+    assert "skipped: no JDK: javac does not run: apt install default-jdk" in result.stderr
+    result = run_script(JAVA_HOME=str(tmp_path))
+    assert "skipped: no JDK: %s/bin/javac does not run" % tmp_path in result.stderr
+
+
+@pytest.fixture
+def wrapper_script(tmp_path):
+    """A copy of the script beside an Android project of its own."""
+    for name in ("scripts/common.sh", "scripts/make_gradle_wrapper.sh", WRAPPER_PROPERTIES):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(os.path.join(ROOT, name), str(tmp_path / name))
+    return str(tmp_path / "scripts" / "make_gradle_wrapper.sh")
+
+
+def test_the_gradle_wrapper_is_made_by_any_gradle(wrapper_script, tmp_path):
+    if shutil.which("gradle") is None:
+        pytest.skip("needs Gradle: apt install gradle")
+    subprocess.run(["bash", wrapper_script], check=True, timeout=200)
+    properties = (tmp_path / WRAPPER_PROPERTIES).read_text()
+    assert "gradle-8.9-bin.zip" in properties  # not that of the Gradle that made it
+    # It starts, and asks for that version where the properties say.
+    missing = (tmp_path / "mirror" / "gradle-8.9-bin.zip").as_uri()
+    properties = re.sub("distributionUrl=.*", "distributionUrl=" + missing, properties)
+    (tmp_path / WRAPPER_PROPERTIES).write_text(properties)
+    done = subprocess.run(
+        [str(tmp_path / "android" / "gradlew"), "--version"],
+        env=dict(os.environ, GRADLE_USER_HOME=str(tmp_path / "home")),
+        capture_output=True,
+        text=True,
+        timeout=100,
+    )
+    assert done.returncode != 0
+    assert "mirror/gradle-8.9-bin.zip" in done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("gradle", ["/none/gradle", "false"])
+def test_without_a_working_gradle_the_wrapper_is_not_made(wrapper_script, tmp_path, gradle):
+    done = subprocess.run(
+        ["bash", wrapper_script],
+        env=dict(os.environ, GRADLE=gradle),
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 2 and done.stderr.count("\n") == 1
+    expected = "apt install gradle" if gradle != "false" else "false wrapper failed"
+    assert expected in done.stderr
+    assert not (tmp_path / "android" / "gradlew").exists()
+
+
+def test_documents_name_the_versions_of_the_build():
+    with open(os.path.join(ROOT, "android", "albert", "build.gradle")) as handle:
+        of_build = set(re.findall(r"com\.google\.ai\.edge\.litert:[\w-]+:[\d.]+", handle.read()))
+    names = {dependency.split(":")[1] for dependency in of_build}
+    assert names == {"litert", "litert-api"}
+    with open(os.path.join(ROOT, "docs", "android.md"), encoding="utf-8") as handle:
+        document = handle.read()
+    of_document = re.findall(r"com\.google\.ai\.edge\.litert:[\w-]+:[\d.]+", document)
+    assert set(of_document) == of_build
+    with open(os.path.join(ROOT, WRAPPER_PROPERTIES)) as handle:
+        version = re.search(r"/gradle-([\d.]+)-bin\.zip", handle.read()).group(1)
+    assert set(re.findall(r"Gradle (\d[\d.]*\d)", document)) == {version}
+
+
+def test_sample_resources_fit_its_code():
+    activity = read("java", "org", "albertzh", "sample", "MainActivity.java")
+    manifest = ElementTree.fromstring(read("AndroidManifest.xml"))
+    layout = ElementTree.fromstring(read("res", "layout", "main.xml"))
+    names = {
+        folder: [
+            string.get("name")
+            for string in ElementTree.fromstring(read("res", folder, "strings.xml"))
+        ]
+        for folder in ("values", "values-zh")
+    }
+    assert names["values"] == names["values-zh"]
+    assert manifest.find("application/activity").get(ANDROID + "name") == ".MainActivity"
+    ids = {
+        view.get(ANDROID + "id").split("/")[1]
+        for view in layout.iter()
+        if ANDROID + "id" in view.attrib
+    }
+    assert set(re.findall(r"R\.id\.(\w+)", activity)) == ids
+    used = set(re.findall(r"R\.string\.(\w+)", activity))
+    for element in list(layout.iter()) + list(manifest.iter()):
+        values = element.attrib.values()
+        used |= {value.split("/")[1] for value in values if value.startswith("@string/")}
+    assert used == set(names["values"])
+
+
+def read(*names):
+    with open(os.path.join(SAMPLE, *names), encoding="utf-8") as handle:
+        return handle.read()

@@ -1,0 +1,89 @@
+"""The configuration files for TF Serving and Triton, against their schemas and exported models."""
+
+import json
+import os
+import re
+
+import numpy as np
+import pytest
+import tensorflow.compat.v1 as tf
+
+from albert_zh.commands import export_model
+from albert_zh.inference import loaded_model, predictor
+from documentation import blocks_of
+import small_models
+from workspace import ROOT
+
+DEPLOY = os.path.join(ROOT, "deploy")
+TEXTS = [("怎么办理", "银行卡？"), "今天天气很好", ""]
+
+
+def parsed(message, *path):
+    from google.protobuf import text_format
+
+    with open(os.path.join(DEPLOY, *path), encoding="utf-8") as handle:
+        return text_format.Parse(handle.read(), message)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return small_models.write_model(tmp_path_factory.mktemp("models") / "pairs")
+
+
+def export(folder, *arguments):
+    small_models.run_command(export_model, ["--model_dir=" + folder] + list(arguments))
+
+
+def test_models_of_tf_serving():
+    schema = pytest.importorskip(
+        "tensorflow_serving.config.model_server_config_pb2", reason="needs tensorflow-serving-api"
+    )
+    config = parsed(schema.ModelServerConfig(), "tf_serving", "models.config")
+    (model,) = config.model_config_list.config
+    assert (model.name, model.base_path) == ("albert", "/models/albert")
+    assert model.model_platform == "tensorflow"
+
+
+def test_what_docs_send_to_tf_serving_is_what_the_signature_takes(folder, tmp_path):
+    """The request of docs/serving.md, through the SavedModel that TF Serving loads."""
+    export(folder, "--format=saved_model", "--output=%s" % (tmp_path / "albert"))
+    (block,) = blocks_of("serving.md")
+    block = block.replace('"lcqmc_output/best"', repr(folder))
+    block = re.sub(r'\[\("怎么开户", "如何开通账户"\)\]', repr(TEXTS), block)
+    values = {}
+    exec(compile(block.split("print(")[0], "serving.md", "exec"), values)
+    body = json.loads(values["body"].decode())
+    with tf.Session(graph=tf.Graph()) as session:
+        versioned = str(tmp_path / "albert" / "1")
+        model = tf.saved_model.loader.load(session, ["serve"], versioned)
+        signature = model.signature_def[body["signature_name"]]
+        assert set(signature.inputs) == set(body["inputs"])
+        feeds = {signature.inputs[name].name: value for name, value in body["inputs"].items()}
+        outputs = {name: info.name for name, info in signature.outputs.items()}
+        answer = session.run(outputs, feeds)
+    with predictor.Predictor(folder) as model:
+        labels, probabilities = model.predict(TEXTS)
+    np.testing.assert_allclose(answer["probabilities"], probabilities, atol=1e-5)
+    assert [label.decode() for label in answer["labels"]] == labels
+
+
+def test_model_of_triton(folder, tmp_path):
+    schema = pytest.importorskip(
+        "tritonclient.grpc.model_config_pb2", reason="needs tritonclient[grpc]"
+    )
+    config = parsed(schema.ModelConfig(), "triton", "albert", "config.pbtxt")
+    assert config.name == "albert" and config.max_batch_size > 1
+    assert tuple(tensor.name for tensor in config.input) == loaded_model.INPUT_NAMES
+    pytest.importorskip("tf2onnx", reason="needs requirements-export.txt")
+    runtime = pytest.importorskip("onnxruntime", reason="needs requirements-export.txt")
+    export(folder, "--format=onnx", "--output=%s" % (tmp_path / "1" / "model.onnx"))
+    session = runtime.InferenceSession(str(tmp_path / "1" / "model.onnx"))
+    types = {"tensor(int32)": schema.TYPE_INT32, "tensor(float)": schema.TYPE_FP32}
+    for described, actual in (
+        (config.input, session.get_inputs()),
+        (config.output, session.get_outputs()),
+    ):
+        named = {tensor.name: tensor for tensor in actual}
+        for tensor in described:
+            assert types[named[tensor.name].type] == tensor.data_type
+            assert len(named[tensor.name].shape) == 1 + len(tensor.dims)  # the batch comes first

@@ -1,0 +1,803 @@
+"""The set-up and the one command, with stand-ins for Python, pip and uv, which would be slow."""
+
+import functools
+import glob
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from project_root import ROOT
+
+sys.path.insert(0, os.path.join(ROOT, "scripts"))
+
+import check_environment
+
+TOOLS = (
+    "bash basename cat cmp cp dirname env flock grep mkdir readlink rm sed sleep tail uname".split()
+)
+
+# Does what setup.sh asks of a Python; writes down what pip is told.
+PYTHON = """#!/bin/bash
+case "$1 $2" in
+    "-c "*) echo {version} ;;
+    "-m venv")
+        mkdir -p "$4/bin" "$4/lib/python{version}/site-packages/pip"
+        cp "$0" "$4/bin/python"
+        ;;
+    "-m pip")
+        echo "$*" >>"$STAND_IN_LOG"
+        echo "Collecting things"
+        sleep "${{DOWNLOAD_SECONDS:-0}}"
+        if [[ -n "${{TORCH_FAILS:-}}" && "$*" == *+cpu ]]; then echo "ERROR: no torch"; exit 1; fi
+        if [ -n "${{DOWNLOAD_FAILS:-}}" ]; then echo "ERROR: no route to the index"; exit 1; fi
+        echo "Installing collected packages: things"
+        sleep "${{INSTALL_SECONDS:-0}}"
+        ;;
+    "-m compileall") echo "$*" >>"$STAND_IN_LOG.compiled"; exit 1 ;;  # as some files are templates
+    *) exit 1 ;;
+esac
+"""
+UV = """#!/bin/bash
+echo "uv $*" >>"$STAND_IN_LOG"
+for folder; do :; done  # the last argument
+case "$1" in venv) mkdir -p "$folder/bin" && cp "$STAND_IN_PYTHON" "$folder/bin/python" ;; esac
+"""
+BROKEN_SHIM = "#!/bin/bash\necho 'pyenv: python3.11: command not found' >&2\nexit 127\n"
+
+
+def write_program(path, text):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+    path.chmod(0o755)
+
+
+class Machine:
+    """A project in an awkwardly named folder, on a machine with only what a test adds."""
+
+    def __init__(self, base):
+        self.base = base
+        self.project = base / "我的 项目 [1]"
+        self.log = base / "log"
+        self.log.write_text("")
+        for name in ("setup.sh", "common.sh", "check_environment.py"):
+            (self.project / "scripts").mkdir(parents=True, exist_ok=True)
+            shutil.copy(os.path.join(ROOT, "scripts", name), str(self.project / "scripts"))
+        (self.project / "requirements.txt").write_text("tensorflow==2.15.1\n")
+        (self.project / "requirements-dev.txt").write_text("# tests\npytest==1\n")
+        (base / "tools").mkdir()
+        for name in TOOLS:
+            if shutil.which(name):
+                os.symlink(shutil.which(name), str(base / "tools" / name))
+        self.environment = {
+            "PATH": "%s:%s" % (base / "bin", base / "tools"),
+            "HOME": str(base),
+            "STAND_IN_LOG": str(self.log),
+        }
+
+    def add_python(self, name="python3.11", version="3.11", folder="bin"):
+        write_program(self.base / folder / name, PYTHON.format(version=version))
+
+    def start(self, *arguments, **environment):
+        return subprocess.Popen(
+            [shutil.which("bash"), str(self.project / "scripts" / "setup.sh"), *arguments],
+            cwd=str(self.base),
+            env=dict(self.environment, **environment),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            universal_newlines=True,
+            encoding="utf-8",
+            start_new_session=True,
+        )
+
+    def setup(self, *arguments, **environment):
+        """Exit status, stdout and stderr of setup.sh."""
+        process = self.start(*arguments, **environment)
+        out, err = process.communicate(timeout=60)
+        return process.returncode, out, err
+
+    @property
+    def installs(self):
+        """What pip and uv were told, a line for each call."""
+        return self.log.read_text().splitlines()
+
+    @property
+    def venv_python(self):
+        return "%s\n" % (self.project / ".venv" / "bin" / "python")
+
+
+@pytest.fixture
+def machine(tmp_path):
+    return Machine(tmp_path)
+
+
+def test_first_and_second_run(machine):
+    machine.add_python()
+    status, out, err = machine.setup()
+    assert (status, out) == (0, machine.venv_python)
+    assert "installing requirements.txt into " in err
+    assert [line.split("--no-input")[1] for line in machine.installs] == [
+        " --no-compile --disable-pip-version-check -r requirements.txt"
+    ]
+    compiled = "-m compileall -q -j 0 %s\n" % (machine.project / ".venv" / "lib")
+    assert (machine.base / "log.compiled").read_text() == compiled
+    assert machine.setup() == (0, machine.venv_python, "")
+    assert len(machine.installs) == 1
+
+
+def test_more_requirements_are_installed_on_top_once(machine):
+    machine.add_python()
+    machine.setup()
+    for _ in range(2):
+        assert machine.setup("requirements-dev.txt")[:2] == (0, machine.venv_python)
+    assert len(machine.installs) == 2
+    assert machine.installs[1].endswith("-r requirements-dev.txt")
+
+
+@pytest.fixture
+def machine_for_torch(machine):
+    if not sys.platform.startswith("linux"):
+        pytest.skip("only on Linux is there another torch than the one for the CPU")
+    machine.add_python()
+    text = "# PyTorch\ntorch==9.8.7 ; python_version >= '3.10'\ntransformers==5\n"
+    (machine.project / "requirements-convert.txt").write_text(text)
+    return machine
+
+
+def test_pytorch_is_the_build_for_the_cpu(machine_for_torch):
+    index = "https://mirror.example/cpu"
+    for _ in range(2):
+        setup = machine_for_torch.setup("requirements-convert.txt", CPU_PYTORCH_INDEX=index)
+        assert setup[0] == 0
+    of_torch, of_all = machine_for_torch.installs
+    assert of_torch.endswith(" --no-deps --extra-index-url %s torch==9.8.7+cpu" % index)
+    assert of_all.endswith(" -r requirements.txt -r requirements-convert.txt")
+
+
+def test_without_pytorch_for_the_cpu_the_environment_stays_as_it_was(machine_for_torch):
+    machine_for_torch.setup()
+    status, out, err = machine_for_torch.setup("requirements-convert.txt", TORCH_FAILS="1")
+    assert (status, out) == (2, "")
+    assert "ERROR: no torch" in err and "no build of torch==9.8.7 for the CPU" in err
+    assert "CPU_PYTORCH_INDEX" in err and "extra-index" not in machine_for_torch.installs[-1]
+    assert machine_for_torch.setup() == (0, machine_for_torch.venv_python, "")
+    assert len(machine_for_torch.installs) == 2
+
+
+def test_pytorch_that_is_there_is_kept(machine_for_torch):
+    machine_for_torch.setup()
+    packages = machine_for_torch.project / ".venv" / "lib" / "python3.11" / "site-packages"
+    (packages / "torch-9.8.7.dist-info").mkdir()
+    assert machine_for_torch.setup("requirements-convert.txt")[0] == 0
+    assert not any("+cpu" in line for line in machine_for_torch.installs)
+
+
+def test_requirements_for_other_pythons_are_not_asked_for(tmp_path):
+    path = tmp_path / "requirements.txt"
+    path.write_text("one==1 ; python_version < '3'\ntwo[x]==1 ; python_version > '3'\nThree_3\n")
+    sys.path.insert(0, os.path.join(ROOT, "scripts"))
+    import check_environment
+
+    assert check_environment.required_names(str(path)) == ["two", "three-3"]
+
+
+def test_changed_requirements_are_installed_into_the_same_environment(machine):
+    machine.add_python()
+    machine.setup()
+    kept = machine.project / ".venv" / "kept"
+    kept.write_text("")
+    (machine.project / "requirements.txt").write_text("tensorflow==2.15.1\nnumpy==1.26.4\n")
+    assert machine.setup()[0] == 0
+    assert len(machine.installs) == 2
+    assert kept.exists()
+
+
+def test_the_lock_does_not_outlive_the_set_up(machine):
+    """run_tests_tf1.sh goes on as pytest, whose tests call setup.sh again."""
+    machine.add_python()
+    scripts = machine.project / "scripts"
+    (scripts / "go_on.sh").write_text(
+        '. "%s/common.sh"\n' % scripts
+        + 'ensure_environment "%s/.venv" 3.11 requirements.txt\n' % machine.project
+        + "exec bash -c 'bash \"%s/setup.sh\"; exit $?'\n" % scripts
+    )
+    done = subprocess.run(
+        [shutil.which("bash"), str(scripts / "go_on.sh")],
+        cwd=str(machine.project),
+        env=machine.environment,
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        timeout=30,
+    )
+    assert (done.returncode, done.stdout) == (0, machine.venv_python)
+    assert "waiting for it" not in done.stderr
+
+
+def test_missing_requirements_file(machine):
+    machine.add_python()
+    status, out, err = machine.setup("nothing.txt")
+    assert (status, out) == (2, "")
+    assert "nothing.txt: no such requirements file" in err
+
+
+def test_broken_shims_and_other_versions_are_passed_over(machine):
+    write_program(machine.base / "bin" / "python3.11", BROKEN_SHIM)
+    machine.add_python("python3", "3.12")
+    machine.add_python("python3.10", "3.10", folder="further")
+    machine.add_python("python3.9", "3.9")
+    machine.environment["PATH"] += ":%s" % (machine.base / "further")
+    status, _, err = machine.setup()
+    assert status == 0
+    assert "with %s" % (machine.base / "further" / "python3.10") in err
+
+
+def test_pyenv_version_that_is_not_chosen(machine):
+    write_program(machine.base / "bin" / "python3.11", BROKEN_SHIM)
+    machine.add_python("python", "3.11", folder=".pyenv/versions/3.11.7/bin")
+    assert machine.setup()[:2] == (0, machine.venv_python)
+
+
+def test_no_python(machine):
+    machine.add_python("python3", "3.12")
+    machine.add_python("python", "2.7")
+    status, out, err = machine.setup()
+    assert (status, out) == (2, "")
+    assert "no Python 3.11 or 3.10 or 3.9 with its venv module was found" in err
+    assert "apt install python3 python3-venv" in err
+    assert not (machine.project / ".venv").exists()
+
+
+def test_uv_where_there_is_no_python(machine):
+    machine.add_python(folder="elsewhere")
+    write_program(machine.base / "bin" / "uv", UV)
+    stand_in = str(machine.base / "elsewhere" / "python3.11")
+    assert machine.setup(STAND_IN_PYTHON=stand_in)[:2] == (0, machine.venv_python)
+    assert machine.installs[0].startswith("uv venv")
+    assert "--python 3.11" in machine.installs[0]
+    assert machine.installs[1].startswith("uv pip install --python ")
+    assert machine.setup(STAND_IN_PYTHON=stand_in)[0] == 0
+    assert len(machine.installs) == 2
+
+
+def test_index_that_cannot_be_reached(machine):
+    machine.add_python()
+    status, out, err = machine.setup(DOWNLOAD_FAILS="1")
+    assert (status, out) == (2, "")
+    assert "    ERROR: no route to the index" in err
+    assert "PIP_INDEX_URL" in err
+    assert machine.setup()[:2] == (0, machine.venv_python)
+
+
+def test_failed_download_of_more_does_not_cost_what_is_there(machine):
+    machine.add_python()
+    machine.setup()
+    assert machine.setup("requirements-dev.txt", DOWNLOAD_FAILS="1")[0] == 2
+    assert machine.setup() == (0, machine.venv_python, "")
+    assert machine.setup("requirements-dev.txt")[0] == 0
+    assert len(machine.installs) == 3
+
+
+@pytest.mark.parametrize("is_complete", [False, True])
+def test_killed_while_installing(machine, is_complete):
+    machine.add_python()
+    if is_complete:
+        machine.setup()
+    process = machine.start("requirements-dev.txt", INSTALL_SECONDS="30")
+    log, mark = (machine.project / ".venv" / name for name in ("setup.log", "setup.unfinished"))
+    wait_until(lambda: mark.exists() and log.exists() and "Installing" in log.read_text())
+    os.killpg(process.pid, signal.SIGKILL)
+    process.communicate()
+    status, out, err = machine.setup()
+    assert (status, out) == (0, machine.venv_python)
+    assert "is not complete: making it anew" in err
+    assert machine.setup() == (0, machine.venv_python, "")
+
+
+def wait_until(is_true, seconds=20):
+    end = time.time() + seconds
+    while not is_true():
+        assert time.time() < end
+        time.sleep(0.02)
+
+
+def test_interpreter_that_is_gone(machine):
+    machine.add_python()
+    machine.setup()
+    (machine.project / ".venv" / "bin" / "python").unlink()
+    assert machine.setup()[:2] == (0, machine.venv_python)
+    assert len(machine.installs) == 2
+
+
+def test_environment_of_another_version_is_not_touched(machine):
+    machine.add_python("python", "3.12", folder=os.path.join("我的 项目 [1]", ".venv", "bin"))
+    status, _, err = machine.setup()
+    assert status == 2
+    assert ".venv has Python 3.12, one of 3.11 3.10 3.9 is needed: move it away" in err
+
+
+@pytest.mark.skipif(shutil.which("flock") is None, reason="needs flock")
+def test_two_at_once(machine):
+    machine.add_python()
+    runs = [machine.start(INSTALL_SECONDS="1") for _ in range(2)]
+    results = [run.communicate(timeout=60) for run in runs]
+    assert [out for out, _ in results] == [machine.venv_python] * 2
+    assert len(machine.installs) == 1
+    assert "waiting for it" in results[0][1] + results[1][1]
+
+
+def make_environment(folder, packages):
+    """A virtual environment of the running Python that says it has {package: version}."""
+    subprocess.check_call([sys.executable, "-m", "venv", "--without-pip", str(folder)])
+    packages_folder = next(folder.glob("lib/python*/site-packages"))
+    for name, version in packages.items():
+        info = packages_folder / ("%s-%s.dist-info" % (name.replace("-", "_"), version))
+        info.mkdir()
+        (info / "METADATA").write_text(
+            "Metadata-Version: 2.1\nName: %s\nVersion: %s\n" % (name, version)
+        )
+    return folder
+
+
+SUITABLE = dict.fromkeys(check_environment.NEEDED_PACKAGES, "1.0")
+SUITABLE["tensorflow"] = "2.15.0"
+
+
+def test_an_active_environment_needs_all_requirements_but_optional_ones():
+    names = check_environment.required_names(os.path.join(ROOT, "requirements.txt"))
+    optional = {"tensorflow", "tensorflow-addons", "tokenizers", "setuptools", "ai-edge-litert"}
+    assert set(names) - optional == set(check_environment.NEEDED_PACKAGES)
+
+
+@pytest.mark.parametrize("variable", ["VIRTUAL_ENV", "CONDA_PREFIX"])
+def test_active_environment_is_used(machine, variable):
+    active = make_environment(machine.base / "mein env", SUITABLE)
+    result = machine.setup(**{variable: str(active)})
+    assert result == (0, "%s\n" % (active / "bin" / "python"), "")
+    assert not (machine.project / ".venv").exists()
+
+
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        ({"tensorflow": "2.17.1"}, "it lacks TensorFlow 2.15 or 1.15 (2.17.1 is there)"),
+        ({"tensorflow": None, "jieba": None}, "it lacks TensorFlow 2.15 or 1.15, jieba"),
+    ],
+)
+def test_active_environment_that_does_not_suit(machine, change, message):
+    machine.add_python()
+    packages = {k: v for k, v in dict(SUITABLE, **change).items() if v}
+    active = make_environment(machine.base / "env", packages)
+    status, out, err = machine.setup(VIRTUAL_ENV=str(active))
+    assert (status, out) == (0, machine.venv_python)
+    assert "the active environment %s is not used: %s" % (active, message) in err
+
+
+def test_active_environment_without_the_tests_packages(machine):
+    machine.add_python()
+    active = make_environment(machine.base / "env", SUITABLE)
+    status, out, err = machine.setup("requirements-dev.txt", VIRTUAL_ENV=str(active))
+    assert (status, out) == (0, machine.venv_python)
+    assert "it lacks pytest" in err
+
+
+def test_ctrl_c_while_packages_are_installed_ends_the_test_command(tmp_path):
+    for name in ("common.sh", "run_tests.sh"):
+        (tmp_path / "scripts").mkdir(exist_ok=True)
+        shutil.copy(os.path.join(ROOT, "scripts", name), str(tmp_path / "scripts"))
+    python = tmp_path / ".venv" / "bin" / "python"
+    set_up = '#!/bin/bash\n[ $# -gt 1 ] || { echo "%s"; exit; }\necho "$*" >>"%s"\nexit 130\n'
+    write_program(tmp_path / "scripts" / "setup.sh", set_up % (python, tmp_path / "log"))
+    write_program(python, "#!/bin/bash\necho tests\n")
+    done = subprocess.run(
+        ["bash", str(tmp_path / "scripts" / "run_tests.sh")], capture_output=True, text=True
+    )
+    assert (done.returncode, done.stdout) == (130, "")
+    assert len((tmp_path / "log").read_text().splitlines()) == 1
+
+
+# ------------------------------------------------------------------ run_classifier_lcqmc.sh
+
+
+SHOWS_ARGUMENTS = "import json, os, sys\nprint(json.dumps([os.getcwd()] + sys.argv[1:]))\n"
+
+
+class Project:
+    """A project whose commands show their arguments, with a suitable environment active."""
+
+    def __init__(self, base, environment_folder):
+        self.root = base / "项目 a"
+        shutil.copytree(os.path.join(ROOT, "scripts"), str(self.root / "scripts"))
+        package = self.root / "albert_zh"
+        shutil.copytree(os.path.join(ROOT, "albert_zh", "common"), str(package / "common"))
+        shutil.copy(os.path.join(ROOT, "albert_zh", "__init__.py"), str(package))
+        for name in ("lcqmc", "clue", "multiclass"):
+            script = "run_classifier_%s.sh" % name
+            os.symlink("scripts/" + script, str(self.root / script))
+        for name in ("", "_clue", "_multiclass"):
+            (self.root / ("run_classifier%s.py" % name)).write_text(SHOWS_ARGUMENTS)
+        add_model(self.root / "albert_starter_zh")
+        add_data(self.root / "data" / "pairs_sample")
+        self.environment = {
+            "PATH": os.environ["PATH"],
+            "VIRTUAL_ENV": str(environment_folder),
+            # Nobody listens there.
+            "ALBERT_MODELS_URL": "http://127.0.0.1:9/models",
+            "ALBERT_LCQMC_URL": "http://127.0.0.1:9/lcqmc",
+        }
+
+    def run(self, *arguments, **environment):
+        """Exit status, {flag: value} of run_classifier.py and the lines on stderr."""
+        status, runs, lines = self.run_all("lcqmc", *arguments, **environment)
+        return status, (runs[0] if status == 0 else {}), lines
+
+    def run_all(self, name, *arguments, **environment):
+        """The same of run_classifier_NAME.sh, with a dict of flags for each run of its command."""
+        cwd = environment.pop("cwd", self.root)
+        process = subprocess.Popen(
+            ["bash", str(self.root / ("run_classifier_%s.sh" % name)), *arguments],
+            cwd=str(cwd),
+            env=dict(self.environment, **environment),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            universal_newlines=True,
+            encoding="utf-8",
+        )
+        out, err = process.communicate(timeout=60)
+        runs = []
+        for line in out.splitlines() if process.returncode == 0 else ():
+            folder, *words = json.loads(line)
+            assert folder == str(cwd)
+            runs.append(dict(word[2:].split("=", 1) for word in words))
+        return process.returncode, runs, err.splitlines()
+
+
+def add_model(folder, checkpoint=None, config="albert_config_tiny.json"):
+    folder.mkdir(parents=True)
+    for name in (config, "vocab.txt") + ((checkpoint + ".index",) if checkpoint else ()):
+        (folder / name).write_text("x")
+
+
+def add_data(folder, names=("train", "dev", "test")):
+    folder.mkdir(parents=True)
+    for name in names:
+        (folder / (name + ".txt")).write_text("a\tb\t1\n")
+
+
+@pytest.fixture(scope="module")
+def environment_folder(tmp_path_factory):
+    return make_environment(tmp_path_factory.mktemp("active") / "env", SUITABLE)
+
+
+@pytest.fixture
+def project(tmp_path, environment_folder):
+    return Project(tmp_path, environment_folder)
+
+
+def test_original_settings_and_fallbacks(project):
+    status, flags, lines = project.run()
+    assert status == 0
+    assert flags == {
+        "task_name": "lcqmc",
+        "do_train": "true",
+        "do_eval": "true",
+        "do_predict": "true",
+        "data_dir": "data/pairs_sample",
+        "vocab_file": "albert_starter_zh/vocab.txt",
+        "bert_config_file": "albert_starter_zh/albert_config_tiny.json",
+        "max_seq_length": "128",
+        "train_batch_size": "64",
+        "learning_rate": "1e-4",
+        "num_train_epochs": "5",
+        "output_dir": "lcqmc_output",
+    }
+    assert lines == [
+        "http://127.0.0.1:9/models/albert_tiny_489k.zip: cannot be reached: Connection refused: "
+        "using the model albert_starter_zh instead",
+        "http://127.0.0.1:9/lcqmc/train.txt: cannot be reached: Connection refused: "
+        "using the small sample data/pairs_sample instead",
+    ]
+
+
+def test_offline(project):
+    status, _, lines = project.run(ALBERT_OFFLINE="1")
+    assert status == 0
+    assert [line.split(": ")[1] for line in lines] == [
+        "not downloaded, as ALBERT_OFFLINE is set"
+    ] * 2
+
+
+def test_what_is_there_is_used(project):
+    add_model(project.root / "prev_trained_model" / "albert_tiny_zh", "albert_model.ckpt")
+    add_data(project.root / "chineseGLUEdatasets" / "lcqmc")
+    status, flags, lines = project.run()
+    assert (status, lines) == (0, [])
+    assert flags["init_checkpoint"] == "prev_trained_model/albert_tiny_zh"
+    assert flags["vocab_file"] == "prev_trained_model/albert_tiny_zh/vocab.txt"
+    assert flags["data_dir"] == "chineseGLUEdatasets/lcqmc"
+
+
+def test_the_bundled_model_is_trained_from_its_weights(project):
+    (project.root / "albert_starter_zh" / "albert_model.ckpt.index").write_text("x")
+    status, flags, lines = project.run(ALBERT_OFFLINE="1")
+    assert status == 0
+    assert lines[0].endswith("using the model albert_starter_zh instead")
+    assert flags["init_checkpoint"] == "albert_starter_zh"
+    assert flags["vocab_file"] == "albert_starter_zh/vocab.txt"
+    assert flags["bert_config_file"] == "albert_starter_zh/albert_config_tiny.json"
+
+
+@pytest.mark.parametrize("name", ["albert_model.ckpt.data-00000-of-00001", "pytorch_model.bin"])
+def test_weights_that_cannot_be_loaded_are_not_passed_over(project, tmp_path, name):
+    """run_classifier.py says what is wrong with them; random weights are for empty folders."""
+    add_model(tmp_path / "mine")
+    (tmp_path / "mine" / name).write_text("")
+    _, flags, _ = project.run(MODEL_DIR=str(tmp_path / "mine"))
+    assert flags["init_checkpoint"] == str(tmp_path / "mine")
+
+
+def test_own_model_data_settings_and_flags_from_another_folder(project, tmp_path):
+    add_model(tmp_path / "m 1", "bert_model.ckpt", "bert_config.json")
+    add_data(tmp_path / "数据")
+    status, flags, lines = project.run(
+        "--seed=3",
+        "--learning_rate=1e-3",
+        cwd=tmp_path,
+        MODEL_DIR="m 1",
+        DATA_DIR="数据",
+        OUTPUT_DIR="out 1",
+        EPOCHS="1",
+        BATCH_SIZE="8",
+        MAX_SEQ_LENGTH="32",
+        SEED="1",
+    )
+    assert (status, lines) == (0, [])
+    assert flags["init_checkpoint"] == "m 1"
+    assert flags["bert_config_file"] == "m 1/bert_config.json"
+    assert flags["data_dir"] == "数据"
+    assert flags["output_dir"] == "out 1"
+    assert flags["num_train_epochs"] == "1"
+    assert flags["train_batch_size"] == "8"
+    assert flags["max_seq_length"] == "32"
+    # The later of two flags wins, as in absl.
+    assert (flags["seed"], flags["learning_rate"]) == ("3", "1e-3")
+
+
+def test_a_sentencepiece_model_is_a_vocabulary(project, tmp_path):
+    add_model(tmp_path / "mine", "albert_model.ckpt")
+    (tmp_path / "mine" / "vocab.txt").rename(tmp_path / "mine" / "spiece.model")
+    status, flags, _ = project.run(MODEL_DIR=str(tmp_path / "mine"), ALBERT_OFFLINE="1")
+    assert status == 0
+    assert flags["vocab_file"] == str(tmp_path / "mine" / "spiece.model")
+
+
+def test_output_goes_to_the_project_by_default(project, tmp_path):
+    flags = project.run(cwd=tmp_path, ALBERT_OFFLINE="1")[1]
+    assert flags["output_dir"] == "项目 a/lcqmc_output"
+
+
+@pytest.mark.parametrize(
+    "settings, message",
+    [
+        ({"MODEL_DIR": "nowhere"}, "MODEL_DIR: nowhere: no such folder"),
+        ({"MODEL_DIR": "data"}, "MODEL_DIR: data lacks vocab.txt or albert_config*.json"),
+        ({"ALBERT_OFFLINE": "1", "DATA_DIR": "half"}, "DATA_DIR: half lacks dev.txt test.txt"),
+        ({"ALBERT_OFFLINE": "1", "DATA_DIR": "nowhere"}, "DATA_DIR: nowhere: no such folder"),
+    ],
+)
+def test_own_folder_that_lacks_files_is_an_error(project, settings, message):
+    add_data(project.root / "half", ["train"])
+    status, _, lines = project.run(**settings)
+    assert status == 2
+    assert message in lines[-1]
+
+
+def test_half_a_model_in_the_default_place(project):
+    add_model(project.root / "prev_trained_model" / "albert_tiny_zh")
+    status, flags, lines = project.run()
+    assert status == 0
+    assert "albert_tiny_zh: is there but lacks *.index" in lines[0]
+    assert lines[0].endswith("using the model albert_starter_zh instead")
+    assert flags["vocab_file"] == "albert_starter_zh/vocab.txt"
+
+
+# Those that users call; the others of the folder are parts of them or pass --help on.
+USERS_SCRIPTS = sorted(glob.glob(os.path.join(ROOT, "*.sh"))) + [
+    os.path.join(ROOT, "scripts", name)
+    for name in ("setup.sh", "train_starter.sh", "create_pretrain_data_batch.sh")
+]
+SHELLS = {
+    "bash": ["bash"],
+    "dash": ["dash"],  # sh of Debian and Ubuntu
+    "busybox": ["busybox", "sh"],  # of Alpine
+    "posix": ["bash", "--posix"],  # sh of Fedora and macOS
+    "executable": [],
+}
+
+
+@pytest.mark.parametrize("shell", list(SHELLS))
+@pytest.mark.parametrize("path", USERS_SCRIPTS, ids=os.path.basename)
+def test_any_shell_can_start_a_script(tmp_path, path, shell):
+    command = SHELLS[shell]
+    if command and not shutil.which(command[0]):
+        pytest.skip("there is no %s here" % command[0])
+    (tmp_path / "a b").symlink_to(ROOT, target_is_directory=True)
+    name = os.path.join(str(tmp_path), "a b", os.path.relpath(path, ROOT))
+    result = subprocess.run(command + [name, "--help"], cwd=str(tmp_path), capture_output=True)
+    assert (result.returncode, result.stderr) == (0, b"")
+    with open(path, encoding="utf-8") as script:
+        title = script.read().splitlines()[1]  # after #!
+    assert result.stdout.decode().splitlines()[0] == title[2:]
+
+
+@pytest.mark.skipif(shutil.which("dash") is None, reason="there is no dash here")
+def test_dash_passes_on_arguments_and_status(project):
+    script = str(project.root / "run_classifier_lcqmc.sh")
+    run = functools.partial(subprocess.run, capture_output=True, cwd=str(project.root))
+    done = run(
+        ["dash", script, "--output_dir=a  b"], env=dict(project.environment, ALBERT_OFFLINE="1")
+    )
+    assert done.returncode == 0
+    assert "--output_dir=a  b" in json.loads(done.stdout.decode())
+    failed = run(["dash", script], env=dict(project.environment, MODEL_DIR="nowhere"))
+    assert failed.returncode == 2
+    assert failed.stderr.decode() == (
+        "run_classifier_lcqmc.sh: error: MODEL_DIR: nowhere: no such folder\n"
+    )
+
+
+@pytest.mark.skipif(shutil.which("dash") is None, reason="there is no dash here")
+def test_a_machine_without_bash(machine):
+    (machine.base / "tools" / "bash").unlink()
+    done = subprocess.run(
+        [shutil.which("dash"), str(machine.project / "scripts" / "setup.sh")],
+        env=machine.environment,
+        capture_output=True,
+    )
+    assert (done.returncode, done.stdout) == (2, b"")
+    assert b"setup.sh: error: bash was not found" in done.stderr and done.stderr.count(b"\n") == 1
+
+
+def test_help(project):
+    command = ["bash", str(project.root / "run_classifier_lcqmc.sh"), "--help"]
+    shown = subprocess.check_output(command, env=project.environment).decode()
+    assert shown.startswith("Fine-tunes an ALBERT model")
+    assert "MODEL_DIR=my_model" in shown
+    assert "set -euo" not in shown
+
+
+# ------------------------------------------------- run_classifier_clue.sh, ..._multiclass.sh
+
+RECIPES = {  # longest sequence, batch, learning rate, epochs
+    "afqmc": ("128", "16", "2e-5", "3"),
+    "cmnli": ("128", "64", "3e-5", "2"),
+    "csl": ("128", "16", "1e-5", "5"),
+    "iflytek": ("128", "32", "2e-5", "3"),
+    "tnews": ("128", "16", "2e-5", "3"),
+    "wsc": ("128", "16", "1e-5", "10"),
+}
+
+
+def add_clue_data(project, names):
+    for name in names:
+        folder = project.root / "CLUEdataset" / name
+        folder.mkdir(parents=True)
+        (folder / "train.json").write_text("{}")
+
+
+def recipe_of(flags):
+    names = ("max_seq_length", "train_batch_size", "learning_rate", "num_train_epochs")
+    return tuple(flags.get(name) for name in names)
+
+
+@pytest.mark.parametrize("arguments", [[], ["all"], ["--seed=3"]])
+def test_clue_recipes(project, arguments):
+    add_clue_data(project, RECIPES)
+    status, runs, lines = project.run_all("clue", *arguments, ALBERT_OFFLINE="1")
+    assert status == 0
+    titles = ["== " + name for name in RECIPES] + ["== summary"]
+    assert [line for line in lines if "==" in line] == titles
+    assert [line.split() for line in lines[-6:]] == [[name, "done"] for name in RECIPES]
+    assert [flags["task_name"] for flags in runs] == list(RECIPES)
+    assert {flags["task_name"]: recipe_of(flags) for flags in runs} == RECIPES
+    assert {flags.get("seed") for flags in runs} == {"3" if "--seed=3" in arguments else None}
+    for flags in runs:
+        assert flags["data_dir"] == "CLUEdataset/" + flags["task_name"]
+        assert flags["output_dir"] == flags["task_name"] + "_output"
+        assert (flags["do_train"], flags["do_eval"], flags["do_predict"]) == ("true",) * 3
+
+
+@pytest.mark.parametrize(
+    "arguments, names",
+    [
+        (["predict"], list(RECIPES)),
+        (["tnews", "predict", "--seed=3"], ["tnews"]),
+        (["all", "predict"], list(RECIPES)),
+    ],
+)
+def test_clue_predicts_only_if_asked_to(project, arguments, names):
+    add_clue_data(project, RECIPES)
+    status, runs, _ = project.run_all("clue", *arguments, ALBERT_OFFLINE="1")
+    assert status == 0
+    assert [flags["task_name"] for flags in runs] == names
+    for flags in runs:
+        assert (flags["do_train"], flags["do_predict"]) == ("false", "true")
+        assert "do_eval" not in flags
+        assert flags.get("seed") == ("3" if names == ["tnews"] else None)
+
+
+def test_clue_mistakes(project):
+    status, _, lines = project.run_all("clue", "predictions")
+    assert status == 2
+    assert "unknown task predictions: expected all or one of afqmc cmnli csl" in lines[-1]
+    status, _, lines = project.run_all("clue", "all", OUTPUT_DIR="o", ALBERT_OFFLINE="1")
+    assert status == 2
+    assert "DATA_DIR and OUTPUT_DIR are of one task, not of all: name it" in lines[-1]
+
+
+def test_clue_goes_on_without_the_data_of_a_task(project):
+    add_clue_data(project, ["cmnli", "tnews", "wsc"])
+    (project.root / "run_classifier_clue.py").write_text(
+        SHOWS_ARGUMENTS + "sys.exit(5 * ('--task_name=tnews' in sys.argv))\n"
+    )
+    (project.root / "cmnli_output").mkdir()
+    (project.root / "cmnli_output" / "eval_results_albert_zh.txt").write_text(
+        "***** Eval results a *****\neval_accuracy = 0.62\n"
+        "***** Eval results b *****\neval_accuracy = 0.7061\neval_loss = 0.9\n"
+        "***** Eval results c *****\neval_accuracy = 0.70\n"
+    )
+    status, _, lines = project.run_all("clue", ALBERT_OFFLINE="1")
+    assert status == 5
+    assert [" ".join(line.split()) for line in lines[-6:]] == [
+        "afqmc not run: there is no data in CLUEdataset/afqmc",
+        "cmnli done, dev accuracy 0.7061",
+        "csl not run: there is no data in CLUEdataset/csl",
+        "iflytek not run: there is no data in CLUEdataset/iflytek",
+        "tnews failed with status 5: see above",
+        "wsc done",
+    ]
+
+
+@pytest.mark.parametrize("name", ["clue", "lcqmc"])
+def test_models_of_clue_are_in_a_folder_of_the_root(project, name):
+    """The original's script downloads to albert_tiny/; those of its others are elsewhere."""
+    add_model(project.root / "albert_tiny", "albert_model.ckpt")
+    add_clue_data(project, RECIPES)
+    arguments = ["tnews"] if name == "clue" else []
+    _, runs, _ = project.run_all(name, *arguments, ALBERT_OFFLINE="1")
+    expected = "albert_tiny" if name == "clue" else None
+    assert runs[0].get("init_checkpoint") == expected
+
+
+def test_multiclass_recipe_and_settings(project):
+    (project.root / "data" / "topics_sample").mkdir()
+    status, runs, _ = project.run_all("multiclass", ALBERT_OFFLINE="1")
+    assert status == 0
+    assert recipe_of(runs[0]) == ("128", "32", "1e-4", "10")
+    assert runs[0]["data_dir"] == "data/topics_sample"
+    assert runs[0]["output_dir"] == "multiclass_output"
+    assert "task_name" not in runs[0]  # the command's own default
+    _, runs, _ = project.run_all(
+        "multiclass", "--multi_label=true", ALBERT_OFFLINE="1", LEARNING_RATE="3e-5", EPOCHS="2"
+    )
+    assert recipe_of(runs[0]) == ("128", "32", "3e-5", "2") and runs[0]["multi_label"] == "true"
+
+
+@pytest.mark.parametrize("name", ["clue", "multiclass", "lcqmc"])
+def test_a_search_has_rates_of_its_own(project, name):
+    add_clue_data(project, RECIPES)
+    (project.root / "data" / "topics_sample").mkdir()
+    settings = {"ALBERT_OFFLINE": "1"}
+    for search in ("--search=true", "--search=True", "--search=1"):
+        _, runs, _ = project.run_all(name, search, **settings)
+        assert "learning_rate" not in runs[0]
+    _, runs, _ = project.run_all(name, "--search=false", **settings)
+    assert "learning_rate" in runs[0]
+    # Whoever gives both is told of it by the command.
+    _, runs, _ = project.run_all(name, "--search=true", LEARNING_RATE="1e-3", **settings)
+    assert runs[0]["learning_rate"] == "1e-3"

@@ -1,0 +1,89 @@
+"""What holds for all source files."""
+
+import ast
+import glob
+import os
+import re
+import subprocess
+import sys
+
+import pytest
+
+from project_root import ROOT
+
+SETTINGS = {"args"}  # of the root's modules, the one that is no alias
+ALIAS = re.compile(
+    r'"""[^"]+Code: (?P<code>albert_zh/[/\w]+\.py)\n?"""\n\n'
+    r"from (?P<module>albert_zh[.\w]+) import \*  # noqa: F403[^\n]*\n"
+    r'(from (?P=module) import main\n\nif __name__ == "__main__":\n    main\(\)\n)?'
+)
+
+
+def root_modules():
+    return {os.path.basename(path)[:-3] for path in glob.glob(os.path.join(ROOT, "*.py"))}
+
+
+def printed(program):
+    """The words that a program prints which is started in the root."""
+    return subprocess.check_output([sys.executable, "-c", program], cwd=ROOT, text=True).split()
+
+
+@pytest.mark.skipif(sys.version_info < (3, 8), reason="an older Python shows it by running them")
+def test_every_file_can_be_read_by_python_3_7():
+    patterns = ("*.py", "albert_zh/**/*.py", "scripts/*.py", "benchmarks/*.py", "tests/**/*.py")
+    paths = [
+        path
+        for pattern in patterns
+        for path in glob.glob(os.path.join(ROOT, pattern), recursive=True)
+    ]
+    assert len(paths) > 200
+    for path in paths:
+        with open(path, encoding="utf-8") as handle:
+            ast.parse(handle.read(), path, feature_version=(3, 7))
+    with pytest.raises(SyntaxError):
+        ast.parse("if (n := 1): pass", feature_version=(3, 7))
+
+
+@pytest.mark.parametrize("name", sorted(root_modules() - SETTINGS))
+def test_modules_of_the_root_are_aliases_of_one_form(name):
+    with open(os.path.join(ROOT, name + ".py"), encoding="utf-8") as source:
+        alias = ALIAS.fullmatch(source.read())
+    assert alias and alias["code"] == alias["module"].replace(".", "/") + ".py"
+    with open(os.path.join(ROOT, alias["code"]), encoding="utf-8") as source:
+        assert "\n__all__ = [" in source.read()
+
+
+def test_every_command_of_the_package_has_an_alias_in_the_root():
+    paths = glob.glob(os.path.join(ROOT, "albert_zh", "commands", "[a-z]*.py"))
+    assert len(paths) > 20
+    assert {os.path.basename(path)[:-3] for path in paths} <= root_modules()
+
+
+def test_the_package_imports_no_alias():
+    for path in glob.glob(os.path.join(ROOT, "albert_zh", "**", "*.py"), recursive=True):
+        with open(path, encoding="utf-8") as source:
+            statements = list(ast.walk(ast.parse(source.read())))
+        imported = {
+            alias.name for s in statements if isinstance(s, ast.Import) for alias in s.names
+        }
+        imported |= {s.module for s in statements if isinstance(s, ast.ImportFrom)}
+        assert not imported & (root_modules() - SETTINGS), path
+
+
+def test_tensorflow_is_quiet_unless_the_user_wants_its_log():
+    program = "import albert_zh, os; print(os.environ['TF_CPP_MIN_LOG_LEVEL'])"
+    assert printed(program) == ["3"] or os.environ.get("TF_CPP_MIN_LOG_LEVEL")
+
+
+@pytest.mark.parametrize("command", ["run_classifier", "run_pretraining", "export_model"])
+def test_what_few_runs_need_is_not_imported_with_a_command(command):
+    names = printed("import sys, %s; print(*{n.split('.')[0] for n in sys.modules})" % command)
+    assert "tensorflow" in names
+    assert not {"matplotlib", "sklearn", "tensorflow_addons", "jieba", "torch", "onnx"} & set(names)
+
+
+def test_prediction_imports_no_module_of_training():
+    names = printed("import sys; from albert_zh import Predictor; print(*sys.modules)")
+    of_package = {name.split(".")[1] for name in names if name.startswith("albert_zh.")}
+    assert "inference" in of_package
+    assert not of_package & {"training", "finetuning", "pretraining", "corpus", "commands"}

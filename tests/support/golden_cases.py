@@ -1,0 +1,146 @@
+"""Reading the original's numbers, and building graphs to hold against them."""
+
+import json
+import os
+import zlib
+
+import numpy as np
+import tensorflow.compat.v1 as tf
+
+from albert_zh.model import modeling
+from project_root import ROOT
+
+BUNDLED = os.path.join(ROOT, "tests", "golden", "model")
+DEVELOPERS = os.path.join(ROOT, "..", "shared", "golden", "model")
+
+
+def model_folder():
+    """The developers' full set of model cases where it is there, else the bundled ones."""
+    return DEVELOPERS if os.path.isdir(DEVELOPERS) else BUNDLED
+
+
+def case_names():
+    """Names of all model cases."""
+    return sorted(name[:-5] for name in os.listdir(model_folder()) if name.endswith(".json"))
+
+
+def load_case(name):
+    """A model case.
+
+    Returns:
+        (config, description dict, arrays dict, values {variable name: array}).
+    """
+    with open(os.path.join(model_folder(), name + ".json")) as handle:
+        description = json.load(handle)
+    arrays = dict(np.load(os.path.join(model_folder(), name + ".npz")))
+    if name.endswith("_nomask"):
+        del arrays["in/input_mask"], arrays["in/segment_ids"]
+    settings = {key: value for key, value in description["config"].items() if key[0] != "_"}
+    if name.startswith("google_fast"):
+        settings["ffn_groups"] = 16
+    is_small = settings["vocab_size"] == 100
+    values = {
+        variable: arrays.get("var/" + variable, rule_value(variable, shape, is_small))
+        for variable, shape in description["variables"].items()
+    }
+    return modeling.AlbertConfig.from_dict(settings), description, arrays, values
+
+
+def rule_value(name, shape, is_small):
+    """The value that the golden numbers' README prescribes for a variable."""
+    noise = np.random.RandomState(zlib.crc32(name.encode())).standard_normal(shape)
+    noise = noise.astype(np.float32)
+    if name.endswith("gamma"):
+        return 1 + np.float32(0.1) * noise
+    scale = {True: (0.1, 0.15), False: (0.02, 0.05)}[is_small][len(shape) >= 2]
+    return np.float32(scale) * noise
+
+
+def build(config, arrays, is_training=False, leaves_out=False, **ways):
+    """The model of a case's inputs, with every head that the case has numbers for.
+
+    Args:
+        config: `AlbertConfig`.
+        arrays: the case's arrays.
+        is_training: bool.
+        leaves_out: bool; in the last layer compute only what the heads need, and the logits of all
+            words in parts.
+        **ways: arguments of `AlbertModel` that are not to change any number.
+
+    Returns:
+        {name as in the case's `out/`: tensor}.
+    """
+    inputs = {key[3:]: tf.constant(value) for key, value in arrays.items() if key[:3] == "in/"}
+    masked_positions = inputs.get("masked_lm_positions")
+    if leaves_out:
+        is_pretraining = masked_positions is not None
+        ways["output_positions"] = (
+            tf.pad(masked_positions, [[0, 0], [1, 0]]) if is_pretraining else modeling.FIRST_TOKEN
+        )
+        masked_positions = None
+    model = modeling.AlbertModel(
+        config,
+        is_training,
+        inputs["input_ids"],
+        inputs.get("input_mask"),
+        inputs.get("segment_ids"),
+        **ways,
+    )
+    tensors = {
+        "word_embedding_output": model.get_word_embedding_output(),
+        "embedding_output": model.get_embedding_output(),
+        "sequence_output": model.get_sequence_output(),
+        "pooled_output": model.get_pooled_output(),
+    }
+    for index, layer in enumerate(model.get_all_encoder_layers()):
+        tensors["layer_%d" % index] = layer
+    if "out/mlm_loss" in arrays:
+        parts = 3 if leaves_out else 1
+        tensors.update(_pretraining_heads(config, model, masked_positions, inputs, parts))
+    elif "out/probabilities" in arrays:
+        head = modeling.classification_head(
+            config, model.get_pooled_output(), inputs["label_ids"], 2, is_training
+        )
+        tensors.update(head._asdict(), total_loss=head.loss)
+        tensors["predictions"] = tf.argmax(head.logits, axis=-1)
+    else:
+        tensors["total_loss"] = tf.reduce_sum(model.get_pooled_output())
+    return tensors
+
+
+def _pretraining_heads(config, model, masked_positions, inputs, parts):
+    masked = modeling.masked_lm_head(
+        config,
+        model,
+        masked_positions,
+        inputs["masked_lm_ids"],
+        inputs["masked_lm_weights"],
+        parts,
+    )
+    order = modeling.sentence_order_head(
+        config, model.get_pooled_output(), inputs["next_sentence_labels"]
+    )
+    return {
+        "mlm_loss": masked.loss,
+        "mlm_example_loss": masked.per_example_loss,
+        "mlm_log_probs": masked.log_probs,
+        "sop_loss": order.loss,
+        "sop_example_loss": order.per_example_loss,
+        "sop_log_probs": order.log_probs,
+        "total_loss": masked.loss + order.loss,
+    }
+
+
+def set_variables(session, values):
+    """Assigns {name: array} to all variables of the graph; names must be the same on both sides."""
+    variables = {variable.op.name: variable for variable in tf.trainable_variables()}
+    assert set(variables) == set(values)
+    session.run(tf.global_variables_initializer())
+    for name, variable in variables.items():
+        variable.load(values[name], session)
+
+
+def assert_close(actual, expected, name=""):
+    """Each value: absolute 1e-5, relative 1e-5 above 1."""
+    excess = np.abs(np.asarray(actual) - expected) / np.maximum(1.0, np.abs(expected))
+    assert np.max(excess) <= 1e-5, "%s: off by %g" % (name, np.max(excess))

@@ -1,0 +1,194 @@
+"""Texts with the ids that tokenization.py gives them, for the tests of the Java tokenizer.
+
+    python tests/support/java_cases.py FOLDER
+
+Writes FOLDER/fuzz (noise of every assigned character, with a vocabulary made of its words),
+FOLDER/starter (the bundled text) and, where the development data is there, FOLDER/golden. Each
+holds `vocab.txt`; `texts.tsv` with lower or cased, text, ids; `rows.tsv` with length, text, second
+text or "-", ids, mask, segment ids. Texts are hexadecimal code points. The same files every time.
+"""
+
+import json
+import os
+import random
+import re
+import shutil
+import sys
+import unicodedata
+
+from project_root import ROOT
+
+SHARED = os.path.join(ROOT, "..", "shared")
+sys.path.insert(0, ROOT)
+
+from albert_zh.common.errors import run_command
+from albert_zh.text import encoding, tokenization
+
+NUM_FUZZED = 20000
+NUM_ROWS = 2000
+# Of the characters that Unicode 11 has, those that Unicode 14 sees otherwise: Pythons differ here.
+CHANGED = "\u055f\u166d\u1734\ua9bd"
+ALPHABETS = [
+    "abcXYZ019",
+    "今天气很好北京\U00020000\uf900",
+    " \t\r\n\v\f\0\x1c\x85\xa0\u2028\u2029\u3000\u200b\ufeff\ufffd",
+    ",.!'#$@[]“”、。，：·’",
+    "ΣσςΑΟΔ\u02b0'·\u0345\u2019\u00ad.:",
+    "éÅÀİIıßẞﬁŒǅ\u212a\u212b\u2126ἈᾈΆ",
+    "\u0301\u0345\u05b0\u064b\u0f73\u302e\u302f\u0334\U0001d165\U0001d16d\u1b44",
+    "한국어각ㄱᄀ가ハガｶﾞが",
+    "😀👨\u200d👩\ufe0f\U0001f1e8\U0001f1f3☎①½ⅧⅷⒶⓐ",
+    "\ud83d\ude00\udfff\ud800",
+]
+_PAIR = re.compile("[\ud800-\udbff][\udc00-\udfff]")
+
+
+def write(folder):
+    """Writes all cases; `folder` is replaced."""
+    shutil.rmtree(folder, ignore_errors=True)
+    _write_fuzz(os.path.join(folder, "fuzz"))
+    _write_starter(os.path.join(folder, "starter"))
+    if os.path.isdir(SHARED):
+        _write_golden(os.path.join(folder, "golden"))
+
+
+def _write_fuzz(folder):
+    draw = random.Random(14)
+    texts = fuzzed_texts(draw)
+    vocabulary = os.path.join(folder, "vocab.txt")
+    os.makedirs(folder)
+    with open(vocabulary, "w", encoding="utf-8", newline="\n") as handle:
+        handle.write("\ufeff[UNK]\n[CLS]\r\n [SEP]\x85\n\u2028\n##\u2028\n\n")
+        pieces = pieces_of(texts, draw)
+        handle.write("\n".join(pieces + draw.sample(pieces, 1000)))  # of equal ones the last counts
+    tokenizers = _tokenizers(vocabulary)
+    names = [draw.choice(("lower", "lower", "cased")) for _ in texts]
+    _write_table(
+        os.path.join(folder, "texts.tsv"),
+        ((name, _hex(text), _ids(tokenizers[name], text)) for name, text in zip(names, texts)),
+    )
+    pairs = [(draw.choice(texts), draw.choice(texts + [None] * len(texts))) for _ in texts]
+    _write_rows(folder, tokenizers["lower"], pairs[:NUM_ROWS], draw)
+
+
+def _write_starter(folder):
+    os.makedirs(folder)
+    vocabulary = os.path.join(folder, "vocab.txt")
+    shutil.copy(os.path.join(ROOT, "albert_starter_zh", "vocab.txt"), vocabulary)
+    with open(os.path.join(ROOT, "data", "pairs_sample", "dev.txt"), encoding="utf-8") as handle:
+        pairs = [tuple(line.split("\t")[:2]) for line in handle.read().split("\n") if line]
+    tokenizers = _tokenizers(vocabulary)
+    _write_table(
+        os.path.join(folder, "texts.tsv"),
+        (
+            (name, _hex(text), _ids(tokenizer, text))
+            for name, tokenizer in tokenizers.items()
+            for pair in pairs[:NUM_ROWS]
+            for text in pair
+        ),
+    )
+    _write_rows(folder, tokenizers["lower"], pairs[:NUM_ROWS], random.Random(15))
+
+
+def _write_golden(folder):
+    """The original program's own tokens."""
+    os.makedirs(folder)
+    released = os.path.join(SHARED, "data", "ckpt_index_only", "MarsRoger_albert_tiny", "vocab.txt")
+    shutil.copy(released, os.path.join(folder, "vocab.txt"))
+    path = os.path.join(SHARED, "golden", "tokenization", "tokenization_cases.json")
+    with open(path, encoding="utf-8") as handle:
+        cases = json.load(handle)["cases"]
+    _write_table(
+        os.path.join(folder, "texts.tsv"),
+        (
+            (
+                name.rsplit("_", 1)[1],
+                _hex(case["input"]),
+                " ".join(map(str, case[name]["ids"])),
+            )
+            for case in cases
+            for name in ("bm_lower", "bm_cased", "google_lower", "google_cased")
+        ),
+    )
+
+
+def fuzzed_texts(draw):
+    """Texts in which every assigned character occurs, among others that it may meet."""
+    swept = [chr(code) for code in range(sys.maxunicode + 1) if _is_swept(chr(code))]
+    draw.shuffle(swept)
+    share = len(swept) / NUM_FUZZED
+    texts = []
+    for number in range(NUM_FUZZED):
+        chars = swept[int(number * share) : int((number + 1) * share)]
+        for alphabet in draw.sample(ALPHABETS, 3):
+            chars += draw.choices(alphabet, k=draw.choice((1, 3, 8)))
+        draw.shuffle(chars)
+        if number % 100 == 0:
+            at = draw.randrange(len(chars))
+            chars[at:at] = draw.choice("a0Σ\U0001f600") * draw.randint(195, 205)
+        texts.append(_PAIR.sub("?", "".join(chars)))
+    return texts
+
+
+def _is_swept(char):
+    """Of private and never assigned characters, one in a thousand or so is enough."""
+    category = unicodedata.category(char)
+    if category == "Co" or "\U00040000" <= char < "\U000e0000":
+        return ord(char) % 0x3FF == 0
+    return category != "Cn" and char not in CHANGED
+
+
+def pieces_of(texts, draw):
+    """A vocabulary with which most words of the texts fall into several known pieces."""
+    pieces = set()
+    for text in texts:
+        for word in tokenization.BasicTokenizer(draw.random() < 0.6).tokenize(text):
+            start = 0
+            while start < len(word) and draw.random() < 0.97:
+                end = start + draw.randint(1, 4)
+                pieces.add(("##" if start else "") + word[start:end])
+                start = end
+    return sorted(piece for piece in pieces if not re.search("[\ud800-\udfff\n]", piece))
+
+
+def _tokenizers(vocabulary):
+    return {
+        "lower": tokenization.FullTokenizer(vocabulary, do_lower_case=True),
+        "cased": tokenization.FullTokenizer(vocabulary, do_lower_case=False),
+    }
+
+
+def _write_rows(folder, tokenizer, pairs, draw):
+    """Rows as fine-tuning makes them of a text or a pair."""
+    rows = []
+    for text_a, text_b in pairs:
+        length = draw.choice((3, 4, 8, 15, 32, 128))
+        ids, segment_ids, _ = encoding.encode(tokenizer, text_a, text_b, length)
+        padding = [0] * (length - len(ids))
+        lists = (ids + padding, [1] * len(ids) + padding, segment_ids + padding)
+        row = [str(length), _hex(text_a), "-" if text_b is None else _hex(text_b)]
+        rows.append(row + [" ".join(map(str, numbers)) for numbers in lists])
+    _write_table(os.path.join(folder, "rows.tsv"), rows)
+
+
+def _write_table(path, rows):
+    with open(path, "w", encoding="ascii", newline="\n") as handle:
+        handle.writelines("\t".join(row) + "\n" for row in rows)
+
+
+def _hex(text):
+    return " ".join("%x" % ord(char) for char in text)
+
+
+def _ids(tokenizer, text):
+    return " ".join(map(str, tokenizer.convert_tokens_to_ids(tokenizer.tokenize(text))))
+
+
+def main(words):
+    """Writes all cases to the folder that is named."""
+    (folder,) = words
+    write(folder)
+
+
+if __name__ == "__main__":
+    run_command(main, takes_words=True)
