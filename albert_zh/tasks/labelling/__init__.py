@@ -1,0 +1,1 @@
+"""Sequence labelling: named entities and word segmentation."""

@@ -1,0 +1,174 @@
+"""Spans of characters and spans of word pieces, in both directions; windows of long texts.
+
+    pieces, offsets = offsets.offsets(tokenizer, text)
+    spans, num_inexact = to_pieces(text_spans, offsets)      # characters -> pieces
+    text_spans = to_characters(spans, offsets)               # pieces -> characters
+    for window in windows(len(pieces), max_pieces=126, stride=63):
+        predictions[window.first_owned : window.end_owned] = ...
+
+A text of more pieces than a model takes is predicted in overlapping windows. Each piece is owned by
+one of them, that in which it is farthest from an end, so that every character has one prediction.
+"""
+
+import bisect
+import collections
+from typing import Iterable, List, Sequence, Tuple
+
+import numpy as np
+
+from albert_zh.tasks.labelling.spans import Span
+
+Window = collections.namedtuple("Window", ["start", "end", "first_owned", "end_owned"])
+Window.__doc__ = """A part of a text's pieces that the model sees at once.
+
+Fields:
+    start, end: int, its pieces, half-open.
+    first_owned, end_owned: int, the pieces whose prediction comes from it.
+"""
+
+
+def to_pieces(
+    spans: Sequence[Span], offsets: Sequence[Tuple[int, int]]
+) -> Tuple[List[Span], int, int]:
+    """Spans of characters as spans of the pieces that have a character of them.
+
+    Args:
+        spans: list of `Span`, in characters.
+        offsets: list of (first character, one past the last) of the pieces, in order.
+
+    Returns:
+        (spans, num_inexact, num_without_pieces): list of `Span` in pieces; the number of spans that
+        begin or end inside a piece (they are extended to whole pieces); the number of those left
+        out because no piece has a character of them.
+    """
+    begins = [begin for begin, _ in offsets]
+    ends = np.maximum.accumulate([end for _, end in offsets]).tolist() if offsets else []
+    in_pieces, num_inexact = [], 0
+    for span in spans:
+        first = bisect.bisect_right(ends, span.start)
+        end = bisect.bisect_left(begins, span.end)
+        if first >= end:
+            continue
+        in_pieces.append(Span(first, end, span.type))
+        num_inexact += begins[first] < span.start or ends[end - 1] > span.end
+    return in_pieces, num_inexact, len(spans) - len(in_pieces)
+
+
+def to_characters(spans: Iterable[Span], offsets: Sequence[Tuple[int, int]]) -> List[Span]:
+    """Spans of pieces as spans of characters; what the tokenizer drops between pieces is inside.
+
+    Args:
+        spans: iterable of `Span`, in pieces.
+        offsets: as in `to_pieces`.
+
+    Returns:
+        list of `Span`, in characters.
+    """
+    in_characters = []
+    for span in spans:
+        end = max(end for _, end in offsets[span.start : span.end])
+        in_characters.append(Span(offsets[span.start][0], end, span.type))
+    return in_characters
+
+
+def without_overlaps(spans: Iterable[Span]) -> Tuple[List[Span], int]:
+    """Shortens spans that share a piece with an earlier one.
+
+    Two spans that meet inside one word piece both include it, but a piece has only one tag.
+
+    Args:
+        spans: iterable of `Span`, sorted, in pieces.
+
+    Returns:
+        (spans, number of those left out because nothing of them remained).
+    """
+    kept, end, num_left_out = [], 0, 0
+    for span in spans:
+        if max(span.start, end) < span.end:
+            kept.append(span._replace(start=max(span.start, end)))
+            end = span.end
+        else:
+            num_left_out += 1
+    return kept, num_left_out
+
+
+def windows(num_pieces: int, max_pieces: int, stride: int) -> List[Window]:
+    """Overlapping parts of a text that cover it.
+
+    Args:
+        num_pieces: int, pieces of the text.
+        max_pieces: int, the longest part.
+        stride: int, from 1 to `max_pieces`, pieces from the start of a part to that of the next.
+
+    Returns:
+        list of `Window`, in order; one without pieces for an empty text.
+    """
+    last_start = max(0, num_pieces - max_pieces)
+    starts = list(range(0, last_start, stride)) + [last_start]
+    ends = [min(start + max_pieces, num_pieces) for start in starts]
+    # Of the pieces that two windows share, each owns the half that is nearer to its middle.
+    borders = [0] + [(end + start + 1) // 2 for end, start in zip(ends, starts[1:])] + [num_pieces]
+    return [Window(*window) for window in zip(starts, ends, borders, borders[1:])]
+
+
+def join_windows(parts: Sequence[np.ndarray], text_windows: Sequence[Window]) -> np.ndarray:
+    """The predictions of a text's pieces, each from the window that owns it.
+
+    Args:
+        parts: list of arrays [window.end - window.start, ...], of each window.
+        text_windows: list of `Window`, of the same text.
+
+    Returns:
+        array [num_pieces, ...].
+    """
+    return np.concatenate(
+        [
+            part[window.first_owned - window.start : window.end_owned - window.start]
+            for part, window in zip(parts, text_windows)
+        ]
+    )
+
+
+def join_spans(parts: Sequence[Sequence[Span]], text_windows: Sequence[Window]) -> List[Span]:
+    """The spans of a text, each from the window that owns its middle piece.
+
+    Args:
+        parts: for each window, a list of `Span` in pieces from the window's start.
+        text_windows: list of `Window`, of the same text.
+
+    Returns:
+        sorted list of `Span`, in pieces of the text.
+    """
+    joined = []
+    for spans, window in zip(parts, text_windows):
+        for span in spans:
+            moved = Span(span.start + window.start, span.end + window.start, span.type)
+            if window.first_owned <= (moved.start + moved.end - 1) // 2 < window.end_owned:
+                joined.append(moved)
+    return sorted(joined)
+
+
+def spans_of_windows(spans: Sequence[Span], text_windows: Sequence[Window]) -> List[List[Span]]:
+    """The spans that each window has, cut at its ends, in pieces from its start.
+
+    Args:
+        spans: list of `Span`, sorted, in pieces of the text.
+        text_windows: list of `Window`.
+
+    Returns:
+        for each window a list of `Span`.
+    """
+    starts = [span.start for span in spans]
+    longest = max((span.end - span.start for span in spans), default=0)
+    parts = []
+    for window in text_windows:
+        first = bisect.bisect_left(starts, window.start - longest)
+        end = bisect.bisect_left(starts, window.end)
+        near = (span for span in spans[first:end] if span.end > window.start)
+        parts.append([_cut(span, window) for span in near])
+    return parts
+
+
+def _cut(span, window):
+    start, end = max(span.start, window.start), min(span.end, window.end)
+    return Span(start - window.start, end - window.start, span.type)

@@ -1,0 +1,268 @@
+"""Labelled text with a tag for each token: columns, two files, tables, NEZHA's reading of columns.
+
+Readers yield `TaggedText`; `reader.read_file` makes spans of their tags.
+"""
+
+import collections
+import itertools
+import os
+import re
+from typing import Iterator, List, Sequence
+
+from albert_zh.common import files
+from albert_zh.common.errors import UserError
+
+TaggedText = collections.namedtuple("TaggedText", ["tokens", "tags", "line"])
+TaggedText.__doc__ = """The tokens of a sentence, as the file has them, and their tags.
+
+Fields:
+    tokens: list of str.
+    tags: list of str; None where the file has none.
+    line: int, the line of the file at which it begins, from 1.
+"""
+
+DOCUMENT_START = "-DOCSTART-"
+TABLE_COLUMNS = ("text_a", "label")
+TWO_FILES = ("sentences.txt", "tags.txt")
+_NUMBERED_TOKEN = re.compile(r"(.)(\d+)\Z", re.DOTALL)
+_SENTENCE_END = "。"
+_SEPARATOR_NAMES = {"\t": "a TAB", " ": "a blank"}
+
+
+def read_columns(path: str, encoding: str = "utf-8", digest=None) -> Iterator[TaggedText]:
+    """Sentences of a file with a token and its tag on each line, blank lines between sentences.
+
+    The token is the first column, the tag the last one; blanks or TABs separate them, the same in
+    the whole file. A line that begins with the separator has the blank as its token. A file whose
+    tokens are numbered within their word, as "科0" in Weibo's, loses these numbers.
+
+    Args:
+        path: the file.
+        encoding: of the file.
+        digest: as in `files.read_bytes`.
+
+    Yields:
+        `TaggedText`.
+
+    Raises:
+        UserError: for a line without a tag, or with another separator than the lines before.
+    """
+    rows = _rows(path, encoding, digest)
+    first, rows = _first_of(rows)
+    if first is None:
+        return
+    has_tags = len(first[1]) > 1
+    is_numbered = has_tags and bool(_NUMBERED_TOKEN.match(first[1][0]))
+    for _, group in itertools.groupby(rows, key=lambda row: row[1] is not None):
+        sentence = [row for row in group if row[1] is not None]
+        if sentence:
+            tokens = [cells[0] for _, cells in sentence]
+            if is_numbered:
+                tokens = [
+                    _without_position(token, line, path)
+                    for token, (line, _) in zip(tokens, sentence)
+                ]
+            tags = [cells[-1] for _, cells in sentence] if has_tags else None
+            yield TaggedText(tokens, tags, sentence[0][0])
+
+
+def _rows(path, encoding, digest):
+    """(line, cells) of each line, cells None for a blank one or a document's first."""
+    separator, first_line = None, None
+    for line, text in enumerate(files.stream_lines(path, encoding, digest=digest), start=1):
+        if not text.strip(" \t") or text.startswith(DOCUMENT_START):
+            yield line, None
+            continue
+        if first_line is None:
+            separator, first_line = _separator(text), line
+        cells = _cells(text, separator)
+        _check_cells(path, line, text, cells, separator, first_line)
+        yield line, cells
+
+
+def _separator(text):
+    """The separator of a line: TAB, else blank, else None (a file of tokens without tags)."""
+    return "\t" if "\t" in text else " " if " " in text.strip() else None
+
+
+def _cells(text, separator):
+    if separator is None:
+        return [text.strip(" ")] if text.strip(" ") else [text]
+    cells = text.rstrip(" \t").split(separator)
+    if separator == " " and cells[0] == "" and len(cells) > 1:
+        cells[0] = " "  # the blank itself is the token
+    return [cells[0]] + [cell for cell in cells[1:] if cell]
+
+
+def _check_cells(path, line, text, cells, separator, first_line):
+    other = {"\t": " ", " ": "\t"}.get(separator)
+    if separator is None:
+        if len(cells[0]) == 1 and _separator(text) is None:
+            return
+        raise UserError(
+            "%s, line %d: found %r, expected one character, as in line %d, or everywhere a "
+            "character and its tag" % (path, line, text[:40], first_line)
+        )
+    has_other = other in text.strip(" \t")
+    if has_other and (len(cells) == 1 or other in cells[-1]):
+        raise UserError(
+            "%s, line %d: mixed separators: %r, but line %d separates columns with %s: use the "
+            "same in the whole file"
+            % (path, line, text[:40], first_line, _SEPARATOR_NAMES[separator])
+        )
+    if len(cells) == 1:
+        raise UserError(
+            "%s, line %d: a column is missing: %r, expected a character and its tag, as in line %d"
+            % (path, line, text[:40], first_line)
+        )
+
+
+def _first_of(rows):
+    """(first row with cells or None, all rows)."""
+    blank = []
+    for row in rows:
+        if row[1] is not None:
+            return row, itertools.chain(blank, [row], rows)
+        blank.append(row)
+    return None, ()
+
+
+def _without_position(token, line, path):
+    numbered = _NUMBERED_TOKEN.match(token)
+    if not numbered:
+        raise UserError(
+            "%s, line %d: found %r, expected a character with its position in the word, such as "
+            "科0, as in the lines before" % (path, line, token)
+        )
+    return numbered.group(1)
+
+
+def read_columns_as_nezha(path: str, encoding: str = "utf-8", digest=None):
+    """Sentences as NEZHA's `run_classifier_ner.py` reads them, so that scores can be compared.
+
+    A sentence ends only at a blank line after "。"; other blank lines are passed over, and what
+    follows the last sentence's end is left out.
+
+    Args, errors: as `read_columns`.
+
+    Returns:
+        (sentences, number of tokens left out at the end): list of `TaggedText` and int.
+    """
+    sentences, tokens, tags, first_line = [], [], [], None
+    for line, cells in _rows(path, encoding, digest):
+        if cells is not None:
+            first_line = first_line or line
+            tokens.append(cells[0])
+            tags.append(cells[-1])
+        elif tokens and tokens[-1] == _SENTENCE_END:
+            sentences.append(TaggedText(tokens, tags, first_line))
+            tokens, tags, first_line = [], [], None
+    return sentences, len(tokens)
+
+
+def read_two_files(folder: str, encoding: str = "utf-8", digest=None) -> Iterator[TaggedText]:
+    """Sentences of `sentences.txt`, the tags of `tags.txt`, both separated by blanks.
+
+    Args:
+        folder: of both files; without `tags.txt` the sentences have no tags.
+        encoding, digest: as in `read_columns`.
+
+    Yields:
+        `TaggedText`.
+
+    Raises:
+        UserError: where the files have other numbers of lines, or of tokens in a line.
+    """
+    sentences, tags_path = (os.path.join(folder, name) for name in TWO_FILES)
+    tag_lines = files.stream_lines(tags_path, encoding) if os.path.exists(tags_path) else None
+    lines = files.stream_lines(sentences, encoding, digest=digest)
+    pairs = itertools.zip_longest(lines, tag_lines or ())
+    for line, (text, tag_text) in enumerate(pairs, start=1):
+        tokens = text.split(" ") if text else []
+        if tag_lines is None:
+            tags = None
+        else:
+            tags = (tag_text or "").split()
+            tokens = [token for token in tokens if token] if len(tokens) != len(tags) else tokens
+            if text is None or tag_text is None or len(tokens) != len(tags):
+                raise UserError(
+                    "%s, line %d: %d tags, but the line of %s has %d tokens: expected a tag for "
+                    "each" % (tags_path, line, len(tags), TWO_FILES[0], len(tokens))
+                )
+        if tokens:
+            yield TaggedText(tokens, tags, line)
+
+
+def read_table(path: str, encoding: str = "utf-8", digest=None) -> Iterator[TaggedText]:
+    """Sentences of a TAB-separated table with a header: `text_a` and `label`, blanks in both.
+
+    Args, yields: as `read_columns`.
+
+    Raises:
+        UserError: for a header without `text_a`, a line without both columns, other numbers of
+            tokens and tags.
+    """
+    lines = enumerate(files.stream_lines(path, encoding, digest=digest), start=1)
+    header = next(lines, (1, ""))[1].split("\t")
+    if TABLE_COLUMNS[0] not in header:
+        raise UserError(
+            "%s, line 1: found the columns %s, expected text_a and label"
+            % (path, ", ".join(header))
+        )
+    text_column = header.index(TABLE_COLUMNS[0])
+    label_column = header.index(TABLE_COLUMNS[1]) if TABLE_COLUMNS[1] in header else None
+    for line, text in lines:
+        if not text.strip():
+            continue
+        cells = text.split("\t")
+        if len(cells) != len(header):
+            raise UserError(
+                "%s, line %d: %d columns, expected %d as in the header"
+                % (path, line, len(cells), len(header))
+            )
+        tokens = cells[text_column].split(" ")
+        tags = None if label_column is None else cells[label_column].split(" ")
+        if tags is not None and len(tokens) != len(tags):
+            raise UserError(
+                "%s, line %d: %d tokens and %d labels, separated by blanks: expected as many"
+                % (path, line, len(tokens), len(tags))
+            )
+        yield TaggedText(tokens, tags, line)
+
+
+def joined_text(tokens: Sequence[str]):
+    """The text of tokens, and where each of them is in it.
+
+    Args:
+        tokens: list of str.
+
+    Returns:
+        (text, ranges): str, and a list of (start, end). Between two Latin words or numbers, one of
+        which has several letters, there is a blank; all other tokens follow one another.
+    """
+    parts, ranges, length = [], [], 0
+    before = ""
+    for token in tokens:
+        if _are_words(before, token):
+            parts.append(" ")
+            length += 1
+        parts.append(token)
+        ranges.append((length, length + len(token)))
+        length += len(token)
+        before = token
+    return "".join(parts), ranges
+
+
+def _are_words(before, token):
+    if not before or not token or len(before) + len(token) < 3:
+        return False
+    return _is_latin(before[-1]) and _is_latin(token[0])
+
+
+def _is_latin(char):
+    return char < "\u0250" and char.isalnum()
+
+
+def column_lines(tokens: Sequence[str], *columns: Sequence[str], separator: str = " ") -> List[str]:
+    """Lines of a column file: a token and its tags; without the blank line between sentences."""
+    return [separator.join(cells) for cells in zip(tokens, *columns)]

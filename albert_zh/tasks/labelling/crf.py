@@ -1,0 +1,114 @@
+"""Linear-chain conditional random field (Lafferty et al. 2001) in plain graph operations.
+
+    log_likelihood = crf_log_likelihood(unaries, tag_ids, lengths, transitions)   # [B]
+    best, score = crf_decode(unaries, lengths, transitions)                        # [B, T], [B]
+
+The score of a path is the sum of its unaries and of transitions[previous tag, next tag]. No scores
+of start and end. The same operations run on TensorFlow 1.15 and 2.15; a row of length 0 has score
+and log norm 0. B rows, T steps, K tags.
+"""
+
+import tensorflow.compat.v1 as tf
+
+
+def crf_log_likelihood(unaries, tag_ids, lengths, transitions):
+    """Logarithm of the probability of the gold tags.
+
+    Args:
+        unaries: float tensor [B, T, K].
+        tag_ids: int tensor [B, T]; beyond a row's length any valid ids.
+        lengths: int tensor [B].
+        transitions: float tensor [K, K], row: tag before.
+
+    Returns:
+        float tensor [B].
+    """
+    score = crf_sequence_score(unaries, tag_ids, lengths, transitions)
+    return score - crf_log_norm(unaries, lengths, transitions)
+
+
+def crf_sequence_score(unaries, tag_ids, lengths, transitions):
+    """Score of the gold path, see `crf_log_likelihood`; float tensor [B]."""
+    mask = _mask(unaries, lengths)
+    num_tags = int(transitions.shape[0])
+    one_hot = tf.one_hot(tag_ids, num_tags, dtype=unaries.dtype)  # [B, T, K]
+    unary = tf.reduce_sum(unaries * one_hot, axis=2) * mask  # [B, T]
+    pairs = tag_ids[:, :-1] * num_tags + tag_ids[:, 1:]
+    binary = tf.gather(tf.reshape(transitions, [-1]), pairs) * mask[:, 1:]  # [B, T - 1]
+    return tf.reduce_sum(unary, axis=1) + tf.reduce_sum(binary, axis=1)
+
+
+def crf_log_norm(unaries, lengths, transitions):
+    """Logarithm of the sum over all paths of exp(score), by the forward algorithm.
+
+    Args:
+        unaries: float tensor [B, T, K].
+        lengths: int tensor [B].
+        transitions: float tensor [K, K].
+
+    Returns:
+        float tensor [B].
+    """
+
+    def step(alpha, inputs):
+        unary, is_inside = inputs  # [B, K], [B, 1]
+        scores = alpha[:, :, None] + transitions[None]  # [B, K, K]
+        return tf.where(is_inside, tf.reduce_logsumexp(scores, axis=1) + unary, alpha)
+
+    alpha = _last_of_scan(step, unaries, lengths)
+    log_norm = tf.reduce_logsumexp(alpha, axis=1)
+    return tf.where(lengths > 0, log_norm, tf.zeros_like(log_norm))
+
+
+def crf_decode(unaries, lengths, transitions):
+    """The best path, by Viterbi's algorithm; of equal ones the lowest ids.
+
+    Args:
+        unaries: float tensor [B, T, K].
+        lengths: int tensor [B].
+        transitions: float tensor [K, K].
+
+    Returns:
+        (tags, scores): int32 tensor [B, T], 0 beyond a row's length, and float tensor [B].
+    """
+    steps, inside = _time_major(unaries, lengths)
+    identity = tf.zeros_like(steps[0], tf.int32) + tf.range(tf.shape(unaries)[2])  # [B, K]
+
+    def forward(state, inputs):
+        best, _ = state
+        unary, is_inside = inputs
+        scores = best[:, :, None] + transitions[None]  # [B, K, K]
+        before = tf.argmax(scores, axis=1, output_type=tf.int32)
+        best = tf.where(is_inside, tf.reduce_max(scores, axis=1) + unary, best)
+        return best, tf.where(is_inside, before, identity)
+
+    best, before = tf.scan(
+        forward, (steps[1:], inside[1:]), initializer=(steps[0], identity)
+    )  # [T, B, K] each
+    best = best[-1]
+    last = tf.argmax(best, axis=1, output_type=tf.int32)  # [B]
+
+    def backward(tag, before):
+        return tf.gather_nd(before, tf.stack([tf.range(tf.shape(tag)[0]), tag], axis=1))
+
+    earlier = tf.scan(backward, before, initializer=last, reverse=True)  # [T, B]
+    tags = tf.transpose(tf.concat([earlier, last[None]], axis=0))  # [B, T + 1]
+    return tags[:, :-1] * _mask(unaries, lengths, tf.int32), tf.reduce_max(best, axis=1)
+
+
+def _mask(unaries, lengths, dtype=None):
+    return tf.sequence_mask(lengths, tf.shape(unaries)[1], dtype=dtype or unaries.dtype)
+
+
+def _time_major(unaries, lengths):
+    """(unaries [T + 1, B, K], whether a step is inside of its row [T + 1, B, K])."""
+    # One step more, outside of all rows: a scan over no steps has no gradient.
+    steps = tf.transpose(tf.pad(unaries, [[0, 0], [0, 1], [0, 0]]), [1, 0, 2])
+    inside = tf.range(tf.shape(steps)[0])[:, None] < tf.cast(lengths, tf.int32)[None]  # [T + 1, B]
+    return steps, inside[:, :, None] & tf.ones_like(steps, tf.bool)  # 1.15's `where` needs [.., K]
+
+
+def _last_of_scan(step, unaries, lengths):
+    """The state [B, K] after the last step; the first step's unaries are the first state."""
+    steps, inside = _time_major(unaries, lengths)
+    return tf.scan(step, (steps[1:], inside[1:]), initializer=steps[0])[-1]

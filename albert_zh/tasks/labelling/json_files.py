@@ -1,0 +1,206 @@
+"""Entities in JSON lines: CLUENER's form (inclusive ends) and entity_list (exclusive ends).
+
+    {"text": "浙商银行", "label": {"company": {"浙商银行": [[0, 3]]}}}
+    {"text": "浙商银行", "entity_list": [{"entity_index": {"begin": 0, "end": 4},
+                                        "entity_type": "company", "entity": "浙商银行"}]}
+
+Positions count characters. Files whose positions count bytes of UTF-8 or units of UTF-16 are
+recognised by the entities' texts, which then differ, and are read with `offset_unit`.
+"""
+
+import itertools
+import json
+from typing import Any, Iterator, Optional, Sequence
+
+from albert_zh.common import files, text_encodings, validation
+from albert_zh.common.errors import UserError
+from albert_zh.tasks.labelling.spans import LabelledText, Span
+
+CHARACTERS = "characters"
+# Size of a character in each unit that positions may count.
+OFFSET_UNITS = {
+    CHARACTERS: lambda char: 1,
+    "bytes": lambda char: len(char.encode("utf-8", "surrogatepass")),
+    "utf16": lambda char: 2 if char > "\uffff" else 1,
+}
+_POSITIONS = validation.list_of(validation.list_of(validation.integer(0), 2))
+_MENTIONS = validation.record({}, others=_POSITIONS, expected="{entity: [[start, end], ...]}")
+_CLUENER = validation.record(
+    {"text": validation.TEXT, "label": validation.record({}, others=_MENTIONS)}, ["text"]
+)
+_ENTITY = validation.record(
+    {
+        "entity_index": validation.record(
+            {"begin": validation.integer(0), "end": validation.integer(0)}, ["begin", "end"]
+        ),
+        "entity_type": validation.TEXT,
+        "entity": validation.TEXT,
+    },
+    ["entity_index", "entity_type"],
+)
+_ENTITY_LIST = validation.record(
+    {"text": validation.TEXT, "entity_list": validation.list_of(_ENTITY)}, ["text"]
+)
+
+
+def read_cluener(
+    path: str, encoding: str = "utf-8", digest=None, offset_unit: str = CHARACTERS
+) -> Iterator[LabelledText]:
+    """Texts of a file in CLUENER's form.
+
+    Args:
+        path: the file.
+        encoding: of the file.
+        digest: as in `files.read_bytes`.
+        offset_unit: key of `OFFSET_UNITS`.
+
+    Yields:
+        `LabelledText`; spans are None for a line without `label`, as in CLUENER's test file.
+
+    Raises:
+        UserError: for a line that is not of this form, or an entity that is not at its position.
+    """
+    for line, record in _records(path, encoding, digest, _CLUENER):
+        mentions = record.get("label")
+        place = "%s, line %d" % (path, line)
+        if mentions is None:
+            yield LabelledText(record["text"], None, None, line)
+            continue
+        entities = [
+            (start, end + 1, entity_type, mention)
+            for entity_type, texts in mentions.items()
+            for mention, positions in texts.items()
+            for start, end in positions
+        ]
+        yield _labelled(record["text"], entities, line, place, offset_unit, inclusive=True)
+
+
+def read_entity_list(
+    path: str, encoding: str = "utf-8", digest=None, offset_unit: str = CHARACTERS
+) -> Iterator[LabelledText]:
+    """Texts of a file in the form entity_list; args and errors as in `read_cluener`."""
+    for line, record in _records(path, encoding, digest, _ENTITY_LIST):
+        place = "%s, line %d" % (path, line)
+        if "entity_list" not in record:
+            yield LabelledText(record["text"], None, None, line)
+            continue
+        entities = [
+            (
+                entity["entity_index"]["begin"],
+                entity["entity_index"]["end"],
+                entity["entity_type"],
+                entity.get("entity"),
+            )
+            for entity in record["entity_list"]
+        ]
+        yield _labelled(record["text"], entities, line, place, offset_unit, inclusive=False)
+
+
+def _records(path, encoding, digest, kind):
+    lines = files.stream_lines(path, encoding, digest=digest)
+    for line, text in enumerate(lines, start=1):
+        if text.strip():
+            place = "%s, line %d" % (path, line)
+            yield line, validation.checked(place, files.parse_json(text, place), kind)
+
+
+def _labelled(text, entities, line, place, offset_unit, inclusive):
+    to_character = _character_positions(text, offset_unit)
+    spans = []
+    for start, end, entity_type, mention in entities:
+        first = to_character.get(start)
+        last = to_character.get(end)
+        is_inside = first is not None and last is not None and first < last
+        if not is_inside or mention not in (None, text[first:last]):
+            shown = (start, end - 1 if inclusive else end)
+            raise _wrong_position(text, entity_type, mention, shown, place, inclusive)
+        spans.append(Span(first, last, entity_type))
+    return LabelledText(text, sorted(set(spans)), None, line)
+
+
+def _character_positions(text, offset_unit):
+    """{position in units: position in characters} of the borders between characters."""
+    sizes = itertools.chain([0], map(OFFSET_UNITS[offset_unit], text))
+    return {units: position for position, units in enumerate(itertools.accumulate(sizes))}
+
+
+def _wrong_position(text, entity_type, mention, shown, place, inclusive):
+    """The `UserError` for an entity whose text is not at its position."""
+    end = "the last character" if inclusive else "one past the last character"
+    first, last = shown[0], shown[1] + inclusive
+    message = "%s: %s %r at %d-%d, where the text (%d characters) has %r" % (
+        place,
+        entity_type,
+        (mention or "")[:40],
+        shown[0],
+        shown[1],
+        len(text),
+        text[first:last][:40],
+    )
+    reason = _reason(text, mention, shown, inclusive)
+    return UserError(
+        "%s: %s" % (message, reason or "expected the positions of its first and %s, from 0" % end)
+    )
+
+
+def _reason(text, mention, shown, inclusive):
+    """What the positions seem to be instead, with the way out; None if they fit nothing."""
+    if not mention:
+        return None
+    start, end = shown
+    if text[start : end + (not inclusive)] == mention:
+        form, other = ("cluener", "entity_list")[:: 1 if inclusive else -1]
+        return "its end is %s, as in the form %s, but %s was read: expected %s" % (
+            "exclusive" if inclusive else "inclusive",
+            other,
+            form,
+            "an inclusive end" if inclusive else "an exclusive end",
+        )
+    for unit in OFFSET_UNITS:
+        positions = _character_positions(text, unit)
+        first, last = positions.get(start), positions.get(end + inclusive)
+        if first is not None and last is not None and text[first:last] == mention:
+            return "its positions count %s, expected characters: pass --offset_unit=%s" % (
+                {"bytes": "bytes of UTF-8", "utf16": "units of UTF-16"}[unit],
+                unit,
+            )
+    if mention in text:
+        return "expected %d-%d" % (
+            text.index(mention),
+            text.index(mention) + len(mention) - inclusive,
+        )
+    return "the text does not have it: has the text been changed?"
+
+
+def cluener_line(text: str, spans: Sequence[Span], identifier: Optional[Any] = None) -> str:
+    """A line of CLUENER's submission form, without its line end.
+
+    Args:
+        text: str.
+        spans: list of `Span`.
+        identifier: value of "id"; None for none.
+
+    Returns:
+        str, JSON.
+    """
+    label = {}  # type: Dict[str, Dict[str, List[List[int]]]]
+    for span in spans:
+        mention = text[span.start : span.end]
+        positions = label.setdefault(span.type, {}).setdefault(mention, [])
+        positions.append([span.start, span.end - 1])
+    record = {} if identifier is None else {"id": identifier}
+    record.update(text=text_encodings.without_surrogates(text), label=label)
+    return json.dumps(record, ensure_ascii=False)
+
+
+def entity_list_line(text: str, spans: Sequence[Span]) -> str:
+    """A line of the form entity_list, without its line end; as `cluener_line`."""
+    entities = [
+        {
+            "entity_index": {"begin": span.start, "end": span.end},
+            "entity_type": span.type,
+            "entity": text[span.start : span.end],
+        }
+        for span in spans
+    ]
+    return json.dumps({"text": text, "entity_list": entities}, ensure_ascii=False)

@@ -1,0 +1,259 @@
+"""Reading a file of labelled texts, whatever its format.
+
+data = read_file("train.char.bmes")
+data.texts[0].text, data.texts[0].spans, data.scheme.name, data.notes
+"""
+
+import collections
+import functools
+import hashlib
+import itertools
+import os
+from typing import Optional, Sequence
+
+from albert_zh.common import files
+from albert_zh.common.errors import UserError
+from albert_zh.tasks.labelling import column_files, json_files, segmented_files, tag_schemes
+from albert_zh.tasks.labelling.column_files import TaggedText
+from albert_zh.tasks.labelling.spans import LabelledText, overlapping
+
+LONG_SENTENCE = 1000  # tokens; a file of several without a blank line seems to lack them
+_SHOWN_TYPES = 10
+_LOOKED_AT = 10  # lines by which a format is detected
+
+LabelledFile = collections.namedtuple(
+    "LabelledFile", ["path", "format", "texts", "scheme", "has_labels", "notes", "sha256"]
+)
+LabelledFile.__doc__ = """The texts of a file.
+
+Fields:
+    path: the file, or the folder of two files.
+    format: key of `FORMATS`.
+    texts: list of `LabelledText`.
+    scheme: `tag_schemes.Scheme` of its tags; None where the file has none.
+    has_labels: bool.
+    notes: lines for the user about what was found in the file.
+    sha256: hexadecimal digest of the bytes that were read.
+"""
+
+_TAGGED = {
+    "conll": column_files.read_columns,
+    "tsv": column_files.read_table,
+    "two_files": column_files.read_two_files,
+}
+_SPANNED = {
+    "cluener": json_files.read_cluener,
+    "entity_list": json_files.read_entity_list,
+    "segmented": segmented_files.read_segmented,
+    "slash": segmented_files.read_slash_form,
+}
+FORMATS = tuple(_TAGGED) + tuple(_SPANNED)
+_WITH_UNITS = ("cluener", "entity_list")
+
+
+def read_file(
+    path: str,
+    file_format: Optional[str] = None,
+    encoding: str = "utf-8",
+    original_reader: bool = False,
+    offset_unit: str = json_files.CHARACTERS,
+) -> LabelledFile:
+    """Reads a file, or the folder of the two-file form.
+
+    Args:
+        path: the file or folder.
+        file_format: key of `FORMATS`; by default `detect_format`.
+        encoding: of the file.
+        original_reader: bool; read columns as NEZHA's program does, see
+            `column_files.read_columns_as_nezha`.
+        offset_unit: what positions in JSON count, key of `json_files.OFFSET_UNITS`.
+
+    Returns:
+        `LabelledFile`.
+
+    Raises:
+        UserError: if the file is missing, has no texts, or is not of its format; names the line.
+    """
+    file_format = file_format or detect_format(path, encoding)
+    digest = hashlib.sha256()
+    notes = []  # type: List[str]
+    scheme = None
+    if file_format in _TAGGED:
+        texts, scheme = _tagged_texts(path, file_format, encoding, digest, original_reader, notes)
+    else:
+        read = _SPANNED[file_format]
+        if file_format in _WITH_UNITS:
+            read = functools.partial(read, offset_unit=offset_unit)
+        texts = list(read(path, encoding, digest))
+    texts, num_empty = _without_empty(texts)
+    if num_empty:
+        notes.append("%d empty texts are left out" % num_empty)
+    if not texts:
+        raise UserError("%s: has no texts: is it the right file?" % path)
+    has_labels = any(text.spans is not None for text in texts)
+    return LabelledFile(path, file_format, texts, scheme, has_labels, notes, digest.hexdigest())
+
+
+def detect_format(path: str, encoding: str = "utf-8") -> str:
+    """The format of a file, by its name and its first lines that are not blank.
+
+    Args:
+        path: file or folder.
+        encoding: of the file.
+
+    Returns:
+        key of `FORMATS`.
+
+    Raises:
+        UserError: for a folder without the two files, or JSON of another form.
+    """
+    if os.path.isdir(path):
+        if os.path.exists(os.path.join(path, column_files.TWO_FILES[0])):
+            return "two_files"
+        raise UserError("%s: a folder without %s and %s" % ((path,) + column_files.TWO_FILES))
+    lines = (line for line in files.stream_lines(path, encoding) if line.strip())
+    beginning = list(itertools.islice(lines, _LOOKED_AT))
+    first = beginning[0] if beginning else ""
+    if path.endswith((".json", ".jsonl")) or first.startswith("{"):
+        return "entity_list" if '"entity_list"' in first else "cluener"
+    if first.split("\t")[0] == column_files.TABLE_COLUMNS[0]:
+        return "tsv"
+    if any(map(_has_tag, beginning)) or all(len(line.strip()) <= 1 for line in beginning):
+        return "conll"
+    return "slash" if segmented_files.is_slash_form(first) else "segmented"
+
+
+def _has_tag(line):
+    """Whether a line seems to be a token and its tag."""
+    cells = [cell for cell in line.split("\t" if "\t" in line else " ") if cell]
+    if len(cells) < 2 or not (len(cells[0]) == 1 or "\t" in line or len(cells) == 2):
+        return False
+    letter, entity_type = tag_schemes.split_tag(cells[-1])
+    is_known = any(letter in scheme.letters for scheme in tag_schemes.SCHEMES.values())
+    return is_known and (bool(entity_type) or len(cells[-1]) == 1)
+
+
+def _tagged_texts(path, file_format, encoding, digest, original_reader, notes):
+    """(texts, scheme) of a file with tags; notes get what is remarkable."""
+    if original_reader and file_format == "conll":
+        tagged, num_left_out = column_files.read_columns_as_nezha(path, encoding, digest)
+        if num_left_out:
+            notes.append(
+                '%d tokens after the last "。" with a blank line are left out, as in NEZHA'
+                % num_left_out
+            )
+    else:
+        tagged = list(_TAGGED[file_format](path, encoding, digest))
+    if len(tagged) == 1 and len(tagged[0].tokens) > LONG_SENTENCE:
+        notes.append(
+            "no blank line between sentences: the file is one sentence of %d tokens, read in "
+            "windows" % len(tagged[0].tokens)
+        )
+    tags = {tag for sentence in tagged for tag in sentence.tags or ()}
+    if not tags:
+        return [_labelled(sentence, None) for sentence in tagged], None
+    scheme = _checked_scheme(path, tagged, tags)
+    num_malformed = sum(
+        tag_schemes.count_malformed(sentence.tags, scheme) for sentence in tagged if sentence.tags
+    )
+    notes.append("tags of the scheme %s" % scheme.name)
+    if num_malformed:
+        notes.append(
+            "%d entities begin with a tag that continues one, such as I-: they are kept"
+            % num_malformed
+        )
+    return [_labelled(sentence, scheme) for sentence in tagged], scheme
+
+
+def _checked_scheme(path, tagged, tags):
+    """The scheme; the error of a tag that is none names its line."""
+    try:
+        return tag_schemes.detect_scheme(tags, path)
+    except UserError:
+        has_types = any(tag_schemes.split_tag(tag)[1] for tag in tags)
+        for sentence in tagged:
+            for line, tag in enumerate(sentence.tags or (), start=sentence.line):
+                is_bare = has_types and tag != tag_schemes.OUTSIDE_TAG and len(tag) == 1
+                tag_schemes.check_tag(tag, "%s, line %d" % (path, line))
+                if is_bare:
+                    tag_schemes.detect_scheme(
+                        {tag} | {t for t in tags if len(t) > 2}, "%s, line %d" % (path, line)
+                    )
+        raise
+
+
+def _labelled(sentence: TaggedText, scheme) -> LabelledText:
+    """A sentence with the spans of its tags, in characters."""
+    text, ranges = column_files.joined_text(sentence.tokens)
+    tokens = None if all(len(token) == 1 for token in sentence.tokens) else ranges
+    if scheme is None or sentence.tags is None:
+        return LabelledText(text, None, tokens, sentence.line)
+    spans = [
+        span._replace(start=ranges[span.start][0], end=ranges[span.end - 1][1])
+        for span in tag_schemes.tags_to_spans(sentence.tags, scheme)
+    ]
+    return LabelledText(text, spans, tokens, sentence.line)
+
+
+def _without_empty(texts):
+    kept = [text for text in texts if text.text.strip()]
+    return kept, len(texts) - len(kept)
+
+
+def check_types(train_types: Sequence[str], data: LabelledFile) -> None:
+    """Raises `UserError` if a file has entities of types that the training file has not.
+
+    Args:
+        train_types: list of str.
+        data: `LabelledFile` of another split.
+    """
+    counts = collections.Counter()  # type: collections.Counter
+    lines = {}
+    for text in data.texts:
+        for span in text.spans or ():
+            if span.type not in train_types:
+                counts[span.type] += 1
+                lines.setdefault(span.type, text.line)
+    for entity_type, count in counts.most_common(1):
+        raise UserError(
+            "%s, line %d: the type %r (%d times in the file) is not in the training file, whose "
+            "types are %s: correct it, or add examples of it to the training file"
+            % (
+                data.path,
+                lines[entity_type],
+                entity_type,
+                count,
+                ", ".join(sorted(train_types)[:_SHOWN_TYPES]),
+            )
+        )
+
+
+def check_flat(data: LabelledFile) -> None:
+    """Raises `UserError` if entities of a text overlap, which tags cannot express."""
+    for text in data.texts:
+        overlap = overlapping(text.spans or ())
+        if overlap:
+            shown = [
+                "%r (%s, %d-%d)"
+                % (text.text[span.start : span.end], span.type, span.start, span.end)
+                for span in overlap
+            ]
+            raise UserError(
+                "%s, line %d: %s and %s overlap, which tags cannot express: pass "
+                "--head=global_pointer, or --overlaps=longest to keep the longer one"
+                % ((data.path, text.line) + tuple(shown))
+            )
+
+
+def keep_longest(data: LabelledFile) -> LabelledFile:
+    """The file without entities that overlap a longer one (of equal ones the first stays)."""
+    texts, num_left_out = [], 0
+    for text in data.texts:
+        kept = []
+        for span in sorted(text.spans or (), key=lambda span: (span.start - span.end, span)):
+            if all(span.end <= other.start or other.end <= span.start for other in kept):
+                kept.append(span)
+        num_left_out += len(text.spans or ()) - len(kept)
+        texts.append(text if text.spans is None else text._replace(spans=sorted(kept)))
+    note = "%d entities that overlap a longer one are left out" % num_left_out
+    return data._replace(texts=texts, notes=data.notes + ([note] if num_left_out else []))

@@ -1,0 +1,86 @@
+"""Text that marks its spans itself: words between blanks, and pieces with /TYPE behind them.
+
+共同  创造  美好  的  新  世纪              segmented
+我们/o 变/o 而/o 以/o 书会/o 厉声/nr        slash form
+"""
+
+import re
+from typing import Iterator, Optional, Sequence
+
+from albert_zh.common import files
+from albert_zh.common.errors import UserError
+from albert_zh.tasks.labelling.spans import LabelledText, Span, words_as_spans
+
+OUTSIDE_TYPE = "o"
+_PIECE = re.compile(r"(?P<text>.+)/(?P<type>[A-Za-z][A-Za-z0-9_.-]*)\Z", re.DOTALL)
+
+
+def read_segmented(path: str, encoding: str = "utf-8", digest=None) -> Iterator[LabelledText]:
+    """Sentences of a file of words, any number of blanks (full-width ones too) between them.
+
+    Args:
+        path: the file.
+        encoding: of the file.
+        digest: as in `files.read_bytes`.
+
+    Yields:
+        `LabelledText`: the words joined, and each of them as a span of type "".
+    """
+    for line, text in enumerate(files.stream_lines(path, encoding, digest=digest), start=1):
+        words = text.split()
+        if words:
+            yield LabelledText("".join(words), words_as_spans(words), None, line)
+
+
+def read_slash_form(path: str, encoding: str = "utf-8", digest=None) -> Iterator[LabelledText]:
+    """Sentences of a file of pieces of text with their types, such as 北京/ns, blanks between them.
+
+    Args, yields: as in `read_segmented`; pieces of the type "o" are outside of all entities.
+
+    Raises:
+        UserError: for a piece without a type.
+    """
+    for line, text in enumerate(files.stream_lines(path, encoding, digest=digest), start=1):
+        pieces, spans, length = [], [], 0
+        for piece in text.split():
+            match = _PIECE.match(piece)
+            if not match:
+                raise UserError(
+                    "%s, line %d: %r has no type: expected text and type, as in 北京/ns or 的/o"
+                    % (path, line, piece[:40])
+                )
+            pieces.append(match.group("text"))
+            start, length = length, length + len(pieces[-1])
+            if match.group("type").lower() != OUTSIDE_TYPE:
+                spans.append(Span(start, length, match.group("type")))
+        if pieces:
+            yield LabelledText("".join(pieces), spans, None, line)
+
+
+def is_slash_form(text: str) -> bool:
+    """Whether a line is in the slash form: each of its pieces has a type."""
+    pieces = text.split()
+    return bool(pieces) and all(map(_PIECE.match, pieces))
+
+
+def segmented_line(text: str, spans: Sequence[Span], separator: Optional[str] = "  ") -> str:
+    """A text with blanks between its words; whitespace of the text itself is left out."""
+    return separator.join(words_of(text, spans))
+
+
+def words_of(text: str, spans: Sequence[Span]):
+    """The words of a text; characters between spans, but for whitespace, are words, too.
+
+    Args:
+        text: str.
+        spans: sorted list of `Span`.
+
+    Returns:
+        list of str.
+    """
+    words, position = [], 0
+    for span in spans:
+        words += text[position : span.start].split()
+        words += text[span.start : span.end].split()
+        position = span.end
+    return words + text[position:].split()

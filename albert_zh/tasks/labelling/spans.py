@@ -1,0 +1,60 @@
+"""Entities and words as spans of characters."""
+
+import collections
+import itertools
+from typing import List, Sequence
+
+Span = collections.namedtuple("Span", ["start", "end", "type"])
+Span.__doc__ = """An entity, or a word of a segmentation.
+
+Fields:
+    start: int, its first character.
+    end: int, one past its last character.
+    type: str; "" for words of a segmentation.
+"""
+
+LabelledText = collections.namedtuple("LabelledText", ["text", "spans", "tokens", "line"])
+LabelledText.__doc__ = """A text and its gold spans.
+
+Fields:
+    text: str.
+    spans: list of `Span`, sorted; None where the file has no labels.
+    tokens: list of (start, end), the units that the file labels; None: every character is one.
+    line: int, the line of the file at which it begins, from 1.
+"""
+
+
+def overlapping(spans: Sequence[Span]):
+    """The first two spans that have a character in common, or None.
+
+    Args:
+        spans: list of `Span`.
+
+    Returns:
+        (span, other span) or None.
+    """
+    last = None
+    for span in sorted(spans):
+        if last is not None and span.start < last.end:
+            return last, span
+        last = span if last is None or span.end > last.end else last
+    return None
+
+
+def types_of(texts: Sequence[LabelledText]) -> List[str]:
+    """The types of all spans of texts, sorted."""
+    spans = itertools.chain.from_iterable(text.spans or () for text in texts)
+    return sorted({span.type for span in spans})
+
+
+def words_as_spans(words: Sequence[str]) -> List[Span]:
+    """Spans of words that follow one another.
+
+    Args:
+        words: list of non-empty str.
+
+    Returns:
+        list of `Span` of type "".
+    """
+    ends = list(itertools.accumulate(map(len, words)))
+    return [Span(end - len(word), end, "") for word, end in zip(words, ends)]

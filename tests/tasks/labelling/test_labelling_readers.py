@@ -1,0 +1,266 @@
+"""Files of labelled texts: every format, and every way in which users' files are bad."""
+
+import json
+
+import pytest
+
+from albert_zh.common.errors import UserError
+from albert_zh.tasks.labelling import json_files, reader, segmented_files
+from albert_zh.tasks.labelling.spans import Span
+
+COLUMNS = "王 B-PER\n明 I-PER\n去 O\n\n北 B-LOC\n京 I-LOC\n。 O\n"
+ENTITIES = [[("王明", "PER")], [("北京", "LOC")]]
+
+
+def written(tmp_path, content, name="train.txt", encoding="utf-8"):
+    path = tmp_path / name
+    path.write_bytes(content.encode(encoding))
+    return str(path)
+
+
+def entities(data):
+    return [[(t.text[s.start : s.end], s.type) for s in t.spans] for t in data.texts]
+
+
+def read(tmp_path, content, name="train.txt", **settings):
+    return reader.read_file(written(tmp_path, content, name), **settings)
+
+
+@pytest.mark.parametrize(
+    "content, name, file_format",
+    [
+        (COLUMNS, "train.txt", "conll"),
+        (COLUMNS.replace(" ", "\t"), "train.txt", "conll"),
+        (COLUMNS.replace("\n", "\r\n"), "train.txt", "conll"),
+        ("\ufeff" + COLUMNS, "train.txt", "conll"),
+        ("-DOCSTART- O\n\n\n" + COLUMNS + "\n\n", "train.txt", "conll"),
+        (COLUMNS.replace(" ", " x y "), "train.char.bio", "conll"),
+        ("王0\tB-PER\n明1\tI-PER\n去0\tO\n\n北0\tB-LOC\n京1\tI-LOC\n。0\tO\n", "w", "conll"),
+        ("text_a\tlabel\n王 明 去\tB-PER I-PER O\n北 京 。\tB-LOC I-LOC O\n", "t.tsv", "tsv"),
+        ("王明/PER 去/o\n北京/LOC 。/o\n", "train1.txt", "slash"),
+        (
+            '{"text": "王明去", "label": {"PER": {"王明": [[0, 1]]}}}\n'
+            '{"text": "北京。", "label": {"LOC": {"北京": [[0, 1]]}}}\n',
+            "train.json",
+            "cluener",
+        ),
+        (
+            '{"text": "王明去", "entity_list": [{"entity_index": {"begin": 0, "end": 2}, '
+            '"entity_type": "PER", "entity": "王明"}]}\n'
+            '{"text": "北京。", "entity_list": [{"entity_index": {"begin": 0, "end": 2}, '
+            '"entity_type": "LOC", "entity": "北京"}]}\n',
+            "train.jsonl",
+            "entity_list",
+        ),
+    ],
+)
+def test_formats(tmp_path, content, name, file_format):
+    data = read(tmp_path, content, name)
+    assert data.format == file_format
+    assert [text.text for text in data.texts] == ["王明去", "北京。"]
+    assert entities(data) == ENTITIES
+    assert data.has_labels
+
+
+def test_two_files(tmp_path):
+    written(tmp_path, "王 明 去\n北 京 。\n", "sentences.txt")
+    written(tmp_path, "B-PER I-PER O\nB-LOC I-LOC O\n", "tags.txt")
+    assert entities(reader.read_file(str(tmp_path))) == ENTITIES
+    written(tmp_path, "B-PER I-PER O\nB-LOC I-LOC\n", "tags.txt")
+    with pytest.raises(UserError, match=r"tags.txt, line 2: 2 tags, but .*sentences.txt has 3"):
+        reader.read_file(str(tmp_path))
+    written(tmp_path, "B-PER I-PER O\n", "tags.txt")
+    with pytest.raises(UserError, match=r"tags.txt, line 2: 0 tags"):
+        reader.read_file(str(tmp_path))
+
+
+def test_segmented_text(tmp_path):
+    data = read(tmp_path, "共同  创造\u3000美好 的\n\n新  世纪\n", "cws.txt")
+    assert data.format == "segmented"
+    assert [text.text for text in data.texts] == ["共同创造美好的", "新世纪"]
+    first = data.texts[0]
+    assert [first.text[s.start : s.end] for s in first.spans] == "共同 创造 美好 的".split()
+    assert segmented_files.segmented_line(first.text, first.spans) == "共同  创造  美好  的"
+    assert data.texts[1].line == 3
+
+
+def test_words_of_a_text_with_blanks_and_gaps():
+    assert segmented_files.words_of("我 ab，x", [Span(0, 1, ""), Span(2, 4, "")]) == [
+        "我", "ab", "，x"
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "tags, name",
+    [("B-A M-A E-A O S-B", "BMES"), ("B-A I-A E-A O S-B", "BIOES"), ("B-A I-A I-A O B-B", "BIO")],
+)
+def test_schemes_are_detected_and_reported(tmp_path, tags, name):
+    data = read(tmp_path, "\n".join("字 " + tag for tag in tags.split()))
+    assert data.scheme.name == name
+    assert "tags of the scheme %s" % name in data.notes
+    assert data.texts[0].spans == [Span(0, 3, "A"), Span(4, 5, "B")]
+
+
+def test_latin_tokens_keep_their_ranges(tmp_path):
+    data = read(tmp_path, "用 O\niPhone B-GAME\n13 I-GAME\n拍 O\n  O\n照 O\n")
+    text = data.texts[0]
+    assert text.text == "用iPhone 13拍 照"
+    assert text.tokens == [(0, 1), (1, 7), (8, 10), (10, 11), (11, 12), (12, 13)]
+    assert text.text[text.spans[0].start : text.spans[0].end] == "iPhone 13"
+
+
+def test_files_without_labels(tmp_path):
+    assert not read(tmp_path, "王\n明\n\n去\n").has_labels
+    assert not read(tmp_path, '{"id": 0, "text": "王明"}\n', "test.json").has_labels
+    assert [t.text for t in read(tmp_path, "王\n明\n\n去\n").texts] == ["王明", "去"]
+
+
+def test_nezha_reader(tmp_path):
+    """Its sentences end at a blank line after a full stop only; the rest of the file is lost."""
+    content = "王 B-PER\n\n。 O\n\n去 O\n\n北 B-LOC\n。 O\n\n京 O\n明 O\n"
+    data = read(tmp_path, content, original_reader=True)
+    assert [text.text for text in data.texts] == ["王。", "去北。"]
+    assert any(note.startswith('2 tokens after the last "。"') for note in data.notes)
+    assert len(read(tmp_path, content).texts) == 5
+
+
+def test_i_at_the_start_is_kept_and_counted(tmp_path):
+    data = read(tmp_path, "王 I-PER\n明 I-PER\n去 O\n\n北 B-LOC\n京 I-PER\n")
+    assert entities(data) == [[("王明", "PER")], [("北", "LOC"), ("京", "PER")]]
+    assert any(note.startswith("2 entities begin with a tag that continues") for note in data.notes)
+
+
+@pytest.mark.parametrize(
+    "content, expected",
+    [
+        ("王 B-PER\n明 Q-PER\n", r"train.txt, line 2: unknown tag 'Q-PER'"),
+        ("王 B-PER\n明 I-\n", r"train.txt, line 2: the tag 'I-' has no type"),
+        ("王 B-PER\n明 I-PER\n去 O\n北 B\n", r"train.txt, line 4: the tag 'B' has no type"),
+        ("王 B-PER\n明\n去 O\n", r"train.txt, line 2: a column is missing: '明'"),
+        ("王 B-PER\n明\tI-PER\n", r"line 2: mixed separators.*line 1 separates columns with a bla"),
+        ("王\tB-PER\n明 I-PER\n", r"line 2: mixed separators.*line 1 separates columns with a TAB"),
+        ("王\n明 I-PER\n", r"train.txt, line 2: found '明 I-PER', expected one character"),
+        ("王0\tB-PER\n明\tI-PER\n", r"line 2: found '明', expected a character with its position"),
+        ("", r"train.txt: has no texts"),
+        ("\n\n\n", r"train.txt: has no texts"),
+        ("text_a\tlabel\n王 明\tB-PER\n", r"line 2: 2 tokens and 1 labels"),
+        ("text_a\tlabel\n王 明\n", r"line 2: 1 columns, expected 2"),
+        ("王明/PER 去/o\n北京/LOC 。\n", r"train.txt, line 2: '。' has no type"),
+    ],
+)
+def test_bad_files(tmp_path, content, expected):
+    with pytest.raises(UserError, match=expected):
+        read(tmp_path, content)
+
+
+def test_gbk_is_named_and_read_with_the_flag(tmp_path):
+    content = COLUMNS.replace("王", "中华人民共和国")
+    path = written(tmp_path, content, encoding="gbk")
+    with pytest.raises(UserError, match="GBK"):
+        reader.read_file(path)
+    assert reader.read_file(path, encoding="gb18030").texts[1].text == "北京。"
+
+
+def test_one_sentence_of_50000_characters(tmp_path):
+    data = read(tmp_path, "王 B-PER\n明 I-PER\n" * 25000)
+    assert len(data.texts) == 1 and len(data.texts[0].text) == 50000
+    assert len(data.texts[0].spans) == 25000
+    assert any("no blank line between sentences" in note for note in data.notes)
+
+
+def test_empty_texts_are_counted(tmp_path):
+    data = read(tmp_path, '{"text": "", "label": {}}\n{"text": "王", "label": {}}\n', "a.json")
+    assert len(data.texts) == 1 and data.notes == ["1 empty texts are left out"]
+
+
+def cluener(text, mention, start, end):
+    return json.dumps({"text": text, "label": {"x": {mention: [[start, end]]}}})
+
+
+@pytest.mark.parametrize(
+    "record, expected",
+    [
+        (cluener("在浙商银行", "浙商银行", 1, 5), r"line 1: x '浙商银行' at 1-5.*end is exclusive"),
+        (cluener("在浙商银行", "浙商银行", 0, 3), r"has '在浙商银': expected 1-4"),
+        (cluener("在浙商银行", "浙商银行", 3, 14), r"count bytes of UTF-8.*--offset_unit=bytes"),
+        (cluener("😀在浙商", "浙商", 3, 4), r"count units of UTF-16.*--offset_unit=utf16"),
+        (cluener("在浙商银行", "招商银行", 1, 4), r"the text does not have it"),
+        (cluener("在浙商银行", "浙商银行", 7, 9), r"the text \(5 characters\)"),
+        (
+            '{"text": "在", "label": {"x": {"在": [0, 0]}}}',
+            r"label.x.在\[0\]: expected a list of 2, found 0",
+        ),
+        ('{"label": {}}', r"line 1: text is missing"),
+        ('{"text": "在"', r"line 1: not valid JSON"),
+    ],
+)
+def test_bad_cluener(tmp_path, record, expected):
+    with pytest.raises(UserError, match=expected):
+        read(tmp_path, record, "train.json")
+
+
+def test_entity_list_with_inclusive_ends_is_named(tmp_path):
+    record = {
+        "text": "在浙商银行",
+        "entity_list": [
+            {"entity_index": {"begin": 1, "end": 4}, "entity_type": "x", "entity": "浙商银行"}
+        ],
+    }
+    with pytest.raises(UserError, match="end is inclusive, as in the form cluener"):
+        read(tmp_path, json.dumps(record), "train.json")
+
+
+@pytest.mark.parametrize("unit, start, end", [("bytes", 7, 12), ("utf16", 3, 4)])
+def test_other_units_are_read_with_the_flag(tmp_path, unit, start, end):
+    data = read(tmp_path, cluener("😀在浙商", "浙商", start, end), "a.json", offset_unit=unit)
+    assert data.texts[0].spans == [Span(2, 4, "x")]
+
+
+def test_overlaps_are_named_and_resolved_on_demand(tmp_path):
+    record = {
+        "text": "南京大学",
+        "label": {"org": {"南京大学": [[0, 3]]}, "loc": {"南京": [[0, 1]]}},
+    }
+    data = read(tmp_path, json.dumps(record), "train.json")
+    with pytest.raises(
+        UserError, match=r"train.json, line 1: '南京' \(loc, 0-2\) and '南京大学'.*glo"
+    ):
+        reader.check_flat(data)
+    flat = reader.keep_longest(data)
+    reader.check_flat(flat)
+    assert flat.texts[0].spans == [Span(0, 4, "org")]
+    assert flat.notes[-1] == "1 entities that overlap a longer one are left out"
+
+
+def test_types_that_training_has_not(tmp_path):
+    data = read(tmp_path, "王 B-PRE\n明 I-PRE\n\n京 B-LOC\n", "dev.txt")
+    with pytest.raises(UserError, match=r"dev.txt, line 1: the type 'PRE' \(1 times.*are LOC, PER"):
+        reader.check_types(["PER", "LOC"], data)
+    reader.check_types(["PRE", "LOC"], data)
+
+
+def test_lines_of_json_are_read_again(tmp_path):
+    spans = [Span(0, 2, "PER"), Span(3, 5, "LOC"), Span(5, 7, "PER")]
+    text = "王明在北京王明"
+    for name, line in (("c", json_files.cluener_line), ("e", json_files.entity_list_line)):
+        data = read(tmp_path, line(text, spans), name + ".json")
+        assert data.texts[0].spans == spans
+    submission = json.loads(json_files.cluener_line(text, spans, identifier=7))
+    assert submission["id"] == 7
+    assert submission["label"]["PER"] == {"王明": [[0, 1], [5, 6]]}
+
+
+@pytest.mark.parametrize(
+    "name, texts, num_entities, scheme",
+    [
+        ("ner_cluener/train.json", 10748, 23972, None),
+        ("ner_resume/test.char.bmes", 477, 1630, "BMES"),
+        ("cws_two_granularity/train.fine.txt", 3997, 98608, None),
+    ],
+)
+def test_public_data(shared, name, texts, num_entities, scheme):
+    """Numbers of sentences and words as the data's own documents state them."""
+    data = reader.read_file("%s/data/%s" % (shared, name))
+    assert len(data.texts) == texts
+    assert sum(len(text.spans) for text in data.texts) == num_entities
+    assert (data.scheme and data.scheme.name) == scheme
