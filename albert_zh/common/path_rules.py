@@ -30,13 +30,13 @@ FILES, DATA, MODEL = "files", "data", "model"
 OUTPUT, MODEL_OUTPUT = "output", "model output"
 _FLAGS = {
     FILES: "bert_config_file class_weights config config_file corpus eval_file exclude "
-    "exclude_file forced_chars_file held_out input_file input_meta_graph intents_file pairs "
-    "queries records report "
+    "exclude_file forced_chars_file held_out input_file input_meta_graph intents_file "
+    "na_prob_file pairs queries records report "
     "representative_texts spm_model_file user_dict vocab_file",
     DATA: "data_dir",
     MODEL: "encoder_dir init_checkpoint input_checkpoint model_dir pytorch_model_path "
     "tf_checkpoint_path",
-    OUTPUT: "cached_dir chart out output output_dir output_file output_graph stats write",
+    OUTPUT: "cached_dir chart out out_file output output_dir output_file output_graph stats write",
     MODEL_OUTPUT: "export_dir pytorch_dump_path tf_dump_path",
 }
 PATH_FLAGS = {flag: kind for kind, flags in _FLAGS.items() for flag in flags.split()}

@@ -63,6 +63,7 @@ WRITERS = {
     "run_pretraining": "output_dir export_dir",
     "run_pretraining_google": "output_dir export_dir",
     "run_pretraining_google_fast": "output_dir export_dir",
+    "squad_evaluate": "out_file",
     "scripts/split_corpus": "output_dir",
     "scripts/train_starter": "out",
     "benchmarks/multi_label": "output_dir",
@@ -71,7 +72,8 @@ WRITERS = {
     "resources/create_pretraining_data_roberta": "output_file stats",
 }
 READERS_ALONE = set(
-    "android/make_character_data classify fill_mask inspect_tfrecord serve similarity test_changes "
+    "android/make_character_data classify cmrc2018_evaluate drcd_evaluate fill_mask "
+    "inspect_tfrecord serve similarity test_changes "
     "benchmarks/overlap_baseline benchmarks/start_up benchmarks/topics_baseline".split()
 )
 
@@ -289,6 +291,12 @@ def test_arguments_of_benchmarks_are_checked_alike(tmp_path):
         lambda path: record_files.inspected([path], 8, 1, "input_file"),
         lambda path: importlib.import_module("albert_zh.commands.inspect_checkpoint").run([path]),
         lambda path: importlib.import_module("albert_zh.commands.inspect_tfrecord").run([path]),
+        lambda path: importlib.import_module("albert_zh.commands.cmrc2018_evaluate").run(
+            [path] * 2
+        ),
+        lambda path: importlib.import_module(
+            "albert_zh.tasks.reading.question_files"
+        ).read_questions(path),
     ],
 )
 def test_remote_storage_is_refused_by_what_reads(read, tmp_path, monkeypatch):

@@ -49,44 +49,55 @@ _ANSWER_TEXT = validation.scalar(  # CMRC's dev file has numbers among its answe
 _ANSWER = validation.record(
     {"text": _ANSWER_TEXT, "answer_start": validation.or_none(validation.integer())}, ["text"]
 )
-_SQUAD_QUESTION = validation.record(
-    {
-        "id": _ID,
-        "question": validation.TEXT,
-        "answers": validation.list_of(_ANSWER),
-        "is_impossible": validation.BOOLEAN,
-    },
-    ["id", "question"],
-)
-_SQUAD_PARAGRAPH = validation.record(
-    {"context": validation.TEXT, "qas": validation.list_of(_SQUAD_QUESTION)}, ["context", "qas"]
-)
-_SQUAD_ARTICLES = validation.list_of(
-    validation.record({"paragraphs": validation.list_of(_SQUAD_PARAGRAPH)}, ["paragraphs"])
-)
-_SQUAD_FILE = validation.record({"data": _SQUAD_ARTICLES}, ["data"])
-_CMRC_QUESTION = validation.record(
-    {
-        "query_id": _ID,
-        "query_text": validation.TEXT,
-        "answers": validation.list_of(_ANSWER_TEXT),
-    },
-    ["query_id", "query_text"],
-)
-_CMRC_FILE = validation.list_of(
-    validation.record(
-        {"context_text": validation.TEXT, "qas": validation.list_of(_CMRC_QUESTION)},
-        ["context_text", "qas"],
+
+
+def _document_kinds(needs_texts):
+    """(SQuAD's, CMRC's) kind of document; for evaluation contexts and questions may be missing."""
+    squad_question = validation.record(
+        {
+            "id": _ID,
+            "question": validation.TEXT,
+            "answers": validation.list_of(_ANSWER),
+            "is_impossible": validation.BOOLEAN,
+        },
+        ["id", "question"] if needs_texts else ["id"],
     )
-)
+    squad_paragraph = validation.record(
+        {"context": validation.TEXT, "qas": validation.list_of(squad_question)},
+        ["context", "qas"] if needs_texts else ["qas"],
+    )
+    squad_article = validation.record(
+        {"paragraphs": validation.list_of(squad_paragraph)}, ["paragraphs"]
+    )
+    cmrc_question = validation.record(
+        {
+            "query_id": _ID,
+            "query_text": validation.TEXT,
+            "answers": validation.list_of(_ANSWER_TEXT),
+        },
+        ["query_id", "query_text"] if needs_texts else ["query_id"],
+    )
+    cmrc_paragraph = validation.record(
+        {"context_text": validation.TEXT, "qas": validation.list_of(cmrc_question)},
+        ["context_text", "qas"] if needs_texts else ["qas"],
+    )
+    return (
+        validation.record({"data": validation.list_of(squad_article)}, ["data"]),
+        validation.list_of(cmrc_paragraph),
+    )
 
 
-def read_questions(path: str, encoding: str = "utf-8") -> QuestionFile:
+_DOCUMENTS = {needs_texts: _document_kinds(needs_texts) for needs_texts in (True, False)}
+
+
+def read_questions(path: str, encoding: str = "utf-8", needs_texts: bool = True) -> QuestionFile:
     """Reads a file of any layout.
 
     Args:
         path: the file.
         encoding: name of its encoding.
+        needs_texts: whether a JSON document without contexts or questions is refused; answers alone
+            are enough for evaluation.
 
     Returns:
         `QuestionFile`.
@@ -100,7 +111,7 @@ def read_questions(path: str, encoding: str = "utf-8") -> QuestionFile:
         raise UserError("%s: expected a file of questions, found a folder" % path)
     counts = reading_questions.new_counts()
     if path.endswith((".json", ".jsonl")):
-        layout, read, sha256 = _read_json(path, encoding, counts)
+        layout, read, sha256 = _read_json(path, encoding, counts, needs_texts)
     else:
         layout = TABLE
         read, sha256 = _read_rows(path, encoding, counts)
@@ -109,41 +120,27 @@ def read_questions(path: str, encoding: str = "utf-8") -> QuestionFile:
     return QuestionFile(path, layout, read, +counts, sha256)
 
 
-def _read_json(path, encoding, counts):
+def _read_json(path, encoding, counts, needs_texts):
     """(layout, questions, digest) of a JSON file, or of JSON lines."""
     digest = hashlib.sha256()
     text = files.read_text(path, encoding, digest)
     if _is_lines(text):
         return (LINES,) + _read_rows(path, encoding, counts)
     document = _without_surrogates(text, files.parse_json(text, path))
-    layout, questions = _questions_of_document(path, document, counts)
+    layout, questions = _questions_of_document(path, document, counts, needs_texts)
     return layout, questions, digest.hexdigest()
 
 
-def questions_of_document(path: str, document: Any) -> List[Question]:
-    """The questions of a parsed JSON document, in SQuAD's or CMRC's layout.
-
-    Args:
-        path: its file, for messages.
-        document: dict or list.
-
-    Raises:
-        UserError: as `read_questions`.
-    """
-    questions = _questions_of_document(path, document, reading_questions.new_counts())[1]
-    reading_questions.check_ids(path, questions)
-    return questions
-
-
-def _questions_of_document(path, document, counts):
+def _questions_of_document(path, document, counts, needs_texts):
+    squad_kind, cmrc_kind = _DOCUMENTS[needs_texts]
     if isinstance(document, list):
         is_squad = any(isinstance(entry, dict) and "paragraphs" in entry for entry in document)
         document = {"data": document} if is_squad else document
     if isinstance(document, dict):
-        validation.checked(path, document, _SQUAD_FILE)
+        validation.checked(path, document, squad_kind)
         return SQUAD, list(_squad_questions(path, document["data"], counts))
     if isinstance(document, list):
-        validation.checked(path, document, _CMRC_FILE)
+        validation.checked(path, document, cmrc_kind)
         return CMRC, list(_cmrc_questions(path, document, counts))
     raise UserError(
         '%s: expected {"data": [...]} as in SQuAD, the list of the original CMRC layout, or JSON '
@@ -174,13 +171,14 @@ def _without_surrogates(text, document):
 def _squad_questions(path, articles, counts) -> Iterator[Question]:
     for at_article, article in enumerate(articles):
         for at_paragraph, paragraph in enumerate(article["paragraphs"]):
-            context = paragraph["context"]
+            context = paragraph.get("context", "")
             for at_question, entry in enumerate(paragraph["qas"]):
                 source = "%s: data[%d].paragraphs[%d].qas[%d]" % (
                     (path, at_article, at_paragraph, at_question)
                 )
                 answers = _squad_answers(context, entry, counts)
-                yield Question(str(entry["id"]), entry["question"], context, answers, source)
+                text = entry.get("question", "")
+                yield Question(str(entry["id"]), text, context, answers, source)
 
 
 def _squad_answers(context, entry, counts) -> Optional[Tuple[Answer, ...]]:
@@ -194,14 +192,15 @@ def _squad_answers(context, entry, counts) -> Optional[Tuple[Answer, ...]]:
 
 def _cmrc_questions(path, paragraphs, counts) -> Iterator[Question]:
     for at_paragraph, paragraph in enumerate(paragraphs):
-        context = paragraph["context_text"]
+        context = paragraph.get("context_text", "")
         for at_question, entry in enumerate(paragraph["qas"]):
             source = "%s: [%d].qas[%d]" % (path, at_paragraph, at_question)
             answers = None
             if "answers" in entry:
                 answers = [(str(text), None) for text in entry["answers"]]
                 answers = located_answers(context, answers, counts)
-            yield Question(str(entry["query_id"]), entry["query_text"], context, answers, source)
+            text = entry.get("query_text", "")
+            yield Question(str(entry["query_id"]), text, context, answers, source)
 
 
 # Rows

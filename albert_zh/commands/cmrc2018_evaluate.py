@@ -1,0 +1,84 @@
+"""Scores predictions for CMRC 2018: exact match and F1, as the data set's own program does.
+
+    python cmrc2018_evaluate.py cmrc2018_dev.json reading_output/dev_predictions.json
+    python cmrc2018_evaluate.py cmrc2018_dev.json reading_output/dev_predictions.json metric.txt
+
+DATA is in SQuAD's layout or the original one of CMRC, the predictions are {id: text}. Prints a JSON
+line: AVERAGE of F1 and EM, F1, EM, TOTAL of the questions, SKIP of those without prediction, which
+count as wrong, and FILE. The third argument is a file that gets the line too.
+"""
+
+import json
+import sys
+from typing import List
+
+from albert_zh.common import files, path_rules
+from albert_zh.common.errors import UserError, run_command
+from albert_zh.tasks.reading import answer_scores, question_files
+
+__all__ = [
+    "define_flags",
+    "main",
+    "metric_line",
+    "run",
+]
+
+
+def define_flags():
+    """Defines the command's flags: none."""
+
+
+def run(words: List[str]) -> None:
+    """Scores a file of predictions."""
+    if len(words) not in (2, 3):
+        raise UserError(
+            "expected DATA PREDICTIONS [METRIC_FILE], found %d arguments: "
+            "cmrc2018_evaluate.py cmrc2018_dev.json dev_predictions.json" % len(words)
+        )
+    for path in words[:2]:
+        path_rules.protect(path, path)
+    for path in words[2:]:
+        path_rules.output_file(path)
+    line = metric_line(*words[:2])
+    print(line)
+    for path in words[2:]:
+        with files.atomic_write(path) as handle:
+            handle.write(line + "\n")
+
+
+def metric_line(data_path: str, predictions_path: str) -> str:
+    """The JSON line of the scores.
+
+    Args:
+        data_path: the labelled questions.
+        predictions_path: the predictions.
+
+    Raises:
+        UserError: if a file is of another form, a question has no answer, or the predictions are
+            those of other questions.
+    """
+    questions = question_files.read_questions(data_path, needs_texts=False).questions
+    unanswered = [question for question in questions if not question.answers]
+    if unanswered:
+        raise UserError(
+            "%s: the question %r has no answer: expected one to compare with; squad_evaluate.py "
+            "scores questions that have none" % (unanswered[0].source, unanswered[0].id)
+        )
+    predictions = answer_scores.read_predictions(predictions_path, questions, data_path)
+    scores = answer_scores.score_predictions(questions, predictions)
+    for question_id in scores.missing:
+        print("Unanswered question: %s" % question_id, file=sys.stderr)
+    measures = {
+        "AVERAGE": "%.3f" % ((scores.exact_match + scores.f1) * 0.5),
+        "F1": "%.3f" % scores.f1,
+        "EM": "%.3f" % scores.exact_match,
+        "TOTAL": len(questions),
+        "SKIP": len(scores.missing),
+        "FILE": predictions_path,
+    }
+    return json.dumps(measures)
+
+
+def main():
+    """Runs the command line."""
+    run_command(run, takes_words=True, description=__doc__)

@@ -1,0 +1,199 @@
+"""Exact match and F1 of answers."""
+
+import json
+import os
+
+import numpy as np
+import pytest
+
+from albert_zh.common.errors import UserError
+from albert_zh.tasks.reading import answer_scores
+from albert_zh.tasks.reading.answer_scores import CHINESE, ENGLISH, Scores, score_predictions
+from albert_zh.tasks.reading.latin_words import latin_words
+from albert_zh.tasks.reading.questions import Answer, Question
+
+# Texts and their words by the Treebank tokenizer of NLTK 3.10.4.
+WORDS = {
+    "": [],
+    "new york": ["new", "york"],
+    "3.5%": ["3.5", "%"],
+    "1,000": ["1,000"],
+    "1:2, a:b": ["1:2", ",", "a", ":", "b"],
+    "u.s.": ["u.s", "."],
+    "the b.b.c. says": ["the", "b.b.c.", "says"],
+    "it ends.)": ["it", "ends", ".", ")"],
+    "can't cannot it's": ["ca", "n't", "can", "not", "it", "'s"],
+    "we've gonna o'neill 80's": ["we", "'ve", "gon", "na", "o'neill", "80", "'s"],
+    '"a" b': ["``", "a", "''", "b"],
+    "say (\"a\") ''b''": ["say", "(", "``", "a", "''", ")", "``", "b", "''"],
+    "a--b ... c..d": ["a", "--", "b", "...", "c", "..", "d"],
+    "#1 @x $5 r&d": ["#", "1", "@", "x", "$", "5", "r", "&", "d"],
+    "what?! [x] {y} <z>": ["what", "?", "!", "[", "x", "]", "{", "y", "}", "<", "z", ">"],
+    "‘x’ «y»": ["‘", "x", "’", "«", "y", "»"],
+    "cannot'tis": ["can", "not", "'t", "is"],
+    "dogs' o'clock x 'tis": ["dogs", "'", "o'clock", "x", "'", "tis"],
+}
+
+
+def question(number, *answers):
+    texts = None if answers == (None,) else tuple(Answer(text, None) for text in answers)
+    return Question("Q%d" % number, "？", "", texts)
+
+
+@pytest.mark.parametrize("text", sorted(WORDS))
+def test_latin_text_is_split_as_nltk_does(text):
+    assert latin_words(text) == WORDS[text]
+
+
+def test_every_case_of_the_original_program(shared):
+    path = os.path.join(shared, "golden", "labelling", "cmrc", "expected.json")
+    with open(path, encoding="utf-8") as handle:
+        cases = json.load(handle)["per_question"]
+    assert len(cases) == 29
+    for name, case in cases.items():
+        answers, prediction = case["answers"], case["prediction"]
+        assert answer_scores.exact_match(answers, prediction) == case["em"], name
+        assert answer_scores.f1(answers, prediction) == case["f1"], name
+        tokens = [answer_scores.cmrc_tokens(text) for text in answers]
+        assert tokens == case["answer_tokens"], name
+        assert answer_scores.cmrc_tokens(prediction) == case["prediction_tokens"], name
+
+
+@pytest.mark.parametrize(
+    "answer, prediction, exact, f1",
+    [
+        ("上海。", "“上海”", 1, 1),
+        ("甲乙丙丁", "甲丙乙丁", 0, 0.25),
+        ("甲乙丙", "乙丙", 0, 0.8),
+        ("1963年", "1963年4月", 0, 2 * 0.5 / 1.5),
+        ("。", "，", 1, 0),
+        ("……", "", 0, 0),
+        ("NBA 总冠军", "nba总冠军", 0, 1),
+    ],
+)
+def test_chinese_rules(answer, prediction, exact, f1):
+    assert answer_scores.exact_match([answer], prediction) == exact
+    assert answer_scores.f1([answer], prediction) == pytest.approx(f1)
+
+
+@pytest.mark.parametrize(
+    "answer, prediction, exact, f1",
+    [
+        ("The Big, Cat!", "big cat", 1, 1),
+        ("a b c", "c x b", 0, 2 * (2 / 3) * 1 / (2 / 3 + 1)),  # "a" is an article
+        ("the", "an", 1, 0),
+        ("x x y", "x y y", 0, 2 / 3),
+    ],
+)
+def test_english_rules(answer, prediction, exact, f1):
+    assert answer_scores.exact_match([answer], prediction, ENGLISH) == exact
+    assert answer_scores.f1([answer], prediction, ENGLISH) == pytest.approx(f1)
+
+
+def test_the_longest_common_run_is_contiguous():
+    assert answer_scores.longest_common_run("abcdef", "xbcdyef") == 3
+    assert answer_scores.longest_common_run("aaaa", "aa") == 2
+    assert answer_scores.longest_common_run("", "a") == 0
+    assert answer_scores.common_tokens("aab", "abb") == 2
+
+
+def test_missing_predictions_count_as_wrong():
+    questions = [question(0, "上海", "北京"), question(1, "广州"), question(2)]
+    scores = score_predictions(questions, {"Q0": "北京", "other": "x"})
+    assert scores.missing == ["Q1", "Q2"]
+    assert scores.exact_match == pytest.approx(100 / 3) and scores.f1 == pytest.approx(100 / 3)
+
+
+def test_a_question_without_answer_wants_none():
+    scores = score_predictions([question(0), question(1)], {"Q0": "", "Q1": "x"}, CHINESE)
+    assert scores.exact_matches.tolist() == [1, 0] and scores.f1s.tolist() == [1, 0]
+
+
+# SQuAD 2.0
+
+
+def test_measures_of_questions_with_and_without_answer():
+    questions = [question(0, "上海"), question(1, "北京市"), question(2), question(3)]
+    predictions = {"Q0": "上海", "Q1": "北京", "Q2": "", "Q3": "深圳"}
+    scores = score_predictions(questions, predictions)
+    measures = answer_scores.no_answer_measures(questions, scores)
+    assert measures == {
+        "exact": 50.0,
+        "f1": pytest.approx(100 * (1 + 0.8 + 1 + 0) / 4),
+        "total": 4,
+        "HasAns_exact": 50.0,
+        "HasAns_f1": pytest.approx(90.0),
+        "HasAns_total": 2,
+        "NoAns_exact": 50.0,
+        "NoAns_f1": 50.0,
+        "NoAns_total": 2,
+    }
+
+
+def test_a_threshold_on_the_odds_decides_and_the_best_one_is_found():
+    questions = [question(0, "上海"), question(1), question(2, "广州"), question(3)]
+    scores = score_predictions(questions, {"Q0": "上海", "Q1": "x", "Q2": "广州", "Q3": "x"})
+    odds = {"Q0": -3.0, "Q1": 2.0, "Q2": 1.0, "Q3": 4.0}
+    measures = answer_scores.no_answer_measures(questions, scores, odds, 0.0)
+    assert measures["exact"] == 75.0  # Q2 gets no answer
+    assert measures["HasAns_exact"] == 50.0 and measures["NoAns_exact"] == 100.0
+    assert measures["best_exact"] == 100.0 and measures["best_exact_thresh"] == 1.0
+    assert measures["best_f1"] == 100.0 and measures["best_f1_thresh"] == 1.0
+
+
+@pytest.mark.newest
+def test_measures_are_those_of_transformers():
+    metrics = pytest.importorskip("transformers.data.metrics.squad_metrics")
+    generator = np.random.RandomState(5)
+    vocabulary = "the a cat dog, runs! fast x y".split()
+
+    def text(longest):
+        return "dog " + " ".join(generator.choice(vocabulary, generator.randint(1, longest)))
+
+    class Example:
+        def __init__(self, question):
+            self.qas_id = question.id
+            self.answers = [{"text": answer.text} for answer in question.answers]
+
+    questions = [
+        question(number, *[text(5) for _ in range(generator.randint(0, 4))]) for number in range(80)
+    ]
+    predictions = {q.id: "" if generator.rand() < 0.3 else text(5) for q in questions}
+    odds = {q.id: float(generator.randint(-6, 7)) + 0.01 * at for at, q in enumerate(questions)}
+    expected = metrics.squad_evaluate(
+        [Example(q) for q in questions], predictions, odds, no_answer_probability_threshold=1.0
+    )
+    scores = score_predictions(questions, predictions, ENGLISH)
+    measures = answer_scores.no_answer_measures(questions, scores, odds, 1.0)
+    assert {name: pytest.approx(value) for name, value in expected.items()} == measures
+
+
+# Files of predictions
+
+
+@pytest.mark.parametrize(
+    "content, message",
+    [
+        ({"other": "x"}, "none of its 1 predictions is for one of the 1 questions of data.json"),
+        ({}, "none of its 0 predictions"),
+        ([], "expected an object of {question id: text of the answer}"),
+        ({"Q0": ["x"]}, "Q0: expected the text of an answer, found"),
+    ],
+)
+def test_predictions_of_another_file_are_refused(tmp_path, content, message):
+    path = tmp_path / "predictions.json"
+    path.write_text(json.dumps(content))
+    with pytest.raises(UserError, match=message):
+        answer_scores.read_predictions(str(path), [question(0, "x")], "data.json")
+
+
+def test_numbers_are_predictions_too(tmp_path):
+    path = tmp_path / "predictions.json"
+    path.write_text('{"Q0": 42, "Q1": 3.5}')
+    read = answer_scores.read_predictions(str(path), [question(0, "42")], "data.json")
+    assert read == {"Q0": "42", "Q1": "3.5"}
+
+
+def test_means_of_chosen_questions():
+    scores = Scores(np.array([1.0, 0.0, 0.0]), np.array([1.0, 0.5, 0.0]), [])
+    assert scores.of(np.array([True, True, False])).f1 == 75.0
