@@ -11,7 +11,7 @@ original text.
 from typing import Any, Iterator, List, Tuple
 import unicodedata
 
-from albert_zh.text import tokenization
+from albert_zh.text import sentencepiece_models, unicode_text
 
 Span = Tuple[int, int]
 
@@ -31,7 +31,7 @@ def offsets(tokenizer: Any, text: str) -> Tuple[List[str], List[Span]]:
         piece of its letter. Pieces of one character that was decomposed (Hangul) share its span; an
         unknown word is one piece with the span of the whole word.
     """
-    text = tokenization.convert_to_unicode(text)
+    text = unicode_text.convert_to_unicode(text)
     if tokenizer.sentencepiece is not None:
         return _sentencepiece_offsets(tokenizer.sentencepiece, text)
     pieces = []  # type: List[str]
@@ -47,7 +47,7 @@ def offsets(tokenizer: Any, text: str) -> Tuple[List[str], List[Span]]:
 
 def _words(text: str) -> Iterator[Tuple[str, List[int]]]:
     """Yields (word, position of each character) as `BasicTokenizer` cleans and splits a text."""
-    table = tokenization.CLEANED_AND_SPACED
+    table = unicode_text.CLEANED_AND_SPACED
     word, begins = [], []  # type: Tuple[List[str], List[int]]
     for position, char in enumerate(text):
         cleaned = table[ord(char)]
@@ -106,7 +106,7 @@ def _pieces_of_part(wordpiece_tokenizer: Any, part: str) -> Iterator[Tuple[str, 
 
 def _sentencepiece_offsets(tokenizer: Any, text: str) -> Tuple[List[str], List[Span]]:
     """`offsets` of a `SentencePieceTokenizer`."""
-    preprocessed = tokenization.preprocess_text(text, lower=tokenizer.do_lower_case)
+    preprocessed = sentencepiece_models.preprocess_text(text, lower=tokenizer.do_lower_case)
     origins = _origins(text, tokenizer.do_lower_case)
     pieces = []  # type: List[str]
     spans = []  # type: List[Span]
@@ -136,8 +136,8 @@ def _split_at_comma(model: Any, piece: str, size: int) -> List[Tuple[str, int]]:
         piece: str, a piece of the model.
         size: number of the characters that it covers, a space before it included.
     """
-    pieces = tokenization.with_separate_comma(model, piece)
-    sizes = [len(part.lstrip(tokenization.SPIECE_UNDERLINE)) for part in pieces]
+    pieces = sentencepiece_models.with_separate_comma(model, piece)
+    sizes = [len(part.lstrip(sentencepiece_models.SPIECE_UNDERLINE)) for part in pieces]
     sizes[0] += size - sum(sizes)
     return list(zip(pieces, sizes))
 

@@ -22,7 +22,13 @@ from albert_zh.tasks import datasets, dev_split, named_columns, task_type, text_
 from albert_zh.tasks import reader as task_reader
 from albert_zh.tasks import rows as row_files
 from albert_zh.tasks.classification import objectives
-from albert_zh.text import encoding, tokenization
+from albert_zh.text import (
+    encoding,
+    sentencepiece_models,
+    tokenization,
+    unicode_text,
+    vocabulary_files,
+)
 from albert_zh.training import length_bucketing
 from albert_zh.training.messages import say
 
@@ -191,6 +197,9 @@ def serialized(input_ids, segment_ids, label, is_real_example):
 _MAKE_FEATURES = (
     encoding,
     tokenization,
+    sentencepiece_models,
+    unicode_text,
+    vocabulary_files,
     files,
     text_encodings,
     row_files,

@@ -16,7 +16,7 @@ from albert_zh.common import files
 from albert_zh.common.errors import UserError
 from albert_zh.tasks.reading import windows as reading_windows
 from albert_zh.tasks.reading.questions import Question
-from albert_zh.text import tokenization
+from albert_zh.text import tokenization, unicode_text
 
 FIRST_UNIQUE_ID = 1000000000
 MAX_ANSWER_LENGTH = 30  # pieces
@@ -187,7 +187,7 @@ def split_into_words(text: str, lowers: bool) -> List[str]:
 
 def _stands_alone(char: str) -> bool:
     """Whether a character is a word: what the tokenizer cleans, spaces or takes for punctuation."""
-    return tokenization.CLEANED_AND_SPACED[ord(char)] != char or tokenization.is_punctuation(char)
+    return unicode_text.CLEANED_AND_SPACED[ord(char)] != char or unicode_text.is_punctuation(char)
 
 
 def _words_of_characters(context: str, words: Sequence[str], lowers: bool) -> List[int]:

@@ -232,8 +232,9 @@ def test_features_are_made_anew_where_the_code_that_reads_has_changed(monkeypatc
     )
     classification._code_version()
     expected = (
-        "columns datasets dev_split encoding features files named_columns reader rows task_type "
-        "text_encodings text_groups tokenization"
+        "columns datasets dev_split encoding features files named_columns reader rows "
+        "sentencepiece_models task_type text_encodings text_groups tokenization unicode_text "
+        "vocabulary_files"
     )
     assert sorted(read) == [name + ".py" for name in expected.split()]
 

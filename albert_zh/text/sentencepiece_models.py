@@ -1,0 +1,122 @@
+"""SentencePiece as google's ALBERT uses it."""
+
+import unicodedata
+
+from albert_zh.common import files
+from albert_zh.common.errors import UserError
+from albert_zh.text.unicode_text import convert_to_unicode
+
+SPIECE_UNDERLINE = "\u2581"  # SentencePiece's space
+# Of subword regularization in google's scripts: how many ways to cut a text, and how even they are.
+_SAMPLED_WAYS, _SAMPLING_SMOOTHNESS = 64, 0.1
+
+
+class SentencePieceTokenizer:
+    """Splits text by a SentencePiece model.
+
+    Attributes:
+        model: `sentencepiece.SentencePieceProcessor`.
+        pieces: list of the model's pieces, by id.
+        unknown_id: id of the unknown token.
+    """
+
+    def __init__(self, model_file, do_lower_case=True, digest=None):
+        """Loads the model; `digest` as in `files.read_bytes`.
+
+        Raises:
+            UserError: without the package sentencepiece, or without a usable model.
+        """
+        try:
+            import sentencepiece
+        except ImportError as error:
+            raise UserError(
+                "--spm_model_file=%s needs the package sentencepiece: pip install sentencepiece"
+                % model_file
+            ) from error
+        fault = UserError(
+            "%s: not a SentencePiece model: expected a .model file made by spm_train" % model_file
+        )
+        content = files.read_bytes(model_file, digest)
+        if not content:  # the library takes it and crashes later
+            raise fault
+        try:
+            self.model = sentencepiece.SentencePieceProcessor(model_proto=content)
+        except RuntimeError as error:
+            raise fault from error
+        self.do_lower_case = do_lower_case
+        self.pieces = [self.model.IdToPiece(i) for i in range(self.model.GetPieceSize())]
+        self.unknown_id = self.model.unk_id()
+
+    def tokenize(self, text):
+        """Splits a text (str, or bytes in UTF-8) into a list of pieces."""
+        return encode_pieces(self.model, preprocess_text(text, lower=self.do_lower_case))
+
+
+def encode_pieces(sp_model, text, return_unicode=True, sample=False):
+    """The pieces of a text, a number's comma as a piece, as google's scripts have them.
+
+    Args:
+        sp_model: `sentencepiece.SentencePieceProcessor`.
+        text: str, or bytes in UTF-8.
+        return_unicode: not used: pieces are always str.
+        sample: whether one of several ways to cut the text is drawn (Kudo 2018).
+
+    Returns:
+        list of str.
+    """
+    del return_unicode
+    text = convert_to_unicode(text)
+    if sample:
+        cut = sp_model.SampleEncodeAsPieces(text, _SAMPLED_WAYS, _SAMPLING_SMOOTHNESS)
+    else:
+        cut = sp_model.EncodeAsPieces(text)
+    pieces = []
+    for piece in cut:
+        pieces += with_separate_comma(sp_model, piece)
+    return pieces
+
+
+def encode_ids(sp_model, text, sample=False):
+    """Ids of the pieces of a text, see `encode_pieces`."""
+    return [sp_model.PieceToId(piece) for piece in encode_pieces(sp_model, text, sample=sample)]
+
+
+def with_separate_comma(sp_model, piece):
+    """The pieces of a number and its comma, so that "2019," shares its pieces with "2019".
+
+    Args:
+        sp_model: `sentencepiece.SentencePieceProcessor`.
+        piece: str; any other piece stays as it is.
+
+    Returns:
+        list of str.
+    """
+    if len(piece) < 2 or piece[-1] != "," or not piece[-2].isdigit():
+        return [piece]
+    number = sp_model.EncodeAsPieces(piece[:-1].replace(SPIECE_UNDERLINE, ""))
+    if not piece.startswith(SPIECE_UNDERLINE) and number[0][0] == SPIECE_UNDERLINE:
+        # The model starts every text with a space; here the number continues a word.
+        number[0] = number[0][1:]
+    return [part for part in number if part] + [","]
+
+
+def preprocess_text(text, remove_space=True, lower=False, keep_accents=False):
+    """Text as google's scripts hand it to SentencePiece.
+
+    Args:
+        text: str, or bytes in UTF-8.
+        remove_space: whether runs of whitespace become one space.
+        lower: whether to lower-case.
+        keep_accents: whether to skip NFKD normalisation, which drops accents.
+
+    Returns:
+        str; LaTeX quotes are written as '"'.
+    """
+    text = convert_to_unicode(text)
+    if remove_space:
+        text = " ".join(text.split())
+    text = text.replace("``", '"').replace("''", '"')
+    if not keep_accents:
+        decomposed = unicodedata.normalize("NFKD", text)
+        text = "".join(char for char in decomposed if not unicodedata.combining(char))
+    return text.lower() if lower else text

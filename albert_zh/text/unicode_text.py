@@ -1,0 +1,91 @@
+"""Characters as BERT sees them: ideographs, punctuation marks, what is cleaned away.
+
+What a single character needs is looked up in tables that fill themselves on first use: most of a
+Chinese text is a few thousand characters over and over.
+"""
+
+import unicodedata
+
+from albert_zh.common import validation
+from albert_zh.common.errors import UserError
+
+# What BERT takes for an ideograph: the unified blocks A to E and the compatibility blocks. Hangul
+# and kana are not among them (they are written in words), nor are the blocks added later.
+_IDEOGRAPH_RANGES = (
+    (0x4E00, 0x9FFF),
+    (0x3400, 0x4DBF),
+    (0x20000, 0x2A6DF),
+    (0x2A700, 0x2B73F),
+    (0x2B740, 0x2B81F),
+    (0x2B820, 0x2CEAF),
+    (0xF900, 0xFAFF),
+    (0x2F800, 0x2FA1F),
+)
+# ASCII signs such as "$" and "~" that Unicode calls symbols count as punctuation too.
+_ASCII_PUNCTUATION = frozenset("!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~")
+
+
+def convert_to_unicode(text):
+    """The text as str; bytes are taken for UTF-8, and what is not UTF-8 in them is left out."""
+    if isinstance(text, str):
+        return text
+    if isinstance(text, bytes):
+        return text.decode("utf-8", "ignore")
+    raise UserError("text: expected a str, or bytes in UTF-8, found %s" % validation.shown(text))
+
+
+def printable_text(text):
+    """The text as `print` and logging want it: str."""
+    return convert_to_unicode(text)
+
+
+def whitespace_tokenize(text):
+    """Splits a text at whitespace."""
+    return convert_to_unicode(text).split()
+
+
+def is_punctuation(char):
+    """Whether a character is a punctuation mark to BERT: ASCII signs such as "$" are."""
+    return char in _ASCII_PUNCTUATION or unicodedata.category(char)[0] == "P"
+
+
+class _CharacterTable(dict):
+    """A table for `str.translate` that asks `rule` for each character it meets first."""
+
+    def __init__(self, rule):
+        super().__init__()
+        self._rule = rule
+
+    def __missing__(self, codepoint):
+        replacement = self[codepoint] = self._rule(chr(codepoint))
+        return replacement
+
+
+def _cleaned_and_spaced(char):
+    """What stands for a character before the text is split at whitespace."""
+    if char in "\t\n\r" or unicodedata.category(char) == "Zs":
+        return " "
+    if char in "\0\ufffd" or unicodedata.category(char) in ("Cc", "Cf"):
+        return ""
+    codepoint = ord(char)
+    if any(first <= codepoint <= last for first, last in _IDEOGRAPH_RANGES):
+        return " %s " % char
+    return char
+
+
+def _without_accent(char):
+    return "" if unicodedata.category(char) == "Mn" else char
+
+
+def _spaced_punctuation(char):
+    return " %s " % char if is_punctuation(char) else char
+
+
+CLEANED_AND_SPACED = _CharacterTable(_cleaned_and_spaced)
+WITHOUT_ACCENTS = _CharacterTable(_without_accent)
+SPACED_PUNCTUATION = _CharacterTable(_spaced_punctuation)
+
+
+def words_of(text):
+    """Words of a text, each ideograph one of them, without control characters."""
+    return convert_to_unicode(text).translate(CLEANED_AND_SPACED).split()

@@ -1,0 +1,197 @@
+"""Vocabularies: lists of tokens, a token per line, and SentencePiece models."""
+
+import collections
+import os
+import warnings
+
+from albert_zh.common import files, validation
+from albert_zh.common.errors import UserError
+
+UNKNOWN = "[UNK]"
+# What a model folder calls its vocabulary: a list of tokens, or a SentencePiece model.
+VOCABULARY_FILE = "vocab.txt"
+SENTENCEPIECE_FILE = "spiece.model"
+SENTENCE_TOKENS = ("[CLS]", "[SEP]")
+
+
+def is_sentencepiece(path):
+    """Whether a vocabulary's path is that of a SentencePiece model."""
+    return path is not None and os.fspath(path).endswith(".model")
+
+
+def name_in_folder(path):
+    """What a model folder calls the vocabulary that lies at a path."""
+    return SENTENCEPIECE_FILE if is_sentencepiece(path) else VOCABULARY_FILE
+
+
+def vocabulary_in_folder(folder):
+    """Path of a model folder's vocabulary; it may be missing."""
+    path = os.path.join(folder, SENTENCEPIECE_FILE)
+    return path if os.path.exists(path) else os.path.join(folder, VOCABULARY_FILE)
+
+
+def load_vocab(vocab_file):
+    """Reads a vocabulary file.
+
+    Lines end at "\\n" only and are stripped: the released vocabulary has entries that are line ends
+    to Unicode (U+2028). Of equal entries the last one's id counts.
+
+    Args:
+        vocab_file: text file with a token per line, or a SentencePiece model, *.model.
+
+    Returns:
+        OrderedDict, token -> id.
+
+    Raises:
+        UserError: when the file is missing or unreadable.
+    """
+    return ids_of(vocabulary_entries(vocab_file))
+
+
+def num_entries(vocab_file):
+    """Number of a vocabulary's entries, which is what a config calls `vocab_size`.
+
+    Every line counts that has an id: equal entries each, and blank ones.
+
+    Args:
+        vocab_file: text file with a token per line, or a SentencePiece model, *.model.
+
+    Returns:
+        int.
+
+    Raises:
+        UserError: when the file is missing or unreadable.
+    """
+    return len(vocabulary_entries(vocab_file))
+
+
+def check_num_entries(vocab_file, found, vocab_size):
+    """Checks that a vocabulary is a model's.
+
+    Args:
+        vocab_file: path of the vocabulary, or of the model that it is part of.
+        found: int, its entries.
+        vocab_size: int, of the model's config.
+
+    Raises:
+        UserError: if the numbers differ.
+    """
+    if found != vocab_size:
+        raise UserError(
+            "%s: the vocabulary has %d entries, but the config's vocab_size is %d: use the "
+            "vocabulary that came with the model" % (vocab_file, found, vocab_size)
+        )
+
+
+def convert_by_vocab(vocab, items):
+    """The values of tokens, or of ids, in a vocabulary.
+
+    Args:
+        vocab: dict, token -> id or id -> token.
+        items: iterable of its keys.
+
+    Returns:
+        list.
+
+    Raises:
+        UserError: for a key that the vocabulary lacks.
+    """
+    try:
+        return [vocab[item] for item in items]
+    except KeyError as error:
+        raise UserError(
+            "the vocabulary of %d entries has no %s %r: was this made with another vocabulary?"
+            % (len(vocab), "token" if isinstance(error.args[0], str) else "id", error.args[0])
+        ) from error
+
+
+def convert_tokens_to_ids(vocab, tokens):
+    """Ids of tokens, see `convert_by_vocab`."""
+    return convert_by_vocab(vocab, tokens)
+
+
+def convert_ids_to_tokens(inv_vocab, ids):
+    """Tokens of ids, see `convert_by_vocab`."""
+    return convert_by_vocab(inv_vocab, ids)
+
+
+def ids_of(entries):
+    return collections.OrderedDict((token, index) for index, token in enumerate(entries))
+
+
+def vocabulary_entries(path, digest=None):
+    """The tokens of a vocabulary file, or the pieces of a SentencePiece model, by id."""
+    path = os.fspath(validation.checked("vocab_file", path or "", validation.PATH))
+    if is_sentencepiece(path):
+        # Imported here: most vocabularies are lists.
+        from albert_zh.text.sentencepiece_models import SentencePieceTokenizer
+
+        return SentencePieceTokenizer(path).pieces
+    if not path:
+        raise UserError("--vocab_file is empty: name the vocab.txt of the model's folder")
+    if "://" in path:
+        lines = _remote_text(path, digest).split("\n")
+        lines = lines[:-1] if lines[-1] == "" else lines
+    elif os.path.exists(path) and not os.path.isdir(path):
+        lines = files.read_lines(path, digest=digest)
+    else:
+        raise UserError(_no_such_vocabulary(path))
+    entries = [line.strip() for line in lines]
+    _warn_of_repeated_entries(path, entries)
+    return entries
+
+
+def _warn_of_repeated_entries(path, entries):
+    """Blank ones hold the place of ids that are not in use."""
+    lines = {}
+    for line, entry in enumerate(entries, start=1):
+        if entry and entry in lines:
+            warnings.warn(
+                "%s, line %d: the entry %s is in line %d already, and the id of that line is never "
+                "used: has a line been added or changed by mistake?"
+                % (path, line, validation.shown(entry), lines[entry])
+            )
+            return
+        lines[entry] = line
+
+
+def _remote_text(path, digest):
+    """Text of a file in a storage that TensorFlow reads (gs://...)."""
+    import tensorflow.compat.v1 as tf
+
+    try:
+        with tf.io.gfile.GFile(path, "rb") as handle:
+            content = handle.read()
+        if digest is not None:
+            digest.update(content)
+        return content.decode("utf-8-sig")
+    except (tf.errors.OpError, UnicodeDecodeError) as error:
+        raise UserError(
+            "%s: cannot be read as UTF-8 text: %s" % (path, " ".join(str(error).split()))
+        ) from error
+
+
+def _no_such_vocabulary(path):
+    parts = os.path.normpath(path).split(os.sep)
+    if parts[-2:] == ["albert_config", "vocab.txt"]:
+        way_out = (
+            "the released vocabulary comes with the released models: `python "
+            "scripts/fetch_assets.py albert_tiny_489k` puts it there; or use "
+            "albert_starter_zh/vocab.txt together with the config in albert_starter_zh/"
+        )
+    elif os.path.isdir(path):
+        way_out = "this is a folder: name the file in it, such as %s" % os.path.join(
+            path, "vocab.txt"
+        )
+    else:
+        way_out = "expected a text file with a token per line, the vocab.txt of the model's folder"
+    return "--vocab_file=%s: no such file: %s" % (path, way_out)
+
+
+def check_required_tokens(flag, entries, required):
+    missing = [token for token in required if token not in entries]
+    if missing:
+        raise UserError(
+            "%s: its %d entries have no %s: is it the vocabulary of a BERT or ALBERT model?"
+            % (flag, len(entries), ", ".join(missing))
+        )
