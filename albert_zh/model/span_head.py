@@ -1,0 +1,58 @@
+"""Head of reading comprehension: scores of each piece as the first and the last one of an answer.
+
+Letters in shape comments: B batch, F pieces, H width of the encoder.
+"""
+
+import collections
+
+import tensorflow.compat.v1 as tf
+
+from albert_zh.model.layers import layer_norm
+from albert_zh.model.variables import new_variable
+
+SCOPE = "cls/squad"  # BERT's: a checkpoint of its run_squad.py has variables of these names
+_MASKED = -10000.0  # added to the logits of pieces that belong to no answer
+
+SpanOutput = collections.namedtuple(
+    "SpanOutput", ["loss", "per_example_loss", "start_logits", "end_logits"]
+)
+
+
+def span_head(config, sequence_output, span_mask=None, start_positions=None, end_positions=None):
+    """Scores the pieces; variables `cls/squad/output_weights` [2, H], `cls/squad/output_bias` [2].
+
+    Pre-LN encoders end without LayerNorm, so the head adds one, `cls/squad/LayerNorm`.
+
+    Args:
+        config: `AlbertConfig`.
+        sequence_output: float tensor [B, F, H], the encoder's output.
+        span_mask: int tensor [B, F], 1 for the pieces that an answer may have and for [CLS], which
+            stands for "no answer"; None where masking is done outside of the graph.
+        start_positions: int tensor [B], the first piece of each answer; None if not known.
+        end_positions: int tensor [B], the last one.
+
+    Returns:
+        `SpanOutput`: loss [], per_example_loss [B] (both None without positions), the mean of the
+        start's and the end's cross-entropy; start_logits [B, F], end_logits [B, F], in float32.
+    """
+    with tf.variable_scope(SCOPE):
+        weights = new_variable("output_weights", [2, config.hidden_size], config)
+        bias = tf.get_variable("output_bias", [2], initializer=tf.zeros_initializer())
+        if config.is_pre_norm:
+            sequence_output = layer_norm(sequence_output, "LayerNorm")
+        rows = tf.reshape(tf.cast(sequence_output, tf.float32), [-1, config.hidden_size])
+        logits = tf.nn.bias_add(tf.matmul(rows, weights, transpose_b=True), bias)  # [B * F, 2]
+        logits = tf.reshape(logits, tf.concat([tf.shape(sequence_output)[:2], [2]], axis=0))
+        if span_mask is not None:
+            logits += (1.0 - tf.cast(span_mask, tf.float32)[:, :, None]) * _MASKED
+        start_logits, end_logits = logits[:, :, 0], logits[:, :, 1]  # [B, F]
+        if start_positions is None:
+            return SpanOutput(None, None, start_logits, end_logits)
+        losses = [
+            tf.nn.sparse_softmax_cross_entropy_with_logits(labels=positions, logits=scores)
+            for positions, scores in ((start_positions, start_logits), (end_positions, end_logits))
+        ]
+        per_example_loss = (losses[0] + losses[1]) / 2.0  # [B]
+        return SpanOutput(
+            tf.reduce_mean(per_example_loss), per_example_loss, start_logits, end_logits
+        )
