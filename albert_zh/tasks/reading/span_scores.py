@@ -61,6 +61,24 @@ class RankedAnswers(NamedTuple):
             return ""
         return self.answers[0].text
 
+    def top(self, count: int, null_threshold: Optional[float] = None) -> List[ScoredAnswer]:
+        """The best answers, "no answer" among them where there is a threshold.
+
+        Args:
+            count: number of answers at most.
+            null_threshold: what is subtracted from the score of "no answer", so that it comes first
+                where `text` is ""; None to leave it out.
+
+        Returns:
+            list of `ScoredAnswer`; "no answer" has the text "" and the empty range (0, 0).
+        """
+        if null_threshold is None or np.isinf(self.null_score):
+            return self.answers[:count]
+        null_score = self.null_score - null_threshold
+        nothing = ScoredAnswer("", 0, 0, null_score, self.null_probability, 0.0, 0.0, 0, 0)
+        better = [answer for answer in self.answers if answer.score >= null_score]
+        return (better + [nothing] + self.answers[len(better) :])[:count]
+
 
 def ranked_answers(
     context: str,

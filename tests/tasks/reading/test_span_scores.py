@@ -107,9 +107,25 @@ def test_the_threshold_decides_whether_there_is_an_answer():
     assert ranked.text(ranked.null_odds + 0.1) == best and ranked.text(ranked.null_odds - 0.1) == ""
 
 
+def test_no_answer_is_ranked_among_the_answers():
+    windows = windows_of(9, 9)
+    ranked = ranked_answers(
+        CONTEXT, windows, random_logits(windows, 3), random_logits(windows, 4), 9
+    )
+    assert ranked.top(3) == ranked.answers[:3]
+    second = ranked.answers[1]
+    between = ranked.null_score - (ranked.answers[0].score + second.score) / 2
+    top = ranked.top(3, between)
+    assert [answer.text for answer in top] == [ranked.answers[0].text, "", second.text]
+    assert (top[1].begin, top[1].end, top[1].probability) == (0, 0, ranked.null_probability)
+    for threshold in (ranked.null_odds - 0.1, ranked.null_odds + 0.1):
+        assert ranked.top(1, threshold)[0].text == ranked.text(threshold)
+
+
 def test_a_context_without_pieces_has_no_answer():
     ranked = ranked_answers("", [], [], [], 20)
     assert ranked.answers == [] and ranked.text() == "" and ranked.text(5.0) == ""
+    assert ranked.top(3, 0.0) == []
     assert ranked.null_probability == 1.0
 
 
