@@ -217,12 +217,13 @@ install_requirements() {
     [ "$status" -eq 0 ] || report_failed_install "$log"
 }
 
-# pip_install FOLDER ARGUMENTS...: with uv where uv made the environment.
+# pip_install FOLDER ARGUMENTS...: with uv where uv made the environment. PEP 517 builds what is
+# published as source only (seqeval) without the setup.py of its build tools.
 pip_install() {
     local folder="$1"
     shift
     if any_exists "$folder"/lib/python*/site-packages/pip; then
-        PIP_USER=0 PYTHONUNBUFFERED=1 "$folder/bin/python" -m pip install --progress-bar off --no-input \
+        PIP_USER=0 PIP_USE_PEP517=1 PYTHONUNBUFFERED=1 "$folder/bin/python" -m pip install --progress-bar off --no-input \
             --no-compile --disable-pip-version-check "$@" </dev/null
     else
         uv pip install --python "$folder/bin/python" "$@" </dev/null

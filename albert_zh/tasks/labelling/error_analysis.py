@@ -1,0 +1,152 @@
+"""What is wrong in predicted entities: errors by kind, confusions of types, the worst in context.
+
+    analysis = ErrorAnalysis()
+    analysis.add("text", gold_spans, predicted_spans, confidences)
+    analysis.counts(), analysis.most_confident(), analysis.confusion()
+
+Kinds of errors: of a predicted entity that is not right, TYPE (its characters are those of a gold
+entity of another type), BOUNDARY (it overlaps a gold entity of its type), BOTH (it overlaps only
+gold entities of other types) or INVENTED (it overlaps none); of a gold entity that overlaps nothing
+predicted, MISSED.
+"""
+
+import collections
+import heapq
+from typing import Dict, List, Optional, Sequence, Tuple
+
+import numpy as np
+
+from albert_zh.tasks.labelling.spans import Span
+
+TYPE, BOUNDARY, BOTH = "type", "boundary", "boundary and type"
+MISSED, INVENTED = "missed", "invented"
+KINDS = (BOUNDARY, TYPE, BOTH, MISSED, INVENTED)
+NONE = "none"  # row or column of a confusion: no entity on this side
+SHOWN_ERRORS = 50
+
+EntityError = collections.namedtuple("EntityError", ["kind", "gold", "predicted", "confidence"])
+EntityError.__doc__ = """One error.
+
+Fields:
+    kind: one of `KINDS`.
+    gold: `Span`; None if the entity was invented.
+    predicted: `Span`; None if it was missed.
+    confidence: float of the predicted entity; 0 if it was missed.
+"""
+
+
+def entity_errors(
+    gold: Sequence[Span], predicted: Sequence[Span], confidences: Optional[Sequence[float]] = None
+) -> List[EntityError]:
+    """The errors of a text.
+
+    Args:
+        gold: list of `Span`.
+        predicted: list of `Span`.
+        confidences: list of floats, of `predicted`; ones by default.
+
+    Returns:
+        list of `EntityError`, those of predicted entities first.
+    """
+    confidences = [1.0] * len(predicted) if confidences is None else confidences
+    right = set(gold) & set(predicted)
+    errors = []
+    for span, confidence in zip(predicted, confidences):
+        if span not in right:
+            kind, nearest = _kind_of(span, gold)
+            errors.append(EntityError(kind, nearest, span, confidence))
+    for span in gold:
+        if not any(_overlap(span, other) for other in predicted):
+            errors.append(EntityError(MISSED, span, None, 0.0))
+    return errors
+
+
+def _overlap(span, other):
+    return max(0, min(span.end, other.end) - max(span.start, other.start))
+
+
+def _kind_of(span, gold):
+    """(kind, the gold entity that it overlaps most, of its own type if there is one)."""
+    near = [other for other in gold if _overlap(span, other)]
+    if not near:
+        return INVENTED, None
+    for other in near:
+        if other[:2] == span[:2]:
+            return TYPE, other
+    nearest = max(near, key=lambda other: (other.type == span.type, _overlap(span, other)))
+    return (BOUNDARY if nearest.type == span.type else BOTH), nearest
+
+
+class ErrorAnalysis:
+    """Errors of many texts; memory does not grow with their number."""
+
+    def __init__(self, num_shown: int = SHOWN_ERRORS):
+        """`num_shown`: how many of the most confident errors are kept."""
+        self._num_shown = num_shown
+        self._kinds = collections.Counter()  # type: collections.Counter
+        self._pairs = collections.Counter()  # type: collections.Counter
+        self._worst = []  # type: List[Tuple[float, int, str, EntityError]]
+        self._num_errors = 0
+
+    def add(
+        self,
+        text: str,
+        gold: Sequence[Span],
+        predicted: Sequence[Span],
+        confidences: Optional[Sequence[float]] = None,
+    ) -> None:
+        """Counts a text's errors; spans in characters. Args as in `entity_errors`."""
+        for span in set(gold) & set(predicted):
+            self._pairs[span.type, span.type] += 1
+        for error in entity_errors(gold, predicted, confidences):
+            self._kinds[error.kind] += 1
+            types = [span.type if span else NONE for span in (error.gold, error.predicted)]
+            self._pairs[tuple(types)] += 1
+            self._num_errors += 1
+            entry = (error.confidence, -self._num_errors, text, error)
+            add = heapq.heappushpop if len(self._worst) >= self._num_shown else heapq.heappush
+            add(self._worst, entry)
+
+    def counts(self) -> Dict[str, int]:
+        """Number of errors by kind, in the order of `KINDS`."""
+        return collections.OrderedDict((kind, self._kinds[kind]) for kind in KINDS)
+
+    def most_confident(self) -> List[Tuple[str, EntityError]]:
+        """(text, `EntityError`), the most confident first."""
+        return [(entry[2], entry[3]) for entry in sorted(self._worst, reverse=True)]
+
+    def confusion(self) -> Tuple[List[str], np.ndarray]:
+        """Types of entities against each other.
+
+        Returns:
+            (types, counts): the types and `NONE` last; int [T, T], row: gold, column: predicted. A
+            wrong boundary of the right type counts on the diagonal.
+        """
+        types = sorted({name for pair in self._pairs for name in pair} - {NONE}) + [NONE]
+        counts = np.zeros([len(types), len(types)], int)
+        for (gold, predicted), count in self._pairs.items():
+            counts[types.index(gold), types.index(predicted)] += count
+        return types, counts
+
+
+def in_context(text: str, error: EntityError, width: int = 15) -> str:
+    """A line that shows an error: the kind, gold and predicted entity, and the text around them.
+
+    Args:
+        text: str.
+        error: `EntityError`.
+        width: characters shown on either side.
+
+    Returns:
+        str, such as "boundary (0.98): PER 王明 -> PER 王明去: ...昨天[王明去]了北京...".
+    """
+    shown = error.predicted or error.gold
+    left = text[max(0, shown.start - width) : shown.start]
+    right = text[shown.end : shown.end + width]
+    sides = [
+        "%s %s" % (span.type, text[span.start : span.end]) if span else NONE
+        for span in (error.gold, error.predicted)
+    ]
+    context = "%s[%s]%s" % (left, text[shown.start : shown.end], right)
+    line = "%s (%.2f): %s -> %s: %s" % ((error.kind, error.confidence) + tuple(sides) + (context,))
+    return " ".join(line.split())

@@ -1,0 +1,87 @@
+"""Scores of word segmentation, as the SIGHAN bakeoff's scorer prints them.
+
+    scorer = SegmentationScorer(training_words)
+    scorer.add(["北京", "大学"], ["北京大学"])
+    scorer.metrics()["f1"]; print(scorer.summary())
+
+A word is right if both its ends are. The bakeoff's program aligns the two lists of words with
+diff instead, which on odd lines may count otherwise; it also prints insertions and deletions of
+that alignment, which have no counterpart here.
+"""
+
+import itertools
+from typing import Collection, Dict, Sequence
+
+from albert_zh.tasks.labelling.entity_scores import scores_of
+
+UNDEFINED = "--"
+
+
+class SegmentationScorer:
+    """Counts words of texts, one by one."""
+
+    def __init__(self, training_words: Collection[str]):
+        """`training_words`: words that are in the vocabulary (IV); all others are out of it."""
+        self._known = frozenset(training_words)
+        self._right = self._predicted = self._gold = 0
+        self._num_unknown = self._num_unknown_right = 0
+
+    def add(self, gold: Sequence[str], predicted: Sequence[str]) -> None:
+        """Counts the words of a text.
+
+        Args:
+            gold: list of str.
+            predicted: list of str, of the same characters.
+
+        Raises:
+            ValueError: if they are of other characters.
+        """
+        if "".join(gold) != "".join(predicted):
+            raise ValueError("%r and %r are not one text" % ("".join(gold), "".join(predicted)))
+        predicted_ranges = set(_ranges(predicted))
+        for word, word_range in zip(gold, _ranges(gold)):
+            is_right = word_range in predicted_ranges
+            is_unknown = word not in self._known
+            self._right += is_right
+            self._num_unknown += is_unknown
+            self._num_unknown_right += is_unknown and is_right
+        self._gold += len(gold)
+        self._predicted += len(predicted)
+
+    def metrics(self) -> Dict[str, float]:
+        """`precision`, `recall`, `f1`, `oov_rate`, `oov_recall`, `iv_recall`; 0 if undefined."""
+        scores = scores_of(self._right, self._predicted, self._gold)
+        num_known = self._gold - self._num_unknown
+        return {
+            "precision": scores.precision,
+            "recall": scores.recall,
+            "f1": scores.f1,
+            "oov_rate": self._num_unknown / max(self._gold, 1),
+            "oov_recall": self._num_unknown_right / max(self._num_unknown, 1),
+            "iv_recall": (self._right - self._num_unknown_right) / max(num_known, 1),
+        }
+
+    def summary(self) -> str:
+        """The lines of the bakeoff's summary that do not depend on its alignment."""
+        metrics = self.metrics()
+        ratios = (
+            ("TOTAL TRUE WORDS RECALL", "recall", True),
+            ("TOTAL TEST WORDS PRECISION", "precision", True),
+            ("F MEASURE", "f1", True),
+            ("OOV Rate", "oov_rate", True),
+            ("OOV Recall Rate", "oov_recall", self._num_unknown > 0),
+            ("IV Recall Rate", "iv_recall", self._num_unknown < self._gold),
+        )
+        lines = ["=== SUMMARY:"]
+        lines.append("=== TOTAL TRUE WORD COUNT:\t%d" % self._gold)
+        lines.append("=== TOTAL TEST WORD COUNT:\t%d" % self._predicted)
+        for title, name, is_defined in ratios:
+            shown = "%.3f" % metrics[name] if is_defined else UNDEFINED
+            lines.append("=== %s:\t%s" % (title, shown))
+        return "\n".join(lines) + "\n"
+
+
+def _ranges(words):
+    """(start, end) of each of the words that follow one another."""
+    ends = list(itertools.accumulate(map(len, words)))
+    return [(end - len(word), end) for word, end in zip(words, ends)]
