@@ -9,12 +9,11 @@ run. See docs/conversion.md.
 """
 
 import os
-import shutil
 
 from absl import flags
 import numpy as np
 
-from albert_zh.common import config_flag, files, validation
+from albert_zh.common import config_flag, files, path_rules, storage, validation
 from albert_zh.common.errors import UserError, printable, run_command
 from albert_zh.conversion import pytorch_files, pytorch_names, tokenizer_json
 from albert_zh.model import (
@@ -58,6 +57,8 @@ def define_flags():
     )
     config_flag.define("Config JSON; by default the weights' folder's.")
     flags.DEFINE_string("vocab_file", None, "Vocabulary; by default the weights' folder's.")
+    names = ("pytorch_model_path", "tf_dump_path", "bert_config_file", "vocab_file")
+    path_rules.serve_remote(FLAGS, names)
 
 
 def run():
@@ -67,7 +68,7 @@ def run():
     weights = pytorch_files.find_weights(FLAGS.pytorch_model_path)
     notes = convert(
         weights,
-        FLAGS.tf_dump_path or (os.path.dirname(os.path.abspath(weights)) + "_tf"),
+        FLAGS.tf_dump_path or (os.path.dirname(storage.absolute(weights)) + "_tf"),
         config_file=FLAGS.bert_config_file,
         vocab_file=FLAGS.vocab_file,
     )
@@ -136,7 +137,7 @@ def check_model_folder(path, name):
         checkpoint_files.check_readable(checkpoint_files.find_checkpoint(path))
         label_map.notes_of_model([path])
         vocabulary = os.path.join(path, tokenization.VOCABULARY_FILE)
-        if os.path.exists(vocabulary):
+        if storage.exists(vocabulary):
             tokenization.FullTokenizer(vocabulary)
     except UserError as error:
         raise UserError(str(error).replace(path, name)) from error
@@ -171,10 +172,10 @@ def _fine_tuning(folder):
         return trained
     do_lower_case = None
     path = os.path.join(folder, TOKENIZER_CONFIG)
-    if os.path.exists(path):
+    if storage.exists(path):
         do_lower_case = validation.read_json(path, TOKENIZER_SETTINGS).get("do_lower_case")
     path = os.path.join(folder, tokenizer_json.FILE)
-    if do_lower_case is None and os.path.exists(path):
+    if do_lower_case is None and storage.exists(path):
         do_lower_case = tokenizer_json.read(path).do_lower_case
     return {"do_lower_case": False} if do_lower_case is False else {}
 
@@ -264,14 +265,14 @@ def _check(weights, config_file, config, values, unknown):
 def _write_vocabulary(folder, source, vocab_file, config):
     """Writes the vocabulary that is named, or the one of the folder `source`; returns notes."""
     beside = tokenization.vocabulary_in_folder(source)
-    vocab_file = vocab_file or (beside if os.path.exists(beside) else None)
+    vocab_file = vocab_file or (beside if storage.exists(beside) else None)
     if vocab_file:
         name = tokenization.name_in_folder(vocab_file)
-        shutil.copyfile(vocab_file, os.path.join(folder, name))
+        files.copy_file(vocab_file, os.path.join(folder, name))
         return _vocabulary_notes(vocab_file, config)
     path = os.path.join(source, tokenizer_json.FILE)
     missing = "no vocab.txt in %s: the model folder has none (--vocab_file)" % source
-    if not os.path.exists(path):
+    if not storage.exists(path):
         return [missing]
     tokenizer = tokenizer_json.read(path)
     if tokenizer.entries is None:

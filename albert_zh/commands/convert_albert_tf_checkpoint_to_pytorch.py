@@ -9,11 +9,10 @@ layout by the `modeling_albert_zh.py` that is put beside them. See docs/conversi
 """
 
 import os
-import shutil
 
 from absl import flags
 
-from albert_zh.common import package_files
+from albert_zh.common import package_files, storage
 from albert_zh.common.errors import (  # first: it quietens TensorFlow
     UserError,
     printable,
@@ -23,7 +22,7 @@ from albert_zh.common.errors import (  # first: it quietens TensorFlow
 # isort: split
 import tensorflow.compat.v1 as tf
 
-from albert_zh.common import config_flag, files, validation
+from albert_zh.common import config_flag, files, path_rules, validation
 from albert_zh.conversion import pytorch_files, pytorch_names
 from albert_zh.model import (
     checkpoint_files,
@@ -84,13 +83,15 @@ def define_flags():
     flags.DEFINE_boolean(
         "do_lower_case", None, "Whether the tokenizer lower-cases; by default as in fine-tuning."
     )
+    names = ("tf_checkpoint_path", "pytorch_dump_path", "bert_config_file", "vocab_file")
+    path_rules.serve_remote(FLAGS, names)
 
 
 def run():
     """Converts what the flags name and says what was written."""
     path = FLAGS.tf_checkpoint_path or model_folder.pretrained_folder("tf_checkpoint_path")
     prefix = checkpoint_files.find_checkpoint(path)
-    of_model = package_files.folder_of_outputs(os.path.dirname(os.path.abspath(prefix)))
+    of_model = package_files.folder_of_outputs(os.path.dirname(storage.absolute(prefix)))
     folder = FLAGS.pytorch_dump_path or of_model + "_pytorch"
     write_bin = FLAGS.write_bin or folder.endswith(".bin")
     if folder.endswith(".bin"):
@@ -157,7 +158,7 @@ def convert(
     with model_folder.filled_folder(folder) as partial:
         settings.update(_write_vocabulary(partial, vocab_file, config, do_lower_case))
         if "auto_map" in settings:
-            shutil.copyfile(MODELING_FILE, os.path.join(partial, os.path.basename(MODELING_FILE)))
+            files.copy_file(MODELING_FILE, os.path.join(partial, os.path.basename(MODELING_FILE)))
         if "classification" in heads and trained:  # for the way back; PyTorch leaves it alone
             files.write_json(os.path.join(partial, inference_graph.FINE_TUNING_FILE), trained)
         path = os.path.join(partial, pytorch_files.WEIGHTS_NAME)
@@ -175,7 +176,7 @@ def _check_written(folder, config, names):
     """Reads what was written as the way back does; raises `UserError` for what that refuses."""
     for name in (pytorch_files.WEIGHTS_NAME, pytorch_files.BIN_NAME):
         path = os.path.join(folder, name)
-        if os.path.exists(path) and sorted(pytorch_files.read_tensors(path)) != names:
+        if storage.exists(path) and sorted(pytorch_files.read_tensors(path)) != names:
             raise UserError("%s: other tensors are in it than were written" % path)
     settings = validation.read_json(os.path.join(folder, "config.json"), pytorch_names.CONFIG)
     pytorch_names.tf_config(config.layout, settings)
@@ -231,10 +232,10 @@ def _write_vocabulary(folder, vocab_file, config, do_lower_case):
     if vocab_file is None:
         return {}
     if tokenization.is_sentencepiece(vocab_file):  # transformers' ALBERT takes it as it is
-        shutil.copyfile(vocab_file, os.path.join(folder, tokenization.SENTENCEPIECE_FILE))
+        files.copy_file(vocab_file, os.path.join(folder, tokenization.SENTENCEPIECE_FILE))
         _write_tokenizer(folder, config, do_lower_case, {"tokenizer_class": "AlbertTokenizer"})
         return {}
-    shutil.copyfile(vocab_file, os.path.join(folder, tokenization.VOCABULARY_FILE))
+    files.copy_file(vocab_file, os.path.join(folder, tokenization.VOCABULARY_FILE))
     _write_tokenizer(folder, config, do_lower_case, BERT_TOKENIZER)
     return _token_ids(vocab_file)
 
@@ -254,7 +255,7 @@ def _vocabulary(vocab_file, folder, config):
     """
     if vocab_file is None:
         vocab_file = tokenization.vocabulary_in_folder(folder)
-        if not os.path.exists(vocab_file):
+        if not storage.exists(vocab_file):
             return None, ["no vocab.txt in %s: no tokenizer is written (--vocab_file)" % folder]
     if tokenization.is_sentencepiece(vocab_file):
         return vocab_file, []
@@ -272,7 +273,7 @@ def _about_classifier(folder, trained, num_labels):
 def _labels(folder, num_labels):
     """Names of the classes for config.json, from the model folder's label map if it has one."""
     path = os.path.join(folder, label_map.LABEL_MAP)
-    if not os.path.exists(path):
+    if not storage.exists(path):
         return {"num_labels": num_labels}
     labels = label_map.labels_of_map(path)
     label_map.check_num_labels(path, labels, num_labels)

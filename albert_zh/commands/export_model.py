@@ -19,7 +19,7 @@ import time
 
 from absl import flags
 
-from albert_zh.common import config_flag, package_files
+from albert_zh.common import config_flag, package_files, path_rules, storage
 from albert_zh.common.errors import UserError, printable, run_command
 from albert_zh.export import common as export_common
 from albert_zh.export import comparison as export_comparison
@@ -111,6 +111,8 @@ def define_flags():
     )
     config_flag.define("Config JSON, if it is not in the folder.")
     flags.DEFINE_string("encoding", "utf-8", "Encoding of --representative_texts.")
+    names = ("model_dir", "output", "representative_texts", "bert_config_file")
+    path_rules.serve_remote(FLAGS, names)
 
 
 def run():
@@ -232,7 +234,7 @@ def _usual_name(options):
 
 def _summary(model, path, options, comparison, seconds):
     length = "any length" if options.seq_length is None else "%d tokens" % options.seq_length
-    size = _size(path)
+    size = storage.total_size(path)
     yield "model", "%s (%s layout)" % (model.prefix, model.config.layout)
     yield "written", "%s (%.2f MB, %s, %s)" % (path, size / 1e6, options.task, length)
     yield (
@@ -254,16 +256,6 @@ def _summary(model, path, options, comparison, seconds):
         yield "labels", "%d: %s" % (len(model.labels), shown)
     megabytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024.0
     yield "took", "%.0f s, at most %.0f MB" % (seconds, megabytes)
-
-
-def _size(path):
-    if not os.path.isdir(path):
-        return os.path.getsize(path)
-    return sum(
-        os.path.getsize(os.path.join(folder, name))
-        for folder, _, names in os.walk(path)
-        for name in names
-    )
 
 
 def main():

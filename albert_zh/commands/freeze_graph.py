@@ -28,7 +28,7 @@ from albert_zh.common.errors import (  # first: it quietens TensorFlow
 # isort: split
 import tensorflow.compat.v1 as tf
 
-from albert_zh.common import files, system_errors
+from albert_zh.common import files, path_rules, storage, system_errors
 from albert_zh.export import common as export_common
 from albert_zh.inference import backends
 from albert_zh.model import checkpoint_files, checkpoint_matching, inference_graph
@@ -54,6 +54,7 @@ def define_flags():
     flags.DEFINE_integer("checkpoint_version", 2, "Not needed: the files tell their version.")
     flags.DEFINE_boolean("input_binary", True, "Not needed: .meta files are binary.")
     flags.DEFINE_boolean("clear_devices", True, "Whether to take device names off the nodes.")
+    path_rules.serve_remote(FLAGS, ("input_checkpoint", "output_graph", "input_meta_graph"))
 
 
 def run():
@@ -79,7 +80,7 @@ def run():
 
 def restore(session, prefix, meta_file):
     """Gives a session's empty graph the nodes of a .meta file and the values of a checkpoint."""
-    if not os.path.exists(meta_file):
+    if not storage.exists(meta_file):
         reason = "is not there"
     else:
         meta_graph = _read_meta_graph(meta_file)

@@ -13,11 +13,10 @@ which make the checkpoints of training three times as large as the model.
 import collections
 import glob
 import os
-import shutil
 
 from absl import flags
 
-from albert_zh.common import package_files
+from albert_zh.common import package_files, storage
 from albert_zh.common.errors import (  # first: it quietens TensorFlow
     UserError,
     printable,
@@ -82,6 +81,7 @@ def define_flags():
     flags.DEFINE_string(
         "output_dir", None, "Where to write it; by default the checkpoint's folder and _weights."
     )
+    path_rules.serve_remote(FLAGS, ("output_dir", "bert_config_file"))
 
 
 def run(words):
@@ -136,7 +136,7 @@ def read_contents(path):
     shapes = collections.OrderedDict((n, list(s)) for n, s in tf.train.list_variables(prefix))
     state = {n: s for n, s in shapes.items() if checkpoint_files.is_training_state(n)}
     weights = {n: s for n, s in shapes.items() if n not in state}
-    data = sorted(glob.glob(glob.escape(prefix) + ".data-*"))
+    data = [path for path in _files_of_checkpoint(prefix) if ".data-" in os.path.basename(path)]
     step = None
     if GLOBAL_STEP in state and data:
         checkpoint_files.check_readable(prefix)
@@ -146,7 +146,7 @@ def read_contents(path):
 
 
 def _has_index(path):
-    return os.path.isdir(path) and bool(glob.glob(os.path.join(glob.escape(path), "*.index")))
+    return storage.is_folder(path) and bool(storage.in_folder(path, "*.index"))
 
 
 def _find_prefix(path):
@@ -154,10 +154,10 @@ def _find_prefix(path):
     try:
         return checkpoint_files.find_checkpoint(path)
     except UserError:
-        indices = glob.glob(os.path.join(glob.escape(path), "*.index"))
+        indices = storage.in_folder(path, "*.index")
         prefix = indices[0] if len(indices) == 1 else path
         prefix = prefix[: -len(".index")] if prefix.endswith(".index") else prefix
-        if os.path.isfile(prefix + ".index"):
+        if storage.is_file(prefix + ".index"):
             return prefix
         raise
 
@@ -190,15 +190,19 @@ def _config_rows(name, weights, layout, config_file):
     configs = [(path, _config(path)) for path in sorted(glob.glob(CONFIGS)) + _config_beside(name)]
     fits = [_fit(path, config, weights) for path, config in configs if config.layout == layout]
     fitting = [fit for fit in fits if not fit.differences]
-    rows = [("fits", os.path.relpath(fit.path)) for fit in fitting]
+    rows = [("fits", _shown_path(fit.path)) for fit in fitting]
     if not fitting:
         rows.append(("fits", "no config of albert_config/"))
         for fit in sorted(fits, key=lambda fit: len(fit.differences))[:1]:
-            rows += [("nearest", os.path.relpath(fit.path))] + _difference_rows(fit)
+            rows += [("nearest", _shown_path(fit.path))] + _difference_rows(fit)
     rows += [("sizes", _sizes(weights))]
     if layout != "bert":
         rows.append(("", "(shared layers: their number and that of heads show in the config only)"))
     return rows
+
+
+def _shown_path(path):
+    return path if storage.is_remote(path) else os.path.relpath(path)
 
 
 def _config_beside(name):
@@ -273,7 +277,7 @@ def _sizes(weights):
 def _size_rows(contents):
     weights = sum(map(count_of, contents.weights.values()))
     slots = sum(count_of(s) for name, s in contents.state.items() if name != GLOBAL_STEP)
-    size = sum(os.path.getsize(path) for path in contents.files)
+    size = sum(storage.size(path) for path in contents.files)
     with_slots = f"{slots:,} values in slots, {weights + slots:,} with the parameters"
     return [
         ("parameters", f"{weights:,} in {len(contents.weights)} variables"),
@@ -296,12 +300,17 @@ def _heads(weights):
     return heads
 
 
+def _files_of_checkpoint(prefix):
+    folder, name = os.path.split(prefix)
+    return storage.in_folder(folder or ".", glob.escape(name) + ".*")
+
+
 def _files_of_model(folder):
     """Paths of `COPIED_FILES`; fine-tuning puts some into the folder best/ alone."""
     paths = []
     for pattern in COPIED_FILES:
-        places = (os.path.join(glob.escape(place), pattern) for place in (folder, folder + "/best"))
-        paths += next(filter(None, map(glob.glob, places)), [])
+        of_places = (storage.in_folder(place, pattern) for place in (folder, folder + "/best"))
+        paths += next(filter(None, of_places), [])
     return paths
 
 
@@ -321,20 +330,20 @@ def write_without_optimizer(path, output_dir=None):
     if pytorch_files.is_pytorch(path) and not _has_index(path):
         raise UserError("--drop_optimizer: %s is of PyTorch, which holds no slots" % path)
     prefix = checkpoint_files.find_checkpoint(path)
-    source = os.path.dirname(os.path.abspath(prefix))
+    source = os.path.dirname(storage.absolute(prefix))
     output_dir = output_dir or source + "_weights"
     if files.is_same_path(output_dir, source):
         raise UserError("--output_dir is the checkpoint's own folder: name another one")
     checkpoint_files.check_readable(prefix)
     with model_folder.filled_folder(output_dir) as partial:
         for found in _files_of_model(source):
-            shutil.copyfile(found, os.path.join(partial, os.path.basename(found)))
+            files.copy_file(found, os.path.join(partial, os.path.basename(found)))
         model_folder.write_model_checkpoint(partial, checkpoint_files.read_weights(prefix))
     before, after = (
-        sum(map(os.path.getsize, glob.glob(glob.escape(stem) + ".*")))
+        sum(map(storage.size, _files_of_checkpoint(stem)))
         for stem in (prefix, os.path.join(output_dir, checkpoint_files.CHECKPOINT_NAME))
     )
-    has_config = glob.glob(os.path.join(glob.escape(output_dir), COPIED_FILES[0]))
+    has_config = storage.in_folder(output_dir, COPIED_FILES[0])
     return "%s: the model without optimizer slots, %.1f MB of %.1f MB%s" % (
         output_dir,
         after / _MEGABYTE,

@@ -14,7 +14,7 @@ import sys
 from absl import flags
 import numpy as np
 
-from albert_zh.common import path_rules
+from albert_zh.common import path_rules, storage
 from albert_zh.common.errors import UserError, printable, run_command
 from albert_zh.common.progress import progress_bar
 from albert_zh.corpus import counts as corpus_counts
@@ -49,6 +49,7 @@ def define_flags():
     flags.DEFINE_enum(
         "color", "auto", ["auto", "always", "never"], "Whether predicted pieces are coloured."
     )
+    path_rules.serve_remote(FLAGS, ("vocab_file",))
 
 
 def run(words):
@@ -56,8 +57,7 @@ def run(words):
     if len(words) != 1:
         raise UserError("expected one file, found %d: inspect_tfrecord.py FILE" % len(words))
     (path,) = words
-    path_rules.check_local(path)
-    if not os.path.isfile(path):
+    if not storage.is_file(path):
         raise UserError("%s: no such file" % path)
     num_records = _num_records(path)  # TensorFlow's reader believes any length
     tf.logging.set_verbosity(tf.logging.ERROR)  # it finds its reader of records old-fashioned

@@ -16,7 +16,7 @@ import sys
 from typing import IO, Any, Callable, Iterator, List, Optional, Tuple
 import zlib
 
-from albert_zh.common import path_rules, system_errors, text_encodings
+from albert_zh.common import path_rules, storage, system_errors, text_encodings
 from albert_zh.common.errors import UserError
 
 try:
@@ -41,20 +41,25 @@ def whole_file(path: str) -> Iterator[str]:
         path: the file to make or replace; its folder is made if missing. A link is followed.
 
     Yields:
-        a path beside it to write to, renamed to `path` when the block ends without an error.
+        a local path to write to: beside the file, renamed to `path` when the block ends without an
+        error; for a remote file in the scratch folder, uploaded then.
 
     Raises:
         UserError: when the file cannot be written (read-only folder, full disk ...) or must not be,
             see `path_rules`.
     """
     target = path_rules.output_file(path)
-    partial = partial_path(target)
-    remove_left_behind(target)
+    is_remote = storage.is_remote(target)
+    partial = partial_path(local_stand_in(target))
+    remove_left_behind(local_stand_in(target))
     try:
-        os.makedirs(os.path.dirname(target), exist_ok=True)
+        os.makedirs(os.path.dirname(partial), exist_ok=True)
         yield partial
-        sync(partial)
-        os.replace(partial, target)
+        if is_remote:
+            storage.upload(partial, target)
+        else:
+            sync(partial)
+            os.replace(partial, target)
     except BrokenPipeError:  # of what the block prints, not of the file
         raise
     except OSError as error:
@@ -64,9 +69,38 @@ def whole_file(path: str) -> Iterator[str]:
             os.remove(partial)
 
 
+def local_stand_in(path: str) -> str:
+    """The path itself, or where a remote file's or folder's local draft is written."""
+    if not storage.is_remote(path):
+        return path
+    return os.path.join(storage.scratch_folder(os.path.dirname(path)), os.path.basename(path))
+
+
+def move_file(source: str, target: str) -> None:
+    """Gives a local file another name, or uploads it where that is remote."""
+    if storage.is_remote(target):
+        storage.upload(source, target)
+        os.remove(source)
+    else:
+        os.replace(source, target)
+
+
+def copy_file(source: str, target: str) -> None:
+    """Copies a file, local or remote, to a local path."""
+    try:
+        if storage.is_remote(source):
+            storage.download(source, target)
+        else:
+            shutil.copyfile(source, target)
+    except OSError as error:
+        if error.filename == target:
+            raise
+        raise cannot_read(source, error) from error
+
+
 def is_same_path(path: str, other: str) -> bool:
     """Whether two paths lead to one place, through links too; neither needs to be there."""
-    return os.path.realpath(path) == os.path.realpath(other)
+    return storage.normalized(path) == storage.normalized(other)
 
 
 def sync(path: str) -> None:
@@ -170,6 +204,17 @@ def atomic_write(path: str, mode: str = "w") -> Iterator[IO]:
         yield handle
 
 
+def cannot_read(path: str, error: OSError) -> UserError:
+    """The `UserError` for an error of the system or of remote storage met when reading `path`."""
+    way_out = getattr(error, "way_out", None)
+    reason = error.strerror or str(error)
+    unreadable = UserError(
+        "%s: cannot be read: %s%s" % (path, reason, ": " + way_out if way_out else "")
+    )
+    unreadable.errno = error.errno
+    return unreadable
+
+
 def cannot_write(path: str, error: Exception) -> UserError:
     """The `UserError` for an error of the system or of TensorFlow met when writing `path`."""
     told = UserError(
@@ -266,10 +311,7 @@ def strings_in(value: Any) -> Iterator[str]:
             waiting.extend(reversed(list(members)))
 
 
-def _opened(path, mode="rb", **settings):
-    """A local file, opened for reading."""
-    path_rules.check_local(path)
-    return open(path, mode, **settings)
+_opened = storage.open_binary
 
 
 def read_bytes(path: str, digest=None) -> bytes:
@@ -288,7 +330,7 @@ def read_bytes(path: str, digest=None) -> bytes:
         with _opened(path) as handle:
             content = handle.read()
     except OSError as error:
-        raise UserError("%s: cannot be read: %s" % (path, error.strerror or error)) from error
+        raise cannot_read(path, error) from error
     if digest is not None:
         digest.update(content)
     return content
@@ -318,7 +360,7 @@ def open_unpacked(path: str) -> Iterator[Tuple[IO, IO]]:
             "%s: the gzip file is cut off or damaged (%s): make or fetch it again" % (path, error)
         ) from error
     except OSError as error:
-        raise UserError("%s: cannot be read: %s" % (path, error.strerror or error)) from error
+        raise cannot_read(path, error) from error
 
 
 def read_text(path: str, encoding: Optional[str] = None, digest=None) -> str:
@@ -384,22 +426,29 @@ def stream_lines(
         read_text(path, encoding)  # raises, and names the line; but for UTF-16 without a mark
         raise text_encodings.undecodable(path, codec, error) from error
     except OSError as error:
-        raise UserError("%s: cannot be read: %s" % (path, error.strerror or error)) from error
+        raise cannot_read(path, error) from error
 
 
-class _HashedFile(io.FileIO):
+class _HashedFile(io.RawIOBase):
     """A file whose bytes go into a digest, if there is one, as they are read from first to last."""
 
     def __init__(self, path, digest):
-        path_rules.check_local(path)
-        super().__init__(path)
+        super().__init__()
+        self._content = io.FileIO(path) if not storage.is_remote(path) else _opened(path)
         self._digest = digest
 
+    def readable(self):
+        return True
+
     def readinto(self, buffer):
-        size = super().readinto(buffer)
+        size = self._content.readinto(buffer)
         if self._digest is not None:
             self._digest.update(memoryview(buffer)[:size])
         return size
+
+    def close(self):
+        self._content.close()
+        super().close()
 
 
 def count_lines(path: str) -> int:

@@ -3,6 +3,8 @@
 import os
 from typing import List
 
+from albert_zh.common import storage
+
 PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 _AROUND = os.path.dirname(PACKAGE)
 IS_CLONE = os.path.exists(os.path.join(_AROUND, "pyproject.toml"))
@@ -30,7 +32,7 @@ def folder_of_outputs(model_dir: str) -> str:
         the same folder; for the starter model of an installed package, a folder of its name in the
         current one.
     """
-    is_installed = os.path.realpath(model_dir).startswith(
+    is_installed = storage.normalized(model_dir).startswith(
         os.path.join(os.path.realpath(PACKAGE), "")
     )
     return os.path.basename(STARTER_MODEL) if is_installed else model_dir

@@ -4,18 +4,24 @@
     target = path_rules.output_file("out.npy")  # by each function that writes
 
 A command never writes over its own inputs or into a model folder that it reads, never replaces a
-device or pipe, and follows links. Remote storage (`gs://...`) is refused here and nowhere else.
+device or pipe, and follows links. A path in remote storage (`gs://...`) is refused here and nowhere
+else: at flags that the command does not serve it at, see `serve_remote`.
 """
 
 import fnmatch
 import os
 import re
-from typing import Optional
+from typing import Iterable, Optional
 
+from albert_zh.common import storage
 from albert_zh.common.errors import UserError, checks_of_flags
 
 _MAX_LINKS = 40
 _DESCRIPTORS = re.compile(r"/dev/fd|/proc/[^/]+/(task/[^/]+/)?fd")
+_ALIASES = {"bert_config_file": ("config_file",)}
+_SERVES_REMOTE = "serves_remote"  # attribute of flags
+_PIECES_OF_REMOTE_FILE = 4  # between slashes: gs:, nothing, the bucket, a name
+_MODEL_FILE = re.compile(r"\.(ckpt(-\d+)?|index|meta|data-\d+-of-\d+|json|txt|bin|safetensors)$")
 _RUN_SETTINGS = "run_settings.json"  # in the output folder of training
 
 # What a model folder consists of; other files may be written beside these.
@@ -55,7 +61,7 @@ def check_local(path: str, name: Optional[str] = None) -> None:
         path: of a file or folder.
         name: what to call it in the error, such as "--data_dir=gs://bucket"; None: the path.
     """
-    if "://" in os.fspath(path):
+    if storage.is_remote(path):
         raise UserError(
             "%s: remote storage is not supported by this command yet: copy it to a local path"
             % (name or path)
@@ -69,8 +75,7 @@ def protect(path: str, name: str) -> None:
         path: file or folder that the command reads.
         name: what to call it in errors, such as "--input_file".
     """
-    check_local(path, "%s=%s" % (name, path) if name.startswith("-") else None)
-    path = os.path.realpath(path)
+    path = storage.normalized(path)
     _names[path] = name
     _paths_of_inodes[_inode(path)] = path
 
@@ -85,7 +90,7 @@ def protect_model(path: str, name: str) -> None:
     protect(path, name)
     folder = _folder_of_model(path)
     protect(folder, name)
-    _model_folders[os.path.realpath(folder)] = name
+    _model_folders[storage.normalized(folder)] = name
 
 
 def forget_inputs() -> None:
@@ -104,7 +109,8 @@ def check_flags(flags) -> None:
         UserError: for an input or output in remote storage, and for an output that must not be
             written.
     """
-    _check({flag: flags[flag].value for flag in sorted(PATH_FLAGS) if flag in flags})
+    given = {flag: flags[flag].value for flag in sorted(PATH_FLAGS) if flag in flags}
+    _check(given, [flag for flag in given if getattr(flags[flag], _SERVES_REMOTE, False)])
 
 
 def check_arguments(arguments) -> None:
@@ -112,15 +118,28 @@ def check_arguments(arguments) -> None:
     _check({flag: value for flag, value in vars(arguments).items() if flag in PATH_FLAGS})
 
 
-def _check(given):
-    """As `check_flags`, for {flag: value}."""
+def serve_remote(flags, names: Iterable[str]) -> None:
+    """Has flags take paths in remote storage, too; a command says so of those that it serves.
+
+    Args:
+        flags: absl's `FLAGS`, in which they are defined.
+        names: of the flags.
+    """
+    for name in names:
+        for alias in (name, *_ALIASES.get(name, ())):
+            setattr(flags[alias], _SERVES_REMOTE, True)
+
+
+def _check(given, served=()):
+    """As `check_flags`, for {flag: value}, with the flags that take paths in remote storage."""
     forget_inputs()
+    for flag in given:
+        if flag not in served:
+            check_local(_first_path(given[flag]), "--%s=%s" % (flag, _first_path(given[flag])))
     values = [(flag, "--" + flag, path) for flag in given for path in _paths_in(given[flag])]
-    for _, name, path in values:
-        check_local(path, "%s=%s" % (name, path))
     outputs = [path for flag, _, path in values if PATH_FLAGS[flag] == OUTPUT]
     for flag, name, path in values:
-        if PATH_FLAGS[flag] == DATA or (PATH_FLAGS[flag] == FILES and not os.path.isdir(path)):
+        if PATH_FLAGS[flag] == DATA or (PATH_FLAGS[flag] == FILES and not _is_folder(path)):
             protect(path, name)
         elif PATH_FLAGS[flag] == MODEL and not _continues_run(path, outputs):
             protect_model(path, name)
@@ -132,21 +151,36 @@ def _check(given):
             _check_model_output(folder, "%s=%s" % (name, path))
 
 
+def _first_path(value):
+    """What a flag names, for a look at its scheme: the first remote path if there is one."""
+    paths = value if isinstance(value, list) else (value or "").split(",")
+    return next(filter(storage.is_remote, map(str.strip, paths)), "")
+
+
 def _paths_in(value):
     """The paths that a flag's value names: a name may have commas in it, or stand between them."""
     if isinstance(value, list) or not value:
         return list(value or ())
-    return [value] if os.path.exists(value) else [path.strip() for path in value.split(",")]
+    is_one = not storage.is_remote(value) and os.path.exists(value)
+    return [value] if is_one else [path.strip() for path in value.split(",")]
 
 
 def _continues_run(path, output_folders):
     """Whether a checkpoint is of a training that goes on in its own output folder."""
-    folder = os.path.realpath(_folder_of_model(path))
-    outputs = map(os.path.realpath, output_folders)
-    return folder in outputs and os.path.exists(os.path.join(folder, _RUN_SETTINGS))
+    folder = storage.normalized(_folder_of_model(path))
+    outputs = map(storage.normalized, output_folders)
+    return folder in outputs and storage.exists(os.path.join(folder, _RUN_SETTINGS))
+
+
+def _is_folder(path):
+    """Whether a folder is there; of a remote path only what its name shows: flags are checked."""
+    return path.endswith("/") if storage.is_remote(path) else os.path.isdir(path)
 
 
 def _folder_of_model(path):
+    if storage.is_remote(path):
+        is_one = not _MODEL_FILE.search(os.path.basename(path))
+        return path.rstrip("/") if is_one else os.path.dirname(path)
     return path if os.path.isdir(path) else os.path.dirname(path) or "."
 
 
@@ -164,7 +198,7 @@ def output_file(path: str, name: Optional[str] = None) -> str:
         UserError: if it must not be written.
     """
     target = _check_output(path, name or path)
-    if path.endswith("/") or os.path.isdir(target):
+    if path.endswith("/") or (not storage.is_remote(target) and os.path.isdir(target)):
         raise UserError("%s: expected a file to write, found a folder" % (name or path))
     return target
 
@@ -176,7 +210,7 @@ def output_folder(path: str, name: Optional[str] = None) -> str:
 
 def check_not_replaced(folder: str) -> None:
     """Raises `UserError` if an input lies in a folder that is to be replaced as a whole."""
-    above = os.path.join(os.path.realpath(folder), "")
+    above = os.path.join(storage.normalized(folder), "")
     for path, name in _names.items():
         if os.path.join(path, "").startswith(above):
             raise _is_read(folder, path, name)
@@ -188,9 +222,11 @@ def _is_read(output, what, source):
 
 def _check_output(path, name):
     """The path without links; raises `UserError` if it must not be written."""
-    check_local(path, name)
-    target = _without_links(path, name)
-    if os.path.exists(target) and not (os.path.isfile(target) or os.path.isdir(target)):
+    is_remote = storage.is_remote(path)
+    target = storage.normalized(path) if is_remote else _without_links(path, name)
+    if is_remote and len(target.split("/")) < _PIECES_OF_REMOTE_FILE:
+        raise UserError("%s: expected a name in a bucket, such as gs://BUCKET/FOLDER/NAME" % name)
+    if not is_remote and _is_device(target):
         raise UserError("%s: expected a file to write, found a device or pipe" % name)
     source = _names.get(target) or _name_of_hard_link(target)
     if source:
@@ -199,6 +235,10 @@ def _check_output(path, name):
         if _is_part_of_model(target, folder):
             raise _is_read(name, "this part of the model", source)
     return target
+
+
+def _is_device(path):
+    return os.path.exists(path) and not (os.path.isfile(path) or os.path.isdir(path))
 
 
 def _name_of_hard_link(target):
@@ -211,7 +251,7 @@ def _name_of_hard_link(target):
 def _check_model_output(folder, name):
     """Raises `UserError` if an input lies in a folder that gets files of the same names."""
     for path, source in _names.items():
-        if os.path.dirname(path) == os.path.realpath(folder) and not os.path.isdir(path):
+        if os.path.dirname(path) == storage.normalized(folder) and not _is_folder(path):
             raise _is_read(name, path, source)
 
 
@@ -232,7 +272,9 @@ def _without_links(path, name):
 
 
 def _inode(path):
-    """What the hard links of a file share; None where nothing is there."""
+    """What the hard links of a file share; None where nothing is there, or it is remote."""
+    if storage.is_remote(path):
+        return None
     try:
         status = os.stat(path)
     except OSError:
@@ -249,7 +291,7 @@ def _is_part_of_model(target, folder):
     return inode is not None and any(
         _inode(os.path.join(place, name)) == inode
         for place in places
-        if os.path.isdir(place)
+        if not storage.is_remote(place) and os.path.isdir(place)
         for name in os.listdir(place)
         if _is_name_of_model(name)
     )

@@ -65,9 +65,9 @@ def reason(error: Exception) -> str:
 
 def advice(error: Exception) -> str:
     """What to do about it."""
-    return _ADVICE.get(number_of(error), "choose another place")
+    return getattr(error, "way_out", None) or _ADVICE.get(number_of(error), "choose another place")
 
 
 def is_of_system(error: OSError) -> bool:
-    """Whether it says something about the system (a full disk), not about a program or a name."""
-    return error.errno in _ADVICE_ON_SYSTEM
+    """Whether it says something about the system (a full disk) or remote storage, not a program."""
+    return hasattr(error, "way_out") or error.errno in _ADVICE_ON_SYSTEM

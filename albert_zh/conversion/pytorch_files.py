@@ -15,7 +15,7 @@ import zipfile
 
 import numpy as np
 
-from albert_zh.common import files, package_files, path_rules, validation
+from albert_zh.common import files, package_files, storage, validation
 from albert_zh.common.errors import UserError
 from albert_zh.conversion.pytorch_pickles import read_bin
 from albert_zh.conversion.tensor_bytes import BFLOAT16, array_of_bytes, count_of, item_size
@@ -73,7 +73,7 @@ _DAMAGED = (
 
 def is_pytorch(path):
     """Whether a path is a PyTorch or safetensors file, or a folder that holds one."""
-    if os.path.isdir(path):
+    if storage.is_folder(path):
         return _weights_in(path) is not None
     return path.endswith(_WEIGHT_ENDINGS) or path.endswith(".index.json")
 
@@ -90,19 +90,18 @@ def find_weights(path):
     Raises:
         UserError: if there is none.
     """
-    path_rules.check_local(path)
-    found = _weights_in(path) if os.path.isdir(path) else path
+    found = _weights_in(path) if storage.is_folder(path) else path
     if found is None:
         raise UserError(
             "%s holds no PyTorch weights: expected one of %s" % (path, ", ".join(_WEIGHT_NAMES))
         )
-    if not os.path.isfile(found):
+    if not storage.is_file(found):
         raise UserError("%s: no such file or folder; expected PyTorch weights" % path)
     return found
 
 
 def _weights_in(folder):
-    there = sorted(os.listdir(folder))
+    there = storage.names_in(folder)
     others = [
         name
         for name in there
@@ -139,7 +138,7 @@ def read_tensors(path):
     weight_map = _weight_map(path)
     tensors = collections.OrderedDict()
     for shard in files_of_weights(path):
-        if not os.path.isfile(shard):
+        if not storage.is_file(shard):
             raise UserError("%s names %s, which is not there: copy all shards" % (path, shard))
         tensors.update(_read_file(shard))
     missing = sorted(set(weight_map) - set(tensors))
@@ -166,10 +165,11 @@ def _weight_map(path):
 def _read_file(path):
     read = _read_safetensors if path.endswith(".safetensors") else read_bin
     try:
-        with open(path, "rb") as handle:
+        local = storage.local_copy(path)
+        with open(local, "rb") as handle:
             if handle.read(len(_LFS_POINTER)) == _LFS_POINTER:
                 raise UserError("%s is Git LFS's pointer, not the weights: git lfs pull" % path)
-        return read(path)
+        return read(local)
     except UserError:
         raise
     except _DAMAGED as error:
@@ -178,11 +178,11 @@ def _read_file(path):
             % (path, " ".join(str(error).split()) or type(error).__name__)
         ) from error
     except OSError as error:
-        raise UserError("%s: cannot be read: %s" % (path, error.strerror or error)) from error
+        raise files.cannot_read(path, error) from error
 
 
 def _read_safetensors(path):
-    size = os.path.getsize(path)
+    size = storage.size(path)
     with open(path, "rb") as handle:
         header_size = int.from_bytes(handle.read(8), "little")
         if not 2 <= header_size <= size - 8:

@@ -10,13 +10,12 @@ the text, so that a corpus of any size can be worked on piece by piece and by an
 """
 
 import collections
-import glob
 import itertools
 import json
 import os
 import re
 
-from albert_zh.common import files, path_rules, text_encodings
+from albert_zh.common import files, path_rules, storage, text_encodings
 from albert_zh.common.errors import UserError
 
 SHARD_CHARACTERS = 1 << 17  # some 400 KB of Chinese
@@ -88,20 +87,19 @@ def input_files(patterns, flag="input_file", leave_out=()):
     Raises:
         UserError: when there is no such file, or a folder or link cannot be followed.
     """
-    path_rules.check_local(patterns, "--%s=%s" % (flag, patterns))
     paths = []
-    is_one = os.path.exists(patterns)  # a name may have commas in it
+    is_one = not storage.is_remote(patterns) and os.path.exists(patterns)  # with commas in it
     names = [patterns] if is_one else [part.strip() for part in patterns.split(",")]
     for pattern in filter(None, names):
-        if os.path.isfile(pattern):
+        if storage.is_file(pattern):
             paths.append(pattern)
             continue
-        found = [pattern] if os.path.exists(pattern) else glob.glob(pattern, recursive=True)
+        found = [pattern] if storage.exists(pattern) else storage.matching(pattern)
         found = sorted(path for name in found for path in _files_below(name))
         if not found:
             raise UserError("--%s=%s: no such file, and no file fits the pattern" % (flag, pattern))
-        not_meant = set(map(os.path.realpath, leave_out))
-        meant = [path for path in found if os.path.realpath(path) not in not_meant]
+        not_meant = set(map(storage.normalized, leave_out))
+        meant = [path for path in found if storage.normalized(path) not in not_meant]
         if not meant:
             raise UserError(
                 "--%s=%s: no text is there but %s, which this command writes or takes for another "
@@ -109,7 +107,7 @@ def input_files(patterns, flag="input_file", leave_out=()):
             )
         paths += meant
     for path in paths:
-        if not os.path.exists(path):
+        if not (storage.is_remote(path) or os.path.exists(path)):
             raise UserError("--%s: %s is a link to a file that is not there" % (flag, path))
         path_rules.protect(path, "--" + flag)
     return paths
@@ -117,8 +115,10 @@ def input_files(patterns, flag="input_file", leave_out=()):
 
 def _files_below(path):
     """A file, or all files of a folder and those below it, but hidden ones; links are followed."""
-    if not os.path.isdir(path):
+    if not storage.is_folder(path):
         return [path]
+    if storage.is_remote(path):
+        return storage.files_below(path)
     found, seen = [], {os.path.realpath(path)}
     for folder, folders, names in os.walk(path, onerror=_cannot_be_read, followlinks=True):
         shown = {name: os.path.realpath(os.path.join(folder, name)) for name in sorted(folders)}
@@ -169,7 +169,7 @@ def read_shards(paths, text_format=PLAIN, shard_characters=SHARD_CHARACTERS):
 
 def total_bytes(paths):
     """The size of files as they lie on the disk."""
-    return sum(os.path.getsize(path) for path in paths)
+    return sum(storage.size(path) for path in paths)
 
 
 def split_sentences(text):
@@ -247,7 +247,7 @@ def _texts_of_files(paths, text_format):
         with files.open_unpacked(path) as (content, packed):
             for text in reader(content, path, text_format):
                 yield text, bytes_before + packed.tell()
-        bytes_before += os.path.getsize(path)
+        bytes_before += storage.size(path)
         if not text_format.as_original:
             yield _Text([], True, False, None), bytes_before
 

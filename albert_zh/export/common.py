@@ -14,7 +14,7 @@ import os
 import numpy as np
 import tensorflow.compat.v1 as tf
 
-from albert_zh.common import files
+from albert_zh.common import files, storage
 from albert_zh.common.errors import UserError
 from albert_zh.export import graph_transforms
 from albert_zh.inference import backends, loaded_model
@@ -100,7 +100,7 @@ def read_model(folder, task, config_file=None):
     Raises:
         UserError: if the folder does not hold such a model.
     """
-    if not os.path.isdir(folder):
+    if not storage.is_folder(folder):
         raise UserError("--model_dir=%s: no such folder; expected a model folder" % folder)
     prefix = checkpoint_files.find_checkpoint(folder)
     checkpoint_files.check_readable(prefix)
@@ -116,7 +116,7 @@ def read_model(folder, task, config_file=None):
     if num_labels:
         beside.check_settings(num_labels)
     tokenizer, vocab_file = None, tokenization.vocabulary_in_folder(folder)
-    if os.path.exists(vocab_file):
+    if storage.exists(vocab_file):
         tokenizer = beside.tokenizer(vocab_file, beside.settings.get("do_lower_case", True))
         loaded_model.check_vocabulary(vocab_file, tokenizer, config.vocab_size)
     return Model(
@@ -152,7 +152,7 @@ def read_config(folder, config_file=None, points_to_best=True):
         return AlbertConfig.from_json_file(model_folder.config_in_folder(folder))
     except UserError as error:
         best = os.path.join(folder, "best")
-        if points_to_best and os.path.isdir(best):
+        if points_to_best and storage.is_folder(best):
             raise UserError("%s; did you mean %s?" % (error, best)) from error
         remembered = run_folder.former_settings(folder)["fixed"].get("config")
         if remembered is None:
@@ -322,8 +322,8 @@ def check_companions(model, folder):
     """Raises `UserError` if vocabulary, labels or settings of another model are in a folder."""
     for name in COMPANIONS:
         source, target = os.path.join(model.folder, name), os.path.join(folder, name)
-        if os.path.exists(target) and not (
-            os.path.exists(source) and _about_model(source) == _about_model(target)
+        if storage.exists(target) and not (
+            storage.exists(source) and _about_model(source) == _about_model(target)
         ):
             raise UserError(
                 "%s is of another model: name another folder with --output, or remove what is of "
@@ -346,7 +346,7 @@ def write_companions(model, folder):
     check_companions(model, folder)
     for name in COMPANIONS:
         source = os.path.join(model.folder, name)
-        if os.path.exists(source):
+        if storage.exists(source):
             content = files.read_bytes(source)
             with files.atomic_write(os.path.join(folder, name), "wb") as handle:
                 handle.write(content)
@@ -360,9 +360,9 @@ def file_to_export(path):
         path: the file to make or replace.
 
     Yields:
-        a path beside it to write to.
+        a local path to write to.
     """
-    if os.path.isdir(path):
+    if storage.is_folder(path):
         raise UserError("--output=%s is a folder: name a file" % path)
     with files.whole_file(path) as partial:
         with open(partial, "wb"):
@@ -372,7 +372,8 @@ def file_to_export(path):
 
 def _check_is_export(path):
     """Raises `UserError` if a folder that is to be replaced holds anything but a SavedModel."""
-    if os.path.isdir(path) and os.listdir(path) and "saved_model.pb" not in os.listdir(path):
+    names = storage.names_in(path) if storage.is_folder(path) else []
+    if names and "saved_model.pb" not in names:
         raise UserError(
             "%s holds files that are no SavedModel: name another --output, or remove them" % path
         )
@@ -386,10 +387,11 @@ def folder_to_export(path):
         path: the folder to make or replace.
 
     Yields:
-        path of a folder beside it that does not exist yet.
+        path of a local folder that does not exist yet.
     """
     with model_folder.replaced_folder(path) as partial:
-        os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
+        if not storage.is_remote(path):
+            os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
         model_folder.restore_model_folder(path)
         _check_is_export(path)
         os.mkdir(partial)  # fails before the work where it would fail after it

@@ -3,7 +3,7 @@
 import os
 from typing import List, Optional, Sequence, Tuple
 
-from albert_zh.common import package_files
+from albert_zh.common import package_files, storage
 from albert_zh.common.errors import UserError
 from albert_zh.export import common as export_common
 from albert_zh.tasks import columns as column_layouts
@@ -116,4 +116,4 @@ def _bundled(model):
     if columns:
         names = PAIR_SAMPLES if "text_b" in columns else SINGLE_SAMPLES
     paths = [os.path.join(package_files.ROOT, *name.split("/")) for name in names]
-    return [text for path in paths if os.path.exists(path) for text in of_file(path)]
+    return [text for path in paths if storage.exists(path) for text in of_file(path)]

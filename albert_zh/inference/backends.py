@@ -21,7 +21,7 @@ import zipfile
 import numpy as np
 import tensorflow.compat.v1 as tf
 
-from albert_zh.common import cpu_precision, files, system_errors
+from albert_zh.common import cpu_precision, files, storage, system_errors
 from albert_zh.common.errors import UserError
 from albert_zh.inference import loaded_model
 from albert_zh.model import (
@@ -89,12 +89,12 @@ def has_classifier(path):
 
 def _saved_model_folder(path):
     """The folder with the SavedModel: the path, or its newest version folder; None for none."""
-    if os.path.isfile(os.path.join(path, _SAVED_MODEL)):
+    if storage.is_file(os.path.join(path, _SAVED_MODEL)):
         return path
-    names = os.listdir(path) if os.path.isdir(path) else []
+    names = storage.names_in(path) if storage.is_folder(path) else []
     versions = sorted((name for name in names if name.isdigit()), key=int)
     for name in reversed(versions):
-        if os.path.isfile(os.path.join(path, name, _SAVED_MODEL)):
+        if storage.is_file(os.path.join(path, name, _SAVED_MODEL)):
             return os.path.join(path, name)
     return None
 
@@ -107,7 +107,7 @@ class CheckpointBackend:
     def __init__(self, model_dir, config_file, precision, num_threads):
         """Arguments and errors as of `open_model`."""
         prefix = _checkpoint_of(model_dir)
-        folder = model_dir if os.path.isdir(model_dir) else os.path.dirname(model_dir)
+        folder = model_dir if storage.is_folder(model_dir) else os.path.dirname(model_dir)
         config_file = config_file or model_folder.config_in_folder(folder or ".")
         config = modeling.AlbertConfig.from_json_file(config_file)
         shapes = checkpoint_matching.with_canonical_names(checkpoint_files.read_shapes(prefix))
@@ -135,7 +135,7 @@ class CheckpointBackend:
 
 
 def _checkpoint_of(path):
-    if os.path.isdir(path) or os.path.exists(path + ".index"):
+    if storage.is_folder(path) or storage.exists(path + ".index"):
         return checkpoint_files.find_checkpoint(path)
     raise UserError(
         "%s: no such model folder; expected one of a fine-tuned model, a SavedModel's folder or a "
@@ -180,7 +180,7 @@ class SavedModelBackend:
 def _sizes_of_tables(folder):
     """{"word", "position", "token_type": rows of that table} as far as a SavedModel tells."""
     prefix = os.path.join(folder, "variables", "variables")
-    if not os.path.exists(prefix + ".index"):
+    if not storage.exists(prefix + ".index"):
         return {}
     found = {}
     for name, shape in checkpoint_files.read_shapes(prefix).items():
@@ -332,7 +332,7 @@ class FilesBeside:
 
     def __init__(self, path):
         """`path`: model folder, SavedModel folder or .tflite file."""
-        self._folder = folder = path if os.path.isdir(path) else os.path.dirname(path) or "."
+        self._folder = folder = path if storage.is_folder(path) else os.path.dirname(path) or "."
         inner = _saved_model_folder(path) or folder
         self._folders = list(
             dict.fromkeys(
@@ -345,7 +345,7 @@ class FilesBeside:
 
     def _find(self, name):
         paths = (os.path.join(folder, name) for folder in self._folders)
-        return next((path for path in paths if os.path.isfile(path)), None)
+        return next((path for path in paths if storage.is_file(path)), None)
 
     def _packed_text(self, *names):
         """The text of a file that a .tflite file carries, or None."""

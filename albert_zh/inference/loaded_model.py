@@ -242,7 +242,7 @@ def open_folder(path, config_file=None, vocab_file=None, do_lower_case=None):
     check_arguments(
         model_dir=path, config_file=config_file, vocab_file=vocab_file, do_lower_case=do_lower_case
     )
-    prefix = checkpoint_files.find_checkpoint(os.fspath(path))
+    prefix = checkpoint_files.find_checkpoint(checked_path(path))
     folder = os.path.dirname(prefix) or "."
     config_file = config_file or model_folder.config_in_folder(folder)
     config = AlbertConfig.from_json_file(config_file)

@@ -112,6 +112,8 @@ class Corpus:
             raise UserError("%s has no text: expected a line for each text" % path)
         self.numbers = np.array([number for number, _ in numbered])
         self.texts = [text for _, text in numbered]
+        for name in (path, cache_dir or ""):
+            path_rules.check_local(name)
         self._folder = path_rules.output_folder(cache_dir or path + ".vectors")
         made_from = encoder.fingerprint_of(
             corpus=content.hexdigest(), encoding=encoding, lexical=lexical_index.SETTINGS

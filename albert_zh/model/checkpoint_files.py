@@ -9,7 +9,7 @@ import tempfile
 import numpy as np
 import tensorflow.compat.v1 as tf
 
-from albert_zh.common import files, path_rules, system_errors
+from albert_zh.common import files, storage, system_errors
 from albert_zh.common.errors import UserError
 
 CHECKPOINT_NAME = "albert_model.ckpt"  # in a model folder, as in the released archives
@@ -39,17 +39,16 @@ def find_checkpoint(path: str) -> str:
     Raises:
         UserError: if there is none; says what is there instead.
     """
-    path_rules.check_local(path)
     path = _FILE_ENDING.sub("", path)
     check_no_pattern(path)
-    if tf.gfile.Exists(path + ".index"):
+    if storage.exists(path + ".index"):
         if not _has_weights(path):
             raise UserError(
                 "%s.index is there, but not its weights (%s.data-00000-of-00001): "
                 "copy all files of the checkpoint" % (path, path)
             )
         return path
-    if tf.gfile.IsDirectory(path):
+    if storage.is_folder(path):
         return _checkpoint_in_folder(path)
     if path.endswith(_PYTORCH_ENDINGS):
         raise UserError(_pytorch_message(path))
@@ -117,7 +116,7 @@ def _has_weights(prefix):
 
 
 def _listing(folder):
-    return tf.gfile.ListDirectory(folder) if tf.gfile.IsDirectory(folder) else []
+    return storage.names_in(folder) if storage.is_folder(folder) else []
 
 
 def checkpoint_step(prefix: str) -> int:
@@ -154,7 +153,7 @@ def _recorded_checkpoints(folder):
 
 
 def _has_whole_index(prefix):
-    with open(prefix + ".index", "rb") as handle:
+    with storage.open_binary(prefix + ".index") as handle:
         return handle.read().endswith(_END_OF_INDEX)
 
 
@@ -170,7 +169,7 @@ def newest_of_training(folder):
     if tf.train.latest_checkpoint(folder) != prefixes[-1]:
         names = [os.path.basename(prefix) for prefix in prefixes]
         # From a relative folder TensorFlow would take the names for paths from where one stands.
-        tf.train.update_checkpoint_state(os.path.abspath(folder), names[-1], names)
+        tf.train.update_checkpoint_state(storage.absolute(folder), names[-1], names)
     return prefixes[-1]
 
 
@@ -182,13 +181,13 @@ def remove_all_but(folder, prefixes):
         prefixes: those to keep, by step; at least one.
     """
     names = [os.path.basename(prefix) for prefix in prefixes]
-    tf.train.update_checkpoint_state(os.path.abspath(folder), names[-1], names)
-    paths = glob.glob(os.path.join(glob.escape(folder), "model.ckpt-*"))
+    tf.train.update_checkpoint_state(storage.absolute(folder), names[-1], names)
+    paths = storage.in_folder(folder, "model.ckpt-*")
     # The index first: without it a checkpoint is none, should this be interrupted.
     for path in sorted(paths, key=lambda path: not path.endswith(".index")):
         match = re.match(r"(model\.ckpt-\d+)\.", os.path.basename(path))
         if match and match.group(1) not in names:
-            os.remove(path)
+            storage.remove(path)
 
 
 def read_shapes(prefix):
@@ -289,19 +288,20 @@ def add_missing(prefix, values):
     missing = {name: value for name, value in values.items() if not reader.has_tensor(name)}
     if not missing:
         return
-    former = glob.glob(glob.escape(prefix) + ".data-*")
+    folder, basename = os.path.split(prefix)
+    former = storage.in_folder(folder or ".", glob.escape(basename) + ".data-*")
     names = sorted(reader.get_variable_to_shape_map())
     # One file more than there are, so that none has a name that the old index speaks of.
     parts = [names[number :: len(former)] for number in range(len(former))]
     parts = [{name: reader.get_tensor(name) for name in part} for part in parts] + [missing]
-    folder, basename = os.path.split(prefix)
-    with tempfile.TemporaryDirectory(dir=folder or ".") as partial:
+    draft_folder = os.path.dirname(files.local_stand_in(prefix)) or "."
+    with tempfile.TemporaryDirectory(dir=draft_folder) as partial:
         _write_in_parts(os.path.join(partial, basename), parts)
-        made = glob.glob(os.path.join(partial, glob.escape(basename) + ".*"))
-        for path in sorted(made):  # .data before .index
-            os.replace(path, os.path.join(folder, os.path.basename(path)))
+        made = storage.in_folder(partial, glob.escape(basename) + ".*")
+        for path in made:  # .data before .index
+            files.move_file(path, os.path.join(folder, os.path.basename(path)))
     for path in former:
-        os.remove(path)
+        storage.remove(path)
 
 
 def _write_in_parts(prefix, parts):

@@ -12,7 +12,7 @@ import os
 
 import tensorflow.compat.v1 as tf
 
-from albert_zh.common import validation
+from albert_zh.common import storage, validation
 from albert_zh.common.errors import UserError
 from albert_zh.model import classifier_output
 from albert_zh.model.activations import ACTIVATIONS
@@ -102,7 +102,7 @@ def read_notes(path):
     Raises:
         UserError: if it is not of the kind `NOTES`, or contradicts itself.
     """
-    if not path or not os.path.exists(path):
+    if not path or not storage.exists(path):
         return {}
     notes = validation.read_json(path, NOTES, NOTES_WAY_OUT)
     if notes.get("compares_sentences") and "text_b" not in notes.get("columns", ["text_b"]):

@@ -2,7 +2,7 @@
 
 import os
 
-from albert_zh.common import validation
+from albert_zh.common import storage, validation
 from albert_zh.common.errors import UserError
 from albert_zh.model import inference_graph
 
@@ -64,7 +64,7 @@ def notes_of_model(folders):
     """
     for folder in folders:
         path = os.path.join(folder, LABEL_MAP)
-        if os.path.exists(path):
+        if storage.exists(path):
             labels, notes = labels_of_map(path), inference_graph.notes_of_folder(folder)
             # A number is predicted where there is no label.
             inference_graph.check_notes(notes, len(labels) or 1, folder)

@@ -1,16 +1,14 @@
 """Model folders: config JSON, vocabulary and checkpoint together; written whole or not at all."""
 
 import contextlib
-import filecmp
 import fnmatch
-import glob
 import os
 import shutil
 import warnings
 
 import tensorflow.compat.v1 as tf
 
-from albert_zh.common import files, package_files, path_rules
+from albert_zh.common import files, package_files, path_rules, storage
 from albert_zh.common.errors import UserError
 from albert_zh.model import checkpoint_files, inference_graph
 from albert_zh.model.config import AlbertConfig
@@ -88,19 +86,24 @@ def replaced_folder(folder):
         folder: the folder to make or replace.
 
     Yields:
-        path of a folder beside it that does not exist yet, to be made.
+        path of a local folder that does not exist yet, to be made: beside it, or in the scratch
+        folder where it is remote.
 
     Raises:
         UserError: if the folder cannot be written.
     """
     folder = path_rules.output_folder(folder)
     path_rules.check_not_replaced(folder)
-    partial, old = folder + ".partial", folder + ".old"
+    draft = files.local_stand_in(folder)
+    partial, old = draft + ".partial", folder + ".old"
     try:
         shutil.rmtree(partial, ignore_errors=True)
         yield partial
+        if storage.is_remote(folder):
+            storage.replace_folder(partial, folder)
+            return
         restore_model_folder(folder)
-        if os.path.isdir(folder):
+        if storage.is_folder(folder):
             os.rename(folder, old)
         os.rename(partial, folder)
         shutil.rmtree(old, ignore_errors=True)
@@ -150,23 +153,27 @@ def filled_folder(folder, replaces_model=False):
         replaces_model: bool; whether a model that is there may give way to another one.
 
     Yields:
-        path of an empty folder to write to.
+        path of an empty local folder to write to.
 
     Raises:
         UserError: when it cannot be written, or holds another model.
     """
     folder = path_rules.output_folder(folder)
-    partial = files.partial_path(folder)
-    files.remove_left_behind(folder)
+    partial = files.partial_path(files.local_stand_in(folder))
+    files.remove_left_behind(files.local_stand_in(folder))
     try:
         os.makedirs(partial)
         yield partial
-        if not os.path.isdir(folder):
+        if storage.is_remote(folder):
+            _check_may_be_moved(partial, folder, replaces_model)
+            storage.upload_folder(partial, folder)
+            return
+        if not storage.is_folder(folder):
             os.rename(partial, folder)
             return
         _check_may_be_moved(partial, folder, replaces_model)
         # What makes a model visible comes last.
-        for name in sorted(os.listdir(partial), key=lambda name: name.endswith(".index")):
+        for name in sorted(storage.names_in(partial), key=lambda name: name.endswith(".index")):
             os.replace(os.path.join(partial, name), os.path.join(folder, name))
     except (OSError, tf.errors.OpError) as error:
         raise files.cannot_write(folder, error) from error
@@ -176,24 +183,30 @@ def filled_folder(folder, replaces_model=False):
 
 def _check_may_be_moved(partial, folder, replaces_model):
     """Raises `UserError` if files would replace an input, or those of another model."""
-    for name in sorted(os.listdir(partial)):
+    for name in storage.names_in(partial):
         source, target = (os.path.join(place, name) for place in (partial, folder))
         path_rules.output_file(target)
         # The graph in .meta follows from the config; TensorFlow 1.15 writes it in no fixed order.
-        is_new = name.endswith(".meta") or not os.path.exists(target)
-        if not (replaces_model or is_new or filecmp.cmp(source, target, shallow=False)):
+        is_new = name.endswith(".meta") or not storage.exists(target)
+        if not (replaces_model or is_new or _have_same_content(source, target)):
             raise UserError(
                 "%s holds another model (its %s differs): name another folder, or remove that one"
                 % (folder, name)
             )
 
 
+def _have_same_content(path, other):
+    if storage.size(path) != storage.size(other):
+        return False
+    return files.sha256_of_file(path) == files.sha256_of_file(other)
+
+
 def restore_model_folder(folder):
     """Puts the former folder back where a kill struck between the two renames."""
     old = folder + ".old"
-    if not os.path.isdir(old):
+    if storage.is_remote(folder) or not os.path.isdir(old):
         return
-    if os.path.isdir(folder):
+    if storage.is_folder(folder):
         shutil.rmtree(old)
     else:
         os.rename(old, folder)
@@ -213,7 +226,7 @@ def config_in_folder(folder):
         UserError: if there is none, or more than one could be meant.
     """
     for pattern in _CONFIG_PATTERNS:
-        found = sorted(glob.glob(os.path.join(glob.escape(folder), pattern)))
+        found = storage.in_folder(folder, pattern)
         if len(found) == 1:
             return found[0]
         if found:

@@ -13,7 +13,7 @@ import os
 import numpy as np
 import tensorflow.compat.v1 as tf
 
-from albert_zh.common import files, path_rules
+from albert_zh.common import files, storage
 from albert_zh.common.errors import UserError
 from albert_zh.common.progress import progress_bar
 from albert_zh.corpus import tfrecords
@@ -76,14 +76,15 @@ def inspected(paths, max_seq_length, max_predictions, flag):
 
 def _opened(path):
     """A file's content, mapped into memory; of an empty file an empty one."""
-    path_rules.check_local(path)
     try:
-        if os.path.getsize(path) == 0:
+        if storage.size(path) == 0:
             return memoryview(b"")
+        if storage.is_remote(path):
+            return storage.RemoteBytes(path)
         with open(path, "rb") as handle:
             return mmap.mmap(handle.fileno(), 0, access=mmap.ACCESS_READ)
     except OSError as error:
-        raise UserError("%s: cannot be read (%s)" % (path, error.strerror)) from error
+        raise files.cannot_read(path, error) from error
 
 
 def num_records(path):
@@ -252,7 +253,6 @@ def repaired(paths, folder):
         if is_whole and not num_damaged:
             result.append(path)
             continue
-        os.makedirs(folder, exist_ok=True)
         copy = os.path.join(folder, "%d_%s" % (number, os.path.basename(path)))
         whole = filter(None, _contents(path))
         with files.atomic_write(copy, "wb") as handle:

@@ -3,7 +3,7 @@
 import json
 import os
 
-from albert_zh.common import files, plotting, validation
+from albert_zh.common import files, plotting, storage, validation
 from albert_zh.common.errors import UserError
 from albert_zh.training.messages import say
 
@@ -50,7 +50,7 @@ class Metrics:
         """
         records, problems = [], []
         path = os.path.join(folder, name)
-        lines = files.read_lines(path) if os.path.exists(path) else ()
+        lines = files.read_lines(path) if storage.exists(path) else ()
         for number, line in enumerate(lines, start=1):
             place = "%s, line %d" % (path, number)
             try:

@@ -1,5 +1,6 @@
 """The output folder of a run: its lock, its log, and the settings it was started with."""
 
+import contextlib
 import fcntl
 import logging
 import os
@@ -7,7 +8,7 @@ import re
 
 import tensorflow.compat.v1 as tf
 
-from albert_zh.common import files, path_rules, validation
+from albert_zh.common import files, path_rules, storage, validation
 from albert_zh.common.errors import UserError
 from albert_zh.model import checkpoint_files
 from albert_zh.training.messages import say
@@ -25,7 +26,8 @@ _DIGEST = re.compile("[0-9a-f]{64}$")
 def open_output_folder(folder, worker=None):
     """Makes the output folder and sends TensorFlow's log and Python's warnings to a file in it.
 
-    The log file is locked, so that two runs in one folder don't mix.
+    The log file is locked, so that two runs in one folder don't mix. Where the folder is remote, it
+    is in the scratch folder until the run ends, and keeps two runs of this machine apart.
 
     Args:
         folder: the output folder.
@@ -35,10 +37,10 @@ def open_output_folder(folder, worker=None):
         UserError: if the folder cannot be written to, or another run is at work in it.
     """
     target = path_rules.output_folder(folder, "--output_dir=%s" % folder)
-    checkpoint_files.check_no_pattern(os.path.abspath(folder), "--output_dir=%s" % folder)
-    path = os.path.join(folder, "train.%s.log" % worker if worker else LOG_FILE)
+    checkpoint_files.check_no_pattern(storage.absolute(folder), "--output_dir=%s" % folder)
+    path = _log_file(folder, worker)
     try:
-        os.makedirs(target, exist_ok=True)
+        storage.make_folders(target)
         handler = logging.FileHandler(path, encoding="utf-8")
         handler.handleError = lambda record: None  # a full disk: what the run writes reports it
     except OSError as error:
@@ -58,6 +60,30 @@ def open_output_folder(folder, worker=None):
         logger.handlers = [handler]
         logger.propagate = False
     tf.logging.set_verbosity(tf.logging.INFO)
+    if storage.is_remote(folder):
+        say("log and lock until the run ends: %s", path)
+
+
+def _log_file(folder, worker):
+    """The path of a run's log, which is its lock too; local where the output folder is remote."""
+    path = os.path.join(folder, "train.%s.log" % worker if worker else LOG_FILE)
+    return files.local_stand_in(path)
+
+
+@contextlib.contextmanager
+def uploaded_log(folder, worker=None):
+    """Puts the log of a run into its output folder at the end, where that is remote.
+
+    Args:
+        folder, worker: as in `open_output_folder`.
+    """
+    try:
+        yield
+    finally:
+        path = _log_file(folder, worker)
+        if storage.is_remote(folder) and os.path.exists(path):
+            with contextlib.suppress(OSError):  # the run's own error is the one to report
+                storage.upload(path, os.path.join(folder, os.path.basename(path)))
 
 
 def check_same_run(folder, fixed, variable=None):
@@ -95,7 +121,7 @@ def former_settings(folder):
     """What `remember_settings` wrote of a folder's checkpoints; empty dicts without any."""
     path = os.path.join(folder, RUN_SETTINGS_FILE)
     has_checkpoint = bool(checkpoint_files.checkpoints_of_training(folder))
-    if not (has_checkpoint and os.path.exists(path)):
+    if not (has_checkpoint and storage.exists(path)):
         return {"fixed": {}, "variable": {}}
     return validation.read_json(path, RUN_SETTINGS, "put it back, or name another folder")
 

@@ -116,11 +116,25 @@ def test_a_device_is_not_replaced(tmp_path):
     assert not os.path.isfile(os.devnull)
 
 
+def test_remote_storage_is_refused_where_a_command_does_not_serve_it():
+    for path in ("gs://bucket/x", "hdfs://host/x", "s3://b/x"):
+        with pytest.raises(UserError, match="--output=%s: remote storage is not supp" % path):
+            path_rules.check_local(path, "--output=" + path)
+
+
 @pytest.mark.parametrize("write_there", [path_rules.output_file, path_rules.output_folder])
-@pytest.mark.parametrize("path", ["gs://bucket/x", "hdfs://host/x", "s3://b/x"])
-def test_remote_storage_is_refused_by_name(path, write_there):
-    with pytest.raises(UserError, match="--output=%s: remote storage is not supported" % path):
-        write_there(path, "--output=" + path)
+def test_a_remote_output_keeps_to_the_rules(write_there):
+    """Without a look at the storage: names alone decide."""
+    path_rules.protect("gs://bucket/texts.txt", "--input_file")
+    path_rules.protect_model("gs://bucket/model/albert_model.ckpt", "--init_checkpoint")
+    for path in ("gs://bucket/texts.txt", "gs://bucket/a/../texts.txt", "gs://bucket//texts.txt"):
+        with pytest.raises(UserError, match=r"it is an input too \(--input_file\)"):
+            write_there(path)
+    with pytest.raises(UserError, match=r"part of the model is an input too"):
+        write_there("gs://bucket/model/vocab.txt")
+    with pytest.raises(UserError, match="gs://bucket: expected a name in a bucket"):
+        write_there("gs://bucket")
+    assert write_there("gs://bucket/model/features.npy") == "gs://bucket/model/features.npy"
 
 
 def test_a_folder_that_holds_an_input_is_not_replaced(tmp_path):
