@@ -9,6 +9,7 @@
 from albert_zh.common.errors import run_command
 from albert_zh.compatibility import pretraining
 from albert_zh.compatibility.pretraining import *  # noqa: F403  (for programs of albert_zh)
+from albert_zh.pretraining import flags as pretraining_flags
 from albert_zh.pretraining import runner as pretraining_runner
 
 __all__ = [
@@ -19,5 +20,5 @@ __all__ = [
 
 def main():
     """Runs the command line."""
-    pretraining_runner.define_flags()
+    pretraining_flags.define_flags()
     run_command(pretraining_runner.run, description=__doc__)

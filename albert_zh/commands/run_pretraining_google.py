@@ -8,6 +8,7 @@
 from albert_zh.common.errors import run_command
 from albert_zh.compatibility import pretraining_google
 from albert_zh.compatibility.pretraining_google import *  # noqa: F403  (for programs of albert_zh)
+from albert_zh.pretraining import flags as pretraining_flags
 from albert_zh.pretraining import runner as pretraining_runner
 
 __all__ = [
@@ -18,5 +19,5 @@ __all__ = [
 
 def main():
     """Runs the command line."""
-    pretraining_runner.define_google_flags()
+    pretraining_flags.define_google_flags()
     run_command(pretraining_runner.run_google, description=__doc__)

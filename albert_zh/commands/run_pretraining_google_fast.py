@@ -10,6 +10,7 @@ import functools
 from albert_zh.common.errors import run_command
 from albert_zh.compatibility import pretraining_google
 from albert_zh.compatibility.pretraining_google import *  # noqa: F403  (for programs of albert_zh)
+from albert_zh.pretraining import flags as pretraining_flags
 from albert_zh.pretraining import runner as pretraining_runner
 
 __all__ = [
@@ -20,7 +21,7 @@ __all__ = [
 
 def main():
     """Runs the command line."""
-    pretraining_runner.define_google_flags()
+    pretraining_flags.define_google_flags()
     run_command(
         functools.partial(pretraining_runner.run_google, ffn_groups=16), description=__doc__
     )

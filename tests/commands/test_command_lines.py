@@ -14,7 +14,7 @@ import pytest
 from albert_zh.common import path_rules
 from albert_zh.common.errors import UserError
 from albert_zh.finetuning import runner as finetuning_runner
-from albert_zh.pretraining import runner as pretraining_runner
+from albert_zh.pretraining import flags as pretraining_flags
 import isolated_flags
 import small_models
 from workspace import ROOT
@@ -30,9 +30,9 @@ DEFINED_ELSEWHERE = {
     "run_classifier_clue": (finetuning_runner, {}),
     "run_classifier_multiclass": (finetuning_runner, {}),
     "run_classifier_sp_google": (finetuning_runner, {}),
-    "run_pretraining": (pretraining_runner, {}),
-    "run_pretraining_google": (pretraining_runner, {}),
-    "run_pretraining_google_fast": (pretraining_runner, {}),
+    "run_pretraining": (pretraining_flags, {}),
+    "run_pretraining_google": (pretraining_flags, {}),
+    "run_pretraining_google_fast": (pretraining_flags, {}),
     "create_pretraining_data_roberta": ("create_pretraining_data", {"one_segment": True}),
     "make_character_data": (None, {}),
     "test_changes": (None, {}),

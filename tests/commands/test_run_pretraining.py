@@ -20,7 +20,8 @@ from albert_zh.common import files
 from albert_zh.common.errors import UserError
 from albert_zh.corpus import masking, tfrecords
 from albert_zh.model import checkpoint_files, checkpoint_matching, modeling
-from albert_zh.pretraining import record_files
+from albert_zh.pretraining import flags as pretraining_flags
+from albert_zh.pretraining import record_files, record_sources
 from albert_zh.pretraining import runner as pretraining_runner
 from albert_zh.text import tokenization
 from albert_zh.training import metrics_log
@@ -235,10 +236,10 @@ def test_other_records_are_another_run(folder, run):
 def test_a_tpu_evaluates_full_batches(folder):
     source = types.SimpleNamespace(num_records=16, is_static=True)
     arguments = folder.arguments(input_file=folder.masked, eval_batch_size=64)
-    with flags_of(arguments, pretraining_runner.define_flags), pytest.raises(
+    with flags_of(arguments, pretraining_flags.define_flags), pytest.raises(
         UserError, match="--eval_batch_size=64: a TPU .* 16 records"
     ):
-        pretraining_runner._num_eval_steps(source)
+        record_sources.num_eval_steps(pretraining_flags.FLAGS, source)
 
 
 def _worker_environments(count):
@@ -334,24 +335,24 @@ WORD_TRIPLES = (1.0, 1 / 2.0, 1 / 3.0)  # google's default: whole words, up to t
 @pytest.mark.parametrize(
     "define_flags, arguments, expected",
     [
-        (pretraining_runner.define_flags, [], (0.15, 20, masking.WHOLE_WORDS, False)),
+        (pretraining_flags.define_flags, [], (0.15, 20, masking.WHOLE_WORDS, False)),
         (
-            pretraining_runner.define_flags,
+            pretraining_flags.define_flags,
             ["--masked_lm_prob=0.3", "--max_predictions_per_seq=7", "--do_whole_word_mask"],
             (0.3, 7, masking.WHOLE_WORDS, True),
         ),
-        (pretraining_runner.define_flags, ["--ngram=2"], (0.15, 20, WORD_TRIPLES[:2], False)),
+        (pretraining_flags.define_flags, ["--ngram=2"], (0.15, 20, WORD_TRIPLES[:2], False)),
         (
-            pretraining_runner.define_flags,
+            pretraining_flags.define_flags,
             ["--span", "--masked_lm_prob=0.3", "--masked_lm_budget=0.2"],
             (0.2, 20, masking.span_weights(), False),
         ),
-        (pretraining_runner.define_google_flags, [], (0.15, 20, WORD_TRIPLES, True)),
+        (pretraining_flags.define_google_flags, [], (0.15, 20, WORD_TRIPLES, True)),
     ],
 )
 def test_flags_choose_how_unmasked_records_are_masked(define_flags, arguments, expected):
     with flags_of(arguments, define_flags):
-        choice = pretraining_runner._masking_choice()
+        choice = record_sources.masking_choice(pretraining_flags.FLAGS)
     assert choice == masking.MaskingChoice(*expected, permute=False)
 
 
@@ -407,9 +408,9 @@ def test_flags_reach_the_model_and_the_session(folder):
         iterations_per_loop=7,
         **model,
     )
-    with flags_of(arguments, pretraining_runner.define_flags):
-        job = pretraining_runner.Pretraining(folder.config, "next_sentence")
-        settings = job._model_settings("next_sentence")
+    with flags_of(arguments, pretraining_flags.define_flags):
+        job = pretraining_runner.Pretraining(pretraining_flags.FLAGS, "next_sentence")
+        settings = job._model_settings()
     assert {name: getattr(settings, name) for name in model} == model
     assert job._estimator.config.session_config.intra_op_parallelism_threads == 2
     assert job._estimator.config.tpu_config.iterations_per_loop == 7
@@ -427,8 +428,8 @@ def test_an_evaluation_has_no_more_steps_than_asked_for(run, folder):
         eval_batch_size=4,
         max_eval_steps=3,
     )
-    with flags_of(arguments, pretraining_runner.define_flags), StopRequest() as stop:
-        job = pretraining_runner.Pretraining(folder.config, "next_sentence")
+    with flags_of(arguments, pretraining_flags.define_flags), StopRequest() as stop:
+        job = pretraining_runner.Pretraining(pretraining_flags.FLAGS, "next_sentence")
         evaluate = job._estimator.evaluate
         with mock.patch.object(job._estimator, "evaluate", wraps=evaluate) as spy:
             job.evaluate_newest(stop)

@@ -13,7 +13,7 @@ from albert_zh.commands import (
 )
 from albert_zh.common import config_flag
 from albert_zh.finetuning import runner as finetuning_runner
-from albert_zh.pretraining import runner as pretraining_runner
+from albert_zh.pretraining import flags as pretraining_flags
 import small_models
 
 COMMANDS = (
@@ -24,7 +24,7 @@ COMMANDS = (
     fill_mask,
     finetuning_runner,
     inspect_checkpoint,
-    pretraining_runner,
+    pretraining_flags,
 )
 
 

@@ -7,6 +7,7 @@ import pytest
 import tensorflow.compat.v1 as tf
 
 from albert_zh.corpus import masking
+from albert_zh.pretraining import flags as pretraining_flags
 from albert_zh.pretraining import input_pipeline as pretraining_input
 from albert_zh.pretraining import runner as pretraining_runner
 import pretraining_workspace as small
@@ -203,8 +204,9 @@ def test_on_tpu_an_input_is_a_cores_part_of_a_step(sources, folder, name):
     context = types.SimpleNamespace(num_replicas=4, num_hosts=1, current_host=0)
     source = sources["masked"]._replace(is_static=True)
     flags = folder.arguments(use_tpu=True, train_batch_size=8, eval_batch_size=8)
-    with small.flags_of(flags, pretraining_runner.define_flags), tf.Graph().as_default():
+    with small.flags_of(flags, pretraining_flags.define_flags), tf.Graph().as_default():
         job = object.__new__(pretraining_runner.Pretraining)
+        job._options = pretraining_flags.FLAGS
         job._train_source = job._eval_source = source
         job._first_step = 0
         dataset = getattr(job, name)({"batch_size": 2, "context": context})

@@ -2,16 +2,16 @@
 
 import pytest
 
-from albert_zh.pretraining import runner as pretraining_runner
+from albert_zh.pretraining import flags as pretraining_flags
+from albert_zh.pretraining import learning_rate
 from isolated_flags import flags_of
 
 
 def chosen(capsys, *arguments):
     """(rate, what is said) of a run's flags."""
     arguments = ["--do_train=true"] + list(arguments)
-    with flags_of(arguments, pretraining_runner.define_flags):
-        job = object.__new__(pretraining_runner.Pretraining)
-        return job._chosen_rate(), capsys.readouterr().out
+    with flags_of(arguments, pretraining_flags.define_flags):
+        return learning_rate.chosen_rate(pretraining_flags.FLAGS), capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

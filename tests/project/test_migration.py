@@ -11,7 +11,7 @@ import pytest
 
 from albert_zh.commands import create_pretraining_data, run_classifier_sp_google
 from albert_zh.finetuning import runner as finetuning_runner
-from albert_zh.pretraining import runner as pretraining_runner
+from albert_zh.pretraining import flags as pretraining_flags
 from isolated_flags import flags_of
 from workspace import ROOT
 
@@ -59,8 +59,8 @@ DEFINED_BY = {
     "create_pretraining_data_google.py": functools.partial(
         create_pretraining_data.define_flags, google=True
     ),
-    "run_pretraining.py": pretraining_runner.define_flags,
-    "run_pretraining_google.py": pretraining_runner.define_google_flags,
+    "run_pretraining.py": pretraining_flags.define_flags,
+    "run_pretraining_google.py": pretraining_flags.define_google_flags,
     "run_classifier.py": finetuning_runner.define_flags,
     "run_classifier_sp_google.py": run_classifier_sp_google.define_flags,
 }

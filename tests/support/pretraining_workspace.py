@@ -6,6 +6,7 @@ import subprocess
 import numpy as np
 
 from albert_zh.corpus import tfrecords
+from albert_zh.pretraining import flags as pretraining_flags
 from albert_zh.pretraining import runner as pretraining_runner
 from isolated_flags import flags_of
 import workspace
@@ -111,5 +112,5 @@ def run_process(arguments, script="run_pretraining.py", **settings):
 
 def run_here(arguments):
     """Runs run_pretraining.py in this process; its errors come as exceptions."""
-    with flags_of(arguments, pretraining_runner.define_flags):
+    with flags_of(arguments, pretraining_flags.define_flags):
         pretraining_runner.run()

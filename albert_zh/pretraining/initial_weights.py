@@ -1,0 +1,88 @@
+"""The weights that a pre-training run begins with."""
+
+import os
+
+from albert_zh.common.errors import UserError
+from albert_zh.model import checkpoint_files, checkpoint_matching, structured_initialization
+from albert_zh.pretraining import record_sources
+from albert_zh.training import flags as run_flags
+from albert_zh.training import run_folder
+from albert_zh.training.messages import say
+
+# Ends the messages about --init_checkpoint where the run has a checkpoint already.
+_NEED_NOT_BE_NAMED = ", or leave --init_checkpoint out: the run goes on from its own weights"
+
+
+class InitialWeights:
+    """Random weights, structured ones, those of a checkpoint, or the output folder's own."""
+
+    def __init__(self, options, config, source):
+        """Sets up what decides about the weights.
+
+        Args:
+            options: the flags.
+            config: `AlbertConfig`.
+            source: `input_pipeline.RecordSource` of training, whose pieces structured weights fit.
+        """
+        self._options = options
+        self._folder = options.output_dir
+        self._config = config
+        self._source = source
+
+    def checkpoint(self):
+        """The checkpoint that the weights start from; None for random ones, or the folder's own."""
+        if not self._options.do_train or checkpoint_files.newest_of_training(self._folder):
+            return None
+        shapes = checkpoint_matching.expected_shapes_by_part(self._config)
+        shapes.pop("classification")
+        shapes = {name: shape for part in shapes.values() for name, shape in part.items()}
+        if not self._options.init_checkpoint:
+            if not self._options.warm_start:
+                return None
+            return structured_initialization.write_checkpoint(
+                self._path("warm_start.ckpt"),
+                self._config,
+                shapes,
+                record_sources.piece_counts(self._source),
+                self._options.seed,
+            )
+        if self._options.warm_start:
+            raise UserError("--warm_start and --init_checkpoint: give one of them")
+        prefix = checkpoint_files.find_checkpoint(self._options.init_checkpoint)
+        checkpoint_files.check_readable(prefix)
+        if self._options.init_from_group0:
+            prefix = checkpoint_matching.with_group0_everywhere(
+                prefix, shapes, self._path("group0.ckpt")
+            )
+        for line in checkpoint_matching.report(checkpoint_matching.assign(shapes, prefix), prefix):
+            say(line)
+        return prefix
+
+    def _path(self, name):
+        """Workers that share the folder write separate files."""
+        return os.path.join(
+            self._folder, ".".join(filter(None, [run_flags.helper_name(self._options), name]))
+        )
+
+    def settings(self):
+        """Settings that identify the first weights; a run that continues need not name them."""
+        goes_on = checkpoint_files.newest_of_training(self._folder)
+        if not self._options.init_checkpoint:
+            return {} if goes_on else {"init_checkpoint": "none"}
+        digest = self._digest("" if not goes_on else _NEED_NOT_BE_NAMED)
+        return {"init_checkpoint": digest, "init_from_group0": self._options.init_from_group0}
+
+    def _digest(self, way_out):
+        """Fingerprint of --init_checkpoint, checked against the one that the run began with."""
+        try:
+            prefix = checkpoint_files.find_checkpoint(self._options.init_checkpoint)
+        except UserError as error:
+            raise UserError("%s%s" % (error, way_out)) from error
+        digest = checkpoint_files.fingerprint(prefix)
+        former = run_folder.former_settings(self._folder)["fixed"].get("init_checkpoint", digest)
+        if former != digest:
+            raise UserError(
+                "%s holds a run that did not begin with the weights of --init_checkpoint=%s: name "
+                "another folder (--output_dir)%s" % (self._folder, prefix, way_out)
+            )
+        return digest

@@ -1,0 +1,47 @@
+"""Which learning rate fits a batch."""
+
+import math
+
+from albert_zh.training.messages import say
+
+_REFERENCE_BATCH = 4096
+# Rates that were found good at a batch of 4096 (LAMB: ALBERT's; AdamW: BERT's 1e-4 at 256); the
+# rate for another batch is that times the square root of the batches' ratio.
+_REFERENCE_RATES = {"lamb": 0.00176, "adamw": 0.0004}
+# A rate so many times the scaled one is warned of. Small models bear much with AdamW: for
+# albert_tiny at a batch of 64, 0.0005 was fine and 0.001 after a short warm-up was not.
+_COLLAPSING_FACTORS = {"lamb": 4, "adamw": 12}
+
+
+def chosen_rate(options):
+    """The learning rate of the flag, or one that fits batch and optimizer.
+
+    Args:
+        options: the flags.
+
+    Returns:
+        float; a rate that is known to be too high is warned of.
+    """
+    if not options.do_train:
+        return options.learning_rate or 1.0
+    ratio = math.sqrt(options.train_batch_size / _REFERENCE_BATCH)
+    fitting = _REFERENCE_RATES[options.optimizer] * ratio
+    if options.learning_rate is None:
+        say(
+            "learning rate %.3g: %s at a batch of %d, times the square root of %d / %d",
+            fitting,
+            _REFERENCE_RATES[options.optimizer],
+            _REFERENCE_BATCH,
+            options.train_batch_size,
+            _REFERENCE_BATCH,
+        )
+        return fitting
+    if options.learning_rate > _COLLAPSING_FACTORS[options.optimizer] * fitting:
+        say(
+            "warning: --learning_rate=%g is known to make the loss collapse at a batch of "
+            "%d (it stays near that of guessing): %.3g fits, as chosen without the flag",
+            options.learning_rate,
+            options.train_batch_size,
+            fitting,
+        )
+    return options.learning_rate

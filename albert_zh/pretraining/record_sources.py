@@ -1,0 +1,138 @@
+"""The records that the flags name: their files, masking, number; the vocabulary."""
+
+import math
+import os
+
+from albert_zh.common.errors import UserError
+from albert_zh.corpus import masking
+from albert_zh.corpus import reader as corpus_reader
+from albert_zh.pretraining import input_pipeline, record_files
+from albert_zh.text import tokenization
+from albert_zh.training import flags as run_flags
+from albert_zh.training.messages import say
+
+
+def vocabulary_file(options, config):
+    """Path of --vocab_file, or of the vocabulary beside the config; None without both.
+
+    Args:
+        options: the flags.
+        config: `AlbertConfig`.
+
+    Raises:
+        UserError: if the vocabulary is not the model's.
+    """
+    beside = tokenization.vocabulary_in_folder(os.path.dirname(options.bert_config_file))
+    path = options.vocab_file or (beside if os.path.exists(beside) else None)
+    num_entries = None if path is None else tokenization.num_entries(path)
+    run_flags.check_sizes(options, config, path, num_entries)
+    return path
+
+
+def record_source(options, flag, config, vocab_file):
+    """The records of a flag's files, checked.
+
+    Args:
+        options: the flags.
+        flag: name of the flag that names the files.
+        config: `AlbertConfig`.
+        vocab_file: path of the model's vocabulary, or None.
+
+    Returns:
+        `input_pipeline.RecordSource`.
+
+    Raises:
+        UserError: if there are no records, or they do not fit the flags.
+    """
+    paths = corpus_reader.input_files(getattr(options, flag), flag)
+    if options.skip_corrupt_records:
+        copies = os.path.join(options.output_dir, "repaired", flag)
+        paths = record_files.repaired(paths, copies)
+    about = record_files.inspected(
+        paths, options.max_seq_length, options.max_predictions_per_seq, flag
+    )
+    return input_pipeline.RecordSource(
+        files=about.files,
+        num_records=about.num_records,
+        record_bytes=sum(map(os.path.getsize, about.files)) / about.num_records,
+        max_seq_length=options.max_seq_length,
+        max_predictions=options.max_predictions_per_seq,
+        masking=None if about.is_masked else masking_choice(options),
+        mask_id=0 if about.is_masked else _mask_id(options, vocab_file),
+        vocab_size=config.vocab_size,
+        is_static=options.use_tpu,
+    )
+
+
+def _mask_id(options, vocab_file):
+    if vocab_file is None:
+        raise UserError(
+            "--vocab_file is required: the records of %s are not masked yet, and there is no "
+            "vocab.txt or spiece.model beside %s" % (options.input_file, options.bert_config_file)
+        )
+    vocab = tokenization.load_vocab(vocab_file)
+    if "[MASK]" not in vocab:
+        raise UserError("--vocab_file=%s has no [MASK]" % vocab_file)
+    return vocab["[MASK]"]
+
+
+def evaluation_source(options, config, vocab_file, train_source):
+    """The records of --eval_file, or without it those of training; arguments as above."""
+    if options.eval_file:
+        return record_source(options, "eval_file", config, vocab_file)
+    if options.do_eval:
+        say("warning: no --eval_file: evaluation is on --input_file, which training sees")
+    return train_source
+
+
+def masking_choice(options):
+    """How records that are not masked yet are masked, by the flags: `MaskingChoice`."""
+    weights = masking.span_weights() if options.span else masking.ngram_weights(options.ngram)
+    return masking.MaskingChoice(
+        masked_lm_prob=options.masked_lm_budget or options.masked_lm_prob,
+        max_predictions=options.max_predictions_per_seq,
+        run_weights=weights,
+        whole_words=options.do_whole_word_mask,
+        permute=False,
+    )
+
+
+def described_masking(choice):
+    """How records are masked, in words; `choice` is as in `input_pipeline.RecordSource`."""
+    if choice is None:
+        return "masked when they were made"
+    unit = "whole words (do_whole_word_mask)" if choice.whole_words else "single pieces"
+    runs = "" if len(choice.run_weights) == 1 else ", up to %d in a row" % len(choice.run_weights)
+    return "masked anew in each epoch: %g %% of the pieces, %s%s" % (
+        100 * choice.masked_lm_prob,
+        unit,
+        runs,
+    )
+
+
+def num_eval_steps(options, source):
+    """How many batches of a `RecordSource` are evaluated on, by the flags."""
+    num_batches = source.num_records / options.eval_batch_size
+    # On TPU every batch is full.
+    num_batches = int(num_batches) if source.is_static else math.ceil(num_batches)
+    if not num_batches:
+        raise UserError(
+            "--eval_batch_size=%d: a TPU takes full batches alone, and there are %d records to "
+            "evaluate on: give a smaller one" % (options.eval_batch_size, source.num_records)
+        )
+    return min(options.max_eval_steps, num_batches)
+
+
+def named_faults(source):
+    """A context in which faulty records of a `RecordSource` are named by their files."""
+    return record_files.named_faults(*_about_records(source))
+
+
+def piece_counts(source):
+    """How often each piece occurs in the records of a `RecordSource`."""
+    return record_files.piece_counts(*_about_records(source))
+
+
+def _about_records(source):
+    """(files, S, P, V) of a `RecordSource`."""
+    return source.files, source.max_seq_length, source.max_predictions, source.vocab_size
