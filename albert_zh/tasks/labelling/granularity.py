@@ -1,0 +1,162 @@
+"""Word segmentation of several granularities by one model.
+
+The granularity is a token of the input: [CLS] [unused1] c1 ... cn [SEP] (`granularity_tokens`).
+Embeddings of bigrams (pieces i, i + 1, hashed into a table) join the encoder's output, multi-head
+attention looks over both, and [CLS] has to predict the granularity as a second task. Each part can
+be left out.
+
+Letters in shape comments: B rows, F positions, H hidden size, E width of bigram embeddings.
+"""
+
+import collections
+import itertools
+import re
+from typing import Collection, Dict, List, Sequence
+
+import tensorflow.compat.v1 as tf
+
+from albert_zh.common.errors import UserError
+from albert_zh.model.encoder import MASKED_LOGIT, self_attention
+from albert_zh.model.heads import CLASSIFIER_DROPOUT, cross_entropy
+from albert_zh.model.layers import dense, dropout, get_shape_list, layer_norm
+from albert_zh.model.variables import new_variable
+
+SCOPE = "granularity"
+_UNUSED = re.compile(r"\[unused\d+\]\Z")
+_SPECIAL = re.compile(r"\[.*\]\Z|\Z")  # [CLS] ..., and the blank entries of ids without a use
+_MULTIPLIER = 2654435761  # Knuth's, of multiplicative hashing
+_HASH_SIZE = 2**32
+
+GranularitySettings = collections.namedtuple(
+    "GranularitySettings",
+    ["names", "has_bigrams", "has_attention", "loss_weight", "num_bigrams", "bigram_width"],
+)
+GranularitySettings.__new__.__defaults__ = (True, True, 0.1, 2**16, 32)
+GranularitySettings.__doc__ = """Which parts a model has.
+
+Fields:
+    names: tuple of str, the granularities, in the order of their tokens.
+    has_bigrams: bool.
+    has_attention: bool, attention over encoder's output and bigrams.
+    loss_weight: float, weight of the loss of predicting the granularity; 0 leaves it out.
+    num_bigrams: int, rows of the table of bigrams, at most 2^32.
+    bigram_width: int, E.
+"""
+
+
+def granularity_tokens(
+    vocab: Dict[str, int], names: Sequence[str], used: Collection[str]
+) -> Dict[str, str]:
+    """The vocabulary's entry that stands for each granularity.
+
+    Entries made for such purposes ([unused1] ...) come first, then, from the end of the vocabulary,
+    where the rarest are, those that the training texts do not have.
+
+    Args:
+        vocab: {token: id}.
+        names: the granularities.
+        used: tokens of the training texts.
+
+    Returns:
+        {granularity: token}.
+
+    Raises:
+        UserError: if the vocabulary has too few entries without a use.
+    """
+    by_id = sorted(vocab, key=vocab.get)
+    free = [token for token in by_id if _UNUSED.match(token)]
+    rare = (token for token in reversed(by_id) if token not in used and not _SPECIAL.match(token))
+    free += itertools.islice(rare, len(names))
+    if len(free) < len(names):
+        raise UserError(
+            "--granularities=%s: the training texts use all entries of the vocabulary but %d, and "
+            "each granularity needs one: use a vocabulary with entries [unused1], [unused2] ..."
+            % (",".join(names), len(free))
+        )
+    return dict(zip(names, free))
+
+
+def bigram_ids(input_ids, num_bigrams: int):
+    """The row of the table for each position's token and the next one's.
+
+    Args:
+        input_ids: int tensor [B, F].
+        num_bigrams: int, rows of the table, at most 2^32.
+
+    Returns:
+        int32 tensor [B, F]; the last position is paired with id 0.
+    """
+    ids = tf.cast(input_ids, tf.int64)
+    following = tf.pad(ids[:, 1:], [[0, 0], [0, 1]])
+    pairs = tf.floormod(ids * 65521 + following, _HASH_SIZE)
+    # The product may overflow int64, which does not change its lower 32 bits.
+    hashed = tf.floormod(pairs * _MULTIPLIER, _HASH_SIZE)
+    return tf.cast(tf.floordiv(hashed, _HASH_SIZE // num_bigrams), tf.int32)
+
+
+def joined_output(encoder_output, features, config, settings, is_training):
+    """The encoder's output with bigrams and attention; variables under `granularity`.
+
+    Args:
+        encoder_output: float tensor [B, F, H].
+        features: `input_ids` and `input_mask`, int [B, F].
+        config: `AlbertConfig`.
+        settings: `GranularitySettings`.
+        is_training: bool; dropout as in the encoder.
+
+    Returns:
+        float tensor [B, F, H].
+    """
+    if not (settings.has_bigrams or settings.has_attention):
+        return encoder_output
+    batch, length, width = get_shape_list(encoder_output, expected_rank=3)
+    drop = config.hidden_dropout_prob if is_training else 0.0
+    with tf.variable_scope(SCOPE):
+        rows = tf.reshape(encoder_output, [-1, width])  # [B * F, H]
+        if settings.has_bigrams:
+            shape = [settings.num_bigrams, settings.bigram_width]
+            table = new_variable("bigram_embeddings", shape, config)
+            ids = bigram_ids(features["input_ids"], settings.num_bigrams)
+            bigrams = tf.cast(tf.gather(table, tf.reshape(ids, [-1])), rows.dtype)  # [B * F, E]
+            both = tf.concat([rows, dropout(bigrams, drop)], axis=1)
+            rows = layer_norm(rows + dense(both, width, config, "join"), "join_norm")
+        if settings.has_attention:
+            mask = tf.cast(features["input_mask"], tf.float32)[:, None, None, :]
+            mask = (1.0 - mask) * MASKED_LOGIT  # [B, 1, 1, F]
+            attended = self_attention(config, "attention", rows, mask, [batch, length])
+            rows = layer_norm(rows + dropout(attended, drop), "attention_norm")
+        return tf.reshape(rows, [batch, length, width])
+
+
+def granularity_loss(encoder_output, granularity_ids, config, settings, is_training):
+    """Loss of predicting each row's granularity from [CLS], times `settings.loss_weight`.
+
+    Args:
+        encoder_output: float tensor [B, F, H].
+        granularity_ids: int tensor [B], positions in `settings.names`.
+        config: `AlbertConfig`.
+        settings: `GranularitySettings`.
+        is_training: bool; dropout of 0.1 in training.
+
+    Returns:
+        float tensor [B]; zeros, without variables, if the weight is 0.
+    """
+    first = tf.cast(encoder_output[:, 0], tf.float32)  # [B, H]
+    if not settings.loss_weight:
+        return tf.zeros_like(first[:, 0])
+    with tf.variable_scope(SCOPE):
+        first = dropout(first, CLASSIFIER_DROPOUT if is_training else 0.0)
+        logits = dense(first, len(settings.names), config, "prediction")
+        losses, _ = cross_entropy(granularity_ids, logits)
+    return settings.loss_weight * losses
+
+
+def added_variables(settings) -> List[str]:
+    """Prefixes of the variables that `settings` add to a model, which no checkpoint starts."""
+    parts = {
+        "bigram_embeddings": settings.has_bigrams,
+        "join": settings.has_bigrams,
+        "attention": settings.has_attention,
+        "prediction": bool(settings.loss_weight),
+    }
+    return ["%s/%s" % (SCOPE, name) for name, is_there in parts.items() if is_there]
