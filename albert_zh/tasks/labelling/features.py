@@ -1,0 +1,176 @@
+"""Texts -> rows of ids: the windows of a text, with tags or spans of their pieces.
+
+    encoded = encode_text(tokenizer, "彭小军认为……", max_seq_length=128, stride=64)
+    encoded.input_ids                                     # a list of ids for each window
+    labels, counts = tag_rows(encoded, spans, tag_ids, scheme)
+    text_spans = spans_of_text(encoded, predicted_spans)  # back to characters
+
+A row is [CLS], a granularity's token if there is one, pieces, [SEP].
+"""
+
+import collections
+from typing import Any, Dict, List, Optional, Sequence, Tuple
+
+from albert_zh.tasks.labelling import alignment, tag_schemes
+from albert_zh.tasks.labelling.spans import Span
+from albert_zh.text.offsets import offsets
+
+EncodedText = collections.namedtuple(
+    "EncodedText", ["offsets", "windows", "input_ids", "first_piece"]
+)
+EncodedText.__doc__ = """A text as rows of a model's input.
+
+Fields:
+    offsets: list of (first character, one past the last) of the text's pieces.
+    windows: list of `alignment.Window`.
+    input_ids: list of lists of int, the ids of each window.
+    first_piece: int, position of the first piece in a row.
+"""
+
+LabelCounts = collections.namedtuple("LabelCounts", ["spans", "inexact", "left_out"])
+LabelCounts.__doc__ = """What became of gold spans when they were assigned to pieces.
+
+Fields:
+    spans: int, all of them.
+    inexact: int, those that begin or end inside a piece and were extended to whole pieces.
+    left_out: int, those without a piece of their own.
+"""
+
+
+def encode_text(
+    tokenizer: Any,
+    text: str,
+    max_seq_length: int,
+    stride: Optional[int] = None,
+    granularity_token: Optional[str] = None,
+) -> EncodedText:
+    """The rows of a text.
+
+    Args:
+        tokenizer: `FullTokenizer`.
+        text: str, of any length.
+        max_seq_length: int, the longest row.
+        stride: int, pieces from one window to the next; half a window by default.
+        granularity_token: str, the second token of each row; None for none.
+
+    Returns:
+        `EncodedText`.
+    """
+    pieces, positions = offsets(tokenizer, text)
+    first_tokens = ["[CLS]"] + ([granularity_token] if granularity_token else [])
+    max_pieces = max_seq_length - len(first_tokens) - 1
+    parts = alignment.windows(len(pieces), max_pieces, stride or max(1, max_pieces // 2))
+    first = tokenizer.convert_tokens_to_ids(first_tokens)
+    last = tokenizer.convert_tokens_to_ids(["[SEP]"])
+    ids = tokenizer.convert_tokens_to_ids(pieces)
+    rows = [first + ids[window.start : window.end] + last for window in parts]
+    return EncodedText(positions, parts, rows, len(first))
+
+
+def tag_rows(
+    encoded: EncodedText,
+    spans: Sequence[Span],
+    tag_ids: Dict[str, int],
+    scheme: tag_schemes.Scheme,
+) -> Tuple[List[List[int]], LabelCounts]:
+    """The tags of each row's tokens.
+
+    Args:
+        encoded: `EncodedText`.
+        spans: gold spans in characters, none of which overlap.
+        tag_ids: {tag: id}. Pieces outside of all spans have the id of O; in a segmentation, which
+            has no O, they are words of their own.
+        scheme: `tag_schemes.Scheme`.
+
+    Returns:
+        (rows, counts): for each row a list of int, 0 for tokens that are no pieces; `LabelCounts`.
+    """
+    in_pieces, num_inexact, num_lost = alignment.to_pieces(sorted(spans), encoded.offsets)
+    flat, num_covered = alignment.without_overlaps(in_pieces)
+    if tag_schemes.OUTSIDE_TAG not in tag_ids:
+        flat = _with_single_pieces(flat, len(encoded.offsets))
+    tags = tag_schemes.spans_to_tags(flat, len(encoded.offsets), scheme)
+    rows = [
+        [0] * encoded.first_piece + [tag_ids[tag] for tag in tags[window.start : window.end]] + [0]
+        for window in encoded.windows
+    ]
+    return rows, LabelCounts(len(spans), num_inexact, num_lost + num_covered)
+
+
+def _with_single_pieces(spans, num_pieces):
+    """The spans, and each piece outside of them as a span."""
+    covered, end = [], 0
+    for span in spans:
+        covered += [Span(piece, piece + 1, "") for piece in range(end, span.start)]
+        covered.append(span)
+        end = span.end
+    return covered + [Span(piece, piece + 1, "") for piece in range(end, num_pieces)]
+
+
+def span_rows(
+    encoded: EncodedText, spans: Sequence[Span], type_ids: Dict[str, int]
+) -> Tuple[List[List[Tuple[int, int, int]]], LabelCounts]:
+    """The spans of each row, as `global_pointer` takes them.
+
+    Spans that a window cuts are no labels of it: their other end is not in sight.
+
+    Args:
+        encoded: `EncodedText`.
+        spans: gold spans in characters; they may be nested.
+        type_ids: {type: id}.
+
+    Returns:
+        (rows, counts): for each row a list of (first piece, last piece, type's id), counted from
+        the row's first piece; `LabelCounts`.
+    """
+    in_pieces, num_inexact, num_lost = alignment.to_pieces(sorted(spans), encoded.offsets)
+    known = set(in_pieces)
+    rows = []
+    cut = alignment.spans_of_windows(sorted(known), encoded.windows)
+    for window, spans_in_window in zip(encoded.windows, cut):
+        whole = (
+            span
+            for span in spans_in_window
+            if Span(span.start + window.start, span.end + window.start, span.type) in known
+        )
+        rows.append([(span.start, span.end - 1, type_ids[span.type]) for span in whole])
+    return rows, LabelCounts(len(spans), num_inexact, num_lost)
+
+
+def spans_of_text(encoded: EncodedText, spans: Sequence[Span], is_flat: bool = True) -> List[Span]:
+    """Spans of the text's pieces as spans of its characters.
+
+    Args:
+        encoded: `EncodedText`.
+        spans: list of `Span`, in pieces of the whole text.
+        is_flat: bool; shorten spans so that no character is in two: a character of several pieces
+            (Hangul) may end one span and begin the next.
+
+    Returns:
+        sorted list of `Span`, in characters.
+    """
+    in_characters = sorted(alignment.to_characters(spans, encoded.offsets))
+    return alignment.without_overlaps(in_characters)[0] if is_flat else in_characters
+
+
+def added_counts(counts: Sequence[LabelCounts]) -> LabelCounts:
+    """The sum of counts."""
+    return (
+        LabelCounts(*(sum(column) for column in zip(*counts))) if counts else LabelCounts(0, 0, 0)
+    )
+
+
+def notes_of_counts(counts: LabelCounts) -> List[str]:
+    """Lines for the user about spans that do not fit the pieces."""
+    notes = []
+    if counts.inexact:
+        notes.append(
+            "%d of %d entities or words begin or end inside a word piece and are extended to it"
+            % (counts.inexact, counts.spans)
+        )
+    if counts.left_out:
+        notes.append(
+            "%d of %d entities or words have no word piece of their own and are left out"
+            % (counts.left_out, counts.spans)
+        )
+    return notes

@@ -1,0 +1,97 @@
+"""Texts -> rows of ids with tags or spans, and back."""
+
+import numpy as np
+import pytest
+
+from albert_zh.tasks.labelling import alignment, features
+from albert_zh.tasks.labelling.decoding import TagDecoder
+from albert_zh.tasks.labelling.spans import Span, words_as_spans
+from albert_zh.tasks.labelling.tag_schemes import SCHEMES, all_tags
+from albert_zh.text import tokenization
+
+ENTRIES = "[PAD] [UNK] [CLS] [SEP] [unused1] 我 在 北 京 上 海 iphone ##x 20 ##08 年 ，".split()
+BIO = {tag: number for number, tag in enumerate(all_tags(SCHEMES["BIO"], ["LOC", "PER"]))}
+BMES = {"B": 0, "M": 1, "E": 2, "S": 3}
+
+
+@pytest.fixture(scope="module")
+def tokenizer(tmp_path_factory):
+    path = tmp_path_factory.mktemp("features") / "vocab.txt"
+    path.write_text("\n".join(ENTRIES) + "\n", encoding="utf-8")
+    return tokenization.FullTokenizer(str(path))
+
+
+def tokens(tokenizer, encoded):
+    return [tokenizer.convert_ids_to_tokens(row) for row in encoded.input_ids]
+
+
+def test_one_row(tokenizer):
+    encoded = features.encode_text(tokenizer, "我在 北京，", 16)
+    assert tokens(tokenizer, encoded) == ["[CLS] 我 在 北 京 ， [SEP]".split()]
+    rows, counts = features.tag_rows(encoded, [Span(3, 5, "LOC")], BIO, SCHEMES["BIO"])
+    assert rows == [[0, 0, 0, BIO["B-LOC"], BIO["I-LOC"], 0, 0]]
+    assert counts == (1, 0, 0)
+    assert features.span_rows(encoded, [Span(3, 5, "LOC")], {"LOC": 7})[0] == [[(2, 3, 7)]]
+
+
+def test_a_granularity_is_the_second_token(tokenizer):
+    encoded = features.encode_text(tokenizer, "我在北京", 6, 3, granularity_token="[unused1]")
+    assert tokens(tokenizer, encoded) == [
+        "[CLS] [unused1] 我 在 北 [SEP]".split(),
+        "[CLS] [unused1] 在 北 京 [SEP]".split(),
+    ]
+    rows, _ = features.tag_rows(
+        encoded, words_as_spans(["我", "在", "北京"]), BMES, SCHEMES["BMES"]
+    )
+    assert rows == [[0, 0, 3, 3, 0, 0], [0, 0, 3, 0, 2, 0]]
+
+
+def test_windows_of_a_row_and_entities_that_they_cut(tokenizer):
+    encoded = features.encode_text(tokenizer, "我在北京，我在上海", 7, 4)
+    assert [(w.start, w.end) for w in encoded.windows] == [(0, 5), (4, 9)]
+    spans = [Span(2, 4, "LOC"), Span(3, 8, "PER"), Span(7, 9, "LOC")]
+    rows, counts = features.span_rows(encoded, spans, {"LOC": 0, "PER": 1})
+    assert rows == [[(2, 3, 0)], [(3, 4, 0)]]
+    assert counts == (3, 0, 0)
+
+
+def test_inexact_entities_are_counted(tokenizer):
+    encoded = features.encode_text(tokenizer, "我2008年 \u200b", 16)
+    spans = [Span(1, 4, "LOC"), Span(4, 6, "PER"), Span(7, 8, "PER")]
+    rows, counts = features.tag_rows(encoded, spans, BIO, SCHEMES["BIO"])
+    assert rows == [[0, 0, BIO["B-LOC"], BIO["I-LOC"], BIO["B-PER"], 0]]
+    assert counts == (3, 2, 1)
+    notes = features.notes_of_counts(features.added_counts([counts, counts]))
+    assert notes[0].startswith("4 of 6 entities or words begin or end inside a word piece")
+    assert notes[1].startswith("2 of 6 entities or words have no word piece")
+    assert features.notes_of_counts(features.added_counts([])) == []
+
+
+def test_pieces_outside_of_all_words_are_words(tokenizer):
+    encoded = features.encode_text(tokenizer, "我在北京", 16)
+    rows, _ = features.tag_rows(encoded, [Span(2, 4, "")], BMES, SCHEMES["BMES"])
+    assert rows == [[0, 3, 3, 0, 2, 0]]
+
+
+def test_tags_of_rows_become_the_spans_again(tokenizer):
+    text = "我在北京，iPhoneX在上海20年，" * 30
+    spans = [
+        Span(start + at, start + end, entity_type)
+        for start in range(0, len(text), 19)
+        for at, end, entity_type in ((2, 4, "LOC"), (5, 12, "PER"), (13, 15, "LOC"))
+    ]
+    encoded = features.encode_text(tokenizer, text, 20)
+    rows, counts = features.tag_rows(encoded, spans, BIO, SCHEMES["BIO"])
+    assert counts == (len(spans), 0, 0)
+    logits = [np.eye(len(BIO))[row[1:-1]] for row in rows]
+    joined = alignment.join_windows(logits, encoded.windows)
+    ((decoded, _),) = TagDecoder(list(BIO), SCHEMES["BIO"]).decode([joined])
+    assert features.spans_of_text(encoded, decoded) == spans
+
+
+def test_no_character_is_in_two_spans(tokenizer):
+    encoded = features.EncodedText([(0, 1), (1, 2), (1, 2), (2, 3)], None, None, 1)
+    spans = [Span(0, 2, "A"), Span(2, 4, "B")]
+    assert features.spans_of_text(encoded, spans) == [Span(0, 2, "A"), Span(2, 3, "B")]
+    nested = features.spans_of_text(encoded, spans, is_flat=False)
+    assert nested == [Span(0, 2, "A"), Span(1, 3, "B")]
