@@ -19,7 +19,8 @@ import isolated_flags
 import small_models
 from workspace import ROOT
 
-for folder in ("scripts", "benchmarks", os.path.join("data", "pairs_sample")):
+SAMPLES = [os.path.join("data", name) for name in ("pairs_sample", "questions_sample")]
+for folder in ["scripts", "benchmarks"] + SAMPLES:
     sys.path.append(os.path.join(ROOT, folder))
 
 STARTER = os.path.join(ROOT, "albert_starter_zh")
@@ -68,12 +69,14 @@ WRITERS = {
     "benchmarks/multi_label": "output_dir",
     "benchmarks/results": "output_dir write",
     "data/pairs_sample/make_pairs": "output_dir",
+    "data/questions_sample/make_questions": "output_dir",
     "resources/create_pretraining_data_roberta": "output_file stats",
 }
 READERS_ALONE = set(
     "android/make_character_data classify cmrc2018_evaluate drcd_evaluate fill_mask "
     "inspect_tfrecord serve similarity test_changes "
-    "benchmarks/overlap_baseline benchmarks/start_up benchmarks/topics_baseline".split()
+    "benchmarks/overlap_baseline benchmarks/questions_baseline benchmarks/start_up "
+    "benchmarks/topics_baseline".split()
 )
 
 
