@@ -32,8 +32,8 @@ if IS_OLD_PYTHON and "--slow" not in sys.argv:
             (
                 "project",
                 "android deploy doc_snippets fetch_assets fine_tuning_benchmark "
-                "installed_package migration pairs_sample python_api questions_sample readme results_benchmark "
-                "setup starter_model topics_sample train_starter",
+                "installed_package migration pairs_sample python_api questions_sample readme "
+                "results_benchmark setup starter_model topics_sample train_starter",
             ),
             ("tasks", "data_checks dev_split"),
         )

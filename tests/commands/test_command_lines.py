@@ -19,7 +19,7 @@ import isolated_flags
 import small_models
 from workspace import ROOT
 
-SAMPLES = [os.path.join("data", name) for name in ("pairs_sample", "questions_sample")]
+SAMPLES = [os.path.join("data", "%s_sample" % name) for name in ("entities", "pairs", "questions")]
 for folder in ["scripts", "benchmarks"] + SAMPLES:
     sys.path.append(os.path.join(ROOT, folder))
 
@@ -68,6 +68,7 @@ WRITERS = {
     "scripts/train_starter": "out",
     "benchmarks/multi_label": "output_dir",
     "benchmarks/results": "output_dir write",
+    "data/entities_sample/make_entities": "output_dir",
     "data/pairs_sample/make_pairs": "output_dir",
     "data/questions_sample/make_questions": "output_dir",
     "resources/create_pretraining_data_roberta": "output_file stats",
@@ -75,8 +76,8 @@ WRITERS = {
 READERS_ALONE = set(
     "android/make_character_data classify cmrc2018_evaluate drcd_evaluate fill_mask "
     "inspect_tfrecord serve similarity test_changes "
-    "benchmarks/overlap_baseline benchmarks/questions_baseline benchmarks/start_up "
-    "benchmarks/topics_baseline".split()
+    "benchmarks/labelling_baseline benchmarks/overlap_baseline benchmarks/questions_baseline "
+    "benchmarks/start_up benchmarks/topics_baseline".split()
 )
 
 
