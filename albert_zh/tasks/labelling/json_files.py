@@ -64,7 +64,7 @@ def read_cluener(
         mentions = record.get("label")
         place = "%s, line %d" % (path, line)
         if mentions is None:
-            yield LabelledText(record["text"], None, None, line)
+            yield LabelledText(record["text"], None, None, line, record.get("id"))
             continue
         entities = [
             (start, end + 1, entity_type, mention)
@@ -72,7 +72,8 @@ def read_cluener(
             for mention, positions in texts.items()
             for start, end in positions
         ]
-        yield _labelled(record["text"], entities, line, place, offset_unit, inclusive=True)
+        labelled = _labelled(record["text"], entities, line, place, offset_unit, inclusive=True)
+        yield labelled._replace(identifier=record.get("id"))
 
 
 def read_entity_list(
@@ -203,4 +204,5 @@ def entity_list_line(text: str, spans: Sequence[Span]) -> str:
         }
         for span in spans
     ]
-    return json.dumps({"text": text, "entity_list": entities}, ensure_ascii=False)
+    record = {"text": text_encodings.without_surrogates(text), "entity_list": entities}
+    return json.dumps(record, ensure_ascii=False)

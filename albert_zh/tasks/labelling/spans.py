@@ -13,7 +13,10 @@ Fields:
     type: str; "" for words of a segmentation.
 """
 
-LabelledText = collections.namedtuple("LabelledText", ["text", "spans", "tokens", "line"])
+LabelledText = collections.namedtuple(
+    "LabelledText", ["text", "spans", "tokens", "line", "identifier"]
+)
+LabelledText.__new__.__defaults__ = (None,)
 LabelledText.__doc__ = """A text and its gold spans.
 
 Fields:
@@ -21,6 +24,7 @@ Fields:
     spans: list of `Span`, sorted; None where the file has no labels.
     tokens: list of (start, end), the units that the file labels; None: every character is one.
     line: int, the line of the file at which it begins, from 1.
+    identifier: value of "id" in a JSON file; None where there is none.
 """
 
 

@@ -1,0 +1,120 @@
+"""The files of a prediction, written text by text.
+
+predictions.tsv has the text, its gold and its predicted entities; predictions.conll a token and its
+tag on each line; label_test.txt token, gold tag and predicted tag, as BERT-BiLSTM-CRF-NER writes
+it; predictions.json each text in the form of the input (CLUENER's is its submission).
+"""
+
+import contextlib
+from typing import List, Optional, Sequence
+
+from albert_zh.common import files
+from albert_zh.tasks.labelling import alignment, json_files, segmented_files, tag_schemes
+from albert_zh.tasks.labelling.column_files import column_lines
+from albert_zh.tasks.labelling.spans import LabelledText, Span
+
+PREDICTIONS, CONLL, LABELS = "predictions.tsv", "predictions.conll", "label_test.txt"
+JSON, SEGMENTED = "predictions.json", "predictions.txt"
+_HEADER = ("text", "gold", "predicted")
+_SHOWN_CONTROLS = str.maketrans({"\t": " ", "\n": " ", "\r": " "})
+
+
+def token_tags(text: LabelledText, spans: Sequence[Span], scheme: tag_schemes.Scheme) -> List[str]:
+    """The tags of a text's tokens, of its characters if it has none.
+
+    Args:
+        text: `LabelledText`.
+        spans: list of `Span` in characters, none of which overlap.
+        scheme: `tag_schemes.Scheme`.
+
+    Returns:
+        list of str, one for each token. A token that a span has a part of is in it; of two such
+        spans in the first.
+    """
+    tokens = text.tokens
+    if tokens is None:
+        return tag_schemes.spans_to_tags(spans, len(text.text), scheme)
+    of_tokens, _, _ = alignment.to_pieces(sorted(spans), tokens)
+    return tag_schemes.spans_to_tags(alignment.without_overlaps(of_tokens)[0], len(tokens), scheme)
+
+
+def shown_spans(text: str, spans: Optional[Sequence[Span]]) -> str:
+    """Spans as a cell of a table: "王明/PER@0-2 北京/LOC@3-5", ends exclusive."""
+    return " ".join(
+        "%s/%s@%d-%d" % (text[span.start : span.end], span.type, span.start, span.end)
+        for span in spans or ()
+    )
+
+
+class PredictionFiles:
+    """Writes predictions; the files appear when all is done.
+
+    Use it as a context manager.
+    """
+
+    def __init__(self, paths, scheme, file_format, has_labels):
+        """Names the files.
+
+        Args:
+            paths: {name: path} of those of PREDICTIONS, CONLL, LABELS, JSON and SEGMENTED that are
+                wanted.
+            scheme: `tag_schemes.Scheme` of written tags; it has no meaning for nested entities,
+                which only PREDICTIONS and JSON can hold.
+            file_format: of the input, key of `reader.FORMATS`.
+            has_labels: bool, whether the texts have gold spans; LABELS is written only with them.
+        """
+        self._paths = {name: path for name, path in paths.items() if name != LABELS or has_labels}
+        self._scheme = scheme
+        self._is_entity_list = file_format == "entity_list"
+        self._writers = {
+            PREDICTIONS: self._table_lines,
+            CONLL: self._column_lines,
+            LABELS: self._label_lines,
+            JSON: self._json_lines,
+            SEGMENTED: self._segmented_lines,
+        }
+
+    def __enter__(self):
+        self._stack = contextlib.ExitStack()
+        self._handles = {
+            name: self._stack.enter_context(files.atomic_write(path))
+            for name, path in self._paths.items()
+        }
+        if PREDICTIONS in self._handles:
+            self._handles[PREDICTIONS].write("\t".join(_HEADER) + "\n")
+        return self
+
+    def __exit__(self, *error):
+        return self._stack.__exit__(*error)
+
+    def add(self, text: LabelledText, spans: Sequence[Span]) -> None:
+        """Writes a text's predicted spans, in characters."""
+        for name, handle in self._handles.items():
+            handle.write("\n".join(self._writers[name](text, spans)) + "\n")
+
+    def _table_lines(self, text, spans):
+        cells = (text.text, shown_spans(text.text, text.spans), shown_spans(text.text, spans))
+        return ["\t".join(cell.translate(_SHOWN_CONTROLS) for cell in cells)]
+
+    def _column_lines(self, text, spans):
+        return column_lines(_tokens(text), token_tags(text, spans, self._scheme)) + [""]
+
+    def _label_lines(self, text, spans):
+        gold, predicted = (
+            token_tags(text, side, self._scheme) for side in (text.spans or (), spans)
+        )
+        return column_lines(_tokens(text), gold, predicted) + [""]
+
+    def _json_lines(self, text, spans):
+        if self._is_entity_list:
+            return [json_files.entity_list_line(text.text, spans)]
+        return [json_files.cluener_line(text.text, spans, text.identifier)]
+
+    def _segmented_lines(self, text, spans):
+        return [segmented_files.segmented_line(text.text, spans)]
+
+
+def _tokens(text):
+    if text.tokens is None:
+        return list(text.text)
+    return [text.text[start:end] for start, end in text.tokens]

@@ -1,0 +1,78 @@
+"""Files of predictions are those that other programs and our own reader read."""
+
+import json
+
+import pytest
+
+from albert_zh.tasks.labelling import prediction_files as outputs
+from albert_zh.tasks.labelling import reader
+from albert_zh.tasks.labelling.spans import LabelledText, Span, words_as_spans
+from albert_zh.tasks.labelling.tag_schemes import SCHEMES
+
+GOLD = [Span(0, 2, "PER"), Span(3, 5, "LOC")]
+TEXTS = [
+    (LabelledText("王明去北京", GOLD, None, 1), [Span(0, 2, "PER"), Span(3, 4, "LOC")]),
+    (LabelledText("a b", [], None, 9), []),
+]
+
+
+def written(tmp_path, names, texts=TEXTS, file_format="conll", has_labels=True, scheme="BIO"):
+    paths = {name: str(tmp_path / name) for name in names}
+    with outputs.PredictionFiles(paths, SCHEMES[scheme], file_format, has_labels) as result:
+        for text, spans in texts:
+            result.add(text, spans)
+        assert not list(tmp_path.glob("pred*.t??"))  # nothing before all is done
+    return {name: (tmp_path / name).read_text("utf-8") for name in names if has_labels}
+
+
+def test_table_and_columns(tmp_path):
+    names = (outputs.PREDICTIONS, outputs.CONLL, outputs.LABELS)
+    contents = written(tmp_path, names)
+    assert contents[outputs.PREDICTIONS] == (
+        "text\tgold\tpredicted\n"
+        "王明去北京\t王明/PER@0-2 北京/LOC@3-5\t王明/PER@0-2 北/LOC@3-4\n"
+        "a b\t\t\n"
+    )
+    assert contents[outputs.LABELS] == (
+        "王 B-PER B-PER\n明 I-PER I-PER\n去 O O\n北 B-LOC B-LOC\n京 I-LOC O\n\n"
+        "a O O\n  O O\nb O O\n\n"
+    )
+    data = reader.read_file(str(tmp_path / outputs.CONLL))
+    assert [text.text for text in data.texts] == ["王明去北京", "a b"]
+    assert [text.spans for text in data.texts] == [spans for _, spans in TEXTS]
+
+
+def test_tokens_of_several_characters_keep_their_lines(tmp_path):
+    text = LabelledText("用iPhone 13", None, [(0, 1), (1, 7), (8, 10)], 1)
+    names = (outputs.CONLL, outputs.LABELS)
+    written(tmp_path, names, [(text, [Span(1, 9, "X")])], has_labels=False, scheme="BIOES")
+    assert (tmp_path / outputs.CONLL).read_text("utf-8") == "用 O\niPhone B-X\n13 E-X\n\n"
+    assert not (tmp_path / outputs.LABELS).exists()
+
+
+@pytest.mark.parametrize("file_format", ["cluener", "entity_list"])
+def test_json_is_of_the_form_of_the_input(tmp_path, file_format):
+    content = written(tmp_path, [outputs.JSON], file_format=file_format)[outputs.JSON]
+    data = reader.read_file(str(tmp_path / outputs.JSON))
+    assert data.format == file_format
+    assert [text.spans for text in data.texts] == [spans for _, spans in TEXTS]
+    assert json.loads(content.splitlines()[0])["text"] == "王明去北京"
+
+
+def test_submissions_keep_the_id(tmp_path):
+    (tmp_path / "test.json").write_text('{"id": 17, "text": "王明"}\n', encoding="utf-8")
+    texts = reader.read_file(str(tmp_path / "test.json")).texts
+    written(tmp_path, [outputs.JSON], [(texts[0], GOLD[:1])], "cluener", has_labels=False)
+    assert json.loads((tmp_path / outputs.JSON).read_text("utf-8")) == {
+        "id": 17,
+        "text": "王明",
+        "label": {"PER": {"王明": [[0, 1]]}},
+    }
+
+
+def test_segmented_text(tmp_path):
+    text = LabelledText("我爱 北京大学", None, None, 1)
+    spans = [Span(0, 1, ""), Span(1, 2, ""), Span(3, 7, "")]
+    names = [outputs.SEGMENTED]
+    assert written(tmp_path, names, [(text, spans)]) == {outputs.SEGMENTED: "我  爱  北京大学\n"}
+    assert words_as_spans(["我", "爱"]) == spans[:2]
