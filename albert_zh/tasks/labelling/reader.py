@@ -5,7 +5,6 @@ data.texts[0].text, data.texts[0].spans, data.scheme.name, data.notes
 """
 
 import collections
-import functools
 import hashlib
 import itertools
 import os
@@ -77,21 +76,23 @@ def read_file(
     file_format = file_format or detect_format(path, encoding)
     digest = hashlib.sha256()
     notes = []  # type: List[str]
-    scheme = None
     if file_format in _TAGGED:
         texts, scheme = _tagged_texts(path, file_format, encoding, digest, original_reader, notes)
     else:
-        read = _SPANNED[file_format]
-        if file_format in _WITH_UNITS:
-            read = functools.partial(read, offset_unit=offset_unit)
-        texts = list(read(path, encoding, digest))
-    texts, num_empty = _without_empty(texts)
-    if num_empty:
-        notes.append("%d empty texts are left out" % num_empty)
-    if not texts:
+        texts, scheme = _spanned_texts(path, file_format, encoding, digest, offset_unit), None
+    kept = [text for text in texts if text.text.strip()]
+    if not kept:
         raise UserError("%s: has no texts: is it the right file?" % path)
-    has_labels = any(text.spans is not None for text in texts)
-    return LabelledFile(path, file_format, texts, scheme, has_labels, notes, digest.hexdigest())
+    if len(kept) < len(texts):
+        notes.append("%d empty texts are left out" % (len(texts) - len(kept)))
+    has_labels = any(text.spans is not None for text in kept)
+    return LabelledFile(path, file_format, kept, scheme, has_labels, notes, digest.hexdigest())
+
+
+def _spanned_texts(path, file_format, encoding, digest, offset_unit):
+    read = _SPANNED[file_format]
+    settings = {"offset_unit": offset_unit} if file_format in _WITH_UNITS else {}
+    return list(read(path, encoding, digest, **settings))
 
 
 def detect_format(path: str, encoding: str = "utf-8") -> str:
@@ -193,11 +194,6 @@ def _labelled(sentence: TaggedText, scheme) -> LabelledText:
         for span in tag_schemes.tags_to_spans(sentence.tags, scheme)
     ]
     return LabelledText(text, spans, tokens, sentence.line)
-
-
-def _without_empty(texts):
-    kept = [text for text in texts if text.text.strip()]
-    return kept, len(texts) - len(kept)
 
 
 def check_types(train_types: Sequence[str], data: LabelledFile) -> None:
