@@ -17,9 +17,8 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 sys.path.insert(0, ROOT)
 
-from albert_zh.tasks import datasets
+from albert_zh.tasks import datasets, feature_files
 from albert_zh.tasks import reader as task_reader
-from albert_zh.tasks.classification import features as classification
 from albert_zh.text import tokenization
 
 SAMPLE = os.path.join(ROOT, "data", "pairs_sample")
@@ -41,7 +40,7 @@ def main():
     with tempfile.TemporaryDirectory() as folder:
         begin, of_process = time.time(), time.process_time()
         tokenizer = tokenization.FullTokenizer(arguments.vocab_file)
-        classification.feature_file(split, task, tokenizer, 128, folder, {})
+        feature_files.feature_file(split, task, tokenizer, 128, folder, {})
         seconds, of_process = time.time() - begin, time.process_time() - of_process
     print(
         "%d pairs (%d different): %.1f s, %.1f s of one core; %.0f pairs/s"

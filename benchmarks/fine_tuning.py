@@ -307,9 +307,10 @@ def write_rows(way, vocab_size, folder):
     """The features of rows of random words, as a `FeatureFile`."""
     import tensorflow.compat.v1 as tf
 
-    from albert_zh.tasks import datasets
-    from albert_zh.tasks.classification import features as classification
+    from albert_zh.tasks import datasets, feature_files, task_type
 
+    task = datasets.TASKS["lcqmc"]
+    columns = task_type.type_of(task).columns(task)
     path = os.path.join(folder, "rows.tf_record")
     generator = np.random.RandomState(2)
     with tf.python_io.TFRecordWriter(path) as writer:
@@ -317,35 +318,35 @@ def write_rows(way, vocab_size, folder):
             ids = generator.randint(SPECIAL_IDS, vocab_size, length)
             segments = [0] * (length // 2) + [1] * (length - length // 2)
             label = int(generator.randint(2))
-            writer.write(classification.serialized(ids, segments, label, is_real_example=1))
-    return classification.FeatureFile(path, way.rows, 0, datasets.TASKS["lcqmc"])
+            record = {"input_ids": ids, "segment_ids": segments, "label_ids": label}
+            writer.write(feature_files.serialized(record, columns))
+    return feature_files.FeatureFile(path, way.rows, 0, task)
 
 
 def build(way, config, features):
     """What a step runs: train op or probabilities, and a tensor with an entry per row."""
     import tensorflow.compat.v1 as tf
 
-    from albert_zh.tasks.classification import features as classification
-    from albert_zh.tasks.classification import input_pipeline as classification_input
+    from albert_zh.tasks import input_pipeline, model_fn
 
     longest = max(128, way.length)
     pads = way.plain or way.without == "cut-off padding"
     if way.job == "train":
         num_steps = 1 << 20
-        input_fn = classification_input.train_input_fn(
+        input_fn = input_pipeline.train_input_fn(
             features, longest, way.batch, num_steps, seed=1, plain=pads
         )
     else:
         batch = way.batch if pads else max(way.batch, EVALUATED_TOGETHER)
-        input_fn = classification_input.eval_input_fn(features, longest, batch, plain=pads)
+        input_fn = input_pipeline.eval_input_fn(features, longest, batch, plain=pads)
     dataset = input_fn({}) if way.job == "train" else input_fn({}).repeat()
     batch = tf.data.make_one_shot_iterator(dataset).get_next()
     tf.train.get_or_create_global_step()
-    model_fn = classification.model_fn_builder(
+    function = model_fn.model_fn_builder(
         config, 2, None, 1e-4, 1 << 20, 100, False, False, precision=way.precision, plain=way.plain
     )
     mode = tf.estimator.ModeKeys.TRAIN if way.job == "train" else tf.estimator.ModeKeys.PREDICT
-    spec = model_fn(batch, None, mode, {})
+    spec = function(batch, None, mode, {})
     result = spec.train_op if way.job == "train" else spec.predictions["probabilities"]
     return [result, batch["is_real_example"]]
 

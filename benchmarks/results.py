@@ -32,7 +32,7 @@ from albert_zh.common import files, validation
 from albert_zh.common.errors import UserError, run_command
 from albert_zh.finetuning import sweeps
 from albert_zh.model import checkpoint_files, model_folder
-from albert_zh.tasks import data_checks, datasets
+from albert_zh.tasks import datasets, text_groups
 from albert_zh.tasks import reader as task_reader
 
 FLAGS = flags.FLAGS
@@ -374,8 +374,8 @@ def _baseline(data, data_dir, seed):
 def _accuracies(name, task, model, examples, train):
     """{"dev": accuracy, "dev_unseen": that of rows whose texts are not in train}, or of test."""
     is_right = model.predict(_inputs(task, examples)) == [example.label for example in examples]
-    seen = {data_checks.text_key(example) for example in train}
-    is_unseen = [data_checks.text_key(example) not in seen for example in examples]
+    seen = {text_groups.text_key(example) for example in train}
+    is_unseen = [text_groups.text_key(example) not in seen for example in examples]
     has_both = any(is_unseen) and not all(is_unseen)
     unseen = float(np.mean(is_right[is_unseen])) if has_both else None
     return {name: float(np.mean(is_right)), name + "_unseen": unseen}

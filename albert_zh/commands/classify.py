@@ -80,7 +80,7 @@ def _open_model():
         precision=FLAGS.precision,
         check_text_form=FLAGS.text_pairs is None,
     )
-    if not model.kind.has_classes and FLAGS.top_k:
+    if not model.rules.has_classes and FLAGS.top_k:
         raise UserError("--top_k: %s predicts a value, no classes: leave it out" % path)
     return model
 
@@ -118,6 +118,10 @@ def print_classes(model, texts):
         texts: list of str, or of (text_a, text_b).
     """
     labels, probabilities = model.predict(texts)
+    if not model.kind.is_classification:
+        for text, prediction in zip(texts, labels):
+            print(json.dumps(dict(_text_record(text), prediction=prediction), ensure_ascii=False))
+        return
     write = {"tsv": _tsv_line, "jsonl": _json_line}[FLAGS.format]
     for text, label, row in zip(texts, labels, probabilities.tolist()):
         print(write(model, text, label, row))
@@ -131,9 +135,9 @@ def _ranked(model, row, count):
 
 def _tsv_line(model, text, label, row):
     cells = [text] if isinstance(text, str) else list(text)
-    if not model.kind.has_classes:
+    if not model.rules.has_classes:
         return "\t".join(cells + ["%.4f" % label])
-    is_multi_label = model.kind.has_several_labels
+    is_multi_label = model.rules.has_several_labels
     probability_of = dict(zip(model.labels, row))
     chosen = label if is_multi_label else [label]
     cells.append(model.label_separator.join(chosen))
@@ -145,11 +149,15 @@ def _tsv_line(model, text, label, row):
     return "\t".join(cells)
 
 
+def _text_record(text):
+    return {"text": text} if isinstance(text, str) else dict(zip(("text_a", "text_b"), text))
+
+
 def _json_line(model, text, label, row):
-    record = {"text": text} if isinstance(text, str) else dict(zip(("text_a", "text_b"), text))
-    record[model.kind.label_key] = label
-    if model.kind.has_classes:
-        if not model.kind.has_several_labels:
+    record = _text_record(text)
+    record[model.rules.label_key] = label
+    if model.rules.has_classes:
+        if not model.rules.has_several_labels:
             record["probability"] = max(row)
         record["probabilities"] = dict(_ranked(model, row, FLAGS.top_k))
     return json.dumps(record, ensure_ascii=False)

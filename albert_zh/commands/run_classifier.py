@@ -25,11 +25,11 @@ def run():
     finetuning_runner.run(export_saved_model)
 
 
-def export_saved_model(model_dir, path, threshold):
+def export_saved_model(model_dir, path, options):
     """Writes the SavedModel of --export_dir, see `to_saved_model.write_servable`."""
     from albert_zh.export import to_saved_model  # few runs need it
 
-    return to_saved_model.write_servable(model_dir, path, threshold)
+    return to_saved_model.write_servable(model_dir, path, options.threshold_to_export)
 
 
 def main():

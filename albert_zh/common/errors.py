@@ -227,29 +227,31 @@ def _show_all_flags_in_help():
                 flags.FLAGS.register_key_flag_for_module(sys.argv[0], flag)
 
 
-def parse_flags(argv):
+def parse_flags(argv, options=None):
     """absl's parser, except that a mistake is a `UserError` and asking for help is none.
 
     Args:
         argv: list of str, the command's name first.
+        options: `absl.flags.FlagValues` to parse; `FLAGS` by default.
     """
     from absl import flags
 
-    words = _parsed(argv)
-    _check_numbers(flags.FLAGS)
+    options = flags.FLAGS if options is None else options
+    words = _parsed(argv, options)
+    _check_numbers(options)
     for check in checks_of_flags:
-        check(flags.FLAGS)
+        check(options)
     return words
 
 
-def _parsed(argv):
+def _parsed(argv, options):
     from absl import flags
 
     try:
-        return flags.FLAGS(argv)
+        return options(argv)
     except flags.UnrecognizedFlagError as error:
         if _ignores_unknown_flags(argv):
-            return _parsed(_without_flag(argv, error.flagname))
+            return _parsed(_without_flag(argv, error.flagname), options)
         ways_out = "--help lists all flags, --ignore_unknown_flags passes over others"
         raise UserError("%s (%s)" % (" ".join(str(error).split()), ways_out)) from error
     except flags.Error as error:

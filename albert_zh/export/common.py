@@ -21,12 +21,13 @@ from albert_zh.inference import backends, loaded_model
 from albert_zh.model import (
     checkpoint_files,
     checkpoint_matching,
-    classifier_output,
     inference_graph,
     label_map,
     model_folder,
 )
 from albert_zh.model.config import AlbertConfig
+from albert_zh.tasks import outputs_graph, task_type
+from albert_zh.tasks import settings as task_settings
 from albert_zh.text import encoding, tokenization
 from albert_zh.training import run_folder
 
@@ -55,7 +56,7 @@ DECIDING_SETTINGS = "objective do_lower_case max_seq_length pooling thresholds".
 
 Model = collections.namedtuple(
     "Model",
-    ["folder", "config", "prefix", "heads", "num_labels", "labels", "settings", "tokenizer"],
+    "folder config prefix heads num_labels labels settings tokenizer kind".split(),
 )
 Model.__doc__ = """A model folder that has been read and checked.
 
@@ -68,6 +69,7 @@ Fields:
     labels: list of str in the order of their numbers, or None.
     settings: content of fine_tuning.json; empty without one.
     tokenizer: `FullTokenizer`, or None where there is no vocabulary.
+    kind: the kind of task that it is fine-tuned for.
 """
 
 Options = collections.namedtuple(
@@ -115,6 +117,7 @@ def read_model(folder, task, config_file=None):
     beside = backends.FilesBeside(folder)
     if num_labels:
         beside.check_settings(num_labels)
+    kind = task_type.get(beside.settings.get("objective", "single_label"))
     tokenizer, vocab_file = None, tokenization.vocabulary_in_folder(folder)
     if storage.exists(vocab_file):
         tokenizer = beside.tokenizer(vocab_file, beside.settings.get("do_lower_case", True))
@@ -125,9 +128,10 @@ def read_model(folder, task, config_file=None):
         prefix,
         heads,
         num_labels,
-        beside.labels(num_labels) if num_labels else None,
+        beside.labels(None if kind.token_outputs else num_labels) if num_labels else None,
         beside.settings,
         tokenizer,
+        kind,
     )
 
 
@@ -188,16 +192,23 @@ def check_length(length, config):
 
 def outputs_of(model, task):
     """Names of a task's outputs, as far as the model has their heads."""
-    there = {name for head in model.heads for name in inference_graph.HEADS[head][1]}
-    names = TASKS[task].outputs
+    there = {name for head in model.heads for name in outputs_of_head(model, head)}
+    names = model.kind.decoded_outputs if task == "classifier" else TASKS[task].outputs
     return [name for name in names if name in there or name in TASKS["encoder"].outputs]
+
+
+def outputs_of_head(model, head):
+    """Names of what one of a model's heads puts out."""
+    if head == inference_graph.TASK_HEAD:
+        return model.kind.export_outputs
+    return inference_graph.HEADS[head][1]
 
 
 def output_positions(model, task):
     """The positions of the last layer that a task's outputs need, as `AlbertModel` takes them."""
     if task != "classifier":
         return None
-    return classifier_output.output_positions(model.settings.get("pooling", "cls"))
+    return model.kind.output_positions(task_settings.of_notes(model.settings))
 
 
 @contextlib.contextmanager
@@ -213,9 +224,8 @@ def session_of(model, **build_settings):
     """
     settings = dict({"config": model.config, "heads": model.heads}, **build_settings)
     with tf.Graph().as_default(), tf.Session() as session:
-        graph = inference_graph.build(
-            num_labels=model.num_labels, settings=model.settings, **settings
-        )
+        build_head = outputs_graph.head_builder(model.settings, model.num_labels)
+        graph = inference_graph.build(build_head=build_head, **settings)
         load_weights(session, model.prefix)
         yield session, graph
 

@@ -21,7 +21,6 @@ from albert_zh.common.progress import progress_bar
 from albert_zh.export import common as export_common
 from albert_zh.inference import loaded_model
 from albert_zh.tasks import metrics as task_metrics
-from albert_zh.tasks import task_type
 
 # Always compared: none, one and two texts, full width, several lengths, more than fits.
 ODD_TEXTS = (
@@ -171,11 +170,10 @@ def _with_masked_words(row, graph):
 
 def _labels_of(model, task):
     """The function of probabilities [1, C] -> the label they stand for; None if for none."""
-    objective = model.settings.get("objective", "single_label")
-    if task != "classifier" or not task_type.get(objective).has_classes:
+    if task != "classifier" or not (model.kind.is_classification and model.kind.rules.has_classes):
         return None
     return functools.partial(
-        task_metrics.predicted, objective, thresholds=model.settings.get("thresholds")
+        task_metrics.predicted, model.kind.name, thresholds=model.settings.get("thresholds")
     )
 
 

@@ -10,7 +10,6 @@ from albert_zh.export import common as export_common
 from albert_zh.export import comparison as export_comparison
 from albert_zh.export import comparison_texts
 from albert_zh.model import inference_graph
-from albert_zh.tasks import task_type
 
 VERSION = "1"  # TF Serving takes the highest numbered folder
 SIGNATURES = {"classifier": "classify", "pretraining": "predict_masked", "encoder": "encode"}
@@ -34,7 +33,7 @@ def write_frozen(model, examples, path, options):
     """
     shape = (None, options.seq_length)
     heads = [head for head in export_common.TASKS[options.task].heads if head in model.heads]
-    names = [name for head in heads for name in inference_graph.HEADS[head][1]]
+    names = [name for head in heads for name in export_common.outputs_of_head(model, head)]
     names += export_common.TASKS["encoder"].outputs
     graph_def = export_common.frozen_graph(model, names, heads=heads, shape=shape)
     with export_common.file_to_export(path) as partial:
@@ -116,14 +115,15 @@ def _signatures(model, graph, task, threshold):
     inputs = collections.OrderedDict((n, graph.inputs[n]) for n in inference_graph.ENCODER_INPUTS)
     encoder_outputs = {name: graph.outputs[name] for name in export_common.TASKS["encoder"].outputs}
     signatures = {"encode": (inputs, encoder_outputs)}
-    if "classification" in model.heads:
-        outputs = {"probabilities": graph.outputs["probabilities"]}
-        kind = task_type.get(model.settings.get("objective", "single_label"))
-        if kind.has_classes and not kind.has_several_labels:
+    if inference_graph.TASK_HEAD in model.heads:
+        outputs = {name: graph.outputs[name] for name in model.kind.decoded_outputs}
+        rules = model.kind.rules
+        is_exclusive = rules.has_classes and not rules.has_several_labels
+        if model.kind.is_classification and is_exclusive:
             best = tf.argmax(graph.outputs["logits"], axis=-1)
             outputs["labels"] = tf.gather(tf.constant(model.labels), best, name="labels")  # [B]
         if threshold is not None:
-            rows = tf.shape(graph.outputs["probabilities"])[:1]
+            rows = tf.shape(graph.inputs["input_ids"])[:1]
             outputs["threshold"] = tf.fill(rows, tf.constant(threshold, tf.float32))
         signatures["classify"] = (inputs, outputs)
     if "masked_lm" in model.heads:

@@ -1,1 +1,28 @@
-"""Trains, evaluates and predicts with a task's data."""
+"""Fine-tuning: one loop for every kind of task.
+
+from albert_zh import finetuning
+results = finetuning.run(task_name="lcqmc", data_dir="data/pairs_sample", do_train=True, ...)
+"""
+
+from typing import Any, Dict, Optional
+
+__all__ = ["run"]
+
+
+def run(family: str = "single_label", **settings: Any) -> Optional[Dict[str, Any]]:
+    """Fine-tunes, evaluates or predicts, as the command with the same flags.
+
+    Args:
+        family: name of a kind of task, whose further flags may be given.
+        **settings: {flag: value}, such as those of `run_classifier.py`.
+
+    Returns:
+        {"dev": metrics of the best checkpoint or None, "test": metrics or None, "metric": name of
+        what it was chosen by, "checkpoint": its prefix or None}; None of --seeds and --search.
+
+    Raises:
+        UserError: for settings that make no sense, and data that do not fit.
+    """
+    from albert_zh.finetuning import flags, runner  # TensorFlow is loaded here
+
+    return runner.run(options=flags.of_settings(family, **settings), family=family)

@@ -9,52 +9,48 @@ import glob
 import itertools
 import os
 
-from absl import flags
 import numpy as np
 
 from albert_zh.common import files
 from albert_zh.common.errors import UserError
+from albert_zh.common.messages import say
+from albert_zh.finetuning import flags as finetuning_flags
 from albert_zh.finetuning.flags import SEARCHED_RATES
 from albert_zh.model import checkpoint_files
-from albert_zh.tasks import metrics as task_metrics
 from albert_zh.training import flags as run_flags
-from albert_zh.training.messages import say
 
-FLAGS = flags.FLAGS
 TABLE = "runs.md"
 MACHINE_TABLE = "runs.json"
 
 
-def run(run_once):
+def run(options, run_once):
     """Does the runs that `--seeds` and `--search` ask for.
 
     Args:
-        run_once: function without arguments that does one run of the flags and returns
-            {"dev": metrics or None, "test": metrics or None, "metric": name, "checkpoint": prefix
+        options: the flags.
+        run_once: function of flags that does one run of them and returns {"dev": metrics or None,
+            "test": metrics or None, "metric": name, "is_higher_better": bool, "checkpoint": prefix
             or None}; None in a process that only helps another one.
 
     Raises:
         UserError: for seeds that are no numbers, and without dev data to compare by.
     """
-    seeds = _seeds()
-    rates = SEARCHED_RATES if FLAGS.search else (FLAGS.learning_rate,)
-    if FLAGS.search and not FLAGS.do_eval:
+    seeds = _seeds(options)
+    rates = SEARCHED_RATES if options.search else (options.learning_rate,)
+    if options.search and not options.do_eval:
         raise UserError("--search compares on dev: add --do_eval=true")
-    folder = FLAGS.output_dir
     results = []
-    try:
-        for number, (rate, seed) in enumerate(itertools.product(rates, seeds), start=1):
-            FLAGS.learning_rate, FLAGS.seed = rate, seed
-            FLAGS.output_dir = os.path.join(folder, _name(rate, seed))
-            print("run %d of %d: %s" % (number, len(rates) * len(seeds), FLAGS.output_dir))
-            result = run_once()
-            if result is not None:
-                results.append(dict(result, rate=rate, seed=seed, folder=FLAGS.output_dir))
-    finally:
-        FLAGS.output_dir = folder
+    for number, (rate, seed) in enumerate(itertools.product(rates, seeds), start=1):
+        folder = os.path.join(options.output_dir, _name(options, rate, seed))
+        print("run %d of %d: %s" % (number, len(rates) * len(seeds), folder))
+        result = run_once(
+            finetuning_flags.with_values(options, learning_rate=rate, seed=seed, output_dir=folder)
+        )
+        if result is not None:
+            results.append(dict(result, rate=rate, seed=seed, folder=folder))
     if results:
         rows = [_row(rate, [r for r in results if r["rate"] == rate]) for rate in rates]
-        _write(folder, results, rows)
+        _write(options.output_dir, results, rows)
 
 
 def folders_of_runs(folder):
@@ -72,23 +68,23 @@ def folders_of_runs(folder):
     ]
 
 
-def _seeds():
+def _seeds(options):
     try:
-        seeds = [int(seed) for seed in FLAGS.seeds or [FLAGS.seed]]
+        seeds = [int(seed) for seed in options.seeds or [options.seed]]
     except ValueError:
         raise UserError(
-            "--seeds=%s: expected whole numbers with commas between" % ",".join(FLAGS.seeds)
+            "--seeds=%s: expected whole numbers with commas between" % ",".join(options.seeds)
         ) from None
     for seed in seeds:
         run_flags.check_seed(seed)
     if len(set(seeds)) < len(seeds):
-        raise UserError("--seeds=%s: a seed stands there twice" % ",".join(FLAGS.seeds))
+        raise UserError("--seeds=%s: a seed stands there twice" % ",".join(options.seeds))
     return seeds
 
 
-def _name(rate, seed):
-    parts = ["rate_%g" % rate] if FLAGS.search else []
-    return "_".join(parts + (["seed_%d" % seed] if FLAGS.seeds else []))
+def _name(options, rate, seed):
+    parts = ["rate_%g" % rate] if options.search else []
+    return "_".join(parts + (["seed_%d" % seed] if options.seeds else []))
 
 
 def _row(rate, results):
@@ -113,7 +109,7 @@ def _value(result, split):
 
 def _write(folder, results, rows):
     metric = results[0]["metric"]
-    sign = 1 if task_metrics.METRICS[metric].is_higher_better else -1
+    sign = 1 if results[0]["is_higher_better"] else -1
     best = max(rows, key=lambda row: sign * row["dev"][0]) if "dev" in rows[0] else None
     best_run = best and max(
         (result for result in results if result["rate"] == best["rate"]),
@@ -157,7 +153,7 @@ def _last_lines(results, rows, best, best_run):
         yield "models", "%s: not compared, as --do_eval=true was not given" % folders
         return
     metric = results[0]["metric"]
-    extreme = "highest" if task_metrics.METRICS[metric].is_higher_better else "lowest"
+    extreme = "highest" if results[0]["is_higher_better"] else "lowest"
     among = len(best["seeds"])
     if len(rows) > 1:
         text = "learning rate %g: %s mean dev %s, %.4f, of %d rates"

@@ -1,12 +1,13 @@
-"""What runs a classifier: the checkpoint of a model folder, a SavedModel, or a .tflite file.
+"""What runs a fine-tuned model: the checkpoint of its folder, a SavedModel, or a .tflite file.
 
 A backend has
-    num_outputs: int, C, the columns of what it predicts;
+    num_outputs: int, C, the last dimension of its first output;
     longest: int, the longest row it takes;
     fixed_length: int, the only length it takes, or None;
     num_segments: int;
     vocab_size: int, or None where the model does not tell;
-    run(ids, mask, segments): int32 [B, F] each -> float [B, C]; may be called by several threads;
+    run(ids, mask, segments): int32 [B, F] each -> list of float [B, ...], one for each of the
+        output names that it was opened with; may be called by several threads;
     close().
 """
 
@@ -27,15 +28,16 @@ from albert_zh.inference import loaded_model
 from albert_zh.model import (
     checkpoint_files,
     checkpoint_matching,
-    classifier_output,
     inference_graph,
     label_map,
     model_folder,
     modeling,
 )
-from albert_zh.tasks.classification import objectives
+from albert_zh.tasks import outputs_graph
+from albert_zh.tasks import settings as task_settings
 from albert_zh.text import tokenization
 
+CLASSIFIER_OUTPUTS = ("probabilities",)
 LONGEST_UNKNOWN = 512  # of exported files, whose positions are not known
 _SAVED_MODEL = "saved_model.pb"
 
@@ -43,7 +45,13 @@ _SAVED_MODEL = "saved_model.pb"
 _INPUT_ALIASES = (("input_ids", "ids"), ("input_mask", "mask"), ("segment_ids",))
 
 
-def open_model(path, config_file=None, precision="float32", num_threads=None):
+def open_model(
+    path,
+    config_file=None,
+    precision="float32",
+    num_threads=None,
+    output_names=CLASSIFIER_OUTPUTS,
+):
     """The backend for a path.
 
     Args:
@@ -52,6 +60,7 @@ def open_model(path, config_file=None, precision="float32", num_threads=None):
         precision: of a model folder's products, a key of `modeling.PRECISIONS`.
         num_threads: threads of an operation; None: one for a .tflite file, otherwise as many as
             there are cores.
+        output_names: names of the outputs that `run` gives, see `TaskType.decoded_outputs`.
 
     Raises:
         UserError: if there is no such model.
@@ -59,13 +68,13 @@ def open_model(path, config_file=None, precision="float32", num_threads=None):
     loaded_model.check_precision(precision)
     if not is_exported(path):
         cpu_precision.warn_of_slow_precision(precision)
-        return CheckpointBackend(path, config_file, precision, num_threads)
+        return CheckpointBackend(path, config_file, precision, num_threads, output_names)
     saved_model = _saved_model_folder(path)
     if precision != "float32":
         raise UserError("precision: an exported model (%s) has its own, leave it out" % path)
     if saved_model is None:
-        return TfliteBackend(path, num_threads)
-    return SavedModelBackend(saved_model, num_threads)
+        return TfliteBackend(path, num_threads, output_names)
+    return SavedModelBackend(saved_model, num_threads, output_names)
 
 
 def is_exported(path):
@@ -84,7 +93,7 @@ def has_classifier(path):
     shapes = checkpoint_matching.with_canonical_names(
         checkpoint_files.read_shapes(_checkpoint_of(path))
     )
-    return "output_weights" in shapes
+    return inference_graph.TASK_HEAD in inference_graph.heads_of(shapes)
 
 
 def _saved_model_folder(path):
@@ -100,34 +109,30 @@ def _saved_model_folder(path):
 
 
 class CheckpointBackend:
-    """The classifier of a model folder."""
+    """The head of a model folder."""
 
     fixed_length = None
 
-    def __init__(self, model_dir, config_file, precision, num_threads):
+    def __init__(self, model_dir, config_file, precision, num_threads, output_names):
         """Arguments and errors as of `open_model`."""
         prefix = _checkpoint_of(model_dir)
         folder = model_dir if storage.is_folder(model_dir) else os.path.dirname(model_dir)
         config_file = config_file or model_folder.config_in_folder(folder or ".")
         config = modeling.AlbertConfig.from_json_file(config_file)
         shapes = checkpoint_matching.with_canonical_names(checkpoint_files.read_shapes(prefix))
-        if "output_weights" not in shapes:
+        if inference_graph.TASK_HEAD not in inference_graph.heads_of(shapes):
             raise UserError("%s holds no classifier (output_weights): fine-tune it first" % prefix)
-        trained = FilesBeside(model_dir).settings
-        settings = objectives.Settings(
-            objective=trained.get("objective", "single_label"),
-            pooling=trained.get("pooling", "cls"),
-        )
+        settings = task_settings.of_notes(FilesBeside(model_dir).settings)
         self.num_outputs = checkpoint_matching.num_labels(shapes)
         self.longest = config.max_position_embeddings
         self.num_segments = config.type_vocab_size
         self.vocab_size = config.vocab_size
 
         def build(features):
-            logits = objectives.logits_builder(
+            outputs = outputs_graph.outputs_builder(
                 config, features, self.num_outputs, settings, False, precision=precision
             )()
-            return classifier_output.probabilities(logits, settings.objective), []
+            return [outputs[name] for name in output_names], []
 
         self._session = loaded_model.CheckpointSession(prefix, build, "a classifier", num_threads)
         self.run = self._session.run
@@ -144,10 +149,10 @@ def _checkpoint_of(path):
 
 
 class SavedModelBackend:
-    """An exported SavedModel, by its signature with token ids and probabilities."""
+    """An exported SavedModel, by its signature with token ids and the outputs asked for."""
 
-    def __init__(self, folder, num_threads):
-        """Loads the SavedModel of a folder; raises `UserError` if it is none of a classifier."""
+    def __init__(self, folder, num_threads, output_names):
+        """Loads the SavedModel of a folder; raises `UserError` if it is none of such a task."""
         loaded_model.check_sessions_can_run()
         settings = tf.ConfigProto()
         settings.gpu_options.allow_growth = True
@@ -160,17 +165,17 @@ class SavedModelBackend:
             raise UserError(
                 "%s: not a readable SavedModel: %s" % (folder, system_errors.reason(error))
             ) from error
-        inputs, output = _signature_of(folder, model.signature_def)
+        inputs, outputs = _signature_of(folder, model.signature_def, output_names)
         graph = self._session.graph
         feeds = [graph.get_tensor_by_name(name) for name in inputs]
-        probabilities = graph.get_tensor_by_name(output)
+        tensors = [graph.get_tensor_by_name(name) for name in outputs]
         sizes = _sizes_of_tables(folder)
         self.fixed_length = feeds[0].shape.as_list()[1]
         self.longest = self.fixed_length or sizes.get("position", LONGEST_UNKNOWN)
         self.num_segments = sizes.get("token_type", 2)
         self.vocab_size = sizes.get("word")
-        self.num_outputs = int(probabilities.shape[-1])
-        self.run = self._session.make_callable(probabilities, feeds)
+        self.num_outputs = tensors[0].shape.as_list()[-1]
+        self.run = self._session.make_callable(tensors, feeds)
 
     def close(self):
         """Frees the session."""
@@ -192,15 +197,21 @@ def _sizes_of_tables(folder):
     return found
 
 
-def _signature_of(folder, signatures):
-    """(names of the three input tensors, name of the output tensor) of the fitting signature."""
+def _signature_of(folder, signatures, output_names):
+    """(names of the three input tensors, names of output tensors) of the fitting signature."""
     for _, signature in sorted(signatures.items()):
         inputs = _in_order(signature.inputs)
-        if inputs and "probabilities" in signature.outputs:
-            return [info.name for info in inputs], signature.outputs["probabilities"].name
+        if inputs and all(name in signature.outputs for name in output_names):
+            outputs = [signature.outputs[name].name for name in output_names]
+            return [info.name for info in inputs], outputs
     raise UserError(
-        "%s: no signature takes %s and gives probabilities (found: %s): export a classifier"
-        % (folder, ", ".join(loaded_model.INPUT_NAMES), ", ".join(sorted(signatures)) or "none")
+        "%s: no signature takes %s and gives %s (found: %s): export a fine-tuned model"
+        % (
+            folder,
+            ", ".join(loaded_model.INPUT_NAMES),
+            ", ".join(output_names),
+            ", ".join(sorted(signatures)) or "none",
+        )
     )
 
 
@@ -223,8 +234,8 @@ class TfliteBackend:
     vocab_size = None
     num_segments = 2
 
-    def __init__(self, path, num_threads):
-        """Loads a file; raises `UserError` if it is no classifier in TFLite's form."""
+    def __init__(self, path, num_threads, output_names):
+        """Loads a file; raises `UserError` if it has not the inputs and outputs of such a task."""
         self._lock = threading.Lock()  # an interpreter serves one thread at a time
         content = files.read_bytes(path)
         try:
@@ -238,20 +249,20 @@ class TfliteBackend:
             _plain_name(info["name"]): info for info in self._interpreter.get_input_details()
         }
         self._inputs = _in_order(by_name)
-        outputs = self._interpreter.get_output_details()
-        if self._inputs is None or len(outputs) != 1 or len(outputs[0]["shape"]) != 2:
+        self._outputs = _named_outputs(self._interpreter.get_output_details(), output_names)
+        if self._inputs is None or self._outputs is None:
             raise UserError(
-                "%s: expected inputs %s and one output of probabilities, found inputs %s and "
-                "%d outputs: export a classifier"
+                "%s: expected inputs %s and outputs %s, found inputs %s and %d outputs: export a "
+                "fine-tuned model"
                 % (
                     path,
                     ", ".join(loaded_model.INPUT_NAMES),
+                    ", ".join(output_names),
                     ", ".join(sorted(by_name)),
-                    len(outputs),
+                    len(self._interpreter.get_output_details()),
                 )
             )
-        self._output = outputs[0]
-        self.num_outputs = int(self._output["shape"][-1])
+        self.num_outputs = int(self._outputs[0]["shape"][-1])
         batch, length = self._inputs[0].get("shape_signature", self._inputs[0]["shape"])
         self._is_batch_fixed = batch > 0
         self.fixed_length = int(length) if length > 0 else None
@@ -259,7 +270,7 @@ class TfliteBackend:
         self._shape = tuple(self._inputs[0]["shape"])
 
     def run(self, *arrays):
-        """int32 [B, F] three times -> float [B, C]."""
+        """int32 [B, F] three times -> list of float [B, ...]."""
         with self._lock:
             if not self._is_batch_fixed:
                 return self._run(arrays)
@@ -268,7 +279,7 @@ class TfliteBackend:
                 self._run([_filled(array[start : start + size], size) for array in arrays])
                 for start in range(0, len(arrays[0]), size)
             ]
-        return np.concatenate(parts)[: len(arrays[0])]
+        return [np.concatenate(of_output)[: len(arrays[0])] for of_output in zip(*parts)]
 
     def _run(self, arrays):
         if arrays[0].shape != self._shape:
@@ -279,13 +290,24 @@ class TfliteBackend:
         for info, array in zip(self._inputs, arrays):
             self._interpreter.set_tensor(info["index"], array.astype(info["dtype"]))
         self._interpreter.invoke()
-        output = self._interpreter.get_tensor(self._output["index"])
-        scale, zero_point = self._output["quantization"]
+        return [self._float_output(info) for info in self._outputs]
+
+    def _float_output(self, info):
+        output = self._interpreter.get_tensor(info["index"])
+        scale, zero_point = info["quantization"]
         return output if not scale else (output.astype(np.float32) - zero_point) * scale
 
     def close(self):
         """Frees the interpreter."""
         self._interpreter = None
+
+
+def _named_outputs(details, names):
+    """The details of outputs by name; a single one may have any. None where they do not fit."""
+    if len(names) == 1 and len(details) == 1 and len(details[0]["shape"]) >= 2:
+        return details
+    by_name = {_plain_name(info["name"]): info for info in details}
+    return [by_name[name] for name in names] if set(by_name) == set(names) else None
 
 
 def tflite_interpreter(content, num_threads):
@@ -363,7 +385,7 @@ class FilesBeside:
         """The labels in the order of their numbers; the numbers themselves where none are there.
 
         Args:
-            num_labels: how many the model has.
+            num_labels: how many the model has; None where only its label map says so.
 
         Raises:
             UserError: if there are more or fewer.
@@ -375,8 +397,9 @@ class FilesBeside:
         elif path is not None:
             labels = list(label_map.labels_of_map(path))
         else:
-            return [str(number) for number in range(num_labels)]
-        label_map.check_num_labels(path, labels, num_labels)
+            return [str(number) for number in range(num_labels or 0)]
+        if num_labels is not None:
+            label_map.check_num_labels(path, labels, num_labels)
         return labels
 
     def tokenizer(self, vocab_file, do_lower_case):

@@ -100,7 +100,7 @@ class Health(pydantic.BaseModel):
     """What is served."""
 
     status: Literal["ok"]
-    objective: Literal["single_label", "multi_label", "regression"]
+    objective: str = pydantic.Field(description="The kind of task, such as single_label.")
     classes: List[str]
     max_seq_length: int = pydantic.Field(description="In tokens; longer texts are cut.")
 
@@ -198,15 +198,9 @@ def _add_predictions(app, predictor, batcher, limits, metrics):
 
     @app.post("/predict", responses={**errors, **_answer(Predictions)})
     async def predict(request: PredictRequest, client: Request):
-        """Classifies texts."""
-        labels, probabilities = await predicted(request.texts, client)
-        return JSONResponse(
-            {
-                "classes": predictor.labels,
-                "labels": labels,
-                "probabilities": probabilities.tolist(),
-            }
-        )
+        """Predicts texts: their classes, or what else the model was fine-tuned for."""
+        decoded, outputs = await predicted(request.texts, client)
+        return JSONResponse(predictor.kind.answer(decoded, outputs, predictor.labels))
 
     @app.post("/similarity", responses={**errors, **_answer(Similarities)})
     async def similarity(request: SimilarityRequest, client: Request):

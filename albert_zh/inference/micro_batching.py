@@ -125,7 +125,8 @@ class MicroBatcher:
         for request in batch:
             end = start + len(request.texts)
             if not request.result.done():
-                request.result.set_result((labels[start:end], probabilities[start:end]))
+                rows = None if probabilities is None else probabilities[start:end]
+                request.result.set_result((labels[start:end], rows))
             start = end
 
     async def _answer_one_by_one(self, batch):

@@ -8,6 +8,7 @@ vocabulary and labels are taken from the folder it lies in.
 """
 
 import glob
+import itertools
 import os
 from typing import List, Optional, Sequence, Tuple
 
@@ -16,7 +17,8 @@ import numpy as np
 from albert_zh.common.errors import UserError
 from albert_zh.inference import backends, loaded_model
 from albert_zh.model import inference_graph
-from albert_zh.tasks import task_type
+from albert_zh.tasks import datasets, task_type
+from albert_zh.tasks.columns import InputExample
 
 __all__ = [
     "Predictor",
@@ -83,22 +85,26 @@ class Predictor(loaded_model.Resident):
             check_text_form=check_text_form,
         )
         self.path = path = loaded_model.checked_path(path)
-        self._backend = backends.open_model(
-            path, config_file=config_file, precision=precision, num_threads=num_threads
-        )
         files_beside = backends.FilesBeside(path)
-        files_beside.check_settings(self._backend.num_outputs)
         self.notes = trained = files_beside.settings
-        self.takes_pairs = takes_pairs(trained)
-        self._checks_text_form = check_text_form and self.takes_pairs is not None
         self.objective = trained.get("objective", "single_label")
         self.kind = task_type.get(self.objective)
+        self.rules = self.kind.rules
+        self._backend = backends.open_model(
+            path,
+            config_file=config_file,
+            precision=precision,
+            num_threads=num_threads,
+            output_names=self.kind.decoded_outputs,
+        )
+        files_beside.check_settings(self._backend.num_outputs)
+        self.takes_pairs = takes_pairs(trained)
+        self._checks_text_form = check_text_form and self.takes_pairs is not None
         self.labels = ["value"]
-        if self.kind.has_classes:
-            self.labels = files_beside.labels(self._backend.num_outputs)
-        self.label_separator = trained.get("label_separator", "|")
-        # One per label, or one for all.
-        self._thresholds = trained.get("thresholds") or task_type.DEFAULT_THRESHOLD
+        if self.rules.has_classes:
+            is_counted = not self.kind.token_outputs
+            self.labels = files_beside.labels(self._backend.num_outputs if is_counted else None)
+        self.label_separator = trained.get("label_separator", datasets.SEPARATOR)
         if do_lower_case is None:
             do_lower_case = trained.get("do_lower_case", True)
         self._tokenizer = files_beside.tokenizer(vocab_file, do_lower_case)
@@ -108,9 +114,17 @@ class Predictor(loaded_model.Resident):
             trained.get("max_seq_length") if max_seq_length is None else max_seq_length,
             self._backend.longest,
         )
+        self._use = self._model_in_use()
+
+    def _model_in_use(self):
+        columns = tuple(self.notes.get("columns", datasets.PAIR))
+        task = datasets.Task(
+            files={}, columns=columns, labels=tuple(self.labels), objective=self.objective
+        )
+        return task_type.ModelInUse(task, self.notes, self._tokenizer, self.max_seq_length)
 
     def predict(self, texts: Sequence[loaded_model.Text]) -> Tuple[List, np.ndarray]:
-        """Classifies texts.
+        """Predicts what the model was fine-tuned for: classifies texts, say.
 
         Args:
             texts: list of str, or of (text_a, text_b).
@@ -118,22 +132,54 @@ class Predictor(loaded_model.Resident):
         Returns:
             (labels, probabilities): list of n labels and float array [n, classes], in the order of
             the texts. A multi-label model has a list of labels for each text, a regression its
-            value for each text, and as the only column.
+            value for each text, and as the only column. Of other kinds of tasks what
+            `TaskType.decode` says, and None where outputs differ in length.
 
         Raises:
             UserError: as of `checked`, and after `close`.
         """
         checked = self.checked(texts)
+        examples = [
+            InputExample("text-%d" % number, text_a, text_b, None)
+            for number, (text_a, text_b) in enumerate(checked)
+        ]
         with self.in_use():
-            rows = loaded_model.rows_of(
-                checked, self._tokenizer, self.max_seq_length, self._backend.num_segments
+            rows, counts = self._rows_of(examples)
+            predictions = iter(self._outputs_of(rows))
+            grouped = [list(itertools.islice(predictions, count)) for count in counts]
+        decoded = self.kind.decode(examples, grouped, self._use)
+        main = self.kind.decoded_outputs[0]
+        if main in self.kind.token_outputs or len(rows) != len(examples):
+            return decoded, None
+        outputs = [of_rows[0][main] for of_rows in grouped]
+        return decoded, np.array(outputs).reshape([len(outputs), self._backend.num_outputs])
+
+    def _rows_of(self, examples):
+        """([(ids, segment ids)] of all examples, number of rows of each)."""
+        rows, counts = [], []
+        for example in examples:
+            if example.text_b is not None and self._backend.num_segments < 2:
+                raise UserError("the model takes single texts (type_vocab_size 1), found a pair")
+            records, _ = self.kind.features(
+                self._use.task, example, self._tokenizer, self.max_seq_length
             )
-            probabilities = np.zeros([len(rows), self._backend.num_outputs], np.float32)
-            for batch in loaded_model.batches_by_length([len(ids) for ids, _ in rows]):
-                arrays = loaded_model.padded([rows[i] for i in batch], self._backend.fixed_length)
-                probabilities[batch] = self._backend.run(*arrays)
-        labels = self.kind.decoded(probabilities, self.labels, self._thresholds)
-        return labels, probabilities
+            rows += [(record["input_ids"], record["segment_ids"]) for record in records]
+            counts.append(len(records))
+        return rows, counts
+
+    def _outputs_of(self, rows):
+        """[{name: array}] of rows of ids, per-token arrays as long as the row."""
+        names, token_outputs = self.kind.decoded_outputs, self.kind.token_outputs
+        outputs = [None] * len(rows)
+        for batch in loaded_model.batches_by_length([len(ids) for ids, _ in rows]):
+            inputs = loaded_model.padded([rows[i] for i in batch], self._backend.fixed_length)
+            arrays = self._backend.run(*inputs)
+            for place, index in enumerate(batch):
+                outputs[index] = {name: array[place] for name, array in zip(names, arrays)}
+        for name in token_outputs:
+            for (ids, _), output in zip(rows, outputs):
+                output[name] = output[name][: len(ids)]
+        return outputs
 
     def checked(self, texts: Sequence[loaded_model.Text]) -> List[Tuple[str, Optional[str]]]:
         """Texts as (text_a, text_b), text_b None for a single one.
@@ -183,7 +229,7 @@ class Predictor(loaded_model.Resident):
             UserError: if the model has not two classes, was fine-tuned on something else than two
                 sentences, or its labels don't tell.
         """
-        is_exclusive = self.kind.has_classes and not self.kind.has_several_labels
+        is_exclusive = self.rules.has_classes and not self.rules.has_several_labels
         if not is_exclusive or len(self.labels) != 2:
             raise UserError(
                 "the model tells %d classes apart (%s), expected a model of sentence pairs with 2: "

@@ -101,7 +101,7 @@ def canonical_name(name):
 
 def num_labels(shapes):
     """Classes of the classifier that is among {canonical name: shape}; 2 where none is."""
-    for name in ("output_weights", "output_bias"):
+    for name in ("output_weights", "output_bias", "cls/squad/output_weights"):
         if shapes.get(name):  # not of a single number
             return max(1, shapes[name][0])
     return 2
@@ -207,10 +207,7 @@ def expected_shapes_by_part(config, num_labels=2, parts=MODEL_PARTS):
     Returns:
         OrderedDict, part -> {name: shape}.
     """
-    config = copy.copy(config)
-    if "{layer}" not in LAYOUTS[config.layout].layer_scope:
-        groups = config.num_hidden_groups or 1
-        config.num_hidden_layers = min(groups, config.num_hidden_layers)  # more would share weights
+    config = with_each_layer_once(config)
     shapes = collections.OrderedDict()
     with tf.Graph().as_default():
         zero = tf.zeros([1, 1], tf.int32)
@@ -231,6 +228,19 @@ def expected_shapes_by_part(config, num_labels=2, parts=MODEL_PARTS):
             shapes[part] = {v.op.name: v.shape.as_list() for v in variables}
             seen.update(shapes[part])
     return shapes
+
+
+def with_each_layer_once(config):
+    """The config of a model with the same variables and no layer that shares another's.
+
+    Args:
+        config: `AlbertConfig`.
+    """
+    config = copy.copy(config)
+    if "{layer}" not in LAYOUTS[config.layout].layer_scope:
+        groups = config.num_hidden_groups or 1
+        config.num_hidden_layers = min(groups, config.num_hidden_layers)
+    return config
 
 
 def check_fits(config_file, path):

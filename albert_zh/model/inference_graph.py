@@ -24,7 +24,7 @@ FINE_TUNING_FILE = "fine_tuning.json"
 # What it may hold; other keys are there for people and for comparisons.
 NOTES = validation.record(
     {
-        "objective": validation.one_of(*classifier_output.OBJECTIVES),
+        "objective": validation.TEXT,
         "pooling": validation.one_of(*classifier_output.POOLINGS),
         "do_lower_case": validation.BOOLEAN,
         "max_seq_length": validation.integer(1),
@@ -33,6 +33,7 @@ NOTES = validation.record(
         "header": validation.or_none(validation.list_of(validation.or_none(validation.TEXT))),
         "chosen_columns": validation.record({}, [], validation.TEXT),
         "compares_sentences": validation.BOOLEAN,
+        "head": validation.record(),
         "thresholds": validation.or_none(validation.list_of(validation.number(0, 1))),
         "dev": validation.record(
             {"global_step": validation.integer(0)}, ["global_step"], validation.NUMBER_OR_NAN
@@ -44,12 +45,23 @@ NOTES_WAY_OUT = "put back what training wrote there, or train again"
 ENCODER_INPUTS = ("input_ids", "input_mask", "segment_ids")
 MASKED_LM_LOSS = "cls/predictions/truediv"
 _NO_WEIGHTS = 1e-5  # added to the sum of the weights, as in training
-# A variable that each head has, and what the head puts out.
+# Variables one of which each head has, and what the head puts out. "classification" stands for the
+# head of any kind of task that a model is fine-tuned for; the outputs here are a classifier's.
+TASK_HEAD = "classification"
 HEADS = collections.OrderedDict(
     [
-        ("classification", ("output_weights", ("probabilities", "logits"))),
-        ("masked_lm", ("cls/predictions/output_bias", ("masked_lm_log_probs", MASKED_LM_LOSS))),
-        ("sentence_order", ("cls/seq_relationship/output_weights", ("sentence_order_log_probs",))),
+        (
+            TASK_HEAD,
+            (
+                ("output_weights", "cls/squad/output_weights"),
+                ("probabilities", "logits"),
+            ),
+        ),
+        ("masked_lm", (("cls/predictions/output_bias",), ("masked_lm_log_probs", MASKED_LM_LOSS))),
+        (
+            "sentence_order",
+            (("cls/seq_relationship/output_weights",), ("sentence_order_log_probs",)),
+        ),
     ]
 )
 
@@ -141,7 +153,7 @@ def check_notes(notes, num_outputs, source):
 
 def heads_of(names):
     """The heads whose variables are among names, a list of keys of `HEADS`."""
-    return [head for head, (mark, _) in HEADS.items() if mark in names]
+    return [head for head, (marks, _) in HEADS.items() if any(mark in names for mark in marks)]
 
 
 def build(
@@ -153,6 +165,7 @@ def build(
     input_names=ENCODER_INPUTS,
     takes_flat_segments=False,
     output_positions=None,
+    build_head=None,
 ):
     """Builds the graph of a model for use in the default graph.
 
@@ -169,6 +182,8 @@ def build(
         input_names: names of the three encoder inputs in place of `ENCODER_INPUTS`.
         takes_flat_segments: bool; segments may also be [B * F], as in albert_zh's graphs.
         output_positions: see `modeling.AlbertModel`; `sequence_output` is [B, K, H] then.
+        build_head: function (config, model, {name of `ENCODER_INPUTS`: tensor}) -> {name: tensor}
+            of the head of a task; None: a classifier's.
 
     Returns:
         `Graph`, whose keys are the usual names in any case.
@@ -190,7 +205,10 @@ def build(
         model = AlbertModel(config, False, ids, mask, segments, output_positions=output_positions)
         outputs["sequence_output"] = model.get_sequence_output()
         outputs["pooled_output"] = model.get_pooled_output()
-        if "classification" in heads:
+        if TASK_HEAD in heads and build_head:
+            features = dict(zip(ENCODER_INPUTS, (ids, mask, segments)))
+            outputs.update(build_head(config, model, features))
+        elif TASK_HEAD in heads:
             outputs.update(_classification(config, model, mask, num_labels, settings or {}))
         if "masked_lm" in heads:
             outputs.update(_masked_lm(config, model, inputs, shape))
@@ -251,8 +269,11 @@ def write_meta_graph(path, config, shapes, settings=None):
         settings: as in `build`.
     """
     num_labels = shapes.get("output_weights", [None])[0]
+    heads = heads_of(shapes)
+    if (settings or {}).get("objective", "single_label") not in classifier_output.OBJECTIVES:
+        heads = [head for head in heads if head != TASK_HEAD]  # no classifier
     with tf.Graph().as_default():
-        build_for_converter(config, heads_of(shapes), num_labels, settings)
+        build_for_converter(config, heads, num_labels, settings)
         found = {variable.op.name: variable.shape.as_list() for variable in tf.global_variables()}
         if all(shapes.get(name) == shape for name, shape in found.items()):
             tf.train.Saver().export_meta_graph(path, clear_devices=True, strip_default_attrs=True)

@@ -3,11 +3,11 @@
 import os
 
 from albert_zh.common.errors import UserError
+from albert_zh.common.messages import say
 from albert_zh.model import checkpoint_files, checkpoint_matching, structured_initialization
 from albert_zh.pretraining import record_sources
 from albert_zh.training import flags as run_flags
 from albert_zh.training import run_folder
-from albert_zh.training.messages import say
 
 # Ends the messages about --init_checkpoint where the run has a checkpoint already.
 _NEED_NOT_BE_NAMED = ", or leave --init_checkpoint out: the run goes on from its own weights"

@@ -2,7 +2,7 @@
 
 import math
 
-from albert_zh.training.messages import say
+from albert_zh.common.messages import say
 
 _REFERENCE_BATCH = 4096
 # Rates that were found good at a batch of 4096 (LAMB: ALBERT's; AdamW: BERT's 1e-4 at 256); the

@@ -15,9 +15,9 @@ import tensorflow.compat.v1 as tf
 
 from albert_zh.common import files, storage
 from albert_zh.common.errors import UserError
+from albert_zh.common.messages import say
 from albert_zh.common.progress import progress_bar
 from albert_zh.corpus import tfrecords
-from albert_zh.training.messages import say
 
 _CHECKED_TOGETHER = 1024  # records
 _COUNTED_RECORDS = 20000

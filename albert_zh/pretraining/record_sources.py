@@ -4,12 +4,12 @@ import math
 import os
 
 from albert_zh.common.errors import UserError
+from albert_zh.common.messages import say
 from albert_zh.corpus import masking
 from albert_zh.corpus import reader as corpus_reader
 from albert_zh.pretraining import input_pipeline, record_files
 from albert_zh.text import tokenization
 from albert_zh.training import flags as run_flags
-from albert_zh.training.messages import say
 
 
 def vocabulary_file(options, config):

@@ -13,6 +13,7 @@ import numpy as np
 
 from albert_zh.common import files
 from albert_zh.common.errors import UserError
+from albert_zh.common.messages import say, time_and_memory
 from albert_zh.model import checkpoint_files, model_folder
 from albert_zh.model.config import AlbertConfig
 from albert_zh.pretraining import flags as pretraining_flags
@@ -31,7 +32,6 @@ from albert_zh.training.hooks import (
     StopHook,
     StopRequest,
 )
-from albert_zh.training.messages import say, time_and_memory
 from albert_zh.training.training_errors import explained_errors
 
 FLAGS = flags.FLAGS

@@ -489,7 +489,7 @@ class Layout:
             raise ValueError("no label in it")
         if value is None:
             return None
-        has_several = task_type.type_of(self._task).has_several_labels
+        has_several = task_type.rules_of(self._task).has_several_labels
         if isinstance(value, list) and has_several:
             value = self._task.separator.join(self._labels_of_list(value))
         label = _as_text(value).strip()
@@ -515,7 +515,7 @@ def _as_text(value):
 
 
 def _problem_of_label(task, label):
-    kind = task_type.type_of(task)
+    kind = task_type.rules_of(task)
     problem = kind.problem(label)
     if problem and kind.has_classes:
         return "%s, expected one of %s" % (problem, _some_labels(task) or "your labels")

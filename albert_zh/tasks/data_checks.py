@@ -15,11 +15,6 @@ FEW_DEV_ROWS = 100  # by fewer no checkpoint is chosen better than by chance
 _PRESUMED_SCORE = 0.8  # for which the standard error is told
 
 
-def text_key(example):
-    """What makes two examples the same text or pair."""
-    return hash((example.text_a, example.text_b))
-
-
 def check(task, splits):
     """Looks at the splits of a run.
 
@@ -66,12 +61,12 @@ def _few_dev_rows(task, splits):
 
 def standard_error(task, num_rows, score=_PRESUMED_SCORE):
     """Standard error of a task's score on so many rows."""
-    return task_type.type_of(task).standard_error(score, num_rows)
+    return task_type.rules_of(task).standard_error(score, num_rows)
 
 
 def _spellings(task, splits):
     """Labels of train that differ in their writing only."""
-    if "train" not in splits or not task_type.type_of(task).has_classes:
+    if "train" not in splits or not task_type.rules_of(task).has_classes:
         return
     same = collections.defaultdict(list)
     for label in sorted(label_counts(task, splits["train"])):
@@ -88,7 +83,7 @@ def _spellings(task, splits):
 def _separators(task, splits):
     """Several labels in one, where the flags say nothing of them or another separator."""
     is_own = task.header is not None
-    kind = task_type.type_of(task)
+    kind = task_type.rules_of(task)
     if "train" not in splits or not (kind.has_several_labels or is_own):
         return
     parts = [label_parts(task, example.label) for example in splits["train"].examples]
@@ -109,7 +104,7 @@ def _separators(task, splits):
 
 
 def _imbalance(task, splits):
-    if "train" not in splits or not task_type.type_of(task).has_classes:
+    if "train" not in splits or not task_type.rules_of(task).has_classes:
         return
     counts = label_counts(task, splits["train"])
     (most, many), (least, few) = counts.most_common()[0], counts.most_common()[-1]
@@ -129,7 +124,7 @@ def _imbalance(task, splits):
 
 
 def _absent_labels(task, splits):
-    if "train" not in splits or not task_type.type_of(task).has_classes:
+    if "train" not in splits or not task_type.rules_of(task).has_classes:
         return
     for name in ("train", "dev"):
         if name in splits and splits[name].has_labels:
@@ -149,7 +144,7 @@ def _duplicates(task, splits):
             continue
         labels = collections.defaultdict(set)
         for example in split.examples:
-            labels[text_key(example)].add(example.label)
+            labels[text_groups.text_key(example)].add(example.label)
         repeated = len(split.examples) - len(labels)
         if repeated:
             yield (
@@ -158,14 +153,14 @@ def _duplicates(task, splits):
             )
         contradictory = {key for key, found in labels.items() if len(found) > 1}
         if contradictory:
-            example = next(e for e in split.examples if text_key(e) in contradictory)
+            example = next(e for e in split.examples if text_groups.text_key(e) in contradictory)
             yield (
                 "warning: %d texts of %s stand there with different labels, as %r (%s)"
                 % (
                     len(contradictory),
                     name,
                     example.text_a[:40],
-                    ", ".join(sorted(map(str, labels[text_key(example)]))),
+                    ", ".join(sorted(map(str, labels[text_groups.text_key(example)]))),
                 ),
                 {"contradictory_in_" + name: len(contradictory)},
             )
@@ -175,13 +170,13 @@ def _shared_rows(task, splits):
     """Rows of dev and test that training has seen, and those that it saw with another label."""
     if "train" not in splits:
         return
-    labels = {text_key(example): example.label for example in splits["train"].examples}
+    labels = {text_groups.text_key(example): example.label for example in splits["train"].examples}
     for name in ("dev", "test"):
         if name not in splits:
             continue
-        shared = [e for e in splits[name].examples if text_key(e) in labels]
+        shared = [e for e in splits[name].examples if text_groups.text_key(e) in labels]
         if shared:
-            other = sum(e.label not in (None, labels[text_key(e)]) for e in shared)
+            other = sum(e.label not in (None, labels[text_groups.text_key(e)]) for e in shared)
             yield (
                 "note: %d of %d rows of %s stand in train too%s%s"
                 % (

@@ -10,6 +10,7 @@ from albert_zh.common.errors import UserError
 from albert_zh.tasks import task_type
 
 OWN_DATA = "multiclass"
+SEPARATOR = "|"  # between the labels of a multi-label row, unless another is named
 
 # Names by which columns of a header, or keys of JSON lines, are known; case does not matter.
 KEYS = {
@@ -36,7 +37,7 @@ Task = collections.namedtuple(
     "Task",
     "files columns labels keys aliases examples_of is_left_out objective separator header chosen",
 )
-Task.__new__.__defaults__ = ({}, {}, None, None, "single_label", "|", None, {})
+Task.__new__.__defaults__ = ({}, {}, None, None, "single_label", SEPARATOR, None, {})
 Task.__doc__ = """A row of the table.
 
 Fields:
@@ -215,7 +216,7 @@ def is_pair(task):
 
 def compares_sentences(task):
     """Whether a task's model says if two sentences mean the same, as similarity.py needs it."""
-    kind = task_type.type_of(task)
+    kind = task_type.rules_of(task)
     has_two_classes = kind.has_classes and not kind.has_several_labels and len(task.labels) == 2
     # Records that are no plain row of texts (csl, copa) are no two sentences to compare.
     return is_pair(task) and has_two_classes and task.examples_of is None
@@ -223,7 +224,7 @@ def compares_sentences(task):
 
 def num_outputs(task):
     """Outputs of the task's classifier: one per label, one for a regression."""
-    return task_type.type_of(task).num_outputs(len(task.labels))
+    return task_type.rules_of(task).num_outputs(len(task.labels))
 
 
 # Labels
@@ -239,9 +240,9 @@ def label_value(task, label):
     Returns:
         the class's number; a list of 0 and 1, one per class (multi-label); a float (regression).
     """
-    return task_type.type_of(task).target(label, task.labels, task.separator)
+    return task_type.rules_of(task).target(label, task.labels, task.separator)
 
 
 def label_parts(task, label):
     """The labels of one label cell: several, or none, in a multi-label task."""
-    return task_type.type_of(task).labels_of_cell(label, task.separator)
+    return task_type.rules_of(task).labels_of_cell(label, task.separator)

@@ -151,11 +151,7 @@ def _drawn(task, examples, share, seed, groups, first=(), left_out=()):
 
 def _labels_to_spread(task, example):
     """The labels of a row, each once; of several also how many, so that the rows' number fits."""
-    kind = task_type.type_of(task)
-    if not kind.has_classes:
-        return [0]
-    labels = sorted(set(label_parts(task, example.label)))
-    return labels + [len(labels)] if kind.has_several_labels else labels
+    return task_type.rules_of(task).labels_to_spread(label_parts(task, example.label))
 
 
 def _quotas(counts, share, num_rows, generator):

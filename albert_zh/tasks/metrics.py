@@ -74,6 +74,19 @@ METRICS = {
 }
 
 
+def directions(objective):
+    """{name: whether higher is better} of the metrics of a kind of labels.
+
+    Args:
+        objective: one of `classifier_output.OBJECTIVES`.
+    """
+    return {
+        name: metric.is_higher_better
+        for name, metric in METRICS.items()
+        if objective in metric.objectives
+    }
+
+
 def evaluate(
     objective, logits, gold, batch_size, further=(), thresholds=None, multi_label_loss="sum"
 ):
@@ -107,12 +120,12 @@ def evaluate(
 def example_losses(objective, logits, gold, multi_label_loss="sum"):
     """Plain losses, without smoothing or weights; float [n]."""
     logits = np.asarray(logits, np.float64)
-    return task_type.get(objective).losses(logits, gold, multi_label_loss)
+    return task_type.get(objective).rules.losses(logits, gold, multi_label_loss)
 
 
 def probabilities(objective, logits):
     """As `classifier_output.probabilities`."""
-    return task_type.get(objective).probabilities(np.asarray(logits, np.float64))
+    return task_type.get(objective).rules.probabilities(np.asarray(logits, np.float64))
 
 
 def predicted(objective, probabilities, thresholds=None):
@@ -126,7 +139,7 @@ def predicted(objective, probabilities, thresholds=None):
     Returns:
         int [n], int [n, C] or float [n], as gold labels are.
     """
-    return task_type.get(objective).decided(probabilities, thresholds)
+    return task_type.get(objective).rules.decided(probabilities, thresholds)
 
 
 def tuned_thresholds(gold, probabilities, pooled_rows=POOLED_ROWS):
@@ -182,7 +195,7 @@ def constant_prediction(objective, gold, metric):
         (score, prediction): a class; of a multi-label task a list of classes; of a regression the
         mean.
     """
-    gold, kind = np.asarray(gold), task_type.get(objective)
+    gold, kind = np.asarray(gold), task_type.get(objective).rules
     if not kind.has_classes:
         return 0.0, float(gold.mean())
 

@@ -86,7 +86,7 @@ def with_columns_and_labels(task, split):
     """
     task = task._replace(columns=split.columns, header=tuple(split.header))
     counts = label_counts(task, split)
-    labels = task_type.type_of(task).labels_of_all(counts)
+    labels = task_type.rules_of(task).labels_of_all(counts)
     if labels is not None:
         return task._replace(labels=labels)
     num_rows = len(split.examples)
@@ -151,7 +151,7 @@ def _are_no_classes(task, counts, examples):
     num_single = sum(count == 1 for count in counts.values())
     if len(counts) > MANY_LABELS and num_single > 0.9 * len(counts):
         return True
-    return not task_type.type_of(task).has_several_labels and _are_texts(counts, examples)
+    return not task_type.rules_of(task).has_several_labels and _are_texts(counts, examples)
 
 
 def _are_texts(labels, examples):
@@ -424,7 +424,7 @@ def open_stream(task, path, encoding="utf-8"):
     first = _without_header(layout, readable, first)
     if not first:
         raise UserError("%s has no %s" % (path, _expected_rows(table, layout.columns)))
-    if task_type.type_of(task).has_several_labels and not layout.has_labels(first):
+    if task_type.rules_of(task).has_several_labels and not layout.has_labels(first):
         layout.drop_labels()
     rows = itertools.chain(first, table)
     return layout.notes, _lenient_examples(layout, rows)
@@ -474,7 +474,7 @@ def label_counts(task, split):
 def _about_labels(split, task):
     if not split.has_labels:
         return "no labels"
-    if not task_type.type_of(task).has_classes:
+    if not task_type.rules_of(task).has_classes:
         values = [float(e.label) for e in split.examples if e.label is not None]
         return "values %g to %g" % (min(values), max(values))
     counts = label_counts(task, split)
@@ -526,7 +526,7 @@ def _report_bad_rows(task, layout, table, bad, rows, skip, notes):
         way_out = "mend them, or leave them out with --skip_bad_rows=true"
         if not layout.only_labels_are_bad and 2 * len(bad) > len(rows):
             way_out = _other_separator(table, rows) or way_out
-        kind = task_type.type_of(task)
+        kind = task_type.rules_of(task)
         can_have_several = kind.has_classes and not kind.has_several_labels
         mark = separator_of(task.labels or ()) if can_have_several else None
         if layout.only_labels_are_bad and task.header is not None and mark is not None:

@@ -1,35 +1,27 @@
-"""The report of a run: report.md, report.json, confusion_matrix.png.
+"""The report of a run: report.md, report.json and the pictures of its kind of task.
 
 Metrics of the best checkpoint on dev and on a labelled test file, with and without rows that
-training has seen; per class precision, recall, F1; calibration; the most confident errors; speed.
-A run that predicts only test, or evaluates only dev, keeps what a former one told of the other.
+training has seen; what the kind of task adds; the worst errors; speed. A run that predicts only
+test, or evaluates only dev, keeps what an earlier one reported of the other.
 """
 
-import itertools
 import os
 
-import numpy as np
-
-from albert_zh.common import files, package_files, plotting, validation
+from albert_zh.common import files, validation
 from albert_zh.common.errors import UserError
+from albert_zh.common.messages import readable_seconds, say
 from albert_zh.tasks import metrics as task_metrics
-from albert_zh.tasks import prediction_files, task_type
-from albert_zh.training.messages import readable_seconds, say
+from albert_zh.tasks import task_type
+from albert_zh.tasks.markdown import table
+from albert_zh.tasks.settings import Settings
 
 REPORT = "report.md"
 MACHINE_REPORT = "report.json"
-CONFUSION_MATRIX = "confusion_matrix.png"
-FONT = package_files.FONT
-MAX_CLASSES_WITH_NUMBERS = 30  # a larger confusion matrix is shown by colour alone
-SHOWN_TEXT = 120  # characters of an error's texts in report.md; report.json has all
-SHOWN_LABELS = 3  # of a prediction in a line
-SHOWN_LABEL = 20  # characters of a label in the confusion matrix
 SPLITS = ("dev", "test")
+_NO_METRICS = ("expected_calibration_error",)  # which a kind shows in a sentence
 _SECTION = validation.record(
     {
-        "errors": validation.list_of(
-            validation.record(required="text_a text_b label predicted line".split())
-        ),
+        "errors": validation.list_of(validation.record()),
         "classes": validation.list_of(
             validation.record(required="label precision recall f1 support".split())
         ),
@@ -38,7 +30,6 @@ _SECTION = validation.record(
         ),
     },
     ["errors"],
-    validation.NUMBER_OR_NAN,
 )
 MACHINE_REPORT_KIND = validation.record(
     {
@@ -50,22 +41,21 @@ MACHINE_REPORT_KIND = validation.record(
     },
     ["data", "remarks"],
 )
-_DETAILS = ("errors", "classes", "expected_calibration_error", "calibration")
 
 
 class Report:
-    """What is told about the predictions of a run."""
+    """What is reported about the predictions of a run."""
 
-    def __init__(self, task, outcomes, keys_of_training, metric):
+    def __init__(self, task, scorers, keys_of_training, metric):
         """Computes the metrics.
 
         Args:
             task: `Task`.
-            outcomes: {"dev" or "test": `predicting.Outcome`}.
-            keys_of_training: set of `data_checks.text_key`, or None where it is not known.
+            scorers: {"dev" or "test": `scorer.Scorer`}.
+            keys_of_training: set of `text_groups.text_key`, or None where it is not known.
             metric: name of the metric that chose the checkpoint.
         """
-        self._task, self._outcomes = task, outcomes
+        self._task, self._scorers = task, scorers
         self._kind = task_type.type_of(task)
         usual = self._kind.usual_metrics
         chosen = metric if self._is_further(metric, ()) else usual[0]
@@ -73,25 +63,21 @@ class Report:
         self._shown = list(dict.fromkeys([chosen, usual[0]]))
         self._names = usual + tuple(n for n in (metric, "macro_f1") if self._is_further(n, usual))
         self.metrics = {}
-        for name, outcome in outcomes.items():
-            self.metrics[name] = self._metrics_of(outcome, keys_of_training)
+        for name, scorer in scorers.items():
+            self.metrics[name] = self._metrics_of(scorer, keys_of_training)
 
     def _is_further(self, name, usual):
-        is_fitting = self._task.objective in task_metrics.METRICS[name].objectives
-        return is_fitting and name not in usual and name != "loss"
+        return name in self._kind.metrics and name not in usual and name != "loss"
 
-    def _metrics_of(self, outcome, keys):
-        gold, decided = outcome.gold, outcome.decided()
-        names = list(dict.fromkeys(self._names))
-        metrics = {"rows": len(gold)}
-        metrics.update((n, float(task_metrics.METRICS[n].value(gold, decided))) for n in names)
-        is_seen = outcome.is_seen(keys) if keys is not None else np.zeros(len(gold), bool)
+    def _metrics_of(self, scorer, keys):
+        metrics = {"rows": len(scorer)}
+        metrics.update(scorer.values(list(dict.fromkeys(self._names))))
+        is_seen = scorer.is_seen(keys)
         if is_seen.any():
             metrics["seen_rows"] = int(is_seen.sum())
             if not is_seen.all():
-                for name in self._shown:
-                    unseen = task_metrics.METRICS[name].value(gold[~is_seen], decided[~is_seen])
-                    metrics[name + "_of_unseen_rows"] = float(unseen)
+                for name, value in scorer.values(self._shown, ~is_seen).items():
+                    metrics[name + "_of_unseen_rows"] = value
         return metrics
 
     def summary_line(self, name):
@@ -106,31 +92,17 @@ class Report:
 
     def unlearnt(self, name):
         """A line, where a split's score is no better than that of one prediction for all rows."""
-        metric, outcome = self._shown[0], self._outcomes[name]
-        score = self.metrics[name][metric]
-        constant, prediction = task_metrics.constant_prediction(
-            self._task.objective, outcome.gold, metric
-        )
-        if not task_metrics.is_within_chance(score, constant, len(outcome)):
+        metric, scorer = self._shown[0], self._scorers[name]
+        score, constant = self.metrics[name][metric], scorer.constant(metric)
+        if constant is None or not task_metrics.is_within_chance(score, constant[0], len(scorer)):
             return None
-        rival = self._prediction_text(prediction)
         return "%s %s %.4f is no better than that of %s for every row (%.4f)" % (
             name,
             metric,
             score,
-            rival,
-            constant,
+            constant[1],
+            constant[0],
         )
-
-    def _prediction_text(self, prediction):
-        """A constant prediction, see `scores.constant_prediction`, in a few words."""
-        if not self._kind.has_classes:
-            return "%.4g" % prediction
-        names = self._kind.constant_names(prediction, self._task.labels)
-        labels = [_tick(name) for name in names[:SHOWN_LABELS]]
-        more = ["and %d more" % (len(names) - SHOWN_LABELS)]
-        labels += more if len(names) > SHOWN_LABELS else []
-        return ", ".join(labels) or "no label"
 
     def unseen_lines(self, name):
         """Yields (title, text) of the metric without rows that training has seen."""
@@ -153,17 +125,19 @@ class Report:
             paths of the files made.
         """
         report = dict(about, **self._kept_sections(folder, about))
-        for name, outcome in self._outcomes.items():
-            report[name] = dict(self.metrics[name], **self._details(outcome))
+        for name, scorer in self._scorers.items():
+            report[name] = dict(self.metrics[name], **scorer.details())
         path = os.path.join(folder, REPORT)
         files.write_json(os.path.join(folder, MACHINE_REPORT), report)
         with files.atomic_write(path) as handle:
             handle.write("\n".join(self._markdown(report)) + "\n")
-        picture = self._draw_confusion(os.path.join(folder, CONFUSION_MATRIX))
-        return [path] + ([picture] if picture else [])
+        pictured = sorted(self._scorers)[-1:]  # test, or else dev
+        return [path] + [
+            picture for name in pictured for picture in self._scorers[name].draw(folder, name)
+        ]
 
     def _kept_sections(self, folder, about):
-        """What a former run told of the same model and of splits that this one did not look at."""
+        """What an earlier run reported of the same model, of splits that are not in this one."""
         former = {}
         path = os.path.join(folder, MACHINE_REPORT)
         if os.path.exists(path):
@@ -173,7 +147,7 @@ class Report:
                 say("note: the former report is not used: %s", error)
         if former.get("model", "") != about["model"]:
             return {}
-        looked_at = set(self._outcomes).union(about["data"])
+        looked_at = set(self._scorers).union(about["data"])
         kept = {name: former[name] for name in SPLITS if name in former and name not in looked_at}
         rows = {name: former["data"][name] for name in kept if name in former["data"]}
         remarks = {
@@ -184,34 +158,6 @@ class Report:
         kept["data"] = dict(rows, **about["data"])
         kept["remarks"] = dict(remarks, **about["remarks"])
         return kept
-
-    def _details(self, outcome):
-        details = {"errors": self._errors(outcome)}
-        if not self._kind.has_classes:
-            return details
-        gold, decided = outcome.gold, outcome.decided()
-        details["classes"] = task_metrics.per_class(gold, decided, self._task.labels)
-        error, bins = task_metrics.expected_calibration_error(
-            *self._kind.confidences(gold, decided, outcome.probabilities)
-        )
-        details["expected_calibration_error"] = error
-        details["calibration"] = [
-            dict(zip(("from", "to", "count", "confidence", "accuracy"), row)) for row in bins
-        ]
-        return details
-
-    def _errors(self, outcome):
-        return [
-            {
-                "text_a": example.text_a,
-                "text_b": example.text_b,
-                "label": example.label,
-                "predicted": prediction_files.label_text(self._task, row, outcome.thresholds),
-                self._kind.error_name: float(size),
-                "line": int(example.guid.rsplit("-", 1)[1]),
-            }
-            for size, example, row in outcome.worst_errors()
-        ]
 
     # report.md
 
@@ -225,142 +171,15 @@ class Report:
         for what, rate in report["examples_per_second"].items():
             yield "Speed of %s: %.0f examples/s." % (what, rate)
         yield ""
-        yield from _table(("remark", "count"), sorted(report["remarks"].items()))
+        yield from table(("remark", "count"), sorted(report["remarks"].items()))
         for name in SPLITS:
             if name in report:
                 yield from self._split_markdown(name, report[name])
 
-    def _split_markdown(self, name, details):
+    def _split_markdown(self, name, section):
         yield "## %s" % name
         yield ""
-        metrics = [item for item in details.items() if item[0] not in _DETAILS]
-        yield from _table(("metric", "value"), metrics)
-        if "classes" in details:
-            columns = ("label", "precision", "recall", "f1", "support")
-            yield from _table(columns, [[c[key] for key in columns] for c in details["classes"]])
-            yield (
-                "Calibration: expected calibration error %.4f."
-                % details["expected_calibration_error"]
-            )
-            yield ""
-            columns = ("from", "to", "count", "confidence", "accuracy")
-            yield from _table(
-                columns, [[b[key] for key in columns] for b in details["calibration"]]
-            )
-        errors = details["errors"]
-        yield "### The %d %s errors" % (len(errors), self._kind.error_order)
-        yield ""
-        columns = ("text_a", "text_b", "label", "predicted", self._kind.error_name, "line")
-        if not any(error["text_b"] for error in errors):
-            columns = columns[:1] + columns[2:]
-        yield from _table(columns, [[error[key] for key in columns] for error in errors])
-
-    # confusion_matrix.png
-
-    def _draw_confusion(self, path):
-        """Draws the confusion matrix of test, or else of dev; returns the path or None."""
-        if self._kind.has_several_labels:
-            say("no confusion matrix: rows may have several labels")
-        has_matrix = self._kind.has_classes and not self._kind.has_several_labels
-        if not has_matrix or not self._outcomes:
-            return None
-        name, outcome = sorted(self._outcomes.items())[-1]
-        labels = [_tick(label) for label in self._task.labels]
-        counts = task_metrics.confusion(outcome.gold, outcome.decided(), len(labels))
-        pyplot = plotting.pyplot()
-        if pyplot is None:
-            say("no confusion matrix: matplotlib is not installed")
-            return None
-        font = font_for("".join(labels))
-        if font is None:
-            say(
-                "note: no font here has all characters of the labels: %s shows their numbers "
-                "(label_map.json)",
-                path,
-            )
-            labels = [str(number) for number in range(len(labels))]
-        figure = _confusion_figure(pyplot, counts, labels, font, "%s: rows are true labels" % name)
-        plotting.save(figure, path)
-        return path
-
-
-def _tick(label):
-    """A label in one line of a picture."""
-    text = " ".join(label.split())
-    return text if len(text) <= SHOWN_LABEL else text[: SHOWN_LABEL - 1] + "…"
-
-
-def _confusion_figure(pyplot, counts, labels, font, title):
-    size = min(24.0, max(4.0, 0.45 * len(labels) + 2))
-    figure, axes = pyplot.subplots(figsize=(size, size))
-    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    axes.imshow(shares, cmap="Blues", vmin=0.0, vmax=1.0)
-    text_size = 9 if len(labels) <= MAX_CLASSES_WITH_NUMBERS else 6
-    settings = {"size": text_size} if font is None else {"fontproperties": font, "size": text_size}
-    axes.set_xticks(range(len(labels)))
-    axes.set_yticks(range(len(labels)))
-    labels = [label.replace("$", r"\$") for label in labels]  # no formulas
-    axes.set_xticklabels(labels, rotation=90, **settings)
-    axes.set_yticklabels(labels, **settings)
-    axes.set_title(title)
-    axes.set_xlabel("predicted")
-    if len(labels) <= MAX_CLASSES_WITH_NUMBERS:
-        for (row, column), count in np.ndenumerate(counts):
-            if count:
-                colour = "white" if shares[row, column] > 0.5 else "black"
-                axes.text(
-                    column, row, str(count), ha="center", va="center", color=colour, size=text_size
-                )
-    return figure
-
-
-def font_for(text):
-    """A font that has all characters of a text: ours, or one of the system's.
-
-    Args:
-        text: str.
-
-    Returns:
-        matplotlib's `FontProperties`; None where no font has them all.
-    """
-    from matplotlib import font_manager
-
-    default = font_manager.findfont(font_manager.FontProperties())
-    for path in itertools.chain([default, FONT], _system_fonts(font_manager)):
-        if _has_glyphs(path, text):
-            return font_manager.FontProperties(fname=path)
-    return None
-
-
-def _system_fonts(font_manager):
-    """Yields paths of installed fonts; looked for only when the first is asked for."""
-    yield from sorted(font_manager.findSystemFonts())
-
-
-def _has_glyphs(path, text):
-    from matplotlib.ft2font import FT2Font
-
-    try:
-        there = FT2Font(path).get_charmap()
-    except (OSError, RuntimeError):  # no font that can be read
-        return False
-    return all(ord(character) in there for character in text if not character.isspace())
-
-
-def _table(columns, rows):
-    """Yields the lines of a Markdown table, and an empty one; nothing for no rows."""
-    if not rows:
-        return
-    yield "| %s |" % " | ".join(columns)
-    yield "|%s" % ("---|" * len(columns))
-    for row in rows:
-        yield "| %s |" % " | ".join(_cell(value) for value in row)
-    yield ""
-
-
-def _cell(value):
-    if isinstance(value, float):
-        return "%.4f" % value
-    text = " ".join(str("" if value is None else value).split())
-    text = text if len(text) <= SHOWN_TEXT else text[:SHOWN_TEXT] + "..."
-    return text.replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;")
+        metrics = [item for item in section.items() if isinstance(item[1], (int, float))]
+        yield from table(("metric", "value"), [m for m in metrics if m[0] not in _NO_METRICS])
+        scorer = self._scorers.get(name) or self._kind.scorer(self._task, Settings(), {})
+        yield from scorer.markdown(section)

@@ -6,9 +6,9 @@ What a model was trained for lies beside its checkpoint: `label_map.json` and `f
 import os
 
 from albert_zh.common.errors import UserError
-from albert_zh.tasks import data_checks, datasets, dev_split
+from albert_zh.common.messages import say
+from albert_zh.tasks import datasets, dev_split, task_type, text_groups
 from albert_zh.tasks import reader as task_reader
-from albert_zh.training.messages import say
 
 ALL_ARE_TRAINED = "0: on all rows"  # the share that is set aside where dev is a file of its own
 
@@ -26,7 +26,7 @@ class TaskData:
 
         Args:
             flags: values of the flags, by name.
-            objective: one of `classifier_output.OBJECTIVES`.
+            objective: name of the kind of task.
             model: (labels, notes) as of `notes_of_model`, of the checkpoint that is used as it is;
                 (None, {}) where a new classifier is trained.
 
@@ -35,9 +35,11 @@ class TaskData:
         """
         self._flags, self._data_dir = flags, flags.data_dir
         self.is_own = datasets.get_task(flags.task_name).labels is None
+        separator = getattr(flags, "label_separator", datasets.SEPARATOR)
         self.task = datasets.get_task(flags.task_name)._replace(
-            objective=objective, separator=flags.label_separator, chosen=flags.chosen_columns
+            objective=objective, separator=separator, chosen=flags.chosen_columns
         )
+        self._kind = task_type.type_of(self.task)
         if os.path.isfile(flags.data_dir):
             self._take_single_file()
         self.splits = {}
@@ -54,10 +56,7 @@ class TaskData:
             self._check_rows_set_aside(model[1])
         if flags.do_predict:
             self._read_test()
-        for split in self.splits.values():
-            for line in task_reader.describe(split, self.task):
-                say(line)
-        lines, self.remarks = data_checks.check(self.task, self.splits)
+        lines, self.remarks = self._kind.about_data(self.task, self.splits)
         for line in lines:
             say(line)
 
@@ -76,7 +75,7 @@ class TaskData:
         self._data_dir = folder or os.curdir
 
     def _read(self, name):
-        self.splits[name] = task_reader.read_split(
+        self.splits[name] = self._kind.read_split(
             self.task,
             self._data_dir,
             name,
@@ -87,7 +86,7 @@ class TaskData:
 
     def _take_columns_and_labels(self, model):
         if "train" in self.splits:
-            self.task = task_reader.with_columns_and_labels(self.task, self.splits["train"])
+            self.task = self._kind.with_labels(self.task, self.splits["train"])
             return
         labels, notes = model
         if labels is None or "columns" not in notes:
@@ -105,6 +104,7 @@ class TaskData:
             separator=notes.get("label_separator", self.task.separator),
             chosen=self.task.chosen or notes.get("chosen_columns", {}),
         )
+        self._kind = task_type.type_of(self.task)
 
     def _check_labels(self, labels):
         """A label map that lies beside the checkpoint has to be of these data."""
@@ -178,16 +178,16 @@ class TaskData:
             self.streamed_test = path
 
     def keys_of_training(self):
-        """Set of `data_checks.text_key` of the training rows; None where they cannot be read."""
+        """Set of `text_groups.text_key` of the training rows; None where they cannot be read."""
         split = self.splits.get("train") or self._trained
         if split is None:
             try:
-                split = task_reader.read_split(
+                split = self._kind.read_split(
                     self.task, self._data_dir, "train", self._flags.encoding, True
                 )
             except UserError:
                 return None
-        return {data_checks.text_key(example) for example in split.examples}
+        return {text_groups.text_key(example) for example in split.examples}
 
     def fingerprint(self, name):
         """What decides over the rows of a split beside its file, {name: value}."""

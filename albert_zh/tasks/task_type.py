@@ -1,242 +1,367 @@
-"""Kinds of tasks: everything in which classification, multi-label tasks and regression differ.
+"""Kinds of tasks: everything in which classification, labelling, reading and others differ.
 
-A data set (`datasets.Task`) names its kind by `objective`; whatever depends on the kind is asked of
-`type_of(task)`, so that a new kind is a subclass of `TaskType` and `register`.
+A data set (`datasets.Task`) names its kind by `objective`. Fine-tuning, prediction files, reports,
+`Predictor`, serve.py and exports know no kind: they ask `type_of(task)`. A new kind is a subclass
+of `TaskType` in a module of its own, and a row of `_MODULES` or a call of `register`.
 """
 
-import math
-from typing import Any, List, Optional, Sequence, Tuple
+import collections
+import importlib
+from typing import Any, Dict, Iterable, Iterator, List, Optional, Sequence, Tuple
 
 import numpy as np
+import tensorflow.compat.v1 as tf
 
-DEFAULT_THRESHOLD = 0.5
-CONSTANTS_TRIED = 20  # classes, the most frequent ones
+from albert_zh.common.errors import UserError
+from albert_zh.tasks import label_rules, result_files
+from albert_zh.tasks.settings import COMMON_SETTINGS, Settings
+
+Column = collections.namedtuple("Column", ["dtype", "shape", "is_per_token"])
+Column.__new__.__defaults__ = ((), False)
+Column.__doc__ = """A target in the records of a feature file.
+
+Fields:
+    dtype: "int" or "float".
+    shape: of one example's value, () for a scalar; not used of columns with `is_per_token`.
+    is_per_token: bool; one value for each token, padded with 0 like the tokens.
+"""
+
+
+class KindFlags:
+    """The flags that only one kind of task has; none by default.
+
+    Attributes:
+        fixed: names of those that make a model what it is: a run that goes on must have the same.
+        variable: names of others that a run's settings record.
+        noted: names of those whose value the model's fine_tuning.json has: a model that is used as
+            it is cannot be given another one.
+    """
+
+    fixed = ()  # type: Tuple[str, ...]
+    variable = ()  # type: Tuple[str, ...]
+    noted = ()  # type: Tuple[str, ...]
+
+    def define(self, options: Any) -> None:
+        """Defines them.
+
+        Args:
+            options: `absl.flags.FlagValues` to define them in.
+        """
+
+    def kind_of(self, options: Any) -> Optional[str]:
+        """Name of the kind that the flags of this kind's command ask for; None: of the data set."""
+        return None
+
+    def check(self, options: Any) -> None:
+        """Raises `UserError` for flags that make no sense."""
+
+    def check_task(self, options: Any, task: Any) -> None:
+        """Raises `UserError` for flags that do not suit the data.
+
+        Args:
+            options: the flags.
+            task: `datasets.Task`, with columns and labels.
+        """
+
+    def head(self, options: Any) -> Dict[str, Any]:
+        """{name: JSON value} of `Settings.head`, kept in fine_tuning.json."""
+        return {}
+
+    def rate_factor(self, options: Any) -> float:
+        """The usual factor of the head's learning rate."""
+        return 1.0
+
+    def usual_rate(self, options: Any) -> Optional[float]:
+        """The learning rate where none is given; None for that of the flag's default."""
+        return None
+
+    def usual_epochs(self, options: Any, num_rows: int) -> Optional[float]:
+        """The passes over so many training rows where none are given; None for the default."""
+        return None
 
 
 class TaskType:
-    """A kind of task, by default one with classes of which each row has exactly one.
+    """A kind of task. Most methods have a default that suits texts in the columns of a table.
 
     Attributes:
-        name: what `fine_tuning.json` and `objective` call it.
-        usual_metrics: names of the metrics that are always reported; the first one chooses the best
+        name: what `fine_tuning.json` and `datasets.Task.objective` call it.
+        metrics: {name: whether higher is better} of the dev metrics that may choose a checkpoint.
+        usual_metrics: names of those that are always reported; the first one chooses the best
             checkpoint unless another is asked for.
-        has_classes: whether labels are classes; otherwise they are values.
-        has_several_labels: whether a row may have several labels, or none.
-        error_name: what the size of an error is called in reports.
-        error_order: what the first errors of a report are.
-        target_dtype: "int" or "float", of `target`.
-        label_key: what the JSON lines of classify.py call a label.
+        is_classification: whether `decode` returns classes or values, and the first of
+            `decoded_outputs` has a column for each.
+        export_outputs: names of the outputs that frozen graphs have.
+        decoded_outputs: names of those that `decode` needs and other exported files have.
+        token_outputs: names of the outputs that have one value for each token, [B, F, ...].
+        tuned_notes: keys of `fine_tuning.json` that a scorer chooses on dev.
+        flags: `KindFlags`.
+        rules: `LabelRules` of the label column, for data in tables.
+        feature_modules: modules that features are made by, beside the usual ones: a change of their
+            code makes cached features stale.
     """
 
-    name = "single_label"
-    usual_metrics = ("accuracy",)
-    has_classes = True
-    has_several_labels = False
-    error_name = "confidence"
-    error_order = "most confident"
-    target_dtype = "int"
-    label_key = "label"
+    name = ""
+    metrics = {}  # type: Dict[str, bool]
+    usual_metrics = ()  # type: Tuple[str, ...]
+    is_classification = False
+    export_outputs = ("logits",)  # type: Tuple[str, ...]
+    decoded_outputs = ("logits",)  # type: Tuple[str, ...]
+    token_outputs = ()  # type: Tuple[str, ...]
+    tuned_notes = ()  # type: Tuple[str, ...]
+    flags = KindFlags()
+    rules = label_rules.LabelRules()
+    feature_modules = ()  # type: Tuple[Any, ...]
 
-    # Labels of a data set
+    # Settings
 
-    def num_outputs(self, num_labels: int) -> int:
-        """Outputs of the classifier."""
-        return num_labels
+    def settings(self, options: Any, trained: Dict[str, Any]) -> Settings:
+        """How the head is built and the model trained, as the flags say.
 
-    def is_possible(self, num_outputs: int) -> bool:
-        """Whether a model with so many outputs can be of this kind."""
-        return num_outputs > 1
+        Args:
+            options: the flags.
+            trained: content of the model's fine_tuning.json where a model is used as it is, else
+                empty: flags do not change what it was trained with.
+        """
+        common = {name: options[name].value for name in COMMON_SETTINGS}
+        if common["classifier_rate_factor"] is None:
+            common["classifier_rate_factor"] = self.flags.rate_factor(options)
+        head = trained["head"] if "head" in trained else self.flags.head(options)
+        return Settings(objective=self.name, head=head, **common)
 
-    def labels_of_cell(self, cell: Optional[str], separator: str) -> List[str]:
-        """The labels in a row's cell."""
-        return [] if cell is None else [cell]
+    def settings_of_data(self, settings: Settings, task: Any, train: Any, options: Any) -> Settings:
+        """The settings with those that depend on the training rows.
 
-    def labels_of_all(self, found: Sequence[str]) -> Optional[Tuple[str, ...]]:
-        """The task's labels where they do not depend on those found in training; otherwise None."""
+        Args:
+            settings: as of `settings`.
+            task: `datasets.Task`.
+            train: `reader.Split`.
+            options: the flags.
+        """
+        return settings
+
+    def notes(self, task: Any, settings: Settings) -> Dict[str, Any]:
+        """What fine_tuning.json has beside the usual, {key: JSON value}."""
+        return {"head": settings.head} if settings.head else {}
+
+    # Data
+
+    def read_split(
+        self, task: Any, data_dir: str, split: str, encoding: str, skip_bad_rows: bool
+    ) -> Any:
+        """Reads one file of a data set.
+
+        Args:
+            task: `datasets.Task`.
+            data_dir: its folder.
+            split: "train", "dev" or "test".
+            encoding: of the file.
+            skip_bad_rows: leave rows out that do not fit, and count them.
+
+        Returns:
+            `reader.Split`, whose examples have `guid`, `text_a`, `text_b` and `label` (None
+            where it is not known).
+
+        Raises:
+            UserError: for a file that is missing or does not fit.
+        """
+        from albert_zh.tasks import reader  # which asks for kinds itself
+
+        return reader.read_split(task, data_dir, split, encoding, skip_bad_rows)
+
+    def with_labels(self, task: Any, train: Any) -> Any:
+        """The task of own data, with the columns and labels that its training file has.
+
+        Args:
+            task: `datasets.Task` without labels.
+            train: `reader.Split`.
+        """
+        labels = sorted({example.label for example in train.examples if example.label is not None})
+        return task._replace(
+            columns=train.columns, header=tuple(train.header), labels=tuple(labels)
+        )
+
+    def about_data(self, task: Any, splits: Dict[str, Any]) -> Tuple[List[str], Dict[str, int]]:
+        """(lines for the user, {remark: count} for the report) about the files of a run."""
+        lines = []
+        for split in splits.values():
+            lines.append("%s: %d rows" % (split.path, len(split.examples)))
+            lines += ["note: %s: %s" % (split.path, note) for note in split.notes]
+        return lines, {}
+
+    def open_stream(self, task: Any, path: str, encoding: str) -> Tuple[List[str], Iterator]:
+        """Opens a file whose records are predicted one by one, whatever they hold.
+
+        Returns:
+            (notes, iterator of (example, why the record is no proper row, or None)).
+        """
+        from albert_zh.tasks import reader
+
+        return reader.open_stream(task, path, encoding)
+
+    def training_split(self, split: Any, options: Any) -> Tuple[Any, Dict[str, Any]]:
+        """The rows that are trained on, of a training file, as the flags ask for them.
+
+        Returns:
+            (`reader.Split`, {name: value} of what changed them, for the features' fingerprint).
+        """
+        return split, {}
+
+    # Features
+
+    def columns(self, task: Any) -> Dict[str, Column]:
+        """{name: `Column`} of the targets in feature records."""
+        return {}
+
+    def features(
+        self, task: Any, example: Any, tokenizer: Any, max_seq_length: int
+    ) -> Tuple[List[Dict[str, Any]], bool]:
+        """An example as rows of ids: one, or several windows of a long text.
+
+        Args:
+            task: `datasets.Task`, with labels.
+            example: as of `read_split`; its label may be None.
+            tokenizer: `FullTokenizer`.
+            max_seq_length: longest row.
+
+        Returns:
+            (rows, whether text was cut off); a row is {"input_ids", "segment_ids": list of int
+            [F], and a value for each of `columns`}.
+        """
+        raise NotImplementedError
+
+    # Model: B rows, F tokens, H hidden, C outputs
+
+    def output_positions(self, settings: Any) -> Optional[Any]:
+        """The positions of the last layer that the head needs, see `AlbertModel`; None for all."""
         return None
 
-    def problem(self, cell: str) -> Optional[str]:
-        """What is wrong with a cell, whatever the labels are; None if nothing."""
-        return None if cell else "unknown label ''"
+    def outputs(
+        self,
+        config: Any,
+        model: Any,
+        features: Dict[str, tf.Tensor],
+        num_outputs: int,
+        settings: Any,
+        is_training: bool,
+    ) -> Dict[str, tf.Tensor]:
+        """Builds the head.
 
-    def target(self, cell: Optional[str], labels: Sequence[str], separator: str) -> Any:
-        """A row's cell as training needs it: the number of its class."""
-        return 0 if cell is None else labels.index(cell)
+        Args:
+            config: `AlbertConfig`.
+            model: `AlbertModel`.
+            features: `input_ids`, `input_mask`, `segment_ids` int [B, F]; in training and
+                evaluation also `columns`.
+            num_outputs: C.
+            settings: `settings.Settings`.
+            is_training: bool.
 
-    def target_shape(self, num_labels: int) -> List[int]:
-        """Shape of `target`."""
-        return []
+        Returns:
+            {name: tensor [B, ...]}: what losses are made of and what is predicted,
+            `export_outputs` among them.
+        """
+        raise NotImplementedError
 
-    # Predictions: float [n, C] of logits or probabilities
+    def losses(
+        self, outputs: Dict[str, tf.Tensor], features: Dict[str, tf.Tensor], settings: Any
+    ) -> tf.Tensor:
+        """The loss of each row, float [B]."""
+        raise NotImplementedError
 
-    def probabilities(self, logits: np.ndarray) -> np.ndarray:
-        """What is predicted, as `classifier_output.probabilities`; float64 [n, C]."""
-        odds = np.exp(logits - logits.max(axis=1)[:, None])
-        return odds / odds.sum(axis=1)[:, None]
+    def divergence(
+        self,
+        outputs: Dict[str, tf.Tensor],
+        others: Dict[str, tf.Tensor],
+        features: Dict[str, tf.Tensor],
+        settings: Any,
+    ) -> tf.Tensor:
+        """R-Drop's divergence of two passes, float [B]: by default of independent softmaxes."""
+        p, q = tf.nn.log_softmax(outputs["logits"]), tf.nn.log_softmax(others["logits"])
+        divergences = 0.5 * tf.reduce_sum((tf.exp(p) - tf.exp(q)) * (p - q), axis=-1)
+        return tf.reduce_mean(tf.reshape(divergences, [tf.shape(p)[0], -1]), axis=1)
 
-    def losses(self, logits: np.ndarray, gold: np.ndarray, multi_label_loss: str) -> np.ndarray:
-        """Plain losses, without smoothing or weights; float [n]."""
-        top = logits.max(axis=1)
-        log_sums = top + np.log(np.exp(logits - top[:, None]).sum(axis=1))
-        return log_sums - logits[np.arange(len(gold)), gold]
+    # Results
 
-    def decided(self, probabilities: np.ndarray, thresholds: Any = None) -> np.ndarray:
-        """What probabilities decide, in the form of gold labels (`target`)."""
-        return probabilities.argmax(axis=1)
+    def scorer(
+        self,
+        task: Any,
+        settings: Any,
+        notes: Dict[str, Any],
+        options: Any = None,
+        num_errors: int = 0,
+    ) -> Any:
+        """A `scorer.Scorer` of labelled examples.
 
-    def decoded(self, probabilities: np.ndarray, labels: Sequence[str], thresholds: Any) -> List:
-        """What probabilities decide, as users get it: a list of n labels."""
-        return [labels[number] for number in self.decided(probabilities, thresholds)]
+        Args:
+            task: `datasets.Task`.
+            settings: `settings.Settings`.
+            notes: values of `tuned_notes` that the model has.
+            options: the flags, or None for their defaults.
+            num_errors: how many of the worst errors are kept.
+        """
+        raise NotImplementedError
 
-    def text(self, decoded: Any, separator: str) -> str:
-        """An element of `decoded` in a cell of a file."""
-        return decoded
+    def result_files(self, folder: str, use: "ModelInUse", options: Any) -> Any:
+        """The files of a prediction, a `result_files.ResultFiles`.
 
-    def error_size(self, gold: Any, row: np.ndarray, thresholds: Any) -> float:
-        """How sure a wrong prediction is, 0 for a right one; of values the distance."""
-        best = int(np.argmax(row))
-        return 0.0 if best == gold else float(row[best])
+        Args:
+            folder: where they go.
+            use: the model; its notes have the values of `tuned_notes`.
+            options: the flags.
+        """
+        return result_files.JsonLines(folder, self, use)
 
-    def confidences(
-        self, gold: np.ndarray, decided: np.ndarray, probabilities: np.ndarray
-    ) -> Tuple[np.ndarray, np.ndarray]:
-        """(confidence, whether it is right) of each decision, for calibration."""
-        return probabilities.max(axis=1), decided == gold
+    # Use
 
-    # Baselines
+    def decode(
+        self, examples: Sequence[Any], predictions: Sequence[List[Dict[str, np.ndarray]]], use: Any
+    ) -> List[Any]:
+        """What is predicted for examples, as `Predictor` and serve.py return it.
 
-    def constants(self, gold: np.ndarray) -> List[Tuple[Any, np.ndarray]]:
-        """[(prediction, its row in the form of gold)] of constant predictions worth a try."""
-        classes = np.bincount(gold).argsort(kind="stable")[::-1][:CONSTANTS_TRIED]
-        return [(int(number), np.array(int(number))) for number in classes]
+        Args:
+            examples: examples without labels.
+            predictions: for each example `decoded_outputs` of its rows, each {name: array}, of
+                which per-token arrays end with the row's tokens.
+            use: `ModelInUse`.
 
-    def constant_names(self, prediction: Any, labels: Sequence[str]) -> List[str]:
-        """The labels of a constant prediction."""
-        return [labels[prediction]]
+        Returns:
+            list of JSON values, one for each example.
+        """
+        raise NotImplementedError
 
-    def standard_error(self, score: float, num_rows: int) -> float:
-        """Standard error of a score on so many rows: of a share of them."""
-        return math.sqrt(score * (1 - score) / num_rows)
+    def answer(
+        self, decoded: List[Any], outputs: Optional[np.ndarray], labels: Sequence[str]
+    ) -> Dict[str, Any]:
+        """The JSON object of serve.py's answer to /predict.
 
+        Args:
+            decoded: as of `decode`.
+            outputs: the first of `decoded_outputs`, [n, ...]; None where rows differ in length.
+            labels: the model's labels.
+        """
+        return {"predictions": decoded}
 
-class MultiLabel(TaskType):
-    """Rows that have any number of labels."""
-
-    name = "multi_label"
-    usual_metrics = ("micro_f1", "macro_f1", "accuracy")
-    has_several_labels = True
-    label_key = "labels"
-
-    def is_possible(self, num_outputs: int) -> bool:
-        return True
-
-    def labels_of_cell(self, cell: Optional[str], separator: str) -> List[str]:
-        parts = [] if cell is None else cell.split(separator)
-        return [part.strip() for part in parts if part.strip()]
-
-    def problem(self, cell: str) -> Optional[str]:
-        return None
-
-    def target(self, cell: Optional[str], labels: Sequence[str], separator: str) -> List[int]:
-        present = set(self.labels_of_cell(cell, separator))
-        return [int(name in present) for name in labels]
-
-    def target_shape(self, num_labels: int) -> List[int]:
-        return [num_labels]
-
-    def probabilities(self, logits: np.ndarray) -> np.ndarray:
-        return np.exp(-np.logaddexp(0.0, -logits))
-
-    def losses(self, logits: np.ndarray, gold: np.ndarray, multi_label_loss: str) -> np.ndarray:
-        losses = np.logaddexp(0.0, logits) - gold * logits  # [n, C]
-        return losses.mean(axis=1) if multi_label_loss == "mean" else losses.sum(axis=1)
-
-    def decided(self, probabilities: np.ndarray, thresholds: Any = None) -> np.ndarray:
-        least = DEFAULT_THRESHOLD if thresholds is None else thresholds
-        return (probabilities >= least).astype(int)
-
-    def decoded(self, probabilities: np.ndarray, labels: Sequence[str], thresholds: Any) -> List:
-        decided = self.decided(probabilities, thresholds)
-        return [[label for label, is_there in zip(labels, row) if is_there] for row in decided]
-
-    def text(self, decoded: Any, separator: str) -> str:
-        return separator.join(decoded)
-
-    def error_size(self, gold: Any, row: np.ndarray, thresholds: Any) -> float:
-        decided = self.decided(np.array([row]), thresholds)[0]
-        wrong = decided != np.array(gold)
-        return float(np.where(decided == 1, row, 1 - row)[wrong].max()) if wrong.any() else 0.0
-
-    def confidences(
-        self, gold: np.ndarray, decided: np.ndarray, probabilities: np.ndarray
-    ) -> Tuple[np.ndarray, np.ndarray]:
-        confidences = np.where(decided == 1, probabilities, 1 - probabilities)
-        return confidences.ravel(), (decided == gold).ravel()
-
-    def constants(self, gold: np.ndarray) -> List[Tuple[Any, np.ndarray]]:
-        frequent = (-gold.sum(axis=0)).argsort(kind="stable")[:CONSTANTS_TRIED]
-        classes = range(gold.shape[1])
-        return [
-            (sorted(frequent[:count].tolist()), np.isin(classes, frequent[:count]).astype(int))
-            for count in range(len(frequent) + 1)
-        ]
-
-    def constant_names(self, prediction: Any, labels: Sequence[str]) -> List[str]:
-        return [labels[number] for number in prediction]
+    def next_command(self, task: Any) -> Tuple[str, str]:
+        """(command, arguments) that try a model of this task, shown when training has ended."""
+        return "classify", '"这家店的菜很好吃"'
 
 
-class Regression(TaskType):
-    """Rows with a value."""
+ModelInUse = collections.namedtuple("ModelInUse", ["task", "notes", "tokenizer", "max_seq_length"])
+ModelInUse.__doc__ = """A model that predicts, as `TaskType.decode` needs it.
 
-    name = "regression"
-    usual_metrics = ("pearson", "spearman")
-    has_classes = False
-    error_name = "error"
-    error_order = "largest"
-    target_dtype = "float"
-    label_key = "value"
-
-    def num_outputs(self, num_labels: int) -> int:
-        return 1
-
-    def is_possible(self, num_outputs: int) -> bool:
-        return num_outputs == 1
-
-    def labels_of_all(self, found: Sequence[str]) -> Optional[Tuple[str, ...]]:
-        return ("score",)
-
-    def problem(self, cell: str) -> Optional[str]:
-        try:
-            is_number = math.isfinite(np.float32(cell))
-        except ValueError:
-            is_number = False
-        return None if is_number else "no number"
-
-    def target(self, cell: Optional[str], labels: Sequence[str], separator: str) -> float:
-        return 0.0 if cell is None else float(cell)
-
-    def probabilities(self, logits: np.ndarray) -> np.ndarray:
-        return logits
-
-    def losses(self, logits: np.ndarray, gold: np.ndarray, multi_label_loss: str) -> np.ndarray:
-        return np.square(logits[:, 0] - gold)
-
-    def decided(self, probabilities: np.ndarray, thresholds: Any = None) -> np.ndarray:
-        return probabilities[:, 0]
-
-    def decoded(self, probabilities: np.ndarray, labels: Sequence[str], thresholds: Any) -> List:
-        return [float(value) for value in probabilities[:, 0]]
-
-    def text(self, decoded: Any, separator: str) -> str:
-        return "%.6g" % decoded
-
-    def error_size(self, gold: Any, row: np.ndarray, thresholds: Any) -> float:
-        return abs(float(row[0]) - gold)
-
-    def standard_error(self, score: float, num_rows: int) -> float:
-        return (1 - score**2) / math.sqrt(max(num_rows - 1, 1))  # of a correlation
+Fields:
+    task: `datasets.Task` with its labels, class 0 first.
+    notes: content of its fine_tuning.json.
+    tokenizer: its `FullTokenizer`.
+    max_seq_length: longest row.
+"""
 
 
+# Where kinds are defined, by name; a module registers its kinds when it is imported.
+_MODULES = {
+    "single_label": "albert_zh.tasks.classification.kinds",
+    "multi_label": "albert_zh.tasks.classification.kinds",
+    "regression": "albert_zh.tasks.classification.kinds",
+}
 _TYPES = {}  # type: Dict[str, TaskType]
 
 
@@ -246,15 +371,28 @@ def register(task_type: TaskType) -> TaskType:
     return task_type
 
 
-def get(name: str) -> TaskType:
+def get(name: str) -> Any:
     """The kind of a name, such as that of `objective` in `fine_tuning.json`."""
+    if name not in _TYPES and name in _MODULES:
+        importlib.import_module(_MODULES[name])
+    if name not in _TYPES:
+        raise UserError(
+            "objective is %r, expected a kind of task, one of %s: put back what training wrote, or "
+            "train again" % (name, ", ".join(names()))
+        )
     return _TYPES[name]
 
 
-def type_of(task: Any) -> TaskType:
+def type_of(task: Any) -> Any:
     """The kind of a `datasets.Task`."""
-    return _TYPES[task.objective]
+    return get(task.objective)
 
 
-for _kind in (TaskType(), MultiLabel(), Regression()):
-    register(_kind)
+def rules_of(task: Any) -> Any:
+    """The `LabelRules` of a `datasets.Task`."""
+    return type_of(task).rules
+
+
+def names() -> Iterable[str]:
+    """The names of all kinds."""
+    return sorted(set(_MODULES) | set(_TYPES))

@@ -38,6 +38,11 @@ def normalized(text):
     return unicodedata.normalize("NFKC", text).lower().translate(_KEPT) or text.strip()
 
 
+def text_key(example):
+    """What makes two examples the same text or pair."""
+    return hash((example.text_a, example.text_b))
+
+
 def texts_of_row(example):
     """The normalized texts of an `InputExample`, a tuple; without empty ones."""
     texts = (example.text_a, example.text_b)

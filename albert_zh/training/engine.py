@@ -4,8 +4,8 @@ import tensorflow.compat.v1 as tf
 
 from albert_zh.common import cpu_precision
 from albert_zh.common.errors import UserError
+from albert_zh.common.messages import say
 from albert_zh.training import multi_worker
-from albert_zh.training.messages import say
 
 LOGGED_EVERY = 100  # steps between values of the speed for TensorBoard
 

@@ -6,11 +6,11 @@ import warnings
 from absl import flags
 
 from albert_zh.common.errors import UserError
+from albert_zh.common.messages import say
 from albert_zh.model.config import AlbertConfig
 from albert_zh.model.encoder import PRECISIONS
 from albert_zh.text import tokenization
 from albert_zh.training import multi_worker
-from albert_zh.training.messages import say
 
 DEFAULT_SEED = 12345
 LARGEST_SEED = 2**31 - 1

@@ -13,8 +13,8 @@ import tensorflow.compat.v1 as tf
 
 from albert_zh.common import files
 from albert_zh.common.errors import Interrupted, stop_at_once
+from albert_zh.common.messages import readable_seconds, say
 from albert_zh.common.progress import progress_bar
-from albert_zh.training.messages import readable_seconds, say
 from albert_zh.training.training_errors import Explosion
 
 # Values of the training graph that a progress line shows, and how.

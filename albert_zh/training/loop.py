@@ -2,10 +2,10 @@
 
 import tensorflow.compat.v1 as tf
 
+from albert_zh.common.messages import say
 from albert_zh.training import flags as run_flags
 from albert_zh.training import multi_worker
 from albert_zh.training.hooks import FirstStepHook, SaverHook
-from albert_zh.training.messages import say
 
 
 def train_with_checkpoints(

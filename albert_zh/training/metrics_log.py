@@ -5,7 +5,7 @@ import os
 
 from albert_zh.common import files, plotting, storage, validation
 from albert_zh.common.errors import UserError
-from albert_zh.training.messages import say
+from albert_zh.common.messages import say
 
 METRICS_FILE = "metrics.jsonl"
 METRICS_RECORD = validation.record(

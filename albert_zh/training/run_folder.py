@@ -10,8 +10,8 @@ import tensorflow.compat.v1 as tf
 
 from albert_zh.common import files, path_rules, storage, validation
 from albert_zh.common.errors import UserError
+from albert_zh.common.messages import say
 from albert_zh.model import checkpoint_files
-from albert_zh.training.messages import say
 
 LOG_FILE = "train.log"
 

@@ -12,7 +12,7 @@ import pytest
 from albert_zh.commands import classify
 from albert_zh.common import package_files
 from albert_zh.common.errors import UserError
-from albert_zh.finetuning import runner as finetuning_runner
+from albert_zh.finetuning import summary
 from albert_zh.inference import predictor
 from albert_zh.tasks import datasets
 import small_models
@@ -180,7 +180,7 @@ def test_training_ends_with_the_command_that_uses_its_model(kind, folders, tmp_p
     model = small_models.write_model(
         tmp_path / "a folder", task.labels, settings=KINDS[kind].get("settings")
     )
-    command = finetuning_runner._next_command(model, task)
+    command = summary.next_command(model, task)
     assert re.search(r"(^|[ /])%s.py " % script, command)
     if kind not in ("pairs", "old", "topics"):
         return  # runs as those do

@@ -12,7 +12,8 @@ from albert_zh.common import files
 from albert_zh.common.errors import UserError
 from albert_zh.inference import predictor
 from albert_zh.model import checkpoint_files
-from albert_zh.tasks.classification import objectives
+from albert_zh.tasks import model_fn
+from albert_zh.tasks import settings as task_settings
 import pretraining_workspace as small
 from workspace import Workspace, run_here, run_process
 
@@ -85,8 +86,8 @@ def test_lamb_with_rates_by_depth():
         kernel = tf.get_variable("bert/pooler/kernel", initializer=2 * tf.ones([1, 2]))
         bias = tf.get_variable("output_bias", initializer=tf.ones([1, 2]))
         loss = tf.reduce_sum(gradient * (table + kernel + bias))
-        settings = objectives.Settings(optimizer="lamb", layer_decay=0.5)
-        step = objectives.create_train_op(loss, 0.1, 10, 0, False, settings)
+        settings = task_settings.Settings(optimizer="lamb", layer_decay=0.5)
+        step = model_fn.create_train_op(loss, 0.1, 10, 0, False, settings)
         session.run(tf.global_variables_initializer())
         session.run(step)
         found = session.run([table, kernel, bias])

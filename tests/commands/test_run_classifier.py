@@ -11,7 +11,6 @@ import shutil
 import signal
 import subprocess
 import time
-import types
 
 from absl import flags
 import numpy as np
@@ -20,8 +19,8 @@ import tensorflow.compat.v1 as tf
 
 from albert_zh.common import files
 from albert_zh.common.errors import UserError
+from albert_zh.finetuning import best_checkpoint, checkpoint_predictions, steps
 from albert_zh.finetuning import runner as finetuning_runner
-from albert_zh.finetuning import setup as finetuning_setup
 from albert_zh.model import checkpoint_files, heads
 from albert_zh.tasks import datasets
 from albert_zh.training.hooks import StopRequest
@@ -62,11 +61,9 @@ def test_screen_shows_our_lines_only(finished):
 
 
 def test_a_share_of_the_steps_is_warm_up():
-    job = types.SimpleNamespace(features={"train": types.SimpleNamespace(num_examples=96)})
     numbers = ["--train_batch_size=16", "--num_train_epochs=2", "--warmup_proportion=0.25"]
     with flags_of(["--do_train=true"] + numbers):
-        finetuning_setup.Setup._plan_steps(job)
-    assert (job.total_steps, job.warmup_steps, job.save_steps) == (12, 3, 6)
+        assert steps.plan(flags.FLAGS, 96, "train.txt") == (12, 3, 6)
 
 
 @pytest.mark.newest
@@ -140,10 +137,10 @@ def test_evaluation_goes_through_every_checkpoint_by_step(finished):
     ],
 )
 def test_better_is_higher_accuracy_then_lower_loss_and_never_untrained(worse, better):
+    best = best_checkpoint.BestCheckpoint.__new__(best_checkpoint.BestCheckpoint)
+    best._metric, best._is_higher_better = "accuracy", True
     ranks = [
-        finetuning_runner._rank(
-            {"global_step": step, "eval_accuracy": accuracy, "eval_loss": loss}, "accuracy"
-        )
+        best.rank({"global_step": step, "eval_accuracy": accuracy, "eval_loss": loss})
         for step, accuracy, loss in (worse, better)
     ]
     assert ranks[0] < ranks[1]
@@ -489,9 +486,7 @@ def test_a_best_folder_alone_is_what_is_evaluated_and_told(tmp_path, capsys):
 @pytest.mark.newest
 def test_messages_for_a_stop_are_made_only_then(tmp_path, monkeypatch):
     """They read the newest checkpoint, which takes time with each evaluation."""
-    monkeypatch.setattr(
-        finetuning_runner.FineTuning, "_how_to_go_on", lambda self: pytest.fail("read")
-    )
+    monkeypatch.setattr(finetuning_runner.Run, "_how_to_go_on", lambda self: pytest.fail("read"))
     run_here(Workspace(tmp_path).arguments(num_train_epochs=1, do_predict=False))
 
 
@@ -499,18 +494,19 @@ def test_a_worker_that_helps_another_one_only_trains(monkeypatch):
     done = []
 
     class Run:
-        def __init__(self, config_file):
+        def __init__(self, setup, stop):
             pass
 
         def __getattr__(self, name):
             return lambda *_: done.append(name)
 
-    monkeypatch.setattr(finetuning_runner, "FineTuning", Run)
+    monkeypatch.setattr(finetuning_runner, "Setup", lambda options, family: None)
+    monkeypatch.setattr(finetuning_runner, "Run", Run)
     monkeypatch.setattr(finetuning_runner.run_flags, "helper_name", lambda options: "worker1")
     with flags_of(["--do_train", "--do_eval", "--do_predict"]):
         stop = StopRequest()
         stop.is_deferred = True  # as a run before this one left it
-        assert finetuning_runner.run_once("config.json", stop) is None
+        assert finetuning_runner.run_once(flags.FLAGS, stop) is None
     assert done == ["train"] and not stop.is_deferred
 
 
@@ -905,7 +901,8 @@ def test_two_replicas_give_the_weights_of_one_device(tmp_path, monkeypatch, fgm_
 )
 def test_many_rows_are_evaluated_together_unless_a_number_is_given(arguments, expected):
     with flags_of(arguments):
-        assert finetuning_runner._rows_together("eval_batch_size") == expected
+        together = checkpoint_predictions.rows_together(flags.FLAGS, "eval_batch_size")
+        assert together == expected
 
 
 def test_a_batch_that_replicas_cannot_share_is_an_error(tmp_path):

@@ -6,20 +6,21 @@ import os
 import random
 import re
 import shutil
+import types
 
 from absl import flags
-from absl.testing import flagsaver
 import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
 
-from albert_zh.common import files, plotting
+from albert_zh.common import files, package_files, plotting
 from albert_zh.common.errors import UserError
 from albert_zh.finetuning import flags as finetuning_flags
 from albert_zh.model import checkpoint_files, label_map
 from albert_zh.tasks import columns as column_layouts
-from albert_zh.tasks import datasets, prediction_files
+from albert_zh.tasks import confusion_picture, datasets, task_type
 from albert_zh.tasks import report as task_report
+from albert_zh.tasks import settings as task_settings
 from albert_zh.tasks.classification import objectives
 from titles import LABELS, titles
 from workspace import CHARACTERS, Workspace, flags_of, run_here, run_process
@@ -370,15 +371,16 @@ def test_search_tries_the_rates(tmp_path, capsys):
     accuracies = {2e-5: 0.5, 6e-5: 0.75, 1e-4: 0.6}
     seen = []
 
-    def run_once():
-        seen.append((sweeps.FLAGS.learning_rate, sweeps.FLAGS.output_dir))
-        dev = {"eval_accuracy": accuracies[sweeps.FLAGS.learning_rate]}
-        checkpoint = "ckpt-%g" % sweeps.FLAGS.learning_rate
-        return {"dev": dev, "test": None, "metric": "accuracy", "checkpoint": checkpoint}
+    def run_once(options):
+        seen.append((options.learning_rate, options.output_dir))
+        reached = {"dev": {"eval_accuracy": accuracies[options.learning_rate]}, "test": None}
+        reached["checkpoint"] = "ckpt-%g" % options.learning_rate
+        return dict(reached, metric="accuracy", is_higher_better=True)
 
     os.makedirs(data.output)
-    with flags_of(data.arguments(search=True)), flagsaver.flagsaver():
-        sweeps.run(run_once)
+    with flags_of(data.arguments(search=True)):
+        sweeps.run(flags.FLAGS, run_once)
+        assert flags.FLAGS.output_dir == data.output  # the flags themselves are not changed
     assert [os.path.basename(folder) for _, folder in seen] == [
         "rate_2e-05",
         "rate_6e-05",
@@ -435,24 +437,25 @@ def test_mistakes_are_told(tmp_path, changes, words):
 
 def test_a_font_has_the_glyphs_or_none_is_named(monkeypatch):
     pytest.importorskip("matplotlib")
-    assert task_report.font_for("体育news").get_file() == task_report.FONT
-    monkeypatch.setattr(task_report, "_system_fonts", lambda manager: [])
-    assert task_report.font_for("体\U000f1234") is None
+    assert plotting.font_for("体育news").get_file() == package_files.FONT
+    monkeypatch.setattr(plotting, "_system_fonts", lambda manager: [])
+    assert plotting.font_for("体\U000f1234") is None
 
 
 def test_labels_that_no_font_has_are_shown_as_numbers(tmp_path, monkeypatch, capsys):
     pytest.importorskip("matplotlib")
-    monkeypatch.setattr(task_report, "_system_fonts", lambda manager: [])
+    monkeypatch.setattr(plotting, "_system_fonts", lambda manager: [])
     task = datasets.TASKS[datasets.OWN_DATA]._replace(
         labels=("体\U000f1234", "b"), columns=("text_a",)
     )
-    outcome = prediction_files.Outcome(task)
-    outcome.add(column_layouts.InputExample("dev-1", "甲", None, "b"), np.float32([0.25, 0.75]))
+    scorer = task_type.type_of(task).scorer(task, task_settings.Settings(), {})
+    example = column_layouts.InputExample("dev-1", "甲", None, "b")
+    scorer.add(example, [{"logits": np.log([0.25, 0.75])}])
     drawn = []
     monkeypatch.setattr(plotting, "save", lambda figure, path: drawn.append(figure))
     about = {"task": "multiclass", "checkpoint": "", "model": "x", "data": {"dev": 1}}
     about.update(remarks={}, seconds=1, examples_per_second={})
-    task_report.Report(task, {"dev": outcome}, None, "accuracy").write(str(tmp_path), about)
+    task_report.Report(task, {"dev": scorer}, None, "accuracy").write(str(tmp_path), about)
     assert [text.get_text() for text in drawn[0].axes[0].get_xticklabels()] == ["0", "1"]
     assert "no font here has all characters of the labels" in capsys.readouterr().out
 
@@ -462,14 +465,16 @@ def test_the_most_confident_errors_are_kept_in_order():
         labels=("a", "b"), columns=("text_a", "label")
     )
     confidences = np.linspace(0.51, 0.99, 90).astype(np.float32)
-    outcome = prediction_files.Outcome(task)
+    scorer = task_type.type_of(task).scorer(task, task_settings.Settings(), {}, num_errors=50)
     for number in np.random.RandomState(1).permutation(90):
         label = "a" if number % 3 else "b"  # each third one is right
-        row = np.array([1 - confidences[number], confidences[number]])
-        outcome.add(column_layouts.InputExample("dev-%d" % number, "甲", None, label), row)
+        logits = np.log([1 - confidences[number], confidences[number]])
+        example = column_layouts.InputExample("dev-%d" % number, "甲", None, label)
+        scorer.add(example, [{"logits": logits}])
     wrong = [number for number in range(89, -1, -1) if number % 3]
-    assert [e.guid for _, e, _ in outcome.worst_errors()] == ["dev-%d" % n for n in wrong[:50]]
-    assert [size for size, _, _ in outcome.worst_errors()] == list(confidences[wrong[:50]])
+    assert [e.guid for _, e, _ in scorer.worst_errors()] == ["dev-%d" % n for n in wrong[:50]]
+    sizes = [size for size, _, _ in scorer.worst_errors()]
+    np.testing.assert_allclose(sizes, confidences[wrong[:50]], rtol=1e-6)
 
 
 def test_ways_of_training_are_settings():
@@ -486,12 +491,14 @@ def test_ways_of_training_are_settings():
         "classifier_rate_factor": 3.0,
     }
     with flags_of(["--%s=%s" % item for item in given.items()]):
-        assert finetuning_flags.training_options() == given
-    assert set(given) == set(objectives.Settings._fields) - {
+        settings = task_type.get("single_label").settings(flags.FLAGS, {})
+        assert {name: getattr(settings, name) for name in given} == given
+    assert set(given) == set(task_settings.Settings._fields) - {
         "objective",
         "class_weights",
         "initial_bias",
         "loss_scale",
+        "head",
     }
 
 
@@ -525,20 +532,25 @@ def test_run_classifier_clue_writes_the_submission(tmp_path):
     assert [json.loads(line) for line in data.read("tnews_predict.json").splitlines()] == lines
 
 
-def test_clue_submission_takes_the_rows_own_ids(tmp_path):
-    task = datasets.get_task("copa")
-    paths = [str(tmp_path / name) for name in ("p", "t", "copa_predict.json")]
+def submission_of(task_name, folder):
+    """The result files of a prediction with --clue_submission."""
+    task = datasets.get_task(task_name)
+    options = types.SimpleNamespace(task_name=task_name, clue_submission=True)
+    use = task_type.ModelInUse(task, {}, None, 16)
+    return task_type.type_of(task).result_files(str(folder), use, options)
 
-    with prediction_files.ResultFiles(task, paths) as results:
+
+def test_clue_submission_takes_the_rows_own_ids(tmp_path):
+    with submission_of("copa", tmp_path) as results:
         for row_id, second in ((5, 0.9), (5, 0.3), (8, 0.1), (8, 0.2)):
             example = column_layouts.InputExample("test-1", "甲", "乙", None, row_id)
-            results.write(example, np.float32([1 - second, second]))
-    lines = [json.loads(line) for line in files.read_lines(paths[2])]
+            results.write(example, [{"probabilities": np.float32([1 - second, second])}])
+    lines = [json.loads(line) for line in files.read_lines(results.paths[2])]
     assert lines == [{"id": 5, "label": "0"}, {"id": 8, "label": "1"}]
-    with prediction_files.ResultFiles(datasets.get_task("tnews"), paths) as results:
+    with submission_of("tnews", tmp_path) as results:
         example = column_layouts.InputExample("test-1", "甲", None, None)
-        results.write(example, np.eye(15)[3])
-    assert files.read_lines(paths[2]) == ['{"id": 0, "label": "103"}']
+        results.write(example, [{"probabilities": np.eye(15)[3]}])
+    assert files.read_lines(results.paths[2]) == ['{"id": 0, "label": "103"}']
 
 
 def test_label_maps_that_are_none(tmp_path):
@@ -556,31 +568,30 @@ def test_label_maps_that_are_none(tmp_path):
 
 def test_records_that_are_none_are_not_submitted(tmp_path):
     """A line that is no record must not shift the two choices of those after it."""
-    paths = [str(tmp_path / name) for name in ("p", "t", "copa_predict.json")]
     rows = (("1", 5, 0.9), ("1", 5, 0.3), ("2", column_layouts.NO_RECORD, 0.5), ("3", 8, 0.9))
     rows += (("4", 9, 0.1), ("4", 9, 0.2))
-    with prediction_files.ResultFiles(datasets.get_task("copa"), paths) as results:
+    with submission_of("copa", tmp_path) as results:
         for line, row_id, second in rows:
             example = column_layouts.InputExample("test-" + line, "甲", "乙", None, row_id)
-            results.write(example, np.float32([1 - second, second]))
-    lines = [json.loads(line) for line in files.read_lines(paths[2])]
+            results.write(example, [{"probabilities": np.float32([1 - second, second])}])
+    lines = [json.loads(line) for line in files.read_lines(results.paths[2])]
     assert lines == [{"id": 5, "label": "0"}, {"id": 9, "label": "1"}]
-    assert results.not_submitted == {"test-2", "test-3"}
+    assert results.notes() == ["2 lines are no records: not in %s" % results.paths[2]]
 
 
 def test_dollars_in_labels_are_no_formulas(tmp_path):
     pyplot = plotting.pyplot()
     labels = ["$", "$$", "$$$", "a$b$"]
-    figure = task_report._confusion_figure(pyplot, np.eye(4), labels, None, "dev")
+    figure = confusion_picture._figure(pyplot, np.eye(4), labels, None, "dev")
     figure.savefig(str(tmp_path / "figure.png"))
     assert [text.get_text() for text in figure.axes[0].get_xticklabels()][1] == r"\$\$"
 
 
 def test_long_labels_are_cut_in_pictures():
-    assert task_report._tick("体育") == "体育"
-    assert task_report._tick("a\tb\nc") == "a b c"
-    assert task_report._tick("x" * 20) == "x" * 20
-    assert task_report._tick("x" * 21) == "x" * 19 + "…"
+    assert confusion_picture.tick("体育") == "体育"
+    assert confusion_picture.tick("a\tb\nc") == "a b c"
+    assert confusion_picture.tick("x" * 20) == "x" * 20
+    assert confusion_picture.tick("x" * 21) == "x" * 19 + "…"
 
 
 def test_rows_set_aside_are_not_seen_by_training(tmp_path):
@@ -723,8 +734,9 @@ def test_defaults_of_several_labels(tmp_path, width, options, rate, epochs):
     )
     given = ["--do_train", "--multi_label", "--bert_config_file=" + config]
     with flags_of(given + options):
-        finetuning_flags.take_default_rate()
-        finetuning_flags.take_default_epochs(2000)
+        finetuning_flags.take_usual_rate(flags.FLAGS, "single_label")
+        kind = finetuning_flags.kind_of(flags.FLAGS, "single_label")
+        finetuning_flags.take_usual_epochs(flags.FLAGS, kind, 2000)
         assert (flags.FLAGS.learning_rate, flags.FLAGS.num_train_epochs) == (rate, epochs)
 
 

@@ -15,10 +15,10 @@ from albert_zh.common import files, validation
 from albert_zh.common.errors import UserError
 from albert_zh.conversion import pytorch_files, pytorch_names, tokenizer_json
 from albert_zh.corpus import pipeline, work_folder
-from albert_zh.finetuning import runner as finetuning_runner
+from albert_zh.finetuning import summary
 from albert_zh.model import inference_graph, label_map, modeling
+from albert_zh.tasks import feature_files
 from albert_zh.tasks import report as task_report
-from albert_zh.tasks.classification import features as classification
 from albert_zh.tasks.classification import objectives
 from albert_zh.training import metrics_log, run_folder
 
@@ -70,7 +70,7 @@ def test_the_key_and_the_value_at_any_depth_are_named():
 
 
 def read_stamp(path):
-    return classification._cached_features(path[: -len(".json")], {"num_examples": 1}, None)
+    return feature_files._cached_features(path[: -len(".json")], {"num_examples": 1}, None)
 
 
 def read_metrics(path):
@@ -84,7 +84,7 @@ def read_settings(path):
 def read_report(path):
     """The former report, as `reports.Report` takes what a run did not look at from it."""
     report = task_report.Report.__new__(task_report.Report)
-    report._outcomes = {}
+    report._scorers = {}
     return report._kept_sections(os.path.dirname(path), {"model": "m", "data": {}, "remarks": {}})
 
 
@@ -197,7 +197,7 @@ READERS = {
     ),
     "results": (
         "eval_results.json",
-        lambda path: validation.read_json(path, finetuning_runner.FORMER_RESULTS),
+        lambda path: validation.read_json(path, summary.FORMER_RESULTS),
         {"model": "m", "test": {"accuracy": 0.5}},
     ),
     "metrics": (

@@ -40,9 +40,9 @@ from albert_zh import Predictor, STARTER_MODEL
 with Predictor(sys.argv[1]) as predictor:
     print(predictor.predict([("今天", "明天")])[0][0])
 from albert_zh.common import package_files
-from albert_zh.finetuning import runner
+from albert_zh.finetuning import summary
 print(STARTER_MODEL)
-print(*runner._words_of_command("classify"))
+print(*summary._program("classify"))
 print(package_files.installation_of("serve"))
 print(*sorted(str(getattr(module, "__file__", "")) for module in sys.modules.values()), sep="\\n")
 """

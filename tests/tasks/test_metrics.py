@@ -5,7 +5,9 @@ import pytest
 
 from albert_zh.model import classifier_output
 from albert_zh.tasks import metrics as task_metrics
+from albert_zh.tasks import settings as task_settings
 from albert_zh.tasks.classification import objectives
+from classification_scores import evaluate
 
 pytest.importorskip("sklearn")
 
@@ -20,7 +22,7 @@ def test_losses_are_the_training_graphs():
         "regression": generator.standard_normal(6).astype(np.float32),
     }
     for objective, gold in golds.items():
-        settings = objectives.Settings(objective=objective)
+        settings = task_settings.Settings(objective=objective)
         with tf.Graph().as_default(), tf.Session() as session:
             losses, rows = session.run(
                 [
@@ -39,9 +41,7 @@ def test_losses_are_the_training_graphs():
 
 def test_evaluation_of_single_labels():
     logits = np.log([[0.7, 0.2, 0.1], [0.1, 0.1, 0.8], [0.3, 0.4, 0.3]])
-    found = task_metrics.evaluate(
-        "single_label", logits, np.array([0, 2, 2]), 2, ["macro_f1", "mcc"]
-    )
+    found = evaluate("single_label", logits, np.array([0, 2, 2]), 2, ["macro_f1", "mcc"])
     losses = -np.log([0.7, 0.8, 0.3])
     assert found["eval_accuracy"] == pytest.approx(2 / 3)
     assert found["eval_loss"] == pytest.approx(losses.mean())
@@ -54,7 +54,7 @@ def test_f1_and_mcc_of_two_labels():
     gold = np.array([1, 1, 1, 0, 0, 0, 0, 0])
     decided = np.array([1, 1, 0, 1, 0, 0, 0, 0])  # F1 of the other label: 0.8
     names = ["f1", "mcc", "weighted_f1"]
-    found = task_metrics.evaluate("single_label", np.eye(2)[decided], gold, 8, names)
+    found = evaluate("single_label", np.eye(2)[decided], gold, 8, names)
     assert [found["eval_" + name] for name in names] == pytest.approx([2 / 3, 7 / 15, 0.75])
 
 
@@ -111,9 +111,9 @@ def test_evaluation_of_several_labels_uses_them():
     rows = np.array([[0.30, 0.1], [0.1, 0.2], [0.25, 0.3]])
     logits = np.log(rows / (1 - rows))
     thresholds = task_metrics.tuned_thresholds(gold, rows)
-    found = task_metrics.evaluate("multi_label", logits, gold, 8, thresholds=thresholds)
+    found = evaluate("multi_label", logits, gold, 8, thresholds=thresholds)
     assert (found["eval_micro_f1"], found["eval_macro_f1"], found["eval_accuracy"]) == (1, 1, 1)
-    assert task_metrics.evaluate("multi_label", logits, gold, 8)["eval_micro_f1"] == 0
+    assert evaluate("multi_label", logits, gold, 8)["eval_micro_f1"] == 0
 
 
 def test_correlations_equal_scipys():
@@ -121,10 +121,10 @@ def test_correlations_equal_scipys():
     generator = np.random.RandomState(1)
     gold = generator.randint(0, 5, 40).astype(float)
     logits = gold + generator.standard_normal(40)
-    found = task_metrics.evaluate("regression", logits[:, None], gold, 8)
+    found = evaluate("regression", logits[:, None], gold, 8)
     assert found["eval_pearson"] == pytest.approx(stats.pearsonr(gold, logits)[0])
     assert found["eval_spearman"] == pytest.approx(stats.spearmanr(gold, logits)[0])
-    constant = task_metrics.evaluate("regression", np.zeros([40, 1]), gold, 8)
+    constant = evaluate("regression", np.zeros([40, 1]), gold, 8)
     assert constant["eval_pearson"] == 0.0
 
 

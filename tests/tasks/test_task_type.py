@@ -1,77 +1,143 @@
-"""Kinds of tasks: what each decides, and that no stage asks for a kind by its name."""
+"""A kind of task that no module knows is trained, resumed, predicted, exported and served."""
 
 import glob
+import json
 import os
-import re
+import random
+import shutil
+import urllib.request
 
 import numpy as np
 import pytest
 
-from albert_zh.tasks import datasets, task_type
-from workspace import ROOT
+from albert_zh import finetuning
+from albert_zh.common.errors import UserError
+from albert_zh.inference import predictor
+from albert_zh.model import checkpoint_files
+from albert_zh.tasks import task_type
+import digits_task
+import small_models
+from workspace import CONFIG
 
-COMPARISON = re.compile(r'[=!]= "(single_label|multi_label|regression)"')
-# Flags and other programs' files name kinds; everything else asks the kind itself.
-MAY_NAME_KINDS = {"finetuning/flags.py", "finetuning/setup.py", "model/inference_graph.py"}
-LABELS = ("甲", "乙", "丙")
-
-
-def test_no_stage_asks_for_a_kind_by_its_name():
-    package = os.path.join(ROOT, "albert_zh")
-    naming = set()
-    for path in glob.glob(os.path.join(package, "**", "*.py"), recursive=True):
-        with open(path, encoding="utf-8") as source:
-            if COMPARISON.search(source.read()):
-                naming.add(os.path.relpath(path, package))
-    is_conversion = ("commands/convert_", "conversion/")
-    assert {name for name in naming if not name.startswith(is_conversion)} <= MAY_NAME_KINDS
+CHARACTERS = "甲乙丙丁戊0123456789"
+STEPS, SAVED_AFTER = 60, 30
 
 
-@pytest.mark.parametrize(
-    ("name", "cell", "target", "shape", "outputs"),
-    [
-        ("single_label", "乙", 1, [], 3),
-        ("multi_label", "丙|甲", [1, 0, 1], [3], 3),
-        ("regression", "-2.5", -2.5, [], 1),
-    ],
-)
-def test_targets(name, cell, target, shape, outputs):
-    task = datasets.Task(files={}, columns=("text_a", "label"), labels=LABELS, objective=name)
-    kind = task_type.type_of(task)
-    assert datasets.label_value(task, cell) == target
-    assert (kind.target_shape(3), kind.num_outputs(3)) == (shape, outputs)
-    assert np.shape(target) == tuple(shape)
+def rows_of(count, seed):
+    """Lines of texts and of the string that marks their digits."""
+    generator = random.Random(seed)
+    texts = [
+        "".join(generator.choices(CHARACTERS, k=generator.randint(3, 9))) for _ in range(count)
+    ]
+    marks = ["".join(str(int(char.isdigit())) for char in text) for text in texts]
+    return "".join("%s\t%s\n" % pair for pair in zip(texts, marks))
 
 
-@pytest.mark.parametrize(
-    ("name", "row", "decoded", "text", "gold", "error"),
-    [
-        ("single_label", [0.2, 0.7, 0.1], "乙", "乙", 2, 0.7),
-        ("single_label", [0.2, 0.7, 0.1], "乙", "乙", 1, 0.0),
-        ("multi_label", [0.9, 0.4, 0.5], ["甲", "丙"], "甲|丙", [1, 1, 1], 0.6),
-        ("multi_label", [0.1, 0.4, 0.2], [], "", [0, 0, 0], 0.0),
-        ("regression", [1.25], 1.25, "1.25", 3.0, 1.75),
-    ],
-)
-def test_decisions(name, row, decoded, text, gold, error):
-    kind, rows = task_type.get(name), np.array([row])
-    assert kind.decoded(rows, LABELS, None) == [decoded]
-    assert kind.text(decoded, "|") == text
-    assert kind.error_size(gold, rows[0], None) == pytest.approx(error)
+@pytest.fixture(name="settings", scope="module")
+def settings_fixture(tmp_path_factory):
+    """Settings of a run, with its files."""
+    folder = tmp_path_factory.mktemp("digits")
+    for name, count in (("train", 200), ("dev", 60), ("test", 20)):
+        (folder / (name + ".tsv")).write_text(rows_of(count, name), encoding="utf-8")
+    vocabulary = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"] + list(CHARACTERS)
+    (folder / "vocab.txt").write_text("\n".join(vocabulary) + "\n", encoding="utf-8")
+    config = dict(CONFIG, vocab_size=len(vocabulary), initializer_range=0.2)
+    (folder / "config.json").write_text(json.dumps(config))
+    return {
+        "family": "digits",
+        "task_name": "multiclass",
+        "data_dir": str(folder),
+        "bert_config_file": str(folder / "config.json"),
+        "vocab_file": str(folder / "vocab.txt"),
+        "output_dir": str(folder / "out"),
+        "max_seq_length": 16,
+        "train_batch_size": 16,
+        "train_step": STEPS,
+        "save_checkpoints_steps": SAVED_AFTER,
+        "keep_checkpoint_max": 5,
+        "learning_rate": 5e-3,
+        "do_train": True,
+        "do_eval": True,
+        "do_predict": True,
+    }
 
 
-def test_thresholds_of_labels_decide():
-    kind = task_type.get("multi_label")
-    assert kind.decoded(np.array([[0.3, 0.3, 0.3]]), LABELS, [0.2, 0.4, 0.3]) == [["甲", "丙"]]
+@pytest.fixture(name="finished", scope="module")
+def finished_fixture(settings):
+    """(settings, what the finished run returned)."""
+    return settings, finetuning.run(**settings)
 
 
-def test_a_kind_of_ones_own_is_found_by_its_name(monkeypatch):
-    class Ordinal(task_type.TaskType):
-        name = "ordinal"
-        usual_metrics = ("macro_f1",)
+def expected_positions(text):
+    return [place for place, char in enumerate(text) if char.isdigit()]
 
-    monkeypatch.setattr(task_type, "_TYPES", dict(task_type._TYPES))
-    task_type.register(Ordinal())
-    task = datasets.Task(files={}, columns=("text_a", "label"), labels=LABELS, objective="ordinal")
-    assert isinstance(task_type.type_of(task), Ordinal)
-    assert datasets.label_value(task, "丙") == 2
+
+def test_it_learns_and_predicts(finished):
+    settings, reached = finished
+    assert reached["metric"] == "accuracy" and reached["test"]["accuracy"] > 0.9
+    with open(os.path.join(settings["output_dir"], "predictions.jsonl")) as lines:
+        predicted = [json.loads(line) for line in lines]
+    assert len(predicted) == 20
+    right = [line["prediction"] == expected_positions(line["text"]) for line in predicted]
+    assert np.mean(right) > 0.8
+    with open(os.path.join(settings["output_dir"], "report.md")) as report:
+        assert "accuracy" in report.read()
+
+
+def test_it_resumes_to_the_same_weights(finished, tmp_path):
+    settings, _ = finished
+    resumed = str(tmp_path / "out")
+    shutil.copytree(settings["output_dir"], resumed)
+    for path in glob.glob(os.path.join(resumed, "model.ckpt-%d*" % STEPS)):
+        os.remove(path)
+    finetuning.run(**dict(settings, output_dir=resumed))
+    whole, again = (
+        checkpoint_files.read_weights(os.path.join(folder, "model.ckpt-%d" % STEPS))
+        for folder in (settings["output_dir"], resumed)
+    )
+    assert set(whole) == set(again)
+    assert all(np.array_equal(whole[name], again[name]) for name in whole)
+
+
+def test_it_is_used_and_served(finished):
+    pytest.importorskip("uvicorn")
+    from albert_zh.inference import http_service
+    from http_requests import running
+
+    texts = ["甲12乙", "丙丁", "0甲"]
+    with predictor.Predictor(os.path.join(finished[0]["output_dir"], "best")) as model:
+        decoded, outputs = model.predict(texts)
+        assert decoded == [expected_positions(text) for text in texts] and outputs is None
+        with running(http_service.create_app(model)) as port:
+            request = urllib.request.Request(
+                "http://127.0.0.1:%d/predict" % port,
+                json.dumps({"texts": texts}).encode(),
+                {"Content-Type": "application/json"},
+            )
+            with urllib.request.urlopen(request) as answer:
+                assert json.load(answer) == {"predictions": decoded}
+
+
+@pytest.mark.newest
+@pytest.mark.parametrize("output_format", ["saved_model", "tflite"])
+def test_it_is_exported(finished, output_format, tmp_path):
+    from albert_zh.commands import export_model
+
+    path = str(tmp_path / ("model.tflite" if output_format == "tflite" else "model"))
+    best = os.path.join(finished[0]["output_dir"], "best")
+    arguments = ["--model_dir=" + best, "--format=" + output_format, "--output=" + path]
+    small_models.run_command(export_model, arguments)
+    texts = ["甲12乙", "丙丁戊甲乙丙", "0甲"]
+    with predictor.Predictor(path) as model:
+        assert model.predict(texts)[0] == [expected_positions(text) for text in texts]
+
+
+def test_its_module_is_short():
+    with open(digits_task.__file__, encoding="utf-8") as source:
+        lines = [line for line in source if line.strip() and not line.startswith(("from", "imp"))]
+    assert len(lines) < 60
+
+
+def test_unknown_kinds_are_named():
+    with pytest.raises(UserError, match="'other', expected a kind of task, one of .*multi_label"):
+        task_type.get("other")

@@ -4,10 +4,9 @@ import pytest
 import tensorflow.compat.v1 as tf
 
 from albert_zh.pretraining import input_pipeline as pretraining_input
-from albert_zh.tasks import datasets
-from albert_zh.tasks.classification import features as classification
-from albert_zh.tasks.classification import input_pipeline as classification_input
+from albert_zh.tasks import datasets, feature_files, input_pipeline
 from albert_zh.training import length_bucketing
+from classification_batches import pair_record
 import pretraining_workspace as small
 
 
@@ -15,16 +14,16 @@ def features_file(tmp_path):
     path = str(tmp_path / "rows.tf_record")
     with tf.python_io.TFRecordWriter(path) as writer:
         for number in range(64):
-            writer.write(classification.serialized([2, 5, 3], [0, 0, 0], number % 2, 1))
-    return classification.FeatureFile(path, 64, 0, datasets.TASKS["lcqmc"])
+            writer.write(pair_record([2, 5, 3], number % 2))
+    return feature_files.FeatureFile(path, 64, 0, datasets.TASKS["lcqmc"])
 
 
 def training(tmp_path):
-    return classification_input.train_input_fn(features_file(tmp_path), 8, 4, 10**6, seed=1)({})
+    return input_pipeline.train_input_fn(features_file(tmp_path), 8, 4, 10**6, seed=1)({})
 
 
 def evaluation(tmp_path):
-    return classification_input.eval_input_fn(features_file(tmp_path), 8, 4)({})
+    return input_pipeline.eval_input_fn(features_file(tmp_path), 8, 4)({})
 
 
 def pretraining(tmp_path, make=pretraining_input.training_batches, **arguments):

@@ -15,9 +15,9 @@ import tensorflow.compat.v1 as tf
 
 from albert_zh.common import cpu_precision, plotting
 from albert_zh.common.errors import Interrupted, UserError
+from albert_zh.common.messages import readable_seconds
 from albert_zh.training import engine, loop, metrics_log, run_folder
 from albert_zh.training.hooks import FirstStepHook, StopHook, StopRequest
-from albert_zh.training.messages import readable_seconds
 from albert_zh.training.training_errors import explained_errors
 from workspace import ROOT, flags_of
 

@@ -11,10 +11,10 @@ from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence
 import numpy as np
 
 from albert_zh.common import plotting
+from albert_zh.common.messages import say
+from albert_zh.common.plotting import font_for
 from albert_zh.tasks.reading.answer_scores import Predictions, Scores
 from albert_zh.tasks.reading.questions import Question
-from albert_zh.tasks.report import font_for
-from albert_zh.training.messages import say
 
 CHART = "answers.png"
 WORST_ERRORS = 50

@@ -10,10 +10,10 @@ import tensorflow.compat.v1 as tf
 from albert_zh.common import files
 from albert_zh.model import checkpoint_files, heads, model_folder, modeling
 from albert_zh.tasks import columns as column_layouts
-from albert_zh.tasks import datasets
+from albert_zh.tasks import datasets, feature_files, input_pipeline, model_fn
 from albert_zh.tasks import reader as task_reader
+from albert_zh.tasks import settings as task_settings
 from albert_zh.tasks.classification import features as classification
-from albert_zh.tasks.classification import input_pipeline as classification_input
 from albert_zh.tasks.classification import objectives
 from albert_zh.text import encoding, tokenization
 from classification_batches import batches_of
@@ -94,7 +94,7 @@ def test_cached_features_are_reused_and_rebuilt(tmp_path, capsys):
 
     def build(length=24, **settings):
         split = task_reader.read_split(LCQMC, workspace.data, "train")
-        result = classification.feature_file(
+        result = feature_files.feature_file(
             split, LCQMC, tokenizer, length, workspace.output, settings
         )
         return os.stat(result.path).st_mtime_ns, result, capsys.readouterr().out
@@ -122,7 +122,7 @@ def test_features_of_a_file_that_is_replaced_after_reading_are_the_old_files(tmp
         split = task_reader.read_split(LCQMC, str(tmp_path), "train")
         if replaced_by:
             data.write_text(replaced_by, encoding="utf-8")
-        path = classification.feature_file(split, LCQMC, tokenizer, 8, output, {}).path
+        path = feature_files.feature_file(split, LCQMC, tokenizer, 8, output, {}).path
         records = map(tf.train.Example.FromString, tf.python_io.tf_record_iterator(path))
         return [record.features.feature["label_ids"].int64_list.value[0] for record in records]
 
@@ -138,7 +138,7 @@ def test_features_without_a_fingerprint_of_their_own_are_made_anew(tmp_path, mon
     tokenizer = small_tokenizer(tmp_path)
 
     def build(labels):
-        features = classification.feature_file(
+        features = feature_files.feature_file(
             split, task._replace(labels=labels), tokenizer, 8, str(tmp_path / "out"), {}
         )
         records = tf.python_io.tf_record_iterator(features.path)
@@ -168,8 +168,8 @@ def test_a_task_of_single_texts_is_a_table_row(tmp_path):
     split = task_reader.read_split(task, str(tmp_path), "train")
     assert [(e.text_a, e.text_b) for e in split.examples] == [("今天", None), ("天气", None)]
     tokenizer = small_tokenizer(tmp_path)
-    features = classification.feature_file(split, task, tokenizer, 8, str(tmp_path / "out"), {})
-    batch = next(batches_of(classification_input.eval_input_fn(features, 8, 2, plain=True)))
+    features = feature_files.feature_file(split, task, tokenizer, 8, str(tmp_path / "out"), {})
+    batch = next(batches_of(input_pipeline.eval_input_fn(features, 8, 2, plain=True)))
     assert list(batch["label_ids"]) == [1, 0]
     assert batch["segment_ids"].sum() == 0 and batch["input_ids"].shape == (2, 8)
 
@@ -188,7 +188,7 @@ def first_gradients(monkeypatch):
         "segment_ids": np.zeros([64, 4], int),
     }
     found = {}
-    adversarial_change = objectives.adversarial_change
+    adversarial_change = model_fn.adversarial_change
 
     def keep(self, grads_and_vars, **settings):
         for gradient, variable in grads_and_vars:
@@ -199,8 +199,8 @@ def first_gradients(monkeypatch):
         found["change"] = adversarial_change(*given)
         return found["change"]
 
-    monkeypatch.setattr(objectives.LayerwiseAdamW, "apply_gradients", keep)
-    monkeypatch.setattr(objectives, "adversarial_change", keep_change)
+    monkeypatch.setattr(model_fn.LayerwiseAdamW, "apply_gradients", keep)
+    monkeypatch.setattr(model_fn, "adversarial_change", keep_change)
 
     def gradients(precision, labels, settings):
         found.clear()
@@ -208,12 +208,12 @@ def first_gradients(monkeypatch):
         with tf.Graph().as_default(), tf.Session() as session:
             tf.set_random_seed(1)
             start = checkpoint_files.find_checkpoint(folder)
-            model_fn = classification.model_fn_builder(
+            train = model_fn.model_fn_builder(
                 config, num_labels, start, 1e-4, 10, 1, False, False, settings, precision=precision
             )
             features = {name: tf.constant(values, tf.int32) for name, values in rows.items()}
             features["label_ids"] = tf.constant(labels)
-            model_fn(features, None, tf.estimator.ModeKeys.TRAIN, {})
+            train(features, None, tf.estimator.ModeKeys.TRAIN, {})
             session.run(tf.global_variables_initializer())
             return session.run(found)
 
@@ -225,7 +225,7 @@ def test_float16_gradients_are_near_those_of_float32(first_gradients, monkeypatc
     losses = objectives.per_example_loss
     monkeypatch.setattr(objectives, "per_example_loss", lambda *given: 0.01 * losses(*given))
     labels = np.random.RandomState(1).randint(0, 2, 64).astype(np.int32)
-    settings = objectives.Settings()._replace(fgm_epsilon=0.5)
+    settings = task_settings.Settings()._replace(fgm_epsilon=0.5)
     exact, coarse = (
         first_gradients(precision, labels, settings) for precision in ("float32", "mixed_float16")
     )
@@ -237,6 +237,6 @@ def test_float16_gradients_are_near_those_of_float32(first_gradients, monkeypatc
 
 def test_float16_gradients_of_large_values_are_finite(first_gradients):
     labels = np.random.RandomState(1).uniform(0, 3000, 64).astype(np.float32)
-    settings = objectives.Settings(objective="regression")
+    settings = task_settings.Settings(objective="regression")
     for gradient in first_gradients("mixed_float16", labels, settings).values():
         assert np.isfinite(gradient).all()

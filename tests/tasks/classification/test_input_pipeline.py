@@ -12,14 +12,20 @@ import tensorflow.compat.v1 as tf
 
 from albert_zh.common import files
 from albert_zh.model import modeling
-from albert_zh.tasks import datasets, prediction_files, run_data
+from albert_zh.tasks import (
+    datasets,
+    feature_files,
+    input_pipeline,
+    outputs_graph,
+    record_stream,
+    run_data,
+    task_type,
+)
 from albert_zh.tasks import reader as task_reader
-from albert_zh.tasks.classification import features as classification
-from albert_zh.tasks.classification import input_pipeline as classification_input
-from albert_zh.tasks.classification import objectives
+from albert_zh.tasks import settings as task_settings
 from albert_zh.text import tokenization
 from albert_zh.training import length_bucketing
-from classification_batches import batches_of
+from classification_batches import batches_of, pair_record
 from workspace import CONFIG, ROOT
 
 TASK = datasets.TASKS["lcqmc"]
@@ -35,8 +41,8 @@ def features_fixture(tmp_path):
     with tf.python_io.TFRecordWriter(path) as writer:
         for number, length in enumerate(lengths):
             ids = [2, number + 1] + [3] * (length - 2)
-            writer.write(classification.serialized(ids, [0] * length, number % 2, 1))
-    return classification.FeatureFile(path, NUM_ROWS, 0, TASK)
+            writer.write(pair_record(ids, number % 2))
+    return feature_files.FeatureFile(path, NUM_ROWS, 0, TASK)
 
 
 def numbers(batches):
@@ -44,7 +50,7 @@ def numbers(batches):
 
 
 def training(features, num_steps=50, first_step=0, seed=7, **settings):
-    input_fn = classification_input.train_input_fn(
+    input_fn = input_pipeline.train_input_fn(
         features, 64, BATCH, num_steps, seed, first_step, **settings
     )
     return list(itertools.islice(batches_of(input_fn, BATCH), num_steps - first_step))
@@ -94,7 +100,7 @@ def test_resumed_input_goes_on_where_the_run_stopped(features, first_step, plain
 
 def test_replicas_share_the_steps_of_one_device(features):
     context = tf.distribute.InputContext(1, 0, 2)
-    input_fn = classification_input.train_input_fn(features, 64, BATCH, 10, seed=7)
+    input_fn = input_pipeline.train_input_fn(features, 64, BATCH, 10, seed=7)
     parts = list(itertools.islice(batches_of(input_fn, input_context=context), 20))
     assert [len(part["label_ids"]) for part in parts] == [BATCH // 2] * 20
     assert numbers(parts) == numbers(training(features, num_steps=10))
@@ -103,19 +109,24 @@ def test_replicas_share_the_steps_of_one_device(features):
 @pytest.mark.parametrize("batch_size", [1, 8, 256])
 def test_rows_of_an_evaluation_come_back_in_order(features, batch_size, monkeypatch):
     monkeypatch.setattr(length_bucketing, "WINDOW", 30)
-    input_fn = classification_input.eval_input_fn(features, 64, batch_size)
+    input_fn = input_pipeline.eval_input_fn(features, 64, batch_size)
     batches = list(batches_of(input_fn))
     assert numbers(batches) != list(range(NUM_ROWS))
-    rows = list(classification_input.in_order(batches))
+    rows = list(input_pipeline.in_order(batches))
     assert [int(row["input_ids"][1]) - 1 for row in rows] == list(range(NUM_ROWS))
 
 
 def test_streamed_rows_come_back_in_order_too():
-    encoded = (
-        ([2, number + 1] + [3] * (number % 7), [0] * (2 + number % 7)) for number in range(300)
+    records = (
+        {
+            "input_ids": [2, number + 1] + [3] * (number % 7),
+            "segment_ids": [0] * (2 + number % 7),
+            "label_ids": 0,
+        }
+        for number in range(300)
     )
-    input_fn = classification_input.stream_input_fn(encoded, TASK, 16, batch_size=8)
-    rows = list(classification_input.in_order(batches_of(input_fn)))
+    input_fn = input_pipeline.stream_input_fn(records, TASK, 16, batch_size=8)
+    rows = list(input_pipeline.in_order(batches_of(input_fn)))
     assert [int(row["input_ids"][1]) - 1 for row in rows] == list(range(300))
 
 
@@ -129,13 +140,14 @@ def test_a_stream_keeps_no_more_rows_of_a_longer_file(tmp_path, monkeypatch):
         """Most bytes that Python holds while a file of so many rows is predicted."""
         path = tmp_path / ("%d.tsv" % num_rows)
         path.write_text("".join("%d %s\n" % (row, "长" * 500) for row in range(num_rows)))
-        stream = prediction_files.Stream(task, str(path), "utf-8")
-        input_fn = classification_input.stream_input_fn(
-            stream.encoded(tokenizer, 16), task, 16, batch_size=8
+        stream = record_stream.RecordStream(task, str(path), "utf-8")
+        input_fn = input_pipeline.stream_input_fn(
+            stream.rows(tokenizer, 16), task, 16, batch_size=8
         )
         tracemalloc.start()
-        for row, _ in enumerate(classification_input.in_order(batches_of(input_fn))):
-            assert stream.next_example().text_a.startswith("%d " % row)
+        for row, _ in enumerate(input_pipeline.in_order(batches_of(input_fn))):
+            example, num_rows_of_it = stream.next_example()
+            assert num_rows_of_it == 1 and example.text_a.startswith("%d " % row)
         most = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
         assert row == num_rows - 1
@@ -158,18 +170,19 @@ def losses_by_number(features, job, plain):
     """{number of a row: its loss} in batches as a job makes them."""
     config = modeling.AlbertConfig.from_dict(dict(CONFIG, vocab_size=200, initializer_range=0.4))
     if job == "training":
-        input_fn = classification_input.train_input_fn(
+        input_fn = input_pipeline.train_input_fn(
             features, 64, 10, num_steps=10, seed=7, plain=plain
         )
     else:
-        input_fn = classification_input.eval_input_fn(features, 64, 10, plain=plain)
+        input_fn = input_pipeline.eval_input_fn(features, 64, 10, plain=plain)
     with tf.Graph().as_default(), tf.Session() as session:
         tf.set_random_seed(3)
         batch = tf.data.make_one_shot_iterator(input_fn({})).get_next()
-        logits = objectives.logits_builder(
-            config, batch, 2, objectives.Settings(), is_training=False, plain=plain
+        settings = task_settings.Settings()
+        outputs = outputs_graph.outputs_builder(
+            config, batch, 2, settings, is_training=False, plain=plain
         )()
-        losses = objectives.per_example_loss(logits, batch["label_ids"], objectives.Settings())
+        losses = task_type.type_of(TASK).losses(outputs, batch, settings)
         session.run(tf.global_variables_initializer())
         found = {}
         while len(found) < NUM_ROWS:
@@ -179,7 +192,7 @@ def losses_by_number(features, job, plain):
 
 
 def test_tpu_batches_are_static_and_the_last_is_filled_up(features):
-    evaluation = classification_input.eval_input_fn(features, 64, 40, use_tpu=True)
+    evaluation = input_pipeline.eval_input_fn(features, 64, 40, use_tpu=True)
     with tf.Graph().as_default():
         shapes = tf.data.get_output_shapes(evaluation({"batch_size": 40}))
     assert all(shape.is_fully_defined() for shape in shapes.values())
@@ -200,7 +213,7 @@ def of_hosts(input_fn, size):
 
 
 def test_cores_of_all_hosts_share_a_step(features):
-    input_fn = classification_input.train_input_fn(
+    input_fn = input_pipeline.train_input_fn(
         features, 64, BATCH, 10, seed=7, first_step=3, use_tpu=True
     )
     parts = of_hosts(input_fn, BATCH // 4)[: 4 * 7]
@@ -210,7 +223,7 @@ def test_cores_of_all_hosts_share_a_step(features):
 
 
 def test_cores_of_all_hosts_share_an_evaluation(features):
-    parts = of_hosts(classification_input.eval_input_fn(features, 64, 24, use_tpu=True), 6)
+    parts = of_hosts(input_pipeline.eval_input_fn(features, 64, 24, use_tpu=True), 6)
     assert len(parts) % 4 == 0
     real = [part["is_real_example"] > 0 for part in parts]
     assert np.concatenate(real).sum() == NUM_ROWS
@@ -230,11 +243,12 @@ def test_features_are_made_anew_where_the_code_that_reads_has_changed(monkeypatc
     monkeypatch.setattr(
         files, "read_bytes", lambda path: read.append(os.path.basename(path)) or read_bytes(path)
     )
-    classification._code_version()
+    feature_files._code_version.cache_clear()
+    feature_files._code_version(task_type.get("single_label"))
     expected = (
-        "columns datasets dev_split encoding features files named_columns reader rows "
-        "sentencepiece_models task_type text_encodings text_groups tokenization unicode_text "
-        "vocabulary_files"
+        "columns datasets dev_split encoding feature_files files kinds label_rules named_columns "
+        "reader rows sentencepiece_models task_type text_encodings text_groups tokenization "
+        "unicode_text vocabulary_files"
     )
     assert sorted(read) == [name + ".py" for name in expected.split()]
 

@@ -8,6 +8,8 @@ import tensorflow.compat.v1 as tf
 
 from albert_zh.common.errors import UserError
 from albert_zh.model import classifier_output, modeling
+from albert_zh.tasks import model_fn, outputs_graph
+from albert_zh.tasks import settings as task_settings
 from albert_zh.tasks.classification import objectives
 from workspace import CONFIG
 
@@ -22,7 +24,7 @@ def value(function, *arrays):
 
 
 def loss(logits, labels, **settings):
-    settings = objectives.Settings()._replace(**settings)
+    settings = task_settings.Settings()._replace(**settings)
     return value(lambda x, y: objectives.per_example_loss(x, y, settings), logits, labels)
 
 
@@ -75,7 +77,7 @@ def test_losses_of_several_labels(settings, weights, gamma, smoothing, multi_lab
 
 
 def test_the_sum_over_labels_is_the_default():
-    assert objectives.Settings().multi_label_loss == "sum"
+    assert task_settings.Settings().multi_label_loss == "sum"
     logits, labels = np.zeros([1, 65], np.float32), np.eye(65, dtype=int)[:1]
     found = loss(logits, labels, objective="multi_label")
     np.testing.assert_allclose(found, 65 * np.log(2), rtol=1e-6)
@@ -83,7 +85,7 @@ def test_the_sum_over_labels_is_the_default():
 
 def test_more_labels_do_not_make_the_step_of_one_smaller():
     """The gradient of a label's logit is p - y, however many other labels there are."""
-    settings = objectives.Settings(objective="multi_label")
+    settings = task_settings.Settings(objective="multi_label")
 
     def slope(logits, labels):
         losses = objectives.per_example_loss(logits, labels, settings)
@@ -111,7 +113,7 @@ def test_a_classifier_starts_from_the_shares_of_its_labels():
 def test_focal_loss_of_what_is_sure_has_a_gradient(objective, gamma):
     """1 - p is 0 in float32, where (1 - p) ** 0.5 rises without bound."""
     labels = np.int32([0]) if objective == "single_label" else np.int32([[1, 0]])
-    settings = objectives.Settings(objective=objective)._replace(focal_gamma=gamma)
+    settings = task_settings.Settings(objective=objective)._replace(focal_gamma=gamma)
 
     def slope(logits):
         losses = objectives.per_example_loss(logits, tf.constant(labels), settings)
@@ -128,8 +130,8 @@ def test_a_scale_of_the_loss_changes_no_weights():
             table = tf.get_variable("table", initializer=tf.ones([5, 2]))
             kernel = tf.get_variable("kernel", initializer=tf.ones([2, 1]))
             loss = tf.reduce_sum(tf.matmul(tf.gather(table, [1, 3, 3]), kernel) ** 2)
-            step = objectives.create_train_op(
-                loss, 0.1, 10, 0, False, objectives.Settings()._replace(loss_scale=loss_scale)
+            step = model_fn.create_train_op(
+                loss, 0.1, 10, 0, False, task_settings.Settings()._replace(loss_scale=loss_scale)
             )
             session.run(tf.global_variables_initializer())
             session.run(step)
@@ -168,11 +170,13 @@ def test_divergence_is_symmetric_kullback_leibler():
 
 def test_rdrop_adds_the_divergence_of_two_passes():
     passes = iter([LOGITS, LOGITS[::-1].copy()])
-    settings = objectives.Settings()._replace(rdrop_alpha=4.0)
+    settings = task_settings.Settings()._replace(rdrop_alpha=4.0)
     with tf.Graph().as_default(), tf.Session() as session:
         found = session.run(
-            objectives.training_loss(
-                lambda change: tf.constant(next(passes)), tf.constant(LABELS), settings
+            model_fn.training_loss(
+                lambda change: {"logits": tf.constant(next(passes))},
+                {"label_ids": tf.constant(LABELS)},
+                settings,
             )
         )
     p, q = softmax(LOGITS), softmax(LOGITS[::-1])
@@ -184,16 +188,17 @@ def test_rdrop_adds_the_divergence_of_two_passes():
 def test_fgm_adds_the_loss_of_a_table_moved_along_the_gradient():
     """For the loss sum(table * x) the gradient is x, so that everything is known beforehand."""
     x = np.float32([[3.0, 0.0], [0.0, 4.0]])
-    settings = objectives.Settings()._replace(objective="regression", fgm_epsilon=0.5)
+    settings = task_settings.Settings()._replace(objective="regression", fgm_epsilon=0.5)
     with tf.Graph().as_default(), tf.Session() as session:
-        table = tf.get_variable(objectives.WORD_TABLE, initializer=np.float32([[1, 5], [6, 1]]))
+        table = tf.get_variable(outputs_graph.WORD_TABLE, initializer=np.float32([[1, 5], [6, 1]]))
 
         def build(change):
-            with objectives.changed_word_table(change):
-                changed = tf.get_variable(objectives.WORD_TABLE, shape=[2, 2])
-            return tf.reshape(tf.reduce_sum(changed * x), [1, 1])
+            with outputs_graph.changed_word_table(change):
+                changed = tf.get_variable(outputs_graph.WORD_TABLE, shape=[2, 2])
+            return {"logits": tf.reshape(tf.reduce_sum(changed * x), [1, 1])}
 
-        total, shown = objectives.training_loss(build, tf.constant([0.0]), settings)
+        features = {"label_ids": tf.constant([0.0])}
+        total, shown = model_fn.training_loss(build, features, settings)
         gradient = tf.gradients(total, table)[0]
         session.run(tf.global_variables_initializer())
         total, shown, gradient = session.run([total, shown, tf.convert_to_tensor(gradient)])
@@ -235,16 +240,16 @@ def test_pooling_of_layers_in_bfloat16_is_float32(pooling):
 
 def test_rates_by_depth():
     shared = ["bert/embeddings/word_embeddings", "bert/encoder/layer_shared/output/dense/kernel"]
-    found = objectives.rate_scales(shared + ["bert/pooler/dense/kernel", "output_bias"], 0.5)
+    found = model_fn.rate_scales(shared + ["bert/pooler/dense/kernel", "output_bias"], 0.5)
     assert list(found.values()) == [0.25, 0.5, 1.0, 1.0]
-    found = objectives.rate_scales(shared + ["bert/pooler/dense/bias", "output_bias"], 0.5, 10.0)
+    found = model_fn.rate_scales(shared + ["bert/pooler/dense/bias", "output_bias"], 0.5, 10.0)
     assert list(found.values()) == [0.25, 0.5, 1.0, 10.0]
     layers = ["bert/encoder/layer_%d/output/dense/bias" % n for n in (0, 1, 10)]
-    found = objectives.rate_scales(layers + ["output_weights"], 0.1)
+    found = model_fn.rate_scales(layers + ["output_weights"], 0.1)
     np.testing.assert_allclose(list(found.values()), [1e-3, 1e-2, 1e-1, 1])
     google = ["bert/encoder/embedding_hidden_mapping_in/kernel"]
     google += ["bert/encoder/transformer/group_%d/inner_group_0/ffn_1/x" % n for n in (0, 1)]
-    assert list(objectives.rate_scales(google, 0.5).values()) == [0.125, 0.25, 0.5]
+    assert list(model_fn.rate_scales(google, 0.5).values()) == [0.125, 0.25, 0.5]
 
 
 def test_class_weights():
@@ -257,7 +262,7 @@ def test_class_weights():
 
 def changes_of_one_step(**settings):
     """{variable: largest change} of a step of a small classifier, all parts of a settings' way."""
-    settings = objectives.Settings()._replace(**settings)
+    settings = task_settings.Settings()._replace(**settings)
     config = modeling.AlbertConfig.from_dict(CONFIG)
     ids = np.array([[2, 5, 6, 3], [2, 7, 3, 0]])
     with tf.Graph().as_default(), tf.Session() as session:
@@ -267,10 +272,11 @@ def changes_of_one_step(**settings):
             "input_ids": tf.constant(ids),
             "input_mask": tf.constant((ids > 0).astype(int)),
             "segment_ids": tf.zeros_like(tf.constant(ids)),
+            "label_ids": tf.constant([0, 2]),
         }
-        build = objectives.logits_builder(config, features, 3, settings, is_training=True)
-        total, _ = objectives.training_loss(build, tf.constant([0, 2]), settings)
-        step = objectives.create_train_op(total, 1e-3, 10, 0, False, settings)
+        build = outputs_graph.outputs_builder(config, features, 3, settings, is_training=True)
+        total, _ = model_fn.training_loss(build, features, settings)
+        step = model_fn.create_train_op(total, 1e-3, 10, 0, False, settings)
         variables = {v.op.name: v for v in tf.trainable_variables()}
         session.run(tf.global_variables_initializer())
         before = session.run(variables)
@@ -312,6 +318,6 @@ def test_fgm_and_rdrop_train_the_real_model_with_its_own_variables():
 )
 def test_settings_that_make_no_sense(name, wrong):
     with pytest.raises(UserError, match="--%s: %s makes no sense" % (name, wrong)):
-        objectives.check(objectives.Settings()._replace(**{name: wrong}))
+        task_settings.check(task_settings.Settings()._replace(**{name: wrong}))
     with pytest.raises(UserError, match="fgm_epsilon.*freeze_encoder"):
-        objectives.check(objectives.Settings()._replace(freeze_encoder=True, fgm_epsilon=1.0))
+        task_settings.check(task_settings.Settings()._replace(freeze_encoder=True, fgm_epsilon=1.0))

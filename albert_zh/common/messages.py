@@ -1,10 +1,10 @@
-"""Lines for the user of a training command."""
+"""Lines for the user of a long command: on standard output and in TensorFlow's log."""
 
+import logging
 import resource
 import sys
 import time
 
-import tensorflow.compat.v1 as tf
 from tqdm import tqdm
 
 from albert_zh.common.errors import printable
@@ -15,7 +15,7 @@ def say(message, *values):
     line = printable(message % values if values else message)
     tqdm.write(line)
     sys.stdout.flush()
-    tf.get_logger().info(line)
+    logging.getLogger("tensorflow").info(line)
 
 
 def time_and_memory(begin):

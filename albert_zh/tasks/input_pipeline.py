@@ -1,4 +1,4 @@
-"""A classifier's features -> batches: of like length, padded as far as the longest row of each.
+"""Features -> batches: of like length, padded as far as the longest row of each.
 
     input_fn = train_input_fn(feature_file, 128, batch_size=64, num_steps=1000, seed=12345)
 
@@ -10,8 +10,7 @@ order in which they come and are padded to the longest length.
 import numpy as np
 import tensorflow.compat.v1 as tf
 
-from albert_zh.tasks import datasets, task_type
-from albert_zh.tasks.classification import features as classification
+from albert_zh.tasks import feature_files, task_type
 from albert_zh.training import length_bucketing
 
 SHUFFLE_BUFFER = 500000  # serialized examples, some 150 bytes each; more than most data sets have
@@ -31,7 +30,7 @@ def train_input_fn(
     """Input of training.
 
     Args:
-        feature_file: `classification.FeatureFile`.
+        feature_file: `feature_files.FeatureFile`.
         max_seq_length: longest sequence.
         batch_size: examples of a step, of all replicas together.
         num_steps: steps of the whole training.
@@ -65,7 +64,7 @@ def train_input_fn(
             batches = batches.map(_parser(feature_file.task, max_seq_length), num_parallel_calls=2)
         batches = batches.skip(first_step - starts[window])
         batches = _shared(batches, length_bucketing.share_of(params, input_context))
-        return _finished(batches, max_seq_length, keeps_order, LENGTH_MULTIPLE)
+        return _finished(batches, feature_file.task, max_seq_length, keeps_order, LENGTH_MULTIPLE)
 
     return input_fn
 
@@ -78,7 +77,7 @@ def eval_input_fn(feature_file, max_seq_length, batch_size, use_tpu=False, plain
     that `is_real_example` marks as none.
 
     Args:
-        feature_file: `classification.FeatureFile`.
+        feature_file: `feature_files.FeatureFile`.
         max_seq_length: longest sequence.
         batch_size: examples in a batch; on TPU the Estimator tells it.
         use_tpu, plain: as in `train_input_fn`.
@@ -93,24 +92,23 @@ def eval_input_fn(feature_file, max_seq_length, batch_size, use_tpu=False, plain
             return _rows_once(records, feature_file.task, max_seq_length, batch_size, plain)
         share = length_bucketing.share_of(params)
         size = params["batch_size"]  # of a core
-        label = datasets.label_value(feature_file.task, None)
-        padding = [0] * max_seq_length
-        filler = classification.serialized(padding, padding, label, is_real_example=0)
+        columns = task_type.type_of(feature_file.task).columns(feature_file.task)
+        filler = feature_files.filler(columns, max_seq_length)
         num_missing = -feature_file.num_examples % (size * share.num_replicas)
         fillers = tf.data.Dataset.from_tensors(filler).repeat(num_missing)
         batches = records.concatenate(fillers).batch(size, drop_remainder=True)
         batches = batches.map(_parser(feature_file.task, max_seq_length))
         batches = length_bucketing.of_pipeline(batches, share)
-        return _finished(batches, max_seq_length, is_static=True)
+        return _finished(batches, feature_file.task, max_seq_length, is_static=True)
 
     return input_fn
 
 
-def stream_input_fn(encoded, task, max_seq_length, batch_size, plain=False):
+def stream_input_fn(records, task, max_seq_length, batch_size, plain=False):
     """Input of prediction without a file of features: memory does not grow with the number of rows.
 
     Args:
-        encoded: iterator of (input_ids, segment_ids); consumed once, in order.
+        records: iterator of records as of `TaskType.features`; consumed once, in order.
         task: `Task`.
         max_seq_length: longest sequence.
         batch_size, plain: as in `eval_input_fn`.
@@ -120,9 +118,9 @@ def stream_input_fn(encoded, task, max_seq_length, batch_size, plain=False):
     """
 
     def rows():
-        label = datasets.label_value(task, None)
-        for input_ids, segment_ids in encoded:
-            yield classification.serialized(input_ids, segment_ids, label, is_real_example=1)
+        columns = task_type.type_of(task).columns(task)
+        for record in records:
+            yield feature_files.serialized(record, columns)
 
     def input_fn(params):
         del params
@@ -156,7 +154,7 @@ def _rows_once(records, task, max_seq_length, batch_size, plain):
     """Batches of all records; sorted by length in windows unless they are to be plain."""
     parse = _parser(task, max_seq_length)
     if plain:
-        return _finished(records.batch(batch_size).map(parse), max_seq_length, is_static=True)
+        return _finished(records.batch(batch_size).map(parse), task, max_seq_length, is_static=True)
     windows = records.enumerate().batch(length_bucketing.WINDOW)
 
     def by_length(rows, serialized):
@@ -165,7 +163,7 @@ def _rows_once(records, task, max_seq_length, batch_size, plain):
         return {name: tf.gather(values, order) for name, values in features.items()}
 
     rows = windows.map(by_length, num_parallel_calls=2).flat_map(tf.data.Dataset.from_tensor_slices)
-    return _finished(rows.batch(batch_size), max_seq_length, is_static=False)
+    return _finished(rows.batch(batch_size), task, max_seq_length, is_static=False)
 
 
 def _in_windows(batches, sizes, task, max_seq_length, batch_size, seed):
@@ -223,36 +221,47 @@ def _shared(batches, share):
 
 def _parser(task, max_seq_length):
     """The function that parses records [N] and pads them to the longest length."""
-    kind = task_type.type_of(task)
-    is_number = kind.target_dtype == "float"
-    label_shape = kind.target_shape(len(task.labels))
-    columns = {
+    columns = task_type.type_of(task).columns(task)
+    stored = {
         "input_ids": tf.io.VarLenFeature(tf.int64),
         "segment_ids": tf.io.VarLenFeature(tf.int64),
-        "label_ids": tf.io.FixedLenFeature(label_shape, tf.float32 if is_number else tf.int64),
         "is_real_example": tf.io.FixedLenFeature([], tf.int64),
     }
+    stored.update((name, _stored(column)) for name, column in columns.items())
 
     def parse(serialized):
-        parsed = tf.io.parse_example(serialized, columns)
+        parsed = tf.io.parse_example(serialized, stored)
         ids = parsed["input_ids"]
         mask = tf.SparseTensor(ids.indices, tf.ones_like(ids.values), ids.dense_shape)
         shape = [serialized.shape[0], max_seq_length]
-        return {
+        features = {
             "input_ids": _padded(ids, shape),  # [N, F]
             "input_mask": _padded(mask, shape),  # [N, F]
             "segment_ids": _padded(parsed["segment_ids"], shape),  # [N, F]
-            "label_ids": parsed["label_ids"]  # [N], of a multi-label task [N, C]
-            if is_number
-            else tf.cast(parsed["label_ids"], tf.int32),
             "is_real_example": tf.cast(parsed["is_real_example"], tf.float32),  # [N]
         }
+        for name, column in columns.items():
+            dtype = tf.float32 if column.dtype == "float" else tf.int32
+            features[name] = (
+                _padded(parsed[name], shape, dtype)  # [N, F]
+                if column.is_per_token
+                else tf.cast(parsed[name], dtype)  # [N, ...]
+            )
+        return features
 
     return parse
 
 
-def _padded(sparse, shape):
-    rows = tf.cast(tf.sparse.to_dense(sparse), tf.int32)
+def _stored(column):
+    """How a column stands in a record."""
+    dtype = tf.float32 if column.dtype == "float" else tf.int64
+    if column.is_per_token:
+        return tf.io.VarLenFeature(dtype)
+    return tf.io.FixedLenFeature(column.shape, dtype)
+
+
+def _padded(sparse, shape, dtype=tf.int32):
+    rows = tf.cast(tf.sparse.to_dense(sparse), dtype)
     rows = tf.pad(rows, [[0, 0], [0, shape[1] - tf.shape(rows)[1]]])
     rows.set_shape(shape)
     return rows
@@ -262,9 +271,11 @@ def _lengths(features):
     return tf.reduce_sum(features["input_mask"], axis=1)
 
 
-def _finished(batches, max_seq_length, is_static, multiple=1):
+def _finished(batches, task, max_seq_length, is_static, multiple=1):
     """Cuts batches to the longest row, up to a multiple of a length, unless they are static."""
-    sequences = ("input_ids", "input_mask", "segment_ids")
+    sequences = {"input_ids", "input_mask", "segment_ids"}
+    columns = task_type.type_of(task).columns(task)
+    sequences.update(name for name, column in columns.items() if column.is_per_token)
 
     def cut(batch):
         longest = tf.reduce_max(_lengths(batch))

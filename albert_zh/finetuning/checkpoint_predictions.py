@@ -1,0 +1,192 @@
+"""What a checkpoint predicts for the rows of a file, and which checkpoint is used."""
+
+import math
+import os
+
+import numpy as np
+import tensorflow.compat.v1 as tf
+
+from albert_zh.common import files
+from albert_zh.common.errors import UserError
+from albert_zh.model import checkpoint_files, checkpoint_matching, inference_graph
+from albert_zh.tasks import input_pipeline, model_fn
+from albert_zh.tasks.record_stream import RecordStream
+from albert_zh.training.hooks import CountingHook, StopHook
+
+TOKENS_TOGETHER = 16384  # of a batch in evaluation: larger ones are no faster
+
+
+class CheckpointPredictions:
+    """Predicts with checkpoints of a run."""
+
+    def __init__(self, setup, best):
+        """Args:
+        setup: `Setup`.
+        best: `BestCheckpoint`.
+        """
+        self._setup, self._options, self._best = setup, setup.options, best
+        self._completed = {}  # {checkpoint that was written again: the one that it is a copy of}
+
+    # Which checkpoint
+
+    def used(self):
+        """Prefix of the folder's checkpoint that is predicted with; None where it has none."""
+        folder = self._setup.folder
+        if folder.uses_best():
+            return checkpoint_files.find_checkpoint(folder.best)
+        of_training = folder.checkpoints()
+        best = self._best.best()
+        if best is not None:
+            prefix = folder.checkpoint(best["global_step"])
+            of_training = [prefix] if prefix in of_training else of_training
+        return of_training[-1] if of_training else None
+
+    def complete_one(self):
+        """As `used`, or else `--init_checkpoint`; in a form that TensorFlow restores by name.
+
+        Raises:
+            UserError: if there is no fine-tuned checkpoint.
+        """
+        prefix = self.used() or self._setup.init_checkpoint
+        if not prefix:
+            raise UserError(
+                "%s holds no checkpoint: train first (--do_train=true), or name a fine-tuned one "
+                "with --init_checkpoint" % self._setup.folder.path
+            )
+        return self.complete(prefix)
+
+    def complete(self, prefix):
+        """The prefix, or that of a copy whose variables are named as the graph's."""
+        complete = checkpoint_matching.complete_checkpoint(
+            prefix, self._setup.shapes, self._setup.folder.path
+        )
+        self._completed[complete] = prefix
+        return complete
+
+    def tuned_notes(self, prefix):
+        """{name: value} of `TaskType.tuned_notes` that were chosen for a checkpoint on dev."""
+        prefix = self._completed.get(prefix, prefix)
+        folder = os.path.dirname(prefix)
+        if folder == os.path.dirname(os.path.join(self._setup.folder.path, "")):
+            return self._best.tuned.get(checkpoint_files.checkpoint_step(prefix), {})
+        notes = inference_graph.notes_of_folder(folder)
+        return {name: notes[name] for name in self._setup.kind.tuned_notes if name in notes}
+
+    def digest(self):
+        """Fingerprint of the weights that are predicted with."""
+        return checkpoint_files.fingerprint(self.used() or self._setup.init_checkpoint)
+
+    # What it predicts
+
+    def of_split(self, prefix, name, stop):
+        """Yields the predictions of each example of "dev" or "test".
+
+        Args:
+            prefix: the checkpoint.
+            name: of the split.
+            stop: `StopRequest`; after one is made, predictions end early.
+
+        Yields:
+            list of {name: array}, one for each of the example's rows.
+        """
+        what, flag = {
+            "dev": ("evaluating", "eval_batch_size"),
+            "test": ("predicting", "predict_batch_size"),
+        }[name]
+        features, batch_size = self._setup.features[name], rows_together(self._options, flag)
+        input_fn = input_pipeline.eval_input_fn(
+            features,
+            self._options.max_seq_length,
+            batch_size,
+            self._options.use_tpu,
+            self._options.plain,
+        )
+        num_batches = math.ceil(features.num_examples / batch_size)
+        rows = self._rows(prefix, input_fn, num_batches, what, stop)
+        counts = features.rows_of_examples or [1] * features.num_examples
+        yield from _grouped(rows, iter(counts))
+
+    def of_stream(self, prefix, stream, path, stop):
+        """Yields (example, its predictions) of a file of any length, none of which is kept.
+
+        Args:
+            prefix: the checkpoint.
+            stream: `RecordStream` of the file.
+            path: the file.
+            stop: as in `of_split`.
+        """
+        batch_size = rows_together(self._options, "predict_batch_size")
+        records = stream.rows(self._setup.tokenizer, self._options.max_seq_length)
+        input_fn = input_pipeline.stream_input_fn(
+            records,
+            self._setup.task,
+            self._options.max_seq_length,
+            batch_size,
+            self._options.plain,
+        )
+        num_batches = math.ceil(files.count_lines(path) / batch_size)
+        rows = self._rows(prefix, input_fn, num_batches, "predicting", stop)
+        examples = []
+
+        def counts():
+            for _ in iter(int, 1):
+                example, count = stream.next_example()
+                examples.append(example)
+                yield count
+
+        for group in _grouped(rows, counts()):
+            yield examples.pop(0), group
+
+    def _rows(self, prefix, input_fn, num_batches, what, stop):
+        """Yields {name: array} of each row, in the input's order."""
+        batches = self._setup.estimator.predict(
+            input_fn,
+            hooks=[StopHook(stop), CountingHook(what, num_batches)],
+            checkpoint_path=prefix,
+            yield_single_examples=False,
+        )
+        token_outputs = self._setup.kind.token_outputs
+        for row in input_pipeline.in_order(batches):
+            for name in token_outputs:
+                row[name] = row[name][: row[model_fn.NUM_TOKENS]]
+            yield row
+
+
+def open_stream(setup):
+    """`RecordStream` of the run's streamed test file."""
+    return RecordStream(setup.task, setup.data.streamed_test, setup.options.encoding)
+
+
+def _grouped(rows, counts):
+    """Yields lists of so many rows each.
+
+    The rows are asked for to their end, beyond what fills up the last batch: else the session would
+    stay open.
+    """
+    group, wanted = [], None
+    for row in rows:
+        if wanted is None:
+            wanted = next(counts, None)
+            if wanted is None:
+                continue  # a row that only fills up a batch
+        group.append(row)
+        if len(group) == wanted:
+            yield group
+            group, wanted = [], None
+
+
+def rows_together(options, flag):
+    """How many rows are predicted at a time: the flag's number where it was given, else many."""
+    if options[flag].present or options.use_tpu or options.plain:
+        return options[flag].value
+    return max(options[flag].value, TOKENS_TOGETHER // options.max_seq_length)
+
+
+def global_step(prefix):
+    """The step of a checkpoint, int; complete checkpoints have one."""
+    return int(tf.train.load_checkpoint(prefix).get_tensor("global_step"))
+
+
+def printed(value):
+    """A number as the original prints it: float32 digits."""
+    return value if isinstance(value, int) else np.float32(value)

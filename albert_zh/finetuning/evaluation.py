@@ -1,0 +1,165 @@
+"""Dev metrics of a run's checkpoints; the best one is kept as a model folder."""
+
+import os
+import time
+
+from albert_zh.common import files
+from albert_zh.common.messages import say
+from albert_zh.finetuning.checkpoint_predictions import global_step, printed
+from albert_zh.model import checkpoint_files
+
+EVAL_RESULTS = "eval_results_albert_zh.txt"
+
+
+class Evaluation:
+    """Evaluates checkpoints on dev.
+
+    Attributes:
+        best_predictions: (step, predictions of each dev example) of the best checkpoint, where this
+            run has evaluated it.
+    """
+
+    def __init__(self, run):
+        """`run`: `runner.Run`."""
+        self._run, self._setup, self._options = run, run.setup, run.setup.options
+        self._best = run.best
+        self.best_predictions = (None, None)
+
+    def evaluate_all(self):
+        """Evaluates every checkpoint of the output folder, by step; writes the result file.
+
+        What training has evaluated already is not repeated. Of a folder without checkpoints the
+        best one is evaluated, or `--init_checkpoint`, which then has to be a fine-tuned one.
+        """
+        self.let_best_compete()
+        for prefix in self._setup.folder.checkpoints():
+            if self._options.do_train:
+                self.evaluate_if_new(checkpoint_files.checkpoint_step(prefix))
+            else:
+                self._evaluate(self._run.predictions.complete(prefix))
+        if not self._setup.is_dev_of_training:
+            prefix = self._run.predictions.complete_one()
+            if global_step(prefix) not in self._best.evaluations:
+                self._evaluate(prefix)
+        self._write_eval_results()
+
+    def let_best_compete(self):
+        """Evaluates the best folder by a metric that training has not recorded.
+
+        Its checkpoint may be gone otherwise, and a worse one would take its place.
+        """
+        folder = self._setup.folder
+        step = folder.notes_of_best().get("dev", {}).get("global_step")
+        if step is None or step in self._best.evaluations or step > folder.newest_step():
+            return
+        if self._options.do_eval and self._options.keep_best and self._setup.is_dev_of_training:
+            self._evaluate(checkpoint_files.find_checkpoint(folder.best))
+
+    def evaluate_if_new(self, step):
+        """Evaluates the checkpoint of a step, unless that is done or a stop fell between two."""
+        steps = self._setup.steps
+        is_on_grid = step % steps.save == 0 or step == steps.total
+        is_due = is_on_grid or step not in self._run.stopped_at
+        if is_due and step not in self._best.evaluations:
+            self._evaluate(self._setup.folder.checkpoint(step))
+
+    def ends_training(self, step):
+        """Evaluates the checkpoint that training has just written; whether it is the last one."""
+        self.evaluate_if_new(step)
+        if not self._best.is_exhausted():
+            return False
+        if self._setup.first_step < step < self._setup.steps.total:
+            say(
+                "no better dev %s in %d evaluations: training ends at step %d of %d",
+                self._setup.metric,
+                self._options.early_stopping,
+                step,
+                self._setup.steps.total,
+            )
+        return True
+
+    def dev_predictions(self, prefix):
+        """List of the predictions of each dev example, as of `CheckpointPredictions.of_split`."""
+        begin = time.time()
+        predictions = list(self._run.predictions.of_split(prefix, "dev", self._run.stop))
+        self._run.speed["evaluation"] = len(predictions) / (time.time() - begin)
+        return predictions
+
+    def scorer(self, predictions, notes, num_errors=0):
+        """A scorer of the dev examples.
+
+        Args:
+            predictions: as of `dev_predictions`.
+            notes: as of `TaskType.scorer`.
+            num_errors: as of `Scorer`.
+        """
+        setup = self._setup
+        scorer = setup.kind.scorer(
+            setup.task, setup.settings, notes, setup.options, num_errors=num_errors
+        )
+        for example, rows in zip(setup.splits["dev"].examples, predictions):
+            scorer.add(example, rows)
+        return scorer
+
+    def _evaluate(self, prefix):
+        """Evaluates a checkpoint on dev; keeps it in the best folder if it is the best so far."""
+        predictions = self.dev_predictions(prefix)
+        self._run.raise_if_stopped()
+        step = global_step(prefix)
+        notes = {} if self._options.do_train else self._run.predictions.tuned_notes(prefix)
+        scorer = self.scorer(predictions, notes)
+        if not notes and self._setup.is_dev_of_training:
+            tuned = scorer.tuned()
+            if tuned:
+                self._best.tuned[step] = tuned
+        names = self._setup.kind.usual_metrics + (self._setup.metric,)
+        metrics = scorer.metrics(self._options.eval_batch_size, names)
+        metrics["global_step"] = step
+        is_best = self._best.is_best(metrics)
+        if is_best:
+            self.best_predictions = (step, predictions)
+        is_of_training = os.path.basename(prefix).startswith("model.ckpt-")
+        is_kept = self._options.keep_best and is_of_training and self._setup.is_dev_of_training
+        if is_best and is_kept:
+            self._keep_best(prefix, metrics)
+        self._best.evaluations[step] = metrics
+        self._record(metrics, is_best)
+
+    def _keep_best(self, prefix, metrics):
+        setup = self._setup
+        notes = dict(setup.notes(), dev=metrics, **self._best.tuned.get(metrics["global_step"], {}))
+        setup.folder.keep_best(prefix, setup.model_files, setup.task, notes)
+
+    def _record(self, metrics, is_best):
+        """Reports what a checkpoint reached, and writes it down while training."""
+        step, name = metrics["global_step"], self._setup.metric
+        is_chosen_here = is_best and self._setup.is_dev_of_training
+        remark = " (best so far)" if is_chosen_here else ""
+        if step or not self._options.do_train:  # the untrained one's turn comes after training
+            say(
+                "dev %s at step %d%s",
+                self.scores_text(metrics),
+                step,
+                remark if step else " (before training)",
+            )
+        if self._run.metrics_log is not None:
+            tuned = self._best.tuned.get(step, {})
+            dev = {"dev_" + name: metrics["eval_" + name]}
+            self._run.metrics_log.add(step, dev=metrics, **dict(dev, **tuned))
+
+    def scores_text(self, metrics):
+        """The metric that chooses the best checkpoint, and the usual one beside it."""
+        names = dict.fromkeys([self._setup.metric, self._setup.kind.usual_metrics[0]])
+        return ", ".join("%s %.4f" % (name, metrics["eval_" + name]) for name in names)
+
+    def _write_eval_results(self):
+        folder = self._setup.folder
+        is_of_training = bool(folder.checkpoints())
+        with files.atomic_write(os.path.join(folder.path, EVAL_RESULTS)) as handle:
+            for step, metrics in sorted(self._best.evaluations.items()):
+                prefix = folder.checkpoint(step)
+                if not is_of_training:
+                    prefix = self._run.predictions.used() or self._setup.init_checkpoint
+                handle.write("***** Eval results %s *****\n" % prefix)
+                for name in sorted(metrics):
+                    handle.write("%s = %s\n" % (name, printed(metrics[name])))

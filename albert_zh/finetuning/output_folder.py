@@ -1,0 +1,151 @@
+"""The output folder of a fine-tuning: its checkpoints, the best one, and what is noted of them."""
+
+import os
+
+from albert_zh.common import files, path_rules
+from albert_zh.common.errors import UserError
+from albert_zh.finetuning import sweeps
+from albert_zh.model import (
+    checkpoint_files,
+    checkpoint_matching,
+    inference_graph,
+    label_map,
+    model_folder,
+)
+from albert_zh.tasks import run_data
+from albert_zh.training import flags as run_flags
+from albert_zh.training import run_folder
+
+BEST_FOLDER = "best"
+
+
+class OutputFolder:
+    """The folder of `--output_dir`.
+
+    Attributes:
+        path, best: the folder, and the best checkpoint's in it.
+    """
+
+    def __init__(self, options):
+        """Makes the folder, or restores one that a kill left while `best` was replaced.
+
+        Args:
+            options: the flags.
+
+        Raises:
+            UserError: if the folder cannot be written to, or another run is at work in it.
+        """
+        self._options = options
+        self.path = options.output_dir
+        run_folder.open_output_folder(self.path, run_flags.helper_name(options))
+        self.best = os.path.join(self.path, BEST_FOLDER)
+        model_folder.restore_model_folder(self.best)
+        if options.do_train:
+            path_rules.check_not_replaced(self.best)
+
+    def newest_step(self):
+        """The step of the newest checkpoint of training; 0 without any."""
+        newest = checkpoint_files.newest_of_training(self.path)
+        return 0 if newest is None else checkpoint_files.checkpoint_step(newest)
+
+    def checkpoints(self):
+        """Prefixes of training's checkpoints, by step."""
+        return checkpoint_files.checkpoints_of_training(self.path)
+
+    def checkpoint(self, step):
+        """Prefix of the checkpoint of a step."""
+        return os.path.join(self.path, "model.ckpt-%d" % step)
+
+    def uses_best(self):
+        """Whether the best checkpoint is there, and what is predicted with."""
+        return self._options.keep_best and os.path.isdir(self.best)
+
+    def notes_of_best(self):
+        """What is noted of the best checkpoint; {} without one."""
+        return label_map.notes_of_model([self.best])[1]
+
+    def keep_best(self, prefix, model_files, task, notes):
+        """Makes `best` a model folder of a checkpoint.
+
+        Args:
+            prefix: of the checkpoint.
+            model_files: {name: bytes} of config and vocabulary.
+            task: `datasets.Task`.
+            notes: content of fine_tuning.json.
+        """
+        json_files = {
+            label_map.LABEL_MAP: run_data.label_map(task),
+            inference_graph.FINE_TUNING_FILE: notes,
+        }
+        model_folder.replace_model_folder(self.best, prefix, model_files, json_files=json_files)
+
+    def write_notes(self, task, notes):
+        """Writes what whoever uses the checkpoints has to know of them, beside them."""
+        files.write_json(os.path.join(self.path, label_map.LABEL_MAP), run_data.label_map(task))
+        files.write_json(os.path.join(self.path, inference_graph.FINE_TUNING_FILE), notes)
+
+    def folders_of_model(self, init_checkpoint):
+        """Folders that may hold `fine_tuning.json` of a model used without training.
+
+        Args:
+            init_checkpoint: prefix of `--init_checkpoint`, or None.
+        """
+        if self.checkpoints():
+            return [self.path, self.best]
+        if self.uses_best():
+            return [self.best]
+        if self._options.do_train or not init_checkpoint:
+            return []
+        return [os.path.dirname(init_checkpoint)]
+
+    def check_is_no_folder_of_runs(self, init_checkpoint):
+        """Raises `UserError` where a model is looked for that is in a folder of --seeds."""
+        has_model = self.checkpoints() or self.uses_best()
+        if self._options.do_train or has_model or _is_fine_tuned(init_checkpoint):
+            return
+        runs = sweeps.folders_of_runs(self.path)
+        if runs:
+            raise UserError(
+                "--output_dir=%s holds no model itself: those of --seeds and --search lie in %s: "
+                "name one of them with --output_dir" % (self.path, ", ".join(runs))
+            )
+
+    def check_best_is_of_this_run(self):
+        """Raises `UserError` where a new model would be trained and an older one predicted with."""
+        options = self._options
+        if options.do_train and not options.do_eval and not self.newest_step() and self.uses_best():
+            raise UserError(
+                "%s is the best checkpoint of an earlier training, whose other checkpoints are "
+                "gone; it would be taken for this one's: remove it, name another --output_dir, or "
+                "add --do_eval=true" % self.best
+            )
+
+
+def _is_fine_tuned(prefix):
+    """Whether a checkpoint, or None, has a head of a task."""
+    if prefix is None:
+        return False
+    names = checkpoint_matching.with_canonical_names(checkpoint_files.read_shapes(prefix))
+    return inference_graph.TASK_HEAD in inference_graph.heads_of(names)
+
+
+def check_label_maps_agree(folders):
+    """Raises `UserError` if the label maps of a folder and its best/ are of different runs."""
+    paths = [os.path.join(folder, label_map.LABEL_MAP) for folder in folders]
+    paths = [path for path in paths if os.path.exists(path)]
+    maps = [label_map.labels_of_map(path) for path in paths]
+    for path, labels in zip(paths[1:], maps[1:]):
+        if labels != maps[0]:
+            differing = sorted(set(labels) ^ set(maps[0]))
+            raise UserError(
+                "the label_map.json beside the checkpoint is of another run: %s has %d labels, %s "
+                "%d (%s): name another folder with --output_dir, or put back the one that belongs "
+                "there"
+                % (
+                    path,
+                    len(labels),
+                    paths[0],
+                    len(maps[0]),
+                    "differing: " + ", ".join(differing[:5]) if differing else "in another order",
+                )
+            )

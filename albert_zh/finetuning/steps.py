@@ -1,0 +1,67 @@
+"""How many steps a fine-tuning has."""
+
+import collections
+import math
+
+from albert_zh.common.errors import UserError
+from albert_zh.common.messages import say
+
+Steps = collections.namedtuple("Steps", ["total", "warmup", "save"])
+Steps.__doc__ = """Numbers of steps.
+
+Fields:
+    total: of the whole training; 0 without one.
+    warmup: of these, those in which the learning rate rises.
+    save: between checkpoints.
+"""
+
+
+def plan(options, num_rows, source):
+    """The steps of a training.
+
+    Args:
+        options: the flags.
+        num_rows: training rows.
+        source: their file, for errors.
+
+    Returns:
+        `Steps`.
+
+    Raises:
+        UserError: for numbers that do not go together.
+    """
+    batch = options.train_batch_size
+    if num_rows < batch:
+        raise UserError(
+            "--train_batch_size=%d is more than the %d training rows of %s"
+            % (batch, num_rows, source)
+        )
+    total = options.train_step
+    if total is None:
+        total = int(num_rows / batch * options.num_train_epochs)
+    if total == 0:
+        raise UserError(
+            "--num_train_epochs=%s: less than one step of %d rows"
+            % (options.num_train_epochs, batch)
+        )
+    warmup = options.warmup_step
+    if warmup is None:
+        warmup = int(total * options.warmup_proportion)
+    if warmup >= total:
+        raise UserError(
+            "--warmup_step=%d: expected less than the %d steps of the training" % (warmup, total)
+        )
+    save = options.save_checkpoints_steps
+    if not options["save_checkpoints_steps"].present:
+        save = min(save, math.ceil(num_rows / batch))
+    say(
+        "training: %d rows, batch %d, %.4g epochs: %d steps, %d of them warm-up; "
+        "a checkpoint every %d steps",
+        num_rows,
+        batch,
+        total * batch / num_rows if options.train_step else options.num_train_epochs,
+        total,
+        warmup,
+        save,
+    )
+    return Steps(total, warmup, save)

@@ -1,0 +1,85 @@
+"""Predicting a run's test file, and scoring it where it is labelled."""
+
+import time
+
+from albert_zh.common.messages import say
+from albert_zh.finetuning.checkpoint_predictions import open_stream
+from albert_zh.tasks import task_type
+
+SHOWN_ERRORS = 50
+
+
+class TestFile:
+    """The prediction of the test file.
+
+    Attributes:
+        paths: the files written.
+        num_predicted: examples predicted, or None before.
+        scorer: `Scorer` of a labelled file, or None.
+    """
+
+    __test__ = False  # no class of tests
+
+    def __init__(self, run):
+        """`run`: `runner.Run`."""
+        self._run, self._setup = run, run.setup
+        self.paths, self.num_predicted, self.scorer = [], None, None
+
+    def predict(self):
+        """Predicts the test file with the best checkpoint and writes the result files.
+
+        Raises:
+            Interrupted: if a stop was requested.
+        """
+        setup, options = self._setup, self._setup.options
+        if "test" not in setup.splits and not setup.data.streamed_test:
+            return
+        self._note_what_is_not_evaluated()
+        begin = time.time()
+        prefix = self._run.predictions.complete_one()
+        notes = self._run.predictions.tuned_notes(prefix)
+        use = task_type.ModelInUse(
+            setup.task, dict(setup.notes(), **notes), setup.tokenizer, options.max_seq_length
+        )
+        files = setup.kind.result_files(setup.folder.path, use, options)
+        scorer = setup.kind.scorer(
+            setup.task, setup.settings, notes, options, num_errors=SHOWN_ERRORS
+        )
+        count = 0
+        with files:
+            for example, rows in self._predicted(prefix):
+                files.write(example, rows)
+                scorer.add(example, rows)
+                count += 1
+            self._run.stop.raise_if_made("stopped; the same command starts the prediction again")
+        for note in files.notes():
+            say("note: %s", note)
+        self._run.speed["prediction"] = count / (time.time() - begin)
+        self.num_predicted, self.paths = count, files.paths
+        self.scorer = scorer if len(scorer) else None
+
+    def _note_what_is_not_evaluated(self):
+        chosen, newest = self._run.best.chosen(), self._setup.folder.newest_step()
+        options = self._setup.options
+        if options.do_train and not options.do_eval and chosen and chosen["global_step"] < newest:
+            say(
+                "note: the best of the evaluated checkpoints is that of step %d; those since, up "
+                "to step %d, are not evaluated: add --do_eval=true",
+                chosen["global_step"],
+                newest,
+            )
+
+    def _predicted(self, prefix):
+        """Yields (example, its predictions) of the test file, in its order."""
+        setup, predictions, stop = self._setup, self._run.predictions, self._run.stop
+        path = setup.data.streamed_test or setup.splits["test"].path
+        say("predicting %s with %s", path, prefix)
+        if not setup.data.streamed_test:
+            # The predictions first, so that they are asked for to their end.
+            pairs = zip(predictions.of_split(prefix, "test", stop), setup.splits["test"].examples)
+            yield from ((example, rows) for rows, example in pairs)
+            return
+        stream = open_stream(setup)
+        yield from predictions.of_stream(prefix, stream, path, stop)
+        for note in stream.notes():
+            say("note: %s: %s", path, note)

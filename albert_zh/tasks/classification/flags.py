@@ -1,0 +1,175 @@
+"""Flags that only classification, multi-label tasks and regression have."""
+
+from typing import Any, Optional
+import warnings
+
+from absl import flags
+
+from albert_zh.common.errors import UserError
+from albert_zh.common.messages import say
+from albert_zh.model import classifier_output, modeling
+from albert_zh.tasks import datasets, task_type
+from albert_zh.tasks import metrics as task_metrics
+from albert_zh.tasks.classification import objectives
+
+_TABLE = (
+    (
+        "boolean",
+        "swap_pairs",
+        False,
+        "Train on each pair the other way round, too, where the order of the two texts says "
+        "nothing; an epoch has twice as many rows then.",
+    ),
+    (
+        "boolean",
+        "multi_label",
+        False,
+        "Own data: a row may have several labels, or none; trains a sigmoid for each.",
+    ),
+    (
+        "enum",
+        "multi_label_loss",
+        "sum",
+        "With --multi_label the loss of a row: the sum over its labels, with the classifier's bias "
+        "starting from the labels' shares, or their mean, starting from 0, as in earlier versions, "
+        "which learns little of many labels. With the sum the default --learning_rate of models "
+        "whose hidden_size is at most %d is %g, and few rows are passed over more often; with the "
+        "mean, as in earlier versions, neither."
+        % (objectives.NARROW, objectives.RATE_OF_NARROW_MULTI_LABEL),
+    ),
+    (
+        "float",
+        "threshold_rows",
+        task_metrics.POOLED_ROWS,
+        "With --multi_label each label's threshold is that of the best F1 on dev, where the counts "
+        "of all labels together are added to the label's own as so many rows that have it: the few "
+        "dev rows of a rare label say little. 0 for each label's own rows alone, as in earlier "
+        "versions.",
+    ),
+    ("string", "label_separator", "|", "What stands between the labels of a multi-label row."),
+    ("boolean", "regression", False, "Own data: labels are numbers to be estimated."),
+    (
+        "string",
+        "class_weights",
+        None,
+        "Weights of the classes' losses: balanced (inverse to their sizes), or a JSON file "
+        "{label: weight}.",
+    ),
+    (
+        "enum",
+        "pooling",
+        "cls",
+        "What is classified: the first token's pooled vector, the mean or maximum over the tokens "
+        "of the last layer, the mean over those of the last four or of the last but one.",
+    ),
+    ("float", "label_smoothing", 0.0, "Share of a label's probability spread over all classes."),
+    ("float", "focal_gamma", 0.0, "Exponent of focal loss; 0 for plain cross-entropy."),
+    (
+        "float",
+        "threshold_to_export",
+        None,
+        "A number that the SavedModel of --export_dir puts out beside the probabilities, as "
+        "threshold: for the program that uses it.",
+    ),
+    (
+        "boolean",
+        "clue_submission",
+        False,
+        "Also write the predictions as TASK_predict.json, in the form that CLUE's site takes.",
+    ),
+)
+_CHOICES = {
+    "pooling": classifier_output.POOLINGS,
+    "multi_label_loss": objectives.MULTI_LABEL_LOSSES,
+}
+
+
+class ClassificationFlags(task_type.KindFlags):
+    """The flags of the classifier commands."""
+
+    fixed = ("swap_pairs", "pooling", "label_smoothing", "focal_gamma", "multi_label_loss")
+    variable = ("threshold_rows",)
+    noted = ("pooling", "label_separator")
+
+    def define(self, options: flags.FlagValues) -> None:
+        for kind, name, default, help_text in _TABLE:
+            choices = [_CHOICES[name]] if kind == "enum" else []
+            define = getattr(flags, "DEFINE_" + kind)
+            define(name, default, *choices, help_text, flag_values=options)
+
+    def kind_of(self, options: flags.FlagValues) -> str:
+        if options.regression:
+            return "regression"
+        return "multi_label" if options.multi_label else "single_label"
+
+    def check(self, options: flags.FlagValues) -> None:
+        _check_kind(options)
+        _check_options_of_kind(options)
+        if options.threshold_rows < 0:
+            raise UserError("--threshold_rows=%s: expected 0 or more" % options.threshold_rows)
+        if options.threshold_to_export is not None and not options.export_dir:
+            raise UserError("--threshold_to_export goes with --export_dir, the folder to export to")
+
+    def check_task(self, options: flags.FlagValues, task: Any) -> None:
+        if options.swap_pairs and not datasets.is_pair(task):
+            raise UserError("--swap_pairs: --task_name=%s has single texts" % options.task_name)
+        if options.best_metric == "f1" and len(task.labels) != 2:
+            raise UserError(
+                "--best_metric=f1 needs two labels, here are %d: use macro_f1 or micro_f1"
+                % len(task.labels)
+            )
+        if options.best_metric == "f1":
+            say("note: --best_metric=f1 is that of the label %s", task.labels[1])
+
+    def rate_factor(self, options: flags.FlagValues) -> float:
+        return objectives.MULTI_LABEL_RATE_FACTOR if self.sums_over_labels(options) else 1.0
+
+    def usual_rate(self, options: flags.FlagValues) -> Optional[float]:
+        if not (options.do_train and self.sums_over_labels(options)):
+            return None
+        with warnings.catch_warnings():  # they are logged where the run reads its config
+            warnings.simplefilter("ignore")
+            config = modeling.AlbertConfig.from_json_file(options.bert_config_file)
+        is_narrow = config.hidden_size <= objectives.NARROW
+        return objectives.RATE_OF_NARROW_MULTI_LABEL if is_narrow else None
+
+    def usual_epochs(self, options: flags.FlagValues, num_rows: int) -> Optional[float]:
+        if not self.sums_over_labels(options):
+            return None
+        usual = options["num_train_epochs"].default
+        return objectives.multi_label_epochs(usual, num_rows / options.train_batch_size)
+
+    def sums_over_labels(self, options: flags.FlagValues) -> bool:
+        """Whether a multi-label task is trained by the sum of its labels' losses."""
+        return options.multi_label and options.multi_label_loss == "sum"
+
+
+def _check_kind(options):
+    task = datasets.get_task(options.task_name)
+    for name in ("multi_label", "regression"):
+        if options[name].value and task.labels is not None:
+            raise UserError(
+                "--%s: the task %s has labels of its own; use --task_name=%s"
+                % (name, options.task_name, datasets.OWN_DATA)
+            )
+    if options.multi_label and options.regression:
+        raise UserError("--multi_label and --regression exclude each other")
+    if not options.label_separator:
+        raise UserError("--label_separator: expected what stands between labels, found nothing")
+
+
+def _check_options_of_kind(options):
+    """Raises `UserError` for flags that the kind has no use for."""
+    for name in ("class_weights", "label_smoothing", "focal_gamma"):
+        if options.regression and options[name].value:
+            raise UserError(
+                "--%s=%s and --regression: a regression has no classes: leave one of them out"
+                % (name, options[name].value)
+            )
+    # A model of own data that is used as it is has in its notes whether it is a multi-label one.
+    is_known = options.do_train or datasets.get_task(options.task_name).labels is not None
+    if is_known and options["label_separator"].present and not options.multi_label:
+        raise UserError(
+            "--label_separator=%s without --multi_label: add --multi_label=true if rows have "
+            "several labels, else leave it out" % options.label_separator
+        )

@@ -1,0 +1,177 @@
+"""Classification, multi-label classification and regression of texts and pairs of texts."""
+
+import os
+
+import numpy as np
+
+from albert_zh.common import validation
+from albert_zh.common.errors import UserError
+from albert_zh.common.messages import say
+from albert_zh.model import classifier_output, modeling
+from albert_zh.tasks import data_checks, datasets, label_rules, reader, task_type
+from albert_zh.tasks import metrics as task_metrics
+from albert_zh.tasks.classification import flags as classification_flags
+from albert_zh.tasks.classification import objectives
+from albert_zh.tasks.classification.result_files import ClassificationFiles
+from albert_zh.tasks.classification.scorer import ClassificationScorer
+from albert_zh.tasks.settings import COMMON_SETTINGS
+from albert_zh.text import encoding
+
+# What `Settings` and a run's settings take from flags of the same name.
+SETTINGS_OF_FLAGS = COMMON_SETTINGS + "pooling label_smoothing focal_gamma multi_label_loss".split()
+
+
+class SingleLabel(task_type.TaskType):
+    """Rows of which each has exactly one of several classes."""
+
+    name = "single_label"
+    metrics = task_metrics.directions("single_label")
+    usual_metrics = ("accuracy",)
+    is_classification = True
+    export_outputs = ("probabilities", "logits")
+    decoded_outputs = ("probabilities",)
+    flags = classification_flags.ClassificationFlags()
+
+    # Settings
+
+    def settings(self, options, trained):
+        common = {name: options[name].value for name in SETTINGS_OF_FLAGS}
+        if common["classifier_rate_factor"] is None:
+            common["classifier_rate_factor"] = self.flags.rate_factor(options)
+        common["pooling"] = trained.get("pooling", options.pooling)
+        return task_type.Settings(objective=self.name, **common)
+
+    def settings_of_data(self, settings, task, train, options):
+        return settings._replace(class_weights=_class_weights(task, train, options))
+
+    def notes(self, task, settings):
+        return {
+            "pooling": settings.pooling,
+            "label_separator": task.separator,
+            "compares_sentences": datasets.compares_sentences(task),
+        }
+
+    # Data
+
+    def with_labels(self, task, train):
+        return reader.with_columns_and_labels(task, train)
+
+    def about_data(self, task, splits):
+        lines = [line for split in splits.values() for line in reader.describe(split, task)]
+        remarkable, remarks = data_checks.check(task, splits)
+        return lines + remarkable, remarks
+
+    def training_split(self, split, options):
+        if not options.swap_pairs:
+            return split, {}
+        return reader.in_both_orders(split), {"swap_pairs": True}
+
+    # Features
+
+    def columns(self, task):
+        shape = tuple(self.rules.target_shape(len(task.labels)))
+        return {"label_ids": task_type.Column(self.rules.target_dtype, shape)}
+
+    def features(self, task, example, tokenizer, max_seq_length):
+        ids, segments, was_cut = encoding.encode(
+            tokenizer, example.text_a, example.text_b, max_seq_length
+        )
+        label = datasets.label_value(task, example.label)
+        return [{"input_ids": ids, "segment_ids": segments, "label_ids": label}], was_cut
+
+    # Model
+
+    def output_positions(self, settings):
+        return classifier_output.output_positions(settings.pooling)
+
+    def outputs(self, config, model, features, num_outputs, settings, is_training):
+        pooled = classifier_output.pooled_output(
+            model, features["input_mask"], settings.pooling
+        )  # [B, H]
+        head = modeling.classification_head(
+            config, pooled, None, num_outputs, is_training, settings.initial_bias
+        )
+        probabilities = classifier_output.probabilities(head.logits, self.name)
+        return {"logits": head.logits, "probabilities": probabilities}  # [B, C]
+
+    def losses(self, outputs, features, settings):
+        return objectives.per_example_loss(outputs["logits"], features["label_ids"], settings)
+
+    def divergence(self, outputs, others, features, settings):
+        return objectives.divergence(
+            outputs["logits"], others["logits"], self.name, settings.multi_label_loss
+        )
+
+    # Results
+
+    def scorer(self, task, settings, notes, options=None, num_errors=0):
+        return ClassificationScorer(self, task, settings, notes, options, num_errors)
+
+    def result_files(self, folder, use, options):
+        return ClassificationFiles(use.task, folder, use.notes, options)
+
+    def decode(self, examples, predictions, use):
+        rows = [rows[0]["probabilities"] for rows in predictions]
+        probabilities = np.array(rows).reshape([len(rows), len(use.task.labels)])
+        thresholds = use.notes.get("thresholds") or label_rules.DEFAULT_THRESHOLD
+        return self.rules.decoded(probabilities, use.task.labels, thresholds)
+
+    def answer(self, decoded, outputs, labels):
+        return {"classes": labels, "labels": decoded, "probabilities": outputs.tolist()}
+
+    def next_command(self, task):
+        if datasets.compares_sentences(task):
+            return "similarity", '"怎么开户" "如何开通账户"'
+        pair = '"怎么开户" "如何开通账户"' if datasets.is_pair(task) else '"这家店的菜很好吃"'
+        return "classify", pair
+
+
+class MultiLabel(SingleLabel):
+    """Rows that have any number of labels."""
+
+    name = "multi_label"
+    metrics = task_metrics.directions("multi_label")
+    usual_metrics = ("micro_f1", "macro_f1", "accuracy")
+    tuned_notes = ("thresholds",)
+    rules = label_rules.MultiLabelRules()
+
+    def settings_of_data(self, settings, task, train, options):
+        settings = super().settings_of_data(settings, task, train, options)
+        if not self.flags.sums_over_labels(options):
+            return settings
+        counts = reader.label_counts(task, train)
+        shares = [counts[label] for label in task.labels]
+        return settings._replace(initial_bias=objectives.prior_logits(shares, len(train.examples)))
+
+
+class Regression(SingleLabel):
+    """Rows with a value."""
+
+    name = "regression"
+    metrics = task_metrics.directions("regression")
+    usual_metrics = ("pearson", "spearman")
+    rules = label_rules.ValueRules()
+
+
+def _class_weights(task, train, options):
+    """List of float, one per class, as --class_weights says; None for 1."""
+    if not options.class_weights:
+        return None
+    if options.class_weights == "balanced":
+        counts = reader.label_counts(task, train)
+        return objectives.balanced_weights([counts[label] for label in task.labels])
+    if not os.path.exists(options.class_weights):
+        raise UserError(
+            "--class_weights=%s: expected balanced, or a JSON file {label: weight}, which is not "
+            "there" % options.class_weights
+        )
+    given = validation.read_json(options.class_weights, objectives.CLASS_WEIGHTS)
+    weights = objectives.weights_of_labels(given, task.labels, options.class_weights)
+    left_out = [label for label in task.labels if label not in given]
+    if left_out:
+        say("class weight 1 for: %s", ", ".join(left_out))
+    return weights
+
+
+for _kind in (SingleLabel(), MultiLabel(), Regression()):
+    task_type.register(_kind)

@@ -1,0 +1,76 @@
+"""The files of a classifier's prediction."""
+
+import json
+
+from albert_zh.tasks import columns as column_layouts
+from albert_zh.tasks import datasets, result_files, task_type
+from albert_zh.tasks.classification.scorer import label_text
+from albert_zh.tasks.result_files import one_line
+
+PROBABILITIES = "test_results.tsv"
+PREDICTIONS = "predictions.tsv"
+SUBMISSION = "%s_predict.json"
+
+
+class ClassificationFiles(result_files.ResultFiles):
+    """`test_results.tsv`: tab-separated probabilities, a line for each example; `predictions.tsv`:
+    texts, gold and predicted labels, probabilities; if wanted CLUE's JSON lines.
+    """
+
+    def __init__(self, task, folder, notes, options):
+        """Args:
+        task: `datasets.Task`.
+        folder: where the files go.
+        notes: {"thresholds": of a multi-label model}, or {}.
+        options: the flags.
+        """
+        names = [PROBABILITIES, PREDICTIONS]
+        if options.clue_submission:
+            names.append(SUBMISSION % options.task_name.lower())
+        super().__init__(folder, names)
+        self._task, self._thresholds = task, notes.get("thresholds")
+        self._has_classes = task_type.rules_of(task).has_classes
+        self._pending = None  # the first of two choices, see `_submit`
+        self._num_submitted = 0
+        self._not_submitted = set()  # guids of examples
+
+    def begin(self):
+        self._probabilities, self._predictions = self.handles[:2]
+        self._submission = self.handles[2] if len(self.handles) > 2 else None
+        names = ["text_a", "text_b", "label", "prediction"]
+        if self._has_classes:
+            names += ["probability"] + ["P(%s)" % label for label in self._task.labels]
+        self._predictions.write("\t".join(one_line(name) for name in names) + "\n")
+
+    def write(self, example, rows):
+        row = rows[0]["probabilities"]
+        self._probabilities.write("\t".join(str(value) for value in row) + "\n")
+        decided = label_text(self._task, row, self._thresholds)
+        cells = [example.text_a, example.text_b or "", example.label or "", decided]
+        if self._has_classes:
+            cells += ["%.6f" % row.max()] + ["%.6f" % value for value in row]
+        self._predictions.write("\t".join(one_line(cell) for cell in cells) + "\n")
+        if self._submission is not None:
+            self._submit(example, row, decided)
+
+    def notes(self):
+        if self._submission is None or not self._not_submitted:
+            return []
+        return ["%d lines are no records: not in %s" % (len(self._not_submitted), self.paths[-1])]
+
+    def _submit(self, example, row, decided):
+        """A line {"id": ..., "label": ...}; of two choices (copa) the more probable one."""
+        self._not_submitted.add(example.guid)
+        if example.row_id == column_layouts.NO_RECORD:
+            return
+        if self._task.examples_of is datasets.copa_examples:
+            first, self._pending = self._pending, None
+            if first is None or first[0] != example.guid:
+                self._pending = (example.guid, row[1])
+                return
+            decided = str(int(row[1] > first[1]))
+        row_id = self._num_submitted if example.row_id is None else example.row_id
+        line = json.dumps({"id": row_id, "label": decided}, ensure_ascii=False)
+        self._submission.write(line + "\n")
+        self._num_submitted += 1
+        self._not_submitted.discard(example.guid)

@@ -1,0 +1,162 @@
+"""Scores of classification, multi-label classification and regression."""
+
+import os
+
+import numpy as np
+
+from albert_zh.common.messages import say
+from albert_zh.tasks import confusion_picture, datasets, scorer, task_type
+from albert_zh.tasks import metrics as task_metrics
+from albert_zh.tasks.markdown import table
+
+CONFUSION_MATRIX = "confusion_matrix.png"
+SHOWN_LABELS = 3  # of a prediction in a line
+
+
+class ClassificationScorer(scorer.Scorer):
+    """Logits and gold labels of examples.
+
+    Attributes:
+        task: `datasets.Task`.
+        thresholds: of a multi-label task, one per label; None for the usual one.
+    """
+
+    def __init__(self, kind, task, settings, notes, options=None, num_errors=0):
+        """Args:
+        kind: the kind of task.
+        task: `datasets.Task`.
+        settings: `Settings`.
+        notes: {"thresholds": of a multi-label model}, or {}.
+        options: the flags, of which `threshold_rows` is used; None for its default.
+        num_errors: how many of the worst errors are kept.
+        """
+        super().__init__(num_errors)
+        self.task, self.thresholds = task, notes.get("thresholds")
+        self._kind, self._rules = kind, kind.rules
+        self._multi_label_loss = settings.multi_label_loss
+        self._threshold_rows = options.threshold_rows if options else task_metrics.POOLED_ROWS
+        self._gold, self._logits = [], []
+
+    def add_labelled(self, example, rows):
+        gold, logits = datasets.label_value(self.task, example.label), rows[0]["logits"]
+        self._gold.append(gold)
+        self._logits.append(logits)
+        if self.num_errors:
+            row = self._rules.probabilities(np.array([logits], np.float64))[0]
+            self.keep_error(self._rules.error_size(gold, row, self.thresholds), example, row)
+
+    @property
+    def gold(self):
+        """Labels, as `LabelRules.target` has them: int [n], int [n, C] or float [n]."""
+        return np.array(self._gold)
+
+    @property
+    def probabilities(self):
+        """float [n, C]."""
+        return self._rules.probabilities(np.array(self._logits, np.float64))
+
+    def decided(self):
+        """What was predicted, in the form of `gold`."""
+        return self._rules.decided(self.probabilities, self.thresholds)
+
+    def tuned(self):
+        if not self._rules.has_several_labels:
+            return {}
+        self.thresholds = task_metrics.tuned_thresholds(
+            self.gold, self.probabilities, self._threshold_rows
+        )
+        return {"thresholds": self.thresholds}
+
+    def losses(self):
+        logits = np.array(self._logits, np.float64)
+        return self._rules.losses(logits, self.gold, self._multi_label_loss)
+
+    def values(self, names, chosen=None):
+        gold, decided = self.gold, self.decided()
+        if chosen is not None:
+            gold, decided = gold[chosen], decided[chosen]
+        return {name: float(task_metrics.METRICS[name].value(gold, decided)) for name in names}
+
+    # Report
+
+    def constant(self, metric):
+        score, prediction = task_metrics.constant_prediction(self.task.objective, self.gold, metric)
+        return score, self._description(prediction)
+
+    def _description(self, prediction):
+        """A constant prediction, see `metrics.constant_prediction`, in a few words."""
+        if not self._rules.has_classes:
+            return "%.4g" % prediction
+        names = self._rules.constant_names(prediction, self.task.labels)
+        labels = [confusion_picture.tick(name) for name in names[:SHOWN_LABELS]]
+        labels += ["and %d more" % (len(names) - SHOWN_LABELS)] if len(names) > SHOWN_LABELS else []
+        return ", ".join(labels) or "no label"
+
+    def details(self):
+        details = {"errors": list(self._errors())}
+        if not self._rules.has_classes:
+            return details
+        gold, decided = self.gold, self.decided()
+        details["classes"] = task_metrics.per_class(gold, decided, self.task.labels)
+        error, bins = task_metrics.expected_calibration_error(
+            *self._rules.confidences(gold, decided, self.probabilities)
+        )
+        details["expected_calibration_error"] = error
+        details["calibration"] = [
+            dict(zip(("from", "to", "count", "confidence", "accuracy"), row)) for row in bins
+        ]
+        return details
+
+    def _errors(self):
+        for size, example, row in self.worst_errors():
+            yield {
+                "text_a": example.text_a,
+                "text_b": example.text_b,
+                "label": example.label,
+                "predicted": label_text(self.task, row, self.thresholds),
+                self._rules.error_name: float(size),
+                "line": int(example.guid.rsplit("-", 1)[1]),
+            }
+
+    def markdown(self, details):
+        if "classes" in details:
+            columns = ("label", "precision", "recall", "f1", "support")
+            yield from table(columns, [[c[key] for key in columns] for c in details["classes"]])
+            yield (
+                "Calibration: expected calibration error %.4f."
+                % details["expected_calibration_error"]
+            )
+            yield ""
+            columns = ("from", "to", "count", "confidence", "accuracy")
+            yield from table(columns, [[b[key] for key in columns] for b in details["calibration"]])
+        errors = details["errors"]
+        yield "### The %d %s errors" % (len(errors), self._rules.error_order)
+        yield ""
+        columns = ("text_a", "text_b", "label", "predicted", self._rules.error_name, "line")
+        if not any(error["text_b"] for error in errors):
+            columns = columns[:1] + columns[2:]
+        yield from table(columns, [[error[key] for key in columns] for error in errors])
+
+    def draw(self, folder, title):
+        if self._rules.has_several_labels:
+            say("no confusion matrix: rows may have several labels")
+        if not self._rules.has_classes or self._rules.has_several_labels:
+            return []
+        counts = task_metrics.confusion(self.gold, self.decided(), len(self.task.labels))
+        path = os.path.join(folder, CONFUSION_MATRIX)
+        picture = confusion_picture.draw(
+            counts, self.task.labels, path, "%s: rows are true labels" % title
+        )
+        return [picture] if picture else []
+
+
+def label_text(task, row, thresholds=None):
+    """What probabilities decide, as text: a label, several of them, a number.
+
+    Args:
+        task: `datasets.Task`.
+        row: float [C].
+        thresholds: of a multi-label task.
+    """
+    rules = task_type.rules_of(task)
+    return rules.text(rules.decoded(np.array([row]), task.labels, thresholds)[0], task.separator)

@@ -1,0 +1,242 @@
+"""Examples -> TFRecord files of features, cached with a fingerprint of all that they depend on."""
+
+import collections
+import contextlib
+import functools
+import hashlib
+import json
+import os
+import sys
+
+import tensorflow.compat.v1 as tf
+
+from albert_zh.common import files, text_encodings, validation
+from albert_zh.common.errors import UserError
+from albert_zh.common.messages import say
+from albert_zh.common.progress import progress_bar
+from albert_zh.corpus import tfrecords
+from albert_zh.tasks import columns as column_layouts
+from albert_zh.tasks import (
+    datasets,
+    dev_split,
+    label_rules,
+    named_columns,
+    reader,
+    rows,
+    task_type,
+    text_groups,
+)
+from albert_zh.text import (
+    encoding,
+    sentencepiece_models,
+    tokenization,
+    unicode_text,
+    vocabulary_files,
+)
+
+# What lies beside a file of features and makes it valid.
+_FEATURE_STAMP = validation.record(
+    {
+        "fingerprint": validation.record(),
+        "bytes": validation.integer(0),
+        "num_cut": validation.integer(0),
+        "rows_of_examples": validation.or_none(validation.list_of(validation.integer(1))),
+    },
+    ["fingerprint", "bytes", "num_cut"],
+)
+
+FeatureFile = collections.namedtuple(
+    "FeatureFile", ["path", "num_examples", "num_cut", "task", "rows_of_examples"]
+)
+FeatureFile.__new__.__defaults__ = (None,)
+FeatureFile.__doc__ = """A file of features.
+
+Fields:
+    path: the TFRecord file.
+    num_examples: its records: examples, or windows of them.
+    num_cut: examples whose text was cut off.
+    task: `datasets.Task`.
+    rows_of_examples: list of the number of records of each example; None: one each.
+"""
+
+
+def feature_file(split, task, tokenizer, max_seq_length, folder, settings, shared_as=None):
+    """Writes a split's features as TFRecord, or takes the file that is there if it is of the same.
+
+    Records are unpadded. Beside the file lies a fingerprint of everything it was made from, which
+    makes it valid: it goes first and comes last.
+
+    Args:
+        split: `Split`.
+        task: `Task`.
+        tokenizer: `FullTokenizer`.
+        max_seq_length: longest sequence.
+        folder: where the file goes, as `SPLIT.tf_record`.
+        settings: {name: value} that the features depend on beside the data (vocabulary ...).
+        shared_as: in a folder of several runs, the task's name: the file is then called
+            TASK_SPLIT-DIGEST.tf_record, so that no run takes the file of another one away.
+
+    Returns:
+        `FeatureFile`.
+    """
+    fingerprint = dict(
+        settings,
+        max_seq_length=max_seq_length,
+        data=split.sha256,
+        num_examples=len(split.examples),
+        labels=list(task.labels),
+        objective=[task.objective, task.separator],
+        code=_code_version(task_type.type_of(task)),
+    )
+    name = split.name
+    if shared_as:
+        name = "%s_%s-%s" % (shared_as, name, _digest(fingerprint))
+    path = os.path.join(folder, name + ".tf_record")
+    cached = _cached_features(path, fingerprint, task)
+    if cached:
+        return cached
+    # Killed in between, a file of other settings must not pass for the one of the former ones.
+    with contextlib.suppress(FileNotFoundError):
+        os.remove(path + ".json")
+    num_cut, counts = _write_features(path, split, task, tokenizer, max_seq_length)
+    about = {"fingerprint": fingerprint, "bytes": os.path.getsize(path), "num_cut": num_cut}
+    if counts is not None:
+        about["rows_of_examples"] = counts
+    files.write_json(path + ".json", about)
+    return _feature_file(path, about, task)
+
+
+def _feature_file(path, about, task):
+    counts = about.get("rows_of_examples")
+    num_records = sum(counts) if counts else about["fingerprint"]["num_examples"]
+    return FeatureFile(path, num_records, about["num_cut"], task, counts)
+
+
+def _digest(fingerprint):
+    return hashlib.sha256(json.dumps(fingerprint, sort_keys=True).encode()).hexdigest()[:12]
+
+
+def _cached_features(path, fingerprint, task):
+    if not os.path.exists(path):
+        return None
+    try:
+        about = validation.read_json(path + ".json", _FEATURE_STAMP)
+    except UserError:
+        about = {"bytes": None, "fingerprint": {}}
+    is_whole = about["bytes"] == os.path.getsize(path) and tfrecords.is_whole(path)
+    if is_whole and about["fingerprint"] == fingerprint:
+        return _feature_file(path, about, task)
+    former = about["fingerprint"]
+    changed = [name for name in fingerprint if former.get(name) != fingerprint[name]]
+    reason = "other " + ", ".join(changed) if is_whole else "unfinished"
+    say("rebuilding the cached features %s: they are stale (%s)", path, reason)
+    return None
+
+
+def _write_features(path, split, task, tokenizer, max_seq_length):
+    """Writes the records.
+
+    Returns:
+        (how many texts were cut, list of the number of records of each example, None: one each).
+    """
+    kind = task_type.type_of(task)
+    columns = kind.columns(task)
+    num_cut, counts = 0, []
+    bar = progress_bar(
+        "features of %s" % os.path.basename(split.path),
+        len(split.examples),
+        "row",
+        iterable=split.examples,
+        leave=False,
+    )
+    with files.whole_file(path) as partial, tf.python_io.TFRecordWriter(partial) as writer:
+        for example in bar:
+            records, was_cut = kind.features(task, example, tokenizer, max_seq_length)
+            num_cut += was_cut
+            counts.append(len(records))
+            for record in records:
+                writer.write(serialized(record, columns))
+    return num_cut, None if set(counts) <= {1} else counts
+
+
+def serialized(record, columns, is_real_example=1):
+    """A record of a feature file.
+
+    Args:
+        record: {"input_ids", "segment_ids": list of int [F] without padding, and a value (a number
+            or a list of numbers) for each of the columns}.
+        columns: {name: `task_type.Column`}.
+        is_real_example: int, 0 for a record that only fills a batch.
+
+    Returns:
+        bytes, a `tf.train.Example`.
+    """
+    features = {
+        "input_ids": _ints(record["input_ids"]),
+        "segment_ids": _ints(record["segment_ids"]),
+        "is_real_example": _ints([is_real_example]),
+    }
+    for name, column in columns.items():
+        value = record[name] if isinstance(record[name], list) else [record[name]]
+        features[name] = _floats(value) if column.dtype == "float" else _ints(value)
+    return tf.train.Example(features=tf.train.Features(feature=features)).SerializeToString()
+
+
+def _ints(values):
+    return tf.train.Feature(int64_list=tf.train.Int64List(value=values))
+
+
+def _floats(values):
+    return tf.train.Feature(float_list=tf.train.FloatList(value=values))
+
+
+def filler(columns, max_seq_length):
+    """A record that only fills a batch.
+
+    Args:
+        columns: as in `serialized`.
+        max_seq_length: its length.
+    """
+    padding = [0] * max_seq_length
+    record = {"input_ids": padding, "segment_ids": padding}
+    for name, column in columns.items():
+        size = max_seq_length if column.is_per_token else 1
+        for length in column.shape:
+            size *= length
+        record[name] = [0] * size
+    return serialized(record, columns, is_real_example=0)
+
+
+_MAKE_FEATURES = (
+    encoding,
+    tokenization,
+    sentencepiece_models,
+    unicode_text,
+    vocabulary_files,
+    files,
+    text_encodings,
+    rows,
+    datasets,
+    task_type,
+    label_rules,
+    named_columns,
+    column_layouts,
+    reader,
+    text_groups,
+    dev_split,
+)
+
+
+def _digest_of_modules(modules):
+    digest = hashlib.sha256()
+    for module in modules:
+        digest.update(files.read_bytes(module.__file__))
+    digest.update(files.read_bytes(__file__))
+    return digest.hexdigest()[:16]
+
+
+@functools.lru_cache(maxsize=None)  # of what is imported: files may be replaced during a run
+def _code_version(kind):
+    """Fingerprint of the code that makes features of a kind of task."""
+    own = sys.modules[type(kind).__module__]
+    return _digest_of_modules(_MAKE_FEATURES + (own,) + tuple(kind.feature_modules))

@@ -1,0 +1,251 @@
+"""What the label column of a table holds, and what probabilities decide, for each kind of label."""
+
+import math
+from typing import Any, List, Optional, Sequence, Tuple
+
+import numpy as np
+
+DEFAULT_THRESHOLD = 0.5
+CONSTANTS_TRIED = 20  # classes, the most frequent ones
+
+
+class LabelRules:
+    """Labels of a kind of task, by default classes of which each row has exactly one.
+
+    Attributes:
+        has_classes: whether labels are classes; otherwise they are values.
+        has_several_labels: whether a row may have several labels, or none.
+        error_name: what the size of an error is called in reports.
+        error_order: what the first errors of a report are.
+        target_dtype: "int" or "float", of `target`.
+        label_key: what the JSON lines of classify.py call a label.
+    """
+
+    has_classes = True
+    has_several_labels = False
+    error_name = "confidence"
+    error_order = "most confident"
+    target_dtype = "int"
+    label_key = "label"
+
+    # Labels of a data set
+
+    def num_outputs(self, num_labels: int) -> int:
+        """Outputs of the classifier."""
+        return num_labels
+
+    def is_possible(self, num_outputs: int) -> bool:
+        """Whether a model with so many outputs can be of this kind."""
+        return num_outputs > 1
+
+    def labels_of_cell(self, cell: Optional[str], separator: str) -> List[str]:
+        """The labels in a row's cell."""
+        return [] if cell is None else [cell]
+
+    def labels_of_all(self, found: Sequence[str]) -> Optional[Tuple[str, ...]]:
+        """The task's labels where they do not depend on those found in training; otherwise None."""
+        return None
+
+    def problem(self, cell: str) -> Optional[str]:
+        """What is wrong with a cell, whatever the labels are; None if nothing."""
+        return None if cell else "unknown label ''"
+
+    def target(self, cell: Optional[str], labels: Sequence[str], separator: str) -> Any:
+        """A row's cell as training needs it: the number of its class."""
+        return 0 if cell is None else labels.index(cell)
+
+    def target_shape(self, num_labels: int) -> List[int]:
+        """Shape of `target`."""
+        return []
+
+    # Predictions: float [n, C] of logits or probabilities
+
+    def probabilities(self, logits: np.ndarray) -> np.ndarray:
+        """What is predicted, as `classifier_output.probabilities`; float64 [n, C]."""
+        odds = np.exp(logits - logits.max(axis=1)[:, None])
+        return odds / odds.sum(axis=1)[:, None]
+
+    def losses(self, logits: np.ndarray, gold: np.ndarray, multi_label_loss: str) -> np.ndarray:
+        """Plain losses, without smoothing or weights; float [n]."""
+        top = logits.max(axis=1)
+        log_sums = top + np.log(np.exp(logits - top[:, None]).sum(axis=1))
+        return log_sums - logits[np.arange(len(gold)), gold]
+
+    def decided(self, probabilities: np.ndarray, thresholds: Any = None) -> np.ndarray:
+        """What probabilities decide, in the form of gold labels (`target`)."""
+        return probabilities.argmax(axis=1)
+
+    def decoded(self, probabilities: np.ndarray, labels: Sequence[str], thresholds: Any) -> List:
+        """What probabilities decide, as users get it: a list of n labels."""
+        return [labels[number] for number in self.decided(probabilities, thresholds)]
+
+    def text(self, decoded: Any, separator: str) -> str:
+        """An element of `decoded` in a cell of a file."""
+        return decoded
+
+    def error_size(self, gold: Any, row: np.ndarray, thresholds: Any) -> float:
+        """How sure a wrong prediction is, 0 for a right one; of values the distance."""
+        best = int(np.argmax(row))
+        return 0.0 if best == gold else float(row[best])
+
+    def confidences(
+        self, gold: np.ndarray, decided: np.ndarray, probabilities: np.ndarray
+    ) -> Tuple[np.ndarray, np.ndarray]:
+        """(confidence, whether it is right) of each decision, for calibration."""
+        return probabilities.max(axis=1), decided == gold
+
+    def labels_to_spread(self, labels: Sequence[str]) -> List[Any]:
+        """What rows that are set aside as dev should have in equal shares.
+
+        Args:
+            labels: those of a row.
+        """
+        return sorted(set(labels))
+
+    # Baselines
+
+    def constants(self, gold: np.ndarray) -> List[Tuple[Any, np.ndarray]]:
+        """[(prediction, its row in the form of gold)] of constant predictions worth a try."""
+        classes = np.bincount(gold).argsort(kind="stable")[::-1][:CONSTANTS_TRIED]
+        return [(int(number), np.array(int(number))) for number in classes]
+
+    def constant_names(self, prediction: Any, labels: Sequence[str]) -> List[str]:
+        """The labels of a constant prediction."""
+        return [labels[prediction]]
+
+    def standard_error(self, score: float, num_rows: int) -> float:
+        """Standard error of a score on so many rows: of a share of them."""
+        return math.sqrt(score * (1 - score) / num_rows)
+
+
+class FreeText(LabelRules):
+    """Cells that the kind of task understands itself."""
+
+    has_classes = False
+
+    def labels_of_cell(self, cell: Optional[str], separator: str) -> List[str]:
+        return []
+
+    def problem(self, cell: str) -> Optional[str]:
+        return None
+
+
+class MultiLabelRules(LabelRules):
+    """Rows that have any number of labels."""
+
+    has_several_labels = True
+    label_key = "labels"
+
+    def is_possible(self, num_outputs: int) -> bool:
+        return True
+
+    def labels_of_cell(self, cell: Optional[str], separator: str) -> List[str]:
+        parts = [] if cell is None else cell.split(separator)
+        return [part.strip() for part in parts if part.strip()]
+
+    def problem(self, cell: str) -> Optional[str]:
+        return None
+
+    def target(self, cell: Optional[str], labels: Sequence[str], separator: str) -> List[int]:
+        present = set(self.labels_of_cell(cell, separator))
+        return [int(name in present) for name in labels]
+
+    def target_shape(self, num_labels: int) -> List[int]:
+        return [num_labels]
+
+    def probabilities(self, logits: np.ndarray) -> np.ndarray:
+        return np.exp(-np.logaddexp(0.0, -logits))
+
+    def losses(self, logits: np.ndarray, gold: np.ndarray, multi_label_loss: str) -> np.ndarray:
+        losses = np.logaddexp(0.0, logits) - gold * logits  # [n, C]
+        return losses.mean(axis=1) if multi_label_loss == "mean" else losses.sum(axis=1)
+
+    def decided(self, probabilities: np.ndarray, thresholds: Any = None) -> np.ndarray:
+        least = DEFAULT_THRESHOLD if thresholds is None else thresholds
+        return (probabilities >= least).astype(int)
+
+    def decoded(self, probabilities: np.ndarray, labels: Sequence[str], thresholds: Any) -> List:
+        decided = self.decided(probabilities, thresholds)
+        return [[label for label, is_there in zip(labels, row) if is_there] for row in decided]
+
+    def text(self, decoded: Any, separator: str) -> str:
+        return separator.join(decoded)
+
+    def error_size(self, gold: Any, row: np.ndarray, thresholds: Any) -> float:
+        decided = self.decided(np.array([row]), thresholds)[0]
+        wrong = decided != np.array(gold)
+        return float(np.where(decided == 1, row, 1 - row)[wrong].max()) if wrong.any() else 0.0
+
+    def confidences(
+        self, gold: np.ndarray, decided: np.ndarray, probabilities: np.ndarray
+    ) -> Tuple[np.ndarray, np.ndarray]:
+        confidences = np.where(decided == 1, probabilities, 1 - probabilities)
+        return confidences.ravel(), (decided == gold).ravel()
+
+    def labels_to_spread(self, labels: Sequence[str]) -> List[Any]:
+        different = sorted(set(labels))
+        return different + [len(different)]  # so that the number of rows fits
+
+    def constants(self, gold: np.ndarray) -> List[Tuple[Any, np.ndarray]]:
+        frequent = (-gold.sum(axis=0)).argsort(kind="stable")[:CONSTANTS_TRIED]
+        classes = range(gold.shape[1])
+        return [
+            (sorted(frequent[:count].tolist()), np.isin(classes, frequent[:count]).astype(int))
+            for count in range(len(frequent) + 1)
+        ]
+
+    def constant_names(self, prediction: Any, labels: Sequence[str]) -> List[str]:
+        return [labels[number] for number in prediction]
+
+
+class ValueRules(LabelRules):
+    """Rows with a value."""
+
+    has_classes = False
+    error_name = "error"
+    error_order = "largest"
+    target_dtype = "float"
+    label_key = "value"
+
+    def num_outputs(self, num_labels: int) -> int:
+        return 1
+
+    def is_possible(self, num_outputs: int) -> bool:
+        return num_outputs == 1
+
+    def labels_of_all(self, found: Sequence[str]) -> Optional[Tuple[str, ...]]:
+        return ("score",)
+
+    def problem(self, cell: str) -> Optional[str]:
+        try:
+            is_number = math.isfinite(np.float32(cell))
+        except ValueError:
+            is_number = False
+        return None if is_number else "no number"
+
+    def target(self, cell: Optional[str], labels: Sequence[str], separator: str) -> float:
+        return 0.0 if cell is None else float(cell)
+
+    def probabilities(self, logits: np.ndarray) -> np.ndarray:
+        return logits
+
+    def losses(self, logits: np.ndarray, gold: np.ndarray, multi_label_loss: str) -> np.ndarray:
+        return np.square(logits[:, 0] - gold)
+
+    def decided(self, probabilities: np.ndarray, thresholds: Any = None) -> np.ndarray:
+        return probabilities[:, 0]
+
+    def decoded(self, probabilities: np.ndarray, labels: Sequence[str], thresholds: Any) -> List:
+        return [float(value) for value in probabilities[:, 0]]
+
+    def text(self, decoded: Any, separator: str) -> str:
+        return "%.6g" % decoded
+
+    def error_size(self, gold: Any, row: np.ndarray, thresholds: Any) -> float:
+        return abs(float(row[0]) - gold)
+
+    def labels_to_spread(self, labels: Sequence[str]) -> List[Any]:
+        return [0]
+
+    def standard_error(self, score: float, num_rows: int) -> float:
+        return (1 - score**2) / math.sqrt(max(num_rows - 1, 1))  # of a correlation

@@ -1,0 +1,274 @@
+"""The `model_fn` of fine-tuning, for every kind of task: training and prediction.
+
+Ways to train better that know no kind: R-Drop, FGM, learning rates by layer, a frozen encoder.
+Evaluation is prediction, too: a kind's scorer has the metrics. Letters in shape comments: B rows,
+F tokens, H hidden, C outputs, V entries of the vocabulary, E width of the embeddings.
+"""
+
+import re
+
+import tensorflow.compat.v1 as tf
+
+from albert_zh.model import checkpoint_matching, modeling, optimization
+from albert_zh.tasks import task_type
+from albert_zh.tasks.outputs_graph import WORD_TABLE, outputs_builder
+from albert_zh.tasks.settings import Settings
+from albert_zh.training import length_bucketing
+
+NUM_TOKENS = "num_tokens"  # the prediction by which a row's per-token predictions are cut
+_ENCODER = "bert/"
+_FROZEN = re.compile(r"bert/(embeddings|encoder)/")
+_TINY = 1e-12
+# For classes: their gradients are far below float16's largest number; a value's grow with it.
+_LOSS_SCALE_OF_FLOAT16 = 2.0**10
+
+
+def model_fn_builder(
+    bert_config,
+    num_labels,
+    init_checkpoint,
+    learning_rate,
+    num_train_steps,
+    num_warmup_steps,
+    use_tpu,
+    use_one_hot_embeddings,
+    settings=None,
+    **model_settings,
+):
+    """The `model_fn` of a kind of task for TPUEstimator.
+
+    Args:
+        bert_config: `AlbertConfig`.
+        num_labels: number of outputs of the head.
+        init_checkpoint: prefix of the checkpoint that training starts from, or None.
+        learning_rate: highest learning rate.
+        num_train_steps: steps of the schedule.
+        num_warmup_steps: of these, the warm-up.
+        use_tpu: bool.
+        use_one_hot_embeddings: bool, see `AlbertModel`.
+        settings: `Settings`; the plain ones of a classifier by default.
+        **model_settings: `recompute`, `precision`, `plain` of `AlbertModel`.
+
+    Returns:
+        function (features, labels, mode, params) -> `TPUEstimatorSpec`.
+    """
+    settings = settings or Settings()
+    kind = task_type.get(settings.objective)
+    if model_settings.get("precision") == "mixed_float16" and kind.rules.has_classes:
+        settings = settings._replace(loss_scale=_LOSS_SCALE_OF_FLOAT16)
+    schedule = (learning_rate, num_train_steps, num_warmup_steps)
+    is_plain = model_settings.get("plain", False)
+
+    def model_fn(features, labels, mode, params):
+        del labels, params
+        is_training = mode == tf.estimator.ModeKeys.TRAIN
+        build = outputs_builder(
+            bert_config,
+            features,
+            num_labels,
+            settings,
+            is_training,
+            use_one_hot_embeddings=use_one_hot_embeddings,
+            **model_settings,
+        )
+        if not is_training:
+            predictions = _predictions(build(), features, kind)
+            return tf.estimator.tpu.TPUEstimatorSpec(mode, predictions=predictions)
+        loss, shown_loss = training_loss(build, features, settings, use_tpu)
+        train_op = create_train_op(loss, *schedule, use_tpu, settings, is_plain)
+        return _train_spec(shown_loss, train_op, init_checkpoint, use_tpu)
+
+    return model_fn
+
+
+def _predictions(outputs, features, kind):
+    """What is predicted for a batch's rows, and their numbers if they are not in order."""
+    predictions = dict(outputs)
+    if kind.token_outputs:
+        predictions[NUM_TOKENS] = tf.reduce_sum(features["input_mask"], axis=1)  # [B]
+    if length_bucketing.ROW in features:
+        predictions[length_bucketing.ROW] = features[length_bucketing.ROW]
+    return predictions
+
+
+def _train_spec(loss, train_op, init_checkpoint, use_tpu):
+    scaffold_fn = None
+    if init_checkpoint:
+        _, scaffold_fn = checkpoint_matching.initialize_from(
+            init_checkpoint, tf.trainable_variables(), use_tpu
+        )
+    return tf.estimator.tpu.TPUEstimatorSpec(
+        tf.estimator.ModeKeys.TRAIN, loss=loss, train_op=train_op, scaffold_fn=scaffold_fn
+    )
+
+
+# Loss
+
+
+def training_loss(build_outputs, features, settings, use_tpu=False):
+    """The loss that is minimised, and the plain part of it that is shown.
+
+    R-Drop: half of the paper's loss, so that it compares with that of one pass. FGM: the loss plus
+    that on a word table moved by epsilon along the gradient.
+
+    Args:
+        build_outputs: function of a change of the word table (None, or a tensor [V, E]) -> outputs
+            of the model in training; a further call uses the same variables and other dropout.
+        features: {name: tensor [B, ...]}, targets among them.
+        settings: `Settings`.
+        use_tpu: bool.
+
+    Returns:
+        (minimised, shown): two float scalar tensors.
+    """
+    kind = task_type.get(settings.objective)
+
+    def mean_loss(outputs):
+        return tf.reduce_mean(kind.losses(outputs, features, settings))
+
+    outputs = build_outputs(None)
+    loss = shown = mean_loss(outputs)
+    if settings.rdrop_alpha:
+        others = build_outputs(None)
+        loss = 0.5 * (loss + mean_loss(others))
+        drift = tf.reduce_mean(kind.divergence(outputs, others, features, settings))
+        loss += 0.5 * settings.rdrop_alpha * drift
+    if settings.fgm_epsilon:
+        scaled = settings.loss_scale * loss
+        change = adversarial_change(scaled, _word_table(), settings.fgm_epsilon, use_tpu)
+        loss += mean_loss(build_outputs(change))
+    return loss, shown
+
+
+def adversarial_change(loss, table, epsilon, use_tpu=False):
+    """FGM's change of a table: the gradient of the whole batch's loss, epsilon long.
+
+    Args:
+        loss: float scalar tensor, of this replica's share of the batch.
+        table: variable [V, E].
+        epsilon: float.
+        use_tpu: bool.
+
+    Returns:
+        float tensor [V, E], a constant for gradients.
+    """
+    gradient = tf.convert_to_tensor(tf.gradients(loss, table)[0])
+    (gradient,) = optimization.sum_over_replicas([gradient], use_tpu)
+    return tf.stop_gradient(epsilon * gradient / (tf.norm(gradient) + _TINY))
+
+
+def _word_table():
+    return next(v for v in tf.trainable_variables() if modeling.variable_name(v) == WORD_TABLE)
+
+
+# The train op
+
+
+class _Layerwise:
+    """An optimizer whose rate differs between variables."""
+
+    rate_scales = {}  # {name of a variable: factor of its rate}, 1 where it has none
+
+    def _scale(self, var, update):
+        scale = self.rate_scales.get(modeling.variable_name(var), 1.0)
+        return scale * super()._scale(var, update)
+
+
+class LayerwiseAdamW(_Layerwise, optimization.AdamWeightDecayOptimizer):
+    """AdamW whose rate differs between variables."""
+
+
+class LayerwiseLAMB(_Layerwise, optimization.LAMBOptimizer):
+    """LAMB whose rate differs between variables."""
+
+
+_LAYERWISE = {"adamw": LayerwiseAdamW, "lamb": LayerwiseLAMB}
+
+
+def create_train_op(
+    loss,
+    learning_rate,
+    num_train_steps,
+    num_warmup_steps,
+    use_tpu,
+    settings,
+    plain=False,
+):
+    """The op of one training step by the settings' optimizer: AdamW, unless they name another.
+
+    Args:
+        loss: float scalar tensor.
+        learning_rate: float, the highest rate.
+        num_train_steps: int.
+        num_warmup_steps: int.
+        use_tpu: bool.
+        settings: `Settings`.
+        plain: bool; compile nothing.
+    """
+    variables = tf.trainable_variables()
+    if settings.freeze_encoder:
+        variables = [v for v in variables if not _FROZEN.match(modeling.variable_name(v))]
+    global_step = tf.train.get_or_create_global_step()
+    rate = optimization.learning_rate(learning_rate, num_train_steps, num_warmup_steps, global_step)
+    # Of the original's programs google's alone fine-tune with LAMB.
+    optimizer = optimization.make_optimizer(settings.optimizer, "google", rate, _LAYERWISE)
+    names = [modeling.variable_name(variable) for variable in variables]
+    optimizer.rate_scales = rate_scales(
+        names, settings.layer_decay, settings.classifier_rate_factor
+    )
+    optimizer.is_compiled = not (plain or use_tpu)
+    if use_tpu:
+        optimizer = tf.tpu.CrossShardOptimizer(optimizer)
+    scale = settings.loss_scale
+    gradients = optimizer.compute_gradients(scale * loss, var_list=variables)
+    if scale != 1.0:
+        gradients = [(_divided(gradient, scale), v) for gradient, v in gradients]
+    return optimizer.apply_gradients(gradients, global_step=global_step)
+
+
+def _divided(gradient, divisor):
+    """A gradient, dense or of rows, or None, divided by a number."""
+    if isinstance(gradient, tf.IndexedSlices):
+        return tf.IndexedSlices(gradient.values / divisor, gradient.indices, gradient.dense_shape)
+    return None if gradient is None else gradient / divisor
+
+
+def rate_scales(names, layer_decay, classifier_factor=1.0):
+    """Factors of the learning rate by depth: 1 for pooler and head, less below.
+
+    The head's depth is the highest; from one depth to the next below the factor is `layer_decay`.
+    Layers that share their weights are one depth, so a brightmart ALBERT has three: head and
+    pooler, the shared layer, the embeddings.
+
+    Args:
+        names: names of variables.
+        layer_decay: float, above 0 and up to 1.
+        classifier_factor: float, by which that of the head is multiplied.
+
+    Returns:
+        {name: factor}.
+    """
+    layers = sorted({_layer_of(name) for name in names if _layer_of(name) is not None})
+    top = len(layers) + 1
+    scales = {}
+    for name in names:
+        layer = _layer_of(name)
+        depth = 0 if name.startswith("bert/embeddings/") else top
+        if layer is not None:
+            depth = 1 + layers.index(layer)
+        elif name.startswith("bert/encoder/"):  # google's mapping of the embeddings
+            depth = 0
+        scales[name] = layer_decay ** (top - depth)
+        if not name.startswith(_ENCODER):
+            scales[name] *= classifier_factor
+    return scales
+
+
+def _layer_of(name):
+    """What orders the layers of a variable's name; None outside of layers."""
+    match = re.match(
+        r"bert/encoder/(?:layer_(\d+)|(layer_shared)|\w+/group_(\d+)/\w+?_(\d+))/", name
+    )
+    if match is None:
+        return None
+    return tuple(int(part) if part and part.isdigit() else 0 for part in match.groups())

@@ -1,0 +1,106 @@
+"""The graph of encoder and head of a task. Shapes: B rows, F tokens, C outputs, [V, E] words."""
+
+import contextlib
+
+import tensorflow.compat.v1 as tf
+
+from albert_zh.model import checkpoint_matching, modeling
+from albert_zh.tasks import settings as task_settings
+from albert_zh.tasks import task_type
+
+WORD_TABLE = "bert/embeddings/word_embeddings"
+
+
+def outputs_builder(config, features, num_outputs, settings, is_training, **model_settings):
+    """The function that `training_loss` calls for a head's outputs.
+
+    Args:
+        config: `AlbertConfig`.
+        features: dict of input_ids, input_mask and segment_ids, int tensors [B, F].
+        num_outputs: int, C.
+        settings: `Settings`.
+        is_training: bool.
+        **model_settings: further arguments of `AlbertModel`; with `plain` nothing is left out.
+
+    Returns:
+        function of a change of the word table, or None -> {name: tensor [B, ...]}, as of
+        `TaskType.outputs`.
+    """
+    kind = task_type.get(settings.objective)
+    num_built = [0]
+    positions = None if model_settings.get("plain") else kind.output_positions(settings)
+
+    def build(change=None):
+        is_first = not num_built[0]
+        num_built[0] += 1
+        with contextlib.ExitStack() as stack:
+            if not is_first:
+                stack.enter_context(changed_word_table(change))
+            model = modeling.AlbertModel(
+                config,
+                is_training,
+                features["input_ids"],
+                features["input_mask"],
+                features["segment_ids"],
+                scope="bert",
+                output_positions=positions,
+                **model_settings,
+            )
+            return kind.outputs(config, model, features, num_outputs, settings, is_training)
+
+    return build
+
+
+def head_builder(notes, num_outputs):
+    """The function that `inference_graph.build` calls for a task's head.
+
+    Args:
+        notes: content of the model's fine_tuning.json.
+        num_outputs: int, C.
+    """
+    settings = task_settings.of_notes(notes)
+    kind = task_type.get(settings.objective)
+
+    def build(config, model, features):
+        return kind.outputs(config, model, features, num_outputs, settings, False)
+
+    return build
+
+
+def expected_shapes(config, num_outputs, settings, columns):
+    """{name: shape} of a model's variables, encoder and head; nothing is allocated.
+
+    Args:
+        config: `AlbertConfig`.
+        num_outputs: int, C.
+        settings: `Settings`.
+        columns: {name: `task_type.Column`} of the task.
+    """
+    with tf.Graph().as_default():
+        features = {
+            name: tf.zeros([1, 2], tf.int32) for name in ("input_ids", "input_mask", "segment_ids")
+        }
+        for name, column in columns.items():
+            dtype = tf.float32 if column.dtype == "float" else tf.int32
+            shape = [2] if column.is_per_token else list(column.shape)
+            features[name] = tf.zeros([1] + shape, dtype)
+        once = checkpoint_matching.with_each_layer_once(config)
+        outputs_builder(once, features, num_outputs, settings, is_training=False)()
+        return {v.op.name: v.shape.as_list() for v in tf.trainable_variables()}
+
+
+@contextlib.contextmanager
+def changed_word_table(change):
+    """What is built inside uses the variables that are there, the word table plus a change.
+
+    Args:
+        change: float tensor [V, E], or None.
+    """
+
+    def changed(getter, name, *args, **kwargs):
+        variable = getter(name, *args, **kwargs)
+        return variable + change if change is not None and name == WORD_TABLE else variable
+
+    scope = tf.get_variable_scope()
+    with tf.variable_scope(scope, reuse=True, custom_getter=changed):
+        yield

@@ -1,0 +1,66 @@
+"""Files that are predicted record by record, in flat memory."""
+
+import collections
+
+from albert_zh.tasks import rows as row_files
+from albert_zh.tasks import task_type
+
+
+class RecordStream:
+    """The records of a file that is predicted, of which only those under way are kept."""
+
+    def __init__(self, task, path, encoding):
+        """Opens the file.
+
+        Args:
+            task: `Task`.
+            path: the file.
+            encoding: its encoding.
+        """
+        self._task, self._kind = task, task_type.type_of(task)
+        self._notes, self._records = self._kind.open_stream(task, path, encoding)
+        self._under_way = collections.deque()
+        self._problems = collections.Counter()
+        self._first_damaged = None
+        self._first_problem = None
+
+    def rows(self, tokenizer, max_seq_length):
+        """Yields the rows of each record, as of `TaskType.features`.
+
+        Args:
+            tokenizer: `FullTokenizer`.
+            max_seq_length: longest sequence.
+        """
+        for example, problem in self._records:
+            if problem:
+                self._problems[problem == row_files.BLANK] += 1
+                line = example.guid.rsplit("-", 1)[1]
+                self._first_problem = self._first_problem or "line %s: %s" % (line, problem)
+            if "\ufffd" in example.text_a + (example.text_b or ""):
+                self._problems["damaged"] += 1
+                self._first_damaged = self._first_damaged or example.guid.rsplit("-", 1)[1]
+            rows, was_cut = self._kind.features(self._task, example, tokenizer, max_seq_length)
+            self._problems["cut"] += was_cut
+            self._under_way.append((example, len(rows)))
+            yield from rows
+
+    def next_example(self):
+        """(example, number of its rows) of the earliest record not yet asked for."""
+        return self._under_way.popleft()
+
+    def notes(self):
+        """Lines for the user: what was remarkable in the file."""
+        notes = list(self._notes)
+        if self._first_problem:
+            notes.append(
+                "%d rows that don't fit and %d blank lines are predicted as what text there is "
+                "(first: %s)" % (self._problems[False], self._problems[True], self._first_problem)
+            )
+        if self._first_damaged:
+            notes.append(
+                "%d texts have characters that could not be read, shown as U+FFFD (first: line %s)"
+                % (self._problems["damaged"], self._first_damaged)
+            )
+        if self._problems["cut"]:
+            notes.append("%d texts were cut to --max_seq_length" % self._problems["cut"])
+        return notes

@@ -1,0 +1,77 @@
+"""The files of a prediction: written row by row, there only when all is done."""
+
+import contextlib
+import json
+import os
+from typing import Any, Dict, List
+
+import numpy as np
+
+from albert_zh.common import files
+
+
+class ResultFiles:
+    """Files that appear together when a prediction ends; a context manager.
+
+    Attributes:
+        paths: of the files.
+    """
+
+    def __init__(self, folder: str, names: List[str]):
+        """Args:
+        folder: where the files go.
+        names: their names.
+        """
+        self.paths = [os.path.join(folder, name) for name in names]
+
+    def __enter__(self) -> "ResultFiles":
+        self._stack = contextlib.ExitStack()
+        self.handles = [self._stack.enter_context(files.atomic_write(path)) for path in self.paths]
+        self.begin()
+        return self
+
+    def __exit__(self, *error):
+        if error[0] is None:
+            self.end()
+        return self._stack.__exit__(*error)
+
+    def begin(self) -> None:
+        """Writes what stands before the first example."""
+
+    def write(self, example: Any, rows: List[Dict[str, np.ndarray]]) -> None:
+        """Writes an example's predictions; arguments as of `Scorer.add`."""
+        raise NotImplementedError
+
+    def end(self) -> None:
+        """Writes what stands after the last example."""
+
+    def notes(self) -> List[str]:
+        """Lines for the user about what was written."""
+        return []
+
+
+class JsonLines(ResultFiles):
+    """`predictions.jsonl`: {"text" or "text_a" and "text_b", "label", "prediction"} a line."""
+
+    def __init__(self, folder: str, kind: Any, use: Any):
+        """Args:
+        folder: where the file goes.
+        kind: the kind of task.
+        use: `ModelInUse`, for the kind's `decode`.
+        """
+        super().__init__(folder, ["predictions.jsonl"])
+        self._kind, self._use = kind, use
+
+    def write(self, example: Any, rows: List[Dict[str, np.ndarray]]) -> None:
+        line = {"text": example.text_a}
+        if example.text_b is not None:
+            line = {"text_a": example.text_a, "text_b": example.text_b}
+        if example.label is not None:
+            line["label"] = example.label
+        line["prediction"] = self._kind.decode([example], [rows], self._use)[0]
+        self.handles[0].write(json.dumps(line, ensure_ascii=False) + "\n")
+
+
+def one_line(text: str) -> str:
+    """A text in one cell of one line."""
+    return text if text.isprintable() else " ".join(text.split())

@@ -1,0 +1,98 @@
+"""How a model is fine-tuned: settings of its head, loss and optimizer."""
+
+import collections
+
+from albert_zh.common.errors import UserError
+from albert_zh.model import classifier_output
+
+# Fields that flags of the same name set for every kind of task.
+COMMON_SETTINGS = (
+    "optimizer layer_decay freeze_encoder rdrop_alpha fgm_epsilon classifier_rate_factor"
+).split()
+
+Settings = collections.namedtuple(
+    "Settings",
+    "objective pooling class_weights label_smoothing focal_gamma rdrop_alpha fgm_epsilon "
+    "layer_decay freeze_encoder loss_scale optimizer multi_label_loss classifier_rate_factor "
+    "initial_bias head",
+)
+Settings.__new__.__defaults__ = (
+    "single_label",
+    "cls",
+    None,
+    0.0,
+    0.0,
+    0.0,
+    0.0,
+    1.0,
+    False,
+    1.0,
+    "adamw",
+    "sum",
+    1.0,
+    None,
+    {},
+)
+Settings.__doc__ = """How the head of a task is built, and how the model is trained.
+
+Fields:
+    objective: name of the kind of task.
+    pooling: of a classifier, one of `classifier_output.POOLINGS`.
+    class_weights: list of float, one per class, by which its examples' losses are multiplied (of a
+        multi-label task: the losses of its positive examples); None for 1.
+    label_smoothing: share of a label's probability that is spread over all classes.
+    focal_gamma: exponent of focal loss (Lin et al. 2017).
+    rdrop_alpha: weight of R-Drop's divergence (Liang et al. 2021); 0 for one pass without it.
+    fgm_epsilon: length of FGM's change of the word table (Miyato et al. 2017); 0 for none.
+    layer_decay: factor of the learning rate from each depth of the encoder to the one below.
+    freeze_encoder: whether only pooler and classifier are trained.
+    loss_scale: gradients are those of so many times the loss until they are float32, so that small
+        ones are more than 0 in float16 (Micikevicius et al. 2017).
+    optimizer: a key of `optimization.OPTIMIZERS`.
+    multi_label_loss: "sum" or "mean", how the loss of a multi-label example is made of its labels'.
+    classifier_rate_factor: factor of the classifier's learning rate.
+    initial_bias: list of float, start values of the classifier's bias, see `prior_logits`; None for
+        zeros.
+    head: {name: JSON value} of what only one kind of task has, see `TaskType.head_options`.
+"""
+
+
+def of_notes(notes):
+    """The settings of a model that is used as it is.
+
+    Args:
+        notes: content of its fine_tuning.json; empty of a classifier without one.
+    """
+    return Settings(
+        objective=notes.get("objective", "single_label"),
+        pooling=notes.get("pooling", "cls"),
+        head=notes.get("head", {}),
+    )
+
+
+def check(settings):
+    """Raises `UserError` for settings that make no sense."""
+    rules = (
+        (
+            "pooling",
+            settings.pooling in classifier_output.POOLINGS,
+            "one of " + ", ".join(classifier_output.POOLINGS),
+        ),
+        ("label_smoothing", 0 <= settings.label_smoothing < 1, "0 or more and below 1"),
+        ("focal_gamma", settings.focal_gamma >= 0, "0 or more"),
+        ("rdrop_alpha", settings.rdrop_alpha >= 0, "0 or more"),
+        ("fgm_epsilon", settings.fgm_epsilon >= 0, "0 or more"),
+        ("layer_decay", 0 < settings.layer_decay <= 1, "more than 0 and at most 1"),
+        (
+            "classifier_rate_factor",
+            0 < settings.classifier_rate_factor < float("inf"),
+            "more than 0",
+        ),
+    )
+    for name, is_sensible, expected in rules:
+        if not is_sensible:
+            raise UserError(
+                "--%s: %s makes no sense, expected %s" % (name, getattr(settings, name), expected)
+            )
+    if settings.freeze_encoder and settings.fgm_epsilon:
+        raise UserError("--fgm_epsilon changes the word table, which --freeze_encoder keeps")
