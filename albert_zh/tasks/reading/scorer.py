@@ -1,0 +1,180 @@
+"""From the scores of windows to answers, metrics, files of predictions and the report's part.
+
+scorer = Scorer(questions, max_answer_length=60)
+scorer.add(0, windows, start_logits, end_logits)  # of each question
+scorer.tune_threshold()  # on a dev file that has questions without an answer
+scorer.metrics()["f1"], scorer.predictions()
+"""
+
+import json
+import os
+from typing import Any, Dict, List, Optional, Sequence
+
+import numpy as np
+
+from albert_zh.common import files
+from albert_zh.tasks.reading import answer_scores, error_analysis, span_scores
+from albert_zh.tasks.reading.answer_scores import CHINESE, Predictions, Rules, Scores
+from albert_zh.tasks.reading.questions import Question
+from albert_zh.tasks.reading.span_scores import RankedAnswers
+from albert_zh.tasks.reading.windows import Window
+
+PREDICTIONS, NBEST_PREDICTIONS = "dev_predictions.json", "dev_nbest_predictions.json"
+NULL_ODDS = "null_odds.json"
+
+
+class Scorer:
+    """Collects the answers to the questions of a file.
+
+    Attributes:
+        null_threshold: `RankedAnswers.null_odds` above it mean "no answer"; None to always answer.
+    """
+
+    def __init__(
+        self,
+        questions: Sequence[Question],
+        max_answer_length: int,
+        n_best_size: int = span_scores.N_BEST_SIZE,
+        null_threshold: Optional[float] = None,
+        rules: Rules = CHINESE,
+    ):
+        """Starts with no answers: questions that are not added are answered by "".
+
+        Args:
+            questions: list of N `Question`.
+            max_answer_length: longest answer, in characters.
+            n_best_size: answers kept for each question.
+            null_threshold: of the model, or None.
+            rules: how answers are compared.
+        """
+        self._questions = questions
+        self._lengths = max_answer_length, n_best_size
+        self._rules = rules
+        self._ranked = [RankedAnswers([], np.inf, 1.0)] * len(questions)
+        self.null_threshold = null_threshold
+
+    def add(
+        self,
+        index: int,
+        windows: Sequence[Window],
+        start_logits: Sequence[np.ndarray],
+        end_logits: Sequence[np.ndarray],
+    ) -> None:
+        """Adds the scores of all windows of a question.
+
+        Args:
+            index: number of the question.
+            windows: its W windows.
+            start_logits, end_logits: W arrays float [F] or longer.
+        """
+        self._ranked[index] = span_scores.ranked_answers(
+            self._questions[index].context, windows, start_logits, end_logits, *self._lengths
+        )
+
+    def predictions(self) -> Predictions:
+        """{id: text}, "" for "no answer"."""
+        return {
+            question.id: ranked.text(self.null_threshold)
+            for question, ranked in zip(self._questions, self._ranked)
+        }
+
+    def null_odds(self) -> Dict[str, float]:
+        """{id: how much better "no answer" is than the best answer}, where there is an answer."""
+        return {
+            question.id: ranked.null_odds
+            for question, ranked in zip(self._questions, self._ranked)
+            if ranked.answers
+        }
+
+    def tune_threshold(self) -> Optional[float]:
+        """Sets the threshold to the one with the best F1; None where every question has an answer.
+
+        Returns:
+            the threshold.
+        """
+        is_impossible = [question.is_impossible for question in self._questions]
+        if not any(is_impossible):
+            self.null_threshold = None
+            return None
+        answered = {
+            question.id: ranked.text() for question, ranked in zip(self._questions, self._ranked)
+        }
+        scores = answer_scores.score_predictions(self._questions, answered, self._rules)
+        null_odds = [ranked.null_odds for ranked in self._ranked]
+        self.null_threshold, _ = span_scores.tuned_threshold(null_odds, scores.f1s, is_impossible)
+        return self.null_threshold
+
+    def scores(self) -> Scores:
+        """Scores of the predictions, for a labelled file."""
+        return answer_scores.score_predictions(self._questions, self.predictions(), self._rules)
+
+    def metrics(self) -> Dict[str, float]:
+        """{"f1", "exact_match", "average"} in percent, and of questions without an answer apart."""
+        scores = self.scores()
+        metrics = {
+            "f1": scores.f1,
+            "exact_match": scores.exact_match,
+            "average": (scores.f1 + scores.exact_match) / 2,
+        }
+        is_impossible = np.array([question.is_impossible for question in self._questions])
+        if is_impossible.any() and not is_impossible.all():
+            with_answer = scores.of(~is_impossible)
+            metrics["f1_of_answerable"] = with_answer.f1
+            metrics["exact_match_of_answerable"] = with_answer.exact_match
+            metrics["accuracy_of_unanswerable"] = scores.of(is_impossible).exact_match
+        return metrics
+
+    def analysis(self) -> error_analysis.Analysis:
+        """Where the predictions are right and where not."""
+        probabilities = {
+            question.id: top.probability
+            for question, ranked in zip(self._questions, self._ranked)
+            for top in ranked.top(1, self.null_threshold)
+        }
+        return error_analysis.Analysis(
+            self._questions, self.predictions(), self.scores(), probabilities
+        )
+
+    def n_best(self) -> Dict[str, List[Dict[str, Any]]]:
+        """{id: list of {"text", "probability", "start_logit", "end_logit", "start", "end"}}.
+
+        Start and end are the range of the answer's characters in the context; "no answer" is the
+        text "" with an empty range.
+        """
+        count = self._lengths[1]
+        return {
+            question.id: [
+                {
+                    "text": answer.text,
+                    "probability": answer.probability,
+                    "start_logit": answer.start_logit,
+                    "end_logit": answer.end_logit,
+                    "start": answer.begin,
+                    "end": answer.end,
+                }
+                for answer in ranked.top(count, self.null_threshold)
+            ]
+            for question, ranked in zip(self._questions, self._ranked)
+        }
+
+    def write_predictions(self, folder: str) -> List[str]:
+        """Writes dev_predictions.json, dev_nbest_predictions.json, and null_odds.json if needed.
+
+        Args:
+            folder: where to.
+
+        Returns:
+            paths of the files.
+        """
+        contents = [
+            (PREDICTIONS, json.dumps(self.predictions(), indent=4, ensure_ascii=False)),
+            (NBEST_PREDICTIONS, json.dumps(self.n_best(), indent=4)),
+        ]
+        if self.null_threshold is not None:
+            contents.append((NULL_ODDS, json.dumps(self.null_odds(), indent=4)))
+        paths = []
+        for name, text in contents:
+            paths.append(os.path.join(folder, name))
+            with files.atomic_write(paths[-1]) as handle:
+                handle.write(text + "\n")
+        return paths
