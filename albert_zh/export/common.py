@@ -54,23 +54,32 @@ COMPANIONS = (
 )
 DECIDING_SETTINGS = "objective do_lower_case max_seq_length pooling thresholds".split()
 
-Model = collections.namedtuple(
-    "Model",
-    "folder config prefix heads num_labels labels settings tokenizer kind".split(),
-)
-Model.__doc__ = """A model folder that has been read and checked.
 
-Fields:
-    folder: path.
-    config: `AlbertConfig`.
-    prefix: its checkpoint.
-    heads: keys of `inference.HEADS` that the checkpoint has.
-    num_labels: classes of its classifier, or None.
-    labels: list of str in the order of their numbers, or None.
-    settings: content of fine_tuning.json; empty without one.
-    tokenizer: `FullTokenizer`, or None where there is no vocabulary.
-    kind: the kind of task that it is fine-tuned for.
-"""
+class Model(
+    collections.namedtuple(
+        "Model", "folder config prefix heads num_labels labels settings tokenizer"
+    )
+):
+    """A model folder that has been read and checked.
+
+    Fields:
+        folder: path.
+        config: `AlbertConfig`.
+        prefix: its checkpoint.
+        heads: keys of `inference.HEADS` that the checkpoint has.
+        num_labels: classes of its classifier, or None.
+        labels: list of str in the order of their numbers, or None.
+        settings: content of fine_tuning.json; empty without one.
+        tokenizer: `FullTokenizer`, or None where there is no vocabulary.
+    """
+
+    __slots__ = ()
+
+    @property
+    def kind(self):
+        """The kind of task that it is fine-tuned for."""
+        return task_type.get(self.settings.get("objective", "single_label"))
+
 
 Options = collections.namedtuple(
     "Options", "task seq_length quantize limits texts integer_only metadata"
@@ -131,7 +140,6 @@ def read_model(folder, task, config_file=None):
         beside.labels(None if kind.token_outputs else num_labels) if num_labels else None,
         beside.settings,
         tokenizer,
-        kind,
     )
 
 
@@ -170,7 +178,7 @@ def _check_has_heads(prefix, heads, task):
         return  # plain BERT may come without the second head
     if lacking:
         found = ", ".join(heads) or "no head at all"
-        variables = ", ".join(inference_graph.HEADS[head][0] for head in lacking)
+        variables = ", ".join(inference_graph.HEADS[head][0][0] for head in lacking)
         way_out = {
             "classifier": "fine-tune it first (run_classifier.py), or export --task=encoder",
             "pretraining": "name a pre-trained model, or export --task=classifier",
