@@ -8,10 +8,10 @@ SentencePiece's normalization may change the number of characters; spans are pos
 original text.
 """
 
-from typing import Any, Iterator, List, Tuple
+from typing import Any, Iterator, List, Sequence, Tuple
 import unicodedata
 
-from albert_zh.text import sentencepiece_models, unicode_text
+from albert_zh.text import sentencepiece_models, tokenization, unicode_text
 
 Span = Tuple[int, int]
 
@@ -37,12 +37,29 @@ def offsets(tokenizer: Any, text: str) -> Tuple[List[str], List[Span]]:
     pieces = []  # type: List[str]
     spans = []  # type: List[Span]
     for word, begins in _words(text):
-        for part, part_spans in _parts(tokenizer.basic_tokenizer, word, begins):
-            for piece, size in _pieces_of_part(tokenizer.wordpiece_tokenizer, part):
-                pieces.append(piece)
-                spans.append((part_spans[0][0], part_spans[size - 1][1]))
-                part_spans = part_spans[size:]
+        for piece, first, last in _located_pieces(tokenizer, word):
+            pieces.append(piece)
+            spans.append((begins[first], begins[last] + 1))
     return pieces, spans
+
+
+def _located_pieces(tokenizer: Any, word: str) -> List[Tuple[str, int, int]]:
+    """(piece, its first, its last character) of a word's pieces; remembered by the tokenizer."""
+    remembered = tokenizer.located_pieces
+    located = remembered.get(word)
+    if located is not None:
+        return located
+    located = []
+    for part, part_spans in _parts(tokenizer.basic_tokenizer, word, range(len(word))):
+        start = 0
+        for piece, size in _pieces_of_part(tokenizer.wordpiece_tokenizer, part):
+            located.append((piece, part_spans[start][0], part_spans[start + size - 1][1] - 1))
+            start += size
+    if len(word) <= tokenization.MAX_REMEMBERED_LENGTH:
+        if len(remembered) >= tokenization.MAX_REMEMBERED_WORDS:
+            remembered.clear()
+        remembered[word] = located
+    return located
 
 
 def _words(text: str) -> Iterator[Tuple[str, List[int]]]:
@@ -64,7 +81,9 @@ def _words(text: str) -> Iterator[Tuple[str, List[int]]]:
         yield "".join(word), begins
 
 
-def _parts(basic_tokenizer: Any, word: str, begins: List[int]) -> Iterator[Tuple[str, List[Span]]]:
+def _parts(
+    basic_tokenizer: Any, word: str, begins: Sequence[int]
+) -> Iterator[Tuple[str, List[Span]]]:
     """Yields the parts of a word between punctuation marks, with the span of each character."""
     parts = basic_tokenizer.split_word(word)
     if parts == [word]:
@@ -77,7 +96,7 @@ def _parts(basic_tokenizer: Any, word: str, begins: List[int]) -> Iterator[Tuple
         used += len(part)
 
 
-def _spans_after_normalization(word: str, begins: List[int], do_lower_case: bool) -> List[Span]:
+def _spans_after_normalization(word: str, begins: Sequence[int], do_lower_case: bool) -> List[Span]:
     """The span of each character of a word that is left after lower-casing and decomposition."""
     spans = []  # type: List[Span]
     for char, begin in zip(word, begins):

@@ -91,8 +91,8 @@ _LOWER_CASED_MODELS = {
     "multi_cased_L-12_H-768_A-12": False,
 }
 # Bounds of the memory that a tokenizer spends on words it has seen.
-_MAX_REMEMBERED_WORDS = 100000
-_MAX_REMEMBERED_LENGTH = 64
+MAX_REMEMBERED_WORDS = 100000
+MAX_REMEMBERED_LENGTH = 64
 
 
 class FullTokenizer:
@@ -104,6 +104,7 @@ class FullTokenizer:
         name_in_folder: what a model folder calls the vocabulary's file.
         sha256: hexadecimal digest of the vocabulary's bytes, as they were read.
         sentencepiece: `SentencePieceTokenizer`, None with a list of word pieces.
+        located_pieces: dict, word -> its pieces and their characters, filled by `offsets`.
     """
 
     def __init__(self, vocab_file, do_lower_case=True, spm_model_file=None):
@@ -145,6 +146,7 @@ class FullTokenizer:
         self.basic_tokenizer = BasicTokenizer(do_lower_case)
         self.wordpiece_tokenizer = WordpieceTokenizer(self.vocab)
         self._pieces_of_word = {}
+        self.located_pieces = {}
 
     def tokenize(self, text):
         """Splits a text into word pieces.
@@ -185,8 +187,8 @@ class FullTokenizer:
         pieces = []
         for part in self.basic_tokenizer.split_word(word):
             pieces += split_word(part)
-        if len(word) <= _MAX_REMEMBERED_LENGTH:
-            if len(self._pieces_of_word) >= _MAX_REMEMBERED_WORDS:
+        if len(word) <= MAX_REMEMBERED_LENGTH:
+            if len(self._pieces_of_word) >= MAX_REMEMBERED_WORDS:
                 self._pieces_of_word.clear()
             self._pieces_of_word[word] = pieces
         return pieces

@@ -111,3 +111,12 @@ def test_real_text_is_cut_back_from_its_pieces(shared):
     for piece, cut in pairs:
         bare = piece[2:] if piece.startswith("##") and len(piece) > 2 else piece
         assert bare == cut.lower() or piece == tokenization.UNKNOWN
+
+
+def test_remembered_words_are_bounded(word_pieces, monkeypatch):
+    monkeypatch.setattr(tokenization, "MAX_REMEMBERED_WORDS", 3)
+    for text in ("我爱北京ALBERT", "京CAFE\u0301北", "x" * 65):
+        expected = located(word_pieces, text)
+        assert located(word_pieces, text) == expected
+        assert len(word_pieces.located_pieces) <= 3
+    assert "x" * 65 not in word_pieces.located_pieces

@@ -210,7 +210,7 @@ def test_a_megabyte_without_a_space(tokenizer):
 
 
 def test_remembered_words_are_bounded(tokenizer, monkeypatch):
-    monkeypatch.setattr(tokenization, "_MAX_REMEMBERED_WORDS", 10)
+    monkeypatch.setattr(tokenization, "MAX_REMEMBERED_WORDS", 10)
     for number in range(100):
         tokenizer.tokenize("w%d" % number)
         assert len(tokenizer._pieces_of_word) <= 10
