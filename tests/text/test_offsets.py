@@ -114,6 +114,7 @@ def test_real_text_is_cut_back_from_its_pieces(shared):
 
 
 def test_remembered_words_are_bounded(word_pieces, monkeypatch):
+    word_pieces.located_pieces.clear()
     monkeypatch.setattr(tokenization, "MAX_REMEMBERED_WORDS", 3)
     for text in ("我爱北京ALBERT", "京CAFE\u0301北", "x" * 65):
         expected = located(word_pieces, text)
