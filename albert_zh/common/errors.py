@@ -44,6 +44,7 @@ EXIT_BROKEN_PIPE = 141  # 128 + SIGPIPE
 
 _UNPRINTABLE = ("Cc", "Cf", "Cs", "Zl", "Zp")  # categories of characters: control, format ...
 
+SIGNED_FLAGS = {"null_score_diff_threshold"}  # whose numbers may be below 0
 checks_of_flags = []  # functions of absl's FLAGS, once parsed; modules append theirs
 STOPPED = "stopped; the same command starts again cleanly"
 
@@ -274,9 +275,10 @@ def _check_numbers(values):
     """Raises `UserError` for a flag whose number no command can work with: nan, inf, below 0."""
     for name in values:
         if values[name].flag_type() == "float" and values[name].value is not None:
-            number = values[name].value
-            if not 0 <= number < float("inf"):
-                raise UserError("--%s=%s: expected a number, 0 or more" % (name, number))
+            number, is_signed = values[name].value, name in SIGNED_FLAGS
+            if not (0 <= number < float("inf") or (is_signed and abs(number) < float("inf"))):
+                expected = "a finite number" if is_signed else "a number, 0 or more"
+                raise UserError("--%s=%s: expected %s" % (name, number, expected))
 
 
 def _define_ignore_unknown_flags():

@@ -90,12 +90,12 @@ class Evaluation:
 
         Args:
             predictions: as of `dev_predictions`.
-            notes: as of `TaskType.scorer`.
+            notes: {name: value} of `TaskType.tuned_notes`.
             num_errors: as of `Scorer`.
         """
         setup = self._setup
         scorer = setup.kind.scorer(
-            setup.task, setup.settings, notes, setup.options, num_errors=num_errors
+            setup.in_use(notes), setup.settings, setup.options, num_errors=num_errors
         )
         for example, rows in zip(setup.splits["dev"].examples, predictions):
             scorer.add(example, rows)

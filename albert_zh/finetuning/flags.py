@@ -219,7 +219,9 @@ def check_flags(options: flags.FlagValues, family: str = CLASSIFICATION) -> None
         options: the flags.
         family: as in `define_flags`.
     """
-    run_flags.require_flags(options, ["data_dir", "bert_config_file", "task_name"])
+    files = task_type.get(family).flags.files(options)
+    data = [] if files else ["data_dir"]
+    run_flags.require_flags(options, data + ["bert_config_file", "task_name"])
     if not options.spm_model_file:
         run_flags.require_flags(options, ["vocab_file"])
     run_flags.require_flags(options, ["output_dir"])

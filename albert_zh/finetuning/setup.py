@@ -176,7 +176,8 @@ class Setup:
         if not (options.seeds and options.do_train):  # one of those runs alone keeps its dev rows
             seed = former.get("dev_seed", seed)
         chosen = finetuning_flags.chosen_columns(options)
-        return types.SimpleNamespace(**dict(values, seed=seed, chosen_columns=chosen))
+        values.update(seed=seed, chosen_columns=chosen, head=self.settings.head)
+        return types.SimpleNamespace(files=self.kind.flags.files(options), **values)
 
     def _check_data_fits(self):
         if self.config.type_vocab_size < 2 and datasets.is_pair(self.task):
@@ -281,6 +282,15 @@ class Setup:
             )
             self.data.remarks["cut_in_" + split.name] = made.num_cut
         return made
+
+    def in_use(self, tuned):
+        """The run's `ModelInUse`.
+
+        Args:
+            tuned: {name: value} of `TaskType.tuned_notes` of the checkpoint that is used.
+        """
+        notes = dict(self.notes(), **tuned)
+        return task_type.ModelInUse(self.task, notes, self.tokenizer, self.options.max_seq_length)
 
     def notes(self):
         """What whoever uses the checkpoints has to know of them: `fine_tuning.json`."""

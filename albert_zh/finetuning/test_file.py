@@ -4,7 +4,6 @@ import time
 
 from albert_zh.common.messages import say
 from albert_zh.finetuning.checkpoint_predictions import open_stream
-from albert_zh.tasks import task_type
 
 SHOWN_ERRORS = 50
 
@@ -38,13 +37,9 @@ class TestFile:
         begin = time.time()
         prefix = self._run.predictions.complete_one()
         notes = self._run.predictions.tuned_notes(prefix)
-        use = task_type.ModelInUse(
-            setup.task, dict(setup.notes(), **notes), setup.tokenizer, options.max_seq_length
-        )
+        use = setup.in_use(notes)
         files = setup.kind.result_files(setup.folder.path, use, options)
-        scorer = setup.kind.scorer(
-            setup.task, setup.settings, notes, options, num_errors=SHOWN_ERRORS
-        )
+        scorer = setup.kind.scorer(use, setup.settings, options, num_errors=SHOWN_ERRORS)
         count = 0
         with files:
             for example, rows in self._predicted(prefix):

@@ -119,7 +119,11 @@ class Predictor(loaded_model.Resident):
     def _model_in_use(self):
         columns = tuple(self.notes.get("columns", datasets.PAIR))
         task = datasets.Task(
-            files={}, columns=columns, labels=tuple(self.labels), objective=self.objective
+            files={},
+            columns=columns,
+            labels=tuple(self.labels),
+            objective=self.objective,
+            head=self.notes.get("head", {}),
         )
         return task_type.ModelInUse(task, self.notes, self._tokenizer, self.max_seq_length)
 

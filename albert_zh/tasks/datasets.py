@@ -35,9 +35,10 @@ COLUMN_FLAGS = collections.OrderedDict(
 )
 Task = collections.namedtuple(
     "Task",
-    "files columns labels keys aliases examples_of is_left_out objective separator header chosen",
+    "files columns labels keys aliases examples_of is_left_out objective separator header chosen "
+    "head",
 )
-Task.__new__.__defaults__ = ({}, {}, None, None, "single_label", SEPARATOR, None, {})
+Task.__new__.__defaults__ = ({}, {}, None, None, "single_label", SEPARATOR, None, {}, {})
 Task.__doc__ = """A row of the table.
 
 Fields:
@@ -53,6 +54,7 @@ Fields:
     separator: what stands between the labels of a multi-label row.
     header: own data only: the header of the training file, a tuple; () for none.
     chosen: {column: name or position of it}, as `COLUMN_FLAGS` say.
+    head: `Settings.head` of the run or model, for kinds whose features or scores depend on it.
 """
 
 # Records that are no plain row of texts

@@ -54,7 +54,7 @@ def model_fn_builder(
     """
     settings = settings or Settings()
     kind = task_type.get(settings.objective)
-    if model_settings.get("precision") == "mixed_float16" and kind.rules.has_classes:
+    if model_settings.get("precision") == "mixed_float16" and kind.scales_loss:
         settings = settings._replace(loss_scale=_LOSS_SCALE_OF_FLOAT16)
     schedule = (learning_rate, num_train_steps, num_warmup_steps)
     is_plain = model_settings.get("plain", False)

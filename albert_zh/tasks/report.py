@@ -181,5 +181,6 @@ class Report:
         yield ""
         metrics = [item for item in section.items() if isinstance(item[1], (int, float))]
         yield from table(("metric", "value"), [m for m in metrics if m[0] not in _NO_METRICS])
-        scorer = self._scorers.get(name) or self._kind.scorer(self._task, Settings(), {})
+        nobody = task_type.ModelInUse(self._task, {}, None, 0)  # of a split of an earlier run
+        scorer = self._scorers.get(name) or self._kind.scorer(nobody, Settings())
         yield from scorer.markdown(section)

@@ -37,10 +37,17 @@ class TaskData:
         self.is_own = datasets.get_task(flags.task_name).labels is None
         separator = getattr(flags, "label_separator", datasets.SEPARATOR)
         self.task = datasets.get_task(flags.task_name)._replace(
-            objective=objective, separator=separator, chosen=flags.chosen_columns
+            objective=objective,
+            separator=separator,
+            chosen=flags.chosen_columns,
+            head=getattr(flags, "head", {}),
         )
         self._kind = task_type.type_of(self.task)
-        if os.path.isfile(flags.data_dir):
+        files = getattr(flags, "files", {})
+        self._source = ", ".join(files.values()) or flags.data_dir  # for messages
+        if files:
+            self.task, self._data_dir = self.task._replace(files=files), os.curdir
+        elif os.path.isfile(flags.data_dir):
             self._take_single_file()
         self.splits = {}
         self.streamed_test = None  # path of a test file that is only predicted
@@ -139,7 +146,7 @@ class TaskData:
         if not share:
             raise UserError(
                 "%s has no dev file: add one, or set rows of train aside with --dev_share=0.1"
-                % self._flags.data_dir
+                % self._source
             )
         self._dev_split = dev_split.described(share, method)
         parts = dev_split.set_aside(self.task, train.examples, share, seed, method)
@@ -171,7 +178,7 @@ class TaskData:
     def _read_test(self):
         path, _ = task_reader.split_path(self.task, self._data_dir, "test")
         if path is None and self.is_own and self._flags.do_train:
-            say("note: %s has no test file: nothing is predicted", self._flags.data_dir)
+            say("note: %s has no test file: nothing is predicted", self._source)
         elif path is None or self.splits or self._flags.use_tpu:  # a TPU wants batches of one shape
             self._read("test")  # before hours of training, so that all is right afterwards
         else:
@@ -207,5 +214,5 @@ class TaskData:
                     "%s has no dev file, and the model was trained with another %s (%s, now %s): "
                     "it may have seen the rows that are set aside: add a dev file, or give "
                     "--dev_share, --dev_split and --seed as in training"
-                    % (self._flags.data_dir, name, notes[name], value)
+                    % (self._source, name, notes[name], value)
                 )

@@ -63,6 +63,10 @@ class KindFlags:
             task: `datasets.Task`, with columns and labels.
         """
 
+    def files(self, options: Any) -> Dict[str, str]:
+        """{split: path} of files that flags name in place of --data_dir; {} for none."""
+        return {}
+
     def head(self, options: Any) -> Dict[str, Any]:
         """{name: JSON value} of `Settings.head`, kept in fine_tuning.json."""
         return {}
@@ -88,6 +92,7 @@ class TaskType:
         metrics: {name: whether higher is better} of the dev metrics that may choose a checkpoint.
         usual_metrics: names of those that are always reported; the first one chooses the best
             checkpoint unless another is asked for.
+        scales_loss: whether the loss is small enough to be multiplied in `mixed_float16`.
         is_classification: whether `decode` returns classes or values, and the first of
             `decoded_outputs` has a column for each.
         export_outputs: names of the outputs that frozen graphs have.
@@ -103,6 +108,7 @@ class TaskType:
     name = ""
     metrics = {}  # type: Dict[str, bool]
     usual_metrics = ()  # type: Tuple[str, ...]
+    scales_loss = True
     is_classification = False
     export_outputs = ("logits",)  # type: Tuple[str, ...]
     decoded_outputs = ("logits",)  # type: Tuple[str, ...]
@@ -218,7 +224,7 @@ class TaskType:
         """An example as rows of ids: one, or several windows of a long text.
 
         Args:
-            task: `datasets.Task`, with labels.
+            task: `datasets.Task`, with labels and `head`.
             example: as of `read_split`; its label may be None.
             tokenizer: `FullTokenizer`.
             max_seq_length: longest row.
@@ -283,18 +289,16 @@ class TaskType:
 
     def scorer(
         self,
-        task: Any,
+        use: "ModelInUse",
         settings: Any,
-        notes: Dict[str, Any],
         options: Any = None,
         num_errors: int = 0,
     ) -> Any:
         """A `scorer.Scorer` of labelled examples.
 
         Args:
-            task: `datasets.Task`.
+            use: the model; its notes have the values of `tuned_notes`, if there are any.
             settings: `settings.Settings`.
-            notes: values of `tuned_notes` that the model has.
             options: the flags, or None for their defaults.
             num_errors: how many of the worst errors are kept.
         """

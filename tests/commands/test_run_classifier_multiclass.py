@@ -448,7 +448,9 @@ def test_labels_that_no_font_has_are_shown_as_numbers(tmp_path, monkeypatch, cap
     task = datasets.TASKS[datasets.OWN_DATA]._replace(
         labels=("体\U000f1234", "b"), columns=("text_a",)
     )
-    scorer = task_type.type_of(task).scorer(task, task_settings.Settings(), {})
+    scorer = task_type.type_of(task).scorer(
+        task_type.ModelInUse(task, {}, None, 16), task_settings.Settings()
+    )
     example = column_layouts.InputExample("dev-1", "甲", None, "b")
     scorer.add(example, [{"logits": np.log([0.25, 0.75])}])
     drawn = []
@@ -465,7 +467,9 @@ def test_the_most_confident_errors_are_kept_in_order():
         labels=("a", "b"), columns=("text_a", "label")
     )
     confidences = np.linspace(0.51, 0.99, 90).astype(np.float32)
-    scorer = task_type.type_of(task).scorer(task, task_settings.Settings(), {}, num_errors=50)
+    scorer = task_type.type_of(task).scorer(
+        task_type.ModelInUse(task, {}, None, 16), task_settings.Settings(), num_errors=50
+    )
     for number in np.random.RandomState(1).permutation(90):
         label = "a" if number % 3 else "b"  # each third one is right
         logits = np.log([1 - confidences[number], confidences[number]])

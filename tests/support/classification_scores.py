@@ -30,7 +30,9 @@ def evaluate(objective, logits, gold, batch_size, further=(), thresholds=None):
         labels=labels, columns=("text_a", "label"), objective=objective
     )
     notes = {} if thresholds is None else {"thresholds": thresholds}
-    scorer = kind.scorer(task, task_settings.Settings(objective=objective), notes)
+    scorer = kind.scorer(
+        task_type.ModelInUse(task, notes, None, 16), task_settings.Settings(objective=objective)
+    )
     for number, (row, value) in enumerate(zip(logits, gold)):
         label = text_of_gold(value)
         example = columns.InputExample("dev-%d" % number, str(number), None, label)

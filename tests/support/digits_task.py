@@ -56,7 +56,7 @@ class Digits(task_type.TaskType):
         mask = tf.cast(features["input_mask"], tf.float32)
         return tf.reduce_sum(losses * mask, axis=1) / tf.reduce_sum(mask, axis=1)  # [B]
 
-    def scorer(self, task, settings, notes, options=None, num_errors=0):
+    def scorer(self, use, settings, options=None, num_errors=0):
         return DigitScorer()
 
     def decode(self, examples, predictions, use):

@@ -104,8 +104,8 @@ class SingleLabel(task_type.TaskType):
 
     # Results
 
-    def scorer(self, task, settings, notes, options=None, num_errors=0):
-        return ClassificationScorer(self, task, settings, notes, options, num_errors)
+    def scorer(self, use, settings, options=None, num_errors=0):
+        return ClassificationScorer(self, use.task, settings, use.notes, options, num_errors)
 
     def result_files(self, folder, use, options):
         return ClassificationFiles(use.task, folder, use.notes, options)
@@ -151,6 +151,7 @@ class Regression(SingleLabel):
     metrics = task_metrics.directions("regression")
     usual_metrics = ("pearson", "spearman")
     rules = label_rules.ValueRules()
+    scales_loss = False  # gradients grow with the values
 
 
 def _class_weights(task, train, options):
