@@ -10,11 +10,19 @@ advances that by one. Both optimizers leave out Adam's bias correction, as BERT 
 """
 
 import re
+from typing import Any, Callable, List, NamedTuple, Optional
 
 import tensorflow.compat.v1 as tf
 
 from albert_zh.common.errors import UserError
 from albert_zh.model import xla
+from albert_zh.model.gradients import (
+    accumulated_gradients,
+    clipped_over_replicas,
+    num_replicas,
+    sum_over_replicas,
+)
+from albert_zh.model.variables import variable_name
 
 __all__ = [
     "ADAM_SLOTS",
@@ -28,8 +36,11 @@ __all__ = [
     "LAMBOptimizer",
     "LAMB_SLOTS",
     "OPTIMIZERS",
+    "Schedule",
+    "TrainStep",
     "WEIGHT_DECAY_RATE",
     "accumulated_gradients",
+    "assemble_train_step",
     "create_adamw_optimizer",
     "create_optimizer",
     "learning_rate",
@@ -75,6 +86,7 @@ def create_optimizer(
     poly_power=1.0,
     start_warmup_step=0,
     layout="brightmart",
+    is_compiled=False,
 ):
     """Builds the op of one training step, by default of albert_zh's pre-training: LAMB.
 
@@ -88,6 +100,7 @@ def create_optimizer(
         poly_power: float, power of the decay; 1 is linear.
         start_warmup_step: int, the step from which warm-up counts.
         layout: the model's layout, which decides LAMB's variant (`AlbertConfig` knows it).
+        is_compiled: bool, see `AdamWeightDecayOptimizer`.
 
     Returns:
         the train op, which also advances `global_step` by exactly one.
@@ -95,16 +108,15 @@ def create_optimizer(
     Raises:
         UserError: for a setting that makes no sense.
     """
-    global_step = tf.train.get_or_create_global_step()
-    rate = learning_rate(
-        init_lr, num_train_steps, num_warmup_steps, global_step, poly_power, start_warmup_step
-    )
-    chosen = make_optimizer(optimizer, layout, rate)
-    if use_tpu:
-        chosen = tf.tpu.CrossShardOptimizer(chosen)
-    # The step advances after all updates, each of which waits for the rate: the rate is always
-    # that of the step before.
-    return chosen.apply_gradients(chosen.compute_gradients(loss), global_step=global_step)
+    schedule = Schedule(init_lr, num_train_steps, num_warmup_steps, poly_power, start_warmup_step)
+    return assemble_train_step(
+        lambda chosen: chosen.compute_gradients(loss),
+        schedule,
+        optimizer,
+        layout,
+        use_tpu,
+        is_compiled=is_compiled,
+    ).op
 
 
 def create_adamw_optimizer(loss, init_lr, num_train_steps, num_warmup_steps, use_tpu, **schedule):
@@ -112,6 +124,57 @@ def create_adamw_optimizer(loss, init_lr, num_train_steps, num_warmup_steps, use
     return create_optimizer(
         loss, init_lr, num_train_steps, num_warmup_steps, use_tpu, optimizer="adamw", **schedule
     )
+
+
+class Schedule(NamedTuple):
+    """The learning rate by step, see `learning_rate`."""
+
+    learning_rate: float  # the highest
+    num_train_steps: int
+    num_warmup_steps: Optional[int] = 0
+    poly_power: float = 1.0
+    start_warmup_step: int = 0
+
+
+class TrainStep(NamedTuple):
+    """What makes one training step."""
+
+    op: tf.Operation  # changes the weights and advances `global_step` by exactly one
+    rate: tf.Tensor  # float32 scalar, the learning rate of the step
+    optimizer: tf.train.Optimizer  # `AdamWeightDecayOptimizer`, also where a TPU's wraps it
+
+
+def assemble_train_step(
+    gradients: Callable[[tf.train.Optimizer], List[tuple]],
+    schedule: Schedule,
+    optimizer: str = "lamb",
+    layout: str = "brightmart",
+    use_tpu: bool = False,
+    **options: Any,
+) -> TrainStep:
+    """Builds a training step: gradients, learning rate, update of the weights, step count.
+
+    Args:
+        gradients: function of the optimizer that applies them (a TPU's `CrossShardOptimizer` has a
+            `compute_gradients` of its own) -> [(gradient, variable)].
+        schedule: the learning rate by step.
+        optimizer: a key of `OPTIMIZERS`.
+        layout: the model's layout, which decides LAMB's variant.
+        use_tpu: whether gradients are summed over a TPU's cores.
+        **options: further arguments of the optimizer: `is_compiled`, `rate_scales`,
+            `skips_nonfinite`.
+
+    Raises:
+        UserError: for a setting that makes no sense.
+    """
+    global_step = tf.train.get_or_create_global_step()
+    rate = learning_rate(*schedule[:3], global_step, *schedule[3:])
+    inner = make_optimizer(optimizer, layout, rate, **options)
+    outer = tf.tpu.CrossShardOptimizer(inner) if use_tpu else inner
+    # The step advances after all updates, each of which waits for the rate: the rate is always
+    # that of the step before.
+    train_op = outer.apply_gradients(gradients(outer), global_step=global_step)
+    return TrainStep(train_op, rate, inner)
 
 
 def learning_rate(
@@ -156,8 +219,6 @@ def learning_rate(
 class AdamWeightDecayOptimizer(tf.train.Optimizer):
     """Adam with decoupled weight decay and without bias correction."""
 
-    is_compiled = False  # see `apply_gradients`
-
     def __init__(
         self,
         learning_rate,
@@ -170,6 +231,9 @@ class AdamWeightDecayOptimizer(tf.train.Optimizer):
         clip_norm=None,
         use_locking=False,
         name="AdamWeightDecayOptimizer",
+        skips_nonfinite=False,
+        is_compiled=False,
+        rate_scales=None,
     ):
         """Sets up the optimizer.
 
@@ -186,6 +250,11 @@ class AdamWeightDecayOptimizer(tf.train.Optimizer):
             clip_norm: float, norm that all gradients together are clipped to; None for no clipping.
             use_locking: bool, whether updates lock their variable.
             name: name of the ops.
+            skips_nonfinite: bool, whether a step whose gradients' norm is not finite changes
+                neither weights nor slots.
+            is_compiled: bool, whether XLA makes what is done to large variables one pass over
+                memory where that pays.
+            rate_scales: {name of a variable: factor of its learning rate}, 1 where it has none.
         """
         super().__init__(use_locking, name)
         self._learning_rate = learning_rate
@@ -196,7 +265,9 @@ class AdamWeightDecayOptimizer(tf.train.Optimizer):
         self._exclude_from_weight_decay = exclude_from_weight_decay or ()
         self._slot_names = tuple(slot_names)
         self._clip_norm = clip_norm
-        self.skips_nonfinite = False
+        self.skips_nonfinite = skips_nonfinite
+        self.is_compiled = is_compiled
+        self._rate_scales = rate_scales or {}
         self.gradient_norm = None
         self.trust_ratios = {}
 
@@ -207,13 +278,11 @@ class AdamWeightDecayOptimizer(tf.train.Optimizer):
         the sum over the devices. As in the original, a row that a batch looks up twice counts as
         two in the norm (`IndexedSlices` are clipped before they are summed).
 
-        Leaves the gradients' norm before clipping in `gradient_norm`. With `skips_nonfinite` set,
-        a step whose norm is not finite changes neither weights nor slots; with `is_compiled`, XLA
-        makes what is done to large variables one pass over memory where that pays.
+        Leaves the gradients' norm before clipping in `gradient_norm`.
         """
         if self._clip_norm is not None:
             grads, variables = zip(*grads_and_vars)
-            clipped, self.gradient_norm = _clipped_over_replicas(grads, self._clip_norm)
+            clipped, self.gradient_norm = clipped_over_replicas(grads, self._clip_norm)
             grads_and_vars = list(zip(clipped, variables))
         return super().apply_gradients(grads_and_vars, global_step, name)
 
@@ -256,7 +325,10 @@ class AdamWeightDecayOptimizer(tf.train.Optimizer):
             moved = xla.one_pass(moved)
         before = [tf.convert_to_tensor(x) for x in (var, grad, mean, mean_of_squares)]
         next_mean, next_mean_of_squares, update = moved(*before)
-        scale = tf.cast(self._learning_rate, update.dtype) * self._scale(var, update)
+        scale = self._scale(var, update)
+        if variable_name(var) in self._rate_scales:
+            scale = self._rate_scales[variable_name(var)] * scale
+        scale = tf.cast(self._learning_rate, update.dtype) * scale
         step = scale * update
         if self.skips_nonfinite:
             is_finite = tf.is_finite(self.gradient_norm)
@@ -291,6 +363,7 @@ class LAMBOptimizer(AdamWeightDecayOptimizer):
         clip_norm=None,
         use_locking=False,
         name="LAMBOptimizer",
+        **options,
     ):
         """Sets up the optimizer; arguments as in `AdamWeightDecayOptimizer`, and one more.
 
@@ -309,6 +382,7 @@ class LAMBOptimizer(AdamWeightDecayOptimizer):
             clip_norm,
             use_locking,
             name,
+            **options,
         )
         self._exclude_from_layer_adaptation = exclude_from_layer_adaptation or ()
 
@@ -325,7 +399,7 @@ class LAMBOptimizer(AdamWeightDecayOptimizer):
 OPTIMIZERS = {"adamw": AdamWeightDecayOptimizer, "lamb": LAMBOptimizer}
 
 
-def make_optimizer(name, layout, rate, optimizers=OPTIMIZERS):
+def make_optimizer(name, layout, rate, optimizers=OPTIMIZERS, **options):
     """The optimizer of a name, as programs of the layout's family set it up.
 
     Args:
@@ -333,6 +407,7 @@ def make_optimizer(name, layout, rate, optimizers=OPTIMIZERS):
         layout: the model's layout.
         rate: float scalar tensor, the learning rate.
         optimizers: {name: class}.
+        **options: further arguments of the optimizer.
 
     Returns:
         `AdamWeightDecayOptimizer` that clips gradients.
@@ -348,106 +423,7 @@ def make_optimizer(name, layout, rate, optimizers=OPTIMIZERS):
         exclude_from_weight_decay=EXCLUDE_FROM_WEIGHT_DECAY,
         clip_norm=CLIP_NORM,
         **(_LAMB_OF_LAYOUT[layout] if name == "lamb" else {}),
-    )
-
-
-def num_replicas(use_tpu=False):
-    """How many replicas share a step: cores of a TPU or replicas of a strategy, a number."""
-    if use_tpu:
-        return tf.tpu.cross_replica_sum(tf.constant(1.0))
-    return tf.distribute.get_strategy().num_replicas_in_sync
-
-
-def sum_over_replicas(values, use_tpu=False):
-    """The sums of float tensors over the replicas that share a step.
-
-    On several GPUs a replica's sums end only when every replica computes its own: all of them are
-    to depend on them, as a train op is.
-
-    Args:
-        values: list of float tensors.
-        use_tpu: bool.
-
-    Returns:
-        list of float tensors.
-    """
-    if use_tpu:
-        return [tf.tpu.cross_replica_sum(value) for value in values]
-    if not tf.distribute.has_strategy():
-        return values
-    context = tf.distribute.get_replica_context()
-    return context.merge_call(_summed_over_replicas, args=(values,))
-
-
-def accumulated_gradients(compute, batch, num_parts):
-    """Gradients of a batch that is worked on in parts, one after another: memory is one part's.
-
-    Args:
-        compute: function (part, number) -> (list of gradients, {name: value} of scalars); its
-            gradients are to add up to those of the batch. It builds the model under
-            `tf.AUTO_REUSE`.
-        batch: {name: tensor [B, ...]}.
-        num_parts: int, divides B.
-
-    Returns:
-        (list of gradients, {name: value}), the sums over the parts.
-    """
-    if num_parts == 1:
-        return compute(batch, 0)
-    parts = {
-        name: tf.reshape(values, tf.concat([[num_parts, -1], tf.shape(values)[1:]], axis=0))
-        for name, values in batch.items()
-    }
-    for name, values in parts.items():
-        values.set_shape([num_parts, None] + batch[name].shape.as_list()[1:])
-
-    def of_part(number):
-        gradients, values = compute({name: parts[name][number] for name in parts}, number)
-        return [tf.convert_to_tensor(gradient) for gradient in gradients], values
-
-    def add_part(number, sums):
-        return number + 1, tf.nest.map_structure(tf.add, sums, of_part(number))
-
-    # The first part stands before the loop, as variables cannot be made in it.
-    _, sums = tf.while_loop(
-        lambda number, _: number < num_parts,
-        add_part,
-        [tf.constant(1), of_part(0)],
-        parallel_iterations=1,
-    )
-    return sums
-
-
-def _clipped_over_replicas(grads, norm):
-    """Gradients clipped together, by the norm of their sum over a strategy's replicas.
-
-    Returns:
-        (list of the clipped gradients, the norm before).
-    """
-    if not tf.distribute.has_strategy():
-        return tf.clip_by_global_norm(grads, norm)
-    context = tf.distribute.get_replica_context()
-    present = [grad for grad in grads if grad is not None]
-    rows = [grad.values for grad in present if isinstance(grad, tf.IndexedSlices)]
-    squares_of_rows = tf.add_n([tf.reduce_sum(tf.square(x)) for x in rows] + [tf.constant(0.0)])
-    *sums, squares = context.merge_call(
-        _summed_over_replicas,
-        args=([tf.convert_to_tensor(grad) for grad in present] + [squares_of_rows],),
-    )
-    # A row that is looked up twice counts as two, as on one device.
-    for grad, total in zip(present, sums):
-        if not isinstance(grad, tf.IndexedSlices):
-            squares += tf.reduce_sum(tf.square(total))
-    norm_before = tf.sqrt(squares)
-    clipped, _ = tf.clip_by_global_norm(sums, norm, use_norm=norm_before)
-    # The strategy adds what the replicas apply, and now all of them apply the same.
-    shares = iter([grad / context.num_replicas_in_sync for grad in clipped])
-    return [None if grad is None else next(shares) for grad in grads], norm_before
-
-
-def _summed_over_replicas(strategy, values):
-    return strategy.extended.batch_reduce_to(
-        tf.distribute.ReduceOp.SUM, [(value, value) for value in values]
+        **options,
     )
 
 

@@ -234,31 +234,26 @@ def _of_all_replicas(values):
 
 def _train_op(config, settings, grads_and_vars, values, scaler):
     """The op of a step; adds rate, gradient norm and trust ratios to what is to be looked at."""
-    global_step = tf.train.get_global_step()
-    rate = optimization.learning_rate(
-        settings.learning_rate,
-        settings.num_train_steps,
-        settings.num_warmup_steps,
-        global_step,
-        settings.poly_power,
-        settings.start_warmup_step,
+    skips_nonfinite = bool(settings.skip_nan_steps or scaler)
+    step = optimization.assemble_train_step(
+        lambda _: grads_and_vars,
+        optimization.Schedule(*(getattr(settings, name) for name in optimization.Schedule._fields)),
+        settings.optimizer,
+        config.layout,
+        settings.use_tpu,
+        skips_nonfinite=skips_nonfinite,
+        is_compiled=not (settings.plain or settings.use_tpu),
     )
-    inner = optimization.make_optimizer(settings.optimizer, config.layout, rate)
-    inner.skips_nonfinite = bool(settings.skip_nan_steps or scaler)
-    inner.is_compiled = not (settings.plain or settings.use_tpu)
-    optimizer = inner
-    if settings.use_tpu:
-        optimizer = tf.tpu.CrossShardOptimizer(inner)
-    train_op = optimizer.apply_gradients(grads_and_vars, global_step=global_step)
-    values["learning_rate"] = rate
-    values["gradient_norm"] = inner.gradient_norm
-    if inner.skips_nonfinite:
-        train_op = tf.group(train_op, _count_skipped(inner.gradient_norm, values))
+    train_op, gradient_norm = step.op, step.optimizer.gradient_norm
+    values["learning_rate"] = step.rate
+    values["gradient_norm"] = gradient_norm
+    if skips_nonfinite:
+        train_op = tf.group(train_op, _count_skipped(gradient_norm, values))
     if scaler:
-        train_op = tf.group(train_op, scaler.updated(tf.is_finite(inner.gradient_norm)))
+        train_op = tf.group(train_op, scaler.updated(tf.is_finite(gradient_norm)))
         values["loss_scale"] = scaler.scale
     if not settings.use_tpu:
-        for name, trust_ratio in inner.trust_ratios.items():
+        for name, trust_ratio in step.optimizer.trust_ratios.items():
             tf.summary.scalar("trust_ratio/" + name, trust_ratio)
     return train_op
 

@@ -41,10 +41,9 @@ def test_bundled_golden_files_are_the_developers(shared):
 @pytest.mark.parametrize("name", sorted(GOLDEN_TRAIN_OPS))
 def test_train_op_equals_the_original(session, name, use_resource, is_compiled, monkeypatch):
     monkeypatch.setattr(optimization, "COMPILED_FROM", 1)
-    monkeypatch.setattr(optimization.AdamWeightDecayOptimizer, "is_compiled", is_compiled)
     toy = Toy(name, use_resource)
     settings = dict(init_lr=0.01, num_train_steps=10, use_tpu=False, **GOLDEN_TRAIN_OPS[name])
-    train_op = optimization.create_optimizer(toy.loss, **settings)
+    train_op = optimization.create_optimizer(toy.loss, is_compiled=is_compiled, **settings)
     rate = tf.get_default_graph().get_tensor_by_name("learning_rate:0")
     session.run(tf.global_variables_initializer())
     calls = [op for op in tf.get_default_graph().get_operations() if "PartitionedCall" in op.type]
@@ -272,6 +271,25 @@ def test_which_variables_decay(session, name, is_decayed):
     session.run(train_op)
     expected = 2.0 - 0.5 * 0.01 * 2.0 if is_decayed else 2.0
     np.testing.assert_allclose(session.run(var), [expected], rtol=1e-6)
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "lamb"])
+def test_a_step_is_as_long_as_the_factor_of_the_rate_says(session, optimizer):
+    start = np.float32([[1.0, -2.0], [0.5, 3.0]])
+    variables = {name: tf.get_variable(name, initializer=start) for name in ("whole", "quarter")}
+    loss = tf.add_n([tf.reduce_sum(tf.square(variable)) for variable in variables.values()])
+    step = optimization.assemble_train_step(
+        lambda chosen: chosen.compute_gradients(loss),
+        optimization.Schedule(0.1, 10),
+        optimizer,
+        rate_scales={"quarter": 0.25},
+    )
+    session.run(tf.global_variables_initializer())
+    rate, _ = session.run([step.rate, step.op])
+    moved = {name: start - value for name, value in session.run(variables).items()}
+    assert rate == np.float32(0.1) and session.run(tf.train.get_global_step()) == 1
+    assert np.abs(moved["whole"]).min() > 0.01
+    np.testing.assert_allclose(moved["quarter"], 0.25 * moved["whole"], rtol=1e-5)
 
 
 def _variables_of(layout, optimizer):

@@ -46,7 +46,6 @@ def golden_folder(shared):
 def test_training_equals_the_originals(golden_folder, name, way, monkeypatch):
     case, settings = TRAININGS[name]
     is_compiled = way == "with all that saves time" and xla.pays()
-    monkeypatch.setattr(optimization.AdamWeightDecayOptimizer, "is_compiled", is_compiled)
     monkeypatch.setattr(optimization, "COMPILED_FROM", 1)
     monkeypatch.setattr(heads, "CLASSIFIER_DROPOUT", 0.0)
     golden = dict(np.load(os.path.join(golden_folder, name + ".npz")))
@@ -55,7 +54,11 @@ def test_training_equals_the_originals(golden_folder, name, way, monkeypatch):
     with tf.Graph().as_default(), tf.Session() as session:
         tensors = golden_cases.build(config, arrays, **WAYS[way])
         train_op = optimization.create_optimizer(
-            tensors["total_loss"], use_tpu=False, layout=config.layout, **settings
+            tensors["total_loss"],
+            use_tpu=False,
+            layout=config.layout,
+            is_compiled=is_compiled,
+            **settings,
         )
         golden_cases.set_variables(session, values)
         for step in range(13):

@@ -1,0 +1,103 @@
+"""Gradients of a batch that several replicas share, or that is computed in parts."""
+
+import tensorflow.compat.v1 as tf
+
+
+def num_replicas(use_tpu=False):
+    """How many replicas share a step: cores of a TPU or replicas of a strategy, a number."""
+    if use_tpu:
+        return tf.tpu.cross_replica_sum(tf.constant(1.0))
+    return tf.distribute.get_strategy().num_replicas_in_sync
+
+
+def sum_over_replicas(values, use_tpu=False):
+    """The sums of float tensors over the replicas that share a step.
+
+    On several GPUs a replica's sums end only when every replica computes its own: all of them are
+    to depend on them, as a train op is.
+
+    Args:
+        values: list of float tensors.
+        use_tpu: bool.
+
+    Returns:
+        list of float tensors.
+    """
+    if use_tpu:
+        return [tf.tpu.cross_replica_sum(value) for value in values]
+    if not tf.distribute.has_strategy():
+        return values
+    context = tf.distribute.get_replica_context()
+    return context.merge_call(_summed_over_replicas, args=(values,))
+
+
+def accumulated_gradients(compute, batch, num_parts):
+    """Gradients of a batch that is worked on in parts, one after another: memory is one part's.
+
+    Args:
+        compute: function (part, number) -> (list of gradients, {name: value} of scalars); its
+            gradients are to add up to those of the batch. It builds the model under
+            `tf.AUTO_REUSE`.
+        batch: {name: tensor [B, ...]}.
+        num_parts: int, divides B.
+
+    Returns:
+        (list of gradients, {name: value}), the sums over the parts.
+    """
+    if num_parts == 1:
+        return compute(batch, 0)
+    parts = {
+        name: tf.reshape(values, tf.concat([[num_parts, -1], tf.shape(values)[1:]], axis=0))
+        for name, values in batch.items()
+    }
+    for name, values in parts.items():
+        values.set_shape([num_parts, None] + batch[name].shape.as_list()[1:])
+
+    def of_part(number):
+        gradients, values = compute({name: parts[name][number] for name in parts}, number)
+        return [tf.convert_to_tensor(gradient) for gradient in gradients], values
+
+    def add_part(number, sums):
+        return number + 1, tf.nest.map_structure(tf.add, sums, of_part(number))
+
+    # The first part stands before the loop, as variables cannot be made in it.
+    _, sums = tf.while_loop(
+        lambda number, _: number < num_parts,
+        add_part,
+        [tf.constant(1), of_part(0)],
+        parallel_iterations=1,
+    )
+    return sums
+
+
+def clipped_over_replicas(grads, norm):
+    """Gradients clipped together, by the norm of their sum over a strategy's replicas.
+
+    Returns:
+        (list of the clipped gradients, the norm before).
+    """
+    if not tf.distribute.has_strategy():
+        return tf.clip_by_global_norm(grads, norm)
+    context = tf.distribute.get_replica_context()
+    present = [grad for grad in grads if grad is not None]
+    rows = [grad.values for grad in present if isinstance(grad, tf.IndexedSlices)]
+    squares_of_rows = tf.add_n([tf.reduce_sum(tf.square(x)) for x in rows] + [tf.constant(0.0)])
+    *sums, squares = context.merge_call(
+        _summed_over_replicas,
+        args=([tf.convert_to_tensor(grad) for grad in present] + [squares_of_rows],),
+    )
+    # A row that is looked up twice counts as two, as on one device.
+    for grad, total in zip(present, sums):
+        if not isinstance(grad, tf.IndexedSlices):
+            squares += tf.reduce_sum(tf.square(total))
+    norm_before = tf.sqrt(squares)
+    clipped, _ = tf.clip_by_global_norm(sums, norm, use_norm=norm_before)
+    # The strategy adds what the replicas apply, and now all of them apply the same.
+    shares = iter([grad / context.num_replicas_in_sync for grad in clipped])
+    return [None if grad is None else next(shares) for grad in grads], norm_before
+
+
+def _summed_over_replicas(strategy, values):
+    return strategy.extended.batch_reduce_to(
+        tf.distribute.ReduceOp.SUM, [(value, value) for value in values]
+    )
