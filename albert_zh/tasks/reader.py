@@ -7,36 +7,42 @@ split.examples[0].text_a
 import collections
 import itertools
 import os
-import re
-
-import numpy as np
 
 from albert_zh.common import files
 from albert_zh.common.errors import UserError
 from albert_zh.tasks import rows as row_files
 from albert_zh.tasks import task_type
-from albert_zh.tasks.columns import NUMBER, Layout, form
-from albert_zh.tasks.datasets import COLUMN_FLAGS, label_parts
-from albert_zh.tasks.named_columns import label_candidates, shortened
+from albert_zh.tasks.columns import Layout, form
+from albert_zh.tasks.named_columns import shortened
+from albert_zh.tasks.own_labels import (
+    NAME_COLUMNS,
+    label_counts,
+    separator_of,
+    use_multi_label,
+    with_columns_and_labels,
+)
+from albert_zh.tasks.separators import other_separator
+from albert_zh.tasks.text_notes import quoted_texts, remarkable_texts, texts_over_lines
+
+__all__ = [
+    "RowsDontFit",
+    "Split",
+    "check_is_table",
+    "describe",
+    "in_both_orders",
+    "label_counts",
+    "open_stream",
+    "read_split",
+    "separator_of",
+    "split_path",
+    "with_columns_and_labels",
+]
 
 SHOWN_BAD_ROWS, SHOWN_BAD_LINES = 3, 20  # with what is wrong in them; with their numbers at most
 SHOWN_LABELS = 20
-# Where there are more labels than half the rows, they are no classes if they are many and nearly
-# each stands once, or if they are longer than so many words or characters.
-FEW_LABELS, MANY_LABELS, LONG_LABEL = 20, 200, 10
 LOOKED_AHEAD = 1000  # rows by which a streamed file's columns are found
-COMPOUND = 0.1  # share of labels with a mark in them from which it may separate labels
-_MARKS = re.compile("[;；,，、|]")
-_NAME_COLUMNS = (
-    "let a header line name the right ones text_a, text_b and label, or name them by %s"
-    % ", ".join("--%s" % flag for flag in COLUMN_FLAGS.values())
-)
-MOST = 0.9  # share of lines that a mark cuts into equally many cells, so that it may separate them
 _LEFT_OUT = "%d rows are left out, as this task does with such"
 _WORKBOOKS = (".xlsx", ".xls", ".ods", ".numbers", ".et")
-_SEPARATORS = ("\t", ",", ";", "，", "；", "|", " ")  # that users put between columns
-_QUOTED = re.compile(r'"(?=.*(,|""))([^"]|"")+"$')  # what Excel quotes: commas, quotes
-_WORD = re.compile(r"[0-9A-Za-z_.:-]+|\w")
 
 Split = collections.namedtuple(
     "Split",
@@ -69,105 +75,6 @@ class RowsDontFit(UserError):
     def __init__(self, message, num_rows, has_unknown_labels):
         super().__init__(message)
         self.num_rows, self.has_unknown_labels = num_rows, has_unknown_labels
-
-
-def with_columns_and_labels(task, split):
-    """Own data's task as its training file shows it.
-
-    Args:
-        task: `Task` without labels or columns.
-        split: `Split` of the training file.
-
-    Returns:
-        `Task`: labels sorted (numbers by value), so that their order does not depend on the file's.
-
-    Raises:
-        UserError: if nearly every row has a label of its own, or all have the same.
-    """
-    task = task._replace(columns=split.columns, header=tuple(split.header))
-    counts = label_counts(task, split)
-    labels = task_type.rules_of(task).labels_of_all(counts)
-    if labels is not None:
-        return task._replace(labels=labels)
-    num_rows = len(split.examples)
-    if _are_no_classes(task, counts, split.examples):
-        raise UserError(
-            "%s: %d different labels in %d rows: is the label column (%s: %s) a text or an id? %s"
-            % (
-                split.path,
-                len(counts),
-                num_rows,
-                split.names["label"],
-                shortened(", ".join(sorted(counts)[:3])),
-                _way_out_of_labels(split, counts),
-            )
-        )
-    if len(counts) < 2:
-        raise UserError(
-            "%s: all %d rows have the label %r: nothing to tell apart"
-            % (split.path, num_rows, "".join(counts))
-        )
-    return task._replace(labels=tuple(sorted(counts, key=_label_order)))
-
-
-def _way_out_of_labels(split, counts):
-    """What to do where the labels are no classes: another column, another objective."""
-    columns = {
-        column: [getattr(example, column) for example in split.examples] for column in split.columns
-    }
-    for column, num_values in label_candidates(columns)[:1]:
-        if column != "label":
-            return "Column %s has %d values: if it is the label, add --label_column=%s" % (
-                split.names[column],
-                num_values,
-                split.names[column],
-            )
-    mark = separator_of(counts)
-    if mark is not None:
-        return _use_multi_label(mark)
-    if all(NUMBER.match(label) for label in counts):
-        return "Numbers that are to be estimated need --regression=true; else %s" % _NAME_COLUMNS
-    return "If so, %s; classes of such names need two rows each" % _NAME_COLUMNS
-
-
-def _use_multi_label(mark):
-    return "If %r separates several labels of a row, add --multi_label=true%s" % (
-        mark,
-        "" if mark == "|" else " --label_separator=%r" % mark,
-    )
-
-
-def separator_of(labels):
-    """A mark that may stand between the labels of one cell, as a share of the labels has it."""
-    counts = collections.Counter(mark for label in labels for mark in set(_MARKS.findall(label)))
-    likely = [mark for mark, count in counts.most_common(1) if count >= COMPOUND * len(labels)]
-    return likely[0] if likely else None
-
-
-def _are_no_classes(task, counts, examples):
-    """Whether labels seem to be texts, numbers or ids, as nearly each row has its own."""
-    if len(counts) <= max(FEW_LABELS, len(examples) / 2):
-        return False
-    num_single = sum(count == 1 for count in counts.values())
-    if len(counts) > MANY_LABELS and num_single > 0.9 * len(counts):
-        return True
-    return not task_type.rules_of(task).has_several_labels and _are_texts(counts, examples)
-
-
-def _are_texts(labels, examples):
-    """Whether labels are numbers or as long as texts; a Latin word is as long as a character."""
-
-    def mean_length(texts):
-        return np.mean([len(_WORD.findall(text)) for text in texts])
-
-    if all(NUMBER.match(label) for label in labels):
-        return True
-    limit = min(LONG_LABEL, 0.75 * mean_length([example.text_a for example in examples]))
-    return mean_length(labels) > limit
-
-
-def _label_order(label):
-    return (0, float(label), label) if NUMBER.match(label) else (1, 0.0, label)
 
 
 def in_both_orders(split):
@@ -225,9 +132,9 @@ def read_split(task, data_dir, name, encoding="utf-8", skip_bad_rows=False):
     _report_bad_rows(task, layout, table, bad, rows, skip_bad_rows, notes)
     if not examples:
         raise UserError("%s has no %s" % (path, _expected_rows(table, layout.columns)))
-    notes.extend(_remarkable_texts(examples))
-    notes.extend(_texts_over_lines(table, examples))
-    notes.extend(_quoted_texts(task, table, examples))
+    notes.extend(remarkable_texts(examples))
+    notes.extend(texts_over_lines(table, examples))
+    notes.extend(quoted_texts(task, table, examples))
     has_labels = "label" in layout.columns and any(example.label for example in examples)
     if not has_labels:
         examples = [example._replace(label=None) for example in examples]
@@ -268,7 +175,7 @@ def _check_label_column(layout, table, rows):
             % (
                 table.path,
                 ", ".join(map(str, layout.header or layout.columns)),
-                _other_separator(table, rows) or _NAME_COLUMNS,
+                other_separator(table, rows) or NAME_COLUMNS,
             )
         )
 
@@ -283,47 +190,6 @@ def _expected_rows(table, columns):
     if table.is_json:
         return "lines of JSON objects with %s" % ", ".join(filter(None, columns))
     return "rows of %s" % form(columns, ", " if table.delimiter == "," else "<tab>")
-
-
-def _other_separator(table, rows):
-    """What to do where another mark than the file's delimiter seems to separate; None if none."""
-    if table.is_json:
-        return None
-    lines = [table.delimiter.join(row.cells).strip() for row in rows]
-    if _share_of_usual_count(lines, table.delimiter) >= MOST:
-        return None
-    marks = [mark for mark in _SEPARATORS if _may_separate(lines, mark)]
-    if not marks:
-        return None
-    # Full-width marks are punctuation of the texts rather.
-    mark = max(marks, key=lambda m: (_has_labels(lines, m), m < "\x7f"))
-    way_out = "put %s there" % ("tabs" if table.delimiter == "\t" else "commas")
-    if mark == "," and not table.path.endswith(".csv"):
-        way_out += ", or name the file .csv"
-    is_single = max(len(row.cells) for row in rows) == 1
-    found = "each line has one column and %r in it" if is_single else "most lines have %r as often"
-    return "%s: if that separates columns, %s" % (found % mark, way_out)
-
-
-def _may_separate(lines, mark):
-    """Whether a mark cuts most lines into equally many cells, or labels off their texts."""
-    num_cut = sum(mark in line for line in lines)
-    is_usual = mark != " " and _share_of_usual_count(lines, mark) >= MOST
-    return num_cut >= MOST * len(lines) and (is_usual or mark == " " or _has_labels(lines, mark))
-
-
-def _has_labels(lines, mark):
-    """Whether what stands before the first or behind the last of a mark are a few values."""
-    ends = [line.split(mark)[end] for end in (0, -1) for line in lines]
-    counts = [len(set(ends[: len(lines)])), len(set(ends[len(lines) :]))]
-    return any(2 <= count <= len(lines) / 2 for count in counts)
-
-
-def _share_of_usual_count(lines, mark):
-    """The share of lines that a mark cuts into the usual number of cells; 0 if that is one."""
-    counts = collections.Counter(line.count(mark) for line in lines)
-    usual, num_lines = counts.most_common(1)[0]
-    return num_lines / len(lines) if usual else 0
 
 
 def _check_json(table, rows):
@@ -464,13 +330,6 @@ def describe(split, task):
     ]
 
 
-def label_counts(task, split):
-    """Counter of the rows of each label."""
-    return collections.Counter(
-        part for example in split.examples for part in label_parts(task, example.label)
-    )
-
-
 def _about_labels(split, task):
     if not split.has_labels:
         return "no labels"
@@ -525,13 +384,13 @@ def _report_bad_rows(task, layout, table, bad, rows, skip, notes):
     if not skip:
         way_out = "mend them, or leave them out with --skip_bad_rows=true"
         if not layout.only_labels_are_bad and 2 * len(bad) > len(rows):
-            way_out = _other_separator(table, rows) or way_out
+            way_out = other_separator(table, rows) or way_out
         kind = task_type.rules_of(task)
         can_have_several = kind.has_classes and not kind.has_several_labels
         mark = separator_of(task.labels or ()) if can_have_several else None
         if layout.only_labels_are_bad and task.header is not None and mark is not None:
             shown = "line %d: %s" % (bad[0][0], shortened(bad[0][1], 80))
-            way_out = _use_multi_label(mark)
+            way_out = use_multi_label(mark)
         if layout.only_labels_are_bad and [line for line, _ in bad] == [rows[0].line]:
             names = ", ".join(filter(None, layout.columns))
             way_out += "; if line %d is a header, name its columns %s" % (rows[0].line, names)
@@ -541,42 +400,3 @@ def _report_bad_rows(task, layout, table, bad, rows, skip, notes):
             layout.only_labels_are_bad,
         )
     notes.append("left out %s: %s" % (count, shown))
-
-
-def _remarkable_texts(examples):
-    """Notes on texts that train badly: empty ones, ones with NUL bytes."""
-    checks = (
-        ("an empty text", lambda text: text is not None and not text.strip()),
-        ("NUL bytes, which the tokenizer drops", lambda text: text is not None and "\0" in text),
-    )
-    for what, is_such in checks:
-        found = [e.guid for e in examples if is_such(e.text_a) or is_such(e.text_b)]
-        if found:
-            line = found[0].rsplit("-", 1)[1]
-            yield "%d rows have %s (first: line %s)" % (len(found), what, line)
-
-
-def _texts_over_lines(table, examples):
-    """Notes on texts of CSV over several lines, as a stray quote would make of several rows."""
-    if table.delimiter != ",":
-        return
-    found = [e for e in examples if any(t and "\n" in t for t in (e.text_a, e.text_b))]
-    if found:
-        yield (
-            "%d rows have a text over several lines (first: line %s): if that is not meant, a "
-            "stray quote there has joined rows" % (len(found), found[0].guid.rsplit("-", 1)[1])
-        )
-
-
-def _quoted_texts(task, table, examples):
-    """Notes on own data's texts in quotes, as Excel writes them where a tab separates."""
-    is_own = task.columns is None or task.header is not None
-    if not is_own or table.delimiter != "\t":
-        return
-    found = [e for e in examples if any(t and _QUOTED.match(t) for t in (e.text_a, e.text_b))]
-    if found:
-        yield (
-            "%d rows have texts in quotes, which belong to the text where tabs separate (first: "
-            "line %s): if Excel put them there, save the file as CSV UTF-8, named .csv"
-            % (len(found), found[0].guid.rsplit("-", 1)[1])
-        )

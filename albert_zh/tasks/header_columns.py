@@ -1,0 +1,186 @@
+"""Which column of a file is which, by the names in its header line or of its keys."""
+
+from typing import Dict, NamedTuple, Optional, Sequence, Tuple
+
+from albert_zh.common.errors import UserError
+from albert_zh.tasks import named_columns
+from albert_zh.tasks.datasets import PAIR, Task
+from albert_zh.tasks.named_columns import NOT_TEXTS, shortened
+from albert_zh.tasks.rows import Row
+
+
+class FirstRows(NamedTuple):
+    """The rows of a file that its columns are found by."""
+
+    task: Task
+    split: str  # "train", "dev" or "test"
+    path: str
+    is_csv: bool
+    rows: Sequence[Row]  # the first of the file or all, at least one
+
+    @property
+    def wanted(self) -> Tuple[str, ...]:
+        """The columns that the task has."""
+        return tuple(column for column in self.task.columns or PAIR if column)
+
+
+class ColumnChoice(NamedTuple):
+    """What the columns of a file are."""
+
+    columns: Tuple[Optional[str], ...]  # in their order, None for one that is not used
+    names: Optional[Dict[str, Optional[str]]] = None  # {column: name}; None by position
+    header: Tuple[str, ...] = ()
+    num_header_rows: int = 0
+    notes: Sequence[str] = ()  # lines for the user
+
+
+class HeaderColumns:
+    """Columns by the names of a header line, or of the keys of JSON lines."""
+
+    def __init__(self, first_rows):
+        """Sets up what the columns are found in.
+
+        Args:
+            first_rows: `FirstRows`.
+        """
+        self._task, self._path = first_rows.task, first_rows.path
+        self._wanted, self._rows = first_rows.wanted, first_rows.rows
+
+    def _columns_of(self, names):
+        """(columns in the order of the names, {column: name})."""
+        known = {
+            column: self._key_of(names, column)
+            for column in ("text_a", "text_b", "label")
+            if column in self._wanted
+        }
+        if self._task.examples_of:
+            return self._wanted, known
+        found = [column for column, key in known.items() if key is not None]
+        names = list(names)
+        return tuple(sorted(found, key=lambda column: names.index(known[column]))), known
+
+    def of_keys(self, keys):
+        """The columns of JSON lines.
+
+        Args:
+            keys: list of str, the keys of all rows.
+
+        Returns:
+            `ColumnChoice`.
+        """
+        columns, names = self._columns_of(keys)
+        notes = []
+        if self._task.columns is None:  # known tasks have more keys than they use
+            used = set(NOT_TEXTS).union(names.values())
+            notes = self._unused([key for key in keys if key not in used], names)
+        return ColumnChoice(columns, names, notes=notes)
+
+    def of_header(self):
+        """The columns by the names in line 1 or 2; None if neither is a header that is known.
+
+        Returns:
+            `ColumnChoice`, or None.
+
+        Raises:
+            UserError: if a name is there twice, or line 1 names some of the texts only.
+        """
+        first = self._rows[0].cells
+        if self._is_named(first) and not self._has_names_as_labels():
+            return self._of_row(0)
+        if self._is_header_below_another():
+            return self._of_row(1)
+        self._check_named_texts(first)
+        return None
+
+    def _is_named(self, cells):
+        """Whether a line is a header whose names are known."""
+        texts = [c for c in ("text_a", "text_b") if self._task.columns and c in self._wanted]
+        if not all(self._key_of(cells, column) for column in texts or ["text_a"]):
+            return False
+        is_of_names = len(cells) > 1 or self._task.columns is None or len(texts) == 1
+        return is_of_names and all(len(cell) < 60 for cell in cells)
+
+    def _has_names_as_labels(self):
+        """Whether the names in line 1 are values, such as labels "question" and "statement"."""
+        cells = self._rows[0].cells
+        if len(cells) == 1 or self._key_of(cells, "label") is not None:
+            return False
+        names = [self._key_of(cells, column) for column in ("text_a", "text_b")]
+        below = [row.cells for row in self._rows[1:] if row.cells != cells]
+        return all(
+            name in (self._task.labels or ())
+            or any(name in other[place : place + 1] for other in below)
+            for place, name in enumerate(cells)
+            if name in names
+        )
+
+    def _is_header_below_another(self):
+        """Whether line 2 has the known names, and line 1 is a title or a header of other names."""
+        second = self._rows[1].cells if len(self._rows) > 1 else []
+        label = self._key_of(second, "label")
+        if label is None or not self._is_named(second):
+            return False
+        if len(second) != len(self._rows[0].cells):
+            return True
+        place = second.index(label)
+        labels = [row.cells[place].strip() for row in self._rows if len(row.cells) > place]
+        return labels[0] not in labels[1:] and labels[0] not in (self._task.labels or ())
+
+    def _check_named_texts(self, cells):
+        """A header that names a text and the label needs all texts of the task."""
+        missing = [c for c in self._wanted if c != "label" and not self._key_of(cells, c)]
+        has_some = len(missing) < len(self._wanted) - 1 and self._key_of(cells, "label")
+        if self._task.columns and missing and has_some:
+            raise UserError(
+                "%s has no %s column: it has %s (name the columns %s in the header line)"
+                % (self._path, missing[0], ", ".join(cells), ", ".join(self._wanted))
+            )
+
+    def _of_row(self, number):
+        """The columns by the names of a row, the first or the second: `ColumnChoice`."""
+        rows = self._rows
+        header = tuple(cell.strip() for cell in rows[number].cells)
+        columns, names = self._columns_of(header)
+        self._check_names_are_once(header, names, rows[number].line)
+        num_header_rows = number + 1
+        notes = ["line %d is a header (%s)" % (number + 1, shortened(" | ".join(header)))]
+        notes += self._unused([cell for cell in header if cell not in names.values()], names)
+        other = rows[1 - number].cells if len(rows) > 1 else []
+        if number == 1 or self._has_same_names(other, header, names):
+            num_header_rows = 2
+            other = shortened(" | ".join(other))
+            notes.append("line %d is a header too (%s)" % (2 - number, other))
+        return ColumnChoice(columns, names, header, num_header_rows, notes)
+
+    def _check_names_are_once(self, header, names, line):
+        lower = [cell.lower() for cell in header if cell]
+        twice = sorted({cell for cell in lower if lower.count(cell) > 1})
+        if any(name and name.lower() in twice for name in names.values()):
+            raise UserError(
+                "%s, line %d: the header has the column %s twice: rename one"
+                % (self._path, line, ", ".join(twice))
+            )
+
+    def _unused(self, unused, names):
+        """Notes on columns that are not used."""
+        if not unused:
+            return []
+        hint = self._about_second_text(unused, names)
+        return ["columns that are not used: %s%s" % (shortened(", ".join(unused)), hint)]
+
+    def _about_second_text(self, unused, names):
+        """A hint where a column that is not used has a text's name."""
+        if "text_b" not in self._wanted or names["text_b"] or not names["text_a"]:
+            return ""
+        is_text = self._key_of(unused, "text_a") is not None
+        return " (text_b would be the name of a second text)" if is_text else ""
+
+    def _has_same_names(self, cells, header, names):
+        """Whether a line has known names, too, wherever the header, which names the label, has."""
+        if len(cells) != len(header) or not names.get("label"):
+            return False
+        places = {column: header.index(name) for column, name in names.items() if name}
+        return all(self._key_of([cells[places[column]]], column) for column in places)
+
+    def _key_of(self, names, column):
+        return named_columns.known_name(self._task, names, column)

@@ -1,0 +1,36 @@
+"""Whether a cell is a label of the task."""
+
+from albert_zh.tasks import task_type
+from albert_zh.tasks.datasets import label_parts
+from albert_zh.tasks.named_columns import plain_label, shortened
+
+
+def problem_of_label(task, label):
+    """What is wrong with a label of a row; None if it is the task's."""
+    kind = task_type.rules_of(task)
+    problem = kind.problem(label)
+    if problem and kind.has_classes:
+        return "%s, expected one of %s" % (problem, _some_labels(task) or "your labels")
+    if problem:
+        return "%r is %s" % (shortened(label), problem)
+    if task.labels is None or not kind.has_classes:
+        return None
+    for part in label_parts(task, label):
+        if part not in task.labels:
+            return "unknown label %r, %s %s%s" % (
+                shortened(part),
+                "expected one of" if task.header is None else "which training never saw; it has",
+                _some_labels(task),
+                _spelling(part, task.labels),
+            )
+    return None
+
+
+def _some_labels(task):
+    return shortened(", ".join(task.labels or ()), 200)
+
+
+def _spelling(label, labels):
+    """A hint where a label is a known one in another spelling: "1.0" for "1", full width ..."""
+    same = [known for known in labels if plain_label(known) == plain_label(label)]
+    return " (is it %r, written otherwise?)" % same[0] if same else ""

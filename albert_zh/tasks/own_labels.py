@@ -1,0 +1,129 @@
+"""The labels of own data: which there are, and whether they are classes at all."""
+
+import collections
+import re
+
+import numpy as np
+
+from albert_zh.common.errors import UserError
+from albert_zh.tasks import task_type
+from albert_zh.tasks.columns import NUMBER
+from albert_zh.tasks.datasets import COLUMN_FLAGS, label_parts
+from albert_zh.tasks.named_columns import label_candidates, shortened
+
+# Where there are more labels than half the rows, they are no classes if they are many and nearly
+# each stands once, or if they are longer than so many words or characters.
+FEW_LABELS, MANY_LABELS, LONG_LABEL = 20, 200, 10
+COMPOUND = 0.1  # share of labels with a mark in them from which it may separate labels
+_MARKS = re.compile("[;；,，、|]")
+_WORD = re.compile(r"[0-9A-Za-z_.:-]+|\w")
+NAME_COLUMNS = (
+    "let a header line name the right ones text_a, text_b and label, or name them by %s"
+    % ", ".join("--%s" % flag for flag in COLUMN_FLAGS.values())
+)
+
+
+def with_columns_and_labels(task, split):
+    """Own data's task as its training file shows it.
+
+    Args:
+        task: `Task` without labels or columns.
+        split: `Split` of the training file.
+
+    Returns:
+        `Task`: labels sorted (numbers by value), so that their order does not depend on the file's.
+
+    Raises:
+        UserError: if nearly every row has a label of its own, or all have the same.
+    """
+    task = task._replace(columns=split.columns, header=tuple(split.header))
+    counts = label_counts(task, split)
+    labels = task_type.rules_of(task).labels_of_all(counts)
+    if labels is not None:
+        return task._replace(labels=labels)
+    num_rows = len(split.examples)
+    if _are_no_classes(task, counts, split.examples):
+        raise UserError(
+            "%s: %d different labels in %d rows: is the label column (%s: %s) a text or an id? %s"
+            % (
+                split.path,
+                len(counts),
+                num_rows,
+                split.names["label"],
+                shortened(", ".join(sorted(counts)[:3])),
+                _way_out_of_labels(split, counts),
+            )
+        )
+    if len(counts) < 2:
+        raise UserError(
+            "%s: all %d rows have the label %r: nothing to tell apart"
+            % (split.path, num_rows, "".join(counts))
+        )
+    return task._replace(labels=tuple(sorted(counts, key=_label_order)))
+
+
+def _way_out_of_labels(split, counts):
+    """What to do where the labels are no classes: another column, another objective."""
+    columns = {
+        column: [getattr(example, column) for example in split.examples] for column in split.columns
+    }
+    for column, num_values in label_candidates(columns)[:1]:
+        if column != "label":
+            return "Column %s has %d values: if it is the label, add --label_column=%s" % (
+                split.names[column],
+                num_values,
+                split.names[column],
+            )
+    mark = separator_of(counts)
+    if mark is not None:
+        return use_multi_label(mark)
+    if all(NUMBER.match(label) for label in counts):
+        return "Numbers that are to be estimated need --regression=true; else %s" % NAME_COLUMNS
+    return "If so, %s; classes of such names need two rows each" % NAME_COLUMNS
+
+
+def use_multi_label(mark):
+    return "If %r separates several labels of a row, add --multi_label=true%s" % (
+        mark,
+        "" if mark == "|" else " --label_separator=%r" % mark,
+    )
+
+
+def separator_of(labels):
+    """A mark that may stand between the labels of one cell, as a share of the labels has it."""
+    counts = collections.Counter(mark for label in labels for mark in set(_MARKS.findall(label)))
+    likely = [mark for mark, count in counts.most_common(1) if count >= COMPOUND * len(labels)]
+    return likely[0] if likely else None
+
+
+def _are_no_classes(task, counts, examples):
+    """Whether labels seem to be texts, numbers or ids, as nearly each row has its own."""
+    if len(counts) <= max(FEW_LABELS, len(examples) / 2):
+        return False
+    num_single = sum(count == 1 for count in counts.values())
+    if len(counts) > MANY_LABELS and num_single > 0.9 * len(counts):
+        return True
+    return not task_type.rules_of(task).has_several_labels and _are_texts(counts, examples)
+
+
+def _are_texts(labels, examples):
+    """Whether labels are numbers or as long as texts; a Latin word is as long as a character."""
+
+    def mean_length(texts):
+        return np.mean([len(_WORD.findall(text)) for text in texts])
+
+    if all(NUMBER.match(label) for label in labels):
+        return True
+    limit = min(LONG_LABEL, 0.75 * mean_length([example.text_a for example in examples]))
+    return mean_length(labels) > limit
+
+
+def _label_order(label):
+    return (0, float(label), label) if NUMBER.match(label) else (1, 0.0, label)
+
+
+def label_counts(task, split):
+    """Counter of the rows of each label."""
+    return collections.Counter(
+        part for example in split.examples for part in label_parts(task, example.label)
+    )

@@ -1,0 +1,199 @@
+"""Which column of a file is which, by their order: files whose header, if any, is not known."""
+
+import collections
+import re
+
+from albert_zh.common.errors import UserError
+from albert_zh.tasks import named_columns
+from albert_zh.tasks.datasets import PAIR, label_parts
+from albert_zh.tasks.header_columns import ColumnChoice
+from albert_zh.tasks.label_checks import problem_of_label
+from albert_zh.tasks.named_columns import shortened
+
+# Names of text columns, by which the header of a file without labels is known.
+TEXT_COLUMN = re.compile(
+    r"(text|sentence|sent|question|query|title|q|s|句子|文本|问题|标题)[ _-]?([ab12]|一|二)?$", re.I
+)
+NUMBER = re.compile(r"[-+]?\d+(\.\d+)?$")
+_NAME = re.compile(r"[A-Za-z][\w ./-]*$", re.A)  # as columns have in English
+_ID_COLUMN = re.compile(r"(id|idx|index|no|编号|序号)$", re.I)
+_COLUMNS_BY_COUNT = {1: ("text_a",), 2: ("text_a", "label"), 3: PAIR}
+
+
+class PositionColumns:
+    """Columns by their positions; line 1 may be a header whose names are not known."""
+
+    def __init__(self, first_rows):
+        """Sets up what the columns are found in.
+
+        Args:
+            first_rows: `FirstRows`.
+        """
+        self._task, self._split, self._path = first_rows.task, first_rows.split, first_rows.path
+        self._is_csv, self._rows = first_rows.is_csv, first_rows.rows
+
+    def chosen(self, width, places):
+        """Columns that the user has chosen by position.
+
+        Args:
+            width: cells of the usual row.
+            places: {column: position from 0}.
+
+        Returns:
+            `ColumnChoice`.
+        """
+        by_place = {place: column for column, place in places.items()}
+        columns = tuple(by_place.get(place) for place in range(width))
+        cells = self._rows[0].cells
+        is_named = len(cells) == width and any(
+            self._key_of([cells[place]], column) for column, place in places.items()
+        )
+        is_named = is_named or any(_ID_COLUMN.match(cell.strip()) for cell in cells)
+        if not (is_named or self._is_header(columns)):
+            return ColumnChoice(columns)
+        notes = ["line 1 is a header (%s)" % shortened(" | ".join(cells))]
+        return ColumnChoice(columns, None, tuple(cell.strip() for cell in cells), 1, notes)
+
+    def usual(self):
+        """The columns that rows of the file's usual width have.
+
+        Returns:
+            `ColumnChoice`.
+
+        Raises:
+            UserError: if there seem to be other columns than those.
+        """
+        cells = self._rows[0].cells
+        columns, place = self._usual_columns()
+        self._check_is_no_id(columns)
+        self._check_columns_of_training(columns)
+        shown = shortened(" | ".join(cells))
+        header, notes = (), []
+        if place is not None or self._is_header(columns):
+            header = tuple(cells)
+            notes.append("line 1 is a header (%s)" % shown)
+        elif self._has_first_label_alone(columns):
+            notes.append(
+                "line 1 is taken for a row (%s): if it is a header, name its columns %s"
+                % (shown, ", ".join(columns))
+            )
+        if self._task.labels is None or self._task.header is not None:
+            notes.append(
+                "columns are taken by their position: %s" % ", ".join(filter(None, columns))
+            )
+        return ColumnChoice(columns, None, header, int(bool(header)), notes)
+
+    def _usual_columns(self):
+        """(columns, where line 1 has a name of the label column or None)."""
+        widths = collections.Counter(len(row.cells) for row in self._rows)
+        usual = widths.most_common(1)[0][0]
+        columns = self._task.columns or _COLUMNS_BY_COUNT.get(usual, PAIR)
+        unlabelled = tuple(column for column in columns if column != "label")
+        if self._split == "test" and self._lacks_labels(usual, columns):
+            columns = unlabelled
+        place = None if self._task.columns else self._place_of_label_name(columns)
+        if place is not None:
+            columns = unlabelled[:place] + ("label",) + unlabelled[place:]
+        return columns, place
+
+    def _check_is_no_id(self, columns):
+        """Raises `UserError` where own pairs have numbers in place of their first texts."""
+        cells = [row.cells[0] for row in self._rows[1:]]
+        is_numbered = len(set(cells)) == len(cells) > 1 and all(map(NUMBER.match, cells))
+        if self._task.columns is None and is_numbered and len(columns) == len(PAIR):
+            raise UserError(
+                "%s: column 1 has a number of its own in each row: an id? Name the columns in a "
+                "header line, as id, text_a, label, or by --text_column=2 --label_column=3"
+                % self._path
+            )
+
+    def _check_columns_of_training(self, columns):
+        """Raises `UserError` where rows without a header may begin with what training left out."""
+        header = self._task.header or ()
+        if self._split != "test" or len(header) <= len(columns) or "label" not in columns:
+            return
+        place = columns.index("label")
+        labels = [row.cells[place].strip() for row in self._rows if len(row.cells) == len(columns)]
+        if labels and all(problem_of_label(self._task, label) for label in labels):
+            raise UserError(
+                "%s: no header, and %r is no label: let line 1 name the columns, as the training "
+                "file does (%s)" % (self._path, shortened(labels[0]), ", ".join(header))
+            )
+
+    def _lacks_labels(self, usual, columns):
+        """Whether a file's usual row has no label; commas of a text may have parted some rows."""
+        if usual == len([column for column in columns if column != "label"]):
+            return True
+        are_parted = usual == 2 and self._is_csv and any(len(row.cells) == 1 for row in self._rows)
+        if not are_parted or "label" not in columns:
+            return False
+        place = columns.index("label")
+        labels = [row.cells[place].strip() for row in self._rows if len(row.cells) == 2]
+        return not any(label and not problem_of_label(self._task, label) for label in labels)
+
+    def _place_of_label_name(self, columns):
+        """Where line 1 has a known name of the label column, so that it is a header; or None."""
+        cells = [cell.strip() for cell in self._rows[0].cells]
+        name = self._key_of(cells, "label")
+        if name is None or "label" not in columns or len(cells) < 2:
+            return None
+        place, usual = cells.index(name), columns.index("label")
+        found = [
+            {row.cells[number].strip() for row in self._rows[1:] if len(row.cells) > number}
+            for number in (place, usual)
+        ]
+        if name in found[0] or (place != usual and len(found[0]) >= len(found[1])):
+            return None
+        if len(cells) != len(columns) or any(_ID_COLUMN.match(cell) for cell in cells):
+            raise UserError(
+                "%s, line %d: a header (%s) whose texts have no known name: name them text_a, and "
+                "of pairs text_b" % (self._path, self._rows[0].line, shortened(" | ".join(cells)))
+            )
+        return place
+
+    def _has_first_label_alone(self, columns):
+        """Whether line 1 of training data, taken for a row, has a label that no other row has."""
+        if self._task.columns or "label" not in columns or len(self._rows) < 3:
+            return False
+        place = columns.index("label")
+        labels = [row.cells[place].strip() for row in self._rows if len(row.cells) == len(columns)]
+        if len(self._rows[0].cells) != len(columns) or NUMBER.match(labels[0]):
+            return False
+        first = set(label_parts(self._task, labels[0]))
+        return not first & {part for label in labels[1:] for part in label_parts(self._task, label)}
+
+    def _is_header(self, columns):
+        task, cells = self._task, self._rows[0].cells
+        if task.header is not None:
+            names = dict(zip(task.columns, task.header))
+            without_label = tuple(name for column, name in names.items() if column != "label")
+            is_same = bool(task.header) and tuple(cells) in (task.header, without_label)
+            return is_same or self._is_label_name(cells, columns)
+        if "label" not in columns:
+            return all(TEXT_COLUMN.match(cell.strip()) for cell in cells)
+        if task.labels is not None and self._is_label_name(cells, columns):
+            return True
+        return len(cells) == len(columns) and self._is_label_of_another_kind(columns)
+
+    def _is_label_of_another_kind(self, columns):
+        """Whether line 1 alone has a label that is no number, or that no other line has."""
+        place = columns.index("label")
+        labels = [row.cells[place].strip() for row in self._rows if len(row.cells) > place]
+        label, counts = labels[0], collections.Counter(labels[1:])
+        if not label or NUMBER.match(label) or label in counts or not counts:
+            return False
+        is_text_among_numbers = all(map(NUMBER.match, counts))
+        if self._task.labels is None:
+            return len(self._rows) > 2 and (is_text_among_numbers or min(counts.values()) > 1)
+        is_known = label in self._task.labels or label in self._task.aliases
+        return is_text_among_numbers and not is_known and bool(_NAME.match(label))
+
+    def _is_label_name(self, cells, columns):
+        """Whether the label's cell is a name of the label column, and no label."""
+        if "label" not in columns or len(cells) != len(columns):
+            return False
+        label = cells[columns.index("label")].strip()
+        return self._key_of([label], "label") is not None and label not in self._task.labels
+
+    def _key_of(self, names, column):
+        return named_columns.known_name(self._task, names, column)

@@ -1,0 +1,47 @@
+"""Whether another mark than a file's delimiter separates its columns."""
+
+import collections
+
+MOST = 0.9  # share of lines that a mark cuts into equally many cells, so that it may separate them
+_SEPARATORS = ("\t", ",", ";", "，", "；", "|", " ")  # that users put between columns
+
+
+def other_separator(table, rows):
+    """What to do where another mark than the file's delimiter seems to separate; None if none."""
+    if table.is_json:
+        return None
+    lines = [table.delimiter.join(row.cells).strip() for row in rows]
+    if _share_of_usual_count(lines, table.delimiter) >= MOST:
+        return None
+    marks = [mark for mark in _SEPARATORS if _may_separate(lines, mark)]
+    if not marks:
+        return None
+    # Full-width marks are punctuation of the texts rather.
+    mark = max(marks, key=lambda m: (_has_labels(lines, m), m < "\x7f"))
+    way_out = "put %s there" % ("tabs" if table.delimiter == "\t" else "commas")
+    if mark == "," and not table.path.endswith(".csv"):
+        way_out += ", or name the file .csv"
+    is_single = max(len(row.cells) for row in rows) == 1
+    found = "each line has one column and %r in it" if is_single else "most lines have %r as often"
+    return "%s: if that separates columns, %s" % (found % mark, way_out)
+
+
+def _may_separate(lines, mark):
+    """Whether a mark cuts most lines into equally many cells, or labels off their texts."""
+    num_cut = sum(mark in line for line in lines)
+    is_usual = mark != " " and _share_of_usual_count(lines, mark) >= MOST
+    return num_cut >= MOST * len(lines) and (is_usual or mark == " " or _has_labels(lines, mark))
+
+
+def _has_labels(lines, mark):
+    """Whether what stands before the first or behind the last of a mark are a few values."""
+    ends = [line.split(mark)[end] for end in (0, -1) for line in lines]
+    counts = [len(set(ends[: len(lines)])), len(set(ends[len(lines) :]))]
+    return any(2 <= count <= len(lines) / 2 for count in counts)
+
+
+def _share_of_usual_count(lines, mark):
+    """The share of lines that a mark cuts into the usual number of cells; 0 if that is one."""
+    counts = collections.Counter(line.count(mark) for line in lines)
+    usual, num_lines = counts.most_common(1)[0]
+    return num_lines / len(lines) if usual else 0

@@ -1,0 +1,44 @@
+"""Notes on texts that train badly, or that a stray quote has changed."""
+
+import re
+
+_QUOTED = re.compile(r'"(?=.*(,|""))([^"]|"")+"$')  # what Excel quotes: commas, quotes
+
+
+def remarkable_texts(examples):
+    """Notes on texts that train badly: empty ones, ones with NUL bytes."""
+    checks = (
+        ("an empty text", lambda text: text is not None and not text.strip()),
+        ("NUL bytes, which the tokenizer drops", lambda text: text is not None and "\0" in text),
+    )
+    for what, is_such in checks:
+        found = [e.guid for e in examples if is_such(e.text_a) or is_such(e.text_b)]
+        if found:
+            line = found[0].rsplit("-", 1)[1]
+            yield "%d rows have %s (first: line %s)" % (len(found), what, line)
+
+
+def texts_over_lines(table, examples):
+    """Notes on texts of CSV over several lines, as a stray quote would make of several rows."""
+    if table.delimiter != ",":
+        return
+    found = [e for e in examples if any(t and "\n" in t for t in (e.text_a, e.text_b))]
+    if found:
+        yield (
+            "%d rows have a text over several lines (first: line %s): if that is not meant, a "
+            "stray quote there has joined rows" % (len(found), found[0].guid.rsplit("-", 1)[1])
+        )
+
+
+def quoted_texts(task, table, examples):
+    """Notes on own data's texts in quotes, as Excel writes them where a tab separates."""
+    is_own = task.columns is None or task.header is not None
+    if not is_own or table.delimiter != "\t":
+        return
+    found = [e for e in examples if any(t and _QUOTED.match(t) for t in (e.text_a, e.text_b))]
+    if found:
+        yield (
+            "%d rows have texts in quotes, which belong to the text where tabs separate (first: "
+            "line %s): if Excel put them there, save the file as CSV UTF-8, named .csv"
+            % (len(found), found[0].guid.rsplit("-", 1)[1])
+        )
