@@ -2,6 +2,7 @@
 
 import functools
 import math
+from typing import Any, Callable
 
 import tensorflow.compat.v1 as tf
 
@@ -9,7 +10,7 @@ from albert_zh.common.errors import UserError
 from albert_zh.model import xla
 
 
-def gelu(x):
+def gelu(x: tf.Tensor) -> tf.Tensor:
     """Gaussian error linear unit in its tanh form (Hendrycks and Gimpel 2016), any shape."""
     inner = math.sqrt(2.0 / math.pi) * (x + 0.044715 * x * x * x)
     return 0.5 * x * (1.0 + tf.tanh(inner))
@@ -24,7 +25,7 @@ ACTIVATIONS = {
 }
 
 
-def get_activation(name):
+def get_activation(name: Any) -> Callable[[tf.Tensor], tf.Tensor]:
     """The function of an activation's name, or the function itself; None: the identity.
 
     Raises:
@@ -44,7 +45,7 @@ def get_activation(name):
 
 
 @functools.lru_cache(maxsize=None)
-def compiled(function):
+def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
     """An elementwise function of one tensor as one pass over memory, and its gradient as another.
 
     Where compiling does not pay it is the function.

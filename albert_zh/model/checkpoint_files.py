@@ -5,6 +5,7 @@ import glob
 import os
 import re
 import tempfile
+from typing import Dict, List, Mapping, Optional, Sequence
 
 import numpy as np
 import tensorflow.compat.v1 as tf
@@ -62,7 +63,7 @@ def find_checkpoint(path: str) -> str:
     )
 
 
-def check_no_pattern(path, place=None):
+def check_no_pattern(path: str, place: Optional[str] = None) -> None:
     """Refuses names that TensorFlow would take for patterns when it looks for a checkpoint.
 
     Args:
@@ -106,7 +107,7 @@ def _pytorch_message(path):
     )
 
 
-def index_files(folder):
+def index_files(folder: str) -> List[str]:
     return sorted(name for name in _listing(folder) if name.endswith(".index"))
 
 
@@ -125,7 +126,7 @@ def checkpoint_step(prefix: str) -> int:
     return int(match.group(1)) if match else -1
 
 
-def checkpoints_of_training(folder):
+def checkpoints_of_training(folder: str) -> List[str]:
     """Prefixes of all `model.ckpt-STEP` checkpoints of a training folder, by step.
 
     One that is being written, or was when its run was killed, is left out.
@@ -157,7 +158,7 @@ def _has_whole_index(prefix):
         return handle.read().endswith(_END_OF_INDEX)
 
 
-def newest_of_training(folder):
+def newest_of_training(folder: str) -> Optional[str]:
     """The newest `model.ckpt-STEP` of a training folder, or None; checks that it is readable.
 
     Mends the folder's `checkpoint` file, by which TensorFlow finds it, if that names another.
@@ -173,7 +174,7 @@ def newest_of_training(folder):
     return prefixes[-1]
 
 
-def remove_all_but(folder, prefixes):
+def remove_all_but(folder: str, prefixes: Sequence[str]) -> None:
     """Removes the `model.ckpt-STEP` checkpoints of a training folder, all but some.
 
     Args:
@@ -190,7 +191,7 @@ def remove_all_but(folder, prefixes):
             storage.remove(path)
 
 
-def read_shapes(prefix):
+def read_shapes(prefix: str) -> Dict[str, List[int]]:
     """{name: shape} of a checkpoint's weights, optimizer state aside.
 
     Raises:
@@ -208,7 +209,7 @@ def read_shapes(prefix):
     )
 
 
-def check_readable(prefix):
+def check_readable(prefix: str) -> None:
     """Reads every value of a checkpoint, which checks the sums that it holds of them.
 
     Raises:
@@ -226,7 +227,7 @@ def check_readable(prefix):
         ) from error
 
 
-def as_float32(source, values):
+def as_float32(source: str, values: Mapping[str, np.ndarray]) -> Dict[str, np.ndarray]:
     """Weights as a model folder has them; refuses what no model can work with.
 
     Args:
@@ -256,12 +257,12 @@ def as_float32(source, values):
     return result
 
 
-def is_training_state(name):
+def is_training_state(name: str) -> bool:
     """Whether a checkpoint's variable is an optimizer slot or the global step, not a weight."""
     return _SLOT.search(name) is not None
 
 
-def write_checkpoint(prefix, values):
+def write_checkpoint(prefix: str, values: Mapping[str, np.ndarray]) -> None:
     """Writes a checkpoint of given values; its index, which makes it visible, comes last.
 
     Args:
@@ -277,7 +278,7 @@ def write_checkpoint(prefix, values):
         session.run(save, {tensor: values[name] for tensor, name in zip(tensors, names)})
 
 
-def add_missing(prefix, values):
+def add_missing(prefix: str, values: Mapping[str, np.ndarray]) -> None:
     """Adds to a checkpoint what it lacks; killed at any moment, it is the old one or the new one.
 
     Args:
@@ -292,11 +293,13 @@ def add_missing(prefix, values):
     former = storage.in_folder(folder or ".", glob.escape(basename) + ".data-*")
     names = sorted(reader.get_variable_to_shape_map())
     # One file more than there are, so that none has a name that the old index speaks of.
-    parts = [names[number :: len(former)] for number in range(len(former))]
-    parts = [{name: reader.get_tensor(name) for name in part} for part in parts] + [missing]
+    shards = [
+        {name: reader.get_tensor(name) for name in names[index :: len(former)]}
+        for index in range(len(former))
+    ] + [missing]
     draft_folder = os.path.dirname(files.local_stand_in(prefix)) or "."
     with tempfile.TemporaryDirectory(dir=draft_folder) as partial:
-        _write_in_parts(os.path.join(partial, basename), parts)
+        _write_in_parts(os.path.join(partial, basename), shards)
         made = storage.in_folder(partial, glob.escape(basename) + ".*")
         for path in made:  # .data before .index
             files.move_file(path, os.path.join(folder, os.path.basename(path)))
@@ -317,12 +320,12 @@ def _write_in_parts(prefix, parts):
         )
 
 
-def fingerprint(prefix):
+def fingerprint(prefix: str) -> str:
     """What tells a checkpoint's weights from others: of its index, which holds the sums of all."""
     return files.sha256_of_file(prefix + ".index")
 
 
-def read_weights(prefix):
+def read_weights(prefix: str) -> Dict[str, np.ndarray]:
     """{name: array} of a checkpoint's weights and its global step, without optimizer slots."""
     reader = tf.train.load_checkpoint(prefix)
     names = list(read_shapes(prefix))

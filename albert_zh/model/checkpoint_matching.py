@@ -8,6 +8,7 @@ import collections
 import copy
 import os
 import re
+from typing import Any, Callable, Dict, Iterable, List, Mapping, Optional, Sequence, Tuple
 
 import numpy as np
 import tensorflow.compat.v1 as tf
@@ -42,7 +43,7 @@ Fields:
 """
 
 
-def layout_of(names):
+def layout_of(names: Iterable[str]) -> Optional[str]:
     """The layout that variable names show, or None."""
     for layout, mark in _LAYOUT_MARKS:
         if any(mark.search(name) for name in names):
@@ -50,7 +51,7 @@ def layout_of(names):
     return None
 
 
-def assign(shapes, init_checkpoint):
+def assign(shapes: Mapping[str, Sequence[int]], init_checkpoint: str) -> Assignment:
     """Matches the variables of a graph with those of a checkpoint.
 
     Understands checkpoints whose names end in `:0`, lack the `bert/` scope or have one more around.
@@ -90,7 +91,7 @@ def _by_canonical_name(there):
     return source
 
 
-def canonical_name(name):
+def canonical_name(name: str) -> str:
     """A checkpoint's name as graphs have it: without `:0`, in the scope `bert/` alone."""
     plain = name[:-2] if name.endswith(":0") else name
     if re.match(r"(embeddings|encoder|pooler)/", plain):
@@ -99,7 +100,7 @@ def canonical_name(name):
     return wrapped.group(1) if wrapped else plain
 
 
-def num_labels(shapes):
+def num_labels(shapes: Mapping[str, Sequence[int]]) -> int:
     """Classes of the classifier that is among {canonical name: shape}; 2 where none is."""
     for name in ("output_weights", "output_bias", "cls/squad/output_weights"):
         if shapes.get(name):  # not of a single number
@@ -107,7 +108,7 @@ def num_labels(shapes):
     return 2
 
 
-def with_canonical_names(shapes):
+def with_canonical_names(shapes: Mapping[str, Sequence[int]]) -> Dict[str, Sequence[int]]:
     """{name as graphs have it: shape} of a checkpoint's {name: shape}."""
     return {canonical_name(name): shape for name, shape in shapes.items()}
 
@@ -150,7 +151,9 @@ def _likely_cause(shapes, there, differing):
     return "likely cause: a config of another size: use the config that came with the checkpoint"
 
 
-def initialize_from(init_checkpoint, variables, use_tpu=False):
+def initialize_from(
+    init_checkpoint: str, variables: Sequence[tf.Variable], use_tpu: bool = False
+) -> Tuple[Assignment, Optional[Callable[[], Any]]]:
     """Makes a graph's variables start from a checkpoint's values.
 
     Args:
@@ -174,7 +177,7 @@ def initialize_from(init_checkpoint, variables, use_tpu=False):
     return assignment, scaffold
 
 
-def report(assignment, init_checkpoint):
+def report(assignment: Assignment, init_checkpoint: str) -> List[str]:
     """Lines for the user: what came from a checkpoint and what starts anew."""
     lines = ["%d variables start from %s" % (len(assignment.names), init_checkpoint)]
     if assignment.new:
@@ -184,7 +187,7 @@ def report(assignment, init_checkpoint):
     return lines
 
 
-def expected_shapes(config, num_labels=None):
+def expected_shapes(config: AlbertConfig, num_labels: Optional[int] = None) -> Dict[str, List[int]]:
     """{name: shape} of the variables that a config asks for: the encoder, and a classifier on it.
 
     Args:
@@ -196,7 +199,9 @@ def expected_shapes(config, num_labels=None):
     return {name: shape for part in parts for name, shape in shapes[part].items()}
 
 
-def expected_shapes_by_part(config, num_labels=2, parts=MODEL_PARTS):
+def expected_shapes_by_part(
+    config: AlbertConfig, num_labels: int = 2, parts: Sequence[str] = MODEL_PARTS
+) -> Dict[str, Dict[str, List[int]]]:
     """Names and shapes of the variables that a config asks for; nothing is allocated.
 
     Args:
@@ -230,7 +235,7 @@ def expected_shapes_by_part(config, num_labels=2, parts=MODEL_PARTS):
     return shapes
 
 
-def with_each_layer_once(config):
+def with_each_layer_once(config: AlbertConfig) -> AlbertConfig:
     """The config of a model with the same variables and no layer that shares another's.
 
     Args:
@@ -243,7 +248,7 @@ def with_each_layer_once(config):
     return config
 
 
-def check_fits(config_file, path):
+def check_fits(config_file: str, path: str) -> None:
     """Checks that a checkpoint holds the encoder of a config.
 
     Args:
@@ -257,7 +262,7 @@ def check_fits(config_file, path):
     assign(expected_shapes(config), checkpoint_files.find_checkpoint(path))
 
 
-def complete_checkpoint(prefix, shapes, folder):
+def complete_checkpoint(prefix: str, shapes: Mapping[str, Sequence[int]], folder: str) -> str:
     """A checkpoint that TensorFlow restores by the graph's names, made aside if this is none.
 
     Args:
@@ -291,7 +296,7 @@ def complete_checkpoint(prefix, shapes, folder):
     return copied
 
 
-def with_group0_everywhere(prefix, shapes, target):
+def with_group0_everywhere(prefix: str, shapes: Mapping[str, Sequence[int]], target: str) -> str:
     """Writes a checkpoint in which every group of layers has the weights of group 0.
 
     Args:

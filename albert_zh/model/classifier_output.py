@@ -1,8 +1,10 @@
 """What a classifier computes of the encoder's output: pooling, probabilities."""
 
+from typing import Optional
+
 import tensorflow.compat.v1 as tf
 
-from albert_zh.model.encoder import FIRST_TOKEN
+from albert_zh.model.encoder import FIRST_TOKEN, AlbertModel
 from albert_zh.model.layers import max_over_tokens, mean_over_tokens
 
 # What is predicted, of logits [B, C]: a softmax, a sigmoid for each label, the value itself.
@@ -11,17 +13,17 @@ OBJECTIVES = {"single_label": tf.nn.softmax, "multi_label": tf.sigmoid, "regress
 POOLINGS = ("cls", "mean", "max", "last4", "second_to_last")
 
 
-def probabilities(logits, objective):
+def probabilities(logits: tf.Tensor, objective: str) -> tf.Tensor:
     """What is predicted, see `OBJECTIVES`; float tensor [B, C]."""
     return OBJECTIVES[objective](logits)
 
 
-def output_positions(pooling):
+def output_positions(pooling: str) -> Optional[str]:
     """The positions of the last layer that a way of pooling needs, as `AlbertModel` takes them."""
     return FIRST_TOKEN if pooling == "cls" else None
 
 
-def pooled_output(model, input_mask, pooling):
+def pooled_output(model: AlbertModel, input_mask: tf.Tensor, pooling: str) -> tf.Tensor:
     """One vector for a sequence.
 
     `cls`: the pooler's, as ALBERT is trained; `mean`, `max`: over the last layer's tokens;

@@ -4,6 +4,7 @@ import collections
 import copy
 import inspect
 import json
+from typing import Any, Dict, Optional
 import warnings
 
 from albert_zh.common import validation
@@ -25,7 +26,7 @@ class Layout(
         attention, attention_norm, ffn_in, ffn_out, ffn_norm: scopes in a block.
     """
 
-    def of_block(self, **numbers):
+    def of_block(self, **numbers: int) -> "Layout":
         """The layout with the scopes of the block of a layer, group and inner_group."""
         return self._replace(
             **{name: scope.format(**numbers) for name, scope in self._asdict().items() if scope}
@@ -104,28 +105,45 @@ class AlbertConfig:
     is_plain = False
     # Set for export, with weights to suit: float [H], by which the feed-forward layers' outputs are
     # divided until they are added; see `export_tflite.feed_forward_scale`.
-    ffn_out_scale = None
+    ffn_out_scale: Any = None
+
+    vocab_size: int
+    hidden_size: int
+    num_hidden_layers: int
+    num_attention_heads: int
+    intermediate_size: int
+    hidden_act: Any
+    hidden_dropout_prob: float
+    attention_probs_dropout_prob: float
+    max_position_embeddings: int
+    type_vocab_size: int
+    initializer_range: float
+    embedding_size: Optional[int]
+    ln_type: Optional[str]
+    num_hidden_groups: Optional[int]
+    inner_group_num: int
+    ffn_groups: int
 
     def __init__(
         self,
-        vocab_size,
-        hidden_size=768,
-        num_hidden_layers=12,
-        num_attention_heads=12,
-        intermediate_size=3072,
-        hidden_act="gelu",
-        hidden_dropout_prob=0.1,
-        attention_probs_dropout_prob=0.1,
-        max_position_embeddings=512,
-        type_vocab_size=16,
-        initializer_range=0.02,
-        embedding_size=None,
-        ln_type=None,
-        num_hidden_groups=None,
-        inner_group_num=1,
-        ffn_groups=1,
-        **other_keys,
-    ):
+        vocab_size: int,
+        hidden_size: int = 768,
+        num_hidden_layers: int = 12,
+        num_attention_heads: int = 12,
+        intermediate_size: int = 3072,
+        hidden_act: Any = "gelu",
+        hidden_dropout_prob: float = 0.1,
+        attention_probs_dropout_prob: float = 0.1,
+        max_position_embeddings: int = 512,
+        type_vocab_size: int = 16,
+        initializer_range: float = 0.02,
+        embedding_size: Optional[int] = None,
+        ln_type: Optional[str] = None,
+        num_hidden_groups: Optional[int] = None,
+        inner_group_num: int = 1,
+        ffn_groups: int = 1,
+        **other_keys: Any,
+    ) -> None:
         """Sets and checks every value.
 
         Args:
@@ -168,7 +186,7 @@ class AlbertConfig:
             warnings.warn("unknown keys are kept but not used: %s" % names)
 
     @classmethod
-    def from_dict(cls, json_object):
+    def from_dict(cls, json_object: Dict[str, Any]) -> "AlbertConfig":
         """The config of a dictionary; raises `UserError` if `vocab_size` is missing."""
         validation.checked("config", json_object, CONFIG)
         if "vocab_size" not in json_object:
@@ -181,7 +199,7 @@ class AlbertConfig:
         return config
 
     @classmethod
-    def from_json_file(cls, json_file):
+    def from_json_file(cls, json_file: str) -> "AlbertConfig":
         """The config of a JSON file; errors name the file."""
         validation.checked("json_file", json_file, validation.PATH)
         settings = validation.read_json(json_file, CONFIG)
@@ -191,28 +209,28 @@ class AlbertConfig:
             raise UserError("%s: %s" % (json_file, error)) from error
 
     @property
-    def layout(self):
+    def layout(self) -> str:
         """The name of the layout, a key of `LAYOUTS`."""
         if self.num_hidden_groups:
             return "google_fast" if self.ffn_groups > 1 else "google"
         return "brightmart" if self.embedding_size else "bert"
 
     @property
-    def word_width(self):
+    def word_width(self) -> int:
         """Width of the word table: E, or H in plain BERT."""
         return self.embedding_size or self.hidden_size
 
     @property
-    def is_pre_norm(self):
+    def is_pre_norm(self) -> bool:
         """Whether LayerNorm stands before attention and feed-forward rather than after."""
         return self.ln_type == "preln"
 
-    def to_dict(self):
+    def to_dict(self) -> Dict[str, Any]:
         """The settings as given (defaults that were not given are left out)."""
         given = {key: self.__dict__[key] for key in sorted(self._given_keys)}
         return copy.deepcopy(dict(given, **self._other_keys))
 
-    def to_json_string(self):
+    def to_json_string(self) -> str:
         """The settings as indented JSON with a final line end."""
         return json.dumps(self.to_dict(), ensure_ascii=False, indent=2, sort_keys=True) + "\n"
 

@@ -14,11 +14,12 @@ I intermediate, V vocabulary, P masked positions, R = B * F rows, G feed-forward
 import copy
 import functools
 import math
+from typing import Any, List, Optional, Sequence
 
 import tensorflow.compat.v1 as tf
 
 from albert_zh.common.errors import UserError
-from albert_zh.model.config import LAYOUTS
+from albert_zh.model.config import LAYOUTS, AlbertConfig, Layout
 from albert_zh.model.gradient_checkpointing import recomputed, recomputed_chain
 from albert_zh.model.layers import (
     dense,
@@ -48,18 +49,18 @@ class AlbertModel:
 
     def __init__(
         self,
-        config,
-        is_training,
-        input_ids,
-        input_mask=None,
-        token_type_ids=None,
-        use_one_hot_embeddings=False,
-        scope=None,
-        recompute=False,
-        precision="float32",
-        plain=False,
-        output_positions=None,
-    ):
+        config: AlbertConfig,
+        is_training: bool,
+        input_ids: tf.Tensor,
+        input_mask: Optional[tf.Tensor] = None,
+        token_type_ids: Optional[tf.Tensor] = None,
+        use_one_hot_embeddings: bool = False,
+        scope: Optional[str] = None,
+        recompute: bool = False,
+        precision: str = "float32",
+        plain: bool = False,
+        output_positions: Any = None,
+    ) -> None:
         """Builds the graph.
 
         Args:
@@ -147,31 +148,31 @@ class AlbertModel:
     def _unflatten(self, rows):
         return tf.reshape(rows, [self._batch_shape[0], -1, rows.shape[-1]])
 
-    def get_pooled_output(self):
+    def get_pooled_output(self) -> tf.Tensor:
         """[B, H], tanh of a dense layer on the first token; float32."""
         return tf.cast(self._pooled_output, tf.float32)
 
-    def get_sequence_output(self):
+    def get_sequence_output(self) -> tf.Tensor:
         """[B, F, H], the output of the last layer; with `output_positions` [B, K, H]."""
         return self._unflatten(self._layer_rows[-1])
 
-    def get_all_encoder_layers(self):
+    def get_all_encoder_layers(self) -> List[tf.Tensor]:
         """List of [B, F, H], the output of each layer; the last one as `get_sequence_output`."""
         return [self._unflatten(rows) for rows in self._layer_rows]
 
-    def get_word_embedding_output(self):
+    def get_word_embedding_output(self) -> tf.Tensor:
         """[B, F, E], the word vectors as looked up."""
         return self._word_embedding_output
 
-    def get_embedding_output(self):
+    def get_embedding_output(self) -> tf.Tensor:
         """[B, F, H] (google's layouts [B, F, E]), sum of the tables after LayerNorm."""
         return self._unflatten(self._embedding_rows)
 
-    def get_embedding_table(self):
+    def get_embedding_table(self) -> tf.Variable:
         """[V, E], the word table."""
         return self._embedding_table
 
-    def get_embedding_projection(self):
+    def get_embedding_projection(self) -> Optional[tf.Variable]:
         """[E, H], brightmart's second word table; None in the other layouts."""
         return self._embedding_projection
 
@@ -193,8 +194,14 @@ BertModel = AlbertModel
 
 
 def encoder_layers(
-    config, rows, mask, batch_shape, recompute=False, output_positions=None, layout=None
-):
+    config: AlbertConfig,
+    rows: tf.Tensor,
+    mask: tf.Tensor,
+    batch_shape: Sequence[Any],
+    recompute: bool = False,
+    output_positions: Any = None,
+    layout: Optional[Layout] = None,
+) -> List[tf.Tensor]:
     """All layers of the encoder.
 
     Args:
@@ -225,9 +232,9 @@ def encoder_layers(
         return rows
 
     layers = []
-    for layer in range(config.num_hidden_layers):
+    for index in range(config.num_hidden_layers):
         seeds = [_block_seeds(config) for _ in range(config.inner_group_num)]
-        layers.append(functools.partial(apply_layer, layer, seeds))
+        layers.append(functools.partial(apply_layer, index, seeds))
     if recompute:
         return recomputed_chain(layers, rows)
     outputs = []
@@ -243,7 +250,15 @@ def _block_seeds(config):
     return [dropout_seed() if drops else None for _ in range(BLOCK_DROPOUTS)]
 
 
-def transformer_block(config, layout, rows, mask, batch_shape, seeds, output_positions=None):
+def transformer_block(
+    config: AlbertConfig,
+    layout: Layout,
+    rows: tf.Tensor,
+    mask: tf.Tensor,
+    batch_shape: Sequence[Any],
+    seeds: Sequence[Any],
+    output_positions: Any = None,
+) -> tf.Tensor:
     """One transformer block (Vaswani et al. 2017), post-LN or pre-LN.
 
     Args:
@@ -304,7 +319,15 @@ def transformer_block(config, layout, rows, mask, batch_shape, seeds, output_pos
     return norm(add_feed_forward(rows, rows), layout.ffn_norm)
 
 
-def self_attention(config, scope, rows, mask, batch_shape, seed=None, from_rows=None):
+def self_attention(
+    config: AlbertConfig,
+    scope: str,
+    rows: tf.Tensor,
+    mask: tf.Tensor,
+    batch_shape: Sequence[Any],
+    seed: Any = None,
+    from_rows: Optional[tf.Tensor] = None,
+) -> tf.Tensor:
     """Multi-head self-attention and its output layer.
 
     Args:
@@ -338,7 +361,14 @@ def self_attention(config, scope, rows, mask, batch_shape, seed=None, from_rows=
     return dense(context, config.hidden_size, config, scope + "/output/dense")
 
 
-def attention_context(query, key, value, mask, dropout_prob, seed=None):
+def attention_context(
+    query: tf.Tensor,
+    key: tf.Tensor,
+    value: tf.Tensor,
+    mask: tf.Tensor,
+    dropout_prob: float,
+    seed: Any = None,
+) -> tf.Tensor:
     """What the heads of attention make of values; T are the positions that are looked at.
 
     Args:
@@ -372,7 +402,7 @@ def _projected(config, scopes, rows, batch_shape):
     return tf.unstack(tf.transpose(x, [2, 0, 3, 1, 4]))
 
 
-def check_length(length, max_position_embeddings):
+def check_length(length: Any, max_position_embeddings: int) -> None:
     """Raises `UserError` for a sequence (int or tensor, of which nothing is known) too long."""
     if isinstance(length, int) and length > max_position_embeddings:
         raise UserError(

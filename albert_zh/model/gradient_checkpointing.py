@@ -10,11 +10,14 @@ Method: Chen et al. 2016, "Training Deep Nets with Sublinear Memory Cost".
 """
 
 import collections
+from typing import Any, Callable, List, Sequence
 
 import tensorflow.compat.v1 as tf
 
 
-def recomputed(function, tensors, is_training=True):
+def recomputed(
+    function: Callable[..., Any], tensors: Sequence[Any], is_training: bool = True
+) -> Any:
     """Applies a function whose intermediate values are computed again for the gradient, not kept.
 
     Args:
@@ -41,7 +44,13 @@ def recomputed(function, tensors, is_training=True):
     return apply(*[tf.identity(x) for x in tensors])
 
 
-def summed_by_parts(function, rows, labels, shared, parts):
+def summed_by_parts(
+    function: Callable[..., Any],
+    rows: tf.Tensor,
+    labels: Sequence[tf.Tensor],
+    shared: Sequence[Any],
+    parts: int,
+) -> List[tf.Tensor]:
     """Sums a function over parts of its rows; the gradient of a part is computed along with it.
 
     So of what is large between the rows and the sum, only that of one part is in memory at a time.
@@ -82,7 +91,9 @@ def summed_by_parts(function, rows, labels, shared, parts):
     return apply(rows, *[tf.identity(x) for x in shared])
 
 
-def recomputed_chain(functions, x):
+def recomputed_chain(
+    functions: Sequence[Callable[[tf.Tensor], tf.Tensor]], x: tf.Tensor
+) -> List[tf.Tensor]:
     """Applies functions one after another; only what goes from one to the next is kept.
 
     The gradient goes back through them one at a time and computes each one's inner values again.

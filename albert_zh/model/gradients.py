@@ -1,16 +1,18 @@
 """Gradients of a batch that several replicas share, or that is computed in parts."""
 
+from typing import Any, Callable, Dict, List, Mapping, Sequence, Tuple
+
 import tensorflow.compat.v1 as tf
 
 
-def num_replicas(use_tpu=False):
+def num_replicas(use_tpu: bool = False) -> Any:
     """How many replicas share a step: cores of a TPU or replicas of a strategy, a number."""
     if use_tpu:
         return tf.tpu.cross_replica_sum(tf.constant(1.0))
     return tf.distribute.get_strategy().num_replicas_in_sync
 
 
-def sum_over_replicas(values, use_tpu=False):
+def sum_over_replicas(values: Sequence[tf.Tensor], use_tpu: bool = False) -> List[tf.Tensor]:
     """The sums of float tensors over the replicas that share a step.
 
     On several GPUs a replica's sums end only when every replica computes its own: all of them are
@@ -26,12 +28,14 @@ def sum_over_replicas(values, use_tpu=False):
     if use_tpu:
         return [tf.tpu.cross_replica_sum(value) for value in values]
     if not tf.distribute.has_strategy():
-        return values
+        return list(values)
     context = tf.distribute.get_replica_context()
     return context.merge_call(_summed_over_replicas, args=(values,))
 
 
-def accumulated_gradients(compute, batch, num_parts):
+def accumulated_gradients(
+    compute: Callable[..., Any], batch: Mapping[str, tf.Tensor], num_parts: int
+) -> Tuple[List[tf.Tensor], Dict[str, tf.Tensor]]:
     """Gradients of a batch that is worked on in parts, one after another: memory is one part's.
 
     Args:
@@ -70,7 +74,7 @@ def accumulated_gradients(compute, batch, num_parts):
     return sums
 
 
-def clipped_over_replicas(grads, norm):
+def clipped_over_replicas(grads: Sequence[Any], norm: float) -> Tuple[List[Any], tf.Tensor]:
     """Gradients clipped together, by the norm of their sum over a strategy's replicas.
 
     Returns:

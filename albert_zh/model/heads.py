@@ -4,9 +4,12 @@ Letters in shape comments: as in `encoder`.
 """
 
 import collections
+from typing import Optional, Sequence, Tuple
 
 import tensorflow.compat.v1 as tf
 
+from albert_zh.model.config import AlbertConfig
+from albert_zh.model.encoder import AlbertModel
 from albert_zh.model.gradient_checkpointing import summed_by_parts
 from albert_zh.model.layers import dense, dropout, gather_positions, layer_norm, product
 from albert_zh.model.variables import new_variable
@@ -24,7 +27,14 @@ ClassificationOutput = collections.namedtuple(
 )
 
 
-def masked_lm_head(config, model, positions, label_ids, label_weights, parts=1):
+def masked_lm_head(
+    config: AlbertConfig,
+    model: AlbertModel,
+    positions: Optional[tf.Tensor],
+    label_ids: tf.Tensor,
+    label_weights: tf.Tensor,
+    parts: int = 1,
+) -> MaskedLmOutput:
     """Predicts the masked words with the (tied) word table; variables under `cls/predictions`.
 
     The loss is sum(weight * nll) / (sum(weight) + 1e-5), node `cls/predictions/truediv`.
@@ -52,7 +62,15 @@ def masked_lm_head(config, model, positions, label_ids, label_weights, parts=1):
     return masked_lm_output(config, rows, table, projection, label_ids, label_weights, parts)
 
 
-def masked_lm_output(config, rows, table, projection, label_ids, label_weights, parts=1):
+def masked_lm_output(
+    config: AlbertConfig,
+    rows: tf.Tensor,
+    table: tf.Variable,
+    projection: Optional[tf.Variable],
+    label_ids: tf.Tensor,
+    label_weights: tf.Tensor,
+    parts: int = 1,
+) -> MaskedLmOutput:
     """`masked_lm_head` of rows that have been gathered already.
 
     Args:
@@ -77,7 +95,7 @@ def masked_lm_output(config, rows, table, projection, label_ids, label_weights, 
             rows = product(rows, projection, transpose_b=True)  # [B * P, E]
         labels = [tf.reshape(label_ids, [-1]), tf.cast(tf.reshape(label_weights, [-1]), tf.float32)]
         if parts == 1:
-            results = _word_losses(rows, *labels, table, bias)
+            results = _word_losses(rows, labels[0], labels[1], table, bias)
         else:
             if rows.dtype == tf.float16:  # gradients of an unscaled sum are too small for it
                 rows = tf.cast(rows, tf.float32)
@@ -99,7 +117,9 @@ def _word_losses(rows, label_ids, weights, table, bias):
     return tf.reduce_sum(weights * losses), losses, predicted
 
 
-def sentence_order_head(config, pooled_output, labels):
+def sentence_order_head(
+    config: AlbertConfig, pooled_output: tf.Tensor, labels: tf.Tensor
+) -> SentenceOrderOutput:
     """Predicts whether two segments were swapped; variables under `cls/seq_relationship`.
 
     Args:
@@ -117,7 +137,7 @@ def sentence_order_head(config, pooled_output, labels):
         return SentenceOrderOutput(loss, per_example_loss, tf.nn.log_softmax(logits), predicted)
 
 
-def cross_entropy(labels, logits):
+def cross_entropy(labels: tf.Tensor, logits: tf.Tensor) -> Tuple[tf.Tensor, tf.Tensor]:
     """Cross-entropy of a softmax, and what it predicts.
 
     The numbers of `tf.nn.sparse_softmax_cross_entropy_with_logits` (it predicts, too), from the
@@ -152,7 +172,14 @@ def cross_entropy(labels, logits):
     return losses(logits), predicted
 
 
-def classification_head(config, output_layer, labels, num_labels, is_training, initial_bias=None):
+def classification_head(
+    config: AlbertConfig,
+    output_layer: tf.Tensor,
+    labels: Optional[tf.Tensor],
+    num_labels: int,
+    is_training: bool,
+    initial_bias: Optional[Sequence[float]] = None,
+) -> ClassificationOutput:
     """Classifies a pooled vector; variables `output_weights`, `output_bias`.
 
     Pre-LN encoders end without LayerNorm, so the head adds one, `loss/LayerNorm`.

@@ -9,6 +9,7 @@ import collections
 import copy
 import math
 import os
+from typing import Any, Callable, Container, Dict, List, Mapping, Optional, Sequence, Tuple
 
 import tensorflow.compat.v1 as tf
 
@@ -16,6 +17,7 @@ from albert_zh.common import storage, validation
 from albert_zh.common.errors import UserError
 from albert_zh.model import classifier_output
 from albert_zh.model.activations import ACTIVATIONS
+from albert_zh.model.config import AlbertConfig
 from albert_zh.model.encoder import AlbertModel
 from albert_zh.model.heads import classification_head, masked_lm_head, sentence_order_head
 
@@ -76,7 +78,7 @@ Outputs: `sequence_output` [B, F, H], `pooled_output` [B, H], and as far as ther
 """
 
 
-def fusible_gelu(x):
+def fusible_gelu(x: tf.Tensor) -> tf.Tensor:
     """`modeling.gelu` in the form that TensorFlow Lite's converter takes for its operator GELU.
 
     Of the other it takes the factors of x into the kernel of the layer before, which is stored and
@@ -89,7 +91,7 @@ def fusible_gelu(x):
 ACTIVATIONS["fusible_gelu"] = fusible_gelu
 
 
-def with_fusible_gelu(config):
+def with_fusible_gelu(config: AlbertConfig) -> AlbertConfig:
     """A copy of an `AlbertConfig` for graphs that TensorFlow Lite's converter will read."""
     config = copy.copy(config)
     if config.hidden_act == "gelu":
@@ -97,12 +99,12 @@ def with_fusible_gelu(config):
     return config
 
 
-def notes_of_folder(folder):
+def notes_of_folder(folder: str) -> Dict[str, Any]:
     """What fine-tuning noted of the model in a folder, as of `read_notes`; {} for other models."""
     return read_notes(os.path.join(folder, FINE_TUNING_FILE))
 
 
-def read_notes(path):
+def read_notes(path: Optional[str]) -> Dict[str, Any]:
     """What a fine_tuning.json says.
 
     Args:
@@ -125,7 +127,7 @@ def read_notes(path):
     return notes
 
 
-def check_notes(notes, num_outputs, source):
+def check_notes(notes: Dict[str, Any], num_outputs: int, source: str) -> None:
     """Raises `UserError` unless what fine-tuning noted belongs to a model of so many outputs.
 
     Args:
@@ -151,22 +153,22 @@ def check_notes(notes, num_outputs, source):
     )
 
 
-def heads_of(names):
+def heads_of(names: Container[str]) -> List[str]:
     """The heads whose variables are among names, a list of keys of `HEADS`."""
     return [head for head, (marks, _) in HEADS.items() if any(mark in names for mark in marks)]
 
 
 def build(
-    config,
-    heads,
-    num_labels=None,
-    settings=None,
-    shape=(None, None),
-    input_names=ENCODER_INPUTS,
-    takes_flat_segments=False,
-    output_positions=None,
-    build_head=None,
-):
+    config: AlbertConfig,
+    heads: Sequence[str],
+    num_labels: Optional[int] = None,
+    settings: Optional[Dict[str, Any]] = None,
+    shape: Tuple[Optional[int], Optional[int]] = (None, None),
+    input_names: Sequence[str] = ENCODER_INPUTS,
+    takes_flat_segments: bool = False,
+    output_positions: Any = None,
+    build_head: Optional[Callable[..., Any]] = None,
+) -> Graph:
     """Builds the graph of a model for use in the default graph.
 
     Rows of any length may be longer than the model has positions: the graph cuts them, so that what
@@ -222,7 +224,12 @@ def build(
     return Graph(inputs, outputs)
 
 
-def build_for_converter(config, heads, num_labels=None, settings=None):
+def build_for_converter(
+    config: AlbertConfig,
+    heads: Sequence[str],
+    num_labels: Optional[int] = None,
+    settings: Optional[Dict[str, Any]] = None,
+) -> Graph:
     """Builds the graph that the old commands freeze and convert; arguments as of `build`."""
     return build(with_fusible_gelu(config), heads, num_labels, settings, takes_flat_segments=True)
 
@@ -259,7 +266,12 @@ def _masked_lm(config, model, inputs, shape):
     return {"masked_lm_log_probs": log_probs, MASKED_LM_LOSS: loss}
 
 
-def write_meta_graph(path, config, shapes, settings=None):
+def write_meta_graph(
+    path: str,
+    config: AlbertConfig,
+    shapes: Mapping[str, Sequence[int]],
+    settings: Optional[Dict[str, Any]] = None,
+) -> None:
     """Writes the graph for use of a checkpoint, with every head that it has, if the two fit.
 
     Args:

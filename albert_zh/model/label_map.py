@@ -1,6 +1,7 @@
 """The labels of a model: `label_map.json` beside its checkpoint."""
 
 import os
+from typing import Any, Dict, Iterable, Mapping, Optional, Sequence, Tuple
 
 from albert_zh.common import storage, validation
 from albert_zh.common.errors import UserError
@@ -16,7 +17,7 @@ LABEL_MAP_KIND = validation.scalar(
 )
 
 
-def labels_of_map(path):
+def labels_of_map(path: str) -> Tuple[str, ...]:
     """The labels of a label map, in the order of their numbers.
 
     Raises:
@@ -25,7 +26,7 @@ def labels_of_map(path):
     return labels_of_numbers(validation.read_json(path, LABEL_MAP_KIND), path)
 
 
-def labels_of_numbers(numbers, name):
+def labels_of_numbers(numbers: Mapping[str, int], name: str) -> Tuple[str, ...]:
     """The labels of {label: number}, in the order of their numbers.
 
     Args:
@@ -41,10 +42,10 @@ def labels_of_numbers(numbers, name):
                 "%s: expected %s, each number once: the label %s has %d in place of %d"
                 % (name, LABEL_MAP_KIND.expected, validation.shown(label), number, expected)
             )
-    return tuple(sorted(numbers, key=numbers.get))
+    return tuple(sorted(numbers, key=numbers.__getitem__))
 
 
-def check_num_labels(path, labels, num_labels):
+def check_num_labels(path: str, labels: Sequence[str], num_labels: int) -> None:
     """Raises `UserError` unless the labels of a file are as many as its model's outputs."""
     if len(labels) != num_labels:
         raise UserError(
@@ -53,7 +54,7 @@ def check_num_labels(path, labels, num_labels):
         )
 
 
-def notes_of_model(folders):
+def notes_of_model(folders: Iterable[str]) -> Tuple[Optional[Tuple[str, ...]], Dict[str, Any]]:
     """(labels, notes) of the first folder that tells what its model was trained for.
 
     Args:

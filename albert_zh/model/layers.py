@@ -4,11 +4,13 @@ Letters in shape comments: as in `encoder`.
 """
 
 import contextlib
+from typing import Any, Iterator, List, Optional, Sequence, Union
 import zlib
 
 import tensorflow.compat.v1 as tf
 
 from albert_zh.model.activations import compiled, get_activation
+from albert_zh.model.config import AlbertConfig
 from albert_zh.model.gradient_checkpointing import recomputed
 from albert_zh.model.variables import new_variable
 
@@ -18,7 +20,7 @@ _PARTS_OF_BATCH = [0]  # see `part_of_batch`
 _PARTS_OF_REPLICA = 1 << 20  # more than the parts of any batch
 
 
-def gather_positions(sequence, positions):
+def gather_positions(sequence: tf.Tensor, positions: tf.Tensor) -> tf.Tensor:
     """Rows of a sequence; float [B, F, H] at int [B, P] -> [B * P, H]."""
     batch, length, width = get_shape_list(sequence, expected_rank=3)
     offsets = tf.reshape(tf.range(batch) * length, [-1, 1])
@@ -26,17 +28,25 @@ def gather_positions(sequence, positions):
     return tf.gather(tf.reshape(sequence, [-1, width]), flat_positions)
 
 
-def mean_over_tokens(sequence, mask):
+def mean_over_tokens(sequence: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
     """The mean of a sequence's tokens, [B, F, W] and float [B, F, 1] -> [B, W]; 0 of no tokens."""
     return tf.reduce_sum(sequence * mask, axis=1) / tf.maximum(tf.reduce_sum(mask, axis=1), 1.0)
 
 
-def max_over_tokens(sequence, mask):
+def max_over_tokens(sequence: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
     """The highest values of a sequence's tokens, [B, F, W] and float [B, F, 1] -> [B, W]."""
     return tf.reduce_max(sequence + (1.0 - mask) * sequence.dtype.min / 2, axis=1)
 
 
-def dense(x, width, config, scope, activation="linear", input_activation="linear", groups=1):
+def dense(
+    x: tf.Tensor,
+    width: int,
+    config: AlbertConfig,
+    scope: str,
+    activation: Any = "linear",
+    input_activation: Any = "linear",
+    groups: int = 1,
+) -> tf.Tensor:
     """Dense layer, variables `kernel` and `bias`.
 
     With groups (google_fast) columns h * G + g of the input feed only columns g * out / G + o of
@@ -75,7 +85,7 @@ def dense(x, width, config, scope, activation="linear", input_activation="linear
         return get_activation(activation)(tf.nn.bias_add(x, tf.cast(bias, x.dtype)))
 
 
-def joint_dense(x, width, config, scopes):
+def joint_dense(x: tf.Tensor, width: int, config: AlbertConfig, scopes: Sequence[str]) -> tf.Tensor:
     """Several dense layers of the same input as one product, each with variables of its own.
 
     Args:
@@ -96,12 +106,14 @@ def joint_dense(x, width, config, scopes):
     return tf.nn.bias_add(product(x, tf.concat(kernels, axis=1)), bias)
 
 
-def product(x, kernel, transpose_b=False):
+def product(x: tf.Tensor, kernel: tf.Tensor, transpose_b: bool = False) -> tf.Tensor:
     """Matrix product in the precision of x, whatever that of the kernel."""
     return tf.matmul(x, tf.cast(kernel, x.dtype), transpose_b=transpose_b)
 
 
-def layer_norm(input_tensor, name=None, saves_memory=False):
+def layer_norm(
+    input_tensor: tf.Tensor, name: Optional[str] = None, saves_memory: bool = False
+) -> tf.Tensor:
     """Layer normalization (Ba et al. 2016) of the last axis, variables `beta` and `gamma`.
 
     Args:
@@ -129,7 +141,7 @@ def _normalized(x, beta, gamma):
     return tf.cast(wide, x.dtype)
 
 
-def dropout(input_tensor, dropout_prob, seed=None):
+def dropout(input_tensor: tf.Tensor, dropout_prob: Optional[float], seed: Any = None) -> tf.Tensor:
     """Dropout (Srivastava et al. 2014) by a seed that is a tensor.
 
     Args:
@@ -149,7 +161,7 @@ def dropout(input_tensor, dropout_prob, seed=None):
         return input_tensor * tf.cast(kept, input_tensor.dtype) * (1.0 / (1.0 - dropout_prob))
 
 
-def dropout_seed():
+def dropout_seed() -> tf.Tensor:
     """An int tensor [2], a function of the graph's seed, place, replica and global step.
 
     So a run that is stopped and resumed drops what the uninterrupted one would have dropped.
@@ -168,7 +180,7 @@ def dropout_seed():
 
 
 @contextlib.contextmanager
-def part_of_batch(number):
+def part_of_batch(number: Any) -> Iterator[None]:
     """What is built inside drops by seeds of its own for each part of a step's batch.
 
     Args:
@@ -181,7 +193,7 @@ def part_of_batch(number):
         _PARTS_OF_BATCH.pop()
 
 
-def lookup(table, ids, use_one_hot):
+def lookup(table: tf.Variable, ids: tf.Tensor, use_one_hot: bool) -> tf.Tensor:
     """Rows of a table; float [V, E] at int [B, F] -> [R, E]."""
     flat_ids = tf.reshape(ids, [-1])
     if use_one_hot:
@@ -191,7 +203,11 @@ def lookup(table, ids, use_one_hot):
     return tf.gather(table, flat_ids)
 
 
-def get_shape_list(tensor, expected_rank=None, name=None):
+def get_shape_list(
+    tensor: tf.Tensor,
+    expected_rank: Union[int, Sequence[int], None] = None,
+    name: Optional[str] = None,
+) -> List[Any]:
     """The sizes of a tensor's axes: ints where they are known, scalar tensors elsewhere.
 
     Args:

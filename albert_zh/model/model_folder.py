@@ -4,8 +4,10 @@ import contextlib
 import fnmatch
 import os
 import shutil
+from typing import Any, Iterator, Mapping
 import warnings
 
+import numpy as np
 import tensorflow.compat.v1 as tf
 
 from albert_zh.common import files, package_files, path_rules, storage
@@ -19,7 +21,7 @@ PRETRAINED = (os.path.join("prev_trained_model", "albert_tiny_zh"), "albert_star
 _CONFIG_PATTERNS = ("albert_config*.json", "bert_config*.json", "config.json")
 
 
-def pretrained_folder(flag="model_dir"):
+def pretrained_folder(flag: str = "model_dir") -> str:
     """The folder of the pre-trained model that a command takes where none is named.
 
     Args:
@@ -45,7 +47,9 @@ def pretrained_folder(flag="model_dir"):
     )
 
 
-def fill_model_folder(folder, checkpoint, contents, json_files=()):
+def fill_model_folder(
+    folder: str, checkpoint: str, contents: Mapping[str, bytes], json_files: Any = ()
+) -> None:
     """Writes what makes a model folder: config, vocabulary, weights without optimizer slots.
 
     Args:
@@ -62,7 +66,9 @@ def fill_model_folder(folder, checkpoint, contents, json_files=()):
     write_model_checkpoint(folder, checkpoint_files.read_weights(checkpoint))
 
 
-def replace_model_folder(folder, checkpoint, contents, json_files=()):
+def replace_model_folder(
+    folder: str, checkpoint: str, contents: Mapping[str, bytes], json_files: Any = ()
+) -> None:
     """Makes a model folder that is the program's own, in place of the one that is there.
 
     `filled_folder` is for folders of users, who may have put other files there.
@@ -77,7 +83,7 @@ def replace_model_folder(folder, checkpoint, contents, json_files=()):
 
 
 @contextlib.contextmanager
-def replaced_folder(folder):
+def replaced_folder(folder: str) -> Iterator[str]:
     """Lets a folder appear whole, in place of the one that is there, or not at all.
 
     `restore_model_folder` mends what a kill between the two renames left.
@@ -113,7 +119,7 @@ def replaced_folder(folder):
         shutil.rmtree(partial, ignore_errors=True)
 
 
-def write_model_checkpoint(folder, values):
+def write_model_checkpoint(folder: str, values: Mapping[str, np.ndarray]) -> None:
     """Writes the checkpoint of a model folder, the file that names it, and the graph for its use.
 
     Args:
@@ -143,7 +149,7 @@ def _write_meta_graph(folder, path, values):
 
 
 @contextlib.contextmanager
-def filled_folder(folder, replaces_model=False):
+def filled_folder(folder: str, replaces_model: bool = False) -> Iterator[str]:
     """Fills a folder aside: a new one appears whole, into one that is there the files are moved.
 
     Other files of a folder that is there stay; nothing of it is touched before all is written.
@@ -201,7 +207,7 @@ def _have_same_content(path, other):
     return files.sha256_of_file(path) == files.sha256_of_file(other)
 
 
-def restore_model_folder(folder):
+def restore_model_folder(folder: str) -> None:
     """Puts the former folder back where a kill struck between the two renames."""
     old = folder + ".old"
     if storage.is_remote(folder) or not os.path.isdir(old):
@@ -212,14 +218,14 @@ def restore_model_folder(folder):
         os.rename(old, folder)
 
 
-def config_name(path):
+def config_name(path: str) -> str:
     """The name under which a config goes into a model folder: its own if it shows what it is."""
     name = os.path.basename(path)
     is_plain = any(fnmatch.fnmatch(name, pattern) for pattern in _CONFIG_PATTERNS)
     return name if is_plain else "albert_config.json"
 
 
-def config_in_folder(folder):
+def config_in_folder(folder: str) -> str:
     """The config JSON of a model folder.
 
     Raises:

@@ -10,7 +10,7 @@ advances that by one. Both optimizers leave out Adam's bias correction, as BERT 
 """
 
 import re
-from typing import Any, Callable, List, NamedTuple, Optional
+from typing import Any, Callable, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 import tensorflow.compat.v1 as tf
 
@@ -77,17 +77,17 @@ _LAMB_OF_LAYOUT = {
 
 
 def create_optimizer(
-    loss,
-    init_lr,
-    num_train_steps,
-    num_warmup_steps,
-    use_tpu,
-    optimizer="lamb",
-    poly_power=1.0,
-    start_warmup_step=0,
-    layout="brightmart",
-    is_compiled=False,
-):
+    loss: tf.Tensor,
+    init_lr: float,
+    num_train_steps: int,
+    num_warmup_steps: Optional[int],
+    use_tpu: bool,
+    optimizer: str = "lamb",
+    poly_power: float = 1.0,
+    start_warmup_step: int = 0,
+    layout: str = "brightmart",
+    is_compiled: bool = False,
+) -> tf.Operation:
     """Builds the op of one training step, by default of albert_zh's pre-training: LAMB.
 
     Args:
@@ -119,7 +119,14 @@ def create_optimizer(
     ).op
 
 
-def create_adamw_optimizer(loss, init_lr, num_train_steps, num_warmup_steps, use_tpu, **schedule):
+def create_adamw_optimizer(
+    loss: tf.Tensor,
+    init_lr: float,
+    num_train_steps: int,
+    num_warmup_steps: Optional[int],
+    use_tpu: bool,
+    **schedule: Any,
+) -> tf.Operation:
     """Builds the op of one step of fine-tuning by AdamW; otherwise as `create_optimizer`."""
     return create_optimizer(
         loss, init_lr, num_train_steps, num_warmup_steps, use_tpu, optimizer="adamw", **schedule
@@ -178,8 +185,13 @@ def assemble_train_step(
 
 
 def learning_rate(
-    init_lr, num_train_steps, num_warmup_steps, global_step, power=1.0, start_warmup_step=0
-):
+    init_lr: float,
+    num_train_steps: int,
+    num_warmup_steps: Optional[int],
+    global_step: Any,
+    power: float = 1.0,
+    start_warmup_step: int = 0,
+) -> tf.Tensor:
     """The rate at a step: a linear rise to `init_lr`, then polynomial decay to 0.
 
     Both are counted from step 0, so the rate drops from `init_lr` onto the decay's curve when the
@@ -221,20 +233,20 @@ class AdamWeightDecayOptimizer(tf.train.Optimizer):
 
     def __init__(
         self,
-        learning_rate,
-        weight_decay_rate=0.0,
-        beta_1=BETA_1,
-        beta_2=BETA_2,
-        epsilon=EPSILON,
-        exclude_from_weight_decay=None,
-        slot_names=ADAM_SLOTS,
-        clip_norm=None,
-        use_locking=False,
-        name="AdamWeightDecayOptimizer",
-        skips_nonfinite=False,
-        is_compiled=False,
-        rate_scales=None,
-    ):
+        learning_rate: Any,
+        weight_decay_rate: Any = 0.0,
+        beta_1: float = BETA_1,
+        beta_2: float = BETA_2,
+        epsilon: float = EPSILON,
+        exclude_from_weight_decay: Optional[Sequence[str]] = None,
+        slot_names: Sequence[str] = ADAM_SLOTS,
+        clip_norm: Optional[float] = None,
+        use_locking: bool = False,
+        name: str = "AdamWeightDecayOptimizer",
+        skips_nonfinite: bool = False,
+        is_compiled: bool = False,
+        rate_scales: Optional[Mapping[str, float]] = None,
+    ) -> None:
         """Sets up the optimizer.
 
         Args:
@@ -271,7 +283,12 @@ class AdamWeightDecayOptimizer(tf.train.Optimizer):
         self.gradient_norm = None
         self.trust_ratios = {}
 
-    def apply_gradients(self, grads_and_vars, global_step=None, name=None):
+    def apply_gradients(
+        self,
+        grads_and_vars: Sequence[Tuple[Any, Any]],
+        global_step: Any = None,
+        name: Optional[str] = None,
+    ) -> tf.Operation:
         """Clips the gradients, then as `tf.train.Optimizer`.
 
         Clipping has its place here, and not before: what wraps this optimizer on TPU calls it with
@@ -352,19 +369,19 @@ class LAMBOptimizer(AdamWeightDecayOptimizer):
 
     def __init__(
         self,
-        learning_rate,
-        weight_decay_rate=WEIGHT_DECAY_RATE,
-        beta_1=BETA_1,
-        beta_2=BETA_2,
-        epsilon=EPSILON,
-        exclude_from_weight_decay=None,
-        exclude_from_layer_adaptation=None,
-        slot_names=LAMB_SLOTS,
-        clip_norm=None,
-        use_locking=False,
-        name="LAMBOptimizer",
-        **options,
-    ):
+        learning_rate: Any,
+        weight_decay_rate: Any = WEIGHT_DECAY_RATE,
+        beta_1: float = BETA_1,
+        beta_2: float = BETA_2,
+        epsilon: float = EPSILON,
+        exclude_from_weight_decay: Optional[Sequence[str]] = None,
+        exclude_from_layer_adaptation: Optional[Sequence[str]] = None,
+        slot_names: Sequence[str] = LAMB_SLOTS,
+        clip_norm: Optional[float] = None,
+        use_locking: bool = False,
+        name: str = "LAMBOptimizer",
+        **options: Any,
+    ) -> None:
         """Sets up the optimizer; arguments as in `AdamWeightDecayOptimizer`, and one more.
 
         Args:
@@ -399,7 +416,13 @@ class LAMBOptimizer(AdamWeightDecayOptimizer):
 OPTIMIZERS = {"adamw": AdamWeightDecayOptimizer, "lamb": LAMBOptimizer}
 
 
-def make_optimizer(name, layout, rate, optimizers=OPTIMIZERS, **options):
+def make_optimizer(
+    name: str,
+    layout: str,
+    rate: tf.Tensor,
+    optimizers: Mapping[str, Callable[..., Any]] = OPTIMIZERS,
+    **options: Any,
+) -> "AdamWeightDecayOptimizer":
     """The optimizer of a name, as programs of the layout's family set it up.
 
     Args:

@@ -4,9 +4,11 @@ Letters in shape comments: B batch, F pieces, H width of the encoder.
 """
 
 import collections
+from typing import Optional
 
 import tensorflow.compat.v1 as tf
 
+from albert_zh.model.config import AlbertConfig
 from albert_zh.model.layers import layer_norm
 from albert_zh.model.variables import new_variable
 
@@ -18,7 +20,13 @@ SpanOutput = collections.namedtuple(
 )
 
 
-def span_head(config, sequence_output, span_mask=None, start_positions=None, end_positions=None):
+def span_head(
+    config: AlbertConfig,
+    sequence_output: tf.Tensor,
+    span_mask: Optional[tf.Tensor] = None,
+    start_positions: Optional[tf.Tensor] = None,
+    end_positions: Optional[tf.Tensor] = None,
+) -> SpanOutput:
     """Scores the pieces; variables `cls/squad/output_weights` [2, H], `cls/squad/output_bias` [2].
 
     Pre-LN encoders end without LayerNorm, so the head adds one, `cls/squad/LayerNorm`.

@@ -17,11 +17,12 @@ with what n-gram statistics offer. docs/pretraining.md has each part's share.
 """
 
 import re
+from typing import Dict, Mapping, Sequence
 
 import numpy as np
 
 from albert_zh.model import checkpoint_files
-from albert_zh.model.config import LAYOUTS
+from albert_zh.model.config import LAYOUTS, AlbertConfig
 
 WORD_DEVIATION = 0.03
 PROJECTION_GAIN = 1.5
@@ -35,7 +36,13 @@ _LOWEST_FREQUENCY = 1 / 2000.0
 _ATTENTION = re.compile(r"/self/(query|key)/kernel$")
 
 
-def write_checkpoint(prefix, config, shapes, piece_counts, seed):
+def write_checkpoint(
+    prefix: str,
+    config: AlbertConfig,
+    shapes: Mapping[str, Sequence[int]],
+    piece_counts: np.ndarray,
+    seed: int,
+) -> str:
     """Writes `start_values` as a checkpoint.
 
     Args:
@@ -52,7 +59,9 @@ def write_checkpoint(prefix, config, shapes, piece_counts, seed):
     return prefix
 
 
-def start_values(config, shapes, piece_counts, seed):
+def start_values(
+    config: AlbertConfig, shapes: Mapping[str, Sequence[int]], piece_counts: np.ndarray, seed: int
+) -> Dict[str, np.ndarray]:
     """Start values of all variables.
 
     Args:
@@ -79,7 +88,9 @@ def start_values(config, shapes, piece_counts, seed):
     return _in_float32(values)
 
 
-def usual_values(config, shapes, seed):
+def usual_values(
+    config: AlbertConfig, shapes: Mapping[str, Sequence[int]], seed: int
+) -> Dict[str, np.ndarray]:
     """Start values without any of the parts above, for comparison.
 
     Nearly what a graph draws: numbers beyond two deviations are cut to two here, drawn anew there.

@@ -2,13 +2,16 @@
 
 import collections
 import re
+from typing import Dict, Sequence, Tuple
 import zlib
 
 import numpy as np
 import tensorflow.compat.v1 as tf
 
+from albert_zh.model.config import AlbertConfig
 
-def new_variable(name, shape, config):
+
+def new_variable(name: str, shape: Sequence[int], config: AlbertConfig) -> tf.Variable:
     """A weight that starts from a truncated normal of the config's `initializer_range`.
 
     With a graph seed set, its start values depend on the seed and its own name only, not on what
@@ -25,12 +28,14 @@ def new_variable(name, shape, config):
     )
 
 
-def variable_name(variable):
+def variable_name(variable: tf.Variable) -> str:
     """The name of a variable as checkpoints have it, on whichever replica it is asked for."""
     return re.sub(r"/replica_\d+$", "", variable.op.name)
 
 
-def get_assignment_map_from_checkpoint(tvars, init_checkpoint):
+def get_assignment_map_from_checkpoint(
+    tvars: Sequence[tf.Variable], init_checkpoint: str
+) -> Tuple[Dict[str, str], Dict[str, int]]:
     """Which variables of a checkpoint go to which of the graph, by equal names (BERT's interface).
 
     Args:
@@ -52,6 +57,6 @@ def get_assignment_map_from_checkpoint(tvars, init_checkpoint):
     return assignment_map, initialized
 
 
-def count_parameters(variables):
+def count_parameters(variables: Sequence[tf.Variable]) -> int:
     """Number of values in a list of variables."""
     return int(sum(np.prod(variable.shape.as_list()) for variable in variables))

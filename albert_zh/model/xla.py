@@ -3,15 +3,17 @@
 moved = one_pass(moved)
 """
 
+from typing import Any, Callable
+
 import tensorflow.compat.v1 as tf
 
 
-def pays():
+def pays() -> bool:
     """Whether XLA is worth its compiling: on CPUs, with TensorFlow 2."""
     return tf.__version__.startswith("2") and not tf.config.list_physical_devices("GPU")
 
 
-def one_pass(function):
+def one_pass(function: Callable[..., Any]) -> Callable[..., Any]:
     """A function of tensors compiled by XLA where that pays, and as it is elsewhere.
 
     Args:

@@ -1,9 +1,11 @@
 """Texts and pairs of texts to token ids."""
 
-from typing import List
+from typing import Any, List, Optional, Tuple
 
 
-def encode(tokenizer, text_a, text_b, max_seq_length):
+def encode(
+    tokenizer: Any, text_a: str, text_b: Optional[str], max_seq_length: int
+) -> Tuple[List[int], List[int], bool]:
     """Texts to ids: [CLS] A [SEP], or [CLS] A [SEP] B [SEP].
 
     Args:

@@ -1,5 +1,6 @@
 """SentencePiece as google's ALBERT uses it."""
 
+from typing import Any, List, Union
 import unicodedata
 
 from albert_zh.common import files
@@ -20,7 +21,7 @@ class SentencePieceTokenizer:
         unknown_id: id of the unknown token.
     """
 
-    def __init__(self, model_file, do_lower_case=True, digest=None):
+    def __init__(self, model_file: str, do_lower_case: bool = True, digest: Any = None) -> None:
         """Loads the model; `digest` as in `files.read_bytes`.
 
         Raises:
@@ -47,12 +48,14 @@ class SentencePieceTokenizer:
         self.pieces = [self.model.IdToPiece(i) for i in range(self.model.GetPieceSize())]
         self.unknown_id = self.model.unk_id()
 
-    def tokenize(self, text):
+    def tokenize(self, text: Union[str, bytes]) -> List[str]:
         """Splits a text (str, or bytes in UTF-8) into a list of pieces."""
         return encode_pieces(self.model, preprocess_text(text, lower=self.do_lower_case))
 
 
-def encode_pieces(sp_model, text, return_unicode=True, sample=False):
+def encode_pieces(
+    sp_model: Any, text: Union[str, bytes], return_unicode: bool = True, sample: bool = False
+) -> List[str]:
     """The pieces of a text, a number's comma as a piece, as google's scripts have them.
 
     Args:
@@ -76,12 +79,12 @@ def encode_pieces(sp_model, text, return_unicode=True, sample=False):
     return pieces
 
 
-def encode_ids(sp_model, text, sample=False):
+def encode_ids(sp_model: Any, text: Union[str, bytes], sample: bool = False) -> List[int]:
     """Ids of the pieces of a text, see `encode_pieces`."""
     return [sp_model.PieceToId(piece) for piece in encode_pieces(sp_model, text, sample=sample)]
 
 
-def with_separate_comma(sp_model, piece):
+def with_separate_comma(sp_model: Any, piece: str) -> List[str]:
     """The pieces of a number and its comma, so that "2019," shares its pieces with "2019".
 
     Args:
@@ -100,7 +103,12 @@ def with_separate_comma(sp_model, piece):
     return [part for part in number if part] + [","]
 
 
-def preprocess_text(text, remove_space=True, lower=False, keep_accents=False):
+def preprocess_text(
+    text: Union[str, bytes],
+    remove_space: bool = True,
+    lower: bool = False,
+    keep_accents: bool = False,
+) -> str:
     """Text as google's scripts hand it to SentencePiece.
 
     Args:

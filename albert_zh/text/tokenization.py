@@ -14,6 +14,7 @@ over. The names of `sentencepiece_models`, `unicode_text` and `vocabulary_files`
 
 import hashlib
 import re
+from typing import Collection, Iterable, List, Optional, Union
 import unicodedata
 
 from albert_zh.common import validation
@@ -107,7 +108,12 @@ class FullTokenizer:
         located_pieces: dict, word -> its pieces and their characters, filled by `offsets`.
     """
 
-    def __init__(self, vocab_file, do_lower_case=True, spm_model_file=None):
+    def __init__(
+        self,
+        vocab_file: Optional[str],
+        do_lower_case: bool = True,
+        spm_model_file: Optional[str] = None,
+    ) -> None:
         """Reads the vocabulary.
 
         Args:
@@ -126,7 +132,7 @@ class FullTokenizer:
             spm_model_file = spm_model_file or vocab_file
         if spm_model_file:
             tokenizer = SentencePieceTokenizer(spm_model_file, do_lower_case, digest)
-            self.sentencepiece = tokenizer
+            self.sentencepiece: Optional[SentencePieceTokenizer] = tokenizer
             entries = tokenizer.pieces
             self.name_in_folder = SENTENCEPIECE_FILE
             self._unknown_id = tokenizer.unknown_id
@@ -148,7 +154,7 @@ class FullTokenizer:
         self._pieces_of_word = {}
         self.located_pieces = {}
 
-    def tokenize(self, text):
+    def tokenize(self, text: Union[str, bytes]) -> List[str]:
         """Splits a text into word pieces.
 
         Args:
@@ -159,7 +165,7 @@ class FullTokenizer:
         """
         return self._tokenize(text)
 
-    def convert_tokens_to_ids(self, tokens):
+    def convert_tokens_to_ids(self, tokens: Iterable[str]) -> List[int]:
         """Ids of tokens; raises `UserError` for a token that the vocabulary lacks.
 
         With SentencePiece, such a token gets the id of the model's unknown token.
@@ -168,7 +174,7 @@ class FullTokenizer:
             return [self.vocab.get(token, self._unknown_id) for token in tokens]
         return convert_tokens_to_ids(self.vocab, tokens)
 
-    def convert_ids_to_tokens(self, ids):
+    def convert_ids_to_tokens(self, ids: Iterable[int]) -> List[str]:
         """Tokens of ids; raises `UserError` for an id outside the vocabulary."""
         return convert_ids_to_tokens(self.inv_vocab, ids)
 
@@ -197,15 +203,15 @@ class FullTokenizer:
 class BasicTokenizer:
     """Cleans a text and splits it at whitespace, ideographs and punctuation."""
 
-    def __init__(self, do_lower_case=True):
+    def __init__(self, do_lower_case: bool = True) -> None:
         """`do_lower_case`: whether to lower-case the text and strip its accents."""
         self.do_lower_case = do_lower_case
 
-    def tokenize(self, text):
+    def tokenize(self, text: Union[str, bytes]) -> List[str]:
         """Splits a text (str, or bytes in UTF-8) into a list of words and punctuation marks."""
         return [part for word in words_of(text) for part in self.split_word(word)]
 
-    def split_word(self, word):
+    def split_word(self, word: str) -> List[str]:
         """Splits a word, already free of whitespace and control characters, at punctuation."""
         if self.do_lower_case:
             # The whole word at once: what "Σ" becomes in lower case depends on its neighbours.
@@ -216,7 +222,9 @@ class BasicTokenizer:
 class WordpieceTokenizer:
     """Cuts words into the longest pieces that the vocabulary has."""
 
-    def __init__(self, vocab, unk_token=UNKNOWN, max_input_chars_per_word=200):
+    def __init__(
+        self, vocab: Collection[str], unk_token: str = UNKNOWN, max_input_chars_per_word: int = 200
+    ) -> None:
         """Sets up the vocabulary.
 
         Args:
@@ -229,11 +237,11 @@ class WordpieceTokenizer:
         self.max_input_chars_per_word = max_input_chars_per_word
         self._longest_piece = max((len(token) for token in vocab), default=0)
 
-    def tokenize(self, text):
+    def tokenize(self, text: Union[str, bytes]) -> List[str]:
         """Cuts text, already split by `BasicTokenizer`, into a list of word pieces."""
         return [piece for word in whitespace_tokenize(text) for piece in self.split_word(word)]
 
-    def split_word(self, word):
+    def split_word(self, word: str) -> List[str]:
         """The pieces of a word, or only the unknown token where some part of it is unknown."""
         length = len(word)
         if length > self.max_input_chars_per_word:
@@ -258,7 +266,7 @@ class WordpieceTokenizer:
         return None
 
 
-def validate_case_matches_checkpoint(do_lower_case, init_checkpoint):
+def validate_case_matches_checkpoint(do_lower_case: bool, init_checkpoint: Optional[str]) -> None:
     """Checks `do_lower_case` against what a BERT checkpoint's folder is known to be.
 
     Args:

@@ -4,6 +4,7 @@ What a single character needs is looked up in tables that fill themselves on fir
 Chinese text is a few thousand characters over and over.
 """
 
+from typing import List, Union
 import unicodedata
 
 from albert_zh.common import validation
@@ -25,7 +26,7 @@ _IDEOGRAPH_RANGES = (
 _ASCII_PUNCTUATION = frozenset("!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~")
 
 
-def convert_to_unicode(text):
+def convert_to_unicode(text: Union[str, bytes]) -> str:
     """The text as str; bytes are taken for UTF-8, and what is not UTF-8 in them is left out."""
     if isinstance(text, str):
         return text
@@ -34,17 +35,17 @@ def convert_to_unicode(text):
     raise UserError("text: expected a str, or bytes in UTF-8, found %s" % validation.shown(text))
 
 
-def printable_text(text):
+def printable_text(text: Union[str, bytes]) -> str:
     """The text as `print` and logging want it: str."""
     return convert_to_unicode(text)
 
 
-def whitespace_tokenize(text):
+def whitespace_tokenize(text: Union[str, bytes]) -> List[str]:
     """Splits a text at whitespace."""
     return convert_to_unicode(text).split()
 
 
-def is_punctuation(char):
+def is_punctuation(char: str) -> bool:
     """Whether a character is a punctuation mark to BERT: ASCII signs such as "$" are."""
     return char in _ASCII_PUNCTUATION or unicodedata.category(char)[0] == "P"
 
@@ -86,6 +87,6 @@ WITHOUT_ACCENTS = _CharacterTable(_without_accent)
 SPACED_PUNCTUATION = _CharacterTable(_spaced_punctuation)
 
 
-def words_of(text):
+def words_of(text: Union[str, bytes]) -> List[str]:
     """Words of a text, each ideograph one of them, without control characters."""
     return convert_to_unicode(text).translate(CLEANED_AND_SPACED).split()

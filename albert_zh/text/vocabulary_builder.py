@@ -14,6 +14,7 @@ import json
 import os
 import re
 import string
+from typing import Any, Collection, Dict, List, Mapping, Optional, Sequence
 
 from albert_zh.common import files, path_rules, text_encodings
 from albert_zh.common.errors import UserError, printable
@@ -69,7 +70,7 @@ class CorpusCounts:
         forgotten: the count up to which rare Latin words were forgotten to save memory, else 0.
     """
 
-    def __init__(self, do_lower_case=True):
+    def __init__(self, do_lower_case: bool = True) -> None:
         """`do_lower_case`: as for `BasicTokenizer`."""
         self.pieces = collections.Counter()
         self.latin_words = collections.Counter()
@@ -78,7 +79,7 @@ class CorpusCounts:
         # A word that is too long for WordpieceTokenizer is unknown whatever its characters.
         self._max_length = WordpieceTokenizer(()).max_input_chars_per_word
 
-    def add(self, chunks):
+    def add(self, chunks: Mapping[str, int]) -> None:
         """Adds a Counter of chunks of text."""
         for chunk, count in chunks.items():
             for word in self._tokenizer.tokenize(chunk):
@@ -96,12 +97,14 @@ class CorpusCounts:
         self.latin_words = collections.Counter(kept)
 
 
-def single_pieces(word):
+def single_pieces(word: str) -> List[str]:
     """The pieces of a word when every character is one: "ab1" -> ["a", "##b", "##1"]."""
     return [word[0]] + [_PREFIX + char for char in word[1:]]
 
 
-def count_corpus(paths, do_lower_case=True, encoding="utf-8"):
+def count_corpus(
+    paths: Sequence[str], do_lower_case: bool = True, encoding: str = "utf-8"
+) -> CorpusCounts:
     """Counts the characters and Latin words of text files, see `CorpusCounts`."""
     counts = CorpusCounts(do_lower_case)
     with _file_progress_bar("counting", paths) as progress:
@@ -114,8 +117,13 @@ def count_corpus(paths, do_lower_case=True, encoding="utf-8"):
 
 
 def choose_entries(
-    counts, vocab_size=8000, min_count=11, hanzi_set="gb2312", forced_chars="", do_lower_case=True
-):
+    counts: CorpusCounts,
+    vocab_size: int = 8000,
+    min_count: int = 11,
+    hanzi_set: str = "gb2312",
+    forced_chars: str = "",
+    do_lower_case: bool = True,
+) -> Dict[str, List[str]]:
     """Chooses the entries of a vocabulary.
 
     Args:
@@ -151,7 +159,7 @@ def choose_entries(
     return groups
 
 
-def summary(groups):
+def summary(groups: Mapping[str, Sequence[str]]) -> str:
     """The sizes of groups of entries in words, without the empty ones."""
     return ", ".join("%d %s" % (len(entries), name) for name, entries in groups.items() if entries)
 
@@ -234,7 +242,7 @@ def _trained_word_pieces(words, limit, min_count):
     return sorted(ids, key=ids.get)[len(alphabet) :]
 
 
-def tokenizers_package():
+def tokenizers_package() -> Any:
     try:
         import tokenizers
     except ImportError as error:
@@ -255,7 +263,13 @@ def _repeated(words):
                 progress.update(repeats)
 
 
-def measure_coverage(path, vocab, do_lower_case=True, encoding="utf-8", progress=None):
+def measure_coverage(
+    path: str,
+    vocab: Collection[str],
+    do_lower_case: bool = True,
+    encoding: str = "utf-8",
+    progress: Any = None,
+) -> Coverage:
     """Measures how a vocabulary does on a text file.
 
     Args:
@@ -284,7 +298,12 @@ def measure_coverage(path, vocab, do_lower_case=True, encoding="utf-8", progress
     return Coverage(characters, tokens, unknown_tokens, unknown_pieces)
 
 
-def print_report(paths, vocab, do_lower_case=True, encoding="utf-8"):
+def print_report(
+    paths: Sequence[str],
+    vocab: Collection[str],
+    do_lower_case: bool = True,
+    encoding: str = "utf-8",
+) -> None:
     """Prints a line of coverage for each file and one for all of them."""
     rows = []
     with _file_progress_bar("measuring", paths) as progress:
@@ -317,7 +336,9 @@ def _report_line(name, coverage):
     return "%9.4f%% %12d %6.1f  %s: %s" % (share, coverage.tokens, rate, name, unknowns or "-")
 
 
-def files_of_patterns(patterns, flag, leave_out=None):
+def files_of_patterns(
+    patterns: Sequence[str], flag: str, leave_out: Optional[str] = None
+) -> List[str]:
     """The files that names and patterns stand for, each once, sorted.
 
     Args:

@@ -2,6 +2,7 @@
 
 import collections
 import os
+from typing import Any, Collection, Dict, Iterable, List, Mapping, Optional
 import warnings
 
 from albert_zh.common import files, validation
@@ -14,23 +15,23 @@ SENTENCEPIECE_FILE = "spiece.model"
 SENTENCE_TOKENS = ("[CLS]", "[SEP]")
 
 
-def is_sentencepiece(path):
+def is_sentencepiece(path: Optional[str]) -> bool:
     """Whether a vocabulary's path is that of a SentencePiece model."""
     return path is not None and os.fspath(path).endswith(".model")
 
 
-def name_in_folder(path):
+def name_in_folder(path: Optional[str]) -> str:
     """What a model folder calls the vocabulary that lies at a path."""
     return SENTENCEPIECE_FILE if is_sentencepiece(path) else VOCABULARY_FILE
 
 
-def vocabulary_in_folder(folder):
+def vocabulary_in_folder(folder: str) -> str:
     """Path of a model folder's vocabulary; it may be missing."""
     path = os.path.join(folder, SENTENCEPIECE_FILE)
     return path if os.path.exists(path) else os.path.join(folder, VOCABULARY_FILE)
 
 
-def load_vocab(vocab_file):
+def load_vocab(vocab_file: str) -> Dict[str, int]:
     """Reads a vocabulary file.
 
     Lines end at "\\n" only and are stripped: the released vocabulary has entries that are line ends
@@ -48,7 +49,7 @@ def load_vocab(vocab_file):
     return ids_of(vocabulary_entries(vocab_file))
 
 
-def num_entries(vocab_file):
+def num_entries(vocab_file: str) -> int:
     """Number of a vocabulary's entries, which is what a config calls `vocab_size`.
 
     Every line counts that has an id: equal entries each, and blank ones.
@@ -65,7 +66,7 @@ def num_entries(vocab_file):
     return len(vocabulary_entries(vocab_file))
 
 
-def check_num_entries(vocab_file, found, vocab_size):
+def check_num_entries(vocab_file: str, found: int, vocab_size: int) -> None:
     """Checks that a vocabulary is a model's.
 
     Args:
@@ -83,7 +84,7 @@ def check_num_entries(vocab_file, found, vocab_size):
         )
 
 
-def convert_by_vocab(vocab, items):
+def convert_by_vocab(vocab: Mapping[Any, Any], items: Iterable[Any]) -> List[Any]:
     """The values of tokens, or of ids, in a vocabulary.
 
     Args:
@@ -105,21 +106,21 @@ def convert_by_vocab(vocab, items):
         ) from error
 
 
-def convert_tokens_to_ids(vocab, tokens):
+def convert_tokens_to_ids(vocab: Mapping[str, int], tokens: Iterable[str]) -> List[int]:
     """Ids of tokens, see `convert_by_vocab`."""
     return convert_by_vocab(vocab, tokens)
 
 
-def convert_ids_to_tokens(inv_vocab, ids):
+def convert_ids_to_tokens(inv_vocab: Mapping[int, str], ids: Iterable[int]) -> List[str]:
     """Tokens of ids, see `convert_by_vocab`."""
     return convert_by_vocab(inv_vocab, ids)
 
 
-def ids_of(entries):
+def ids_of(entries: Iterable[str]) -> Dict[str, int]:
     return collections.OrderedDict((token, index) for index, token in enumerate(entries))
 
 
-def vocabulary_entries(path, digest=None):
+def vocabulary_entries(path: Optional[str], digest: Any = None) -> List[str]:
     """The tokens of a vocabulary file, or the pieces of a SentencePiece model, by id."""
     path = os.fspath(validation.checked("vocab_file", path or "", validation.PATH))
     if is_sentencepiece(path):
@@ -188,7 +189,7 @@ def _no_such_vocabulary(path):
     return "--vocab_file=%s: no such file: %s" % (path, way_out)
 
 
-def check_required_tokens(flag, entries, required):
+def check_required_tokens(flag: Any, entries: Collection[str], required: Iterable[str]) -> None:
     missing = [token for token in required if token not in entries]
     if missing:
         raise UserError(

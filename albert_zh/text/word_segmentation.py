@@ -10,12 +10,13 @@ those that the tokenizer makes of the whole line.
 """
 
 import re
+from typing import Callable, List, Optional, Tuple
 import unicodedata
 import warnings
 
 from albert_zh.common import files
 from albert_zh.common.errors import UserError
-from albert_zh.text.tokenization import UNKNOWN, BasicTokenizer
+from albert_zh.text.tokenization import UNKNOWN, BasicTokenizer, FullTokenizer
 
 SEGMENTERS = ("jieba", "rjieba", "none")
 
@@ -28,7 +29,9 @@ _NUMBER = re.compile("([0-9]+(?:[.,:][0-9]+)+%?)")
 _MAX_REMEMBERED_WORDS = 200000
 
 
-def make_segmenter(name, user_dict=None):
+def make_segmenter(
+    name: str, user_dict: Optional[str] = None
+) -> Optional[Callable[[str], List[str]]]:
     """The function that cuts text into words.
 
     Args:
@@ -82,12 +85,12 @@ def _rjieba():
     return rjieba.cut
 
 
-def starts_word(piece):
+def starts_word(piece: str) -> bool:
     """Whether a word piece begins a word: all but those that start with "##"."""
     return not piece.startswith(_CONTINUES)
 
 
-def starts_sentencepiece_word(piece):
+def starts_sentencepiece_word(piece: str) -> bool:
     """Whether a SentencePiece piece begins a word, as google's scripts see it.
 
     A piece continues a word only if it is made of English letters and signs alone, has no mark of a
@@ -105,7 +108,12 @@ class LineEncoder:
         unknown_id: int, the id of pieces that the vocabulary lacks.
     """
 
-    def __init__(self, tokenizer, segmenter=None, starts_word=starts_word):
+    def __init__(
+        self,
+        tokenizer: FullTokenizer,
+        segmenter: Optional[Callable[[str], List[str]]] = None,
+        starts_word: Callable[[str], bool] = starts_word,
+    ) -> None:
         """Args:
         tokenizer: `tokenization.FullTokenizer`.
         segmenter: what `make_segmenter` returns; without one, words are what `starts_word` says.
@@ -121,7 +129,7 @@ class LineEncoder:
         self.unknown_id = tokenizer.convert_tokens_to_ids([UNKNOWN])[0]
         self._is_unknown = {}
 
-    def encode(self, line):
+    def encode(self, line: str) -> Tuple[List[int], List[bool]]:
         """The pieces of a line.
 
         Args:
@@ -145,7 +153,7 @@ class LineEncoder:
                 word_starts += [False] * (len(word_ids) - 1)
         return ids, word_starts
 
-    def unknown_characters(self, text):
+    def unknown_characters(self, text: str) -> List[str]:
         """The characters of a text that the vocabulary lacks, as list of str."""
         for char in set(text).difference(self._is_unknown):
             tokens = self._tokenizer.tokenize(char)
