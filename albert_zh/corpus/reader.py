@@ -43,8 +43,9 @@ ONE_DOCUMENT = "files without a blank line, each taken as one document"
 LONG_LINE = "lines of more than %d characters, parted" % _LINE_CHARACTERS
 CONTROL_CHARACTERS = "lines with control or damaged characters, which were left out"
 
-TextFormat = collections.namedtuple("TextFormat", "encoding split_sentences as_original")
-TextFormat.__new__.__defaults__ = ("utf-8", False, False)
+TextFormat = collections.namedtuple(
+    "TextFormat", "encoding split_sentences as_original", defaults=("utf-8", False, False)
+)
 PLAIN = TextFormat()
 TextFormat.__doc__ = """How text is read.
 

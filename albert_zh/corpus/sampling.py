@@ -40,8 +40,8 @@ Settings = collections.namedtuple(
     "Settings",
     "max_seq_length max_predictions masked_lm_prob short_seq_prob seed whole_words run_weights "
     "google random_next similar_next permute dynamic one_segment",
+    defaults=(False,),
 )
-Settings.__new__.__defaults__ = (False,)
 Settings.__doc__ = """How instances are made.
 
 Fields:

@@ -17,6 +17,7 @@ import re
 import sys
 import tempfile
 import threading
+from typing import Any, List, Optional, Sequence
 import zipfile
 
 import numpy as np
@@ -46,12 +47,12 @@ _INPUT_ALIASES = (("input_ids", "ids"), ("input_mask", "mask"), ("segment_ids",)
 
 
 def open_model(
-    path,
-    config_file=None,
-    precision="float32",
-    num_threads=None,
-    output_names=CLASSIFIER_OUTPUTS,
-):
+    path: str,
+    config_file: Optional[str] = None,
+    precision: str = "float32",
+    num_threads: Optional[int] = None,
+    output_names: Sequence[str] = CLASSIFIER_OUTPUTS,
+) -> Any:
     """The backend for a path.
 
     Args:
@@ -77,12 +78,12 @@ def open_model(
     return SavedModelBackend(saved_model, num_threads, output_names)
 
 
-def is_exported(path):
+def is_exported(path: str) -> bool:
     """Whether a path is a SavedModel or a .tflite file rather than a model folder."""
     return path.endswith(".tflite") or _saved_model_folder(path) is not None
 
 
-def has_classifier(path):
+def has_classifier(path: str) -> bool:
     """Whether a model has a classifier, as far as that is known before it is loaded.
 
     Args:
@@ -113,7 +114,14 @@ class CheckpointBackend:
 
     fixed_length = None
 
-    def __init__(self, model_dir, config_file, precision, num_threads, output_names):
+    def __init__(
+        self,
+        model_dir: str,
+        config_file: Optional[str],
+        precision: str,
+        num_threads: Optional[int],
+        output_names: Sequence[str],
+    ) -> None:
         """Arguments and errors as of `open_model`."""
         prefix = _checkpoint_of(model_dir)
         folder = model_dir if storage.is_folder(model_dir) else os.path.dirname(model_dir)
@@ -151,7 +159,9 @@ def _checkpoint_of(path):
 class SavedModelBackend:
     """An exported SavedModel, by its signature with token ids and the outputs asked for."""
 
-    def __init__(self, folder, num_threads, output_names):
+    def __init__(
+        self, folder: str, num_threads: Optional[int], output_names: Sequence[str]
+    ) -> None:
         """Loads the SavedModel of a folder; raises `UserError` if it is none of such a task."""
         loaded_model.check_sessions_can_run()
         settings = tf.ConfigProto()
@@ -177,7 +187,7 @@ class SavedModelBackend:
         self.num_outputs = tensors[0].shape.as_list()[-1]
         self.run = self._session.make_callable(tensors, feeds)
 
-    def close(self):
+    def close(self) -> None:
         """Frees the session."""
         self._session.close()
 
@@ -234,7 +244,7 @@ class TfliteBackend:
     vocab_size = None
     num_segments = 2
 
-    def __init__(self, path, num_threads, output_names):
+    def __init__(self, path: str, num_threads: Optional[int], output_names: Sequence[str]) -> None:
         """Loads a file; raises `UserError` if it has not the inputs and outputs of such a task."""
         self._lock = threading.Lock()  # an interpreter serves one thread at a time
         content = files.read_bytes(path)
@@ -269,7 +279,7 @@ class TfliteBackend:
         self.longest = self.fixed_length or LONGEST_UNKNOWN
         self._shape = tuple(self._inputs[0]["shape"])
 
-    def run(self, *arrays):
+    def run(self, *arrays: np.ndarray) -> np.ndarray:
         """int32 [B, F] three times -> list of float [B, ...]."""
         with self._lock:
             if not self._is_batch_fixed:
@@ -297,7 +307,7 @@ class TfliteBackend:
         scale, zero_point = info["quantization"]
         return output if not scale else (output.astype(np.float32) - zero_point) * scale
 
-    def close(self):
+    def close(self) -> None:
         """Frees the interpreter."""
         self._interpreter = None
 
@@ -310,7 +320,7 @@ def _named_outputs(details, names):
     return [by_name[name] for name in names] if set(by_name) == set(names) else None
 
 
-def tflite_interpreter(content, num_threads):
+def tflite_interpreter(content: bytes, num_threads: int) -> Any:
     """LiteRT's interpreter, or TensorFlow's; that of TensorFlow 1 knows no number of threads.
 
     Args:
@@ -352,7 +362,7 @@ def _filled(array, size):
 class FilesBeside:
     """What lies beside a model's weights: vocabulary, labels, settings of its training."""
 
-    def __init__(self, path):
+    def __init__(self, path: str) -> None:
         """`path`: model folder, SavedModel folder or .tflite file."""
         self._folder = folder = path if storage.is_folder(path) else os.path.dirname(path) or "."
         inner = _saved_model_folder(path) or folder
@@ -377,11 +387,11 @@ class FilesBeside:
             there = [name for name in names if name in archive.namelist()]
             return archive.read(there[0]).decode("utf-8") if there else None
 
-    def check_settings(self, num_outputs):
+    def check_settings(self, num_outputs: int) -> None:
         """Raises `UserError` unless the settings are of a model of so many outputs."""
         inference_graph.check_notes(self.settings, num_outputs, self._notes_file)
 
-    def labels(self, num_labels):
+    def labels(self, num_labels: Optional[int]) -> List[str]:
         """The labels in the order of their numbers; the numbers themselves where none are there.
 
         Args:
@@ -402,7 +412,9 @@ class FilesBeside:
             label_map.check_num_labels(path, labels, num_labels)
         return labels
 
-    def tokenizer(self, vocab_file, do_lower_case):
+    def tokenizer(
+        self, vocab_file: Optional[str], do_lower_case: bool
+    ) -> tokenization.FullTokenizer:
         """The tokenizer of a vocabulary, or of the one that is beside the model.
 
         Args:

@@ -16,7 +16,7 @@ _BYTES_AT_ONCE = 1 << 20
 class FileCache:
     """The files of a folder that belong to one fingerprint; others in the folder are left alone."""
 
-    def __init__(self, folder: str, fingerprint: str):
+    def __init__(self, folder: str, fingerprint: str) -> None:
         """Reads which files are there.
 
         Args:

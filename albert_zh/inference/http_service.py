@@ -18,7 +18,7 @@ import contextlib
 import json
 import os
 import time
-from typing import Any, Dict, List, Literal, Tuple, Union
+from typing import Any, Dict, List, Literal, Optional, Tuple, Union
 
 from fastapi import FastAPI, HTTPException, Request, Response
 from fastapi.exceptions import RequestValidationError
@@ -45,8 +45,8 @@ CONTENT_SECURITY_POLICY = (
 Limits = collections.namedtuple(
     "Limits",
     "max_texts max_body_bytes body_seconds max_batch_size max_waiting max_wait_seconds",
+    defaults=(1000, 1 << 20, 10.0, 256, 4000, 0.0),
 )
-Limits.__new__.__defaults__ = (1000, 1 << 20, 10.0, 256, 4000, 0.0)
 Limits.__doc__ = """What the service takes on.
 
 Fields:
@@ -115,7 +115,7 @@ class Error(pydantic.BaseModel):
 class Metrics:
     """What /metrics shows; a registry of its own, so that several services fit into a process."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.registry = prometheus_client.CollectorRegistry()
         settings = {"registry": self.registry}
         self.requests = prometheus_client.Counter(
@@ -134,7 +134,7 @@ class Metrics:
         self.waiting = prometheus_client.Gauge("albert_waiting_texts", "Waiting texts.", **settings)
 
 
-def create_app(predictor, limits=None):
+def create_app(predictor: Any, limits: Optional[Limits] = None) -> FastAPI:
     """The service.
 
     Args:
@@ -333,7 +333,7 @@ def _error(status, message, headers=None):
 class MeasuredRequests:
     """ASGI middleware that counts and times requests."""
 
-    def __init__(self, app, metrics):
+    def __init__(self, app: Any, metrics: Metrics) -> None:
         self._app = app
         self._metrics = metrics
 
@@ -360,7 +360,7 @@ class MeasuredRequests:
 class BodyLimits:
     """ASGI middleware that takes JSON only, of bounded size, and within bounded time."""
 
-    def __init__(self, app, limits):
+    def __init__(self, app: Any, limits: Limits) -> None:
         self._app = app
         self._limits = limits
 

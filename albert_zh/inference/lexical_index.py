@@ -24,7 +24,14 @@ _ARRAYS = ("terms", "starts", "lines", "weights", "sizes")
 class LexicalIndex:
     """For each term the lines it occurs in, with its weight there."""
 
-    def __init__(self, terms, starts, lines, weights, sizes):
+    def __init__(
+        self,
+        terms: np.ndarray,
+        starts: np.ndarray,
+        lines: np.ndarray,
+        weights: np.ndarray,
+        sizes: np.ndarray,
+    ) -> None:
         """Arguments as `build` makes them.
 
         Args:

@@ -8,7 +8,7 @@ import collections.abc
 import contextlib
 import os
 import threading
-from typing import Iterator, List, Sequence, Tuple, Union
+from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence, Tuple, Union
 
 import numpy as np
 import tensorflow.compat.v1 as tf
@@ -45,6 +45,7 @@ __all__ = [
 ]
 
 Text = Union[str, Tuple[str, str]]
+Row = Tuple[List[int], List[int]]  # ids, segment ids
 INPUT_NAMES = inference_graph.ENCODER_INPUTS
 DEFAULT_LENGTH = 128
 SHORTEST_LENGTH = 8  # [CLS] A [SEP] B [SEP] with a few tokens in it
@@ -96,7 +97,7 @@ _ABOUT_FORKS = (
 _process_with_sessions = None  # id of the process that started TensorFlow's threads
 
 
-def check_sessions_can_run():
+def check_sessions_can_run() -> None:
     """Raises `UserError` in a fork of a process with a session: it would wait for its threads."""
     global _process_with_sessions
     if _process_with_sessions not in (None, os.getpid()):
@@ -110,7 +111,7 @@ def check_sessions_can_run():
 class Resident:
     """Counts those who use a model, so that it is freed after the last of them."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self._process = os.getpid()
         self._state = threading.Condition()
         self._num_users = 0
@@ -134,7 +135,7 @@ class Resident:
                 self._num_users -= 1
                 self._state.notify_all()
 
-    def close(self):
+    def close(self) -> None:
         """Frees the model as soon as nobody uses it any more; later uses are errors.
 
         A forked child leaves it to its parent.
@@ -156,18 +157,24 @@ class Resident:
         if self._is_closed:
             raise UserError("this %s is closed: make a new one" % type(self).__name__)
 
-    def __enter__(self):
+    def __enter__(self) -> "Resident":
         self._check_is_open()
         return self
 
-    def __exit__(self, *_):
+    def __exit__(self, *_: Any) -> None:
         self.close()
 
 
 class CheckpointSession:
     """A graph with the weights of a checkpoint in a session of its own."""
 
-    def __init__(self, prefix, build, expected, num_threads=None):
+    def __init__(
+        self,
+        prefix: str,
+        build: Callable[[Dict[str, tf.Tensor]], Any],
+        expected: str,
+        num_threads: Optional[int] = None,
+    ) -> None:
         """Builds the graph and loads the weights; the files are not needed any more then.
 
         Args:
@@ -204,18 +211,18 @@ class CheckpointSession:
         feeds = [features[name] for name in INPUT_NAMES] + further
         self.run = self._session.make_callable(outputs, feeds)
 
-    def close(self):
+    def close(self) -> None:
         """Frees the session."""
         self._session.close()
 
 
-def check_arguments(**arguments):
+def check_arguments(**arguments: Any) -> None:
     """Raises `UserError` for an argument that is not what `ARGUMENTS` says of its name."""
     for name, value in arguments.items():
         validation.checked(name, value, ARGUMENTS[name])
 
 
-def check_precision(precision):
+def check_precision(precision: str) -> None:
     """Raises `UserError` unless the precision is a key of `modeling.PRECISIONS`."""
     check_arguments(precision=precision)
     if precision not in PRECISIONS:
@@ -224,7 +231,12 @@ def check_precision(precision):
         )
 
 
-def open_folder(path, config_file=None, vocab_file=None, do_lower_case=None):
+def open_folder(
+    path: str,
+    config_file: Optional[str] = None,
+    vocab_file: Optional[str] = None,
+    do_lower_case: Optional[bool] = None,
+) -> ModelFolder:
     """Config, vocabulary and checkpoint of a model folder.
 
     Args:
@@ -254,19 +266,21 @@ def open_folder(path, config_file=None, vocab_file=None, do_lower_case=None):
     return ModelFolder(prefix, config, vocab_file, tokenizer, do_lower_case)
 
 
-def check_vocabulary(vocab_file, tokenizer, vocab_size):
+def check_vocabulary(
+    vocab_file: str, tokenizer: tokenization.FullTokenizer, vocab_size: int
+) -> None:
     """Raises `UserError` if a tokenizer has not the number of entries that the model expects."""
     tokenization.check_num_entries(vocab_file, len(tokenizer.inv_vocab), vocab_size)
 
 
-def checked_path(path):
+def checked_path(path: Any) -> str:
     """A path as str; raises `UserError` for what is none."""
     path = os.fspath(validation.checked("path", path, validation.PATH))
     path_rules.check_local(path)
     return path
 
 
-def checked_texts(texts: Sequence[Text]) -> List[Tuple[str, str]]:
+def checked_texts(texts: Sequence[Text]) -> List[Tuple[str, Optional[str]]]:
     """Texts as (text_a, text_b), text_b None for a single one.
 
     Args:
@@ -279,7 +293,7 @@ def checked_texts(texts: Sequence[Text]) -> List[Tuple[str, str]]:
         raise UserError("texts: expected a list of texts, found a single one: put it into a list")
     if isinstance(texts, (collections.abc.Mapping, collections.abc.Set)) or not _is_iterable(texts):
         raise UserError("texts: expected a list of texts, found %s" % validation.shown(texts))
-    checked = []
+    checked: List[Tuple[str, Optional[str]]] = []
     for number, text in enumerate(texts):
         if isinstance(text, str):
             checked.append((text, None))
@@ -310,7 +324,7 @@ def _is_pair(text):
     return is_of_two and all(isinstance(part, str) for part in text)
 
 
-def checked_length(wanted, config_length):
+def checked_length(wanted: Optional[int], config_length: int) -> int:
     """The longest input in tokens: what is wanted, as far as the model goes.
 
     Args:
@@ -328,7 +342,12 @@ def checked_length(wanted, config_length):
     return int(length)
 
 
-def rows_of(texts, tokenizer, max_seq_length, num_segments=2):
+def rows_of(
+    texts: Sequence[Tuple[str, Optional[str]]],
+    tokenizer: tokenization.FullTokenizer,
+    max_seq_length: int,
+    num_segments: int = 2,
+) -> List[Row]:
     """(ids, segment ids) of each text.
 
     Args:
@@ -369,7 +388,7 @@ def batches_by_length(lengths: Sequence[int]) -> Iterator[List[int]]:
         yield batch
 
 
-def padded(rows, length=None):
+def padded(rows: Sequence[Row], length: Optional[int] = None) -> np.ndarray:
     """Rows as arrays.
 
     Args:

@@ -30,7 +30,7 @@ class MaskFiller(loaded_model.Resident):
         do_lower_case: Optional[bool] = None,
         config_file: Optional[str] = None,
         vocab_file: Optional[str] = None,
-    ):
+    ) -> None:
         """Loads config, vocabulary and weights.
 
         Args:

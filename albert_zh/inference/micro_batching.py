@@ -8,6 +8,7 @@ import asyncio
 import collections
 from concurrent import futures
 import contextlib
+from typing import Any, Callable, List, Optional, Tuple
 
 _Waiting = collections.namedtuple("_Waiting", ["texts", "result"])
 
@@ -19,7 +20,14 @@ class QueueIsFull(Exception):
 class MicroBatcher:
     """Predicts what several tasks of an event loop submit, in the loop's only worker thread."""
 
-    def __init__(self, predict, max_batch_size, max_waiting, max_wait_seconds=0.0, observe=None):
+    def __init__(
+        self,
+        predict: Callable[[List[Any]], Tuple[List[str], Any]],
+        max_batch_size: int,
+        max_waiting: int,
+        max_wait_seconds: float = 0.0,
+        observe: Optional[Callable[[int], None]] = None,
+    ) -> None:
         """Starts nothing yet.
 
         Args:
@@ -37,9 +45,9 @@ class MicroBatcher:
         self._waiting = collections.deque()
         self.num_waiting = 0
         self._is_stopping = False
-        self._worker = None
+        self._worker: Optional[asyncio.Task] = None
 
-    def start(self):
+    def start(self) -> None:
         """Begins to work; to be called in the event loop."""
         self._arrived = asyncio.Event()
         self._executor = futures.ThreadPoolExecutor(1)

@@ -8,7 +8,9 @@ from albert_zh.inference import predictor
 FLAGS = flags.FLAGS
 
 
-def define(model_dir: str, longest: str = "Longest input in tokens; as in training by default."):
+def define(
+    model_dir: str, longest: str = "Longest input in tokens; as in training by default."
+) -> None:
     """Defines --model_dir, --max_seq_length and --precision.
 
     Args:

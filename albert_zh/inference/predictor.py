@@ -10,7 +10,7 @@ vocabulary and labels are taken from the folder it lies in.
 import glob
 import itertools
 import os
-from typing import List, Optional, Sequence, Tuple
+from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 import numpy as np
 
@@ -55,7 +55,7 @@ class Predictor(loaded_model.Resident):
         precision: str = "float32",
         num_threads: Optional[int] = None,
         check_text_form: bool = True,
-    ):
+    ) -> None:
         """Loads config, vocabulary, labels and weights; the files are not needed any more then.
 
         Args:
@@ -204,7 +204,7 @@ class Predictor(loaded_model.Resident):
         """What is wrong with a text that is a pair where the model takes none, or no pair."""
         return (
             "%s, but the model was trained on %s: give %s, or switch check_text_form off"
-            % _FORM_MISMATCHES[self.takes_pairs]
+            % _FORM_MISMATCHES[bool(self.takes_pairs)]
         )
 
     def similarities(self, pairs: Sequence[Tuple[str, str]]) -> np.ndarray:
@@ -220,13 +220,12 @@ class Predictor(loaded_model.Resident):
             UserError: if the model is none of pairs.
         """
         column = self.similarity_column()
-        pairs = loaded_model.checked_texts(pairs)
-        for number, (_, text_b) in enumerate(pairs):
+        for number, (_, text_b) in enumerate(loaded_model.checked_texts(pairs)):
             if text_b is None:
                 raise UserError("text %d is a single text, expected a pair" % number)
         return self.predict(pairs)[1][:, column]
 
-    def similarity_column(self):
+    def similarity_column(self) -> int:
         """The number of the class which says that the texts of a pair mean the same.
 
         Raises:
@@ -266,7 +265,7 @@ def takes_pairs(settings: dict) -> Optional[bool]:
     return "text_b" in settings["columns"] if "columns" in settings else None
 
 
-def compares_sentences(settings):
+def compares_sentences(settings: Dict[str, Any]) -> bool:
     """Whether a model tells if two sentences mean the same, for all that fine_tuning.json says."""
     has_two_texts = "text_b" in settings.get("columns", ["text_b"])
     return settings.get("compares_sentences", has_two_texts)

@@ -21,7 +21,7 @@ import hashlib
 import itertools
 import os
 import threading
-from typing import List, Sequence
+from typing import Any, List, Optional, Sequence, Tuple
 
 import numpy as np
 
@@ -90,7 +90,9 @@ _PREDICTOR = validation.or_none(
 class Corpus:
     """The lines of a file and their vectors."""
 
-    def __init__(self, path, encoder, encoding="utf-8", cache_dir=None):
+    def __init__(
+        self, path: str, encoder: Any, encoding: str = "utf-8", cache_dir: Optional[str] = None
+    ) -> None:
         """Reads the lines; takes their vectors from the cache, or computes and keeps them.
 
         Args:
@@ -164,7 +166,7 @@ class Corpus:
     def search(
         self,
         queries: Sequence[str],
-        predictor=None,
+        predictor: Any = None,
         top_k: int = 5,
         candidates: int = CANDIDATES,
         ranking: str = "mixed",
@@ -362,7 +364,9 @@ def _nearest_lines(nearest, lines, exact, queries, k):
     return indices, cosines
 
 
-def nearest_by_numpy(vectors, queries, k):
+def nearest_by_numpy(
+    vectors: np.ndarray, queries: np.ndarray, k: int
+) -> Tuple[np.ndarray, np.ndarray]:
     """The k vectors with the highest cosines, by comparing with each.
 
     Args:

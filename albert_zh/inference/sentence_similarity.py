@@ -8,7 +8,7 @@ sim.predict_sentences([("怎么开户", "如何开通账户")])
 import os
 import sys
 import types
-from typing import Dict, Optional, Sequence, Tuple
+from typing import Any, Dict, Optional, Sequence, Tuple
 
 import numpy as np
 
@@ -23,7 +23,7 @@ __all__ = ["BertSim", "model_of_args", "open_predictor", "print_pairs"]
 if os.path.exists(os.path.join(package_files.ROOT, "args.py")):
     import args  # in a clone: the settings that users edit
 else:
-    args = types.SimpleNamespace()
+    args = types.SimpleNamespace()  # type: ignore[assignment]
 
 PREDICT = "infer"  # tf.estimator.ModeKeys.PREDICT
 
@@ -31,12 +31,12 @@ PREDICT = "infer"  # tf.estimator.ModeKeys.PREDICT
 class BertSim:
     """albert_zh's interface: start once, predict any number of times."""
 
-    def __init__(self, batch_size: Optional[int] = None):
+    def __init__(self, batch_size: Optional[int] = None) -> None:
         """`batch_size`: pairs predicted at once; that of args.py by default."""
         loaded_model.check_arguments(batch_size=batch_size)
         self.batch_size = getattr(args, "batch_size", 128) if batch_size is None else batch_size
         self.mode = PREDICT
-        self._predictor = None
+        self._predictor: Any = None
 
     def set_mode(self, mode: str) -> None:
         """Says what the model is for: `tf.estimator.ModeKeys.PREDICT`; training has its command.
@@ -68,10 +68,10 @@ class BertSim:
         """
         if self._predictor is None:
             self.start_model()
-        sentences = loaded_model.checked_texts(sentences)
+        pairs = loaded_model.checked_texts(sentences)
         rows = [np.zeros([0, 2], np.float32)]
-        for start in range(0, len(sentences), self.batch_size):
-            group = sentences[start : start + self.batch_size]
+        for start in range(0, len(pairs), self.batch_size):
+            group = pairs[start : start + self.batch_size]
             rows.append(self._predictor.predict(group)[1][:, self._columns])
             print_pairs(group, rows[-1][:, 1])
         return np.concatenate(rows)
@@ -104,15 +104,20 @@ def open_predictor(
     return predictor.Predictor(path, length, precision=precision, **beside)
 
 
-def model_of_args() -> Tuple[str, Dict[str, str]]:
+def model_of_args() -> Tuple[str, Dict[str, Any]]:
     """(path, settings) of the model that args.py names, else of the newest `*_output/best`.
 
     Of what args.py names, its output_dir comes first: training wrote there.
     """
     output_dir = getattr(args, "output_dir", None)
     best = output_dir and os.path.join(output_dir, "best")
-    named = [best, output_dir, getattr(args, "ckpt_name", None), getattr(args, "model_dir", None)]
-    named = [path for path in named if path]
+    candidates = (
+        best,
+        output_dir,
+        getattr(args, "ckpt_name", None),
+        getattr(args, "model_dir", None),
+    )
+    named = [path for path in candidates if path]
     if not named:
         return model_flags.newest_model(of_pairs=True), {}
     for path in named:
@@ -137,7 +142,7 @@ def _files_of_args(is_checkpoint):
     return {key: value for key, value in values.items() if value}
 
 
-def print_pairs(pairs: Sequence[Tuple[str, str]], probabilities: Sequence[float]) -> None:
+def print_pairs(pairs: Sequence[Tuple[str, Optional[str]]], probabilities: Sequence[float]) -> None:
     """Prints a line per pair: both sentences and the probability, tab-separated."""
     for (text_a, text_b), probability in zip(pairs, probabilities):
         print("%s\t%s\t%.4f" % (text_a, text_b, probability))

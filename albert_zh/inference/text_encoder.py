@@ -8,7 +8,7 @@ Choices of layers and pooling are those of bert-as-service.
 
 import hashlib
 import json
-from typing import List, Optional, Sequence, Tuple
+from typing import Any, List, Optional, Sequence, Tuple
 
 import numpy as np
 import tensorflow.compat.v1 as tf
@@ -63,7 +63,7 @@ class TextEncoder(loaded_model.Resident):
         vocab_file: Optional[str] = None,
         precision: str = "float32",
         num_threads: Optional[int] = None,
-    ):
+    ) -> None:
         """Loads config, vocabulary and weights; the files are not needed any more then.
 
         Args:
@@ -174,13 +174,13 @@ class TextEncoder(loaded_model.Resident):
             raise UserError("pooling: vectors of tokens need None, found %r" % self.pooling)
         loaded_model.check_arguments(normalize=normalize)
         checked = loaded_model.checked_texts(texts)
-        result = [None] * len(checked)
+        vectors_of_texts: List[Any] = [None] * len(checked)
         for indices, rows, vectors in self._batches(checked):
             for index, (ids, _), row in zip(indices, rows, vectors):
                 row = row[: len(ids)]
                 tokens = self._tokenizer.convert_ids_to_tokens(ids)
-                result[index] = (tokens, _of_length_one(row) if normalize else row)
-        return result
+                vectors_of_texts[index] = (tokens, _of_length_one(row) if normalize else row)
+        return vectors_of_texts
 
     def _batches(self, texts):
         """Yields (indices, rows, what the session gives for them)."""
@@ -192,7 +192,7 @@ class TextEncoder(loaded_model.Resident):
                 batch = [rows[index] for index in indices]
                 yield indices, batch, self._session.run(*loaded_model.padded(batch))
 
-    def fingerprint_of(self, **further) -> str:
+    def fingerprint_of(self, **further: Any) -> str:
         """A hash of everything the vectors depend on beside the texts, and of further values."""
         content = json.dumps(dict(self.fingerprint, **further), sort_keys=True)
         return hashlib.sha256(content.encode("utf-8")).hexdigest()

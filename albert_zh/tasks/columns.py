@@ -20,9 +20,8 @@ __all__ = ["NO_RECORD", "NUMBER", "TEXT_COLUMN", "InputExample", "Layout", "form
 NO_RECORD = "no record"  # in place of the id of a line that is predicted and not submitted
 
 InputExample = collections.namedtuple(
-    "InputExample", ["guid", "text_a", "text_b", "label", "row_id"]
+    "InputExample", ["guid", "text_a", "text_b", "label", "row_id"], defaults=(None,)
 )
-InputExample.__new__.__defaults__ = (None,)
 
 
 class Layout:

@@ -37,8 +37,8 @@ Task = collections.namedtuple(
     "Task",
     "files columns labels keys aliases examples_of is_left_out objective separator header chosen "
     "head",
+    defaults=({}, {}, None, None, "single_label", SEPARATOR, None, {}, {}),
 )
-Task.__new__.__defaults__ = ({}, {}, None, None, "single_label", SEPARATOR, None, {}, {})
 Task.__doc__ = """A row of the table.
 
 Fields:

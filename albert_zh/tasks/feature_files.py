@@ -50,9 +50,8 @@ _FEATURE_STAMP = validation.record(
 )
 
 FeatureFile = collections.namedtuple(
-    "FeatureFile", ["path", "num_examples", "num_cut", "task", "rows_of_examples"]
+    "FeatureFile", ["path", "num_examples", "num_cut", "task", "rows_of_examples"], defaults=(None,)
 )
-FeatureFile.__new__.__defaults__ = (None,)
 FeatureFile.__doc__ = """A file of features.
 
 Fields:

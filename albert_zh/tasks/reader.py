@@ -47,8 +47,8 @@ _WORKBOOKS = (".xlsx", ".xls", ".ods", ".numbers", ".et")
 Split = collections.namedtuple(
     "Split",
     ["name", "path", "examples", "has_labels", "notes", "columns", "header", "sha256", "names"],
+    defaults=((), (), None, {}),
 )
-Split.__new__.__defaults__ = ((), (), None, {})
 Split.__doc__ = """One file of a task.
 
 Fields:

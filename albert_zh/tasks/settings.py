@@ -15,23 +15,23 @@ Settings = collections.namedtuple(
     "objective pooling class_weights label_smoothing focal_gamma rdrop_alpha fgm_epsilon "
     "layer_decay freeze_encoder loss_scale optimizer multi_label_loss classifier_rate_factor "
     "initial_bias head",
-)
-Settings.__new__.__defaults__ = (
-    "single_label",
-    "cls",
-    None,
-    0.0,
-    0.0,
-    0.0,
-    0.0,
-    1.0,
-    False,
-    1.0,
-    "adamw",
-    "sum",
-    1.0,
-    None,
-    {},
+    defaults=(
+        "single_label",
+        "cls",
+        None,
+        0.0,
+        0.0,
+        0.0,
+        0.0,
+        1.0,
+        False,
+        1.0,
+        "adamw",
+        "sum",
+        1.0,
+        None,
+        {},
+    ),
 )
 Settings.__doc__ = """How the head of a task is built, and how the model is trained.
 

@@ -16,8 +16,7 @@ from albert_zh.common.errors import UserError
 from albert_zh.tasks import label_rules, result_files
 from albert_zh.tasks.settings import COMMON_SETTINGS, Settings
 
-Column = collections.namedtuple("Column", ["dtype", "shape", "is_per_token"])
-Column.__new__.__defaults__ = ((), False)
+Column = collections.namedtuple("Column", ["dtype", "shape", "is_per_token"], defaults=((), False))
 Column.__doc__ = """A target in the records of a feature file.
 
 Fields:

@@ -5,9 +5,10 @@ import collections
 from albert_zh.text import encoding
 
 InputFeatures = collections.namedtuple(
-    "InputFeatures", ["input_ids", "input_mask", "segment_ids", "label_id", "is_real_example"]
+    "InputFeatures",
+    ["input_ids", "input_mask", "segment_ids", "label_id", "is_real_example"],
+    defaults=(True,),
 )
-InputFeatures.__new__.__defaults__ = (True,)
 
 
 def convert_single_example(ex_index, example, label_list, max_seq_length, tokenizer):

@@ -30,8 +30,8 @@ _HASH_SIZE = 2**32
 GranularitySettings = collections.namedtuple(
     "GranularitySettings",
     ["names", "has_bigrams", "has_attention", "loss_weight", "num_bigrams", "bigram_width"],
+    defaults=(True, True, 0.1, 2**16, 32),
 )
-GranularitySettings.__new__.__defaults__ = (True, True, 0.1, 2**16, 32)
 GranularitySettings.__doc__ = """Which parts a model has.
 
 Fields:

@@ -14,9 +14,8 @@ Fields:
 """
 
 LabelledText = collections.namedtuple(
-    "LabelledText", ["text", "spans", "tokens", "line", "identifier"]
+    "LabelledText", ["text", "spans", "tokens", "line", "identifier"], defaults=(None,)
 )
-LabelledText.__new__.__defaults__ = (None,)
 LabelledText.__doc__ = """A text and its gold spans.
 
 Fields:
