@@ -7,6 +7,7 @@ layout.examples(rows[layout.num_header_rows])
 import collections
 import contextlib
 import itertools
+from typing import Any, Dict, List, Optional, Sequence
 
 from albert_zh.tasks import named_columns, task_type
 from albert_zh.tasks.datasets import KEYS, is_pair
@@ -27,7 +28,7 @@ InputExample = collections.namedtuple(
 class Layout:
     """What the rows of one file mean: its header, its columns, records to examples."""
 
-    def __init__(self, task, name, table, rows):
+    def __init__(self, task: Any, name: str, table: Any, rows: Sequence[Any]) -> None:
         """Finds out.
 
         Args:
@@ -47,21 +48,21 @@ class Layout:
         self.only_labels_are_bad = True
         self.num_dropped_labels = 0
 
-    def names_of_columns(self):
+    def names_of_columns(self) -> Dict[str, str]:
         """{column: its name in the header or its key, without either its position from 1}."""
         if self._names is not None:
             return {column: name for column, name in self._names.items() if name is not None}
         places = enumerate(self.columns, start=1)
         return {column: "%d" % place for place, column in places if column}
 
-    def drop_labels(self):
+    def drop_labels(self) -> None:
         """Has the label column ignored."""
         self._task = self._task._replace(labels=())
         self.columns = tuple(None if column == "label" else column for column in self.columns)
         if self._names is not None:
             self._names["label"] = None
 
-    def has_labels(self, rows):
+    def has_labels(self, rows: Any) -> bool:
         """Whether any of some rows has a label; rows that do not fit have none."""
         key = "label" if self._names is None else self._names["label"]
         for row in rows:
@@ -70,7 +71,7 @@ class Layout:
                     return True
         return False
 
-    def example_of_anything(self, row):
+    def example_of_anything(self, row: Any) -> InputExample:
         """An example of what text there is in a row that does not fit."""
         if isinstance(row.cells, list):
             texts = self._whole_text(row.cells)
@@ -98,14 +99,14 @@ class Layout:
             end = len(cells) if problem_of_label(self._task, label) else end
         return [("," if self._is_csv else "\t").join(cells[place:end])]
 
-    def is_repeated_header(self, row):
+    def is_repeated_header(self, row: Any) -> bool:
         """Whether a row is the header once more, as in files put together of several."""
         if not isinstance(row.cells, list) or not self.header:
             return False
         # A file of its own began with it, perhaps with a byte-order mark.
         return tuple(cell.strip("\ufeff \t") for cell in row.cells) == self.header
 
-    def examples(self, row, is_lenient=False):
+    def examples(self, row: Any, is_lenient: bool = False) -> Optional[List[InputExample]]:
         """The examples of a row.
 
         Args:
@@ -269,5 +270,5 @@ def _as_text(value):
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def form(columns, separator="<tab>"):
+def form(columns: Sequence[Optional[str]], separator: str = "<tab>") -> str:
     return "%d (%s)" % (len(columns), separator.join(column or "-" for column in columns))

@@ -1,5 +1,7 @@
 """The picture of a confusion matrix."""
 
+from typing import Optional, Sequence
+
 import numpy as np
 
 from albert_zh.common import plotting
@@ -9,7 +11,7 @@ MAX_CLASSES_WITH_NUMBERS = 30  # a larger confusion matrix is shown by colour al
 SHOWN_LABEL = 20  # characters of a label
 
 
-def draw(counts, labels, path, title):
+def draw(counts: np.ndarray, labels: Sequence[str], path: str, title: str) -> Optional[str]:
     """Draws a confusion matrix as a PNG.
 
     Args:
@@ -38,7 +40,7 @@ def draw(counts, labels, path, title):
     return path
 
 
-def tick(label):
+def tick(label: str) -> str:
     """A label in one line of a picture."""
     text = " ".join(label.split())
     return text if len(text) <= SHOWN_LABEL else text[: SHOWN_LABEL - 1] + "…"

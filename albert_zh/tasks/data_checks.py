@@ -1,6 +1,7 @@
 """What is remarkable about a data set before training: imbalance, duplicates, contradictions."""
 
 import collections
+from typing import Any, Dict, List, Tuple
 
 from albert_zh.tasks import task_type, text_groups
 from albert_zh.tasks.datasets import is_pair, label_parts
@@ -15,7 +16,7 @@ FEW_DEV_ROWS = 100  # by fewer no checkpoint is chosen better than by chance
 _PRESUMED_SCORE = 0.8  # for which the standard error is told
 
 
-def check(task, splits):
+def check(task: Any, splits: Dict[str, Any]) -> Tuple[List[str], Dict[str, Any]]:
     """Looks at the splits of a run.
 
     Args:
@@ -59,7 +60,7 @@ def _few_dev_rows(task, splits):
         )
 
 
-def standard_error(task, num_rows, score=_PRESUMED_SCORE):
+def standard_error(task: Any, num_rows: int, score: float = _PRESUMED_SCORE) -> float:
     """Standard error of a task's score on so many rows."""
     return task_type.rules_of(task).standard_error(score, num_rows)
 

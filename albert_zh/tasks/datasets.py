@@ -5,6 +5,7 @@ the task `multiclass`, whose columns and labels are taken from its training file
 """
 
 import collections
+from typing import Any, Dict, List, Optional
 
 from albert_zh.common.errors import UserError
 from albert_zh.tasks import task_type
@@ -80,7 +81,7 @@ def _wsc_examples(record):
     return [{"text_a": text, "label": record.get("label")}]
 
 
-def copa_examples(record):
+def copa_examples(record: Dict[str, Any]) -> List[Any]:
     """A pair per choice, cause before effect; label 1 for the right choice."""
     examples = []
     for number in (0, 1):
@@ -201,7 +202,7 @@ TASKS = {
 }
 
 
-def get_task(name):
+def get_task(name: str) -> Task:
     """The task of a name (case does not matter); raises `UserError` for an unknown one."""
     try:
         return TASKS[name.lower()]
@@ -211,12 +212,12 @@ def get_task(name):
         ) from None
 
 
-def is_pair(task):
+def is_pair(task: Any) -> bool:
     """Whether the task's examples have two texts."""
     return "text_b" in task.columns
 
 
-def compares_sentences(task):
+def compares_sentences(task: Any) -> bool:
     """Whether a task's model says if two sentences mean the same, as similarity.py needs it."""
     kind = task_type.rules_of(task)
     has_two_classes = kind.has_classes and not kind.has_several_labels and len(task.labels) == 2
@@ -224,7 +225,7 @@ def compares_sentences(task):
     return is_pair(task) and has_two_classes and task.examples_of is None
 
 
-def num_outputs(task):
+def num_outputs(task: Any) -> int:
     """Outputs of the task's classifier: one per label, one for a regression."""
     return task_type.rules_of(task).num_outputs(len(task.labels))
 
@@ -232,7 +233,7 @@ def num_outputs(task):
 # Labels
 
 
-def label_value(task, label):
+def label_value(task: Any, label: Optional[str]) -> Any:
     """A label as training needs it.
 
     Args:
@@ -245,6 +246,6 @@ def label_value(task, label):
     return task_type.rules_of(task).target(label, task.labels, task.separator)
 
 
-def label_parts(task, label):
+def label_parts(task: Any, label: str) -> List[str]:
     """The labels of one label cell: several, or none, in a multi-label task."""
     return task_type.rules_of(task).labels_of_cell(label, task.separator)

@@ -10,6 +10,7 @@ label has its share as far as that goes.
 
 import collections
 import random
+from typing import Any, Optional, Sequence, Tuple
 
 from albert_zh.tasks import task_type, text_groups
 from albert_zh.tasks.datasets import label_parts
@@ -36,12 +37,12 @@ Fields:
 """
 
 
-def described(share, method):
+def described(share: float, method: str) -> str:
     """What a run's settings say of a split; `recorded` reads it."""
     return "%g, %s" % (share, METHODS[method])
 
 
-def recorded(description):
+def recorded(description: str) -> Tuple[Optional[float], Any]:
     """(share, method) of a former run's split, of which `described` made the description.
 
     (None, None) for a run without one.
@@ -51,13 +52,13 @@ def recorded(description):
     return (float(share), methods[0]) if methods else (None, None)
 
 
-def usual_share(num_rows):
+def usual_share(num_rows: int) -> float:
     """The share of the rows that is set aside unless another one is asked for."""
     wanted = min(FEWEST_ROWS / max(num_rows, 1), LARGEST_SHARE)
     return max(DEFAULT_SHARE, round(wanted, 4))
 
 
-def set_aside(task, examples, share, seed, method):
+def set_aside(task: Any, examples: Sequence[Any], share: float, seed: int, method: str) -> DevSplit:
     """Sets a share of the rows aside.
 
     Args:

@@ -7,6 +7,7 @@ import hashlib
 import json
 import os
 import sys
+from typing import Any, Dict, Optional
 
 import tensorflow.compat.v1 as tf
 
@@ -63,7 +64,15 @@ Fields:
 """
 
 
-def feature_file(split, task, tokenizer, max_seq_length, folder, settings, shared_as=None):
+def feature_file(
+    split: Any,
+    task: Any,
+    tokenizer: Any,
+    max_seq_length: int,
+    folder: str,
+    settings: Dict[str, Any],
+    shared_as: Optional[str] = None,
+) -> FeatureFile:
     """Writes a split's features as TFRecord, or takes the file that is there if it is of the same.
 
     Records are unpadded. Beside the file lies a fingerprint of everything it was made from, which
@@ -162,7 +171,7 @@ def _write_features(path, split, task, tokenizer, max_seq_length):
     return num_cut, None if set(counts) <= {1} else counts
 
 
-def serialized(record, columns, is_real_example=1):
+def serialized(record: Dict[str, Any], columns: Dict[str, Any], is_real_example: int = 1) -> bytes:
     """A record of a feature file.
 
     Args:
@@ -193,7 +202,7 @@ def _floats(values):
     return tf.train.Feature(float_list=tf.train.FloatList(value=values))
 
 
-def filler(columns, max_seq_length):
+def filler(columns: Dict[str, Any], max_seq_length: int) -> bytes:
     """A record that only fills a batch.
 
     Args:

@@ -1,6 +1,6 @@
 """Which column of a file is which, by the names in its header line or of its keys."""
 
-from typing import Dict, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Dict, NamedTuple, Optional, Sequence, Tuple
 
 from albert_zh.common.errors import UserError
 from albert_zh.tasks import named_columns
@@ -37,7 +37,7 @@ class ColumnChoice(NamedTuple):
 class HeaderColumns:
     """Columns by the names of a header line, or of the keys of JSON lines."""
 
-    def __init__(self, first_rows):
+    def __init__(self, first_rows: Any) -> None:
         """Sets up what the columns are found in.
 
         Args:
@@ -59,7 +59,7 @@ class HeaderColumns:
         names = list(names)
         return tuple(sorted(found, key=lambda column: names.index(known[column]))), known
 
-    def of_keys(self, keys):
+    def of_keys(self, keys: Sequence[str]) -> ColumnChoice:
         """The columns of JSON lines.
 
         Args:
@@ -75,7 +75,7 @@ class HeaderColumns:
             notes = self._unused([key for key in keys if key not in used], names)
         return ColumnChoice(columns, names, notes=notes)
 
-    def of_header(self):
+    def of_header(self) -> Optional[ColumnChoice]:
         """The columns by the names in line 1 or 2; None if neither is a header that is known.
 
         Returns:

@@ -7,6 +7,8 @@ and goes on sees what the uninterrupted one would have seen. On TPU, and with `p
 order in which they come and are padded to the longest length.
 """
 
+from typing import Any, Callable, Dict, Iterable, Iterator
+
 import numpy as np
 import tensorflow.compat.v1 as tf
 
@@ -18,15 +20,15 @@ LENGTH_MULTIPLE = 4  # lengths in training: for each of them its activations are
 
 
 def train_input_fn(
-    feature_file,
-    max_seq_length,
-    batch_size,
-    num_steps,
-    seed,
-    first_step=0,
-    use_tpu=False,
-    plain=False,
-):
+    feature_file: Any,
+    max_seq_length: int,
+    batch_size: int,
+    num_steps: int,
+    seed: int,
+    first_step: int = 0,
+    use_tpu: bool = False,
+    plain: bool = False,
+) -> Callable[..., Any]:
     """Input of training.
 
     Args:
@@ -69,7 +71,13 @@ def train_input_fn(
     return input_fn
 
 
-def eval_input_fn(feature_file, max_seq_length, batch_size, use_tpu=False, plain=False):
+def eval_input_fn(
+    feature_file: Any,
+    max_seq_length: int,
+    batch_size: int,
+    use_tpu: bool = False,
+    plain: bool = False,
+) -> Callable[..., Any]:
     """Input of evaluation and prediction: every example once.
 
     Rows are sorted by length in windows, `batching.ROW` tells their places (see `in_order`); on TPU
@@ -104,7 +112,9 @@ def eval_input_fn(feature_file, max_seq_length, batch_size, use_tpu=False, plain
     return input_fn
 
 
-def stream_input_fn(records, task, max_seq_length, batch_size, plain=False):
+def stream_input_fn(
+    records: Iterable[Any], task: Any, max_seq_length: int, batch_size: int, plain: bool = False
+) -> Callable[..., Any]:
     """Input of prediction without a file of features: memory does not grow with the number of rows.
 
     Args:
@@ -130,7 +140,7 @@ def stream_input_fn(records, task, max_seq_length, batch_size, plain=False):
     return input_fn
 
 
-def in_order(batches):
+def in_order(batches: Iterable[Dict[str, np.ndarray]]) -> Iterator[Dict[str, Any]]:
     """Rows of an `eval_input_fn`'s outputs as the input had them.
 
     Args:

@@ -1,9 +1,11 @@
 """Tables of Markdown."""
 
+from typing import Any, Iterable, Iterator, Sequence
+
 SHOWN_TEXT = 120  # characters of a cell
 
 
-def table(columns, rows):
+def table(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> Iterator[str]:
     """Yields the lines of a Markdown table, and an empty one; nothing for no rows."""
     if not rows:
         return

@@ -6,6 +6,7 @@ Gold labels are int [n] (single label), int [n, C] of 0 and 1 (multi-label) or f
 
 import collections
 import math
+from typing import Any, Dict, Iterable, List, Optional, Sequence, Tuple
 
 import numpy as np
 
@@ -74,7 +75,7 @@ METRICS = {
 }
 
 
-def directions(objective):
+def directions(objective: str) -> Dict[str, bool]:
     """{name: whether higher is better} of the metrics of a kind of labels.
 
     Args:
@@ -88,8 +89,14 @@ def directions(objective):
 
 
 def evaluate(
-    objective, logits, gold, batch_size, further=(), thresholds=None, multi_label_loss="sum"
-):
+    objective: str,
+    logits: np.ndarray,
+    gold: np.ndarray,
+    batch_size: int,
+    further: Iterable[str] = (),
+    thresholds: Optional[Sequence[float]] = None,
+    multi_label_loss: str = "sum",
+) -> Dict[str, float]:
     """Metrics of a labelled file's logits, named `eval_...` as the original's.
 
     Args:
@@ -117,18 +124,22 @@ def evaluate(
     return result
 
 
-def example_losses(objective, logits, gold, multi_label_loss="sum"):
+def example_losses(
+    objective: str, logits: np.ndarray, gold: np.ndarray, multi_label_loss: str = "sum"
+) -> np.ndarray:
     """Plain losses, without smoothing or weights; float [n]."""
     logits = np.asarray(logits, np.float64)
     return task_type.get(objective).rules.losses(logits, gold, multi_label_loss)
 
 
-def probabilities(objective, logits):
+def probabilities(objective: str, logits: Any) -> Any:
     """As `classifier_output.probabilities`."""
     return task_type.get(objective).rules.probabilities(np.asarray(logits, np.float64))
 
 
-def predicted(objective, probabilities, thresholds=None):
+def predicted(
+    objective: str, probabilities: np.ndarray, thresholds: Optional[Sequence[float]] = None
+) -> np.ndarray:
     """What is decided by probabilities.
 
     Args:
@@ -142,7 +153,9 @@ def predicted(objective, probabilities, thresholds=None):
     return task_type.get(objective).rules.decided(probabilities, thresholds)
 
 
-def tuned_thresholds(gold, probabilities, pooled_rows=POOLED_ROWS):
+def tuned_thresholds(
+    gold: np.ndarray, probabilities: np.ndarray, pooled_rows: int = POOLED_ROWS
+) -> List[float]:
     """The threshold of each label that gives it the best F1.
 
     A rare label's rows are too few to choose by: what suits them does not suit others. So counts of
@@ -183,7 +196,7 @@ def _middle_of_best(thresholds, values):
     return float(thresholds[best[len(best) // 2]])
 
 
-def constant_prediction(objective, gold, metric):
+def constant_prediction(objective: str, gold: np.ndarray, metric: str) -> Tuple[float, Any]:
     """The one prediction for all rows that scores highest, without a look at their texts.
 
     Args:
@@ -208,7 +221,7 @@ def constant_prediction(objective, gold, metric):
     )
 
 
-def is_within_chance(score, constant_score, num_rows):
+def is_within_chance(score: float, constant_score: float, num_rows: int) -> bool:
     """Whether a score is not above that of a constant prediction, or by no more than chance.
 
     That is a standard error; of few rows, whose error is large, `LARGEST_CHANCE`.
@@ -219,7 +232,9 @@ def is_within_chance(score, constant_score, num_rows):
     return score <= constant_score + min(error, LARGEST_CHANCE)
 
 
-def expected_calibration_error(confidences, is_right, bins=ECE_BINS):
+def expected_calibration_error(
+    confidences: np.ndarray, is_right: np.ndarray, bins: int = ECE_BINS
+) -> Tuple[float, List[Any]]:
     """Expected calibration error (Guo et al. 2017) over bins of equal width.
 
     Args:
@@ -244,7 +259,7 @@ def expected_calibration_error(confidences, is_right, bins=ECE_BINS):
     return float(error), rows
 
 
-def per_class(gold, decided, labels):
+def per_class(gold: np.ndarray, decided: np.ndarray, labels: Sequence[str]) -> List[Dict[str, Any]]:
     """Precision, recall, F1 and support of each label.
 
     Args:
@@ -272,7 +287,7 @@ def per_class(gold, decided, labels):
     ]
 
 
-def confusion(gold, decided, num_classes):
+def confusion(gold: np.ndarray, decided: np.ndarray, num_classes: int) -> np.ndarray:
     """How often each class (row) was predicted as each (column); int [C, C]."""
     counts = np.zeros([num_classes, num_classes], int)
     np.add.at(counts, (gold, decided), 1)

@@ -6,6 +6,7 @@ F tokens, H hidden, C outputs, V entries of the vocabulary, E width of the embed
 """
 
 import re
+from typing import Any, Callable, Dict, Iterable, Optional, Tuple
 
 import tensorflow.compat.v1 as tf
 
@@ -24,17 +25,17 @@ _LOSS_SCALE_OF_FLOAT16 = 2.0**10
 
 
 def model_fn_builder(
-    bert_config,
-    num_labels,
-    init_checkpoint,
-    learning_rate,
-    num_train_steps,
-    num_warmup_steps,
-    use_tpu,
-    use_one_hot_embeddings,
-    settings=None,
-    **model_settings,
-):
+    bert_config: Any,
+    num_labels: int,
+    init_checkpoint: Optional[str],
+    learning_rate: Any,
+    num_train_steps: int,
+    num_warmup_steps: Optional[int],
+    use_tpu: bool,
+    use_one_hot_embeddings: bool,
+    settings: Any = None,
+    **model_settings: Any,
+) -> Callable[..., Any]:
     """The `model_fn` of a kind of task for TPUEstimator.
 
     Args:
@@ -105,7 +106,12 @@ def _train_spec(loss, train_op, init_checkpoint, use_tpu):
 # Loss
 
 
-def training_loss(build_outputs, features, settings, use_tpu=False):
+def training_loss(
+    build_outputs: Callable[..., Any],
+    features: Dict[str, tf.Tensor],
+    settings: Any,
+    use_tpu: bool = False,
+) -> Tuple[tf.Tensor, tf.Tensor]:
     """The loss that is minimised, and the plain part of it that is shown.
 
     R-Drop: half of the paper's loss, so that it compares with that of one pass. FGM: the loss plus
@@ -140,7 +146,9 @@ def training_loss(build_outputs, features, settings, use_tpu=False):
     return loss, shown
 
 
-def adversarial_change(loss, table, epsilon, use_tpu=False):
+def adversarial_change(
+    loss: tf.Tensor, table: Any, epsilon: float, use_tpu: bool = False
+) -> tf.Tensor:
     """FGM's change of a table: the gradient of the whole batch's loss, epsilon long.
 
     Args:
@@ -186,14 +194,14 @@ _LAYERWISE = {"adamw": LayerwiseAdamW, "lamb": LayerwiseLAMB}
 
 
 def create_train_op(
-    loss,
-    learning_rate,
-    num_train_steps,
-    num_warmup_steps,
-    use_tpu,
-    settings,
-    plain=False,
-):
+    loss: tf.Tensor,
+    learning_rate: Any,
+    num_train_steps: int,
+    num_warmup_steps: Optional[int],
+    use_tpu: bool,
+    settings: Any,
+    plain: bool = False,
+) -> tf.Operation:
     """The op of one training step by the settings' optimizer: AdamW, unless they name another.
 
     Args:
@@ -233,7 +241,9 @@ def _divided(gradient, divisor):
     return None if gradient is None else gradient / divisor
 
 
-def rate_scales(names, layer_decay, classifier_factor=1.0):
+def rate_scales(
+    names: Iterable[str], layer_decay: float, classifier_factor: float = 1.0
+) -> Dict[str, float]:
     """Factors of the learning rate by depth: 1 for pooler and head, less below.
 
     The head's depth is the highest; from one depth to the next below the factor is `layer_decay`.

@@ -2,6 +2,7 @@
 
 import collections
 import re
+from typing import Any, Dict, Iterable, List, Optional, Sequence, Tuple
 import unicodedata
 
 from albert_zh.common.errors import UserError
@@ -10,34 +11,36 @@ from albert_zh.tasks.datasets import COLUMN_FLAGS, KEYS
 NOT_TEXTS = ("id", "idx")  # keys of records
 
 
-def plain_label(label):
+def plain_label(label: str) -> str:
     """A label without what is only a matter of writing: width, case, the .0 of a whole number."""
     label = unicodedata.normalize("NFKC", label).replace("\u200b", "").lower().strip()
     return label[:-2] if re.match(r"\d+\.0$", label) else label
 
 
-def shortened(text, limit=40):
+def shortened(text: str, limit: int = 40) -> str:
     return text if len(text) <= limit else text[:limit] + "..."
 
 
-def known_name(task, names, column):
+def known_name(task: Any, names: Iterable[str], column: str) -> Optional[str]:
     """Which of some names usually stands for a column, or None."""
     lower = {plain_label(name): name for name in reversed(list(names))}
     keys = list(task.keys.get(column, ())) + KEYS[column]
     return next((lower[key] for key in keys if key in lower), None)
 
 
-def are_positions(chosen):
+def are_positions(chosen: Dict[str, str]) -> bool:
     """Whether all columns that are chosen are, by their positions."""
     return all(value.isdigit() for value in chosen.values())
 
 
-def has_chosen_names(chosen, names):
+def has_chosen_names(chosen: Dict[str, str], names: Iterable[str]) -> bool:
     """Whether any of the chosen columns is among the names of a file."""
     return any(_same_name(names, value) is not None for value in chosen.values())
 
 
-def chosen_names(task, path, names, is_json, may_lack_label):
+def chosen_names(
+    task: Any, path: str, names: Sequence[str], is_json: bool, may_lack_label: bool
+) -> Dict[str, str]:
     """The columns of a file with names: chosen ones, the others by their usual names.
 
     A column that is wanted beside the chosen ones may have any name if it is the only one left.
@@ -86,7 +89,7 @@ def chosen_names(task, path, names, is_json, may_lack_label):
     return {column: name for column, name in found.items() if name is not None}
 
 
-def chosen_places(task, path, width, may_lack_label):
+def chosen_places(task: Any, path: str, width: int, may_lack_label: bool) -> Dict[str, int]:
     """The same by positions: {column: place from 0}, for rows of `width` cells."""
     places = {column: int(value) - 1 for column, value in task.chosen.items()}
     texts = sorted((c for c in places if c != "label"), key=places.get)
@@ -122,7 +125,7 @@ def _same_name(names, value):
     return next((name for name in names if plain_label(name) == plain_label(value)), None)
 
 
-def label_candidates(columns):
+def label_candidates(columns: Dict[str, List[str]]) -> List[Tuple[str, int]]:
     """The columns that may be labels, as few values come again and again; the fewest first.
 
     Args:

@@ -1,6 +1,7 @@
 """The graph of encoder and head of a task. Shapes: B rows, F tokens, C outputs, [V, E] words."""
 
 import contextlib
+from typing import Any, Callable, Dict, Iterator, List, Optional
 
 import tensorflow.compat.v1 as tf
 
@@ -11,7 +12,14 @@ from albert_zh.tasks import task_type
 WORD_TABLE = "bert/embeddings/word_embeddings"
 
 
-def outputs_builder(config, features, num_outputs, settings, is_training, **model_settings):
+def outputs_builder(
+    config: Any,
+    features: Dict[str, tf.Tensor],
+    num_outputs: int,
+    settings: Any,
+    is_training: bool,
+    **model_settings: Any,
+) -> Callable[..., Any]:
     """The function that `training_loss` calls for a head's outputs.
 
     Args:
@@ -51,7 +59,7 @@ def outputs_builder(config, features, num_outputs, settings, is_training, **mode
     return build
 
 
-def head_builder(notes, num_outputs):
+def head_builder(notes: Dict[str, Any], num_outputs: int) -> Callable[..., Any]:
     """The function that `inference_graph.build` calls for a task's head.
 
     Args:
@@ -67,7 +75,9 @@ def head_builder(notes, num_outputs):
     return build
 
 
-def expected_shapes(config, num_outputs, settings, columns):
+def expected_shapes(
+    config: Any, num_outputs: int, settings: Any, columns: Any
+) -> Dict[str, List[int]]:
     """{name: shape} of a model's variables, encoder and head; nothing is allocated.
 
     Args:
@@ -90,7 +100,7 @@ def expected_shapes(config, num_outputs, settings, columns):
 
 
 @contextlib.contextmanager
-def changed_word_table(change):
+def changed_word_table(change: Optional[tf.Tensor]) -> Iterator[None]:
     """What is built inside uses the variables that are there, the word table plus a change.
 
     Args:

@@ -2,6 +2,7 @@
 
 import collections
 import re
+from typing import Any, Counter, Iterable, Optional
 
 import numpy as np
 
@@ -23,7 +24,7 @@ NAME_COLUMNS = (
 )
 
 
-def with_columns_and_labels(task, split):
+def with_columns_and_labels(task: Any, split: Any) -> Any:
     """Own data's task as its training file shows it.
 
     Args:
@@ -82,14 +83,14 @@ def _way_out_of_labels(split, counts):
     return "If so, %s; classes of such names need two rows each" % NAME_COLUMNS
 
 
-def use_multi_label(mark):
+def use_multi_label(mark: str) -> str:
     return "If %r separates several labels of a row, add --multi_label=true%s" % (
         mark,
         "" if mark == "|" else " --label_separator=%r" % mark,
     )
 
 
-def separator_of(labels):
+def separator_of(labels: Iterable[str]) -> Optional[str]:
     """A mark that may stand between the labels of one cell, as a share of the labels has it."""
     counts = collections.Counter(mark for label in labels for mark in set(_MARKS.findall(label)))
     likely = [mark for mark, count in counts.most_common(1) if count >= COMPOUND * len(labels)]
@@ -122,7 +123,7 @@ def _label_order(label):
     return (0, float(label), label) if NUMBER.match(label) else (1, 0.0, label)
 
 
-def label_counts(task, split):
+def label_counts(task: Any, split: Any) -> Counter[str]:
     """Counter of the rows of each label."""
     return collections.Counter(
         part for example in split.examples for part in label_parts(task, example.label)

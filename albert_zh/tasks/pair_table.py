@@ -7,6 +7,7 @@ if is_table("train.csv", "utf-8", task):
 
 import itertools
 import re
+from typing import Any, Dict, Iterator, List, Sequence, Tuple
 
 from albert_zh.common.errors import UserError
 from albert_zh.tasks import datasets, named_columns
@@ -18,7 +19,7 @@ _LOOKED_AHEAD = 1000  # rows by which the columns are found
 _BREAKS = re.compile(r"[\t\r\n]+")  # which the lines of the output have no place for
 
 
-def task_of_model(notes, labels):
+def task_of_model(notes: Dict[str, Any], labels: Sequence[str]) -> Any:
     """The task that a model of pairs was trained for, as far as its notes say.
 
     Args:
@@ -38,7 +39,7 @@ def task_of_model(notes, labels):
     )
 
 
-def is_table(path, encoding, task):
+def is_table(path: str, encoding: str, task: Any) -> bool:
     """Whether a file is more than lines of text_a<tab>text_b: CSV, JSON lines, or with a header."""
     if path.endswith((".csv", ".json", ".jsonl")):
         return True
@@ -51,7 +52,7 @@ def is_table(path, encoding, task):
     )
 
 
-def groups(path, encoding, task):
+def groups(path: str, encoding: str, task: Any) -> Iterator[List[Tuple[str, str]]]:
     """Yields the pairs of a table in lists; blank lines are left out.
 
     Args:

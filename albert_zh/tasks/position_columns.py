@@ -2,6 +2,7 @@
 
 import collections
 import re
+from typing import Any, Dict
 
 from albert_zh.common.errors import UserError
 from albert_zh.tasks import named_columns
@@ -23,7 +24,7 @@ _COLUMNS_BY_COUNT = {1: ("text_a",), 2: ("text_a", "label"), 3: PAIR}
 class PositionColumns:
     """Columns by their positions; line 1 may be a header whose names are not known."""
 
-    def __init__(self, first_rows):
+    def __init__(self, first_rows: Any) -> None:
         """Sets up what the columns are found in.
 
         Args:
@@ -32,7 +33,7 @@ class PositionColumns:
         self._task, self._split, self._path = first_rows.task, first_rows.split, first_rows.path
         self._is_csv, self._rows = first_rows.is_csv, first_rows.rows
 
-    def chosen(self, width, places):
+    def chosen(self, width: int, places: Dict[str, int]) -> ColumnChoice:
         """Columns that the user has chosen by position.
 
         Args:
@@ -54,7 +55,7 @@ class PositionColumns:
         notes = ["line 1 is a header (%s)" % shortened(" | ".join(cells))]
         return ColumnChoice(columns, None, tuple(cell.strip() for cell in cells), 1, notes)
 
-    def usual(self):
+    def usual(self) -> ColumnChoice:
         """The columns that rows of the file's usual width have.
 
         Returns:

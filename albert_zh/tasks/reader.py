@@ -7,6 +7,7 @@ split.examples[0].text_a
 import collections
 import itertools
 import os
+from typing import Any, Iterator, List, Optional, Tuple
 
 from albert_zh.common import files
 from albert_zh.common.errors import UserError
@@ -72,12 +73,12 @@ class RowsDontFit(UserError):
         has_unknown_labels: whether labels are all that is wrong.
     """
 
-    def __init__(self, message, num_rows, has_unknown_labels):
+    def __init__(self, message: str, num_rows: int, has_unknown_labels: bool) -> None:
         super().__init__(message)
         self.num_rows, self.has_unknown_labels = num_rows, has_unknown_labels
 
 
-def in_both_orders(split):
+def in_both_orders(split: Any) -> Split:
     """A split of pairs with each of them the other way round, too.
 
     Args:
@@ -90,13 +91,15 @@ def in_both_orders(split):
     return split._replace(examples=list(itertools.chain.from_iterable(pairs)))
 
 
-def split_path(task, data_dir, name):
+def split_path(task: Any, data_dir: str, name: str) -> Tuple[Optional[str], List[str]]:
     """(path of a split's file or None, names of further files that could be meant)."""
     names = task.files.get(name, ())
     return row_files.file_of_split(data_dir, (names,) if isinstance(names, str) else names)
 
 
-def read_split(task, data_dir, name, encoding="utf-8", skip_bad_rows=False):
+def read_split(
+    task: Any, data_dir: str, name: str, encoding: str = "utf-8", skip_bad_rows: bool = False
+) -> Split:
     """Reads one file of a task.
 
     A header is recognised; a test file may lack the labels.
@@ -253,13 +256,13 @@ def _about_folder(task, folder, name):
     return "there: %s%s" % (shortened(", ".join(there), 200), way_out)
 
 
-def check_is_table(path):
+def check_is_table(path: str) -> None:
     """Raises `UserError` for a file that is no text table by its name."""
     if path.lower().endswith(_WORKBOOKS):
         raise UserError("%s: a workbook: save it as CSV UTF-8, named .csv" % path)
 
 
-def open_stream(task, path, encoding="utf-8"):
+def open_stream(task: Any, path: str, encoding: str = "utf-8") -> Tuple[List[str], Iterator[Any]]:
     """Opens a file whose records are predicted, whatever they hold, in their order.
 
     A blank line, a row of other columns or bytes of another encoding become an example of what text
@@ -318,7 +321,7 @@ def _lenient_examples(layout, rows):
         )
 
 
-def describe(split, task):
+def describe(split: Any, task: Any) -> List[str]:
     """Lines for the user: rows, labels, and what was remarkable in a file.
 
     Args:

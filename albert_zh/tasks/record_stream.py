@@ -1,6 +1,7 @@
 """Files that are predicted record by record, in flat memory."""
 
 import collections
+from typing import Any, Dict, Iterator, List, Tuple
 
 from albert_zh.tasks import rows as row_files
 from albert_zh.tasks import task_type
@@ -9,7 +10,7 @@ from albert_zh.tasks import task_type
 class RecordStream:
     """The records of a file that is predicted, of which only those under way are kept."""
 
-    def __init__(self, task, path, encoding):
+    def __init__(self, task: Any, path: str, encoding: str) -> None:
         """Opens the file.
 
         Args:
@@ -24,7 +25,7 @@ class RecordStream:
         self._first_damaged = None
         self._first_problem = None
 
-    def rows(self, tokenizer, max_seq_length):
+    def rows(self, tokenizer: Any, max_seq_length: int) -> Iterator[Dict[str, Any]]:
         """Yields the rows of each record, as of `TaskType.features`.
 
         Args:
@@ -44,11 +45,11 @@ class RecordStream:
             self._under_way.append((example, len(rows)))
             yield from rows
 
-    def next_example(self):
+    def next_example(self) -> Tuple[Any, int]:
         """(example, number of its rows) of the earliest record not yet asked for."""
         return self._under_way.popleft()
 
-    def notes(self):
+    def notes(self) -> List[str]:
         """Lines for the user: what was remarkable in the file."""
         notes = list(self._notes)
         if self._first_problem:

@@ -6,6 +6,7 @@ test, or evaluates only dev, keeps what an earlier one reported of the other.
 """
 
 import os
+from typing import Any, Dict, Iterator, List, Optional, Set, Tuple
 
 from albert_zh.common import files, validation
 from albert_zh.common.errors import UserError
@@ -46,7 +47,9 @@ MACHINE_REPORT_KIND = validation.record(
 class Report:
     """What is reported about the predictions of a run."""
 
-    def __init__(self, task, scorers, keys_of_training, metric):
+    def __init__(
+        self, task: Any, scorers: Dict[str, Any], keys_of_training: Optional[Set[int]], metric: str
+    ) -> None:
         """Computes the metrics.
 
         Args:
@@ -80,7 +83,7 @@ class Report:
                     metrics[name + "_of_unseen_rows"] = value
         return metrics
 
-    def summary_line(self, name):
+    def summary_line(self, name: str) -> Tuple[str, str]:
         """(title, text) of a split's metrics."""
         metric, values = self._shown_values(name).split(" ", 1)
         return "%s %s" % (name, metric), "%s (%d rows)" % (values, self.metrics[name]["rows"])
@@ -90,7 +93,7 @@ class Report:
         metrics = self.metrics[name]
         return ", ".join("%s %.4f" % (metric, metrics[metric + suffix]) for metric in self._shown)
 
-    def unlearnt(self, name):
+    def unlearnt(self, name: str) -> Optional[str]:
         """A line, where a split's score is no better than that of one prediction for all rows."""
         metric, scorer = self._shown[0], self._scorers[name]
         score, constant = self.metrics[name][metric], scorer.constant(metric)
@@ -104,7 +107,7 @@ class Report:
             constant[0],
         )
 
-    def unseen_lines(self, name):
+    def unseen_lines(self, name: str) -> Iterator[Tuple[str, str]]:
         """Yields (title, text) of the metric without rows that training has seen."""
         if self._shown[0] + "_of_unseen_rows" in self.metrics[name]:
             yield (
@@ -113,7 +116,7 @@ class Report:
                 % (self._shown_values(name, "_of_unseen_rows"), self.metrics[name]["seen_rows"]),
             )
 
-    def write(self, folder, about):
+    def write(self, folder: str, about: Dict[str, Any]) -> List[str]:
         """Writes the report.
 
         Args:

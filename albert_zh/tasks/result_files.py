@@ -17,7 +17,7 @@ class ResultFiles:
         paths: of the files.
     """
 
-    def __init__(self, folder: str, names: List[str]):
+    def __init__(self, folder: str, names: List[str]) -> None:
         """Args:
         folder: where the files go.
         names: their names.
@@ -30,7 +30,7 @@ class ResultFiles:
         self.begin()
         return self
 
-    def __exit__(self, *error):
+    def __exit__(self, *error: Any) -> Any:
         if error[0] is None:
             self.end()
         return self._stack.__exit__(*error)
@@ -53,7 +53,7 @@ class ResultFiles:
 class JsonLines(ResultFiles):
     """`predictions.jsonl`: {"text" or "text_a" and "text_b", "label", "prediction"} a line."""
 
-    def __init__(self, folder: str, kind: Any, use: Any):
+    def __init__(self, folder: str, kind: Any, use: Any) -> None:
         """Args:
         folder: where the file goes.
         kind: the kind of task.

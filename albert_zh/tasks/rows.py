@@ -16,6 +16,7 @@ import json
 import os
 import re
 import sys
+from typing import List, Optional, Sequence, Tuple
 
 from albert_zh.common import files, text_encodings
 
@@ -45,7 +46,9 @@ class Table:
         delimiter: the character between cells, a comma or a tab; None for JSON lines.
     """
 
-    def __init__(self, path, encoding="utf-8", replaces_bad_bytes=False):
+    def __init__(
+        self, path: str, encoding: str = "utf-8", replaces_bad_bytes: bool = False
+    ) -> None:
         """Opens the file and reads its beginning.
 
         Args:
@@ -70,18 +73,18 @@ class Table:
         self._rows = {None: _json_rows, ",": _csv_rows, "\t": _tab_rows}[self.delimiter](numbered)
 
     @property
-    def is_json(self):
+    def is_json(self) -> bool:
         """Whether the rows are JSON objects."""
         return self.delimiter is None
 
-    def __iter__(self):
+    def __iter__(self) -> "Table":
         return self
 
-    def __next__(self):
+    def __next__(self) -> Row:
         """The next `Row`."""
         return next(self._rows)
 
-    def sha256(self):
+    def sha256(self) -> str:
         """Hexadecimal digest of the bytes that were read: of the whole file after its last row."""
         return self._digest.hexdigest()
 
@@ -95,7 +98,7 @@ def _delimiter(path, first_line):
     return ","
 
 
-def file_of_split(folder, names):
+def file_of_split(folder: str, names: Sequence[str]) -> Tuple[Optional[str], List[str]]:
     """The first of some file names that is there, and the others that are there too.
 
     Args:
@@ -109,7 +112,7 @@ def file_of_split(folder, names):
     return (os.path.join(folder, there[0]) if there else None), there[1:]
 
 
-def has_escaped_surrogate(text):
+def has_escaped_surrogate(text: str) -> bool:
     """Whether a JSON text escapes halves of characters, which may lack their other half."""
     return _ESCAPED_SURROGATE.search(text) is not None
 

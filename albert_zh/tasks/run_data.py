@@ -4,6 +4,7 @@ What a model was trained for lies beside its checkpoint: `label_map.json` and `f
 """
 
 import os
+from typing import Any, Dict, Optional, Set, Tuple
 
 from albert_zh.common.errors import UserError
 from albert_zh.common.messages import say
@@ -13,7 +14,7 @@ from albert_zh.tasks import reader as task_reader
 ALL_ARE_TRAINED = "0: on all rows"  # the share that is set aside where dev is a file of its own
 
 
-def label_map(task):
+def label_map(task: Any) -> Dict[str, int]:
     """{label: number}, as it is kept beside a checkpoint."""
     return {label: number for number, label in enumerate(task.labels)}
 
@@ -21,7 +22,7 @@ def label_map(task):
 class TaskData:
     """A run's task and splits."""
 
-    def __init__(self, flags, objective, model):
+    def __init__(self, flags: Any, objective: str, model: Tuple[Any, Dict[str, Any]]) -> None:
         """Reads and checks the files that the run needs.
 
         Args:
@@ -184,7 +185,7 @@ class TaskData:
         else:
             self.streamed_test = path
 
-    def keys_of_training(self):
+    def keys_of_training(self) -> Optional[Set[int]]:
         """Set of `text_groups.text_key` of the training rows; None where they cannot be read."""
         split = self.splits.get("train") or self._trained
         if split is None:
@@ -196,7 +197,7 @@ class TaskData:
                 return None
         return {text_groups.text_key(example) for example in split.examples}
 
-    def fingerprint(self, name):
+    def fingerprint(self, name: str) -> Dict[str, Any]:
         """What decides over the rows of a split beside its file, {name: value}."""
         if self._dev_split and name != "test":
             return {"dev_share": self._dev_split, "dev_seed": self._flags.seed}

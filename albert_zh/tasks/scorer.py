@@ -15,7 +15,7 @@ class Scorer:
         num_errors: how many of the worst errors are kept.
     """
 
-    def __init__(self, num_errors: int = 0):
+    def __init__(self, num_errors: int = 0) -> None:
         """`num_errors`: how many of the worst errors are kept."""
         self.num_errors = num_errors
         self._keys, self._worst = [], []

@@ -1,12 +1,13 @@
 """Whether another mark than a file's delimiter separates its columns."""
 
 import collections
+from typing import Any, Optional
 
 MOST = 0.9  # share of lines that a mark cuts into equally many cells, so that it may separate them
 _SEPARATORS = ("\t", ",", ";", "，", "；", "|", " ")  # that users put between columns
 
 
-def other_separator(table, rows):
+def other_separator(table: Any, rows: Any) -> Optional[str]:
     """What to do where another mark than the file's delimiter seems to separate; None if none."""
     if table.is_json:
         return None

@@ -1,6 +1,7 @@
 """How a model is fine-tuned: settings of its head, loss and optimizer."""
 
 import collections
+from typing import Any, Dict
 
 from albert_zh.common.errors import UserError
 from albert_zh.model import classifier_output
@@ -57,7 +58,7 @@ Fields:
 """
 
 
-def of_notes(notes):
+def of_notes(notes: Dict[str, Any]) -> Settings:
     """The settings of a model that is used as it is.
 
     Args:
@@ -70,7 +71,7 @@ def of_notes(notes):
     )
 
 
-def check(settings):
+def check(settings: Any) -> None:
     """Raises `UserError` for settings that make no sense."""
     rules = (
         (

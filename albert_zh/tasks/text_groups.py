@@ -9,6 +9,7 @@ difference, and LCQMC's test file has 4 % fewer texts by that measure.
 
 import collections
 import heapq
+from typing import Any, Iterable, List, Sequence, Tuple
 import unicodedata
 
 Overlap = collections.namedtuple("Overlap", ["one_text", "all_texts", "same_row"])
@@ -33,23 +34,23 @@ class _KeptCharacters(dict):
 _KEPT = _KeptCharacters()
 
 
-def normalized(text):
+def normalized(text: str) -> str:
     """A text without what is only a matter of writing; one of nothing else stays as it is."""
     return unicodedata.normalize("NFKC", text).lower().translate(_KEPT) or text.strip()
 
 
-def text_key(example):
+def text_key(example: Any) -> int:
     """What makes two examples the same text or pair."""
     return hash((example.text_a, example.text_b))
 
 
-def texts_of_row(example):
+def texts_of_row(example: Any) -> Tuple[str, ...]:
     """The normalized texts of an `InputExample`, a tuple; without empty ones."""
     texts = (example.text_a, example.text_b)
     return tuple(filter(None, (normalized(text) for text in texts if text)))
 
 
-def groups_of_rows(rows):
+def groups_of_rows(rows: Sequence[Tuple[str, ...]]) -> List[List[int]]:
     """Rows that share a text, with one another or by way of further rows.
 
     Args:
@@ -76,7 +77,13 @@ def _root(parents, text):
     return text
 
 
-def regions(rows, group, num_wanted, largest, starts):
+def regions(
+    rows: Sequence[Tuple[str, ...]],
+    group: Sequence[int],
+    num_wanted: int,
+    largest: int,
+    starts: Iterable[int],
+) -> Tuple[List[List[int]], int]:
     """Parts of a group of rows that few further rows link to its rest.
 
     Each part grows from a text by the text that has the largest share of its rows with texts of the
@@ -127,7 +134,7 @@ def _grown(rows, rows_of, inside, start, size):
     return part
 
 
-def overlap(rows, other_rows):
+def overlap(rows: Sequence[Tuple[str, ...]], other_rows: Sequence[Tuple[str, ...]]) -> Overlap:
     """What of some rows' texts others have.
 
     Args:

@@ -1,11 +1,12 @@
 """Notes on texts that train badly, or that a stray quote has changed."""
 
 import re
+from typing import Any, Iterator, Sequence
 
 _QUOTED = re.compile(r'"(?=.*(,|""))([^"]|"")+"$')  # what Excel quotes: commas, quotes
 
 
-def remarkable_texts(examples):
+def remarkable_texts(examples: Sequence[Any]) -> Iterator[str]:
     """Notes on texts that train badly: empty ones, ones with NUL bytes."""
     checks = (
         ("an empty text", lambda text: text is not None and not text.strip()),
@@ -18,7 +19,7 @@ def remarkable_texts(examples):
             yield "%d rows have %s (first: line %s)" % (len(found), what, line)
 
 
-def texts_over_lines(table, examples):
+def texts_over_lines(table: Any, examples: Sequence[Any]) -> Iterator[str]:
     """Notes on texts of CSV over several lines, as a stray quote would make of several rows."""
     if table.delimiter != ",":
         return
@@ -30,7 +31,7 @@ def texts_over_lines(table, examples):
         )
 
 
-def quoted_texts(task, table, examples):
+def quoted_texts(task: Any, table: Any, examples: Sequence[Any]) -> Iterator[str]:
     """Notes on own data's texts in quotes, as Excel writes them where a tab separates."""
     is_own = task.columns is None or task.header is not None
     if not is_own or table.delimiter != "\t":

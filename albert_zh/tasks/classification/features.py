@@ -1,6 +1,7 @@
 """Examples of classification tasks -> padded features, in BERT's form."""
 
 import collections
+from typing import Any, Sequence
 
 from albert_zh.text import encoding
 
@@ -11,7 +12,9 @@ InputFeatures = collections.namedtuple(
 )
 
 
-def convert_single_example(ex_index, example, label_list, max_seq_length, tokenizer):
+def convert_single_example(
+    ex_index: int, example: Any, label_list: Sequence[str], max_seq_length: int, tokenizer: Any
+) -> InputFeatures:
     """An example to padded features (BERT's interface).
 
     Args:

@@ -1,6 +1,7 @@
 """Classification, multi-label classification and regression of texts and pairs of texts."""
 
 import os
+from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 import numpy as np
 
@@ -34,17 +35,19 @@ class SingleLabel(task_type.TaskType):
 
     # Settings
 
-    def settings(self, options, trained):
+    def settings(self, options: Any, trained: Dict[str, Any]) -> task_type.Settings:
         common = {name: options[name].value for name in SETTINGS_OF_FLAGS}
         if common["classifier_rate_factor"] is None:
             common["classifier_rate_factor"] = self.flags.rate_factor(options)
         common["pooling"] = trained.get("pooling", options.pooling)
         return task_type.Settings(objective=self.name, **common)
 
-    def settings_of_data(self, settings, task, train, options):
+    def settings_of_data(
+        self, settings: task_type.Settings, task: Any, train: Any, options: Any
+    ) -> task_type.Settings:
         return settings._replace(class_weights=_class_weights(task, train, options))
 
-    def notes(self, task, settings):
+    def notes(self, task: Any, settings: task_type.Settings) -> Dict[str, Any]:
         return {
             "pooling": settings.pooling,
             "label_separator": task.separator,
@@ -53,26 +56,28 @@ class SingleLabel(task_type.TaskType):
 
     # Data
 
-    def with_labels(self, task, train):
+    def with_labels(self, task: Any, train: Any) -> Any:
         return reader.with_columns_and_labels(task, train)
 
-    def about_data(self, task, splits):
+    def about_data(self, task: Any, splits: Dict[str, Any]) -> Tuple[List[str], Dict[str, int]]:
         lines = [line for split in splits.values() for line in reader.describe(split, task)]
         remarkable, remarks = data_checks.check(task, splits)
         return lines + remarkable, remarks
 
-    def training_split(self, split, options):
+    def training_split(self, split: Any, options: Any) -> Tuple[Any, Dict[str, Any]]:
         if not options.swap_pairs:
             return split, {}
         return reader.in_both_orders(split), {"swap_pairs": True}
 
     # Features
 
-    def columns(self, task):
+    def columns(self, task: Any) -> Dict[str, task_type.Column]:
         shape = tuple(self.rules.target_shape(len(task.labels)))
         return {"label_ids": task_type.Column(self.rules.target_dtype, shape)}
 
-    def features(self, task, example, tokenizer, max_seq_length):
+    def features(
+        self, task: Any, example: Any, tokenizer: Any, max_seq_length: int
+    ) -> Tuple[List[Dict[str, Any]], bool]:
         ids, segments, was_cut = encoding.encode(
             tokenizer, example.text_a, example.text_b, max_seq_length
         )
@@ -81,10 +86,18 @@ class SingleLabel(task_type.TaskType):
 
     # Model
 
-    def output_positions(self, settings):
+    def output_positions(self, settings: Any) -> Optional[Any]:
         return classifier_output.output_positions(settings.pooling)
 
-    def outputs(self, config, model, features, num_outputs, settings, is_training):
+    def outputs(
+        self,
+        config: Any,
+        model: Any,
+        features: Dict[str, Any],
+        num_outputs: int,
+        settings: Any,
+        is_training: bool,
+    ) -> Dict[str, Any]:
         pooled = classifier_output.pooled_output(
             model, features["input_mask"], settings.pooling
         )  # [B, H]
@@ -94,32 +107,44 @@ class SingleLabel(task_type.TaskType):
         probabilities = classifier_output.probabilities(head.logits, self.name)
         return {"logits": head.logits, "probabilities": probabilities}  # [B, C]
 
-    def losses(self, outputs, features, settings):
+    def losses(self, outputs: Dict[str, Any], features: Dict[str, Any], settings: Any) -> Any:
         return objectives.per_example_loss(outputs["logits"], features["label_ids"], settings)
 
-    def divergence(self, outputs, others, features, settings):
+    def divergence(
+        self,
+        outputs: Dict[str, Any],
+        others: Dict[str, Any],
+        features: Dict[str, Any],
+        settings: Any,
+    ) -> Any:
         return objectives.divergence(
             outputs["logits"], others["logits"], self.name, settings.multi_label_loss
         )
 
     # Results
 
-    def scorer(self, use, settings, options=None, num_errors=0):
+    def scorer(
+        self, use: task_type.ModelInUse, settings: Any, options: Any = None, num_errors: int = 0
+    ) -> Any:
         return ClassificationScorer(self, use.task, settings, use.notes, options, num_errors)
 
-    def result_files(self, folder, use, options):
+    def result_files(self, folder: str, use: task_type.ModelInUse, options: Any) -> Any:
         return ClassificationFiles(use.task, folder, use.notes, options)
 
-    def decode(self, examples, predictions, use):
+    def decode(
+        self, examples: Sequence[Any], predictions: Sequence[List[Dict[str, np.ndarray]]], use: Any
+    ) -> List[Any]:
         rows = [rows[0]["probabilities"] for rows in predictions]
         probabilities = np.array(rows).reshape([len(rows), len(use.task.labels)])
         thresholds = use.notes.get("thresholds") or label_rules.DEFAULT_THRESHOLD
         return self.rules.decoded(probabilities, use.task.labels, thresholds)
 
-    def answer(self, decoded, outputs, labels):
+    def answer(
+        self, decoded: List[Any], outputs: Optional[np.ndarray], labels: Sequence[str]
+    ) -> Dict[str, Any]:
         return {"classes": labels, "labels": decoded, "probabilities": outputs.tolist()}
 
-    def next_command(self, task):
+    def next_command(self, task: Any) -> Tuple[str, str]:
         if datasets.compares_sentences(task):
             return "similarity", '"怎么开户" "如何开通账户"'
         pair = '"怎么开户" "如何开通账户"' if datasets.is_pair(task) else '"这家店的菜很好吃"'
@@ -135,7 +160,9 @@ class MultiLabel(SingleLabel):
     tuned_notes = ("thresholds",)
     rules = label_rules.MultiLabelRules()
 
-    def settings_of_data(self, settings, task, train, options):
+    def settings_of_data(
+        self, settings: task_type.Settings, task: Any, train: Any, options: Any
+    ) -> task_type.Settings:
         settings = super().settings_of_data(settings, task, train, options)
         if not self.flags.sums_over_labels(options):
             return settings

@@ -1,6 +1,7 @@
 """Losses of classifiers: cross-entropy, sigmoid, squared error; class weights, smoothing, focus."""
 
 import math
+from typing import Any, Dict, List, Sequence
 
 import tensorflow.compat.v1 as tf
 
@@ -25,7 +26,7 @@ _TINY = 1e-12
 # Losses
 
 
-def per_example_loss(logits, labels, settings):
+def per_example_loss(logits: tf.Tensor, labels: tf.Tensor, settings: Any) -> tf.Tensor:
     """The loss of each example.
 
     Args:
@@ -93,7 +94,9 @@ def _focus(log_probs, gamma):
     return tf.pow(tf.maximum(-tf.math.expm1(log_probs), _TINY), gamma)
 
 
-def divergence(logits, other_logits, objective, multi_label_loss="sum"):
+def divergence(
+    logits: tf.Tensor, other_logits: tf.Tensor, objective: str, multi_label_loss: str = "sum"
+) -> tf.Tensor:
     """Symmetric Kullback-Leibler divergence of two predictions, (KL(p|q) + KL(q|p)) / 2.
 
     Of a multi-label task it is the sum over the labels, of a regression the squared difference.
@@ -137,7 +140,7 @@ _DIVERGENCES = {
 # Class weights, shares of labels
 
 
-def prior_logits(counts, num_rows):
+def prior_logits(counts: Sequence[int], num_rows: int) -> List[float]:
     """Logits of the shares of rows that have each label, so that training starts from them.
 
     Args:
@@ -150,7 +153,7 @@ def prior_logits(counts, num_rows):
     return [math.log((count + 0.5) / (num_rows - count + 0.5)) for count in counts]
 
 
-def multi_label_epochs(usual, steps_per_epoch):
+def multi_label_epochs(usual: float, steps_per_epoch: float) -> float:
     """Passes over the rows: the usual number, of few rows more.
 
     Args:
@@ -161,7 +164,7 @@ def multi_label_epochs(usual, steps_per_epoch):
     return max(usual, min(enough, MOST_MULTI_LABEL_EPOCHS))
 
 
-def balanced_weights(counts):
+def balanced_weights(counts: Sequence[int]) -> List[float]:
     """Weights inverse to the classes' sizes, 1 on average over the examples.
 
     Args:
@@ -171,7 +174,7 @@ def balanced_weights(counts):
     return [total / (len(counts) * count) if count else 1.0 for count in counts]
 
 
-def weights_of_labels(given, labels, source):
+def weights_of_labels(given: Dict[str, float], labels: Sequence[str], source: str) -> List[float]:
     """Class weights of a file.
 
     Args:

@@ -1,6 +1,9 @@
 """The files of a classifier's prediction."""
 
 import json
+from typing import Any, Dict, List
+
+import numpy as np
 
 from albert_zh.tasks import columns as column_layouts
 from albert_zh.tasks import datasets, result_files, task_type
@@ -17,7 +20,7 @@ class ClassificationFiles(result_files.ResultFiles):
     texts, gold and predicted labels, probabilities; if wanted CLUE's JSON lines.
     """
 
-    def __init__(self, task, folder, notes, options):
+    def __init__(self, task: Any, folder: str, notes: Dict[str, Any], options: Any) -> None:
         """Args:
         task: `datasets.Task`.
         folder: where the files go.
@@ -34,7 +37,7 @@ class ClassificationFiles(result_files.ResultFiles):
         self._num_submitted = 0
         self._not_submitted = set()  # guids of examples
 
-    def begin(self):
+    def begin(self) -> None:
         self._probabilities, self._predictions = self.handles[:2]
         self._submission = self.handles[2] if len(self.handles) > 2 else None
         names = ["text_a", "text_b", "label", "prediction"]
@@ -42,7 +45,7 @@ class ClassificationFiles(result_files.ResultFiles):
             names += ["probability"] + ["P(%s)" % label for label in self._task.labels]
         self._predictions.write("\t".join(one_line(name) for name in names) + "\n")
 
-    def write(self, example, rows):
+    def write(self, example: Any, rows: List[Dict[str, np.ndarray]]) -> None:
         row = rows[0]["probabilities"]
         self._probabilities.write("\t".join(str(value) for value in row) + "\n")
         decided = label_text(self._task, row, self._thresholds)
@@ -53,7 +56,7 @@ class ClassificationFiles(result_files.ResultFiles):
         if self._submission is not None:
             self._submit(example, row, decided)
 
-    def notes(self):
+    def notes(self) -> List[str]:
         if self._submission is None or not self._not_submitted:
             return []
         return ["%d lines are no records: not in %s" % (len(self._not_submitted), self.paths[-1])]

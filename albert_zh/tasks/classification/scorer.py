@@ -1,6 +1,7 @@
 """Scores of classification, multi-label classification and regression."""
 
 import os
+from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple
 
 import numpy as np
 
@@ -21,7 +22,15 @@ class ClassificationScorer(scorer.Scorer):
         thresholds: of a multi-label task, one per label; None for the usual one.
     """
 
-    def __init__(self, kind, task, settings, notes, options=None, num_errors=0):
+    def __init__(
+        self,
+        kind: Any,
+        task: Any,
+        settings: Any,
+        notes: Dict[str, Any],
+        options: Any = None,
+        num_errors: int = 0,
+    ) -> None:
         """Args:
         kind: the kind of task.
         task: `datasets.Task`.
@@ -37,7 +46,7 @@ class ClassificationScorer(scorer.Scorer):
         self._threshold_rows = options.threshold_rows if options else task_metrics.POOLED_ROWS
         self._gold, self._logits = [], []
 
-    def add_labelled(self, example, rows):
+    def add_labelled(self, example: Any, rows: List[Dict[str, np.ndarray]]) -> None:
         gold, logits = datasets.label_value(self.task, example.label), rows[0]["logits"]
         self._gold.append(gold)
         self._logits.append(logits)
@@ -46,20 +55,20 @@ class ClassificationScorer(scorer.Scorer):
             self.keep_error(self._rules.error_size(gold, row, self.thresholds), example, row)
 
     @property
-    def gold(self):
+    def gold(self) -> np.ndarray:
         """Labels, as `LabelRules.target` has them: int [n], int [n, C] or float [n]."""
         return np.array(self._gold)
 
     @property
-    def probabilities(self):
+    def probabilities(self) -> np.ndarray:
         """float [n, C]."""
         return self._rules.probabilities(np.array(self._logits, np.float64))
 
-    def decided(self):
+    def decided(self) -> np.ndarray:
         """What was predicted, in the form of `gold`."""
         return self._rules.decided(self.probabilities, self.thresholds)
 
-    def tuned(self):
+    def tuned(self) -> Dict[str, Any]:
         if not self._rules.has_several_labels:
             return {}
         self.thresholds = task_metrics.tuned_thresholds(
@@ -67,11 +76,11 @@ class ClassificationScorer(scorer.Scorer):
         )
         return {"thresholds": self.thresholds}
 
-    def losses(self):
+    def losses(self) -> np.ndarray:
         logits = np.array(self._logits, np.float64)
         return self._rules.losses(logits, self.gold, self._multi_label_loss)
 
-    def values(self, names, chosen=None):
+    def values(self, names: Sequence[str], chosen: Optional[np.ndarray] = None) -> Dict[str, float]:
         gold, decided = self.gold, self.decided()
         if chosen is not None:
             gold, decided = gold[chosen], decided[chosen]
@@ -79,7 +88,7 @@ class ClassificationScorer(scorer.Scorer):
 
     # Report
 
-    def constant(self, metric):
+    def constant(self, metric: str) -> Optional[Tuple[float, str]]:
         score, prediction = task_metrics.constant_prediction(self.task.objective, self.gold, metric)
         return score, self._description(prediction)
 
@@ -92,7 +101,7 @@ class ClassificationScorer(scorer.Scorer):
         labels += ["and %d more" % (len(names) - SHOWN_LABELS)] if len(names) > SHOWN_LABELS else []
         return ", ".join(labels) or "no label"
 
-    def details(self):
+    def details(self) -> Dict[str, Any]:
         details = {"errors": list(self._errors())}
         if not self._rules.has_classes:
             return details
@@ -118,7 +127,7 @@ class ClassificationScorer(scorer.Scorer):
                 "line": int(example.guid.rsplit("-", 1)[1]),
             }
 
-    def markdown(self, details):
+    def markdown(self, details: Dict[str, Any]) -> Iterator[str]:
         if "classes" in details:
             columns = ("label", "precision", "recall", "f1", "support")
             yield from table(columns, [[c[key] for key in columns] for c in details["classes"]])
@@ -137,7 +146,7 @@ class ClassificationScorer(scorer.Scorer):
             columns = columns[:1] + columns[2:]
         yield from table(columns, [[error[key] for key in columns] for error in errors])
 
-    def draw(self, folder, title):
+    def draw(self, folder: str, title: str) -> List[str]:
         if self._rules.has_several_labels:
             say("no confusion matrix: rows may have several labels")
         if not self._rules.has_classes or self._rules.has_several_labels:
@@ -150,7 +159,7 @@ class ClassificationScorer(scorer.Scorer):
         return [picture] if picture else []
 
 
-def label_text(task, row, thresholds=None):
+def label_text(task: Any, row: np.ndarray, thresholds: Optional[Sequence[float]] = None) -> str:
     """What probabilities decide, as text: a label, several of them, a number.
 
     Args:

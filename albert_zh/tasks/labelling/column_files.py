@@ -7,7 +7,7 @@ import collections
 import itertools
 import os
 import re
-from typing import Iterator, List, Sequence
+from typing import Any, Iterator, List, Sequence, Tuple
 
 from albert_zh.common import files
 from albert_zh.common.errors import UserError
@@ -29,7 +29,7 @@ _SENTENCE_END = "。"
 _SEPARATOR_NAMES = {"\t": "a TAB", " ": "a blank"}
 
 
-def read_columns(path: str, encoding: str = "utf-8", digest=None) -> Iterator[TaggedText]:
+def read_columns(path: str, encoding: str = "utf-8", digest: Any = None) -> Iterator[TaggedText]:
     """Sentences of a file with a token and its tag on each line, blank lines between sentences.
 
     The token is the first column, the tag the last one; blanks or TABs separate them, the same in
@@ -137,7 +137,9 @@ def _without_position(token, line, path):
     return numbered.group(1)
 
 
-def read_columns_as_nezha(path: str, encoding: str = "utf-8", digest=None):
+def read_columns_as_nezha(
+    path: str, encoding: str = "utf-8", digest: Any = None
+) -> Tuple[List[TaggedText], int]:
     """Sentences as NEZHA's `run_classifier_ner.py` reads them, so that scores can be compared.
 
     A sentence ends only at a blank line after "。"; other blank lines are passed over, and what
@@ -160,7 +162,9 @@ def read_columns_as_nezha(path: str, encoding: str = "utf-8", digest=None):
     return sentences, len(tokens)
 
 
-def read_two_files(folder: str, encoding: str = "utf-8", digest=None) -> Iterator[TaggedText]:
+def read_two_files(
+    folder: str, encoding: str = "utf-8", digest: Any = None
+) -> Iterator[TaggedText]:
     """Sentences of `sentences.txt`, the tags of `tags.txt`, both separated by blanks.
 
     Args:
@@ -193,7 +197,7 @@ def read_two_files(folder: str, encoding: str = "utf-8", digest=None) -> Iterato
             yield TaggedText(tokens, tags, line)
 
 
-def read_table(path: str, encoding: str = "utf-8", digest=None) -> Iterator[TaggedText]:
+def read_table(path: str, encoding: str = "utf-8", digest: Any = None) -> Iterator[TaggedText]:
     """Sentences of a TAB-separated table with a header: `text_a` and `label`, blanks in both.
 
     Args, yields: as `read_columns`.
@@ -230,7 +234,7 @@ def read_table(path: str, encoding: str = "utf-8", digest=None) -> Iterator[Tagg
         yield TaggedText(tokens, tags, line)
 
 
-def joined_text(tokens: Sequence[str]):
+def joined_text(tokens: Sequence[str]) -> Tuple[str, List[Tuple[int, int]]]:
     """The text of tokens, and where each of them is in it.
 
     Args:

@@ -8,10 +8,14 @@ of start and end. The same operations run on TensorFlow 1.15 and 2.15; a row of 
 and log norm 0. B rows, T steps, K tags.
 """
 
+from typing import Tuple
+
 import tensorflow.compat.v1 as tf
 
 
-def crf_log_likelihood(unaries, tag_ids, lengths, transitions):
+def crf_log_likelihood(
+    unaries: tf.Tensor, tag_ids: tf.Tensor, lengths: tf.Tensor, transitions: tf.Tensor
+) -> tf.Tensor:
     """Logarithm of the probability of the gold tags.
 
     Args:
@@ -27,7 +31,9 @@ def crf_log_likelihood(unaries, tag_ids, lengths, transitions):
     return score - crf_log_norm(unaries, lengths, transitions)
 
 
-def crf_sequence_score(unaries, tag_ids, lengths, transitions):
+def crf_sequence_score(
+    unaries: tf.Tensor, tag_ids: tf.Tensor, lengths: tf.Tensor, transitions: tf.Tensor
+) -> tf.Tensor:
     """Score of the gold path, see `crf_log_likelihood`; float tensor [B]."""
     mask = _mask(unaries, lengths)
     num_tags = int(transitions.shape[0])
@@ -38,7 +44,7 @@ def crf_sequence_score(unaries, tag_ids, lengths, transitions):
     return tf.reduce_sum(unary, axis=1) + tf.reduce_sum(binary, axis=1)
 
 
-def crf_log_norm(unaries, lengths, transitions):
+def crf_log_norm(unaries: tf.Tensor, lengths: tf.Tensor, transitions: tf.Tensor) -> tf.Tensor:
     """Logarithm of the sum over all paths of exp(score), by the forward algorithm.
 
     Args:
@@ -60,7 +66,9 @@ def crf_log_norm(unaries, lengths, transitions):
     return tf.where(lengths > 0, log_norm, tf.zeros_like(log_norm))
 
 
-def crf_decode(unaries, lengths, transitions):
+def crf_decode(
+    unaries: tf.Tensor, lengths: tf.Tensor, transitions: tf.Tensor
+) -> Tuple[tf.Tensor, tf.Tensor]:
     """The best path, by Viterbi's algorithm; of equal ones the lowest ids.
 
     Args:

@@ -28,7 +28,7 @@ class TagDecoder:
         tags: Sequence[str],
         scheme: tag_schemes.Scheme,
         transitions: Optional[np.ndarray] = None,
-    ):
+    ) -> None:
         """Prepares the moves.
 
         Args:

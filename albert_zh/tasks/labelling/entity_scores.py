@@ -36,7 +36,7 @@ def scores_of(num_right: int, num_predicted: int, num_gold: int) -> Scores:
 class EntityScorer:
     """Counts entities of texts, one by one."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         """Sets up with no texts."""
         self._right, self._predicted, self._gold = (collections.Counter() for _ in range(3))
 
@@ -94,7 +94,7 @@ class TokenScorer:
     They are usually higher than those of entities, and no measure to compare models by.
     """
 
-    def __init__(self, outside: Sequence[str] = ("O",)):
+    def __init__(self, outside: Sequence[str] = ("O",)) -> None:
         """`outside`: the tags that do not count."""
         self._outside = frozenset(outside)
         self._right = self._predicted = self._gold = 0

@@ -80,7 +80,7 @@ def _kind_of(span, gold):
 class ErrorAnalysis:
     """Errors of many texts; memory does not grow with their number."""
 
-    def __init__(self, num_shown: int = SHOWN_ERRORS):
+    def __init__(self, num_shown: int = SHOWN_ERRORS) -> None:
         """`num_shown`: how many of the most confident errors are kept."""
         self._num_shown = num_shown
         self._kinds = collections.Counter()  # type: collections.Counter

@@ -7,6 +7,7 @@ Letters in shape comments: as in `heads`; C types, D size of queries and keys, E
 """
 
 import math
+from typing import Any, Dict
 
 import tensorflow.compat.v1 as tf
 
@@ -19,13 +20,13 @@ NO_SPAN = -1  # type of a span that fills up a list
 
 
 def global_pointer_head(
-    encoder_output,
-    features,
-    config,
-    num_types,
-    is_training,
-    first_piece=FIRST_PIECE,
-    head_size=HEAD_SIZE,
+    encoder_output: tf.Tensor,
+    features: Dict[str, tf.Tensor],
+    config: Any,
+    num_types: int,
+    is_training: bool,
+    first_piece: int = FIRST_PIECE,
+    head_size: int = HEAD_SIZE,
 ) -> HeadOutput:
     """A query and a key of each piece for each type; variables under `global_pointer`.
 
@@ -55,13 +56,13 @@ def global_pointer_head(
 
 
 def efficient_global_pointer_head(
-    encoder_output,
-    features,
-    config,
-    num_types,
-    is_training,
-    first_piece=FIRST_PIECE,
-    head_size=HEAD_SIZE,
+    encoder_output: tf.Tensor,
+    features: Dict[str, tf.Tensor],
+    config: Any,
+    num_types: int,
+    is_training: bool,
+    first_piece: int = FIRST_PIECE,
+    head_size: int = HEAD_SIZE,
 ) -> HeadOutput:
     """One query and key of each piece for all types, and a bias of its type for either end.
 
@@ -84,7 +85,7 @@ def efficient_global_pointer_head(
     return _output(scores, features, first_piece)
 
 
-def rotated_products(queries, keys):
+def rotated_products(queries: tf.Tensor, keys: tf.Tensor) -> tf.Tensor:
     """Scaled products of queries and keys, each rotated by its position.
 
     Args:
@@ -98,7 +99,7 @@ def rotated_products(queries, keys):
     return products / math.sqrt(size)
 
 
-def rotate(x):
+def rotate(x: tf.Tensor) -> tf.Tensor:
     """Rotary position embedding (Su et al. 2021): pairs of columns 2i, 2i + 1 are turned.
 
     Args:
@@ -117,7 +118,7 @@ def rotate(x):
     return tf.reshape(turned, tf.shape(x))
 
 
-def masked_scores(scores, lengths):
+def masked_scores(scores: tf.Tensor, lengths: tf.Tensor) -> tf.Tensor:
     """Scores with `IMPOSSIBLE` where the last piece is before the first, or one is padding.
 
     Args:
@@ -135,7 +136,7 @@ def masked_scores(scores, lengths):
     return scores * pairs + IMPOSSIBLE * (1.0 - pairs)
 
 
-def span_loss(scores, labels):
+def span_loss(scores: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
     """Multi-label cross-entropy (Su 2020) of the pairs of each type.
 
     log(1 + sum of exp(s) of pairs that are none) + log(1 + sum of exp(-s) of entities).
@@ -155,7 +156,7 @@ def span_loss(scores, labels):
     return tf.reduce_logsumexp(negative, axis=2) + tf.reduce_logsumexp(positive, axis=2)
 
 
-def span_labels(features, shape):
+def span_labels(features: Dict[str, tf.Tensor], shape: tf.Tensor) -> tf.Tensor:
     """The entities of rows as 0 and 1 for each type and pair.
 
     Args:
@@ -175,7 +176,7 @@ def span_labels(features, shape):
     return tf.minimum(counts, 1.0)
 
 
-def best_spans(scores, lengths):
+def best_spans(scores: tf.Tensor, lengths: tf.Tensor) -> Dict[str, tf.Tensor]:
     """The spans above 0 of each row, the highest first.
 
     Args:

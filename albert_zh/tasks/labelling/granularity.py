@@ -11,7 +11,7 @@ Letters in shape comments: B rows, F positions, H hidden size, E width of bigram
 import collections
 import itertools
 import re
-from typing import Collection, Dict, List, Sequence
+from typing import Any, Collection, Dict, List, Sequence
 
 import tensorflow.compat.v1 as tf
 
@@ -76,7 +76,7 @@ def granularity_tokens(
     return dict(zip(names, free))
 
 
-def bigram_ids(input_ids, num_bigrams: int):
+def bigram_ids(input_ids: tf.Tensor, num_bigrams: int) -> tf.Tensor:
     """The row of the table for each position's token and the next one's.
 
     Args:
@@ -94,7 +94,13 @@ def bigram_ids(input_ids, num_bigrams: int):
     return tf.cast(tf.floordiv(hashed, _HASH_SIZE // num_bigrams), tf.int32)
 
 
-def joined_output(encoder_output, features, config, settings, is_training):
+def joined_output(
+    encoder_output: tf.Tensor,
+    features: Dict[str, tf.Tensor],
+    config: Any,
+    settings: Any,
+    is_training: bool,
+) -> tf.Tensor:
     """The encoder's output with bigrams and attention; variables under `granularity`.
 
     Args:
@@ -128,7 +134,13 @@ def joined_output(encoder_output, features, config, settings, is_training):
         return tf.reshape(rows, [batch, length, width])
 
 
-def granularity_loss(encoder_output, granularity_ids, config, settings, is_training):
+def granularity_loss(
+    encoder_output: tf.Tensor,
+    granularity_ids: tf.Tensor,
+    config: Any,
+    settings: Any,
+    is_training: bool,
+) -> tf.Tensor:
     """Loss of predicting each row's granularity from [CLS], times `settings.loss_weight`.
 
     Args:
@@ -151,7 +163,7 @@ def granularity_loss(encoder_output, granularity_ids, config, settings, is_train
     return settings.loss_weight * losses
 
 
-def added_variables(settings) -> List[str]:
+def added_variables(settings: Any) -> List[str]:
     """Prefixes of the variables that `settings` add to a model, which no checkpoint starts."""
     parts = {
         "bigram_embeddings": settings.has_bigrams,

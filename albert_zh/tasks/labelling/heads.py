@@ -9,6 +9,7 @@ hidden size, K tags, P positions that have a tag: those between the first pieces
 """
 
 import collections
+from typing import Any, Dict
 
 import tensorflow.compat.v1 as tf
 
@@ -32,7 +33,12 @@ Fields:
 
 
 def softmax_head(
-    encoder_output, features, config, num_tags, is_training, first_piece=FIRST_PIECE
+    encoder_output: tf.Tensor,
+    features: Dict[str, tf.Tensor],
+    config: Any,
+    num_tags: int,
+    is_training: bool,
+    first_piece: int = FIRST_PIECE,
 ) -> HeadOutput:
     """A tag for each piece, independent of its neighbours; loss: mean over the row's pieces.
 
@@ -62,7 +68,12 @@ def softmax_head(
 
 
 def crf_head(
-    encoder_output, features, config, num_tags, is_training, first_piece=FIRST_PIECE
+    encoder_output: tf.Tensor,
+    features: Dict[str, tf.Tensor],
+    config: Any,
+    num_tags: int,
+    is_training: bool,
+    first_piece: int = FIRST_PIECE,
 ) -> HeadOutput:
     """Tags that depend on their neighbours, variable `crf/transitions` [K, K].
 
@@ -87,7 +98,7 @@ def crf_head(
     return HeadOutput(loss, {"logits": logits, "lengths": lengths}, transitions)
 
 
-def piece_rows(encoder_output, config, is_training):
+def piece_rows(encoder_output: tf.Tensor, config: Any, is_training: bool) -> tf.Tensor:
     """The encoder's output as heads take it: normalized where the encoder does not, dropped out.
 
     Args:
@@ -105,7 +116,7 @@ def piece_rows(encoder_output, config, is_training):
     return dropout(rows, CLASSIFIER_DROPOUT if is_training else 0.0)
 
 
-def num_pieces(features, first_piece=FIRST_PIECE):
+def num_pieces(features: Dict[str, tf.Tensor], first_piece: int = FIRST_PIECE) -> tf.Tensor:
     """Number of each row's pieces, int tensor [B]: all positions but special tokens and padding."""
     lengths = tf.reduce_sum(tf.cast(features["input_mask"], tf.int32), axis=1)
     return tf.maximum(lengths - first_piece - 1, 0)

@@ -2,7 +2,7 @@
 
 import collections
 import html
-from typing import Iterable, Sequence, Tuple
+from typing import Collection, Iterable, Mapping, Optional, Sequence, Tuple
 
 from albert_zh.common import files
 from albert_zh.tasks.labelling.spans import Span
@@ -80,7 +80,12 @@ def _text_lines(text, gold, predicted, classes):
     return '<div class="text">%s</div>' % "<br>".join(lines)
 
 
-def marked(text: str, spans: Sequence[Span], classes, right=None) -> str:
+def marked(
+    text: str,
+    spans: Sequence[Span],
+    classes: Mapping[str, str],
+    right: Optional[Collection[Span]] = None,
+) -> str:
     """HTML of a text with its spans marked; nested ones inside the longer.
 
     Args:

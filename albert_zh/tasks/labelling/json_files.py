@@ -44,7 +44,7 @@ _ENTITY_LIST = validation.record(
 
 
 def read_cluener(
-    path: str, encoding: str = "utf-8", digest=None, offset_unit: str = CHARACTERS
+    path: str, encoding: str = "utf-8", digest: Any = None, offset_unit: str = CHARACTERS
 ) -> Iterator[LabelledText]:
     """Texts of a file in CLUENER's form.
 
@@ -77,7 +77,7 @@ def read_cluener(
 
 
 def read_entity_list(
-    path: str, encoding: str = "utf-8", digest=None, offset_unit: str = CHARACTERS
+    path: str, encoding: str = "utf-8", digest: Any = None, offset_unit: str = CHARACTERS
 ) -> Iterator[LabelledText]:
     """Texts of a file in the form entity_list; args and errors as in `read_cluener`."""
     for line, record in _records(path, encoding, digest, _ENTITY_LIST):

@@ -6,7 +6,7 @@ it; predictions.json each text in the form of the input (CLUENER's is its submis
 """
 
 import contextlib
-from typing import List, Optional, Sequence
+from typing import Any, List, Mapping, Optional, Sequence
 
 from albert_zh.common import files
 from albert_zh.tasks.labelling import alignment, json_files, segmented_files, tag_schemes
@@ -52,7 +52,9 @@ class PredictionFiles:
     Use it as a context manager.
     """
 
-    def __init__(self, paths, scheme, file_format, has_labels):
+    def __init__(
+        self, paths: Mapping[str, str], scheme: Any, file_format: str, has_labels: bool
+    ) -> None:
         """Names the files.
 
         Args:
@@ -74,7 +76,7 @@ class PredictionFiles:
             SEGMENTED: self._segmented_lines,
         }
 
-    def __enter__(self):
+    def __enter__(self) -> "PredictionFiles":
         self._stack = contextlib.ExitStack()
         self._handles = {
             name: self._stack.enter_context(files.atomic_write(path))
@@ -84,7 +86,7 @@ class PredictionFiles:
             self._handles[PREDICTIONS].write("\t".join(_HEADER) + "\n")
         return self
 
-    def __exit__(self, *error):
+    def __exit__(self, *error: Any) -> Any:
         return self._stack.__exit__(*error)
 
     def add(self, text: LabelledText, spans: Sequence[Span]) -> None:

@@ -20,7 +20,7 @@ UNDEFINED = "--"
 class SegmentationScorer:
     """Counts words of texts, one by one."""
 
-    def __init__(self, training_words: Collection[str]):
+    def __init__(self, training_words: Collection[str]) -> None:
         """`training_words`: words that are in the vocabulary (IV); all others are out of it."""
         self._known = frozenset(training_words)
         self._right = self._predicted = self._gold = 0

@@ -5,7 +5,7 @@
 """
 
 import re
-from typing import Iterator, Optional, Sequence
+from typing import Any, Iterator, List, Optional, Sequence
 
 from albert_zh.common import files
 from albert_zh.common.errors import UserError
@@ -15,7 +15,9 @@ OUTSIDE_TYPE = "o"
 _PIECE = re.compile(r"(?P<text>.+)/(?P<type>[A-Za-z][A-Za-z0-9_.-]*)\Z", re.DOTALL)
 
 
-def read_segmented(path: str, encoding: str = "utf-8", digest=None) -> Iterator[LabelledText]:
+def read_segmented(
+    path: str, encoding: str = "utf-8", digest: Any = None
+) -> Iterator[LabelledText]:
     """Sentences of a file of words, any number of blanks (full-width ones too) between them.
 
     Args:
@@ -32,7 +34,9 @@ def read_segmented(path: str, encoding: str = "utf-8", digest=None) -> Iterator[
             yield LabelledText("".join(words), words_as_spans(words), None, line)
 
 
-def read_slash_form(path: str, encoding: str = "utf-8", digest=None) -> Iterator[LabelledText]:
+def read_slash_form(
+    path: str, encoding: str = "utf-8", digest: Any = None
+) -> Iterator[LabelledText]:
     """Sentences of a file of pieces of text with their types, such as 北京/ns, blanks between them.
 
     Args, yields: as in `read_segmented`; pieces of the type "o" are outside of all entities.
@@ -68,7 +72,7 @@ def segmented_line(text: str, spans: Sequence[Span], separator: Optional[str] = 
     return separator.join(words_of(text, spans))
 
 
-def words_of(text: str, spans: Sequence[Span]):
+def words_of(text: str, spans: Sequence[Span]) -> List[str]:
     """The words of a text; characters between spans, but for whitespace, are words, too.
 
     Args:

@@ -2,7 +2,7 @@
 
 import collections
 import itertools
-from typing import List, Sequence
+from typing import List, Optional, Sequence, Tuple
 
 Span = collections.namedtuple("Span", ["start", "end", "type"])
 Span.__doc__ = """An entity, or a word of a segmentation.
@@ -27,7 +27,7 @@ Fields:
 """
 
 
-def overlapping(spans: Sequence[Span]):
+def overlapping(spans: Sequence[Span]) -> Optional[Tuple[Span, Span]]:
     """The first two spans that have a character in common, or None.
 
     Args:

@@ -240,7 +240,7 @@ def count_malformed(tags: Sequence[str], scheme: Scheme) -> int:
     return sum(roles[start] not in (BEGIN, SINGLE) for start in begins)
 
 
-def allowed_moves(tags: Sequence[str], scheme: Scheme):
+def allowed_moves(tags: Sequence[str], scheme: Scheme) -> Tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Which tags may follow which, begin and end a sequence, in well-formed sequences.
 
     Args:

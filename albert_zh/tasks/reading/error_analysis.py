@@ -46,7 +46,7 @@ class Analysis:
         predictions: Predictions,
         scores: Scores,
         probabilities: Optional[Mapping[str, float]] = None,
-    ):
+    ) -> None:
         """Keeps what is compared.
 
         Args:

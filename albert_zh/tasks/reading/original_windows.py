@@ -63,7 +63,9 @@ class Features(NamedTuple):
 class OriginalWindowMaker:
     """Makes the original's windows."""
 
-    def __init__(self, tokenizer: Any, max_seq_length: int, doc_stride: int, max_query_length: int):
+    def __init__(
+        self, tokenizer: Any, max_seq_length: int, doc_stride: int, max_query_length: int
+    ) -> None:
         """As `WindowMaker`; raises `UserError` for a SentencePiece model too."""
         reading_windows.check_lengths(max_seq_length, doc_stride, max_query_length)
         if tokenizer.sentencepiece is not None:

@@ -37,7 +37,7 @@ class Scorer:
         n_best_size: int = span_scores.N_BEST_SIZE,
         null_threshold: Optional[float] = None,
         rules: Rules = CHINESE,
-    ):
+    ) -> None:
         """Starts with no answers: questions that are not added are answered by "".
 
         Args:

@@ -59,7 +59,7 @@ class WindowMaker:
         max_seq_length: int = MAX_SEQ_LENGTH,
         doc_stride: int = DOC_STRIDE,
         max_query_length: int = MAX_QUERY_LENGTH,
-    ):
+    ) -> None:
         """Checks the lengths.
 
         Args:
