@@ -25,10 +25,9 @@ from albert_zh.model import checkpoint_files
 from albert_zh.tasks import input_pipeline
 from albert_zh.training import allocator, loop, metrics_log
 from albert_zh.training import flags as run_flags
-from albert_zh.training.hooks import EvaluationListener, ProgressHook, StopHook, StopRequest
+from albert_zh.training.hooks import StopRequest
 from albert_zh.training.training_errors import explained_errors
 
-MAX_LOSS_RECORDS = 2000
 define_flags = finetuning_flags.define_flags
 
 
@@ -148,38 +147,29 @@ class Run:
 
     def _run_steps(self):
         setup, options = self.setup, self.setup.options
-        listeners = []
-        if options.do_eval:
-            listeners.append(EvaluationListener(self.evaluation.ends_training, self.stop))
-        loop.train_with_checkpoints(
+        input_fn = input_pipeline.train_input_fn(
+            setup.features["train"],
+            options.max_seq_length,
+            options.train_batch_size,
+            setup.steps.total,
+            options.seed,
+            setup.first_step,
+            options.use_tpu,
+            options.plain,
+        )
+        loop.train(
             options,
             setup.estimator,
-            input_pipeline.train_input_fn(
-                setup.features["train"],
-                options.max_seq_length,
-                options.train_batch_size,
-                setup.steps.total,
-                options.seed,
-                setup.first_step,
-                options.use_tpu,
-                options.plain,
-            ),
-            setup.steps.total,
-            setup.steps.save,
-            [StopHook(self.stop), self._progress_hook()],
-            listeners,
+            input_fn,
+            self._steps(),
+            self.stop,
+            self.metrics_log,
+            evaluate=self.evaluation.ends_training if options.do_eval else None,
+            dev_metric=setup.metric,
         )
 
-    def _progress_hook(self):
-        options, total = self.setup.options, self.setup.steps.total
-        return ProgressHook(
-            self.metrics_log,
-            total,
-            options.train_batch_size,
-            steps_per_run=options.iterations_per_loop if options.use_tpu else 1,
-            record_every=max(1, total // MAX_LOSS_RECORDS),
-            dev_metric=self.setup.metric,
-        )
+    def _steps(self):
+        return loop.Steps(self.setup.first_step, self.setup.steps.total, self.setup.steps.save)
 
     def raise_if_stopped(self):
         """Raises `Interrupted` if a stop was requested."""
@@ -188,11 +178,7 @@ class Run:
 
     def _how_to_go_on(self):
         folder = self.setup.folder
-        return "stopped at step %d of %d, checkpoint saved in %s; the same command goes on" % (
-            folder.newest_step(),
-            self.setup.steps.total,
-            folder.path,
-        )
+        return loop.how_to_resume(folder.path, folder.newest_step(), self._steps())
 
     def export(self, export):
         """Writes the best checkpoint as a SavedModel.

@@ -100,21 +100,28 @@ class Predictor(loaded_model.Resident):
         files_beside.check_settings(self._backend.num_outputs)
         self.takes_pairs = takes_pairs(trained)
         self._checks_text_form = check_text_form and self.takes_pairs is not None
-        self.labels = ["value"]
-        if self.rules.has_classes:
-            is_counted = not self.kind.token_outputs
-            self.labels = files_beside.labels(self._backend.num_outputs if is_counted else None)
+        self.labels = self._labels_beside(files_beside)
         self.label_separator = trained.get("label_separator", datasets.SEPARATOR)
-        if do_lower_case is None:
-            do_lower_case = trained.get("do_lower_case", True)
-        self._tokenizer = files_beside.tokenizer(vocab_file, do_lower_case)
-        if self._backend.vocab_size is not None:
-            loaded_model.check_vocabulary(path, self._tokenizer, self._backend.vocab_size)
+        self._tokenizer = self._tokenizer_beside(files_beside, vocab_file, do_lower_case)
         self.max_seq_length = loaded_model.checked_length(
             trained.get("max_seq_length") if max_seq_length is None else max_seq_length,
             self._backend.longest,
         )
         self._use = self._model_in_use()
+
+    def _labels_beside(self, files_beside):
+        if not self.rules.has_classes:
+            return ["value"]
+        is_counted = not self.kind.token_outputs
+        return files_beside.labels(self._backend.num_outputs if is_counted else None)
+
+    def _tokenizer_beside(self, files_beside, vocab_file, do_lower_case):
+        if do_lower_case is None:
+            do_lower_case = self.notes.get("do_lower_case", True)
+        tokenizer = files_beside.tokenizer(vocab_file, do_lower_case)
+        if self._backend.vocab_size is not None:
+            loaded_model.check_vocabulary(self.path, tokenizer, self._backend.vocab_size)
+        return tokenizer
 
     def _model_in_use(self):
         columns = tuple(self.notes.get("columns", datasets.PAIR))

@@ -207,21 +207,25 @@ def build(
         model = AlbertModel(config, False, ids, mask, segments, output_positions=output_positions)
         outputs["sequence_output"] = model.get_sequence_output()
         outputs["pooled_output"] = model.get_pooled_output()
-        if TASK_HEAD in heads and build_head:
+        if TASK_HEAD in heads:
+            build_head = build_head or _classifier(num_labels, settings or {})
             features = dict(zip(ENCODER_INPUTS, (ids, mask, segments)))
             outputs.update(build_head(config, model, features))
-        elif TASK_HEAD in heads:
-            outputs.update(_classification(config, model, mask, num_labels, settings or {}))
         if "masked_lm" in heads:
             outputs.update(_masked_lm(config, model, inputs, shape))
         if "sentence_order" in heads:
             labels = tf.zeros_like(ids[:, 0])
             head = sentence_order_head(config, model.get_pooled_output(), labels)
             outputs["sentence_order_log_probs"] = head.log_probs
-    for name, tensor in outputs.items():
-        if tensor.op.name != name:
-            outputs[name] = tf.identity(tensor, name)
-    return Graph(inputs, outputs)
+    return Graph(inputs, _named(outputs))
+
+
+def _named(outputs):
+    """The outputs as tensors of their names."""
+    return collections.OrderedDict(
+        (name, tensor if tensor.op.name == name else tf.identity(tensor, name))
+        for name, tensor in outputs.items()
+    )
 
 
 def build_for_converter(
@@ -234,14 +238,21 @@ def build_for_converter(
     return build(with_fusible_gelu(config), heads, num_labels, settings, takes_flat_segments=True)
 
 
-def _classification(config, model, mask, num_labels, settings):
-    pooled = classifier_output.pooled_output(model, mask, settings.get("pooling", "cls"))
-    head = classification_head(config, pooled, None, num_labels, is_training=False)
-    objective = settings.get("objective", "single_label")
-    return {
-        "logits": head.logits,
-        "probabilities": classifier_output.probabilities(head.logits, objective),
-    }
+def _classifier(num_labels, settings):
+    """The function that builds a classifier's head, see `build`."""
+
+    def build_head(config, model, features):
+        pooled = classifier_output.pooled_output(
+            model, features["input_mask"], settings.get("pooling", "cls")
+        )
+        head = classification_head(config, pooled, None, num_labels, is_training=False)
+        objective = settings.get("objective", "single_label")
+        return {
+            "logits": head.logits,
+            "probabilities": classifier_output.probabilities(head.logits, objective),
+        }
+
+    return build_head
 
 
 def _masked_lm(config, model, inputs, shape):

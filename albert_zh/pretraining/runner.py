@@ -26,9 +26,7 @@ from albert_zh.training import allocator, engine, length_bucketing, loop, metric
 from albert_zh.training import flags as run_flags
 from albert_zh.training.hooks import (
     CountingHook,
-    EvaluationListener,
     ExplosionHook,
-    ProgressHook,
     StopHook,
     StopRequest,
 )
@@ -175,30 +173,23 @@ class Pretraining:
             say("training is complete (step %d): nothing to train", self._first_step)
             return
         self._say_what_comes()
-        listeners = []
-        if self._options.eval_file and self._options.do_eval:
-            listeners = [EvaluationListener(lambda step: self._evaluated(step, stop), stop)]
-        progress = ProgressHook(
-            self._metrics,
-            self._options.num_train_steps,
-            self._options.train_batch_size,
-            steps_per_run=self._options.iterations_per_loop if self._options.use_tpu else 1,
-            record_every=max(1, self._options.num_train_steps // MAX_RECORDS_OF_METRICS),
+        is_evaluated = self._options.eval_file and self._options.do_eval
+        steps = loop.Steps(
+            self._first_step, self._options.num_train_steps, self._options.save_checkpoints_steps
         )
         with record_sources.named_faults(self._train_source):
-            loop.train_with_checkpoints(
+            loop.train(
                 self._options,
                 self._estimator,
                 self._train_input_fn,
-                self._options.num_train_steps,
-                self._options.save_checkpoints_steps,
-                [StopHook(stop), progress, ExplosionHook(self._highest_loss())],
-                listeners,
+                steps,
+                stop,
+                self._metrics,
+                evaluate=(lambda step: self._evaluated(step, stop)) if is_evaluated else None,
+                hooks=[ExplosionHook(self._highest_loss())],
+                max_records=MAX_RECORDS_OF_METRICS,
             )
-        stop.raise_if_made(
-            "stopped at step %d of %d, checkpoint saved in %s; the same command goes on"
-            % (self._newest_step(), self._options.num_train_steps, self._folder)
-        )
+        stop.raise_if_made(loop.how_to_resume(self._folder, self._newest_step(), steps))
 
     def _say_what_comes(self):
         source = self._train_source

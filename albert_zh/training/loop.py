@@ -1,11 +1,90 @@
-"""Training to a step, with checkpoints on a fixed grid of steps."""
+"""Training to a step, with checkpoints on a fixed grid of steps: the loop of all training."""
+
+import collections
 
 import tensorflow.compat.v1 as tf
 
 from albert_zh.common.messages import say
 from albert_zh.training import flags as run_flags
 from albert_zh.training import multi_worker
-from albert_zh.training.hooks import FirstStepHook, SaverHook
+from albert_zh.training.hooks import (
+    EvaluationListener,
+    FirstStepHook,
+    ProgressHook,
+    SaverHook,
+    StopHook,
+)
+
+Steps = collections.namedtuple("Steps", ["first", "total", "save"])
+Steps.__doc__ = """Steps of a training.
+
+Fields:
+    first: the step that it continues from, 0 for a new one.
+    total: the step at which it ends.
+    save: between checkpoints.
+"""
+
+
+def train(
+    options,
+    estimator,
+    input_fn,
+    steps,
+    stop,
+    log,
+    evaluate=None,
+    hooks=(),
+    max_records=2000,
+    dev_metric="accuracy",
+):
+    """Trains to the last step, with progress, evaluations and an orderly end at Ctrl-C.
+
+    Args:
+        options: the flags.
+        estimator: as of `make_estimator`.
+        input_fn: input function.
+        steps: `Steps`.
+        stop: `StopRequest`; once it is made, a checkpoint is saved and training ends.
+        log: `metrics_log.Metrics`.
+        evaluate: function of the step of a new checkpoint, which may end training by returning
+            True; None for no evaluations.
+        hooks: further session hooks.
+        max_records: the most values of the loss that `log` gets.
+        dev_metric: name of what is measured on dev.
+    """
+    progress = ProgressHook(
+        log,
+        steps.total,
+        options.train_batch_size,
+        steps_per_run=options.iterations_per_loop if options.use_tpu else 1,
+        record_every=max(1, steps.total // max_records),
+        dev_metric=dev_metric,
+    )
+    listeners = [EvaluationListener(evaluate, stop)] if evaluate else []
+    train_with_checkpoints(
+        options,
+        estimator,
+        input_fn,
+        steps.total,
+        steps.save,
+        [StopHook(stop), progress] + list(hooks),
+        listeners,
+    )
+
+
+def how_to_resume(folder, step, steps):
+    """The message for a training that was stopped.
+
+    Args:
+        folder: the output folder.
+        step: of the checkpoint that was saved.
+        steps: `Steps`.
+    """
+    return "stopped at step %d of %d, checkpoint saved in %s; the same command goes on" % (
+        step,
+        steps.total,
+        folder,
+    )
 
 
 def train_with_checkpoints(
