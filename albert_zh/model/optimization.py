@@ -420,7 +420,6 @@ def make_optimizer(
     name: str,
     layout: str,
     rate: tf.Tensor,
-    optimizers: Mapping[str, Callable[..., Any]] = OPTIMIZERS,
     **options: Any,
 ) -> "AdamWeightDecayOptimizer":
     """The optimizer of a name, as programs of the layout's family set it up.
@@ -429,7 +428,6 @@ def make_optimizer(
         name: a key of `OPTIMIZERS`.
         layout: the model's layout.
         rate: float scalar tensor, the learning rate.
-        optimizers: {name: class}.
         **options: further arguments of the optimizer.
 
     Returns:
@@ -440,7 +438,7 @@ def make_optimizer(
     """
     _check_choice("optimizer", name, OPTIMIZERS)
     _check_choice("layout", layout, _LAMB_OF_LAYOUT)
-    return optimizers[name](
+    return OPTIMIZERS[name](
         tf.identity(rate, name="learning_rate"),
         weight_decay_rate=WEIGHT_DECAY_RATE,
         exclude_from_weight_decay=EXCLUDE_FROM_WEIGHT_DECAY,

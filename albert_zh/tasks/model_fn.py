@@ -172,27 +172,6 @@ def _word_table():
 # The train op
 
 
-class _Layerwise:
-    """An optimizer whose rate differs between variables."""
-
-    rate_scales = {}  # {name of a variable: factor of its rate}, 1 where it has none
-
-    def _scale(self, var, update):
-        scale = self.rate_scales.get(modeling.variable_name(var), 1.0)
-        return scale * super()._scale(var, update)
-
-
-class LayerwiseAdamW(_Layerwise, optimization.AdamWeightDecayOptimizer):
-    """AdamW whose rate differs between variables."""
-
-
-class LayerwiseLAMB(_Layerwise, optimization.LAMBOptimizer):
-    """LAMB whose rate differs between variables."""
-
-
-_LAYERWISE = {"adamw": LayerwiseAdamW, "lamb": LayerwiseLAMB}
-
-
 def create_train_op(
     loss: tf.Tensor,
     learning_rate: Any,
@@ -216,22 +195,24 @@ def create_train_op(
     variables = tf.trainable_variables()
     if settings.freeze_encoder:
         variables = [v for v in variables if not _FROZEN.match(modeling.variable_name(v))]
-    global_step = tf.train.get_or_create_global_step()
-    rate = optimization.learning_rate(learning_rate, num_train_steps, num_warmup_steps, global_step)
-    # Of the original's programs google's alone fine-tune with LAMB.
-    optimizer = optimization.make_optimizer(settings.optimizer, "google", rate, _LAYERWISE)
     names = [modeling.variable_name(variable) for variable in variables]
-    optimizer.rate_scales = rate_scales(
-        names, settings.layer_decay, settings.classifier_rate_factor
-    )
-    optimizer.is_compiled = not (plain or use_tpu)
-    if use_tpu:
-        optimizer = tf.tpu.CrossShardOptimizer(optimizer)
     scale = settings.loss_scale
-    gradients = optimizer.compute_gradients(scale * loss, var_list=variables)
-    if scale != 1.0:
-        gradients = [(_divided(gradient, scale), v) for gradient, v in gradients]
-    return optimizer.apply_gradients(gradients, global_step=global_step)
+
+    def gradients(optimizer):
+        scaled = optimizer.compute_gradients(scale * loss, var_list=variables)
+        if scale == 1.0:
+            return scaled
+        return [(_divided(gradient, scale), variable) for gradient, variable in scaled]
+
+    return optimization.assemble_train_step(
+        gradients,
+        optimization.Schedule(learning_rate, num_train_steps, num_warmup_steps),
+        settings.optimizer,
+        "google",  # of the original's programs google's alone fine-tune with LAMB
+        use_tpu,
+        is_compiled=not (plain or use_tpu),
+        rate_scales=rate_scales(names, settings.layer_decay, settings.classifier_rate_factor),
+    ).op
 
 
 def _divided(gradient, divisor):

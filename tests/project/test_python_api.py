@@ -29,13 +29,19 @@ def test_python_api(block, folder, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(args, "model_dir", folder)
     faq = tmp_path / "faq.txt"
     faq.write_text("怎么开户\n怎么销户\n今天天气\n", encoding="utf-8")
-    block = re.sub(r'"(lcqmc_output/best|albert_starter_zh|prev_\w+/\w+)"', repr(folder), block)
+    if "finetuning" in block:
+        block = block.replace('"lcqmc_output"', "%r, train_step=2" % str(tmp_path / "out"))
+    else:
+        block = re.sub(r'"(lcqmc_output/best|albert_starter_zh|prev_\w+/\w+)"', repr(folder), block)
     block = block.replace('"faq.txt"', repr(str(faq)))
     monkeypatch.chdir(ROOT)
     values = {}
     exec(compile(block, "python_api.md", "exec"), values)
     shown = capsys.readouterr().out
-    if "similarities" in values:
+    if "reached" in values:
+        assert 0 < values["reached"]["dev"]["eval_accuracy"] < 1
+        assert (tmp_path / "out" / "best" / "vocab.txt").exists()
+    elif "similarities" in values:
         assert values["probabilities"].shape == (1, 2) and values["similarities"].shape == (1,)
     elif "vectors" in values:
         np.testing.assert_allclose(np.linalg.norm(values["vectors"], axis=1), 1, atol=1e-5)

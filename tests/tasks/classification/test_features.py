@@ -8,7 +8,7 @@ import pytest
 import tensorflow.compat.v1 as tf
 
 from albert_zh.common import files
-from albert_zh.model import checkpoint_files, heads, model_folder, modeling
+from albert_zh.model import checkpoint_files, heads, model_folder, modeling, optimization
 from albert_zh.tasks import columns as column_layouts
 from albert_zh.tasks import datasets, feature_files, input_pipeline, model_fn
 from albert_zh.tasks import reader as task_reader
@@ -199,7 +199,7 @@ def first_gradients(monkeypatch):
         found["change"] = adversarial_change(*given)
         return found["change"]
 
-    monkeypatch.setattr(model_fn.LayerwiseAdamW, "apply_gradients", keep)
+    monkeypatch.setattr(optimization.AdamWeightDecayOptimizer, "apply_gradients", keep)
     monkeypatch.setattr(model_fn, "adversarial_change", keep_change)
 
     def gradients(precision, labels, settings):
