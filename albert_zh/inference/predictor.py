@@ -1,4 +1,4 @@
-"""A fine-tuned classifier kept resident: texts in, labels and probabilities out.
+"""A fine-tuned model kept in memory: texts in, labels and probabilities (or entities, say) out.
 
 with Predictor("lcqmc_output/best") as predictor:
     labels, probabilities = predictor.predict([("怎么开户", "如何开通账户")])
@@ -43,7 +43,7 @@ _FORM_MISMATCHES = {
 
 
 class Predictor(loaded_model.Resident):
-    """A classifier that is loaded once and used by any number of threads."""
+    """A fine-tuned model that is loaded once and used by any number of threads."""
 
     def __init__(
         self,
