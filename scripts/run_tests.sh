@@ -28,6 +28,7 @@ if [ -e .git ]; then
     "$python" -m ruff format --check . || status=1
     "$python" -c 'import sys; from importlinter.cli import lint_imports as lint; sys.exit(lint())' ||
         status=1
+    "$python" -m mypy || status=1
 fi
 [ "$#" -gt 0 ] || set -- "${IN_PARALLEL[@]}"
 "$python" -m pytest -q -rs --durations=10 "$@" || status=$?

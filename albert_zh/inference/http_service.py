@@ -337,7 +337,7 @@ class MeasuredRequests:
         self._app = app
         self._metrics = metrics
 
-    async def __call__(self, scope, receive, send):
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
@@ -364,7 +364,7 @@ class BodyLimits:
         self._app = app
         self._limits = limits
 
-    async def __call__(self, scope, receive, send):
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         if scope["type"] != "http" or scope["method"] != "POST":
             await self._app(scope, receive, send)
             return

@@ -53,14 +53,14 @@ class MicroBatcher:
         self._executor = futures.ThreadPoolExecutor(1)
         self._worker = asyncio.get_running_loop().create_task(self._work())
 
-    async def stop(self):
+    async def stop(self) -> None:
         """Answers everything that waits, then ends."""
         self._is_stopping = True
         self._arrived.set()
         await self._worker
         self._executor.shutdown()
 
-    async def submit(self, texts):
+    async def submit(self, texts: List[Any]) -> Tuple[List[str], Any]:
         """Predicts texts.
 
         Args:

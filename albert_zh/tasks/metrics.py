@@ -154,7 +154,7 @@ def predicted(
 
 
 def tuned_thresholds(
-    gold: np.ndarray, probabilities: np.ndarray, pooled_rows: int = POOLED_ROWS
+    gold: np.ndarray, probabilities: np.ndarray, pooled_rows: float = POOLED_ROWS
 ) -> List[float]:
     """The threshold of each label that gives it the best F1.
 

@@ -92,7 +92,7 @@ def chosen_names(
 def chosen_places(task: Any, path: str, width: int, may_lack_label: bool) -> Dict[str, int]:
     """The same by positions: {column: place from 0}, for rows of `width` cells."""
     places = {column: int(value) - 1 for column, value in task.chosen.items()}
-    texts = sorted((c for c in places if c != "label"), key=places.get)
+    texts = sorted((c for c in places if c != "label"), key=places.__getitem__)
     if may_lack_label and "label" in places and width == len(texts):
         places = {column: place for place, column in enumerate(texts)}
     for column, place in places.items():

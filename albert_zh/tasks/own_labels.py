@@ -2,7 +2,7 @@
 
 import collections
 import re
-from typing import Any, Counter, Iterable, Optional
+from typing import Any, Collection, Counter, Optional
 
 import numpy as np
 
@@ -90,7 +90,7 @@ def use_multi_label(mark: str) -> str:
     )
 
 
-def separator_of(labels: Iterable[str]) -> Optional[str]:
+def separator_of(labels: Collection[str]) -> Optional[str]:
     """A mark that may stand between the labels of one cell, as a share of the labels has it."""
     counts = collections.Counter(mark for label in labels for mark in set(_MARKS.findall(label)))
     likely = [mark for mark, count in counts.most_common(1) if count >= COMPOUND * len(labels)]

@@ -29,7 +29,7 @@ def task_of_model(notes: Dict[str, Any], labels: Sequence[str]) -> Any:
     Returns:
         `Task` with the columns of pairs.
     """
-    task = datasets.TASKS.get(notes.get("task"), datasets.TASKS[datasets.OWN_DATA])
+    task = datasets.TASKS.get(notes.get("task", ""), datasets.TASKS[datasets.OWN_DATA])
     header, chosen = notes.get("header"), notes.get("chosen_columns", {})
     return task._replace(
         columns=tuple(notes.get("columns") or datasets.PAIR),

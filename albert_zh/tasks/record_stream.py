@@ -1,7 +1,7 @@
 """Files that are predicted record by record, in flat memory."""
 
 import collections
-from typing import Any, Dict, Iterator, List, Tuple
+from typing import Any, Dict, Iterator, List, Optional, Tuple
 
 from albert_zh.tasks import rows as row_files
 from albert_zh.tasks import task_type
@@ -23,7 +23,7 @@ class RecordStream:
         self._under_way = collections.deque()
         self._problems = collections.Counter()
         self._first_damaged = None
-        self._first_problem = None
+        self._first_problem: Optional[str] = None
 
     def rows(self, tokenizer: Any, max_seq_length: int) -> Iterator[Dict[str, Any]]:
         """Yields the rows of each record, as of `TaskType.features`.

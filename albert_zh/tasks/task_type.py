@@ -36,9 +36,9 @@ class KindFlags:
             it is cannot be given another one.
     """
 
-    fixed = ()  # type: Tuple[str, ...]
-    variable = ()  # type: Tuple[str, ...]
-    noted = ()  # type: Tuple[str, ...]
+    fixed: Tuple[str, ...] = ()
+    variable: Tuple[str, ...] = ()
+    noted: Tuple[str, ...] = ()
 
     def define(self, options: Any) -> None:
         """Defines them.
@@ -105,17 +105,17 @@ class TaskType:
     """
 
     name = ""
-    metrics = {}  # type: Dict[str, bool]
-    usual_metrics = ()  # type: Tuple[str, ...]
+    metrics: Dict[str, bool] = {}
+    usual_metrics: Tuple[str, ...] = ()
     scales_loss = True
     is_classification = False
-    export_outputs = ("logits",)  # type: Tuple[str, ...]
-    decoded_outputs = ("logits",)  # type: Tuple[str, ...]
-    token_outputs = ()  # type: Tuple[str, ...]
-    tuned_notes = ()  # type: Tuple[str, ...]
+    export_outputs: Tuple[str, ...] = ("logits",)
+    decoded_outputs: Tuple[str, ...] = ("logits",)
+    token_outputs: Tuple[str, ...] = ()
+    tuned_notes: Tuple[str, ...] = ()
     flags = KindFlags()
     rules = label_rules.LabelRules()
-    feature_modules = ()  # type: Tuple[Any, ...]
+    feature_modules: Tuple[Any, ...] = ()
 
     # Settings
 
@@ -365,7 +365,7 @@ _MODULES = {
     "multi_label": "albert_zh.tasks.classification.kinds",
     "regression": "albert_zh.tasks.classification.kinds",
 }
-_TYPES = {}  # type: Dict[str, TaskType]
+_TYPES: Dict[str, TaskType] = {}
 
 
 def register(task_type: TaskType) -> TaskType:

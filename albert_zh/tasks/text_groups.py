@@ -83,7 +83,7 @@ def regions(
     num_wanted: int,
     largest: int,
     starts: Iterable[int],
-) -> Tuple[List[List[int]], int]:
+) -> Tuple[List[List[int]], List[int]]:
     """Parts of a group of rows that few further rows link to its rest.
 
     Each part grows from a text by the text that has the largest share of its rows with texts of the

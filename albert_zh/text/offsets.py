@@ -34,8 +34,8 @@ def offsets(tokenizer: Any, text: str) -> Tuple[List[str], List[Span]]:
     text = unicode_text.convert_to_unicode(text)
     if tokenizer.sentencepiece is not None:
         return _sentencepiece_offsets(tokenizer.sentencepiece, text)
-    pieces = []  # type: List[str]
-    spans = []  # type: List[Span]
+    pieces: List[str] = []
+    spans: List[Span] = []
     for word, begins in _words(text):
         for piece, first, last in _located_pieces(tokenizer, word):
             pieces.append(piece)
@@ -65,7 +65,7 @@ def _located_pieces(tokenizer: Any, word: str) -> List[Tuple[str, int, int]]:
 def _words(text: str) -> Iterator[Tuple[str, List[int]]]:
     """Yields (word, position of each character) as `BasicTokenizer` cleans and splits a text."""
     table = unicode_text.CLEANED_AND_SPACED
-    word, begins = [], []  # type: Tuple[List[str], List[int]]
+    word, begins = [], []
     for position, char in enumerate(text):
         cleaned = table[ord(char)]
         if cleaned == char and not char.isspace():
@@ -98,7 +98,7 @@ def _parts(
 
 def _spans_after_normalization(word: str, begins: Sequence[int], do_lower_case: bool) -> List[Span]:
     """The span of each character of a word that is left after lower-casing and decomposition."""
-    spans = []  # type: List[Span]
+    spans: List[Span] = []
     for char, begin in zip(word, begins):
         decomposed = unicodedata.normalize("NFD", char.lower()) if do_lower_case else char
         for normalized in decomposed:
@@ -127,8 +127,8 @@ def _sentencepiece_offsets(tokenizer: Any, text: str) -> Tuple[List[str], List[S
     """`offsets` of a `SentencePieceTokenizer`."""
     preprocessed = sentencepiece_models.preprocess_text(text, lower=tokenizer.do_lower_case)
     origins = _origins(text, tokenizer.do_lower_case)
-    pieces = []  # type: List[str]
-    spans = []  # type: List[Span]
+    pieces: List[str] = []
+    spans: List[Span] = []
     for cut in tokenizer.model.encode(preprocessed, out_type="immutable_proto").pieces:
         begin = cut.begin
         for piece, size in _split_at_comma(tokenizer.model, cut.piece, cut.end - cut.begin):
@@ -163,7 +163,7 @@ def _split_at_comma(model: Any, piece: str, size: int) -> List[Tuple[str, int]]:
 
 def _origins(text: str, lower: bool) -> List[Span]:
     """The span of each character that `preprocess_text` makes of a text."""
-    origins = []  # type: List[Span]
+    origins: List[Span] = []
     position, end = len(text) - len(text.lstrip()), len(text.rstrip())
     is_after_space = False
     while position < end:

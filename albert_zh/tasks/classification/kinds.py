@@ -27,7 +27,7 @@ class SingleLabel(task_type.TaskType):
 
     name = "single_label"
     metrics = task_metrics.directions("single_label")
-    usual_metrics = ("accuracy",)
+    usual_metrics: Tuple[str, ...] = ("accuracy",)
     is_classification = True
     export_outputs = ("probabilities", "logits")
     decoded_outputs = ("probabilities",)
@@ -142,7 +142,8 @@ class SingleLabel(task_type.TaskType):
     def answer(
         self, decoded: List[Any], outputs: Optional[np.ndarray], labels: Sequence[str]
     ) -> Dict[str, Any]:
-        return {"classes": labels, "labels": decoded, "probabilities": outputs.tolist()}
+        probabilities = outputs.tolist()  # type: ignore[union-attr] # these kinds have outputs
+        return {"classes": labels, "labels": decoded, "probabilities": probabilities}
 
     def next_command(self, task: Any) -> Tuple[str, str]:
         if datasets.compares_sentences(task):

@@ -102,7 +102,7 @@ class ClassificationScorer(scorer.Scorer):
         return ", ".join(labels) or "no label"
 
     def details(self) -> Dict[str, Any]:
-        details = {"errors": list(self._errors())}
+        details: Dict[str, Any] = {"errors": list(self._errors())}
         if not self._rules.has_classes:
             return details
         gold, decided = self.gold, self.decided()
@@ -129,7 +129,7 @@ class ClassificationScorer(scorer.Scorer):
 
     def markdown(self, details: Dict[str, Any]) -> Iterator[str]:
         if "classes" in details:
-            columns = ("label", "precision", "recall", "f1", "support")
+            columns: Sequence[str] = ("label", "precision", "recall", "f1", "support")
             yield from table(columns, [[c[key] for key in columns] for c in details["classes"]])
             yield (
                 "Calibration: expected calibration error %.4f."

@@ -52,7 +52,7 @@ class TagDecoder:
         """
         if self._transitions is None:
             return [rows.argmax(axis=1) for rows in logits]
-        decoded = [None] * len(logits)  # type: List[Optional[np.ndarray]]
+        decoded: List[Optional[np.ndarray]] = [None] * len(logits)
         for indices in self._batches([len(rows) for rows in logits]):
             lengths = np.array([len(logits[index]) for index in indices])
             unaries = np.zeros([len(indices), max(lengths), len(self.tags)], np.float32)
@@ -65,7 +65,7 @@ class TagDecoder:
 
     def _batches(self, lengths):
         """Lists of the texts that are decoded at once, of similar length."""
-        batch = []  # type: List[int]
+        batch: List[int] = []
         for index in np.argsort(lengths, kind="stable"):
             num_values = (len(batch) + 1) * lengths[index] * len(self.tags) ** 2
             if batch and num_values > _VALUES_AT_ONCE:
@@ -114,7 +114,7 @@ def spans_of_pairs(
     Returns:
         (spans, confidences): sorted list of `Span` in pieces, and the sigmoid of their scores.
     """
-    chosen = []  # type: List[Tuple[Span, float]]
+    chosen: List[Tuple[Span, float]] = []
     columns = ("span_scores", "span_types", "span_starts", "span_ends")
     for score, entity_type, start, end in zip(*(predictions[name] for name in columns)):
         if score <= 0 or entity_type < 0:

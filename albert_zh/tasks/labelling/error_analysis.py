@@ -83,9 +83,9 @@ class ErrorAnalysis:
     def __init__(self, num_shown: int = SHOWN_ERRORS) -> None:
         """`num_shown`: how many of the most confident errors are kept."""
         self._num_shown = num_shown
-        self._kinds = collections.Counter()  # type: collections.Counter
-        self._pairs = collections.Counter()  # type: collections.Counter
-        self._worst = []  # type: List[Tuple[float, int, str, EntityError]]
+        self._kinds: collections.Counter = collections.Counter()
+        self._pairs: collections.Counter = collections.Counter()
+        self._worst: List[Tuple[float, int, str, EntityError]] = []
         self._num_errors = 0
 
     def add(

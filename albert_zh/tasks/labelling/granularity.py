@@ -63,7 +63,7 @@ def granularity_tokens(
     Raises:
         UserError: if the vocabulary has too few entries without a use.
     """
-    by_id = sorted(vocab, key=vocab.get)
+    by_id = sorted(vocab, key=vocab.__getitem__)
     free = [token for token in by_id if _UNUSED.match(token)]
     rare = (token for token in reversed(by_id) if token not in used and not _SPECIAL.match(token))
     free += itertools.islice(rare, len(names))

@@ -97,10 +97,10 @@ def marked(
     Returns:
         str.
     """
-    opening = collections.defaultdict(list)  # type: collections.defaultdict
+    opening: collections.defaultdict = collections.defaultdict(list)
     for span in sorted(spans, key=lambda span: (span.start, -span.end)):
         opening[span.start].append(span)
-    parts, stack = [], []  # type: Tuple[List[str], List[Span]]
+    parts, stack = [], []
     for position in range(min(len(text), SHOWN_LENGTH) + 1):
         while stack and stack[-1].end <= position:
             parts.append(_end_mark(stack.pop()))

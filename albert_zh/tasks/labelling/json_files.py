@@ -184,7 +184,7 @@ def cluener_line(text: str, spans: Sequence[Span], identifier: Optional[Any] = N
     Returns:
         str, JSON.
     """
-    label = {}  # type: Dict[str, Dict[str, List[List[int]]]]
+    label = {}
     for span in spans:
         mention = text[span.start : span.end]
         positions = label.setdefault(span.type, {}).setdefault(mention, [])

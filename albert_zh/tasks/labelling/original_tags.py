@@ -47,7 +47,7 @@ def select_outputs(
             "output_weights: %d outputs, expected the %d of NEZHA's run_classifier_ner.py"
             % (len(weights), len(OUTPUTS))
         )
-    unknown = [tag for tag in tags if tag not in TAGS]  # type: List[str]
+    unknown = [tag for tag in tags if tag not in TAGS]
     if unknown:
         raise UserError(
             "the tag %s is not among those of the checkpoint: %s: train from its encoder instead"

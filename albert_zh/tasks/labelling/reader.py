@@ -75,7 +75,7 @@ def read_file(
     """
     file_format = file_format or detect_format(path, encoding)
     digest = hashlib.sha256()
-    notes = []  # type: List[str]
+    notes = []
     if file_format in _TAGGED:
         texts, scheme = _tagged_texts(path, file_format, encoding, digest, original_reader, notes)
     else:
@@ -203,7 +203,7 @@ def check_types(train_types: Sequence[str], data: LabelledFile) -> None:
         train_types: list of str.
         data: `LabelledFile` of another split.
     """
-    counts = collections.Counter()  # type: collections.Counter
+    counts: collections.Counter = collections.Counter()
     lines = {}
     for text in data.texts:
         for span in text.spans or ():

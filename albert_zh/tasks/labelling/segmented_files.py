@@ -5,7 +5,7 @@
 """
 
 import re
-from typing import Any, Iterator, List, Optional, Sequence
+from typing import Any, Iterator, List, Sequence
 
 from albert_zh.common import files
 from albert_zh.common.errors import UserError
@@ -67,7 +67,7 @@ def is_slash_form(text: str) -> bool:
     return bool(pieces) and all(map(_PIECE.match, pieces))
 
 
-def segmented_line(text: str, spans: Sequence[Span], separator: Optional[str] = "  ") -> str:
+def segmented_line(text: str, spans: Sequence[Span], separator: str = "  ") -> str:
     """A text with blanks between its words; whitespace of the text itself is left out."""
     return separator.join(words_of(text, spans))
 

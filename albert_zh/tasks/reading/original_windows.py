@@ -160,7 +160,7 @@ class OriginalWindowMaker:
             positions = range(len(head), len(head) + end - begin)
             tokens = head + document.pieces[begin:end] + ["[SEP]"]
             padding = [0] * (max_seq_length - len(tokens))
-            targets = (None, None)
+            targets: Tuple[Optional[int], Optional[int]] = (None, None)
             if is_training:
                 targets = reading_windows.positions_in_window(answer, begin, end, len(head))
             yield Features(

@@ -197,8 +197,8 @@ def _cmrc_questions(path, paragraphs, counts) -> Iterator[Question]:
             source = "%s: [%d].qas[%d]" % (path, at_paragraph, at_question)
             answers = None
             if "answers" in entry:
-                answers = [(str(text), None) for text in entry["answers"]]
-                answers = located_answers(context, answers, counts)
+                texts = [(str(text), None) for text in entry["answers"]]
+                answers = located_answers(context, texts, counts)
             text = entry.get("query_text", "")
             yield Question(str(entry["query_id"]), text, context, answers, source)
 
@@ -209,8 +209,8 @@ def _cmrc_questions(path, paragraphs, counts) -> Iterator[Question]:
 def _read_rows(path, encoding, counts) -> Tuple[List[Question], str]:
     """(questions, digest) of JSON lines or a table."""
     table = rows.Table(path, encoding)
-    names = None  # type: Optional[Dict[str, Any]]
-    contexts = {}  # type: Dict[str, str]
+    names: Optional[Dict[str, Any]] = None
+    contexts: Dict[str, str] = {}
     read = []
     for row in table:
         source = "%s, line %d" % (path, row.line)
