@@ -66,11 +66,13 @@ class StorageError(OSError):
     """
 
     def __init__(self, number: int, reason: str, path: str, way_out: str):
-        """Args:
-        number: errno that fits.
-        reason: what was refused.
-        path: of what.
-        way_out: what to do about it.
+        """Initializes the storage error.
+
+        Args:
+            number: errno that fits.
+            reason: what was refused.
+            path: of what.
+            way_out: what to do about it.
         """
         super().__init__(number, reason, path)
         self.way_out = way_out
@@ -381,8 +383,10 @@ class RemoteBytes:
     """A remote file as a sequence of bytes that is read where it is sliced, a block ahead."""
 
     def __init__(self, path: str):
-        """Args:
-        path: of the file.
+        """Initializes the remote bytes.
+
+        Args:
+            path: of the file.
         """
         self._size = size(path)
         self._content = open_binary(path)

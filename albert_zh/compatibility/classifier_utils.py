@@ -40,10 +40,12 @@ class InputExample:
     def __init__(
         self, guid: str, text_a: str, text_b: Optional[str] = None, label: Optional[str] = None
     ):
-        """Args:
-        guid: what identifies the example.
-        text_a, text_b: the texts, not tokenized; `text_b` None for a single text.
-        label: its label, None where it is not known.
+        """Initializes the input example.
+
+        Args:
+            guid: what identifies the example.
+            text_a, text_b: the texts, not tokenized; `text_b` None for a single text.
+            label: its label, None where it is not known.
         """
         self.guid = guid
         self.text_a = text_a

@@ -370,8 +370,9 @@ def original_visible_token(token):
 
 
 def original_candidates(continues, segment_ends):
-    """The words of a sequence as the original counts them: a leading piece begins one, and a piece
-    that continues a word may belong to one before [SEP].
+    """The words of a sequence as the original counts them.
+
+    A leading piece begins one, and a piece that continues a word may belong to one before [SEP].
 
     Args:
         continues: list of bool, whether a piece continues a word.

@@ -58,10 +58,12 @@ class OriginalText:
     """
 
     def __init__(self, tokenizer, has_marks, starts_word=word_segmentation.starts_word):
-        """Args:
-        tokenizer: `tokenization.FullTokenizer`.
-        has_marks: whether pieces bear the marks of `original_pieces`.
-        starts_word: function of a piece.
+        """Initializes the original text.
+
+        Args:
+            tokenizer: `tokenization.FullTokenizer`.
+            has_marks: whether pieces bear the marks of `original_pieces`.
+            starts_word: function of a piece.
         """
         self.shown_ids, self.starts_word = [], []
         self._tokenizer = tokenizer
@@ -130,11 +132,13 @@ class OriginalSampler:
     """
 
     def __init__(self, text, settings, vocabulary, generator=None):
-        """Args:
-        text: `OriginalText`.
-        settings: `pretraining_data.Settings`.
-        vocabulary: `pretraining_data.Vocabulary`.
-        generator: `random.Random`, by default a new one with the settings' seed.
+        """Initializes the original sampler.
+
+        Args:
+            text: `OriginalText`.
+            settings: `pretraining_data.Settings`.
+            vocabulary: `pretraining_data.Vocabulary`.
+            generator: `random.Random`, by default a new one with the settings' seed.
         """
         self.num_records = self.documents_done = 0
         self._text = text

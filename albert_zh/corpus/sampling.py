@@ -258,9 +258,11 @@ class Sampler:
     """Draws the records of encoded shards."""
 
     def __init__(self, settings, vocabulary):
-        """Args:
-        settings: `Settings`.
-        vocabulary: `Vocabulary`.
+        """Initializes the sampler.
+
+        Args:
+            settings: `Settings`.
+            vocabulary: `Vocabulary`.
         """
         self._settings = settings
         self._vocabulary = vocabulary

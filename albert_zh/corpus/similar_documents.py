@@ -16,8 +16,10 @@ class Neighbours:
     """Where each pair of neighbouring pieces stands in a shard."""
 
     def __init__(self, text):
-        """Args:
-        text: `pretraining_data.EncodedShard`.
+        """Initializes the neighbours.
+
+        Args:
+            text: `pretraining_data.EncodedShard`.
         """
         self._ids = text.ids.astype(np.int64)
         # Where the document of each sentence ends; every sentence is in one, in their order.

@@ -132,9 +132,11 @@ class Damage(Exception):
     """A record that cannot be read; all behind it in its file are lost, too."""
 
     def __init__(self, number, why):
-        """Args:
-        number: int, the record's, from 1.
-        why: str.
+        """Initializes the damage.
+
+        Args:
+            number: int, the record's, from 1.
+            why: str.
         """
         super().__init__("record %d %s" % (number, why))
 

@@ -20,9 +20,11 @@ class CheckpointPredictions:
     """Predicts with checkpoints of a run."""
 
     def __init__(self, setup, best):
-        """Args:
-        setup: `Setup`.
-        best: `BestCheckpoint`.
+        """Initializes the checkpoint predictions.
+
+        Args:
+            setup: `Setup`.
+            best: `BestCheckpoint`.
         """
         self._setup, self._options, self._best = setup, setup.options, best
         self._completed = {}  # {checkpoint that was written again: the one that it is a copy of}

@@ -104,9 +104,11 @@ class Run:
     """
 
     def __init__(self, setup, stop):
-        """Args:
-        setup: `Setup`.
-        stop: `StopRequest`.
+        """Initializes the run.
+
+        Args:
+            setup: `Setup`.
+            stop: `StopRequest`.
         """
         self.setup, self.stop = setup, stop
         self.begin, self.speed, self.metrics_log = time.time(), {}, None

@@ -45,7 +45,7 @@ class MicroBatcher:
         self._waiting = collections.deque()
         self.num_waiting = 0
         self._is_stopping = False
-        self._worker: Optional[asyncio.Task] = None
+        self._worker: Any = None
 
     def start(self) -> None:
         """Begins to work; to be called in the event loop."""

@@ -108,6 +108,7 @@ def _pytorch_message(path):
 
 
 def index_files(folder: str) -> List[str]:
+    """Names of the index files of a folder's checkpoints, sorted."""
     return sorted(name for name in _listing(folder) if name.endswith(".index"))
 
 

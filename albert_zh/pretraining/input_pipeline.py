@@ -52,9 +52,11 @@ class RecordGenerator:
     _MULTIPLIERS = (np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB))
 
     def __init__(self, seed, keys):
-        """Args:
-        seed: int.
-        keys: int64 [N, K], what identifies the records, such as epoch, file and place in it.
+        """Initializes the record generator.
+
+        Args:
+            seed: int.
+            keys: int64 [N, K], what identifies the records, such as epoch, file and place in it.
         """
         state = np.full(len(keys), np.uint64(seed % (1 << 64)))
         for column in np.asarray(keys).T:

@@ -271,4 +271,5 @@ def _as_text(value):
 
 
 def form(columns: Sequence[Optional[str]], separator: str = "<tab>") -> str:
+    """The number of columns and their names, for messages."""
     return "%d (%s)" % (len(columns), separator.join(column or "-" for column in columns))

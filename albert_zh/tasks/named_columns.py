@@ -18,6 +18,7 @@ def plain_label(label: str) -> str:
 
 
 def shortened(text: str, limit: int = 40) -> str:
+    """A text, cut after `limit` characters."""
     return text if len(text) <= limit else text[:limit] + "..."
 
 

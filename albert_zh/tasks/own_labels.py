@@ -84,6 +84,7 @@ def _way_out_of_labels(split, counts):
 
 
 def use_multi_label(mark: str) -> str:
+    """Advice to train a multi-label model, where a mark may separate labels."""
     return "If %r separates several labels of a row, add --multi_label=true%s" % (
         mark,
         "" if mark == "|" else " --label_separator=%r" % mark,

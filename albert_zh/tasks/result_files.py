@@ -18,9 +18,11 @@ class ResultFiles:
     """
 
     def __init__(self, folder: str, names: List[str]) -> None:
-        """Args:
-        folder: where the files go.
-        names: their names.
+        """Initializes the result files.
+
+        Args:
+            folder: where the files go.
+            names: their names.
         """
         self.paths = [os.path.join(folder, name) for name in names]
 
@@ -54,10 +56,12 @@ class JsonLines(ResultFiles):
     """`predictions.jsonl`: {"text" or "text_a" and "text_b", "label", "prediction"} a line."""
 
     def __init__(self, folder: str, kind: Any, use: Any) -> None:
-        """Args:
-        folder: where the file goes.
-        kind: the kind of task.
-        use: `ModelInUse`, for the kind's `decode`.
+        """Initializes the json lines.
+
+        Args:
+            folder: where the file goes.
+            kind: the kind of task.
+            use: `ModelInUse`, for the kind's `decode`.
         """
         super().__init__(folder, ["predictions.jsonl"])
         self._kind, self._use = kind, use

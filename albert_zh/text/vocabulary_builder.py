@@ -243,6 +243,7 @@ def _trained_word_pieces(words, limit, min_count):
 
 
 def tokenizers_package() -> Any:
+    """The package tokenizers; raises `UserError` where it is not installed."""
     try:
         import tokenizers
     except ImportError as error:

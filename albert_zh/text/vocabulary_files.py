@@ -117,6 +117,7 @@ def convert_ids_to_tokens(inv_vocab: Mapping[int, str], ids: Iterable[int]) -> L
 
 
 def ids_of(entries: Iterable[str]) -> Dict[str, int]:
+    """{entry: id} of a vocabulary's entries."""
     return collections.OrderedDict((token, index) for index, token in enumerate(entries))
 
 
@@ -190,6 +191,7 @@ def _no_such_vocabulary(path):
 
 
 def check_required_tokens(flag: Any, entries: Collection[str], required: Iterable[str]) -> None:
+    """Raises `UserError` if a vocabulary lacks a token that every model needs."""
     missing = [token for token in required if token not in entries]
     if missing:
         raise UserError(

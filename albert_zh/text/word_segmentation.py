@@ -114,10 +114,13 @@ class LineEncoder:
         segmenter: Optional[Callable[[str], List[str]]] = None,
         starts_word: Callable[[str], bool] = starts_word,
     ) -> None:
-        """Args:
-        tokenizer: `tokenization.FullTokenizer`.
-        segmenter: what `make_segmenter` returns; without one, words are what `starts_word` says.
-        starts_word: function of a piece.
+        """Initializes the line encoder.
+
+        Args:
+            tokenizer: `tokenization.FullTokenizer`.
+            segmenter: what `make_segmenter` returns; without one, words begin where `starts_word`
+                says.
+            starts_word: function of a piece.
         """
         self._tokenizer = tokenizer
         self._segmenter = segmenter
@@ -193,8 +196,10 @@ class LineEncoder:
 
 
 class _SeparateCharacters(dict):
-    """Whether the tokenizer keeps a character apart from its neighbours, found out on first sight:
-    ideographs, spaces and punctuation marks."""
+    """Whether the tokenizer separates a character from its neighbours, computed on first use.
+
+    It separates ideographs, spaces and punctuation marks.
+    """
 
     def __missing__(self, char):
         parts = BasicTokenizer(do_lower_case=False).tokenize("a%sa" % char)

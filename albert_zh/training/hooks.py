@@ -67,8 +67,10 @@ class StopHook(tf.train.SessionRunHook):
     """Ends a session's loop after the step in which a stop was requested."""
 
     def __init__(self, stop):
-        """Args:
-        stop: `StopRequest`.
+        """Initializes the stop hook.
+
+        Args:
+            stop: `StopRequest`.
         """
         self._stop = stop
 
@@ -82,8 +84,10 @@ class GridTimer(tf.train.SecondOrStepTimer):
     """Triggers at the multiples of a number of steps, wherever a run began."""
 
     def __init__(self, every_steps):
-        """Args:
-        every_steps: the number of steps.
+        """Initializes the grid timer.
+
+        Args:
+            every_steps: the number of steps.
         """
         super().__init__(every_steps=every_steps)
         self._grid = every_steps
@@ -130,9 +134,11 @@ class SaverHook(tf.train.CheckpointSaverHook):
     """Saves at the same steps whether a run was stopped in between or not, and never NaN."""
 
     def __init__(self, folder, save_steps):
-        """Args:
-        folder: where checkpoints go.
-        save_steps: steps between them.
+        """Initializes the saver hook.
+
+        Args:
+            folder: where checkpoints go.
+            save_steps: steps between them.
         """
         super().__init__(folder, save_steps=save_steps)
         self._timer = GridTimer(save_steps)  # in place of the one that counts from the last start
@@ -179,13 +185,15 @@ class ProgressHook(tf.train.SessionRunHook):
         record_every=1,
         dev_metric="accuracy",
     ):
-        """Args:
-        metrics: `Metrics` of the run.
-        total_steps: the step at which training ends.
-        batch_size: examples in a step.
-        steps_per_run: steps in one session run (a TPU's loop).
-        record_every: steps between records of the loss.
-        dev_metric: name of what is measured on dev, recorded as `dev_NAME`.
+        """Initializes the progress hook.
+
+        Args:
+            metrics: `Metrics` of the run.
+            total_steps: the step at which training ends.
+            batch_size: examples in a step.
+            steps_per_run: steps in one session run (a TPU's loop).
+            record_every: steps between records of the loss.
+            dev_metric: name of what is measured on dev, recorded as `dev_NAME`.
         """
         self._metrics = metrics
         self._dev_metric = dev_metric
@@ -259,8 +267,10 @@ class ExplosionHook(tf.train.SessionRunHook):
     """Ends training when the loss has left all bounds."""
 
     def __init__(self, highest_loss):
-        """Args:
-        highest_loss: a loss above it raises `Explosion`.
+        """Initializes the explosion hook.
+
+        Args:
+            highest_loss: a loss above it raises `Explosion`.
         """
         self._highest_loss = highest_loss
 
@@ -278,9 +288,11 @@ class CountingHook(tf.train.SessionRunHook):
     """Shows how many of a known number of batches are done."""
 
     def __init__(self, what, num_batches):
-        """Args:
-        what: word for the bar.
-        num_batches: all batches.
+        """Initializes the counting hook.
+
+        Args:
+            what: word for the bar.
+            num_batches: all batches.
         """
         self._what = what
         self._num_batches = num_batches
@@ -299,9 +311,11 @@ class EvaluationListener(tf.train.CheckpointSaverListener):
     """Calls a function with each checkpoint that training writes, except the untrained one."""
 
     def __init__(self, evaluate, stop):
-        """Args:
-        evaluate: function of a step; training ends if it returns True.
-        stop: `StopRequest`; nothing is evaluated once a stop is requested.
+        """Initializes the evaluation listener.
+
+        Args:
+            evaluate: function of a step; training ends if it returns True.
+            stop: `StopRequest`; nothing is evaluated once a stop is requested.
         """
         self._evaluate = evaluate
         self._stop = stop

@@ -31,10 +31,12 @@ class Metrics:
     """
 
     def __init__(self, folder, first_step, worker=None):
-        """Args:
-        folder: the output folder.
-        first_step: the step training goes on from.
-        worker: name of a process that only helps another one, see `flags.helper_name`.
+        """Initializes the metrics.
+
+        Args:
+            folder: the output folder.
+            first_step: the step training goes on from.
+            worker: name of a process that only helps another one, see `flags.helper_name`.
         """
         name = "metrics.%s.jsonl" % worker if worker else METRICS_FILE
         self._path = os.path.join(folder, name)

@@ -58,7 +58,7 @@ def _task():
 
 
 def helper_name():
-    """ "worker1", say, of a process that helps another one; None of the one that saves."""
+    """A name such as "worker1" of a process that helps another one; None of the one that saves."""
     kind, index = _task()
     is_saving = kind == "chief" or (index == 0 and "chief" not in cluster())
     return None if is_saving else "%s%d" % (kind, index)
@@ -82,9 +82,11 @@ class WatchHook(tf.train.SessionRunHook):
     """
 
     def __init__(self, last_step, say):
-        """Args:
-        last_step: step at which training ends; then others may go.
-        say: function of a line for the user.
+        """Initializes the watch hook.
+
+        Args:
+            last_step: step at which training ends; then others may go.
+            say: function of a line for the user.
         """
         self._last_step = last_step
         self._say = say

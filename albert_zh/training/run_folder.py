@@ -135,7 +135,7 @@ def remember_settings(folder, fixed, variable):
 
 
 def _from_to(former, now):
-    """ " (a, now b)", or nothing where that would not help a reader: digests, whole configs."""
+    """A text such as " (a, now b)"; empty for what would not help a reader: digests, configs."""
     words = " (%s, now %s)" % (former, now)
     is_readable = len(words) < 100 and not isinstance(now, dict) and not _DIGEST.match(str(now))
     return words if is_readable else ""

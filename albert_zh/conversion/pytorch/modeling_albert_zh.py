@@ -62,6 +62,7 @@ class AlbertZhConfig(PretrainedConfig):
 
 
 def new_layer_norm(config):
+    """A new LayerNorm of the encoder's width."""
     return nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
 
 
@@ -75,6 +76,8 @@ class WithNorm(nn.Module):
 
 
 class Embeddings(nn.Module):
+    """Sum of the word, position and segment tables, after LayerNorm and dropout."""
+
     def __init__(self, config):
         super().__init__()
         width = config.hidden_size
@@ -93,6 +96,8 @@ class Embeddings(nn.Module):
 
 
 class SelfAttention(nn.Module):
+    """Multi-head self-attention without its output layer."""
+
     def __init__(self, config):
         super().__init__()
         self.num_heads = config.num_attention_heads
@@ -143,6 +148,8 @@ class Layer(nn.Module):
 
 
 class AlbertZhPreTrainedModel(PreTrainedModel):
+    """What all models share: config class, start values, gradient checkpointing."""
+
     config_class = AlbertZhConfig
     base_model_prefix = "bert"
 
@@ -238,12 +245,16 @@ def classification_loss(config, logits, labels):
 
 @dataclass
 class AlbertZhForPreTrainingOutput(ModelOutput):
+    """Loss and logits of both tasks of pre-training."""
+
     loss: Optional[torch.Tensor] = None
     prediction_logits: Optional[torch.Tensor] = None  # [B, F, V]
     sop_logits: Optional[torch.Tensor] = None  # [B, 2]
 
 
 class AlbertZhForMaskedLM(AlbertZhPreTrainedModel):
+    """The encoder with the head that predicts masked words."""
+
     _keys_to_ignore_on_load_unexpected = [r"^cls\.seq_relationship\."]
 
     def __init__(self, config):

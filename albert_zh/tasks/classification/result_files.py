@@ -16,16 +16,20 @@ SUBMISSION = "%s_predict.json"
 
 
 class ClassificationFiles(result_files.ResultFiles):
-    """`test_results.tsv`: tab-separated probabilities, a line for each example; `predictions.tsv`:
+    """The files of predictions of a classifier.
+
+    `test_results.tsv`: tab-separated probabilities, a line for each example; `predictions.tsv`:
     texts, gold and predicted labels, probabilities; if wanted CLUE's JSON lines.
     """
 
     def __init__(self, task: Any, folder: str, notes: Dict[str, Any], options: Any) -> None:
-        """Args:
-        task: `datasets.Task`.
-        folder: where the files go.
-        notes: {"thresholds": of a multi-label model}, or {}.
-        options: the flags.
+        """Initializes the classification files.
+
+        Args:
+            task: `datasets.Task`.
+            folder: where the files go.
+            notes: {"thresholds": of a multi-label model}, or {}.
+            options: the flags.
         """
         names = [PROBABILITIES, PREDICTIONS]
         if options.clue_submission:

@@ -31,13 +31,15 @@ class ClassificationScorer(scorer.Scorer):
         options: Any = None,
         num_errors: int = 0,
     ) -> None:
-        """Args:
-        kind: the kind of task.
-        task: `datasets.Task`.
-        settings: `Settings`.
-        notes: {"thresholds": of a multi-label model}, or {}.
-        options: the flags, of which `threshold_rows` is used; None for its default.
-        num_errors: how many of the worst errors are kept.
+        """Initializes the classification scorer.
+
+        Args:
+            kind: the kind of task.
+            task: `datasets.Task`.
+            settings: `Settings`.
+            notes: {"thresholds": of a multi-label model}, or {}.
+            options: the flags, of which `threshold_rows` is used; None for its default.
+            num_errors: how many of the worst errors are kept.
         """
         super().__init__(num_errors)
         self.task, self.thresholds = task, notes.get("thresholds")
