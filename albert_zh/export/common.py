@@ -32,17 +32,17 @@ from albert_zh.text import encoding, tokenization
 from albert_zh.training import run_folder
 
 # What a task puts out and which heads it needs. The first output is the one that is looked at.
-Task = collections.namedtuple("Task", ["heads", "outputs"])
+ExportedTask = collections.namedtuple("ExportedTask", ["heads", "outputs"])
 TASKS = collections.OrderedDict(
     [
-        ("classifier", Task(("classification",), ("probabilities",))),
+        ("classifier", ExportedTask(("classification",), ("probabilities",))),
         (
             "pretraining",
-            Task(
+            ExportedTask(
                 ("masked_lm", "sentence_order"), ("masked_lm_log_probs", "sentence_order_log_probs")
             ),
         ),
-        ("encoder", Task((), ("sequence_output", "pooled_output"))),
+        ("encoder", ExportedTask((), ("sequence_output", "pooled_output"))),
     ]
 )
 # What a program needs beside the exported file.

@@ -34,7 +34,7 @@ from albert_zh.model import (
     model_folder,
     modeling,
 )
-from albert_zh.tasks import outputs_graph
+from albert_zh.tasks import outputs_graph, task_type
 from albert_zh.tasks import settings as task_settings
 from albert_zh.text import tokenization
 
@@ -359,6 +359,16 @@ def _filled(array, size):
     return np.concatenate([array, np.zeros([size - len(array), array.shape[1]], array.dtype)])
 
 
+def _check_kind(notes, source):
+    """Raises `UserError` where the kind of task that a file of notes names is unknown."""
+    name = notes.get("objective", "single_label")
+    if name not in task_type.names():
+        raise UserError(
+            "%s: objective: expected one of %s, found %r: %s"
+            % (source, ", ".join(task_type.names()), name, inference_graph.NOTES_WAY_OUT)
+        )
+
+
 class FilesBeside:
     """What lies beside a model's weights: vocabulary, labels, settings of its training."""
 
@@ -374,6 +384,7 @@ class FilesBeside:
         self._packed = path if path.endswith(".tflite") and zipfile.is_zipfile(path) else None
         self._notes_file = self._find(inference_graph.FINE_TUNING_FILE)
         self.settings = inference_graph.read_notes(self._notes_file)
+        _check_kind(self.settings, self._notes_file)
 
     def _find(self, name):
         paths = (os.path.join(folder, name) for folder in self._folders)

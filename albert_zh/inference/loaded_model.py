@@ -1,6 +1,6 @@
 """What models kept in memory share: texts -> rows -> batches of like length -> a session.
 
-A resident model may be used by several threads; closing it waits for those that use it.
+A loaded model may be used by several threads; closing it waits for those that use it.
 """
 
 import collections
@@ -25,9 +25,9 @@ __all__ = [
     "CheckpointSession",
     "DEFAULT_LENGTH",
     "INPUT_NAMES",
+    "LoadedModel",
     "ModelFolder",
     "ROWS_PER_BATCH",
-    "Resident",
     "SHORTEST_LENGTH",
     "TOKENS_PER_BATCH",
     "Text",
@@ -108,7 +108,7 @@ def check_sessions_can_run() -> None:
     _process_with_sessions = os.getpid()
 
 
-class Resident:
+class LoadedModel:
     """Counts those who use a model, so that it is freed after the last of them."""
 
     def __init__(self) -> None:
@@ -157,7 +157,7 @@ class Resident:
         if self._is_closed:
             raise UserError("this %s is closed: make a new one" % type(self).__name__)
 
-    def __enter__(self) -> "Resident":
+    def __enter__(self) -> "LoadedModel":
         self._check_is_open()
         return self
 

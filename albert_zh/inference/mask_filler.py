@@ -20,7 +20,7 @@ __all__ = ["MASK", "MaskFiller"]
 MASK = "[MASK]"
 
 
-class MaskFiller(loaded_model.Resident):
+class MaskFiller(loaded_model.LoadedModel):
     """A pre-trained model with its masked-LM head, kept in memory."""
 
     def __init__(

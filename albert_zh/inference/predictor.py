@@ -42,7 +42,7 @@ _FORM_MISMATCHES = {
 }
 
 
-class Predictor(loaded_model.Resident):
+class Predictor(loaded_model.LoadedModel):
     """A fine-tuned model that is loaded once and used by any number of threads."""
 
     def __init__(

@@ -1,4 +1,4 @@
-"""Texts -> vectors of sentences or tokens, by any checkpoint's encoder kept resident.
+"""Texts -> vectors of sentences or tokens, by any checkpoint's encoder kept in memory.
 
 with TextEncoder("albert_starter_zh", layers="second_to_last", pooling="mean") as encoder:
     vectors = encoder.encode(["怎么开户", "如何开通账户"])  # [2, H]
@@ -49,7 +49,7 @@ POOLINGS = {
 }
 
 
-class TextEncoder(loaded_model.Resident):
+class TextEncoder(loaded_model.LoadedModel):
     """An encoder that is loaded once and used by any number of threads."""
 
     def __init__(

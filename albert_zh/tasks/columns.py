@@ -1,6 +1,6 @@
 """What the rows of a file mean: its header, its columns, labels; rows -> examples.
 
-layout = Layout(get_task("lcqmc"), "train", table, rows)
+layout = ColumnLayout(get_task("lcqmc"), "train", table, rows)
 layout.examples(rows[layout.num_header_rows])
 """
 
@@ -16,7 +16,7 @@ from albert_zh.tasks.label_checks import problem_of_label
 from albert_zh.tasks.named_columns import NOT_TEXTS, shortened
 from albert_zh.tasks.position_columns import NUMBER, TEXT_COLUMN, PositionColumns
 
-__all__ = ["NO_RECORD", "NUMBER", "TEXT_COLUMN", "InputExample", "Layout", "form"]
+__all__ = ["NO_RECORD", "NUMBER", "TEXT_COLUMN", "InputExample", "ColumnLayout", "form"]
 
 NO_RECORD = "no record"  # in place of the id of a line that is predicted and not submitted
 
@@ -25,7 +25,7 @@ InputExample = collections.namedtuple(
 )
 
 
-class Layout:
+class ColumnLayout:
     """What the rows of one file mean: its header, its columns, records to examples."""
 
     def __init__(self, task: Any, name: str, table: Any, rows: Sequence[Any]) -> None:

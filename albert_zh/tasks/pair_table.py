@@ -12,7 +12,7 @@ from typing import Any, Dict, Iterator, List, Sequence, Tuple
 from albert_zh.common.errors import UserError
 from albert_zh.tasks import datasets, named_columns
 from albert_zh.tasks import rows as row_files
-from albert_zh.tasks.columns import Layout
+from albert_zh.tasks.columns import ColumnLayout
 
 PAIRS_AT_ONCE = 256
 _LOOKED_AHEAD = 1000  # rows by which the columns are found
@@ -72,7 +72,7 @@ def groups(path: str, encoding: str, task: Any) -> Iterator[List[Tuple[str, str]
     readable = [row for row in first if row.problem is None]
     if not readable:
         raise UserError("%s has no pairs: expected rows with text_a and text_b" % path)
-    layout = Layout(task, "test", table, readable)
+    layout = ColumnLayout(task, "test", table, readable)
     headers = {row.line for row in readable[: layout.num_header_rows]}
     rows = (row for row in itertools.chain(first, rows) if row.line not in headers)
     while True:

@@ -13,7 +13,7 @@ from albert_zh.common import files
 from albert_zh.common.errors import UserError
 from albert_zh.tasks import rows as row_files
 from albert_zh.tasks import task_type
-from albert_zh.tasks.columns import Layout, form
+from albert_zh.tasks.columns import ColumnLayout, form
 from albert_zh.tasks.named_columns import shortened
 from albert_zh.tasks.own_labels import (
     NAME_COLUMNS,
@@ -122,7 +122,7 @@ def read_split(
     table = row_files.Table(path, encoding)
     rows = _filled_rows(task, table, notes)
     readable = [row for row in rows if row.problem is None] or rows
-    layout = Layout(task, name, table, readable)
+    layout = ColumnLayout(task, name, table, readable)
     notes += layout.notes
     if name != "test":
         _check_label_column(layout, table, readable)
@@ -289,7 +289,7 @@ def open_stream(task: Any, path: str, encoding: str = "utf-8") -> Tuple[List[str
     if filled:
         _check_json(table, filled)
     readable = [row for row in filled if row.problem is None] or first
-    layout = Layout(task, "test", table, readable)
+    layout = ColumnLayout(task, "test", table, readable)
     first = _without_header(layout, readable, first)
     if not first:
         raise UserError("%s has no %s" % (path, _expected_rows(table, layout.columns)))

@@ -21,7 +21,7 @@ from albert_zh.tasks import columns as column_layouts
 from albert_zh.tasks import confusion_picture, datasets, task_type
 from albert_zh.tasks import report as task_report
 from albert_zh.tasks import settings as task_settings
-from albert_zh.tasks.classification import objectives
+from albert_zh.tasks.classification import losses
 from titles import LABELS, titles
 from workspace import CHARACTERS, Workspace, flags_of, run_here, run_process
 
@@ -745,9 +745,9 @@ def test_defaults_of_several_labels(tmp_path, width, options, rate, epochs):
 
 
 def test_few_rows_of_several_labels_are_passed_over_more_often():
-    assert objectives.multi_label_epochs(3.0, 250.0) == 4
-    assert objectives.multi_label_epochs(3.0, 5000.0) == 3
-    assert objectives.multi_label_epochs(20.0, 10.0) == 20
+    assert losses.multi_label_epochs(3.0, 250.0) == 4
+    assert losses.multi_label_epochs(3.0, 5000.0) == 3
+    assert losses.multi_label_epochs(20.0, 10.0) == 20
 
 
 def test_a_run_of_several_labels_records_its_defaults(tmp_path, capsys):

@@ -16,10 +16,11 @@ from albert_zh.common.errors import UserError
 from albert_zh.conversion import pytorch_files, pytorch_names, tokenizer_json
 from albert_zh.corpus import pipeline, work_folder
 from albert_zh.finetuning import summary
+from albert_zh.inference import backends
 from albert_zh.model import inference_graph, label_map, modeling
 from albert_zh.tasks import feature_files
 from albert_zh.tasks import report as task_report
-from albert_zh.tasks.classification import objectives
+from albert_zh.tasks.classification import losses
 from albert_zh.training import metrics_log, run_folder
 
 
@@ -117,8 +118,8 @@ def read_notes(path):
 
 
 def read_class_weights(path):
-    given = validation.read_json(path, objectives.CLASS_WEIGHTS)
-    return objectives.weights_of_labels(given, ["0", "1"], path)
+    given = validation.read_json(path, losses.CLASS_WEIGHTS)
+    return losses.weights_of_labels(given, ["0", "1"], path)
 
 
 CONFIG = {
@@ -349,7 +350,6 @@ def test_no_reader_ends_in_another_error(tmp_path, name, monkeypatch):
 @pytest.mark.parametrize(
     "changes, problem",
     [
-        ({"objective": "ranking"}, "objective: expected one of single_label, multi_label, regress"),
         ({"objective": "regression"}, "objective is regression, expected a model of one output"),
         ({"max_seq_length": 12.5}, "max_seq_length: expected an integer of at least 1, found 12.5"),
         ({"max_seq_length": float("nan")}, "max_seq_length: expected an integer .* found nan"),
@@ -370,6 +370,13 @@ def test_settings_of_a_model_that_were_damaged_are_refused(tmp_path, changes, pr
     with pytest.raises(UserError, match="fine_tuning.json: .*" + problem) as caught:
         read_notes(path)
     assert "train again" in str(caught.value)
+
+
+def test_an_unknown_kind_of_task_is_refused(tmp_path):
+    files.write_json(str(tmp_path / "fine_tuning.json"), {"objective": "ranking"})
+    problem = "fine_tuning.json: objective: expected one of .*multi_label.* found 'ranking'"
+    with pytest.raises(UserError, match=problem):
+        backends.FilesBeside(str(tmp_path))
 
 
 def test_damaged_lines_of_the_metrics_are_left_out_with_a_note(tmp_path, capsys):

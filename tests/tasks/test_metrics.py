@@ -6,7 +6,7 @@ import pytest
 from albert_zh.model import classifier_output
 from albert_zh.tasks import metrics as task_metrics
 from albert_zh.tasks import settings as task_settings
-from albert_zh.tasks.classification import objectives
+from albert_zh.tasks.classification import losses as class_losses
 from classification_scores import evaluate
 
 pytest.importorskip("sklearn")
@@ -26,7 +26,7 @@ def test_losses_are_the_training_graphs():
         with tf.Graph().as_default(), tf.Session() as session:
             losses, rows = session.run(
                 [
-                    objectives.per_example_loss(tf.constant(logits), tf.constant(gold), settings),
+                    class_losses.per_example_loss(tf.constant(logits), tf.constant(gold), settings),
                     classifier_output.probabilities(tf.constant(logits), objective),
                 ]
             )

@@ -10,7 +10,7 @@ from albert_zh.common.messages import say
 from albert_zh.model import classifier_output, modeling
 from albert_zh.tasks import datasets, task_type
 from albert_zh.tasks import metrics as task_metrics
-from albert_zh.tasks.classification import objectives
+from albert_zh.tasks.classification import losses
 
 _TABLE = (
     (
@@ -35,7 +35,7 @@ _TABLE = (
         "which learns little of many labels. With the sum the default --learning_rate of models "
         "whose hidden_size is at most %d is %g, and few rows are passed over more often; with the "
         "mean, as in earlier versions, neither."
-        % (objectives.NARROW, objectives.RATE_OF_NARROW_MULTI_LABEL),
+        % (losses.NARROW, losses.RATE_OF_NARROW_MULTI_LABEL),
     ),
     (
         "float",
@@ -80,7 +80,7 @@ _TABLE = (
 )
 _CHOICES = {
     "pooling": classifier_output.POOLINGS,
-    "multi_label_loss": objectives.MULTI_LABEL_LOSSES,
+    "multi_label_loss": losses.MULTI_LABEL_LOSSES,
 }
 
 
@@ -122,7 +122,7 @@ class ClassificationFlags(task_type.KindFlags):
             say("note: --best_metric=f1 is that of the label %s", task.labels[1])
 
     def rate_factor(self, options: flags.FlagValues) -> float:
-        return objectives.MULTI_LABEL_RATE_FACTOR if self.sums_over_labels(options) else 1.0
+        return losses.MULTI_LABEL_RATE_FACTOR if self.sums_over_labels(options) else 1.0
 
     def usual_rate(self, options: flags.FlagValues) -> Optional[float]:
         if not (options.do_train and self.sums_over_labels(options)):
@@ -130,14 +130,14 @@ class ClassificationFlags(task_type.KindFlags):
         with warnings.catch_warnings():  # they are logged where the run reads its config
             warnings.simplefilter("ignore")
             config = modeling.AlbertConfig.from_json_file(options.bert_config_file)
-        is_narrow = config.hidden_size <= objectives.NARROW
-        return objectives.RATE_OF_NARROW_MULTI_LABEL if is_narrow else None
+        is_narrow = config.hidden_size <= losses.NARROW
+        return losses.RATE_OF_NARROW_MULTI_LABEL if is_narrow else None
 
     def usual_epochs(self, options: flags.FlagValues, num_rows: int) -> Optional[float]:
         if not self.sums_over_labels(options):
             return None
         usual = options["num_train_epochs"].default
-        return objectives.multi_label_epochs(usual, num_rows / options.train_batch_size)
+        return losses.multi_label_epochs(usual, num_rows / options.train_batch_size)
 
     def sums_over_labels(self, options: flags.FlagValues) -> bool:
         """Whether a multi-label task is trained by the sum of its labels' losses."""

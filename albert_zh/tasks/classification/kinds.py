@@ -12,7 +12,7 @@ from albert_zh.model import classifier_output, modeling
 from albert_zh.tasks import data_checks, datasets, label_rules, reader, task_type
 from albert_zh.tasks import metrics as task_metrics
 from albert_zh.tasks.classification import flags as classification_flags
-from albert_zh.tasks.classification import objectives
+from albert_zh.tasks.classification import losses
 from albert_zh.tasks.classification.result_files import ClassificationFiles
 from albert_zh.tasks.classification.scorer import ClassificationScorer
 from albert_zh.tasks.settings import COMMON_SETTINGS
@@ -108,7 +108,7 @@ class SingleLabel(task_type.TaskType):
         return {"logits": head.logits, "probabilities": probabilities}  # [B, C]
 
     def losses(self, outputs: Dict[str, Any], features: Dict[str, Any], settings: Any) -> Any:
-        return objectives.per_example_loss(outputs["logits"], features["label_ids"], settings)
+        return losses.per_example_loss(outputs["logits"], features["label_ids"], settings)
 
     def divergence(
         self,
@@ -117,7 +117,7 @@ class SingleLabel(task_type.TaskType):
         features: Dict[str, Any],
         settings: Any,
     ) -> Any:
-        return objectives.divergence(
+        return losses.divergence(
             outputs["logits"], others["logits"], self.name, settings.multi_label_loss
         )
 
@@ -169,7 +169,7 @@ class MultiLabel(SingleLabel):
             return settings
         counts = reader.label_counts(task, train)
         shares = [counts[label] for label in task.labels]
-        return settings._replace(initial_bias=objectives.prior_logits(shares, len(train.examples)))
+        return settings._replace(initial_bias=losses.prior_logits(shares, len(train.examples)))
 
 
 class Regression(SingleLabel):
@@ -188,14 +188,14 @@ def _class_weights(task, train, options):
         return None
     if options.class_weights == "balanced":
         counts = reader.label_counts(task, train)
-        return objectives.balanced_weights([counts[label] for label in task.labels])
+        return losses.balanced_weights([counts[label] for label in task.labels])
     if not os.path.exists(options.class_weights):
         raise UserError(
             "--class_weights=%s: expected balanced, or a JSON file {label: weight}, which is not "
             "there" % options.class_weights
         )
-    given = validation.read_json(options.class_weights, objectives.CLASS_WEIGHTS)
-    weights = objectives.weights_of_labels(given, task.labels, options.class_weights)
+    given = validation.read_json(options.class_weights, losses.CLASS_WEIGHTS)
+    weights = losses.weights_of_labels(given, task.labels, options.class_weights)
     left_out = [label for label in task.labels if label not in given]
     if left_out:
         say("class weight 1 for: %s", ", ".join(left_out))

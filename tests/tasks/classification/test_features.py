@@ -14,7 +14,7 @@ from albert_zh.tasks import datasets, feature_files, input_pipeline, model_fn
 from albert_zh.tasks import reader as task_reader
 from albert_zh.tasks import settings as task_settings
 from albert_zh.tasks.classification import features as classification
-from albert_zh.tasks.classification import objectives
+from albert_zh.tasks.classification import losses as class_losses
 from albert_zh.text import encoding, tokenization
 from classification_batches import batches_of
 from workspace import ROOT, VOCABULARY, Workspace
@@ -222,8 +222,8 @@ def first_gradients(monkeypatch):
 
 def test_float16_gradients_are_near_those_of_float32(first_gradients, monkeypatch):
     """A hundredth of the first ones, as late in training, is mostly too small for float16."""
-    losses = objectives.per_example_loss
-    monkeypatch.setattr(objectives, "per_example_loss", lambda *given: 0.01 * losses(*given))
+    losses = class_losses.per_example_loss
+    monkeypatch.setattr(class_losses, "per_example_loss", lambda *given: 0.01 * losses(*given))
     labels = np.random.RandomState(1).randint(0, 2, 64).astype(np.int32)
     settings = task_settings.Settings()._replace(fgm_epsilon=0.5)
     exact, coarse = (

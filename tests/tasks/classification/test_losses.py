@@ -10,7 +10,7 @@ from albert_zh.common.errors import UserError
 from albert_zh.model import classifier_output, modeling
 from albert_zh.tasks import model_fn, outputs_graph
 from albert_zh.tasks import settings as task_settings
-from albert_zh.tasks.classification import objectives
+from albert_zh.tasks.classification import losses as class_losses
 from workspace import CONFIG
 
 LOGITS = np.array([[2.0, -1.0, 0.5], [0.1, 0.2, 0.3], [-3.0, 4.0, 1.0]], np.float32)
@@ -25,7 +25,7 @@ def value(function, *arrays):
 
 def loss(logits, labels, **settings):
     settings = task_settings.Settings()._replace(**settings)
-    return value(lambda x, y: objectives.per_example_loss(x, y, settings), logits, labels)
+    return value(lambda x, y: class_losses.per_example_loss(x, y, settings), logits, labels)
 
 
 def softmax(logits):
@@ -88,7 +88,7 @@ def test_more_labels_do_not_make_the_step_of_one_smaller():
     settings = task_settings.Settings(objective="multi_label")
 
     def slope(logits, labels):
-        losses = objectives.per_example_loss(logits, labels, settings)
+        losses = class_losses.per_example_loss(logits, labels, settings)
         return tf.gradients(tf.reduce_mean(losses), logits)[0]
 
     for num_labels in (1, 5, 100):
@@ -98,7 +98,7 @@ def test_more_labels_do_not_make_the_step_of_one_smaller():
 
 
 def test_a_classifier_starts_from_the_shares_of_its_labels():
-    found = objectives.prior_logits([10, 0, 40], 40)
+    found = class_losses.prior_logits([10, 0, 40], 40)
     np.testing.assert_allclose(found, np.log([10.5 / 30.5, 0.5 / 40.5, 40.5 / 0.5]))
     config = modeling.AlbertConfig.from_dict(CONFIG)
     with tf.Graph().as_default(), tf.Session() as session:
@@ -116,7 +116,7 @@ def test_focal_loss_of_what_is_sure_has_a_gradient(objective, gamma):
     settings = task_settings.Settings(objective=objective)._replace(focal_gamma=gamma)
 
     def slope(logits):
-        losses = objectives.per_example_loss(logits, tf.constant(labels), settings)
+        losses = class_losses.per_example_loss(logits, tf.constant(labels), settings)
         return tf.gradients(losses, logits)[0]
 
     np.testing.assert_allclose(value(slope, np.float32([[30.0, -30.0]])), 0, atol=1e-5)
@@ -151,7 +151,7 @@ def test_divergence_is_symmetric_kullback_leibler():
     other = LOGITS[::-1].copy()
     p, q = softmax(LOGITS), softmax(other)
     expected = 0.5 * ((p * np.log(p / q)).sum(axis=1) + (q * np.log(q / p)).sum(axis=1))
-    found = value(lambda a, b: objectives.divergence(a, b, "single_label"), LOGITS, other)
+    found = value(lambda a, b: class_losses.divergence(a, b, "single_label"), LOGITS, other)
     np.testing.assert_allclose(found, expected, rtol=1e-5)
     p, q = sigmoid(LOGITS), sigmoid(other)
 
@@ -161,7 +161,7 @@ def test_divergence_is_symmetric_kullback_leibler():
     terms = 0.5 * (kl(p, q) + kl(q, p))
     for loss_of_labels, expected in (("sum", terms.sum(axis=1)), ("mean", terms.mean(axis=1))):
         found = value(
-            lambda a, b, way=loss_of_labels: objectives.divergence(a, b, "multi_label", way),
+            lambda a, b, way=loss_of_labels: class_losses.divergence(a, b, "multi_label", way),
             LOGITS,
             other,
         )
@@ -253,11 +253,11 @@ def test_rates_by_depth():
 
 
 def test_class_weights():
-    assert objectives.balanced_weights([30, 10, 20]) == pytest.approx([2 / 3, 2, 1])
-    assert objectives.weights_of_labels({"b": 3}, ("a", "b"), "w.json") == [1.0, 3.0]
+    assert class_losses.balanced_weights([30, 10, 20]) == pytest.approx([2 / 3, 2, 1])
+    assert class_losses.weights_of_labels({"b": 3}, ("a", "b"), "w.json") == [1.0, 3.0]
     for given in ({"c": 1}, ["a"], {"a": -1}, {"a": "x"}):
         with pytest.raises(UserError, match="--class_weights=w.json"):
-            objectives.weights_of_labels(given, ("a", "b"), "w.json")
+            class_losses.weights_of_labels(given, ("a", "b"), "w.json")
 
 
 def changes_of_one_step(**settings):
