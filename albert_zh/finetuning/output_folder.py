@@ -37,6 +37,7 @@ class OutputFolder:
         """
         self._options = options
         self.path = options.output_dir
+        path_rules.check_local(self.path, "--output_dir=%s" % self.path)
         run_folder.open_output_folder(self.path, run_flags.helper_name(options))
         self.best = os.path.join(self.path, BEST_FOLDER)
         model_folder.restore_model_folder(self.best)
