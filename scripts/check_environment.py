@@ -1,4 +1,4 @@
-"""Whether the Python that runs this has what the toolkit needs, told without importing it (fast).
+"""Whether the Python that runs this has what the toolkit needs, without importing it (fast).
 
     python scripts/check_environment.py 2.15,1.15 [requirements.txt ...]
 

@@ -63,7 +63,7 @@ vocabulary_in() { first_file "$1/spiece.model" "$1/vocab.txt"; }
 
 config_in() { first_file "$1"/albert_config*.json "$1"/bert_config*.json "$1"/config.json; }
 
-# The folder itself where weights of any kind lie in it (run_classifier.py finds their name, or says
+# The folder itself where it holds weights of any kind (run_classifier.py finds their name, or says
 # what is wrong with them: training must not start from random weights unasked); else nothing.
 weights_in() {
     local found

@@ -105,7 +105,7 @@ active_python() {
 # Python of one of these versions and installs the requirement files, as far as that is not done.
 #
 # Safe to kill at any moment: FOLDER/setup.unfinished is there while packages are changed, and an
-# environment that was left so is made anew. FOLDER/setup.installed.NAME is written last and holds
+# environment that was left so is created again. FOLDER/setup.installed.NAME is written last and holds
 # what was installed. One set-up of an environment works at a time; a second one waits.
 ensure_environment() {
     local folder="$1" versions="$2" file version
@@ -170,7 +170,7 @@ any_exists() {
 make_environment() {
     local folder="$1" versions="$2" python output
     if [ -e "$folder" ]; then
-        say "$folder is not complete: making it anew"
+        say "$folder is not complete: creating it again"
         rm -rf -- "$folder"
     fi
     mkdir -p -- "$folder"

@@ -8,7 +8,7 @@
 # environment variable:
 #     OUTPUT_DIR     where NAME.tfrecord is written for a text NAME.txt (default: beside the text)
 #     OUTPUT_PREFIX  what stands before NAME (default: nothing)
-#     AGAIN          1 makes all files anew
+#     AGAIN          1 creates all files again
 # and those of create_pretrain_data.sh (VOCAB_FILE, MAX_SEQ_LENGTH, MAX_PREDICTIONS, MASKED_LM_PROB).
 # Arguments behind -- go to create_pretraining_data.py.
 . "$(dirname -- "$(readlink -f -- "${BASH_SOURCE:-$0}")")/common.sh"
@@ -26,7 +26,7 @@ main() {
     for input in "${inputs[@]}"; do
         output="$(output_of "$input")"
         if [ -z "${AGAIN:-}" ] && [ "$output" -nt "$input" ]; then
-            say "$input: $output is there, skipped (AGAIN=1 makes it anew)"
+            say "$input: $output is there, skipped (AGAIN=1 creates it again)"
             num_skipped=$((num_skipped + 1))
         elif make_records "$input" "$output" "$@"; then
             num_made=$((num_made + 1))

@@ -84,7 +84,7 @@ def download(url, path, check_start):
     Raises:
         NotReachable: no connection, no such file there, or the connection dropped; what has been
             received is kept.
-        UserError: refused by `check_start` (nothing is kept), or no room on the disk.
+        UserError: refused by `check_start` (nothing is kept), or no space on the disk.
     """
     for name in (path, _state_path(path)):
         if os.path.isdir(name):
@@ -157,7 +157,7 @@ def _ask(url, state, received):
 def _open(url, headers):
     """The response of a server; None when it has no such range.
 
-    In a thread of its own, as looking up a name or trying ten dead addresses knows no time-out.
+    In a separate thread, as looking up a name or trying ten dead addresses knows no time-out.
     """
     outcome = queue.Queue()
     request = urllib.request.Request(_quoted(url), headers=headers)
@@ -262,7 +262,7 @@ def _check_space(path, answer):
     free = shutil.disk_usage(os.path.dirname(path) or ".").free
     if answer.total is not None and answer.total - answer.offset > free:
         raise UserError(
-            "%s: no room: %s to download, %s free: free space or choose another disk"
+            "%s: no disk space: %s to download, %s free: free space or choose another disk"
             % (path, megabytes(answer.total - answer.offset), megabytes(free))
         )
 
@@ -282,7 +282,7 @@ def _known_state(url, path):
 
 
 def _strong_validator(headers):
-    """What tells this version of a file from any other, for `If-Range`; None if nothing does."""
+    """What identifies this version of a file, for `If-Range`; None if nothing does."""
     tag = headers.get("ETag", "")
     return tag if tag.startswith('"') else headers.get("Last-Modified")
 
@@ -309,7 +309,7 @@ def _quoted(url):
 
 
 class Progress:
-    """A line with size, rate and time left, rewritten on a terminal, else now and then anew."""
+    """A line with size, rate and time left, rewritten on a terminal, else repeated now and then."""
 
     def __init__(self, name, done, total):
         self._name, self._total = name, total

@@ -59,7 +59,7 @@ ADDRESSES = {
 }
 
 # kind: "model" or "data" (a zip archive of it), "pairs" (text files, not packed).
-# files: what lies at the address and is downloaded.  folder: where it goes.
+# files: what the address has and is downloaded.  folder: where it goes.
 Asset = collections.namedtuple("Asset", "name kind address files folder about")
 
 
@@ -198,7 +198,7 @@ def _download_and_place(asset, target, url):
         os.replace(stage, target)
         _discard_all(parts)
     except UserError as error:
-        if not isinstance(error, NotReachable):  # what came is no good: the next call begins anew
+        if not isinstance(error, NotReachable):  # what came is no good: the next call starts again
             _discard_all(parts)
         raise
     finally:
@@ -272,7 +272,7 @@ def _check_is_pairs(head, source):
 
 
 def _check_is_whole(path, source):
-    """Raises if the last row of a file of pairs is cut: not every server tells how long it is."""
+    """Raises if the last row of a file of pairs is cut: not every server sends its length."""
     last_line = read_bytes(path).rstrip(b"\r\n").split(b"\n")[-1]
     if re.search(rb"\t.*\t[^\t]", last_line) is None:
         raise UserError(

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Runs the tests on TensorFlow 1.15 and Python 3.7, in .venv-tf1 (without --slow those of rooms that
+# Runs the tests on TensorFlow 1.15 and Python 3.7, in .venv-tf1 (without --slow those of modules that
 # build graphs, see tests/conftest.py); arguments go to pytest:
 #     bash scripts/run_tests_tf1.sh
 # Where there is no Python 3.7 it says so and ends with status 0.

@@ -121,7 +121,7 @@ def excluded_texts(path, text_format=corpus_reader.PLAIN):
 
 
 def _values(path, encoding):
-    """The rows of a table, or what stands in a JSON file."""
+    """The rows of a table, or the content of a JSON file."""
     try:
         text, encoding = files.read_text(path, "utf-8"), "utf-8"
     except UserError:

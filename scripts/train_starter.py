@@ -4,7 +4,7 @@
 
 What stands behind -- are further flags of run_pretraining.py.
 
-Beside the model, in my_model.work/, lies what the stages make:
+Beside the model, in my_model.work/, is what the stages make:
 
     split/         train.txt and held_out.txt (scripts/split_corpus.py)
     vocabulary/    vocab.txt (build_vocab.py, with --vocab_size) and the config that fits it
@@ -16,7 +16,7 @@ Beside the model, in my_model.work/, lies what the stages make:
     stages.json    which stages were begun and done, with which settings
 
 A stage that is done is not repeated, one that was stopped goes on, and one whose settings or input
-have changed is made anew, which is told. Training that has begun is never thrown away.
+have changed is made again, which is reported. Training that has begun is never thrown away.
 """
 
 import collections
@@ -90,7 +90,7 @@ Stage = collections.namedtuple("Stage", ["name", "settings", "make"])
 Phase = collections.namedtuple(
     "Phase", ["name", "prefix", "record_flags", "most_warmup_steps", "curve"]
 )
-Phase.__doc__ = """A training of its own, which starts from what the one before has learnt.
+Phase.__doc__ = """A separate training, which starts from what the one before has learnt.
 
 Fields:
     name: str, of its stage.
@@ -169,7 +169,7 @@ def define_flags():
     ):
         flags.DEFINE_float(name, default, "Highest learning rate of the %s phase." % phase, 0.0)
     flags.DEFINE_list("data_dir", SAMPLES, "Folders of labelled data to score the model on.")
-    flags.DEFINE_enum("segmenter", "jieba", ["jieba", "rjieba", "none"], "What tells words.")
+    flags.DEFINE_enum("segmenter", "jieba", ["jieba", "rjieba", "none"], "Word segmenter.")
     flags.DEFINE_boolean("split_sentences", False, "Whether lines are paragraphs, to be parted.")
     flags.DEFINE_boolean("one_segment", False, "Whether to learn masked words alone, in one phase.")
     flags.DEFINE_enum(
@@ -396,7 +396,7 @@ class Journal:
 
 
 def _is_same(former, present):
-    """Whether a setting is as it was; formerly files were told by their number and size alone."""
+    """Whether a setting is as it was; formerly files had only number and size."""
     return present == former or str(present).startswith("%s (sha256 " % former)
 
 
@@ -447,7 +447,7 @@ def _values(names, prefix=""):
 
 
 def _about(patterns, flag):
-    """A description by which other files are told from the same ones, wherever they lie."""
+    """A description that identifies files by their content, in whatever folder they are."""
     paths = corpus_reader.input_files(patterns, flag)
     inside = os.path.join(os.path.abspath(work_folder()), "")
     if any(os.path.abspath(path).startswith(inside) for path in paths):
@@ -469,7 +469,7 @@ def _digest(path, flag):
 
 
 def _about_start():
-    """A description by which other weights to go on from are told from the same ones."""
+    """A description that identifies the weights to go on from."""
     prefix = _checkpoint_files().find_checkpoint(FLAGS.init_checkpoint)
     return "%s (sha256 %s)" % (
         os.path.basename(prefix),
@@ -498,7 +498,7 @@ def _check_training_keeps_its_data(journal, phase, records):
     if changes and glob.glob(os.path.join(glob.escape(folder), "model.ckpt-*.index")):
         raise UserError(
             "%s holds a training with other data or another start (%s): set that back, name "
-            "another --out (OUT), or remove %s and %s to begin anew"
+            "another --out (OUT), or remove %s and %s to start again"
             % (folder, "; ".join(changes), work_folder(), FLAGS.out)
         )
 

@@ -5,7 +5,7 @@
 #     CORPUS='texts/*' OUT=my_model EXCLUDE='tasks/*/test.txt' VOCAB_SIZE=12000 PRECISION=bfloat16 \
 #         bash scripts/train_starter.sh --optimizer=lamb
 # What it needs is installed first. It may be stopped at any moment: typed again, the same command
-# goes on; what is done is not done again. All but the model lies in OUT.work. Settings, each an
+# goes on; what is done is not done again. All but the model is in OUT.work. Settings, each an
 # environment variable:
 #     CORPUS         text, a sentence a line, a blank line between documents; patterns, folders and
 #                    .gz files, commas between

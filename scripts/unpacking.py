@@ -76,7 +76,7 @@ def _check_size(members, archive_bytes, folder, source):
     free = shutil.disk_usage(os.path.dirname(folder) or ".").free
     if unpacked > free:
         raise UserError(
-            "%s: no room to unpack it: %d bytes needed, %d free" % (source, unpacked, free)
+            "%s: no disk space to unpack it: %d bytes needed, %d free" % (source, unpacked, free)
         )
 
 

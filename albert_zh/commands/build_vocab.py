@@ -6,7 +6,7 @@
 The entries, in this order: the special tokens; ASCII, punctuation and symbols in full and half
 width, the hanzi of a national standard and the forced characters, all of them whether the corpus
 has them or not; then, as far as the size allows, other characters that the corpus uses often
-enough, and in the room that is left Latin and digit word pieces trained on the corpus. What tells
+enough, and in the remaining entries Latin and digit word pieces trained on the corpus. What shows
 a word, and what it looks like after lower-casing, is tokenization.py's `BasicTokenizer`.
 
 The same corpus and flags give the same file, byte for byte. A corpus file is UTF-8 text, or JSON
@@ -144,7 +144,7 @@ def _print_notes(counts, groups):
         )
     elif not groups["word pieces"]:
         print(
-            "warning: characters fill the vocabulary and leave no room for word pieces; "
+            "warning: characters fill the vocabulary and leave no entries for word pieces; "
             "pass a larger --vocab_size or --min_count"
         )
 

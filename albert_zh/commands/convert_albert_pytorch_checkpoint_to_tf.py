@@ -163,7 +163,7 @@ def _objective(settings, num_outputs):
 
 
 def _fine_tuning(folder):
-    """What a folder of PyTorch weights tells of how texts are to be prepared: {name: value}.
+    """What a folder of PyTorch weights says about preparing texts: {name: value}.
 
     What fine-tuning wrote, if the weights were converted from here, else the tokenizer's case.
     """

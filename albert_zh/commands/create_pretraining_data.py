@@ -57,7 +57,7 @@ def define_flags(google=False, one_segment=False):
         ("integer", "dupe_factor", 10, "How often the input is used, with other masks each time."),
         ("float", "masked_lm_prob", 0.15, "Share of the pieces to mask."),
         ("float", "short_seq_prob", 0.1, "How often a document's sequences are shorter."),
-        ("bool", "non_chinese", False, "Whether words are told by spaces, not by a segmenter."),
+        ("bool", "non_chinese", False, "Whether spaces separate words, instead of a segmenter."),
         ("bool", "original_masking", False, "Whether to make albert_zh's records, one by one."),
         ("integer", "ngram", 3 if google else 1, "The most words to mask in a row, as n-grams."),
         ("bool", "span", False, "Whether to mask spans of up to 10 words, as SpanBERT does."),
@@ -86,7 +86,7 @@ def define_flags(google=False, one_segment=False):
     for kind, name, default, help_text in table + (google_table if google else []):
         getattr(flags, "DEFINE_" + kind)(name, default, help_text)
     flags.DEFINE_enum(
-        "masking", "static", ["static", "dynamic"], "Whether to mask now, or anew in each epoch."
+        "masking", "static", ["static", "dynamic"], "Whether to mask once, or again in each epoch."
     )
     flags.DEFINE_enum(
         "runner",
@@ -98,7 +98,7 @@ def define_flags(google=False, one_segment=False):
         "segmenter",
         "none" if google else "jieba",
         word_segmentation.SEGMENTERS,
-        "What tells whole words; without one, every hanzi is a word. rjieba is fast.",
+        "Word segmenter of whole-word masking; without one, each hanzi is a word. rjieba is fast.",
     )
 
 
@@ -189,7 +189,7 @@ def _check_flags(google):
 
 
 def _files_that_are_no_text():
-    """Files of the command that may lie in a folder of texts."""
+    """Files of the command that may be in a folder of texts."""
     pictures = [corpus_counts.picture_beside(FLAGS.stats)] if FLAGS.stats else []
     return [FLAGS.stats] * bool(FLAGS.stats) + pictures + _files_of_vocabulary()
 
@@ -269,7 +269,7 @@ def _spm_model_file():
 
 
 def _segmenter():
-    """A SentencePiece model tells itself where words begin."""
+    """A SentencePiece model itself marks where words begin."""
     return "none" if FLAGS.non_chinese or _spm_model_file() else FLAGS.segmenter
 
 

@@ -118,7 +118,7 @@ def define_flags():
 def run():
     """Exports what the flags ask for and reports what was written."""
     start = time.time()
-    logging.getLogger("tensorflow").setLevel(logging.ERROR)  # it tells what is deprecated
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)  # it reports what is deprecated
     options = _options()
     model = export_common.read_model(_model_dir(), options.task, FLAGS.bert_config_file)
     if FLAGS.seq_length is None and options.seq_length:
@@ -130,7 +130,7 @@ def run():
     path = FLAGS.output or os.path.join(
         package_files.folder_of_outputs(model.folder), _usual_name(options)
     )
-    if FLAGS.format != "saved_model":  # which has a folder of its own
+    if FLAGS.format != "saved_model":  # which has a separate folder
         export_common.check_companions(model, os.path.dirname(path) or ".")
     texts = comparison_texts.to_compare(model, options)
     examples = export_comparison.Examples(model, options.task, texts, options.seq_length)
@@ -202,7 +202,7 @@ def _check_metadata(model, options):
 
     if inference_graph.notes_of_folder(model.folder).get("do_lower_case") is False:
         raise UserError(
-            "--metadata: the model in %s tells upper from lower case, which MediaPipe does not: "
+            "--metadata: the model in %s is case-sensitive, which MediaPipe is not: "
             "leave it out" % model.folder
         )
 

@@ -43,7 +43,7 @@ FLAGS = flags.FLAGS
 FORMATS = ("npy", "jsonl", "parquet", "bert_json")
 BERT_LAYERS = "-1,-2,-3,-4"  # what BERT's extract_features.py gives by default
 _PAIR = re.compile(r"(.*) \|\|\| (.*)$", re.S)
-_NPY_HEADER_BYTES = 128  # with room for any number of rows, which is known at the end only
+_NPY_HEADER_BYTES = 128  # fits any number of rows, which is known at the end only
 
 
 def define_flags():
@@ -179,7 +179,7 @@ def _as_line(text):
 
 
 class NpyWriter:
-    """One array; its header, which tells how many rows there are, is written anew at the end."""
+    """One array; its header, with the number of rows, is written again at the end."""
 
     def __init__(self, handle, encoder):
         """`handle`: file to write bytes to; `encoder`: `TextEncoder`."""

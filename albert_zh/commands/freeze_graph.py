@@ -51,15 +51,15 @@ def define_flags():
     flags.DEFINE_string("output_graph", None, "File to write the frozen graph to.")
     flags.DEFINE_string("output_node_names", None, "Names of the output nodes, a comma between.")
     flags.DEFINE_string("input_meta_graph", None, "The .meta file; by default the checkpoint's.")
-    flags.DEFINE_integer("checkpoint_version", 2, "Not needed: the files tell their version.")
+    flags.DEFINE_integer("checkpoint_version", 2, "Not needed: the version is read from the files.")
     flags.DEFINE_boolean("input_binary", True, "Not needed: .meta files are binary.")
     flags.DEFINE_boolean("clear_devices", True, "Whether to take device names off the nodes.")
     path_rules.serve_remote(FLAGS, ("input_checkpoint", "output_graph", "input_meta_graph"))
 
 
 def run():
-    """Writes the frozen graph and tells what it takes and gives."""
-    logging.getLogger("tensorflow").setLevel(logging.ERROR)  # it tells what is deprecated
+    """Writes the frozen graph and prints its inputs and outputs."""
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)  # it reports what is deprecated
     for name in ("input_checkpoint", "output_graph", "output_node_names"):
         if not FLAGS[name].value:
             raise UserError("--%s is required (%s)" % (name, FLAGS[name].help.rstrip(".")))

@@ -121,7 +121,7 @@ def description(path, config_file=None):
 
 
 def read_contents(path):
-    """What lies at a path.
+    """What is at a path.
 
     Args:
         path: as in `description`.
@@ -177,7 +177,7 @@ def _read_pytorch(path):
 
 
 def layout_of(weights):
-    """The layout that variables show: google_fast is told from google by its kernels of rank 3."""
+    """The layout that variables show: google_fast differs from google by its kernels of rank 3."""
     layout = checkpoint_matching.layout_of(weights)
     has_groups = any("ffn_1/" in name and len(shape) == 3 for name, shape in weights.items())
     return "google_fast" if layout == "google" and has_groups else layout

@@ -88,7 +88,7 @@ def run(words):
         search_corpus()
         return
     with open_predictor(FLAGS.model_dir, FLAGS.max_seq_length, FLAGS.precision) as model:
-        model.similarity_column()  # a mistake is told before anything is asked
+        model.similarity_column()  # a mistake is reported before anything is asked
         if words:
             print_pairs([tuple(words)], model.similarities([tuple(words)]))
         elif FLAGS.interactive:
@@ -198,7 +198,7 @@ def _open_classifier(path):
         yield None
     else:
         with open_predictor(FLAGS.model_dir, FLAGS.max_seq_length, FLAGS.precision) as model:
-            model.similarity_column()  # a mistake is told before anything is computed
+            model.similarity_column()  # a mistake is reported before anything is computed
             yield model
 
 

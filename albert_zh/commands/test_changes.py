@@ -177,7 +177,7 @@ def _segment_pair(tokenizer, ids, label):
 
 
 def is_in_order(pair, document):
-    """Whether A stands before B in a document; `ValueError` if one of them does not stand there."""
+    """Whether A comes before B in a document; `ValueError` if one of them is not in it."""
     text = "".join(document)
     return text.index(pair.text_a) < text.index(pair.text_b)
 

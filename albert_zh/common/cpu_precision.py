@@ -30,7 +30,7 @@ def has_instructions(precision: str) -> bool:
 
 
 def slow_precision(precision: str) -> str:
-    """What to tell the user of a precision that costs time here, rather than saving it; else ""."""
+    """A warning about a precision that costs time here, rather than saving it; else ""."""
     if has_instructions(precision) or tf.config.experimental.list_physical_devices("GPU"):
         return ""
     return (

@@ -219,7 +219,7 @@ def _discard_output(descriptor):
 
 
 def _show_all_flags_in_help():
-    """Has --help list also the flags that the command's rooms define (libraries' have a dot)."""
+    """Has --help list also the flags that the command's modules define (libraries' have a dot)."""
     from absl import flags
 
     for module, defined in flags.FLAGS.flags_by_module_dict().items():

@@ -28,8 +28,8 @@ _GZIP_MAGIC = b"\x1f\x8b"
 _BYTE_ORDER_MARK = "\ufeff"
 DEEPEST_JSON = 100  # levels; Python's own functions end with an error at several hundreds
 _MOST_DIGITS = 400  # of an integer in JSON; the largest float has 309
-_LOOKED_AT = 1 << 16  # bytes by which an encoding is told
-# A path that is not UTF-8 has bytes that only an escape can tell; JSON reads it as what it was.
+_LOOKED_AT = 1 << 16  # bytes by which an encoding is detected
+# A path that is not UTF-8 has bytes that need an escape; JSON reads it as what it was.
 _TEXT_SETTINGS = {"encoding": "utf-8", "newline": "\n", "errors": "backslashreplace"}
 
 
@@ -132,7 +132,7 @@ def open_locked_folder(path: str, lock: Callable[[int], Any]) -> int:
     """Makes a folder and locks it.
 
     Args:
-        path: the folder. Whoever holds its lock may remove it; it is made anew then.
+        path: the folder. Whoever holds its lock may remove it; it is then created again.
         lock: function that locks a descriptor, once whoever holds the lock has gone.
 
     Returns:
@@ -217,12 +217,12 @@ def cannot_read(path: str, error: OSError) -> UserError:
 
 def cannot_write(path: str, error: Exception) -> UserError:
     """The `UserError` for an error of the system or of TensorFlow met when writing `path`."""
-    told = UserError(
+    user_error = UserError(
         "%s: cannot be written (%s): %s"
         % (path, system_errors.reason(error), system_errors.advice(error))
     )
-    told.errno = system_errors.number_of(error)  # a worker process hands it on, but no cause
-    return told
+    user_error.errno = system_errors.number_of(error)  # a worker process hands it on, but no cause
+    return user_error
 
 
 def write_json(path: str, value: Any) -> None:
@@ -344,8 +344,8 @@ def open_unpacked(path: str) -> Iterator[Tuple[IO, IO]]:
         path: the file.
 
     Yields:
-        (content, packed): where to read from, and the file as it lies on the disk, whose position
-        tells how far reading has come.
+        (content, packed): where to read from, and the file as it is on the disk, whose position
+        shows how far reading has come.
 
     Raises:
         UserError: when the file is missing, unreadable, cut off or damaged.
@@ -376,7 +376,7 @@ def read_text(path: str, encoding: Optional[str] = None, digest=None) -> str:
 
     Raises:
         UserError: when the file is missing, unreadable or not in that encoding; names the line and,
-            where it can be told, the encoding that the file seems to have.
+            where it can be detected, the encoding that the file seems to have.
     """
     raw = read_bytes(path, digest)
     codec = text_encodings.known_encoding(encoding or "utf-8")

@@ -39,7 +39,7 @@ def ask(prompt: str) -> str:
         line = input(prompt)
     except UnicodeDecodeError as error:
         raise UserError("standard input: %s" % _WRONG_TERMINAL) from error
-    except RuntimeError as error:  # there is none
+    except RuntimeError as error:  # no segmenter could be loaded
         raise UserError("standard input is closed: name a file") from error
     text_encodings.check_decoded(line, "standard input", _WRONG_TERMINAL)
     return line
@@ -53,7 +53,7 @@ def groups_of_lines(
     Args:
         path: the file; None for standard input.
         encoding: name of its encoding.
-        progress: function that is told how many bytes were read, or None.
+        progress: function called with the number of bytes read, or None.
 
     Yields:
         lists of (place, line): "FILE, line 3" and the line without its end.

@@ -209,7 +209,7 @@ def output_folder(path: str, name: Optional[str] = None) -> str:
 
 
 def check_not_replaced(folder: str) -> None:
-    """Raises `UserError` if an input lies in a folder that is to be replaced as a whole."""
+    """Raises `UserError` if an input is in a folder that is to be replaced as a whole."""
     above = os.path.join(storage.normalized(folder), "")
     for path, name in _names.items():
         if os.path.join(path, "").startswith(above):
@@ -249,7 +249,7 @@ def _name_of_hard_link(target):
 
 
 def _check_model_output(folder, name):
-    """Raises `UserError` if an input lies in a folder that gets files of the same names."""
+    """Raises `UserError` if an input is in a folder that gets files of the same names."""
     for path, source in _names.items():
         if os.path.dirname(path) == storage.normalized(folder) and not _is_folder(path):
             raise _is_read(name, path, source)

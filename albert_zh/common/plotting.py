@@ -12,7 +12,7 @@ def pyplot():
         import matplotlib
     except ImportError:
         return None
-    logging.getLogger("matplotlib").setLevel(logging.WARNING)  # it tells when it builds its cache
+    logging.getLogger("matplotlib").setLevel(logging.WARNING)  # it reports when it builds its cache
     matplotlib.use("Agg")
     from matplotlib import pyplot as loaded
 

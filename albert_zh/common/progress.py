@@ -46,7 +46,7 @@ def progress_bar(description, total, unit, **settings):
         `tqdm.tqdm`.
     """
     on_terminal = sys.stderr is not None and sys.stderr.isatty()
-    size = shutil.get_terminal_size()  # tqdm shows nothing on a terminal that tells it none
+    size = shutil.get_terminal_size()  # tqdm shows nothing on a terminal of unknown size
     defaults = {
         "unit_scale": unit == "B" or (total or 0) >= _SCALED_FROM,
         "mininterval": 0.2 if on_terminal else _SECONDS_BETWEEN_LINES,

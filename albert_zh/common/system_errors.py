@@ -36,7 +36,7 @@ _ADVICE_ON_NAMES = {
     errno.ETXTBSY: "end the program that uses it, or choose another place",
 }
 _ADVICE = {**_ADVICE_ON_SYSTEM, **_ADVICE_ON_NAMES}
-PHRASES = tuple(map(os.strerror, _ADVICE_ON_SYSTEM))  # as they stand in TensorFlow's errors, too
+PHRASES = tuple(map(os.strerror, _ADVICE_ON_SYSTEM))  # as TensorFlow's errors have them, too
 # Lines of TensorFlow's errors that name no reason, and names of its nodes.
 _HEADINGS = ("Graph execution error", "Detected at node", "Node:", "File ", "Original stack trace")
 _NODE = re.compile(r"\{\{.*?\}\} ?")
@@ -59,8 +59,8 @@ def reason(error: Exception) -> str:
     number = number_of(error)
     if number is not None:
         return next((line for line in lines if os.strerror(number) in line), os.strerror(number))
-    told = [line for line in lines if line and not line.startswith(_HEADINGS)]
-    return (told or lines)[0]
+    descriptive = [line for line in lines if line and not line.startswith(_HEADINGS)]
+    return (descriptive or lines)[0]
 
 
 def advice(error: Exception) -> str:

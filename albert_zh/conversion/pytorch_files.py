@@ -82,13 +82,13 @@ def find_weights(path):
     """The file of weights that is meant.
 
     Args:
-        path: that file, or the folder it lies in.
+        path: that file, or its folder.
 
     Returns:
         path of a file of tensors, or of the index of a sharded one.
 
     Raises:
-        UserError: if there is none.
+        UserError: if it does not exist.
     """
     found = _weights_in(path) if storage.is_folder(path) else path
     if found is None:
@@ -112,7 +112,7 @@ def _weights_in(folder):
 
 
 def files_of_weights(path):
-    """All files that the tensors of `find_weights(path)` lie in."""
+    """All files that hold the tensors of `find_weights(path)`."""
     path = find_weights(path)
     if not path.endswith(".index.json"):
         return [path]

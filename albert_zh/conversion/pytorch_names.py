@@ -290,7 +290,7 @@ def to_torch(config, values):
 
 
 def canonical(tensors):
-    """Tensors under the names that this room's tables have.
+    """Tensors under the names that this module's tables have.
 
     Undoes DataParallel's `module.`, old endings of LayerNorm and a base model's missing prefix.
 

@@ -35,7 +35,7 @@ _LARGEST_SIZE = 1 << 48  # of a dimension, a step or a storage, in values
 _MOST_MEMBERS = 1000  # of a tuple in a pickle, with those of its members; a tensor has about 40
 _LEGACY_MAGIC = 0x1950A86A20F9469CFC6C  # the first value of files that torch before 1.6 wrote
 
-# A pickle's tensors as `_TensorUnpickler` gives them: where they lie, not what they hold.
+# A pickle's tensors as `_TensorUnpickler` gives them: where they are stored, not what they hold.
 _Storage = collections.namedtuple("_Storage", ["key", "dtype", "count"])
 _TensorPlace = collections.namedtuple("_TensorPlace", ["storage", "offset", "size", "stride"])
 
@@ -115,7 +115,7 @@ def _check_work(handle):
     """Raises `ValueError` for a pickle that a reader would not come to an end with.
 
     Tuples that hold one tuple several times, over some levels, have more members than any memory
-    has room for, and a dictionary's key is hashed member by member. A number under which a value
+    has memory for, and a dictionary's key is hashed member by member. A number under which a value
     is remembered decides how much memory the reader takes for all of them.
 
     Args:

@@ -25,7 +25,7 @@ try:
 except ImportError as _error:
     raise UserError(
         "--runner=beam needs Apache Beam: pip install -r requirements-beam.txt, "
-        "in an environment of its own"
+        "in a separate environment"
     ) from _error
 
 _BUCKET_BYTES = 64 << 20
@@ -136,7 +136,7 @@ def _finished(pipeline):
     try:
         result = pipeline.run()
         result.wait_until_finish()
-    except Exception as error:  # runners wrap what went wrong in classes of their own
+    except Exception as error:  # runners wrap what went wrong in their own classes
         message = re.search(r"UserError: (.*?)(?: \[while running|\\n|\n|$)", repr(error))
         if message or isinstance(error, UserError):
             text = message.group(1) if message else str(error).split(" [while running")[0]

@@ -1,4 +1,4 @@
-"""What went into records for pre-training and what they hold: counted by many, told by one.
+"""What went into records for pre-training and what they hold, counted by several processes.
 
     counts = Counter()
     counts.update(counts_of_text(encoded))        # for every portion of the text
@@ -134,7 +134,7 @@ def summary_of_records(counts):
         ("average length", "%.1f pieces" % (counts["pieces"] / counts["records"])),
         ("padding", _percent(1 - counts["pieces"] / counts["places"])),
         ("label 1", _percent(counts["label 1"] / counts["records"])),
-        ("masked", _percent(masked) if masked else "anew in each epoch"),
+        ("masked", _percent(masked) if masked else "again in each epoch"),
     ]
 
 

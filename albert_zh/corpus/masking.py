@@ -321,7 +321,7 @@ def predictions(ids, chosen, max_predictions):
     """What is to be predicted where, as features of a record.
 
     Args:
-        ids: int [N, S], the pieces that stand there.
+        ids: int [N, S], the pieces at these positions.
         chosen: bool [N, S], at most P in each sequence.
         max_predictions: P.
 

@@ -100,7 +100,7 @@ class OriginalText:
         return EncodedShard(0, self._numbers, None, self._sentences, list(self._documents), counts)
 
     def label_id(self, number):
-        """The id of a piece as a label, which bears the mark; `UserError` if there is none."""
+        """The id of a piece as a label, which bears the mark; `UserError` if it has no id."""
         return self._id(self._pieces[number])
 
     def _number(self, piece):

@@ -29,7 +29,7 @@ from albert_zh.corpus import reader as corpus_reader
 from albert_zh.text import tokenization, word_segmentation
 
 _RUN_BYTES = 32 << 20  # of records that a worker holds before it writes them down
-_FORMAT = 1  # of what lies in the work folder
+_FORMAT = 1  # of the work folder's files
 _LIST = validation.list_of(validation.ANYTHING)
 FINISHED_SHARD = validation.record(
     {
@@ -53,7 +53,7 @@ The fields are flags of create_pretraining_data.py, but for `settings`
 
 
 class Worker:
-    """Cuts text and makes records, in a process of its own or in the only one."""
+    """Cuts text and makes records, in a worker process or in the only one."""
 
     def __init__(self, job):
         """Reads vocabulary and dictionaries of a `Job`."""

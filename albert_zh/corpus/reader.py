@@ -65,7 +65,7 @@ Fields:
     continues: bool, whether its first document goes on from the last of the shard before.
     counts: `collections.Counter` of the "lines" read for it and of the "blank lines" among them.
     notes: list of (kind, place), what the user should know, for each time it was met.
-    bytes_read: int, how far the files have been read when it is complete, as they lie on the disk.
+    bytes_read: int, how far the files have been read when it is complete, as they are on the disk.
 """
 
 # Text read at once: its sentences, whether a document ends behind them, whether a line begins with
@@ -169,7 +169,7 @@ def read_shards(paths, text_format=PLAIN, shard_characters=SHARD_CHARACTERS):
 
 
 def total_bytes(paths):
-    """The size of files as they lie on the disk."""
+    """The size of files as they are on the disk."""
     return sum(storage.size(path) for path in paths)
 
 

@@ -6,12 +6,12 @@
         features["input_ids"]  # int64 [N, S]
 
 A shard is encoded once; every pass over it (`dupe_factor`) draws other pairs and other masks from
-generators of its own, seeded by (seed, shard, pass). So the records depend on neither the order in
+separate generators, seeded by (seed, shard, pass). So the records depend on neither the order in
 which shards are worked on nor on who works on them.
 
 How pairs are drawn: consecutive sentences are collected until they reach the target length, parted
 at random into A and B, swapped (label 1) in half of all cases, and cut to size. In three things
-this differs from the original, so that how text was cut does not tell the order. What makes a pair
+this differs from the original, so that the cuts do not reveal the order. What makes a pair
 too long is the sentence that was collected last; the original collects from a document's first
 sentence on, here each document is read from either end, at random. The original cuts the longer
 segment alone; here both lose pieces, in proportion to their lengths, at both ends. And every end of
@@ -53,7 +53,7 @@ Fields:
     whole_words: bool, whether words are masked whole.
     run_weights: floats, weights of masks of 1, 2, ... words.
     google: bool, whether a single sentence is paired with one of another document, and files
-        tell where words begin.
+        show where words begin.
     random_next: bool, whether half of all pairs have B from another document (only with google).
     similar_next: bool, whether that document is one that shares rare words with A, and documents
         of a single sentence are left out, which would have that label alone (with random_next).

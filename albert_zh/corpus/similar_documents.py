@@ -8,12 +8,12 @@ Texts are alike that share rare pairs of neighbouring pieces: in Chinese two han
 
 import numpy as np
 
-_MOST_PLACES = 50  # of a pair in a shard; what stands in more is no topic
+_MOST_PLACES = 50  # of a pair in a shard; what occurs more often is no topic
 _MOST_FOUND = 8  # several, since the most similar one may be the same text once more
 
 
 class Neighbours:
-    """Where each pair of neighbouring pieces stands in a shard."""
+    """Where each pair of neighbouring pieces occurs in a shard."""
 
     def __init__(self, text):
         """Initializes the neighbours.

@@ -4,7 +4,7 @@
     framed = frame_records(payloads)  # list of bytes; a TFRecord file is their concatenation
 
 A batch of records is encoded and check-summed at once, and the processes that make records need not
-import TensorFlow. The features of a record stand in the order of their names, so that equal records
+import TensorFlow. The features of a record are in the order of their names, so that equal records
 are equal bytes.
 """
 

@@ -5,9 +5,9 @@
             ...  # any process: write files under folder.path, then
             folder.finish("00000001", {"counts": ...})
 
-The folder lies beside the output and goes with the block's end, also where it ends by an error. It
-stays when the run is stopped or killed: the same run goes on there with `resume`. Its manifest
-tells what the run is made from, and a run that is made from anything else does not use it.
+The folder is beside the output and goes at the block's end, also where it ends by an error. It
+X the run is stopped or killed: the same run goes on there with `resume`. Its manifest
+records what the run is made from, and a run that is made from anything else does not use it.
 """
 
 import contextlib

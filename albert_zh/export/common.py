@@ -156,7 +156,7 @@ def read_config(folder, config_file=None, points_to_best=True):
         `AlbertConfig`.
 
     Raises:
-        UserError: if there is none.
+        UserError: if it does not exist.
     """
     if config_file:
         return AlbertConfig.from_json_file(config_file)
@@ -372,7 +372,7 @@ def write_companions(model, folder):
 
 @contextlib.contextmanager
 def file_to_export(path):
-    """Lets an exported file appear whole or not at all; an unwritable place is told at once.
+    """Lets an exported file appear whole or not at all; an unwritable folder is reported at once.
 
     Args:
         path: the file to make or replace.

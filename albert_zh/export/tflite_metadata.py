@@ -1,6 +1,6 @@
 """TensorFlow Lite model metadata, by which MediaPipe and the Task Library load a classifier.
 
-The metadata are a flatbuffer of its own in a buffer of the model; vocabulary and labels are a zip
+The metadata are a separate flatbuffer in a buffer of the model; vocabulary and labels are a zip
 archive appended to the file. `_TABLES` is the part of TensorFlow Lite's metadata schema (file
 identifier M001) that a text classifier needs; the flatbuffers library does the rest.
 """
@@ -67,7 +67,7 @@ def with_metadata(content, model):
         raise UserError("--metadata: the model folder has no vocab.txt, or no classifier")
     if any("\n" in label for label in model.labels):
         raise UserError("--metadata: a label has a line end in it, which labels.txt cannot hold")
-    # With TensorFlow 2 alone; imported here, since this room is also imported with 1.15.
+    # With TensorFlow 2 alone; imported here, since this module is also imported with 1.15.
     from tensorflow.lite.python import schema_py_generated as schema
     from tensorflow.lite.tools import flatbuffer_utils
 

@@ -271,7 +271,7 @@ def _check_several_runs(options):
     if (options.seeds or options.search) and options.distribution == "multi_worker":
         raise UserError(
             "--distribution=multi_worker trains one model: run each of --seeds and --search by "
-            "itself (--seed, --learning_rate), with an --output_dir of its own"
+            "itself (--seed, --learning_rate), with a separate --output_dir"
         )
     if options.search and options["learning_rate"].present:
         raise UserError(

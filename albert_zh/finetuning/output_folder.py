@@ -107,7 +107,7 @@ class OutputFolder:
         runs = sweeps.folders_of_runs(self.path)
         if runs:
             raise UserError(
-                "--output_dir=%s holds no model itself: those of --seeds and --search lie in %s: "
+                "--output_dir=%s holds no model itself: those of --seeds and --search are in %s: "
                 "name one of them with --output_dir" % (self.path, ", ".join(runs))
             )
 

@@ -1,6 +1,6 @@
 """Several runs of one command: over seeds (`--seeds`), over learning rates (`--search`).
 
-Each run has a folder of its own in OUTPUT_DIR; a command that was killed goes on with the run it
+Each run has a separate folder in OUTPUT_DIR; a command that was killed goes on with the run it
 was at. `runs.md` and `runs.json` hold the table. Where there is no dev file, the first seed decides
 over the rows that are set aside as one, so that all runs are measured by the same.
 """
@@ -78,7 +78,7 @@ def _seeds(options):
     for seed in seeds:
         run_flags.check_seed(seed)
     if len(set(seeds)) < len(seeds):
-        raise UserError("--seeds=%s: a seed stands there twice" % ",".join(options.seeds))
+        raise UserError("--seeds=%s: a seed is given twice" % ",".join(options.seeds))
     return seeds
 
 

@@ -5,7 +5,7 @@ A backend has
     longest: int, the longest row it takes;
     fixed_length: int, the only length it takes, or None;
     num_segments: int;
-    vocab_size: int, or None where the model does not tell;
+    vocab_size: int, or None where the model does not record it;
     run(ids, mask, segments): int32 [B, F] each -> list of float [B, ...], one for each of the
         output names that it was opened with; may be called by several threads;
     close().
@@ -193,7 +193,7 @@ class SavedModelBackend:
 
 
 def _sizes_of_tables(folder):
-    """{"word", "position", "token_type": rows of that table} as far as a SavedModel tells."""
+    """{"word", "position", "token_type": rows of that table} as far as a SavedModel holds them."""
     prefix = os.path.join(folder, "variables", "variables")
     if not storage.exists(prefix + ".index"):
         return {}
@@ -370,7 +370,7 @@ def _check_kind(notes, source):
 
 
 class FilesBeside:
-    """What lies beside a model's weights: vocabulary, labels, settings of its training."""
+    """What is beside a model's weights: vocabulary, labels, settings of its training."""
 
     def __init__(self, path: str) -> None:
         """`path`: model folder, SavedModel folder or .tflite file."""

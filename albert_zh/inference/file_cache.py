@@ -62,7 +62,7 @@ class FileCache:
         self._write_manifest()
 
     def _read_manifest(self):
-        """Its content; None where there is none, {} where it is damaged."""
+        """Its content; None if it does not exist, {} if it is damaged."""
         path = self.path(MANIFEST)
         if not os.path.lexists(path):
             return None

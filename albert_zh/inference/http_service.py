@@ -113,7 +113,7 @@ class Error(pydantic.BaseModel):
 
 
 class Metrics:
-    """What /metrics shows; a registry of its own, so that several services fit into a process."""
+    """What /metrics shows; a separate registry, so that several services fit into a process."""
 
     def __init__(self) -> None:
         self.registry = prometheus_client.CollectorRegistry()
@@ -323,7 +323,7 @@ def _add_error_handlers(app):
 
     @app.exception_handler(Exception)
     async def on_unforeseen(request: Request, error):
-        return _error(500, "internal error: the server's log tells more")
+        return _error(500, "internal error: see the server's log")
 
 
 def _error(status, message, headers=None):

@@ -166,7 +166,7 @@ class LoadedModel:
 
 
 class CheckpointSession:
-    """A graph with the weights of a checkpoint in a session of its own."""
+    """A graph with the weights of a checkpoint in a separate session."""
 
     def __init__(
         self,

@@ -32,7 +32,7 @@ class MicroBatcher:
 
         Args:
             predict: function of a list of texts -> (list of labels, array [n, classes]).
-            max_batch_size: texts predicted at once; a request with more is a batch of its own.
+            max_batch_size: texts predicted at once; a request with more is a separate batch.
             max_waiting: texts that may wait; more are refused.
             max_wait_seconds: how long a batch that is not full waits for further texts.
             observe: function of each batch's size, or None.

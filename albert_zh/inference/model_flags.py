@@ -29,6 +29,6 @@ def newest_model(of_pairs: bool = False) -> str:
         of_pairs: whether only models that compare two sentences count.
 
     Raises:
-        UserError: if there is none.
+        UserError: if it does not exist.
     """
     return predictor.newest_best_folder(package_files.places_of_models(), of_pairs)

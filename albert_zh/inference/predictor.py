@@ -4,7 +4,7 @@ with Predictor("lcqmc_output/best") as predictor:
     labels, probabilities = predictor.predict([("怎么开户", "如何开通账户")])
 
 The model may be a model folder, the folder of an exported SavedModel, or an exported .tflite file;
-vocabulary and labels are taken from the folder it lies in.
+vocabulary and labels are taken from its folder.
 """
 
 import glob
@@ -237,12 +237,12 @@ class Predictor(loaded_model.LoadedModel):
 
         Raises:
             UserError: if the model has not two classes, was fine-tuned on something else than two
-                sentences, or its labels don't tell.
+                sentences, or its labels don't say so.
         """
         is_exclusive = self.rules.has_classes and not self.rules.has_several_labels
         if not is_exclusive or len(self.labels) != 2:
             raise UserError(
-                "the model tells %d classes apart (%s), expected a model of sentence pairs with 2: "
+                "the model has %d classes (%s), expected a model of sentence pairs with 2: "
                 "fine-tune one with bash run_classifier_lcqmc.sh"
                 % (len(self.labels), self.objective)
             )
@@ -273,7 +273,7 @@ def takes_pairs(settings: dict) -> Optional[bool]:
 
 
 def compares_sentences(settings: Dict[str, Any]) -> bool:
-    """Whether a model tells if two sentences mean the same, for all that fine_tuning.json says."""
+    """Whether a model decides if two sentences mean the same, as far as fine_tuning.json says."""
     has_two_texts = "text_b" in settings.get("columns", ["text_b"])
     return settings.get("compares_sentences", has_two_texts)
 
@@ -286,7 +286,7 @@ def newest_best_folder(folders: Sequence[str] = (".",), of_pairs: bool = False) 
         of_pairs: whether only models that compare two sentences count.
 
     Raises:
-        UserError: if there is none; says which command makes one.
+        UserError: if no model is found; names the command that makes one.
     """
     patterns = [os.path.join(glob.escape(folder), "*_output", "best") for folder in folders]
     found = [os.path.normpath(path) for pattern in patterns for path in glob.glob(pattern)]

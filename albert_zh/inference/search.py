@@ -258,7 +258,7 @@ class Corpus:
         """The function of `_nearest`, with the index in memory if there is to be one.
 
         Many equal vectors would be neighbours of one another alone, and hide others: a text that
-        stands in several lines is in the index once.
+        occurs in several lines is in the index once.
         """
         exact = functools.partial(nearest_by_numpy, self._vectors)
         lines = collections.defaultdict(list)
@@ -349,7 +349,7 @@ def _highest(scores, k):
 
 
 def _nearest_lines(nearest, lines, exact, queries, k):
-    """The same as `nearest_by_numpy` by the nearest texts, each of which stands in some lines."""
+    """The same as `nearest_by_numpy` by the nearest texts, each of which occurs in some lines."""
     indices = np.zeros([len(queries), k], np.int64)
     cosines = np.zeros([len(queries), k], np.float32)
     for number, (texts, values) in enumerate(zip(*nearest(queries, k))):

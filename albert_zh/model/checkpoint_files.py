@@ -30,7 +30,7 @@ def find_checkpoint(path: str) -> str:
     """The prefix of the checkpoint that a user means.
 
     Args:
-        path: a prefix, one of the checkpoint's files, or the folder it lies in. A folder's
+        path: a prefix, one of the checkpoint's files, or its folder. A folder's
             `checkpoint` file may name a path of another machine; its last part is then looked for
             in the folder.
 
@@ -38,7 +38,7 @@ def find_checkpoint(path: str) -> str:
         the prefix.
 
     Raises:
-        UserError: if there is none; says what is there instead.
+        UserError: if no checkpoint is found; says what is there instead.
     """
     path = _FILE_ENDING.sub("", path)
     check_no_pattern(path)
@@ -309,7 +309,7 @@ def add_missing(prefix: str, values: Mapping[str, np.ndarray]) -> None:
 
 
 def _write_in_parts(prefix, parts):
-    """Writes a checkpoint whose values lie in a file for each dict of `parts`."""
+    """Writes a checkpoint with a data file for each dict of `parts`."""
     prefixes = ["%s_part_%d" % (prefix, number) for number in range(len(parts))]
     for part, values in zip(prefixes, parts):
         write_checkpoint(part, values)
@@ -322,7 +322,7 @@ def _write_in_parts(prefix, parts):
 
 
 def fingerprint(prefix: str) -> str:
-    """What tells a checkpoint's weights from others: of its index, which holds the sums of all."""
+    """A hash that identifies a checkpoint's weights: of its index, which holds the sums of all."""
     return files.sha256_of_file(prefix + ".index")
 
 

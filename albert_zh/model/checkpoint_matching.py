@@ -39,7 +39,7 @@ Assignment.__doc__ = """Which variables of a graph a checkpoint fills.
 Fields:
     names: {name in the checkpoint: name in the graph}.
     new: names in the graph that the checkpoint lacks (a new classifier, say).
-    reshaped: {name in the graph: (shape there, shape in the checkpoint)}, which start anew.
+    reshaped: {name in the graph: (shape there, shape in the checkpoint)}, which are initialized.
 """
 
 
@@ -178,12 +178,12 @@ def initialize_from(
 
 
 def report(assignment: Assignment, init_checkpoint: str) -> List[str]:
-    """Lines for the user: what came from a checkpoint and what starts anew."""
+    """Lines for the user: what came from a checkpoint and what is initialized."""
     lines = ["%d variables start from %s" % (len(assignment.names), init_checkpoint)]
     if assignment.new:
         lines.append("new, with random start values: " + ", ".join(assignment.new))
     for name, (shape, found) in sorted(assignment.reshaped.items()):
-        lines.append("%s starts anew: %s here, %s in the checkpoint" % (name, shape, found))
+        lines.append("%s is initialized: %s here, %s in the checkpoint" % (name, shape, found))
     return lines
 
 

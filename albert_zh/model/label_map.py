@@ -55,13 +55,13 @@ def check_num_labels(path: str, labels: Sequence[str], num_labels: int) -> None:
 
 
 def notes_of_model(folders: Iterable[str]) -> Tuple[Optional[Tuple[str, ...]], Dict[str, Any]]:
-    """(labels, notes) of the first folder that tells what its model was trained for.
+    """(labels, notes) of the first folder that records what its model was trained for.
 
     Args:
         folders: folders of checkpoints, in the order in which they are asked.
 
     Returns:
-        tuple of labels and the dict of `fine_tuning.json`; (None, {}) where no folder tells.
+        tuple of labels and the dict of `fine_tuning.json`; (None, {}) where no folder does.
     """
     for folder in folders:
         path = os.path.join(folder, LABEL_MAP)

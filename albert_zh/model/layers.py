@@ -86,7 +86,7 @@ def dense(
 
 
 def joint_dense(x: tf.Tensor, width: int, config: AlbertConfig, scopes: Sequence[str]) -> tf.Tensor:
-    """Several dense layers of the same input as one product, each with variables of its own.
+    """Several dense layers of the same input as one product, each with its own variables.
 
     Args:
         x: float tensor [R, in].
@@ -181,7 +181,7 @@ def dropout_seed() -> tf.Tensor:
 
 @contextlib.contextmanager
 def part_of_batch(number: Any) -> Iterator[None]:
-    """What is built inside drops by seeds of its own for each part of a step's batch.
+    """What is built inside drops by separate seeds for each part of a step's batch.
 
     Args:
         number: int or int scalar tensor.

@@ -229,7 +229,7 @@ def config_in_folder(folder: str) -> str:
     """The config JSON of a model folder.
 
     Raises:
-        UserError: if there is none, or more than one could be meant.
+        UserError: if none is found, or more than one could be meant.
     """
     for pattern in _CONFIG_PATTERNS:
         found = storage.in_folder(folder, pattern)

@@ -163,7 +163,7 @@ def assemble_train_step(
 
     Args:
         gradients: function of the optimizer that applies them (a TPU's `CrossShardOptimizer` has a
-            `compute_gradients` of its own) -> [(gradient, variable)].
+            its own `compute_gradients`) -> [(gradient, variable)].
         schedule: the learning rate by step.
         optimizer: a key of `OPTIMIZERS`.
         layout: the model's layout, which decides LAMB's variant.
@@ -322,7 +322,7 @@ class AdamWeightDecayOptimizer(tf.train.Optimizer):
 
     def _updated(self, var, grad):
         """The op that updates a variable and its slots by a dense gradient."""
-        # What needs no gradient waits for it, or else it would lie in memory all the step long.
+        # What needs no gradient waits for it, or else it would stay in memory for the whole step.
         with tf.control_dependencies([grad]):
             return self._updated_now(var, grad)
 

@@ -93,7 +93,7 @@ def usual_values(
 ) -> Dict[str, np.ndarray]:
     """Start values without any of the parts above, for comparison.
 
-    Nearly what a graph draws: numbers beyond two deviations are cut to two here, drawn anew there.
+    Nearly what a graph draws: numbers beyond two deviations are cut to two here, drawn again there.
 
     Args:
         config: `AlbertConfig`.
@@ -168,7 +168,7 @@ def _tables(config, values, generator):
 
 
 def _frequencies(count, generator):
-    """Half of them high, to tell neighbours apart, half low, to tell far places apart."""
+    """Half of them high, to separate neighbours, half low, to separate distant positions."""
     high = generator.uniform(0.05, np.pi, count - count // 2)
     low = np.geomspace(1.0, _LOWEST_FREQUENCY, max(count // 2, 1))[: count // 2]
     return np.concatenate([high, low])

@@ -15,7 +15,7 @@ def new_variable(name: str, shape: Sequence[int], config: AlbertConfig) -> tf.Va
     """A weight that starts from a truncated normal of the config's `initializer_range`.
 
     With a graph seed set, its start values depend on the seed and its own name only, not on what
-    else stands in the graph.
+    else is in the graph.
     """
     seed = None
     if tf.get_default_graph().seed is not None:

@@ -1,4 +1,4 @@
-"""TFRecords of pre-training -> batches: interleaving, shuffling, masking anew, packing by length.
+"""TFRecords of pre-training -> batches: interleaving, shuffling, masking, packing by length.
 
     source = RecordSource(files, max_seq_length=128, max_predictions=20, ...)
     dataset = training_batches(source, batch_size=64, seed=12345, first_step=0, ...)

@@ -42,7 +42,7 @@ Losses = collections.namedtuple(
 
 
 def pretraining_losses(config, features, is_training, settings, denominators=None):
-    """Builds the model and its losses; replaced pieces are told in training alone.
+    """Builds the model and its losses; replaced pieces are detected in training alone.
 
     Args:
         config: `AlbertConfig`.

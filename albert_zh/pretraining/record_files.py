@@ -224,7 +224,7 @@ def _batches(items):
                 yield batch
                 batch = []
     except tfrecords.Damage:
-        pass  # `repaired` and `inspected` tell of it
+        pass  # `repaired` and `inspected` report it
     if batch:
         yield batch
 
@@ -264,7 +264,7 @@ def repaired(paths, folder):
 
 
 def piece_counts(paths, max_seq_length, max_predictions, vocab_size):
-    """How often each piece stands in the first records of each file.
+    """How often each piece occurs in the first records of each file.
 
     Args:
         paths, max_seq_length, max_predictions, vocab_size: as in `first_fault`.

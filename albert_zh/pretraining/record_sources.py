@@ -103,7 +103,7 @@ def described_masking(choice):
         return "masked when they were made"
     unit = "whole words (do_whole_word_mask)" if choice.whole_words else "single pieces"
     runs = "" if len(choice.run_weights) == 1 else ", up to %d in a row" % len(choice.run_weights)
-    return "masked anew in each epoch: %g %% of the pieces, %s%s" % (
+    return "masked again in each epoch: %g %% of the pieces, %s%s" % (
         100 * choice.masked_lm_prob,
         unit,
         runs,

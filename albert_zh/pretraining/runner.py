@@ -300,7 +300,7 @@ class Pretraining:
         return {tokenization.name_in_folder(path): files.read_bytes(path)} if path else {}
 
     def summarize(self):
-        """Draws the learning curve and tells where the results lie."""
+        """Draws the learning curve and prints where the results are."""
         if self._metrics is not None:
             picture = metrics_log.draw_learning_curve(
                 self._metrics,

@@ -103,7 +103,7 @@ class ColumnLayout:
         """Whether a row is the header once more, as in files put together of several."""
         if not isinstance(row.cells, list) or not self.header:
             return False
-        # A file of its own began with it, perhaps with a byte-order mark.
+        # It was the beginning of a file, perhaps with a byte-order mark.
         return tuple(cell.strip("\ufeff \t") for cell in row.cells) == self.header
 
     def examples(self, row: Any, is_lenient: bool = False) -> Optional[List[InputExample]]:

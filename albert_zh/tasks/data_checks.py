@@ -13,7 +13,7 @@ IMBALANCE = 10  # times that the largest class is larger than the smallest
 SHOWN = 5
 MUCH_SHARED = 0.1  # share of rows with a text of train from which it is a warning
 FEW_DEV_ROWS = 100  # by fewer no checkpoint is chosen better than by chance
-_PRESUMED_SCORE = 0.8  # for which the standard error is told
+_PRESUMED_SCORE = 0.8  # for which the standard error is reported
 
 
 def check(task: Any, splits: Dict[str, Any]) -> Tuple[List[str], Dict[str, Any]]:
@@ -47,7 +47,7 @@ def _sizes(task, splits):
 
 
 def _few_dev_rows(task, splits):
-    """A dev file that is too small to tell one checkpoint from another."""
+    """A dev file that is too small to distinguish checkpoints."""
     num_rows = len(splits["dev"].examples) if "dev" in splits else FEW_DEV_ROWS
     if num_rows < FEW_DEV_ROWS:
         name = task_type.type_of(task).usual_metrics[0]
@@ -75,7 +75,7 @@ def _spellings(task, splits):
     twice = [labels for labels in same.values() if len(labels) > 1]
     if twice:
         yield (
-            "note: %d labels of train stand there in several writings (width, case, .0), which are "
+            "note: %d labels of train occur in several writings (width, case, .0), which are "
             "taken for different labels: %s" % (len(twice), _some(map(" and ".join, twice))),
             {"labels_in_several_writings": len(twice)},
         )
@@ -156,7 +156,7 @@ def _duplicates(task, splits):
         if contradictory:
             example = next(e for e in split.examples if text_groups.text_key(e) in contradictory)
             yield (
-                "warning: %d texts of %s stand there with different labels, as %r (%s)"
+                "warning: %d texts of %s occur with different labels, as %r (%s)"
                 % (
                     len(contradictory),
                     name,
@@ -179,7 +179,7 @@ def _shared_rows(task, splits):
         if shared:
             other = sum(e.label not in (None, labels[text_groups.text_key(e)]) for e in shared)
             yield (
-                "note: %d of %d rows of %s stand in train too%s%s"
+                "note: %d of %d rows of %s are in train too%s%s"
                 % (
                     len(shared),
                     len(splits[name].examples),
@@ -222,7 +222,7 @@ def _about_scores(task, split, num_seen):
         return ""
     if num_seen == len(split.examples):
         return ": all of them, so that its scores say nothing about new texts"
-    return "; %s is told with and without them" % task_type.type_of(task).usual_metrics[0]
+    return "; %s is reported with and without them" % task_type.type_of(task).usual_metrics[0]
 
 
 def _some(names):

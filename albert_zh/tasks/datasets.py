@@ -44,8 +44,8 @@ Task.__doc__ = """A row of the table.
 
 Fields:
     files: {split: its file's name, or several, best first}.
-    columns: what stands in a row of cells, in order: "text_a", "text_b", "label", None for unused.
-    labels: what may stand in the label column, class 0 first; None: what training has.
+    columns: what a row of cells has, in order: "text_a", "text_b", "label", None for unused.
+    labels: what the label column may hold, class 0 first; None: what training has.
     keys: {column: names of it in a header or in JSON lines} beside those of `KEYS`.
     aliases: {other spelling of a label: label}.
     examples_of: function of a record {key: value} -> list of {column: value}, for records that are
@@ -238,7 +238,7 @@ def label_value(task: Any, label: Optional[str]) -> Any:
 
     Args:
         task: `Task`, whose labels are known.
-        label: str; None where there is none.
+        label: str, or None.
 
     Returns:
         the class's number; a list of 0 and 1, one per class (multi-label); a float (regression).

@@ -39,7 +39,7 @@ from albert_zh.text import (
     vocabulary_files,
 )
 
-# What lies beside a file of features and makes it valid.
+# The file beside a file of features that makes it valid.
 _FEATURE_STAMP = validation.record(
     {
         "fingerprint": validation.record(),
@@ -75,7 +75,7 @@ def feature_file(
 ) -> FeatureFile:
     """Writes a split's features as TFRecord, or takes the file that is there if it is of the same.
 
-    Records are unpadded. Beside the file lies a fingerprint of everything it was made from, which
+    Records are unpadded. Beside the file is a fingerprint of everything it was made from, which
     makes it valid: it goes first and comes last.
 
     Args:

@@ -80,14 +80,14 @@ def eval_input_fn(
 ) -> Callable[..., Any]:
     """Input of evaluation and prediction: every example once.
 
-    Rows are sorted by length in windows, `batching.ROW` tells their places (see `in_order`); on TPU
+    Rows are sorted by length in windows, `batching.ROW` has their positions (`in_order`); on TPU
     and with `plain` they keep the file's order. On TPU the last batch is filled up with examples
     that `is_real_example` marks as none.
 
     Args:
         feature_file: `feature_files.FeatureFile`.
         max_seq_length: longest sequence.
-        batch_size: examples in a batch; on TPU the Estimator tells it.
+        batch_size: examples in a batch; on TPU the Estimator's.
         use_tpu, plain: as in `train_input_fn`.
 
     Returns:
@@ -263,7 +263,7 @@ def _parser(task, max_seq_length):
 
 
 def _stored(column):
-    """How a column stands in a record."""
+    """How a column is stored in a record."""
     dtype = tf.float32 if column.dtype == "float" else tf.int64
     if column.is_per_token:
         return tf.io.VarLenFeature(dtype)

@@ -35,7 +35,7 @@ def with_columns_and_labels(task: Any, split: Any) -> Any:
         `Task`: labels sorted (numbers by value), so that their order does not depend on the file's.
 
     Raises:
-        UserError: if nearly every row has a label of its own, or all have the same.
+        UserError: if nearly every row has a different label, or all have the same.
     """
     task = task._replace(columns=split.columns, header=tuple(split.header))
     counts = label_counts(task, split)
@@ -57,7 +57,7 @@ def with_columns_and_labels(task: Any, split: Any) -> Any:
         )
     if len(counts) < 2:
         raise UserError(
-            "%s: all %d rows have the label %r: nothing to tell apart"
+            "%s: all %d rows have the label %r: nothing to classify"
             % (split.path, num_rows, "".join(counts))
         )
     return task._replace(labels=tuple(sorted(counts, key=_label_order)))

@@ -103,7 +103,7 @@ class PositionColumns:
         is_numbered = len(set(cells)) == len(cells) > 1 and all(map(NUMBER.match, cells))
         if self._task.columns is None and is_numbered and len(columns) == len(PAIR):
             raise UserError(
-                "%s: column 1 has a number of its own in each row: an id? Name the columns in a "
+                "%s: column 1 has a different number in each row: an id? Name the columns in a "
                 "header line, as id, text_a, label, or by --text_column=2 --label_column=3"
                 % self._path
             )

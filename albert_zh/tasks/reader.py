@@ -206,7 +206,7 @@ def _check_json(table, rows):
     if table.is_json and (num_read == 0 or (is_array and 2 * num_read < len(rows))):
         raise UserError(
             '%s, line %d: one JSON object a line is expected, as {"text_a": "...", "label": "..."},'
-            " found %s: write each object on a line of its own%s"
+            " found %s: write each object on a separate line%s"
             % (
                 table.path,
                 rows[0].line,

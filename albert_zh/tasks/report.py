@@ -112,7 +112,7 @@ class Report:
         if self._shown[0] + "_of_unseen_rows" in self.metrics[name]:
             yield (
                 "%s, unseen rows" % name,
-                "%s without the %d rows that stand in train"
+                "%s without the %d rows that are in train"
                 % (self._shown_values(name, "_of_unseen_rows"), self.metrics[name]["seen_rows"]),
             )
 

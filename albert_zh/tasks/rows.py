@@ -102,7 +102,7 @@ def file_of_split(folder: str, names: Sequence[str]) -> Tuple[Optional[str], Lis
     """The first of some file names that is there, and the others that are there too.
 
     Args:
-        folder: where they may lie.
+        folder: where they may be.
         names: file names, best first.
 
     Returns:

@@ -1,6 +1,6 @@
 """The data of one run: a task and its splits, checked; of own data also its columns and labels.
 
-What a model was trained for lies beside its checkpoint: `label_map.json` and `fine_tuning.json`.
+What a model was trained for is beside its checkpoint: `label_map.json` and `fine_tuning.json`.
 """
 
 import os
@@ -11,7 +11,7 @@ from albert_zh.common.messages import say
 from albert_zh.tasks import datasets, dev_split, task_type, text_groups
 from albert_zh.tasks import reader as task_reader
 
-ALL_ARE_TRAINED = "0: on all rows"  # the share that is set aside where dev is a file of its own
+ALL_ARE_TRAINED = "0: on all rows"  # the share that is set aside where dev is a separate file
 
 
 def label_map(task: Any) -> Dict[str, int]:
@@ -115,7 +115,7 @@ class TaskData:
         self._kind = task_type.type_of(self.task)
 
     def _check_labels(self, labels):
-        """A label map that lies beside the checkpoint has to be of these data."""
+        """A label map beside the checkpoint has to be of these data."""
         if labels is None or labels == self.task.labels:
             return
         differing = sorted(set(labels) ^ set(self.task.labels))
@@ -207,7 +207,7 @@ class TaskData:
         """Raises `UserError` if a model has been trained on rows that are dev now.
 
         Args:
-            notes: what lies beside its checkpoint.
+            notes: content of its fine_tuning.json.
         """
         for name, value in self.fingerprint("dev").items():
             if notes.get(name, value) != value:

@@ -2,7 +2,7 @@
 
 A data set (`datasets.Task`) names its kind by `objective`. Fine-tuning, prediction files, reports,
 `Predictor`, serve.py and exports know no kind: they ask `type_of(task)`. A new kind is a subclass
-of `TaskType` in a module of its own, and a row of `_MODULES` or a call of `register`.
+of `TaskType` in a separate module, and a row of `_MODULES` or a call of `register`.
 """
 
 import collections

@@ -19,8 +19,8 @@ def encode(
     """
     tokens_a = tokenizer.tokenize(text_a)
     tokens_b = None if text_b is None else tokenizer.tokenize(text_b)
-    room = max_seq_length - (2 if tokens_b is None else 3)
-    was_cut = truncate_pair(tokens_a, [] if tokens_b is None else tokens_b, room)
+    max_tokens = max_seq_length - (2 if tokens_b is None else 3)
+    was_cut = truncate_pair(tokens_a, [] if tokens_b is None else tokens_b, max_tokens)
     tokens = ["[CLS]"] + tokens_a + ["[SEP]"]
     segment_ids = [0] * len(tokens)
     if tokens_b is not None:

@@ -4,9 +4,9 @@
     tokens = tokenizer.tokenize("北京有哪些好玩的地方?")
     ids = tokenizer.convert_tokens_to_ids(["[CLS]"] + tokens + ["[SEP]"])
 
-The steps: control characters go, every ideograph becomes a word of its own, the text is split at
+The steps: control characters go, every ideograph becomes a separate word, the text is split at
 whitespace, words are lower-cased and lose their accents (`do_lower_case`), punctuation marks become
-words of their own, and each word is cut greedily into the longest pieces of the vocabulary.
+separate words, and each word is cut greedily into the longest pieces of the vocabulary.
 
 The pieces of a word are remembered: most of a Chinese text is a few thousand characters over and
 over. The names of `sentencepiece_models`, `unicode_text` and `vocabulary_files` are found here too.

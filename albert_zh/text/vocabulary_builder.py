@@ -34,7 +34,7 @@ _CHINESE_PUNCTUATION = "、。·—…‖‘’“”〃〈〉《》「」『』
 _OTHER_PUNCTUATION = "‐‑–―‚„†•‥‹›"
 _SIGNS = string.punctuation + _FULL_WIDTH_SIGNS + _CHINESE_PUNCTUATION + _OTHER_PUNCTUATION
 
-# Cuts text into chunks fast. Every character in the first class is a token of its own to
+# Cuts text into chunks fast. Every character in the first class is a separate token to
 # BasicTokenizer, every one in `_BLANK` separates tokens; rarer ones of both kinds are left to it.
 _BLANK = " \t\r\n\u00a0\u3000"
 _ALONE = "\u4e00-\u9fff!-/:-@\\[-`{-~。，、；：？！“”‘’（）《》「」【】—…·"
@@ -143,19 +143,19 @@ def choose_entries(
     """
     groups = _mandatory_entries(hanzi_set, forced_chars, do_lower_case)
     taken = {entry for entries in groups.values() for entry in entries}
-    room = vocab_size - len(taken)
-    if room < 0:
+    num_free = vocab_size - len(taken)
+    if num_free < 0:
         raise UserError(
             "--vocab_size=%d is too small: %d entries are always there (%s): pass "
             "--vocab_size=%d or more, or --hanzi_set=none"
             % (vocab_size, len(taken), summary(groups), len(taken))
         )
     frequent = _frequent_pieces(counts.pieces, min_count, taken)
-    groups["characters of the corpus"] = frequent[:room]
-    room -= len(groups["characters of the corpus"])
-    groups["word pieces"] = _trained_word_pieces(counts.latin_words, room, min_count)
-    room -= len(groups["word pieces"])
-    groups["unused entries"] = ["[unused%d]" % number for number in range(1, room + 1)]
+    groups["characters of the corpus"] = frequent[:num_free]
+    num_free -= len(groups["characters of the corpus"])
+    groups["word pieces"] = _trained_word_pieces(counts.latin_words, num_free, min_count)
+    num_free -= len(groups["word pieces"])
+    groups["unused entries"] = ["[unused%d]" % number for number in range(1, num_free + 1)]
     return groups
 
 
@@ -185,7 +185,7 @@ def _mandatory_entries(hanzi_set, forced_chars, do_lower_case):
 def _pieces_of_characters(characters, do_lower_case):
     """The pieces with which words of these characters are never unknown, each once."""
     letters = _letters_after_tokenizing(characters, do_lower_case)
-    # Ideographs and punctuation are words of their own wherever they stand.
+    # Ideographs and punctuation are separate words wherever they occur.
     tokenize = BasicTokenizer(do_lower_case).tokenize
     within_words = [letter for letter in letters if len(tokenize("a" + letter)) == 1]
     return letters + [_PREFIX + letter for letter in within_words]
@@ -450,5 +450,5 @@ def _strings_of_json_line(line):
 
 
 def _file_progress_bar(description, paths):
-    """A bar over the bytes of files as they lie on the disk."""
+    """A bar over the bytes of files as they are on the disk."""
     return progress_bar(description, sum(os.path.getsize(path) for path in paths), "B")

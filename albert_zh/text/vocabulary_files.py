@@ -21,7 +21,7 @@ def is_sentencepiece(path: Optional[str]) -> bool:
 
 
 def name_in_folder(path: Optional[str]) -> str:
-    """What a model folder calls the vocabulary that lies at a path."""
+    """What a model folder calls the vocabulary of a path."""
     return SENTENCEPIECE_FILE if is_sentencepiece(path) else VOCABULARY_FILE
 
 

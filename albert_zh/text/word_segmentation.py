@@ -94,7 +94,7 @@ def starts_sentencepiece_word(piece: str) -> bool:
     """Whether a SentencePiece piece begins a word, as google's scripts see it.
 
     A piece continues a word only if it is made of English letters and signs alone, has no mark of a
-    space before it and is not one sign. Foreign characters are words of their own.
+    space before it and is not one sign. Foreign characters are separate words.
     """
     lowered = piece.lower()
     is_sign = len(piece) == 1 and lowered not in _LETTERS
@@ -102,7 +102,7 @@ def starts_sentencepiece_word(piece: str) -> bool:
 
 
 class LineEncoder:
-    """Cuts lines into pieces and tells which begin a word.
+    """Cuts lines into pieces and marks those that begin a word.
 
     Attributes:
         unknown_id: int, the id of pieces that the vocabulary lacks.

@@ -11,7 +11,7 @@ def choose_allocator(plain):
     """Lets TensorFlow keep the memory of tensors for later ones, unless all is to be plain.
 
     By default each tensor is asked of the C library, which gives large arrays back to the system
-    at once and loses room between arrays of many sizes: more time and memory. What is small stays
+    at once and loses memory between arrays of many sizes: more time and memory. What is small stays
     with the C library, but in one heap for two cores: it would make one for each thread, and what
     is free in one is of no use to the others. For this process, and before its first session; what
     the environment says already is left as it is.

@@ -157,7 +157,7 @@ def check_sizes(
     Args:
         options: the flags.
         config: `AlbertConfig`.
-        vocab_file: the vocabulary's file, or None where there is none.
+        vocab_file: the vocabulary's file, or None.
         num_entries: its entries.
 
     Raises:

@@ -220,7 +220,7 @@ class ProgressHook(tf.train.SessionRunHook):
             "step",
             initial=self._step,
             unit_scale=False,
-            disable=None,  # where there is no terminal, lines of ours also tell the examples' rate
+            disable=None,  # where there is no terminal, lines of ours also show the examples' rate
         )
 
     def before_run(self, run_context):

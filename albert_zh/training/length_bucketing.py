@@ -12,7 +12,7 @@ import tensorflow.compat.v1 as tf
 
 PREFETCHED = 4  # batches that are made ready
 WINDOW = 4096  # rows that are sorted by length together
-ROW = "row"  # the feature that tells the number of a row which is not at its place
+ROW = "row"  # the feature with the position of a row that is not in order
 
 
 # How many replicas (TPU cores, devices) share a step, how many input pipelines feed them, which of
@@ -68,7 +68,7 @@ def order_by_length(lengths, batch_size, seed):
 def window_starts(num_examples, batch_size, num_steps, window=WINDOW):
     """The steps at which windows begin whose batches are of one epoch.
 
-    A batch with the end of one epoch and the beginning of the next is a window of its own, so that
+    A batch with the end of one epoch and the beginning of the next is a separate window, so that
     sorting never brings an example beside itself.
 
     Args:

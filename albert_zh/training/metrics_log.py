@@ -76,7 +76,7 @@ class Metrics:
             raise files.cannot_write(self._path, error) from error
 
     def last(self, name, text):
-        """[text % newest value of a name], or [] where there is none."""
+        """[text % newest value of a name], or [] without one."""
         values = [record[name] for record in self.records if name in record]
         return [text % values[-1]] if values else []
 

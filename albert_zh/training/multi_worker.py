@@ -47,7 +47,7 @@ def _tf_config():
 
 
 def _task():
-    """(kind, index) of this process; raises `UserError` if TF_CONFIG tells none."""
+    """(kind, index) of this process; raises `UserError` if TF_CONFIG holds none."""
     task = _tf_config().get("task", {})
     fields = task if isinstance(task, dict) else {"index": None}
     kind, index = fields.get("type", "worker"), str(fields.get("index", 0))

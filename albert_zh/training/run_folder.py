@@ -93,7 +93,7 @@ def check_same_run(folder, fixed, variable=None):
         folder: the output folder; looked at only if it holds a checkpoint.
         fixed: {name: value} of what makes a model (data, config, vocabulary, rate ...): a
             difference to the run that the folder holds is an error.
-        variable: {name: value} of what may change when a run goes on (epochs): told.
+        variable: {name: value} of what may change when a run goes on (epochs): reported.
 
     Raises:
         UserError: if the folder holds checkpoints of another run.

@@ -340,7 +340,7 @@ def test_runs_over_seeds_and_rates_make_a_table(tmp_path, capsys):
     assert not os.path.exists(os.path.join(data.output, "seed_1", "best"))
     with pytest.raises(UserError, match="--seeds=1,x"):
         run_here(data.arguments(seeds="1,x"))
-    with pytest.raises(UserError, match="no model itself.* lie in .*/seed_1, .*/seed_2: name one"):
+    with pytest.raises(UserError, match="no model itself.* are in .*/seed_1, .*/seed_2: name one"):
         run_here(data.arguments(do_train=False, do_eval=False))
 
 

@@ -775,7 +775,7 @@ def test_bad_input_is_explained(folders, texts_file, tmp_path):
 def test_texts_and_letters_that_the_model_reads_otherwise_are_told(tmp_path, texts_file, capsys):
     settings = {"do_lower_case": False, "max_seq_length": 48}
     folder = small_models.write_model(tmp_path / "cased", settings=settings)
-    with pytest.raises(UserError, match="cased tells upper from lower case, which MediaPipe"):
+    with pytest.raises(UserError, match="cased is case-sensitive, which MediaPipe"):
         export(folder, "--format=tflite", "--metadata")
     export(folder, "--format=tflite", "--seq_length=16", "--output=%s" % (tmp_path / "a.tflite"))
     assert "trained on up to 48 tokens; of longer texts than 16 the" in capsys.readouterr().out

@@ -372,7 +372,7 @@ def test_models_without_pairs_and_closed_ones(tmp_path):
     topics = predictor.Predictor(path)
     with running(http_service.create_app(topics)) as port:
         status, _, answer = post(port, "/similarity", {"pairs": [["a", "b"]]})
-        assert status == 400 and "tells 3 classes apart" in answer["error"]
+        assert status == 400 and "has 3 classes" in answer["error"]
         assert post(port, "/predict", {"texts": ["今天"]})[2]["classes"] == topics.labels
         shutil.rmtree(path)
         assert post(port, "/predict", {"texts": ["今天"]})[0] == 200
@@ -388,7 +388,7 @@ def test_an_unforeseen_error_is_json_too(gate, monkeypatch):
     monkeypatch.setattr(gate, "predict", fail)
     with running(http_service.create_app(gate)) as port:
         status, _, answer = post(port, "/predict", {"texts": ["今天"]})
-    assert status == 500 and answer == {"error": "internal error: the server's log tells more"}
+    assert status == 500 and answer == {"error": "internal error: see the server's log"}
 
 
 def test_addresses_are_shown_as_urls():

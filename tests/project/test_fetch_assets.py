@@ -657,7 +657,7 @@ FOUND = b"HTTP/1.1 302 Found\r\nConnection: close\r\nContent-Length: 0\r\nLocati
         (PART + b"Content-Range: nonsense\r\n\r\nPK\3\4", 2, "sends another part of the file"),
         (PART + b"\r\nPK\3\4", 2, "sends another part of the file"),
         (OK + b"Content-Length: %s\r\n\r\nPK\3\4" % (b"9" * 5000), 2, "broken zip archive"),
-        (OK + b"Content-Length: %s\r\n\r\nPK\3\4" % (b"9" * 40), 2, "no room"),
+        (OK + b"Content-Length: %s\r\n\r\nPK\3\4" % (b"9" * 40), 2, "no disk space"),
         (OK + b"Content-Length: -5\r\n\r\nPK\3\4", 2, "broken zip archive"),
         (
             FOUND + b"ftp://127.0.0.1/model.zip\r\n\r\n",

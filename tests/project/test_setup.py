@@ -295,7 +295,7 @@ def test_killed_while_installing(machine, is_complete):
     process.communicate()
     status, out, err = machine.setup()
     assert (status, out) == (0, machine.venv_python)
-    assert "is not complete: making it anew" in err
+    assert "is not complete: creating it again" in err
     assert machine.setup() == (0, machine.venv_python, "")
 
 

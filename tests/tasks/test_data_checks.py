@@ -39,8 +39,8 @@ def test_what_is_remarkable_is_counted():
         "dev has more rows than train (34 and 32): are the files swapped?",
         "a has 31 rows, b 1",
         "1 classes have fewer than 10 rows in train: b",
-        "1 texts of train stand there with different labels, as '甲' (a, b)",
-        "31 of 34 rows of dev stand in train too, 1 of them with another label",
+        "1 texts of train occur with different labels, as '甲' (a, b)",
+        "31 of 34 rows of dev are in train too, 1 of them with another label",
     ):
         assert words in text
 
@@ -77,9 +77,12 @@ def test_writings_and_separators_of_labels_are_told():
 def test_what_is_said_of_seen_rows_fits_the_scores():
     train = split("train", [("甲", "a"), ("乙", "b")])
     for dev, words in (
-        (train, "2 of 2 rows of dev stand in train too: all of them, so that its scores"),
-        (split("dev", [("甲", "a"), ("丙", "b")]), "too; micro_f1 is told with and without them"),
-        (split("dev", [("甲", "a"), ("丙", "b")])._replace(has_labels=False), "stand in train too"),
+        (train, "2 of 2 rows of dev are in train too: all of them, so that its scores"),
+        (
+            split("dev", [("甲", "a"), ("丙", "b")]),
+            "too; micro_f1 is reported with and without them",
+        ),
+        (split("dev", [("甲", "a"), ("丙", "b")])._replace(has_labels=False), "are in train too"),
     ):
         lines, _ = data_checks.check(MULTI, {"train": train, "dev": dev})
         assert any(line.endswith(words) or words + " say nothing" in line for line in lines)

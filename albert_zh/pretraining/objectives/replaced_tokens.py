@@ -4,9 +4,9 @@
     losses = detection_losses(config, model_of_filled_text, filled.is_replaced)
 
 The model fills the masks of a batch by chance, as probable as it holds each piece, then reads the
-filled text and tells which of its pieces are not those that stood there. That text has no [MASK],
+filled text and detects which of its pieces are not the original ones. That text has no [MASK],
 as the texts of fine-tuning have none, and each of its pieces has a label, not only one in seven.
-ELECTRA fills with a smaller model of its own; here the same weights learn both tasks at once.
+ELECTRA fills with a separate, smaller model; here the same weights learn both tasks at once.
 """
 
 import collections

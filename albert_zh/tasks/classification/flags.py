@@ -149,7 +149,7 @@ def _check_kind(options):
     for name in ("multi_label", "regression"):
         if options[name].value and task.labels is not None:
             raise UserError(
-                "--%s: the task %s has labels of its own; use --task_name=%s"
+                "--%s: the task %s has its own labels; use --task_name=%s"
                 % (name, options.task_name, datasets.OWN_DATA)
             )
     if options.multi_label and options.regression:

@@ -66,7 +66,7 @@ def _overlap(span, other):
 
 
 def _kind_of(span, gold):
-    """(kind, the gold entity that it overlaps most, of its own type if there is one)."""
+    """(kind, the gold entity that it overlaps most, of the same type if there is one)."""
     near = [other for other in gold if _overlap(span, other)]
     if not near:
         return INVENTED, None

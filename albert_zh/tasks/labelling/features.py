@@ -33,7 +33,7 @@ LabelCounts.__doc__ = """What became of gold spans when they were assigned to pi
 Fields:
     spans: int, all of them.
     inexact: int, those that begin or end inside a piece and were extended to whole pieces.
-    left_out: int, those without a piece of their own.
+    left_out: int, those that share their piece with others.
 """
 
 
@@ -79,7 +79,7 @@ def tag_rows(
         encoded: `EncodedText`.
         spans: gold spans in characters, none of which overlap.
         tag_ids: {tag: id}. Pieces outside of all spans have the id of O; in a segmentation, which
-            has no O, they are words of their own.
+            has no O, they are separate words.
         scheme: `tag_schemes.Scheme`.
 
     Returns:
@@ -170,7 +170,7 @@ def notes_of_counts(counts: LabelCounts) -> List[str]:
         )
     if counts.left_out:
         notes.append(
-            "%d of %d entities or words have no word piece of their own and are left out"
+            "%d of %d entities or words have no separate word piece and are left out"
             % (counts.left_out, counts.spans)
         )
     return notes

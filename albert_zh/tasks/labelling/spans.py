@@ -23,7 +23,7 @@ Fields:
     spans: list of `Span`, sorted; None where the file has no labels.
     tokens: list of (start, end), the units that the file labels; None: every character is one.
     line: int, the line of the file at which it begins, from 1.
-    identifier: value of "id" in a JSON file; None where there is none.
+    identifier: value of "id" in a JSON file, or None.
 """
 
 

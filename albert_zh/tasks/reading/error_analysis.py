@@ -139,7 +139,7 @@ def _length_name(at: int) -> str:
 
 
 def excerpt(question: Question, around: int = SHOWN_CONTEXT) -> str:
-    """What is around the first located answer of a context; its beginning where there is none."""
+    """What is around the first located answer of a context; its beginning if none is located."""
     answer = question.located
     begin = max(answer.begin - around, 0) if answer else 0
     end = answer.begin + len(answer.text) + around if answer else 2 * around

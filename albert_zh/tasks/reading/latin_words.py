@@ -2,7 +2,7 @@
 
     latin_words("3.5% of the b.b.c.'s shows")  # ["3.5", "%", "of", "the", "b.b.c.", "'s", "shows"]
 
-Punctuation marks are words of their own, except within numbers, abbreviations and contractions; of
+Punctuation marks are separate words, except within numbers, abbreviations and contractions; of
 a period only the last one of the text. Straight quotation marks become `` and ''.
 """
 

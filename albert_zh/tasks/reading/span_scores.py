@@ -52,7 +52,7 @@ class RankedAnswers(NamedTuple):
 
     @property
     def null_odds(self) -> float:
-        """By how much "no answer" is better than the best answer; inf where there is none."""
+        """By how much "no answer" is better than the best answer; inf without one."""
         return self.null_score - self.answers[0].score if self.answers else np.inf
 
     def text(self, null_threshold: Optional[float] = None) -> str:
