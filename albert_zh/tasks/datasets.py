@@ -121,6 +121,15 @@ _CLUE = {
     "test": ("test.json", "test_public.json", "test1.0.json", "test.tsv", "test.txt"),
 }
 _TSV = {"train": "train.tsv", "dev": "dev.tsv", "test": "test.tsv"}
+_LABELLED_ENDINGS = (
+    ".txt .json .jsonl .tsv .conll .bio .bioes .bmes .char.bmes .char .utf8 .data".split()
+)
+_LABELLED = {
+    split: tuple(name + ending for ending in _LABELLED_ENDINGS for name in names)
+    + tuple("example." + name for name in names)
+    + names
+    for split, names in (("train", ("train",)), ("dev", ("dev", "valid")), ("test", ("test",)))
+}
 PAIR = ("text_a", "text_b", "label")
 _INFERENCE = ("contradiction", "entailment", "neutral")
 _LCQMC = Task(
@@ -199,6 +208,8 @@ TASKS = {
         keys={"text_a": ["#1 string"], "text_b": ["#2 string"], "label": ["quality"]},
     ),
     OWN_DATA: Task(files=_SPLITS, columns=None, labels=None),
+    "ner": Task(files=_LABELLED, columns=None, labels=None, objective="sequence_labelling"),
+    "cws": Task(files=_LABELLED, columns=None, labels=None, objective="sequence_labelling"),
 }
 
 

@@ -364,6 +364,7 @@ _MODULES = {
     "single_label": "albert_zh.tasks.classification.kinds",
     "multi_label": "albert_zh.tasks.classification.kinds",
     "regression": "albert_zh.tasks.classification.kinds",
+    "sequence_labelling": "albert_zh.tasks.labelling.kind",
 }
 _TYPES: Dict[str, TaskType] = {}
 

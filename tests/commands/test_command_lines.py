@@ -59,10 +59,12 @@ WRITERS = {
     "run_classifier": "cached_dir export_dir output_dir",
     "run_classifier_clue": "cached_dir export_dir output_dir",
     "run_classifier_multiclass": "cached_dir export_dir output_dir",
+    "run_classifier_ner": "cached_dir export_dir output_dir",
     "run_classifier_sp_google": "cached_dir export_dir output_dir",
     "run_pretraining": "output_dir export_dir",
     "run_pretraining_google": "output_dir export_dir",
     "run_pretraining_google_fast": "output_dir export_dir",
+    "run_seq_labelling": "cached_dir export_dir output_dir",
     "squad_evaluate": "out_file",
     "scripts/split_corpus": "output_dir",
     "scripts/train_starter": "out",
@@ -316,8 +318,9 @@ def test_remote_storage_is_refused_by_what_reads(read, tmp_path, monkeypatch):
     [("create_pretrain_data.sh", name) for name in ("INPUT_FILE", "OUTPUT_FILE", "VOCAB_FILE")]
     + [("create_pretrain_data_batch.sh", "OUTPUT_DIR")]
     + [
-        ("run_classifier_%s.sh" % task, name)
-        for task in ("lcqmc", "clue", "multiclass")
+        ("run_%s.sh" % task, name)
+        for task in ["classifier_" + name for name in ("lcqmc", "clue", "multiclass")]
+        + ["sequence_labelling"]
         for name in ("DATA_DIR", "MODEL_DIR", "OUTPUT_DIR")
     ]
     + [

@@ -86,9 +86,18 @@ class TagDecoder:
             probability (softmax of the logits) of a tag of the span.
         """
         for rows, ids in zip(logits, self.tag_ids(logits)):
-            spans = tag_schemes.tags_to_spans([self.tags[i] for i in ids], self.scheme)
-            of_tags = _probabilities(rows, ids)
-            yield spans, [float(of_tags[span.start : span.end].min()) for span in spans]
+            yield self.spans(rows, ids)
+
+    def spans(self, logits: np.ndarray, tag_ids: np.ndarray) -> Decoded:
+        """The spans of a text's tags, and their confidences, as of `decode`.
+
+        Args:
+            logits: float [P, K].
+            tag_ids: int [P].
+        """
+        spans = tag_schemes.tags_to_spans([self.tags[i] for i in tag_ids], self.scheme)
+        of_tags = _probabilities(logits, tag_ids)
+        return spans, [float(of_tags[span.start : span.end].min()) for span in spans]
 
 
 def _probabilities(logits, tag_ids):

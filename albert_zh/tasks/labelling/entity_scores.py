@@ -106,6 +106,12 @@ class TokenScorer:
             self._predicted += tag not in self._outside
             self._right += expected == tag and tag not in self._outside
 
+    def merge(self, other: "TokenScorer") -> None:
+        """Adds the counts of another one."""
+        self._gold += other._gold
+        self._predicted += other._predicted
+        self._right += other._right
+
     def metrics(self) -> Dict[str, float]:
         """`eval_precision`, `eval_recall` and `eval_f`."""
         scores = scores_of(self._right, self._predicted, self._gold)

@@ -1,0 +1,26 @@
+r"""The name under which NEZHA's programs label entities: run_seq_labelling.py.
+
+    python run_classifier_ner.py --data_dir=data/entities_sample --do_train_and_eval=true \
+        --bert_config_file=albert_starter_zh/albert_config_tiny.json \
+        --vocab_file=albert_starter_zh/vocab.txt --init_checkpoint=albert_starter_zh \
+        --max_seq_length=128 --train_batch_size=16 --num_train_epochs=10 --output_dir=ner_output
+
+--original_reader reads files as NEZHA's program does. The default of --save_checkpoints_steps is
+NEZHA's.
+"""
+
+from albert_zh.commands import run_seq_labelling
+from albert_zh.common.errors import run_command
+
+__all__ = ["define_flags", "main"]
+
+
+def define_flags():
+    """Defines the command's flags."""
+    run_seq_labelling.define_flags(task_name="ner")
+
+
+def main():
+    """Runs the command line."""
+    define_flags()
+    run_command(run_seq_labelling.run, description=__doc__)

@@ -1,0 +1,52 @@
+r"""Fine-tunes a model that finds entities or words in texts, evaluates it and predicts.
+
+    python run_seq_labelling.py --task_name=ner --data_dir=data/entities_sample \
+        --do_train=true --do_eval=true --do_predict=true \
+        --bert_config_file=albert_starter_zh/albert_config_tiny.json \
+        --vocab_file=albert_starter_zh/vocab.txt --init_checkpoint=albert_starter_zh \
+        --max_seq_length=128 --train_batch_size=32 --learning_rate=1e-4 --num_train_epochs=5 \
+        --output_dir=entities_output
+
+The folder holds train.txt, dev.txt and test.txt (or .json, .tsv, .char.bmes ...): a character and
+its tag a line, CLUENER's or entity_list JSON lines, or words with blanks between (--task_name=cws).
+Format, tag scheme and types are those of the training file; nothing has to be registered.
+"""
+
+from absl import flags
+
+from albert_zh.common.errors import run_command
+from albert_zh.finetuning import runner as finetuning_runner
+
+__all__ = ["define_flags", "main", "run"]
+
+FAMILY = "sequence_labelling"
+FLAGS = flags.FLAGS
+
+
+def define_flags(**defaults):
+    """Defines the command's flags; `defaults` in place of the usual ones."""
+    finetuning_runner.define_flags(FAMILY, **defaults)
+    flags.DEFINE_boolean(
+        "do_train_and_eval", False, "NEZHA's name for --do_train=true --do_eval=true."
+    )
+
+
+def run():
+    """Does what the flags ask for."""
+    if FLAGS.do_train_and_eval:
+        FLAGS.do_train = FLAGS.do_eval = True
+    finetuning_runner.run(export_saved_model, family=FAMILY)
+
+
+def export_saved_model(model_dir, path, options):
+    """Writes the SavedModel of --export_dir, see `to_saved_model.write_servable`."""
+    del options
+    from albert_zh.export import to_saved_model  # few runs need it
+
+    return to_saved_model.write_servable(model_dir, path)
+
+
+def main():
+    """Runs the command line."""
+    define_flags()
+    run_command(run, description=__doc__)

@@ -1,0 +1,121 @@
+"""Flags that only sequence labelling has."""
+
+from typing import Any, Dict, Optional
+
+from absl import flags
+
+from albert_zh.common.errors import UserError
+from albert_zh.tasks import task_type
+from albert_zh.tasks.labelling import json_files, reader, tag_schemes
+
+SOFTMAX, CRF = "softmax", "crf"
+GLOBAL_POINTER, EFFICIENT_GLOBAL_POINTER = "global_pointer", "efficient_global_pointer"
+SPAN_HEADS = (GLOBAL_POINTER, EFFICIENT_GLOBAL_POINTER)
+HEADS = (CRF, SOFTMAX) + SPAN_HEADS
+REFUSED, LONGEST = "error", "longest"  # what is done with overlapping entities
+CRF_RATE_FACTOR = 20.0  # transitions that start from 0 have to grow
+SPAN_RATE_FACTOR = 10.0
+
+_TABLE = (
+    (
+        "enum",
+        "head",
+        CRF,
+        "What labels the word pieces: a conditional random field, independent softmaxes, or scores "
+        "of spans, by which entities may be nested.",
+    ),
+    (
+        "enum",
+        "tag_scheme",
+        None,
+        "Scheme of the tags that are learnt; by default that of the training file, of a file "
+        "without tags BMES for words and BIO for entities.",
+    ),
+    ("enum", "file_format", None, "Format of the files; detected if left out."),
+    (
+        "enum",
+        "overlaps",
+        REFUSED,
+        "What is done with entities that overlap, which tags cannot express: error, or longest, "
+        "which keeps the longest of them.",
+    ),
+    ("enum", "offset_unit", json_files.CHARACTERS, "What positions in JSON files count."),
+    (
+        "boolean",
+        "original_reader",
+        False,
+        "Read columns as NEZHA's run_classifier_ner.py: a sentence ends only at a blank line after "
+        'a "。".',
+    ),
+    (
+        "integer",
+        "stride",
+        None,
+        "Word pieces from one window of a long text to the next; half a window by default.",
+    ),
+    (
+        "float",
+        "head_learning_rate",
+        None,
+        "Factor of the head's learning rate; by default %g with --head=%s, %g with heads of spans, "
+        "else 1." % (CRF_RATE_FACTOR, CRF, SPAN_RATE_FACTOR),
+    ),
+)
+_CHOICES = {
+    "head": HEADS,
+    "tag_scheme": list(tag_schemes.SCHEMES),
+    "file_format": reader.FORMATS,
+    "overlaps": (REFUSED, LONGEST),
+    "offset_unit": list(json_files.OFFSET_UNITS),
+}
+_RATE_FACTORS = {CRF: CRF_RATE_FACTOR, SOFTMAX: 1.0}
+# How files are read may differ from training to use; the others belong to the model.
+READING = ("file_format", "overlaps", "offset_unit", "original_reader")
+
+
+class LabellingFlags(task_type.KindFlags):
+    """The flags of the labelling commands."""
+
+    fixed = ("head", "tag_scheme", "stride") + READING
+
+    def define(self, options: flags.FlagValues) -> None:
+        for kind, name, default, help_text in _TABLE:
+            choices = [_CHOICES[name]] if kind == "enum" else []
+            define = getattr(flags, "DEFINE_" + kind)
+            define(name, default, *choices, help_text, flag_values=options)
+
+    def kind_of(self, options: flags.FlagValues) -> Optional[str]:
+        return "span_labelling" if options.head in SPAN_HEADS else "sequence_labelling"
+
+    def check(self, options: flags.FlagValues) -> None:
+        _check_numbers(options)
+        if options.head not in SPAN_HEADS:
+            return
+        for name in ("tag_scheme", "rdrop_alpha"):
+            if options[name].value:
+                raise UserError(
+                    "--%s=%s has no meaning with --head=%s, which learns no tags: leave it out"
+                    % (name, options[name].value, options.head)
+                )
+
+    def head(self, options: flags.FlagValues) -> Dict[str, Any]:
+        names = ("tag_scheme", "stride") + READING
+        return dict({name: options[name].value for name in names}, form=options.head)
+
+    def rate_factor(self, options: flags.FlagValues) -> float:
+        if options.head_learning_rate is not None:
+            return options.head_learning_rate
+        return _RATE_FACTORS.get(options.head, SPAN_RATE_FACTOR)
+
+
+def _check_numbers(options):
+    """Raises `UserError` for a stride or a factor that makes no sense."""
+    longest = options.max_seq_length - 2  # without [CLS] and [SEP]
+    if options.stride is not None and not 0 < options.stride <= longest:
+        raise UserError(
+            "--stride=%d: expected 1 to %d, the word pieces of a window (--max_seq_length=%d)"
+            % (options.stride, longest, options.max_seq_length)
+        )
+    factor = options.head_learning_rate
+    if factor is not None and not 0 < factor < float("inf"):
+        raise UserError("--head_learning_rate=%s: expected a factor above 0" % factor)

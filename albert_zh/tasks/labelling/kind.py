@@ -1,0 +1,213 @@
+"""Sequence labelling: entities and words, by tags of word pieces or by scores of spans."""
+
+import os
+from typing import Any, Dict
+
+import tensorflow.compat.v1 as tf
+
+from albert_zh.common.errors import UserError
+from albert_zh.tasks import label_rules, task_type
+from albert_zh.tasks import reader as table_reader
+from albert_zh.tasks.labelling import (
+    alignment,
+    column_files,
+    features,
+    global_pointer,
+    heads,
+    json_files,
+    predictions,
+    reader,
+    segmented_files,
+    spans,
+    splits,
+    tag_schemes,
+)
+from albert_zh.tasks.labelling import flags as labelling_flags
+from albert_zh.tasks.labelling.result_files import LabellingFiles
+from albert_zh.tasks.labelling.scorer import METRICS, USUAL_METRICS, LabellingScorer
+from albert_zh.text import offsets
+
+_HEADS = {
+    labelling_flags.CRF: heads.crf_head,
+    labelling_flags.SOFTMAX: heads.softmax_head,
+    labelling_flags.GLOBAL_POINTER: global_pointer.global_pointer_head,
+    labelling_flags.EFFICIENT_GLOBAL_POINTER: global_pointer.efficient_global_pointer_head,
+}
+_SPAN_COLUMNS = ("span_starts", "span_ends", "span_types")
+
+
+class LabelledTexts(label_rules.LabelRules):
+    """Spans of a text in place of a label."""
+
+    has_several_labels = True
+    label_key = "entities"
+
+    def is_possible(self, num_outputs: int) -> bool:
+        return True
+
+    def labels_of_cell(self, cell, separator):
+        return [span.type for span in cell or ()]
+
+    def problem(self, cell):
+        return None
+
+    def labels_to_spread(self, labels):
+        different = sorted(set(labels))
+        return different + [len(different)]
+
+
+class SequenceLabelling(task_type.TaskType):
+    """A tag for each word piece: softmax, or a conditional random field."""
+
+    name = "sequence_labelling"
+    metrics = METRICS
+    usual_metrics = USUAL_METRICS
+    export_outputs = ("logits", "transitions")
+    decoded_outputs = ("logits", "transitions")
+    token_outputs = ("logits",)
+    flags = labelling_flags.LabellingFlags()
+    rules = LabelledTexts()
+    feature_modules = (
+        alignment,
+        column_files,
+        features,
+        json_files,
+        offsets,
+        predictions,
+        reader,
+        segmented_files,
+        spans,
+        splits,
+        tag_schemes,
+    )
+
+    # Settings
+
+    def settings(self, options: Any, trained: Dict[str, Any]) -> Any:
+        settings = super().settings(options, trained)
+        if "head" not in trained:
+            return settings
+        form = trained["head"].get("form")
+        if options["head"].present and options.head != form:
+            raise UserError(
+                "the model was trained with --head=%s, the flags ask for %s" % (form, options.head)
+            )
+        given = {
+            name: options[name].value for name in labelling_flags.READING if options[name].present
+        }
+        return settings._replace(head=dict(trained["head"], **given))
+
+    # Data
+
+    def read_split(self, task, data_dir, split, encoding, skip_bad_rows):
+        return splits.read_split(task, data_dir, split, encoding)
+
+    def with_labels(self, task, train):
+        types = spans.types_of([example.source for example in train.examples])
+        if not types:
+            raise UserError("%s: has no entities: expected some to learn" % train.path)
+        return task._replace(
+            columns=("text_a", "label"), header=(), labels=self.labels_of(task, train, types)
+        )
+
+    def labels_of(self, task, train, types):
+        """The model's outputs: the tags of the types."""
+        return splits.labels_of(types, splits.scheme_of(train, types, task.head.get("tag_scheme")))
+
+    def types_of(self, task):
+        """The types of a model's spans, sorted; [""] of a segmentation."""
+        return splits.types_of_tags(task.labels)
+
+    def scheme_of(self, task):
+        """The `Scheme` of written tags; None where spans may be nested."""
+        return predictions.tag_table(tuple(task.labels))[1]
+
+    def about_data(self, task, splits_of_run):
+        lines, remarks = super().about_data(task, splits_of_run)
+        for name, split in splits_of_run.items():
+            if name != "train":
+                splits.check_types(self.types_of(task), split)
+        return lines, remarks
+
+    def open_stream(self, task, path, encoding):
+        data = splits.read_labelled(path, encoding, task.head)
+        splits.check_types(self.types_of(task), data)
+        examples = splits.examples_of(data, "test")
+        return list(data.notes), ((example, None) for example in examples)
+
+    # Features
+
+    def columns(self, task):
+        return {"tag_ids": task_type.Column("int", is_per_token=True)}
+
+    def features(self, task, example, tokenizer, max_seq_length):
+        encoded = predictions.encoded_text(task, example.text_a, tokenizer, max_seq_length)
+        tag_ids, scheme = predictions.tag_table(tuple(task.labels))
+        rows, _ = features.tag_rows(encoded, example.label or (), tag_ids, scheme)
+        records = [
+            {"input_ids": ids, "segment_ids": [0] * len(ids), "tag_ids": tags}
+            for ids, tags in zip(encoded.input_ids, rows)
+        ]
+        return records, False
+
+    def tags_of_text(self, task, encoded, gold):
+        """(the gold tags of a text's pieces, `features.LabelCounts`)."""
+        tag_ids, scheme = predictions.tag_table(tuple(task.labels))
+        whole = encoded._replace(
+            windows=[alignment.Window(0, len(encoded.offsets), 0, len(encoded.offsets))]
+        )
+        rows, counts = features.tag_rows(whole, gold, tag_ids, scheme)
+        return [task.labels[number] for number in rows[0][encoded.first_piece : -1]], counts
+
+    # Model
+
+    def outputs(self, config, model, features, num_outputs, settings, is_training):
+        output = self._head(config, model, features, num_outputs, settings, is_training)
+        logits = output.predictions["logits"]  # [B, P, K]
+        transitions = output.transitions
+        if transitions is None:
+            transitions = tf.zeros([num_outputs, num_outputs])
+        num_rows = tf.shape(logits)[0]
+        outputs = {
+            "logits": tf.pad(logits, [[0, 0], [heads.FIRST_PIECE, 0], [0, 0]]),  # [B, F, K]
+            "transitions": tf.tile(transitions[None], [num_rows, 1, 1]),  # [B, K, K]
+        }
+        if output.per_example_loss is not None:
+            outputs["loss"] = output.per_example_loss  # [B]
+        return outputs
+
+    def _head(self, config, model, features, num_outputs, settings, is_training):
+        head = _HEADS[settings.head.get("form", labelling_flags.CRF)]
+        return head(model.get_sequence_output(), features, config, num_outputs, is_training)
+
+    def losses(self, outputs, features, settings):
+        return outputs["loss"]
+
+    # Results
+
+    def predicted(self, examples, rows, use):
+        """List of `predictions.Prediction` of examples, whose rows have the outputs given."""
+        return predictions.of_tags(examples, rows, use)
+
+    def scorer(self, use, settings, options=None, num_errors=0):
+        return LabellingScorer(self, use, options, num_errors)
+
+    def result_files(self, folder, use, options):
+        return LabellingFiles(folder, self, use, self._format_of_test(use.task, options))
+
+    def _format_of_test(self, task, options):
+        if task.head.get("file_format"):
+            return task.head["file_format"]
+        path = os.path.isfile(options.data_dir) and options.data_dir
+        path = path or table_reader.split_path(task, options.data_dir, "test")[0]
+        return reader.detect_format(path, options.encoding) if path else None
+
+    def decode(self, examples, predictions_of_rows, use):
+        predicted = self.predicted(examples, predictions_of_rows, use)
+        return [predictions.as_json(e.text_a, found) for e, found in zip(examples, predicted)]
+
+    def next_command(self, task):
+        return "label", '"王小明昨天去了北京大学"'
+
+
+task_type.register(SequenceLabelling())

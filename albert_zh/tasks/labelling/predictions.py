@@ -1,0 +1,130 @@
+"""Outputs of a model -> spans of texts, for reports, files, `Predictor` and serve.py alike."""
+
+import collections
+import functools
+from typing import Any, Dict, List, Sequence
+
+import numpy as np
+
+from albert_zh.tasks.labelling import (
+    alignment,
+    decoding,
+    features,
+    flags,
+    splits,
+    tag_schemes,
+)
+
+Prediction = collections.namedtuple("Prediction", ["spans", "confidences", "tag_ids", "encoded"])
+Prediction.__doc__ = """What is predicted for a text.
+
+Fields:
+    spans: sorted list of `Span`, in characters.
+    confidences: list of float, of the spans.
+    tag_ids: int [P], tags of the text's pieces; None of heads that score spans.
+    encoded: `features.EncodedText`.
+"""
+
+
+@functools.lru_cache(maxsize=8)
+def tag_table(labels):
+    """({tag: id}, scheme) of a tuple of tags."""
+    scheme = tag_schemes.detect_scheme(labels, "label_map.json")
+    return {tag: number for number, tag in enumerate(labels)}, scheme
+
+
+def encoded_text(task: Any, text: str, tokenizer: Any, max_seq_length: int):
+    """`features.EncodedText` of a text, in the windows that the task's settings ask for."""
+    stride = task.head.get("stride")
+    stride = min(stride, max_seq_length - 2) if stride else None
+    return features.encode_text(tokenizer, text, max_seq_length, stride)
+
+
+def of_tags(
+    examples: Sequence[Any], predictions: Sequence[List[Dict[str, np.ndarray]]], use: Any
+) -> List[Prediction]:
+    """The predictions of a head that gives each piece a tag.
+
+    Args:
+        examples: those that are predicted.
+        predictions: for each the outputs of its rows: `logits` float [F, K] and `transitions`
+            float [K, K].
+        use: `task_type.ModelInUse`.
+
+    Returns:
+        list of `Prediction`.
+    """
+    if not examples:
+        return []
+    _, scheme = tag_table(tuple(use.task.labels))
+    has_transitions = use.task.head.get("form") == flags.CRF
+    transitions = predictions[0][0]["transitions"] if has_transitions else None
+    decoder = decoding.TagDecoder(use.task.labels, scheme, transitions)
+    encoded = [
+        encoded_text(use.task, example.text_a, use.tokenizer, use.max_seq_length)
+        for example in examples
+    ]
+    logits = [joined_logits(text, rows) for text, rows in zip(encoded, predictions)]
+    tag_ids = decoder.tag_ids(logits)
+    is_words = tag_schemes.OUTSIDE_TAG not in use.task.labels
+    return [
+        _prediction(example.text_a, text, decoder.spans(rows, ids), ids, is_words)
+        for example, text, rows, ids in zip(examples, encoded, logits, tag_ids)
+    ]
+
+
+def joined_logits(encoded, rows):
+    """The logits of a text's pieces, float [P, K], of those of its windows, each [F, K]."""
+    parts = [
+        row["logits"][encoded.first_piece : encoded.first_piece + window.end - window.start]
+        for row, window in zip(rows, encoded.windows)
+    ]
+    return alignment.join_windows(parts, encoded.windows)
+
+
+def of_pairs(
+    examples: Sequence[Any], predictions: Sequence[List[Dict[str, np.ndarray]]], use: Any
+) -> List[Prediction]:
+    """The predictions of a head that scores spans; arguments as of `of_tags`."""
+    predicted = []
+    for example, rows in zip(examples, predictions):
+        encoded = encoded_text(use.task, example.text_a, use.tokenizer, use.max_seq_length)
+        best = {}
+        for row, window in zip(rows, encoded.windows):
+            spans, confidences = decoding.spans_of_pairs(row, use.task.labels)
+            owned = set(alignment.join_spans([spans], [window]))
+            for span, confidence in zip(spans, confidences):
+                moved = span._replace(start=span.start + window.start, end=span.end + window.start)
+                if moved in owned:
+                    best[moved] = confidence
+        spans = sorted(best)
+        in_characters = alignment.to_characters(spans, encoded.offsets)
+        pairs = sorted(dict(zip(in_characters, (best[span] for span in spans))).items())
+        predicted.append(
+            Prediction([span for span, _ in pairs], [c for _, c in pairs], None, encoded)
+        )
+    return predicted
+
+
+def _prediction(text, encoded, decoded, tag_ids, is_words):
+    """`Prediction` of spans of pieces, shortened so that no character is in two."""
+    spans, confidences, end = [], [], 0
+    for span, confidence in zip(alignment.to_characters(decoded[0], encoded.offsets), decoded[1]):
+        if max(span.start, end) < span.end:
+            spans.append(span._replace(start=max(span.start, end)))
+            confidences.append(confidence)
+            end = span.end
+    if is_words:
+        spans = splits.filled(text, spans)
+        confidences = confidences or [1.0] * len(spans)
+    return Prediction(spans, confidences, tag_ids, encoded)
+
+
+def as_json(text: str, prediction: Prediction) -> List[Dict[str, Any]]:
+    """A text's spans as JSON values: type (not of words), start, end, text and confidence."""
+    listed = []
+    for span, confidence in zip(prediction.spans, prediction.confidences):
+        entry = {"type": span.type} if span.type else {}
+        entry.update(start=span.start, end=span.end, text=text[span.start : span.end])
+        listed.append(dict(entry, confidence=round(confidence, 4)))
+    return listed

@@ -1,0 +1,67 @@
+"""The result files of labelling, see `prediction_files`, and a page of coloured texts."""
+
+import os
+from typing import Any, Optional
+
+from albert_zh.tasks import result_files
+from albert_zh.tasks.labelling import html_page, prediction_files, splits
+
+PAGE = "entities.html"
+_PENDING = 64  # texts that are decoded at once
+
+
+class LabellingFiles(result_files.ResultFiles):
+    """Files of predicted spans; which ones depends on the first example."""
+
+    def __init__(self, folder: str, kind: Any, use: Any, file_format: Optional[str]):
+        """Opens nothing yet.
+
+        Args:
+            folder: where they go.
+            kind: the kind of task.
+            use: `task_type.ModelInUse`.
+            file_format: of the input, key of `reader.FORMATS`; None where it is not known.
+        """
+        super().__init__(folder, [])
+        self._folder, self._kind, self._use, self._format = folder, kind, use, file_format
+        self._pending, self._shown, self._files = [], [], None
+
+    def write(self, example, rows):
+        if self._files is None:
+            self._open(example)
+        self._pending.append((example, rows))
+        if len(self._pending) == _PENDING:
+            self._flush()
+
+    def end(self):
+        self._flush()
+        if self._shown:
+            path = os.path.join(self._folder, PAGE)
+            html_page.write_page(path, "%s" % self._use.notes.get("task", ""), self._shown)
+            self.paths.append(path)
+
+    def _open(self, example):
+        """Opens the files that suit the kind of task, the input's format and its labels."""
+        is_segmentation = self._kind.types_of(self._use.task) == [""]
+        names = [prediction_files.PREDICTIONS]
+        scheme = self._kind.scheme_of(self._use.task)
+        if scheme is not None:
+            names += [prediction_files.CONLL, prediction_files.LABELS]
+        names.append(prediction_files.SEGMENTED if is_segmentation else prediction_files.JSON)
+        has_labels = example.label is not None
+        paths = {name: os.path.join(self._folder, name) for name in names}
+        self._files = prediction_files.PredictionFiles(paths, scheme, self._format, has_labels)
+        self._stack.enter_context(self._files)
+        for name in names:
+            if has_labels or name != prediction_files.LABELS:
+                self.paths.append(paths[name])
+
+    def _flush(self):
+        if not self._pending:
+            return
+        examples, rows = zip(*self._pending)
+        self._pending = []
+        for example, predicted in zip(examples, self._kind.predicted(examples, rows, self._use)):
+            self._files.add(splits.source_of(example), predicted.spans)
+            if len(self._shown) < html_page.SHOWN_TEXTS:
+                self._shown.append((example.text_a, example.label, predicted.spans))

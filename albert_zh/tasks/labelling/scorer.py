@@ -1,0 +1,218 @@
+"""Scores of labelled texts: entities or words, strict and lenient, tags; errors in context."""
+
+import os
+from typing import Any
+
+import numpy as np
+
+from albert_zh.common.errors import UserError
+from albert_zh.tasks import confusion_picture, scorer
+from albert_zh.tasks.labelling import (
+    entity_scores,
+    error_analysis,
+    features,
+    predictions,
+    segmentation_scores,
+    segmented_files,
+    splits,
+    tag_schemes,
+)
+from albert_zh.tasks.markdown import table
+
+METRICS = {
+    "f1": True,
+    "precision": True,
+    "recall": True,
+    "macro_f1": True,
+    "strict_f1": True,
+    "token_f1": True,
+    "loss": False,
+}
+USUAL_METRICS = ("f1", "precision", "recall", "macro_f1", "strict_f1", "token_f1")
+CONFUSION_PICTURE = "confusion_matrix.png"
+_PENDING = 64  # texts that are decoded at once
+WORD = "word"  # what a type without a name is called in tables
+
+
+class LabellingScorer(scorer.Scorer):
+    """Gold and predicted spans of examples."""
+
+    def __init__(self, kind: Any, use: Any, options: Any = None, num_errors: int = 0):
+        """Starts with no examples.
+
+        Args:
+            kind: the kind of task.
+            use: `task_type.ModelInUse`.
+            options: the flags, by which the training words of a segmentation are read; or None.
+            num_errors: how many errors are shown.
+        """
+        super().__init__(num_errors)
+        self._kind, self._use, self._options = kind, use, options
+        self._pending, self._losses = [], []
+        self._gold, self._predicted, self._strict, self._tokens = [], [], [], []
+        self._words = []  # (gold, predicted) words of each text of a segmentation
+        self._analysis = error_analysis.ErrorAnalysis(num_errors)
+        self._counts = []  # `features.LabelCounts` of each text
+
+    @property
+    def is_segmentation(self):
+        """Whether the spans are words."""
+        return self._kind.types_of(self._use.task) == [""]
+
+    def add_labelled(self, example, rows):
+        self._losses.append(float(np.mean([row["loss"] for row in rows])))
+        self._pending.append((example, rows))
+        if len(self._pending) == _PENDING:
+            self._decode()
+
+    def _decode(self):
+        """Turns the outputs of the pending texts into spans."""
+        if not self._pending:
+            return
+        examples, rows = zip(*self._pending)
+        self._pending = []
+        for example, predicted in zip(examples, self._kind.predicted(examples, rows, self._use)):
+            self._add_spans(example, predicted)
+
+    def _add_spans(self, example, predicted):
+        gold = splits.filled(example.text_a, example.label) if self.is_segmentation else None
+        gold = example.label if gold is None else gold
+        self._gold.append(set(gold))
+        self._predicted.append(set(predicted.spans))
+        self._add_tags(example, predicted)
+        if self.is_segmentation:
+            sides = (gold, predicted.spans)
+            words = [segmented_files.words_of(example.text_a, spans) for spans in sides]
+            self._words.append(words)
+        if self.num_errors:
+            self._analysis.add(example.text_a, gold, predicted.spans, predicted.confidences)
+
+    def _add_tags(self, example, predicted):
+        """Adds strictly read spans and the counts of tags; of heads without tags the spans."""
+        counts = entity_scores.TokenScorer()
+        if predicted.tag_ids is None:
+            self._strict.append(set(predicted.spans))
+            _, label_counts = features.span_rows(
+                predicted.encoded, example.label, self._kind.ids_of(self._use.task)
+            )
+        else:
+            gold, label_counts = self._kind.tags_of_text(
+                self._use.task, predicted.encoded, example.label
+            )
+            tags = [self._use.task.labels[number] for number in predicted.tag_ids]
+            counts.add(gold, tags)
+            _, scheme = predictions.tag_table(tuple(self._use.task.labels))
+            strict = tag_schemes.tags_to_spans(tags, scheme, is_strict=True)
+            in_text = features.spans_of_text(predicted.encoded, strict)
+            is_words = self.is_segmentation
+            self._strict.append(
+                set(splits.filled(example.text_a, in_text) if is_words else in_text)
+            )
+        self._tokens.append(counts)
+        self._counts.append(label_counts)
+
+    # Metrics
+
+    def losses(self):
+        return np.array(self._losses)
+
+    def values(self, names, chosen=None):
+        self._decode()
+        indices = range(len(self._gold)) if chosen is None else np.flatnonzero(chosen)
+        lenient, strict = self._entities(self._predicted, indices), None
+        measured = lenient.metrics()
+        if "strict_f1" in names:
+            strict = self._entities(self._strict, indices)
+            measured["strict_f1"] = strict.metrics()["f1"]
+        if "token_f1" in names:
+            tokens = entity_scores.TokenScorer()
+            for index in indices:
+                tokens.merge(self._tokens[index])
+            measured["token_f1"] = tokens.metrics()["eval_f"]
+        return {name: float(measured[name]) for name in names}
+
+    def _entities(self, predicted, indices):
+        entities = entity_scores.EntityScorer()
+        for index in indices:
+            entities.add(self._gold[index], predicted[index])
+        return entities
+
+    # Report
+
+    def details(self):
+        self._decode()
+        report = self._entities(self._predicted, range(len(self._gold))).report()
+        details = {
+            "errors": [
+                {
+                    "kind": error.kind,
+                    "confidence": round(float(error.confidence), 4),
+                    "error": error_analysis.in_context(text, error),
+                }
+                for text, error in self._analysis.most_confident()
+            ],
+            "classes": [
+                {
+                    "label": name or WORD,
+                    "precision": scores.precision,
+                    "recall": scores.recall,
+                    "f1": scores.f1,
+                    "support": scores.support,
+                }
+                for name, scores in report.items()
+            ],
+            "kinds_of_errors": dict(self._analysis.counts()),
+            "alignment": dict(features.added_counts(self._counts)._asdict()),
+        }
+        if self.is_segmentation:
+            details["segmentation"] = self._segmentation()
+        return details
+
+    def _segmentation(self):
+        """The bakeoff's scores; those of unknown words where the training file can be read."""
+        known = self._training_words()
+        counted = segmentation_scores.SegmentationScorer(known or ())
+        for gold, predicted in self._words:
+            counted.add(gold, predicted)
+        measured = counted.metrics()
+        if known is None:
+            for name in ("oov_rate", "oov_recall", "iv_recall"):
+                del measured[name]
+        return measured
+
+    def _training_words(self):
+        if self._options is None or not self._options.data_dir:
+            return None
+        try:
+            train = self._kind.read_split(
+                self._use.task, self._options.data_dir, "train", self._options.encoding, False
+            )
+        except UserError:
+            return None
+        return {
+            example.text_a[span.start : span.end]
+            for example in train.examples
+            for span in example.label or ()
+        }
+
+    def markdown(self, details):
+        columns = ("label", "precision", "recall", "f1", "support")
+        yield from table(columns, [[row[key] for key in columns] for row in details["classes"]])
+        yield from table(("score of words", "value"), list(details.get("segmentation", {}).items()))
+        yield from table(("kind of error", "count"), list(details["kinds_of_errors"].items()))
+        for note in features.notes_of_counts(features.LabelCounts(**details["alignment"])):
+            yield note[0].upper() + note[1:] + "."
+            yield ""
+        yield "### The %d most confident errors" % len(details["errors"])
+        yield ""
+        columns = ("kind", "confidence", "error")
+        yield from table(columns, [[error[key] for key in columns] for error in details["errors"]])
+
+    def draw(self, folder, title):
+        self._decode()
+        if self.is_segmentation or not self.num_errors:
+            return []
+        types, counts = self._analysis.confusion()
+        path = os.path.join(folder, CONFUSION_PICTURE)
+        picture = confusion_picture.draw(counts, types, path, "%s: rows are true types" % title)
+        return [picture] if picture else []

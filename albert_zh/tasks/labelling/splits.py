@@ -1,0 +1,160 @@
+"""The files of a data set as examples, checked: what fine-tuning reads of labelled texts."""
+
+import collections
+from typing import Any, Dict, List, Optional, Sequence, Tuple
+
+from albert_zh.common.errors import UserError
+from albert_zh.tasks import reader as table_reader
+from albert_zh.tasks.labelling import flags, json_files, reader, tag_schemes
+from albert_zh.tasks.labelling.spans import LabelledText, Span
+
+WORD_SCHEME, ENTITY_SCHEME = "BMES", "BIO"  # of files without tags
+
+Example = collections.namedtuple("Example", ["guid", "text_a", "text_b", "label", "source"])
+Example.__doc__ = """A text.
+
+Fields:
+    guid: str, ends with "-" and the line of the file.
+    text_a: str.
+    text_b: None.
+    label: list of `Span`; None where the file has no labels.
+    source: `LabelledText`.
+"""
+
+LabelledSplit = collections.namedtuple(
+    "LabelledSplit", list(table_reader.Split._fields) + ["file_format", "scheme"]
+)
+LabelledSplit.__doc__ = """A `reader.Split` of labelled texts.
+
+Fields beside those of `Split`:
+    file_format: key of `labelling.reader.FORMATS`.
+    scheme: `tag_schemes.Scheme` of its tags; None where it has none.
+"""
+
+
+def read_split(task: Any, data_dir: str, name: str, encoding: str) -> LabelledSplit:
+    """Reads a file of a data set.
+
+    Args:
+        task: `datasets.Task`, whose `head` says how.
+        data_dir: folder.
+        name: "train", "dev" or "test".
+        encoding: of the file.
+
+    Returns:
+        `LabelledSplit`.
+
+    Raises:
+        UserError: for a file that is missing or does not fit.
+    """
+    path, others = table_reader.split_path(task, data_dir, name)
+    if path is None:
+        names = task.files.get(name, ())
+        names = (names,) if isinstance(names, str) else names
+        raise UserError(
+            "--data_dir=%s has no %s file: expected %s" % (data_dir, name, " or ".join(names[:5]))
+        )
+    data = read_labelled(path, encoding, task.head)
+    if name != "test" and not data.has_labels:
+        raise UserError(
+            "%s: has no labels (format %s): expected those of a %s file; --file_format names "
+            "another format" % (path, data.format, name)
+        )
+    notes = ["%s left aside" % ", ".join(others)] if others else []
+    return LabelledSplit(
+        name,
+        path,
+        examples_of(data, name),
+        data.has_labels,
+        notes + ["format %s" % data.format] + list(data.notes),
+        ("text_a", "label") if data.has_labels else ("text_a",),
+        (),
+        data.sha256,
+        {},
+        data.format,
+        data.scheme,
+    )
+
+
+def read_labelled(path: str, encoding: str, head: Dict[str, Any]) -> reader.LabelledFile:
+    """Reads a file as the settings say, and deals with overlapping entities.
+
+    Args:
+        path: file, or folder of the two-file form.
+        encoding: of the file.
+        head: as of `LabellingFlags.head`.
+    """
+    data = reader.read_file(
+        path,
+        head.get("file_format"),
+        encoding,
+        head.get("original_reader", False),
+        head.get("offset_unit") or json_files.CHARACTERS,
+    )
+    if head.get("form") in flags.SPAN_HEADS:
+        return data
+    if head.get("overlaps") == flags.LONGEST:
+        return reader.keep_longest(data)
+    reader.check_flat(data)
+    return data
+
+
+def examples_of(data: reader.LabelledFile, name: str) -> List[Example]:
+    """The texts of a file as examples of a split."""
+    return [
+        Example("%s-%d" % (name, text.line), text.text, None, text.spans, text)
+        for text in data.texts
+    ]
+
+
+def source_of(example: Any) -> LabelledText:
+    """The `LabelledText` of an example, or of a text that was typed in."""
+    source = getattr(example, "source", None)
+    return source or LabelledText(example.text_a, None, None, 1)
+
+
+def check_types(types: Sequence[str], split: Any) -> None:
+    """Raises `UserError` for types that the model does not know.
+
+    Args:
+        types: those of the model.
+        split: `LabelledSplit`, or `LabelledFile`.
+    """
+    texts = getattr(split, "texts", None)
+    if texts is None:
+        texts = [example.source for example in split.examples]
+    data = reader.LabelledFile(split.path, None, texts, None, True, [], "")
+    reader.check_types(types, data)
+
+
+def labels_of(types: Sequence[str], scheme: tag_schemes.Scheme) -> Tuple[str, ...]:
+    """The tags of types, by id; those of words have no O."""
+    return tuple(tag_schemes.all_tags(scheme, types, has_outside=list(types) != [""]))
+
+
+def scheme_of(split: LabelledSplit, types: Sequence[str], name: Optional[str]):
+    """The `Scheme` that is learnt: the one that is named, the file's, or the usual one."""
+    if name is None and split.scheme is not None:
+        return split.scheme
+    return tag_schemes.SCHEMES[name or (WORD_SCHEME if list(types) == [""] else ENTITY_SCHEME)]
+
+
+def types_of_tags(tags: Sequence[str]) -> List[str]:
+    """The types of tags, sorted; [""] for those of words."""
+    return sorted({tag_schemes.split_tag(tag)[1] for tag in tags if tag != tag_schemes.OUTSIDE_TAG})
+
+
+def filled(text: str, spans: Sequence[Span]) -> List[Span]:
+    """Words that follow one another without gaps: characters between two belong to the first.
+
+    Args:
+        text: str.
+        spans: sorted list of `Span`, none of which overlap.
+
+    Returns:
+        list of `Span`, of the whole text.
+    """
+    if not spans:
+        return [Span(0, len(text), "")] if text else []
+    starts = [0] + [span.start for span in spans[1:]]
+    return [Span(start, end, "") for start, end in zip(starts, starts[1:] + [len(text)])]

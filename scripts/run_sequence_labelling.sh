@@ -1,0 +1,42 @@
+#!/usr/bin/env bash
+# Fine-tunes an ALBERT model that finds entities or words in texts, and evaluates it:
+#     bash run_sequence_labelling.sh
+#     HEAD=global_pointer bash run_sequence_labelling.sh
+#     TASK=cws MODEL_DIR=my_model DATA_DIR=my_words OUTPUT_DIR=my_output bash run_sequence_labelling.sh
+# What it needs is installed and downloaded first. Settings, each an environment variable:
+#     MODEL_DIR      folder with config JSON, vocab.txt or spiece.model and, unless training starts
+#                    from random weights, a checkpoint (default: the released albert_tiny_zh, else the
+#                    bundled albert_starter_zh)
+#     DATA_DIR       folder with train.txt, dev.txt and test.txt (or .json, .tsv, .char.bmes ...): a
+#                    character and its tag a line, CLUENER's JSON lines, words with blanks between ...
+#                    (default: data/entities_sample)
+#     OUTPUT_DIR     where everything goes (default: ner_output, with TASK=cws cws_output)
+#     TASK           ner   HEAD            crf    EPOCHS  10
+#     BATCH_SIZE     32    LEARNING_RATE   2e-4   MAX_SEQ_LENGTH 128
+#     SEED           run_seq_labelling.py's own
+#     ALBERT_OFFLINE 1 forbids downloads
+# Further arguments go to run_seq_labelling.py, whose --helpfull lists them; they win over the settings.
+. "$(dirname -- "$(readlink -f -- "${BASH_SOURCE:-$0}")")/classifiers.sh"
+
+SAMPLE_DATA="$PROJECT_ROOT/data/entities_sample"
+
+main() {
+    local python model data task="${TASK:-ner}"
+    case "${1:-}" in -h | --help) usage && return ;; esac
+    check_local DATA_DIR MODEL_DIR OUTPUT_DIR
+    python="$(bash "$PROJECT_ROOT/scripts/setup.sh")"
+    choose_model
+    data="${DATA_DIR:-$SAMPLE_DATA}"
+    [ -d "$data" ] || die "DATA_DIR: $data: no such folder"
+    run_classifier run_seq_labelling.py \
+        --task_name="$task" --do_train=true --do_eval=true --do_predict=true \
+        --head="${HEAD:-crf}" \
+        --max_seq_length="${MAX_SEQ_LENGTH:-128}" \
+        --train_batch_size="${BATCH_SIZE:-32}" \
+        $(rate_flag 2e-4 "$@") \
+        --num_train_epochs="${EPOCHS:-10}" \
+        --output_dir="${OUTPUT_DIR:-$(shown "$PROJECT_ROOT/${task}_output")}" \
+        "$@"
+}
+
+main "$@"

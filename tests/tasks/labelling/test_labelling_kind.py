@@ -1,0 +1,249 @@
+"""Sequence labelling as a kind of task: trained, resumed, predicted, exported, used."""
+
+import glob
+import json
+import os
+import random
+import shutil
+
+import numpy as np
+import pytest
+
+from albert_zh import finetuning
+from albert_zh.common.errors import UserError
+from albert_zh.inference import predictor
+from albert_zh.model import checkpoint_files
+from albert_zh.tasks import datasets, task_type
+from albert_zh.tasks.labelling import splits
+from albert_zh.tasks.labelling.spans import Span
+import small_models
+from workspace import CONFIG
+
+FILLERS, PEOPLE, PLACES = "甲乙丙丁戊己", "赵钱孙李", "京津沪渝"
+STEPS, SAVED_AFTER = 60, 30
+
+
+def labelled_text(generator):
+    """(characters, tags): a place is a letter with a digit after it, a person two surnames."""
+    chars, tags = [], []
+    for _ in range(generator.randint(2, 5)):
+        kind = generator.choice(("O", "per", "loc"))
+        if kind == "O":
+            words = generator.choices(FILLERS, k=generator.randint(1, 3))
+        elif kind == "per":
+            words = generator.choices(PEOPLE, k=2)
+        else:
+            words = generator.choices(PLACES, k=3)
+        chars += words
+        tags += (
+            ["O"] * len(words) if kind == "O" else ["B-" + kind] + ["I-" + kind] * (len(words) - 1)
+        )
+        chars.append("，")
+        tags.append("O")
+    return chars, tags
+
+
+def write_rows(path, count, seed):
+    generator = random.Random(seed)
+    texts = [labelled_text(generator) for _ in range(count)]
+    lines = ["".join("%s %s\n" % pair for pair in zip(*text)) for text in texts]
+    path.write_text("\n".join(lines), encoding="utf-8")
+
+
+@pytest.fixture(name="settings", scope="module")
+def settings_fixture(tmp_path_factory):
+    """Settings of a run, with its files."""
+    folder = tmp_path_factory.mktemp("entities")
+    for name, count in (("train", 200), ("dev", 60), ("test", 20)):
+        write_rows(folder / (name + ".txt"), count, name)
+    vocabulary = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"] + list(
+        FILLERS + PEOPLE + PLACES + "，"
+    )
+    (folder / "vocab.txt").write_text("\n".join(vocabulary) + "\n", encoding="utf-8")
+    config = dict(CONFIG, vocab_size=len(vocabulary), initializer_range=0.2)
+    (folder / "config.json").write_text(json.dumps(config))
+    return {
+        "family": "sequence_labelling",
+        "task_name": "ner",
+        "data_dir": str(folder),
+        "bert_config_file": str(folder / "config.json"),
+        "vocab_file": str(folder / "vocab.txt"),
+        "output_dir": str(folder / "out"),
+        "max_seq_length": 16,  # texts are up to 20 characters long: some have windows
+        "train_batch_size": 16,
+        "train_step": STEPS,
+        "save_checkpoints_steps": SAVED_AFTER,
+        "keep_checkpoint_max": 5,
+        "learning_rate": 5e-3,
+        "head_learning_rate": 1.0,
+        "do_train": True,
+        "do_eval": True,
+        "do_predict": True,
+    }
+
+
+@pytest.fixture(name="finished", scope="module")
+def finished_fixture(settings):
+    """(settings, what the finished run returned)."""
+    return settings, finetuning.run(**settings)
+
+
+def best_of(finished):
+    return os.path.join(finished[0]["output_dir"], "best")
+
+
+def label_columns(path):
+    """(gold, predicted): lists of tags of each text of label_test.txt."""
+    with open(path, encoding="utf-8") as handle:
+        texts = [text.split("\n") for text in handle.read().strip().split("\n\n")]
+    columns = [list(zip(*(line.split() for line in text))) for text in texts]
+    return [list(c[1]) for c in columns], [list(c[2]) for c in columns]
+
+
+def test_scores_are_those_of_seqeval_on_the_written_labels(finished):
+    seqeval_metrics = pytest.importorskip("seqeval.metrics")
+    settings, reached = finished
+    assert reached["metric"] == "f1"
+    path = os.path.join(settings["output_dir"], "label_test.txt")
+    gold, predicted = label_columns(path)
+    test = reached["test"]
+    assert len(gold) == 20 and test["f1"] > 0.9
+    for name, score in (
+        ("f1", seqeval_metrics.f1_score),
+        ("precision", seqeval_metrics.precision_score),
+        ("recall", seqeval_metrics.recall_score),
+    ):
+        assert test[name] == pytest.approx(score(gold, predicted), abs=1e-9)
+    macro = seqeval_metrics.f1_score(gold, predicted, average="macro")
+    assert test["macro_f1"] == pytest.approx(macro, abs=1e-9)
+    of_tags = [(g, p) for pair in zip(gold, predicted) for g, p in zip(*pair)]
+    num_right = sum(g == p != "O" for g, p in of_tags)
+    num_both = sum(g != "O" for g, _ in of_tags) + sum(p != "O" for _, p in of_tags)
+    assert test["token_f1"] == pytest.approx(2 * num_right / num_both, abs=1e-9)
+
+
+def test_the_files_of_a_prediction(finished):
+    folder = finished[0]["output_dir"]
+    with open(os.path.join(folder, "predictions.tsv"), encoding="utf-8") as handle:
+        assert len(handle.readlines()) == 21
+    with open(os.path.join(folder, "predictions.json"), encoding="utf-8") as handle:
+        first = json.loads(handle.readline())
+    assert set(first) == {"text", "label"}
+    with open(os.path.join(folder, "entities.html"), encoding="utf-8") as handle:
+        assert handle.read().count('class="text"') == 20
+    with open(os.path.join(folder, "report.md"), encoding="utf-8") as handle:
+        report = handle.read()
+    assert "| per |" in report and "| missed |" in report
+    with open(os.path.join(folder, "best", "fine_tuning.json"), encoding="utf-8") as handle:
+        assert json.load(handle)["head"]["form"] == "crf"
+    with open(os.path.join(folder, "best", "label_map.json"), encoding="utf-8") as handle:
+        assert list(json.load(handle)) == ["O", "B-loc", "I-loc", "B-per", "I-per"]
+
+
+def test_it_resumes_to_the_same_weights(finished, tmp_path):
+    settings, _ = finished
+    resumed = str(tmp_path / "out")
+    shutil.copytree(settings["output_dir"], resumed)
+    for path in glob.glob(os.path.join(resumed, "model.ckpt-%d*" % STEPS)):
+        os.remove(path)
+    finetuning.run(**dict(settings, output_dir=resumed))
+    whole, again = (
+        checkpoint_files.read_weights(os.path.join(folder, "model.ckpt-%d" % STEPS))
+        for folder in (settings["output_dir"], resumed)
+    )
+    assert set(whole) == set(again) and "crf/transitions" in whole
+    assert np.abs(whole["crf/transitions"]).max() > 0
+    assert all(np.array_equal(whole[name], again[name]) for name in whole)
+
+
+TEXTS = ["甲乙，赵钱，京津沪，丙", "孙李", "丁，渝京津，" * 12 + "赵赵"]  # the last one in windows
+SPANS = [
+    [("per", 3, 5), ("loc", 6, 9)],
+    [("per", 0, 2)],
+    [("loc", 6 * n + 2, 6 * n + 5) for n in range(12)] + [("per", 72, 74)],
+]
+
+
+def spans_of(decoded):
+    return [[(e["type"], e["start"], e["end"]) for e in entities] for entities in decoded]
+
+
+def test_entities_of_texts(finished):
+    with predictor.Predictor(best_of(finished)) as model:
+        decoded, outputs = model.predict(TEXTS)
+    assert outputs is None and spans_of(decoded) == SPANS
+    for text, entities in zip(TEXTS, decoded):
+        assert all(text[e["start"] : e["end"]] == e["text"] for e in entities)
+
+
+@pytest.mark.newest
+@pytest.mark.parametrize("output_format", ["saved_model", "tflite"])
+def test_exported_models_find_the_same_entities(finished, output_format, tmp_path):
+    from albert_zh.commands import export_model
+
+    path = str(tmp_path / ("model.tflite" if output_format == "tflite" else "model"))
+    arguments = [
+        "--model_dir=" + best_of(finished),
+        "--format=" + output_format,
+        "--output=" + path,
+    ]
+    small_models.run_command(export_model, arguments)
+    with predictor.Predictor(best_of(finished)) as model:
+        expected = model.predict(TEXTS)[0]
+    with predictor.Predictor(path) as model:
+        decoded = model.predict(TEXTS)[0]
+    assert spans_of(decoded) == spans_of(expected) == SPANS
+    np.testing.assert_allclose(
+        [e["confidence"] for text in decoded for e in text],
+        [e["confidence"] for text in expected for e in text],
+        atol=2e-3,
+    )
+
+
+def test_a_model_keeps_its_head(finished):
+    settings = dict(finished[0], do_train=False, head="softmax")
+    with pytest.raises(UserError, match="trained with --head=crf, the flags ask for softmax"):
+        finetuning.run(**settings)
+
+
+@pytest.mark.parametrize(
+    "name, text, message",
+    [
+        ("dev", "甲 O\n京 B-city\n", "dev.txt, line 1: the type 'city' .* not in the training"),
+        ("train", "甲 O\n京 K-loc\n", "train.txt, line 2: unknown tag 'K-loc'"),
+        ("train", "甲 O\n京 B-\n", "train.txt, line 2: the tag 'B-' has no type"),
+        ("train", "甲 O\n京\n乙 O\n", "train.txt, line 2: "),
+        ("train", "甲 O\n\n乙 O\n", "train.txt: has no entities"),
+        ("train", "\n\n", "train.txt: has no texts"),
+        ("dev", None, "dev.txt: has no labels"),
+    ],
+)
+def test_bad_files_are_one_line(settings, tmp_path, name, text, message):
+    folder = tmp_path / "data"
+    folder.mkdir()
+    for split in ("train", "dev", "test"):
+        shutil.copy(os.path.join(settings["data_dir"], split + ".txt"), str(folder))
+    content = "甲\n乙\n\n丙\n" if text is None else text
+    (folder / (name + ".txt")).write_text(content, encoding="utf-8")
+    with pytest.raises(UserError, match=message) as raised:
+        finetuning.run(**dict(settings, data_dir=str(folder), output_dir=str(tmp_path / "out")))
+    assert "\n" not in str(raised.value)
+
+
+def test_overlapping_entities_are_named(settings, tmp_path):
+    line = {"text": "甲京津沪", "label": {"loc": {"京津": [[1, 2]]}, "org": {"京津沪": [[1, 3]]}}}
+    (tmp_path / "train.json").write_text(json.dumps(line) + "\n", encoding="utf-8")
+    given = dict(settings, data_dir=str(tmp_path), output_dir=str(tmp_path / "out"))
+    with pytest.raises(UserError, match="overlap.*--head=global_pointer, or --overlaps=longest"):
+        finetuning.run(**given)
+    kind = task_type.get("sequence_labelling")
+    task = datasets.get_task("ner")._replace(head={"overlaps": "longest"})
+    train = kind.read_split(task, str(tmp_path), "train", "utf-8", False)
+    assert train.examples[0].label == [Span(1, 4, "org")]
+    assert any("1 entities that overlap" in note for note in train.notes)
+
+
+def test_words_follow_one_another():
+    spans = [Span(0, 2, ""), Span(3, 4, "")]
+    assert splits.filled("天气 好吗", spans) == [Span(0, 3, ""), Span(3, 5, "")]
+    assert splits.filled("好", []) == [Span(0, 1, "")]
