@@ -161,15 +161,20 @@ def convert(
             files.copy_file(MODELING_FILE, os.path.join(partial, os.path.basename(MODELING_FILE)))
         if "classification" in heads and trained:  # for the way back; PyTorch leaves it alone
             files.write_json(os.path.join(partial, inference_graph.FINE_TUNING_FILE), trained)
-        path = os.path.join(partial, pytorch_files.WEIGHTS_NAME)
-        pytorch_files.write_safetensors(path, tensors, dtype)
-        if write_bin:
-            pytorch_files.write_bin(os.path.join(partial, pytorch_files.BIN_NAME), tensors, dtype)
+        _write_weights(partial, tensors, dtype, write_bin)
         files.write_json(os.path.join(partial, "config.json"), settings)
         _check_written(partial, config, sorted(tensors))
     count = sum(value.size for value in values.values())
     what = "%s, %d parameters, %s" % (settings["architectures"][0], count, dtype)
     return notes + ["%s -> %s (%s)" % (prefix, folder, what)]
+
+
+def _write_weights(folder, tensors, dtype, write_bin):
+    pytorch_files.write_safetensors(
+        os.path.join(folder, pytorch_files.WEIGHTS_NAME), tensors, dtype
+    )
+    if write_bin:
+        pytorch_files.write_bin(os.path.join(folder, pytorch_files.BIN_NAME), tensors, dtype)
 
 
 def _check_written(folder, config, names):

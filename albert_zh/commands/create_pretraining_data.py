@@ -38,6 +38,7 @@ __all__ = [
 FLAGS = flags.FLAGS
 
 
+# long: a table of flags
 def define_flags(google=False, one_segment=False):
     """Defines the command's flags, with the defaults of google's script or of brightmart's.
 
@@ -214,6 +215,7 @@ def _check_outputs(outputs):
         seen.add(target)
 
 
+# long: a table of flags
 def _conflicts(google):
     """Rows (a flag, another flag, whether both are set though they do not go together)."""
     is_dynamic = FLAGS.masking == "dynamic"

@@ -58,6 +58,7 @@ def _defaults(field, form="%g for %s"):
     return ", ".join(form % pair for pair in values if pair[0] is not None)
 
 
+# long: a table of flags
 def define_flags():
     """Defines the command's flags."""
     flags.DEFINE_string(

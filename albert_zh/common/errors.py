@@ -17,8 +17,6 @@ import threading
 from typing import List
 import unicodedata
 
-from albert_zh.common import package_files
-
 __all__ = [
     "EXIT_BROKEN_PIPE",
     "EXIT_INTERRUPTED",
@@ -60,6 +58,8 @@ def stop_at_once(number=None, frame=None):
 
 def _is_command(path):
     """Whether a program is one of the root's commands, each an alias of one in the package."""
+    from albert_zh.common import package_files  # here, as all modules import this one
+
     if not path or not os.path.exists(path):
         return False
     if os.path.dirname(os.path.abspath(path)) != package_files.ROOT:

@@ -184,6 +184,7 @@ def create_model(
     return head.loss, head.per_example_loss, head.logits, head.probabilities
 
 
+# long: the arguments and the model_fn of albert_zh's interface
 def model_fn_builder(
     bert_config,
     num_labels: int,

@@ -223,6 +223,7 @@ def create_attention_mask_from_input_mask(from_tensor, to_mask):
     return tf.ones([batch, length, 1]) * tf.cast(tf.expand_dims(to_mask, 1), tf.float32)
 
 
+# long: 14 arguments, as in albert_zh's interface
 def attention_layer(
     from_tensor,
     to_tensor,

@@ -135,6 +135,7 @@ def attention_layer(
     return tf.reshape(context, [batch, length, num_attention_heads, size_per_head])
 
 
+# long: 14 arguments, as in albert_zh's interface
 def transformer_model(
     input_tensor,
     attention_mask=None,

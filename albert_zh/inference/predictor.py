@@ -45,6 +45,7 @@ _FORM_MISMATCHES = {
 class Predictor(loaded_model.LoadedModel):
     """A fine-tuned model that is loaded once and used by any number of threads."""
 
+    # long: the arguments are listed three times, in the signature, its checks and the loading
     def __init__(
         self,
         path: str,

@@ -1,11 +1,13 @@
 """What a classifier computes of the encoder's output: pooling, probabilities."""
 
-from typing import Optional
+from typing import TYPE_CHECKING, Optional
 
 import tensorflow.compat.v1 as tf
 
-from albert_zh.model.encoder import FIRST_TOKEN, AlbertModel
-from albert_zh.model.layers import max_over_tokens, mean_over_tokens
+from albert_zh.model.layers import FIRST_TOKEN, max_over_tokens, mean_over_tokens
+
+if TYPE_CHECKING:
+    from albert_zh.model.encoder import AlbertModel
 
 # What is predicted, of logits [B, C]: a softmax, a sigmoid for each label, the value itself.
 OBJECTIVES = {"single_label": tf.nn.softmax, "multi_label": tf.sigmoid, "regression": tf.identity}
@@ -23,7 +25,7 @@ def output_positions(pooling: str) -> Optional[str]:
     return FIRST_TOKEN if pooling == "cls" else None
 
 
-def pooled_output(model: AlbertModel, input_mask: tf.Tensor, pooling: str) -> tf.Tensor:
+def pooled_output(model: "AlbertModel", input_mask: tf.Tensor, pooling: str) -> tf.Tensor:
     """One vector for a sequence.
 
     `cls`: the pooler's, as ALBERT is trained; `mean`, `max`: over the last layer's tokens;

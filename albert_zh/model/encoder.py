@@ -22,6 +22,7 @@ from albert_zh.common.errors import UserError
 from albert_zh.model.config import LAYOUTS, AlbertConfig, Layout
 from albert_zh.model.gradient_checkpointing import recomputed, recomputed_chain
 from albert_zh.model.layers import (
+    FIRST_TOKEN,
     dense,
     dropout,
     dropout_seed,
@@ -40,8 +41,6 @@ MASKED_LOGIT = -10000.0  # added to the attention scores of padding
 # float32.
 PRECISIONS = {"float32": tf.float32, "bfloat16": tf.bfloat16, "mixed_float16": tf.float16}
 BLOCK_DROPOUTS = 3  # of attention weights, attention output, feed-forward output
-
-FIRST_TOKEN = "first token"  # see `AlbertModel`
 
 
 class AlbertModel:
@@ -94,12 +93,10 @@ class AlbertModel:
                 self._build_embeddings(config, input_ids, token_type_ids, use_one_hot_embeddings)
             with tf.variable_scope("encoder"):
                 rows = self._project_to_hidden(config)  # [R, H]
-                mask = tf.expand_dims(tf.expand_dims(input_mask, 1), 1)  # [B, 1, 1, F]
-                mask = (1.0 - tf.cast(mask, tf.float32)) * MASKED_LOGIT
                 self._layer_rows = encoder_layers(
                     config,
                     rows,
-                    mask,
+                    _added_to_scores(input_mask),
                     self._batch_shape,
                     recompute and is_training,
                     output_positions,
@@ -250,6 +247,13 @@ def _block_seeds(config):
     return [dropout_seed() if drops else None for _ in range(BLOCK_DROPOUTS)]
 
 
+def _added_to_scores(input_mask):
+    """What masks the attention's scores: float tensor [B, 1, 1, F]."""
+    mask = tf.expand_dims(tf.expand_dims(input_mask, 1), 1)  # [B, 1, 1, F]
+    return (1.0 - tf.cast(mask, tf.float32)) * MASKED_LOGIT
+
+
+# long: the functions in it are the formulas of one block
 def transformer_block(
     config: AlbertConfig,
     layout: Layout,

@@ -195,12 +195,7 @@ def build(
         (key, tf.placeholder(tf.int32, input_shape, name))
         for key, input_shape, name in zip(ENCODER_INPUTS, shapes, input_names)
     )
-    ids, mask, segments = inputs.values()
-    if takes_flat_segments:
-        segments = tf.reshape(segments, tf.shape(ids))
-    if shape[1] is None:
-        longest = config.max_position_embeddings
-        ids, mask, segments = (rows[:, :longest] for rows in (ids, mask, segments))
+    ids, mask, segments = _rows_within_positions(config, inputs, takes_flat_segments, shape[1])
     outputs = collections.OrderedDict()
     # Plain variables are what every freezing tool understands.
     with tf.variable_scope(tf.get_variable_scope(), use_resource=False):
@@ -226,6 +221,17 @@ def _named(outputs):
         (name, tensor if tensor.op.name == name else tf.identity(tensor, name))
         for name, tensor in outputs.items()
     )
+
+
+def _rows_within_positions(config, inputs, takes_flat_segments, length):
+    """(ids, mask, segments), each [B, F], cut to as many tokens as the model has positions."""
+    ids, mask, segments = inputs.values()
+    if takes_flat_segments:
+        segments = tf.reshape(segments, tf.shape(ids))
+    if length is not None:
+        return ids, mask, segments
+    longest = config.max_position_embeddings
+    return tuple(rows[:, :longest] for rows in (ids, mask, segments))
 
 
 def build_for_converter(

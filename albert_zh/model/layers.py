@@ -4,17 +4,20 @@ Letters in shape comments: as in `encoder`.
 """
 
 import contextlib
-from typing import Any, Iterator, List, Optional, Sequence, Union
+from typing import TYPE_CHECKING, Any, Iterator, List, Optional, Sequence, Union
 import zlib
 
 import tensorflow.compat.v1 as tf
 
 from albert_zh.model.activations import compiled, get_activation
-from albert_zh.model.config import AlbertConfig
 from albert_zh.model.gradient_checkpointing import recomputed
 from albert_zh.model.variables import new_variable
 
+if TYPE_CHECKING:
+    from albert_zh.model.config import AlbertConfig
+
 LAYER_NORM_EPSILON = 1e-12
+FIRST_TOKEN = "first token"  # positions that are computed, see `encoder.AlbertModel`
 
 _PARTS_OF_BATCH = [0]  # see `part_of_batch`
 _PARTS_OF_REPLICA = 1 << 20  # more than the parts of any batch
@@ -41,7 +44,7 @@ def max_over_tokens(sequence: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
 def dense(
     x: tf.Tensor,
     width: int,
-    config: AlbertConfig,
+    config: "AlbertConfig",
     scope: str,
     activation: Any = "linear",
     input_activation: Any = "linear",
@@ -85,7 +88,9 @@ def dense(
         return get_activation(activation)(tf.nn.bias_add(x, tf.cast(bias, x.dtype)))
 
 
-def joint_dense(x: tf.Tensor, width: int, config: AlbertConfig, scopes: Sequence[str]) -> tf.Tensor:
+def joint_dense(
+    x: tf.Tensor, width: int, config: "AlbertConfig", scopes: Sequence[str]
+) -> tf.Tensor:
     """Several dense layers of the same input as one product, each with its own variables.
 
     Args:

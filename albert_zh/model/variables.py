@@ -2,16 +2,17 @@
 
 import collections
 import re
-from typing import Dict, Sequence, Tuple
+from typing import TYPE_CHECKING, Dict, Sequence, Tuple
 import zlib
 
 import numpy as np
 import tensorflow.compat.v1 as tf
 
-from albert_zh.model.config import AlbertConfig
+if TYPE_CHECKING:
+    from albert_zh.model.config import AlbertConfig
 
 
-def new_variable(name: str, shape: Sequence[int], config: AlbertConfig) -> tf.Variable:
+def new_variable(name: str, shape: Sequence[int], config: "AlbertConfig") -> tf.Variable:
     """A weight that starts from a truncated normal of the config's `initializer_range`.
 
     With a graph seed set, its start values depend on the seed and its own name only, not on what

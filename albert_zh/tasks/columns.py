@@ -10,8 +10,9 @@ import itertools
 from typing import Any, Dict, List, Optional, Sequence
 
 from albert_zh.tasks import named_columns, task_type
+from albert_zh.tasks.column_choice import ColumnChoice, FirstRows
 from albert_zh.tasks.datasets import KEYS, is_pair
-from albert_zh.tasks.header_columns import ColumnChoice, FirstRows, HeaderColumns
+from albert_zh.tasks.header_columns import HeaderColumns
 from albert_zh.tasks.label_checks import problem_of_label
 from albert_zh.tasks.named_columns import NOT_TEXTS, shortened
 from albert_zh.tasks.position_columns import NUMBER, TEXT_COLUMN, PositionColumns

@@ -16,8 +16,8 @@ from albert_zh.common.errors import UserError
 from albert_zh.common.messages import say
 from albert_zh.common.progress import progress_bar
 from albert_zh.corpus import tfrecords
-from albert_zh.tasks import columns as column_layouts
 from albert_zh.tasks import (
+    column_choice,
     datasets,
     dev_split,
     header_columns,
@@ -31,6 +31,7 @@ from albert_zh.tasks import (
     task_type,
     text_groups,
 )
+from albert_zh.tasks import columns as column_layouts
 from albert_zh.text import (
     encoding,
     sentencepiece_models,
@@ -233,6 +234,7 @@ _MAKE_FEATURES = (
     label_rules,
     label_checks,
     named_columns,
+    column_choice,
     header_columns,
     position_columns,
     column_layouts,

@@ -6,8 +6,8 @@ from typing import Any, Dict
 
 from albert_zh.common.errors import UserError
 from albert_zh.tasks import named_columns
+from albert_zh.tasks.column_choice import ColumnChoice
 from albert_zh.tasks.datasets import PAIR, label_parts
-from albert_zh.tasks.header_columns import ColumnChoice
 from albert_zh.tasks.label_checks import problem_of_label
 from albert_zh.tasks.named_columns import shortened
 

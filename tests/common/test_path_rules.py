@@ -58,9 +58,14 @@ def test_a_part_of_a_model_is_refused_whether_it_is_there_or_not(model, name):
 
 
 def test_files_beside_a_model_are_written(model):
+    before = {path.name: path.read_bytes() for path in model.iterdir() if path.is_file()}
     for name in ("features.npy", "albert_classifier.tflite", "texts.txt"):
-        write(model / name)
-        write(model / name)
+        for content in ("first", "second, longer"):
+            write(model / name, content)
+            assert (model / name).read_text() == content
+    after = {path.name: path.read_bytes() for path in model.iterdir() if path.is_file()}
+    assert set(after) - set(before) == {"features.npy", "albert_classifier.tflite", "texts.txt"}
+    assert {name: after[name] for name in before} == before
 
 
 def test_links_out_of_a_model_are_of_it(tmp_path, model):
