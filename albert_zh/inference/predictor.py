@@ -228,10 +228,11 @@ class Predictor(loaded_model.LoadedModel):
             UserError: if the model is none of pairs.
         """
         column = self.similarity_column()
-        for number, (_, text_b) in enumerate(loaded_model.checked_texts(pairs)):
+        checked = loaded_model.checked_texts(pairs)
+        for number, (_, text_b) in enumerate(checked):
             if text_b is None:
                 raise UserError("text %d is a single text, expected a pair" % number)
-        return self.predict(pairs)[1][:, column]
+        return self.predict(checked)[1][:, column]
 
     def similarity_column(self) -> int:
         """The number of the class which says that the texts of a pair mean the same.
