@@ -301,8 +301,8 @@ def _share_vocabulary(vocabulary, root):
         os.path.exists(vocabulary) and sha256_of_file(vocabulary) == RELEASED_VOCABULARY_SHA256
     )
     if is_released and not os.path.exists(shared):
-        with atomic_write(shared, "wb") as handle:
-            handle.write(read_bytes(vocabulary))
+        with atomic_write(shared, "wb") as stream:
+            stream.write(read_bytes(vocabulary))
         print("its vocabulary is also in %s" % SHARED_VOCABULARY)
 
 

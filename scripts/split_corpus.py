@@ -165,8 +165,8 @@ def write_parts(paths, excluded):
     with files.atomic_write(outputs[0]) as train, files.atomic_write(outputs[1]) as held_out:
         parts = _Parts(train, held_out, excluded)
         for shard in corpus_reader.read_shards(paths, _text_format()):
-            for number, sentences in enumerate(shard.documents):
-                if number or not shard.continues:
+            for index, sentences in enumerate(shard.documents):
+                if index or not shard.continues:
                     parts.start_document()
                 parts.add(sentences)
             notes.update(shard.notes)

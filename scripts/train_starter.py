@@ -553,8 +553,8 @@ def _make_vocabulary():
         text = work_folder("split", "train.txt")
         _run("build_vocab.py", corpus=text, output=path, vocab_size=FLAGS.vocab_size)
     else:
-        with files.atomic_write(path, "wb") as handle:
-            handle.write(files.read_bytes(_vocab_file()))
+        with files.atomic_write(path, "wb") as stream:
+            stream.write(files.read_bytes(_vocab_file()))
     config = validation.read_json(_config_file(), CONFIG)
     config["vocab_size"] = tokenization.num_entries(path)
     files.write_json(_model_config(), config)
@@ -693,7 +693,7 @@ def _run(script, arguments=(), **settings):
 
 def _call(command, **settings):
     """Runs a program, which has to do with Ctrl-C; ends this one as it ends unless that is well."""
-    former = signal.signal(signal.SIGINT, lambda number, frame: None)
+    former = signal.signal(signal.SIGINT, lambda signum, frame: None)
     try:
         status = subprocess.Popen(command, preexec_fn=_end_with_parent, **settings).wait()
     finally:

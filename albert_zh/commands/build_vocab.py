@@ -104,15 +104,15 @@ def _check_flags():
 
 def _is_vocabulary(path):
     """Whether a file begins as what this command writes."""
-    with open(path, "rb") as handle:
-        return handle.readline().rstrip() == SPECIAL_TOKENS[0].encode()
+    with open(path, "rb") as stream:
+        return stream.readline().rstrip() == SPECIAL_TOKENS[0].encode()
 
 
 def _build(corpus):
     """Builds the vocabulary that the flags ask for and writes it; returns its entries."""
     # What may fail comes before what takes long.
     tokenizers_package()
-    with files.atomic_write(FLAGS.output) as handle:
+    with files.atomic_write(FLAGS.output) as stream:
         forced_chars = _forced_chars()
         counts = count_corpus(corpus, FLAGS.do_lower_case, FLAGS.encoding)
         groups = choose_entries(
@@ -124,7 +124,7 @@ def _build(corpus):
             FLAGS.do_lower_case,
         )
         entries = [entry for group in groups.values() for entry in group]
-        handle.write("".join(entry + "\n" for entry in entries))
+        stream.write("".join(entry + "\n" for entry in entries))
     print(printable("%s: %d entries: %s" % (FLAGS.output, len(entries), summary(groups))))
     _print_notes(counts, groups)
     return set(entries)

@@ -67,7 +67,7 @@ def run(words):
             return
         groups = line_reader.groups_with_bar("texts", FLAGS.input_file, FLAGS.encoding)
         for group in groups:
-            texts = [_text_of_line(place, line, is_pairs) for place, line in group]
+            texts = [_text_of_line(source, line, is_pairs) for source, line in group]
             print_classes(model, texts)
 
 
@@ -96,16 +96,16 @@ def _texts_of_words(words, is_pairs):
     return list(zip(words[::2], words[1::2]))
 
 
-def _text_of_line(place, line, is_pairs):
+def _text_of_line(source, line, is_pairs):
     """The text or pair of a line; `is_pairs` None: whichever it looks like."""
     num_columns = line.count("\t") + 1
     if is_pairs or (is_pairs is None and num_columns > 1):
-        return line_reader.pair_of_line(place, line)
+        return line_reader.pair_of_line(source, line)
     if num_columns > 1 and FLAGS.text_pairs is None:
         raise UserError(
             "%s: %d columns, but the model was trained on single texts: keep the text alone, such "
             "as by cut -f1; --text_pairs=false takes the whole line as the text"
-            % (place, num_columns)
+            % (source, num_columns)
         )
     return line
 

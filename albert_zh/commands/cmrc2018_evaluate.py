@@ -42,8 +42,8 @@ def run(words: List[str]) -> None:
     line = metric_line(*words[:2])
     print(line)
     for path in words[2:]:
-        with files.atomic_write(path) as handle:
-            handle.write(line + "\n")
+        with files.atomic_write(path) as stream:
+            stream.write(line + "\n")
 
 
 def metric_line(data_path: str, predictions_path: str) -> str:

@@ -113,8 +113,8 @@ def convert(weights, folder, config_file=None, vocab_file=None):
         if trained:
             files.write_json(os.path.join(partial, inference_graph.FINE_TUNING_FILE), trained)
         config_name = CONFIG_NAMES.get(config.layout, "albert_config.json")
-        with files.atomic_write(os.path.join(partial, config_name)) as handle:
-            handle.write(config.to_json_string())
+        with files.atomic_write(os.path.join(partial, config_name)) as stream:
+            stream.write(config.to_json_string())
         model_folder.write_model_checkpoint(partial, values)
         check_model_folder(partial, folder)
     count = sum(value.size for value in values.values())
@@ -278,8 +278,8 @@ def _write_vocabulary(folder, source, vocab_file, config):
     if tokenizer.entries is None:
         return [missing] + tokenizer.notes
     written = os.path.join(folder, tokenization.VOCABULARY_FILE)
-    with files.atomic_write(written) as handle:
-        handle.writelines(token + "\n" for token in tokenizer.entries)
+    with files.atomic_write(written) as stream:
+        stream.writelines(token + "\n" for token in tokenizer.entries)
     return tokenizer.notes + _vocabulary_notes(written, config, path)
 
 

@@ -283,8 +283,8 @@ def _labels(folder, num_labels):
     labels = label_map.labels_of_map(path)
     label_map.check_num_labels(path, labels, num_labels)
     return {
-        "id2label": {str(number): label for number, label in enumerate(labels)},
-        "label2id": {label: number for number, label in enumerate(labels)},
+        "id2label": {str(class_id): label for class_id, label in enumerate(labels)},
+        "label2id": {label: class_id for class_id, label in enumerate(labels)},
     }
 
 

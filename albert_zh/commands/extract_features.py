@@ -82,8 +82,8 @@ def define_flags():
 def run():
     """Reads texts, writes vectors."""
     form = _form_of_output()
-    with _open_encoder(form) as encoder, _open_output() as handle:
-        count = _write_vectors(encoder, _WRITERS[form](handle, encoder))
+    with _open_encoder(form) as encoder, _open_output() as stream:
+        count = _write_vectors(encoder, _WRITERS[form](stream, encoder))
     print("%d texts, vectors of width %d" % (count, encoder.width), file=sys.stderr)
 
 
@@ -154,8 +154,8 @@ def _open_output():
     if FLAGS.output_file is None:
         yield sys.stdout.buffer
     else:
-        with files.atomic_write(FLAGS.output_file, "wb") as handle:
-            yield handle
+        with files.atomic_write(FLAGS.output_file, "wb") as stream:
+            yield stream
 
 
 def _text_of_line(line):

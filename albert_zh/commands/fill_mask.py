@@ -56,19 +56,19 @@ def run(texts):
             print_filled(filler, texts)
             return
         for group in line_reader.groups_of_lines(None, FLAGS.encoding):
-            for place, line in group:
+            for source, line in group:
                 try:
                     print_filled(filler, [line])
                 except UserError as error:
-                    raise UserError("%s: %s" % (place, error)) from error
+                    raise UserError("%s: %s" % (source, error)) from error
 
 
 def print_filled(filler, texts):
     """Prints a line per mask of each text."""
     for text in texts:
-        for number, words in enumerate(filler.fill(text, FLAGS.top_k), start=1):
+        for rank, words in enumerate(filler.fill(text, FLAGS.top_k), start=1):
             cells = ["%s %.4f" % word for word in words]
-            print("\t".join([text, str(number)] + cells))
+            print("\t".join([text, str(rank)] + cells))
     sys.stdout.flush()
 
 

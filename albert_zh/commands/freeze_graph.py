@@ -70,8 +70,8 @@ def run():
         restore(session, prefix, FLAGS.input_meta_graph or prefix + ".meta")
         _check_outputs(graph, outputs)
         frozen = export_common.frozen(session, outputs)
-    with files.atomic_write(FLAGS.output_graph, "wb") as handle:
-        handle.write(frozen.SerializeToString())
+    with files.atomic_write(FLAGS.output_graph, "wb") as stream:
+        stream.write(frozen.SerializeToString())
     inputs = [node.name for node in frozen.node if node.op == "Placeholder"]
     print(printable("written    %s (%.2f MB)" % (FLAGS.output_graph, frozen.ByteSize() / 1e6)))
     print("inputs     " + ", ".join(inputs))

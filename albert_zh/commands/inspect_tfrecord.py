@@ -66,8 +66,8 @@ def run(words):
     if vocabulary is not None and missing:
         raise UserError("--vocab_file=%s has no %s" % (FLAGS.vocab_file, sorted(missing)[0]))
     writer = _Writer(vocabulary, _has_colors())
-    for number, features in enumerate(_records(path, FLAGS.num), 1):
-        print("\n".join(writer.lines(number, features)))
+    for record_index, features in enumerate(_records(path, FLAGS.num), 1):
+        print("\n".join(writer.lines(record_index, features)))
     print(printable("%s: %d records" % (path, num_records)))
     if FLAGS.check:
         _check_file(path, vocabulary)
@@ -80,12 +80,12 @@ def _has_colors():
 
 def _records(path, most=None):
     """Yields the features of the first records: dict of arrays."""
-    number = 0
+    record_index = 0
     try:
         iterator = tf.python_io.tf_record_iterator(path)
-        while number != most:
-            number += 1
-            yield _features(next(iterator), path, number)
+        while record_index != most:
+            record_index += 1
+            yield _features(next(iterator), path, record_index)
     except StopIteration:
         return
     except tf.errors.PermissionDeniedError as error:
@@ -93,15 +93,17 @@ def _records(path, most=None):
     except (tf.errors.DataLossError, tf.errors.OutOfRangeError) as error:
         raise UserError(
             "%s, record %d: damaged or no TFRecord file (%s): make it again"
-            % (path, number, error.message)
+            % (path, record_index, error.message)
         ) from error
 
 
-def _features(record, path, number):
+def _features(record, path, record_index):
     try:
         example = tf.train.Example.FromString(record)
     except Exception as error:  # of protobuf, whose class depends on its version
-        raise UserError("%s, record %d: holds no tf.train.Example" % (path, number)) from error
+        raise UserError(
+            "%s, record %d: holds no tf.train.Example" % (path, record_index)
+        ) from error
     features, kinds = {}, {}
     for name, feature in example.features.feature.items():
         kinds[name] = kind = feature.WhichOneof("kind")
@@ -110,10 +112,10 @@ def _features(record, path, number):
     if missing:
         raise UserError(
             "%s, record %d: no %s: expected a file of create_pretraining_data.py, found features %s"
-            % (path, number, " and ".join(missing), ", ".join(sorted(features)) or "none")
+            % (path, record_index, " and ".join(missing), ", ".join(sorted(features)) or "none")
         )
     for fault in _faults_of_form(features, kinds):
-        raise UserError("%s, record %d: %s: make it again" % (path, number, fault))
+        raise UserError("%s, record %d: %s: make it again" % (path, record_index, fault))
     return features
 
 
@@ -147,14 +149,14 @@ class _Writer:
         self._mask_id = (vocabulary or {}).get("[MASK]")
         self._has_colors = has_colors
 
-    def lines(self, number, features):
+    def lines(self, record_index, features):
         """A record: a line about it and one for each segment."""
         length = int(features["input_mask"].sum())
         labels = dict(_predictions(features))
         (label,) = features.get("next_sentence_labels", [None])
         order = {0: "A before B", 1: "B before A, or from elsewhere"}.get(label, "unknown")
         yield "record %d: %d of %d pieces, %s, label %s (%s)" % (
-            number,
+            record_index,
             length,
             len(features["input_ids"]),
             "%d predicted" % len(labels) if _is_masked(features) else "masked in training",
@@ -162,18 +164,18 @@ class _Writer:
             order,
         )
         in_b = features["segment_ids"][:length] == 1
-        for name, places in (("A", np.flatnonzero(~in_b)), ("B", np.flatnonzero(in_b))):
-            yield "  %s: %s" % (name, self._segment(features["input_ids"], places, labels))
+        for name, positions in (("A", np.flatnonzero(~in_b)), ("B", np.flatnonzero(in_b))):
+            yield "  %s: %s" % (name, self._segment(features["input_ids"], positions, labels))
 
-    def _segment(self, ids, places, labels):
+    def _segment(self, ids, positions, labels):
         text, before = "", ""
-        for place in places:
-            shown = self._token(ids[place])
-            token = self._token(labels[place]) if place in labels else shown
+        for position in positions:
+            shown = self._token(ids[position])
+            token = self._token(labels[position]) if position in labels else shown
             joins = token.startswith("##") or not (_is_latin(before) and _is_latin(token))
             token_text = token[2:] if token.startswith("##") else token
-            if place in labels:
-                token_text = self._predicted(token_text, ids[place], labels[place])
+            if position in labels:
+                token_text = self._predicted(token_text, ids[position], labels[position])
             text += ("" if joins else " ") + token_text
             before = token
         return text
@@ -218,8 +220,8 @@ def _check_file(path, vocabulary):
             bar.update(len(features["input_ids"]))
     if faults:
         first = "; ".join("record %d: %s" % fault for fault in sorted(faults)[:_MOST_SHOWN_FAULTS])
-        number = len({record for record, _ in faults})
-        raise UserError("%s: %d of %d records are wrong: %s" % (path, number, done, first))
+        num_wrong = len({record for record, _ in faults})
+        raise UserError("%s: %d of %d records are wrong: %s" % (path, num_wrong, done, first))
     if not done:
         raise UserError("%s: no record in it" % path)
     for row in corpus_counts.summary_of_records(counts):
@@ -230,13 +232,13 @@ def _check_file(path, vocabulary):
 def _batches(path):
     """Yields the features of many records at once: dict of arrays [N, k]."""
     rows, sizes = [], None
-    for number, features in enumerate(_records(path), 1):
+    for record_index, features in enumerate(_records(path), 1):
         found = {name: len(values) for name, values in features.items()}
         sizes = sizes or found
         if found != sizes:
             raise UserError(
                 "%s, record %d: features %s, but those before have %s: made with different flags?"
-                % (path, number, found, sizes)
+                % (path, record_index, found, sizes)
             )
         rows.append(features)
         if len(rows) == _BATCH:
@@ -262,13 +264,13 @@ def _complete(features):
 def _faults(features, vocabulary, num_entries):
     """Yields (bool [N]: the records that have it, a fault in words)."""
     ids, mask, segments = (features[name] for name in _SEQUENCE_FEATURES)
-    place = np.arange(ids.shape[1])
+    position = np.arange(ids.shape[1])
     lengths = mask.sum(axis=1)[:, None]
     first_b = lengths - segments.sum(axis=1)[:, None]
-    is_shown = place < lengths
+    is_shown = position < lengths
     yield (mask != is_shown).any(axis=1), "input_mask is not ones and then zeros"
     yield (ids * ~is_shown).any(axis=1), "input_ids are not 0 behind the sequence"
-    in_b = (place >= first_b) & is_shown
+    in_b = (position >= first_b) & is_shown
     yield (segments != in_b).any(axis=1), "segment_ids are not zeros, then ones up to the end"
     if "next_sentence_labels" in features:
         labels = features["next_sentence_labels"]

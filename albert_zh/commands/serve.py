@@ -98,8 +98,8 @@ def run():
 
 
 def _handle_signals(handler):
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, handler)
+    for signum in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(signum, handler)
 
 
 def _server(uvicorn, app):
@@ -119,9 +119,9 @@ def _server(uvicorn, app):
     )
     first_signal = []
 
-    def handle_exit(number, frame):
+    def handle_exit(signum, frame):
         first_signal.append(time.monotonic())
-        if number == signal.SIGINT and time.monotonic() - first_signal[0] > SECONDS_OF_ONE_STOP:
+        if signum == signal.SIGINT and time.monotonic() - first_signal[0] > SECONDS_OF_ONE_STOP:
             stop_at_once()
         server.should_exit = True
 

@@ -135,7 +135,7 @@ def score_lines(model):
     if not FLAGS.pairs:
         print("reading pairs from standard input: text_a<tab>text_b", file=sys.stderr)
     for group in line_reader.groups_with_bar("pairs", FLAGS.pairs, FLAGS.encoding):
-        pairs = [line_reader.pair_of_line(place, line) for place, line in group]
+        pairs = [line_reader.pair_of_line(source, line) for source, line in group]
         print_pairs(pairs, model.similarities(pairs))
 
 

@@ -172,7 +172,7 @@ def _record_settings():
 
 def _segment_pair(tokenizer, ids, label):
     tokens = tokenizer.convert_ids_to_tokens([int(id_) for id_ in ids])
-    ends = [place for place, token in enumerate(tokens) if token == "[SEP]"]
+    ends = [position for position, token in enumerate(tokens) if token == "[SEP]"]
     return SegmentPair("".join(tokens[1 : ends[0]]), "".join(tokens[ends[0] + 1 : ends[1]]), label)
 
 
@@ -187,8 +187,8 @@ def _check(found, expected):
         raise UserError("expected %s, found %s: the code has changed" % (expected, found))
 
 
-def _title(number, chinese, english):
-    print("\n%d. %s  %s" % (number, chinese, english))
+def _title(index, chinese, english):
+    print("\n%d. %s  %s" % (index, chinese, english))
 
 
 def test_factorized_embedding():

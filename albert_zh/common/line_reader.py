@@ -24,8 +24,8 @@ def check_arguments(texts: Iterable[str], name: str = "argument") -> None:
         texts: words of the command line, or values of flags.
         name: what they are, for the message.
     """
-    for number, text in enumerate(texts, start=1):
-        text_encodings.check_decoded(text, "%s %d" % (name, number), _WRONG_TERMINAL)
+    for line_number, text in enumerate(texts, start=1):
+        text_encodings.check_decoded(text, "%s %d" % (name, line_number), _WRONG_TERMINAL)
 
 
 def ask(prompt: str) -> str:
@@ -63,31 +63,34 @@ def groups_of_lines(
             lines with CR alone.
     """
     decoder = text_encodings.text_decoder(encoding)
-    name, number, rest = path or "standard input", 0, ""
+    name, line_number, rest = path or "standard input", 0, ""
     with _opened(path) as stream:
         for block in _blocks(stream, name):
             try:
                 text = rest + decoder.decode(block, final=not block)
             except UnicodeDecodeError as error:
-                line = number + 1 + error.object.count(b"\n", 0, error.start)
-                place = "%s, line %d" % (name, line)
+                line = line_number + 1 + error.object.count(b"\n", 0, error.start)
+                source = "%s, line %d" % (name, line)
                 raise text_encodings.wrong_encoding(
-                    place, error, codecs.lookup(encoding).name
+                    source, error, codecs.lookup(encoding).name
                 ) from error
             except UnicodeError as error:
                 raise text_encodings.undecodable(name, encoding, error) from error
             *lines, rest = text.split("\n")
             if not block and rest:
-                if not number and "\r" in rest[:-1]:
+                if not line_number and "\r" in rest[:-1]:
                     raise text_encodings.wrong_line_ends(name)
                 lines, rest = lines + [rest], ""
             group = [
-                ("%s, line %d" % (name, number + index), _bare(line, is_first=number + index == 1))
+                (
+                    "%s, line %d" % (name, line_number + index),
+                    _bare(line, is_first=line_number + index == 1),
+                )
                 for index, line in enumerate(lines, start=1)
             ]
-            number += len(group)
-            for place, line in group:
-                text_encodings.check_decoded(line, place, "name the --encoding of the text")
+            line_number += len(group)
+            for source, line in group:
+                text_encodings.check_decoded(line, source, "name the --encoding of the text")
             if group:
                 yield group
             if progress is not None:

@@ -21,8 +21,8 @@ def pyplot():
 
 def save(figure, path):
     """Writes a figure as PNG, whole or not at all, and closes it."""
-    with files.atomic_write(path, "wb") as handle:
-        figure.savefig(handle, format="png", dpi=120, bbox_inches="tight")
+    with files.atomic_write(path, "wb") as stream:
+        figure.savefig(stream, format="png", dpi=120, bbox_inches="tight")
     pyplot().close(figure)
 
 

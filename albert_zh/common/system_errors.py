@@ -44,11 +44,11 @@ _NODE = re.compile(r"\{\{.*?\}\} ?")
 
 def number_of(error: Exception) -> Optional[int]:
     """The errno of an error, also of one that TensorFlow has put into words; None without one."""
-    number = getattr(error, "errno", None)
-    if number is None:
+    error_number = getattr(error, "errno", None)
+    if error_number is None:
         text = str(error)
-        number = next((code for code in _ADVICE if os.strerror(code) in text), None)
-    return number
+        error_number = next((code for code in _ADVICE if os.strerror(code) in text), None)
+    return error_number
 
 
 def reason(error: Exception) -> str:
@@ -56,9 +56,11 @@ def reason(error: Exception) -> str:
     if getattr(error, "strerror", None):
         return error.strerror
     lines = [_NODE.sub("", line).strip() for line in str(error).split("\n")]
-    number = number_of(error)
-    if number is not None:
-        return next((line for line in lines if os.strerror(number) in line), os.strerror(number))
+    error_number = number_of(error)
+    if error_number is not None:
+        return next(
+            (line for line in lines if os.strerror(error_number) in line), os.strerror(error_number)
+        )
     descriptive = [line for line in lines if line and not line.startswith(_HEADINGS)]
     return (descriptive or lines)[0]
 

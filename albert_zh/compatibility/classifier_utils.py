@@ -125,8 +125,8 @@ class _TaskProcessor(DataProcessor):
         split = reader.read_split(datasets.get_task(self.task_name), data_dir, name)
         first = self.get_labels()[0]
         return [
-            InputExample("%s-%d" % (name, number), e.text_a, e.text_b, e.label or first)
-            for number, e in enumerate(split.examples, start=self.first_number)
+            InputExample("%s-%d" % (name, index), e.text_a, e.text_b, e.label or first)
+            for index, e in enumerate(split.examples, start=self.first_number)
         ]
 
 

@@ -238,13 +238,13 @@ def write_instance_to_example_files(
     Raises:
         UserError: for a token that the vocabulary lacks.
     """
-    for number, path in enumerate(output_files):
-        of_file = instances[number :: len(output_files)]
-        with files.whole_file(path) as partial, open(partial, "wb") as handle:
+    for index, path in enumerate(output_files):
+        of_file = instances[index :: len(output_files)]
+        with files.whole_file(path) as partial, open(partial, "wb") as stream:
             for first in range(0, len(of_file), _BATCH_ROWS):
                 rows = of_file[first : first + _BATCH_ROWS]
                 features = _features(rows, tokenizer, max_seq_length, max_predictions_per_seq)
-                handle.writelines(tfrecords.frame_records(tfrecords.encode_examples(features)))
+                stream.writelines(tfrecords.frame_records(tfrecords.encode_examples(features)))
 
 
 def _features(instances, tokenizer, max_seq_length, max_predictions):

@@ -71,8 +71,8 @@ class _TensorUnpickler(pickle.Unpickler):
     }
     _KNOWN.update({("torch", name): dtype for name, dtype in _STORAGE_DTYPES.items()})
 
-    def __init__(self, path, handle):
-        super().__init__(handle)
+    def __init__(self, path, stream):
+        super().__init__(stream)
         self.path = path
         self.storages = {}  # by key
 
@@ -95,23 +95,23 @@ class _TensorUnpickler(pickle.Unpickler):
         return self.storages.setdefault(str(key), _Storage(str(key), dtype, count))
 
 
-def _is_size(number):
-    return isinstance(number, int) and 0 <= number <= _LARGEST_SIZE
+def _is_size(size):
+    return isinstance(size, int) and 0 <= size <= _LARGEST_SIZE
 
 
-def _load(path, handle):
-    return _checked_unpickler(path, handle).load()
+def _load(path, stream):
+    return _checked_unpickler(path, stream).load()
 
 
-def _checked_unpickler(path, handle):
+def _checked_unpickler(path, stream):
     """An unpickler at the place where the file is; its work is bounded by the pickle's size."""
-    start = handle.tell()
-    _check_work(handle)
-    handle.seek(start)
-    return _TensorUnpickler(path, handle)
+    start = stream.tell()
+    _check_work(stream)
+    stream.seek(start)
+    return _TensorUnpickler(path, stream)
 
 
-def _check_work(handle):
+def _check_work(stream):
     """Raises `ValueError` for a pickle that a reader would not come to an end with.
 
     Tuples that hold one tuple several times, over some levels, have more members than any memory
@@ -119,10 +119,10 @@ def _check_work(handle):
     is remembered decides how much memory the reader takes for all of them.
 
     Args:
-        handle: file, which is read to the end of the pickle.
+        stream: file, which is read to the end of the pickle.
     """
     stack, memo = [], {}  # numbers of members, 0 for a mark on the stack
-    for opcode, argument, _ in pickletools.genops(handle):
+    for opcode, argument, _ in pickletools.genops(stream):
         kinds = opcode.stack_before
         count = 1
         if pickletools.markobject in kinds:
@@ -154,8 +154,8 @@ def _members(kind, count):
 
 def read_bin(path):
     """{name: array} of a `.bin` file, zipped or as torch before 1.6 wrote it."""
-    with open(path, "rb") as handle:
-        start = handle.read(4)
+    with open(path, "rb") as stream:
+        start = stream.read(4)
     if start[:2] == b"PK":
         return _read_zipped(path)
     if start[:1] == b"\x80":
@@ -174,16 +174,16 @@ def _read_zipped(path):
         order = root[0] + "byteorder"
         if order in archive.namelist() and archive.read(order) != b"little":
             raise ValueError("its numbers are big-endian")
-        places = _places(_load(path, io.BytesIO(archive.read(root[0] + "data.pkl"))))
+        locations = _places(_load(path, io.BytesIO(archive.read(root[0] + "data.pkl"))))
         storages = {}
         bytes_left = os.path.getsize(path)
-        for storage in {place.storage for place in places.values()}:
+        for storage in {location.storage for location in locations.values()}:
             member = archive.getinfo(root[0] + "data/" + storage.key)
             bytes_left -= member.file_size
             if member.file_size != storage.count * item_size(storage.dtype) or bytes_left < 0:
                 raise ValueError("storage %s has %d bytes" % (storage.key, member.file_size))
             storages[storage] = array_of_bytes(archive.read(member), storage.dtype)
-    return _tensors_at(places, storages)
+    return _tensors_at(locations, storages)
 
 
 def _is_main(name):
@@ -192,28 +192,28 @@ def _is_main(name):
 
 def _read_legacy(path):
     """Files of torch before 1.6: pickles in a row, then the storages' counts and bytes."""
-    with open(path, "rb") as handle:
-        if _load(path, handle) != _LEGACY_MAGIC:
+    with open(path, "rb") as stream:
+        if _load(path, stream) != _LEGACY_MAGIC:
             raise ValueError("a pickle, but not of PyTorch")
-        _load(path, handle)  # version of the protocol
-        if not _load(path, handle)["little_endian"]:
+        _load(path, stream)  # version of the protocol
+        if not _load(path, stream)["little_endian"]:
             raise ValueError("its numbers are big-endian")
-        unpickler = _checked_unpickler(path, handle)
-        places = _places(unpickler.load())
+        unpickler = _checked_unpickler(path, stream)
+        locations = _places(unpickler.load())
         storages = {}
-        for key in _load(path, handle):
+        for key in _load(path, stream):
             storage = unpickler.storages[key]
-            count = int.from_bytes(_read_exactly(handle, 8), "little")
+            count = int.from_bytes(_read_exactly(stream, 8), "little")
             if count != storage.count:
                 raise ValueError("storage %s has %d values" % (key, count))
-            raw = _read_exactly(handle, count * item_size(storage.dtype))
+            raw = _read_exactly(stream, count * item_size(storage.dtype))
             storages[storage] = array_of_bytes(raw, storage.dtype)
-    return _tensors_at(places, storages)
+    return _tensors_at(locations, storages)
 
 
-def _read_exactly(handle, size):
+def _read_exactly(stream, size):
     """So many bytes; raises `EOFError` where the file ends before."""
-    content = handle.read(size)
+    content = stream.read(size)
     if len(content) != size:
         raise EOFError("the file ends %d bytes too early" % (size - len(content)))
     return content
@@ -226,30 +226,34 @@ def _places(value):
             value = dict.get(value, key)
     if not isinstance(value, dict):
         raise ValueError("it holds a %s, not tensors by name" % type(value).__name__)
-    places = collections.OrderedDict(
-        (name, place) for name, place in dict.items(value) if isinstance(place, _TensorPlace)
+    locations = collections.OrderedDict(
+        (name, location)
+        for name, location in dict.items(value)
+        if isinstance(location, _TensorPlace)
     )
-    if not places:
+    if not locations:
         raise ValueError("no tensor is in it")
-    return places
+    return locations
 
 
-def _tensors_at(places, storages):
+def _tensors_at(locations, storages):
     """{name: array}; raises `ValueError` if they would take far more memory than their storages."""
     there = sum(values.nbytes for values in storages.values())
     wanted = sum(
-        count_of(place.size) * storages[place.storage].itemsize for place in places.values()
+        count_of(location.size) * storages[location.storage].itemsize
+        for location in locations.values()
     )
     if wanted > _MOST_SHARED * there:
         raise ValueError("its tensors have %d bytes, of %d in the file" % (wanted, there))
     return collections.OrderedDict(
-        (name, _strided(place, storages[place.storage])) for name, place in places.items()
+        (name, _strided(location, storages[location.storage]))
+        for name, location in locations.items()
     )
 
 
-def _strided(place, values):
+def _strided(location, values):
     """A tensor of its storage; checked, as NumPy does not hold strides against the memory's end."""
-    size, stride, offset = place.size, place.stride, place.offset
+    size, stride, offset = location.size, location.stride, location.offset
     count = count_of(size)
     last = offset + sum((n - 1) * step for n, step in zip(size, stride)) if count else 0
     if len(size) != len(stride):

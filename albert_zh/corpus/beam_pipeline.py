@@ -63,13 +63,13 @@ def run(job, paths, outputs, options):
     )
     records = shards | "MakeRecords" >> beam.ParDo(_MakeRecords(job, num_buckets))
     parts = records | beam.Partition(_number_of_output, len(outputs), len(outputs))
-    for number, (path, part) in enumerate(zip(outputs, parts)):
+    for index, (path, part) in enumerate(zip(outputs, parts)):
         shuffled = (
             part
-            | "Group%d" % number >> beam.GroupByKey()
-            | "Sort%d" % number >> beam.FlatMap(_sorted_records)
+            | "Group%d" % index >> beam.GroupByKey()
+            | "Sort%d" % index >> beam.FlatMap(_sorted_records)
         )
-        shuffled | "Write%d" % number >> beam.io.WriteToText(
+        shuffled | "Write%d" % index >> beam.io.WriteToText(
             path,
             shard_name_template="",
             append_trailing_newlines=False,
@@ -96,9 +96,9 @@ class _ReadShards(beam.DoFn):
     def process(self, paths):
         first_places = {}
         for shard in corpus_reader.read_shards(paths, self._text_format):
-            for kind, place in shard.notes:
-                place = first_places.setdefault(kind, place)
-                Metrics.counter(_NAMESPACE, "%s%s\t%s" % (_NOTE, kind, place)).inc()
+            for kind, source in shard.notes:
+                source = first_places.setdefault(kind, source)
+                Metrics.counter(_NAMESPACE, "%s%s\t%s" % (_NOTE, kind, source)).inc()
             yield shard
 
 

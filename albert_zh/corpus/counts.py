@@ -93,10 +93,10 @@ def _lengths_of_masked_words(features, whole_words):
     ends_word = ~masking.maskable_pieces(mask, features["segment_ids"])
     starts = ends_word | ((features["token_boundary"] if whole_words else mask) == 1)
     rows, slots = np.nonzero(features["masked_lm_weights"])
-    places = rows * mask.shape[1] + features["masked_lm_positions"][rows, slots]
-    places = places[starts.ravel()[places]]
+    positions = rows * mask.shape[1] + features["masked_lm_positions"][rows, slots]
+    positions = positions[starts.ravel()[positions]]
     bounds = np.flatnonzero(starts)
-    return bounds[np.searchsorted(bounds, places) + 1] - places
+    return bounds[np.searchsorted(bounds, positions) + 1] - positions
 
 
 def _histogram(name, values):
@@ -221,14 +221,14 @@ class Notes:
 
     def update(self, notes, times=1):
         """Adds an iterable of (kind, place), each met so many times."""
-        for kind, place in notes:
+        for kind, source in notes:
             self._counts[kind] += times
-            self._first_places.setdefault(kind, place)
+            self._first_places.setdefault(kind, source)
 
     def lines(self):
         """List of str, one for each kind."""
         first = self._first_places.items()
-        return ["%d %s (first: %s)" % (self._counts[kind], kind, place) for kind, place in first]
+        return ["%d %s (first: %s)" % (self._counts[kind], kind, source) for kind, source in first]
 
 
 def picture_beside(path):

@@ -34,8 +34,8 @@ def write_run(path, records, keys):
     index = np.empty(len(records), _INDEX)
     index["key"] = keys[order]
     index["end"] = np.cumsum([len(records[i]) for i in order], dtype=np.uint64)
-    with open(_records_file(path), "wb") as handle:
-        handle.write(b"".join([records[i] for i in order]))
+    with open(_records_file(path), "wb") as stream:
+        stream.write(b"".join([records[i] for i in order]))
     _save_index(path, index)
 
 
@@ -78,13 +78,13 @@ def _combined(paths, bucket_bytes):
     combined = paths[0] + "-combined"
     if not os.path.exists(_index_file(combined)):
         index = []
-        with open(_records_file(combined), "wb") as handle:
+        with open(_records_file(combined), "wb") as stream:
             for records, keys in _buckets(paths, bucket_bytes):
                 sizes = np.fromiter(map(len, records), np.uint64, len(records))
                 part = np.empty(len(records), _INDEX)
                 part["key"] = keys
-                part["end"] = handle.tell() + np.cumsum(sizes, dtype=np.uint64)
-                handle.write(b"".join(records))
+                part["end"] = stream.tell() + np.cumsum(sizes, dtype=np.uint64)
+                stream.write(b"".join(records))
                 index.append(part)
         _save_index(combined, np.concatenate(index))
     for path in paths:
@@ -105,8 +105,8 @@ def merge_runs(paths, handles, bucket_bytes=_BUCKET_BYTES, progress=None):
     """
     written = 0
     for records, _ in _buckets(paths, bucket_bytes):
-        for shift, handle in enumerate(handles):
-            handle.write(b"".join(records[(shift - written) % len(handles) :: len(handles)]))
+        for shift, stream in enumerate(handles):
+            stream.write(b"".join(records[(shift - written) % len(handles) :: len(handles)]))
         written += len(records)
         if progress is not None:
             progress.update(sum(map(len, records)))
@@ -115,7 +115,7 @@ def merge_runs(paths, handles, bucket_bytes=_BUCKET_BYTES, progress=None):
 def _buckets(paths, bucket_bytes):
     """Yields the (records, keys) of runs by ranges of keys, sorted."""
     num_buckets = total_bytes(paths) // bucket_bytes + 1
-    bounds = [(number << _KEY_BITS) // num_buckets for number in range(num_buckets + 1)]
+    bounds = [(index << _KEY_BITS) // num_buckets for index in range(num_buckets + 1)]
     for low, high in zip(bounds, bounds[1:]):
         yield _records_between(paths, low, high - 1)
 
@@ -129,9 +129,9 @@ def _records_between(paths, low, high):
         last = np.searchsorted(index["key"], np.uint64(high), side="right")
         ends = index["end"][first:last].astype(np.int64).tolist()
         begin = int(index["end"][first - 1]) if first else 0
-        with open(_records_file(path), "rb") as handle:
-            handle.seek(begin)
-            content = handle.read(ends[-1] - begin if ends else 0)
+        with open(_records_file(path), "rb") as stream:
+            stream.seek(begin)
+            content = stream.read(ends[-1] - begin if ends else 0)
         begins = [begin] + ends
         records += [content[b - begin : e - begin] for b, e in zip(begins, ends)]
         keys.append(np.array(index["key"][first:last]))

@@ -65,10 +65,10 @@ def maskable_pieces(input_mask, segment_ids):
     Returns:
         bool [N, S].
     """
-    place = np.arange(input_mask.shape[1])
+    position = np.arange(input_mask.shape[1])
     last_sep = input_mask.sum(axis=1)[:, None] - 1
     first_sep = last_sep - segment_ids.sum(axis=1)[:, None]
-    return (place > 0) & (place < last_sep) & (place != first_sep)
+    return (position > 0) & (position < last_sep) & (position != first_sep)
 
 
 def masked_features(features, choice, mask_id, vocab_size, generator):

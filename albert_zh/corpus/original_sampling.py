@@ -104,14 +104,14 @@ class OriginalText:
         return self._id(self._pieces[number])
 
     def _number(self, piece):
-        number = self._number_of_piece.get(piece)
-        if number is None:
-            number = self._number_of_piece[piece] = len(self._pieces)
+        index = self._number_of_piece.get(piece)
+        if index is None:
+            index = self._number_of_piece[piece] = len(self._pieces)
             shown = masking.original_visible_token(piece) if self._has_marks else piece
             self._pieces.append(piece)
             self.shown_ids.append(self._id(shown))
             self.starts_word.append(self._starts_word(piece))
-        return number
+        return index
 
     def _id(self, piece):
         try:
@@ -178,18 +178,18 @@ class OriginalSampler:
 
     def _rows_of_document(self, encoded, index):
         first, last = encoded.documents[index]
-        places = encoded.sentences[first : last + 1]
-        lengths = [end - begin for begin, end in zip(places, places[1:])]
+        positions = encoded.sentences[first : last + 1]
+        lengths = [end - begin for begin, end in zip(positions, positions[1:])]
         generator = self._generator
         rows = []
         for begin, middle, end, target in chunks_of_document(lengths, self._settings, generator):
-            segment_a = (places[begin], places[middle])
+            segment_a = (positions[begin], positions[middle])
             if end is None:
-                wanted = target - (places[middle] - places[begin])
+                wanted = target - (positions[middle] - positions[begin])
                 segment_b = segment_of_other_document(encoded, index, wanted, generator)
                 label = 1
             else:
-                segment_b = (places[middle], places[end])
+                segment_b = (positions[middle], positions[end])
                 label = int(not self._settings.random_next and generator.random() < 0.5)
                 if label:
                     segment_a, segment_b = segment_b, segment_a
@@ -254,19 +254,19 @@ class OriginalSampler:
         ids, lengths_a, predictions, starts_word, labels = zip(*rows)
         lengths = np.array([len(row) for row in ids])[:, None]
         lengths_a = np.array(lengths_a)[:, None]
-        place = np.arange(settings.max_seq_length)
+        position = np.arange(settings.max_seq_length)
         most = settings.max_predictions * (2 if settings.permute else 1)
         return {
-            "input_ids": padded(ids, len(place)),
-            "input_mask": (place < lengths).astype(np.int64),
-            "segment_ids": ((place >= lengths_a) & (place < lengths)).astype(np.int64),
+            "input_ids": padded(ids, len(position)),
+            "input_mask": (position < lengths).astype(np.int64),
+            "segment_ids": ((position >= lengths_a) & (position < lengths)).astype(np.int64),
             "masked_lm_positions": padded([[p for p, _ in row] for row in predictions], most),
             "masked_lm_ids": padded([[label for _, label in row] for row in predictions], most),
             "masked_lm_weights": padded(
                 [[1.0] * len(row) for row in predictions], most, np.float32
             ),
             "next_sentence_labels": np.array(labels, np.int64)[:, None],
-            "token_boundary": padded(starts_word, len(place)),
+            "token_boundary": padded(starts_word, len(position)),
         }
 
 

@@ -124,10 +124,10 @@ def _files_below(path):
     for folder, folders, names in os.walk(path, onerror=_cannot_be_read, followlinks=True):
         shown = {name: os.path.realpath(os.path.join(folder, name)) for name in sorted(folders)}
         folders[:] = []
-        for name, place in shown.items():
-            if not name.startswith(".") and place not in seen:  # links may lead in a circle
+        for name, target in shown.items():
+            if not name.startswith(".") and target not in seen:  # links may lead in a circle
                 folders.append(name)
-                seen.add(place)
+                seen.add(target)
         found += [os.path.join(folder, name) for name in names if not name.startswith(".")]
     return found
 
@@ -255,39 +255,41 @@ def _texts_of_files(paths, text_format):
 
 def _texts_of_plain_lines(content, path, text_format):
     """Yields the `_Text`s of a file with a sentence or a paragraph a line."""
-    number = 0
+    line_number = 0
     has_blank_line = has_returns = False
     for line, part in _lines(content, path, text_format):
-        number += part == 0
+        line_number += part == 0
         has_returns |= "\r" in line.rstrip("\r")
         sentences = _sentences(line, text_format)
         is_blank = part == 0 and not sentences
         has_blank_line |= is_blank
-        yield _Text(sentences, is_blank, part == 0, _note(sentences, part == 1, path, number))
-    if number == 1 and has_returns and not text_format.as_original:
+        yield _Text(sentences, is_blank, part == 0, _note(sentences, part == 1, path, line_number))
+    if line_number == 1 and has_returns and not text_format.as_original:
         raise text_encodings.wrong_line_ends(path)
-    if not number:
+    if not line_number:
         yield _Text([], True, False, (EMPTY_FILE, path))
-    elif number > 1 and not has_blank_line and not text_format.as_original:
+    elif line_number > 1 and not has_blank_line and not text_format.as_original:
         yield _Text([], True, False, (ONE_DOCUMENT, path))
 
 
 def _texts_of_json_lines(content, path, text_format):
     """Yields the `_Text`s of a file with a document a line."""
-    number = 0
+    line_number = 0
     whole_lines = text_format._replace(as_original=True)
-    for number, (line, _) in enumerate(_lines(content, path, whole_lines), 1):
+    for line_number, (line, _) in enumerate(_lines(content, path, whole_lines), 1):
         sentences, is_long = [], False
-        for paragraph in _paragraphs(line, "%s, line %d" % (path, number)) if line.strip() else []:
+        for paragraph in (
+            _paragraphs(line, "%s, line %d" % (path, line_number)) if line.strip() else []
+        ):
             is_long |= len(paragraph) > _LINE_CHARACTERS
             for part in _parts(paragraph, text_format):
                 sentences += _sentences(part, text_format)
-        yield _Text(sentences, True, True, _note(sentences, is_long, path, number))
-    if not number:
+        yield _Text(sentences, True, True, _note(sentences, is_long, path, line_number))
+    if not line_number:
         yield _Text([], True, False, (EMPTY_FILE, path))
 
 
-def _paragraphs(line, place):
+def _paragraphs(line, source):
     """The title and the lines of the text of a JSON object."""
     expected = (
         'expected an object such as {"title": "...", "text": "..."} in each line; a file that is '
@@ -296,15 +298,15 @@ def _paragraphs(line, place):
     try:
         document = json.loads(line)
     except (ValueError, RecursionError) as error:
-        raise UserError("%s: not valid JSON (%s): %s" % (place, error, expected)) from error
+        raise UserError("%s: not valid JSON (%s): %s" % (source, error, expected)) from error
     values = map(document.get, _TEXT_KEYS) if isinstance(document, dict) else ()
     texts = [value for value in values if isinstance(value, str)]
     if not texts:
-        raise UserError("%s: no text in it: %s" % (place, expected))
+        raise UserError("%s: no text in it: %s" % (source, expected))
     text = next(filter(str.strip, texts), "")
     title = document.get("title") or ""
     if not isinstance(title, str):
-        raise UserError("%s: the title is no string: %s" % (place, expected))
+        raise UserError("%s: the title is no string: %s" % (source, expected))
     return text_encodings.without_surrogates("%s\n%s" % (title, text)).split("\n")
 
 
@@ -315,11 +317,11 @@ def _sentences(text, text_format):
     return split_sentences(text) if text_format.split_sentences else [text]
 
 
-def _note(sentences, is_long, path, number):
+def _note(sentences, is_long, path, line_number):
     if is_long:
-        return LONG_LINE, "%s, line %d" % (path, number)
+        return LONG_LINE, "%s, line %d" % (path, line_number)
     if any(map(_CONTROL.search, sentences)):
-        return CONTROL_CHARACTERS, "%s, line %d" % (path, number)
+        return CONTROL_CHARACTERS, "%s, line %d" % (path, line_number)
     return None
 
 
@@ -327,23 +329,23 @@ def _lines(content, path, text_format):
     """Yields (line without its end, number of the part) for a file's lines; a long one in parts."""
     decoder = text_encodings.text_decoder(text_format.encoding)
     block_bytes = -1 if text_format.as_original else _BLOCK_BYTES
-    rest, number, part = "", 0, 0
+    rest, line_number, part = "", 0, 0
     for block in itertools.chain(iter(lambda: content.readline(block_bytes), b""), [b""]):
         try:
             text = decoder.decode(block, not block)
         except UnicodeDecodeError as error:
-            place = "%s, line %d" % (path, number + 1)
-            raise text_encodings.wrong_encoding(place, error, text_format.encoding) from error
+            source = "%s, line %d" % (path, line_number + 1)
+            raise text_encodings.wrong_encoding(source, error, text_format.encoding) from error
         except UnicodeError as error:
             raise text_encodings.undecodable(path, text_format.encoding, error) from error
-        if number == 0 and not rest:
+        if line_number == 0 and not rest:
             text = text.lstrip(_BYTE_ORDER_MARK)
         *lines, rest = (rest + text).split("\n")
         for line in lines:
             for part_of_line in _parts(line, text_format):
                 yield part_of_line, part
                 part += 1
-            number, part = number + 1, 0
+            line_number, part = line_number + 1, 0
         *parts, rest = _parts(rest, text_format)
         for part_of_line in parts:
             yield part_of_line, part

@@ -304,29 +304,29 @@ class Sampler:
 
     def _pairs_of_document(self, shard, index, document, draw_other, generator):
         """Rows (begin A, length A, begin B, length B, label) in places of the shard's pieces."""
-        places = shard.sentences[document[0] : document[1] + 1]
+        positions = shard.sentences[document[0] : document[1] + 1]
         if self._settings.one_segment:
             most = self._settings.max_seq_length - SPECIAL_PIECES + 1  # without the second [SEP]
-            segments = segments_of_document(places, most)
+            segments = segments_of_document(positions, most)
             return [(begin, length, begin, 0, _LABEL_OF_ONE) for begin, length in segments]
         is_backward = generator.random() < 0.5
-        lengths = [end - begin for begin, end in zip(places, places[1:])]
+        lengths = [end - begin for begin, end in zip(positions, positions[1:])]
         if is_backward:
             lengths.reverse()
-            places = places[::-1]
+            positions = positions[::-1]
         rows = []
         # A shard of one document, part of a novel, say, has no other to take B from.
         has_others = len(shard.documents) > 1
         settings = self._settings._replace(random_next=self._settings.random_next and has_others)
         for begin, middle, end, target in chunks_of_document(lengths, settings, generator):
-            former = sorted((places[begin], places[middle]))
+            former = sorted((positions[begin], positions[middle]))
             if end is None and not has_others:
                 continue
             if end is None:
                 wanted = target - (former[1] - former[0])
                 latter, label = draw_other(former, index, wanted, generator), 1
             else:
-                latter = sorted((places[middle], places[end]))
+                latter = sorted((positions[middle], positions[end]))
                 is_swapped = not self._settings.random_next and generator.random() < 0.5
                 label = int(is_swapped)
                 if is_swapped != is_backward:
@@ -351,31 +351,31 @@ class Sampler:
         Returns:
             dict of features [N, k] each.
         """
-        place = np.arange(self._settings.max_seq_length)
+        position = np.arange(self._settings.max_seq_length)
         first_sep = 1 + pairs.lengths_a[:, None]  # [N, 1]
         last_sep = first_sep
         if not self._settings.one_segment:
             last_sep = first_sep + 1 + pairs.lengths_b[:, None]
-        in_a = (place >= 1) & (place < first_sep)
-        in_b = (place > first_sep) & (place < last_sep)
+        in_a = (position >= 1) & (position < first_sep)
+        in_b = (position > first_sep) & (position < last_sep)
         sources = np.where(
             in_b,
-            (pairs.begins_b[:, None] - first_sep - 1) + place,
-            pairs.begins_a[:, None] - 1 + place,
+            (pairs.begins_b[:, None] - first_sep - 1) + position,
+            pairs.begins_a[:, None] - 1 + position,
         )
         maskable = in_a | in_b
         sources[~maskable] = 0
         ids = shard.ids[sources].astype(np.int64)
         ids[~maskable] = 0
         ids[:, 0] = self._vocabulary.cls_id
-        ids[(place == first_sep) | (place == last_sep)] = self._vocabulary.sep_id
-        is_first = (place == 1) | (place == first_sep + 1)
+        ids[(position == first_sep) | (position == last_sep)] = self._vocabulary.sep_id
+        is_first = (position == 1) | (position == first_sep + 1)
         is_start = shard.word_starts[sources] | is_first | ~maskable
-        is_shown = place <= last_sep
+        is_shown = position <= last_sep
         return {
             "input_ids": ids,
             "input_mask": is_shown.astype(np.int64),
-            "segment_ids": ((place > first_sep) & is_shown).astype(np.int64),
+            "segment_ids": ((position > first_sep) & is_shown).astype(np.int64),
             "token_boundary": (is_shown & is_start).astype(np.int64),
             "next_sentence_labels": pairs.labels[:, None],
         }

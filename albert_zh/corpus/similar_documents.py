@@ -26,15 +26,15 @@ class Neighbours:
         firsts, lasts = np.array(text.documents, np.int64).reshape(-1, 2).T
         self._ends = np.repeat(lasts, lasts - firsts)
         sentence_of = np.repeat(np.arange(len(self._ends)), np.diff(text.sentences))
-        places = np.flatnonzero(sentence_of[:-1] == sentence_of[1:])
-        codes = self._codes(places)
+        positions = np.flatnonzero(sentence_of[:-1] == sentence_of[1:])
+        codes = self._codes(positions)
         order = np.argsort(codes, kind="stable")
         self._sorted_codes = codes[order]
-        self._sentences = sentence_of[places][order]  # of each sorted code
+        self._sentences = sentence_of[positions][order]  # of each sorted code
 
-    def _codes(self, places):
+    def _codes(self, positions):
         """A number for the pair of pieces at each place."""
-        return (self._ids[places] << 32) | self._ids[places + 1]
+        return (self._ids[positions] << 32) | self._ids[positions + 1]
 
     def following(self, begin, end, document):
         """What stands behind the sentences of other documents that are most similar to a text.

@@ -366,8 +366,8 @@ def write_companions(model, folder):
         source = os.path.join(model.folder, name)
         if storage.exists(source):
             content = files.read_bytes(source)
-            with files.atomic_write(os.path.join(folder, name), "wb") as handle:
-                handle.write(content)
+            with files.atomic_write(os.path.join(folder, name), "wb") as stream:
+                stream.write(content)
 
 
 @contextlib.contextmanager

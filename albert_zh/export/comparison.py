@@ -109,8 +109,8 @@ class Examples:
             loaded_model.DEFAULT_LENGTH, model.config.max_position_embeddings
         )
         rows = [
-            export_common.encoded(model, pair, number, longest)
-            for number, pair in enumerate(ODD_TEXTS + tuple(texts))
+            export_common.encoded(model, pair, index, longest)
+            for index, pair in enumerate(ODD_TEXTS + tuple(texts))
         ]
         rows.sort(key=_length)  # interpreters prepare each length once
         if seq_length:

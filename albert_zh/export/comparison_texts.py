@@ -53,7 +53,7 @@ def of_file(path: Optional[str], encoding: str = "utf-8") -> Texts:
     if len(rows) > 1 and any(column_layouts.TEXT_COLUMN.match(cell.strip()) for cell in rows[0]):
         rows = rows[1:]  # a header
     columns = _text_columns(rows)
-    cells = [[row[number] for number in columns if number < len(row)] for row in rows]
+    cells = [[row[column] for column in columns if column < len(row)] for row in rows]
     return [(row[0], row[1] if len(row) > 1 else None) for row in cells if row]
 
 
@@ -63,22 +63,22 @@ def _text_columns(rows):
     if width == 1:
         return [0]
     columns, variety = [], []
-    for number in range(width):
-        values = [row[number] for row in rows if number < len(row)]
+    for column in range(width):
+        values = [row[column] for row in rows if column < len(row)]
         is_id = all(
             map(column_layouts.NUMBER.match, values[1:] or values)
         )  # line 1 may be a header
         variety.append(0 if is_id else len(set(values)))
         mean_length = sum(map(len, values)) / len(values)
         if not is_id and mean_length > 4 and len(set(values)) > min(len(values) / 4, 100):
-            columns.append(number)
+            columns.append(column)
     return columns[:2] or [variety.index(max(variety))]  # texts as short as labels
 
 
 def spread(texts: Sequence, most: int) -> list:
     """At most so many texts, at equal distances over the whole of a list."""
     count = min(most, len(texts))
-    return [texts[number * len(texts) // count] for number in range(count)]
+    return [texts[column * len(texts) // count] for column in range(count)]
 
 
 def for_ranges(options: export_common.Options) -> Texts:

@@ -153,8 +153,8 @@ def _archive(model):
     """The zip archive of vocabulary and labels; stored plainly, since readers map it."""
     tokens = [
         # Readers pass over empty lines, which would shift the ids of all that follow.
-        token or "[empty%d]" % number
-        for number, token in enumerate(model.tokenizer.inv_vocab.values())
+        token or "[empty%d]" % index
+        for index, token in enumerate(model.tokenizer.inv_vocab.values())
     ]
     contents = {
         VOCABULARY_FILE: "\n".join(tokens) + "\n",

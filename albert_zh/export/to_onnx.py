@@ -88,8 +88,8 @@ def _convert(model, output_names, path, options):
         )
         proto = converted.make_model("ALBERT %s" % options.task)
     _rename(proto)
-    with open(path, "wb") as handle:
-        handle.write(proto.SerializeToString())
+    with open(path, "wb") as stream:
+        stream.write(proto.SerializeToString())
 
 
 def _rename(proto):

@@ -37,8 +37,8 @@ def write_frozen(model, examples, path, options):
     names += export_common.TASKS["encoder"].outputs
     graph_def = export_common.frozen_graph(model, names, heads=heads, shape=shape)
     with export_common.file_to_export(path) as partial:
-        with open(partial, "wb") as handle:
-            handle.write(graph_def.SerializeToString())
+        with open(partial, "wb") as stream:
+            stream.write(graph_def.SerializeToString())
         comparison = _check_frozen(partial, examples, options.limits, path)
         export_common.write_companions(model, os.path.dirname(path) or ".")
     return comparison

@@ -65,8 +65,8 @@ def write(model, examples, path, options):
         content = converted(model, examples.output_names, options)
         if options.metadata:
             content = tflite_metadata.with_metadata(content, model)
-        with open(partial, "wb") as handle:
-            handle.write(content)
+        with open(partial, "wb") as stream:
+            stream.write(content)
         with _quietly():
             comparison = examples.check(_runner(partial), options.limits, path, options.quantize)
         export_common.write_companions(model, os.path.dirname(path) or ".")
@@ -217,9 +217,7 @@ def calibration_rows(model, options):
     longest = options.seq_length or min(
         loaded_model.DEFAULT_LENGTH, model.config.max_position_embeddings
     )
-    rows = [
-        export_common.encoded(model, pair, number, longest) for number, pair in enumerate(texts)
-    ]
+    rows = [export_common.encoded(model, pair, index, longest) for index, pair in enumerate(texts)]
     length = options.seq_length or max(row["input_ids"].shape[1] for row in rows)
     rows = [list(export_common.padded(row, length).values()) for row in rows]
     if options.task == "pretraining":

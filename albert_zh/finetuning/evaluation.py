@@ -155,11 +155,11 @@ class Evaluation:
     def _write_eval_results(self):
         folder = self._setup.folder
         is_of_training = bool(folder.checkpoints())
-        with files.atomic_write(os.path.join(folder.path, EVAL_RESULTS)) as handle:
+        with files.atomic_write(os.path.join(folder.path, EVAL_RESULTS)) as stream:
             for step, metrics in sorted(self._best.evaluations.items()):
                 prefix = folder.checkpoint(step)
                 if not is_of_training:
                     prefix = self._run.predictions.used() or self._setup.init_checkpoint
-                handle.write("***** Eval results %s *****\n" % prefix)
+                stream.write("***** Eval results %s *****\n" % prefix)
                 for name in sorted(metrics):
-                    handle.write("%s = %s\n" % (name, printed(metrics[name])))
+                    stream.write("%s = %s\n" % (name, printed(metrics[name])))

@@ -40,9 +40,9 @@ def run(options, run_once):
     if options.search and not options.do_eval:
         raise UserError("--search compares on dev: add --do_eval=true")
     results = []
-    for number, (rate, seed) in enumerate(itertools.product(rates, seeds), start=1):
+    for run_index, (rate, seed) in enumerate(itertools.product(rates, seeds), start=1):
         folder = os.path.join(options.output_dir, _name(options, rate, seed))
-        print("run %d of %d: %s" % (number, len(rates) * len(seeds), folder))
+        print("run %d of %d: %s" % (run_index, len(rates) * len(seeds), folder))
         result = run_once(
             finetuning_flags.with_values(options, learning_rate=rate, seed=seed, output_dir=folder)
         )
@@ -127,8 +127,8 @@ def _write(folder, results, rows):
     )
     lines = list(_table(rows, metric))
     path = os.path.join(folder, TABLE)
-    with files.atomic_write(path) as handle:
-        handle.write("\n".join(lines) + "\n")
+    with files.atomic_write(path) as stream:
+        stream.write("\n".join(lines) + "\n")
     for line in lines:
         say(line)
     say("%-17s %s", "results", ", ".join([path, os.path.join(folder, MACHINE_TABLE)]))

@@ -418,7 +418,7 @@ class FilesBeside:
         elif path is not None:
             labels = list(label_map.labels_of_map(path))
         else:
-            return [str(number) for number in range(num_labels or 0)]
+            return [str(index) for index in range(num_labels or 0)]
         if num_labels is not None:
             label_map.check_num_labels(path, labels, num_labels)
         return labels

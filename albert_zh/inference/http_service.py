@@ -314,8 +314,8 @@ def _add_error_handlers(app):
     @app.exception_handler(RequestValidationError)
     async def on_invalid(request: Request, error):
         first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"])
-        return _error(422, "%s: %s" % (place, first["msg"]))
+        location = ".".join(str(part) for part in first["loc"])
+        return _error(422, "%s: %s" % (location, first["msg"]))
 
     @app.exception_handler(UserError)
     async def on_user_error(request: Request, error):

@@ -294,18 +294,18 @@ def checked_texts(texts: Sequence[Text]) -> List[Tuple[str, Optional[str]]]:
     if isinstance(texts, (collections.abc.Mapping, collections.abc.Set)) or not _is_iterable(texts):
         raise UserError("texts: expected a list of texts, found %s" % validation.shown(texts))
     checked: List[Tuple[str, Optional[str]]] = []
-    for number, text in enumerate(texts):
+    for index, text in enumerate(texts):
         if isinstance(text, str):
             checked.append((text, None))
         elif _is_pair(text):
             checked.append((text[0], text[1]))
         else:
             raise UserError(
-                "text %d is %s, expected a str or a pair of str" % (number, validation.shown(text))
+                "text %d is %s, expected a str or a pair of str" % (index, validation.shown(text))
             )
         for part in filter(None, checked[-1]):
             text_encodings.check_decoded(
-                part, "text %d" % number, "decode its bytes by their encoding"
+                part, "text %d" % index, "decode its bytes by their encoding"
             )
     return checked
 

@@ -109,10 +109,10 @@ class Corpus:
         self._encoder = validation.checked("encoder", encoder, _ENCODER)
         content = hashlib.sha256()
         lines = enumerate(files.stream_lines(path, encoding, digest=content), start=1)
-        numbered = [(number, line.strip()) for number, line in lines if line.strip()]
+        numbered = [(index, line.strip()) for index, line in lines if line.strip()]
         if not numbered:
             raise UserError("%s has no text: expected a line for each text" % path)
-        self.numbers = np.array([number for number, _ in numbered])
+        self.numbers = np.array([index for index, _ in numbered])
         self.texts = [text for _, text in numbered]
         for name in (path, cache_dir or ""):
             path_rules.check_local(name)
@@ -196,9 +196,9 @@ class Corpus:
             raise UserError("ranking: 'classifier' needs a predictor of sentence pairs")
         rank = _Ranking(ranking, checked_weights(weights), predictor, top_k, candidates)
         pairs = loaded_model.checked_texts(queries)
-        for number, (_, text_b) in enumerate(pairs):
+        for index, (_, text_b) in enumerate(pairs):
             if text_b is not None:
-                raise UserError("text %d is a pair, expected a query, a single text" % number)
+                raise UserError("text %d is a pair, expected a query, a single text" % index)
         queries = [query for query, _ in pairs]
         groups = (
             queries[start : start + QUERIES_AT_ONCE]
@@ -262,8 +262,8 @@ class Corpus:
         """
         exact = functools.partial(nearest_by_numpy, self._vectors)
         lines = collections.defaultdict(list)
-        for number, text in enumerate(self.texts):
-            lines[text].append(number)
+        for index, text in enumerate(self.texts):
+            lines[text].append(index)
         lines = list(lines.values())
         if len(lines) > APPROXIMATE_FROM:
             rows = np.array([numbers[0] for numbers in lines])
@@ -352,15 +352,15 @@ def _nearest_lines(nearest, lines, exact, queries, k):
     """The same as `nearest_by_numpy` by the nearest texts, each of which occurs in some lines."""
     indices = np.zeros([len(queries), k], np.int64)
     cosines = np.zeros([len(queries), k], np.float32)
-    for number, (texts, values) in enumerate(zip(*nearest(queries, k))):
+    for index, (texts, values) in enumerate(zip(*nearest(queries, k))):
         is_found = texts >= 0
         found = [lines[text] for text in texts[is_found]]
         of_query = np.concatenate(found)[:k] if found else ()
         if len(of_query) < k:
-            indices[number], cosines[number] = (a[0] for a in exact(queries[number][None], k))
+            indices[index], cosines[index] = (a[0] for a in exact(queries[index][None], k))
         else:
-            indices[number] = of_query
-            cosines[number] = np.repeat(values[is_found], list(map(len, found)))[:k]
+            indices[index] = of_query
+            cosines[index] = np.repeat(values[is_found], list(map(len, found)))[:k]
     return indices, cosines
 
 

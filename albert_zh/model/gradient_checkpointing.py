@@ -124,9 +124,9 @@ def recomputed_chain(
             results.append(function(results[-1] if results else x))
         names_of.append(names)
     outputs = []
-    for place, (function, result) in enumerate(zip(functions, results)):
-        later = set().union(*names_of[place + 1 :])
-        values = collections.OrderedDict((name, variables[name]) for name in names_of[place])
+    for position, (function, result) in enumerate(zip(functions, results)):
+        later = set().union(*names_of[position + 1 :])
+        values = collections.OrderedDict((name, variables[name]) for name in names_of[position])
         x, passed_on = _with_late_gradient(
             function, scope, x, result, values, [name for name in values if name in later]
         )

@@ -57,16 +57,16 @@ def accumulated_gradients(
     for name, values in parts.items():
         values.set_shape([num_parts, None] + batch[name].shape.as_list()[1:])
 
-    def of_part(number):
-        gradients, values = compute({name: parts[name][number] for name in parts}, number)
+    def of_part(index):
+        gradients, values = compute({name: parts[name][index] for name in parts}, index)
         return [tf.convert_to_tensor(gradient) for gradient in gradients], values
 
-    def add_part(number, sums):
-        return number + 1, tf.nest.map_structure(tf.add, sums, of_part(number))
+    def add_part(index, sums):
+        return index + 1, tf.nest.map_structure(tf.add, sums, of_part(index))
 
     # The first part stands before the loop, as variables cannot be made in it.
     _, sums = tf.while_loop(
-        lambda number, _: number < num_parts,
+        lambda index, _: index < num_parts,
         add_part,
         [tf.constant(1), of_part(0)],
         parallel_iterations=1,

@@ -36,11 +36,11 @@ def labels_of_numbers(numbers: Mapping[str, int], name: str) -> Tuple[str, ...]:
     Raises:
         UserError: unless the numbers are 0 to n - 1.
     """
-    for expected, (label, number) in enumerate(sorted(numbers.items(), key=lambda item: item[1])):
-        if number != expected:
+    for expected, (label, class_id) in enumerate(sorted(numbers.items(), key=lambda item: item[1])):
+        if class_id != expected:
             raise UserError(
                 "%s: expected %s, each number once: the label %s has %d in place of %d"
-                % (name, LABEL_MAP_KIND.expected, validation.shown(label), number, expected)
+                % (name, LABEL_MAP_KIND.expected, validation.shown(label), class_id, expected)
             )
     return tuple(sorted(numbers, key=numbers.__getitem__))
 

@@ -182,8 +182,8 @@ def _gradients(config, settings, features, scaler):
     denominators = [total / num_replicas for total in sums]
     variables = []
 
-    def compute(part, number):
-        with part_of_batch(number):
+    def compute(part, index):
+        with part_of_batch(index):
             losses = pretraining_losses(config, part, True, settings, denominators)
         variables[:] = tf.trainable_variables()
         loss = losses.total / num_replicas  # replicas' gradients are summed

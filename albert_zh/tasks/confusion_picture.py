@@ -35,7 +35,7 @@ def draw(counts: np.ndarray, labels: Sequence[str], path: str, title: str) -> Op
             "(label_map.json)",
             path,
         )
-        labels = [str(number) for number in range(len(labels))]
+        labels = [str(index) for index in range(len(labels))]
     plotting.save(_figure(pyplot, counts, labels, font, title), path)
     return path
 

@@ -143,8 +143,8 @@ def _drawn(task, examples, share, seed, groups, first=(), left_out=()):
         aside = set(min(order, key=len))
     neither = aside.union(left_out)
     return DevSplit(
-        [example for number, example in enumerate(examples) if number not in neither],
-        [examples[number] for number in sorted(aside)],
+        [example for index, example in enumerate(examples) if index not in neither],
+        [examples[index] for index in sorted(aside)],
         len(left_out),
         None,
     )
@@ -200,14 +200,14 @@ def _spread(labels, quotas, first, order, size):
         order: the other groups, first come first taken.
         size: int.
     """
-    aside = {number for group in first for number in group}
+    aside = {index for group in first for index in group}
     needed = collections.Counter(quotas)
-    needed.subtract(label for number in aside for label in labels[number])
+    needed.subtract(label for index in aside for label in labels[index])
     staying = collections.Counter(label for group in order for n in group for label in labels[n])
     rarest_first = sorted(staying, key=lambda label: (staying[label], str(label)))
     groups_of = collections.defaultdict(list)
     for group in order:
-        for label in {label for number in group for label in labels[number]}:
+        for label in {label for index in group for label in labels[index]}:
             groups_of[label].append(group)
     for are_enough in (_all_are_needed, _any_is_needed):
         for label in rarest_first:
@@ -216,7 +216,7 @@ def _spread(labels, quotas, first, order, size):
                     break
                 if group[0] in aside or len(aside) + len(group) > size:
                     continue
-                counts = collections.Counter(lb for number in group for lb in labels[number])
+                counts = collections.Counter(lb for index in group for lb in labels[index])
                 can_leave = all(staying[lb] > count for lb, count in counts.items())
                 if can_leave and are_enough(needed, counts):
                     aside.update(group)
@@ -233,5 +233,5 @@ def _any_is_needed(needed, counts):
     return any(needed[label] > 0 for label in counts)
 
 
-def _rounded(number):
-    return int(number + 0.5)
+def _rounded(share):
+    return int(share + 0.5)

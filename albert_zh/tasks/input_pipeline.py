@@ -150,14 +150,14 @@ def in_order(batches: Iterable[Dict[str, np.ndarray]]) -> Iterator[Dict[str, Any
     Yields:
         {name: value} of each row.
     """
-    waiting, number = {}, 0
+    waiting, index = {}, 0
     for batch in batches:
-        for place in range(len(next(iter(batch.values())))):
-            row = {name: values[place] for name, values in batch.items()}
-            waiting[row.pop(length_bucketing.ROW, number + len(waiting))] = row
-        while number in waiting:
-            yield waiting.pop(number)
-            number += 1
+        for first_ids in range(len(next(iter(batch.values())))):
+            row = {name: values[first_ids] for name, values in batch.items()}
+            waiting[row.pop(length_bucketing.ROW, index + len(waiting))] = row
+        while index in waiting:
+            yield waiting.pop(index)
+            index += 1
 
 
 def _rows_once(records, task, max_seq_length, batch_size, plain):
@@ -196,8 +196,8 @@ def _in_windows(batches, sizes, task, max_seq_length, batch_size, seed):
 
     def by_length(serialized):  # [batches, B]
         features = parse(tf.reshape(serialized, [-1]))
-        place = tf.reduce_sum(features["input_ids"][:, :8])  # another order in each window
-        order = length_bucketing.order_by_length(_lengths(features), batch_size, [seed, place])
+        first_ids = tf.reduce_sum(features["input_ids"][:, :8])  # another order in each window
+        order = length_bucketing.order_by_length(_lengths(features), batch_size, [seed, first_ids])
         return {
             name: tf.reshape(
                 tf.gather(values, order), [-1, batch_size] + values.shape.as_list()[1:]

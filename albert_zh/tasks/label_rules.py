@@ -77,7 +77,7 @@ class LabelRules:
 
     def decoded(self, probabilities: np.ndarray, labels: Sequence[str], thresholds: Any) -> List:
         """What probabilities decide, as users get it: a list of n labels."""
-        return [labels[number] for number in self.decided(probabilities, thresholds)]
+        return [labels[class_id] for class_id in self.decided(probabilities, thresholds)]
 
     def text(self, decoded: Any, separator: str) -> str:
         """An element of `decoded` in a cell of a file."""
@@ -107,7 +107,7 @@ class LabelRules:
     def constants(self, gold: np.ndarray) -> List[Tuple[Any, np.ndarray]]:
         """[(prediction, its row in the form of gold)] of constant predictions worth a try."""
         classes = np.bincount(gold).argsort(kind="stable")[::-1][:CONSTANTS_TRIED]
-        return [(int(number), np.array(int(number))) for number in classes]
+        return [(int(class_id), np.array(int(class_id))) for class_id in classes]
 
     def constant_names(self, prediction: Any, labels: Sequence[str]) -> List[str]:
         """The labels of a constant prediction."""
@@ -195,7 +195,7 @@ class MultiLabelRules(LabelRules):
         ]
 
     def constant_names(self, prediction: Any, labels: Sequence[str]) -> List[str]:
-        return [labels[number] for number in prediction]
+        return [labels[class_id] for class_id in prediction]
 
 
 class ValueRules(LabelRules):

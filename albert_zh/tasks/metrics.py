@@ -55,9 +55,9 @@ def _rank_correlation(gold, predicted):
 
 
 def _ranks(values):
-    _, places, counts = np.unique(values, return_inverse=True, return_counts=True)
+    _, positions, counts = np.unique(values, return_inverse=True, return_counts=True)
     last = np.cumsum(counts)
-    return (last - (counts - 1) / 2.0)[places]
+    return (last - (counts - 1) / 2.0)[positions]
 
 
 _CLASSES = ("single_label", "multi_label")
@@ -248,14 +248,16 @@ def expected_calibration_error(
     """
     numbers = np.minimum((np.asarray(confidences) * bins).astype(int), bins - 1)
     rows, error = [], 0.0
-    for number in range(bins):
-        inside = numbers == number
+    for bin_index in range(bins):
+        inside = numbers == bin_index
         count = int(inside.sum())
         if not count:
             continue
         confidence, accuracy = np.mean(confidences[inside]), np.mean(is_right[inside])
         error += count / len(confidences) * abs(confidence - accuracy)
-        rows.append((number / bins, (number + 1) / bins, count, float(confidence), float(accuracy)))
+        rows.append(
+            (bin_index / bins, (bin_index + 1) / bins, count, float(confidence), float(accuracy))
+        )
     return float(error), rows
 
 

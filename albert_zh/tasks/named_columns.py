@@ -92,25 +92,25 @@ def chosen_names(
 
 def chosen_places(task: Any, path: str, width: int, may_lack_label: bool) -> Dict[str, int]:
     """The same by positions: {column: place from 0}, for rows of `width` cells."""
-    places = {column: int(value) - 1 for column, value in task.chosen.items()}
-    texts = sorted((c for c in places if c != "label"), key=places.__getitem__)
-    if may_lack_label and "label" in places and width == len(texts):
-        places = {column: place for place, column in enumerate(texts)}
-    for column, place in places.items():
-        if not 0 <= place < width:
+    positions = {column: int(value) - 1 for column, value in task.chosen.items()}
+    texts = sorted((c for c in positions if c != "label"), key=positions.__getitem__)
+    if may_lack_label and "label" in positions and width == len(texts):
+        positions = {column: position for position, column in enumerate(texts)}
+    for column, position in positions.items():
+        if not 0 <= position < width:
             raise UserError(
                 "--%s=%d: %s has %d columns: expected 1 to %d"
-                % (COLUMN_FLAGS[column], place + 1, path, width, width)
+                % (COLUMN_FLAGS[column], position + 1, path, width, width)
             )
-    free = [place for place in range(width) if place not in places.values()]
-    wanted = [column for column in _wanted_beside_chosen(task) if column not in places]
+    free = [position for position in range(width) if position not in positions.values()]
+    wanted = [column for column in _wanted_beside_chosen(task) if column not in positions]
     if task.columns is None and len(free) < len(wanted):
         wanted = [column for column in wanted if column != "text_b"]
     if may_lack_label and len(free) < len(wanted):
         wanted = [column for column in wanted if column != "label"]
     if len(wanted) == len(free):
-        places.update(zip(wanted, free))
-    return places
+        positions.update(zip(wanted, free))
+    return positions
 
 
 def _wanted_beside_chosen(task):

@@ -132,8 +132,8 @@ class Report:
             report[name] = dict(self.metrics[name], **scorer.details())
         path = os.path.join(folder, REPORT)
         files.write_json(os.path.join(folder, MACHINE_REPORT), report)
-        with files.atomic_write(path) as handle:
-            handle.write("\n".join(self._markdown(report)) + "\n")
+        with files.atomic_write(path) as stream:
+            stream.write("\n".join(self._markdown(report)) + "\n")
         pictured = sorted(self._scorers)[-1:]  # test, or else dev
         return [path] + [
             picture for name in pictured for picture in self._scorers[name].draw(folder, name)

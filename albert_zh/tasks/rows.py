@@ -118,12 +118,12 @@ def has_escaped_surrogate(text: str) -> bool:
 
 
 def _json_rows(numbered):
-    return (_json_row(number, line) for number, line in numbered)
+    return (_json_row(line_number, line) for line_number, line in numbered)
 
 
-def _json_row(number, line):
+def _json_row(line_number, line):
     if not line.strip():
-        return Row(number, [line], BLANK)
+        return Row(line_number, [line], BLANK)
     try:
         record = json.loads(line)
         if has_escaped_surrogate(line):
@@ -131,15 +131,16 @@ def _json_row(number, line):
                 text_encodings.without_surrogates(json.dumps(record, ensure_ascii=False))
             )
     except (ValueError, RecursionError) as error:
-        return Row(number, [line], "not valid JSON: %s" % error)
+        return Row(line_number, [line], "not valid JSON: %s" % error)
     if not isinstance(record, dict):
-        return Row(number, [line], "no JSON object")
-    return Row(number, record, None)
+        return Row(line_number, [line], "no JSON object")
+    return Row(line_number, record, None)
 
 
 def _tab_rows(numbered):
     return (
-        Row(number, line.split("\t"), None if line.strip() else BLANK) for number, line in numbered
+        Row(line_number, line.split("\t"), None if line.strip() else BLANK)
+        for line_number, line in numbered
     )
 
 
@@ -150,7 +151,7 @@ def _csv_rows(numbered):
     def next_line():
         return waiting.popleft() if waiting else next(numbered, None)
 
-    for number, line in iter(next_line, None):
+    for line_number, line in iter(next_line, None):
         text, taken = line, []
         cells = _csv_cells(text)
         while cells is None and len(taken) < MAX_LINES_OF_ROW:
@@ -164,9 +165,9 @@ def _csv_rows(numbered):
                 break
         if cells is None:
             waiting.extendleft(reversed(taken))
-            yield Row(number, line.split(","), "a quote is opened and not closed")
+            yield Row(line_number, line.split(","), "a quote is opened and not closed")
         else:
-            yield Row(number, cells, None if text.strip() else BLANK)
+            yield Row(line_number, cells, None if text.strip() else BLANK)
 
 
 def _csv_cells(text):

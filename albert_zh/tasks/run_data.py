@@ -16,7 +16,7 @@ ALL_ARE_TRAINED = "0: on all rows"  # the share that is set aside where dev is a
 
 def label_map(task: Any) -> Dict[str, int]:
     """{label: number}, as it is kept beside a checkpoint."""
-    return {label: number for number, label in enumerate(task.labels)}
+    return {label: class_id for class_id, label in enumerate(task.labels)}
 
 
 class TaskData:

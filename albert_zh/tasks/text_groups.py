@@ -65,9 +65,9 @@ def groups_of_rows(rows: Sequence[Tuple[str, ...]]) -> List[List[int]]:
             parents.setdefault(text, text)
             parents[_root(parents, text)] = _root(parents, texts[0])
     groups = collections.OrderedDict()
-    for number, texts in enumerate(rows):
-        key = _root(parents, texts[0]) if texts else number
-        groups.setdefault(key, []).append(number)
+    for row_index, texts in enumerate(rows):
+        key = _root(parents, texts[0]) if texts else row_index
+        groups.setdefault(key, []).append(row_index)
     return list(groups.values())
 
 
@@ -101,9 +101,9 @@ def regions(
         of the row numbers that have texts inside and outside.
     """
     rows_of = collections.defaultdict(list)
-    for number in group:
-        for text in set(rows[number]):
-            rows_of[text].append(number)
+    for row_index in group:
+        for text in set(rows[row_index]):
+            rows_of[text].append(row_index)
     inside, parts, num_found = set(), [], 0
     for start in starts:
         if num_found >= num_wanted:
@@ -124,10 +124,10 @@ def _grown(rows, rows_of, inside, start, size):
         if text in inside:
             continue
         inside.add(text)
-        for number in rows_of[text]:
-            others = [other for other in rows[number] if other not in inside]
+        for row_index in rows_of[text]:
+            others = [other for other in rows[row_index] if other not in inside]
             if not others:
-                part.append(number)
+                part.append(row_index)
             for other in others:
                 num_shared[other] += 1
                 heapq.heappush(waiting, (-num_shared[other] / len(rows_of[other]), other))

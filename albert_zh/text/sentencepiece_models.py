@@ -96,11 +96,11 @@ def with_separate_comma(sp_model: Any, piece: str) -> List[str]:
     """
     if len(piece) < 2 or piece[-1] != "," or not piece[-2].isdigit():
         return [piece]
-    number = sp_model.EncodeAsPieces(piece[:-1].replace(SPIECE_UNDERLINE, ""))
-    if not piece.startswith(SPIECE_UNDERLINE) and number[0][0] == SPIECE_UNDERLINE:
+    pieces = sp_model.EncodeAsPieces(piece[:-1].replace(SPIECE_UNDERLINE, ""))
+    if not piece.startswith(SPIECE_UNDERLINE) and pieces[0][0] == SPIECE_UNDERLINE:
         # The model starts every text with a space; here the number continues a word.
-        number[0] = number[0][1:]
-    return [part for part in number if part] + [","]
+        pieces[0] = pieces[0][1:]
+    return [part for part in pieces if part] + [","]
 
 
 def preprocess_text(

@@ -155,7 +155,7 @@ def choose_entries(
     num_free -= len(groups["characters of the corpus"])
     groups["word pieces"] = _trained_word_pieces(counts.latin_words, num_free, min_count)
     num_free -= len(groups["word pieces"])
-    groups["unused entries"] = ["[unused%d]" % number for number in range(1, num_free + 1)]
+    groups["unused entries"] = ["[unused%d]" % index for index in range(1, num_free + 1)]
     return groups
 
 

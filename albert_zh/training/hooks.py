@@ -44,15 +44,15 @@ class StopRequest:
         self._former = {}
 
     def __enter__(self):
-        for number in (signal.SIGINT, signal.SIGTERM):
-            self._former[number] = signal.signal(number, self._note)
+        for signum in (signal.SIGINT, signal.SIGTERM):
+            self._former[signum] = signal.signal(signum, self._note)
         return self
 
     def __exit__(self, *_):
-        for number, handler in self._former.items():
-            signal.signal(number, handler)
+        for signum, handler in self._former.items():
+            signal.signal(signum, handler)
 
-    def _note(self, number, frame):
+    def _note(self, signum, frame):
         if self.is_made or not self.is_deferred:
             stop_at_once()
         self.is_made = True
@@ -150,8 +150,8 @@ class SaverHook(tf.train.CheckpointSaverHook):
 
     def after_create_session(self, session, coord):
         """Writes the graph and the first checkpoint, as the parent would in twice the time."""
-        with files.atomic_write(os.path.join(self._checkpoint_dir, "graph.pbtxt")) as handle:
-            handle.write(str(session.graph.as_graph_def(add_shapes=True)))
+        with files.atomic_write(os.path.join(self._checkpoint_dir, "graph.pbtxt")) as stream:
+            stream.write(str(session.graph.as_graph_def(add_shapes=True)))
         self._summary_writer.add_graph(session.graph)
         step = session.run(self._global_step_tensor)
         self._save(session, step)

@@ -53,13 +53,13 @@ class Metrics:
         records, problems = [], []
         path = os.path.join(folder, name)
         lines = files.read_lines(path) if storage.exists(path) else ()
-        for number, line in enumerate(lines, start=1):
-            place = "%s, line %d" % (path, number)
+        for line_number, line in enumerate(lines, start=1):
+            place = "%s, line %d" % (path, line_number)
             try:
                 record = files.parse_json(line, place)
                 records.append(validation.checked(place, record, METRICS_RECORD))
             except UserError as error:
-                if number < len(lines) or line.endswith("}"):
+                if line_number < len(lines) or line.endswith("}"):
                     problems.append(str(error))
         if problems:
             say("note: %d damaged lines are left out: %s", len(problems), problems[0])

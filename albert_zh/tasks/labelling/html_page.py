@@ -48,12 +48,12 @@ def write_page(
     """
     shown = [row for row, _ in zip(texts, range(num_shown))]
     types = sorted({span.type for _, *sides in shown for side in sides for span in side or ()})
-    classes = {name: "t%d" % number for number, name in enumerate(types)}
+    classes = {name: "t%d" % index for index, name in enumerate(types)}
     content = _PAGE % {
         "title": html.escape(title),
         "colours": "\n".join(
-            ".%s { background: hsl(%d, 75%%, 82%%) }" % (css_class, number * _HUES % 360)
-            for number, css_class in enumerate(classes.values())
+            ".%s { background: hsl(%d, 75%%, 82%%) }" % (css_class, index * _HUES % 360)
+            for index, css_class in enumerate(classes.values())
         ),
         "legend": " ".join(
             '<mark class="%s">%s</mark>' % (css_class, html.escape(name or "word"))
@@ -62,8 +62,8 @@ def write_page(
         "explanation": _EXPLANATION,
         "texts": "\n".join(_text_lines(*row, classes=classes) for row in shown),
     }
-    with files.atomic_write(path) as handle:
-        handle.write(content)
+    with files.atomic_write(path) as stream:
+        stream.write(content)
 
 
 def _text_lines(text, gold, predicted, classes):

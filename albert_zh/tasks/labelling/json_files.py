@@ -62,7 +62,7 @@ def read_cluener(
     """
     for line, record in _records(path, encoding, digest, _CLUENER):
         mentions = record.get("label")
-        place = "%s, line %d" % (path, line)
+        source = "%s, line %d" % (path, line)
         if mentions is None:
             yield LabelledText(record["text"], None, None, line, record.get("id"))
             continue
@@ -72,7 +72,7 @@ def read_cluener(
             for mention, positions in texts.items()
             for start, end in positions
         ]
-        labelled = _labelled(record["text"], entities, line, place, offset_unit, inclusive=True)
+        labelled = _labelled(record["text"], entities, line, source, offset_unit, inclusive=True)
         yield labelled._replace(identifier=record.get("id"))
 
 
@@ -81,7 +81,7 @@ def read_entity_list(
 ) -> Iterator[LabelledText]:
     """Texts of a file in the form entity_list; args and errors as in `read_cluener`."""
     for line, record in _records(path, encoding, digest, _ENTITY_LIST):
-        place = "%s, line %d" % (path, line)
+        source = "%s, line %d" % (path, line)
         if "entity_list" not in record:
             yield LabelledText(record["text"], None, None, line)
             continue
@@ -94,18 +94,18 @@ def read_entity_list(
             )
             for entity in record["entity_list"]
         ]
-        yield _labelled(record["text"], entities, line, place, offset_unit, inclusive=False)
+        yield _labelled(record["text"], entities, line, source, offset_unit, inclusive=False)
 
 
 def _records(path, encoding, digest, kind):
     lines = files.stream_lines(path, encoding, digest=digest)
     for line, text in enumerate(lines, start=1):
         if text.strip():
-            place = "%s, line %d" % (path, line)
-            yield line, validation.checked(place, files.parse_json(text, place), kind)
+            source = "%s, line %d" % (path, line)
+            yield line, validation.checked(source, files.parse_json(text, source), kind)
 
 
-def _labelled(text, entities, line, place, offset_unit, inclusive):
+def _labelled(text, entities, line, source, offset_unit, inclusive):
     to_character = _character_positions(text, offset_unit)
     spans = []
     for start, end, entity_type, mention in entities:
@@ -114,7 +114,7 @@ def _labelled(text, entities, line, place, offset_unit, inclusive):
         is_inside = first is not None and last is not None and first < last
         if not is_inside or mention not in (None, text[first:last]):
             shown = (start, end - 1 if inclusive else end)
-            raise _wrong_position(text, entity_type, mention, shown, place, inclusive)
+            raise _wrong_position(text, entity_type, mention, shown, source, inclusive)
         spans.append(Span(first, last, entity_type))
     return LabelledText(text, sorted(set(spans)), None, line)
 
@@ -122,15 +122,15 @@ def _labelled(text, entities, line, place, offset_unit, inclusive):
 def _character_positions(text, offset_unit):
     """{position in units: position in characters} of the borders between characters."""
     sizes = itertools.chain([0], map(OFFSET_UNITS[offset_unit], text))
-    return {units: position for position, units in enumerate(itertools.accumulate(sizes))}
+    return {units: source for source, units in enumerate(itertools.accumulate(sizes))}
 
 
-def _wrong_position(text, entity_type, mention, shown, place, inclusive):
+def _wrong_position(text, entity_type, mention, shown, source, inclusive):
     """The `UserError` for an entity whose text is not at its position."""
     end = "the last character" if inclusive else "one past the last character"
     first, last = shown[0], shown[1] + inclusive
     message = "%s: %s %r at %d-%d, where the text (%d characters) has %r" % (
-        place,
+        source,
         entity_type,
         (mention or "")[:40],
         shown[0],

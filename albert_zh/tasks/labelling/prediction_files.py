@@ -91,8 +91,8 @@ class PredictionFiles:
 
     def add(self, text: LabelledText, spans: Sequence[Span]) -> None:
         """Writes a text's predicted spans, in characters."""
-        for name, handle in self._handles.items():
-            handle.write("\n".join(self._writers[name](text, spans)) + "\n")
+        for name, stream in self._handles.items():
+            stream.write("\n".join(self._writers[name](text, spans)) + "\n")
 
     def _table_lines(self, text, spans):
         cells = (text.text, shown_spans(text.text, text.spans), shown_spans(text.text, spans))

@@ -179,11 +179,11 @@ def draw_chart(path: str, analysis: Analysis, title: str = "") -> Optional[str]:
 
 def _draw_panel(axis, name, rows, font):
     """Bars of one grouping."""
-    places = np.arange(len(rows))
+    positions = np.arange(len(rows))
     for shift, key, label in ((-0.2, "exact_match", "exact match"), (0.2, "f1", "F1")):
-        axis.bar(places + shift, [row[key] for row in rows], width=0.38, label=label)
+        axis.bar(positions + shift, [row[key] for row in rows], width=0.38, label=label)
     labels = ["%s\n%d" % (row["group"], row["questions"]) for row in rows]
-    axis.set_xticks(places)
+    axis.set_xticks(positions)
     axis.set_xticklabels(labels, **({} if font is None else {"fontproperties": font}))
     axis.set_ylim(0, 100)
     axis.set_xlabel(name)

@@ -51,8 +51,8 @@ _PADDED_FROM = 14  # from this rule on the text has a blank at both ends
 
 def latin_words(text: str) -> List[str]:
     """The words and punctuation marks of a text."""
-    for number, (pattern, replacement) in enumerate(_RULES):
-        if number == _PADDED_FROM:
+    for index, (pattern, replacement) in enumerate(_RULES):
+        if index == _PADDED_FROM:
             text = " %s " % text
         text = pattern.sub(replacement, text)
     return text.split()

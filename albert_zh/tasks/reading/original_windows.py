@@ -108,10 +108,10 @@ class OriginalWindowMaker:
         words = split_into_words(context, self.lowers)
         word_of_character = _words_of_characters(context, words, self.lowers)
         pieces, word_of_piece, piece_of_word = [], [], []
-        for number, word in enumerate(words):
+        for index, word in enumerate(words):
             piece_of_word.append(len(pieces))
             for piece in self.pieces(word):
-                word_of_piece.append(number)
+                word_of_piece.append(index)
                 pieces.append(piece)
         return Document(words, word_of_character, pieces, word_of_piece, piece_of_word)
 
@@ -325,7 +325,7 @@ def write_predictions(
         name: next((entry["text"] for entry in entries if entry["text"]), "")
         for name, entries in ranked.items()
     }
-    with files.atomic_write(predictions_file) as handle:
-        handle.write(json.dumps(texts, indent=4, ensure_ascii=False) + "\n")
-    with files.atomic_write(n_best_file) as handle:
-        handle.write(json.dumps(ranked, indent=4) + "\n")
+    with files.atomic_write(predictions_file) as stream:
+        stream.write(json.dumps(texts, indent=4, ensure_ascii=False) + "\n")
+    with files.atomic_write(n_best_file) as stream:
+        stream.write(json.dumps(ranked, indent=4) + "\n")
