@@ -280,12 +280,15 @@ def compares_sentences(settings: Dict[str, Any]) -> bool:
     return settings.get("compares_sentences", has_two_texts)
 
 
-def newest_best_folder(folders: Sequence[str] = (".",), of_pairs: bool = False) -> str:
+def newest_best_folder(
+    folders: Sequence[str] = (".",), of_pairs: bool = False, kinds: Sequence[str] = ()
+) -> str:
     """The `*_output/best` folder that was written last, of sentence pairs alone if asked for.
 
     Args:
         folders: where to look for it.
         of_pairs: whether only models that compare two sentences count.
+        kinds: names of the kinds of tasks whose models count; () for all.
 
     Raises:
         UserError: if no model is found; names the command that makes one.
@@ -296,10 +299,13 @@ def newest_best_folder(folders: Sequence[str] = (".",), of_pairs: bool = False) 
         found = [
             path for path in found if compares_sentences(inference_graph.notes_of_folder(path))
         ]
+    if kinds:
+        notes = [inference_graph.notes_of_folder(path) for path in found]
+        found = [path for path, n in zip(found, notes) if n.get("objective") in kinds]
     if not found:
         raise UserError(
             "no fine-tuned model%s (*_output/best) is here: make one with "
             "run_classifier (or bash run_classifier_lcqmc.sh), or name one with --model_dir"
-            % (" of sentence pairs" if of_pairs else "")
+            % (" of sentence pairs" if of_pairs else " of the kind %s" % kinds[0] if kinds else "")
         )
     return max(found, key=os.path.getmtime)

@@ -77,7 +77,7 @@ WRITERS = {
 }
 READERS_ALONE = set(
     "android/make_character_data classify cmrc2018_evaluate drcd_evaluate fill_mask "
-    "inspect_tfrecord serve similarity test_changes "
+    "inspect_tfrecord label serve similarity test_changes "
     "benchmarks/labelling_baseline benchmarks/overlap_baseline benchmarks/questions_baseline "
     "benchmarks/start_up benchmarks/topics_baseline".split()
 )

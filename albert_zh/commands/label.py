@@ -1,0 +1,84 @@
+"""Finds entities or words in texts with a model that run_seq_labelling.py trained.
+
+    python label.py --model_dir=ner_output/best "许半夏昨天去了云台南街"
+    python label.py --input_file=texts.txt > labelled.jsonl
+    cat texts.txt | python label.py --model_dir=cws_output/best
+
+Texts are the words of the command line, or the lines of a file or of standard input, of any length.
+Prints a JSON object per text, in the input's order: {"text", "entities": [{"type", "start", "end",
+"text", "confidence"}]}, positions in characters, ends exclusive; of words {"text", "words": [...]}.
+"""
+
+import json
+import sys
+
+from absl import flags
+
+from albert_zh.common import line_reader, package_files
+from albert_zh.common.errors import UserError, printable, run_command
+from albert_zh.inference import model_flags, predictor
+
+__all__ = ["define_flags", "main", "print_spans", "run"]
+
+FLAGS = flags.FLAGS
+KINDS = ("sequence_labelling", "span_labelling")
+
+
+def define_flags():
+    """Defines the command's flags."""
+    model_flags.define(
+        "Model folder, SavedModel folder or .tflite file of a model that labels; the newest "
+        "*_output/best of that kind if left out."
+    )
+    flags.DEFINE_string("input_file", None, "Texts, a line each; standard input if left out.")
+    flags.DEFINE_string("encoding", "utf-8", "Encoding of the file or of standard input.")
+
+
+def run(words):
+    """Prints the spans of the words, or of each line of the input."""
+    line_reader.check_arguments(words)
+    if words and FLAGS.input_file:
+        raise UserError("texts and --input_file exclude each other: give one of them")
+    with _open_model() as model:
+        if words:
+            print_spans(model, words)
+            return
+        for group in line_reader.groups_with_bar("texts", FLAGS.input_file, FLAGS.encoding):
+            print_spans(model, [line for _, line in group])
+
+
+def _open_model():
+    path = FLAGS.model_dir or predictor.newest_best_folder(
+        package_files.places_of_models(), kinds=KINDS
+    )
+    print(printable("model: %s" % path), file=sys.stderr)
+    model = predictor.Predictor(path, FLAGS.max_seq_length, precision=FLAGS.precision)
+    if model.objective not in KINDS:
+        model.close()
+        raise UserError(
+            "--model_dir=%s: a model of the kind %s, expected one that labels: train one with "
+            "bash run_sequence_labelling.sh" % (path, model.objective)
+        )
+    return model
+
+
+def print_spans(model, texts):
+    """Prints a line for each text.
+
+    Args:
+        model: `Predictor`.
+        texts: list of str.
+    """
+    is_segmentation = "O" not in model.labels and model.objective == KINDS[0]
+    for text, spans in zip(texts, model.predict(texts)[0]):
+        record = {"text": text, "entities": spans}
+        if is_segmentation:
+            record = {"text": text, "words": [span["text"] for span in spans]}
+        print(json.dumps(record, ensure_ascii=False))
+    sys.stdout.flush()
+
+
+def main():
+    """Runs the command line."""
+    define_flags()
+    run_command(run, takes_words=True, description=__doc__)
