@@ -164,7 +164,9 @@ class Predictor(loaded_model.LoadedModel):
         if main in self.kind.token_outputs or len(rows) != len(examples):
             return decoded, None
         outputs = [of_rows[0][main] for of_rows in grouped]
-        return decoded, np.array(outputs).reshape([len(outputs), self._backend.num_outputs])
+        return decoded, np.array(outputs, np.float32).reshape(
+            [len(outputs), self._backend.num_outputs]
+        )
 
     def _rows_of(self, examples):
         """([(ids, segment ids)] of all examples, number of rows of each)."""
