@@ -230,10 +230,11 @@ class Predictor(loaded_model.LoadedModel):
             UserError: if the model is none of pairs.
         """
         column = self.similarity_column()
-        checked = loaded_model.checked_texts(pairs)
-        for number, (_, text_b) in enumerate(checked):
+        checked = []
+        for number, (text_a, text_b) in enumerate(loaded_model.checked_texts(pairs)):
             if text_b is None:
                 raise UserError("text %d is a single text, expected a pair" % number)
+            checked.append((text_a, text_b))
         return self.predict(checked)[1][:, column]
 
     def similarity_column(self) -> int:

@@ -22,7 +22,8 @@ Fields:
 """
 
 LabelledSplit = collections.namedtuple(
-    "LabelledSplit", list(table_reader.Split._fields) + ["file_format", "scheme"]
+    "LabelledSplit",
+    "name path examples has_labels notes columns header sha256 names file_format scheme",
 )
 LabelledSplit.__doc__ = """A `reader.Split` of labelled texts.
 
