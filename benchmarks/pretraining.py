@@ -45,7 +45,7 @@ from albert_zh.pretraining import input_pipeline as pretraining_input
 from albert_zh.pretraining import model_fn as pretraining_model_fn
 from albert_zh.pretraining import record_files
 from albert_zh.training import allocator
-from albert_zh.training.hooks import PROGRESS_VALUES
+from albert_zh.training.hooks import PROGRESS_TENSORS
 
 LEARNING_RATE = 1e-4
 MASK_ID = 103
@@ -197,7 +197,7 @@ def build_step(setting, way, records):
         features = tf.data.make_one_shot_iterator(dataset).get_next()
         tf.train.get_or_create_global_step()
         train_op = (plain_step if is_plain else our_step)(setting.config, features, way)
-        shown = tf.get_collection(PROGRESS_VALUES)  # which a run fetches in each step
+        shown = tf.get_collection(PROGRESS_TENSORS)  # which a run fetches in each step
         session = tf.Session()
         session.run(tf.global_variables_initializer())
     # Batches by length differ: a turn has as many as a window.

@@ -28,8 +28,8 @@ def installed_packages():
 def required_names(path):
     """The names of the packages in a requirements file that this Python is to have."""
     with open(path, encoding="utf-8") as lines:
-        found = [re.match(r"([A-Za-z0-9][\w.-]*)[^;]*(?:;(.*))?", line) for line in lines]
-    return [_normalized(match.group(1)) for match in found if match and _applies(match.group(2))]
+        matches = [re.match(r"([A-Za-z0-9][\w.-]*)[^;]*(?:;(.*))?", line) for line in lines]
+    return [_normalized(match.group(1)) for match in matches if match and _applies(match.group(2))]
 
 
 def _applies(marker):
@@ -44,11 +44,11 @@ def _applies(marker):
 def lacking(tensorflow_versions, requirement_files):
     """What is missing, as words to show: ["TensorFlow 2.15 or 1.15 (2.17.0 is there)", "jieba"]."""
     versions = installed_packages()
-    found = next((versions[name] for name in TENSORFLOW_PACKAGES if name in versions), None)
+    version = next((versions[name] for name in TENSORFLOW_PACKAGES if name in versions), None)
     missing = []
-    if found is None or ".".join(found.split(".")[:2]) not in tensorflow_versions:
+    if version is None or ".".join(version.split(".")[:2]) not in tensorflow_versions:
         wanted = "TensorFlow " + " or ".join(tensorflow_versions)
-        missing.append(wanted + (" (%s is there)" % found if found else ""))
+        missing.append(wanted + (" (%s is there)" % version if version else ""))
     names = list(NEEDED_PACKAGES)
     for path in requirement_files:
         names += [name for name in required_names(path) if name not in TENSORFLOW_PACKAGES]

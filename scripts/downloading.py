@@ -171,14 +171,14 @@ def _open(url, headers):
 
     threading.Thread(target=answer, daemon=True).start()
     try:
-        result = outcome.get(timeout=CONNECT_SECONDS)
+        response = outcome.get(timeout=CONNECT_SECONDS)
     except queue.Empty:
         raise NotReachable("%s: no answer within %g seconds" % (url, CONNECT_SECONDS)) from None
-    if isinstance(result, urllib.error.HTTPError) and result.code == 416:
+    if isinstance(response, urllib.error.HTTPError) and response.code == 416:
         return None
-    if isinstance(result, Exception):
-        raise _failure(url, result)
-    return result
+    if isinstance(response, Exception):
+        raise _failure(url, response)
+    return response
 
 
 def _failure(url, error):

@@ -155,7 +155,7 @@ def fetch(asset, root=PROJECT_ROOT, url=None):
         if _is_there(asset, target):
             print("%s: already in %s" % (asset.name, asset.folder))
         else:
-            _download_and_place(asset, target, url)
+            _download_and_unpack(asset, target, url)
         if asset.kind == "model":
             _share_vocabulary(os.path.join(target, "vocab.txt"), root)
 
@@ -177,55 +177,55 @@ def _report(error):
 def find_file(folder, patterns):
     """The first file in `folder` that fits one of the patterns (`|` between), tried in turn."""
     for pattern in patterns.split("|"):
-        found = sorted(glob.glob(os.path.join(glob.escape(folder), pattern)))
-        if found:
-            return found[0]
+        matches = sorted(glob.glob(os.path.join(glob.escape(folder), pattern)))
+        if matches:
+            return matches[0]
     return None
 
 
-def _download_and_place(asset, target, url):
+def _download_and_unpack(asset, target, url):
     _check_target(asset, target)
     if os.environ.get("ALBERT_OFFLINE", "0") not in ("", "0"):
         raise NotReachable("%s: not downloaded, as ALBERT_OFFLINE is set" % asset.name)
     stage = os.path.join(os.path.dirname(target), ".%s.unpacking" % os.path.basename(target))
     urls = [url] if url else [_address(asset, name) for name in asset.files]
-    parts = [_part_path(target, asset, index) for index in range(len(urls))]
+    partial_paths = [_partial_path(target, asset, index) for index in range(len(urls))]
     shutil.rmtree(stage, ignore_errors=True)
     try:
-        for source, part in zip(urls, parts):
-            download(source, part, _start_check(asset, source))
-        _fill(asset, stage, urls, parts)
+        for source, partial in zip(urls, partial_paths):
+            download(source, partial, _start_check(asset, source))
+        _fill(asset, stage, urls, partial_paths)
         os.replace(stage, target)
-        _discard_all(parts)
+        _discard_all(partial_paths)
     except UserError as error:
         if not isinstance(error, NotReachable):  # what came is no good: the next call starts again
-            _discard_all(parts)
+            _discard_all(partial_paths)
         raise
     finally:
         shutil.rmtree(stage, ignore_errors=True)
     print("%s: in %s" % (asset.name, target))
 
 
-def _discard_all(parts):
-    for part in parts:
-        discard(part)
+def _discard_all(partial_paths):
+    for partial in partial_paths:
+        discard(partial)
 
 
-def _part_path(target, asset, index):
+def _partial_path(target, asset, index):
     name = "%s.%s.part" % (os.path.basename(target), asset.files[index])
     return os.path.join(os.path.dirname(target), name)
 
 
-def _fill(asset, stage, urls, parts):
+def _fill(asset, stage, urls, partial_paths):
     """Makes the folder `stage` of the downloaded files, checks it, reports size and sha256."""
-    for index, (source, part) in enumerate(zip(urls, parts)):
-        size, digest = os.path.getsize(part), sha256_of_file(part)
+    for index, (source, partial) in enumerate(zip(urls, partial_paths)):
+        size, digest = os.path.getsize(partial), sha256_of_file(partial)
         if asset.kind == "pairs":
-            _check_is_whole(part, source)
+            _check_is_whole(partial, source)
             os.makedirs(stage, exist_ok=True)
-            os.replace(part, os.path.join(stage, asset.files[index]))
+            os.replace(partial, os.path.join(stage, asset.files[index]))
         else:
-            unpack(part, stage, source)
+            unpack(partial, stage, source)
         print("%s: %s, sha256 %s" % (asset.files[index], megabytes(size), digest))
     for pattern in REQUIRED_FILES[asset.kind]:
         if find_file(stage, pattern) is None:

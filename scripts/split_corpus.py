@@ -113,14 +113,14 @@ def excluded_texts(path, text_format=corpus_reader.PLAIN):
     Raises:
         UserError: if it is missing, unreadable or in another encoding.
     """
-    texts = files.strings_in(_values(path, text_format.encoding))
+    texts = files.strings_in(_texts_of_file(path, text_format.encoding))
     lines = [line for text in texts for line in text.splitlines()]
     if text_format.split_sentences:
         lines += [sentence for line in lines for sentence in corpus_reader.split_sentences(line)]
     return {text for text in map(normalized, lines) if len(text) >= _SHORTEST}
 
 
-def _values(path, encoding):
+def _texts_of_file(path, encoding):
     """The rows of a table, or the content of a JSON file."""
     try:
         text, encoding = files.read_text(path, "utf-8"), "utf-8"
@@ -131,10 +131,10 @@ def _values(path, encoding):
     try:
         return json.loads(text)
     except (ValueError, RecursionError):
-        return [_value_of_row(row.cells) for row in row_files.Table(path, encoding)]
+        return [_text_of_row(row.cells) for row in row_files.Table(path, encoding)]
 
 
-def _value_of_row(cells):
+def _text_of_row(cells):
     """The cells, or what their only one says in JSON."""
     if len(cells) != 1 or not isinstance(cells, list) or not cells[0].startswith(("{", "[")):
         return cells
@@ -163,19 +163,19 @@ def write_parts(paths, excluded):
     bar = progress.progress_bar("reading", corpus_reader.total_bytes(paths), "B")
     notes = corpus_counts.Notes()
     with files.atomic_write(outputs[0]) as train, files.atomic_write(outputs[1]) as held_out:
-        parts = _Parts(train, held_out, excluded)
+        writers = _Parts(train, held_out, excluded)
         for shard in corpus_reader.read_shards(paths, _text_format()):
             for index, sentences in enumerate(shard.documents):
                 if index or not shard.continues:
-                    parts.start_document()
-                parts.add(sentences)
+                    writers.start_document()
+                writers.add(sentences)
             notes.update(shard.notes)
             bar.update(shard.bytes_read - bar.n)
-        parts.end_document()
+        writers.end_document()
     bar.close()
     for note in notes.lines():
         _warn(note)
-    return parts.counts
+    return writers.counts
 
 
 class _Parts:

@@ -211,11 +211,11 @@ def _advise_on_little_text():
 
 def _take_init_checkpoint(arguments):
     """The arguments without --init_checkpoint, which is for the first phase alone: a flag here."""
-    others, words = [], iter(arguments)
-    for word in words:
-        name, equals, value = word.partition("=")
+    others, remaining = [], iter(arguments)
+    for word in remaining:
+        name, equals, given = word.partition("=")
         if name in ("--init_checkpoint", "-init_checkpoint"):
-            FLAGS.init_checkpoint = value if equals else next(words, "")
+            FLAGS.init_checkpoint = given if equals else next(remaining, "")
         else:
             others.append(word)
     return others
@@ -223,9 +223,9 @@ def _take_init_checkpoint(arguments):
 
 def _set_defaults_of_going_on():
     """Has a model that has learnt already go on for few steps, in one phase."""
-    for name, value in OF_GOING_ON.items():
+    for name, default in OF_GOING_ON.items():
         if FLAGS.init_checkpoint and not FLAGS[name].present:
-            FLAGS[name].value = value
+            FLAGS[name].value = default
 
 
 def phases():
@@ -237,9 +237,9 @@ def _setting(phase, name):
     return FLAGS[phase.prefix + name].value
 
 
-def work_folder(*parts):
+def work_folder(*names):
     """The folder of all that is not the model, or a path in it."""
-    return os.path.join(FLAGS.out.rstrip("/") + ".work", *parts)
+    return os.path.join(FLAGS.out.rstrip("/") + ".work", *names)
 
 
 def _check_flags():
@@ -565,11 +565,11 @@ def _model_config():
 
 
 def _make_records(phase):
-    for part, dupe_factor in (("held_out", 1), ("train", _setting(phase, "dupe_factor"))):
+    for split, dupe_factor in (("held_out", 1), ("train", _setting(phase, "dupe_factor"))):
         _run(
             "create_pretraining_data_google.py",
-            input_file=work_folder("split", part + ".txt"),
-            output_file=_records_of(phase, part),
+            input_file=work_folder("split", split + ".txt"),
+            output_file=_records_of(phase, split),
             vocab_file=work_folder("vocabulary", "vocab.txt"),
             masking="dynamic",
             segmenter=FLAGS.segmenter,
@@ -581,9 +581,9 @@ def _make_records(phase):
         )
 
 
-def _records_of(phase, part):
+def _records_of(phase, split):
     folder = work_folder(phase.prefix + "records")
-    return ",".join(os.path.join(folder, name) for name in RECORD_FILES[part])
+    return ",".join(os.path.join(folder, name) for name in RECORD_FILES[split])
 
 
 def _export_of(phase):
@@ -665,9 +665,9 @@ def _summarize():
     scores = collections.OrderedDict()
     for phase in phases():
         lines = files.read_lines(work_folder(phase.name, "eval_results.txt"))
-        results = dict(line.split(" = ") for line in lines)
+        metrics = dict(line.split(" = ") for line in lines)
         name = "held-out text, %s" % phase.name
-        scores[name] = {name: float(results[name]) for name in sorted(results)}
+        scores[name] = {name: float(metrics[name]) for name in sorted(metrics)}
     for folder in FLAGS.data_dir:
         report = validation.read_json(os.path.join(_score_folder(folder), "report.json"), REPORT)
         scores[os.path.basename(_score_folder(folder))] = {
@@ -676,8 +676,10 @@ def _summarize():
             if "accuracy" in report.get(split, {})
         }
     files.write_json(os.path.join(FLAGS.out, SCORES), scores)
-    for name, values in scores.items():
-        shown = ["%s %.4f" % pair for pair in values.items() if pair[0].endswith("_accuracy")]
+    for name, scores_of_phase in scores.items():
+        shown = [
+            "%s %.4f" % pair for pair in scores_of_phase.items() if pair[0].endswith("_accuracy")
+        ]
         print("%-31s %s" % (name, ", ".join(shown)))
     print("%-31s %s" % ("model folder", FLAGS.out))
 
@@ -687,7 +689,7 @@ def _summarize():
 
 def _run(script, arguments=(), **settings):
     """Runs a command of the project with flags; None leaves one out."""
-    words = ["--%s=%s" % item for item in sorted(settings.items()) if item[1] is not None]
+    words = ["--%s=%s" % setting for setting in sorted(settings.items()) if setting[1] is not None]
     _call([sys.executable, os.path.join(ROOT, script)] + words + list(arguments))
 
 

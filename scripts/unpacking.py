@@ -66,7 +66,7 @@ def unpack(archive, folder, source):
 
 
 def _check_size(members, archive_bytes, folder, source):
-    unpacked = sum(info.file_size for info in members)
+    unpacked = sum(member.file_size for member in members)
     allowed = min(MAX_UNPACKED_BYTES, max(ALWAYS_ALLOWED_BYTES, MAX_RATIO * archive_bytes))
     if unpacked > allowed or len(members) > MAX_MEMBERS:
         raise UserError(
@@ -82,14 +82,14 @@ def _check_size(members, archive_bytes, folder, source):
 
 def _paths_inside(members, source):
     """Where each member goes, below the target folder; None for what a Mac adds."""
-    if any(info.compress_type not in _COMPRESSIONS for info in members):
+    if any(member.compress_type not in _COMPRESSIONS for member in members):
         raise UserError("%s: refused: packed otherwise than zip archives usually are" % source)
-    parts = [_safe_parts(info, source) for info in members]
-    kept = [names for names in parts if names is not None]
+    path_components = [_path_components(member, source) for member in members]
+    kept = [names for names in path_components if names is not None]
     if not kept:
         raise UserError("%s: there is no file in this archive" % source)
     has_top = all(len(names) > 1 and names[0] == kept[0][0] for names in kept)
-    paths = [names and os.path.join(*names[has_top:]) for names in parts]
+    paths = [names and os.path.join(*names[has_top:]) for names in path_components]
     if len({tuple(names) for names in kept}) < len(kept):
         raise UserError("%s: refused: one name stands for two files in it" % source)
     folders = {tuple(names[:depth]) for names in kept for depth in range(1, len(names))}
@@ -101,21 +101,24 @@ def _paths_inside(members, source):
     return paths
 
 
-def _safe_parts(info, source):
+def _path_components(member, source):
     """A member's path as a list of names; None for what is not wanted; raises if it is not safe."""
-    name = info.filename.replace("\\", "/")
+    name = member.filename.replace("\\", "/")
     if _JUNK.search(name):
         return None
-    parts = [part for part in name.split("/") if part not in ("", ".")]
-    if not parts or max(len(os.fsencode(part)) for part in parts) > _LONGEST_NAME:
+    components = [component for component in name.split("/") if component not in ("", ".")]
+    if (
+        not components
+        or max(len(os.fsencode(component)) for component in components) > _LONGEST_NAME
+    ):
         raise UserError(
             "%s: refused: its member %s has no name, or one of over %d bytes"
             % (source, validation.shown(name), _LONGEST_NAME)
         )
-    kind = stat.S_IFMT(info.external_attr >> 16)
+    kind = stat.S_IFMT(member.external_attr >> 16)
     is_plain = kind in (0, stat.S_IFREG)
-    if name.startswith("/") or re.match("[A-Za-z]:", name) or ".." in parts or not is_plain:
+    if name.startswith("/") or re.match("[A-Za-z]:", name) or ".." in components or not is_plain:
         raise UserError(
             "%s: refused: its member %r is a link or leaves the target folder" % (source, name)
         )
-    return parts
+    return components

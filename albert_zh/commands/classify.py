@@ -63,7 +63,7 @@ def run(words):
     with _open_model() as model:
         is_pairs = model.takes_pairs if FLAGS.text_pairs is None else FLAGS.text_pairs
         if words:
-            print_classes(model, _texts_of_words(words, is_pairs))
+            print_classes(model, _texts_of_arguments(words, is_pairs))
             return
         groups = line_reader.groups_with_bar("texts", FLAGS.input_file, FLAGS.encoding)
         for group in groups:
@@ -85,15 +85,15 @@ def _open_model():
     return model
 
 
-def _texts_of_words(words, is_pairs):
+def _texts_of_arguments(arguments, is_pairs):
     if not is_pairs:
-        return words
-    if len(words) % 2:
+        return arguments
+    if len(arguments) % 2:
         raise UserError(
             "found %d words, expected pairs, as the model was trained on them: quote each text; "
-            "--text_pairs=false takes single texts" % len(words)
+            "--text_pairs=false takes single texts" % len(arguments)
         )
-    return list(zip(words[::2], words[1::2]))
+    return list(zip(arguments[::2], arguments[1::2]))
 
 
 def _text_of_line(source, line, is_pairs):

@@ -94,11 +94,11 @@ def convert(weights, folder, config_file=None, vocab_file=None):
     source = os.path.dirname(weights) or "."
     config_file = config_file or model_folder.config_in_folder(source)
     settings = validation.read_json(config_file, pytorch_names.CONFIG)
-    config, values, notes = read_model(weights, config_file, settings)
+    config, weights_by_name, notes = read_model(weights, config_file, settings)
     trained = _fine_tuning(source)
     labels = {}
-    if "output_bias" in values:
-        num_outputs = len(values["output_bias"])
+    if "output_bias" in weights_by_name:
+        num_outputs = len(weights_by_name["output_bias"])
         labels = _label_map(settings, num_outputs, config_file)
         objective = _objective(settings, num_outputs)
         if objective != "single_label":
@@ -115,9 +115,9 @@ def convert(weights, folder, config_file=None, vocab_file=None):
         config_name = CONFIG_NAMES.get(config.layout, "albert_config.json")
         with files.atomic_write(os.path.join(partial, config_name)) as stream:
             stream.write(config.to_json_string())
-        model_folder.write_model_checkpoint(partial, values)
+        model_folder.write_model_checkpoint(partial, weights_by_name)
         check_model_folder(partial, folder)
-    count = sum(value.size for value in values.values())
+    count = sum(array.size for array in weights_by_name.values())
     what = "%s layout, %d parameters" % (config.layout, count)
     return notes + ["%s -> %s (%s)" % (weights, folder, what)]
 
@@ -201,58 +201,66 @@ def read_model(weights, config_file, settings):
             % (weights, ", ".join(list(tensors)[:3]))
         )
     tensors, notes = pytorch_names.retied(tensors)
-    values, unknown = pytorch_names.to_tf(layout, tensors)
+    weights_by_name, unknown = pytorch_names.to_tf(layout, tensors)
     try:
         config, inequalities = pytorch_names.tf_config(layout, settings)
     except UserError as error:
         raise UserError("%s: %s" % (config_file, error)) from error
-    values = checkpoint_files.as_float32(weights, pytorch_names.without_identity_mapping(values))
-    notes += inequalities + _without_other_heads(settings, values)
-    notes += _add_missing_pooler(config, values)
-    _check(weights, config_file, config, values, unknown)
+    weights_by_name = checkpoint_files.as_float32(
+        weights, pytorch_names.without_identity_mapping(weights_by_name)
+    )
+    notes += inequalities + _without_other_heads(settings, weights_by_name)
+    notes += _add_missing_pooler(config, weights_by_name)
+    _check(weights, config_file, config, weights_by_name, unknown)
     if unknown:
         notes.append("left out, as our models have no such part: " + ", ".join(unknown))
-    return config, values, notes
+    return config, weights_by_name, notes
 
 
-def _without_other_heads(settings, values):
+def _without_other_heads(settings, weights_by_name):
     """Drops a head that has a classifier's names, but labels tokens; returns a note of it."""
     kinds = settings.get("architectures") or []
     kinds = [kinds] if isinstance(kinds, str) else kinds
-    if "output_bias" not in values or not kinds or "ForSequenceClassification" in "".join(kinds):
+    if (
+        "output_bias" not in weights_by_name
+        or not kinds
+        or "ForSequenceClassification" in "".join(kinds)
+    ):
         return []
-    del values["output_weights"], values["output_bias"]
+    del weights_by_name["output_weights"], weights_by_name["output_bias"]
     return ["left out the head, as %s is no classifier of texts" % ", ".join(kinds)]
 
 
-def _add_missing_pooler(config, values):
+def _add_missing_pooler(config, weights_by_name):
     """Models of masked words alone are saved without a pooler; returns a note of it."""
-    if any(name.startswith(POOLER) for name in values):
+    if any(name.startswith(POOLER) for name in weights_by_name):
         return []
     size = config.hidden_size
     noise = np.random.RandomState(POOLER_SEED).standard_normal([size, size])
-    values[POOLER + "kernel"] = (config.initializer_range * noise).astype(np.float32)
-    values[POOLER + "bias"] = np.zeros(size, np.float32)
+    weights_by_name[POOLER + "kernel"] = (config.initializer_range * noise).astype(np.float32)
+    weights_by_name[POOLER + "bias"] = np.zeros(size, np.float32)
     return ["the pooler is not in the file (a model of masked words): it starts from random values"]
 
 
-def _check(weights, config_file, config, values, unknown):
+def _check(weights, config_file, config, weights_by_name, unknown):
     """Raises `UserError` where the values are not those of the config's encoder and known heads."""
-    shapes = {name: list(value.shape) for name, value in values.items()}
-    parts = checkpoint_matching.expected_shapes_by_part(
+    shapes = {name: list(array.shape) for name, array in weights_by_name.items()}
+    shapes_by_head = checkpoint_matching.expected_shapes_by_part(
         config, checkpoint_matching.num_labels(shapes)
     )
-    encoder = parts["encoder"]
-    problems = ["%s is missing" % name for name in encoder if name not in values]
-    for shapes in parts.values():
-        if shapes is not encoder and 0 < len(set(shapes) & set(values)) < len(shapes):
-            problems += ["%s is missing" % name for name in shapes if name not in values]
-    expected = {name: shape for part in parts.values() for name, shape in part.items()}
-    for name, value in sorted(values.items()):
+    encoder = shapes_by_head["encoder"]
+    problems = ["%s is missing" % name for name in encoder if name not in weights_by_name]
+    for shapes in shapes_by_head.values():
+        if shapes is not encoder and 0 < len(set(shapes) & set(weights_by_name)) < len(shapes):
+            problems += ["%s is missing" % name for name in shapes if name not in weights_by_name]
+    expected = {
+        name: shape for of_head in shapes_by_head.values() for name, shape in of_head.items()
+    }
+    for name, array in sorted(weights_by_name.items()):
         if name not in expected:
             problems.append("%s is not in the config's model" % name)
-        elif list(value.shape) != expected[name]:
-            problems.append("%s is %s, not %s" % (name, list(value.shape), expected[name]))
+        elif list(array.shape) != expected[name]:
+            problems.append("%s is %s, not %s" % (name, list(array.shape), expected[name]))
     base = pytorch_names.MODEL_CLASSES[config.layout].base + "."
     problems += ["%s is unknown" % name for name in unknown if name.startswith(base)]
     if problems:

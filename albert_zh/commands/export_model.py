@@ -54,8 +54,8 @@ FORMATS = collections.OrderedDict(
 def _defaults(field, form="%g for %s"):
     """`0.0001 for none, 0.02 for float16` of a field of `export_comparison.LIMITS`."""
     limits = export_comparison.LIMITS.items()
-    values = ((getattr(limit, field), name) for name, limit in limits)
-    return ", ".join(form % pair for pair in values if pair[0] is not None)
+    defaults = ((getattr(limit, field), name) for name, limit in limits)
+    return ", ".join(form % pair for pair in defaults if pair[0] is not None)
 
 
 # long: a table of flags
@@ -225,12 +225,12 @@ def _check_texts(model, options):
 def _usual_name(options):
     if FLAGS.format == "saved_model":
         return "saved_model"
-    parts = ["albert", options.task]
+    name_components = ["albert", options.task]
     if options.quantize != "none":
-        parts.append(options.quantize)
+        name_components.append(options.quantize)
     if options.seq_length is not None:
-        parts.append(str(options.seq_length))
-    return "_".join(parts) + FORMATS[FLAGS.format].ending
+        name_components.append(str(options.seq_length))
+    return "_".join(name_components) + FORMATS[FLAGS.format].ending
 
 
 def _summary(model, path, options, comparison, seconds):

@@ -171,7 +171,7 @@ def _vectors(encoder, texts):
 
 
 def _numbers(vector):
-    return [round(float(value), 6) for value in vector]
+    return [round(float(component), 6) for component in vector]
 
 
 def _as_line(text):
@@ -183,7 +183,7 @@ class NpyWriter:
 
     def __init__(self, handle, encoder):
         """`handle`: file to write bytes to; `encoder`: `TextEncoder`."""
-        self._handle = handle
+        self._stream = handle
         self._count = 0
         self._row_shape = (encoder.width,)
         if encoder.pooling is None:
@@ -194,8 +194,8 @@ class NpyWriter:
         shape = (self._count,) + self._row_shape
         about = "{'descr': '<f4', 'fortran_order': False, 'shape': %r, }" % (shape,)
         length = _NPY_HEADER_BYTES - 10
-        self._handle.write(b"\x93NUMPY\x01\x00" + struct.pack("<H", length))
-        self._handle.write(about.ljust(length - 1).encode("ascii") + b"\n")
+        self._stream.write(b"\x93NUMPY\x01\x00" + struct.pack("<H", length))
+        self._stream.write(about.ljust(length - 1).encode("ascii") + b"\n")
 
     def write(self, texts, vectors):
         """Writes a group of vectors (or of (tokens, vectors)); `texts` is not used."""
@@ -205,14 +205,14 @@ class NpyWriter:
                 padded = np.zeros(self._row_shape, "<f4")
                 padded[: len(row[1])] = row[1]
                 row = padded
-            self._handle.write(row.astype("<f4").tobytes())
+            self._stream.write(row.astype("<f4").tobytes())
             self._count += 1
 
     def close(self):
         """Writes the number of rows."""
-        self._handle.seek(0)
+        self._stream.seek(0)
         self._write_header()
-        self._handle.seek(0, 2)
+        self._stream.seek(0, 2)
 
 
 class JsonlWriter:
@@ -220,7 +220,7 @@ class JsonlWriter:
 
     def __init__(self, handle, encoder):
         """`handle`: file to write bytes to."""
-        self._handle = handle
+        self._stream = handle
         self._layers = encoder.layers
         self._count = 0
 
@@ -228,10 +228,10 @@ class JsonlWriter:
         """Writes a group of texts and their vectors (or (tokens, vectors))."""
         for text, row in zip(texts, vectors):
             record = self._record(text, row)
-            self._handle.write(json.dumps(record, ensure_ascii=False).encode("utf-8", "replace"))
-            self._handle.write(b"\n")
+            self._stream.write(json.dumps(record, ensure_ascii=False).encode("utf-8", "replace"))
+            self._stream.write(b"\n")
             self._count += 1
-        self._handle.flush()
+        self._stream.flush()
 
     def _record(self, text, row):
         if isinstance(row, tuple):

@@ -66,8 +66,8 @@ def run(texts):
 def print_filled(filler, texts):
     """Prints a line per mask of each text."""
     for text in texts:
-        for rank, words in enumerate(filler.fill(text, FLAGS.top_k), start=1):
-            cells = ["%s %.4f" % word for word in words]
+        for rank, filled_words in enumerate(filler.fill(text, FLAGS.top_k), start=1):
+            cells = ["%s %.4f" % word for word in filled_words]
             print("\t".join([text, str(rank)] + cells))
     sys.stdout.flush()
 

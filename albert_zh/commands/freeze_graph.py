@@ -84,8 +84,8 @@ def restore(session, prefix, meta_file):
         reason = "is not there"
     else:
         meta_graph = _read_meta_graph(meta_file)
-        found = {node.op for node in meta_graph.graph_def.node} & set(INPUT_OF_TRAINING)
-        if not found:
+        training_inputs = {node.op for node in meta_graph.graph_def.node} & set(INPUT_OF_TRAINING)
+        if not training_inputs:
             try:
                 saver = tf.train.import_meta_graph(meta_graph, clear_devices=FLAGS.clear_devices)
                 if saver is None:
@@ -97,7 +97,7 @@ def restore(session, prefix, meta_file):
                     % (meta_file, prefix, system_errors.reason(error))
                 ) from error
             return
-        reason = "holds the input of training (%s)" % ", ".join(sorted(found))
+        reason = "holds the input of training (%s)" % ", ".join(sorted(training_inputs))
     print("note: %s %s: the graph is built from the config" % (meta_file, reason))
     _build(session, prefix)
 

@@ -121,7 +121,7 @@ def _features(record, path, record_index):
 
 def _faults_of_form(features, kinds):
     """Yields what no record may have, whatever its values."""
-    sizes = {name: len(values) for name, values in features.items()}
+    sizes = {name: len(feature) for name, feature in features.items()}
     for name in sorted(set(features) & set(_KINDS)):
         if kinds[name] != _KINDS[name]:
             yield "%s is of kind %s, expected %s" % (name, kinds[name], _KINDS[name])
@@ -233,7 +233,7 @@ def _batches(path):
     """Yields the features of many records at once: dict of arrays [N, k]."""
     rows, sizes = [], None
     for record_index, features in enumerate(_records(path), 1):
-        found = {name: len(values) for name, values in features.items()}
+        found = {name: len(feature) for name, feature in features.items()}
         sizes = sizes or found
         if found != sizes:
             raise UserError(

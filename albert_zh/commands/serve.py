@@ -89,15 +89,15 @@ def run():
         model.predict([("预热", "预热") if model.takes_pairs else "预热"])
         server = _server(uvicorn, http_service.create_app(model, _limits(http_service)))
         listener.listen(BACKLOG)
-        _handle_signals(server.handle_exit)  # as the server does, but from now on
+        _install_signal_handlers(server.handle_exit)  # as the server does, but from now on
         print(printable("model: %s" % path), file=sys.stderr)
         print("serving at %s (Ctrl-C ends)" % _url(listener), file=sys.stderr, flush=True)
         server.run(sockets=[listener])
-        _handle_signals(signal.SIG_IGN)  # what is left takes no time
+        _install_signal_handlers(signal.SIG_IGN)  # what is left takes no time
     print("ended", file=sys.stderr)
 
 
-def _handle_signals(handler):
+def _install_signal_handlers(handler):
     for signum in (signal.SIGINT, signal.SIGTERM):
         signal.signal(signum, handler)
 

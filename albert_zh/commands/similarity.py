@@ -100,13 +100,13 @@ def run(words):
             print(HINT, file=sys.stderr)
 
 
-def _check_flags(words):
-    line_reader.check_arguments(words)
+def _check_flags(arguments):
+    line_reader.check_arguments(arguments)
     line_reader.check_arguments([FLAGS.query or ""], "--query, text")
-    if words and len(words) != 2:
-        raise UserError("expected two sentences, found %d: quote each of them" % len(words))
+    if arguments and len(arguments) != 2:
+        raise UserError("expected two sentences, found %d: quote each of them" % len(arguments))
     ways = {
-        "two sentences": bool(words),
+        "two sentences": bool(arguments),
         "--pairs": FLAGS.pairs,
         "--interactive": FLAGS.interactive,
         "--corpus": FLAGS.corpus,

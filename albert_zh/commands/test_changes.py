@@ -143,8 +143,8 @@ def sentence_order_pairs(document):
     encoded = sampling.encode_shard(shard, word_segmentation.LineEncoder(tokenizer))
     sampler = sampling.Sampler(_record_settings(), sampling.make_vocabulary(tokenizer))
     pairs = {}
-    for pass_number in range(MAX_PASSES):
-        for features in sampler.features(encoded, pass_number):
+    for pass_index in range(MAX_PASSES):
+        for features in sampler.features(encoded, pass_index):
             for ids, labels in zip(features["input_ids"], features["next_sentence_labels"]):
                 pairs.setdefault(int(labels[0]), _segment_pair(tokenizer, ids, int(labels[0])))
         if len(pairs) == len(SENTENCE_ORDER):
@@ -182,9 +182,9 @@ def is_in_order(pair, document):
     return text.index(pair.text_a) < text.index(pair.text_b)
 
 
-def _check(found, expected):
-    if found != expected:
-        raise UserError("expected %s, found %s: the code has changed" % (expected, found))
+def _check(actual, expected):
+    if actual != expected:
+        raise UserError("expected %s, found %s: the code has changed" % (expected, actual))
 
 
 def _title(index, chinese, english):
@@ -220,7 +220,7 @@ def _show_word_table(name, config):
 def test_share_parameters():
     """Prints the second change: all layers have the same weights."""
     _title(2, "跨层参数共享", "all layers share their weights")
-    unshared = {key: value for key, value in SHARED_SIZES.items() if key != "embedding_size"}
+    unshared = {key: size for key, size in SHARED_SIZES.items() if key != "embedding_size"}
     before = encoder_parameters(AlbertConfig(**unshared))
     after = encoder_parameters(AlbertConfig(**SHARED_SIZES))
     print(

@@ -111,13 +111,13 @@ def run_command(main, takes_words=False, description=None):
     _show_all_flags_in_help()
 
     def parse(argv):
-        words = parse_flags(argv)
-        if len(words) > 1 and not takes_words:
+        arguments = parse_flags(argv)
+        if len(arguments) > 1 and not takes_words:
             raise UserError(
                 "unexpected argument %r: flags are written --name=value (--help lists all flags)"
-                % words[1]
+                % arguments[1]
             )
-        return words
+        return arguments
 
     def call(argv):
         return main(argv[1:]) if takes_words else main()
@@ -238,11 +238,11 @@ def parse_flags(argv, options=None):
     from absl import flags
 
     options = flags.FLAGS if options is None else options
-    words = _parsed(argv, options)
+    arguments = _parsed(argv, options)
     _check_numbers(options)
     for check in checks_of_flags:
         check(options)
-    return words
+    return arguments
 
 
 def _parsed(argv, options):
@@ -271,14 +271,14 @@ def _define_short_help():
     flags.DEFINE_flag(ShortHelp())
 
 
-def _check_numbers(values):
+def _check_numbers(flag_values):
     """Raises `UserError` for a flag whose number no command can work with: nan, inf, below 0."""
-    for name in values:
-        if values[name].flag_type() == "float" and values[name].value is not None:
-            number, is_signed = values[name].value, name in SIGNED_FLAGS
-            if not (0 <= number < float("inf") or (is_signed and abs(number) < float("inf"))):
+    for name in flag_values:
+        if flag_values[name].flag_type() == "float" and flag_values[name].value is not None:
+            setting, is_signed = flag_values[name].value, name in SIGNED_FLAGS
+            if not (0 <= setting < float("inf") or (is_signed and abs(setting) < float("inf"))):
                 expected = "a finite number" if is_signed else "a number, 0 or more"
-                raise UserError("--%s=%s: expected %s" % (name, number, expected))
+                raise UserError("--%s=%s: expected %s" % (name, setting, expected))
 
 
 def _define_ignore_unknown_flags():

@@ -27,11 +27,11 @@ def check_decoded(text: str, place: str, remedy: str) -> None:
         place: where, for the message: an argument, or a file and line.
         remedy: what to do about it.
     """
-    found = _SURROGATE.search(text)
-    if found:
+    surrogate = _SURROGATE.search(text)
+    if surrogate:
         raise UserError(
             "%s: character %d is %s, no character but a byte or half a character that was decoded "
-            "wrongly: %s" % (place, found.start() + 1, ascii(found.group())[1:-1], remedy)
+            "wrongly: %s" % (place, surrogate.start() + 1, ascii(surrogate.group())[1:-1], remedy)
         )
 
 
@@ -68,8 +68,8 @@ def wrong_encoding(
         encoding: the encoding it was taken for, which --encoding names; None for what is in UTF-8
             always.
     """
-    found = likely_encoding(error.object) if encoding in (None, "utf-8") else None
-    if found is None:
+    likely = likely_encoding(error.object) if encoding in (None, "utf-8") else None
+    if likely is None:
         return UserError(
             "%s: not %s text (byte 0x%02x): is it the right file%s?"
             % (
@@ -79,7 +79,7 @@ def wrong_encoding(
                 ", and --encoding too" if encoding else "",
             )
         )
-    name, codec = found
+    name, codec = likely
     return UserError(
         "%s: the file is in %s, expected UTF-8: %sconvert it (iconv -f %s -t utf-8)"
         % (place, name, "pass --encoding=%s or " % codec if encoding else "", codec)

@@ -64,8 +64,8 @@ def convert_examples_to_features(
 ) -> List[InputFeatures]:
     """`convert_single_example` of each example."""
     return [
-        convert_single_example(number, example, label_list, max_seq_length, tokenizer)
-        for number, example in enumerate(examples)
+        convert_single_example(index, example, label_list, max_seq_length, tokenizer)
+        for index, example in enumerate(examples)
     ]
 
 
@@ -83,10 +83,8 @@ def file_based_convert_examples_to_features(
             [max_seq_length]), `label_ids` and `is_real_example` (int64).
     """
     with tf.python_io.TFRecordWriter(output_file) as writer:
-        for number, example in enumerate(examples):
-            features = convert_single_example(
-                number, example, label_list, max_seq_length, tokenizer
-            )
+        for index, example in enumerate(examples):
+            features = convert_single_example(index, example, label_list, max_seq_length, tokenizer)
             writer.write(_record(features))
 
 
@@ -95,8 +93,8 @@ def _record(features):
     columns["label_ids"] = [features.label_id]
     columns["is_real_example"] = [int(features.is_real_example)]
     feature = {
-        name: tf.train.Feature(int64_list=tf.train.Int64List(value=values))
-        for name, values in columns.items()
+        name: tf.train.Feature(int64_list=tf.train.Int64List(value=column))
+        for name, column in columns.items()
     }
     return tf.train.Example(features=tf.train.Features(feature=feature)).SerializeToString()
 
@@ -122,7 +120,7 @@ def file_based_input_fn_builder(
 
     def parse(records):
         parsed = tf.io.parse_example(records, columns)
-        return {name: tf.cast(values, tf.int32) for name, values in parsed.items()}
+        return {name: tf.cast(column, tf.int32) for name, column in parsed.items()}
 
     def input_fn(params):
         records = tf.data.TFRecordDataset(input_file)
@@ -143,7 +141,7 @@ def input_fn_builder(
 
     def input_fn(params):
         rows = tf.data.Dataset.from_tensor_slices(
-            {name: tf.constant(values, tf.int32) for name, values in columns.items()}
+            {name: tf.constant(column, tf.int32) for name, column in columns.items()}
         )
         if is_training:
             rows = rows.repeat().shuffle(_SHUFFLE_BUFFER)

@@ -141,7 +141,7 @@ def embedding_lookup_factorized(
     Returns:
         (float tensor [B, F, H], variable [V, E], variable [E, H] of the name with `_2` behind it).
     """
-    words, table = embedding_lookup(
+    embedded, table = embedding_lookup(
         input_ids,
         vocab_size,
         embedding_size,
@@ -152,8 +152,8 @@ def embedding_lookup_factorized(
     projection = modeling.new_variable(
         word_embedding_name + "_2", [embedding_size, hidden_size], _config(initializer_range)
     )
-    rows = modeling.product(reshape_to_matrix(words), projection)
-    return reshape_from_matrix(rows, modeling.get_shape_list(words)), table, projection
+    rows = modeling.product(reshape_to_matrix(embedded), projection)
+    return reshape_from_matrix(rows, modeling.get_shape_list(embedded)), table, projection
 
 
 def embedding_postprocessor(

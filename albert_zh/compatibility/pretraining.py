@@ -159,8 +159,8 @@ def input_fn_builder(
     def parse(records):
         parsed = tf.io.parse_example(records, columns)
         return {
-            name: values if values.dtype == tf.float32 else tf.cast(values, tf.int32)
-            for name, values in parsed.items()
+            name: feature if feature.dtype == tf.float32 else tf.cast(feature, tf.int32)
+            for name, feature in parsed.items()
         }
 
     def input_fn(params):

@@ -50,7 +50,7 @@ class TrainingInstance:
         self.masked_lm_labels = masked_lm_labels
 
     def __repr__(self):
-        return "".join("%s: %s\n" % item for item in sorted(vars(self).items()))
+        return "".join("%s: %s\n" % field for field in sorted(vars(self).items()))
 
 
 def create_training_instances(
@@ -136,7 +136,7 @@ def create_instances_from_document_albert(
     instances = []
     chunks = sampling.chunks_of_document([len(line) for line in lines], settings, rng)
     for begin, middle, end, _ in chunks:
-        segments = [sum(part, []) for part in (lines[begin:middle], lines[middle:end])]
+        segments = [sum(segment, []) for segment in (lines[begin:middle], lines[middle:end])]
         is_swapped = rng.random() < 0.5
         if is_swapped:
             segments.reverse()
@@ -176,8 +176,8 @@ def create_masked_lm_predictions(
         (tokens as the input shows them, masked positions, tokens that stood there).
     """
     specials = {n for n, token in enumerate(tokens) if token in ("[CLS]", "[SEP]")}
-    whole_words = _flag("do_whole_word_mask", False)
-    continues = [whole_words and token.startswith("##") for token in tokens]
+    masks_whole_words = _flag("do_whole_word_mask", False)
+    continues = [masks_whole_words and token.startswith("##") for token in tokens]
     limit = min(max_predictions_per_seq, max(1, int(round(len(tokens) * masked_lm_prob))))
     shown = masking.original_choice_of_words(
         masking.original_candidates(continues, specials), limit, len(vocab_words), rng

@@ -201,19 +201,19 @@ TorchName = collections.namedtuple("TorchName", ["name", "is_transposed"])
 
 def _compiled(rows):
     """The rows as [(regex of the variable, its template, regex of the tensor, template, ...)]."""
-    result = []
+    compiled = []
     for kind, scope, module in rows:
         for ending, torch_ending, is_transposed in kind:
-            tf_name = "/".join(part for part in (scope, ending) if part)
+            tf_name = "/".join(component for component in (scope, ending) if component)
             torch_name = "%s.%s" % (module, torch_ending)
-            result.append(
+            compiled.append(
                 (_pattern(tf_name), tf_name, _pattern(torch_name), torch_name, is_transposed)
             )
-    return result
+    return compiled
 
 
 def _pattern(template):
-    return re.compile(r"(\d+)".join(re.escape(part) for part in template.split("{}")) + "$")
+    return re.compile(r"(\d+)".join(re.escape(literal) for literal in template.split("{}")) + "$")
 
 
 _COMPILED = {layout: _compiled(rows) for layout, rows in NAMES.items()}
@@ -283,9 +283,9 @@ def to_torch(config, values):
         values[_MAPPING_IN + "kernel"] = np.eye(config.hidden_size, dtype=np.float32)
         values[_MAPPING_IN + "bias"] = np.zeros(config.hidden_size, np.float32)
     tensors = {}
-    for variable, value in values.items():
+    for variable, array in values.items():
         name, is_transposed = torch_name(config.layout, variable)
-        tensors[name] = np.ascontiguousarray(value.T) if is_transposed else value
+        tensors[name] = np.ascontiguousarray(array.T) if is_transposed else array
     return tensors
 
 
@@ -302,8 +302,8 @@ def canonical(tensors):
     """
     layout = layout_of(tensors)
     base = MODEL_CLASSES[layout].base if layout else ""
-    result = collections.OrderedDict()
-    for name, value in tensors.items():
+    renamed = collections.OrderedDict()
+    for name, tensor in tensors.items():
         name = re.sub(r"^module\.", "", name)
         if re.match(r"(embeddings|encoder|pooler)\.", name):
             name = "%s.%s" % (base, name)
@@ -311,8 +311,8 @@ def canonical(tensors):
         if match:
             name = match.group(1) + _OLD_ENDINGS[match.group(2)]
         if not _BUFFER.search(name):
-            result[name] = value
-    return layout, result
+            renamed[name] = tensor
+    return layout, renamed
 
 
 def retied(tensors):
@@ -324,18 +324,18 @@ def retied(tensors):
     Returns:
         ({name: array} without them, list of notes).
     """
-    result, notes = collections.OrderedDict(tensors), []
+    untied, notes = collections.OrderedDict(tensors), []
     for name, (source, is_transposed) in _TIED.items():
-        if name not in result:
+        if name not in untied:
             continue
-        value = result.pop(name)
-        value = value.T if is_transposed else value
-        if source not in result:
-            result[source] = value
+        tensor = untied.pop(name)
+        tensor = tensor.T if is_transposed else tensor
+        if source not in untied:
+            untied[source] = tensor
             continue
-        state = "equal" if np.array_equal(value, result[source]) else "different, and not used"
+        state = "equal" if np.array_equal(tensor, untied[source]) else "different, and not used"
         notes.append("%s is tied to %s again (in the file it is %s)" % (name, source, state))
-    return result, notes
+    return untied, notes
 
 
 def to_tf(layout, tensors):
@@ -348,14 +348,14 @@ def to_tf(layout, tensors):
     Returns:
         ({TensorFlow name: array}, list of names of tensors that no variable stands for).
     """
-    values, unknown = {}, []
-    for name, value in tensors.items():
-        found = tf_name(layout, name)
-        if found is None:
+    arrays, unknown = {}, []
+    for name, tensor in tensors.items():
+        variable = tf_name(layout, name)
+        if variable is None:
             unknown.append(name)
         else:
-            values[found[0]] = np.ascontiguousarray(value.T) if found[1] else value
-    return values, unknown
+            arrays[variable[0]] = np.ascontiguousarray(tensor.T) if variable[1] else tensor
+    return arrays, unknown
 
 
 def without_identity_mapping(values):
@@ -363,7 +363,7 @@ def without_identity_mapping(values):
     kernel, bias = values.get(_MAPPING_IN + "kernel"), values.get(_MAPPING_IN + "bias")
     if kernel is None or bias is None or np.any(bias) or not _is_identity(kernel):
         return values
-    return {name: value for name, value in values.items() if not name.startswith(_MAPPING_IN)}
+    return {name: array for name, array in values.items() if not name.startswith(_MAPPING_IN)}
 
 
 def _is_identity(matrix):
@@ -384,8 +384,8 @@ def torch_config(config, heads, dtype="float32"):
     """
     names = MODEL_CLASSES[config.layout]
     keys = _COMMON_KEYS + _LAYOUT_KEYS[config.layout]
-    result = {key: getattr(config, key) for key in keys}
-    result.update(
+    torch_settings = {key: getattr(config, key) for key in keys}
+    torch_settings.update(
         architectures=[names.prefix + CLASS_ENDINGS[heads]],
         model_type=names.model_type,
         hidden_act=_ACTIVATIONS[config.hidden_act],
@@ -393,15 +393,15 @@ def torch_config(config, heads, dtype="float32"):
         torch_dtype=dtype,
     )
     if config.layout == "bert":
-        result["classifier_dropout"] = CLASSIFIER_DROPOUT
+        torch_settings["classifier_dropout"] = CLASSIFIER_DROPOUT
     else:
-        result["classifier_dropout_prob"] = CLASSIFIER_DROPOUT
+        torch_settings["classifier_dropout_prob"] = CLASSIFIER_DROPOUT
     if config.layout == "brightmart":
-        result["auto_map"] = {
+        torch_settings["auto_map"] = {
             auto: "%s.%s%s" % (MODELING_MODULE, names.prefix, ending)
             for auto, ending in _AUTO_CLASSES.items()
         }
-    return result
+    return torch_settings
 
 
 def tf_config(layout, settings):
@@ -433,11 +433,11 @@ def tf_config(layout, settings):
             "hidden_act is %r, expected one of %s"
             % (activation, ", ".join(sorted(_FROM_ACTIVATIONS)))
         )
-    values = {key: settings[key] for key in keys}
-    values["hidden_act"] = _FROM_ACTIVATIONS[activation]
+    tf_settings = {key: settings[key] for key in keys}
+    tf_settings["hidden_act"] = _FROM_ACTIVATIONS[activation]
     if layout != "brightmart":
-        values.pop("ln_type", None)
-    return AlbertConfig.from_dict(values), _inequalities(settings)
+        tf_settings.pop("ln_type", None)
+    return AlbertConfig.from_dict(tf_settings), _inequalities(settings)
 
 
 def _inequalities(settings):

@@ -37,7 +37,7 @@ _LEGACY_MAGIC = 0x1950A86A20F9469CFC6C  # the first value of files that torch be
 
 # A pickle's tensors as `_TensorUnpickler` gives them: where they are stored, not what they hold.
 _Storage = collections.namedtuple("_Storage", ["key", "dtype", "count"])
-_TensorPlace = collections.namedtuple("_TensorPlace", ["storage", "offset", "size", "stride"])
+_TensorLocation = collections.namedtuple("_TensorLocation", ["storage", "offset", "size", "stride"])
 
 
 class _TensorMaker:
@@ -49,7 +49,7 @@ class _TensorMaker:
         numbers = tuple(size) + tuple(stride) + (offset,)
         if not isinstance(storage, _Storage) or not all(map(_is_size, numbers)):
             raise pickle.UnpicklingError("a tensor of impossible shape")
-        return _TensorPlace(storage, offset, tuple(size), tuple(stride))
+        return _TensorLocation(storage, offset, tuple(size), tuple(stride))
 
 
 class _ParameterMaker:
@@ -174,7 +174,7 @@ def _read_zipped(path):
         order = root[0] + "byteorder"
         if order in archive.namelist() and archive.read(order) != b"little":
             raise ValueError("its numbers are big-endian")
-        locations = _places(_load(path, io.BytesIO(archive.read(root[0] + "data.pkl"))))
+        locations = _tensor_locations(_load(path, io.BytesIO(archive.read(root[0] + "data.pkl"))))
         storages = {}
         bytes_left = os.path.getsize(path)
         for storage in {location.storage for location in locations.values()}:
@@ -199,7 +199,7 @@ def _read_legacy(path):
         if not _load(path, stream)["little_endian"]:
             raise ValueError("its numbers are big-endian")
         unpickler = _checked_unpickler(path, stream)
-        locations = _places(unpickler.load())
+        locations = _tensor_locations(unpickler.load())
         storages = {}
         for key in _load(path, stream):
             storage = unpickler.storages[key]
@@ -219,17 +219,17 @@ def _read_exactly(stream, size):
     return content
 
 
-def _places(value):
+def _tensor_locations(node):
     """{name: place} of a pickle's content; training checkpoints have it under `state_dict`."""
     for key in ("state_dict", "model"):
-        if isinstance(value, dict) and isinstance(dict.get(value, key), dict):
-            value = dict.get(value, key)
-    if not isinstance(value, dict):
-        raise ValueError("it holds a %s, not tensors by name" % type(value).__name__)
+        if isinstance(node, dict) and isinstance(dict.get(node, key), dict):
+            node = dict.get(node, key)
+    if not isinstance(node, dict):
+        raise ValueError("it holds a %s, not tensors by name" % type(node).__name__)
     locations = collections.OrderedDict(
         (name, location)
-        for name, location in dict.items(value)
-        if isinstance(location, _TensorPlace)
+        for name, location in dict.items(node)
+        if isinstance(location, _TensorLocation)
     )
     if not locations:
         raise ValueError("no tensor is in it")
@@ -238,7 +238,7 @@ def _places(value):
 
 def _tensors_at(locations, storages):
     """{name: array}; raises `ValueError` if they would take far more memory than their storages."""
-    there = sum(values.nbytes for values in storages.values())
+    there = sum(storage.nbytes for storage in storages.values())
     wanted = sum(
         count_of(location.size) * storages[location.storage].itemsize
         for location in locations.values()
@@ -251,16 +251,16 @@ def _tensors_at(locations, storages):
     )
 
 
-def _strided(location, values):
+def _strided(location, storage):
     """A tensor of its storage; checked, as NumPy does not hold strides against the memory's end."""
     size, stride, offset = location.size, location.stride, location.offset
     count = count_of(size)
     last = offset + sum((n - 1) * step for n, step in zip(size, stride)) if count else 0
     if len(size) != len(stride):
         raise ValueError("a tensor of impossible shape")
-    if count > len(values) or (count and last >= len(values)):
+    if count > len(storage) or (count and last >= len(storage)):
         raise ValueError("a tensor of %s reaches beyond its storage" % validation.shown(size))
     if not count:
-        return np.zeros(size, values.dtype)
-    steps = [step * values.itemsize for step in stride]
-    return np.array(np.lib.stride_tricks.as_strided(values[offset:], size, steps))
+        return np.zeros(size, storage.dtype)
+    steps = [step * storage.itemsize for step in stride]
+    return np.array(np.lib.stride_tricks.as_strided(storage[offset:], size, steps))

@@ -105,11 +105,11 @@ def _entries_by_id(path, content):
 def _differences(content):
     """Yields what of a text's way to word pieces is another one here."""
     normalizer, splitter = content.get("normalizer"), content.get("pre_tokenizer")
-    for name, part, expected in (
+    for name, section, expected in (
         ("normalizer", normalizer, "BertNormalizer"),
         ("pre_tokenizer", splitter, "BertPreTokenizer"),
     ):
-        kind = "none" if part is None else part["type"]
+        kind = "none" if section is None else section["type"]
         if kind != expected:
             yield "its %s is %s, the one here is %s: texts may become other word pieces" % (
                 name,

@@ -62,10 +62,10 @@ def run(job, paths, outputs, options):
         | "SpreadShards" >> beam.Reshuffle()
     )
     records = shards | "MakeRecords" >> beam.ParDo(_MakeRecords(job, num_buckets))
-    parts = records | beam.Partition(_number_of_output, len(outputs), len(outputs))
-    for index, (path, part) in enumerate(zip(outputs, parts)):
+    partitions = records | beam.Partition(_output_index, len(outputs), len(outputs))
+    for index, (path, partition) in enumerate(zip(outputs, partitions)):
         shuffled = (
-            part
+            partition
             | "Group%d" % index >> beam.GroupByKey()
             | "Sort%d" % index >> beam.FlatMap(_sorted_records)
         )
@@ -94,10 +94,10 @@ class _ReadShards(beam.DoFn):
         self._text_format = text_format
 
     def process(self, paths):
-        first_places = {}
+        first_sources = {}
         for shard in corpus_reader.read_shards(paths, self._text_format):
             for kind, source in shard.notes:
-                source = first_places.setdefault(kind, source)
+                source = first_sources.setdefault(kind, source)
                 Metrics.counter(_NAMESPACE, "%s%s\t%s" % (_NOTE, kind, source)).inc()
             yield shard
 
@@ -121,7 +121,7 @@ class _MakeRecords(beam.DoFn):
                 yield key * self._num_buckets >> _KEY_BITS, (key, record)
 
 
-def _number_of_output(record, num_outputs, _):
+def _output_index(record, num_outputs, _):
     _, (key, _) = record
     return key % num_outputs
 
@@ -134,20 +134,20 @@ def _sorted_records(bucket):
 def _finished(pipeline):
     """Runs the pipeline; returns its result."""
     try:
-        result = pipeline.run()
-        result.wait_until_finish()
+        outcome = pipeline.run()
+        outcome.wait_until_finish()
     except Exception as error:  # runners wrap what went wrong in their own classes
         message = re.search(r"UserError: (.*?)(?: \[while running|\\n|\n|$)", repr(error))
         if message or isinstance(error, UserError):
             text = message.group(1) if message else str(error).split(" [while running")[0]
             raise UserError(text) from error
         raise
-    return result
+    return outcome
 
 
-def _counts_and_notes(result):
+def _counts_and_notes(outcome):
     counts, notes = collections.Counter(), corpus_counts.Notes()
-    for metric in result.metrics().query()["counters"]:
+    for metric in outcome.metrics().query()["counters"]:
         name = metric.key.metric.name
         if metric.key.metric.namespace != _NAMESPACE:
             continue

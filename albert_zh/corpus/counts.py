@@ -87,11 +87,11 @@ def counts_of_records(features, whole_words=True):
     return counts
 
 
-def _lengths_of_masked_words(features, whole_words):
+def _lengths_of_masked_words(features, masks_words):
     """Int [M]: pieces of each word whose first piece is predicted."""
     mask = features["input_mask"]
     ends_word = ~masking.maskable_pieces(mask, features["segment_ids"])
-    starts = ends_word | ((features["token_boundary"] if whole_words else mask) == 1)
+    starts = ends_word | ((features["token_boundary"] if masks_words else mask) == 1)
     rows, slots = np.nonzero(features["masked_lm_weights"])
     positions = rows * mask.shape[1] + features["masked_lm_positions"][rows, slots]
     positions = positions[starts.ravel()[positions]]
@@ -99,9 +99,9 @@ def _lengths_of_masked_words(features, whole_words):
     return bounds[np.searchsorted(bounds, positions) + 1] - positions
 
 
-def _histogram(name, values):
-    found, counts = np.unique(values, return_counts=True)
-    return {name + str(value): int(count) for value, count in zip(found, counts)}
+def _histogram(name, samples):
+    distinct, counts = np.unique(samples, return_counts=True)
+    return {name + str(sample): int(count) for sample, count in zip(distinct, counts)}
 
 
 def summary(counts, dupe_factor):
@@ -114,14 +114,16 @@ def summary(counts, dupe_factor):
     Returns:
         list of (name, value), str each.
     """
-    values = statistics(counts, dupe_factor)
-    rows = [(name, "%d" % values[name]) for name in _WHOLE_NUMBERS]
+    statistics_of_text = statistics(counts, dupe_factor)
+    rows = [(name, "%d" % statistics_of_text[name]) for name in _WHOLE_NUMBERS]
     rows += summary_of_records(counts)
-    rows.append(("text in records", "%s of each pass" % _percent(values["text in records"])))
-    rows.append(("unknown", _percent(values["unknown"], 3)))
-    if values["unknown characters"]:
-        most = list(values["unknown characters"].items())[:_MOST_UNKNOWN_SHOWN]
-        shown = " ".join("%s %d" % item for item in most)
+    rows.append(
+        ("text in records", "%s of each pass" % _percent(statistics_of_text["text in records"]))
+    )
+    rows.append(("unknown", _percent(statistics_of_text["unknown"], 3)))
+    if statistics_of_text["unknown characters"]:
+        most = list(statistics_of_text["unknown characters"].items())[:_MOST_UNKNOWN_SHOWN]
+        shown = " ".join("%s %d" % pair for pair in most)
         rows.append(("unknown characters", shown))
     return rows
 
@@ -160,8 +162,8 @@ def statistics(counts, dupe_factor):
         first.
     """
     in_records = counts["pieces"] - 3 * counts["records"]  # without [CLS], [SEP], [SEP]
-    values = {name: counts[name] for name in _WHOLE_NUMBERS}
-    values.update(
+    figures = {name: counts[name] for name in _WHOLE_NUMBERS}
+    figures.update(
         {
             "records": counts["records"],
             "average length": counts["pieces"] / counts["records"],
@@ -173,11 +175,11 @@ def statistics(counts, dupe_factor):
             "lengths": _counts_by_length(counts, _LENGTH),
             "masked words": _counts_by_length(counts, _MASKED_WORD),
             "unknown characters": collections.OrderedDict(
-                sorted(_part(counts, _UNKNOWN).items(), key=lambda item: (-item[1], item[0]))
+                sorted(_section(counts, _UNKNOWN).items(), key=lambda pair: (-pair[1], pair[0]))
             ),
         }
     )
-    return values
+    return figures
 
 
 def warnings_of_order(counts):
@@ -202,12 +204,12 @@ def _percent(share, digits=1):
     return "%.*f%%" % (digits, 100 * share)
 
 
-def _part(counts, name):
+def _section(counts, name):
     return {key[len(name) :]: count for key, count in counts.items() if key.startswith(name)}
 
 
 def _counts_by_length(counts, name):
-    by_length = {int(length): count for length, count in _part(counts, name).items()}
+    by_length = {int(length): count for length, count in _section(counts, name).items()}
     return collections.OrderedDict(sorted(by_length.items()))
 
 
@@ -216,18 +218,18 @@ class Notes:
 
     def __init__(self, notes=()):
         """Begins with notes as `update` takes them."""
-        self._counts, self._first_places = collections.Counter(), collections.OrderedDict()
+        self._counts, self._first_sources = collections.Counter(), collections.OrderedDict()
         self.update(notes)
 
     def update(self, notes, times=1):
         """Adds an iterable of (kind, place), each met so many times."""
         for kind, source in notes:
             self._counts[kind] += times
-            self._first_places.setdefault(kind, source)
+            self._first_sources.setdefault(kind, source)
 
     def lines(self):
         """List of str, one for each kind."""
-        first = self._first_places.items()
+        first = self._first_sources.items()
         return ["%d %s (first: %s)" % (self._counts[kind], kind, source) for kind, source in first]
 
 

@@ -166,19 +166,23 @@ def choose_pieces(word_starts, maskable, limits, weights, generator, taken=None)
     Returns:
         bool [N, S], the chosen pieces.
     """
-    words = _Words(word_starts, maskable)
-    run_lengths = _draw_run_lengths(words, weights, generator)
-    order = _random_order(words, generator)
-    covered = np.zeros(words.begins.shape, bool) if taken is None else words.of_pieces(taken)
+    candidates = _Words(word_starts, maskable)
+    run_lengths = _draw_run_lengths(candidates, weights, generator)
+    order = _random_order(candidates, generator)
+    covered = (
+        np.zeros(candidates.begins.shape, bool) if taken is None else candidates.of_pieces(taken)
+    )
     chosen = np.zeros_like(covered)
     left = np.array(limits, np.int64)
     rows = np.arange(len(left))
     for rank in range(order.shape[1]):
-        rows = rows[(left[rows] > 0) & (rank < words.counts[rows])]
+        rows = rows[(left[rows] > 0) & (rank < candidates.counts[rows])]
         if not rows.size:
             break
         firsts = order[rows, rank]
-        lengths, sizes = _fitted_runs(words, rows, firsts, run_lengths[rows, firsts], left[rows])
+        lengths, sizes = _fitted_runs(
+            candidates, rows, firsts, run_lengths[rows, firsts], left[rows]
+        )
         usable = sizes <= left[rows]
         for offset in range(len(weights)):
             within = lengths > offset
@@ -188,7 +192,7 @@ def choose_pieces(word_starts, maskable, limits, weights, generator, taken=None)
             within = usable & (lengths > offset)
             covered[rows[within], firsts[within] + offset] = True
             chosen[rows[within], firsts[within] + offset] = True
-    return words.pieces_of(chosen)
+    return candidates.pieces_of(chosen)
 
 
 class _Words:
@@ -216,9 +220,9 @@ class _Words:
         self._maskable = maskable
         self._word_of_piece = np.maximum(np.cumsum(starts, axis=1) - 1, 0)
 
-    def pieces_of(self, words):
+    def pieces_of(self, candidates):
         """Bool [N, S] of pieces for a bool [N, W] of words."""
-        return np.take_along_axis(words, self._word_of_piece, axis=1) & self._maskable
+        return np.take_along_axis(candidates, self._word_of_piece, axis=1) & self._maskable
 
     def of_pieces(self, pieces):
         """Bool [N, W] of words for a bool [N, S] of pieces; a word is its first piece."""
@@ -238,14 +242,14 @@ def _word_bounds(starts, maskable):
     return begins, ends
 
 
-def _draw_run_lengths(words, weights, generator):
+def _draw_run_lengths(candidates, weights, generator):
     """Int [N, W]: how many words the run from each word on has."""
-    available = np.ones(words.begins.shape, np.int64)
+    available = np.ones(candidates.begins.shape, np.int64)
     if len(weights) == 1:
         return available
-    goes_on = np.ones(words.begins.shape, bool)
+    goes_on = np.ones(candidates.begins.shape, bool)
     for offset in range(min(len(weights) - 1, available.shape[1])):
-        goes_on[:, : goes_on.shape[1] - offset] &= words.joined[:, offset:]
+        goes_on[:, : goes_on.shape[1] - offset] &= candidates.joined[:, offset:]
         goes_on[:, goes_on.shape[1] - offset :] = False
         available += goes_on
     sums = np.cumsum(weights)
@@ -253,23 +257,23 @@ def _draw_run_lengths(words, weights, generator):
     return np.minimum(np.searchsorted(sums, drawn, side="right") + 1, available)
 
 
-def _random_order(words, generator):
+def _random_order(candidates, generator):
     """Int [N, W]: each sequence's words shuffled; what is no word comes last."""
-    keys = generator.random_sample(words.begins.shape)
-    keys[~words.is_word] = 2.0
+    keys = generator.random_sample(candidates.begins.shape)
+    keys[~candidates.is_word] = 2.0
     return np.argsort(keys, axis=1)
 
 
-def _fitted_runs(words, rows, firsts, lengths, left):
+def _fitted_runs(candidates, rows, firsts, lengths, left):
     """Runs shortened while they have more pieces than are left.
 
     Returns:
         (lengths in words, sizes in pieces), int [R] each; a run of one word may still be too long.
     """
     lengths = lengths.copy()
-    begins = words.begins[rows, firsts]
+    begins = candidates.begins[rows, firsts]
     while True:
-        sizes = words.ends[rows, firsts + lengths - 1] - begins
+        sizes = candidates.ends[rows, firsts + lengths - 1] - begins
         too_long = (sizes > left) & (lengths > 1)
         if not too_long.any():
             return lengths, sizes
@@ -381,15 +385,15 @@ def original_candidates(continues, segment_ends):
     Returns:
         list of lists of positions.
     """
-    words = []
+    candidates = []
     for position, is_continuation in enumerate(continues):
         if position in segment_ends:
             continue
-        if is_continuation and words:
-            words[-1].append(position)
+        if is_continuation and candidates:
+            candidates[-1].append(position)
         else:
-            words.append([position])
-    return words
+            candidates.append([position])
+    return candidates
 
 
 def original_choice_of_words(words, limit, vocab_size, generator):

@@ -70,7 +70,7 @@ class OriginalText:
         self._has_marks = has_marks
         self._starts_word = starts_word
         self._pieces = []
-        self._number_of_piece = {}
+        self._index_of_piece = {}
         self._numbers, self._sentences, self._documents = array.array("i"), [0], []
         for token in ("[CLS]", "[SEP]"):
             self._number(token)
@@ -104,9 +104,9 @@ class OriginalText:
         return self._id(self._pieces[number])
 
     def _number(self, piece):
-        index = self._number_of_piece.get(piece)
+        index = self._index_of_piece.get(piece)
         if index is None:
-            index = self._number_of_piece[piece] = len(self._pieces)
+            index = self._index_of_piece[piece] = len(self._pieces)
             shown = masking.original_visible_token(piece) if self._has_marks else piece
             self._pieces.append(piece)
             self.shown_ids.append(self._id(shown))
@@ -218,8 +218,8 @@ class OriginalSampler:
         segment_ends = (0, len(pieces_a) + 1, len(pieces) - 1)
         starts_word = [text.starts_word[piece] for piece in pieces]
         is_continuation = [self._settings.whole_words and not starts for starts in starts_word]
-        words = masking.original_candidates(is_continuation, segment_ends)
-        shown, partners = self._choices(words, len(pieces))
+        candidates = masking.original_candidates(is_continuation, segment_ends)
+        shown, partners = self._choices(candidates, len(pieces))
         ids = [text.shown_ids[piece] for piece in pieces]
         labels = {position: text.label_id(pieces[position]) for position in shown}
         for position, replacement in shown.items():
@@ -233,14 +233,16 @@ class OriginalSampler:
             ids[position] = piece_id
         return ids, len(pieces_a) + 2, sorted(labels.items()), starts_word, label
 
-    def _choices(self, words, length):
+    def _choices(self, candidates, length):
         """({position: what it shows}, [(position, position of the piece that it gets)])."""
         settings = self._settings
         vocab_size = len(self._vocabulary.ids)
         limit = min(settings.max_predictions, max(1, int(round(length * settings.masked_lm_prob))))
         if not settings.google:
-            return masking.original_choice_of_words(words, limit, vocab_size, self._generator), []
-        runs = masking.original_runs(words, len(settings.run_weights))
+            return masking.original_choice_of_words(
+                candidates, limit, vocab_size, self._generator
+            ), []
+        runs = masking.original_runs(candidates, len(settings.run_weights))
         draws = (runs, limit, settings.run_weights)
         generators = (self._generator, self._length_generator)
         shown = masking.original_choice_of_runs(*draws, vocab_size, *generators)
@@ -273,6 +275,6 @@ class OriginalSampler:
 def padded(rows, width, dtype=np.int64):
     """The rows below each other, zeros behind them."""
     table = np.zeros((len(rows), width), dtype)
-    for row, values in zip(table, rows):
-        row[: len(values)] = values
+    for row, ids in zip(table, rows):
+        row[: len(ids)] = ids
     return table

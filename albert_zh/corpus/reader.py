@@ -95,16 +95,16 @@ def input_files(patterns, flag="input_file", leave_out=()):
         if storage.is_file(pattern):
             paths.append(pattern)
             continue
-        found = [pattern] if storage.exists(pattern) else storage.matching(pattern)
-        found = sorted(path for name in found for path in _files_below(name))
-        if not found:
+        matches = [pattern] if storage.exists(pattern) else storage.matching(pattern)
+        matches = sorted(path for name in matches for path in _files_below(name))
+        if not matches:
             raise UserError("--%s=%s: no such file, and no file fits the pattern" % (flag, pattern))
         not_meant = set(map(storage.normalized, leave_out))
-        meant = [path for path in found if storage.normalized(path) not in not_meant]
+        meant = [path for path in matches if storage.normalized(path) not in not_meant]
         if not meant:
             raise UserError(
                 "--%s=%s: no text is there but %s, which this command writes or takes for another "
-                "flag: name the files of the text" % (flag, pattern, found[0])
+                "flag: name the files of the text" % (flag, pattern, matches[0])
             )
         paths += meant
     for path in paths:
@@ -120,7 +120,7 @@ def _files_below(path):
         return [path]
     if storage.is_remote(path):
         return storage.files_below(path)
-    found, seen = [], {os.path.realpath(path)}
+    paths, seen = [], {os.path.realpath(path)}
     for folder, folders, names in os.walk(path, onerror=_cannot_be_read, followlinks=True):
         shown = {name: os.path.realpath(os.path.join(folder, name)) for name in sorted(folders)}
         folders[:] = []
@@ -128,8 +128,8 @@ def _files_below(path):
             if not name.startswith(".") and target not in seen:  # links may lead in a circle
                 folders.append(name)
                 seen.add(target)
-        found += [os.path.join(folder, name) for name in names if not name.startswith(".")]
-    return found
+        paths += [os.path.join(folder, name) for name in names if not name.startswith(".")]
+    return paths
 
 
 def _cannot_be_read(error):
@@ -257,13 +257,18 @@ def _texts_of_plain_lines(content, path, text_format):
     """Yields the `_Text`s of a file with a sentence or a paragraph a line."""
     line_number = 0
     has_blank_line = has_returns = False
-    for line, part in _lines(content, path, text_format):
-        line_number += part == 0
+    for line, segment_index in _lines(content, path, text_format):
+        line_number += segment_index == 0
         has_returns |= "\r" in line.rstrip("\r")
         sentences = _sentences(line, text_format)
-        is_blank = part == 0 and not sentences
+        is_blank = segment_index == 0 and not sentences
         has_blank_line |= is_blank
-        yield _Text(sentences, is_blank, part == 0, _note(sentences, part == 1, path, line_number))
+        yield _Text(
+            sentences,
+            is_blank,
+            segment_index == 0,
+            _note(sentences, segment_index == 1, path, line_number),
+        )
     if line_number == 1 and has_returns and not text_format.as_original:
         raise text_encodings.wrong_line_ends(path)
     if not line_number:
@@ -282,8 +287,8 @@ def _texts_of_json_lines(content, path, text_format):
             _paragraphs(line, "%s, line %d" % (path, line_number)) if line.strip() else []
         ):
             is_long |= len(paragraph) > _LINE_CHARACTERS
-            for part in _parts(paragraph, text_format):
-                sentences += _sentences(part, text_format)
+            for segment in _segments(paragraph, text_format):
+                sentences += _sentences(segment, text_format)
         yield _Text(sentences, True, True, _note(sentences, is_long, path, line_number))
     if not line_number:
         yield _Text([], True, False, (EMPTY_FILE, path))
@@ -299,8 +304,8 @@ def _paragraphs(line, source):
         document = json.loads(line)
     except (ValueError, RecursionError) as error:
         raise UserError("%s: not valid JSON (%s): %s" % (source, error, expected)) from error
-    values = map(document.get, _TEXT_KEYS) if isinstance(document, dict) else ()
-    texts = [value for value in values if isinstance(value, str)]
+    fields = map(document.get, _TEXT_KEYS) if isinstance(document, dict) else ()
+    texts = [field for field in fields if isinstance(field, str)]
     if not texts:
         raise UserError("%s: no text in it: %s" % (source, expected))
     text = next(filter(str.strip, texts), "")
@@ -329,7 +334,7 @@ def _lines(content, path, text_format):
     """Yields (line without its end, number of the part) for a file's lines; a long one in parts."""
     decoder = text_encodings.text_decoder(text_format.encoding)
     block_bytes = -1 if text_format.as_original else _BLOCK_BYTES
-    rest, line_number, part = "", 0, 0
+    rest, line_number, num_segments = "", 0, 0
     for block in itertools.chain(iter(lambda: content.readline(block_bytes), b""), [b""]):
         try:
             text = decoder.decode(block, not block)
@@ -342,26 +347,26 @@ def _lines(content, path, text_format):
             text = text.lstrip(_BYTE_ORDER_MARK)
         *lines, rest = (rest + text).split("\n")
         for line in lines:
-            for part_of_line in _parts(line, text_format):
-                yield part_of_line, part
-                part += 1
-            line_number, part = line_number + 1, 0
-        *parts, rest = _parts(rest, text_format)
-        for part_of_line in parts:
-            yield part_of_line, part
-            part += 1
+            for segment in _segments(line, text_format):
+                yield segment, num_segments
+                num_segments += 1
+            line_number, num_segments = line_number + 1, 0
+        *segments, rest = _segments(rest, text_format)
+        for segment in segments:
+            yield segment, num_segments
+            num_segments += 1
     if rest:
-        yield rest, part
+        yield rest, num_segments
 
 
-def _parts(line, text_format):
+def _segments(line, text_format):
     """A line in parts that are not too long, cut behind a sentence where there is one."""
     if text_format.as_original:
         return [line]
-    parts, begin = [], 0
+    segments, begin = [], 0
     while len(line) - begin > _LINE_CHARACTERS:
         ends = list(_SENTENCE_END.finditer(line, begin, begin + _LINE_CHARACTERS))
         end = ends[-1].end() if ends else begin + _LINE_CHARACTERS
-        parts.append(line[begin:end])
+        segments.append(line[begin:end])
         begin = end
-    return parts + [line[begin:]]
+    return segments + [line[begin:]]

@@ -238,10 +238,10 @@ def segment_of_similar_document(text, neighbours, former, index, wanted, generat
     Returns:
         (begin, end) in places of the text's pieces; of any other document where none is similar.
     """
-    found = neighbours.following(former[0], former[1], text.documents[index])
-    if not found:
+    following = neighbours.following(former[0], former[1], text.documents[index])
+    if not following:
         return segment_of_other_document(text, index, wanted, generator)
-    first, last = generator.choice(found)
+    first, last = generator.choice(following)
     return _sentences_from(text, first, last, wanted)
 
 

@@ -8,8 +8,8 @@ Texts are alike that share rare pairs of neighbouring pieces: in Chinese two han
 
 import numpy as np
 
-_MOST_PLACES = 50  # of a pair in a shard; what occurs more often is no topic
-_MOST_FOUND = 8  # several, since the most similar one may be the same text once more
+_MOST_OCCURRENCES = 50  # of a pair in a shard; what occurs more often is no topic
+_MOST_CANDIDATES = 8  # several, since the most similar one may be the same text once more
 
 
 class Neighbours:
@@ -44,14 +44,14 @@ class Neighbours:
             document: (first, last), the sentences of its document.
 
         Returns:
-            list of up to `_MOST_FOUND` (first, last), sentences to their document's end, those
+            list of up to `_MOST_CANDIDATES` (first, last), sentences to their document's end, those
             behind the most similar sentence first; empty where no other document shares a rare
             pair with the text.
         """
         scores = self._scores(begin, end)
         scores[document[0] : document[1]] = 0
         scores[self._ends - 1] = 0  # nothing follows there
-        best = np.argsort(-scores, kind="stable")[:_MOST_FOUND]
+        best = np.argsort(-scores, kind="stable")[:_MOST_CANDIDATES]
         return [(int(n) + 1, int(self._ends[n])) for n in best if scores[n] > 0]
 
     def _scores(self, begin, end):
@@ -59,7 +59,7 @@ class Neighbours:
         codes = np.unique(self._codes(np.arange(begin, end - 1)))
         first = np.searchsorted(self._sorted_codes, codes, "left")
         counts = np.searchsorted(self._sorted_codes, codes, "right") - first
-        is_rare = (counts > 0) & (counts <= _MOST_PLACES)
+        is_rare = (counts > 0) & (counts <= _MOST_OCCURRENCES)
         first, counts = first[is_rare], counts[is_rare]
         # first[0], first[0] + 1, ..., first[1], first[1] + 1, ...: all places of each pair
         steps = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)

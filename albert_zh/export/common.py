@@ -177,14 +177,14 @@ def _check_has_heads(prefix, heads, task):
     if task == "pretraining" and "masked_lm" in heads:
         return  # plain BERT may come without the second head
     if lacking:
-        found = ", ".join(heads) or "no head at all"
+        present = ", ".join(heads) or "no head at all"
         variables = ", ".join(inference_graph.HEADS[head][0][0] for head in lacking)
         way_out = {
             "classifier": "fine-tune it first (run_classifier.py), or export --task=encoder",
             "pretraining": "name a pre-trained model, or export --task=classifier",
         }[task]
         raise UserError(
-            "%s holds no %s (%s; it has %s): %s" % (prefix, task, variables, found, way_out)
+            "%s holds no %s (%s; it has %s): %s" % (prefix, task, variables, present, way_out)
         )
 
 

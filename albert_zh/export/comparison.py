@@ -219,33 +219,33 @@ def _differences(actual, expected):
 
 def problem_of(comparison: Comparison, allowed: Limits, way_out: str = "") -> Optional[str]:
     """What a comparison does not keep to, and the way out; None if it keeps to all limits."""
-    found = comparison
-    if not math.isfinite(found.largest):
-        return "some of its outputs on %d texts are no finite numbers" % found.num_texts
-    if _is_below(found.equal_labels, allowed.equal_labels):
+    deviation = comparison
+    if not math.isfinite(deviation.largest):
+        return "some of its outputs on %d texts are no finite numbers" % deviation.num_texts
+    if _is_below(deviation.equal_labels, allowed.equal_labels):
         return "%s of its labels on %d texts are the checkpoint's, expected at least %s: %s" % (
-            percentage(found.equal_labels),
-            found.num_texts,
+            percentage(deviation.equal_labels),
+            deviation.num_texts,
             percentage(allowed.equal_labels),
-            way_out + "accept it with --min_equal_labels=%g" % _floor(found.equal_labels),
+            way_out + "accept it with --min_equal_labels=%g" % _floor(deviation.equal_labels),
         )
     for kind in ("largest", "mean"):
-        if _is_below(getattr(allowed, kind), getattr(found, kind)):
+        if _is_below(getattr(allowed, kind), getattr(deviation, kind)):
             return (
                 "the %s difference of its outputs on %d texts is %.2g, expected at most %g: %s"
                 % (
                     kind,
-                    found.num_texts,
-                    getattr(found, kind),
+                    deviation.num_texts,
+                    getattr(deviation, kind),
                     getattr(allowed, kind),
-                    way_out + "accept it with --tolerance=%g" % _ceiling(found.largest),
+                    way_out + "accept it with --tolerance=%g" % _ceiling(deviation.largest),
                 )
             )
     return None
 
 
-def _is_below(value, least):
-    return None not in (value, least) and value < least
+def _is_below(agreement, least):
+    return None not in (agreement, least) and agreement < least
 
 
 def _floor(share):

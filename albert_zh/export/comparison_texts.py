@@ -64,13 +64,11 @@ def _text_columns(rows):
         return [0]
     columns, variety = [], []
     for column in range(width):
-        values = [row[column] for row in rows if column < len(row)]
-        is_id = all(
-            map(column_layouts.NUMBER.match, values[1:] or values)
-        )  # line 1 may be a header
-        variety.append(0 if is_id else len(set(values)))
-        mean_length = sum(map(len, values)) / len(values)
-        if not is_id and mean_length > 4 and len(set(values)) > min(len(values) / 4, 100):
+        cells = [row[column] for row in rows if column < len(row)]
+        is_id = all(map(column_layouts.NUMBER.match, cells[1:] or cells))  # line 1 may be a header
+        variety.append(0 if is_id else len(set(cells)))
+        mean_length = sum(map(len, cells)) / len(cells)
+        if not is_id and mean_length > 4 and len(set(cells)) > min(len(cells) / 4, 100):
             columns.append(column)
     return columns[:2] or [variety.index(max(variety))]  # texts as short as labels
 

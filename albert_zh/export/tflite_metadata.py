@@ -141,8 +141,8 @@ def _written(builder, kind, value):
     return builder.EndObject()
 
 
-def _written_vector(builder, kind, values):
-    offsets = [_written(builder, kind, value) for value in values]
+def _written_vector(builder, kind, contents):
+    offsets = [_written(builder, kind, content) for content in contents]
     builder.StartVector(4, len(offsets), 4)
     for offset in reversed(offsets):
         builder.PrependUOffsetTRelative(offset)

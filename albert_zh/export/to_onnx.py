@@ -94,10 +94,10 @@ def _convert(model, output_names, path, options):
 
 def _rename(proto):
     """Takes TensorFlow's `:0` off the names of inputs and outputs."""
-    values = list(proto.graph.input) + list(proto.graph.output)
-    renamed = {value.name: value.name[:-2] for value in values}
-    for value in values:
-        value.name = renamed[value.name]
+    tensors = list(proto.graph.input) + list(proto.graph.output)
+    renamed = {tensor.name: tensor.name[:-2] for tensor in tensors}
+    for tensor in tensors:
+        tensor.name = renamed[tensor.name]
     for node in proto.graph.node:
         for names in (node.input, node.output):
             names[:] = [renamed.get(name, name) for name in names]
@@ -146,9 +146,9 @@ def _as_integers(table, graph):
     """Makes a table [rows, C] of integers; returns the name of its scales [C]."""
     from onnx import numpy_helper
 
-    values = numpy_helper.to_array(table)
-    scales = np.maximum(np.abs(values).max(axis=0), np.finfo(np.float32).tiny) / 127
-    integers = np.round(values / scales).astype(np.int8)
+    entries = numpy_helper.to_array(table)
+    scales = np.maximum(np.abs(entries).max(axis=0), np.finfo(np.float32).tiny) / 127
+    integers = np.round(entries / scales).astype(np.int8)
     table.CopyFrom(numpy_helper.from_array(integers, table.name))
     graph.initializer.append(numpy_helper.from_array(scales, table.name + "_scale"))
     return table.name + "_scale"

@@ -152,9 +152,9 @@ def _divide_feed_forward_weights(session, config):
     of_groups = config.ffn_out_scale.reshape(config.ffn_groups, -1).T  # [H / G, G]
     for variable in tf.trainable_variables():
         if re.search(weights, variable.op.name):
-            value = session.run(variable)  # [I, H], of groups [I / G, H / G, G], or [H]
-            scale = of_groups if value.ndim == 3 else config.ffn_out_scale
-            session.run(variable.assign(value / scale))
+            weight = session.run(variable)  # [I, H], of groups [I / G, H / G, G], or [H]
+            scale = of_groups if weight.ndim == 3 else config.ffn_out_scale
+            session.run(variable.assign(weight / scale))
 
 
 def _unquantized(converter, model, options):
@@ -232,15 +232,17 @@ def _runner(path):
     names = dict(zip(INPUT_NAMES, inference_graph.ENCODER_INPUTS))
 
     def run(row):
-        for info in interpreter.get_input_details():
-            value = row[names.get(info["name"], info["name"])]
-            if tuple(info["shape"]) != value.shape:
-                interpreter.resize_tensor_input(info["index"], value.shape)
+        for detail in interpreter.get_input_details():
+            array = row[names.get(detail["name"], detail["name"])]
+            if tuple(detail["shape"]) != array.shape:
+                interpreter.resize_tensor_input(detail["index"], array.shape)
         interpreter.allocate_tensors()
-        for info in interpreter.get_input_details():
-            interpreter.set_tensor(info["index"], row[names.get(info["name"], info["name"])])
+        for detail in interpreter.get_input_details():
+            interpreter.set_tensor(detail["index"], row[names.get(detail["name"], detail["name"])])
         interpreter.invoke()
-        return [interpreter.get_tensor(info["index"]) for info in interpreter.get_output_details()]
+        return [
+            interpreter.get_tensor(detail["index"]) for detail in interpreter.get_output_details()
+        ]
 
     return run
 

@@ -189,14 +189,14 @@ def of_settings(family: str = CLASSIFICATION, **settings: Any) -> flags.FlagValu
     options = flags.FlagValues()
     define_flags(family, options)
     errors.parse_flags(
-        ["run"] + ["--%s=%s" % (name, _as_text(value)) for name, value in settings.items()],
+        ["run"] + ["--%s=%s" % (name, _as_text(setting)) for name, setting in settings.items()],
         options,
     )
     return options
 
 
-def _as_text(value):
-    return ",".join(map(str, value)) if isinstance(value, (list, tuple)) else value
+def _as_text(setting):
+    return ",".join(map(str, setting)) if isinstance(setting, (list, tuple)) else setting
 
 
 def with_values(options: flags.FlagValues, **values: Any) -> flags.FlagValues:
@@ -303,7 +303,7 @@ def chosen_columns(options: flags.FlagValues) -> Dict[str, str]:
         UserError: for columns named twice, or of a task whose columns are known.
     """
     chosen = {column: options[flag].value for column, flag in datasets.COLUMN_FLAGS.items()}
-    chosen = {column: value.strip() for column, value in chosen.items() if value is not None}
+    chosen = {column: name.strip() for column, name in chosen.items() if name is not None}
     names = ["--" + datasets.COLUMN_FLAGS[column] for column in chosen]
     if len(set(chosen.values())) < len(chosen) or "" in chosen.values():
         raise UserError("%s: expected a column each, found one twice or none" % ", ".join(names))

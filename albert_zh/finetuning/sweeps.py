@@ -39,30 +39,30 @@ def run(options, run_once):
     rates = SEARCHED_RATES if options.search else (options.learning_rate,)
     if options.search and not options.do_eval:
         raise UserError("--search compares on dev: add --do_eval=true")
-    results = []
+    summaries = []
     for run_index, (rate, seed) in enumerate(itertools.product(rates, seeds), start=1):
         folder = os.path.join(options.output_dir, _name(options, rate, seed))
         print("run %d of %d: %s" % (run_index, len(rates) * len(seeds), folder))
-        result = run_once(
+        summary = run_once(
             finetuning_flags.with_values(options, learning_rate=rate, seed=seed, output_dir=folder)
         )
-        if result is not None:
-            results.append(dict(result, rate=rate, seed=seed, folder=folder))
-    if results:
-        rows = [_row(rate, [r for r in results if r["rate"] == rate]) for rate in rates]
-        _write(options.output_dir, results, rows)
+        if summary is not None:
+            summaries.append(dict(summary, rate=rate, seed=seed, folder=folder))
+    if summaries:
+        rows = [_row(rate, [r for r in summaries if r["rate"] == rate]) for rate in rates]
+        _write(options.output_dir, summaries, rows)
 
 
 def folders_of_runs(folder):
     """Paths of the runs with a model that `--seeds` and `--search` left in a folder."""
-    found = [
+    folders = [
         path
         for pattern in ("rate_*", "seed_*")
         for path in sorted(glob.glob(os.path.join(glob.escape(folder), pattern)))
     ]
     return [
         path
-        for path in found
+        for path in folders
         if os.path.isdir(os.path.join(path, "best"))
         or checkpoint_files.checkpoints_of_training(path)
     ]
@@ -83,17 +83,17 @@ def _seeds(options):
 
 
 def _name(options, rate, seed):
-    parts = ["rate_%g" % rate] if options.search else []
-    return "_".join(parts + (["seed_%d" % seed] if options.seeds else []))
+    components = ["rate_%g" % rate] if options.search else []
+    return "_".join(components + (["seed_%d" % seed] if options.seeds else []))
 
 
-def _row(rate, results):
+def _row(rate, summaries):
     """Mean and deviation over the seeds of a rate."""
-    row = {"rate": rate, "seeds": [result["seed"] for result in results]}
+    row = {"rate": rate, "seeds": [summary["seed"] for summary in summaries]}
     for split in ("dev", "test"):
-        values = [_value(result, split) for result in results]
-        if None not in values:
-            row[split] = mean_and_deviation(values)
+        scores = [_score(summary, split) for summary in summaries]
+        if None not in scores:
+            row[split] = mean_and_deviation(scores)
     return row
 
 
@@ -102,24 +102,24 @@ def mean_and_deviation(values):
     return [float(np.mean(values)), float(np.std(values, ddof=1)) if len(values) > 1 else 0.0]
 
 
-def _value(result, split):
-    metrics, metric = result[split], result["metric"]
+def _score(summary, split):
+    metrics, metric = summary[split], summary["metric"]
     return metrics and metrics.get("eval_" + metric, metrics.get(metric))
 
 
-def _write(folder, results, rows):
-    metric = results[0]["metric"]
-    sign = 1 if results[0]["is_higher_better"] else -1
+def _write(folder, summaries, rows):
+    metric = summaries[0]["metric"]
+    sign = 1 if summaries[0]["is_higher_better"] else -1
     best = max(rows, key=lambda row: sign * row["dev"][0]) if "dev" in rows[0] else None
     best_run = best and max(
-        (result for result in results if result["rate"] == best["rate"]),
-        key=lambda result: sign * _value(result, "dev"),
+        (summary for summary in summaries if summary["rate"] == best["rate"]),
+        key=lambda summary: sign * _score(summary, "dev"),
     )
     files.write_json(
         os.path.join(folder, MACHINE_TABLE),
         {
             "metric": metric,
-            "runs": results,
+            "runs": summaries,
             "rows": rows,
             "best": best,
             "best_run": best_run and best_run["folder"],
@@ -132,7 +132,7 @@ def _write(folder, results, rows):
     for line in lines:
         say(line)
     say("%-17s %s", "results", ", ".join([path, os.path.join(folder, MACHINE_TABLE)]))
-    for title, text in _last_lines(results, rows, best, best_run):
+    for title, text in _last_lines(summaries, rows, best, best_run):
         say("%-17s %s", title, text)
 
 
@@ -146,19 +146,19 @@ def _table(rows, metric):
         yield "| %s |" % " | ".join(cells)
 
 
-def _last_lines(results, rows, best, best_run):
+def _last_lines(summaries, rows, best, best_run):
     """Yields (title, text): the best rate, the best run of it with its checkpoint, and why."""
     if best is None:
-        folders = ", ".join(result["folder"] for result in results)
+        folders = ", ".join(summary["folder"] for summary in summaries)
         yield "models", "%s: not compared, as --do_eval=true was not given" % folders
         return
-    metric = results[0]["metric"]
-    extreme = "highest" if results[0]["is_higher_better"] else "lowest"
+    metric = summaries[0]["metric"]
+    extreme = "highest" if summaries[0]["is_higher_better"] else "lowest"
     among = len(best["seeds"])
     if len(rows) > 1:
         text = "learning rate %g: %s mean dev %s, %.4f, of %d rates"
         yield "best rate", text % (best["rate"], extreme, metric, best["dev"][0], len(rows))
-    why = "%s dev %s, %.4f, of %d" % (extreme, metric, _value(best_run, "dev"), among)
+    why = "%s dev %s, %.4f, of %d" % (extreme, metric, _score(best_run, "dev"), among)
     why += " with that rate" if len(rows) > 1 else " runs"
     yield "best", "%s: %s: %s" % (best_run["folder"], best_run["checkpoint"], why)
 

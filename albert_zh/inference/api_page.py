@@ -79,5 +79,5 @@ def _request(path, schema, document):
     return "<pre>%s</pre>" % html.escape(command % (path, json.dumps(body, ensure_ascii=False)))
 
 
-def _code(value):
-    return "<pre>%s</pre>" % html.escape(json.dumps(value, ensure_ascii=False, indent=2))
+def _code(content):
+    return "<pre>%s</pre>" % html.escape(json.dumps(content, ensure_ascii=False, indent=2))

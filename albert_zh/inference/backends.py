@@ -197,14 +197,14 @@ def _sizes_of_tables(folder):
     prefix = os.path.join(folder, "variables", "variables")
     if not storage.exists(prefix + ".index"):
         return {}
-    found = {}
+    sizes = {}
     for name, shape in checkpoint_files.read_shapes(prefix).items():
         table = re.match(
             r"bert/embeddings/(\w+)_embeddings$", checkpoint_matching.canonical_name(name)
         )
         if table:
-            found[table.group(1)] = shape[0]
-    return found
+            sizes[table.group(1)] = shape[0]
+    return sizes
 
 
 def _signature_of(folder, signatures, output_names):
@@ -213,7 +213,7 @@ def _signature_of(folder, signatures, output_names):
         inputs = _in_order(signature.inputs)
         if inputs and all(name in signature.outputs for name in output_names):
             outputs = [signature.outputs[name].name for name in output_names]
-            return [info.name for info in inputs], outputs
+            return [tensor.name for tensor in inputs], outputs
     raise UserError(
         "%s: no signature takes %s and gives %s (found: %s): export a fine-tuned model"
         % (
@@ -227,11 +227,11 @@ def _signature_of(folder, signatures, output_names):
 
 def _in_order(by_name):
     """The values of {input name: value} for ids, mask, segments; None if any is missing."""
-    found = [
+    ordered = [
         next((by_name[alias] for alias in aliases if alias in by_name), None)
         for aliases in _INPUT_ALIASES
     ]
-    return None if None in found else found
+    return None if None in ordered else ordered
 
 
 class TfliteBackend:
@@ -256,7 +256,7 @@ class TfliteBackend:
                 "%s: not a readable TFLite model: %s" % (path, system_errors.reason(error))
             ) from error
         by_name = {
-            _plain_name(info["name"]): info for info in self._interpreter.get_input_details()
+            _plain_name(detail["name"]): detail for detail in self._interpreter.get_input_details()
         }
         self._inputs = _in_order(by_name)
         self._outputs = _named_outputs(self._interpreter.get_output_details(), output_names)
@@ -285,26 +285,26 @@ class TfliteBackend:
             if not self._is_batch_fixed:
                 return self._run(arrays)
             size = self._shape[0]
-            parts = [
+            outputs = [
                 self._run([_filled(array[start : start + size], size) for array in arrays])
                 for start in range(0, len(arrays[0]), size)
             ]
-        return [np.concatenate(of_output)[: len(arrays[0])] for of_output in zip(*parts)]
+        return [np.concatenate(of_output)[: len(arrays[0])] for of_output in zip(*outputs)]
 
     def _run(self, arrays):
         if arrays[0].shape != self._shape:
-            for info, array in zip(self._inputs, arrays):
-                self._interpreter.resize_tensor_input(info["index"], array.shape)
+            for detail, array in zip(self._inputs, arrays):
+                self._interpreter.resize_tensor_input(detail["index"], array.shape)
             self._interpreter.allocate_tensors()
             self._shape = arrays[0].shape
-        for info, array in zip(self._inputs, arrays):
-            self._interpreter.set_tensor(info["index"], array.astype(info["dtype"]))
+        for detail, array in zip(self._inputs, arrays):
+            self._interpreter.set_tensor(detail["index"], array.astype(detail["dtype"]))
         self._interpreter.invoke()
-        return [self._float_output(info) for info in self._outputs]
+        return [self._float_output(detail) for detail in self._outputs]
 
-    def _float_output(self, info):
-        output = self._interpreter.get_tensor(info["index"])
-        scale, zero_point = info["quantization"]
+    def _float_output(self, detail):
+        output = self._interpreter.get_tensor(detail["index"])
+        scale, zero_point = detail["quantization"]
         return output if not scale else (output.astype(np.float32) - zero_point) * scale
 
     def close(self) -> None:
@@ -316,7 +316,7 @@ def _named_outputs(details, names):
     """The details of outputs by name; a single one may have any. None where they do not fit."""
     if len(names) == 1 and len(details) == 1 and len(details[0]["shape"]) >= 2:
         return details
-    by_name = {_plain_name(info["name"]): info for info in details}
+    by_name = {_plain_name(detail["name"]): detail for detail in details}
     return [by_name[name] for name in names] if set(by_name) == set(names) else None
 
 

@@ -187,12 +187,12 @@ def _add_predictions(app, predictor, batcher, limits, metrics):
             )
         predictor.checked(texts)  # before it is a part of a batch
         try:
-            result = await _while_connected(client, batcher.submit(texts))
+            prediction = await _while_connected(client, batcher.submit(texts))
         except micro_batching.QueueIsFull as error:
             message = "too much to do (%s): try again soon" % error
             raise HTTPException(503, message, {"Retry-After": "1"}) from error
         metrics.texts.inc(len(texts))
-        return result
+        return prediction
 
     errors = _errors_of_predictions(limits)
 
@@ -314,7 +314,7 @@ def _add_error_handlers(app):
     @app.exception_handler(RequestValidationError)
     async def on_invalid(request: Request, error):
         first = error.errors()[0]
-        location = ".".join(str(part) for part in first["loc"])
+        location = ".".join(str(key) for key in first["loc"])
         return _error(422, "%s: %s" % (location, first["msg"]))
 
     @app.exception_handler(UserError)
@@ -387,22 +387,22 @@ class BodyLimits:
         announced = _header(scope, b"content-length")
         if announced.isdigit() and int(announced) > limit:
             raise HTTPException(413, message)
-        parts, size = [], 0
+        chunks, size = [], 0
         while True:
             part = await receive()
             if part["type"] == "http.disconnect":
                 return None
-            parts.append(part.get("body", b""))
-            size += len(parts[-1])
+            chunks.append(part.get("body", b""))
+            size += len(chunks[-1])
             if size > limit:
                 raise HTTPException(413, message)
             if not part.get("more_body", False):
-                return b"".join(parts)
+                return b"".join(chunks)
 
 
 def _check_content_type(scope):
-    found = _header(scope, b"content-type").split(b";")[0].strip().lower()
-    if found != b"application/json":
+    content_type = _header(scope, b"content-type").split(b";")[0].strip().lower()
+    if content_type != b"application/json":
         raise HTTPException(415, "expected Content-Type: application/json")
 
 

@@ -218,8 +218,8 @@ class CheckpointSession:
 
 def check_arguments(**arguments: Any) -> None:
     """Raises `UserError` for an argument that is not what `ARGUMENTS` says of its name."""
-    for name, value in arguments.items():
-        validation.checked(name, value, ARGUMENTS[name])
+    for name, argument in arguments.items():
+        validation.checked(name, argument, ARGUMENTS[name])
 
 
 def check_precision(precision: str) -> None:
@@ -303,9 +303,9 @@ def checked_texts(texts: Sequence[Text]) -> List[Tuple[str, Optional[str]]]:
             raise UserError(
                 "text %d is %s, expected a str or a pair of str" % (index, validation.shown(text))
             )
-        for part in filter(None, checked[-1]):
+        for single in filter(None, checked[-1]):
             text_encodings.check_decoded(
-                part, "text %d" % index, "decode its bytes by their encoding"
+                single, "text %d" % index, "decode its bytes by their encoding"
             )
     return checked
 
@@ -321,7 +321,7 @@ def _is_iterable(texts):
 def _is_pair(text):
     is_array = isinstance(text, np.ndarray) and text.ndim == 1
     is_of_two = (is_array or isinstance(text, (tuple, list))) and len(text) == 2
-    return is_of_two and all(isinstance(part, str) for part in text)
+    return is_of_two and all(isinstance(single, str) for single in text)
 
 
 def checked_length(wanted: Optional[int], config_length: int) -> int:

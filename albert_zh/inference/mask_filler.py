@@ -91,17 +91,17 @@ class MaskFiller(loaded_model.LoadedModel):
             probabilities = self._session.run(*arrays, np.array([positions]))  # [P, V]
         best = np.argsort(-probabilities, axis=1, kind="stable")[:, :top_k]
         return [
-            list(zip(self._tokenizer.convert_ids_to_tokens(row), map(float, values[row])))
-            for row, values in zip(best.tolist(), probabilities)
+            list(zip(self._tokenizer.convert_ids_to_tokens(row), map(float, of_row[row])))
+            for row, of_row in zip(best.tolist(), probabilities)
         ]
 
     def _ids_of(self, text):
-        parts = [self._tokenizer.tokenize(part) for part in text.split(MASK)]
-        if len(parts) < 2:
+        segments = [self._tokenizer.tokenize(segment) for segment in text.split(MASK)]
+        if len(segments) < 2:
             raise UserError("%r has no %s: write it where a word is missing" % (text[:40], MASK))
-        tokens = ["[CLS]"] + parts[0]
-        for part in parts[1:]:
-            tokens += [MASK] + part
+        tokens = ["[CLS]"] + segments[0]
+        for segment in segments[1:]:
+            tokens += [MASK] + segment
         tokens.append("[SEP]")
         if len(tokens) > self._max_seq_length:
             raise UserError(

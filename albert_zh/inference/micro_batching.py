@@ -74,11 +74,11 @@ class MicroBatcher:
         """
         if self._is_stopping or self.num_waiting + len(texts) > self._max_waiting:
             raise QueueIsFull("%d texts are waiting" % self.num_waiting)
-        result = asyncio.get_running_loop().create_future()
-        self._waiting.append(_Waiting(texts, result))
+        future = asyncio.get_running_loop().create_future()
+        self._waiting.append(_Waiting(texts, future))
         self.num_waiting += len(texts)
         self._arrived.set()
-        return await result
+        return await future
 
     async def _work(self):
         while self._waiting or not self._is_stopping:
@@ -105,13 +105,13 @@ class MicroBatcher:
         """Takes requests from the queue, as many as fit into a batch, at least one."""
         batch, size = [], 0
         while self._waiting:
-            texts, result = self._waiting[0]
+            texts, future = self._waiting[0]
             if batch and size + len(texts) > self._max_batch_size:
                 break
             self._waiting.popleft()
             self.num_waiting -= len(texts)
-            if not result.cancelled():  # nobody waits for it any more
-                batch.append(_Waiting(texts, result))
+            if not future.cancelled():  # nobody waits for it any more
+                batch.append(_Waiting(texts, future))
                 size += len(texts)
         return batch
 

@@ -150,9 +150,9 @@ class Corpus:
                 partial, "w+", np.float32, (len(self.texts), self._encoder.width)
             )
             for start in range(0, len(self.texts), LINES_AT_ONCE):
-                part = self.texts[start : start + LINES_AT_ONCE]
-                vectors[start : start + len(part)] = self._encode(part)
-                bar.update(len(part))
+                texts = self.texts[start : start + LINES_AT_ONCE]
+                vectors[start : start + len(texts)] = self._encode(texts)
+                bar.update(len(texts))
             vectors.flush()
             del vectors
         self._cache.add(VECTORS)
@@ -204,8 +204,8 @@ class Corpus:
             queries[start : start + QUERIES_AT_ONCE]
             for start in range(0, len(queries), QUERIES_AT_ONCE)
         )
-        found = (self._search(group, rank) for group in groups)
-        return list(itertools.chain.from_iterable(found))
+        hits = (self._search(group, rank) for group in groups)
+        return list(itertools.chain.from_iterable(hits))
 
     def _search(self, queries, ranking):
         vectors = self._encode(queries)
@@ -232,16 +232,18 @@ class Corpus:
         if ranking.name in ("mixed", "lexical"):
             rows = _highest(lexical, min(ranking.num_candidates, len(lexical)))
             rows = rows if nearest is None else np.union1d(rows, nearest)
-        found = {"row": rows, "lexical": lexical[rows], "cosine": self._vectors[rows] @ vector}
-        gains = (found["cosine"] - self._cosine_of_any) / (1 - self._cosine_of_any)
-        found["gain"] = np.clip(gains, 0, 1) ** 2  # only vectors close to the query's say much
-        found = ranking.best(found, ranking.num_candidates)
+        candidates = {"row": rows, "lexical": lexical[rows], "cosine": self._vectors[rows] @ vector}
+        gains = (candidates["cosine"] - self._cosine_of_any) / (1 - self._cosine_of_any)
+        candidates["gain"] = np.clip(gains, 0, 1) ** 2  # only vectors close to the query's say much
+        candidates = ranking.best(candidates, ranking.num_candidates)
         if ranking.predictor is not None:
-            pairs = [(query, self.texts[row]) for row in found["row"]]
-            found["probability"] = ranking.predictor.similarities(pairs)
-        found = ranking.best(found, ranking.top_k)
-        columns = [found[name].tolist() for name in ("row", "cosine", "lexical", "score")]
-        probabilities = found.get("probability", np.full(len(found["row"]), None)).tolist()
+            pairs = [(query, self.texts[row]) for row in candidates["row"]]
+            candidates["probability"] = ranking.predictor.similarities(pairs)
+        candidates = ranking.best(candidates, ranking.top_k)
+        columns = [candidates[name].tolist() for name in ("row", "cosine", "lexical", "score")]
+        probabilities = candidates.get(
+            "probability", np.full(len(candidates["row"]), None)
+        ).tolist()
         return [
             Hit(int(self.numbers[row]), self.texts[row], cosine, probability, overlap, score)
             for row, cosine, overlap, score, probability in zip(*columns, probabilities)
@@ -296,44 +298,48 @@ class _Ranking:
         self.predictor = predictor if is_asked else None
         self.num_candidates = max(top_k, candidates) if name in ("mixed", "classifier") else top_k
 
-    def best(self, found, k):
+    def best(self, candidates, k):
         """The best candidates by what is known of them.
 
         Args:
-            found: {name: array [n]}.
+            candidates: {name: array [n]}.
             k: how many.
 
         Returns:
             the same of the k best, the best first, with their "score".
         """
-        found = dict(found, score=self._scores(found))
-        order = np.lexsort([found["row"], -found["cosine"], -found["score"]])[:k]
-        return {name: values[order] for name, values in found.items()}
+        candidates = dict(candidates, score=self._scores(candidates))
+        order = np.lexsort([candidates["row"], -candidates["cosine"], -candidates["score"]])[:k]
+        return {name: column[order] for name, column in candidates.items()}
 
-    def _scores(self, found):
+    def _scores(self, candidates):
         if self.name == "classifier":  # the nearest are its candidates
-            return found.get("probability", found["cosine"])
+            return candidates.get("probability", candidates["cosine"])
         if self.name != "mixed":
-            return found[self.name]
-        weights = {name: weight for name, weight in self._weights.items() if name in found}
+            return candidates[self.name]
+        weights = {name: weight for name, weight in self._weights.items() if name in candidates}
         total = sum(weights.values())
-        return sum(weight / total * found[name] for name, weight in weights.items())
+        return sum(weight / total * candidates[name] for name, weight in weights.items())
 
 
 def checked_weights(weights: Sequence[float]) -> Weights:
     """The `Weights` of three numbers; raises `UserError` for what are none."""
-    values = tuple(weights)
-    is_number = [isinstance(value, (int, float)) for value in values]
-    if len(values) != 3 or not all(is_number) or not all(0 <= v < np.inf for v in values):
+    proportions = tuple(weights)
+    are_numeric = [isinstance(weight, (int, float)) for weight in proportions]
+    if (
+        len(proportions) != 3
+        or not all(are_numeric)
+        or not all(0 <= v < np.inf for v in proportions)
+    ):
         raise UserError(
             "search weights: found %r, expected 3 numbers from 0 on: lexical, cosine, classifier"
-            % (values,)
+            % (proportions,)
         )
-    if not sum(values[:2]):
+    if not sum(proportions[:2]):
         raise UserError(
             "search weights: lexical and cosine are both 0: choose the ranking 'classifier'"
         )
-    return Weights(*values)
+    return Weights(*proportions)
 
 
 def _cosine_of_any(vectors):
@@ -352,15 +358,15 @@ def _nearest_lines(nearest, lines, exact, queries, k):
     """The same as `nearest_by_numpy` by the nearest texts, each of which occurs in some lines."""
     indices = np.zeros([len(queries), k], np.int64)
     cosines = np.zeros([len(queries), k], np.float32)
-    for index, (texts, values) in enumerate(zip(*nearest(queries, k))):
-        is_found = texts >= 0
-        found = [lines[text] for text in texts[is_found]]
-        of_query = np.concatenate(found)[:k] if found else ()
+    for index, (texts, cosines_of_texts) in enumerate(zip(*nearest(queries, k))):
+        exists = texts >= 0
+        lines_of_texts = [lines[text] for text in texts[exists]]
+        of_query = np.concatenate(lines_of_texts)[:k] if lines_of_texts else ()
         if len(of_query) < k:
             indices[index], cosines[index] = (a[0] for a in exact(queries[index][None], k))
         else:
             indices[index] = of_query
-            cosines[index] = np.repeat(values[is_found], list(map(len, found)))[:k]
+            cosines[index] = np.repeat(cosines_of_texts[exists], list(map(len, lines_of_texts)))[:k]
     return indices, cosines
 
 

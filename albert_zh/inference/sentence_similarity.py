@@ -132,14 +132,14 @@ def model_of_args() -> Tuple[str, Dict[str, Any]]:
 def _files_of_args(is_checkpoint):
     """Config and vocabulary that args.py names; for a checkpoint also those of its model_dir."""
     named = {"config_file": "config_name", "vocab_file": "vocab_file"}
-    values = {key: getattr(args, name, None) for key, name in named.items()}
+    paths = {key: getattr(args, name, None) for key, name in named.items()}
     folder = getattr(args, "model_dir", None)
     if is_checkpoint and folder and os.path.isdir(folder):
-        values["config_file"] = values["config_file"] or model_folder.config_in_folder(folder)
+        paths["config_file"] = paths["config_file"] or model_folder.config_in_folder(folder)
         in_folder = tokenization.vocabulary_in_folder(folder)
         if os.path.exists(in_folder):
-            values["vocab_file"] = values["vocab_file"] or in_folder
-    return {key: value for key, value in values.items() if value}
+            paths["vocab_file"] = paths["vocab_file"] or in_folder
+    return {key: path for key, path in paths.items() if path}
 
 
 def print_pairs(pairs: Sequence[Tuple[str, Optional[str]]], probabilities: Sequence[float]) -> None:

@@ -150,10 +150,10 @@ class TextEncoder(loaded_model.LoadedModel):
             raise UserError("pooling: vectors of sentences need one of %s" % ", ".join(POOLINGS))
         loaded_model.check_arguments(normalize=normalize)
         checked = loaded_model.checked_texts(texts)
-        result = np.zeros([len(checked), self.width], np.float32)
+        encoded = np.zeros([len(checked), self.width], np.float32)
         for indices, _, vectors in self._batches(checked):
-            result[indices] = _of_length_one(vectors) if normalize else vectors
-        return result
+            encoded[indices] = _of_length_one(vectors) if normalize else vectors
+        return encoded
 
     def encode_tokens(
         self, texts: Sequence[loaded_model.Text], normalize: bool = False

@@ -68,19 +68,19 @@ def assign(shapes: Mapping[str, Sequence[int]], init_checkpoint: str) -> Assignm
     """
     there = checkpoint_files.read_shapes(init_checkpoint)
     source = _by_canonical_name(there)
-    result = Assignment(collections.OrderedDict(), [], {})
+    assignment = Assignment(collections.OrderedDict(), [], {})
     for name, shape in shapes.items():
         if name not in source:
-            result.new.append(name)
+            assignment.new.append(name)
         elif there[source[name]] != list(shape):
-            result.reshaped[name] = (list(shape), there[source[name]])
+            assignment.reshaped[name] = (list(shape), there[source[name]])
         else:
-            result.names[source[name]] = name
-    missing = [name for name in result.new if name.startswith(ENCODER_SCOPE)]
-    differing = {n: pair for n, pair in result.reshaped.items() if n.startswith(ENCODER_SCOPE)}
+            assignment.names[source[name]] = name
+    missing = [name for name in assignment.new if name.startswith(ENCODER_SCOPE)]
+    differing = {n: pair for n, pair in assignment.reshaped.items() if n.startswith(ENCODER_SCOPE)}
     if missing or differing:
         raise UserError(_misfit_message(init_checkpoint, shapes, there, missing, differing))
-    return result
+    return assignment
 
 
 def _by_canonical_name(there):
@@ -114,15 +114,15 @@ def with_canonical_names(shapes: Mapping[str, Sequence[int]]) -> Dict[str, Seque
 
 
 def _misfit_message(prefix, shapes, there, missing, differing):
-    parts = ["%s does not fit the config" % prefix]
+    sentences = ["%s does not fit the config" % prefix]
     if missing:
-        parts.append("it lacks %s" % _some(missing))
+        sentences.append("it lacks %s" % _some(missing))
         unused = [name for name in there if name not in shapes]
-        parts.append("it has %s" % (_some(unused) if unused else "no other variables"))
+        sentences.append("it has %s" % (_some(unused) if unused else "no other variables"))
     for name in list(differing)[:_NAMES_SHOWN]:
-        parts.append("%s is %s there and %s in the config" % ((name,) + differing[name][::-1]))
-    parts.append(_likely_cause(shapes, there, differing))
-    return "; ".join(parts)
+        sentences.append("%s is %s there and %s in the config" % ((name,) + differing[name][::-1]))
+    sentences.append(_likely_cause(shapes, there, differing))
+    return "; ".join(sentences)
 
 
 def _some(names):
@@ -132,13 +132,13 @@ def _some(names):
 
 
 def _likely_cause(shapes, there, differing):
-    wanted, found = layout_of(shapes), layout_of(there)
-    if found is None:
+    wanted, present = layout_of(shapes), layout_of(there)
+    if present is None:
         return "likely cause: it is no BERT or ALBERT checkpoint of TensorFlow"
-    if wanted != found:
+    if wanted != present:
         return (
             "likely cause: the checkpoint has the %s layout, the config the %s layout: "
-            "use the config that came with the checkpoint" % (found, wanted)
+            "use the config that came with the checkpoint" % (present, wanted)
         )
     word_table = ENCODER_SCOPE + "embeddings/word_embeddings"
     if list(differing) == [word_table]:
@@ -146,7 +146,7 @@ def _likely_cause(shapes, there, differing):
             "likely cause: vocab_size of the config is not this model's: "
             "use the config and vocabulary that came with the checkpoint"
         )
-    if any(len(here) != len(found) for here, found in differing.values()):
+    if any(len(here) != len(present) for here, present in differing.values()):
         return "likely cause: ffn_groups: only one side has grouped feed-forward kernels"
     return "likely cause: a config of another size: use the config that came with the checkpoint"
 
@@ -182,8 +182,8 @@ def report(assignment: Assignment, init_checkpoint: str) -> List[str]:
     lines = ["%d variables start from %s" % (len(assignment.names), init_checkpoint)]
     if assignment.new:
         lines.append("new, with random start values: " + ", ".join(assignment.new))
-    for name, (shape, found) in sorted(assignment.reshaped.items()):
-        lines.append("%s is initialized: %s here, %s in the checkpoint" % (name, shape, found))
+    for name, (shape, given) in sorted(assignment.reshaped.items()):
+        lines.append("%s is initialized: %s here, %s in the checkpoint" % (name, shape, given))
     return lines
 
 
@@ -194,9 +194,9 @@ def expected_shapes(config: AlbertConfig, num_labels: Optional[int] = None) -> D
         config: `AlbertConfig`.
         num_labels: classes of the classifier; None for the encoder alone.
     """
-    parts = ("encoder", "classification") if num_labels else ("encoder",)
-    shapes = expected_shapes_by_part(config, num_labels or 2, parts)
-    return {name: shape for part in parts for name, shape in shapes[part].items()}
+    components = ("encoder", "classification") if num_labels else ("encoder",)
+    shapes = expected_shapes_by_part(config, num_labels or 2, components)
+    return {name: shape for component in components for name, shape in shapes[component].items()}
 
 
 def expected_shapes_by_part(
@@ -227,11 +227,11 @@ def expected_shapes_by_part(
             ),
         }
         seen = set()
-        for part in parts:
-            heads[part]()
+        for component in parts:
+            heads[component]()
             variables = [v for v in tf.trainable_variables() if v.op.name not in seen]
-            shapes[part] = {v.op.name: v.shape.as_list() for v in variables}
-            seen.update(shapes[part])
+            shapes[component] = {v.op.name: v.shape.as_list() for v in variables}
+            seen.update(shapes[component])
     return shapes
 
 
@@ -281,16 +281,16 @@ def complete_checkpoint(prefix: str, shapes: Mapping[str, Sequence[int]], folder
         raise UserError(
             "%s lacks %s: it is not fine-tuned; train first (--do_train=true)" % (prefix, name)
         )
-    for name, (shape, found) in assignment.reshaped.items():
+    for name, (shape, given) in assignment.reshaped.items():
         raise UserError(
             "%s was fine-tuned for another task: %s is %s there and %s here"
-            % (prefix, name, found, shape)
+            % (prefix, name, given, shape)
         )
-    values = checkpoint_files.read_weights(prefix)
-    if "global_step" in values and all(name in values for name in shapes):
+    weights = checkpoint_files.read_weights(prefix)
+    if "global_step" in weights and all(name in weights for name in shapes):
         return prefix
-    renamed = {name: values[source] for source, name in assignment.names.items()}
-    renamed["global_step"] = np.int64(values.get("global_step", 0))
+    renamed = {name: weights[source] for source, name in assignment.names.items()}
+    renamed["global_step"] = np.int64(weights.get("global_step", 0))
     copied = os.path.join(folder, "renamed.ckpt")
     checkpoint_files.write_checkpoint(copied, renamed)
     return copied
@@ -311,14 +311,14 @@ def with_group0_everywhere(prefix: str, shapes: Mapping[str, Sequence[int]], tar
     Raises:
         UserError: if it is no such checkpoint.
     """
-    values = checkpoint_files.read_weights(prefix)
-    source = _by_canonical_name(values)
+    weights = checkpoint_files.read_weights(prefix)
+    source = _by_canonical_name(weights)
     renamed = {name: re.sub(r"/group_\d+/", "/group_0/", name) for name in shapes}
     if not any("/group_0/" in name for name in source):
         raise UserError(
             "--init_from_group0: %s has no group 0: it is not of google's layouts" % prefix
         )
     checkpoint_files.write_checkpoint(
-        target, {name: values[source[old]] for name, old in renamed.items() if old in source}
+        target, {name: weights[source[old]] for name, old in renamed.items() if old in source}
     )
     return target

@@ -192,7 +192,7 @@ class AlbertConfig:
         if "vocab_size" not in json_object:
             raise UserError("config: vocab_size is missing: is this a model's config JSON?")
         names = set(inspect.signature(cls.__init__).parameters) - {"self", "other_keys"}
-        known = {key: value for key, value in json_object.items() if key in names}
+        known = {key: setting for key, setting in json_object.items() if key in names}
         config = cls(**known)
         config._given_keys = set(known)
         config._keep({key: json_object[key] for key in json_object if key not in names})
@@ -258,10 +258,10 @@ class AlbertConfig:
         return sorted(keys, key=lambda key: getattr(self, key))
 
     def _require_divides(self, key, whole_key):
-        part, whole = getattr(self, key), getattr(self, whole_key)
-        if whole % part:
+        divisor, whole = getattr(self, key), getattr(self, whole_key)
+        if whole % divisor:
             raise UserError(
-                "config: %s (%d) is not a multiple of %s (%d)" % (whole_key, whole, key, part)
+                "config: %s (%d) is not a multiple of %s (%d)" % (whole_key, whole, key, divisor)
             )
 
 

@@ -112,26 +112,26 @@ class AlbertModel:
         self._embedding_table = new_variable(
             "word_embeddings", [config.vocab_size, config.word_width], config
         )
-        words = lookup(self._embedding_table, input_ids, use_one_hot)  # [R, E]
-        self._word_embedding_output = tf.reshape(words, [batch, length, config.word_width])
+        embedded = lookup(self._embedding_table, input_ids, use_one_hot)  # [R, E]
+        self._word_embedding_output = tf.reshape(embedded, [batch, length, config.word_width])
         width = config.word_width
         self._embedding_projection = None
         if LAYOUTS[config.layout].projection == "word_embeddings_2":
             self._embedding_projection = new_variable(
                 "word_embeddings_2", [width, config.hidden_size], config
             )
-            words = product(tf.cast(words, self._dtype), self._embedding_projection)  # [R, H]
+            embedded = product(tf.cast(embedded, self._dtype), self._embedding_projection)  # [R, H]
             width = config.hidden_size
         segments = lookup(
             new_variable("token_type_embeddings", [config.type_vocab_size, width], config),
             token_type_ids,
             use_one_hot=True,  # two rows: a product is faster than a gather's gradient
         )
-        words = tf.cast(words, tf.float32)
+        embedded = tf.cast(embedded, tf.float32)
         positions = new_variable(
             "position_embeddings", [config.max_position_embeddings, width], config
         )
-        rows = tf.reshape(words + segments, [batch, length, width]) + positions[:length]
+        rows = tf.reshape(embedded + segments, [batch, length, width]) + positions[:length]
         rows = layer_norm(tf.reshape(rows, [-1, width]), "LayerNorm", config.saves_memory)
         self._embedding_rows = dropout(tf.cast(rows, self._dtype), config.hidden_dropout_prob)
 

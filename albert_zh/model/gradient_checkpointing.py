@@ -68,25 +68,25 @@ def summed_by_parts(
     count = rows.shape.as_list()[0]
     if count is None:
         count = tf.shape(rows)[0]
-    bounds = [count * part // parts for part in range(parts + 1)]
+    bounds = [count * share // parts for share in range(parts + 1)]
 
     @tf.custom_gradient
     def apply(rows, *shared):
-        results, of_rows, of_shared = [], [], [tf.zeros_like(x) for x in shared]  # gradients
+        outputs, of_rows, of_shared = [], [], [tf.zeros_like(x) for x in shared]  # gradients
         for first, last in zip(bounds, bounds[1:]):
             with tf.control_dependencies(of_shared + of_rows):  # the parts before are done
-                part = tf.identity(rows[first:last])
-            results.append(function(part, *[x[first:last] for x in labels], *shared))
-            of_part, *added = tf.gradients(results[-1][0], [part] + list(shared))
-            of_rows.append(of_part)
+                share = tf.identity(rows[first:last])
+            outputs.append(function(share, *[x[first:last] for x in labels], *shared))
+            of_share, *added = tf.gradients(outputs[-1][0], [share] + list(shared))
+            of_rows.append(of_share)
             of_shared = [gradient + more for gradient, more in zip(of_shared, added)]
-        sums, *values = zip(*results)
+        sums, *per_row = zip(*outputs)
 
         def gradient(dy, *_):
             known = [tf.concat(of_rows, axis=0)] + of_shared
             return [x * tf.cast(dy, x.dtype) for x in known]
 
-        return [tf.add_n(sums)] + [tf.concat(value, axis=0) for value in values], gradient
+        return [tf.add_n(sums)] + [tf.concat(output, axis=0) for output in per_row], gradient
 
     return apply(rows, *[tf.identity(x) for x in shared])
 
@@ -124,18 +124,25 @@ def recomputed_chain(
             results.append(function(results[-1] if results else x))
         names_of.append(names)
     outputs = []
-    for position, (function, result) in enumerate(zip(functions, results)):
+    for position, (function, output) in enumerate(zip(functions, results)):
         later = set().union(*names_of[position + 1 :])
-        values = collections.OrderedDict((name, variables[name]) for name in names_of[position])
+        variables_of_function = collections.OrderedDict(
+            (name, variables[name]) for name in names_of[position]
+        )
         x, passed_on = _with_late_gradient(
-            function, scope, x, result, values, [name for name in values if name in later]
+            function,
+            scope,
+            x,
+            output,
+            variables_of_function,
+            [name for name in variables_of_function if name in later],
         )
         variables.update(passed_on)
         outputs.append(x)
     return outputs
 
 
-def _with_late_gradient(function, scope, x, result, variables, passed_on):
+def _with_late_gradient(function, scope, x, output, variables, passed_on):
     """The result of a function, with a gradient that computes the function again.
 
     Variables are passed on to the functions that come later and use them too, so that their
@@ -145,7 +152,7 @@ def _with_late_gradient(function, scope, x, result, variables, passed_on):
         function: function of a tensor.
         scope: variable scope in which it was called.
         x: tensor, what it was applied to.
-        result: tensor, what it gave.
+        output: tensor, what it gave.
         variables: OrderedDict {name: variable or tensor} of those that it got.
         passed_on: list of the names among them that are passed on.
 
@@ -154,31 +161,35 @@ def _with_late_gradient(function, scope, x, result, variables, passed_on):
     """
 
     @tf.custom_gradient
-    def apply(result, x, *tensors):
-        values = dict(zip(variables, tensors))
+    def apply(output, x, *tensors):
+        tensors_by_name = dict(zip(variables, tensors))
 
         def gradient(dy, *dy_passed_on):
             # Waiting keeps TensorFlow from merging this with the first computation, and from going
             # back through several functions at once.
             with tf.control_dependencies([dy] + list(dy_passed_on)):
-                again, late_x, late = _computed_again(function, scope, x, values)
-            dx, *found = tf.gradients(again, [late_x] + [late[name] for name in variables], dy)
-            sums = dict(zip(variables, found))
+                again, late_x, late = _computed_again(function, scope, x, tensors_by_name)
+            dx, *of_variables = tf.gradients(
+                again, [late_x] + [late[name] for name in variables], dy
+            )
+            sums = dict(zip(variables, of_variables))
             for name, dy_later in zip(passed_on, dy_passed_on):
                 sums[name] += dy_later
             return [None, dx] + [sums[name] for name in variables]
 
-        return [tf.identity(result)] + [tf.identity(values[name]) for name in passed_on], gradient
+        return [tf.identity(output)] + [
+            tf.identity(tensors_by_name[name]) for name in passed_on
+        ], gradient
 
-    tensors = [tf.identity(value) for value in variables.values()]
-    outputs = apply(tf.stop_gradient(result), x, *tensors)
+    tensors = [tf.identity(variable) for variable in variables.values()]
+    outputs = apply(tf.stop_gradient(output), x, *tensors)
     return outputs[0], dict(zip(passed_on, outputs[1:]))
 
 
 def _computed_again(function, scope, x, variables):
     """(result, input, {name: variable}) of a function on copies of its input and variables."""
     late_x = tf.identity(x)
-    late = {name: tf.identity(value) for name, value in variables.items()}
+    late = {name: tf.identity(variable) for name, variable in variables.items()}
 
     def get(getter, name, *args, **kwargs):
         del getter, args, kwargs

@@ -26,7 +26,7 @@ def sum_over_replicas(values: Sequence[tf.Tensor], use_tpu: bool = False) -> Lis
         list of float tensors.
     """
     if use_tpu:
-        return [tf.tpu.cross_replica_sum(value) for value in values]
+        return [tf.tpu.cross_replica_sum(tensor) for tensor in values]
     if not tf.distribute.has_strategy():
         return list(values)
     context = tf.distribute.get_replica_context()
@@ -50,25 +50,25 @@ def accumulated_gradients(
     """
     if num_parts == 1:
         return compute(batch, 0)
-    parts = {
-        name: tf.reshape(values, tf.concat([[num_parts, -1], tf.shape(values)[1:]], axis=0))
-        for name, values in batch.items()
+    shares = {
+        name: tf.reshape(tensor, tf.concat([[num_parts, -1], tf.shape(tensor)[1:]], axis=0))
+        for name, tensor in batch.items()
     }
-    for name, values in parts.items():
-        values.set_shape([num_parts, None] + batch[name].shape.as_list()[1:])
+    for name, share in shares.items():
+        share.set_shape([num_parts, None] + batch[name].shape.as_list()[1:])
 
-    def of_part(index):
-        gradients, values = compute({name: parts[name][index] for name in parts}, index)
-        return [tf.convert_to_tensor(gradient) for gradient in gradients], values
+    def of_share(index):
+        gradients, scalars = compute({name: shares[name][index] for name in shares}, index)
+        return [tf.convert_to_tensor(gradient) for gradient in gradients], scalars
 
-    def add_part(index, sums):
-        return index + 1, tf.nest.map_structure(tf.add, sums, of_part(index))
+    def add_share(index, sums):
+        return index + 1, tf.nest.map_structure(tf.add, sums, of_share(index))
 
     # The first part stands before the loop, as variables cannot be made in it.
     _, sums = tf.while_loop(
         lambda index, _: index < num_parts,
-        add_part,
-        [tf.constant(1), of_part(0)],
+        add_share,
+        [tf.constant(1), of_share(0)],
         parallel_iterations=1,
     )
     return sums
@@ -101,7 +101,7 @@ def clipped_over_replicas(grads: Sequence[Any], norm: float) -> Tuple[List[Any],
     return [None if grad is None else next(shares) for grad in grads], norm_before
 
 
-def _summed_over_replicas(strategy, values):
+def _summed_over_replicas(strategy, tensors):
     return strategy.extended.batch_reduce_to(
-        tf.distribute.ReduceOp.SUM, [(value, value) for value in values]
+        tf.distribute.ReduceOp.SUM, [(tensor, tensor) for tensor in tensors]
     )

@@ -95,12 +95,12 @@ def masked_lm_output(
             rows = product(rows, projection, transpose_b=True)  # [B * P, E]
         labels = [tf.reshape(label_ids, [-1]), tf.cast(tf.reshape(label_weights, [-1]), tf.float32)]
         if parts == 1:
-            results = _word_losses(rows, labels[0], labels[1], table, bias)
+            losses_and_words = _word_losses(rows, labels[0], labels[1], table, bias)
         else:
             if rows.dtype == tf.float16:  # gradients of an unscaled sum are too small for it
                 rows = tf.cast(rows, tf.float32)
-            results = summed_by_parts(_word_losses, rows, labels, [table, bias], parts)
-        weighted_loss, per_example_loss, predicted = results
+            losses_and_words = summed_by_parts(_word_losses, rows, labels, [table, bias], parts)
+        weighted_loss, per_example_loss, predicted = losses_and_words
         loss = tf.divide(weighted_loss, tf.reduce_sum(labels[1]) + 1e-5)
         log_probs = tf.nn.log_softmax(_word_logits(rows, table, bias))
         return MaskedLmOutput(loss, weighted_loss, per_example_loss, log_probs, predicted)

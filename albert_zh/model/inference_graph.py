@@ -137,11 +137,11 @@ def check_notes(notes: Dict[str, Any], num_outputs: int, source: str) -> None:
     """
     objective, thresholds = notes.get("objective"), notes.get("thresholds")
     if objective == "regression" and num_outputs != 1:
-        found, expected = "objective is regression", "a model of one output for it"
+        noted, expected = "objective is regression", "a model of one output for it"
     elif objective == "single_label" and num_outputs == 1:
-        found, expected = "objective is single_label", "a model of several outputs for it"
+        noted, expected = "objective is single_label", "a model of several outputs for it"
     elif thresholds is not None and len(thresholds) != num_outputs:
-        found, expected = (
+        noted, expected = (
             "it has %d thresholds" % len(thresholds),
             "one for each output of the model",
         )
@@ -149,7 +149,7 @@ def check_notes(notes: Dict[str, Any], num_outputs: int, source: str) -> None:
         return
     raise UserError(
         "%s: %s, expected %s, which has %d: %s"
-        % (source, found, expected, num_outputs, NOTES_WAY_OUT)
+        % (source, noted, expected, num_outputs, NOTES_WAY_OUT)
     )
 
 
@@ -303,6 +303,6 @@ def write_meta_graph(
         heads = [head for head in heads if head != TASK_HEAD]  # no classifier
     with tf.Graph().as_default():
         build_for_converter(config, heads, num_labels, settings)
-        found = {variable.op.name: variable.shape.as_list() for variable in tf.global_variables()}
-        if all(shapes.get(name) == shape for name, shape in found.items()):
+        built = {variable.op.name: variable.shape.as_list() for variable in tf.global_variables()}
+        if all(shapes.get(name) == shape for name, shape in built.items()):
             tf.train.Saver().export_meta_graph(path, clear_devices=True, strip_default_attrs=True)

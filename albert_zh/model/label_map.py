@@ -7,13 +7,13 @@ from albert_zh.common import storage, validation
 from albert_zh.common.errors import UserError
 from albert_zh.model import inference_graph
 
-_is_number = validation.integer(0).accepts
+_is_index = validation.integer(0).accepts
 
 LABEL_MAP = "label_map.json"
 
 LABEL_MAP_KIND = validation.scalar(
     "a JSON object {label: number}, numbers from 0",
-    lambda value: isinstance(value, dict) and all(map(_is_number, value.values())),
+    lambda value: isinstance(value, dict) and all(map(_is_index, value.values())),
 )
 
 
@@ -36,7 +36,9 @@ def labels_of_numbers(numbers: Mapping[str, int], name: str) -> Tuple[str, ...]:
     Raises:
         UserError: unless the numbers are 0 to n - 1.
     """
-    for expected, (label, class_id) in enumerate(sorted(numbers.items(), key=lambda item: item[1])):
+    for expected, (label, class_id) in enumerate(
+        sorted(numbers.items(), key=lambda entry: entry[1])
+    ):
         if class_id != expected:
             raise UserError(
                 "%s: expected %s, each number once: the label %s has %d in place of %d"

@@ -176,12 +176,12 @@ def dropout_seed() -> tf.Tensor:
     if step is None:
         return tf.random.uniform([2], maxval=2**31 - 1, dtype=tf.int32)
     with tf.name_scope("dropout_seed") as scope:
-        place = zlib.crc32(("%s %s" % (tf.get_default_graph().seed, scope)).encode("utf-8"))
-        place = tf.constant(place & 0x3FFFFFFF) + _PARTS_OF_BATCH[-1]
+        site = zlib.crc32(("%s %s" % (tf.get_default_graph().seed, scope)).encode("utf-8"))
+        site = tf.constant(site & 0x3FFFFFFF) + _PARTS_OF_BATCH[-1]
         if tf.distribute.has_strategy():
             replica = tf.distribute.get_replica_context().replica_id_in_sync_group
-            place += _PARTS_OF_REPLICA * tf.cast(replica, tf.int32)
-        return tf.stack([place, tf.cast(step, tf.int32)])
+            site += _PARTS_OF_REPLICA * tf.cast(replica, tf.int32)
+        return tf.stack([site, tf.cast(step, tf.int32)])
 
 
 @contextlib.contextmanager

@@ -448,20 +448,20 @@ def make_optimizer(
     )
 
 
-def _dense_gradient(values, indices, var):
+def _dense_gradient(rows, indices, var):
     """The gradient of all rows: decay and norms concern also the rows that a batch did not use."""
-    return tf.math.unsorted_segment_sum(values, indices, var.shape[0])
+    return tf.math.unsorted_segment_sum(rows, indices, var.shape[0])
 
 
 def _is_matched(var, patterns):
     return any(re.search(pattern, var.op.name) for pattern in patterns)
 
 
-def _check_at_least(flag, value, minimum):
-    if not value >= minimum:  # so that NaN is refused too
-        raise UserError("--%s=%s: expected at least %s" % (flag, value, minimum))
+def _check_at_least(flag, setting, minimum):
+    if not setting >= minimum:  # so that NaN is refused too
+        raise UserError("--%s=%s: expected at least %s" % (flag, setting, minimum))
 
 
-def _check_choice(flag, value, choices):
-    if value not in choices:
-        raise UserError("--%s=%s: expected one of %s" % (flag, value, ", ".join(sorted(choices))))
+def _check_choice(flag, setting, choices):
+    if setting not in choices:
+        raise UserError("--%s=%s: expected one of %s" % (flag, setting, ", ".join(sorted(choices))))

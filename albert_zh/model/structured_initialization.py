@@ -74,18 +74,18 @@ def start_values(
         {name: float32 array}.
     """
     generator = np.random.RandomState(seed)
-    values = _usual_values(config, shapes, generator)
-    tables = _tables(config, values, generator)
+    weights = _drawn_weights(config, shapes, generator)
+    tables = _tables(config, weights, generator)
     queries, keys = _attention_columns(config, tables, generator)
-    for name in values:
+    for name in weights:
         match = _ATTENTION.search(name)
         if match:
             columns = queries if match.group(1) == "query" else keys
-            values[name][:, : columns.shape[1]] = columns
+            weights[name][:, : columns.shape[1]] = columns
         elif name.endswith("cls/predictions/output_bias"):
             frequencies = (piece_counts + 1.0) / (piece_counts + 1.0).sum()
-            values[name] = np.log(frequencies) - np.log(frequencies).mean()
-    return _in_float32(values)
+            weights[name] = np.log(frequencies) - np.log(frequencies).mean()
+    return _in_float32(weights)
 
 
 def usual_values(
@@ -103,18 +103,18 @@ def usual_values(
     Returns:
         {name: float32 array}.
     """
-    return _in_float32(_usual_values(config, shapes, np.random.RandomState(seed)))
+    return _in_float32(_drawn_weights(config, shapes, np.random.RandomState(seed)))
 
 
-def _in_float32(values):
-    return {name: np.asarray(value, np.float32) for name, value in values.items()}
+def _in_float32(weights):
+    return {name: np.asarray(array, np.float32) for name, array in weights.items()}
 
 
-def _usual_values(config, shapes, generator):
-    return {name: _usual_value(name, shapes[name], config, generator) for name in sorted(shapes)}
+def _drawn_weights(config, shapes, generator):
+    return {name: _drawn_weight(name, shapes[name], config, generator) for name in sorted(shapes)}
 
 
-def _usual_value(name, shape, config, generator):
+def _drawn_weight(name, shape, config, generator):
     if name.endswith("gamma"):
         return np.ones(shape)
     if name.endswith(("beta", "bias")):
@@ -139,10 +139,10 @@ class _Tables:
         self.frequencies = frequencies
 
 
-def _tables(config, values, generator):
-    """Sets the embedding tables and their projection in `values`; returns `_Tables`."""
+def _tables(config, weights, generator):
+    """Sets the embedding tables and their projection in `weights`; returns `_Tables`."""
     scope = "bert/embeddings/"
-    words = values[scope + "word_embeddings"]
+    words = weights[scope + "word_embeddings"]
     words[:] = generator.standard_normal(words.shape) * WORD_DEVIATION
     projection = np.eye(config.word_width)
     kind = LAYOUTS[config.layout].projection
@@ -150,18 +150,18 @@ def _tables(config, values, generator):
         "word_embeddings_2": scope + "word_embeddings_2",
         "embedding_hidden_mapping_in": "bert/encoder/embedding_hidden_mapping_in/kernel",
     }.get(kind)
-    if projection_name in values:
-        projection = _orthogonal(values[projection_name].shape, generator)  # [E, H]
-        values[projection_name] = PROJECTION_GAIN * projection
-    positions = values[scope + "position_embeddings"]
+    if projection_name in weights:
+        projection = _orthogonal(weights[projection_name].shape, generator)  # [E, H]
+        weights[projection_name] = PROJECTION_GAIN * projection
+    positions = weights[scope + "position_embeddings"]
     frequencies = _frequencies(positions.shape[1] // 2, generator)
     angles = np.arange(len(positions))[:, None] * frequencies
     waves = np.sqrt(2) * POSITION_RMS * np.concatenate([np.sin(angles), np.cos(angles)], axis=1)
     positions[:, : waves.shape[1]] = waves
-    segments = values[scope + "token_type_embeddings"]
+    segments = weights[scope + "token_type_embeddings"]
     direction = generator.choice([-1.0, 1.0], segments.shape[1])
     segments[:2] = SEGMENT_RMS * direction * np.array([[1.0], [-1.0]])[: len(segments)]
-    is_before = kind != "embedding_hidden_mapping_in" or projection_name not in values
+    is_before = kind != "embedding_hidden_mapping_in" or projection_name not in weights
     to_tables = np.eye(config.hidden_size) if is_before else projection.T
     segment = to_tables.dot(direction / np.sqrt(len(direction)))
     return _Tables(to_tables, projection.T, segment, frequencies)

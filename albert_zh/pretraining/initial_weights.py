@@ -35,7 +35,7 @@ class InitialWeights:
             return None
         shapes = checkpoint_matching.expected_shapes_by_part(self._config)
         shapes.pop("classification")
-        shapes = {name: shape for part in shapes.values() for name, shape in part.items()}
+        shapes = {name: shape for component in shapes.values() for name, shape in component.items()}
         if not self._options.init_checkpoint:
             if not self._options.warm_start:
                 return None

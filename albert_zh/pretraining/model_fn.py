@@ -20,7 +20,7 @@ from albert_zh.pretraining.objectives import replaced_tokens
 from albert_zh.training.hooks import show_in_progress
 
 _EPSILON = 1e-5  # in the denominator of the masked-LM loss
-_WORD_PARTS = 4  # in which the logits of all words are computed in training
+_LOGIT_SHARES = 4  # in which the logits of all words are computed in training
 _FIRST_LOSS_SCALE = 2.0**15
 _LOSS_SCALE_GROWTH_STEPS = 2000
 
@@ -69,7 +69,7 @@ def pretraining_losses(config, features, is_training, settings, denominators=Non
             positions,
             features["masked_lm_ids"],
             features["masked_lm_weights"],
-            parts=_WORD_PARTS if is_training and not settings.plain else 1,
+            parts=_LOGIT_SHARES if is_training and not settings.plain else 1,
         )
         order = sentence_order_head(
             config, model.get_pooled_output(), features["next_sentence_labels"]
@@ -149,19 +149,19 @@ def model_fn_builder(config, settings, init_checkpoint):
 def _train_spec(config, settings, features, init_checkpoint):
     tf.train.get_or_create_global_step()
     scaler = LossScaler() if settings.precision == "mixed_float16" else None
-    gradients, values = _gradients(config, settings, features, scaler)
+    gradients, scalars = _gradients(config, settings, features, scaler)
     scaffold_fn = None
     if init_checkpoint:
         _, scaffold_fn = checkpoint_matching.initialize_from(
             init_checkpoint, tf.trainable_variables(), settings.use_tpu
         )
-    train_op = _train_op(config, settings, gradients, values, scaler)
+    train_op = _train_op(config, settings, gradients, scalars, scaler)
     if not settings.use_tpu:
-        train_op = tf.group(train_op, *values.values())  # sums are to be computed on all replicas
-        for name, value in values.items():
-            tf.summary.scalar(name, value)
-            show_in_progress(name, value)
-    loss = values["loss"]
+        train_op = tf.group(train_op, *scalars.values())  # sums are to be computed on all replicas
+        for name, scalar in scalars.items():
+            tf.summary.scalar(name, scalar)
+            show_in_progress(name, scalar)
+    loss = scalars["loss"]
     if not settings.use_tpu:
         loss /= optimization.num_replicas()  # Estimator adds up the replicas' losses
     if settings.skip_nan_steps or scaler:
@@ -182,57 +182,57 @@ def _gradients(config, settings, features, scaler):
     denominators = [total / num_replicas for total in sums]
     variables = []
 
-    def compute(part, index):
+    def compute(share, index):
         with part_of_batch(index):
-            losses = pretraining_losses(config, part, True, settings, denominators)
+            losses = pretraining_losses(config, share, True, settings, denominators)
         variables[:] = tf.trainable_variables()
         loss = losses.total / num_replicas  # replicas' gradients are summed
         gradients = tf.gradients(scaler.scaled(loss) if scaler else loss, variables)
-        return gradients, _shown_values(settings, part, losses, denominators)
+        return gradients, _shown_scalars(settings, share, losses, denominators)
 
-    gradients, values = optimization.accumulated_gradients(
+    gradients, scalars = optimization.accumulated_gradients(
         compute, features, settings.gradient_accumulation_steps
     )
     if scaler:
         gradients = [scaler.unscaled(gradient) for gradient in gradients]
     if not settings.use_tpu:
-        values = _of_all_replicas(values)
-    return list(zip(gradients, variables)), values
+        scalars = _of_all_replicas(scalars)
+    return list(zip(gradients, variables)), scalars
 
 
-def _shown_values(settings, part, losses, denominators):
+def _shown_scalars(settings, share, losses, denominators):
     """{name: scalar} to look at, of a part of a step's batch, each a share of the whole's mean."""
     order_hits = tf.equal(
-        losses.order_head.predicted, tf.reshape(part["next_sentence_labels"], [-1])
+        losses.order_head.predicted, tf.reshape(share["next_sentence_labels"], [-1])
     )
     masked_lm_hits = tf.equal(
-        losses.masked_lm_head.predicted, tf.reshape(part["masked_lm_ids"], [-1])
+        losses.masked_lm_head.predicted, tf.reshape(share["masked_lm_ids"], [-1])
     )
-    weights = tf.reshape(part["masked_lm_weights"], [-1])
+    weights = tf.reshape(share["masked_lm_weights"], [-1])
     hits = tf.reduce_sum(weights * tf.cast(masked_lm_hits, tf.float32))
-    values = {
+    scalars = {
         "loss": losses.total,
         "masked_lm_loss": losses.masked_lm,
         settings.sentence_name + "_loss": losses.sentence_order,
         "masked_lm_accuracy": hits / (denominators[0] + _EPSILON),
         settings.sentence_name + "_accuracy": tf.reduce_sum(tf.cast(order_hits, tf.float32))
         / denominators[1],
-        "tokens": tf.cast(tf.reduce_sum(part["input_mask"]), tf.float32),
+        "tokens": tf.cast(tf.reduce_sum(share["input_mask"]), tf.float32),
     }
     if settings.replaced_token_weight:
-        values["replaced_token_loss"] = losses.replaced_token
-    return values
+        scalars["replaced_token_loss"] = losses.replaced_token
+    return scalars
 
 
-def _of_all_replicas(values):
+def _of_all_replicas(tensors):
     """What a step's whole batch has, of what each replica has of its share; {name: scalar}."""
-    shares = dict.fromkeys(values, optimization.num_replicas())
+    shares = dict.fromkeys(tensors, optimization.num_replicas())
     shares["tokens"] = 1
-    sums = optimization.sum_over_replicas(list(values.values()))
-    return {name: total / shares[name] for name, total in zip(values, sums)}
+    sums = optimization.sum_over_replicas(list(tensors.values()))
+    return {name: total / shares[name] for name, total in zip(tensors, sums)}
 
 
-def _train_op(config, settings, grads_and_vars, values, scaler):
+def _train_op(config, settings, grads_and_vars, scalars, scaler):
     """The op of a step; adds rate, gradient norm and trust ratios to what is to be looked at."""
     skips_nonfinite = bool(settings.skip_nan_steps or scaler)
     step = optimization.assemble_train_step(
@@ -245,31 +245,31 @@ def _train_op(config, settings, grads_and_vars, values, scaler):
         is_compiled=not (settings.plain or settings.use_tpu),
     )
     train_op, gradient_norm = step.op, step.optimizer.gradient_norm
-    values["learning_rate"] = step.rate
-    values["gradient_norm"] = gradient_norm
+    scalars["learning_rate"] = step.rate
+    scalars["gradient_norm"] = gradient_norm
     if skips_nonfinite:
-        train_op = tf.group(train_op, _count_skipped(gradient_norm, values))
+        train_op = tf.group(train_op, _count_skipped(gradient_norm, scalars))
     if scaler:
         train_op = tf.group(train_op, scaler.updated(tf.is_finite(gradient_norm)))
-        values["loss_scale"] = scaler.scale
+        scalars["loss_scale"] = scaler.scale
     if not settings.use_tpu:
         for name, trust_ratio in step.optimizer.trust_ratios.items():
             tf.summary.scalar("trust_ratio/" + name, trust_ratio)
     return train_op
 
 
-def _count_skipped(gradient_norm, values):
+def _count_skipped(gradient_norm, scalars):
     """The op that counts a step without an update; adds the count to what is to be looked at."""
     count = _state_variable("skipped_steps", 0.0)
-    values["skipped_steps"] = count.read_value()
+    scalars["skipped_steps"] = count.read_value()
     return count.assign_add(tf.cast(tf.logical_not(tf.is_finite(gradient_norm)), tf.float32))
 
 
-def _state_variable(name, value):
+def _state_variable(name, initial):
     """A float variable that is saved but not trained; equal on all replicas."""
     return tf.get_variable(
         name,
-        initializer=tf.constant(value),
+        initializer=tf.constant(initial),
         trainable=False,
         use_resource=True,
         aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA,
@@ -287,7 +287,7 @@ def state_of_training(settings):
         state.update(loss_scale=_FIRST_LOSS_SCALE, good_steps=0.0)
     if settings.skip_nan_steps or state:
         state["skipped_steps"] = 0.0
-    return {name: np.float32(value) for name, value in state.items()}
+    return {name: np.float32(scalar) for name, scalar in state.items()}
 
 
 class LossScaler:

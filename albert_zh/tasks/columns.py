@@ -53,8 +53,8 @@ class ColumnLayout:
         """{column: its name in the header or its key, without either its position from 1}."""
         if self._names is not None:
             return {column: name for column, name in self._names.items() if name is not None}
-        places = enumerate(self.columns, start=1)
-        return {column: "%d" % place for place, column in places if column}
+        numbered = enumerate(self.columns, start=1)
+        return {column: "%d" % position for position, column in numbered if column}
 
     def drop_labels(self) -> None:
         """Has the label column ignored."""
@@ -80,7 +80,7 @@ class ColumnLayout:
             keys = [(self._names or {}).get(column) for column in ("text_a", "text_b")]
             known = [row.cells.get(key) for key in keys if key is not None]
             if all(text is None for text in known):
-                known = [value for value in row.cells.values() if isinstance(value, str)]
+                known = [cell for cell in row.cells.values() if isinstance(cell, str)]
             texts = ["" if text is None else str(text) for text in known]
         texts = list(texts) + ["", ""]
         text_b = texts[1] if is_pair(self._task) else None
@@ -92,13 +92,13 @@ class ColumnLayout:
         if self._is_json or is_pair(self._task) or len(cells) <= len(names):
             return cells
         keys = self._names or {"text_a": "text_a", "label": "label"}
-        place = names.index(keys["text_a"])
-        end = len(cells) - len(names) + place + 1
-        behind = names[place + 1 :]
+        position = names.index(keys["text_a"])
+        end = len(cells) - len(names) + position + 1
+        behind = names[position + 1 :]
         if keys.get("label") in behind:
             label = cells[end + behind.index(keys["label"])].strip()
             end = len(cells) if problem_of_label(self._task, label) else end
-        return [("," if self._is_csv else "\t").join(cells[place:end])]
+        return [("," if self._is_csv else "\t").join(cells[position:end])]
 
     def is_repeated_header(self, row: Any) -> bool:
         """Whether a row is the header once more, as in files put together of several."""
@@ -127,7 +127,7 @@ class ColumnLayout:
             if not is_lenient or self._task.is_left_out(record):
                 return None
         try:
-            parts = self._parts(record)
+            sources = self._parts(record)
         except (KeyError, TypeError, AttributeError) as error:
             self.only_labels_are_bad = False
             is_missing = isinstance(error, KeyError)
@@ -135,7 +135,7 @@ class ColumnLayout:
             raise ValueError(problem % error) from error
         guid = "%s-%d" % (self._name, row.line)
         row_id = self._id_of(record)
-        return [self._example(guid, cells, row_id, is_lenient) for cells in parts]
+        return [self._example(guid, cells, row_id, is_lenient) for cells in sources]
 
     def _id_of(self, record):
         """A record's own id; None for one that is known by its number."""
@@ -170,11 +170,11 @@ class ColumnLayout:
             return self._task.examples_of(record)
         if self._names is None:
             return [record]
-        part = {column: record.get(key) for column, key in self._names.items() if key is not None}
+        cells = {column: record.get(key) for column, key in self._names.items() if key is not None}
         for column in self.columns:
-            if column in ("text_a", "text_b") and part[column] is None:
+            if column in ("text_a", "text_b") and cells[column] is None:
                 raise KeyError(self._names[column])
-        return [part]
+        return [cells]
 
     def _example(self, guid, cells, row_id, is_lenient):
         texts = [_as_text(cells.get(column)) for column in ("text_a", "text_b")]
@@ -185,8 +185,8 @@ class ColumnLayout:
         label = self._label(cells.get("label"), is_lenient)
         return InputExample(guid, texts[0] or "", texts[1], label, row_id)
 
-    def _labels_of_list(self, values):
-        labels = [_as_text(value) for value in values]
+    def _labels_of_list(self, entries):
+        labels = [_as_text(entry) for entry in entries]
         separator = self._task.separator
         bad = [label for label in labels if label is None or separator in label]
         if bad:
@@ -196,17 +196,17 @@ class ColumnLayout:
             )
         return labels
 
-    def _label(self, value, is_lenient):
+    def _label(self, cell, is_lenient):
         if "label" not in self.columns:
             return None
-        if value is None and self._name != "test":
+        if cell is None and self._name != "test":
             raise ValueError("no label in it")
-        if value is None:
+        if cell is None:
             return None
         has_several = task_type.rules_of(self._task).has_several_labels
-        if isinstance(value, list) and has_several:
-            value = self._task.separator.join(self._labels_of_list(value))
-        label = _as_text(value).strip()
+        if isinstance(cell, list) and has_several:
+            cell = self._task.separator.join(self._labels_of_list(cell))
+        label = _as_text(cell).strip()
         label = self._task.aliases.get(label, label)
         if not label and self._name == "test" and not has_several:
             return None
@@ -246,8 +246,8 @@ def _chosen_columns(first_rows, keys):
     is_test = first_rows.split == "test"
     if not keys and named_columns.are_positions(task.chosen):
         width = collections.Counter(len(row.cells) for row in rows).most_common(1)[0][0]
-        places = named_columns.chosen_places(task, path, width, is_test)
-        return PositionColumns(first_rows).chosen(width, places)
+        positions = named_columns.chosen_places(task, path, width, is_test)
+        return PositionColumns(first_rows).chosen(width, positions)
     names = list(keys) or [cell.strip() for cell in rows[0].cells]
     known = named_columns.chosen_names(task, path, names, bool(keys), is_test)
     columns = tuple(sorted(known, key=lambda column: names.index(known[column])))
@@ -262,13 +262,13 @@ def _chosen_columns(first_rows, keys):
     )
 
 
-def _as_text(value):
+def _as_text(entry):
     """A cell or a JSON value as text: 3 -> "3", true -> "true"."""
-    if value is None or isinstance(value, str):
-        return value
-    if isinstance(value, (list, dict)):
-        raise ValueError("a %s where a text is expected" % type(value).__name__)
-    return str(value).lower() if isinstance(value, bool) else str(value)
+    if entry is None or isinstance(entry, str):
+        return entry
+    if isinstance(entry, (list, dict)):
+        raise ValueError("a %s where a text is expected" % type(entry).__name__)
+    return str(entry).lower() if isinstance(entry, bool) else str(entry)
 
 
 def form(columns: Sequence[Optional[str]], separator: str = "<tab>") -> str:

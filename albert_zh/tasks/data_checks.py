@@ -29,9 +29,9 @@ def check(task: Any, splits: Dict[str, Any]) -> Tuple[List[str], Dict[str, Any]]
     lines, counts = [], {}
     finders = (_sizes, _few_dev_rows, _spellings, _separators, _imbalance, _absent_labels)
     for find in finders + (_duplicates, _shared_rows, _shared_texts):
-        for line, found in find(task, splits):
+        for line, count in find(task, splits):
             lines.append(line)
-            counts.update(found)
+            counts.update(count)
     return lines, counts
 
 
@@ -87,10 +87,10 @@ def _separators(task, splits):
     kind = task_type.rules_of(task)
     if "train" not in splits or not (kind.has_several_labels or is_own):
         return
-    parts = [label_parts(task, example.label) for example in splits["train"].examples]
-    labels = [found[0] for found in parts if found]
+    separated = [label_parts(task, example.label) for example in splits["train"].examples]
+    labels = [names[0] for names in separated if names]
     mark = separator_of(labels)
-    if mark is None or not kind.has_classes or max(map(len, parts)) > 1:
+    if mark is None or not kind.has_classes or max(map(len, separated)) > 1:
         return
     way_out = "--label_separator=%r" % mark
     if not kind.has_several_labels:
@@ -152,7 +152,7 @@ def _duplicates(task, splits):
                 "note: %d rows of %s repeat an earlier one's text" % (repeated, name),
                 {"repeated_in_" + name: repeated},
             )
-        contradictory = {key for key, found in labels.items() if len(found) > 1}
+        contradictory = {key for key, labels_of_text in labels.items() if len(labels_of_text) > 1}
         if contradictory:
             example = next(e for e in split.examples if text_groups.text_key(e) in contradictory)
             yield (

@@ -47,8 +47,10 @@ def recorded(description: str) -> Tuple[Optional[float], Any]:
 
     (None, None) for a run without one.
     """
-    share, _, words = (description or "").partition(", ")
-    methods = [method for method, description in METHODS.items() if description == words]
+    share, _, description_of_method = (description or "").partition(", ")
+    methods = [
+        method for method, description in METHODS.items() if description == description_of_method
+    ]
     return (float(share), methods[0]) if methods else (None, None)
 
 
@@ -83,8 +85,8 @@ def set_aside(task: Any, examples: Sequence[Any], share: float, seed: int, metho
     num_in_large = sum(map(len, large))
     if 2 * num_in_large <= len(examples):
         return _drawn(task, examples, share, seed, small)
-    parts, links = _parts_of_large_groups(rows, large, share, largest, seed)
-    split = _drawn(task, examples, share, seed, small, parts, links)
+    groups_of_rows, links = _regions_of_large_groups(rows, large, share, largest, seed)
+    split = _drawn(task, examples, share, seed, small, groups_of_rows, links)
     about = "%d of its %d rows hang together by shared texts" % (num_in_large, len(examples))
     if 2 * len(split.aside) < size:
         split = _drawn(task, examples, share, seed, [[n] for n in range(len(examples))])
@@ -97,21 +99,21 @@ def set_aside(task: Any, examples: Sequence[Any], share: float, seed: int, metho
     )
 
 
-def _parts_of_large_groups(rows, groups, share, largest, seed):
+def _regions_of_large_groups(rows, groups, share, largest, seed):
     """(parts to be set aside, rows that link them to the others) of the groups that can be parted.
 
     A group is not parted if that costs more rows than it brings.
     """
     generator = random.Random(seed)
-    parts, links = [], []
+    regions, links = [], []
     for group in groups:
         starts = generator.sample(group, len(group))
         size = _rounded(share * len(group))
-        found, lost = text_groups.regions(rows, group, size, largest, starts)
-        if len(lost) <= sum(map(len, found)) <= 2 * size:
-            parts += found
+        drawn, lost = text_groups.regions(rows, group, size, largest, starts)
+        if len(lost) <= sum(map(len, drawn)) <= 2 * size:
+            regions += drawn
             links += lost
-    return parts, links
+    return regions, links
 
 
 def _drawn(task, examples, share, seed, groups, first=(), left_out=()):
@@ -133,11 +135,11 @@ def _drawn(task, examples, share, seed, groups, first=(), left_out=()):
     """
     generator = random.Random(seed)
     labels = [_labels_to_spread(task, example) for example in examples]
-    counts = collections.Counter(label for found in labels for label in found)
+    counts = collections.Counter(label for of_row in labels for label in of_row)
     quotas = _quotas(counts, share, len(examples), generator)
     order = generator.sample(groups, len(groups))
     order.sort(key=lambda group: any(counts[lb] == 1 for n in group for lb in labels[n]))
-    shared = [[label for label in found if counts[label] > 1] for found in labels]
+    shared = [[label for label in of_row if counts[label] > 1] for of_row in labels]
     aside = _spread(shared, quotas, list(first), order, _rounded(share * len(examples)))
     if not aside and order:
         aside = set(min(order, key=len))
@@ -168,8 +170,8 @@ def _quotas(counts, share, num_rows, generator):
         {label: int}, so that one row of each label can stay.
     """
     quotas = {}
-    for is_number in (False, True):
-        group = {label: n for label, n in counts.items() if isinstance(label, int) == is_number}
+    for is_numeric in (False, True):
+        group = {label: n for label, n in counts.items() if isinstance(label, int) == is_numeric}
         if sum(group.values()) != num_rows:  # of several labels a row
             group = {label: n for label, n in group.items() if n > 1}
         quotas.update(_apportioned(group, share, generator))

@@ -190,17 +190,17 @@ def serialized(record: Dict[str, Any], columns: Dict[str, Any], is_real_example:
         "is_real_example": _ints([is_real_example]),
     }
     for name, column in columns.items():
-        value = record[name] if isinstance(record[name], list) else [record[name]]
-        features[name] = _floats(value) if column.dtype == "float" else _ints(value)
+        entries = record[name] if isinstance(record[name], list) else [record[name]]
+        features[name] = _floats(entries) if column.dtype == "float" else _ints(entries)
     return tf.train.Example(features=tf.train.Features(feature=features)).SerializeToString()
 
 
-def _ints(values):
-    return tf.train.Feature(int64_list=tf.train.Int64List(value=values))
+def _ints(entries):
+    return tf.train.Feature(int64_list=tf.train.Int64List(value=entries))
 
 
-def _floats(values):
-    return tf.train.Feature(float_list=tf.train.FloatList(value=values))
+def _floats(entries):
+    return tf.train.Feature(float_list=tf.train.FloatList(value=entries))
 
 
 def filler(columns: Dict[str, Any], max_seq_length: int) -> bytes:

@@ -29,9 +29,9 @@ class HeaderColumns:
         }
         if self._task.examples_of:
             return self._wanted, known
-        found = [column for column, key in known.items() if key is not None]
+        named = [column for column, key in known.items() if key is not None]
         names = list(names)
-        return tuple(sorted(found, key=lambda column: names.index(known[column]))), known
+        return tuple(sorted(named, key=lambda column: names.index(known[column]))), known
 
     def of_keys(self, keys: Sequence[str]) -> ColumnChoice:
         """The columns of JSON lines.
@@ -83,8 +83,8 @@ class HeaderColumns:
         below = [row.cells for row in self._rows[1:] if row.cells != cells]
         return all(
             name in (self._task.labels or ())
-            or any(name in other[place : place + 1] for other in below)
-            for place, name in enumerate(cells)
+            or any(name in other[position : position + 1] for other in below)
+            for position, name in enumerate(cells)
             if name in names
         )
 
@@ -96,8 +96,8 @@ class HeaderColumns:
             return False
         if len(second) != len(self._rows[0].cells):
             return True
-        place = second.index(label)
-        labels = [row.cells[place].strip() for row in self._rows if len(row.cells) > place]
+        position = second.index(label)
+        labels = [row.cells[position].strip() for row in self._rows if len(row.cells) > position]
         return labels[0] not in labels[1:] and labels[0] not in (self._task.labels or ())
 
     def _check_named_texts(self, cells):
@@ -110,20 +110,20 @@ class HeaderColumns:
                 % (self._path, missing[0], ", ".join(cells), ", ".join(self._wanted))
             )
 
-    def _of_row(self, number):
+    def _of_row(self, row_index):
         """The columns by the names of a row, the first or the second: `ColumnChoice`."""
         rows = self._rows
-        header = tuple(cell.strip() for cell in rows[number].cells)
+        header = tuple(cell.strip() for cell in rows[row_index].cells)
         columns, names = self._columns_of(header)
-        self._check_names_are_once(header, names, rows[number].line)
-        num_header_rows = number + 1
-        notes = ["line %d is a header (%s)" % (number + 1, shortened(" | ".join(header)))]
+        self._check_names_are_once(header, names, rows[row_index].line)
+        num_header_rows = row_index + 1
+        notes = ["line %d is a header (%s)" % (row_index + 1, shortened(" | ".join(header)))]
         notes += self._unused([cell for cell in header if cell not in names.values()], names)
-        other = rows[1 - number].cells if len(rows) > 1 else []
-        if number == 1 or self._has_same_names(other, header, names):
+        other = rows[1 - row_index].cells if len(rows) > 1 else []
+        if row_index == 1 or self._has_same_names(other, header, names):
             num_header_rows = 2
             other = shortened(" | ".join(other))
-            notes.append("line %d is a header too (%s)" % (2 - number, other))
+            notes.append("line %d is a header too (%s)" % (2 - row_index, other))
         return ColumnChoice(columns, names, header, num_header_rows, notes)
 
     def _check_names_are_once(self, header, names, line):
@@ -153,8 +153,8 @@ class HeaderColumns:
         """Whether a line has known names, too, wherever the header, which names the label, has."""
         if len(cells) != len(header) or not names.get("label"):
             return False
-        places = {column: header.index(name) for column, name in names.items() if name}
-        return all(self._key_of([cells[places[column]]], column) for column in places)
+        positions = {column: header.index(name) for column, name in names.items() if name}
+        return all(self._key_of([cells[positions[column]]], column) for column in positions)
 
     def _key_of(self, names, column):
         return named_columns.known_name(self._task, names, column)

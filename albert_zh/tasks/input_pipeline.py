@@ -152,8 +152,8 @@ def in_order(batches: Iterable[Dict[str, np.ndarray]]) -> Iterator[Dict[str, Any
     """
     waiting, index = {}, 0
     for batch in batches:
-        for first_ids in range(len(next(iter(batch.values())))):
-            row = {name: values[first_ids] for name, values in batch.items()}
+        for row_in_batch in range(len(next(iter(batch.values())))):
+            row = {name: outputs[row_in_batch] for name, outputs in batch.items()}
             waiting[row.pop(length_bucketing.ROW, index + len(waiting))] = row
         while index in waiting:
             yield waiting.pop(index)
@@ -170,7 +170,7 @@ def _rows_once(records, task, max_seq_length, batch_size, plain):
     def by_length(rows, serialized):
         features = dict(parse(serialized), **{length_bucketing.ROW: rows})
         order = tf.argsort(_lengths(features), stable=True)
-        return {name: tf.gather(values, order) for name, values in features.items()}
+        return {name: tf.gather(feature, order) for name, feature in features.items()}
 
     rows = windows.map(by_length, num_parallel_calls=2).flat_map(tf.data.Dataset.from_tensor_slices)
     return _finished(rows.batch(batch_size), task, max_seq_length, is_static=False)
@@ -190,9 +190,9 @@ def _in_windows(batches, sizes, task, max_seq_length, batch_size, seed):
         del records
         return tf.searchsorted(ends, [step], side="right", out_type=tf.int64)[0]
 
-    def joined(window, items):
+    def joined(window, batch):
         del window
-        return items.map(lambda step, records: records).batch(largest)
+        return batch.map(lambda step, records: records).batch(largest)
 
     def by_length(serialized):  # [batches, B]
         features = parse(tf.reshape(serialized, [-1]))
@@ -200,9 +200,9 @@ def _in_windows(batches, sizes, task, max_seq_length, batch_size, seed):
         order = length_bucketing.order_by_length(_lengths(features), batch_size, [seed, first_ids])
         return {
             name: tf.reshape(
-                tf.gather(values, order), [-1, batch_size] + values.shape.as_list()[1:]
+                tf.gather(feature, order), [-1, batch_size] + feature.shape.as_list()[1:]
             )
-            for name, values in features.items()
+            for name, feature in features.items()
         }
 
     windows = batches.enumerate().apply(
@@ -221,8 +221,8 @@ def _shared(batches, share):
     def parts(batch):
         return tf.data.Dataset.from_tensor_slices(
             {
-                name: tf.reshape(values, [share.num_replicas, -1] + values.shape.as_list()[1:])
-                for name, values in batch.items()
+                name: tf.reshape(feature, [share.num_replicas, -1] + feature.shape.as_list()[1:])
+                for name, feature in batch.items()
             }
         )
 
@@ -291,8 +291,8 @@ def _finished(batches, task, max_seq_length, is_static, multiple=1):
         longest = tf.reduce_max(_lengths(batch))
         length = tf.minimum(-(-longest // multiple) * multiple, max_seq_length)
         return {
-            name: values[:, :length] if name in sequences else values
-            for name, values in batch.items()
+            name: feature[:, :length] if name in sequences else feature
+            for name, feature in batch.items()
         }
 
     if not is_static:

@@ -17,13 +17,13 @@ def problem_of_label(task: Any, label: str) -> Optional[str]:
         return "%r is %s" % (shortened(label), problem)
     if task.labels is None or not kind.has_classes:
         return None
-    for part in label_parts(task, label):
-        if part not in task.labels:
+    for label_name in label_parts(task, label):
+        if label_name not in task.labels:
             return "unknown label %r, %s %s%s" % (
-                shortened(part),
+                shortened(label_name),
                 "expected one of" if task.header is None else "which training never saw; it has",
                 _some_labels(task),
-                _spelling(part, task.labels),
+                _spelling(label_name, task.labels),
             )
     return None
 

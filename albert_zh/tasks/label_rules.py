@@ -140,8 +140,8 @@ class MultiLabelRules(LabelRules):
         return True
 
     def labels_of_cell(self, cell: Optional[str], separator: str) -> List[str]:
-        parts = [] if cell is None else cell.split(separator)
-        return [part.strip() for part in parts if part.strip()]
+        names = [] if cell is None else cell.split(separator)
+        return [name.strip() for name in names if name.strip()]
 
     def problem(self, cell: str) -> Optional[str]:
         return None
@@ -218,10 +218,10 @@ class ValueRules(LabelRules):
 
     def problem(self, cell: str) -> Optional[str]:
         try:
-            is_number = math.isfinite(np.float32(cell))
+            is_finite = math.isfinite(np.float32(cell))
         except ValueError:
-            is_number = False
-        return None if is_number else "no number"
+            is_finite = False
+        return None if is_finite else "no number"
 
     def target(self, cell: Optional[str], labels: Sequence[str], separator: str) -> float:
         return 0.0 if cell is None else float(cell)
@@ -236,7 +236,7 @@ class ValueRules(LabelRules):
         return probabilities[:, 0]
 
     def decoded(self, probabilities: np.ndarray, labels: Sequence[str], thresholds: Any) -> List:
-        return [float(value) for value in probabilities[:, 0]]
+        return [float(output) for output in probabilities[:, 0]]
 
     def text(self, decoded: Any, separator: str) -> str:
         return "%.6g" % decoded

@@ -12,13 +12,13 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> Iterator[str
     yield "| %s |" % " | ".join(columns)
     yield "|%s" % ("---|" * len(columns))
     for row in rows:
-        yield "| %s |" % " | ".join(_cell(value) for value in row)
+        yield "| %s |" % " | ".join(_cell(cell) for cell in row)
     yield ""
 
 
-def _cell(value):
-    if isinstance(value, float):
-        return "%.4f" % value
-    text = " ".join(str("" if value is None else value).split())
+def _cell(content):
+    if isinstance(content, float):
+        return "%.4f" % content
+    text = " ".join(str("" if content is None else content).split())
     text = text if len(text) <= SHOWN_TEXT else text[:SHOWN_TEXT] + "..."
     return text.replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;")

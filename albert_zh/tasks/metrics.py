@@ -54,8 +54,8 @@ def _rank_correlation(gold, predicted):
     return _correlation(_ranks(gold), _ranks(predicted))
 
 
-def _ranks(values):
-    _, positions, counts = np.unique(values, return_inverse=True, return_counts=True)
+def _ranks(ranked):
+    _, positions, counts = np.unique(ranked, return_inverse=True, return_counts=True)
     last = np.cumsum(counts)
     return (last - (counts - 1) / 2.0)[positions]
 
@@ -113,15 +113,15 @@ def evaluate(
     """
     losses = example_losses(objective, logits, gold, multi_label_loss)
     batches = [losses[start : start + batch_size] for start in range(0, len(losses), batch_size)]
-    result = {
+    scores = {
         "eval_loss": float(np.mean(losses)),
         "loss": float(np.mean([np.mean(batch) for batch in batches])),
     }
     decided = predicted(objective, probabilities(objective, logits), thresholds)
     for name in task_type.get(objective).usual_metrics + tuple(further):
         if name != "loss":
-            result["eval_" + name] = float(METRICS[name].value(gold, decided))
-    return result
+            scores["eval_" + name] = float(METRICS[name].value(gold, decided))
+    return scores
 
 
 def example_losses(
@@ -186,13 +186,13 @@ def _hits_and_sizes(gold, values):
         float [2, T]: rows at the threshold or above that have the label; rows that are there plus
         rows that have it.
     """
-    num_found = len(values) - np.searchsorted(np.sort(values), THRESHOLDS)
+    num_above = len(values) - np.searchsorted(np.sort(values), THRESHOLDS)
     hits = gold.sum() - np.searchsorted(np.sort(values[gold == 1]), THRESHOLDS)
-    return np.array([hits, num_found + gold.sum()], np.float64)
+    return np.array([hits, num_above + gold.sum()], np.float64)
 
 
-def _middle_of_best(thresholds, values):
-    best = np.flatnonzero(values == values.max())
+def _middle_of_best(thresholds, scores):
+    best = np.flatnonzero(scores == scores.max())
     return float(thresholds[best[len(best) // 2]])
 
 

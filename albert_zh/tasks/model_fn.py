@@ -262,4 +262,4 @@ def _layer_of(name):
     )
     if match is None:
         return None
-    return tuple(int(part) if part and part.isdigit() else 0 for part in match.groups())
+    return tuple(int(digits) if digits and digits.isdigit() else 0 for digits in match.groups())

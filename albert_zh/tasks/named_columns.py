@@ -31,12 +31,12 @@ def known_name(task: Any, names: Iterable[str], column: str) -> Optional[str]:
 
 def are_positions(chosen: Dict[str, str]) -> bool:
     """Whether all columns that are chosen are, by their positions."""
-    return all(value.isdigit() for value in chosen.values())
+    return all(name.isdigit() for name in chosen.values())
 
 
 def has_chosen_names(chosen: Dict[str, str], names: Iterable[str]) -> bool:
     """Whether any of the chosen columns is among the names of a file."""
-    return any(_same_name(names, value) is not None for value in chosen.values())
+    return any(_same_name(names, name) is not None for name in chosen.values())
 
 
 def chosen_names(
@@ -59,7 +59,7 @@ def chosen_names(
     Raises:
         UserError: if a chosen column is missing or there twice.
     """
-    found = {}
+    names_of_columns = {}
     for column, value in task.chosen.items():
         name = _same_name(names, value)
         if name is None and value.isdigit() and not is_json and 0 < int(value) <= len(names):
@@ -79,20 +79,24 @@ def chosen_names(
             raise UserError(
                 "%s, line 1: the header has the column %s twice: rename one" % (path, name)
             )
-        found[column] = name
-    free = [name for name in names if name not in found.values() and name not in NOT_TEXTS]
+        names_of_columns[column] = name
+    free = [
+        name for name in names if name not in names_of_columns.values() and name not in NOT_TEXTS
+    ]
     wanted = _wanted_beside_chosen(task)
     for column in wanted:
-        found[column] = known_name(task, free, column)
-    missing = [column for column in wanted if found[column] is None and column != "text_b"]
+        names_of_columns[column] = known_name(task, free, column)
+    missing = [
+        column for column in wanted if names_of_columns[column] is None and column != "text_b"
+    ]
     if len(missing) == len(free) == 1:
-        found[missing[0]] = free[0]
-    return {column: name for column, name in found.items() if name is not None}
+        names_of_columns[missing[0]] = free[0]
+    return {column: name for column, name in names_of_columns.items() if name is not None}
 
 
 def chosen_places(task: Any, path: str, width: int, may_lack_label: bool) -> Dict[str, int]:
     """The same by positions: {column: place from 0}, for rows of `width` cells."""
-    positions = {column: int(value) - 1 for column, value in task.chosen.items()}
+    positions = {column: int(position_text) - 1 for column, position_text in task.chosen.items()}
     texts = sorted((c for c in positions if c != "label"), key=positions.__getitem__)
     if may_lack_label and "label" in positions and width == len(texts):
         positions = {column: position for position, column in enumerate(texts)}
@@ -135,6 +139,6 @@ def label_candidates(columns: Dict[str, List[str]]) -> List[Tuple[str, int]]:
     Returns:
         list of (name, number of its values).
     """
-    counts = {name: len(collections.Counter(values)) for name, values in columns.items()}
-    found = [(n, name) for name, n in counts.items() if 1 < n <= len(columns[name]) / 2]
-    return [(name, n) for n, name in sorted(found, key=lambda pair: pair[0])]
+    counts = {name: len(collections.Counter(cells)) for name, cells in columns.items()}
+    candidates = [(n, name) for name, n in counts.items() if 1 < n <= len(columns[name]) / 2]
+    return [(name, n) for n, name in sorted(candidates, key=lambda pair: pair[0])]

@@ -68,11 +68,11 @@ def _way_out_of_labels(split, counts):
     columns = {
         column: [getattr(example, column) for example in split.examples] for column in split.columns
     }
-    for column, num_values in label_candidates(columns)[:1]:
+    for column, num_labels in label_candidates(columns)[:1]:
         if column != "label":
             return "Column %s has %d values: if it is the label, add --label_column=%s" % (
                 split.names[column],
-                num_values,
+                num_labels,
                 split.names[column],
             )
     mark = separator_of(counts)
@@ -127,5 +127,5 @@ def _label_order(label):
 def label_counts(task: Any, split: Any) -> Counter[str]:
     """Counter of the rows of each label."""
     return collections.Counter(
-        part for example in split.examples for part in label_parts(task, example.label)
+        label for example in split.examples for label in label_parts(task, example.label)
     )

@@ -43,11 +43,11 @@ class PositionColumns:
         Returns:
             `ColumnChoice`.
         """
-        by_place = {place: column for column, place in places.items()}
-        columns = tuple(by_place.get(place) for place in range(width))
+        by_position = {position: column for column, position in places.items()}
+        columns = tuple(by_position.get(position) for position in range(width))
         cells = self._rows[0].cells
         is_named = len(cells) == width and any(
-            self._key_of([cells[place]], column) for column, place in places.items()
+            self._key_of([cells[position]], column) for column, position in places.items()
         )
         is_named = is_named or any(_ID_COLUMN.match(cell.strip()) for cell in cells)
         if not (is_named or self._is_header(columns)):
@@ -65,12 +65,12 @@ class PositionColumns:
             UserError: if there seem to be other columns than those.
         """
         cells = self._rows[0].cells
-        columns, place = self._usual_columns()
+        columns, label_position = self._usual_columns()
         self._check_is_no_id(columns)
         self._check_columns_of_training(columns)
         shown = shortened(" | ".join(cells))
         header, notes = (), []
-        if place is not None or self._is_header(columns):
+        if label_position is not None or self._is_header(columns):
             header = tuple(cells)
             notes.append("line 1 is a header (%s)" % shown)
         elif self._has_first_label_alone(columns):
@@ -92,10 +92,10 @@ class PositionColumns:
         unlabelled = tuple(column for column in columns if column != "label")
         if self._split == "test" and self._lacks_labels(usual, columns):
             columns = unlabelled
-        place = None if self._task.columns else self._place_of_label_name(columns)
-        if place is not None:
-            columns = unlabelled[:place] + ("label",) + unlabelled[place:]
-        return columns, place
+        label_position = None if self._task.columns else self._position_of_label_name(columns)
+        if label_position is not None:
+            columns = unlabelled[:label_position] + ("label",) + unlabelled[label_position:]
+        return columns, label_position
 
     def _check_is_no_id(self, columns):
         """Raises `UserError` where own pairs have numbers in place of their first texts."""
@@ -113,8 +113,10 @@ class PositionColumns:
         header = self._task.header or ()
         if self._split != "test" or len(header) <= len(columns) or "label" not in columns:
             return
-        place = columns.index("label")
-        labels = [row.cells[place].strip() for row in self._rows if len(row.cells) == len(columns)]
+        position = columns.index("label")
+        labels = [
+            row.cells[position].strip() for row in self._rows if len(row.cells) == len(columns)
+        ]
         if labels and all(problem_of_label(self._task, label) for label in labels):
             raise UserError(
                 "%s: no header, and %r is no label: let line 1 name the columns, as the training "
@@ -128,40 +130,44 @@ class PositionColumns:
         are_parted = usual == 2 and self._is_csv and any(len(row.cells) == 1 for row in self._rows)
         if not are_parted or "label" not in columns:
             return False
-        place = columns.index("label")
-        labels = [row.cells[place].strip() for row in self._rows if len(row.cells) == 2]
+        position = columns.index("label")
+        labels = [row.cells[position].strip() for row in self._rows if len(row.cells) == 2]
         return not any(label and not problem_of_label(self._task, label) for label in labels)
 
-    def _place_of_label_name(self, columns):
+    def _position_of_label_name(self, columns):
         """Where line 1 has a known name of the label column, so that it is a header; or None."""
         cells = [cell.strip() for cell in self._rows[0].cells]
         name = self._key_of(cells, "label")
         if name is None or "label" not in columns or len(cells) < 2:
             return None
-        place, usual = cells.index(name), columns.index("label")
-        found = [
-            {row.cells[number].strip() for row in self._rows[1:] if len(row.cells) > number}
-            for number in (place, usual)
+        named, usual = cells.index(name), columns.index("label")
+        columns_of_names = [
+            {row.cells[position].strip() for row in self._rows[1:] if len(row.cells) > position}
+            for position in (named, usual)
         ]
-        if name in found[0] or (place != usual and len(found[0]) >= len(found[1])):
+        if name in columns_of_names[0] or (
+            named != usual and len(columns_of_names[0]) >= len(columns_of_names[1])
+        ):
             return None
         if len(cells) != len(columns) or any(_ID_COLUMN.match(cell) for cell in cells):
             raise UserError(
                 "%s, line %d: a header (%s) whose texts have no known name: name them text_a, and "
                 "of pairs text_b" % (self._path, self._rows[0].line, shortened(" | ".join(cells)))
             )
-        return place
+        return named
 
     def _has_first_label_alone(self, columns):
         """Whether line 1 of training data, taken for a row, has a label that no other row has."""
         if self._task.columns or "label" not in columns or len(self._rows) < 3:
             return False
-        place = columns.index("label")
-        labels = [row.cells[place].strip() for row in self._rows if len(row.cells) == len(columns)]
+        position = columns.index("label")
+        labels = [
+            row.cells[position].strip() for row in self._rows if len(row.cells) == len(columns)
+        ]
         if len(self._rows[0].cells) != len(columns) or NUMBER.match(labels[0]):
             return False
         first = set(label_parts(self._task, labels[0]))
-        return not first & {part for label in labels[1:] for part in label_parts(self._task, label)}
+        return not first & {name for label in labels[1:] for name in label_parts(self._task, label)}
 
     def _is_header(self, columns):
         task, cells = self._task, self._rows[0].cells
@@ -178,8 +184,8 @@ class PositionColumns:
 
     def _is_label_of_another_kind(self, columns):
         """Whether line 1 alone has a label that is no number, or that no other line has."""
-        place = columns.index("label")
-        labels = [row.cells[place].strip() for row in self._rows if len(row.cells) > place]
+        position = columns.index("label")
+        labels = [row.cells[position].strip() for row in self._rows if len(row.cells) > position]
         label, counts = labels[0], collections.Counter(labels[1:])
         if not label or NUMBER.match(label) or label in counts or not counts:
             return False

@@ -79,16 +79,16 @@ class Report:
         if is_seen.any():
             metrics["seen_rows"] = int(is_seen.sum())
             if not is_seen.all():
-                for name, value in scorer.values(self._shown, ~is_seen).items():
-                    metrics[name + "_of_unseen_rows"] = value
+                for name, score in scorer.values(self._shown, ~is_seen).items():
+                    metrics[name + "_of_unseen_rows"] = score
         return metrics
 
     def summary_line(self, name: str) -> Tuple[str, str]:
         """(title, text) of a split's metrics."""
-        metric, values = self._shown_values(name).split(" ", 1)
-        return "%s %s" % (name, metric), "%s (%d rows)" % (values, self.metrics[name]["rows"])
+        metric, figures = self._shown_metrics(name).split(" ", 1)
+        return "%s %s" % (name, metric), "%s (%d rows)" % (figures, self.metrics[name]["rows"])
 
-    def _shown_values(self, name, suffix=""):
+    def _shown_metrics(self, name, suffix=""):
         """The shown metrics of a split as text, each with its name."""
         metrics = self.metrics[name]
         return ", ".join("%s %.4f" % (metric, metrics[metric + suffix]) for metric in self._shown)
@@ -113,7 +113,7 @@ class Report:
             yield (
                 "%s, unseen rows" % name,
                 "%s without the %d rows that are in train"
-                % (self._shown_values(name, "_of_unseen_rows"), self.metrics[name]["seen_rows"]),
+                % (self._shown_metrics(name, "_of_unseen_rows"), self.metrics[name]["seen_rows"]),
             )
 
     def write(self, folder: str, about: Dict[str, Any]) -> List[str]:
@@ -169,7 +169,7 @@ class Report:
         yield ""
         if report["checkpoint"]:
             yield "Best checkpoint: %s." % report["checkpoint"]
-        rows = ", ".join("%s %d" % item for item in report["data"].items())
+        rows = ", ".join("%s %d" % entry for entry in report["data"].items())
         yield "Rows: %s. Time: %s." % (rows, readable_seconds(report["seconds"]))
         for what, rate in report["examples_per_second"].items():
             yield "Speed of %s: %.0f examples/s." % (what, rate)
@@ -182,7 +182,7 @@ class Report:
     def _split_markdown(self, name, section):
         yield "## %s" % name
         yield ""
-        metrics = [item for item in section.items() if isinstance(item[1], (int, float))]
+        metrics = [entry for entry in section.items() if isinstance(entry[1], (int, float))]
         yield from table(("metric", "value"), [m for m in metrics if m[0] not in _NO_METRICS])
         nobody = task_type.ModelInUse(self._task, {}, None, 0)  # of a split of an earlier run
         scorer = self._scorers.get(name) or self._kind.scorer(nobody, Settings())

@@ -150,19 +150,19 @@ class TaskData:
                 % self._source
             )
         self._dev_split = dev_split.described(share, method)
-        parts = dev_split.set_aside(self.task, train.examples, share, seed, method)
-        if not parts.kept:
+        sides = dev_split.set_aside(self.task, train.examples, share, seed, method)
+        if not sides.kept:
             raise UserError(
                 "%s: with --dev_share=%g no row of its %d is left to train on: add a dev file or "
                 "more rows" % (train.path, share, num_rows)
             )
         notes = [
             "no dev file: %d of its %d rows are set aside as one (--dev_share=%g, --dev_split=%s, "
-            "--seed=%d)" % (len(parts.aside), num_rows, share, method, seed)
+            "--seed=%d)" % (len(sides.aside), num_rows, share, method, seed)
         ]
-        notes += [parts.note] if parts.note else []
-        self._trained = self.splits["train"] = train._replace(examples=parts.kept)
-        self.splits["dev"] = train._replace(name="dev", examples=parts.aside, notes=notes)
+        notes += [sides.note] if sides.note else []
+        self._trained = self.splits["train"] = train._replace(examples=sides.kept)
+        self.splits["dev"] = train._replace(name="dev", examples=sides.aside, notes=notes)
 
     def _read_dev_file(self):
         try:
@@ -209,11 +209,11 @@ class TaskData:
         Args:
             notes: content of its fine_tuning.json.
         """
-        for name, value in self.fingerprint("dev").items():
-            if notes.get(name, value) != value:
+        for name, setting in self.fingerprint("dev").items():
+            if notes.get(name, setting) != setting:
                 raise UserError(
                     "%s has no dev file, and the model was trained with another %s (%s, now %s): "
                     "it may have seen the rows that are set aside: add a dev file, or give "
                     "--dev_share, --dev_split and --seed as in training"
-                    % (self._source, name, notes[name], value)
+                    % (self._source, name, notes[name], setting)
                 )

@@ -78,7 +78,7 @@ class Scorer:
             "loss": float(np.mean([np.mean(batch) for batch in batches])),
         }
         names = [name for name in dict.fromkeys(names) if name != "loss"]
-        measured.update(("eval_" + name, value) for name, value in self.values(names).items())
+        measured.update(("eval_" + name, score) for name, score in self.values(names).items())
         return measured
 
     def is_seen(self, keys: Any) -> np.ndarray:

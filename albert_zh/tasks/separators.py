@@ -23,8 +23,10 @@ def other_separator(table: Any, rows: Any) -> Optional[str]:
     if mark == "," and not table.path.endswith(".csv"):
         way_out += ", or name the file .csv"
     is_single = max(len(row.cells) for row in rows) == 1
-    found = "each line has one column and %r in it" if is_single else "most lines have %r as often"
-    return "%s: if that separates columns, %s" % (found % mark, way_out)
+    observation = (
+        "each line has one column and %r in it" if is_single else "most lines have %r as often"
+    )
+    return "%s: if that separates columns, %s" % (observation % mark, way_out)
 
 
 def _may_separate(lines, mark):

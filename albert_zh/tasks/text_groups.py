@@ -104,22 +104,22 @@ def regions(
     for row_index in group:
         for text in set(rows[row_index]):
             rows_of[text].append(row_index)
-    inside, parts, num_found = set(), [], 0
+    inside, grown, num_taken = set(), [], 0
     for start in starts:
-        if num_found >= num_wanted:
+        if num_taken >= num_wanted:
             break
-        part = _grown(rows, rows_of, inside, rows[start][0], min(largest, num_wanted - num_found))
-        parts.append(part)
-        num_found += len(part)
-    found = set().union(*parts)
-    links = [n for n in group if n not in found and inside.intersection(rows[n])]
-    return [part for part in parts if part], links
+        region = _grown(rows, rows_of, inside, rows[start][0], min(largest, num_wanted - num_taken))
+        grown.append(region)
+        num_taken += len(region)
+    taken = set().union(*grown)
+    links = [n for n in group if n not in taken and inside.intersection(rows[n])]
+    return [region for region in grown if region], links
 
 
 def _grown(rows, rows_of, inside, start, size):
     """The rows of a part that has at least `size` of them if it can; adds its texts to `inside`."""
-    part, num_shared, waiting = [], collections.Counter(), [(0, start)]
-    while waiting and len(part) < size:
+    region, num_shared, waiting = [], collections.Counter(), [(0, start)]
+    while waiting and len(region) < size:
         _, text = heapq.heappop(waiting)
         if text in inside:
             continue
@@ -127,11 +127,11 @@ def _grown(rows, rows_of, inside, start, size):
         for row_index in rows_of[text]:
             others = [other for other in rows[row_index] if other not in inside]
             if not others:
-                part.append(row_index)
+                region.append(row_index)
             for other in others:
                 num_shared[other] += 1
                 heapq.heappush(waiting, (-num_shared[other] / len(rows_of[other]), other))
-    return part
+    return region
 
 
 def overlap(rows: Sequence[Tuple[str, ...]], other_rows: Sequence[Tuple[str, ...]]) -> Overlap:

@@ -13,21 +13,24 @@ def remarkable_texts(examples: Sequence[Any]) -> Iterator[str]:
         ("NUL bytes, which the tokenizer drops", lambda text: text is not None and "\0" in text),
     )
     for what, is_such in checks:
-        found = [e.guid for e in examples if is_such(e.text_a) or is_such(e.text_b)]
-        if found:
-            line = found[0].rsplit("-", 1)[1]
-            yield "%d rows have %s (first: line %s)" % (len(found), what, line)
+        guids = [e.guid for e in examples if is_such(e.text_a) or is_such(e.text_b)]
+        if guids:
+            line = guids[0].rsplit("-", 1)[1]
+            yield "%d rows have %s (first: line %s)" % (len(guids), what, line)
 
 
 def texts_over_lines(table: Any, examples: Sequence[Any]) -> Iterator[str]:
     """Notes on texts of CSV over several lines, as a stray quote would make of several rows."""
     if table.delimiter != ",":
         return
-    found = [e for e in examples if any(t and "\n" in t for t in (e.text_a, e.text_b))]
-    if found:
+    examples_over_lines = [
+        e for e in examples if any(t and "\n" in t for t in (e.text_a, e.text_b))
+    ]
+    if examples_over_lines:
         yield (
             "%d rows have a text over several lines (first: line %s): if that is not meant, a "
-            "stray quote there has joined rows" % (len(found), found[0].guid.rsplit("-", 1)[1])
+            "stray quote there has joined rows"
+            % (len(examples_over_lines), examples_over_lines[0].guid.rsplit("-", 1)[1])
         )
 
 
@@ -36,10 +39,10 @@ def quoted_texts(task: Any, table: Any, examples: Sequence[Any]) -> Iterator[str
     is_own = task.columns is None or task.header is not None
     if not is_own or table.delimiter != "\t":
         return
-    found = [e for e in examples if any(t and _QUOTED.match(t) for t in (e.text_a, e.text_b))]
-    if found:
+    quoted = [e for e in examples if any(t and _QUOTED.match(t) for t in (e.text_a, e.text_b))]
+    if quoted:
         yield (
             "%d rows have texts in quotes, which belong to the text where tabs separate (first: "
             "line %s): if Excel put them there, save the file as CSV UTF-8, named .csv"
-            % (len(found), found[0].guid.rsplit("-", 1)[1])
+            % (len(quoted), quoted[0].guid.rsplit("-", 1)[1])
         )

@@ -50,10 +50,10 @@ def _located_pieces(tokenizer: Any, word: str) -> List[Tuple[str, int, int]]:
     if located is not None:
         return located
     located = []
-    for part, part_spans in _parts(tokenizer.basic_tokenizer, word, range(len(word))):
+    for subword, spans in _subwords(tokenizer.basic_tokenizer, word, range(len(word))):
         start = 0
-        for piece, size in _pieces_of_part(tokenizer.wordpiece_tokenizer, part):
-            located.append((piece, part_spans[start][0], part_spans[start + size - 1][1] - 1))
+        for piece, size in _pieces_of_subword(tokenizer.wordpiece_tokenizer, subword):
+            located.append((piece, spans[start][0], spans[start + size - 1][1] - 1))
             start += size
     if len(word) <= tokenization.MAX_REMEMBERED_LENGTH:
         if len(remembered) >= tokenization.MAX_REMEMBERED_WORDS:
@@ -81,19 +81,19 @@ def _words(text: str) -> Iterator[Tuple[str, List[int]]]:
         yield "".join(word), begins
 
 
-def _parts(
+def _subwords(
     basic_tokenizer: Any, word: str, begins: Sequence[int]
 ) -> Iterator[Tuple[str, List[Span]]]:
     """Yields the parts of a word between punctuation marks, with the span of each character."""
-    parts = basic_tokenizer.split_word(word)
-    if parts == [word]:
+    subwords = basic_tokenizer.split_word(word)
+    if subwords == [word]:
         yield word, [(begin, begin + 1) for begin in begins]
         return
     spans = _spans_after_normalization(word, begins, basic_tokenizer.do_lower_case)
     used = 0
-    for part in parts:
-        yield part, spans[used : used + len(part)]
-        used += len(part)
+    for subword in subwords:
+        yield subword, spans[used : used + len(subword)]
+        used += len(subword)
 
 
 def _spans_after_normalization(word: str, begins: Sequence[int], do_lower_case: bool) -> List[Span]:
@@ -110,11 +110,11 @@ def _spans_after_normalization(word: str, begins: Sequence[int], do_lower_case: 
     return spans
 
 
-def _pieces_of_part(wordpiece_tokenizer: Any, part: str) -> Iterator[Tuple[str, int]]:
+def _pieces_of_subword(wordpiece_tokenizer: Any, subword: str) -> Iterator[Tuple[str, int]]:
     """Yields the word pieces of a part and how many of its characters each has."""
-    pieces = wordpiece_tokenizer.split_word(part)
+    pieces = wordpiece_tokenizer.split_word(subword)
     if pieces == [wordpiece_tokenizer.unk_token]:
-        yield pieces[0], len(part)
+        yield pieces[0], len(subword)
         return
     for index, piece in enumerate(pieces):
         yield piece, len(piece) - (2 if index else 0)
@@ -156,7 +156,7 @@ def _split_at_comma(model: Any, piece: str, size: int) -> List[Tuple[str, int]]:
         size: number of the characters that it covers, a space before it included.
     """
     pieces = sentencepiece_models.with_separate_comma(model, piece)
-    sizes = [len(part.lstrip(sentencepiece_models.SPIECE_UNDERLINE)) for part in pieces]
+    sizes = [len(segment.lstrip(sentencepiece_models.SPIECE_UNDERLINE)) for segment in pieces]
     sizes[0] += size - sum(sizes)
     return list(zip(pieces, sizes))
 
@@ -182,5 +182,7 @@ def _normalized_size(char: str, lower: bool) -> int:
     if char.isspace():
         return 1
     decomposed = unicodedata.normalize("NFKD", char)
-    kept = "".join(part for part in decomposed if not unicodedata.combining(part))
+    kept = "".join(
+        char_of_form for char_of_form in decomposed if not unicodedata.combining(char_of_form)
+    )
     return len(kept.lower() if lower else kept)

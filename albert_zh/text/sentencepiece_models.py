@@ -100,7 +100,7 @@ def with_separate_comma(sp_model: Any, piece: str) -> List[str]:
     if not piece.startswith(SPIECE_UNDERLINE) and pieces[0][0] == SPIECE_UNDERLINE:
         # The model starts every text with a space; here the number continues a word.
         pieces[0] = pieces[0][1:]
-    return [part for part in pieces if part] + [","]
+    return [segment for segment in pieces if segment] + [","]
 
 
 def preprocess_text(

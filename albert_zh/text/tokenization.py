@@ -191,8 +191,8 @@ class FullTokenizer:
     def _pieces_of_new_word(self, word):
         split_word = self.wordpiece_tokenizer.split_word
         pieces = []
-        for part in self.basic_tokenizer.split_word(word):
-            pieces += split_word(part)
+        for subword in self.basic_tokenizer.split_word(word):
+            pieces += split_word(subword)
         if len(word) <= MAX_REMEMBERED_LENGTH:
             if len(self._pieces_of_word) >= MAX_REMEMBERED_WORDS:
                 self._pieces_of_word.clear()
@@ -209,7 +209,7 @@ class BasicTokenizer:
 
     def tokenize(self, text: Union[str, bytes]) -> List[str]:
         """Splits a text (str, or bytes in UTF-8) into a list of words and punctuation marks."""
-        return [part for word in words_of(text) for part in self.split_word(word)]
+        return [subword for word in words_of(text) for subword in self.split_word(word)]
 
     def split_word(self, word: str) -> List[str]:
         """Splits a word, already free of whitespace and control characters, at punctuation."""

@@ -327,8 +327,8 @@ def _total(coverages):
 
 
 def _report_line(name, coverage):
-    ranked = sorted(coverage.unknown_pieces.items(), key=lambda item: (-item[1], item[0]))
-    unknowns = " ".join("%s*%d" % item for item in ranked[:_SHOWN_UNKNOWNS])
+    ranked = sorted(coverage.unknown_pieces.items(), key=lambda entry: (-entry[1], entry[0]))
+    unknowns = " ".join("%s*%d" % entry for entry in ranked[:_SHOWN_UNKNOWNS])
     share = 100.0 * coverage.unknown_tokens / max(coverage.tokens, 1)
     rate = 100.0 * coverage.tokens / max(coverage.characters, 1)
     # A lone surrogate of a JSON file cannot be printed.
@@ -352,14 +352,14 @@ def files_of_patterns(
     """
     paths = set()
     for pattern in patterns:
-        found = [pattern] if os.path.exists(pattern) else glob.glob(pattern)
-        if not found:
+        matches = [pattern] if os.path.exists(pattern) else glob.glob(pattern)
+        if not matches:
             raise UserError("--%s=%s: no such file, and no file fits the pattern" % (flag, pattern))
-        if leave_out and pattern not in found:
-            found = [path for path in found if not files.is_same_path(path, leave_out)]
-        if not found:
+        if leave_out and pattern not in matches:
+            matches = [path for path in matches if not files.is_same_path(path, leave_out)]
+        if not matches:
             raise UserError("--%s=%s: no file but %s fits it" % (flag, pattern, leave_out))
-        paths.update(found)
+        paths.update(matches)
     for path in sorted(paths):
         if os.path.isdir(path):
             raise UserError(
@@ -443,10 +443,10 @@ def _byte_blocks(path, progress):
 def _strings_of_json_line(line):
     """All strings of a line of JSON but the keys, as text; another line stays as it is."""
     try:
-        value = json.loads(line)
+        content = json.loads(line)
     except (ValueError, RecursionError):
         return line
-    return "\n".join(files.strings_in(value))
+    return "\n".join(files.strings_in(content))
 
 
 def _file_progress_bar(description, paths):

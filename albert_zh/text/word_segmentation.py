@@ -183,8 +183,8 @@ class LineEncoder:
         if not _NUMBER.search(text):
             return self._segmenter(text)
         words = []
-        for index, part in enumerate(_NUMBER.split(text)):
-            words += [part] if index % 2 else self._segmenter(part)
+        for index, segment in enumerate(_NUMBER.split(text)):
+            words += [segment] if index % 2 else self._segmenter(segment)
         return words
 
     def _ids_of_new_word(self, word):
@@ -202,8 +202,8 @@ class _SeparateCharacters(dict):
     """
 
     def __missing__(self, char):
-        parts = BasicTokenizer(do_lower_case=False).tokenize("a%sa" % char)
-        is_separate = self[char] = len(parts) > 1
+        tokens = BasicTokenizer(do_lower_case=False).tokenize("a%sa" % char)
+        is_separate = self[char] = len(tokens) > 1
         return is_separate
 
 

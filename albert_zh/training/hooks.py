@@ -28,7 +28,7 @@ _SHOWN = (
     ("skipped_steps", "skipped steps %d"),
 )
 
-PROGRESS_VALUES = "progress_values"  # collection of what `show_in_progress` was given
+PROGRESS_TENSORS = "progress_values"  # collection of what `show_in_progress` was given
 PLAIN_PROGRESS_SECONDS = 10  # between progress lines where the output is no terminal
 
 
@@ -166,7 +166,7 @@ class SaverHook(tf.train.CheckpointSaverHook):
 def show_in_progress(name, value):
     """Has `ProgressHook` show and record a float scalar of the training graph."""
     tf.add_to_collection(
-        PROGRESS_VALUES, tf.identity(value, name="%s/%s" % (PROGRESS_VALUES, name))
+        PROGRESS_TENSORS, tf.identity(value, name="%s/%s" % (PROGRESS_TENSORS, name))
     )
 
 
@@ -205,8 +205,8 @@ class ProgressHook(tf.train.SessionRunHook):
     def begin(self):
         losses = tf.get_collection(tf.GraphKeys.LOSSES)  # Estimator puts the total loss there
         self._fetches = {"loss": losses[-1]} if losses else {}
-        for value in reversed(tf.get_collection(PROGRESS_VALUES)):  # the first replica's stay
-            self._fetches[re.sub(r"(_\d+)?$", "", value.op.name.split("/")[-1])] = value
+        for tensor in reversed(tf.get_collection(PROGRESS_TENSORS)):  # the first replica's stay
+            self._fetches[re.sub(r"(_\d+)?$", "", tensor.op.name.split("/")[-1])] = tensor
         self._global_step = tf.train.get_global_step()
 
     def after_create_session(self, session, coord):
@@ -228,12 +228,12 @@ class ProgressHook(tf.train.SessionRunHook):
 
     def after_run(self, run_context, run_values):
         self._step = min(self._step + self._steps_per_run, self._total_steps)
-        values = {name: float(value) for name, value in run_values.results.items()}
-        self._num_tokens += self._steps_per_run * values.pop("tokens", 0)
-        for name, value in values.items():
-            self._recent[name] = 0.95 * self._recent.get(name, value) + 0.05 * value
-        if values and self._step % self._record_every == 0:
-            self._metrics.add(self._step, **values)
+        scalars = {name: float(scalar) for name, scalar in run_values.results.items()}
+        self._num_tokens += self._steps_per_run * scalars.pop("tokens", 0)
+        for name, scalar in scalars.items():
+            self._recent[name] = 0.95 * self._recent.get(name, scalar) + 0.05 * scalar
+        if scalars and self._step % self._record_every == 0:
+            self._metrics.add(self._step, **scalars)
         self._show()
 
     def _show(self):

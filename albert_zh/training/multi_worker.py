@@ -25,15 +25,17 @@ def cluster():
     Raises:
         UserError: if TF_CONFIG is no JSON object, or its cluster none of lists.
     """
-    found = _tf_config().get("cluster", {})
-    is_table = isinstance(found, dict) and all(_is_of_strings(part) for part in found.values())
+    hosts = _tf_config().get("cluster", {})
+    is_table = isinstance(hosts, dict) and all(
+        _is_of_strings(addresses) for addresses in hosts.values()
+    )
     if not is_table:
-        raise _unfit('cluster is %s: expected {"worker": ["HOST:PORT", ...]}' % json.dumps(found))
-    return found
+        raise _unfit('cluster is %s: expected {"worker": ["HOST:PORT", ...]}' % json.dumps(hosts))
+    return hosts
 
 
-def _is_of_strings(value):
-    return isinstance(value, list) and all(isinstance(part, str) for part in value)
+def _is_of_strings(entries):
+    return isinstance(entries, list) and all(isinstance(entry, str) for entry in entries)
 
 
 def _unfit(fault):

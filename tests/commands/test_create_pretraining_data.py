@@ -473,7 +473,7 @@ def test_similar_documents_share_rare_words_and_go_on(similar, monkeypatch):
     of_second = neighbours.following(places[2], places[3], similar.documents[1])
     assert of_second == [(8, 9), (1, 2)]  # 慢慢 is in two places, 猫粮 in three
     assert not neighbours.following(places[5], places[6], similar.documents[3])
-    monkeypatch.setattr(similar_documents, "_MOST_PLACES", 2)  # as if 猫粮 stood in most documents
+    monkeypatch.setattr(similar_documents, "_MOST_OCCURRENCES", 2)  # as if 猫粮 were frequent
     assert neighbours.following(places[2], places[3], similar.documents[1]) == [(8, 9)]
     nothing = similar._replace(ids=similar.ids[:0], sentences=[0], documents=[])
     similar_documents.Neighbours(nothing)  # a shard whose lines have no pieces

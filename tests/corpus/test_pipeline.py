@@ -218,7 +218,7 @@ def test_notes_take_no_memory_for_each_line():
         notes.update([("a line", "x, line %d" % number)])
     notes.update([("another", "y")], times=3)
     assert notes.lines() == ["98 a line (first: x, line 1)", "3 another (first: y)"]
-    assert len(notes._first_places) == 2
+    assert len(notes._first_sources) == 2
 
 
 def test_a_run_is_the_same_in_another_time_zone(tmp_path, monkeypatch):

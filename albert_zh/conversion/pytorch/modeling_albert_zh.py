@@ -89,9 +89,9 @@ class Embeddings(nn.Module):
         self.dropout = nn.Dropout(config.hidden_dropout_prob)
 
     def forward(self, input_ids, token_type_ids):
-        words = self.word_embeddings_2(self.word_embeddings(input_ids))  # [B, F, H]
+        embedded = self.word_embeddings_2(self.word_embeddings(input_ids))  # [B, F, H]
         positions = self.position_embeddings.weight[: input_ids.shape[1]]  # [F, H]
-        rows = words + self.token_type_embeddings(token_type_ids) + positions
+        rows = embedded + self.token_type_embeddings(token_type_ids) + positions
         return self.dropout(self.LayerNorm(rows))
 
 
@@ -294,11 +294,11 @@ class AlbertZhForPreTraining(AlbertZhPreTrainedModel):
         **_,
     ):
         outputs = self.bert(input_ids, attention_mask, token_type_ids)
-        words = self.cls["predictions"](outputs.last_hidden_state, self.bert.embeddings)
+        word_logits = self.cls["predictions"](outputs.last_hidden_state, self.bert.embeddings)
         order = self.cls["seq_relationship"](outputs.pooler_output)
-        losses = [cross_entropy(words, labels), cross_entropy(order, sentence_order_label)]
+        losses = [cross_entropy(word_logits, labels), cross_entropy(order, sentence_order_label)]
         known = [loss for loss in losses if loss is not None]
-        return AlbertZhForPreTrainingOutput(sum(known) if known else None, words, order)
+        return AlbertZhForPreTrainingOutput(sum(known) if known else None, word_logits, order)
 
 
 class AlbertZhForSequenceClassification(AlbertZhPreTrainedModel):

@@ -80,13 +80,13 @@ _LOSSES = {
 }
 
 
-def _over_labels(values, multi_label_loss):
+def _over_labels(of_labels, multi_label_loss):
     """One value for each example of those of its labels; float [B, C] -> [B].
 
     The gradient of a mean is C times smaller: with many labels next to nothing is learnt by it.
     """
     reduce = {"sum": tf.reduce_sum, "mean": tf.reduce_mean}[multi_label_loss]
-    return reduce(values, axis=-1)
+    return reduce(of_labels, axis=-1)
 
 
 def _focus(log_probs, gamma):
@@ -125,7 +125,7 @@ def _divergence_of_labels(logits, other_logits, multi_label_loss):
     return 0.5 * _over_labels(terms, multi_label_loss)
 
 
-def _divergence_of_values(logits, other_logits, multi_label_loss):
+def _squared_distance(logits, other_logits, multi_label_loss):
     del multi_label_loss
     return tf.square(logits - other_logits)[:, 0]
 
@@ -133,7 +133,7 @@ def _divergence_of_values(logits, other_logits, multi_label_loss):
 _DIVERGENCES = {
     "single_label": _divergence_of_classes,
     "multi_label": _divergence_of_labels,
-    "regression": _divergence_of_values,
+    "regression": _squared_distance,
 }
 
 

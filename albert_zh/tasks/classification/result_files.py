@@ -51,11 +51,11 @@ class ClassificationFiles(result_files.ResultFiles):
 
     def write(self, example: Any, rows: List[Dict[str, np.ndarray]]) -> None:
         row = rows[0]["probabilities"]
-        self._probabilities.write("\t".join(str(value) for value in row) + "\n")
+        self._probabilities.write("\t".join(str(probability) for probability in row) + "\n")
         decided = label_text(self._task, row, self._thresholds)
         cells = [example.text_a, example.text_b or "", example.label or "", decided]
         if self._has_classes:
-            cells += ["%.6f" % row.max()] + ["%.6f" % value for value in row]
+            cells += ["%.6f" % row.max()] + ["%.6f" % probability for probability in row]
         self._predictions.write("\t".join(one_line(cell) for cell in cells) + "\n")
         if self._submission is not None:
             self._submit(example, row, decided)

@@ -123,8 +123,8 @@ def join_windows(parts: Sequence[np.ndarray], text_windows: Sequence[Window]) ->
     """
     return np.concatenate(
         [
-            part[window.first_owned - window.start : window.end_owned - window.start]
-            for part, window in zip(parts, text_windows)
+            logits_of_window[window.first_owned - window.start : window.end_owned - window.start]
+            for logits_of_window, window in zip(parts, text_windows)
         ]
     )
 
@@ -160,13 +160,13 @@ def spans_of_windows(spans: Sequence[Span], text_windows: Sequence[Window]) -> L
     """
     starts = [span.start for span in spans]
     longest = max((span.end - span.start for span in spans), default=0)
-    parts = []
+    spans_by_window = []
     for window in text_windows:
         first = bisect.bisect_left(starts, window.start - longest)
         end = bisect.bisect_left(starts, window.end)
         near = (span for span in spans[first:end] if span.end > window.start)
-        parts.append([_cut(span, window) for span in near])
-    return parts
+        spans_by_window.append([_cut(span, window) for span in near])
+    return spans_by_window
 
 
 def _cut(span, window):

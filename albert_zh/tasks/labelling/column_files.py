@@ -244,20 +244,20 @@ def joined_text(tokens: Sequence[str]) -> Tuple[str, List[Tuple[int, int]]]:
         (text, ranges): str, and a list of (start, end). Between two Latin words or numbers, one of
         which has several letters, there is a blank; all other tokens follow one another.
     """
-    parts, ranges, length = [], [], 0
+    pieces, ranges, length = [], [], 0
     before = ""
     for token in tokens:
-        if _are_words(before, token):
-            parts.append(" ")
+        if _need_blank(before, token):
+            pieces.append(" ")
             length += 1
-        parts.append(token)
+        pieces.append(token)
         ranges.append((length, length + len(token)))
         length += len(token)
         before = token
-    return "".join(parts), ranges
+    return "".join(pieces), ranges
 
 
-def _are_words(before, token):
+def _need_blank(before, token):
     if not before or not token or len(before) + len(token) < 3:
         return False
     return _is_latin(before[-1]) and _is_latin(token[0])

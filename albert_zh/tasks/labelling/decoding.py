@@ -12,7 +12,7 @@ from albert_zh.tasks.labelling import tag_schemes, viterbi
 from albert_zh.tasks.labelling.spans import Span
 
 Decoded = Tuple[List[Span], List[float]]
-_VALUES_AT_ONCE = 1 << 22  # of padded logits, times tags
+_SCORES_AT_ONCE = 1 << 22  # of padded logits, times tags
 
 
 class TagDecoder:
@@ -67,8 +67,8 @@ class TagDecoder:
         """Lists of the texts that are decoded at once, of similar length."""
         batch: List[int] = []
         for index in np.argsort(lengths, kind="stable"):
-            num_values = (len(batch) + 1) * lengths[index] * len(self.tags) ** 2
-            if batch and num_values > _VALUES_AT_ONCE:
+            num_scores = (len(batch) + 1) * lengths[index] * len(self.tags) ** 2
+            if batch and num_scores > _SCORES_AT_ONCE:
                 yield batch
                 batch = []
             batch.append(int(index))

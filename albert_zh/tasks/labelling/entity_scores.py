@@ -83,7 +83,7 @@ def report_table(report: Dict[str, Scores]) -> List[List[str]]:
     """`EntityScorer.report` as rows of cells, the header first."""
     rows = [["type", "precision", "recall", "F1", "gold", "predicted"]]
     for name, scores in report.items():
-        ratios = ["%.2f" % (100 * value) for value in scores[:3]]
+        ratios = ["%.2f" % (100 * ratio) for ratio in scores[:3]]
         rows.append([name] + ratios + ["%d" % count for count in scores[3:]])
     return rows
 

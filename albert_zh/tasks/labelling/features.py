@@ -59,12 +59,12 @@ def encode_text(
     pieces, positions = offsets(tokenizer, text)
     first_tokens = ["[CLS]"] + ([granularity_token] if granularity_token else [])
     max_pieces = max_seq_length - len(first_tokens) - 1
-    parts = alignment.windows(len(pieces), max_pieces, stride or max(1, max_pieces // 2))
+    bounds = alignment.windows(len(pieces), max_pieces, stride or max(1, max_pieces // 2))
     first = tokenizer.convert_tokens_to_ids(first_tokens)
     last = tokenizer.convert_tokens_to_ids(["[SEP]"])
     ids = tokenizer.convert_tokens_to_ids(pieces)
-    rows = [first + ids[window.start : window.end] + last for window in parts]
-    return EncodedText(positions, parts, rows, len(first))
+    rows = [first + ids[window.start : window.end] + last for window in bounds]
+    return EncodedText(positions, bounds, rows, len(first))
 
 
 def tag_rows(

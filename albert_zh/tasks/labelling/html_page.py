@@ -100,21 +100,21 @@ def marked(
     opening: collections.defaultdict = collections.defaultdict(list)
     for span in sorted(spans, key=lambda span: (span.start, -span.end)):
         opening[span.start].append(span)
-    parts, stack = [], []
+    fragments, stack = [], []
     for position in range(min(len(text), SHOWN_LENGTH) + 1):
         while stack and stack[-1].end <= position:
-            parts.append(_end_mark(stack.pop()))
+            fragments.append(_end_mark(stack.pop()))
         if position == min(len(text), SHOWN_LENGTH):
             break
         for span in opening[position]:
             end = min([span.end] + [other.end for other in stack])
             is_wrong = right is not None and span not in right
             css = classes[span.type] + (" wrong" if is_wrong else "")
-            parts.append('<mark class="%s">' % css)
+            fragments.append('<mark class="%s">' % css)
             stack.append(span._replace(end=end))
-        parts.append(html.escape(text[position]))
-    parts += [_end_mark(span) for span in reversed(stack)]
-    return "".join(parts) + ("..." if len(text) > SHOWN_LENGTH else "")
+        fragments.append(html.escape(text[position]))
+    fragments += [_end_mark(span) for span in reversed(stack)]
+    return "".join(fragments) + ("..." if len(text) > SHOWN_LENGTH else "")
 
 
 def _end_mark(span):

@@ -78,12 +78,12 @@ class PredictionFiles:
 
     def __enter__(self) -> "PredictionFiles":
         self._stack = contextlib.ExitStack()
-        self._handles = {
+        self._streams = {
             name: self._stack.enter_context(files.atomic_write(path))
             for name, path in self._paths.items()
         }
-        if PREDICTIONS in self._handles:
-            self._handles[PREDICTIONS].write("\t".join(_HEADER) + "\n")
+        if PREDICTIONS in self._streams:
+            self._streams[PREDICTIONS].write("\t".join(_HEADER) + "\n")
         return self
 
     def __exit__(self, *error: Any) -> Any:
@@ -91,7 +91,7 @@ class PredictionFiles:
 
     def add(self, text: LabelledText, spans: Sequence[Span]) -> None:
         """Writes a text's predicted spans, in characters."""
-        for name, stream in self._handles.items():
+        for name, stream in self._streams.items():
             stream.write("\n".join(self._writers[name](text, spans)) + "\n")
 
     def _table_lines(self, text, spans):

@@ -191,7 +191,7 @@ def read_predictions(path: str, questions: Sequence[Question], data_path: str) -
         UserError: if it is of another form, or has no prediction for any of the questions.
     """
     content = validation.checked(path, files.read_json(path), _PREDICTIONS)
-    predictions = {name: str(value) for name, value in content.items()}
+    predictions = {name: str(answer) for name, answer in content.items()}
     if not any(question.id in predictions for question in questions):
         raise UserError(
             "%s: none of its %d predictions is for one of the %d questions of %s (ids such as %s): "
@@ -242,10 +242,10 @@ def no_answer_measures(
     for prefix, is_chosen in (("HasAns_", ~is_impossible), ("NoAns_", is_impossible)):
         if is_chosen.any():
             chosen = _measures_of(decided.of(is_chosen))
-            measures.update({prefix + name: value for name, value in chosen.items()})
+            measures.update({prefix + name: measure for name, measure in chosen.items()})
     if null_odds is not None:
-        for name, values in (("exact", scores.exact_matches), ("f1", scores.f1s)):
-            best, best_threshold = _best_threshold(odds, values, is_impossible)
+        for name, scores_of_measure in (("exact", scores.exact_matches), ("f1", scores.f1s)):
+            best, best_threshold = _best_threshold(odds, scores_of_measure, is_impossible)
             measures["best_" + name] = 100.0 * best / len(questions)
             measures["best_%s_thresh" % name] = best_threshold
     return measures

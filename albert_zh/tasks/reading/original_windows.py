@@ -280,7 +280,7 @@ def _softmax(scores: Sequence[float]) -> List[float]:
     top = max(scores)
     odds = [math.exp(score - top) for score in scores]
     total = sum(odds)
-    return [value / total for value in odds]
+    return [exponential / total for exponential in odds]
 
 
 def _text(words: Sequence[str], pair: _Pair, lowers: bool) -> str:

@@ -294,32 +294,32 @@ def _question_of_cells(cells, index, source, counts) -> Question:
     return Question(question_id, cells["question"], cells["context"], answers, source)
 
 
-def _start(value: Any, source: str) -> Optional[int]:
-    if value is None or (isinstance(value, str) and not value.strip()):
+def _start(given: Any, source: str) -> Optional[int]:
+    if given is None or (isinstance(given, str) and not given.strip()):
         return None
     try:
-        return int(value)
+        return int(given)
     except (TypeError, ValueError) as error:
         raise UserError(
             "%s: expected the position of the answer's first character as start, found %s"
-            % (source, validation.shown(value))
+            % (source, validation.shown(given))
         ) from error
 
 
-def _answers_of_cell(value: Any, start: Optional[int], source: str):
+def _answers_of_cell(cell: Any, start: Optional[int], source: str):
     """Yields (text, start or None) of an answer: a text, an object as SQuAD's, a list, or null."""
-    if value is None:
+    if cell is None:
         return
-    if isinstance(value, str):
-        yield value, start
-    elif isinstance(value, dict):
-        validation.checked(source + ": answer", value, _ANSWER)
-        yield str(value["text"]), value.get("answer_start", start)
-    elif isinstance(value, list):
-        for member in value:
+    if isinstance(cell, str):
+        yield cell, start
+    elif isinstance(cell, dict):
+        validation.checked(source + ": answer", cell, _ANSWER)
+        yield str(cell["text"]), cell.get("answer_start", start)
+    elif isinstance(cell, list):
+        for member in cell:
             yield from _answers_of_cell(member, start, source)
     else:
         raise UserError(
             "%s: expected the answer as a text, a list of texts or null, found %s"
-            % (source, validation.shown(value))
+            % (source, validation.shown(cell))
         )

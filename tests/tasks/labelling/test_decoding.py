@@ -45,7 +45,7 @@ def test_many_texts_are_decoded_as_each_alone(monkeypatch):
     decoder = decoding.TagDecoder(TAGS, SCHEMES["BIOES"], generator.randn(len(TAGS), len(TAGS)))
     texts = [generator.randn(generator.randint(12), len(TAGS)) for _ in range(30)]
     alone = [decoder.tag_ids([rows])[0] for rows in texts]
-    monkeypatch.setattr(decoding, "_VALUES_AT_ONCE", 3000)
+    monkeypatch.setattr(decoding, "_SCORES_AT_ONCE", 3000)
     for ids, expected in zip(decoder.tag_ids(texts), alone):
         assert np.array_equal(ids, expected)
 
