@@ -36,10 +36,16 @@ def sources():
     return texts
 
 
+@functools.lru_cache(maxsize=None)
+def trees():
+    """{path from the root: syntax tree} of the package's modules."""
+    return {path: ast.parse(text) for path, text in sources().items()}
+
+
 def nodes_of(kind):
     """(path, node) of the package's classes or functions."""
-    for path, text in sources().items():
-        for node in ast.walk(ast.parse(text)):
+    for path, tree in trees().items():
+        for node in ast.walk(tree):
             if isinstance(node, kind):
                 yield path, node
 
@@ -116,12 +122,12 @@ def imports_at_the_beginning(body):
 def import_graph():
     """{module: set of the package's modules that it imports}."""
     names = {
-        path[: -len(".py")].replace(os.sep, ".").replace(".__init__", ""): text
-        for path, text in sources().items()
+        path[: -len(".py")].replace(os.sep, ".").replace(".__init__", ""): tree
+        for path, tree in trees().items()
     }
     graph = collections.defaultdict(set)
-    for name, text in names.items():
-        for node in imports_at_the_beginning(ast.parse(text).body):
+    for name, tree in names.items():
+        for node in imports_at_the_beginning(tree.body):
             if isinstance(node, ast.Import):
                 imported = [alias.name for alias in node.names]
             else:
@@ -143,14 +149,14 @@ def test_chains_of_imports():
     assert 8 < len(longest) <= LONGEST_CHAIN, " > ".join(longest)
 
 
-def code_of(text):
+def code_of(path):
     """(number, line) of what a module does, without blank lines, comments, imports, docstrings."""
     skipped = set()
-    for node in ast.walk(ast.parse(text)):
+    for node in ast.walk(trees()[path]):
         is_text = isinstance(node, ast.Expr) and isinstance(node.value, (ast.Str, ast.Constant))
         if is_text or isinstance(node, (ast.Import, ast.ImportFrom)):
             skipped.update(range(node.lineno, node.end_lineno + 1))
-    for number, line in enumerate(text.split("\n"), start=1):
+    for number, line in enumerate(sources()[path].split("\n"), start=1):
         line = line.strip()
         if number not in skipped and line and not line.startswith("#"):
             yield number, line
@@ -159,8 +165,8 @@ def code_of(text):
 @needs_end_lines
 def test_no_block_is_repeated():
     seen, repeated = {}, []
-    for path, text in sorted(sources().items()):
-        lines = list(code_of(text))
+    for path in sorted(sources()):
+        lines = list(code_of(path))
         for i in range(len(lines) - LONGEST_REPEATED):
             block = tuple(line for _, line in lines[i : i + LONGEST_REPEATED + 1])
             here = "%s:%d" % (path, lines[i][0])
