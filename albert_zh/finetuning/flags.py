@@ -329,7 +329,10 @@ def _check_data_set(options, kind):
     """Raises `UserError` for a data set of another kind than the command's."""
     task = datasets.get_task(options.task_name)
     is_own = task.labels is None
-    if kind.name != task.objective and not (is_own and task.objective == CLASSIFICATION):
+    has_flags_of_kind = isinstance(kind.flags, type(task_type.type_of(task).flags))
+    if kind.name != task.objective and not (
+        is_own and (has_flags_of_kind or task.objective == CLASSIFICATION)
+    ):
         raise UserError(
             "--task_name=%s: a data set of the kind %s, this run is of %s: use the command of that "
             "kind" % (options.task_name, task.objective, kind.name)

@@ -100,11 +100,21 @@ def canonical_name(name: str) -> str:
     return wrapped.group(1) if wrapped else plain
 
 
+# Variables of heads, and how many of their rows (or values) an output has.
+_ROWS_OF_OUTPUT = (
+    ("output_weights", 1),
+    ("output_bias", 1),
+    ("cls/squad/output_weights", 1),
+    ("global_pointer/type_biases/bias", 2),
+    ("global_pointer/dense/bias", 2 * 64),  # query and key of each type
+)
+
+
 def num_labels(shapes: Mapping[str, Sequence[int]]) -> int:
     """Classes of the classifier that is among {canonical name: shape}; 2 where none is."""
-    for name in ("output_weights", "output_bias", "cls/squad/output_weights"):
+    for name, num_rows in _ROWS_OF_OUTPUT:
         if shapes.get(name):  # not of a single number
-            return max(1, shapes[name][0])
+            return max(1, shapes[name][0] // num_rows)
     return 2
 
 

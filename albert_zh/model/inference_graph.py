@@ -55,7 +55,7 @@ HEADS = collections.OrderedDict(
         (
             TASK_HEAD,
             (
-                ("output_weights", "cls/squad/output_weights"),
+                ("output_weights", "cls/squad/output_weights", "global_pointer/dense/kernel"),
                 ("probabilities", "logits"),
             ),
         ),

@@ -365,6 +365,7 @@ _MODULES = {
     "multi_label": "albert_zh.tasks.classification.kinds",
     "regression": "albert_zh.tasks.classification.kinds",
     "sequence_labelling": "albert_zh.tasks.labelling.kind",
+    "span_labelling": "albert_zh.tasks.labelling.kind",
 }
 _TYPES: Dict[str, TaskType] = {}
 

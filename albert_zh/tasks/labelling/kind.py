@@ -1,7 +1,7 @@
 """Sequence labelling: entities and words, by tags of word pieces or by scores of spans."""
 
 import os
-from typing import Any, Dict
+from typing import Any, Dict, Tuple
 
 import tensorflow.compat.v1 as tf
 
@@ -62,9 +62,9 @@ class SequenceLabelling(task_type.TaskType):
     name = "sequence_labelling"
     metrics = METRICS
     usual_metrics = USUAL_METRICS
-    export_outputs = ("logits", "transitions")
-    decoded_outputs = ("logits", "transitions")
-    token_outputs = ("logits",)
+    export_outputs: Tuple[str, ...] = ("logits", "transitions")
+    decoded_outputs: Tuple[str, ...] = ("logits", "transitions")
+    token_outputs: Tuple[str, ...] = ("logits",)
     flags = labelling_flags.LabellingFlags()
     rules = LabelledTexts()
     feature_modules = (
@@ -210,4 +210,64 @@ class SequenceLabelling(task_type.TaskType):
         return "label", '"王小明昨天去了北京大学"'
 
 
-task_type.register(SequenceLabelling())
+class SpanLabelling(SequenceLabelling):
+    """A score for each pair of a first and a last word piece: entities may be nested."""
+
+    name = "span_labelling"
+    export_outputs = decoded_outputs = ("span_scores", "span_types", "span_starts", "span_ends")
+    token_outputs = decoded_outputs  # sorted: more spans than tokens are never shown
+
+    def labels_of(self, task, train, types):
+        if types == [""]:
+            raise UserError(
+                "%s: words follow one another, which --head=%s does not know: use --head=crf"
+                % (train.path, task.head["form"])
+            )
+        return tuple(types)
+
+    def types_of(self, task):
+        return list(task.labels)
+
+    def scheme_of(self, task):
+        return None
+
+    def ids_of(self, task):
+        """{type: its number}."""
+        return {name: number for number, name in enumerate(task.labels)}
+
+    def columns(self, task):
+        return {name: task_type.Column("int", is_per_token=True) for name in _SPAN_COLUMNS}
+
+    def features(self, task, example, tokenizer, max_seq_length):
+        encoded = predictions.encoded_text(task, example.text_a, tokenizer, max_seq_length)
+        rows, _ = features.span_rows(encoded, example.label or (), self.ids_of(task))
+        records = []
+        for ids, spans_of_row in zip(encoded.input_ids, rows):
+            record = {"input_ids": ids, "segment_ids": [0] * len(ids)}
+            # Types count from 1: what the columns are padded with is no span.
+            listed = [(first, last, kind + 1) for first, last, kind in spans_of_row[: len(ids)]]
+            columns = zip(*listed) if listed else ((), (), ())
+            record.update((name, list(column)) for name, column in zip(_SPAN_COLUMNS, columns))
+            records.append(record)
+        return records, False
+
+    def outputs(self, config, model, features, num_outputs, settings, is_training):
+        if "span_types" in features:
+            features = dict(features, span_types=features["span_types"] - 1)
+        output = self._head(config, model, features, num_outputs, settings, is_training)
+        spans_of_rows = output.predictions
+        is_span = spans_of_rows["span_types"] >= 0  # [B, S]
+        outputs = {"span_types": spans_of_rows["span_types"]}
+        for name in ("span_scores", "span_starts", "span_ends"):  # the same zeros on any machine
+            column = spans_of_rows[name]
+            outputs[name] = tf.where(is_span, column, tf.zeros_like(column))
+        if output.per_example_loss is not None:
+            outputs["loss"] = output.per_example_loss  # [B]
+        return outputs
+
+    def predicted(self, examples, rows, use):
+        return predictions.of_pairs(examples, rows, use)
+
+
+for _kind in (SequenceLabelling(), SpanLabelling()):
+    task_type.register(_kind)

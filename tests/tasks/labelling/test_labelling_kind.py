@@ -247,3 +247,71 @@ def test_words_follow_one_another():
     spans = [Span(0, 2, ""), Span(3, 4, "")]
     assert splits.filled("天气 好吗", spans) == [Span(0, 3, ""), Span(3, 5, "")]
     assert splits.filled("好", []) == [Span(0, 1, "")]
+
+
+def nested_text(generator):
+    """(text, entity_list): an address has a place inside it."""
+    text, spans = "", []
+    for _ in range(generator.randint(1, 3)):
+        text += "".join(generator.choices(FILLERS, k=generator.randint(1, 3)))
+        place = "".join(generator.choices(PLACES, k=2))
+        if generator.random() < 0.5:
+            spans.append((len(text), len(text) + 4, "org"))
+            spans.append((len(text), len(text) + 2, "loc"))
+            text += place + "".join(generator.choices(PEOPLE, k=2))
+        else:
+            spans.append((len(text), len(text) + 2, "loc"))
+            text += place
+    return text, spans
+
+
+def entity_list_line(text, spans):
+    entities = [
+        {
+            "entity_index": {"begin": begin, "end": end},
+            "entity_type": name,
+            "entity": text[begin:end],
+        }
+        for begin, end, name in spans
+    ]
+    return json.dumps({"text": text, "entity_list": entities}, ensure_ascii=False) + "\n"
+
+
+NESTED_TEXT = "甲京津赵钱乙沪渝"
+NESTED_SPANS = [("loc", 1, 3), ("org", 1, 5), ("loc", 6, 8)]
+
+
+@pytest.fixture(
+    name="nested", scope="module", params=["global_pointer", "efficient_global_pointer"]
+)
+def nested_fixture(settings, tmp_path_factory, request):
+    """(settings, what the run returned) of a head that scores spans."""
+    folder = tmp_path_factory.mktemp("nested")
+    for name, count in (("train", 200), ("dev", 40), ("test", 20)):
+        generator = random.Random(name)
+        lines = [entity_list_line(*nested_text(generator)) for _ in range(count)]
+        (folder / (name + ".json")).write_text("".join(lines), encoding="utf-8")
+    given = dict(settings, data_dir=str(folder), output_dir=str(folder / "out"))
+    given.update(head=request.param, train_step=90, max_seq_length=32)
+    return given, finetuning.run(**given)
+
+
+def test_nested_entities(nested):
+    settings, reached = nested
+    assert reached["test"]["f1"] > 0.9
+    with open(os.path.join(settings["output_dir"], "predictions.json"), encoding="utf-8") as lines:
+        assert "entity_list" in json.loads(lines.readline())
+    with predictor.Predictor(best_of(nested)) as model:
+        assert spans_of(model.predict([NESTED_TEXT])[0]) == [NESTED_SPANS]
+
+
+@pytest.mark.newest
+@pytest.mark.parametrize("output_format", ["saved_model", "tflite"])
+def test_exported_models_find_nested_entities(nested, output_format, tmp_path):
+    from albert_zh.commands import export_model
+
+    path = str(tmp_path / ("model.tflite" if output_format == "tflite" else "model"))
+    arguments = ["--model_dir=" + best_of(nested), "--format=" + output_format, "--output=" + path]
+    small_models.run_command(export_model, arguments)
+    with predictor.Predictor(path) as model:
+        assert spans_of(model.predict([NESTED_TEXT])[0]) == [NESTED_SPANS]
