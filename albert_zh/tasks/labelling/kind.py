@@ -1,7 +1,7 @@
 """Sequence labelling: entities and words, by tags of word pieces or by scores of spans."""
 
 import os
-from typing import Any, Dict, Tuple
+from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple
 
 import tensorflow.compat.v1 as tf
 
@@ -45,13 +45,13 @@ class LabelledTexts(label_rules.LabelRules):
     def is_possible(self, num_outputs: int) -> bool:
         return True
 
-    def labels_of_cell(self, cell, separator):
+    def labels_of_cell(self, cell: Any, separator: str) -> List[str]:
         return [span.type for span in cell or ()]
 
-    def problem(self, cell):
+    def problem(self, cell: str) -> Optional[str]:
         return None
 
-    def labels_to_spread(self, labels):
+    def labels_to_spread(self, labels: Sequence[str]) -> List[Any]:
         different = sorted(set(labels))
         return different + [len(different)]
 
@@ -99,10 +99,12 @@ class SequenceLabelling(task_type.TaskType):
 
     # Data
 
-    def read_split(self, task, data_dir, split, encoding, skip_bad_rows):
+    def read_split(
+        self, task: Any, data_dir: str, split: str, encoding: str, skip_bad_rows: bool
+    ) -> Any:
         return splits.read_split(task, data_dir, split, encoding)
 
-    def with_labels(self, task, train):
+    def with_labels(self, task: Any, train: Any) -> Any:
         types = spans.types_of([example.source for example in train.examples])
         if not types:
             raise UserError("%s: has no entities: expected some to learn" % train.path)
@@ -110,26 +112,28 @@ class SequenceLabelling(task_type.TaskType):
             columns=("text_a", "label"), header=(), labels=self.labels_of(task, train, types)
         )
 
-    def labels_of(self, task, train, types):
+    def labels_of(self, task: Any, train: Any, types: Sequence[str]) -> Tuple[str, ...]:
         """The model's outputs: the tags of the types."""
         return splits.labels_of(types, splits.scheme_of(train, types, task.head.get("tag_scheme")))
 
-    def types_of(self, task):
+    def types_of(self, task: Any) -> List[str]:
         """The types of a model's spans, sorted; [""] of a segmentation."""
         return splits.types_of_tags(task.labels)
 
-    def scheme_of(self, task):
+    def scheme_of(self, task: Any) -> Any:
         """The `Scheme` of written tags; None where spans may be nested."""
         return predictions.tag_table(tuple(task.labels))[1]
 
-    def about_data(self, task, splits_of_run):
+    def about_data(
+        self, task: Any, splits_of_run: Dict[str, Any]
+    ) -> Tuple[List[str], Dict[str, int]]:
         lines, remarks = super().about_data(task, splits_of_run)
         for name, split in splits_of_run.items():
             if name != "train":
                 splits.check_types(self.types_of(task), split)
         return lines, remarks
 
-    def open_stream(self, task, path, encoding):
+    def open_stream(self, task: Any, path: str, encoding: str) -> Tuple[List[str], Iterator]:
         data = splits.read_labelled(path, encoding, task.head)
         splits.check_types(self.types_of(task), data)
         examples = splits.examples_of(data, "test")
@@ -137,10 +141,12 @@ class SequenceLabelling(task_type.TaskType):
 
     # Features
 
-    def columns(self, task):
+    def columns(self, task: Any) -> Dict[str, task_type.Column]:
         return {"tag_ids": task_type.Column("int", is_per_token=True)}
 
-    def features(self, task, example, tokenizer, max_seq_length):
+    def features(
+        self, task: Any, example: Any, tokenizer: Any, max_seq_length: int
+    ) -> Tuple[List[Dict[str, Any]], bool]:
         encoded = predictions.encoded_text(task, example.text_a, tokenizer, max_seq_length)
         tag_ids, scheme = predictions.tag_table(tuple(task.labels))
         rows, _ = features.tag_rows(encoded, example.label or (), tag_ids, scheme)
@@ -150,7 +156,7 @@ class SequenceLabelling(task_type.TaskType):
         ]
         return records, False
 
-    def tags_of_text(self, task, encoded, gold):
+    def tags_of_text(self, task: Any, encoded: Any, gold: Any) -> Tuple[List[str], Any]:
         """(the gold tags of a text's pieces, `features.LabelCounts`)."""
         tag_ids, scheme = predictions.tag_table(tuple(task.labels))
         whole = encoded._replace(
@@ -161,7 +167,15 @@ class SequenceLabelling(task_type.TaskType):
 
     # Model
 
-    def outputs(self, config, model, features, num_outputs, settings, is_training):
+    def outputs(
+        self,
+        config: Any,
+        model: Any,
+        features: Dict[str, tf.Tensor],
+        num_outputs: int,
+        settings: Any,
+        is_training: bool,
+    ) -> Dict[str, tf.Tensor]:
         output = self._head(config, model, features, num_outputs, settings, is_training)
         logits = output.predictions["logits"]  # [B, P, K]
         transitions = output.transitions
@@ -180,19 +194,23 @@ class SequenceLabelling(task_type.TaskType):
         head = _HEADS[settings.head.get("form", labelling_flags.CRF)]
         return head(model.get_sequence_output(), features, config, num_outputs, is_training)
 
-    def losses(self, outputs, features, settings):
+    def losses(
+        self, outputs: Dict[str, tf.Tensor], features: Dict[str, tf.Tensor], settings: Any
+    ) -> tf.Tensor:
         return outputs["loss"]
 
     # Results
 
-    def predicted(self, examples, rows, use):
+    def predicted(self, examples: Sequence[Any], rows: Any, use: Any) -> List[Any]:
         """List of `predictions.Prediction` of examples, whose rows have the outputs given."""
         return predictions.of_tags(examples, rows, use)
 
-    def scorer(self, use, settings, options=None, num_errors=0):
+    def scorer(
+        self, use: task_type.ModelInUse, settings: Any, options: Any = None, num_errors: int = 0
+    ) -> Any:
         return LabellingScorer(self, use, options, num_errors)
 
-    def result_files(self, folder, use, options):
+    def result_files(self, folder: str, use: task_type.ModelInUse, options: Any) -> Any:
         return LabellingFiles(folder, self, use, self._format_of_test(use.task, options))
 
     def _format_of_test(self, task, options):
@@ -202,11 +220,13 @@ class SequenceLabelling(task_type.TaskType):
         path = path or table_reader.split_path(task, options.data_dir, "test")[0]
         return reader.detect_format(path, options.encoding) if path else None
 
-    def decode(self, examples, predictions_of_rows, use):
+    def decode(
+        self, examples: Sequence[Any], predictions_of_rows: Sequence[Any], use: Any
+    ) -> List[Any]:
         predicted = self.predicted(examples, predictions_of_rows, use)
         return [predictions.as_json(e.text_a, found) for e, found in zip(examples, predicted)]
 
-    def next_command(self, task):
+    def next_command(self, task: Any) -> Tuple[str, str]:
         return "label", '"王小明昨天去了北京大学"'
 
 
@@ -217,7 +237,7 @@ class SpanLabelling(SequenceLabelling):
     export_outputs = decoded_outputs = ("span_scores", "span_types", "span_starts", "span_ends")
     token_outputs = decoded_outputs  # sorted: more spans than tokens are never shown
 
-    def labels_of(self, task, train, types):
+    def labels_of(self, task: Any, train: Any, types: Sequence[str]):
         if types == [""]:
             raise UserError(
                 "%s: words follow one another, which --head=%s does not know: use --head=crf"
@@ -225,20 +245,22 @@ class SpanLabelling(SequenceLabelling):
             )
         return tuple(types)
 
-    def types_of(self, task):
+    def types_of(self, task: Any):
         return list(task.labels)
 
-    def scheme_of(self, task):
+    def scheme_of(self, task: Any):
         return None
 
-    def ids_of(self, task):
+    def ids_of(self, task: Any):
         """{type: its number}."""
         return {name: number for number, name in enumerate(task.labels)}
 
-    def columns(self, task):
+    def columns(self, task: Any) -> Dict[str, task_type.Column]:
         return {name: task_type.Column("int", is_per_token=True) for name in _SPAN_COLUMNS}
 
-    def features(self, task, example, tokenizer, max_seq_length):
+    def features(
+        self, task: Any, example: Any, tokenizer: Any, max_seq_length: int
+    ) -> Tuple[List[Dict[str, Any]], bool]:
         encoded = predictions.encoded_text(task, example.text_a, tokenizer, max_seq_length)
         rows, _ = features.span_rows(encoded, example.label or (), self.ids_of(task))
         records = []
@@ -251,7 +273,15 @@ class SpanLabelling(SequenceLabelling):
             records.append(record)
         return records, False
 
-    def outputs(self, config, model, features, num_outputs, settings, is_training):
+    def outputs(
+        self,
+        config: Any,
+        model: Any,
+        features: Dict[str, tf.Tensor],
+        num_outputs: int,
+        settings: Any,
+        is_training: bool,
+    ) -> Dict[str, tf.Tensor]:
         if "span_types" in features:
             features = dict(features, span_types=features["span_types"] - 1)
         output = self._head(config, model, features, num_outputs, settings, is_training)
@@ -265,7 +295,7 @@ class SpanLabelling(SequenceLabelling):
             outputs["loss"] = output.per_example_loss  # [B]
         return outputs
 
-    def predicted(self, examples, rows, use):
+    def predicted(self, examples: Sequence[Any], rows: Any, use: Any):
         return predictions.of_pairs(examples, rows, use)
 
 

@@ -2,7 +2,7 @@
 
 import collections
 import functools
-from typing import Any, Dict, List, Sequence
+from typing import Any, Dict, List, Sequence, Tuple
 
 import numpy as np
 
@@ -27,13 +27,13 @@ Fields:
 
 
 @functools.lru_cache(maxsize=8)
-def tag_table(labels):
+def tag_table(labels: Sequence[str]) -> Tuple[Dict[str, int], Any]:
     """({tag: id}, scheme) of a tuple of tags."""
     scheme = tag_schemes.detect_scheme(labels, "label_map.json")
     return {tag: number for number, tag in enumerate(labels)}, scheme
 
 
-def encoded_text(task: Any, text: str, tokenizer: Any, max_seq_length: int):
+def encoded_text(task: Any, text: str, tokenizer: Any, max_seq_length: int) -> Any:
     """`features.EncodedText` of a text, in the windows that the task's settings ask for."""
     stride = task.head.get("stride")
     stride = min(stride, max_seq_length - 2) if stride else None
@@ -73,7 +73,7 @@ def of_tags(
     ]
 
 
-def joined_logits(encoded, rows):
+def joined_logits(encoded: Any, rows: Any) -> np.ndarray:
     """The logits of a text's pieces, float [P, K], of those of its windows, each [F, K]."""
     parts = [
         row["logits"][encoded.first_piece : encoded.first_piece + window.end - window.start]

@@ -1,7 +1,9 @@
 """The result files of labelling, see `prediction_files`, and a page of coloured texts."""
 
 import os
-from typing import Any, Optional
+from typing import Any, Dict, List, Optional
+
+import numpy as np
 
 from albert_zh.tasks import result_files
 from albert_zh.tasks.labelling import html_page, prediction_files, splits
@@ -13,7 +15,7 @@ _PENDING = 64  # texts that are decoded at once
 class LabellingFiles(result_files.ResultFiles):
     """Files of predicted spans; which ones depends on the first example."""
 
-    def __init__(self, folder: str, kind: Any, use: Any, file_format: Optional[str]):
+    def __init__(self, folder: str, kind: Any, use: Any, file_format: Optional[str]) -> None:
         """Opens nothing yet.
 
         Args:
@@ -26,14 +28,14 @@ class LabellingFiles(result_files.ResultFiles):
         self._folder, self._kind, self._use, self._format = folder, kind, use, file_format
         self._pending, self._shown, self._files = [], [], None
 
-    def write(self, example, rows):
+    def write(self, example: Any, rows: List[Dict[str, np.ndarray]]) -> None:
         if self._files is None:
             self._open(example)
         self._pending.append((example, rows))
         if len(self._pending) == _PENDING:
             self._flush()
 
-    def end(self):
+    def end(self) -> None:
         self._flush()
         if self._shown:
             path = os.path.join(self._folder, PAGE)

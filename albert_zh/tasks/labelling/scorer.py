@@ -1,7 +1,7 @@
 """Scores of labelled texts: entities or words, strict and lenient, tags; errors in context."""
 
 import os
-from typing import Any
+from typing import Any, Dict, Iterator, List, Optional, Sequence
 
 import numpy as np
 
@@ -37,7 +37,7 @@ WORD = "word"  # what a type without a name is called in tables
 class LabellingScorer(scorer.Scorer):
     """Gold and predicted spans of examples."""
 
-    def __init__(self, kind: Any, use: Any, options: Any = None, num_errors: int = 0):
+    def __init__(self, kind: Any, use: Any, options: Any = None, num_errors: int = 0) -> None:
         """Starts with no examples.
 
         Args:
@@ -55,11 +55,11 @@ class LabellingScorer(scorer.Scorer):
         self._counts = []  # `features.LabelCounts` of each text
 
     @property
-    def is_segmentation(self):
+    def is_segmentation(self) -> bool:
         """Whether the spans are words."""
         return self._kind.types_of(self._use.task) == [""]
 
-    def add_labelled(self, example, rows):
+    def add_labelled(self, example: Any, rows: List[Dict[str, np.ndarray]]) -> None:
         self._losses.append(float(np.mean([row["loss"] for row in rows])))
         self._pending.append((example, rows))
         if len(self._pending) == _PENDING:
@@ -113,10 +113,10 @@ class LabellingScorer(scorer.Scorer):
 
     # Metrics
 
-    def losses(self):
+    def losses(self) -> np.ndarray:
         return np.array(self._losses)
 
-    def values(self, names, chosen=None):
+    def values(self, names: Sequence[str], chosen: Optional[np.ndarray] = None) -> Dict[str, float]:
         self._decode()
         indices = range(len(self._gold)) if chosen is None else np.flatnonzero(chosen)
         lenient, strict = self._entities(self._predicted, indices), None
@@ -139,7 +139,7 @@ class LabellingScorer(scorer.Scorer):
 
     # Report
 
-    def details(self):
+    def details(self) -> Dict[str, Any]:
         self._decode()
         report = self._entities(self._predicted, range(len(self._gold))).report()
         details = {
@@ -195,8 +195,8 @@ class LabellingScorer(scorer.Scorer):
             for span in example.label or ()
         }
 
-    def markdown(self, details):
-        columns = ("label", "precision", "recall", "f1", "support")
+    def markdown(self, details: Dict[str, Any]) -> Iterator[str]:
+        columns: Sequence[str] = ("label", "precision", "recall", "f1", "support")
         yield from table(columns, [[row[key] for key in columns] for row in details["classes"]])
         yield from table(("score of words", "value"), list(details.get("segmentation", {}).items()))
         yield from table(("kind of error", "count"), list(details["kinds_of_errors"].items()))
@@ -208,7 +208,7 @@ class LabellingScorer(scorer.Scorer):
         columns = ("kind", "confidence", "error")
         yield from table(columns, [[error[key] for key in columns] for error in details["errors"]])
 
-    def draw(self, folder, title):
+    def draw(self, folder: str, title: str) -> List[str]:
         self._decode()
         if self.is_segmentation or not self.num_errors:
             return []

@@ -133,7 +133,7 @@ def labels_of(types: Sequence[str], scheme: tag_schemes.Scheme) -> Tuple[str, ..
     return tuple(tag_schemes.all_tags(scheme, types, has_outside=list(types) != [""]))
 
 
-def scheme_of(split: LabelledSplit, types: Sequence[str], name: Optional[str]):
+def scheme_of(split: LabelledSplit, types: Sequence[str], name: Optional[str]) -> Any:
     """The `Scheme` that is learnt: the one that is named, the file's, or the usual one."""
     if name is None and split.scheme is not None:
         return split.scheme
