@@ -1,0 +1,47 @@
+"""The page of serve.py marks spans of a text: its script run by Node.js."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+
+import pytest
+
+from albert_zh.common import package_files
+
+STUB = """
+const types = ["loc", "org"];
+function element(kind, name, text) {
+  const children = text === undefined ? [] : [text];
+  return { kind, style: {}, children, append: child => children.push(child) };
+}
+const shown = node => typeof node === "string" ? node :
+  "<" + node.kind + ">" + node.children.map(shown).join("") + "</" + node.kind + ">";
+"""
+LOC, ORG = {"type": "loc", "confidence": 1.0}, {"type": "org", "confidence": 1.0}
+CASES = [
+    ("甲京津", [dict(LOC, start=1, end=3)], "甲<mark>京津<small>loc</small></mark>"),
+    (
+        "😀京津大学好",  # positions count characters, of which the first has two UTF-16 units
+        [dict(LOC, start=1, end=3), dict(ORG, start=1, end=5)],
+        "😀<mark><mark>京津<small>loc</small></mark>大学<small>org</small></mark>好",
+    ),
+    (
+        "你好吗",
+        [{"start": 0, "end": 2, "confidence": 1.0}, {"start": 2, "end": 3, "confidence": 1.0}],
+        "<mark>你好</mark><mark>吗</mark>",
+    ),
+    ("<b>", [], "<b>"),
+]
+
+
+@pytest.mark.newest
+@pytest.mark.skipif(not shutil.which("node"), reason="needs Node.js")
+def test_spans_are_marked_by_characters():
+    with open(os.path.join(package_files.WEB, "index.html"), encoding="utf-8") as handle:
+        function = re.search(r"function markedText.*?\n}\n", handle.read(), re.DOTALL).group(0)
+    calls = ["shown(markedText(%s, %s))" % (json.dumps(t), json.dumps(s)) for t, s, _ in CASES]
+    script = "%s%sconsole.log(JSON.stringify([%s]))" % (STUB, function, ", ".join(calls))
+    done = subprocess.run(["node", "-e", script], capture_output=True, text=True, check=True)
+    assert json.loads(done.stdout) == ["<div>%s</div>" % expected for _, _, expected in CASES]
