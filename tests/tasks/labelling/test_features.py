@@ -63,7 +63,7 @@ def test_inexact_entities_are_counted(tokenizer):
     assert counts == (3, 2, 1)
     notes = features.notes_of_counts(features.added_counts([counts, counts]))
     assert notes[0].startswith("4 of 6 entities or words begin or end inside a word piece")
-    assert notes[1].startswith("2 of 6 entities or words have no word piece")
+    assert notes[1].startswith("2 of 6 entities or words have no separate word piece")
     assert features.notes_of_counts(features.added_counts([])) == []
 
 
