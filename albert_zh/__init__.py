@@ -21,6 +21,7 @@ _CLASSES = {
     "Predictor": "albert_zh.inference.predictor",
     "TextEncoder": "albert_zh.inference.text_encoder",
     "Corpus": "albert_zh.inference.search",
+    "Reader": "albert_zh.inference.reader",
     "MaskFiller": "albert_zh.inference.mask_filler",
     "BertSim": "albert_zh.inference.sentence_similarity",
     "UserError": "albert_zh.common.errors",

@@ -35,10 +35,10 @@ _MODEL_FILES = (
 FILES, DATA, MODEL = "files", "data", "model"
 OUTPUT, MODEL_OUTPUT = "output", "model output"
 _FLAGS = {
-    FILES: "bert_config_file class_weights config config_file corpus eval_file exclude "
-    "exclude_file forced_chars_file held_out input_file input_meta_graph intents_file "
-    "na_prob_file pairs passages_file predict_file queries records report representative_texts "
-    "spm_model_file test_file train_file user_dict vocab_file",
+    FILES: "bert_config_file class_weights config config_file context corpus dev_file documents "
+    "eval_file exclude exclude_file forced_chars_file held_out input_file input_meta_graph "
+    "intents_file na_prob_file pairs passages_file predict_file queries records report "
+    "representative_texts spm_model_file test_file train_file user_dict vocab_file",
     DATA: "data_dir",
     MODEL: "encoder_dir init_checkpoint input_checkpoint model_dir pytorch_model_path "
     "tf_checkpoint_path",

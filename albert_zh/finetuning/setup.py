@@ -273,12 +273,14 @@ class Setup:
             shared_as=options.task_name.lower() if options.cached_dir else None,
         )
         if made.num_cut:
+            flag = self.kind.length_flag
             say(
-                "note: %d of %d rows of %s are longer than --max_seq_length=%d tokens and were cut",
+                "note: %d of %d rows of %s are longer than --%s=%d tokens and were cut",
                 made.num_cut,
                 len(split.examples),
                 split.path,
-                options.max_seq_length,
+                flag,
+                options[flag].value,
             )
             self.data.remarks["cut_in_" + split.name] = made.num_cut
         return made

@@ -51,16 +51,47 @@ def span_head(
         rows = tf.reshape(tf.cast(sequence_output, tf.float32), [-1, config.hidden_size])
         logits = tf.nn.bias_add(tf.matmul(rows, weights, transpose_b=True), bias)  # [B * F, 2]
         logits = tf.reshape(logits, tf.concat([tf.shape(sequence_output)[:2], [2]], axis=0))
-        if span_mask is not None:
-            logits += (1.0 - tf.cast(span_mask, tf.float32)[:, :, None]) * _MASKED
         start_logits, end_logits = logits[:, :, 0], logits[:, :, 1]  # [B, F]
+        if span_mask is not None:
+            start_logits, end_logits = (
+                masked_logits(start_logits, span_mask),
+                masked_logits(end_logits, span_mask),
+            )
         if start_positions is None:
             return SpanOutput(None, None, start_logits, end_logits)
-        losses = [
-            tf.nn.sparse_softmax_cross_entropy_with_logits(labels=positions, logits=scores)
-            for positions, scores in ((start_positions, start_logits), (end_positions, end_logits))
-        ]
-        per_example_loss = (losses[0] + losses[1]) / 2.0  # [B]
+        per_example_loss = span_losses(start_logits, end_logits, start_positions, end_positions)
         return SpanOutput(
             tf.reduce_mean(per_example_loss), per_example_loss, start_logits, end_logits
         )
+
+
+def masked_logits(logits: tf.Tensor, span_mask: tf.Tensor) -> tf.Tensor:
+    """Logits that are very low where no answer may start or end.
+
+    Args:
+        logits: float tensor [B, F].
+        span_mask: int tensor [B, F], as of `span_head`.
+
+    Returns:
+        float tensor [B, F].
+    """
+    return logits + (1.0 - tf.cast(span_mask, tf.float32)) * _MASKED
+
+
+def span_losses(
+    start_logits: tf.Tensor,
+    end_logits: tf.Tensor,
+    start_positions: tf.Tensor,
+    end_positions: tf.Tensor,
+) -> tf.Tensor:
+    """The mean of the start's and the end's cross-entropy, float tensor [B].
+
+    Args:
+        start_logits, end_logits: float tensors [B, F], masked.
+        start_positions, end_positions: int tensors [B].
+    """
+    losses = [
+        tf.nn.sparse_softmax_cross_entropy_with_logits(labels=positions, logits=scores)
+        for positions, scores in ((start_positions, start_logits), (end_positions, end_logits))
+    ]
+    return (losses[0] + losses[1]) / 2.0

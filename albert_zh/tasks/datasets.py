@@ -11,6 +11,7 @@ from albert_zh.common.errors import UserError
 from albert_zh.tasks import task_type
 
 OWN_DATA = "multiclass"
+OWN_QUESTIONS = "questions"
 SEPARATOR = "|"  # between the labels of a multi-label row, unless another is named
 
 # Names by which columns of a header, or keys of JSON lines, are known; case does not matter.
@@ -156,6 +157,19 @@ _TNEWS_LABELS = collections.OrderedDict(
         ("116", "news_game"),
     ]
 )
+_NAMES_OF_QUESTIONS = {
+    "train": "train cmrc2018_train DRCD_training",
+    "dev": "dev cmrc2018_dev DRCD_dev",
+    "test": "test cmrc2018_trial DRCD_test",
+}
+_QUESTIONS = {
+    split: tuple(
+        name + ending
+        for ending in (".json", ".jsonl", ".csv", ".tsv", ".txt")
+        for name in names.split()
+    )
+    for split, names in _NAMES_OF_QUESTIONS.items()
+}
 TASKS = {
     "lcqmc": _LCQMC,
     "lcqmc_pair": _LCQMC,
@@ -210,6 +224,24 @@ TASKS = {
     OWN_DATA: Task(files=_SPLITS, columns=None, labels=None),
     "ner": Task(files=_LABELLED, columns=None, labels=None, objective="sequence_labelling"),
     "cws": Task(files=_LABELLED, columns=None, labels=None, objective="sequence_labelling"),
+    "cmrc2018": Task(
+        files=_QUESTIONS,
+        columns=("text_a", "text_b"),
+        labels=("start", "end"),
+        objective="reading_comprehension",
+    ),
+    "drcd": Task(
+        files=_QUESTIONS,
+        columns=("text_a", "text_b"),
+        labels=("start", "end"),
+        objective="reading_comprehension",
+    ),
+    OWN_QUESTIONS: Task(
+        files=_QUESTIONS,
+        columns=("text_a", "text_b"),
+        labels=None,
+        objective="reading_comprehension",
+    ),
 }
 
 

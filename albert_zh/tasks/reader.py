@@ -117,7 +117,7 @@ def read_split(
     Raises:
         UserError: if the folder or the file is missing, empty or unreadable, or rows are bad.
     """
-    path, others = _existing_path(task, data_dir, name)
+    path, others = existing_path(task, data_dir, name)
     notes = ["%s left aside" % ", ".join(others)] if others else []
     table = row_files.Table(path, encoding)
     rows = _filled_rows(task, table, notes)
@@ -222,7 +222,8 @@ def _without_header(layout, readable, rows):
     return [row for row in rows if row.line not in headers]
 
 
-def _existing_path(task, data_dir, name):
+def existing_path(task, data_dir, name):
+    """As `split_path`; raises `UserError` where no file is there."""
     if not os.path.isdir(data_dir):
         raise UserError("--data_dir=%s: no such folder" % data_dir)
     path, others = split_path(task, data_dir, name)

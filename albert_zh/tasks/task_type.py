@@ -98,6 +98,7 @@ class TaskType:
         decoded_outputs: names of those that `decode` needs and other exported files have.
         token_outputs: names of the outputs that have one value for each token, [B, F, ...].
         tuned_notes: keys of `fine_tuning.json` that a scorer chooses on dev.
+        length_flag: name of the flag that says how much of an example's text is kept.
         flags: `KindFlags`.
         rules: `LabelRules` of the label column, for data in tables.
         feature_modules: modules that features are made by, beside the usual ones: a change of their
@@ -113,6 +114,7 @@ class TaskType:
     decoded_outputs: Tuple[str, ...] = ("logits",)
     token_outputs: Tuple[str, ...] = ()
     tuned_notes: Tuple[str, ...] = ()
+    length_flag = "max_seq_length"
     flags = KindFlags()
     rules = label_rules.LabelRules()
     feature_modules: Tuple[Any, ...] = ()
@@ -364,6 +366,7 @@ _MODULES = {
     "single_label": "albert_zh.tasks.classification.kinds",
     "multi_label": "albert_zh.tasks.classification.kinds",
     "regression": "albert_zh.tasks.classification.kinds",
+    "reading_comprehension": "albert_zh.tasks.reading.kind",
     "sequence_labelling": "albert_zh.tasks.labelling.kind",
     "span_labelling": "albert_zh.tasks.labelling.kind",
 }

@@ -42,8 +42,8 @@ DEFINED_ELSEWHERE = {
 NO_PATHS = set(
     "albert_config_file albert_hub_module_handle beam_options best_metric datasets devices "
     "encoding forced_chars format gcp_project host label_column label_separator layers "
-    "master option_datasets output_node_names precision query search_weights seeds "
-    "seq_length sets starts task_name text_b_column text_column tpu_name tpu_zone ways".split()
+    "master option_datasets output_node_names precision query question search_weights seeds "
+    "seq_length sets starts task_name text text_b_column text_column tpu_name tpu_zone ways".split()
 )
 # Commands that write what a flag of theirs names, and what they read.
 WRITERS = {
@@ -64,7 +64,9 @@ WRITERS = {
     "run_pretraining": "output_dir export_dir",
     "run_pretraining_google": "output_dir export_dir",
     "run_pretraining_google_fast": "output_dir export_dir",
+    "run_reading_comprehension": "cached_dir export_dir output_dir",
     "run_seq_labelling": "cached_dir export_dir output_dir",
+    "run_squad": "cached_dir export_dir output_dir",
     "squad_evaluate": "out_file",
     "scripts/split_corpus": "output_dir",
     "scripts/train_starter": "out",
@@ -76,7 +78,7 @@ WRITERS = {
     "resources/create_pretraining_data_roberta": "output_file stats",
 }
 READERS_ALONE = set(
-    "android/make_character_data classify cmrc2018_evaluate drcd_evaluate fill_mask "
+    "android/make_character_data ask classify cmrc2018_evaluate drcd_evaluate fill_mask "
     "inspect_tfrecord label serve similarity test_changes "
     "benchmarks/labelling_baseline benchmarks/overlap_baseline benchmarks/questions_baseline "
     "benchmarks/start_up benchmarks/topics_baseline".split()

@@ -237,7 +237,7 @@ class SpanLabelling(SequenceLabelling):
     export_outputs = decoded_outputs = ("span_scores", "span_types", "span_starts", "span_ends")
     token_outputs = decoded_outputs  # sorted: more spans than tokens are never shown
 
-    def labels_of(self, task: Any, train: Any, types: Sequence[str]) -> Tuple[str, ...]:
+    def labels_of(self, task: Any, train: Any, types: Sequence[str]):
         if types == [""]:
             raise UserError(
                 "%s: words follow one another, which --head=%s does not know: use --head=crf"
@@ -245,13 +245,13 @@ class SpanLabelling(SequenceLabelling):
             )
         return tuple(types)
 
-    def types_of(self, task: Any) -> List[str]:
+    def types_of(self, task: Any):
         return list(task.labels)
 
-    def scheme_of(self, task: Any) -> Any:
+    def scheme_of(self, task: Any):
         return None
 
-    def ids_of(self, task: Any) -> Dict[str, int]:
+    def ids_of(self, task: Any):
         """{type: its number}."""
         return {name: number for number, name in enumerate(task.labels)}
 
@@ -295,7 +295,7 @@ class SpanLabelling(SequenceLabelling):
             outputs["loss"] = output.per_example_loss  # [B]
         return outputs
 
-    def predicted(self, examples: Sequence[Any], rows: Any, use: Any) -> List[Any]:
+    def predicted(self, examples: Sequence[Any], rows: Any, use: Any):
         return predictions.of_pairs(examples, rows, use)
 
 

@@ -21,6 +21,7 @@ from albert_zh.tasks.reading.windows import Window
 
 PREDICTIONS, NBEST_PREDICTIONS = "dev_predictions.json", "dev_nbest_predictions.json"
 NULL_ODDS = "null_odds.json"
+_ENTRY = ("text", "probability", "start_logit", "end_logit")
 
 
 class Scorer:
@@ -47,7 +48,7 @@ class Scorer:
             null_threshold: of the model, or None.
             rules: how answers are compared.
         """
-        self._questions = questions
+        self._questions = list(questions)
         self._lengths = max_answer_length, n_best_size
         self._rules = rules
         self._ranked = [RankedAnswers([], np.inf, 1.0)] * len(questions)
@@ -70,6 +71,14 @@ class Scorer:
         self._ranked[index] = span_scores.ranked_answers(
             self._questions[index].context, windows, start_logits, end_logits, *self._lengths
         )
+
+    def append(self, question: Question, ranked: RankedAnswers) -> None:
+        """Adds a question with its ranked answers."""
+        self._questions.append(question)
+        self._ranked.append(ranked)
+
+    def __len__(self) -> int:
+        return len(self._questions)
 
     def predictions(self) -> Predictions:
         """{id: text}, "" for "no answer"."""
@@ -141,21 +150,39 @@ class Scorer:
         Start and end are the range of the answer's characters in the context; "no answer" is the
         text "" with an empty range.
         """
-        count = self._lengths[1]
+        return self._top(("start", "begin"), ("end", "end"))
+
+    def original_n_best(self) -> Dict[str, List[Dict[str, Any]]]:
+        """As `n_best`, with positions of pieces in the window as "start_index" and "end_index"."""
+        return self._top(("start_index", "start_index"), ("end_index", "end_index"))
+
+    def _top(self, *positions):
+        """n-best lists with (key, field of `ScoredAnswer`) of the positions."""
+        entries = tuple((name, name) for name in _ENTRY) + positions
         return {
             question.id: [
-                {
-                    "text": answer.text,
-                    "probability": answer.probability,
-                    "start_logit": answer.start_logit,
-                    "end_logit": answer.end_logit,
-                    "start": answer.begin,
-                    "end": answer.end,
-                }
-                for answer in ranked.top(count, self.null_threshold)
+                {key: getattr(answer, field) for key, field in entries}
+                for answer in ranked.top(self._lengths[1], self.null_threshold)
             ]
             for question, ranked in zip(self._questions, self._ranked)
         }
+
+    def contents(self, is_original: bool = False) -> Dict[str, str]:
+        """{name: text} of dev_predictions.json, dev_nbest_predictions.json, null_odds.json.
+
+        The last one is there only where questions may have no answer.
+
+        Args:
+            is_original: whether answers are those of `original_windows`.
+        """
+        n_best = self.original_n_best() if is_original else self.n_best()
+        contents = {
+            PREDICTIONS: json.dumps(self.predictions(), indent=4, ensure_ascii=False) + "\n",
+            NBEST_PREDICTIONS: json.dumps(n_best, indent=4) + "\n",
+        }
+        if self.null_threshold is not None:
+            contents[NULL_ODDS] = json.dumps(self.null_odds(), indent=4) + "\n"
+        return contents
 
     def write_predictions(self, folder: str) -> List[str]:
         """Writes dev_predictions.json, dev_nbest_predictions.json, and null_odds.json if needed.
@@ -166,15 +193,9 @@ class Scorer:
         Returns:
             paths of the files.
         """
-        contents = [
-            (PREDICTIONS, json.dumps(self.predictions(), indent=4, ensure_ascii=False)),
-            (NBEST_PREDICTIONS, json.dumps(self.n_best(), indent=4)),
-        ]
-        if self.null_threshold is not None:
-            contents.append((NULL_ODDS, json.dumps(self.null_odds(), indent=4)))
         paths = []
-        for name, text in contents:
+        for name, text in self.contents().items():
             paths.append(os.path.join(folder, name))
             with files.atomic_write(paths[-1]) as handle:
-                handle.write(text + "\n")
+                handle.write(text)
         return paths

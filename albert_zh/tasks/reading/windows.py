@@ -134,12 +134,14 @@ class WindowMaker:
 
     def _pieces(self, context: str) -> Tuple[List[int], List[Span]]:
         """(ids, spans) of a context's pieces."""
-        if context not in self._contexts:
+        known = self._contexts.get(context)
+        if known is None:  # another thread may clear the contexts meanwhile
+            pieces, spans = offsets(self._tokenizer, context)
+            known = self._tokenizer.convert_tokens_to_ids(pieces), spans
             if len(self._contexts) >= _REMEMBERED_CONTEXTS:
                 self._contexts.clear()
-            pieces, spans = offsets(self._tokenizer, context)
-            self._contexts[context] = self._tokenizer.convert_tokens_to_ids(pieces), spans
-        return self._contexts[context]
+            self._contexts[context] = known
+        return known
 
 
 def check_lengths(max_seq_length: int, doc_stride: int, max_query_length: int) -> None:

@@ -1,0 +1,126 @@
+"""Answers questions by a fine-tuned reader: from a text, a file, or a folder of documents.
+
+    python ask.py --text="小米由雷军于2010年创立。" --question="小米是谁创立的？"
+    python ask.py --context=article.txt --question="他哪年毕业？" --top_k=3
+    python ask.py --context=article.txt < questions.txt
+    python ask.py --documents="docs/*.txt"
+
+Without --question each line of standard input is a question; at a terminal one is asked for.
+
+Prints a line per question: the question, the answer ("" where there is none), its probability and
+the range of its characters in the text, tab-separated; with --top_k further answers below. Answers
+from --documents have the file and the line of their paragraph in place of the range.
+"""
+
+import glob
+import sys
+from typing import Iterator, List
+
+from absl import flags
+
+from albert_zh.common import files, line_reader, package_files
+from albert_zh.common.errors import UserError, printable, run_command
+from albert_zh.inference import model_flags, predictor
+from albert_zh.inference.reader import OBJECTIVE, Documents, Reader
+
+__all__ = ["define_flags", "main", "run"]
+
+FLAGS = flags.FLAGS
+_SOURCES = ("context", "text", "documents")
+
+
+def define_flags() -> None:
+    """Defines the command's flags."""
+    model_flags.define(
+        "Model folder, SavedModel folder or .tflite file; the newest *_output/best if left out.",
+        "Longest window in tokens; as in training by default.",
+    )
+    flags.DEFINE_string("context", None, "Text file that has the answers.")
+    flags.DEFINE_string("text", None, "The same as a text on the command line.")
+    flags.DEFINE_string("documents", None, "Pattern of text files that are searched.")
+    flags.DEFINE_string("question", None, "The question; lines of standard input if left out.")
+    flags.DEFINE_integer("top_k", 1, "Answers to show for a question.", lower_bound=1)
+    flags.DEFINE_string("encoding", "utf-8", "Encoding of files and standard input.")
+
+
+def run() -> None:
+    """Answers the questions."""
+    given = [name for name in _SOURCES if FLAGS[name].value is not None]
+    if len(given) != 1:
+        raise UserError(
+            "expected one of --context=FILE, --text=TEXT and --documents=PATTERN, found %s"
+            % (" and ".join("--" + name for name in given) or "none")
+        )
+    answer = _answering(given[0])
+    path = FLAGS.model_dir or _newest_reader()
+    print(printable("model: %s" % path), file=sys.stderr)
+    with Reader(path, max_seq_length=FLAGS.max_seq_length, precision=FLAGS.precision) as reader:
+        for question in _questions():
+            for line in answer(reader, question):
+                print(line)
+            sys.stdout.flush()
+
+
+def _newest_reader():
+    return predictor.newest_best_folder(package_files.places_of_models(), kinds=(OBJECTIVE,))
+
+
+def _answering(source):
+    """Function of (reader, question) -> lines to print."""
+    if source == "documents":
+        paths = sorted(glob.glob(FLAGS.documents, recursive=True))
+        if not paths:
+            raise UserError("--documents=%s: no such file, expected text files" % FLAGS.documents)
+        documents = Documents(paths, FLAGS.encoding)
+        print(
+            printable("%d paragraphs of %d files" % (len(documents), len(paths))), file=sys.stderr
+        )
+        return lambda reader, question: _lines_of_documents(documents, reader, question)
+    context = FLAGS.text
+    if source == "context":
+        context = files.read_text(FLAGS.context, FLAGS.encoding)
+    if not context.strip():
+        raise UserError("--%s: the text is empty, expected one with answers" % source)
+    return lambda reader, question: _lines_of_context(context, reader, question)
+
+
+def _questions() -> Iterator[str]:
+    if FLAGS.question is not None:
+        yield FLAGS.question
+        return
+    if sys.stdin.isatty():
+        print("question (an empty line ends):", file=sys.stderr)
+    for group in line_reader.groups_of_lines(None, FLAGS.encoding):
+        for _, line in group:
+            yield line
+
+
+def _lines_of_context(context, reader, question) -> List[str]:
+    answers = reader.answer(question, context, FLAGS.top_k)
+    rows = [
+        (_cell(answer.text), "%.4f" % answer.probability, "%d-%d" % (answer.begin, answer.end))
+        for answer in answers
+    ]
+    return _lines(question, rows)
+
+
+def _lines_of_documents(documents, reader, question) -> List[str]:
+    rows = [
+        (_cell(entry.answer.text), "%.4f" % entry.score, "%s:%d" % (entry.path, entry.line))
+        for entry in documents.answer(reader, question, FLAGS.top_k)
+    ]
+    return _lines(question, rows)
+
+
+def _lines(question, rows) -> List[str]:
+    return ["\t".join((question,) + row) for row in rows or [("", "", "")]]
+
+
+def _cell(text):
+    return " ".join(text.split())
+
+
+def main() -> None:
+    """Runs the command line."""
+    define_flags()
+    run_command(run, description=__doc__)

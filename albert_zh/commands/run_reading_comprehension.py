@@ -1,0 +1,56 @@
+r"""Fine-tunes a reader on questions about texts, evaluates it and answers a file's questions.
+
+    python run_reading_comprehension.py --data_dir=data/questions_sample \
+        --do_train=true --do_eval=true --do_predict=true \
+        --bert_config_file=albert_starter_zh/albert_config_tiny.json \
+        --vocab_file=albert_starter_zh/vocab.txt --init_checkpoint=albert_starter_zh \
+        --max_seq_length=256 --train_batch_size=16 --num_train_epochs=3 \
+        --output_dir=reading_output
+
+The folder holds train.json, dev.json and test.json in the layout of SQuAD, CMRC 2018 or DRCD (or
+.jsonl, .csv, .tsv with the columns context, question, answer, start); without a dev file a part of
+train is set aside. --train_file, --dev_file and --predict_file name files in place of a folder.
+Answers go to OUTPUT_DIR/dev_predictions.json and dev_nbest_predictions.json.
+"""
+
+from typing import Any
+
+from absl import flags
+
+from albert_zh.common.errors import run_command
+from albert_zh.finetuning import runner
+from albert_zh.tasks import datasets
+from albert_zh.tasks.reading import windows
+
+__all__ = ["define_flags", "main", "run"]
+
+KIND = "reading_comprehension"
+
+
+def define_flags(**defaults: Any) -> None:
+    """Defines the flags of the command.
+
+    Args:
+        **defaults: defaults in place of the usual ones.
+    """
+    settings = {"task_name": datasets.OWN_QUESTIONS, "max_seq_length": windows.MAX_SEQ_LENGTH}
+    runner.define_flags(KIND, **dict(settings, **defaults))
+
+
+def run() -> None:
+    """Does what the flags ask for."""
+    runner.run(export_saved_model, flags.FLAGS, KIND)
+
+
+def export_saved_model(model_dir: str, path: str, options: Any) -> Any:
+    """Writes the SavedModel of --export_dir, see `to_saved_model.write_servable`."""
+    del options
+    from albert_zh.export import to_saved_model  # few runs need it
+
+    return to_saved_model.write_servable(model_dir, path)
+
+
+def main() -> None:
+    """Runs the command line."""
+    define_flags()
+    run_command(run, description=__doc__)

@@ -1,0 +1,40 @@
+"""The files of predicted answers, under the names that BERT's and NEZHA's programs gave them."""
+
+from typing import Any, Dict, List
+
+import numpy as np
+
+from albert_zh.tasks import result_files
+from albert_zh.tasks.reading import records
+from albert_zh.tasks.reading import scorer as reading_scorer
+from albert_zh.tasks.reading.examples import question_of
+
+
+class AnswerFiles(result_files.ResultFiles):
+    """dev_predictions.json, dev_nbest_predictions.json, and null_odds.json where it is needed."""
+
+    def __init__(self, folder: str, ranks: records.Ranker) -> None:
+        """Names the files.
+
+        Args:
+            folder: where the files go.
+            ranks: `records.Ranker` of the model.
+        """
+        self._ranks = ranks
+        self._answers = reading_scorer.Scorer([], *ranks.lengths, ranks.null_threshold)
+        super().__init__(folder, list(self._contents()))
+
+    def _contents(self) -> Dict[str, str]:
+        return self._answers.contents(bool(self._ranks.head.get("original_features")))
+
+    def write(self, example: Any, rows: List[Dict[str, np.ndarray]]) -> None:
+        question = question_of(example)
+        self._answers.append(question, self._ranks.ranked(question, rows))
+
+    def end(self) -> None:
+        for handle, text in zip(self.handles, self._contents().values()):
+            handle.write(text)
+
+    def notes(self) -> List[str]:
+        num_empty = sum(not text for text in self._answers.predictions().values())
+        return ["%d of %d questions have no answer" % (num_empty, len(self._answers))]

@@ -1,0 +1,115 @@
+"""Questions as examples of a data set: text_a is the question, text_b the context.
+
+split = read_split(task, "data/questions_sample", "train")
+question_of(split.examples[0]).located
+"""
+
+import collections
+from typing import Any, Counter, Dict, List, NamedTuple, Tuple
+
+from albert_zh.tasks import label_rules, reader
+from albert_zh.tasks.reading import question_files
+from albert_zh.tasks.reading.questions import Question, QuestionFile
+
+COLUMNS = ("text_a", "text_b")
+LABELS = ("start", "end")  # the head's two outputs
+_ANSWERED, _UNANSWERED = "answered", "unanswered"
+
+QuestionExample = collections.namedtuple(
+    "QuestionExample", ["guid", "text_a", "text_b", "label", "row_id", "source"]
+)
+QuestionExample.__doc__ = """A question of a file.
+
+Fields:
+    guid: split and position in it.
+    text_a: the question.
+    text_b: the context.
+    label: `Question.answers`; None where the file says nothing of answers.
+    row_id: `Question.id`.
+    source: file and position in it.
+"""
+
+
+class QuestionSplit(NamedTuple):
+    """A file of questions: the fields of `reader.Split`, and `counts` of a `QuestionFile`."""
+
+    name: str
+    path: str
+    examples: List[QuestionExample]
+    has_labels: bool
+    notes: List[str]
+    columns: Tuple[str, ...]
+    header: Tuple[str, ...]
+    sha256: str
+    names: Dict[str, Any]
+    counts: Counter[str]
+
+
+_REMARKS = {
+    "wrong_answer_starts": "answers do not start where the file says: the nearest occurrence is "
+    "taken",
+    "answers_not_in_context": "answers are not in their context: nothing is learnt of them",
+    "empty_contexts": "questions have an empty context: they have no answer",
+    "empty_questions": "questions are empty",
+    "blank_lines": "blank lines",
+}
+
+
+class AnswerRules(label_rules.FreeText):
+    """Labels that are answers: rows set aside as dev have a like share without an answer."""
+
+    def num_outputs(self, num_labels: int) -> int:
+        return len(LABELS)
+
+    def labels_of_cell(self, cell: Any, separator: str) -> List[str]:
+        return [_ANSWERED if cell else _UNANSWERED]
+
+
+def question_of(example: Any) -> Question:
+    """The question of an example: a `QuestionExample`, or `InputExample` without a label."""
+    return Question(
+        example.guid if example.row_id is None else example.row_id,
+        example.text_a,
+        example.text_b or "",
+        example.label,
+        getattr(example, "source", ""),
+    )
+
+
+def read_split(task: Any, data_dir: str, split: str, encoding: str) -> QuestionSplit:
+    """Reads a file of questions; arguments as of `TaskType.read_split`.
+
+    Raises:
+        UserError: if the file is missing or does not fit.
+    """
+    path, others = reader.existing_path(task, data_dir, split)
+    content = question_files.read_questions(path, encoding)
+    notes = ["%s left aside" % ", ".join(others)] if others else []
+    notes += ["%d %s" % (count, _REMARKS[name]) for name, count in sorted(content.counts.items())]
+    return QuestionSplit(
+        split,
+        path,
+        examples_of(content, split),
+        content.is_labelled,
+        notes,
+        COLUMNS,
+        (),
+        content.sha256,
+        {},
+        content.counts,
+    )
+
+
+def examples_of(content: QuestionFile, split: str) -> List[QuestionExample]:
+    """The questions of a file; of one that only has invented answers none has a label."""
+    return [
+        QuestionExample(
+            "%s-%d" % (split, number),
+            question.text,
+            question.context,
+            question.answers if content.is_labelled else None,
+            question.id,
+            question.source,
+        )
+        for number, question in enumerate(content.questions, start=1)
+    ]

@@ -1,0 +1,139 @@
+"""Flags that only reading comprehension has: those of BERT's run_squad.py, and a few more."""
+
+from typing import Any, Dict, Optional
+import warnings
+
+from absl import flags
+
+from albert_zh.common.errors import UserError
+from albert_zh.model import modeling
+from albert_zh.tasks import datasets, task_type
+from albert_zh.tasks.reading import original_windows, span_scores, windows
+
+NARROW = 384  # hidden_size up to which a model is small
+RATE_OF_NARROW = 2e-4  # of albert_tiny in CLUE's tables
+
+_TABLE = (
+    ("string", "train_file", None, "File of questions to train on, in place of --data_dir."),
+    (
+        "string",
+        "predict_file",
+        None,
+        "File of questions to answer; with --do_eval and without --dev_file also the one that "
+        "chooses the best checkpoint.",
+    ),
+    ("string", "dev_file", None, "File of questions that chooses the best checkpoint."),
+    (
+        "integer",
+        "doc_stride",
+        windows.DOC_STRIDE,
+        "Tokens from the beginning of a context's window to that of the next one.",
+    ),
+    (
+        "integer",
+        "max_query_length",
+        windows.MAX_QUERY_LENGTH,
+        "Tokens of a question at most; the others are left out.",
+    ),
+    (
+        "integer",
+        "max_answer_length",
+        None,
+        "Characters of an answer at most; by default what 99 %% of the training answers do not "
+        "exceed. With --original_features tokens, by default %d."
+        % original_windows.MAX_ANSWER_LENGTH,
+    ),
+    ("integer", "n_best_size", span_scores.N_BEST_SIZE, "Answers kept for each question."),
+    (
+        "boolean",
+        "version_2_with_negative",
+        None,
+        "Whether questions may have no answer; by default as in the training file.",
+    ),
+    (
+        "float",
+        "null_score_diff_threshold",
+        None,
+        "There is no answer where the score of none is better than the best answer's by more than "
+        "this; by default the value with the best F1 on dev.",
+    ),
+    (
+        "boolean",
+        "original_features",
+        False,
+        "Windows and answers exactly as run_squad.py of BERT and NEZHA made them for CMRC 2018.",
+    ),
+)
+# Flags that a model remembers; a later run may give another value.
+HEAD = (
+    "doc_stride max_query_length max_answer_length n_best_size version_2_with_negative "
+    "null_score_diff_threshold original_features"
+).split()
+LENGTHS = ("doc_stride", "max_query_length")
+DEFAULTS = {name: default for _, name, default, _ in _TABLE}
+
+
+class ReadingFlags(task_type.KindFlags):
+    """Flags of run_reading_comprehension.py and run_squad.py."""
+
+    fixed = tuple("doc_stride max_query_length version_2_with_negative original_features".split())
+    variable = tuple("max_answer_length n_best_size null_score_diff_threshold".split())
+
+    def define(self, options: Any) -> None:
+        for kind, name, default, help_text in _TABLE:
+            getattr(flags, "DEFINE_" + kind)(name, default, help_text, flag_values=options)
+
+    def check(self, options: Any) -> None:
+        windows.check_lengths(options.max_seq_length, options.doc_stride, options.max_query_length)
+        for name in ("max_query_length", "max_answer_length", "n_best_size"):
+            if options[name].value is not None and options[name].value < 1:
+                raise UserError("--%s=%d: expected 1 or more" % (name, options[name].value))
+        for column in datasets.COLUMN_FLAGS.values():
+            if options[column].present:
+                raise UserError(
+                    "--%s: columns of questions have fixed names (context, question, answer, "
+                    "start): name them so in the file's header" % column
+                )
+        _check_files(options)
+
+    def files(self, options: Any) -> Dict[str, str]:
+        given = {
+            "train": options.train_file,
+            "dev": options.dev_file or options.predict_file,
+            "test": options.predict_file,
+        }
+        return {split: path for split, path in given.items() if path}
+
+    def head(self, options: Any) -> Dict[str, Any]:
+        head = {name: options[name].value for name in HEAD}
+        if options.original_features and options.max_answer_length is None:
+            head["max_answer_length"] = original_windows.MAX_ANSWER_LENGTH
+        return head
+
+    def usual_rate(self, options: Any) -> Optional[float]:
+        with warnings.catch_warnings():  # they are logged where the run reads its config
+            warnings.simplefilter("ignore")
+            config = modeling.AlbertConfig.from_json_file(options.bert_config_file)
+        return RATE_OF_NARROW if config.hidden_size <= NARROW else None
+
+
+def given_head(options: Any) -> Dict[str, Any]:
+    """{name: value} of the flags of `HEAD` that a command line gives; options may have none."""
+    names = [name for name in HEAD if options is not None and name in options]
+    return {name: options[name].value for name in names if options[name].present}
+
+
+def _check_files(options):
+    """Raises `UserError` where the file flags lack one that the run needs."""
+    if not (options.train_file or options.predict_file or options.dev_file):
+        return
+    needs = (
+        ("train_file", options.do_train, options.train_file),
+        ("predict_file", options.do_predict, options.predict_file),
+    )
+    for name, is_needed, path in needs:
+        if is_needed and not path:
+            raise UserError(
+                "--%s is required beside the other files of questions, or --data_dir in place of "
+                "all" % name
+            )

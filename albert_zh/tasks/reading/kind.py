@@ -1,0 +1,181 @@
+"""Reading comprehension as a kind of task: questions answered by a span of their context."""
+
+from typing import Any, Dict, Iterator, List, Sequence, Tuple
+
+import tensorflow.compat.v1 as tf
+
+from albert_zh.common.errors import UserError
+from albert_zh.model import span_head
+from albert_zh.tasks import task_type
+from albert_zh.tasks.reading import (
+    examples,
+    original_windows,
+    question_files,
+    questions,
+    records,
+    windows,
+)
+from albert_zh.tasks.reading import flags as reading_flags
+from albert_zh.tasks.reading.answer_files import AnswerFiles
+from albert_zh.tasks.reading.task_scorer import TaskScorer
+from albert_zh.text import offsets
+
+START, END = "start_logits", "end_logits"
+Tensors = Dict[str, tf.Tensor]
+
+
+class ReadingComprehension(task_type.TaskType):
+    """A question's context is read in windows; the best span of all of them is the answer."""
+
+    name = "reading_comprehension"
+    metrics = {"f1": True, "exact_match": True, "average": True, "loss": False}
+    usual_metrics = ("f1", "exact_match")
+    export_outputs = decoded_outputs = token_outputs = (START, END)
+    tuned_notes = ("null_score_diff_threshold",)
+    length_flag = "max_query_length"
+    flags = reading_flags.ReadingFlags()
+    rules = examples.AnswerRules()
+    feature_modules = (
+        records, windows, original_windows, questions, question_files, examples, offsets,
+    )  # fmt: skip
+
+    # Settings
+
+    def settings(self, options: Any, trained: Dict[str, Any]) -> Any:
+        settings = super().settings(options, trained)
+        head = dict(settings.head, **reading_flags.given_head(options))
+        return settings._replace(head=head)
+
+    def settings_of_data(self, settings: Any, task: Any, train: Any, options: Any) -> Any:
+        asked = [examples.question_of(example) for example in train.examples]
+        usual = {
+            "max_answer_length": windows.usual_max_answer_length(asked),
+            "version_2_with_negative": any(question.is_impossible for question in asked),
+        }
+        missing = {name: value for name, value in usual.items() if settings.head[name] is None}
+        return settings._replace(head=dict(settings.head, **missing))
+
+    def notes(self, task: Any, settings: Any) -> Dict[str, Any]:
+        return dict(super().notes(task, settings), compares_sentences=False)
+
+    # Data
+
+    def read_split(
+        self, task: Any, data_dir: str, split: str, encoding: str, skip_bad_rows: bool
+    ) -> Any:
+        read = examples.read_split(task, data_dir, split, encoding)
+        if split != "test" and not read.has_labels:
+            raise UserError(
+                "%s: none of its %d questions has an answer that is in its context: expected a "
+                "labelled file for %s" % (read.path, len(read.examples), split)
+            )
+        return read
+
+    def with_labels(self, task: Any, train: Any) -> Any:
+        return task._replace(columns=train.columns, header=(), labels=examples.LABELS)
+
+    def about_data(self, task: Any, splits: Dict[str, Any]) -> Tuple[List[str], Dict[str, int]]:
+        lines, remarks = super().about_data(task, splits)
+        for split in splits.values():
+            for name, count in split.counts.items():
+                remarks["%s_in_%s" % (name, split.name)] = count
+        return [line.replace(" rows", " questions", 1) for line in lines], remarks
+
+    def open_stream(self, task: Any, path: str, encoding: str) -> Tuple[List[str], Iterator]:
+        content = question_files.read_questions(path, encoding)
+        read = examples.examples_of(content, "test")
+        return [], iter([(example, None) for example in read])
+
+    def training_split(self, split: Any, options: Any) -> Tuple[Any, Dict[str, Any]]:
+        asked = [(example, examples.question_of(example)) for example in split.examples]
+        has_negative = options.version_2_with_negative is not False
+        kept = [
+            example
+            for example, question in asked
+            if question.is_trainable and (has_negative or not question.is_impossible)
+        ]
+        if not kept:
+            raise UserError(
+                "%s: no question with an answer in its context to train on" % split.path
+            )
+        return split._replace(examples=kept), {"trained_questions": len(kept)}
+
+    # Features
+
+    def columns(self, task: Any) -> Dict[str, task_type.Column]:
+        return {
+            "start_positions": task_type.Column("int"),
+            "end_positions": task_type.Column("int"),
+            "span_mask": task_type.Column("int", is_per_token=True),
+        }
+
+    def features(
+        self, task: Any, example: Any, tokenizer: Any, max_seq_length: int
+    ) -> Tuple[List[Dict[str, Any]], bool]:
+        question = examples.question_of(example)
+        return records.records(question, tokenizer, max_seq_length, task.head)
+
+    # Model
+
+    def outputs(
+        self,
+        config: Any,
+        model: Any,
+        features: Tensors,
+        num_outputs: int,
+        settings: Any,
+        is_training: bool,
+    ) -> Tensors:
+        head = span_head.span_head(config, model.get_sequence_output())
+        return {START: head.start_logits, END: head.end_logits}  # [B, F]
+
+    def losses(self, outputs: Tensors, features: Tensors, settings: Any) -> tf.Tensor:
+        logits = [_masked(outputs, name, features) for name in (START, END)]
+        positions = [features[name] for name in ("start_positions", "end_positions")]
+        return span_head.span_losses(*logits, *positions)
+
+    def divergence(
+        self, outputs: Tensors, others: Tensors, features: Tensors, settings: Any
+    ) -> tf.Tensor:
+        divergences = []
+        for name in (START, END):
+            p, q = (tf.nn.log_softmax(_masked(pair, name, features)) for pair in (outputs, others))
+            divergences.append(0.5 * tf.reduce_sum((tf.exp(p) - tf.exp(q)) * (p - q), axis=-1))
+        return (divergences[0] + divergences[1]) / 2.0  # [B]
+
+    # Results
+
+    def scorer(
+        self, use: Any, settings: Any, options: Any = None, num_errors: int = 0
+    ) -> TaskScorer:
+        ranks = records.ranker(use, options)
+        may_tune = ranks.head.get("version_2_with_negative") is not False
+        is_given = ranks.head.get("null_score_diff_threshold") is not None
+        return TaskScorer(ranks, may_tune and not is_given, num_errors)
+
+    def result_files(self, folder: str, use: Any, options: Any) -> AnswerFiles:
+        return AnswerFiles(folder, records.ranker(use, options))
+
+    def decode(
+        self, examples: Sequence[Any], predictions: Sequence[Any], use: Any
+    ) -> List[List[Dict[str, Any]]]:
+        ranks = records.ranker(use)
+        ranked = [records.ranked_example(ranks, *pair) for pair in zip(examples, predictions)]
+        return [
+            [
+                {name: getattr(answer, name) for name in ("text", "begin", "end", "probability")}
+                for answer in answers.top(ranks.lengths[1], ranks.null_threshold)
+            ]
+            for answers in ranked
+        ]
+
+    def next_command(self, task: Any) -> Tuple[str, str]:
+        context = "小米由雷军于2010年4月创立，总部在北京市海淀区。"
+        return "ask", '--text="%s" --question="小米是谁创立的？"' % context
+
+
+def _masked(outputs, name, features):
+    return span_head.masked_logits(outputs[name], features["span_mask"])  # [B, F]
+
+
+task_type.register(ReadingComprehension())

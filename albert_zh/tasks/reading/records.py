@@ -1,0 +1,189 @@
+"""A question's windows as feature records, and the answers that their scores rank.
+
+Settings of windows and answers are a model's `head`, see `flags.HEAD`.
+"""
+
+import functools
+from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
+
+import numpy as np
+
+from albert_zh.tasks.reading import flags as reading_flags
+from albert_zh.tasks.reading import original_windows, span_scores
+from albert_zh.tasks.reading.examples import question_of
+from albert_zh.tasks.reading.questions import Question
+from albert_zh.tasks.reading.span_scores import RankedAnswers, ScoredAnswer
+from albert_zh.tasks.reading.windows import Window, WindowMaker
+
+LONGEST_ANSWER = 60  # characters, of a model that does not note it
+_MASKED = -10000.0
+_KEPT_MAKERS = 4
+
+Record = Dict[str, Any]
+Rows = Sequence[Dict[str, np.ndarray]]
+
+
+def records(
+    question: Question, tokenizer: Any, max_seq_length: int, head: Dict[str, Any]
+) -> Tuple[List[Record], bool]:
+    """The windows of a question as `TaskType.features` returns them."""
+    maker = _maker(tokenizer, max_seq_length, *_lengths(head))
+    was_cut = maker.is_cut(question.text)
+    if head.get("original_features"):
+        return _original_records(question, tokenizer, max_seq_length, head), was_cut
+    windows = maker.training_windows(question) or [_empty_window(question, tokenizer, head)]
+    return [_record(window) for window in windows], was_cut
+
+
+def _record(window: Window) -> Record:
+    return {
+        "input_ids": window.input_ids,
+        "segment_ids": window.segment_ids,
+        "start_positions": window.start,
+        "end_positions": window.end,
+        "span_mask": window.span_mask,
+    }
+
+
+def _original_records(question, tokenizer, max_seq_length, head):
+    windows = original_windows_of(question, tokenizer, max_seq_length, head)
+    if not windows:
+        return [_record(_empty_window(question, tokenizer, head))]
+    sizes = [len(window.tokens) for window in windows]
+    return [
+        {
+            "input_ids": window.input_ids[:size],
+            "segment_ids": window.segment_ids[:size],
+            "start_positions": window.start_position or 0,
+            "end_positions": window.end_position or 0,
+            "span_mask": window.input_span_mask[:size],
+        }
+        for window, size in zip(windows, sizes)
+    ]
+
+
+def _empty_window(question, tokenizer, head) -> Window:
+    """What is read of an empty context: no piece of it, so that there is no answer."""
+    query = tokenizer.tokenize(question.text)[: _lengths(head)[1]]
+    ids = tokenizer.convert_tokens_to_ids(["[CLS]"] + query + ["[SEP]", "[SEP]"])
+    return Window(ids, [0] * (len(ids) - 1) + [1], len(ids) - 1, [], np.zeros([0], bool))
+
+
+def original_windows_of(
+    question: Question, tokenizer: Any, max_seq_length: int, head: Dict[str, Any]
+) -> List[original_windows.Features]:
+    """The original's windows, with positions where the answer can be located."""
+    maker = _original_maker(tokenizer, max_seq_length, *_lengths(head))
+    located = list(maker.features([question], is_training=True)) if question.located else []
+    return located or list(maker.features([question]))
+
+
+def _lengths(head: Dict[str, Any]) -> Tuple[int, int]:
+    return tuple(head.get(name, reading_flags.DEFAULTS[name]) for name in reading_flags.LENGTHS)
+
+
+@functools.lru_cache(maxsize=_KEPT_MAKERS)  # they remember the pieces of contexts
+def _maker(tokenizer, max_seq_length, doc_stride, max_query_length):
+    return WindowMaker(tokenizer, max_seq_length, doc_stride, max_query_length)
+
+
+@functools.lru_cache(maxsize=_KEPT_MAKERS)
+def _original_maker(tokenizer, max_seq_length, doc_stride, max_query_length):
+    return original_windows.OriginalWindowMaker(
+        tokenizer, max_seq_length, doc_stride, max_query_length
+    )
+
+
+def row_losses(record: Record, row: Dict[str, np.ndarray]) -> float:
+    """Mean cross-entropy of a window's start and end, as training has it."""
+    losses = []
+    for name in ("start", "end"):
+        mask = np.array(record["span_mask"], np.float64)
+        logits = np.asarray(row[name + "_logits"], np.float64) + (1.0 - mask) * _MASKED
+        top = logits.max()
+        log_sum = top + np.log(np.exp(logits - top).sum())
+        losses.append(log_sum - logits[record[name + "_positions"]])
+    return sum(losses) / 2
+
+
+class Ranker(NamedTuple):
+    """Ranks answers by the scores of a question's windows.
+
+    Fields:
+        tokenizer: the model's.
+        max_seq_length: its longest row.
+        head: its settings.
+        null_threshold: `RankedAnswers.null_odds` above it mean "no answer"; None to always answer.
+    """
+
+    tokenizer: Any
+    max_seq_length: int
+    head: Dict[str, Any]
+    null_threshold: Optional[float]
+
+    @property
+    def lengths(self) -> Tuple[int, int]:
+        """(longest answer, number of answers that are kept)."""
+        longest = self.head.get("max_answer_length") or LONGEST_ANSWER
+        return longest, self.head.get("n_best_size") or span_scores.N_BEST_SIZE
+
+    def ranked(self, question: Question, rows: Rows) -> RankedAnswers:
+        """The best answers.
+
+        Args:
+            question: the question.
+            rows: {"start_logits", "end_logits": float [F]} of each of its records.
+        """
+        if self.head.get("original_features"):
+            return self._ranked_by_original(question, rows)
+        maker = _maker(self.tokenizer, self.max_seq_length, *_lengths(self.head))
+        windows = maker.windows(question.text, question.context)
+        starts, ends = ([row[name] for row in rows] for name in ("start_logits", "end_logits"))
+        return span_scores.ranked_answers(question.context, windows, starts, ends, *self.lengths)
+
+    def _ranked_by_original(self, question, rows) -> RankedAnswers:
+        """The original's answers; they have no range of characters."""
+        length, count = self.lengths
+        maker = _original_maker(self.tokenizer, self.max_seq_length, *_lengths(self.head))
+        windows = list(maker.features([question]))
+        scores = [
+            tuple(_masked_log_softmax(window, row[name]) for name in ("start_logits", "end_logits"))
+            for window, row in zip(windows, rows)
+        ]
+        words = maker.document(question.context).words
+        entries = original_windows.n_best(words, windows, scores, maker.lowers, count, length)
+        answers = [
+            ScoredAnswer(begin=0, end=0, score=entry["start_logit"] + entry["end_logit"], **entry)
+            for entry in entries
+            if entry["text"]
+        ]
+        return RankedAnswers(answers, -np.inf, 0.0)
+
+
+def _masked_log_softmax(window, logits) -> np.ndarray:
+    size = len(window.tokens)
+    mask = np.array(window.input_span_mask[:size], np.float64)
+    scores = np.asarray(logits, np.float64)[:size] + (1.0 - mask) * _MASKED
+    top = scores.max()
+    return scores - top - np.log(np.exp(scores - top).sum())
+
+
+def ranker(use: Any, options: Any = None) -> Ranker:
+    """The `Ranker` of a model, with the settings that flags give in place of its own.
+
+    Args:
+        use: `ModelInUse`.
+        options: the flags, or None.
+    """
+    head = dict(use.notes.get("head", {}), **reading_flags.given_head(options))
+    threshold = head.get("null_score_diff_threshold")
+    if threshold is None:
+        threshold = use.notes.get("null_score_diff_threshold")
+    if head.get("version_2_with_negative") is False:
+        threshold = None
+    return Ranker(use.tokenizer, use.max_seq_length, head, threshold)
+
+
+def ranked_example(ranks: Ranker, example: Any, rows: Rows) -> RankedAnswers:
+    """The best answers to an example's question."""
+    return ranks.ranked(question_of(example), rows)

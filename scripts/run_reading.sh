@@ -1,0 +1,38 @@
+#!/usr/bin/env bash
+# Fine-tunes an ALBERT model to answer questions on texts, and evaluates it:
+#     bash run_reading.sh
+#     EPOCHS=1 bash run_reading.sh
+#     MODEL_DIR=my_model DATA_DIR=my_questions OUTPUT_DIR=my_output bash run_reading.sh --seed=7
+# What it needs is installed and downloaded first. Settings, each an environment variable:
+#     MODEL_DIR      folder with config JSON, vocab.txt or spiece.model and, unless training starts
+#                    from random weights, a checkpoint (default: the released albert_tiny_zh, else the
+#                    bundled albert_starter_zh)
+#     DATA_DIR       folder with train.json, dev.json and test.json in the layout of SQuAD or CMRC 2018
+#                    (default: data/questions_sample)
+#     OUTPUT_DIR     where everything goes (default: reading_output)
+#     EPOCHS         5     BATCH_SIZE      16     LEARNING_RATE  2e-4
+#     MAX_SEQ_LENGTH 256   SEED            run_reading_comprehension.py's own
+#     ALBERT_OFFLINE 1 forbids downloads
+# Further arguments go to run_reading_comprehension.py, whose --helpfull lists them; they win over the
+# settings. Then: python ask.py --context=TEXT_FILE --question=QUESTION
+. "$(dirname -- "$(readlink -f -- "${BASH_SOURCE:-$0}")")/classifiers.sh"
+
+main() {
+    local python model data
+    case "${1:-}" in -h | --help) usage && return ;; esac
+    check_local DATA_DIR MODEL_DIR OUTPUT_DIR
+    python="$(bash "$PROJECT_ROOT/scripts/setup.sh")"
+    choose_model
+    data="${DATA_DIR:-$PROJECT_ROOT/data/questions_sample}"
+    [ -d "$data" ] || die "DATA_DIR: $data: no such folder"
+    run_classifier run_reading_comprehension.py \
+        --do_train=true --do_eval=true --do_predict=true \
+        --max_seq_length="${MAX_SEQ_LENGTH:-256}" \
+        --train_batch_size="${BATCH_SIZE:-16}" \
+        $(rate_flag 2e-4 "$@") \
+        --num_train_epochs="${EPOCHS:-5}" \
+        --output_dir="${OUTPUT_DIR:-$(shown "$PROJECT_ROOT/reading_output")}" \
+        "$@"
+}
+
+main "$@"

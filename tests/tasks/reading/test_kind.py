@@ -1,0 +1,384 @@
+"""Reading comprehension is trained, resumed, predicted and exported like every kind of task."""
+
+import glob
+import json
+import os
+import random
+import shutil
+
+import numpy as np
+import pytest
+import tensorflow.compat.v1 as tf
+
+from albert_zh import finetuning
+from albert_zh.commands import ask, cmrc2018_evaluate
+from albert_zh.common.errors import UserError
+from albert_zh.finetuning import flags as finetuning_flags
+from albert_zh.inference import predictor, reader
+from albert_zh.model import checkpoint_files
+from albert_zh.tasks import datasets, task_type
+from albert_zh.tasks.reading import flags as reading_flags
+from albert_zh.tasks.reading import records
+from albert_zh.text import tokenization
+import small_models
+from workspace import CONFIG
+
+LETTERS, DIGITS = "甲乙丙丁戊", "0123456789"
+QUESTION = "数？"
+STEPS, SAVED_AFTER = 120, 60
+FAMILY = "reading_comprehension"
+
+
+def answer_of(context):
+    """The one run of digits in a context; "" for none."""
+    return "".join(char for char in context if char in DIGITS)
+
+
+def contexts_of(count, seed):
+    """Texts of letters; most of them with a run of digits."""
+    generator = random.Random(seed)
+    for number in range(count):
+        before, after = (generator.choices(LETTERS, k=generator.randint(2, 9)) for _ in "ab")
+        digits = generator.choices(DIGITS, k=0 if number % 5 == 0 else generator.randint(1, 3))
+        yield "".join(before + digits + after)
+
+
+def document_of(contexts):
+    """SQuAD's layout of contexts with the question for their digits."""
+    paragraphs = []
+    for number, context in enumerate(contexts):
+        text = answer_of(context)
+        answers = [{"text": text, "answer_start": context.index(text)}] if text else []
+        question = {"id": "Q%d" % number, "question": QUESTION, "answers": answers}
+        paragraphs.append({"context": context, "qas": [dict(question, is_impossible=not text)]})
+    return {"data": [{"paragraphs": paragraphs}]}
+
+
+@pytest.fixture(name="settings", scope="module")
+def settings_fixture(tmp_path_factory):
+    """Settings of a run whose contexts need up to three windows."""
+    folder = tmp_path_factory.mktemp("questions")
+    for name, count in (("train", 200), ("dev", 60), ("test", 40)):
+        document = document_of(contexts_of(count, name))
+        (folder / (name + ".json")).write_text(json.dumps(document), encoding="utf-8")
+    vocabulary = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "？", "数"] + list(LETTERS + DIGITS)
+    vocabulary += ["##" + digit for digit in DIGITS]
+    (folder / "vocab.txt").write_text("\n".join(vocabulary) + "\n", encoding="utf-8")
+    config = dict(CONFIG, vocab_size=len(vocabulary), initializer_range=0.2)
+    (folder / "config.json").write_text(json.dumps(config))
+    return {
+        "family": FAMILY,
+        "task_name": "questions",
+        "data_dir": str(folder),
+        "bert_config_file": str(folder / "config.json"),
+        "vocab_file": str(folder / "vocab.txt"),
+        "output_dir": str(folder / "out"),
+        "max_seq_length": 16,
+        "max_query_length": 2,
+        "doc_stride": 6,
+        "train_batch_size": 16,
+        "train_step": STEPS,
+        "save_checkpoints_steps": SAVED_AFTER,
+        "keep_checkpoint_max": 5,
+        "learning_rate": 5e-3,
+        "do_train": True,
+        "do_eval": True,
+        "do_predict": True,
+    }
+
+
+@pytest.fixture(name="finished", scope="module")
+def finished_fixture(settings):
+    """(settings, what the finished run returned)."""
+    return settings, finetuning.run(**settings)
+
+
+def read_json(settings, name):
+    with open(os.path.join(settings["output_dir"], name), encoding="utf-8") as handle:
+        return json.load(handle)
+
+
+def test_it_learns_and_answers(finished):
+    settings, reached = finished
+    assert reached["metric"] == "f1" and reached["test"]["f1"] > 0.8
+    predictions = read_json(settings, "dev_predictions.json")
+    contexts = list(contexts_of(40, "test"))
+    right = [predictions["Q%d" % at] == answer_of(text) for at, text in enumerate(contexts)]
+    assert len(predictions) == 40 and np.mean(right) == pytest.approx(
+        reached["test"]["exact_match"]
+    )
+    assert any(predictions["Q%d" % at] == "" == answer_of(t) for at, t in enumerate(contexts))
+    for at, entries in read_json(settings, "dev_nbest_predictions.json").items():
+        context = contexts[int(at[1:])]
+        assert entries[0]["text"] == predictions[at]
+        assert all(context[entry["start"] : entry["end"]] == entry["text"] for entry in entries)
+    assert set(read_json(settings, "null_odds.json")) == set(predictions)
+
+
+def test_its_report_and_the_evaluator_agree(finished, tmp_path):
+    settings, reached = finished
+    report = read_json(settings, "report.json")
+    assert report["test"]["f1"] == reached["test"]["f1"]
+    assert {row["group"] for row in report["test"]["by_answer_length"]} >= {"无答案", "1-2"}
+    answerable = [text for text in contexts_of(40, "test") if answer_of(text)]
+    ids = {"Q%d" % at: text for at, text in enumerate(contexts_of(40, "test"))}
+    predictions = read_json(settings, "dev_predictions.json")
+    kept = [at for at, text in ids.items() if text in answerable]
+    document = document_of(answerable)
+    for at, paragraph in zip(kept, document["data"][0]["paragraphs"]):
+        paragraph["qas"][0]["id"] = at
+    for name, content in (("data.json", document), ("predicted.json", predictions)):
+        (tmp_path / name).write_text(json.dumps(content), encoding="utf-8")
+    line = json.loads(
+        cmrc2018_evaluate.metric_line(str(tmp_path / "data.json"), str(tmp_path / "predicted.json"))
+    )
+    assert float(line["F1"]) == pytest.approx(100 * report["test"]["f1_of_answerable"], abs=1e-3)
+
+
+def test_its_model_notes_how_it_reads(finished):
+    notes = read_json(finished[0], "best/fine_tuning.json")
+    head = notes["head"]
+    assert (head["doc_stride"], head["max_query_length"]) == (6, 2)
+    assert head["max_answer_length"] == 3 and head["version_2_with_negative"] is True
+    assert isinstance(notes["null_score_diff_threshold"], float)
+
+
+def test_it_resumes_to_the_same_weights(finished, tmp_path):
+    settings, _ = finished
+    resumed = str(tmp_path / "out")
+    shutil.copytree(settings["output_dir"], resumed)
+    for path in glob.glob(os.path.join(resumed, "model.ckpt-%d*" % STEPS)):
+        os.remove(path)
+    finetuning.run(**dict(settings, output_dir=resumed))
+    whole, again = (
+        checkpoint_files.read_weights(os.path.join(folder, "model.ckpt-%d" % STEPS))
+        for folder in (settings["output_dir"], resumed)
+    )
+    assert set(whole) == set(again)
+    assert all(np.array_equal(whole[name], again[name]) for name in whole)
+
+
+def test_a_run_that_only_predicts_writes_the_same_files(finished, tmp_path):
+    settings, _ = finished
+    again = dict(settings, do_train=False, do_eval=False, output_dir=str(tmp_path / "out"))
+    again["init_checkpoint"] = os.path.join(settings["output_dir"], "best")
+    del again["data_dir"]
+    again["predict_file"] = os.path.join(settings["data_dir"], "test.json")
+    finetuning.run(**again)
+    for name in ("dev_predictions.json", "null_odds.json"):
+        assert read_json(again, name) == pytest.approx(read_json(settings, name), abs=1e-4)
+
+
+def test_predictor_answers_as_the_run(finished):
+    settings, _ = finished
+    predictions = read_json(settings, "dev_predictions.json")
+    contexts = list(contexts_of(40, "test"))
+    with predictor.Predictor(os.path.join(settings["output_dir"], "best")) as model:
+        decoded, _ = model.predict([(QUESTION, context) for context in contexts])
+    assert [entries[0]["text"] for entries in decoded] == list(predictions.values())
+    for context, entries in zip(contexts, decoded):
+        assert all(context[e["begin"] : e["end"]] == e["text"] for e in entries)
+
+
+@pytest.mark.newest
+@pytest.mark.parametrize("output_format", ["saved_model", "tflite", "onnx"])
+def test_exported_files_answer_the_same(finished, output_format, tmp_path):
+    from albert_zh.commands import export_model
+
+    endings = {"saved_model": "", "tflite": ".tflite", "onnx": ".onnx"}
+    path = str(tmp_path / ("model" + endings[output_format]))
+    best = os.path.join(finished[0]["output_dir"], "best")
+    arguments = ["--model_dir=" + best, "--format=" + output_format, "--output=" + path]
+    small_models.run_command(export_model, arguments)
+    pairs = [(QUESTION, context) for context in list(contexts_of(20, "test"))]
+    if output_format == "onnx":
+        assert onnx_outputs(path) == {"start_logits", "end_logits"}
+        return
+    with predictor.Predictor(best) as model, predictor.Predictor(path) as exported:
+        expected, decoded = model.predict(pairs)[0], exported.predict(pairs)[0]
+    for entries, others in zip(expected, decoded):
+        assert [entry["text"] for entry in entries] == [entry["text"] for entry in others]
+        shares = [entry["probability"] for entry in entries]
+        assert shares == pytest.approx([entry["probability"] for entry in others], abs=1e-4)
+
+
+def onnx_outputs(path):
+    """Names of an ONNX file's outputs."""
+    runtime = pytest.importorskip("onnxruntime")
+    return {output.name for output in runtime.InferenceSession(path).get_outputs()}
+
+
+def test_losses_are_those_of_numpy():
+    kind = task_type.get(FAMILY)
+    generator = np.random.RandomState(3)
+    logits = {name: generator.normal(size=(2, 6)) for name in ("start_logits", "end_logits")}
+    features = {
+        "span_mask": [[1, 0, 1, 1, 1, 0], [1, 0, 1, 1, 0, 0]],
+        "start_positions": [2, 0],
+        "end_positions": [4, 0],
+    }
+    with tf.Graph().as_default(), tf.Session() as session:
+        outputs = {name: tf.constant(array, tf.float32) for name, array in logits.items()}
+        tensors = {name: tf.constant(column) for name, column in features.items()}
+        losses = session.run(kind.losses(outputs, tensors, None))
+        same = session.run(kind.divergence(outputs, outputs, tensors, None))
+    for row in range(2):
+        total = 0.0
+        for name, gold in (("start_logits", "start_positions"), ("end_logits", "end_positions")):
+            chosen = logits[name][row][np.array(features["span_mask"][row], bool)]
+            total += np.log(np.exp(chosen).sum()) - logits[name][row][features[gold][row]]
+        assert losses[row] == pytest.approx(total / 2, abs=1e-5)
+        record = {name: column[row] for name, column in features.items()}
+        of_row = {name: array[row] for name, array in logits.items()}
+        assert records.row_losses(record, of_row) == pytest.approx(total / 2, abs=1e-6)
+    assert same == pytest.approx([0.0, 0.0], abs=1e-6)
+
+
+def test_an_empty_context_has_one_row_and_no_answer(settings):
+    tokenizer = tokenization.FullTokenizer(settings["vocab_file"])
+    kind = task_type.get(FAMILY)
+    task = datasets.get_task("questions")._replace(head={"max_query_length": 2})
+    example = predictor.InputExample("text-0", QUESTION, " ", None)
+    rows, was_cut = kind.features(task, example, tokenizer, 16)
+    assert len(rows) == 1 and not was_cut
+    assert rows[0]["span_mask"] == [1, 0, 0, 0, 0] and rows[0]["segment_ids"] == [0, 0, 0, 0, 1]
+    use = task_type.ModelInUse(task, {"head": task.head}, tokenizer, 16)
+    logits = {"start_logits": np.zeros(5), "end_logits": np.zeros(5)}
+    assert kind.decode([example], [[logits]], use) == [[]]
+
+
+def run_of(settings, tmp_path, document, **more):
+    path = tmp_path / "train.json"
+    path.write_text(json.dumps(document), encoding="utf-8")
+    changed = dict(settings, output_dir=str(tmp_path / "out"), train_file=str(path), **more)
+    changed["predict_file"] = str(path)
+    finetuning.run(**changed)
+
+
+BAD_SETTINGS = {
+    "max_seq_length=9: expected more than --max_query_length=6": {
+        "max_seq_length": 9,
+        "max_query_length": 6,
+    },
+    "doc_stride=0: expected 1 or more": {"doc_stride": 0},
+    "n_best_size=0: expected 1 or more": {"n_best_size": 0},
+    "label_column: columns of questions have fixed names": {"label_column": "x"},
+    "a data set of the kind single_label, this run is of reading": {"task_name": "lcqmc"},
+    "unknown metric 'accuracy', expected one of f1, exact_match": {"best_metric": "accuracy"},
+}
+
+
+@pytest.mark.parametrize("message", BAD_SETTINGS)
+def test_flags_that_make_no_sense(settings, tmp_path, message):
+    with pytest.raises(UserError, match=message) as caught:
+        finetuning.run(**dict(settings, **dict(BAD_SETTINGS[message], output_dir=str(tmp_path))))
+    assert "\n" not in str(caught.value)
+
+
+def test_data_without_a_located_answer_is_refused(settings, tmp_path):
+    document = document_of(["甲1"])
+    document["data"][0]["paragraphs"][0]["context"] = "甲乙"
+    with pytest.raises(UserError, match="none of its 1 questions has an answer") as caught:
+        run_of(settings, tmp_path, document)
+    assert "\n" not in str(caught.value)
+
+
+def test_questions_without_an_answer_are_left_out_where_the_flag_says_so(settings):
+    kind = task_type.get(FAMILY)
+    split = kind.read_split(
+        datasets.get_task("questions"), settings["data_dir"], "train", "utf-8", False
+    )
+    options = finetuning_flags.of_settings(FAMILY, version_2_with_negative=False)
+    assert len(split.examples) == 200
+    assert len(kind.training_split(split, options)[0].examples) == 160
+    options = finetuning_flags.of_settings(FAMILY)
+    assert len(kind.training_split(split, options)[0].examples) == 200
+
+
+def test_every_head_flag_is_defined():
+    options = finetuning_flags.of_settings(FAMILY)
+    assert set(reading_flags.HEAD) <= set(options)
+    assert reading_flags.given_head(options) == {} == reading_flags.given_head(None)
+
+
+# Reader, ask.py
+
+
+@pytest.fixture(name="best", scope="module")
+def best_fixture(finished):
+    return os.path.join(finished[0]["output_dir"], "best")
+
+
+def test_reader_answers_with_ranges(finished, best):
+    predictions = read_json(finished[0], "dev_predictions.json")
+    contexts = list(contexts_of(40, "test"))
+    with reader.Reader(best) as model:
+        answers = model.answers([(QUESTION, context) for context in contexts], top_k=2)
+        assert [entries[0].text for entries in answers] == list(predictions.values())
+        assert all(len(entries) == 2 for entries in answers)
+        for context, entries in zip(contexts, answers):
+            assert all(context[entry.begin : entry.end] == entry.text for entry in entries)
+        long_context = "甲乙丙" * 300 + "7" + "丁" * 300
+        assert model.answer(QUESTION, long_context, top_k=1)[0].text == "7"
+        with pytest.raises(UserError, match="expected a question and its context"):
+            model.answers(["甲"])
+        with pytest.raises(UserError, match="expected a question and its context"):
+            model.answer(" ", "甲")
+
+
+def test_reader_refuses_models_of_other_kinds(best, tmp_path):
+    other = str(tmp_path / "other")
+    shutil.copytree(best, other)
+    path = os.path.join(other, "fine_tuning.json")
+    with open(path, encoding="utf-8") as handle:
+        notes = json.load(handle)
+    with open(path, "w", encoding="utf-8") as handle:
+        json.dump(dict(notes, objective="single_label", columns=["text_a"], head={}), handle)
+    with pytest.raises(UserError, match="of the kind single_label, expected reading_compr|output"):
+        reader.Reader(other)
+
+
+def test_documents_are_searched(best, tmp_path):
+    paths = [str(tmp_path / name) for name in ("a.txt", "b.txt")]
+    for path, lines in zip(paths, (["甲甲乙", "", "数丙丙8丁"], ["丁丁丁"] * 30)):
+        with open(path, "w", encoding="utf-8") as handle:
+            handle.write("\n".join(lines) + "\n")
+    documents = reader.Documents(paths)
+    assert len(documents) == 32
+    with reader.Reader(best) as model:
+        (entry,) = documents.answer(model, QUESTION, top_k=1)
+    assert (entry.path, entry.line, entry.answer.text) == (paths[0], 3, "8")
+    assert entry.paragraph[entry.answer.begin : entry.answer.end] == "8"
+
+
+def test_paragraphs_are_cut_at_sentences():
+    assert reader.cut_paragraph("甲乙。丙丁！戊", 5) == ["甲乙。", "丙丁！戊"]
+    assert reader.cut_paragraph("甲乙丙丁戊", 2) == ["甲乙", "丙丁", "戊"]
+    assert reader.cut_paragraph("") == []
+
+
+def test_ask_prints_answers(best, tmp_path, capsys):
+    context = tmp_path / "context.txt"
+    context.write_text("甲乙42丙\n", encoding="utf-8")
+    common = ["--model_dir=" + best, "--question=" + QUESTION]
+    for source in ("--text=甲乙42丙", "--context=%s" % context):
+        small_models.run_command(ask, common + [source])
+        cells = capsys.readouterr().out.rstrip("\n").split("\t")
+        assert cells[:2] == [QUESTION, "42"] and cells[3] == "2-4"
+    small_models.run_command(ask, common + ["--documents=%s/*.txt" % tmp_path])
+    cells = capsys.readouterr().out.rstrip("\n").split("\t")
+    assert (cells[1], cells[3]) == ("42", "%s:1" % context)
+
+
+BAD_QUESTIONS = {
+    "expected one of --context=FILE, --text=TEXT and --documents=PATTERN, found none": [],
+    "found --context and --text": ["--context=a", "--text=b"],
+    "--text: the text is empty": ["--text= "],
+    "no such file, expected text files": ["--documents=nothing/*.txt"],
+}
+
+
+@pytest.mark.parametrize("message", BAD_QUESTIONS)
+def test_questions_that_cannot_be_answered(message):
+    with pytest.raises(UserError, match=message):
+        small_models.run_command(ask, ["--model_dir=none"] + BAD_QUESTIONS[message])
