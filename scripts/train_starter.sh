@@ -4,7 +4,7 @@
 #     CORPUS='texts/*' OUT=my_model INIT_CHECKPOINT=albert_starter_zh bash scripts/train_starter.sh
 #     CORPUS='texts/*' OUT=my_model EXCLUDE='tasks/*/test.txt' VOCAB_SIZE=12000 PRECISION=bfloat16 \
 #         bash scripts/train_starter.sh --optimizer=lamb
-# What it needs is installed first. It may be stopped at any moment: typed again, the same command
+# What it needs is installed first. It can be interrupted at any time: typed again, the same command
 # goes on; what is done is not done again. All but the model is in OUT.work. Settings, each an
 # environment variable:
 #     CORPUS         text, a sentence a line, a blank line between documents; patterns, folders and

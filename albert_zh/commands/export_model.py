@@ -5,7 +5,7 @@
     python export_model.py --model_dir=lcqmc_output/best --format=tflite --seq_length=dynamic
     python export_model.py --model_dir=lcqmc_output/best --format=saved_model --output=serving
     python export_model.py --model_dir=lcqmc_output/best --format=onnx
-    python export_model.py --format=frozen --task=pretraining    # the model at hand
+    python export_model.py --format=frozen --task=pretraining    # the available model
 
 The written file is run on hundreds of texts and compared with the checkpoint; one that is too far
 from it (--tolerance, --min_equal_labels) is not kept. docs/mobile.md says which format is for what.

@@ -2,7 +2,7 @@
 
     python extract_features.py --model_dir=lcqmc_output/best --input_file=texts.txt \
         --output_file=vectors.npy --layers=second_to_last --pooling=mean --normalize=true
-    cat texts.txt | python extract_features.py > vectors.jsonl    # by the pre-trained model at hand
+    cat texts.txt | python extract_features.py > vectors.jsonl    # by the available model
 
 A line is a text, or a pair written `text_a ||| text_b`. Forms of the output:
 

@@ -5,7 +5,7 @@
     curl -s 127.0.0.1:8000/similarity -H 'Content-Type: application/json' \
         -d '{"pairs": [["怎么开户", "如何开通账户"]]}'
 
-Ctrl-C or SIGTERM ends it after the requests at hand are answered; a second Ctrl-C, at once.
+Ctrl-C or SIGTERM ends it after the pending requests are answered; a second Ctrl-C, at once.
 """
 
 import signal

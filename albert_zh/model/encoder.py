@@ -73,10 +73,9 @@ class AlbertModel:
             recompute: bool; in training keep only what goes from layer to layer and compute the
                 rest again for the gradient: more time, much less memory.
             precision: a key of `PRECISIONS`.
-            plain: bool; do without what saves memory and time: recomputing and compiling
-                activations, joint products, leaving out what nobody asks for. Slower, but nothing
-                that a doubt could be about.
-            output_positions: the only positions whose output is asked for, so that the last layer
+            plain: bool; run the reference implementation without optimizations (recomputed and
+                compiled activations, joint products, pruned outputs), for debugging. Slower.
+            output_positions: the only positions whose output is needed, so that the last layer
                 computes no others: `FIRST_TOKEN`, or int tensor [B, K], the first of each row 0
                 (the pooler's); None for all.
         """

@@ -24,7 +24,7 @@ class Scorer:
         """Takes an example's predictions.
 
         Args:
-            example: as of `TaskType.read_split`; one without a label is passed over.
+            example: as of `TaskType.read_split`; one without a label is skipped.
             rows: the predictions of each of its rows, {name: array}.
         """
         if example.label is None:

@@ -51,8 +51,8 @@ _TABLE = (
         "boolean",
         "plain",
         False,
-        "Do without what saves time: batches by length, compiled and joint operations, leaving "
-        "out what nobody asks for, memory that is kept.",
+        "Run the reference implementation without optimizations (batching by length, compiled and "
+        "joint operations, pruned outputs), for debugging.",
     ),
     ("integer", "num_threads", 0, "Threads of an operation; 0 for as many as there are cores."),
     ("integer", "seed", DEFAULT_SEED, "Seed of start values, shuffling and dropout."),

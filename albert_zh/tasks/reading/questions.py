@@ -50,7 +50,7 @@ class Question(NamedTuple):
 
     @property
     def is_trainable(self) -> bool:
-        """Whether there is something to learn: an answer, or that there is none."""
+        """Whether there is something to learn: an answer, or its absence."""
         return bool(self.context.strip()) and (self.is_impossible or self.located is not None)
 
     @property
