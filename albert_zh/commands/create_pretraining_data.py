@@ -19,12 +19,12 @@ import time
 
 from absl import flags
 
-from albert_zh.common import path_rules
+from albert_zh.common import path_rules, storage
 from albert_zh.common.errors import UserError, printable, run_command
 from albert_zh.compatibility import pretraining_data
 from albert_zh.compatibility.pretraining_data import *  # noqa: F403  (for programs of albert_zh)
 from albert_zh.corpus import counts as corpus_counts
-from albert_zh.corpus import masking, pipeline, sampling, tfrecords
+from albert_zh.corpus import masking, pipeline, record_counts, sampling, tfrecords
 from albert_zh.corpus import reader as corpus_reader
 from albert_zh.text import tokenization, word_segmentation
 
@@ -101,6 +101,7 @@ def define_flags(google=False, one_segment=False):
         word_segmentation.SEGMENTERS,
         "Word segmenter of whole-word masking; without one, each hanzi is a word. rjieba is fast.",
     )
+    path_rules.serve_remote(FLAGS, ("input_file", "output_file", "vocab_file", "stats"))
 
 
 def run(google=False):
@@ -114,10 +115,15 @@ def run(google=False):
     """
     _check_flags(google)
     outputs = [part.strip() for part in FLAGS.output_file.split(",") if part.strip()]
-    records = [path for path in outputs if not os.path.isfile(path) or tfrecords.is_whole(path)]
+    records = [path for path in outputs if not storage.is_file(path) or tfrecords.is_whole(path)]
+    indices = list(map(record_counts.index_file, outputs))
     paths = corpus_reader.input_files(
-        FLAGS.input_file, leave_out=records + _files_that_are_no_text()
+        FLAGS.input_file, leave_out=records + indices + _files_that_are_no_text()
     )
+    if FLAGS.runner == "beam":
+        for flag, named in (("input_file", paths), ("output_file", outputs)):
+            for path in named:
+                path_rules.check_local(path, "--%s=%s (with --runner=beam)" % (flag, path))
     _check_outputs(outputs)
     job = _job(google)
     pipeline.check(job)

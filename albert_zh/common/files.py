@@ -16,7 +16,7 @@ import sys
 from typing import IO, Any, Callable, Iterator, List, Optional, Tuple
 import zlib
 
-from albert_zh.common import path_rules, storage, system_errors, text_encodings
+from albert_zh.common import path_rules, storage, system_errors, text_encodings, transfer
 from albert_zh.common.errors import UserError
 
 try:
@@ -56,7 +56,7 @@ def whole_file(path: str) -> Iterator[str]:
         os.makedirs(os.path.dirname(partial), exist_ok=True)
         yield partial
         if is_remote:
-            storage.upload(partial, target)
+            transfer.upload(partial, target)
         else:
             sync(partial)
             os.replace(partial, target)
@@ -73,13 +73,13 @@ def local_stand_in(path: str) -> str:
     """The path itself, or where a remote file's or folder's local draft is written."""
     if not storage.is_remote(path):
         return path
-    return os.path.join(storage.scratch_folder(os.path.dirname(path)), os.path.basename(path))
+    return os.path.join(transfer.scratch_folder(os.path.dirname(path)), os.path.basename(path))
 
 
 def move_file(source: str, target: str) -> None:
     """Gives a local file another name, or uploads it where that is remote."""
     if storage.is_remote(target):
-        storage.upload(source, target)
+        transfer.upload(source, target)
         os.remove(source)
     else:
         os.replace(source, target)
@@ -89,7 +89,7 @@ def copy_file(source: str, target: str) -> None:
     """Copies a file, local or remote, to a local path."""
     try:
         if storage.is_remote(source):
-            storage.download(source, target)
+            transfer.download(source, target)
         else:
             shutil.copyfile(source, target)
     except OSError as error:

@@ -2,7 +2,6 @@
 
     storage.exists("gs://bucket/records.tfrecord")
     with storage.open_binary(path) as content: ...
-    storage.upload("/tmp/scratch/x", "gs://bucket/x")
 
 Local paths are served by Python's own functions. Others, with a scheme such as `gs://`, are opened
 by TensorFlow's file systems, and TensorFlow is imported for them alone. Every error is an OSError
@@ -13,19 +12,14 @@ import contextlib
 import errno
 import fnmatch
 import glob
-import hashlib
 import io
 import os
 import posixpath
 import re
 import shutil
-import socket
-import stat
-import tempfile
-from typing import IO, Any, Callable, Iterator, List
+from typing import IO, Iterator, List
 
-_BLOCK_BYTES = 8 << 20  # of a remote file, read or written at once
-SCRATCH_VARIABLE = "ALBERT_ZH_SCRATCH"  # environment variable that names the scratch folder
+BLOCK_BYTES = 8 << 20  # of a remote file, read or written at once
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 _PATTERN = re.compile(r"[*?\[]")
 # What never belongs into a message: tokens and passwords in URLs and headers.
@@ -37,15 +31,15 @@ _LOG_IN = (
     "log in (gcloud auth application-default login), or give the machine's service account access "
     "to the bucket"
 )
-_TRY_AGAIN = "check the connection and run the command again"
+TRY_AGAIN = "check the connection and run the command again"
 # By the class of TensorFlow's error: (errno, what is said, the way out).
 _EXPLANATIONS = {
     "NotFoundError": (errno.ENOENT, "not found (404)", "check the bucket's and the file's name"),
     "PermissionDeniedError": (errno.EACCES, "no access (403)", _LOG_IN),
     "UnauthenticatedError": (errno.EACCES, "not logged in (401)", _LOG_IN),
-    "DeadlineExceededError": (errno.ETIMEDOUT, "no answer in time (timeout)", _TRY_AGAIN),
-    "UnavailableError": (errno.EAGAIN, "the service is unavailable (503)", _TRY_AGAIN),
-    "AbortedError": (errno.EAGAIN, "the connection was broken off", _TRY_AGAIN),
+    "DeadlineExceededError": (errno.ETIMEDOUT, "no answer in time (timeout)", TRY_AGAIN),
+    "UnavailableError": (errno.EAGAIN, "the service is unavailable (503)", TRY_AGAIN),
+    "AbortedError": (errno.EAGAIN, "the connection was broken off", TRY_AGAIN),
     "UnimplementedError": (
         errno.ENOTSUP,
         "this TensorFlow has no such file system",
@@ -86,7 +80,7 @@ def is_remote(path: str) -> bool:
     return _SCHEME.match(os.fspath(path)) is not None
 
 
-def _gfile():
+def gfile():
     """TensorFlow's file systems; imported where a path is remote, as it takes seconds."""
     import tensorflow.compat.v1 as tf
 
@@ -94,7 +88,7 @@ def _gfile():
 
 
 @contextlib.contextmanager
-def _explained(path: str) -> Iterator[None]:
+def explained(path: str) -> Iterator[None]:
     """Turns errors of TensorFlow's file systems into `StorageError`."""
     try:
         yield
@@ -118,7 +112,7 @@ def storage_error(path: str, error: Exception) -> StorageError:
     else:
         lines = [line.strip() for line in text.split("\n") if line.strip()]
         reason = without_secrets(lines[0]) if lines else kind
-        number, way_out = errno.EIO, _TRY_AGAIN
+        number, way_out = errno.EIO, TRY_AGAIN
     return StorageError(number, reason, path, way_out)
 
 
@@ -144,16 +138,16 @@ def exists(path: str) -> bool:
     """Whether there is a file or folder of a name."""
     if not is_remote(path):
         return os.path.exists(path)
-    with _explained(path):
-        return _gfile().Exists(path)
+    with explained(path):
+        return gfile().Exists(path)
 
 
 def is_folder(path: str) -> bool:
     """Whether there is a folder of a name; of a bucket, whether a name begins with its."""
     if not is_remote(path):
         return os.path.isdir(path)
-    with _explained(path):
-        return _gfile().IsDirectory(path)
+    with explained(path):
+        return gfile().IsDirectory(path)
 
 
 def is_file(path: str) -> bool:
@@ -167,8 +161,8 @@ def size(path: str) -> int:
     """Bytes of a file."""
     if not is_remote(path):
         return os.path.getsize(path)
-    with _explained(path):
-        return _gfile().Stat(path).length
+    with explained(path):
+        return gfile().Stat(path).length
 
 
 def fingerprint(path: str) -> str:
@@ -176,8 +170,8 @@ def fingerprint(path: str) -> str:
     if not is_remote(path):
         status = os.stat(path)
         return "%d %d" % (status.st_size, status.st_mtime_ns)
-    with _explained(path):
-        status = _gfile().Stat(path)
+    with explained(path):
+        status = gfile().Stat(path)
     return "%d %d" % (status.length, status.mtime_nsec)
 
 
@@ -185,16 +179,16 @@ def modified(path: str) -> float:
     """When a file was written, in seconds since 1970."""
     if not is_remote(path):
         return os.path.getmtime(path)
-    with _explained(path):
-        return _gfile().Stat(path).mtime_nsec / 1e9
+    with explained(path):
+        return gfile().Stat(path).mtime_nsec / 1e9
 
 
 def names_in(folder: str) -> List[str]:
     """The names in a folder, sorted; of folders in remote storage without the slash."""
     if not is_remote(folder):
         return sorted(os.listdir(folder))
-    with _explained(folder):
-        return sorted({name.rstrip("/") for name in _gfile().ListDirectory(folder)} - {""})
+    with explained(folder):
+        return sorted({name.rstrip("/") for name in gfile().ListDirectory(folder)} - {""})
 
 
 def matching(pattern: str) -> List[str]:
@@ -211,8 +205,8 @@ def matching(pattern: str) -> List[str]:
         folder = posixpath.dirname(pattern.split("**")[0] + "x")
         expression = re.compile(_expression_of(pattern))
         return [path for path in files_below(folder) if expression.fullmatch(path)]
-    with _explained(pattern):
-        return sorted(path.rstrip("/") for path in _gfile().Glob(pattern))
+    with explained(pattern):
+        return sorted(path.rstrip("/") for path in gfile().Glob(pattern))
 
 
 def _expression_of(pattern):
@@ -248,8 +242,8 @@ def files_below(folder: str) -> List[str]:
     paths, folders = [], [folder.rstrip("/")]
     while folders:
         place = folders.pop()
-        with _explained(place):
-            names = _gfile().ListDirectory(place)
+        with explained(place):
+            names = gfile().ListDirectory(place)
         for name in names:
             path = posixpath.join(place, name.rstrip("/"))
             if name.startswith(".") or not name.rstrip("/"):
@@ -278,8 +272,8 @@ def make_folders(path: str) -> None:
     if not is_remote(path):
         os.makedirs(path, exist_ok=True)
     elif not is_folder(path):
-        with _explained(path):
-            _gfile().MakeDirs(path)
+        with explained(path):
+            gfile().MakeDirs(path)
 
 
 def rename(path: str, target: str) -> None:
@@ -287,8 +281,8 @@ def rename(path: str, target: str) -> None:
     if not (is_remote(path) or is_remote(target)):
         os.replace(path, target)
         return
-    with _explained(target):
-        _gfile().Rename(path, target, overwrite=True)
+    with explained(target):
+        gfile().Rename(path, target, overwrite=True)
 
 
 def remove(path: str) -> None:
@@ -296,8 +290,8 @@ def remove(path: str) -> None:
     if not is_remote(path):
         os.remove(path)
         return
-    with _explained(path):
-        _gfile().Remove(path)
+    with explained(path):
+        gfile().Remove(path)
 
 
 def remove_tree(path: str) -> None:
@@ -305,8 +299,8 @@ def remove_tree(path: str) -> None:
     if not is_remote(path):
         shutil.rmtree(path, ignore_errors=True)
     elif is_folder(path):
-        with _explained(path):
-            _gfile().DeleteRecursively(path)
+        with explained(path):
+            gfile().DeleteRecursively(path)
 
 
 class _RemoteReader(io.RawIOBase):
@@ -346,16 +340,16 @@ class _RemoteReader(io.RawIOBase):
         return len(content)
 
     def readall(self):
-        blocks = iter(lambda: self.read(_BLOCK_BYTES), b"")
+        blocks = iter(lambda: self.read(BLOCK_BYTES), b"")
         return b"".join(blocks)
 
     def _read(self, num_bytes):
         num_bytes = min(num_bytes, self._size - self._place)
         if num_bytes <= 0:
             return b""
-        with _explained(self._path):
+        with explained(self._path):
             if self._file is None:
-                self._file = _gfile().GFile(self._path, "rb")
+                self._file = gfile().GFile(self._path, "rb")
                 self._file.seek(self._place)
             return self._file.read(num_bytes)
 
@@ -376,7 +370,7 @@ def open_binary(path: str) -> IO[bytes]:
         return open(path, "rb")
     if is_folder(path):
         raise StorageError(errno.EISDIR, "Is a directory", path, "name a file")
-    return io.BufferedReader(_RemoteReader(path), _BLOCK_BYTES)
+    return io.BufferedReader(_RemoteReader(path), BLOCK_BYTES)
 
 
 class RemoteBytes:
@@ -405,150 +399,3 @@ class RemoteBytes:
 
     def __exit__(self, *_):
         self._content.close()
-
-
-def _write_blocks(path, content):
-    """Writes a remote file of what a local one holds, also where that is nothing."""
-    with _gfile().GFile(path, "wb") as handle:
-        handle.write(b"")
-        for block in iter(lambda: content.read(_BLOCK_BYTES), b""):
-            handle.write(block)
-
-
-def upload(source: str, target: str) -> None:
-    """Writes a local file to remote storage under a partial name and then renames it.
-
-    Raises:
-        StorageError: when it cannot be written; nothing is left behind then.
-    """
-    partial = "%s.partial-%s-%d" % (target, socket.gethostname(), os.getpid())
-    make_folders(posixpath.dirname(target))
-    try:
-        with _explained(target), open(source, "rb") as content:
-            _write_blocks(partial, content)
-        if size(partial) != os.path.getsize(source):
-            raise StorageError(errno.EIO, "was not written whole", target, _TRY_AGAIN)
-        rename(partial, target)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            remove(partial)
-        raise
-
-
-def download(source: str, target: str, progress: Callable[[int], Any] = lambda size: None) -> None:
-    """Copies a remote file to a local one, which appears whole or not at all."""
-    partial = "%s.partial-%d" % (target, os.getpid())
-    try:
-        with open_binary(source) as content, open(partial, "wb") as handle:
-            for block in iter(lambda: content.read(_BLOCK_BYTES), b""):
-                handle.write(block)
-                progress(len(block))
-        os.replace(partial, target)
-    finally:
-        with contextlib.suppress(OSError):
-            os.remove(partial)
-
-
-def scratch_folder(path: str) -> str:
-    """The local folder for what belongs to a remote path but must be local, made if missing.
-
-    It is the same each time for the same path and user: what a killed run left is there again.
-    It is below the folder that the environment variable ALBERT_ZH_SCRATCH names, or the system's
-    folder for temporary files.
-    """
-    root = os.environ.get(SCRATCH_VARIABLE) or os.path.join(
-        tempfile.gettempdir(), "albert_zh-%d" % (os.getuid() if hasattr(os, "getuid") else 0)
-    )
-    os.makedirs(root, mode=0o700, exist_ok=True)
-    status = os.stat(root)
-    if hasattr(os, "getuid") and (status.st_uid != os.getuid() or not stat.S_ISDIR(status.st_mode)):
-        raise StorageError(
-            errno.EACCES, "is another user's", root, "name a folder with %s" % SCRATCH_VARIABLE
-        )
-    name = hashlib.sha256(normalized(path).encode("utf-8", "surrogateescape")).hexdigest()[:16]
-    folder = os.path.join(root, name)
-    os.makedirs(folder, exist_ok=True)
-    return folder
-
-
-def local_copy(path: str) -> str:
-    """A local file with a remote one's content, for libraries that read local files alone.
-
-    A local path is its own copy. The copy is kept in the scratch folder and made again when the
-    remote file has another size or time.
-    """
-    if not is_remote(path):
-        return path
-    digest = hashlib.sha256(fingerprint(path).encode()).hexdigest()[:8]
-    target = os.path.join(scratch_folder(posixpath.dirname(path)), digest)
-    os.makedirs(target, exist_ok=True)
-    target = os.path.join(target, posixpath.basename(path))
-    if not os.path.exists(target):
-        download(path, target)
-    return target
-
-
-def local_copy_of_folder(path: str) -> str:
-    """The same for a folder with all files below it."""
-    if not is_remote(path):
-        return path
-    paths = files_below(path)
-    state = "\n".join("%s %s" % (name, fingerprint(name)) for name in paths)
-    digest = hashlib.sha256(state.encode()).hexdigest()[:8]
-    target = os.path.join(scratch_folder(path), digest, posixpath.basename(path.rstrip("/")))
-    for name in paths:
-        copy = os.path.join(target, os.path.relpath(name[len(path.rstrip("/")) + 1 :], "."))
-        os.makedirs(os.path.dirname(copy), exist_ok=True)
-        if not os.path.exists(copy):
-            download(name, copy)
-    return target
-
-
-def upload_folder(source: str, target: str) -> None:
-    """Writes all files below a local folder to a remote one.
-
-    Args:
-        source: local folder.
-        target: remote folder; other files of it stay.
-    """
-    for name in _names_below(source):
-        upload(os.path.join(source, name), posixpath.join(target, name))
-
-
-def replace_folder(source: str, target: str) -> None:
-    """Writes a local folder's files to a remote one, in place of those that it has.
-
-    All are uploaded under another name first. What makes a model visible goes first and comes last,
-    so that nobody reads a mixture.
-
-    Args:
-        source: local folder.
-        target: remote folder to make or replace.
-    """
-    partial = "%s.partial-%s-%d" % (target, socket.gethostname(), os.getpid())
-    names = _names_below(source)
-    try:
-        upload_folder(source, partial)
-        former = files_below(target) if is_folder(target) else []
-        for path in sorted(former, key=lambda path: not _makes_visible(path)):
-            remove(path)
-        for name in names:
-            make_folders(posixpath.dirname(posixpath.join(target, name)))
-            rename(posixpath.join(partial, name), posixpath.join(target, name))
-    finally:
-        with contextlib.suppress(OSError):
-            remove_tree(partial)
-
-
-def _names_below(folder):
-    """Paths of all files below a local folder, from there; what makes a model visible is last."""
-    names = [
-        os.path.relpath(os.path.join(place, name), folder)
-        for place, _, found in os.walk(folder)
-        for name in found
-    ]
-    return sorted(sorted(names), key=_makes_visible)
-
-
-def _makes_visible(name):
-    return name.endswith((".index", "saved_model.pb"))

@@ -15,7 +15,7 @@ import zipfile
 
 import numpy as np
 
-from albert_zh.common import files, package_files, storage, validation
+from albert_zh.common import files, package_files, storage, transfer, validation
 from albert_zh.common.errors import UserError
 from albert_zh.conversion.pytorch_pickles import read_bin
 from albert_zh.conversion.tensor_bytes import BFLOAT16, array_of_bytes, count_of, item_size
@@ -165,7 +165,7 @@ def _weight_map(path):
 def _read_file(path):
     read = _read_safetensors if path.endswith(".safetensors") else read_bin
     try:
-        local = storage.local_copy(path)
+        local = transfer.local_copy(path)
         with open(local, "rb") as handle:
             if handle.read(len(_LFS_POINTER)) == _LFS_POINTER:
                 raise UserError("%s is Git LFS's pointer, not the weights: git lfs pull" % path)

@@ -20,11 +20,18 @@ import time
 
 import numpy as np
 
-from albert_zh.common import files, validation
+from albert_zh.common import files, storage, validation
 from albert_zh.common.errors import UserError
 from albert_zh.common.progress import progress_bar
 from albert_zh.corpus import counts as corpus_counts
-from albert_zh.corpus import external_shuffle, original_sampling, sampling, tfrecords, work_folder
+from albert_zh.corpus import (
+    external_shuffle,
+    original_sampling,
+    record_counts,
+    sampling,
+    tfrecords,
+    work_folder,
+)
 from albert_zh.corpus import reader as corpus_reader
 from albert_zh.text import tokenization, word_segmentation
 
@@ -192,7 +199,7 @@ def manifest(job, paths):
 def _digests(job):
     """{path: sha256} of the files that a worker reads."""
     paths = (job.vocab_file, job.spm_model_file, job.user_dict)
-    return {path: files.sha256_of_file(path) for path in paths if path and os.path.isfile(path)}
+    return {path: files.sha256_of_file(path) for path in paths if path and storage.is_file(path)}
 
 
 def _check_not_replaced(before, now):
@@ -203,8 +210,7 @@ def _check_not_replaced(before, now):
 
 
 def _fingerprint(path):
-    status = os.stat(path)
-    return "of %d bytes from %s" % (status.st_size, _universal_time(status.st_mtime))
+    return "of %d bytes from %s" % (storage.size(path), _universal_time(storage.modified(path)))
 
 
 def _universal_time(seconds):
@@ -223,6 +229,7 @@ def _make_records(job, paths, outputs, num_workers, folder):
     size = external_shuffle.total_bytes(runs)
     with _open_outputs(outputs) as handles, progress_bar("shuffled", size, "B") as bar:
         external_shuffle.merge_runs(runs, handles, progress=bar)
+    _write_indices(outputs, counts["records"])
     return counts, notes
 
 
@@ -242,7 +249,14 @@ def _make_original_records(job, paths, outputs, num_workers, folder):
     with _mapped(path) as records, _open_outputs(outputs) as handles:
         for place, number in enumerate(order):
             handles[place % len(handles)].write(records[ends[number] : ends[number + 1]])
+    _write_indices(outputs, counts["records"])
     return counts, notes
+
+
+def _write_indices(outputs, num_records):
+    """Writes how many records each file has, which got them in turn."""
+    for shift, path in enumerate(outputs):
+        record_counts.write(path, len(range(shift, num_records, len(outputs))))
 
 
 def _write_original_records(job, text, path, counts):

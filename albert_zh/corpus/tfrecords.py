@@ -10,10 +10,11 @@ are equal bytes.
 
 import collections
 import mmap
-import os
 import struct
 
 import numpy as np
+
+from albert_zh.common import storage
 
 # Fields of the messages, with their wire type (2: a length follows), see
 # tensorflow/core/example/{example,feature}.proto.
@@ -171,13 +172,29 @@ def record_places(content):
         yield begin, end
 
 
+def opened(path):
+    """A file's content: mapped into memory, read where it is sliced if it is remote.
+
+    Args:
+        path: of the file.
+
+    Returns:
+        bytes-like, a context manager; of an empty file an empty one.
+
+    Raises:
+        OSError: if it cannot be read.
+    """
+    if storage.size(path) == 0:
+        return memoryview(b"")
+    if storage.is_remote(path):
+        return storage.RemoteBytes(path)
+    with open(path, "rb") as handle:
+        return mmap.mmap(handle.fileno(), 0, access=mmap.ACCESS_READ)
+
+
 def is_whole(path):
     """Whether a file consists of records, by their lengths alone."""
-    if os.path.getsize(path) == 0:
-        return True
-    with open(path, "rb") as handle, mmap.mmap(
-        handle.fileno(), 0, access=mmap.ACCESS_READ
-    ) as content:
+    with opened(path) as content:
         try:
             collections.deque(record_places(content), maxlen=0)
         except Damage:

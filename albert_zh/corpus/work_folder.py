@@ -5,9 +5,10 @@
             ...  # any process: write files under folder.path, then
             folder.finish("00000001", {"counts": ...})
 
-The folder is beside the output and goes at the block's end, also where it ends by an error. It
-X the run is stopped or killed: the same run goes on there with `resume`. Its manifest
-records what the run is made from, and a run that is made from anything else does not use it.
+The folder is beside the output (of a remote one in the scratch folder) and goes with the block's
+end, also where it ends by an error. It stays when the run is stopped or killed: the same run goes
+on there with `resume`. Its manifest has what the run is made from, and a run that is made from
+anything else does not use it.
 """
 
 import contextlib
@@ -18,7 +19,7 @@ import shutil
 import sys
 import time
 
-from albert_zh.common import files, path_rules, validation
+from albert_zh.common import files, path_rules, storage, validation
 from albert_zh.common.errors import Interrupted, UserError, printable
 
 _SHOWN_SETTING = 200  # characters of a setting in an error
@@ -50,8 +51,10 @@ def work_folder(output, manifest, resume):
             `resume`, is made from something else.
         Interrupted: in place of a KeyboardInterrupt, once something is finished.
     """
-    folder, name = os.path.split(path_rules.output_file(output))
-    path = os.path.join(folder, ".%s.unfinished" % name)
+    target = files.local_stand_in(path_rules.output_file(output))
+    path = os.path.join(os.path.dirname(target), ".%s.unfinished" % os.path.basename(target))
+    if storage.is_remote(output):
+        print("unfinished work of %s: %s" % (output, path), file=sys.stderr)
     try:
         with _locked(path, output):
             _prepare(path, manifest, resume)

@@ -10,7 +10,7 @@ import warnings
 import numpy as np
 import tensorflow.compat.v1 as tf
 
-from albert_zh.common import files, package_files, path_rules, storage
+from albert_zh.common import files, package_files, path_rules, storage, transfer
 from albert_zh.common.errors import UserError
 from albert_zh.model import checkpoint_files, inference_graph
 from albert_zh.model.config import AlbertConfig
@@ -106,7 +106,7 @@ def replaced_folder(folder: str) -> Iterator[str]:
         shutil.rmtree(partial, ignore_errors=True)
         yield partial
         if storage.is_remote(folder):
-            storage.replace_folder(partial, folder)
+            transfer.replace_folder(partial, folder)
             return
         restore_model_folder(folder)
         if storage.is_folder(folder):
@@ -172,7 +172,7 @@ def filled_folder(folder: str, replaces_model: bool = False) -> Iterator[str]:
         yield partial
         if storage.is_remote(folder):
             _check_may_be_moved(partial, folder, replaces_model)
-            storage.upload_folder(partial, folder)
+            transfer.upload_folder(partial, folder)
             return
         if not storage.is_folder(folder):
             os.rename(partial, folder)

@@ -7,13 +7,12 @@ first_fault(about.files, ...)  # "FILE, record 17: ..." or None
 
 import collections
 import contextlib
-import mmap
 import os
 
 import numpy as np
 import tensorflow.compat.v1 as tf
 
-from albert_zh.common import files, storage
+from albert_zh.common import files
 from albert_zh.common.errors import UserError
 from albert_zh.common.messages import say
 from albert_zh.common.progress import progress_bar
@@ -77,12 +76,7 @@ def inspected(paths, max_seq_length, max_predictions, flag):
 def _opened(path):
     """A file's content, mapped into memory; of an empty file an empty one."""
     try:
-        if storage.size(path) == 0:
-            return memoryview(b"")
-        if storage.is_remote(path):
-            return storage.RemoteBytes(path)
-        with open(path, "rb") as handle:
-            return mmap.mmap(handle.fileno(), 0, access=mmap.ACCESS_READ)
+        return tfrecords.opened(path)
     except OSError as error:
         raise files.cannot_read(path, error) from error
 

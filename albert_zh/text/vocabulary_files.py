@@ -5,7 +5,7 @@ import os
 from typing import Any, Collection, Dict, Iterable, List, Mapping, Optional
 import warnings
 
-from albert_zh.common import files, validation
+from albert_zh.common import files, storage, validation
 from albert_zh.common.errors import UserError
 
 UNKNOWN = "[UNK]"
@@ -28,7 +28,7 @@ def name_in_folder(path: Optional[str]) -> str:
 def vocabulary_in_folder(folder: str) -> str:
     """Path of a model folder's vocabulary; it may be missing."""
     path = os.path.join(folder, SENTENCEPIECE_FILE)
-    return path if os.path.exists(path) else os.path.join(folder, VOCABULARY_FILE)
+    return path if storage.exists(path) else os.path.join(folder, VOCABULARY_FILE)
 
 
 def load_vocab(vocab_file: str) -> Dict[str, int]:
@@ -131,10 +131,7 @@ def vocabulary_entries(path: Optional[str], digest: Any = None) -> List[str]:
         return SentencePieceTokenizer(path).pieces
     if not path:
         raise UserError("--vocab_file is empty: name the vocab.txt of the model's folder")
-    if "://" in path:
-        lines = _remote_text(path, digest).split("\n")
-        lines = lines[:-1] if lines[-1] == "" else lines
-    elif os.path.exists(path) and not os.path.isdir(path):
+    if storage.is_remote(path) or storage.exists(path) and not storage.is_folder(path):
         lines = files.read_lines(path, digest=digest)
     else:
         raise UserError(_no_such_vocabulary(path))
@@ -157,22 +154,6 @@ def _warn_of_repeated_entries(path, entries):
         lines[entry] = line
 
 
-def _remote_text(path, digest):
-    """Text of a file in a storage that TensorFlow reads (gs://...)."""
-    import tensorflow.compat.v1 as tf
-
-    try:
-        with tf.io.gfile.GFile(path, "rb") as handle:
-            content = handle.read()
-        if digest is not None:
-            digest.update(content)
-        return content.decode("utf-8-sig")
-    except (tf.errors.OpError, UnicodeDecodeError) as error:
-        raise UserError(
-            "%s: cannot be read as UTF-8 text: %s" % (path, " ".join(str(error).split()))
-        ) from error
-
-
 def _no_such_vocabulary(path):
     parts = os.path.normpath(path).split(os.sep)
     if parts[-2:] == ["albert_config", "vocab.txt"]:
@@ -181,7 +162,7 @@ def _no_such_vocabulary(path):
             "scripts/fetch_assets.py albert_tiny_489k` puts it there; or use "
             "albert_starter_zh/vocab.txt together with the config in albert_starter_zh/"
         )
-    elif os.path.isdir(path):
+    elif storage.is_folder(path):
         way_out = "this is a folder: name the file in it, such as %s" % os.path.join(
             path, "vocab.txt"
         )

@@ -8,7 +8,7 @@ import re
 
 import tensorflow.compat.v1 as tf
 
-from albert_zh.common import files, path_rules, storage, validation
+from albert_zh.common import files, path_rules, storage, transfer, validation
 from albert_zh.common.errors import UserError
 from albert_zh.common.messages import say
 from albert_zh.model import checkpoint_files
@@ -83,7 +83,7 @@ def uploaded_log(folder, worker=None):
         path = _log_file(folder, worker)
         if storage.is_remote(folder) and os.path.exists(path):
             with contextlib.suppress(OSError):  # the run's own error is the one to report
-                storage.upload(path, os.path.join(folder, os.path.basename(path)))
+                transfer.upload(path, os.path.join(folder, os.path.basename(path)))
 
 
 def check_same_run(folder, fixed, variable=None):

@@ -144,8 +144,12 @@ def test_every_flag_of_text_is_known_to_name_a_path_or_none(command):
 
 
 _MODEL_CONVERSION = "bert_config_file config_file vocab_file"
+_DATA_CREATION = "input_file output_file vocab_file stats"
 # The flags at which commands take paths in remote storage.
 SERVED = {
+    "create_pretraining_data": _DATA_CREATION,
+    "create_pretraining_data_google": _DATA_CREATION,
+    "resources/create_pretraining_data_roberta": _DATA_CREATION,
     "convert_albert_pytorch_checkpoint_to_tf": "pytorch_model_path tf_dump_path "
     + _MODEL_CONVERSION,
     "convert_albert_tf_checkpoint_to_pytorch": "tf_checkpoint_path pytorch_dump_path "

@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from albert_zh.common import storage
+from albert_zh.common import transfer
 import object_store
 from project_root import ROOT
 
@@ -24,7 +24,7 @@ def store(tmp_path):
     (tmp_path / "tls").mkdir()
     (tmp_path / "here").mkdir()
     with object_store.running(tmp_path / "tls") as running:
-        running.environment[storage.SCRATCH_VARIABLE] = str(tmp_path / "scratch")
+        running.environment[transfer.SCRATCH_VARIABLE] = str(tmp_path / "scratch")
         running.environment["PYTHONPATH"] = ROOT
         yield running
     assert os.listdir(str(tmp_path / "here")) == []  # no folder called gs:

@@ -7,7 +7,7 @@ import os
 import pytest
 import tensorflow.compat.v1 as tf
 
-from albert_zh.common import files, path_rules, storage
+from albert_zh.common import files, path_rules, storage, transfer
 from albert_zh.common.errors import UserError
 from project_root import ROOT
 
@@ -18,7 +18,7 @@ pytestmark = pytest.mark.skipif(IS_OLD, reason="TensorFlow 1.15 has no ram://")
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
     """A folder of the test's own in memory; the current folder must stay empty."""
-    monkeypatch.setenv(storage.SCRATCH_VARIABLE, str(tmp_path / "scratch"))
+    monkeypatch.setenv(transfer.SCRATCH_VARIABLE, str(tmp_path / "scratch"))
     (tmp_path / "here").mkdir()
     monkeypatch.chdir(tmp_path / "here")
     path = "ram://bucket/%s" % tmp_path.name
@@ -171,13 +171,13 @@ def test_patterns_and_folders(folder):
 
 def test_local_copies_follow_the_remote_file(folder):
     put(folder + "/a.bin", b"old")
-    first = storage.local_copy(folder + "/a.bin")
-    assert storage.local_copy(folder + "/a.bin") == first
+    first = transfer.local_copy(folder + "/a.bin")
+    assert transfer.local_copy(folder + "/a.bin") == first
     tf.gfile.Remove(folder + "/a.bin")  # in memory a file that is there would be appended to
     put(folder + "/a.bin", b"newer")
-    with open(storage.local_copy(folder + "/a.bin"), "rb") as handle:
+    with open(transfer.local_copy(folder + "/a.bin"), "rb") as handle:
         assert handle.read() == b"newer"
-    assert storage.local_copy("/a/local/path") == "/a/local/path"
+    assert transfer.local_copy("/a/local/path") == "/a/local/path"
 
 
 def test_a_replaced_folder_has_the_new_files_alone(folder, tmp_path):
@@ -188,7 +188,7 @@ def test_a_replaced_folder_has_the_new_files_alone(folder, tmp_path):
     (new / "sub").mkdir(parents=True)
     (new / "model.ckpt.index").write_text("new")
     (new / "sub" / "y").write_text("new")
-    storage.replace_folder(str(new), folder + "/best")
+    transfer.replace_folder(str(new), folder + "/best")
     assert storage.files_below(folder + "/best") == [
         folder + "/best/model.ckpt.index",
         folder + "/best/sub/y",

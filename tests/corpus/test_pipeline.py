@@ -117,7 +117,13 @@ def test_a_killed_run_goes_on_and_ends_as_if_it_had_not_been(flags, number, stat
     assert resumed.returncode == 0
     assert finished.items() <= later.items()  # what was finished was not made again
     assert files.sha256_of_file(str(tmp_path / "records")) == files.sha256_of_file(str(expected))
-    assert sorted(os.listdir(str(tmp_path))) == ["expected", "records", "text.txt"]
+    assert sorted(os.listdir(str(tmp_path))) == [
+        "expected",
+        "expected.count",
+        "records",
+        "records.count",
+        "text.txt",
+    ]
     # Statistics are of the whole run.
     assert statistics.split("time")[0] == done.stdout.split("time")[0]
 

@@ -1,0 +1,170 @@
+"""Copies between remote storage and this machine, and the scratch folder for what must be local.
+
+transfer.upload("/tmp/x", "gs://bucket/x")
+with open(transfer.local_copy("gs://bucket/x"), "rb") as handle: ...
+"""
+
+import contextlib
+import errno
+import hashlib
+import os
+import posixpath
+import socket
+import stat
+import tempfile
+from typing import Any, Callable
+
+from albert_zh.common import storage
+
+SCRATCH_VARIABLE = "ALBERT_ZH_SCRATCH"  # environment variable that names the scratch folder
+
+
+def _write_blocks(path, content):
+    """Writes a remote file of what a local one holds, also where that is nothing."""
+    with storage.gfile().GFile(path, "wb") as handle:
+        handle.write(b"")
+        for block in iter(lambda: content.read(storage.BLOCK_BYTES), b""):
+            handle.write(block)
+
+
+def upload(source: str, target: str) -> None:
+    """Writes a local file to remote storage under a partial name and then renames it.
+
+    Raises:
+        StorageError: when it cannot be written; nothing is left behind then.
+    """
+    partial = "%s.partial-%s-%d" % (target, socket.gethostname(), os.getpid())
+    storage.make_folders(posixpath.dirname(target))
+    try:
+        with storage.explained(target), open(source, "rb") as content:
+            _write_blocks(partial, content)
+        if storage.size(partial) != os.path.getsize(source):
+            raise storage.StorageError(
+                errno.EIO, "was not written whole", target, storage.TRY_AGAIN
+            )
+        storage.rename(partial, target)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            storage.remove(partial)
+        raise
+
+
+def download(source: str, target: str, progress: Callable[[int], Any] = lambda size: None) -> None:
+    """Copies a remote file to a local one, which appears whole or not at all."""
+    partial = "%s.partial-%d" % (target, os.getpid())
+    try:
+        with storage.open_binary(source) as content, open(partial, "wb") as handle:
+            for block in iter(lambda: content.read(storage.BLOCK_BYTES), b""):
+                handle.write(block)
+                progress(len(block))
+        os.replace(partial, target)
+    finally:
+        with contextlib.suppress(OSError):
+            os.remove(partial)
+
+
+def scratch_folder(path: str) -> str:
+    """The local folder for what belongs to a remote path but must be local, made if missing.
+
+    It is the same each time for the same path and user: what a killed run left is there again.
+    It is below the folder that the environment variable ALBERT_ZH_SCRATCH names, or the system's
+    folder for temporary files.
+    """
+    root = os.environ.get(SCRATCH_VARIABLE) or os.path.join(
+        tempfile.gettempdir(), "albert_zh-%d" % (os.getuid() if hasattr(os, "getuid") else 0)
+    )
+    os.makedirs(root, mode=0o700, exist_ok=True)
+    status = os.stat(root)
+    if hasattr(os, "getuid") and (status.st_uid != os.getuid() or not stat.S_ISDIR(status.st_mode)):
+        raise storage.StorageError(
+            errno.EACCES, "is another user's", root, "name a folder with %s" % SCRATCH_VARIABLE
+        )
+    name = hashlib.sha256(storage.normalized(path).encode("utf-8", "surrogateescape")).hexdigest()[
+        :16
+    ]
+    folder = os.path.join(root, name)
+    os.makedirs(folder, exist_ok=True)
+    return folder
+
+
+def local_copy(path: str) -> str:
+    """A local file with a remote one's content, for libraries that read local files alone.
+
+    A local path is its own copy. The copy is kept in the scratch folder and made again when the
+    remote file has another size or time.
+    """
+    if not storage.is_remote(path):
+        return path
+    digest = hashlib.sha256(storage.fingerprint(path).encode()).hexdigest()[:8]
+    target = os.path.join(scratch_folder(posixpath.dirname(path)), digest)
+    os.makedirs(target, exist_ok=True)
+    target = os.path.join(target, posixpath.basename(path))
+    if not os.path.exists(target):
+        download(path, target)
+    return target
+
+
+def local_copy_of_folder(path: str) -> str:
+    """The same for a folder with all files below it."""
+    if not storage.is_remote(path):
+        return path
+    paths = storage.files_below(path)
+    state = "\n".join("%s %s" % (name, storage.fingerprint(name)) for name in paths)
+    digest = hashlib.sha256(state.encode()).hexdigest()[:8]
+    target = os.path.join(scratch_folder(path), digest, posixpath.basename(path.rstrip("/")))
+    for name in paths:
+        copy = os.path.join(target, os.path.relpath(name[len(path.rstrip("/")) + 1 :], "."))
+        os.makedirs(os.path.dirname(copy), exist_ok=True)
+        if not os.path.exists(copy):
+            download(name, copy)
+    return target
+
+
+def upload_folder(source: str, target: str) -> None:
+    """Writes all files below a local folder to a remote one.
+
+    Args:
+        source: local folder.
+        target: remote folder; other files of it stay.
+    """
+    for name in _names_below(source):
+        upload(os.path.join(source, name), posixpath.join(target, name))
+
+
+def replace_folder(source: str, target: str) -> None:
+    """Writes a local folder's files to a remote one, in place of those that it has.
+
+    All are uploaded under another name first. What makes a model visible goes first and comes last,
+    so that nobody reads a mixture.
+
+    Args:
+        source: local folder.
+        target: remote folder to make or replace.
+    """
+    partial = "%s.partial-%s-%d" % (target, socket.gethostname(), os.getpid())
+    names = _names_below(source)
+    try:
+        upload_folder(source, partial)
+        former = storage.files_below(target) if storage.is_folder(target) else []
+        for path in sorted(former, key=lambda path: not _makes_visible(path)):
+            storage.remove(path)
+        for name in names:
+            storage.make_folders(posixpath.dirname(posixpath.join(target, name)))
+            storage.rename(posixpath.join(partial, name), posixpath.join(target, name))
+    finally:
+        with contextlib.suppress(OSError):
+            storage.remove_tree(partial)
+
+
+def _names_below(folder):
+    """Paths of all files below a local folder, from there; what makes a model visible is last."""
+    names = [
+        os.path.relpath(os.path.join(place, name), folder)
+        for place, _, found in os.walk(folder)
+        for name in found
+    ]
+    return sorted(sorted(names), key=_makes_visible)
+
+
+def _makes_visible(name):
+    return name.endswith((".index", "saved_model.pb"))
