@@ -142,7 +142,7 @@ def records_of(arguments, setting, folder):
     about = record_files.inspected(
         [arguments.records], setting.max_seq_length, setting.max_predictions, "records"
     )
-    return source_of(about.files, about.num_records, setting)
+    return source_of(about.files, sum(about.counts), setting)
 
 
 def write_records(setting, mean_length, folder):

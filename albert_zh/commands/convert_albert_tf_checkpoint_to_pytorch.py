@@ -20,7 +20,6 @@ from albert_zh.common.errors import (  # first: it quietens TensorFlow
 )
 
 # isort: split
-import tensorflow.compat.v1 as tf
 
 from albert_zh.common import config_flag, files, path_rules, validation
 from albert_zh.conversion import pytorch_files, pytorch_names
@@ -212,7 +211,7 @@ def read_model(prefix, config, encoder_only=False):
         raise UserError("%s: %s is %s, expected %s" % (prefix, name, found, shape))
     heads = () if encoder_only else _heads(parts, set(assignment.names.values()))
     wanted = set(parts["encoder"]).union(*(parts[head] for head in heads))
-    reader = tf.train.load_checkpoint(prefix)
+    reader = checkpoint_files.open_reader(prefix)
     values = {
         name: reader.get_tensor(source)
         for source, name in assignment.names.items()

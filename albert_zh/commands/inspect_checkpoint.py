@@ -24,7 +24,6 @@ from albert_zh.common.errors import (  # first: it quietens TensorFlow
 )
 
 # isort: split
-import tensorflow.compat.v1 as tf
 
 from albert_zh.common import config_flag, files, path_rules
 from albert_zh.conversion import pytorch_files, pytorch_names
@@ -133,14 +132,16 @@ def read_contents(path):
         return _read_pytorch(pytorch_files.find_weights(path))
     prefix = _find_prefix(path)
     checkpoint_files.read_shapes(prefix)  # the error, if it cannot be read
-    shapes = collections.OrderedDict((n, list(s)) for n, s in tf.train.list_variables(prefix))
+    reader = checkpoint_files.open_reader(prefix)
+    shapes = reader.get_variable_to_shape_map()
+    shapes = collections.OrderedDict((n, list(s)) for n, s in sorted(shapes.items()))
     state = {n: s for n, s in shapes.items() if checkpoint_files.is_training_state(n)}
     weights = {n: s for n, s in shapes.items() if n not in state}
     data = [path for path in _files_of_checkpoint(prefix) if ".data-" in os.path.basename(path)]
     step = None
     if GLOBAL_STEP in state and data:
         checkpoint_files.check_readable(prefix)
-        step = int(tf.train.load_variable(prefix, GLOBAL_STEP))
+        step = int(reader.get_tensor(GLOBAL_STEP))
     kind = "TensorFlow" if data else "TensorFlow, its index alone: the weights (.data) are missing"
     return prefix, Contents(weights, state, step, [prefix + ".index"] + data, kind)
 

@@ -192,6 +192,11 @@ def remove_all_but(folder: str, prefixes: Sequence[str]) -> None:
             storage.remove(path)
 
 
+def open_reader(prefix):
+    """The reader of a checkpoint's variables, by its very prefix, never a folder of that name."""
+    return tf.train.NewCheckpointReader(prefix)
+
+
 def read_shapes(prefix: str) -> Dict[str, List[int]]:
     """{name: shape} of a checkpoint's weights, optimizer state aside.
 
@@ -199,14 +204,14 @@ def read_shapes(prefix: str) -> Dict[str, List[int]]:
         UserError: if the files are no readable checkpoint.
     """
     try:
-        variables = tf.train.list_variables(prefix)
+        shapes = open_reader(prefix).get_variable_to_shape_map()
     except (tf.errors.OpError, ValueError) as error:
         raise UserError(
             "%s: not a readable TensorFlow checkpoint (damaged, or cut off while it was copied?): "
             "%s" % (prefix, system_errors.reason(error))
         ) from error
     return collections.OrderedDict(
-        (name, list(shape)) for name, shape in variables if not _SLOT.search(name)
+        (name, list(shape)) for name, shape in sorted(shapes.items()) if not _SLOT.search(name)
     )
 
 
@@ -217,7 +222,7 @@ def check_readable(prefix: str) -> None:
         UserError: if it is damaged.
     """
     try:
-        reader = tf.train.load_checkpoint(prefix)
+        reader = open_reader(prefix)
         for name in reader.get_variable_to_shape_map():
             reader.get_tensor(name)
     except (tf.errors.OpError, RuntimeError, IndexError, ValueError) as error:
@@ -286,7 +291,7 @@ def add_missing(prefix: str, values: Mapping[str, np.ndarray]) -> None:
         prefix: checkpoint prefix.
         values: {name: array}; of those that are there, the checkpoint's own stay.
     """
-    reader = tf.train.load_checkpoint(prefix)
+    reader = open_reader(prefix)
     missing = {name: value for name, value in values.items() if not reader.has_tensor(name)}
     if not missing:
         return
@@ -328,7 +333,7 @@ def fingerprint(prefix: str) -> str:
 
 def read_weights(prefix: str) -> Dict[str, np.ndarray]:
     """{name: array} of a checkpoint's weights and its global step, without optimizer slots."""
-    reader = tf.train.load_checkpoint(prefix)
+    reader = open_reader(prefix)
     names = list(read_shapes(prefix))
     if reader.has_tensor("global_step"):
         names.append("global_step")

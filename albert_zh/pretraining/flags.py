@@ -2,7 +2,7 @@
 
 from absl import flags
 
-from albert_zh.common import config_flag, files
+from albert_zh.common import config_flag, files, path_rules
 from albert_zh.common.errors import UserError
 from albert_zh.model import optimization
 from albert_zh.training import flags as run_flags
@@ -18,7 +18,17 @@ _GOOGLE_DEFAULTS = {
     "save_checkpoints_steps": 5000,
     "do_whole_word_mask": True,  # as google's records have it; for --masking=dynamic
     "ngram": 3,
+    "eval_timeout": 7200,
 }
+_REMOTE = (
+    "input_file",
+    "eval_file",
+    "vocab_file",
+    "bert_config_file",
+    "init_checkpoint",
+    "output_dir",
+    "export_dir",
+)
 _TABLE = (
     ("string", "input_file", None, "TFRecord files; patterns, separated by commas."),
     ("string", "eval_file", None, "TFRecord files of held-out text, to evaluate on."),
@@ -52,6 +62,20 @@ _TABLE = (
     ("integer", "ngram", 1, "The most words to mask in a row."),
     ("boolean", "span", False, "Whether to mask spans of up to 10 words."),
     (
+        "boolean",
+        "count_records",
+        True,
+        "Count the records of --input_file before the first step, by the .count files beside them "
+        "where there are any; false: not at all, and a resumed run reads what it has seen again.",
+    ),
+    (
+        "integer",
+        "eval_timeout",
+        0,
+        "Seconds that --do_eval without --do_train waits for the next checkpoint of a run "
+        "elsewhere; 0: it evaluates the newest one and ends.",
+    ),
+    (
         "float",
         "replaced_token_weight",
         0.0,
@@ -72,6 +96,7 @@ def define_flags(**defaults):
     for kind, name, default, help_text in _TABLE:
         getattr(flags, "DEFINE_" + kind)(name, defaults.get(name, default), help_text)
     flags.DEFINE_enum("optimizer", "lamb", sorted(optimization.OPTIMIZERS), "The optimizer.")
+    path_rules.serve_remote(FLAGS, _REMOTE)
 
 
 def define_google_flags():
@@ -97,7 +122,7 @@ def check_flags(options):
         "max_seq_length max_predictions_per_seq num_train_steps max_eval_steps "
         "gradient_accumulation_steps masked_lm_prob ngram".split(),
     )
-    run_flags.require_at_least_0(options, ["keep_checkpoint_max"])
+    run_flags.require_at_least_0(options, ["keep_checkpoint_max", "eval_timeout"])
     run_flags.check_seed(options.seed)
     if options.export_dir and files.is_same_path(options.export_dir, options.output_dir):
         raise UserError(

@@ -12,7 +12,7 @@ import collections
 import numpy as np
 import tensorflow.compat.v1 as tf
 
-from albert_zh.corpus import masking
+from albert_zh.pretraining import dynamic_masking, input_lanes
 from albert_zh.training import length_bucketing
 
 SHUFFLE_BUFFER = 50000  # records
@@ -24,13 +24,14 @@ _FOREVER = 1 << 40  # epochs
 RecordSource = collections.namedtuple(
     "RecordSource",
     "files num_records record_bytes max_seq_length max_predictions masking mask_id vocab_size "
-    "is_static",
+    "is_static counts",
 )
+RecordSource.__new__.__defaults__ = (None,)
 RecordSource.__doc__ = """Records of pre-training and what is done with each of them.
 
 Fields:
     files: list of TFRecord files.
-    num_records: records in all of them.
+    num_records: records in all of them, or None where they are not counted.
     record_bytes: average size of a record.
     max_seq_length: S.
     max_predictions: P.
@@ -38,90 +39,102 @@ Fields:
     mask_id: id of [MASK].
     vocab_size: V; random pieces have ids below it.
     is_static: bool, whether batches keep S and P (TPU) rather than shrink to what they hold.
+    counts: records of each file, or None where they are not counted.
 """
 
 
-class RecordGenerator:
-    """Random numbers that depend on a record's key alone, not on the batch it comes in.
-
-    Stands in for `numpy.random.RandomState` in the functions of `masking`, whose draws are all
-    [N, ...] with a row for each record. The numbers are SplitMix64's (Steele et al. 2014).
-    """
-
-    _STEP = np.uint64(0x9E3779B97F4A7C15)
-    _MULTIPLIERS = (np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB))
-
-    def __init__(self, seed, keys):
-        """Initializes the record generator.
-
-        Args:
-            seed: int.
-            keys: int64 [N, K], what identifies the records, such as epoch, file and place in it.
-        """
-        state = np.full(len(keys), np.uint64(seed % (1 << 64)))
-        for column in np.asarray(keys).T:
-            state = self._mixed(state ^ column.astype(np.uint64))
-        self._state = state  # [N]
-
-    def random_sample(self, shape):
-        """Float64 of a shape (N, ...), uniform in [0, 1)."""
-        width = int(np.prod(shape[1:]))
-        self._state = self._mixed(self._state)
-        counters = np.arange(1, width + 1, dtype=np.uint64) * self._STEP
-        bits = self._mixed(self._state[:, None] + counters)  # [N, width]
-        return (bits >> np.uint64(11)).astype(np.float64).reshape(shape) * 2.0**-53
-
-    def randint(self, low, high, shape):
-        """Int64 of a shape (N, ...), uniform in low to high - 1."""
-        return low + (self.random_sample(shape) * (high - low)).astype(np.int64)
-
-    def _mixed(self, bits):
-        bits = bits + self._STEP
-        for shift, multiplier in zip((30, 27), self._MULTIPLIERS):
-            bits = (bits ^ (bits >> np.uint64(shift))) * multiplier
-        return bits ^ (bits >> np.uint64(31))
-
-
-def training_batches(source, batch_size, seed, first_step, pack_by_length, num_replicas=1):
+def training_batches(
+    source,
+    batch_size,
+    seed,
+    first_step,
+    pack_by_length,
+    share=length_bucketing.ALONE,
+    num_lanes=1,
+):
     """Batches for training, without end.
 
     Args:
         source: `RecordSource`.
-        batch_size: B, records in a step of all replicas together; a multiple of `num_replicas`.
+        batch_size: B, records in a step of all replicas together; a multiple of the replicas.
         seed: of order and masking.
         first_step: steps that are done already: their batches are left out.
         pack_by_length: bool, whether batches are made of sequences of like length.
-        num_replicas: replicas that share a step; each element is one replica's part.
+        share: `length_bucketing.Share`, the replicas that share a step and this host's place among
+            those that feed them.
+        num_lanes: lanes that the records are parted into, see `input_lanes`.
 
     Returns:
-        `tf.data.Dataset` of dicts of [B / replicas, ...].
+        `tf.data.Dataset` of dicts of [B / replicas, ...]; each element is a replica's part.
     """
+    lanes = [
+        _batches_of_lane(source, lane, num_lanes, batch_size, seed, first_step, pack_by_length)
+        for lane in input_lanes.shares_of_host(num_lanes, share.num_pipelines, share.pipeline)
+    ]
+    batches = lanes[0]
+    if len(lanes) > 1:
+        batches = tf.data.Dataset.zip(tuple(lanes)).map(
+            lambda *rows: {name: tf.concat([r[name] for r in rows], 0) for name in rows[0]}
+        )
+    num_parts = share.num_replicas // share.num_pipelines
+    if num_parts > 1:
+        batches = batches.flat_map(lambda rows: _in_parts(rows, num_parts))
+    return length_bucketing.prefetched(batches.map(_shrinker(source), num_parallel_calls=2))
+
+
+def _batches_of_lane(source, lane, num_lanes, batch_size, seed, first_step, pack_by_length):
+    """A host's rows [B / lanes / parts, ...] of each step, of one lane; arguments as above."""
+    size = batch_size // num_lanes
     num_steps = max(1, WINDOW // batch_size)  # of a window
     first_window = first_step // num_steps
-    epoch, num_seen = divmod(first_window * num_steps * batch_size, source.num_records)
+    num_seen = first_window * num_steps * size
+    records = _records_from(source, lane.lane, num_lanes, seed, num_seen)
+    windows = records.batch(num_steps * size, drop_remainder=True)
+    windows = windows.map(_parser(source, seed), num_parallel_calls=2)
+    if pack_by_length:
+        windows = windows.enumerate(first_window).map(_packer(size, seed, num_lanes))
+    batches = windows.flat_map(lambda rows: _in_parts(rows, num_steps))
+    batches = batches.skip(first_step % num_steps)
+    if lane.num_parts == 1:
+        return batches
+    return batches.map(lambda rows: _part_of(rows, lane.part, size // lane.num_parts))
+
+
+def _in_parts(rows, num_parts):
+    """A dataset of equal parts of rows [N, ...]."""
+    size = rows["input_ids"].shape.as_list()[0] // num_parts
+    return tf.data.Dataset.from_tensor_slices(
+        {
+            name: tf.reshape(values, [num_parts, size] + values.shape.as_list()[1:])
+            for name, values in rows.items()
+        }
+    )
+
+
+def _part_of(rows, number, size):
+    return {name: values[number * size : (number + 1) * size] for name, values in rows.items()}
+
+
+def _records_from(source, lane, num_lanes, seed, num_seen):
+    """The keyed records of a lane, epoch after epoch, behind those that were seen already."""
+    ranges, num_records = input_lanes.ranges_of_lane(
+        source.counts, len(source.files), lane, num_lanes
+    )
+    if num_lanes == 1:
+        num_records = source.num_records
+    epoch, num_skipped = divmod(num_seen, num_records) if num_records else (0, 0)
+    buffer_size = max(1, min(SHUFFLE_BUFFER, num_records or SHUFFLE_BUFFER) // num_lanes)
+    seed += lane << 32  # each lane has an order of its own; the first lane that of a run alone
 
     def shuffled(number):
-        records = _records_of_epoch(source, number, seed)
-        skipped = tf.where(tf.equal(number, epoch), tf.cast(num_seen, tf.int64), 0)
+        records = _keyed_records(source, number, ranges).shuffle(
+            buffer_size, seed=seed + number, reshuffle_each_iteration=False
+        )
+        skipped = tf.where(tf.equal(number, epoch), tf.cast(num_skipped, tf.int64), 0)
         return records.skip(skipped)
 
     records = tf.data.Dataset.range(epoch, _FOREVER).flat_map(shuffled)
-    windows = records.batch(num_steps * batch_size, drop_remainder=True)
-    windows = windows.map(_parser(source, seed), num_parallel_calls=2)
-    if pack_by_length:
-        windows = windows.map(_packer(batch_size, seed))
-
-    def parts(window):
-        shape = [num_steps * num_replicas, batch_size // num_replicas]
-        return tf.data.Dataset.from_tensor_slices(
-            {
-                name: tf.reshape(values, shape + values.shape.as_list()[1:])
-                for name, values in window.items()
-            }
-        )
-
-    batches = windows.flat_map(parts).skip(first_step % num_steps * num_replicas)
-    return length_bucketing.prefetched(batches.map(_shrinker(source), num_parallel_calls=2))
+    return records if num_records else records.skip(num_seen)
 
 
 def evaluation_batches(source, batch_size, seed):
@@ -135,29 +148,28 @@ def evaluation_batches(source, batch_size, seed):
     Returns:
         `tf.data.Dataset` of dicts of [B, ...]; with `source.is_static` all are of B.
     """
-    records = _keyed_records(source, epoch=0).batch(batch_size, drop_remainder=source.is_static)
+    ranges, _ = input_lanes.ranges_of_lane(None, len(source.files), lane=0, num_lanes=1)
+    records = _keyed_records(source, 0, ranges).batch(batch_size, drop_remainder=source.is_static)
     return length_bucketing.prefetched(records.map(_parser(source, seed)).map(_shrinker(source)))
 
 
-def _keyed_records(source, epoch):
-    """((epoch, file, place), serialized record) of all files, interleaved in a fixed order."""
+def _keyed_records(source, epoch, ranges):
+    """((epoch, file, place), serialized record) of files' ranges, interleaved in a fixed order."""
+    has_parts = any(chosen[1:] != (0, -1, 1, 0) for chosen in ranges)
 
-    def of_file(number, name):
+    def of_range(chosen, name):
+        # Unstacked, they would let TensorFlow 2.15 optimize the graph without end.
+        number, first, count, stride, offset = (chosen[at] for at in range(len(ranges[0])))
         records = tf.data.TFRecordDataset(name).enumerate()
+        if has_parts:
+            records = records.skip(first).take(count).shard(stride, offset)
         return records.map(
             lambda place, record: (tf.stack([tf.cast(epoch, tf.int64), number, place]), record)
         )
 
-    numbers = np.arange(len(source.files), dtype=np.int64)
-    return tf.data.Dataset.from_tensor_slices((numbers, source.files)).interleave(
-        of_file, cycle_length=min(_INTERLEAVED_FILES, len(source.files)), block_length=1
-    )
-
-
-def _records_of_epoch(source, epoch, seed):
-    buffer_size = min(SHUFFLE_BUFFER, source.num_records)
-    return _keyed_records(source, epoch).shuffle(
-        buffer_size, seed=seed + epoch, reshuffle_each_iteration=False
+    names = [source.files[chosen.file] for chosen in ranges]
+    return tf.data.Dataset.from_tensor_slices((np.array(ranges, np.int64), names)).interleave(
+        of_range, cycle_length=min(_INTERLEAVED_FILES, len(ranges)), block_length=1
     )
 
 
@@ -182,7 +194,9 @@ def _parser(source, seed):
         with tf.control_dependencies([is_known]):  # a GPU would take what is beyond for zeros
             features["input_ids"] = tf.identity(features["input_ids"])
         if source.masking is not None:
-            features = _masked(source, seed, keys, features)
+            features = dynamic_masking.masked_features(
+                features, source.masking, source.mask_id, source.vocab_size, seed, keys
+            )
         return {
             name: values if values.dtype == tf.float32 else tf.cast(values, tf.int32)
             for name, values in features.items()
@@ -191,38 +205,14 @@ def _parser(source, seed):
     return parse
 
 
-def _masked(source, seed, keys, features):
-    """Features of unmasked records [N, S] as `masking.masked_features` masks them."""
-    names = ["input_ids", "input_mask", "segment_ids", "token_boundary"]
-    made = ["input_ids", "masked_lm_positions", "masked_lm_ids", "masked_lm_weights"]
-
-    def mask(keys, *values):
-        masked = masking.masked_features(
-            dict(zip(names, values)),
-            source.masking,
-            source.mask_id,
-            source.vocab_size,
-            RecordGenerator(seed, keys),
-        )
-        return [masked[name].astype(dtype) for name, dtype in zip(made, dtypes)]
-
-    dtypes = [np.int64, np.int64, np.int64, np.float32]
-    arrays = tf.numpy_function(mask, [keys] + [features[name] for name in names], dtypes)
-    features = {name: features[name] for name in features if name != "token_boundary"}
-    num_records = features["input_ids"].shape[0]
-    widths = [source.max_seq_length] + 3 * [source.max_predictions]
-    for name, width, array in zip(made, widths, arrays):
-        array.set_shape([num_records, width])
-        features[name] = array
-    return features
-
-
-def _packer(batch_size, seed):
+def _packer(batch_size, seed, num_lanes):
     """The function that sorts a window by length and brings its batches into random order."""
 
-    def pack(window):
+    def pack(number, window):
         lengths = tf.reduce_sum(window["input_mask"], axis=1)
         place = tf.reduce_sum(window["input_ids"][:, :8])  # another order in each window
+        if num_lanes > 1:  # all lanes have batches of like length in the same step
+            place = tf.cast(number, tf.int32)
         order = length_bucketing.order_by_length(lengths, batch_size, [seed, place])
         return {name: tf.gather(values, order) for name, values in window.items()}
 

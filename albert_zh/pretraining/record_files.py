@@ -1,11 +1,12 @@
 """What TFRecord files of pre-training hold, found out before and, after an error, behind training.
 
 about = inspected(paths, max_seq_length=128, max_predictions=20, flag="input_file")
-about.num_records
+sum(about.counts)
 first_fault(about.files, ...)  # "FILE, record 17: ..." or None
 """
 
 import collections
+import concurrent.futures
 import contextlib
 import os
 
@@ -16,31 +17,35 @@ from albert_zh.common import files
 from albert_zh.common.errors import UserError
 from albert_zh.common.messages import say
 from albert_zh.common.progress import progress_bar
-from albert_zh.corpus import tfrecords
+from albert_zh.corpus import record_counts, tfrecords
 
 _CHECKED_TOGETHER = 1024  # records
 _COUNTED_RECORDS = 20000
 _WAYS_OUT = ": write the file again, or leave damaged records out with --skip_corrupt_records=true"
+_FILES_AT_ONCE = 8  # that are counted; those of remote storage are waited for
 _MOST_EXAMPLES = 3  # places that a message names
 
-Inspection = collections.namedtuple("Inspection", "files num_records is_masked")
+Inspection = collections.namedtuple("Inspection", "files counts is_masked")
 Inspection.__doc__ = """What `inspected` found.
 
 Fields:
     files: list of str.
-    num_records: int, records in all files.
+    counts: list of int, records of each file; None where they are not counted.
     is_masked: bool; False for records of `--masking=dynamic`.
 """
 
 
-def inspected(paths, max_seq_length, max_predictions, flag):
+def inspected(paths, max_seq_length, max_predictions, flag, is_counted=True):
     """Counts records and checks that they are what the flags say, by the first of each file.
+
+    Where an index beside a file has its number (`record_counts`), the file is not read through.
 
     Args:
         paths: list of TFRecord files.
         max_seq_length: S that is expected.
         max_predictions: P that is expected of masked records.
         flag: the flag to name in errors.
+        is_counted: bool, whether to count the records.
 
     Returns:
         `Inspection`.
@@ -48,29 +53,42 @@ def inspected(paths, max_seq_length, max_predictions, flag):
     Raises:
         UserError: for a file that is damaged, empty, or holds other records.
     """
-    counts, kinds = [], set()
-    for path in progress_bar("counting records", len(paths), "file", iterable=paths, leave=False):
+
+    def look(path):
         with _opened(path) as content:
-            count = 0
-            try:
-                for count, place in enumerate(tfrecords.record_places(content), 1):
-                    if count == 1:
-                        kinds.add(
-                            _checked_kind(path, content, place, max_seq_length, max_predictions)
-                        )
-            except tfrecords.Damage as damage:
-                raise UserError("%s, %s%s" % (path, damage, _WAYS_OUT)) from damage
-            counts.append(count)
+            return _kind_and_count(path, content, max_seq_length, max_predictions, is_counted)
+
+    with concurrent.futures.ThreadPoolExecutor(_FILES_AT_ONCE) as pool:
+        looks = pool.map(look, paths)
+        looks = list(
+            progress_bar("counting records", len(paths), "file", iterable=looks, leave=False)
+        )
+    looks = [(path, kind, count) for path, (kind, count) in zip(paths, looks) if count]
+    kinds = {kind for _, kind, _ in looks}
     if len(kinds) > 1:
         raise UserError(
             "--%s: some files hold masked records and some unmasked ones (--masking=dynamic): "
             "expected one kind" % flag
         )
-    if not sum(counts):
+    if not looks:
         raise UserError("--%s: no record in %s" % (flag, ", ".join(paths[:_MOST_EXAMPLES])))
-    return Inspection(
-        [path for path, count in zip(paths, counts) if count], sum(counts), kinds.pop()
-    )
+    counts = [count for _, _, count in looks] if is_counted else None
+    return Inspection([path for path, _, _ in looks], counts, kinds.pop())
+
+
+def _kind_and_count(path, content, max_seq_length, max_predictions, is_counted):
+    """(whether a file's first record is masked, its number of records, or 1 where not counted)."""
+    kind, count = None, 0
+    indexed = record_counts.read(path) if is_counted else 1
+    try:
+        for count, place in enumerate(tfrecords.record_places(content), 1):
+            if count == 1:
+                kind = _checked_kind(path, content, place, max_seq_length, max_predictions)
+            if indexed:
+                return kind, indexed
+    except tfrecords.Damage as damage:
+        raise UserError("%s, %s%s" % (path, damage, _WAYS_OUT)) from damage
+    return kind, count
 
 
 def _opened(path):

@@ -3,9 +3,10 @@
 import math
 import os
 
+from albert_zh.common import storage
 from albert_zh.common.errors import UserError
 from albert_zh.common.messages import say
-from albert_zh.corpus import masking
+from albert_zh.corpus import masking, record_counts
 from albert_zh.corpus import reader as corpus_reader
 from albert_zh.pretraining import input_pipeline, record_files
 from albert_zh.text import tokenization
@@ -23,7 +24,7 @@ def vocabulary_file(options, config):
         UserError: if the vocabulary is not the model's.
     """
     beside = tokenization.vocabulary_in_folder(os.path.dirname(options.bert_config_file))
-    path = options.vocab_file or (beside if os.path.exists(beside) else None)
+    path = options.vocab_file or (beside if storage.exists(beside) else None)
     num_entries = None if path is None else tokenization.num_entries(path)
     run_flags.check_sizes(options, config, path, num_entries)
     return path
@@ -44,17 +45,22 @@ def record_source(options, flag, config, vocab_file):
     Raises:
         UserError: if there are no records, or they do not fit the flags.
     """
-    paths = corpus_reader.input_files(getattr(options, flag), flag)
+    patterns = getattr(options, flag)
+    paths = corpus_reader.input_files(patterns, flag)
+    paths = [path for path in paths if not record_counts.is_index(path)]
     if options.skip_corrupt_records:
         copies = os.path.join(options.output_dir, "repaired", flag)
         paths = record_files.repaired(paths, copies)
+    is_counted = options.count_records or flag != "input_file"
     about = record_files.inspected(
-        paths, options.max_seq_length, options.max_predictions_per_seq, flag
+        paths, options.max_seq_length, options.max_predictions_per_seq, flag, is_counted
     )
+    num_records = sum(about.counts) if is_counted else None
     return input_pipeline.RecordSource(
         files=about.files,
-        num_records=about.num_records,
-        record_bytes=sum(map(os.path.getsize, about.files)) / about.num_records,
+        num_records=num_records,
+        record_bytes=sum(map(storage.size, about.files)) / num_records if is_counted else None,
+        counts=about.counts,
         max_seq_length=options.max_seq_length,
         max_predictions=options.max_predictions_per_seq,
         masking=None if about.is_masked else masking_choice(options),
@@ -80,6 +86,8 @@ def evaluation_source(options, config, vocab_file, train_source):
     """The records of --eval_file, or without it those of training; arguments as above."""
     if options.eval_file:
         return record_source(options, "eval_file", config, vocab_file)
+    if options.do_eval and train_source.num_records is None:
+        raise UserError("--count_records=false: name the records to evaluate on (--eval_file)")
     if options.do_eval:
         say("warning: no --eval_file: evaluation is on --input_file, which training sees")
     return train_source

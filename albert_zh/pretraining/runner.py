@@ -10,15 +10,16 @@ import time
 
 from absl import flags
 import numpy as np
+import tensorflow.compat.v1 as tf
 
-from albert_zh.common import files
+from albert_zh.common import files, storage
 from albert_zh.common.errors import UserError
 from albert_zh.common.messages import say, time_and_memory
 from albert_zh.model import checkpoint_files, model_folder
 from albert_zh.model.config import AlbertConfig
 from albert_zh.pretraining import flags as pretraining_flags
+from albert_zh.pretraining import input_lanes, learning_rate, record_sources, waiting_evaluation
 from albert_zh.pretraining import input_pipeline as pretraining_input
-from albert_zh.pretraining import learning_rate, record_sources
 from albert_zh.pretraining import model_fn as pretraining_model_fn
 from albert_zh.pretraining.initial_weights import InitialWeights
 from albert_zh.text import tokenization
@@ -53,17 +54,31 @@ def run(sentence_name="next_sentence", ffn_groups=None):
     """
     pretraining_flags.check_flags(FLAGS)
     allocator.choose_allocator(FLAGS.plain)
-    with StopRequest() as stop, explained_errors(FLAGS.output_dir):
+    with StopRequest() as stop, explained_errors(FLAGS.output_dir), run_folder.uploaded_log(
+        FLAGS.output_dir, process_name(FLAGS)
+    ):
         job = Pretraining(FLAGS, sentence_name, ffn_groups)
         if FLAGS.do_train:
             job.train(stop)
         if run_flags.helper_name(FLAGS):
             return  # the worker that saves does the rest
-        if FLAGS.do_eval:
+        if FLAGS.do_eval and _waits_for_checkpoints(FLAGS):
+            job.evaluate_as_they_appear(stop)
+        elif FLAGS.do_eval:
             job.evaluate_newest(stop)
         if FLAGS.export_dir:
             job.export()
         job.summarize()
+
+
+def _waits_for_checkpoints(options):
+    """Whether this process evaluates what another one trains."""
+    return options.do_eval and not options.do_train and options.eval_timeout > 0
+
+
+def process_name(options):
+    """What the log of a process is named by that works beside the one which trains, or None."""
+    return "evaluation" if _waits_for_checkpoints(options) else run_flags.helper_name(options)
 
 
 class Pretraining:
@@ -85,12 +100,13 @@ class Pretraining:
             given = dict({"ffn_groups": ffn_groups}, **self._config.to_dict())
             self._config = AlbertConfig.from_dict(given)
         self._vocab_file = record_sources.vocabulary_file(options, self._config)
-        run_folder.open_output_folder(self._folder, run_flags.helper_name(options))
+        run_folder.open_output_folder(self._folder, process_name(options))
         run_flags.say_what_has_no_effect(options)
         about = (self._config, self._vocab_file)
         self._train_source = record_sources.record_source(options, "input_file", *about)
         self._eval_source = record_sources.evaluation_source(options, *about, self._train_source)
-        self._first_step = self._newest_step()
+        self._first_step = self._newest_step() if options.do_train else 0
+        self._num_lanes = self._lanes_of_run()
         self._learning_rate = learning_rate.chosen_rate(options)
         self._initial_weights = InitialWeights(options, self._config, self._train_source)
         self._estimator = self._make_estimator(self._initial_weights.checkpoint())
@@ -122,6 +138,15 @@ class Pretraining:
         newest = checkpoint_files.newest_of_training(self._folder)
         return 0 if newest is None else checkpoint_files.checkpoint_step(newest)
 
+    def _lanes_of_run(self):
+        """The lanes that the run's records are parted into: as many as it began with hosts."""
+        num_hosts = engine.num_hosts(self._options)
+        former = run_folder.former_settings(self._folder)["fixed"]
+        num_lanes = former.get("input lanes", 1 if former else num_hosts)
+        if self._options.do_train:
+            input_lanes.check_hosts(num_lanes, num_hosts)
+        return num_lanes
+
     def _run_settings(self):
         """(fixed, variable) settings of the run, see `run_folder.check_same_run`."""
         fixed = {"config": self._config.to_dict()}
@@ -142,7 +167,8 @@ class Pretraining:
         counts = variable if self._options.skip_corrupt_records else fixed
         source = self._train_source
         counts["number of records"] = source.num_records
-        counts["bytes of records"] = sum(map(os.path.getsize, source.files))
+        counts["bytes of records"] = sum(map(storage.size, source.files))
+        fixed["input lanes"] = self._num_lanes
         fixed["masking"] = source.masking and list(map(str, source.masking))
         return fixed, variable
 
@@ -177,7 +203,7 @@ class Pretraining:
         steps = loop.Steps(
             self._first_step, self._options.num_train_steps, self._options.save_checkpoints_steps
         )
-        with record_sources.named_faults(self._train_source):
+        with record_sources.named_faults(self._train_source), self._metrics:
             loop.train(
                 self._options,
                 self._estimator,
@@ -195,6 +221,9 @@ class Pretraining:
         source = self._train_source
         if self._first_step:
             say("continuing from step %d of %d", self._first_step, self._options.num_train_steps)
+        if source.num_records is None:
+            say("training: records in %d files, not counted", len(source.files))
+            return
         say(
             "training: %d records in %d files, %s, batch %d, %d steps: %.1f epochs; shuffled in a "
             "buffer of %d records (%.0f MB)",
@@ -217,15 +246,15 @@ class Pretraining:
 
     def _train_input_fn(self, params, input_context=None):
         share = length_bucketing.share_of(params, input_context)
-        batches = pretraining_input.training_batches(
+        return pretraining_input.training_batches(
             self._train_source,
             self._options.train_batch_size,
             self._options.seed,
             self._first_step,
             self._options.pack_by_length and not (self._options.use_tpu or self._options.plain),
-            share.num_replicas,
+            share,
+            self._num_lanes,
         )
-        return length_bucketing.of_pipeline(batches, share)
 
     def _eval_input_fn(self, params):
         share = length_bucketing.share_of(params)
@@ -244,11 +273,36 @@ class Pretraining:
         newest = checkpoint_files.newest_of_training(self._folder)
         if newest is None:
             raise UserError("%s holds no checkpoint: train first (--do_train=true)" % self._folder)
-        result = self._evaluate(checkpoint_files.checkpoint_step(newest), stop)
+        self._write_results(self._evaluate(checkpoint_files.checkpoint_step(newest), stop))
+
+    def _write_results(self, result):
+        """Writes the metrics of a checkpoint as `eval_results.txt`."""
         with files.atomic_write(os.path.join(self._folder, EVAL_RESULTS)) as handle:
             for name in sorted(result):
                 say("%s = %s", name, result[name])
                 handle.write("%s = %s\n" % (name, result[name]))
+
+    def evaluate_as_they_appear(self, stop):
+        """Evaluates each checkpoint of a run that trains elsewhere, until that has ended.
+
+        What was measured is kept in `metrics.evaluation.jsonl`; a checkpoint in it is not
+        evaluated again.
+
+        Args:
+            stop: `StopRequest`.
+        """
+        last_step, timeout = self._options.num_train_steps, self._options.eval_timeout
+        self._metrics = metrics_log.Metrics(self._folder, last_step, process_name(self._options))
+        done = {0} | {record["step"] for record in self._metrics.records if "dev" in record}
+        for prefix in waiting_evaluation.new_checkpoints(self._folder, done, last_step, timeout):
+            step = checkpoint_files.checkpoint_step(prefix)
+            try:
+                self._write_results(self._evaluate(step, stop))
+            except (tf.errors.OpError, ValueError):
+                if not waiting_evaluation.is_gone(prefix):
+                    raise
+                say("note: step %d was removed before it was evaluated", step)
+            self._metrics.flush()
 
     def _evaluated(self, step, stop):
         """Evaluates while training; what it returns would end that if it was true."""

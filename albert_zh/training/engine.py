@@ -7,6 +7,7 @@ from albert_zh.common.errors import UserError
 from albert_zh.common.messages import say
 from albert_zh.training import multi_worker
 
+_CORES_OF_HOST = 8  # of a TPU
 LOGGED_EVERY = 100  # steps between values of the speed for TensorBoard
 
 
@@ -51,6 +52,14 @@ def make_run_config(options, save_checkpoints_steps, strategy=None):
             per_host_input_for_training=tf.estimator.tpu.InputPipelineConfig.PER_HOST_V2,
         ),
     )
+
+
+def num_hosts(options):
+    """How many machines feed the devices of a run, by its flags and TF_CONFIG."""
+    if options.distribution == "multi_worker":
+        cluster = multi_worker.cluster()
+        return max(1, sum(len(cluster.get(kind, ())) for kind in ("chief", "worker")))
+    return max(1, options.num_tpu_cores // _CORES_OF_HOST) if options.use_tpu else 1
 
 
 def make_strategy(options):

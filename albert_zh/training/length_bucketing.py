@@ -18,6 +18,7 @@ ROW = "row"  # the feature with the position of a row that is not in order
 # How many replicas (TPU cores, devices) share a step, how many input pipelines feed them, which of
 # those this is.
 Share = collections.namedtuple("Share", "num_replicas num_pipelines pipeline")
+ALONE = Share(num_replicas=1, num_pipelines=1, pipeline=0)
 
 
 def share_of(params, input_context=None):
@@ -39,7 +40,7 @@ def share_of(params, input_context=None):
             input_context.num_input_pipelines,
             input_context.input_pipeline_id,
         )
-    return Share(1, 1, 0)
+    return ALONE
 
 
 def of_pipeline(batches, share):

@@ -2,12 +2,14 @@
 
 import json
 import os
+import time
 
 from albert_zh.common import files, plotting, storage, validation
 from albert_zh.common.errors import UserError
 from albert_zh.common.messages import say
 
 METRICS_FILE = "metrics.jsonl"
+_SECONDS_BETWEEN_UPLOADS = 60
 METRICS_RECORD = validation.record(
     {
         "step": validation.integer(0),
@@ -41,8 +43,23 @@ class Metrics:
         name = "metrics.%s.jsonl" % worker if worker else METRICS_FILE
         self._path = os.path.join(folder, name)
         self.records = self.read(folder, first_step, name)
+        self._write()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.flush()
+
+    def _write(self):
+        self._written = time.time()
         with files.atomic_write(self._path) as handle:
             handle.writelines(json.dumps(record) + "\n" for record in self.records)
+
+    def flush(self):
+        """Writes what is not in the file yet: in remote storage no line can be added to it."""
+        if storage.is_remote(self._path):
+            self._write()
 
     @staticmethod
     def read(folder, last_step, name=METRICS_FILE):
@@ -69,6 +86,10 @@ class Metrics:
         """Records values at a step."""
         record = dict(step=step, **values)
         self.records.append(record)
+        if storage.is_remote(self._path):
+            if time.time() - self._written > _SECONDS_BETWEEN_UPLOADS:
+                self._write()
+            return
         try:
             with open(self._path, "a", encoding="utf-8") as handle:
                 handle.write(json.dumps(record) + "\n")

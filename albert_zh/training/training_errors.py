@@ -1,11 +1,14 @@
 """Errors of TensorFlow in training, in words a user can act on."""
 
 import contextlib
+import re
 
 import tensorflow.compat.v1 as tf
 
-from albert_zh.common import system_errors
+from albert_zh.common import storage, system_errors
 from albert_zh.common.errors import UserError
+
+_REMOTE_PATH = re.compile(r"(gs|s3|hdfs|ram)://[^\s'\",;]+")
 
 
 class Explosion(Exception):
@@ -56,12 +59,24 @@ _EXPLANATIONS = (
 )
 
 
+def _explain_storage(error):
+    """Raises `UserError` for an error of TensorFlow that is about a file in remote storage."""
+    remote = _REMOTE_PATH.search(str(error))
+    of_content = (tf.errors.DataLossError, tf.errors.InvalidArgumentError)
+    if remote and isinstance(error, tf.errors.OpError) and not isinstance(error, of_content):
+        refused = storage.storage_error(remote.group(), error)
+        raise UserError(
+            "%s: %s: %s" % (refused.filename, refused.strerror, refused.way_out)
+        ) from error
+
+
 @contextlib.contextmanager
 def explained_errors(folder):
     """Turns what TensorFlow raises for full disks, bad folders, NaN ... into `UserError`."""
     try:
         yield
     except Exception as error:  # re-raised unless it is one of the table
+        _explain_storage(error)
         for kind, words, explanation in _EXPLANATIONS:
             if isinstance(error, kind) and words in str(error):
                 message = explanation.format(

@@ -146,7 +146,14 @@ def test_every_flag_of_text_is_known_to_name_a_path_or_none(command):
 _MODEL_CONVERSION = "bert_config_file config_file vocab_file"
 _DATA_CREATION = "input_file output_file vocab_file stats"
 # The flags at which commands take paths in remote storage.
+_PRETRAINING = (
+    "bert_config_file config_file eval_file export_dir init_checkpoint input_file output_dir "
+    "vocab_file"
+)
 SERVED = {
+    "run_pretraining": _PRETRAINING,
+    "run_pretraining_google": _PRETRAINING,
+    "run_pretraining_google_fast": _PRETRAINING,
     "create_pretraining_data": _DATA_CREATION,
     "create_pretraining_data_google": _DATA_CREATION,
     "resources/create_pretraining_data_roberta": _DATA_CREATION,

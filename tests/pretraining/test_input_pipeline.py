@@ -6,11 +6,15 @@ import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
 
+from albert_zh.common.errors import UserError
 from albert_zh.corpus import masking
+from albert_zh.pretraining import dynamic_masking, input_lanes
 from albert_zh.pretraining import flags as pretraining_flags
 from albert_zh.pretraining import input_pipeline as pretraining_input
 from albert_zh.pretraining import runner as pretraining_runner
+from albert_zh.training import length_bucketing
 import pretraining_workspace as small
+from record_generator import RecordGenerator
 
 FILES = [(24, 0), (16, 24)]  # number of records, the first one's
 NUM_RECORDS = 40
@@ -42,11 +46,20 @@ def sources(folder):
     }
 
 
-def batches(source, count, batch_size=8, first_step=0, packed=False, seed=1, replicas=1):
+def batches(
+    source,
+    count,
+    batch_size=8,
+    first_step=0,
+    packed=False,
+    seed=1,
+    share=length_bucketing.ALONE,
+    lanes=1,
+):
     """The first batches for training, as lists of arrays by name."""
     with tf.Graph().as_default(), tf.Session() as session:
         dataset = pretraining_input.training_batches(
-            source, batch_size, seed, first_step, packed, replicas
+            source, batch_size, seed, first_step, packed, share, lanes
         )
         features = tf.data.make_one_shot_iterator(dataset).get_next()
         return [session.run(features) for _ in range(count)]
@@ -118,7 +131,7 @@ def test_masking_anew_has_the_statistics_of_masking_once(monkeypatch):
     features = small.unmasked_records(4000)
     choice = masking.MaskingChoice(0.15, 4, masking.WHOLE_WORDS, True, False)
     keys = np.stack([np.zeros(4000, int), np.zeros(4000, int), np.arange(4000)], axis=1)
-    generators = pretraining_input.RecordGenerator(7, keys), np.random.RandomState(7)
+    generators = RecordGenerator(7, keys), np.random.RandomState(7)
     shares = []
     for generator in generators:
         masked = masking.masked_features(
@@ -144,7 +157,7 @@ def test_masking_anew_has_the_statistics_of_masking_once(monkeypatch):
 
 def test_record_generator_is_uniform_and_independent_between_records():
     keys = np.arange(3000).reshape(-1, 1)
-    generator = pretraining_input.RecordGenerator(1, keys)
+    generator = RecordGenerator(1, keys)
     first, second = generator.random_sample((3000, 4)), generator.random_sample((3000, 4))
     assert first.min() >= 0 and first.max() < 1
     for numbers in (first, second):
@@ -154,8 +167,78 @@ def test_record_generator_is_uniform_and_independent_between_records():
     assert np.abs(correlations).max() < 0.07
     assert abs(np.corrcoef(first[:-1, 0], first[1:, 0])[0, 1]) < 0.07
     np.testing.assert_array_equal(
-        pretraining_input.RecordGenerator(1, keys[5:6]).random_sample((1, 9))[0, :4], first[5]
+        RecordGenerator(1, keys[5:6]).random_sample((1, 9))[0, :4], first[5]
     )
+
+
+@pytest.mark.parametrize("weights", [masking.WHOLE_WORDS, masking.span_weights()])
+@pytest.mark.parametrize("whole_words", [True, False])
+def test_the_graph_masks_as_numpy_does(weights, whole_words):
+    """Number for number, also where words are longer than what is left to choose."""
+    generator = np.random.RandomState(1)
+    features = small.unmasked_records(300)
+    features["token_boundary"] &= generator.random_sample((300, small.SEQUENCE)) < 0.5
+    keys = generator.randint(0, 1 << 40, (300, 3))
+    choice = masking.MaskingChoice(0.3, small.PREDICTIONS, weights, whole_words, False)
+    expected = masking.masked_features(
+        features, choice, small.MASK, 30, RecordGenerator(2**63 + 5, keys)
+    )
+    with tf.Graph().as_default(), tf.Session() as session:
+        tensors = {name: tf.constant(values, tf.int64) for name, values in features.items()}
+        masked = dynamic_masking.masked_features(
+            tensors, choice, small.MASK, 30, 2**63 + 5, tf.constant(keys)
+        )
+        found = session.run(masked)
+        operations = {operation.type for operation in tf.get_default_graph().get_operations()}
+    del expected["token_boundary"]
+    assert sorted(found) == sorted(expected)
+    for name, values in expected.items():
+        np.testing.assert_array_equal(found[name], values, err_msg=name)
+    assert not {kind for kind in operations if "PyFunc" in kind}
+
+
+@pytest.mark.parametrize("kind, packed", [("unmasked", True), ("masked", False)])
+@pytest.mark.parametrize("is_counted", [True, False])
+@pytest.mark.parametrize("lanes, hosts", [(4, 4), (4, 2), (2, 4), (3, 1), (1, 2)])
+def test_hosts_have_the_rows_of_one_host(
+    sources, monkeypatch, kind, packed, is_counted, lanes, hosts
+):
+    monkeypatch.setattr(pretraining_input, "WINDOW", 24)
+    counts = [count for count, _ in FILES] if is_counted else None
+    source = sources[kind]._replace(counts=counts, num_records=40 if is_counted else None)
+    common = {"batch_size": 12, "packed": packed, "lanes": lanes, "first_step": 3}
+    whole = batches(source, 6, **common)
+    straight = batches(source, 9, **dict(common, first_step=0))[3:]
+    shares = [length_bucketing.Share(hosts, hosts, host) for host in range(hosts)]
+    of_hosts = [batches(source, 6, share=share, **common) for share in shares]
+    for step in range(6):
+        assert texts(whole[step]) == texts(straight[step])
+        joined = [text for host in of_hosts for text in texts(host[step])]
+        assert joined == texts(whole[step])
+
+
+@pytest.mark.parametrize("lanes", [2, 4, 5])
+def test_lanes_have_every_record_once(sources, monkeypatch, lanes):
+    monkeypatch.setattr(pretraining_input, "WINDOW", 20)
+    source = sources["unmasked"]._replace(counts=[count for count, _ in FILES])
+    found = batches(source, 4, batch_size=20, lanes=lanes)
+    expected = sorted(of_file(small.unmasked_records(NUM_RECORDS)))
+    for epoch in found[:2], found[2:]:
+        assert sorted(text for batch in epoch for text in texts(batch)) == expected
+
+
+def test_a_host_reads_its_share_of_the_files_alone():
+    ranges, count = input_lanes.ranges_of_lane([10, 20, 10, 0, 8], 5, lane=1, num_lanes=2)
+    assert count == 24
+    assert ranges == [
+        input_lanes.Range(1, 14, 6, 1, 0),
+        input_lanes.Range(2, 0, 10, 1, 0),
+        input_lanes.Range(4, 0, 8, 1, 0),
+    ]
+    ranges, count = input_lanes.ranges_of_lane(None, 5, lane=1, num_lanes=2)
+    assert [chosen.file for chosen in ranges] == [1, 3] and count is None
+    with pytest.raises(UserError, match="began on 4 hosts and cannot go on exactly on 3: give it"):
+        input_lanes.shares_of_host(4, 3, 0)
 
 
 def test_packed_batches_have_sequences_of_like_length(sources):
@@ -180,7 +263,7 @@ def test_batches_are_as_wide_as_their_records_need(sources):
 
 def test_replicas_get_their_parts_of_a_batch(sources):
     whole = batches(sources["masked"], 3)
-    parts = batches(sources["masked"], 6, replicas=2)
+    parts = batches(sources["masked"], 6, share=length_bucketing.Share(2, 1, 0))
     for number, batch in enumerate(whole):
         joined = texts(parts[2 * number]) + texts(parts[2 * number + 1])
         assert joined == texts(batch)

@@ -1,0 +1,53 @@
+"""Evaluation of a run that trains in another process, perhaps on another machine.
+
+    for prefix in new_checkpoints("gs://bucket/run", done={0}, last_step=125000, timeout=7200):
+        ...  # evaluate it
+
+The folder is only looked at: its lock and its `checkpoint` file are those of the run that trains.
+"""
+
+import os
+import time
+
+from albert_zh.common.messages import say
+from albert_zh.model import checkpoint_files
+
+_SECONDS_BETWEEN_LOOKS = 60
+
+
+def new_checkpoints(folder, done, last_step, timeout, sleep=time.sleep):
+    """Yields each checkpoint of a folder once, by step, as they appear.
+
+    Args:
+        folder: the output folder of the run.
+        done: set of steps that need no evaluation; those that are yielded are added.
+        last_step: the step whose checkpoint is the last.
+        timeout: seconds to wait for the next one.
+        sleep: function that waits for some seconds.
+
+    Yields:
+        prefix of a checkpoint.
+    """
+    waited, pause = 0, min(_SECONDS_BETWEEN_LOOKS, max(1, timeout // 60))
+    while True:
+        prefixes = checkpoint_files.checkpoints_of_training(folder)
+        fresh = [path for path in prefixes if checkpoint_files.checkpoint_step(path) not in done]
+        for prefix in fresh:
+            done.add(checkpoint_files.checkpoint_step(prefix))
+            yield prefix
+        if done and max(done) >= last_step:
+            return
+        if fresh:
+            waited = 0
+            continue
+        if waited >= timeout:
+            say("no new checkpoint in %s for %d seconds: evaluation ends", folder, waited)
+            return
+        sleep(pause)
+        waited += pause
+
+
+def is_gone(prefix):
+    """Whether a checkpoint was removed meanwhile by the run that keeps the newest ones."""
+    names = checkpoint_files.index_files(os.path.dirname(prefix))
+    return os.path.basename(prefix) + ".index" not in names
