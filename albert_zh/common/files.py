@@ -163,6 +163,7 @@ def one_at_a_time(folder: str) -> Iterator[None]:
     Raises:
         UserError: if it cannot be made.
     """
+    path_rules.check_local(folder)
     if fcntl is None:
         os.makedirs(folder, exist_ok=True)
         yield
