@@ -120,10 +120,7 @@ def run(google=False):
     paths = corpus_reader.input_files(
         FLAGS.input_file, leave_out=records + indices + _files_that_are_no_text()
     )
-    if FLAGS.runner == "beam":
-        for flag, named in (("input_file", paths), ("output_file", outputs)):
-            for path in named:
-                path_rules.check_local(path, "--%s=%s (with --runner=beam)" % (flag, path))
+    _check_runner(paths, outputs)
     _check_outputs(outputs)
     job = _job(google)
     pipeline.check(job)
@@ -147,6 +144,14 @@ def run(google=False):
     rows += [("written to", path) for path in outputs + _write_statistics(job, counts, notes)]
     for name, value in rows:
         print(printable("%-26s %s" % (name, value)))
+
+
+def _check_runner(paths, outputs):
+    """Raises `UserError` for a file that Beam's workers are not known to read or write."""
+    if FLAGS.runner == "beam":
+        for flag, named in (("input_file", paths), ("output_file", outputs)):
+            for path in named:
+                path_rules.check_local(path, "--%s=%s (with --runner=beam)" % (flag, path))
 
 
 def _runner():
