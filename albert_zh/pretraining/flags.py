@@ -70,6 +70,13 @@ _TABLE = (
     ),
     (
         "integer",
+        "input_lanes",
+        0,
+        "Lanes that the records of a new run are parted into for the hosts that read them; 0: as "
+        "many as hosts. Runs with equal lanes have the same records in each step.",
+    ),
+    (
+        "integer",
         "eval_timeout",
         0,
         "Seconds that --do_eval without --do_train waits for the next checkpoint of a run "
@@ -122,7 +129,7 @@ def check_flags(options):
         "max_seq_length max_predictions_per_seq num_train_steps max_eval_steps "
         "gradient_accumulation_steps masked_lm_prob ngram".split(),
     )
-    run_flags.require_at_least_0(options, ["keep_checkpoint_max", "eval_timeout"])
+    run_flags.require_at_least_0(options, ["keep_checkpoint_max", "eval_timeout", "input_lanes"])
     run_flags.check_seed(options.seed)
     if options.export_dir and files.is_same_path(options.export_dir, options.output_dir):
         raise UserError(

@@ -142,9 +142,16 @@ class Pretraining:
         """The lanes that the run's records are parted into: as many as it began with hosts."""
         num_hosts = engine.num_hosts(self._options)
         former = run_folder.former_settings(self._folder)["fixed"]
-        num_lanes = former.get("input lanes", 1 if former else num_hosts)
+        num_lanes = former.get("input lanes", 1 if former else self._options.input_lanes)
+        num_lanes = num_lanes or num_hosts
         if self._options.do_train:
             input_lanes.check_hosts(num_lanes, num_hosts)
+            if self._options.train_batch_size % num_lanes:
+                raise UserError(
+                    "--train_batch_size=%d is not a multiple of the %d lanes of the records "
+                    "(--input_lanes): change one of them"
+                    % (self._options.train_batch_size, num_lanes)
+                )
         return num_lanes
 
     def _run_settings(self):

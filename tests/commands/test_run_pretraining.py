@@ -255,19 +255,15 @@ def _worker_environments(count):
 
 
 @pytest.mark.slow
-def test_two_workers_give_the_weights_of_one_device(run, folder):
-    output = os.path.join(folder.folder, "workers")
-    arguments = folder.arguments(
-        input_file=folder.masked,
-        output_dir=output,
-        num_train_steps=20,
-        save_checkpoints_steps=10,
-        distribution="multi_worker",
-    )
+def test_two_workers_give_the_weights_of_one_device(folder):
+    alone, output = (os.path.join(folder.folder, name) for name in ("alone", "workers"))
+    settings = {"input_file": folder.masked, "num_train_steps": 20, "save_checkpoints_steps": 10}
+    small.run_here(folder.arguments(output_dir=alone, input_lanes=2, **settings))
+    arguments = folder.arguments(output_dir=output, distribution="multi_worker", **settings)
     workers = [small.run_process(arguments, env=env) for env in _worker_environments(2)]
     outputs = [worker.communicate(timeout=300)[0] for worker in workers]
     assert [worker.returncode for worker in workers] == [0, 0], outputs
-    assert_same_weights(variables_of(run), variables_of(output), atol=1e-5)
+    assert_same_weights(variables_of(alone), variables_of(output), atol=1e-5)
 
 
 def test_a_killed_run_goes_on_as_if_nothing_had_happened(folder):
