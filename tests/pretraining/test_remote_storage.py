@@ -76,7 +76,7 @@ def test_a_run_in_a_bucket_is_that_of_local_files(folder, tmp_path, capsys):
     shown = capsys.readouterr().out
     assert "log and lock until the run ends: " + str(tmp_path / "scratch") in shown
     with pytest.raises(UserError, match="another train_batch_size .8, now 4."):
-        small.run_here(arguments(folder, folder.bucket, train_batch_size=4))
+        small.run_here(arguments(folder, folder.bucket, train_batch_size=4, poly_power=0.0))
 
 
 def test_an_evaluation_job_evaluates_each_checkpoint_once(folder, capsys):
