@@ -18,7 +18,7 @@ LONGEST_CHAIN = 20  # modules that import one another in turn; the aim is 8
 LONGEST_REPEATED = 12  # lines of code
 
 # What is longer today. A file leaves the list when it is shorter; none may be added.
-LONG_MODULES = {"albert_zh/common/storage.py"}
+LONG_MODULES = set()  # type: set
 LONG_CLASSES = set()  # type: set
 LONG_FUNCTIONS = set()  # type: set
 
