@@ -113,13 +113,11 @@ def read_model(folder, task, config_file=None):
     """
     if not storage.is_folder(folder):
         raise UserError("--model_dir=%s: no such folder; expected a model folder" % folder)
-    prefix = checkpoint_files.find_checkpoint(folder)
-    checkpoint_files.check_readable(prefix)
-    config = read_config(folder, config_file)
-    shapes = checkpoint_matching.with_canonical_names(checkpoint_files.read_shapes(prefix))
-    heads = inference_graph.heads_of(shapes)
+    checkpoint_files.check_readable(checkpoint_files.find_checkpoint(folder))
+    opened = model_folder.open_folder(folder, config=read_config(folder, config_file))
+    config, prefix, heads = opened.config, opened.prefix, opened.heads
     _check_has_heads(prefix, heads, task)
-    num_labels = checkpoint_matching.num_labels(shapes) if "classification" in heads else None
+    num_labels = opened.num_outputs()
     weights = checkpoint_files.read_weights(prefix)
     weights.pop("global_step", None)
     checkpoint_files.as_float32(prefix, weights)  # raises for what is no number

@@ -32,7 +32,6 @@ from albert_zh.model import (
     inference_graph,
     label_map,
     model_folder,
-    modeling,
 )
 from albert_zh.tasks import outputs_graph, task_type
 from albert_zh.tasks import settings as task_settings
@@ -123,15 +122,12 @@ class CheckpointBackend:
         output_names: Sequence[str],
     ) -> None:
         """Arguments and errors as of `open_model`."""
-        prefix = _checkpoint_of(model_dir)
-        folder = model_dir if storage.is_folder(model_dir) else os.path.dirname(model_dir)
-        config_file = config_file or model_folder.config_in_folder(folder or ".")
-        config = modeling.AlbertConfig.from_json_file(config_file)
-        shapes = checkpoint_matching.with_canonical_names(checkpoint_files.read_shapes(prefix))
-        if inference_graph.TASK_HEAD not in inference_graph.heads_of(shapes):
+        opened = model_folder.open_folder(_checkpoint_of(model_dir), config_file)
+        config, prefix = opened.config, opened.prefix
+        if inference_graph.TASK_HEAD not in opened.heads:
             raise UserError("%s holds no classifier (output_weights): fine-tune it first" % prefix)
-        settings = task_settings.of_notes(FilesBeside(model_dir).settings)
-        self.num_outputs = checkpoint_matching.num_labels(shapes)
+        settings = task_settings.of_notes(opened.notes)
+        self.num_outputs = opened.num_outputs()
         self.longest = config.max_position_embeddings
         self.num_segments = config.type_vocab_size
         self.vocab_size = config.vocab_size

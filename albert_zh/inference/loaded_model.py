@@ -16,7 +16,6 @@ import tensorflow.compat.v1 as tf
 from albert_zh.common import path_rules, text_encodings, validation
 from albert_zh.common.errors import UserError
 from albert_zh.model import checkpoint_files, checkpoint_matching, inference_graph, model_folder
-from albert_zh.model.config import AlbertConfig
 from albert_zh.model.encoder import PRECISIONS
 from albert_zh.text import encoding, tokenization
 
@@ -254,16 +253,13 @@ def open_folder(
     check_arguments(
         model_dir=path, config_file=config_file, vocab_file=vocab_file, do_lower_case=do_lower_case
     )
-    prefix = checkpoint_files.find_checkpoint(checked_path(path))
-    folder = os.path.dirname(prefix) or "."
-    config_file = config_file or model_folder.config_in_folder(folder)
-    config = AlbertConfig.from_json_file(config_file)
-    vocab_file = vocab_file or tokenization.vocabulary_in_folder(folder)
+    opened = model_folder.open_folder(checked_path(path), config_file)
+    vocab_file = vocab_file or tokenization.vocabulary_in_folder(opened.folder)
     if do_lower_case is None:
-        do_lower_case = inference_graph.notes_of_folder(folder).get("do_lower_case", True)
+        do_lower_case = opened.notes.get("do_lower_case", True)
     tokenizer = tokenization.FullTokenizer(vocab_file, do_lower_case)
-    check_vocabulary(vocab_file, tokenizer, config.vocab_size)
-    return ModelFolder(prefix, config, vocab_file, tokenizer, do_lower_case)
+    check_vocabulary(vocab_file, tokenizer, opened.config.vocab_size)
+    return ModelFolder(opened.prefix, opened.config, vocab_file, tokenizer, do_lower_case)
 
 
 def check_vocabulary(

@@ -4,7 +4,7 @@ import contextlib
 import fnmatch
 import os
 import shutil
-from typing import Any, Iterator, Mapping
+from typing import Any, Dict, Iterator, List, Mapping, NamedTuple, Optional, Sequence
 import warnings
 
 import numpy as np
@@ -12,13 +12,54 @@ import tensorflow.compat.v1 as tf
 
 from albert_zh.common import files, package_files, path_rules, storage, transfer
 from albert_zh.common.errors import UserError
-from albert_zh.model import checkpoint_files, inference_graph
+from albert_zh.model import checkpoint_files, checkpoint_matching, inference_graph
 from albert_zh.model.config import AlbertConfig
 
 # The pre-trained models that commands take where none is named, the better one first.
 PRETRAINED = (os.path.join("prev_trained_model", "albert_tiny_zh"), "albert_starter_zh")
 
 _CONFIG_PATTERNS = ("albert_config*.json", "bert_config*.json", "config.json")
+
+
+class OpenedFolder(NamedTuple):
+    """A model folder whose config, notes and names of weights have been read."""
+
+    folder: str
+    prefix: str  # of its checkpoint
+    config: AlbertConfig
+    shapes: Dict[
+        str, Sequence[int]
+    ]  # {name as graphs have it: shape} of the checkpoint's variables
+    heads: List[str]  # keys of `inference_graph.HEADS` that the checkpoint has
+    notes: Dict[str, Any]  # content of fine_tuning.json, {} without one
+
+    def num_outputs(self) -> Optional[int]:
+        """Outputs of the head of a task; None without such a head."""
+        has_head = inference_graph.TASK_HEAD in self.heads
+        return checkpoint_matching.num_labels(self.shapes) if has_head else None
+
+
+def open_folder(
+    path: str, config_file: Optional[str] = None, config: Optional[AlbertConfig] = None
+) -> OpenedFolder:
+    """Opens a model folder for use, without reading its weights.
+
+    Args:
+        path: model folder or checkpoint prefix.
+        config_file: config JSON where it is not in the folder.
+        config: the config, where it has been read already.
+
+    Raises:
+        UserError: if config or checkpoint are missing or cannot be read.
+    """
+    prefix = checkpoint_files.find_checkpoint(path)
+    folder = os.path.dirname(prefix) or "."
+    if config is None:
+        config = AlbertConfig.from_json_file(config_file or config_in_folder(folder))
+    shapes = checkpoint_matching.with_canonical_names(checkpoint_files.read_shapes(prefix))
+    heads = inference_graph.heads_of(shapes)
+    notes = inference_graph.notes_of_folder(folder)
+    return OpenedFolder(folder, prefix, config, shapes, heads, notes)
 
 
 def pretrained_folder(flag: str = "model_dir") -> str:
