@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from albert_zh.common.errors import UserError
-from albert_zh.tasks.reading import original_windows
+from albert_zh.tasks.reading import answer_files, examples, original_windows, records
 from albert_zh.tasks.reading.original_windows import OriginalWindowMaker
 from albert_zh.tasks.reading.question_files import read_questions
 from albert_zh.tasks.reading.questions import Answer, Question
@@ -112,3 +112,47 @@ def test_sentencepiece_is_refused(tmp_path):
     model = train_sentencepiece(tmp_path, ["我 爱 北京 abc"] * 3, 20)
     with pytest.raises(UserError, match="--original_features needs a vocabulary of word pieces"):
         OriginalWindowMaker(tokenization.FullTokenizer(None, spm_model_file=model), 64, 8, 8)
+
+
+def test_the_kind_of_task_has_the_same_windows_and_answers(case, tmp_path):
+    expected, questions, maker, path = case
+    lengths = {name: expected[name] for name in ("doc_stride", "max_query_length")}
+    head = dict(lengths, original_features=True, max_answer_length=30, n_best_size=20)
+    scores = np.load(path("log_probs_%s.npz"))
+    ranker = records.Ranker(maker._tokenizer, expected["max_seq_length"], head, None)
+    files = answer_files.AnswerFiles(str(tmp_path), ranker)
+    windows = iter(expected["features_predict"])
+    with files:
+        for number, question in enumerate(questions):
+            rows = []
+            made, _ = records.records(question, maker._tokenizer, expected["max_seq_length"], head)
+            for record in made:
+                window = next(windows)
+                size = len(record["input_ids"])
+                assert record["input_ids"] == window["input_ids"][:size]
+                assert sum(window["input_mask"]) == size
+                assert record["span_mask"] == window["input_span_mask"][:size]
+                logits = {
+                    name + "_logits": scores["%s_%d" % (name, window["unique_id"])][:size]
+                    for name in ("start", "end")
+                }
+                rows.append(logits)
+            example = examples.QuestionExample(
+                "dev-%d" % number, question.text, question.context, None, question.id, ""
+            )
+            files.write(example, rows)
+    assert next(windows, None) is None
+    with open(path("dev_predictions_%s.json"), encoding="utf-8") as golden:
+        assert read_json(files.paths[0]) == json.load(golden)
+    with open(path("dev_nbest_predictions_%s.json"), encoding="utf-8") as golden:
+        for name, entries in json.load(golden).items():
+            ours = read_json(files.paths[1])[name]
+            assert [e["text"] for e in ours] == [e["text"] for e in entries]
+            assert [e["start_index"] for e in ours] == [e["start_index"] for e in entries]
+            for key in ("probability", "start_logit", "end_logit"):
+                assert [e[key] for e in ours] == pytest.approx([e[key] for e in entries], abs=1e-5)
+
+
+def read_json(path):
+    with open(path, encoding="utf-8") as content:
+        return json.load(content)
