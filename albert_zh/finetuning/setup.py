@@ -250,6 +250,7 @@ class Setup:
 
     def _feature_file(self, split):
         options = self.options
+        self._report_labels(split)
         settings = dict(
             vocabulary=self.tokenizer.sha256,
             do_lower_case=options.do_lower_case,
@@ -284,6 +285,15 @@ class Setup:
             )
             self.data.remarks["cut_in_" + split.name] = made.num_cut
         return made
+
+    def _report_labels(self, split):
+        """Reports which labels of a split do not fit its tokens."""
+        lines, remarks = self.kind.about_features(self.task, split, self.tokenizer)
+        for line in lines:
+            say("note: %s: %s", split.path, line)
+        self.data.remarks.update(
+            ("%s_in_%s" % (remark, split.name), count) for remark, count in remarks.items()
+        )
 
     def in_use(self, tuned):
         """The run's `ModelInUse`.

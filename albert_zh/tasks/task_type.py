@@ -236,6 +236,18 @@ class TaskType:
         """
         raise NotImplementedError
 
+    def about_features(
+        self, task: Any, split: Any, tokenizer: Any
+    ) -> Tuple[List[str], Dict[str, int]]:
+        """(lines for the user, {remark: count}) about labels that do not fit the tokens.
+
+        Args:
+            task: `datasets.Task`.
+            split: as of `read_split`.
+            tokenizer: `FullTokenizer`.
+        """
+        return [], {}
+
     # Model: B rows, F tokens, H hidden, C outputs
 
     def output_positions(self, settings: Any) -> Optional[Any]:

@@ -1,6 +1,7 @@
 """Sequence labelling: entities and words, by tags of word pieces or by scores of spans."""
 
 import os
+import re
 from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple
 
 import tensorflow.compat.v1 as tf
@@ -33,6 +34,9 @@ _HEADS = {
     labelling_flags.GLOBAL_POINTER: global_pointer.global_pointer_head,
     labelling_flags.EFFICIENT_GLOBAL_POINTER: global_pointer.efficient_global_pointer_head,
 }
+_ANY_LENGTH = 512  # of windows, which do not matter where labels are counted
+# A text of Chinese characters and these marks alone has a piece for each character.
+_MAY_HAVE_LONG_PIECES = re.compile("[^\u4e00-\u9fff，。！？、：；（）《》“”]")
 _SPAN_COLUMNS = ("span_starts", "span_ends", "span_types")
 
 
@@ -156,6 +160,27 @@ class SequenceLabelling(task_type.TaskType):
         ]
         return records, False
 
+    def about_features(
+        self, task: Any, split: Any, tokenizer: Any
+    ) -> Tuple[List[str], Dict[str, int]]:
+        counts = [self._label_counts(task, example, tokenizer) for example in split.examples]
+        total = features.added_counts(counts)
+        remarks = {"entities_inside_a_piece": total.inexact, "entities_left_out": total.left_out}
+        remarks = {name: count for name, count in remarks.items() if count}
+        return features.notes_of_counts(total), remarks
+
+    def _label_counts(self, task, example, tokenizer):
+        """`features.LabelCounts` of an example."""
+        gold = example.label or ()
+        if not _MAY_HAVE_LONG_PIECES.search(example.text_a):
+            return features.LabelCounts(len(gold), 0, 0)
+        encoded = predictions.encoded_text(task, example.text_a, tokenizer, _ANY_LENGTH)
+        return self.counts_of_text(task, encoded, gold)
+
+    def counts_of_text(self, task: Any, encoded: Any, gold: Sequence[Any]) -> Any:
+        """`features.LabelCounts` of a text's gold spans."""
+        return self.tags_of_text(task, encoded, gold)[1]
+
     def tags_of_text(self, task: Any, encoded: Any, gold: Any) -> Tuple[List[str], Any]:
         """(the gold tags of a text's pieces, `features.LabelCounts`)."""
         tag_ids, scheme = predictions.tag_table(tuple(task.labels))
@@ -250,6 +275,9 @@ class SpanLabelling(SequenceLabelling):
 
     def scheme_of(self, task: Any):
         return None
+
+    def counts_of_text(self, task: Any, encoded: Any, gold: Sequence[Any]) -> Any:
+        return features.span_rows(encoded, gold, self.ids_of(task))[1]
 
     def ids_of(self, task: Any):
         """{type: its number}."""

@@ -92,8 +92,8 @@ class LabellingScorer(scorer.Scorer):
         counts = entity_scores.TokenScorer()
         if predicted.tag_ids is None:
             self._strict.append(set(predicted.spans))
-            _, label_counts = features.span_rows(
-                predicted.encoded, example.label, self._kind.ids_of(self._use.task)
+            label_counts = self._kind.counts_of_text(
+                self._use.task, predicted.encoded, example.label
             )
         else:
             gold, label_counts = self._kind.tags_of_text(

@@ -243,6 +243,31 @@ def test_overlapping_entities_are_named(settings, tmp_path):
     assert any("1 entities that overlap" in note for note in train.notes)
 
 
+def test_labels_that_do_not_fit_the_pieces_are_counted(tmp_path):
+    from albert_zh.text import tokenization
+
+    vocabulary = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "甲", "ab", "##cd"]
+    (tmp_path / "vocab.txt").write_text("\n".join(vocabulary) + "\n", encoding="utf-8")
+    tokenizer = tokenization.FullTokenizer(str(tmp_path / "vocab.txt"))
+    # Of "abcd", whose pieces are ab and ##cd: "bcd" begins inside a piece, "cd" does not; what
+    # the tokenizer drops has no piece.
+    rows = [
+        ("abcd甲\u200b甲", [(1, 4, "loc"), (5, 6, "loc")]),
+        ("abcd甲", [(2, 4, "loc"), (4, 5, "loc")]),
+    ]
+    lines = [entity_list_line(*row) for row in rows]
+    (tmp_path / "train.json").write_text("".join(lines), encoding="utf-8")
+    for name in ("sequence_labelling", "span_labelling"):
+        kind = task_type.get(name)
+        form = "crf" if name == "sequence_labelling" else "global_pointer"
+        task = datasets.get_task("ner")._replace(objective=name, head={"form": form})
+        train = kind.read_split(task, str(tmp_path), "train", "utf-8", False)
+        task = kind.with_labels(task, train)
+        lines, remarks = kind.about_features(task, train, tokenizer)
+        assert remarks == {"entities_inside_a_piece": 1, "entities_left_out": 1}
+        assert len(lines) == 2 and lines[0].startswith("1 of 4 entities")
+
+
 def test_words_follow_one_another():
     spans = [Span(0, 2, ""), Span(3, 4, "")]
     assert splits.filled("天气 好吗", spans) == [Span(0, 3, ""), Span(3, 5, "")]
@@ -315,3 +340,26 @@ def test_exported_models_find_nested_entities(nested, output_format, tmp_path):
     small_models.run_command(export_model, arguments)
     with predictor.Predictor(path) as model:
         assert spans_of(model.predict([NESTED_TEXT])[0]) == [NESTED_SPANS]
+
+
+@pytest.mark.newest
+def test_onnx_finds_the_same_entities(finished, tmp_path):
+    onnxruntime = pytest.importorskip("onnxruntime")
+    from albert_zh.commands import export_model
+
+    path = str(tmp_path / "model.onnx")
+    arguments = ["--model_dir=" + best_of(finished), "--format=onnx", "--output=" + path]
+    small_models.run_command(export_model, arguments)
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    names = [output.name for output in session.get_outputs()]
+    with predictor.Predictor(best_of(finished)) as model:
+        kind, use = model.kind, model._use
+    example = splits.Example("test-1", TEXTS[2], None, None, None)
+    rows, _ = kind.features(use.task, example, use.tokenizer, use.max_seq_length)
+    outputs = []
+    for row in rows:
+        ids = np.array([row["input_ids"]], np.int32)
+        feeds = {"input_ids": ids, "input_mask": ids * 0 + 1, "segment_ids": ids * 0}
+        outputs.append({n: array[0] for n, array in zip(names, session.run(None, feeds))})
+    assert len(rows) > 1
+    assert spans_of(kind.decode([example], [outputs], use)) == [SPANS[2]]
