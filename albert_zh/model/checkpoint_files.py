@@ -5,7 +5,7 @@ import glob
 import os
 import re
 import tempfile
-from typing import Dict, List, Mapping, Optional, Sequence
+from typing import Any, Dict, List, Mapping, Optional, Sequence
 
 import numpy as np
 import tensorflow.compat.v1 as tf
@@ -192,7 +192,7 @@ def remove_all_but(folder: str, prefixes: Sequence[str]) -> None:
             storage.remove(path)
 
 
-def open_reader(prefix):
+def open_reader(prefix: str) -> Any:
     """The reader of a checkpoint's variables, by its very prefix, never a folder of that name."""
     return tf.train.NewCheckpointReader(prefix)
 

@@ -222,7 +222,7 @@ def _without_header(layout, readable, rows):
     return [row for row in rows if row.line not in headers]
 
 
-def existing_path(task, data_dir, name):
+def existing_path(task: Any, data_dir: str, name: str) -> Tuple[str, List[str]]:
     """As `split_path`; raises `UserError` where no file is there."""
     if not os.path.isdir(data_dir):
         raise UserError("--data_dir=%s: no such folder" % data_dir)

@@ -262,7 +262,7 @@ class SpanLabelling(SequenceLabelling):
     export_outputs = decoded_outputs = ("span_scores", "span_types", "span_starts", "span_ends")
     token_outputs = decoded_outputs  # sorted: more spans than tokens are never shown
 
-    def labels_of(self, task: Any, train: Any, types: Sequence[str]):
+    def labels_of(self, task: Any, train: Any, types: Sequence[str]) -> Tuple[str, ...]:
         if types == [""]:
             raise UserError(
                 "%s: words follow one another, which --head=%s does not know: use --head=crf"
@@ -270,16 +270,16 @@ class SpanLabelling(SequenceLabelling):
             )
         return tuple(types)
 
-    def types_of(self, task: Any):
+    def types_of(self, task: Any) -> List[str]:
         return list(task.labels)
 
-    def scheme_of(self, task: Any):
+    def scheme_of(self, task: Any) -> Any:
         return None
 
     def counts_of_text(self, task: Any, encoded: Any, gold: Sequence[Any]) -> Any:
         return features.span_rows(encoded, gold, self.ids_of(task))[1]
 
-    def ids_of(self, task: Any):
+    def ids_of(self, task: Any) -> Dict[str, int]:
         """{type: its number}."""
         return {name: number for number, name in enumerate(task.labels)}
 
@@ -323,7 +323,7 @@ class SpanLabelling(SequenceLabelling):
             outputs["loss"] = output.per_example_loss  # [B]
         return outputs
 
-    def predicted(self, examples: Sequence[Any], rows: Any, use: Any):
+    def predicted(self, examples: Sequence[Any], rows: Any, use: Any) -> List[Any]:
         return predictions.of_pairs(examples, rows, use)
 
 
