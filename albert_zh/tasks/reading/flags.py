@@ -1,5 +1,6 @@
 """Flags that only reading comprehension has: those of BERT's run_squad.py, and a few more."""
 
+import os
 from typing import Any, Dict, Optional
 import warnings
 
@@ -137,3 +138,7 @@ def _check_files(options):
                 "--%s is required beside the other files of questions, or --data_dir in place of "
                 "all" % name
             )
+    for name in ("train_file", "dev_file", "predict_file"):
+        path = options[name].value
+        if path and not os.path.isfile(path):
+            raise UserError("--%s=%s: no such file, expected one of questions" % (name, path))

@@ -261,6 +261,11 @@ BAD_SETTINGS = {
         "max_query_length": 6,
     },
     "doc_stride=0: expected 1 or more": {"doc_stride": 0},
+    "train_file=none.json: no such file, expected one of questions": {
+        "train_file": "none.json",
+        "predict_file": "none.json",
+    },
+    "train_file is required beside the other files": {"predict_file": "none.json"},
     "n_best_size=0: expected 1 or more": {"n_best_size": 0},
     "label_column: columns of questions have fixed names": {"label_column": "x"},
     "a data set of the kind single_label, this run is of reading": {"task_name": "lcqmc"},
