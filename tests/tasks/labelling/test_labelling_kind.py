@@ -363,3 +363,31 @@ def test_onnx_finds_the_same_entities(finished, tmp_path):
         outputs.append({n: array[0] for n, array in zip(names, session.run(None, feeds))})
     assert len(rows) > 1
     assert spans_of(kind.decode([example], [outputs], use)) == [SPANS[2]]
+
+
+def segmented_line(generator):
+    """Words of two letters of a group, or of a single one: they are told apart by their letters."""
+    words = []
+    for _ in range(generator.randint(2, 5)):
+        words.append("".join(generator.choices(PLACES, k=1) + generator.choices(PEOPLE, k=1)))
+        words.append(generator.choice(FILLERS))
+    return "  ".join(words) + "\n"
+
+
+def test_segmentation(settings, tmp_path):
+    for name, count in (("train", 200), ("dev", 40), ("test", 20)):
+        generator = random.Random(name)
+        lines = [segmented_line(generator) for _ in range(count)]
+        (tmp_path / (name + ".txt")).write_text("".join(lines), encoding="utf-8")
+    given = dict(settings, data_dir=str(tmp_path), output_dir=str(tmp_path / "out"))
+    given.update(task_name="cws", train_step=40, save_checkpoints_steps=40)
+    assert finetuning.run(**given)["test"]["f1"] > 0.9
+    with open(str(tmp_path / "out" / "report.json"), encoding="utf-8") as handle:
+        words = json.load(handle)["test"]["segmentation"]
+    assert words["f1"] > 0.9 and words["oov_rate"] == 0 and words["iv_recall"] == words["recall"]
+    with open(str(tmp_path / "out" / "predictions.txt"), encoding="utf-8") as handle:
+        predicted = handle.read().splitlines()
+    gold = (tmp_path / "test.txt").read_text(encoding="utf-8").splitlines()
+    assert [line.replace(" ", "") for line in predicted] == [g.replace(" ", "") for g in gold]
+    with open(str(tmp_path / "out" / "best" / "label_map.json"), encoding="utf-8") as handle:
+        assert list(json.load(handle)) == list("BMES")
