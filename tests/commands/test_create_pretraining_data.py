@@ -692,6 +692,11 @@ def test_a_flag_changes_its_settings_and_no_others(google, given, expected):
     assert changed == dict(usual, **expected)
 
 
+def with_counts(*names):
+    """Names of record files, and of the index beside each, in order."""
+    return sorted(names + tuple(name + ".count" for name in names))
+
+
 def test_the_files_do_not_depend_on_the_number_of_workers(tmp_path):
     pytest.importorskip("jieba")
     many = tmp_path / "many.txt"  # several shards
@@ -716,7 +721,9 @@ def test_the_files_do_not_depend_on_the_number_of_workers(tmp_path):
     counts = [len(read_records(path)) for path in outputs]
     assert 0 <= counts[0] - counts[1] <= 1
     assert "records                    %d\n" % sum(counts) in done.stdout
-    assert sorted(os.listdir(str(tmp_path))) == ["1-0", "1-1", "3-0", "3-1", "many.txt"]
+    assert sorted(os.listdir(str(tmp_path))) == with_counts("1-0", "1-1", "3-0", "3-1") + [
+        "many.txt"
+    ]
     # Equal documents in different shards get masks of their own.
     ids = collections.Counter(tuple(r["input_ids"]) for path in outputs for r in read_records(path))
     assert len(ids) > 0.99 * sum(counts)
@@ -948,11 +955,12 @@ def test_many_files_by_the_shell_command(tmp_path):
     done = call()
     assert done.returncode == 1
     assert "1 made, 0 skipped, 1 failed: %s" % texts[1] in done.stderr
-    assert os.listdir(str(tmp_path / "out")) == ["a.tfrecord"]
+    assert sorted(os.listdir(str(tmp_path / "out"))) == with_counts("a.tfrecord")
     texts[1].write_text("又有一句。\n再来一句。", encoding="utf-8")
     done = call()
     assert done.returncode == 0 and "1 made, 1 skipped, 0 failed" in done.stderr
-    assert sorted(os.listdir(str(tmp_path / "out"))) == ["a.tfrecord", "b.tfrecord"]
+    names = with_counts("a.tfrecord", "b.tfrecord")
+    assert sorted(os.listdir(str(tmp_path / "out"))) == names
     work = tmp_path / "out" / ".a.tfrecord.unfinished"  # of a stopped run with other settings
     work.mkdir()
     (work / "manifest.json").write_text('{"settings": {"x": 1}}')
@@ -1078,7 +1086,7 @@ def test_numbered_files_by_the_shell_command(tmp_path):
     done = call("9", "10")
     assert done.returncode == 0 and "2 made, 0 skipped, 0 failed" in done.stderr
     made = ["tf_web_text_zh_%d.tfrecord" % number for number in (10, 9)]
-    assert sorted(os.listdir(str(tmp_path / "tf_records"))) == made
+    assert sorted(os.listdir(str(tmp_path / "tf_records"))) == with_counts(*made)
     done = call("08", "09", INPUT=str(folder / "web_text_zh_%d.txt"), OUTPUT_DIR=str(tmp_path))
     assert done.returncode == 0 and os.path.exists(str(tmp_path / "tf_web_text_zh_8.tfrecord"))
     for words, message in (
