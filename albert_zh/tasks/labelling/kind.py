@@ -2,7 +2,7 @@
 
 import os
 import re
-from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence, Tuple
 
 import tensorflow.compat.v1 as tf
 
@@ -28,7 +28,7 @@ from albert_zh.tasks.labelling.result_files import LabellingFiles
 from albert_zh.tasks.labelling.scorer import METRICS, USUAL_METRICS, LabellingScorer
 from albert_zh.text import offsets
 
-_HEADS = {
+_HEADS: Dict[str, Callable[..., Any]] = {
     labelling_flags.CRF: heads.crf_head,
     labelling_flags.SOFTMAX: heads.softmax_head,
     labelling_flags.GLOBAL_POINTER: global_pointer.global_pointer_head,
@@ -163,19 +163,11 @@ class SequenceLabelling(task_type.TaskType):
     def about_features(
         self, task: Any, split: Any, tokenizer: Any
     ) -> Tuple[List[str], Dict[str, int]]:
-        counts = [self._label_counts(task, example, tokenizer) for example in split.examples]
+        counts = [_label_counts(self, task, example, tokenizer) for example in split.examples]
         total = features.added_counts(counts)
         remarks = {"entities_inside_a_piece": total.inexact, "entities_left_out": total.left_out}
         remarks = {name: count for name, count in remarks.items() if count}
         return features.notes_of_counts(total), remarks
-
-    def _label_counts(self, task, example, tokenizer):
-        """`features.LabelCounts` of an example."""
-        gold = example.label or ()
-        if not _MAY_HAVE_LONG_PIECES.search(example.text_a):
-            return features.LabelCounts(len(gold), 0, 0)
-        encoded = predictions.encoded_text(task, example.text_a, tokenizer, _ANY_LENGTH)
-        return self.counts_of_text(task, encoded, gold)
 
     def counts_of_text(self, task: Any, encoded: Any, gold: Sequence[Any]) -> Any:
         """`features.LabelCounts` of a text's gold spans."""
@@ -201,7 +193,8 @@ class SequenceLabelling(task_type.TaskType):
         settings: Any,
         is_training: bool,
     ) -> Dict[str, tf.Tensor]:
-        output = self._head(config, model, features, num_outputs, settings, is_training)
+        head = _HEADS[settings.head.get("form", labelling_flags.CRF)]
+        output = head(model.get_sequence_output(), features, config, num_outputs, is_training)
         logits = output.predictions["logits"]  # [B, P, K]
         transitions = output.transitions
         if transitions is None:
@@ -214,10 +207,6 @@ class SequenceLabelling(task_type.TaskType):
         if output.per_example_loss is not None:
             outputs["loss"] = output.per_example_loss  # [B]
         return outputs
-
-    def _head(self, config, model, features, num_outputs, settings, is_training):
-        head = _HEADS[settings.head.get("form", labelling_flags.CRF)]
-        return head(model.get_sequence_output(), features, config, num_outputs, is_training)
 
     def losses(
         self, outputs: Dict[str, tf.Tensor], features: Dict[str, tf.Tensor], settings: Any
@@ -236,14 +225,7 @@ class SequenceLabelling(task_type.TaskType):
         return LabellingScorer(self, use, options, num_errors)
 
     def result_files(self, folder: str, use: task_type.ModelInUse, options: Any) -> Any:
-        return LabellingFiles(folder, self, use, self._format_of_test(use.task, options))
-
-    def _format_of_test(self, task, options):
-        if task.head.get("file_format"):
-            return task.head["file_format"]
-        path = os.path.isfile(options.data_dir) and options.data_dir
-        path = path or table_reader.split_path(task, options.data_dir, "test")[0]
-        return reader.detect_format(path, options.encoding) if path else None
+        return LabellingFiles(folder, self, use, _format_of_test(use.task, options))
 
     def decode(
         self, examples: Sequence[Any], predictions_of_rows: Sequence[Any], use: Any
@@ -253,6 +235,24 @@ class SequenceLabelling(task_type.TaskType):
 
     def next_command(self, task: Any) -> Tuple[str, str]:
         return "label", '"王小明昨天去了北京大学"'
+
+
+def _label_counts(kind, task, example, tokenizer):
+    """`features.LabelCounts` of an example."""
+    gold = example.label or ()
+    if not _MAY_HAVE_LONG_PIECES.search(example.text_a):
+        return features.LabelCounts(len(gold), 0, 0)
+    encoded = predictions.encoded_text(task, example.text_a, tokenizer, _ANY_LENGTH)
+    return kind.counts_of_text(task, encoded, gold)
+
+
+def _format_of_test(task, options):
+    """The format in which predictions are written: the test file's, a key of `reader.FORMATS`."""
+    if task.head.get("file_format"):
+        return task.head["file_format"]
+    path = os.path.isfile(options.data_dir) and options.data_dir
+    path = path or table_reader.split_path(task, options.data_dir, "test")[0]
+    return reader.detect_format(path, options.encoding) if path else None
 
 
 class SpanLabelling(SequenceLabelling):
@@ -312,7 +312,8 @@ class SpanLabelling(SequenceLabelling):
     ) -> Dict[str, tf.Tensor]:
         if "span_types" in features:
             features = dict(features, span_types=features["span_types"] - 1)
-        output = self._head(config, model, features, num_outputs, settings, is_training)
+        head = _HEADS[settings.head.get("form", labelling_flags.CRF)]
+        output = head(model.get_sequence_output(), features, config, num_outputs, is_training)
         spans_of_rows = output.predictions
         is_span = spans_of_rows["span_types"] >= 0  # [B, S]
         outputs = {"span_types": spans_of_rows["span_types"]}
