@@ -197,6 +197,7 @@ def test_the_graph_masks_as_numpy_does(weights, whole_words):
     assert not {kind for kind in operations if "PyFunc" in kind}
 
 
+@pytest.mark.newest
 @pytest.mark.parametrize("kind, packed", [("unmasked", True), ("masked", False)])
 @pytest.mark.parametrize("is_counted", [True, False])
 @pytest.mark.parametrize("lanes, hosts", [(4, 4), (4, 2), (2, 4), (3, 1), (1, 2)])
