@@ -118,11 +118,9 @@ def plain_prediction(folder):
         rows = loaded_model.rows_of(
             loaded_model.checked_texts(pairs), found.tokenizer, PLAIN_LENGTH
         )
+        batches = [rows[start : start + PLAIN_BATCH] for start in range(0, len(rows), PLAIN_BATCH)]
         return np.concatenate(
-            [
-                backend.run(*loaded_model.padded(rows[start : start + PLAIN_BATCH], PLAIN_LENGTH))
-                for start in range(0, len(rows), PLAIN_BATCH)
-            ]
+            [backend.run(*loaded_model.padded(batch, PLAIN_LENGTH))[0] for batch in batches]
         )
 
     return predict
