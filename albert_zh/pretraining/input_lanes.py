@@ -3,7 +3,7 @@
     for share in shares_of_host(num_lanes=8, num_hosts=4, host=1):  # lanes 2 and 3
         ranges = ranges_of_lane(counts, share.lane, num_lanes=8)
 
-A run's records are parted into lanes, each with an order of its own, and every step has as many
+A run's records are parted into lanes, each with its own order, and every step has as many
 records of each lane. Their number is that of the hosts with which the run began and stays: which
 records are in a step does not depend on how many hosts read them later.
 """

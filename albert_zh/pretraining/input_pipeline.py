@@ -124,7 +124,7 @@ def _records_from(source, lane, num_lanes, seed, num_seen):
         num_records = source.num_records
     epoch, num_skipped = divmod(num_seen, num_records) if num_records else (0, 0)
     buffer_size = max(1, min(SHUFFLE_BUFFER, num_records or SHUFFLE_BUFFER) // num_lanes)
-    seed += lane << 32  # each lane has an order of its own; the first lane that of a run alone
+    seed += lane << 32  # each lane has its own order; the first has that of a single device
 
     def shuffled(number):
         records = _keyed_records(source, number, ranges).shuffle(

@@ -169,7 +169,7 @@ def _masked_log_softmax(window, logits) -> np.ndarray:
 
 
 def ranker(use: Any, options: Any = None) -> Ranker:
-    """The `Ranker` of a model, with the settings that flags give in place of its own.
+    """The `Ranker` of a model, with the settings that flags give in place of those it has.
 
     Args:
         use: `ModelInUse`.

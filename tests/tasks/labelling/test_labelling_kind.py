@@ -366,7 +366,7 @@ def test_onnx_finds_the_same_entities(finished, tmp_path):
 
 
 def segmented_line(generator):
-    """Words of two letters of a group, or of a single one: they are told apart by their letters."""
+    """Words of two letters of a group, or of a single one: their letters distinguish them."""
     words = []
     for _ in range(generator.randint(2, 5)):
         words.append("".join(generator.choices(PLACES, k=1) + generator.choices(PEOPLE, k=1)))
