@@ -1,0 +1,108 @@
+"""Sentence vectors of a model, against NumPy, and the file that describes them."""
+
+import json
+
+import numpy as np
+import pytest
+import tensorflow.compat.v1 as tf
+
+from albert_zh.common.errors import UserError
+from albert_zh.model import sentence_vectors
+from albert_zh.model.config import AlbertConfig
+from albert_zh.model.sentence_vectors import SentenceNotes
+
+H = 4
+MASK = np.array([[1, 1, 1], [1, 1, 0]])
+GENERATOR = np.random.RandomState(3)
+LAYERS = [GENERATOR.normal(size=(2, 3, H)).astype(np.float32) for _ in range(5)]
+
+
+class Model:
+    def get_all_encoder_layers(self):
+        return [tf.constant(layer) for layer in LAYERS]
+
+
+def mean(layer):
+    return np.stack([layer[0].mean(axis=0), layer[1, :2].mean(axis=0)])
+
+
+@pytest.mark.parametrize(
+    "pooling, expected",
+    [
+        ("cls", LAYERS[-1][:, 0]),
+        ("mean", mean(LAYERS[-1])),
+        ("max", np.stack([LAYERS[-1][0].max(axis=0), LAYERS[-1][1, :2].max(axis=0)])),
+        ("first_last_mean", mean((LAYERS[0] + LAYERS[-1]) / 2)),
+        ("second_to_last", mean(LAYERS[-2])),
+        ("last4", mean(np.mean(LAYERS[-4:], axis=0))),
+    ],
+)
+def test_pooling_leaves_padding_out(pooling, expected):
+    notes = SentenceNotes(pooling=pooling, normalize=False, width=H)
+    with tf.Graph().as_default(), tf.Session() as session:
+        vectors = session.run(sentence_vectors.sentence_vector(Model(), tf.constant(MASK), notes))
+    np.testing.assert_allclose(vectors, expected, atol=1e-6)
+
+
+def test_projected_vectors_are_cut_and_then_normalized():
+    notes = SentenceNotes(width=2, projection_width=3)
+    with tf.Graph().as_default(), tf.Session() as session:
+        vectors = sentence_vectors.sentence_vector(Model(), tf.constant(MASK), notes)
+        kernel, bias = tf.trainable_variables()
+        assert [kernel.op.name, bias.op.name] == [
+            "sentence_projection/kernel",
+            "sentence_projection/bias",
+        ]
+        values = {kernel: np.arange(12).reshape(4, 3) / 10, bias: [0.5, -1.0, 9.0]}
+        vectors = session.run(vectors, values)
+    expected = (mean(LAYERS[-1]) @ values[kernel] + values[bias])[:, :2]
+    expected /= np.linalg.norm(expected, axis=1, keepdims=True)
+    np.testing.assert_allclose(vectors, expected, atol=1e-6)
+
+
+def test_notes_come_back_as_they_were_written(tmp_path):
+    notes = SentenceNotes("cls", False, 256, 32, (312, 256, 64), 312)
+    sentence_vectors.write_notes(str(tmp_path), notes)
+    assert sentence_vectors.read_notes(str(tmp_path)) == notes
+    assert notes.with_width(None) == notes and notes.with_width(64).width == 64
+
+
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        ({"pooling": "middle"}, "pooling: expected one of cls, mean"),
+        ({"width": "312"}, "width: expected an integer"),
+        ({"normalize": None}, "normalize: expected true or false"),
+        ({"widths": [64]}, "expected one of its widths"),
+    ],
+)
+def test_damaged_notes_are_refused(tmp_path, change, message):
+    content = dict(sentence_vectors.as_json(SentenceNotes(width=312)), **change)
+    (tmp_path / sentence_vectors.SENTENCE_FILE).write_text(json.dumps(content))
+    with pytest.raises(UserError, match=message):
+        sentence_vectors.read_notes(str(tmp_path))
+
+
+def test_a_folder_without_notes_is_no_embedding_model(tmp_path):
+    assert sentence_vectors.read_notes(str(tmp_path)) is None
+    with pytest.raises(UserError, match="--embedding_dir: .* has no sentence_embedding.json"):
+        sentence_vectors.notes_of_embedding_model(str(tmp_path), "embedding_dir")
+
+
+@pytest.mark.parametrize(
+    "notes, message",
+    [
+        (SentenceNotes(width=9), "a width of 9, expected at most 8"),
+        (SentenceNotes(width=4, widths=(12, 4)), "a width of 12, expected at most 8"),
+        (SentenceNotes(width=8, max_seq_length=99), "max_seq_length is 99, expected at most 16"),
+    ],
+)
+def test_notes_have_to_suit_the_model(notes, message):
+    config = AlbertConfig(10, hidden_size=8, max_position_embeddings=16, num_attention_heads=2)
+    with pytest.raises(UserError, match=message):
+        sentence_vectors.check_notes(notes, config, "notes")
+
+
+def test_widths_beyond_the_model_are_refused():
+    with pytest.raises(UserError, match="found 400, expected 1 to 312"):
+        SentenceNotes(width=128, widths=(312, 128)).with_width(400)
