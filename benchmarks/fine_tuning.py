@@ -307,10 +307,10 @@ def write_rows(way, vocab_size, folder):
     """The features of rows of random words, as a `FeatureFile`."""
     import tensorflow.compat.v1 as tf
 
-    from albert_zh.tasks import datasets, feature_files, task_type
+    from albert_zh.tasks import datasets, feature_files, registry
 
     task = datasets.TASKS["lcqmc"]
-    columns = task_type.type_of(task).columns(task)
+    columns = registry.type_of(task).columns(task)
     path = os.path.join(folder, "rows.tf_record")
     generator = np.random.RandomState(2)
     with tf.python_io.TFRecordWriter(path) as writer:

@@ -26,7 +26,7 @@ from albert_zh.model import (
     model_folder,
 )
 from albert_zh.model.config import AlbertConfig
-from albert_zh.tasks import outputs_graph, task_type
+from albert_zh.tasks import outputs_graph, registry
 from albert_zh.tasks import settings as task_settings
 from albert_zh.text import encoding, tokenization
 from albert_zh.training import run_folder
@@ -78,7 +78,7 @@ class Model(
     @property
     def kind(self):
         """The kind of task that it is fine-tuned for."""
-        return task_type.get(self.settings.get("objective", "single_label"))
+        return registry.get(self.settings.get("objective", "single_label"))
 
 
 Options = collections.namedtuple(
@@ -124,7 +124,7 @@ def read_model(folder, task, config_file=None):
     beside = backends.FilesBeside(folder)
     if num_labels:
         beside.check_settings(num_labels)
-    kind = task_type.get(beside.settings.get("objective", "single_label"))
+    kind = registry.get(beside.settings.get("objective", "single_label"))
     tokenizer, vocab_file = None, tokenization.vocabulary_in_folder(folder)
     if storage.exists(vocab_file):
         tokenizer = beside.tokenizer(vocab_file, beside.settings.get("do_lower_case", True))

@@ -8,7 +8,7 @@ from absl import flags
 from albert_zh.common import config_flag, errors
 from albert_zh.common.errors import UserError
 from albert_zh.model import optimization
-from albert_zh.tasks import datasets, dev_split, task_type
+from albert_zh.tasks import datasets, dev_split, registry
 from albert_zh.tasks import metrics as task_metrics
 from albert_zh.tasks import settings as task_settings
 from albert_zh.training import flags as run_flags
@@ -168,7 +168,7 @@ def define_flags(
         choices = [_CHOICES[name]] if kind == "enum" else []
         define = getattr(flags, "DEFINE_" + kind)
         define(name, defaults.get(name, default), *choices, help_text, flag_values=options)
-    task_type.get(family).flags.define(options)
+    registry.get(family).flags.define(options)
     for name, default in defaults.items():
         options.set_default(name, default)
 
@@ -219,7 +219,7 @@ def check_flags(options: flags.FlagValues, family: str = CLASSIFICATION) -> None
         options: the flags.
         family: as in `define_flags`.
     """
-    files = task_type.get(family).flags.files(options)
+    files = registry.get(family).flags.files(options)
     data = [] if files else ["data_dir"]
     run_flags.require_flags(options, data + ["bert_config_file", "task_name"])
     if not options.spm_model_file:
@@ -322,14 +322,14 @@ def kind_of(options: flags.FlagValues, family: str) -> Any:
         options: the flags.
         family: as in `define_flags`.
     """
-    return task_type.get(task_type.get(family).flags.kind_of(options) or family)
+    return registry.get(registry.get(family).flags.kind_of(options) or family)
 
 
 def _check_data_set(options, kind):
     """Raises `UserError` for a data set of another kind than the command's."""
     task = datasets.get_task(options.task_name)
     is_own = task.labels is None
-    has_flags_of_kind = isinstance(kind.flags, type(task_type.type_of(task).flags))
+    has_flags_of_kind = isinstance(kind.flags, type(registry.type_of(task).flags))
     if kind.name != task.objective and not (
         is_own and (has_flags_of_kind or task.objective == CLASSIFICATION)
     ):
@@ -353,7 +353,7 @@ def take_usual_rate(options: flags.FlagValues, family: str) -> None:
     """Sets `--learning_rate` where none is given and the kind of task has a usual one."""
     if options["learning_rate"].present:
         return
-    rate = task_type.get(family).flags.usual_rate(options)
+    rate = registry.get(family).flags.usual_rate(options)
     if rate is not None:
         options["learning_rate"].value = rate
 

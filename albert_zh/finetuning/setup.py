@@ -18,6 +18,7 @@ from albert_zh.tasks import (
     feature_files,
     model_fn,
     outputs_graph,
+    registry,
     run_data,
     task_type,
 )
@@ -134,7 +135,7 @@ class Setup:
         trained = self._notes.get("objective", kind.name)
         if kind.name != family and trained != kind.name:
             raise _trained_otherwise("objective", trained, kind.name)
-        kind = task_type.get(trained)
+        kind = registry.get(trained)
         for name in tuple(kind.flags.noted) + ("do_lower_case",):
             given = self.options[name].value
             if self.options[name].present and self._notes.get(name, given) != given:
@@ -147,7 +148,7 @@ class Setup:
             self._flags_of_data(), self.settings.objective, (self._labels, self._notes)
         )
         self.task, self.splits = self.data.task, self.data.splits
-        self.kind = task_type.type_of(self.task)
+        self.kind = registry.type_of(self.task)
         self._check_data_fits()
         self.shapes = outputs_graph.expected_shapes(
             self.config, self.num_outputs(), self.settings, self.kind.columns(self.task)

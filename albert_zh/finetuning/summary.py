@@ -12,8 +12,8 @@ from albert_zh.finetuning.checkpoint_predictions import global_step
 from albert_zh.finetuning.evaluation import EVAL_RESULTS
 from albert_zh.finetuning.test_file import SHOWN_ERRORS
 from albert_zh.model import checkpoint_files
+from albert_zh.tasks import registry
 from albert_zh.tasks import report as task_report
-from albert_zh.tasks import task_type
 from albert_zh.training import metrics_log, run_folder
 
 MACHINE_RESULTS = "eval_results.json"
@@ -186,7 +186,7 @@ def next_command(model_dir, task):
         model_dir: its folder.
         task: `datasets.Task`.
     """
-    name, arguments = task_type.type_of(task).next_command(task)
+    name, arguments = registry.type_of(task).next_command(task)
     here = os.path.join(os.getcwd(), "")
     programs = [
         path[len(here) :] if path.startswith(here) else path

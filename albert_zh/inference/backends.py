@@ -33,7 +33,7 @@ from albert_zh.model import (
     label_map,
     model_folder,
 )
-from albert_zh.tasks import outputs_graph, task_type
+from albert_zh.tasks import outputs_graph, registry
 from albert_zh.tasks import settings as task_settings
 from albert_zh.text import tokenization
 
@@ -358,10 +358,10 @@ def _filled(array, size):
 def _check_kind(notes, source):
     """Raises `UserError` where the kind of task that a file of notes names is unknown."""
     name = notes.get("objective", "single_label")
-    if name not in task_type.names():
+    if name not in registry.names():
         raise UserError(
             "%s: objective: expected one of %s, found %r: %s"
-            % (source, ", ".join(task_type.names()), name, inference_graph.NOTES_WAY_OUT)
+            % (source, ", ".join(registry.names()), name, inference_graph.NOTES_WAY_OUT)
         )
 
 

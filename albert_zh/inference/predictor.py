@@ -17,7 +17,7 @@ import numpy as np
 from albert_zh.common.errors import UserError
 from albert_zh.inference import backends, loaded_model
 from albert_zh.model import inference_graph
-from albert_zh.tasks import datasets, task_type
+from albert_zh.tasks import datasets, registry, task_type
 from albert_zh.tasks.columns import InputExample
 
 __all__ = [
@@ -89,7 +89,7 @@ class Predictor(loaded_model.LoadedModel):
         files_beside = backends.FilesBeside(path)
         self.notes = trained = files_beside.settings
         self.objective = trained.get("objective", "single_label")
-        self.kind = task_type.get(self.objective)
+        self.kind = registry.get(self.objective)
         self.rules = self.kind.rules
         self._backend = backends.open_model(
             path,

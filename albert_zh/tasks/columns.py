@@ -9,7 +9,7 @@ import contextlib
 import itertools
 from typing import Any, Dict, List, Optional, Sequence
 
-from albert_zh.tasks import named_columns, task_type
+from albert_zh.tasks import named_columns, registry
 from albert_zh.tasks.column_choice import ColumnChoice, FirstRows
 from albert_zh.tasks.datasets import KEYS, is_pair
 from albert_zh.tasks.header_columns import HeaderColumns
@@ -203,7 +203,7 @@ class ColumnLayout:
             raise ValueError("no label in it")
         if cell is None:
             return None
-        has_several = task_type.rules_of(self._task).has_several_labels
+        has_several = registry.rules_of(self._task).has_several_labels
         if isinstance(cell, list) and has_several:
             cell = self._task.separator.join(self._labels_of_list(cell))
         label = _as_text(cell).strip()

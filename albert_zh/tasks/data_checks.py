@@ -3,7 +3,7 @@
 import collections
 from typing import Any, Dict, List, Tuple
 
-from albert_zh.tasks import task_type, text_groups
+from albert_zh.tasks import registry, text_groups
 from albert_zh.tasks.datasets import is_pair, label_parts
 from albert_zh.tasks.named_columns import plain_label
 from albert_zh.tasks.reader import label_counts, separator_of
@@ -50,7 +50,7 @@ def _few_dev_rows(task, splits):
     """A dev file that is too small to distinguish checkpoints."""
     num_rows = len(splits["dev"].examples) if "dev" in splits else FEW_DEV_ROWS
     if num_rows < FEW_DEV_ROWS:
-        name = task_type.type_of(task).usual_metrics[0]
+        name = registry.type_of(task).usual_metrics[0]
         yield (
             "warning: dev has %d rows: a %s of %.2f has a standard error of ± %.2f there, too "
             "large to choose a checkpoint by: label more rows, set more of them aside "
@@ -62,12 +62,12 @@ def _few_dev_rows(task, splits):
 
 def standard_error(task: Any, num_rows: int, score: float = _PRESUMED_SCORE) -> float:
     """Standard error of a task's score on so many rows."""
-    return task_type.rules_of(task).standard_error(score, num_rows)
+    return registry.rules_of(task).standard_error(score, num_rows)
 
 
 def _spellings(task, splits):
     """Labels of train that differ in their writing only."""
-    if "train" not in splits or not task_type.rules_of(task).has_classes:
+    if "train" not in splits or not registry.rules_of(task).has_classes:
         return
     same = collections.defaultdict(list)
     for label in sorted(label_counts(task, splits["train"])):
@@ -84,7 +84,7 @@ def _spellings(task, splits):
 def _separators(task, splits):
     """Several labels in one, where the flags say nothing of them or another separator."""
     is_own = task.header is not None
-    kind = task_type.rules_of(task)
+    kind = registry.rules_of(task)
     if "train" not in splits or not (kind.has_several_labels or is_own):
         return
     separated = [label_parts(task, example.label) for example in splits["train"].examples]
@@ -105,7 +105,7 @@ def _separators(task, splits):
 
 
 def _imbalance(task, splits):
-    if "train" not in splits or not task_type.rules_of(task).has_classes:
+    if "train" not in splits or not registry.rules_of(task).has_classes:
         return
     counts = label_counts(task, splits["train"])
     (most, many), (least, few) = counts.most_common()[0], counts.most_common()[-1]
@@ -125,7 +125,7 @@ def _imbalance(task, splits):
 
 
 def _absent_labels(task, splits):
-    if "train" not in splits or not task_type.rules_of(task).has_classes:
+    if "train" not in splits or not registry.rules_of(task).has_classes:
         return
     for name in ("train", "dev"):
         if name in splits and splits[name].has_labels:
@@ -222,7 +222,7 @@ def _about_scores(task, split, num_seen):
         return ""
     if num_seen == len(split.examples):
         return ": all of them, so that its scores say nothing about new texts"
-    return "; %s is reported with and without them" % task_type.type_of(task).usual_metrics[0]
+    return "; %s is reported with and without them" % registry.type_of(task).usual_metrics[0]
 
 
 def _some(names):

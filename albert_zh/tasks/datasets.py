@@ -8,7 +8,7 @@ import collections
 from typing import Any, Dict, List, Optional
 
 from albert_zh.common.errors import UserError
-from albert_zh.tasks import task_type
+from albert_zh.tasks import registry
 
 OWN_DATA = "multiclass"
 OWN_QUESTIONS = "questions"
@@ -52,7 +52,7 @@ Fields:
     examples_of: function of a record {key: value} -> list of {column: value}, for records that are
         no plain row.
     is_left_out: function of a record -> bool.
-    objective: name of its kind, see `task_type`.
+    objective: name of its kind, see `registry`.
     separator: what stands between the labels of a multi-label row.
     header: own data only: the header of the training file, a tuple; () for none.
     chosen: {column: name or position of it}, as `COLUMN_FLAGS` say.
@@ -262,7 +262,7 @@ def is_pair(task: Any) -> bool:
 
 def compares_sentences(task: Any) -> bool:
     """Whether a task's model says if two sentences mean the same, as similarity.py needs it."""
-    kind = task_type.rules_of(task)
+    kind = registry.rules_of(task)
     has_two_classes = kind.has_classes and not kind.has_several_labels and len(task.labels) == 2
     # Records that are no plain row of texts (csl, copa) are no two sentences to compare.
     return is_pair(task) and has_two_classes and task.examples_of is None
@@ -270,7 +270,7 @@ def compares_sentences(task: Any) -> bool:
 
 def num_outputs(task: Any) -> int:
     """Outputs of the task's classifier: one per label, one for a regression."""
-    return task_type.rules_of(task).num_outputs(len(task.labels))
+    return registry.rules_of(task).num_outputs(len(task.labels))
 
 
 # Labels
@@ -286,9 +286,9 @@ def label_value(task: Any, label: Optional[str]) -> Any:
     Returns:
         the class's number; a list of 0 and 1, one per class (multi-label); a float (regression).
     """
-    return task_type.rules_of(task).target(label, task.labels, task.separator)
+    return registry.rules_of(task).target(label, task.labels, task.separator)
 
 
 def label_parts(task: Any, label: str) -> List[str]:
     """The labels of one label cell: several, or none, in a multi-label task."""
-    return task_type.rules_of(task).labels_of_cell(label, task.separator)
+    return registry.rules_of(task).labels_of_cell(label, task.separator)

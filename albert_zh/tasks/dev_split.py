@@ -12,7 +12,7 @@ import collections
 import random
 from typing import Any, Optional, Sequence, Tuple
 
-from albert_zh.tasks import task_type, text_groups
+from albert_zh.tasks import registry, text_groups
 from albert_zh.tasks.datasets import label_parts
 
 # What a run's settings say of the method: other rows would be dev, those of a former run's training
@@ -154,7 +154,7 @@ def _drawn(task, examples, share, seed, groups, first=(), left_out=()):
 
 def _labels_to_spread(task, example):
     """The labels of a row, each once; of several also how many, so that the rows' number fits."""
-    return task_type.rules_of(task).labels_to_spread(label_parts(task, example.label))
+    return registry.rules_of(task).labels_to_spread(label_parts(task, example.label))
 
 
 def _quotas(counts, share, num_rows, generator):

@@ -16,22 +16,7 @@ from albert_zh.common.errors import UserError
 from albert_zh.common.messages import say
 from albert_zh.common.progress import progress_bar
 from albert_zh.corpus import tfrecords
-from albert_zh.tasks import (
-    column_choice,
-    datasets,
-    dev_split,
-    header_columns,
-    label_checks,
-    label_rules,
-    named_columns,
-    own_labels,
-    position_columns,
-    reader,
-    rows,
-    task_type,
-    text_groups,
-)
-from albert_zh.tasks import columns as column_layouts
+from albert_zh.tasks import registry
 from albert_zh.text import (
     encoding,
     sentencepiece_models,
@@ -99,7 +84,7 @@ def feature_file(
         num_examples=len(split.examples),
         labels=list(task.labels),
         objective=[task.objective, task.separator],
-        code=_code_version(task_type.type_of(task)),
+        code=_code_version(registry.type_of(task)),
     )
     name = split.name
     if shared_as:
@@ -152,7 +137,7 @@ def _write_features(path, split, task, tokenizer, max_seq_length):
     Returns:
         (how many texts were cut, list of the number of records of each example, None: one each).
     """
-    kind = task_type.type_of(task)
+    kind = registry.type_of(task)
     columns = kind.columns(task)
     num_cut, counts = 0, []
     bar = progress_bar(
@@ -228,20 +213,6 @@ _MAKE_FEATURES = (
     vocabulary_files,
     files,
     text_encodings,
-    rows,
-    datasets,
-    task_type,
-    label_rules,
-    label_checks,
-    named_columns,
-    column_choice,
-    header_columns,
-    position_columns,
-    column_layouts,
-    own_labels,
-    reader,
-    text_groups,
-    dev_split,
 )
 
 
@@ -256,5 +227,8 @@ def _digest_of_modules(modules):
 @functools.lru_cache(maxsize=None)  # of what is imported: files may be replaced during a run
 def _code_version(kind):
     """Fingerprint of the code that makes features of a kind of task."""
-    own = sys.modules[type(kind).__module__]
-    return _digest_of_modules(_MAKE_FEATURES + (own,) + tuple(kind.feature_modules))
+    modules = list(_MAKE_FEATURES)
+    for base in type(kind).__mro__[:-1]:
+        modules.append(sys.modules[base.__module__])
+        modules += base.__dict__.get("feature_modules", ())
+    return _digest_of_modules(modules)

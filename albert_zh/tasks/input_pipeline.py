@@ -12,7 +12,7 @@ from typing import Any, Callable, Dict, Iterable, Iterator
 import numpy as np
 import tensorflow.compat.v1 as tf
 
-from albert_zh.tasks import feature_files, task_type
+from albert_zh.tasks import feature_files, registry
 from albert_zh.training import length_bucketing
 
 SHUFFLE_BUFFER = 500000  # serialized examples, some 150 bytes each; more than most data sets have
@@ -100,7 +100,7 @@ def eval_input_fn(
             return _rows_once(records, feature_file.task, max_seq_length, batch_size, plain)
         share = length_bucketing.share_of(params)
         size = params["batch_size"]  # of a core
-        columns = task_type.type_of(feature_file.task).columns(feature_file.task)
+        columns = registry.type_of(feature_file.task).columns(feature_file.task)
         filler = feature_files.filler(columns, max_seq_length)
         num_missing = -feature_file.num_examples % (size * share.num_replicas)
         fillers = tf.data.Dataset.from_tensors(filler).repeat(num_missing)
@@ -128,7 +128,7 @@ def stream_input_fn(
     """
 
     def rows():
-        columns = task_type.type_of(task).columns(task)
+        columns = registry.type_of(task).columns(task)
         for record in records:
             yield feature_files.serialized(record, columns)
 
@@ -231,7 +231,7 @@ def _shared(batches, share):
 
 def _parser(task, max_seq_length):
     """The function that parses records [N] and pads them to the longest length."""
-    columns = task_type.type_of(task).columns(task)
+    columns = registry.type_of(task).columns(task)
     stored = {
         "input_ids": tf.io.VarLenFeature(tf.int64),
         "segment_ids": tf.io.VarLenFeature(tf.int64),
@@ -284,7 +284,7 @@ def _lengths(features):
 def _finished(batches, task, max_seq_length, is_static, multiple=1):
     """Cuts batches to the longest row, up to a multiple of a length, unless they are static."""
     sequences = {"input_ids", "input_mask", "segment_ids"}
-    columns = task_type.type_of(task).columns(task)
+    columns = registry.type_of(task).columns(task)
     sequences.update(name for name, column in columns.items() if column.is_per_token)
 
     def cut(batch):

@@ -2,14 +2,14 @@
 
 from typing import Any, Optional
 
-from albert_zh.tasks import task_type
+from albert_zh.tasks import registry
 from albert_zh.tasks.datasets import label_parts
 from albert_zh.tasks.named_columns import plain_label, shortened
 
 
 def problem_of_label(task: Any, label: str) -> Optional[str]:
     """What is wrong with a label of a row; None if it is the task's."""
-    kind = task_type.rules_of(task)
+    kind = registry.rules_of(task)
     problem = kind.problem(label)
     if problem and kind.has_classes:
         return "%s, expected one of %s" % (problem, _some_labels(task) or "your labels")

@@ -10,7 +10,7 @@ from typing import Any, Dict, Iterable, List, Optional, Sequence, Tuple
 
 import numpy as np
 
-from albert_zh.tasks import task_type
+from albert_zh.tasks import registry
 
 ECE_BINS = 15
 THRESHOLDS = np.arange(1, 400) / 400.0  # those that tuning tries
@@ -118,7 +118,7 @@ def evaluate(
         "loss": float(np.mean([np.mean(batch) for batch in batches])),
     }
     decided = predicted(objective, probabilities(objective, logits), thresholds)
-    for name in task_type.get(objective).usual_metrics + tuple(further):
+    for name in registry.get(objective).usual_metrics + tuple(further):
         if name != "loss":
             scores["eval_" + name] = float(METRICS[name].value(gold, decided))
     return scores
@@ -129,12 +129,12 @@ def example_losses(
 ) -> np.ndarray:
     """Plain losses, without smoothing or weights; float [n]."""
     logits = np.asarray(logits, np.float64)
-    return task_type.get(objective).rules.losses(logits, gold, multi_label_loss)
+    return registry.get(objective).rules.losses(logits, gold, multi_label_loss)
 
 
 def probabilities(objective: str, logits: Any) -> Any:
     """As `classifier_output.probabilities`."""
-    return task_type.get(objective).rules.probabilities(np.asarray(logits, np.float64))
+    return registry.get(objective).rules.probabilities(np.asarray(logits, np.float64))
 
 
 def predicted(
@@ -150,7 +150,7 @@ def predicted(
     Returns:
         int [n], int [n, C] or float [n], as gold labels are.
     """
-    return task_type.get(objective).rules.decided(probabilities, thresholds)
+    return registry.get(objective).rules.decided(probabilities, thresholds)
 
 
 def tuned_thresholds(
@@ -208,7 +208,7 @@ def constant_prediction(objective: str, gold: np.ndarray, metric: str) -> Tuple[
         (score, prediction): a class; of a multi-label task a list of classes; of a regression the
         mean.
     """
-    gold, kind = np.asarray(gold), task_type.get(objective).rules
+    gold, kind = np.asarray(gold), registry.get(objective).rules
     if not kind.has_classes:
         return 0.0, float(gold.mean())
 

@@ -11,7 +11,7 @@ from typing import Any, Callable, Dict, Iterable, Optional, Tuple
 import tensorflow.compat.v1 as tf
 
 from albert_zh.model import checkpoint_matching, modeling, optimization
-from albert_zh.tasks import task_type
+from albert_zh.tasks import registry
 from albert_zh.tasks.outputs_graph import WORD_TABLE, outputs_builder
 from albert_zh.tasks.settings import Settings
 from albert_zh.training import length_bucketing
@@ -54,7 +54,7 @@ def model_fn_builder(
         function (features, labels, mode, params) -> `TPUEstimatorSpec`.
     """
     settings = settings or Settings()
-    kind = task_type.get(settings.objective)
+    kind = registry.get(settings.objective)
     if model_settings.get("precision") == "mixed_float16" and kind.scales_loss:
         settings = settings._replace(loss_scale=_LOSS_SCALE_OF_FLOAT16)
     schedule = (learning_rate, num_train_steps, num_warmup_steps)
@@ -127,7 +127,7 @@ def training_loss(
     Returns:
         (minimised, shown): two float scalar tensors.
     """
-    kind = task_type.get(settings.objective)
+    kind = registry.get(settings.objective)
 
     def mean_loss(outputs):
         return tf.reduce_mean(kind.losses(outputs, features, settings))

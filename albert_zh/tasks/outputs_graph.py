@@ -6,8 +6,8 @@ from typing import Any, Callable, Dict, Iterator, List, Optional
 import tensorflow.compat.v1 as tf
 
 from albert_zh.model import checkpoint_matching, modeling
+from albert_zh.tasks import registry
 from albert_zh.tasks import settings as task_settings
-from albert_zh.tasks import task_type
 
 WORD_TABLE = "bert/embeddings/word_embeddings"
 
@@ -34,7 +34,7 @@ def outputs_builder(
         function of a change of the word table, or None -> {name: tensor [B, ...]}, as of
         `TaskType.outputs`.
     """
-    kind = task_type.get(settings.objective)
+    kind = registry.get(settings.objective)
     num_built = [0]
     positions = None if model_settings.get("plain") else kind.output_positions(settings)
 
@@ -67,7 +67,7 @@ def head_builder(notes: Dict[str, Any], num_outputs: int) -> Callable[..., Any]:
         num_outputs: int, C.
     """
     settings = task_settings.of_notes(notes)
-    kind = task_type.get(settings.objective)
+    kind = registry.get(settings.objective)
 
     def build(config, model, features):
         return kind.outputs(config, model, features, num_outputs, settings, False)

@@ -7,7 +7,7 @@ from typing import Any, Collection, Counter, Optional
 import numpy as np
 
 from albert_zh.common.errors import UserError
-from albert_zh.tasks import task_type
+from albert_zh.tasks import registry
 from albert_zh.tasks.datasets import COLUMN_FLAGS, label_parts
 from albert_zh.tasks.named_columns import label_candidates, shortened
 from albert_zh.tasks.position_columns import NUMBER
@@ -39,7 +39,7 @@ def with_columns_and_labels(task: Any, split: Any) -> Any:
     """
     task = task._replace(columns=split.columns, header=tuple(split.header))
     counts = label_counts(task, split)
-    labels = task_type.rules_of(task).labels_of_all(counts)
+    labels = registry.rules_of(task).labels_of_all(counts)
     if labels is not None:
         return task._replace(labels=labels)
     num_rows = len(split.examples)
@@ -105,7 +105,7 @@ def _are_no_classes(task, counts, examples):
     num_single = sum(count == 1 for count in counts.values())
     if len(counts) > MANY_LABELS and num_single > 0.9 * len(counts):
         return True
-    return not task_type.rules_of(task).has_several_labels and _are_texts(counts, examples)
+    return not registry.rules_of(task).has_several_labels and _are_texts(counts, examples)
 
 
 def _are_texts(labels, examples):

@@ -11,8 +11,8 @@ from typing import Any, Iterator, List, Optional, Tuple
 
 from albert_zh.common import files
 from albert_zh.common.errors import UserError
+from albert_zh.tasks import registry
 from albert_zh.tasks import rows as row_files
-from albert_zh.tasks import task_type
 from albert_zh.tasks.columns import ColumnLayout, form
 from albert_zh.tasks.named_columns import shortened
 from albert_zh.tasks.own_labels import (
@@ -294,7 +294,7 @@ def open_stream(task: Any, path: str, encoding: str = "utf-8") -> Tuple[List[str
     first = _without_header(layout, readable, first)
     if not first:
         raise UserError("%s has no %s" % (path, _expected_rows(table, layout.columns)))
-    if task_type.rules_of(task).has_several_labels and not layout.has_labels(first):
+    if registry.rules_of(task).has_several_labels and not layout.has_labels(first):
         layout.drop_labels()
     rows = itertools.chain(first, table)
     return layout.notes, _lenient_examples(layout, rows)
@@ -337,7 +337,7 @@ def describe(split: Any, task: Any) -> List[str]:
 def _about_labels(split, task):
     if not split.has_labels:
         return "no labels"
-    if not task_type.rules_of(task).has_classes:
+    if not registry.rules_of(task).has_classes:
         values = [float(e.label) for e in split.examples if e.label is not None]
         return "values %g to %g" % (min(values), max(values))
     counts = label_counts(task, split)
@@ -389,7 +389,7 @@ def _report_bad_rows(task, layout, table, bad, rows, skip, notes):
         way_out = "mend them, or leave them out with --skip_bad_rows=true"
         if not layout.only_labels_are_bad and 2 * len(bad) > len(rows):
             way_out = other_separator(table, rows) or way_out
-        kind = task_type.rules_of(task)
+        kind = registry.rules_of(task)
         can_have_several = kind.has_classes and not kind.has_several_labels
         mark = separator_of(task.labels or ()) if can_have_several else None
         if layout.only_labels_are_bad and task.header is not None and mark is not None:

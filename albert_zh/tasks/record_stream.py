@@ -3,8 +3,8 @@
 import collections
 from typing import Any, Dict, Iterator, List, Optional, Tuple
 
+from albert_zh.tasks import registry
 from albert_zh.tasks import rows as row_files
-from albert_zh.tasks import task_type
 
 
 class RecordStream:
@@ -18,7 +18,7 @@ class RecordStream:
             path: the file.
             encoding: its encoding.
         """
-        self._task, self._kind = task, task_type.type_of(task)
+        self._task, self._kind = task, registry.type_of(task)
         self._notes, self._records = self._kind.open_stream(task, path, encoding)
         self._under_way = collections.deque()
         self._problems = collections.Counter()

@@ -12,7 +12,7 @@ from albert_zh.common import files, validation
 from albert_zh.common.errors import UserError
 from albert_zh.common.messages import readable_seconds, say
 from albert_zh.tasks import metrics as task_metrics
-from albert_zh.tasks import task_type
+from albert_zh.tasks import registry, task_type
 from albert_zh.tasks.markdown import table
 from albert_zh.tasks.settings import Settings
 
@@ -59,7 +59,7 @@ class Report:
             metric: name of the metric that chose the checkpoint.
         """
         self._task, self._scorers = task, scorers
-        self._kind = task_type.type_of(task)
+        self._kind = registry.type_of(task)
         usual = self._kind.usual_metrics
         chosen = metric if self._is_further(metric, ()) else usual[0]
         # On the screen: the metric that chose the checkpoint, and the usual one.

@@ -8,7 +8,7 @@ from typing import Any, Dict, Optional, Set, Tuple
 
 from albert_zh.common.errors import UserError
 from albert_zh.common.messages import say
-from albert_zh.tasks import datasets, dev_split, task_type, text_groups
+from albert_zh.tasks import datasets, dev_split, registry, text_groups
 from albert_zh.tasks import reader as task_reader
 
 ALL_ARE_TRAINED = "0: on all rows"  # the share that is set aside where dev is a separate file
@@ -43,7 +43,7 @@ class TaskData:
             chosen=flags.chosen_columns,
             head=getattr(flags, "head", {}),
         )
-        self._kind = task_type.type_of(self.task)
+        self._kind = registry.type_of(self.task)
         files = getattr(flags, "files", {})
         self._source = ", ".join(files.values()) or flags.data_dir  # for messages
         if files:
@@ -112,7 +112,7 @@ class TaskData:
             separator=notes.get("label_separator", self.task.separator),
             chosen=self.task.chosen or notes.get("chosen_columns", {}),
         )
-        self._kind = task_type.type_of(self.task)
+        self._kind = registry.type_of(self.task)
 
     def _check_labels(self, labels):
         """A label map beside the checkpoint has to be of these data."""

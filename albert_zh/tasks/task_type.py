@@ -1,19 +1,33 @@
 """Kinds of tasks: everything in which classification, labelling, reading and others differ.
 
 A data set (`datasets.Task`) names its kind by `objective`. Fine-tuning, prediction files, reports,
-`Predictor`, serve.py and exports know no kind: they ask `type_of(task)`. A new kind is a subclass
-of `TaskType` in a separate module, and a row of `_MODULES` or a call of `register`.
+`Predictor`, serve.py and exports know no kind: they ask `registry.type_of(task)`. A new kind is a
+subclass of `TaskType` in a separate module, with a row in `registry` or a call of its `register`.
 """
 
 import collections
-import importlib
-from typing import Any, Dict, Iterable, Iterator, List, Optional, Sequence, Tuple
+from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple
 
 import numpy as np
 import tensorflow.compat.v1 as tf
 
-from albert_zh.common.errors import UserError
-from albert_zh.tasks import label_rules, result_files
+from albert_zh.tasks import (
+    column_choice,
+    columns,
+    datasets,
+    dev_split,
+    header_columns,
+    label_checks,
+    label_rules,
+    named_columns,
+    own_labels,
+    position_columns,
+    reader,
+    registry,
+    result_files,
+    rows,
+    text_groups,
+)
 from albert_zh.tasks.settings import COMMON_SETTINGS, Settings
 
 Column = collections.namedtuple("Column", ["dtype", "shape", "is_per_token"], defaults=((), False))
@@ -101,8 +115,8 @@ class TaskType:
         length_flag: name of the flag that says how much of an example's text is kept.
         flags: `KindFlags`.
         rules: `LabelRules` of the label column, for data in tables.
-        feature_modules: modules that features are made by, beside the usual ones: a change of their
-            code makes cached features stale.
+        feature_modules: modules that features are made by, beside those of the classes that this
+            one is derived from: a change of their code makes cached features stale.
     """
 
     name = ""
@@ -117,7 +131,22 @@ class TaskType:
     length_flag = "max_seq_length"
     flags = KindFlags()
     rules = label_rules.LabelRules()
-    feature_modules: Tuple[Any, ...] = ()
+    feature_modules: Tuple[Any, ...] = (
+        column_choice,
+        columns,
+        datasets,
+        dev_split,
+        header_columns,
+        label_checks,
+        label_rules,
+        named_columns,
+        own_labels,
+        position_columns,
+        reader,
+        registry,
+        rows,
+        text_groups,
+    )
 
     # Settings
 
@@ -171,8 +200,6 @@ class TaskType:
         Raises:
             UserError: for a file that is missing or does not fit.
         """
-        from albert_zh.tasks import reader  # which asks for kinds itself
-
         return reader.read_split(task, data_dir, split, encoding, skip_bad_rows)
 
     def with_labels(self, task: Any, train: Any) -> Any:
@@ -201,8 +228,6 @@ class TaskType:
         Returns:
             (notes, iterator of (example, why the record is no proper row, or None)).
         """
-        from albert_zh.tasks import reader
-
         return reader.open_stream(task, path, encoding)
 
     def training_split(self, split: Any, options: Any) -> Tuple[Any, Dict[str, Any]]:
@@ -371,48 +396,3 @@ Fields:
     tokenizer: its `FullTokenizer`.
     max_seq_length: longest row.
 """
-
-
-# Where kinds are defined, by name; a module registers its kinds when it is imported.
-_MODULES = {
-    "single_label": "albert_zh.tasks.classification.kinds",
-    "multi_label": "albert_zh.tasks.classification.kinds",
-    "regression": "albert_zh.tasks.classification.kinds",
-    "reading_comprehension": "albert_zh.tasks.reading.kind",
-    "sequence_labelling": "albert_zh.tasks.labelling.kind",
-    "span_labelling": "albert_zh.tasks.labelling.kind",
-}
-_TYPES: Dict[str, TaskType] = {}
-
-
-def register(task_type: TaskType) -> TaskType:
-    """Makes a kind known by its name."""
-    _TYPES[task_type.name] = task_type
-    return task_type
-
-
-def get(name: str) -> Any:
-    """The kind of a name, such as that of `objective` in `fine_tuning.json`."""
-    if name not in _TYPES and name in _MODULES:
-        importlib.import_module(_MODULES[name])
-    if name not in _TYPES:
-        raise UserError(
-            "objective is %r, expected a kind of task, one of %s: put back what training wrote, or "
-            "train again" % (name, ", ".join(names()))
-        )
-    return _TYPES[name]
-
-
-def type_of(task: Any) -> Any:
-    """The kind of a `datasets.Task`."""
-    return get(task.objective)
-
-
-def rules_of(task: Any) -> Any:
-    """The `LabelRules` of a `datasets.Task`."""
-    return type_of(task).rules
-
-
-def names() -> Iterable[str]:
-    """The names of all kinds."""
-    return sorted(set(_MODULES) | set(_TYPES))

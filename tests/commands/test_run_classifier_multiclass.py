@@ -18,7 +18,7 @@ from albert_zh.common.errors import UserError
 from albert_zh.finetuning import flags as finetuning_flags
 from albert_zh.model import checkpoint_files, label_map
 from albert_zh.tasks import columns as column_layouts
-from albert_zh.tasks import confusion_picture, datasets, task_type
+from albert_zh.tasks import confusion_picture, datasets, registry, task_type
 from albert_zh.tasks import report as task_report
 from albert_zh.tasks import settings as task_settings
 from albert_zh.tasks.classification import losses
@@ -448,7 +448,7 @@ def test_labels_that_no_font_has_are_shown_as_numbers(tmp_path, monkeypatch, cap
     task = datasets.TASKS[datasets.OWN_DATA]._replace(
         labels=("体\U000f1234", "b"), columns=("text_a",)
     )
-    scorer = task_type.type_of(task).scorer(
+    scorer = registry.type_of(task).scorer(
         task_type.ModelInUse(task, {}, None, 16), task_settings.Settings()
     )
     example = column_layouts.InputExample("dev-1", "甲", None, "b")
@@ -467,7 +467,7 @@ def test_the_most_confident_errors_are_kept_in_order():
         labels=("a", "b"), columns=("text_a", "label")
     )
     confidences = np.linspace(0.51, 0.99, 90).astype(np.float32)
-    scorer = task_type.type_of(task).scorer(
+    scorer = registry.type_of(task).scorer(
         task_type.ModelInUse(task, {}, None, 16), task_settings.Settings(), num_errors=50
     )
     for number in np.random.RandomState(1).permutation(90):
@@ -495,7 +495,7 @@ def test_ways_of_training_are_settings():
         "classifier_rate_factor": 3.0,
     }
     with flags_of(["--%s=%s" % item for item in given.items()]):
-        settings = task_type.get("single_label").settings(flags.FLAGS, {})
+        settings = registry.get("single_label").settings(flags.FLAGS, {})
         assert {name: getattr(settings, name) for name in given} == given
     assert set(given) == set(task_settings.Settings._fields) - {
         "objective",
@@ -541,7 +541,7 @@ def submission_of(task_name, folder):
     task = datasets.get_task(task_name)
     options = types.SimpleNamespace(task_name=task_name, clue_submission=True)
     use = task_type.ModelInUse(task, {}, None, 16)
-    return task_type.type_of(task).result_files(str(folder), use, options)
+    return registry.type_of(task).result_files(str(folder), use, options)
 
 
 def test_clue_submission_takes_the_rows_own_ids(tmp_path):

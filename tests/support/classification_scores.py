@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from albert_zh.tasks import columns, datasets, task_type
+from albert_zh.tasks import columns, datasets, registry, task_type
 from albert_zh.tasks import settings as task_settings
 
 
@@ -24,7 +24,7 @@ def evaluate(objective, logits, gold, batch_size, further=(), thresholds=None):
         further: names of metrics beside the usual ones.
         thresholds: of a multi-label task.
     """
-    kind = task_type.get(objective)
+    kind = registry.get(objective)
     labels = tuple(str(number) for number in range(np.shape(logits)[1]))
     task = datasets.TASKS[datasets.OWN_DATA]._replace(
         labels=labels, columns=("text_a", "label"), objective=objective

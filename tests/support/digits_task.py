@@ -4,7 +4,7 @@ import numpy as np
 import tensorflow.compat.v1 as tf
 
 from albert_zh.model.layers import new_variable
-from albert_zh.tasks import label_rules, scorer, task_type
+from albert_zh.tasks import label_rules, registry, scorer, task_type
 
 
 class DigitScorer(scorer.Scorer):
@@ -64,4 +64,4 @@ class Digits(task_type.TaskType):
         return [np.flatnonzero(of_text).tolist() for of_text in tags]
 
 
-task_type.register(Digits())
+registry.register(Digits())

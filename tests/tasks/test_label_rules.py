@@ -7,7 +7,7 @@ import re
 import numpy as np
 import pytest
 
-from albert_zh.tasks import datasets, task_type
+from albert_zh.tasks import datasets, registry
 from workspace import ROOT
 
 COMPARISON = re.compile(r'[=!]= "(single_label|multi_label|regression)"')
@@ -37,7 +37,7 @@ def test_no_stage_asks_for_a_kind_by_its_name():
 )
 def test_targets(name, cell, target, shape, outputs):
     task = datasets.Task(files={}, columns=("text_a", "label"), labels=LABELS, objective=name)
-    kind = task_type.rules_of(task)
+    kind = registry.rules_of(task)
     assert datasets.label_value(task, cell) == target
     assert (kind.target_shape(3), kind.num_outputs(3)) == (shape, outputs)
     assert np.shape(target) == tuple(shape)
@@ -54,12 +54,12 @@ def test_targets(name, cell, target, shape, outputs):
     ],
 )
 def test_decisions(name, row, decoded, text, gold, error):
-    kind, rows = task_type.get(name).rules, np.array([row])
+    kind, rows = registry.get(name).rules, np.array([row])
     assert kind.decoded(rows, LABELS, None) == [decoded]
     assert kind.text(decoded, "|") == text
     assert kind.error_size(gold, rows[0], None) == pytest.approx(error)
 
 
 def test_thresholds_of_labels_decide():
-    kind = task_type.get("multi_label").rules
+    kind = registry.get("multi_label").rules
     assert kind.decoded(np.array([[0.3, 0.3, 0.3]]), LABELS, [0.2, 0.4, 0.3]) == [["甲", "丙"]]

@@ -14,7 +14,7 @@ from albert_zh import finetuning
 from albert_zh.common.errors import UserError
 from albert_zh.inference import predictor
 from albert_zh.model import checkpoint_files
-from albert_zh.tasks import task_type
+from albert_zh.tasks import registry
 import digits_task
 import small_models
 from workspace import CONFIG
@@ -140,4 +140,4 @@ def test_its_module_is_short():
 
 def test_unknown_kinds_are_named():
     with pytest.raises(UserError, match="'other', expected a kind of task, one of .*multi_label"):
-        task_type.get("other")
+        registry.get("other")

@@ -9,7 +9,7 @@ from albert_zh.common import validation
 from albert_zh.common.errors import UserError
 from albert_zh.common.messages import say
 from albert_zh.model import classifier_output, modeling
-from albert_zh.tasks import data_checks, datasets, label_rules, reader, task_type
+from albert_zh.tasks import data_checks, datasets, label_rules, reader, registry, task_type
 from albert_zh.tasks import metrics as task_metrics
 from albert_zh.tasks.classification import flags as classification_flags
 from albert_zh.tasks.classification import losses
@@ -203,4 +203,4 @@ def _class_weights(task, train, options):
 
 
 for _kind in (SingleLabel(), MultiLabel(), Regression()):
-    task_type.register(_kind)
+    registry.register(_kind)

@@ -6,7 +6,7 @@ from typing import Any, Dict, List
 import numpy as np
 
 from albert_zh.tasks import columns as column_layouts
-from albert_zh.tasks import datasets, result_files, task_type
+from albert_zh.tasks import datasets, registry, result_files
 from albert_zh.tasks.classification.scorer import label_text
 from albert_zh.tasks.result_files import one_line
 
@@ -36,7 +36,7 @@ class ClassificationFiles(result_files.ResultFiles):
             names.append(SUBMISSION % options.task_name.lower())
         super().__init__(folder, names)
         self._task, self._thresholds = task, notes.get("thresholds")
-        self._has_classes = task_type.rules_of(task).has_classes
+        self._has_classes = registry.rules_of(task).has_classes
         self._pending = None  # the first of two choices, see `_submit`
         self._num_submitted = 0
         self._not_submitted = set()  # guids of examples

@@ -6,7 +6,7 @@ from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple
 import numpy as np
 
 from albert_zh.common.messages import say
-from albert_zh.tasks import confusion_picture, datasets, scorer, task_type
+from albert_zh.tasks import confusion_picture, datasets, registry, scorer
 from albert_zh.tasks import metrics as task_metrics
 from albert_zh.tasks.markdown import table
 
@@ -169,5 +169,5 @@ def label_text(task: Any, row: np.ndarray, thresholds: Optional[Sequence[float]]
         row: float [C].
         thresholds: of a multi-label task.
     """
-    rules = task_type.rules_of(task)
+    rules = registry.rules_of(task)
     return rules.text(rules.decoded(np.array([row]), task.labels, thresholds)[0], task.separator)

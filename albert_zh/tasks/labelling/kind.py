@@ -7,7 +7,7 @@ from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence, Tupl
 import tensorflow.compat.v1 as tf
 
 from albert_zh.common.errors import UserError
-from albert_zh.tasks import label_rules, task_type
+from albert_zh.tasks import label_rules, registry, task_type
 from albert_zh.tasks import reader as table_reader
 from albert_zh.tasks.labelling import (
     alignment,
@@ -329,4 +329,4 @@ class SpanLabelling(SequenceLabelling):
 
 
 for _kind in (SequenceLabelling(), SpanLabelling()):
-    task_type.register(_kind)
+    registry.register(_kind)

@@ -6,7 +6,7 @@ import tensorflow.compat.v1 as tf
 
 from albert_zh.common.errors import UserError
 from albert_zh.model import span_head
-from albert_zh.tasks import task_type
+from albert_zh.tasks import registry, task_type
 from albert_zh.tasks.reading import (
     examples,
     original_windows,
@@ -178,4 +178,4 @@ def _masked(outputs, name, features):
     return span_head.masked_logits(outputs[name], features["span_mask"])  # [B, F]
 
 
-task_type.register(ReadingComprehension())
+registry.register(ReadingComprehension())

@@ -18,8 +18,8 @@ from albert_zh.tasks import (
     input_pipeline,
     outputs_graph,
     record_stream,
+    registry,
     run_data,
-    task_type,
 )
 from albert_zh.tasks import reader as task_reader
 from albert_zh.tasks import settings as task_settings
@@ -182,7 +182,7 @@ def losses_by_number(features, job, plain):
         outputs = outputs_graph.outputs_builder(
             config, batch, 2, settings, is_training=False, plain=plain
         )()
-        losses = task_type.type_of(TASK).losses(outputs, batch, settings)
+        losses = registry.type_of(TASK).losses(outputs, batch, settings)
         session.run(tf.global_variables_initializer())
         found = {}
         while len(found) < NUM_ROWS:
@@ -244,11 +244,11 @@ def test_features_are_made_anew_where_the_code_that_reads_has_changed(monkeypatc
         files, "read_bytes", lambda path: read.append(os.path.basename(path)) or read_bytes(path)
     )
     feature_files._code_version.cache_clear()
-    feature_files._code_version(task_type.get("single_label"))
+    feature_files._code_version(registry.get("single_label"))
     expected = (
         "column_choice columns datasets dev_split encoding feature_files files header_columns "
-        "kinds label_checks label_rules named_columns own_labels position_columns reader rows "
-        "sentencepiece_models task_type text_encodings text_groups tokenization unicode_text "
+        "kinds label_checks label_rules named_columns own_labels position_columns reader registry "
+        "rows sentencepiece_models task_type text_encodings text_groups tokenization unicode_text "
         "vocabulary_files"
     )
     assert sorted(read) == [name + ".py" for name in expected.split()]

@@ -13,7 +13,7 @@ from albert_zh import finetuning
 from albert_zh.common.errors import UserError
 from albert_zh.inference import predictor
 from albert_zh.model import checkpoint_files
-from albert_zh.tasks import datasets, task_type
+from albert_zh.tasks import datasets, registry
 from albert_zh.tasks.labelling import splits
 from albert_zh.tasks.labelling.spans import Span
 import small_models
@@ -236,7 +236,7 @@ def test_overlapping_entities_are_named(settings, tmp_path):
     given = dict(settings, data_dir=str(tmp_path), output_dir=str(tmp_path / "out"))
     with pytest.raises(UserError, match="overlap.*--head=global_pointer, or --overlaps=longest"):
         finetuning.run(**given)
-    kind = task_type.get("sequence_labelling")
+    kind = registry.get("sequence_labelling")
     task = datasets.get_task("ner")._replace(head={"overlaps": "longest"})
     train = kind.read_split(task, str(tmp_path), "train", "utf-8", False)
     assert train.examples[0].label == [Span(1, 4, "org")]
@@ -258,7 +258,7 @@ def test_labels_that_do_not_fit_the_pieces_are_counted(tmp_path):
     lines = [entity_list_line(*row) for row in rows]
     (tmp_path / "train.json").write_text("".join(lines), encoding="utf-8")
     for name in ("sequence_labelling", "span_labelling"):
-        kind = task_type.get(name)
+        kind = registry.get(name)
         form = "crf" if name == "sequence_labelling" else "global_pointer"
         task = datasets.get_task("ner")._replace(objective=name, head={"form": form})
         train = kind.read_split(task, str(tmp_path), "train", "utf-8", False)

@@ -16,7 +16,7 @@ from albert_zh.common.errors import UserError
 from albert_zh.finetuning import flags as finetuning_flags
 from albert_zh.inference import predictor, reader
 from albert_zh.model import checkpoint_files
-from albert_zh.tasks import datasets, task_type
+from albert_zh.tasks import datasets, registry, task_type
 from albert_zh.tasks.reading import flags as reading_flags
 from albert_zh.tasks.reading import records
 from albert_zh.text import tokenization
@@ -209,7 +209,7 @@ def onnx_outputs(path):
 
 
 def test_losses_are_those_of_numpy():
-    kind = task_type.get(FAMILY)
+    kind = registry.get(FAMILY)
     generator = np.random.RandomState(3)
     logits = {name: generator.normal(size=(2, 6)) for name in ("start_logits", "end_logits")}
     features = {
@@ -236,7 +236,7 @@ def test_losses_are_those_of_numpy():
 
 def test_an_empty_context_has_one_row_and_no_answer(settings):
     tokenizer = tokenization.FullTokenizer(settings["vocab_file"])
-    kind = task_type.get(FAMILY)
+    kind = registry.get(FAMILY)
     task = datasets.get_task("questions")._replace(head={"max_query_length": 2})
     example = predictor.InputExample("text-0", QUESTION, " ", None)
     rows, was_cut = kind.features(task, example, tokenizer, 16)
@@ -289,7 +289,7 @@ def test_data_without_a_located_answer_is_refused(settings, tmp_path):
 
 
 def test_questions_without_an_answer_are_left_out_where_the_flag_says_so(settings):
-    kind = task_type.get(FAMILY)
+    kind = registry.get(FAMILY)
     split = kind.read_split(
         datasets.get_task("questions"), settings["data_dir"], "train", "utf-8", False
     )

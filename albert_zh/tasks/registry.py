@@ -1,0 +1,57 @@
+"""The kinds of tasks by name; the module of a kind is imported when the kind is first asked for."""
+
+import importlib
+from typing import Any, Dict, Iterable
+
+from albert_zh.common.errors import UserError
+
+# Where kinds are defined; such a module registers its kinds when it is imported.
+_MODULES = {
+    "single_label": "albert_zh.tasks.classification.kinds",
+    "multi_label": "albert_zh.tasks.classification.kinds",
+    "regression": "albert_zh.tasks.classification.kinds",
+    "reading_comprehension": "albert_zh.tasks.reading.kind",
+    "sequence_labelling": "albert_zh.tasks.labelling.kind",
+    "span_labelling": "albert_zh.tasks.labelling.kind",
+}
+_KINDS: Dict[str, Any] = {}
+
+
+def register(kind: Any) -> Any:
+    """Makes a kind known by its name.
+
+    Args:
+        kind: `task_type.TaskType`.
+
+    Returns:
+        the same.
+    """
+    _KINDS[kind.name] = kind
+    return kind
+
+
+def get(name: str) -> Any:
+    """The kind of a name, such as that of `objective` in `fine_tuning.json`."""
+    if name not in _KINDS and name in _MODULES:
+        importlib.import_module(_MODULES[name])
+    if name not in _KINDS:
+        raise UserError(
+            "objective is %r, expected a kind of task, one of %s: put back what training wrote, or "
+            "train again" % (name, ", ".join(names()))
+        )
+    return _KINDS[name]
+
+
+def type_of(task: Any) -> Any:
+    """The kind of a `datasets.Task`."""
+    return get(task.objective)
+
+
+def rules_of(task: Any) -> Any:
+    """The `LabelRules` of a `datasets.Task`."""
+    return type_of(task).rules
+
+
+def names() -> Iterable[str]:
+    """The names of all kinds."""
+    return sorted(set(_MODULES) | set(_KINDS))
