@@ -20,6 +20,7 @@ LAYER_NORM_EPSILON = 1e-12
 FIRST_TOKEN = "first token"  # positions that are computed, see `encoder.AlbertModel`
 
 _PARTS_OF_BATCH = [0]  # see `part_of_batch`
+_REPLAYED: List[Any] = []  # see `replayed_dropout`
 _PARTS_OF_REPLICA = 1 << 20  # more than the parts of any batch
 
 
@@ -172,6 +173,10 @@ def dropout_seed() -> tf.Tensor:
     So a run that is stopped and resumed drops what the uninterrupted one would have dropped.
     Without a global step there is no run that could be repeated, and the seed is random.
     """
+    return _REPLAYED[-1].next_seed() if _REPLAYED else _new_dropout_seed()
+
+
+def _new_dropout_seed():
     step = tf.train.get_global_step()
     if step is None:
         return tf.random.uniform([2], maxval=2**31 - 1, dtype=tf.int32)
@@ -196,6 +201,33 @@ def part_of_batch(number: Any) -> Iterator[None]:
         yield
     finally:
         _PARTS_OF_BATCH.pop()
+
+
+class _Replay:
+    """Hands out the seeds of a list, one after another, and fills it up where it ends."""
+
+    def __init__(self, seeds):
+        self._seeds, self._num_taken = seeds, 0
+
+    def next_seed(self):
+        if self._num_taken == len(self._seeds):
+            self._seeds.append(_new_dropout_seed())
+        self._num_taken += 1
+        return self._seeds[self._num_taken - 1]
+
+
+@contextlib.contextmanager
+def replayed_dropout(seeds: List[tf.Tensor]) -> Iterator[None]:
+    """What is built inside drops by the seeds of a list, so that it may be built again the same.
+
+    Args:
+        seeds: list of int tensors [2], which whatever is built first with it fills.
+    """
+    _REPLAYED.append(_Replay(seeds))
+    try:
+        yield
+    finally:
+        _REPLAYED.pop()
 
 
 def lookup(table: tf.Variable, ids: tf.Tensor, use_one_hot: bool) -> tf.Tensor:

@@ -53,9 +53,10 @@ def test_projected_vectors_are_cut_and_then_normalized():
             "sentence_projection/kernel",
             "sentence_projection/bias",
         ]
-        values = {kernel: np.arange(12).reshape(4, 3) / 10, bias: [0.5, -1.0, 9.0]}
-        vectors = session.run(vectors, values)
-    expected = (mean(LAYERS[-1]) @ values[kernel] + values[bias])[:, :2]
+        arrays = [np.arange(12).reshape(4, 3) / 10, np.array([0.5, -1.0, 9.0])]
+        session.run([tf.assign(kernel, arrays[0]), tf.assign(bias, arrays[1])])
+        vectors = session.run(vectors)
+    expected = (mean(LAYERS[-1]) @ arrays[0] + arrays[1])[:, :2]
     expected /= np.linalg.norm(expected, axis=1, keepdims=True)
     np.testing.assert_allclose(vectors, expected, atol=1e-6)
 

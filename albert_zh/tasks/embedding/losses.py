@@ -1,0 +1,218 @@
+"""Losses of sentence embeddings: functions of vectors of a batch -> scalar.
+
+Letters in shape comments: B rows of the batch, C candidates, W width, K classes. Vectors of any
+length are taken: cosines normalize them. A scale is 1 / temperature. Formulas are those of
+sentence-transformers (Reimers and Gurevych 2019), unless another source is named.
+"""
+
+from typing import Any, Callable, Optional, Sequence
+
+import tensorflow.compat.v1 as tf
+
+_TINY = 1e-24  # of a squared norm
+_EXCLUDED = -1e30  # logit of what takes no part; finite, so that its gradient is 0 and not NaN
+Tensors = Sequence[tf.Tensor]
+
+
+def normalized(vectors: tf.Tensor) -> tf.Tensor:
+    """Vectors made 1 long, [B, W] -> [B, W]."""
+    squares = tf.reduce_sum(vectors * vectors, axis=-1, keepdims=True)
+    return vectors * tf.rsqrt(tf.maximum(squares, _TINY))
+
+
+def pair_cosines(a: tf.Tensor, b: tf.Tensor) -> tf.Tensor:
+    """Cosines of rows, [B, W] and [B, W] -> [B]."""
+    return tf.reduce_sum(normalized(a) * normalized(b), axis=-1)
+
+
+def all_cosines(a: tf.Tensor, b: tf.Tensor) -> tf.Tensor:
+    """Cosines of each with each, [B, W] and [C, W] -> [B, C]."""
+    return tf.matmul(normalized(a), normalized(b), transpose_b=True)
+
+
+# Scored and labelled pairs
+
+
+def cosent(a: tf.Tensor, b: tf.Tensor, labels: tf.Tensor, scale: float = 20.0) -> tf.Tensor:
+    """CoSENT: log of 1 + sum of exp(scale * (cos_i - cos_j)) over rows with label_i < label_j.
+
+    Equal labels take no part. A sum over the batch, not a mean.
+
+    Args:
+        a, b: float [B, W].
+        labels: float or int [B]; their order alone counts.
+        scale: float.
+
+    Source: Su, "CoSENT", 2022.
+    """
+    cosines = scale * pair_cosines(a, b)
+    differences = cosines[:, None] - cosines[None, :]  # [B, B]
+    is_ordered = labels[:, None] < labels[None, :]
+    logits = tf.where(is_ordered, differences, tf.fill(tf.shape(differences), _excluded(cosines)))
+    with_zero = tf.concat([tf.zeros([1], cosines.dtype), tf.reshape(logits, [-1])], axis=0)
+    return tf.reduce_logsumexp(with_zero)
+
+
+def softmax_of_pairs(
+    a: tf.Tensor, b: tf.Tensor, classes: tf.Tensor, weights: Any, bias: Any
+) -> tf.Tensor:
+    """SBERT's classifier of [u; v; |u - v|]: mean cross entropy.
+
+    Args:
+        a, b: float [B, W].
+        classes: int [B].
+        weights: float [K, 3 W].
+        bias: float [K].
+    """
+    features = tf.concat([a, b, tf.abs(a - b)], axis=-1)  # [B, 3 W]
+    logits = tf.matmul(features, weights, transpose_b=True) + bias  # [B, K]
+    return tf.reduce_mean(
+        tf.nn.sparse_softmax_cross_entropy_with_logits(labels=classes, logits=logits)
+    )
+
+
+def cosine_regression(a: tf.Tensor, b: tf.Tensor, scores: tf.Tensor) -> tf.Tensor:
+    """Mean squared difference of cosines and scores from 0 to 1 (or a teacher's cosines)."""
+    return tf.reduce_mean(tf.square(pair_cosines(a, b) - tf.cast(scores, a.dtype)))
+
+
+def contrastive(a: tf.Tensor, b: tf.Tensor, labels: tf.Tensor, margin: float = 0.5) -> tf.Tensor:
+    """Half the mean of d^2 for label 1 and max(0, margin - d)^2 for label 0, d = 1 - cosine.
+
+    Source: Hadsell et al. 2006.
+    """
+    distances, labels = 1.0 - pair_cosines(a, b), tf.cast(labels, a.dtype)
+    apart = tf.square(tf.nn.relu(margin - distances))
+    return 0.5 * tf.reduce_mean(labels * tf.square(distances) + (1.0 - labels) * apart)
+
+
+# Positives, with or without negatives
+
+
+def infonce(
+    anchors: tf.Tensor,
+    positives: tf.Tensor,
+    negatives: Tensors = (),
+    scale: float = 20.0,
+    margin: float = 0.0,
+    ids: Optional[tf.Tensor] = None,
+    is_symmetric: bool = False,
+    own_negative_weight: float = 0.0,
+) -> tf.Tensor:
+    """InfoNCE: each anchor's positive against all other candidates of the batch.
+
+    Candidates are all positives, then all first negatives, then all second ones. Mean cross
+    entropy of scale * (cosine - margin of the own positive).
+
+    Args:
+        anchors, positives: float [B, W].
+        negatives: list of float [B, W].
+        scale: float, 1 / temperature.
+        margin: float, taken off the positive's cosine (Yang et al. 2019).
+        ids: int [B], equal for rows whose positives are right for one another's anchors: between
+            such rows positives are no negatives.
+        is_symmetric: whether positives are to find their anchors as well; the mean of both.
+        own_negative_weight: float, added to the logits of a row's own negatives (Gao et al. 2021).
+    """
+    num_rows = tf.shape(anchors)[0]
+    own = tf.eye(num_rows, dtype=anchors.dtype)  # [B, B]
+    cosines = all_cosines(anchors, positives)  # [B, B]
+    logits = _without_duplicates(scale * (cosines - margin * own), ids)
+    of_negatives = [
+        scale * all_cosines(anchors, vectors) + own_negative_weight * own for vectors in negatives
+    ]
+    loss = _cross_entropy_of_diagonal(tf.concat([logits] + of_negatives, axis=1))
+    if not is_symmetric:
+        return loss
+    return (loss + _cross_entropy_of_diagonal(tf.transpose(logits))) / 2.0
+
+
+def infonce_of_four_blocks(
+    anchors: tf.Tensor,
+    positives: tf.Tensor,
+    scale: float = 20.0,
+    ids: Optional[tf.Tensor] = None,
+) -> tf.Tensor:
+    """InfoNCE whose denominator has every other text of the batch, anchors among them.
+
+    Source: Li et al. 2023, "Towards General Text Embeddings".
+    """
+    across = scale * all_cosines(anchors, positives)  # [B, B]
+    blocks = [_without_duplicates(across, ids)]
+    is_own = tf.eye(tf.shape(anchors)[0], dtype=tf.bool)
+    for block in (
+        tf.transpose(across),
+        _own_cosines(anchors, scale),
+        _own_cosines(positives, scale),
+    ):
+        blocks.append(_where_excluded(is_own, _without_duplicates(block, ids)))
+    return _cross_entropy_of_diagonal(tf.concat(blocks, axis=1))
+
+
+def _own_cosines(vectors, scale):
+    return scale * all_cosines(vectors, vectors)
+
+
+def triplet(
+    anchors: tf.Tensor, positives: tf.Tensor, negatives: tf.Tensor, margin: float = 0.5
+) -> tf.Tensor:
+    """Mean of max(0, d(a, p) - d(a, n) + margin), d = 1 - cosine."""
+    difference = pair_cosines(anchors, negatives) - pair_cosines(anchors, positives)
+    return tf.reduce_mean(tf.nn.relu(difference + margin))
+
+
+# Distillation and combinations
+
+
+def vector_distillation(vectors: tf.Tensor, teacher: tf.Tensor) -> tf.Tensor:
+    """Mean squared difference of all elements from a teacher's vectors, [B, W] and [B, W]."""
+    return tf.reduce_mean(tf.square(vectors - tf.cast(teacher, vectors.dtype)))
+
+
+def matryoshka(
+    loss: Callable[..., tf.Tensor],
+    vectors: Tensors,
+    widths: Sequence[int],
+    weights: Optional[Sequence[float]] = None,
+) -> tf.Tensor:
+    """The weighted sum of a loss over the first coordinates of vectors (Kusupati et al. 2022).
+
+    Args:
+        loss: function of as many tensors [B, width] as there are vectors.
+        vectors: list of float [B, W].
+        widths: list of int, the full width among them.
+        weights: list of float; 1 each by default.
+    """
+    weights = weights or [1.0] * len(widths)
+    return tf.add_n(
+        [
+            weight * loss(*[tensor[:, :width] for tensor in vectors])
+            for width, weight in zip(widths, weights)
+        ]
+    )
+
+
+def _excluded(like):
+    return tf.constant(_EXCLUDED, like.dtype)
+
+
+def _where_excluded(condition, logits):
+    """Logits, where a condition holds as small as those of what takes no part."""
+    return tf.where(condition, tf.fill(tf.shape(logits), _excluded(logits)), logits)
+
+
+def _without_duplicates(logits, ids):
+    """Logits [B, B] without those between different rows of equal ids [B]."""
+    if ids is None:
+        return logits
+    is_equal = tf.equal(ids[:, None], ids[None, :])
+    is_other = tf.logical_not(tf.eye(tf.shape(ids)[0], dtype=tf.bool))
+    return _where_excluded(tf.logical_and(is_equal, is_other), logits)
+
+
+def _cross_entropy_of_diagonal(logits):
+    """Mean cross entropy of logits [B, C] whose row i has the target i."""
+    targets = tf.range(tf.shape(logits)[0])
+    return tf.reduce_mean(
+        tf.nn.sparse_softmax_cross_entropy_with_logits(labels=targets, logits=logits)
+    )
