@@ -6,6 +6,7 @@
     cat pairs.tsv | python similarity.py --model_dir=lcqmc_output/best
     python similarity.py --interactive
     python similarity.py --corpus=faq.txt --query="怎么开户" --top_k=5
+    python similarity.py --corpus=faq.txt --dev_file=dev.tsv   # which ranking finds most
 
 Pairs of a file or of standard input are lines of text_a<tab>text_b, further columns are not read;
 a file may also be CSV, JSON lines or have a header: its columns are those that the model was
@@ -13,12 +14,13 @@ trained with.
 Prints both sentences and the probability, tab-separated, in the input's order.
 
 With --corpus, the lines of that file that are most like the query: query, rank, score, cosine, line
-number, line; tab-separated. The score ranks the lines: by default the mean, weighted by
+number, line; tab-separated. The score ranks the lines: by --ranking=mixed the mean, weighted by
 --search_weights, of three similarities from 0 to 1 (how much of the query's wording the line has;
 the square of how far the cosine of their vectors is above that of any two lines; the model's
-probability that both mean the same). --ranking=lexical, cosine or classifier ranks by one of them,
-which then is the score. The model needs no classifier for it: without one the other two
-similarities rank the lines.
+probability that both mean the same); by reciprocal_rank the lines' ranks by each of the three; by
+lexical, cosine or classifier one of them. The model needs no classifier for it: without one the
+other two similarities rank the lines. With --dev_file, lines of question<tab>entry, all of that is
+measured, the best is chosen, shown and used by all later searches in that file by that model.
 """
 
 import contextlib
@@ -28,7 +30,15 @@ from absl import flags
 
 from albert_zh.common import line_reader
 from albert_zh.common.errors import UserError, printable, run_command
-from albert_zh.inference import backends, model_flags, search, sentence_similarity, text_encoder
+from albert_zh.inference import (
+    backends,
+    model_flags,
+    search,
+    search_choice,
+    sentence_similarity,
+    text_encoder,
+    vector_index,
+)
 from albert_zh.inference.sentence_similarity import BertSim, open_predictor, print_pairs
 from albert_zh.tasks import pair_table
 
@@ -69,7 +79,21 @@ def define_flags():
     flags.DEFINE_integer(
         "candidates", 50, "Lines per query that the model compares pair by pair.", lower_bound=1
     )
-    flags.DEFINE_enum("ranking", "mixed", search.RANKINGS, "What ranks the lines of --corpus.")
+    flags.DEFINE_enum(
+        "ranking",
+        None,
+        search.RANKINGS,
+        "What ranks the lines of --corpus; by default what --dev_file has chosen, or else mixed.",
+    )
+    flags.DEFINE_string(
+        "dev_file", None, "Lines of question<tab>entry of --corpus, to choose the ranking by."
+    )
+    flags.DEFINE_enum(
+        "vectors",
+        "float32",
+        vector_index.STORAGES,
+        "How vectors of --corpus are held in memory; int8 and binary need faiss.",
+    )
     flags.DEFINE_list(
         "search_weights",
         ["%g" % weight for weight in search.WEIGHTS],
@@ -115,10 +139,11 @@ def _check_flags(arguments):
     if len(given) > 1:
         raise UserError("%s exclude each other: give one of them" % " and ".join(given))
     asked = [name for name in ("query", "queries") if FLAGS[name].value is not None]
-    if FLAGS.corpus and len(asked) != 1:
-        raise UserError("--corpus needs either --query or --queries")
-    if asked and not FLAGS.corpus:
-        raise UserError("--%s needs --corpus, the file to search in" % asked[0])
+    if FLAGS.corpus and len(asked) != 1 and not (FLAGS.dev_file and not asked):
+        raise UserError("--corpus needs either --query or --queries, or --dev_file")
+    if not FLAGS.corpus:
+        for name in asked + ["dev_file"] * bool(FLAGS.dev_file):
+            raise UserError("--%s needs --corpus, the file to search in" % name)
 
 
 def score_lines(model):
@@ -162,16 +187,35 @@ def search_corpus():
     weights = _search_weights()
     path, beside = (FLAGS.model_dir, {}) if FLAGS.model_dir else sentence_similarity.model_of_args()
     with _open_classifier(path) as model, _open_encoder(path, beside) as encoder:
-        corpus = search.Corpus(FLAGS.corpus, encoder, FLAGS.encoding)
+        corpus = search.Corpus(FLAGS.corpus, encoder, FLAGS.encoding, storage=FLAGS.vectors)
+        if FLAGS.dev_file:
+            _choose_ranking(corpus, model)
+        ranking, weights = _ranking(corpus, weights)
         for queries in _groups_of_queries():
-            hits = corpus.search(
-                queries, model, FLAGS.top_k, FLAGS.candidates, FLAGS.ranking, weights
-            )
+            hits = corpus.search(queries, model, FLAGS.top_k, FLAGS.candidates, ranking, weights)
             for query, best in zip(queries, hits):
                 for rank, hit in enumerate(best, start=1):
                     cells = (query, rank, hit.score, hit.cosine, hit.line, hit.text)
                     print("%s\t%d\t%.4f\t%.4f\t%d\t%s" % cells)
             sys.stdout.flush()
+
+
+def _choose_ranking(corpus, model):
+    """Measures the rankings on `--dev_file`, shows them and keeps the best."""
+    questions = search_choice.read_questions(FLAGS.dev_file, corpus, FLAGS.encoding)
+    fitted = search_choice.fit(corpus, model, questions)
+    corpus.keep_choice(fitted.choice)
+    print("%d questions of %s" % (len(questions), printable(FLAGS.dev_file)), file=sys.stderr)
+    print(search_choice.table_of(fitted), file=sys.stderr)
+
+
+def _ranking(corpus, weights):
+    """(ranking, weights): those of the flags, or what was chosen for the corpus."""
+    are_given = FLAGS["ranking"].present or FLAGS["search_weights"].present
+    if corpus.choice and not are_given:
+        print("ranking: %s, chosen by --dev_file" % (corpus.choice,), file=sys.stderr)
+        return corpus.choice
+    return FLAGS.ranking or "mixed", weights
 
 
 def _search_weights():
@@ -192,7 +236,7 @@ def _open_classifier(path):
     """The predictor of the search; None where the ranking or the model has none."""
     if FLAGS.ranking in ("lexical", "cosine"):
         yield None
-    elif FLAGS.ranking == "mixed" and not backends.has_classifier(path):
+    elif FLAGS.ranking != "classifier" and not backends.has_classifier(path):
         note = "note: %s has no classifier: lines are ranked without it" % path
         print(printable(note), file=sys.stderr)
         yield None
@@ -214,6 +258,7 @@ def _open_encoder(path, beside):
 def _groups_of_queries():
     if FLAGS.query is not None:
         yield [FLAGS.query]
+    if FLAGS.queries is None:
         return
     for group in line_reader.groups_of_lines(FLAGS.queries, FLAGS.encoding):
         for start in range(0, len(group), search.QUERIES_AT_ONCE):

@@ -1,9 +1,10 @@
 """Files that are made from something else and kept: made again when that or their bytes changed."""
 
 import contextlib
+import fnmatch
 import os
 import sys
-from typing import Any
+from typing import Any, List
 import zlib
 
 from albert_zh.common import files
@@ -32,11 +33,15 @@ class FileCache:
         if content.get("fingerprint") == fingerprint and isinstance(content.get("files"), dict):
             self._checksums = content["files"]
         else:
-            self._note("%s is of another corpus or model" % folder)
+            self._note("%s is of another model" % folder)
 
     def path(self, name: str) -> str:
         """The path of a file."""
         return os.path.join(self._folder, name)
+
+    def names(self, pattern: str) -> List[str]:
+        """Names of the files that fit a pattern such as `*.npy`."""
+        return sorted(fnmatch.filter(self._checksums, pattern))
 
     def is_valid(self, name: str) -> bool:
         """Whether a file is there as it was added; a damaged one is noted on stderr."""

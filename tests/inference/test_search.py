@@ -1,5 +1,6 @@
 """Search in a corpus: vectors kept on the disk, nearest by cosine, put in order by pairs."""
 
+import glob
 import importlib.util
 import os
 import re
@@ -14,7 +15,7 @@ import pytest
 from albert_zh.commands import similarity
 from albert_zh.common import files
 from albert_zh.common.errors import UserError
-from albert_zh.inference import lexical_index, predictor, search, text_encoder
+from albert_zh.inference import lexical_index, predictor, search, text_encoder, vector_index
 from albert_zh.model import checkpoint_files, model_folder
 import small_models
 from workspace import CHARACTERS, ROOT
@@ -114,8 +115,24 @@ def test_the_pair_classifier_puts_the_candidates_in_order(faq, encoder, model):
         assert hits[0].text == best[0][1]
         assert [hit.score for hit in hits] == [hit.probability for hit in hits]
     few = corpus.search(queries, model, candidates=4, **settings)
-    nearest = corpus.search(queries, top_k=4, ranking="cosine")
-    assert {hit.line for hit in few[0]} == {hit.line for hit in nearest[0]}
+    first = corpus.search(queries, top_k=4)  # by what is known before
+    assert {hit.line for hit in few[0]} == {hit.line for hit in first[0]}
+
+
+def test_reciprocal_ranks_are_fused(faq, encoder, model):
+    path, lines = faq
+    corpus = search.Corpus(path, encoder)
+    settings = {"top_k": 59, "candidates": 59, "ranking": "reciprocal_rank"}
+    for predictor_or_none in (None, model):
+        (hits,) = corpus.search(["今天开门"], predictor_or_none, **settings)
+        columns = [[hit.lexical for hit in hits], [hit.cosine for hit in hits]]
+        if predictor_or_none:
+            columns.append([hit.probability for hit in hits])
+        expected = np.zeros(59)
+        for column in np.array(columns):
+            expected += 61 / (60.0 + 1 + (column[None] > column[:, None]).sum(axis=1))
+        np.testing.assert_allclose([hit.score for hit in hits], expected / len(columns), atol=1e-6)
+        assert (np.diff(expected) <= 1e-6).all()
 
 
 def test_the_mixed_score_is_the_weighted_mean_of_what_a_hit_shows(faq, encoder, model):
@@ -176,6 +193,12 @@ def test_an_index_of_other_settings_is_made_again(faq, encoder, monkeypatch):
         other = search.Corpus(path, encoder).search([lines[5]], top_k=9, ranking="lexical")
     again = search.Corpus(path, encoder).search([lines[5]], top_k=9, ranking="lexical")
     assert [hit.score for hit in other[0]] != [hit.score for hit in again[0]]
+    assert len(cached(path, "lexical")) == 1
+
+
+def cached(path, kind):
+    """Files of a kind in the cache of a corpus."""
+    return glob.glob(os.path.join(glob.escape(path + ".vectors"), kind + "_*"))
 
 
 @pytest.mark.parametrize(
@@ -246,12 +269,12 @@ DAMAGES = {
 
 
 @pytest.mark.parametrize("damage", sorted(DAMAGES))
-@pytest.mark.parametrize("name", ["vectors.npy", "lexical.npz", "fingerprint.json"])
+@pytest.mark.parametrize("name", ["vectors_*", "ids_*", "lexical_*", "fingerprint.json"])
 def test_a_damaged_cache_is_made_again(name, damage, faq, encoder, capsys):
     path, lines = faq
     random = np.random.RandomState(4)
     expected = search.Corpus(path, encoder).search(lines[:3], None, top_k=4)
-    damaged = os.path.join(path + ".vectors", name)
+    (damaged,) = glob.glob(os.path.join(glob.escape(path + ".vectors"), name))
     with open(damaged, "rb") as handle:
         content = handle.read()
     for _ in range(3):
@@ -278,17 +301,17 @@ def test_a_damaged_cache_is_made_again(name, damage, faq, encoder, capsys):
 def test_vectors_of_someone_else_are_made_again(vectors, faq, encoder, capsys):
     path, lines = faq
     expected = search.Corpus(path, encoder).search(lines[:3], None, top_k=4)
-    np.save(os.path.join(path + ".vectors", "vectors.npy"), vectors)
+    np.save(cached(path, "vectors")[0], vectors)
     assert search.Corpus(path, encoder).search(lines[:3], None, top_k=4) == expected
-    assert "vectors.npy is damaged: made again" in capsys.readouterr().err
+    assert ".npy is damaged: made again" in capsys.readouterr().err
 
 
 def test_a_folder_in_the_place_of_a_file_is_told(faq, encoder):
     search.Corpus(faq[0], encoder)
-    vectors = os.path.join(faq[0] + ".vectors", "vectors.npy")
+    (vectors,) = cached(faq[0], "vectors")
     os.remove(vectors)
     os.mkdir(vectors)
-    with pytest.raises(UserError, match="vectors.npy: expected a file to write, found a folder"):
+    with pytest.raises(UserError, match=".npy: expected a file to write, found a folder"):
         search.Corpus(faq[0], encoder)
 
 
@@ -302,27 +325,22 @@ def test_a_model_of_nans_is_told(faq, encoder):
 
 
 def test_a_damaged_index_is_made_again(faq, encoder, monkeypatch, capsys):
-    made = []
-
-    def nearest_by_library(vectors, rows, path):
-        if not os.path.exists(path):
-            made.append(path)
-            with open(path, "wb") as handle:
-                handle.write(b"an index")
-        return lambda queries, k: search.nearest_by_numpy(vectors[rows], queries, k)
+    pytest.importorskip("faiss")
 
     def search_once():
-        assert search.Corpus(faq[0], encoder).search([faq[1][3]], top_k=1)[0][0].line == 4
+        corpus = search.Corpus(faq[0], encoder, storage="int8")
+        assert corpus.search([faq[1][3]], top_k=1)[0][0].line == 4
 
-    monkeypatch.setattr(search, "APPROXIMATE_FROM", 10)
-    monkeypatch.setattr(search, "_nearest_by_hnswlib", nearest_by_library)
+    build = mock.Mock(wraps=vector_index.VectorIndex.build)
+    monkeypatch.setattr(vector_index.VectorIndex, "build", build)
     search_once()
     search_once()
-    assert len(made) == 1 and capsys.readouterr().err == ""
-    with open(made[0], "wb") as handle:
+    assert build.call_count == 1 and capsys.readouterr().err == ""
+    (path,) = glob.glob(os.path.join(glob.escape(faq[0] + ".vectors"), "index_*_int8.faiss"))
+    with open(path, "wb") as handle:
         handle.write(b"another")
     search_once()
-    assert len(made) == 2 and "hnswlib is damaged: made again" in capsys.readouterr().err
+    assert build.call_count == 2 and "faiss is damaged: made again" in capsys.readouterr().err
 
 
 def test_vectors_are_computed_once(faq, encoder, folder, capsys):
@@ -338,15 +356,53 @@ def test_vectors_are_computed_once(faq, encoder, folder, capsys):
     os.remove(os.path.join(path + ".vectors", "fingerprint.json"))
     search.Corpus(path, counting)
     assert counting.count == 2 * 59 + 1
-
-    with open(path, "a", encoding="utf-8") as handle:
-        handle.write("新的一行\n")
-    search.Corpus(path, counting)
-    assert counting.count == 3 * 59 + 2
-    assert "is of another corpus or model: made again" in capsys.readouterr().err
     with text_encoder.TextEncoder(folder, pooling="max") as other:
         search.Corpus(path, other)
-    assert "made again" in capsys.readouterr().err
+    assert "is of another model: made again" in capsys.readouterr().err
+
+
+def test_of_a_changed_file_only_new_lines_are_encoded(faq, encoder, monkeypatch, capsys):
+    path, lines = faq
+    counting = Counting(encoder)
+    corpus = search.Corpus(path, counting)
+    assert not corpus.refresh()
+    changed = ["新的一行", lines[3]] + lines[:30] + ["又一行"]
+    with open(path, "w", encoding="utf-8") as handle:
+        handle.write("\n".join(changed) + "\n")
+    assert corpus.search([lines[3]], top_k=1)[0][0].line == 4  # until it is read again
+    assert corpus.refresh() and not corpus.refresh()
+    assert counting.count == 59 + 1 + 2
+    fresh = search.Corpus(path, encoder, cache_dir=path + ".other")
+    for query in (lines[3], "新的一行", lines[40]):
+        found, expected = corpus.search([query], top_k=9), fresh.search([query], top_k=9)
+        assert [hit.line for hit in found[0]] == [hit.line for hit in expected[0]]
+        np.testing.assert_allclose(found[0][0].cosine, expected[0][0].cosine, atol=1e-5)
+    assert [hit.line for hit in corpus.search([lines[3]], top_k=2)[0]] == [2, 6]
+    assert sorted(os.listdir(path + ".vectors")) == sorted(
+        ["fingerprint.json"]
+        + [os.path.basename(cached(path, kind)[0]) for kind in ("ids", "lexical", "vectors")]
+    )
+    os.remove(path)
+    with pytest.raises(UserError, match="cannot be read"):
+        corpus.refresh()
+    assert corpus.search([lines[3]], top_k=1)[0][0].line == 2
+    assert capsys.readouterr().err == ""
+
+
+def test_a_process_killed_while_a_change_is_encoded_loses_no_vectors(faq, encoder):
+    path, lines = faq
+    search.Corpus(path, encoder)
+    with open(path, "a", encoding="utf-8") as handle:
+        handle.write("新的一行\n")
+
+    class Killed(Counting):
+        def encode(self, texts, **settings):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        search.Corpus(path, Killed(encoder))
+    counting = Counting(encoder)
+    assert search.Corpus(path, counting).texts[-1] == "新的一行" and counting.count == 1
 
 
 def test_two_at_once_make_the_vectors_one_after_another(faq, encoder, capsys):
@@ -368,74 +424,29 @@ def test_two_at_once_make_the_vectors_one_after_another(faq, encoder, capsys):
     assert "another process is at work in" in capsys.readouterr().err
 
 
-def unit_vectors(count, width, seed):
-    vectors = np.random.RandomState(seed).standard_normal([count, width]).astype(np.float32)
-    return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
-
-
 def test_a_folder_for_the_vectors_keeps_what_else_lies_there(faq, encoder, tmp_path):
     folder = tmp_path / "cache"
     (folder / "own").mkdir(parents=True)
     (folder / "precious.txt").write_text("x")
     search.Corpus(faq[0], encoder, cache_dir=str(folder))
-    os.remove(str(folder / "vectors.npy"))
+    for kept in folder.glob("vectors_*"):
+        kept.unlink()
     again = search.Corpus(faq[0], encoder, cache_dir=str(folder))
     assert len(again.search(iter(faq[1][:2]), None, top_k=1)) == 2
     left = sorted(os.listdir(str(folder)))
-    assert left == ["fingerprint.json", "lexical.npz", "own", "precious.txt", "vectors.npy"]
+    assert [name.split("_")[0] for name in left] == [
+        "fingerprint.json",
+        "ids",
+        "lexical",
+        "own",
+        "precious.txt",
+        "vectors",
+    ]
 
 
-def test_nearest_by_numpy_is_exact_over_blocks(monkeypatch):
-    monkeypatch.setattr(search, "VECTORS_AT_ONCE", 70)
-    vectors, queries = unit_vectors(500, 16, 0), unit_vectors(7, 16, 1)
-    indices, cosines = search.nearest_by_numpy(vectors, queries, 10)
-    every = queries @ vectors.T
-    np.testing.assert_array_equal(indices, np.argsort(-every, axis=1)[:, :10])
-    np.testing.assert_allclose(cosines, -np.sort(-every, axis=1)[:, :10], atol=1e-6)
-    assert search.nearest_by_numpy(vectors[:3], queries, 3)[0].shape == (7, 3)
-
-
-@pytest.mark.parametrize("name", ["hnswlib", "faiss"])
-def test_libraries_find_nearly_the_same(name, tmp_path):
-    pytest.importorskip(name)
-    nearest = {"hnswlib": search._nearest_by_hnswlib, "faiss": search._nearest_by_faiss}[name]
-    vectors, queries = unit_vectors(3000, 16, 0), unit_vectors(50, 16, 1)
-    path = str(tmp_path / name)
-    exact, cosines = search.nearest_by_numpy(vectors, queries, 10)
-    for _ in range(2):  # built, then read
-        indices, found = nearest(vectors, np.arange(len(vectors)), path)(queries, 10)
-        share = np.mean([len(set(a) & set(b)) / 10.0 for a, b in zip(exact, indices)])
-        assert share > 0.95
-        np.testing.assert_allclose(found[:, 0], cosines[:, 0], atol=0.05)
-        assert os.path.getsize(path) > 0
-
-
-def test_an_index_is_read_once(faq, encoder, monkeypatch):
-    path, lines = faq
-    read = []
-
-    def nearest_by_library(vectors, rows, path):
-        read.append(path)
-        return lambda queries, k: search.nearest_by_numpy(vectors[rows], queries, k)
-
-    def not_installed(vectors, rows, path):
-        raise ImportError
-
+def test_lines_that_stand_there_many_times_hide_no_others(tmp_path, encoder, monkeypatch):
+    pytest.importorskip("faiss")
     monkeypatch.setattr(search, "APPROXIMATE_FROM", 10)
-    monkeypatch.setattr(search, "_nearest_by_hnswlib", not_installed)
-    monkeypatch.setattr(search, "_nearest_by_faiss", nearest_by_library)
-    corpus = search.Corpus(path, encoder)
-    for number in (3, 5):
-        assert corpus.search([lines[number]], None, top_k=1)[0][0].line == number + 1
-    assert len(read) == 1 and re.match(r".*\.vectors/texts_[0-9a-f]{12}\.faiss$", read[0])
-
-
-@pytest.mark.parametrize("name", ["hnswlib", "faiss"])
-def test_lines_that_stand_there_many_times_hide_no_others(name, tmp_path, encoder, monkeypatch):
-    pytest.importorskip(name)
-    monkeypatch.setattr(search, "APPROXIMATE_FROM", 10)
-    other = {"hnswlib": "_nearest_by_faiss", "faiss": "_nearest_by_hnswlib"}[name]
-    monkeypatch.setattr(search, other, mock.Mock(side_effect=ImportError))
     characters = "今天气很好我们去吃饭吧明再说"
     texts = [a + b for a in characters for b in characters][:100]
     path = tmp_path / "repeated.txt"
@@ -449,21 +460,38 @@ def test_lines_that_stand_there_many_times_hide_no_others(name, tmp_path, encode
         assert len({hit.line for hit in hits}) == 70
 
 
-def test_a_query_for_which_the_index_finds_too_little_is_compared_with_all(faq, encoder):
+def test_a_query_for_which_the_index_finds_too_little_is_compared_with_all(
+    faq, encoder, monkeypatch
+):
+    pytest.importorskip("faiss")
+    exact = search.Corpus(faq[0], encoder).search(["今天"], top_k=9, ranking="cosine")
+    nothing = mock.Mock(side_effect=lambda queries, k: np.full([len(queries), k], -1))
+    monkeypatch.setattr(vector_index.VectorIndex, "nearest", nothing)
+    corpus = search.Corpus(faq[0], encoder, storage="int8")
+    assert corpus.search(["今天"], top_k=9, ranking="cosine") == exact
+
+
+@pytest.mark.parametrize("storage", ["int8", "binary"])
+def test_quantized_vectors_are_rescored(storage, faq, encoder):
+    pytest.importorskip("faiss")
     path, lines = faq
-    corpus = search.Corpus(path, encoder)
-    exact = search.functools.partial(search.nearest_by_numpy, corpus._vectors)
-    queries = encoder.encode(lines[:2], normalize=True)
-    of_texts = [[number] for number in range(len(lines))]
+    exact = search.Corpus(path, encoder).search(lines[:9], top_k=2, ranking="cosine")
+    corpus = search.Corpus(path, encoder, storage=storage)
+    found = corpus.search(lines[:9], top_k=2, ranking="cosine")
+    assert [hits[0] for hits in found] == [hits[0] for hits in exact]
+    with open(path, "a", encoding="utf-8") as handle:
+        handle.write("又一行\n")
+    with mock.patch.object(vector_index.VectorIndex, "build") as build:
+        assert corpus.refresh() and corpus.search(["又一行"], top_k=1)[0][0].line == 61
+    assert not build.called  # it was updated
 
-    def nearest(queries, k):
-        indices, cosines = exact(queries, k)
-        indices[1, 1:] = -1
-        return indices, cosines
 
-    found = search._nearest_lines(nearest, of_texts, exact, queries, 3)
-    for actual, expected in zip(found, exact(queries, 3)):
-        np.testing.assert_allclose(actual, expected, atol=1e-6)
+def test_storages_that_cannot_be(faq, encoder, monkeypatch):
+    with pytest.raises(UserError, match="storage: unknown 'int4', expected one of"):
+        search.Corpus(faq[0], encoder, storage="int4")
+    monkeypatch.setitem(sys.modules, "faiss", None)
+    with pytest.raises(UserError, match="need faiss .*requirements-extra.txt"):
+        search.Corpus(faq[0], encoder, storage="int8")
 
 
 def test_many_queries_are_searched_by_groups(faq, encoder, monkeypatch):

@@ -1,0 +1,162 @@
+"""Vectors, lexical index and vector index of a corpus, kept in a folder.
+
+Vectors belong to texts, not to lines: of a file that has changed only the texts that are new are
+encoded, and an index of faiss is updated. What was there stays valid until what replaces it is
+complete, so that a killed process loses no vectors.
+"""
+
+import glob
+import hashlib
+import os
+from typing import Any, List, Optional, Sequence, Tuple
+
+import numpy as np
+
+from albert_zh.common import files
+from albert_zh.common.errors import UserError
+from albert_zh.common.progress import progress_bar
+from albert_zh.inference import file_cache, lexical_index, vector_index
+
+LINES_AT_ONCE = 2048
+# Names of the files, by the texts that they are made of.
+VECTORS, IDS, LEXICAL = "vectors_%s.npy", "ids_%s.npy", "lexical_%s.npz"
+INDEX, INDEX_IDS = "index_%s_%s.faiss", "index_%s_%s.npy"
+
+
+def ids_of(texts: Sequence[str]) -> np.ndarray:
+    """int64 [n]: a hash of each text."""
+    hashes = (hashlib.blake2b(text.encode("utf-8"), digest_size=8) for text in texts)
+    digests = b"".join(digest.digest() for digest in hashes)
+    return np.frombuffer(digests, "<i8") & np.int64(2**63 - 1)  # of faiss -1 is none
+
+
+class CorpusCache:
+    """What is kept of the texts of a corpus."""
+
+    def __init__(self, folder: str, texts: List[str], encoder: Any) -> None:
+        """Reads vectors and lexical index, or makes what is missing or not as it was written.
+
+        Args:
+            folder: path.
+            texts: all different.
+            encoder: `TextEncoder` with a pooling.
+        """
+        self._folder, self._texts, self._encoder = folder, texts, encoder
+        self.ids = ids_of(texts)
+        self._order = np.argsort(self.ids)
+        self._key = hashlib.sha256(self.ids.tobytes()).hexdigest()[:12]
+        self._key_of_words = hashlib.sha256(
+            repr((self._key, lexical_index.SETTINGS)).encode()
+        ).hexdigest()[:12]
+        with files.one_at_a_time(folder):
+            self._cache = file_cache.FileCache(folder, encoder.fingerprint_of())
+            self.vectors = self._load_vectors()  # float32 [n, W], read as needed
+            self.lexical = self._load_lexical()
+
+    def rows(self, ids: np.ndarray) -> np.ndarray:
+        """int [n]: the rows of ids, all of which are there."""
+        return self._order[np.searchsorted(self.ids, ids, sorter=self._order)]
+
+    def _load_vectors(self):
+        names = [VECTORS % self._key, IDS % self._key]
+        if not all(self._cache.is_valid(name) for name in names):
+            with files.whole_file(self._cache.path(names[0])) as partial:
+                self._write_vectors(partial, *self._former_vectors())
+            self._write_ids(names[1])
+            self._keep(names)
+        return np.load(self._cache.path(names[0]), mmap_mode="r")
+
+    def _former_vectors(self) -> Tuple[np.ndarray, Optional[np.ndarray]]:
+        """(ids, vectors) of the state of the corpus before."""
+        for name in self._cache.names(VECTORS % "*"):
+            ids = name.replace("vectors_", "ids_")
+            if self._cache.is_valid(name) and self._cache.is_valid(ids):
+                ids, vectors = self._cache.path(ids), self._cache.path(name)
+                return np.load(ids), np.load(vectors, mmap_mode="r")
+        return np.zeros(0, np.int64), None
+
+    def _write_vectors(self, path, former_ids, former):
+        shape = (len(self._texts), self._encoder.width)
+        vectors = np.lib.format.open_memmap(path, "w+", np.float32, shape)
+        rows = rows_of(self.ids, former_ids)
+        kept, new = np.flatnonzero(rows >= 0), np.flatnonzero(rows < 0)
+        for start in range(0, len(kept), vector_index.VECTORS_AT_ONCE):
+            block = kept[start : start + vector_index.VECTORS_AT_ONCE]
+            vectors[block] = former[rows[block]]
+        with progress_bar("vectors", len(new), "line", leave=False) as bar:
+            for start in range(0, len(new), LINES_AT_ONCE):
+                block = new[start : start + LINES_AT_ONCE]
+                vectors[block] = encoded(self._encoder, [self._texts[row] for row in block])
+                bar.update(len(block))
+        vectors.flush()
+
+    def _load_lexical(self):
+        name = LEXICAL % self._key_of_words
+        if not self._cache.is_valid(name):
+            with files.whole_file(self._cache.path(name)) as partial:
+                lexical_index.LexicalIndex.build(self._texts).save(partial)
+            self._keep([name])
+        return lexical_index.LexicalIndex.load(self._cache.path(name))
+
+    def index(self, storage: str) -> vector_index.VectorIndex:
+        """The index of the vectors, read, updated or built.
+
+        Args:
+            storage: how it holds them, one of `vector_index.STORAGES`.
+        """
+        name = INDEX % (self._key, storage)
+        with files.one_at_a_time(self._folder):
+            if self._cache.is_valid(name):
+                return vector_index.VectorIndex.load(self._cache.path(name), storage)
+            index = self._updated_index(storage)
+            if index is None:
+                index = vector_index.VectorIndex.build(self.vectors, self.ids, storage)
+            with files.whole_file(self._cache.path(name)) as partial:
+                index.save(partial)
+            self._write_ids(INDEX_IDS % (self._key, storage))
+            self._keep([name, INDEX_IDS % (self._key, storage)])
+        return index
+
+    def _updated_index(self, storage):
+        """The index of the state before with what changed since; None if there is none of use."""
+        for name in self._cache.names(INDEX % ("*", storage)):
+            names_ids = name.replace(".faiss", ".npy")
+            if self._cache.is_valid(name) and self._cache.is_valid(names_ids):
+                former = np.load(self._cache.path(names_ids))
+                new = np.flatnonzero(rows_of(self.ids, former) < 0)
+                if len(new) <= vector_index.REBUILT_FROM * len(former):
+                    index = vector_index.VectorIndex.load(self._cache.path(name), storage)
+                    deleted = former[rows_of(former, self.ids) < 0]
+                    index.update(self.vectors[new], self.ids[new], deleted)
+                    return index
+        return None
+
+    def _write_ids(self, name):
+        with files.whole_file(self._cache.path(name)) as partial, open(partial, "wb") as output:
+            np.save(output, self.ids)
+
+    def _keep(self, names):
+        """Notes complete files and removes those of their kinds that they replace."""
+        for name in names:
+            self._cache.add(name)
+            kind = name.replace(self._key, "*").replace(self._key_of_words, "*")
+            for path in glob.glob(os.path.join(glob.escape(self._folder), kind)):
+                if os.path.basename(path) != name:
+                    self._cache.forget(os.path.basename(path))
+
+
+def encoded(encoder: Any, texts: Sequence[str]) -> np.ndarray:
+    """Vectors [n, W], 1 long each; raises `UserError` for vectors that are no numbers."""
+    vectors = encoder.encode(texts, normalize=True)
+    if not np.isfinite(vectors).all():
+        raise UserError("the model's vectors are no numbers: its weights are damaged")
+    return vectors
+
+
+def rows_of(ids: np.ndarray, among: np.ndarray) -> np.ndarray:
+    """int [n]: where each id is among others, -1 where it is not."""
+    if not len(among):
+        return np.full(len(ids), -1)
+    order = np.argsort(among, kind="stable")
+    rows = order[np.searchsorted(among, ids, sorter=order).clip(max=len(among) - 1)]
+    return np.where(among[rows] == ids, rows, -1)

@@ -1,0 +1,125 @@
+"""The ranking that is chosen by questions whose lines are known."""
+
+import numpy as np
+import pytest
+
+from albert_zh.commands import similarity
+from albert_zh.common.errors import UserError
+from albert_zh.inference import search, search_choice, text_encoder
+import small_models
+
+LINES = ["如何退票", "退市股票怎么处理", "银行卡怎么开户", "今天天气好吗", "手机号码怎么注销"]
+
+
+class Chance:
+    """A classifier that knows nothing, or all answers."""
+
+    def __init__(self, answers=()):
+        self._answers = set(answers)
+
+    def similarities(self, pairs):
+        random = np.random.RandomState(len(pairs))
+        return np.array([float(p in self._answers) + random.rand() / 9 for p in pairs])
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return small_models.write_model(tmp_path_factory.mktemp("models") / "pairs")
+
+
+@pytest.fixture(scope="module")
+def encoder(folder):
+    with text_encoder.TextEncoder(folder) as loaded:
+        yield loaded
+
+
+@pytest.fixture
+def corpus(tmp_path, encoder):
+    path = tmp_path / "faq.txt"
+    path.write_text("\n".join(LINES) + "\n", encoding="utf-8")
+    return search.Corpus(str(path), encoder)
+
+
+def questions_file(tmp_path, rows):
+    path = tmp_path / "dev.tsv"
+    path.write_text("".join("\t".join(row) + "\n" for row in rows), encoding="utf-8")
+    return str(path)
+
+
+ROWS = [("我要退票", LINES[0]), ("银行开户", LINES[2]), ("今天气温", LINES[3]), ("注销", LINES[4])]
+
+
+def test_the_choice_is_never_below_the_best_similarity_alone(corpus, tmp_path):
+    questions = search_choice.read_questions(questions_file(tmp_path, ROWS), corpus)
+    wordings = Chance(ROWS)
+    for classifier in (None, Chance(), wordings):
+        fitted = search_choice.fit(corpus, classifier, questions)
+        alone = [fitted.figures[name] for name in ("lexical", "cosine")]
+        alone += [fitted.figures["classifier"]] if classifier else []
+        chosen = fitted.figures[str(fitted.choice)]
+        best = max(alone, key=lambda figures: (figures[0], figures[2]))
+        assert (chosen[0], chosen[2]) >= (best[0], best[2])
+        # what is shown is what a search gives
+        hits = corpus.search(
+            [question.text for question in questions],
+            classifier,
+            top_k=5,
+            ranking=fitted.choice.ranking,
+            weights=fitted.choice.weights,
+        )
+        right = [found[0].text == entry for found, (_, entry) in zip(hits, ROWS)]
+        assert chosen[0] == np.mean(right)
+    assert fitted.figures["classifier"].tolist() == [1, 1, 1]
+
+
+def test_figures_of_known_ranks(corpus, tmp_path):
+    """A question whose answers a classifier has as second and none at all: 1/2 and 0."""
+    rows = [("退票", LINES[1]), ("天气", LINES[4])]
+    questions = search_choice.read_questions(questions_file(tmp_path, rows), corpus)
+    fitted = search_choice.fit(corpus, None, questions)
+    scores = [corpus._contents.cache.lexical.scores(query) for query, _ in rows]
+    ranks = [1 + (score > score[LINES.index(e)]).sum() for score, (_, e) in zip(scores, rows)]
+    assert ranks[0] == 2
+    expected = [0, 1, np.mean([1 / rank for rank in ranks])]
+    np.testing.assert_allclose(fitted.figures["lexical"][[0, 1]], expected[:2])
+
+
+def test_a_choice_is_kept_for_its_model(corpus, tmp_path, folder):
+    assert corpus.choice is None
+    choice = search_choice.Choice("mixed", search.Weights(0.5, 0.25, 0.25))
+    corpus.keep_choice(choice)
+    assert corpus.choice == choice
+    with text_encoder.TextEncoder(folder, pooling="max") as other:
+        assert search.Corpus(str(tmp_path / "faq.txt"), other).choice is None
+
+
+def test_questions_that_cannot_be(corpus, tmp_path):
+    for rows, problem in [
+        ([("一", LINES[0]), ("二",)], "dev.tsv, line 2: expected question<tab>entry"),
+        ([("一", "没有")], "dev.tsv, line 1: the entry '没有' is no line of the corpus"),
+        ([], "dev.tsv has no question"),
+    ]:
+        with pytest.raises(UserError, match=problem):
+            search_choice.read_questions(questions_file(tmp_path, rows), corpus)
+    path = questions_file(tmp_path, [("一", LINES[0]), ("一", LINES[1]), ("", "")])
+    (question,) = search_choice.read_questions(path, corpus)
+    assert question.rows == {0, 1}
+
+
+def test_the_command_shows_keeps_and_uses_the_choice(corpus, folder, tmp_path, capsys):
+    path = questions_file(tmp_path, ROWS)
+    arguments = ["--model_dir=" + folder, "--corpus=" + str(tmp_path / "faq.txt")]
+    small_models.run_command(similarity, arguments + ["--dev_file=" + path], [])
+    shown = capsys.readouterr()
+    assert shown.out == "" and "4 questions of" in shown.err and "(chosen)" in shown.err
+    assert "| chosen on one half, measured on the other |" in shown.err
+    small_models.run_command(similarity, arguments + ["--query=我要退票", "--top_k=1"], [])
+    shown = capsys.readouterr()
+    assert "ranking: %s, chosen by --dev_file" % (corpus.choice,) in shown.err
+    assert shown.out.split("\t")[-1] == LINES[0] + "\n"
+    small_models.run_command(
+        similarity, arguments + ["--query=我要退票", "--top_k=1", "--ranking=lexical"], []
+    )
+    assert "chosen" not in capsys.readouterr().err
+    with pytest.raises(UserError, match="--dev_file needs --corpus"):
+        small_models.run_command(similarity, ["--dev_file=" + path], [])

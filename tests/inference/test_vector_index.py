@@ -1,0 +1,49 @@
+"""The nearest of many vectors, by numpy and by faiss: beside brute force."""
+
+import numpy as np
+import pytest
+
+from albert_zh.inference import vector_index
+
+
+def unit_vectors(count, width, seed):
+    vectors = np.random.RandomState(seed).standard_normal([count, width]).astype(np.float32)
+    return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+
+
+def recall(index, vectors, ids, queries, k=10, wanted=10):
+    """The share of the k nearest, by brute force, that an index has among the wanted ones."""
+    exact = ids[np.argsort(-(queries @ vectors.T), axis=1)[:, :k]]
+    found = index.nearest(queries, wanted)
+    return np.mean([len(set(a) & set(b)) / k for a, b in zip(exact, found)])
+
+
+def test_nearest_by_numpy_is_exact_over_blocks(monkeypatch):
+    monkeypatch.setattr(vector_index, "VECTORS_AT_ONCE", 70)
+    vectors, queries = unit_vectors(500, 16, 0), unit_vectors(7, 16, 1)
+    indices, cosines = vector_index.nearest_by_numpy(vectors, queries, 10)
+    every = queries @ vectors.T
+    np.testing.assert_array_equal(indices, np.argsort(-every, axis=1)[:, :10])
+    np.testing.assert_allclose(cosines, -np.sort(-every, axis=1)[:, :10], atol=1e-6)
+    assert vector_index.nearest_by_numpy(vectors[:3], queries, 3)[0].shape == (7, 3)
+
+
+@pytest.mark.parametrize(
+    "storage, least, wanted", [("float32", 1, 10), ("int8", 0.9, 10), ("binary", 0.8, 80)]
+)
+@pytest.mark.parametrize("has_clusters", [False, True])
+def test_what_an_index_finds(storage, least, wanted, has_clusters, tmp_path, monkeypatch):
+    pytest.importorskip("faiss")
+    if has_clusters:
+        monkeypatch.setattr(vector_index, "CLUSTERED_FROM", 100)
+        monkeypatch.setattr(vector_index, "_PROBED", 2)
+        least *= 0.75  # vectors of pure chance are in no clusters
+    vectors, queries = unit_vectors(2000, 44, 0), unit_vectors(50, 44, 1)  # 44: no whole bytes
+    ids = np.random.RandomState(2).randint(0, 2**62, 2000)
+    index = vector_index.VectorIndex.build(vectors[:1500], ids[:1500], storage)
+    index.update(vectors[1500:], ids[1500:], deleted=ids[:300])
+    index.save(str(tmp_path / "index"))
+    for each in (index, vector_index.VectorIndex.load(str(tmp_path / "index"), storage)):
+        assert len(each) == 1700
+        assert recall(each, vectors[300:], ids[300:], queries, 10, wanted) >= least
+        assert not np.isin(each.nearest(queries, wanted), ids[:300]).any()
