@@ -28,6 +28,7 @@ class FileCache:
         self._fingerprint = fingerprint
         self._checksums = {}  # of each file, by its name
         content = self._read_manifest()
+        self._is_ours = content is not None and content.get("fingerprint") == fingerprint
         if content is None:
             return
         if content.get("fingerprint") == fingerprint and isinstance(content.get("files"), dict):
@@ -46,10 +47,10 @@ class FileCache:
     def is_valid(self, name: str) -> bool:
         """Whether a file is there as it was added; a damaged one is noted on stderr."""
         expected, path = self._checksums.get(name), self.path(name)
-        if expected is None or not os.path.lexists(path):
+        if not os.path.lexists(path) or (expected is None and not self._is_ours):
             return False
         with contextlib.suppress(OSError):
-            if expected == _checksum(path):
+            if expected is not None and expected == _checksum(path):
                 return True
         self._note("%s is damaged" % path)
         return False

@@ -9,7 +9,7 @@ who need exact cosines rescore what it finds with the float vectors. Up to `CLUS
 it compares with each; of more it looks into the nearest clusters (inverted lists).
 """
 
-from typing import Optional, Tuple
+from typing import Any, Optional, Tuple
 
 import numpy as np
 
@@ -31,7 +31,7 @@ _FACTORIES = {"float32": "Flat", "int8": "SQ8"}
 class VectorIndex:
     """An index of faiss, whose entries have 64-bit ids."""
 
-    def __init__(self, index, storage: str) -> None:
+    def __init__(self, index: Any, storage: str) -> None:
         """`index`: of faiss, as `build` makes it; `storage`: one of `STORAGES`."""
         self._index, self._storage = index, storage
 
@@ -120,7 +120,7 @@ class VectorIndex:
         return np.packbits(vectors > 0, axis=1) if self._storage == "binary" else vectors
 
 
-def imported_faiss():
+def imported_faiss() -> Any:
     """The library; raises `UserError` where it is not installed."""
     try:
         import faiss

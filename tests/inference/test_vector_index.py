@@ -29,7 +29,7 @@ def test_nearest_by_numpy_is_exact_over_blocks(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "storage, least, wanted", [("float32", 1, 10), ("int8", 0.9, 10), ("binary", 0.8, 80)]
+    "storage, least, wanted", [("float32", 1, 10), ("int8", 0.9, 10), ("binary", 0.5, 80)]
 )
 @pytest.mark.parametrize("has_clusters", [False, True])
 def test_what_an_index_finds(storage, least, wanted, has_clusters, tmp_path, monkeypatch):
