@@ -46,6 +46,7 @@ _PAIR = re.compile(r"(.*) \|\|\| (.*)$", re.S)
 _NPY_HEADER_BYTES = 128  # fits any number of rows, which is known at the end only
 
 
+# long: a table of flags
 def define_flags():
     """Defines the command's flags; BERT's names stand beside `--model_dir`."""
     flags.DEFINE_string(
@@ -68,12 +69,26 @@ def define_flags():
     )
     flags.DEFINE_enum(
         "pooling",
-        "mean",
+        None,
         sorted(text_encoder.POOLINGS) + ["none"],
-        "How tokens become one vector; none: a vector for each token.",
+        "How tokens become one vector; none: a vector for each token. By default as the folder of "
+        "an embedding model says, of other models mean.",
     )
-    flags.DEFINE_boolean("normalize", False, "Whether to make each vector 1 long.")
-    flags.DEFINE_integer("max_seq_length", 128, "Longest text in tokens; longer ones are cut.")
+    flags.DEFINE_boolean(
+        "normalize",
+        None,
+        "Whether to make each vector 1 long; by default as the folder of an embedding model says.",
+    )
+    flags.DEFINE_integer(
+        "width", None, "How many of the first values of each vector to keep (Matryoshka).", 1
+    )
+    flags.DEFINE_integer(
+        "max_seq_length",
+        None,
+        "Longest text in tokens, longer ones are cut; by default as the folder of an embedding "
+        "model says, of other models 128.",
+        lower_bound=1,
+    )
     flags.DEFINE_boolean("do_lower_case", True, "Whether to lower-case; False for cased models.")
     flags.DEFINE_enum("precision", "float32", ["float32", "bfloat16"], "Precision of the products.")
     flags.DEFINE_string("encoding", "utf-8", "Encoding of the input.")
@@ -83,8 +98,9 @@ def run():
     """Reads texts, writes vectors."""
     form = _form_of_output()
     with _open_encoder(form) as encoder, _open_output() as stream:
-        count = _write_vectors(encoder, _WRITERS[form](stream, encoder))
-    print("%d texts, vectors of width %d" % (count, encoder.width), file=sys.stderr)
+        width = encoder.checked_width(FLAGS.width)
+        count = _write_vectors(encoder, _WRITERS[form](stream, encoder, width))
+    print("%d texts, vectors of width %d" % (count, width), file=sys.stderr)
 
 
 def _write_vectors(encoder, writer):
@@ -135,12 +151,16 @@ def _note(text):
 
 def _open_encoder(form):
     of_tokens = form == "bert_json" or FLAGS.pooling == "none"
+    if of_tokens and FLAGS.width:
+        raise UserError(
+            "--width cuts vectors of texts, this writes one for each token: leave it out"
+        )
     path = FLAGS.init_checkpoint or FLAGS.model_dir or model_folder.pretrained_folder()
     print(printable("model: %s" % path), file=sys.stderr)
     return text_encoder.TextEncoder(
         path,
-        FLAGS.layers or (BERT_LAYERS if form == "bert_json" else "last"),
-        None if of_tokens else FLAGS.pooling,
+        FLAGS.layers or (BERT_LAYERS if form == "bert_json" else None),
+        None if of_tokens else FLAGS.pooling or text_encoder.OF_FOLDER,
         FLAGS.max_seq_length,
         FLAGS.do_lower_case if FLAGS["do_lower_case"].present else None,
         FLAGS.bert_config_file,
@@ -166,8 +186,8 @@ def _text_of_line(line):
 def _vectors(encoder, texts):
     if encoder.pooling is None:
         # Of several layers by themselves each vector is made 1 long, not all of them together.
-        return encoder.encode_tokens(texts, FLAGS.normalize and FLAGS.format != "bert_json")
-    return encoder.encode(texts, FLAGS.normalize)
+        return encoder.encode_tokens(texts, bool(FLAGS.normalize) and FLAGS.format != "bert_json")
+    return encoder.encode(texts, FLAGS.normalize, FLAGS.width)
 
 
 def _numbers(vector):
@@ -181,13 +201,13 @@ def _as_line(text):
 class NpyWriter:
     """One array; its header, with the number of rows, is written again at the end."""
 
-    def __init__(self, handle, encoder):
-        """`handle`: file to write bytes to; `encoder`: `TextEncoder`."""
+    def __init__(self, handle, encoder, width):
+        """`handle`: file to write bytes to; `encoder`: `TextEncoder`; `width`: of its vectors."""
         self._stream = handle
         self._count = 0
-        self._row_shape = (encoder.width,)
+        self._row_shape = (width,)
         if encoder.pooling is None:
-            self._row_shape = (encoder.max_seq_length, encoder.width)
+            self._row_shape = (encoder.max_seq_length, width)
         self._write_header()
 
     def _write_header(self):
@@ -218,8 +238,9 @@ class NpyWriter:
 class JsonlWriter:
     """A JSON object per line."""
 
-    def __init__(self, handle, encoder):
-        """`handle`: file to write bytes to."""
+    def __init__(self, handle, encoder, width):
+        """`handle`: file to write bytes to; `encoder`: `TextEncoder`; any width will do."""
+        del width
         self._stream = handle
         self._layers = encoder.layers
         self._count = 0
@@ -270,8 +291,9 @@ class BertJsonWriter(JsonlWriter):
 class ParquetWriter:
     """Columns text and vector, or text, tokens and vectors."""
 
-    def __init__(self, handle, encoder):
+    def __init__(self, handle, encoder, width):
         """`handle`: file to write bytes to; raises `UserError` without pyarrow."""
+        del width
         try:
             import pyarrow
             import pyarrow.parquet

@@ -3,11 +3,14 @@
 with TextEncoder("albert_starter_zh", layers="second_to_last", pooling="mean") as encoder:
     vectors = encoder.encode(["怎么开户", "如何开通账户"])  # [2, H]
 
-Choices of layers and pooling are those of bert-as-service.
+The folder of an embedding model (`sentence_embedding.json`) says how its vectors are pooled, cut
+and normalized, and how long texts are: nothing of that need be given. Other choices of layers and
+pooling are those of bert-as-service.
 """
 
 import hashlib
 import json
+import os
 from typing import Any, List, Optional, Sequence, Tuple
 
 import numpy as np
@@ -16,15 +19,18 @@ import tensorflow.compat.v1 as tf
 from albert_zh.common import cpu_precision
 from albert_zh.common.errors import UserError
 from albert_zh.inference import loaded_model
-from albert_zh.model import checkpoint_files
+from albert_zh.model import checkpoint_files, sentence_vectors
 from albert_zh.model.encoder import AlbertModel
 from albert_zh.model.layers import max_over_tokens, mean_over_tokens
 
 __all__ = [
     "LAYERS",
+    "OF_FOLDER",
     "POOLINGS",
     "TextEncoder",
 ]
+
+OF_FOLDER = "of_folder"  # the pooling that the model's folder names, or the mean of the last layer
 
 # name: (layers, counted from the last; how they become one).
 LAYERS = {
@@ -55,9 +61,9 @@ class TextEncoder(loaded_model.LoadedModel):
     def __init__(
         self,
         model_dir: str,
-        layers: str = "last",
-        pooling: Optional[str] = "mean",
-        max_seq_length: int = loaded_model.DEFAULT_LENGTH,
+        layers: Optional[str] = None,
+        pooling: Optional[str] = OF_FOLDER,
+        max_seq_length: Optional[int] = None,
         do_lower_case: Optional[bool] = None,
         config_file: Optional[str] = None,
         vocab_file: Optional[str] = None,
@@ -68,10 +74,13 @@ class TextEncoder(loaded_model.LoadedModel):
 
         Args:
             model_dir: model folder (or checkpoint prefix), pre-trained or fine-tuned.
-            layers: a name in `LAYERS`, or numbers such as "-1,-2", which are concatenated.
+            layers: a name in `LAYERS`, or numbers such as "-1,-2", which are concatenated; the last
+                by default. With layers nothing is taken from `sentence_embedding.json`.
             pooling: how tokens become a sentence, a name in `POOLINGS`; None: not at all. Counts
-                [CLS] and [SEP] as tokens, padding never.
-            max_seq_length: longest input in tokens, longer ones are cut.
+                [CLS] and [SEP] as tokens, padding never. By default that of the folder's
+                `sentence_embedding.json`, or the mean.
+            max_seq_length: longest input in tokens, longer ones are cut; by default the folder's,
+                or 128.
             do_lower_case: whether to lower-case; as in fine-tuning, or True, by default.
             config_file: config JSON where it is not in the model folder.
             vocab_file: vocabulary where it is not in the model folder.
@@ -83,31 +92,32 @@ class TextEncoder(loaded_model.LoadedModel):
         """
         super().__init__()
         loaded_model.check_precision(precision)
-        loaded_model.check_arguments(
-            layers=layers, pooling=pooling, max_seq_length=max_seq_length, num_threads=num_threads
-        )
+        _check_arguments(layers, pooling, max_seq_length, num_threads)
         folder = loaded_model.open_folder(model_dir, config_file, vocab_file, do_lower_case)
         config = folder.config
-        self._tokenizer = folder.tokenizer
+        self.tokenizer = folder.tokenizer
         self._num_segments = config.type_vocab_size
-        self.pooling = pooling
+        self.notes = _notes_to_follow(folder, layers, pooling)
+        self.pooling = "mean" if pooling == OF_FOLDER else pooling
+        if max_seq_length is None and self.notes:
+            max_seq_length = self.notes.max_seq_length
         self.max_seq_length = loaded_model.checked_length(
             max_seq_length, config.max_position_embeddings
         )
-        chosen, combination = _chosen_layers(layers, config.num_hidden_layers)
-        self.layers = chosen
+        chosen = _chosen_layers("last" if layers is None else layers, config.num_hidden_layers)
+        self.layers = chosen[0]
         self.fingerprint = {
             "weights": checkpoint_files.fingerprint(folder.prefix),
             "config": config.to_dict(),
             "vocabulary": folder.tokenizer.sha256,
             "do_lower_case": folder.do_lower_case,
             "max_seq_length": self.max_seq_length,
-            "layers": [chosen, combination],
-            "pooling": pooling,
+            "layers": list(chosen),
+            "pooling": sentence_vectors.as_json(self.notes) if self.notes else self.pooling,
             "precision": precision,
         }
         cpu_precision.warn_of_slow_precision(precision)
-        self._load(config, folder.prefix, combination, precision, num_threads)
+        self._load(config, folder.prefix, chosen[1], precision, num_threads)
 
     def _load(self, config, prefix, combination, precision, num_threads):
         if self.pooling is not None and self.pooling not in POOLINGS:
@@ -115,45 +125,97 @@ class TextEncoder(loaded_model.LoadedModel):
                 "pooling: unknown %r, expected one of %s"
                 % (self.pooling, ", ".join(sorted(POOLINGS)))
             )
+        if self.notes:
+            self.width = self.notes.width
+            self._widest = max((self.width,) + self.notes.widths)
 
         def build(features):
             model = AlbertModel(
                 config, False, *[features[n] for n in loaded_model.INPUT_NAMES], precision=precision
             )
+            if self.notes:
+                mask = features["input_mask"]
+                whole = self.notes._replace(width=self._widest, normalize=False)
+                return sentence_vectors.sentence_vector(model, mask, whole), []  # [B, W]
             outputs = model.get_all_encoder_layers()
             outputs = [tf.cast(outputs[layer], tf.float32) for layer in self.layers]
             tokens = tf.concat(outputs, -1) if combination == "concat" else tf.add_n(outputs)
             self.width = int(tokens.shape[-1])
+            self._widest = self.width
             if self.pooling is None:
                 return tokens, []  # [B, F, W]
             mask = tf.cast(features["input_mask"][:, :, None], tf.float32)
             pooled = POOLINGS[self.pooling](tokens, mask)
-            self.width = int(pooled.shape[-1])
+            self.width = self._widest = int(pooled.shape[-1])
             return pooled, []  # [B, W]
 
         self._session = loaded_model.CheckpointSession(prefix, build, "an encoder", num_threads)
 
-    def encode(self, texts: Sequence[loaded_model.Text], normalize: bool = False) -> np.ndarray:
+    def encode(
+        self,
+        texts: Sequence[loaded_model.Text],
+        normalize: Optional[bool] = None,
+        width: Optional[int] = None,
+    ) -> np.ndarray:
         """Vectors of sentences.
 
         Args:
             texts: list of str, or of (text_a, text_b).
-            normalize: whether each vector is made 1 long.
+            normalize: whether each vector is made 1 long; None: as the folder says, or not.
+            width: how many of the first values of each vector there are, before they are made 1
+                long (Matryoshka); None: as the folder says, or all.
 
         Returns:
             float32 [n, width], in the order of the texts.
 
         Raises:
-            UserError: for anything that is no text, without a pooling, and after `close`.
+            UserError: for anything that is no text, without a pooling, for a width that the model
+                does not have, and after `close`.
+        """
+        width = self.checked_width(width)  # a mistake is reported before anything is computed
+        return self.finished(self.encode_with_lengths(texts)[1], normalize, width)
+
+    def encode_with_lengths(
+        self, texts: Sequence[loaded_model.Text]
+    ) -> Tuple[List[int], np.ndarray]:
+        """Tokens and vectors of sentences, these as wide as they come and of any length.
+
+        Args:
+            texts: as of `encode`.
+
+        Returns:
+            (list of how many tokens were encoded, float32 [n, widest]), in the order of the texts.
         """
         if self.pooling is None:
             raise UserError("pooling: vectors of sentences need one of %s" % ", ".join(POOLINGS))
-        loaded_model.check_arguments(normalize=normalize)
         checked = loaded_model.checked_texts(texts)
-        encoded = np.zeros([len(checked), self.width], np.float32)
-        for indices, _, vectors in self._batches(checked):
-            encoded[indices] = _of_length_one(vectors) if normalize else vectors
-        return encoded
+        encoded = np.zeros([len(checked), self._widest], np.float32)
+        lengths = [0] * len(checked)
+        for indices, rows, vectors in self._batches(checked):
+            encoded[indices] = vectors
+            for index, (ids, _) in zip(indices, rows):
+                lengths[index] = len(ids)
+        return lengths, encoded
+
+    def finished(
+        self, vectors: np.ndarray, normalize: Optional[bool] = None, width: Optional[int] = None
+    ) -> np.ndarray:
+        """Vectors of `encode_with_lengths` as those of `encode`, which has the arguments."""
+        loaded_model.check_arguments(normalize=normalize or False)
+        if normalize is None:
+            normalize = self.notes is not None and self.notes.normalize
+        vectors = vectors[:, : self.checked_width(width)]
+        return _of_length_one(vectors) if normalize else vectors
+
+    def checked_width(self, width: Optional[int]) -> int:
+        """A width as of `encode`; raises `UserError` for one that the model does not have."""
+        if width is None:
+            return self.width
+        if not 1 <= width <= self._widest:
+            raise UserError(
+                "width: found %r, expected 1 to %d, the model's" % (width, self._widest)
+            )
+        return int(width)
 
     def encode_tokens(
         self, texts: Sequence[loaded_model.Text], normalize: bool = False
@@ -178,7 +240,7 @@ class TextEncoder(loaded_model.LoadedModel):
         for indices, rows, vectors in self._batches(checked):
             for index, (ids, _), row in zip(indices, rows, vectors):
                 row = row[: len(ids)]
-                tokens = self._tokenizer.convert_ids_to_tokens(ids)
+                tokens = self.tokenizer.convert_ids_to_tokens(ids)
                 vectors_of_texts[index] = (tokens, _of_length_one(row) if normalize else row)
         return vectors_of_texts
 
@@ -186,7 +248,7 @@ class TextEncoder(loaded_model.LoadedModel):
         """Yields (indices, rows, what the session gives for them)."""
         with self.in_use():
             rows = loaded_model.rows_of(
-                texts, self._tokenizer, self.max_seq_length, self._num_segments
+                texts, self.tokenizer, self.max_seq_length, self._num_segments
             )
             for indices in loaded_model.batches_by_length([len(ids) for ids, _ in rows]):
                 batch = [rows[index] for index in indices]
@@ -199,6 +261,27 @@ class TextEncoder(loaded_model.LoadedModel):
 
     def _free(self):
         self._session.close()
+
+
+def _check_arguments(layers, pooling, max_seq_length, num_threads):
+    """Raises `UserError` for those that are of another kind."""
+    if layers is not None:
+        loaded_model.check_arguments(layers=layers)
+    loaded_model.check_arguments(
+        pooling=pooling, max_seq_length=max_seq_length, num_threads=num_threads
+    )
+
+
+def _notes_to_follow(folder, layers, pooling):
+    """What the folder says of its vectors, unless layers or pooling are chosen otherwise."""
+    if layers is not None or pooling != OF_FOLDER:
+        return None
+    source = os.path.dirname(folder.prefix)
+    notes = sentence_vectors.read_notes(source)
+    if notes:
+        path = os.path.join(source, sentence_vectors.SENTENCE_FILE)
+        sentence_vectors.check_notes(notes, folder.config, path)
+    return notes
 
 
 def _chosen_layers(name, num_layers):

@@ -14,7 +14,15 @@ from albert_zh.commands import extract_features
 from albert_zh.common import package_files
 from albert_zh.common.errors import UserError
 from albert_zh.inference import text_encoder
-from albert_zh.model import checkpoint_files, checkpoint_matching, model_folder, modeling
+from albert_zh.model import (
+    checkpoint_files,
+    checkpoint_matching,
+    model_folder,
+    modeling,
+)
+from albert_zh.model import (
+    sentence_vectors as vectors_of_model,
+)
 import small_models
 
 TEXTS = ["今天天气很好", ("怎么办理", "银行卡？"), "", "好" * 30, "ab1，"]
@@ -33,6 +41,65 @@ def token_vectors(folder):
         assert encoder.width == 5 * 16
         rows = encoder.encode_tokens(TEXTS)
         return [(tokens, vectors.reshape([len(tokens), 5, 16])) for tokens, vectors in rows]
+
+
+NOTES = vectors_of_model.SentenceNotes("mean", True, 8, 10, (12, 8, 4), 12)
+
+
+@pytest.fixture(scope="module")
+def embedding_folder(tmp_path_factory):
+    path = tmp_path_factory.mktemp("models") / "embedding"
+    return small_models.write_embedding_model(path, NOTES)
+
+
+def test_the_folder_of_an_embedding_model_is_followed(embedding_folder):
+    prefix = checkpoint_files.find_checkpoint(embedding_folder)
+    weights = checkpoint_files.read_weights(prefix)
+    with text_encoder.TextEncoder(embedding_folder, max_seq_length=10, pooling="mean") as plain:
+        pooled = plain.encode(TEXTS)
+    projected = pooled @ weights["sentence_projection/kernel"]
+    projected += weights["sentence_projection/bias"]
+    with text_encoder.TextEncoder(embedding_folder) as encoder:
+        assert (encoder.max_seq_length, encoder.width) == (10, 8)
+        for settings, width, normalize in [
+            ({}, 8, True),
+            ({"normalize": False}, 8, False),
+            ({"width": 4}, 4, True),
+            ({"width": 12}, 12, True),
+        ]:
+            expected = projected[:, :width]
+            if normalize:
+                expected = expected / np.linalg.norm(expected, axis=1, keepdims=True)
+            np.testing.assert_allclose(encoder.encode(TEXTS, **settings), expected, atol=1e-5)
+        with pytest.raises(UserError, match="width: found 13, expected 1 to 12"):
+            encoder.encode(TEXTS, width=13)
+        of_folder = encoder.fingerprint_of()
+    small = NOTES._replace(width=4)
+    vectors_of_model.write_notes(embedding_folder, small)
+    with text_encoder.TextEncoder(embedding_folder) as encoder:
+        assert encoder.encode(TEXTS).shape[1] == 4 and encoder.fingerprint_of() != of_folder
+    vectors_of_model.write_notes(embedding_folder, small._replace(widths=(99, 4)))
+    with pytest.raises(UserError, match="sentence_embedding.json: a width of 99"):
+        text_encoder.TextEncoder(embedding_folder)
+    vectors_of_model.write_notes(embedding_folder, NOTES)
+
+
+def test_the_command_follows_the_folder_of_an_embedding_model(embedding_folder, tmp_path):
+    texts, output = tmp_path / "texts.txt", str(tmp_path / "vectors.npy")
+    texts.write_text("今天天气很好\n怎么办理\n", encoding="utf-8")
+    arguments = ["--model_dir=" + embedding_folder, "--input_file=%s" % texts]
+    arguments.append("--output_file=" + output)
+    with text_encoder.TextEncoder(embedding_folder) as encoder:
+        for flags, settings in [
+            ([], {}),
+            (["--width=4"], {"width": 4}),
+            (["--nonormalize"], {"normalize": False}),
+        ]:
+            small_models.run_command(extract_features, arguments + flags)
+            expected = encoder.encode(["今天天气很好", "怎么办理"], **settings)
+            np.testing.assert_allclose(np.load(output), expected, atol=1e-5)
+    with pytest.raises(UserError, match="--width cuts vectors of texts"):
+        small_models.run_command(extract_features, arguments + ["--width=4", "--pooling=none"])
 
 
 def test_tokens_and_vectors_are_the_models(folder, token_vectors):

@@ -8,7 +8,13 @@ from absl import flags
 import numpy as np
 
 from albert_zh.common import errors, path_rules
-from albert_zh.model import checkpoint_matching, model_folder, modeling
+from albert_zh.model import (
+    checkpoint_files,
+    checkpoint_matching,
+    model_folder,
+    modeling,
+    sentence_vectors,
+)
 from workspace import CONFIG, ROOT, VOCABULARY
 
 STARTER_VOCABULARY = os.path.join(ROOT, "albert_starter_zh", "vocab.txt")
@@ -52,6 +58,32 @@ def write_model(folder, labels=("0", "1"), seed=1, vocabulary=None, settings=Non
             noise = scale * random.standard_normal(shape)
             weights[name] = (noise + name.endswith("gamma")).astype(np.float32)
     model_folder.write_model_checkpoint(folder, weights)
+    return folder
+
+
+def write_embedding_model(folder, notes=None, seed=1, **settings):
+    """Writes the folder of an embedding model of random weights.
+
+    Args:
+        folder: where.
+        notes: `SentenceNotes`; those of a mean of all 16 values by default.
+        seed: of the weights.
+        **settings: of `write_model`.
+
+    Returns:
+        the folder as str.
+    """
+    folder = write_model(folder, seed=seed, **settings)
+    notes = notes or sentence_vectors.SentenceNotes(width=CONFIG["hidden_size"], max_seq_length=24)
+    sentence_vectors.write_notes(folder, notes)
+    if notes.projection_width:
+        weights = checkpoint_files.read_weights(checkpoint_files.find_checkpoint(folder))
+        random = np.random.RandomState(seed + 1)
+        shape = [CONFIG["hidden_size"], notes.projection_width]
+        scope = sentence_vectors.PROJECTION
+        weights[scope + "/kernel"] = random.standard_normal(shape).astype(np.float32)
+        weights[scope + "/bias"] = random.standard_normal(shape[1:]).astype(np.float32)
+        model_folder.write_model_checkpoint(folder, weights)
     return folder
 
 
