@@ -4,10 +4,17 @@
     python serve.py --model_dir=lcqmc_output/best
     curl -s 127.0.0.1:8000/similarity -H 'Content-Type: application/json' \
         -d '{"pairs": [["怎么开户", "如何开通账户"]]}'
+    python serve.py --embedding_dir=faq_output/best --corpus=faq.txt
+
+With --embedding_dir vectors of texts are served in OpenAI's form (POST /v1/embeddings) and in that
+of text-embeddings-inference (/embed, /rerank); with --corpus the lines of that file are searched
+(/search), as it is at any time. A model of pairs beside it (--model_dir) reranks.
 
 Ctrl-C or SIGTERM ends it after the pending requests are answered; a second Ctrl-C, at once.
 """
 
+import contextlib
+import os
 import signal
 import socket
 import sys
@@ -17,7 +24,7 @@ from absl import flags
 
 from albert_zh.common import package_files
 from albert_zh.common.errors import UserError, printable, run_command, stop_at_once
-from albert_zh.inference import model_flags, predictor
+from albert_zh.inference import model_flags, predictor, search, text_encoder, vector_index
 
 __all__ = [
     "BACKLOG",
@@ -38,6 +45,12 @@ def define_flags():
     """Defines the command's flags."""
     model_flags.define(
         "Model folder, SavedModel folder or .tflite file; the newest *_output/best if left out."
+    )
+    flags.DEFINE_string("embedding_dir", None, "Model folder whose vectors to serve.")
+    flags.DEFINE_string("corpus", None, "File to search in by --embedding_dir, a text per line.")
+    flags.DEFINE_string("encoding", "utf-8", "Encoding of --corpus.")
+    flags.DEFINE_enum(
+        "vectors", "float32", vector_index.STORAGES, "How vectors of --corpus are held in memory."
     )
     flags.DEFINE_boolean(
         "check_text_form",
@@ -77,24 +90,67 @@ def run():
         raise UserError(
             "serving needs %s: %s" % (error.name, package_files.installation_of("serve"))
         ) from error
+    if FLAGS.corpus and not FLAGS.embedding_dir:
+        raise UserError("--corpus needs --embedding_dir, the model whose vectors find its lines")
     listener = _listener(FLAGS.host, FLAGS.port)
-    path = FLAGS.model_dir or model_flags.newest_model()
-    with predictor.Predictor(
-        path,
-        FLAGS.max_seq_length,
-        precision=FLAGS.precision,
-        check_text_form=FLAGS.check_text_form,
-    ) as model:
-        # The first prediction of a session takes longer.
-        model.predict([("预热", "预热") if model.takes_pairs else "预热"])
-        server = _server(uvicorn, http_service.create_app(model, _limits(http_service)))
+    with contextlib.ExitStack() as models:
+        model = _predictor(models)
+        embedding = _embedding(models, model) if FLAGS.embedding_dir else None
+        app = http_service.create_app(model, _limits(http_service), embedding)
+        server = _server(uvicorn, app)
         listener.listen(BACKLOG)
         _install_signal_handlers(server.handle_exit)  # as the server does, but from now on
-        print(printable("model: %s" % path), file=sys.stderr)
         print("serving at %s (Ctrl-C ends)" % _url(listener), file=sys.stderr, flush=True)
         server.run(sockets=[listener])
         _install_signal_handlers(signal.SIG_IGN)  # what is left takes no time
     print("ended", file=sys.stderr)
+
+
+def _predictor(models):
+    """The predictor of --model_dir; None where only --embedding_dir is given."""
+    if FLAGS.embedding_dir and not FLAGS.model_dir:
+        return None
+    path = FLAGS.model_dir or model_flags.newest_model()
+    model = predictor.Predictor(
+        path,
+        FLAGS.max_seq_length,
+        precision=FLAGS.precision,
+        check_text_form=FLAGS.check_text_form,
+    )
+    models.enter_context(model)
+    # The first prediction of a session takes longer.
+    model.predict([("预热", "预热") if model.takes_pairs else "预热"])
+    print(printable("model: %s" % path), file=sys.stderr)
+    return model
+
+
+def _embedding(models, reranker):
+    """The `EmbeddingModel` of --embedding_dir and --corpus."""
+    from albert_zh.inference import embedding_routes
+
+    if reranker is not None:
+        reranker.similarity_column()  # raises for what compares no sentences
+    path = FLAGS.embedding_dir
+    encoder = text_encoder.TextEncoder(path, precision=FLAGS.precision)
+    models.enter_context(encoder)
+    encoder.encode(["预热"])
+    print(printable("embedding model: %s" % path), file=sys.stderr)
+    if encoder.notes is None:
+        print("note: it is not trained for vectors: the mean of its tokens", file=sys.stderr)
+    served = embedding_routes.EmbeddingModel(encoder, _name_of(path), reranker)
+    if FLAGS.corpus:
+        corpus = search.Corpus(FLAGS.corpus, encoder, FLAGS.encoding, storage=FLAGS.vectors)
+        served = served._replace(corpus=corpus, choice=corpus.choice or served.choice)
+        corpus.search(["预热"], reranker)
+        print("corpus: %d lines, ranking %s" % (len(corpus.texts), served.choice), file=sys.stderr)
+    return served
+
+
+def _name_of(path):
+    """What clients call a model: its folder, of OUTPUT_DIR/best that above."""
+    folder = os.path.abspath(path)
+    name = os.path.basename(folder)
+    return os.path.basename(os.path.dirname(folder)) if name == "best" else name
 
 
 def _install_signal_handlers(handler):

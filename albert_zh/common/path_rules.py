@@ -40,8 +40,8 @@ _FLAGS = {
     "intents_file na_prob_file pairs passages_file predict_file queries records report "
     "representative_texts spm_model_file test_file train_file user_dict vocab_file",
     DATA: "data_dir",
-    MODEL: "encoder_dir init_checkpoint input_checkpoint model_dir pytorch_model_path "
-    "tf_checkpoint_path",
+    MODEL: "embedding_dir encoder_dir init_checkpoint input_checkpoint model_dir "
+    "pytorch_model_path tf_checkpoint_path",
     OUTPUT: "cached_dir chart out out_file output output_dir output_file output_graph stats write",
     MODEL_OUTPUT: "export_dir pytorch_dump_path tf_dump_path",
 }

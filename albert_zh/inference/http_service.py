@@ -1,4 +1,4 @@
-"""The HTTP service around a predictor: routes, limits, metrics. Needs requirements-serve.txt.
+"""The HTTP service around models in memory. Needs requirements-serve.txt.
 
     GET  /            a page to try the model on
     POST /predict     {"texts": ["text", ["text a", "text b"], ...]}
@@ -8,19 +8,18 @@
     GET  /docs        what can be asked, for people
     GET  /openapi.json  and for programs
 
+An embedding model has further routes, see `embedding_routes`.
+
 Errors are {"error": "one line"}, but for uvicorn's own at too many connections. Nothing in a
 request names a file or is run.
 """
 
 import asyncio
-import collections
 import contextlib
-import json
 import os
-import time
 from typing import Any, Dict, List, Literal, Optional, Tuple, Union
 
-from fastapi import FastAPI, HTTPException, Request, Response
+from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse, JSONResponse, PlainTextResponse
 import prometheus_client
@@ -29,33 +28,18 @@ from starlette.exceptions import HTTPException as StarletteHTTPException
 
 from albert_zh.common import files, package_files
 from albert_zh.common.errors import UserError
-from albert_zh.inference import api_page, micro_batching
+from albert_zh.inference import api_page, embedding_routes, http_answers, http_limits
+from albert_zh.inference.http_limits import (
+    BatchedModel,
+    BodyLimits,
+    Limits,
+    MeasuredRequests,
+    Metrics,
+)
 
 PAGE = os.path.join(package_files.WEB, "index.html")
 TEXT_FORMS = {None: "any", True: "pairs", False: "single"}  # in the page, by what the model takes
-LINGER_SECONDS = 2.0  # see `_refuse`
-SECONDS_BETWEEN_LOOKS = 0.2  # whether who waits for an answer is still there
 PATHS = ("/", "/predict", "/similarity", "/health", "/metrics", "/docs", "/openapi.json")
-# The page loads nothing, and talks to this service only.
-CONTENT_SECURITY_POLICY = (
-    "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; "
-    "connect-src 'self'; img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-)
-
-Limits = collections.namedtuple(
-    "Limits",
-    "max_texts max_body_bytes body_seconds max_batch_size max_waiting max_wait_seconds",
-    defaults=(1000, 1 << 20, 10.0, 256, 4000, 0.0),
-)
-Limits.__doc__ = """What the service takes on.
-
-Fields:
-    max_texts: texts in a request.
-    max_body_bytes: bytes of a request.
-    body_seconds: how long a client may take to send them.
-    max_batch_size, max_waiting, max_wait_seconds: see `MicroBatcher`.
-"""
-
 Pair = Tuple[pydantic.StrictStr, pydantic.StrictStr]
 
 
@@ -105,63 +89,55 @@ class Health(pydantic.BaseModel):
     max_seq_length: int = pydantic.Field(description="In tokens; longer texts are cut.")
 
 
-class Error(pydantic.BaseModel):
-    """What is wrong, in a line."""
-
-    model_config = pydantic.ConfigDict(extra="forbid")
-    error: str
-
-
-class Metrics:
-    """What /metrics shows; a separate registry, so that several services fit into a process."""
-
-    def __init__(self) -> None:
-        self.registry = prometheus_client.CollectorRegistry()
-        settings = {"registry": self.registry}
-        self.requests = prometheus_client.Counter(
-            "albert_requests", "Answered requests.", ["path", "status"], **settings
-        )
-        self.seconds = prometheus_client.Histogram(
-            "albert_request_seconds", "Seconds from a request to its answer.", ["path"], **settings
-        )
-        self.texts = prometheus_client.Counter("albert_texts", "Predicted texts.", **settings)
-        self.batch_size = prometheus_client.Histogram(
-            "albert_batch_size",
-            "Texts predicted at once.",
-            buckets=[2**power for power in range(11)],
-            **settings,
-        )
-        self.waiting = prometheus_client.Gauge("albert_waiting_texts", "Waiting texts.", **settings)
-
-
-def create_app(predictor: Any, limits: Optional[Limits] = None) -> FastAPI:
-    """The service.
+def create_app(
+    predictor: Any = None,
+    limits: Optional[Limits] = None,
+    embedding: Optional[embedding_routes.EmbeddingModel] = None,
+) -> FastAPI:
+    """The service of a predictor, of an embedding model, or of both.
 
     Args:
-        predictor: `Predictor`; stays the caller's, who closes it after the service has ended.
+        predictor: `Predictor` or None; stays the caller's, who closes it after the service has
+            ended.
         limits: `Limits`.
+        embedding: `EmbeddingModel` or None; its models and corpus stay the caller's.
 
     Returns:
         `FastAPI`.
     """
-    limits = limits or Limits()
-    metrics = Metrics()
-    batcher = micro_batching.MicroBatcher(
-        predictor.predict,
-        limits.max_batch_size,
-        limits.max_waiting,
-        limits.max_wait_seconds,
-        metrics.batch_size.observe,
-    )
-    metrics.waiting.set_function(lambda: batcher.num_waiting)
+    limits, metrics = limits or Limits(), Metrics()
+    batched, background = [], []
 
     @contextlib.asynccontextmanager
     async def lifespan(app):
-        batcher.start()
+        for model in batched:
+            model.batcher.start()
+        tasks = [asyncio.ensure_future(work()) for work in background]
         yield
-        await batcher.stop()
+        for task in tasks:
+            task.cancel()
+        for model in batched:
+            await model.batcher.stop()
 
-    app = FastAPI(
+    app = _empty_app(lifespan)
+    _add_error_handlers(app)
+    if predictor is not None:
+        batched.append(BatchedModel(predictor.predict, limits, metrics))
+        _add_predictions(app, predictor, batched[-1], limits)
+    if embedding is not None:
+        batched.append(BatchedModel(embedding.encoder.encode_with_lengths, limits, metrics))
+        embedding_routes.add_routes(app, embedding, batched[-1], limits)
+        background += embedding_routes.background_work(embedding)
+    metrics.waiting.set_function(lambda: sum(model.batcher.num_waiting for model in batched))
+    _add_pages(app, predictor, embedding, metrics)
+    app.add_middleware(BodyLimits, limits=limits)
+    paths = [route.path for route in app.routes]
+    app.add_middleware(MeasuredRequests, metrics=metrics, paths=paths)
+    return app
+
+
+def _empty_app(lifespan):
+    return FastAPI(
         title="Chinese ALBERT",
         version="1",
         description="A fine-tuned model of texts or pairs of texts. Of errors each is a line of "
@@ -171,38 +147,23 @@ def create_app(predictor: Any, limits: Optional[Limits] = None) -> FastAPI:
         openapi_url=None,
         lifespan=lifespan,
     )
-    app.add_middleware(BodyLimits, limits=limits)
-    app.add_middleware(MeasuredRequests, metrics=metrics)
-    _add_error_handlers(app)
-    _add_predictions(app, predictor, batcher, limits, metrics)
-    _add_pages(app, predictor, metrics)
-    return app
 
 
-def _add_predictions(app, predictor, batcher, limits, metrics):
+def _add_predictions(app, predictor, batched, limits):
     async def predicted(texts, client):
-        if len(texts) > limits.max_texts:
-            raise HTTPException(
-                413, "%d texts, at most %d at once" % (len(texts), limits.max_texts)
-            )
+        batched.check_number(len(texts))
         predictor.checked(texts)  # before it is a part of a batch
-        try:
-            prediction = await _while_connected(client, batcher.submit(texts))
-        except micro_batching.QueueIsFull as error:
-            message = "too much to do (%s): try again soon" % error
-            raise HTTPException(503, message, {"Retry-After": "1"}) from error
-        metrics.texts.inc(len(texts))
-        return prediction
+        return await batched.run(texts, client)
 
-    errors = _errors_of_predictions(limits)
+    errors = http_answers.errors_of_predictions(limits)
 
-    @app.post("/predict", responses={**errors, **_answer(Predictions)})
+    @app.post("/predict", responses={**errors, **http_answers.answer(Predictions)})
     async def predict(request: PredictRequest, client: Request):
         """Predicts texts: their classes, or what else the model was fine-tuned for."""
         decoded, outputs = await predicted(request.texts, client)
         return JSONResponse(predictor.kind.answer(decoded, outputs, predictor.labels))
 
-    @app.post("/similarity", responses={**errors, **_answer(Similarities)})
+    @app.post("/similarity", responses={**errors, **http_answers.answer(Similarities)})
     async def similarity(request: SimilarityRequest, client: Request):
         """How probably the two texts of each pair mean the same, by a model of sentence pairs."""
         column = predictor.similarity_column()
@@ -210,92 +171,33 @@ def _add_predictions(app, predictor, batcher, limits, metrics):
         return JSONResponse({"similarities": probabilities[:, column].tolist()})
 
 
-_PLAIN_TEXT = {"text/plain": {"schema": {"type": "string"}}}
-
-
-def _answer(model, description="The answer."):
-    """The `responses` of a route that answers with JSON of a model."""
-    return {200: {"model": model, "description": description}}
-
-
-def _errors(by_status):
-    """The `responses` of {status: what it means}; a key of OpenAPI is a str."""
-    return {
-        status: {"model": Error, "description": meaning} for status, meaning in by_status.items()
+def _add_pages(app, predictor, embedding, metrics):
+    page = _first_page(predictor, embedding)
+    errors = http_answers.errors({500: "An internal error, which the server's log shows."})
+    errors[503] = {
+        "description": "Too many connections are open.",
+        "content": http_answers.PLAIN_TEXT,
     }
-
-
-def _errors_of_predictions(limits):
-    """The errors of routes that predict, as OpenAPI has them."""
-    errors = _errors(
-        {
-            400: "The body cannot be read, or a text is none that the model takes.",
-            408: "The body did not come within %g seconds." % limits.body_seconds,
-            413: "More than %d texts, or %d bytes." % (limits.max_texts, limits.max_body_bytes),
-            415: "The content type is not application/json.",
-            422: "The body is not JSON of the form that is asked for.",
-            500: "An internal error, which the server's log shows.",
-            503: "Too many texts are waiting (JSON), or too many connections are open (text).",
-        }
-    )
-    errors[503]["content"] = _PLAIN_TEXT
-    errors[503]["headers"] = {
-        "Retry-After": {
-            "description": "Seconds; where texts are waiting.",
-            "schema": {"type": "string"},
-        }
-    }
-    return errors
-
-
-async def _while_connected(client, coroutine):
-    """The result of a coroutine, which is cancelled when the client has gone away before."""
-    task = asyncio.ensure_future(coroutine)
-    try:
-        while not (await asyncio.wait([task], timeout=SECONDS_BETWEEN_LOOKS))[0]:
-            if await client.is_disconnected():
-                raise HTTPException(499, "the client has gone away")  # nginx's number for it
-        return task.result()
-    except asyncio.CancelledError:  # by the server, whose time to end is over
-        raise HTTPException(503, "the service is ending") from None
-    finally:
-        task.cancel()
-
-
-def _add_pages(app, predictor, metrics):
-    page = files.read_text(PAGE).replace("{{text_form}}", TEXT_FORMS[predictor.takes_pairs])
-    errors = _errors({500: "An internal error, which the server's log shows."})
-    errors[503] = {"description": "Too many connections are open.", "content": _PLAIN_TEXT}
-
-    def html(content):
-        return HTMLResponse(content, headers={"Content-Security-Policy": CONTENT_SECURITY_POLICY})
 
     @app.get("/", response_class=HTMLResponse, responses=errors)
     async def index():
         """A page to try the model on."""
-        return html(page)
+        return http_answers.html(page or api_page.render(app.openapi()))
 
     @app.get("/docs", response_class=HTMLResponse, responses=errors)
     async def docs():
         """This document, for people."""
-        return html(api_page.render(app.openapi()))
+        return http_answers.html(api_page.render(app.openapi()))
 
-    @app.get("/openapi.json", responses={**errors, **_answer(Dict[str, Any])})
+    @app.get("/openapi.json", responses={**errors, **http_answers.answer(Dict[str, Any])})
     async def openapi():
         """This document, for programs."""
         return JSONResponse(app.openapi())
 
-    @app.get("/health", responses={**errors, **_answer(Health)})
+    @app.get("/health", responses={**errors, **http_answers.answer(Health)})
     async def health():
         """What is served."""
-        return JSONResponse(
-            {
-                "status": "ok",
-                "objective": predictor.objective,
-                "classes": predictor.labels,
-                "max_seq_length": predictor.max_seq_length,
-            }
-        )
+        return JSONResponse(_health(predictor, embedding))
 
     @app.get("/metrics", response_class=PlainTextResponse, responses=errors)
     async def show_metrics():
@@ -304,145 +206,46 @@ def _add_pages(app, predictor, metrics):
         return Response(content, media_type=prometheus_client.CONTENT_TYPE_LATEST)
 
 
+def _first_page(predictor, embedding):
+    """The page at /; None where what can be asked is all there is to show."""
+    if predictor is not None:
+        return files.read_text(PAGE).replace("{{text_form}}", TEXT_FORMS[predictor.takes_pairs])
+    if embedding.corpus is not None:
+        return embedding_routes.search_page(embedding)
+    return None
+
+
+def _health(predictor, embedding):
+    if predictor is None:
+        kind, labels, length = "sentence_embedding", [], embedding.encoder.max_seq_length
+    else:
+        kind, labels, length = predictor.objective, predictor.labels, predictor.max_seq_length
+    return {"status": "ok", "objective": kind, "classes": labels, "max_seq_length": length}
+
+
 def _add_error_handlers(app):
     """Errors are a line of JSON, which never repeats what was sent."""
 
     @app.exception_handler(StarletteHTTPException)
     async def on_http_error(request: Request, error):
-        return _error(error.status_code, str(error.detail), error.headers)
+        return _error(request, error.status_code, str(error.detail), error.headers)
 
     @app.exception_handler(RequestValidationError)
     async def on_invalid(request: Request, error):
         first = error.errors()[0]
         location = ".".join(str(key) for key in first["loc"])
-        return _error(422, "%s: %s" % (location, first["msg"]))
+        status = 400 if request.url.path.startswith(http_limits.OPENAI_PATHS) else 422
+        return _error(request, status, "%s: %s" % (location, first["msg"]))
 
     @app.exception_handler(UserError)
     async def on_user_error(request: Request, error):
-        return _error(400, str(error))
+        return _error(request, 400, str(error))
 
     @app.exception_handler(Exception)
     async def on_unforeseen(request: Request, error):
-        return _error(500, "internal error: see the server's log")
+        return _error(request, 500, "internal error: see the server's log")
 
 
-def _error(status, message, headers=None):
-    return JSONResponse({"error": message}, status, headers)
-
-
-class MeasuredRequests:
-    """ASGI middleware that counts and times requests."""
-
-    def __init__(self, app: Any, metrics: Metrics) -> None:
-        self._app = app
-        self._metrics = metrics
-
-    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
-        path = scope["path"] if scope["path"] in PATHS else "other"
-        status = [500]
-
-        async def counting_send(message):
-            if message["type"] == "http.response.start":
-                status[0] = message["status"]
-            await send(message)
-
-        start = time.perf_counter()
-        try:
-            await self._app(scope, receive, counting_send)
-        finally:
-            self._metrics.requests.labels(path, status[0]).inc()
-            self._metrics.seconds.labels(path).observe(time.perf_counter() - start)
-
-
-class BodyLimits:
-    """ASGI middleware that takes JSON only, of bounded size, and within bounded time."""
-
-    def __init__(self, app: Any, limits: Limits) -> None:
-        self._app = app
-        self._limits = limits
-
-    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        if scope["type"] != "http" or scope["method"] != "POST":
-            await self._app(scope, receive, send)
-            return
-        try:
-            _check_content_type(scope)
-            body = await asyncio.wait_for(self._body(scope, receive), self._limits.body_seconds)
-        except asyncio.TimeoutError:
-            message = "the body did not come within %g s" % self._limits.body_seconds
-            await _refuse(receive, send, 408, message)
-        except HTTPException as error:
-            await _refuse(receive, send, error.status_code, error.detail)
-        else:
-            if body is not None:
-                await self._app(scope, _replayed(body, receive), send)
-
-    async def _body(self, scope, receive):
-        """The body, or None if the client went away."""
-        limit = self._limits.max_body_bytes
-        message = "the body is too large, at most %d bytes" % limit
-        announced = _header(scope, b"content-length")
-        if announced.isdigit() and int(announced) > limit:
-            raise HTTPException(413, message)
-        chunks, size = [], 0
-        while True:
-            part = await receive()
-            if part["type"] == "http.disconnect":
-                return None
-            chunks.append(part.get("body", b""))
-            size += len(chunks[-1])
-            if size > limit:
-                raise HTTPException(413, message)
-            if not part.get("more_body", False):
-                return b"".join(chunks)
-
-
-def _check_content_type(scope):
-    content_type = _header(scope, b"content-type").split(b";")[0].strip().lower()
-    if content_type != b"application/json":
-        raise HTTPException(415, "expected Content-Type: application/json")
-
-
-def _header(scope, name):
-    return next((value for key, value in scope["headers"] if key == name), b"")
-
-
-def _replayed(body, receive):
-    """A `receive` that gives the body first."""
-    given = []
-
-    async def replay():
-        if not given:
-            given.append(True)
-            return {"type": "http.request", "body": body, "more_body": False}
-        return await receive()
-
-    return replay
-
-
-async def _refuse(receive, send, status, message):
-    """Answers without having read all of the body; the connection ends with it.
-
-    What the client still sends is read and dropped for a while: a connection that is closed with
-    bytes unread is reset, and the client would lose the answer.
-    """
-    content = json.dumps({"error": message}).encode("utf-8")
-    headers = [
-        (b"content-type", b"application/json"),
-        (b"content-length", b"%d" % len(content)),
-        (b"connection", b"close"),
-    ]
-    await send({"type": "http.response.start", "status": status, "headers": headers})
-    await send({"type": "http.response.body", "body": content, "more_body": True})
-    with contextlib.suppress(asyncio.TimeoutError):
-        await asyncio.wait_for(_rest_of_body(receive), LINGER_SECONDS)
-    await send({"type": "http.response.body", "body": b""})
-
-
-async def _rest_of_body(receive):
-    """Reads up to the end of the body, or until the client goes away."""
-    while (await receive()).get("more_body", False):
-        pass
+def _error(request, status, message, headers=None):
+    content = http_limits.error_content(request.url.path, status, message)
+    return JSONResponse(content, status, headers)

@@ -26,7 +26,7 @@ import uvicorn
 from albert_zh.commands import serve
 from albert_zh.common import errors
 from albert_zh.common.errors import UserError
-from albert_zh.inference import http_service, predictor
+from albert_zh.inference import http_limits, http_service, predictor
 from http_requests import ask, fits, post, running, send
 import small_models
 from workspace import CHARACTERS, ROOT
@@ -266,7 +266,7 @@ def test_a_body_without_a_length_is_limited_too(port):
 
 
 def test_a_client_that_never_ends_its_body_is_left(port, monkeypatch):
-    monkeypatch.setattr(http_service, "LINGER_SECONDS", 0.5)
+    monkeypatch.setattr(http_limits, "LINGER_SECONDS", 0.5)
     chunk = b"%x\r\n%s\r\n" % (500000, b" " * 500000)
     start = time.time()
     answer = raw(port, HEAD + b"Transfer-Encoding: chunked\r\n\r\n", chunk)

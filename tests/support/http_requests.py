@@ -54,6 +54,7 @@ def fits(value, schema, schemas):
     if "anyOf" in schema:
         return any(fits(value, choice, schemas) for choice in schema["anyOf"])
     types = {"object": dict, "array": list, "string": str, "number": (int, float), "integer": int}
+    types.update(null=type(None), boolean=bool)
     if "type" in schema and not isinstance(value, types[schema["type"]]):
         return False
     if "const" in schema and value != schema["const"]:

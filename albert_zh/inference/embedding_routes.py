@@ -1,0 +1,327 @@
+"""Routes of an embedding model: vectors for OpenAI's clients, reranking, search in a corpus.
+
+    POST /v1/embeddings  as OpenAI's: {"input": text or list, "encoding_format", "dimensions"}
+    GET  /v1/models      the model's name
+    POST /embed          as text-embeddings-inference's: {"inputs": text or list}
+    POST /rerank         {"query": text, "texts": [text, ...]}
+    POST /search         {"query": text, "top_k": 5}, where there is a corpus
+    GET  /search         a page for that
+
+Reranking is by the pair classifier where there is one, otherwise by the cosine.
+"""
+
+import asyncio
+import base64
+import os
+import sys
+from typing import Any, List, Literal, NamedTuple, Optional, Union
+
+from fastapi import HTTPException, Request
+from fastapi.responses import HTMLResponse, JSONResponse
+import numpy as np
+import pydantic
+from starlette.concurrency import run_in_threadpool
+
+from albert_zh.common import files, package_files
+from albert_zh.common.errors import UserError, printable
+from albert_zh.inference import http_answers, ranking, search, search_choice
+
+SEARCH_PAGE = os.path.join(package_files.WEB, "search.html")
+SECONDS_BETWEEN_REFRESHES = 1.0  # of the corpus, whose file may change
+_LARGEST_ODDS = 1e7  # probabilities of 0 and 1 as raw scores
+_EXAMPLE = ["怎么开户", "如何开通账户"]
+
+
+class EmbeddingModel(NamedTuple):
+    """What is served.
+
+    `encoder`: `TextEncoder`; `name`: of the model, for clients; `reranker`: `Predictor` of sentence
+    pairs, or None; `corpus`: `search.Corpus` or None; `choice`: how it is ranked.
+    """
+
+    encoder: Any
+    name: str
+    reranker: Any = None
+    corpus: Optional[search.Corpus] = None
+    choice: search_choice.Choice = search_choice.Choice("mixed", ranking.WEIGHTS)
+
+
+Texts = Union[
+    pydantic.StrictStr,
+    List[pydantic.StrictStr],
+    List[pydantic.StrictInt],
+    List[List[pydantic.StrictInt]],
+]
+
+
+class EmbeddingsRequest(pydantic.BaseModel):
+    """Body of /v1/embeddings."""
+
+    input: Texts = pydantic.Field(description="A text, or a list of texts.", examples=[_EXAMPLE])
+    model: str = pydantic.Field("", description="Any: there is one.", examples=["albert"])
+    encoding_format: Literal["float", "base64"] = pydantic.Field(
+        "float", description="base64: of little-endian float32.", examples=["float"]
+    )
+    dimensions: Optional[pydantic.StrictInt] = pydantic.Field(
+        None, description="How many of the first values (Matryoshka).", ge=1, examples=[None]
+    )
+
+
+class Embedding(pydantic.BaseModel):
+    """The vector of a text."""
+
+    object: Literal["embedding"]
+    index: int
+    embedding: Union[List[float], str]
+
+
+class Usage(pydantic.BaseModel):
+    """Tokens that were encoded."""
+
+    prompt_tokens: int
+    total_tokens: int
+
+
+class Embeddings(pydantic.BaseModel):
+    """Answer of /v1/embeddings."""
+
+    object: Literal["list"]
+    data: List[Embedding]
+    model: str
+    usage: Usage
+
+
+class ModelName(pydantic.BaseModel):
+    """A model."""
+
+    id: str
+    object: Literal["model"]
+    created: int
+    owned_by: str
+
+
+class Models(pydantic.BaseModel):
+    """Answer of /v1/models."""
+
+    object: Literal["list"]
+    data: List[ModelName]
+
+
+class EmbedRequest(pydantic.BaseModel):
+    """Body of /embed; texts that are too long are cut, as in training."""
+
+    inputs: Union[pydantic.StrictStr, List[pydantic.StrictStr]] = pydantic.Field(
+        examples=[_EXAMPLE]
+    )
+    normalize: bool = pydantic.Field(True, examples=[True])
+    truncation_direction: Literal["Right", "right"] = pydantic.Field("Right", examples=["Right"])
+    prompt_name: None = pydantic.Field(None, examples=[None])
+    dimensions: Optional[pydantic.StrictInt] = pydantic.Field(None, ge=1, examples=[None])
+
+
+class RerankRequest(pydantic.BaseModel):
+    """Body of /rerank."""
+
+    query: pydantic.StrictStr = pydantic.Field(examples=["怎么开户"])
+    texts: List[pydantic.StrictStr] = pydantic.Field(examples=[["如何开通账户", "今天天气"]])
+    raw_scores: bool = pydantic.Field(
+        False, description="Logarithms of odds in place of probabilities.", examples=[False]
+    )
+    return_text: bool = pydantic.Field(False, examples=[False])
+    truncation_direction: Literal["Right", "right"] = pydantic.Field("Right", examples=["Right"])
+
+
+class Rank(pydantic.BaseModel):
+    """A text and its score."""
+
+    index: int
+    score: float
+    text: Optional[str] = None
+
+
+class SearchRequest(pydantic.BaseModel):
+    """Body of /search."""
+
+    model_config = pydantic.ConfigDict(extra="forbid")
+    query: pydantic.StrictStr = pydantic.Field(examples=["怎么开户"])
+    top_k: pydantic.StrictInt = pydantic.Field(5, ge=1, le=1000, examples=[5])
+
+
+class FoundLine(pydantic.BaseModel):
+    """A line of the corpus, see `search.Hit`."""
+
+    line: int
+    text: str
+    cosine: float
+    probability: Optional[float]
+    lexical: float
+    score: float
+
+
+class FoundLines(pydantic.BaseModel):
+    """Answer of /search, the best line first."""
+
+    hits: List[FoundLine]
+    ranking: str
+
+
+def add_routes(app: Any, model: EmbeddingModel, batched: Any, limits: Any) -> None:
+    """Adds the routes to a `FastAPI`.
+
+    Args:
+        app: the service.
+        model: what is served.
+        batched: `BatchedModel` of its encoder.
+        limits: `Limits`.
+    """
+    _add_openai(app, model, batched, limits)
+    _add_text_embeddings_inference(app, model, batched, limits)
+    if model.corpus is not None:
+        _add_search(app, model, limits)
+
+
+def _add_openai(app, model, batched, limits):
+    errors = http_answers.errors_of_predictions(limits, http_answers.OpenAIError)
+    errors.pop(422)  # OpenAI's clients expect 400
+
+    @app.post("/v1/embeddings", responses={**errors, **http_answers.answer(Embeddings)})
+    async def embeddings(request: EmbeddingsRequest, client: Request):
+        """Vectors of texts, in the form of OpenAI's service; texts that are too long are cut."""
+        texts = _checked_texts(request.input)
+        lengths, vectors = await batched.run(texts, client)
+        vectors = model.encoder.finished(vectors, width=request.dimensions)
+        entries = _as_base64(vectors) if request.encoding_format == "base64" else vectors.tolist()
+        data = [
+            {"object": "embedding", "index": index, "embedding": entry}
+            for index, entry in enumerate(entries)
+        ]
+        usage = {"prompt_tokens": sum(lengths), "total_tokens": sum(lengths)}
+        content = {"object": "list", "data": data, "model": model.name, "usage": usage}
+        return JSONResponse(content)
+
+    of_pages = http_answers.errors(
+        {500: "An internal error, which the server's log shows."}, http_answers.OpenAIError
+    )
+
+    @app.get("/v1/models", responses={**of_pages, **http_answers.answer(Models)})
+    async def models():
+        """The model's name."""
+        entry = {"id": model.name, "object": "model", "created": 0, "owned_by": "albert_zh"}
+        return JSONResponse({"object": "list", "data": [entry]})
+
+
+def _add_text_embeddings_inference(app, model, batched, limits):
+    errors = http_answers.errors_of_predictions(limits)
+
+    @app.post("/embed", responses={**errors, **http_answers.answer(List[List[float]])})
+    async def embed(request: EmbedRequest, client: Request):
+        """Vectors of texts, in the form of text-embeddings-inference."""
+        _, vectors = await batched.run(_checked_texts(request.inputs), client)
+        vectors = model.encoder.finished(vectors, request.normalize, request.dimensions)
+        return JSONResponse(vectors.tolist())
+
+    @app.post(
+        "/rerank",
+        response_model_exclude_none=True,
+        responses={**errors, **http_answers.answer(List[Rank])},
+    )
+    async def rerank(request: RerankRequest, client: Request):
+        """Texts by how probably they mean the same as a query, the most probable first."""
+        batched.check_number(len(request.texts))
+        if not request.texts:
+            raise HTTPException(400, "texts: expected at least one")
+        scores = await _rerank_scores(model, batched, request, client)
+        entries = [
+            {"index": index, "score": float(scores[index])}
+            for index in np.argsort(-scores, kind="stable").tolist()
+        ]
+        if request.return_text:
+            entries = [dict(entry, text=request.texts[entry["index"]]) for entry in entries]
+        return JSONResponse(entries)
+
+
+async def _rerank_scores(model, batched, request, client):
+    """float [n]: probabilities of the pair classifier, their logits, or cosines."""
+    if model.reranker is None:
+        _, vectors = await batched.run([request.query] + request.texts, client)
+        vectors = model.encoder.finished(vectors, normalize=True)
+        return vectors[1:] @ vectors[0]
+    pairs = [(request.query, text) for text in request.texts]
+    scores = np.asarray(await run_in_threadpool(model.reranker.similarities, pairs), np.float64)
+    if request.raw_scores:
+        odds = scores / np.maximum(1 - scores, 1 / _LARGEST_ODDS)
+        scores = np.log(np.clip(odds, 1 / _LARGEST_ODDS, _LARGEST_ODDS))
+    return scores
+
+
+def _add_search(app, model, limits):
+    errors = http_answers.errors_of_predictions(limits)
+
+    @app.post("/search", responses={**errors, **http_answers.answer(FoundLines)})
+    async def find(request: SearchRequest):
+        """The lines of the corpus that are most like a query."""
+        choice = model.choice
+        (hits,) = await run_in_threadpool(
+            model.corpus.search,
+            [request.query],
+            model.reranker,
+            request.top_k,
+            ranking=choice.ranking,
+            weights=choice.weights,
+        )
+        content = {"hits": [hit._asdict() for hit in hits], "ranking": str(choice)}
+        return JSONResponse(content)
+
+    of_page = http_answers.errors({500: "An internal error, which the server's log shows."})
+
+    @app.get("/search", response_class=HTMLResponse, responses=of_page)
+    async def show_search():
+        """A page to search the corpus by."""
+        return http_answers.html(search_page(model))
+
+
+def search_page(model: EmbeddingModel) -> str:
+    """The page to search the corpus by."""
+    del model
+    return files.read_text(SEARCH_PAGE)
+
+
+def background_work(model: EmbeddingModel) -> List[Any]:
+    """Coroutine functions that run while the service does: the corpus follows its file."""
+    if model.corpus is None:
+        return []
+
+    async def follow():
+        problem = None
+        while True:
+            await asyncio.sleep(SECONDS_BETWEEN_REFRESHES)
+            try:
+                await run_in_threadpool(model.corpus.refresh)
+                problem = None
+            except UserError as error:  # a file that is being replaced: what was read stays
+                if str(error) != problem:
+                    problem = str(error)
+                    print(printable("corpus not read again: %s" % problem), file=sys.stderr)
+
+    return [follow]
+
+
+def _checked_texts(texts):
+    """A text or a list of texts as a list; raises `HTTPException` for what is none."""
+    texts = [texts] if isinstance(texts, str) else texts
+    if not texts:
+        raise HTTPException(400, "input: expected a text or a list of texts, found none")
+    for index, text in enumerate(texts):
+        if not isinstance(text, str):
+            raise HTTPException(
+                400,
+                "input: found token ids, which belong to another model's vocabulary: send texts "
+                "(LangChain: OpenAIEmbeddings(check_embedding_ctx_length=False))",
+            )
+        if not text:
+            raise HTTPException(400, "input: text %d is empty" % index)
+    return texts
+
+
+def _as_base64(vectors):
+    return [base64.b64encode(row.astype("<f4").tobytes()).decode("ascii") for row in vectors]

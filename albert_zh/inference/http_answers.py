@@ -1,0 +1,78 @@
+"""Answers of the HTTP service as its OpenAPI document has them, and its pages."""
+
+from typing import Any, Dict
+
+from fastapi.responses import HTMLResponse
+import pydantic
+
+from albert_zh.inference import http_limits
+
+# The page loads nothing, and talks to this service only.
+CONTENT_SECURITY_POLICY = (
+    "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; "
+    "connect-src 'self'; img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+PLAIN_TEXT = {"text/plain": {"schema": {"type": "string"}}}
+
+
+class Error(pydantic.BaseModel):
+    """What is wrong, in a line."""
+
+    model_config = pydantic.ConfigDict(extra="forbid")
+    error: str
+
+
+class OpenAIErrorDetails(pydantic.BaseModel):
+    """What is wrong, as OpenAI's clients read it."""
+
+    message: str
+    type: str
+    param: Any = None
+    code: Any = None
+
+
+class OpenAIError(pydantic.BaseModel):
+    """An error of a route below /v1/."""
+
+    error: OpenAIErrorDetails
+
+
+def answer(model: Any, description: str = "The answer.") -> Dict[Any, Any]:
+    """The `responses` of a route that answers with JSON of a model."""
+    return {200: {"model": model, "description": description}}
+
+
+def errors(by_status: Dict[int, str], model: Any = Error) -> Dict[Any, Any]:
+    """The `responses` of {status: what it means}; a key of OpenAPI is a str."""
+    return {
+        status: {"model": model, "description": meaning} for status, meaning in by_status.items()
+    }
+
+
+def errors_of_predictions(limits: http_limits.Limits, model: Any = Error) -> Dict[Any, Any]:
+    """The errors of routes that predict, as OpenAPI has them."""
+    described = errors(
+        {
+            400: "The body cannot be read, or a text is none that the model takes.",
+            408: "The body did not come within %g seconds." % limits.body_seconds,
+            413: "More than %d texts, or %d bytes." % (limits.max_texts, limits.max_body_bytes),
+            415: "The content type is not application/json.",
+            422: "The body is not JSON of the form that is asked for.",
+            500: "An internal error, which the server's log shows.",
+            503: "Too many texts are waiting (JSON), or too many connections are open (text).",
+        },
+        model,
+    )
+    described[503]["content"] = PLAIN_TEXT
+    described[503]["headers"] = {
+        "Retry-After": {
+            "description": "Seconds; where texts are waiting.",
+            "schema": {"type": "string"},
+        }
+    }
+    return described
+
+
+def html(content: str) -> HTMLResponse:
+    """A page, which may load nothing from elsewhere."""
+    return HTMLResponse(content, headers={"Content-Security-Policy": CONTENT_SECURITY_POLICY})

@@ -1,0 +1,218 @@
+"""The HTTP service of an embedding model: by OpenAI's client, and by requests as others send."""
+
+import base64
+import contextlib
+import json
+import re
+import time
+
+import numpy as np
+import pytest
+
+pytest.importorskip("fastapi", reason="needs requirements-serve.txt")
+
+from albert_zh.inference import (
+    embedding_routes,
+    http_service,
+    predictor,
+    search,
+    search_choice,
+    text_encoder,
+)
+from albert_zh.inference.ranking import Weights
+from albert_zh.model import sentence_vectors
+from http_requests import ask, post, running
+import small_models
+
+TEXTS = ["今天天气很好", "怎么办理", "好" * 40]
+LINES = ["如何退票", "退市股票怎么处理", "银行卡怎么开户", "今天天气好吗", "手机号码怎么注销"]
+NOTES = sentence_vectors.SentenceNotes("mean", True, 8, 24, (16, 8, 4))
+
+
+@pytest.fixture(scope="module")
+def encoder(tmp_path_factory):
+    folder = small_models.write_embedding_model(tmp_path_factory.mktemp("m") / "vectors", NOTES)
+    with text_encoder.TextEncoder(folder) as loaded:
+        yield loaded
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    folder = small_models.write_model(tmp_path_factory.mktemp("m") / "pairs")
+    with predictor.Predictor(folder) as loaded:
+        yield loaded
+
+
+@pytest.fixture(scope="module")
+def corpus_file(tmp_path_factory):
+    path = tmp_path_factory.mktemp("corpus") / "faq.txt"
+    path.write_text("\n".join(LINES) + "\n", encoding="utf-8")
+    return path
+
+
+@pytest.fixture(scope="module")
+def port(encoder, model, corpus_file):
+    corpus = search.Corpus(str(corpus_file), encoder)
+    choice = search_choice.Choice("mixed", Weights(0.5, 0.3, 0.2))
+    served = embedding_routes.EmbeddingModel(encoder, "small", model, corpus, choice)
+    limits = http_service.Limits(max_texts=20)
+    with running(http_service.create_app(model, limits, served)) as port:
+        yield port
+
+
+@pytest.fixture(scope="module")
+def port_of_vectors(encoder):
+    """A service of the embedding model alone."""
+    served = embedding_routes.EmbeddingModel(encoder, "small")
+    with running(http_service.create_app(embedding=served)) as port:
+        yield port
+
+
+def test_openais_client(port, encoder):
+    openai = pytest.importorskip("openai", reason="needs requirements-dev.txt")
+    client = openai.OpenAI(base_url="http://127.0.0.1:%d/v1" % port, api_key="none", max_retries=0)
+    with client:
+        assert [entry.id for entry in client.models.list()] == ["small"]
+        answer = client.embeddings.create(model="text-embedding-3-small", input=TEXTS)
+        vectors = [entry.embedding for entry in answer.data]
+        np.testing.assert_allclose(vectors, encoder.encode(TEXTS), atol=1e-6)
+        assert [entry.index for entry in answer.data] == [0, 1, 2] and answer.model == "small"
+        assert answer.usage.prompt_tokens == answer.usage.total_tokens == 8 + 6 + 24
+        for form in ("float", "base64"):
+            settings = {"encoding_format": form, "dimensions": 4}
+            answer = client.embeddings.create(model="small", input=TEXTS[0], **settings)
+            vector = answer.data[0].embedding
+            if form == "base64":
+                vector = np.frombuffer(base64.b64decode(vector), "<f4")
+            expected = encoder.encode(TEXTS[:1], width=4)[0]
+            np.testing.assert_allclose(vector, expected, atol=1e-6)
+        for wrong, problem in [
+            ({"input": [[1, 2, 3]]}, "token ids, .*check_embedding_ctx_length=False"),
+            ({"input": [5, 6]}, "token ids"),
+            ({"input": ""}, "input: text 0 is empty"),
+            ({"input": []}, "expected a text or a list of texts, found none"),
+            ({"input": "好", "dimensions": 17}, "width: found 17, expected 1 to 16"),
+            ({"input": "好", "dimensions": 0}, "dimensions"),
+        ]:
+            with pytest.raises(openai.BadRequestError, match=problem) as caught:
+                client.embeddings.create(model="small", **wrong)
+            assert caught.value.body["type"] == "invalid_request_error"
+        with pytest.raises(openai.APIStatusError, match="21 texts, at most 20 at once"):
+            client.embeddings.create(model="small", input=["好"] * 21)
+
+
+def test_requests_of_text_embeddings_inference(port, encoder, model):
+    status, _, answer = post(port, "/embed", {"inputs": TEXTS, "truncate": True})
+    assert status == 200
+    np.testing.assert_allclose(answer, encoder.encode(TEXTS), atol=1e-6)
+    request = {"inputs": TEXTS[0], "normalize": False, "dimensions": 16, "prompt_name": None}
+    expected = encoder.encode(TEXTS[:1], normalize=False, width=16)
+    np.testing.assert_allclose(post(port, "/embed", request)[2], expected, atol=1e-5)
+    request = {"query": "怎么退票", "texts": LINES, "return_text": True, "truncate": False}
+    status, _, answer = post(port, "/rerank", request)
+    probabilities = model.similarities([("怎么退票", line) for line in LINES])
+    order = np.argsort(-probabilities)
+    assert status == 200 and [entry["index"] for entry in answer] == order.tolist()
+    assert [entry["text"] for entry in answer] == [LINES[index] for index in order]
+    np.testing.assert_allclose(
+        [entry["score"] for entry in answer], probabilities[order], atol=1e-5
+    )
+    request = {"query": "怎么退票", "texts": LINES, "raw_scores": True}
+    answer = post(port, "/rerank", request)[2]
+    scores = np.array([entry["score"] for entry in answer])
+    np.testing.assert_allclose(1 / (1 + np.exp(-scores)), probabilities[order], atol=1e-5)
+    assert set(answer[0]) == {"index", "score"}
+    for path, wrong in [
+        ("/embed", {"inputs": [[1, 2]]}),
+        ("/embed", {"inputs": "好", "truncation_direction": "Left"}),
+        ("/embed", {"inputs": "好", "prompt_name": "query"}),
+        ("/rerank", {"query": "好", "texts": []}),
+        ("/rerank", {"query": "好"}),
+    ]:
+        status, _, answer = post(port, path, wrong)
+        assert status in (400, 422) and list(answer) == ["error"]
+
+
+def test_search(port, encoder, model, corpus_file):
+    status, _, answer = post(port, "/search", {"query": "怎么退票", "top_k": 3})
+    assert status == 200 and answer["ranking"] == "mixed 0.5,0.3,0.2"
+    (expected,) = search.Corpus(str(corpus_file), encoder).search(
+        ["怎么退票"], model, 3, weights=Weights(0.5, 0.3, 0.2)
+    )
+    assert [hit["text"] for hit in answer["hits"]] == [hit.text for hit in expected]
+    for hit, of_search in zip(answer["hits"], expected):
+        np.testing.assert_allclose(hit["score"], of_search.score, atol=1e-5)
+    assert post(port, "/search", {"query": "好", "top_k": 0})[0] == 422
+    with corpus_file.open("a", encoding="utf-8") as handle:
+        handle.write("新的一行\n")
+    deadline = time.time() + 60
+    while post(port, "/search", {"query": "新的一行"})[2]["hits"][0]["text"] != "新的一行":
+        assert time.time() < deadline  # the service reads the file again
+        time.sleep(0.1)
+
+
+def test_the_page_of_search_needs_nothing_from_elsewhere(port):
+    status, headers, page = ask(port, "GET", "/search")
+    assert status == 200 and "default-src 'none'" in headers["content-security-policy"]
+    assert not re.search(r"(src|href)=[\"']?(https?:)?//|@import|url\(|{{", page)
+    assert 'fetch("search"' in page
+
+
+def test_the_document_has_the_routes_and_their_examples_work(port):
+    document = json.loads(ask(port, "GET", "/openapi.json")[2])
+    for path in ("/v1/embeddings", "/embed", "/rerank", "/search"):
+        schema = document["paths"][path]["post"]["requestBody"]["content"]["application/json"]
+        fields = document["components"]["schemas"][schema["schema"]["$ref"].rpartition("/")[2]]
+        example = {name: field["examples"][0] for name, field in fields["properties"].items()}
+        assert post(port, path, example)[0] == 200
+    assert "<code>/v1/embeddings</code>" in ask(port, "GET", "/docs")[2]
+
+
+def test_an_embedding_model_alone(port_of_vectors, encoder):
+    port = port_of_vectors
+    health = json.loads(ask(port, "GET", "/health")[2])
+    assert health == {
+        "status": "ok",
+        "objective": "sentence_embedding",
+        "classes": [],
+        "max_seq_length": 24,
+    }
+    status, _, page = ask(port, "GET", "/")
+    assert status == 200 and "<code>/embed</code>" in page
+    assert post(port, "/predict", {"texts": ["好"]})[0] == 404
+    assert post(port, "/search", {"query": "好"})[0] == 404
+    answer = post(port, "/rerank", {"query": "好", "texts": TEXTS})[2]
+    cosines = encoder.encode(TEXTS) @ encoder.encode(["好"])[0]
+    assert [entry["index"] for entry in answer] == np.argsort(-cosines).tolist()
+    text = ask(port, "GET", "/metrics")[2]
+    assert 'albert_requests_total{path="/rerank",status="200"}' in text
+
+
+def test_a_body_that_cannot_be_read_is_an_error_of_openais_form(port_of_vectors):
+    headers = {"Content-Type": "text/plain"}
+    status, _, answer = ask(port_of_vectors, "POST", "/v1/embeddings", "{}", headers)
+    assert status == 415 and "expected Content-Type" in json.loads(answer)["error"]["message"]
+    for body in ("{", '{"input": 3}'):
+        status, _, answer = post(port_of_vectors, "/v1/embeddings", body)
+        assert status == 400 and set(answer["error"]) == {"message", "type", "param", "code"}
+
+
+def test_a_corpus_that_cannot_be_read_again_stays(encoder, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(embedding_routes, "SECONDS_BETWEEN_REFRESHES", 0.05)
+    path = tmp_path / "faq.txt"
+    path.write_text("\n".join(LINES) + "\n", encoding="utf-8")
+    served = embedding_routes.EmbeddingModel(
+        encoder, "small", corpus=search.Corpus(str(path), encoder)
+    )
+    shown = ""
+    with contextlib.ExitStack() as stack:
+        port = stack.enter_context(running(http_service.create_app(embedding=served)))
+        path.write_text("\n", encoding="utf-8")
+        deadline = time.time() + 60
+        while "corpus not read again: " not in shown:
+            assert time.time() < deadline
+            time.sleep(0.05)
+            shown += capsys.readouterr().err
+        hits = post(port, "/search", {"query": LINES[0]})[2]["hits"]
+        assert hits[0]["text"] == LINES[0] and hits[0]["probability"] is None
+    assert "faq.txt has no text" in shown
