@@ -9,7 +9,7 @@ import org.tensorflow.lite.DataType;
 import org.tensorflow.lite.Interpreter;
 import org.tensorflow.lite.Tensor;
 
-/** A classifier that export_model.py wrote with --format=tflite, run by LiteRT. */
+/** A classifier or encoder that export_model.py wrote with --format=tflite, run by LiteRT. */
 public final class LiteRtModel implements TextModel {
     private static final String[] ID_NAMES = {"input_ids", "ids"};
     private static final String[] MASK_NAMES = {"input_mask", "mask"};
@@ -29,7 +29,7 @@ public final class LiteRtModel implements TextModel {
      *
      * @param model the .tflite file in a direct or mapped buffer.
      * @param threads number of threads that the model may use.
-     * @throws IllegalArgumentException if it is no classifier that export_model.py wrote.
+     * @throws IllegalArgumentException if it is none that export_model.py wrote.
      */
     public LiteRtModel(ByteBuffer model, int threads) {
         interpreter = new Interpreter(model, new Interpreter.Options().setNumThreads(threads));
@@ -105,7 +105,7 @@ public final class LiteRtModel implements TextModel {
         throw new IllegalArgumentException(
                 "the model's inputs are " + found + ", expected three with one named "
                         + Arrays.toString(names) + ": export it with export_model.py"
-                        + " --format=tflite --task=classifier");
+                        + " --format=tflite --task=classifier, or --task=embedding");
     }
 
     /** A tensor's name as in export_model.py: "serving_default_ids:0" is "ids". */

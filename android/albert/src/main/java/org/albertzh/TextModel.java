@@ -1,15 +1,15 @@
 package org.albertzh;
 
-/** A model that turns ids into class probabilities: {@link LiteRtModel} or another runtime's. */
+/** A model of ids, to probabilities or a vector: {@link LiteRtModel} or another runtime's. */
 public interface TextModel extends AutoCloseable {
     /** Length of a row in tokens, shorter ones are padded; 0 where a row may have any length. */
     int sequenceLength();
 
-    /** Number of classes. */
+    /** Number of classes, or of the values of a vector. */
     int numClasses();
 
     /**
-     * Probabilities of the classes of one row.
+     * Probabilities of the classes of one row, or its vector.
      *
      * @param ids ids of the tokens.
      * @param mask 1 for a token, 0 for padding.
