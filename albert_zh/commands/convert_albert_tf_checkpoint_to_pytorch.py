@@ -14,24 +14,22 @@ from absl import flags
 
 from albert_zh.common import package_files, storage
 from albert_zh.common.errors import (  # first: it quietens TensorFlow
-    UserError,
     printable,
     run_command,
 )
 
 # isort: split
 
-from albert_zh.common import config_flag, files, path_rules, validation
-from albert_zh.conversion import pytorch_files, pytorch_names
-from albert_zh.model import (
-    checkpoint_files,
-    checkpoint_matching,
-    inference_graph,
-    label_map,
-    model_folder,
+from albert_zh.common import config_flag, path_rules
+from albert_zh.conversion import pytorch_files
+from albert_zh.conversion.to_pytorch import (
+    BERT_TOKENIZER,
+    ID_KEYS,
+    MODELING_FILE,
+    convert,
+    read_model,
 )
-from albert_zh.model.config import AlbertConfig
-from albert_zh.text import tokenization
+from albert_zh.model import checkpoint_files, model_folder
 
 __all__ = [
     "BERT_TOKENIZER",
@@ -45,19 +43,6 @@ __all__ = [
 ]
 
 FLAGS = flags.FLAGS
-MODELING_FILE = os.path.join(package_files.PYTORCH, pytorch_names.MODELING_MODULE + ".py")
-BERT_TOKENIZER = {
-    "tokenizer_class": "BertTokenizer",
-    "tokenize_chinese_chars": True,
-    "strip_accents": None,
-    "pad_token": "[PAD]",
-    "unk_token": "[UNK]",
-    "cls_token": "[CLS]",
-    "sep_token": "[SEP]",
-    "mask_token": "[MASK]",
-}
-# Keys of config.json that hold the id of a token.
-ID_KEYS = {"pad_token_id": "[PAD]", "bos_token_id": "[CLS]", "eos_token_id": "[SEP]"}
 
 
 def define_flags():
@@ -107,195 +92,6 @@ def run():
     )
     for note in notes:
         print(printable(note))
-
-
-def convert(
-    prefix,
-    folder,
-    config_file=None,
-    vocab_file=None,
-    dtype="float32",
-    write_bin=False,
-    encoder_only=False,
-    do_lower_case=None,
-):
-    """Writes the Hugging Face folder of a checkpoint.
-
-    Args:
-        prefix: checkpoint prefix.
-        folder: folder to make or to add to.
-        config_file: config JSON; None: the one beside the checkpoint.
-        vocab_file: vocabulary; None: the one beside the checkpoint, if there is one.
-        dtype: one of `pytorch_files.DTYPES`.
-        write_bin: whether to write pytorch_model.bin as well.
-        encoder_only: whether to leave the heads out.
-        do_lower_case: what the tokenizer's config is to say; None: as in fine-tuning, or True.
-
-    Returns:
-        list of lines for the user.
-
-    Raises:
-        UserError: if the parts do not fit, or the layout has no PyTorch form.
-    """
-    source = os.path.dirname(prefix) or "."
-    config_file = config_file or model_folder.config_in_folder(source)
-    config = AlbertConfig.from_json_file(config_file)
-    if pytorch_names.refusal(config):
-        raise UserError("%s: %s" % (config_file, pytorch_names.refusal(config)))
-    vocab_file, notes = _vocabulary(vocab_file, source, config)
-    trained = inference_graph.notes_of_folder(source)
-    if do_lower_case is None:
-        do_lower_case = trained.get("do_lower_case", True)
-    values, heads, left_out = read_model(prefix, config, encoder_only)
-    if left_out:
-        notes.append("left out: " + ", ".join(left_out))
-    tensors = pytorch_names.to_torch(config, values)
-    settings = pytorch_names.torch_config(config, heads, dtype)
-    if "classification" in heads:
-        settings.update(_about_classifier(source, trained, len(values["output_bias"])))
-        notes += _notes_on_pooling(trained)
-    with model_folder.filled_folder(folder) as partial:
-        settings.update(_write_vocabulary(partial, vocab_file, config, do_lower_case))
-        if "auto_map" in settings:
-            files.copy_file(MODELING_FILE, os.path.join(partial, os.path.basename(MODELING_FILE)))
-        if "classification" in heads and trained:  # for the way back; PyTorch leaves it alone
-            files.write_json(os.path.join(partial, inference_graph.FINE_TUNING_FILE), trained)
-        _write_weights(partial, tensors, dtype, write_bin)
-        files.write_json(os.path.join(partial, "config.json"), settings)
-        _check_written(partial, config, sorted(tensors))
-    count = sum(value.size for value in values.values())
-    what = "%s, %d parameters, %s" % (settings["architectures"][0], count, dtype)
-    return notes + ["%s -> %s (%s)" % (prefix, folder, what)]
-
-
-def _write_weights(folder, tensors, dtype, write_bin):
-    pytorch_files.write_safetensors(
-        os.path.join(folder, pytorch_files.WEIGHTS_NAME), tensors, dtype
-    )
-    if write_bin:
-        pytorch_files.write_bin(os.path.join(folder, pytorch_files.BIN_NAME), tensors, dtype)
-
-
-def _check_written(folder, config, names):
-    """Reads what was written as the way back does; raises `UserError` for what that refuses."""
-    for name in (pytorch_files.WEIGHTS_NAME, pytorch_files.BIN_NAME):
-        path = os.path.join(folder, name)
-        if storage.exists(path) and sorted(pytorch_files.read_tensors(path)) != names:
-            raise UserError("%s: other tensors are in it than were written" % path)
-    settings = validation.read_json(os.path.join(folder, "config.json"), pytorch_names.CONFIG)
-    pytorch_names.tf_config(config.layout, settings)
-
-
-def read_model(prefix, config, encoder_only=False):
-    """The weights of a checkpoint, under the names that its config gives them.
-
-    Args:
-        prefix: checkpoint prefix.
-        config: its `AlbertConfig`.
-        encoder_only: whether to leave the heads out.
-
-    Returns:
-        (values {name: array}, heads, names left out); heads is a key of
-        `pytorch_names.CLASS_ENDINGS`.
-
-    Raises:
-        UserError: if the checkpoint does not fit the config.
-    """
-    there = checkpoint_files.read_shapes(prefix)
-    checkpoint_files.check_readable(prefix)
-    num_labels = checkpoint_matching.num_labels(checkpoint_matching.with_canonical_names(there))
-    parts = checkpoint_matching.expected_shapes_by_part(config, num_labels)
-    expected = {name: shape for part in parts.values() for name, shape in part.items()}
-    assignment = checkpoint_matching.assign(expected, prefix)
-    for name, (shape, found) in assignment.reshaped.items():
-        raise UserError("%s: %s is %s, expected %s" % (prefix, name, found, shape))
-    heads = () if encoder_only else _heads(parts, set(assignment.names.values()))
-    wanted = set(parts["encoder"]).union(*(parts[head] for head in heads))
-    reader = checkpoint_files.open_reader(prefix)
-    values = {
-        name: reader.get_tensor(source)
-        for source, name in assignment.names.items()
-        if name in wanted
-    }
-    values = checkpoint_files.as_float32(prefix, values)
-    left_out = [name for name in there if assignment.names.get(name) not in wanted]
-    return values, heads, left_out
-
-
-def _notes_on_pooling(trained):
-    if trained.get("pooling", "cls") == "cls":
-        return []
-    return [
-        "note: fine-tuned with --pooling=%s, the classes of PyTorch take [CLS]: pool "
-        "last_hidden_state yourself (docs/conversion.md)" % trained["pooling"]
-    ]
-
-
-def _write_vocabulary(folder, vocab_file, config, do_lower_case):
-    """Puts the vocabulary into a folder; returns what config.json is to say of it."""
-    if vocab_file is None:
-        return {}
-    if tokenization.is_sentencepiece(vocab_file):  # transformers' ALBERT takes it as it is
-        files.copy_file(vocab_file, os.path.join(folder, tokenization.SENTENCEPIECE_FILE))
-        _write_tokenizer(folder, config, do_lower_case, {"tokenizer_class": "AlbertTokenizer"})
-        return {}
-    files.copy_file(vocab_file, os.path.join(folder, tokenization.VOCABULARY_FILE))
-    _write_tokenizer(folder, config, do_lower_case, BERT_TOKENIZER)
-    return _token_ids(vocab_file)
-
-
-def _heads(parts, there):
-    """The first kind of model whose heads are all there."""
-    for heads in pytorch_names.CLASS_ENDINGS:
-        if all(set(parts[head]) <= there for head in heads):
-            return heads
-    raise AssertionError("the last kind has no heads")
-
-
-def _vocabulary(vocab_file, folder, config):
-    """(path or None, notes) of the vocabulary; raises `UserError` if a vocab.txt has other sizes.
-
-    A SentencePiece model goes along unread: its package need not be there.
-    """
-    if vocab_file is None:
-        vocab_file = tokenization.vocabulary_in_folder(folder)
-        if not storage.exists(vocab_file):
-            return None, ["no vocab.txt in %s: no tokenizer is written (--vocab_file)" % folder]
-    if tokenization.is_sentencepiece(vocab_file):
-        return vocab_file, []
-    size = tokenization.num_entries(vocab_file)
-    tokenization.check_num_entries(vocab_file, size, config.vocab_size)
-    return vocab_file, []
-
-
-def _about_classifier(folder, trained, num_labels):
-    """What config.json is to say of a classifier: its labels and what its outputs are."""
-    objective = trained.get("objective", "single_label")
-    return dict(_labels(folder, num_labels), problem_type=pytorch_names.PROBLEM_TYPES[objective])
-
-
-def _labels(folder, num_labels):
-    """Names of the classes for config.json, from the model folder's label map if it has one."""
-    path = os.path.join(folder, label_map.LABEL_MAP)
-    if not storage.exists(path):
-        return {"num_labels": num_labels}
-    labels = label_map.labels_of_map(path)
-    label_map.check_num_labels(path, labels, num_labels)
-    return {
-        "id2label": {str(class_id): label for class_id, label in enumerate(labels)},
-        "label2id": {label: class_id for class_id, label in enumerate(labels)},
-    }
-
-
-def _token_ids(vocab_file):
-    ids = tokenization.load_vocab(vocab_file)
-    return {key: ids[token] for key, token in ID_KEYS.items() if token in ids}
-
-
-def _write_tokenizer(folder, config, do_lower_case, kind):
-    length = config.max_position_embeddings
-    settings = dict(kind, do_lower_case=do_lower_case, model_max_length=length)
-    files.write_json(os.path.join(folder, "tokenizer_config.json"), settings)
 
 
 def main():

@@ -6,6 +6,8 @@
     python export_model.py --model_dir=lcqmc_output/best --format=saved_model --output=serving
     python export_model.py --model_dir=lcqmc_output/best --format=onnx
     python export_model.py --format=frozen --task=pretraining    # the available model
+    python export_model.py --model_dir=faq_output/best --format=sentence_transformers
+    python export_model.py --model_dir=faq_output/best --format=onnx --task=embedding
 
 The written file is run on hundreds of texts and compared with the checkpoint; one that is too far
 from it (--tolerance, --min_equal_labels) is not kept. docs/mobile.md says which format is for what.
@@ -23,8 +25,14 @@ from albert_zh.common import config_flag, package_files, path_rules, storage
 from albert_zh.common.errors import UserError, printable, run_command
 from albert_zh.export import common as export_common
 from albert_zh.export import comparison as export_comparison
-from albert_zh.export import comparison_texts, to_onnx, to_saved_model, to_tflite
-from albert_zh.model import inference_graph, model_folder
+from albert_zh.export import (
+    comparison_texts,
+    to_onnx,
+    to_saved_model,
+    to_sentence_transformers,
+    to_tflite,
+)
+from albert_zh.model import inference_graph, model_folder, sentence_vectors
 from albert_zh.text import tokenization
 
 __all__ = [
@@ -38,6 +46,7 @@ __all__ = [
 FLAGS = flags.FLAGS
 # How a format is written, what its file is called, how it may be quantized, its usual length.
 Format = collections.namedtuple("Format", ["write", "ending", "quantizations", "seq_length"])
+FOR_VECTORS = "sentence_transformers"
 FORMATS = collections.OrderedDict(
     [
         ("frozen", Format(to_saved_model.write_frozen, ".pb", ("none",), "dynamic")),
@@ -47,7 +56,13 @@ FORMATS = collections.OrderedDict(
             Format(to_tflite.write, ".tflite", ("none", "float16", "dynamic", "int8"), "128"),
         ),
         ("onnx", Format(to_onnx.write, ".onnx", ("none", "int8"), "dynamic")),
+        (FOR_VECTORS, Format(to_sentence_transformers.write, "", ("none",), "dynamic")),
     ]
+)
+
+
+_UNTRAINED = (
+    "no sentence_embedding.json says how its vectors are made: the mean of the last layer's tokens"
 )
 
 
@@ -121,9 +136,10 @@ def run():
     start = time.time()
     logging.getLogger("tensorflow").setLevel(logging.ERROR)  # it reports what is deprecated
     options = _options()
-    model = export_common.read_model(_model_dir(), options.task, FLAGS.bert_config_file)
+    model = export_common.read_model(_model_dir(options.task), options.task, FLAGS.bert_config_file)
     if FLAGS.seq_length is None and options.seq_length:
-        length = min(options.seq_length, model.config.max_position_embeddings)
+        usual = model.sentence_notes.max_seq_length if model.sentence_notes else options.seq_length
+        length = min(usual, model.config.max_position_embeddings)
         options = options._replace(seq_length=length)
     export_common.check_length(options.seq_length, model.config)
     _check_metadata(model, options)
@@ -131,7 +147,9 @@ def run():
     path = FLAGS.output or os.path.join(
         package_files.folder_of_outputs(model.folder), _usual_name(options)
     )
-    if FLAGS.format != "saved_model":  # which has a separate folder
+    if options.task == "embedding" and sentence_vectors.read_notes(model.folder) is None:
+        print(printable("note: %s: %s" % (model.folder, _UNTRAINED)))
+    if FORMATS[FLAGS.format].ending:  # others have a separate folder
         export_common.check_companions(model, os.path.dirname(path) or ".")
     texts = comparison_texts.to_compare(model, options)
     examples = export_comparison.Examples(model, options.task, texts, options.seq_length)
@@ -152,8 +170,10 @@ def _options():
     for name in ("integer_only", "metadata"):
         if FLAGS[name].value and FLAGS.format != "tflite":
             raise UserError("--%s goes with --format=tflite" % name)
+    if FLAGS.format == FOR_VECTORS and FLAGS["task"].present and FLAGS.task != "embedding":
+        raise UserError("--format=%s is for --task=embedding: leave out --task" % FOR_VECTORS)
     options = export_common.Options(
-        task=FLAGS.task,
+        task="embedding" if FLAGS.format == FOR_VECTORS else FLAGS.task,
         seq_length=_seq_length(FLAGS.seq_length or FORMATS[FLAGS.format].seq_length),
         quantize=FLAGS.quantize,
         limits=export_comparison.limits(FLAGS.quantize, FLAGS.tolerance, FLAGS.min_equal_labels),
@@ -168,11 +188,11 @@ def _options():
     return options
 
 
-def _model_dir():
+def _model_dir(task):
     """--model_dir, or the pre-trained model for a task that one will do for."""
     if FLAGS.model_dir:
         return FLAGS.model_dir
-    if "classification" in export_common.TASKS[FLAGS.task].heads:
+    if "classification" in export_common.TASKS[task].heads:
         raise UserError(
             "--model_dir is required: name a fine-tuned model, such as lcqmc_output/best; a "
             "pre-trained one has --task=pretraining or --task=encoder"
@@ -223,8 +243,8 @@ def _check_texts(model, options):
 
 
 def _usual_name(options):
-    if FLAGS.format == "saved_model":
-        return "saved_model"
+    if not FORMATS[FLAGS.format].ending:
+        return FLAGS.format
     name_components = ["albert", options.task]
     if options.quantize != "none":
         name_components.append(options.quantize)
@@ -238,6 +258,9 @@ def _summary(model, path, options, comparison, seconds):
     size = storage.total_size(path)
     yield "model", "%s (%s layout)" % (model.prefix, model.config.layout)
     yield "written", "%s (%.2f MB, %s, %s)" % (path, size / 1e6, options.task, length)
+    if comparison is None:
+        yield "difference", "not compared: that needs PyTorch and transformers"
+        return
     yield (
         "difference",
         "at most %.1e, on average %.1e from the checkpoint's outputs, on %d texts"

@@ -247,13 +247,7 @@ def layout_of(names):
 
 def refusal(config):
     """Why a model cannot be expressed by PyTorch's classes; None if it can."""
-    if config.layout == "google_fast":
-        return (
-            "its feed-forward layers work in %d groups (ffn_groups, the google_fast layout), which "
-            "transformers' ALBERT does not have: only the other layouts can be converted"
-            % config.ffn_groups
-        )
-    if config.layout == "google" and config.num_hidden_groups > config.num_hidden_layers:
+    if config.layout.startswith("google") and config.num_hidden_groups > config.num_hidden_layers:
         return (
             "it has more groups than layers (num_hidden_groups %d, num_hidden_layers %d), and "
             "transformers' ALBERT would ask for weights of all groups"
@@ -265,6 +259,29 @@ def refusal(config):
             "brightmart layout with it can be converted"
         )
     return None
+
+
+def with_dense_layers(config, values):
+    """A google_fast model as one of the google layout, with the same outputs.
+
+    Args:
+        config: `AlbertConfig`.
+        values: {name: array}; kernels of groups are [in / G, out / G, G].
+
+    Returns:
+        (`AlbertConfig`, {name: array}): kernels [in, out], 0 where groups do not meet.
+    """
+    settings = dict(config.to_dict(), ffn_groups=1)
+    dense = {}
+    for name, value in values.items():
+        if name.endswith("kernel") and value.ndim == 3:
+            size, width, groups = value.shape
+            kernel = np.zeros([size, groups, groups, width], value.dtype)
+            for group in range(groups):
+                kernel[:, group, group] = value[:, :, group]
+            value = kernel.reshape([size * groups, groups * width])
+        dense[name] = value
+    return AlbertConfig.from_dict(settings), dense
 
 
 def to_torch(config, values):

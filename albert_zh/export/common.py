@@ -24,6 +24,7 @@ from albert_zh.model import (
     inference_graph,
     label_map,
     model_folder,
+    sentence_vectors,
 )
 from albert_zh.model.config import AlbertConfig
 from albert_zh.tasks import outputs_graph, registry
@@ -43,6 +44,7 @@ TASKS = collections.OrderedDict(
             ),
         ),
         ("encoder", ExportedTask((), ("sequence_output", "pooled_output"))),
+        ("embedding", ExportedTask((), (inference_graph.SENTENCE_OUTPUT,))),
     ]
 )
 # What a program needs beside the exported file.
@@ -51,13 +53,19 @@ COMPANIONS = (
     tokenization.SENTENCEPIECE_FILE,
     label_map.LABEL_MAP,
     inference_graph.FINE_TUNING_FILE,
+    sentence_vectors.SENTENCE_FILE,
 )
+# What exported folders are called, by a file that each of them has.
+EXPORTED_FOLDERS = {
+    "saved_model.pb": "SavedModel",
+    "modules.json": "folder of sentence-transformers",
+}
 DECIDING_SETTINGS = "objective do_lower_case max_seq_length pooling thresholds".split()
 
 
 class Model(
     collections.namedtuple(
-        "Model", "folder config prefix heads num_labels labels settings tokenizer"
+        "Model", "folder config prefix heads num_labels labels settings tokenizer sentence_notes"
     )
 ):
     """A model folder that has been read and checked.
@@ -71,6 +79,7 @@ class Model(
         labels: list of str in the order of their numbers, or None.
         settings: content of fine_tuning.json; empty without one.
         tokenizer: `FullTokenizer`, or None where there is no vocabulary.
+        sentence_notes: `SentenceNotes` of its vectors; None where the task has none.
     """
 
     __slots__ = ()
@@ -138,6 +147,7 @@ def read_model(folder, task, config_file=None):
         beside.labels(None if kind.token_outputs else num_labels) if num_labels else None,
         beside.settings,
         tokenizer,
+        sentence_vectors.notes_or_mean(folder, config) if task == "embedding" else None,
     )
 
 
@@ -200,7 +210,8 @@ def outputs_of(model, task):
     """Names of a task's outputs, as far as the model has their heads."""
     there = {name for head in model.heads for name in outputs_of_head(model, head)}
     names = model.kind.decoded_outputs if task == "classifier" else TASKS[task].outputs
-    return [name for name in names if name in there or name in TASKS["encoder"].outputs]
+    there.update(TASKS["encoder"].outputs, TASKS["embedding"].outputs)
+    return [name for name in names if name in there]
 
 
 def outputs_of_head(model, head):
@@ -228,7 +239,8 @@ def session_of(model, **build_settings):
     Yields:
         (session, `inference.Graph`).
     """
-    settings = dict({"config": model.config, "heads": model.heads}, **build_settings)
+    settings = {"config": model.config, "heads": model.heads}
+    settings = dict(settings, sentence_notes=model.sentence_notes, **build_settings)
     with tf.Graph().as_default(), tf.Session() as session:
         build_head = outputs_graph.head_builder(model.settings, model.num_labels)
         graph = inference_graph.build(build_head=build_head, **settings)
@@ -386,21 +398,23 @@ def file_to_export(path):
         yield partial
 
 
-def _check_is_export(path):
-    """Raises `UserError` if a folder that is to be replaced holds anything but a SavedModel."""
+def _check_is_export(path, mark):
+    """Raises `UserError` if a folder that is to be replaced holds anything but such an export."""
     names = storage.names_in(path) if storage.is_folder(path) else []
-    if names and "saved_model.pb" not in names:
+    if names and mark not in names:
         raise UserError(
-            "%s holds files that are no SavedModel: name another --output, or remove them" % path
+            "%s holds files that are no %s: name another --output, or remove them"
+            % (path, EXPORTED_FOLDERS[mark])
         )
 
 
 @contextlib.contextmanager
-def folder_to_export(path):
+def folder_to_export(path, mark="saved_model.pb"):
     """Lets an exported folder appear whole or not at all.
 
     Args:
         path: the folder to make or replace.
+        mark: the file that all such folders have, a key of `EXPORTED_FOLDERS`.
 
     Yields:
         path of a local folder that does not exist yet.
@@ -409,7 +423,7 @@ def folder_to_export(path):
         if not storage.is_remote(path):
             os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
         model_folder.restore_model_folder(path)
-        _check_is_export(path)
+        _check_is_export(path, mark)
         os.mkdir(partial)  # fails before the work where it would fail after it
         os.rmdir(partial)
         yield partial

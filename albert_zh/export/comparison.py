@@ -105,6 +105,7 @@ class Examples:
         """
         self.output_names = export_common.outputs_of(model, task)
         self._labels_of = _labels_of(model, task)
+        self._task = task
         longest = seq_length or min(
             loaded_model.DEFAULT_LENGTH, model.config.max_position_embeddings
         )
@@ -148,7 +149,10 @@ class Examples:
         rows = progress_bar(
             "comparing with the checkpoint", len(self.rows), "text", iterable=self.rows, leave=False
         )
-        comparison = compared([run(row) for row in rows], self.expected, self._labels_of)
+        is_rounded_vector = self._task == "embedding" and quantize != "none"
+        difference = _angle if is_rounded_vector else _differences
+        outputs = [run(row) for row in rows]
+        comparison = compared(outputs, self.expected, self._labels_of, difference)
         problem = problem_of(comparison, allowed, _LESS_QUANTIZATION[quantize])
         if problem:
             raise UserError("%s is not written: %s" % (path, problem))
@@ -181,6 +185,7 @@ def compared(
     outputs: Sequence[Sequence[np.ndarray]],
     expected: Sequence[Sequence[np.ndarray]],
     labels_of: Optional[Callable[[np.ndarray], np.ndarray]] = None,
+    difference: Optional[Callable[[np.ndarray, np.ndarray], np.ndarray]] = None,
 ) -> Comparison:
     """Compares a file's outputs with the checkpoint's.
 
@@ -188,12 +193,13 @@ def compared(
         outputs: for each text the file's arrays.
         expected: for each text the checkpoint's arrays.
         labels_of: function of a text's first array -> its label, or None.
+        difference: function of two arrays -> how far they are apart, an array; None: absolute.
 
     Raises:
         UserError: if an array has another shape.
     """
     differences = [
-        _differences(np.asarray(actual), wanted)
+        (difference or _differences)(np.asarray(actual), wanted)
         for of_text in zip(outputs, expected)
         for actual, wanted in zip(*of_text)
     ]
@@ -209,6 +215,13 @@ def compared(
         mean=float(np.mean([array.mean() for array in differences])),
         equal_labels=equal_labels,
     )
+
+
+def _angle(actual, expected):
+    """1 - the cosine of two vectors: what quantization changes of a search."""
+    _differences(actual, expected)  # raises for other shapes
+    lengths = np.linalg.norm(actual) * np.linalg.norm(expected)
+    return np.array([1 - np.sum(actual * expected) / lengths])
 
 
 def _differences(actual, expected):

@@ -18,7 +18,8 @@ MOST_COMPARED = {
     "classifier": 500,
     "pretraining": 100,
     "encoder": 100,
-}  # the last have large outputs
+    "embedding": 500,
+}  # less of large outputs
 LEAST_COMPARED = 100  # where the user's texts are fewer, bundled ones are added
 LEAST_TO_DIVIDE = 200
 

@@ -12,7 +12,12 @@ from albert_zh.export import comparison_texts
 from albert_zh.model import inference_graph
 
 VERSION = "1"  # TF Serving takes the highest numbered folder
-SIGNATURES = {"classifier": "classify", "pretraining": "predict_masked", "encoder": "encode"}
+SIGNATURES = {
+    "classifier": "classify",
+    "pretraining": "predict_masked",
+    "encoder": "encode",
+    "embedding": "embed",
+}
 EXTRA = "assets.extra"  # of a SavedModel: files that the graph does not read
 
 
@@ -35,6 +40,7 @@ def write_frozen(model, examples, path, options):
     heads = [head for head in export_common.TASKS[options.task].heads if head in model.heads]
     names = [name for head in heads for name in export_common.outputs_of_head(model, head)]
     names += export_common.TASKS["encoder"].outputs
+    names += [inference_graph.SENTENCE_OUTPUT] if model.sentence_notes else []
     graph_def = export_common.frozen_graph(model, names, heads=heads, shape=shape)
     with export_common.file_to_export(path) as partial:
         with open(partial, "wb") as stream:
@@ -115,6 +121,9 @@ def _signatures(model, graph, task, threshold):
     inputs = collections.OrderedDict((n, graph.inputs[n]) for n in inference_graph.ENCODER_INPUTS)
     encoder_outputs = {name: graph.outputs[name] for name in export_common.TASKS["encoder"].outputs}
     signatures = {"encode": (inputs, encoder_outputs)}
+    if model.sentence_notes:
+        name = inference_graph.SENTENCE_OUTPUT
+        signatures["embed"] = (inputs, {name: graph.outputs[name]})
     if inference_graph.TASK_HEAD in model.heads:
         outputs = {name: graph.outputs[name] for name in model.kind.decoded_outputs}
         rules = model.kind.rules

@@ -27,7 +27,10 @@ from albert_zh.model.config import LAYOUTS
 INPUT_NAMES = ("ids", "mask", "segment_ids")  # as TFLite's metadata libraries expect them
 # Operators that int8 leaves in floating point.
 FLOAT_OPERATORS = "BATCH_MATMUL SOFTMAX MEAN SQUARED_DIFFERENCE RSQRT ADD MUL SUB".split()
-PRETRAINING_OPERATORS = ["LOG_SOFTMAX", "RESHAPE"]  # integers end at -16, log probabilities lower
+FURTHER_OPERATORS = {
+    "pretraining": ["LOG_SOFTMAX", "RESHAPE"],  # integers end at -16, log probabilities lower
+    "embedding": "SUM DIV SQRT SQUARE MAXIMUM REDUCE_MAX STRIDED_SLICE".split(),  # pooling
+}
 MAX_CALIBRATION_TEXTS = 100
 LEAST_OF_SCALE = 1e-3  # of a channel's scale, as a share of the largest
 
@@ -184,7 +187,7 @@ def _with_integers(converter, model, options):
     if options.integer_only:
         converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
         return converter.convert()
-    operators = FLOAT_OPERATORS + (PRETRAINING_OPERATORS if options.task == "pretraining" else [])
+    operators = FLOAT_OPERATORS + FURTHER_OPERATORS.get(options.task, [])
     debug_options = tf.lite.experimental.QuantizationDebugOptions(denylisted_ops=operators)
     debugger = tf.lite.experimental.QuantizationDebugger(
         converter=converter, debug_options=debug_options

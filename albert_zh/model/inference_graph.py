@@ -15,7 +15,7 @@ import tensorflow.compat.v1 as tf
 
 from albert_zh.common import storage, validation
 from albert_zh.common.errors import UserError
-from albert_zh.model import classifier_output
+from albert_zh.model import classifier_output, sentence_vectors
 from albert_zh.model.activations import ACTIVATIONS
 from albert_zh.model.config import AlbertConfig
 from albert_zh.model.encoder import AlbertModel
@@ -46,6 +46,7 @@ NOTES = validation.record(
 NOTES_WAY_OUT = "put back what training wrote there, or train again"
 ENCODER_INPUTS = ("input_ids", "input_mask", "segment_ids")
 MASKED_LM_LOSS = "cls/predictions/truediv"
+SENTENCE_OUTPUT = "sentence_embedding"
 _NO_WEIGHTS = 1e-5  # added to the sum of the weights, as in training
 # Variables one of which each head has, and what the head puts out. "classification" stands for the
 # head of any kind of task that a model is fine-tuned for; the outputs here are a classifier's.
@@ -72,7 +73,8 @@ Graph.__doc__ = """Tensors of a graph for use, each {name: tensor}.
 
 Inputs: `input_ids`, `input_mask`, `segment_ids` int [B, F]; of the masked words also
 `masked_lm_positions`, `masked_lm_ids` int and `masked_lm_weights` float [B, P].
-Outputs: `sequence_output` [B, F, H], `pooled_output` [B, H], and as far as there are heads
+Outputs: `sequence_output` [B, F, H], `pooled_output` [B, H], with notes on vectors of sentences
+`sentence_embedding` [B, W], and as far as there are heads
 `logits`, `probabilities` [B, C], `masked_lm_log_probs` [B, P, V], `cls/predictions/truediv` []
 (the loss), `sentence_order_log_probs` [B, 2].
 """
@@ -168,6 +170,7 @@ def build(
     takes_flat_segments: bool = False,
     output_positions: Any = None,
     build_head: Optional[Callable[..., Any]] = None,
+    sentence_notes: Optional[sentence_vectors.SentenceNotes] = None,
 ) -> Graph:
     """Builds the graph of a model for use in the default graph.
 
@@ -186,6 +189,7 @@ def build(
         output_positions: see `modeling.AlbertModel`; `sequence_output` is [B, K, H] then.
         build_head: function (config, model, {name of `ENCODER_INPUTS`: tensor}) -> {name: tensor}
             of the head of a task; None: a classifier's.
+        sentence_notes: how vectors of sentences are made; None: there are none.
 
     Returns:
         `Graph`, whose keys are the usual names in any case.
@@ -202,6 +206,9 @@ def build(
         model = AlbertModel(config, False, ids, mask, segments, output_positions=output_positions)
         outputs["sequence_output"] = model.get_sequence_output()
         outputs["pooled_output"] = model.get_pooled_output()
+        if sentence_notes:
+            vectors = sentence_vectors.sentence_vector(model, mask, sentence_notes)
+            outputs[SENTENCE_OUTPUT] = vectors
         if TASK_HEAD in heads:
             build_head = build_head or _classifier(num_labels, settings or {})
             features = dict(zip(ENCODER_INPUTS, (ids, mask, segments)))

@@ -24,6 +24,7 @@ __all__ = [
     "SentenceNotes",
     "check_notes",
     "notes_of_embedding_model",
+    "notes_or_mean",
     "pooled_tokens",
     "read_notes",
     "sentence_vector",
@@ -33,6 +34,7 @@ __all__ = [
 # What a model folder calls the description of its sentence vectors.
 SENTENCE_FILE = "sentence_embedding.json"
 PROJECTION = "sentence_projection"  # variable scope
+UNTRAINED_LENGTH = 128  # tokens, where nothing is said
 _TINY = 1e-12  # the shortest vector that is normalized to length 1
 
 
@@ -155,6 +157,24 @@ def notes_of_embedding_model(folder: str, flag: str = "model_dir") -> SentenceNo
             "model with run_sentence_embedding.py, or name the folder of one"
             % (flag, folder, SENTENCE_FILE)
         )
+    return notes
+
+
+def notes_or_mean(folder: str, config: Any) -> SentenceNotes:
+    """How a folder's model makes sentence vectors; of one that does not say it the mean of tokens.
+
+    Args:
+        folder: the model folder.
+        config: its `AlbertConfig`.
+
+    Raises:
+        UserError: for notes that are damaged or do not suit the model.
+    """
+    notes = read_notes(folder)
+    if notes is None:
+        length = min(UNTRAINED_LENGTH, config.max_position_embeddings)
+        return SentenceNotes("mean", False, config.hidden_size, length)
+    check_notes(notes, config, os.path.join(folder, SENTENCE_FILE))
     return notes
 
 

@@ -836,7 +836,6 @@ def test_foreign_heads_are_left_out_with_a_note(tmp_path):
 @pytest.mark.parametrize(
     "name, changes, reason",
     [
-        ("google", {"ffn_groups": 2}, "2 groups .*google_fast"),
         ("bert", {"ln_type": "preln"}, "ln_type is preln"),
         ("google", {"num_hidden_groups": 12}, "more groups than layers"),
     ],

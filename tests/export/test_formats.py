@@ -963,7 +963,7 @@ BASE_SIZES = (
 def test_a_sentencepiece_model_goes_along(tmp_path):
     os.makedirs(str(tmp_path / "model"))
     (tmp_path / "model" / "spiece.model").write_bytes(b"pieces")
-    model = export_common.Model(str(tmp_path / "model"), *[None] * 7)
+    model = export_common.Model(str(tmp_path / "model"), *[None] * 8)
     os.makedirs(str(tmp_path / "out"))
     export_common.write_companions(model, str(tmp_path / "out"))
     assert os.listdir(str(tmp_path / "out")) == ["spiece.model"]
@@ -995,7 +995,7 @@ def test_a_sentencepiece_model_is_what_texts_are_encoded_with(tmp_path, texts_fi
 def test_settings_of_another_model_stay(tmp_path):
     for name in ("model", "out"):
         os.makedirs(str(tmp_path / name))
-    model = export_common.Model(str(tmp_path / "model"), *[None] * 7)
+    model = export_common.Model(str(tmp_path / "model"), *[None] * 8)
     settings = tmp_path / "model" / "fine_tuning.json"
     settings.write_text('{"max_seq_length": 128, "dev": {"global_step": 1, "accuracy": 0.5}}')
     export_common.write_companions(model, str(tmp_path / "out"))
@@ -1014,6 +1014,6 @@ def test_what_only_another_model_has_does_not_stay_beside_an_export(tmp_path):
         os.makedirs(str(tmp_path / name))
     (tmp_path / "model" / "vocab.txt").write_text("a")
     (tmp_path / "out" / "spiece.model").write_bytes(b"of another")
-    model = export_common.Model(str(tmp_path / "model"), *[None] * 7)
+    model = export_common.Model(str(tmp_path / "model"), *[None] * 8)
     with pytest.raises(UserError, match="spiece.model is of another model"):
         export_common.write_companions(model, str(tmp_path / "out"))
