@@ -2,7 +2,8 @@
 
     python benchmarks/search.py
     python benchmarks/search.py --model_dir=lcqmc_output/best --data questions bq_dev.csv
-    python benchmarks/search.py --lines 10000 30000 100000 --compare_only 1000000
+    python benchmarks/search.py --lines 10000 100000
+    python benchmarks/search.py --lines 1000000 --made_vectors --vectors float32 int8 binary
 
 Without --lines: recall of each ranking. "questions": the intents of data/pairs_hard_sample, of each
 the first wording a line; queries are the other wordings of intents that its training pairs have
@@ -13,10 +14,13 @@ characters and pairs of them, for comparison. A model without a classifier shows
 need none.
 
 With --lines, a model of albert_tiny's size with random weights; lines made of pieces of
-data/pairs_sample, about 14 characters each. "vectors": computing and writing them and the index,
-once per corpus; "query": its nearest 50 lines, by numpy, and their order by all three similarities.
-With --compare_only the vectors are random numbers: only the comparison is measured. Each size runs
-in a process of its own, whose peak memory (with the mapped part of the vectors' file) is shown.
+data/pairs_sample, about 14 characters each. "vectors": computing and writing them and the indexes,
+once per corpus; "query": its candidates by vectors and wording and their order, with and without
+the pair classifier. With --made_vectors the vectors of the lines are not the model's (which takes
+longest) but sums of numbers drawn for the line's characters; all else is the same. "a line more":
+reading the file again when a line was added and another deleted. "of the exact": the share of the
+nearest 50 by comparing with each vector that is among the candidates. Each size runs in a process
+of its own, whose peak memory (with the mapped part of the vectors' file) is shown.
 """
 
 import argparse
@@ -46,6 +50,7 @@ from albert_zh.inference import (
     predictor,
     search,
     text_encoder,
+    vector_index,
 )
 
 QUERIES = 10
@@ -59,6 +64,8 @@ WAYS = {  # what the table calls it: ranking, whether the classifier takes part
     "characters (lexical)": ("lexical", False),
     "cosine": ("cosine", False),
     "cosine, then the classifier": ("classifier", True),
+    "reciprocal ranks, no classifier": ("reciprocal_rank", False),
+    "reciprocal ranks": ("reciprocal_rank", True),
     "mixed, no classifier": ("mixed", False),
     "mixed": ("mixed", True),
 }
@@ -87,8 +94,9 @@ def parse_arguments():
     )
     parser.add_argument("--weights", type=float, nargs=3, default=list(search.WEIGHTS))
     parser.add_argument("--lines", type=int, nargs="+", default=[])
-    parser.add_argument("--compare_only", type=int, nargs="*", default=[])
-    parser.add_argument("--work", nargs=2, help=argparse.SUPPRESS)
+    parser.add_argument("--vectors", nargs="+", default=["float32"])
+    parser.add_argument("--made_vectors", action="store_true")
+    parser.add_argument("--work", nargs=3, help=argparse.SUPPRESS)
     return parser.parse_args()
 
 
@@ -233,56 +241,81 @@ def seconds_of(function):
     return time.perf_counter() - start, result
 
 
-def measure_corpus(root, count):
-    """A line of the table: everything."""
+class MadeVectors:
+    """An encoder that sums numbers drawn for a text's characters; of `TextEncoder`'s interface."""
+
+    width = WIDTH
+
+    def __init__(self):
+        self._drawn = np.random.RandomState(0).standard_normal([1 << 16, WIDTH]).astype(np.float32)
+
+    def fingerprint_of(self):
+        return "made"
+
+    def encode(self, texts, normalize=True):
+        vectors = np.zeros([len(texts), WIDTH], np.float32)
+        for row, text in enumerate(texts):
+            vectors[row] = self._drawn[[ord(char) % len(self._drawn) for char in text]].sum(axis=0)
+        return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+
+
+def measure_corpus(root, count, storage, is_made):
+    """A line of the table."""
     folder, path = os.path.join(root, "model"), os.path.join(root, "corpus.txt")
     prediction.write_random_model(folder)
     write_corpus(path, count)
     queries = [pair[0] for pair in prediction.read_pairs(prediction.PAIRS, QUERIES)]
     with text_encoder.TextEncoder(folder) as encoder, predictor.Predictor(folder) as model:
-        seconds, corpus = seconds_of(lambda: search.Corpus(path, encoder))
-        again, corpus = seconds_of(lambda: search.Corpus(path, encoder))
-        corpus.search(queries[:1], model)
-        waited, _ = seconds_of(lambda: [corpus.search([query], model) for query in queries])
-    size = os.path.getsize(os.path.join(path + ".vectors", "vectors.npy")) / 1e6
-    return "%.1f s | %.2f s | %.1f ms | %.0f MB" % (seconds, again, 1000 * waited / QUERIES, size)
+        chosen = MadeVectors() if is_made else encoder
+        seconds, corpus = seconds_of(lambda: search.Corpus(path, chosen, storage=storage))
+        again, corpus = seconds_of(lambda: search.Corpus(path, chosen, storage=storage))
+        waits = []
+        for each in (None, model):
+            corpus.search(queries[:1], each)
+            waits.append(seconds_of(lambda of=each: [corpus.search([q], of) for q in queries])[0])
+        if is_made:  # the query is encoded by the model in any case
+            encoder.encode(queries[:1])
+            extra, _ = seconds_of(lambda: [encoder.encode([query]) for query in queries])
+            waits = [wait + extra for wait in waits]
+        share = share_of_exact(corpus, chosen, queries)
+        replace_line(path)
+        changed, _ = seconds_of(corpus.refresh)
+    size = sum(entry.stat().st_size for entry in os.scandir(path + ".vectors")) / 1e6
+    cells = (seconds, again, changed, *[1000 * wait / QUERIES for wait in waits], share, size)
+    return "%.1f s | %.2f s | %.1f s | %.0f ms | %.0f ms | %.3f | %.0f MB" % cells
 
 
-def measure_comparison(root, count):
-    """A line of the table: nearest vectors only."""
-    path = os.path.join(root, "vectors.npy")
-    generator = np.random.RandomState(0)
-    vectors = np.lib.format.open_memmap(path, "w+", np.float32, (count, WIDTH))
-    for start in range(0, count, search.VECTORS_AT_ONCE):
-        block = vectors[start : start + search.VECTORS_AT_ONCE]
-        block[:] = generator.standard_normal(block.shape)
-        block /= np.linalg.norm(block, axis=1, keepdims=True)
-    vectors.flush()
-    vectors = np.load(path, mmap_mode="r")
-    queries = np.array(vectors[:QUERIES])
-    search.nearest_by_numpy(vectors, queries[:1], search.CANDIDATES)
-    waited, _ = seconds_of(
-        lambda: [search.nearest_by_numpy(vectors, q[None], search.CANDIDATES) for q in queries]
-    )
-    return "– | – | %.1f ms | %.0f MB" % (1000 * waited / QUERIES, os.path.getsize(path) / 1e6)
+def share_of_exact(corpus, encoder, queries):
+    """How many of the 50 nearest, by comparing with each vector, are among the candidates."""
+    contents = corpus._contents
+    vectors = encoder.encode(queries, normalize=True)
+    exact = vector_index.nearest_by_numpy(contents.cache.vectors, vectors, search.CANDIDATES)[0]
+    found = corpus._nearest(contents, vectors, search.CANDIDATES)
+    shares = [len(set(a) & set(b)) / len(a) for a, b in zip(exact.tolist(), found)]
+    return np.mean(shares)
 
 
-MEASURES = {"search": measure_corpus, "comparison": measure_comparison}
+def replace_line(path):
+    """Deletes the first line of a file and appends another."""
+    with open(path, encoding="utf-8") as handle:
+        lines = handle.readlines()
+    with open(path, "w", encoding="utf-8") as handle:
+        handle.writelines(lines[1:] + ["新的一行\n"])
 
 
-def work(kind, count):
+def work(count, storage, is_made):
     """Measures one size in this process."""
     with tempfile.TemporaryDirectory() as root:
-        cells = MEASURES[kind](root, count)
+        cells = measure_corpus(root, count, storage, is_made)
     peak = measuring.peak_memory()
-    print("| %s, %d lines | %s | %.0f MB |" % (kind, count, cells, peak), flush=True)
+    print("| %d lines, %s | %s | %.0f MB |" % (count, storage, cells, peak), flush=True)
 
 
 def main():
     arguments = parse_arguments()
     if arguments.work:
-        work(arguments.work[0], int(arguments.work[1]))
-    elif arguments.lines or arguments.compare_only:
+        work(int(arguments.work[0]), arguments.work[1], arguments.work[2] == "True")
+    elif arguments.lines:
         measure_sizes(arguments)
     else:
         for name in arguments.data:
@@ -303,13 +336,15 @@ def questions_of(name, arguments):
 
 def measure_sizes(arguments):
     """Prints a row for each size of a corpus, measured in a process of its own."""
-    print("| | vectors | again, from the cache | query | file of vectors | peak memory |")
-    print("|---|---:|---:|---:|---:|---:|", flush=True)
-    sizes = [("search", count) for count in arguments.lines]
-    sizes += [("comparison", count) for count in arguments.compare_only]
-    for kind, count in sizes:
-        command = [sys.executable, os.path.abspath(__file__), "--work", kind, str(count)]
-        subprocess.run(command, check=True)
+    print(
+        "| | vectors | again, from the cache | a line more | query | query, 50 lines reranked "
+        "| of the exact | files | peak memory |"
+    )
+    print("|---|" + "---:|" * 8, flush=True)
+    for count in arguments.lines:
+        for storage in arguments.vectors:
+            command = [sys.executable, os.path.abspath(__file__), "--work", str(count), storage]
+            subprocess.run(command + [str(arguments.made_vectors)], check=True)
     print("%d cores, load %.1f" % (os.cpu_count(), os.getloadavg()[0]), file=sys.stderr)
 
 
