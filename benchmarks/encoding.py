@@ -1,0 +1,225 @@
+"""How fast sentences become vectors: in bulk, one at a time, and as 8-bit integers.
+
+    python benchmarks/encoding.py
+    python benchmarks/encoding.py --texts lcqmc/test.txt --peer_python PYTHON
+
+The model is the bundled one, pooled by the mean and normalized. Texts: the sentences of a file of
+pairs, of data/pairs_sample by default. "in bulk": sentences a second of all of them, order kept;
+"one": milliseconds of a text alone, of the median of many. Tokenization is included everywhere.
+With --peer_python (a Python that has sentence-transformers): the same model, written by
+export_model.py --format=sentence_transformers, in turns with ours; --threads holds for both.
+"""
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+
+ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+MODEL = os.path.join(ROOT, "albert_starter_zh")
+PAIRS = os.path.join(ROOT, "data", "pairs_sample", "test.txt")
+LENGTH = 64
+
+
+def parse_arguments():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--model_dir", default=MODEL)
+    parser.add_argument("--texts", default=PAIRS, help="TSV whose first two columns are sentences")
+    parser.add_argument("--num_texts", type=int, default=4000, help="sentences of a turn")
+    parser.add_argument("--num_single", type=int, default=200, help="single sentences of a turn")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--threads", type=int, help="of an operation; all cores by default")
+    parser.add_argument("--peer_python", help="Python with sentence-transformers")
+    parser.add_argument("--work_as_peer", help=argparse.SUPPRESS)
+    return parser.parse_args()
+
+
+def read_texts(path, count):
+    """`count` sentences of a TSV file, from the start again if it has fewer."""
+    with open(path, encoding="utf-8") as handle:
+        rows = [line.rstrip("\n").split("\t") for line in handle]
+    texts = [cell for row in rows for cell in row[:2] if len(row) >= 2]
+    return [texts[index % len(texts)] for index in range(count)]
+
+
+def seconds_of(function):
+    start = time.perf_counter()
+    function()
+    return time.perf_counter() - start
+
+
+def turn_of(encode, texts, num_single):
+    """(sentences a second, milliseconds of one) of a function of a list of texts."""
+    bulk = len(texts) / seconds_of(lambda: encode(texts))
+    single = [seconds_of(lambda text=text: encode([text])) for text in texts[:num_single]]
+    return bulk, 1000 * statistics.median(single)
+
+
+def work_as_peer(arguments):
+    """Answers each line of its input with a turn of sentence-transformers."""
+    import sentence_transformers
+    import torch
+
+    if arguments.threads:
+        torch.set_num_threads(arguments.threads)
+    model = sentence_transformers.SentenceTransformer(
+        arguments.work_as_peer, device="cpu", trust_remote_code=True
+    )
+    texts = read_texts(arguments.texts, arguments.num_texts)
+
+    def encode(some):
+        return model.encode(some, batch_size=32 if len(some) > 1 else 1, show_progress_bar=False)
+
+    encode(texts[:200])
+    for _ in sys.stdin:
+        print(json.dumps(turn_of(encode, texts, arguments.num_single)), flush=True)
+
+
+class Peer:
+    """sentence-transformers in a process of its environment."""
+
+    def __init__(self, arguments, folder):
+        command = [arguments.peer_python, os.path.abspath(__file__), "--work_as_peer", folder]
+        command += ["--texts", os.path.abspath(arguments.texts)]
+        for name in ("num_texts", "num_single") + ("threads",) * bool(arguments.threads):
+            command += ["--" + name, str(getattr(arguments, name))]
+        pipe = subprocess.PIPE
+        self._process = subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True)
+
+    def turn(self):
+        self._process.stdin.write("turn\n")
+        self._process.stdin.flush()
+        line = self._process.stdout.readline()
+        if not line:
+            sys.exit("sentence-transformers ended, its error stands above")
+        return json.loads(line)
+
+    def close(self):
+        self._process.stdin.close()
+        self._process.wait()
+
+
+def export(model_dir, *flags):
+    """Runs export_model.py."""
+    command = [sys.executable, os.path.join(ROOT, "export_model.py"), "--model_dir=" + model_dir]
+    subprocess.run(command + list(flags), check=True, stdout=subprocess.DEVNULL)
+
+
+def embedding_folder(model_dir, root):
+    """A copy of a model's folder that says how its vectors are made, as it is if it says so."""
+    import shutil
+
+    from albert_zh.model import config, model_folder, sentence_vectors
+
+    if sentence_vectors.read_notes(model_dir):
+        return model_dir
+    folder = os.path.join(root, "model")
+    shutil.copytree(model_dir, folder)
+    settings = config.AlbertConfig.from_json_file(model_folder.config_in_folder(folder))
+    notes = sentence_vectors.SentenceNotes("mean", True, settings.hidden_size, LENGTH)
+    sentence_vectors.write_notes(folder, notes)
+    return folder
+
+
+def integers_turn(folder, root, texts_file, threads):
+    """A function of a list of texts -> vectors of a .tflite file of 8-bit integers."""
+    from albert_zh.common import files
+    from albert_zh.inference import backends, loaded_model
+
+    path = os.path.join(root, "int8.tflite")
+    export(
+        folder,
+        "--format=tflite",
+        "--task=embedding",
+        "--quantize=int8",
+        "--seq_length=dynamic",
+        "--representative_texts=" + texts_file,
+        "--output=" + path,
+    )
+    interpreter = backends.tflite_interpreter(files.read_bytes(path), num_threads=threads or 1)
+    tokenizer = loaded_model.open_folder(folder).tokenizer
+    inputs = {detail["name"]: detail["index"] for detail in interpreter.get_input_details()}
+    lengths = []
+
+    def encode(texts):
+        for text in texts:
+            rows = loaded_model.rows_of([(text, None)], tokenizer, LENGTH)
+            arrays = loaded_model.padded(rows, -(-len(rows[0][0]) // 8) * 8)
+            if lengths[-1:] != [arrays.shape[2]]:
+                lengths.append(arrays.shape[2])
+                for index in inputs.values():
+                    interpreter.resize_tensor_input(index, arrays.shape[1:])
+                interpreter.allocate_tensors()
+            for name, array in zip(("ids", "mask", "segment_ids"), arrays):
+                interpreter.set_tensor(inputs[name], array)
+            interpreter.invoke()
+            interpreter.get_tensor(interpreter.get_output_details()[0]["index"])
+
+    return encode
+
+
+def measured(arguments, root):
+    """{name: list of turns} of all that take turns."""
+    sys.path.insert(0, ROOT)
+    from albert_zh.inference import text_encoder
+
+    texts = read_texts(arguments.texts, arguments.num_texts)
+    folder = embedding_folder(arguments.model_dir, root)
+    peer = None
+    if arguments.peer_python:
+        converted = os.path.join(root, "converted")
+        export(folder, "--format=sentence_transformers", "--output=" + converted)
+        peer = Peer(arguments, converted)
+    encoders = {
+        precision: text_encoder.TextEncoder(
+            folder, precision=precision, num_threads=arguments.threads
+        )
+        for precision in ("float32", "bfloat16")
+    }
+    turns = {
+        "TextEncoder, " + name: lambda of=encoder: turn_of(of.encode, texts, arguments.num_single)
+        for name, encoder in encoders.items()
+    }
+    integers = integers_turn(folder, root, write_texts(root, texts), arguments.threads)
+    few = texts[: max(arguments.num_single, len(texts) // 10)]
+    turns["TFLite, int8"] = lambda: turn_of(integers, few, arguments.num_single)
+    if peer:
+        turns["sentence-transformers"] = peer.turn
+    results = {name: [] for name in turns}
+    for number in range(arguments.rounds + 1):
+        for name, turn in turns.items():
+            result = turn()
+            if number:  # the first prepares shapes
+                results[name].append(result)
+    for model in list(encoders.values()) + [peer] * bool(peer):
+        model.close()
+    return results
+
+
+def write_texts(root, texts):
+    path = os.path.join(root, "texts.txt")
+    with open(path, "w", encoding="utf-8") as handle:
+        handle.write("\n".join(texts[:400]) + "\n")
+    return path
+
+
+def main():
+    arguments = parse_arguments()
+    if arguments.work_as_peer:
+        work_as_peer(arguments)
+        return
+    with tempfile.TemporaryDirectory() as root:
+        results = measured(arguments, root)
+    print("| | sentences/s in bulk | one sentence |\n|---|---:|---:|")
+    for name, turns in results.items():
+        bulk, single = (statistics.median(column) for column in zip(*turns))
+        print("| %s | %.0f | %.2f ms |" % (name, bulk, single))
+    print("%d cores, load %.1f" % (os.cpu_count(), os.getloadavg()[0]), file=sys.stderr)
+
+
+if __name__ == "__main__":
+    main()
