@@ -97,7 +97,7 @@ class _Contents(NamedTuple):
     lines: _Lines
     cache: corpus_cache.CorpusCache
     cosine_of_any: float
-    index: Optional[vector_index.VectorIndex]  # None: each vector is compared
+    faiss_index: Optional[vector_index.VectorIndex]  # None: each vector is compared
 
 
 class Corpus:
@@ -251,11 +251,11 @@ class Corpus:
         """Yields int [k] of each query: rows of entries whose vectors are nearest."""
         count = min(count, len(contents.lines.entries))
         exact = functools.partial(vector_index.nearest_by_numpy, contents.cache.vectors)
-        if contents.index is None:
+        if contents.faiss_index is None:
             yield from exact(vectors, count)[0]
             return
         wanted = min(count * self._oversampling, len(contents.lines.entries))
-        for vector, ids in zip(vectors, contents.index.nearest(vectors, wanted)):
+        for vector, ids in zip(vectors, contents.faiss_index.nearest(vectors, wanted)):
             rows = contents.cache.rows(ids[ids >= 0])
             if len(rows) < count:  # too few in the clusters that were looked into
                 rows = exact(vector[None], count)[0][0]
