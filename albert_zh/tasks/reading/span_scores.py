@@ -4,7 +4,7 @@ ranked = ranked_answers(context, windows, start_logits, end_logits, max_answer_l
 ranked.answers[0].text, ranked.answers[0].begin, ranked.null_odds
 """
 
-from typing import List, NamedTuple, Optional, Sequence, Tuple
+from typing import Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 
@@ -105,20 +105,32 @@ def ranked_answers(
     Returns:
         `RankedAnswers`.
     """
-    candidates = []
-    null_score = np.inf
-    for window, starts, ends in zip(windows, start_logits, end_logits):
-        starts, ends = (log_probabilities(window, logits) for logits in (starts, ends))
-        null_score = min(null_score, float(starts[0] + ends[0]))
-        for first, last in _best_pairs(window, starts, ends, max_answer_length, n_best_size):
-            candidates.append((starts[first] + ends[last], window, first, last, starts, ends))
-    candidates.sort(key=lambda candidate: -candidate[0])
-    answers = {}
-    for _, window, first, last, starts, ends in candidates:
-        answer = _answer(context, window, first, last, starts, ends)
-        if answer.text and len(answers) < n_best_size:
-            answers.setdefault(answer.text, answer)
+    scored = [
+        (window, log_probabilities(window, starts), log_probabilities(window, ends))
+        for window, starts, ends in zip(windows, start_logits, end_logits)
+    ]
+    null_score = min((float(starts[0] + ends[0]) for _, starts, ends in scored), default=np.inf)
+    bounds = np.array([_highest_sum(*entry) for entry in scored])
+    answers: Dict[str, ScoredAnswer] = {}
+    for index in np.argsort(-bounds, kind="stable"):
+        if len(answers) >= n_best_size and bounds[index] < list(answers.values())[-1].score:
+            break  # nothing in this window or in those behind it is among the best
+        for first, last in _best_pairs(*scored[index], max_answer_length, n_best_size):
+            answer = _answer(context, scored[index], first, last)
+            if answer.text:
+                known = answers.setdefault(answer.text, answer)
+                if answer.score > known.score:
+                    answers[answer.text] = answer
+        ranked = sorted(answers.items(), key=lambda item: -item[1].score)
+        answers = dict(ranked[:n_best_size])
     return _with_probabilities(list(answers.values()), null_score)
+
+
+def _highest_sum(window: Window, starts: np.ndarray, ends: np.ndarray) -> float:
+    """What no answer of a window exceeds: its best start and its best end, wherever they are."""
+    pieces = slice(window.offset, window.offset + len(window.spans))
+    is_scored = window.is_max_context
+    return float(starts[pieces][is_scored].max() + ends[pieces].max()) if is_scored.any() else -np.inf
 
 
 def log_probabilities(window: Window, logits: np.ndarray) -> np.ndarray:
@@ -154,7 +166,8 @@ def _best_pairs(
     ]
 
 
-def _answer(context, window, first, last, starts, ends) -> ScoredAnswer:
+def _answer(context, scored, first, last) -> ScoredAnswer:
+    window, starts, ends = scored
     begin = window.spans[first - window.offset][0]
     end = window.spans[last - window.offset][1]
     return ScoredAnswer(
