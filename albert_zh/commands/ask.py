@@ -9,10 +9,12 @@ Without --question each line of standard input is a question; at a terminal one 
 
 Prints a line per question: the question, the answer ("" where there is none), its probability and
 the range of its characters in the text, tab-separated; with --top_k further answers below. Answers
-from --documents have the file and the line of their paragraph in place of the range.
+from --documents have the file and the line of their paragraph in place of the range; the index of
+the documents is kept in .ask_index in their folder, and made again when one of them has changed.
 """
 
 import glob
+import os
 import sys
 from typing import Iterator, List
 
@@ -68,10 +70,10 @@ def _newest_reader():
 def _answering(source):
     """Function of (reader, question) -> lines to print."""
     if source == "documents":
-        paths = sorted(glob.glob(FLAGS.documents, recursive=True))
+        paths = sorted(filter(os.path.isfile, glob.glob(FLAGS.documents, recursive=True)))
         if not paths:
             raise UserError("--documents=%s: no such file, expected text files" % FLAGS.documents)
-        documents = Documents(paths, FLAGS.encoding)
+        documents = Documents(paths, FLAGS.encoding, keeps_index=True)
         print(
             printable("%d paragraphs of %d files" % (len(documents), len(paths))), file=sys.stderr
         )

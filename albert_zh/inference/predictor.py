@@ -35,6 +35,13 @@ SAME_MEANING = frozenset(
 )
 
 
+# What makes a model of a kind of task, for the error where there is none.
+_SCRIPT_OF_CLASSIFIERS = "run_classifier (or bash run_classifier_lcqmc.sh)"
+_SCRIPTS = {
+    "reading_comprehension": "bash run_reading.sh",
+    "sequence_labelling": "bash run_sequence_labelling.sh",
+}
+
 # Whether a model takes pairs: (what it was given, what it was trained on, what to give).
 _FORM_MISMATCHES = {
     True: ("a single text", "pairs", "(text_a, text_b)"),
@@ -307,8 +314,11 @@ def newest_best_folder(
         found = [path for path, n in zip(found, notes) if n.get("objective") in kinds]
     if not found:
         raise UserError(
-            "no fine-tuned model%s (*_output/best) is here: make one with "
-            "run_classifier (or bash run_classifier_lcqmc.sh), or name one with --model_dir"
-            % (" of sentence pairs" if of_pairs else " of the kind %s" % kinds[0] if kinds else "")
+            "no fine-tuned model%s (*_output/best) is here: make one with %s, or name one with "
+            "--model_dir"
+            % (
+                " of sentence pairs" if of_pairs else " of the kind %s" % kinds[0] if kinds else "",
+                _SCRIPTS.get(kinds[0] if kinds else "", _SCRIPT_OF_CLASSIFIERS),
+            )
         )
     return max(found, key=os.path.getmtime)

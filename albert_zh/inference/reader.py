@@ -9,13 +9,16 @@ answers = documents.answer(reader, "小米是谁创立的？", top_k=3)
 """
 
 import collections
+import hashlib
+import os
+import sys
 from typing import Any, List, NamedTuple, Optional, Sequence
 
 import numpy as np
 
 from albert_zh.common import files
-from albert_zh.common.errors import UserError
-from albert_zh.inference import lexical_index, loaded_model
+from albert_zh.common.errors import UserError, printable
+from albert_zh.inference import file_cache, lexical_index, loaded_model
 from albert_zh.inference.predictor import Predictor
 
 __all__ = ["Answer", "DocumentAnswer", "Documents", "Reader"]
@@ -23,6 +26,7 @@ __all__ = ["Answer", "DocumentAnswer", "Documents", "Reader"]
 OBJECTIVE = "reading_comprehension"
 LONGEST_PARAGRAPH = 1000  # characters; longer ones are searched in pieces
 PARAGRAPHS_READ = 5  # for a question on documents
+_INDEX_FOLDER, _INDEX = ".ask_index", "lexical.npz"
 _SENTENCE_ENDS = "。！？!?；;"
 
 Answer = collections.namedtuple("Answer", ["text", "begin", "end", "probability"])
@@ -122,27 +126,34 @@ class Reader:
 class Documents:
     """Paragraphs of text files, searched by the wording of questions (BM25)."""
 
-    def __init__(self, paths: Sequence[str], encoding: str = "utf-8") -> None:
+    def __init__(
+        self, paths: Sequence[str], encoding: str = "utf-8", keeps_index: bool = False
+    ) -> None:
         """Reads and indexes the files.
 
         Args:
             paths: text files; each line is a paragraph, long ones are cut at sentence ends.
             encoding: of the files.
+            keeps_index: whether to keep the index in `index_folder`, and to use the one that is
+                there if the files have not changed since.
 
         Raises:
             UserError: if a file cannot be read, or there is no text.
         """
-        self._paragraphs = [
-            (piece, path, number)
-            for path in paths
-            for number, line in enumerate(files.stream_lines(path, encoding), start=1)
-            for piece in cut_paragraph(line.strip())
-        ]
+        digest = hashlib.sha256(repr((encoding, LONGEST_PARAGRAPH)).encode())
+        self._paragraphs = []
+        for path in paths:
+            content = hashlib.sha256()
+            for number, line in enumerate(files.stream_lines(path, encoding, digest=content), 1):
+                self._paragraphs += [(piece, path, number) for piece in cut_paragraph(line.strip())]
+            digest.update(content.digest())
         if not self._paragraphs:
             raise UserError(
                 "%s: no text in it, expected a paragraph in each line" % (", ".join(paths) or "''")
             )
-        self._index = lexical_index.LexicalIndex.build([text for text, _, _ in self._paragraphs])
+        texts = [text for text, _, _ in self._paragraphs]
+        folder = index_folder(paths) if keeps_index else None
+        self._index = _kept_index(folder, digest.hexdigest(), texts)
 
     def __len__(self) -> int:
         return len(self._paragraphs)
@@ -172,6 +183,39 @@ class Documents:
                 paragraph, path, line = self._paragraphs[at]
                 answers.append(DocumentAnswer(best, paragraph, path, line, score))
         return sorted(answers, key=lambda answer: -answer.score)[:top_k]
+
+
+def index_folder(paths: Sequence[str]) -> str:
+    """Where the index of documents is kept: a hidden folder in the one that all of them are in.
+
+    Args:
+        paths: of the documents; other documents have another folder.
+    """
+    absolute = [os.path.abspath(path) for path in paths]
+    common = os.path.commonpath([os.path.dirname(path) for path in absolute])
+    names = "\0".join(os.path.relpath(path, common) for path in absolute)
+    return os.path.join(common, _INDEX_FOLDER, hashlib.sha256(names.encode()).hexdigest()[:12])
+
+
+def _kept_index(folder, fingerprint, texts) -> lexical_index.LexicalIndex:
+    """The index of texts, from the folder or kept there; folder None: it is not kept."""
+    if folder is None:
+        return lexical_index.LexicalIndex.build(texts)
+    made_from = "%s %s" % (fingerprint, lexical_index.SETTINGS)
+    try:
+        with files.one_at_a_time(folder):
+            cache = file_cache.FileCache(folder, made_from)
+            if cache.is_valid(_INDEX):
+                return lexical_index.LexicalIndex.load(cache.path(_INDEX))
+            cache.forget(_INDEX)
+            index = lexical_index.LexicalIndex.build(texts)
+            with files.whole_file(cache.path(_INDEX)) as partial:
+                index.save(partial)
+            cache.add(_INDEX)
+            return index
+    except UserError as error:  # a folder that cannot be written
+        print(printable("note: the index is not kept: %s" % error), file=sys.stderr)
+        return lexical_index.LexicalIndex.build(texts)
 
 
 def cut_paragraph(text: str, longest: Optional[int] = None) -> List[str]:

@@ -115,7 +115,8 @@ def ranked_answers(
     for index in np.argsort(-bounds, kind="stable"):
         if len(answers) >= n_best_size and bounds[index] < list(answers.values())[-1].score:
             break  # nothing in this window or in those behind it is among the best
-        for first, last in _best_pairs(*scored[index], max_answer_length, n_best_size):
+        window, starts, ends = scored[index]
+        for first, last in _best_pairs(window, starts, ends, max_answer_length, n_best_size):
             answer = _answer(context, scored[index], first, last)
             if answer.text:
                 known = answers.setdefault(answer.text, answer)
@@ -130,7 +131,9 @@ def _highest_sum(window: Window, starts: np.ndarray, ends: np.ndarray) -> float:
     """What no answer of a window exceeds: its best start and its best end, wherever they are."""
     pieces = slice(window.offset, window.offset + len(window.spans))
     is_scored = window.is_max_context
-    return float(starts[pieces][is_scored].max() + ends[pieces].max()) if is_scored.any() else -np.inf
+    return (
+        float(starts[pieces][is_scored].max() + ends[pieces].max()) if is_scored.any() else -np.inf
+    )
 
 
 def log_probabilities(window: Window, logits: np.ndarray) -> np.ndarray:
