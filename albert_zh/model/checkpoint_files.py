@@ -15,10 +15,13 @@ from albert_zh.common.errors import UserError
 
 CHECKPOINT_NAME = "albert_model.ckpt"  # in a model folder, as in the released archives
 
-# What checkpoints of training hold beside the weights: optimizer state, counts, a head.
+# What checkpoints of training hold beside the weights: optimizer state, counts, a head, what
+# compares a student with its teacher.
+DISTILLATION_SCOPE = "distillation/"
 _SLOT = re.compile(
     r"(/(adam|lamb)_[mv]|/(Adam|Momentum)\w*|^beta[12]_power|^global_step"
-    r"|^(skipped_steps|loss_scale|good_steps)|^cls/replaced_tokens/.*)(:0)?$"
+    r"|^(skipped_steps|loss_scale|good_steps)|^cls/replaced_tokens/.*"
+    r"|^%s.*)(:0)?$" % DISTILLATION_SCOPE
 )
 _FILE_ENDING = re.compile(r"\.(index|meta|data-\d{5}-of-\d{5})$")
 _PYTORCH_ENDINGS = (".bin", ".pt", ".pth", ".safetensors")
@@ -264,7 +267,10 @@ def as_float32(source: str, values: Mapping[str, np.ndarray]) -> Dict[str, np.nd
 
 
 def is_training_state(name: str) -> bool:
-    """Whether a checkpoint's variable is an optimizer slot or the global step, not a weight."""
+    """Whether a checkpoint's variable is of training alone, not a weight of the model.
+
+    These are optimizer slots, the global step, and the projections that distillation compares by.
+    """
     return _SLOT.search(name) is not None
 
 

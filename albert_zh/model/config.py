@@ -103,6 +103,8 @@ class AlbertConfig:
     # see `recomputed` (in training that is not to be plain), and whether it is to be plain.
     saves_memory = False
     is_plain = False
+    # A list to which the encoder's blocks add queries, keys and values, or None.
+    attention_inputs: Any = None
     # Set for export, with weights to suit: float [H], by which the feed-forward layers' outputs are
     # divided until they are added; see `export_tflite.feed_forward_scale`.
     ffn_out_scale: Any = None

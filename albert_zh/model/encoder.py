@@ -59,6 +59,7 @@ class AlbertModel:
         precision: str = "float32",
         plain: bool = False,
         output_positions: Any = None,
+        keeps_attention: bool = False,
     ) -> None:
         """Builds the graph.
 
@@ -78,23 +79,25 @@ class AlbertModel:
             output_positions: the only positions whose output is needed, so that the last layer
                 computes no others: `FIRST_TOKEN`, or int tensor [B, K], the first of each row 0
                 (the pooler's); None for all.
+            keeps_attention: bool; keep what `get_attention_inputs` returns, which `recompute` would
+                drop: not with that.
         """
         config = _config_of_graph(config, is_training, plain)
-        if input_mask is None:
-            input_mask = tf.ones_like(input_ids)
-        if token_type_ids is None:
-            token_type_ids = tf.zeros_like(input_ids)
+        self._attention_inputs = config.attention_inputs = [] if keeps_attention else None
+        self._blocks_of_layer = config.inner_group_num
+        input_mask = tf.ones_like(input_ids) if input_mask is None else input_mask
+        segments = tf.zeros_like(input_ids) if token_type_ids is None else token_type_ids
         self._dtype = PRECISIONS[precision]
         self._batch_shape = get_shape_list(input_ids, expected_rank=2)  # [B, F]
 
         with tf.variable_scope(scope, default_name="bert"):
             with tf.variable_scope("embeddings"):
-                self._build_embeddings(config, input_ids, token_type_ids, use_one_hot_embeddings)
+                self._build_embeddings(config, input_ids, segments, use_one_hot_embeddings)
             with tf.variable_scope("encoder"):
-                rows = self._project_to_hidden(config)  # [R, H]
+                self._first_rows = self._project_to_hidden(config)  # [R, H]
                 self._layer_rows = encoder_layers(
                     config,
-                    rows,
+                    self._first_rows,
                     _added_to_scores(input_mask),
                     self._batch_shape,
                     recompute and is_training,
@@ -155,6 +158,24 @@ class AlbertModel:
     def get_all_encoder_layers(self) -> List[tf.Tensor]:
         """List of [B, F, H], the output of each layer; the last one as `get_sequence_output`."""
         return [self._unflatten(rows) for rows in self._layer_rows]
+
+    def get_hidden_states(self) -> List[tf.Tensor]:
+        """List of [B, F, H]: what goes into the first layer, then the output of each layer.
+
+        Layers that share their weights have a state each. All positions, so not with
+        `output_positions`.
+        """
+        return [self._unflatten(rows) for rows in [self._first_rows] + self._layer_rows]
+
+    def get_attention_inputs(self) -> List[List[tf.Tensor]]:
+        """For each layer [query, key, value], float [B, N, F, D]; needs `keeps_attention`.
+
+        Layers that share their weights have their own; of a layer of several blocks it is the last
+        block's.
+        """
+        if self._attention_inputs is None:
+            raise ValueError("the model was built without keeps_attention")
+        return self._attention_inputs[self._blocks_of_layer - 1 :: self._blocks_of_layer]
 
     def get_word_embedding_output(self) -> tf.Tensor:
         """[B, F, E], the word vectors as looked up."""
@@ -358,6 +379,8 @@ def self_attention(
         querying = rows if from_rows is None else from_rows
         inputs = _projected(config, names[:1], querying, (batch_shape[0], -1))
         inputs += _projected(config, names[1:], rows, batch_shape)
+    if config.attention_inputs is not None:
+        config.attention_inputs.append(inputs)
     context = recomputed(attended, inputs, config.saves_memory)
     context = tf.transpose(context, [0, 2, 1, 3])  # [B, F, N, D]
     context = tf.reshape(context, [-1, config.hidden_size])  # [R, H]
@@ -385,10 +408,18 @@ def attention_context(
     Returns:
         float tensor [B, N, F, D].
     """
-    scores = tf.cast(tf.matmul(query, key, transpose_b=True), tf.float32)  # [B, N, F, T]
-    weights = tf.nn.softmax(scores / math.sqrt(int(query.shape[-1])) + mask)
+    weights = tf.nn.softmax(attention_scores(query, key) + mask)  # [B, N, F, T]
     weights = dropout(tf.cast(weights, value.dtype), dropout_prob, seed)
     return tf.matmul(weights, value)
+
+
+def attention_scores(query: tf.Tensor, key: tf.Tensor) -> tf.Tensor:
+    """How much positions look at others: [B, N, F, D] and [B, N, T, D] -> float32 [B, N, F, T].
+
+    Neither masked nor normalized by a softmax.
+    """
+    scores = tf.cast(tf.matmul(query, key, transpose_b=True), tf.float32)
+    return scores / math.sqrt(int(query.shape[-1]))
 
 
 def _projected(config, scopes, rows, batch_shape):

@@ -169,7 +169,7 @@ def assemble_train_step(
         layout: the model's layout, which decides LAMB's variant.
         use_tpu: whether gradients are summed over a TPU's cores.
         **options: further arguments of the optimizer: `is_compiled`, `rate_scales`,
-            `skips_nonfinite`.
+            `skips_nonfinite`, `weight_decay_rate`.
 
     Raises:
         UserError: for a setting that makes no sense.
@@ -438,9 +438,9 @@ def make_optimizer(
     """
     _check_choice("optimizer", name, OPTIMIZERS)
     _check_choice("layout", layout, _LAMB_OF_LAYOUT)
+    options.setdefault("weight_decay_rate", WEIGHT_DECAY_RATE)
     return OPTIMIZERS[name](
         tf.identity(rate, name="learning_rate"),
-        weight_decay_rate=WEIGHT_DECAY_RATE,
         exclude_from_weight_decay=EXCLUDE_FROM_WEIGHT_DECAY,
         clip_norm=CLIP_NORM,
         **(_LAMB_OF_LAYOUT[layout] if name == "lamb" else {}),

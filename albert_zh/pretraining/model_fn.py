@@ -60,33 +60,39 @@ def pretraining_losses(config, features, is_training, settings, denominators=Non
     if not settings.plain:
         output_positions = tf.pad(positions, [[0, 0], [1, 0]])  # [B, 1 + P], the first token first
         positions = None
-    weights, sentences, pieces = denominators or batch_denominators(features)
+    denominators = denominators or batch_denominators(features)
     with tf.variable_scope(tf.get_variable_scope(), reuse=tf.AUTO_REUSE):
         model = _encoder(config, is_training, features, settings, output_positions)
-        masked_lm = masked_lm_head(
-            config,
-            model,
-            positions,
-            features["masked_lm_ids"],
-            features["masked_lm_weights"],
-            parts=_LOGIT_SHARES if is_training and not settings.plain else 1,
+        return _losses_of_heads(
+            config, model, features, is_training, settings, positions, denominators
         )
-        order = sentence_order_head(
-            config, model.get_pooled_output(), features["next_sentence_labels"]
+
+
+def _losses_of_heads(config, model, features, is_training, settings, positions, denominators):
+    """The `Losses` of a model; `positions` are None where it computes those of the heads alone."""
+    weights, sentences, pieces = denominators
+    masked_lm = masked_lm_head(
+        config,
+        model,
+        positions,
+        features["masked_lm_ids"],
+        features["masked_lm_weights"],
+        parts=_LOGIT_SHARES if is_training and not settings.plain else 1,
+    )
+    order = sentence_order_head(config, model.get_pooled_output(), features["next_sentence_labels"])
+    masked_lm_loss = masked_lm.weighted_loss / (weights + _EPSILON)
+    order_loss = tf.reduce_sum(order.per_example_loss) / sentences
+    total, detection_loss = masked_lm_loss + order_loss, tf.constant(0.0)
+    if is_training and settings.replaced_token_weight:
+        detection, order_again = _losses_of_filled_text(
+            config, features, settings, masked_lm.log_probs
         )
-        masked_lm_loss = masked_lm.weighted_loss / (weights + _EPSILON)
-        order_loss = tf.reduce_sum(order.per_example_loss) / sentences
-        total, detection_loss = masked_lm_loss + order_loss, tf.constant(0.0)
-        if is_training and settings.replaced_token_weight:
-            detection, order_again = _losses_of_filled_text(
-                config, features, settings, masked_lm.log_probs
-            )
-            detection_loss = detection / pieces
-            total += settings.replaced_token_weight * detection_loss + order_again / sentences
+        detection_loss = detection / pieces
+        total += settings.replaced_token_weight * detection_loss + order_again / sentences
     return Losses(total, masked_lm_loss, order_loss, detection_loss, masked_lm, order)
 
 
-def _encoder(config, is_training, features, settings, output_positions):
+def _encoder(config, is_training, features, settings, output_positions=None, keeps_attention=False):
     return AlbertModel(
         config,
         is_training,
@@ -99,6 +105,7 @@ def _encoder(config, is_training, features, settings, output_positions):
         precision=settings.precision,
         plain=settings.plain,
         output_positions=output_positions,
+        keeps_attention=keeps_attention,
     )
 
 
@@ -106,7 +113,7 @@ def _losses_of_filled_text(config, features, settings, log_probs):
     """Sums of the losses on a batch whose masks are filled: (of replaced pieces, of the order)."""
     filled = replaced_tokens.fill(features, log_probs)
     features = dict(features, input_ids=filled.input_ids)
-    model = _encoder(config, True, features, settings, output_positions=None)
+    model = _encoder(config, True, features, settings)
     losses = replaced_tokens.detection_losses(config, model, filled.is_replaced)  # [B, F]
     order = sentence_order_head(config, model.get_pooled_output(), features["next_sentence_labels"])
     is_piece = tf.cast(features["input_mask"], tf.float32)
@@ -122,13 +129,41 @@ def batch_denominators(features):
     )
 
 
-def model_fn_builder(config, settings, init_checkpoint):
+def _distilled(config, features, settings, denominators, distiller, counts):
+    """Loss and {name: scalar} to look at of a part of a step's batch, of a student.
+
+    Args:
+        config: `AlbertConfig`.
+        features: dict of tensors, those of the teacher's rows among them.
+        settings: `ModelSettings`.
+        denominators: as in `pretraining_losses`.
+        distiller: `Distiller`.
+        counts: what its losses are divided by.
+    """
+    with tf.variable_scope(tf.get_variable_scope(), reuse=tf.AUTO_REUSE):
+        model = _encoder(config, True, features, settings, keeps_attention=True)
+        by_kind = distiller.losses(model, features, counts, settings.precision)
+        loss = tf.add_n(list(by_kind.values()))
+        scalars = {"distilled_%s_loss" % kind: value for kind, value in by_kind.items()}
+        scalars["tokens"] = tf.cast(tf.reduce_sum(features["input_mask"]), tf.float32)
+        if distiller.label_weight:
+            positions = features["masked_lm_positions"]
+            losses = _losses_of_heads(
+                config, model, features, True, settings, positions, denominators
+            )
+            loss += distiller.label_weight * losses.total
+            scalars.update(_shown_scalars(settings, features, losses, denominators))
+    return loss, dict(scalars, loss=loss)
+
+
+def model_fn_builder(config, settings, init_checkpoint, distiller=None):
     """The `model_fn` of pre-training for (TPU)Estimator.
 
     Args:
         config: `AlbertConfig`.
         settings: `ModelSettings`.
         init_checkpoint: prefix of the checkpoint that training starts from, or None.
+        distiller: `Distiller` whose losses a student is trained by, or None.
 
     Returns:
         function (features, labels, mode, params) -> `TPUEstimatorSpec`.
@@ -137,7 +172,7 @@ def model_fn_builder(config, settings, init_checkpoint):
     def model_fn(features, labels, mode, params):
         del labels, params
         if mode == tf.estimator.ModeKeys.TRAIN:
-            return _train_spec(config, settings, features, init_checkpoint)
+            return _train_spec(config, settings, features, init_checkpoint, distiller)
         losses = pretraining_losses(config, features, False, settings)
         return tf.estimator.tpu.TPUEstimatorSpec(
             mode, loss=losses.total, eval_metrics=_eval_metrics(losses, features, settings)
@@ -146,16 +181,17 @@ def model_fn_builder(config, settings, init_checkpoint):
     return model_fn
 
 
-def _train_spec(config, settings, features, init_checkpoint):
+def _train_spec(config, settings, features, init_checkpoint, distiller):
     tf.train.get_or_create_global_step()
     scaler = LossScaler() if settings.precision == "mixed_float16" else None
-    gradients, scalars = _gradients(config, settings, features, scaler)
+    gradients, scalars = _gradients(config, settings, features, scaler, distiller)
     scaffold_fn = None
     if init_checkpoint:
         _, scaffold_fn = checkpoint_matching.initialize_from(
             init_checkpoint, tf.trainable_variables(), settings.use_tpu
         )
-    train_op = _train_op(config, settings, gradients, scalars, scaler)
+    options = {"weight_decay_rate": distiller.weight_decay} if distiller else {}
+    train_op = _train_op(config, settings, gradients, scalars, scaler, options)
     if not settings.use_tpu:
         train_op = tf.group(train_op, *scalars.values())  # sums are to be computed on all replicas
         for name, scalar in scalars.items():
@@ -171,24 +207,39 @@ def _train_spec(config, settings, features, init_checkpoint):
     )
 
 
-def _gradients(config, settings, features, scaler):
+def _gradients(config, settings, features, scaler, distiller):
     """Gradients of a step's batch (or a replica's share of it).
 
     Returns:
         ([(gradient, variable)], {name: scalar} to look at, of the whole batch but on a TPU).
     """
     num_replicas = optimization.num_replicas(settings.use_tpu)
-    sums = optimization.sum_over_replicas(list(batch_denominators(features)), settings.use_tpu)
-    denominators = [total / num_replicas for total in sums]
+
+    def of_whole_batch(sums):
+        sums = optimization.sum_over_replicas(list(sums), settings.use_tpu)
+        return [total / num_replicas for total in sums]
+
+    denominators = of_whole_batch(batch_denominators(features))
+    counts = None
+    if distiller:
+        counts = distiller.counts(features)
+        counts = type(counts)(*of_whole_batch(counts))
     variables = []
 
     def compute(share, index):
         with part_of_batch(index):
-            losses = pretraining_losses(config, share, True, settings, denominators)
-        variables[:] = tf.trainable_variables()
-        loss = losses.total / num_replicas  # replicas' gradients are summed
-        gradients = tf.gradients(scaler.scaled(loss) if scaler else loss, variables)
-        return gradients, _shown_scalars(settings, share, losses, denominators)
+            if distiller:
+                loss, scalars = _distilled(config, share, settings, denominators, distiller, counts)
+            else:
+                losses = pretraining_losses(config, share, True, settings, denominators)
+                loss, scalars = losses.total, _shown_scalars(settings, share, losses, denominators)
+        loss /= num_replicas  # replicas' gradients are summed
+        trained = tf.trainable_variables()
+        gradients = tf.gradients(scaler.scaled(loss) if scaler else loss, trained)
+        # A student that learns hidden states alone has a pooler without a gradient.
+        present = [(g, v) for g, v in zip(gradients, trained) if g is not None]
+        variables[:] = [variable for _, variable in present]
+        return [gradient for gradient, _ in present], scalars
 
     gradients, scalars = optimization.accumulated_gradients(
         compute, features, settings.gradient_accumulation_steps
@@ -232,7 +283,7 @@ def _of_all_replicas(tensors):
     return {name: total / shares[name] for name, total in zip(tensors, sums)}
 
 
-def _train_op(config, settings, grads_and_vars, scalars, scaler):
+def _train_op(config, settings, grads_and_vars, scalars, scaler, options):
     """The op of a step; adds rate, gradient norm and trust ratios to what is to be looked at."""
     skips_nonfinite = bool(settings.skip_nan_steps or scaler)
     step = optimization.assemble_train_step(
@@ -243,6 +294,7 @@ def _train_op(config, settings, grads_and_vars, scalars, scaler):
         settings.use_tpu,
         skips_nonfinite=skips_nonfinite,
         is_compiled=not (settings.plain or settings.use_tpu),
+        **options,
     )
     train_op, gradient_norm = step.op, step.optimizer.gradient_norm
     scalars["learning_rate"] = step.rate

@@ -44,20 +44,22 @@ def run_google(ffn_groups=None):
     run("sentence_order", ffn_groups)
 
 
-def run(sentence_name="next_sentence", ffn_groups=None):
+def run(sentence_name="next_sentence", ffn_groups=None, make_distiller=None):
     """Does what the flags ask for.
 
     Args:
         sentence_name: how metrics call the second task.
         ffn_groups: groups of the feed-forward layers where the config does not say; None for the
             usual, one.
+        make_distiller: function (config, path of the vocabulary or None) -> `Distiller` by which a
+            student is trained; None for plain pre-training.
     """
     pretraining_flags.check_flags(FLAGS)
     allocator.choose_allocator(FLAGS.plain)
     with StopRequest() as stop, explained_errors(FLAGS.output_dir), run_folder.uploaded_log(
         FLAGS.output_dir, process_name(FLAGS)
     ):
-        job = Pretraining(FLAGS, sentence_name, ffn_groups)
+        job = Pretraining(FLAGS, sentence_name, ffn_groups, make_distiller)
         if FLAGS.do_train:
             job.train(stop)
         if run_flags.helper_name(FLAGS):
@@ -84,12 +86,12 @@ def process_name(options):
 class Pretraining:
     """One run of a pre-training command: its data, model and results."""
 
-    def __init__(self, options, sentence_name, ffn_groups=None):
+    def __init__(self, options, sentence_name, ffn_groups=None, make_distiller=None):
         """Reads and checks everything before the first step.
 
         Args:
             options: the flags.
-            sentence_name, ffn_groups: as in `run`.
+            sentence_name, ffn_groups, make_distiller: as in `run`.
         """
         self._begin = time.time()
         self._options = options
@@ -102,6 +104,9 @@ class Pretraining:
         self._vocab_file = record_sources.vocabulary_file(options, self._config)
         run_folder.open_output_folder(self._folder, process_name(options))
         run_flags.say_what_has_no_effect(options)
+        self._distiller = None
+        if make_distiller and options.do_train:
+            self._distiller = make_distiller(self._config, self._vocab_file)
         about = (self._config, self._vocab_file)
         self._train_source = record_sources.record_source(options, "input_file", *about)
         self._eval_source = record_sources.evaluation_source(options, *about, self._train_source)
@@ -122,7 +127,9 @@ class Pretraining:
             self._add_state_of_training(settings)
         return engine.make_estimator(
             self._options,
-            pretraining_model_fn.model_fn_builder(self._config, settings, init_checkpoint),
+            pretraining_model_fn.model_fn_builder(
+                self._config, settings, init_checkpoint, self._distiller
+            ),
             self._options.save_checkpoints_steps,
             train_batch_size=self._options.train_batch_size,
             eval_batch_size=self._options.eval_batch_size,
@@ -176,6 +183,8 @@ class Pretraining:
         counts["number of records"] = source.num_records
         counts["bytes of records"] = sum(map(storage.size, source.files))
         fixed["input lanes"] = self._num_lanes
+        if self._distiller:
+            fixed.update(self._distiller.run_settings())
         fixed["masking"] = source.masking and list(map(str, source.masking))
         return fixed, variable
 
@@ -245,6 +254,8 @@ class Pretraining:
         )
 
     def _highest_loss(self):
+        if self._distiller:
+            return math.inf  # of differences of scores
         further = (
             1 + self._options.replaced_token_weight if self._options.replaced_token_weight else 0
         )
@@ -253,7 +264,7 @@ class Pretraining:
 
     def _train_input_fn(self, params, input_context=None):
         share = length_bucketing.share_of(params, input_context)
-        return pretraining_input.training_batches(
+        batches = pretraining_input.training_batches(
             self._train_source,
             self._options.train_batch_size,
             self._options.seed,
@@ -262,6 +273,7 @@ class Pretraining:
             share,
             self._num_lanes,
         )
+        return self._distiller.with_teacher_rows(batches) if self._distiller else batches
 
     def _eval_input_fn(self, params):
         share = length_bucketing.share_of(params)

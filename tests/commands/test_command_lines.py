@@ -41,8 +41,8 @@ DEFINED_ELSEWHERE = {
 # Flags of text that name neither files nor folders.
 NO_PATHS = set(
     "albert_config_file albert_hub_module_handle beam_options best_metric datasets devices "
-    "encoding forced_chars format gcp_project host label_column label_separator layers "
-    "master option_datasets output_node_names precision query question search_weights seeds "
+    "data_url encoding forced_chars format gcp_project host label_column label_separator layers "
+    "losses master option_datasets output_node_names precision query question search_weights seeds "
     "seq_length sets starts task_name text text_b_column text_column tpu_name tpu_zone ways".split()
 )
 # Commands that write what a flag of theirs names, and what they read.
@@ -55,6 +55,7 @@ WRITERS = {
     "export_model": "output",
     "extract_features": "output_file",
     "freeze_graph": "output_graph",
+    "general_distill": "export_dir output_dir",
     "inspect_checkpoint": "output_dir",
     "run_classifier": "cached_dir export_dir output_dir",
     "run_classifier_clue": "cached_dir export_dir output_dir",
@@ -154,6 +155,7 @@ SERVED = {
     "run_pretraining": _PRETRAINING,
     "run_pretraining_google": _PRETRAINING,
     "run_pretraining_google_fast": _PRETRAINING,
+    "general_distill": _PRETRAINING,
     "create_pretraining_data": _DATA_CREATION,
     "create_pretraining_data_google": _DATA_CREATION,
     "resources/create_pretraining_data_roberta": _DATA_CREATION,

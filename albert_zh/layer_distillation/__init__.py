@@ -1,0 +1,1 @@
+"""Distillation of what is inside of a model: attention, hidden states, embeddings."""

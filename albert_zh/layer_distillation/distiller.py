@@ -1,0 +1,308 @@
+"""A student that learns a teacher's attention and hidden states, layer by layer, in one graph.
+
+    distiller = Distiller(Teacher("bert_base_zh"), student_config, student_tokenizer, settings)
+    batches = distiller.with_teacher_rows(batches)  # tf.data, where the vocabularies differ
+    losses = distiller.losses(student_model, features)  # {kind: scalar}
+
+Letters in shape comments: B rows, F tokens of the student, K compared tokens, N heads, D head size,
+H width, H' the teacher's.
+"""
+
+from typing import Any, Dict, List, NamedTuple, Optional, Tuple
+
+import numpy as np
+import tensorflow.compat.v1 as tf
+
+from albert_zh.common.errors import UserError
+from albert_zh.common.messages import say
+from albert_zh.layer_distillation import alignment, layer_mapping
+from albert_zh.layer_distillation import intermediate_losses as losses
+from albert_zh.layer_distillation.teacher import Teacher
+from albert_zh.model.checkpoint_files import DISTILLATION_SCOPE
+from albert_zh.model.encoder import MASKED_LOGIT, AlbertModel, attention_scores
+from albert_zh.model.variables import new_variable
+
+LOSSES = ("attention", "hidden", "relations")
+_ROWS = "teacher_rows/"  # begins the names of what the teacher reads, in batches
+
+
+class DistillationSettings(NamedTuple):
+    """What of a teacher is learnt, and how it is compared."""
+
+    kinds: Tuple[str, ...] = ("attention", "hidden")  # of `LOSSES`
+    layers: Tuple[str, ...] = ()  # see `layer_mapping.layer_pairs`
+    tie_projections: bool = False  # one fit_dense for all layers
+    is_original: bool = False  # TinyBERT's own losses, with a teacher that drops values
+    label_weight: float = 0.0  # of the losses of labels (such as masked LM), added to these
+    weight_decay: float = 0.01  # of the optimizer
+
+
+class _Insides(NamedTuple):
+    """What is compared of a model, at the compared tokens."""
+
+    hidden: List[tf.Tensor]  # [B, K, H] of each depth, from 0
+    attention: List[List[tf.Tensor]]  # [query, key, value], each [B, N, K, D], of each depth from 1
+
+
+class Distiller:
+    """Computes the losses of a student's layers by those of a teacher.
+
+    Attributes:
+        teacher: `Teacher`.
+        label_weight: of the losses of labels.
+        weight_decay: of the optimizer.
+        pairs: list of (depth of the student, depth of the teacher) that are compared.
+    """
+
+    def __init__(
+        self, teacher: Teacher, config: Any, tokenizer: Any, settings: DistillationSettings
+    ) -> None:
+        """Checks that teacher and student can be compared.
+
+        Args:
+            teacher: the teacher.
+            config: `AlbertConfig` of the student.
+            tokenizer: `FullTokenizer` of the student's rows.
+            settings: what is compared.
+
+        Raises:
+            UserError: if they cannot.
+        """
+        self.teacher, self._config = teacher, config
+        self.label_weight = settings.label_weight
+        self.weight_decay = settings.weight_decay
+        self._settings = settings
+        depths = (config.num_hidden_layers, teacher.config.num_hidden_layers)
+        self.pairs = layer_mapping.layer_pairs(*depths, list(settings.layers))
+        self._converter = _row_converter(tokenizer, teacher)
+        if settings.is_original:
+            _check_original_can_compare(config, teacher, self._converter)
+        self._settings = settings._replace(kinds=self._possible_kinds())
+        say(
+            "distilling %s of %s: layers %s%s",
+            " and ".join(self._settings.kinds),
+            teacher.path,
+            ", ".join("%d from %d" % pair for pair in self.pairs),
+            "" if self._converter is None else "; the vocabularies differ",
+        )
+
+    def _possible_kinds(self):
+        """The losses, with relations in place of attention where the heads differ."""
+        kinds = self._settings.kinds
+        heads = [c.num_attention_heads for c in (self._config, self.teacher.config)]
+        if "attention" in kinds and heads[0] != heads[1]:
+            say(
+                "note: the student has %d heads, the teacher %d: their relations (MiniLM) are "
+                "compared in place of attention scores",
+                *heads,
+            )
+            kinds = tuple(kind for kind in kinds if kind != "attention") + ("relations",)
+        return tuple(dict.fromkeys(kinds))
+
+    def run_settings(self) -> Dict[str, Any]:
+        """{name: JSON value} of what makes the student what it is."""
+        return {
+            "teacher": self.teacher.fingerprint,
+            "weight_decay": self.weight_decay,
+            "distillation": "%s; layers %s%s%s; labels %g"
+            % (
+                ",".join(self._settings.kinds),
+                ",".join("%d:%d" % pair for pair in self.pairs),
+                ", tied" if self._settings.tie_projections else "",
+                ", original" if self._settings.is_original else "",
+                self.label_weight,
+            ),
+        }
+
+    # Rows
+
+    def with_teacher_rows(self, batches: Any) -> Any:
+        """Batches (`tf.data.Dataset` of dicts) with what the teacher reads of each."""
+        if self._converter is None:
+            return batches
+        return batches.map(self._add_teacher_rows, num_parallel_calls=2)
+
+    def _add_teacher_rows(self, batch):
+        inputs = [batch[name] for name in ("input_ids", "input_mask", "segment_ids")]
+        arrays = tf.numpy_function(
+            self._converter.convert, inputs, [tf.int32] * len(alignment.TeacherRows._fields)
+        )
+        for array in arrays:
+            array.set_shape([inputs[0].shape[0], None])
+        names = [_ROWS + name for name in alignment.TeacherRows._fields]
+        return dict(batch, **dict(zip(names, arrays)))
+
+    def aligned_share(self, batches: Any) -> float:
+        """The share of the student's pieces that are compared, of some batches of arrays.
+
+        Args:
+            batches: list of {"input_ids", "input_mask", "segment_ids": int array [B, F]}.
+        """
+        if self._converter is None:
+            return 1.0
+        rows = [
+            self._converter.convert(b["input_ids"], b["input_mask"], b["segment_ids"])
+            for b in batches
+        ]
+        num_aligned = sum(int(np.sum(row.is_aligned)) for row in rows)
+        return num_aligned / max(1, sum(int(np.sum(b["input_mask"])) for b in batches))
+
+    def counts(self, features: Dict[str, tf.Tensor]) -> losses.Counts:
+        """What the losses of a batch are divided by."""
+        return losses.counts_of(self._mask(features))
+
+    def _mask(self, features):
+        """Which of the compared positions are compared, int tensor [B, K]."""
+        name = "input_mask" if self._converter is None else _ROWS + "is_aligned"
+        return features[name]
+
+    # Losses
+
+    def losses(
+        self,
+        model: AlbertModel,
+        features: Dict[str, tf.Tensor],
+        counts: Optional[losses.Counts] = None,
+        precision: str = "float32",
+    ) -> Dict[str, tf.Tensor]:
+        """The losses of a batch; the student's gradient flows through them, the teacher has none.
+
+        Args:
+            model: the student, built with `keeps_attention` and all positions.
+            features: its batch, as of `with_teacher_rows`.
+            counts: what sums are divided by; the batch's if left out.
+            precision: of the teacher, as in `AlbertModel`.
+
+        Returns:
+            {kind: float scalar tensor}, of each kind the mean over the compared layers; of the
+            original the sum.
+        """
+        student, teacher = self._insides(model, features, precision)
+        mask = self._mask(features)
+        if self._settings.is_original:
+            return self._original_losses(student, teacher, mask)
+        compared = {
+            "attention": lambda s, t: losses.attention_loss(
+                *(
+                    attention_scores(*x.attention[d - 1][:2])
+                    for x, d in ((student, s), (teacher, t))
+                ),
+                mask,
+                counts,
+            ),
+            "relations": lambda s, t: self._relation_loss(
+                student.attention[s - 1], teacher.attention[t - 1], mask, counts
+            ),
+            "hidden": lambda s, t: losses.hidden_loss(
+                self._fitted(student.hidden[s], s), teacher.hidden[t], mask, counts
+            ),
+        }
+        return {
+            kind: _mean([compared[kind](*pair) for pair in self._pairs_of(kind)])
+            for kind in self._settings.kinds
+        }
+
+    def _pairs_of(self, kind):
+        """The compared depths; inputs of the first layer have states alone."""
+        if kind == "hidden":
+            return self.pairs
+        return [pair for pair in self.pairs if min(pair) > 0]
+
+    def _insides(self, model, features, precision):
+        """`_Insides` of student and teacher."""
+        names = ("input_ids", "input_mask", "segment_ids")
+        prefix = "" if self._converter is None else _ROWS
+        inputs = [features[prefix + name] for name in names]
+        teacher = self.teacher.model(*inputs, precision, self._settings.is_original)
+        if self._converter is None:
+            return _insides_of(model), _insides_of(teacher)
+        return (
+            _insides_of(model, features[_ROWS + "student_positions"]),
+            _insides_of(teacher, features[_ROWS + "teacher_positions"]),
+        )
+
+    def _relation_loss(self, student, teacher, mask, counts):
+        """The mean over queries, keys and values."""
+        widths = [c.hidden_size for c in (self._config, self.teacher.config)]
+        heads = losses.num_relation_heads(*widths)
+        return _mean(
+            [
+                losses.relation_loss(*vectors, mask, heads, counts)
+                for vectors in zip(student, teacher)
+            ]
+        )
+
+    def _original_losses(self, student, teacher, mask):
+        """TinyBERT's sums over the layers."""
+        masked = (1.0 - tf.cast(mask, tf.float32))[:, None, None, :] * MASKED_LOGIT
+        attention = [
+            losses.original_attention_loss(
+                attention_scores(*student.attention[s - 1][:2]) + masked,
+                attention_scores(*teacher.attention[t - 1][:2]) + masked,
+            )
+            for s, t in self._pairs_of("attention")
+        ]
+        hidden = [
+            losses.original_hidden_loss(self._fitted(student.hidden[s], s), teacher.hidden[t])
+            for s, t in self.pairs
+        ]
+        sums = {"attention": tf.add_n(attention), "hidden": tf.add_n(hidden)}
+        return {kind: sums[kind] for kind in self._settings.kinds}
+
+    def _fitted(self, hidden, depth):
+        """The student's state [B, K, H] in the teacher's width, [B, K, H']."""
+        width = self.teacher.config.hidden_size
+        is_tied = self._settings.tie_projections or self._settings.is_original
+        if self._config.hidden_size == width and not self._settings.is_original:
+            return hidden
+        scope = DISTILLATION_SCOPE + ("fit_dense" if is_tied else "fit_%d" % depth)
+        with tf.variable_scope(scope, reuse=tf.AUTO_REUSE):
+            kernel = new_variable("kernel", [self._config.hidden_size, width], self._config)
+            bias = tf.get_variable("bias", [width], initializer=tf.zeros_initializer())
+        return losses.fitted(hidden, kernel, bias)
+
+
+def _row_converter(tokenizer, teacher):
+    """The `RowConverter` of a student's rows; None where the teacher reads them as they are."""
+    if tokenizer.sha256 == teacher.tokenizer.sha256:
+        return None
+    if tokenizer.sentencepiece is not None or teacher.tokenizer.sentencepiece is not None:
+        raise UserError(
+            "%s has another vocabulary than the student, and one of the two is a SentencePiece "
+            "model, whose pieces are not aligned: use two lists of word pieces, or one vocabulary"
+            % teacher.path
+        )
+    longest = teacher.config.max_position_embeddings
+    return alignment.RowConverter(tokenizer, teacher.tokenizer, longest)
+
+
+def _check_original_can_compare(config, teacher, converter):
+    """Raises `UserError` where TinyBERT's own programs would fail."""
+    numbers = [(c.num_hidden_layers, c.num_attention_heads) for c in (config, teacher.config)]
+    differing = [
+        (numbers[1][0] % numbers[0][0], "the teacher's %d layers are no multiple of %d"),
+        (numbers[1][1] != numbers[0][1], "the teacher has %d heads, the student %d"),
+    ]
+    for number, (differs, text) in enumerate(differing):
+        if differs:
+            raise UserError(
+                "--compatible: %s: leave it out" % (text % (numbers[1][number], numbers[0][number]))
+            )
+    if converter is not None:
+        raise UserError("--compatible: the vocabularies differ: leave it out")
+
+
+def _insides_of(model, positions=None):
+    """`_Insides` of a model, at positions int [B, K] or at all."""
+    hidden = [tf.cast(state, tf.float32) for state in model.get_hidden_states()]
+    attention = model.get_attention_inputs()
+    if positions is None:
+        return _Insides(hidden, attention)
+    return _Insides(
+        [tf.gather(state, positions, axis=1, batch_dims=1) for state in hidden],
+        [[tf.gather(x, positions, axis=2, batch_dims=1) for x in layer] for layer in attention],
+    )
+
+
+def _mean(scalars):
+    return tf.add_n(scalars) / float(len(scalars))

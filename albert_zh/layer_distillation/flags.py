@@ -1,0 +1,151 @@
+"""Flags that the commands of distillation have, and TinyBERT's old names of others."""
+
+from typing import Any, Dict, Sequence, Tuple
+
+from absl import flags
+
+from albert_zh.common.errors import UserError
+from albert_zh.common.messages import say
+from albert_zh.layer_distillation.distiller import LOSSES, DistillationSettings, Distiller
+from albert_zh.layer_distillation.teacher import Teacher
+from albert_zh.text import tokenization
+
+# Old flags without an effect, and why.
+_WITHOUT_EFFECT = {
+    "reduce_memory": "data is never kept in memory whole",
+    "data_url": "name the data by --data_dir or --input_file",
+    "local_rank": "several machines are named by TF_CONFIG (--distribution=multi_worker)",
+}
+_TABLE: Tuple[Tuple[str, str, Any, str], ...] = (
+    ("string", "teacher_model", None, "The teacher: a model folder, or a run's output folder."),
+    ("string", "student_model", None, "The student: a folder with its config, and its weights."),
+    (
+        "list",
+        "losses",
+        ["attention", "hidden"],
+        "What is compared: %s; relations are MiniLM's, which suit unequal heads."
+        % ", ".join(LOSSES),
+    ),
+    (
+        "list",
+        "layers",
+        [],
+        "Compared depths as STUDENT:TEACHER, such as 0:0,2:6,4:12; by default all of the student's "
+        "with the teacher's at the same share of its depth.",
+    ),
+    (
+        "boolean",
+        "tie_projections",
+        False,
+        "Whether all layers share one fit_dense, by which a narrower student is compared.",
+    ),
+    (
+        "boolean",
+        "compatible",
+        False,
+        "TinyBERT's own losses, faults included: padding counts, sums over layers, one fit_dense, "
+        "and a teacher with dropout.",
+    ),
+    ("float", "weight_decay", 0.01, "Share of the weights that a step takes off."),
+    ("integer", "eval_step", None, "Old name of --save_checkpoints_steps."),
+    ("boolean", "no_cuda", False, "Whether to compute without GPUs."),
+    ("boolean", "fp16", False, "Old name of --precision=mixed_float16."),
+    ("boolean", "reduce_memory", False, "Old flag without an effect."),
+    ("string", "data_url", None, "Old flag without an effect."),
+    ("integer", "local_rank", -1, "Old flag without an effect."),
+)
+
+
+def define(options: flags.FlagValues = flags.FLAGS) -> None:
+    """Defines the flags of both commands of distillation."""
+    for kind, name, default, help_text in _TABLE:
+        define_one = getattr(flags, "DEFINE_" + kind)
+        define_one(name, default, help_text, flag_values=options)
+
+
+def take_old_flags(options: flags.FlagValues, renamed: Dict[str, str]) -> None:
+    """Gives the values of flags with old names to those of today.
+
+    Args:
+        options: the flags.
+        renamed: {old name: name of today}, beside those of both commands.
+
+    Raises:
+        UserError: where both were given, with different values.
+    """
+    for old, name in dict(renamed, eval_step="save_checkpoints_steps").items():
+        if not options[old].present:
+            continue
+        if options[name].present and options[name].value != options[old].value:
+            raise UserError("--%s is --%s by its old name: give one of them" % (old, name))
+        take(options, name, options[old].value)
+    if options.fp16:
+        take(options, "precision", "mixed_float16")
+    for name, reason in _WITHOUT_EFFECT.items():
+        if options[name].present:
+            say("note: --%s has no effect: %s", name, reason)
+
+
+def take(options: flags.FlagValues, name: str, value: Any) -> None:
+    """Sets a flag as if it had been given."""
+    options[name].value = value
+    options[name].present += 1
+
+
+def make_distiller(
+    options: flags.FlagValues, config: Any, vocab_file: Any, label_weight: float = 0.0
+) -> Distiller:
+    """The `Distiller` of the flags.
+
+    Args:
+        options: the flags.
+        config: `AlbertConfig` of the student.
+        vocab_file: path of its vocabulary, or None.
+        label_weight: see `DistillationSettings`.
+
+    Raises:
+        UserError: if the teacher cannot teach the student.
+    """
+    teacher = Teacher(options.teacher_model)
+    if vocab_file is None:
+        raise UserError(
+            "--vocab_file is required: there is no vocabulary beside the student's config, by "
+            "which the teacher's pieces could be found"
+        )
+    tokenizer = tokenization.FullTokenizer(vocab_file, _lowers(options, teacher))
+    settings = DistillationSettings(
+        tuple(options.losses),
+        tuple(options.layers),
+        options.tie_projections,
+        options.compatible,
+        label_weight,
+        options.weight_decay,
+    )
+    return Distiller(teacher, config, tokenizer, settings)
+
+
+def _lowers(options, teacher):
+    """Whether the student's texts are lower-cased, where no flag says so: as the teacher's."""
+    if "do_lower_case" in options and options["do_lower_case"].present:
+        return options.do_lower_case
+    return teacher.tokenizer.basic_tokenizer.do_lower_case
+
+
+def check(options: flags.FlagValues, required: Sequence[str]) -> None:
+    """Raises `UserError` for flags of distillation that are missing or make no sense."""
+    for name in required:
+        if not options[name].value:
+            raise UserError(
+                "--%s is required (%s)" % (name, options[name].help.strip().rstrip("."))
+            )
+    unknown = [kind for kind in options.losses if kind not in LOSSES]
+    if unknown or not options.losses:
+        raise UserError(
+            "--losses=%s: expected some of %s" % (",".join(options.losses), ", ".join(LOSSES))
+        )
+    if not 0 <= options.weight_decay < 1:
+        raise UserError("--weight_decay=%g: expected 0 or more and below 1" % options.weight_decay)
+    if options.recompute:
+        raise UserError("--recompute keeps no attention, which is distilled: leave it out")
+    if options.use_tpu:
+        raise UserError("--use_tpu: a teacher in the graph runs on CPU and GPU: leave it out")

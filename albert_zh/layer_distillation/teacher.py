@@ -1,0 +1,121 @@
+"""A teacher in the graph of its student: read from a model folder, never trained, never saved."""
+
+import os
+from typing import Any, Dict
+
+import tensorflow.compat.v1 as tf
+
+from albert_zh.common.errors import UserError
+from albert_zh.model import checkpoint_files, checkpoint_matching, model_folder
+from albert_zh.model.encoder import AlbertModel
+from albert_zh.text import tokenization
+
+SCOPE = "teacher"
+_BEST_FOLDERS = ("best", "student")  # where runs of this toolkit leave their model
+
+
+def folder_of_model(path: str) -> str:
+    """The model folder in a run's output folder, or the path itself.
+
+    Args:
+        path: model folder, checkpoint prefix, or the output folder of a fine-tuning or a
+            distillation.
+    """
+    for name in _BEST_FOLDERS:
+        folder = os.path.join(path, name)
+        if os.path.isdir(folder):
+            return folder
+    return path
+
+
+class Teacher:
+    """A model whose insides a student learns from.
+
+    Attributes:
+        path: its folder or checkpoint.
+        config: `AlbertConfig`.
+        tokenizer: `FullTokenizer` of its vocabulary.
+        num_outputs: of the head of a task, None without one.
+        fingerprint: of its weights.
+    """
+
+    def __init__(self, path: str, flag: str = "teacher_model") -> None:
+        """Opens a teacher.
+
+        Args:
+            path: as in `folder_of_model`.
+            flag: what names it, for errors.
+
+        Raises:
+            UserError: if it is no model, its weights do not fit its config, or it has no
+                vocabulary.
+        """
+        self.path = folder_of_model(path)
+        opened = model_folder.open_folder(self.path)
+        self.config = opened.config
+        self.num_outputs = opened.num_outputs()
+        self._prefix = opened.prefix
+        checkpoint_files.check_readable(self._prefix)
+        checkpoint_matching.assign(checkpoint_matching.expected_shapes(self.config), self._prefix)
+        self.fingerprint = checkpoint_files.fingerprint(self._prefix)
+        vocab_file = tokenization.vocabulary_in_folder(opened.folder)
+        if not os.path.exists(vocab_file):
+            raise UserError(
+                "--%s=%s has no vocabulary: expected vocab.txt or spiece.model beside its "
+                "checkpoint" % (flag, path)
+            )
+        self.tokenizer = tokenization.FullTokenizer(
+            vocab_file, opened.notes.get("do_lower_case", True)
+        )
+        tokenization.check_num_entries(
+            vocab_file, len(self.tokenizer.inv_vocab), self.config.vocab_size
+        )
+
+    def model(
+        self,
+        input_ids: tf.Tensor,
+        input_mask: tf.Tensor,
+        segment_ids: tf.Tensor,
+        precision: str = "float32",
+        has_dropout: bool = False,
+    ) -> AlbertModel:
+        """Builds the teacher's encoder; its weights are local variables, which no run saves.
+
+        Args:
+            input_ids: int tensor [B, T], of the teacher's vocabulary.
+            input_mask: int tensor [B, T].
+            segment_ids: int tensor [B, T].
+            precision: as in `AlbertModel`.
+            has_dropout: whether it drops values, as TinyBERT's teacher does by mistake.
+        """
+        created: Dict[str, Any] = {}
+
+        def local_variable(getter, name, *args, **kwargs):
+            kwargs.update(collections=[tf.GraphKeys.LOCAL_VARIABLES], trainable=False)
+            variable = getter(name, *args, **kwargs)
+            created[name[len(SCOPE) + 1 :]] = variable
+            return variable
+
+        is_first = not tf.get_collection(tf.GraphKeys.LOCAL_VARIABLES, SCOPE + "/")
+        with tf.variable_scope(SCOPE, reuse=tf.AUTO_REUSE, custom_getter=local_variable):
+            model = AlbertModel(
+                self.config,
+                has_dropout,
+                input_ids,
+                input_mask,
+                tf.minimum(segment_ids, self.config.type_vocab_size - 1),
+                scope="bert",
+                precision=precision,
+                keeps_attention=True,
+            )
+        if is_first:
+            self._start_from_checkpoint(created)
+        return model
+
+    def _start_from_checkpoint(self, variables):
+        """Makes the initializers of variables {name in the checkpoint: variable} read it."""
+        shapes = {name: variable.shape.as_list() for name, variable in variables.items()}
+        names = checkpoint_matching.assign(shapes, self._prefix).names
+        tf.train.init_from_checkpoint(
+            self._prefix, {source: variables[name] for source, name in names.items()}
+        )

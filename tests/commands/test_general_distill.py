@@ -1,0 +1,135 @@
+"""general_distill.py from records and text to a student's model folder."""
+
+import json
+import os
+import shutil
+
+import numpy as np
+import pytest
+import tensorflow.compat.v1 as tf
+
+from albert_zh.commands import general_distill
+from albert_zh.common.errors import UserError
+from albert_zh.model import checkpoint_files
+import pretraining_workspace
+import small_models
+import workspace
+
+STEPS = 4
+
+
+@pytest.fixture(scope="module")
+def space(tmp_path_factory):
+    """A folder with records, a student's config and vocabulary, and teachers."""
+    space = pretraining_workspace.Workspace(tmp_path_factory.mktemp("space"))
+    space.records = space.write_records("r.tfrecord", pretraining_workspace.unmasked_records(40))
+    space.student = os.path.dirname(space.config)
+    space.teacher = small_models.write_model(
+        os.path.join(space.folder, "teacher"), num_hidden_layers=4, max_position_embeddings=32
+    )
+    mixed = workspace.SPECIAL + workspace.VOCABULARY[len(workspace.SPECIAL) :][::-1] + ["##a"]
+    space.stranger = small_models.write_model(
+        os.path.join(space.folder, "stranger"),
+        vocabulary=mixed,
+        hidden_size=24,
+        num_attention_heads=3,
+    )
+    return space
+
+
+def run(space, output, **changes):
+    values = {
+        "teacher_model": space.teacher,
+        "student_model": space.student,
+        "input_file": space.records,
+        "output_dir": os.path.join(space.folder, output),
+        "max_seq_length": pretraining_workspace.SEQUENCE,
+        "max_predictions_per_seq": pretraining_workspace.PREDICTIONS,
+        "train_batch_size": 8,
+        "num_train_steps": STEPS,
+        "save_checkpoints_steps": 2,
+        "learning_rate": 1e-2,
+    }
+    values.update(changes)
+    arguments = ["--%s=%s" % item for item in sorted(values.items()) if item[1] is not None]
+    small_models.run_command(general_distill, arguments)
+    return values["output_dir"]
+
+
+@pytest.fixture(scope="module")
+def distilled(space):
+    return run(space, "run")
+
+
+def last_loss(folder, name):
+    with open(os.path.join(folder, "metrics.jsonl")) as lines:
+        records = [json.loads(line) for line in lines]
+    return [record[name] for record in records if name in record]
+
+
+def test_student_is_a_model_folder_without_anything_of_its_teacher(distilled):
+    student = os.path.join(distilled, "student")
+    weights = {n for n, _ in tf.train.list_variables(os.path.join(student, "albert_model.ckpt"))}
+    assert {"albert_config_small.json", "vocab.txt"} <= set(os.listdir(student))
+    assert "bert/pooler/dense/kernel" in weights and "cls/predictions/output_bias" in weights
+    assert not [name for name in weights if "teacher" in name or "distill" in name]
+    newest = checkpoint_files.newest_of_training(distilled)
+    assert not [name for name, _ in tf.train.list_variables(newest) if "teacher" in name]
+    hidden = last_loss(distilled, "distilled_hidden_loss")
+    assert hidden[-1] < hidden[0]
+
+
+def test_resumed_run_has_the_same_bits(space, distilled):
+    halfway = os.path.join(space.folder, "halfway")
+    shutil.copytree(distilled, halfway)
+    checkpoint_files.remove_all_but(halfway, [os.path.join(halfway, "model.ckpt-2")])
+    run(space, "halfway")
+    expected, actual = (
+        tf.train.load_checkpoint(checkpoint_files.newest_of_training(folder))
+        for folder in (distilled, halfway)
+    )
+    names = set(expected.get_variable_to_shape_map())
+    assert names == set(actual.get_variable_to_shape_map())
+    for name in names:
+        np.testing.assert_array_equal(expected.get_tensor(name), actual.get_tensor(name))
+
+
+def test_another_vocabulary_and_width_from_text(space, capsys):
+    lines = ["今天天气很好。", "我们去吃饭吧。", "明天再说什么？", "什么时候开门？"]
+    text = space.write("text.txt", "\n\n".join("\n".join(lines) for _ in range(12)) + "\n")
+    settings = {"input_file": None, "corpus_file": text, "teacher_model": space.stranger}
+    settings.update(num_train_steps=2, masked_lm_weight=0, train_batch_size=4)
+    settings.update(gradient_accumulation_steps=2)
+    folder = run(space, "stranger_run", **settings)
+    printed = capsys.readouterr().out
+    assert "the vocabularies differ" in printed and "records made of" in printed
+    names = {name for name, _ in tf.train.list_variables(os.path.join(folder, "model.ckpt-2"))}
+    assert "distillation/fit_0/kernel" in names and "cls/predictions/output_bias" not in names
+    run(space, "stranger_run", **settings)
+    printed = capsys.readouterr().out
+    assert "training is complete" in printed and "records made of" not in printed
+
+
+@pytest.mark.parametrize(
+    "changes, message",
+    [
+        ({"teacher_model": None}, "--teacher_model is required"),
+        ({"student_model": None}, "--student_model is required"),
+        ({"input_file": None}, "expected either --corpus_file .* found neither"),
+        ({"losses": "attention,logits"}, "--losses=attention,logits: expected some of attention"),
+        ({"recompute": True}, "--recompute keeps no attention"),
+        ({"weight_decay": 1.5}, "--weight_decay=1.5: expected 0 or more and below 1"),
+        ({"do_eval": True, "masked_lm_weight": 0}, "--do_eval measures masked LM"),
+        ({"eval_step": 3, "save_checkpoints_steps": 4}, "--eval_step is --save_checkpoints_steps"),
+        ({"layers": "1:9"}, "--layers=1:9: the teacher has 4 layers"),
+    ],
+)
+def test_flags_that_make_no_sense(space, changes, message):
+    with pytest.raises(UserError, match=message) as caught:
+        run(space, "wrong", **changes)
+    assert "\n" not in str(caught.value)
+
+
+def test_another_teacher_is_another_run(space, distilled):
+    with pytest.raises(UserError, match="holds a run with another (distillation|teacher)"):
+        run(space, "run", teacher_model=space.stranger)

@@ -1,0 +1,292 @@
+"""A student and its teacher in one graph, against TinyBERT's own programs end to end."""
+
+import json
+import os
+
+import numpy as np
+import pytest
+import tensorflow.compat.v1 as tf
+
+from albert_zh.common.errors import UserError
+from albert_zh.layer_distillation.distiller import DistillationSettings, Distiller
+from albert_zh.layer_distillation.teacher import Teacher
+from albert_zh.model import checkpoint_files, checkpoint_matching, model_folder
+from albert_zh.model.config import AlbertConfig
+from albert_zh.model.encoder import AlbertModel
+from albert_zh.text.tokenization import FullTokenizer
+from golden_distillation import GOLDEN
+import small_models
+
+ORIGINAL = DistillationSettings(is_original=True)
+_SIZES = {
+    "e2e_teacher": {"num_hidden_layers": 6, "hidden_size": 24, "intermediate_size": 48},
+    "e2e_student": {"num_hidden_layers": 3, "hidden_size": 12, "intermediate_size": 32},
+}
+_COMMON = {
+    "vocab_size": 50,
+    "num_attention_heads": 4,
+    "hidden_act": "relu",
+    "max_position_embeddings": 16,
+    "type_vocab_size": 2,
+    "hidden_dropout_prob": 0.0,
+    "attention_probs_dropout_prob": 0.0,
+}
+_INPUTS = ("input_ids", "input_mask", "segment_ids")
+_PIECES = (
+    ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+    + list("abcdefghijklmnopqrstuvwxyz")
+    + ["a%s" % letter for letter in "abcdefghijklmnopqrs"]
+)
+
+
+def tf_name(name):
+    """A PyTorch name as TensorFlow has it, and whether its matrix is turned."""
+    name = name.replace(".", "/").replace("encoder/layer/", "encoder/layer_")
+    is_norm, is_kernel = "LayerNorm" in name, name.endswith("/weight") and "embeddings" not in name
+    if is_norm:
+        return name.replace("/weight", "/gamma").replace("/bias", "/beta"), False
+    if is_kernel:
+        return name.replace("/weight", "/kernel"), True
+    return name.replace("_embeddings/weight", "_embeddings"), False
+
+
+def golden_weights(prefix):
+    weights = {}
+    for key, array in GOLDEN.items():
+        if key.startswith(prefix + "/"):
+            name, is_turned = tf_name(key[len(prefix) + 1 :])
+            if name.startswith("fit_dense"):
+                name = "distillation/" + name
+            weights[name] = (array.T if is_turned else array).astype(np.float32)
+    return weights
+
+
+def write_golden_model(folder, prefix):
+    os.makedirs(str(folder))
+    config = dict(_COMMON, **_SIZES[prefix])
+    (folder / "bert_config.json").write_text(json.dumps(config))
+    (folder / "vocab.txt").write_text("\n".join(_PIECES) + "\n")
+    model_folder.write_model_checkpoint(str(folder), golden_weights(prefix))
+    return str(folder)
+
+
+def golden_features():
+    return {name: tf.constant(GOLDEN["e2e_" + name], tf.int32) for name in _INPUTS}
+
+
+def student_of(config, features, scope="bert"):
+    return AlbertModel(
+        config, False, *[features[n] for n in _INPUTS], scope=scope, keeps_attention=True
+    )
+
+
+def distiller_of(teacher_folder, student_folder, settings):
+    opened = model_folder.open_folder(student_folder)
+    tokenizer = FullTokenizer(os.path.join(student_folder, "vocab.txt"))
+    return Distiller(Teacher(teacher_folder), opened.config, tokenizer, settings)
+
+
+@pytest.fixture(scope="module")
+def golden_folders(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("golden")
+    return [
+        write_golden_model(folder / name, prefix)
+        for name, prefix in (("teacher", "e2e_teacher"), ("student", "e2e_student"))
+    ]
+
+
+def test_original_losses_and_gradients_end_to_end(golden_folders):
+    distiller = distiller_of(*golden_folders, ORIGINAL)
+    assert distiller.pairs == [(0, 0), (1, 2), (2, 4), (3, 6)]
+    weights = golden_weights("e2e_student")
+    with tf.Graph().as_default(), tf.Session() as session:
+        features = golden_features()
+        config = model_folder.open_folder(golden_folders[1]).config
+        by_kind = distiller.losses(student_of(config, features), features)
+        variables = {v.op.name: v for v in tf.trainable_variables()}
+        expected = {
+            tf_name(key.split("/", 1)[1]): array
+            for key, array in GOLDEN.items()
+            if key.startswith("e2e_intermediate_grad/")
+        }
+        total = by_kind["attention"] + by_kind["hidden"]
+        names = ["distillation/" * name.startswith("fit") + name for name, _ in expected]
+        gradients = tf.gradients(total, [variables[name] for name in names])
+        session.run([tf.global_variables_initializer(), tf.local_variables_initializer()])
+        for name, variable in variables.items():
+            variable.load(weights[name], session)
+        attention, hidden, gradients = session.run(
+            [by_kind["attention"], by_kind["hidden"], [tf.convert_to_tensor(g) for g in gradients]]
+        )
+    np.testing.assert_allclose(attention, GOLDEN["e2e_attention_losses"].sum(), rtol=1e-6)
+    np.testing.assert_allclose(hidden, GOLDEN["e2e_hidden_losses"].sum(), rtol=1e-6)
+    np.testing.assert_allclose(attention + hidden, GOLDEN["e2e_intermediate_loss"], rtol=1e-6)
+    assert len(expected) > 8
+    for ((name, is_turned), array), gradient in zip(expected.items(), gradients):
+        array = array.T if is_turned else array
+        if name.endswith("word_embeddings"):  # PyTorch has no gradient of padding's row
+            array, gradient = array[1:], gradient[1:]
+        np.testing.assert_allclose(gradient, array, rtol=1e-4, atol=1e-6 * np.abs(array).max())
+
+
+def test_teacher_is_neither_trained_nor_saved(golden_folders, tmp_path):
+    distiller = distiller_of(*golden_folders, DistillationSettings())
+    with tf.Graph().as_default(), tf.Session() as session:
+        features = golden_features()
+        config = model_folder.open_folder(golden_folders[1]).config
+        distiller.losses(student_of(config, features), features)
+        assert all(not v.op.name.startswith("teacher") for v in tf.trainable_variables())
+        session.run([tf.global_variables_initializer(), tf.local_variables_initializer()])
+        tf.train.Saver().save(session, str(tmp_path / "model.ckpt"))
+        read = {v.op.name: session.run(v) for v in tf.local_variables() if "teacher" in v.op.name}
+    saved = checkpoint_files.read_shapes(str(tmp_path / "model.ckpt"))
+    assert saved and not [name for name in saved if "teacher" in name]
+    weights = golden_weights("e2e_teacher")
+    weights = {name: array for name, array in weights.items() if name.startswith("bert/")}
+    assert {name[len("teacher/") :] for name in read} == set(weights)
+    for name, array in read.items():
+        np.testing.assert_array_equal(array, weights[name[len("teacher/") :]])
+
+
+@pytest.fixture(scope="module")
+def albert_folders(tmp_path_factory):
+    """A teacher that shares its layer, a student that does, one that does not."""
+    folder = tmp_path_factory.mktemp("alberts")
+    small_models.write_model(folder / "teacher", num_hidden_layers=6, seed=1)
+    small_models.write_model(folder / "student", num_hidden_layers=3, seed=2)
+    small_models.write_model(
+        folder / "unshared", num_hidden_layers=3, num_hidden_groups=3, inner_group_num=1
+    )
+    small_models.write_model(
+        folder / "shared", num_hidden_layers=3, num_hidden_groups=1, inner_group_num=1
+    )
+    small_models.write_model(
+        folder / "wide", num_hidden_layers=6, hidden_size=24, num_attention_heads=3, seed=3
+    )
+    return folder
+
+
+def albert_features():
+    ids = np.array([[2, 5, 6, 7, 8, 3], [2, 9, 10, 3, 0, 0]])
+    return {
+        "input_ids": tf.constant(ids, tf.int32),
+        "input_mask": tf.constant((ids > 0).astype(np.int32)),
+        "segment_ids": tf.zeros([2, 6], tf.int32),
+    }
+
+
+def losses_of(folder, teacher, student, settings, fetch=None):
+    """Losses of a student's weights as its folder has them, and {name: gradient} of their sum."""
+    distiller = distiller_of(str(folder / teacher), str(folder / student), settings)
+    opened = model_folder.open_folder(str(folder / student))
+    with tf.Graph().as_default(), tf.Session() as session:
+        tf.set_random_seed(5)
+        features = albert_features()
+        by_kind = distiller.losses(student_of(opened.config, features), features)
+        variables = tf.trainable_variables()
+        checkpoint_matching.initialize_from(opened.prefix, variables)
+        gradients = tf.gradients(tf.add_n(list(by_kind.values())), variables)
+        gradients = {
+            v.op.name: tf.convert_to_tensor(g)
+            for v, g in zip(variables, gradients)
+            if g is not None
+        }
+        session.run([tf.global_variables_initializer(), tf.local_variables_initializer()])
+        return session.run([by_kind, gradients])
+
+
+def test_every_depth_of_a_shared_layer_counts(albert_folders):
+    """The shared layer's gradient is the sum of those of layers with equal weights."""
+    settings = DistillationSettings(("attention", "hidden", "relations"))
+    weights = checkpoint_files.read_weights(str(albert_folders / "shared" / "albert_model.ckpt"))
+    unshared = {
+        name.replace("/group_0/", "/group_%d/" % group): array
+        for name, array in weights.items()
+        for group in range(3)
+    }
+    model_folder.write_model_checkpoint(str(albert_folders / "unshared"), unshared)
+    shared = losses_of(albert_folders, "teacher", "shared", settings)
+    separate = losses_of(albert_folders, "teacher", "unshared", settings)
+    for kind in shared[0]:
+        np.testing.assert_allclose(shared[0][kind], separate[0][kind], rtol=1e-6)
+    for name, gradient in shared[1].items():
+        names = {name.replace("/group_0/", "/group_%d/" % group) for group in range(3)}
+        total = sum(separate[1][other] for other in names)
+        scale = np.abs(total).max()
+        np.testing.assert_allclose(gradient, total, rtol=1e-4, atol=1e-5 * scale + 1e-9)
+    layer = [name for name in shared[1] if "/group_0/" in name]
+    assert layer and all(
+        np.abs(separate[1][name.replace("/group_0/", "/group_%d/" % g)]).max() > 0
+        for name in layer
+        for g in (0, 1)
+        if "query/kernel" in name
+    )
+
+
+def test_a_model_is_no_distance_from_itself(albert_folders):
+    settings = DistillationSettings(("attention", "hidden", "relations"))
+    by_kind, _ = losses_of(albert_folders, "student", "student", settings)
+    assert all(loss < 1e-10 for loss in by_kind.values())
+
+
+def test_other_widths_and_heads_by_projections_and_relations(albert_folders, capsys):
+    by_kind, gradients = losses_of(albert_folders, "wide", "student", DistillationSettings())
+    assert set(by_kind) == {"hidden", "relations"}
+    assert "the student has 2 heads, the teacher 3" in capsys.readouterr().out
+    fits = {name for name in gradients if name.startswith("distillation/")}
+    assert fits == {
+        "distillation/fit_%d/%s" % (depth, name)
+        for depth in range(4)
+        for name in ("kernel", "bias")
+    }
+    tied = DistillationSettings(("hidden",), ("0:0", "3:6"), tie_projections=True)
+    _, gradients = losses_of(albert_folders, "wide", "student", tied)
+    assert {n for n in gradients if n.startswith("distillation/")} == {
+        "distillation/fit_dense/kernel",
+        "distillation/fit_dense/bias",
+    }
+
+
+def test_padding_counts_for_nothing(albert_folders):
+    """Changing what stands in padding changes no loss; of the original it does."""
+
+    def loss_with(padding, settings):
+        distiller = distiller_of(
+            str(albert_folders / "teacher"), str(albert_folders / "student"), settings
+        )
+        opened = model_folder.open_folder(str(albert_folders / "student"))
+        with tf.Graph().as_default(), tf.Session() as session:
+            features = albert_features()
+            hidden = tf.constant(padding) * (1 - features["input_mask"])
+            features["input_ids"] += hidden
+            tf.set_random_seed(1)
+            by_kind = distiller.losses(student_of(opened.config, features), features)
+            checkpoint_matching.initialize_from(opened.prefix, tf.trainable_variables())
+            session.run([tf.global_variables_initializer(), tf.local_variables_initializer()])
+            return sum(session.run(by_kind).values())
+
+    settings = DistillationSettings(("attention", "hidden", "relations"))
+    np.testing.assert_allclose(loss_with(0, settings), loss_with(11, settings), rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "teacher, settings, message",
+    [
+        ("wide", ORIGINAL, "--compatible: the teacher has 3 heads, the student 2: leave it out"),
+        ("teacher", DistillationSettings(layers=("9:9",)), "--layers=9:9: the student has 3"),
+    ],
+)
+def test_what_cannot_be_compared(albert_folders, teacher, settings, message):
+    with pytest.raises(UserError, match=message):
+        distiller_of(str(albert_folders / teacher), str(albert_folders / "student"), settings)
+
+
+def test_a_teacher_without_vocabulary(albert_folders, tmp_path):
+    folder = small_models.write_model(tmp_path / "model")
+    os.remove(os.path.join(folder, "vocab.txt"))
+    with pytest.raises(UserError, match="--teacher_model=.* has no vocabulary"):
+        Teacher(folder)
+
+
+def test_config_of_tests_is_read():
+    assert AlbertConfig.from_dict(dict(_COMMON, **_SIZES["e2e_teacher"])).layout == "bert"
