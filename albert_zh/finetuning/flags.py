@@ -120,6 +120,12 @@ _TABLE = (
         1.0,
         "Factor of the learning rate from each depth of the encoder to the one below.",
     ),
+    (
+        "float",
+        "weight_decay",
+        optimization.WEIGHT_DECAY_RATE,
+        "Share of the weights that a step takes off, times its learning rate.",
+    ),
     ("boolean", "freeze_encoder", False, "Train pooler and head only."),
     ("float", "rdrop_alpha", 0.0, "Weight of R-Drop's divergence; 0 for none, 1 to 5 are usual."),
     (

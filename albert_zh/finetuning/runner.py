@@ -35,6 +35,7 @@ def run(
     export: Optional[Callable] = None,
     options: flags.FlagValues = flags.FLAGS,
     family: str = finetuning_flags.CLASSIFICATION,
+    make_distiller: Optional[Callable] = None,
 ) -> Optional[Dict[str, Any]]:
     """Does what the flags ask for.
 
@@ -43,6 +44,8 @@ def run(
             and returns an `export.comparison.Comparison` with the checkpoint.
         options: the flags.
         family: name of a kind of task whose flags the command has.
+        make_distiller: function (config, path of the vocabulary) -> `Distiller` by whose losses the
+            encoder is trained, without a head; None for training on the task.
 
     Returns:
         of a single run what `Summary.write` returns, else None.
@@ -54,23 +57,25 @@ def run(
         if options.seeds or options.search:
             sweeps.run(options, lambda options: run_once(options, stop, export, family))
             return None
-        return run_once(options, stop, export, family)
+        return run_once(options, stop, export, family, make_distiller)
 
 
-def run_once(options, stop, export=None, family=finetuning_flags.CLASSIFICATION):
+def run_once(
+    options, stop, export=None, family=finetuning_flags.CLASSIFICATION, make_distiller=None
+):
     """One run of the flags.
 
     Args:
         options: the flags.
         stop: `StopRequest`.
-        export, family: see `run`.
+        export, family, make_distiller: see `run`.
 
     Returns:
         what `Summary.write` returns; None where this process only helps another one.
     """
     stop.is_deferred = False  # this run has nothing to save yet
     with explained_errors(options.output_dir):
-        this_run = Run(Setup(options, family), stop)
+        this_run = Run(Setup(options, family, make_distiller), stop)
         if options.do_train:
             this_run.train()
         if run_flags.helper_name(options):
@@ -159,6 +164,8 @@ class Run:
             options.use_tpu,
             options.plain,
         )
+        if setup.distiller:
+            input_fn = setup.distiller.with_teacher_rows_of(input_fn)
         loop.train(
             options,
             setup.estimator,

@@ -58,15 +58,17 @@ class Setup:
         first_step: int.
         steps: `steps.Steps`.
         features: {name of a split: `FeatureFile`}.
+        distiller: `Distiller` of a student's encoder, or None.
         estimator: `TPUEstimator`.
     """
 
-    def __init__(self, options, family):
+    def __init__(self, options, family, make_distiller=None):
         """Reads and checks everything, and writes the features.
 
         Args:
             options: the flags.
             family: name of a kind of task whose flags the command has.
+            make_distiller: see `runner.run`.
 
         Raises:
             UserError: for whatever does not fit.
@@ -74,6 +76,9 @@ class Setup:
         self.options = options
         self._open_model()
         self.kind, self.settings = self._kind_and_settings(family)
+        self.distiller = None
+        if make_distiller and options.do_train:
+            self.distiller = make_distiller(self.config, self.vocab_file)
         self._read_data()
         self.metric = options.best_metric or self.kind.usual_metrics[0]
         self.first_step = self.folder.newest_step()
@@ -230,6 +235,8 @@ class Setup:
         fixed["init_checkpoint"] = "none"
         if self.init_checkpoint:
             fixed["init_checkpoint"] = checkpoint_files.fingerprint(self.init_checkpoint)
+        if self.distiller:
+            fixed.update(self.distiller.run_settings())
         return fixed, {name: options[name].value for name in _VARIABLE + list(flags.variable)}
 
     def _compare_dev(self):
@@ -337,6 +344,7 @@ class Setup:
                 options.use_tpu,
                 use_one_hot_embeddings=options.use_tpu,
                 settings=self.settings,
+                distiller=self.distiller,
                 recompute=options.recompute,
                 precision=options.precision,
                 plain=options.plain,

@@ -8,7 +8,7 @@ Letters in shape comments: B rows, F tokens of the student, K compared tokens, N
 H width, H' the teacher's.
 """
 
-from typing import Any, Dict, List, NamedTuple, Optional, Tuple
+from typing import Any, Callable, Dict, List, NamedTuple, Optional, Tuple
 
 import numpy as np
 import tensorflow.compat.v1 as tf
@@ -121,6 +121,14 @@ class Distiller:
         if self._converter is None:
             return batches
         return batches.map(self._add_teacher_rows, num_parallel_calls=2)
+
+    def with_teacher_rows_of(self, input_fn: Callable[..., Any]) -> Callable[..., Any]:
+        """An input function of an Estimator whose batches have what the teacher reads."""
+
+        def extended(params, input_context=None):
+            return self.with_teacher_rows(input_fn(params, input_context))
+
+        return extended
 
     def _add_teacher_rows(self, batch):
         inputs = [batch[name] for name in ("input_ids", "input_mask", "segment_ids")]

@@ -59,6 +59,8 @@ _TABLE: Tuple[Tuple[str, str, Any, str], ...] = (
 def define(options: flags.FlagValues = flags.FLAGS) -> None:
     """Defines the flags of both commands of distillation."""
     for kind, name, default, help_text in _TABLE:
+        if name in options:
+            continue  # a fine-tuning's --weight_decay
         define_one = getattr(flags, "DEFINE_" + kind)
         define_one(name, default, help_text, flag_values=options)
 

@@ -15,6 +15,7 @@ from albert_zh.tasks import registry
 from albert_zh.tasks.outputs_graph import WORD_TABLE, outputs_builder
 from albert_zh.tasks.settings import Settings
 from albert_zh.training import length_bucketing
+from albert_zh.training.hooks import show_in_progress
 
 NUM_TOKENS = "num_tokens"  # the prediction by which a row's per-token predictions are cut
 _ENCODER = "bert/"
@@ -34,6 +35,7 @@ def model_fn_builder(
     use_tpu: bool,
     use_one_hot_embeddings: bool,
     settings: Any = None,
+    distiller: Any = None,
     **model_settings: Any,
 ) -> Callable[..., Any]:
     """The `model_fn` of a kind of task for TPUEstimator.
@@ -48,6 +50,8 @@ def model_fn_builder(
         use_tpu: bool.
         use_one_hot_embeddings: bool, see `AlbertModel`.
         settings: `Settings`; the plain ones of a classifier by default.
+        distiller: `Distiller` by whose losses the encoder alone is trained, without a head; None
+            for training on the task.
         **model_settings: `recompute`, `precision`, `plain` of `AlbertModel`.
 
     Returns:
@@ -75,7 +79,10 @@ def model_fn_builder(
         if not is_training:
             predictions = _predictions(build(), features, kind)
             return tf.estimator.tpu.TPUEstimatorSpec(mode, predictions=predictions)
-        loss, shown_loss = training_loss(build, features, settings, use_tpu)
+        if distiller:
+            loss = shown_loss = _distilled_loss(bert_config, features, distiller, model_settings)
+        else:
+            loss, shown_loss = training_loss(build, features, settings, use_tpu)
         train_op = create_train_op(loss, *schedule, use_tpu, settings, is_plain)
         return _train_spec(shown_loss, train_op, init_checkpoint, use_tpu)
 
@@ -146,6 +153,19 @@ def training_loss(
     return loss, shown
 
 
+def _distilled_loss(config, features, distiller, model_settings):
+    """The sum of a `Distiller`'s losses of a batch; each is shown while it is trained."""
+    names = ("input_ids", "input_mask", "segment_ids")
+    inputs = [features[name] for name in names]
+    model = modeling.AlbertModel(
+        config, True, *inputs, scope="bert", keeps_attention=True, **model_settings
+    )
+    by_kind = distiller.losses(model, features, precision=model_settings["precision"])
+    for kind, value in by_kind.items():
+        show_in_progress("distilled_%s_loss" % kind, value)
+    return tf.add_n(list(by_kind.values()))
+
+
 def adversarial_change(
     loss: tf.Tensor, table: Any, epsilon: float, use_tpu: bool = False
 ) -> tf.Tensor:
@@ -212,6 +232,7 @@ def create_train_op(
         use_tpu,
         is_compiled=not (plain or use_tpu),
         rate_scales=rate_scales(names, settings.layer_decay, settings.classifier_rate_factor),
+        weight_decay_rate=settings.weight_decay,
     ).op
 
 

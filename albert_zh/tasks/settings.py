@@ -5,17 +5,19 @@ from typing import Any, Dict
 
 from albert_zh.common.errors import UserError
 from albert_zh.model import classifier_output
+from albert_zh.model.optimization import WEIGHT_DECAY_RATE
 
 # Fields that flags of the same name set for every kind of task.
 COMMON_SETTINGS = (
-    "optimizer layer_decay freeze_encoder rdrop_alpha fgm_epsilon classifier_rate_factor"
+    "optimizer layer_decay freeze_encoder rdrop_alpha fgm_epsilon classifier_rate_factor "
+    "weight_decay"
 ).split()
 
 Settings = collections.namedtuple(
     "Settings",
     "objective pooling class_weights label_smoothing focal_gamma rdrop_alpha fgm_epsilon "
     "layer_decay freeze_encoder loss_scale optimizer multi_label_loss classifier_rate_factor "
-    "initial_bias head",
+    "initial_bias head weight_decay",
     defaults=(
         "single_label",
         "cls",
@@ -32,6 +34,7 @@ Settings = collections.namedtuple(
         1.0,
         None,
         {},
+        WEIGHT_DECAY_RATE,
     ),
 )
 Settings.__doc__ = """How the head of a task is built, and how the model is trained.
@@ -55,6 +58,7 @@ Fields:
     initial_bias: list of float, start values of the classifier's bias, see `prior_logits`; None for
         zeros.
     head: {name: JSON value} of what only one kind of task has, see `TaskType.head_options`.
+    weight_decay: share of the weights that a step takes off, times its learning rate.
 """
 
 
@@ -84,6 +88,7 @@ def check(settings: Any) -> None:
         ("rdrop_alpha", settings.rdrop_alpha >= 0, "0 or more"),
         ("fgm_epsilon", settings.fgm_epsilon >= 0, "0 or more"),
         ("layer_decay", 0 < settings.layer_decay <= 1, "more than 0 and at most 1"),
+        ("weight_decay", 0 <= settings.weight_decay < 1, "0 or more and below 1"),
         (
             "classifier_rate_factor",
             0 < settings.classifier_rate_factor < float("inf"),

@@ -6,6 +6,4 @@ import numpy as np
 
 from project_root import ROOT
 
-GOLDEN = dict(
-    np.load(os.path.join(ROOT, "tests", "golden", "layer_distillation", "intermediate.npz"))
-)
+GOLDEN = dict(np.load(os.path.join(ROOT, "tests", "golden", "layer_distillation.npz")))
