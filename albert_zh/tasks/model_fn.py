@@ -5,6 +5,7 @@ Evaluation is prediction, too: a kind's scorer has the metrics. Letters in shape
 F tokens, H hidden, C outputs, V entries of the vocabulary, E width of the embeddings.
 """
 
+import functools
 import re
 from typing import Any, Callable, Dict, Iterable, Optional, Tuple
 
@@ -25,6 +26,7 @@ _TINY = 1e-12
 _LOSS_SCALE_OF_FLOAT16 = 2.0**10
 
 
+# long: what its closure takes of all settings
 def model_fn_builder(
     bert_config: Any,
     num_labels: int,
@@ -63,6 +65,9 @@ def model_fn_builder(
         settings = settings._replace(loss_scale=_LOSS_SCALE_OF_FLOAT16)
     schedule = (learning_rate, num_train_steps, num_warmup_steps)
     is_plain = model_settings.get("plain", False)
+    compute_loss = training_loss
+    if distiller:
+        compute_loss = functools.partial(_distilled_loss, bert_config, distiller, model_settings)
 
     def model_fn(features, labels, mode, params):
         del labels, params
@@ -79,10 +84,7 @@ def model_fn_builder(
         if not is_training:
             predictions = _predictions(build(), features, kind)
             return tf.estimator.tpu.TPUEstimatorSpec(mode, predictions=predictions)
-        if distiller:
-            loss = shown_loss = _distilled_loss(bert_config, features, distiller, model_settings)
-        else:
-            loss, shown_loss = training_loss(build, features, settings, use_tpu)
+        loss, shown_loss = compute_loss(build, features, settings, use_tpu)
         train_op = create_train_op(loss, *schedule, use_tpu, settings, is_plain)
         return _train_spec(shown_loss, train_op, init_checkpoint, use_tpu)
 
@@ -153,8 +155,9 @@ def training_loss(
     return loss, shown
 
 
-def _distilled_loss(config, features, distiller, model_settings):
-    """The sum of a `Distiller`'s losses of a batch; each is shown while it is trained."""
+def _distilled_loss(config, distiller, model_settings, build_outputs, features, settings, use_tpu):
+    """The sum of a `Distiller`'s losses, each of which is shown, in place of `training_loss`."""
+    del build_outputs, settings, use_tpu  # without a head
     names = ("input_ids", "input_mask", "segment_ids")
     inputs = [features[name] for name in names]
     model = modeling.AlbertModel(
@@ -163,7 +166,8 @@ def _distilled_loss(config, features, distiller, model_settings):
     by_kind = distiller.losses(model, features, precision=model_settings["precision"])
     for kind, value in by_kind.items():
         show_in_progress("distilled_%s_loss" % kind, value)
-    return tf.add_n(list(by_kind.values()))
+    loss = tf.add_n(list(by_kind.values()))
+    return loss, loss
 
 
 def adversarial_change(
