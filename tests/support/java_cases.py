@@ -5,7 +5,9 @@
 Writes FOLDER/fuzz (noise of every assigned character, with a vocabulary made of its words),
 FOLDER/starter (the bundled text) and, where the development data is there, FOLDER/golden. Each
 holds `vocab.txt`; `texts.tsv` with lower or cased, text, ids; `rows.tsv` with length, text, second
-text or "-", ids, mask, segment ids. Texts are hexadecimal code points. The same files every time.
+text or "-", ids, mask, segment ids. FOLDER/starter/answers.tsv has contexts with the logits of
+their windows and the answers that these have. Texts are hexadecimal code points. The same files
+every time.
 """
 
 import json
@@ -21,11 +23,15 @@ from project_root import ROOT
 SHARED = os.path.join(ROOT, "..", "shared")
 sys.path.insert(0, ROOT)
 
+import numpy as np
+
 from albert_zh.common.errors import run_command
+from albert_zh.tasks.reading import span_scores, windows
 from albert_zh.text import encoding, tokenization
 
 NUM_FUZZED = 20000
 NUM_ROWS = 2000
+NUM_ANSWERED = 300
 # Of the characters that Unicode 11 has, those that Unicode 14 sees otherwise: Pythons differ here.
 CHANGED = "\u055f\u166d\u1734\ua9bd"
 ALPHABETS = [
@@ -88,6 +94,46 @@ def _write_starter(folder):
         ),
     )
     _write_rows(folder, tokenizers["lower"], pairs[:NUM_ROWS], random.Random(15))
+    _write_answers(folder, tokenizers["lower"])
+
+
+def _write_answers(folder, tokenizer):
+    """Contexts in windows with made logits, and the answers that `span_scores` ranks."""
+    draw = random.Random(16)
+    with open(
+        os.path.join(ROOT, "data", "questions_sample", "dev.json"), encoding="utf-8"
+    ) as lines:
+        content = json.load(lines)["data"]
+    contexts = [paragraph["context"] for entry in content for paragraph in entry["paragraphs"]]
+    rows = []
+    for _ in range(NUM_ANSWERED):
+        context = "\U00020000 " + draw.choice(contexts)[: draw.randint(5, 200)]
+        maker = windows.WindowMaker(tokenizer, draw.choice((24, 40, 80)), draw.choice((8, 30)), 8)
+        made = maker.windows("谁？", context)
+        logits = [[_logits(window, draw) for window in made] for _ in range(2)]
+        longest, count = draw.choice((3, 20, 60)), draw.choice((1, 5, 20))
+        threshold = draw.choice((None, 0.0, -2.5))
+        ranked = span_scores.ranked_answers(context, made, *logits, longest, count)
+        rows.append(
+            [_hex(context), str(longest), str(count), "-" if threshold is None else str(threshold)]
+            + ["|".join(_window(*entry) for entry in zip(made, *logits))]
+            + ["|".join(map(_answer, ranked.top(count, threshold)))]
+        )
+    _write_table(os.path.join(folder, "answers.tsv"), rows)
+
+
+def _logits(window, draw):
+    return np.array([draw.gauss(0, 3) for _ in window.input_ids], np.float32)
+
+
+def _window(window, starts, ends):
+    columns = [*zip(*window.spans), window.is_max_context.astype(int), starts, ends]
+    return ";".join([str(window.offset)] + [" ".join(map(str, column)) for column in columns])
+
+
+def _answer(answer):
+    numbers = (answer.begin, answer.end, answer.score, answer.probability)
+    return ";".join([_hex(answer.text)] + [repr(number) for number in numbers])
 
 
 def _write_golden(folder):

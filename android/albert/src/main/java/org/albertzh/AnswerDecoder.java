@@ -1,0 +1,132 @@
+package org.albertzh;
+
+import java.util.ArrayList;
+import java.util.Collection;
+import java.util.Collections;
+import java.util.Comparator;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.PriorityQueue;
+
+/**
+ * Answers from the logits of an exported reader, the same as the toolkit's span_scores.py.
+ *
+ * <pre>{@code
+ * AnswerDecoder decoder = new AnswerDecoder(60, 20, null);
+ * List<Answer> answers = decoder.answers(text, windows);
+ * }</pre>
+ */
+public final class AnswerDecoder {
+    private static final Comparator<Answer> WORST_FIRST = Comparator.comparingDouble(Answer::score);
+
+    private final int maxAnswerLength;
+    private final int size;
+    private final Double nullThreshold;
+
+    /**
+     * Settings as in fine_tuning.json of the model's folder.
+     *
+     * @param maxAnswerLength max_answer_length: characters of an answer at most.
+     * @param size n_best_size: answers that are ranked.
+     * @param nullThreshold null_score_diff_threshold: "there is none" comes first where its score
+     *     exceeds the best answer's by more; null where every question has an answer.
+     */
+    public AnswerDecoder(int maxAnswerLength, int size, Double nullThreshold) {
+        this.maxAnswerLength = maxAnswerLength;
+        this.size = size;
+        this.nullThreshold = nullThreshold;
+    }
+
+    /**
+     * The best answers, best first.
+     *
+     * @param text what was asked about.
+     * @param windows all windows of the question over the text.
+     */
+    public List<Answer> answers(String text, List<AnswerWindow> windows) {
+        double nullScore = Double.POSITIVE_INFINITY;
+        Map<String, Answer> byText = new LinkedHashMap<>();
+        for (AnswerWindow window : windows) {
+            double[] starts = window.logProbabilities(window.startLogits);
+            double[] ends = window.logProbabilities(window.endLogits);
+            nullScore = Math.min(nullScore, starts[0] + ends[0]);
+            for (Answer answer : bestOf(text, window, starts, ends)) {
+                Answer known = byText.get(answer.text());
+                if (!answer.text().isEmpty()
+                        && (known == null || known.score() < answer.score())) {
+                    byText.put(answer.text(), answer);
+                }
+            }
+        }
+        return withProbabilities(best(byText.values()), nullScore);
+    }
+
+    /** The best answers of one window, which may have equal texts. */
+    private Collection<Answer> bestOf(
+            String text, AnswerWindow window, double[] starts, double[] ends) {
+        PriorityQueue<Answer> best = new PriorityQueue<>(size + 1, WORST_FIRST);
+        for (int first = 0; first < window.begins.length; first++) {
+            int begin = window.begins[first];
+            for (int last = first; window.isScored[first] && last < window.begins.length; last++) {
+                int end = window.ends[last];
+                if (window.begins[last] - begin >= maxAnswerLength) {
+                    break;
+                }
+                double score = starts[first + 1] + ends[last + 1];
+                boolean isBetter = best.size() < size || score > best.peek().score();
+                if (isBetter && end - begin <= maxAnswerLength) {
+                    best.add(new Answer(substring(text, begin, end), begin, end, score, 0));
+                    if (best.size() > size) {
+                        best.poll();
+                    }
+                }
+            }
+        }
+        return best;
+    }
+
+    /** The code points of a text from {@code begin} to {@code end}. */
+    private static String substring(String text, int begin, int end) {
+        int from = text.offsetByCodePoints(0, begin);
+        return text.substring(from, text.offsetByCodePoints(from, Math.max(0, end - begin)));
+    }
+
+    private List<Answer> best(Collection<Answer> answers) {
+        List<Answer> ranked = new ArrayList<>(answers);
+        Collections.sort(ranked, WORST_FIRST.reversed());
+        return ranked.subList(0, Math.min(size, ranked.size()));
+    }
+
+    /** The answers, "there is none" among them where there is a threshold; softmax over all. */
+    private List<Answer> withProbabilities(List<Answer> answers, double nullScore) {
+        List<Answer> ranked = new ArrayList<>();
+        if (Double.isInfinite(nullScore)) {
+            return ranked;
+        }
+        double top = answers.isEmpty() ? nullScore : Math.max(nullScore, answers.get(0).score());
+        double sum = Math.exp(nullScore - top);
+        for (Answer answer : answers) {
+            sum += Math.exp(answer.score() - top);
+        }
+        for (Answer answer : answers) {
+            double share = Math.exp(answer.score() - top) / sum;
+            ranked.add(
+                    new Answer(answer.text(), answer.begin(), answer.end(), answer.score(), share));
+        }
+        if (nullThreshold != null) {
+            double share = Math.exp(nullScore - top) / sum;
+            insert(ranked, new Answer("", 0, 0, nullScore - nullThreshold, share));
+        }
+        return ranked.subList(0, Math.min(size, ranked.size()));
+    }
+
+    /** Puts an answer behind those that are not worse. */
+    private static void insert(List<Answer> ranked, Answer answer) {
+        int at = 0;
+        while (at < ranked.size() && ranked.get(at).score() >= answer.score()) {
+            at++;
+        }
+        ranked.add(at, answer);
+    }
+}
