@@ -7,6 +7,7 @@ from absl import flags
 
 from albert_zh.common import config_flag, errors
 from albert_zh.common.errors import UserError
+from albert_zh.finetuning import teaching_flags
 from albert_zh.model import optimization
 from albert_zh.tasks import datasets, dev_split, registry
 from albert_zh.tasks import metrics as task_metrics
@@ -174,6 +175,7 @@ def define_flags(
         choices = [_CHOICES[name]] if kind == "enum" else []
         define = getattr(flags, "DEFINE_" + kind)
         define(name, defaults.get(name, default), *choices, help_text, flag_values=options)
+    teaching_flags.define_flags(options)
     registry.get(family).flags.define(options)
     for name, default in defaults.items():
         options.set_default(name, default)
@@ -253,6 +255,7 @@ def check_flags(options: flags.FlagValues, family: str = CLASSIFICATION) -> None
     chosen_columns(options)
     kind = kind_of(options, family)
     kind.flags.check(options)
+    teaching_flags.check_flags(options, kind)
     _check_data_set(options, kind)
     if options.do_train:  # else the model's notes name its kind
         check_best_metric(options, kind)

@@ -14,7 +14,7 @@ from absl import flags
 from albert_zh.common.errors import UserError
 from albert_zh.common.messages import say
 from albert_zh.finetuning import flags as finetuning_flags
-from albert_zh.finetuning import sweeps
+from albert_zh.finetuning import sweeps, teaching_flags
 from albert_zh.finetuning.best_checkpoint import BestCheckpoint
 from albert_zh.finetuning.checkpoint_predictions import CheckpointPredictions
 from albert_zh.finetuning.evaluation import Evaluation
@@ -52,6 +52,7 @@ def run(
     """
     finetuning_flags.check_flags(options, family)
     finetuning_flags.take_usual_rate(options, family)
+    teaching_flags.take_usual_cache(options)
     allocator.choose_allocator(options.plain)
     with StopRequest() as stop:
         if options.seeds or options.search:

@@ -9,7 +9,7 @@ from albert_zh.common import files
 from albert_zh.common.errors import UserError
 from albert_zh.common.messages import say
 from albert_zh.finetuning import flags as finetuning_flags
-from albert_zh.finetuning import steps
+from albert_zh.finetuning import steps, teaching
 from albert_zh.finetuning.output_folder import OutputFolder, check_label_maps_agree
 from albert_zh.model import checkpoint_files, checkpoint_matching, label_map, model_folder
 from albert_zh.tasks import (
@@ -55,6 +55,7 @@ class Setup:
         shapes: {name: shape} of the model's variables.
         is_dev_of_training: whether the folder's best checkpoint is chosen by these dev rows.
         metric: name of the metric that chooses the best checkpoint.
+        teaching: `teaching.Teaching` of a training with teachers; else None.
         first_step: int.
         steps: `steps.Steps`.
         features: {name of a split: `FeatureFile`}.
@@ -82,7 +83,9 @@ class Setup:
         self._read_data()
         self.metric = options.best_metric or self.kind.usual_metrics[0]
         self.first_step = self.folder.newest_step()
+        self.teaching = None
         if options.do_train:
+            self._read_training_rows()
             num_rows = len(self.splits["train"].examples)
             finetuning_flags.take_usual_epochs(options, self.kind, num_rows)
         self.folder.check_best_is_of_this_run()
@@ -232,6 +235,7 @@ class Setup:
             if name != "test":
                 fixed[name + " data"] = split.sha256
                 fixed.update(self.data.fingerprint(name))
+        fixed["teachers"] = self.teaching and self.teaching.fingerprint
         fixed["init_checkpoint"] = "none"
         if self.init_checkpoint:
             fixed["init_checkpoint"] = checkpoint_files.fingerprint(self.init_checkpoint)
@@ -256,6 +260,21 @@ class Setup:
             return True
         return former["fixed"]["dev data"] == digest
 
+    def _read_training_rows(self):
+        """Takes the rows that are trained on; with teachers also those without labels."""
+        options = self.options
+        self._trained, self._changes = self.kind.training_split(self.splits["train"], options)
+        if not options.teachers:
+            return
+        self.settings = self.settings._replace(
+            distill_weight=options.distill_weight,
+            temperature=options.temperature,
+            distill_loss=options.distill_loss,
+        )
+        self.teaching = teaching.Teaching(self, self._trained)
+        self._trained = self._trained._replace(examples=self.teaching.examples)
+        self._changes = dict(self._changes, teaching=self.teaching.fingerprint)
+
     def _feature_file(self, split):
         options = self.options
         self._report_labels(split)
@@ -269,9 +288,11 @@ class Setup:
         )
         if self.settings.head:
             settings["head"] = self.settings.head
+        soft = None
         if split.name == "train":
-            split, changes = self.kind.training_split(split, options)
-            settings.update(changes)
+            split = self._trained
+            settings.update(self._changes)
+            soft = self.teaching and self.teaching.soft
         made = feature_files.feature_file(
             split,
             self.task,
@@ -280,6 +301,7 @@ class Setup:
             options.cached_dir or self.folder.path,
             settings=settings,
             shared_as=options.task_name.lower() if options.cached_dir else None,
+            further=soft,
         )
         if made.num_cut:
             flag = self.kind.length_flag

@@ -162,18 +162,37 @@ class Predictor(loaded_model.LoadedModel):
             InputExample("text-%d" % number, text_a, text_b, None)
             for number, (text_a, text_b) in enumerate(checked)
         ]
-        with self.in_use():
-            rows, counts = self._rows_of(examples)
-            predictions = iter(self._outputs_of(rows))
-            grouped = [list(itertools.islice(predictions, count)) for count in counts]
+        grouped = self.outputs(examples)
         decoded = self.kind.decode(examples, grouped, self._use)
         main = self.kind.decoded_outputs[0]
-        if main in self.kind.token_outputs or len(rows) != len(examples):
+        if main in self.kind.token_outputs or {len(rows) for rows in grouped} - {1}:
             return decoded, None
         outputs = [of_rows[0][main] for of_rows in grouped]
         return decoded, np.array(outputs, np.float32).reshape(
             [len(outputs), self._backend.num_outputs]
         )
+
+    @property
+    def use(self) -> Any:
+        """The model as its kind of task needs it, a `task_type.ModelInUse`."""
+        return self._use
+
+    def outputs(self, examples: Sequence[Any]) -> List[List[Dict[str, np.ndarray]]]:
+        """The outputs of examples, before they are decoded.
+
+        Args:
+            examples: as of `TaskType.read_split`; labels do not matter.
+
+        Returns:
+            for each example `TaskType.decoded_outputs` of its rows, each {name: array}.
+
+        Raises:
+            UserError: after `close`.
+        """
+        with self.in_use():
+            rows, counts = self._rows_of(examples)
+            predictions = iter(self._outputs_of(rows))
+            return [list(itertools.islice(predictions, count)) for count in counts]
 
     def _rows_of(self, examples):
         """([(ids, segment ids)] of all examples, number of rows of each)."""

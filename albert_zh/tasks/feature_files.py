@@ -9,6 +9,7 @@ import os
 import sys
 from typing import Any, Dict, Optional
 
+import numpy as np
 import tensorflow.compat.v1 as tf
 
 from albert_zh.common import files, text_encodings, validation
@@ -37,7 +38,9 @@ _FEATURE_STAMP = validation.record(
 )
 
 FeatureFile = collections.namedtuple(
-    "FeatureFile", ["path", "num_examples", "num_cut", "task", "rows_of_examples"], defaults=(None,)
+    "FeatureFile",
+    ["path", "num_examples", "num_cut", "task", "rows_of_examples", "further_columns"],
+    defaults=(None, {}),
 )
 FeatureFile.__doc__ = """A file of features.
 
@@ -47,6 +50,7 @@ Fields:
     num_cut: examples whose text was cut off.
     task: `datasets.Task`.
     rows_of_examples: list of the number of records of each example; None: one each.
+    further_columns: {name: `task_type.Column`} beside those of the kind of task.
 """
 
 
@@ -58,6 +62,7 @@ def feature_file(
     folder: str,
     settings: Dict[str, Any],
     shared_as: Optional[str] = None,
+    further: Any = None,
 ) -> FeatureFile:
     """Writes a split's features as TFRecord, or takes the file that is there if it is of the same.
 
@@ -73,6 +78,8 @@ def feature_file(
         settings: {name: value} that the features depend on beside the data (vocabulary ...).
         shared_as: in a folder of several runs, the task's name: the file is then called
             TASK_SPLIT-DIGEST.tf_record, so that no run takes the file of another one away.
+        further: what adds columns to the records, with `columns`, {name: `task_type.Column`}, and
+            `add_to(example, records)`; `settings` has what they depend on. None: nothing does.
 
     Returns:
         `FeatureFile`.
@@ -90,31 +97,42 @@ def feature_file(
     if shared_as:
         name = "%s_%s-%s" % (shared_as, name, _digest(fingerprint))
     path = os.path.join(folder, name + ".tf_record")
-    cached = _cached_features(path, fingerprint, task)
+    made = FeatureFile(path, 0, 0, task, None, further.columns if further else {})
+    cached = _cached_features(made, fingerprint)
     if cached:
         return cached
     # Killed in between, a file of other settings must not pass for the one of the former ones.
     with contextlib.suppress(FileNotFoundError):
         os.remove(path + ".json")
-    num_cut, counts = _write_features(path, split, task, tokenizer, max_seq_length)
+    records = _records(split, task, tokenizer, max_seq_length, further)
+    num_cut, counts = _write_features(path, records, columns_of(made))
     about = {"fingerprint": fingerprint, "bytes": os.path.getsize(path), "num_cut": num_cut}
     if counts is not None:
         about["rows_of_examples"] = counts
     files.write_json(path + ".json", about)
-    return _feature_file(path, about, task)
+    return _with_counts(made, about)
 
 
-def _feature_file(path, about, task):
+def columns_of(feature_file: FeatureFile) -> Dict[str, Any]:
+    """{name: `task_type.Column`} of all targets in a file's records."""
+    kind = registry.type_of(feature_file.task)
+    return dict(kind.columns(feature_file.task), **feature_file.further_columns)
+
+
+def _with_counts(feature_file, about):
     counts = about.get("rows_of_examples")
     num_records = sum(counts) if counts else about["fingerprint"]["num_examples"]
-    return FeatureFile(path, num_records, about["num_cut"], task, counts)
+    return feature_file._replace(
+        num_examples=num_records, num_cut=about["num_cut"], rows_of_examples=counts
+    )
 
 
 def _digest(fingerprint):
     return hashlib.sha256(json.dumps(fingerprint, sort_keys=True).encode()).hexdigest()[:12]
 
 
-def _cached_features(path, fingerprint, task):
+def _cached_features(feature_file, fingerprint):
+    path = feature_file.path
     if not os.path.exists(path):
         return None
     try:
@@ -123,7 +141,7 @@ def _cached_features(path, fingerprint, task):
         about = {"bytes": None, "fingerprint": {}}
     is_whole = about["bytes"] == os.path.getsize(path) and tfrecords.is_whole(path)
     if is_whole and about["fingerprint"] == fingerprint:
-        return _feature_file(path, about, task)
+        return _with_counts(feature_file, about)
     former = about["fingerprint"]
     changed = [name for name in fingerprint if former.get(name) != fingerprint[name]]
     reason = "other " + ", ".join(changed) if is_whole else "unfinished"
@@ -131,15 +149,9 @@ def _cached_features(path, fingerprint, task):
     return None
 
 
-def _write_features(path, split, task, tokenizer, max_seq_length):
-    """Writes the records.
-
-    Returns:
-        (how many texts were cut, list of the number of records of each example, None: one each).
-    """
+def _records(split, task, tokenizer, max_seq_length, further):
+    """Yields (records, whether text was cut) of each example."""
     kind = registry.type_of(task)
-    columns = kind.columns(task)
-    num_cut, counts = 0, []
     bar = progress_bar(
         "features of %s" % os.path.basename(split.path),
         len(split.examples),
@@ -147,9 +159,22 @@ def _write_features(path, split, task, tokenizer, max_seq_length):
         iterable=split.examples,
         leave=False,
     )
+    for example in bar:
+        records, was_cut = kind.features(task, example, tokenizer, max_seq_length)
+        if further is not None:
+            further.add_to(example, records)
+        yield records, was_cut
+
+
+def _write_features(path, records_of_examples, columns):
+    """Writes the records.
+
+    Returns:
+        (how many texts were cut, list of the number of records of each example, None: one each).
+    """
+    num_cut, counts = 0, []
     with files.whole_file(path) as partial, tf.python_io.TFRecordWriter(partial) as writer:
-        for example in bar:
-            records, was_cut = kind.features(task, example, tokenizer, max_seq_length)
+        for records, was_cut in records_of_examples:
             num_cut += was_cut
             counts.append(len(records))
             for record in records:
@@ -161,8 +186,8 @@ def serialized(record: Dict[str, Any], columns: Dict[str, Any], is_real_example:
     """A record of a feature file.
 
     Args:
-        record: {"input_ids", "segment_ids": list of int [F] without padding, and a value (a number
-            or a list of numbers) for each of the columns}.
+        record: {"input_ids", "segment_ids": list of int [F] without padding, and a value (a number,
+            a list of numbers or an array) for each of the columns}.
         columns: {name: `task_type.Column`}.
         is_real_example: int, 0 for a record that only fills a batch.
 
@@ -175,7 +200,11 @@ def serialized(record: Dict[str, Any], columns: Dict[str, Any], is_real_example:
         "is_real_example": _ints([is_real_example]),
     }
     for name, column in columns.items():
-        entries = record[name] if isinstance(record[name], list) else [record[name]]
+        entries = record[name]
+        if isinstance(entries, np.ndarray):
+            entries = entries.ravel().tolist()
+        elif not isinstance(entries, list):
+            entries = [entries]
         features[name] = _floats(entries) if column.dtype == "float" else _ints(entries)
     return tf.train.Example(features=tf.train.Features(feature=features)).SerializeToString()
 

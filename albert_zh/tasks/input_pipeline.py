@@ -45,6 +45,7 @@ def train_input_fn(
         input function for an Estimator.
     """
     keeps_order = use_tpu or plain
+    columns = feature_files.columns_of(feature_file)
 
     def input_fn(params, input_context=None):
         records = tf.data.TFRecordDataset(feature_file.path)
@@ -60,13 +61,12 @@ def train_input_fn(
         batches = records.skip(starts[window] * batch_size).batch(batch_size, drop_remainder=True)
         if not keeps_order:
             sizes = np.diff(np.append(starts, num_steps))[window:]
-            task = feature_file.task
-            batches = _in_windows(batches, sizes, task, max_seq_length, batch_size, seed)
+            batches = _in_windows(batches, sizes, columns, max_seq_length, batch_size, seed)
         else:
-            batches = batches.map(_parser(feature_file.task, max_seq_length), num_parallel_calls=2)
+            batches = batches.map(_parser(columns, max_seq_length), num_parallel_calls=2)
         batches = batches.skip(first_step - starts[window])
         batches = _shared(batches, length_bucketing.share_of(params, input_context))
-        return _finished(batches, feature_file.task, max_seq_length, keeps_order, LENGTH_MULTIPLE)
+        return _finished(batches, columns, max_seq_length, keeps_order, LENGTH_MULTIPLE)
 
     return input_fn
 
@@ -93,21 +93,21 @@ def eval_input_fn(
     Returns:
         input function for an Estimator.
     """
+    columns = feature_files.columns_of(feature_file)
 
     def input_fn(params):
         records = tf.data.TFRecordDataset(feature_file.path)
         if not use_tpu:
-            return _rows_once(records, feature_file.task, max_seq_length, batch_size, plain)
+            return _rows_once(records, columns, max_seq_length, batch_size, plain)
         share = length_bucketing.share_of(params)
         size = params["batch_size"]  # of a core
-        columns = registry.type_of(feature_file.task).columns(feature_file.task)
         filler = feature_files.filler(columns, max_seq_length)
         num_missing = -feature_file.num_examples % (size * share.num_replicas)
         fillers = tf.data.Dataset.from_tensors(filler).repeat(num_missing)
         batches = records.concatenate(fillers).batch(size, drop_remainder=True)
-        batches = batches.map(_parser(feature_file.task, max_seq_length))
+        batches = batches.map(_parser(columns, max_seq_length))
         batches = length_bucketing.of_pipeline(batches, share)
-        return _finished(batches, feature_file.task, max_seq_length, is_static=True)
+        return _finished(batches, columns, max_seq_length, is_static=True)
 
     return input_fn
 
@@ -126,16 +126,16 @@ def stream_input_fn(
     Returns:
         input function for an Estimator.
     """
+    columns = registry.type_of(task).columns(task)
 
     def rows():
-        columns = registry.type_of(task).columns(task)
         for record in records:
             yield feature_files.serialized(record, columns)
 
     def input_fn(params):
         del params
         records = tf.data.Dataset.from_generator(rows, tf.string, tf.TensorShape([]))
-        return _rows_once(records, task, max_seq_length, batch_size, plain)
+        return _rows_once(records, columns, max_seq_length, batch_size, plain)
 
     return input_fn
 
@@ -160,11 +160,12 @@ def in_order(batches: Iterable[Dict[str, np.ndarray]]) -> Iterator[Dict[str, Any
             index += 1
 
 
-def _rows_once(records, task, max_seq_length, batch_size, plain):
+def _rows_once(records, columns, max_seq_length, batch_size, plain):
     """Batches of all records; sorted by length in windows unless they are to be plain."""
-    parse = _parser(task, max_seq_length)
+    parse = _parser(columns, max_seq_length)
     if plain:
-        return _finished(records.batch(batch_size).map(parse), task, max_seq_length, is_static=True)
+        batches = records.batch(batch_size).map(parse)
+        return _finished(batches, columns, max_seq_length, is_static=True)
     windows = records.enumerate().batch(length_bucketing.WINDOW)
 
     def by_length(rows, serialized):
@@ -173,10 +174,10 @@ def _rows_once(records, task, max_seq_length, batch_size, plain):
         return {name: tf.gather(feature, order) for name, feature in features.items()}
 
     rows = windows.map(by_length, num_parallel_calls=2).flat_map(tf.data.Dataset.from_tensor_slices)
-    return _finished(rows.batch(batch_size), task, max_seq_length, is_static=False)
+    return _finished(rows.batch(batch_size), columns, max_seq_length, is_static=False)
 
 
-def _in_windows(batches, sizes, task, max_seq_length, batch_size, seed):
+def _in_windows(batches, sizes, columns, max_seq_length, batch_size, seed):
     """Batches of records -> parsed batches, by length in windows of so many batches each.
 
     What comes after the last window is in windows of one batch.
@@ -184,7 +185,7 @@ def _in_windows(batches, sizes, task, max_seq_length, batch_size, seed):
     ends = tf.constant(np.cumsum(sizes), tf.int64)
     largest = max(sizes)
     sizes = tf.constant(np.append(sizes, 1), tf.int64)
-    parse = _parser(task, max_seq_length)
+    parse = _parser(columns, max_seq_length)
 
     def window_of(step, records):
         del records
@@ -229,9 +230,8 @@ def _shared(batches, share):
     return length_bucketing.of_pipeline(batches.flat_map(parts), share)
 
 
-def _parser(task, max_seq_length):
+def _parser(columns, max_seq_length):
     """The function that parses records [N] and pads them to the longest length."""
-    columns = registry.type_of(task).columns(task)
     stored = {
         "input_ids": tf.io.VarLenFeature(tf.int64),
         "segment_ids": tf.io.VarLenFeature(tf.int64),
@@ -253,7 +253,7 @@ def _parser(task, max_seq_length):
         for name, column in columns.items():
             dtype = tf.float32 if column.dtype == "float" else tf.int32
             features[name] = (
-                _padded(parsed[name], shape, dtype)  # [N, F]
+                _padded_tokens(parsed[name], shape, column.shape, dtype)  # [N, F, ...]
                 if column.is_per_token
                 else tf.cast(parsed[name], dtype)  # [N, ...]
             )
@@ -277,14 +277,20 @@ def _padded(sparse, shape, dtype=tf.int32):
     return rows
 
 
+def _padded_tokens(sparse, shape, shape_of_token, dtype):
+    """Values of each token, of which a record has those of a token one after another."""
+    size = int(np.prod(shape_of_token, dtype=np.int64))
+    rows = _padded(sparse, [shape[0], shape[1] * size], dtype)
+    return tf.reshape(rows, [-1, shape[1]] + list(shape_of_token)) if shape_of_token else rows
+
+
 def _lengths(features):
     return tf.reduce_sum(features["input_mask"], axis=1)
 
 
-def _finished(batches, task, max_seq_length, is_static, multiple=1):
+def _finished(batches, columns, max_seq_length, is_static, multiple=1):
     """Cuts batches to the longest row, up to a multiple of a length, unless they are static."""
     sequences = {"input_ids", "input_mask", "segment_ids"}
-    columns = registry.type_of(task).columns(task)
     sequences.update(name for name, column in columns.items() if column.is_per_token)
 
     def cut(batch):

@@ -12,7 +12,7 @@ from typing import Any, Callable, Dict, Iterable, Optional, Tuple
 import tensorflow.compat.v1 as tf
 
 from albert_zh.model import checkpoint_matching, modeling, optimization
-from albert_zh.tasks import registry
+from albert_zh.tasks import distillation, registry
 from albert_zh.tasks.outputs_graph import WORD_TABLE, outputs_builder
 from albert_zh.tasks.settings import Settings
 from albert_zh.training import length_bucketing
@@ -124,7 +124,8 @@ def training_loss(
     """The loss that is minimised, and the plain part of it that is shown.
 
     R-Drop: half of the paper's loss, so that it compares with that of one pass. FGM: the loss plus
-    that on a word table moved by epsilon along the gradient.
+    that on a word table moved by epsilon along the gradient. With teachers the loss is that of
+    `distillation.row_losses`, which both act upon.
 
     Args:
         build_outputs: function of a change of the word table (None, or a tensor [V, E]) -> outputs
@@ -139,7 +140,7 @@ def training_loss(
     kind = registry.get(settings.objective)
 
     def mean_loss(outputs):
-        return tf.reduce_mean(kind.losses(outputs, features, settings))
+        return tf.reduce_mean(distillation.row_losses(kind, outputs, features, settings))
 
     outputs = build_outputs(None)
     loss = shown = mean_loss(outputs)

@@ -13,11 +13,14 @@ COMMON_SETTINGS = (
     "weight_decay"
 ).split()
 
+DIVERGENCE, SQUARED = "kl", "mse"
+DISTILL_LOSSES = (DIVERGENCE, SQUARED)
+
 Settings = collections.namedtuple(
     "Settings",
     "objective pooling class_weights label_smoothing focal_gamma rdrop_alpha fgm_epsilon "
     "layer_decay freeze_encoder loss_scale optimizer multi_label_loss classifier_rate_factor "
-    "initial_bias head weight_decay",
+    "initial_bias head weight_decay distill_weight temperature distill_loss",
     defaults=(
         "single_label",
         "cls",
@@ -35,6 +38,9 @@ Settings = collections.namedtuple(
         None,
         {},
         WEIGHT_DECAY_RATE,
+        0.0,
+        1.0,
+        DIVERGENCE,
     ),
 )
 Settings.__doc__ = """How the head of a task is built, and how the model is trained.
@@ -59,6 +65,9 @@ Fields:
         zeros.
     head: {name: JSON value} of what only one kind of task has, see `TaskType.head_options`.
     weight_decay: share of the weights that a step takes off, times its learning rate.
+    distill_weight: share of the loss against teachers' targets; 0 without teachers.
+    temperature: by which their logits and the student's are divided.
+    distill_loss: one of `DISTILL_LOSSES`.
 """
 
 

@@ -35,7 +35,7 @@ Column.__doc__ = """A target in the records of a feature file.
 
 Fields:
     dtype: "int" or "float".
-    shape: of one example's value, () for a scalar; not used of columns with `is_per_token`.
+    shape: of one example's value, () for a scalar; with `is_per_token` of one token's.
     is_per_token: bool; one value for each token, padded with 0 like the tokens.
 """
 
@@ -117,6 +117,7 @@ class TaskType:
         rules: `LabelRules` of the label column, for data in tables.
         feature_modules: modules that features are made by, beside those of the classes that this
             one is derived from: a change of their code makes cached features stale.
+        distillation: `distillation.Distillation`, how it learns from teachers; None: it does not.
     """
 
     name = ""
@@ -147,6 +148,7 @@ class TaskType:
         rows,
         text_groups,
     )
+    distillation: Optional[Any] = None
 
     # Settings
 

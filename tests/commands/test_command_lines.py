@@ -41,9 +41,10 @@ DEFINED_ELSEWHERE = {
 # Flags of text that name neither files nor folders.
 NO_PATHS = set(
     "albert_config_file albert_hub_module_handle beam_options best_metric datasets devices "
-    "data_url encoding forced_chars format gcp_project host label_column label_separator layers "
-    "losses master option_datasets output_node_names precision query question search_weights seeds "
-    "seq_length sets starts task_name text text_b_column text_column tpu_name tpu_zone ways".split()
+    "data_url encoding experiments forced_chars format gcp_project host label_column "
+    "label_separator layers losses master option_datasets output_node_names precision query "
+    "question search_weights seeds seq_length sets starts task_name teacher_seeds teacher_weights "
+    "text text_b_column text_column tpu_name tpu_zone ways".split()
 )
 # Commands that write what a flag of theirs names, and what they read.
 WRITERS = {
@@ -52,25 +53,29 @@ WRITERS = {
     "convert_albert_tf_checkpoint_to_pytorch": "pytorch_dump_path",
     "create_pretraining_data": "output_file stats",
     "create_pretraining_data_google": "output_file stats",
+    "create_teacher_targets": "output_file teacher_cache",
     "export_model": "output",
     "extract_features": "output_file",
     "freeze_graph": "output_graph",
     "general_distill": "export_dir output_dir",
     "inspect_checkpoint": "output_dir",
-    "run_classifier": "cached_dir export_dir output_dir",
-    "run_classifier_clue": "cached_dir export_dir output_dir",
-    "run_classifier_multiclass": "cached_dir export_dir output_dir",
-    "run_classifier_ner": "cached_dir export_dir output_dir",
-    "run_classifier_sp_google": "cached_dir export_dir output_dir",
+    "run_classifier": "cached_dir export_dir output_dir teacher_cache",
+    "run_classifier_clue": "cached_dir export_dir output_dir teacher_cache",
+    "run_classifier_multiclass": "cached_dir export_dir output_dir teacher_cache",
+    "run_classifier_ner": "cached_dir export_dir output_dir teacher_cache",
+    "run_classifier_sp_google": "cached_dir export_dir output_dir teacher_cache",
     "run_pretraining": "output_dir export_dir",
     "run_pretraining_google": "output_dir export_dir",
     "run_pretraining_google_fast": "output_dir export_dir",
-    "run_reading_comprehension": "cached_dir export_dir output_dir",
-    "run_seq_labelling": "cached_dir export_dir output_dir",
-    "run_squad": "cached_dir export_dir output_dir",
+    "run_reading_comprehension": "cached_dir export_dir output_dir teacher_cache",
+    "run_seq_labelling": "cached_dir export_dir output_dir teacher_cache",
+    "run_squad": "cached_dir export_dir output_dir teacher_cache",
     "squad_evaluate": "out_file",
+    "scripts/compare_distilled": "output_dir",
     "scripts/split_corpus": "output_dir",
     "scripts/train_starter": "out",
+    "benchmarks/distillation": "output_dir",
+    "benchmarks/linear_teacher": "out",
     "benchmarks/multi_label": "output_dir",
     "benchmarks/results": "output_dir write",
     "data/entities_sample/make_entities": "output_dir",

@@ -10,9 +10,9 @@ import os
 import numpy as np
 import pytest
 
-from albert_zh.commands import convert_albert_pytorch_checkpoint_to_tf as to_tf
 from albert_zh.common import files, validation
 from albert_zh.common.errors import UserError
+from albert_zh.conversion import from_pytorch as to_tf
 from albert_zh.conversion import pytorch_files, pytorch_names, tokenizer_json
 from albert_zh.corpus import pipeline, work_folder
 from albert_zh.finetuning import summary
@@ -71,7 +71,8 @@ def test_the_key_and_the_value_at_any_depth_are_named():
 
 
 def read_stamp(path):
-    return feature_files._cached_features(path[: -len(".json")], {"num_examples": 1}, None)
+    made = feature_files.FeatureFile(path[: -len(".json")], 0, 0, None)
+    return feature_files._cached_features(made, {"num_examples": 1})
 
 
 def read_metrics(path):

@@ -18,10 +18,10 @@ import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
 
-from albert_zh.commands import convert_albert_pytorch_checkpoint_to_tf as to_tf
 from albert_zh.commands import convert_albert_tf_checkpoint_to_pytorch as to_pytorch
 from albert_zh.common import files
 from albert_zh.common.errors import UserError
+from albert_zh.conversion import from_pytorch as to_tf
 from albert_zh.conversion import pytorch_files, pytorch_names
 from albert_zh.inference import predictor
 from albert_zh.model import checkpoint_files, checkpoint_matching, model_folder, modeling

@@ -416,7 +416,7 @@ class Project:
         package = self.root / "albert_zh"
         shutil.copytree(os.path.join(ROOT, "albert_zh", "common"), str(package / "common"))
         shutil.copy(os.path.join(ROOT, "albert_zh", "__init__.py"), str(package))
-        for name in ("lcqmc", "clue", "multiclass"):
+        for name in ("lcqmc", "clue", "multiclass", "distill"):
             script = "run_classifier_%s.sh" % name
             os.symlink("scripts/" + script, str(self.root / script))
         for name in ("", "_clue", "_multiclass"):
@@ -786,6 +786,25 @@ def test_multiclass_recipe_and_settings(project):
         "multiclass", "--multi_label=true", ALBERT_OFFLINE="1", LEARNING_RATE="3e-5", EPOCHS="2"
     )
     assert recipe_of(runs[0]) == ("128", "32", "3e-5", "2") and runs[0]["multi_label"] == "true"
+
+
+def test_distillation_trains_teachers_and_a_student_of_them(project):
+    (project.root / "scripts" / "compare_distilled.py").write_text(SHOWS_ARGUMENTS)
+    (project.root / "albert_starter_zh" / "albert_model.ckpt.index").write_text("x")
+    status, runs, lines = project.run_all("distill", "--fgm_epsilon=0.5", EPOCHS="2", SEED="3")
+    assert status == 0 and len(lines) == 5
+    names = ["teacher_11", "teacher_12", "teacher_13", "plain", "student"]
+    assert [run["output_dir"] for run in runs[:-1]] == ["distill_output/" + n for n in names]
+    assert [run["seed"] for run in runs[:-1]] == ["11", "12", "13", "3", "3"]
+    for run in runs[:-1]:
+        assert run["data_dir"] == "data/pairs_sample" and run["fgm_epsilon"] == "0.5"
+        assert run["init_checkpoint"] == "albert_starter_zh" and run["num_train_epochs"] == "2"
+    teachers = ["distill_output/%s/best" % name for name in names[:3]]
+    assert [run.get("teachers") for run in runs[:-1]] == [None] * 4 + [",".join(teachers)]
+    assert runs[-1] == {"output_dir": "distill_output"}
+    status, runs, _ = project.run_all("distill", TEACHERS="a,b.tsv", UNLABELLED="x/*")
+    assert [run.get("teachers") for run in runs] == [None, "a,b.tsv", None]
+    assert [run.get("unlabelled_file") for run in runs] == [None, "x/*", None]
 
 
 @pytest.mark.parametrize("name", ["clue", "multiclass", "lcqmc"])

@@ -11,8 +11,8 @@ from albert_zh.common.messages import say
 from albert_zh.model import classifier_output, modeling
 from albert_zh.tasks import data_checks, datasets, label_rules, reader, registry, task_type
 from albert_zh.tasks import metrics as task_metrics
+from albert_zh.tasks.classification import distillation, losses
 from albert_zh.tasks.classification import flags as classification_flags
-from albert_zh.tasks.classification import losses
 from albert_zh.tasks.classification.result_files import ClassificationFiles
 from albert_zh.tasks.classification.scorer import ClassificationScorer
 from albert_zh.tasks.settings import COMMON_SETTINGS
@@ -32,6 +32,7 @@ class SingleLabel(task_type.TaskType):
     export_outputs = ("probabilities", "logits")
     decoded_outputs = ("probabilities",)
     flags = classification_flags.ClassificationFlags()
+    distillation = distillation.ClassDistillation()
 
     # Settings
 
@@ -160,6 +161,7 @@ class MultiLabel(SingleLabel):
     usual_metrics = ("micro_f1", "macro_f1", "accuracy")
     tuned_notes = ("thresholds",)
     rules = label_rules.MultiLabelRules()
+    distillation = distillation.LabelDistillation()
 
     def settings_of_data(
         self, settings: task_type.Settings, task: Any, train: Any, options: Any
@@ -179,6 +181,7 @@ class Regression(SingleLabel):
     metrics = task_metrics.directions("regression")
     usual_metrics = ("pearson", "spearman")
     rules = label_rules.ValueRules()
+    distillation = distillation.ValueDistillation()
     scales_loss = False  # gradients grow with the values
 
 

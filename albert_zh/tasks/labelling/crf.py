@@ -10,6 +10,7 @@ and log norm 0. B rows, T steps, K tags.
 
 from typing import Tuple
 
+import numpy as np
 import tensorflow.compat.v1 as tf
 
 
@@ -120,3 +121,54 @@ def _last_of_scan(step, unaries, lengths):
     """The state [B, K] after the last step; the first step's unaries are the first state."""
     steps, inside = _time_major(unaries, lengths)
     return tf.scan(step, (steps[1:], inside[1:]), initializer=steps[0])[-1]
+
+
+def soft_divergence(
+    unaries: tf.Tensor, target_logs: tf.Tensor, lengths: tf.Tensor, transitions: tf.Tensor
+) -> tf.Tensor:
+    """KL divergence of a field from a chain of independent tags; of sure tags minus the likelihood.
+
+    The chain's tags have the teacher's marginals. As it has no dependencies, the expected score of
+    its paths is a sum over positions and neighbours.
+
+    Args:
+        unaries: float tensor [B, T, K].
+        target_logs: float tensor [B, T, K], logarithms of the tags' probabilities.
+        lengths: int tensor [B].
+        transitions: float tensor [K, K], row: tag before.
+
+    Returns:
+        float tensor [B], summed over the steps.
+    """
+    mask = _mask(unaries, lengths)[:, :, None]  # [B, T, 1]
+    targets = tf.exp(target_logs) * mask
+    before = tf.tensordot(targets[:, :-1], transitions, axes=1)  # [B, T - 1, K]
+    score = tf.reduce_sum(targets * unaries, axis=[1, 2])
+    score += tf.reduce_sum(before * targets[:, 1:], axis=[1, 2])
+    negative_entropy = tf.reduce_sum(targets * target_logs, axis=[1, 2])
+    return crf_log_norm(unaries, lengths, transitions) - score + negative_entropy
+
+
+def log_marginals(unaries: np.ndarray, transitions: np.ndarray) -> np.ndarray:
+    """Logarithms of the probabilities of each step's tags, by the forward-backward algorithm.
+
+    Args:
+        unaries: float [T, K] of one row.
+        transitions: float [K, K].
+
+    Returns:
+        float64 [T, K].
+    """
+    unaries, moves = np.asarray(unaries, np.float64), np.asarray(transitions, np.float64)
+    forward, backward = unaries.copy(), np.zeros_like(unaries)
+    for step in range(1, len(unaries)):
+        forward[step] += _log_sum(forward[step - 1][:, None] + moves, axis=0)
+    for step in range(len(unaries) - 2, -1, -1):
+        backward[step] = _log_sum(moves + (unaries[step + 1] + backward[step + 1]), axis=1)
+    joint = forward + backward
+    return joint - _log_sum(joint, axis=1)[:, None]
+
+
+def _log_sum(scores, axis):
+    top = scores.max(axis=axis, keepdims=True)
+    return np.squeeze(top, axis) + np.log(np.exp(scores - top).sum(axis=axis))

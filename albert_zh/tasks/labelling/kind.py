@@ -12,6 +12,7 @@ from albert_zh.tasks import reader as table_reader
 from albert_zh.tasks.labelling import (
     alignment,
     column_files,
+    distillation,
     features,
     global_pointer,
     heads,
@@ -71,6 +72,7 @@ class SequenceLabelling(task_type.TaskType):
     token_outputs: Tuple[str, ...] = ("logits",)
     flags = labelling_flags.LabellingFlags()
     rules = LabelledTexts()
+    distillation: Any = distillation.TagDistillation()
     feature_modules = (
         alignment,
         column_files,
@@ -259,6 +261,7 @@ class SpanLabelling(SequenceLabelling):
     """A score for each pair of a first and a last word piece: entities may be nested."""
 
     name = "span_labelling"
+    distillation = None  # the best spans alone leave the graph, no distribution over all
     export_outputs = decoded_outputs = ("span_scores", "span_types", "span_starts", "span_ends")
     token_outputs = decoded_outputs  # sorted: more spans than tokens are never shown
 

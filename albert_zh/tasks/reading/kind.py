@@ -8,6 +8,7 @@ from albert_zh.common.errors import UserError
 from albert_zh.model import span_head
 from albert_zh.tasks import registry, task_type
 from albert_zh.tasks.reading import (
+    distillation,
     examples,
     original_windows,
     question_files,
@@ -35,6 +36,7 @@ class ReadingComprehension(task_type.TaskType):
     length_flag = "max_query_length"
     flags = reading_flags.ReadingFlags()
     rules = examples.AnswerRules()
+    distillation = distillation.SpanDistillation()
     feature_modules = (
         records, windows, original_windows, questions, question_files, examples, offsets,
     )  # fmt: skip

@@ -35,6 +35,14 @@ def records(
     return [_record(window) for window in windows], was_cut
 
 
+def windows_of(
+    question: Question, tokenizer: Any, max_seq_length: int, head: Dict[str, Any]
+) -> List[Window]:
+    """The windows of a question, without its answer; none of an empty context."""
+    maker = _maker(tokenizer, max_seq_length, *_lengths(head))
+    return maker.windows(question.text, question.context)
+
+
 def _record(window: Window) -> Record:
     return {
         "input_ids": window.input_ids,

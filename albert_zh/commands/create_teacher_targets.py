@@ -1,0 +1,107 @@
+"""Writes what teachers predict for texts, averaged, as targets for any program that trains.
+
+    python create_teacher_targets.py --teachers=seed_1/best,seed_2/best \
+        --input_file='texts/*.txt' --output_file=targets.tsv
+
+The first teacher is a model; its labels are the targets' and further teachers have the same ones.
+Classes, labels and values become a table text_a, text_b, P(LABEL) ..., which --teachers of the
+training commands reads again; other kinds of tasks JSON lines with the arrays of each row of word
+pieces, as the first teacher cuts them. What is computed is kept, so that a command that was killed
+goes on. See docs/distillation.md.
+"""
+
+import json
+import os
+
+from absl import flags
+import numpy as np
+
+from albert_zh.common import files, path_rules
+from albert_zh.common.errors import UserError, run_command
+from albert_zh.common.messages import say
+from albert_zh.common.progress import progress_bar
+from albert_zh.distillation import soft_targets, teacher_weights, teachers, unlabelled
+from albert_zh.inference.predictor import Predictor
+from albert_zh.tasks import settings as task_settings
+from albert_zh.tasks.result_files import one_line
+
+__all__ = ["define_flags", "main", "run"]
+
+FLAGS = flags.FLAGS
+
+
+def define_flags():
+    """Defines the command's flags."""
+    flags.DEFINE_list("teachers", None, "Teachers, as of run_classifier.py; the first is a model.")
+    flags.DEFINE_list("teacher_weights", None, "Their shares in the average; equal if left out.")
+    flags.DEFINE_list("input_file", None, "Files (or patterns) of texts, as a test file has them.")
+    flags.DEFINE_string("output_file", None, "The file to write.")
+    flags.DEFINE_string("encoding", "utf-8", "Encoding of the input.")
+    flags.DEFINE_string(
+        "teacher_cache", None, "Folder of the teachers' outputs; by default beside the output file."
+    )
+
+
+def run():
+    """Writes the targets."""
+    for name in ("teachers", "input_file", "output_file"):
+        if not FLAGS[name].value:
+            raise UserError("--%s is missing" % name)
+    weights = teacher_weights.checked_weights(FLAGS.teacher_weights, len(FLAGS.teachers))
+    if weights is None:
+        raise UserError("--teacher_weights=auto needs labelled rows: give numbers")
+    folder = FLAGS.teacher_cache or os.path.join(
+        os.path.dirname(FLAGS.output_file), "teacher_targets"
+    )
+    path_rules.output_file(FLAGS.output_file)
+    student = _student()
+    read = unlabelled.read_unlabelled(
+        FLAGS.input_file, student.kind, student.use.task, FLAGS.encoding, (), ()
+    )
+    for line in read.lines:
+        say(line)
+    opened = [teachers.open_teacher(path, student, folder) for path in FLAGS.teachers]
+    for teacher in opened:
+        teacher.prepare(read.examples)
+    lines = _lines(student, opened, weights, read.examples)
+    with files.atomic_write(FLAGS.output_file) as stream:
+        stream.writelines(line + "\n" for line in lines)
+    say("%d targets of %d teachers: %s", len(read.examples), len(opened), FLAGS.output_file)
+
+
+def _student():
+    """The first teacher as the student whose targets are made."""
+    with Predictor(FLAGS.teachers[0]) as model:
+        if model.kind.distillation is None:
+            raise UserError(
+                "--teachers=%s: a model of the kind %s has no targets"
+                % (FLAGS.teachers[0], model.kind.name)
+            )
+        settings = task_settings.of_notes(model.notes)
+        return teachers.Student(model.kind, model.use, settings, False)
+
+
+def _lines(student, opened, weights, examples):
+    """Yields the lines of the file."""
+    task, distillation = student.use.task, student.kind.distillation
+    if distillation.takes_tables:
+        names = ["P(%s)" % label for label in task.labels]
+        has_classes = student.kind.rules.has_classes
+        yield "\t".join(["text_a", "text_b"] + (names if has_classes else ["prediction"]))
+    for example in progress_bar("targets", len(examples), "row", iterable=examples, leave=False):
+        rows = soft_targets.averaged_rows(student, opened, weights, example, student.settings)
+        if not distillation.takes_tables:
+            content = {"text_a": example.text_a, "text_b": example.text_b}
+            content["rows"] = [{n: np.round(a, 6).tolist() for n, a in row.items()} for row in rows]
+            yield json.dumps(content, ensure_ascii=False)
+            continue
+        logits = distillation.outputs_of(rows[0], {}, task)["logits"]
+        numbers = student.kind.rules.probabilities(np.array([logits], np.float64))[0]
+        cells = [one_line(example.text_a), one_line(example.text_b or "")]
+        yield "\t".join(cells + ["%.8g" % number for number in numbers])
+
+
+def main():
+    """Runs the command line."""
+    define_flags()
+    run_command(run, description=__doc__)

@@ -1,0 +1,253 @@
+"""PyTorch weights -> a model folder for TensorFlow; no PyTorch is needed.
+
+notes = convert(pytorch_files.find_weights("bert_folder"), "prev_trained_model/my_model")
+"""
+
+import os
+
+import numpy as np
+
+from albert_zh.common import files, storage, validation
+from albert_zh.common.errors import UserError
+from albert_zh.conversion import pytorch_files, pytorch_names, tokenizer_json
+from albert_zh.model import (
+    checkpoint_files,
+    checkpoint_matching,
+    inference_graph,
+    label_map,
+    model_folder,
+)
+from albert_zh.text import tokenization
+
+POOLER = "bert/pooler/dense/"
+POOLER_SEED = 0  # of the start values where a file has no pooler
+TOKENIZER_CONFIG = "tokenizer_config.json"
+TOKENIZER_SETTINGS = validation.record({"do_lower_case": validation.or_none(validation.BOOLEAN)})
+CONFIG_NAMES = {"bert": "bert_config.json"}
+
+
+def convert(weights, folder, config_file=None, vocab_file=None):
+    """Writes the TensorFlow model folder of PyTorch weights.
+
+    Args:
+        weights: file of the weights, as of `pytorch_files.find_weights`.
+        folder: folder to make or to add to.
+        config_file: config JSON; None: the one beside the weights.
+        vocab_file: vocabulary; None: the one beside the weights, if there is one.
+
+    Returns:
+        list of lines for the user.
+
+    Raises:
+        UserError: if the weights are damaged, unknown or do not fit the config.
+    """
+    source = os.path.dirname(weights) or "."
+    config_file = config_file or model_folder.config_in_folder(source)
+    settings = validation.read_json(config_file, pytorch_names.CONFIG)
+    config, weights_by_name, notes = read_model(weights, config_file, settings)
+    trained = _fine_tuning(source)
+    labels = {}
+    if "output_bias" in weights_by_name:
+        num_outputs = len(weights_by_name["output_bias"])
+        labels = _label_map(settings, num_outputs, config_file)
+        objective = _objective(settings, num_outputs)
+        if objective != "single_label":
+            trained.setdefault("objective", objective)
+        inference_graph.check_notes(trained, num_outputs, config_file)
+    with model_folder.filled_folder(folder) as partial:
+        notes += _write_vocabulary(partial, source, vocab_file, config)
+        if labels:
+            files.write_json(os.path.join(partial, label_map.LABEL_MAP), labels)
+        if trained.get("do_lower_case") is False:
+            notes.append("note: letters keep their case, as %s says" % source)
+        if trained:
+            files.write_json(os.path.join(partial, inference_graph.FINE_TUNING_FILE), trained)
+        config_name = CONFIG_NAMES.get(config.layout, "albert_config.json")
+        with files.atomic_write(os.path.join(partial, config_name)) as stream:
+            stream.write(config.to_json_string())
+        model_folder.write_model_checkpoint(partial, weights_by_name)
+        check_model_folder(partial, folder)
+    count = sum(array.size for array in weights_by_name.values())
+    what = "%s layout, %d parameters" % (config.layout, count)
+    return notes + ["%s -> %s (%s)" % (weights, folder, what)]
+
+
+def check_model_folder(path, name):
+    """Reads a model folder as the commands here do, weights, labels and vocabulary.
+
+    Args:
+        path: where it is.
+        name: what to call it in errors.
+
+    Raises:
+        UserError: if one of its files is refused.
+    """
+    try:
+        checkpoint_matching.check_fits(model_folder.config_in_folder(path), path)
+        checkpoint_files.check_readable(checkpoint_files.find_checkpoint(path))
+        label_map.notes_of_model([path])
+        vocabulary = os.path.join(path, tokenization.VOCABULARY_FILE)
+        if storage.exists(vocabulary):
+            tokenization.FullTokenizer(vocabulary)
+    except UserError as error:
+        raise UserError(str(error).replace(path, name)) from error
+
+
+def _label_map(settings, num_outputs, config_file):
+    """{label: number} of a classifier's config; {} where its labels have no names."""
+    labels = settings.get("label2id") or {}
+    if not labels or "LABEL_0" in labels:
+        return {}
+    name = "%s: label2id" % config_file
+    label_map.check_num_labels(name, label_map.labels_of_numbers(labels, name), num_outputs)
+    return labels
+
+
+def _objective(settings, num_outputs):
+    """What transformers would take a classifier's outputs for; one output is a number to it."""
+    kind = settings.get("problem_type")
+    for objective, name in pytorch_names.PROBLEM_TYPES.items():
+        if kind == name:
+            return objective
+    return "regression" if num_outputs == 1 else "single_label"
+
+
+def _fine_tuning(folder):
+    """What a folder of PyTorch weights says about preparing texts: {name: value}.
+
+    What fine-tuning wrote, if the weights were converted from here, else the tokenizer's case.
+    """
+    trained = dict(inference_graph.notes_of_folder(folder))
+    if trained:
+        return trained
+    do_lower_case = None
+    path = os.path.join(folder, TOKENIZER_CONFIG)
+    if storage.exists(path):
+        do_lower_case = validation.read_json(path, TOKENIZER_SETTINGS).get("do_lower_case")
+    path = os.path.join(folder, tokenizer_json.FILE)
+    if do_lower_case is None and storage.exists(path):
+        do_lower_case = tokenizer_json.read(path).do_lower_case
+    return {"do_lower_case": False} if do_lower_case is False else {}
+
+
+def read_model(weights, config_file, settings):
+    """The model of PyTorch weights in TensorFlow's terms.
+
+    Args:
+        weights: file of the weights.
+        config_file: where the settings come from, for errors.
+        settings: content of the config JSON.
+
+    Returns:
+        (`AlbertConfig`, {name: float32 array}, list of notes).
+
+    Raises:
+        UserError: if the weights do not fit the config.
+    """
+    layout, tensors = pytorch_names.canonical(pytorch_files.read_tensors(weights))
+    if layout is None:
+        raise UserError(
+            "%s is no ALBERT or BERT: its tensors begin with %s"
+            % (weights, ", ".join(list(tensors)[:3]))
+        )
+    tensors, notes = pytorch_names.retied(tensors)
+    weights_by_name, unknown = pytorch_names.to_tf(layout, tensors)
+    try:
+        config, inequalities = pytorch_names.tf_config(layout, settings)
+    except UserError as error:
+        raise UserError("%s: %s" % (config_file, error)) from error
+    weights_by_name = checkpoint_files.as_float32(
+        weights, pytorch_names.without_identity_mapping(weights_by_name)
+    )
+    notes += inequalities + _without_other_heads(settings, weights_by_name)
+    notes += _add_missing_pooler(config, weights_by_name)
+    _check(weights, config_file, config, weights_by_name, unknown)
+    if unknown:
+        notes.append("left out, as our models have no such part: " + ", ".join(unknown))
+    return config, weights_by_name, notes
+
+
+def _without_other_heads(settings, weights_by_name):
+    """Drops a head that has a classifier's names, but labels tokens; returns a note of it."""
+    kinds = settings.get("architectures") or []
+    kinds = [kinds] if isinstance(kinds, str) else kinds
+    if (
+        "output_bias" not in weights_by_name
+        or not kinds
+        or "ForSequenceClassification" in "".join(kinds)
+    ):
+        return []
+    del weights_by_name["output_weights"], weights_by_name["output_bias"]
+    return ["left out the head, as %s is no classifier of texts" % ", ".join(kinds)]
+
+
+def _add_missing_pooler(config, weights_by_name):
+    """Models of masked words alone are saved without a pooler; returns a note of it."""
+    if any(name.startswith(POOLER) for name in weights_by_name):
+        return []
+    size = config.hidden_size
+    noise = np.random.RandomState(POOLER_SEED).standard_normal([size, size])
+    weights_by_name[POOLER + "kernel"] = (config.initializer_range * noise).astype(np.float32)
+    weights_by_name[POOLER + "bias"] = np.zeros(size, np.float32)
+    return ["the pooler is not in the file (a model of masked words): it starts from random values"]
+
+
+def _check(weights, config_file, config, weights_by_name, unknown):
+    """Raises `UserError` where the values are not those of the config's encoder and known heads."""
+    shapes = {name: list(array.shape) for name, array in weights_by_name.items()}
+    shapes_by_head = checkpoint_matching.expected_shapes_by_part(
+        config, checkpoint_matching.num_labels(shapes)
+    )
+    encoder = shapes_by_head["encoder"]
+    problems = ["%s is missing" % name for name in encoder if name not in weights_by_name]
+    for shapes in shapes_by_head.values():
+        if shapes is not encoder and 0 < len(set(shapes) & set(weights_by_name)) < len(shapes):
+            problems += ["%s is missing" % name for name in shapes if name not in weights_by_name]
+    expected = {
+        name: shape for of_head in shapes_by_head.values() for name, shape in of_head.items()
+    }
+    for name, array in sorted(weights_by_name.items()):
+        if name not in expected:
+            problems.append("%s is not in the config's model" % name)
+        elif list(array.shape) != expected[name]:
+            problems.append("%s is %s, not %s" % (name, list(array.shape), expected[name]))
+    base = pytorch_names.MODEL_CLASSES[config.layout].base + "."
+    problems += ["%s is unknown" % name for name in unknown if name.startswith(base)]
+    if problems:
+        raise UserError(
+            "%s does not fit %s: %s%s: use the config that came with the weights"
+            % (weights, config_file, "; ".join(problems[:3]), "; ..." if problems[3:] else "")
+        )
+
+
+def _write_vocabulary(folder, source, vocab_file, config):
+    """Writes the vocabulary that is named, or the one of the folder `source`; returns notes."""
+    beside = tokenization.vocabulary_in_folder(source)
+    vocab_file = vocab_file or (beside if storage.exists(beside) else None)
+    if vocab_file:
+        name = tokenization.name_in_folder(vocab_file)
+        files.copy_file(vocab_file, os.path.join(folder, name))
+        return _vocabulary_notes(vocab_file, config)
+    path = os.path.join(source, tokenizer_json.FILE)
+    missing = "no vocab.txt in %s: the model folder has none (--vocab_file)" % source
+    if not storage.exists(path):
+        return [missing]
+    tokenizer = tokenizer_json.read(path)
+    if tokenizer.entries is None:
+        return [missing] + tokenizer.notes
+    written = os.path.join(folder, tokenization.VOCABULARY_FILE)
+    with files.atomic_write(written) as stream:
+        stream.writelines(token + "\n" for token in tokenizer.entries)
+    return tokenizer.notes + _vocabulary_notes(written, config, path)
+
+
+def _vocabulary_notes(vocab_file, config, name=None):
+    if tokenization.is_sentencepiece(vocab_file):
+        return []
+    size = tokenization.num_entries(vocab_file)
+    if size == config.vocab_size:
+        return []
+    return [
+        "%s has %d entries, the config's vocab_size is %d: the commands here ask for equal ones"
+        % (name or vocab_file, size, config.vocab_size)
+    ]

@@ -1,0 +1,118 @@
+"""The targets of a student's rows: those of its teachers, averaged, as columns of its records.
+
+soft = SoftTargets(student, teachers, weights)
+soft.add_to(example, records)  # as `feature_files.feature_file` calls it
+"""
+
+from typing import Any, Dict, List, Optional, Sequence, Tuple
+
+import numpy as np
+
+from albert_zh.distillation import teacher_weights
+from albert_zh.tasks import distillation as distilling
+from albert_zh.tasks import task_type
+
+_FEATURE_MODULES_VERSION = 1  # of how targets become columns
+_LABELLED = task_type.Column("float")
+
+
+class SoftTargets:
+    """What is added to the records of training rows.
+
+    Attributes:
+        columns: {name: `task_type.Column`}.
+        fingerprint: {name: JSON value} of what they depend on beside the rows.
+        weights: of the teachers, adding up to 1.
+    """
+
+    def __init__(self, student: Any, teachers: Sequence[Any], weights: Sequence[float]) -> None:
+        """Initializes the targets.
+
+        Args:
+            student: `teachers.Student`.
+            teachers: that have been prepared with the rows.
+            weights: of the teachers.
+        """
+        self._student, self._teachers, self.weights = student, teachers, list(weights)
+        self._distillation = student.kind.distillation
+        self.columns = dict(self._distillation.columns(student.use.task))
+        self.columns[distilling.LABELLED] = _LABELLED
+        settings = student.settings
+        self.fingerprint = {
+            "version": _FEATURE_MODULES_VERSION,
+            "teachers": [teacher.about for teacher in teachers],
+            "weights": self.weights,
+            "temperature": settings.temperature,
+            "loss": settings.distill_loss,
+        }
+
+    def add_to(self, example: Any, records: List[Dict[str, Any]]) -> None:
+        """Adds the columns to the records of an example."""
+        rows = averaged_rows(
+            self._student, self._teachers, self.weights, example, self._student.settings
+        )
+        for record, columns in zip(records, rows):
+            record.update((name, np.asarray(c, np.float32)) for name, c in columns.items())
+            record[distilling.LABELLED] = float(example.label is not None)
+
+
+def averaged_rows(
+    student: Any, teachers: Sequence[Any], weights: Sequence[float], example: Any, settings: Any
+) -> List[Dict[str, np.ndarray]]:
+    """The averaged columns of each of an example's rows; arguments as of `SoftTargets`."""
+    distillation = student.kind.distillation
+    of_teachers = [
+        distillation.of_records(student.use, example, teacher.target(example))
+        for teacher in teachers
+    ]
+    return [distillation.average(rows, weights, settings) for rows in zip(*of_teachers)]
+
+
+class DevScores:
+    """How good teachers are on dev, alone and averaged."""
+
+    def __init__(self, student: Any, options: Any, examples: Sequence[Any]) -> None:
+        """Makes the records of the dev rows.
+
+        Args:
+            student: `teachers.Student`.
+            options: the flags.
+            examples: dev rows with labels.
+        """
+        self._student, self._options = student, options
+        self._plain = distilling.plain_settings(student.settings)
+        kind, use = student.kind, student.use
+        self._examples = [example for example in examples if example.label is not None]
+        self._records = [
+            kind.features(use.task, example, use.tokenizer, use.max_seq_length)[0]
+            for example in self._examples
+        ]
+
+    def of(self, teachers: Sequence[Any], weights: Sequence[float]) -> Tuple[float, Optional[Any]]:
+        """(score, what `Scorer.constant` says) of teachers' average, by the kind's usual metric."""
+        kind, use = self._student.kind, self._student.use
+        scorer = kind.scorer(use, self._plain, self._options)
+        for example, records in zip(self._examples, self._records):
+            rows = averaged_rows(self._student, teachers, weights, example, self._plain)
+            outputs = [
+                kind.distillation.outputs_of(columns, record, use.task)
+                for columns, record in zip(rows, records)
+            ]
+            scorer.add(example, outputs)
+        scorer.tuned()
+        metric = kind.usual_metrics[0]
+        return scorer.values([metric])[metric], scorer.constant(metric)
+
+    def fitted_weights(self, teachers: Sequence[Any]) -> List[float]:
+        """Weights by which the average makes the gold labels most probable."""
+        likelihoods = []
+        for teacher in teachers:
+            of_teacher = []
+            for example, records in zip(self._examples, self._records):
+                rows = averaged_rows(self._student, [teacher], [1.0], example, self._plain)
+                of_teacher += [
+                    np.ravel(self._student.kind.distillation.likelihoods(columns, record))
+                    for columns, record in zip(rows, records)
+                ]
+            likelihoods.append(np.concatenate(of_teacher))
+        return teacher_weights.fitted_weights(np.stack(likelihoods, axis=1))

@@ -1,0 +1,101 @@
+"""Targets of texts on disk: what a teacher computed once is read by every later run.
+
+    cache = TargetCache("out/teacher_targets", {"teacher": digest, ...})
+    cache.add([(text_a, text_b), ...], [float32 array, ...])
+    cache.get(text_a, text_b)
+
+A folder has chunks of rows, each a file of keys and one of values, which appear whole: the file of
+keys comes last and makes the chunk valid. Chunks are named by their keys, so that two runs may fill
+one folder.
+"""
+
+import hashlib
+import json
+import os
+from typing import Any, Dict, List, Optional, Sequence, Tuple
+
+import numpy as np
+
+from albert_zh.common import files
+
+_KEY_BYTES = 16
+_KEYS, _VALUES = ".keys.npy", ".values.npy"
+_MANIFEST = "manifest.json"
+_ROW = np.dtype([("key", "S%d" % (2 * _KEY_BYTES)), ("length", "<i8")])
+
+Texts = Tuple[str, Optional[str]]
+
+
+def key_of(text_a: str, text_b: Optional[str]) -> bytes:
+    """What a text or pair is known by: hexadecimal digits of a digest of it."""
+    text = text_a if text_b is None else "%s\0%s" % (text_a, text_b)
+    digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+    return digest[: 2 * _KEY_BYTES].encode()
+
+
+def digest_of(about: Dict[str, Any]) -> str:
+    """A short digest of JSON values."""
+    return hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()[:16]
+
+
+class TargetCache:
+    """The targets of one teacher.
+
+    Attributes:
+        folder: where they are.
+    """
+
+    def __init__(self, folder: str, about: Dict[str, Any]) -> None:
+        """Reads what is there.
+
+        Args:
+            folder: of all teachers' targets.
+            about: {name: JSON value} of all that the targets depend on beside the texts.
+        """
+        self.folder = os.path.join(folder, digest_of(about))
+        self._about = about
+        self._targets: Dict[bytes, Tuple[np.ndarray, int, int]] = {}
+        names = os.listdir(self.folder) if os.path.isdir(self.folder) else []
+        for name in sorted(names):
+            if name.endswith(_KEYS):
+                self._take_chunk(os.path.join(self.folder, name[: -len(_KEYS)]))
+
+    def _take_chunk(self, path):
+        rows = np.load(path + _KEYS)
+        values = np.load(path + _VALUES, mmap_mode="r")
+        ends = np.cumsum(rows["length"]).tolist()
+        starts = [0] + ends[:-1]
+        for key, start, end in zip(rows["key"].tolist(), starts, ends):
+            self._targets[key] = (values, start, end)
+
+    def __contains__(self, texts: Texts) -> bool:
+        return key_of(*texts) in self._targets
+
+    def get(self, text_a: str, text_b: Optional[str]) -> np.ndarray:
+        """The target of a text or pair that the cache contains, float32."""
+        values, start, end = self._targets[key_of(text_a, text_b)]
+        return np.asarray(values[start:end])
+
+    def add(self, texts: Sequence[Texts], targets: Sequence[np.ndarray]) -> None:
+        """Writes a chunk.
+
+        Args:
+            texts: (text_a, text_b) of rows that are not in the cache.
+            targets: for each a float32 array of one dimension.
+        """
+        files.write_json(os.path.join(self.folder, _MANIFEST), self._about)
+        keys = [key_of(*row) for row in texts]
+        rows = np.array([(key, len(t)) for key, t in zip(keys, targets)], _ROW)
+        path = os.path.join(self.folder, hashlib.sha256(b"".join(keys)).hexdigest()[:16])
+        _write_array(path + _VALUES, np.concatenate(targets).astype(np.float32))
+        _write_array(path + _KEYS, rows)
+        self._take_chunk(path)
+
+    def missing(self, texts: Sequence[Texts]) -> List[Texts]:
+        """Those texts, each once, that the cache does not contain."""
+        return [row for row in dict.fromkeys(texts) if row not in self]
+
+
+def _write_array(path, array):
+    with files.atomic_write(path, "wb") as stream:
+        np.save(stream, array)

@@ -1,0 +1,272 @@
+"""Files of what any program computed, as teachers: rows are matched by their texts.
+
+Forms, each with one row for a text or pair:
+    predictions.tsv   columns text_a, text_b, P(LABEL) of each label; of a regression prediction
+    logits (UER-py)   columns text_a, text_b, logits: numbers with blanks between, in the order of
+                      the labels
+    JSON lines        keys text_a (or text), text_b and one of probabilities, logits (objects
+                      {label: number}, or lists in the order of the labels), label, labels, value
+    test_results.tsv  numbers alone, in the order of the training and the unlabelled rows
+"""
+
+import re
+from typing import Any, Dict, List, Optional, Sequence, Tuple
+
+import numpy as np
+
+from albert_zh.common import files
+from albert_zh.common.errors import UserError
+from albert_zh.common.messages import say
+from albert_zh.tasks.distillation import LEAST_PROBABILITY
+from albert_zh.tasks.result_files import one_line
+from albert_zh.tasks.rows import BLANK, Table
+
+_TEXT_KEYS = (("text_a", "text", "sentence", "sentence1"), ("text_b", "sentence2"))
+_PROBABILITY = re.compile(r"P\((.*)\)$")
+_LARGEST_ERROR_OF_SUM = 0.01
+_LARGEST_DISAGREEMENT = 1e-4
+_FEWEST_DIGITS = 4
+_VALUES_SHOWN = ("probabilities", "logits", "label", "labels", "value")
+
+Texts = Tuple[str, str]
+
+
+class TeacherFile:
+    """A file of logits or probabilities.
+
+    Attributes:
+        name: its path.
+        about: {name: JSON value} that identifies its content.
+        num_computed: 0, as nothing is computed.
+    """
+
+    def __init__(self, path: str, student: Any) -> None:
+        """Reads the file.
+
+        Args:
+            path: the file.
+            student: `teachers.Student`.
+
+        Raises:
+            UserError: for rows that do not fit.
+        """
+        self.name, self._student, self.num_computed = path, student, 0
+        if not student.kind.distillation.takes_tables:
+            raise UserError(
+                "--teachers=%s: a file has a row for a text, a task of the kind %s needs outputs "
+                "of each word piece: expected a model" % (path, student.kind.name)
+            )
+        self._labels = list(student.use.task.labels)
+        self.about = {"file": files.sha256_of_file(path)}
+        self._targets: Dict[Texts, np.ndarray] = {}
+        self._by_position: List[np.ndarray] = []
+        self._read()
+
+    def prepare(self, examples: Sequence[Any]) -> None:
+        """Checks that the file has rows of texts.
+
+        Raises:
+            UserError: if some are missing.
+        """
+        if self._by_position:
+            return self._assign(examples)
+        missing = [example for example in examples if self._found(example) is None]
+        if missing:
+            raise UserError(
+                "--teachers=%s: has no row of %d of %d texts, the first %r (%s): add them, or name "
+                "data without them"
+                % (self.name, len(missing), len(examples), missing[0].text_a, missing[0].guid)
+            )
+        return None
+
+    def target(self, example: Any) -> np.ndarray:
+        """The target of an example that was prepared."""
+        return self._found(example)
+
+    def _found(self, example) -> Optional[np.ndarray]:
+        texts = _key(example.text_a, example.text_b)
+        target = self._targets.get(texts)
+        if target is None and self._student.is_symmetric:
+            target = self._targets.get(texts[::-1])
+        return target
+
+    def _assign(self, examples):
+        """Takes rows without texts as those of the examples, in their order."""
+        if len(self._by_position) != len(examples):
+            raise UserError(
+                "--teachers=%s: has %d rows of numbers and no texts, the training and unlabelled "
+                "rows are %d: expected as many, or a file with the texts (predictions.tsv)"
+                % (self.name, len(self._by_position), len(examples))
+            )
+        for example, target in zip(examples, self._by_position):
+            self._targets[_key(example.text_a, example.text_b)] = target
+
+    @property
+    def has_texts(self) -> bool:
+        """Whether rows can be matched by their texts."""
+        return not self._by_position
+
+    # Reading
+
+    def _read(self):
+        table = Table(self.name)
+        rows = [row for row in table if row.problem != BLANK]
+        bad = [row for row in rows if row.problem]
+        if bad or not rows:
+            place = "line %d: %s" % (bad[0].line, bad[0].problem) if bad else "no rows"
+            raise UserError("--teachers=%s: %s: expected rows of a teacher" % (self.name, place))
+        read = self._json_row if table.is_json else self._reader_of_header(rows)
+        lines: Dict[Texts, int] = {}
+        probabilities = []
+        for row in rows if table.is_json or read == self._numbers else rows[1:]:
+            texts, numbers, form = read(row)
+            probabilities += [numbers] if form == "probabilities" else []
+            target = self._checked(row.line, numbers, form)
+            if texts is None:
+                self._by_position.append(target)
+                continue
+            self._check_agrees(row.line, lines, texts, target)
+            self._targets[texts], lines[texts] = target, row.line
+        self._report_digits(probabilities)
+
+    def _reader_of_header(self, rows):
+        """The function that reads a row of a table, as of its header."""
+        header = [cell.strip() for cell in rows[0].cells]
+        if all(_is_number(cell) for cell in header):
+            return self._numbers
+        columns = {name: number for number, name in enumerate(header)}
+        matches = {name: _PROBABILITY.match(name) for name in columns}
+        of_labels = {match.group(1): columns[name] for name, match in matches.items() if match}
+        is_value = not self._student.kind.rules.has_classes
+        if "text_a" in columns and of_labels:
+            numbers = [of_labels[label] for label in self._ordered(of_labels, "line 1")]
+            return lambda row: self._cells(row, columns, numbers) + ("probabilities",)
+        if "text_a" in columns and "logits" in columns:
+            return lambda row: self._cells(row, columns, [columns["logits"]], " ") + ("logits",)
+        if "text_a" in columns and "prediction" in columns and is_value:
+            return lambda row: self._cells(row, columns, [columns["prediction"]]) + ("value",)
+        raise UserError(
+            "--teachers=%s, line 1: found the columns %s: expected text_a, text_b of pairs, and "
+            "P(LABEL) of each label, or logits" % (self.name, ", ".join(header[:8]))
+        )
+
+    def _ordered(self, of_teacher, place):
+        """The student's labels, if they are those of the teacher."""
+        if sorted(of_teacher) != sorted(self._labels):
+            raise UserError(
+                "--teachers=%s, %s: has the labels %s, the data %s: expected the same names"
+                % (
+                    self.name,
+                    place,
+                    ", ".join(sorted(of_teacher)[:12]),
+                    self._shown_labels(),
+                )
+            )
+        return self._labels
+
+    def _cells(self, row, columns, numbers, separator=None):
+        """(texts, numbers) of a row, numbers of the cells of those columns."""
+        if len(row.cells) <= max(columns.values()):
+            raise self._bad(row.line, "%d cells" % len(row.cells), "%d" % len(columns))
+        texts = _key(*(row.cells[columns[n]] if n in columns else "" for n in ("text_a", "text_b")))
+        cells = [row.cells[number] for number in numbers]
+        return texts, self._parsed(row, cells[0].split() if separator else cells)
+
+    def _numbers(self, row):
+        return None, self._parsed(row, row.cells), "probabilities"
+
+    def _parsed(self, row, cells):
+        bad = [cell for cell in cells if not _is_number(cell)]
+        if bad:
+            raise self._bad(row.line, repr(bad[0]), "a number")
+        return [float(cell) for cell in cells]
+
+    def _json_row(self, row):
+        content = row.cells
+        texts = [
+            next((content[key] for key in keys if content.get(key) is not None), "")
+            for keys in _TEXT_KEYS
+        ]
+        if not all(isinstance(text, str) for text in texts) or not texts[0]:
+            raise self._bad(row.line, "no text", "the key text_a (or text)")
+        form = next((name for name in _VALUES_SHOWN if content.get(name) is not None), None)
+        if form is None:
+            raise self._bad(row.line, "no target", "one of " + ", ".join(_VALUES_SHOWN))
+        numbers, form = self._json_numbers(row.line, content[form], form)
+        return _key(*texts), numbers, form
+
+    def _json_numbers(self, line, value, form):
+        """(numbers, form) of a JSON value; labels alone become sure probabilities."""
+        if form in ("label", "labels"):
+            names = [value] if form == "label" else value
+            names = [str(name) for name in names] if isinstance(names, list) else [None]
+            unknown = [name for name in names if name not in self._labels]
+            if unknown:
+                raise self._bad(line, "the label %r" % unknown[0], self._shown_labels())
+            return [float(label in names) for label in self._labels], "labels"
+        if form == "value":
+            value = [value]
+        if isinstance(value, dict):
+            value = [value[label] for label in self._ordered(value, "line %d" % line)]
+        is_numbers = isinstance(value, list) and all(
+            isinstance(entry, (int, float)) and not isinstance(entry, bool) for entry in value
+        )
+        if not is_numbers:
+            raise self._bad(line, "%s that are no numbers" % form, "numbers")
+        return [float(entry) for entry in value], form
+
+    def _checked(self, line, numbers, form) -> np.ndarray:
+        """Numbers of a row as a target."""
+        rules = self._student.kind.rules
+        expected = rules.num_outputs(len(self._labels))
+        array = np.array(numbers, np.float64)
+        if len(array) != expected or not np.isfinite(array).all():
+            raise self._bad(line, "%d numbers" % len(array), "%d finite ones" % expected)
+        if form in ("logits", "value") or not rules.has_classes:
+            return array.astype(np.float32)
+        if (array < 0).any() or (array > 1 + LEAST_PROBABILITY).any():
+            raise self._bad(line, "%g" % array[np.argmax(np.abs(array - 0.5))], "0 to 1")
+        if not rules.has_several_labels and abs(array.sum() - 1) > _LARGEST_ERROR_OF_SUM:
+            raise self._bad(line, "probabilities that add up to %.4g" % array.sum(), "1")
+        return self._student.kind.distillation.logits(array).astype(np.float32)
+
+    def _check_agrees(self, line, lines, texts, target):
+        former = self._targets.get(texts)
+        if former is not None and np.abs(former - target).max() > _LARGEST_DISAGREEMENT:
+            raise UserError(
+                "--teachers=%s, lines %d and %d: the same text with other numbers (%r): expected "
+                "one row for a text: leave one out" % (self.name, lines[texts], line, texts[0])
+            )
+
+    def _report_digits(self, probabilities):
+        scaled = np.array(probabilities, np.float64) * 10 ** (_FEWEST_DIGITS - 1)
+        is_between = (scaled > 0.5) & (scaled < 10 ** (_FEWEST_DIGITS - 1) - 0.5)
+        if is_between.any() and np.abs(scaled - scaled.round()).max() < 1e-6:
+            say(
+                "warning: --teachers=%s: probabilities have fewer than %d digits: what a teacher "
+                "knows of improbable classes is lost; write more digits, or logits",
+                self.name,
+                _FEWEST_DIGITS,
+            )
+
+    def _shown_labels(self):
+        return ", ".join(self._labels[:12])
+
+    def _bad(self, line, found, expected):
+        return UserError(
+            "--teachers=%s, line %d: found %s, expected %s: mend the line"
+            % (self.name, line, found, expected)
+        )
+
+
+def _key(text_a, text_b) -> Texts:
+    """Texts as tables have them: without line breaks and tabs."""
+    return one_line(text_a), one_line(text_b or "")
+
+
+def _is_number(cell):
+    try:
+        float(cell)
+    except ValueError:
+        return False
+    return True

@@ -1,0 +1,234 @@
+"""Teachers: models of any format, and files of what any other program computed.
+
+teacher = open_teacher("big_output/best", student, "out/teacher_targets")
+teacher.prepare(examples)         # computes, or reads, what is missing
+teacher.target(example)           # float32 array, see `Distillation.target`
+"""
+
+import collections
+import contextlib
+import os
+from typing import Any, List, Sequence
+
+import numpy as np
+
+from albert_zh.common import files, storage
+from albert_zh.common.errors import UserError
+from albert_zh.common.messages import say
+from albert_zh.common.progress import progress_bar
+from albert_zh.conversion import from_pytorch, pytorch_files
+from albert_zh.distillation.target_cache import TargetCache, digest_of
+from albert_zh.distillation.teacher_files import TeacherFile
+from albert_zh.model import checkpoint_files
+
+VERSION = 1  # of what targets are; another one makes cached ones stale
+ROWS_PER_CHUNK = 1024
+_SHOWN_LABELS = 12
+_HASHED = (".json", ".txt", ".model", ".pb", ".tflite", ".index")
+_CONVERTED = "converted"
+
+Student = collections.namedtuple("Student", ["kind", "use", "settings", "is_symmetric"])
+Student.__doc__ = """Whom teachers teach.
+
+Fields:
+    kind: the kind of task.
+    use: its `task_type.ModelInUse`.
+    settings: its `Settings`.
+    is_symmetric: whether the order of a pair's texts says nothing.
+"""
+
+
+def open_teacher(path: str, student: Student, folder: str) -> Any:
+    """A teacher by its path.
+
+    Args:
+        path: model folder, SavedModel folder, .tflite file, Hugging Face folder, or a file of
+            logits or probabilities.
+        student: `Student`.
+        folder: where targets are kept.
+
+    Raises:
+        UserError: if nothing is there, or not what a teacher can be.
+    """
+    if not storage.exists(path):
+        raise UserError(
+            "--teachers=%s: no such file or folder: expected a fine-tuned model, or a file of "
+            "logits or probabilities" % path
+        )
+    if storage.is_folder(path) and not _is_exported(path) and _is_pytorch(path):
+        path, source = _converted(path, folder), path
+        return ModelTeacher(path, student, folder, source)
+    if storage.is_folder(path) or path.endswith(".tflite"):
+        return ModelTeacher(path, student, folder, path)
+    return TeacherFile(path, student)
+
+
+class ModelTeacher:
+    """A model that is run, once for each text.
+
+    Attributes:
+        name: as the user calls it.
+        about: {name: JSON value} of what its targets depend on.
+        num_computed: texts whose targets were not on disk.
+        has_texts: True; see `TeacherFile`.
+    """
+
+    has_texts = True
+
+    def __init__(self, path: str, student: Student, folder: str, name: str) -> None:
+        """Finds what is on disk; the model is loaded when a target is missing.
+
+        Args:
+            path: of the model, see `Predictor`.
+            student: `Student`.
+            folder: where targets are kept.
+            name: what the user called it.
+        """
+        self.name, self._path, self._student = name, path, student
+        self.num_computed = 0
+        with _naming(name):
+            fingerprint = _fingerprint(path)
+        self.about = {
+            "version": VERSION,
+            "model": fingerprint,
+            "labels": list(student.use.task.labels),
+            "kind": student.kind.name,
+        }
+        self._cache = TargetCache(folder, self.about)
+
+    def prepare(self, examples: Sequence[Any]) -> None:
+        """Computes the targets that are not on disk.
+
+        Chunks are of the same texts whenever a run is killed and started again, so that their
+        targets have the same bits.
+
+        Args:
+            examples: texts, as of `TaskType.read_split`.
+        """
+        by_texts = {(e.text_a, e.text_b): e for e in examples}
+        missing = self._cache.missing(list(by_texts))
+        self.num_computed += len(missing)
+        if not missing:
+            return
+        distillation = self._student.kind.distillation
+        with self._loaded() as model, progress_bar(
+            "targets of %s" % self.name, len(missing), "row", leave=False
+        ) as bar:
+            order = self._order_of_labels(model)
+            for start in range(0, len(missing), ROWS_PER_CHUNK):
+                texts = missing[start : start + ROWS_PER_CHUNK]
+                chunk = [by_texts[row]._replace(label=None) for row in texts]
+                targets = [
+                    distillation.target(model.use, example, rows, order)
+                    for example, rows in zip(chunk, model.outputs(chunk))
+                ]
+                self._cache.add(texts, targets)
+                bar.update(len(texts))
+
+    def target(self, example: Any) -> np.ndarray:
+        """The target of an example that was prepared."""
+        return self._cache.get(example.text_a, example.text_b)
+
+    def _loaded(self):
+        from albert_zh.inference.predictor import Predictor  # for what is not on disk
+
+        with _naming(self.name):
+            model = Predictor(self._path, check_text_form=False)
+        kind = self._student.kind
+        if model.kind.name != kind.name:
+            model.close()
+            raise UserError(
+                "--teachers=%s: a model of the kind %s, the student is one of %s: expected a "
+                "teacher of the same kind" % (self.name, model.kind.name, kind.name)
+            )
+        is_pair = "text_b" in self._student.use.task.columns
+        if model.takes_pairs is not None and model.takes_pairs != is_pair:
+            model.close()
+            forms = ("single texts", "pairs of texts")
+            raise UserError(
+                "--teachers=%s: trained on %s, the data have %s: expected a teacher of the same "
+                "task" % (self.name, forms[model.takes_pairs], forms[is_pair])
+            )
+        return model
+
+    def _order_of_labels(self, model) -> List[int]:
+        labels = list(self._student.use.task.labels)
+        if not self._student.kind.rules.has_classes:
+            return list(range(len(labels)))
+        return order_of_labels(list(model.use.task.labels), labels, "--teachers=%s" % self.name)
+
+
+def order_of_labels(of_teacher: Sequence[str], labels: Sequence[str], name: str) -> List[int]:
+    """Numbers of a teacher's labels in the order of the student's.
+
+    Raises:
+        UserError: if they are not the same labels; lists both sides.
+    """
+    if sorted(of_teacher) != sorted(labels):
+        raise UserError(
+            "%s has the labels %s, the data %s: expected the same names: train the teacher on "
+            "these labels, or name them in its label_map.json"
+            % (name, _shown(of_teacher), _shown(labels))
+        )
+    return [list(of_teacher).index(label) for label in labels]
+
+
+@contextlib.contextmanager
+def _naming(name):
+    """Errors within name the teacher."""
+    try:
+        yield
+    except UserError as error:
+        raise UserError("--teachers=%s: %s" % (name, error)) from error
+
+
+def _shown(labels):
+    rest = ", and %d more" % (len(labels) - _SHOWN_LABELS) if len(labels) > _SHOWN_LABELS else ""
+    return "(%d) %s%s" % (len(labels), ", ".join(labels[:_SHOWN_LABELS]), rest)
+
+
+def _is_exported(path):
+    from albert_zh.inference import backends  # loads all of prediction
+
+    return backends.is_exported(path)
+
+
+def _is_pytorch(path):
+    has_checkpoint = any(name.endswith(".index") for name in storage.names_in(path))
+    return not has_checkpoint and pytorch_files.is_pytorch(path)
+
+
+def _converted(path, folder):
+    """The model folder of a Hugging Face folder, converted once."""
+    digest = digest_of({"files": _files_of_folder(path, _HASHED + (".bin", ".safetensors"))})
+    target = os.path.join(folder, _CONVERTED, digest)
+    if not os.path.isdir(target):
+        say("converting %s", path)
+        with _naming(path):
+            from_pytorch.convert(pytorch_files.find_weights(path), target)
+    return target
+
+
+def _fingerprint(path):
+    """Digests of a model's files, by name: weights, config, vocabulary, labels, notes."""
+    if not storage.is_folder(path):
+        return {os.path.basename(path): files.sha256_of_file(path)}
+    found = _files_of_folder(path, _HASHED)
+    if not _is_exported(path):
+        prefix = checkpoint_files.find_checkpoint(path)
+        found = {name: d for name, d in found.items() if not name.endswith(".index")}
+        found["weights"] = checkpoint_files.fingerprint(prefix)
+    return found
+
+
+def _files_of_folder(path, endings):
+    found = {}
+    for folder, folders, names in os.walk(path):
+        folders.sort()
+        if folder != path and not _is_exported(path):
+            continue
+        for name in sorted(names):
+            if name.endswith(endings):
+                full = os.path.join(folder, name)
+                found[os.path.relpath(full, path)] = files.sha256_of_file(full)
+    return found

@@ -1,0 +1,79 @@
+"""Losses of a student that learns from a teacher's outputs: pure functions of tensors.
+
+    loss = softened_divergence(student_logits, teacher_logits, temperature=2.0)  # [B]
+
+A teacher's logits may be logarithms of probabilities: a constant added to all classes of a row
+changes nothing. Letters in shape comments: B rows, C classes; `...` any further dimensions.
+"""
+
+import tensorflow.compat.v1 as tf
+
+
+def soft_cross_entropy(
+    logits: tf.Tensor, teacher_logits: tf.Tensor, temperature: float = 1.0
+) -> tf.Tensor:
+    """Cross-entropy of the softened distributions, summed over the classes (Hinton et al. 2015).
+
+    Args:
+        logits: the student's, float tensor [..., C].
+        teacher_logits: float tensor [..., C].
+        temperature: by which both are divided.
+
+    Returns:
+        float tensor [...]; no factor of the temperature's square.
+    """
+    targets = tf.nn.softmax(teacher_logits / temperature)
+    return -tf.reduce_sum(targets * tf.nn.log_softmax(logits / temperature), axis=-1)
+
+
+def softened_divergence(
+    logits: tf.Tensor, teacher_logits: tf.Tensor, temperature: float = 1.0
+) -> tf.Tensor:
+    """KL(teacher | student) of the softened distributions, times the temperature's square.
+
+    The square keeps the size of the gradient independent of the temperature. Args as in
+    `soft_cross_entropy`.
+
+    Returns:
+        float tensor [...].
+    """
+    target_logs = tf.nn.log_softmax(teacher_logits / temperature)
+    logs = tf.nn.log_softmax(logits / temperature)
+    divergence = tf.reduce_sum(tf.exp(target_logs) * (target_logs - logs), axis=-1)
+    return temperature**2 * divergence
+
+
+def softened_label_cross_entropy(
+    logits: tf.Tensor, teacher_logits: tf.Tensor, temperature: float = 1.0
+) -> tf.Tensor:
+    """Binary cross-entropy of each label's softened probability, of a multi-label task.
+
+    Args and returns: float tensors [..., C]; no factor of the temperature's square.
+    """
+    return tf.nn.sigmoid_cross_entropy_with_logits(
+        labels=tf.sigmoid(teacher_logits / temperature), logits=logits / temperature
+    )
+
+
+def squared_distance(logits: tf.Tensor, teacher_logits: tf.Tensor) -> tf.Tensor:
+    """Mean over the classes of the squared differences, float tensor [..., C] -> [...]."""
+    return tf.reduce_mean(tf.square(logits - teacher_logits), axis=-1)
+
+
+def centred(logits: tf.Tensor) -> tf.Tensor:
+    """Logits with mean 0 over the classes, float tensor [..., C]."""
+    return logits - tf.reduce_mean(logits, axis=-1, keepdims=True)
+
+
+def mean_over_mask(losses: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
+    """The mean of each row's losses at positions of a mask; 0 for a row without one.
+
+    Args:
+        losses: float tensor [B, F].
+        mask: float tensor [B, F] of 0 and 1.
+
+    Returns:
+        float tensor [B].
+    """
+    counts = tf.reduce_sum(mask, axis=1)
+    return tf.reduce_sum(losses * mask, axis=1) / tf.maximum(counts, 1.0)

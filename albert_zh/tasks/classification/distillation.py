@@ -1,0 +1,109 @@
+"""How classification, multi-label tasks and regression learn from teachers.
+
+A target is a logit for each class: the logarithm of its probability, as exported models and files
+have probabilities only.
+"""
+
+from typing import Any, Dict, List, Sequence
+
+import numpy as np
+import tensorflow.compat.v1 as tf
+
+from albert_zh.model import distillation_losses
+from albert_zh.tasks import distillation, registry, task_type
+from albert_zh.tasks.settings import SQUARED
+
+_COLUMN = "teacher_logits"
+_LEAST_DENSITY = 1e-30
+
+
+class ClassDistillation(distillation.Distillation):
+    """Targets of rows of which each has one of several classes."""
+
+    teacher_outputs = ("probabilities",)
+    takes_tables = True
+
+    def target(self, use: Any, example: Any, rows: Any, order: Sequence[int]) -> np.ndarray:
+        probabilities = np.asarray(rows[0]["probabilities"])[list(order)]
+        return self.logits(probabilities).astype(np.float32)
+
+    def logits(self, probabilities: np.ndarray) -> np.ndarray:
+        """Targets of what models and files give, float [..., C]."""
+        return distillation.logits_of_classes(probabilities)
+
+    def columns(self, task: Any) -> Dict[str, Any]:
+        num_outputs = registry.rules_of(task).num_outputs(len(task.labels))
+        return {_COLUMN: task_type.Column("float", (num_outputs,))}
+
+    def of_records(self, use: Any, example: Any, target: np.ndarray) -> List[distillation.Columns]:
+        return [{_COLUMN: target}]
+
+    def outputs_of(
+        self, columns: distillation.Columns, record: Dict[str, Any], task: Any
+    ) -> distillation.Columns:
+        return {"logits": columns[_COLUMN]}
+
+    def likelihoods(self, columns: distillation.Columns, record: Dict[str, Any]) -> np.ndarray:
+        return np.exp(distillation.log_softmax(columns[_COLUMN])[[record["label_ids"]]])
+
+    def losses(
+        self, outputs: Dict[str, tf.Tensor], features: Dict[str, tf.Tensor], settings: Any
+    ) -> tf.Tensor:
+        return distillation.losses_of_classes(outputs["logits"], features[_COLUMN], settings)
+
+
+class LabelDistillation(ClassDistillation):
+    """Targets of rows that have any number of labels."""
+
+    def logits(self, probabilities: np.ndarray) -> np.ndarray:
+        return distillation.logits_of_labels(probabilities)
+
+    def average(
+        self,
+        teachers: Sequence[distillation.Columns],
+        weights: Sequence[float],
+        settings: Any,
+    ) -> distillation.Columns:
+        logits = [columns[_COLUMN] for columns in teachers]
+        return {_COLUMN: distillation.average_label_logits(logits, weights, settings)}
+
+    def likelihoods(self, columns: distillation.Columns, record: Dict[str, Any]) -> np.ndarray:
+        signs = 2 * np.asarray(record["label_ids"]) - 1
+        return distillation.sigmoid(signs * columns[_COLUMN])
+
+    def losses(
+        self, outputs: Dict[str, tf.Tensor], features: Dict[str, tf.Tensor], settings: Any
+    ) -> tf.Tensor:
+        logits, targets = outputs["logits"], features[_COLUMN]
+        if settings.distill_loss == SQUARED:
+            return distillation_losses.squared_distance(logits, targets)
+        of_labels = distillation_losses.softened_label_cross_entropy(
+            logits, targets, settings.temperature
+        )  # [B, C]
+        reduce = {"sum": tf.reduce_sum, "mean": tf.reduce_mean}[settings.multi_label_loss]
+        return settings.temperature**2 * reduce(of_labels, axis=-1)
+
+
+class ValueDistillation(ClassDistillation):
+    """Targets of rows with a value: the teacher's; the loss is the squared distance to it."""
+
+    def logits(self, probabilities: np.ndarray) -> np.ndarray:
+        return np.asarray(probabilities, np.float64)
+
+    def average(
+        self,
+        teachers: Sequence[distillation.Columns],
+        weights: Sequence[float],
+        settings: Any,
+    ) -> distillation.Columns:
+        estimates = np.stack([columns[_COLUMN] for columns in teachers]).astype(np.float64)
+        return {_COLUMN: np.tensordot(np.asarray(weights), estimates, axes=1)}
+
+    def likelihoods(self, columns: distillation.Columns, record: Dict[str, Any]) -> np.ndarray:
+        """As of a normal distribution around the estimate, of variance 1."""
+        return np.exp(-0.5 * np.square(columns[_COLUMN] - record["label_ids"])) + _LEAST_DENSITY
+
+    def losses(
+        self, outputs: Dict[str, tf.Tensor], features: Dict[str, tf.Tensor], settings: Any
+    ) -> tf.Tensor:
+        return distillation_losses.squared_distance(outputs["logits"], features[_COLUMN])

@@ -1,0 +1,218 @@
+"""What a kind of task says of learning from teachers: targets, their average, the loss.
+
+A teacher's outputs for a text are kept as a *target*: a flat float32 array that depends on no
+student. For a student, a target becomes one array for each row of ids (`of_records`), the arrays of
+several teachers become one (`average`), and that is a column of the row's record, from which the
+graph has the loss. A kind without a `Distillation` cannot be distilled.
+"""
+
+from typing import Any, Dict, Iterator, List, Sequence, Tuple
+
+import numpy as np
+import tensorflow.compat.v1 as tf
+
+from albert_zh.model import distillation_losses
+from albert_zh.tasks.settings import DISTILL_LOSSES, DIVERGENCE, SQUARED
+
+LEAST_PROBABILITY = 1e-7  # what smaller ones are taken for where their logarithm is needed
+_TINY = 1e-30
+LABELLED = "is_labelled"  # the column that is 0 for rows without labels
+Rows = Sequence[Dict[str, np.ndarray]]
+Columns = Dict[str, np.ndarray]
+
+
+class Distillation:
+    """How a kind of task learns from teachers.
+
+    Attributes:
+        teacher_outputs: names of the outputs that a teacher's `Predictor` has to give.
+        takes_tables: whether a file of probabilities of each class can be a teacher.
+        loss_names: those of `settings.DISTILL_LOSSES` that it has.
+    """
+
+    teacher_outputs: Tuple[str, ...] = ()
+    loss_names: Tuple[str, ...] = DISTILL_LOSSES
+    takes_tables = False
+
+    def open_unlabelled(
+        self, kind: Any, task: Any, path: str, encoding: str
+    ) -> Iterator[Tuple[Any, Any]]:
+        """Yields (example, why it is no proper row, or None) of a file of texts without labels.
+
+        Args:
+            kind: the kind of task.
+            task: `datasets.Task`.
+            path: the file.
+            encoding: of the file.
+        """
+        yield from kind.open_stream(task, path, encoding)[1]
+
+    def target(self, use: Any, example: Any, rows: Rows, order: Sequence[int]) -> np.ndarray:
+        """What is kept of a teacher's outputs for a text.
+
+        Args:
+            use: the teacher's `task_type.ModelInUse`.
+            example: the text.
+            rows: {name: array} of its rows.
+            order: numbers of the teacher's labels in the order of the student's.
+
+        Returns:
+            float32 array of one dimension.
+        """
+        raise NotImplementedError
+
+    def columns(self, task: Any) -> Dict[str, Any]:
+        """{name: `task_type.Column`} of the averaged targets in records."""
+        raise NotImplementedError
+
+    def of_records(self, use: Any, example: Any, target: np.ndarray) -> List[Columns]:
+        """A target as columns of the student's rows, as logits.
+
+        Args:
+            use: the student's `task_type.ModelInUse`.
+            example: the text.
+            target: as of `target`.
+
+        Returns:
+            for each row that `TaskType.features` makes {name of a column: array}.
+        """
+        raise NotImplementedError
+
+    def average(
+        self, teachers: Sequence[Columns], weights: Sequence[float], settings: Any
+    ) -> Columns:
+        """The columns of one row of several teachers as one.
+
+        Args:
+            teachers: for each {name: array}.
+            weights: of the teachers, adding up to 1.
+            settings: `Settings`, with temperature and loss.
+        """
+        return {
+            name: average_logits([columns[name] for columns in teachers], weights, settings)
+            for name in teachers[0]
+        }
+
+    def outputs_of(self, columns: Columns, record: Dict[str, Any], task: Any) -> Columns:
+        """Averaged columns (at temperature 1) as the outputs that the kind's scorer takes."""
+        raise NotImplementedError
+
+    def likelihoods(self, columns: Columns, record: Dict[str, Any]) -> np.ndarray:
+        """The probabilities that columns give to a record's gold targets, float [n]."""
+        raise NotImplementedError
+
+    def losses(
+        self, outputs: Dict[str, tf.Tensor], features: Dict[str, tf.Tensor], settings: Any
+    ) -> tf.Tensor:
+        """The loss of each row against its averaged targets, float [B]."""
+        raise NotImplementedError
+
+
+def row_losses(
+    kind: Any, outputs: Dict[str, tf.Tensor], features: Dict[str, tf.Tensor], settings: Any
+) -> tf.Tensor:
+    """The losses of a batch's rows: of labels, of targets, or both in the settings' shares.
+
+    Args:
+        kind: the kind of task.
+        outputs: of the student.
+        features: with the columns of targets, where there are teachers.
+        settings: `Settings`.
+
+    Returns:
+        float tensor [B].
+    """
+    weight = settings.distill_weight
+    if not weight:
+        return kind.losses(outputs, features, settings)
+    of_targets = weight * kind.distillation.losses(outputs, features, settings)
+    if weight == 1.0:
+        return of_targets
+    of_labels = kind.losses(outputs, features, settings) * features[LABELLED]
+    return (1.0 - weight) * of_labels + of_targets
+
+
+def losses_of_classes(logits: tf.Tensor, targets: tf.Tensor, settings: Any) -> tf.Tensor:
+    """Losses of independent softmaxes.
+
+    Args:
+        logits, targets: float tensors [..., C]; targets as of `average_logits`.
+        settings: `Settings`.
+
+    Returns:
+        float tensor [...].
+    """
+    if settings.distill_loss == SQUARED:
+        return distillation_losses.squared_distance(
+            distillation_losses.centred(logits), distillation_losses.centred(targets)
+        )
+    # Targets are logits at temperature 1 of an average that was made at the temperature.
+    return distillation_losses.softened_divergence(logits, targets, settings.temperature)
+
+
+def average_logits(
+    logits: Sequence[np.ndarray], weights: Sequence[float], settings: Any
+) -> np.ndarray:
+    """Logits whose softmax at the temperature is the average of those of the teachers.
+
+    With the squared loss it is the average of the centred logits.
+
+    Args:
+        logits: list of float [..., C].
+        weights: adding up to 1.
+        settings: `Settings`.
+
+    Returns:
+        float64 [..., C].
+    """
+    if settings.distill_loss == SQUARED:
+        return _weighted([rows - rows.mean(axis=-1, keepdims=True) for rows in logits], weights)
+    if len(logits) == 1:
+        return log_softmax(logits[0])
+    softened = [np.exp(log_softmax(rows / settings.temperature)) for rows in logits]
+    averaged = np.maximum(_weighted(softened, weights), _TINY)
+    return settings.temperature * np.log(averaged)
+
+
+def average_label_logits(
+    logits: Sequence[np.ndarray], weights: Sequence[float], settings: Any
+) -> np.ndarray:
+    """The same of labels, each with a probability; float [..., C]."""
+    if settings.distill_loss == SQUARED or len(logits) == 1:
+        return _weighted(logits, weights)
+    softened = [sigmoid(rows / settings.temperature) for rows in logits]
+    return settings.temperature * logits_of_labels(_weighted(softened, weights))
+
+
+def _weighted(arrays, weights):
+    return sum(weight * np.asarray(array, np.float64) for array, weight in zip(arrays, weights))
+
+
+def log_softmax(logits: np.ndarray) -> np.ndarray:
+    """Logarithms of a softmax over the last dimension, float64."""
+    shifted = np.asarray(logits, np.float64)
+    shifted = shifted - shifted.max(axis=-1, keepdims=True)
+    return shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
+
+
+def sigmoid(logits: np.ndarray) -> np.ndarray:
+    """Probabilities of labels' logits, float64."""
+    return np.exp(-np.logaddexp(0.0, -np.asarray(logits, np.float64)))
+
+
+def logits_of_classes(probabilities: np.ndarray) -> np.ndarray:
+    """Logits of probabilities of classes: exact but for a constant and very small ones."""
+    return np.log(np.maximum(np.asarray(probabilities, np.float64), LEAST_PROBABILITY))
+
+
+def logits_of_labels(probabilities: np.ndarray) -> np.ndarray:
+    """Logits of the probabilities of labels."""
+    clipped = np.clip(
+        np.asarray(probabilities, np.float64), LEAST_PROBABILITY, 1 - LEAST_PROBABILITY
+    )
+    return np.log(clipped) - np.log1p(-clipped)
+
+
+def plain_settings(settings: Any) -> Any:
+    """The settings by which averages are scored: probabilities at temperature 1."""
+    return settings._replace(temperature=1.0, distill_loss=DIVERGENCE)

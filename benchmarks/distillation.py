@@ -1,0 +1,181 @@
+"""What distillation gains over plain training of the same student with the same steps.
+
+    python benchmarks/distillation.py --data_dir=DATA --experiments=few_labels,pairs
+    python benchmarks/distillation.py --data_dir=DATA --unlabelled_file='titles/*.txt'
+
+Each experiment trains teachers (the model itself with other seeds, and where texts are single ones
+the linear model of `linear_teacher`), plain students and students of the teachers over the seeds,
+and prints the accuracies. `few_labels` has 2,000 labelled rows of THUCNews, the others without
+labels; `pairs` is bundled. Runs are kept in --output_dir: a killed command, run again, goes on.
+"""
+
+import collections
+import os
+import subprocess
+import sys
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
+
+from absl import flags
+import numpy as np
+
+from albert_zh.common import files
+from albert_zh.common.errors import UserError, run_command
+
+FLAGS = flags.FLAGS
+ROOT = os.path.normpath(os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
+LABELLED_ROWS = 2000
+
+Experiment = collections.namedtuple(
+    "Experiment", "folder task length epochs teacher_flags has_linear"
+)
+Experiment.__doc__ = """How a set is trained.
+
+Fields:
+    folder: of the data, below --data_dir.
+    task, length, epochs: flags of all runs.
+    teacher_flags: further ones of the teachers.
+    has_linear: whether the linear model is a teacher too.
+"""
+_FGM = ("--fgm_epsilon=0.5",)
+_THUCNEWS = {"train": "train_45k_subset.txt", "dev": "dev.txt", "test": "test.txt"}
+EXPERIMENTS = {
+    "few_labels": Experiment(
+        "thucnews10", "multiclass", 64, 1, (*_FGM, "--num_train_epochs=4"), True
+    ),
+    "pairs": Experiment("", "lcqmc", 64, 5, (), False),
+    "iflytek": Experiment("fewclue_iflytek", "iflytek", 128, 10, (), True),
+    "thucnews": Experiment("thucnews10", "multiclass", 64, 3, _FGM, True),
+    "tnews": Experiment("tnews", "tnews", 128, 3, _FGM, True),
+}
+
+
+def define_flags():
+    """Defines the flags."""
+    flags.DEFINE_string("data_dir", None, "Folder with a folder for each data set.")
+    flags.DEFINE_string("output_dir", "distillation_output", "Folder of the runs.")
+    flags.DEFINE_list("experiments", list(EXPERIMENTS), "Which ones.")
+    flags.DEFINE_list("seeds", ["1", "2", "3"], "Of the students.")
+    flags.DEFINE_list("teacher_seeds", ["11", "12"], "Of the teachers.")
+    flags.DEFINE_list("unlabelled_file", [], "Further texts without labels.")
+    flags.DEFINE_string("precision", "bfloat16", "As of run_classifier.py.")
+    flags.DEFINE_integer("num_threads", 0, "As of run_classifier.py.")
+
+
+class Runs:
+    """The runs of one experiment."""
+
+    def __init__(self, name):
+        """`name`: key of `EXPERIMENTS`."""
+        self._experiment = EXPERIMENTS[name]
+        self._folder = os.path.join(FLAGS.output_dir, name)
+        self._unlabelled = list(FLAGS.unlabelled_file)
+        self._data = self._prepared(name)
+
+    def _prepared(self, name):
+        """The folder of the data; for THUCNews's a copy with the task's names."""
+        if not self._experiment.folder:
+            return os.path.join(ROOT, "data", "pairs_hard_sample")
+        source = os.path.join(FLAGS.data_dir or "", self._experiment.folder)
+        if not os.path.isdir(source):
+            raise UserError("--data_dir: %s: no such folder" % source)
+        if self._experiment.folder != "thucnews10":
+            return source
+        target = os.path.join(self._folder, "data")
+        for split, file in _THUCNEWS.items():
+            lines = files.read_lines(os.path.join(source, file))
+            kept = lines[:LABELLED_ROWS] if name == "few_labels" else lines
+            _write(os.path.join(target, split + ".txt"), kept)
+            if kept is not lines and split == "train":
+                rest = [line.split("\t")[0] for line in lines[LABELLED_ROWS:]]
+                self._unlabelled.append(os.path.join(self._folder, "unlabelled.txt"))
+                _write(self._unlabelled[-1], rest)
+        return target
+
+    def teachers(self):
+        """Trains the teachers that are not there; returns their paths."""
+        paths = []
+        if self._experiment.has_linear:
+            paths.append(os.path.join(self._folder, "linear.jsonl"))
+            arguments = ["--task_name=" + self._experiment.task, "--data_dir=" + self._data]
+            if self._unlabelled:
+                arguments.append("--unlabelled_file=" + ",".join(self._unlabelled))
+            if not os.path.exists(paths[0]):
+                _call("benchmarks/linear_teacher.py", arguments + ["--out=" + paths[0]])
+        for seed in FLAGS.teacher_seeds:
+            name = "teacher_" + seed
+            self.train(name, seed, list(self._experiment.teacher_flags))
+            paths.append(os.path.join(self._folder, name, "best"))
+        return paths
+
+    def train(self, name, seed, further):
+        """A run, unless it is done; returns its report's accuracies, {split: percent}."""
+        folder, experiment = os.path.join(self._folder, name), self._experiment
+        path = os.path.join(folder, "report.json")
+        starter = os.path.join(ROOT, "albert_starter_zh")
+        arguments = [
+            "--task_name=" + experiment.task,
+            "--data_dir=" + self._data,
+            "--bert_config_file=" + os.path.join(starter, "albert_config_tiny.json"),
+            "--vocab_file=" + os.path.join(starter, "vocab.txt"),
+            "--init_checkpoint=" + starter,
+            "--max_seq_length=%d" % experiment.length,
+            "--num_train_epochs=%g" % experiment.epochs,
+            "--train_batch_size=32",
+            "--learning_rate=1e-4",
+            "--seed=" + seed,
+            "--precision=" + FLAGS.precision,
+            "--num_threads=%d" % FLAGS.num_threads,
+            "--do_train=true",
+            "--do_eval=true",
+            "--do_predict=%s" % (experiment.task != "tnews"),
+            "--output_dir=" + folder,
+        ]
+        if not os.path.exists(path):
+            _call("run_classifier.py", arguments + further)
+        report = files.read_json(path)
+        return {s: 100 * report[s]["accuracy"] for s in ("dev", "test") if s in report}
+
+    def compare(self):
+        """Yields (what, list of accuracies) of plain students and those of the teachers."""
+        teachers = self.teachers()
+        learning = ["--teachers=" + ",".join(teachers), "--teacher_weights=auto"]
+        learning.append("--teacher_cache=" + os.path.join(self._folder, "targets"))
+        if self._unlabelled:
+            learning.append("--unlabelled_file=" + ",".join(self._unlabelled))
+        students = [self.train("student_" + s, s, learning) for s in FLAGS.seeds]
+        path = os.path.join(self._folder, "student_" + FLAGS.seeds[0], "eval_results.json")
+        steps = files.read_json(path)["evaluations"][-1]["global_step"]
+        same = ["--train_step=%d" % steps]
+        yield "plain, as many steps", [self.train("plain_" + s, s, same) for s in FLAGS.seeds]
+        yield "student", students
+
+
+def _write(path, lines):
+    with files.atomic_write(path) as stream:
+        stream.writelines(line + "\n" for line in lines)
+
+
+def _call(script, arguments):
+    status = subprocess.call([sys.executable, os.path.join(ROOT, script)] + arguments)
+    if status:
+        raise UserError("%s ended with status %d" % (script, status))
+
+
+def main():
+    """Does what is not done and prints a line for each kind of student."""
+    unknown = sorted(set(FLAGS.experiments) - set(EXPERIMENTS))
+    if unknown:
+        raise UserError("--experiments: unknown %s" % unknown[0])
+    for name in FLAGS.experiments:
+        for what, runs in Runs(name).compare():
+            for split in runs[0]:
+                scores = [run[split] for run in runs]
+                deviation = np.std(scores, ddof=1) if len(scores) > 1 else 0.0
+                row = (name, what, split, np.mean(scores), deviation, len(scores))
+                print("%s, %s: %s %.2f ± %.2f (%d seeds)" % row)
+
+
+if __name__ == "__main__":
+    define_flags()
+    run_command(main)

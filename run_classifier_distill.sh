@@ -1,0 +1,1 @@
+scripts/run_classifier_distill.sh

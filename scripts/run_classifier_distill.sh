@@ -1,0 +1,64 @@
+#!/usr/bin/env bash
+# Distils several teachers into one student of the same size, and compares:
+#     bash run_classifier_distill.sh
+#     EPOCHS=1 TEACHER_SEEDS="1 2" bash run_classifier_distill.sh
+#     TEACHERS=big_output/best,svm.jsonl UNLABELLED='texts/*.txt' DATA_DIR=my_pairs bash run_classifier_distill.sh
+# Trains a model plainly, a teacher for each seed (unless TEACHERS names some), and a student that
+# learns their averaged outputs; prints the accuracy of each. What is finished is not done again.
+# Settings, each an environment variable:
+#     MODEL_DIR      folder with config JSON, vocabulary and checkpoint, which all start from
+#                    (default: the bundled albert_starter_zh)
+#     DATA_DIR       folder with the task's files (default: data/pairs_sample)
+#     TASK           lcqmc; multiclass for labelled texts of your own
+#     OUTPUT_DIR     where everything goes (default: distill_output)
+#     TEACHERS       teachers that are there already, with commas between
+#     TEACHER_SEEDS  "11 12 13"            UNLABELLED      files of texts without labels
+#     EPOCHS         5     BATCH_SIZE      32     LEARNING_RATE  1e-4
+#     MAX_SEQ_LENGTH 64    SEED            1, of the student and of plain training
+# Further arguments go to run_classifier.py in all runs.
+. "$(dirname -- "$(readlink -f -- "${BASH_SOURCE:-$0}")")/classifiers.sh"
+
+SAMPLE_DATA="$PROJECT_ROOT/data/pairs_sample"
+
+main() {
+    local python model data output teachers seed="${SEED:-1}" of_teacher
+    case "${1:-}" in -h | --help) usage && return ;; esac
+    check_local DATA_DIR MODEL_DIR OUTPUT_DIR
+    python="$(bash "$PROJECT_ROOT/scripts/setup.sh")"
+    MODEL_DIR="${MODEL_DIR:-$STARTER_MODEL}"
+    choose_model
+    data="${DATA_DIR:-$SAMPLE_DATA}"
+    [ -d "$data" ] || die "DATA_DIR: $data: no such folder"
+    output="${OUTPUT_DIR:-$(shown "$PROJECT_ROOT/distill_output")}"
+    teachers="${TEACHERS:-}"
+    if [ -z "$teachers" ]; then
+        for of_teacher in ${TEACHER_SEEDS:-11 12 13}; do
+            say "teacher with seed $of_teacher"
+            SEED="$of_teacher" train "teacher_$of_teacher" "$@"
+            teachers="${teachers:+$teachers,}$output/teacher_$of_teacher/best"
+        done
+    fi
+    say "plain training"
+    SEED="$seed" train plain "$@"
+    say "student"
+    SEED="$seed" train student --teachers="$teachers" \
+        ${UNLABELLED:+--unlabelled_file="$UNLABELLED"} "$@"
+    "$python" "$(shown "$PROJECT_ROOT/scripts/compare_distilled.py")" --output_dir="$output"
+}
+
+# train NAME ARGUMENT...: a run in the output folder's NAME.
+train() {
+    local name="$1"
+    shift
+    (run_classifier run_classifier.py \
+        --task_name="${TASK:-lcqmc}" --do_train=true --do_eval=true --do_predict=true \
+        --max_seq_length="${MAX_SEQ_LENGTH:-64}" \
+        --train_batch_size="${BATCH_SIZE:-32}" \
+        --eval_batch_size=64 --predict_batch_size=64 \
+        --learning_rate="${LEARNING_RATE:-1e-4}" \
+        --num_train_epochs="${EPOCHS:-5}" \
+        --output_dir="$output/$name" \
+        "$@")
+}
+
+main "$@"

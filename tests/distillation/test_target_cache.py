@@ -1,0 +1,64 @@
+"""The cache of teachers' targets: what is kept, killed writers, speed."""
+
+import os
+import time
+
+import numpy as np
+import pytest
+
+from albert_zh.distillation import target_cache
+from albert_zh.distillation.target_cache import TargetCache
+
+ABOUT = {"teacher": "a"}
+TEXTS = [("今天", None), ("今天", ""), ("今", "天"), ("今天", "天")]
+
+
+def _targets(count, width=3):
+    return [np.arange(width, dtype=np.float32) + row for row in range(count)]
+
+
+def test_targets_are_found_by_text_in_another_process_object(tmp_path):
+    folder = str(tmp_path)
+    TargetCache(folder, ABOUT).add(TEXTS, _targets(4))
+    cache = TargetCache(folder, ABOUT)
+    for row, texts in enumerate(TEXTS):
+        np.testing.assert_array_equal(cache.get(*texts), _targets(4)[row])
+    assert cache.missing([("别的", None), TEXTS[0], ("别的", None)]) == [("别的", None)]
+    assert TargetCache(folder, {"teacher": "b"}).missing(TEXTS) == TEXTS
+
+
+def test_targets_of_any_length(tmp_path):
+    cache = TargetCache(str(tmp_path), ABOUT)
+    cache.add(TEXTS[:3], [np.zeros(0, np.float32), np.ones(5, np.float32), np.ones(1, np.float32)])
+    assert [len(cache.get(*texts)) for texts in TEXTS[:3]] == [0, 5, 1]
+
+
+def test_a_writer_that_is_killed_leaves_no_half_chunk(tmp_path, monkeypatch):
+    cache = TargetCache(str(tmp_path), ABOUT)
+    cache.add(TEXTS[:2], _targets(2))
+    written = []
+
+    def killed_before_keys(path, array, write=target_cache._write_array):
+        if written:
+            raise KeyboardInterrupt
+        written.append(path)
+        write(path, array)
+
+    monkeypatch.setattr(target_cache, "_write_array", killed_before_keys)
+    with pytest.raises(KeyboardInterrupt):
+        cache.add(TEXTS[2:], _targets(2))
+    assert TargetCache(str(tmp_path), ABOUT).missing(TEXTS) == TEXTS[2:]
+
+
+def test_100000_rows_are_read_in_two_seconds(tmp_path):
+    cache = TargetCache(str(tmp_path), ABOUT)
+    texts = [("文本%d" % row, None) for row in range(100000)]
+    for start in range(0, len(texts), 10000):
+        cache.add(texts[start : start + 10000], _targets(10000, 15))
+    begin = time.process_time()
+    read = TargetCache(str(tmp_path), ABOUT)
+    assert read.missing(texts) == []
+    total = sum(float(read.get(*row)[0]) for row in texts)
+    assert time.process_time() - begin < 2
+    assert total == 10 * sum(range(10000))
+    assert len(os.listdir(read.folder)) == 21

@@ -1,0 +1,137 @@
+"""Files as teachers: every form, and everything that can be wrong in one."""
+
+import json
+
+import numpy as np
+import pytest
+
+from albert_zh.common.errors import UserError
+from albert_zh.distillation.teacher_files import TeacherFile
+from albert_zh.distillation.teachers import Student
+from albert_zh.tasks import datasets, registry, task_type
+from albert_zh.tasks.columns import InputExample
+from albert_zh.tasks.distillation import log_softmax
+
+PAIR = InputExample("train-1", "今天", "明天", None)
+OTHER = InputExample("train-2", "吃饭", "开门", None)
+
+
+def student_of(labels=("0", "1"), kind="single_label", is_symmetric=False):
+    task = datasets.Task({}, ("text_a", "text_b", "label"), tuple(labels), objective=kind)
+    use = task_type.ModelInUse(task, {}, None, 16)
+    return Student(registry.get(kind), use, None, is_symmetric)
+
+
+def opened(tmp_path, content, name="teacher.tsv", **student):
+    path = tmp_path / name
+    path.write_text(content, encoding="utf-8")
+    return TeacherFile(str(path), student_of(**student))
+
+
+def probabilities(teacher, example=PAIR):
+    teacher.prepare([example])
+    return np.exp(log_softmax(teacher.target(example)))
+
+
+def json_line(**values):
+    return json.dumps(dict({"text_a": "今天", "text_b": "明天"}, **values)) + "\n"
+
+
+@pytest.mark.parametrize(
+    "name, content",
+    [
+        (
+            "predictions.tsv",
+            "text_a\ttext_b\tlabel\tprediction\tprobability\tP(1)\tP(0)\n"
+            "今天\t明天\t0\t0\t0.8\t0.2000\t0.8000\n",
+        ),
+        ("uer.tsv", "text_a\ttext_b\tlabel\tlogits\n今天\t明天\t0\t1.386294 0\n"),
+        ("a.jsonl", json_line(probabilities={"1": 0.2, "0": 0.8})),
+        ("b.jsonl", json_line(logits=[1.386294, 0.0])),
+        ("c.json", json_line(logits={"1": 5, "0": 6.386294})),
+        ("test_results.tsv", "0.8\t0.2\n"),
+    ],
+)
+def test_forms(tmp_path, name, content):
+    teacher = opened(tmp_path, content, name)
+    np.testing.assert_allclose(probabilities(teacher), [0.8, 0.2], atol=1e-5)
+
+
+def test_labels_alone_are_sure(tmp_path):
+    of_row = probabilities(opened(tmp_path, json_line(label="1"), "llm.jsonl"))
+    np.testing.assert_allclose(of_row, [0, 1], atol=1e-6)
+
+
+def test_multi_label_and_values(tmp_path):
+    content = json_line(labels=["b"])
+    teacher = opened(tmp_path, content, "x.jsonl", labels=("a", "b"), kind="multi_label")
+    teacher.prepare([PAIR])
+    assert teacher.target(PAIR)[0] < -10 and teacher.target(PAIR)[1] > 10
+    teacher = opened(
+        tmp_path, json_line(value=2.5), "v.jsonl", labels=("score",), kind="regression"
+    )
+    teacher.prepare([PAIR])
+    assert teacher.target(PAIR).tolist() == [2.5]
+
+
+def test_pairs_the_other_way_round_are_found_where_order_says_nothing(tmp_path):
+    content = json_line(logits=[1, 0])
+    turned = PAIR._replace(text_a="明天", text_b="今天")
+    opened(tmp_path, content, "a.jsonl", is_symmetric=True).prepare([turned])
+    with pytest.raises(UserError, match="has no row of 1 of 1 texts"):
+        opened(tmp_path, content, "a.jsonl").prepare([turned])
+
+
+@pytest.mark.parametrize(
+    "name, content, message",
+    [
+        ("a.tsv", "text\tscore\nx\t1\n", "line 1: found the columns text, score: expected text_a"),
+        ("a.tsv", "text_a\ttext_b\tP(0)\tP(2)\nx\ty\t1\t0\n", "has the labels 0, 2, the data 0, 1"),
+        ("a.jsonl", json_line(probabilities={"是": 1.0}), "has the labels 是, the data 0, 1"),
+        ("a.jsonl", json_line(probabilities=[0.5, 0.4]), "line 1: .* add up to 0.9, expected 1"),
+        ("a.jsonl", json_line(probabilities=[-0.5, 1.5]), "expected 0 to 1"),
+        ("a.jsonl", json_line(logits=[1.0]), "found 1 numbers, expected 2 finite ones"),
+        ("a.jsonl", json_line(logits=["a", "b"]), "logits that are no numbers"),
+        ("a.jsonl", json_line(label="2"), "the label '2', expected 0, 1"),
+        ("a.jsonl", json_line(), "no target"),
+        ("a.jsonl", '{"logits": [1, 2]}\n', "no text"),
+        (
+            "a.tsv",
+            "text_a\ttext_b\tlogits\n今天\t明天\tx 1\n",
+            "line 2: found 'x', expected a number",
+        ),
+        ("a.tsv", "text_a\ttext_b\tlogits\n今天\n", "line 2: found 1 cells"),
+        ("a.tsv", "\n", "no rows"),
+        (
+            "a.jsonl",
+            json_line(logits=[1, 2]) + json_line(logits=[2, 1]),
+            "lines 1 and 2: the same text with other numbers",
+        ),
+    ],
+)
+def test_bad_files_are_one_line(tmp_path, name, content, message):
+    with pytest.raises(UserError, match=message) as caught:
+        opened(tmp_path, content, name)
+    assert "\n" not in str(caught.value) and "--teachers=" in str(caught.value)
+
+
+def test_rows_that_are_missing(tmp_path):
+    teacher = opened(tmp_path, json_line(logits=[1, 2]), "a.jsonl")
+    with pytest.raises(UserError, match=r"no row of 1 of 2 texts, the first '吃饭' \(train-2"):
+        teacher.prepare([PAIR, OTHER])
+    teacher = opened(tmp_path, "0.5\t0.5\n", "test_results.tsv")
+    with pytest.raises(UserError, match="has 1 rows of numbers and no texts, .* are 2"):
+        teacher.prepare([PAIR, OTHER])
+
+
+def test_rounded_probabilities_are_reported(tmp_path, capsys):
+    opened(tmp_path, json_line(probabilities=[0.95, 0.05]), "a.jsonl")
+    assert "fewer than 4 digits" in capsys.readouterr().out
+    opened(tmp_path, json_line(probabilities=[0.95123, 0.04877]), "a.jsonl")
+    opened(tmp_path, json_line(probabilities=[1, 0]), "a.jsonl")
+    assert capsys.readouterr().out == ""
+
+
+def test_a_kind_that_needs_tokens_takes_no_file(tmp_path):
+    with pytest.raises(UserError, match="needs outputs of each word piece: expected a model"):
+        opened(tmp_path, json_line(logits=[1, 2]), kind="sequence_labelling")

@@ -1,0 +1,213 @@
+"""Students of teachers, from flags to the best checkpoint."""
+
+import json
+import os
+import re
+import shutil
+
+import numpy as np
+import pytest
+
+from albert_zh.commands import convert_albert_tf_checkpoint_to_pytorch as to_pytorch
+from albert_zh.common.errors import UserError
+from albert_zh.distillation import teachers
+from albert_zh.finetuning import runner
+from albert_zh.finetuning.evaluation import Evaluation
+from albert_zh.model import checkpoint_files
+from project_root import ROOT
+from workspace import Workspace, assert_same_weights, flags_of, run_here
+
+FLAGS = {"num_train_epochs": 1, "do_predict": False, "train_batch_size": 16}
+NUM_UNLABELLED = 20
+STARTER = os.path.join(ROOT, "albert_starter_zh")
+
+
+class Class(Workspace):
+    """A workspace with two teachers, and unlabelled pairs."""
+
+    def __init__(self, folder):
+        super().__init__(folder, num_train=64)
+        rows = self.rows("train")
+        texts = [(b, a) for a, b, _ in rows[:NUM_UNLABELLED]] + [rows[0][:2]]
+        text = "".join("\t".join(pair) + "\n" for pair in texts)
+        self.unlabelled = self.write("pairs.tsv", text)
+        self.teachers = [os.path.join(self.folder, "t%d" % number) for number in (1, 2)]
+        for seed, path in enumerate(self.teachers, start=1):
+            run_here(self.arguments(seed=seed, num_train_epochs=4, output_dir=path))
+        self.best = [os.path.join(path, "best") for path in self.teachers]
+
+    def arguments(self, **changes):
+        return super().arguments(**dict(FLAGS, **changes))
+
+    def rows(self, name):
+        with open(os.path.join(self.data, name + ".txt"), encoding="utf-8") as handle:
+            return [tuple(line.rstrip("\n").split("\t")) for line in handle][1:]
+
+    def student(self, name, **changes):
+        """Arguments of a student of both teachers, in a folder of this name."""
+        settings = {
+            "output_dir": os.path.join(self.folder, name),
+            "teachers": ",".join(self.best),
+            "teacher_cache": os.path.join(self.folder, "cache"),
+            "unlabelled_file": self.unlabelled,
+        }
+        return self.arguments(**dict(settings, **changes))
+
+    def weights(self, name):
+        prefix = checkpoint_files.find_checkpoint(os.path.join(self.folder, name, "best"))
+        return checkpoint_files.read_weights(prefix)
+
+
+@pytest.fixture(scope="module")
+def school(tmp_path_factory):
+    return Class(tmp_path_factory.mktemp("school"))
+
+
+def test_a_student_killed_twice_has_the_bits_of_one_that_was_not(school, capsys, monkeypatch):
+    """Killed while targets are made, and after a checkpoint; and what is shown, and kept."""
+    monkeypatch.setattr(teachers, "ROWS_PER_CHUNK", 16)
+    settings = {"save_checkpoints_steps": 2, "fgm_epsilon": 0.5, "teacher_weights": "auto"}
+    run_here(school.student("whole", teacher_cache=None, **settings))
+    shown = capsys.readouterr().out
+    assert "unlabelled: %d rows of 1 files" % NUM_UNLABELLED in shown
+    assert "note: 1 rows repeated, or in train, are left out" in shown
+    for number in (1, 2):
+        line = r"teacher %d: dev accuracy 0\.\d{4}, 10[0-9] targets computed, weight" % number
+        assert re.search(line, shown)
+    assert "teachers, averaged: dev accuracy" in shown
+
+    add, counts = teachers.TargetCache.add, []
+
+    def killed(self, texts, targets):
+        counts.append(len(texts))
+        if len(counts) == 4:
+            raise KeyboardInterrupt
+        add(self, texts, targets)
+
+    monkeypatch.setattr(teachers.TargetCache, "add", killed)
+    with pytest.raises(KeyboardInterrupt):
+        run_here(school.student("killed", **settings))
+    monkeypatch.setattr(teachers.TargetCache, "add", add)
+    evaluate = Evaluation.ends_training
+
+    def killed_at_a_checkpoint(self, step):
+        evaluate(self, step)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Evaluation, "ends_training", killed_at_a_checkpoint)
+    with pytest.raises(KeyboardInterrupt):
+        run_here(school.student("killed", **settings))
+    monkeypatch.setattr(Evaluation, "ends_training", evaluate)
+    assert "targets computed" in capsys.readouterr().out  # those that were missing
+    run_here(school.student("killed", **settings))
+    shown = capsys.readouterr().out
+    assert "targets computed" not in shown and "continuing from step" in shown
+    assert_same_weights(school.weights("whole"), school.weights("killed"))
+    _check_holds_nothing_of_teachers(school, os.path.join(school.folder, "killed", "best"))
+
+
+def _check_holds_nothing_of_teachers(school, best):
+    plain, notes, names = school.best[0], [], []
+    assert sorted(os.listdir(best)) == sorted(os.listdir(plain))
+    for folder in (best, plain):
+        with open(os.path.join(folder, "fine_tuning.json"), encoding="utf-8") as handle:
+            notes.append(sorted(json.load(handle)))
+        prefix = checkpoint_files.find_checkpoint(folder)
+        names.append(sorted(checkpoint_files.read_shapes(prefix)))
+    assert notes[0] == notes[1] and names[0] == names[1]
+
+
+def _changed_teacher(school, name, change):
+    folder = os.path.join(school.folder, name)
+    shutil.copytree(school.best[0], folder)
+    path = os.path.join(folder, "label_map.json")
+    with open(path, "w", encoding="utf-8") as handle:
+        json.dump(change, handle)
+    return folder
+
+
+def test_labels_in_another_order_are_mapped(school, capsys):
+    """A teacher whose labels are exchanged is exactly wrong: it is worse than a constant."""
+    folder = _changed_teacher(school, "exchanged", {"0": 1, "1": 0})
+    with pytest.raises(UserError, match="predicting .* for every row has .*trained for this task"):
+        run_here(school.student("x", teachers=folder))
+    shutil.rmtree(folder)
+
+
+@pytest.mark.parametrize(
+    "changes, message",
+    [
+        ({"teachers": "gone"}, "--teachers=gone: no such file or folder"),
+        ({"teachers": STARTER}, "--teachers=.*holds no classifier .*fine-tune it first"),
+        ({"teachers": "{labels}"}, "has the labels .2. a, b, the data .2. 0, 1"),
+        ({"teachers": "{own}"}, "the student would replace it"),
+        ({"unlabelled_file": "gone/*"}, "--unlabelled_file=gone/.: no file matches"),
+        ({"temperature": 0}, "--temperature"),
+        ({"distill_weight": 0}, "--distill_weight=0.0: expected more than 0"),
+        ({"teacher_weights": "1"}, "--teacher_weights=1: expected 2 numbers"),
+        ({"teacher_weights": "auto", "do_eval": False}, "fitted on dev"),
+        ({"teachers": None}, "--teacher_cache is for --teachers|--unlabelled_file is for"),
+        ({"do_train": False}, "nothing is trained"),
+    ],
+)
+def test_bad_teachers_are_one_line_before_the_first_step(school, changes, message):
+    if changes.get("teachers") == "{labels}":
+        changes = {"teachers": _changed_teacher(school, "labels", {"a": 0, "b": 1})}
+    elif changes.get("teachers") == "{own}":
+        changes = {"teachers": school.best[0], "output_dir": school.teachers[0]}
+    arguments = school.student("bad", **changes)
+    with pytest.raises(UserError, match=message) as caught:
+        run_here(arguments)
+    assert "\n" not in str(caught.value)
+    assert not checkpoint_files.checkpoints_of_training(os.path.join(school.folder, "bad"))
+
+
+@pytest.mark.slow
+def test_other_students_and_seeds_share_the_targets(school, capsys):
+    cache = os.path.join(school.folder, "shared")
+    with flags_of(school.student("first", teacher_cache=cache)):
+        runner.run()
+    capsys.readouterr()
+    run_here(school.student("seeds", teacher_cache=cache, seeds="1,2", temperature=4))
+    assert "targets computed" not in capsys.readouterr().out
+    one, two = (
+        checkpoint_files.read_weights(
+            checkpoint_files.find_checkpoint(os.path.join(school.folder, "seeds", name, "best"))
+        )
+        for name in ("seed_1", "seed_2")
+    )
+    assert any(np.abs(one[name] - two[name]).max() > 0 for name in one)
+
+
+@pytest.mark.slow
+def test_a_hugging_face_folder_teaches_as_the_model_it_was_made_of(school, tmp_path, capsys):
+    folder = str(tmp_path / "pytorch")
+    to_pytorch.convert(checkpoint_files.find_checkpoint(school.best[0]), folder)
+    capsys.readouterr()
+    run_here(school.student("hf", teachers="%s,%s" % (school.best[0], folder)))
+    shown = capsys.readouterr().out
+    scores = re.findall(r"teacher \d: dev accuracy (\S+),", shown)
+    assert len(scores) == 2 and scores[0] == scores[1] and "converting" in shown
+
+
+@pytest.mark.slow
+def test_a_file_and_a_model_teach_together(school, capsys):
+    rows = school.rows("train") + school.rows("dev")
+    rows += [(b, a, label) for a, b, label in school.rows("train")]
+    unique = {row[:2]: row[2] for row in rows}
+    lines = [
+        json.dumps(
+            {
+                "text_a": a,
+                "text_b": b,
+                "probabilities": {"0": 0.9, "1": 0.1} if label == "0" else {"0": 0.2, "1": 0.8},
+            }
+        )
+        for (a, b), label in unique.items()
+    ]
+    path = school.write("svm.jsonl", "\n".join(lines) + "\n")
+    settings = {"teachers": "%s,%s" % (path, school.best[0]), "teacher_weights": "1,3"}
+    run_here(school.student("mixed", **settings, rdrop_alpha=1, class_weights="balanced"))
+    shown = capsys.readouterr().out
+    assert "fewer than 4 digits" in shown
+    assert "teacher 1: dev accuracy 1.0000, weight 0.250" in shown

@@ -1,0 +1,80 @@
+"""Labelling from teachers: marginals, the divergence of a field, pieces that are cut otherwise."""
+
+import itertools
+
+import numpy as np
+import pytest
+import tensorflow.compat.v1 as tf
+
+from albert_zh.tasks.labelling import crf
+from albert_zh.tasks.labelling import distillation as labelling_distillation
+
+TAGS = ("B-X", "I-X", "O")
+
+
+def _paths(unaries, transitions):
+    """{path: probability} of all paths of a field."""
+    steps, num_tags = unaries.shape
+    scores = {
+        path: sum(unaries[range(steps), path])
+        + sum(transitions[a, b] for a, b in zip(path, path[1:]))
+        for path in itertools.product(range(num_tags), repeat=steps)
+    }
+    total = np.log(np.sum(np.exp(list(scores.values()))))
+    return {path: np.exp(score - total) for path, score in scores.items()}
+
+
+@pytest.fixture
+def field():
+    draws = np.random.RandomState(5)
+    return draws.randn(4, 3), draws.randn(3, 3)
+
+
+def test_marginals_are_sums_over_all_paths(field):
+    expected = np.zeros([4, 3])
+    for path, probability in _paths(*field).items():
+        expected[range(4), path] += probability
+    np.testing.assert_allclose(np.exp(crf.log_marginals(*field)), expected, rtol=1e-9)
+
+
+def _divergence(unaries, target_logs, lengths, transitions):
+    with tf.Graph().as_default(), tf.Session() as session:
+        tensors = [tf.constant(array) for array in (unaries, target_logs, lengths, transitions)]
+        return session.run(crf.soft_divergence(*tensors))
+
+
+def test_divergence_is_that_of_all_paths(field):
+    unaries, transitions = field
+    targets = np.random.RandomState(6).dirichlet(np.ones(3), 4)
+    expected = 0.0
+    for path, probability in _paths(unaries, transitions).items():
+        of_target = np.prod(targets[range(4), path])
+        expected += of_target * (np.log(of_target) - np.log(probability))
+    batch = [np.stack([rows, np.zeros_like(rows)]) for rows in (unaries, np.log(targets))]
+    got = _divergence(*batch, [4, 0], transitions)
+    assert got == pytest.approx([expected, 0.0], rel=1e-9)
+
+
+def test_divergence_from_sure_tags_is_the_loss_of_labels(field):
+    unaries, transitions = field
+    path = np.array([0, 1, 2, 2])
+    sure = np.where(np.eye(3)[path] > 0, 0.0, -1e4)
+    likelihood = np.log(_paths(unaries, transitions)[tuple(path)])
+    got = _divergence(unaries[None], sure[None], [4], transitions)
+    assert got[0] == pytest.approx(-likelihood, rel=1e-9)
+
+
+def test_pieces_that_are_cut_otherwise_continue_a_tag():
+    teacher = np.array(
+        [
+            [0, 3, np.log(0.7), np.log(0.1), np.log(0.2)],
+            [4, 5, np.log(0.1), np.log(0.1), np.log(0.8)],
+        ]
+    )
+    logits, mask = labelling_distillation._of_pieces(
+        teacher, [(0, 1), (1, 3), (3, 4), (4, 5)], TAGS
+    )
+    assert mask.tolist() == [1, 1, 0, 1]
+    np.testing.assert_allclose(np.exp(logits[0]), [0.7, 0.1, 0.2], rtol=1e-6)
+    np.testing.assert_allclose(np.exp(logits[1]), [0, 0.8, 0.2], atol=1e-6)
+    np.testing.assert_allclose(np.exp(logits[3]), [0.1, 0.1, 0.8], rtol=1e-6)
