@@ -1,10 +1,8 @@
 """A kind of task that no module knows is trained, resumed, predicted, exported and served."""
 
-import glob
 import json
 import os
 import random
-import shutil
 import urllib.request
 
 import numpy as np
@@ -13,14 +11,14 @@ import pytest
 from albert_zh import finetuning
 from albert_zh.common.errors import UserError
 from albert_zh.inference import predictor
-from albert_zh.model import checkpoint_files
 from albert_zh.tasks import registry
 import digits_task
 import small_models
-from workspace import CONFIG
+import whole_runs
+from workspace import assert_same_weights
 
 CHARACTERS = "甲乙丙丁戊0123456789"
-STEPS, SAVED_AFTER = 60, 30
+STEPS = 60
 
 
 def rows_of(count, seed):
@@ -39,27 +37,8 @@ def settings_fixture(tmp_path_factory):
     folder = tmp_path_factory.mktemp("digits")
     for name, count in (("train", 200), ("dev", 60), ("test", 20)):
         (folder / (name + ".tsv")).write_text(rows_of(count, name), encoding="utf-8")
-    vocabulary = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"] + list(CHARACTERS)
-    (folder / "vocab.txt").write_text("\n".join(vocabulary) + "\n", encoding="utf-8")
-    config = dict(CONFIG, vocab_size=len(vocabulary), initializer_range=0.2)
-    (folder / "config.json").write_text(json.dumps(config))
-    return {
-        "family": "digits",
-        "task_name": "multiclass",
-        "data_dir": str(folder),
-        "bert_config_file": str(folder / "config.json"),
-        "vocab_file": str(folder / "vocab.txt"),
-        "output_dir": str(folder / "out"),
-        "max_seq_length": 16,
-        "train_batch_size": 16,
-        "train_step": STEPS,
-        "save_checkpoints_steps": SAVED_AFTER,
-        "keep_checkpoint_max": 5,
-        "learning_rate": 5e-3,
-        "do_train": True,
-        "do_eval": True,
-        "do_predict": True,
-    }
+    changes = {"family": "digits", "task_name": "multiclass"}
+    return whole_runs.settings_of(folder, CHARACTERS, STEPS, **changes)
 
 
 @pytest.fixture(name="finished", scope="module")
@@ -85,18 +64,8 @@ def test_it_learns_and_predicts(finished):
 
 
 def test_it_resumes_to_the_same_weights(finished, tmp_path):
-    settings, _ = finished
-    resumed = str(tmp_path / "out")
-    shutil.copytree(settings["output_dir"], resumed)
-    for path in glob.glob(os.path.join(resumed, "model.ckpt-%d*" % STEPS)):
-        os.remove(path)
-    finetuning.run(**dict(settings, output_dir=resumed))
-    whole, again = (
-        checkpoint_files.read_weights(os.path.join(folder, "model.ckpt-%d" % STEPS))
-        for folder in (settings["output_dir"], resumed)
-    )
-    assert set(whole) == set(again)
-    assert all(np.array_equal(whole[name], again[name]) for name in whole)
+    whole, again = whole_runs.resumed_weights(finished[0], tmp_path)
+    assert_same_weights(whole, again)
 
 
 def test_it_is_used_and_served(finished):

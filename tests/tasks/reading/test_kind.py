@@ -1,6 +1,5 @@
 """Reading comprehension is trained, resumed, predicted and exported like every kind of task."""
 
-import glob
 import json
 import os
 import random
@@ -15,17 +14,17 @@ from albert_zh.commands import ask, cmrc2018_evaluate
 from albert_zh.common.errors import UserError
 from albert_zh.finetuning import flags as finetuning_flags
 from albert_zh.inference import predictor, reader
-from albert_zh.model import checkpoint_files
 from albert_zh.tasks import datasets, registry, task_type
 from albert_zh.tasks.reading import flags as reading_flags
 from albert_zh.tasks.reading import records, span_scores, windows
 from albert_zh.text import tokenization
 import small_models
-from workspace import CONFIG
+import whole_runs
+from workspace import assert_same_weights
 
 LETTERS, DIGITS = "甲乙丙丁戊", "0123456789"
 QUESTION = "数？"
-STEPS, SAVED_AFTER = 120, 60
+STEPS = 120
 FAMILY = "reading_comprehension"
 LOGITS = ["start_logits", "end_logits"]
 
@@ -62,30 +61,15 @@ def settings_fixture(tmp_path_factory):
     for name, count in (("train", 200), ("dev", 60), ("test", 40)):
         document = document_of(contexts_of(count, name))
         (folder / (name + ".json")).write_text(json.dumps(document), encoding="utf-8")
-    vocabulary = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "？", "数"] + list(LETTERS + DIGITS)
-    vocabulary += ["##" + digit for digit in DIGITS]
-    (folder / "vocab.txt").write_text("\n".join(vocabulary) + "\n", encoding="utf-8")
-    config = dict(CONFIG, vocab_size=len(vocabulary), initializer_range=0.2)
-    (folder / "config.json").write_text(json.dumps(config))
-    return {
+    tokens = ["？", "数"] + list(LETTERS + DIGITS) + ["##" + digit for digit in DIGITS]
+    changes = {
         "family": FAMILY,
         "task_name": "questions",
-        "data_dir": str(folder),
-        "bert_config_file": str(folder / "config.json"),
-        "vocab_file": str(folder / "vocab.txt"),
-        "output_dir": str(folder / "out"),
         "max_seq_length": 16,
         "max_query_length": 2,
         "doc_stride": 6,
-        "train_batch_size": 16,
-        "train_step": STEPS,
-        "save_checkpoints_steps": SAVED_AFTER,
-        "keep_checkpoint_max": 5,
-        "learning_rate": 5e-3,
-        "do_train": True,
-        "do_eval": True,
-        "do_predict": True,
     }
+    return whole_runs.settings_of(folder, tokens, STEPS, **changes)
 
 
 @pytest.fixture(name="finished", scope="module")
@@ -144,19 +128,10 @@ def test_its_model_notes_how_it_reads(finished):
     assert isinstance(notes["null_score_diff_threshold"], float)
 
 
+@pytest.mark.newest
 def test_it_resumes_to_the_same_weights(finished, tmp_path):
-    settings, _ = finished
-    resumed = str(tmp_path / "out")
-    shutil.copytree(settings["output_dir"], resumed)
-    for path in glob.glob(os.path.join(resumed, "model.ckpt-%d*" % STEPS)):
-        os.remove(path)
-    finetuning.run(**dict(settings, output_dir=resumed))
-    whole, again = (
-        checkpoint_files.read_weights(os.path.join(folder, "model.ckpt-%d" % STEPS))
-        for folder in (settings["output_dir"], resumed)
-    )
-    assert set(whole) == set(again)
-    assert all(np.array_equal(whole[name], again[name]) for name in whole)
+    whole, again = whole_runs.resumed_weights(finished[0], tmp_path)
+    assert_same_weights(whole, again)
 
 
 def test_a_run_that_only_predicts_writes_the_same_files(finished, tmp_path):
