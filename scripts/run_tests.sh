@@ -30,6 +30,6 @@ if [ -e .git ]; then
         status=1
     "$python" -m mypy || status=1
 fi
-[ "$#" -gt 0 ] || set -- "${IN_PARALLEL[@]}"
+[ "$#" -gt 0 ] || set -- "${IN_PARALLEL[@]}" --no-loadscope-reorder # long files first: tests/conftest.py
 "$python" -m pytest -q -rs --durations=10 "$@" || status=$?
 exit "$status"

@@ -1,5 +1,6 @@
 """Fixtures for all tests: the project on the path, the development data where it is there."""
 
+import collections
 import os
 import sys
 
@@ -40,12 +41,33 @@ if IS_OLD_PYTHON and "--slow" not in sys.argv:
         for name in names.split()
     ]
 
+# Few tests of many seconds each. They are run first, else one process may be left with the last of
+# them while the other has nothing to do.
+LONG_FILES = [
+    os.path.join(*path.split("/")) + ".py"
+    for path in (
+        "pretraining/test_remote_storage finetuning/test_remote_storage pretraining/test_model_fn "
+        "pretraining/test_replaced_tokens commands/test_google_flags commands/test_run_pretraining "
+        "tasks/labelling/test_labelling_kind tasks/reading/test_kind tasks/test_task_type "
+        "model/test_training_golden finetuning/test_recompute compatibility/test_pretraining "
+        "compatibility/test_classification project/test_python_api project/test_train_starter "
+        "project/test_fine_tuning_benchmark"
+    ).split()
+]
+
 
 def pytest_addoption(parser):
     parser.addoption("--slow", action="store_true", help="also run end-to-end tests of minutes")
 
 
 def pytest_collection_modifyitems(config, items):
+    tests_of_files = collections.Counter(str(item.fspath) for item in items)
+    items.sort(  # files in the order in which processes take them, see --no-loadscope-reorder
+        key=lambda item: (
+            not str(item.fspath).endswith(tuple(LONG_FILES)),
+            -tests_of_files[str(item.fspath)],
+        )
+    )
     if config.getoption("--slow"):
         return
     reasons = {"slow": "takes minutes; run with --slow"}

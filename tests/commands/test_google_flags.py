@@ -26,6 +26,7 @@ def steps_of(folder):
     ]
 
 
+@pytest.mark.newest
 @pytest.mark.parametrize("most, kept", [(2, [10, 12]), (0, [0, 2, 4, 6, 8, 10, 12])])
 def test_as_many_checkpoints_are_kept_as_asked_for(tmp_path, most, kept):
     workspace = Workspace(tmp_path)
@@ -58,6 +59,7 @@ def test_steps_and_warm_up_by_number(tmp_path, capsys):
     assert (settings["variable"]["train_step"], settings["variable"]["warmup_step"]) == (5, 3)
 
 
+@pytest.mark.newest
 def test_features_are_shared_by_runs_of_the_same_data(tmp_path, capsys):
     workspace = Workspace(tmp_path)
     cached = str(tmp_path / "cache")
@@ -107,6 +109,7 @@ def test_lamb_with_rates_by_depth():
     np.testing.assert_allclose(found[2], expected(1, 0, False, 1), rtol=1e-5)
 
 
+@pytest.mark.newest
 def test_fine_tuning_with_lamb_is_another_run(tmp_path):
     workspace = Workspace(tmp_path)
     settings = {"do_eval": False, "do_predict": False, "num_train_epochs": 1}
@@ -158,6 +161,7 @@ def test_mistakes(tmp_path, changes, words):
     assert not steps_of(workspace.output)
 
 
+@pytest.mark.newest
 def test_flags_without_effect_are_named(tmp_path, capsys):
     workspace = Workspace(tmp_path)
     run_here(

@@ -344,6 +344,7 @@ def test_evaluating_or_predicting_again_keeps_the_best_and_its_results(tmp_path)
     assert json.loads(workspace.read("best/fine_tuning.json"))["max_seq_length"] == 24
 
 
+@pytest.mark.newest
 def test_without_training_texts_are_prepared_as_the_model_has_it(tmp_path, capsys):
     workspace = Workspace(tmp_path)
     rows = "".join("%s\tAB\t%d\n" % ("今天气" * 9, number % 2) for number in range(4))
@@ -364,6 +365,7 @@ def test_without_training_texts_are_prepared_as_the_model_has_it(tmp_path, capsy
         run_here(arguments + ["--do_lower_case=true"])
 
 
+@pytest.mark.newest
 def test_a_best_of_an_earlier_training_is_not_taken_for_this_ones(tmp_path, capsys):
     workspace = Workspace(tmp_path)
     run_here(workspace.arguments())
@@ -377,6 +379,7 @@ def test_a_best_of_an_earlier_training_is_not_taken_for_this_ones(tmp_path, caps
         run_here(workspace.arguments(do_eval=False))
 
 
+@pytest.mark.newest
 def test_checkpoints_of_another_distance_are_evaluated(tmp_path):
     workspace = Workspace(tmp_path)
     settings = {"do_predict": False, "save_checkpoints_steps": 4}
@@ -397,6 +400,7 @@ def without_best_checkpoint(workspace):
     return step
 
 
+@pytest.mark.newest
 def test_the_best_competes_by_another_metric_though_its_checkpoint_is_gone(tmp_path):
     workspace = Workspace(tmp_path)
     run_here(workspace.arguments(num_train_epochs=8))
@@ -529,6 +533,7 @@ def pairs_of_features(workspace, name):
         yield tuple(text.replace("[CLS]", "").split("[SEP]")[:2])
 
 
+@pytest.mark.newest
 def test_pairs_are_trained_on_both_ways_and_evaluated_as_they_are(tmp_path, capsys):
     workspace = Workspace(tmp_path, num_train=32)
     run_here(workspace.arguments(swap_pairs=True, num_train_epochs=1, do_predict=None))
@@ -633,6 +638,7 @@ def test_two_runs_in_one_folder_are_refused(tmp_path):
     interrupt(process)
 
 
+@pytest.mark.newest
 def test_rows_that_do_not_fit_are_left_out_of_files_in_another_encoding(tmp_path, capsys):
     workspace = Workspace(tmp_path, num_train=32)
     for name in ("train.txt", "dev.txt", "test.txt"):

@@ -3,6 +3,7 @@
 import os
 
 import numpy as np
+import pytest
 
 from albert_zh.model import checkpoint_files
 from workspace import Workspace, run_here
@@ -19,6 +20,7 @@ def trained_weights(folder, **changes):
     return checkpoint_files.read_weights(os.path.join(workspace.output, "model.ckpt-2"))
 
 
+@pytest.mark.newest
 def test_training_gives_the_same_weights(tmp_path, recomputed_chains):
     plain = trained_weights(tmp_path / "plain")
     assert recomputed_chains == []

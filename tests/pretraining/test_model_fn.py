@@ -22,6 +22,7 @@ def test_a_batch_in_parts_gives_the_weights_of_the_whole(config, optimizer):
     assert whole[1]["global_step"] == 5
 
 
+@pytest.mark.newest
 @pytest.mark.parametrize("config", [{}, GOOGLE])
 def test_the_plain_way_trains_the_same_weights(config):
     plain, fast = (trained(config=config, plain=plain) for plain in (True, False))
@@ -39,6 +40,7 @@ def test_recomputing_trains_the_same_weights(recomputed_chains):
     assert_same_weights(kept[1], recomputed[1], atol=1e-5)
 
 
+@pytest.mark.newest
 def test_parts_of_a_batch_weigh_by_their_predictions():
     """A part with fewer predictions must not count as much as one with more."""
 

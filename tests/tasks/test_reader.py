@@ -125,6 +125,7 @@ def test_unknown_task_names_the_known_ones():
     assert datasets.get_task("LCQMC") is LCQMC
 
 
+@pytest.mark.newest
 def test_whole_data_sets_read(shared):
     """Row counts as the data's README states them."""
     counts = {("lcqmc", "dev"): 8802, ("lcqmc", "test"): 12500, ("afqmc", "train"): 34334}
@@ -274,6 +275,7 @@ def test_wsc_pronoun_before_the_noun_and_wrong_spans(tmp_path):
         task_reader.read_split(datasets.get_task("wsc"), str(tmp_path), "train")
 
 
+@pytest.mark.newest
 def test_whole_clue_files(shared):
     """Row counts as the data's README and the files' lines have them."""
     expected = {

@@ -263,6 +263,7 @@ def test_a_missing_file_and_a_folder_are_refused(tmp_path):
 # The public sets
 
 
+@pytest.mark.newest
 @pytest.mark.parametrize(
     "name, layout, questions, contexts, counts",
     [
