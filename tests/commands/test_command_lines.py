@@ -75,6 +75,7 @@ WRITERS = {
     "scripts/split_corpus": "output_dir",
     "scripts/train_starter": "out",
     "benchmarks/distillation": "output_dir",
+    "benchmarks/distillation_chart": "chart",
     "benchmarks/linear_teacher": "out",
     "benchmarks/multi_label": "output_dir",
     "benchmarks/results": "output_dir write",
@@ -86,7 +87,8 @@ WRITERS = {
 READERS_ALONE = set(
     "android/make_character_data ask classify cmrc2018_evaluate drcd_evaluate fill_mask "
     "inspect_tfrecord label serve similarity test_changes "
-    "benchmarks/labelling_baseline benchmarks/overlap_baseline benchmarks/questions_baseline "
+    "benchmarks/distillation_speed benchmarks/labelling_baseline "
+    "benchmarks/overlap_baseline benchmarks/questions_baseline "
     "benchmarks/start_up benchmarks/topics_baseline".split()
 )
 
