@@ -12,6 +12,7 @@ from albert_zh.tasks import registry
 
 OWN_DATA = "multiclass"
 OWN_QUESTIONS = "questions"
+OWN_SENTENCES = "sentences"
 SEPARATOR = "|"  # between the labels of a multi-label row, unless another is named
 
 # Names by which columns of a header, or keys of JSON lines, are known; case does not matter.
@@ -116,6 +117,11 @@ _SPLITS = {
     "test": ("test.csv", "test.tsv", "test.txt", "test.json", "test.jsonl"),
 }
 # CLUE's names, FewCLUE's, and those of copies in plain columns (of tasks that have plain columns).
+_TEXT_ENDINGS = (".tsv", ".txt", ".csv", ".jsonl", ".json")
+_SENTENCES = {
+    split: tuple(name + ending for name in names for ending in _TEXT_ENDINGS)
+    for split, names in (("train", ("train",)), ("dev", ("dev", "valid")), ("test", ("test",)))
+}
 _CLUE = {
     "train": ("train.json", "train_few_all.json", "train_0.json", "train.tsv", "train.txt"),
     "dev": ("dev.json", "dev_few_all.json", "dev_0.json", "dev.tsv", "dev.txt"),
@@ -235,6 +241,9 @@ TASKS = {
         columns=("text_a", "text_b"),
         labels=("start", "end"),
         objective="reading_comprehension",
+    ),
+    OWN_SENTENCES: Task(
+        files=_SENTENCES, columns=None, labels=None, objective="sentence_embedding"
     ),
     OWN_QUESTIONS: Task(
         files=_QUESTIONS,

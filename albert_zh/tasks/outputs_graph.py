@@ -38,23 +38,25 @@ def outputs_builder(
     num_built = [0]
     positions = None if model_settings.get("plain") else kind.output_positions(settings)
 
+    def encoder(rows, config):
+        return modeling.AlbertModel(
+            config,
+            is_training,
+            rows["input_ids"],
+            rows["input_mask"],
+            rows["segment_ids"],
+            scope="bert",
+            output_positions=positions,
+            **model_settings,
+        )
+
     def build(change=None):
         is_first = not num_built[0]
         num_built[0] += 1
         with contextlib.ExitStack() as stack:
             if not is_first:
                 stack.enter_context(changed_word_table(change))
-            model = modeling.AlbertModel(
-                config,
-                is_training,
-                features["input_ids"],
-                features["input_mask"],
-                features["segment_ids"],
-                scope="bert",
-                output_positions=positions,
-                **model_settings,
-            )
-            return kind.outputs(config, model, features, num_outputs, settings, is_training)
+            return kind.model_outputs(encoder, config, features, num_outputs, settings, is_training)
 
     return build
 

@@ -11,6 +11,8 @@ _MODULES = {
     "multi_label": "albert_zh.tasks.classification.kinds",
     "regression": "albert_zh.tasks.classification.kinds",
     "reading_comprehension": "albert_zh.tasks.reading.kind",
+    "sentence_embedding": "albert_zh.tasks.embedding.kind",
+    "sentence_retrieval": "albert_zh.tasks.embedding.kind",
     "sequence_labelling": "albert_zh.tasks.labelling.kind",
     "span_labelling": "albert_zh.tasks.labelling.kind",
 }

@@ -6,7 +6,7 @@ subclass of `TaskType` in a separate module, with a row in `registry` or a call 
 """
 
 import collections
-from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence, Tuple
 
 import numpy as np
 import tensorflow.compat.v1 as tf
@@ -181,6 +181,14 @@ class TaskType:
         """What fine_tuning.json has beside the usual, {key: JSON value}."""
         return {"head": settings.head} if settings.head else {}
 
+    def json_files(self, notes: Dict[str, Any]) -> Dict[str, Any]:
+        """{name: JSON value} of further files beside fine_tuning.json.
+
+        Args:
+            notes: content of fine_tuning.json.
+        """
+        return {}
+
     # Data
 
     def read_split(
@@ -280,6 +288,28 @@ class TaskType:
     def output_positions(self, settings: Any) -> Optional[Any]:
         """The positions of the last layer that the head needs, see `AlbertModel`; None for all."""
         return None
+
+    def model_outputs(
+        self,
+        encoder: Callable[..., Any],
+        config: Any,
+        features: Dict[str, tf.Tensor],
+        num_outputs: int,
+        settings: Any,
+        is_training: bool,
+    ) -> Dict[str, tf.Tensor]:
+        """Builds encoder and head, by default of the rows as they are.
+
+        Args:
+            encoder: function of rows {`input_ids`, `input_mask`, `segment_ids`: int [N, F]} and a
+                config -> `AlbertModel`.
+            config, features, num_outputs, settings, is_training: as in `outputs`.
+
+        Returns:
+            as `outputs`.
+        """
+        model = encoder(features, config)
+        return self.outputs(config, model, features, num_outputs, settings, is_training)
 
     def outputs(
         self,

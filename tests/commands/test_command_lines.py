@@ -70,6 +70,7 @@ WRITERS = {
     "run_reading_comprehension": "cached_dir export_dir output_dir teacher_cache",
     "run_seq_labelling": "cached_dir export_dir output_dir teacher_cache",
     "run_squad": "cached_dir export_dir output_dir teacher_cache",
+    "run_sentence_embedding": "cached_dir export_dir output_dir",
     "squad_evaluate": "out_file",
     "scripts/compare_distilled": "output_dir",
     "scripts/split_corpus": "output_dir",

@@ -1,0 +1,108 @@
+"""A model's vectors beside what needs no training: character TF-IDF and the untrained model.
+
+lines = compare(split.examples, True, {"trained": encode, "untrained": other}, "output")
+"""
+
+import os
+from typing import Any, Callable, Dict, List, Sequence
+
+import numpy as np
+
+from albert_zh.common import files, plotting
+from albert_zh.tasks.embedding.scorer import COLLAPSED
+from albert_zh.tasks.embedding.scores import (
+    CharacterTfIdf,
+    Measured,
+    VectorSimilarity,
+    mean_cosine,
+)
+from albert_zh.tasks.markdown import table
+
+TFIDF, TRAINED, UNTRAINED = "character TF-IDF", "trained", "untrained"
+_SHOWN = {
+    True: ("recall_at_1", "recall_at_5", "recall_at_50", "mrr_at_10", "ndcg_at_10", "map_at_10"),
+    False: ("spearman", "pearson", "auc"),
+}
+
+
+def compare(
+    examples: Sequence[Any],
+    is_retrieval: bool,
+    encoders: Dict[str, Callable[[Sequence[str]], np.ndarray]],
+    folder: str,
+    title: str,
+) -> List[str]:
+    """Measures encoders and TF-IDF on the same rows; writes comparison.md, .json and .png.
+
+    Args:
+        examples: `text_files.EmbeddingExample`s of a dev or test file.
+        is_retrieval: whether positives are searched for.
+        encoders: {name: function of texts -> float [n, W]}.
+        folder: where the files go.
+        title: what was measured, for the files.
+
+    Returns:
+        lines for the user.
+    """
+    measured = Measured(examples, is_retrieval)
+    texts = measured.texts()
+    scores = {TFIDF: measured.scores(CharacterTfIdf(texts))}
+    for name, encode in encoders.items():
+        vectors = encode(texts)
+        scores[name] = measured.scores(VectorSimilarity(dict(zip(texts, vectors))))
+        scores[name]["mean_cosine"] = mean_cosine(vectors)
+    columns = [name for name in _SHOWN[is_retrieval] if name in scores[TFIDF]]
+    warnings = _warnings(scores, columns[0])
+    files.write_json(os.path.join(folder, "comparison.json"), {"file": title, "scores": scores})
+    with files.atomic_write(os.path.join(folder, "comparison.md")) as stream:
+        stream.write("\n".join(_markdown(title, scores, columns, warnings)) + "\n")
+    _draw(os.path.join(folder, "comparison.png"), title, scores, columns)
+    lines = ["%-17s %s" % ("on " + os.path.basename(title), "  ".join(columns))]
+    lines += ["%-17s %s" % (name, _row(scores[name], columns)) for name in scores]
+    return lines + ["warning: " + warning for warning in warnings]
+
+
+def _row(scores, columns):
+    return "  ".join(("%.4f" % scores[name]).ljust(len(name)) for name in columns).rstrip()
+
+
+def _warnings(scores, metric):
+    """What is wrong with the trained vectors, one line each."""
+    trained, warnings = scores.get(TRAINED), []
+    if trained and trained[metric] < scores[TFIDF][metric]:
+        warnings.append(
+            "%s %.4f is below that of %s, %.4f, which needs no model: train longer, with more "
+            "rows or another --objective" % (metric, trained[metric], TFIDF, scores[TFIDF][metric])
+        )
+    if trained and trained["mean_cosine"] > COLLAPSED:
+        warnings.append(
+            "the mean cosine of different texts is %.3f: vectors have collapsed, try a lower "
+            "--learning_rate" % trained["mean_cosine"]
+        )
+    return warnings
+
+
+def _markdown(title, scores, columns, warnings):
+    yield "# Comparison on %s" % title
+    yield ""
+    rows = [[name] + [of_one[column] for column in columns] for name, of_one in scores.items()]
+    yield from table(["vectors"] + list(columns), rows)
+    for warning in warnings:
+        yield "Warning: %s." % warning
+
+
+def _draw(path, title, scores, columns):
+    """Draws the measures as bars; nothing where matplotlib is not installed."""
+    pyplot = plotting.pyplot()
+    if pyplot is None:
+        return
+    figure, axes = pyplot.subplots(figsize=(1.5 + 1.2 * len(columns), 3.5))
+    width = 0.8 / len(scores)
+    for number, (name, of_one) in enumerate(scores.items()):
+        places = np.arange(len(columns)) + number * width
+        axes.bar(places, [of_one[column] for column in columns], width, label=name)
+    axes.set_xticks(np.arange(len(columns)) + 0.4 - width / 2)
+    axes.set_xticklabels(columns)
+    axes.set_title(os.path.basename(title))
+    axes.legend(frameon=False, fontsize="small")
+    plotting.save(figure, path)

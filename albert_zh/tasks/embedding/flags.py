@@ -1,0 +1,303 @@
+"""Flags that only sentence embeddings have."""
+
+import os
+from typing import Any, Dict, List, NamedTuple, Optional
+import warnings
+
+from absl import flags
+
+from albert_zh.common.errors import UserError
+from albert_zh.model import modeling, sentence_vectors
+from albert_zh.tasks import datasets, task_type
+
+NARROW = 384  # hidden_size up to which a model is small
+RATE_OF_NARROW = 2e-4
+DROPOUT_OF_VIEWS = 0.1
+DEV_FORMATS = ("scored", "positives")
+SCORED, RETRIEVAL = "sentence_embedding", "sentence_retrieval"  # kinds, by what dev measures
+
+
+class Objective(NamedTuple):
+    """What an objective needs.
+
+    Fields:
+        data_format: of the training file, one of `text_files.FORMATS`.
+        dev_format: the usual one of dev and test.
+        is_of_batch: whether the loss compares rows of the batch with each other.
+        needs_negatives: whether each row has to have a wrong text.
+    """
+
+    data_format: str
+    dev_format: str = "scored"
+    is_of_batch: bool = False
+    needs_negatives: bool = False
+
+
+OBJECTIVES = {
+    "cosent": Objective("scored", is_of_batch=True),
+    "softmax": Objective("scored"),
+    "cosine": Objective("scored"),
+    "contrastive": Objective("scored"),
+    "infonce": Objective("positives", "positives", is_of_batch=True),
+    "four_blocks": Objective("positives", "positives", is_of_batch=True),
+    "triplet": Objective("positives", "positives", needs_negatives=True),
+    "simcse": Objective("texts", is_of_batch=True),
+    "esimcse": Objective("texts", is_of_batch=True),
+    "vectors": Objective("texts"),
+}
+VIEWS = ("simcse", "esimcse")  # a text's positive is the text itself
+
+_TABLE = (
+    ("string", "train_file", None, "File to train on, in place of --data_dir."),
+    ("string", "dev_file", None, "File that chooses the best checkpoint."),
+    ("string", "predict_file", None, "File that the best model is measured on."),
+    (
+        "string",
+        "corpus_file",
+        None,
+        "Entries that dev's and test's questions are searched in, one a line, beside those that "
+        "their rows name; DATA_DIR/corpus.txt if it is there.",
+    ),
+    (
+        "list",
+        "more_train",
+        None,
+        "Further training files as FILE:WEIGHT; each row of one occurs WEIGHT times in an epoch "
+        "(0.5: half of the rows).",
+    ),
+    ("boolean", "normalize", True, "Whether vectors are made 1 long."),
+    ("integer", "width", None, "Values of a vector; by default all that the model has."),
+    (
+        "list",
+        "matryoshka",
+        None,
+        "Widths that vectors can be cut to afterwards, such as 312,128,64; the loss is summed over "
+        "them.",
+    ),
+    (
+        "integer",
+        "projection_width",
+        None,
+        "Outputs of a dense layer that follows the pooling, such as the width of a teacher's "
+        "vectors; none by default.",
+    ),
+    ("float", "temperature", 0.05, "What cosines are divided by in the loss."),
+    (
+        "float",
+        "margin",
+        None,
+        "infonce: what is taken off the positive's cosine, by default 0; triplet, contrastive: the "
+        "distance that is wanted, by default 0.5.",
+    ),
+    ("boolean", "symmetric", False, "infonce: whether positives have to find their anchors, too."),
+    (
+        "float",
+        "own_negative_weight",
+        0.0,
+        "infonce: added to the logits of a row's own negatives.",
+    ),
+    (
+        "integer",
+        "batch_in_memory",
+        None,
+        "Rows of a batch that are worked on at a time: larger batches of infonce and cosent than "
+        "memory holds, with the same numbers.",
+    ),
+    (
+        "float",
+        "dropout",
+        None,
+        "Dropout in training in place of the config's; by default %g for simcse and esimcse, whose "
+        "positives it makes." % DROPOUT_OF_VIEWS,
+    ),
+    (
+        "string",
+        "teacher_vectors",
+        None,
+        "vectors: .npy file of a teacher's vectors, a row for each line of the training file.",
+    ),
+)
+_ENUMS = (
+    (
+        "objective",
+        "cosent",
+        list(OBJECTIVES),
+        "The loss. Scored or labelled pairs: cosent, softmax, cosine, contrastive; pairs of texts "
+        "that mean the same, with or without wrong ones: infonce, four_blocks, triplet; texts "
+        "alone: simcse, esimcse; texts with a teacher's vectors: vectors.",
+    ),
+    ("pooling", "mean", list(sentence_vectors.POOLINGS), "How tokens become a sentence."),
+    (
+        "dev_format",
+        None,
+        list(DEV_FORMATS),
+        "What dev and test files hold: scored pairs, or positives, which are searched for; by "
+        "default as the objective's training file.",
+    ),
+)
+# What a model is: a run that goes on must have the same.
+_FIXED = (
+    "objective pooling normalize width matryoshka projection_width temperature margin symmetric "
+    "own_negative_weight dropout more_train dev_format"
+).split()
+_OF_LOSS = "temperature margin symmetric own_negative_weight batch_in_memory".split()
+
+
+class EmbeddingFlags(task_type.KindFlags):
+    """Flags of run_sentence_embedding.py."""
+
+    fixed = tuple(_FIXED)
+    variable = ("batch_in_memory",)
+
+    def define(self, options: Any) -> None:
+        for kind, name, default, help_text in _TABLE:
+            getattr(flags, "DEFINE_" + kind)(name, default, help_text, flag_values=options)
+        for name, default, choices, help_text in _ENUMS:
+            flags.DEFINE_enum(name, default, choices, help_text, flag_values=options)
+
+    def kind_of(self, options: Any) -> Optional[str]:
+        return RETRIEVAL if dev_format(options) == "positives" else SCORED
+
+    def check(self, options: Any) -> None:
+        for column in datasets.COLUMN_FLAGS.values():
+            if options[column].present:
+                raise UserError(
+                    "--%s: columns of these files have fixed names (text_a, text_b, label, "
+                    "negatives): name them so in the file's header" % column
+                )
+        for name in ("train_file", "dev_file", "predict_file", "corpus_file", "teacher_vectors"):
+            path = options[name].value
+            if path and not os.path.isfile(path):
+                raise UserError("--%s=%s: no such file" % (name, path))
+        for check in (_check_loss, _check_batch, _check_dropout, _check_what_does_not_go):
+            check(options, OBJECTIVES[options.objective])
+        sentence_vectors.check_notes(
+            notes_of_head(self.head(options)), _config(options), _width_flag(options)
+        )
+
+    def files(self, options: Any) -> Dict[str, str]:
+        given = {"train": options.train_file, "dev": options.dev_file, "test": options.predict_file}
+        return {split: path for split, path in given.items() if path}
+
+    def head(self, options: Any) -> Dict[str, Any]:
+        head = {name: options[name].value for name in _OF_LOSS}
+        if head["margin"] is None:
+            head["margin"] = 0.5 if options.objective in ("triplet", "contrastive") else 0.0
+        full = options.projection_width or _config(options).hidden_size
+        widths = matryoshka_widths(options)
+        dropout = options.dropout
+        if dropout is None and options.objective in VIEWS:
+            dropout = DROPOUT_OF_VIEWS
+        return dict(
+            head,
+            loss=options.objective,
+            dropout=dropout,
+            corpus=options.corpus_file,
+            dev_format=dev_format(options),
+            pooling=options.pooling,
+            normalize=options.normalize,
+            width=options.width or (widths[0] if widths else full),
+            widths=widths,
+            projection_width=options.projection_width,
+            max_seq_length=options.max_seq_length,
+        )
+
+    def usual_rate(self, options: Any) -> Optional[float]:
+        return RATE_OF_NARROW if _config(options).hidden_size <= NARROW else None
+
+
+def dev_format(options: Any) -> str:
+    """What dev and test files hold, one of `DEV_FORMATS`."""
+    return options.dev_format or OBJECTIVES[options.objective].dev_format
+
+
+def matryoshka_widths(options: Any) -> List[int]:
+    """The widths of --matryoshka, the largest first; raises `UserError` for others than widths."""
+    try:
+        widths = sorted({int(width) for width in options.matryoshka or ()}, reverse=True)
+    except ValueError:
+        widths = [0]
+    if widths and widths[-1] < 1:
+        raise UserError(
+            "--matryoshka=%s: expected widths, such as 312,128,64" % ",".join(options.matryoshka)
+        )
+    if widths and options.width not in (None, widths[0]):
+        raise UserError(
+            "--width=%d: expected %d, the largest width of --matryoshka, or no --width"
+            % (options.width, widths[0])
+        )
+    return widths
+
+
+def notes_of_head(head: Dict[str, Any]) -> sentence_vectors.SentenceNotes:
+    """How a model with this `Settings.head` makes vectors."""
+    names = sentence_vectors.SentenceNotes._fields
+    known = {name: head[name] for name in names}
+    return sentence_vectors.SentenceNotes(**dict(known, widths=tuple(known["widths"])))
+
+
+def _config(options):
+    with warnings.catch_warnings():  # they are logged where the run reads its config
+        warnings.simplefilter("ignore")
+        return modeling.AlbertConfig.from_json_file(options.bert_config_file)
+
+
+def _width_flag(options):
+    return "--matryoshka" if options.matryoshka else "--width"
+
+
+def _check_loss(options, objective):
+    del objective
+    for name, least in (("temperature", 1e-4), ("width", 1), ("projection_width", 1)):
+        given = options[name].value
+        if given is not None and not given >= least:
+            raise UserError("--%s=%s: expected at least %g" % (name, given, least))
+    if options.objective == "vectors" and options.do_train and not options.teacher_vectors:
+        raise UserError("--objective=vectors learns a teacher's vectors: add --teacher_vectors")
+
+
+def _check_batch(options, objective):
+    if objective.is_of_batch and options.train_batch_size < 2 and options.do_train:
+        raise UserError(
+            "--train_batch_size=%d: %s compares rows of a batch, which have to be 2 or more; 32 to "
+            "256 are usual" % (options.train_batch_size, options.objective)
+        )
+    if options.batch_in_memory is not None and options.batch_in_memory < 1:
+        raise UserError("--batch_in_memory=%d: expected 1 or more" % options.batch_in_memory)
+
+
+def _check_dropout(options, objective):
+    del objective
+    dropout = options.dropout
+    if dropout is not None and not 0 <= dropout < 1:
+        raise UserError("--dropout=%g: expected 0 or more and below 1" % dropout)
+    if dropout == 0 and options.objective in VIEWS:
+        raise UserError(
+            "--dropout=0: %s makes a text's two views by dropout, without which they are the same: "
+            "0.1 to 0.3 are usual" % options.objective
+        )
+
+
+def _check_what_does_not_go(options, objective):
+    if options.rdrop_alpha:
+        raise UserError("--rdrop_alpha is for predictions of classes: leave it out")
+    if options.fgm_epsilon and options.batch_in_memory:
+        raise UserError("--fgm_epsilon and --batch_in_memory exclude each other: leave one out")
+    if options.use_tpu and objective.is_of_batch:
+        raise UserError(
+            "--use_tpu: %s compares rows of the whole batch, which a TPU's cores do not gather "
+            "here: train on GPUs or a CPU" % options.objective
+        )
+    if objective.data_format == "texts" and options.do_eval and not _has_dev(options):
+        raise UserError(
+            "--objective=%s trains on texts alone, which say nothing of which are alike: add a dev "
+            "file of pairs (--dev_file), or --do_eval=false" % options.objective
+        )
+
+
+def _has_dev(options):
+    if options.dev_file or not options.data_dir or not os.path.isdir(options.data_dir):
+        return bool(options.dev_file)
+    return any(
+        name.split(".")[0] in ("dev", "valid", "val") for name in os.listdir(options.data_dir)
+    )

@@ -1,0 +1,262 @@
+"""Sentence embeddings as kinds of tasks: two, as their dev files hold scored pairs or positives."""
+
+import copy
+import os
+from typing import Any, Callable, Dict, Iterator, List, Sequence, Tuple
+
+import numpy as np
+import tensorflow.compat.v1 as tf
+
+from albert_zh.common.errors import UserError
+from albert_zh.model import sentence_vectors
+from albert_zh.tasks import label_rules, reader, registry, result_files, task_type
+from albert_zh.tasks import rows as row_files
+from albert_zh.tasks.embedding import flags as embedding_flags
+from albert_zh.tasks.embedding import mixing, objectives, rows, text_files
+from albert_zh.tasks.embedding.chunks import vectors_in_chunks
+from albert_zh.tasks.embedding.flags import OBJECTIVES, VIEWS
+from albert_zh.tasks.embedding.scorer import THRESHOLD, EmbeddingScorer
+
+CORPUS = ("faq.txt", "corpus.txt")  # entries that are searched, beside the files of a data set
+VECTORS = "vectors"
+Tensors = Dict[str, tf.Tensor]
+
+
+class PairRules(label_rules.ValueRules):
+    """Labels that are scores of pairs."""
+
+    def labels_of_all(self, found: Sequence[str]) -> Tuple[str, ...]:
+        return ()
+
+    def labels_of_cell(self, cell: Any, separator: str) -> List[Any]:
+        return []
+
+
+class SentenceEmbedding(task_type.TaskType):
+    """Vectors that are compared; dev and test files hold scored pairs."""
+
+    name = embedding_flags.SCORED
+    metrics = {"spearman": True, "pearson": True, "auc": True, "mean_cosine": False, "loss": False}
+    usual_metrics: Tuple[str, ...] = ("spearman", "pearson", "auc", "mean_cosine")
+    scales_loss = False
+    export_outputs = decoded_outputs = (VECTORS,)
+    tuned_notes = (THRESHOLD,)
+    flags = embedding_flags.EmbeddingFlags()
+    rules = PairRules()
+    feature_modules = (text_files, rows, mixing)
+    is_retrieval = False
+
+    # Settings
+
+    def notes(self, task: Any, settings: Any) -> Dict[str, Any]:
+        return dict(super().notes(task, settings), compares_sentences=False)
+
+    def json_files(self, notes: Dict[str, Any]) -> Dict[str, Any]:
+        vectors = embedding_flags.notes_of_head(notes["head"])
+        return {sentence_vectors.SENTENCE_FILE: sentence_vectors.as_json(vectors)}
+
+    def settings_of_data(self, settings: Any, task: Any, train: Any, options: Any) -> Any:
+        return settings._replace(head=task.head)
+
+    # Data
+
+    def read_split(
+        self, task: Any, data_dir: str, split: str, encoding: str, skip_bad_rows: bool
+    ) -> Any:
+        path, others = reader.existing_path(task, data_dir, split)
+        objective = OBJECTIVES[task.head["loss"]]
+        data_format = objective.data_format if split == "train" else task.head["dev_format"]
+        read = text_files.read_split(path, split, data_format, encoding, skip_bad_rows)
+        notes = read.notes + ["%s left aside" % ", ".join(others)] * bool(others)
+        if split == "train" or not self.is_retrieval:
+            return read._replace(notes=notes)
+        corpus = task.head["corpus"] or row_files.file_of_split(data_dir, CORPUS)[0]
+        if corpus is None:
+            return read._replace(notes=notes)
+        entries = [
+            text_files.EmbeddingExample("entry-%d" % number, text, "", None, is_entry=True)
+            for number, text in enumerate(text_files.read_entries(corpus, encoding), start=1)
+        ]
+        notes.append("searched are %d entries of %s" % (len(entries), corpus))
+        return read._replace(examples=read.examples + entries, notes=notes)
+
+    def with_labels(self, task: Any, train: Any) -> Any:
+        head = dict(task.head)
+        counts = {len(example.negatives) for example in train.examples}
+        if len(counts) > 1 and 0 in counts:
+            raise UserError(
+                "%s: some rows have wrong texts (third column) and some do not: give each row one, "
+                "or none" % train.path
+            )
+        head["num_negatives"] = min(counts)
+        scores = [example.label for example in train.examples if example.label is not None]
+        head["lowest"], head["highest"] = min(scores, default=0.0), max(scores, default=1.0)
+        head[objectives.NUM_CLASSES] = int(head["highest"]) + 1
+        for problem in objectives.check_rows(train, head, OBJECTIVES[head["loss"]]):
+            raise UserError(problem)
+        return task._replace(columns=("text_a", "text_b"), header=(), labels=(), head=head)
+
+    def open_stream(self, task: Any, path: str, encoding: str) -> Tuple[List[str], Iterator]:
+        folder, name = os.path.split(path)
+        task = task._replace(files={"test": name})
+        read = self.read_split(task, folder or os.curdir, "test", encoding, False)
+        return read.notes, iter([(example, None) for example in read.examples])
+
+    def training_split(self, split: Any, options: Any) -> Tuple[Any, Dict[str, Any]]:
+        return mixing.training_split(split, options, OBJECTIVES[options.objective].data_format)
+
+    # Features
+
+    def columns(self, task: Any) -> Dict[str, task_type.Column]:
+        num_texts = _num_texts(task.head)
+        columns = {
+            name: task_type.Column("int", is_per_token=True)
+            for name in rows.columns_of_ids(num_texts)
+        }
+        columns[rows.LENGTHS] = task_type.Column("int", (num_texts,))
+        columns[objectives.SCORE] = task_type.Column("float")
+        columns[objectives.GROUP] = task_type.Column("int")
+        if task.head["loss"] == "vectors":
+            columns[objectives.TEACHER] = task_type.Column("float", (_teacher_width(task.head),))
+        return columns
+
+    def features(
+        self, task: Any, example: Any, tokenizer: Any, max_seq_length: int
+    ) -> Tuple[List[Dict[str, Any]], bool]:
+        num_texts = _num_texts(task.head)
+        texts = (example.text_a, example.text_b) + tuple(getattr(example, "negatives", ()))
+        texts = tuple(text or "" for text in texts)[:num_texts]
+        record, was_cut = rows.record(texts, num_texts, tokenizer, max_seq_length)
+        record[objectives.SCORE] = 0.0 if example.label is None else float(example.label)
+        record[objectives.GROUP] = getattr(example, "group", 0)
+        if task.head["loss"] == "vectors":
+            width = _teacher_width(task.head)
+            record[objectives.TEACHER] = list(getattr(example, "teacher", ())) or [0.0] * width
+        return [record], was_cut
+
+    # Model
+
+    def model_outputs(
+        self,
+        encoder: Callable[..., Any],
+        config: Any,
+        features: Tensors,
+        num_outputs: int,
+        settings: Any,
+        is_training: bool,
+    ) -> Tensors:
+        head = settings.head
+        config = _with_dropout(config, head["dropout"])
+        num_texts = 1 if is_training and _is_of_texts(head) else _num_texts(head)
+        stacked = rows.stacked(features, num_texts)
+        if is_training and head["loss"] in VIEWS:
+            longest = min(head["max_seq_length"], config.max_position_embeddings)
+            stacked = rows.two_views(stacked, head["loss"] == "esimcse", longest)
+            num_texts = 2
+        notes = embedding_flags.notes_of_head(head)
+        if is_training:
+            notes = notes._replace(normalize=False)  # losses take vectors of any length
+
+        def encode(part):
+            return sentence_vectors.sentence_vector(
+                encoder(part, config), part["input_mask"], notes
+            )
+
+        num_chunks = _num_chunks(head, features) if is_training else 1
+        if num_chunks == 1:
+            vectors = encode(stacked)
+        else:
+            vectors = vectors_in_chunks(encode, stacked, notes.width, num_chunks)
+        if rows.LENGTHS not in features:
+            return {VECTORS: vectors}  # [B, W]
+        vectors = tf.reshape(vectors, [num_texts, -1, notes.width])
+        return {VECTORS: tf.transpose(vectors, [1, 0, 2])}  # [B, T, W]
+
+    def losses(self, outputs: Tensors, features: Tensors, settings: Any) -> tf.Tensor:
+        loss = objectives.batch_loss(outputs[VECTORS], features, settings.head)
+        return tf.fill([tf.shape(outputs[VECTORS])[0]], loss)
+
+    # Results
+
+    def scorer(
+        self, use: Any, settings: Any, options: Any = None, num_errors: int = 0
+    ) -> EmbeddingScorer:
+        return EmbeddingScorer(self.is_retrieval, use.notes.get(THRESHOLD), num_errors)
+
+    def result_files(self, folder: str, use: Any, options: Any) -> "Cosines":
+        return Cosines(folder)
+
+    def decode(
+        self, examples: Sequence[Any], predictions: Sequence[Any], use: Any
+    ) -> List[List[float]]:
+        return [[float(x) for x in of_text[0][VECTORS].ravel()] for of_text in predictions]
+
+    def next_command(self, task: Any) -> Tuple[str, str]:
+        return "similarity", '--corpus=data/faq_sample/faq.txt --query="怎么改绑手机"'
+
+
+class SentenceRetrieval(SentenceEmbedding):
+    """Vectors that are searched; dev and test files hold positives."""
+
+    name = embedding_flags.RETRIEVAL
+    usual_metrics = ("mrr_at_10", "recall_at_1", "recall_at_5", "recall_at_50", "mean_cosine")
+    metrics = dict(
+        dict.fromkeys(usual_metrics[:-1], True),
+        recall_at_10=True,
+        ndcg_at_10=True,
+        map_at_10=True,
+        mean_cosine=False,
+        loss=False,
+    )
+    is_retrieval = True
+
+
+class Cosines(result_files.ResultFiles):
+    """`test_cosines.tsv`: the two texts and the cosine of their vectors, a row each."""
+
+    def __init__(self, folder: str) -> None:
+        """`folder`: where the file goes."""
+        super().__init__(folder, ["test_cosines.tsv"])
+
+    def write(self, example: Any, rows: List[Dict[str, np.ndarray]]) -> None:
+        if not example.is_entry:
+            cosine = float(np.dot(*_of_length_1(rows[0][VECTORS][:2])))
+            self.handles[0].write("%s\t%s\t%.4f\n" % (example.text_a, example.text_b, cosine))
+
+
+def _of_length_1(vectors):
+    return vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
+
+
+def _is_of_texts(head):
+    return OBJECTIVES[head["loss"]].data_format == "texts"
+
+
+def _num_texts(head):
+    """T, texts of an example."""
+    return 2 + head.get("num_negatives", 0)
+
+
+def _teacher_width(head):
+    return (head["widths"] or [head["width"]])[0]
+
+
+def _with_dropout(config, dropout):
+    if dropout is None:
+        return config
+    config = copy.copy(config)
+    config.hidden_dropout_prob = config.attention_probs_dropout_prob = dropout
+    return config
+
+
+def _num_chunks(head, features):
+    """How many chunks a batch is computed in."""
+    rows_of_batch = features["input_ids"].shape.as_list()[0]
+    in_memory = head["batch_in_memory"]
+    if not in_memory or rows_of_batch is None:
+        return 1
+    return -(-rows_of_batch // in_memory)
+
+
+for _kind in (SentenceEmbedding(), SentenceRetrieval()):
+    registry.register(_kind)

@@ -1,0 +1,133 @@
+"""The loss of a batch by the name of the objective. Letters: B rows, T texts of each, W width."""
+
+import functools
+from typing import Any, Callable, Dict, List
+
+import tensorflow.compat.v1 as tf
+
+from albert_zh.model import gradients
+from albert_zh.tasks.embedding import losses
+from albert_zh.tasks.embedding.flags import OBJECTIVES
+
+SCORE, GROUP, TEACHER, NUM_CLASSES = "score", "group", "teacher", "num_classes"
+Tensors = Dict[str, tf.Tensor]
+
+
+def batch_loss(vectors: tf.Tensor, features: Tensors, head: Dict[str, Any]) -> tf.Tensor:
+    """The loss of a batch, of all widths that vectors are to be cut to.
+
+    Args:
+        vectors: float [B, T, W].
+        features: the batch's targets: score [B], group [B], teacher [B, D].
+        head: `Settings.head`.
+
+    Returns:
+        float scalar.
+    """
+    if OBJECTIVES[head["loss"]].is_of_batch:
+        vectors = gathered(vectors)
+        features = {name: gathered(features[name]) for name in (SCORE, GROUP)}
+    texts = tf.unstack(vectors, axis=1)
+    loss = functools.partial(_LOSSES[head["loss"]], features=features, head=head)
+    return losses.matryoshka(lambda *cut: loss(list(cut)), texts, head["widths"] or [head["width"]])
+
+
+def _cosent(texts, features, head):
+    return losses.cosent(texts[0], texts[1], features[SCORE], 1.0 / head["temperature"])
+
+
+def _softmax(texts, features, head):
+    width = int(texts[0].shape[-1])
+    with tf.variable_scope("pair_softmax_%d" % width, reuse=tf.AUTO_REUSE):
+        weights = tf.get_variable("output_weights", [head[NUM_CLASSES], 3 * width])
+        bias = tf.get_variable(
+            "output_bias", [head[NUM_CLASSES]], initializer=tf.zeros_initializer()
+        )
+    classes = tf.cast(tf.round(features[SCORE]), tf.int32)
+    return losses.softmax_of_pairs(texts[0], texts[1], classes, weights, bias)
+
+
+def _of_scores(function: Callable[..., tf.Tensor]) -> Callable[..., tf.Tensor]:
+    def loss(texts, features, head):
+        scores = (features[SCORE] - head["lowest"]) / (head["highest"] - head["lowest"])
+        return function(texts[0], texts[1], scores, head)
+
+    return loss
+
+
+def _infonce(texts, features, head):
+    return losses.infonce(
+        texts[0],
+        texts[1],
+        texts[2:],
+        1.0 / head["temperature"],
+        head["margin"],
+        features[GROUP],
+        head["symmetric"],
+        head["own_negative_weight"],
+    )
+
+
+def _four_blocks(texts, features, head):
+    scale = 1.0 / head["temperature"]
+    return losses.infonce_of_four_blocks(texts[0], texts[1], scale, features[GROUP])
+
+
+_LOSSES: Dict[str, Callable[..., tf.Tensor]] = {
+    "cosent": _cosent,
+    "softmax": _softmax,
+    "cosine": _of_scores(lambda a, b, scores, head: losses.cosine_regression(a, b, scores)),
+    "contrastive": _of_scores(
+        lambda a, b, scores, head: losses.contrastive(a, b, scores, head["margin"])
+    ),
+    "infonce": _infonce,
+    "four_blocks": _four_blocks,
+    "triplet": lambda texts, features, head: losses.triplet(*texts[:3], margin=head["margin"]),
+    "simcse": _infonce,
+    "esimcse": _infonce,
+    "vectors": lambda texts, features, head: losses.vector_distillation(
+        texts[0], features[TEACHER][:, : texts[0].shape[-1]]
+    ),
+}
+
+
+def gathered(rows: tf.Tensor) -> tf.Tensor:
+    """The rows of all replicas that share a step, [B, ...] -> [R * B, ...]; alone the rows.
+
+    The gradient of a function of all rows reaches those of this replica; the factor R is for the
+    mean over the replicas that a strategy's optimizer takes.
+    """
+    if not tf.distribute.has_strategy():
+        return rows
+    context = tf.distribute.get_replica_context()
+    replicas = context.num_replicas_in_sync
+    if replicas == 1:
+        return rows
+    is_integer = rows.dtype.is_integer
+    own = tf.cast(rows, tf.float32) if is_integer else rows
+    is_own = tf.one_hot(context.replica_id_in_sync_group, replicas, dtype=own.dtype)  # [R]
+    rank = len(own.shape)
+    placed = tf.reshape(is_own, [replicas] + [1] * rank) * own[None]  # [R, B, ...]
+    placed = tf.reshape(placed, tf.concat([[-1], tf.shape(own)[1:]], axis=0))
+    placed.set_shape([None] + own.shape.as_list()[1:])
+    (everything,) = gradients.sum_over_replicas([placed])
+    if is_integer:
+        return tf.cast(tf.round(everything), rows.dtype)
+    return tf.stop_gradient(everything) + replicas * (placed - tf.stop_gradient(placed))
+
+
+def check_rows(split: Any, head: Dict[str, Any], objective: Any) -> List[str]:
+    """What is wrong with the rows of a training file for an objective, one line each."""
+    labels = {example.label for example in split.examples}
+    if objective.data_format == "scored" and len(labels) == 1:
+        return [
+            "%s: all %d rows have the label %g, of which nothing is learnt: expected rows that "
+            "mean the same and rows that do not, or --objective=infonce for a file of the former"
+            % (split.path, len(split.examples), labels.pop())
+        ]
+    if objective.needs_negatives and not head["num_negatives"]:
+        return [
+            "%s: --objective=%s needs a wrong text in the third column of each row: add one, or "
+            "take --objective=infonce" % (split.path, head["loss"])
+        ]
+    return []

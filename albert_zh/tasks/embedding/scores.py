@@ -1,0 +1,194 @@
+"""How good vectors are: correlations of scored pairs, and ranks of what is searched for."""
+
+from typing import Any, Dict, Sequence, Set
+
+import numpy as np
+
+RANKS = (1, 5, 10, 50)  # of recall
+DEPTH = 10  # of the other measures of ranks
+
+
+def pair_scores(similarities: np.ndarray, labels: np.ndarray) -> Dict[str, float]:
+    """Correlations of similarities [n] and labels [n]; the area under the curve of two labels.
+
+    With labels of two kinds Spearman's correlation does not reach 1: 0.866 for halves.
+    """
+    from scipy import stats
+    from sklearn.metrics import roc_auc_score
+
+    scores = {"spearman": 0.0, "pearson": 0.0}
+    if np.ptp(similarities) > 0 and np.ptp(labels) > 0:  # else there is no correlation
+        scores["spearman"] = float(stats.spearmanr(similarities, labels)[0])
+        scores["pearson"] = float(np.corrcoef(similarities, labels)[0, 1])
+    kinds = np.unique(labels)
+    if len(kinds) == 2:
+        scores["auc"] = float(roc_auc_score(labels == kinds[1], similarities))
+    return scores
+
+
+def best_threshold(similarities: np.ndarray, labels: np.ndarray) -> float:
+    """The similarity from which on pairs of two kinds of labels are best called alike."""
+    order = np.argsort(-similarities, kind="stable")
+    is_alike = labels[order] == labels.max()
+    right = np.cumsum(is_alike) + (~is_alike).sum() - np.cumsum(~is_alike)
+    return float(similarities[order][int(right.argmax())])
+
+
+def retrieval_scores(
+    similarities: np.ndarray, relevant: Sequence[Set[int]]
+) -> Dict[str, np.ndarray]:
+    """Measures of each query, {name: float [q]}; what has equal similarities ranks by position.
+
+    Args:
+        similarities: float [q, c].
+        relevant: for each query the entries that are right, at least one.
+
+    Returns:
+        recall_at_K: share of the right entries among the first K; mrr_at_10: 1 / rank of the first
+        right one; ndcg_at_10: gains 1 / log2(rank + 1) over the best possible ones; map_at_10: mean
+        precision at the right ones, over min(right ones, 10).
+    """
+    depth = min(max(RANKS), similarities.shape[1])
+    order = np.argsort(-similarities, axis=1, kind="stable")[:, :depth]
+    hits = np.array([[c in right for c in row] for row, right in zip(order.tolist(), relevant)])
+    counts = np.array([len(right) for right in relevant])
+    scores = {"recall_at_%d" % k: hits[:, :k].sum(axis=1) / counts for k in RANKS}
+    top = hits[:, :DEPTH]
+    ranks = np.arange(1, top.shape[1] + 1)
+    scores["mrr_at_10"] = (top / ranks).max(axis=1)
+    gains = 1.0 / np.log2(ranks + 1)
+    best = np.array([gains[: min(count, DEPTH)].sum() for count in counts])
+    scores["ndcg_at_10"] = (top * gains).sum(axis=1) / best
+    precisions = np.cumsum(top, axis=1) / ranks
+    scores["map_at_10"] = (top * precisions).sum(axis=1) / np.minimum(counts, DEPTH)
+    return scores
+
+
+def mean_cosine(vectors: np.ndarray) -> float:
+    """Mean cosine of different rows [n, W]: near 1 where all texts have become the same."""
+    lengths = np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
+    total = (vectors / lengths).sum(axis=0)
+    count = len(vectors)
+    return float((total @ total - count) / (count * (count - 1))) if count > 1 else 0.0
+
+
+class VectorSimilarity:
+    """Cosines of texts by their vectors."""
+
+    def __init__(self, vectors: Dict[str, np.ndarray]) -> None:
+        """`vectors`: {text: float [W]}."""
+        self._rows = {text: row for row, text in enumerate(vectors)}
+        stacked = np.stack(list(vectors.values())).astype(np.float32)
+        lengths = np.linalg.norm(stacked, axis=1, keepdims=True)
+        self.vectors = stacked / np.maximum(lengths, 1e-12)
+
+    def _of(self, texts):
+        return self.vectors[[self._rows[text] for text in texts]]
+
+    def pairs(self, a: Sequence[str], b: Sequence[str]) -> np.ndarray:
+        """Cosines of a[i] and b[i], [n]."""
+        return np.sum(self._of(a) * self._of(b), axis=1)
+
+    def matrix(self, queries: Sequence[str], entries: Sequence[str]) -> np.ndarray:
+        """Cosines of each with each, [q, c]."""
+        return self._of(queries) @ self._of(entries).T
+
+
+class CharacterTfIdf:
+    """Cosines of texts by TF-IDF of single characters and pairs of them: what needs no model."""
+
+    def __init__(self, texts: Sequence[str]) -> None:
+        """`texts`: what document frequencies are counted in."""
+        from sklearn.feature_extraction.text import TfidfVectorizer
+
+        self._vectorizer = TfidfVectorizer(analyzer="char", ngram_range=(1, 2))
+        self._vectorizer.fit(texts)
+
+    def _of(self, texts):
+        return self._vectorizer.transform(texts)
+
+    def pairs(self, a: Sequence[str], b: Sequence[str]) -> np.ndarray:
+        """As `VectorSimilarity.pairs`."""
+        return np.asarray(self._of(a).multiply(self._of(b)).sum(axis=1)).ravel()
+
+    def matrix(self, queries: Sequence[str], entries: Sequence[str]) -> np.ndarray:
+        """As `VectorSimilarity.matrix`."""
+        return (self._of(queries) @ self._of(entries).T).toarray()
+
+
+class Measured:
+    """Rows of a dev or test file that similarities are measured on.
+
+    Attributes:
+        is_retrieval: whether positives are searched for; else pairs are scored.
+        queries, entries: texts searched for and in.
+    """
+
+    def __init__(self, examples: Sequence[Any], is_retrieval: bool) -> None:
+        """`examples`: `text_files.EmbeddingExample`s, entries of the corpus among them."""
+        self.is_retrieval = is_retrieval
+        rows = [example for example in examples if not example.is_entry]
+        self._a, self._b = [e.text_a for e in rows], [e.text_b for e in rows]
+        self._labels = np.array([e.label for e in rows], np.float64)
+        self.queries = list(dict.fromkeys(self._a))
+        of_corpus = [example.text_a for example in examples if example.is_entry]
+        self.entries = list(dict.fromkeys(self._b + of_corpus))
+
+    def texts(self) -> Sequence[str]:
+        """All texts, each once."""
+        return list(dict.fromkeys(self._a + (self.entries if self.is_retrieval else self._b)))
+
+    def scores(self, similarity: Any, chosen: Any = None) -> Dict[str, float]:
+        """{name: value} of the measures.
+
+        Args:
+            similarity: `VectorSimilarity` or `CharacterTfIdf`.
+            chosen: bool [rows], the rows to measure on; None for all.
+        """
+        chosen = np.ones(len(self._a), bool) if chosen is None else chosen
+        if not self.is_retrieval:
+            return pair_scores(self.cosines(similarity)[chosen], self._labels[chosen])
+        right = self._right_entries()
+        asked = {text for text, is_chosen in zip(self._a, chosen) if is_chosen}
+        queries = [text for text in self.queries if text in asked]
+        similarities = similarity.matrix(queries, self.entries)
+        positions = {text: column for column, text in enumerate(self.entries)}
+        for row, text in enumerate(queries):  # a query does not find itself
+            if text in positions and positions[text] not in right[text]:
+                similarities[row, positions[text]] = -np.inf
+        scores = retrieval_scores(similarities, [right[text] for text in queries])
+        return {name: float(of_queries.mean()) for name, of_queries in scores.items()}
+
+    def threshold(self, similarity: Any) -> Any:
+        """`best_threshold` of pairs with two kinds of labels, else None."""
+        if self.is_retrieval or len(np.unique(self._labels)) != 2:
+            return None
+        return best_threshold(self.cosines(similarity), self._labels)
+
+    def losses(self, similarity: Any) -> np.ndarray:
+        """Squared distance of each row's cosine from its label, which is scaled to 0..1; [n]."""
+        lowest, highest = (
+            (0.0, 1.0) if self.is_retrieval else (self._labels.min(), self._labels.max())
+        )
+        wanted = (self._labels - lowest) / max(highest - lowest, 1e-12)
+        return np.square(self.cosines(similarity) - wanted)
+
+    def worst(self, similarity: Any, count: int) -> Sequence[Any]:
+        """(loss, text, other text, label, cosine) of the rows with the largest losses."""
+        losses, cosines = self.losses(similarity), self.cosines(similarity)
+        order = np.argsort(-losses, kind="stable")[:count]
+        return [
+            (float(losses[i]), self._a[i], self._b[i], float(self._labels[i]), float(cosines[i]))
+            for i in order
+        ]
+
+    def cosines(self, similarity: Any) -> np.ndarray:
+        """Similarities of each row's two texts, [n]."""
+        return similarity.pairs(self._a, self._b)
+
+    def _right_entries(self):
+        positions = {text: column for column, text in enumerate(self.entries)}
+        right = {text: set() for text in self.queries}
+        for text, entry in zip(self._a, self._b):
+            right[text].add(positions[entry])
+        return right

@@ -1,0 +1,231 @@
+"""Files that sentence embeddings are trained and measured with, as examples.
+
+    split = read_split("faq/train.tsv", "train", "positives")
+
+Formats: `scored` (two texts and a number), `positives` (a text, one that is right for it, and any
+number that are not; a FAQ file `question<TAB>entry` is one), `texts` (one a line). Tables are
+tab-separated, .csv or JSON lines; keys and headers are those of the usual collections.
+"""
+
+import math
+from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
+
+from albert_zh.common import validation
+from albert_zh.common.errors import UserError
+from albert_zh.tasks import datasets, reader, text_groups
+from albert_zh.tasks import rows as row_files
+
+FORMATS = ("scored", "positives", "texts")
+# Labels of inference as scores: what contradicts is further away than what is unrelated.
+NAMED_SCORES = {"contradiction": 0.0, "neutral": 1.0, "entailment": 2.0}
+_SHOWN = 3  # bad rows in an error
+_KEYS = {
+    "text_a": datasets.KEYS["text_a"] + ["anchor", "origin", "query", "用户问"],
+    "text_b": datasets.KEYS["text_b"]
+    + ["positive", "positives", "pos", "entry", "entailment", "answer", "标准问"],
+    "negatives": ["negative", "negatives", "neg", "hard_neg", "contradiction"],
+    "score": datasets.KEYS["label"] + ["similarity"],
+}
+
+
+class EmbeddingExample(NamedTuple):
+    """A row of a file: the fields of `InputExample`, and what only embeddings have.
+
+    Fields:
+        guid: split and position in it.
+        text_a: the text, anchor or query; of a corpus' entry that text.
+        text_b: the other text; "" of a single text.
+        label: the score, 1.0 of positives; None of a single text.
+        row_id: line of the file.
+        negatives: texts that are not right for text_a.
+        group: equal for rows whose texts are right for one another.
+        is_entry: whether it is an entry of the corpus that is searched, and no row.
+        teacher: vector of a teacher for text_a, or ().
+    """
+
+    guid: str
+    text_a: str
+    text_b: str
+    label: Optional[float]
+    row_id: Any = None
+    negatives: Tuple[str, ...] = ()
+    group: int = 0
+    is_entry: bool = False
+    teacher: Tuple[float, ...] = ()
+
+
+def read_split(
+    path: str, name: str, data_format: str, encoding: str = "utf-8", skip_bad_rows: bool = False
+) -> reader.Split:
+    """Reads a file.
+
+    Args:
+        path: the file.
+        name: "train", "dev" or "test".
+        data_format: one of `FORMATS`.
+        encoding: of the file.
+        skip_bad_rows: leave rows out that don't fit (counted in the notes) rather than stop.
+
+    Returns:
+        `reader.Split` of `EmbeddingExample`.
+
+    Raises:
+        UserError: if the file is missing, empty or does not fit; names the line.
+    """
+    table = row_files.Table(path, encoding)
+    rows = list(table)
+    filled = [row for row in rows if row.problem != row_files.BLANK]
+    notes = ["%d empty lines are left out" % (len(rows) - len(filled))] * (len(rows) > len(filled))
+    if not filled:
+        raise UserError("%s is empty: expected %s" % (path, _EXPECTED[data_format]))
+    columns, filled = _columns(filled, data_format)
+    examples, bad = [], []
+    for row in filled:
+        try:
+            examples += _examples(row, columns, data_format)
+        except ValueError as error:
+            bad.append((row.line, error))
+    _report_bad(path, bad, data_format, skip_bad_rows, notes)
+    if not examples:
+        raise UserError("%s has no row that fits: expected %s" % (path, _EXPECTED[data_format]))
+    examples, num_double = _once(examples)
+    notes += ["%d rows occur twice: they are taken once" % num_double] * bool(num_double)
+    examples = _with_groups(examples, name)
+    return reader.Split(name, path, examples, True, notes, (), (), table.sha256())
+
+
+_EXPECTED = {
+    "scored": "rows of text<tab>text<tab>number",
+    "positives": "rows of text<tab>right text, perhaps <tab>wrong texts",
+    "texts": "a text a line",
+}
+
+
+def _columns(rows, data_format):
+    """({column: index or None}, rows without the header) of a table; of JSON no columns."""
+    usual = {"text_a": 0, "text_b": 1, "score": 2, "negatives": 2}
+    first = rows[0]
+    if data_format == "texts" or isinstance(first.cells, dict):
+        return usual, rows
+    names = [cell.strip().lower().lstrip("\ufeff") for cell in first.cells]
+    by_name = {
+        column: names.index(name)
+        for column, keys in _KEYS.items()
+        for name in reversed(keys)
+        if name in names
+    }
+    if "text_a" in by_name and "text_b" in by_name:
+        return by_name, rows[1:]
+    return usual, rows
+
+
+def _examples(row, columns, data_format):
+    """The examples of a row; `ValueError` says what is wrong."""
+    if row.problem:
+        raise ValueError(row.problem)
+    if isinstance(row.cells, dict):
+        texts = _of_record(row.cells)
+    elif data_format == "texts":
+        texts = {"text_a": ["\t".join(row.cells).strip()]}
+    else:
+        texts = _of_cells(row.cells, columns, data_format)
+    return _of_texts(texts, data_format, row.line)
+
+
+def _of_record(record):
+    """{column: list of texts} of a JSON object."""
+    texts = {}
+    for column, keys in _KEYS.items():
+        for key in keys:
+            if key in record and column not in texts:
+                content = record[key]
+                texts[column] = content if isinstance(content, list) else [content]
+    return texts
+
+
+def _of_cells(cells, columns, data_format):
+    texts = {}
+    for column, index in columns.items():
+        if index < len(cells):
+            texts[column] = cells[index:] if column == "negatives" else [cells[index]]
+    if data_format == "scored":
+        texts.pop("negatives", None)
+    return texts
+
+
+def _of_texts(texts, data_format, line):
+    """Examples of {column: list of texts}."""
+    anchor = _text(texts.get("text_a", [""])[0], "first")
+    if data_format == "texts":
+        return [EmbeddingExample("", anchor, "", None, line)]
+    others = [_text(other, "second") for other in texts.get("text_b", [""])]
+    if data_format == "scored":
+        score = _score(texts.get("score", [None])[0])
+        return [EmbeddingExample("", anchor, other, score, line) for other in others]
+    negatives = tuple(text.strip() for text in texts.get("negatives", ()) if text.strip())
+    return [EmbeddingExample("", anchor, other, 1.0, line, negatives) for other in others]
+
+
+def _text(text, which):
+    if not isinstance(text, str) or not text.strip():
+        raise ValueError("the %s text is empty" % which)
+    return text.strip().lstrip("\ufeff")
+
+
+def _score(cell):
+    if cell is None:
+        raise ValueError("it has no score")
+    if str(cell).strip() in NAMED_SCORES:
+        return NAMED_SCORES[str(cell).strip()]
+    try:
+        score = float(cell)
+    except ValueError:
+        score = math.nan
+    if not math.isfinite(score):
+        raise ValueError("the score %s is no number" % validation.shown(cell))
+    return score
+
+
+def _report_bad(path, bad, data_format, skip_bad_rows, notes):
+    if bad and skip_bad_rows:
+        notes.append("%d rows that do not fit are left out" % len(bad))
+    elif bad:
+        shown = ", ".join("line %d: %s" % row for row in bad[:_SHOWN])
+        raise UserError(
+            "%s: %d rows do not fit (%s): expected %s, or --skip_bad_rows=true"
+            % (path, len(bad), shown, _EXPECTED[data_format])
+        )
+
+
+def _once(examples: Sequence[EmbeddingExample]) -> Tuple[List[EmbeddingExample], int]:
+    """(the examples without those that occur again, how many those are)."""
+    first: Dict[Any, EmbeddingExample] = {}
+    for example in examples:
+        key = (example.text_a, example.text_b, example.label, example.negatives)
+        first.setdefault(key, example)
+    return list(first.values()), len(examples) - len(first)
+
+
+def _with_groups(examples, name):
+    """Examples with their names, and the group of rows that share a text.
+
+    Of scored rows only those of the highest score hang together.
+    """
+    highest = max((e.label for e in examples if e.label is not None), default=None)
+    rows = [
+        text_groups.texts_of_row(e) if e.label == highest else (str(index),)
+        for index, e in enumerate(examples)
+    ]
+    groups = {}
+    for number, members in enumerate(text_groups.groups_of_rows(rows)):
+        groups.update((index, number) for index in members)
+    return [
+        example._replace(guid="%s-%d" % (name, index + 1), group=groups[index])
+        for index, example in enumerate(examples)
+    ]
+
+
+def read_entries(path: str, encoding: str = "utf-8") -> List[str]:
+    """The texts of a corpus that is searched: one a line, or JSON lines as of C-MTEB."""
+    split = read_split(path, "corpus", "texts", encoding)
+    return list(dict.fromkeys(example.text_a for example in split.examples))

@@ -1,0 +1,1 @@
+scripts/run_sentence_embedding.sh

@@ -1,0 +1,210 @@
+"""Sentence embeddings are trained, resumed and measured like every kind of task."""
+
+import json
+import os
+import random
+import shutil
+
+import numpy as np
+import pytest
+import tensorflow.compat.v1 as tf
+
+from albert_zh import finetuning
+from albert_zh.common.errors import UserError
+from albert_zh.finetuning import flags as finetuning_flags
+from albert_zh.inference.text_encoder import TextEncoder
+from albert_zh.model import checkpoint_files, sentence_vectors
+from workspace import CONFIG, VOCABULARY
+
+FAMILY = "sentence_embedding"
+WORDS = VOCABULARY[5:25]
+
+
+def faq_rows(count, seed):
+    """Questions and entries that share two characters."""
+    generator = random.Random(seed)
+    for _ in range(count):
+        shared = generator.sample(WORDS, 2)
+        yield ["".join(shared + generator.sample(WORDS, 2)) for _ in "ab"]
+
+
+@pytest.fixture(name="folder", scope="module")
+def folder_fixture(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("embedding")
+    for name, count in (("train", 64), ("dev", 16)):
+        rows = list(faq_rows(count, name))
+        (folder / (name + ".tsv")).write_text("".join("%s\t%s\n" % tuple(row) for row in rows))
+        scored = ["%s\t%s\t%d\n" % (a, b, number % 3) for number, (a, b) in enumerate(rows)]
+        (folder / ("scored_%s.tsv" % name)).write_text("".join(scored))
+        (folder / (name + "_texts.txt")).write_text("".join(a + "\n" for a, _ in rows))
+    (folder / "faq.txt").write_text("今天天气\n")
+    (folder / "vocab.txt").write_text("\n".join(VOCABULARY) + "\n")
+    config = dict(CONFIG, initializer_range=0.2, hidden_dropout_prob=0.0)
+    (folder / "config.json").write_text(json.dumps(config))
+    return folder
+
+
+@pytest.fixture(name="settings")
+def settings_fixture(folder, tmp_path):
+    return {
+        "family": FAMILY,
+        "task_name": "sentences",
+        "objective": "infonce",
+        "data_dir": str(folder),
+        "bert_config_file": str(folder / "config.json"),
+        "vocab_file": str(folder / "vocab.txt"),
+        "output_dir": str(tmp_path / "out"),
+        "max_seq_length": 16,
+        "train_batch_size": 16,
+        "train_step": 4,
+        "save_checkpoints_steps": 2,
+        "learning_rate": 1e-3,
+        "do_train": True,
+        "do_eval": True,
+    }
+
+
+def scored(folder):
+    return {
+        "train_file": str(folder / "scored_train.tsv"),
+        "dev_file": str(folder / "scored_dev.tsv"),
+    }
+
+
+def weights(folder, step):
+    return checkpoint_files.read_weights(os.path.join(folder, "model.ckpt-%d" % step))
+
+
+def test_a_killed_run_goes_on_bit_by_bit_and_its_vectors_are_those_of_its_folder(settings):
+    """In chunks, with dropout."""
+    settings = dict(settings, batch_in_memory=6, dropout=0.1, matryoshka="16,4")
+    settings.update(keep_checkpoint_max=5, do_eval=False)
+    finetuning.run(**settings)
+    out = settings["output_dir"]
+    whole = weights(out, 4)
+    for name in os.listdir(out):
+        if name.startswith("model.ckpt-4"):
+            os.remove(os.path.join(out, name))
+    with open(os.path.join(out, "checkpoint"), "w") as stream:
+        stream.write('model_checkpoint_path: "model.ckpt-2"\n')
+    finetuning.run(**settings)
+    resumed = weights(out, 4)
+    assert all(np.array_equal(whole[name], resumed[name]) for name in whole)
+    shutil.rmtree(out)
+    finetuning.run(**dict(settings, do_eval=True))
+    best = os.path.join(out, "best")
+    notes = sentence_vectors.read_notes(best)
+    assert notes == sentence_vectors.SentenceNotes("mean", True, 16, 16, (16, 4))
+    with TextEncoder(best) as encoder:
+        vectors = encoder.encode(["今天", "天气"])
+    assert vectors.shape == (2, 16)
+
+
+def test_chunks_train_as_the_whole_batch_does(settings):
+    found = []
+    for in_memory in (4, 16):
+        shutil.rmtree(settings["output_dir"], ignore_errors=True)
+        more = {"batch_in_memory": in_memory, "do_eval": False, "train_step": 2}
+        finetuning.run(**dict(settings, **more))
+        found.append(weights(settings["output_dir"], 2))
+    for name in found[0]:
+        np.testing.assert_allclose(found[0][name], found[1][name], atol=2e-6)
+
+
+@pytest.mark.parametrize("objective", ["cosent", "softmax", "cosine"])
+def test_scored_pairs_are_trained_by_every_loss(settings, folder, objective):
+    settings.update(scored(folder), objective=objective, train_step=2)
+    found = finetuning.run(**settings)
+    assert found["metric"] == "spearman" and abs(found["dev"]["eval_spearman"]) <= 1
+
+
+@pytest.mark.parametrize("objective", ["simcse", "esimcse"])
+def test_texts_alone_are_trained_and_measured_by_pairs(settings, folder, objective):
+    settings.update(scored(folder), objective=objective, train_step=2)
+    settings["train_file"] = str(folder / "train_texts.txt")
+    assert finetuning.run(**settings)["metric"] == "spearman"
+
+
+def test_a_teachers_vectors_are_learnt(settings, folder):
+    teacher = str(folder / "teacher.npy")
+    np.save(teacher, np.random.RandomState(1).normal(size=(64, 5)))
+    settings.update(objective="vectors", teacher_vectors=teacher, do_eval=False, train_step=2)
+    settings["train_file"] = str(folder / "train_texts.txt")
+    with pytest.raises(
+        UserError, match="vectors of width 5, the model's have 16: add --projection"
+    ):
+        finetuning.run(**dict(settings, output_dir=settings["output_dir"] + "_2", width=16))
+    finetuning.run(**dict(settings, projection_width=5))
+    kernel = weights(settings["output_dir"], 2)["sentence_projection/kernel"]
+    assert kernel.shape == (16, 5)
+
+
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        ({"train_batch_size": 1}, "--train_batch_size=1: infonce compares rows of a batch"),
+        ({"width": 99}, "--width: a width of 99, expected at most 16"),
+        ({"matryoshka": "99,4"}, "--matryoshka: a width of 99, expected at most 16"),
+        ({"objective": "simcse", "dropout": 0}, "--dropout=0: simcse makes a text's two views"),
+        ({"temperature": 0}, "--temperature=0.0: expected at least"),
+        ({"objective": "triplet"}, "needs a wrong text in the third column"),
+        ({"rdrop_alpha": 1}, "--rdrop_alpha is for predictions of classes"),
+        ({"objective": "vectors", "do_eval": False}, "add --teacher_vectors"),
+    ],
+)
+def test_flags_that_make_no_sense_are_refused(settings, change, message):
+    with pytest.raises(UserError, match=message) as error:
+        finetuning.run(**dict(settings, **change))
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "rows, message",
+    [
+        ("甲\t乙\t1\n甲\t丙\t1\n", "have the label 1, of which nothing is learnt"),
+        ("甲\t乙\tgut\n", "the score 'gut' is no number"),
+        ("\n\n", "is empty"),
+    ],
+)
+def test_files_that_nothing_is_learnt_of_are_refused(settings, folder, tmp_path, rows, message):
+    path = tmp_path / "train.tsv"
+    path.write_text(rows)
+    settings.update(scored(folder), train_file=str(path), objective="cosent")
+    with pytest.raises(UserError, match=message) as error:
+        finetuning.run(**settings)
+    assert "\n" not in str(error.value)
+
+
+def test_metrics_of_another_file_are_refused(settings):
+    with pytest.raises(UserError, match="unknown metric 'spearman', expected one of mrr_at_10"):
+        finetuning.run(**dict(settings, best_metric="spearman"))
+    options = finetuning_flags.of_settings(FAMILY, dev_format="positives", objective="cosent")
+    assert options.dev_format == "positives"
+
+
+def test_replicas_gather_vectors_with_their_gradients():
+    """Two replicas: each has the whole batch's loss, and the gradients of its rows, times 2."""
+    from albert_zh.tasks.embedding import losses, objectives
+
+    arrays = np.random.RandomState(1).normal(size=(2, 4, 3)).astype(np.float32)
+    with tf.Graph().as_default(), tf.Session() as session:
+        whole = [tf.constant(array) for array in arrays]
+        expected = session.run(tf.gradients(losses.infonce(*whole), whole))
+    with tf.Graph().as_default():
+        strategy = tf.distribute.MirroredStrategy(["/cpu:0", "/cpu:1"])
+
+        def of_replica():
+            number = tf.distribute.get_replica_context().replica_id_in_sync_group
+            own = [tf.gather(tf.reshape(array, [2, 2, 3]), number) for array in arrays]
+            loss = losses.infonce(*[objectives.gathered(x) for x in own])
+            return [loss] + tf.gradients(loss, own)
+
+        run = getattr(strategy, "run", None) or strategy.experimental_run_v2
+        outputs = run(of_replica)
+        local = [strategy.experimental_local_results(output) for output in outputs]
+        config = tf.ConfigProto(device_count={"CPU": 2})
+        with tf.Session(config=config) as session:
+            found = session.run(local)
+    assert found[0][0] == pytest.approx(found[0][1])
+    for gradients, wanted in zip(found[1:], expected):
+        np.testing.assert_allclose(np.concatenate(gradients) / 2, wanted, atol=1e-6)
