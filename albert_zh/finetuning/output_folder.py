@@ -78,14 +78,14 @@ class OutputFolder:
             label_map.LABEL_MAP: run_data.label_map(task),
             inference_graph.FINE_TUNING_FILE: notes,
         }
-        json_files.update(registry.type_of(task).json_files(notes))
+        json_files.update(registry.type_of(task).flags.json_files(notes.get("head", {})))
         model_folder.replace_model_folder(self.best, prefix, model_files, json_files=json_files)
 
     def write_notes(self, task, notes):
         """Writes what whoever uses the checkpoints has to know of them, beside them."""
         files.write_json(os.path.join(self.path, label_map.LABEL_MAP), run_data.label_map(task))
         files.write_json(os.path.join(self.path, inference_graph.FINE_TUNING_FILE), notes)
-        for name, content in registry.type_of(task).json_files(notes).items():
+        for name, content in registry.type_of(task).flags.json_files(notes.get("head", {})).items():
             files.write_json(os.path.join(self.path, name), content)
 
     def folders_of_model(self, init_checkpoint):

@@ -174,7 +174,10 @@ def _with_late_gradient(function, scope, x, output, variables, passed_on):
             )
             sums = dict(zip(variables, of_variables))
             for name, dy_later in zip(passed_on, dy_passed_on):
-                sums[name] = tf.convert_to_tensor(sums[name]) + dy_later  # rows of a table, too
+                if sums[name] is None:  # a variable that the result does not depend on
+                    sums[name] = dy_later
+                else:
+                    sums[name] = tf.convert_to_tensor(sums[name]) + dy_later  # may be rows
             return [None, dx] + [sums[name] for name in variables]
 
         return [tf.identity(output)] + [

@@ -56,7 +56,8 @@ def outputs_builder(
         with contextlib.ExitStack() as stack:
             if not is_first:
                 stack.enter_context(changed_word_table(change))
-            return kind.model_outputs(encoder, config, features, num_outputs, settings, is_training)
+            model = encoder if kind.builds_encoder else encoder(features, config)
+            return kind.outputs(config, model, features, num_outputs, settings, is_training)
 
     return build
 

@@ -6,7 +6,7 @@ subclass of `TaskType` in a separate module, with a row in `registry` or a call 
 """
 
 import collections
-from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence, Tuple
+from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple
 
 import numpy as np
 import tensorflow.compat.v1 as tf
@@ -96,6 +96,14 @@ class KindFlags:
         """The passes over so many training rows where none are given; None for the default."""
         return None
 
+    def json_files(self, head: Dict[str, Any]) -> Dict[str, Any]:
+        """{name: JSON value} of further files of a model that was trained with these flags.
+
+        Args:
+            head: `Settings.head`.
+        """
+        return {}
+
 
 class TaskType:
     """A kind of task. Most methods have a default that suits texts in the columns of a table.
@@ -112,6 +120,8 @@ class TaskType:
         decoded_outputs: names of those that `decode` needs and other exported files have.
         token_outputs: names of the outputs that have one value for each token, [B, F, ...].
         tuned_notes: keys of `fine_tuning.json` that a scorer chooses on dev.
+        builds_encoder: whether `outputs` builds the encoder itself, on other rows than the
+            batch's.
         length_flag: name of the flag that says how much of an example's text is kept.
         flags: `KindFlags`.
         rules: `LabelRules` of the label column, for data in tables.
@@ -129,6 +139,7 @@ class TaskType:
     decoded_outputs: Tuple[str, ...] = ("logits",)
     token_outputs: Tuple[str, ...] = ()
     tuned_notes: Tuple[str, ...] = ()
+    builds_encoder = False
     length_flag = "max_seq_length"
     flags = KindFlags()
     rules = label_rules.LabelRules()
@@ -180,14 +191,6 @@ class TaskType:
     def notes(self, task: Any, settings: Settings) -> Dict[str, Any]:
         """What fine_tuning.json has beside the usual, {key: JSON value}."""
         return {"head": settings.head} if settings.head else {}
-
-    def json_files(self, notes: Dict[str, Any]) -> Dict[str, Any]:
-        """{name: JSON value} of further files beside fine_tuning.json.
-
-        Args:
-            notes: content of fine_tuning.json.
-        """
-        return {}
 
     # Data
 
@@ -289,28 +292,6 @@ class TaskType:
         """The positions of the last layer that the head needs, see `AlbertModel`; None for all."""
         return None
 
-    def model_outputs(
-        self,
-        encoder: Callable[..., Any],
-        config: Any,
-        features: Dict[str, tf.Tensor],
-        num_outputs: int,
-        settings: Any,
-        is_training: bool,
-    ) -> Dict[str, tf.Tensor]:
-        """Builds encoder and head, by default of the rows as they are.
-
-        Args:
-            encoder: function of rows {`input_ids`, `input_mask`, `segment_ids`: int [N, F]} and a
-                config -> `AlbertModel`.
-            config, features, num_outputs, settings, is_training: as in `outputs`.
-
-        Returns:
-            as `outputs`.
-        """
-        model = encoder(features, config)
-        return self.outputs(config, model, features, num_outputs, settings, is_training)
-
     def outputs(
         self,
         config: Any,
@@ -324,7 +305,8 @@ class TaskType:
 
         Args:
             config: `AlbertConfig`.
-            model: `AlbertModel`.
+            model: `AlbertModel`; with `builds_encoder` a function of rows {`input_ids`,
+                `input_mask`, `segment_ids`: int [N, F]} and a config that makes one.
             features: `input_ids`, `input_mask`, `segment_ids` int [B, F]; in training and
                 evaluation also `columns`.
             num_outputs: C.

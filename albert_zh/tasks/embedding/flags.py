@@ -152,8 +152,8 @@ class EmbeddingFlags(task_type.KindFlags):
     def define(self, options: Any) -> None:
         for kind, name, default, help_text in _TABLE:
             getattr(flags, "DEFINE_" + kind)(name, default, help_text, flag_values=options)
-        for name, default, choices, help_text in _ENUMS:
-            flags.DEFINE_enum(name, default, choices, help_text, flag_values=options)
+        for enum in _ENUMS:
+            flags.DEFINE_enum(*enum, flag_values=options)
 
     def kind_of(self, options: Any) -> Optional[str]:
         return RETRIEVAL if dev_format(options) == "positives" else SCORED
@@ -180,7 +180,7 @@ class EmbeddingFlags(task_type.KindFlags):
         return {split: path for split, path in given.items() if path}
 
     def head(self, options: Any) -> Dict[str, Any]:
-        head = {name: options[name].value for name in _OF_LOSS}
+        head: Dict[str, Any] = {name: options[name].value for name in _OF_LOSS}
         if head["margin"] is None:
             head["margin"] = 0.5 if options.objective in ("triplet", "contrastive") else 0.0
         full = options.projection_width or _config(options).hidden_size
@@ -201,6 +201,9 @@ class EmbeddingFlags(task_type.KindFlags):
             projection_width=options.projection_width,
             max_seq_length=options.max_seq_length,
         )
+
+    def json_files(self, head: Dict[str, Any]) -> Dict[str, Any]:
+        return {sentence_vectors.SENTENCE_FILE: sentence_vectors.as_json(notes_of_head(head))}
 
     def usual_rate(self, options: Any) -> Optional[float]:
         return RATE_OF_NARROW if _config(options).hidden_size <= NARROW else None

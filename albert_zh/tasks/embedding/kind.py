@@ -2,7 +2,7 @@
 
 import copy
 import os
-from typing import Any, Callable, Dict, Iterator, List, Sequence, Tuple
+from typing import Any, Dict, Iterator, List, Sequence, Tuple
 
 import numpy as np
 import tensorflow.compat.v1 as tf
@@ -44,16 +44,13 @@ class SentenceEmbedding(task_type.TaskType):
     flags = embedding_flags.EmbeddingFlags()
     rules = PairRules()
     feature_modules = (text_files, rows, mixing)
+    builds_encoder = True
     is_retrieval = False
 
     # Settings
 
     def notes(self, task: Any, settings: Any) -> Dict[str, Any]:
         return dict(super().notes(task, settings), compares_sentences=False)
-
-    def json_files(self, notes: Dict[str, Any]) -> Dict[str, Any]:
-        vectors = embedding_flags.notes_of_head(notes["head"])
-        return {sentence_vectors.SENTENCE_FILE: sentence_vectors.as_json(vectors)}
 
     def settings_of_data(self, settings: Any, task: Any, train: Any, options: Any) -> Any:
         return settings._replace(head=task.head)
@@ -136,10 +133,10 @@ class SentenceEmbedding(task_type.TaskType):
 
     # Model
 
-    def model_outputs(
+    def outputs(
         self,
-        encoder: Callable[..., Any],
         config: Any,
+        model: Any,
         features: Tensors,
         num_outputs: int,
         settings: Any,
@@ -158,9 +155,7 @@ class SentenceEmbedding(task_type.TaskType):
             notes = notes._replace(normalize=False)  # losses take vectors of any length
 
         def encode(part):
-            return sentence_vectors.sentence_vector(
-                encoder(part, config), part["input_mask"], notes
-            )
+            return sentence_vectors.sentence_vector(model(part, config), part["input_mask"], notes)
 
         num_chunks = _num_chunks(head, features) if is_training else 1
         if num_chunks == 1:

@@ -82,7 +82,9 @@ _LOSSES: Dict[str, Callable[..., tf.Tensor]] = {
     ),
     "infonce": _infonce,
     "four_blocks": _four_blocks,
-    "triplet": lambda texts, features, head: losses.triplet(*texts[:3], margin=head["margin"]),
+    "triplet": lambda texts, features, head: losses.triplet(
+        texts[0], texts[1], texts[2], head["margin"]
+    ),
     "simcse": _infonce,
     "esimcse": _infonce,
     "vectors": lambda texts, features, head: losses.vector_distillation(
