@@ -92,7 +92,7 @@ def parse_arguments():
         metavar="FILE",
         help="pairs whose texts fill the questions up to --corpus_lines",
     )
-    parser.add_argument("--weights", type=float, nargs=3, default=list(search.WEIGHTS))
+    parser.add_argument("--weights", type=float, nargs=3)
     parser.add_argument("--lines", type=int, nargs="+", default=[])
     parser.add_argument("--vectors", nargs="+", default=["float32"])
     parser.add_argument("--made_vectors", action="store_true")

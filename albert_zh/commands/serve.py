@@ -140,9 +140,10 @@ def _embedding(models, reranker):
     served = embedding_routes.EmbeddingModel(encoder, _name_of(path), reranker)
     if FLAGS.corpus:
         corpus = search.Corpus(FLAGS.corpus, encoder, FLAGS.encoding, storage=FLAGS.vectors)
-        served = served._replace(corpus=corpus, choice=corpus.choice or served.choice)
+        served = served._replace(corpus=corpus, choice=corpus.choice)
         corpus.search(["预热"], reranker)
-        print("corpus: %d lines, ranking %s" % (len(corpus.texts), served.choice), file=sys.stderr)
+        chosen = "ranking %s" % (corpus.choice,) if corpus.choice else "no ranking chosen"
+        print("corpus: %d lines, %s" % (len(corpus.texts), chosen), file=sys.stderr)
     return served
 
 

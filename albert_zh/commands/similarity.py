@@ -96,8 +96,10 @@ def define_flags():
     )
     flags.DEFINE_list(
         "search_weights",
-        ["%g" % weight for weight in search.WEIGHTS],
-        "What the lexical similarity, the cosine and the classifier count in the mixed ranking.",
+        None,
+        "What the lexical similarity, the cosine and the classifier count in the mixed ranking; by "
+        "default %s, with the vectors of an embedding model %s."
+        % tuple(",".join(map(str, each)) for each in (search.WEIGHTS, search.TRAINED_WEIGHTS)),
     )
     flags.DEFINE_string(
         "encoder_dir", None, "Model whose vectors find the candidates; --model_dir's by default."
@@ -219,6 +221,9 @@ def _ranking(corpus, weights):
 
 
 def _search_weights():
+    """Those of the flag, or None."""
+    if FLAGS.search_weights is None:
+        return None
     try:
         return search.checked_weights([float(weight) for weight in FLAGS.search_weights])
     except ValueError as error:

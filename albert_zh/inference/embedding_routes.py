@@ -24,7 +24,7 @@ from starlette.concurrency import run_in_threadpool
 
 from albert_zh.common import files, package_files
 from albert_zh.common.errors import UserError, printable
-from albert_zh.inference import http_answers, ranking, search, search_choice
+from albert_zh.inference import http_answers, search, search_choice
 
 SEARCH_PAGE = os.path.join(package_files.WEB, "search.html")
 SECONDS_BETWEEN_REFRESHES = 1.0  # of the corpus, whose file may change
@@ -36,14 +36,14 @@ class EmbeddingModel(NamedTuple):
     """What is served.
 
     `encoder`: `TextEncoder`; `name`: of the model, for clients; `reranker`: `Predictor` of sentence
-    pairs, or None; `corpus`: `search.Corpus` or None; `choice`: how it is ranked.
+    pairs, or None; `corpus`: `search.Corpus` or None; `choice`: how it is ranked, None: as usual.
     """
 
     encoder: Any
     name: str
     reranker: Any = None
     corpus: Optional[search.Corpus] = None
-    choice: search_choice.Choice = search_choice.Choice("mixed", ranking.WEIGHTS)
+    choice: Optional[search_choice.Choice] = None
 
 
 Texts = Union[
@@ -260,7 +260,7 @@ def _add_search(app, model, limits):
     @app.post("/search", responses={**errors, **http_answers.answer(FoundLines)})
     async def find(request: SearchRequest):
         """The lines of the corpus that are most like a query."""
-        choice = model.choice
+        choice = model.choice or search_choice.Choice("mixed", model.corpus.usual_weights)
         (hits,) = await run_in_threadpool(
             model.corpus.search,
             [request.query],

@@ -25,6 +25,7 @@ Weights = collections.namedtuple("Weights", ["lexical", "cosine", "classifier"])
 Weights.__doc__ = """What each similarity counts in the mixed ranking; see `search.Hit`."""
 # By benchmarks/search.py on the bundled questions and five public sets of pairs: docs/search.md.
 WEIGHTS = Weights(0.8, 0.1, 0.1)
+TRAINED_WEIGHTS = Weights(0.4, 0.5, 0.1)  # of an embedding model
 
 Candidates = Dict[str, np.ndarray]
 
@@ -86,7 +87,8 @@ class Ranking:
         if self.name == "classifier":
             if "probability" in candidates:
                 return candidates["probability"]
-            return _weighted_mean(candidates, dict(zip(("lexical", "gain"), WEIGHTS)))
+            names = ("lexical", "gain")
+            return _weighted_mean(candidates, {name: self._weights[name] for name in names})
         if self.name == "mixed":
             return _weighted_mean(candidates, self._weights)
         if self.name == "reciprocal_rank":

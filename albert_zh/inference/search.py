@@ -30,6 +30,7 @@ from albert_zh.inference import corpus_cache, loaded_model, search_choice, vecto
 from albert_zh.inference.ranking import (
     CANDIDATES,
     RANKINGS,
+    TRAINED_WEIGHTS,
     WEIGHTS,
     Candidates,
     Ranking,
@@ -44,6 +45,7 @@ __all__ = [
     "Hit",
     "QUERIES_AT_ONCE",
     "RANKINGS",
+    "TRAINED_WEIGHTS",
     "WEIGHTS",
     "Weights",
     "checked_weights",
@@ -51,6 +53,7 @@ __all__ = [
 
 APPROXIMATE_FROM = vector_index.CLUSTERED_FROM
 QUERIES_AT_ONCE = 64
+_SAMPLED_SCORES = 16  # one of so many says below which the highest are not
 _SAMPLED_VECTORS = 10000  # by which it is known how similar any two lines are
 
 Hit = collections.namedtuple("Hit", ["line", "text", "cosine", "probability", "lexical", "score"])
@@ -180,6 +183,11 @@ class Corpus:
         return self._contents.lines.entries
 
     @property
+    def usual_weights(self) -> Weights:
+        """What each similarity counts: the cosine more, where vectors were trained for it."""
+        return TRAINED_WEIGHTS if getattr(self._encoder, "notes", None) else WEIGHTS
+
+    @property
     def choice(self) -> Optional[search_choice.Choice]:
         """The ranking that was fitted to questions of this corpus, see `search_choice`."""
         return search_choice.read(self.folder, self._encoder.fingerprint_of())
@@ -195,7 +203,7 @@ class Corpus:
         top_k: int = 5,
         candidates: int = CANDIDATES,
         ranking: str = "mixed",
-        weights: Sequence[float] = WEIGHTS,
+        weights: Optional[Sequence[float]] = None,
     ) -> List[List[Hit]]:
         """The best lines for each query.
 
@@ -206,7 +214,8 @@ class Corpus:
             top_k: lines per query, at most.
             candidates: lines per query that the predictor scores.
             ranking: what decides, one of `RANKINGS`.
-            weights: of the mixed ranking, as `Weights`; only their proportions matter.
+            weights: of the mixed ranking, as `Weights`; only their proportions matter; None: those
+                of `usual_weights`.
 
         Returns:
             list (one per query) of lists of `Hit`, the best first.
@@ -216,7 +225,8 @@ class Corpus:
         """
         loaded_model.check_arguments(top_k=top_k, candidates=candidates)
         validation.checked("predictor", predictor, _PREDICTOR)
-        chosen = Ranking(ranking, Weights(*checked_weights(weights)), top_k, candidates)
+        weights = self.usual_weights if weights is None else checked_weights(weights)
+        chosen = Ranking(ranking, weights, top_k, candidates)
         if ranking == "classifier" and predictor is None:
             raise UserError("ranking: 'classifier' needs a predictor of sentence pairs")
         contents = self._contents
@@ -334,4 +344,9 @@ def _cosine_of_any(vectors):
 
 def _highest(scores, k):
     """Indices of the k highest scores."""
-    return np.argpartition(-scores, k - 1)[:k]
+    sample = scores[::_SAMPLED_SCORES]
+    if len(sample) <= k:
+        return np.argpartition(-scores, k - 1)[:k]
+    least = np.partition(sample, -k)[-k]  # k scores are not below it
+    rows = np.flatnonzero(scores >= least)
+    return rows[np.argpartition(-scores[rows], k - 1)[:k]]

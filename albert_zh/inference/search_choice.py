@@ -18,7 +18,7 @@ import numpy as np
 from albert_zh.common import files, validation
 from albert_zh.common.errors import UserError
 from albert_zh.common.progress import progress_bar
-from albert_zh.inference.ranking import CANDIDATES, RANKINGS, WEIGHTS, Ranking, Weights
+from albert_zh.inference.ranking import CANDIDATES, RANKINGS, Ranking, Weights
 
 CHOICE_FILE = "ranking.json"  # in the folder of a corpus' vectors
 SHOWN = ("recall@1", "recall@5", "MRR@10")
@@ -102,11 +102,12 @@ def fit(corpus: Any, predictor: Any, questions: Sequence[Question]) -> Fitted:
         questions: as of `read_questions`.
     """
     tables = _similarities(corpus, predictor, questions)
-    options = _options(predictor is not None)
+    usual = Choice("mixed", corpus.usual_weights)
+    options = _options(usual, predictor is not None)
     gains = {option: _gains(tables, questions, option) for option in options}  # [Q, 3] each
     choice = _best(gains)
     alone = [option for option in options if option.ranking != "mixed"]
-    shown = alone + [Choice("mixed", WEIGHTS), choice]
+    shown = alone + [usual, choice]
     figures = {str(option): gains[option].mean(axis=0) for option in shown}
     if len(questions) > 1:
         halves = [np.arange(len(questions)) % 2 == half for half in (0, 1)]
@@ -116,7 +117,7 @@ def fit(corpus: Any, predictor: Any, questions: Sequence[Question]) -> Fitted:
     return Fitted(choice, figures)
 
 
-def _options(has_classifier):
+def _options(usual, has_classifier):
     """Every similarity alone first, then their combinations."""
     rankings = ["lexical", "cosine"] + ["classifier"] * has_classifier + ["reciprocal_rank"]
     steps = itertools.product(range(_STEPS + 1), repeat=2)
@@ -126,8 +127,8 @@ def _options(has_classifier):
         for each in weights
         if each.classifier >= 0 and sum(each[:2]) and (has_classifier or not each.classifier)
     ]
-    options = [Choice(name, WEIGHTS) for name in rankings]
-    options += [Choice("mixed", each) for each in [WEIGHTS] + weights]
+    options = [Choice(name, usual.weights) for name in rankings] + [usual]
+    options += [Choice("mixed", each) for each in weights]
     return list(dict.fromkeys(options))
 
 
