@@ -5,7 +5,8 @@
 
 The model is the bundled one, pooled by the mean and normalized. Texts: the sentences of a file of
 pairs, of data/pairs_sample by default. "in bulk": sentences a second of all of them, order kept;
-"one": milliseconds of a text alone, of the median of many. Tokenization is included everywhere.
+"one": milliseconds of a text alone, the median of many. "processor time": of all cores together,
+which other programs on the machine change less. Tokenization is included everywhere.
 With --peer_python (a Python that has sentence-transformers): the same model, written by
 export_model.py --format=sentence_transformers, in turns with ours; --threads holds for both.
 """
@@ -23,6 +24,7 @@ ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 MODEL = os.path.join(ROOT, "albert_starter_zh")
 PAIRS = os.path.join(ROOT, "data", "pairs_sample", "test.txt")
 LENGTH = 64
+COLUMNS = ("sentences/s in bulk", "processor time of each", "one sentence", "its processor time")
 
 
 def parse_arguments():
@@ -53,10 +55,14 @@ def seconds_of(function):
 
 
 def turn_of(encode, texts, num_single):
-    """(sentences a second, milliseconds of one) of a function of a list of texts."""
+    """Of a function of a list of texts: as `COLUMNS`."""
+    start = time.process_time()
     bulk = len(texts) / seconds_of(lambda: encode(texts))
+    busy = 1000 * (time.process_time() - start) / len(texts)
+    start = time.process_time()
     single = [seconds_of(lambda text=text: encode([text])) for text in texts[:num_single]]
-    return bulk, 1000 * statistics.median(single)
+    busy_alone = 1000 * (time.process_time() - start) / num_single
+    return bulk, busy, 1000 * statistics.median(single), busy_alone
 
 
 def work_as_peer(arguments):
@@ -214,10 +220,10 @@ def main():
         return
     with tempfile.TemporaryDirectory() as root:
         results = measured(arguments, root)
-    print("| | sentences/s in bulk | one sentence |\n|---|---:|---:|")
+    print("| | %s |\n|---|%s" % (" | ".join(COLUMNS), "---:|" * len(COLUMNS)))
     for name, turns in results.items():
-        bulk, single = (statistics.median(column) for column in zip(*turns))
-        print("| %s | %.0f | %.2f ms |" % (name, bulk, single))
+        medians = tuple(statistics.median(column) for column in zip(*turns))
+        print("| %s | %.0f | %.2f ms | %.2f ms | %.2f ms |" % ((name,) + medians))
     print("%d cores, load %.1f" % (os.cpu_count(), os.getloadavg()[0]), file=sys.stderr)
 
 
