@@ -17,7 +17,8 @@ With --lines, a model of albert_tiny's size with random weights; lines made of p
 data/pairs_sample, about 14 characters each. "vectors": computing and writing them and the indexes,
 once per corpus; "query": its candidates by vectors and wording and their order, with and without
 the pair classifier. With --made_vectors the vectors of the lines are not the model's (which takes
-longest) but sums of numbers drawn for the line's characters; all else is the same. "a line more":
+longest) but sums of numbers drawn for the line's characters; all else is the same. In brackets:
+processor time of all cores, which other programs on the machine change less. "a line more":
 reading the file again when a line was added and another deleted. "of the exact": the share of the
 nearest 50 by comparing with each vector that is among the candidates. Each size runs in a process
 of its own, whose peak memory (with the mapped part of the vectors' file) is shown.
@@ -272,17 +273,22 @@ def measure_corpus(root, count, storage, is_made):
         waits = []
         for each in (None, model):
             corpus.search(queries[:1], each)
-            waits.append(seconds_of(lambda of=each: [corpus.search([q], of) for q in queries])[0])
-        if is_made:  # the query is encoded by the model in any case
             encoder.encode(queries[:1])
-            extra, _ = seconds_of(lambda: [encoder.encode([query]) for query in queries])
-            waits = [wait + extra for wait in waits]
+
+            def searched(of=each):
+                for query in queries:
+                    if is_made:  # the query is encoded by the model in any case
+                        encoder.encode([query])
+                    corpus.search([query], of)
+
+            start = time.process_time()
+            waits += [seconds_of(searched)[0], time.process_time() - start]
         share = share_of_exact(corpus, chosen, queries)
         replace_line(path)
         changed, _ = seconds_of(corpus.refresh)
     size = sum(entry.stat().st_size for entry in os.scandir(path + ".vectors")) / 1e6
     cells = (seconds, again, changed, *[1000 * wait / QUERIES for wait in waits], share, size)
-    return "%.1f s | %.2f s | %.1f s | %.0f ms | %.0f ms | %.3f | %.0f MB" % cells
+    return "%.1f s | %.2f s | %.1f s | %.0f (%.0f) ms | %.0f (%.0f) ms | %.3f | %.0f MB" % cells
 
 
 def share_of_exact(corpus, encoder, queries):
