@@ -5,7 +5,7 @@ with MaskFiller("prev_trained_model/albert_tiny_zh") as filler:
         print(word, probability)
 """
 
-from typing import List, Optional, Tuple
+from typing import List, Optional, Sequence, Tuple
 
 import numpy as np
 import tensorflow.compat.v1 as tf
@@ -21,7 +21,12 @@ MASK = "[MASK]"
 
 
 class MaskFiller(loaded_model.LoadedModel):
-    """A pre-trained model with its masked-LM head, kept in memory."""
+    """A pre-trained model with its masked-LM head, kept in memory.
+
+    Attributes:
+        tokenizer: `FullTokenizer` of its vocabulary.
+        max_seq_length: longest row in tokens.
+    """
 
     def __init__(
         self,
@@ -47,10 +52,10 @@ class MaskFiller(loaded_model.LoadedModel):
         loaded_model.check_arguments(max_seq_length=max_seq_length)
         folder = loaded_model.open_folder(model_dir, config_file, vocab_file, do_lower_case)
         config = folder.config
-        self._tokenizer = folder.tokenizer
-        self._mask_id = self._tokenizer.convert_tokens_to_ids([MASK])[0]
+        self.tokenizer = folder.tokenizer
+        self._mask_id = self.tokenizer.convert_tokens_to_ids([MASK])[0]
         longest = config.max_position_embeddings
-        self._max_seq_length = loaded_model.checked_length(
+        self.max_seq_length = loaded_model.checked_length(
             longest if max_seq_length is None else max_seq_length, longest
         )
 
@@ -91,24 +96,41 @@ class MaskFiller(loaded_model.LoadedModel):
             probabilities = self._session.run(*arrays, np.array([positions]))  # [P, V]
         best = np.argsort(-probabilities, axis=1, kind="stable")[:, :top_k]
         return [
-            list(zip(self._tokenizer.convert_ids_to_tokens(row), map(float, of_row[row])))
+            list(zip(self.tokenizer.convert_ids_to_tokens(row), map(float, of_row[row])))
             for row, of_row in zip(best.tolist(), probabilities)
         ]
 
+    def probabilities(self, rows: Sequence[loaded_model.Row], positions: np.ndarray) -> np.ndarray:
+        """How probable each entry of the vocabulary is at positions of rows.
+
+        Args:
+            rows: list of (ids, segment ids).
+            positions: int array [B, P].
+
+        Returns:
+            float array [B, P, V].
+
+        Raises:
+            UserError: after `close`.
+        """
+        with self.in_use():
+            flat = self._session.run(*loaded_model.padded(rows), positions)  # [B * P, V]
+        return flat.reshape(positions.shape + (-1,))
+
     def _ids_of(self, text):
-        segments = [self._tokenizer.tokenize(segment) for segment in text.split(MASK)]
+        segments = [self.tokenizer.tokenize(segment) for segment in text.split(MASK)]
         if len(segments) < 2:
             raise UserError("%r has no %s: write it where a word is missing" % (text[:40], MASK))
         tokens = ["[CLS]"] + segments[0]
         for segment in segments[1:]:
             tokens += [MASK] + segment
         tokens.append("[SEP]")
-        if len(tokens) > self._max_seq_length:
+        if len(tokens) > self.max_seq_length:
             raise UserError(
                 "the text has %d tokens, the model takes %d: shorten it"
-                % (len(tokens), self._max_seq_length)
+                % (len(tokens), self.max_seq_length)
             )
-        return self._tokenizer.convert_tokens_to_ids(tokens)
+        return self.tokenizer.convert_tokens_to_ids(tokens)
 
     def _free(self):
         self._session.close()

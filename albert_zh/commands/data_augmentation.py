@@ -1,0 +1,337 @@
+r"""Makes more training rows of a task's by replacing words (TinyBERT's augmentation, for Chinese).
+
+    python data_augmentation.py --pretrained_bert_model=albert_starter_zh --task_name=lcqmc \
+        --data_dir=my_pairs --N=10
+
+Writes train_aug.* beside the task's training file, in its format: each row with its label, followed
+by up to N rows in which words were replaced, and two files: train_aug.rows.tsv (the line of the
+training file that each row is made of) and train_aug.report.md (counts and samples). Candidates are
+the masked LM's words of the same length, and with --glove_embs or --vectors_corpus the nearest
+words by vectors. task_distill.py --aug_train trains on these rows.
+"""
+
+import csv
+import io
+import json
+import os
+
+from absl import flags
+
+from albert_zh.common import files, path_rules
+from albert_zh.common.errors import UserError, run_command
+from albert_zh.common.messages import say
+from albert_zh.common.progress import progress_bar
+from albert_zh.inference.augmentation import (
+    SHARED,
+    WAYS_OF_PAIRS,
+    AugmentationSettings,
+    Augmenter,
+    Example,
+)
+from albert_zh.inference.mask_filler import MaskFiller
+from albert_zh.inference.word_candidates import CandidateFinder, CandidateSettings
+from albert_zh.inference.word_vectors import WordVectors
+from albert_zh.model import checkpoint_files
+from albert_zh.tasks import datasets, registry, rows
+from albert_zh.text import word_segmentation
+
+__all__ = ["define_flags", "main", "run"]
+
+FLAGS = flags.FLAGS
+AUGMENTED = "train_aug"
+_ROWS_OF_CHUNK = 64  # that are written together, and not made again when a run goes on
+_SAMPLES = 30
+_SAMPLED_COPIES = 3
+_KINDS = ("single_label", "multi_label", "regression")
+
+
+# long: a table of flags
+def define_flags():
+    """Defines the command's flags."""
+    for kind, name, default, help_text in (
+        ("string", "pretrained_bert_model", None, "A pre-trained model with its masked-LM head."),
+        ("string", "data_dir", None, "Folder with the task's training file."),
+        ("string", "glue_dir", None, "Old flag: a folder of folders named by tasks."),
+        ("string", "task_name", None, "Task, such as lcqmc; multiclass for own data."),
+        ("string", "output_file", None, "File to write; train_aug.* beside the training file."),
+        ("integer", "N", 30, "Rounds, each of which makes a row of each row."),
+        ("integer", "M", 15, "The most candidates of a word from each source."),
+        ("float", "p", 0.4, "Probability of a word to be replaced in a round."),
+        ("float", "min_probability", 0.01, "The least probability of a candidate's characters."),
+        ("string", "glove_embs", None, "Word vectors: a text file in word2vec's format."),
+        ("string", "vectors_corpus", None, "Text to train word vectors on, with gensim."),
+        ("string", "user_dict", None, "A user dictionary for jieba."),
+        ("integer", "max_seq_length", 256, "Longest masked row in tokens, which has a text twice."),
+        ("integer", "seed", 12345, "Seed of what is drawn."),
+        ("string", "encoding", "utf-8", "Encoding of the training file."),
+    ):
+        getattr(flags, "DEFINE_" + kind)(name, default, help_text)
+    flags.DEFINE_enum(
+        "pair_words",
+        SHARED,
+        WAYS_OF_PAIRS,
+        "Which words of a pair are replaced: shared, those of both texts, in both alike, so that "
+        "the label stays right; each, every word of each text by itself, as TinyBERT does.",
+    )
+
+
+def run():
+    """Does what the flags ask for."""
+    _check_flags()
+    source = _TrainingRows()
+    output = _output_file(source.path)
+    examples = source.examples()
+    finder, filler = _finder()
+    settings = AugmentationSettings(FLAGS.N, FLAGS.p, FLAGS.pair_words, FLAGS.seed)
+    report = _Report()
+    with filler:
+        job = _Job(output, source, examples, _fingerprint(source))
+        job.run(Augmenter(finder, settings), report)
+
+
+def _check_flags():
+    for name in ("pretrained_bert_model", "task_name"):
+        if not FLAGS[name].value:
+            raise UserError("--%s is required (%s)" % (name, FLAGS[name].help.rstrip(".")))
+    if bool(FLAGS.data_dir) == bool(FLAGS.glue_dir):
+        raise UserError("expected --data_dir, the folder of the task's files (or old: --glue_dir)")
+    for name in ("N", "M", "max_seq_length"):
+        if FLAGS[name].value < 1:
+            raise UserError("--%s=%d: expected at least 1" % (name, FLAGS[name].value))
+    for name in ("p", "min_probability"):
+        if not 0 <= FLAGS[name].value <= 1:
+            raise UserError("--%s=%g: expected a share from 0 to 1" % (name, FLAGS[name].value))
+    if FLAGS.glove_embs and FLAGS.vectors_corpus:
+        raise UserError("--glove_embs and --vectors_corpus: give one of them")
+
+
+def _output_file(train_file):
+    """The path to write, with the ending of the training file."""
+    folder, name = os.path.split(train_file)
+    ending = os.path.splitext(name)[1]
+    path = FLAGS.output_file or os.path.join(folder, AUGMENTED + ending)
+    if os.path.splitext(path)[1] != ending:
+        raise UserError(
+            "--output_file=%s: expected the ending of %s, %s" % (path, train_file, ending)
+        )
+    return path_rules.output_file(path, "--output_file=%s" % path)
+
+
+def _finder():
+    """(`CandidateFinder` of the flags, its `MaskFiller`)."""
+    segment = word_segmentation.make_segmenter("jieba", FLAGS.user_dict)
+    dictionary = segment.__self__.FREQ  # jieba's words, and their beginnings with 0
+    vectors = None
+    if FLAGS.glove_embs:
+        vectors = WordVectors.read(FLAGS.glove_embs)
+    elif FLAGS.vectors_corpus:
+        lines = files.read_lines(FLAGS.vectors_corpus)
+        vectors = WordVectors.train([segment(line.strip()) for line in lines], FLAGS.seed)
+    filler = MaskFiller(FLAGS.pretrained_bert_model)
+    filler.max_seq_length = min(FLAGS.max_seq_length, filler.max_seq_length)
+    settings = CandidateSettings(FLAGS.M, FLAGS.min_probability)
+    is_word = lambda word: dictionary.get(word, 0) > 0  # noqa: E731
+    return CandidateFinder(filler, segment, is_word, settings, vectors), filler
+
+
+def _fingerprint(source):
+    """What the output depends on, {name: JSON value}."""
+    names = (
+        "N M p min_probability pair_words seed glove_embs vectors_corpus user_dict max_seq_length"
+    )
+    given = {name: FLAGS[name].value for name in names.split()}
+    prefix = checkpoint_files.find_checkpoint(FLAGS.pretrained_bert_model)
+    model = checkpoint_files.fingerprint(prefix)
+    return dict(given, task=FLAGS.task_name.lower(), data=source.sha256, model=model)
+
+
+class _TrainingRows:
+    """The rows of a task's training file, and copies of them with other texts.
+
+    Attributes:
+        path: the file.
+        sha256: of its bytes.
+    """
+
+    def __init__(self):
+        task = datasets.get_task(FLAGS.task_name)
+        if task.objective not in _KINDS:
+            raise UserError(
+                "--task_name=%s: a data set of the kind %s, whose labels belong to places of the "
+                "text: only texts and pairs with one label each are augmented"
+                % (FLAGS.task_name, task.objective)
+            )
+        folder = FLAGS.data_dir or os.path.join(FLAGS.glue_dir, FLAGS.task_name)
+        kind = registry.type_of(task)
+        split = kind.read_split(task, folder, "train", FLAGS.encoding, False)
+        self.path, self.sha256 = split.path, split.sha256
+        self._header = list(split.header)
+        self._names = {name: split.names.get(name) for name in ("text_a", "text_b")}
+        table = rows.Table(self.path, FLAGS.encoding)
+        self._delimiter = table.delimiter
+        self._rows = [row for row in table if row.problem is None]
+
+    def examples(self):
+        """[`Example`] of the rows, without a header."""
+        return [
+            Example(number, *(self._text(row.cells, name) for name in ("text_a", "text_b")))
+            for number, row in enumerate(self._rows)
+            if list(row.cells) != self._header or isinstance(row.cells, dict)
+        ]
+
+    def line(self, number):
+        """The line of a row's beginning in the file."""
+        return self._rows[number].line
+
+    def header(self):
+        """The header as text, "" without one."""
+        is_first = self._rows and not isinstance(self._rows[0].cells, dict)
+        return self._as_text(self._header) if is_first and self._header else ""
+
+    def with_texts(self, number, text_a, text_b):
+        """A row as text, with other texts in it."""
+        cells = self._rows[number].cells
+        cells = dict(cells) if isinstance(cells, dict) else list(cells)
+        for name, text in (("text_a", text_a), ("text_b", text_b)):
+            if text is not None:
+                cells[self._key(name)] = text
+        return self._as_text(cells)
+
+    def _key(self, name):
+        """Where a column is in a row: a key, or a position from 0."""
+        named = self._names[name]
+        if self._delimiter is None:
+            return named
+        return self._header.index(named) if self._header else int(named) - 1
+
+    def _text(self, cells, name):
+        return None if self._names[name] is None else cells[self._key(name)]
+
+    def _as_text(self, cells):
+        if isinstance(cells, dict):
+            return json.dumps(cells, ensure_ascii=False) + "\n"
+        if self._delimiter == "\t":
+            return "\t".join(cells) + "\n"
+        line = io.StringIO()
+        csv.writer(line, lineterminator="\n").writerow(cells)
+        return line.getvalue()
+
+
+class _Report:
+    """Counts and samples of what was made."""
+
+    def __init__(self, state=None):
+        self.state = state or {"rows": 0, "made": 0, "words": 0, "candidates": 0, "samples": []}
+
+    def add(self, example, augmented):
+        """Takes the rows made of a row."""
+        state = self.state
+        state["rows"] += 1
+        state["made"] += len(augmented.texts)
+        state["words"] += len(augmented.candidates)
+        state["candidates"] += sum(map(len, augmented.candidates.values()))
+        if augmented.texts and len(state["samples"]) < _SAMPLES:
+            texts = [(example.text_a, example.text_b)] + augmented.texts[:_SAMPLED_COPIES]
+            state["samples"].append([[text for text in row if text is not None] for row in texts])
+
+    def markdown(self):
+        """The report as text."""
+        state = self.state
+        rows_, words = max(1, state["rows"]), max(1, state["words"])
+        lines = [
+            "# Augmented rows",
+            "",
+            "| | |",
+            "|---|--:|",
+            "| rows | %d |" % state["rows"],
+            "| made of them | %d, %.1f of a row |" % (state["made"], state["made"] / rows_),
+            "| words with candidates | %.1f of a row |" % (state["words"] / rows_),
+            "| candidates | %.1f of a word |" % (state["candidates"] / words),
+            "",
+            "## Samples",
+        ]
+        for sample in state["samples"]:
+            lines += ["", "- " + " / ".join(sample[0])]
+            lines += ["  - " + " / ".join(made) for made in sample[1:]]
+        return "\n".join(lines) + "\n"
+
+
+class _Job:
+    """Writes the rows in chunks; a killed run goes on behind the last whole chunk."""
+
+    def __init__(self, path, source, examples, fingerprint):
+        self._path, self._source, self._examples = path, source, examples
+        self._fingerprint = fingerprint
+        stem = os.path.splitext(path)[0]
+        self._paths = (path + ".partial", stem + ".rows.tsv.partial")
+        self._state_file = path + ".progress.json"
+        self._report_file = stem + ".report.md"
+        self._rows_file = stem + ".rows.tsv"
+
+    def run(self, augmenter, report):
+        """Writes everything that is not written yet."""
+        done, written = self._resume(report)
+        num_rows = len(self._examples)
+        bar = progress_bar("augmenting", num_rows, "row", initial=done)
+        for first in range(done, num_rows, _ROWS_OF_CHUNK):
+            chunk = self._examples[first : first + _ROWS_OF_CHUNK]
+            texts = self._texts(chunk, augmenter.augment(chunk), report)
+            for number, (path, text) in enumerate(zip(self._paths, texts)):
+                with open(path, "ab") as handle:
+                    written[number] += handle.write(text.encode("utf-8"))
+                    handle.flush()
+                    os.fsync(handle.fileno())
+            state = {"done": first + len(chunk), "written": written, "report": report.state}
+            files.write_json(self._state_file, dict(state, fingerprint=self._fingerprint))
+            bar.update(len(chunk))
+        bar.close()
+        self._finish(report)
+
+    def _resume(self, report):
+        """(rows that are done, bytes of each file) of the same run before; starts the files."""
+        state = {}
+        if os.path.exists(self._state_file):
+            with open(self._state_file, encoding="utf-8") as handle:
+                state = json.load(handle)
+        is_same = state.get("fingerprint") == self._fingerprint and all(
+            os.path.exists(path) and os.path.getsize(path) >= size
+            for path, size in zip(self._paths, state.get("written", []))
+        )
+        if is_same:
+            for path, size in zip(self._paths, state["written"]):
+                os.truncate(path, size)
+            report.state = state["report"]
+            say("going on behind row %d of %d", state["done"], len(self._examples))
+            return state["done"], state["written"]
+        starts = (self._source.header(), "line\tline of %s\n" % os.path.basename(self._source.path))
+        for path, text in zip(self._paths, starts):
+            with files.atomic_write(path) as handle:
+                handle.write(text)
+        return 0, [len(text.encode("utf-8")) for text in starts]
+
+    def _texts(self, examples, augmented, report):
+        """(rows, lines of the side file) of a chunk, as text."""
+        rows_, origins = [], []
+        for example, made in zip(examples, augmented):
+            report.add(example, made)
+            own = (example.text_a, example.text_b)
+            num_lines = report.state["rows"] + report.state["made"] + bool(self._source.header())
+            for line, texts in enumerate([own] + made.texts, num_lines - len(made.texts)):
+                rows_.append(self._source.with_texts(example.number, *texts))
+                origins.append("%d\t%d\n" % (line, self._source.line(example.number)))
+        return "".join(rows_), "".join(origins)
+
+    def _finish(self, report):
+        with files.atomic_write(self._report_file) as handle:
+            handle.write(report.markdown())
+        os.replace(self._paths[1], self._rows_file)
+        os.replace(self._paths[0], self._path)
+        os.remove(self._state_file)
+        say("%d rows made of %d: %s", report.state["made"], report.state["rows"], self._path)
+        say("samples          %s", self._report_file)
+
+
+def main():
+    """Runs the command line."""
+    define_flags()
+    run_command(run, description=__doc__)

@@ -1,0 +1,176 @@
+r"""Distils a fine-tuned teacher into a student on a task's data, in TinyBERT's two phases.
+
+    python task_distill.py --teacher_model=big_output --student_model=albert_starter_zh \
+        --task_name=lcqmc --data_dir=my_pairs --output_dir=phase_1 --num_train_epochs=10
+    python task_distill.py --pred_distill --teacher_model=big_output --student_model=phase_1 \
+        --task_name=lcqmc --data_dir=my_pairs --output_dir=phase_2 --num_train_epochs=3
+
+The first phase trains the encoder by the teacher's attention and hidden states and leaves it in
+OUTPUT_DIR/student. The second trains the classifier by the teacher's probabilities and leaves the
+best checkpoint on dev in OUTPUT_DIR/best. --both_phases does one after the other. The other flags
+are those of run_classifier.py.
+"""
+
+import os
+
+from absl import flags
+
+from albert_zh.common import files, path_rules
+from albert_zh.common.errors import UserError, run_command
+from albert_zh.common.messages import say
+from albert_zh.finetuning import runner as finetuning_runner
+from albert_zh.layer_distillation import flags as distillation_flags
+from albert_zh.layer_distillation.teacher import folder_of_model
+from albert_zh.model import checkpoint_files, checkpoint_matching, model_folder
+from albert_zh.text import tokenization
+
+__all__ = ["define_flags", "main", "run"]
+
+FLAGS = flags.FLAGS
+STUDENT_FOLDER = "student"
+FIRST_PHASE_FOLDER = "intermediate"  # in the output folder, with --both_phases
+AUGMENTED = "train_aug"  # files that data_augmentation.py writes beside train.*
+_AUGMENTED_FOLDER = "augmented_data"
+
+
+def define_flags():
+    """Defines the command's flags."""
+    finetuning_runner.define_flags()
+    distillation_flags.define()
+    for kind, name, default, help_text in (
+        ("boolean", "pred_distill", False, "The second phase: learn the teacher's probabilities."),
+        ("boolean", "both_phases", False, "Both phases, the first in OUTPUT_DIR/intermediate."),
+        ("float", "intermediate_epochs", 10.0, "Epochs of the first phase, with --both_phases."),
+        ("boolean", "aug_train", False, "Train on data_augmentation.py's train_aug.* of the data."),
+        ("string", "cache_dir", None, "Old name of --cached_dir."),
+    ):
+        getattr(flags, "DEFINE_" + kind)(name, default, help_text)
+
+
+def run():
+    """Does what the flags ask for."""
+    distillation_flags.check(FLAGS, ["teacher_model", "student_model", "output_dir", "task_name"])
+    distillation_flags.take_old_flags(FLAGS, {"cache_dir": "cached_dir"})
+    if FLAGS.pred_distill and FLAGS.both_phases:
+        raise UserError("--pred_distill and --both_phases: give one of them")
+    for name in ("rdrop_alpha", "fgm_epsilon", "freeze_encoder", "seeds", "search"):
+        if FLAGS[name].value and not FLAGS.pred_distill:
+            raise UserError(
+                "--%s: of the second phase alone: give it with --pred_distill"
+                % name
+            )
+    _take_student(FLAGS.student_model)
+    if FLAGS.aug_train:
+        distillation_flags.take(FLAGS, "data_dir", _augmented_data())
+    if FLAGS.pred_distill:
+        _learn_predictions()
+    elif FLAGS.both_phases:
+        _both_phases()
+    else:
+        _learn_layers()
+
+
+def _both_phases():
+    output, epochs = FLAGS.output_dir, FLAGS.num_train_epochs
+    FLAGS.output_dir = os.path.join(output, FIRST_PHASE_FOLDER)
+    FLAGS.num_train_epochs = FLAGS.intermediate_epochs
+    _learn_layers()
+    distillation_flags.take(
+        FLAGS, "init_checkpoint", os.path.join(FLAGS.output_dir, STUDENT_FOLDER)
+    )
+    FLAGS.output_dir, FLAGS.num_train_epochs = output, epochs
+    _learn_predictions()
+
+
+def _take_student(path):
+    """Takes config, vocabulary and weights of --student_model where no flag names them."""
+    folder = folder_of_model(path)
+    prefix = checkpoint_files.find_checkpoint(folder)
+    names = {
+        "bert_config_file": lambda: model_folder.config_in_folder(os.path.dirname(prefix)),
+        "vocab_file": lambda: tokenization.vocabulary_in_folder(os.path.dirname(prefix)),
+        "init_checkpoint": lambda: prefix,
+    }
+    for name, found in names.items():
+        if not FLAGS[name].value:
+            distillation_flags.take(FLAGS, name, found())
+
+
+def _learn_layers():
+    """The first phase: attention and hidden states."""
+    FLAGS.do_train = True
+    wanted = FLAGS.do_eval, FLAGS.do_predict
+    FLAGS.do_eval = FLAGS.do_predict = False  # there is no classifier yet
+    finetuning_runner.run(
+        make_distiller=lambda config, vocab_file: distillation_flags.make_distiller(
+            FLAGS, config, vocab_file
+        )
+    )
+    FLAGS.do_eval, FLAGS.do_predict = wanted
+    _write_student()
+
+
+def _write_student():
+    """Makes OUTPUT_DIR/student a model folder of the newest checkpoint."""
+    folder = os.path.join(FLAGS.output_dir, STUDENT_FOLDER)
+    newest = checkpoint_files.newest_of_training(FLAGS.output_dir)
+    name = tokenization.name_in_folder(FLAGS.vocab_file)
+    contents = {
+        model_folder.config_name(FLAGS.bert_config_file): files.read_bytes(FLAGS.bert_config_file),
+        name: files.read_bytes(FLAGS.vocab_file),
+    }
+    model_folder.replace_model_folder(folder, newest, contents)
+    say("student          %s (from %s)", folder, newest)
+
+
+def _learn_predictions():
+    """The second phase: the teacher's probabilities."""
+    FLAGS.do_train = FLAGS.do_eval = True
+    teacher = folder_of_model(FLAGS.teacher_model)
+    shapes = checkpoint_matching.with_canonical_names(
+        checkpoint_files.read_shapes(checkpoint_files.find_checkpoint(teacher))
+    )
+    if "output_weights" not in shapes:
+        raise UserError(
+            "--teacher_model=%s has no classifier, whose probabilities are learnt: fine-tune it on "
+            "the task first (run_classifier.py)" % FLAGS.teacher_model
+        )
+    if not FLAGS.teachers:
+        distillation_flags.take(FLAGS, "teachers", [teacher])
+    if not FLAGS["distill_weight"].present:
+        distillation_flags.take(FLAGS, "distill_weight", 1.0)
+    if not FLAGS["temperature"].present:
+        distillation_flags.take(FLAGS, "temperature", 1.0)
+    finetuning_runner.run()
+
+
+def _augmented_data():
+    """A folder like --data_dir whose training file is that of data_augmentation.py."""
+    data = FLAGS.data_dir
+    names = sorted(os.listdir(data)) if data and os.path.isdir(data) else []
+    augmented = [name for name in names if name.startswith(AUGMENTED + ".")]
+    if len(augmented) != 1:
+        raise UserError(
+            "--aug_train: %s holds %d files %s.*, expected one: run data_augmentation.py"
+            % (data, len(augmented), AUGMENTED)
+        )
+    folder = os.path.join(FLAGS.output_dir, _AUGMENTED_FOLDER)
+    path_rules.output_folder(folder)
+    os.makedirs(folder, exist_ok=True)
+    for name in names:
+        is_train = name.startswith("train.")
+        if name != augmented[0] and os.path.isfile(os.path.join(data, name)):
+            source = augmented[0] if is_train else name
+            _link(os.path.join(data, source), os.path.join(folder, name))
+    return folder
+
+
+def _link(source, target):
+    if not os.path.islink(target):
+        os.symlink(os.path.abspath(source), target)
+
+
+def main():
+    """Runs the command line."""
+    define_flags()
+    run_command(run, description=__doc__)

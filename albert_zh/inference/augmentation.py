@@ -1,0 +1,121 @@
+"""Further rows of training data by replacing words (TinyBERT's data augmentation, for Chinese).
+
+    augmenter = Augmenter(finder, AugmentationSettings(copies=20, probability=0.4))
+    for row in augmenter.augment([Example(0, "这家店的菜很好吃", None)]): ...
+
+Of a pair only words that both texts have are replaced, in both alike: what tells the two texts
+apart, on which the label depends, stays.
+"""
+
+import random
+from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
+
+SHARED, EACH = "shared", "each"
+WAYS_OF_PAIRS = (SHARED, EACH)
+
+
+class AugmentationSettings(NamedTuple):
+    """How rows are made of a row."""
+
+    copies: int = 30  # rounds, N; equal results count once
+    probability: float = 0.4  # of a word to be replaced in a round, p
+    pairs: str = SHARED  # which words of a pair are replaced: those of both texts, or each word
+    seed: int = 12345
+
+
+class Example(NamedTuple):
+    """A row's texts."""
+
+    number: int  # of the row, which its draws depend on
+    text_a: str
+    text_b: Optional[str]
+
+
+class Augmented(NamedTuple):
+    """The texts made of a row."""
+
+    texts: List[Tuple[str, Optional[str]]]  # without the row's own
+    candidates: Dict[str, List[str]]  # of each word that could be replaced
+
+
+class Augmenter:
+    """Makes rows of rows."""
+
+    def __init__(self, finder: Any, settings: AugmentationSettings) -> None:
+        """Initializes the augmenter.
+
+        Args:
+            finder: `CandidateFinder`.
+            settings: how rows are made.
+        """
+        self._finder, self._settings = finder, settings
+
+    def augment(self, examples: Sequence[Example]) -> List[Augmented]:
+        """The rows made of some rows, whose words' candidates are found together.
+
+        Args:
+            examples: the rows.
+
+        Returns:
+            list of `Augmented`, one for each.
+        """
+        places = [self._places(example) for example in examples]
+        requests = [request for of_row in places for request in of_row.values()]
+        found = iter(self._finder.candidates(requests))
+        augmented = []
+        for example, of_row in zip(examples, places):
+            candidates = {word: next(found) for word in of_row}
+            candidates = {word: others for word, others in candidates.items() if others}
+            augmented.append(Augmented(self._rounds(example, candidates), candidates))
+        return augmented
+
+    def _places(self, example):
+        """{word that may be replaced: (text, its range)} of a row, where it stands first."""
+        places = {}
+        for text in filter(None, (example.text_a, example.text_b)):
+            for begin, end in self._finder.replaceable(text):
+                places.setdefault(text[begin:end], (text, (begin, end)))
+        if example.text_b is not None and self._settings.pairs == SHARED:
+            words = [self._words(text) for text in (example.text_a, example.text_b)]
+            places = {
+                word: place for word, place in places.items() if all(word in w for w in words)
+            }
+        return places
+
+    def _words(self, text):
+        return {text[begin:end] for begin, end in self._finder.replaceable(text)}
+
+    def _rounds(self, example, candidates):
+        """The different texts of N rounds."""
+        draws = random.Random("%d %d" % (self._settings.seed, example.number))
+        seen = {(example.text_a, example.text_b)}
+        texts = []
+        for _ in range(self._settings.copies if candidates else 0):
+            made = self._round(example, candidates, draws)
+            if made not in seen:
+                seen.add(made)
+                texts.append(made)
+        return texts
+
+    def _round(self, example, candidates, draws):
+        """One round: a word is replaced alike wherever it stands; with `EACH`, in each text."""
+        chosen = _drawn(candidates, self._settings.probability, draws)
+        text_a = self._replaced(example.text_a, chosen)
+        if example.text_b is None:
+            return text_a, None
+        if self._settings.pairs == EACH:
+            chosen = _drawn(candidates, self._settings.probability, draws)
+        return text_a, self._replaced(example.text_b, chosen)
+
+    def _replaced(self, text, chosen):
+        parts, begin = [], 0
+        for first, last in self._finder.replaceable(text):
+            parts += [text[begin:first], chosen.get(text[first:last], text[first:last])]
+            begin = last
+        return "".join(parts) + text[begin:]
+
+
+def _drawn(candidates, probability, draws):
+    """{word: what replaces it} of one round."""
+    chosen = {word: draws.choice(others) for word, others in candidates.items()}
+    return {word: other for word, other in chosen.items() if draws.random() < probability}

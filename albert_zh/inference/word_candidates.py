@@ -1,0 +1,182 @@
+"""Words that may stand in the place of a Chinese word: by masked LM and by word vectors.
+
+    finder = CandidateFinder(filler, segment, is_word, CandidateSettings())
+    finder.candidates([("这家店的菜很好吃", (2, 3))])
+
+The word's characters are masked all at once, with the unmasked text beside them as the second
+segment, so that substitutes keep the meaning (TinyBERT's way), and filled from left to right by
+beam search. Of the results those are kept that are words of the dictionary and probable enough.
+"""
+
+import functools
+from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple
+
+import numpy as np
+
+from albert_zh.inference.word_vectors import WordVectors
+from albert_zh.text import offsets
+
+Span = Tuple[int, int]
+_LONGEST_WORD = 4  # characters of a word that is replaced
+_BEAM = 5  # beginnings of a word that are continued
+_TINY = 1e-12
+_REMEMBERED_TEXTS = 1024
+_MASK = "[MASK]"
+# Words that carry grammar, negation, persons or a question rather than what a text is about.
+FUNCTION_WORDS = frozenset(
+    "没有 不是 不能 不会 不要 不用 不可 不得 无法 是否 是不是 能不能 可不可以 有没有 "
+    "什么 怎么 怎样 怎么样 怎么办 为什么 为何 如何 哪里 哪个 哪些 哪儿 多少 几个 "
+    "谁的 我们 你们 他们 她们 它们 咱们 自己 大家 这个 那个 这些 那些 这里 "
+    "那里 这样 那样 因为 所以 但是 可是 不过 如果 虽然 而且 并且 或者 还是 "
+    "以及 然后 于是 因此 可以 能够 应该 必须 需要 可能 已经 正在 曾经 一个 "
+    "一些 一下 的话 之后 之前 以后 以前 关于 对于 根据 通过 由于 只有 只是 "
+    "就是 也是 都是 不同 一样 相同".split()
+)
+
+
+class CandidateSettings(NamedTuple):
+    """Which words are candidates."""
+
+    most: int = 15  # of each source for a word, M
+    min_probability: float = 0.01  # geometric mean over the word's pieces
+    batch_size: int = 32
+
+
+class CandidateFinder:
+    """Finds candidates of words in texts."""
+
+    def __init__(
+        self,
+        filler: Any,
+        segment: Callable[[str], List[str]],
+        is_word: Callable[[str], bool],
+        settings: CandidateSettings,
+        vectors: Optional[WordVectors] = None,
+    ) -> None:
+        """Initializes the finder.
+
+        Args:
+            filler: `MaskFiller`.
+            segment: function that cuts a text into words.
+            is_word: whether a string is a word of the dictionary.
+            settings: which words are candidates.
+            vectors: word vectors, or None for masked LM alone.
+        """
+        self._filler, self._segment, self._is_word = filler, segment, is_word
+        self._settings, self._vectors = settings, vectors
+        self.replaceable = functools.lru_cache(_REMEMBERED_TEXTS)(self._replaceable)
+
+    def _replaceable(self, text: str) -> List[Span]:
+        """The words of a text that may be replaced, as ranges of its characters.
+
+        Chinese words of 2 to 4 characters that carry meaning: no digits, letters, single
+        characters or `FUNCTION_WORDS`.
+        """
+        spans, begin = [], 0
+        for word in self._segment(text):
+            end = begin + len(word)
+            is_chinese = all("\u4e00" <= char <= "\u9fff" for char in word)
+            if is_chinese and 2 <= len(word) <= _LONGEST_WORD and word not in FUNCTION_WORDS:
+                spans.append((begin, end))
+            begin = end
+        return spans
+
+    def candidates(self, requests: Sequence[Tuple[str, Span]]) -> List[List[str]]:
+        """Words for the places of words, without the words themselves.
+
+        Args:
+            requests: list of (text, range of a word).
+
+        Returns:
+            for each a list of words, those of masked LM first.
+        """
+        rows = [self._masked(text, span) for text, span in requests]
+        beams = [[(0.0, "")] if row else [] for row in rows]
+        for place in range(_LONGEST_WORD):
+            self._extend(rows, beams, place)
+        results = []
+        for (text, (begin, end)), beam in zip(requests, beams):
+            words = self._words(beam, text[begin:end])
+            near = [word for word in self._near(text[begin:end]) if word not in words]
+            results.append(words + near)
+        return results
+
+    def _near(self, word):
+        """The nearest words by vectors, which are Chinese words, too."""
+        if self._vectors is None:
+            return []
+        near = self._vectors.nearest(word, self._settings.most)
+        return [other for other, _ in near if all("\u4e00" <= char <= "\u9fff" for char in other)]
+
+    def _masked(self, text, span):
+        """(ids, segments, positions of masks) of a row; None unless pieces are the characters."""
+        tokenizer = self._filler.tokenizer
+        pieces, spans = offsets.offsets(tokenizer, text)
+        inside = [i for i, (begin, end) in enumerate(spans) if span[0] <= begin and end <= span[1]]
+        row = ["[CLS]"] + pieces + ["[SEP]"] + pieces + ["[SEP]"]
+        if len(inside) != span[1] - span[0] or len(row) > self._filler.max_seq_length:
+            return None
+        for index in inside:
+            row[1 + index] = _MASK
+        segments = [0] * (len(pieces) + 2) + [1] * (len(pieces) + 1)
+        return tokenizer.convert_tokens_to_ids(row), segments, [1 + index for index in inside]
+
+    def _extend(self, rows, beams, place):
+        """Adds a character to the beginnings of words that are longer than `place`.
+
+        Args:
+            rows: as of `_masked`, or None, of each request.
+            beams: for each a list of (log probability, beginning); changed.
+            place: characters that the beginnings have.
+        """
+        states = [
+            (number, score, begun)
+            for number, row in enumerate(rows)
+            if row is not None and len(row[2]) > place
+            for score, begun in beams[number]
+        ]
+        states.sort(key=lambda state: len(rows[state[0]][0]))
+        extended: Dict[int, List[Tuple[float, str]]] = {state[0]: [] for state in states}
+        for first in range(0, len(states), self._settings.batch_size):
+            batch = states[first : first + self._settings.batch_size]
+            filled = [self._filled(rows[number], begun) for number, _, begun in batch]
+            positions = np.array([[rows[number][2][place]] for number, _, _ in batch])
+            probabilities = self._filler.probabilities(filled, positions)[:, 0]  # [B, V]
+            for (number, score, begun), of_row in zip(batch, probabilities):
+                extended[number] += [
+                    (score + log, begun + char) for char, log in self._likeliest(of_row)
+                ]
+        for number, words in extended.items():
+            is_whole = len(rows[number][2]) == place + 1
+            words.sort(key=lambda scored: -scored[0])
+            beams[number] = words if is_whole else words[:_BEAM]
+
+    def _filled(self, row, begun):
+        """(ids, segments) of a masked row with the beginning of a word in it."""
+        ids = list(row[0])
+        for position, token_id in zip(
+            row[2], self._filler.tokenizer.convert_tokens_to_ids(list(begun))
+        ):
+            ids[position] = token_id
+        return ids, row[1]
+
+    def _likeliest(self, probabilities):
+        """[(Chinese character, log probability)] of the most probable pieces."""
+        best = np.argsort(-probabilities, kind="stable")[: self._settings.most].tolist()
+        pieces = self._filler.tokenizer.convert_ids_to_tokens(best)
+        return [
+            (piece, float(np.log(probabilities[token_id] + _TINY)))
+            for token_id, piece in zip(best, pieces)
+            if len(piece) == 1 and "\u4e00" <= piece <= "\u9fff"
+        ]
+
+    def _words(self, beam, original):
+        """The most probable other words of the dictionary, [at most M]."""
+        least = len(original) * np.log(max(self._settings.min_probability, _TINY))
+        rejected = FUNCTION_WORDS.union([original])
+        words = [
+            word
+            for score, word in beam
+            if score >= least and word not in rejected and self._is_word(word)
+        ]
+        return words[: self._settings.most]

@@ -1,0 +1,10 @@
+"""Makes more training rows of a task's by replacing words (TinyBERT's augmentation, for Chinese).
+
+Code: albert_zh/commands/data_augmentation.py
+"""
+
+from albert_zh.commands.data_augmentation import *  # noqa: F403  (names that others import)
+from albert_zh.commands.data_augmentation import main
+
+if __name__ == "__main__":
+    main()

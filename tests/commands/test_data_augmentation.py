@@ -1,0 +1,110 @@
+"""data_augmentation.py from a training file to more rows of it."""
+
+import json
+import os
+import re
+
+import pytest
+
+from albert_zh.commands import data_augmentation
+from albert_zh.common import files
+from albert_zh.common.errors import UserError
+import small_models
+
+TEXTS = ["今天天气很好", "我们明天去银行", "今天什么时候去银行", "吃饭时间办理银行卡"] * 3
+PAIRS = [("今天天气很好", "明天天气怎么"), ("银行今天开门", "明天再去银行")] * 3
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    return small_models.write_model(tmp_path_factory.mktemp("model") / "model")
+
+
+def run(model, data, **changes):
+    values = {"pretrained_bert_model": model, "data_dir": str(data), "task_name": "multiclass"}
+    values.update({"N": 6, "min_probability": 0}, **changes)
+    arguments = ["--%s=%s" % item for item in values.items() if item[1] is not None]
+    small_models.run_command(data_augmentation, arguments)
+
+
+def write_texts(folder, name="train.tsv", separator="\t"):
+    lines = ["%s%s%d" % (text, separator, i % 2) for i, text in enumerate(TEXTS)]
+    (folder / name).write_text("text%slabel\n" % separator + "\n".join(lines) + "\n", "utf-8")
+
+
+def test_rows_keep_labels_and_columns(model, tmp_path):
+    write_texts(tmp_path)
+    run(model, tmp_path)
+    header, *rows = (tmp_path / "train_aug.tsv").read_text("utf-8").splitlines()
+    _, *origins = (tmp_path / "train_aug.rows.tsv").read_text("utf-8").splitlines()
+    assert header == "text\tlabel" and len(rows) == len(origins) > 2 * len(TEXTS)
+    source = (tmp_path / "train.tsv").read_text("utf-8").splitlines()
+    for number, (row, origin) in enumerate(zip(rows, origins), start=2):
+        line, of_source = map(int, origin.split("\t"))
+        text, label = row.split("\t")
+        former, former_label = source[of_source - 1].split("\t")
+        assert line == number and label == former_label and len(text) == len(former)
+    assert set(source[1:]) <= set(rows)
+    assert "| rows | 12 |" in (tmp_path / "train_aug.report.md").read_text("utf-8")
+
+
+def test_killed_run_goes_on_to_the_same_bytes(model, tmp_path, monkeypatch):
+    names = ("train_aug.csv", "train_aug.rows.tsv", "train_aug.report.md")
+    contents = []
+    monkeypatch.setattr(data_augmentation, "_ROWS_OF_CHUNK", 4)
+    for kills in (False, True):
+        folder = tmp_path / str(kills)
+        folder.mkdir()
+        write_texts(folder, "train.csv", ",")
+        if kills:
+            write_json, calls = files.write_json, []
+
+            def write_once(path, value, write_json=write_json, calls=calls):
+                calls.append(path)
+                if len(calls) > 1:
+                    raise KeyboardInterrupt
+                write_json(path, value)
+
+            with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+                patch.setattr(files, "write_json", write_once)
+                run(model, folder)
+            assert not (folder / "train_aug.csv").exists()
+        run(model, folder)
+        contents.append([(folder / name).read_bytes() for name in names])
+        assert not [name for name in os.listdir(str(folder)) if re.search("partial|progress", name)]
+    assert contents[0] == contents[1]
+
+
+def test_pairs_and_json(model, tmp_path):
+    rows = [{"a": a, "sentence1": a, "sentence2": b, "label": "0"} for a, b in PAIRS]
+    text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+    (tmp_path / "train.json").write_text(text, "utf-8")
+    run(model, tmp_path, task_name="afqmc")
+    lines = (tmp_path / "train_aug.json").read_text("utf-8").splitlines()
+    made = [json.loads(line) for line in lines]
+    assert len(made) > len(PAIRS)
+    for row in made:
+        texts = (row["sentence1"], row["sentence2"])
+        if row["a"].startswith("今天"):  # of these two texts only 天气 is the same
+            assert texts[0][2:4] == texts[1][2:4] and (texts[0][:2], texts[1][:2]) == (
+                "今天",
+                "明天",
+            )
+
+
+@pytest.mark.parametrize(
+    "changes, message",
+    [
+        ({"pretrained_bert_model": None}, "--pretrained_bert_model is required"),
+        ({"data_dir": None}, "expected --data_dir"),
+        ({"N": 0}, "--N=0: expected at least 1"),
+        ({"p": 1.5}, "--p=1.5: expected a share from 0 to 1"),
+        ({"task_name": "ner"}, "--task_name=ner: a data set of the kind"),
+        ({"output_file": "x.json"}, "--output_file=x.json: expected the ending of"),
+    ],
+)
+def test_flags_that_make_no_sense(model, tmp_path, changes, message):
+    write_texts(tmp_path)
+    with pytest.raises(UserError, match=message) as caught:
+        run(model, tmp_path, **changes)
+    assert "\n" not in str(caught.value)

@@ -1,0 +1,112 @@
+"""task_distill.py: a teacher's layers, then its probabilities."""
+
+import os
+import shutil
+
+import numpy as np
+import pytest
+import tensorflow.compat.v1 as tf
+
+from albert_zh.commands import task_distill
+from albert_zh.common.errors import UserError
+from albert_zh.model import checkpoint_files
+import small_models
+import workspace
+
+
+@pytest.fixture(scope="module")
+def space(tmp_path_factory):
+    """A data set, a teacher that knows its labels' names, and a student without a classifier."""
+    space = workspace.Workspace(tmp_path_factory.mktemp("space"), 32, 12, 4)
+    for name, settings in (
+        ("teacher", {"num_hidden_layers": 4}),
+        ("student", {"hidden_size": 8, "num_attention_heads": 2, "seed": 2}),
+    ):
+        notes = {"columns": ["text_a", "text_b"], "max_seq_length": 32, "task": "lcqmc"}
+        folder = os.path.join(space.folder, name)
+        setattr(space, name, small_models.write_model(folder, settings=notes, **settings))
+    return space
+
+
+def run(space, output, **changes):
+    values = {
+        "teacher_model": space.teacher,
+        "student_model": space.student,
+        "task_name": "lcqmc",
+        "data_dir": space.data,
+        "output_dir": os.path.join(space.folder, output),
+        "max_seq_length": 32,
+        "train_batch_size": 8,
+        "num_train_epochs": 1,
+        "save_checkpoints_steps": 2,
+    }
+    values.update(changes)
+    arguments = ["--%s=%s" % item for item in values.items() if item[1] is not None]
+    small_models.run_command(task_distill, arguments)
+    return values["output_dir"]
+
+
+def names_of(folder):
+    return {name for name, _ in tf.train.list_variables(os.path.join(folder, "albert_model.ckpt"))}
+
+
+@pytest.fixture(scope="module")
+def first_phase(space):
+    return run(space, "phase_1")
+
+
+def test_first_phase_leaves_an_encoder_without_anything_of_its_teacher(space, first_phase):
+    names = names_of(os.path.join(first_phase, "student"))
+    assert "bert/encoder/layer_shared/attention/self/query/kernel" in names
+    assert not [n for n in names if "teacher" in n or "distill" in n or n.startswith("output")]
+    newest = checkpoint_files.newest_of_training(first_phase)
+    saved = {name for name, _ in tf.train.list_variables(newest)}
+    assert "distillation/fit_1/kernel" in saved and not [n for n in saved if "teacher" in n]
+
+
+def test_first_phase_resumes_with_the_same_bits(space, first_phase):
+    halfway = os.path.join(space.folder, "halfway")
+    shutil.copytree(first_phase, halfway)
+    checkpoint_files.remove_all_but(halfway, [os.path.join(halfway, "model.ckpt-2")])
+    run(space, "halfway")
+    expected, actual = (
+        checkpoint_files.read_weights(os.path.join(folder, "student", "albert_model.ckpt"))
+        for folder in (first_phase, halfway)
+    )
+    assert set(expected) == set(actual)
+    for name, array in expected.items():
+        np.testing.assert_array_equal(array, actual[name])
+
+
+def test_second_phase_learns_the_teachers_probabilities(space, first_phase):
+    output = run(space, "phase_2", student_model=first_phase, pred_distill=True)
+    names = names_of(os.path.join(output, "best"))
+    assert "output_weights" in names
+    assert not [name for name in names if "teacher" in name or "distill" in name]
+
+
+def test_augmented_rows_are_trained_on(space, capsys):
+    data = os.path.join(space.folder, "augmented")
+    shutil.copytree(space.data, data)
+    with open(os.path.join(data, "train.txt"), encoding="utf-8") as source:
+        header, *rows = source.read().splitlines()
+    with open(os.path.join(data, "train_aug.txt"), "w", encoding="utf-8") as target:
+        target.write("\n".join([header] + rows * 2) + "\n")
+    run(space, "augmented_run", data_dir=data, aug_train=True, num_train_epochs=0.5)
+    assert "training: 64 rows" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "changes, message",
+    [
+        ({"teacher_model": None}, "--teacher_model is required"),
+        ({"student_model": None}, "--student_model is required"),
+        ({"pred_distill": True, "both_phases": True}, "--pred_distill and --both_phases"),
+        ({"fgm_epsilon": 0.5}, "--fgm_epsilon: of the second phase alone"),
+        ({"aug_train": True}, "--aug_train: .* holds 0 files train_aug"),
+    ],
+)
+def test_flags_that_make_no_sense(space, changes, message):
+    with pytest.raises(UserError, match=message) as caught:
+        run(space, "wrong", **changes)
+    assert "\n" not in str(caught.value)

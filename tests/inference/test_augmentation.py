@@ -1,0 +1,100 @@
+"""Rows made by replacing words; word vectors."""
+
+import numpy as np
+import pytest
+
+from albert_zh.common.errors import UserError
+from albert_zh.inference.augmentation import (
+    EACH,
+    AugmentationSettings,
+    Augmenter,
+    Example,
+)
+from albert_zh.inference.word_vectors import WordVectors
+
+WORDS = {"苹果": ["香蕉", "葡萄"], "手机": ["电脑"], "便宜": ["实惠"]}
+
+
+class Finder:
+    """Knows three words and what stands for them."""
+
+    def replaceable(self, text):
+        places = [(text.find(word), len(word)) for word in WORDS if word in text]
+        return sorted((begin, begin + size) for begin, size in places)
+
+    def candidates(self, requests):
+        return [list(WORDS[text[begin:end]]) for text, (begin, end) in requests]
+
+
+def augmented(text_a, text_b=None, number=0, **settings):
+    settings = AugmentationSettings(**dict({"copies": 20, "probability": 0.5}, **settings))
+    return Augmenter(Finder(), settings).augment([Example(number, text_a, text_b)])[0].texts
+
+
+def test_rounds_replace_some_words():
+    texts = [text for text, _ in augmented("苹果手机很便宜。")]
+    possible = {
+        a + b + "很" + c + "。"
+        for a in ("苹果", "香蕉", "葡萄")
+        for b in ("手机", "电脑")
+        for c in ("便宜", "实惠")
+    }
+    assert len(texts) == len(set(texts)) > 5
+    assert set(texts) <= possible - {"苹果手机很便宜。"}
+
+
+def test_every_word_by_probability_1_and_none_by_0():
+    texts = augmented("手机便宜", probability=1.0)
+    assert texts == [("电脑实惠", None)]
+    assert augmented("手机便宜", probability=0.0) == []
+
+
+def test_of_a_pair_the_same_words_are_replaced_alike_and_no_others():
+    for text_a, text_b in augmented("苹果手机", "便宜的苹果"):
+        assert text_a[2:] == "手机" and text_b[:3] == "便宜的"
+        assert text_a[:2] == text_b[3:] != "苹果"
+    assert augmented("手机", "便宜") == []
+
+
+def test_each_word_of_each_text_by_itself():
+    texts = augmented("苹果手机", "便宜的苹果", pairs=EACH)
+    assert any(text_a[:2] != text_b[3:] for text_a, text_b in texts)
+    assert any(text_a[2:] == "电脑" for text_a, _ in texts)
+
+
+def test_draws_are_a_function_of_seed_and_row():
+    assert augmented("苹果手机便宜", seed=3) == augmented("苹果手机便宜", seed=3)
+    assert augmented("苹果手机便宜", seed=3) != augmented("苹果手机便宜", seed=4)
+    assert augmented("苹果手机便宜") != augmented("苹果手机便宜", number=1)
+
+
+@pytest.mark.parametrize("first", ["", "4 3\n"])
+def test_nearest_words(tmp_path, first):
+    path = tmp_path / "words.vec"
+    path.write_text(
+        first + "北京 1 0 0\n上海 2 0.2 0\n苹果 0 1 0\n香蕉 0 3 0.5\n", encoding="utf-8"
+    )
+    vectors = WordVectors.read(str(path))
+    (word, cosine), (other, _) = vectors.nearest("苹果", 2)
+    assert word == "香蕉" and other == "上海"
+    np.testing.assert_allclose(cosine, 3 / np.sqrt(9.25), rtol=1e-6)
+    assert vectors.nearest("火星", 2) == []
+
+
+@pytest.mark.parametrize("text, line", [("北京 1 0\n上海 1 x\n", 2), ("北京 1 0\n上海 1\n", 2)])
+def test_a_file_of_other_lines(tmp_path, text, line):
+    path = tmp_path / "words.vec"
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(UserError, match="words.vec: line %d: .* is no word vector" % line):
+        WordVectors.read(str(path))
+
+
+def test_vectors_of_a_text(tmp_path):
+    pytest.importorskip("gensim")
+    generator = np.random.RandomState(1)
+    fruits, cities = ["苹果", "香蕉", "葡萄"], ["北京", "上海", "广州"]
+    sentences = [list(generator.choice(words, 6)) for words in (fruits, cities) * 200]
+    vectors = WordVectors.train(sentences, seed=1)
+    assert {word for word, _ in vectors.nearest("苹果", 2)} == {"香蕉", "葡萄"}
+    with pytest.raises(UserError, match="no word occurs 5 times"):
+        WordVectors.train([["苹果"]], seed=1)
