@@ -55,10 +55,7 @@ def run():
         raise UserError("--pred_distill and --both_phases: give one of them")
     for name in ("rdrop_alpha", "fgm_epsilon", "freeze_encoder", "seeds", "search"):
         if FLAGS[name].value and not FLAGS.pred_distill:
-            raise UserError(
-                "--%s: of the second phase alone: give it with --pred_distill"
-                % name
-            )
+            raise UserError("--%s: of the second phase alone: give it with --pred_distill" % name)
     _take_student(FLAGS.student_model)
     if FLAGS.aug_train:
         distillation_flags.take(FLAGS, "data_dir", _augmented_data())
