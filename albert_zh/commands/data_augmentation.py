@@ -45,7 +45,6 @@ _SAMPLED_COPIES = 3
 _KINDS = ("single_label", "multi_label", "regression")
 
 
-# long: a table of flags
 def define_flags():
     """Defines the command's flags."""
     for kind, name, default, help_text in (

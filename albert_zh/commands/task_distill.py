@@ -53,9 +53,10 @@ def run():
     distillation_flags.take_old_flags(FLAGS, {"cache_dir": "cached_dir"})
     if FLAGS.pred_distill and FLAGS.both_phases:
         raise UserError("--pred_distill and --both_phases: give one of them")
-    for name in ("rdrop_alpha", "fgm_epsilon", "freeze_encoder", "seeds", "search"):
+    for name in ("rdrop_alpha", "fgm_epsilon", "freeze_encoder", "seeds", "search", "teachers"):
         if FLAGS[name].value and not FLAGS.pred_distill:
             raise UserError("--%s: of the second phase alone: give it with --pred_distill" % name)
+    _check_teacher()
     _take_student(FLAGS.student_model)
     if FLAGS.aug_train:
         distillation_flags.take(FLAGS, "data_dir", _augmented_data())
@@ -93,6 +94,19 @@ def _take_student(path):
             distillation_flags.take(FLAGS, name, found())
 
 
+def _check_teacher():
+    """Raises `UserError` for a teacher that was not fine-tuned."""
+    teacher = folder_of_model(FLAGS.teacher_model)
+    shapes = checkpoint_matching.with_canonical_names(
+        checkpoint_files.read_shapes(checkpoint_files.find_checkpoint(teacher))
+    )
+    if "output_weights" not in shapes:
+        raise UserError(
+            "--teacher_model=%s has no classifier, whose probabilities are learnt: fine-tune it on "
+            "the task first (run_classifier.py)" % FLAGS.teacher_model
+        )
+
+
 def _learn_layers():
     """The first phase: attention and hidden states."""
     FLAGS.do_train = True
@@ -123,17 +137,8 @@ def _write_student():
 def _learn_predictions():
     """The second phase: the teacher's probabilities."""
     FLAGS.do_train = FLAGS.do_eval = True
-    teacher = folder_of_model(FLAGS.teacher_model)
-    shapes = checkpoint_matching.with_canonical_names(
-        checkpoint_files.read_shapes(checkpoint_files.find_checkpoint(teacher))
-    )
-    if "output_weights" not in shapes:
-        raise UserError(
-            "--teacher_model=%s has no classifier, whose probabilities are learnt: fine-tune it on "
-            "the task first (run_classifier.py)" % FLAGS.teacher_model
-        )
     if not FLAGS.teachers:
-        distillation_flags.take(FLAGS, "teachers", [teacher])
+        distillation_flags.take(FLAGS, "teachers", [folder_of_model(FLAGS.teacher_model)])
     if not FLAGS["distill_weight"].present:
         distillation_flags.take(FLAGS, "distill_weight", 1.0)
     if not FLAGS["temperature"].present:

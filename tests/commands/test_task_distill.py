@@ -1,5 +1,6 @@
 """task_distill.py: a teacher's layers, then its probabilities."""
 
+import json
 import os
 import shutil
 
@@ -78,11 +79,40 @@ def test_first_phase_resumes_with_the_same_bits(space, first_phase):
         np.testing.assert_array_equal(array, actual[name])
 
 
-def test_second_phase_learns_the_teachers_probabilities(space, first_phase):
-    output = run(space, "phase_2", student_model=first_phase, pred_distill=True)
+def write_answers(space):
+    """A file of a teacher that knows the labels of train and dev."""
+    lines = []
+    for name in ("train", "dev"):
+        with open(os.path.join(space.data, name + ".txt"), encoding="utf-8") as source:
+            rows = source.read().splitlines()[1:]
+        for row in rows:
+            text_a, text_b, label = row.split("\t")
+            probabilities = {label: 0.9, "10"[int(label)]: 0.1}
+            answer = {"text_a": text_a, "text_b": text_b, "probabilities": probabilities}
+            lines.append(json.dumps(answer, ensure_ascii=False))
+    return space.write("answers.jsonl", "\n".join(lines) + "\n")
+
+
+def test_second_phase_learns_probabilities(space, first_phase):
+    answers = write_answers(space)
+    output = run(space, "phase_2", student_model=first_phase, pred_distill=True, teachers=answers)
     names = names_of(os.path.join(output, "best"))
     assert "output_weights" in names
     assert not [name for name in names if "teacher" in name or "distill" in name]
+
+
+def test_second_phase_has_the_teacher_alone_at_temperature_1(space, first_phase, monkeypatch):
+    seen = {}
+
+    def note():
+        seen.update(task_distill.FLAGS.flag_values_dict())
+
+    monkeypatch.setattr(task_distill.finetuning_runner, "run", note)
+    run(space, "noted", student_model=first_phase, pred_distill=True)
+    assert seen["teachers"] == [space.teacher]
+    assert seen["init_checkpoint"] == os.path.join(first_phase, "student", "albert_model.ckpt")
+    assert (seen["distill_weight"], seen["temperature"]) == (1.0, 1.0)
+    assert seen["do_train"] and seen["do_eval"]
 
 
 def test_augmented_rows_are_trained_on(space, capsys):
@@ -104,6 +134,7 @@ def test_augmented_rows_are_trained_on(space, capsys):
         ({"pred_distill": True, "both_phases": True}, "--pred_distill and --both_phases"),
         ({"fgm_epsilon": 0.5}, "--fgm_epsilon: of the second phase alone"),
         ({"aug_train": True}, "--aug_train: .* holds 0 files train_aug"),
+        ({"weight_decay": -1}, "--weight_decay=-1: expected 0 or more and below 1"),
     ],
 )
 def test_flags_that_make_no_sense(space, changes, message):
