@@ -134,7 +134,6 @@ def test_augmented_rows_are_trained_on(space, capsys):
         ({"pred_distill": True, "both_phases": True}, "--pred_distill and --both_phases"),
         ({"fgm_epsilon": 0.5}, "--fgm_epsilon: of the second phase alone"),
         ({"aug_train": True}, "--aug_train: .* holds 0 files train_aug"),
-        ({"weight_decay": -1}, "--weight_decay=-1: expected 0 or more and below 1"),
     ],
 )
 def test_flags_that_make_no_sense(space, changes, message):
