@@ -81,7 +81,7 @@ _TABLE = (
         "Outputs of a dense layer that follows the pooling, such as the width of a teacher's "
         "vectors; none by default.",
     ),
-    ("float", "temperature", 0.05, "What cosines are divided by in the loss."),
+    ("float", "cosine_temperature", 0.05, "What cosines are divided by in the loss."),
     (
         "float",
         "margin",
@@ -137,10 +137,10 @@ _ENUMS = (
 )
 # What a model is: a run that goes on must have the same.
 _FIXED = (
-    "objective pooling normalize width matryoshka projection_width temperature margin symmetric "
-    "own_negative_weight dropout more_train dev_format"
+    "objective pooling normalize width matryoshka projection_width cosine_temperature margin "
+    "symmetric own_negative_weight dropout more_train dev_format"
 ).split()
-_OF_LOSS = "temperature margin symmetric own_negative_weight batch_in_memory".split()
+_OF_LOSS = "cosine_temperature margin symmetric own_negative_weight batch_in_memory".split()
 
 
 class EmbeddingFlags(task_type.KindFlags):
@@ -251,7 +251,7 @@ def _width_flag(options):
 
 def _check_loss(options, objective):
     del objective
-    for name, least in (("temperature", 1e-4), ("width", 1), ("projection_width", 1)):
+    for name, least in (("cosine_temperature", 1e-4), ("width", 1), ("projection_width", 1)):
         given = options[name].value
         if given is not None and not given >= least:
             raise UserError("--%s=%s: expected at least %g" % (name, given, least))

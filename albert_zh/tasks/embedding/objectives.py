@@ -33,7 +33,7 @@ def batch_loss(vectors: tf.Tensor, features: Tensors, head: Dict[str, Any]) -> t
 
 
 def _cosent(texts, features, head):
-    return losses.cosent(texts[0], texts[1], features[SCORE], 1.0 / head["temperature"])
+    return losses.cosent(texts[0], texts[1], features[SCORE], 1.0 / head["cosine_temperature"])
 
 
 def _softmax(texts, features, head):
@@ -60,7 +60,7 @@ def _infonce(texts, features, head):
         texts[0],
         texts[1],
         texts[2:],
-        1.0 / head["temperature"],
+        1.0 / head["cosine_temperature"],
         head["margin"],
         features[GROUP],
         head["symmetric"],
@@ -69,7 +69,7 @@ def _infonce(texts, features, head):
 
 
 def _four_blocks(texts, features, head):
-    scale = 1.0 / head["temperature"]
+    scale = 1.0 / head["cosine_temperature"]
     return losses.infonce_of_four_blocks(texts[0], texts[1], scale, features[GROUP])
 
 

@@ -146,7 +146,7 @@ def test_a_teachers_vectors_are_learnt(settings, folder):
         ({"width": 99}, "--width: a width of 99, expected at most 16"),
         ({"matryoshka": "99,4"}, "--matryoshka: a width of 99, expected at most 16"),
         ({"objective": "simcse", "dropout": 0}, "--dropout=0: simcse makes a text's two views"),
-        ({"temperature": 0}, "--temperature=0.0: expected at least"),
+        ({"cosine_temperature": 0}, "--cosine_temperature=0.0: expected at least"),
         ({"objective": "triplet"}, "needs a wrong text in the third column"),
         ({"rdrop_alpha": 1}, "--rdrop_alpha is for predictions of classes"),
         ({"objective": "vectors", "do_eval": False}, "add --teacher_vectors"),
