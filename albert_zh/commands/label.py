@@ -2,7 +2,7 @@
 
     python label.py --model_dir=ner_output/best "许半夏昨天去了云台南街"
     python label.py --input_file=texts.txt > labelled.jsonl
-    cat texts.txt | python label.py --model_dir=cws_output/best
+    cat texts.txt | python label.py --model_dir=cws_output/best --granularity=coarse
 
 Texts are the words of the command line, or the lines of a file or of standard input, of any length.
 Prints a JSON object per text, in the input's order: {"text", "entities": [{"type", "start", "end",
@@ -30,6 +30,7 @@ def define_flags():
         "Model folder, SavedModel folder or .tflite file of a model that labels; the newest "
         "*_output/best of that kind if left out."
     )
+    model_flags.define_granularity()
     flags.DEFINE_string("input_file", None, "Texts, a line each; standard input if left out.")
     flags.DEFINE_string("encoding", "utf-8", "Encoding of the file or of standard input.")
 
@@ -52,7 +53,9 @@ def _open_model():
         package_files.places_of_models(), kinds=KINDS
     )
     print(printable("model: %s" % path), file=sys.stderr)
-    model = predictor.Predictor(path, FLAGS.max_seq_length, precision=FLAGS.precision)
+    model = predictor.Predictor(
+        path, FLAGS.max_seq_length, precision=FLAGS.precision, granularity=FLAGS.granularity
+    )
     if model.objective not in KINDS:
         model.close()
         raise UserError(

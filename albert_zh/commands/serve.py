@@ -52,6 +52,7 @@ def define_flags():
     flags.DEFINE_enum(
         "vectors", "float32", vector_index.STORAGES, "How vectors of --corpus are held in memory."
     )
+    model_flags.define_granularity()
     flags.DEFINE_boolean(
         "check_text_form",
         True,
@@ -116,6 +117,7 @@ def _predictor(models):
         FLAGS.max_seq_length,
         precision=FLAGS.precision,
         check_text_form=FLAGS.check_text_form,
+        granularity=FLAGS.granularity,
     )
     models.enter_context(model)
     # The first prediction of a session takes longer.

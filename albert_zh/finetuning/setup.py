@@ -75,7 +75,7 @@ class Setup:
             UserError: for whatever does not fit.
         """
         self.options = options
-        self._open_model()
+        self._open_model(registry.get(family))
         self.kind, self.settings = self._kind_and_settings(family)
         self.distiller = None
         if make_distiller and options.do_train:
@@ -100,7 +100,7 @@ class Setup:
         self.is_dev_of_training = self._compare_dev()
         self.estimator = self._make_estimator()
 
-    def _open_model(self):
+    def _open_model(self, family):
         """Reads config, vocabulary and what is noted of a model that is used as it is."""
         options = self.options
         self.config_file = options.bert_config_file
@@ -109,6 +109,8 @@ class Setup:
         self.folder = OutputFolder(options)
         run_flags.say_what_has_no_effect(options)
         self.init_checkpoint = _found_init_checkpoint(options)
+        if self.init_checkpoint:
+            self.init_checkpoint = family.flags.start_of(self.init_checkpoint, self.folder.path)
         self.folder.check_is_no_folder_of_runs(self.init_checkpoint)
         folders = self.folder.folders_of_model(self.init_checkpoint)
         check_label_maps_agree(folders)
@@ -166,6 +168,7 @@ class Setup:
             self.settings = self.kind.settings_of_data(
                 self.settings, self.task, self.splits["train"], self.options
             )
+            self.task = self.task._replace(head=self.settings.head)
 
     def _flags_of_data(self):
         """The flags; dev rows are set aside as before in a run that goes on, if no flag differs.

@@ -61,6 +61,7 @@ ARGUMENTS = {
     "do_lower_case": validation.or_none(_FLAG, "None"),
     "normalize": _FLAG,
     "check_text_form": _FLAG,
+    "granularity": validation.or_none(validation.TEXT, "None"),
     "model_dir": validation.PATH,
     "path": validation.PATH,
     "config_file": _PATH_OR_NONE,

@@ -22,6 +22,15 @@ def define(
     flags.DEFINE_enum("precision", "float32", ["float32", "bfloat16"], "Precision of the products.")
 
 
+def define_granularity() -> None:
+    """Defines --granularity."""
+    flags.DEFINE_string(
+        "granularity",
+        None,
+        "Of the words, for a model of several granularities; its first one if left out.",
+    )
+
+
 def newest_model(of_pairs: bool = False) -> str:
     """The newest `*_output/best` of the current folder or of the clone.
 

@@ -63,6 +63,7 @@ class Predictor(loaded_model.LoadedModel):
         precision: str = "float32",
         num_threads: Optional[int] = None,
         check_text_form: bool = True,
+        granularity: Optional[str] = None,
     ) -> None:
         """Loads config, vocabulary, labels and weights; the files are not needed any more then.
 
@@ -78,6 +79,7 @@ class Predictor(loaded_model.LoadedModel):
                 many as there are cores. More for a .tflite file are for idle cores.
             check_text_form: whether pairs are refused by a model that was trained on single texts,
                 and single texts by one of pairs, as far as its folder notes which it was.
+            granularity: of the words, for a model of several granularities; the first by default.
 
         Raises:
             UserError: if there is no such model.
@@ -91,12 +93,14 @@ class Predictor(loaded_model.LoadedModel):
             precision=precision,
             num_threads=num_threads,
             check_text_form=check_text_form,
+            granularity=granularity,
         )
         self.path = path = loaded_model.checked_path(path)
         files_beside = backends.FilesBeside(path)
         self.notes = trained = files_beside.settings
         self.objective = trained.get("objective", "single_label")
         self.kind = registry.get(self.objective)
+        self._head = self.kind.flags.head_in_use(trained.get("head", {}), granularity)
         self.rules = self.kind.rules
         self._backend = backends.open_model(
             path,
@@ -138,7 +142,7 @@ class Predictor(loaded_model.LoadedModel):
             columns=columns,
             labels=tuple(self.labels),
             objective=self.objective,
-            head=self.notes.get("head", {}),
+            head=self._head,
         )
         return task_type.ModelInUse(task, self.notes, self._tokenizer, self.max_seq_length)
 

@@ -9,6 +9,7 @@ from albert_zh.model import checkpoint_matching, modeling
 from albert_zh.tasks import registry
 from albert_zh.tasks import settings as task_settings
 
+_LENGTH = 4  # of the row of a graph that is built for its variables alone
 WORD_TABLE = "bert/embeddings/word_embeddings"
 
 
@@ -91,11 +92,12 @@ def expected_shapes(
     """
     with tf.Graph().as_default():
         features = {
-            name: tf.zeros([1, 2], tf.int32) for name in ("input_ids", "input_mask", "segment_ids")
+            name: tf.zeros([1, _LENGTH], tf.int32)
+            for name in ("input_ids", "input_mask", "segment_ids")
         }
         for name, column in columns.items():
             dtype = tf.float32 if column.dtype == "float" else tf.int32
-            shape = [2] if column.is_per_token else list(column.shape)
+            shape = [_LENGTH] if column.is_per_token else list(column.shape)
             features[name] = tf.zeros([1] + shape, dtype)
         once = checkpoint_matching.with_each_layer_once(config)
         outputs_builder(once, features, num_outputs, settings, is_training=False)()

@@ -44,6 +44,7 @@ class TaskData:
             head=getattr(flags, "head", {}),
         )
         self._kind = registry.type_of(self.task)
+        self.task = self._kind.flags.with_files(self.task)
         files = getattr(flags, "files", {})
         self._source = ", ".join(files.values()) or flags.data_dir  # for messages
         if files:

@@ -11,6 +11,7 @@ from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple
 import numpy as np
 import tensorflow.compat.v1 as tf
 
+from albert_zh.common.errors import UserError
 from albert_zh.tasks import (
     column_choice,
     columns,
@@ -103,6 +104,36 @@ class KindFlags:
             head: `Settings.head`.
         """
         return {}
+
+    def start_of(self, prefix: str, output_dir: str) -> str:
+        """The checkpoint that `--init_checkpoint` stands for: itself, unless it is to be converted.
+
+        Args:
+            prefix: of the checkpoint that is named.
+            output_dir: the run's folder, in which a converted one may go.
+        """
+        return prefix
+
+    def with_files(self, task: Any) -> Any:
+        """The task with the files that its `head` asks for, by default those of the table."""
+        return task
+
+    def head_in_use(self, head: Dict[str, Any], granularity: Optional[str]) -> Dict[str, Any]:
+        """What `Predictor` knows of a head.
+
+        Args:
+            head: of the model's fine_tuning.json.
+            granularity: the granularity that is asked for, or None.
+
+        Raises:
+            UserError: for a granularity that the model has not.
+        """
+        if granularity:
+            raise UserError(
+                "granularity %s: the model has none: segmenters alone are trained for several"
+                % granularity
+            )
+        return head
 
 
 class TaskType:

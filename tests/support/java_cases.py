@@ -4,9 +4,10 @@
 
 Writes FOLDER/fuzz (noise of every assigned character, with a vocabulary made of its words),
 FOLDER/starter (the bundled text) and, where the development data is there, FOLDER/golden. Each
-holds `vocab.txt`; `texts.tsv` with lower or cased, text, ids; `rows.tsv` with length, text, second
-text or "-", ids, mask, segment ids. FOLDER/starter/answers.tsv has contexts with the logits of
-their windows and the answers that these have. Texts are hexadecimal code points. The same files
+folder holds `vocab.txt`; `texts.tsv` with lower or cased, text, ids; `rows.tsv` with length, text,
+second text or "-", ids, mask, segment ids. FOLDER/starter/answers.tsv has contexts with the logits
+of their windows and the answers that these have; FOLDER/decoding.tsv has tags, transitions or "-",
+logits, decoded tags and spans. Texts are hexadecimal code points. The same files
 every time.
 """
 
@@ -18,20 +19,23 @@ import shutil
 import sys
 import unicodedata
 
+import numpy as np
+
 from project_root import ROOT
 
 SHARED = os.path.join(ROOT, "..", "shared")
 sys.path.insert(0, ROOT)
 
-import numpy as np
 
 from albert_zh.common.errors import run_command
+from albert_zh.tasks.labelling import decoding, tag_schemes
 from albert_zh.tasks.reading import span_scores, windows
 from albert_zh.text import encoding, tokenization
 
 NUM_FUZZED = 20000
 NUM_ROWS = 2000
 NUM_ANSWERED = 300
+NUM_DECODED = 1000
 # Of the characters that Unicode 11 has, those that Unicode 14 sees otherwise: Pythons differ here.
 CHANGED = "\u055f\u166d\u1734\ua9bd"
 ALPHABETS = [
@@ -56,6 +60,7 @@ def write(folder):
     _write_starter(os.path.join(folder, "starter"))
     if os.path.isdir(SHARED):
         _write_golden(os.path.join(folder, "golden"))
+    _write_table(os.path.join(folder, "decoding.tsv"), _decoded(random.Random(16)))
 
 
 def _write_fuzz(folder):
@@ -156,6 +161,32 @@ def _write_golden(folder):
             for name in ("bm_lower", "bm_cased", "google_lower", "google_cased")
         ),
     )
+
+
+def _decoded(draw):
+    """Rows of decoding.tsv; few different scores, so that some paths are equally good."""
+    for number in range(NUM_DECODED):
+        scheme = tag_schemes.SCHEMES[draw.choice(sorted(tag_schemes.SCHEMES))]
+        types = draw.choice(([""], ["loc"], ["loc", "per", "a.b-c"]))
+        tags = tag_schemes.all_tags(scheme, types, has_outside=types != [""])
+        detected = tag_schemes.detect_scheme(tags, "tags")
+        scores = [draw.choice((0.0, 0.5, draw.gauss(0, 2))) for _ in tags * draw.randint(0, 30)]
+        logits = np.array(scores, np.float32).reshape([-1, len(tags)])
+        shape = [len(tags), len(tags)]
+        transitions = np.array([draw.gauss(0, 1) for _ in tags * len(tags)], np.float32)
+        transitions = transitions.reshape(shape) if number % 4 else None
+        decoder = decoding.TagDecoder(tags, detected, transitions)
+        (ids,) = decoder.tag_ids([logits])
+        spans = [
+            "%d,%d,%s,%r" % (tuple(span) + (confidence,))
+            for span, confidence in zip(*decoder.spans(logits, ids))
+        ]
+        between = "-" if transitions is None else _numbers(transitions)
+        yield [" ".join(tags), between, _numbers(logits), _numbers(ids), " ".join(spans)]
+
+
+def _numbers(array):
+    return " ".join(str(number) for number in array.reshape(-1).tolist())
 
 
 def fuzzed_texts(draw):

@@ -7,10 +7,11 @@ import collections
 import itertools
 import os
 import re
-from typing import Any, Iterator, List, Sequence, Tuple
+from typing import Any, Iterator, List, Optional, Sequence, Tuple
 
 from albert_zh.common import files
 from albert_zh.common.errors import UserError
+from albert_zh.tasks.labelling.bad_rows import BadRows
 
 TaggedText = collections.namedtuple("TaggedText", ["tokens", "tags", "line"])
 TaggedText.__doc__ = """The tokens of a sentence, as the file has them, and their tags.
@@ -26,10 +27,13 @@ TABLE_COLUMNS = ("text_a", "label")
 TWO_FILES = ("sentences.txt", "tags.txt")
 _NUMBERED_TOKEN = re.compile(r"(.)(\d+)\Z", re.DOTALL)
 _SENTENCE_END = "。"
+_BAD = ()  # cells of a line that does not fit
 _SEPARATOR_NAMES = {"\t": "a TAB", " ": "a blank"}
 
 
-def read_columns(path: str, encoding: str = "utf-8", digest: Any = None) -> Iterator[TaggedText]:
+def read_columns(
+    path: str, encoding: str = "utf-8", digest: Any = None, bad_rows: Optional[BadRows] = None
+) -> Iterator[TaggedText]:
     """Sentences of a file with a token and its tag on each line, blank lines between sentences.
 
     The token is the first column, the tag the last one; blanks or TABs separate them, the same in
@@ -40,6 +44,8 @@ def read_columns(path: str, encoding: str = "utf-8", digest: Any = None) -> Iter
         path: the file.
         encoding: of the file.
         digest: as in `files.read_bytes`.
+        bad_rows: `BadRows`; by default the first one is an error. A sentence with a line that does
+            not fit is left out.
 
     Yields:
         `TaggedText`.
@@ -47,7 +53,8 @@ def read_columns(path: str, encoding: str = "utf-8", digest: Any = None) -> Iter
     Raises:
         UserError: for a line without a tag, or with another separator than the lines before.
     """
-    rows = _rows(path, encoding, digest)
+    bad_rows = bad_rows or BadRows()
+    rows = _rows(path, encoding, digest, bad_rows)
     first, rows = _first_of(rows)
     if first is None:
         return
@@ -55,7 +62,9 @@ def read_columns(path: str, encoding: str = "utf-8", digest: Any = None) -> Iter
     is_numbered = has_tags and bool(_NUMBERED_TOKEN.match(first[1][0]))
     for _, group in itertools.groupby(rows, key=lambda row: row[1] is not None):
         sentence = [row for row in group if row[1] is not None]
-        if sentence:
+        if not sentence or _BAD in (cells for _, cells in sentence):
+            continue
+        with bad_rows.row():
             tokens = [cells[0] for _, cells in sentence]
             if is_numbered:
                 tokens = [
@@ -66,8 +75,8 @@ def read_columns(path: str, encoding: str = "utf-8", digest: Any = None) -> Iter
             yield TaggedText(tokens, tags, sentence[0][0])
 
 
-def _rows(path, encoding, digest):
-    """(line, cells) of each line, cells None for a blank one or a document's first."""
+def _rows(path, encoding, digest, bad_rows):
+    """(line, cells) of each line, cells None for a blank one or a document's first, or `_BAD`."""
     separator, first_line = None, None
     for line, text in enumerate(files.stream_lines(path, encoding, digest=digest), start=1):
         if not text.strip(" \t") or text.startswith(DOCUMENT_START):
@@ -75,9 +84,10 @@ def _rows(path, encoding, digest):
             continue
         if first_line is None:
             separator, first_line = _separator(text), line
-        cells = _cells(text, separator)
-        _check_cells(path, line, text, cells, separator, first_line)
-        yield line, cells
+        cells, num_bad = _cells(text, separator), len(bad_rows.errors)
+        with bad_rows.row():
+            _check_cells(path, line, text, cells, separator, first_line)
+        yield line, cells if len(bad_rows.errors) == num_bad else _BAD
 
 
 def _separator(text):
@@ -121,7 +131,7 @@ def _first_of(rows):
     """(first row with cells or None, all rows)."""
     blank = []
     for row in rows:
-        if row[1] is not None:
+        if row[1] not in (None, _BAD):
             return row, itertools.chain(blank, [row], rows)
         blank.append(row)
     return None, ()
@@ -138,7 +148,7 @@ def _without_position(token, line, path):
 
 
 def read_columns_as_nezha(
-    path: str, encoding: str = "utf-8", digest: Any = None
+    path: str, encoding: str = "utf-8", digest: Any = None, bad_rows: Optional[BadRows] = None
 ) -> Tuple[List[TaggedText], int]:
     """Sentences as NEZHA's `run_classifier_ner.py` reads them, so that scores can be compared.
 
@@ -151,7 +161,9 @@ def read_columns_as_nezha(
         (sentences, number of tokens left out at the end): list of `TaggedText` and int.
     """
     sentences, tokens, tags, first_line = [], [], [], None
-    for line, cells in _rows(path, encoding, digest):
+    for line, cells in _rows(path, encoding, digest, bad_rows or BadRows()):
+        if cells == _BAD:
+            continue
         if cells is not None:
             first_line = first_line or line
             tokens.append(cells[0])
@@ -163,13 +175,13 @@ def read_columns_as_nezha(
 
 
 def read_two_files(
-    folder: str, encoding: str = "utf-8", digest: Any = None
+    folder: str, encoding: str = "utf-8", digest: Any = None, bad_rows: Optional[BadRows] = None
 ) -> Iterator[TaggedText]:
     """Sentences of `sentences.txt`, the tags of `tags.txt`, both separated by blanks.
 
     Args:
         folder: of both files; without `tags.txt` the sentences have no tags.
-        encoding, digest: as in `read_columns`.
+        encoding, digest, bad_rows: as in `read_columns`.
 
     Yields:
         `TaggedText`.
@@ -181,23 +193,32 @@ def read_two_files(
     tag_lines = files.stream_lines(tags_path, encoding) if os.path.exists(tags_path) else None
     lines = files.stream_lines(sentences, encoding, digest=digest)
     pairs = itertools.zip_longest(lines, tag_lines or ())
+    bad_rows = bad_rows or BadRows()
     for line, (text, tag_text) in enumerate(pairs, start=1):
         tokens = text.split(" ") if text else []
-        if tag_lines is None:
+        with bad_rows.row():
             tags = None
-        else:
-            tags = (tag_text or "").split()
-            tokens = [token for token in tokens if token] if len(tokens) != len(tags) else tokens
-            if text is None or tag_text is None or len(tokens) != len(tags):
-                raise UserError(
-                    "%s, line %d: %d tags, but the line of %s has %d tokens: expected a tag for "
-                    "each" % (tags_path, line, len(tags), TWO_FILES[0], len(tokens))
-                )
-        if tokens:
-            yield TaggedText(tokens, tags, line)
+            if tag_lines is not None:
+                tokens, tags = _paired(tokens, tag_text, line, tags_path, is_there=text is not None)
+            if tokens:
+                yield TaggedText(tokens, tags, line)
 
 
-def read_table(path: str, encoding: str = "utf-8", digest: Any = None) -> Iterator[TaggedText]:
+def _paired(tokens, tag_text, line, tags_path, is_there):
+    """(tokens, tags) of a line of both files; is_there: whether the tokens' file has it."""
+    tags = (tag_text or "").split()
+    tokens = [token for token in tokens if token] if len(tokens) != len(tags) else tokens
+    if not is_there or tag_text is None or len(tokens) != len(tags):
+        raise UserError(
+            "%s, line %d: %d tags, but the line of %s has %d tokens: expected a tag for each"
+            % (tags_path, line, len(tags), TWO_FILES[0], len(tokens))
+        )
+    return tokens, tags
+
+
+def read_table(
+    path: str, encoding: str = "utf-8", digest: Any = None, bad_rows: Optional[BadRows] = None
+) -> Iterator[TaggedText]:
     """Sentences of a TAB-separated table with a header: `text_a` and `label`, blanks in both.
 
     Args, yields: as `read_columns`.
@@ -213,25 +234,28 @@ def read_table(path: str, encoding: str = "utf-8", digest: Any = None) -> Iterat
             "%s, line 1: found the columns %s, expected text_a and label"
             % (path, ", ".join(header))
         )
-    text_column = header.index(TABLE_COLUMNS[0])
-    label_column = header.index(TABLE_COLUMNS[1]) if TABLE_COLUMNS[1] in header else None
+    bad_rows = bad_rows or BadRows()
     for line, text in lines:
-        if not text.strip():
-            continue
-        cells = text.split("\t")
-        if len(cells) != len(header):
-            raise UserError(
-                "%s, line %d: %d columns, expected %d as in the header"
-                % (path, line, len(cells), len(header))
-            )
-        tokens = cells[text_column].split(" ")
-        tags = None if label_column is None else cells[label_column].split(" ")
-        if tags is not None and len(tokens) != len(tags):
-            raise UserError(
-                "%s, line %d: %d tokens and %d labels, separated by blanks: expected as many"
-                % (path, line, len(tokens), len(tags))
-            )
-        yield TaggedText(tokens, tags, line)
+        with bad_rows.row():
+            if text.strip():
+                yield _row_of_table(text.split("\t"), header, line, path)
+
+
+def _row_of_table(cells, header, line, path):
+    if len(cells) != len(header):
+        raise UserError(
+            "%s, line %d: %d columns, expected %d as in the header"
+            % (path, line, len(cells), len(header))
+        )
+    row = dict(zip(header, cells))
+    tokens = row[TABLE_COLUMNS[0]].split(" ")
+    tags = row[TABLE_COLUMNS[1]].split(" ") if TABLE_COLUMNS[1] in row else None
+    if tags is not None and len(tokens) != len(tags):
+        raise UserError(
+            "%s, line %d: %d tokens and %d labels, separated by blanks: expected as many"
+            % (path, line, len(tokens), len(tags))
+        )
+    return TaggedText(tokens, tags, line)
 
 
 def joined_text(tokens: Sequence[str]) -> Tuple[str, List[Tuple[int, int]]]:

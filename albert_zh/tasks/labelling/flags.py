@@ -1,5 +1,6 @@
 """Flags that only sequence labelling has."""
 
+import re
 from typing import Any, Dict, Optional
 
 from absl import flags
@@ -60,7 +61,40 @@ _TABLE = (
         "Factor of the head's learning rate; by default %g with --head=%s, %g with heads of spans, "
         "else 1." % (CRF_RATE_FACTOR, CRF, SPAN_RATE_FACTOR),
     ),
+    (
+        "list",
+        "granularities",
+        None,
+        "Train one model on several segmentations, such as fine,coarse: DATA_DIR has a file of "
+        "each, train.fine.txt and train.coarse.txt, dev and test alike.",
+    ),
+    (
+        "string",
+        "granularity",
+        None,
+        "Which of the model's granularities is evaluated and predicted; by default all that have "
+        "a file, of a file without one in its name the first.",
+    ),
+    (
+        "boolean",
+        "granularity_bigrams",
+        True,
+        "With --granularities: join embeddings of bigrams with the encoder's output.",
+    ),
+    (
+        "boolean",
+        "granularity_attention",
+        True,
+        "With --granularities: attention over the encoder's output and the bigrams.",
+    ),
+    (
+        "float",
+        "granularity_loss",
+        0.1,
+        "With --granularities: weight of predicting the granularity from [CLS]; 0 for none.",
+    ),
 )
+_GRANULARITY = re.compile(r"[\w-]+\Z")
 _CHOICES = {
     "head": HEADS,
     "tag_scheme": list(tag_schemes.SCHEMES),
@@ -70,13 +104,14 @@ _CHOICES = {
 }
 _RATE_FACTORS = {CRF: CRF_RATE_FACTOR, SOFTMAX: 1.0}
 # How files are read may differ from training to use; the others belong to the model.
-READING = ("file_format", "overlaps", "offset_unit", "original_reader")
+READING = ("file_format", "overlaps", "offset_unit", "original_reader", "skip_bad_rows")
+GRANULARITY_PARTS = ("granularity_bigrams", "granularity_attention", "granularity_loss")
 
 
 class LabellingFlags(task_type.KindFlags):
     """The flags of the labelling commands."""
 
-    fixed = ("head", "tag_scheme", "stride") + READING
+    fixed = ("head", "tag_scheme", "stride", "granularities") + READING + GRANULARITY_PARTS
 
     def define(self, options: flags.FlagValues) -> None:
         for kind, name, default, help_text in _TABLE:
@@ -89,6 +124,7 @@ class LabellingFlags(task_type.KindFlags):
 
     def check(self, options: flags.FlagValues) -> None:
         _check_numbers(options)
+        _check_granularities(options)
         if options.head not in SPAN_HEADS:
             return
         for name in ("tag_scheme", "rdrop_alpha"):
@@ -100,7 +136,11 @@ class LabellingFlags(task_type.KindFlags):
 
     def head(self, options: flags.FlagValues) -> Dict[str, Any]:
         names = ("tag_scheme", "stride") + READING
-        return dict({name: options[name].value for name in names}, form=options.head)
+        head = dict({name: options[name].value for name in names}, form=options.head)
+        if options.granularities:
+            head.update((name, options[name].value) for name in GRANULARITY_PARTS)
+            head["granularities"] = list(options.granularities)
+        return head
 
     def rate_factor(self, options: flags.FlagValues) -> float:
         if options.head_learning_rate is not None:
@@ -119,3 +159,27 @@ def _check_numbers(options):
     factor = options.head_learning_rate
     if factor is not None and not 0 < factor < float("inf"):
         raise UserError("--head_learning_rate=%s: expected a factor above 0" % factor)
+
+
+def _check_granularities(options):
+    """Raises `UserError` for flags of granularities that make no sense."""
+    names = options.granularities
+    if options.granularity_loss < 0:
+        raise UserError("--granularity_loss=%g: expected 0 or more" % options.granularity_loss)
+    if options.granularity and options.do_train:
+        raise UserError(
+            "--granularity=%s chooses what a trained model predicts: leave it out of training"
+            % options.granularity
+        )
+    if not names:
+        given = [name for name in GRANULARITY_PARTS if options[name].present and options.do_train]
+        if given:
+            raise UserError("--%s has no meaning without --granularities" % given[0])
+        return
+    if options.head in SPAN_HEADS:
+        raise UserError("--granularities segments into words: use --head=%s" % CRF)
+    if len(set(names)) < len(names) or not all(_GRANULARITY.match(name) for name in names):
+        raise UserError(
+            "--granularities=%s: expected different names of letters, digits, - and _"
+            % ",".join(names)
+        )

@@ -9,6 +9,7 @@ Letters in shape comments: B rows, F positions, H hidden size, E width of bigram
 """
 
 import collections
+import copy
 import itertools
 import re
 from typing import Any, Collection, Dict, List, Sequence
@@ -81,7 +82,7 @@ def bigram_ids(input_ids: tf.Tensor, num_bigrams: int) -> tf.Tensor:
 
     Args:
         input_ids: int tensor [B, F].
-        num_bigrams: int, rows of the table, at most 2^32.
+        num_bigrams: int, rows of the table, a power of two up to 2^32; the last is not used.
 
     Returns:
         int32 tensor [B, F]; the last position is paired with id 0.
@@ -91,7 +92,8 @@ def bigram_ids(input_ids: tf.Tensor, num_bigrams: int) -> tf.Tensor:
     pairs = tf.floormod(ids * 65521 + following, _HASH_SIZE)
     # The product may overflow int64, which does not change its lower 32 bits.
     hashed = tf.floormod(pairs * _MULTIPLIER, _HASH_SIZE)
-    return tf.cast(tf.floordiv(hashed, _HASH_SIZE // num_bigrams), tf.int32)
+    # Of the operations that lose no bits, TensorFlow Lite has the remainder for int64.
+    return tf.cast(tf.floormod(hashed, num_bigrams - 1), tf.int32)
 
 
 def joined_output(
@@ -116,7 +118,10 @@ def joined_output(
     if not (settings.has_bigrams or settings.has_attention):
         return encoder_output
     batch, length, width = get_shape_list(encoder_output, expected_rank=3)
-    drop = config.hidden_dropout_prob if is_training else 0.0
+    if not is_training:
+        config = copy.copy(config)
+        config.hidden_dropout_prob = config.attention_probs_dropout_prob = 0.0
+    drop = config.hidden_dropout_prob
     with tf.variable_scope(SCOPE):
         rows = tf.reshape(encoder_output, [-1, width])  # [B * F, H]
         if settings.has_bigrams:

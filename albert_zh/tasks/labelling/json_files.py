@@ -14,6 +14,7 @@ from typing import Any, Iterator, Optional, Sequence
 
 from albert_zh.common import files, text_encodings, validation
 from albert_zh.common.errors import UserError
+from albert_zh.tasks.labelling.bad_rows import BadRows
 from albert_zh.tasks.labelling.spans import LabelledText, Span
 
 CHARACTERS = "characters"
@@ -44,7 +45,11 @@ _ENTITY_LIST = validation.record(
 
 
 def read_cluener(
-    path: str, encoding: str = "utf-8", digest: Any = None, offset_unit: str = CHARACTERS
+    path: str,
+    encoding: str = "utf-8",
+    digest: Any = None,
+    bad_rows: Optional[BadRows] = None,
+    offset_unit: str = CHARACTERS,
 ) -> Iterator[LabelledText]:
     """Texts of a file in CLUENER's form.
 
@@ -52,6 +57,7 @@ def read_cluener(
         path: the file.
         encoding: of the file.
         digest: as in `files.read_bytes`.
+        bad_rows: `BadRows`; by default the first one is an error.
         offset_unit: key of `OFFSET_UNITS`.
 
     Yields:
@@ -60,49 +66,61 @@ def read_cluener(
     Raises:
         UserError: for a line that is not of this form, or an entity that is not at its position.
     """
-    for line, record in _records(path, encoding, digest, _CLUENER):
-        mentions = record.get("label")
-        source = "%s, line %d" % (path, line)
-        if mentions is None:
-            yield LabelledText(record["text"], None, None, line, record.get("id"))
-            continue
-        entities = [
-            (start, end + 1, entity_type, mention)
-            for entity_type, texts in mentions.items()
-            for mention, positions in texts.items()
-            for start, end in positions
-        ]
-        labelled = _labelled(record["text"], entities, line, source, offset_unit, inclusive=True)
-        yield labelled._replace(identifier=record.get("id"))
+    bad_rows = bad_rows or BadRows()
+    for line, text in _lines(path, encoding, digest):
+        with bad_rows.row():
+            yield _text_of_cluener(line, text, "%s, line %d" % (path, line), offset_unit)
+
+
+def _text_of_cluener(line, text, source, offset_unit):
+    record = validation.checked(source, files.parse_json(text, source), _CLUENER)
+    mentions = record.get("label")
+    if mentions is None:
+        return LabelledText(record["text"], None, None, line, record.get("id"))
+    entities = [
+        (start, end + 1, entity_type, mention)
+        for entity_type, texts in mentions.items()
+        for mention, positions in texts.items()
+        for start, end in positions
+    ]
+    labelled = _labelled(record["text"], entities, line, source, offset_unit, inclusive=True)
+    return labelled._replace(identifier=record.get("id"))
 
 
 def read_entity_list(
-    path: str, encoding: str = "utf-8", digest: Any = None, offset_unit: str = CHARACTERS
+    path: str,
+    encoding: str = "utf-8",
+    digest: Any = None,
+    bad_rows: Optional[BadRows] = None,
+    offset_unit: str = CHARACTERS,
 ) -> Iterator[LabelledText]:
     """Texts of a file in the form entity_list; args and errors as in `read_cluener`."""
-    for line, record in _records(path, encoding, digest, _ENTITY_LIST):
-        source = "%s, line %d" % (path, line)
-        if "entity_list" not in record:
-            yield LabelledText(record["text"], None, None, line)
-            continue
-        entities = [
-            (
-                entity["entity_index"]["begin"],
-                entity["entity_index"]["end"],
-                entity["entity_type"],
-                entity.get("entity"),
-            )
-            for entity in record["entity_list"]
-        ]
-        yield _labelled(record["text"], entities, line, source, offset_unit, inclusive=False)
+    bad_rows = bad_rows or BadRows()
+    for line, text in _lines(path, encoding, digest):
+        with bad_rows.row():
+            yield _text_of_entity_list(line, text, "%s, line %d" % (path, line), offset_unit)
 
 
-def _records(path, encoding, digest, kind):
-    lines = files.stream_lines(path, encoding, digest=digest)
-    for line, text in enumerate(lines, start=1):
-        if text.strip():
-            source = "%s, line %d" % (path, line)
-            yield line, validation.checked(source, files.parse_json(text, source), kind)
+def _text_of_entity_list(line, text, source, offset_unit):
+    record = validation.checked(source, files.parse_json(text, source), _ENTITY_LIST)
+    if "entity_list" not in record:
+        return LabelledText(record["text"], None, None, line)
+    entities = [
+        (
+            entity["entity_index"]["begin"],
+            entity["entity_index"]["end"],
+            entity["entity_type"],
+            entity.get("entity"),
+        )
+        for entity in record["entity_list"]
+    ]
+    return _labelled(record["text"], entities, line, source, offset_unit, inclusive=False)
+
+
+def _lines(path, encoding, digest):
+    """(number, text) of the lines that are not blank."""
+    lines = enumerate(files.stream_lines(path, encoding, digest=digest), start=1)
+    return ((line, text) for line, text in lines if text.strip())
 
 
 def _labelled(text, entities, line, source, offset_unit, inclusive):

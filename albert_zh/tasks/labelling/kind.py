@@ -2,21 +2,24 @@
 
 import os
 import re
-from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, List, Sequence, Tuple
 
 import tensorflow.compat.v1 as tf
 
 from albert_zh.common.errors import UserError
-from albert_zh.tasks import label_rules, registry, task_type
 from albert_zh.tasks import reader as table_reader
+from albert_zh.tasks import registry, task_type
 from albert_zh.tasks.labelling import (
     alignment,
     column_files,
     distillation,
     features,
     global_pointer,
+    granularity,
+    granularity_data,
     heads,
     json_files,
+    labelled_data,
     predictions,
     reader,
     segmented_files,
@@ -38,30 +41,11 @@ _HEADS: Dict[str, Callable[..., Any]] = {
 _ANY_LENGTH = 512  # of windows, which do not matter where labels are counted
 # A text of Chinese characters and these marks alone has a piece for each character.
 _MAY_HAVE_LONG_PIECES = re.compile("[^\u4e00-\u9fff，。！？、：；（）《》“”]")
+GRANULARITY = "granularity_id"  # column of a row's granularity
 _SPAN_COLUMNS = ("span_starts", "span_ends", "span_types")
 
 
-class LabelledTexts(label_rules.LabelRules):
-    """Spans of a text in place of a label."""
-
-    has_several_labels = True
-    label_key = "entities"
-
-    def is_possible(self, num_outputs: int) -> bool:
-        return True
-
-    def labels_of_cell(self, cell: Any, separator: str) -> List[str]:
-        return [span.type for span in cell or ()]
-
-    def problem(self, cell: str) -> Optional[str]:
-        return None
-
-    def labels_to_spread(self, labels: Sequence[str]) -> List[Any]:
-        different = sorted(set(labels))
-        return different + [len(different)]
-
-
-class SequenceLabelling(task_type.TaskType):
+class SequenceLabelling(labelled_data.LabelledData):
     """A tag for each word piece: softmax, or a conditional random field."""
 
     name = "sequence_labelling"
@@ -70,13 +54,12 @@ class SequenceLabelling(task_type.TaskType):
     export_outputs: Tuple[str, ...] = ("logits", "transitions")
     decoded_outputs: Tuple[str, ...] = ("logits", "transitions")
     token_outputs: Tuple[str, ...] = ("logits",)
-    flags = labelling_flags.LabellingFlags()
-    rules = LabelledTexts()
     distillation: Any = distillation.TagDistillation()
     feature_modules = (
         alignment,
         column_files,
         features,
+        granularity_data,
         json_files,
         offsets,
         predictions,
@@ -87,79 +70,27 @@ class SequenceLabelling(task_type.TaskType):
         tag_schemes,
     )
 
-    # Settings
-
-    def settings(self, options: Any, trained: Dict[str, Any]) -> Any:
-        settings = super().settings(options, trained)
-        if "head" not in trained:
-            return settings
-        form = trained["head"].get("form")
-        if options["head"].present and options.head != form:
-            raise UserError(
-                "the model was trained with --head=%s, the flags ask for %s" % (form, options.head)
-            )
-        given = {
-            name: options[name].value for name in labelling_flags.READING if options[name].present
-        }
-        return settings._replace(head=dict(trained["head"], **given))
-
-    # Data
-
-    def read_split(
-        self, task: Any, data_dir: str, split: str, encoding: str, skip_bad_rows: bool
-    ) -> Any:
-        return splits.read_split(task, data_dir, split, encoding)
-
-    def with_labels(self, task: Any, train: Any) -> Any:
-        types = spans.types_of([example.source for example in train.examples])
-        if not types:
-            raise UserError("%s: has no entities: expected some to learn" % train.path)
-        return task._replace(
-            columns=("text_a", "label"), header=(), labels=self.labels_of(task, train, types)
-        )
-
-    def labels_of(self, task: Any, train: Any, types: Sequence[str]) -> Tuple[str, ...]:
-        """The model's outputs: the tags of the types."""
-        return splits.labels_of(types, splits.scheme_of(train, types, task.head.get("tag_scheme")))
-
-    def types_of(self, task: Any) -> List[str]:
-        """The types of a model's spans, sorted; [""] of a segmentation."""
-        return splits.types_of_tags(task.labels)
-
-    def scheme_of(self, task: Any) -> Any:
-        """The `Scheme` of written tags; None where spans may be nested."""
-        return predictions.tag_table(tuple(task.labels))[1]
-
-    def about_data(
-        self, task: Any, splits_of_run: Dict[str, Any]
-    ) -> Tuple[List[str], Dict[str, int]]:
-        lines, remarks = super().about_data(task, splits_of_run)
-        for name, split in splits_of_run.items():
-            if name != "train":
-                splits.check_types(self.types_of(task), split)
-        return lines, remarks
-
-    def open_stream(self, task: Any, path: str, encoding: str) -> Tuple[List[str], Iterator]:
-        data = splits.read_labelled(path, encoding, task.head)
-        splits.check_types(self.types_of(task), data)
-        examples = splits.examples_of(data, "test")
-        return list(data.notes), ((example, None) for example in examples)
-
     # Features
 
     def columns(self, task: Any) -> Dict[str, task_type.Column]:
-        return {"tag_ids": task_type.Column("int", is_per_token=True)}
+        columns = {"tag_ids": task_type.Column("int", is_per_token=True)}
+        if granularity_data.names(task.head):
+            columns[GRANULARITY] = task_type.Column("int")
+        return columns
 
     def features(
         self, task: Any, example: Any, tokenizer: Any, max_seq_length: int
     ) -> Tuple[List[Dict[str, Any]], bool]:
-        encoded = predictions.encoded_text(task, example.text_a, tokenizer, max_seq_length)
+        encoded = predictions.encoded_text(task, example, tokenizer, max_seq_length)
         tag_ids, scheme = predictions.tag_table(tuple(task.labels))
         rows, _ = features.tag_rows(encoded, example.label or (), tag_ids, scheme)
         records = [
             {"input_ids": ids, "segment_ids": [0] * len(ids), "tag_ids": tags}
             for ids, tags in zip(encoded.input_ids, rows)
         ]
+        names = granularity_data.names(task.head)
+        for record in records if names else ():
+            record[GRANULARITY] = names.index(granularity_data.chosen(task.head, example))
         return records, False
 
     def about_features(
@@ -195,19 +126,22 @@ class SequenceLabelling(task_type.TaskType):
         settings: Any,
         is_training: bool,
     ) -> Dict[str, tf.Tensor]:
+        rows, first_piece, added_loss = _rows_of_granularity(
+            config, model.get_sequence_output(), features, settings.head, is_training
+        )
         head = _HEADS[settings.head.get("form", labelling_flags.CRF)]
-        output = head(model.get_sequence_output(), features, config, num_outputs, is_training)
+        output = head(rows, features, config, num_outputs, is_training, first_piece)
         logits = output.predictions["logits"]  # [B, P, K]
         transitions = output.transitions
         if transitions is None:
             transitions = tf.zeros([num_outputs, num_outputs])
         num_rows = tf.shape(logits)[0]
         outputs = {
-            "logits": tf.pad(logits, [[0, 0], [heads.FIRST_PIECE, 0], [0, 0]]),  # [B, F, K]
+            "logits": tf.pad(logits, [[0, 0], [first_piece, 0], [0, 0]]),  # [B, F, K]
             "transitions": tf.tile(transitions[None], [num_rows, 1, 1]),  # [B, K, K]
         }
         if output.per_example_loss is not None:
-            outputs["loss"] = output.per_example_loss  # [B]
+            outputs["loss"] = output.per_example_loss + added_loss  # [B]
         return outputs
 
     def losses(
@@ -239,12 +173,24 @@ class SequenceLabelling(task_type.TaskType):
         return "label", '"王小明昨天去了北京大学"'
 
 
+def _rows_of_granularity(config, rows, features, head, is_training):
+    """(rows for the head [B, F, H], position of the first piece, loss that is added [B] or 0)."""
+    parts = granularity_data.model_settings(head)
+    if parts is None:
+        return rows, heads.FIRST_PIECE, 0.0
+    loss = 0.0
+    if GRANULARITY in features:
+        loss = granularity.granularity_loss(rows, features[GRANULARITY], config, parts, is_training)
+    joined = granularity.joined_output(rows, features, config, parts, is_training)
+    return joined, heads.FIRST_PIECE + 1, loss
+
+
 def _label_counts(kind, task, example, tokenizer):
     """`features.LabelCounts` of an example."""
     gold = example.label or ()
     if not _MAY_HAVE_LONG_PIECES.search(example.text_a):
         return features.LabelCounts(len(gold), 0, 0)
-    encoded = predictions.encoded_text(task, example.text_a, tokenizer, _ANY_LENGTH)
+    encoded = predictions.encoded_text(task, example, tokenizer, _ANY_LENGTH)
     return kind.counts_of_text(task, encoded, gold)
 
 
@@ -292,7 +238,7 @@ class SpanLabelling(SequenceLabelling):
     def features(
         self, task: Any, example: Any, tokenizer: Any, max_seq_length: int
     ) -> Tuple[List[Dict[str, Any]], bool]:
-        encoded = predictions.encoded_text(task, example.text_a, tokenizer, max_seq_length)
+        encoded = predictions.encoded_text(task, example, tokenizer, max_seq_length)
         rows, _ = features.span_rows(encoded, example.label or (), self.ids_of(task))
         records = []
         for ids, spans_of_row in zip(encoded.input_ids, rows):

@@ -1,14 +1,25 @@
 """Tags of NEZHA's and ProHiryu's entity recognisers, whose checkpoints have 11 outputs.
 
 Output 0 is padding; X stands for further pieces of a character, [CLS] and [SEP] for these tokens.
-None of the four is a tag of a text here: `select_outputs` keeps the outputs of the others.
+None of the four is a tag of a text here: `select_outputs` keeps the outputs of the others, and
+`as_model_folder` makes a folder of such a checkpoint that is used as any other.
 """
 
-from typing import Sequence, Tuple
+import os
+from typing import Optional, Sequence, Tuple
 
 import numpy as np
 
+from albert_zh.common import files
 from albert_zh.common.errors import UserError
+from albert_zh.model import (
+    checkpoint_files,
+    checkpoint_matching,
+    inference_graph,
+    label_map,
+    model_folder,
+)
+from albert_zh.tasks.labelling import flags, tag_schemes
 
 OUTPUTS = (
     "[PAD]",
@@ -24,6 +35,46 @@ OUTPUTS = (
     "[SEP]",
 )
 TAGS = OUTPUTS[1:8]
+_WEIGHTS, _BIAS = "output_weights", "output_bias"
+
+
+def is_original(prefix: str) -> bool:
+    """Whether a checkpoint is one of those programs: 11 outputs, and no label map beside it."""
+    shapes = checkpoint_matching.with_canonical_names(checkpoint_files.read_shapes(prefix))
+    has_labels = os.path.exists(os.path.join(os.path.dirname(prefix), label_map.LABEL_MAP))
+    return not has_labels and list(shapes.get(_WEIGHTS, ()))[:1] == [len(OUTPUTS)]
+
+
+def as_model_folder(prefix: str, folder: str) -> Optional[str]:
+    """Writes a checkpoint of those programs as the model that it is here: softmaxes of BIO tags.
+
+    Args:
+        prefix: of the checkpoint.
+        folder: to write, with label_map.json and fine_tuning.json.
+
+    Returns:
+        prefix of the checkpoint that was written; None where `is_original` is not true of it.
+    """
+    if not is_original(prefix):
+        return None
+    weights = {
+        checkpoint_matching.canonical_name(name): array
+        for name, array in checkpoint_files.read_weights(prefix).items()
+    }
+    tags = tag_schemes.all_tags(tag_schemes.SCHEMES["BIO"], sorted({tag[2:] for tag in TAGS[1:]}))
+    weights[_WEIGHTS], weights[_BIAS] = select_outputs(weights[_WEIGHTS], weights[_BIAS], tags)
+    notes = {
+        "objective": "sequence_labelling",
+        "columns": ["text_a", "label"],
+        "head": {"form": flags.SOFTMAX},
+    }
+    with model_folder.replaced_folder(folder) as partial:
+        os.makedirs(partial)
+        model_folder.write_model_checkpoint(partial, weights)
+        numbers = {tag: number for number, tag in enumerate(tags)}
+        files.write_json(os.path.join(partial, label_map.LABEL_MAP), numbers)
+        files.write_json(os.path.join(partial, inference_graph.FINE_TUNING_FILE), notes)
+    return checkpoint_files.find_checkpoint(folder)
 
 
 def select_outputs(

@@ -11,6 +11,7 @@ from albert_zh.tasks.labelling import (
     decoding,
     features,
     flags,
+    granularity_data,
     splits,
     tag_schemes,
 )
@@ -33,11 +34,12 @@ def tag_table(labels: Sequence[str]) -> Tuple[Dict[str, int], Any]:
     return {tag: number for number, tag in enumerate(labels)}, scheme
 
 
-def encoded_text(task: Any, text: str, tokenizer: Any, max_seq_length: int) -> Any:
-    """`features.EncodedText` of a text, in the windows that the task's settings ask for."""
+def encoded_text(task: Any, example: Any, tokenizer: Any, max_seq_length: int) -> Any:
+    """`features.EncodedText` of an example's text, in the windows that the settings ask for."""
+    token = granularity_data.token(task.head, example)
     stride = task.head.get("stride")
-    stride = min(stride, max_seq_length - 2) if stride else None
-    return features.encode_text(tokenizer, text, max_seq_length, stride)
+    stride = min(stride, max_seq_length - (3 if token else 2)) if stride else None
+    return features.encode_text(tokenizer, example.text_a, max_seq_length, stride, token)
 
 
 def of_tags(
@@ -61,8 +63,7 @@ def of_tags(
     transitions = predictions[0][0]["transitions"] if has_transitions else None
     decoder = decoding.TagDecoder(use.task.labels, scheme, transitions)
     encoded = [
-        encoded_text(use.task, example.text_a, use.tokenizer, use.max_seq_length)
-        for example in examples
+        encoded_text(use.task, example, use.tokenizer, use.max_seq_length) for example in examples
     ]
     logits = [joined_logits(text, rows) for text, rows in zip(encoded, predictions)]
     tag_ids = decoder.tag_ids(logits)
@@ -88,7 +89,7 @@ def of_pairs(
     """The predictions of a head that scores spans; arguments as of `of_tags`."""
     predicted = []
     for example, rows in zip(examples, predictions):
-        encoded = encoded_text(use.task, example.text_a, use.tokenizer, use.max_seq_length)
+        encoded = encoded_text(use.task, example, use.tokenizer, use.max_seq_length)
         best = {}
         for row, window in zip(rows, encoded.windows):
             spans, confidences = decoding.spans_of_pairs(row, use.task.labels)

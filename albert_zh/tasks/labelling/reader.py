@@ -8,11 +8,12 @@ import collections
 import hashlib
 import itertools
 import os
-from typing import Optional, Sequence
+from typing import Iterator, Optional, Sequence
 
 from albert_zh.common import files
 from albert_zh.common.errors import UserError
 from albert_zh.tasks.labelling import column_files, json_files, segmented_files, tag_schemes
+from albert_zh.tasks.labelling.bad_rows import BadRows
 from albert_zh.tasks.labelling.column_files import TaggedText
 from albert_zh.tasks.labelling.spans import LabelledText, overlapping
 
@@ -56,6 +57,7 @@ def read_file(
     encoding: str = "utf-8",
     original_reader: bool = False,
     offset_unit: str = json_files.CHARACTERS,
+    bad_rows: Optional[BadRows] = None,
 ) -> LabelledFile:
     """Reads a file, or the folder of the two-file form.
 
@@ -66,6 +68,7 @@ def read_file(
         original_reader: bool; read columns as NEZHA's program does, see
             `column_files.read_columns_as_nezha`.
         offset_unit: what positions in JSON count, key of `json_files.OFFSET_UNITS`.
+        bad_rows: `BadRows`; by default the first one is an error.
 
     Returns:
         `LabelledFile`.
@@ -74,12 +77,16 @@ def read_file(
         UserError: if the file is missing, has no texts, or is not of its format; names the line.
     """
     file_format = file_format or detect_format(path, encoding)
+    bad_rows = bad_rows or BadRows()
     digest = hashlib.sha256()
     notes = []
     if file_format in _TAGGED:
-        texts, scheme = _tagged_texts(path, file_format, encoding, digest, original_reader, notes)
+        settings = (path, encoding, digest, bad_rows)
+        texts, scheme = _tagged_texts(settings, file_format, original_reader, notes)
     else:
-        texts, scheme = _spanned_texts(path, file_format, encoding, digest, offset_unit), None
+        read = _spanned_texts(path, file_format, encoding, digest, bad_rows, offset_unit)
+        texts, scheme = list(read), None
+    notes += bad_rows.notes()
     kept = [text for text in texts if text.text.strip()]
     if not kept:
         raise UserError("%s: has no texts: is it the right file?" % path)
@@ -89,10 +96,45 @@ def read_file(
     return LabelledFile(path, file_format, kept, scheme, has_labels, notes, digest.hexdigest())
 
 
-def _spanned_texts(path, file_format, encoding, digest, offset_unit):
-    read = _SPANNED[file_format]
+def stream_file(
+    path: str,
+    file_format: Optional[str] = None,
+    encoding: str = "utf-8",
+    offset_unit: str = json_files.CHARACTERS,
+    bad_rows: Optional[BadRows] = None,
+) -> Iterator[LabelledText]:
+    """The texts of a file of any length, none of which is kept; empty ones are left out.
+
+    Args, raises: as in `read_file`.
+
+    Yields:
+        `LabelledText`.
+    """
+    file_format = file_format or detect_format(path, encoding)
+    bad_rows = bad_rows or BadRows()
+    if file_format in _TAGGED:
+        texts = _streamed_tagged_texts(path, file_format, encoding, bad_rows)
+    else:
+        texts = _spanned_texts(path, file_format, encoding, None, bad_rows, offset_unit)
+    return (text for text in texts if text.text.strip())
+
+
+def _spanned_texts(path, file_format, encoding, digest, bad_rows, offset_unit):
     settings = {"offset_unit": offset_unit} if file_format in _WITH_UNITS else {}
-    return list(read(path, encoding, digest, **settings))
+    return _SPANNED[file_format](path, encoding, digest, bad_rows, **settings)
+
+
+def _streamed_tagged_texts(path, file_format, encoding, bad_rows):
+    """The texts of a file with tags, read twice: first for the scheme."""
+    read = _TAGGED[file_format]
+    tags = set()
+    for sentence in read(path, encoding, None, BadRows(True)):
+        tags.update(tag for tag in sentence.tags or () if tag_schemes.is_tag(tag))
+    scheme = tag_schemes.detect_scheme(tags, path) if tags else None
+    for sentence in read(path, encoding, None, bad_rows):
+        with bad_rows.row():
+            _check_tags(path, sentence)
+            yield _labelled(sentence, scheme)
 
 
 def detect_format(path: str, encoding: str = "utf-8") -> str:
@@ -134,17 +176,22 @@ def _has_tag(line):
     return is_known and (bool(entity_type) or len(cells[-1]) == 1)
 
 
-def _tagged_texts(path, file_format, encoding, digest, original_reader, notes):
-    """(texts, scheme) of a file with tags; notes get what is remarkable."""
+def _tagged_texts(settings, file_format, original_reader, notes):
+    """(texts, scheme) of a file with tags; notes get what is remarkable.
+
+    settings: path, encoding, digest and bad rows, as readers take them.
+    """
+    path, bad_rows = settings[0], settings[-1]
     if original_reader and file_format == "conll":
-        tagged, num_left_out = column_files.read_columns_as_nezha(path, encoding, digest)
+        tagged, num_left_out = column_files.read_columns_as_nezha(*settings)
         if num_left_out:
             notes.append(
                 '%d tokens after the last "。" with a blank line are left out, as in NEZHA'
                 % num_left_out
             )
     else:
-        tagged = list(_TAGGED[file_format](path, encoding, digest))
+        tagged = list(_TAGGED[file_format](*settings))
+    tagged = [sentence for sentence in tagged if _is_good(path, sentence, bad_rows)]
     if len(tagged) == 1 and len(tagged[0].tokens) > LONG_SENTENCE:
         notes.append(
             "no blank line between sentences: the file is one sentence of %d tokens, read in "
@@ -166,20 +213,31 @@ def _tagged_texts(path, file_format, encoding, digest, original_reader, notes):
     return [_labelled(sentence, scheme) for sentence in tagged], scheme
 
 
+def _is_good(path, sentence, bad_rows):
+    """Whether all tags of a sentence are tags."""
+    with bad_rows.row():
+        _check_tags(path, sentence)
+        return True
+    return False
+
+
+def _check_tags(path, sentence):
+    """Raises `UserError` for what is no tag of any scheme; names its line."""
+    for line, tag in enumerate(sentence.tags or (), start=sentence.line):
+        if not tag_schemes.is_tag(tag):
+            tag_schemes.check_tag(tag, "%s, line %d" % (path, line))
+
+
 def _checked_scheme(path, tagged, tags):
-    """The scheme; the error of a tag that is none names its line."""
+    """The scheme; the error of a tag without a type names its line."""
     try:
         return tag_schemes.detect_scheme(tags, path)
     except UserError:
-        has_types = any(tag_schemes.split_tag(tag)[1] for tag in tags)
+        typed = {tag for tag in tags if tag_schemes.split_tag(tag)[1]}
         for sentence in tagged:
             for line, tag in enumerate(sentence.tags or (), start=sentence.line):
-                is_bare = has_types and tag != tag_schemes.OUTSIDE_TAG and len(tag) == 1
-                tag_schemes.check_tag(tag, "%s, line %d" % (path, line))
-                if is_bare:
-                    tag_schemes.detect_scheme(
-                        {tag} | {t for t in tags if len(t) > 2}, "%s, line %d" % (path, line)
-                    )
+                if typed and tag != tag_schemes.OUTSIDE_TAG and len(tag) == 1:
+                    tag_schemes.detect_scheme({tag} | typed, "%s, line %d" % (path, line))
         raise
 
 
@@ -224,32 +282,47 @@ def check_types(train_types: Sequence[str], data: LabelledFile) -> None:
         )
 
 
-def check_flat(data: LabelledFile) -> None:
-    """Raises `UserError` if entities of a text overlap, which tags cannot express."""
+def without_overlaps(data: LabelledFile, bad_rows: BadRows) -> LabelledFile:
+    """The file, whose texts `check_flat` accepts; others are errors or left out."""
+    kept = []
     for text in data.texts:
-        overlap = overlapping(text.spans or ())
-        if overlap:
-            shown = [
-                "%r (%s, %d-%d)"
-                % (text.text[span.start : span.end], span.type, span.start, span.end)
-                for span in overlap
-            ]
-            raise UserError(
-                "%s, line %d: %s and %s overlap, which tags cannot express: pass "
-                "--head=global_pointer, or --overlaps=longest to keep the longer one"
-                % ((data.path, text.line) + tuple(shown))
-            )
+        with bad_rows.row():
+            check_flat(data.path, text)
+            kept.append(text)
+    return data._replace(texts=kept, notes=data.notes + bad_rows.notes())
+
+
+def check_flat(path: str, text: LabelledText) -> None:
+    """Raises `UserError` if entities of a text overlap, which tags cannot express."""
+    overlap = overlapping(text.spans or ())
+    if overlap:
+        first, second = (
+            "%r (%s, %d-%d)" % (text.text[span.start : span.end], span.type, span.start, span.end)
+            for span in overlap
+        )
+        raise UserError(
+            "%s, line %d: %s and %s overlap, which tags cannot express: pass "
+            "--head=global_pointer, or --overlaps=longest to keep the longer one"
+            % (path, text.line, first, second)
+        )
 
 
 def keep_longest(data: LabelledFile) -> LabelledFile:
     """The file without entities that overlap a longer one (of equal ones the first stays)."""
-    texts, num_left_out = [], 0
-    for text in data.texts:
-        kept = []
-        for span in sorted(text.spans or (), key=lambda span: (span.start - span.end, span)):
-            if all(span.end <= other.start or other.end <= span.start for other in kept):
-                kept.append(span)
-        num_left_out += len(text.spans or ()) - len(kept)
-        texts.append(text if text.spans is None else text._replace(spans=sorted(kept)))
+    texts = [without_shorter(text) for text in data.texts]
+    num_left_out = sum(
+        len(before.spans or ()) - len(after.spans or ()) for before, after in zip(data.texts, texts)
+    )
     note = "%d entities that overlap a longer one are left out" % num_left_out
     return data._replace(texts=texts, notes=data.notes + ([note] if num_left_out else []))
+
+
+def without_shorter(text: LabelledText) -> LabelledText:
+    """A text without entities that overlap a longer one."""
+    if text.spans is None:
+        return text
+    kept = []
+    for span in sorted(text.spans, key=lambda span: (span.start - span.end, span)):
+        if all(span.end <= other.start or other.end <= span.start for other in kept):
+            kept.append(span)
+    return text._replace(spans=sorted(kept))

@@ -6,14 +6,17 @@ from typing import Any, Dict, List, Optional
 import numpy as np
 
 from albert_zh.tasks import result_files
-from albert_zh.tasks.labelling import html_page, prediction_files, splits
+from albert_zh.tasks.labelling import granularity_data, html_page, prediction_files, splits
 
 PAGE = "entities.html"
 _PENDING = 64  # texts that are decoded at once
 
 
 class LabellingFiles(result_files.ResultFiles):
-    """Files of predicted spans; which ones depends on the first example."""
+    """Files of predicted spans, those of each granularity apart.
+
+    Which files depends on the first example.
+    """
 
     def __init__(self, folder: str, kind: Any, use: Any, file_format: Optional[str]) -> None:
         """Opens nothing yet.
@@ -26,11 +29,13 @@ class LabellingFiles(result_files.ResultFiles):
         """
         super().__init__(folder, [])
         self._folder, self._kind, self._use, self._format = folder, kind, use, file_format
-        self._pending, self._shown, self._files = [], [], None
+        self._pending, self._shown = [], []
+        self._files: Dict[Optional[str], prediction_files.PredictionFiles] = {}
 
     def write(self, example: Any, rows: List[Dict[str, np.ndarray]]) -> None:
-        if self._files is None:
-            self._open(example)
+        granularity = getattr(example, "granularity", None)
+        if granularity not in self._files:
+            self._open(example, granularity)
         self._pending.append((example, rows))
         if len(self._pending) == _PENDING:
             self._flush()
@@ -42,7 +47,7 @@ class LabellingFiles(result_files.ResultFiles):
             html_page.write_page(path, "%s" % self._use.notes.get("task", ""), self._shown)
             self.paths.append(path)
 
-    def _open(self, example):
+    def _open(self, example, granularity):
         """Opens the files that suit the kind of task, the input's format and its labels."""
         is_segmentation = self._kind.types_of(self._use.task) == [""]
         names = [prediction_files.PREDICTIONS]
@@ -51,9 +56,13 @@ class LabellingFiles(result_files.ResultFiles):
             names += [prediction_files.CONLL, prediction_files.LABELS]
         names.append(prediction_files.SEGMENTED if is_segmentation else prediction_files.JSON)
         has_labels = example.label is not None
-        paths = {name: os.path.join(self._folder, name) for name in names}
-        self._files = prediction_files.PredictionFiles(paths, scheme, self._format, has_labels)
-        self._stack.enter_context(self._files)
+        paths = {
+            name: os.path.join(self._folder, granularity_data.file_name(name, granularity))
+            for name in names
+        }
+        self._files[granularity] = self._stack.enter_context(
+            prediction_files.PredictionFiles(paths, scheme, self._format, has_labels)
+        )
         for name in names:
             if has_labels or name != prediction_files.LABELS:
                 self.paths.append(paths[name])
@@ -64,6 +73,7 @@ class LabellingFiles(result_files.ResultFiles):
         examples, rows = zip(*self._pending)
         self._pending = []
         for example, predicted in zip(examples, self._kind.predicted(examples, rows, self._use)):
-            self._files.add(splits.source_of(example), predicted.spans)
+            granularity = getattr(example, "granularity", None)
+            self._files[granularity].add(splits.source_of(example), predicted.spans)
             if len(self._shown) < html_page.SHOWN_TEXTS:
                 self._shown.append((example.text_a, example.label, predicted.spans))

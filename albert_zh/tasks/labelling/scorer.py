@@ -51,6 +51,7 @@ class LabellingScorer(scorer.Scorer):
         self._pending, self._losses = [], []
         self._gold, self._predicted, self._strict, self._tokens = [], [], [], []
         self._words = []  # (gold, predicted) words of each text of a segmentation
+        self._granularities = []  # of the texts; None without
         self._analysis = error_analysis.ErrorAnalysis(num_errors)
         self._counts = []  # `features.LabelCounts` of each text
 
@@ -79,6 +80,7 @@ class LabellingScorer(scorer.Scorer):
         gold = example.label if gold is None else gold
         self._gold.append(set(gold))
         self._predicted.append(set(predicted.spans))
+        self._granularities.append(getattr(example, "granularity", None))
         self._add_tags(example, predicted)
         if self.is_segmentation:
             sides = (gold, predicted.spans)
@@ -166,7 +168,17 @@ class LabellingScorer(scorer.Scorer):
         }
         if self.is_segmentation:
             details["segmentation"] = self._segmentation()
+        if len(set(self._granularities)) > 1:
+            details["granularities"] = self._scores_of_granularities()
         return details
+
+    def _scores_of_granularities(self):
+        """{granularity: {metric: value}}."""
+        names = np.array(self._granularities)
+        return {
+            name: self.values(("precision", "recall", "f1"), names == name)
+            for name in dict.fromkeys(self._granularities)
+        }
 
     def _segmentation(self):
         """The bakeoff's scores; those of unknown words where the training file can be read."""
@@ -199,6 +211,10 @@ class LabellingScorer(scorer.Scorer):
         columns: Sequence[str] = ("label", "precision", "recall", "f1", "support")
         yield from table(columns, [[row[key] for key in columns] for row in details["classes"]])
         yield from table(("score of words", "value"), list(details.get("segmentation", {}).items()))
+        scores = details.get("granularities", {})
+        columns = ("precision", "recall", "f1")
+        rows = [[name] + [row[key] for key in columns] for name, row in scores.items()]
+        yield from table(("granularity",) + columns, rows)
         yield from table(("kind of error", "count"), list(details["kinds_of_errors"].items()))
         for note in features.notes_of_counts(features.LabelCounts(**details["alignment"])):
             yield note[0].upper() + note[1:] + "."

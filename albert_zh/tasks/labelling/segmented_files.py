@@ -5,10 +5,11 @@
 """
 
 import re
-from typing import Any, Iterator, List, Sequence
+from typing import Any, Iterator, List, Optional, Sequence
 
 from albert_zh.common import files
 from albert_zh.common.errors import UserError
+from albert_zh.tasks.labelling.bad_rows import BadRows
 from albert_zh.tasks.labelling.spans import LabelledText, Span, words_as_spans
 
 OUTSIDE_TYPE = "o"
@@ -16,7 +17,7 @@ _PIECE = re.compile(r"(?P<text>.+)/(?P<type>[A-Za-z][A-Za-z0-9_.-]*)\Z", re.DOTA
 
 
 def read_segmented(
-    path: str, encoding: str = "utf-8", digest: Any = None
+    path: str, encoding: str = "utf-8", digest: Any = None, bad_rows: Any = None
 ) -> Iterator[LabelledText]:
     """Sentences of a file of words, any number of blanks (full-width ones too) between them.
 
@@ -24,6 +25,7 @@ def read_segmented(
         path: the file.
         encoding: of the file.
         digest: as in `files.read_bytes`.
+        bad_rows: not used: every line fits.
 
     Yields:
         `LabelledText`: the words joined, and each of them as a span of type "".
@@ -35,7 +37,7 @@ def read_segmented(
 
 
 def read_slash_form(
-    path: str, encoding: str = "utf-8", digest: Any = None
+    path: str, encoding: str = "utf-8", digest: Any = None, bad_rows: Optional[BadRows] = None
 ) -> Iterator[LabelledText]:
     """Sentences of a file of pieces of text with their types, such as 北京/ns, blanks between them.
 
@@ -44,21 +46,27 @@ def read_slash_form(
     Raises:
         UserError: for a piece without a type.
     """
+    bad_rows = bad_rows or BadRows()
     for line, text in enumerate(files.stream_lines(path, encoding, digest=digest), start=1):
-        pieces, spans, length = [], [], 0
-        for piece in text.split():
-            match = _PIECE.match(piece)
-            if not match:
-                raise UserError(
-                    "%s, line %d: %r has no type: expected text and type, as in 北京/ns or 的/o"
-                    % (path, line, piece[:40])
-                )
-            pieces.append(match.group("text"))
-            start, length = length, length + len(pieces[-1])
-            if match.group("type").lower() != OUTSIDE_TYPE:
-                spans.append(Span(start, length, match.group("type")))
-        if pieces:
-            yield LabelledText("".join(pieces), spans, None, line)
+        with bad_rows.row():
+            if text.strip():
+                yield _text_of_slash_form(path, line, text)
+
+
+def _text_of_slash_form(path, line, text):
+    pieces, spans, length = [], [], 0
+    for piece in text.split():
+        match = _PIECE.match(piece)
+        if not match:
+            raise UserError(
+                "%s, line %d: %r has no type: expected text and type, as in 北京/ns or 的/o"
+                % (path, line, piece[:40])
+            )
+        pieces.append(match.group("text"))
+        start, length = length, length + len(pieces[-1])
+        if match.group("type").lower() != OUTSIDE_TYPE:
+            spans.append(Span(start, length, match.group("type")))
+    return LabelledText("".join(pieces), spans, None, line)
 
 
 def is_slash_form(text: str) -> bool:

@@ -1,16 +1,21 @@
 """The files of a data set as examples, checked: what fine-tuning reads of labelled texts."""
 
 import collections
-from typing import Any, Dict, List, Optional, Sequence, Tuple
+import hashlib
+import os
+from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple
 
 from albert_zh.common.errors import UserError
 from albert_zh.tasks import reader as table_reader
-from albert_zh.tasks.labelling import flags, json_files, reader, tag_schemes
+from albert_zh.tasks.labelling import flags, granularity_data, json_files, reader, tag_schemes
+from albert_zh.tasks.labelling.bad_rows import BadRows
 from albert_zh.tasks.labelling.spans import LabelledText, Span
 
 WORD_SCHEME, ENTITY_SCHEME = "BMES", "BIO"  # of files without tags
 
-Example = collections.namedtuple("Example", ["guid", "text_a", "text_b", "label", "source"])
+Example = collections.namedtuple(
+    "Example", ["guid", "text_a", "text_b", "label", "source", "granularity"], defaults=(None,)
+)
 Example.__doc__ = """A text.
 
 Fields:
@@ -19,6 +24,7 @@ Fields:
     text_b: None.
     label: list of `Span`; None where the file has no labels.
     source: `LabelledText`.
+    granularity: str, that of its file; None without granularities.
 """
 
 LabelledSplit = collections.namedtuple(
@@ -34,7 +40,7 @@ Fields beside those of `Split`:
 
 
 def read_split(task: Any, data_dir: str, name: str, encoding: str) -> LabelledSplit:
-    """Reads a file of a data set.
+    """Reads a file of a data set, or its file of each granularity.
 
     Args:
         task: `datasets.Task`, whose `head` says how.
@@ -48,12 +54,23 @@ def read_split(task: Any, data_dir: str, name: str, encoding: str) -> LabelledSp
     Raises:
         UserError: for a file that is missing or does not fit.
     """
-    path, others = table_reader.split_path(task, data_dir, name)
+    read = [
+        _read_file_of_split(task, data_dir, (name, key, granularity), encoding)
+        for key, granularity in granularity_data.split_names(task, name)
+    ]
+    return read[0] if len(read) == 1 else _joined(read)
+
+
+def _read_file_of_split(task, data_dir, names, encoding):
+    """`LabelledSplit` of one file; names: of the split, in `Task.files`, of the granularity."""
+    name, key, granularity = names
+    path, others = table_reader.split_path(task, data_dir, key)
     if path is None:
-        names = task.files.get(name, ())
-        names = (names,) if isinstance(names, str) else names
+        file_names = task.files.get(key, ())
+        file_names = (file_names,) if isinstance(file_names, str) else file_names
         raise UserError(
-            "--data_dir=%s has no %s file: expected %s" % (data_dir, name, " or ".join(names[:5]))
+            "--data_dir=%s has no %s file: expected %s"
+            % (data_dir, key, " or ".join(file_names[:5]))
         )
     data = read_labelled(path, encoding, task.head)
     if name != "test" and not data.has_labels:
@@ -65,7 +82,7 @@ def read_split(task: Any, data_dir: str, name: str, encoding: str) -> LabelledSp
     return LabelledSplit(
         name,
         path,
-        examples_of(data, name),
+        examples_of(data, name, granularity),
         data.has_labels,
         notes + ["format %s" % data.format] + list(data.notes),
         ("text_a", "label") if data.has_labels else ("text_a",),
@@ -77,6 +94,19 @@ def read_split(task: Any, data_dir: str, name: str, encoding: str) -> LabelledSp
     )
 
 
+def _joined(splits):
+    """The files of several granularities as one split, with the settings of the first."""
+    names = [os.path.basename(split.path) for split in splits]
+    digests = "".join(split.sha256 for split in splits).encode()
+    return splits[0]._replace(
+        path=" + ".join([splits[0].path] + names[1:]),
+        examples=[example for split in splits for example in split.examples],
+        has_labels=all(split.has_labels for split in splits),
+        notes=["%s: %s" % (name, n) for name, split in zip(names, splits) for n in split.notes],
+        sha256=hashlib.sha256(digests).hexdigest(),
+    )
+
+
 def read_labelled(path: str, encoding: str, head: Dict[str, Any]) -> reader.LabelledFile:
     """Reads a file as the settings say, and deals with overlapping entities.
 
@@ -85,25 +115,70 @@ def read_labelled(path: str, encoding: str, head: Dict[str, Any]) -> reader.Labe
         encoding: of the file.
         head: as of `LabellingFlags.head`.
     """
+    skips = head.get("skip_bad_rows", False)
     data = reader.read_file(
         path,
         head.get("file_format"),
         encoding,
         head.get("original_reader", False),
         head.get("offset_unit") or json_files.CHARACTERS,
+        BadRows(skips),
     )
     if head.get("form") in flags.SPAN_HEADS:
         return data
     if head.get("overlaps") == flags.LONGEST:
         return reader.keep_longest(data)
-    reader.check_flat(data)
-    return data
+    return reader.without_overlaps(data, BadRows(skips))
 
 
-def examples_of(data: reader.LabelledFile, name: str) -> List[Example]:
+def stream(task: Any, path: str, encoding: str, types: Sequence[str]) -> Tuple[List[str], Iterator]:
+    """The texts of a file that is only predicted, of which none is kept.
+
+    Args:
+        task: `datasets.Task`.
+        path: file, or folder of the two-file form.
+        encoding: of the file.
+        types: those of the model.
+
+    Returns:
+        (notes, iterator of `Example`); the notes are complete when the iterator has ended.
+    """
+    head, notes = task.head, []
+    bad_rows = BadRows(head.get("skip_bad_rows", False))
+    texts = reader.stream_file(
+        path,
+        head.get("file_format"),
+        encoding,
+        head.get("offset_unit") or json_files.CHARACTERS,
+        bad_rows,
+    )
+
+    def examples():
+        for text in texts:
+            with bad_rows.row():
+                yield _streamed(path, text, head, types)
+        notes.extend(bad_rows.notes())
+
+    return notes, examples()
+
+
+def _streamed(path, text, head, types):
+    """The `Example` of a text, checked as those of files that are read whole."""
+    data = reader.LabelledFile(path, None, [text], None, True, [], "")
+    reader.check_types(types, data)
+    if head.get("form") not in flags.SPAN_HEADS:
+        if head.get("overlaps") == flags.LONGEST:
+            text = reader.without_shorter(text)
+        reader.check_flat(path, text)
+    return Example("test-%d" % text.line, text.text, None, text.spans, text)
+
+
+def examples_of(
+    data: reader.LabelledFile, name: str, granularity: Optional[str] = None
+) -> List[Example]:
     """The texts of a file as examples of a split."""
     return [
-        Example("%s-%d" % (name, text.line), text.text, None, text.spans, text)
+        Example("%s-%d" % (name, text.line), text.text, None, text.spans, text, granularity)
         for text in data.texts
     ]
 

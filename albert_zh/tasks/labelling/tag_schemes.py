@@ -10,6 +10,7 @@ is outside of all.
 """
 
 import collections
+import functools
 import itertools
 from typing import Dict, Iterable, List, Sequence, Tuple
 
@@ -100,6 +101,16 @@ def detect_scheme(tags: Iterable[str], source: str) -> Scheme:
 
 def _expected_letters():
     return ", ".join("%s (%s)" % (s.name, " ".join(s.letters)) for s in SCHEMES.values())
+
+
+@functools.lru_cache(maxsize=4096)
+def is_tag(tag: str) -> bool:
+    """Whether `check_tag` accepts a tag."""
+    try:
+        check_tag(tag, "")
+    except UserError:
+        return False
+    return True
 
 
 def check_tag(tag: str, source: str) -> None:

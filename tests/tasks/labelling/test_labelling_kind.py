@@ -4,6 +4,10 @@ import json
 import os
 import random
 import shutil
+import signal
+import subprocess
+import sys
+import time
 
 import numpy as np
 import pytest
@@ -16,7 +20,7 @@ from albert_zh.tasks.labelling import splits
 from albert_zh.tasks.labelling.spans import Span
 import small_models
 import whole_runs
-from workspace import assert_same_weights
+from workspace import ROOT, assert_same_weights
 
 FILLERS, PEOPLE, PLACES = "甲乙丙丁戊己", "赵钱孙李", "京津沪渝"
 STEPS = 60
@@ -127,6 +131,71 @@ def test_it_resumes_to_the_same_weights(finished, tmp_path):
     whole, again = whole_runs.resumed_weights(finished[0], tmp_path)
     assert_same_weights(whole, again)
     assert "crf/transitions" in whole and np.abs(whole["crf/transitions"]).max() > 0
+
+
+def test_a_file_alone_is_predicted_record_by_record(finished, tmp_path):
+    settings = dict(finished[0], do_train=False, do_eval=False, init_checkpoint=best_of(finished))
+    lines = "甲 O\n。 O\n\n京 B-loc\n津 I-loc\n沪 I-loc\n\n赵\n乙 O\n"
+    (tmp_path / "texts.txt").write_text(lines, encoding="utf-8")
+    settings.update(data_dir=str(tmp_path / "texts.txt"), output_dir=str(tmp_path / "out"))
+    with pytest.raises(UserError, match="texts.txt, line 8: a column is missing"):
+        finetuning.run(**settings)
+    finetuning.run(**dict(settings, skip_bad_rows=True))
+    path = tmp_path / "out" / "predictions.tsv"
+    predicted = [line.split("\t") for line in path.read_text(encoding="utf-8").splitlines()[1:]]
+    assert predicted == [["甲。", "", ""], ["京津沪", "京津沪/loc@0-3", "京津沪/loc@0-3"]]
+
+
+def test_flags_of_training_take_effect(settings, tmp_path):
+    """Two steps with R-Drop, FGM, layer-wise decay, NEZHA's reader, bad rows and an export."""
+    for name in ("train", "dev", "test"):
+        text = "甲 O\n赵 B-per\n钱 I-per\n\n京 B-loc\n津 I-loc\n沪 I-loc\n。 O\n\n"
+        (tmp_path / (name + ".txt")).write_text(text + "京\n\n乙 O\n", encoding="utf-8")
+    given = dict(settings, data_dir=str(tmp_path), output_dir=str(tmp_path / "out"), train_step=2)
+    given.update(rdrop_alpha=1.0, fgm_epsilon=0.5, layer_decay=0.9, save_checkpoints_steps=2)
+    given.update(original_reader=True, skip_bad_rows=True, train_batch_size=1)
+    finetuning.run(**given)
+    lines = (tmp_path / "out" / "predictions.tsv").read_text(encoding="utf-8").splitlines()
+    assert [line.split("\t")[0] for line in lines] == ["text", "甲赵钱京津沪。"]  # one sentence
+    plain = dict(given, output_dir=str(tmp_path / "plain"), rdrop_alpha=0.0, fgm_epsilon=0.0)
+    finetuning.run(**plain)
+    ours, others = (
+        checkpoint_files.read_weights(str(tmp_path / name / "model.ckpt-2"))
+        for name in ("out", "plain")
+    )
+    table = "bert/embeddings/word_embeddings"
+    assert not np.array_equal(ours[table], others[table])
+
+
+@pytest.mark.newest
+def test_the_best_model_is_exported(finished, tmp_path):
+    from albert_zh.commands import run_seq_labelling
+
+    arguments = ["--%s=%s" % pair for pair in finished[0].items() if pair[0] != "family"]
+    arguments.append("--export_dir=%s" % (tmp_path / "export"))
+    small_models.run_command(run_seq_labelling, arguments)
+    with predictor.Predictor(str(tmp_path / "export")) as model:
+        assert spans_of(model.predict(TEXTS)[0]) == SPANS
+
+
+@pytest.mark.slow
+def test_a_killed_training_goes_on_to_the_same_weights(finished, tmp_path):
+    settings = dict(finished[0], output_dir=str(tmp_path / "out"))
+    command = [sys.executable, os.path.join(ROOT, "run_seq_labelling.py")]
+    command += ["--%s=%s" % pair for pair in settings.items() if pair[0] != "family"]
+    first = str(tmp_path / "out" / ("model.ckpt-%d.index" % (STEPS // 2)))
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    while not os.path.exists(first):
+        assert process.poll() is None
+        time.sleep(0.05)
+    process.kill()
+    assert process.wait() == -signal.SIGKILL
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+    whole, again = (
+        checkpoint_files.read_weights(os.path.join(folder, "model.ckpt-%d" % STEPS))
+        for folder in (finished[0]["output_dir"], settings["output_dir"])
+    )
+    assert_same_weights(whole, again)
 
 
 TEXTS = ["甲乙，赵钱，京津沪，丙", "孙李", "丁，渝京津，" * 12 + "赵赵"]  # the last one in windows

@@ -6,6 +6,7 @@ import pytest
 
 from albert_zh.common.errors import UserError
 from albert_zh.tasks.labelling import json_files, reader, segmented_files
+from albert_zh.tasks.labelling.bad_rows import BadRows
 from albert_zh.tasks.labelling.spans import Span
 
 COLUMNS = "王 B-PER\n明 I-PER\n去 O\n\n北 B-LOC\n京 I-LOC\n。 O\n"
@@ -210,6 +211,37 @@ def test_entity_list_with_inclusive_ends_is_named(tmp_path):
         read(tmp_path, json.dumps(record), "train.json")
 
 
+GOOD_JSON = '{"text": "王明", "label": {"PER": {"王明": [[0, 1]]}}}\n'
+
+
+@pytest.mark.parametrize(
+    "content, name, file_format, first",
+    [
+        ("王 B-PER\n明 I-PER\n\n京\n北 O\n\n王 B-PER\n明 I-PER\n", "a.txt", None, "line 4"),
+        ("王 B-PER\n明 I-PER\n\n京 K-x\n\n王 B-PER\n明 I-PER\n", "a.txt", None, "line 4"),
+        (GOOD_JSON + "{\n" + GOOD_JSON, "a.json", None, "line 2"),
+        (GOOD_JSON + GOOD_JSON.replace("1", "7") + GOOD_JSON, "a.json", None, "line 2"),
+        ("王明/PER\n京 /x\n王明/PER\n", "a.txt", "slash", "line 2"),
+        ("text_a\tlabel\n王 明\tB-PER I-PER\n王\n王 明\tB-PER I-PER\n", "a.tsv", None, "line 3"),
+    ],
+)
+def test_rows_that_do_not_fit_are_left_out_on_demand(tmp_path, content, name, file_format, first):
+    with pytest.raises(UserError, match=first):
+        read(tmp_path, content, name, file_format=file_format)
+    data = read(tmp_path, content, name, file_format=file_format, bad_rows=BadRows(True))
+    assert entities(data) == [[("王明", "PER")]] * 2
+    assert any("1 rows that do not fit are left out (first: " in note for note in data.notes)
+    streamed = reader.stream_file(data.path, file_format, bad_rows=BadRows(True))
+    assert list(streamed) == data.texts
+
+
+def test_a_streamed_file_is_not_read_ahead(tmp_path):
+    texts = reader.stream_file(written(tmp_path, GOOD_JSON + "{\n", "a.json"))
+    assert next(texts).text == "王明"
+    with pytest.raises(UserError, match="line 2"):
+        next(texts)
+
+
 @pytest.mark.parametrize("unit, start, end", [("bytes", 7, 12), ("utf16", 3, 4)])
 def test_other_units_are_read_with_the_flag(tmp_path, unit, start, end):
     data = read(tmp_path, cluener("😀在浙商", "浙商", start, end), "a.json", offset_unit=unit)
@@ -225,9 +257,11 @@ def test_overlaps_are_named_and_resolved_on_demand(tmp_path):
     with pytest.raises(
         UserError, match=r"train.json, line 1: '南京' \(loc, 0-2\) and '南京大学'.*glo"
     ):
-        reader.check_flat(data)
+        reader.without_overlaps(data, BadRows())
     flat = reader.keep_longest(data)
-    reader.check_flat(flat)
+    assert reader.without_overlaps(flat, BadRows()) == flat
+    left = reader.without_overlaps(data, BadRows(True))
+    assert not left.texts and "1 rows that do not fit" in left.notes[-1]
     assert flat.texts[0].spans == [Span(0, 4, "org")]
     assert flat.notes[-1] == "1 entities that overlap a longer one are left out"
 

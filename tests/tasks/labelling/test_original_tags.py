@@ -1,11 +1,21 @@
-"""Output layers of NEZHA's entity recogniser."""
+"""Checkpoints of NEZHA's entity recogniser."""
+
+import json
+import os
 
 import numpy as np
 import pytest
 
+from albert_zh import finetuning
 from albert_zh.common.errors import UserError
+from albert_zh.inference import backends
 from albert_zh.tasks.labelling import original_tags
-from albert_zh.tasks.labelling.tag_schemes import SCHEMES, all_tags
+from albert_zh.tasks.labelling.tag_schemes import SCHEMES, all_tags, spans_to_tags, tags_to_spans
+from albert_zh.text import tokenization
+import small_models
+
+TEXT = "今天天气很好我们去银行"
+TEXT_TAGS = "O B-PER I-PER O O B-LOC I-LOC O O B-ORG I-ORG".split()
 
 
 def test_outputs_are_selected_by_name():
@@ -23,3 +33,56 @@ def test_other_layers_are_refused():
         original_tags.select_outputs(np.zeros([2, 3]), np.zeros(2), ["O"])
     with pytest.raises(UserError, match="the tag B-GPE is not among those of the checkpoint"):
         original_tags.select_outputs(np.zeros([11, 3]), np.zeros(11), ["O", "B-GPE"])
+
+
+@pytest.fixture(name="original")
+def original_fixture(tmp_path):
+    """(model folder as those programs leave it, outputs [T, 11] of TEXT)."""
+    folder = small_models.write_model(tmp_path / "nezha", original_tags.OUTPUTS, seed=3)
+    head = {"objective": "sequence_labelling", "head": {"form": "softmax"}}
+    with open(os.path.join(folder, "fine_tuning.json"), "w") as handle:
+        handle.write(json.dumps(head))
+    tokenizer = tokenization.FullTokenizer(os.path.join(folder, "vocab.txt"))
+    ids = np.array([tokenizer.convert_tokens_to_ids(["[CLS]"] + list(TEXT) + ["[SEP]"])])
+    model = backends.open_model(folder, output_names=("logits",))
+    (logits,) = model.run(ids, ids * 0 + 1, ids * 0)
+    model.close()
+    for name in ("fine_tuning.json", "label_map.json"):
+        os.remove(os.path.join(folder, name))
+    return folder, logits[0, 1:-1]
+
+
+def settings_of(folder, tmp_path, **changes):
+    for name in ("train", "dev", "test"):
+        lines = ["%s %s" % (char, tag) for char, tag in zip(TEXT, TEXT_TAGS)]
+        (tmp_path / (name + ".txt")).write_text("\n".join(lines) + "\n", encoding="utf-8")
+    settings = {
+        "family": "sequence_labelling",
+        "task_name": "ner",
+        "data_dir": str(tmp_path),
+        "bert_config_file": os.path.join(folder, "albert_config.json"),
+        "vocab_file": os.path.join(folder, "vocab.txt"),
+        "init_checkpoint": folder,
+        "output_dir": str(tmp_path / "out"),
+        "max_seq_length": 32,
+    }
+    return dict(settings, **changes)
+
+
+def test_such_a_checkpoint_predicts_through_the_command(original, tmp_path):
+    folder, logits = original
+    finetuning.run(**settings_of(folder, tmp_path, do_predict=True))
+    lines = (tmp_path / "out" / "label_test.txt").read_text(encoding="utf-8").split("\n")
+    predicted = [line.split()[2] for line in lines if line]
+    best = logits[:, 1:8].argmax(axis=1)  # those of O to I-LOC
+    spans = tags_to_spans([original_tags.TAGS[number] for number in best], SCHEMES["BIO"])
+    assert spans and predicted == spans_to_tags(spans, len(TEXT), SCHEMES["BIO"])
+
+
+def test_such_a_checkpoint_is_trained_on(original, tmp_path, capsys):
+    given = settings_of(original[0], tmp_path, do_train=True, train_step=1, head="softmax")
+    given["train_batch_size"] = 1
+    finetuning.run(**given)
+    printed = capsys.readouterr().out
+    assert "11 outputs and no label_map.json" in printed
+    assert "new, with random" not in printed and "is initialized" not in printed

@@ -21,7 +21,7 @@ final class Cases {
     static List<Path> folders() throws IOException {
         List<Path> folders = new ArrayList<>();
         Path root = Paths.get(System.getProperty("cases"));
-        try (DirectoryStream<Path> found = Files.newDirectoryStream(root)) {
+        try (DirectoryStream<Path> found = Files.newDirectoryStream(root, Files::isDirectory)) {
             found.forEach(folders::add);
         }
         assertTrue("no cases in " + root, !folders.isEmpty());

@@ -1,0 +1,129 @@
+"""What fine-tuning reads of labelled texts: settings, files, types, files that are streamed."""
+
+import os
+from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple
+
+from albert_zh.common.errors import UserError
+from albert_zh.common.messages import say
+from albert_zh.tasks import label_rules, task_type
+from albert_zh.tasks.labelling import flags as labelling_flags
+from albert_zh.tasks.labelling import granularity_data, original_tags, predictions, spans, splits
+from albert_zh.text import tokenization
+
+ORIGINAL_FOLDER = "original"  # of the output folder: a checkpoint of another program, converted
+
+
+class LabelledTexts(label_rules.LabelRules):
+    """Spans of a text in place of a label."""
+
+    has_several_labels = True
+    label_key = "entities"
+
+    def is_possible(self, num_outputs: int) -> bool:
+        return True
+
+    def labels_of_cell(self, cell: Any, separator: str) -> List[str]:
+        return [span.type for span in cell or ()]
+
+    def problem(self, cell: str) -> Optional[str]:
+        return None
+
+    def labels_to_spread(self, labels: Sequence[str]) -> List[Any]:
+        different = sorted(set(labels))
+        return different + [len(different)]
+
+
+class LabelledDataFlags(labelling_flags.LabellingFlags):
+    """What the flags of labelling mean for files and checkpoints."""
+
+    def start_of(self, prefix: str, output_dir: str) -> str:
+        folder = os.path.join(output_dir, ORIGINAL_FOLDER)
+        converted = original_tags.as_model_folder(prefix, folder)
+        if converted:
+            say(
+                "note: %s has %d outputs and no label_map.json: it is taken for one of NEZHA's "
+                "run_classifier_ner.py, with the tags %s",
+                prefix,
+                len(original_tags.OUTPUTS),
+                ", ".join(original_tags.TAGS),
+            )
+        return converted or prefix
+
+    def with_files(self, task: Any) -> Any:
+        return task._replace(files=granularity_data.files_of(task.head, task.files))
+
+    def head_in_use(self, head: Dict[str, Any], granularity: Optional[str]) -> Dict[str, Any]:
+        return granularity_data.with_chosen(head, granularity)
+
+
+class LabelledData(task_type.TaskType):
+    """The data of the kinds of task that label texts."""
+
+    flags = LabelledDataFlags()
+    rules = LabelledTexts()
+
+    # Settings
+
+    def settings(self, options: Any, trained: Dict[str, Any]) -> Any:
+        settings = super().settings(options, trained)
+        if "head" not in trained:
+            return settings
+        form = trained["head"].get("form")
+        if options["head"].present and options.head != form:
+            raise UserError(
+                "the model was trained with --head=%s, the flags ask for %s" % (form, options.head)
+            )
+        names = labelling_flags.READING + ("granularity",)
+        given = {name: options[name].value for name in names if options[name].present}
+        head = dict(trained["head"], **given)
+        granularity_data.check_chosen(head)
+        return settings._replace(head=head)
+
+    def settings_of_data(self, settings: Any, task: Any, train: Any, options: Any) -> Any:
+        if not granularity_data.names(settings.head):
+            return settings
+        tokenizer = tokenization.FullTokenizer(
+            options.vocab_file, options.do_lower_case, options.spm_model_file
+        )
+        texts = [example.text_a for example in train.examples]
+        return settings._replace(head=granularity_data.with_tokens(settings.head, tokenizer, texts))
+
+    # Data
+
+    def read_split(
+        self, task: Any, data_dir: str, split: str, encoding: str, skip_bad_rows: bool
+    ) -> Any:
+        return splits.read_split(task, data_dir, split, encoding)
+
+    def with_labels(self, task: Any, train: Any) -> Any:
+        types = spans.types_of([example.source for example in train.examples])
+        if not types:
+            raise UserError("%s: has no entities: expected some to learn" % train.path)
+        return task._replace(
+            columns=("text_a", "label"), header=(), labels=self.labels_of(task, train, types)
+        )
+
+    def labels_of(self, task: Any, train: Any, types: Sequence[str]) -> Tuple[str, ...]:
+        """The model's outputs: the tags of the types."""
+        return splits.labels_of(types, splits.scheme_of(train, types, task.head.get("tag_scheme")))
+
+    def types_of(self, task: Any) -> List[str]:
+        """The types of a model's spans, sorted; [""] of a segmentation."""
+        return splits.types_of_tags(task.labels)
+
+    def scheme_of(self, task: Any) -> Any:
+        """The `Scheme` of written tags; None where spans may be nested."""
+        return predictions.tag_table(tuple(task.labels))[1]
+
+    def about_data(
+        self, task: Any, splits_of_run: Dict[str, Any]
+    ) -> Tuple[List[str], Dict[str, int]]:
+        lines, remarks = super().about_data(task, splits_of_run)
+        for name, split in splits_of_run.items():
+            if name != "train":
+                splits.check_types(self.types_of(task), split)
+        return lines, remarks
+
+    def open_stream(self, task: Any, path: str, encoding: str) -> Tuple[List[str], Iterator]:
+        notes, examples = splits.stream(task, path, encoding, self.types_of(task))
+        return notes, ((example, None) for example in examples)

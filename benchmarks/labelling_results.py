@@ -1,0 +1,160 @@
+"""F1 of sequence labelling on public data, beside the feature CRF and random weights.
+
+    python benchmarks/labelling_results.py --data_dir=DATA
+    python benchmarks/labelling_results.py --data_dir=DATA --sets=resume --seeds=1
+
+`DATA` has a folder per data set: `ner_cluener` (its dev file as test.json), `ner_resume`,
+`cws_sxu`, `ner_msra` and `cws_two_granularity`. Each run is `run_seq_labelling.py`; its command
+line is in `command.txt` of its folder. A run that was interrupted goes on, one that is complete is
+not repeated. Prints a Markdown table. The feature CRF needs python-crfsuite.
+"""
+
+import argparse
+import collections
+import json
+import os
+import statistics
+import subprocess
+import sys
+
+PROJECT = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..")
+TWO = "cws_two_granularity"
+
+DataSet = collections.namedtuple("DataSet", ["folder", "measured", "files", "flags"])
+DataSet.__doc__ = """A data set and how it is trained on.
+
+Fields:
+    folder: its folder in DATA.
+    measured: the split whose F1 counts, "dev" or "test".
+    files: (training file, measured file) of the feature CRF; None to leave that out.
+    flags: {flag: value} beside the usual ones.
+"""
+
+SETS = {
+    "cluener": DataSet(
+        "ner_cluener",
+        "test",
+        ("train.json", "test.json"),
+        {"task_name": "ner", "max_seq_length": 54, "num_train_epochs": 6, "overlaps": "longest"},
+    ),
+    "resume": DataSet(
+        "ner_resume",
+        "test",
+        ("train.char.bmes", "test.char.bmes"),
+        {"task_name": "ner", "max_seq_length": 128, "num_train_epochs": 6},
+    ),
+    "sxu": DataSet(
+        "cws_sxu",
+        "test",
+        ("train.txt", "test.txt"),
+        {"task_name": "cws", "max_seq_length": 128, "num_train_epochs": 4},
+    ),
+    "msra": DataSet(
+        "ner_msra",
+        "dev",
+        ("train.txt", "dev.txt"),
+        {"task_name": "ner", "max_seq_length": 104, "num_train_epochs": 3},
+    ),
+}
+_WORDS = {"task_name": "cws", "max_seq_length": 128, "num_train_epochs": 5}
+for _names in ("fine", "coarse", "fine,coarse"):
+    _files = None if "," in _names else tuple("%s.%s.txt" % (s, _names) for s in ("train", "test"))
+    SETS["two: " + _names] = DataSet(TWO, "test", _files, dict(_WORDS, granularities=_names))
+for _name, _value in (("bigrams", "false"), ("attention", "false"), ("loss", "0")):
+    _flags = dict(_WORDS, granularities="fine,coarse", **{"granularity_" + _name: _value})
+    SETS["two: fine,coarse without %s" % _name] = DataSet(TWO, "test", None, _flags)
+
+
+def run_of(arguments, name, seed, model_dir):
+    """Trains unless that is done, and returns the report's scores of the measured split."""
+    data_set = SETS[name]
+    start = "random" if model_dir is None else "starter"
+    folder = os.path.join(arguments.output_dir, name.replace(": ", "_").replace(" ", "_"))
+    folder = os.path.join(folder, "%s_seed_%d" % (start, seed))
+    os.makedirs(folder, exist_ok=True)
+    flags = {
+        "do_train": "true",
+        "do_eval": "true",
+        "do_predict": str(data_set.measured == "test").lower(),
+        "data_dir": os.path.join(arguments.data_dir, data_set.folder),
+        "bert_config_file": os.path.join(arguments.model_dir, "albert_config_tiny.json"),
+        "vocab_file": os.path.join(arguments.model_dir, "vocab.txt"),
+        "train_batch_size": 32,
+        "learning_rate": arguments.learning_rate,
+        "precision": arguments.precision,
+        "seed": seed,
+        "output_dir": folder,
+    }
+    if model_dir is not None:
+        flags["init_checkpoint"] = model_dir
+    flags.update(data_set.flags)
+    command = [sys.executable, os.path.join(PROJECT, "run_seq_labelling.py")]
+    command += ["--%s=%s" % pair for pair in sorted(flags.items())]
+    with open(os.path.join(folder, "command.txt"), "w", encoding="utf-8") as handle:
+        handle.write(" ".join(command[1:]) + "\n")
+    report = os.path.join(folder, "report.json")
+    if not os.path.exists(report):
+        print("%s, %s, seed %d" % (name, start, seed), file=sys.stderr, flush=True)
+        with open(os.path.join(folder, "run.log"), "a", encoding="utf-8") as log:
+            subprocess.run(command, check=True, stdout=log, stderr=subprocess.STDOUT)
+    with open(report, encoding="utf-8") as handle:
+        return json.load(handle)[data_set.measured]
+
+
+def scores_of(report):
+    """{what: F1} of a report: of the whole, and of each granularity."""
+    scores = {name: row["f1"] for name, row in report.get("granularities", {}).items()}
+    return scores or {"": report["f1"]}
+
+
+def baseline(arguments, name):
+    """F1 of the feature CRF, in percent."""
+    data_set = SETS[name]
+    folder = os.path.join(arguments.data_dir, data_set.folder)
+    train, test = (os.path.join(folder, file) for file in data_set.files)
+    command = [sys.executable, os.path.join(PROJECT, "benchmarks", "labelling_baseline.py")]
+    command += ["--train_file=" + train, "--test_file=" + test]
+    printed = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
+    return float(printed.rsplit("F1: ", 1)[1].split(" ", 1)[0])
+
+
+def rows_of(arguments, name):
+    """Yields (data set, start, F1) of a table."""
+    if SETS[name].files:
+        yield name, "feature CRF", "%.2f" % baseline(arguments, name)
+    starts = [("starter model", arguments.model_dir, arguments.seeds)]
+    if name == "cluener":
+        starts.append(("random weights", None, arguments.seeds[:1]))
+    for start, model_dir, seeds in starts:
+        scores = collections.defaultdict(list)
+        for seed in seeds:
+            for what, f1 in scores_of(run_of(arguments, name, seed, model_dir)).items():
+                scores[what].append(100 * f1)
+        for what, of_seeds in scores.items():
+            deviation = " ± %.2f" % statistics.stdev(of_seeds) if len(of_seeds) > 1 else ""
+            yield (
+                name + (", F1 of " + what if what else ""),
+                start,
+                ("%.2f%s" % (statistics.mean(of_seeds), deviation)),
+            )
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
+    parser.add_argument("--data_dir", required=True, help="folder of the data sets")
+    parser.add_argument("--model_dir", default=os.path.join(PROJECT, "albert_starter_zh"))
+    parser.add_argument("--output_dir", default="labelling_runs", help="folder of the runs")
+    parser.add_argument("--sets", default=";".join(SETS), help="names, with ; between")
+    parser.add_argument("--seeds", default="1,2,3", help="with commas between")
+    parser.add_argument("--learning_rate", default="2e-4")
+    parser.add_argument("--precision", default="float32", choices=("float32", "bfloat16"))
+    arguments = parser.parse_args()
+    arguments.seeds = [int(seed) for seed in arguments.seeds.split(",")]
+    print("| data | start | F1 |\n|---|---|---:|")
+    for name in arguments.sets.split(";"):
+        for row in rows_of(arguments, name):
+            print("| %s |" % " | ".join(row), flush=True)
+
+
+if __name__ == "__main__":
+    main()
