@@ -14,7 +14,14 @@ from albert_zh.common import files
 from albert_zh.model import distillation_losses
 from albert_zh.tasks import distillation, task_type
 from albert_zh.tasks.columns import InputExample
-from albert_zh.tasks.labelling import crf, flags, heads, predictions, tag_schemes
+from albert_zh.tasks.labelling import (
+    crf,
+    flags,
+    granularity_data,
+    heads,
+    predictions,
+    tag_schemes,
+)
 from albert_zh.tasks.settings import DIVERGENCE
 
 _LOGITS, _MASK = "teacher_logits", "teacher_mask"
@@ -39,9 +46,7 @@ class TagDistillation(distillation.Distillation):
             yield InputExample("test-%d" % number, line.strip(), None, None), None
 
     def target(self, use: Any, example: Any, rows: Any, order: Sequence[int]) -> np.ndarray:
-        encoded = predictions.encoded_text(
-            use.task, example.text_a, use.tokenizer, use.max_seq_length
-        )
+        encoded = predictions.encoded_text(use.task, example, use.tokenizer, use.max_seq_length)
         logits = predictions.joined_logits(encoded, rows)  # [P, K]
         has_transitions = use.task.head.get("form", flags.CRF) == flags.CRF
         if has_transitions and len(logits):
@@ -57,9 +62,7 @@ class TagDistillation(distillation.Distillation):
         }
 
     def of_records(self, use: Any, example: Any, target: np.ndarray) -> List[distillation.Columns]:
-        encoded = predictions.encoded_text(
-            use.task, example.text_a, use.tokenizer, use.max_seq_length
-        )
+        encoded = predictions.encoded_text(use.task, example, use.tokenizer, use.max_seq_length)
         pieces = target.reshape([-1, _RANGE + len(use.task.labels)])
         logits, mask = _of_pieces(pieces, encoded.offsets, tuple(use.task.labels))
         rows = []
@@ -105,13 +108,13 @@ class TagDistillation(distillation.Distillation):
     def losses(
         self, outputs: Dict[str, tf.Tensor], features: Dict[str, tf.Tensor], settings: Any
     ) -> tf.Tensor:
-        first = heads.FIRST_PIECE
+        first = granularity_data.first_piece(settings.head)
         logits, targets = outputs["logits"][:, first:], features[_LOGITS][:, first:]  # [B, P, K]
         mask = features[_MASK][:, first:]  # [B, P]
         if settings.head.get("form", flags.CRF) != flags.CRF:
             of_pieces = distillation.losses_of_classes(logits, targets, settings)
             return distillation_losses.mean_over_mask(of_pieces, mask)
-        lengths, temperature = heads.num_pieces(features), settings.temperature
+        lengths, temperature = heads.num_pieces(features, first), settings.temperature
         divergences = crf.soft_divergence(
             logits / temperature,
             tf.nn.log_softmax(targets / temperature),

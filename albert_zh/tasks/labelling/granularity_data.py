@@ -7,7 +7,7 @@ of several. `head` is `Settings.head` throughout.
 from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
 from albert_zh.common.errors import UserError
-from albert_zh.tasks.labelling import granularity
+from albert_zh.tasks.labelling import granularity, heads
 from albert_zh.text.offsets import offsets
 
 TOKENS = "granularity_tokens"  # key of a head: {granularity: token of the input}
@@ -28,6 +28,11 @@ def token(head: Mapping[str, Any], example: Any) -> Optional[str]:
     """The token that stands for an example's granularity; None of a model without."""
     name = chosen(head, example)
     return head[TOKENS][name] if name else None
+
+
+def first_piece(head: Mapping[str, Any]) -> int:
+    """Position of the first piece in a row: after [CLS] and the granularity's token."""
+    return heads.FIRST_PIECE + bool(names(head))
 
 
 def model_settings(head: Mapping[str, Any]) -> Optional[granularity.GranularitySettings]:

@@ -182,7 +182,7 @@ def _rows_of_granularity(config, rows, features, head, is_training):
     if GRANULARITY in features:
         loss = granularity.granularity_loss(rows, features[GRANULARITY], config, parts, is_training)
     joined = granularity.joined_output(rows, features, config, parts, is_training)
-    return joined, heads.FIRST_PIECE + 1, loss
+    return joined, granularity_data.first_piece(head), loss
 
 
 def _label_counts(kind, task, example, tokenizer):

@@ -15,6 +15,7 @@ import pytest
 from albert_zh import finetuning
 from albert_zh.common.errors import UserError
 from albert_zh.inference import predictor
+from albert_zh.model import checkpoint_files
 from albert_zh.tasks import datasets, registry
 from albert_zh.tasks.labelling import splits
 from albert_zh.tasks.labelling.spans import Span
