@@ -49,13 +49,13 @@ def finished_fixture(tmp_path_factory):
     settings = whole_runs.settings_of(
         folder,
         ["[unused1]", "[unused2]"] + list("".join(LETTERS.values())),
-        60,
+        120,
         family="sequence_labelling",
         task_name="cws",
         granularities=["fine", "coarse"],
         head_learning_rate=1.0,
         max_seq_length=24,
-        save_checkpoints_steps=60,
+        save_checkpoints_steps=120,
     )
     return settings, finetuning.run(**settings), folder / "out"
 
