@@ -17,8 +17,7 @@ from absl import flags
 import numpy as np
 
 from albert_zh.common import files, path_rules
-from albert_zh.common.errors import UserError, run_command
-from albert_zh.common.messages import say
+from albert_zh.common.errors import UserError, printable, run_command
 from albert_zh.common.progress import progress_bar
 from albert_zh.distillation import soft_targets, teacher_weights, teachers, unlabelled
 from albert_zh.inference.predictor import Predictor
@@ -59,14 +58,15 @@ def run():
         FLAGS.input_file, student.kind, student.use.task, FLAGS.encoding, (), ()
     )
     for line in read.lines:
-        say(line)
+        print(printable(line))
     opened = [teachers.open_teacher(path, student, folder) for path in FLAGS.teachers]
     for teacher in opened:
         teacher.prepare(read.examples)
     lines = _lines(student, opened, weights, read.examples)
     with files.atomic_write(FLAGS.output_file) as stream:
         stream.writelines(line + "\n" for line in lines)
-    say("%d targets of %d teachers: %s", len(read.examples), len(opened), FLAGS.output_file)
+    counts = len(read.examples), len(opened)
+    print(printable("%d targets of %d teachers: %s" % (*counts, FLAGS.output_file)))
 
 
 def _student():
