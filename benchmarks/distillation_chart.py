@@ -55,9 +55,11 @@ def latencies(models, texts):
 def draw(rows, path):
     """Draws the chart of (name, accuracy, milliseconds)."""
     figure, axes = plotting.pyplot().subplots(figsize=(7, 4.5))
+    longest = max(row[2] for row in rows)
     for name, percent, milliseconds in rows:
         axes.scatter([milliseconds], [percent], s=60)
-        axes.annotate(name, (milliseconds, percent), xytext=(6, 6), textcoords="offset points")
+        side = "right" if milliseconds > longest / 2 else "left"
+        axes.annotate(name, (milliseconds, percent), (0, 8), textcoords="offset points", ha=side)
     axes.set_xlabel("time of a text alone, one thread (ms)")
     axes.set_ylabel("test accuracy (%)")
     axes.margins(0.25)
