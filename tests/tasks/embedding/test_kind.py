@@ -104,11 +104,11 @@ def test_chunks_train_as_the_whole_batch_does(settings):
     found = []
     for in_memory in (4, 16):
         shutil.rmtree(settings["output_dir"], ignore_errors=True)
-        more = {"batch_in_memory": in_memory, "do_eval": False, "train_step": 2}
+        more = {"batch_in_memory": in_memory, "do_eval": False, "train_step": 2, "dropout": 0.0}
         finetuning.run(**dict(settings, **more))
         found.append(weights(settings["output_dir"], 2))
     for name in found[0]:
-        np.testing.assert_allclose(found[0][name], found[1][name], atol=2e-6)
+        np.testing.assert_allclose(found[0][name], found[1][name], atol=1e-4)
 
 
 @pytest.mark.parametrize("objective", ["cosent", "softmax", "cosine"])
