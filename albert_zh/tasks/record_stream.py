@@ -19,7 +19,6 @@ class RecordStream:
             encoding: its encoding.
         """
         self._task, self._kind = task, registry.type_of(task)
-        # The kind may add to its notes until the last record.
         self._notes, self._records = self._kind.open_stream(task, path, encoding)
         self._under_way = collections.deque()
         self._problems = collections.Counter()

@@ -164,8 +164,6 @@ def _check_numbers(options):
 def _check_granularities(options):
     """Raises `UserError` for flags of granularities that make no sense."""
     names = options.granularities
-    if options.granularity_loss < 0:
-        raise UserError("--granularity_loss=%g: expected 0 or more" % options.granularity_loss)
     if options.granularity and options.do_train:
         raise UserError(
             "--granularity=%s chooses what a trained model predicts: leave it out of training"

@@ -141,25 +141,23 @@ def stream(task: Any, path: str, encoding: str, types: Sequence[str]) -> Tuple[L
         types: those of the model.
 
     Returns:
-        (notes, iterator of `Example`); the notes are complete when the iterator has ended.
+        (notes, iterator of `Example`).
+
+    Raises:
+        UserError: for a text that does not fit: the file is read once before.
     """
-    head, notes = task.head, []
-    bad_rows = BadRows(head.get("skip_bad_rows", False))
-    texts = reader.stream_file(
-        path,
-        head.get("file_format"),
-        encoding,
-        head.get("offset_unit") or json_files.CHARACTERS,
-        bad_rows,
-    )
+    bad_rows = BadRows(task.head.get("skip_bad_rows", False))
+    for _ in _streamed_examples(path, encoding, task.head, types, bad_rows):
+        pass
+    again = _streamed_examples(path, encoding, task.head, types, BadRows(True))
+    return bad_rows.notes(), again
 
-    def examples():
-        for text in texts:
-            with bad_rows.row():
-                yield _streamed(path, text, head, types)
-        notes.extend(bad_rows.notes())
 
-    return notes, examples()
+def _streamed_examples(path, encoding, head, types, bad_rows):
+    unit = head.get("offset_unit") or json_files.CHARACTERS
+    for text in reader.stream_file(path, head.get("file_format"), encoding, unit, bad_rows):
+        with bad_rows.row():
+            yield _streamed(path, text, head, types)
 
 
 def _streamed(path, text, head, types):
