@@ -25,7 +25,7 @@ Weights = collections.namedtuple("Weights", ["lexical", "cosine", "classifier"])
 Weights.__doc__ = """What each similarity counts in the mixed ranking; see `search.Hit`."""
 # By benchmarks/search.py on the bundled questions and five public sets of pairs: docs/search.md.
 WEIGHTS = Weights(0.8, 0.1, 0.1)
-TRAINED_WEIGHTS = Weights(0.4, 0.5, 0.1)  # of an embedding model
+TRAINED_WEIGHTS = Weights(0.6, 0.3, 0.1)  # of an embedding model
 
 Candidates = Dict[str, np.ndarray]
 
