@@ -139,7 +139,7 @@ def run():
     model = export_common.read_model(_model_dir(options.task), options.task, FLAGS.bert_config_file)
     if FLAGS.seq_length is None and options.seq_length:
         usual = model.sentence_notes.max_seq_length if model.sentence_notes else options.seq_length
-        length = min(usual, model.config.max_position_embeddings)
+        length = min(usual, model.config.longest_sequence)
         options = options._replace(seq_length=length)
     export_common.check_length(options.seq_length, model.config)
     _check_metadata(model, options)

@@ -197,7 +197,7 @@ def _config_rows(name, weights, layout, config_file):
         for fit in sorted(fits, key=lambda fit: len(fit.differences))[:1]:
             rows += [("nearest", _shown_path(fit.path))] + _difference_rows(fit)
     rows += [("sizes", _sizes(weights))]
-    if layout != "bert":
+    if layout not in ("bert", "nezha"):
         rows.append(("", "(shared layers: their number and that of heads show in the config only)"))
     return rows
 

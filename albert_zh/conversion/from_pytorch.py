@@ -23,7 +23,7 @@ POOLER = "bert/pooler/dense/"
 POOLER_SEED = 0  # of the start values where a file has no pooler
 TOKENIZER_CONFIG = "tokenizer_config.json"
 TOKENIZER_SETTINGS = validation.record({"do_lower_case": validation.or_none(validation.BOOLEAN)})
-CONFIG_NAMES = {"bert": "bert_config.json"}
+CONFIG_NAMES = {"bert": "bert_config.json", "nezha": "bert_config.json"}
 
 
 def convert(weights, folder, config_file=None, vocab_file=None):

@@ -93,6 +93,11 @@ def _in_block(scope, module, rows):
     return tuple((kind, scope + row_scope, module + name) for kind, row_scope, name in rows)
 
 
+def _of_base(base, rows):
+    """Rows of BERT's names with the encoder under another name."""
+    return tuple((kind, scope, re.sub(r"^bert\.", base + ".", name)) for kind, scope, name in rows)
+
+
 NAMES = {
     "brightmart": _BERT_NAMES
     + _BRIGHTMART_NAMES
@@ -105,24 +110,30 @@ NAMES = {
     ),
     "bert": _BERT_NAMES
     + _in_block("bert/encoder/layer_{}/", "bert.encoder.layer.{}.", _BERT_BLOCK),
+    "nezha": _of_base("nezha", _BERT_NAMES)  # (without a position table)
+    + _in_block("bert/encoder/layer_{}/", "nezha.encoder.layer.{}.", _BERT_BLOCK),
 }
 
 # What the names of a file's tensors say about its layout.
 _LAYOUT_MARKS = (
     ("brightmart", re.compile(r"encoder\.layer_shared\.")),
     ("google", re.compile(r"encoder\.albert_layer_groups\.\d+\.")),
+    ("nezha", re.compile(r"nezha\.encoder\.layer\.\d+\.|\.relative_positions_encoding\.")),
     ("bert", re.compile(r"encoder\.layer\.\d+\.")),
 )
 
-# Tensors that a model ties to another one: name -> (that one, whether it is the transpose).
+# Tensors that a model ties to another one: name -> (that one, whether it is the transpose); {}
+# stands for the base model.
 _TIED = {
-    "cls.predictions.decoder.weight": ("bert.embeddings.word_embeddings.weight", False),
+    "cls.predictions.decoder.weight": ("{}.embeddings.word_embeddings.weight", False),
     "cls.predictions.decoder.bias": ("cls.predictions.bias", False),
     "cls.predictions.project_layer.weight": ("bert.embeddings.word_embeddings_2.weight", True),
     "predictions.decoder.weight": ("albert.embeddings.word_embeddings.weight", False),
     "predictions.decoder.bias": ("predictions.bias", False),
 }
-_BUFFER = re.compile(r"\.embeddings\.(position_ids|token_type_ids)$")  # constants, no weights
+_BUFFER = re.compile(  # constants, no weights
+    r"\.embeddings\.(position_ids|token_type_ids)$|\.relative_positions_encoding\."
+)
 _OLD_ENDINGS = {"gamma": "weight", "beta": "bias"}  # of LayerNorm, before Hugging Face's renaming
 
 # Classes of transformers (brightmart: of modeling_albert_zh.py) by the heads that are there.
@@ -131,6 +142,7 @@ MODEL_CLASSES = {
     "brightmart": ModelClass("albert_zh", "AlbertZh", "bert"),
     "google": ModelClass("albert", "Albert", "albert"),
     "bert": ModelClass("bert", "Bert", "bert"),
+    "nezha": ModelClass("nezha", "Nezha", "nezha"),
 }
 CLASS_ENDINGS = {
     ("classification",): "ForSequenceClassification",
@@ -156,6 +168,7 @@ _LAYOUT_KEYS = {
     "brightmart": ["embedding_size", "ln_type"],
     "google": ["embedding_size", "num_hidden_groups", "inner_group_num"],
     "bert": [],
+    "nezha": ["max_relative_position"],
 }
 # What Hugging Face's configs mean where they leave a key out.
 _KEY_DEFAULTS = {
@@ -168,6 +181,7 @@ _KEY_DEFAULTS = {
     "num_hidden_groups": 1,
     "inner_group_num": 1,
     "ln_type": None,
+    "max_relative_position": 64,
 }
 # What of a Hugging Face config is used here; sizes are checked by `AlbertConfig`.
 CONFIG = validation.record(
@@ -252,6 +266,11 @@ def refusal(config):
             "it has more groups than layers (num_hidden_groups %d, num_hidden_layers %d), and "
             "transformers' ALBERT would ask for weights of all groups"
             % (config.num_hidden_groups, config.num_hidden_layers)
+        )
+    if config.use_relative_position and config.layout != "nezha":
+        return (
+            "it has use_relative_position in the %s layout, which no class of transformers has: "
+            "only plain BERT with it (NEZHA) can be converted" % config.layout
         )
     if config.is_pre_norm and config.layout != "brightmart":
         return (
@@ -342,9 +361,11 @@ def retied(tensors):
         ({name: array} without them, list of notes).
     """
     untied, notes = collections.OrderedDict(tensors), []
+    layout = layout_of(tensors)
     for name, (source, is_transposed) in _TIED.items():
         if name not in untied:
             continue
+        source = source.format(MODEL_CLASSES[layout].base if layout else "bert")
         tensor = untied.pop(name)
         tensor = tensor.T if is_transposed else tensor
         if source not in untied:
@@ -409,7 +430,7 @@ def torch_config(config, heads, dtype="float32"):
         layer_norm_eps=LAYER_NORM_EPSILON,
         torch_dtype=dtype,
     )
-    if config.layout == "bert":
+    if config.layout in ("bert", "nezha"):
         torch_settings["classifier_dropout"] = CLASSIFIER_DROPOUT
     else:
         torch_settings["classifier_dropout_prob"] = CLASSIFIER_DROPOUT
@@ -454,12 +475,18 @@ def tf_config(layout, settings):
     tf_settings["hidden_act"] = _FROM_ACTIVATIONS[activation]
     if layout != "brightmart":
         tf_settings.pop("ln_type", None)
+    if layout == "nezha":
+        tf_settings["use_relative_position"] = True
     return AlbertConfig.from_dict(tf_settings), _inequalities(settings)
 
 
 def _inequalities(settings):
     notes = []
-    if settings["hidden_act"] == "gelu" and settings.get("model_type") in ("albert", "bert"):
+    if settings["hidden_act"] == "gelu" and settings.get("model_type") in (
+        "albert",
+        "bert",
+        "nezha",
+    ):
         notes.append(
             "hidden_act gelu is the erf form in transformers and the tanh form here: outputs "
             "differ slightly (equal with gelu_new)"

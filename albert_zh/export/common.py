@@ -198,11 +198,11 @@ def _check_has_heads(prefix, heads, task):
 
 def check_length(length, config):
     """Checks a sequence length (None for any) against the model's positions."""
-    if length is None or loaded_model.SHORTEST_LENGTH <= length <= config.max_position_embeddings:
+    if length is None or loaded_model.SHORTEST_LENGTH <= length <= config.longest_sequence:
         return
     raise UserError(
         "--seq_length=%d: expected %d to %d (the config's max_position_embeddings), or dynamic"
-        % (length, loaded_model.SHORTEST_LENGTH, config.max_position_embeddings)
+        % (length, loaded_model.SHORTEST_LENGTH, config.longest_sequence)
     )
 
 

@@ -106,9 +106,7 @@ class Examples:
         self.output_names = export_common.outputs_of(model, task)
         self._labels_of = _labels_of(model, task)
         self._task = task
-        longest = seq_length or min(
-            loaded_model.DEFAULT_LENGTH, model.config.max_position_embeddings
-        )
+        longest = seq_length or min(loaded_model.DEFAULT_LENGTH, model.config.longest_sequence)
         rows = [
             export_common.encoded(model, pair, index, longest)
             for index, pair in enumerate(ODD_TEXTS + tuple(texts))

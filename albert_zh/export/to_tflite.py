@@ -217,9 +217,7 @@ def calibration_rows(model, options):
         list of lists of int32 arrays [1, F], as the converter's inputs.
     """
     texts = comparison_texts.spread(comparison_texts.for_ranges(options), MAX_CALIBRATION_TEXTS)
-    longest = options.seq_length or min(
-        loaded_model.DEFAULT_LENGTH, model.config.max_position_embeddings
-    )
+    longest = options.seq_length or min(loaded_model.DEFAULT_LENGTH, model.config.longest_sequence)
     rows = [export_common.encoded(model, pair, index, longest) for index, pair in enumerate(texts)]
     length = options.seq_length or max(row["input_ids"].shape[1] for row in rows)
     rows = [list(export_common.padded(row, length).values()) for row in rows]

@@ -128,7 +128,7 @@ class CheckpointBackend:
             raise UserError("%s holds no classifier (output_weights): fine-tune it first" % prefix)
         settings = task_settings.of_notes(opened.notes)
         self.num_outputs = opened.num_outputs()
-        self.longest = config.max_position_embeddings
+        self.longest = config.longest_sequence
         self.num_segments = config.type_vocab_size
         self.vocab_size = config.vocab_size
 

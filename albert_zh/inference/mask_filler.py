@@ -54,9 +54,9 @@ class MaskFiller(loaded_model.LoadedModel):
         config = folder.config
         self.tokenizer = folder.tokenizer
         self._mask_id = self.tokenizer.convert_tokens_to_ids([MASK])[0]
-        longest = config.max_position_embeddings
         self.max_seq_length = loaded_model.checked_length(
-            longest if max_seq_length is None else max_seq_length, longest
+            config.max_position_embeddings if max_seq_length is None else max_seq_length,
+            config.longest_sequence,
         )
 
         def build(features):

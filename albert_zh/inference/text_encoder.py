@@ -101,9 +101,7 @@ class TextEncoder(loaded_model.LoadedModel):
         self.pooling = "mean" if pooling == OF_FOLDER else pooling
         if max_seq_length is None and self.notes:
             max_seq_length = self.notes.max_seq_length
-        self.max_seq_length = loaded_model.checked_length(
-            max_seq_length, config.max_position_embeddings
-        )
+        self.max_seq_length = loaded_model.checked_length(max_seq_length, config.longest_sequence)
         chosen = _chosen_layers("last" if layers is None else layers, config.num_hidden_layers)
         self.layers = chosen[0]
         self.fingerprint = {

@@ -21,6 +21,7 @@ from albert_zh.model.heads import classification_head, masked_lm_head, sentence_
 from albert_zh.model.variables import variable_name
 
 ENCODER_SCOPE = "bert/"
+POSITION_TABLE = ENCODER_SCOPE + "embeddings/position_embeddings"
 
 MODEL_PARTS = ("encoder", "masked_lm", "sentence_order", "classification")
 
@@ -45,10 +46,16 @@ Fields:
 
 def layout_of(names: Iterable[str]) -> Optional[str]:
     """The layout that variable names show, or None."""
+    names = list(names)
     for layout, mark in _LAYOUT_MARKS:
         if any(mark.search(name) for name in names):
-            return layout
+            is_nezha = layout == "bert" and not _has_position_table(names)
+            return "nezha" if is_nezha else layout
     return None
+
+
+def _has_position_table(names):
+    return any(canonical_name(name) == POSITION_TABLE for name in names)
 
 
 def assign(shapes: Mapping[str, Sequence[int]], init_checkpoint: str) -> Assignment:
@@ -77,10 +84,21 @@ def assign(shapes: Mapping[str, Sequence[int]], init_checkpoint: str) -> Assignm
         else:
             assignment.names[source[name]] = name
     missing = [name for name in assignment.new if name.startswith(ENCODER_SCOPE)]
+    _check_positions(init_checkpoint, shapes, source)
     differing = {n: pair for n, pair in assignment.reshaped.items() if n.startswith(ENCODER_SCOPE)}
     if missing or differing:
         raise UserError(_misfit_message(init_checkpoint, shapes, there, missing, differing))
     return assignment
+
+
+def _check_positions(prefix, shapes, names):
+    """Refuses a model of relative positions for the weights of one with a position table."""
+    has_encoder = any(name.startswith(ENCODER_SCOPE) for name in shapes)
+    if has_encoder and _has_position_table(names) and not _has_position_table(shapes):
+        raise UserError(
+            "%s has a table of absolute positions (%s), and the config has use_relative_position "
+            "(NEZHA): use the config that came with the checkpoint" % (prefix, POSITION_TABLE)
+        )
 
 
 def _by_canonical_name(there):
@@ -150,6 +168,8 @@ def _likely_cause(shapes, there, differing):
             "likely cause: the checkpoint has the %s layout, the config the %s layout: "
             "use the config that came with the checkpoint" % (present, wanted)
         )
+    if _has_position_table(shapes) and not _has_position_table(there):
+        return "likely cause: use_relative_position is missing in the config"
     word_table = ENCODER_SCOPE + "embeddings/word_embeddings"
     if list(differing) == [word_table]:
         return (

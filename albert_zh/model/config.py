@@ -54,10 +54,13 @@ LAYOUTS = {
     "google": _GOOGLE_LAYOUT,
     "google_fast": _GOOGLE_LAYOUT,
     "bert": Layout(projection=None, layer_scope="layer_{layer}", **_BERT_BLOCK),
+    "nezha": Layout(projection=None, layer_scope="layer_{layer}", **_BERT_BLOCK),
 }
 
 # What a config may hold. Bounds are far beyond all published models: they keep a damaged file from
 # asking for years of work or all memory.
+LONGEST = 1 << 20  # tokens of a sequence
+MAX_RELATIVE_POSITION = 64  # the original NEZHA's, whatever its config says
 _WIDTH = validation.integer(1, 1 << 16)
 _DEPTH = validation.integer(1, 1024)
 _PROBABILITY = validation.number(least=0, below=1)
@@ -71,7 +74,7 @@ CONFIG = validation.record(
         "hidden_act": validation.TEXT,
         "hidden_dropout_prob": _PROBABILITY,
         "attention_probs_dropout_prob": _PROBABILITY,
-        "max_position_embeddings": validation.integer(1, 1 << 20),
+        "max_position_embeddings": validation.integer(1, LONGEST),
         "type_vocab_size": _WIDTH,
         "initializer_range": validation.number(above=0, most=1000),
         "embedding_size": validation.or_none(_WIDTH),
@@ -79,6 +82,8 @@ CONFIG = validation.record(
         "num_hidden_groups": validation.or_none(_DEPTH),
         "inner_group_num": _DEPTH,
         "ffn_groups": _WIDTH,
+        "use_relative_position": validation.BOOLEAN,
+        "max_relative_position": validation.integer(1, LONGEST),
     },
     expected="a JSON object of settings",
 )
@@ -90,7 +95,8 @@ class AlbertConfig:
     """Sizes and settings of a model, as in its config JSON.
 
     A config with `num_hidden_groups` is of google's layout (google_fast with `ffn_groups` over 1),
-    one with only `embedding_size` of brightmart's, one with neither is plain BERT.
+    one with only `embedding_size` of brightmart's, one with neither is plain BERT, or NEZHA with
+    `use_relative_position` (which the other layouts take, too: their position table is left out).
     """
 
     # Keys that published configs carry and that change nothing here.
@@ -125,6 +131,8 @@ class AlbertConfig:
     num_hidden_groups: Optional[int]
     inner_group_num: int
     ffn_groups: int
+    use_relative_position: bool
+    max_relative_position: int
 
     def __init__(
         self,
@@ -144,6 +152,8 @@ class AlbertConfig:
         num_hidden_groups: Optional[int] = None,
         inner_group_num: int = 1,
         ffn_groups: int = 1,
+        use_relative_position: bool = False,
+        max_relative_position: int = MAX_RELATIVE_POSITION,
         **other_keys: Any,
     ) -> None:
         """Sets and checks every value.
@@ -166,6 +176,9 @@ class AlbertConfig:
                 divides num_hidden_layers, or is a multiple of it: then some groups have no layer.
             inner_group_num: blocks in a group's layer; google's layouts only.
             ffn_groups: groups of the feed-forward kernels; more than 1 is google_fast.
+            use_relative_position: functional relative positions in place of a position table; in
+                plain BERT that is NEZHA.
+            max_relative_position: distances beyond it count as this one.
             **other_keys: kept; those not known to be harmless are warned of.
 
         Raises:
@@ -215,7 +228,14 @@ class AlbertConfig:
         """The name of the layout, a key of `LAYOUTS`."""
         if self.num_hidden_groups:
             return "google_fast" if self.ffn_groups > 1 else "google"
-        return "brightmart" if self.embedding_size else "bert"
+        if self.embedding_size:
+            return "brightmart"
+        return "nezha" if self.use_relative_position else "bert"
+
+    @property
+    def longest_sequence(self) -> int:
+        """The most tokens the encoder takes: relative positions have no limit of their kind."""
+        return LONGEST if self.use_relative_position else self.max_position_embeddings
 
     @property
     def word_width(self) -> int:

@@ -33,6 +33,7 @@ from albert_zh.model.layers import (
     lookup,
     product,
 )
+from albert_zh.model.relative_positions import RelativePositions
 from albert_zh.model.variables import new_variable
 
 MASKED_LOGIT = -10000.0  # added to the attention scores of padding
@@ -110,7 +111,7 @@ class AlbertModel:
 
     def _build_embeddings(self, config, input_ids, token_type_ids, use_one_hot):
         batch, length = self._batch_shape
-        check_length(length, config.max_position_embeddings)
+        check_length(length, config.longest_sequence)
         self._embedding_table = new_variable(
             "word_embeddings", [config.vocab_size, config.word_width], config
         )
@@ -130,10 +131,12 @@ class AlbertModel:
             use_one_hot=True,  # two rows: a product is faster than a gather's gradient
         )
         embedded = tf.cast(embedded, tf.float32)
-        positions = new_variable(
-            "position_embeddings", [config.max_position_embeddings, width], config
-        )
-        rows = tf.reshape(embedded + segments, [batch, length, width]) + positions[:length]
+        rows = embedded + segments
+        if not config.use_relative_position:
+            positions = new_variable(
+                "position_embeddings", [config.max_position_embeddings, width], config
+            )
+            rows = tf.reshape(rows, [batch, length, width]) + positions[:length]
         rows = layer_norm(tf.reshape(rows, [-1, width]), "LayerNorm", config.saves_memory)
         self._embedding_rows = dropout(tf.cast(rows, self._dtype), config.hidden_dropout_prob)
 
@@ -310,7 +313,16 @@ def transformer_block(
 
     def attend(x):
         from_rows = None if output_positions is None else kept(x)
-        x = self_attention(config, layout.attention, x, mask, batch_shape, weights_seed, from_rows)
+        x = self_attention(
+            config,
+            layout.attention,
+            x,
+            mask,
+            batch_shape,
+            weights_seed,
+            from_rows,
+            _relative_positions(config, output_positions),
+        )
         return dropout(x, config.hidden_dropout_prob, attention_seed)
 
     def feed_forward(x):
@@ -343,6 +355,14 @@ def transformer_block(
     return norm(add_feed_forward(rows, rows), layout.ffn_norm)
 
 
+def _relative_positions(config, output_positions):
+    """The relative positions of a layer's attention; None where positions are absolute."""
+    if not config.use_relative_position:
+        return None
+    depth = config.hidden_size // config.num_attention_heads
+    return RelativePositions(depth, output_positions, config.max_relative_position)
+
+
 def self_attention(
     config: AlbertConfig,
     scope: str,
@@ -351,6 +371,7 @@ def self_attention(
     batch_shape: Sequence[Any],
     seed: Any = None,
     from_rows: Optional[tf.Tensor] = None,
+    relative_positions: Optional[RelativePositions] = None,
 ) -> tf.Tensor:
     """Multi-head self-attention and its output layer.
 
@@ -362,6 +383,7 @@ def self_attention(
         batch_shape: B and F.
         seed: int tensor [2], of the dropout of attention weights; not used without dropout.
         from_rows: float tensor [B * K, H], the only rows that look at the others; None for all.
+        relative_positions: `RelativePositions` of the rows that look; None for none.
 
     Returns:
         float tensor [R, H], or [B * K, H] of `from_rows`.
@@ -369,7 +391,13 @@ def self_attention(
 
     def attended(query, key, value):
         return attention_context(
-            query, key, value, mask, config.attention_probs_dropout_prob, seed
+            query,
+            key,
+            value,
+            mask,
+            config.attention_probs_dropout_prob,
+            seed,
+            relative_positions,
         )  # [B, N, F, D]
 
     names = ["%s/self/%s" % (scope, name) for name in ("query", "key", "value")]
@@ -394,6 +422,7 @@ def attention_context(
     mask: tf.Tensor,
     dropout_prob: float,
     seed: Any = None,
+    relative_positions: Optional[RelativePositions] = None,
 ) -> tf.Tensor:
     """What the heads of attention make of values; T are the positions that are looked at.
 
@@ -404,22 +433,29 @@ def attention_context(
         mask: float tensor that fits [B, N, F, T], added to the scores.
         dropout_prob: float, of the attention weights.
         seed: int tensor [2], of the dropout; not used without dropout.
+        relative_positions: `RelativePositions` of the queries; None for none.
 
     Returns:
         float tensor [B, N, F, D].
     """
-    weights = tf.nn.softmax(attention_scores(query, key) + mask)  # [B, N, F, T]
+    scores = attention_scores(query, key, relative_positions)  # [B, N, F, T]
+    weights = tf.nn.softmax(scores + mask)
     weights = dropout(tf.cast(weights, value.dtype), dropout_prob, seed)
-    return tf.matmul(weights, value)
+    context = tf.matmul(weights, value)
+    return context if relative_positions is None else context + relative_positions.context(weights)
 
 
-def attention_scores(query: tf.Tensor, key: tf.Tensor) -> tf.Tensor:
+def attention_scores(
+    query: tf.Tensor, key: tf.Tensor, relative_positions: Optional[RelativePositions] = None
+) -> tf.Tensor:
     """How much positions look at others: [B, N, F, D] and [B, N, T, D] -> float32 [B, N, F, T].
 
     Neither masked nor normalized by a softmax.
     """
-    scores = tf.cast(tf.matmul(query, key, transpose_b=True), tf.float32)
-    return scores / math.sqrt(int(query.shape[-1]))
+    scores = tf.matmul(query, key, transpose_b=True)
+    if relative_positions is not None:
+        scores += relative_positions.scores(query, get_shape_list(key)[2])
+    return tf.cast(scores, tf.float32) / math.sqrt(int(query.shape[-1]))
 
 
 def _projected(config, scopes, rows, batch_shape):

@@ -237,7 +237,7 @@ def _rows_within_positions(config, inputs, takes_flat_segments, length):
         segments = tf.reshape(segments, tf.shape(ids))
     if length is not None:
         return ids, mask, segments
-    longest = config.max_position_embeddings
+    longest = config.longest_sequence
     return tuple(rows[:, :longest] for rows in (ids, mask, segments))
 
 
@@ -275,7 +275,7 @@ def _masked_lm(config, model, inputs, shape):
         inputs[name] = tf.placeholder(dtype, [shape[0], None], name)
     given = [inputs["masked_lm_" + key] for key in ("positions", "ids", "weights")]
     if shape[1] is None:  # positions behind the cut, as the last one before it
-        given[0] = tf.minimum(given[0], config.max_position_embeddings - 1)
+        given[0] = tf.minimum(given[0], config.longest_sequence - 1)
     with tf.name_scope("masked_lm"):
         head = masked_lm_head(config, model, *given)
         # The head's own loss has an operation that TensorFlow Lite lacks.

@@ -22,6 +22,7 @@ from albert_zh.model.gradients import (
     num_replicas,
     sum_over_replicas,
 )
+from albert_zh.model.schedule import Schedule, learning_rate
 from albert_zh.model.variables import variable_name
 
 __all__ = [
@@ -68,9 +69,11 @@ _GOOGLE_LAMB = {
     "exclude_from_layer_adaptation": EXCLUDE_FROM_WEIGHT_DECAY,
     "slot_names": ADAM_SLOTS,
 }
+_HIGHEST_TRUST_RATIO = 10.0  # NEZHA's
 _LAMB_OF_LAYOUT = {
     "brightmart": _BRIGHTMART_LAMB,
     "bert": _BRIGHTMART_LAMB,
+    "nezha": _BRIGHTMART_LAMB,
     "google": _GOOGLE_LAMB,
     "google_fast": _GOOGLE_LAMB,
 }
@@ -133,16 +136,6 @@ def create_adamw_optimizer(
     )
 
 
-class Schedule(NamedTuple):
-    """The learning rate by step, see `learning_rate`."""
-
-    learning_rate: float  # the highest
-    num_train_steps: int
-    num_warmup_steps: Optional[int] = 0
-    poly_power: float = 1.0
-    start_warmup_step: int = 0
-
-
 class TrainStep(NamedTuple):
     """What makes one training step."""
 
@@ -175,7 +168,7 @@ def assemble_train_step(
         UserError: for a setting that makes no sense.
     """
     global_step = tf.train.get_or_create_global_step()
-    rate = learning_rate(*schedule[:3], global_step, *schedule[3:])
+    rate = _rate(optimizer, schedule, global_step)
     inner = make_optimizer(optimizer, layout, rate, **options)
     outer = tf.tpu.CrossShardOptimizer(inner) if use_tpu else inner
     # The step advances after all updates, each of which waits for the rate: the rate is always
@@ -184,48 +177,11 @@ def assemble_train_step(
     return TrainStep(train_op, rate, inner)
 
 
-def learning_rate(
-    init_lr: float,
-    num_train_steps: int,
-    num_warmup_steps: Optional[int],
-    global_step: Any,
-    power: float = 1.0,
-    start_warmup_step: int = 0,
-) -> tf.Tensor:
-    """The rate at a step: a linear rise to `init_lr`, then polynomial decay to 0.
-
-    Both are counted from step 0, so the rate drops from `init_lr` onto the decay's curve when the
-    warm-up ends. Before `start_warmup_step` the rate is negative: that setting is for runs that
-    begin there.
-
-    Args:
-        init_lr: float, the highest rate.
-        num_train_steps: int, the step from which the rate is 0.
-        num_warmup_steps: int, steps of the rise; 0 or None for none.
-        global_step: int scalar: tensor, variable or number.
-        power: float, power of the decay.
-        start_warmup_step: int, the step from which warm-up counts.
-
-    Returns:
-        float32 scalar tensor.
-
-    Raises:
-        UserError: for a setting that makes no sense.
-    """
-    num_warmup_steps = num_warmup_steps or 0
-    _check_at_least("learning_rate", init_lr, 0)
-    _check_at_least("num_train_steps", num_train_steps, 1)
-    _check_at_least("num_warmup_steps", num_warmup_steps, 0)
-    _check_at_least("poly_power", power, 0)
-    _check_at_least("start_warmup_step", start_warmup_step, 0)
-    step = tf.cast(tf.convert_to_tensor(global_step), tf.float32)
-    remaining = 1.0 - tf.minimum(step, num_train_steps) / num_train_steps
-    decayed = init_lr * tf.pow(remaining, power)
-    if not num_warmup_steps:
-        return decayed
-    warmup_step = step - start_warmup_step
-    rising = init_lr * warmup_step / num_warmup_steps
-    return tf.where(warmup_step < num_warmup_steps, rising, decayed)
+def _rate(optimizer, schedule, global_step):
+    """The learning rate of a step; NEZHA's is that of the step after, see its optimizer."""
+    if optimizer == "nezha_lamb":
+        return learning_rate(*schedule[:3], global_step + 1, *schedule[3:], meets_warmup=True)
+    return learning_rate(*schedule[:3], global_step, *schedule[3:])
 
 
 class AdamWeightDecayOptimizer(tf.train.Optimizer):
@@ -333,7 +289,7 @@ class AdamWeightDecayOptimizer(tf.train.Optimizer):
         def moved(var, grad, mean, mean_of_squares):
             mean = self._beta_1 * mean + (1.0 - self._beta_1) * grad
             mean_of_squares = self._beta_2 * mean_of_squares + (1.0 - self._beta_2) * grad * grad
-            update = mean / (tf.sqrt(mean_of_squares) + self._epsilon)
+            update = self._direction(mean, mean_of_squares)
             if is_decayed:
                 update += self._weight_decay_rate * var
             return mean, mean_of_squares, update
@@ -342,7 +298,7 @@ class AdamWeightDecayOptimizer(tf.train.Optimizer):
             moved = xla.one_pass(moved)
         before = [tf.convert_to_tensor(x) for x in (var, grad, mean, mean_of_squares)]
         next_mean, next_mean_of_squares, update = moved(*before)
-        scale = self._scale(var, update)
+        scale = self._scale(var, update, before[1], next_mean, next_mean_of_squares)
         if variable_name(var) in self._rate_scales:
             scale = self._rate_scales[variable_name(var)] * scale
         scale = tf.cast(self._learning_rate, update.dtype) * scale
@@ -358,9 +314,13 @@ class AdamWeightDecayOptimizer(tf.train.Optimizer):
             tf.assign(mean_of_squares, next_mean_of_squares, use_locking=self._use_locking),
         )
 
-    def _scale(self, var, update):
+    def _direction(self, mean, mean_of_squares):
+        """The step by the means alone, before weight decay and learning rate."""
+        return mean / (tf.sqrt(mean_of_squares) + self._epsilon)
+
+    def _scale(self, var, update, grad, mean, mean_of_squares):
         """What a variable's learning rate is multiplied by."""
-        del var, update
+        del var, update, grad, mean, mean_of_squares
         return 1.0
 
 
@@ -403,17 +363,51 @@ class LAMBOptimizer(AdamWeightDecayOptimizer):
         )
         self._exclude_from_layer_adaptation = exclude_from_layer_adaptation or ()
 
-    def _scale(self, var, update):
+    def _scale(self, var, update, grad, mean, mean_of_squares):
+        del grad, mean, mean_of_squares
         if _is_matched(var, self._exclude_from_layer_adaptation):
             return 1.0
-        weight_norm, update_norm = (tf.sqrt(2.0 * tf.nn.l2_loss(x)) for x in (var, update))
+        weight_norm, update_norm = _norm(var), _norm(update)
         is_defined = tf.logical_and(weight_norm > 0.0, update_norm > 0.0)
         trust_ratio = tf.where(is_defined, weight_norm / update_norm, tf.ones_like(weight_norm))
         self.trust_ratios[var.op.name] = trust_ratio
         return trust_ratio
 
 
-OPTIMIZERS = {"adamw": AdamWeightDecayOptimizer, "lamb": LAMBOptimizer}
+class NezhaLAMBOptimizer(AdamWeightDecayOptimizer):
+    """LAMB as NEZHA's program has it: bias-corrected means, a trust ratio of at most 10.
+
+    The trust ratio divides by the norm of `m / sqrt(v + epsilon) + decay * w`, with the decay also
+    of variables that are not decayed; the step is along `m / (sqrt(v) + epsilon)`. The exponent of
+    the bias correction is the number of steps done before, plus 2: the original advances
+    `global_step` before it reads it. Its rate therefore is that of the step after.
+    """
+
+    def _prepare(self):
+        count = tf.cast(tf.train.get_or_create_global_step(), tf.float32) + 2.0
+        self._corrections = [1.0 - tf.pow(beta, count) for beta in (self._beta_1, self._beta_2)]
+
+    def _corrected(self, mean, mean_of_squares):
+        return mean / self._corrections[0], mean_of_squares / self._corrections[1]
+
+    def _direction(self, mean, mean_of_squares):
+        return super()._direction(*self._corrected(mean, mean_of_squares))
+
+    def _scale(self, var, update, grad, mean, mean_of_squares):
+        mean, mean_of_squares = self._corrected(mean, mean_of_squares)
+        decayed = mean * tf.rsqrt(mean_of_squares + self._epsilon) + self._weight_decay_rate * var
+        weight_norm, grad_norm, norm = (_norm(x) for x in (var, grad, decayed))
+        is_defined = tf.logical_and(weight_norm > 0.0, grad_norm > 0.0)
+        ratio = tf.where(is_defined, weight_norm / norm, tf.ones_like(norm))
+        self.trust_ratios[var.op.name] = tf.clip_by_value(ratio, 0.0, _HIGHEST_TRUST_RATIO)
+        return self.trust_ratios[var.op.name]
+
+
+OPTIMIZERS = {
+    "adamw": AdamWeightDecayOptimizer,
+    "lamb": LAMBOptimizer,
+    "nezha_lamb": NezhaLAMBOptimizer,
+}
 
 
 def make_optimizer(
@@ -439,11 +433,12 @@ def make_optimizer(
     _check_choice("optimizer", name, OPTIMIZERS)
     _check_choice("layout", layout, _LAMB_OF_LAYOUT)
     options.setdefault("weight_decay_rate", WEIGHT_DECAY_RATE)
+    settings = {"lamb": _LAMB_OF_LAYOUT[layout], "nezha_lamb": {"slot_names": LAMB_SLOTS}}
     return OPTIMIZERS[name](
         tf.identity(rate, name="learning_rate"),
         exclude_from_weight_decay=EXCLUDE_FROM_WEIGHT_DECAY,
         clip_norm=CLIP_NORM,
-        **(_LAMB_OF_LAYOUT[layout] if name == "lamb" else {}),
+        **settings.get(name, {}),
         **options,
     )
 
@@ -453,13 +448,12 @@ def _dense_gradient(rows, indices, var):
     return tf.math.unsorted_segment_sum(rows, indices, var.shape[0])
 
 
+def _norm(x):
+    return tf.sqrt(2.0 * tf.nn.l2_loss(x))
+
+
 def _is_matched(var, patterns):
     return any(re.search(pattern, var.op.name) for pattern in patterns)
-
-
-def _check_at_least(flag, setting, minimum):
-    if not setting >= minimum:  # so that NaN is refused too
-        raise UserError("--%s=%s: expected at least %s" % (flag, setting, minimum))
 
 
 def _check_choice(flag, setting, choices):

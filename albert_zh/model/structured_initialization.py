@@ -21,6 +21,7 @@ from typing import Dict, Mapping, Sequence
 
 import numpy as np
 
+from albert_zh.common.errors import UserError
 from albert_zh.model import checkpoint_files
 from albert_zh.model.config import LAYOUTS, AlbertConfig
 
@@ -72,7 +73,15 @@ def start_values(
 
     Returns:
         {name: float32 array}.
+
+    Raises:
+        UserError: for a model without a position table, which the heads' start values are made for.
     """
+    if config.use_relative_position:
+        raise UserError(
+            "--warm_start: the config has use_relative_position, and these start values are for "
+            "a position table: train with --warm_start=false"
+        )
     generator = np.random.RandomState(seed)
     weights = _drawn_weights(config, shapes, generator)
     tables = _tables(config, weights, generator)

@@ -163,10 +163,10 @@ def check_sizes(
     Raises:
         UserError: if they do not.
     """
-    if options.max_seq_length > config.max_position_embeddings:
+    if options.max_seq_length > config.longest_sequence:
         raise UserError(
             "--max_seq_length: %d is more than the config's max_position_embeddings, %d"
-            % (options.max_seq_length, config.max_position_embeddings)
+            % (options.max_seq_length, config.longest_sequence)
         )
     if vocab_file is not None:
         tokenization.check_num_entries(vocab_file, num_entries, config.vocab_size)

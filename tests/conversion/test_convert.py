@@ -18,6 +18,7 @@ import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
 
+from albert_zh.commands import convert_albert_pytorch_checkpoint_to_tf as to_tf_command
 from albert_zh.commands import convert_albert_tf_checkpoint_to_pytorch as to_pytorch
 from albert_zh.common import files
 from albert_zh.common.errors import UserError
@@ -55,6 +56,7 @@ CONFIGS = {
     "google_equal_sizes": dict(GOOGLE, embedding_size=12),
     "bert": {},
 }
+NEZHA = {"nezha": {"use_relative_position": True}}  # transformers has it no more
 HEADS = {
     "pretraining": ("encoder", "masked_lm", "sentence_order"),
     "classification": ("encoder", "classification"),
@@ -70,12 +72,14 @@ PRETRAINING_CLASSES = {
 
 
 def config_of(name):
-    return modeling.AlbertConfig.from_dict(dict(SIZES, **CONFIGS.get(name, {})))
+    return modeling.AlbertConfig.from_dict(dict(SIZES, **{**CONFIGS, **NEZHA}.get(name, {})))
 
 
 def made_model(folder, name="postln", heads="pretraining", **changes):
     """Makes a model folder of a config with given heads; returns (prefix, {name: array})."""
-    config = modeling.AlbertConfig.from_dict(dict(SIZES, **dict(CONFIGS[name], **changes)))
+    config = modeling.AlbertConfig.from_dict(
+        dict(SIZES, **dict({**CONFIGS, **NEZHA}[name], **changes))
+    )
     parts = small_models.shapes_of(config.to_json_string(), NUM_LABELS)
     values = {
         variable: golden_cases.rule_value(variable, shape, is_small=True)
@@ -337,7 +341,7 @@ def test_half_precision_is_what_torch_makes_of_the_weights(tmp_path, transformer
 # Round trips
 
 
-@pytest.mark.parametrize("name", sorted(CONFIGS))
+@pytest.mark.parametrize("name", sorted({**CONFIGS, **NEZHA}))
 @pytest.mark.parametrize("heads", sorted(HEADS))
 def test_round_trip_is_equal_bit_for_bit(tmp_path, name, heads):
     prefix, values = made_model(tmp_path, name, heads)
@@ -741,7 +745,7 @@ def test_old_endings_buffers_and_missing_prefixes_are_understood():
     }
 
 
-@pytest.mark.parametrize("name", sorted(CONFIGS))
+@pytest.mark.parametrize("name", sorted({**CONFIGS, **NEZHA}))
 def test_every_variable_has_a_name_of_its_own_and_it_leads_back(name):
     config = config_of(name)
     parts = checkpoint_matching.expected_shapes_by_part(config)
@@ -750,6 +754,25 @@ def test_every_variable_has_a_name_of_its_own_and_it_leads_back(name):
     assert len({torch.name for torch in there}) == len(names)
     for variable, torch in zip(names, there):
         assert pytorch_names.tf_name(config.layout, torch.name) == (variable, torch.is_transposed)
+
+
+def test_names_and_buffers_of_nezha_in_pytorch():
+    buffer = "nezha.encoder.layer.0.attention.self.relative_positions_encoding.positions_encoding"
+    table = np.ones([7, 4], np.float32)
+    tensors = {
+        "nezha.embeddings.word_embeddings.weight": table,
+        "nezha.encoder.layer.0.attention.self.query.bias": np.ones(4, np.float32),
+        "cls.predictions.decoder.weight": table,
+        buffer: np.ones([9, 9, 2], np.float32),
+    }
+    layout, kept = pytorch_names.canonical(tensors)
+    untied, notes = pytorch_names.retied(kept)
+    variables, unknown = pytorch_names.to_tf(layout, untied)
+    assert layout == "nezha" and unknown == [] and "it is equal" in notes[0]
+    assert sorted(variables) == [
+        "bert/embeddings/word_embeddings",
+        "bert/encoder/layer_0/attention/self/query/bias",
+    ]
 
 
 # What is refused
@@ -1004,7 +1027,7 @@ def test_the_encoder_alone_is_converted_into_a_named_folder(tmp_path):
     flags = ["--tf_checkpoint_path=" + prefix, "--pytorch_dump_path=" + there, "--encoder_only"]
     small_models.run_command(to_pytorch, flags)
     flags = ["--pytorch_model_path=" + there, "--tf_dump_path=" + back]
-    small_models.run_command(to_tf, flags)
+    small_models.run_command(to_tf_command, flags)
     encoder = {name: value for name, value in values.items() if name.startswith("bert/")}
     assert 0 < len(encoder) < len(values)
     assert_same_bits(read_values(os.path.join(back, "albert_model.ckpt")), encoder)

@@ -26,7 +26,6 @@ SMALL = {
 
 
 CASES = golden_cases.case_names()
-OF_ALL_TOKENS = ("sequence_output", "layer_")
 
 
 @pytest.mark.parametrize(
@@ -38,29 +37,7 @@ OF_ALL_TOKENS = ("sequence_output", "layer_")
     + [(name, {"leaves_out": True}) for name in CASES],
 )
 def test_outputs_losses_and_gradients_equal_the_originals(name, ways):
-    config, description, arrays, values = golden_cases.load_case(name)
-    with tf.Graph().as_default(), tf.Session() as session:
-        tensors = golden_cases.build(config, arrays, **ways)
-        assert [v.op.name for v in tf.trainable_variables()] == description["trainable_order"]
-        golden_cases.set_variables(session, values)
-        expected = {key[4:]: array for key, array in arrays.items() if key.startswith("out/")}
-        if "leaves_out" in ways:
-            assert tensors["sequence_output"].shape[1] < arrays["in/input_ids"].shape[1]
-            expected = {k: v for k, v in expected.items() if not k.startswith(OF_ALL_TOKENS)}
-        actual = session.run({key: tensors[key] for key in expected})
-        for key, array in expected.items():
-            golden_cases.assert_close(actual[key], array, key)
-        _check_gradients(session, tensors["total_loss"], arrays)
-
-
-def _check_gradients(session, loss, arrays):
-    expected = {key[5:]: array for key, array in arrays.items() if key.startswith("grad/")}
-    variables = {v.op.name: v for v in tf.trainable_variables()}
-    names = sorted(expected)
-    gradients = tf.gradients(loss, [variables[name] for name in names])
-    actual = session.run([tf.convert_to_tensor(gradient) for gradient in gradients])
-    for name, value in zip(names, actual):
-        golden_cases.assert_close(value, expected[name], "gradient of " + name)
+    golden_cases.check_case(name, **ways)
 
 
 def test_checkpoint_of_the_original_restores():

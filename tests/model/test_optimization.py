@@ -55,6 +55,24 @@ def test_train_op_equals_the_original(session, name, use_resource, is_compiled, 
         toy.check(session, step)
 
 
+def test_nezha_lamb_equals_the_original(session):
+    toy = Toy("optim_lamb_w4_t10", kind="nezha")
+    train_op = optimization.create_optimizer(
+        toy.loss,
+        0.01,
+        num_train_steps=10,
+        num_warmup_steps=4,
+        use_tpu=False,
+        optimizer="nezha_lamb",
+    )
+    rate = tf.get_default_graph().get_tensor_by_name("learning_rate:0")
+    session.run(tf.global_variables_initializer())
+    for step in range(12):
+        used, _ = session.run([rate, train_op], toy.feed(step))
+        np.testing.assert_allclose(used, toy.golden["lr_used"][step], atol=1e-8)
+        toy.check(session, step)
+
+
 def lamb_by_numpy(values, gradients, rates):
     """Weights after steps of LAMB in plain numpy: {name: array}, decay 0.01 but for biases."""
     values = {name: np.float64(value) for name, value in values.items()}

@@ -11,28 +11,33 @@ from albert_zh.model import modeling
 from project_root import ROOT
 
 BUNDLED = os.path.join(ROOT, "tests", "golden", "model")
-DEVELOPERS = os.path.join(ROOT, "..", "shared", "golden", "model")
 
 
-def model_folder():
-    """The developers' full set of model cases where it is there, else the bundled ones."""
-    return DEVELOPERS if os.path.isdir(DEVELOPERS) else BUNDLED
+OF_ALL_TOKENS = ("sequence_output", "layer_")
+NOT_COMPARED = ("out/attention_probs", "out/relative_")  # inside of a layer
 
 
-def case_names():
-    """Names of all model cases."""
-    return sorted(name[:-5] for name in os.listdir(model_folder()) if name.endswith(".json"))
+def folder(kind):
+    """The developers' full set of cases where it is there, else the bundled ones."""
+    developers = os.path.join(ROOT, "..", "shared", "golden", kind)
+    return developers if os.path.isdir(developers) else os.path.join(ROOT, "tests", "golden", kind)
 
 
-def load_case(name):
+def case_names(kind="model"):
+    """Names of all cases of a kind."""
+    return sorted(name[:-5] for name in os.listdir(folder(kind)) if name.endswith(".json"))
+
+
+def load_case(name, kind="model"):
     """A model case.
 
     Returns:
         (config, description dict, arrays dict, values {variable name: array}).
     """
-    with open(os.path.join(model_folder(), name + ".json")) as handle:
+    with open(os.path.join(folder(kind), name + ".json")) as handle:
         description = json.load(handle)
-    arrays = dict(np.load(os.path.join(model_folder(), name + ".npz")))
+    arrays = dict(np.load(os.path.join(folder(kind), name + ".npz")))
+    arrays = {key.replace("/nsp_", "/sop_"): array for key, array in arrays.items()}
     if name.endswith("_nomask"):
         del arrays["in/input_mask"], arrays["in/segment_ids"]
     settings = {key: value for key, value in description["config"].items() if key[0] != "_"}
@@ -129,6 +134,42 @@ def _pretraining_heads(config, model, masked_positions, inputs, parts):
         "sop_log_probs": order.log_probs,
         "total_loss": masked.loss + order.loss,
     }
+
+
+def check_case(name, kind="model", **ways):
+    """Asserts that a case's outputs, losses and gradients are those of the original.
+
+    Args:
+        name, kind: the case.
+        **ways: as of `build`.
+    """
+    config, description, arrays, values = load_case(name, kind)
+    with tf.Graph().as_default(), tf.Session() as session:
+        tensors = build(config, arrays, **ways)
+        assert [v.op.name for v in tf.trainable_variables()] == description["trainable_order"]
+        set_variables(session, values)
+        expected = {
+            key[4:]: array
+            for key, array in arrays.items()
+            if key.startswith("out/") and not key.startswith(NOT_COMPARED)
+        }
+        if "leaves_out" in ways:
+            assert tensors["sequence_output"].shape[1] < arrays["in/input_ids"].shape[1]
+            expected = {k: v for k, v in expected.items() if not k.startswith(OF_ALL_TOKENS)}
+        actual = session.run({key: tensors[key] for key in expected})
+        for key, array in expected.items():
+            assert_close(actual[key], array, key)
+        _check_gradients(session, tensors["total_loss"], arrays)
+
+
+def _check_gradients(session, loss, arrays):
+    expected = {key[5:]: array for key, array in arrays.items() if key.startswith("grad/")}
+    variables = {v.op.name: v for v in tf.trainable_variables()}
+    names = sorted(expected)
+    gradients = tf.gradients(loss, [variables[name] for name in names])
+    actual = session.run([tf.convert_to_tensor(gradient) for gradient in gradients])
+    for name, value in zip(names, actual):
+        assert_close(value, expected[name], "gradient of " + name)
 
 
 def set_variables(session, values):
