@@ -172,10 +172,20 @@ def newest_of_training(folder: str) -> Optional[str]:
         return None
     check_readable(prefixes[-1])
     if tf.train.latest_checkpoint(folder) != prefixes[-1]:
-        names = [os.path.basename(prefix) for prefix in prefixes]
-        # From a relative folder TensorFlow would take the names for paths from where one stands.
-        tf.train.update_checkpoint_state(storage.absolute(folder), names[-1], names)
+        _record_checkpoints(folder, prefixes)
     return prefixes[-1]
+
+
+def _record_checkpoints(folder, prefixes):
+    """Writes a folder's `checkpoint` file, with names that do not depend on where it is.
+
+    TensorFlow takes what does not begin with a slash, such as a remote path, for a path from where
+    one stands, and makes it one from the folder.
+    """
+    paths = list(prefixes)
+    if not storage.is_remote(folder):
+        folder, paths = os.path.abspath(folder), list(map(os.path.basename, prefixes))
+    tf.train.update_checkpoint_state(folder, paths[-1], paths)
 
 
 def remove_all_but(folder: str, prefixes: Sequence[str]) -> None:
@@ -185,8 +195,8 @@ def remove_all_but(folder: str, prefixes: Sequence[str]) -> None:
         folder: the folder.
         prefixes: those to keep, by step; at least one.
     """
+    _record_checkpoints(folder, prefixes)
     names = [os.path.basename(prefix) for prefix in prefixes]
-    tf.train.update_checkpoint_state(storage.absolute(folder), names[-1], names)
     paths = storage.in_folder(folder, "model.ckpt-*")
     # The index first: without it a checkpoint is none, should this be interrupted.
     for path in sorted(paths, key=lambda path: not path.endswith(".index")):

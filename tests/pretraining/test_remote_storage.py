@@ -4,6 +4,7 @@ import json
 import os
 import threading
 
+import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
 
@@ -149,3 +150,16 @@ def test_records_need_not_be_counted(folder, monkeypatch):
     assert_same_weights(weights(folder.output), weights(folder.bucket + "/out"))
     with pytest.raises(UserError, match="--count_records=false: name the records to evaluate on"):
         small.run_here(arguments(folder, folder.bucket, count_records=False, do_eval=True))
+
+
+def test_the_newest_checkpoint_is_named_from_its_folder(tmp_path):
+    """Whoever looks for it finds it after older ones are removed, in a bucket too."""
+    folder = "ram://bucket/%s" % tmp_path.name
+    prefixes = ["%s/model.ckpt-%d" % (folder, step) for step in (2, 4, 6)]
+    for prefix in prefixes:
+        checkpoint_files.write_checkpoint(prefix, {"x": np.float32(1)})
+    assert checkpoint_files.newest_of_training(folder) == prefixes[-1]
+    assert tf.train.latest_checkpoint(folder) == prefixes[-1]
+    checkpoint_files.remove_all_but(folder, prefixes[-1:])
+    assert checkpoint_files.checkpoints_of_training(folder) == prefixes[-1:]
+    assert tf.train.latest_checkpoint(folder) == prefixes[-1]
