@@ -4,6 +4,10 @@ import json
 import os
 import random
 import shutil
+import signal
+import subprocess
+import sys
+import time
 
 import numpy as np
 import pytest
@@ -20,7 +24,7 @@ from albert_zh.tasks.reading import records, span_scores, windows
 from albert_zh.text import tokenization
 import small_models
 import whole_runs
-from workspace import assert_same_weights
+from workspace import ROOT, assert_same_weights
 
 LETTERS, DIGITS = "甲乙丙丁戊", "0123456789"
 QUESTION = "数？"
@@ -132,6 +136,31 @@ def test_its_model_notes_how_it_reads(finished):
 def test_it_resumes_to_the_same_weights(finished, tmp_path):
     whole, again = whole_runs.resumed_weights(finished[0], tmp_path)
     assert_same_weights(whole, again)
+
+
+@pytest.mark.slow
+def test_a_killed_process_resumes_to_the_same_weights(finished, tmp_path):
+    settings, _ = finished
+    killed = str(tmp_path / "out")
+    given = dict(settings, output_dir=killed)
+    names = sorted(set(given) - {"family"})
+    command = [sys.executable, os.path.join(ROOT, "run_reading_comprehension.py")]
+    command += ["--%s=%s" % (name, given[name]) for name in names]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    saved = os.path.join(killed, "model.ckpt-%d.index" % SAVED_AFTER)
+    while process.poll() is None and not os.path.exists(saved):
+        time.sleep(0.02)
+    process.send_signal(signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL
+    assert not os.path.exists(os.path.join(killed, "dev_predictions.json"))
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    whole, again = (
+        checkpoint_files.read_weights(os.path.join(folder, "model.ckpt-%d" % STEPS))
+        for folder in (settings["output_dir"], killed)
+    )
+    assert_same_weights(whole, again)
+    for name in ("dev_predictions.json", "dev_nbest_predictions.json"):
+        assert read_json(given, name) == read_json(settings, name)
 
 
 def test_a_run_that_only_predicts_writes_the_same_files(finished, tmp_path):
