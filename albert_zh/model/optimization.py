@@ -433,12 +433,14 @@ def make_optimizer(
     _check_choice("optimizer", name, OPTIMIZERS)
     _check_choice("layout", layout, _LAMB_OF_LAYOUT)
     options.setdefault("weight_decay_rate", WEIGHT_DECAY_RATE)
-    settings = {"lamb": _LAMB_OF_LAYOUT[layout], "nezha_lamb": {"slot_names": LAMB_SLOTS}}
+    if name == "lamb":
+        options.update(_LAMB_OF_LAYOUT[layout])
+    elif name == "nezha_lamb":
+        options.update(slot_names=LAMB_SLOTS)
     return OPTIMIZERS[name](
         tf.identity(rate, name="learning_rate"),
         exclude_from_weight_decay=EXCLUDE_FROM_WEIGHT_DECAY,
         clip_norm=CLIP_NORM,
-        **settings.get(name, {}),
         **options,
     )
 

@@ -56,6 +56,7 @@ WRITERS = {
     "create_teacher_targets": "output_file teacher_cache",
     "data_augmentation": "output_file",
     "export_model": "output",
+    "extend_positions": "output_dir",
     "extract_features": "output_file",
     "freeze_graph": "output_graph",
     "general_distill": "export_dir output_dir",

@@ -18,6 +18,7 @@ from albert_zh.commands import ask, cmrc2018_evaluate
 from albert_zh.common.errors import UserError
 from albert_zh.finetuning import flags as finetuning_flags
 from albert_zh.inference import predictor, reader
+from albert_zh.model import checkpoint_files
 from albert_zh.tasks import datasets, registry, task_type
 from albert_zh.tasks.reading import flags as reading_flags
 from albert_zh.tasks.reading import records, span_scores, windows
@@ -147,7 +148,7 @@ def test_a_killed_process_resumes_to_the_same_weights(finished, tmp_path):
     command = [sys.executable, os.path.join(ROOT, "run_reading_comprehension.py")]
     command += ["--%s=%s" % (name, given[name]) for name in names]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    saved = os.path.join(killed, "model.ckpt-%d.index" % SAVED_AFTER)
+    saved = os.path.join(killed, "model.ckpt-%d.index" % (STEPS // 2))
     while process.poll() is None and not os.path.exists(saved):
         time.sleep(0.02)
     process.send_signal(signal.SIGKILL)

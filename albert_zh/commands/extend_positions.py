@@ -1,0 +1,89 @@
+"""Makes a model for long texts of one that was pre-trained on short ones, without training.
+
+    python extend_positions.py --model_dir=albert_starter_zh --trained_length=128 \
+        --output_dir=albert_starter_512
+    MODEL_DIR=albert_starter_512 bash run_reading.sh
+
+The position table has rows for longer inputs than pre-training had, which were never trained. They
+are replaced by a continuation of the trained rows; the rest of the model stays as it is.
+"""
+
+import os
+
+from absl import flags
+
+from albert_zh.common.errors import (  # first: it quietens TensorFlow
+    UserError,
+    printable,
+    run_command,
+)
+
+# isort: split
+
+from albert_zh.common import files, path_rules, storage
+from albert_zh.model import checkpoint_files, model_folder, position_extension
+
+__all__ = ["define_flags", "main", "run"]
+
+FLAGS = flags.FLAGS
+_COPIED = ("*config*.json", "vocab*.txt", "*.model")
+
+
+def define_flags() -> None:
+    """Defines the command's flags."""
+    flags.DEFINE_string("model_dir", None, "Pre-trained model: config, vocabulary, checkpoint.")
+    flags.DEFINE_integer("trained_length", 128, "Longest input of its pre-training, in tokens.")
+    flags.DEFINE_string("output_dir", None, "Folder to write the model to.")
+
+
+def run() -> None:
+    """Writes the model."""
+    for name in ("model_dir", "output_dir"):
+        if not FLAGS[name].value:
+            raise UserError("--%s is required (%s)" % (name, FLAGS[name].help.rstrip(".")))
+    path_rules.protect_model(FLAGS.model_dir, "--model_dir")
+    prefix = checkpoint_files.find_checkpoint(FLAGS.model_dir)
+    source = os.path.dirname(prefix) or "."
+    if files.is_same_path(FLAGS.output_dir, source):
+        raise UserError("--output_dir is the model's own folder: name another one")
+    checkpoint_files.check_readable(prefix)
+    weights = dict(checkpoint_files.read_weights(prefix))
+    table = _table(weights, prefix)
+    weights[position_extension.POSITION_TABLE] = position_extension.extended(
+        table, FLAGS.trained_length
+    )
+    with model_folder.filled_folder(FLAGS.output_dir) as partial:
+        for pattern in _COPIED:
+            for path in storage.in_folder(source, pattern):
+                files.copy_file(path, os.path.join(partial, os.path.basename(path)))
+        model_folder.write_model_checkpoint(partial, weights)
+    line = "written    %s: %d positions, continued from %d"
+    print(printable(line % (FLAGS.output_dir, len(table), FLAGS.trained_length)))
+
+
+def _table(weights, prefix):
+    """The position table, long enough for a continuation."""
+    table = weights.get(position_extension.POSITION_TABLE)
+    if table is None:
+        raise UserError(
+            "%s has no %s: expected a BERT or an ALBERT"
+            % (prefix, position_extension.POSITION_TABLE)
+        )
+    if not position_extension.SHORTEST <= FLAGS.trained_length < len(table):
+        raise UserError(
+            "--trained_length=%d: expected %d to %d, as %s has %d positions"
+            % (
+                FLAGS.trained_length,
+                position_extension.SHORTEST,
+                len(table) - 1,
+                prefix,
+                len(table),
+            )
+        )
+    return table
+
+
+def main() -> None:
+    """Runs the command line."""
+    define_flags()
+    run_command(run, description=__doc__)

@@ -1,0 +1,10 @@
+"""Makes a model for long texts of one that was pre-trained on short ones, without training.
+
+Code: albert_zh/commands/extend_positions.py
+"""
+
+from albert_zh.commands.extend_positions import *  # noqa: F403  (names that other programs import)
+from albert_zh.commands.extend_positions import main
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,92 @@
+"""Position tables that continue beyond what was trained."""
+
+import json
+import os
+
+import numpy as np
+import pytest
+
+from albert_zh.commands import extend_positions
+from albert_zh.common.errors import UserError
+from albert_zh.model import checkpoint_files, model_folder, position_extension
+import small_models
+from workspace import CONFIG
+
+TRAINED, POSITIONS, WIDTH = 96, 256, 40
+
+
+def sinusoids(positions, width, seed=0):
+    """Sums of sines of a few frequencies, of which every further row is known: [positions, W]."""
+    generator = np.random.RandomState(seed)
+    frequencies = generator.uniform(0.05, 1.5, 10)
+    phases = np.arange(positions)[:, None] * frequencies
+    waves = np.concatenate([np.sin(phases), np.cos(phases)], axis=1)  # [positions, 20]
+    return waves @ generator.normal(size=(20, width)) * 0.1 + generator.normal(size=width)
+
+
+def test_sinusoids_are_continued_exactly():
+    expected = sinusoids(POSITIONS, WIDTH)
+    table = expected.copy()
+    table[TRAINED:] = 7.0
+    table[TRAINED - 2 : TRAINED] += 5.0  # as the end of full inputs
+    result = position_extension.extended(table, TRAINED)
+    assert result.dtype == np.float32
+    np.testing.assert_array_equal(result[: TRAINED - 6], table[: TRAINED - 6].astype(np.float32))
+    np.testing.assert_allclose(result[TRAINED - 6 :], expected[TRAINED - 6 :], atol=1e-3)
+
+
+def test_noisy_rows_neither_vanish_nor_grow():
+    noise = np.random.RandomState(1).normal(size=(POSITIONS, WIDTH)) * 0.02
+    table = sinusoids(POSITIONS, WIDTH) + noise
+    norms = np.linalg.norm(position_extension.extended(table, TRAINED), axis=1)
+    assert norms[TRAINED:].min() / norms[10:TRAINED].mean() > 0.5
+    assert norms[TRAINED:].max() / norms[10:TRAINED].mean() < 2.0
+
+
+@pytest.fixture(name="model")
+def model_fixture(tmp_path):
+    """A model folder with 128 positions."""
+    folder = str(tmp_path / "model")
+    os.makedirs(folder)
+    with open(os.path.join(folder, "albert_config.json"), "w") as handle:
+        json.dump(dict(CONFIG, max_position_embeddings=128), handle)
+    with open(os.path.join(folder, "vocab.txt"), "w") as handle:
+        handle.write("[PAD]\n[UNK]\n")
+    weights = {
+        position_extension.POSITION_TABLE: sinusoids(128, CONFIG["hidden_size"]),
+        "bert/pooler/dense/bias": np.ones(4),
+    }
+    checkpoint_files.write_checkpoint(os.path.join(folder, "albert_model.ckpt"), weights)
+    return folder
+
+
+def test_the_command_changes_the_table_alone(model, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(model_folder, "_write_meta_graph", lambda *arguments: None)
+    output = str(tmp_path / "out")
+    arguments = ["--model_dir=" + model, "--output_dir=" + output, "--trained_length=96"]
+    small_models.run_command(extend_positions, arguments)
+    assert "128 positions, continued from 96" in capsys.readouterr().out
+    before, after = (
+        checkpoint_files.read_weights(checkpoint_files.find_checkpoint(folder))
+        for folder in (model, output)
+    )
+    name = position_extension.POSITION_TABLE
+    expected = position_extension.extended(before[name], 96)
+    np.testing.assert_allclose(after[name], expected, atol=1e-5)
+    np.testing.assert_array_equal(after["bert/pooler/dense/bias"], before["bert/pooler/dense/bias"])
+    assert {"albert_config.json", "vocab.txt"} <= set(os.listdir(output))
+
+
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        ([], "--output_dir is required"),
+        (["--output_dir={0}/out", "--trained_length=128"], "=128: expected 64 to 127"),
+        (["--output_dir={0}/out", "--trained_length=10"], "=10: expected 64 to 127"),
+        (["--output_dir={0}/model"], "--output_dir is the model's own folder"),
+    ],
+)
+def test_what_cannot_be_extended_is_refused(model, tmp_path, arguments, message):
+    given = ["--model_dir=" + model] + [argument.format(tmp_path) for argument in arguments]
+    with pytest.raises(UserError, match=message):
+        small_models.run_command(extend_positions, given)
