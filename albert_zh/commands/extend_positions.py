@@ -44,8 +44,6 @@ def run() -> None:
     path_rules.protect_model(FLAGS.model_dir, "--model_dir")
     prefix = checkpoint_files.find_checkpoint(FLAGS.model_dir)
     source = os.path.dirname(prefix) or "."
-    if files.is_same_path(FLAGS.output_dir, source):
-        raise UserError("--output_dir is the model's own folder: name another one")
     checkpoint_files.check_readable(prefix)
     weights = dict(checkpoint_files.read_weights(prefix))
     table = _table(weights, prefix)

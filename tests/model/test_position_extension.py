@@ -83,7 +83,7 @@ def test_the_command_changes_the_table_alone(model, tmp_path, monkeypatch, capsy
         ([], "--output_dir is required"),
         (["--output_dir={0}/out", "--trained_length=128"], "=128: expected 64 to 127"),
         (["--output_dir={0}/out", "--trained_length=10"], "=10: expected 64 to 127"),
-        (["--output_dir={0}/model"], "--output_dir is the model's own folder"),
+        (["--output_dir={0}/model"], "it is an input too .--model_dir.: choose another place"),
     ],
 )
 def test_what_cannot_be_extended_is_refused(model, tmp_path, arguments, message):
