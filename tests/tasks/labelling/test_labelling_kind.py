@@ -136,7 +136,7 @@ def test_it_resumes_to_the_same_weights(finished, tmp_path):
 
 def test_a_file_alone_is_predicted_record_by_record(finished, tmp_path):
     settings = dict(finished[0], do_train=False, do_eval=False, init_checkpoint=best_of(finished))
-    lines = "甲 O\n。 O\n\n京 B-loc\n津 I-loc\n沪 I-loc\n\n赵\n乙 O\n"
+    lines = "甲 O\n， O\n\n京 B-loc\n津 I-loc\n沪 I-loc\n\n赵\n乙 O\n"
     (tmp_path / "texts.txt").write_text(lines, encoding="utf-8")
     settings.update(data_dir=str(tmp_path / "texts.txt"), output_dir=str(tmp_path / "out"))
     with pytest.raises(UserError, match="texts.txt, line 8: a column is missing"):
@@ -144,7 +144,7 @@ def test_a_file_alone_is_predicted_record_by_record(finished, tmp_path):
     finetuning.run(**dict(settings, skip_bad_rows=True))
     path = tmp_path / "out" / "predictions.tsv"
     predicted = [line.split("\t") for line in path.read_text(encoding="utf-8").splitlines()[1:]]
-    assert predicted == [["甲。", "", ""], ["京津沪", "京津沪/loc@0-3", "京津沪/loc@0-3"]]
+    assert predicted == [["甲，", "", ""], ["京津沪", "京津沪/loc@0-3", "京津沪/loc@0-3"]]
 
 
 def test_flags_of_training_take_effect(settings, tmp_path):
