@@ -360,7 +360,7 @@ def _relative_positions(config, output_positions):
     if not config.use_relative_position:
         return None
     depth = config.hidden_size // config.num_attention_heads
-    return RelativePositions(depth, output_positions, config.max_relative_position)
+    return RelativePositions(depth, config.max_relative_position, output_positions)
 
 
 def self_attention(

@@ -18,13 +18,12 @@ from typing import Any
 import numpy as np
 import tensorflow.compat.v1 as tf
 
-from albert_zh.model.config import MAX_RELATIVE_POSITION
 from albert_zh.model.layers import FIRST_TOKEN, get_shape_list
 
 _WAVELENGTH = 10000.0
 
 
-def relative_table(depth: int, max_distance: int = MAX_RELATIVE_POSITION) -> np.ndarray:
+def relative_table(depth: int, max_distance: int) -> np.ndarray:
     """The table of distances: sines in even columns, cosines in odd ones, of the row's index.
 
     Args:
@@ -46,16 +45,14 @@ def relative_table(depth: int, max_distance: int = MAX_RELATIVE_POSITION) -> np.
 class RelativePositions:
     """What relative positions add to one layer's attention."""
 
-    def __init__(
-        self, depth: int, output_positions: Any = None, max_distance: int = MAX_RELATIVE_POSITION
-    ) -> None:
+    def __init__(self, depth: int, max_distance: int, output_positions: Any = None) -> None:
         """Keeps what the attention asks for.
 
         Args:
             depth: size of a head, D.
+            max_distance: largest distance, M.
             output_positions: positions of the queries: None for all, in order; `FIRST_TOKEN`; or
                 int tensor [B, K].
-            max_distance: largest distance, M.
         """
         self._table = relative_table(depth, max_distance)
         self._max_distance = max_distance

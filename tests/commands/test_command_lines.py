@@ -41,7 +41,7 @@ DEFINED_ELSEWHERE = {
 # Flags of text that name neither files nor folders.
 NO_PATHS = set(
     "albert_config_file albert_hub_module_handle beam_options best_metric datasets devices "
-    "data_url encoding experiments forced_chars format gcp_project host label_column "
+    "data_url encoding experiments forced_chars format gcp_project granularity host label_column "
     "label_separator layers losses master option_datasets output_node_names precision query "
     "question search_weights seeds seq_length sets starts task_name teacher_seeds teacher_weights "
     "text text_b_column text_column tpu_name tpu_zone ways".split()

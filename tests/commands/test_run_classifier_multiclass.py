@@ -493,6 +493,10 @@ def test_ways_of_training_are_settings():
         "optimizer": "lamb",
         "multi_label_loss": "mean",
         "classifier_rate_factor": 3.0,
+        "weight_decay": 0.05,
+        "distill_weight": 0.7,
+        "distill_loss": "mse",
+        "temperature": 4.0,
     }
     with flags_of(["--%s=%s" % item for item in given.items()]):
         settings = registry.get("single_label").settings(flags.FLAGS, {})

@@ -29,11 +29,11 @@ def test_table_equals_the_originals():
     assert len(tables.files) >= 2
     for name in tables.files:
         expected = tables[name]
-        np.testing.assert_allclose(relative_table(int(name.split("/")[1])), expected, atol=1e-6)
+        np.testing.assert_allclose(relative_table(int(name.split("/")[1]), 64), expected, atol=1e-6)
 
 
 def test_odd_width_ends_in_a_column_of_zeros():
-    table = relative_table(5)
+    table = relative_table(5, 64)
     assert table.shape == (129, 5)
     assert not table[:, 4].any() and table[:, 3].all()
     np.testing.assert_allclose(table[10, 2], np.sin(10 / 10000 ** (2 / 5)), atol=1e-6)
@@ -79,7 +79,7 @@ def test_scores_and_context_are_those_of_the_formulas(length, max_distance, is_s
     steps = np.arange(length)[None, :] - np.arange(length)[:, None]
     rows = np.clip(steps, -max_distance, max_distance) + max_distance
     vectors = relative_table(6, max_distance)[rows]  # [F, F, D]
-    positions = RelativePositions(6, max_distance=max_distance)
+    positions = RelativePositions(6, max_distance)
     with tf.Graph().as_default(), tf.Session() as session:
         inputs = [tf.constant(array) for array in (query, weights)]
         feed = {}

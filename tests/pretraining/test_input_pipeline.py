@@ -313,7 +313,7 @@ def test_on_tpu_an_input_is_a_cores_part_of_a_step(sources, folder, name):
         job = object.__new__(pretraining_runner.Pretraining)
         job._options = pretraining_flags.FLAGS
         job._train_source = job._eval_source = source
-        job._first_step, job._num_lanes = 0, 1
+        job._first_step, job._num_lanes, job._distiller = 0, 1, None
         dataset = getattr(job, name)({"batch_size": 2, "context": context})
         shapes = tf.data.get_output_shapes(dataset)
     assert shapes["input_ids"].as_list() == [2, small.SEQUENCE]

@@ -75,7 +75,7 @@ CONSTRUCTORS = [
         ("precision", (5, None, ["float32"], "float64")),
     )
 ] + [
-    (text_encoder.TextEncoder, "layers", (5, None, [-1], "first", "-1,")),
+    (text_encoder.TextEncoder, "layers", (5, [-1], "first", "-1,")),
     (text_encoder.TextEncoder, "pooling", (5, ["mean"], "median")),
     (fill_mask.MaskFiller, "max_seq_length", WRONG_LENGTHS),
     (fill_mask.MaskFiller, "do_lower_case", WRONG_FLAGS),
