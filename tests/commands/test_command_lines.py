@@ -40,12 +40,13 @@ DEFINED_ELSEWHERE = {
 }
 # Flags of text that name neither files nor folders.
 NO_PATHS = set(
-    "albert_config_file albert_hub_module_handle beam_options best_metric datasets devices "
-    "data_url encoding experiments forced_chars format gcp_project granularity host label_column "
-    "label_separator layers losses master option_datasets output_node_names precision query "
-    "question search_weights seeds seq_length sets starts task_name teacher_seeds teacher_weights "
-    "text text_b_column text_column tpu_name tpu_zone ways".split()
-)
+    "albert_config_file albert_hub_module_handle beam_options best_metric data_url datasets "
+    "devices encoding experiments forced_chars format gcp_project granularities granularity "
+    "host label_column label_separator layers losses master matryoshka option_datasets "
+    "output_node_names precision query question search_weights seeds seq_length sets starts "
+    "task_name teacher_seeds teacher_weights text text_b_column text_column tpu_name tpu_zone "
+    "ways".split()
+) | {"more_train"}  # files with weights behind them
 # Commands that write what a flag of theirs names, and what they read.
 WRITERS = {
     "build_vocab": "output",

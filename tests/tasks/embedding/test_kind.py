@@ -108,7 +108,9 @@ def test_chunks_train_as_the_whole_batch_does(settings):
         finetuning.run(**dict(settings, **more))
         found.append(weights(settings["output_dir"], 2))
     for name in found[0]:
-        np.testing.assert_allclose(found[0][name], found[1][name], atol=1e-4)
+        # AdamW divides by the root of the squares, which makes rounding of tiny gradients large;
+        # an update is 5e-3. Gradients themselves are compared in test_losses.py.
+        np.testing.assert_allclose(found[0][name], found[1][name], atol=3e-4)
 
 
 @pytest.mark.parametrize("objective", ["cosent", "softmax", "cosine"])
