@@ -104,5 +104,6 @@ def _draw(path, title, scores, columns):
     axes.set_xticks(np.arange(len(columns)) + 0.4 - width / 2)
     axes.set_xticklabels(columns)
     axes.set_title(os.path.basename(title))
-    axes.legend(frameon=False, fontsize="small")
+    below = {"loc": "upper center", "bbox_to_anchor": (0.5, -0.1), "ncol": len(scores)}
+    axes.legend(frameon=False, fontsize="small", **below)
     plotting.save(figure, path)
