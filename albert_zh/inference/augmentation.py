@@ -3,8 +3,8 @@
     augmenter = Augmenter(finder, AugmentationSettings(copies=20, probability=0.4))
     for row in augmenter.augment([Example(0, "这家店的菜很好吃", None)]): ...
 
-Of a pair only words that both texts have are replaced, in both alike: what tells the two texts
-apart, on which the label depends, stays.
+Of a pair only words that both texts have are replaced, in both alike: the difference of the two
+texts, on which the label depends, stays.
 """
 
 import random

@@ -88,7 +88,7 @@ def relation_loss(
 ) -> tf.Tensor:
     """MiniLM's divergence of self-attention relations, whatever heads and widths the two have.
 
-    Queries (or keys, or values) are split into relation heads anew; each token's relation to all
+    Queries (or keys, or values) are split again, into relation heads; each token's relation to all
     tokens of its row is a softmax of scaled products, and the loss is the mean over rows, heads and
     tokens of the divergence of the student's from the teacher's.
 

@@ -19,7 +19,7 @@ import java.util.List;
  * worker thread. Safe for use by several threads, which wait for each other.
  */
 public final class TextEncoder implements AutoCloseable {
-    /** Longest row of a model that takes any length, unless told otherwise. */
+    /** Longest row of a model that takes any length, unless another is given. */
     public static final int DEFAULT_MAX_LENGTH = 128;
 
     private final TextModel model;
