@@ -132,6 +132,11 @@ def serve_remote(flags, names: Iterable[str]) -> None:
             setattr(flags[alias], _SERVES_REMOTE, True)
 
 
+def serve_remote_everywhere(flags) -> None:
+    """The same for all flags that name paths."""
+    serve_remote(flags, [name for name in PATH_FLAGS if name in flags])
+
+
 def _check(given, served=()):
     """As `check_flags`, for {flag: value}, with the flags that take paths in remote storage."""
     forget_inputs()

@@ -134,6 +134,11 @@ def absolute(path: str) -> str:
     return path if is_remote(path) else os.path.abspath(path)
 
 
+def joined(folder: str, name: str) -> str:
+    """`os.path.join`, for which a remote name is an absolute one too."""
+    return name if is_remote(name) else os.path.join(folder, name)
+
+
 def exists(path: str) -> bool:
     """Whether there is a file or folder of a name."""
     if not is_remote(path):
@@ -268,10 +273,10 @@ def total_size(path: str) -> int:
 
 
 def make_folders(path: str) -> None:
-    """Makes a folder and those above it; buckets have none, and need none."""
+    """Makes a folder and those above it; in a bucket a mark of one that has nothing in it."""
     if not is_remote(path):
         os.makedirs(path, exist_ok=True)
-    elif not is_folder(path):
+    elif not (path.startswith("gs://") and is_folder(path)):
         with explained(path):
             gfile().MakeDirs(path)
 

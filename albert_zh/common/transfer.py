@@ -156,6 +156,19 @@ def replace_folder(source: str, target: str) -> None:
             storage.remove_tree(partial)
 
 
+def remove_unfinished(folder: str) -> None:
+    """Removes what a kill left of `replace_folder`: drafts, and a folder that is not whole."""
+    above, name = posixpath.split(folder)
+    if not storage.is_folder(above):
+        return
+    names = storage.names_in(above)
+    for draft in names:
+        if draft.startswith(name + ".partial-"):
+            storage.remove_tree(posixpath.join(above, draft))
+    if name in names and not any(map(_makes_visible, storage.files_below(folder))):
+        storage.remove_tree(folder)
+
+
 def _names_below(folder):
     """Paths of all files below a local folder, from there; what makes a model visible is last."""
     names = [

@@ -4,7 +4,6 @@ import math
 import os
 
 import numpy as np
-import tensorflow.compat.v1 as tf
 
 from albert_zh.common import files
 from albert_zh.common.errors import UserError
@@ -186,7 +185,7 @@ def rows_together(options, flag):
 
 def global_step(prefix):
     """The step of a checkpoint, int; complete checkpoints have one."""
-    return int(tf.train.load_checkpoint(prefix).get_tensor("global_step"))
+    return int(checkpoint_files.open_reader(prefix).get_tensor("global_step"))
 
 
 def printed(value):

@@ -5,7 +5,7 @@ from typing import Any, Dict, Optional
 
 from absl import flags
 
-from albert_zh.common import config_flag, errors
+from albert_zh.common import config_flag, errors, path_rules
 from albert_zh.common.errors import UserError
 from albert_zh.finetuning import teaching_flags
 from albert_zh.model import optimization
@@ -179,6 +179,7 @@ def define_flags(
     registry.get(family).flags.define(options)
     for name, default in defaults.items():
         options.set_default(name, default)
+    path_rules.serve_remote_everywhere(options)
 
 
 def of_settings(family: str = CLASSIFICATION, **settings: Any) -> flags.FlagValues:

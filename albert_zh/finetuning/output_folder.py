@@ -2,7 +2,7 @@
 
 import os
 
-from albert_zh.common import files, path_rules
+from albert_zh.common import files, path_rules, storage
 from albert_zh.common.errors import UserError
 from albert_zh.finetuning import sweeps
 from albert_zh.model import (
@@ -37,7 +37,6 @@ class OutputFolder:
         """
         self._options = options
         self.path = options.output_dir
-        path_rules.check_local(self.path, "--output_dir=%s" % self.path)
         run_folder.open_output_folder(self.path, run_flags.helper_name(options))
         self.best = os.path.join(self.path, BEST_FOLDER)
         model_folder.restore_model_folder(self.best)
@@ -59,7 +58,7 @@ class OutputFolder:
 
     def uses_best(self):
         """Whether the best checkpoint is there, and what is predicted with."""
-        return self._options.keep_best and os.path.isdir(self.best)
+        return self._options.keep_best and storage.is_folder(self.best)
 
     def notes_of_best(self):
         """What is noted of the best checkpoint; {} without one."""
@@ -136,7 +135,7 @@ def _is_fine_tuned(prefix):
 def check_label_maps_agree(folders):
     """Raises `UserError` if the label maps of a folder and its best/ are of different runs."""
     paths = [os.path.join(folder, label_map.LABEL_MAP) for folder in folders]
-    paths = [path for path in paths if os.path.exists(path)]
+    paths = [path for path in paths if storage.exists(path)]
     maps = [label_map.labels_of_map(path) for path in paths]
     for path, labels in zip(paths[1:], maps[1:]):
         if labels != maps[0]:

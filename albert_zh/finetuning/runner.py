@@ -23,7 +23,7 @@ from albert_zh.finetuning.summary import Summary
 from albert_zh.finetuning.test_file import TestFile
 from albert_zh.model import checkpoint_files
 from albert_zh.tasks import input_pipeline
-from albert_zh.training import allocator, loop, metrics_log
+from albert_zh.training import allocator, loop, metrics_log, run_folder
 from albert_zh.training import flags as run_flags
 from albert_zh.training.hooks import StopRequest
 from albert_zh.training.training_errors import explained_errors
@@ -75,22 +75,12 @@ def run_once(
         what `Summary.write` returns; None where this process only helps another one.
     """
     stop.is_deferred = False  # this run has nothing to save yet
-    with explained_errors(options.output_dir):
+    helper = run_flags.helper_name(options)
+    with explained_errors(options.output_dir), run_folder.uploaded_log(options.output_dir, helper):
         this_run = Run(Setup(options, family, make_distiller), stop)
         if options.do_train:
             this_run.train()
-        if run_flags.helper_name(options):
-            return None  # the worker that saves does the rest
-        if options.do_eval:
-            this_run.evaluation.evaluate_all()
-        if options.do_predict:
-            this_run.test_file.predict()
-        if options.export_dir:
-            this_run.export(export)
-        summary = Summary(this_run).write()
-        if options.do_train and options.do_eval and not options["keep_checkpoint_max"].present:
-            this_run.remove_older_checkpoints()
-        return summary
+        return None if helper else this_run.finish(export)  # the worker that saves does the rest
 
 
 class Run:
@@ -167,16 +157,38 @@ class Run:
         )
         if setup.distiller:
             input_fn = setup.distiller.with_teacher_rows_of(input_fn)
-        loop.train(
-            options,
-            setup.estimator,
-            input_fn,
-            self._steps(),
-            self.stop,
-            self.metrics_log,
-            evaluate=self.evaluation.ends_training if options.do_eval else None,
-            dev_metric=setup.metric,
-        )
+        with self.metrics_log:
+            loop.train(
+                options,
+                setup.estimator,
+                input_fn,
+                self._steps(),
+                self.stop,
+                self.metrics_log,
+                evaluate=self.evaluation.ends_training if options.do_eval else None,
+                dev_metric=setup.metric,
+            )
+
+    def finish(self, export):
+        """Evaluates, predicts and exports what the flags ask for.
+
+        Args:
+            export: see `run`.
+
+        Returns:
+            what `Summary.write` returns.
+        """
+        options = self.setup.options
+        if options.do_eval:
+            self.evaluation.evaluate_all()
+        if options.do_predict:
+            self.test_file.predict()
+        if options.export_dir:
+            self.export(export)
+        summary = Summary(self).write()
+        if options.do_train and options.do_eval and not options["keep_checkpoint_max"].present:
+            self.remove_older_checkpoints()
+        return summary
 
     def _steps(self):
         return loop.Steps(self.setup.first_step, self.setup.steps.total, self.setup.steps.save)

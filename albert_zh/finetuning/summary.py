@@ -5,7 +5,7 @@ import shlex
 import sys
 import time
 
-from albert_zh.common import files, package_files, validation
+from albert_zh.common import files, package_files, storage, validation
 from albert_zh.common.errors import UserError
 from albert_zh.common.messages import say, time_and_memory
 from albert_zh.finetuning.checkpoint_predictions import global_step
@@ -83,12 +83,12 @@ class Summary:
 
     def _has_report(self):
         """Whether an earlier run left a report, which would be of another test file now."""
-        return os.path.exists(os.path.join(self._folder.path, task_report.MACHINE_REPORT))
+        return storage.exists(os.path.join(self._folder.path, task_report.MACHINE_REPORT))
 
     def _former_test(self):
         """What an earlier run with the same weights wrote of test, unless this one predicted it."""
         path = os.path.join(self._folder.path, MACHINE_RESULTS)
-        if self._run.test_file.num_predicted is not None or not os.path.exists(path):
+        if self._run.test_file.num_predicted is not None or not storage.exists(path):
             return None
         try:
             former = validation.read_json(path, FORMER_RESULTS)

@@ -5,13 +5,12 @@ was at. `runs.md` and `runs.json` hold the table. Where there is no dev file, th
 over the rows that are set aside as one, so that all runs are measured by the same.
 """
 
-import glob
 import itertools
 import os
 
 import numpy as np
 
-from albert_zh.common import files
+from albert_zh.common import files, storage
 from albert_zh.common.errors import UserError
 from albert_zh.common.messages import say
 from albert_zh.finetuning import flags as finetuning_flags
@@ -56,14 +55,12 @@ def run(options, run_once):
 def folders_of_runs(folder):
     """Paths of the runs with a model that `--seeds` and `--search` left in a folder."""
     folders = [
-        path
-        for pattern in ("rate_*", "seed_*")
-        for path in sorted(glob.glob(os.path.join(glob.escape(folder), pattern)))
+        path for pattern in ("rate_*", "seed_*") for path in storage.in_folder(folder, pattern)
     ]
     return [
         path
         for path in folders
-        if os.path.isdir(os.path.join(path, "best"))
+        if storage.is_folder(os.path.join(path, "best"))
         or checkpoint_files.checkpoints_of_training(path)
     ]
 

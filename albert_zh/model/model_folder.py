@@ -249,8 +249,13 @@ def _have_same_content(path, other):
 
 
 def restore_model_folder(folder: str) -> None:
-    """Puts the former folder back where a kill struck between the two renames."""
+    """Puts the former folder back where a kill struck between the two renames.
+
+    A remote one that was being replaced is removed: it is made again.
+    """
     old = folder + ".old"
+    if storage.is_remote(folder):
+        transfer.remove_unfinished(folder)
     if storage.is_remote(folder) or not os.path.isdir(old):
         return
     if storage.is_folder(folder):

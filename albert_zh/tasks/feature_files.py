@@ -1,7 +1,6 @@
 """Examples -> TFRecord files of features, cached with a fingerprint of all that they depend on."""
 
 import collections
-import contextlib
 import functools
 import hashlib
 import json
@@ -12,7 +11,7 @@ from typing import Any, Dict, Optional
 import numpy as np
 import tensorflow.compat.v1 as tf
 
-from albert_zh.common import files, text_encodings, validation
+from albert_zh.common import files, storage, text_encodings, validation
 from albert_zh.common.errors import UserError
 from albert_zh.common.messages import say
 from albert_zh.common.progress import progress_bar
@@ -102,11 +101,11 @@ def feature_file(
     if cached:
         return cached
     # Killed in between, a file of other settings must not pass for the one of the former ones.
-    with contextlib.suppress(FileNotFoundError):
-        os.remove(path + ".json")
+    if storage.exists(path + ".json"):
+        storage.remove(path + ".json")
     records = _records(split, task, tokenizer, max_seq_length, further)
     num_cut, counts = _write_features(path, records, columns_of(made))
-    about = {"fingerprint": fingerprint, "bytes": os.path.getsize(path), "num_cut": num_cut}
+    about = {"fingerprint": fingerprint, "bytes": storage.size(path), "num_cut": num_cut}
     if counts is not None:
         about["rows_of_examples"] = counts
     files.write_json(path + ".json", about)
@@ -133,13 +132,13 @@ def _digest(fingerprint):
 
 def _cached_features(feature_file, fingerprint):
     path = feature_file.path
-    if not os.path.exists(path):
+    if not storage.exists(path):
         return None
     try:
         about = validation.read_json(path + ".json", _FEATURE_STAMP)
     except UserError:
         about = {"bytes": None, "fingerprint": {}}
-    is_whole = about["bytes"] == os.path.getsize(path) and tfrecords.is_whole(path)
+    is_whole = about["bytes"] == storage.size(path) and tfrecords.is_whole(path)
     if is_whole and about["fingerprint"] == fingerprint:
         return _with_counts(feature_file, about)
     former = about["fingerprint"]

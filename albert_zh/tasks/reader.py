@@ -9,7 +9,7 @@ import itertools
 import os
 from typing import Any, Iterator, List, Optional, Tuple
 
-from albert_zh.common import files
+from albert_zh.common import files, storage
 from albert_zh.common.errors import UserError
 from albert_zh.tasks import registry
 from albert_zh.tasks import rows as row_files
@@ -224,7 +224,7 @@ def _without_header(layout, readable, rows):
 
 def existing_path(task: Any, data_dir: str, name: str) -> Tuple[str, List[str]]:
     """As `split_path`; raises `UserError` where no file is there."""
-    if not os.path.isdir(data_dir):
+    if not storage.is_folder(data_dir):
         raise UserError("--data_dir=%s: no such folder" % data_dir)
     path, others = split_path(task, data_dir, name)
     if path is None:
@@ -233,7 +233,7 @@ def existing_path(task: Any, data_dir: str, name: str) -> Tuple[str, List[str]]:
         raise UserError(
             "%s: no such file%s (%s)"
             % (
-                os.path.join(data_dir, names[0]),
+                storage.joined(data_dir, names[0]),
                 ", nor %s" % ", ".join(names[1:6]) if len(names) > 1 else "",
                 _about_folder(task, data_dir, name),
             )
@@ -243,7 +243,7 @@ def existing_path(task: Any, data_dir: str, name: str) -> Tuple[str, List[str]]:
 
 def _about_folder(task, folder, name):
     """What is in a folder that lacks a file, and what to do with it."""
-    there = sorted(entry for entry in os.listdir(folder) if not entry.startswith("."))
+    there = [entry for entry in storage.names_in(folder) if not entry.startswith(".")]
     if not there:
         return "the folder is empty"
     way_out = ""

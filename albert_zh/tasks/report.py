@@ -8,7 +8,7 @@ test, or evaluates only dev, keeps what an earlier one reported of the other.
 import os
 from typing import Any, Dict, Iterator, List, Optional, Set, Tuple
 
-from albert_zh.common import files, validation
+from albert_zh.common import files, storage, validation
 from albert_zh.common.errors import UserError
 from albert_zh.common.messages import readable_seconds, say
 from albert_zh.tasks import metrics as task_metrics
@@ -143,7 +143,7 @@ class Report:
         """What an earlier run reported of the same model, of splits that are not in this one."""
         former = {}
         path = os.path.join(folder, MACHINE_REPORT)
-        if os.path.exists(path):
+        if storage.exists(path):
             try:
                 former = validation.read_json(path, MACHINE_REPORT_KIND)
             except UserError as error:

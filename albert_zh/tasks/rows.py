@@ -13,12 +13,11 @@ import csv
 import hashlib
 import itertools
 import json
-import os
 import re
 import sys
 from typing import List, Optional, Sequence, Tuple
 
-from albert_zh.common import files, text_encodings
+from albert_zh.common import files, storage, text_encodings
 
 MAX_LINES_OF_ROW = 10000  # a quoted cell over more lines than this was never closed
 BLANK = "a blank line"
@@ -108,8 +107,8 @@ def file_of_split(folder: str, names: Sequence[str]) -> Tuple[Optional[str], Lis
     Returns:
         (path or None, list of the names left aside).
     """
-    there = [name for name in names if os.path.exists(os.path.join(folder, name))]
-    return (os.path.join(folder, there[0]) if there else None), there[1:]
+    there = [name for name in names if storage.exists(storage.joined(folder, name))]
+    return (storage.joined(folder, there[0]) if there else None), there[1:]
 
 
 def has_escaped_surrogate(text: str) -> bool:

@@ -6,6 +6,7 @@ What a model was trained for is beside its checkpoint: `label_map.json` and `fin
 import os
 from typing import Any, Dict, Optional, Set, Tuple
 
+from albert_zh.common import storage
 from albert_zh.common.errors import UserError
 from albert_zh.common.messages import say
 from albert_zh.tasks import datasets, dev_split, registry, text_groups
@@ -49,7 +50,7 @@ class TaskData:
         self._source = ", ".join(files.values()) or flags.data_dir  # for messages
         if files:
             self.task, self._data_dir = self.task._replace(files=files), os.curdir
-        elif os.path.isfile(flags.data_dir):
+        elif storage.is_file(flags.data_dir):
             self._take_single_file()
         self.splits = {}
         self.streamed_test = None  # path of a test file that is only predicted

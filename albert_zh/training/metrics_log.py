@@ -10,6 +10,7 @@ from albert_zh.common.messages import say
 
 METRICS_FILE = "metrics.jsonl"
 _SECONDS_BETWEEN_UPLOADS = 60
+_NEEDED_TO_RESUME = {"dev", "stopped"}  # by a run that goes on: they are uploaded at once
 METRICS_RECORD = validation.record(
     {
         "step": validation.integer(0),
@@ -87,7 +88,8 @@ class Metrics:
         record = dict(step=step, **values)
         self.records.append(record)
         if storage.is_remote(self._path):
-            if time.time() - self._written > _SECONDS_BETWEEN_UPLOADS:
+            is_due = time.time() - self._written > _SECONDS_BETWEEN_UPLOADS
+            if is_due or not _NEEDED_TO_RESUME.isdisjoint(record):
                 self._write()
             return
         try:

@@ -163,7 +163,21 @@ _PRETRAINING = (
     "bert_config_file config_file eval_file export_dir init_checkpoint input_file output_dir "
     "vocab_file"
 )
+_CLASSIFICATION = (
+    "bert_config_file config_file cached_dir class_weights data_dir export_dir init_checkpoint "
+    "output_dir spm_model_file vocab_file"
+)
+_LABELLING = _CLASSIFICATION.replace("class_weights ", "")
+_READING = _LABELLING + " train_file dev_file predict_file"
 SERVED = {
+    "run_classifier": _CLASSIFICATION,
+    "run_classifier_clue": _CLASSIFICATION,
+    "run_classifier_multiclass": _CLASSIFICATION,
+    "run_classifier_ner": _LABELLING,
+    "run_classifier_sp_google": _CLASSIFICATION,
+    "run_reading_comprehension": _READING,
+    "run_seq_labelling": _LABELLING,
+    "run_squad": _READING,
     "run_pretraining": _PRETRAINING,
     "run_pretraining_google": _PRETRAINING,
     "run_pretraining_google_fast": _PRETRAINING,

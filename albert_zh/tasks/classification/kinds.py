@@ -1,11 +1,10 @@
 """Classification, multi-label classification and regression of texts and pairs of texts."""
 
-import os
 from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 import numpy as np
 
-from albert_zh.common import validation
+from albert_zh.common import storage, validation
 from albert_zh.common.errors import UserError
 from albert_zh.common.messages import say
 from albert_zh.model import classifier_output, modeling
@@ -192,7 +191,7 @@ def _class_weights(task, train, options):
     if options.class_weights == "balanced":
         counts = reader.label_counts(task, train)
         return losses.balanced_weights([counts[label] for label in task.labels])
-    if not os.path.exists(options.class_weights):
+    if not storage.exists(options.class_weights):
         raise UserError(
             "--class_weights=%s: expected balanced, or a JSON file {label: weight}, which is not "
             "there" % options.class_weights

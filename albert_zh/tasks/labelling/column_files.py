@@ -9,7 +9,7 @@ import os
 import re
 from typing import Any, Iterator, List, Optional, Sequence, Tuple
 
-from albert_zh.common import files
+from albert_zh.common import files, storage
 from albert_zh.common.errors import UserError
 from albert_zh.tasks.labelling.bad_rows import BadRows
 
@@ -190,7 +190,7 @@ def read_two_files(
         UserError: where the files have other numbers of lines, or of tokens in a line.
     """
     sentences, tags_path = (os.path.join(folder, name) for name in TWO_FILES)
-    tag_lines = files.stream_lines(tags_path, encoding) if os.path.exists(tags_path) else None
+    tag_lines = files.stream_lines(tags_path, encoding) if storage.exists(tags_path) else None
     lines = files.stream_lines(sentences, encoding, digest=digest)
     pairs = itertools.zip_longest(lines, tag_lines or ())
     bad_rows = bad_rows or BadRows()

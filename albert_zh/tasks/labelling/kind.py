@@ -1,11 +1,11 @@
 """Sequence labelling: entities and words, by tags of word pieces or by scores of spans."""
 
-import os
 import re
 from typing import Any, Callable, Dict, List, Sequence, Tuple
 
 import tensorflow.compat.v1 as tf
 
+from albert_zh.common import storage
 from albert_zh.common.errors import UserError
 from albert_zh.tasks import reader as table_reader
 from albert_zh.tasks import registry, task_type
@@ -198,7 +198,7 @@ def _format_of_test(task, options):
     """The format in which predictions are written: the test file's, a key of `reader.FORMATS`."""
     if task.head.get("file_format"):
         return task.head["file_format"]
-    path = os.path.isfile(options.data_dir) and options.data_dir
+    path = storage.is_file(options.data_dir) and options.data_dir
     path = path or table_reader.split_path(task, options.data_dir, "test")[0]
     return reader.detect_format(path, options.encoding) if path else None
 

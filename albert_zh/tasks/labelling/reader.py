@@ -10,7 +10,7 @@ import itertools
 import os
 from typing import Iterator, Optional, Sequence
 
-from albert_zh.common import files
+from albert_zh.common import files, storage
 from albert_zh.common.errors import UserError
 from albert_zh.tasks.labelling import column_files, json_files, segmented_files, tag_schemes
 from albert_zh.tasks.labelling.bad_rows import BadRows
@@ -150,8 +150,8 @@ def detect_format(path: str, encoding: str = "utf-8") -> str:
     Raises:
         UserError: for a folder without the two files, or JSON of another form.
     """
-    if os.path.isdir(path):
-        if os.path.exists(os.path.join(path, column_files.TWO_FILES[0])):
+    if storage.is_folder(path):
+        if storage.exists(os.path.join(path, column_files.TWO_FILES[0])):
             return "two_files"
         raise UserError("%s: a folder without %s and %s" % ((path,) + column_files.TWO_FILES))
     lines = (line for line in files.stream_lines(path, encoding) if line.strip())

@@ -1,11 +1,11 @@
 """Flags that only reading comprehension has: those of BERT's run_squad.py, and a few more."""
 
-import os
 from typing import Any, Dict, Optional
 import warnings
 
 from absl import flags
 
+from albert_zh.common import storage
 from albert_zh.common.errors import UserError
 from albert_zh.model import modeling
 from albert_zh.tasks import datasets, task_type
@@ -140,5 +140,5 @@ def _check_files(options):
             )
     for name in ("train_file", "dev_file", "predict_file"):
         path = options[name].value
-        if path and not os.path.isfile(path):
+        if path and not storage.is_file(path):
             raise UserError("--%s=%s: no such file, expected one of questions" % (name, path))

@@ -18,10 +18,9 @@ Answers and starts may be missing: such a file can be predicted.
 
 import hashlib
 import json
-import os
 from typing import Any, Dict, Iterator, List, Optional, Tuple
 
-from albert_zh.common import files, path_rules, text_encodings, validation
+from albert_zh.common import files, storage, text_encodings, validation
 from albert_zh.common.errors import UserError
 from albert_zh.tasks import rows
 from albert_zh.tasks.reading import questions as reading_questions
@@ -106,8 +105,7 @@ def read_questions(path: str, encoding: str = "utf-8", needs_texts: bool = True)
         UserError: if it is missing, unreadable, of no known layout, without questions, or has an id
             twice; names the key or line.
     """
-    path_rules.check_local(path)
-    if os.path.isdir(path):
+    if storage.is_folder(path):
         raise UserError("%s: expected a file of questions, found a folder" % path)
     counts = reading_questions.new_counts()
     if path.endswith((".json", ".jsonl")):

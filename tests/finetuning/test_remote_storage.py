@@ -1,0 +1,208 @@
+"""Fine-tuning where model, data and output folder are in memory (ram://)."""
+
+import json
+import os
+import random
+
+import numpy as np
+import pytest
+import tensorflow.compat.v1 as tf
+
+from albert_zh import finetuning
+from albert_zh.common import storage, transfer
+from albert_zh.common.errors import UserError
+from albert_zh.finetuning import sweeps
+from albert_zh.model import checkpoint_files
+import memory_storage
+from workspace import Workspace, assert_same_weights
+
+pytestmark = memory_storage.MARKS
+SETTINGS = {
+    "task_name": "lcqmc",
+    "max_seq_length": 24,
+    "train_batch_size": 16,
+    "train_step": 4,
+    "save_checkpoints_steps": 2,
+    "learning_rate": 3e-3,
+    "seed": 4,
+    "do_train": True,
+    "do_eval": True,
+    "do_predict": True,
+    "plain": True,  # nothing is compiled: these tests are not about that
+}
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """A local workspace; `folder.bucket` has a copy of its files."""
+    workspace = Workspace(tmp_path / "local", num_train=48, num_dev=12, num_test=6)
+    with memory_storage.bucket(tmp_path, monkeypatch) as workspace.bucket:
+        transfer.upload_folder(workspace.folder, workspace.bucket)
+        yield workspace
+
+
+def settings_in(place, **changes):
+    named = {
+        "data_dir": place + "/data",
+        "bert_config_file": place + "/model/albert_config_small.json",
+        "vocab_file": place + "/model/vocab.txt",
+        "output_dir": place + "/out",
+    }
+    return dict(SETTINGS, **dict(named, **changes))
+
+
+def names_below(place):
+    if storage.is_remote(place):
+        return [path[len(place) + 1 :] for path in storage.files_below(place)]
+    paths = (os.path.join(above, name) for above, _, names in os.walk(place) for name in names)
+    return sorted(os.path.relpath(path, place) for path in paths)
+
+
+def results(place):
+    """What a run leaves that does not depend on time and place."""
+    metrics = memory_storage.content(place + "/metrics.jsonl").decode().splitlines()
+    reached = json.loads(memory_storage.content(place + "/eval_results.json"))
+    return {
+        "metrics": [json.loads(line) for line in metrics],
+        "evaluations": reached["evaluations"],
+        "best": reached["best"],
+        "test": reached["test"],
+        "predictions": memory_storage.content(place + "/test_results.tsv"),
+        "settings": json.loads(memory_storage.content(place + "/run_settings.json"))["fixed"],
+    }
+
+
+def weights(place):
+    return checkpoint_files.read_weights(checkpoint_files.find_checkpoint(place))
+
+
+def assert_same_run(one, other):
+    assert results(one) == results(other)
+    assert_same_weights(weights(one), weights(other))
+    assert_same_weights(weights(one + "/best"), weights(other + "/best"))
+
+
+def test_a_run_in_a_bucket_is_that_of_local_files(folder, tmp_path, capsys):
+    for place in (folder.folder, folder.bucket):
+        finetuning.run(**settings_in(place, cached_dir=place + "/cache"))
+    assert_same_run(folder.output, folder.bucket + "/out")
+    # TensorFlow's file of events is called by the time.
+    local, remote = (
+        [name for name in names_below(place) if "tfevents" not in name]
+        for place in (folder.output, folder.bucket + "/out")
+    )
+    assert remote == local and "report.md" in remote and "best/albert_model.ckpt.index" in remote
+    assert "train.log" in remote and "learning_curve.png" in remote
+    shown = capsys.readouterr().out
+    assert "log and lock until the run ends: " + str(tmp_path / "scratch") in shown
+    cached = storage.matching(folder.bucket + "/cache/lcqmc_*.tf_record")
+    assert len(cached) == 3
+    written = [storage.fingerprint(path) for path in cached]
+    finetuning.run(**settings_in(folder.bucket, cached_dir=folder.bucket + "/cache", seed=4))
+    assert [storage.fingerprint(path) for path in cached] == written
+    with pytest.raises(UserError, match="another train_batch_size .16, now 8."):
+        finetuning.run(**settings_in(folder.bucket, train_batch_size=8))
+
+
+def test_killed_at_any_write_it_ends_with_the_same_bits(folder, monkeypatch):
+    whole = memory_storage.Mortal()
+    monkeypatch.setattr(storage, "gfile", lambda: whole)
+    finetuning.run(**settings_in(folder.bucket, output_dir=folder.bucket + "/straight"))
+    moments = random.Random(1)
+    for _ in range(4):
+        mortal = memory_storage.Mortal(moments.randrange(3, whole.count // 2))
+        monkeypatch.setattr(storage, "gfile", lambda mortal=mortal: mortal)
+        with pytest.raises(memory_storage.Killed):
+            finetuning.run(**settings_in(folder.bucket))
+    monkeypatch.undo()
+    monkeypatch.chdir(os.path.join(os.path.dirname(folder.folder), "here"))
+    finetuning.run(**settings_in(folder.bucket))
+    assert_same_run(folder.bucket + "/straight", folder.bucket + "/out")
+    assert not [name for name in storage.names_in(folder.bucket + "/out") if "partial" in name]
+
+
+def test_a_best_folder_that_was_being_replaced_is_made_again(folder):
+    best = folder.bucket + "/out/best"
+    for path in (best + "/vocab.txt", best + ".partial-elsewhere-1/vocab.txt"):
+        transfer.upload(folder.vocab, path)
+    transfer.remove_unfinished(best)
+    assert storage.names_in(folder.bucket + "/out") == []
+    transfer.upload(folder.vocab, best + "/albert_model.ckpt.index")
+    transfer.remove_unfinished(best)
+    assert storage.names_in(folder.bucket + "/out") == ["best"]
+
+
+def test_older_checkpoints_are_removed(tmp_path, monkeypatch):
+    """Whoever looks for the newest one finds it after that, in a bucket too."""
+    with memory_storage.bucket(tmp_path, monkeypatch) as folder:
+        prefixes = ["%s/model.ckpt-%d" % (folder, step) for step in (2, 4, 6)]
+        for prefix in prefixes:
+            checkpoint_files.write_checkpoint(prefix, {"x": np.float32(1)})
+        assert checkpoint_files.newest_of_training(folder) == prefixes[-1]
+        assert tf.train.latest_checkpoint(folder) == prefixes[-1]
+        checkpoint_files.remove_all_but(folder, prefixes[-1:])
+        assert checkpoint_files.checkpoints_of_training(folder) == prefixes[-1:]
+        assert tf.train.latest_checkpoint(folder) == prefixes[-1]
+
+
+def test_runs_over_seeds(folder):
+    finetuning.run(**settings_in(folder.bucket, seeds=[1, 2], train_step=2))
+    out = folder.bucket + "/out"
+    assert sweeps.folders_of_runs(out) == [out + "/seed_1", out + "/seed_2"]
+    table = json.loads(memory_storage.content(out + "/runs.json"))
+    assert [run["folder"] for run in table["runs"]] == [out + "/seed_1", out + "/seed_2"]
+    with pytest.raises(UserError, match="those of --seeds and --search are in ram://"):
+        finetuning.run(**settings_in(folder.bucket, do_train=False))
+
+
+QUESTION_FILES = {"train": 24, "dev": 8, "test": 4}
+
+
+def question_document(count):
+    context = "天气很好123去吃饭吧"
+    questions = [
+        {"id": "Q%d" % n, "question": "%d怎么" % n, "answers": [{"text": "123", "answer_start": 4}]}
+        for n in range(count)
+    ]
+    return json.dumps({"data": [{"paragraphs": [{"context": context, "qas": questions}]}]})
+
+
+def tagged_text(count):
+    return "\n".join(
+        "今 O\n天 O\n吃 B-eat\n饭 I-eat\n%s O\n" % "好吧门"[n % 3] for n in range(count)
+    )
+
+
+KINDS = {
+    "reading_comprehension": ("questions", ".json", question_document),
+    "sequence_labelling": ("ner", ".txt", tagged_text),
+}
+
+
+@pytest.mark.parametrize("family", sorted(KINDS))
+def test_other_kinds_of_tasks(folder, family):
+    task_name, ending, text = KINDS[family]
+    for name, count in QUESTION_FILES.items():
+        folder.write("of_kind/%s%s" % (name, ending), text(count))
+    transfer.upload_folder(folder.folder + "/of_kind", folder.bucket + "/of_kind")
+    for place in (folder.folder, folder.bucket):
+        changes = {"family": family, "task_name": task_name, "train_step": 2}
+        if family == "reading_comprehension":
+            names = {"train_file": "train", "dev_file": "dev", "predict_file": "test"}
+            changes.update((flag, "%s/of_kind/%s.json" % (place, n)) for flag, n in names.items())
+            changes.update(data_dir="", max_query_length=6)
+        else:
+            changes["data_dir"] = place + "/of_kind"
+        finetuning.run(**dict(settings_in(place), **changes))
+    local, remote = (
+        {
+            name: memory_storage.content("%s/%s" % (place, name))
+            for name in names_below(place)
+            if name.endswith((".json", ".txt", ".tf_record", ".tsv", ".html"))
+            and not name.startswith(("report.", "eval_results", "run_settings"))
+            and "tf_record" not in name
+        }
+        for place in (folder.output, folder.bucket + "/out")
+    )
+    assert local == remote and any("predictions" in name for name in remote)
+    assert_same_weights(weights(folder.output), weights(folder.bucket + "/out"))
