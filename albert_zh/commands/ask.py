@@ -20,7 +20,7 @@ from typing import Iterator, List
 
 from absl import flags
 
-from albert_zh.common import files, line_reader, package_files
+from albert_zh.common import files, line_reader, package_files, path_rules
 from albert_zh.common.errors import UserError, printable, run_command
 from albert_zh.inference import model_flags, predictor
 from albert_zh.inference.reader import OBJECTIVE, Documents, Reader
@@ -43,6 +43,7 @@ def define_flags() -> None:
     flags.DEFINE_string("question", None, "The question; lines of standard input if left out.")
     flags.DEFINE_integer("top_k", 1, "Answers to show for a question.", lower_bound=1)
     flags.DEFINE_string("encoding", "utf-8", "Encoding of files and standard input.")
+    path_rules.serve_remote(FLAGS, ("model_dir", "context"))
 
 
 def run() -> None:

@@ -13,11 +13,9 @@ The same corpus and flags give the same file, byte for byte. A corpus file is UT
 lines (`*.json`, `*.jsonl`) whose strings are the text; either may be compressed with gzip.
 """
 
-import os
-
 from absl import flags
 
-from albert_zh.common import files, text_encodings
+from albert_zh.common import files, path_rules, storage, text_encodings
 from albert_zh.common.errors import UserError, printable, run_command
 from albert_zh.text.tokenization import load_vocab
 from albert_zh.text.vocabulary_builder import (
@@ -31,12 +29,13 @@ from albert_zh.text.vocabulary_builder import (
     tokenizers_package,
 )
 
-__all__ = ["main", "run"]
+__all__ = ["define_flags", "main", "run"]
 
 FLAGS = flags.FLAGS
 
 
-def _define_flags():
+def define_flags():
+    """Defines the command's flags."""
     flags.DEFINE_list(
         "corpus",
         [],
@@ -71,6 +70,7 @@ def _define_flags():
     flags.DEFINE_string(
         "vocab_file", None, "The vocabulary to measure with --report when none is built."
     )
+    path_rules.serve_remote_everywhere(FLAGS)
 
 
 def _forced_chars():
@@ -104,7 +104,7 @@ def _check_flags():
 
 def _is_vocabulary(path):
     """Whether a file begins as what this command writes."""
-    with open(path, "rb") as stream:
+    with storage.open_binary(path) as stream:
         return stream.readline().rstrip() == SPECIAL_TOKENS[0].encode()
 
 
@@ -153,7 +153,7 @@ def run():
     """Builds the vocabulary or takes the given one, and prints how well it covers the texts."""
     _check_flags()
     corpus = files_of_patterns(FLAGS.corpus, "corpus", FLAGS.output)
-    if FLAGS.output and os.path.isfile(FLAGS.output) and not _is_vocabulary(FLAGS.output):
+    if FLAGS.output and storage.is_file(FLAGS.output) and not _is_vocabulary(FLAGS.output):
         corpus = files_of_patterns(FLAGS.corpus, "corpus")  # a text, and not to be written over
     report = files_of_patterns(FLAGS.report, "report")
     vocab = _build(corpus) if corpus else load_vocab(FLAGS.vocab_file)
@@ -164,5 +164,5 @@ def run():
 
 def main():
     """Runs the command line."""
-    _define_flags()
+    define_flags()
     run_command(run, description=__doc__)

@@ -20,7 +20,7 @@ import sys
 
 from absl import flags
 
-from albert_zh.common import line_reader
+from albert_zh.common import line_reader, path_rules
 from albert_zh.common.errors import UserError, printable, run_command
 from albert_zh.inference import model_flags, predictor
 
@@ -53,6 +53,7 @@ def define_flags():
         "Whether the texts are pairs; as the model was trained if left out, and where its folder "
         "does not note that, lines with a tab are.",
     )
+    path_rules.serve_remote_everywhere(FLAGS)
 
 
 def run(words):

@@ -21,7 +21,7 @@ import sys
 from absl import flags
 import numpy as np
 
-from albert_zh.common import config_flag, files, line_reader, package_files
+from albert_zh.common import config_flag, files, line_reader, package_files, path_rules
 from albert_zh.common.errors import UserError, printable, run_command
 from albert_zh.common.progress import progress_bar
 from albert_zh.inference import text_encoder
@@ -92,6 +92,7 @@ def define_flags():
     flags.DEFINE_boolean("do_lower_case", True, "Whether to lower-case; False for cased models.")
     flags.DEFINE_enum("precision", "float32", ["float32", "bfloat16"], "Precision of the products.")
     flags.DEFINE_string("encoding", "utf-8", "Encoding of the input.")
+    path_rules.serve_remote_everywhere(FLAGS)
 
 
 def run():

@@ -11,7 +11,7 @@ import sys
 
 from absl import flags
 
-from albert_zh.common import config_flag, line_reader
+from albert_zh.common import config_flag, line_reader, path_rules
 from albert_zh.common.errors import UserError, printable, run_command
 from albert_zh.inference.mask_filler import MASK, MaskFiller
 from albert_zh.model import model_folder
@@ -41,6 +41,7 @@ def define_flags():
     flags.DEFINE_integer("top_k", 5, "Words to show for a mask.", lower_bound=1)
     flags.DEFINE_boolean("do_lower_case", True, "Whether to lower-case; False for cased models.")
     flags.DEFINE_string("encoding", "utf-8", "Encoding of standard input.")
+    path_rules.serve_remote_everywhere(FLAGS)
 
 
 def run(texts):

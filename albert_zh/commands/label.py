@@ -14,7 +14,7 @@ import sys
 
 from absl import flags
 
-from albert_zh.common import line_reader, package_files
+from albert_zh.common import line_reader, package_files, path_rules
 from albert_zh.common.errors import UserError, printable, run_command
 from albert_zh.inference import model_flags, predictor
 
@@ -33,6 +33,7 @@ def define_flags():
     model_flags.define_granularity()
     flags.DEFINE_string("input_file", None, "Texts, a line each; standard input if left out.")
     flags.DEFINE_string("encoding", "utf-8", "Encoding of the file or of standard input.")
+    path_rules.serve_remote_everywhere(FLAGS)
 
 
 def run(words):

@@ -22,7 +22,7 @@ import time
 
 from absl import flags
 
-from albert_zh.common import package_files
+from albert_zh.common import package_files, path_rules
 from albert_zh.common.errors import UserError, printable, run_command, stop_at_once
 from albert_zh.inference import model_flags, predictor, search, text_encoder, vector_index
 
@@ -79,6 +79,7 @@ def define_flags():
     flags.DEFINE_integer(
         "max_connections", 1000, "Open connections; more are refused (503).", 2, 10**6
     )
+    path_rules.serve_remote(FLAGS, ("model_dir", "embedding_dir"))
 
 
 def run():

@@ -28,7 +28,7 @@ import sys
 
 from absl import flags
 
-from albert_zh.common import line_reader
+from albert_zh.common import line_reader, path_rules
 from albert_zh.common.errors import UserError, printable, run_command
 from albert_zh.inference import (
     backends,
@@ -105,6 +105,7 @@ def define_flags():
         "encoder_dir", None, "Model whose vectors find the candidates; --model_dir's by default."
     )
     flags.DEFINE_string("encoding", "utf-8", "Encoding of the files and of standard input.")
+    path_rules.serve_remote_everywhere(FLAGS)
 
 
 def run(words):

@@ -50,6 +50,7 @@ def define_flags():
         "na_prob_thresh", 1.0, 'Questions whose number is above it count as answered by "".'
     )
     flags.DEFINE_string("out_file", None, "JSON file that gets the measures too.")
+    path_rules.serve_remote_everywhere(FLAGS)
 
 
 def run(words: List[str]) -> None:

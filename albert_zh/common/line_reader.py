@@ -2,11 +2,10 @@
 
 import codecs
 import contextlib
-import os
 import sys
 from typing import Iterable, Iterator, List, Optional, Tuple
 
-from albert_zh.common import path_rules, text_encodings
+from albert_zh.common import files, storage, text_encodings
 from albert_zh.common.errors import UserError
 from albert_zh.common.progress import progress_bar
 
@@ -120,7 +119,7 @@ def pair_of_line(place: str, line: str) -> Tuple[str, str]:
 
 def size_of_input(path: Optional[str]) -> Optional[int]:
     """Bytes of a file; None where they are not known beforehand."""
-    return os.path.getsize(path) if path and os.path.isfile(path) else None
+    return storage.size(path) if path and storage.is_file(path) else None
 
 
 @contextlib.contextmanager
@@ -130,11 +129,10 @@ def _opened(path):
     if path is None:
         yield sys.stdin.buffer
         return
-    path_rules.check_local(path)
     try:
-        stream = open(path, "rb")  # noqa: SIM115  (closed below)
+        stream = storage.open_binary(path)
     except OSError as error:
-        raise UserError("%s: cannot be read: %s" % (path, error.strerror or error)) from error
+        raise files.cannot_read(path, error) from error
     with stream:
         yield stream
 
@@ -148,7 +146,7 @@ def _blocks(stream, name):
             if not block:
                 return
     except OSError as error:
-        raise UserError("%s: cannot be read: %s" % (name, error.strerror or error)) from error
+        raise files.cannot_read(name, error) from error
 
 
 def _bare(line, is_first):

@@ -6,6 +6,7 @@ with open(transfer.local_copy("gs://bucket/x"), "rb") as handle: ...
 
 import contextlib
 import errno
+import glob
 import hashlib
 import os
 import posixpath
@@ -118,6 +119,18 @@ def local_copy_of_folder(path: str) -> str:
         if not os.path.exists(copy):
             download(name, copy)
     return target
+
+
+def local_copy_of_model(path: str) -> str:
+    """The same for a model: its folder, or what is in that with the model's name, as a prefix."""
+    if not storage.is_remote(path):
+        return path
+    above, name = posixpath.split(path.rstrip("/"))
+    if storage.is_file(path):
+        return local_copy(path)
+    if storage.in_folder(above, glob.escape(name) + ".index"):
+        return os.path.join(local_copy_of_folder(above), name)
+    return local_copy_of_folder(path)
 
 
 def upload_folder(source: str, target: str) -> None:

@@ -153,6 +153,10 @@ _CHOICES = {
     "optimizer": sorted(optimization.OPTIMIZERS),
     "dev_split": list(dev_split.METHODS),
 }
+_REMOTE = (
+    "bert_config_file cached_dir class_weights data_dir dev_file export_dir init_checkpoint "
+    "output_dir predict_file spm_model_file train_file vocab_file"
+).split()
 _POSITIVE = (
     "train_batch_size eval_batch_size predict_batch_size learning_rate num_train_epochs "
     "save_checkpoints_steps iterations_per_loop num_tpu_cores"
@@ -179,7 +183,7 @@ def define_flags(
     registry.get(family).flags.define(options)
     for name, default in defaults.items():
         options.set_default(name, default)
-    path_rules.serve_remote_everywhere(options)
+    path_rules.serve_remote(options, [name for name in _REMOTE if name in options])
 
 
 def of_settings(family: str = CLASSIFICATION, **settings: Any) -> flags.FlagValues:

@@ -17,6 +17,7 @@ from albert_zh.model.encoder import AlbertModel
 from albert_zh.model.heads import masked_lm_head, sentence_order_head
 from albert_zh.model.layers import part_of_batch
 from albert_zh.pretraining.objectives import replaced_tokens
+from albert_zh.training import tpu_summaries
 from albert_zh.training.hooks import show_in_progress
 
 _EPSILON = 1e-5  # in the denominator of the masked-LM loss
@@ -156,7 +157,7 @@ def _distilled(config, features, settings, denominators, distiller, counts):
     return loss, dict(scalars, loss=loss)
 
 
-def model_fn_builder(config, settings, init_checkpoint, distiller=None):
+def model_fn_builder(config, settings, init_checkpoint, distiller=None, summary_folder=None):
     """The `model_fn` of pre-training for (TPU)Estimator.
 
     Args:
@@ -164,6 +165,7 @@ def model_fn_builder(config, settings, init_checkpoint, distiller=None):
         settings: `ModelSettings`.
         init_checkpoint: prefix of the checkpoint that training starts from, or None.
         distiller: `Distiller` whose losses a student is trained by, or None.
+        summary_folder: where the host of a TPU writes what is looked at; None: nowhere.
 
     Returns:
         function (features, labels, mode, params) -> `TPUEstimatorSpec`.
@@ -172,7 +174,9 @@ def model_fn_builder(config, settings, init_checkpoint, distiller=None):
     def model_fn(features, labels, mode, params):
         del labels, params
         if mode == tf.estimator.ModeKeys.TRAIN:
-            return _train_spec(config, settings, features, init_checkpoint, distiller)
+            return _train_spec(
+                config, settings, features, init_checkpoint, distiller, summary_folder
+            )
         losses = pretraining_losses(config, features, False, settings)
         return tf.estimator.tpu.TPUEstimatorSpec(
             mode, loss=losses.total, eval_metrics=_eval_metrics(losses, features, settings)
@@ -181,7 +185,7 @@ def model_fn_builder(config, settings, init_checkpoint, distiller=None):
     return model_fn
 
 
-def _train_spec(config, settings, features, init_checkpoint, distiller):
+def _train_spec(config, settings, features, init_checkpoint, distiller, summary_folder):
     tf.train.get_or_create_global_step()
     scaler = LossScaler() if settings.precision == "mixed_float16" else None
     gradients, scalars = _gradients(config, settings, features, scaler, distiller)
@@ -197,13 +201,20 @@ def _train_spec(config, settings, features, init_checkpoint, distiller):
         for name, scalar in scalars.items():
             tf.summary.scalar(name, scalar)
             show_in_progress(name, scalar)
-    loss = scalars["loss"]
+    loss, host_call = scalars["loss"], None
+    if settings.use_tpu and summary_folder:
+        shown = {name: scalar for name, scalar in scalars.items() if name != "tokens"}
+        host_call = tpu_summaries.host_call(summary_folder, shown)
     if not settings.use_tpu:
         loss /= optimization.num_replicas()  # Estimator adds up the replicas' losses
     if settings.skip_nan_steps or scaler:
         loss = tf.where_v2(tf.is_finite(loss), loss, 0.0)  # Estimator stops at what is not finite
     return tf.estimator.tpu.TPUEstimatorSpec(
-        tf.estimator.ModeKeys.TRAIN, loss=loss, train_op=train_op, scaffold_fn=scaffold_fn
+        tf.estimator.ModeKeys.TRAIN,
+        loss=loss,
+        train_op=train_op,
+        scaffold_fn=scaffold_fn,
+        host_call=host_call,
     )
 
 

@@ -128,7 +128,11 @@ class Pretraining:
         return engine.make_estimator(
             self._options,
             pretraining_model_fn.model_fn_builder(
-                self._config, settings, init_checkpoint, self._distiller
+                self._config,
+                settings,
+                init_checkpoint,
+                self._distiller,
+                self._options.output_dir,
             ),
             self._options.save_checkpoints_steps,
             train_batch_size=self._options.train_batch_size,

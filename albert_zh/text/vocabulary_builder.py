@@ -8,7 +8,6 @@ What separates words, and what a word looks like after lower-casing, is decided 
 """
 
 import collections
-import glob
 import itertools
 import json
 import os
@@ -16,7 +15,7 @@ import re
 import string
 from typing import Any, Collection, Dict, List, Mapping, Optional, Sequence
 
-from albert_zh.common import files, path_rules, text_encodings
+from albert_zh.common import files, path_rules, storage, text_encodings
 from albert_zh.common.errors import UserError, printable
 from albert_zh.common.progress import progress_bar
 from albert_zh.text.tokenization import BasicTokenizer, WordpieceTokenizer
@@ -352,7 +351,7 @@ def files_of_patterns(
     """
     paths = set()
     for pattern in patterns:
-        matches = [pattern] if os.path.exists(pattern) else glob.glob(pattern)
+        matches = [pattern] if storage.exists(pattern) else storage.matching(pattern)
         if not matches:
             raise UserError("--%s=%s: no such file, and no file fits the pattern" % (flag, pattern))
         if leave_out and pattern not in matches:
@@ -361,7 +360,7 @@ def files_of_patterns(
             raise UserError("--%s=%s: no file but %s fits it" % (flag, pattern, leave_out))
         paths.update(matches)
     for path in sorted(paths):
-        if os.path.isdir(path):
+        if storage.is_folder(path):
             raise UserError(
                 "--%s: %s is a folder, expected files: pass --%s='%s'"
                 % (flag, path, flag, os.path.join(path, "*.txt"))
@@ -451,4 +450,4 @@ def _strings_of_json_line(line):
 
 def _file_progress_bar(description, paths):
     """A bar over the bytes of files as they are on the disk."""
-    return progress_bar(description, sum(os.path.getsize(path) for path in paths), "B")
+    return progress_bar(description, sum(map(storage.size, paths)), "B")

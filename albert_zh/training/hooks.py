@@ -307,6 +307,17 @@ class CountingHook(tf.train.SessionRunHook):
         self._bar.close()
 
 
+class MetricsListener(tf.train.CheckpointSaverListener):
+    """Writes what was measured before each checkpoint: whoever resumes from it has all of it."""
+
+    def __init__(self, log):
+        """`log`: `metrics_log.Metrics`."""
+        self._log = log
+
+    def before_save(self, session, global_step_value):
+        self._log.flush()
+
+
 class EvaluationListener(tf.train.CheckpointSaverListener):
     """Calls a function with each checkpoint that training writes, except the untrained one."""
 

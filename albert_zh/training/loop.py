@@ -10,6 +10,7 @@ from albert_zh.training import multi_worker
 from albert_zh.training.hooks import (
     EvaluationListener,
     FirstStepHook,
+    MetricsListener,
     ProgressHook,
     SaverHook,
     StopHook,
@@ -60,7 +61,9 @@ def train(
         record_every=max(1, steps.total // max_records),
         dev_metric=dev_metric,
     )
-    listeners = [EvaluationListener(evaluate, stop)] if evaluate else []
+    listeners = [MetricsListener(log)]
+    if evaluate:
+        listeners.append(EvaluationListener(evaluate, stop))
     train_with_checkpoints(
         options,
         estimator,
@@ -99,7 +102,7 @@ def train_with_checkpoints(
         max_steps: the step to stop at.
         save_steps: steps between checkpoints.
         hooks: session hooks.
-        listeners: `EvaluationListener`s; not used on TPU, whose estimator has its own saver, and
+        listeners: of checkpoints; not used on TPU, whose estimator has its own saver, and
             with several workers, which would have to wait.
     """
     if options.use_tpu:

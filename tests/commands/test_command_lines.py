@@ -193,6 +193,16 @@ SERVED = {
     "freeze_graph": "input_checkpoint output_graph input_meta_graph",
     "inspect_checkpoint": "output_dir bert_config_file config_file",
     "inspect_tfrecord": "vocab_file",
+    "ask": "context model_dir",
+    "build_vocab": "corpus forced_chars_file output report vocab_file",
+    "classify": "input_file model_dir",
+    "extract_features": "bert_config_file config_file init_checkpoint input_file model_dir "
+    "output_file vocab_file",
+    "fill_mask": "bert_config_file config_file model_dir vocab_file",
+    "label": "input_file model_dir",
+    "serve": "embedding_dir model_dir",
+    "similarity": "corpus dev_file encoder_dir model_dir pairs queries",
+    "squad_evaluate": "na_prob_file out_file",
 }
 
 
@@ -329,28 +339,6 @@ def test_arguments_of_benchmarks_are_checked_alike(tmp_path):
     with pytest.raises(UserError, match="--chart=.*records: it is an input too .--records"):
         path_rules.check_arguments(given)
     path_rules.forget_inputs()
-
-
-@pytest.mark.parametrize(
-    "read",
-    [
-        lambda path: importlib.import_module("albert_zh.inference.predictor").Predictor(path),
-        lambda path: importlib.import_module("albert_zh.inference.text_encoder").TextEncoder(path),
-        lambda path: importlib.import_module("albert_zh.commands.fill_mask").MaskFiller(path),
-        lambda path: importlib.import_module("albert_zh.inference.search").Corpus(path, None),
-        lambda path: list(
-            importlib.import_module("albert_zh.common.line_reader").groups_of_lines(path)
-        ),
-        lambda path: importlib.import_module(
-            "albert_zh.tasks.reading.question_files"
-        ).read_questions(path),
-    ],
-)
-def test_remote_storage_is_refused_by_what_reads(read, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    with pytest.raises(UserError, match="gs://bucket/x.*: remote storage is not supported"):
-        read("gs://bucket/x")
-    assert os.listdir(str(tmp_path)) == []
 
 
 # The scripts that take settings from the environment.

@@ -63,7 +63,7 @@ def results(place):
     metrics = memory_storage.content(place + "/metrics.jsonl").decode().splitlines()
     reached = json.loads(memory_storage.content(place + "/eval_results.json"))
     return {
-        "metrics": [json.loads(line) for line in metrics],
+        "metrics": sorted(metrics),
         "evaluations": reached["evaluations"],
         "best": reached["best"],
         "test": reached["test"],
@@ -77,7 +77,10 @@ def weights(place):
 
 
 def assert_same_run(one, other):
-    assert results(one) == results(other)
+    expected, found = results(one), results(other)
+    assert sorted(expected) == sorted(found)
+    for name in expected:
+        assert found[name] == expected[name], name
     assert_same_weights(weights(one), weights(other))
     assert_same_weights(weights(one + "/best"), weights(other + "/best"))
 

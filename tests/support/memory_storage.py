@@ -8,6 +8,7 @@ import os
 
 import pytest
 import tensorflow.compat.v1 as tf
+from tensorflow.python.platform import gfile as platform_gfile
 
 from albert_zh.common import path_rules, storage, transfer
 
@@ -16,6 +17,25 @@ MARKS = [
     pytest.mark.skipif(tf.__version__.startswith("1"), reason="TensorFlow 1.15 has no ram://"),
 ]
 _WRITING = "Rename Remove DeleteRecursively MakeDirs".split()
+
+
+_is_folder_of_tensorflow = tf.gfile.IsDirectory
+
+
+def _is_folder(path):
+    """As in a bucket: in memory TensorFlow takes each beginning of a name for a folder's."""
+    path = path.rstrip("/")
+    if not path.startswith("ram://"):
+        return _is_folder_of_tensorflow(path)
+    return _is_folder_of_tensorflow(path) and (
+        os.path.basename(path) in _names(os.path.dirname(path))
+        or any(tf.gfile.Glob(path + ending) for ending in ("/*", "/*/*", "/*/*/*"))
+    )
+
+
+def _names(folder):
+    is_below = _is_folder_of_tensorflow(folder)
+    return {name.rstrip("/") for name in tf.gfile.ListDirectory(folder)} if is_below else set()
 
 
 @contextlib.contextmanager
@@ -27,6 +47,8 @@ def bucket(tmp_path, monkeypatch):
     monkeypatch.setenv(transfer.SCRATCH_VARIABLE, str(tmp_path / "scratch"))
     (tmp_path / "here").mkdir()
     monkeypatch.chdir(tmp_path / "here")
+    for module in (tf.gfile, platform_gfile):
+        monkeypatch.setattr(module, "IsDirectory", _is_folder)
     yield "ram://bucket/%s" % tmp_path.name
     path_rules.forget_inputs()
     assert os.listdir(str(tmp_path / "here")) == []

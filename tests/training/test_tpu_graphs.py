@@ -1,0 +1,245 @@
+"""What use_tpu builds fits a TPU: static shapes, no operation of hosts alone, compiled by XLA.
+
+No TPU is there: cores' sums are of one core, and XLA compiles for the CPU.
+"""
+
+import types
+
+import numpy as np
+import pytest
+import tensorflow.compat.v1 as tf
+from tensorflow.python.tpu.ops import tpu_ops
+
+from albert_zh.model import modeling
+from albert_zh.model.config import LAYOUTS
+from albert_zh.pretraining import model_fn as pretraining_model_fn
+from albert_zh.training import engine, hooks, tpu_summaries
+from pretraining_steps import SETTINGS, features_of
+import pretraining_workspace as small
+
+pytestmark = pytest.mark.newest
+TRAIN, EVAL, PREDICT = (
+    getattr(tf.estimator.ModeKeys, name) for name in ("TRAIN", "EVAL", "PREDICT")
+)
+CONFIGS = {
+    "brightmart": {},
+    "google": {"num_hidden_groups": 1},
+    "google_fast": {"num_hidden_groups": 1, "ffn_groups": 4},
+    "bert": {"embedding_size": None},
+}
+# What XLA cannot compile, or gives shapes that depend on values.
+_HOST_ONLY = {
+    "EagerPyFunc",
+    "PyFunc",
+    "PyFuncStateless",
+    "StringJoin",
+    "AsString",
+    "Print",
+    "PrintV2",
+    "Where",
+    "Unique",
+    "UniqueWithCounts",
+    "NonMaxSuppression",
+    "DynamicPartition",
+    "BooleanMask",
+    "ReadFile",
+    "WriteFile",
+    "ScalarSummary",
+    "MergeSummary",
+    "VarHandleString",
+}
+
+
+@pytest.fixture(autouse=True)
+def one_core(monkeypatch):
+    """Sums over a TPU's cores are those of its only one."""
+    alone = lambda value, *_, **__: tf.identity(value)  # noqa: E731
+    monkeypatch.setattr(tf.tpu, "cross_replica_sum", alone)
+    monkeypatch.setattr(tpu_ops, "cross_replica_sum", alone)
+
+
+def config_of(layout):
+    values = dict(small.CONFIG, **CONFIGS[layout])
+    config = modeling.AlbertConfig.from_dict({k: v for k, v in values.items() if v is not None})
+    assert config.layout == layout
+    return config
+
+
+def problems_of(graph):
+    """Lines about what a TPU cannot run; of functions in the graph too."""
+    problems = []
+    operations = list(graph.get_operations())
+    for name in graph._functions:
+        function = graph._get_function(name)
+        inner = getattr(function, "graph", None)
+        operations += inner.get_operations() if inner is not None else []
+    for operation in operations:
+        if operation.type in _HOST_ONLY:
+            problems.append("%s: %s runs on hosts alone" % (operation.name, operation.type))
+        if "redundant_placeholder" in operation.name:  # of a loop's condition, read by nobody
+            continue
+        for tensor in operation.outputs:
+            if tensor.dtype == tf.string:
+                problems.append("%s: a string" % tensor.name)
+            elif (
+                tensor.dtype not in (tf.resource, tf.variant)
+                and not tensor.shape.is_fully_defined()
+            ):
+                problems.append("%s: shape %s" % (tensor.name, tensor.shape))
+    return problems
+
+
+def outputs_of(spec, mode):
+    """The tensors that a TPU computes of a spec."""
+    if mode == TRAIN:
+        with tf.control_dependencies([spec.train_op]):
+            return [tf.identity(spec.loss)]
+    if mode == EVAL:
+        return [spec.loss] + list(spec.eval_metrics[1])
+    return [spec.predictions[name] for name in sorted(spec.predictions)]
+
+
+def check(build, mode, steps=0):
+    """Fails for what does not fit in a graph; runs some steps of it compiled, and as it is.
+
+    Args:
+        build: function of no arguments -> `TPUEstimatorSpec`.
+        mode: of the estimator.
+        steps: to run; 0 for the graph alone.
+    """
+
+    def values(wrap):
+        with tf.Graph().as_default() as graph, tf.Session() as session:
+            tf.set_random_seed(3)
+            tf.get_variable_scope().set_use_resource(True)
+            tf.train.get_or_create_global_step()
+            outputs = wrap(lambda: outputs_of(build(), mode))
+            problems = problems_of(graph)
+            assert not problems, "\n".join(problems[:10])
+            session.run(tf.global_variables_initializer())
+            return [session.run(outputs) for _ in range(steps)]
+
+    plain = values(lambda step: step())
+    if steps:
+        compiled = values(tf.xla.experimental.compile)
+        for expected, found in zip(plain, compiled):
+            for one, other in zip(expected, found):
+                np.testing.assert_allclose(other, one, atol=1e-4, rtol=1e-4)
+
+
+def pretraining(layout, mode, folder=None, **changes):
+    settings = SETTINGS._replace(use_tpu=True, **changes)
+    build = pretraining_model_fn.model_fn_builder(
+        config_of(layout), settings, None, summary_folder=folder
+    )
+    return lambda: build(features_of(), None, mode, {})
+
+
+def compiled(cases):
+    """Cases of which all but the first are compiled with --slow alone; (..., steps)."""
+    graphs = [pytest.param(*case, 0) for case in cases]
+    first = [pytest.param(*cases[0], 2)]
+    return graphs + first + [pytest.param(*case, 2, marks=pytest.mark.slow) for case in cases[1:]]
+
+
+def test_all_layouts_are_checked():
+    assert set(CONFIGS) == set(LAYOUTS)
+
+
+@pytest.mark.parametrize(
+    "layout, mode, weight, steps",
+    compiled(
+        [(layout, TRAIN, weight) for layout in sorted(CONFIGS) for weight in (0.0, 2.0)]
+        + [(layout, EVAL, 0.0) for layout in sorted(CONFIGS)]
+    ),
+)
+def test_pretraining(layout, mode, weight, steps):
+    changes = {"replaced_token_weight": weight}
+    if steps:  # replaced pieces are drawn otherwise by XLA: each step by itself
+        steps = 1 if weight else steps
+    check(pretraining(layout, mode, **changes), mode, steps if not weight else 0)
+    if steps and weight:
+        runs(pretraining(layout, mode, **changes), mode)
+
+
+def runs(build, mode):
+    with tf.Graph().as_default(), tf.Session() as session:
+        tf.get_variable_scope().set_use_resource(True)
+        tf.train.get_or_create_global_step()
+        outputs = tf.xla.experimental.compile(lambda: outputs_of(build(), mode))
+        session.run(tf.global_variables_initializer())
+        assert np.isfinite(session.run(outputs)[0])
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"precision": "bfloat16"}, {"gradient_accumulation_steps": 2}, {"skip_nan_steps": True}],
+)
+def test_settings_of_pretraining(changes):
+    check(pretraining("brightmart", TRAIN, **changes), TRAIN)
+
+
+def test_bfloat16_leaves_variables_and_losses_in_float32():
+    with tf.Graph().as_default() as graph:
+        tf.get_variable_scope().set_use_resource(True)
+        spec = pretraining("google", TRAIN, precision="bfloat16")()
+        products = [op for op in graph.get_operations() if op.type in ("MatMul", "BatchMatMulV2")]
+        kinds = {product.outputs[0].dtype for product in products}
+        assert spec.loss.dtype == tf.float32 and tf.bfloat16 in kinds
+        floats = [v.dtype.base_dtype for v in tf.global_variables() if v.dtype.is_floating]
+        assert set(floats) == {tf.float32}
+
+
+def test_the_host_writes_what_the_cores_measure(tmp_path):
+    with tf.Graph().as_default(), tf.Session() as session:
+        tf.train.get_or_create_global_step()
+        write, tensors = tpu_summaries.host_call(str(tmp_path), {"loss": tf.constant(1.5)})
+        assert [tensor.shape.as_list() for tensor in tensors] == [[1], [1]]
+        of_two_cores = [tf.constant([7, 7], tf.int64), tf.constant([1.0, 2.0])]
+        written = write(*of_two_cores)
+        session.run(tf.global_variables_initializer())
+        session.run(_writers())
+        session.run(written)
+        session.run(tf.get_collection("_SUMMARY_WRITER_FLUSH") or tf.no_op())
+    (path,) = tmp_path.iterdir()
+    events = [event for event in tf.train.summary_iterator(str(path)) if event.summary.value]
+    found = [(event.step, value.tag) for event in events for value in event.summary.value]
+    assert found == [(7, "loss")]
+    assert tf.make_ndarray(events[0].summary.value[0].tensor) == 1.5
+
+
+def _writers():
+    from tensorflow.python.ops import summary_ops_v2
+
+    return summary_ops_v2.summary_writer_initializer_op()
+
+
+def test_a_spec_of_training_has_the_call_and_one_of_evaluation_has_none(tmp_path):
+    with tf.Graph().as_default():
+        tf.get_variable_scope().set_use_resource(True)
+        spec = pretraining("google", TRAIN, str(tmp_path))()
+        assert spec.host_call is not None and len(spec.host_call[1]) > 4
+        assert all(tensor.shape.as_list() == [1] for tensor in spec.host_call[1])
+
+
+def test_flags_reach_the_config_of_a_tpu(tmp_path):
+    options = types.SimpleNamespace(
+        use_tpu=True, tpu_name=None, tpu_zone=None, gcp_project=None, devices=[], num_threads=0,
+        master=None, output_dir=str(tmp_path), seed=1, keep_checkpoint_max=20,
+        iterations_per_loop=250, num_tpu_cores=8,
+    )  # fmt: skip
+    config = engine.make_run_config(options, 1000)
+    assert config.tpu_config.iterations_per_loop == 250
+    assert config.tpu_config.num_shards == 8
+    per_host = tf.estimator.tpu.InputPipelineConfig.PER_HOST_V2
+    assert config.tpu_config.per_host_input_for_training == per_host
+    assert config.save_checkpoints_steps == 1000 and config.keep_checkpoint_max == 20
+
+
+def test_a_stop_ends_the_loop_so_that_the_estimator_saves():
+    """On a TPU its own saver writes a checkpoint when the session ends in order."""
+    stop = types.SimpleNamespace(is_made=True, is_deferred=False)
+    asked = []
+    context = types.SimpleNamespace(request_stop=lambda: asked.append(True))
+    hooks.StopHook(stop).after_run(context, None)
+    assert asked == [True]
