@@ -13,14 +13,13 @@ from --documents have the file and the line of their paragraph in place of the r
 the documents is kept in .ask_index in their folder, and made again when one of them has changed.
 """
 
-import glob
 import os
 import sys
 from typing import Iterator, List
 
 from absl import flags
 
-from albert_zh.common import files, line_reader, package_files, path_rules
+from albert_zh.common import files, line_reader, package_files, path_rules, storage
 from albert_zh.common.errors import UserError, printable, run_command
 from albert_zh.inference import model_flags, predictor
 from albert_zh.inference.reader import OBJECTIVE, Documents, Reader
@@ -43,7 +42,7 @@ def define_flags() -> None:
     flags.DEFINE_string("question", None, "The question; lines of standard input if left out.")
     flags.DEFINE_integer("top_k", 1, "Answers to show for a question.", lower_bound=1)
     flags.DEFINE_string("encoding", "utf-8", "Encoding of files and standard input.")
-    path_rules.serve_remote(FLAGS, ("model_dir", "context"))
+    path_rules.serve_remote_everywhere(FLAGS)
 
 
 def run() -> None:
@@ -71,7 +70,7 @@ def _newest_reader():
 def _answering(source):
     """Function of (reader, question) -> lines to print."""
     if source == "documents":
-        paths = sorted(filter(os.path.isfile, glob.glob(FLAGS.documents, recursive=True)))
+        paths = list(filter(storage.is_file, storage.matching(FLAGS.documents)))
         if not paths:
             raise UserError("--documents=%s: no such file, expected text files" % FLAGS.documents)
         documents = Documents(paths, FLAGS.encoding, keeps_index=True)

@@ -79,7 +79,7 @@ def define_flags():
     flags.DEFINE_integer(
         "max_connections", 1000, "Open connections; more are refused (503).", 2, 10**6
     )
-    path_rules.serve_remote(FLAGS, ("model_dir", "embedding_dir"))
+    path_rules.serve_remote_everywhere(FLAGS)
 
 
 def run():

@@ -6,7 +6,6 @@ with open(transfer.local_copy("gs://bucket/x"), "rb") as handle: ...
 
 import contextlib
 import errno
-import glob
 import hashlib
 import os
 import posixpath
@@ -103,34 +102,6 @@ def local_copy(path: str) -> str:
     if not os.path.exists(target):
         download(path, target)
     return target
-
-
-def local_copy_of_folder(path: str) -> str:
-    """The same for a folder with all files below it."""
-    if not storage.is_remote(path):
-        return path
-    paths = storage.files_below(path)
-    state = "\n".join("%s %s" % (name, storage.fingerprint(name)) for name in paths)
-    digest = hashlib.sha256(state.encode()).hexdigest()[:8]
-    target = os.path.join(scratch_folder(path), digest, posixpath.basename(path.rstrip("/")))
-    for name in paths:
-        copy = os.path.join(target, os.path.relpath(name[len(path.rstrip("/")) + 1 :], "."))
-        os.makedirs(os.path.dirname(copy), exist_ok=True)
-        if not os.path.exists(copy):
-            download(name, copy)
-    return target
-
-
-def local_copy_of_model(path: str) -> str:
-    """The same for a model: its folder, or what is in that with the model's name, as a prefix."""
-    if not storage.is_remote(path):
-        return path
-    above, name = posixpath.split(path.rstrip("/"))
-    if storage.is_file(path):
-        return local_copy(path)
-    if storage.in_folder(above, glob.escape(name) + ".index"):
-        return os.path.join(local_copy_of_folder(above), name)
-    return local_copy_of_folder(path)
 
 
 def upload_folder(source: str, target: str) -> None:

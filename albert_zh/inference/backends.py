@@ -365,6 +365,14 @@ def _check_kind(notes, source):
         )
 
 
+def _is_archive(path):
+    """Whether a file is there and has others packed at its end."""
+    if not storage.is_file(path):
+        return False
+    with storage.open_binary(path) as content:
+        return zipfile.is_zipfile(content)
+
+
 class FilesBeside:
     """What is beside a model's weights: vocabulary, labels, settings of its training."""
 
@@ -377,7 +385,7 @@ class FilesBeside:
                 [inner, os.path.join(inner, "assets"), os.path.join(inner, "assets.extra"), folder]
             )
         )
-        self._packed = path if path.endswith(".tflite") and zipfile.is_zipfile(path) else None
+        self._packed = path if path.endswith(".tflite") and _is_archive(path) else None
         self._notes_file = self._find(inference_graph.FINE_TUNING_FILE)
         self.settings = inference_graph.read_notes(self._notes_file)
         _check_kind(self.settings, self._notes_file)
@@ -390,7 +398,7 @@ class FilesBeside:
         """The text of a file that a .tflite file carries, or None."""
         if self._packed is None:
             return None
-        with zipfile.ZipFile(self._packed) as archive:
+        with storage.open_binary(self._packed) as content, zipfile.ZipFile(content) as archive:
             there = [name for name in names if name in archive.namelist()]
             return archive.read(there[0]).decode("utf-8") if there else None
 

@@ -13,7 +13,7 @@ from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence, Tupl
 import numpy as np
 import tensorflow.compat.v1 as tf
 
-from albert_zh.common import files, text_encodings, transfer, validation
+from albert_zh.common import text_encodings, validation
 from albert_zh.common.errors import UserError
 from albert_zh.model import checkpoint_files, checkpoint_matching, inference_graph, model_folder
 from albert_zh.model.encoder import PRECISIONS
@@ -271,16 +271,8 @@ def check_vocabulary(
 
 
 def checked_path(path: Any) -> str:
-    """A path as str, of a remote file or model that of its local copy.
-
-    Raises:
-        UserError: for what is no path, and a remote one that cannot be read.
-    """
-    path = os.fspath(validation.checked("path", path, validation.PATH))
-    try:
-        return transfer.local_copy_of_model(path)
-    except OSError as error:
-        raise files.cannot_read(path, error) from error
+    """A path as str; raises `UserError` for what is none."""
+    return os.fspath(validation.checked("path", path, validation.PATH))
 
 
 def checked_texts(texts: Sequence[Text]) -> List[Tuple[str, Optional[str]]]:

@@ -16,7 +16,7 @@ from typing import Any, List, NamedTuple, Optional, Sequence
 
 import numpy as np
 
-from albert_zh.common import files
+from albert_zh.common import files, storage, transfer
 from albert_zh.common.errors import UserError, printable
 from albert_zh.inference import file_cache, lexical_index, loaded_model
 from albert_zh.inference.predictor import Predictor
@@ -188,12 +188,16 @@ class Documents:
 def index_folder(paths: Sequence[str]) -> str:
     """Where the index of documents is kept: a hidden folder in the one that all of them are in.
 
+    Of documents in remote storage it is in the scratch folder.
+
     Args:
         paths: of the documents; other documents have another folder.
     """
-    absolute = [os.path.abspath(path) for path in paths]
+    absolute = [storage.absolute(path) for path in paths]
     common = os.path.commonpath([os.path.dirname(path) for path in absolute])
     names = "\0".join(os.path.relpath(path, common) for path in absolute)
+    if storage.is_remote(absolute[0]):
+        common = transfer.scratch_folder(os.path.dirname(absolute[0]))
     return os.path.join(common, _INDEX_FOLDER, hashlib.sha256(names.encode()).hexdigest()[:12])
 
 

@@ -25,6 +25,7 @@ from typing import Any, List, NamedTuple, Optional, Sequence
 import numpy as np
 
 from albert_zh.common import files, path_rules, validation
+from albert_zh.common import storage as file_storage
 from albert_zh.common.errors import UserError
 from albert_zh.inference import corpus_cache, loaded_model, search_choice, vector_index
 from albert_zh.inference.ranking import (
@@ -136,9 +137,9 @@ class Corpus:
             )
         self._storage = storage
         self._oversampling = vector_index.OVERSAMPLING[storage]
-        for name in (self._path, cache_dir or ""):
-            path_rules.check_local(name)
-        self.folder = path_rules.output_folder(cache_dir or self._path + ".vectors")
+        path_rules.check_local(cache_dir or "", "cache_dir=%s" % cache_dir)
+        kept = files.local_stand_in(self._path + ".vectors")  # vectors are read where they are
+        self.folder = path_rules.output_folder(cache_dir or kept)
         self._refreshing = threading.Lock()
         self._stamp = _stamp(self._path)
         self._contents = self._read(_lines_of(self._path, encoding))
@@ -314,6 +315,8 @@ def _checked_queries(queries):
 def _stamp(path):
     """What changes with a file: its time and size; None if there is no such file."""
     try:
+        if file_storage.is_remote(path):
+            return file_storage.fingerprint(path)
         status = os.stat(path)
     except OSError:
         return None

@@ -193,14 +193,14 @@ SERVED = {
     "freeze_graph": "input_checkpoint output_graph input_meta_graph",
     "inspect_checkpoint": "output_dir bert_config_file config_file",
     "inspect_tfrecord": "vocab_file",
-    "ask": "context model_dir",
+    "ask": "context documents model_dir",
     "build_vocab": "corpus forced_chars_file output report vocab_file",
     "classify": "input_file model_dir",
     "extract_features": "bert_config_file config_file init_checkpoint input_file model_dir "
     "output_file vocab_file",
     "fill_mask": "bert_config_file config_file model_dir vocab_file",
     "label": "input_file model_dir",
-    "serve": "embedding_dir model_dir",
+    "serve": "corpus embedding_dir model_dir",
     "similarity": "corpus dev_file encoder_dir model_dir pairs queries",
     "squad_evaluate": "na_prob_file out_file",
 }

@@ -5,6 +5,7 @@ import os
 
 import numpy as np
 import pytest
+import tensorflow.compat.v1 as tf
 
 from albert_zh.commands import (
     build_vocab,
@@ -91,6 +92,8 @@ def test_prints_and_writes_the_same(places, capsys, command, arguments, words):
             if name.startswith("out.")
         }
         written = {name: content.replace(place.encode(), b"") for name, content in written.items()}
+        if "out.pb" in written:  # whose maps have no order
+            written["out.pb"] = tf.GraphDef.FromString(written["out.pb"])
         if "--drop_optimizer" in arguments:
             written["weights"] = sorted(checkpoint_files.read_shapes(_prefix(place + "/out")))
         shown = capsys.readouterr().out.replace(place, "")
@@ -123,10 +126,11 @@ def test_conversion_both_ways(places):
 
 @pytest.mark.parametrize(
     "form, name",
-    [("frozen", "m.pb"), ("tflite", "m.tflite")]
-    + [
-        ("saved_model", "m"),
-        ("onnx", "m.onnx"),
+    [
+        ("frozen", "export.pb"),
+        ("tflite", "export.tflite"),
+        ("saved_model", "export"),
+        ("onnx", "export.onnx"),
     ],
 )
 def test_exports_of_every_format(places, form, name):
@@ -140,7 +144,7 @@ def test_exports_of_every_format(places, form, name):
         )
     assert not [path for path in storage.files_below(bucket) if "partial" in path]
     assert storage.total_size("%s/%s" % (bucket, name)) == pytest.approx(
-        storage.total_size(os.path.join(local, name)), abs=200
+        storage.total_size(os.path.join(local, name)), rel=0.02
     )
     if form in ("tflite", "saved_model"):
         texts = TEXTS.split()[:3]
