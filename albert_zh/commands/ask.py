@@ -13,7 +13,6 @@ from --documents have the file and the line of their paragraph in place of the r
 the documents is kept in .ask_index in their folder, and made again when one of them has changed.
 """
 
-import os
 import sys
 from typing import Iterator, List
 

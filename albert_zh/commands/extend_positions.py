@@ -34,6 +34,7 @@ def define_flags() -> None:
     flags.DEFINE_string("model_dir", None, "Pre-trained model: config, vocabulary, checkpoint.")
     flags.DEFINE_integer("trained_length", 128, "Longest input of its pre-training, in tokens.")
     flags.DEFINE_string("output_dir", None, "Folder to write the model to.")
+    path_rules.serve_remote_everywhere(FLAGS)
 
 
 def run() -> None:

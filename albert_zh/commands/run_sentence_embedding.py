@@ -20,6 +20,7 @@ from typing import Any
 
 from absl import flags
 
+from albert_zh.common import storage
 from albert_zh.common.errors import run_command
 from albert_zh.common.messages import say
 from albert_zh.finetuning import output_folder, runner
@@ -49,7 +50,7 @@ def run() -> None:
     options = flags.FLAGS
     summary = runner.run(None, options, KIND)
     best = os.path.join(options.output_dir, output_folder.BEST_FOLDER)
-    if summary and os.path.isdir(best):
+    if summary and storage.is_folder(best):
         for line in _comparison(options, best):
             say(line)
 

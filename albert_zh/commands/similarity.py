@@ -85,9 +85,7 @@ def define_flags():
         search.RANKINGS,
         "What ranks the lines of --corpus; by default what --dev_file has chosen, or else mixed.",
     )
-    flags.DEFINE_string(
-        "dev_file", None, "Lines of question<tab>entry of --corpus, to choose the ranking by."
-    )
+    flags.DEFINE_string("dev_file", None, "Lines of question<tab>entry, to choose the ranking by.")
     flags.DEFINE_enum(
         "vectors",
         "float32",

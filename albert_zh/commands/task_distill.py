@@ -45,6 +45,7 @@ def define_flags():
         ("string", "cache_dir", None, "Old name of --cached_dir."),
     ):
         getattr(flags, "DEFINE_" + kind)(name, default, help_text)
+    path_rules.refuse_remote(FLAGS)
 
 
 def run():

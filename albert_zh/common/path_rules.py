@@ -137,6 +137,12 @@ def serve_remote_everywhere(flags) -> None:
     serve_remote(flags, [name for name in PATH_FLAGS if name in flags])
 
 
+def refuse_remote(flags) -> None:
+    """Has no flag take paths in remote storage: for a command that shares others' flags."""
+    for name in flags:
+        setattr(flags[name], _SERVES_REMOTE, False)
+
+
 def _check(given, served=()):
     """As `check_flags`, for {flag: value}, with the flags that take paths in remote storage."""
     forget_inputs()

@@ -154,8 +154,8 @@ _CHOICES = {
     "dev_split": list(dev_split.METHODS),
 }
 _REMOTE = (
-    "bert_config_file cached_dir class_weights data_dir dev_file export_dir init_checkpoint "
-    "output_dir predict_file spm_model_file train_file vocab_file"
+    "bert_config_file cached_dir class_weights corpus_file data_dir dev_file export_dir "
+    "init_checkpoint output_dir predict_file spm_model_file train_file vocab_file"
 ).split()
 _POSITIVE = (
     "train_batch_size eval_batch_size predict_batch_size learning_rate num_train_epochs "

@@ -178,6 +178,7 @@ SERVED = {
     "run_reading_comprehension": _READING,
     "run_seq_labelling": _LABELLING,
     "run_squad": _READING,
+    "run_sentence_embedding": _READING + " corpus_file",
     "run_pretraining": _PRETRAINING,
     "run_pretraining_google": _PRETRAINING,
     "run_pretraining_google_fast": _PRETRAINING,
@@ -196,6 +197,7 @@ SERVED = {
     "ask": "context documents model_dir",
     "build_vocab": "corpus forced_chars_file output report vocab_file",
     "classify": "input_file model_dir",
+    "extend_positions": "model_dir output_dir",
     "extract_features": "bert_config_file config_file init_checkpoint input_file model_dir "
     "output_file vocab_file",
     "fill_mask": "bert_config_file config_file model_dir vocab_file",

@@ -1,5 +1,6 @@
 """Commands whose model and files are in memory (ram://) print and write as with local ones."""
 
+import contextlib
 import json
 import os
 
@@ -8,6 +9,7 @@ import pytest
 import tensorflow.compat.v1 as tf
 
 from albert_zh.commands import (
+    ask,
     build_vocab,
     classify,
     cmrc2018_evaluate,
@@ -16,6 +18,7 @@ from albert_zh.commands import (
     fill_mask,
     freeze_graph,
     inspect_checkpoint,
+    label,
     similarity,
     squad_evaluate,
 )
@@ -23,7 +26,7 @@ from albert_zh.commands import convert_albert_pytorch_checkpoint_to_tf as to_tf
 from albert_zh.commands import convert_albert_tf_checkpoint_to_pytorch as to_pytorch
 from albert_zh.common import storage, transfer
 from albert_zh.common.errors import UserError
-from albert_zh.inference import predictor
+from albert_zh.inference import predictor, reader, search, text_encoder
 from albert_zh.model import checkpoint_files
 import memory_storage
 import small_models
@@ -39,6 +42,12 @@ FILES = {
     "answers.json": json.dumps({"Q": "饭"}),
 }
 
+_LABELLER = {
+    "objective": "sequence_labelling",
+    "columns": ["text_a", "label"],
+    "head": {"form": "softmax"},
+}
+
 
 @pytest.fixture
 def places(tmp_path, monkeypatch):
@@ -50,6 +59,7 @@ def places(tmp_path, monkeypatch):
     small_models.write_model(local / "model", settings={"columns": ["text_a", "label"]})
     pairs = ["text_a", "text_b", "label"]
     small_models.write_model(local / "pair_model", settings={"task": "lcqmc", "columns": pairs})
+    small_models.write_model(local / "labeller", ("O", "B-loc", "I-loc"), settings=_LABELLER)
     with memory_storage.bucket(tmp_path, monkeypatch) as bucket:
         transfer.upload_folder(str(local), bucket)
         yield str(local), bucket
@@ -62,6 +72,13 @@ def places(tmp_path, monkeypatch):
         (classify, ["--model_dir={}/model/albert_model.ckpt", "--format=jsonl"], ["今天"]),
         (fill_mask, ["--model_dir={}/model", "--vocab_file={}/model/vocab.txt"], ["今[MASK]"]),
         (similarity, ["--model_dir={}/pair_model", "--pairs={}/pairs.tsv"], []),
+        (label, ["--input_file={}/texts.txt", "--model_dir={}/labeller"], []),
+        (
+            similarity,
+            ["--model_dir={}/model", "--corpus={}/texts.txt", "--queries={}/texts.txt"]
+            + ["--ranking=lexical", "--top_k=2"],
+            [],
+        ),
         (cmrc2018_evaluate, [], ["{}/data.json", "{}/answers.json", "{}/out.json"]),
         (squad_evaluate, ["--out_file={}/out.json"], ["{}/data.json", "{}/answers.json"]),
         (
@@ -100,6 +117,44 @@ def test_prints_and_writes_the_same(places, capsys, command, arguments, words):
         # Local paths are shown from where one stands.
         seen.append((shown.replace(os.path.relpath(place), ""), written))
     assert seen[0] == seen[1] and any(seen[0])
+
+
+class FirstCharacters(contextlib.nullcontext):
+    """In place of a reader: answers with the first characters of a context."""
+
+    def answer(self, question, context, top_k):
+        return [reader.Answer(context[:2], 0, 2, 0.5)]
+
+    def answers(self, pairs, top_k):
+        return [self.answer(question, context, top_k) for question, context in pairs]
+
+
+def test_questions_to_documents(places, capsys, monkeypatch):
+    monkeypatch.setattr(ask, "Reader", lambda *_, **__: FirstCharacters(FirstCharacters()))
+    bucket = places[1]
+    question = ["--model_dir=%s/model" % bucket, "--question=我们去哪里吃饭？"]
+    small_models.run_command(ask, question + ["--context=%s/texts.txt" % bucket])
+    assert capsys.readouterr().out == "我们去哪里吃饭？\t今天\t0.5000\t0-2\n"
+    for _ in range(2):
+        small_models.run_command(ask, question + ["--documents=%s/te*.txt" % bucket])
+        assert "\t我们\t" in capsys.readouterr().out
+    folder = reader.index_folder([bucket + "/texts.txt"])
+    assert os.listdir(folder) and not storage.is_remote(folder)
+    with pytest.raises(UserError, match="--documents=ram://.*/none.*: no such file"):
+        small_models.run_command(ask, question + ["--documents=%s/none*" % bucket])
+
+
+def test_a_corpus_that_is_searched_has_its_vectors_in_the_scratch_folder(places):
+    bucket = places[1]
+    path = bucket + "/texts.txt"
+    with text_encoder.TextEncoder(bucket + "/model") as encoder:
+        corpus = search.Corpus(path, encoder)
+        assert not storage.is_remote(corpus.folder) and os.listdir(corpus.folder)
+        assert corpus.search(["我们去吃饭吧"], top_k=1)[0][0].text == "我们去吃饭吧"
+        assert not corpus.refresh()
+        with storage.gfile().GFile(path, "w") as handle:
+            handle.write(TEXTS + "明天呢\n")
+        assert corpus.refresh() and corpus.texts[-1] == "明天呢"
 
 
 def _prefix(folder):

@@ -176,7 +176,12 @@ def tagged_text(count):
     )
 
 
+def scored_pairs(count):
+    return "".join("今%s\t吃%s\t%d\n" % ("天气好"[n % 3], "饭吧"[n % 2], n % 3) for n in range(count))
+
+
 KINDS = {
+    "sentence_embedding": ("sentences", ".tsv", scored_pairs),
     "reading_comprehension": ("questions", ".json", question_document),
     "sequence_labelling": ("ner", ".txt", tagged_text),
 }

@@ -26,6 +26,7 @@ CONFIGS = {
     "google": {"num_hidden_groups": 1},
     "google_fast": {"num_hidden_groups": 1, "ffn_groups": 4},
     "bert": {"embedding_size": None},
+    "nezha": {"embedding_size": None, "use_relative_position": True},
 }
 # What XLA cannot compile, or gives shapes that depend on values.
 _HOST_ONLY = {

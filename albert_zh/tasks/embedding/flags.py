@@ -1,11 +1,11 @@
 """Flags that only sentence embeddings have."""
 
-import os
 from typing import Any, Dict, List, NamedTuple, Optional
 import warnings
 
 from absl import flags
 
+from albert_zh.common import storage
 from albert_zh.common.errors import UserError
 from albert_zh.model import modeling, sentence_vectors
 from albert_zh.tasks import datasets, task_type
@@ -167,7 +167,7 @@ class EmbeddingFlags(task_type.KindFlags):
                 )
         for name in ("train_file", "dev_file", "predict_file", "corpus_file", "teacher_vectors"):
             path = options[name].value
-            if path and not os.path.isfile(path):
+            if path and not storage.is_file(path):
                 raise UserError("--%s=%s: no such file" % (name, path))
         for check in (_check_loss, _check_batch, _check_dropout, _check_what_does_not_go):
             check(options, OBJECTIVES[options.objective])
@@ -299,8 +299,8 @@ def _check_what_does_not_go(options, objective):
 
 
 def _has_dev(options):
-    if options.dev_file or not options.data_dir or not os.path.isdir(options.data_dir):
+    if options.dev_file or not options.data_dir or not storage.is_folder(options.data_dir):
         return bool(options.dev_file)
     return any(
-        name.split(".")[0] in ("dev", "valid", "val") for name in os.listdir(options.data_dir)
+        name.split(".")[0] in ("dev", "valid", "val") for name in storage.names_in(options.data_dir)
     )
