@@ -1,0 +1,201 @@
+"""Spearman of trained sentence vectors on public pairs, beside TF-IDF and untrained pooling.
+
+    python benchmarks/embedding_results.py --data_dir=DATA
+    python benchmarks/embedding_results.py --data_dir=DATA --experiments=sts --seeds=1
+
+`DATA` has a folder for each data set of `SOURCES`. `sts`, `lcqmc` and `bq` train on the same
+set as they test (BQ: on a random half of its dev file, tested on the other; LCQMC: on its dev file,
+tested on its test file); `sts_transfer`, `lcqmc_transfer` and `bq_transfer` train on the others
+only. A pair of the test that is in the training data too, letters and digits compared, is left out
+of the training data. Only the last checkpoint is measured, so that none is chosen by the test. Runs
+are kept in --output_dir: a killed command, run again, goes on. Prints a Markdown table.
+"""
+
+import collections
+import csv
+import json
+import os
+import random
+import subprocess
+import sys
+import unicodedata
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
+
+from absl import flags
+import numpy as np
+
+from albert_zh.common import files
+from albert_zh.common.errors import UserError, run_command
+
+FLAGS = flags.FLAGS
+ROOT = os.path.normpath(os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
+_ENTAILMENT = {"contradiction": 0.0, "neutral": 0.5, "entailment": 1.0}
+
+Experiment = collections.namedtuple("Experiment", "train test epochs")
+Experiment.__doc__ = """What a model is trained and tested on.
+
+Fields:
+    train: names of `SOURCES`.
+    test: the same, one.
+    epochs: passes over the training data.
+"""
+_SCORED = 0.2  # per point of STS-B's scores, 0 to 5
+
+
+def _tab_rows(path, score):
+    """Yields (text, text, score) of lines `text TAB text TAB label` whose label `score` knows."""
+    for line in files.read_lines(path):
+        cells = line.split("\t")
+        if len(cells) == 3:
+            try:
+                yield cells[0], cells[1], score(cells[2])
+            except (KeyError, ValueError):
+                continue  # a header, a label that people did not agree on
+
+
+def _csv_rows(path, score):
+    with open(path, encoding="utf-8-sig", newline="") as stream:
+        for row in list(csv.reader(stream))[1:]:
+            yield row[0], row[1], score(row[2])
+
+
+def _triplet_rows(path, score):
+    for line in files.read_lines(path):
+        row = json.loads(line)
+        yield row["origin"], row["entailment"], score("1")
+        yield row["origin"], row["contradiction"], score("0")
+
+
+def _of_scores(text):
+    return _SCORED * float(text)
+
+
+# name: (reader, scores of its labels, files, rows at most or None)
+SOURCES = {
+    "sts_train": (_tab_rows, _of_scores, ["embedding_sts_b_zh/train.txt"], None),
+    "sts_dev": (_tab_rows, _of_scores, ["embedding_sts_b_zh/dev.txt"], None),
+    "lcqmc_dev": (_tab_rows, float, ["lcqmc/dev.txt"], None),
+    "lcqmc_test": (_tab_rows, float, ["lcqmc/test.txt"], None),
+    "bq": (_csv_rows, float, ["embedding_bq_dev/dev.csv"], None),
+    "bq_half_1": (_csv_rows, float, ["embedding_bq_dev/dev.csv"], None),
+    "bq_half_2": (_csv_rows, float, ["embedding_bq_dev/dev.csv"], None),
+    "oppo": (_tab_rows, float, ["embedding_oppo_xiaobu_dev/dev.txt"], None),
+    "afqmc": (_tab_rows, float, ["afqmc/train.txt"], 16000),
+    "cmnli": (_tab_rows, _ENTAILMENT.__getitem__, ["embedding_cmnli_dev_pairs/dev.txt"], 8000),
+    "snli": (
+        _triplet_rows,
+        float,
+        ["embedding_snli_zh_triplets_sample/%s.txt" % split for split in ("dev", "test")],
+        None,
+    ),
+}
+EXPERIMENTS = {
+    "sts": Experiment(["sts_train"], "sts_dev", 6),
+    "sts_transfer": Experiment(["snli", "lcqmc_dev", "oppo", "cmnli"], "sts_dev", 2),
+    "lcqmc": Experiment(["lcqmc_dev"], "lcqmc_test", 4),
+    "lcqmc_transfer": Experiment(["bq", "oppo", "sts_train", "afqmc"], "lcqmc_test", 2),
+    "bq": Experiment(["bq_half_1"], "bq_half_2", 4),
+    "bq_transfer": Experiment(["lcqmc_dev", "oppo", "afqmc"], "bq_half_2", 2),
+}
+
+
+def define_flags():
+    """Defines the flags."""
+    flags.DEFINE_string("data_dir", None, "Folder with a folder for each data set.", required=True)
+    flags.DEFINE_string("output_dir", "embedding_runs", "Folder of the runs.")
+    flags.DEFINE_list("experiments", list(EXPERIMENTS), "Which ones.")
+    flags.DEFINE_list("seeds", ["1", "2", "3"], "Of the runs.")
+    flags.DEFINE_string("learning_rate", "1e-4", "As of run_sentence_embedding.py.")
+    flags.DEFINE_string("precision", "bfloat16", "As of run_sentence_embedding.py.")
+    flags.DEFINE_integer("num_threads", 0, "As of run_sentence_embedding.py.")
+
+
+def rows_of(source):
+    """The rows of a source, [(text, text, score from 0 to 1)]."""
+    reader, score, paths, most = SOURCES[source]
+    rows = []
+    for path in paths:
+        rows += reader(os.path.join(FLAGS.data_dir, path), score)
+    if source.startswith("bq_half"):
+        random.Random(1).shuffle(rows)
+        middle = len(rows) // 2
+        rows = rows[:middle] if source == "bq_half_1" else rows[middle:]
+    return random.Random(7).sample(rows, most) if most and most < len(rows) else rows
+
+
+def compared_form(text):
+    """The letters and digits of a text, by which pairs of two files are compared."""
+    text = unicodedata.normalize("NFKC", text).lower()
+    return "".join(char for char in text if unicodedata.category(char)[0] in "LN")
+
+
+def write_data(experiment, folder):
+    """Writes train.tsv and dev.tsv, which has the test; the training data has none of its pairs."""
+
+    def pair(row):
+        return frozenset(map(compared_form, row[:2]))
+
+    test = rows_of(experiment.test)
+    tested = {pair(row) for row in test}
+    train = [row for source in experiment.train for row in rows_of(source)]
+    _write_rows(os.path.join(folder, "train.tsv"), [r for r in train if pair(r) not in tested])
+    _write_rows(os.path.join(folder, "dev.tsv"), test)
+
+
+def _write_rows(path, rows):
+    with files.atomic_write(path) as stream:
+        for text_a, text_b, score in rows:
+            stream.write(
+                "%s\t%s\t%g\n" % (" ".join(text_a.split()), " ".join(text_b.split()), score)
+            )
+
+
+def scores_of(name, seed):
+    """Trains unless that is done; returns {"TF-IDF" ...: Spearman x 100}."""
+    folder = os.path.join(FLAGS.output_dir, name, "seed_" + seed)
+    data = os.path.join(FLAGS.output_dir, name, "data")
+    path = os.path.join(folder, "comparison.json")
+    starter = os.path.join(ROOT, "albert_starter_zh")
+    if not os.path.exists(path):
+        write_data(EXPERIMENTS[name], data)
+        arguments = [
+            "--data_dir=" + data,
+            "--bert_config_file=" + os.path.join(starter, "albert_config_tiny.json"),
+            "--vocab_file=" + os.path.join(starter, "vocab.txt"),
+            "--init_checkpoint=" + starter,
+            "--do_train=true",
+            "--do_eval=true",
+            "--train_batch_size=32",
+            "--num_train_epochs=%d" % EXPERIMENTS[name].epochs,
+            "--learning_rate=" + FLAGS.learning_rate,
+            "--precision=" + FLAGS.precision,
+            "--num_threads=%d" % FLAGS.num_threads,
+            "--save_checkpoints_steps=1000000",  # the last one alone
+            "--seed=" + seed,
+            "--output_dir=" + folder,
+        ]
+        command = [sys.executable, os.path.join(ROOT, "run_sentence_embedding.py")] + arguments
+        if subprocess.call(command, stdout=sys.stderr):
+            raise UserError("%s: the run failed, see above" % folder)
+    scores = files.read_json(path)["scores"]
+    return {what: 100 * of_what["spearman"] for what, of_what in scores.items()}
+
+
+def main():
+    """Does what is not done and prints a row for each experiment."""
+    unknown = sorted(set(FLAGS.experiments) - set(EXPERIMENTS))
+    if unknown:
+        raise UserError("--experiments: unknown %s" % unknown[0])
+    print("| experiment | TF-IDF | untrained | trained |\n|---|---:|---:|---:|")
+    for name in FLAGS.experiments:
+        runs = [scores_of(name, seed) for seed in FLAGS.seeds]
+        trained = [run["trained"] for run in runs]
+        deviation = " ± %.2f" % np.std(trained, ddof=1) if len(trained) > 1 else ""
+        row = (name, runs[0]["character TF-IDF"], runs[0]["untrained"], np.mean(trained), deviation)
+        print("| %s | %.2f | %.2f | %.2f%s |" % row, flush=True)
+
+
+if __name__ == "__main__":
+    define_flags()
+    run_command(main)
