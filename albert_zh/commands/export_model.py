@@ -213,6 +213,11 @@ def _check_metadata(model, options):
         return
     if options.task != "classifier":
         raise UserError("--metadata describes a classifier: leave out --task=%s" % options.task)
+    if model.further_inputs(model.heads):
+        raise UserError(
+            "--metadata describes a model of texts alone, but that in %s takes %s as well: leave "
+            "it out" % (model.folder, ", ".join(model.further_inputs(model.heads)))
+        )
     if model.tokenizer is None:
         raise UserError("--metadata: %s has no vocab.txt" % model.folder)
     if model.tokenizer.name_in_folder != tokenization.VOCABULARY_FILE:

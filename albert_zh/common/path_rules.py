@@ -27,7 +27,7 @@ _RUN_SETTINGS = "run_settings.json"  # in the output folder of training
 # What a model folder consists of; other files may be written beside these.
 _MODEL_FILES = (
     "checkpoint *.ckpt *.ckpt-*[0-9] *.index *.data-?????-of-????? *.meta *.json vocab*.txt "
-    "*.vocab *.model best *.safetensors *.bin *.pt *.pth"
+    "*.vocab *.model slot_dictionaries.tsv best *.safetensors *.bin *.pt *.pth"
 ).split()
 
 # What a flag names: files (a name, or several with commas between), a folder of data, a model (its
@@ -40,7 +40,7 @@ _FLAGS = {
     "input_meta_graph intents_file na_prob_file pairs passages_file predict_file queries records "
     "report representative_texts spm_model_file teacher_vectors teachers test_file train_file "
     "unlabelled_file user_dict vectors_corpus vocab_file",
-    DATA: "data_dir glue_dir pregenerated_data",
+    DATA: "data_dir dictionaries glue_dir pregenerated_data",
     MODEL: "embedding_dir encoder_dir init_checkpoint input_checkpoint model_dir "
     "pretrained_bert_model pytorch_model_path student_model teacher_model tf_checkpoint_path",
     OUTPUT: "cache_dir cached_dir chart out out_file output output_dir output_file output_graph "

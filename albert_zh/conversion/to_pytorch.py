@@ -17,6 +17,7 @@ from albert_zh.model import (
     inference_graph,
     label_map,
     model_folder,
+    slot_fusion,
 )
 from albert_zh.model.config import AlbertConfig
 from albert_zh.text import tokenization
@@ -146,6 +147,11 @@ def read_model(prefix, config, encoder_only=False):
     for name, (shape, found) in assignment.reshaped.items():
         raise UserError("%s: %s is %s, expected %s" % (prefix, name, found, shape))
     heads = () if encoder_only else _heads(parts, set(assignment.names.values()))
+    if heads and any(name.startswith(slot_fusion.SCOPE + "/") for name in there):
+        raise UserError(
+            "%s: its classifier takes slots, which PyTorch's models have not: convert the encoder "
+            "alone (--encoder_only=true)" % prefix
+        )
     wanted = set(parts["encoder"]).union(*(parts[head] for head in heads))
     reader = checkpoint_files.open_reader(prefix)
     values = {

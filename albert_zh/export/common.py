@@ -27,8 +27,10 @@ from albert_zh.model import (
     sentence_vectors,
 )
 from albert_zh.model.config import AlbertConfig
-from albert_zh.tasks import outputs_graph, registry
+from albert_zh.tasks import datasets, outputs_graph, registry
 from albert_zh.tasks import settings as task_settings
+from albert_zh.tasks.columns import InputExample
+from albert_zh.tasks.slots import dictionaries
 from albert_zh.text import encoding, tokenization
 from albert_zh.training import run_folder
 
@@ -54,6 +56,7 @@ COMPANIONS = (
     label_map.LABEL_MAP,
     inference_graph.FINE_TUNING_FILE,
     sentence_vectors.SENTENCE_FILE,
+    dictionaries.FILE_NAME,
 )
 # What exported folders are called, by a file that each of them has.
 EXPORTED_FOLDERS = {
@@ -65,7 +68,9 @@ DECIDING_SETTINGS = "objective do_lower_case max_seq_length pooling thresholds".
 
 class Model(
     collections.namedtuple(
-        "Model", "folder config prefix heads num_labels labels settings tokenizer sentence_notes"
+        "Model",
+        "folder config prefix heads num_labels labels settings tokenizer sentence_notes task",
+        defaults=(None,),
     )
 ):
     """A model folder that has been read and checked.
@@ -80,6 +85,7 @@ class Model(
         settings: content of fine_tuning.json; empty without one.
         tokenizer: `FullTokenizer`, or None where there is no vocabulary.
         sentence_notes: `SentenceNotes` of its vectors; None where the task has none.
+        task: `datasets.Task` of its head; None without one.
     """
 
     __slots__ = ()
@@ -88,6 +94,16 @@ class Model(
     def kind(self):
         """The kind of task that it is fine-tuned for."""
         return registry.get(self.settings.get("objective", "single_label"))
+
+    def further_inputs(self, heads):
+        """{name: `task_type.Column`} of what some of its heads take beside the encoder's inputs."""
+        if inference_graph.TASK_HEAD not in heads:
+            return {}
+        return self.kind.further_inputs(self.settings.get("head", {}))
+
+    def input_names(self, heads):
+        """Names of the inputs of some of its heads, but for those of masked words."""
+        return list(inference_graph.ENCODER_INPUTS) + list(self.further_inputs(heads))
 
 
 Options = collections.namedtuple(
@@ -148,7 +164,16 @@ def read_model(folder, task, config_file=None):
         beside.settings,
         tokenizer,
         sentence_vectors.notes_or_mean(folder, config) if task == "embedding" else None,
+        _task_of(kind, beside, folder) if num_labels else None,
     )
+
+
+def _task_of(kind, beside, folder):
+    """The task of a folder's head, with which texts become features."""
+    task = datasets.Task(
+        {}, datasets.PAIR, (), objective=kind.name, head=beside.settings.get("head", {})
+    )
+    return kind.with_model_files(task, beside.further_files(kind.further_files), folder)
 
 
 def read_config(folder, config_file=None, points_to_best=True):
@@ -241,6 +266,7 @@ def session_of(model, **build_settings):
     """
     settings = {"config": model.config, "heads": model.heads}
     settings = dict(settings, sentence_notes=model.sentence_notes, **build_settings)
+    settings["further_inputs"] = model.further_inputs(settings["heads"])
     with tf.Graph().as_default(), tf.Session() as session:
         build_head = outputs_graph.head_builder(model.settings, model.num_labels)
         graph = inference_graph.build(build_head=build_head, **settings)
@@ -299,7 +325,7 @@ def frozen(session, output_names):
     return graph_transforms.merge_equal_weights(graph_def, kept=output_names)
 
 
-def encoded(model, pair, number, longest):
+def encoded(model, pair, number, longest, heads=()):
     """A text or pair as the model's inputs, without padding.
 
     Args:
@@ -307,9 +333,10 @@ def encoded(model, pair, number, longest):
         pair: (text_a, text_b or None).
         number: of the pair.
         longest: int, longer ones are cut.
+        heads: keys of `inference.HEADS`, whose further inputs are added.
 
     Returns:
-        {name: int32 array [1, F]}.
+        {name: int32 array [1, F], of further inputs [1, F, ...]}.
     """
     text_a, text_b = pair
     if model.config.type_vocab_size < 2:
@@ -321,18 +348,35 @@ def encoded(model, pair, number, longest):
     else:
         ids, segments, _ = encoding.encode(model.tokenizer, text_a, text_b, longest)
     rows = (ids, np.ones(len(ids)), segments)
-    return {
+    row = {
         name: np.asarray(row, np.int32)[None]
         for name, row in zip(inference_graph.ENCODER_INPUTS, rows)
+    }
+    return dict(row, **_further_inputs(model, (text_a, text_b), len(ids), heads))
+
+
+def _further_inputs(model, pair, length, heads):
+    """{name: array [1, F, ...]} of what heads take of a text beside the encoder's inputs."""
+    columns = model.further_inputs(heads)
+    records = {name: np.zeros([length] + list(c.shape)) for name, c in columns.items()}
+    if columns and model.tokenizer is not None:
+        task = model.task._replace(labels=tuple(model.labels))
+        example = InputExample("text", pair[0], pair[1], None)
+        (records,), _ = model.kind.features(task, example, model.tokenizer, length)
+    return {
+        name: loaded_model.padded_columns([records[name]], column)
+        for name, column in columns.items()
     }
 
 
 def padded(row, length):
-    """A row's arrays [1, F] with zeros up to a length."""
-    return {
-        name: np.pad(array, [[0, 0], [0, length - array.shape[1]]], mode="constant")
-        for name, array in row.items()
-    }
+    """A row's arrays [1, F, ...] with zeros up to a length."""
+
+    def filled(array):
+        widths = [[0, 0], [0, length - array.shape[1]]] + [[0, 0]] * (array.ndim - 2)
+        return np.pad(array, widths, mode="constant")
+
+    return {name: filled(array) for name, array in row.items()}
 
 
 # Files

@@ -107,14 +107,14 @@ class Examples:
         self._labels_of = _labels_of(model, task)
         self._task = task
         longest = seq_length or min(loaded_model.DEFAULT_LENGTH, model.config.longest_sequence)
+        heads = [head for head in export_common.TASKS[task].heads if head in model.heads]
         rows = [
-            export_common.encoded(model, pair, index, longest)
+            export_common.encoded(model, pair, index, longest, heads)
             for index, pair in enumerate(ODD_TEXTS + tuple(texts))
         ]
         rows.sort(key=_length)  # interpreters prepare each length once
         if seq_length:
             rows = [export_common.padded(row, seq_length) for row in rows]
-        heads = [head for head in export_common.TASKS[task].heads if head in model.heads]
         with export_common.session_of(model, heads=heads) as (session, graph):
             tensors = [graph.outputs[name] for name in self.output_names]
             self.rows = [_with_masked_words(row, graph) for row in rows]

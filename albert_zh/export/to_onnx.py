@@ -11,7 +11,6 @@ import tensorflow.compat.v1 as tf
 from albert_zh.common import package_files
 from albert_zh.common.errors import UserError
 from albert_zh.export import common as export_common
-from albert_zh.model import inference_graph
 
 OPSET = 17
 # All of tf2onnx's optimizers would take gigabytes, and onnxruntime has its own. Folding constants
@@ -62,8 +61,8 @@ def _convert(model, output_names, path, options):
     from tf2onnx import optimizer, tfonnx
 
     logging.getLogger("tf2onnx").setLevel(logging.ERROR)
-    names = list(inference_graph.ENCODER_INPUTS)
     heads = [head for head in export_common.TASKS[options.task].heads if head in model.heads]
+    names = model.input_names(heads)
     if "masked_lm" in heads:
         names.append("masked_lm_positions")
     graph_def = export_common.frozen_graph(

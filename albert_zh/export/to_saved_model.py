@@ -134,7 +134,8 @@ def _signatures(model, graph, task, threshold):
         if threshold is not None:
             rows = tf.shape(graph.inputs["input_ids"])[:1]
             outputs["threshold"] = tf.fill(rows, tf.constant(threshold, tf.float32))
-        signatures["classify"] = (inputs, outputs)
+        further = {name: graph.inputs[name] for name in model.further_inputs(model.heads)}
+        signatures["classify"] = (dict(inputs, **further), outputs)
     if "masked_lm" in model.heads:
         positions = {"masked_lm_positions": graph.inputs["masked_lm_positions"]}
         names = export_common.outputs_of(model, "pretraining")

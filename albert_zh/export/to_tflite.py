@@ -101,7 +101,7 @@ def converted(model, output_names, options):
     ) as (session, graph):
         if config.ffn_out_scale is not None:
             _divide_feed_forward_weights(session, config)
-        names = list(inference_graph.ENCODER_INPUTS)
+        names = model.input_names(heads)
         if "masked_lm" in heads:
             names.append("masked_lm_positions")
         converter = tf.lite.TFLiteConverter.from_session(
@@ -129,7 +129,7 @@ def feed_forward_scale(model, rows):
         float32 array [H].
     """
     outputs = _scope_of_feed_forward(model.config) + "/BiasAdd$"
-    with export_common.session_of(model) as (session, graph):
+    with export_common.session_of(model, heads=()) as (session, graph):
         tensors = [
             operation.outputs[0]
             for operation in session.graph.get_operations()
@@ -218,7 +218,11 @@ def calibration_rows(model, options):
     """
     texts = comparison_texts.spread(comparison_texts.for_ranges(options), MAX_CALIBRATION_TEXTS)
     longest = options.seq_length or min(loaded_model.DEFAULT_LENGTH, model.config.longest_sequence)
-    rows = [export_common.encoded(model, pair, index, longest) for index, pair in enumerate(texts)]
+    heads = [head for head in export_common.TASKS[options.task].heads if head in model.heads]
+    rows = [
+        export_common.encoded(model, pair, index, longest, heads)
+        for index, pair in enumerate(texts)
+    ]
     length = options.seq_length or max(row["input_ids"].shape[1] for row in rows)
     rows = [list(export_common.padded(row, length).values()) for row in rows]
     if options.task == "pretraining":

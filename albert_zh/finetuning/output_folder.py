@@ -80,8 +80,17 @@ class OutputFolder:
         json_files.update(registry.type_of(task).flags.json_files(notes.get("head", {})))
         model_folder.replace_model_folder(self.best, prefix, model_files, json_files=json_files)
 
-    def write_notes(self, task, notes):
-        """Writes what whoever uses the checkpoints has to know of them, beside them."""
+    def write_notes(self, task, notes, further_files):
+        """Writes what whoever uses the checkpoints has to know of them, beside them.
+
+        Args:
+            task: `datasets.Task`.
+            notes: content of fine_tuning.json.
+            further_files: {name: bytes} of other files.
+        """
+        for name, content in further_files.items():
+            with files.atomic_write(os.path.join(self.path, name), "wb") as handle:
+                handle.write(content)
         files.write_json(os.path.join(self.path, label_map.LABEL_MAP), run_data.label_map(task))
         files.write_json(os.path.join(self.path, inference_graph.FINE_TUNING_FILE), notes)
         for name, content in registry.type_of(task).flags.json_files(notes.get("head", {})).items():

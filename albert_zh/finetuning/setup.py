@@ -3,6 +3,7 @@
 Config, vocabulary, task and data, settings, features, numbers of steps, the Estimator.
 """
 
+import hashlib
 import types
 
 from albert_zh.common import files
@@ -47,6 +48,7 @@ class Setup:
         vocab_file, tokenizer: path of the vocabulary, and its `FullTokenizer`.
         model_files: {name in a model folder: bytes} of config and vocabulary as they are now: they
             may be replaced before the best checkpoint is kept.
+        further_files: {name: bytes} of those that the kind of task adds to them.
         init_checkpoint: prefix of `--init_checkpoint`, or None.
         data: `TaskData`.
         task, splits: of `data`.
@@ -96,7 +98,7 @@ class Setup:
             num_rows = self.features["train"].num_examples
             self.steps = steps.plan(options, num_rows, self.splits["train"].path)
             run_folder.remember_settings(self.folder.path, *self._run_settings())
-            self.folder.write_notes(self.task, self.notes())
+            self.folder.write_notes(self.task, self.notes(), self.further_files)
         self.is_dev_of_training = self._compare_dev()
         self.estimator = self._make_estimator()
 
@@ -115,6 +117,7 @@ class Setup:
         folders = self.folder.folders_of_model(self.init_checkpoint)
         check_label_maps_agree(folders)
         self._labels, self._notes = label_map.notes_of_model(folders)
+        self._folders_of_model = folders
         self._take_flags_of_model()
         self.tokenizer = tokenization.FullTokenizer(
             options.vocab_file, options.do_lower_case, options.spm_model_file
@@ -160,15 +163,28 @@ class Setup:
         self.task, self.splits = self.data.task, self.data.splits
         self.kind = registry.type_of(self.task)
         self._check_data_fits()
-        self.shapes = outputs_graph.expected_shapes(
-            self.config, self.num_outputs(), self.settings, self.kind.columns(self.task)
-        )
-        self._report_init_checkpoint()
+        self._take_further_files()
         if self.options.do_train:
             self.settings = self.kind.settings_of_data(
                 self.settings, self.task, self.splits["train"], self.options
             )
             self.task = self.task._replace(head=self.settings.head)
+        self.shapes = outputs_graph.expected_shapes(
+            self.config, self.num_outputs(), self.settings, self.kind.columns(self.task)
+        )
+        self._report_init_checkpoint()
+
+    def _take_further_files(self):
+        """Takes the model's further files: those that flags name, or of a model that is used."""
+        if self.options.do_train:
+            self.further_files = self.kind.flags.model_files(self.options)
+        else:
+            self.further_files = model_folder.files_in(
+                self._folders_of_model, self.kind.further_files
+            )
+        source = ", ".join(self._folders_of_model) or self.folder.path
+        self.task = self.kind.with_model_files(self.task, self.further_files, source)
+        self.model_files.update(self.further_files)
 
     def _flags_of_data(self):
         """The flags; dev rows are set aside as before in a run that goes on, if no flag differs.
@@ -238,6 +254,8 @@ class Setup:
             if name != "test":
                 fixed[name + " data"] = split.sha256
                 fixed.update(self.data.fingerprint(name))
+        for name, content in self.further_files.items():
+            fixed[name] = hashlib.sha256(content).hexdigest()
         fixed["teachers"] = self.teaching and self.teaching.fingerprint
         fixed["init_checkpoint"] = "none"
         if self.init_checkpoint:

@@ -6,8 +6,9 @@ A backend has
     fixed_length: int, the only length it takes, or None;
     num_segments: int;
     vocab_size: int, or None where the model does not record it;
-    run(ids, mask, segments): int32 [B, F] each -> list of float [B, ...], one for each of the
-        output names that it was opened with; may be called by several threads;
+    run(ids, mask, segments, *further): int32 [B, F] each, and [B, F, ...] of each of the further
+        inputs that it was opened with -> list of float [B, ...], one for each of the output names;
+        may be called by several threads;
     close().
 """
 
@@ -17,7 +18,7 @@ import re
 import sys
 import tempfile
 import threading
-from typing import Any, List, Optional, Sequence
+from typing import Any, Dict, Iterable, List, Mapping, Optional, Sequence
 import zipfile
 
 import numpy as np
@@ -51,6 +52,7 @@ def open_model(
     precision: str = "float32",
     num_threads: Optional[int] = None,
     output_names: Sequence[str] = CLASSIFIER_OUTPUTS,
+    further_inputs: Optional[Mapping[str, Any]] = None,
 ) -> Any:
     """The backend for a path.
 
@@ -61,20 +63,22 @@ def open_model(
         num_threads: threads of an operation; None: one for a .tflite file, otherwise as many as
             there are cores.
         output_names: names of the outputs that `run` gives, see `TaskType.decoded_outputs`.
+        further_inputs: as of `TaskType.further_inputs`; None for none.
 
     Raises:
         UserError: if there is no such model.
     """
+    further = further_inputs or {}
     loaded_model.check_precision(precision)
     if not is_exported(path):
         cpu_precision.warn_of_slow_precision(precision)
-        return CheckpointBackend(path, config_file, precision, num_threads, output_names)
+        return CheckpointBackend(path, config_file, precision, num_threads, output_names, further)
     saved_model = _saved_model_folder(path)
     if precision != "float32":
         raise UserError("precision: an exported model (%s) has its own, leave it out" % path)
     if saved_model is None:
-        return TfliteBackend(path, num_threads, output_names)
-    return SavedModelBackend(saved_model, num_threads, output_names)
+        return TfliteBackend(path, num_threads, output_names, further)
+    return SavedModelBackend(saved_model, num_threads, output_names, further)
 
 
 def is_exported(path: str) -> bool:
@@ -120,6 +124,7 @@ class CheckpointBackend:
         precision: str,
         num_threads: Optional[int],
         output_names: Sequence[str],
+        further_inputs: Mapping[str, Any],
     ) -> None:
         """Arguments and errors as of `open_model`."""
         opened = model_folder.open_folder(_checkpoint_of(model_dir), config_file)
@@ -133,10 +138,15 @@ class CheckpointBackend:
         self.vocab_size = config.vocab_size
 
         def build(features):
+            further = {
+                name: inference_graph.further_input(name, column)
+                for name, column in further_inputs.items()
+            }
+            features = dict(features, **further)
             outputs = outputs_graph.outputs_builder(
                 config, features, self.num_outputs, settings, False, precision=precision
             )()
-            return [outputs[name] for name in output_names], []
+            return [outputs[name] for name in output_names], list(further.values())
 
         self._session = loaded_model.CheckpointSession(prefix, build, "a classifier", num_threads)
         self.run = self._session.run
@@ -156,7 +166,11 @@ class SavedModelBackend:
     """An exported SavedModel, by its signature with token ids and the outputs asked for."""
 
     def __init__(
-        self, folder: str, num_threads: Optional[int], output_names: Sequence[str]
+        self,
+        folder: str,
+        num_threads: Optional[int],
+        output_names: Sequence[str],
+        further_inputs: Iterable[str] = (),
     ) -> None:
         """Loads the SavedModel of a folder; raises `UserError` if it is none of such a task."""
         loaded_model.check_sessions_can_run()
@@ -171,7 +185,8 @@ class SavedModelBackend:
             raise UserError(
                 "%s: not a readable SavedModel: %s" % (folder, system_errors.reason(error))
             ) from error
-        inputs, outputs = _signature_of(folder, model.signature_def, output_names)
+        names = tuple(further_inputs)
+        inputs, outputs = _signature_of(folder, model.signature_def, output_names, names)
         graph = self._session.graph
         feeds = [graph.get_tensor_by_name(name) for name in inputs]
         tensors = [graph.get_tensor_by_name(name) for name in outputs]
@@ -203,10 +218,10 @@ def _sizes_of_tables(folder):
     return sizes
 
 
-def _signature_of(folder, signatures, output_names):
-    """(names of the three input tensors, names of output tensors) of the fitting signature."""
+def _signature_of(folder, signatures, output_names, further):
+    """(names of the input tensors, names of output tensors) of the fitting signature."""
     for _, signature in sorted(signatures.items()):
-        inputs = _in_order(signature.inputs)
+        inputs = _in_order(signature.inputs, further)
         if inputs and all(name in signature.outputs for name in output_names):
             outputs = [signature.outputs[name].name for name in output_names]
             return [tensor.name for tensor in inputs], outputs
@@ -214,18 +229,18 @@ def _signature_of(folder, signatures, output_names):
         "%s: no signature takes %s and gives %s (found: %s): export a fine-tuned model"
         % (
             folder,
-            ", ".join(loaded_model.INPUT_NAMES),
+            ", ".join(loaded_model.INPUT_NAMES + further),
             ", ".join(output_names),
             ", ".join(sorted(signatures)) or "none",
         )
     )
 
 
-def _in_order(by_name):
-    """The values of {input name: value} for ids, mask, segments; None if any is missing."""
+def _in_order(by_name, further=()):
+    """The values of {input name: value} for ids, mask, segments and others; None if one lacks."""
     ordered = [
         next((by_name[alias] for alias in aliases if alias in by_name), None)
-        for aliases in _INPUT_ALIASES
+        for aliases in _INPUT_ALIASES + tuple((name,) for name in further)
     ]
     return None if None in ordered else ordered
 
@@ -240,7 +255,13 @@ class TfliteBackend:
     vocab_size = None
     num_segments = 2
 
-    def __init__(self, path: str, num_threads: Optional[int], output_names: Sequence[str]) -> None:
+    def __init__(
+        self,
+        path: str,
+        num_threads: Optional[int],
+        output_names: Sequence[str],
+        further_inputs: Iterable[str] = (),
+    ) -> None:
         """Loads a file; raises `UserError` if it has not the inputs and outputs of such a task."""
         self._lock = threading.Lock()  # an interpreter serves one thread at a time
         content = files.read_bytes(path)
@@ -254,7 +275,8 @@ class TfliteBackend:
         by_name = {
             _plain_name(detail["name"]): detail for detail in self._interpreter.get_input_details()
         }
-        self._inputs = _in_order(by_name)
+        further = tuple(further_inputs)
+        self._inputs = _in_order(by_name, further)
         self._outputs = _named_outputs(self._interpreter.get_output_details(), output_names)
         if self._inputs is None or self._outputs is None:
             raise UserError(
@@ -262,7 +284,7 @@ class TfliteBackend:
                 "fine-tuned model"
                 % (
                     path,
-                    ", ".join(loaded_model.INPUT_NAMES),
+                    ", ".join(loaded_model.INPUT_NAMES + further),
                     ", ".join(output_names),
                     ", ".join(sorted(by_name)),
                     len(self._interpreter.get_output_details()),
@@ -276,7 +298,7 @@ class TfliteBackend:
         self._shape = tuple(self._inputs[0]["shape"])
 
     def run(self, *arrays: np.ndarray) -> np.ndarray:
-        """int32 [B, F] three times -> list of float [B, ...]."""
+        """int32 [B, F] three times, further inputs [B, F, ...] -> list of float [B, ...]."""
         with self._lock:
             if not self._is_batch_fixed:
                 return self._run(arrays)
@@ -352,7 +374,8 @@ def _plain_name(name):
 
 def _filled(array, size):
     """The rows of an array, and zeros up to a size."""
-    return np.concatenate([array, np.zeros([size - len(array), array.shape[1]], array.dtype)])
+    missing = np.zeros((size - len(array),) + array.shape[1:], array.dtype)
+    return np.concatenate([array, missing])
 
 
 def _check_kind(notes, source):
@@ -401,6 +424,10 @@ class FilesBeside:
         with storage.open_binary(self._packed) as content, zipfile.ZipFile(content) as archive:
             there = [name for name in names if name in archive.namelist()]
             return archive.read(there[0]).decode("utf-8") if there else None
+
+    def further_files(self, names: Sequence[str]) -> Dict[str, bytes]:
+        """{name: content} of those of some files that are there."""
+        return model_folder.files_in(self._folders, names)
 
     def check_settings(self, num_outputs: int) -> None:
         """Raises `UserError` unless the settings are of a model of so many outputs."""

@@ -383,6 +383,27 @@ def batches_by_length(lengths: Sequence[int]) -> Iterator[List[int]]:
         yield batch
 
 
+def padded_columns(
+    columns: Sequence[np.ndarray], column: Any, length: Optional[int] = None
+) -> np.ndarray:
+    """What a model takes for each token beside ids, as an array.
+
+    Args:
+        columns: arrays [F, ...] of the rows.
+        column: its `task_type.Column`.
+        length: F; the longest row's by default.
+
+    Returns:
+        int32 or float32 [B, F, ...], 0 behind a row's end.
+    """
+    length = length or max(map(len, columns))
+    dtype = np.float32 if column.dtype == "float" else np.int32
+    arrays = np.zeros([len(columns), length] + list(column.shape), dtype)
+    for array, entries in zip(arrays, columns):
+        array[: len(entries)] = entries
+    return arrays
+
+
 def padded(rows: Sequence[Row], length: Optional[int] = None) -> np.ndarray:
     """Rows as arrays.
 

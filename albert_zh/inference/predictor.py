@@ -108,6 +108,7 @@ class Predictor(loaded_model.LoadedModel):
             precision=precision,
             num_threads=num_threads,
             output_names=self.kind.decoded_outputs,
+            further_inputs=self.kind.further_inputs(self._head),
         )
         files_beside.check_settings(self._backend.num_outputs)
         self.takes_pairs = takes_pairs(trained)
@@ -119,7 +120,7 @@ class Predictor(loaded_model.LoadedModel):
             trained.get("max_seq_length") if max_seq_length is None else max_seq_length,
             self._backend.longest,
         )
-        self._use = self._model_in_use()
+        self._use = self._model_in_use(files_beside)
 
     def _labels_beside(self, files_beside):
         if not self.rules.has_classes:
@@ -135,7 +136,7 @@ class Predictor(loaded_model.LoadedModel):
             loaded_model.check_vocabulary(self.path, tokenizer, self._backend.vocab_size)
         return tokenizer
 
-    def _model_in_use(self):
+    def _model_in_use(self, files_beside):
         columns = tuple(self.notes.get("columns", datasets.PAIR))
         task = datasets.Task(
             files={},
@@ -144,6 +145,8 @@ class Predictor(loaded_model.LoadedModel):
             objective=self.objective,
             head=self._head,
         )
+        further = files_beside.further_files(self.kind.further_files)
+        task = self.kind.with_model_files(task, further, self.path)
         return task_type.ModelInUse(task, self.notes, self._tokenizer, self.max_seq_length)
 
     def predict(self, texts: Sequence[loaded_model.Text]) -> Tuple[List, np.ndarray]:
@@ -199,7 +202,7 @@ class Predictor(loaded_model.LoadedModel):
             return [list(itertools.islice(predictions, count)) for count in counts]
 
     def _rows_of(self, examples):
-        """([(ids, segment ids)] of all examples, number of rows of each)."""
+        """(records of all examples, number of rows of each)."""
         rows, counts = [], []
         for example in examples:
             if example.text_b is not None and self._backend.num_segments < 2:
@@ -207,23 +210,32 @@ class Predictor(loaded_model.LoadedModel):
             records, _ = self.kind.features(
                 self._use.task, example, self._tokenizer, self.max_seq_length
             )
-            rows += [(record["input_ids"], record["segment_ids"]) for record in records]
+            rows += records
             counts.append(len(records))
         return rows, counts
 
     def _outputs_of(self, rows):
-        """[{name: array}] of rows of ids, per-token arrays as long as the row."""
+        """[{name: array}] of records, per-token arrays as long as the record."""
         names, token_outputs = self.kind.decoded_outputs, self.kind.token_outputs
         outputs = [None] * len(rows)
-        for batch in loaded_model.batches_by_length([len(ids) for ids, _ in rows]):
-            inputs = loaded_model.padded([rows[i] for i in batch], self._backend.fixed_length)
-            arrays = self._backend.run(*inputs)
+        for batch in loaded_model.batches_by_length([len(row["input_ids"]) for row in rows]):
+            arrays = self._backend.run(*self._inputs_of([rows[i] for i in batch]))
             for place, index in enumerate(batch):
                 outputs[index] = {name: array[place] for name, array in zip(names, arrays)}
         for name in token_outputs:
-            for (ids, _), output in zip(rows, outputs):
-                output[name] = output[name][: len(ids)]
+            for row, output in zip(rows, outputs):
+                output[name] = output[name][: len(row["input_ids"])]
         return outputs
+
+    def _inputs_of(self, rows):
+        """The backend's input arrays of records."""
+        length = self._backend.fixed_length
+        ids = [(row["input_ids"], row["segment_ids"]) for row in rows]
+        inputs = list(loaded_model.padded(ids, length))
+        for name, column in self.kind.further_inputs(self._head).items():
+            columns = [row[name] for row in rows]
+            inputs.append(loaded_model.padded_columns(columns, column, length))
+        return inputs
 
     def checked(self, texts: Sequence[loaded_model.Text]) -> List[Tuple[str, Optional[str]]]:
         """Texts as (text_a, text_b), text_b None for a single one.

@@ -104,10 +104,9 @@ class AlbertModel:
                     recompute and is_training,
                     output_positions,
                 )
-            with tf.variable_scope("pooler"):
-                self._pooled_output = dense(
-                    self.get_sequence_output()[:, 0, :], config.hidden_size, config, "dense", "tanh"
-                )  # [B, H]
+            self._config = config
+            with tf.variable_scope("pooler") as self._pooler_scope:
+                self._pooled_output = self._pool(self.get_sequence_output())  # [B, H]
 
     def _build_embeddings(self, config, input_ids, token_type_ids, use_one_hot):
         batch, length = self._batch_shape
@@ -146,6 +145,14 @@ class AlbertModel:
         if name != "embedding_hidden_mapping_in" or config.word_width == config.hidden_size:
             return self._embedding_rows
         return dense(self._embedding_rows, config.hidden_size, config, name)
+
+    def _pool(self, sequence):
+        return dense(sequence[:, 0, :], self._config.hidden_size, self._config, "dense", "tanh")
+
+    def pooled(self, sequence: tf.Tensor) -> tf.Tensor:
+        """The pooler's output of another sequence: [B, F, H] -> [B, H]; float32."""
+        with tf.variable_scope(self._pooler_scope, reuse=True):
+            return tf.cast(self._pool(sequence), tf.float32)
 
     def _unflatten(self, rows):
         return tf.reshape(rows, [self._batch_shape[0], -1, rows.shape[-1]])

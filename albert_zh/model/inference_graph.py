@@ -171,6 +171,7 @@ def build(
     output_positions: Any = None,
     build_head: Optional[Callable[..., Any]] = None,
     sentence_notes: Optional[sentence_vectors.SentenceNotes] = None,
+    further_inputs: Optional[Mapping[str, Any]] = None,
 ) -> Graph:
     """Builds the graph of a model for use in the default graph.
 
@@ -190,6 +191,8 @@ def build(
         build_head: function (config, model, {name of `ENCODER_INPUTS`: tensor}) -> {name: tensor}
             of the head of a task; None: a classifier's.
         sentence_notes: how vectors of sentences are made; None: there are none.
+        further_inputs: {name: column} that the head of a task takes for each token beside the
+            encoder's inputs, see `TaskType.further_inputs`; None for none.
 
     Returns:
         `Graph`, whose keys are the usual names in any case.
@@ -200,6 +203,9 @@ def build(
         for key, input_shape, name in zip(ENCODER_INPUTS, shapes, input_names)
     )
     ids, mask, segments = _rows_within_positions(config, inputs, takes_flat_segments, shape[1])
+    if TASK_HEAD in heads:
+        for name, column in (further_inputs or {}).items():
+            inputs[name] = further_input(name, column, shape)
     outputs = collections.OrderedDict()
     # Plain variables are what every freezing tool understands.
     with tf.variable_scope(tf.get_variable_scope(), use_resource=False):
@@ -211,7 +217,9 @@ def build(
             outputs[SENTENCE_OUTPUT] = vectors
         if TASK_HEAD in heads:
             build_head = build_head or _classifier(num_labels, settings or {})
-            features = dict(zip(ENCODER_INPUTS, (ids, mask, segments)))
+            features = dict(inputs, **dict(zip(ENCODER_INPUTS, (ids, mask, segments))))
+            for name in further_inputs or {}:
+                features[name] = inputs[name][:, : tf.shape(ids)[1]]
             outputs.update(build_head(config, model, features))
         if "masked_lm" in heads:
             outputs.update(_masked_lm(config, model, inputs, shape))
@@ -220,6 +228,20 @@ def build(
             head = sentence_order_head(config, model.get_pooled_output(), labels)
             outputs["sentence_order_log_probs"] = head.log_probs
     return Graph(inputs, _named(outputs))
+
+
+def further_input(
+    name: str, column: Any, shape: Tuple[Optional[int], Optional[int]] = (None, None)
+) -> tf.Tensor:
+    """The placeholder of what a head takes for each token: int32 or float32 [B, F, ...].
+
+    Args:
+        name: of the input.
+        column: with `dtype` and `shape` of a token's value, see `task_type.Column`.
+        shape: (B, F), None for any.
+    """
+    dtype = tf.float32 if column.dtype == "float" else tf.int32
+    return tf.placeholder(dtype, list(shape) + list(column.shape), name)
 
 
 def _named(outputs):
@@ -232,7 +254,7 @@ def _named(outputs):
 
 def _rows_within_positions(config, inputs, takes_flat_segments, length):
     """(ids, mask, segments), each [B, F], cut to as many tokens as the model has positions."""
-    ids, mask, segments = inputs.values()
+    ids, mask, segments = (inputs[name] for name in ENCODER_INPUTS)
     if takes_flat_segments:
         segments = tf.reshape(segments, tf.shape(ids))
     if length is not None:
@@ -306,8 +328,10 @@ def write_meta_graph(
     """
     num_labels = shapes.get("output_weights", [None])[0]
     heads = heads_of(shapes)
-    if (settings or {}).get("objective", "single_label") not in classifier_output.OBJECTIVES:
-        heads = [head for head in heads if head != TASK_HEAD]  # no classifier
+    settings = settings or {}
+    is_plain = settings.get("objective", "single_label") in classifier_output.OBJECTIVES
+    if not is_plain or settings.get("head"):
+        heads = [head for head in heads if head != TASK_HEAD]  # no classifier of the encoder alone
     with tf.Graph().as_default():
         build_for_converter(config, heads, num_labels, settings)
         built = {variable.op.name: variable.shape.as_list() for variable in tf.global_variables()}

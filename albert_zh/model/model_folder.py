@@ -248,6 +248,22 @@ def _have_same_content(path, other):
     return files.sha256_of_file(path) == files.sha256_of_file(other)
 
 
+def files_in(folders: Sequence[str], names: Sequence[str]) -> Dict[str, bytes]:
+    """{name: content} of files, each from the first of some folders that has it.
+
+    Args:
+        folders: where to look for them.
+        names: of the files; those that are nowhere are left out.
+    """
+    contents: Dict[str, bytes] = {}
+    for name in names:
+        paths = [os.path.join(folder, name) for folder in folders]
+        path = next((path for path in paths if storage.is_file(path)), None)
+        if path is not None:
+            contents[name] = files.read_bytes(path)
+    return contents
+
+
 def restore_model_folder(folder: str) -> None:
     """Puts the former folder back where a kill struck between the two renames.
 

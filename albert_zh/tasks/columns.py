@@ -16,13 +16,16 @@ from albert_zh.tasks.header_columns import HeaderColumns
 from albert_zh.tasks.label_checks import problem_of_label
 from albert_zh.tasks.named_columns import NOT_TEXTS, shortened
 from albert_zh.tasks.position_columns import NUMBER, TEXT_COLUMN, PositionColumns
+from albert_zh.tasks.slots import annotations
 
 __all__ = ["NO_RECORD", "NUMBER", "TEXT_COLUMN", "InputExample", "ColumnLayout", "form"]
 
 NO_RECORD = "no record"  # in place of the id of a line that is predicted and not submitted
 
 InputExample = collections.namedtuple(
-    "InputExample", ["guid", "text_a", "text_b", "label", "row_id"], defaults=(None,)
+    "InputExample",
+    ["guid", "text_a", "text_b", "label", "row_id", "slots"],
+    defaults=(None, None),
 )
 
 
@@ -135,7 +138,18 @@ class ColumnLayout:
             raise ValueError(problem % error) from error
         guid = "%s-%d" % (self._name, row.line)
         row_id = self._id_of(record)
-        return [self._example(guid, cells, row_id, is_lenient) for cells in sources]
+        examples = [self._example(guid, cells, row_id, is_lenient) for cells in sources]
+        return [self._with_slots(example, record) for example in examples]
+
+    def _with_slots(self, example, record):
+        if not self._task.head.get(annotations.COLUMN):
+            return example
+        texts = (example.text_a, example.text_b)
+        try:
+            return example._replace(slots=annotations.of_record(record, texts))
+        except ValueError:
+            self.only_labels_are_bad = False
+            raise
 
     def _id_of(self, record):
         """A record's own id; None for one that is known by its number."""

@@ -39,8 +39,8 @@ COLUMN_FLAGS = collections.OrderedDict(
 Task = collections.namedtuple(
     "Task",
     "files columns labels keys aliases examples_of is_left_out objective separator header chosen "
-    "head",
-    defaults=({}, {}, None, None, "single_label", SEPARATOR, None, {}, {}),
+    "head annotator",
+    defaults=({}, {}, None, None, "single_label", SEPARATOR, None, {}, {}, None),
 )
 Task.__doc__ = """A row of the table.
 
@@ -58,6 +58,7 @@ Fields:
     header: own data only: the header of the training file, a tuple; () for none.
     chosen: {column: name or position of it}, as `COLUMN_FLAGS` say.
     head: `Settings.head` of the run or model, for kinds whose features or scores depend on it.
+    annotator: `slots.dictionaries.Annotator` of a model with dictionaries, or None.
 """
 
 # Records that are no plain row of texts

@@ -97,8 +97,8 @@ def expected_shapes(
         }
         for name, column in columns.items():
             dtype = tf.float32 if column.dtype == "float" else tf.int32
-            shape = [_LENGTH] if column.is_per_token else list(column.shape)
-            features[name] = tf.zeros([1] + shape, dtype)
+            length = [_LENGTH] if column.is_per_token else []
+            features[name] = tf.zeros([1] + length + list(column.shape), dtype)
         once = checkpoint_matching.with_each_layer_once(config)
         outputs_builder(once, features, num_outputs, settings, is_training=False)()
         return {v.op.name: v.shape.as_list() for v in tf.trainable_variables()}

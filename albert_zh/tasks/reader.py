@@ -87,8 +87,13 @@ def in_both_orders(split: Any) -> Split:
     Returns:
         `Split` of twice as many examples.
     """
-    pairs = ((e, e._replace(text_a=e.text_b, text_b=e.text_a)) for e in split.examples)
+    pairs = ((example, _turned(example)) for example in split.examples)
     return split._replace(examples=list(itertools.chain.from_iterable(pairs)))
+
+
+def _turned(example):
+    slots = example.slots and example.slots[::-1]
+    return example._replace(text_a=example.text_b, text_b=example.text_a, slots=slots)
 
 
 def split_path(task: Any, data_dir: str, name: str) -> Tuple[Optional[str], List[str]]:

@@ -1,6 +1,6 @@
 """Flags that only classification, multi-label tasks and regression have."""
 
-from typing import Any, Optional
+from typing import Any, Dict, Optional
 import warnings
 
 from absl import flags
@@ -11,6 +11,8 @@ from albert_zh.model import classifier_output, modeling
 from albert_zh.tasks import datasets, task_type
 from albert_zh.tasks import metrics as task_metrics
 from albert_zh.tasks.classification import losses
+from albert_zh.tasks.slots import dictionaries
+from albert_zh.tasks.slots import flags as slot_flags
 
 _TABLE = (
     (
@@ -87,12 +89,18 @@ _CHOICES = {
 class ClassificationFlags(task_type.KindFlags):
     """The flags of the classifier commands."""
 
-    fixed = ("swap_pairs", "pooling", "label_smoothing", "focal_gamma", "multi_label_loss")
+    fixed = (
+        "swap_pairs",
+        "pooling",
+        "label_smoothing",
+        "focal_gamma",
+        "multi_label_loss",
+    ) + slot_flags.FIXED
     variable = ("threshold_rows",)
     noted = ("pooling", "label_separator")
 
     def define(self, options: flags.FlagValues) -> None:
-        for kind, name, default, help_text in _TABLE:
+        for kind, name, default, help_text in _TABLE + slot_flags.TABLE:
             choices = [_CHOICES[name]] if kind == "enum" else []
             define = getattr(flags, "DEFINE_" + kind)
             define(name, default, *choices, help_text, flag_values=options)
@@ -105,12 +113,24 @@ class ClassificationFlags(task_type.KindFlags):
     def check(self, options: flags.FlagValues) -> None:
         _check_kind(options)
         _check_options_of_kind(options)
+        slot_flags.check(options)
         if options.threshold_rows < 0:
             raise UserError("--threshold_rows=%s: expected 0 or more" % options.threshold_rows)
         if options.threshold_to_export is not None and not options.export_dir:
             raise UserError("--threshold_to_export goes with --export_dir, the folder to export to")
 
+    def head(self, options: flags.FlagValues) -> Dict[str, Any]:
+        return slot_flags.head(options)
+
+    def model_files(self, options: flags.FlagValues) -> Dict[str, bytes]:
+        if not options.dictionaries:
+            return {}
+        folder = dictionaries.read_folder(options.dictionaries)
+        return {dictionaries.FILE_NAME: dictionaries.packed(folder)}
+
     def check_task(self, options: flags.FlagValues, task: Any) -> None:
+        if options.slots and not task.head.get("slots"):
+            raise UserError("--slots: the model was trained without slots: leave it out")
         if options.swap_pairs and not datasets.is_pair(task):
             raise UserError("--swap_pairs: --task_name=%s has single texts" % options.task_name)
         if options.best_metric == "f1" and len(task.labels) != 2:

@@ -7,7 +7,7 @@ import numpy as np
 from albert_zh.common import storage, validation
 from albert_zh.common.errors import UserError
 from albert_zh.common.messages import say
-from albert_zh.model import classifier_output, modeling
+from albert_zh.model import classifier_output, modeling, slot_fusion
 from albert_zh.tasks import data_checks, datasets, label_rules, reader, registry, task_type
 from albert_zh.tasks import metrics as task_metrics
 from albert_zh.tasks.classification import distillation, losses
@@ -15,7 +15,9 @@ from albert_zh.tasks.classification import flags as classification_flags
 from albert_zh.tasks.classification.result_files import ClassificationFiles
 from albert_zh.tasks.classification.scorer import ClassificationScorer
 from albert_zh.tasks.settings import COMMON_SETTINGS
-from albert_zh.text import encoding
+from albert_zh.tasks.slots import annotations, dictionaries
+from albert_zh.tasks.slots import flags as slot_flags
+from albert_zh.text import encoding, offsets
 
 # What `Settings` and a run's settings take from flags of the same name.
 SETTINGS_OF_FLAGS = COMMON_SETTINGS + "pooling label_smoothing focal_gamma multi_label_loss".split()
@@ -31,6 +33,8 @@ class SingleLabel(task_type.TaskType):
     export_outputs = ("probabilities", "logits")
     decoded_outputs = ("probabilities",)
     flags = classification_flags.ClassificationFlags()
+    further_files = (dictionaries.FILE_NAME,)
+    feature_modules = (annotations, dictionaries, offsets)
     distillation = distillation.ClassDistillation()
 
     # Settings
@@ -40,19 +44,35 @@ class SingleLabel(task_type.TaskType):
         if common["classifier_rate_factor"] is None:
             common["classifier_rate_factor"] = self.flags.rate_factor(options)
         common["pooling"] = trained.get("pooling", options.pooling)
-        return task_type.Settings(objective=self.name, **common)
+        head = trained.get("head", {}) if trained else self.flags.head(options)
+        return task_type.Settings(objective=self.name, head=head, **common)
 
     def settings_of_data(
         self, settings: task_type.Settings, task: Any, train: Any, options: Any
     ) -> task_type.Settings:
+        if settings.head:
+            head = slot_flags.with_names(settings.head, train.examples, task.annotator)
+            settings = settings._replace(head=head)
         return settings._replace(class_weights=_class_weights(task, train, options))
 
     def notes(self, task: Any, settings: task_type.Settings) -> Dict[str, Any]:
-        return {
-            "pooling": settings.pooling,
-            "label_separator": task.separator,
-            "compares_sentences": datasets.compares_sentences(task),
-        }
+        return dict(
+            super().notes(task, settings),
+            pooling=settings.pooling,
+            label_separator=task.separator,
+            compares_sentences=datasets.compares_sentences(task),
+        )
+
+    def with_model_files(self, task: Any, files: Dict[str, bytes], source: str) -> Any:
+        content = files.get(dictionaries.FILE_NAME)
+        if content is None and task.head.get("slots", {}).get("dictionaries"):
+            raise UserError(
+                "%s: the model was trained with dictionaries, and their file %s is not there: copy "
+                "it from the model's folder" % (source, dictionaries.FILE_NAME)
+            )
+        if content is None or not task.head.get("slots"):
+            return task
+        return task._replace(annotator=dictionaries.Annotator(content))
 
     # Data
 
@@ -73,7 +93,8 @@ class SingleLabel(task_type.TaskType):
 
     def columns(self, task: Any) -> Dict[str, task_type.Column]:
         shape = tuple(self.rules.target_shape(len(task.labels)))
-        return {"label_ids": task_type.Column(self.rules.target_dtype, shape)}
+        label = task_type.Column(self.rules.target_dtype, shape)
+        return dict(self.further_inputs(task.head), label_ids=label)
 
     def features(
         self, task: Any, example: Any, tokenizer: Any, max_seq_length: int
@@ -82,11 +103,31 @@ class SingleLabel(task_type.TaskType):
             tokenizer, example.text_a, example.text_b, max_seq_length
         )
         label = datasets.label_value(task, example.label)
-        return [{"input_ids": ids, "segment_ids": segments, "label_ids": label}], was_cut
+        row = {"input_ids": ids, "segment_ids": segments, "label_ids": label}
+        if task.head.get("slots"):
+            names = task.head["slots"]["names"]
+            row[annotations.COLUMN] = annotations.column_of(
+                example, tokenizer, segments, names, task.annotator
+            )
+        return [row], was_cut
+
+    def about_features(
+        self, task: Any, split: Any, tokenizer: Any
+    ) -> Tuple[List[str], Dict[str, int]]:
+        if not task.head.get("slots"):
+            return [], {}
+        return annotations.about_unknown(split.examples, task.head["slots"]["names"]), {}
 
     # Model
 
+    def further_inputs(self, head: Dict[str, Any]) -> Dict[str, task_type.Column]:
+        if not head.get("slots"):
+            return {}
+        return {annotations.COLUMN: task_type.Column("int", (len(head["slots"]["names"]),), True)}
+
     def output_positions(self, settings: Any) -> Optional[Any]:
+        if settings.head.get("slots"):  # attention looks at all of them
+            return None
         return classifier_output.output_positions(settings.pooling)
 
     def outputs(
@@ -98,8 +139,11 @@ class SingleLabel(task_type.TaskType):
         settings: Any,
         is_training: bool,
     ) -> Dict[str, Any]:
+        changed = None
+        if settings.head.get("slots"):
+            changed = slot_fusion.fusion(features, config, settings.head, is_training)
         pooled = classifier_output.pooled_output(
-            model, features["input_mask"], settings.pooling
+            model, features["input_mask"], settings.pooling, changed
         )  # [B, H]
         head = modeling.classification_head(
             config, pooled, None, num_outputs, is_training, settings.initial_bias

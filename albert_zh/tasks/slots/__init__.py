@@ -1,0 +1,1 @@
+"""Slots: what dictionaries or annotators know of the characters of a text."""

@@ -1,0 +1,247 @@
+"""Dictionaries that find slots in texts: one file a name, exact longest match.
+
+    content = packed(read_folder("dictionaries"))  # what a model folder keeps, bytes
+    annotator = Annotator(content)
+    annotator.spans("我要去北京站")  # [SlotSpan(begin=3, end=6, name='station'), ...]
+
+Case and width do not matter (NFKC, lower case). Of one name's entries the leftmost longest are
+taken and do not overlap; those of different names may. Entries of one character are left out, and
+what begins or ends with a Latin letter or digit is only found where the text's word begins or ends.
+"""
+
+import collections
+import hashlib
+import os
+import re
+from typing import Any, Dict, Iterator, List, Set, Tuple
+import unicodedata
+
+from albert_zh.common import files, storage
+from albert_zh.common.errors import UserError
+
+FILE_NAME = "slot_dictionaries.tsv"  # in a model folder: entry, tab, name of the slot
+ENDING = ".txt"
+SHORTEST = 2  # characters of an entry
+NAME = re.compile(r"[^\s:|]+\Z")  # what a slot may be called
+_LATIN = re.compile(r"[a-z0-9]", re.ASCII)
+_LINE_ENDS = re.compile(r"\r\n|\r|\n")
+
+SlotSpan = collections.namedtuple("SlotSpan", ["begin", "end", "name"])
+SlotSpan.__doc__ = """A slot of a text.
+
+Fields:
+    begin, end: its characters, half-open.
+    name: str.
+"""
+
+
+def normalized(text: str) -> str:
+    """A text without what is only a matter of writing: width, compatibility forms, case."""
+    return normalized_with_origins(text)[0]
+
+
+def normalized_with_origins(text: str) -> Tuple[str, List[int]]:
+    """A text as `normalized`, character by character, and which character each one is of."""
+    chars, origins = [], []
+    for position, char in enumerate(text):
+        for plain in unicodedata.normalize("NFKC", char).lower():
+            chars.append(plain)
+            origins.append(position)
+    return "".join(chars), origins
+
+
+def read_folder(folder: str) -> Dict[str, Set[str]]:
+    """Reads a folder of dictionaries.
+
+    Args:
+        folder: with a file NAME.txt for each slot, an entry a line; what follows a tab is not read.
+
+    Returns:
+        {name: set of normalized entries}.
+
+    Raises:
+        UserError: if there is no such folder or no dictionary in it, or one is empty.
+    """
+    if not storage.is_folder(folder):
+        raise UserError(
+            "--dictionaries=%s: no such folder; expected one with a file NAME.txt for each slot, "
+            "an entry a line" % folder
+        )
+    names = sorted(name for name in storage.names_in(folder) if name.endswith(ENDING))
+    if not names:
+        raise UserError(
+            "--dictionaries=%s: it has no file NAME.txt: expected one for each slot, an entry a "
+            "line" % folder
+        )
+    return {
+        name[: -len(ENDING)]: _read_file(os.path.join(folder, name), name[: -len(ENDING)])
+        for name in names
+    }
+
+
+def _read_file(path, name):
+    if not NAME.match(name):
+        raise UserError(
+            "%s: a slot cannot be called %r: rename the file, without blanks, : and |"
+            % (path, name)
+        )
+    lines = _LINE_ENDS.split(files.read_text(path))
+    entries = {normalized(line.split("\t")[0]).strip() for line in lines}
+    entries = {entry for entry in entries if len(entry) >= SHORTEST}
+    if not entries:
+        raise UserError(
+            "%s has no entry of at least %d characters: expected one a line" % (path, SHORTEST)
+        )
+    return entries
+
+
+def packed(dictionaries: Dict[str, Set[str]]) -> bytes:
+    """Dictionaries as the content of `FILE_NAME`; the same bytes for the same entries.
+
+    Args:
+        dictionaries: {name: set of normalized entries}.
+    """
+    rows = sorted((name, entry) for name, entries in dictionaries.items() for entry in entries)
+    return "".join("%s\t%s\n" % (entry, name) for name, entry in rows).encode("utf-8")
+
+
+def unpacked(content: bytes, path: str = FILE_NAME) -> Dict[str, Set[str]]:
+    """Dictionaries of the content of `FILE_NAME`, which people may have edited.
+
+    Args:
+        content: bytes.
+        path: the file, for errors.
+
+    Returns:
+        {name: set of normalized entries}.
+
+    Raises:
+        UserError: for a line that is no entry, tab, name.
+    """
+    dictionaries: Dict[str, Set[str]] = {}
+    try:
+        lines = content.decode("utf-8-sig").split("\n")
+    except UnicodeDecodeError as error:
+        raise UserError("%s: expected UTF-8, found other bytes: %s" % (path, error)) from error
+    for number, line in enumerate(lines, start=1):
+        if not line.strip():
+            continue
+        cells = line.rstrip("\r").split("\t")
+        entry = normalized(cells[0]).strip()
+        if len(cells) != 2 or not NAME.match(cells[1]) or len(entry) < SHORTEST:
+            raise UserError(
+                "%s, line %d: expected an entry of at least %d characters, a tab and the slot's "
+                "name, found %r: correct or remove the line" % (path, number, SHORTEST, line[:40])
+            )
+        dictionaries.setdefault(cells[1], set()).add(entry)
+    return dictionaries
+
+
+class Annotator:
+    """Finds the entries of dictionaries in texts.
+
+    Attributes:
+        names: sorted names of the slots.
+        sha256: hexadecimal digest of what the dictionaries hold.
+    """
+
+    def __init__(self, content: bytes, path: str = FILE_NAME) -> None:
+        """Builds the automaton.
+
+        Args:
+            content: bytes of `FILE_NAME`.
+            path: the file, for errors.
+
+        Raises:
+            UserError: as of `unpacked`.
+        """
+        dictionaries = unpacked(content, path)
+        self.names = sorted(dictionaries)
+        self.sha256 = hashlib.sha256(packed(dictionaries)).hexdigest()
+        names_of_entries: Dict[str, Tuple[str, ...]] = {}
+        for name in self.names:
+            for entry in dictionaries[name]:
+                names_of_entries[entry] = names_of_entries.get(entry, ()) + (name,)
+        self._occurrences = occurrences_by(names_of_entries)
+
+    def spans(self, text: str) -> List[SlotSpan]:
+        """The slots of a text, sorted; positions are those of the text as given.
+
+        Args:
+            text: str.
+        """
+        plain, origins = normalized_with_origins(text)
+        by_name = collections.defaultdict(list)
+        for begin, end, names in self._occurrences(plain):
+            if is_whole(plain, begin, end):
+                for name in names:
+                    by_name[name].append((begin, end))
+        spans = []
+        for name, ranges in by_name.items():
+            for begin, end in leftmost_longest(ranges):
+                spans.append(SlotSpan(origins[begin], origins[end - 1] + 1, name))
+        return sorted(spans)
+
+
+def is_whole(text: str, begin: int, end: int) -> bool:
+    """Whether a range of a normalized text cuts no word of Latin letters and digits."""
+    return not (_is_inside(text, begin) or _is_inside(text, end))
+
+
+def _is_inside(text, position):
+    around = text[max(position - 1, 0) : position + 1]
+    is_between = 0 < position < len(text)
+    return is_between and all(_LATIN.match(char) for char in around)
+
+
+def leftmost_longest(ranges: List[Tuple[int, int]]) -> Iterator[Tuple[int, int]]:
+    """Yields of ranges (begin, end) the first and longest that overlap no earlier one."""
+    last_end = 0
+    for begin, end in sorted(ranges, key=lambda span: (span[0], -span[1])):
+        if begin >= last_end:
+            yield begin, end
+            last_end = end
+
+
+def occurrences_by(names_of_entries: Dict[str, Tuple[str, ...]]) -> Any:
+    """A function of a text -> iterator of (begin, end, names) of all entries in it.
+
+    By pyahocorasick's automaton where it is installed, else by look-ups of equal results.
+
+    Args:
+        names_of_entries: {normalized entry: names of its slots}.
+    """
+    try:
+        import ahocorasick
+    except ImportError:
+        return _looked_up(names_of_entries)
+    return _by_automaton(ahocorasick.Automaton(), names_of_entries)
+
+
+def _by_automaton(automaton, names_of_entries):
+    for entry, names in names_of_entries.items():
+        automaton.add_word(entry, (len(entry), names))
+    if not names_of_entries:
+        return lambda text: iter(())
+    automaton.make_automaton()
+
+    def occurrences(text):
+        for last, (size, names) in automaton.iter(text):
+            yield last + 1 - size, last + 1, names
+
+    return occurrences
+
+
+def _looked_up(names_of_entries):
+    sizes = collections.defaultdict(set)  # of the entries that begin with two characters
+    for entry in names_of_entries:
+        sizes[entry[:SHORTEST]].add(len(entry))
+
+    def occurrences(text):
+        for begin in range(len(text)):
+            for size in sizes.get(text[begin : begin + SHORTEST], ()):
+                end = begin + size
+                if end <= len(text) and text[begin:end] in names_of_entries:
+                    yield begin, end, names_of_entries[text[begin:end]]
+
+    return occurrences

@@ -1,0 +1,99 @@
+"""Slots of rows: what cells and JSON may say, and which word pieces get them."""
+
+import numpy as np
+import pytest
+
+from albert_zh.tasks.columns import InputExample
+from albert_zh.tasks.slots import annotations, dictionaries
+from albert_zh.tasks.slots.dictionaries import SlotSpan
+from albert_zh.text import encoding, tokenization
+
+NAMES = ["city", "singer"]
+TEXT = "听吴雨霏的歌"
+
+
+@pytest.mark.parametrize(
+    "cell",
+    [
+        "1-4:singer",
+        [{"begin": 1, "end": 4, "name": "singer"}],
+        {"singer": "吴雨霏"},
+        {"singer": ["吴雨霏"]},
+    ],
+)
+def test_forms_of_slots(cell):
+    slots = annotations.of_record({"slots": cell}, (TEXT, None))
+    assert slots == ((SlotSpan(1, 4, "singer"),), ())
+
+
+def test_all_occurrences_and_second_texts():
+    record = {"slots": {"city": "京"}, "slots_b": "0-1:city 0-1:singer"}
+    slots = annotations.of_record(record, ("京和京", "京"))
+    assert slots[0] == (SlotSpan(0, 1, "city"), SlotSpan(2, 3, "city"))
+    assert slots[1] == (SlotSpan(0, 1, "city"), SlotSpan(0, 1, "singer"))
+    assert annotations.of_record({"slots": None}, ("京", None)) == ((), ())
+
+
+@pytest.mark.parametrize(
+    "record, message",
+    [
+        ({"slots": "1:singer"}, "expected BEGIN-END:NAME"),
+        ({"slots": "3-3:singer"}, "no range of the text's 6 characters"),
+        ({"slots": "3-7:singer"}, "no range of the text's 6 characters"),
+        ({"slots": [{"begin": 1, "name": "x"}]}, "expected {"),
+        ({"slots": [{"begin": True, "end": 2, "name": "x"}]}, "expected {"),
+        ({"slots": [{"begin": 1, "end": 2, "name": "a b"}]}, "cannot be called"),
+        ({"slots": {"singer": "周杰伦"}}, "the text has no '周杰伦'"),
+        ({"slots": 3}, "expected a list"),
+        ({"slots_b": "0-1:city"}, "no second text"),
+    ],
+)
+def test_bad_slots(record, message):
+    with pytest.raises(ValueError, match=message):
+        annotations.of_record(record, (TEXT, None))
+
+
+@pytest.fixture
+def tokenizer(tmp_path):
+    tokens = "[PAD] [UNK] [CLS] [SEP] 北 京 听 吴 雨 霏 的 歌 play ##er é ，".split()
+    (tmp_path / "vocab.txt").write_text("\n".join(tokens) + "\n", encoding="utf-8")
+    return tokenization.FullTokenizer(str(tmp_path / "vocab.txt"))
+
+
+def column_of(tokenizer, text_a, text_b=None, slots=None, annotator=None, length=32):
+    ids, segments, _ = encoding.encode(tokenizer, text_a, text_b, length)
+    example = InputExample("train-1", text_a, text_b, None, slots=slots)
+    column = annotations.column_of(example, tokenizer, segments, NAMES, annotator)
+    assert column.shape == (len(ids), len(NAMES))
+    return [[NAMES[n] for n in np.flatnonzero(row)] for row in column]
+
+
+def test_pieces_have_the_slots_of_their_characters(tokenizer):
+    slots = ((SlotSpan(2, 6, "singer"), SlotSpan(0, 3, "city"), SlotSpan(0, 1, "unknown")), ())
+    rows = column_of(tokenizer, "听 Player，", slots=slots)  # [CLS] 听 play ##er ， [SEP]
+    assert rows == [[], ["city"], ["city", "singer"], [], [], []]
+
+
+def test_dictionaries_add_to_annotations_in_both_texts(tokenizer):
+    annotator = dictionaries.Annotator("北京\tcity\nplayer\tsinger\n".encode())
+    slots = ((SlotSpan(0, 1, "singer"),), ())
+    rows = column_of(tokenizer, "听北京", "ＰＬＡＹＥＲ北京", slots, annotator)
+    assert rows[:5] == [[], ["singer"], ["city"], ["city"], []]
+    assert rows[-3:] == [["city"], ["city"], []]
+    assert rows[5] == ["singer"]
+
+
+def test_what_is_cut_off_has_no_slots(tokenizer):
+    slots = ((SlotSpan(4, 6, "city"),), (SlotSpan(0, 6, "singer"),))
+    rows = column_of(tokenizer, "北京听吴雨霏", "北京听吴雨霏", slots, length=9)
+    assert rows == [[], [], [], [], [], ["singer"], ["singer"], ["singer"], []]
+
+
+def test_names():
+    examples = [
+        InputExample("a-1", "北京", None, None, slots=((SlotSpan(0, 2, "city"),), ())),
+        InputExample("a-2", "北京", None, None),
+    ]
+    assert annotations.names_in(examples) == {"city"}
+    assert annotations.about_unknown(examples, ["city"]) == []
+    assert "city" in annotations.about_unknown(examples, ["singer"])[0]

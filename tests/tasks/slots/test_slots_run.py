@@ -1,0 +1,143 @@
+"""A classifier with slots from its files to its predictions: trained, resumed, used, exported."""
+
+import json
+import os
+import random
+import shutil
+
+import numpy as np
+import pytest
+
+from albert_zh import finetuning
+from albert_zh.common.errors import UserError
+from albert_zh.inference import predictor
+from albert_zh.tasks.slots import dictionaries
+import whole_runs
+from workspace import assert_same_weights
+
+LETTERS = "甲乙丙丁戊己庚辛"
+WORDS = {"city": ["京沪", "津渝"], "singer": ["赵钱孙", "李周"]}
+LABELS = {"city": "travel", "singer": "music"}
+
+
+def row_of(draw):
+    """Filler, a word of a dictionary, filler: the label is that of the word's dictionary."""
+    name = draw.choice(sorted(WORDS))
+    filler = ["".join(draw.choice(LETTERS) for _ in range(draw.randint(1, 3))) for _ in range(2)]
+    return filler[0] + draw.choice(WORDS[name]) + filler[1], LABELS[name], len(filler[0])
+
+
+def write_data(folder):
+    for split, count in (("train", 96), ("dev", 16), ("test", 16)):
+        draw = random.Random(split)
+        rows = [row_of(draw) for _ in range(count)]
+        lines = ["%s\t%s\t%d-%d:odd" % (text, label, at, at + 1) for text, label, at in rows]
+        text = "text_a\tlabel\tslots\n" + "\n".join(lines) + "\n"
+        (folder / (split + ".tsv")).write_text(text, encoding="utf-8")
+    (folder / "words").mkdir()
+    for name, words in WORDS.items():
+        (folder / "words" / (name + ".txt")).write_text("\n".join(words), encoding="utf-8")
+
+
+def settings_of(folder, **changes):
+    tokens = LETTERS + "".join(word for words in WORDS.values() for word in words)
+    settings = {
+        "family": "single_label",
+        "task_name": "multiclass",
+        "slots": True,
+        "dictionaries": str(folder / "words"),
+    }
+    return whole_runs.settings_of(folder, tokens, 12, **dict(settings, **changes))
+
+
+@pytest.fixture(name="finished", scope="module")
+def finished_fixture(tmp_path_factory):
+    """(settings, what the run returned, its output folder)."""
+    folder = tmp_path_factory.mktemp("slots")
+    write_data(folder)
+    settings = settings_of(folder)
+    return settings, finetuning.run(**settings), folder / "out"
+
+
+@pytest.mark.slow
+def test_a_resumed_run_ends_with_the_same_weights(tmp_path):
+    write_data(tmp_path)
+    settings = settings_of(tmp_path, rdrop_alpha=1.0, fgm_epsilon=0.1)
+    finetuning.run(**settings)
+    whole, again = whole_runs.resumed_weights(settings, tmp_path / "again")
+    assert any(name.startswith("slots/gate/") for name in whole)
+    assert_same_weights(whole, again)
+
+
+def test_the_folder_has_its_dictionaries(finished):
+    _, reached, output = finished
+    assert reached["test"]["rows"] == 16
+    for folder in (output, output / "best"):
+        content = (folder / dictionaries.FILE_NAME).read_bytes()
+        assert dictionaries.unpacked(content) == {n: set(words) for n, words in WORDS.items()}
+    notes = json.loads((output / "best" / "fine_tuning.json").read_text(encoding="utf-8"))
+    assert notes["head"]["slots"]["names"] == ["city", "odd", "singer"]
+
+
+def test_predictor_annotates_as_training_does(finished, tmp_path):
+    settings, _, output = finished
+    again = dict(settings, do_train=False, do_eval=False)
+    again.pop("dictionaries"), again.pop("slots")
+    with open(os.path.join(settings["data_dir"], "test.tsv"), encoding="utf-8") as handle:
+        rows = [line.rstrip("\n").split("\t") for line in handle][1:]
+    (tmp_path / "test.tsv").write_text(
+        "text_a\tlabel\n" + "".join("%s\t%s\n" % tuple(row[:2]) for row in rows), encoding="utf-8"
+    )
+    shutil.copytree(str(output / "best"), str(tmp_path / "out" / "best"))
+    finetuning.run(**dict(again, data_dir=str(tmp_path), output_dir=str(tmp_path / "out")))
+    predicted = np.loadtxt(str(tmp_path / "out" / "test_results.tsv"), delimiter="\t")
+    with predictor.Predictor(str(output / "best")) as model:
+        probabilities = model.predict([row[0] for row in rows])[1]
+    np.testing.assert_allclose(probabilities, predicted, atol=1e-5)
+
+
+def test_without_its_dictionaries_a_model_is_refused(finished, tmp_path):
+    shutil.copytree(str(finished[2] / "best"), str(tmp_path / "best"))
+    (tmp_path / "best" / dictionaries.FILE_NAME).unlink()
+    with pytest.raises(UserError, match="slot_dictionaries.tsv is not there: copy"):
+        predictor.Predictor(str(tmp_path / "best"))
+
+
+@pytest.mark.parametrize(
+    "changes, message",
+    [
+        ({"slots": False}, "--dictionaries has no meaning without --slots"),
+        ({"dictionaries": "nowhere"}, "--dictionaries=nowhere: no such folder"),
+        ({"slot_dropout": 1.0}, "--slot_dropout=1.0: expected a share"),
+        ({"do_train": False}, "a trained model has its dictionaries"),
+    ],
+)
+def test_bad_flags(finished, tmp_path, changes, message):
+    settings = dict(finished[0], output_dir=str(tmp_path / "out"), **changes)
+    with pytest.raises(UserError, match=message) as raised:
+        finetuning.run(**settings)
+    assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    "slots, message",
+    [
+        ("3-9:odd", "line 2: slots: 3-9:odd is no range of the text's 2 characters"),
+        ("", "the training rows have no slots"),
+    ],
+)
+def test_bad_rows(finished, tmp_path, slots, message):
+    text = "text_a\tlabel\tslots\n甲乙\tmusic\t%s\n丙丁\ttravel\t\n" % slots
+    (tmp_path / "train.tsv").write_text(text, encoding="utf-8")
+    settings = dict(finished[0], data_dir=str(tmp_path), output_dir=str(tmp_path / "out"))
+    settings.pop("dictionaries")
+    with pytest.raises(UserError, match=message):
+        finetuning.run(**dict(settings, do_eval=False, do_predict=False))
+
+
+def test_other_dictionaries_are_another_run(finished, tmp_path):
+    words = tmp_path / "words"
+    shutil.copytree(finished[0]["dictionaries"], str(words))
+    (words / "city.txt").write_text("京沪\n", encoding="utf-8")
+    with pytest.raises(UserError, match="slot_dictionaries.tsv"):
+        finetuning.run(**dict(finished[0], dictionaries=str(words)))
