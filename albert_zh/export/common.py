@@ -99,7 +99,7 @@ class Model(
         """{name: `task_type.Column`} of what some of its heads take beside the encoder's inputs."""
         if inference_graph.TASK_HEAD not in heads:
             return {}
-        return self.kind.further_inputs(self.settings.get("head", {}))
+        return self.kind.flags.further_inputs(self.settings.get("head", {}))
 
     def input_names(self, heads):
         """Names of the inputs of some of its heads, but for those of masked words."""
@@ -173,7 +173,7 @@ def _task_of(kind, beside, folder):
     task = datasets.Task(
         {}, datasets.PAIR, (), objective=kind.name, head=beside.settings.get("head", {})
     )
-    return kind.with_model_files(task, beside.further_files(kind.further_files), folder)
+    return kind.flags.with_model_files(task, beside.further_files(kind.flags.further_files), folder)
 
 
 def read_config(folder, config_file=None, points_to_best=True):

@@ -180,10 +180,10 @@ class Setup:
             self.further_files = self.kind.flags.model_files(self.options)
         else:
             self.further_files = model_folder.files_in(
-                self._folders_of_model, self.kind.further_files
+                self._folders_of_model, self.kind.flags.further_files
             )
         source = ", ".join(self._folders_of_model) or self.folder.path
-        self.task = self.kind.with_model_files(self.task, self.further_files, source)
+        self.task = self.kind.flags.with_model_files(self.task, self.further_files, source)
         self.model_files.update(self.further_files)
 
     def _flags_of_data(self):

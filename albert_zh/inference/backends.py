@@ -63,7 +63,7 @@ def open_model(
         num_threads: threads of an operation; None: one for a .tflite file, otherwise as many as
             there are cores.
         output_names: names of the outputs that `run` gives, see `TaskType.decoded_outputs`.
-        further_inputs: as of `TaskType.further_inputs`; None for none.
+        further_inputs: as of `KindFlags.further_inputs`; None for none.
 
     Raises:
         UserError: if there is no such model.

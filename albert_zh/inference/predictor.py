@@ -108,7 +108,7 @@ class Predictor(loaded_model.LoadedModel):
             precision=precision,
             num_threads=num_threads,
             output_names=self.kind.decoded_outputs,
-            further_inputs=self.kind.further_inputs(self._head),
+            further_inputs=self.kind.flags.further_inputs(self._head),
         )
         files_beside.check_settings(self._backend.num_outputs)
         self.takes_pairs = takes_pairs(trained)
@@ -145,8 +145,8 @@ class Predictor(loaded_model.LoadedModel):
             objective=self.objective,
             head=self._head,
         )
-        further = files_beside.further_files(self.kind.further_files)
-        task = self.kind.with_model_files(task, further, self.path)
+        further = files_beside.further_files(self.kind.flags.further_files)
+        task = self.kind.flags.with_model_files(task, further, self.path)
         return task_type.ModelInUse(task, self.notes, self._tokenizer, self.max_seq_length)
 
     def predict(self, texts: Sequence[loaded_model.Text]) -> Tuple[List, np.ndarray]:
@@ -232,7 +232,7 @@ class Predictor(loaded_model.LoadedModel):
         length = self._backend.fixed_length
         ids = [(row["input_ids"], row["segment_ids"]) for row in rows]
         inputs = list(loaded_model.padded(ids, length))
-        for name, column in self.kind.further_inputs(self._head).items():
+        for name, column in self.kind.flags.further_inputs(self._head).items():
             columns = [row[name] for row in rows]
             inputs.append(loaded_model.padded_columns(columns, column, length))
         return inputs

@@ -192,20 +192,15 @@ def build(
             of the head of a task; None: a classifier's.
         sentence_notes: how vectors of sentences are made; None: there are none.
         further_inputs: {name: column} that the head of a task takes for each token beside the
-            encoder's inputs, see `TaskType.further_inputs`; None for none.
+            encoder's inputs, see `KindFlags.further_inputs`; None for none.
 
     Returns:
         `Graph`, whose keys are the usual names in any case.
     """
-    shapes = (shape, shape, None if takes_flat_segments else shape)
-    inputs = collections.OrderedDict(
-        (key, tf.placeholder(tf.int32, input_shape, name))
-        for key, input_shape, name in zip(ENCODER_INPUTS, shapes, input_names)
-    )
+    inputs = _encoder_inputs(shape, input_names, takes_flat_segments)
     ids, mask, segments = _rows_within_positions(config, inputs, takes_flat_segments, shape[1])
-    if TASK_HEAD in heads:
-        for name, column in (further_inputs or {}).items():
-            inputs[name] = further_input(name, column, shape)
+    further = _further_inputs(further_inputs, heads, shape)
+    inputs.update(further)
     outputs = collections.OrderedDict()
     # Plain variables are what every freezing tool understands.
     with tf.variable_scope(tf.get_variable_scope(), use_resource=False):
@@ -217,9 +212,8 @@ def build(
             outputs[SENTENCE_OUTPUT] = vectors
         if TASK_HEAD in heads:
             build_head = build_head or _classifier(num_labels, settings or {})
-            features = dict(inputs, **dict(zip(ENCODER_INPUTS, (ids, mask, segments))))
-            for name in further_inputs or {}:
-                features[name] = inputs[name][:, : tf.shape(ids)[1]]
+            features = dict(zip(ENCODER_INPUTS, (ids, mask, segments)))
+            features.update((name, x[:, : tf.shape(ids)[1]]) for name, x in further.items())
             outputs.update(build_head(config, model, features))
         if "masked_lm" in heads:
             outputs.update(_masked_lm(config, model, inputs, shape))
@@ -242,6 +236,22 @@ def further_input(
     """
     dtype = tf.float32 if column.dtype == "float" else tf.int32
     return tf.placeholder(dtype, list(shape) + list(column.shape), name)
+
+
+def _encoder_inputs(shape, names, takes_flat_segments):
+    """{name of `ENCODER_INPUTS`: placeholder}; arguments as of `build`."""
+    shapes = (shape, shape, None if takes_flat_segments else shape)
+    return collections.OrderedDict(
+        (key, tf.placeholder(tf.int32, input_shape, name))
+        for key, input_shape, name in zip(ENCODER_INPUTS, shapes, names)
+    )
+
+
+def _further_inputs(columns, heads, shape):
+    """{name: placeholder} of what the head of a task takes beside the encoder's inputs."""
+    if not columns or TASK_HEAD not in heads:
+        return {}
+    return {name: further_input(name, column, shape) for name, column in columns.items()}
 
 
 def _named(outputs):

@@ -16,7 +16,7 @@ from albert_zh.tasks.header_columns import HeaderColumns
 from albert_zh.tasks.label_checks import problem_of_label
 from albert_zh.tasks.named_columns import NOT_TEXTS, shortened
 from albert_zh.tasks.position_columns import NUMBER, TEXT_COLUMN, PositionColumns
-from albert_zh.tasks.slots import annotations
+from albert_zh.tasks.slots import cells as slot_cells
 
 __all__ = ["NO_RECORD", "NUMBER", "TEXT_COLUMN", "InputExample", "ColumnLayout", "form"]
 
@@ -142,11 +142,11 @@ class ColumnLayout:
         return [self._with_slots(example, record) for example in examples]
 
     def _with_slots(self, example, record):
-        if not self._task.head.get(annotations.COLUMN):
+        if not self._task.head.get(slot_cells.COLUMN):
             return example
         texts = (example.text_a, example.text_b)
         try:
-            return example._replace(slots=annotations.of_record(record, texts))
+            return example._replace(slots=slot_cells.of_record(record, texts))
         except ValueError:
             self.only_labels_are_bad = False
             raise

@@ -6,7 +6,7 @@ from albert_zh.common.errors import UserError
 from albert_zh.tasks import named_columns
 from albert_zh.tasks.column_choice import ColumnChoice
 from albert_zh.tasks.named_columns import NOT_TEXTS, shortened
-from albert_zh.tasks.slots import annotations
+from albert_zh.tasks.slots import cells as slot_cells
 
 
 class HeaderColumns:
@@ -138,8 +138,8 @@ class HeaderColumns:
 
     def _unused(self, unused, names):
         """Notes on columns that are not used."""
-        if self._task.head.get(annotations.COLUMN):
-            unused = [name for name in unused if name not in annotations.KEYS]
+        if self._task.head.get(slot_cells.COLUMN):
+            unused = [name for name in unused if name not in slot_cells.KEYS]
         if not unused:
             return []
         hint = self._about_second_text(unused, names)

@@ -49,11 +49,14 @@ class KindFlags:
         variable: names of others that a run's settings record.
         noted: names of those whose value the model's fine_tuning.json has: a model that is used as
             it is cannot be given another one.
+        further_files: names of files that a model folder may have beside the usual ones, see
+            `model_files`.
     """
 
     fixed: Tuple[str, ...] = ()
     variable: Tuple[str, ...] = ()
     noted: Tuple[str, ...] = ()
+    further_files: Tuple[str, ...] = ()
 
     def define(self, options: Any) -> None:
         """Defines them.
@@ -113,6 +116,27 @@ class KindFlags:
         """
         return {}
 
+    def with_model_files(self, task: Any, files: Dict[str, bytes], source: str) -> Any:
+        """The task with what the model's further files hold.
+
+        Args:
+            task: `datasets.Task` with its head.
+            files: {name: content} of those of `further_files` that are there.
+            source: the model, for errors.
+
+        Raises:
+            UserError: for one that is missing or does not fit.
+        """
+        return task
+
+    def further_inputs(self, head: Dict[str, Any]) -> Dict[str, Column]:
+        """{name: `Column`} of what the graph takes beside the encoder's inputs.
+
+        Args:
+            head: `Settings.head`.
+        """
+        return {}
+
     def start_of(self, prefix: str, output_dir: str) -> str:
         """The checkpoint that `--init_checkpoint` stands for: itself, unless it is to be converted.
 
@@ -163,8 +187,6 @@ class TaskType:
             batch's.
         length_flag: name of the flag that says how much of an example's text is kept.
         flags: `KindFlags`.
-        further_files: names of files that a model folder may have beside the usual ones, see
-            `KindFlags.model_files`.
         rules: `LabelRules` of the label column, for data in tables.
         feature_modules: modules that features are made by, beside those of the classes that this
             one is derived from: a change of their code makes cached features stale.
@@ -183,7 +205,6 @@ class TaskType:
     builds_encoder = False
     length_flag = "max_seq_length"
     flags = KindFlags()
-    further_files: Tuple[str, ...] = ()
     rules = label_rules.LabelRules()
     feature_modules: Tuple[Any, ...] = (
         column_choice,
@@ -233,19 +254,6 @@ class TaskType:
     def notes(self, task: Any, settings: Settings) -> Dict[str, Any]:
         """What fine_tuning.json has beside the usual, {key: JSON value}."""
         return {"head": settings.head} if settings.head else {}
-
-    def with_model_files(self, task: Any, files: Dict[str, bytes], source: str) -> Any:
-        """The task with what the model's further files hold.
-
-        Args:
-            task: `datasets.Task` with its head.
-            files: {name: content} of those of `further_files` that are there.
-            source: the model, for errors.
-
-        Raises:
-            UserError: for one that is missing or does not fit.
-        """
-        return task
 
     # Data
 
@@ -342,14 +350,6 @@ class TaskType:
         return [], {}
 
     # Model: B rows, F tokens, H hidden, C outputs
-
-    def further_inputs(self, head: Dict[str, Any]) -> Dict[str, Column]:
-        """{name: `Column`} of what the graph takes beside the encoder's inputs.
-
-        Args:
-            head: `Settings.head`.
-        """
-        return {}
 
     def output_positions(self, settings: Any) -> Optional[Any]:
         """The positions of the last layer that the head needs, see `AlbertModel`; None for all."""

@@ -11,7 +11,7 @@ from albert_zh.model import classifier_output, modeling
 from albert_zh.tasks import datasets, task_type
 from albert_zh.tasks import metrics as task_metrics
 from albert_zh.tasks.classification import losses
-from albert_zh.tasks.slots import dictionaries
+from albert_zh.tasks.slots import cells, dictionaries
 from albert_zh.tasks.slots import flags as slot_flags
 
 _TABLE = (
@@ -98,6 +98,7 @@ class ClassificationFlags(task_type.KindFlags):
     ) + slot_flags.FIXED
     variable = ("threshold_rows",)
     noted = ("pooling", "label_separator")
+    further_files = (dictionaries.FILE_NAME,)
 
     def define(self, options: flags.FlagValues) -> None:
         for kind, name, default, help_text in _TABLE + slot_flags.TABLE:
@@ -127,6 +128,22 @@ class ClassificationFlags(task_type.KindFlags):
             return {}
         folder = dictionaries.read_folder(options.dictionaries)
         return {dictionaries.FILE_NAME: dictionaries.packed(folder)}
+
+    def with_model_files(self, task: Any, files: Dict[str, bytes], source: str) -> Any:
+        content = files.get(dictionaries.FILE_NAME)
+        if content is None and task.head.get("slots", {}).get("dictionaries"):
+            raise UserError(
+                "%s: the model was trained with dictionaries, and their file %s is not there: copy "
+                "it from the model's folder" % (source, dictionaries.FILE_NAME)
+            )
+        if content is None or not task.head.get("slots"):
+            return task
+        return task._replace(annotator=dictionaries.Annotator(content))
+
+    def further_inputs(self, head: Dict[str, Any]) -> Dict[str, task_type.Column]:
+        if not head.get("slots"):
+            return {}
+        return {cells.COLUMN: task_type.Column("int", (len(head["slots"]["names"]),), True)}
 
     def check_task(self, options: flags.FlagValues, task: Any) -> None:
         if options.slots and not task.head.get("slots"):

@@ -15,7 +15,7 @@ from albert_zh.tasks.classification import flags as classification_flags
 from albert_zh.tasks.classification.result_files import ClassificationFiles
 from albert_zh.tasks.classification.scorer import ClassificationScorer
 from albert_zh.tasks.settings import COMMON_SETTINGS
-from albert_zh.tasks.slots import annotations, dictionaries
+from albert_zh.tasks.slots import annotations, cells, dictionaries
 from albert_zh.tasks.slots import flags as slot_flags
 from albert_zh.text import encoding, offsets
 
@@ -33,8 +33,7 @@ class SingleLabel(task_type.TaskType):
     export_outputs = ("probabilities", "logits")
     decoded_outputs = ("probabilities",)
     flags = classification_flags.ClassificationFlags()
-    further_files = (dictionaries.FILE_NAME,)
-    feature_modules = (annotations, dictionaries, offsets)
+    feature_modules = (annotations, cells, dictionaries, offsets)
     distillation = distillation.ClassDistillation()
 
     # Settings
@@ -63,17 +62,6 @@ class SingleLabel(task_type.TaskType):
             compares_sentences=datasets.compares_sentences(task),
         )
 
-    def with_model_files(self, task: Any, files: Dict[str, bytes], source: str) -> Any:
-        content = files.get(dictionaries.FILE_NAME)
-        if content is None and task.head.get("slots", {}).get("dictionaries"):
-            raise UserError(
-                "%s: the model was trained with dictionaries, and their file %s is not there: copy "
-                "it from the model's folder" % (source, dictionaries.FILE_NAME)
-            )
-        if content is None or not task.head.get("slots"):
-            return task
-        return task._replace(annotator=dictionaries.Annotator(content))
-
     # Data
 
     def with_labels(self, task: Any, train: Any) -> Any:
@@ -94,7 +82,7 @@ class SingleLabel(task_type.TaskType):
     def columns(self, task: Any) -> Dict[str, task_type.Column]:
         shape = tuple(self.rules.target_shape(len(task.labels)))
         label = task_type.Column(self.rules.target_dtype, shape)
-        return dict(self.further_inputs(task.head), label_ids=label)
+        return dict(self.flags.further_inputs(task.head), label_ids=label)
 
     def features(
         self, task: Any, example: Any, tokenizer: Any, max_seq_length: int
@@ -106,7 +94,7 @@ class SingleLabel(task_type.TaskType):
         row = {"input_ids": ids, "segment_ids": segments, "label_ids": label}
         if task.head.get("slots"):
             names = task.head["slots"]["names"]
-            row[annotations.COLUMN] = annotations.column_of(
+            row[cells.COLUMN] = annotations.column_of(
                 example, tokenizer, segments, names, task.annotator
             )
         return [row], was_cut
@@ -119,11 +107,6 @@ class SingleLabel(task_type.TaskType):
         return annotations.about_unknown(split.examples, task.head["slots"]["names"]), {}
 
     # Model
-
-    def further_inputs(self, head: Dict[str, Any]) -> Dict[str, task_type.Column]:
-        if not head.get("slots"):
-            return {}
-        return {annotations.COLUMN: task_type.Column("int", (len(head["slots"]["names"]),), True)}
 
     def output_positions(self, settings: Any) -> Optional[Any]:
         if settings.head.get("slots"):  # attention looks at all of them

@@ -18,21 +18,13 @@ import unicodedata
 
 from albert_zh.common import files, storage
 from albert_zh.common.errors import UserError
+from albert_zh.tasks.slots.cells import NAME, SlotSpan
 
 FILE_NAME = "slot_dictionaries.tsv"  # in a model folder: entry, tab, name of the slot
 ENDING = ".txt"
 SHORTEST = 2  # characters of an entry
-NAME = re.compile(r"[^\s:|]+\Z")  # what a slot may be called
 _LATIN = re.compile(r"[a-z0-9]", re.ASCII)
 _LINE_ENDS = re.compile(r"\r\n|\r|\n")
-
-SlotSpan = collections.namedtuple("SlotSpan", ["begin", "end", "name"])
-SlotSpan.__doc__ = """A slot of a text.
-
-Fields:
-    begin, end: its characters, half-open.
-    name: str.
-"""
 
 
 def normalized(text: str) -> str:

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from albert_zh.tasks.columns import InputExample
-from albert_zh.tasks.slots import annotations, dictionaries
-from albert_zh.tasks.slots.dictionaries import SlotSpan
+from albert_zh.tasks.slots import annotations, cells, dictionaries
+from albert_zh.tasks.slots.cells import SlotSpan
 from albert_zh.text import encoding, tokenization
 
 NAMES = ["city", "singer"]
@@ -22,16 +22,16 @@ TEXT = "听吴雨霏的歌"
     ],
 )
 def test_forms_of_slots(cell):
-    slots = annotations.of_record({"slots": cell}, (TEXT, None))
+    slots = cells.of_record({"slots": cell}, (TEXT, None))
     assert slots == ((SlotSpan(1, 4, "singer"),), ())
 
 
 def test_all_occurrences_and_second_texts():
     record = {"slots": {"city": "京"}, "slots_b": "0-1:city 0-1:singer"}
-    slots = annotations.of_record(record, ("京和京", "京"))
+    slots = cells.of_record(record, ("京和京", "京"))
     assert slots[0] == (SlotSpan(0, 1, "city"), SlotSpan(2, 3, "city"))
     assert slots[1] == (SlotSpan(0, 1, "city"), SlotSpan(0, 1, "singer"))
-    assert annotations.of_record({"slots": None}, ("京", None)) == ((), ())
+    assert cells.of_record({"slots": None}, ("京", None)) == ((), ())
 
 
 @pytest.mark.parametrize(
@@ -50,7 +50,7 @@ def test_all_occurrences_and_second_texts():
 )
 def test_bad_slots(record, message):
     with pytest.raises(ValueError, match=message):
-        annotations.of_record(record, (TEXT, None))
+        cells.of_record(record, (TEXT, None))
 
 
 @pytest.fixture

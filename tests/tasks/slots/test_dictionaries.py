@@ -8,7 +8,7 @@ import pytest
 
 from albert_zh.common.errors import UserError
 from albert_zh.tasks.slots import dictionaries
-from albert_zh.tasks.slots.dictionaries import SlotSpan
+from albert_zh.tasks.slots.cells import SlotSpan
 
 ALPHABET = "北京上海站a1Ａ "
 

@@ -7,11 +7,16 @@ import shutil
 
 import numpy as np
 import pytest
+import tensorflow.compat.v1 as tf
 
 from albert_zh import finetuning
+from albert_zh.commands import export_model
 from albert_zh.common.errors import UserError
+from albert_zh.conversion import to_pytorch
 from albert_zh.inference import predictor
+from albert_zh.model import checkpoint_files
 from albert_zh.tasks.slots import dictionaries
+import small_models
 import whole_runs
 from workspace import assert_same_weights
 
@@ -141,3 +146,64 @@ def test_other_dictionaries_are_another_run(finished, tmp_path):
     (words / "city.txt").write_text("京沪\n", encoding="utf-8")
     with pytest.raises(UserError, match="slot_dictionaries.tsv"):
         finetuning.run(**dict(finished[0], dictionaries=str(words)))
+
+
+TEXTS = ["甲京沪乙", "丙李周丁", "甲乙"]
+
+
+def exported(finished, tmp_path, file_format, *arguments):
+    """Path of the best model in another format."""
+    name = {"saved_model": "saved", "tflite": "model.tflite", "onnx": "model.onnx"}
+    path = str(tmp_path / name.get(file_format, "model.pb"))
+    small_models.run_command(
+        export_model,
+        ["--model_dir=%s" % (finished[2] / "best"), "--format=" + file_format, "--output=" + path]
+        + list(arguments),
+    )
+    return path
+
+
+def probabilities_of(path):
+    with predictor.Predictor(str(path)) as model:
+        return model.predict(TEXTS)[1]
+
+
+@pytest.mark.parametrize(
+    "file_format, seq_length",
+    [
+        ("saved_model", "dynamic"),
+        pytest.param("tflite", "16", marks=pytest.mark.newest),
+        pytest.param("tflite", "dynamic", marks=[pytest.mark.newest, pytest.mark.slow]),
+    ],
+)
+def test_exported_files_annotate_too(finished, tmp_path, file_format, seq_length):
+    path = exported(finished, tmp_path, file_format, "--seq_length=" + seq_length)
+    expected = probabilities_of(finished[2] / "best")
+    np.testing.assert_allclose(probabilities_of(path), expected, atol=1e-4)
+
+
+def test_frozen_graph_takes_slots(finished, tmp_path):
+    path = exported(finished, tmp_path, "frozen")
+    graph_def = tf.GraphDef()
+    with open(path, "rb") as handle:
+        graph_def.ParseFromString(handle.read())
+    inputs = {node.name for node in graph_def.node if node.op == "Placeholder"}
+    assert inputs == {"input_ids", "input_mask", "segment_ids", "slots"}
+    assert (tmp_path / dictionaries.FILE_NAME).exists()
+
+
+@pytest.mark.newest
+def test_onnx_file_takes_slots(finished, tmp_path):
+    onnxruntime = pytest.importorskip("onnxruntime")
+    pytest.importorskip("tf2onnx")
+    path = exported(finished, tmp_path, "onnx")  # compares its outputs with the checkpoint's
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    assert {tensor.name for tensor in session.get_inputs()} >= {"input_ids", "slots"}
+
+
+def test_what_has_no_slots_is_refused_by_name(finished, tmp_path):
+    with pytest.raises(UserError, match="takes slots as well: leave it out"):
+        exported(finished, tmp_path, "tflite", "--metadata=true")
+    prefix = checkpoint_files.find_checkpoint(str(finished[2] / "best"))
+    with pytest.raises(UserError, match="its classifier takes slots"):
+        to_pytorch.convert(prefix, str(tmp_path / "pytorch"))

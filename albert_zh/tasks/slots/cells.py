@@ -1,0 +1,107 @@
+"""Slots in rows of data.
+
+    JSON lines   "slots": [{"begin": 3, "end": 6, "name": "singer"}], or {"singer": "吴雨霏"}
+    tables       a column named slots: 3-6:singer 10-12:song
+
+Positions count the text's characters as given, half-open. The second text's are `slots_b`.
+"""
+
+import collections
+import re
+from typing import Any, Optional, Sequence, Tuple
+
+COLUMN = "slots"  # of feature records, an input of the model, a key of heads
+KEYS = ("slots", "slots_b")  # of rows: of the first and the second text
+NAME = re.compile(r"[^\s:|]+\Z")  # what a slot may be called
+_SPAN = re.compile(r"(\d+)-(\d+):(\S+)\Z")
+_FIELDS = {"begin", "end", "name"}
+
+SlotSpan = collections.namedtuple("SlotSpan", ["begin", "end", "name"])
+SlotSpan.__doc__ = """A slot of a text.
+
+Fields:
+    begin, end: its characters, half-open.
+    name: str.
+"""
+Spans = Tuple[SlotSpan, ...]
+
+
+def of_record(record: Any, texts: Sequence[Optional[str]]) -> Tuple[Spans, ...]:
+    """The slots of a row's texts.
+
+    Args:
+        record: dict of the row's cells or JSON values.
+        texts: text_a and text_b, None for one that is not there.
+
+    Returns:
+        a tuple of `SlotSpan` for each text.
+
+    Raises:
+        ValueError: says what does not fit.
+    """
+    if not isinstance(record, dict):
+        return ((), ())
+    slots = []
+    for key, text in zip(KEYS, texts):
+        cell = record.get(key)
+        if cell and text is None:
+            raise ValueError("%s: expected none, as the row has no second text" % key)
+        slots.append(_checked(_spans_of(cell, key, text), key, text) if cell else ())
+    return tuple(slots)
+
+
+def _spans_of(cell, key, text):
+    if isinstance(cell, str):
+        return [_span_of_cell(part, key) for part in cell.split()]
+    if isinstance(cell, dict):
+        return [span for name, entry in cell.items() for span in _located(entry, name, key, text)]
+    if isinstance(cell, list):
+        return [_span_of_json(entry, key) for entry in cell]
+    raise ValueError(
+        "%s: expected a list of {begin, end, name}, an object {name: text} or BEGIN-END:NAME, "
+        "found %r" % (key, cell)
+    )
+
+
+def _span_of_cell(part, key):
+    match = _SPAN.match(part)
+    if match is None:
+        raise ValueError("%s: expected BEGIN-END:NAME, as 3-6:singer, found %r" % (key, part[:40]))
+    return SlotSpan(int(match.group(1)), int(match.group(2)), match.group(3))
+
+
+def _span_of_json(entry, key):
+    is_span = isinstance(entry, dict) and set(entry) == _FIELDS
+    positions = [entry["begin"], entry["end"]] if is_span else [None]
+    if not all(isinstance(number, int) and not isinstance(number, bool) for number in positions):
+        raise ValueError(
+            '%s: expected {"begin": 3, "end": 6, "name": ...}, found %r' % (key, entry)
+        )
+    return SlotSpan(entry["begin"], entry["end"], entry["name"])
+
+
+def _located(entry, name, key, text):
+    """The spans of all occurrences of a slot's text, or of each of a list of texts."""
+    for words in entry if isinstance(entry, list) else [entry]:
+        begins = [] if not (isinstance(words, str) and words) else _begins(text, words)
+        if not begins:
+            raise ValueError("%s: %s: the text has no %r" % (key, name, words))
+        yield from (SlotSpan(begin, begin + len(words), name) for begin in begins)
+
+
+def _begins(text, words):
+    return [match.start() for match in re.finditer(re.escape(words), text)]
+
+
+def _checked(spans, key, text):
+    for span in spans:
+        if not 0 <= span.begin < span.end <= len(text):
+            raise ValueError(
+                "%s: %d-%d:%s is no range of the text's %d characters"
+                % (key, span.begin, span.end, span.name, len(text))
+            )
+        if not (isinstance(span.name, str) and NAME.match(span.name)):
+            raise ValueError(
+                "%s: a slot cannot be called %r: without blanks, : and |" % (key, span.name)
+            )
+    return tuple(sorted(set(spans)))
