@@ -111,6 +111,8 @@ class AlbertConfig:
     is_plain = False
     # A list to which the encoder's blocks add queries, keys and values, or None.
     attention_inputs: Any = None
+    # The `DecodingStep` of a graph whose tokens continue rows that were computed before, or None.
+    decoding_step: Any = None
     # Set for export, with weights to suit: float [H], by which the feed-forward layers' outputs are
     # divided until they are added; see `export_tflite.feed_forward_scale`.
     ffn_out_scale: Any = None

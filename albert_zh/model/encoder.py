@@ -19,6 +19,7 @@ from typing import Any, List, Optional, Sequence
 import tensorflow.compat.v1 as tf
 
 from albert_zh.common.errors import UserError
+from albert_zh.model import attention_masks
 from albert_zh.model.config import LAYOUTS, AlbertConfig, Layout
 from albert_zh.model.gradient_checkpointing import recomputed, recomputed_chain
 from albert_zh.model.layers import (
@@ -35,8 +36,6 @@ from albert_zh.model.layers import (
 )
 from albert_zh.model.relative_positions import RelativePositions
 from albert_zh.model.variables import new_variable
-
-MASKED_LOGIT = -10000.0  # added to the attention scores of padding
 
 # What the encoder's products are computed in. Variables, LayerNorm, softmax and losses are always
 # float32.
@@ -61,6 +60,8 @@ class AlbertModel:
         plain: bool = False,
         output_positions: Any = None,
         keeps_attention: bool = False,
+        attention_mask: Optional[tf.Tensor] = None,
+        decoding_step: Any = None,
     ) -> None:
         """Builds the graph.
 
@@ -82,11 +83,15 @@ class AlbertModel:
                 (the pooler's); None for all.
             keeps_attention: bool; keep what `get_attention_inputs` returns, which `recompute` would
                 drop: not with that.
+            attention_mask: int tensor [B, F, F] (of a decoding step [B, F, L]), 1 where a position
+                sees another, as of `attention_masks.visible_positions`; None: all of `input_mask`.
+            decoding_step: `incremental_decoding.DecodingStep`, what the tokens continue; None: they
+                are whole rows.
         """
-        config = _config_of_graph(config, is_training, plain)
+        self._config = config = _config_of_graph(config, is_training, plain, decoding_step)
         self._attention_inputs = config.attention_inputs = [] if keeps_attention else None
         self._blocks_of_layer = config.inner_group_num
-        input_mask = tf.ones_like(input_ids) if input_mask is None else input_mask
+        seen = attention_masks.of_inputs(input_ids, input_mask, attention_mask)
         segments = tf.zeros_like(input_ids) if token_type_ids is None else token_type_ids
         self._dtype = PRECISIONS[precision]
         self._batch_shape = get_shape_list(input_ids, expected_rank=2)  # [B, F]
@@ -99,12 +104,11 @@ class AlbertModel:
                 self._layer_rows = encoder_layers(
                     config,
                     self._first_rows,
-                    _added_to_scores(input_mask),
+                    attention_masks.added_to_scores(seen),
                     self._batch_shape,
                     recompute and is_training,
                     output_positions,
                 )
-            self._config = config
             with tf.variable_scope("pooler") as self._pooler_scope:
                 self._pooled_output = self._pool(self.get_sequence_output())  # [B, H]
 
@@ -135,7 +139,11 @@ class AlbertModel:
             positions = new_variable(
                 "position_embeddings", [config.max_position_embeddings, width], config
             )
-            rows = tf.reshape(rows, [batch, length, width]) + positions[:length]
+            if config.decoding_step is None:
+                vectors = positions[:length]
+            else:
+                vectors = tf.gather(positions, config.decoding_step.positions)  # [B, F, E]
+            rows = tf.reshape(rows, [batch, length, width]) + vectors
         rows = layer_norm(tf.reshape(rows, [-1, width]), "LayerNorm", config.saves_memory)
         self._embedding_rows = dropout(tf.cast(rows, self._dtype), config.hidden_dropout_prob)
 
@@ -187,6 +195,10 @@ class AlbertModel:
             raise ValueError("the model was built without keeps_attention")
         return self._attention_inputs[self._blocks_of_layer - 1 :: self._blocks_of_layer]
 
+    def get_keys_and_values(self) -> List[List[tf.Tensor]]:
+        """For each block [key, value], float [B, N, F, D]; needs `keeps_attention`."""
+        return [inputs[1:] for inputs in self._attention_inputs or ()]
+
     def get_word_embedding_output(self) -> tf.Tensor:
         """[B, F, E], the word vectors as looked up."""
         return self._word_embedding_output
@@ -206,11 +218,12 @@ class AlbertModel:
     get_embedding_table_2 = get_embedding_projection  # albert_zh's name
 
 
-def _config_of_graph(config, is_training, plain):
+def _config_of_graph(config, is_training, plain, decoding_step):
     """A copy of a config that also knows what its graph is for."""
     config = copy.deepcopy(config)
     config.saves_memory = is_training and not plain
     config.is_plain = plain
+    config.decoding_step = decoding_step
     if not is_training:
         config.hidden_dropout_prob = 0.0
         config.attention_probs_dropout_prob = 0.0
@@ -253,8 +266,9 @@ def encoder_layers(
             scopes = layout.of_block(layer=layer, group=group, inner_group=inner_group)
             positions = output_positions if (layer, inner_group) == last_block else None
             with tf.variable_scope(scopes.layer_scope, reuse=tf.AUTO_REUSE):
+                seen = attention_masks.of_queries(mask, positions)
                 rows = transformer_block(
-                    config, scopes, rows, mask, batch_shape, seeds[inner_group], positions
+                    config, scopes, rows, seen, batch_shape, seeds[inner_group], positions
                 )
         return rows
 
@@ -277,12 +291,6 @@ def _block_seeds(config):
     return [dropout_seed() if drops else None for _ in range(BLOCK_DROPOUTS)]
 
 
-def _added_to_scores(input_mask):
-    """What masks the attention's scores: float tensor [B, 1, 1, F]."""
-    mask = tf.expand_dims(tf.expand_dims(input_mask, 1), 1)  # [B, 1, 1, F]
-    return (1.0 - tf.cast(mask, tf.float32)) * MASKED_LOGIT
-
-
 # long: the functions in it are the formulas of one block
 def transformer_block(
     config: AlbertConfig,
@@ -299,7 +307,7 @@ def transformer_block(
         config: `AlbertConfig`.
         layout: of `LAYOUTS`, for the scopes of the block's variables.
         rows: float tensor [R, H].
-        mask: float tensor [B, 1, 1, F], added to the attention scores.
+        mask: float tensor [B, 1, 1, F] or [B, 1, K, F], added to the attention scores.
         batch_shape: B and F.
         seeds: int tensors [2] of the three dropouts (attention weights, attention, feed-forward),
             or None for each.
@@ -367,6 +375,8 @@ def _relative_positions(config, output_positions):
     if not config.use_relative_position:
         return None
     depth = config.hidden_size // config.num_attention_heads
+    if config.decoding_step is not None:
+        output_positions = config.decoding_step.positions
     return RelativePositions(depth, config.max_relative_position, output_positions)
 
 
@@ -386,7 +396,7 @@ def self_attention(
         config: `AlbertConfig`.
         scope: name of the attention's variable scope.
         rows: float tensor [R, H].
-        mask: float tensor [B, 1, 1, F].
+        mask: float tensor [B, 1, 1, F] or [B, 1, K, F].
         batch_shape: B and F.
         seed: int tensor [2], of the dropout of attention weights; not used without dropout.
         from_rows: float tensor [B * K, H], the only rows that look at the others; None for all.
@@ -416,6 +426,8 @@ def self_attention(
         inputs += _projected(config, names[1:], rows, batch_shape)
     if config.attention_inputs is not None:
         config.attention_inputs.append(inputs)
+    if config.decoding_step is not None:
+        inputs = inputs[:1] + config.decoding_step.extended(*inputs[1:])
     context = recomputed(attended, inputs, config.saves_memory)
     context = tf.transpose(context, [0, 2, 1, 3])  # [B, F, N, D]
     context = tf.reshape(context, [-1, config.hidden_size])  # [R, H]

@@ -83,16 +83,8 @@ def masked_lm_output(
     Returns:
         `MaskedLmOutput`.
     """
-    width = config.word_width if projection is None else config.hidden_size
     with tf.variable_scope("cls/predictions"):
-        with tf.variable_scope("transform"):
-            rows = dense(rows, width, config, "dense", config.hidden_act)
-            rows = layer_norm(rows, "LayerNorm")
-        bias = tf.get_variable(
-            "output_bias", [config.vocab_size], initializer=tf.zeros_initializer()
-        )
-        if projection is not None:
-            rows = product(rows, projection, transpose_b=True)  # [B * P, E]
+        rows, bias = _word_rows(config, rows, projection)
         labels = [tf.reshape(label_ids, [-1]), tf.cast(tf.reshape(label_weights, [-1]), tf.float32)]
         if parts == 1:
             losses_and_words = _word_losses(rows, labels[0], labels[1], table, bias)
@@ -104,6 +96,34 @@ def masked_lm_output(
         loss = tf.divide(weighted_loss, tf.reduce_sum(labels[1]) + 1e-5)
         log_probs = tf.nn.log_softmax(_word_logits(rows, table, bias))
         return MaskedLmOutput(loss, weighted_loss, per_example_loss, log_probs, predicted)
+
+
+def word_logits(config: AlbertConfig, model: AlbertModel, rows: tf.Tensor) -> tf.Tensor:
+    """The masked-LM head's logits of all words, with its variables (those of `masked_lm_head`).
+
+    Args:
+        config: `AlbertConfig`.
+        model: `AlbertModel`, whose word table is used.
+        rows: float tensor [R, H].
+
+    Returns:
+        float32 tensor [R, V].
+    """
+    with tf.variable_scope("cls/predictions"):
+        rows, bias = _word_rows(config, rows, model.get_embedding_projection())
+        return _word_logits(rows, model.get_embedding_table(), bias)
+
+
+def _word_rows(config, rows, projection):
+    """(rows [R, E] to be multiplied with the word table, bias [V]), of rows [R, H]."""
+    width = config.word_width if projection is None else config.hidden_size
+    with tf.variable_scope("transform"):
+        rows = dense(rows, width, config, "dense", config.hidden_act)
+        rows = layer_norm(rows, "LayerNorm")
+    bias = tf.get_variable("output_bias", [config.vocab_size], initializer=tf.zeros_initializer())
+    if projection is not None:
+        rows = product(rows, projection, transpose_b=True)  # [R, E]
+    return rows, bias
 
 
 def _word_logits(rows, table, bias):

@@ -5,11 +5,11 @@
 """
 
 from albert_zh.model.activations import ACTIVATIONS, compiled, gelu, get_activation
+from albert_zh.model.attention_masks import MASKED_LOGIT
 from albert_zh.model.config import CONFIG, LAYOUTS, AlbertConfig, BertConfig, Layout
 from albert_zh.model.encoder import (
     BLOCK_DROPOUTS,
     FIRST_TOKEN,
-    MASKED_LOGIT,
     PRECISIONS,
     AlbertModel,
     BertModel,

@@ -28,7 +28,7 @@ def outputs(weights, ids, mask, segments, layers, heads, is_pre_norm):
     Args:
         weights: {name of a variable: array}.
         ids: int [B, F].
-        mask: int [B, F], 0 for padding.
+        mask: int [B, F], 0 for padding; or [B, F, F], 1 where a position sees another.
         segments: int [B, F].
         layers: number of layers.
         heads: number of attention heads.
@@ -63,7 +63,8 @@ def _attention(weights, scope, x, mask, heads):
 
     query, key, value = (of_heads(name) for name in ("query", "key", "value"))
     scores = query @ key.transpose(0, 1, 3, 2) / math.sqrt(width // heads)  # [B, N, F, F]
-    scores = scores - 10000.0 * (1 - mask[:, None, None, :])
+    seen = mask[:, None, None, :] if mask.ndim == 2 else mask[:, None]
+    scores = scores - 10000.0 * (1 - seen)
     scores = np.exp(scores - scores.max(axis=-1, keepdims=True))
     context = (scores / scores.sum(axis=-1, keepdims=True)) @ value
     context = context.transpose(0, 2, 1, 3).reshape(batch, length, width)

@@ -1,0 +1,188 @@
+"""Continues rows token by token with the keys and values of what stands before kept in memory.
+
+    state = encoded_source(model, length=L)        # keys and values of the source, once
+    logits, state = next_logits(config, tokens, positions, state)    # for each token
+
+The cache of a block is [B, N, L, D], and its column is the token's position: a row's target begins
+behind that row's source, whatever the length of the batch's longest one. A new token sees the
+columns up to its own, so what padding wrote behind a source is overwritten before it is seen.
+
+Letters in shape comments: as in `encoder`; L positions of the cache, K new tokens.
+"""
+
+from typing import Any, List, Sequence, Tuple
+
+import tensorflow.compat.v1 as tf
+
+from albert_zh.model.config import AlbertConfig
+from albert_zh.model.encoder import AlbertModel
+from albert_zh.model.heads import word_logits
+from albert_zh.model.layers import get_shape_list
+
+Cache = List[tf.Tensor]
+_FORBIDDEN = -1e9  # added to the logits of tokens that may not be written
+
+
+class DecodingStep:
+    """New tokens of rows and the cache of those before, for `AlbertModel`.
+
+    Attributes:
+        positions: int tensor [B, K], positions of the new tokens.
+        extended_cache: after the model is built the cache with the new tokens'.
+    """
+
+    def __init__(self, positions: tf.Tensor, cache: Cache) -> None:
+        """Starts with what is known.
+
+        Args:
+            positions: int tensor [B, K], below L.
+            cache: key and value of each block in turn, float [B, N, L, D].
+        """
+        self.positions = positions
+        self._former = list(cache)
+        self.extended_cache: Cache = []
+
+    def visible_columns(self) -> tf.Tensor:
+        """int [B, K, L], 1 for the positions up to each new token's."""
+        columns = tf.range(get_shape_list(self._former[0])[2])
+        return tf.cast(columns[None, None, :] <= self.positions[:, :, None], tf.int32)
+
+    def extended(self, key: tf.Tensor, value: tf.Tensor) -> List[tf.Tensor]:
+        """The next block's keys and values, the new tokens' among them.
+
+        Args:
+            key: float tensor [B, N, K, D].
+            value: float tensor [B, N, K, D].
+
+        Returns:
+            two float tensors [B, N, L, D].
+        """
+        batch, heads, count, _ = get_shape_list(key)
+        rows = tf.tile(tf.range(batch)[:, None, None], [1, heads, count])
+        head = tf.tile(tf.range(heads)[None, :, None], [batch, 1, count])
+        columns = tf.tile(self.positions[:, None, :], [1, heads, 1])
+        indices = tf.stack([rows, head, columns], axis=-1)  # [B, N, K, 3]
+        first = len(self.extended_cache)
+        for new, former in zip((key, value), self._former[first : first + 2]):
+            self.extended_cache.append(tf.tensor_scatter_nd_update(former, indices, new))
+        return self.extended_cache[first:]
+
+
+def encoded_source(
+    config: AlbertConfig,
+    input_ids: tf.Tensor,
+    input_mask: tf.Tensor,
+    length: Any,
+    **model_settings: Any,
+) -> Cache:
+    """The keys and values of sources, which see themselves only.
+
+    Args:
+        config: `AlbertConfig`.
+        input_ids: int tensor [B, S], `[CLS] source [SEP]`.
+        input_mask: int tensor [B, S].
+        length: int or int scalar tensor, L, at least S.
+        **model_settings: further arguments of `AlbertModel`.
+
+    Returns:
+        cache: key and value of each block in turn, float [B, N, L, D].
+    """
+    model = AlbertModel(
+        config, False, input_ids, input_mask, scope="bert", keeps_attention=True, **model_settings
+    )
+    free = length - get_shape_list(input_ids)[1]
+    return [
+        tf.pad(tensor, [[0, 0], [0, 0], [0, free], [0, 0]])
+        for block in model.get_keys_and_values()
+        for tensor in block
+    ]
+
+
+def next_logits(
+    config: AlbertConfig,
+    tokens: tf.Tensor,
+    positions: tf.Tensor,
+    segment_ids: tf.Tensor,
+    cache: Sequence[tf.Tensor],
+    precision: str = "float32",
+) -> Tuple[tf.Tensor, Cache]:
+    """Logits of the word that follows new tokens (of `[MASK]`: that stands there).
+
+    Args:
+        config: `AlbertConfig`.
+        tokens: int tensor [B, K].
+        positions: int tensor [B, K].
+        segment_ids: int tensor [B, K].
+        cache: as of `encoded_source`, or of the step before.
+        precision: see `AlbertModel`.
+
+    Returns:
+        (logits, cache): float32 [B, V] of the last of the tokens, and the cache with all of them.
+    """
+    step = DecodingStep(positions, list(cache))
+    model = AlbertModel(
+        config,
+        False,
+        tokens,
+        token_type_ids=segment_ids,
+        scope="bert",
+        plain=True,  # kernels of few rows are not joined in every step
+        precision=precision,
+        attention_mask=step.visible_columns(),
+        decoding_step=step,
+    )
+    rows = model.get_sequence_output()[:, -1, :]  # [B, H]
+    return word_logits(config, model, rows), step.extended_cache
+
+
+def greedy_ids(
+    config: AlbertConfig,
+    input_ids: tf.Tensor,
+    input_mask: tf.Tensor,
+    num_tokens: int,
+    end_id: int,
+    forbidden_ids: Sequence[int],
+    precision: str = "float32",
+) -> tf.Tensor:
+    """The most probable continuation of each source, token by token.
+
+    Args:
+        config: `AlbertConfig`.
+        input_ids: int tensor [B, S], `[CLS] source [SEP]`.
+        input_mask: int tensor [B, S].
+        num_tokens: int, T, at most so many.
+        end_id: id of `[SEP]`, which ends a source and a target.
+        forbidden_ids: ids that are never written.
+        precision: see `AlbertModel`.
+
+    Returns:
+        int32 [B, T], 0 behind the end, which is not among them.
+    """
+    batch, length = get_shape_list(input_ids)
+    lengths = tf.reduce_sum(input_mask, axis=1)  # [B]
+    cache = encoded_source(config, input_ids, input_mask, length + num_tokens, precision=precision)
+    forbidden = tf.reduce_sum(tf.one_hot(list(forbidden_ids), config.vocab_size), axis=0)
+    written = tf.zeros([batch, 0], tf.int32)
+    last, is_open = tf.fill([batch], end_id), tf.ones([batch], tf.bool)
+
+    def goes_on(step, written, last, is_open, *cache):
+        return (step < num_tokens) & tf.reduce_any(is_open)
+
+    def next_token(step, written, last, is_open, *cache):
+        positions = tf.maximum(lengths - 1 + step, 0)[:, None]
+        segments = tf.fill([batch, 1], tf.cast(step > 0, tf.int32))
+        logits, cache = next_logits(config, last[:, None], positions, segments, cache, precision)
+        best = tf.argmax(logits + forbidden * _FORBIDDEN, axis=1, output_type=tf.int32)
+        is_open &= tf.not_equal(best, end_id)
+        written = tf.concat(
+            [written, tf.where(is_open, best, tf.zeros_like(best))[:, None]], axis=1
+        )
+        return [step + 1, written, best, is_open] + cache
+
+    state = [tf.constant(0), written, last, is_open] + cache
+    shapes = [tensor.shape for tensor in state]
+    shapes[1] = tf.TensorShape([written.shape[0], None])
+    state = tf.while_loop(goes_on, next_token, state, shapes, back_prop=False)
+    written = state[1]
+    written = tf.pad(written, [[0, 0], [0, num_tokens - tf.shape(written)[1]]])
+    return tf.reshape(written, [batch, num_tokens])
