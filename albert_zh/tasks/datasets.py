@@ -13,6 +13,7 @@ from albert_zh.tasks import registry
 OWN_DATA = "multiclass"
 OWN_QUESTIONS = "questions"
 OWN_SENTENCES = "sentences"
+OWN_TEXTS = "seq2seq"
 SEPARATOR = "|"  # between the labels of a multi-label row, unless another is named
 
 # Names by which columns of a header, or keys of JSON lines, are known; case does not matter.
@@ -246,6 +247,7 @@ TASKS = {
     OWN_SENTENCES: Task(
         files=_SENTENCES, columns=None, labels=None, objective="sentence_embedding"
     ),
+    OWN_TEXTS: Task(files=_SENTENCES, columns=None, labels=None, objective="generation"),
     OWN_QUESTIONS: Task(
         files=_QUESTIONS,
         columns=("text_a", "text_b"),

@@ -39,7 +39,7 @@ def outputs_builder(
     num_built = [0]
     positions = None if model_settings.get("plain") else kind.output_positions(settings)
 
-    def encoder(rows, config):
+    def encoder(rows, config, **further):
         return modeling.AlbertModel(
             config,
             is_training,
@@ -47,8 +47,7 @@ def outputs_builder(
             rows["input_mask"],
             rows["segment_ids"],
             scope="bert",
-            output_positions=positions,
-            **model_settings,
+            **dict(dict(model_settings, output_positions=positions), **further),
         )
 
     def build(change=None):

@@ -10,6 +10,7 @@ _MODULES = {
     "single_label": "albert_zh.tasks.classification.kinds",
     "multi_label": "albert_zh.tasks.classification.kinds",
     "regression": "albert_zh.tasks.classification.kinds",
+    "generation": "albert_zh.tasks.generation.kind",
     "reading_comprehension": "albert_zh.tasks.reading.kind",
     "sentence_embedding": "albert_zh.tasks.embedding.kind",
     "sentence_retrieval": "albert_zh.tasks.embedding.kind",

@@ -369,7 +369,8 @@ class TaskType:
         Args:
             config: `AlbertConfig`.
             model: `AlbertModel`; with `builds_encoder` a function of rows {`input_ids`,
-                `input_mask`, `segment_ids`: int [N, F]} and a config that makes one.
+                `input_mask`, `segment_ids`: int [N, F]}, a config and further arguments of
+                `AlbertModel` that makes one.
             features: `input_ids`, `input_mask`, `segment_ids` int [B, F]; in training and
                 evaluation also `columns`.
             num_outputs: C.

@@ -1,0 +1,1 @@
+"""Texts from texts: titles, replies, sequence to sequence."""

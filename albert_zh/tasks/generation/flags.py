@@ -1,0 +1,154 @@
+"""Flags that only the training of generators has."""
+
+import math
+import os
+from typing import Any, Dict, List, Optional
+import warnings
+
+from absl import flags
+
+from albert_zh.common.errors import UserError
+from albert_zh.model import modeling
+from albert_zh.tasks import task_type
+from albert_zh.tasks.generation import objectives
+from albert_zh.text import tokenization
+
+KIND = "generation"
+NARROW = 384  # hidden_size up to which a model is small
+RATE_OF_NARROW = 5e-4
+SPECIAL = {"pad": "[PAD]", "unk": "[UNK]", "cls": "[CLS]", "sep": "[SEP]", "mask": "[MASK]"}
+_TABLE = (
+    ("string", "train_file", None, "File to train on, in place of --data_dir."),
+    ("string", "dev_file", None, "File that chooses the best checkpoint."),
+    ("string", "predict_file", None, "File that the best model writes targets for."),
+    (
+        "integer",
+        "max_target_length",
+        32,
+        "Tokens of a target at most, its end among them; a source has what is left of "
+        "--max_seq_length.",
+    ),
+    (
+        "list",
+        "tasks",
+        objectives.PREFIX_LM,
+        "What is learnt at the same time, as NAME or NAME:WEIGHT: %s; masked_lm and "
+        "removed_positions are learnt beside prefix_lm, which writes."
+        % ", ".join(objectives.OBJECTIVES),
+    ),
+    (
+        "float",
+        "label_smoothing",
+        0.1,
+        "Share of a target token's probability that is spread over all words.",
+    ),
+    (
+        "float",
+        "target_mask_prob",
+        0.0,
+        "Share of the target's tokens that are damaged where they are read (80 % [MASK], 10 % "
+        "another word), so that more is taken from the source.",
+    ),
+)
+_HEAD = ("max_target_length", "label_smoothing", "target_mask_prob")
+
+
+class GenerationFlags(task_type.KindFlags):
+    """Flags of run_seq2seq.py."""
+
+    fixed = ("max_target_length", "tasks", "label_smoothing", "target_mask_prob")
+
+    def define(self, options: Any) -> None:
+        for kind, name, default, help_text in _TABLE:
+            getattr(flags, "DEFINE_" + kind)(name, default, help_text, flag_values=options)
+
+    def check(self, options: Any) -> None:
+        task_weights(options.tasks)
+        for name in ("train_file", "dev_file", "predict_file"):
+            path = options[name].value
+            if path and not os.path.isfile(path):
+                raise UserError("--%s=%s: no such file" % (name, path))
+        for name in ("label_smoothing", "target_mask_prob"):
+            if not 0 <= options[name].value < 1:
+                raise UserError(
+                    "--%s=%g: expected 0 or more and below 1" % (name, options[name].value)
+                )
+        longest = options.max_seq_length // 2
+        if not 2 <= options.max_target_length <= longest:
+            raise UserError(
+                "--max_target_length=%d: expected 2 to %d, half of --max_seq_length=%d"
+                % (options.max_target_length, longest, options.max_seq_length)
+            )
+        if options.rdrop_alpha:
+            raise UserError("--rdrop_alpha is for predictions of classes: leave it out")
+        if options.use_tpu:
+            raise UserError("--use_tpu: rows of any length are written: train on GPUs or a CPU")
+
+    def check_task(self, options: Any, task: Any) -> None:
+        config = _config(options)
+        if config.type_vocab_size < 2:
+            raise UserError(
+                "%s: type_vocab_size is %d, expected 2: source and target have a segment each"
+                % (options.bert_config_file, config.type_vocab_size)
+            )
+
+    def files(self, options: Any) -> Dict[str, str]:
+        given = {"train": options.train_file, "dev": options.dev_file, "test": options.predict_file}
+        return {split: path for split, path in given.items() if path}
+
+    def head(self, options: Any) -> Dict[str, Any]:
+        head: Dict[str, Any] = {name: options[name].value for name in _HEAD}
+        tokenizer = tokenization.FullTokenizer(
+            options.vocab_file, options.do_lower_case, options.spm_model_file
+        )
+        head["tasks"] = task_weights(options.tasks)
+        head["token_ids"] = token_ids(tokenizer, options.spm_model_file or options.vocab_file)
+        return head
+
+    def usual_rate(self, options: Any) -> Optional[float]:
+        return RATE_OF_NARROW if _config(options).hidden_size <= NARROW else None
+
+
+def task_weights(given: List[str]) -> Dict[str, float]:
+    """{objective: weight} of --tasks; raises `UserError` for others."""
+    weights = {}
+    for entry in given:
+        name, _, weight = entry.strip().partition(":")
+        try:
+            weights[name] = float(weight or 1.0)
+        except ValueError:
+            weights[name] = math.nan
+        if name not in objectives.OBJECTIVES or not 0 < weights[name] < math.inf:
+            raise UserError(
+                "--tasks: %r, expected NAME or NAME:WEIGHT, a weight above 0 and a name of %s"
+                % (entry, ", ".join(objectives.OBJECTIVES))
+            )
+    if objectives.PREFIX_LM not in weights:
+        raise UserError(
+            "--tasks: %s has to be among them: it is what writes" % objectives.PREFIX_LM
+        )
+    return weights
+
+
+def token_ids(tokenizer: Any, vocab_file: str) -> Dict[str, int]:
+    """{name: id} of the special tokens.
+
+    Args:
+        tokenizer: `FullTokenizer`.
+        vocab_file: path, for errors.
+
+    Raises:
+        UserError: for a vocabulary without them.
+    """
+    missing = [token for token in SPECIAL.values() if token not in tokenizer.vocab]
+    if missing:
+        raise UserError(
+            "%s has no %s: expected a vocabulary of BERT's form" % (vocab_file, ", ".join(missing))
+        )
+    return {name: tokenizer.vocab[token] for name, token in SPECIAL.items()}
+
+
+def _config(options):
+    with warnings.catch_warnings():  # they are logged where the run reads its config
+        warnings.simplefilter("ignore")
+        return modeling.AlbertConfig.from_json_file(options.bert_config_file)

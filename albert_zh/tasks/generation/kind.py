@@ -1,0 +1,166 @@
+"""Writing a text from a text as a kind of task: titles, replies, sequence to sequence."""
+
+from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple
+
+import numpy as np
+import tensorflow.compat.v1 as tf
+
+from albert_zh.model import incremental_decoding
+from albert_zh.tasks import label_rules, reader, registry, task_type
+from albert_zh.tasks.generation import flags as generation_flags
+from albert_zh.tasks.generation import objectives, pair_files
+from albert_zh.tasks.generation.scorer import GenerationScorer
+from albert_zh.text import detokenization
+
+WRITTEN, LOSS = "written", "loss"
+Tensors = Dict[str, tf.Tensor]
+
+
+class TargetRules(label_rules.FreeText):
+    """Labels that are texts to be written."""
+
+    def labels_of_all(self, found: Sequence[str]) -> Tuple[str, ...]:
+        return ()
+
+    def num_outputs(self, num_labels: int) -> int:
+        return 1
+
+
+class Generation(task_type.TaskType):
+    """A source's target is written by the masked-LM head, token by token."""
+
+    name = generation_flags.KIND
+    metrics = {
+        "rouge_l": True,
+        "rouge_1": True,
+        "rouge_2": True,
+        "bleu": True,
+        "distinct_1": True,
+        "distinct_2": True,
+        "perplexity": False,
+        "loss": False,
+    }
+    usual_metrics = ("rouge_l", "rouge_1", "rouge_2", "bleu", "perplexity")
+    export_outputs = decoded_outputs = (WRITTEN,)
+    flags = generation_flags.GenerationFlags()
+    rules = TargetRules()
+    feature_modules = (pair_files,)
+    builds_encoder = True
+
+    # Settings
+
+    def notes(self, task: Any, settings: Any) -> Dict[str, Any]:
+        return dict(super().notes(task, settings), compares_sentences=False)
+
+    # Data
+
+    def read_split(
+        self, task: Any, data_dir: str, split: str, encoding: str, skip_bad_rows: bool
+    ) -> reader.Split:
+        path, others = reader.existing_path(task, data_dir, split)
+        read = pair_files.read_split(path, split, task.chosen or {}, encoding, skip_bad_rows)
+        aside = ["%s left aside" % ", ".join(others)] * bool(others)
+        return read._replace(notes=read.notes + aside)
+
+    def with_labels(self, task: Any, train: Any) -> Any:
+        return task._replace(columns=train.columns, header=(), labels=())
+
+    def open_stream(self, task: Any, path: str, encoding: str) -> Tuple[List[str], Iterator]:
+        read = pair_files.read_split(path, "test", task.chosen or {}, encoding)
+        return read.notes, iter([(example, None) for example in read.examples])
+
+    # Features
+
+    def features(
+        self, task: Any, example: Any, tokenizer: Any, max_seq_length: int
+    ) -> Tuple[List[Dict[str, Any]], bool]:
+        longest = task.head["max_target_length"]
+        ids, source_was_cut = source_ids(tokenizer, example.text_a, max_seq_length - longest)
+        segments, target_was_cut = [0] * len(ids), False
+        if example.label is not None:
+            target = tokenizer.tokenize(example.label)
+            target_was_cut = len(target) > longest - 1
+            target = tokenizer.convert_tokens_to_ids(target[: longest - 1] + ["[SEP]"])
+            ids, segments = ids + target, segments + [1] * len(target)
+        return [{"input_ids": ids, "segment_ids": segments}], source_was_cut or target_was_cut
+
+    # Model
+
+    def outputs(
+        self,
+        config: Any,
+        model: Any,
+        features: Tensors,
+        num_outputs: int,
+        settings: Any,
+        is_training: bool,
+    ) -> Tensors:
+        head = settings.head
+        with tf.variable_scope(tf.get_variable_scope(), reuse=tf.AUTO_REUSE):
+            if not is_training:
+                outputs = objectives.target_losses(config, model, features)
+                return dict(outputs, **{WRITTEN: _written(config, features, head)})
+            losses = [
+                weight * objectives.OBJECTIVES[name](config, model, features, head)
+                for name, weight in head["tasks"].items()
+            ]
+            return {LOSS: tf.add_n(losses)}  # [B]
+
+    def losses(self, outputs: Tensors, features: Tensors, settings: Any) -> tf.Tensor:
+        return outputs[LOSS]
+
+    # Results
+
+    def scorer(
+        self, use: Any, settings: Any, options: Any = None, num_errors: int = 0
+    ) -> GenerationScorer:
+        return GenerationScorer(lambda ids: text_of_ids(use.tokenizer, ids), num_errors)
+
+    def decode(
+        self, examples: Sequence[Any], predictions: Sequence[List[Dict[str, np.ndarray]]], use: Any
+    ) -> List[str]:
+        return [text_of_ids(use.tokenizer, rows[0][WRITTEN]) for rows in predictions]
+
+    def next_command(self, task: Any) -> Tuple[str, str]:
+        return "generate", '"要写标题的文章"'
+
+
+def source_ids(tokenizer: Any, text: str, longest: int) -> Tuple[List[int], bool]:
+    """(ids of `[CLS] source [SEP]`, whether its end was cut off).
+
+    Args:
+        tokenizer: `FullTokenizer`.
+        text: the source.
+        longest: tokens at most.
+    """
+    pieces = tokenizer.tokenize(text)
+    tokens = ["[CLS]"] + pieces[: longest - 2] + ["[SEP]"]
+    return tokenizer.convert_tokens_to_ids(tokens), len(pieces) > longest - 2
+
+
+def text_of_ids(tokenizer: Any, ids: Sequence[int], end: Optional[int] = 0) -> str:
+    """The text of ids up to the first that is `end`."""
+    kept = []
+    for token_id in ids:
+        if token_id == end:
+            break
+        kept.append(int(token_id))
+    return detokenization.text_of_pieces(tokenizer.convert_ids_to_tokens(kept))
+
+
+def _written(config, features, head):
+    """int32 [B, T], the most probable targets."""
+    mask = features["input_mask"] * (1 - features["segment_ids"])
+    longest = tf.maximum(tf.reduce_max(tf.reduce_sum(mask, axis=1)), 1)
+    ids = head["token_ids"]
+    return incremental_decoding.greedy_ids(
+        config,
+        features["input_ids"][:, :longest],
+        mask[:, :longest],
+        head["max_target_length"] - 1,
+        ids["sep"],
+        [ids[name] for name in ("pad", "unk", "cls", "mask")],
+    )
+
+
+registry.register(Generation())

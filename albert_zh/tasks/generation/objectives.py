@@ -1,0 +1,200 @@
+"""What a generator learns from rows `[CLS] source [SEP] target [SEP]`, an objective a function.
+
+    prefix_lm          the next token of the target, from the source and the target before it
+    masked_lm          masked tokens of both texts, from all others
+    removed_positions  behind which tokens of the source another one was removed
+
+The last one is our reading of the "Mask Pos Predict" that was published without its formula. Each
+objective is one pass of the encoder. Letters in shape comments: B rows, F tokens, P predictions, H
+hidden, V vocabulary.
+"""
+
+from typing import Any, Callable, Dict, NamedTuple
+
+import tensorflow.compat.v1 as tf
+
+from albert_zh.model import attention_masks, heads
+from albert_zh.model.layers import dropout_seed, get_shape_list
+from albert_zh.model.variables import new_variable
+
+PREFIX_LM, MASKED_LM, REMOVED_POSITIONS = "prefix_lm", "masked_lm", "removed_positions"
+Features = Dict[str, tf.Tensor]
+_MASKED = 0.15  # share of the tokens of `masked_lm`
+_REMOVED = 0.15  # share of a source's tokens
+_SHOWN_AS_MASK, _REPLACED = 0.8, 0.1  # of masked tokens; the others stay
+
+
+class Targets(NamedTuple):
+    """What is predicted, and where: int [B, P] positions and labels, float [B, P] weights."""
+
+    positions: tf.Tensor
+    labels: tf.Tensor
+    weights: tf.Tensor
+
+
+def next_tokens(features: Features) -> Targets:
+    """The target's tokens and its `[SEP]`, each predicted at the position before it."""
+    ids, mask, segments = _rows(features)
+    num_targets = tf.reduce_sum(segments * mask, axis=1)  # [B]
+    first = tf.reduce_sum(mask, axis=1) - num_targets - 1
+    steps = tf.range(tf.maximum(tf.reduce_max(num_targets), 1))
+    is_target = steps[None, :] < num_targets[:, None]
+    positions = tf.where(
+        is_target, first[:, None] + steps[None, :], tf.zeros_like(is_target, tf.int32)
+    )
+    followers = tf.minimum(positions + 1, get_shape_list(ids)[1] - 1)
+    labels = tf.gather(ids, followers, batch_dims=1)
+    return Targets(positions, labels, tf.cast(is_target, tf.float32))
+
+
+def prefix_lm(
+    config: Any, encoder: Callable[..., Any], features: Features, head: Dict[str, Any]
+) -> tf.Tensor:
+    """Loss of each row [B], a mean over its target, with label smoothing and noise in the target.
+
+    Args:
+        config: `AlbertConfig`.
+        encoder: function (features, config, further arguments of `AlbertModel`) -> the model.
+        features: `input_ids`, `input_mask`, `segment_ids` int [B, F].
+        head: `Settings.head`.
+    """
+    targets = next_tokens(features)
+    shown = features
+    if head["target_mask_prob"]:
+        is_target = tf.equal(features["segment_ids"] * features["input_mask"], 1)
+        chosen = is_target & (_uniform(features["input_ids"]) < head["target_mask_prob"])
+        shown = dict(features, input_ids=_damaged(features["input_ids"], chosen, config, head))
+    logits = _logits_at(config, encoder, shown, targets, attention_masks.PATTERNS[3])
+    return _mean_of_rows(smoothed_losses(logits, targets.labels, head["label_smoothing"]), targets)
+
+
+def target_losses(config: Any, encoder: Callable[..., Any], features: Features) -> Features:
+    """{"target_loss", "target_tokens": float [B]}: summed loss and number of a row's targets."""
+    targets = next_tokens(features)
+    logits = _logits_at(config, encoder, features, targets, attention_masks.PATTERNS[3])
+    losses = smoothed_losses(logits, targets.labels, 0.0)
+    return {
+        "target_loss": tf.reduce_sum(losses * targets.weights, axis=1),
+        "target_tokens": tf.reduce_sum(targets.weights, axis=1),
+    }
+
+
+def masked_lm(
+    config: Any, encoder: Callable[..., Any], features: Features, head: Dict[str, Any]
+) -> tf.Tensor:
+    """Loss of each row [B] over 15 % of both texts' tokens; arguments as of `prefix_lm`."""
+    ids, mask, _ = _rows(features)
+    is_word = tf.equal(mask, 1)
+    for name in ("cls", "sep"):
+        is_word &= tf.not_equal(ids, head["token_ids"][name])
+    num_words = tf.reduce_sum(tf.cast(is_word, tf.int32), axis=1)  # [B]
+    num_chosen = tf.cast(tf.math.ceil(_MASKED * tf.cast(num_words, tf.float32)), tf.int32)
+    ranks = tf.where(is_word, _uniform(ids), tf.fill(tf.shape(ids), -1.0))
+    _, positions = tf.math.top_k(ranks, tf.maximum(tf.reduce_max(num_chosen), 1))  # [B, P]
+    steps = tf.range(tf.shape(positions)[1])
+    is_chosen = steps[None, :] < num_chosen[:, None]
+    targets = Targets(
+        positions, tf.gather(ids, positions, batch_dims=1), tf.cast(is_chosen, tf.float32)
+    )
+    hits = tf.one_hot(positions, tf.shape(ids)[1]) * targets.weights[:, :, None]
+    chosen = tf.reduce_sum(hits, axis=1) > 0  # [B, F]
+    shown = dict(features, input_ids=_damaged(ids, chosen, config, head))
+    logits = _logits_at(config, encoder, shown, targets, None)
+    return _mean_of_rows(smoothed_losses(logits, targets.labels, 0.0), targets)
+
+
+def removed_positions(
+    config: Any, encoder: Callable[..., Any], features: Features, head: Dict[str, Any]
+) -> tf.Tensor:
+    """Loss of each row [B]: whether a token was removed behind each; arguments as of `prefix_lm`.
+
+    15 % of the source's tokens are removed; the target is not shown.
+    """
+    ids, mask, segments = _rows(features)
+    in_source = mask * (1 - segments)
+    may_go = tf.equal(in_source, 1)
+    for name in ("cls", "sep"):
+        may_go &= tf.not_equal(ids, head["token_ids"][name])
+    is_removed = may_go & (_uniform(ids) < _REMOVED)
+    is_kept = tf.equal(in_source, 1) & ~is_removed
+    removed_behind = tf.pad(tf.cast(is_removed, tf.int32)[:, 1:], [[0, 0], [0, 1]])
+    order = tf.argsort(tf.cast(~is_kept, tf.int32), axis=1, stable=True)
+    kept, labels, mask = (
+        tf.gather(row, order, batch_dims=1)
+        for row in (ids, removed_behind, tf.cast(is_kept, tf.int32))
+    )
+    row = {"input_ids": kept * mask, "input_mask": mask, "segment_ids": tf.zeros_like(kept)}
+    rows = tf.cast(encoder(row, config).get_sequence_output(), tf.float32)  # [B, F, H]
+    with tf.variable_scope("removed_positions"):
+        kernel = new_variable("kernel", [config.hidden_size, 1], config)
+        bias = tf.get_variable("bias", [1], initializer=tf.zeros_initializer())
+    logits = tf.squeeze(tf.tensordot(rows, kernel, [[2], [0]]) + bias, axis=2)  # [B, F]
+    losses = tf.nn.sigmoid_cross_entropy_with_logits(
+        labels=tf.cast(labels, tf.float32), logits=logits
+    )
+    return _mean_of_rows(losses, Targets(kept, labels, tf.cast(mask, tf.float32)))
+
+
+OBJECTIVES = {
+    PREFIX_LM: prefix_lm,
+    MASKED_LM: masked_lm,
+    REMOVED_POSITIONS: removed_positions,
+}
+
+
+def smoothed_losses(logits: tf.Tensor, labels: tf.Tensor, smoothing: float) -> tf.Tensor:
+    """Cross-entropy against labels of which a share is spread over all words.
+
+    Args:
+        logits: float32 [B, P, V].
+        labels: int [B, P].
+        smoothing: float, the share.
+
+    Returns:
+        float [B, P].
+    """
+    losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels=labels, logits=logits)
+    if not smoothing:
+        return losses
+    spread = tf.reduce_logsumexp(logits, axis=-1) - tf.reduce_mean(logits, axis=-1)
+    return (1.0 - smoothing) * losses + smoothing * spread
+
+
+def _rows(features):
+    return [features[name] for name in ("input_ids", "input_mask", "segment_ids")]
+
+
+def _uniform(ids):
+    return tf.random.stateless_uniform(tf.shape(ids), dropout_seed())
+
+
+def _damaged(ids, chosen, config, head):
+    """Ids of which the chosen ones are `[MASK]` (80 %), another word (10 %) or stay."""
+    draws = _uniform(ids)
+    others = tf.random.stateless_uniform(
+        tf.shape(ids), dropout_seed(), maxval=config.vocab_size, dtype=tf.int32
+    )
+    masks = tf.fill(tf.shape(ids), head["token_ids"]["mask"])
+    changed = tf.where(draws < _SHOWN_AS_MASK, masks, others)
+    return tf.where(chosen & (draws < _SHOWN_AS_MASK + _REPLACED), changed, ids)
+
+
+def _logits_at(config, encoder, features, targets, pattern):
+    """float32 [B, P, V], of a pass whose last layer computes the targets' positions only."""
+    seen = None
+    if pattern is not None:
+        seen = attention_masks.visible_positions(
+            pattern, features["input_mask"], features["segment_ids"]
+        )
+    positions = tf.pad(targets.positions, [[0, 0], [1, 0]])  # the pooler's first
+    model = encoder(features, config, attention_mask=seen, output_positions=positions)
+    rows = tf.reshape(model.get_sequence_output()[:, 1:, :], [-1, config.hidden_size])
+    logits = heads.word_logits(config, model, rows)
+    batch, num_targets = get_shape_list(targets.positions)
+    return tf.reshape(logits, [batch, num_targets, config.vocab_size])
+
+
+def _mean_of_rows(losses, targets):
+    """[B, P] -> [B]; 0 of a row without targets."""
+    total = tf.reduce_sum(targets.weights, axis=1)
+    return tf.reduce_sum(losses * targets.weights, axis=1) / tf.maximum(total, 1.0)

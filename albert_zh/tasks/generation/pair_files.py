@@ -1,0 +1,156 @@
+"""Files of sources and targets: tab-separated, .csv or JSON lines.
+
+    split = read_split("titles/train.tsv", "train", chosen={})
+
+A row is `source<TAB>target`, or has columns or keys of the names in `KEYS`; a file to predict may
+have sources alone.
+"""
+
+from typing import Any, Dict, List, NamedTuple, Optional, Tuple
+
+from albert_zh.common.errors import UserError
+from albert_zh.tasks import reader
+from albert_zh.tasks import rows as row_files
+
+EXPECTED = "a source, a TAB and a target in each line, or JSON lines with source and target"
+_SHOWN = 3  # bad rows in an error
+KEYS = {
+    "text_a": (
+        "source src text_a text content abstract body article question query input 原文 正文 内容 "
+        "摘要 问题 文本"
+    ).split(),
+    "label": (
+        "target tgt title headline summary reply response answer output 标题 题目 回复 回答 答案"
+    ).split(),
+}
+
+
+class GenerationExample(NamedTuple):
+    """A row: the fields of `InputExample`.
+
+    Fields:
+        guid: split and position in it.
+        text_a: the source.
+        text_b: None.
+        label: the target; None where it is not known.
+        row_id: line of the file.
+    """
+
+    guid: str
+    text_a: str
+    text_b: Optional[str] = None
+    label: Optional[str] = None
+    row_id: Any = None
+
+
+def read_split(
+    path: str,
+    name: str,
+    chosen: Dict[str, str],
+    encoding: str = "utf-8",
+    skip_bad_rows: bool = False,
+) -> reader.Split:
+    """Reads a file.
+
+    Args:
+        path: the file.
+        name: "train", "dev" or "test"; only of a test file targets may be missing.
+        chosen: {"text_a" or "label": name or position from 1} of columns that flags name.
+        encoding: of the file.
+        skip_bad_rows: leave rows out that don't fit (counted in the notes) rather than stop.
+
+    Returns:
+        `reader.Split` of `GenerationExample`.
+
+    Raises:
+        UserError: if the file is missing, empty or does not fit; names the line.
+    """
+    table = row_files.Table(path, encoding)
+    rows = list(table)
+    filled = [row for row in rows if row.problem != row_files.BLANK]
+    notes = ["%d empty lines are left out" % (len(rows) - len(filled))] * (len(rows) > len(filled))
+    columns, filled = _columns(path, filled, chosen, table.is_json)
+    needs_targets = name != "test" or any(_cell(row, columns["label"]) for row in filled)
+    examples, bad = [], []
+    for row in filled:
+        try:
+            examples.append(_example(row, columns, needs_targets))
+        except ValueError as error:
+            bad.append((row.line, error))
+    _report_bad(path, bad, skip_bad_rows, notes)
+    if not examples:
+        raise UserError("%s has no row that fits: expected %s" % (path, EXPECTED))
+    examples = [
+        example._replace(guid="%s-%d" % (name, number))
+        for number, example in enumerate(examples, start=1)
+    ]
+    return reader.Split(
+        name, path, examples, needs_targets, notes, ("text_a", "label"), (), table.sha256()
+    )
+
+
+def _columns(path, rows, chosen, is_json):
+    """({column: index or keys}, rows without a header)."""
+    if is_json:
+        keys = {column: [chosen[column]] if column in chosen else KEYS[column] for column in KEYS}
+        return keys, rows
+    names = [cell.strip().lower().lstrip("\ufeff") for cell in rows[0].cells] if rows else []
+    by_name = {
+        column: names.index(name)
+        for column, keys in KEYS.items()
+        for name in reversed(keys)
+        if name in names
+    }
+    has_header = len(by_name) == len(KEYS) or any(c.lower() in names for c in chosen.values())
+    usual = by_name if len(by_name) == len(KEYS) else {"text_a": 0, "label": 1}
+    columns = {c: _index(path, chosen[c], names) if c in chosen else usual[c] for c in KEYS}
+    return columns, rows[1:] if has_header else rows
+
+
+def _index(path, column, names):
+    if column.lower() in names:
+        return names.index(column.lower())
+    if column.isdigit() and int(column) > 0:
+        return int(column) - 1
+    raise UserError(
+        "%s: no column %r in its header: expected a name of its first line or a position from 1"
+        % (path, column)
+    )
+
+
+def _cell(row, column):
+    """The text of a column (an index, or keys of a JSON object); None without it."""
+    if isinstance(row.cells, dict):
+        texts = [row.cells[key] for key in column if row.cells.get(key) is not None]
+        return texts[0] if texts else None
+    return row.cells[column] if not isinstance(column, list) and column < len(row.cells) else None
+
+
+def _example(row, columns, needs_target):
+    """The example of a row; `ValueError` says what is wrong."""
+    if row.problem:
+        raise ValueError(row.problem)
+    source = _text(_cell(row, columns["text_a"]), "source")
+    target = _cell(row, columns["label"])
+    if target is None and not needs_target:
+        return GenerationExample("", source, row_id=row.line)
+    if target is None and not isinstance(row.cells, dict):
+        raise ValueError("it has no TAB and no target")
+    return GenerationExample("", source, label=_text(target, "target"), row_id=row.line)
+
+
+def _text(text, which):
+    if not isinstance(text, str) or not text.strip().lstrip("\ufeff"):
+        raise ValueError("its %s is empty or no text" % which)
+    return " ".join(text.lstrip("\ufeff").split())
+
+
+def _report_bad(path: str, bad: List[Tuple], skips: bool, notes: List[str]) -> None:
+    if bad and skips:
+        notes.append("%d rows that do not fit are left out" % len(bad))
+    elif bad:
+        shown = "; ".join("line %d: %s" % row for row in bad[:_SHOWN])
+        raise UserError(
+            "%s: %d rows do not fit (%s): expected %s, or --skip_bad_rows=true"
+            % (path, len(bad), shown, EXPECTED)
+        )

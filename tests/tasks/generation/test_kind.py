@@ -1,0 +1,88 @@
+"""A generator is trained, resumed, evaluated and written with like every kind of task."""
+
+import json
+import os
+import random
+
+import numpy as np
+import pytest
+
+from albert_zh import finetuning
+from albert_zh.common.errors import UserError
+from albert_zh.tasks.generation import flags as generation_flags
+import whole_runs
+
+CHARACTERS = "甲乙丙丁戊己庚辛"
+STEPS = 80
+
+
+def rows_of(count, seed):
+    """Lines of a character written several times, and of that one and the next."""
+    generator = random.Random(seed)
+    for _ in range(count):
+        index = generator.randrange(len(CHARACTERS))
+        text = CHARACTERS[index] * generator.randint(2, 6)
+        yield "%s\t%s\n" % (text, CHARACTERS[index] + CHARACTERS[index - 1])
+
+
+@pytest.fixture(name="settings", scope="module")
+def settings_fixture(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("generation")
+    for name, count in (("train", 200), ("dev", 40), ("test", 10)):
+        (folder / (name + ".tsv")).write_text("".join(rows_of(count, name)), encoding="utf-8")
+    changes = {
+        "family": "generation",
+        "task_name": "seq2seq",
+        "max_target_length": 5,
+        "tasks": "prefix_lm,masked_lm:0.1,removed_positions:0.1",
+        "label_smoothing": 0.05,
+        "target_mask_prob": 0.05,
+        "train_batch_size": 32,
+    }
+    return whole_runs.settings_of(folder, CHARACTERS, STEPS, **changes)
+
+
+@pytest.fixture(name="reached", scope="module")
+def reached_fixture(settings):
+    return finetuning.run(**settings)
+
+
+def test_it_learns_to_write(settings, reached):
+    """Texts of chance have 2 of 8 characters."""
+    assert reached["metric"] == "rouge_l"
+    assert reached["test"]["rouge_l"] > 0.6
+    assert reached["dev"]["eval_perplexity"] < 3.0
+    with open(os.path.join(settings["output_dir"], "predictions.jsonl")) as lines:
+        predicted = [json.loads(line) for line in lines]
+    assert len(predicted) == 10 and all(row["prediction"] for row in predicted)
+    with open(os.path.join(settings["output_dir"], "best", "fine_tuning.json")) as stream:
+        notes = json.load(stream)
+    assert notes["objective"] == "generation" and notes["head"]["token_ids"]["sep"] == 3
+
+
+@pytest.mark.slow
+def test_a_stopped_run_resumes_bit_by_bit(settings, reached, tmp_path):
+    whole, resumed = whole_runs.resumed_weights(settings, tmp_path)
+    assert "removed_positions/kernel" in whole
+    assert all(np.array_equal(whole[name], resumed[name]) for name in whole)
+
+
+@pytest.mark.parametrize(
+    "changes, message",
+    [
+        ({"tasks": "masked_lm"}, "prefix_lm has to be among them"),
+        ({"tasks": "prefix_lm,other"}, "'other', expected NAME or NAME:WEIGHT"),
+        ({"max_target_length": 12}, "expected 2 to 8, half of --max_seq_length=16"),
+        ({"label_smoothing": 1.0}, "--label_smoothing=1: expected"),
+        ({"rdrop_alpha": 1.0}, "--rdrop_alpha"),
+        ({"best_metric": "accuracy"}, "unknown metric 'accuracy'"),
+    ],
+)
+def test_flags_that_make_no_sense_are_errors_of_a_line(settings, tmp_path, changes, message):
+    with pytest.raises(UserError, match=message):
+        finetuning.run(**dict(settings, output_dir=str(tmp_path), **changes))
+
+
+def test_weights_of_tasks():
+    given = ["prefix_lm", "masked_lm:0.5"]
+    assert generation_flags.task_weights(given) == {"prefix_lm": 1.0, "masked_lm": 0.5}

@@ -1,0 +1,67 @@
+"""Files of sources and targets: forms, columns, and what does not fit."""
+
+import pytest
+
+from albert_zh.common.errors import UserError
+from albert_zh.tasks.generation import pair_files
+
+
+def read(folder, content, split="train", file_name="data.tsv", skips=False, **chosen):
+    path = folder / file_name
+    path.write_text(content, encoding="utf-8")
+    return pair_files.read_split(str(path), split, chosen, skip_bad_rows=skips)
+
+
+def pairs(split):
+    return [(example.text_a, example.label) for example in split.examples]
+
+
+BY_NAME = '{"source": "长文", "target": "标题"}\n{"content": "又一篇", "title": "题"}\n'
+BY_FLAG = '{"a": "长文", "b": "标题"}\n{"a": "又一篇", "b": "题"}\n'
+
+
+@pytest.mark.parametrize(
+    "file_name, content, chosen",
+    [
+        ("a.tsv", "长文\t标题\n又一篇\t题\n", {}),
+        ("a.tsv", "\ufefftitle\tcontent\n标题\t长文\n题\t又一篇\n", {}),
+        ("a.tsv", "to\t长文\t标题\nto\t又一篇\t题\n", {"text_a": "2", "label": "3"}),
+        ("a.tsv", "x\ty\n标题\t长文\n题\t又一篇\n", {"text_a": "y", "label": "x"}),
+        ("a.csv", "长文,标题\n又一篇,题\n", {}),
+        ("a.jsonl", BY_NAME, {}),
+        ("a.json", BY_FLAG, {"text_a": "a", "label": "b"}),
+    ],
+)
+def test_forms(tmp_path, file_name, content, chosen):
+    split = read(tmp_path, content, file_name=file_name, **chosen)
+    assert pairs(split) == [("长文", "标题"), ("又一篇", "题")]
+
+
+def test_a_file_to_predict_may_have_sources_alone(tmp_path):
+    split = read(tmp_path, "长文\n又一篇\n", "test")
+    assert pairs(split) == [("长文", None), ("又一篇", None)] and not split.has_labels
+
+
+@pytest.mark.parametrize(
+    "content, problem",
+    [
+        ("长文\t标题\n没有标题\n", "line 2: it has no TAB and no target"),
+        ("长文\t标题\n没有标题\t \n", "line 2: its target is empty"),
+        ("长文\t标题\n\t题\n", "line 2: its source is empty"),
+    ],
+)
+def test_rows_that_do_not_fit_are_named_or_left_out(tmp_path, content, problem):
+    with pytest.raises(UserError, match=problem):
+        read(tmp_path, content)
+    split = read(tmp_path, content, skips=True)
+    assert pairs(split) == [("长文", "标题")]
+    assert split.notes == ["1 rows that do not fit are left out"]
+
+
+def test_json_without_a_target_and_unknown_columns(tmp_path):
+    with pytest.raises(UserError, match="line 1: its target is empty or no text"):
+        read(tmp_path, '{"source": "长文"}\n', file_name="a.jsonl")
+    with pytest.raises(UserError, match="no column 'z' in its header"):
+        read(tmp_path, "长文\t标题\n", label="z")
+    with pytest.raises(UserError, match="no row that fits"):
+        read(tmp_path, "\n")

@@ -1,0 +1,65 @@
+"""ROUGE and BLEU have the numbers of the packages `rouge` and `nltk`."""
+
+import random
+
+import pytest
+
+from albert_zh.tasks.generation import text_scores
+
+# (prediction, reference, ROUGE-1, ROUGE-2, ROUGE-L, BLEU), from rouge 1.0.1 and nltk 3.10.4.
+FIXED = [
+    (
+        "基于图像的车牌识别方法",
+        "一种基于图像处理的车牌自动识别方法",
+        0.7857143,
+        0.6153846,
+        0.7857143,
+        0.3346197,
+    ),
+    ("今天天气很好", "明天下雨", 0.2222222, 0.0, 0.2222222, 0.0408248),
+    ("BERT模型3.5版", "bert 模型 3.5 版的训练", 0.8571429, 0.8421053, 0.8571429, 0.7408182),
+    ("甲甲甲乙", "甲乙丙", 0.8, 0.5, 0.8, 0.1699044),
+]
+
+
+def random_pairs():
+    generator = random.Random(5)
+    for _ in range(60):
+        alphabet = generator.choice(["甲乙丙丁戊己", "甲乙丙. ab1", "ab c.."])
+        lengths = generator.randint(1, 14), generator.randint(1, 14)
+        pair = ["".join(generator.choices(alphabet, k=length)) for length in lengths]
+        if all(text.replace(".", "").strip() for text in pair):
+            yield pair
+
+
+@pytest.mark.parametrize("pair", random_pairs())
+def test_scores_equal_the_packages(pair):
+    rouge = pytest.importorskip("rouge")
+    bleu = pytest.importorskip("nltk.translate.bleu_score")
+    written, wanted = (text_scores.characters(text) for text in pair)
+    scores = text_scores.scores(*pair)
+    expected = rouge.Rouge().get_scores(" ".join(written), " ".join(wanted))[0]
+    for ours, theirs in (("rouge_1", "rouge-1"), ("rouge_2", "rouge-2"), ("rouge_l", "rouge-l")):
+        assert scores[ours] == pytest.approx(expected[theirs]["f"], abs=1e-9)
+    smoothing = bleu.SmoothingFunction().method1
+    expected = bleu.sentence_bleu([wanted], written, smoothing_function=smoothing)
+    assert scores["bleu"] == pytest.approx(expected, abs=1e-9)
+
+
+@pytest.mark.parametrize("case", FIXED)
+def test_scores_of_fixed_texts(case):
+    scores = text_scores.scores(*case[:2])
+    names = ("rouge_1", "rouge_2", "rouge_l", "bleu")
+    assert [scores[name] for name in names] == pytest.approx(case[2:], abs=1e-6)
+
+
+def test_an_empty_prediction_has_nothing():
+    assert set(text_scores.scores(" ", "标题").values()) == {0.0}
+
+
+def test_distinct_ngrams():
+    """Of 甲乙甲 and 甲乙: 5 unigrams, 2 different; 3 bigrams, 2 different."""
+    texts = ["甲乙 甲", "甲乙"]
+    assert text_scores.distinct(texts, 1) == pytest.approx(2 / 5)
+    assert text_scores.distinct(texts, 2) == pytest.approx(2 / 3)
+    assert text_scores.distinct([], 2) == 0.0
