@@ -22,6 +22,7 @@ _CLASSES = {
     "TextEncoder": "albert_zh.inference.text_encoder",
     "Corpus": "albert_zh.inference.search",
     "Reader": "albert_zh.inference.reader",
+    "Generator": "albert_zh.inference.generator",
     "MaskFiller": "albert_zh.inference.mask_filler",
     "BertSim": "albert_zh.inference.sentence_similarity",
     "UserError": "albert_zh.common.errors",

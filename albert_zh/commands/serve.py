@@ -10,6 +10,9 @@ With --embedding_dir vectors of texts are served in OpenAI's form (POST /v1/embe
 of text-embeddings-inference (/embed, /rerank); with --corpus the lines of that file are searched
 (/search), as it is at any time. A model of pairs beside it (--model_dir) reranks.
 
+With --generator_dir texts are written (POST /generate, and /generate/stream as server-sent events),
+by a model of run_seq2seq.py.
+
 Ctrl-C or SIGTERM ends it after the pending requests are answered; a second Ctrl-C, at once.
 """
 
@@ -47,6 +50,7 @@ def define_flags():
         "Model folder, SavedModel folder or .tflite file; the newest *_output/best if left out."
     )
     flags.DEFINE_string("embedding_dir", None, "Model folder whose vectors to serve.")
+    flags.DEFINE_string("generator_dir", None, "Model folder of run_seq2seq.py that writes texts.")
     flags.DEFINE_string("corpus", None, "File to search in by --embedding_dir, a text per line.")
     flags.DEFINE_string("encoding", "utf-8", "Encoding of --corpus.")
     flags.DEFINE_enum(
@@ -98,7 +102,8 @@ def run():
     with contextlib.ExitStack() as models:
         model = _predictor(models)
         embedding = _embedding(models, model) if FLAGS.embedding_dir else None
-        app = http_service.create_app(model, _limits(http_service), embedding)
+        generator = _generator(models) if FLAGS.generator_dir else None
+        app = http_service.create_app(model, _limits(http_service), embedding, generator)
         server = _server(uvicorn, app)
         listener.listen(BACKLOG)
         _install_signal_handlers(server.handle_exit)  # as the server does, but from now on
@@ -109,8 +114,8 @@ def run():
 
 
 def _predictor(models):
-    """The predictor of --model_dir; None where only --embedding_dir is given."""
-    if FLAGS.embedding_dir and not FLAGS.model_dir:
+    """The predictor of --model_dir; None where only models of other kinds are given."""
+    if (FLAGS.embedding_dir or FLAGS.generator_dir) and not FLAGS.model_dir:
         return None
     path = FLAGS.model_dir or model_flags.newest_model()
     model = predictor.Predictor(
@@ -148,6 +153,16 @@ def _embedding(models, reranker):
         chosen = "ranking %s" % (corpus.choice,) if corpus.choice else "no ranking chosen"
         print("corpus: %d lines, %s" % (len(corpus.texts), chosen), file=sys.stderr)
     return served
+
+
+def _generator(models):
+    """The `Generator` of --generator_dir."""
+    from albert_zh.inference.generator import Generator
+
+    generator = models.enter_context(Generator(FLAGS.generator_dir, precision=FLAGS.precision))
+    generator.generate(["预热"], max_length=1)
+    print(printable("generator: %s" % FLAGS.generator_dir), file=sys.stderr)
+    return generator
 
 
 def _name_of(path):

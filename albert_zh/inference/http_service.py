@@ -8,7 +8,8 @@
     GET  /docs        what can be asked, for people
     GET  /openapi.json  and for programs
 
-An embedding model has further routes, see `embedding_routes`.
+An embedding model has further routes, see `embedding_routes`, a generator those of
+`generation_routes`.
 
 Errors are {"error": "one line"}, but for uvicorn's own at too many connections. Nothing in a
 request names a file or is run.
@@ -28,7 +29,13 @@ from starlette.exceptions import HTTPException as StarletteHTTPException
 
 from albert_zh.common import files, package_files
 from albert_zh.common.errors import UserError
-from albert_zh.inference import api_page, embedding_routes, http_answers, http_limits
+from albert_zh.inference import (
+    api_page,
+    embedding_routes,
+    generation_routes,
+    http_answers,
+    http_limits,
+)
 from albert_zh.inference.http_limits import (
     BatchedModel,
     BodyLimits,
@@ -93,14 +100,16 @@ def create_app(
     predictor: Any = None,
     limits: Optional[Limits] = None,
     embedding: Optional[embedding_routes.EmbeddingModel] = None,
+    generator: Any = None,
 ) -> FastAPI:
-    """The service of a predictor, of an embedding model, or of both.
+    """The service of a predictor, an embedding model or a generator, or of several of them.
 
     Args:
         predictor: `Predictor` or None; stays the caller's, who closes it after the service has
             ended.
         limits: `Limits`.
         embedding: `EmbeddingModel` or None; its models and corpus stay the caller's.
+        generator: `Generator` or None; stays the caller's, too.
 
     Returns:
         `FastAPI`.
@@ -128,8 +137,10 @@ def create_app(
         batched.append(BatchedModel(embedding.encoder.encode_with_lengths, limits, metrics))
         embedding_routes.add_routes(app, embedding, batched[-1], limits)
         background += embedding_routes.background_work(embedding)
+    if generator is not None:
+        generation_routes.add_routes(app, generator, limits)
     metrics.waiting.set_function(lambda: sum(model.batcher.num_waiting for model in batched))
-    _add_pages(app, predictor, embedding, metrics)
+    _add_pages(app, (predictor, embedding, generator), metrics)
     app.add_middleware(BodyLimits, limits=limits)
     paths = [route.path for route in app.routes]
     app.add_middleware(MeasuredRequests, metrics=metrics, paths=paths)
@@ -171,8 +182,8 @@ def _add_predictions(app, predictor, batched, limits):
         return JSONResponse({"similarities": probabilities[:, column].tolist()})
 
 
-def _add_pages(app, predictor, embedding, metrics):
-    page = _first_page(predictor, embedding)
+def _add_pages(app, models, metrics):
+    page = _first_page(*models)
     errors = http_answers.errors({500: "An internal error, which the server's log shows."})
     errors[503] = {
         "description": "Too many connections are open.",
@@ -197,7 +208,7 @@ def _add_pages(app, predictor, embedding, metrics):
     @app.get("/health", responses={**errors, **http_answers.answer(Health)})
     async def health():
         """What is served."""
-        return JSONResponse(_health(predictor, embedding))
+        return JSONResponse(_health(*models))
 
     @app.get("/metrics", response_class=PlainTextResponse, responses=errors)
     async def show_metrics():
@@ -206,17 +217,19 @@ def _add_pages(app, predictor, embedding, metrics):
         return Response(content, media_type=prometheus_client.CONTENT_TYPE_LATEST)
 
 
-def _first_page(predictor, embedding):
+def _first_page(predictor, embedding, generator):
     """The page at /; None where what can be asked is all there is to show."""
     if predictor is not None:
         return files.read_text(PAGE).replace("{{text_form}}", TEXT_FORMS[predictor.takes_pairs])
-    if embedding.corpus is not None:
+    if embedding is not None and embedding.corpus is not None:
         return embedding_routes.search_page(embedding)
-    return None
+    return None if generator is None else generation_routes.page()
 
 
-def _health(predictor, embedding):
-    if predictor is None:
+def _health(predictor, embedding, generator):
+    if predictor is None and embedding is None:
+        kind, labels, length = "generation", [], generator.max_source_length
+    elif predictor is None:
         kind, labels, length = "sentence_embedding", [], embedding.encoder.max_seq_length
     else:
         kind, labels, length = predictor.objective, predictor.labels, predictor.max_seq_length

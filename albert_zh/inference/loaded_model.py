@@ -211,6 +211,10 @@ class CheckpointSession:
         feeds = [features[name] for name in INPUT_NAMES] + further
         self.run = self._session.make_callable(outputs, feeds)
 
+    def callable_of(self, outputs: Any, feeds: Sequence[tf.Tensor]) -> Callable[..., Any]:
+        """A function of the arrays of some placeholders that returns some tensors' values."""
+        return self._session.make_callable(outputs, feeds)
+
     def close(self) -> None:
         """Frees the session."""
         self._session.close()

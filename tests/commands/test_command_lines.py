@@ -72,6 +72,7 @@ WRITERS = {
     "run_pretraining_google_fast": "output_dir export_dir",
     "run_reading_comprehension": "cached_dir export_dir output_dir teacher_cache",
     "run_sentence_embedding": "cached_dir export_dir output_dir teacher_cache",
+    "run_seq2seq": "cached_dir export_dir output_dir teacher_cache",
     "run_seq_labelling": "cached_dir export_dir output_dir teacher_cache",
     "run_squad": "cached_dir export_dir output_dir teacher_cache",
     "squad_evaluate": "out_file",
@@ -87,12 +88,13 @@ WRITERS = {
     "data/entities_sample/make_entities": "output_dir",
     "data/pairs_sample/make_pairs": "output_dir",
     "data/questions_sample/make_questions": "output_dir",
+    "data/titles_sample/make_titles": "output_dir",
     "resources/create_pretraining_data_roberta": "output_file stats",
 }
 READERS_ALONE = set(
     "android/make_character_data ask classify cmrc2018_evaluate drcd_evaluate fill_mask "
-    "inspect_tfrecord label serve similarity test_changes "
-    "benchmarks/distillation_speed benchmarks/labelling_baseline "
+    "generate inspect_tfrecord label serve similarity test_changes "
+    "benchmarks/distillation_speed benchmarks/generation_speed benchmarks/labelling_baseline "
     "benchmarks/overlap_baseline benchmarks/questions_baseline "
     "benchmarks/start_up benchmarks/topics_baseline".split()
 )

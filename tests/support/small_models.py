@@ -93,6 +93,18 @@ def write_embedding_model(folder, notes=None, seed=1, **settings):
     return folder
 
 
+def write_generator(folder):
+    """Writes the folder of a generator of random weights that writes up to 12 tokens."""
+    token_ids = {"pad": 0, "unk": 1, "cls": 2, "sep": 3, "mask": 4}
+    notes = {
+        "objective": "generation",
+        "max_seq_length": 40,
+        "columns": ["text_a", "label"],
+        "head": {"max_target_length": 13, "token_ids": token_ids},
+    }
+    return write_model(folder, settings=notes)
+
+
 def starter_vocabulary():
     """The tokens of the starter model's vocabulary."""
     with open(STARTER_VOCABULARY, encoding="utf-8", newline="\n") as handle:

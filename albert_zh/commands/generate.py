@@ -1,0 +1,123 @@
+r"""Writes texts from texts with a model of run_seq2seq.py: a JSON object a line.
+
+    python generate.py --model_dir=titles_output/best "一篇要写标题的文章"
+    python generate.py --model_dir=titles_output/best --num_beams=4 < articles.txt
+    python generate.py --model_dir=replies_output/best --do_sample --top_p=0.9 --seed=1 "在吗"
+    python generate.py --model_dir=titles_output/best --input_file=test.tsv --num_beams=4
+
+Texts are given as arguments, line by line on standard input, or in a file of the forms of
+run_seq2seq.py. Of a file with targets each line has its target and ROUGE-L, too, and the last line,
+on standard error, has the means: ROUGE-1/2/L, BLEU and distinct-1/2.
+"""
+
+import json
+import sys
+from typing import Any, Iterator, List, Optional, Tuple
+
+from absl import flags
+import numpy as np
+
+from albert_zh.common import line_reader
+from albert_zh.common.errors import UserError, run_command
+from albert_zh.inference.generator import Generator
+from albert_zh.tasks.generation import pair_files, text_scores
+
+__all__ = ["define_flags", "main", "run"]
+
+FLAGS = flags.FLAGS
+_GROUP = 64  # texts of a file that are written together
+_SETTINGS = (
+    ("integer", "max_length", None, "Tokens of a text at most; as in training by default."),
+    ("integer", "min_length", 1, "Tokens of a text at least."),
+    ("integer", "num_beams", 1, "Hypotheses of a beam search; 1 for greedy writing or sampling."),
+    (
+        "float",
+        "length_penalty",
+        0.6,
+        "Exponent of the length by which sums of log probabilities are divided: more for longer "
+        "texts.",
+    ),
+    ("integer", "no_repeat_ngram_size", 0, "Never write an n-gram of so many tokens twice."),
+    ("boolean", "do_sample", False, "Draw tokens instead of taking the most probable ones."),
+    ("integer", "top_k", 0, "Draw among so many tokens; 0 for all."),
+    ("float", "top_p", 1.0, "Draw among the most probable tokens of together this probability."),
+    ("float", "temperature", 1.0, "Divides the logits before drawing: above 1 for more variety."),
+    ("integer", "seed", 0, "Seed of the draws."),
+)
+
+
+def define_flags() -> None:
+    """Defines the command's flags."""
+    flags.DEFINE_string(
+        "model_dir", None, "Folder of the model, OUTPUT_DIR/best of run_seq2seq.py."
+    )
+    flags.DEFINE_string("input_file", None, "File of sources, or of sources and targets.")
+    flags.DEFINE_string("text_column", None, "Its column of sources: name, or position from 1.")
+    flags.DEFINE_string("label_column", None, "The same of the targets.")
+    flags.DEFINE_string("encoding", "utf-8", "Encoding of the input.")
+    for kind, name, default, help_text in _SETTINGS:
+        getattr(flags, "DEFINE_" + kind)(name, default, help_text)
+
+
+def run(texts: Optional[List[str]] = None) -> None:
+    """Writes.
+
+    Args:
+        texts: the command line's; None for --input_file or standard input.
+    """
+    if not FLAGS.model_dir:
+        raise UserError("--model_dir is required: OUTPUT_DIR/best of run_seq2seq.py")
+    line_reader.check_arguments(texts or [])
+    if FLAGS.input_file and texts:
+        raise UserError("--input_file and texts on the command line exclude each other")
+    settings = {name: FLAGS[name].value for _, name, _, _ in _SETTINGS}
+    with Generator(FLAGS.model_dir) as generator:
+        scored = []
+        for group in _groups(texts):
+            written = generator.generate([source for source, _ in group], **settings)
+            scored += [_print(*pair, text) for pair, text in zip(group, written)]
+    _report([row for row in scored if row])
+
+
+def _groups(texts) -> Iterator[List[Tuple[str, Optional[str]]]]:
+    """Yields lists of (source, target or None)."""
+    if texts:
+        yield [(text, None) for text in texts]
+    elif FLAGS.input_file:
+        chosen = {"text_a": FLAGS.text_column, "label": FLAGS.label_column}
+        chosen = {column: name for column, name in chosen.items() if name}
+        split = pair_files.read_split(FLAGS.input_file, "test", chosen, FLAGS.encoding)
+        pairs = [(example.text_a, example.label) for example in split.examples]
+        for start in range(0, len(pairs), _GROUP):
+            yield pairs[start : start + _GROUP]
+    else:
+        for lines in line_reader.groups_of_lines(None, FLAGS.encoding):
+            yield [(line, None) for _, line in lines if line.strip()]
+
+
+def _print(source: str, target: Optional[str], written: Any):
+    """Prints a line; returns (text, its scores) where the target is known."""
+    row = {"text": source, "generated": written.text, "score": round(written.score, 4)}
+    if written.was_cut:
+        row["was_cut"] = True
+    scores = None if target is None else text_scores.scores(written.text, target)
+    if scores is not None:
+        row.update(target=target, rouge_l=round(scores["rouge_l"], 4))
+    print(json.dumps(row, ensure_ascii=False), flush=True)
+    return scores and (written.text, scores)
+
+
+def _report(scored):
+    if not scored:
+        return
+    texts = [text for text, _ in scored]
+    means = {name: np.mean([scores[name] for _, scores in scored]) for name in scored[0][1]}
+    means.update(("distinct_%d" % n, text_scores.distinct(texts, n)) for n in (1, 2))
+    shown = ", ".join("%s %.2f" % (name, 100 * mean) for name, mean in means.items())
+    print("%d texts: %s" % (len(texts), shown), file=sys.stderr)
+
+
+def main() -> None:
+    """Runs the command line."""
+    define_flags()
+    run_command(run, takes_words=True, description=__doc__)

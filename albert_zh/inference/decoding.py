@@ -1,0 +1,247 @@
+"""Which tokens to write, given the probabilities of the next one: greedy, sampling, beam search.
+
+Nothing here knows a model: `next_log_probs(tokens, parents)` continues rows. It is called with None
+first, for the rows as they begin; then with the tokens [R] that were chosen and for each the index
+of the row of the former call that it continues, and returns float [R, V].
+"""
+
+from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple
+
+import numpy as np
+
+from albert_zh.common import validation
+from albert_zh.common.errors import UserError
+
+NextLogProbs = Callable[[Optional[Sequence[int]], Optional[Sequence[int]]], np.ndarray]
+
+
+class DecodingSettings(NamedTuple):
+    """How texts are written.
+
+    Fields:
+        max_length: tokens at most; None: as many as in training.
+        min_length: tokens at least.
+        num_beams: hypotheses that are followed at a time; 1 for greedy writing or sampling.
+        length_penalty: alpha of the sum of log probabilities over ((5 + length) / 6) ** alpha (Wu
+            et al. 2016), by which hypotheses are compared.
+        no_repeat_ngram_size: no n-gram of so many tokens is written twice; 0: any may be.
+        do_sample: whether tokens are drawn rather than the most probable ones taken.
+        top_k: draw among so many most probable tokens; 0 for all.
+        top_p: draw among the fewest tokens of at least this probability (Holtzman et al. 2020).
+        temperature: divides the logits before drawing.
+        seed: of the draws; a text has its own, whatever it is written with.
+    """
+
+    max_length: Optional[int] = None
+    min_length: int = 1
+    num_beams: int = 1
+    length_penalty: float = 0.6
+    no_repeat_ngram_size: int = 0
+    do_sample: bool = False
+    top_k: int = 0
+    top_p: float = 1.0
+    temperature: float = 1.0
+    seed: int = 0
+
+
+_SETTINGS = {
+    "max_length": validation.or_none(validation.integer(1, 1 << 20), "None"),
+    "min_length": validation.integer(0, 1 << 20),
+    "num_beams": validation.integer(1, 64),
+    "length_penalty": validation.number(-10, 10),
+    "no_repeat_ngram_size": validation.integer(0, 100),
+    "do_sample": validation.BOOLEAN,
+    "top_k": validation.integer(0),
+    "top_p": validation.number(above=0, most=1),
+    "temperature": validation.number(above=0, most=1000),
+    "seed": validation.integer(0, 2**32 - 1),
+}
+
+
+class Hypothesis(NamedTuple):
+    """A text: its tokens without the end, and its score."""
+
+    tokens: Tuple[int, ...]
+    score: float
+
+
+class Rules(NamedTuple):
+    """Which tokens may follow: `end_id` ends a text, `forbidden_ids` are never written."""
+
+    end_id: int
+    forbidden_ids: Sequence[int]
+    settings: DecodingSettings
+
+    def allowed(self, log_probs: np.ndarray, tokens: Sequence[int]) -> np.ndarray:
+        """Log probabilities [V] behind tokens, -inf of what may not follow them."""
+        allowed = np.array(log_probs, np.float64)
+        allowed[list(self.forbidden_ids)] = -np.inf
+        if len(tokens) < self.settings.min_length:
+            allowed[self.end_id] = -np.inf
+        allowed[repeating_tokens(tokens, self.settings.no_repeat_ngram_size)] = -np.inf
+        return allowed
+
+
+def checked_settings(given: Dict[str, Any]) -> DecodingSettings:
+    """Settings of arguments; raises `UserError` for what makes no sense."""
+    for name, setting in given.items():
+        if name not in _SETTINGS:
+            raise UserError(
+                "%s: no setting of generation, expected one of %s" % (name, ", ".join(_SETTINGS))
+            )
+        validation.checked(name, setting, _SETTINGS[name])
+    settings = DecodingSettings(**given)
+    if settings.max_length is not None and settings.min_length > settings.max_length:
+        raise UserError(
+            "min_length: %d is more than max_length, %d"
+            % (settings.min_length, settings.max_length)
+        )
+    if settings.num_beams > 1 and settings.do_sample:
+        raise UserError("num_beams and do_sample exclude each other: leave one out")
+    if not settings.do_sample and (settings.top_k, settings.top_p) != (0, 1.0):
+        raise UserError("top_k and top_p are for sampling: add do_sample")
+    return settings
+
+
+def repeating_tokens(tokens: Sequence[int], size: int) -> List[int]:
+    """The tokens that would write an n-gram of a size again; none for size 0."""
+    if not size:
+        return []
+    begin = tuple(tokens[len(tokens) - size + 1 :]) if size > 1 else ()
+    starts = range(len(tokens) - size + 1)
+    return [tokens[s + size - 1] for s in starts if tuple(tokens[s : s + size - 1]) == begin]
+
+
+def length_norm(length: int, alpha: float) -> float:
+    """What a sum of log probabilities is divided by."""
+    return ((5.0 + length) / 6.0) ** alpha
+
+
+# One token after another
+
+
+def token_by_token(
+    next_log_probs: NextLogProbs, num_rows: int, rules: Rules
+) -> Iterator[List[Tuple[int, int, float]]]:
+    """Writes rows greedily or by sampling.
+
+    Args:
+        next_log_probs: see the module.
+        num_rows: rows that it begins with.
+        rules: `Rules`, with a `max_length`.
+
+    Yields:
+        for each step the (row, token, log probability) of the rows that have not ended; the end is
+        a token, too.
+    """
+    settings = rules.settings
+    generators = [np.random.RandomState([settings.seed, row]) for row in range(num_rows)]
+    written: List[List[int]] = [[] for _ in range(num_rows)]
+    rows, tokens, parents = list(range(num_rows)), None, None
+    for _ in range(settings.max_length or 0):
+        log_probs = next_log_probs(tokens, parents)
+        step = []
+        for row, of_row in zip(rows, log_probs):
+            token = _next_token(rules.allowed(of_row, written[row]), settings, generators[row])
+            written[row].append(token)
+            step.append((row, token, float(of_row[token])))
+        yield step
+        parents = [index for index, (_, token, _) in enumerate(step) if token != rules.end_id]
+        rows, tokens = [rows[index] for index in parents], [step[index][1] for index in parents]
+        if not rows:
+            return
+
+
+def _next_token(log_probs, settings, generator):
+    if not np.isfinite(log_probs).any():
+        raise UserError(
+            "no token may follow: lower --no_repeat_ngram_size=%d or --min_length=%d"
+            % (settings.no_repeat_ngram_size, settings.min_length)
+        )
+    if not settings.do_sample:
+        return int(np.argmax(log_probs))
+    probabilities = kept_probabilities(log_probs, settings)
+    drawn = np.searchsorted(np.cumsum(probabilities), generator.random_sample(), side="right")
+    return int(min(drawn, np.flatnonzero(probabilities)[-1]))
+
+
+def kept_probabilities(log_probs: np.ndarray, settings: DecodingSettings) -> np.ndarray:
+    """What is drawn from: probabilities [V] by temperature, `top_k` and `top_p`, summing to 1.
+
+    Args:
+        log_probs: float [V].
+        settings: `DecodingSettings`.
+    """
+    scaled = log_probs / settings.temperature
+    probabilities = np.exp(scaled - scaled.max())
+    probabilities /= probabilities.sum()
+    order = np.argsort(-probabilities, kind="stable")
+    is_dropped = np.zeros(len(order), bool)
+    if settings.top_k:
+        is_dropped[settings.top_k :] = True
+    kept = np.where(is_dropped, 0.0, probabilities[order])
+    kept /= kept.sum()
+    before = np.cumsum(kept) - kept
+    probabilities[order] = np.where(before < settings.top_p, kept, 0.0)
+    return probabilities / probabilities.sum()
+
+
+# Beam search
+
+
+def beam_search(next_log_probs: NextLogProbs, rules: Rules) -> List[Hypothesis]:
+    """The best texts of one row, those with the highest normalized score first.
+
+    Hypotheses that have ended stay in the comparison; the search goes on until none that is open
+    can become better than those.
+
+    Args:
+        next_log_probs: see the module; begins with one row.
+        rules: `Rules`, with a `max_length`.
+
+    Returns:
+        at most `num_beams` `Hypothesis`.
+    """
+    settings = rules.settings
+    longest, alpha = settings.max_length or 0, settings.length_penalty
+    open_ones, tokens, parents = [Hypothesis((), 0.0)], None, None
+    ended: List[Hypothesis] = []
+    for _ in range(longest):
+        log_probs = next_log_probs(tokens, parents)
+        totals = np.stack(
+            [one.score + rules.allowed(row, one.tokens) for one, row in zip(open_ones, log_probs)]
+        )
+        extended, parents = [], []
+        for parent, token in _best(totals, 2 * settings.num_beams):
+            former, total = open_ones[parent].tokens, float(totals[parent, token])
+            if token == rules.end_id:
+                ended.append(Hypothesis(former, total / length_norm(len(former) + 1, alpha)))
+            elif len(extended) < settings.num_beams:
+                extended.append(Hypothesis(former + (token,), total))
+                parents.append(parent)
+        ended = sorted(ended, key=lambda one: -one.score)[: settings.num_beams]
+        open_ones, tokens = extended, [one.tokens[-1] for one in extended]
+        if not open_ones or _is_decided(open_ones, ended, settings):
+            open_ones = []
+            break
+    cut = [Hypothesis(one.tokens, one.score / length_norm(longest, alpha)) for one in open_ones]
+    return sorted(ended + cut, key=lambda one: -one.score)[: settings.num_beams]
+
+
+def _best(totals, count):
+    """(row, column) of the highest finite values, best first; of equal ones the first."""
+    flat = totals.ravel()
+    count = min(count, int(np.isfinite(flat).sum()))
+    chosen = np.argpartition(-flat, count - 1)[:count] if count else []
+    chosen = sorted(chosen, key=lambda index: (-flat[index], index))
+    return [(int(index) // totals.shape[1], int(index) % totals.shape[1]) for index in chosen]
+
+
+def _is_decided(open_ones, ended, settings):
+    """Whether no open hypothesis can be better than the worst of enough ended ones."""
+    if len(ended) < settings.num_beams:
+        return False
+    best = max(one.score for one in open_ones)
+    lengths = (len(open_ones[0].tokens) + 1, settings.max_length)
+    bound = max(best / length_norm(length, settings.length_penalty) for length in lengths)
+    return bound <= ended[-1].score

@@ -1,0 +1,130 @@
+"""Routes of a generator: texts written at once, or streamed as they are written.
+
+    POST /generate         {"texts": [text, ...], "num_beams": 4, ...} -> {"generated": [text, ...]}
+    POST /generate/stream  {"text": text, "do_sample": true, ...} -> server-sent events
+    GET  /write            a page for that
+
+An event is `data: {"text": piece}`; the last one is `data: [DONE]`, an error on the way
+`data: {"error": "one line"}`.
+"""
+
+import json
+import os
+from typing import Any, Dict, Iterator, List, Optional
+
+from fastapi import HTTPException
+from fastapi.responses import HTMLResponse, JSONResponse, StreamingResponse
+import pydantic
+from starlette.concurrency import iterate_in_threadpool, run_in_threadpool
+
+from albert_zh.common import files, package_files
+from albert_zh.common.errors import UserError
+from albert_zh.inference import http_answers, http_limits
+
+WRITE_PAGE = os.path.join(package_files.WEB, "write.html")
+_EXAMPLE = "一篇要写标题的文章"
+_STREAM = {
+    "description": "The pieces of the text, as server-sent events.",
+    "content": {"text/event-stream": {"schema": {"type": "string"}}},
+}
+
+
+class Settings(pydantic.BaseModel):
+    """How texts are written; what is left out is as usual."""
+
+    model_config = pydantic.ConfigDict(extra="forbid")
+    max_length: Optional[pydantic.StrictInt] = pydantic.Field(None, examples=[None])
+    min_length: pydantic.StrictInt = pydantic.Field(1, examples=[1])
+    length_penalty: float = pydantic.Field(0.6, examples=[0.6])
+    no_repeat_ngram_size: pydantic.StrictInt = pydantic.Field(0, examples=[0])
+    do_sample: pydantic.StrictBool = pydantic.Field(False, examples=[False])
+    top_k: pydantic.StrictInt = pydantic.Field(0, examples=[0])
+    top_p: float = pydantic.Field(1.0, examples=[1.0])
+    temperature: float = pydantic.Field(1.0, examples=[1.0])
+    seed: pydantic.StrictInt = pydantic.Field(0, examples=[0])
+
+
+class GenerateRequest(Settings):
+    """Body of /generate."""
+
+    texts: List[pydantic.StrictStr] = pydantic.Field(examples=[[_EXAMPLE]])
+    num_beams: pydantic.StrictInt = pydantic.Field(1, examples=[1])
+
+
+class StreamRequest(Settings):
+    """Body of /generate/stream."""
+
+    text: pydantic.StrictStr = pydantic.Field(examples=[_EXAMPLE])
+
+
+class GeneratedTexts(pydantic.BaseModel):
+    """Answer of /generate, an element for each text."""
+
+    generated: List[str]
+    scores: List[float] = pydantic.Field(description="Normalized log probabilities.")
+
+
+def add_routes(app: Any, generator: Any, limits: http_limits.Limits) -> None:
+    """Adds the routes of a generator.
+
+    Args:
+        app: `FastAPI`.
+        generator: `Generator`.
+        limits: `Limits`.
+    """
+    errors = http_answers.errors_of_predictions(limits)
+
+    @app.post("/generate", responses={**errors, **http_answers.answer(GeneratedTexts)})
+    async def generate(request: GenerateRequest):
+        """Writes a text for each text."""
+        settings = request.model_dump(exclude={"texts"})
+        if len(request.texts) > limits.max_texts:
+            raise HTTPException(
+                413, "%d texts, at most %d" % (len(request.texts), limits.max_texts)
+            )
+        texts = await run_in_threadpool(generator.generate, request.texts, **settings)
+        scores = [one.score for one in texts]
+        return JSONResponse({"generated": [one.text for one in texts], "scores": scores})
+
+    @app.post(
+        "/generate/stream", responses={**errors, 200: _STREAM}, response_class=StreamingResponse
+    )
+    async def stream(request: StreamRequest):
+        """Writes a text and sends it piece by piece, as server-sent events."""
+        settings = request.model_dump(exclude={"text"})
+        events = _events(generator, request.text, settings)
+        first = await run_in_threadpool(next, events)  # errors of the request are no event
+        pieces = iterate_in_threadpool(_chained(first, events))
+        return StreamingResponse(pieces, media_type="text/event-stream")
+
+    @app.get("/write", response_class=HTMLResponse, responses={500: errors[500]})
+    async def write_page():
+        """A page to write with."""
+        return http_answers.html(page())
+
+
+def page() -> str:
+    """HTML of the page to write with."""
+    return files.read_text(WRITE_PAGE)
+
+
+def _events(generator, text, settings: Dict[str, Any]) -> Iterator[str]:
+    """Yields events; raises what is wrong with the request before the first one."""
+    pieces = generator.stream(text, **settings)
+    piece = next(pieces, None)
+    try:
+        while piece is not None:
+            yield _event({"text": piece})
+            piece = next(pieces, None)
+    except UserError as error:
+        yield _event({"error": str(error)})
+    yield "data: [DONE]\n\n"
+
+
+def _chained(first, events):
+    yield first
+    yield from events
+
+
+def _event(content):
+    return "data: %s\n\n" % json.dumps(content, ensure_ascii=False)

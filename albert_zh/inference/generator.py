@@ -1,0 +1,232 @@
+"""Writes texts with a generator kept in memory.
+
+with Generator("titles_output/best") as generator:
+    generator.generate(["文章"], num_beams=4)[0].text
+    for piece in generator.stream("文章", do_sample=True, top_p=0.9, seed=1):
+        print(piece, end="")
+"""
+
+from typing import Any, Iterator, List, NamedTuple, Optional, Sequence, Tuple
+
+import numpy as np
+import tensorflow.compat.v1 as tf
+
+from albert_zh.common.errors import UserError
+from albert_zh.inference import decoding, loaded_model
+from albert_zh.model import incremental_decoding, inference_graph, model_folder
+from albert_zh.tasks.generation.kind import source_ids, text_of_ids
+
+__all__ = ["Generated", "Generator"]
+
+OBJECTIVE = "generation"
+_SHORTEST_SOURCE = 8  # tokens
+_ROWS = 16  # written together
+
+
+class Generated(NamedTuple):
+    """A text that was written.
+
+    Fields:
+        text: str.
+        score: log probability over ((5 + tokens) / 6) ** length_penalty.
+        was_cut: whether the end of the source was left out.
+    """
+
+    text: str
+    score: float
+    was_cut: bool = False
+
+
+class Generator(loaded_model.LoadedModel):
+    """A model of run_seq2seq.py, kept in memory.
+
+    Attributes:
+        tokenizer: `FullTokenizer` of its vocabulary.
+        max_source_length: tokens of a source at most, in training.
+        max_length: tokens of a text at most, in training.
+    """
+
+    def __init__(
+        self, model_dir: str, num_threads: Optional[int] = None, precision: str = "float32"
+    ) -> None:
+        """Loads config, vocabulary and weights.
+
+        Args:
+            model_dir: OUTPUT_DIR/best of run_seq2seq.py.
+            num_threads: threads of an operation; None: as many as there are cores.
+            precision: of products, a key of `modeling.PRECISIONS`.
+
+        Raises:
+            UserError: if there is no such model, or it was trained for another task.
+        """
+        super().__init__()
+        loaded_model.check_arguments(num_threads=num_threads)
+        loaded_model.check_precision(precision)
+        folder = loaded_model.open_folder(model_dir)
+        notes = model_folder.open_folder(model_dir).notes
+        if notes.get("objective") != OBJECTIVE:
+            raise UserError(
+                "%s: no generator (its %s says %s): train one with run_seq2seq.py"
+                % (model_dir, inference_graph.FINE_TUNING_FILE, notes.get("objective", "nothing"))
+            )
+        self.tokenizer, self._config = folder.tokenizer, folder.config
+        self._ids = notes["head"]["token_ids"]
+        self.max_length = notes["head"]["max_target_length"] - 1
+        self.max_source_length = notes["max_seq_length"] - self.max_length - 1
+        self._precision = precision
+        self._tensors: Tuple[Any, ...] = ()
+        self._session = loaded_model.CheckpointSession(
+            folder.prefix, self._build, "a generator of run_seq2seq.py", num_threads
+        )
+        self.encode, self.step = (self._session.callable_of(*pair) for pair in self._tensors)
+
+    def _build(self, features):
+        """Makes (outputs, inputs) of a source's cache and of a step, see `_Rows`."""
+        config, precision = self._config, self._precision
+        ids, mask = features["input_ids"], features["input_mask"]
+        length = tf.placeholder(tf.int32, [], "cache_length")
+        with tf.variable_scope("", reuse=tf.AUTO_REUSE):
+            cache = incremental_decoding.encoded_source(
+                config, ids, mask, length, precision=precision
+            )
+            former = [tf.placeholder(t.dtype, t.shape.as_list()) for t in cache]
+            parents = tf.placeholder(tf.int32, [None], "parents")
+            tokens, positions, segments = (tf.placeholder(tf.int32, [None, 1]) for _ in range(3))
+            logits, extended = incremental_decoding.next_logits(
+                config,
+                tokens,
+                positions,
+                segments,
+                [tf.gather(tensor, parents) for tensor in former],
+                precision,
+            )
+            log_probs = tf.nn.log_softmax(logits)
+        self._tensors = (
+            (cache, [ids, mask, length]),
+            ([log_probs] + extended, [tokens, positions, segments, parents] + former),
+        )
+        return log_probs, [length, tokens, positions, segments, parents] + former
+
+    def generate(self, texts: Sequence[str], **settings: Any) -> List[Generated]:
+        """Writes a text for each source.
+
+        Args:
+            texts: sequence of str.
+            **settings: fields of `decoding.DecodingSettings`.
+
+        Returns:
+            list of `Generated`.
+
+        Raises:
+            UserError: for anything else than texts, settings that make no sense, and after `close`.
+        """
+        rules, longest = self._rules(settings)
+        sources = [self._source(text, longest) for text in _checked(texts)]
+        write = self._searched if rules.settings.num_beams > 1 else self._written
+        with self.in_use():
+            found: List[Generated] = []
+            for start in range(0, len(sources), _ROWS):
+                found += write(sources[start : start + _ROWS], rules)
+        return found
+
+    def stream(self, text: str, **settings: Any) -> Iterator[str]:
+        """Yields a text piece by piece as it is written; arguments as of `generate`, no beams."""
+        rules, longest = self._rules(settings)
+        if rules.settings.num_beams > 1:
+            raise UserError("num_beams: a beam search has no text before its end: leave it out")
+        ids, _ = self._source(_checked([text])[0], longest)
+        with self.in_use():
+            rows = _Rows(self, [ids], rules)
+            written, shown = [], ""
+            for ((_, token, _),) in decoding.token_by_token(rows.next_log_probs, 1, rules):
+                if token == rules.end_id:
+                    return
+                written.append(token)
+                text = text_of_ids(self.tokenizer, written)
+                yield text[len(shown) :]
+                shown = text
+
+    def _rules(self, given):
+        """(`decoding.Rules`, tokens of a source at most)."""
+        settings = decoding.checked_settings(given)
+        settings = settings._replace(max_length=settings.max_length or self.max_length)
+        longest = min(self.max_source_length, self._config.longest_sequence - settings.max_length)
+        if longest < _SHORTEST_SOURCE:
+            raise UserError(
+                "max_length: %d leaves no room for a source: the model has %d positions"
+                % (settings.max_length, self._config.longest_sequence)
+            )
+        forbidden = [self._ids[name] for name in ("pad", "unk", "cls", "mask")]
+        return decoding.Rules(self._ids["sep"], forbidden, settings), longest
+
+    def _source(self, text, longest):
+        return source_ids(self.tokenizer, text, longest)
+
+    def _written(self, sources, rules):
+        rows = _Rows(self, [ids for ids, _ in sources], rules)
+        tokens, scores = [[] for _ in sources], [[] for _ in sources]
+        for step in decoding.token_by_token(rows.next_log_probs, len(sources), rules):
+            for row, token, log_prob in step:
+                tokens[row].append(token)
+                scores[row].append(log_prob)
+        return [
+            Generated(
+                text_of_ids(self.tokenizer, tokens[row], rules.end_id),
+                sum(scores[row])
+                / decoding.length_norm(len(scores[row]), rules.settings.length_penalty),
+                was_cut,
+            )
+            for row, (_, was_cut) in enumerate(sources)
+        ]
+
+    def _searched(self, sources, rules):
+        results = []
+        for ids, was_cut in sources:
+            best = decoding.beam_search(_Rows(self, [ids], rules).next_log_probs, rules)[0]
+            text = text_of_ids(self.tokenizer, best.tokens)
+            results.append(Generated(text, best.score, was_cut))
+        return results
+
+    def _free(self):
+        self._session.close()
+
+
+class _Rows:
+    """Rows that are written, with their caches."""
+
+    def __init__(self, generator, sources, rules):
+        """Encodes the sources.
+
+        Args:
+            generator: `Generator`.
+            sources: list of lists of ids.
+            rules: `decoding.Rules`.
+        """
+        arrays = loaded_model.padded([(ids, [0] * len(ids)) for ids in sources])
+        self._generator, self._end_id = generator, rules.end_id
+        self._lengths = arrays[1].sum(axis=1)  # [R]
+        length = arrays.shape[2] + rules.settings.max_length
+        self._cache = generator.encode(arrays[0], arrays[1], np.int32(length))
+        self._num_written = 0
+
+    def next_log_probs(self, tokens, parents):
+        """See `decoding`; the first call reads the end of the sources again, which changes none."""
+        if tokens is None:
+            tokens, parents = [self._end_id] * len(self._lengths), range(len(self._lengths))
+        parents = np.array(parents, np.int32)
+        self._lengths = self._lengths[parents]
+        positions = self._lengths[:, None] - 1 + self._num_written
+        segments = np.full_like(positions, int(self._num_written > 0))
+        log_probs, *self._cache = self._generator.step(
+            np.array(tokens, np.int32)[:, None], positions, segments, parents, *self._cache
+        )
+        self._num_written += 1
+        return log_probs
+
+
+def _checked(texts):
+    checked = loaded_model.checked_texts(texts)
+    for index, (text, other) in enumerate(checked):
+        if other is not None or not text.strip():
+            raise UserError("text %d is empty or a pair: expected a source" % index)
+    return [text for text, _ in checked]

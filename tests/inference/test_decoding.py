@@ -1,0 +1,160 @@
+"""Beam search and sampling against brute force, on a tiny vocabulary and random probabilities."""
+
+import itertools
+
+import numpy as np
+import pytest
+
+from albert_zh.common.errors import UserError
+from albert_zh.inference import decoding
+
+END, FORBIDDEN, WORDS = 0, 4, 5
+
+
+def log_probs_behind(tokens, seed):
+    """Random log probabilities that depend on all tokens before."""
+    state = np.random.RandomState([seed] + [token + 1 for token in tokens])
+    logits = 1.5 * state.standard_normal(WORDS)
+    return logits - np.log(np.exp(logits).sum())
+
+
+class Histories:
+    """A model of a few rows that is nothing but its histories."""
+
+    def __init__(self, num_rows, seed):
+        self.rows, self.seed = [() for _ in range(num_rows)], seed
+
+    def next_log_probs(self, tokens, parents):
+        if tokens is not None:
+            self.rows = [self.rows[parent] + (token,) for token, parent in zip(tokens, parents)]
+        return np.stack([log_probs_behind(row, self.seed) for row in self.rows])
+
+
+def rules_of(**settings):
+    return decoding.Rules(END, [FORBIDDEN], decoding.checked_settings(settings))
+
+
+def all_texts(rules, seed):
+    """[(score, tokens)] of every text that the rules allow, best first."""
+    settings, scored = rules.settings, []
+    allowed = [token for token in range(WORDS) if token not in (END, FORBIDDEN)]
+    for length in range(settings.max_length + 1):
+        for tokens in itertools.product(allowed, repeat=length):
+            is_cut = length == settings.max_length
+            if length < settings.min_length or has_repeats(tokens, settings.no_repeat_ngram_size):
+                continue
+            whole = tokens if is_cut else tokens + (END,)
+            total = sum(log_probs_behind(whole[:i], seed)[w] for i, w in enumerate(whole))
+            scored.append((total / ((5 + len(whole)) / 6) ** settings.length_penalty, tokens))
+    return sorted(scored, reverse=True)
+
+
+def has_repeats(tokens, size):
+    ngrams = [tokens[start : start + size] for start in range(len(tokens) - size + 1)]
+    return bool(size) and len(set(ngrams)) < len(ngrams)
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"length_penalty": 0.0},
+        {"length_penalty": 0.6},
+        {"length_penalty": 2.0},
+        {"length_penalty": -1.0},
+        {"min_length": 3},
+        {"no_repeat_ngram_size": 1, "length_penalty": 1.0},
+        {"no_repeat_ngram_size": 2, "length_penalty": 1.0},
+    ],
+)
+def test_a_wide_beam_finds_the_best_of_all_texts(seed, settings):
+    rules = rules_of(max_length=4, num_beams=64, **settings)
+    hypotheses = decoding.beam_search(Histories(1, seed).next_log_probs, rules)
+    expected = all_texts(rules, seed)[: len(hypotheses)]
+    assert [one.tokens for one in hypotheses[:5]] == [tokens for _, tokens in expected[:5]]
+    np.testing.assert_allclose(
+        [one.score for one in hypotheses[:5]], [score for score, _ in expected[:5]], atol=1e-9
+    )
+
+
+@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("num_beams", [1, 2, 3])
+def test_scores_of_narrow_beams_are_those_of_their_texts(seed, num_beams):
+    rules = rules_of(max_length=5, num_beams=num_beams)
+    scores = {tokens: score for score, tokens in all_texts(rules, seed)}
+    found = decoding.beam_search(Histories(1, seed).next_log_probs, rules)
+    assert 1 <= len(found) <= num_beams
+    np.testing.assert_allclose([one.score for one in found], [scores[one.tokens] for one in found])
+    assert found[0].score <= max(scores.values()) + 1e-9
+
+
+def greedy_text(rules, seed):
+    steps = decoding.token_by_token(Histories(1, seed).next_log_probs, 1, rules)
+    return tuple(step[0][1] for step in steps)
+
+
+def test_greedy_takes_the_most_probable_token_and_rows_do_not_mix():
+    rules = rules_of(max_length=6)
+    steps = list(decoding.token_by_token(Histories(3, 7).next_log_probs, 3, rules))
+    for row in range(3):
+        written = [token for step in steps for at, token, _ in step if at == row]
+        for index, token in enumerate(written):
+            allowed = rules.allowed(log_probs_behind(written[:index], 7), written[:index])
+            assert token == int(np.argmax(allowed)) and token != FORBIDDEN
+        assert END not in written[:-1]
+
+
+def test_what_is_drawn_from():
+    log_probs = np.log([0.4, 0.3, 0.2, 0.06, 0.04])
+
+    def kept(**settings):
+        settings = decoding.checked_settings(dict(settings, do_sample=True))
+        return decoding.kept_probabilities(log_probs, settings)
+
+    np.testing.assert_allclose(kept(), np.exp(log_probs), atol=1e-12)
+    np.testing.assert_allclose(kept(top_k=2), [4 / 7, 3 / 7, 0, 0, 0], atol=1e-12)
+    np.testing.assert_allclose(kept(top_p=0.75), [4 / 9, 3 / 9, 2 / 9, 0, 0], atol=1e-12)
+    np.testing.assert_allclose(kept(top_p=0.1), [1, 0, 0, 0, 0], atol=1e-12)
+    squares = np.exp(log_probs) ** 2
+    np.testing.assert_allclose(kept(temperature=0.5), squares / squares.sum(), atol=1e-12)
+
+
+def test_samples_have_the_probabilities_and_their_seed_repeats_them():
+    rules = rules_of(max_length=1, do_sample=True, top_k=2, min_length=0, seed=3)
+    num_rows = 2000
+
+    def drawn():
+        histories = Histories(num_rows, 1)
+        first = log_probs_behind((), 1)
+        histories.next_log_probs = lambda tokens, parents: np.tile(first, [num_rows, 1])
+        step = next(decoding.token_by_token(histories.next_log_probs, num_rows, rules))
+        return [token for _, token, _ in step]
+
+    tokens = drawn()
+    assert tokens == drawn()
+    allowed = rules.allowed(log_probs_behind((), 1), ())
+    expected = decoding.kept_probabilities(allowed, rules.settings)
+    shares = np.bincount(tokens, minlength=WORDS) / num_rows
+    np.testing.assert_allclose(shares, expected, atol=0.04)
+
+
+@pytest.mark.parametrize(
+    "settings, message",
+    [
+        ({"beams": 2}, "beams: no setting"),
+        ({"num_beams": 0}, "num_beams"),
+        ({"top_p": 0.0, "do_sample": True}, "top_p"),
+        ({"top_k": 5}, "are for sampling"),
+        ({"num_beams": 2, "do_sample": True}, "exclude each other"),
+        ({"min_length": 5, "max_length": 4}, "is more than max_length"),
+    ],
+)
+def test_settings_that_make_no_sense(settings, message):
+    with pytest.raises(UserError, match=message):
+        decoding.checked_settings(settings)
+
+
+def test_without_a_token_that_may_follow_it_says_so():
+    rules = rules_of(max_length=9, no_repeat_ngram_size=1, min_length=9)
+    with pytest.raises(UserError, match="no token may follow"):
+        greedy_text(rules, 1)
