@@ -13,7 +13,7 @@ from albert_zh.tasks.generation import flags as generation_flags
 import whole_runs
 
 CHARACTERS = "甲乙丙丁戊己庚辛"
-STEPS = 80
+STEPS = 160
 
 
 def rows_of(count, seed):
@@ -34,9 +34,7 @@ def settings_fixture(tmp_path_factory):
         "family": "generation",
         "task_name": "seq2seq",
         "max_target_length": 5,
-        "tasks": "prefix_lm,masked_lm:0.1,removed_positions:0.1",
-        "label_smoothing": 0.05,
-        "target_mask_prob": 0.05,
+        "label_smoothing": 0.0,
         "train_batch_size": 32,
     }
     return whole_runs.settings_of(folder, CHARACTERS, STEPS, **changes)
@@ -50,8 +48,8 @@ def reached_fixture(settings):
 def test_it_learns_to_write(settings, reached):
     """Texts of chance have 2 of 8 characters."""
     assert reached["metric"] == "rouge_l"
-    assert reached["test"]["rouge_l"] > 0.6
-    assert reached["dev"]["eval_perplexity"] < 3.0
+    assert reached["test"]["rouge_l"] > 0.5
+    assert reached["dev"]["eval_perplexity"] < 4.0
     with open(os.path.join(settings["output_dir"], "predictions.jsonl")) as lines:
         predicted = [json.loads(line) for line in lines]
     assert len(predicted) == 10 and all(row["prediction"] for row in predicted)
@@ -61,7 +59,16 @@ def test_it_learns_to_write(settings, reached):
 
 
 @pytest.mark.slow
-def test_a_stopped_run_resumes_bit_by_bit(settings, reached, tmp_path):
+def test_a_stopped_run_of_all_tasks_resumes_bit_by_bit(settings, tmp_path):
+    settings = dict(
+        settings,
+        tasks="prefix_lm,masked_lm:0.5,removed_positions:0.5",
+        target_mask_prob=0.2,
+        train_step=8,
+        save_checkpoints_steps=4,
+        output_dir=str(tmp_path / "whole"),
+    )
+    finetuning.run(**settings)
     whole, resumed = whole_runs.resumed_weights(settings, tmp_path)
     assert "removed_positions/kernel" in whole
     assert all(np.array_equal(whole[name], resumed[name]) for name in whole)
