@@ -45,11 +45,11 @@ MODELS = collections.OrderedDict(
     [
         ("plain", (None, [])),
         ("all", (CLEAN, [])),
-        ("all, 30 % wrong", (WRONG, [])),
+        ("all 30 % wrong", (WRONG, [])),
         ("labels added", (CLEAN, NO_PARTS)),
         ("and attention", (CLEAN, NO_PARTS[1:])),
         ("and gate", (CLEAN, NO_PARTS[2:])),
-        ("all but gate, 30 % wrong", (WRONG, NO_PARTS[1:2])),
+        ("all but gate 30 % wrong", (WRONG, NO_PARTS[1:2])),
     ]
 )
 SHOWN = ("accuracy", "macro_f1")
@@ -61,7 +61,7 @@ def define_flags():
     flags.DEFINE_string("model_dir", os.path.join(ROOT, "albert_starter_zh"), "The model.")
     flags.DEFINE_string("output_dir", "slots_output", "Folder for data, runs and results.")
     flags.DEFINE_list("sizes", list(SIZES), "Which of the training sets.")
-    flags.DEFINE_list("models", None, "Beginnings of the models' names; all by default.")
+    flags.DEFINE_list("models", None, "Which of the models; all by default.")
     flags.DEFINE_list("seeds", ["1", "2", "3", "4", "5"], "Seeds of the runs.")
 
 
