@@ -103,7 +103,7 @@ class Summary:
         step = self._folder.newest_step()
         if self._options.do_train and step in self._run.best.tuned:
             notes = dict(self._setup.notes(), **self._run.best.tuned[step])
-            self._folder.write_notes(self._setup.task, notes)
+            self._folder.write_notes(self._setup.task, notes, self._setup.further_files)
 
     def _dev_scorer(self):
         """What the best checkpoint predicts for dev."""
