@@ -102,11 +102,11 @@ EXPERIMENTS = {
 
 def define_flags():
     """Defines the flags."""
-    flags.DEFINE_string("data_dir", None, "Folder with a folder for each data set.", required=True)
+    flags.DEFINE_string("data_dir", None, "Folder with a folder for each data set.")
     flags.DEFINE_string("output_dir", "embedding_runs", "Folder of the runs.")
     flags.DEFINE_list("experiments", list(EXPERIMENTS), "Which ones.")
     flags.DEFINE_list("seeds", ["1", "2", "3"], "Of the runs.")
-    flags.DEFINE_string("learning_rate", "1e-4", "As of run_sentence_embedding.py.")
+    flags.DEFINE_float("learning_rate", 1e-4, "As of run_sentence_embedding.py.")
     flags.DEFINE_string("precision", "bfloat16", "As of run_sentence_embedding.py.")
     flags.DEFINE_integer("num_threads", 0, "As of run_sentence_embedding.py.")
 
@@ -168,7 +168,7 @@ def scores_of(name, seed):
             "--do_eval=true",
             "--train_batch_size=32",
             "--num_train_epochs=%d" % EXPERIMENTS[name].epochs,
-            "--learning_rate=" + FLAGS.learning_rate,
+            "--learning_rate=%g" % FLAGS.learning_rate,
             "--precision=" + FLAGS.precision,
             "--num_threads=%d" % FLAGS.num_threads,
             "--save_checkpoints_steps=1000000",  # the last one alone
@@ -187,6 +187,8 @@ def main():
     unknown = sorted(set(FLAGS.experiments) - set(EXPERIMENTS))
     if unknown:
         raise UserError("--experiments: unknown %s" % unknown[0])
+    if not FLAGS.data_dir:
+        raise UserError("--data_dir is needed: the folder with a folder for each data set")
     print("| experiment | TF-IDF | untrained | trained |\n|---|---:|---:|---:|")
     for name in FLAGS.experiments:
         runs = [scores_of(name, seed) for seed in FLAGS.seeds]

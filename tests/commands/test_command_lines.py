@@ -19,7 +19,10 @@ import isolated_flags
 import small_models
 from workspace import ROOT
 
-SAMPLES = [os.path.join("data", "%s_sample" % name) for name in ("entities", "pairs", "questions")]
+SAMPLES = [
+    os.path.join("data", "%s_sample" % name)
+    for name in ("entities", "pairs", "questions", "titles")
+]
 for folder in ["scripts", "benchmarks"] + SAMPLES:
     sys.path.append(os.path.join(ROOT, folder))
 
@@ -42,10 +45,10 @@ DEFINED_ELSEWHERE = {
 NO_PATHS = set(
     "albert_config_file albert_hub_module_handle beam_options best_metric data_url datasets "
     "devices encoding experiments forced_chars format gcp_project granularities granularity "
-    "host label_column label_separator layers losses master matryoshka option_datasets "
-    "output_node_names precision query question search_weights seeds seq_length sets starts "
-    "task_name teacher_seeds teacher_weights text text_b_column text_column tpu_name tpu_zone "
-    "ways".split()
+    "host label_column label_separator layers losses master matryoshka models option_datasets "
+    "output_node_names precision query question search_weights seeds seq_length sets sizes starts "
+    "task_name tasks teacher_seeds teacher_weights text text_b_column text_column tpu_name "
+    "tpu_zone ways".split()
 ) | {"more_train"}  # files with weights behind them
 # Commands that write what a flag of theirs names, and what they read.
 WRITERS = {
@@ -180,6 +183,7 @@ SERVED = {
     "run_classifier_ner": _LABELLING,
     "run_classifier_sp_google": _CLASSIFICATION,
     "run_reading_comprehension": _READING,
+    "run_seq2seq": _READING,
     "run_seq_labelling": _LABELLING,
     "run_squad": _READING,
     "run_sentence_embedding": _READING + " corpus_file",
@@ -206,7 +210,7 @@ SERVED = {
     "output_file vocab_file",
     "fill_mask": "bert_config_file config_file model_dir vocab_file",
     "label": "input_file model_dir",
-    "serve": "corpus embedding_dir model_dir",
+    "serve": "corpus embedding_dir generator_dir model_dir",
     "similarity": "corpus dev_file encoder_dir model_dir pairs queries",
     "squad_evaluate": "na_prob_file out_file",
 }

@@ -175,7 +175,7 @@ def test_flags_without_effect_are_named(tmp_path, capsys):
     )
 
 
-@pytest.mark.parametrize("name", ["cached_dir", "export_dir"])
+@pytest.mark.parametrize("name", ["teachers", "unlabelled_file"])
 def test_remote_storage_is_refused_before_anything_is_done(tmp_path, name):
     workspace = Workspace(tmp_path)
     done = run_process(workspace.arguments(**{name: "gs://bucket/x"}), cwd=str(tmp_path))
