@@ -44,7 +44,8 @@ def open_output_folder(folder, worker=None):
         handler = logging.FileHandler(path, encoding="utf-8")
         handler.handleError = lambda record: None  # a full disk: what the run writes reports it
     except OSError as error:
-        raise files.cannot_write(path, error) from error
+        named = folder if storage.is_remote(folder) else path
+        raise files.cannot_write(named, error) from error
     loggers = (tf.get_logger(), logging.getLogger("py.warnings"))
     for former in {handler for logger in loggers for handler in logger.handlers}:
         former.close()
@@ -80,9 +81,9 @@ def uploaded_log(folder, worker=None):
     try:
         yield
     finally:
-        path = _log_file(folder, worker)
-        if storage.is_remote(folder) and os.path.exists(path):
-            with contextlib.suppress(OSError):  # the run's own error is the one to report
+        path = _log_file(folder, worker) if storage.is_remote(folder) else None
+        if path and os.path.exists(path):
+            with contextlib.suppress(OSError, UserError):  # the run's own error is to be reported
                 transfer.upload(path, os.path.join(folder, os.path.basename(path)))
 
 
