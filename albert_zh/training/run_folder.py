@@ -81,7 +81,8 @@ def uploaded_log(folder, worker=None):
     try:
         yield
     finally:
-        path = _log_file(folder, worker) if storage.is_remote(folder) else None
+        is_remote = folder is not None and storage.is_remote(folder)
+        path = _log_file(folder, worker) if is_remote else None
         if path and os.path.exists(path):
             with contextlib.suppress(OSError, UserError):  # the run's own error is to be reported
                 transfer.upload(path, os.path.join(folder, os.path.basename(path)))

@@ -246,9 +246,9 @@ def test_features_are_made_anew_where_the_code_that_reads_has_changed(monkeypatc
     feature_files._code_version.cache_clear()
     feature_files._code_version(registry.get("single_label"))
     expected = (
-        "column_choice columns datasets dev_split encoding feature_files files header_columns "
-        "kinds label_checks label_rules named_columns own_labels position_columns reader registry "
-        "rows sentencepiece_models task_type text_encodings text_groups tokenization unicode_text "
+        "annotations cells column_choice columns datasets dev_split dictionaries encoding "
+        "feature_files files header_columns kinds label_checks label_rules named_columns offsets "
+        "own_labels position_columns reader registry rows sentencepiece_models task_type text_encodings text_groups tokenization unicode_text "
         "vocabulary_files"
     )
     assert sorted(read) == [name + ".py" for name in expected.split()]

@@ -256,7 +256,7 @@ def test_a_missing_file_and_a_folder_are_refused(tmp_path):
         read_questions(str(tmp_path / "none.json"))
     with pytest.raises(UserError, match="found a folder"):
         read_questions(str(tmp_path))
-    with pytest.raises(UserError, match="remote storage"):
+    with pytest.raises(UserError, match="^gs://bucket/dev.json: cannot be read"):
         read_questions("gs://bucket/dev.json")
 
 
