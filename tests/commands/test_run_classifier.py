@@ -713,10 +713,6 @@ def golden_config():
         ({"bert_config_file": "/nowhere/c.json"}, ["/nowhere/c.json: cannot be read"]),
         ({"vocab_file": "/nowhere/v.txt"}, ["/nowhere/v.txt"]),
         ({"output_dir": "/dev/null/out"}, ["/dev/null/out", "cannot be written"]),
-        (
-            {"unlabelled_file": "gs://bucket/x"},
-            ["gs://bucket/x", "remote storage is not supported"],
-        ),
         ({"num_train_epochs": "nan"}, ["--num_train_epochs: nan"]),
         ({"learning_rate": "inf"}, ["--learning_rate: inf"]),
         ({"do_train": False, "do_predict": False}, ["holds no checkpoint", "--do_train=true"]),

@@ -248,7 +248,8 @@ def test_features_are_made_anew_where_the_code_that_reads_has_changed(monkeypatc
     expected = (
         "annotations cells column_choice columns datasets dev_split dictionaries encoding "
         "feature_files files header_columns kinds label_checks label_rules named_columns offsets "
-        "own_labels position_columns reader registry rows sentencepiece_models task_type text_encodings text_groups tokenization unicode_text "
+        "own_labels position_columns reader registry rows sentencepiece_models task_type "
+        "text_encodings text_groups tokenization unicode_text "
         "vocabulary_files"
     )
     assert sorted(read) == [name + ".py" for name in expected.split()]
