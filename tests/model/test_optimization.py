@@ -56,7 +56,7 @@ def test_train_op_equals_the_original(session, name, use_resource, is_compiled, 
 
 
 def test_nezha_lamb_equals_the_original(session):
-    toy = Toy("optim_lamb_w4_t10", kind="nezha")
+    toy = Toy("lamb_steps", kind="nezha")
     train_op = optimization.create_optimizer(
         toy.loss,
         0.01,
