@@ -153,7 +153,7 @@ class Generator(loaded_model.LoadedModel):
         longest = min(self.max_source_length, self._config.longest_sequence - settings.max_length)
         if longest < _SHORTEST_SOURCE:
             raise UserError(
-                "max_length: %d leaves no room for a source: the model has %d positions"
+                "max_length: %d leaves no position for a source: the model has %d positions"
                 % (settings.max_length, self._config.longest_sequence)
             )
         forbidden = [self._ids[name] for name in ("pad", "unk", "cls", "mask")]

@@ -18,9 +18,11 @@ import sys
 from typing import List, Optional, Sequence, Tuple
 
 from albert_zh.common import files, storage, text_encodings
+from albert_zh.common.errors import UserError
 
 MAX_LINES_OF_ROW = 10000  # a quoted cell over more lines than this was never closed
 BLANK = "a blank line"
+_SHOWN_BAD_ROWS = 3  # in an error
 _JSON_ENDINGS = (".json", ".jsonl")
 ENDINGS = (".csv", ".tsv", ".txt") + _JSON_ENDINGS
 _ESCAPED_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
@@ -86,6 +88,37 @@ class Table:
     def sha256(self) -> str:
         """Hexadecimal digest of the bytes that were read: of the whole file after its last row."""
         return self._digest.hexdigest()
+
+
+def filled_rows(table: Table) -> Tuple[List[Row], List[str]]:
+    """The rows of a table that are not blank, and notes on how many were."""
+    rows = list(table)
+    filled = [row for row in rows if row.problem != BLANK]
+    num_blank = len(rows) - len(filled)
+    return filled, ["%d empty lines are left out" % num_blank] * bool(num_blank)
+
+
+def bad_row_notes(
+    path: str, bad: Sequence[Tuple[int, Exception]], skips: bool, expected: str
+) -> List[str]:
+    """Notes on the rows of a file that do not fit.
+
+    Args:
+        path: the file.
+        bad: (line, why) of each.
+        skips: whether they are left out.
+        expected: what rows are to be, in words.
+
+    Raises:
+        UserError: if there are some that are not left out; names the first lines.
+    """
+    if bad and not skips:
+        shown = "; ".join("line %d: %s" % row for row in bad[:_SHOWN_BAD_ROWS])
+        raise UserError(
+            "%s: %d rows do not fit (%s): expected %s, or --skip_bad_rows=true"
+            % (path, len(bad), shown, expected)
+        )
+    return ["%d rows that do not fit are left out" % len(bad)] * bool(bad)
 
 
 def _delimiter(path, first_line):

@@ -122,7 +122,11 @@ def test_no_ngram_is_repeated(generator):
     [
         ([""], {}, "text 0 is empty"),
         ([("今天", "明天")], {}, "text 0 is empty or a pair"),
-        (SOURCES, {"max_length": 60}, "leaves no room for a source: the model has 64 positions"),
+        (
+            SOURCES,
+            {"max_length": 60},
+            "leaves no position for a source: the model has 64 positions",
+        ),
         (SOURCES, {"width": 3}, "no setting of generation"),
     ],
 )

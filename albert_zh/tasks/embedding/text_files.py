@@ -18,7 +18,6 @@ from albert_zh.tasks import rows as row_files
 FORMATS = ("scored", "positives", "texts")
 # Labels of inference as scores: what contradicts is further away than what is unrelated.
 NAMED_SCORES = {"contradiction": 0.0, "neutral": 1.0, "entailment": 2.0}
-_SHOWN = 3  # bad rows in an error
 _KEYS = {
     "text_a": datasets.KEYS["text_a"] + ["anchor", "origin", "query", "用户问"],
     "text_b": datasets.KEYS["text_b"]
@@ -73,9 +72,7 @@ def read_split(
         UserError: if the file is missing, empty or does not fit; names the line.
     """
     table = row_files.Table(path, encoding)
-    rows = list(table)
-    filled = [row for row in rows if row.problem != row_files.BLANK]
-    notes = ["%d empty lines are left out" % (len(rows) - len(filled))] * (len(rows) > len(filled))
+    filled, notes = row_files.filled_rows(table)
     if not filled:
         raise UserError("%s is empty: expected %s" % (path, _EXPECTED[data_format]))
     columns, filled = _columns(filled, data_format)
@@ -85,7 +82,7 @@ def read_split(
             examples += _examples(row, columns, data_format)
         except ValueError as error:
             bad.append((row.line, error))
-    _report_bad(path, bad, data_format, skip_bad_rows, notes)
+    notes += row_files.bad_row_notes(path, bad, skip_bad_rows, _EXPECTED[data_format])
     if not examples:
         raise UserError("%s has no row that fits: expected %s" % (path, _EXPECTED[data_format]))
     examples, num_double = _once(examples)
@@ -184,17 +181,6 @@ def _score(cell):
     if not math.isfinite(score):
         raise ValueError("the score %s is no number" % validation.shown(cell))
     return score
-
-
-def _report_bad(path, bad, data_format, skip_bad_rows, notes):
-    if bad and skip_bad_rows:
-        notes.append("%d rows that do not fit are left out" % len(bad))
-    elif bad:
-        shown = ", ".join("line %d: %s" % row for row in bad[:_SHOWN])
-        raise UserError(
-            "%s: %d rows do not fit (%s): expected %s, or --skip_bad_rows=true"
-            % (path, len(bad), shown, _EXPECTED[data_format])
-        )
 
 
 def _once(examples: Sequence[EmbeddingExample]) -> Tuple[List[EmbeddingExample], int]:

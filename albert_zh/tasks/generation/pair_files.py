@@ -6,14 +6,13 @@ A row is `source<TAB>target`, or has columns or keys of the names in `KEYS`; a f
 have sources alone.
 """
 
-from typing import Any, Dict, List, NamedTuple, Optional, Tuple
+from typing import Any, Dict, NamedTuple, Optional
 
 from albert_zh.common.errors import UserError
 from albert_zh.tasks import reader
 from albert_zh.tasks import rows as row_files
 
 EXPECTED = "a source, a TAB and a target in each line, or JSON lines with source and target"
-_SHOWN = 3  # bad rows in an error
 KEYS = {
     "text_a": (
         "source src text_a text content abstract body article question query input 原文 正文 内容 "
@@ -66,9 +65,7 @@ def read_split(
         UserError: if the file is missing, empty or does not fit; names the line.
     """
     table = row_files.Table(path, encoding)
-    rows = list(table)
-    filled = [row for row in rows if row.problem != row_files.BLANK]
-    notes = ["%d empty lines are left out" % (len(rows) - len(filled))] * (len(rows) > len(filled))
+    filled, notes = row_files.filled_rows(table)
     columns, filled = _columns(path, filled, chosen, table.is_json)
     needs_targets = name != "test" or any(_cell(row, columns["label"]) for row in filled)
     examples, bad = [], []
@@ -77,7 +74,7 @@ def read_split(
             examples.append(_example(row, columns, needs_targets))
         except ValueError as error:
             bad.append((row.line, error))
-    _report_bad(path, bad, skip_bad_rows, notes)
+    notes += row_files.bad_row_notes(path, bad, skip_bad_rows, EXPECTED)
     if not examples:
         raise UserError("%s has no row that fits: expected %s" % (path, EXPECTED))
     examples = [
@@ -143,14 +140,3 @@ def _text(text, which):
     if not isinstance(text, str) or not text.strip().lstrip("\ufeff"):
         raise ValueError("its %s is empty or no text" % which)
     return " ".join(text.lstrip("\ufeff").split())
-
-
-def _report_bad(path: str, bad: List[Tuple], skips: bool, notes: List[str]) -> None:
-    if bad and skips:
-        notes.append("%d rows that do not fit are left out" % len(bad))
-    elif bad:
-        shown = "; ".join("line %d: %s" % row for row in bad[:_SHOWN])
-        raise UserError(
-            "%s: %d rows do not fit (%s): expected %s, or --skip_bad_rows=true"
-            % (path, len(bad), shown, EXPECTED)
-        )
