@@ -18,6 +18,7 @@ from albert_zh.compatibility.classifier_utils import *  # noqa: F403
 from albert_zh.model import checkpoint_matching, modeling, optimization
 from albert_zh.tasks.classification import features as task_features
 from albert_zh.tasks.classification.features import InputFeatures
+from albert_zh.training.model_spec import ModeKeys, Spec, for_tpu_estimator
 
 __all__ = [
     *classifier_utils.__all__,
@@ -215,7 +216,7 @@ def model_fn_builder(
         inputs = [features[name] for name in _SEQUENCES]
         loss, example_loss, logits, probabilities = create_model(
             bert_config,
-            mode == tf.estimator.ModeKeys.TRAIN,
+            mode == ModeKeys.TRAIN,
             *inputs,
             features["label_ids"],
             num_labels,
@@ -228,20 +229,20 @@ def model_fn_builder(
                 init_checkpoint, variables, use_tpu
             )
         settings = {}
-        if mode == tf.estimator.ModeKeys.TRAIN:
+        if mode == ModeKeys.TRAIN:
             train_op = optimization.create_adamw_optimizer(
                 loss, learning_rate, num_train_steps, num_warmup_steps, use_tpu
             )
             settings = {"loss": loss, "train_op": train_op}
-        elif mode == tf.estimator.ModeKeys.EVAL:
+        elif mode == ModeKeys.EVAL:
             metrics = (_metrics, [example_loss, logits, features["label_ids"], _is_real(features)])
             settings = {"loss": loss, "eval_metrics": metrics}
         else:
             predicted = tf.argmax(logits, axis=-1, output_type=tf.int32)
             settings = {"predictions": {"probabilities": probabilities, "predictions": predicted}}
-        return tf.estimator.tpu.TPUEstimatorSpec(mode, scaffold_fn=scaffold_fn, **settings)
+        return Spec(mode, scaffold_fn=scaffold_fn, **settings)
 
-    return model_fn
+    return for_tpu_estimator(model_fn)
 
 
 def _is_real(features):

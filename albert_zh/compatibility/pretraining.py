@@ -15,6 +15,7 @@ import tensorflow.compat.v1 as tf
 from albert_zh.compatibility.bert_utils import gather_indexes
 from albert_zh.model import modeling
 from albert_zh.pretraining import model_fn as pretraining_model_fn
+from albert_zh.training.model_spec import for_tpu_estimator
 
 __all__ = [
     "gather_indexes",
@@ -98,7 +99,8 @@ def model_fn_builder(
     settings = model_settings(
         learning_rate, num_train_steps, num_warmup_steps, use_tpu, sentence_name="next_sentence"
     )
-    return pretraining_model_fn.model_fn_builder(bert_config, settings, init_checkpoint)
+    model_fn = pretraining_model_fn.model_fn_builder(bert_config, settings, init_checkpoint)
+    return for_tpu_estimator(model_fn)
 
 
 def model_settings(

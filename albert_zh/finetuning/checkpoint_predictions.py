@@ -140,7 +140,7 @@ class CheckpointPredictions:
 
     def _rows(self, prefix, input_fn, num_batches, what, stop):
         """Yields {name: array} of each row, in the input's order."""
-        batches = self._setup.estimator.predict(
+        batches = self._setup.engine.predict(
             input_fn,
             hooks=[StopHook(stop), CountingHook(what, num_batches)],
             checkpoint_path=prefix,

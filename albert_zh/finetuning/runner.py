@@ -160,7 +160,7 @@ class Run:
         with self.metrics_log:
             loop.train(
                 options,
-                setup.estimator,
+                setup.engine,
                 input_fn,
                 self._steps(),
                 self.stop,

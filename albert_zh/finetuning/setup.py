@@ -62,7 +62,7 @@ class Setup:
         steps: `steps.Steps`.
         features: {name of a split: `FeatureFile`}.
         distiller: `Distiller` of a student's encoder, or None.
-        estimator: `TPUEstimator`.
+        engine: as of `make_engine`.
     """
 
     def __init__(self, options, family, make_distiller=None):
@@ -100,7 +100,7 @@ class Setup:
             run_folder.remember_settings(self.folder.path, *self._run_settings())
             self.folder.write_notes(self.task, self.notes(), self.further_files)
         self.is_dev_of_training = self._compare_dev()
-        self.estimator = self._make_estimator()
+        self.engine = self._make_engine()
 
     def _open_model(self, family):
         """Reads config, vocabulary and what is noted of a model that is used as it is."""
@@ -373,9 +373,9 @@ class Setup:
         notes.update((n, set_aside[n]) for n in ("dev_share", "dev_seed") if n in set_aside)
         return notes
 
-    def _make_estimator(self):
+    def _make_engine(self):
         options = self.options
-        return engine.make_estimator(
+        return engine.make_engine(
             options,
             model_fn.model_fn_builder(
                 self.config,

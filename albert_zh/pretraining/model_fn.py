@@ -19,6 +19,7 @@ from albert_zh.model.layers import part_of_batch
 from albert_zh.pretraining.objectives import replaced_tokens
 from albert_zh.training import tpu_summaries
 from albert_zh.training.hooks import show_in_progress
+from albert_zh.training.model_spec import ModeKeys, Spec
 
 _EPSILON = 1e-5  # in the denominator of the masked-LM loss
 _LOGIT_SHARES = 4  # in which the logits of all words are computed in training
@@ -158,7 +159,7 @@ def _distilled(config, features, settings, denominators, distiller, counts):
 
 
 def model_fn_builder(config, settings, init_checkpoint, distiller=None, summary_folder=None):
-    """The `model_fn` of pre-training for (TPU)Estimator.
+    """The `model_fn` of pre-training.
 
     Args:
         config: `AlbertConfig`.
@@ -168,19 +169,17 @@ def model_fn_builder(config, settings, init_checkpoint, distiller=None, summary_
         summary_folder: where the host of a TPU writes what is looked at; None: nowhere.
 
     Returns:
-        function (features, labels, mode, params) -> `TPUEstimatorSpec`.
+        function (features, labels, mode, params) -> `Spec`.
     """
 
     def model_fn(features, labels, mode, params):
         del labels, params
-        if mode == tf.estimator.ModeKeys.TRAIN:
+        if mode == ModeKeys.TRAIN:
             return _train_spec(
                 config, settings, features, init_checkpoint, distiller, summary_folder
             )
         losses = pretraining_losses(config, features, False, settings)
-        return tf.estimator.tpu.TPUEstimatorSpec(
-            mode, loss=losses.total, eval_metrics=_eval_metrics(losses, features, settings)
-        )
+        return Spec(mode, loss=losses.total, eval_metrics=_eval_metrics(losses, features, settings))
 
     return model_fn
 
@@ -206,11 +205,11 @@ def _train_spec(config, settings, features, init_checkpoint, distiller, summary_
         shown = {name: scalar for name, scalar in scalars.items() if name != "tokens"}
         host_call = tpu_summaries.host_call(summary_folder, shown)
     if not settings.use_tpu:
-        loss /= optimization.num_replicas()  # Estimator adds up the replicas' losses
+        loss /= optimization.num_replicas()  # the engine adds up the replicas' losses
     if settings.skip_nan_steps or scaler:
-        loss = tf.where_v2(tf.is_finite(loss), loss, 0.0)  # Estimator stops at what is not finite
-    return tf.estimator.tpu.TPUEstimatorSpec(
-        tf.estimator.ModeKeys.TRAIN,
+        loss = tf.where_v2(tf.is_finite(loss), loss, 0.0)  # the engine stops at what is not finite
+    return Spec(
+        ModeKeys.TRAIN,
         loss=loss,
         train_op=train_op,
         scaffold_fn=scaffold_fn,
@@ -387,7 +386,7 @@ class LossScaler:
 
 
 def _eval_metrics(losses, features, settings):
-    """(function, tensors) of the evaluation's metrics, as `TPUEstimatorSpec` takes them."""
+    """(function, tensors) of the evaluation's metrics, as `Spec` takes them."""
     name = settings.sentence_name
     weights = tf.reshape(features["masked_lm_weights"], [-1])
     tensors = [

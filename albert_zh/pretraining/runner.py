@@ -114,18 +114,18 @@ class Pretraining:
         self._num_lanes = self._lanes_of_run()
         self._learning_rate = learning_rate.chosen_rate(options)
         self._initial_weights = InitialWeights(options, self._config, self._train_source)
-        self._estimator = self._make_estimator(self._initial_weights.checkpoint())
+        self._engine = self._make_engine(self._initial_weights.checkpoint())
         self._metrics = None
 
-    def _make_estimator(self, init_checkpoint):
-        """Makes the estimator, once the run is known to be that of the output folder."""
+    def _make_engine(self, init_checkpoint):
+        """Makes the engine, once the run is known to be that of the output folder."""
         settings = self._model_settings()
         run_settings = self._run_settings()
         run_folder.check_same_run(self._folder, *run_settings)
         if self._options.do_train:
             run_folder.remember_settings(self._folder, *run_settings)
             self._add_state_of_training(settings)
-        return engine.make_estimator(
+        return engine.make_engine(
             self._options,
             pretraining_model_fn.model_fn_builder(
                 self._config,
@@ -226,7 +226,7 @@ class Pretraining:
         with record_sources.named_faults(self._train_source), self._metrics:
             loop.train(
                 self._options,
-                self._estimator,
+                self._engine,
                 self._train_input_fn,
                 steps,
                 stop,
@@ -336,7 +336,7 @@ class Pretraining:
         """Metrics of the checkpoint of a step; recorded while training."""
         num_steps = record_sources.num_eval_steps(self._options, self._eval_source)
         with record_sources.named_faults(self._eval_source):
-            result = self._estimator.evaluate(
+            result = self._engine.evaluate(
                 self._eval_input_fn,
                 steps=num_steps,
                 hooks=[StopHook(stop), CountingHook("evaluating", num_steps)],

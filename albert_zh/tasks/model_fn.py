@@ -17,6 +17,7 @@ from albert_zh.tasks.outputs_graph import WORD_TABLE, outputs_builder
 from albert_zh.tasks.settings import Settings
 from albert_zh.training import length_bucketing
 from albert_zh.training.hooks import show_in_progress
+from albert_zh.training.model_spec import ModeKeys, Spec
 
 NUM_TOKENS = "num_tokens"  # the prediction by which a row's per-token predictions are cut
 _ENCODER = "bert/"
@@ -40,7 +41,7 @@ def model_fn_builder(
     distiller: Any = None,
     **model_settings: Any,
 ) -> Callable[..., Any]:
-    """The `model_fn` of a kind of task for TPUEstimator.
+    """The `model_fn` of a kind of task.
 
     Args:
         bert_config: `AlbertConfig`.
@@ -57,7 +58,7 @@ def model_fn_builder(
         **model_settings: `recompute`, `precision`, `plain` of `AlbertModel`.
 
     Returns:
-        function (features, labels, mode, params) -> `TPUEstimatorSpec`.
+        function (features, labels, mode, params) -> `Spec`.
     """
     settings = settings or Settings()
     kind = registry.get(settings.objective)
@@ -71,7 +72,7 @@ def model_fn_builder(
 
     def model_fn(features, labels, mode, params):
         del labels, params
-        is_training = mode == tf.estimator.ModeKeys.TRAIN
+        is_training = mode == ModeKeys.TRAIN
         build = outputs_builder(
             bert_config,
             features,
@@ -83,7 +84,7 @@ def model_fn_builder(
         )
         if not is_training:
             predictions = _predictions(build(), features, kind)
-            return tf.estimator.tpu.TPUEstimatorSpec(mode, predictions=predictions)
+            return Spec(mode, predictions=predictions)
         loss, shown_loss = compute_loss(build, features, settings, use_tpu)
         train_op = create_train_op(loss, *schedule, use_tpu, settings, is_plain)
         return _train_spec(shown_loss, train_op, init_checkpoint, use_tpu)
@@ -107,9 +108,7 @@ def _train_spec(loss, train_op, init_checkpoint, use_tpu):
         _, scaffold_fn = checkpoint_matching.initialize_from(
             init_checkpoint, tf.trainable_variables(), use_tpu
         )
-    return tf.estimator.tpu.TPUEstimatorSpec(
-        tf.estimator.ModeKeys.TRAIN, loss=loss, train_op=train_op, scaffold_fn=scaffold_fn
-    )
+    return Spec(ModeKeys.TRAIN, loss=loss, train_op=train_op, scaffold_fn=scaffold_fn)
 
 
 # Loss

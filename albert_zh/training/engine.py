@@ -1,34 +1,16 @@
-"""RunConfig, distribution strategy and estimator of the flags."""
+"""Run configuration, distribution strategy and engine of the flags."""
 
 import tensorflow.compat.v1 as tf
 
 from albert_zh.common import cpu_precision
 from albert_zh.common.errors import UserError
 from albert_zh.common.messages import say
-from albert_zh.training import multi_worker
+from albert_zh.training import model_spec, multi_worker, session_engine, tensorflow_internals
 
 _CORES_OF_HOST = 8  # of a TPU
-LOGGED_EVERY = 100  # steps between values of the speed for TensorBoard
 
 
-def make_run_config(options, save_checkpoints_steps, strategy=None):
-    """The RunConfig of the flags, for CPU, GPU and TPU.
-
-    Args:
-        options: the flags.
-        save_checkpoints_steps: steps between checkpoints.
-        strategy: `tf.distribute.Strategy` that shares the steps, or None.
-
-    Returns:
-        `tf.estimator.tpu.RunConfig`.
-    """
-    cluster = None
-    if options.use_tpu and options.tpu_name:
-        cluster = tf.distribute.cluster_resolver.TPUClusterResolver(
-            tpu=options.tpu_name,
-            zone=options.tpu_zone,
-            project=options.gcp_project,
-        )
+def _session_config(options):
     cpus = sum("cpu" in device.lower() for device in options.devices)
     session = tf.ConfigProto(
         allow_soft_placement=True,
@@ -36,6 +18,50 @@ def make_run_config(options, save_checkpoints_steps, strategy=None):
         intra_op_parallelism_threads=options.num_threads,
     )
     session.gpu_options.allow_growth = True
+    return session
+
+
+def make_run_config(options, strategy=None):
+    """The `RunConfig` of the flags, for CPUs and GPUs.
+
+    Args:
+        options: the flags.
+        strategy: `tf.distribute.Strategy` that shares the steps, or None.
+    """
+    return session_engine.RunConfig(
+        model_dir=options.output_dir,
+        seed=options.seed,
+        keep_checkpoint_max=options.keep_checkpoint_max,
+        session_config=_session_config(options),
+        strategy=strategy,
+        master=options.master,
+        is_multi_worker=options.distribution == "multi_worker",
+    )
+
+
+def make_tpu_config(options, save_checkpoints_steps):
+    """The `tf.estimator.tpu.RunConfig` of the flags.
+
+    Args:
+        options: the flags.
+        save_checkpoints_steps: steps between checkpoints.
+
+    Raises:
+        UserError: where TensorFlow has no TPUEstimator.
+    """
+    if not tensorflow_internals.has_estimators():
+        raise UserError(
+            "--use_tpu: TensorFlow %s has no TPUEstimator, 2.15 is the last with it: run this in "
+            "an environment of requirements.txt (Python 3.9 to 3.11), or leave --use_tpu out"
+            % tf.__version__
+        )
+    cluster = None
+    if options.tpu_name:
+        cluster = tf.distribute.cluster_resolver.TPUClusterResolver(
+            tpu=options.tpu_name,
+            zone=options.tpu_zone,
+            project=options.gcp_project,
+        )
     return tf.estimator.tpu.RunConfig(
         cluster=cluster,
         master=options.master,
@@ -43,9 +69,8 @@ def make_run_config(options, save_checkpoints_steps, strategy=None):
         tf_random_seed=options.seed,
         save_checkpoints_steps=save_checkpoints_steps,
         keep_checkpoint_max=options.keep_checkpoint_max,
-        log_step_count_steps=LOGGED_EVERY,
-        session_config=session,
-        train_distribute=strategy,
+        log_step_count_steps=session_engine.LOGGED_EVERY,
+        session_config=_session_config(options),
         tpu_config=tf.estimator.tpu.TPUConfig(
             iterations_per_loop=options.iterations_per_loop,
             num_shards=options.num_tpu_cores,
@@ -112,38 +137,38 @@ def _check_devices(names):
         seen.add(place)
 
 
-def make_estimator(options, model_fn, save_checkpoints_steps, **batch_sizes):
-    """The estimator of the flags: TPUEstimator, or Estimator where a strategy shares the steps.
+def make_engine(options, model_fn, save_checkpoints_steps, **batch_sizes):
+    """What trains, evaluates and predicts by the flags: `Engine`, with --use_tpu TPUEstimator.
 
     Args:
         options: the flags.
-        model_fn: function (features, labels, mode, params) -> `TPUEstimatorSpec`.
-        save_checkpoints_steps: steps between checkpoints.
+        model_fn: function (features, labels, mode, params) -> `Spec`.
+        save_checkpoints_steps: steps between checkpoints on a TPU, whose estimator saves itself.
         **batch_sizes: train_batch_size, eval_batch_size, predict_batch_size.
 
     Returns:
-        `tf.estimator.Estimator`.
+        `session_engine.Engine` or `tf.estimator.tpu.TPUEstimator`.
 
     Raises:
-        UserError: for a batch that the replicas cannot share alike.
+        UserError: for a batch that the replicas cannot share alike, or --use_tpu where TensorFlow
+            has no TPUEstimator.
     """
     strategy = make_strategy(options)
-    config = make_run_config(options, save_checkpoints_steps, strategy)
-    message = "" if options.use_tpu else cpu_precision.slow_precision(options.precision)
+    if options.use_tpu:
+        config = make_tpu_config(options, save_checkpoints_steps)
+        return tf.estimator.tpu.TPUEstimator(
+            use_tpu=True,
+            config=config,
+            model_fn=model_spec.for_tpu_estimator(model_fn),
+            **batch_sizes,
+        )
+    message = cpu_precision.slow_precision(options.precision)
     if message:
         say("warning: %s", message)
-    if strategy is None:
-        return tf.estimator.tpu.TPUEstimator(
-            use_tpu=options.use_tpu, model_fn=model_fn, config=config, **batch_sizes
-        )
-    if batch_sizes["train_batch_size"] % strategy.num_replicas_in_sync:
+    num_replicas = strategy.num_replicas_in_sync if strategy else 1
+    if batch_sizes["train_batch_size"] % num_replicas:
         raise UserError(
             "--train_batch_size=%d is not a multiple of the %d replicas that share it: change it, "
-            "or name fewer --devices"
-            % (batch_sizes["train_batch_size"], strategy.num_replicas_in_sync)
+            "or name fewer --devices" % (batch_sizes["train_batch_size"], num_replicas)
         )
-
-    def plain_model_fn(features, labels, mode, params):
-        return model_fn(features, labels, mode, params).as_estimator_spec()
-
-    return tf.estimator.Estimator(plain_model_fn, config=config, params={})
+    return session_engine.Engine(model_fn, make_run_config(options, strategy))

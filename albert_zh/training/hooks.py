@@ -133,14 +133,15 @@ class FirstStepHook(tf.train.SessionRunHook):
 class SaverHook(tf.train.CheckpointSaverHook):
     """Saves at the same steps whether a run was stopped in between or not, and never NaN."""
 
-    def __init__(self, folder, save_steps):
+    def __init__(self, folder, save_steps, listeners=()):
         """Initializes the saver hook.
 
         Args:
             folder: where checkpoints go.
             save_steps: steps between them.
+            listeners: `tf.train.CheckpointSaverListener`s.
         """
-        super().__init__(folder, save_steps=save_steps)
+        super().__init__(folder, save_steps=save_steps, listeners=list(listeners))
         self._timer = GridTimer(save_steps)  # in place of the one that counts from the last start
 
     def begin(self):
@@ -203,7 +204,7 @@ class ProgressHook(tf.train.SessionRunHook):
         self._record_every = record_every
 
     def begin(self):
-        losses = tf.get_collection(tf.GraphKeys.LOSSES)  # Estimator puts the total loss there
+        losses = tf.get_collection(tf.GraphKeys.LOSSES)  # the engine puts the total loss there
         self._fetches = {"loss": losses[-1]} if losses else {}
         for tensor in reversed(tf.get_collection(PROGRESS_TENSORS)):  # the first replica's stay
             self._fetches[re.sub(r"(_\d+)?$", "", tensor.op.name.split("/")[-1])] = tensor

@@ -28,7 +28,7 @@ Fields:
 
 def train(
     options,
-    estimator,
+    engine,
     input_fn,
     steps,
     stop,
@@ -42,7 +42,7 @@ def train(
 
     Args:
         options: the flags.
-        estimator: as of `make_estimator`.
+        engine: as of `make_engine`.
         input_fn: input function.
         steps: `Steps`.
         stop: `StopRequest`; once it is made, a checkpoint is saved and training ends.
@@ -66,7 +66,7 @@ def train(
         listeners.append(EvaluationListener(evaluate, stop))
     train_with_checkpoints(
         options,
-        estimator,
+        engine,
         input_fn,
         steps.total,
         steps.save,
@@ -90,14 +90,12 @@ def how_to_resume(folder, step, steps):
     )
 
 
-def train_with_checkpoints(
-    options, estimator, input_fn, max_steps, save_steps, hooks, listeners=()
-):
+def train_with_checkpoints(options, engine, input_fn, max_steps, save_steps, hooks, listeners=()):
     """Trains to a step; saves on the grid of `save_steps`, and at the end.
 
     Args:
         options: the flags.
-        estimator: as of `make_estimator`.
+        engine: as of `make_engine`.
         input_fn: input function.
         max_steps: the step to stop at.
         save_steps: steps between checkpoints.
@@ -105,27 +103,18 @@ def train_with_checkpoints(
         listeners: of checkpoints; not used on TPU, whose estimator has its own saver, and
             with several workers, which would have to wait.
     """
-    if options.use_tpu:
-        listeners = ()
-    elif not run_flags.helper_name(options):
-        hooks = hooks + [SaverHook(estimator.model_dir, save_steps)]
-    if options.distribution == "multi_worker":
-        hooks = hooks + [multi_worker.WatchHook(max_steps, say)]
-        # Only this function brings the workers together; none of them has the role that evaluates.
-        tf.estimator.train_and_evaluate(
-            estimator,
-            tf.estimator.TrainSpec(input_fn, max_steps=max_steps, hooks=hooks),
-            tf.estimator.EvalSpec(input_fn),
-        )
+    is_multi_worker = options.distribution == "multi_worker"
+    hooks = list(hooks)
+    if not (options.use_tpu or run_flags.helper_name(options)):
+        listeners = () if is_multi_worker else listeners
+        hooks.append(SaverHook(engine.model_dir, save_steps, listeners))
+    if is_multi_worker:
+        hooks.append(multi_worker.WatchHook(max_steps, say))
+        engine.train(input_fn, max_steps=max_steps, hooks=hooks)
         return
     greeting = FirstStepHook()
     try:
-        without_translation(estimator.train)(
-            input_fn,
-            max_steps=max_steps,
-            hooks=hooks + [greeting],
-            saving_listeners=list(listeners),
-        )
+        without_translation(engine.train)(input_fn, max_steps=max_steps, hooks=hooks + [greeting])
     finally:
         greeting.restore()
 

@@ -24,7 +24,7 @@ from albert_zh.pretraining import flags as pretraining_flags
 from albert_zh.pretraining import record_files, record_sources
 from albert_zh.pretraining import runner as pretraining_runner
 from albert_zh.text import tokenization
-from albert_zh.training import metrics_log
+from albert_zh.training import engine, metrics_log
 from albert_zh.training.hooks import StopRequest
 from isolated_flags import flags_of
 import pretraining_workspace as small
@@ -432,9 +432,10 @@ def test_flags_reach_the_model_and_the_session(folder):
     with flags_of(arguments, pretraining_flags.define_flags):
         job = pretraining_runner.Pretraining(pretraining_flags.FLAGS, "next_sentence")
         settings = job._model_settings()
+        tpu_config = engine.make_tpu_config(pretraining_flags.FLAGS, 10).tpu_config
     assert {name: getattr(settings, name) for name in model} == model
-    assert job._estimator.config.session_config.intra_op_parallelism_threads == 2
-    assert job._estimator.config.tpu_config.iterations_per_loop == 7
+    assert job._engine.config.session_config.intra_op_parallelism_threads == 2
+    assert tpu_config.iterations_per_loop == 7
 
 
 def test_an_evaluation_has_no_more_steps_than_asked_for(run, folder):
@@ -451,8 +452,8 @@ def test_an_evaluation_has_no_more_steps_than_asked_for(run, folder):
     )
     with flags_of(arguments, pretraining_flags.define_flags), StopRequest() as stop:
         job = pretraining_runner.Pretraining(pretraining_flags.FLAGS, "next_sentence")
-        evaluate = job._estimator.evaluate
-        with mock.patch.object(job._estimator, "evaluate", wraps=evaluate) as spy:
+        evaluate = job._engine.evaluate
+        with mock.patch.object(job._engine, "evaluate", wraps=evaluate) as spy:
             job.evaluate_newest(stop)
     assert [call[1]["steps"] for call in spy.call_args_list] == [3]
 

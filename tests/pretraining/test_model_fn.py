@@ -6,6 +6,7 @@ import tensorflow.compat.v1 as tf
 
 from albert_zh.model import checkpoint_matching, modeling, structured_initialization
 from albert_zh.pretraining import model_fn as pretraining_model_fn
+from albert_zh.training.model_spec import ModeKeys
 from pretraining_steps import SETTINGS, features_of, trained
 import pretraining_workspace as small
 from workspace import assert_same_weights
@@ -123,7 +124,7 @@ def test_the_step_compiles_under_xla_with_static_shapes(config):
 
             def step():
                 spec = pretraining_model_fn.model_fn_builder(config, SETTINGS, None)(
-                    features, None, tf.estimator.ModeKeys.TRAIN, {}
+                    features, None, ModeKeys.TRAIN, {}
                 )
                 with tf.control_dependencies([spec.train_op]):
                     return tf.identity(spec.loss)

@@ -4,6 +4,7 @@ import tensorflow.compat.v1 as tf
 
 from albert_zh.model import modeling
 from albert_zh.pretraining import model_fn as pretraining_model_fn
+from albert_zh.training.model_spec import ModeKeys
 import pretraining_workspace as small
 
 SETTINGS = pretraining_model_fn.ModelSettings(
@@ -37,7 +38,7 @@ def trained(num_steps=5, config=(), features=None, **changes):
     with tf.Graph().as_default(), tf.Session() as session:
         tf.set_random_seed(3)
         spec = pretraining_model_fn.model_fn_builder(config, SETTINGS._replace(**changes), None)(
-            features() if features else features_of(), None, tf.estimator.ModeKeys.TRAIN, {}
+            features() if features else features_of(), None, ModeKeys.TRAIN, {}
         )
         session.run(tf.global_variables_initializer())
         losses = [session.run([spec.loss, spec.train_op])[0] for _ in range(num_steps)]

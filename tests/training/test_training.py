@@ -18,6 +18,8 @@ from albert_zh.common.errors import Interrupted, UserError
 from albert_zh.common.messages import readable_seconds
 from albert_zh.training import engine, loop, metrics_log, run_folder
 from albert_zh.training.hooks import FirstStepHook, StopHook, StopRequest
+from albert_zh.training.model_spec import Spec
+from albert_zh.training.session_engine import Engine, RunConfig
 from albert_zh.training.training_errors import explained_errors
 from workspace import ROOT, flags_of
 
@@ -89,7 +91,7 @@ def test_precision_that_costs_time_is_told(given, is_told, tmp_path, capsys, mon
     path.write_text("flags : avx2\n")
     monkeypatch.setattr(cpu_precision, "_FEATURES_FILE", str(path))
     with flags_of(given + ["--output_dir=" + str(tmp_path)]):
-        engine.make_estimator(
+        engine.make_engine(
             flags.FLAGS, lambda features, labels, mode, params: None, 10, train_batch_size=8
         )
     line = "warning: precision bfloat16 is slower than float32 here"
@@ -240,31 +242,31 @@ def test_tpu_flags_reach_the_cluster_resolver(monkeypatch):
     monkeypatch.setattr(tf.distribute.cluster_resolver, "TPUClusterResolver", StubResolver)
     arguments = "--use_tpu=true --tpu_name=grpc://t --tpu_zone=z --gcp_project=p".split()
     with flags_of(arguments), pytest.raises(KeyboardInterrupt):
-        engine.make_run_config(flags.FLAGS, 10)
+        engine.make_tpu_config(flags.FLAGS, 10)
     assert calls == [{"tpu": "grpc://t", "zone": "z", "project": "p"}]
 
 
 def test_training_leaves_input_pipelines_as_written_and_writes_the_graph(tmp_path):
     mapped_by = []
 
-    def input_fn():
+    def input_fn(params):
+        del params
+
         def as_float(number):
             mapped_by.append(sys._getframe().f_code.co_filename)
             return tf.cast(number, tf.float32)
 
         return tf.data.Dataset.range(4).map(as_float)
 
-    def model_fn(features, labels, mode):
-        del labels
+    def model_fn(features, labels, mode, params):
+        del labels, params
         slope = tf.get_variable("slope", [])
         step = tf.train.get_or_create_global_step()
         train_op = tf.group(slope.assign_sub(0.5), step.assign_add(1))
-        return tf.estimator.EstimatorSpec(mode, loss=slope * features, train_op=train_op)
+        return Spec(mode, loss=slope * features, train_op=train_op)
 
-    estimator = tf.estimator.Estimator(model_fn, str(tmp_path))
-    loop.train_with_checkpoints(
-        flags.FLAGS, estimator, input_fn, max_steps=3, save_steps=2, hooks=[]
-    )
+    trained = Engine(model_fn, RunConfig(str(tmp_path)))
+    loop.train_with_checkpoints(flags.FLAGS, trained, input_fn, max_steps=3, save_steps=2, hooks=[])
     assert mapped_by == [__file__]  # else it would be a file that TensorFlow generated
     graph = text_format.Parse((tmp_path / "graph.pbtxt").read_text(), tf.GraphDef())
     assert "slope" in {node.name for node in graph.node}

@@ -16,6 +16,7 @@ from albert_zh.tasks import settings as task_settings
 from albert_zh.tasks.classification import features as classification
 from albert_zh.tasks.classification import losses as class_losses
 from albert_zh.text import encoding, tokenization
+from albert_zh.training.model_spec import ModeKeys
 from classification_batches import batches_of
 from workspace import ROOT, VOCABULARY, Workspace
 
@@ -213,7 +214,7 @@ def first_gradients(monkeypatch):
             )
             features = {name: tf.constant(values, tf.int32) for name, values in rows.items()}
             features["label_ids"] = tf.constant(labels)
-            train(features, None, tf.estimator.ModeKeys.TRAIN, {})
+            train(features, None, ModeKeys.TRAIN, {})
             session.run(tf.global_variables_initializer())
             return session.run(found)
 

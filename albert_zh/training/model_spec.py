@@ -1,0 +1,51 @@
+"""What a `model_fn` is asked for and what it answers, as Estimator's names have it."""
+
+import collections
+
+import tensorflow.compat.v1 as tf
+
+from albert_zh.training import tensorflow_internals
+
+
+class ModeKeys:
+    """What a model is built for; equal to `tf.estimator.ModeKeys`."""
+
+    TRAIN = "train"
+    EVAL = "eval"
+    PREDICT = "infer"
+
+
+Spec = collections.namedtuple(
+    "Spec", "mode loss train_op predictions eval_metrics scaffold_fn host_call"
+)
+Spec.__new__.__defaults__ = (None,) * 6
+Spec.__doc__ = """What a `model_fn` has built.
+
+Fields:
+    mode: of `ModeKeys`.
+    loss: float scalar tensor, for training and evaluation.
+    train_op: op of one training step.
+    predictions: {name: tensor [B, ...]}.
+    eval_metrics: (function -> {name: (value, update op)}, its arguments: list of tensors).
+    scaffold_fn: function -> `tf.train.Scaffold`, or None for the default one.
+    host_call: as `TPUEstimatorSpec` takes it; on a TPU alone.
+"""
+
+
+def for_tpu_estimator(model_fn):
+    """The `model_fn` such that TPUEstimator takes it; as it is where TensorFlow has none.
+
+    Args:
+        model_fn: function (features, labels, mode, params) -> `Spec`.
+
+    Returns:
+        function of the same arguments -> `TPUEstimatorSpec`.
+    """
+    if not tensorflow_internals.has_estimators():
+        return model_fn
+
+    def tpu_model_fn(features, labels, mode, params):
+        spec = model_fn(features, labels, mode, params)
+        return tf.estimator.tpu.TPUEstimatorSpec(**spec._asdict())
+
+    return tpu_model_fn

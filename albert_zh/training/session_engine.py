@@ -1,0 +1,278 @@
+"""Training, evaluation and prediction in monitored sessions, the same on every TensorFlow.
+
+    engine = Engine(model_fn, RunConfig(model_dir="out", seed=1))
+    engine.train(input_fn, max_steps=100, hooks=[SaverHook("out", 50)])
+    metrics = engine.evaluate(input_fn, checkpoint_path="out/model.ckpt-100")
+
+Graphs are built op for op as TPUEstimator builds them on CPUs and GPUs, Estimator under a strategy:
+runs give the same numbers as with those, and continue theirs.
+"""
+
+import collections
+import os
+
+import numpy as np
+import tensorflow.compat.v1 as tf
+
+from albert_zh.training import tensorflow_internals
+from albert_zh.training.model_spec import ModeKeys
+
+LOGGED_EVERY = 100  # steps between values of the speed for TensorBoard
+_HOURS_BETWEEN_KEPT = 10000  # checkpoints that are never removed: none
+_SECONDS_OF_WAITING = 7200  # for the worker that initializes
+
+RunConfig = collections.namedtuple(
+    "RunConfig", "model_dir seed keep_checkpoint_max session_config strategy master is_multi_worker"
+)
+RunConfig.__new__.__defaults__ = (None, 5, None, None, None, False)
+RunConfig.__doc__ = """How an `Engine` runs.
+
+Fields:
+    model_dir: folder of the checkpoints.
+    seed: of the graph, int or None.
+    keep_checkpoint_max: the most checkpoints that are kept, 0 for all.
+    session_config: `tf.ConfigProto`, or None.
+    strategy: `tf.distribute.Strategy` that shares the steps of training, or None.
+    master: address of a TensorFlow master, or None.
+    is_multi_worker: whether TF_CONFIG's workers share the steps.
+"""
+
+_Step = collections.namedtuple("_Step", "loss train_op scaffold input_hooks")
+
+
+class _InitializerHook(tf.train.SessionRunHook):
+    """Initializes an iterator once the session is there, also in one that was made again."""
+
+    def __init__(self, make_initializer):
+        self._make_initializer = make_initializer
+
+    def begin(self):
+        self._initializer = self._make_initializer()
+
+    def after_create_session(self, session, coord):
+        session.run(self._initializer)
+
+
+class Engine:
+    """Runs a `model_fn`; TPUEstimator has methods of the same names and arguments."""
+
+    def __init__(self, model_fn, config):
+        """Initializes the engine.
+
+        Args:
+            model_fn: function (features, labels, mode, params) -> `Spec`.
+            config: `RunConfig`.
+        """
+        self._model_fn = model_fn
+        self.config = config
+
+    @property
+    def model_dir(self):
+        """The folder of the checkpoints."""
+        return self.config.model_dir
+
+    # Training
+
+    def train(self, input_fn, max_steps, hooks=()):
+        """Trains from the folder's newest checkpoint, if it has one, to a step.
+
+        Args:
+            input_fn: function (params[, input_context]) -> `tf.data.Dataset` of features.
+            max_steps: the step to stop at.
+            hooks: session hooks; one of them has to save checkpoints.
+        """
+        if self._newest_step() >= max_steps:
+            return
+        hooks = list(hooks) + [tf.train.StopAtStepHook(last_step=max_steps)]
+        config, strategy = self.config.session_config, self.config.strategy
+        if self.config.is_multi_worker:
+            tensorflow_internals.run_as_worker(
+                strategy, config, lambda own: self._train_shared(own, config, input_fn, hooks)
+            )
+        elif strategy is not None:
+            config = strategy.update_config_proto(config or tf.ConfigProto())
+            self._train_shared(strategy, config, input_fn, hooks)
+        else:
+            with tf.Graph().as_default():
+                self._run_steps(self._build_step(input_fn), hooks, config)
+
+    def _newest_step(self):
+        newest = tf.train.latest_checkpoint(self.model_dir)
+        if newest is None:
+            return 0
+        return int(tf.train.load_checkpoint(newest).get_tensor(tf.GraphKeys.GLOBAL_STEP))
+
+    def _build_step(self, input_fn):
+        self._begin_graph()
+        tensorflow_internals.add_global_step_read()
+        features, input_hooks = _next_batch(input_fn)
+        spec = self._model_fn(features, None, ModeKeys.TRAIN, {})
+        scaffold = spec.scaffold_fn() if spec.scaffold_fn else None
+        return _Step(spec.loss, spec.train_op, scaffold, input_hooks)
+
+    def _train_shared(self, strategy, session_config, input_fn, hooks):
+        """Trains with steps that the replicas of a strategy share."""
+        with tf.Graph().as_default(), strategy.scope(), tensorflow_internals.scaled_losses(
+            strategy
+        ):
+            step = self._build_shared_step(strategy, input_fn)
+            self._run_steps(step, hooks, session_config)
+
+    def _build_shared_step(self, strategy, input_fn):
+        tf.set_random_seed(self.config.seed)
+        iterator = strategy.make_input_fn_iterator(lambda context: _dataset(input_fn, context))
+        tf.train.create_global_step()
+        tensorflow_internals.add_shared_global_step_read(strategy)
+
+        def of_replica(features):
+            spec = self._model_fn(features, None, ModeKeys.TRAIN, {})
+            return spec.loss, spec.train_op
+
+        loss, train_op = strategy.extended.call_for_each_replica(
+            of_replica, args=(iterator.get_next(),)
+        )
+        loss = strategy.reduce(tensorflow_internals.loss_reduction(), loss, axis=None)
+        return _Step(loss, strategy.group(train_op), None, [_InitializerHook(iterator.initialize)])
+
+    def _run_steps(self, step, hooks, session_config):
+        """Runs the step of a graph until a hook stops it, or the input ends."""
+        summaries = tf.get_collection(tf.GraphKeys.SUMMARIES)
+        if not any(summary.op.name == "loss" for summary in summaries):
+            tf.summary.scalar("loss", step.loss)
+        tf.add_to_collection(tf.GraphKeys.LOSSES, step.loss)
+        logged = {"loss": step.loss, "step": tf.train.get_global_step()}
+        own_hooks = [
+            tf.train.NanTensorHook(step.loss),
+            tf.train.LoggingTensorHook(logged, every_n_iter=LOGGED_EVERY),
+        ]
+        self._add_saver()
+        with tf.train.MonitoredTrainingSession(
+            master=self.config.master or "",
+            checkpoint_dir=self.model_dir,
+            scaffold=step.scaffold,
+            hooks=step.input_hooks + hooks + own_hooks,
+            save_checkpoint_secs=0,  # hooks save
+            save_summaries_steps=LOGGED_EVERY,
+            config=session_config,
+            max_wait_secs=_SECONDS_OF_WAITING,
+            log_step_count_steps=LOGGED_EVERY,
+        ) as session:
+            while not session.should_stop():
+                session.run([step.train_op, step.loss])
+
+    def _add_saver(self):
+        """Adds the saver that hooks and scaffold use."""
+        saver = tf.train.Saver(
+            sharded=True,
+            max_to_keep=self.config.keep_checkpoint_max,
+            keep_checkpoint_every_n_hours=_HOURS_BETWEEN_KEPT,
+            defer_build=True,
+            save_relative_paths=True,
+        )
+        tf.add_to_collection(tf.GraphKeys.SAVERS, saver)
+
+    # Evaluation and prediction
+
+    def evaluate(self, input_fn, steps=None, hooks=(), checkpoint_path=None):
+        """Measures a checkpoint.
+
+        Args:
+            input_fn: function (params) -> `tf.data.Dataset` of features.
+            steps: the most batches, or None for all.
+            hooks: session hooks.
+            checkpoint_path: prefix; the folder's newest checkpoint if left out.
+
+        Returns:
+            {name: number}: the model's metrics, "loss" and "global_step". They are written for
+            TensorBoard, too, to the folder's `eval`.
+        """
+        with tf.Graph().as_default():
+            self._begin_graph()
+            features, input_hooks = _next_batch(input_fn)
+            spec = self._model_fn(features, None, ModeKeys.EVAL, {})
+            metrics = _metrics_of(spec)
+            updates = tf.group(*[update for _, (_, update) in sorted(metrics.items())])
+            results = {name: value for name, (value, _) in metrics.items()}
+            results["global_step"] = tf.train.get_global_step()
+            final = tf.train.FinalOpsHook(results)
+            with self._session(
+                spec, checkpoint_path, input_hooks + list(hooks) + [final]
+            ) as session:
+                remaining = steps
+                while not session.should_stop() and remaining != 0:
+                    session.run(updates)
+                    remaining = None if remaining is None else remaining - 1
+            self._write_events(final.final_ops_values)
+            return final.final_ops_values
+
+    def predict(self, input_fn, hooks=(), checkpoint_path=None, yield_single_examples=True):
+        """Yields what a checkpoint predicts, in the input's order.
+
+        Args:
+            input_fn: function (params) -> `tf.data.Dataset` of features.
+            hooks: session hooks.
+            checkpoint_path: prefix; the folder's newest checkpoint if left out.
+            yield_single_examples: whether rows are yielded, otherwise batches.
+
+        Yields:
+            {name: array}.
+        """
+        with tf.Graph().as_default():
+            self._begin_graph()
+            features, input_hooks = _next_batch(input_fn)
+            spec = self._model_fn(features, None, ModeKeys.PREDICT, {})
+            with self._session(spec, checkpoint_path, input_hooks + list(hooks)) as session:
+                while not session.should_stop():
+                    batch = session.run(spec.predictions)
+                    if not yield_single_examples:
+                        yield batch
+                        continue
+                    names = sorted(batch)
+                    for row in zip(*[batch[name] for name in names]):
+                        yield dict(zip(names, row))
+
+    def _begin_graph(self):
+        """What comes first in a graph: the seed, and the step as a resource on every version."""
+        tf.set_random_seed(self.config.seed)
+        with tf.variable_scope(tf.get_variable_scope(), use_resource=True):
+            tf.train.create_global_step()
+
+    def _session(self, spec, checkpoint_path, hooks):
+        creator = tf.train.ChiefSessionCreator(
+            scaffold=spec.scaffold_fn() if spec.scaffold_fn else None,
+            master=self.config.master or "",
+            config=self.config.session_config,
+            checkpoint_filename_with_path=checkpoint_path
+            or tf.train.latest_checkpoint(self.model_dir),
+        )
+        return tf.train.MonitoredSession(session_creator=creator, hooks=hooks)
+
+    def _write_events(self, results):
+        """Writes metrics for TensorBoard."""
+        writer = tf.summary.FileWriterCache.get(os.path.join(self.model_dir, "eval"))
+        scalars = [
+            tf.Summary.Value(tag=name, simple_value=float(number))
+            for name, number in sorted(results.items())
+            if name != "global_step" and np.ndim(number) == 0
+        ]
+        writer.add_summary(tf.Summary(value=scalars), results["global_step"])
+        writer.flush()
+
+
+def _dataset(input_fn, input_context=None):
+    """The input, made on the host; `input_context` for functions that share it among replicas."""
+    context = {} if input_context is None else {"input_context": input_context}
+    with tf.device("/device:CPU:0"):
+        return input_fn(params={}, **context)
+
+
+def _next_batch(input_fn):
+    """(features of the next batch, hooks that initialize the input)."""
+    iterator = tf.data.make_initializable_iterator(_dataset(input_fn))
+    return iterator.get_next(), [_InitializerHook(lambda: iterator.initializer)]
+
+
+def _metrics_of(spec):
+    """{name: (value, update op)} of an evaluation, the mean loss among them."""
+    function, tensors = spec.eval_metrics
+    return dict(function(*tensors), loss=tf.metrics.mean(spec.loss))

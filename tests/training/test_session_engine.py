@@ -1,0 +1,165 @@
+"""The engine's numbers are those of TPUEstimator and Estimator to the bit, where there are any."""
+
+import glob
+import os
+
+from absl import flags
+import numpy as np
+import pytest
+import tensorflow.compat.v1 as tf
+
+from albert_zh.common.errors import UserError
+from albert_zh.training import engine, model_spec, tensorflow_internals
+from albert_zh.training.hooks import SaverHook
+from albert_zh.training.model_spec import ModeKeys, Spec
+from albert_zh.training.session_engine import Engine, RunConfig
+from workspace import flags_of
+
+SEED = 7
+NUM_STEPS = 6
+ROWS = np.linspace(-1, 1, 24).astype(np.float32).reshape(12, 2)
+
+needs_estimators = pytest.mark.skipif(
+    not tensorflow_internals.has_estimators(), reason="this TensorFlow has no Estimator"
+)
+
+
+def input_fn(params, input_context=None):
+    del params, input_context
+    rows = tf.data.Dataset.from_tensor_slices({"x": ROWS}).shuffle(12, seed=3)
+    return rows.repeat().batch(4, drop_remainder=True)
+
+
+def rows_once(params):
+    del params
+    return tf.data.Dataset.from_tensor_slices({"x": ROWS}).batch(5)
+
+
+def model_fn(features, labels, mode, params):
+    """A regression whose draws without a seed follow from the numbers of the graph's ops."""
+    del labels, params
+    x = features["x"]  # [B, 2]
+    start = tf.random_normal_initializer()
+    weights = tf.get_variable("weights", [2, 1], initializer=start)
+    outputs = tf.matmul(x, weights)  # [B, 1]
+    if mode == ModeKeys.PREDICT:
+        return Spec(mode, predictions={"outputs": outputs, "x": x})
+    loss = tf.reduce_mean(tf.square(outputs - x[:, :1]))
+    if mode == ModeKeys.EVAL:
+        metrics = (lambda row_losses: {"mean": tf.metrics.mean(row_losses)}, [outputs])
+        return Spec(mode, loss=loss, eval_metrics=metrics)
+    noise = tf.random.normal([])  # its seed is that of the op's number
+    optimizer = tf.train.AdamOptimizer(0.1)
+    train_op = optimizer.minimize(loss * (1 + 0.1 * noise), tf.train.get_global_step())
+    return Spec(mode, loss=loss, train_op=train_op)
+
+
+def weights_of(folder):
+    """{name: array} of a folder's newest checkpoint."""
+    reader = tf.train.load_checkpoint(tf.train.latest_checkpoint(str(folder)))
+    return {name: reader.get_tensor(name) for name in reader.get_variable_to_shape_map()}
+
+
+def assert_same_bits(folder, other):
+    expected, actual = weights_of(folder), weights_of(other)
+    assert set(actual) == set(expected)
+    for name, weights in expected.items():
+        np.testing.assert_array_equal(actual[name], weights, name)
+
+
+def trained_engine(folder, max_steps=NUM_STEPS, strategy=None):
+    trained = Engine(model_fn, RunConfig(str(folder), SEED, strategy=strategy))
+    trained.train(input_fn, max_steps=max_steps, hooks=[SaverHook(str(folder), 2)])
+    return trained
+
+
+def tpu_estimator(folder):
+    """TPUEstimator on the CPU, as it trained before there was an engine."""
+    return tf.estimator.tpu.TPUEstimator(
+        model_fn=model_spec.for_tpu_estimator(model_fn),
+        use_tpu=False,
+        config=tf.estimator.tpu.RunConfig(model_dir=str(folder), tf_random_seed=SEED),
+        **{name + "_batch_size": 4 for name in ("train", "eval", "predict")},
+    )
+
+
+@needs_estimators
+def test_training_evaluation_and_prediction_are_those_of_tpu_estimator(tmp_path):
+    estimator = tpu_estimator(tmp_path / "estimator")
+    estimator.train(input_fn, max_steps=NUM_STEPS)
+    trained = trained_engine(tmp_path / "engine")
+    assert_same_bits(tmp_path / "estimator", tmp_path / "engine")
+    assert trained.evaluate(rows_once, steps=2) == estimator.evaluate(rows_once, steps=2)
+    rows = list(trained.predict(rows_once))
+    expected = list(estimator.predict(rows_once))
+    assert len(rows) == len(expected) == len(ROWS)
+    for row, expected_row in zip(rows, expected):
+        assert set(row) == set(expected_row)
+        np.testing.assert_array_equal(row["outputs"], expected_row["outputs"])
+
+
+@needs_estimators
+def test_a_run_of_tpu_estimator_is_continued(tmp_path):
+    for name in ("estimator", "engine"):
+        tpu_estimator(tmp_path / name).train(input_fn, max_steps=3)
+    tpu_estimator(tmp_path / "estimator").train(input_fn, max_steps=NUM_STEPS)
+    trained_engine(tmp_path / "engine")
+    assert_same_bits(tmp_path / "estimator", tmp_path / "engine")
+
+
+def two_cpus():
+    """(strategy, configuration) of two devices on any machine."""
+    with tf.Graph().as_default():
+        strategy = tf.distribute.MirroredStrategy(["/cpu:0", "/cpu:1"])
+    return strategy, tf.ConfigProto(device_count={"CPU": 2}, allow_soft_placement=True)
+
+
+@needs_estimators
+def test_a_mirrored_run_is_that_of_estimator(tmp_path):
+    def estimator_model_fn(features, labels, mode, params):
+        spec = model_spec.for_tpu_estimator(model_fn)(features, labels, mode, params)
+        return spec.as_estimator_spec()
+
+    strategy, session_config = two_cpus()
+    config = tf.estimator.RunConfig(
+        model_dir=str(tmp_path / "estimator"),
+        tf_random_seed=SEED,
+        session_config=session_config,
+        train_distribute=strategy,
+    )
+    tf.estimator.Estimator(estimator_model_fn, config=config, params={}).train(
+        input_fn, max_steps=NUM_STEPS
+    )
+    folder, (strategy, session_config) = str(tmp_path / "engine"), two_cpus()
+    config = RunConfig(folder, SEED, session_config=session_config, strategy=strategy)
+    Engine(model_fn, config).train(input_fn, NUM_STEPS, [SaverHook(folder, 2)])
+    assert_same_bits(tmp_path / "estimator", tmp_path / "engine")
+
+
+def test_a_run_that_is_complete_is_left_as_it_is(tmp_path):
+    trained_engine(tmp_path)
+    before = sorted(os.listdir(str(tmp_path)))
+    trained_engine(tmp_path)
+    assert sorted(os.listdir(str(tmp_path))) == before
+
+
+def test_metrics_are_those_of_the_checkpoint_and_are_written_for_tensorboard(tmp_path):
+    """The model is w x: its loss over all rows follows from the weights."""
+    trained = trained_engine(tmp_path, max_steps=4)
+    metrics = trained.evaluate(rows_once, checkpoint_path=str(tmp_path / "model.ckpt-2"))
+    reader = tf.train.load_checkpoint(str(tmp_path / "model.ckpt-2"))
+    outputs = ROWS @ reader.get_tensor("weights")
+    batches = np.split(np.square(outputs - ROWS[:, :1]), [5, 10])
+    assert metrics["global_step"] == 2
+    assert metrics["mean"] == pytest.approx(outputs.mean(), abs=1e-6)
+    assert metrics["loss"] == pytest.approx(np.mean([batch.mean() for batch in batches]), abs=1e-6)
+    assert glob.glob(str(tmp_path / "eval" / "events.*"))
+    batches = list(trained.predict(rows_once, yield_single_examples=False))
+    assert [len(batch["outputs"]) for batch in batches] == [5, 5, 2]
+
+
+def test_a_tpu_without_tpu_estimator_is_refused_with_the_way_out(tmp_path, monkeypatch):
+    monkeypatch.setattr(tensorflow_internals, "has_estimators", lambda: False)
+    arguments = ["--use_tpu", "--output_dir=" + str(tmp_path)]
+    with flags_of(arguments), pytest.raises(UserError, match="no TPUEstimator, 2.15 is the last"):
+        engine.make_engine(flags.FLAGS, model_fn, 10, train_batch_size=8)
