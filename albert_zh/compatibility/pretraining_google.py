@@ -8,6 +8,7 @@ from typing import Callable, Optional
 from albert_zh.compatibility import pretraining
 from albert_zh.compatibility.pretraining import *  # noqa: F403
 from albert_zh.pretraining import model_fn as pretraining_model_fn
+from albert_zh.training.model_spec import for_tpu_estimator
 
 __all__ = [*pretraining.__all__]
 
@@ -57,4 +58,5 @@ def model_fn_builder(
         poly_power,
         start_warmup_step,
     )
-    return pretraining_model_fn.model_fn_builder(albert_config, settings, init_checkpoint)
+    model_fn = pretraining_model_fn.model_fn_builder(albert_config, settings, init_checkpoint)
+    return for_tpu_estimator(model_fn)

@@ -100,7 +100,7 @@ class Engine:
         newest = tf.train.latest_checkpoint(self.model_dir)
         if newest is None:
             return 0
-        return int(tf.train.load_checkpoint(newest).get_tensor(tf.GraphKeys.GLOBAL_STEP))
+        return int(tf.train.NewCheckpointReader(newest).get_tensor(tf.GraphKeys.GLOBAL_STEP))
 
     def _build_step(self, input_fn):
         self._begin_graph()

@@ -26,6 +26,7 @@ from albert_zh.pretraining import runner as pretraining_runner
 from albert_zh.text import tokenization
 from albert_zh.training import engine, metrics_log
 from albert_zh.training.hooks import StopRequest
+from estimators import needs_estimators
 from isolated_flags import flags_of
 import pretraining_workspace as small
 from sentencepiece_models import train_sentencepiece
@@ -426,16 +427,21 @@ def test_flags_reach_the_model_and_the_session(folder):
         input_file=folder.masked,
         output_dir=os.path.join(folder.folder, "flags"),
         num_threads=2,
-        iterations_per_loop=7,
         **model,
     )
     with flags_of(arguments, pretraining_flags.define_flags):
         job = pretraining_runner.Pretraining(pretraining_flags.FLAGS, "next_sentence")
         settings = job._model_settings()
-        tpu_config = engine.make_tpu_config(pretraining_flags.FLAGS, 10).tpu_config
     assert {name: getattr(settings, name) for name in model} == model
     assert job._engine.config.session_config.intra_op_parallelism_threads == 2
-    assert tpu_config.iterations_per_loop == 7
+
+
+@needs_estimators
+def test_flags_reach_the_configuration_of_a_tpu(folder):
+    arguments = folder.arguments(input_file=folder.masked, iterations_per_loop=7)
+    with flags_of(arguments, pretraining_flags.define_flags):
+        config = engine.make_tpu_config(pretraining_flags.FLAGS, 10)
+    assert (config.save_checkpoints_steps, config.tpu_config.iterations_per_loop) == (10, 7)
 
 
 def test_an_evaluation_has_no_more_steps_than_asked_for(run, folder):

@@ -11,6 +11,7 @@ import pytest
 import tensorflow.compat.v1 as tf
 
 import classifier_utils
+from estimators import needs_estimators
 import golden_cases
 import run_classifier
 import run_classifier_clue
@@ -281,6 +282,7 @@ print(scores["eval_accuracy"], scores["eval_loss"])
 """
 
 
+@needs_estimators
 def test_a_program_of_the_original_trains_a_classifier(tmp_path):
     workspace = Workspace(tmp_path)
     os.makedirs(workspace.output)

@@ -12,6 +12,7 @@ import pytest
 import tensorflow.compat.v1 as tf
 
 import create_pretraining_data
+from estimators import needs_estimators
 import golden_cases
 from isolated_flags import flags_of
 import modeling
@@ -162,6 +163,7 @@ def tokenizer(tmp_path):
     return tokenization.FullTokenizer(str(path))
 
 
+@needs_estimators
 def test_written_instances_are_read_and_trained(tokenizer, tmp_path):
     instances = [
         instance(["今", "天", "很"][: 1 + n % 3], ["好"] * (1 + n % 2), n % 4 == 2)

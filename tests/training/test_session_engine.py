@@ -13,15 +13,12 @@ from albert_zh.training import engine, model_spec, tensorflow_internals
 from albert_zh.training.hooks import SaverHook
 from albert_zh.training.model_spec import ModeKeys, Spec
 from albert_zh.training.session_engine import Engine, RunConfig
+from estimators import needs_estimators
 from workspace import flags_of
 
 SEED = 7
 NUM_STEPS = 6
 ROWS = np.linspace(-1, 1, 24).astype(np.float32).reshape(12, 2)
-
-needs_estimators = pytest.mark.skipif(
-    not tensorflow_internals.has_estimators(), reason="this TensorFlow has no Estimator"
-)
 
 
 def input_fn(params, input_context=None):

@@ -21,6 +21,7 @@ from albert_zh.training.hooks import FirstStepHook, StopHook, StopRequest
 from albert_zh.training.model_spec import Spec
 from albert_zh.training.session_engine import Engine, RunConfig
 from albert_zh.training.training_errors import explained_errors
+from estimators import needs_estimators
 from workspace import ROOT, flags_of
 
 
@@ -83,7 +84,7 @@ def test_first_signal_asks_second_stops(monkeypatch):
     [
         (["--precision=float32"], False),
         (["--precision=bfloat16"], True),
-        (["--precision=bfloat16", "--use_tpu"], False),
+        pytest.param(["--precision=bfloat16", "--use_tpu"], False, marks=needs_estimators),
     ],
 )
 def test_precision_that_costs_time_is_told(given, is_told, tmp_path, capsys, monkeypatch):
@@ -231,6 +232,7 @@ def test_tensorflows_errors_are_explained(tmp_path, error, words):
         raise error
 
 
+@needs_estimators
 def test_tpu_flags_reach_the_cluster_resolver(monkeypatch):
     calls = []
 
