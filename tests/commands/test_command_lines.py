@@ -355,11 +355,11 @@ def test_arguments_of_benchmarks_are_checked_alike(tmp_path):
 @pytest.mark.parametrize(
     "script, name",
     [("create_pretrain_data.sh", name) for name in ("INPUT_FILE", "OUTPUT_FILE", "VOCAB_FILE")]
-    + [("create_pretrain_data_batch.sh", "OUTPUT_DIR")]
+    + [("create_pretrain_data_batch.sh", name) for name in ("OUTPUT_DIR", "VOCAB_FILE")]
     + [
         ("run_%s.sh" % task, name)
-        for task in ["classifier_" + name for name in ("lcqmc", "clue", "multiclass")]
-        + ["sequence_labelling"]
+        for task in ["classifier_" + name for name in ("lcqmc", "clue", "multiclass", "distill")]
+        + ["sequence_labelling", "reading", "sentence_embedding"]
         for name in ("DATA_DIR", "MODEL_DIR", "OUTPUT_DIR")
     ]
     + [

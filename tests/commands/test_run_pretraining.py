@@ -267,25 +267,28 @@ def test_two_workers_give_the_weights_of_one_device(folder):
     assert_same_weights(variables_of(alone), variables_of(output), atol=1e-5)
 
 
+def _start_workers(arguments, count):
+    script = "tests/support/two_device_worker.py"
+    return [small.run_process(arguments, script, env=env) for env in _worker_environments(count)]
+
+
 @pytest.mark.slow
 def test_four_workers_killed_and_resumed_give_the_weights_of_one_device(folder):
-    """All of them read and write one folder, as a pod's hosts do; each has one CPU device."""
+    """All of them read and write one folder, as a pod's hosts do; each has two CPU devices."""
     alone, output = (os.path.join(folder.folder, name) for name in ("alone_of_4", "pod"))
     settings = {"input_file": folder.masked, "num_train_steps": 50, "save_checkpoints_steps": 10}
     small.run_here(folder.arguments(output_dir=alone, input_lanes=4, **settings))
     arguments = folder.arguments(output_dir=output, distribution="multi_worker", **settings)
-    workers = [small.run_process(arguments, env=env) for env in _worker_environments(4)]
-    while (
-        checkpoint_files.checkpoint_step(checkpoint_files.newest_of_training(output) or "-0") < 20
-    ):
+    workers = _start_workers(arguments, 4)
+    while checkpoint_files.checkpoints_of_training(output)[-1:] < [output + "/model.ckpt-20"]:
         assert all(worker.poll() is None for worker in workers)
         time.sleep(0.1)
     for worker in workers:  # as a preemption of all machines at once
         worker.kill()
     for worker in workers:
         worker.communicate()
-    assert checkpoint_files.checkpoint_step(checkpoint_files.newest_of_training(output)) < 50
-    workers = [small.run_process(arguments, env=env) for env in _worker_environments(4)]
+    assert checkpoint_files.checkpoints_of_training(output)[-1] < output + "/model.ckpt-50"
+    workers = _start_workers(arguments, 4)
     outputs = [worker.communicate(timeout=500)[0] for worker in workers]
     assert [worker.returncode for worker in workers] == [0] * 4, outputs
     assert "continuing from step" in outputs[0]

@@ -11,6 +11,7 @@ import pytest
 from albert_zh.common import transfer
 import object_store
 from project_root import ROOT
+import small_models
 
 pytestmark = [
     pytest.mark.newest,
@@ -99,3 +100,74 @@ def test_listing_writing_retrying_and_refusals(store, tmp_path):
         assert words in (seen[name] or ""), seen[name]
         assert "\n" not in seen[name] and "token" not in seen[name]
     assert not [name for name in store.objects if "broken" in name or "forbidden" in name]
+
+
+COMMANDS = """
+import json
+from albert_zh import finetuning
+from albert_zh.commands import classify
+from albert_zh.common.errors import UserError
+import small_models
+
+def error_of(function):
+    try:
+        function()
+    except UserError as error:
+        return str(error)
+
+def classified(model, texts):
+    arguments = ["--model_dir=gs://bucket/" + model, "--input_file=gs://bucket/" + texts]
+    return error_of(lambda: small_models.run_command(classify, arguments, []))
+
+def trained(data, output):
+    model = "gs://bucket/model/"
+    return error_of(lambda: finetuning.run(
+        task_name="lcqmc", data_dir="gs://bucket/" + data, output_dir="gs://bucket/" + output,
+        bert_config_file=model + "albert_config.json", vocab_file=model + "vocab.txt",
+        max_seq_length=24, train_batch_size=4, train_step=2, do_train=True, do_eval=True,
+    ))
+
+print(json.dumps([
+    classified("model", "texts.txt"),
+    classified("none", "texts.txt"),
+    classified("model", "secret.txt"),
+    trained("data", "out"),
+    trained("closed", "out_2"),
+    trained("data", "forbidden"),
+]))
+"""
+
+
+def test_commands_with_a_bucket(store, tmp_path):
+    """A classifier that is used, one that is trained, and what storage refuses to them."""
+    model = small_models.write_model(tmp_path / "model", settings={"columns": ["text_a", "label"]})
+    for name in os.listdir(model):
+        with open(os.path.join(model, name), "rb") as handle:
+            store.objects["bucket/model/" + name] = handle.read()
+    rows = "text_a\ttext_b\tlabel\n" + "".join(
+        "今天%d\t吃饭%d\t%d\n" % (n, n, n % 2) for n in range(8)
+    )
+    for name in ("data/train.txt", "data/dev.txt", "closed/train.txt", "closed/dev.txt"):
+        store.objects["bucket/" + name] = rows.encode()
+    store.objects.update({"bucket/texts.txt": "今天\n".encode(), "bucket/secret.txt": b"x"})
+    store.always += [
+        ("GET", "/secret.txt", 403),
+        ("GET", "/closed/train.txt", 403),
+        ("POST", "name=forbidden", 403),
+    ]
+    store.environment["PYTHONPATH"] += os.pathsep + os.path.join(ROOT, "tests", "support")
+    done = run(store, tmp_path, COMMANDS)
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.strip().split("\n")
+    assert lines[0].startswith("今天\t")
+    used, missing, secret, trained, closed, forbidden = json.loads(lines[-1])
+    assert used is None and trained is None
+    names = {name.split("/", 1)[1] for name in store.objects}
+    assert {"out/best/albert_model.ckpt.index", "out/report.md", "out/metrics.jsonl"} <= names
+    for message, words in (
+        (missing, "gs://bucket/none"),
+        (secret, "gs://bucket/secret.txt: cannot be read: no access (403): log in"),
+        (closed, "gs://bucket/closed/train.txt: cannot be read: no access (403): log in"),
+        (forbidden, "gs://bucket/forbidden"),
+    ):
+        assert words in message and "\n" not in message

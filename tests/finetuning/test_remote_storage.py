@@ -14,6 +14,7 @@ from albert_zh.common.errors import UserError
 from albert_zh.finetuning import sweeps
 from albert_zh.model import checkpoint_files
 import memory_storage
+import tiny_tasks
 from workspace import Workspace, assert_same_weights
 
 pytestmark = memory_storage.MARKS
@@ -159,46 +160,14 @@ def test_runs_over_seeds(folder):
         finetuning.run(**settings_in(folder.bucket, do_train=False))
 
 
-QUESTION_FILES = {"train": 24, "dev": 8, "test": 4}
-
-
-def question_document(count):
-    context = "天气很好123去吃饭吧"
-    questions = [
-        {"id": "Q%d" % n, "question": "%d怎么" % n, "answers": [{"text": "123", "answer_start": 4}]}
-        for n in range(count)
-    ]
-    return json.dumps({"data": [{"paragraphs": [{"context": context, "qas": questions}]}]})
-
-
-def tagged_text(count):
-    return "\n".join(
-        "今 O\n天 O\n吃 B-eat\n饭 I-eat\n%s O\n" % "好吧门"[n % 3] for n in range(count)
-    )
-
-
-KINDS = {
-    "reading_comprehension": ("questions", ".json", question_document),
-    "sequence_labelling": ("ner", ".txt", tagged_text),
-}
-
-
 @pytest.mark.slow
-@pytest.mark.parametrize("family", sorted(KINDS))
+@pytest.mark.parametrize("family", sorted(tiny_tasks.KINDS))
 def test_other_kinds_of_tasks(folder, family):
-    task_name, ending, text = KINDS[family]
-    for name, count in QUESTION_FILES.items():
-        folder.write("of_kind/%s%s" % (name, ending), text(count))
-    transfer.upload_folder(folder.folder + "/of_kind", folder.bucket + "/of_kind")
+    name = tiny_tasks.write(folder, family)
+    transfer.upload_folder("%s/%s" % (folder.folder, name), "%s/%s" % (folder.bucket, name))
     for place in (folder.folder, folder.bucket):
-        changes = {"family": family, "task_name": task_name, "train_step": 2}
-        if family == "reading_comprehension":
-            names = {"train_file": "train", "dev_file": "dev", "predict_file": "test"}
-            changes.update((flag, "%s/of_kind/%s.json" % (place, n)) for flag, n in names.items())
-            changes.update(data_dir="", max_query_length=6)
-        else:
-            changes["data_dir"] = place + "/of_kind"
-        finetuning.run(**dict(settings_in(place), **changes))
+        of_kind = tiny_tasks.settings_of("%s/%s" % (place, name), family)
+        finetuning.run(**settings_in(place, train_step=2, **of_kind))
     local, remote = (
         {
             name: memory_storage.content("%s/out/%s" % (place, name)).replace(place.encode(), b"")

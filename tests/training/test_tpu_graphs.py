@@ -10,12 +10,18 @@ import pytest
 import tensorflow.compat.v1 as tf
 from tensorflow.python.tpu.ops import tpu_ops
 
+from albert_zh.finetuning import flags as finetuning_flags
+from albert_zh.finetuning import setup as finetuning_setup
 from albert_zh.model import modeling
 from albert_zh.model.config import LAYOUTS
 from albert_zh.pretraining import model_fn as pretraining_model_fn
+from albert_zh.tasks import input_pipeline
 from albert_zh.training import engine, hooks, tpu_summaries
+from classification_batches import batches_of
 from pretraining_steps import SETTINGS, features_of
 import pretraining_workspace as small
+import tiny_tasks
+from workspace import Workspace
 
 pytestmark = pytest.mark.newest
 TRAIN, EVAL, PREDICT = (
@@ -136,11 +142,9 @@ def pretraining(layout, mode, folder=None, **changes):
     return lambda: build(features_of(), None, mode, {})
 
 
-def compiled(cases):
-    """Cases of which all but the first are compiled with --slow alone; (..., steps)."""
-    graphs = [pytest.param(*case, 0) for case in cases]
-    first = [pytest.param(*cases[0], 2)]
-    return graphs + first + [pytest.param(*case, 2, marks=pytest.mark.slow) for case in cases[1:]]
+TRAININGS = [(layout, TRAIN, 2.0) for layout in sorted(CONFIGS)]  # with replaced tokens
+EVALUATIONS = [(layout, EVAL, 0.0) for layout in sorted(CONFIGS)]
+MASKED_ALONE = [(layout, TRAIN, 0.0) for layout in sorted(CONFIGS)]
 
 
 def test_all_layouts_are_checked():
@@ -149,10 +153,11 @@ def test_all_layouts_are_checked():
 
 @pytest.mark.parametrize(
     "layout, mode, weight, steps",
-    compiled(
-        [(layout, TRAIN, weight) for layout in sorted(CONFIGS) for weight in (0.0, 2.0)]
-        + [(layout, EVAL, 0.0) for layout in sorted(CONFIGS)]
-    ),
+    [case + (0,) for case in TRAININGS + EVALUATIONS]
+    + [
+        pytest.param(*case, 2, marks=pytest.mark.slow)
+        for case in TRAININGS + EVALUATIONS + MASKED_ALONE
+    ],
 )
 def test_pretraining(layout, mode, weight, steps):
     changes = {"replaced_token_weight": weight}
@@ -170,6 +175,72 @@ def runs(build, mode):
         outputs = tf.xla.experimental.compile(lambda: outputs_of(build(), mode))
         session.run(tf.global_variables_initializer())
         assert np.isfinite(session.run(outputs)[0])
+
+
+# Of fine-tuning: (kind, settings); None is a classifier of pairs.
+TASKS = [
+    (None, {}),
+    (None, {"rdrop_alpha": 1.0, "fgm_epsilon": 0.5, "pooling": "max"}),
+    ("reading_comprehension", {}),
+    ("sequence_labelling", {"head": "softmax"}),
+    ("sequence_labelling", {"head": "crf"}),
+    ("sequence_labelling", {"head": "global_pointer"}),
+    ("sequence_labelling", {"head": "efficient_global_pointer"}),
+    ("sentence_embedding", {"objective": "cosine"}),
+]
+
+
+@pytest.fixture(name="folder", scope="module")
+def folder_fixture(tmp_path_factory):
+    workspace = Workspace(tmp_path_factory.mktemp("tasks"), num_train=48, num_dev=12, num_test=6)
+    for family in tiny_tasks.KINDS:
+        tiny_tasks.write(workspace, family)
+    return workspace
+
+
+def finetuning_of(folder, family, output, monkeypatch, **settings):
+    """(`Setup` of a run with use_tpu whose estimator is its `model_fn`, function mode -> batch)."""
+    of_kind = tiny_tasks.settings_of("%s/%s" % (folder.folder, family), family) if family else {}
+    flags = dict(
+        {"task_name": "lcqmc", "data_dir": folder.data, "bert_config_file": folder.config},
+        vocab_file=folder.vocab, output_dir=output, max_seq_length=24, train_batch_size=8,
+        train_step=4, do_train=True, do_eval=True, use_tpu=True, num_tpu_cores=1,
+        learning_rate=1e-3, **settings
+    )  # fmt: skip
+    family = of_kind.pop("family", finetuning_flags.CLASSIFICATION)
+    options = finetuning_flags.of_settings(family, **dict(flags, **of_kind))
+    finetuning_flags.check_flags(options, family)
+    monkeypatch.setattr(engine, "make_estimator", lambda options, model_fn, *_, **__: model_fn)
+    setup = finetuning_setup.Setup(options, family)
+
+    def batch_of(mode):
+        if mode == TRAIN:
+            input_fn = input_pipeline.train_input_fn(
+                setup.features["train"], 24, 8, 4, 1, use_tpu=True
+            )
+        else:
+            input_fn = input_pipeline.eval_input_fn(setup.features["dev"], 24, 8, use_tpu=True)
+        with tf.Graph().as_default():
+            shapes = tf.data.get_output_shapes(input_fn({"batch_size": 8}))
+            assert all(shape.is_fully_defined() for shape in shapes.values()), shapes
+        return next(batches_of(input_fn, batch_size=8))
+
+    return setup, batch_of
+
+
+@pytest.mark.parametrize("mode, steps", [(TRAIN, 0), (PREDICT, 0)] + [
+    pytest.param(mode, 1, marks=pytest.mark.slow) for mode in (TRAIN, PREDICT)
+])  # fmt: skip
+@pytest.mark.parametrize("family, settings", TASKS)
+def test_finetuning(folder, tmp_path, monkeypatch, family, settings, mode, steps):
+    setup, batch_of = finetuning_of(folder, family, str(tmp_path), monkeypatch, **settings)
+    batch = batch_of(mode)
+
+    def build():
+        features = {name: tf.constant(array) for name, array in batch.items()}
+        return setup.estimator(features, None, mode, {})
+
+    check(build, mode, steps)
 
 
 @pytest.mark.parametrize(

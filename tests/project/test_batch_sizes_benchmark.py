@@ -1,0 +1,77 @@
+"""benchmarks/batch_sizes.py: memory of a step, extrapolated from few layers and sequences."""
+
+import importlib.util
+import os
+import types
+
+import pytest
+import tensorflow.compat.v1 as tf
+
+from albert_zh.common.errors import UserError
+from albert_zh.model import modeling
+import pretraining_workspace as small
+from workspace import ROOT
+
+pytestmark = pytest.mark.newest
+
+
+@pytest.fixture(name="batch_sizes", scope="module")
+def batch_sizes_fixture():
+    path = os.path.join(ROOT, "benchmarks", "batch_sizes.py")
+    spec = importlib.util.spec_from_file_location("batch_sizes", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_the_peak_is_of_what_is_in_use_at_once(batch_sizes):
+    changes = [(3, -10), (1, 10), (4, 5), (2, 20)]
+    records = [types.SimpleNamespace(alloc_micros=at, alloc_bytes=size) for at, size in changes]
+    memory = types.SimpleNamespace(allocation_records=records)
+    device = types.SimpleNamespace(node_stats=[types.SimpleNamespace(memory=[memory])])
+    stats = types.SimpleNamespace(dev_stats=[device])
+    assert batch_sizes._peak(types.SimpleNamespace(step_stats=stats)) == 30
+
+
+def test_layers_and_sequences_are_extrapolated(batch_sizes, monkeypatch):
+    monkeypatch.setattr(
+        batch_sizes,
+        "peak_of_step",
+        lambda config, layers, batch, length: (1000 + batch * (50 + 7 * layers), 123),
+    )
+    config = types.SimpleNamespace(num_hidden_layers=12)
+    assert batch_sizes.bytes_of_step(config, 128) == (50 + 7 * 12, 16 * 123)
+
+
+def test_a_measured_step_takes_what_was_extrapolated(batch_sizes, monkeypatch):
+    config = modeling.AlbertConfig.from_dict(dict(small.CONFIG, num_hidden_layers=6))
+    monkeypatch.setattr(batch_sizes, "TOKENS", (1024, 2048))
+    each, fixed = batch_sizes.bytes_of_step(config, 16)
+    peaks = []
+    for batch_size in (64, 128):
+        peak, parameters = batch_sizes.peak_of_step(config, 6, batch_size, 16)
+        peaks.append(peak)
+    assert each == pytest.approx((peaks[1] - peaks[0]) / 64, rel=0.1)
+    assert fixed == 16 * parameters and parameters > 1000
+
+
+def test_what_is_no_number_is_named(batch_sizes):
+    with pytest.raises(UserError, match="--lengths=12,x: expected positive numbers"):
+        batch_sizes._numbers("--lengths", "12,x", int)
+
+
+def test_tensorflow_records_allocations():
+    """What the figures rest on: a tensor of a million floats is four megabytes of the peak."""
+    with tf.Graph().as_default(), tf.Session() as session:
+        total = tf.reduce_sum(tf.random.uniform([1000, 1000]))
+        options = tf.RunOptions(trace_level=tf.RunOptions.FULL_TRACE)
+        metadata = tf.RunMetadata()
+        session.run(total, options=options, run_metadata=metadata)
+    sizes = [
+        record.alloc_bytes
+        for device in metadata.step_stats.dev_stats
+        for node in device.node_stats
+        for memory in node.memory
+        for record in memory.allocation_records
+    ]
+    assert 4e6 <= max(sizes) < 4.1e6
