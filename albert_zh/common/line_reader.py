@@ -119,7 +119,9 @@ def pair_of_line(place: str, line: str) -> Tuple[str, str]:
 
 def size_of_input(path: Optional[str]) -> Optional[int]:
     """Bytes of a file; None where they are not known beforehand."""
-    return storage.size(path) if path and storage.is_file(path) else None
+    with contextlib.suppress(OSError):  # opening it says what is wrong
+        return storage.size(path) if path and storage.is_file(path) else None
+    return None
 
 
 @contextlib.contextmanager

@@ -268,13 +268,12 @@ def test_two_workers_give_the_weights_of_one_device(folder):
 
 
 def _start_workers(arguments, count):
-    script = "tests/support/two_device_worker.py"
-    return [small.run_process(arguments, script, env=env) for env in _worker_environments(count)]
+    return [small.run_process(arguments, env=env) for env in _worker_environments(count)]
 
 
 @pytest.mark.slow
 def test_four_workers_killed_and_resumed_give_the_weights_of_one_device(folder):
-    """All of them read and write one folder, as a pod's hosts do; each has two CPU devices."""
+    """All of them read and write one folder, as a pod's hosts do; each has one CPU device."""
     alone, output = (os.path.join(folder.folder, name) for name in ("alone_of_4", "pod"))
     settings = {"input_file": folder.masked, "num_train_steps": 50, "save_checkpoints_steps": 10}
     small.run_here(folder.arguments(output_dir=alone, input_lanes=4, **settings))
