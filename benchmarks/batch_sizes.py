@@ -16,6 +16,7 @@ import os
 import sys
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+os.environ["TF_ENABLE_ONEDNN_OPTS"] = "0"  # its allocator records whole chunks
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 sys.path.insert(0, ROOT)
 
@@ -25,6 +26,7 @@ import tensorflow.compat.v1 as tf
 from albert_zh.common.errors import UserError, run_program
 from albert_zh.model import modeling
 from albert_zh.pretraining import model_fn as pretraining_model_fn
+from albert_zh.training.model_spec import ModeKeys
 
 CONFIGS = "tiny,small_google,base,large,xlarge"
 LAYERS = (1, 2)  # of the measured models
@@ -90,7 +92,7 @@ def peak_of_step(config, num_layers, batch_size, length):
     config.num_hidden_layers = num_layers
     with tf.Graph().as_default(), tf.Session() as session:
         spec = pretraining_model_fn.model_fn_builder(config, _settings(), None)(
-            _features(config, batch_size, length), None, tf.estimator.ModeKeys.TRAIN, {}
+            _features(config, batch_size, length), None, ModeKeys.TRAIN, {}
         )
         session.run(tf.global_variables_initializer())
         options = tf.RunOptions(trace_level=tf.RunOptions.FULL_TRACE)

@@ -45,6 +45,7 @@ def running(weight, folder):
     from albert_zh.model import modeling
     from albert_zh.tasks import input_pipeline, model_fn
     from albert_zh.tasks.settings import Settings
+    from albert_zh.training.model_spec import ModeKeys
 
     path = os.path.join(ROOT, "albert_starter_zh", "albert_config_tiny.json")
     config = modeling.AlbertConfig.from_json_file(path)
@@ -57,7 +58,7 @@ def running(weight, folder):
         build = model_fn.model_fn_builder(
             config, NUM_CLASSES, None, 1e-4, 1 << 20, 100, False, False, settings=settings
         )
-        step = build(batch, None, tf.estimator.ModeKeys.TRAIN, {}).train_op
+        step = build(batch, None, ModeKeys.TRAIN, {}).train_op
         session.run(tf.global_variables_initializer())
 
         def turn():

@@ -328,6 +328,7 @@ def build(way, config, features):
     import tensorflow.compat.v1 as tf
 
     from albert_zh.tasks import input_pipeline, model_fn
+    from albert_zh.training.model_spec import ModeKeys
 
     longest = max(128, way.length)
     pads = way.plain or way.without == "cut-off padding"
@@ -345,7 +346,7 @@ def build(way, config, features):
     function = model_fn.model_fn_builder(
         config, 2, None, 1e-4, 1 << 20, 100, False, False, precision=way.precision, plain=way.plain
     )
-    mode = tf.estimator.ModeKeys.TRAIN if way.job == "train" else tf.estimator.ModeKeys.PREDICT
+    mode = ModeKeys.TRAIN if way.job == "train" else ModeKeys.PREDICT
     spec = function(batch, None, mode, {})
     result = spec.train_op if way.job == "train" else spec.predictions["probabilities"]
     return [result, batch["is_real_example"]]

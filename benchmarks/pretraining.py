@@ -46,6 +46,7 @@ from albert_zh.pretraining import model_fn as pretraining_model_fn
 from albert_zh.pretraining import record_files
 from albert_zh.training import allocator
 from albert_zh.training.hooks import PROGRESS_TENSORS
+from albert_zh.training.model_spec import ModeKeys
 
 LEARNING_RATE = 1e-4
 MASK_ID = 103
@@ -226,7 +227,7 @@ def our_step(config, features, precision):
         sentence_name="next_sentence",
     )
     model_fn = pretraining_model_fn.model_fn_builder(config, settings, None)
-    return model_fn(features, None, tf.estimator.ModeKeys.TRAIN, {}).train_op
+    return model_fn(features, None, ModeKeys.TRAIN, {}).train_op
 
 
 def plain_step(config, features, way):

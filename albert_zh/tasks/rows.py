@@ -139,9 +139,19 @@ def file_of_split(folder: str, names: Sequence[str]) -> Tuple[Optional[str], Lis
 
     Returns:
         (path or None, list of the names left aside).
+
+    Raises:
+        UserError: where remote storage refuses the request.
     """
-    there = [name for name in names if storage.exists(storage.joined(folder, name))]
+    there = [name for name in names if _is_there(storage.joined(folder, name))]
     return (storage.joined(folder, there[0]) if there else None), there[1:]
+
+
+def _is_there(path):
+    try:
+        return storage.exists(path)
+    except OSError as error:  # a bucket that lets nobody look
+        raise files.cannot_read(path, error) from error
 
 
 def has_escaped_surrogate(text: str) -> bool:

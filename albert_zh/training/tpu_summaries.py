@@ -1,6 +1,6 @@
 """Summaries of training on a TPU: its cores hand scalars to the host, which writes them.
 
-spec = tf.estimator.tpu.TPUEstimatorSpec(..., host_call=host_call(folder, {"loss": loss}))
+spec = model_spec.Spec(..., host_call=host_call(folder, {"loss": loss}))
 """
 
 from typing import Any, Callable, Dict, List, Tuple
@@ -11,7 +11,7 @@ import tensorflow.compat.v1 as tf
 def host_call(
     folder: str, scalars: Dict[str, tf.Tensor]
 ) -> Tuple[Callable[..., Any], List[tf.Tensor]]:
-    """What a `TPUEstimatorSpec` takes to have scalars written in each loop of steps.
+    """What a `Spec` takes to have scalars written in each loop of steps.
 
     Args:
         folder: where the file of events goes.

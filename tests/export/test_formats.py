@@ -82,6 +82,8 @@ def skip_unless_possible(form):
         pytest.skip("TFLite files are made by TensorFlow 2")
     for name in to_onnx.MODULES if form == "onnx" else ():
         pytest.importorskip(name, reason="needs requirements-export.txt")
+    for name in ("torch", "transformers") if form == "sentence_transformers" else ():
+        pytest.importorskip(name, reason="needs requirements-convert.txt")
 
 
 def some_texts():

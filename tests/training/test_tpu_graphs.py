@@ -17,16 +17,16 @@ from albert_zh.model.config import LAYOUTS
 from albert_zh.pretraining import model_fn as pretraining_model_fn
 from albert_zh.tasks import input_pipeline
 from albert_zh.training import engine, hooks, tpu_summaries
+from albert_zh.training.model_spec import ModeKeys
 from classification_batches import batches_of
+from estimators import needs_estimators
 from pretraining_steps import SETTINGS, features_of
 import pretraining_workspace as small
 import tiny_tasks
 from workspace import Workspace
 
 pytestmark = pytest.mark.newest
-TRAIN, EVAL, PREDICT = (
-    getattr(tf.estimator.ModeKeys, name) for name in ("TRAIN", "EVAL", "PREDICT")
-)
+TRAIN, EVAL, PREDICT = ModeKeys.TRAIN, ModeKeys.EVAL, ModeKeys.PREDICT
 CONFIGS = {
     "brightmart": {},
     "google": {"num_hidden_groups": 1},
@@ -110,8 +110,8 @@ def check(build, mode, steps=0):
     """Fails for what does not fit in a graph; runs some steps of it compiled, and as it is.
 
     Args:
-        build: function of no arguments -> `TPUEstimatorSpec`.
-        mode: of the estimator.
+        build: function of no arguments -> `Spec`.
+        mode: of `ModeKeys`.
         steps: to run; 0 for the graph alone.
     """
 
@@ -199,7 +199,7 @@ def folder_fixture(tmp_path_factory):
 
 
 def finetuning_of(folder, family, output, monkeypatch, **settings):
-    """(`Setup` of a run with use_tpu whose estimator is its `model_fn`, function mode -> batch)."""
+    """(`Setup` of a run with use_tpu whose engine is its `model_fn`, function mode -> batch)."""
     of_kind = tiny_tasks.settings_of("%s/%s" % (folder.folder, family), family) if family else {}
     flags = dict(
         {"task_name": "lcqmc", "data_dir": folder.data, "bert_config_file": folder.config},
@@ -210,7 +210,7 @@ def finetuning_of(folder, family, output, monkeypatch, **settings):
     family = of_kind.pop("family", finetuning_flags.CLASSIFICATION)
     options = finetuning_flags.of_settings(family, **dict(flags, **of_kind))
     finetuning_flags.check_flags(options, family)
-    monkeypatch.setattr(engine, "make_estimator", lambda options, model_fn, *_, **__: model_fn)
+    monkeypatch.setattr(engine, "make_engine", lambda options, model_fn, *_, **__: model_fn)
     setup = finetuning_setup.Setup(options, family)
 
     def batch_of(mode):
@@ -238,7 +238,7 @@ def test_finetuning(folder, tmp_path, monkeypatch, family, settings, mode, steps
 
     def build():
         features = {name: tf.constant(array) for name, array in batch.items()}
-        return setup.estimator(features, None, mode, {})
+        return setup.engine(features, None, mode, {})
 
     check(build, mode, steps)
 
@@ -294,13 +294,14 @@ def test_a_spec_of_training_has_the_call_and_one_of_evaluation_has_none(tmp_path
         assert all(tensor.shape.as_list() == [1] for tensor in spec.host_call[1])
 
 
+@needs_estimators
 def test_flags_reach_the_config_of_a_tpu(tmp_path):
     options = types.SimpleNamespace(
         use_tpu=True, tpu_name=None, tpu_zone=None, gcp_project=None, devices=[], num_threads=0,
         master=None, output_dir=str(tmp_path), seed=1, keep_checkpoint_max=20,
         iterations_per_loop=250, num_tpu_cores=8,
     )  # fmt: skip
-    config = engine.make_run_config(options, 1000)
+    config = engine.make_tpu_config(options, 1000)
     assert config.tpu_config.iterations_per_loop == 250
     assert config.tpu_config.num_shards == 8
     per_host = tf.estimator.tpu.InputPipelineConfig.PER_HOST_V2
