@@ -4,14 +4,12 @@ r"""The largest batch of a pre-training step that fits into a memory, from measu
     python benchmarks/batch_sizes.py --configs=base,large --lengths=512 --gigabytes=16,24
 
 The step is that of run_pretraining.py, in float32, on this machine's CPU. TensorFlow's allocator
-records its peak for small batches and few layers; memory grows with sequences and with layers, so
-that these give the bytes of a sequence in a model of all layers. To them come 16 bytes for each
-parameter: weight, gradient and LAMB's two slots. A GPU's own libraries take more: a share of the
+records its peak for two small batches, whose difference is the memory of their further sequences.
+To them come 16 bytes for each parameter: weight, gradient and LAMB's two slots. A GPU's own libraries take more: a share of the
 memory (--usable) is counted with.
 """
 
 import argparse
-import copy
 import os
 import sys
 
@@ -29,8 +27,7 @@ from albert_zh.pretraining import model_fn as pretraining_model_fn
 from albert_zh.training.model_spec import ModeKeys
 
 CONFIGS = "tiny,small_google,base,large,xlarge"
-LAYERS = (1, 2)  # of the measured models
-TOKENS = (2048, 4096)  # of the measured steps: activations outweigh what an update needs
+TOKENS = (1024, 2048)  # of the measured steps: activations outweigh what an update needs
 PREDICTED_SHARE = 0.15
 BYTES_PER_PARAMETER = 16
 
@@ -73,24 +70,19 @@ def _numbers(flag, text, kind):
 
 
 def bytes_of_step(config, length):
-    """(bytes of a sequence, bytes whatever the batch is) of a config's whole model."""
-    slopes, parameters = [], 0
-    for num_layers in LAYERS:
-        peaks = []
-        for tokens in TOKENS:
-            peak, parameters = peak_of_step(config, num_layers, tokens // length, length)
-            peaks.append(peak)
-        slopes.append((peaks[1] - peaks[0]) * length / (TOKENS[1] - TOKENS[0]))
-    of_layer = (slopes[1] - slopes[0]) / (LAYERS[1] - LAYERS[0])
-    each = slopes[0] + of_layer * (config.num_hidden_layers - LAYERS[0])
+    """(bytes of a sequence, bytes whatever the batch is) of a config's model."""
+    peaks = []
+    for tokens in TOKENS:
+        peak, parameters = peak_of_step(config, tokens // length, length)
+        peaks.append(peak)
+    each = (peaks[1] - peaks[0]) * length / (TOKENS[1] - TOKENS[0])
     return each, BYTES_PER_PARAMETER * parameters
 
 
-def peak_of_step(config, num_layers, batch_size, length):
-    """(peak bytes that a step allocates, parameters); layers share theirs."""
-    config = copy.deepcopy(config)
-    config.num_hidden_layers = num_layers
-    with tf.Graph().as_default(), tf.Session() as session:
+def peak_of_step(config, batch_size, length):
+    """(peak bytes that a step allocates, parameters)."""
+    one_at_a_time = tf.ConfigProto(inter_op_parallelism_threads=1)  # else the peak is of chance
+    with tf.Graph().as_default(), tf.Session(config=one_at_a_time) as session:
         spec = pretraining_model_fn.model_fn_builder(config, _settings(), None)(
             _features(config, batch_size, length), None, ModeKeys.TRAIN, {}
         )
