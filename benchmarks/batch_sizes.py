@@ -5,8 +5,8 @@ r"""The largest batch of a pre-training step that fits into a memory, from measu
 
 The step is that of run_pretraining.py, in float32, on this machine's CPU. TensorFlow's allocator
 records its peak for two small batches, whose difference is the memory of their further sequences.
-To them come 16 bytes for each parameter: weight, gradient and LAMB's two slots. A GPU's own libraries take more: a share of the
-memory (--usable) is counted with.
+To them come 16 bytes for each parameter: weight, gradient and LAMB's two slots. A GPU's own
+libraries take more: a share of the memory (--usable) is counted with.
 """
 
 import argparse
