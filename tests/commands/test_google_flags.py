@@ -38,6 +38,7 @@ def test_as_many_checkpoints_are_kept_as_asked_for(tmp_path, most, kept):
     assert steps_of(workspace.output) == kept
 
 
+@pytest.mark.slow
 def test_pretraining_keeps_twenty_checkpoints_by_default(tmp_path):
     workspace = small.Workspace(tmp_path)
     records = workspace.write_records("masked.tfrecord", small.masked_records(16))
@@ -60,6 +61,7 @@ def test_steps_and_warm_up_by_number(tmp_path, capsys):
 
 
 @pytest.mark.newest
+@pytest.mark.slow
 def test_features_are_shared_by_runs_of_the_same_data(tmp_path, capsys):
     workspace = Workspace(tmp_path)
     cached = str(tmp_path / "cache")

@@ -366,6 +366,7 @@ def test_without_training_texts_are_prepared_as_the_model_has_it(tmp_path, capsy
 
 
 @pytest.mark.newest
+@pytest.mark.slow
 def test_a_best_of_an_earlier_training_is_not_taken_for_this_ones(tmp_path, capsys):
     workspace = Workspace(tmp_path)
     run_here(workspace.arguments())
@@ -380,6 +381,7 @@ def test_a_best_of_an_earlier_training_is_not_taken_for_this_ones(tmp_path, caps
 
 
 @pytest.mark.newest
+@pytest.mark.slow
 def test_checkpoints_of_another_distance_are_evaluated(tmp_path):
     workspace = Workspace(tmp_path)
     settings = {"do_predict": False, "save_checkpoints_steps": 4}
@@ -401,6 +403,7 @@ def without_best_checkpoint(workspace):
 
 
 @pytest.mark.newest
+@pytest.mark.slow
 def test_the_best_competes_by_another_metric_though_its_checkpoint_is_gone(tmp_path):
     workspace = Workspace(tmp_path)
     run_here(workspace.arguments(num_train_epochs=8))
@@ -417,6 +420,7 @@ def test_the_best_competes_by_another_metric_though_its_checkpoint_is_gone(tmp_p
 
 
 @pytest.mark.newest
+@pytest.mark.slow
 def test_without_best_folder_the_best_of_what_is_kept_is_used(tmp_path, capsys):
     workspace = Workspace(tmp_path)
     run_here(workspace.arguments(num_train_epochs=8, keep_best=False))
@@ -437,6 +441,7 @@ def swap_labels(path):
 
 @pytest.mark.newest
 @pytest.mark.parametrize("keep_best", [True, pytest.param(False, marks=pytest.mark.slow)])
+@pytest.mark.slow
 def test_another_dev_file_chooses_nothing_anew(tmp_path, capsys, keep_best):
     workspace = Workspace(tmp_path)
     settings = {"num_train_epochs": 4, "keep_best": keep_best}
@@ -472,6 +477,7 @@ def test_the_first_dev_file_of_a_run_trained_without_chooses(tmp_path):
 
 
 @pytest.mark.newest
+@pytest.mark.slow
 def test_a_best_folder_alone_is_what_is_evaluated_and_told(tmp_path, capsys):
     workspace = Workspace(tmp_path)
     run_here(workspace.arguments(do_predict=False))
@@ -830,6 +836,7 @@ def test_help_lists_every_flag_of_the_command_and_no_other():
 
 @pytest.mark.newest
 @pytest.mark.parametrize("size", [pytest.param("40k", marks=pytest.mark.slow), "300k"])
+@pytest.mark.slow
 def test_full_disk_is_one_line_and_the_run_goes_on_later(tmp_path, size):
     """The disk is full while features are written, and while a checkpoint is."""
     folder = tmp_path / "small"

@@ -155,6 +155,7 @@ def test_a_model_keeps_its_pooling_and_needs_its_labels(finished, tmp_path):
         run_here(finished.arguments(**changes))
 
 
+@pytest.mark.slow
 def test_predicting_again_keeps_what_is_known_of_dev(tmp_path, capsys):
     train = titles(32) + [("今天" * 12, LABELS[0])]
     data = OwnData(tmp_path, train=train, dev=titles(8, 2), test=titles(8, 3))
@@ -282,6 +283,7 @@ def test_thresholds_of_the_best_are_kept_for_all_that_follows(tmp_path, keep_bes
 
 
 @pytest.mark.parametrize("changes", [{"do_eval": False}, {"do_predict": False}])
+@pytest.mark.slow
 def test_label_maps_of_two_runs_are_not_mixed(tmp_path, changes):
     data = OwnData(tmp_path, train=titles(16), dev=titles(8, 2), test=titles(8, 3))
     run_here(data.arguments(num_train_epochs=1))
@@ -628,6 +630,7 @@ def test_rows_set_aside_are_not_seen_by_training(tmp_path):
         run_here(data.arguments(dev_share=0.5, **settings))
 
 
+@pytest.mark.slow
 def test_a_run_begun_with_a_random_split_goes_on_with_it(tmp_path):
     rows = [(text + "！" * copy, label) for copy in range(2) for text, label in titles(16)]
     data = OwnData(tmp_path, train=rows)
@@ -754,6 +757,7 @@ def test_few_rows_of_several_labels_are_passed_over_more_often():
     assert losses.multi_label_epochs(20.0, 10.0) == 20
 
 
+@pytest.mark.slow
 def test_a_run_of_several_labels_records_its_defaults(tmp_path, capsys):
     data = OwnData(tmp_path, train=rows_of_several_labels(32), dev=rows_of_several_labels(24, 2))
     settings = {"num_train_epochs": None, "learning_rate": None, "do_predict": None}
@@ -773,9 +777,26 @@ def test_a_run_of_several_labels_records_its_defaults(tmp_path, capsys):
     "labels, changes, words",
     [
         (["a", "b"], {}, r"dev accuracy 0\.\d{4} is no better than that of a for every row"),
-        (["a", "b", "c"], {"best_metric": "macro_f1"}, r"dev macro_f1 0\.\d{4} is no better than"),
-        (["a|b", "a"], {"multi_label": True}, r"dev micro_f1 .* no better than that of a, b for"),
-        (["1", "3.5"], {"regression": True}, r"dev pearson .* no better than that of \d\.\d+ for"),
+        *(
+            pytest.param(*case, marks=pytest.mark.slow)
+            for case in (
+                (
+                    ["a", "b", "c"],
+                    {"best_metric": "macro_f1"},
+                    r"dev macro_f1 0\.\d{4} is no better",
+                ),
+                (
+                    ["a|b", "a"],
+                    {"multi_label": True},
+                    r"dev micro_f1 .* no better than that of a, b",
+                ),
+                (
+                    ["1", "3.5"],
+                    {"regression": True},
+                    r"dev pearson .* no better than that of \d\.\d+",
+                ),
+            )
+        ),
     ],
 )
 def test_a_run_that_learns_nothing_says_so_with_advice(tmp_path, capsys, labels, changes, words):
@@ -812,6 +833,7 @@ def test_screen_and_files_name_the_metric_they_show(tmp_path, capsys):
     assert "%.4f, accuracy %.4f" % (test["macro_f1"], test["accuracy"]) in of_test
 
 
+@pytest.mark.slow
 def test_a_finished_run_leaves_its_newest_checkpoint_and_goes_on_from_it(tmp_path, capsys):
     data = OwnData(tmp_path, train=titles(32), dev=titles(8, 2))
 
@@ -844,6 +866,7 @@ def test_a_finished_run_leaves_its_newest_checkpoint_and_goes_on_from_it(tmp_pat
         ({"do_eval": None}, [0, 4, 8, 12]),  # to be evaluated by another command
     ],
 )
+@pytest.mark.slow
 def test_as_many_checkpoints_are_kept_as_are_asked_for(tmp_path, changes, left):
     data = OwnData(tmp_path, train=titles(32), dev=titles(8, 2))
     run_here(data.arguments(do_predict=None, **changes))
@@ -851,6 +874,7 @@ def test_as_many_checkpoints_are_kept_as_are_asked_for(tmp_path, changes, left):
     assert [checkpoint_files.checkpoint_step(prefix) for prefix in found] == left
 
 
+@pytest.mark.slow
 def test_without_a_best_folder_the_best_checkpoint_is_kept_too(tmp_path):
     data = OwnData(tmp_path, train=titles(64), dev=titles(24, 2))
     run_here(data.arguments(do_predict=None, keep_best=False, num_train_epochs=5))

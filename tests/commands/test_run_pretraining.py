@@ -199,6 +199,7 @@ def test_workers_drop_positions_of_their_own():
     assert (dropped(1) == dropped(1)).all()
 
 
+@pytest.mark.slow
 def test_a_run_goes_on_from_its_own_start(folder, run, capsys):
     """Also if it was stopped before its first step, and whether or not it names its start again."""
     output = os.path.join(folder.folder, "started")
@@ -406,6 +407,7 @@ def test_init_from_group0_starts_all_groups_from_the_first(folder, run):
         np.testing.assert_array_equal(reader.get_tensor(name % group), source[name % 0])
 
 
+@pytest.mark.slow
 def test_the_rate_fits_the_batch_where_none_is_given(folder, capsys):
     for name, flags_of_rate, expected in (
         ("rate_left_out", {"learning_rate": None}, "learning rate 7.78e-05: 0.00176 at a batch"),
@@ -581,6 +583,7 @@ def test_a_wrong_size_names_the_flag_that_it_belongs_to(folder):
     )
 
 
+@pytest.mark.slow
 def test_files_of_one_name_are_repaired_apart(folder, capsys):
     train = _damaged(folder, "train/records", _with_bad_byte)
     held_out = _damaged(folder, "held_out/records", lambda framed: _with_bad_byte(framed)[:9])
@@ -691,6 +694,7 @@ def test_a_loss_far_above_that_of_guessing_ends_training_with_the_way_out(folder
         ({"precision": "mixed_float16"}, {"skipped_steps": 0, "good_steps": 4}),
     ],
 )
+@pytest.mark.slow
 def test_a_run_goes_on_with_steps_skipped_or_in_lower_precision(folder, change, added):
     output = os.path.join(folder.folder, "goes_on_" + "".join(change))
     settings = {"input_file": folder.masked, "output_dir": output}

@@ -370,7 +370,9 @@ def test_onnx(layout, quantize, folders, tmp_path):
 
 
 @pytest.mark.parametrize("quantize", ["none", "int8"])
-@pytest.mark.parametrize("task", ["classifier", "pretraining"])
+@pytest.mark.parametrize(
+    "task", ["classifier", pytest.param("pretraining", marks=pytest.mark.slow)]
+)
 @pytest.mark.parametrize("layout", sorted(LAYOUTS))
 def test_weights_are_in_an_onnx_file_once(layout, task, quantize, folders, tmp_path):
     skip_unless_possible("onnx")

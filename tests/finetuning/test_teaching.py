@@ -63,6 +63,7 @@ def school(tmp_path_factory):
     return Class(tmp_path_factory.mktemp("school"))
 
 
+@pytest.mark.slow
 def test_a_student_killed_twice_has_the_bits_of_one_that_was_not(school, capsys, monkeypatch):
     """Killed while targets are made, and after a checkpoint; and what is shown, and kept."""
     monkeypatch.setattr(teachers, "ROWS_PER_CHUNK", 16)

@@ -218,12 +218,18 @@ HOSTS = [
     (kind, packed, is_counted, lanes, hosts)
     for kind, packed in (("masked", True), ("masked", False))
     for is_counted in (True, False)
-    for lanes, hosts in ((4, 4), (4, 2), (2, 4), (3, 1), (1, 2))
+    for lanes, hosts in ((4, 2), (2, 4))
 ] + [("unmasked", True, True, 4, 2), ("unmasked", True, False, 1, 2)]
+MORE_HOSTS = [
+    pytest.param("masked", packed, is_counted, lanes, hosts, marks=pytest.mark.slow)
+    for packed in (True, False)
+    for is_counted in (True, False)
+    for lanes, hosts in ((4, 4), (3, 1), (1, 2))
+]
 
 
 @pytest.mark.newest
-@pytest.mark.parametrize("kind, packed, is_counted, lanes, hosts", HOSTS)
+@pytest.mark.parametrize("kind, packed, is_counted, lanes, hosts", HOSTS + MORE_HOSTS)
 def test_hosts_have_the_rows_of_one_host(
     sources, of_one_host, monkeypatch, kind, packed, is_counted, lanes, hosts
 ):

@@ -140,6 +140,7 @@ def test_records_are_counted_by_the_index_where_there_is_one(folder, monkeypatch
     assert about.counts == [1000, 16] and about.files == paths
 
 
+@pytest.mark.slow
 def test_records_need_not_be_counted(folder, monkeypatch):
     """And a run that is resumed then has the batches that it would have had."""
     monkeypatch.setattr(record_counts, "read", None)

@@ -107,6 +107,7 @@ def test_the_head_is_learnt_and_no_part_of_the_model():
 
 @pytest.mark.newest
 @pytest.mark.parametrize("changes", [{"plain": True}, {"recompute": True}])
+@pytest.mark.slow
 def test_other_ways_of_computing_begin_with_the_same_loss(changes):
     """Their draws may differ, which hardly moves the loss before the first step."""
     fast, other = (

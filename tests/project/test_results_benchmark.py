@@ -150,6 +150,7 @@ def test_rows_of_training_and_of_the_others_are_limited_apart(workspace):
 
 
 @pytest.mark.parametrize("way", ["results", "warm_start"])
+@pytest.mark.slow
 def test_runs_of_other_settings_are_refused(tmp_path, way):
     commands = {
         "results": [SCRIPT, "--data_dir=" + str(tmp_path), "--run=false", "--epochs="],

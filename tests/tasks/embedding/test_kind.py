@@ -75,6 +75,7 @@ def weights(folder, step):
     return checkpoint_files.read_weights(os.path.join(folder, "model.ckpt-%d" % step))
 
 
+@pytest.mark.slow
 def test_a_killed_run_goes_on_bit_by_bit_and_its_vectors_are_those_of_its_folder(settings):
     """In chunks, with dropout."""
     settings = dict(settings, batch_in_memory=6, dropout=0.1, matryoshka="16,4")
@@ -121,6 +122,7 @@ def test_scored_pairs_are_trained_by_every_loss(settings, folder, objective):
 
 
 @pytest.mark.parametrize("objective", ["simcse", "esimcse"])
+@pytest.mark.slow
 def test_texts_alone_are_trained_and_measured_by_pairs(settings, folder, objective):
     settings.update(scored(folder), objective=objective, train_step=2)
     settings["train_file"] = str(folder / "train_texts.txt")

@@ -147,6 +147,7 @@ def test_a_file_alone_is_predicted_record_by_record(finished, tmp_path):
     assert predicted == [["甲，", "", ""], ["京津沪", "京津沪/loc@0-3", "京津沪/loc@0-3"]]
 
 
+@pytest.mark.slow
 def test_flags_of_training_take_effect(settings, tmp_path):
     """Two steps with R-Drop, FGM, layer-wise decay, NEZHA's reader, bad rows and an export."""
     for name in ("train", "dev", "test"):
