@@ -64,11 +64,12 @@ for _name, _value in (("bigrams", "false"), ("attention", "false"), ("loss", "0"
     _flags = dict(_WORDS, granularities="fine,coarse", **{"granularity_" + _name: _value})
     SETS["two: fine,coarse without %s" % _name] = DataSet(TWO, "test", None, _flags)
 
+FLAGS_OF_START = {"fgm": {"fgm_epsilon": 0.5, "num_train_epochs": 5}}
 
-def run_of(arguments, name, seed, model_dir):
+
+def run_of(arguments, name, seed, start):
     """Trains unless that is done, and returns the report's scores of the measured split."""
     data_set = SETS[name]
-    start = "random" if model_dir is None else "starter"
     folder = os.path.join(arguments.output_dir, name.replace(": ", "_").replace(" ", "_"))
     folder = os.path.join(folder, "%s_seed_%d" % (start, seed))
     os.makedirs(folder, exist_ok=True)
@@ -85,9 +86,10 @@ def run_of(arguments, name, seed, model_dir):
         "seed": seed,
         "output_dir": folder,
     }
-    if model_dir is not None:
-        flags["init_checkpoint"] = model_dir
+    if start != "random":
+        flags["init_checkpoint"] = arguments.model_dir
     flags.update(data_set.flags)
+    flags.update(FLAGS_OF_START.get(start, {}))
     command = [sys.executable, os.path.join(PROJECT, "run_seq_labelling.py")]
     command += ["--%s=%s" % pair for pair in sorted(flags.items())]
     with open(os.path.join(folder, "command.txt"), "w", encoding="utf-8") as handle:
@@ -122,19 +124,20 @@ def rows_of(arguments, name):
     """Yields (data set, start, F1) of a table."""
     if SETS[name].files:
         yield name, "feature CRF", "%.2f" % baseline(arguments, name)
-    starts = [("starter model", arguments.model_dir, arguments.seeds)]
+    starts = [("starter model", "starter", arguments.seeds)]
     if name == "cluener":
-        starts.append(("random weights", None, arguments.seeds[:1]))
-    for start, model_dir, seeds in starts:
+        starts.append(("starter model, --fgm_epsilon=0.5", "fgm", arguments.seeds))
+        starts.append(("random weights", "random", arguments.seeds[:1]))
+    for shown, start, seeds in starts:
         scores = collections.defaultdict(list)
         for seed in seeds:
-            for what, f1 in scores_of(run_of(arguments, name, seed, model_dir)).items():
+            for what, f1 in scores_of(run_of(arguments, name, seed, start)).items():
                 scores[what].append(100 * f1)
         for what, of_seeds in scores.items():
             deviation = " ± %.2f" % statistics.stdev(of_seeds) if len(of_seeds) > 1 else ""
             yield (
                 name + (", F1 of " + what if what else ""),
-                start,
+                shown,
                 ("%.2f%s" % (statistics.mean(of_seeds), deviation)),
             )
 
