@@ -562,6 +562,7 @@ def test_finished_folder_refuses_other_settings(finished):
         run_here(workspace.arguments(do_train=False, do_eval=False, vocab_file=shuffled))
 
 
+@pytest.mark.newest
 def test_weights_that_became_nan_are_not_saved(tmp_path):
     workspace = Workspace(tmp_path)
     with pytest.raises(UserError, match="learning_rate") as caught:

@@ -115,6 +115,7 @@ def test_second_phase_has_the_teacher_alone_at_temperature_1(space, first_phase,
     assert seen["do_train"] and seen["do_eval"]
 
 
+@pytest.mark.newest
 def test_augmented_rows_are_trained_on(space, capsys):
     data = os.path.join(space.folder, "augmented")
     shutil.copytree(space.data, data)

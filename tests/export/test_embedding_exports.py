@@ -85,6 +85,7 @@ def test_the_folder_is_replaced_only_by_another_export(tmp_path):
     assert kinds == ["Transformer", "Pooling", "Normalize"]
 
 
+@pytest.mark.newest
 def test_poolings_that_sentence_transformers_lacks_are_named(tmp_path):
     notes = SentenceNotes("first_last_mean", True, 16, 24)
     folder = small_models.write_embedding_model(tmp_path / "model", notes)

@@ -64,6 +64,7 @@ def step_by_step(config, width):
 @pytest.mark.parametrize(
     "layout, width", [(name, 1) for name in LAYOUTS] + [("brightmart", 2), ("nezha", 3)]
 )
+@pytest.mark.newest
 def test_logits_with_a_cache_equal_those_without(layout, width):
     """Sources of different lengths in a batch; tokens one by one, or several at a time."""
     config = modeling.AlbertConfig(**dict(SIZES, **LAYOUTS[layout]))

@@ -145,6 +145,7 @@ def test_real_text_equals_the_rules_written_plainly(shared, released_vocab):
     ]
 
 
+@pytest.mark.newest
 def test_text_of_every_kind_equals_the_rules_written_plainly(shared, released_vocab, request):
     """A part of each file; with --slow all of all files."""
     tokenizer = tokenization.FullTokenizer(released_vocab)

@@ -101,6 +101,7 @@ def test_a_killed_run_goes_on_bit_by_bit_and_its_vectors_are_those_of_its_folder
     assert vectors.shape == (2, 16)
 
 
+@pytest.mark.newest
 def test_chunks_train_as_the_whole_batch_does(settings):
     found = []
     for in_memory in (4, 16):

@@ -15,6 +15,8 @@ from albert_zh.tasks.labelling import granularity_data
 import small_models
 import whole_runs
 
+pytestmark = pytest.mark.newest
+
 LETTERS = {"fillers": "甲乙丙丁", "surnames": "赵钱孙李", "places": "京津沪渝"}
 TEXT = "京赵甲津李乙丙"
 WORDS = {"fine": ["京赵", "甲", "津李", "乙", "丙"], "coarse": ["京赵甲", "津李乙", "丙"]}

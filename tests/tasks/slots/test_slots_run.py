@@ -20,6 +20,8 @@ import small_models
 import whole_runs
 from workspace import assert_same_weights
 
+pytestmark = pytest.mark.newest
+
 LETTERS = "甲乙丙丁戊己庚辛"
 WORDS = {"city": ["京沪", "津渝"], "singer": ["赵钱孙", "李周"]}
 LABELS = {"city": "travel", "singer": "music"}
