@@ -141,7 +141,7 @@ def read_model(folder, task, config_file=None):
     checkpoint_files.check_readable(checkpoint_files.find_checkpoint(folder))
     opened = model_folder.open_folder(folder, config=read_config(folder, config_file))
     config, prefix, heads = opened.config, opened.prefix, opened.heads
-    _check_has_heads(prefix, heads, task)
+    _check_has_heads(prefix, heads, task, opened.notes)
     num_labels = opened.num_outputs()
     weights = checkpoint_files.read_weights(prefix)
     weights.pop("global_step", None)
@@ -205,10 +205,16 @@ def read_config(folder, config_file=None, points_to_best=True):
         return AlbertConfig.from_dict(remembered)
 
 
-def _check_has_heads(prefix, heads, task):
+def _check_has_heads(prefix, heads, task, notes):
     lacking = [head for head in TASKS[task].heads if head not in heads]
     if task == "pretraining" and "masked_lm" in heads:
         return  # plain BERT may come without the second head
+    command = registry.command_without_head(notes)
+    if lacking and task == "classifier" and command:
+        raise UserError(
+            "%s has no head to export: use it with %s, or export --task=pretraining or "
+            "--task=encoder" % (prefix, command)
+        )
     if lacking:
         present = ", ".join(heads) or "no head at all"
         variables = ", ".join(inference_graph.HEADS[head][0][0] for head in lacking)

@@ -130,7 +130,7 @@ class CheckpointBackend:
         opened = model_folder.open_folder(_checkpoint_of(model_dir), config_file)
         config, prefix = opened.config, opened.prefix
         if inference_graph.TASK_HEAD not in opened.heads:
-            raise UserError("%s holds no classifier (output_weights): fine-tune it first" % prefix)
+            raise _no_head(prefix, opened.notes)
         settings = task_settings.of_notes(opened.notes)
         self.num_outputs = opened.num_outputs()
         self.longest = config.longest_sequence
@@ -151,6 +151,13 @@ class CheckpointBackend:
         self._session = loaded_model.CheckpointSession(prefix, build, "a classifier", num_threads)
         self.run = self._session.run
         self.close = self._session.close
+
+
+def _no_head(prefix, notes):
+    command = registry.command_without_head(notes)
+    if command:
+        return UserError("%s has no head to predict with: use %s" % (prefix, command))
+    return UserError("%s holds no classifier (output_weights): fine-tune it first" % prefix)
 
 
 def _checkpoint_of(path):

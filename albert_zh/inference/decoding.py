@@ -154,15 +154,19 @@ def token_by_token(
 
 def _next_token(log_probs, settings, generator):
     if not np.isfinite(log_probs).any():
-        raise UserError(
-            "no token may follow: lower --no_repeat_ngram_size=%d or --min_length=%d"
-            % (settings.no_repeat_ngram_size, settings.min_length)
-        )
+        raise _no_token(settings)
     if not settings.do_sample:
         return int(np.argmax(log_probs))
     probabilities = kept_probabilities(log_probs, settings)
     drawn = np.searchsorted(np.cumsum(probabilities), generator.random_sample(), side="right")
     return int(min(drawn, np.flatnonzero(probabilities)[-1]))
+
+
+def _no_token(settings):
+    return UserError(
+        "no token may follow: lower --no_repeat_ngram_size=%d or --min_length=%d"
+        % (settings.no_repeat_ngram_size, settings.min_length)
+    )
 
 
 def kept_probabilities(log_probs: np.ndarray, settings: DecodingSettings) -> np.ndarray:
@@ -200,7 +204,10 @@ def beam_search(next_log_probs: NextLogProbs, rules: Rules) -> List[Hypothesis]:
         rules: `Rules`, with a `max_length`.
 
     Returns:
-        at most `num_beams` `Hypothesis`.
+        at most `num_beams` `Hypothesis`, one at least.
+
+    Raises:
+        UserError: where the rules leave no token.
     """
     settings = rules.settings
     longest, alpha = settings.max_length or 0, settings.length_penalty
@@ -219,6 +226,8 @@ def beam_search(next_log_probs: NextLogProbs, rules: Rules) -> List[Hypothesis]:
             elif len(extended) < settings.num_beams:
                 extended.append(Hypothesis(former + (token,), total))
                 parents.append(parent)
+        if not extended and not ended:
+            raise _no_token(settings)
         ended = sorted(ended, key=lambda one: -one.score)[: settings.num_beams]
         open_ones, tokens = extended, [one.tokens[-1] for one in extended]
         if not open_ones or _is_decided(open_ones, ended, settings):

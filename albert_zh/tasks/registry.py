@@ -1,7 +1,7 @@
 """The kinds of tasks by name; the module of a kind is imported when the kind is first asked for."""
 
 import importlib
-from typing import Any, Dict, Iterable
+from typing import Any, Dict, Iterable, Optional
 
 from albert_zh.common.errors import UserError
 
@@ -53,6 +53,16 @@ def type_of(task: Any) -> Any:
 def rules_of(task: Any) -> Any:
     """The `LabelRules` of a `datasets.Task`."""
     return type_of(task).rules
+
+
+def command_without_head(notes: Dict[str, Any]) -> Optional[str]:
+    """The command for a model whose kind has no head, such as `generate.py`; None for others.
+
+    Args:
+        notes: content of its `fine_tuning.json`.
+    """
+    kind = get(notes["objective"]) if notes.get("objective") in names() else None
+    return None if kind is None or kind.has_head else kind.next_command(None)[0] + ".py"
 
 
 def names() -> Iterable[str]:

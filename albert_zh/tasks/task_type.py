@@ -183,6 +183,8 @@ class TaskType:
         decoded_outputs: names of those that `decode` needs and other exported files have.
         token_outputs: names of the outputs that have one value for each token, [B, F, ...].
         tuned_notes: keys of `fine_tuning.json` that a scorer chooses on dev.
+        has_head: whether its models have variables of their own; a generator writes with those of
+            masked words.
         builds_encoder: whether `outputs` builds the encoder itself, on other rows than the
             batch's.
         length_flag: name of the flag that says how much of an example's text is kept.
@@ -203,6 +205,7 @@ class TaskType:
     token_outputs: Tuple[str, ...] = ()
     tuned_notes: Tuple[str, ...] = ()
     builds_encoder = False
+    has_head = True
     length_flag = "max_seq_length"
     flags = KindFlags()
     rules = label_rules.LabelRules()

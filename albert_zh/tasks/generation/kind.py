@@ -46,6 +46,7 @@ class Generation(task_type.TaskType):
     rules = TargetRules()
     feature_modules = (pair_files,)
     builds_encoder = True
+    has_head = False
 
     # Settings
 

@@ -9,6 +9,8 @@ import pytest
 
 from albert_zh import finetuning
 from albert_zh.common.errors import UserError
+from albert_zh.export import common as export_common
+from albert_zh.inference import predictor
 from albert_zh.tasks.generation import flags as generation_flags
 import whole_runs
 
@@ -56,6 +58,14 @@ def test_it_learns_to_write(settings, reached):
     with open(os.path.join(settings["output_dir"], "best", "fine_tuning.json")) as stream:
         notes = json.load(stream)
     assert notes["objective"] == "generation" and notes["head"]["token_ids"]["sep"] == 3
+
+
+def test_what_needs_a_head_names_the_command_that_writes(settings, reached):
+    best = os.path.join(settings["output_dir"], "best")
+    with pytest.raises(UserError, match="best/.* has no head to predict with: use generate.py"):
+        predictor.Predictor(best)
+    with pytest.raises(UserError, match="best/.* has no head to export: use it with generate.py"):
+        export_common.read_model(best, "classifier")
 
 
 @pytest.mark.slow
