@@ -1,7 +1,7 @@
 """The kinds of tasks by name; the module of a kind is imported when the kind is first asked for."""
 
 import importlib
-from typing import Any, Dict, Iterable, Optional
+from typing import Any, Dict, List, Optional
 
 from albert_zh.common.errors import UserError
 
@@ -65,6 +65,6 @@ def command_without_head(notes: Dict[str, Any]) -> Optional[str]:
     return None if kind is None or kind.has_head else kind.next_command(None)[0] + ".py"
 
 
-def names() -> Iterable[str]:
+def names() -> List[str]:
     """The names of all kinds."""
     return sorted(set(_MODULES) | set(_KINDS))
