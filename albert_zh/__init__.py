@@ -12,10 +12,12 @@ folder of the bundled pre-trained model. `albert-zh` (`python -m albert_zh`) lis
 import importlib
 import os
 
+from albert_zh.common import quiet_import
 from albert_zh.common.package_files import STARTER_MODEL
 
 # TensorFlow logs device discovery as errors at import; set the variable to see them.
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+if os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3") == "3":
+    quiet_import.install()
 
 _CLASSES = {
     "Predictor": "albert_zh.inference.predictor",

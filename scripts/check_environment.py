@@ -1,6 +1,6 @@
 """Whether the Python that runs this has what the toolkit needs, without importing it (fast).
 
-    python scripts/check_environment.py 2.15,1.15 [requirements.txt ...]
+    python scripts/check_environment.py 2.15,2.21,1.15 [requirements.txt ...]
 
 The first argument lists the versions of TensorFlow that will do; of the requirement files only the
 names count. Prints what is missing and ends with status 1, else with status 0.

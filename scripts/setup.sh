@@ -2,12 +2,13 @@
 # Makes .venv in the project's root, with requirements.txt installed:
 #     bash scripts/setup.sh [more-requirements.txt ...]
 #     source .venv/bin/activate
-# An environment that is active and has what is needed (TensorFlow 2.15 or 1.15) is used instead.
+# TensorFlow goes by the Python that is there: 2.15 on 3.9 to 3.11, 2.21 on 3.12 and 3.13.
+# An environment that is active and has what is needed (TensorFlow 2.15, 2.21 or 1.15) is used instead.
 # The only line on standard output is the path of the Python to use, so other scripts write
 #     python="$(bash scripts/setup.sh)"
 . "$(dirname -- "$(readlink -f -- "${BASH_SOURCE:-$0}")")/common.sh"
 
-PYTHON_VERSIONS="3.11 3.10 3.9"
+PYTHON_VERSIONS="3.11 3.10 3.9 3.13 3.12"
 
 main() {
     local file
@@ -16,7 +17,7 @@ main() {
     for file in "$@"; do
         [ -f "$file" ] || die "$file: no such requirements file in $PROJECT_ROOT"
     done
-    if ! active_python 2.15,1.15 "$@"; then
+    if ! active_python 2.15,2.21,1.15 "$@"; then
         ensure_environment "$PROJECT_ROOT/.venv" "$PYTHON_VERSIONS" requirements.txt "$@"
         printf '%s\n' "$PROJECT_ROOT/.venv/bin/python"
     fi

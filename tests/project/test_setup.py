@@ -228,13 +228,21 @@ def test_missing_requirements_file(machine):
 
 def test_broken_shims_and_other_versions_are_passed_over(machine):
     write_program(machine.base / "bin" / "python3.11", BROKEN_SHIM)
-    machine.add_python("python3", "3.12")
+    machine.add_python("python3", "3.14")
     machine.add_python("python3.10", "3.10", folder="further")
     machine.add_python("python3.9", "3.9")
     machine.environment["PATH"] += ":%s" % (machine.base / "further")
     status, _, err = machine.setup()
     assert status == 0
     assert "with %s" % (machine.base / "further" / "python3.10") in err
+
+
+@pytest.mark.parametrize("version", ["3.12", "3.13"])
+def test_a_machine_with_a_newer_python_alone(machine, version):
+    machine.add_python("python3", version)
+    assert machine.setup()[:2] == (0, machine.venv_python)
+    machine.add_python()
+    assert machine.setup() == (0, machine.venv_python, "")  # what is there stays
 
 
 def test_pyenv_version_that_is_not_chosen(machine):
@@ -244,11 +252,11 @@ def test_pyenv_version_that_is_not_chosen(machine):
 
 
 def test_no_python(machine):
-    machine.add_python("python3", "3.12")
+    machine.add_python("python3", "3.14")
     machine.add_python("python", "2.7")
     status, out, err = machine.setup()
     assert (status, out) == (2, "")
-    assert "no Python 3.11 or 3.10 or 3.9 with its venv module was found" in err
+    assert "no Python 3.11 or 3.10 or 3.9 or 3.13 or 3.12 with its venv module was found" in err
     assert "apt install python3 python3-venv" in err
     assert not (machine.project / ".venv").exists()
 
@@ -315,10 +323,10 @@ def test_interpreter_that_is_gone(machine):
 
 
 def test_environment_of_another_version_is_not_touched(machine):
-    machine.add_python("python", "3.12", folder=os.path.join("我的 项目 [1]", ".venv", "bin"))
+    machine.add_python("python", "3.14", folder=os.path.join("我的 项目 [1]", ".venv", "bin"))
     status, _, err = machine.setup()
     assert status == 2
-    assert ".venv has Python 3.12, one of 3.11 3.10 3.9 is needed: move it away" in err
+    assert ".venv has Python 3.14, one of 3.11 3.10 3.9 3.13 3.12 is needed: move it away" in err
 
 
 @pytest.mark.skipif(shutil.which("flock") is None, reason="needs flock")
@@ -365,8 +373,8 @@ def test_active_environment_is_used(machine, variable):
 @pytest.mark.parametrize(
     "change, message",
     [
-        ({"tensorflow": "2.17.1"}, "it lacks TensorFlow 2.15 or 1.15 (2.17.1 is there)"),
-        ({"tensorflow": None, "jieba": None}, "it lacks TensorFlow 2.15 or 1.15, jieba"),
+        ({"tensorflow": "2.17.1"}, "it lacks TensorFlow 2.15 or 2.21 or 1.15 (2.17.1 is there)"),
+        ({"tensorflow": None, "jieba": None}, "it lacks TensorFlow 2.15 or 2.21 or 1.15, jieba"),
     ],
 )
 def test_active_environment_that_does_not_suit(machine, change, message):
