@@ -40,14 +40,16 @@ class _Finder:
 
 @contextlib.contextmanager
 def _held_back():
-    """Sends file descriptor 2 nowhere; Python's standard error goes on where that led."""
+    """Sends file descriptor 2 nowhere; Python's standard error goes on where that led.
+
+    That stream stays open: handlers of log messages that were made meanwhile write to it.
+    """
     try:
         screen = os.dup(2)
     except OSError:  # closed: nothing can be printed
         yield
         return
     with contextlib.ExitStack() as stack:
-        stack.callback(os.close, screen)
         stack.callback(os.dup2, screen, 2)
         if _leads_to_screen(sys.stderr):
             sys.stderr.flush()

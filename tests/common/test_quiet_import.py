@@ -34,3 +34,28 @@ def standard_error(folder, **variables):
 )
 def test_only_the_native_lines_are_held_back(variables, lines, tmp_path):
     assert standard_error(tmp_path, **variables) == lines
+
+
+LOGS = """
+import logging
+import os
+import sys
+
+os.write(2, b"printed by C++\\n")
+handler = logging.StreamHandler(sys.stderr)
+logging.getLogger("tensorflow").addHandler(handler)
+"""
+
+
+def test_what_is_logged_later_reaches_the_screen(tmp_path):
+    """TensorFlow's log has the standard error of the time of its import."""
+    (tmp_path / "tensorflow.py").write_text(LOGS)
+    code = (
+        "from albert_zh.common import quiet_import; quiet_import.install(); import tensorflow; "
+        "import logging; logging.getLogger('tensorflow').warning('logged')"
+    )
+    environment = dict(os.environ, PYTHONPATH=os.pathsep.join([str(tmp_path), ROOT]))
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=environment, stderr=subprocess.PIPE, check=True
+    )
+    assert done.stderr.decode() == "logged\n"
