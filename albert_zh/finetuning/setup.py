@@ -262,7 +262,8 @@ class Setup:
             fixed["init_checkpoint"] = checkpoint_files.fingerprint(self.init_checkpoint)
         if self.distiller:
             fixed.update(self.distiller.run_settings())
-        return fixed, {name: options[name].value for name in _VARIABLE + list(flags.variable)}
+        variable = {name: options[name].value for name in _VARIABLE + list(flags.variable)}
+        return fixed, dict(variable, **run_folder.tensorflow_version())
 
     def _compare_dev(self):
         """Whether the dev rows are those that the folder's best checkpoint is chosen by.

@@ -190,7 +190,7 @@ class Pretraining:
         if self._distiller:
             fixed.update(self._distiller.run_settings())
         fixed["masking"] = source.masking and list(map(str, source.masking))
-        return fixed, variable
+        return fixed, dict(variable, **run_folder.tensorflow_version())
 
     def _model_settings(self):
         given = {

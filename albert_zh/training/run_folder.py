@@ -119,6 +119,11 @@ def check_same_run(folder, fixed, variable=None):
             )
 
 
+def tensorflow_version():
+    """{"TensorFlow": "2.15"}: may change when a run goes on, as its weights may by rounding."""
+    return {"TensorFlow": ".".join(tf.__version__.split(".")[:2])}
+
+
 def former_settings(folder):
     """What `remember_settings` wrote of a folder's checkpoints; empty dicts without any."""
     path = os.path.join(folder, RUN_SETTINGS_FILE)

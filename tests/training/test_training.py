@@ -187,6 +187,16 @@ def test_another_run_in_the_same_folder_is_refused_only_once_it_has_a_checkpoint
         run_folder.check_same_run(folder, {"task": "c"}, {"epochs": 2})
 
 
+def test_a_run_of_another_tensorflow_goes_on_and_says_so(tmp_path, capsys):
+    save_checkpoint(str(tmp_path))
+    now = run_folder.tensorflow_version()
+    assert tf.__version__.startswith(now["TensorFlow"] + ".")
+    run_folder.remember_settings(str(tmp_path), {}, {"TensorFlow": "1.14"})
+    run_folder.check_same_run(str(tmp_path), {}, now)
+    said = "goes on with another TensorFlow: %s, formerly 1.14" % now["TensorFlow"]
+    assert said in capsys.readouterr().out
+
+
 @pytest.mark.parametrize("seconds, text", [(0, "0:00"), (75.4, "1:15"), (3600 + 62, "1:01:02")])
 def test_durations_read_as_people_write_them(seconds, text):
     assert readable_seconds(seconds) == text
