@@ -262,6 +262,7 @@ def test_bfloat16_leaves_variables_and_losses_in_float32():
         assert set(floats) == {tf.float32}
 
 
+@needs_estimators
 def test_the_host_writes_what_the_cores_measure(tmp_path):
     with tf.Graph().as_default(), tf.Session() as session:
         tf.train.get_or_create_global_step()
