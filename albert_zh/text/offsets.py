@@ -8,6 +8,7 @@ SentencePiece's normalization may change the number of characters; spans are pos
 original text.
 """
 
+import itertools
 from typing import Any, Iterator, List, Sequence, Tuple
 import unicodedata
 
@@ -129,13 +130,24 @@ def _sentencepiece_offsets(tokenizer: Any, text: str) -> Tuple[List[str], List[S
     origins = _origins(text, tokenizer.do_lower_case)
     pieces: List[str] = []
     spans: List[Span] = []
-    for cut in tokenizer.model.encode(preprocessed, out_type="immutable_proto").pieces:
-        begin = cut.begin
-        for piece, size in _split_at_comma(tokenizer.model, cut.piece, cut.end - cut.begin):
+    for whole, begin, end in _pieces_in_characters(tokenizer.model, preprocessed):
+        for piece, size in _split_at_comma(tokenizer.model, whole, end - begin):
             pieces.append(piece)
             spans.append(_visible_span(preprocessed, origins, begin, begin + size))
             begin += size
     return pieces, spans
+
+
+def _pieces_in_characters(model, text):
+    """[(piece, begin, end)] of a text; what replaced immutable_proto in 0.2.3 counts bytes."""
+    try:
+        cuts = model.encode(text, out_type="immutable_proto").pieces
+        return [(cut.piece, cut.begin, cut.end) for cut in cuts]
+    except ValueError:
+        starts_character = ((byte & 0xC0) != 0x80 for byte in text.encode("utf-8"))
+        characters = [0] + list(itertools.accumulate(starts_character))
+        cuts = model.encode(text, out_type="proto").pieces
+        return [(cut.piece, characters[cut.begin], characters[cut.end]) for cut in cuts]
 
 
 def _visible_span(preprocessed: str, origins: List[Span], begin: int, end: int) -> Span:
