@@ -6,8 +6,10 @@ the 20 best starts and ends are paired, and answers are joined from pieces witho
 """
 
 import collections
+import functools
 import json
 import math
+import operator
 from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
@@ -279,7 +281,7 @@ def _best_indices(scores: Sequence[float], count: int) -> List[int]:
 def _softmax(scores: Sequence[float]) -> List[float]:
     top = max(scores)
     odds = [math.exp(score - top) for score in scores]
-    total = sum(odds)
+    total = functools.reduce(operator.add, odds)  # the sum of Python 3.12 rounds otherwise
     return [exponential / total for exponential in odds]
 
 
