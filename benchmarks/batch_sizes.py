@@ -14,7 +14,8 @@ import os
 import sys
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-os.environ["TF_ENABLE_ONEDNN_OPTS"] = "0"  # its allocator records whole chunks
+os.environ["TF_ENABLE_ONEDNN_OPTS"] = "0"  # which GPUs do not have
+os.environ["TF_CPU_ALLOCATOR_USE_BFC"] = "false"  # that allocator records whole chunks
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 sys.path.insert(0, ROOT)
 

@@ -50,7 +50,6 @@ def _held_back():
         yield
         return
     with contextlib.ExitStack() as stack:
-        stack.callback(os.dup2, screen, 2)
         if _leads_to_screen(sys.stderr):
             sys.stderr.flush()
             for_python = io.TextIOWrapper(
@@ -60,6 +59,9 @@ def _held_back():
                 line_buffering=True,
             )
             stack.enter_context(contextlib.redirect_stderr(for_python))
+        else:
+            stack.callback(os.close, screen)
+        stack.callback(os.dup2, screen, 2)
         with open(os.devnull, "wb") as nowhere:
             os.dup2(nowhere.fileno(), 2)
         yield

@@ -209,22 +209,23 @@ def _check_has_heads(prefix, heads, task, notes):
     lacking = [head for head in TASKS[task].heads if head not in heads]
     if task == "pretraining" and "masked_lm" in heads:
         return  # plain BERT may come without the second head
+    if not lacking:
+        return
     command = registry.command_without_head(notes)
-    if lacking and task == "classifier" and command:
+    if task == "classifier" and command:
         raise UserError(
             "%s has no head to export: use it with %s, or export --task=pretraining or "
             "--task=encoder" % (prefix, command)
         )
-    if lacking:
-        present = ", ".join(heads) or "no head at all"
-        variables = ", ".join(inference_graph.HEADS[head][0][0] for head in lacking)
-        way_out = {
-            "classifier": "fine-tune it first (run_classifier.py), or export --task=encoder",
-            "pretraining": "name a pre-trained model, or export --task=classifier",
-        }[task]
-        raise UserError(
-            "%s holds no %s (%s; it has %s): %s" % (prefix, task, variables, present, way_out)
-        )
+    present = ", ".join(heads) or "no head at all"
+    variables = ", ".join(inference_graph.HEADS[head][0][0] for head in lacking)
+    way_out = {
+        "classifier": "fine-tune it first (run_classifier.py), or export --task=encoder",
+        "pretraining": "name a pre-trained model, or export --task=classifier",
+    }[task]
+    raise UserError(
+        "%s holds no %s (%s; it has %s): %s" % (prefix, task, variables, present, way_out)
+    )
 
 
 def check_length(length, config):

@@ -154,6 +154,7 @@ class CheckpointBackend:
 
 
 def _no_head(prefix, notes):
+    """The `UserError` for a checkpoint without the head of a task."""
     command = registry.command_without_head(notes)
     if command:
         return UserError("%s has no head to predict with: use %s" % (prefix, command))
