@@ -44,7 +44,7 @@ def writers(session):
     with tf.variable_scope("", reuse=tf.AUTO_REUSE):
         seen = attention_masks.visible_positions("sequence_to_sequence", mask, segments)
         model = modeling.AlbertModel(
-            config, False, ids, mask, segments, scope="bert", attention_mask=seen
+            config, False, ids, mask, segments, scope=config.scope, attention_mask=seen
         )
         best = tf.argmax(heads.word_logits(config, model, model.get_sequence_output()[:, -1]), 1)
         length = tf.placeholder(tf.int32, [])

@@ -239,7 +239,7 @@ def plain_step(config, features, way):
         features["input_ids"],
         features["input_mask"],
         features["segment_ids"],
-        scope="bert",
+        scope=config.scope,
         plain=True,
     )
     head = modeling.masked_lm_head(

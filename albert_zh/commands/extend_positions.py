@@ -47,10 +47,10 @@ def run() -> None:
     source = os.path.dirname(prefix) or "."
     checkpoint_files.check_readable(prefix)
     weights = dict(checkpoint_files.read_weights(prefix))
-    table = _table(weights, prefix)
-    weights[position_extension.POSITION_TABLE] = position_extension.extended(
-        table, FLAGS.trained_length
-    )
+    name = _table_name(weights, prefix)
+    table = weights[name]
+    _check_lengths(table, prefix)
+    weights[name] = position_extension.extended(table, FLAGS.trained_length)
     with model_folder.filled_folder(FLAGS.output_dir) as partial:
         for pattern in _COPIED:
             for path in storage.in_folder(source, pattern):
@@ -60,14 +60,19 @@ def run() -> None:
     print(printable(line % (FLAGS.output_dir, len(table), FLAGS.trained_length)))
 
 
-def _table(weights, prefix):
-    """The position table, long enough for a continuation."""
-    table = weights.get(position_extension.POSITION_TABLE)
-    if table is None:
-        raise UserError(
-            "%s has no %s: expected a BERT or an ALBERT"
-            % (prefix, position_extension.POSITION_TABLE)
-        )
+def _table_name(weights, prefix):
+    """The variable of a model's position table."""
+    for name in position_extension.POSITION_TABLES:
+        if name in weights:
+            return name
+    raise UserError(
+        "%s has no %s: expected a BERT or an ALBERT"
+        % (prefix, position_extension.POSITION_TABLES[0])
+    )
+
+
+def _check_lengths(table, prefix):
+    """Raises `UserError` where a table is too short for a continuation."""
     if not position_extension.SHORTEST <= FLAGS.trained_length < len(table):
         raise UserError(
             "--trained_length=%d: expected %d to %d, as %s has %d positions"
@@ -79,7 +84,6 @@ def _table(weights, prefix):
                 len(table),
             )
         )
-    return table
 
 
 def main() -> None:

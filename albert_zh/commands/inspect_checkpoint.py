@@ -197,7 +197,7 @@ def _config_rows(name, weights, layout, config_file):
         for fit in sorted(fits, key=lambda fit: len(fit.differences))[:1]:
             rows += [("nearest", _shown_path(fit.path))] + _difference_rows(fit)
     rows += [("sizes", _sizes(weights))]
-    if layout not in ("bert", "nezha"):
+    if layout not in ("bert", "nezha", "electra"):
         rows.append(("", "(shared layers: their number and that of heads show in the config only)"))
     return rows
 
@@ -229,7 +229,7 @@ def _fit(path, config, weights):
                 differences.append("%s is %s, in the config %s" % (name, found[name], shape))
     expected = set().union(*parts.values())
     for name, shape in found.items():
-        if name not in expected and name.startswith(checkpoint_matching.ENCODER_SCOPE):
+        if name not in expected and name.startswith(checkpoint_matching.ENCODER_SCOPES):
             differences.append("%s %s is not in the config's model" % (name, shape))
     return Fit(path, config, differences)
 

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, Optional
 
 import tensorflow.compat.v1 as tf
 
-from albert_zh.model.encoder import attention_scores
+from albert_zh.model.attention import attention_scores
 
 LARGEST_COMMON_HEADS = 24  # relation heads that two widths are split into, if they divide both
 _MASKED_BELOW = -100.0  # TinyBERT's threshold

@@ -104,7 +104,7 @@ class Teacher:
                 input_ids,
                 input_mask,
                 tf.minimum(segment_ids, self.config.type_vocab_size - 1),
-                scope="bert",
+                scope=self.config.scope,
                 precision=precision,
                 keeps_attention=True,
             )

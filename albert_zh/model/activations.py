@@ -16,8 +16,14 @@ def gelu(x: tf.Tensor) -> tf.Tensor:
     return 0.5 * x * (1.0 + tf.tanh(inner))
 
 
+def gelu_erf(x: tf.Tensor) -> tf.Tensor:
+    """Gaussian error linear unit in its exact form, as ELECTRA has it, any shape."""
+    return 0.5 * x * (1.0 + tf.math.erf(x / math.sqrt(2.0)))
+
+
 ACTIVATIONS = {
     "gelu": gelu,
+    "gelu_erf": gelu_erf,
     "relu": tf.nn.relu,
     "tanh": tf.tanh,
     "swish": tf.nn.swish,

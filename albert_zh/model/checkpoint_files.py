@@ -20,7 +20,8 @@ CHECKPOINT_NAME = "albert_model.ckpt"  # in a model folder, as in the released a
 DISTILLATION_SCOPE = "distillation/"
 _SLOT = re.compile(
     r"(/(adam|lamb)_[mv]|/(Adam|Momentum)\w*|^beta[12]_power|^global_step"
-    r"|^(skipped_steps|loss_scale|good_steps)|^cls/replaced_tokens/.*"
+    r"|^(skipped_steps|loss_scale|good_steps)|^cls/(replaced_tokens|span_boundary)/.*"
+    r"|^(generator|generator_predictions|discriminator_predictions)/.*"
     r"|^%s.*)(:0)?$" % DISTILLATION_SCOPE
 )
 _FILE_ENDING = re.compile(r"\.(index|meta|data-\d{5}-of-\d{5})$")
@@ -279,7 +280,8 @@ def as_float32(source: str, values: Mapping[str, np.ndarray]) -> Dict[str, np.nd
 def is_training_state(name: str) -> bool:
     """Whether a checkpoint's variable is of training alone, not a weight of the model.
 
-    These are optimizer slots, the global step, and the projections that distillation compares by.
+    These are optimizer slots, the global step, the projections that distillation compares by,
+    and what pre-training has for its objectives alone (ELECTRA's generator, heads).
     """
     return _SLOT.search(name) is not None
 

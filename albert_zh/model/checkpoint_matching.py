@@ -20,8 +20,8 @@ from albert_zh.model.encoder import AlbertModel
 from albert_zh.model.heads import classification_head, masked_lm_head, sentence_order_head
 from albert_zh.model.variables import variable_name
 
-ENCODER_SCOPE = "bert/"
-POSITION_TABLE = ENCODER_SCOPE + "embeddings/position_embeddings"
+ENCODER_SCOPES = tuple("%s/" % scope for scope in sorted({x.scope for x in LAYOUTS.values()}))
+POSITION_TABLE = "embeddings/position_embeddings"  # in one of these
 
 MODEL_PARTS = ("encoder", "masked_lm", "sentence_order", "classification")
 
@@ -29,6 +29,7 @@ _NAMES_SHOWN = 4
 
 # What the names of a checkpoint's variables say about its layout.
 _LAYOUT_MARKS = (
+    ("electra", re.compile(r"(^|/)electra/encoder/layer_\d+/")),
     ("brightmart", re.compile(r"encoder/layer_shared/")),
     ("google", re.compile(r"encoder/transformer/group_\d+/")),
     ("bert", re.compile(r"encoder/layer_\d+/")),
@@ -55,13 +56,14 @@ def layout_of(names: Iterable[str]) -> Optional[str]:
 
 
 def _has_position_table(names):
-    return any(canonical_name(name) == POSITION_TABLE for name in names)
+    tables = [scope + POSITION_TABLE for scope in ENCODER_SCOPES]
+    return any(canonical_name(name) in tables for name in names)
 
 
 def assign(shapes: Mapping[str, Sequence[int]], init_checkpoint: str) -> Assignment:
     """Matches the variables of a graph with those of a checkpoint.
 
-    Understands checkpoints whose names end in `:0`, lack the `bert/` scope or have one more around.
+    Understands checkpoints whose names end in `:0`, lack the scope `bert/` or have one more around.
 
     Args:
         shapes: {name: shape} of the graph's trainable variables.
@@ -83,9 +85,9 @@ def assign(shapes: Mapping[str, Sequence[int]], init_checkpoint: str) -> Assignm
             assignment.reshaped[name] = (list(shape), there[source[name]])
         else:
             assignment.names[source[name]] = name
-    missing = [name for name in assignment.new if name.startswith(ENCODER_SCOPE)]
+    missing = [name for name in assignment.new if name.startswith(ENCODER_SCOPES)]
     _check_positions(init_checkpoint, shapes, source)
-    differing = {n: pair for n, pair in assignment.reshaped.items() if n.startswith(ENCODER_SCOPE)}
+    differing = {n: pair for n, pair in assignment.reshaped.items() if n.startswith(ENCODER_SCOPES)}
     if missing or differing:
         raise UserError(_misfit_message(init_checkpoint, shapes, there, missing, differing))
     return assignment
@@ -93,7 +95,7 @@ def assign(shapes: Mapping[str, Sequence[int]], init_checkpoint: str) -> Assignm
 
 def _check_positions(prefix, shapes, names):
     """Refuses a model of relative positions for the weights of one with a position table."""
-    has_encoder = any(name.startswith(ENCODER_SCOPE) for name in shapes)
+    has_encoder = any(name.startswith(ENCODER_SCOPES) for name in shapes)
     if has_encoder and _has_position_table(names) and not _has_position_table(shapes):
         raise UserError(
             "%s has a table of absolute positions (%s), and the config has use_relative_position "
@@ -110,11 +112,14 @@ def _by_canonical_name(there):
 
 
 def canonical_name(name: str) -> str:
-    """A checkpoint's name as graphs have it: without `:0`, in the scope `bert/` alone."""
+    """A checkpoint's name as graphs have it: without `:0`, in the model's scope alone."""
     plain = name[:-2] if name.endswith(":0") else name
     if re.match(r"(embeddings|encoder|pooler)/", plain):
-        plain = ENCODER_SCOPE + plain
-    wrapped = re.search(r"/(bert/(embeddings|encoder|pooler)/.*)$", plain)
+        plain = "bert/" + plain
+    wrapped = re.search(
+        r"/((?:%s)(embeddings|embeddings_project|encoder|pooler)/.*)$" % "|".join(ENCODER_SCOPES),
+        plain,
+    )
     return wrapped.group(1) if wrapped else plain
 
 
@@ -164,14 +169,17 @@ def _likely_cause(shapes, there, differing):
     if present is None:
         return "likely cause: it is no BERT or ALBERT checkpoint of TensorFlow"
     if wanted != present:
-        return (
+        cause = (
             "likely cause: the checkpoint has the %s layout, the config the %s layout: "
             "use the config that came with the checkpoint" % (present, wanted)
         )
+        if present == "electra":
+            cause += ', with "model_type": "electra" added if it lacks that'
+        return cause
     if _has_position_table(shapes) and not _has_position_table(there):
         return "likely cause: use_relative_position is missing in the config"
-    word_table = ENCODER_SCOPE + "embeddings/word_embeddings"
-    if list(differing) == [word_table]:
+    word_tables = [scope + "embeddings/word_embeddings" for scope in ENCODER_SCOPES]
+    if len(differing) == 1 and list(differing)[0] in word_tables:
         return (
             "likely cause: vocab_size of the config is not this model's: "
             "use the config and vocabulary that came with the checkpoint"

@@ -14,25 +14,34 @@ from albert_zh.model.activations import get_activation
 
 class Layout(
     collections.namedtuple(
-        "Layout", "projection layer_scope attention attention_norm ffn_in ffn_out ffn_norm"
+        "Layout",
+        "projection layer_scope attention attention_norm ffn_in ffn_out ffn_norm scope has_pooler",
     )
 ):
     """How the layouts differ.
 
     Fields:
         projection: where word vectors widen from E to H ("word_embeddings_2", before the sum of the
-            tables; "embedding_hidden_mapping_in", after their LayerNorm; None: E is H).
+            tables; "embedding_hidden_mapping_in" and, outside of the encoder's scope,
+            "embeddings_project", after their LayerNorm; None: E is H).
         layer_scope: scope of a block; like the rest formatted with layer, group and inner_group.
         attention, attention_norm, ffn_in, ffn_out, ffn_norm: scopes in a block.
+        scope: of the whole model.
+        has_pooler: bool; without one the pooled output is that of the first token.
     """
 
     def of_block(self, **numbers: int) -> "Layout":
         """The layout with the scopes of the block of a layer, group and inner_group."""
         return self._replace(
-            **{name: scope.format(**numbers) for name, scope in self._asdict().items() if scope}
+            **{
+                name: scope.format(**numbers)
+                for name, scope in self._asdict().items()
+                if isinstance(scope, str)
+            }
         )
 
 
+_BERT = {"scope": "bert", "has_pooler": True}
 _BERT_BLOCK = {
     "attention": "attention",
     "attention_norm": "attention/output/LayerNorm",
@@ -48,13 +57,23 @@ _GOOGLE_LAYOUT = Layout(
     ffn_in="ffn_1/intermediate/dense",
     ffn_out="ffn_1/intermediate/output/dense",
     ffn_norm="LayerNorm_1",
+    **_BERT,
 )
 LAYOUTS = {
-    "brightmart": Layout(projection="word_embeddings_2", layer_scope="layer_shared", **_BERT_BLOCK),
+    "brightmart": Layout(
+        projection="word_embeddings_2", layer_scope="layer_shared", **_BERT_BLOCK, **_BERT
+    ),
     "google": _GOOGLE_LAYOUT,
     "google_fast": _GOOGLE_LAYOUT,
-    "bert": Layout(projection=None, layer_scope="layer_{layer}", **_BERT_BLOCK),
-    "nezha": Layout(projection=None, layer_scope="layer_{layer}", **_BERT_BLOCK),
+    "bert": Layout(projection=None, layer_scope="layer_{layer}", **_BERT_BLOCK, **_BERT),
+    "nezha": Layout(projection=None, layer_scope="layer_{layer}", **_BERT_BLOCK, **_BERT),
+    "electra": Layout(
+        projection="embeddings_project",
+        layer_scope="layer_{layer}",
+        scope="electra",
+        has_pooler=False,
+        **_BERT_BLOCK,
+    ),
 }
 
 # What a config may hold. Bounds are far beyond all published models: they keep a damaged file from
@@ -84,6 +103,7 @@ CONFIG = validation.record(
         "ffn_groups": _WIDTH,
         "use_relative_position": validation.BOOLEAN,
         "max_relative_position": validation.integer(1, LONGEST),
+        "model_type": validation.or_none(validation.TEXT),
     },
     expected="a JSON object of settings",
 )
@@ -97,6 +117,7 @@ class AlbertConfig:
     A config with `num_hidden_groups` is of google's layout (google_fast with `ffn_groups` over 1),
     one with only `embedding_size` of brightmart's, one with neither is plain BERT, or NEZHA with
     `use_relative_position` (which the other layouts take, too: their position table is left out).
+    One with `"model_type": "electra"` is ELECTRA, whose `gelu` is the erf form.
     """
 
     # Keys that published configs carry and that change nothing here.
@@ -135,6 +156,7 @@ class AlbertConfig:
     ffn_groups: int
     use_relative_position: bool
     max_relative_position: int
+    model_type: Optional[str]
 
     def __init__(
         self,
@@ -156,6 +178,7 @@ class AlbertConfig:
         ffn_groups: int = 1,
         use_relative_position: bool = False,
         max_relative_position: int = MAX_RELATIVE_POSITION,
+        model_type: Optional[str] = None,
         **other_keys: Any,
     ) -> None:
         """Sets and checks every value.
@@ -181,6 +204,7 @@ class AlbertConfig:
             use_relative_position: functional relative positions in place of a position table; in
                 plain BERT that is NEZHA.
             max_relative_position: distances beyond it count as this one.
+            model_type: "electra" for that layout; others say nothing.
             **other_keys: kept; those not known to be harmless are warned of.
 
         Raises:
@@ -191,6 +215,8 @@ class AlbertConfig:
         self.__dict__.update(values)
         self._given_keys = set(values)
         self._other_keys = {}
+        if model_type == "electra" and hidden_act == "gelu":
+            self.hidden_act = "gelu_erf"
         self._check()
         self._keep(other_keys)
 
@@ -228,11 +254,18 @@ class AlbertConfig:
     @property
     def layout(self) -> str:
         """The name of the layout, a key of `LAYOUTS`."""
+        if self.model_type == "electra":
+            return "electra"
         if self.num_hidden_groups:
             return "google_fast" if self.ffn_groups > 1 else "google"
         if self.embedding_size:
             return "brightmart"
         return "nezha" if self.use_relative_position else "bert"
+
+    @property
+    def scope(self) -> str:
+        """The variable scope of the model, "bert" but for ELECTRA."""
+        return LAYOUTS[self.layout].scope
 
     @property
     def longest_sequence(self) -> int:
@@ -259,6 +292,11 @@ class AlbertConfig:
         return json.dumps(self.to_dict(), ensure_ascii=False, indent=2, sort_keys=True) + "\n"
 
     def _check(self):
+        if self.model_type == "electra" and (self.num_hidden_groups or self.is_pre_norm):
+            raise UserError(
+                "config: model_type is electra, which has neither num_hidden_groups nor preln: "
+                "leave them out"
+            )
         validation.checked("config", {key: self.__dict__[key] for key in self._given_keys}, CONFIG)
         get_activation(self.hidden_act)
         self._require_divides("num_attention_heads", "hidden_size")

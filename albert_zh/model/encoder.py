@@ -13,15 +13,15 @@ I intermediate, V vocabulary, P masked positions, R = B * F rows, G feed-forward
 
 import copy
 import functools
-import math
 from typing import Any, List, Optional, Sequence
 
 import tensorflow.compat.v1 as tf
 
-from albert_zh.common.errors import UserError
 from albert_zh.model import attention_masks
+from albert_zh.model.attention import relative_positions_of, self_attention
 from albert_zh.model.config import LAYOUTS, AlbertConfig, Layout
-from albert_zh.model.gradient_checkpointing import recomputed, recomputed_chain
+from albert_zh.model.embeddings import embeddings
+from albert_zh.model.gradient_checkpointing import recomputed_chain
 from albert_zh.model.layers import (
     FIRST_TOKEN,
     dense,
@@ -29,13 +29,8 @@ from albert_zh.model.layers import (
     dropout_seed,
     gather_positions,
     get_shape_list,
-    joint_dense,
     layer_norm,
-    lookup,
-    product,
 )
-from albert_zh.model.relative_positions import RelativePositions
-from albert_zh.model.variables import new_variable
 
 # What the encoder's products are computed in. Variables, LayerNorm, softmax and losses are always
 # float32.
@@ -72,7 +67,7 @@ class AlbertModel:
             input_mask: int tensor [B, F], 1 for tokens and 0 for padding; None: no padding.
             token_type_ids: int tensor [B, F], the segment of each token; None: all 0.
             use_one_hot_embeddings: bool; look words up by a product with one-hot rows (TPU).
-            scope: variable scope; "bert" by default.
+            scope: variable scope; by default that of the layout (`AlbertConfig.scope`).
             recompute: bool; in training keep only what goes from layer to layer and compute the
                 rest again for the gradient: more time, much less memory.
             precision: a key of `PRECISIONS`.
@@ -88,7 +83,7 @@ class AlbertModel:
             decoding_step: `incremental_decoding.DecodingStep`, what the tokens continue; None: they
                 are whole rows.
         """
-        self._config = config = _config_of_graph(config, is_training, plain, decoding_step)
+        self._config = config = config_of_graph(config, is_training, plain, decoding_step)
         self._attention_inputs = config.attention_inputs = [] if keeps_attention else None
         self._blocks_of_layer = config.inner_group_num
         seen = attention_masks.of_inputs(input_ids, input_mask, attention_mask)
@@ -96,11 +91,15 @@ class AlbertModel:
         self._dtype = PRECISIONS[precision]
         self._batch_shape = get_shape_list(input_ids, expected_rank=2)  # [B, F]
 
-        with tf.variable_scope(scope, default_name="bert"):
+        layout = LAYOUTS[config.layout]
+        with tf.variable_scope(scope, default_name=layout.scope):
             with tf.variable_scope("embeddings"):
-                self._build_embeddings(config, input_ids, segments, use_one_hot_embeddings)
+                self._embedded = embeddings(
+                    config, input_ids, segments, use_one_hot_embeddings, self._dtype
+                )
+            rows = self._widened(self._embedded.rows, "embeddings_project")
             with tf.variable_scope("encoder"):
-                self._first_rows = self._project_to_hidden(config)  # [R, H]
+                self._first_rows = self._widened(rows, "embedding_hidden_mapping_in")  # [R, H]
                 self._layer_rows = encoder_layers(
                     config,
                     self._first_rows,
@@ -112,50 +111,18 @@ class AlbertModel:
             with tf.variable_scope("pooler") as self._pooler_scope:
                 self._pooled_output = self._pool(self.get_sequence_output())  # [B, H]
 
-    def _build_embeddings(self, config, input_ids, token_type_ids, use_one_hot):
-        batch, length = self._batch_shape
-        check_length(length, config.longest_sequence)
-        self._embedding_table = new_variable(
-            "word_embeddings", [config.vocab_size, config.word_width], config
-        )
-        embedded = lookup(self._embedding_table, input_ids, use_one_hot)  # [R, E]
-        self._word_embedding_output = tf.reshape(embedded, [batch, length, config.word_width])
-        width = config.word_width
-        self._embedding_projection = None
-        if LAYOUTS[config.layout].projection == "word_embeddings_2":
-            self._embedding_projection = new_variable(
-                "word_embeddings_2", [width, config.hidden_size], config
-            )
-            embedded = product(tf.cast(embedded, self._dtype), self._embedding_projection)  # [R, H]
-            width = config.hidden_size
-        segments = lookup(
-            new_variable("token_type_embeddings", [config.type_vocab_size, width], config),
-            token_type_ids,
-            use_one_hot=True,  # two rows: a product is faster than a gather's gradient
-        )
-        embedded = tf.cast(embedded, tf.float32)
-        rows = embedded + segments
-        if not config.use_relative_position:
-            positions = new_variable(
-                "position_embeddings", [config.max_position_embeddings, width], config
-            )
-            if config.decoding_step is None:
-                vectors = positions[:length]
-            else:
-                vectors = tf.gather(positions, config.decoding_step.positions)  # [B, F, E]
-            rows = tf.reshape(rows, [batch, length, width]) + vectors
-        rows = layer_norm(tf.reshape(rows, [-1, width]), "LayerNorm", config.saves_memory)
-        self._embedding_rows = dropout(tf.cast(rows, self._dtype), config.hidden_dropout_prob)
-
-    def _project_to_hidden(self, config):
-        """Google's layouts widen the finished embeddings to the hidden size; [R, E] -> [R, H]."""
-        name = LAYOUTS[config.layout].projection
-        if name != "embedding_hidden_mapping_in" or config.word_width == config.hidden_size:
-            return self._embedding_rows
-        return dense(self._embedding_rows, config.hidden_size, config, name)
+    def _widened(self, rows, name):
+        """Finished embeddings at the hidden size, [R, E] -> [R, H], where the layout does it."""
+        config = self._config
+        if LAYOUTS[config.layout].projection != name or config.word_width == config.hidden_size:
+            return rows
+        return dense(rows, config.hidden_size, config, name)
 
     def _pool(self, sequence):
-        return dense(sequence[:, 0, :], self._config.hidden_size, self._config, "dense", "tanh")
+        first = sequence[:, 0, :]
+        if not LAYOUTS[self._config.layout].has_pooler:
+            return first
+        return dense(first, self._config.hidden_size, self._config, "dense", "tanh")
 
     def pooled(self, sequence: tf.Tensor) -> tf.Tensor:
         """The pooler's output of another sequence: [B, F, H] -> [B, H]; float32."""
@@ -166,7 +133,7 @@ class AlbertModel:
         return tf.reshape(rows, [self._batch_shape[0], -1, rows.shape[-1]])
 
     def get_pooled_output(self) -> tf.Tensor:
-        """[B, H], tanh of a dense layer on the first token; float32."""
+        """[B, H], tanh of a dense layer on the first token (electra's: the token); float32."""
         return tf.cast(self._pooled_output, tf.float32)
 
     def get_sequence_output(self) -> tf.Tensor:
@@ -201,25 +168,27 @@ class AlbertModel:
 
     def get_word_embedding_output(self) -> tf.Tensor:
         """[B, F, E], the word vectors as looked up."""
-        return self._word_embedding_output
+        return self._embedded.word_vectors
 
     def get_embedding_output(self) -> tf.Tensor:
-        """[B, F, H] (google's layouts [B, F, E]), sum of the tables after LayerNorm."""
-        return self._unflatten(self._embedding_rows)
+        """[B, F, H] (google's and electra [B, F, E]), sum of the tables after LayerNorm."""
+        return self._unflatten(self._embedded.rows)
 
     def get_embedding_table(self) -> tf.Variable:
         """[V, E], the word table."""
-        return self._embedding_table
+        return self._embedded.table
 
     def get_embedding_projection(self) -> Optional[tf.Variable]:
         """[E, H], brightmart's second word table; None in the other layouts."""
-        return self._embedding_projection
+        return self._embedded.projection
 
     get_embedding_table_2 = get_embedding_projection  # albert_zh's name
 
 
-def _config_of_graph(config, is_training, plain, decoding_step):
-    """A copy of a config that also knows what its graph is for."""
+def config_of_graph(
+    config: AlbertConfig, is_training: bool, plain: bool = False, decoding_step: Any = None
+) -> AlbertConfig:
+    """A copy of a config that also knows what its graph is for; arguments as of `AlbertModel`."""
     config = copy.deepcopy(config)
     config.saves_memory = is_training and not plain
     config.is_plain = plain
@@ -336,7 +305,7 @@ def transformer_block(
             batch_shape,
             weights_seed,
             from_rows,
-            _relative_positions(config, output_positions),
+            relative_positions_of(config, output_positions),
         )
         return dropout(x, config.hidden_dropout_prob, attention_seed)
 
@@ -368,133 +337,3 @@ def transformer_block(
         return add_feed_forward(rows, norm(rows, layout.ffn_norm))
     rows = norm(kept(rows) + attend(rows), layout.attention_norm)
     return norm(add_feed_forward(rows, rows), layout.ffn_norm)
-
-
-def _relative_positions(config, output_positions):
-    """The relative positions of a layer's attention; None where positions are absolute."""
-    if not config.use_relative_position:
-        return None
-    depth = config.hidden_size // config.num_attention_heads
-    if config.decoding_step is not None:
-        output_positions = config.decoding_step.positions
-    return RelativePositions(depth, config.max_relative_position, output_positions)
-
-
-def self_attention(
-    config: AlbertConfig,
-    scope: str,
-    rows: tf.Tensor,
-    mask: tf.Tensor,
-    batch_shape: Sequence[Any],
-    seed: Any = None,
-    from_rows: Optional[tf.Tensor] = None,
-    relative_positions: Optional[RelativePositions] = None,
-) -> tf.Tensor:
-    """Multi-head self-attention and its output layer.
-
-    Args:
-        config: `AlbertConfig`.
-        scope: name of the attention's variable scope.
-        rows: float tensor [R, H].
-        mask: float tensor [B, 1, 1, F] or [B, 1, K, F].
-        batch_shape: B and F.
-        seed: int tensor [2], of the dropout of attention weights; not used without dropout.
-        from_rows: float tensor [B * K, H], the only rows that look at the others; None for all.
-        relative_positions: `RelativePositions` of the rows that look; None for none.
-
-    Returns:
-        float tensor [R, H], or [B * K, H] of `from_rows`.
-    """
-
-    def attended(query, key, value):
-        return attention_context(
-            query,
-            key,
-            value,
-            mask,
-            config.attention_probs_dropout_prob,
-            seed,
-            relative_positions,
-        )  # [B, N, F, D]
-
-    names = ["%s/self/%s" % (scope, name) for name in ("query", "key", "value")]
-    if from_rows is None and config.saves_memory:
-        inputs = _projected(config, names, rows, batch_shape)
-    else:  # outside of training in every layer, so that an exported file has each kernel once
-        querying = rows if from_rows is None else from_rows
-        inputs = _projected(config, names[:1], querying, (batch_shape[0], -1))
-        inputs += _projected(config, names[1:], rows, batch_shape)
-    if config.attention_inputs is not None:
-        config.attention_inputs.append(inputs)
-    if config.decoding_step is not None:
-        inputs = inputs[:1] + config.decoding_step.extended(*inputs[1:])
-    context = recomputed(attended, inputs, config.saves_memory)
-    context = tf.transpose(context, [0, 2, 1, 3])  # [B, F, N, D]
-    context = tf.reshape(context, [-1, config.hidden_size])  # [R, H]
-    return dense(context, config.hidden_size, config, scope + "/output/dense")
-
-
-def attention_context(
-    query: tf.Tensor,
-    key: tf.Tensor,
-    value: tf.Tensor,
-    mask: tf.Tensor,
-    dropout_prob: float,
-    seed: Any = None,
-    relative_positions: Optional[RelativePositions] = None,
-) -> tf.Tensor:
-    """What the heads of attention make of values; T are the positions that are looked at.
-
-    Args:
-        query: float tensor [B, N, F, D].
-        key: float tensor [B, N, T, D].
-        value: float tensor [B, N, T, D].
-        mask: float tensor that fits [B, N, F, T], added to the scores.
-        dropout_prob: float, of the attention weights.
-        seed: int tensor [2], of the dropout; not used without dropout.
-        relative_positions: `RelativePositions` of the queries; None for none.
-
-    Returns:
-        float tensor [B, N, F, D].
-    """
-    scores = attention_scores(query, key, relative_positions)  # [B, N, F, T]
-    weights = tf.nn.softmax(scores + mask)
-    weights = dropout(tf.cast(weights, value.dtype), dropout_prob, seed)
-    context = tf.matmul(weights, value)
-    return context if relative_positions is None else context + relative_positions.context(weights)
-
-
-def attention_scores(
-    query: tf.Tensor, key: tf.Tensor, relative_positions: Optional[RelativePositions] = None
-) -> tf.Tensor:
-    """How much positions look at others: [B, N, F, D] and [B, N, T, D] -> float32 [B, N, F, T].
-
-    Neither masked nor normalized by a softmax.
-    """
-    scores = tf.matmul(query, key, transpose_b=True)
-    if relative_positions is not None:
-        scores += relative_positions.scores(query, get_shape_list(key)[2])
-    return tf.cast(scores, tf.float32) / math.sqrt(int(query.shape[-1]))
-
-
-def _projected(config, scopes, rows, batch_shape):
-    """Rows [R, H] as each of some dense layers projects them for the heads: [B, N, F, D] each."""
-    batch, length = batch_shape
-    heads = config.num_attention_heads
-    head_size = config.hidden_size // heads
-    if config.is_plain:
-        columns = [dense(rows, config.hidden_size, config, scope) for scope in scopes]
-        columns = [tf.reshape(x, [batch, length, heads, head_size]) for x in columns]
-        return [tf.transpose(x, [0, 2, 1, 3]) for x in columns]
-    x = joint_dense(rows, config.hidden_size, config, scopes)
-    x = tf.reshape(x, [batch, length, len(scopes), heads, head_size])
-    return tf.unstack(tf.transpose(x, [2, 0, 3, 1, 4]))
-
-
-def check_length(length: Any, max_position_embeddings: int) -> None:
-    """Raises `UserError` for a sequence (int or tensor, of which nothing is known) too long."""
-    if isinstance(length, int) and length > max_position_embeddings:
-        raise UserError(
-            "--max_seq_length: %d is more than the config's max_position_embeddings, %d"
-            % (length, max_position_embeddings)
-        )

@@ -85,17 +85,36 @@ def masked_lm_output(
     """
     with tf.variable_scope("cls/predictions"):
         rows, bias = _word_rows(config, rows, projection)
-        labels = [tf.reshape(label_ids, [-1]), tf.cast(tf.reshape(label_weights, [-1]), tf.float32)]
-        if parts == 1:
-            losses_and_words = _word_losses(rows, labels[0], labels[1], table, bias)
-        else:
-            if rows.dtype == tf.float16:  # gradients of an unscaled sum are too small for it
-                rows = tf.cast(rows, tf.float32)
-            losses_and_words = summed_by_parts(_word_losses, rows, labels, [table, bias], parts)
-        weighted_loss, per_example_loss, predicted = losses_and_words
-        loss = tf.divide(weighted_loss, tf.reduce_sum(labels[1]) + 1e-5)
-        log_probs = tf.nn.log_softmax(_word_logits(rows, table, bias))
-        return MaskedLmOutput(loss, weighted_loss, per_example_loss, log_probs, predicted)
+        return word_predictions(rows, table, bias, label_ids, label_weights, parts)
+
+
+def word_predictions(
+    rows: tf.Tensor,
+    table: tf.Variable,
+    bias: tf.Variable,
+    label_ids: tf.Tensor,
+    label_weights: tf.Tensor,
+    parts: int = 1,
+) -> MaskedLmOutput:
+    """Predicts words by the product of finished rows with the word table.
+
+    Args:
+        rows: float tensor [B * P, E].
+        table: float tensor [V, E].
+        bias: float tensor [V].
+        label_ids, label_weights, parts: as in `masked_lm_head`.
+    """
+    labels = [tf.reshape(label_ids, [-1]), tf.cast(tf.reshape(label_weights, [-1]), tf.float32)]
+    if parts == 1:
+        losses_and_words = _word_losses(rows, labels[0], labels[1], table, bias)
+    else:
+        if rows.dtype == tf.float16:  # gradients of an unscaled sum are too small for it
+            rows = tf.cast(rows, tf.float32)
+        losses_and_words = summed_by_parts(_word_losses, rows, labels, [table, bias], parts)
+    weighted_loss, per_example_loss, predicted = losses_and_words
+    loss = tf.divide(weighted_loss, tf.reduce_sum(labels[1]) + 1e-5)
+    log_probs = tf.nn.log_softmax(word_scores(rows, table, bias))
+    return MaskedLmOutput(loss, weighted_loss, per_example_loss, log_probs, predicted)
 
 
 def word_logits(config: AlbertConfig, model: AlbertModel, rows: tf.Tensor) -> tf.Tensor:
@@ -111,7 +130,7 @@ def word_logits(config: AlbertConfig, model: AlbertModel, rows: tf.Tensor) -> tf
     """
     with tf.variable_scope("cls/predictions"):
         rows, bias = _word_rows(config, rows, model.get_embedding_projection())
-        return _word_logits(rows, model.get_embedding_table(), bias)
+        return word_scores(rows, model.get_embedding_table(), bias)
 
 
 def _word_rows(config, rows, projection):
@@ -126,14 +145,15 @@ def _word_rows(config, rows, projection):
     return rows, bias
 
 
-def _word_logits(rows, table, bias):
+def word_scores(rows: tf.Tensor, table: tf.Tensor, bias: tf.Tensor) -> tf.Tensor:
+    """Logits [R, V], float32, of finished rows [R, E], a word table [V, E] and a bias [V]."""
     logits = product(rows, table, transpose_b=True)  # [B * P, V]
     return tf.cast(logits, tf.float32) + bias
 
 
 def _word_losses(rows, label_ids, weights, table, bias):
     """(weighted sum of the losses, losses, predicted words) of rows [B * P, E]."""
-    losses, predicted = cross_entropy(label_ids, _word_logits(rows, table, bias))
+    losses, predicted = cross_entropy(label_ids, word_scores(rows, table, bias))
     return tf.reduce_sum(weights * losses), losses, predicted
 
 

@@ -88,7 +88,13 @@ def encoded_source(
         cache: key and value of each block in turn, float [B, N, L, D].
     """
     model = AlbertModel(
-        config, False, input_ids, input_mask, scope="bert", keeps_attention=True, **model_settings
+        config,
+        False,
+        input_ids,
+        input_mask,
+        scope=config.scope,
+        keeps_attention=True,
+        **model_settings,
     )
     free = length - get_shape_list(input_ids)[1]
     return [
@@ -125,7 +131,7 @@ def next_logits(
         False,
         tokens,
         token_type_ids=segment_ids,
-        scope="bert",
+        scope=config.scope,
         plain=True,  # kernels of few rows are not joined in every step
         precision=precision,
         attention_mask=step.visible_columns(),

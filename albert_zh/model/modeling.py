@@ -5,18 +5,17 @@
 """
 
 from albert_zh.model.activations import ACTIVATIONS, compiled, gelu, get_activation
+from albert_zh.model.attention import attention_context, self_attention
 from albert_zh.model.attention_masks import MASKED_LOGIT
 from albert_zh.model.config import CONFIG, LAYOUTS, AlbertConfig, BertConfig, Layout
+from albert_zh.model.embeddings import check_length
 from albert_zh.model.encoder import (
     BLOCK_DROPOUTS,
     FIRST_TOKEN,
     PRECISIONS,
     AlbertModel,
     BertModel,
-    attention_context,
-    check_length,
     encoder_layers,
-    self_attention,
     transformer_block,
 )
 from albert_zh.model.heads import (

@@ -76,6 +76,7 @@ _LAMB_OF_LAYOUT = {
     "nezha": _BRIGHTMART_LAMB,
     "google": _GOOGLE_LAMB,
     "google_fast": _GOOGLE_LAMB,
+    "electra": _GOOGLE_LAMB,
 }
 
 

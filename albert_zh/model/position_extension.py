@@ -10,7 +10,10 @@ sinusoids. That map is fitted to the trained rows and then applied on and on.
 
 import numpy as np
 
-POSITION_TABLE = "bert/embeddings/position_embeddings"
+POSITION_TABLES = (
+    "bert/embeddings/position_embeddings",
+    "electra/embeddings/position_embeddings",
+)
 DIRECTIONS = 29  # main directions in which the table continues; one is that of its mean
 SHORTEST = 64  # trained rows that a fit needs
 # Rows that differ from the others: [CLS] and what is near it, [SEP] at the end of full inputs.

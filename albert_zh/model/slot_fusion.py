@@ -24,8 +24,8 @@ from typing import Any, Callable, Dict
 import numpy as np
 import tensorflow.compat.v1 as tf
 
+from albert_zh.model.attention import self_attention
 from albert_zh.model.attention_masks import MASKED_LOGIT
-from albert_zh.model.encoder import self_attention
 from albert_zh.model.layers import dense, dropout, dropout_seed, get_shape_list, layer_norm
 from albert_zh.model.variables import new_variable
 

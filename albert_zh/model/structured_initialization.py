@@ -75,12 +75,18 @@ def start_values(
         {name: float32 array}.
 
     Raises:
-        UserError: for a model without a position table, which the heads' start values are made for.
+        UserError: for a model without a position table, which the heads' start values are made for,
+            and for ELECTRA.
     """
     if config.use_relative_position:
         raise UserError(
             "--warm_start: the config has use_relative_position, and these start values are for "
             "a position table: train with --warm_start=false"
+        )
+    if config.layout == "electra":
+        raise UserError(
+            "--warm_start: these start values are not made for ELECTRA: train with "
+            "--warm_start=false"
         )
     generator = np.random.RandomState(seed)
     weights = _drawn_weights(config, shapes, generator)

@@ -5,6 +5,7 @@ from absl import flags
 from albert_zh.common import config_flag, files, path_rules
 from albert_zh.common.errors import UserError
 from albert_zh.model import optimization
+from albert_zh.pretraining import objective_flags
 from albert_zh.training import flags as run_flags
 
 FLAGS = flags.FLAGS
@@ -82,12 +83,6 @@ _TABLE = (
         "Seconds that --do_eval without --do_train waits for the next checkpoint of a run "
         "elsewhere; 0: it evaluates the newest one and ends.",
     ),
-    (
-        "float",
-        "replaced_token_weight",
-        0.0,
-        "Weight of telling pieces that the model put in place of masks; 0: left out.",
-    ),
 )
 
 
@@ -102,6 +97,7 @@ def define_flags(**defaults):
     config_flag.define("Config JSON of the model.")
     for kind, name, default, help_text in _TABLE:
         getattr(flags, "DEFINE_" + kind)(name, defaults.get(name, default), help_text)
+    objective_flags.define()
     flags.DEFINE_enum("optimizer", "lamb", sorted(optimization.OPTIMIZERS), "The optimizer.")
     path_rules.serve_remote(FLAGS, _REMOTE)
 
@@ -137,6 +133,7 @@ def check_flags(options):
             "another folder" % options.export_dir
         )
     _check_shares(options)
+    objective_flags.check(options)
     if options.learning_rate is not None:
         run_flags.require_positive(options, ["learning_rate"])
     _check_steps(options)
@@ -147,10 +144,6 @@ def _check_shares(options):
         share = getattr(options, name)
         if not 0 <= share <= 1:
             raise UserError("--%s=%g: expected a share from 0 to 1" % (name, share))
-    if not options.replaced_token_weight >= 0:
-        raise UserError(
-            "--replaced_token_weight=%g: expected 0 or more" % options.replaced_token_weight
-        )
 
 
 def _check_steps(options):

@@ -5,7 +5,7 @@ import os
 from albert_zh.common.errors import UserError
 from albert_zh.common.messages import say
 from albert_zh.model import checkpoint_files, checkpoint_matching, structured_initialization
-from albert_zh.pretraining import record_sources
+from albert_zh.pretraining import objective_flags, record_sources
 from albert_zh.training import flags as run_flags
 from albert_zh.training import run_folder
 
@@ -33,8 +33,9 @@ class InitialWeights:
         """The checkpoint that the weights start from; None for random ones, or the folder's own."""
         if not self._options.do_train or checkpoint_files.newest_of_training(self._folder):
             return None
-        shapes = checkpoint_matching.expected_shapes_by_part(self._config)
-        shapes.pop("classification")
+        shapes = checkpoint_matching.expected_shapes_by_part(
+            self._config, parts=self._learnt_parts()
+        )
         shapes = {name: shape for component in shapes.values() for name, shape in component.items()}
         if not self._options.init_checkpoint:
             if not self._options.warm_start:
@@ -57,6 +58,13 @@ class InitialWeights:
         for line in checkpoint_matching.report(checkpoint_matching.assign(shapes, prefix), prefix):
             say(line)
         return prefix
+
+    def _learnt_parts(self):
+        """The parts of the model that a run learns, of `checkpoint_matching.MODEL_PARTS`."""
+        has_words = self._options.objective == "masked_lm"
+        has_order = objective_flags.has_sentence_task(self._options)
+        heads = [("masked_lm", has_words), ("sentence_order", has_order)]
+        return ["encoder"] + [name for name, is_learnt in heads if is_learnt]
 
     def _path(self, name):
         """Workers that share the folder write separate files."""

@@ -13,16 +13,13 @@ import numpy as np
 import tensorflow.compat.v1 as tf
 
 from albert_zh.model import checkpoint_matching, optimization
-from albert_zh.model.encoder import AlbertModel
-from albert_zh.model.heads import masked_lm_head, sentence_order_head
-from albert_zh.model.layers import part_of_batch
-from albert_zh.pretraining.objectives import replaced_tokens
+from albert_zh.model.layers import gather_positions, part_of_batch
+from albert_zh.pretraining.objectives import electra, masked_lm
+from albert_zh.pretraining.objectives.terms import eval_metrics, shown_scalars, total_loss
 from albert_zh.training import tpu_summaries
 from albert_zh.training.hooks import show_in_progress
 from albert_zh.training.model_spec import ModeKeys, Spec
 
-_EPSILON = 1e-5  # in the denominator of the masked-LM loss
-_LOGIT_SHARES = 4  # in which the logits of all words are computed in training
 _FIRST_LOSS_SCALE = 2.0**15
 _LOSS_SCALE_GROWTH_STEPS = 2000
 
@@ -30,105 +27,36 @@ ModelSettings = collections.namedtuple(
     "ModelSettings",
     "learning_rate num_train_steps num_warmup_steps optimizer poly_power start_warmup_step "
     "gradient_accumulation_steps precision recompute plain skip_nan_steps use_tpu "
-    "replaced_token_weight sentence_name",
+    "replaced_token_weight sentence_name sentence_task span_boundary_weight electra",
+    defaults=(True, 0.0, None),
 )
 ModelSettings.__doc__ = """How a model is trained; numbers as in the flags of the same names.
 
 Fields:
     sentence_name: "next_sentence" or "sentence_order", how metrics call the second task.
+    sentence_task: bool, whether there is a second task.
+    electra: `electra.Settings` for that objective; None for masked words.
 """
 
-Losses = collections.namedtuple(
-    "Losses", "total masked_lm sentence_order replaced_token masked_lm_head order_head"
-)
 
-
-def pretraining_losses(config, features, is_training, settings, denominators=None):
-    """Builds the model and its losses; replaced pieces are detected in training alone.
+def losses_of(config, features, is_training, settings, denominators=None):
+    """Builds the model and its losses.
 
     Args:
         config: `AlbertConfig`.
         features: dict of a batch's tensors, [B, F], [B, P] and [B, 1].
         is_training: bool.
         settings: `ModelSettings`.
-        denominators: (weights, sentences, pieces), float scalars by which the summed losses are
-            divided; those of the batch if left out.
+        denominators: `masked_lm.Denominators`; those of the batch if left out.
 
     Returns:
-        `Losses`: four scalars, `MaskedLmOutput` and `SentenceOrderOutput`.
+        list of `Term`.
     """
-    positions = features["masked_lm_positions"]
-    output_positions = None
-    if not settings.plain:
-        output_positions = tf.pad(positions, [[0, 0], [1, 0]])  # [B, 1 + P], the first token first
-        positions = None
-    denominators = denominators or batch_denominators(features)
+    if denominators is None:
+        denominators = masked_lm.denominators_of(features, bool(settings.span_boundary_weight))
+    objective = electra if settings.electra else masked_lm
     with tf.variable_scope(tf.get_variable_scope(), reuse=tf.AUTO_REUSE):
-        model = _encoder(config, is_training, features, settings, output_positions)
-        return _losses_of_heads(
-            config, model, features, is_training, settings, positions, denominators
-        )
-
-
-def _losses_of_heads(config, model, features, is_training, settings, positions, denominators):
-    """The `Losses` of a model; `positions` are None where it computes those of the heads alone."""
-    weights, sentences, pieces = denominators
-    masked_lm = masked_lm_head(
-        config,
-        model,
-        positions,
-        features["masked_lm_ids"],
-        features["masked_lm_weights"],
-        parts=_LOGIT_SHARES if is_training and not settings.plain else 1,
-    )
-    order = sentence_order_head(config, model.get_pooled_output(), features["next_sentence_labels"])
-    masked_lm_loss = masked_lm.weighted_loss / (weights + _EPSILON)
-    order_loss = tf.reduce_sum(order.per_example_loss) / sentences
-    total, detection_loss = masked_lm_loss + order_loss, tf.constant(0.0)
-    if is_training and settings.replaced_token_weight:
-        detection, order_again = _losses_of_filled_text(
-            config, features, settings, masked_lm.log_probs
-        )
-        detection_loss = detection / pieces
-        total += settings.replaced_token_weight * detection_loss + order_again / sentences
-    return Losses(total, masked_lm_loss, order_loss, detection_loss, masked_lm, order)
-
-
-def _encoder(config, is_training, features, settings, output_positions=None, keeps_attention=False):
-    return AlbertModel(
-        config,
-        is_training,
-        features["input_ids"],
-        features["input_mask"],
-        features["segment_ids"],
-        use_one_hot_embeddings=settings.use_tpu,
-        scope="bert",
-        recompute=settings.recompute,
-        precision=settings.precision,
-        plain=settings.plain,
-        output_positions=output_positions,
-        keeps_attention=keeps_attention,
-    )
-
-
-def _losses_of_filled_text(config, features, settings, log_probs):
-    """Sums of the losses on a batch whose masks are filled: (of replaced pieces, of the order)."""
-    filled = replaced_tokens.fill(features, log_probs)
-    features = dict(features, input_ids=filled.input_ids)
-    model = _encoder(config, True, features, settings)
-    losses = replaced_tokens.detection_losses(config, model, filled.is_replaced)  # [B, F]
-    order = sentence_order_head(config, model.get_pooled_output(), features["next_sentence_labels"])
-    is_piece = tf.cast(features["input_mask"], tf.float32)
-    return tf.reduce_sum(losses * is_piece), tf.reduce_sum(order.per_example_loss)
-
-
-def batch_denominators(features):
-    """(sum of the masked-LM weights, number of sequences, of pieces) of a batch, float scalars."""
-    return (
-        tf.reduce_sum(features["masked_lm_weights"]),
-        tf.cast(tf.shape(features["input_ids"])[0], tf.float32),
-        tf.cast(tf.reduce_sum(features["input_mask"]), tf.float32),
-    )
+        return objective.terms(config, features, is_training, settings, denominators)
 
 
 def _distilled(config, features, settings, denominators, distiller, counts):
@@ -143,18 +71,20 @@ def _distilled(config, features, settings, denominators, distiller, counts):
         counts: what its losses are divided by.
     """
     with tf.variable_scope(tf.get_variable_scope(), reuse=tf.AUTO_REUSE):
-        model = _encoder(config, True, features, settings, keeps_attention=True)
+        model = masked_lm.encoder(config, True, features, settings, keeps_attention=True)
         by_kind = distiller.losses(model, features, counts, settings.precision)
         loss = tf.add_n(list(by_kind.values()))
         scalars = {"distilled_%s_loss" % kind: value for kind, value in by_kind.items()}
         scalars["tokens"] = tf.cast(tf.reduce_sum(features["input_mask"]), tf.float32)
         if distiller.label_weight:
-            positions = features["masked_lm_positions"]
-            losses = _losses_of_heads(
-                config, model, features, True, settings, positions, denominators
+            sequence = model.get_sequence_output()
+            wanted = masked_lm.wanted_positions(features, settings)
+            rows = [gather_positions(sequence, positions) for positions in wanted]
+            terms = masked_lm.terms_of_rows(
+                config, model, rows, features, True, settings, denominators
             )
-            loss += distiller.label_weight * losses.total
-            scalars.update(_shown_scalars(settings, features, losses, denominators))
+            loss += distiller.label_weight * total_loss(terms)
+            scalars.update(shown_scalars(terms))
     return loss, dict(scalars, loss=loss)
 
 
@@ -178,8 +108,8 @@ def model_fn_builder(config, settings, init_checkpoint, distiller=None, summary_
             return _train_spec(
                 config, settings, features, init_checkpoint, distiller, summary_folder
             )
-        losses = pretraining_losses(config, features, False, settings)
-        return Spec(mode, loss=losses.total, eval_metrics=_eval_metrics(losses, features, settings))
+        terms = losses_of(config, features, False, settings)
+        return Spec(mode, loss=total_loss(terms), eval_metrics=eval_metrics(terms))
 
     return model_fn
 
@@ -229,7 +159,8 @@ def _gradients(config, settings, features, scaler, distiller):
         sums = optimization.sum_over_replicas(list(sums), settings.use_tpu)
         return [total / num_replicas for total in sums]
 
-    denominators = of_whole_batch(batch_denominators(features))
+    denominators = masked_lm.denominators_of(features, bool(settings.span_boundary_weight))
+    denominators = type(denominators)(*of_whole_batch(denominators))
     counts = None
     if distiller:
         counts = distiller.counts(features)
@@ -241,8 +172,10 @@ def _gradients(config, settings, features, scaler, distiller):
             if distiller:
                 loss, scalars = _distilled(config, share, settings, denominators, distiller, counts)
             else:
-                losses = pretraining_losses(config, share, True, settings, denominators)
-                loss, scalars = losses.total, _shown_scalars(settings, share, losses, denominators)
+                terms = losses_of(config, share, True, settings, denominators)
+                loss = total_loss(terms)
+                num_tokens = tf.cast(tf.reduce_sum(share["input_mask"]), tf.float32)
+                scalars = dict(shown_scalars(terms), loss=loss, tokens=num_tokens)
         loss /= num_replicas  # replicas' gradients are summed
         trained = tf.trainable_variables()
         gradients = tf.gradients(scaler.scaled(loss) if scaler else loss, trained)
@@ -259,30 +192,6 @@ def _gradients(config, settings, features, scaler, distiller):
     if not settings.use_tpu:
         scalars = _of_all_replicas(scalars)
     return list(zip(gradients, variables)), scalars
-
-
-def _shown_scalars(settings, share, losses, denominators):
-    """{name: scalar} to look at, of a part of a step's batch, each a share of the whole's mean."""
-    order_hits = tf.equal(
-        losses.order_head.predicted, tf.reshape(share["next_sentence_labels"], [-1])
-    )
-    masked_lm_hits = tf.equal(
-        losses.masked_lm_head.predicted, tf.reshape(share["masked_lm_ids"], [-1])
-    )
-    weights = tf.reshape(share["masked_lm_weights"], [-1])
-    hits = tf.reduce_sum(weights * tf.cast(masked_lm_hits, tf.float32))
-    scalars = {
-        "loss": losses.total,
-        "masked_lm_loss": losses.masked_lm,
-        settings.sentence_name + "_loss": losses.sentence_order,
-        "masked_lm_accuracy": hits / (denominators[0] + _EPSILON),
-        settings.sentence_name + "_accuracy": tf.reduce_sum(tf.cast(order_hits, tf.float32))
-        / denominators[1],
-        "tokens": tf.cast(tf.reduce_sum(share["input_mask"]), tf.float32),
-    }
-    if settings.replaced_token_weight:
-        scalars["replaced_token_loss"] = losses.replaced_token
-    return scalars
 
 
 def _of_all_replicas(tensors):
@@ -383,28 +292,3 @@ class LossScaler:
             self._scale.assign(tf.where_v2(is_finite, scale_if_good, scale_if_bad)),
             self._good_steps.assign(tf.where_v2(keeps_counting, good_steps, 0.0)),
         )
-
-
-def _eval_metrics(losses, features, settings):
-    """(function, tensors) of the evaluation's metrics, as `Spec` takes them."""
-    name = settings.sentence_name
-    weights = tf.reshape(features["masked_lm_weights"], [-1])
-    tensors = [
-        losses.masked_lm_head.per_example_loss,
-        losses.masked_lm_head.predicted,
-        tf.reshape(features["masked_lm_ids"], [-1]),
-        weights,
-        losses.order_head.per_example_loss,
-        losses.order_head.predicted,
-        tf.reshape(features["next_sentence_labels"], [-1]),
-    ]
-
-    def metric_fn(lm_loss, lm_predicted, lm_ids, lm_weights, loss, predicted, labels):
-        return {
-            "masked_lm_accuracy": tf.metrics.accuracy(lm_ids, lm_predicted, lm_weights),
-            "masked_lm_loss": tf.metrics.mean(lm_loss, lm_weights),
-            name + "_accuracy": tf.metrics.accuracy(labels, predicted),
-            name + "_loss": tf.metrics.mean(loss),
-        }
-
-    return metric_fn, tensors

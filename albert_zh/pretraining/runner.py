@@ -18,7 +18,13 @@ from albert_zh.common.messages import say, time_and_memory
 from albert_zh.model import checkpoint_files, model_folder
 from albert_zh.model.config import AlbertConfig
 from albert_zh.pretraining import flags as pretraining_flags
-from albert_zh.pretraining import input_lanes, learning_rate, record_sources, waiting_evaluation
+from albert_zh.pretraining import (
+    input_lanes,
+    learning_rate,
+    objective_flags,
+    record_sources,
+    waiting_evaluation,
+)
 from albert_zh.pretraining import input_pipeline as pretraining_input
 from albert_zh.pretraining import model_fn as pretraining_model_fn
 from albert_zh.pretraining.initial_weights import InitialWeights
@@ -172,9 +178,10 @@ class Pretraining:
             return fixed, {}
         names = (
             "train_batch_size max_seq_length max_predictions_per_seq seed optimizer poly_power "
-            "pack_by_length warm_start replaced_token_weight"
+            "pack_by_length warm_start"
         )
         fixed.update((name, getattr(self._options, name)) for name in names.split())
+        fixed.update(objective_flags.run_settings(self._options))
         fixed["learning_rate"] = self._learning_rate
         fixed.update(self._initial_weights.settings())
         variable = (
@@ -198,6 +205,7 @@ class Pretraining:
             for name in pretraining_model_fn.ModelSettings._fields
             if hasattr(self._options, name)
         }
+        given.update(objective_flags.model_settings(self._options))
         given.update(learning_rate=self._learning_rate, sentence_name=self._sentence_name)
         return pretraining_model_fn.ModelSettings(**given)
 
@@ -260,11 +268,9 @@ class Pretraining:
     def _highest_loss(self):
         if self._distiller:
             return math.inf  # of differences of scores
-        further = (
-            1 + self._options.replaced_token_weight if self._options.replaced_token_weight else 0
+        return _EXPLOSION_FACTOR * objective_flags.loss_of_guessing(
+            self._options, self._config.vocab_size
         )
-        of_guessing = math.log(self._config.vocab_size) + (1 + further) * math.log(2)
-        return _EXPLOSION_FACTOR * of_guessing
 
     def _train_input_fn(self, params, input_context=None):
         share = length_bucketing.share_of(params, input_context)
@@ -347,15 +353,26 @@ class Pretraining:
         if self._metrics is not None:
             plotted = {"dev_" + name: metrics[name] for name in metrics if name != "global_step"}
             self._metrics.add(step, dev=metrics, **plotted)
+        accuracies = ["%s %.4f" % (label, metrics[name]) for name, label in self._accuracies()]
         say(
-            "step %d: masked LM %.4f, order %.4f, loss %.4f on %s",
+            "step %d: %s, loss %.4f on %s",
             step,
-            metrics["masked_lm_accuracy"],
-            metrics[self._sentence_name + "_accuracy"],
+            ", ".join(accuracies),
             metrics["loss"],
             "held-out text" if self._options.eval_file else "training text",
         )
         return metrics
+
+    def _accuracies(self):
+        """(name of a metric, how people call it) of each task."""
+        tasks = [("masked_lm", "masked LM")]
+        if objective_flags.has_sentence_task(self._options):
+            tasks.append((self._sentence_name, "order"))
+        if self._options.span_boundary_weight:
+            tasks.append(("span_boundary", "span boundary"))
+        if self._options.objective == "electra":
+            tasks.append(("replaced_token", "replaced pieces"))
+        return [(name + "_accuracy", label) for name, label in tasks]
 
     def export(self):
         """Writes the newest checkpoint as a model folder: config, vocabulary, weights."""
@@ -382,10 +399,7 @@ class Pretraining:
             picture = metrics_log.draw_learning_curve(
                 self._metrics,
                 os.path.join(self._folder, metrics_log.LEARNING_CURVE),
-                [
-                    ("dev_masked_lm_accuracy", "masked LM accuracy"),
-                    ("dev_%s_accuracy" % self._sentence_name, "order accuracy"),
-                ],
+                [("dev_" + name, label + " accuracy") for name, label in self._accuracies()],
             )
             if picture:
                 say("learning curve   %s", picture)

@@ -161,7 +161,7 @@ def _distilled_loss(config, distiller, model_settings, build_outputs, features, 
     names = ("input_ids", "input_mask", "segment_ids")
     inputs = [features[name] for name in names]
     model = modeling.AlbertModel(
-        config, True, *inputs, scope="bert", keeps_attention=True, **model_settings
+        config, True, *inputs, scope=config.scope, keeps_attention=True, **model_settings
     )
     by_kind = distiller.losses(model, features, precision=model_settings["precision"])
     for kind, value in by_kind.items():
@@ -283,7 +283,7 @@ def rate_scales(
 def _layer_of(name):
     """What orders the layers of a variable's name; None outside of layers."""
     match = re.match(
-        r"bert/encoder/(?:layer_(\d+)|(layer_shared)|\w+/group_(\d+)/\w+?_(\d+))/", name
+        r"(?:bert|electra)/encoder/(?:layer_(\d+)|(layer_shared)|\w+/group_(\d+)/\w+?_(\d+))/", name
     )
     if match is None:
         return None

@@ -46,7 +46,7 @@ def outputs_builder(
             rows["input_ids"],
             rows["input_mask"],
             rows["segment_ids"],
-            scope="bert",
+            scope=config.scope,
             **dict(dict(model_settings, output_positions=positions), **further),
         )
 

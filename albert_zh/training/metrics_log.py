@@ -134,7 +134,7 @@ def draw_learning_curve(
     loss_axes.set_xlabel("step")
     loss_axes.set_ylabel("loss")
     accuracy_axes = loss_axes.twinx()
-    for (name, label), color in zip(accuracies, ("tab:red", "tab:green")):
+    for (name, label), color in zip(accuracies, ("tab:red", "tab:green", "tab:purple")):
         accuracy_axes.plot(*metrics.series(name), "o-", color=color, markersize=3, label=label)
     accuracy_axes.set_ylabel(axis_label)
     lines = loss_axes.get_lines()[1:] + accuracy_axes.get_lines()

@@ -394,7 +394,7 @@ def _depends_on(op, ancestor):
         ({"poly_power": -1.0}, "--poly_power=-1.0"),
         ({"start_warmup_step": -5}, "--start_warmup_step=-5"),
         ({"optimizer": "sgd"}, "--optimizer=sgd: expected one of adamw, lamb"),
-        ({"layout": "pytorch"}, "layout=pytorch: expected one of bert, brightmart, google, goo"),
+        ({"layout": "pytorch"}, "layout=pytorch: expected one of bert, brightmart, electra, g"),
     ],
 )
 def test_impossible_settings(session, changed, message):

@@ -53,7 +53,7 @@ def model_fixture(tmp_path):
     with open(os.path.join(folder, "vocab.txt"), "w") as handle:
         handle.write("[PAD]\n[UNK]\n")
     weights = {
-        position_extension.POSITION_TABLE: sinusoids(128, CONFIG["hidden_size"]),
+        position_extension.POSITION_TABLES[0]: sinusoids(128, CONFIG["hidden_size"]),
         "bert/pooler/dense/bias": np.ones(4),
     }
     checkpoint_files.write_checkpoint(os.path.join(folder, "albert_model.ckpt"), weights)
@@ -70,7 +70,7 @@ def test_the_command_changes_the_table_alone(model, tmp_path, monkeypatch, capsy
         checkpoint_files.read_weights(checkpoint_files.find_checkpoint(folder))
         for folder in (model, output)
     )
-    name = position_extension.POSITION_TABLE
+    name = position_extension.POSITION_TABLES[0]
     expected = position_extension.extended(before[name], 96)
     np.testing.assert_allclose(after[name], expected, atol=1e-5)
     np.testing.assert_array_equal(after["bert/pooler/dense/bias"], before["bert/pooler/dense/bias"])

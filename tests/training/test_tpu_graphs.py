@@ -15,6 +15,7 @@ from albert_zh.finetuning import setup as finetuning_setup
 from albert_zh.model import modeling
 from albert_zh.model.config import LAYOUTS
 from albert_zh.pretraining import model_fn as pretraining_model_fn
+from albert_zh.pretraining.objectives import electra
 from albert_zh.tasks import input_pipeline
 from albert_zh.training import engine, hooks, tpu_summaries
 from albert_zh.training.model_spec import ModeKeys
@@ -33,6 +34,7 @@ CONFIGS = {
     "google_fast": {"num_hidden_groups": 1, "ffn_groups": 4},
     "bert": {"embedding_size": None},
     "nezha": {"embedding_size": None, "use_relative_position": True},
+    "electra": {"model_type": "electra"},
 }
 # What XLA cannot compile, or gives shapes that depend on values.
 _HOST_ONLY = {
@@ -243,9 +245,21 @@ def test_finetuning(folder, tmp_path, monkeypatch, family, settings, mode, steps
     check(build, mode, steps)
 
 
+@pytest.mark.parametrize("layout", ["google", "electra"])
+@pytest.mark.parametrize("mode", [TRAIN, EVAL])
+def test_electra(layout, mode):
+    objective = electra.Settings(generator_hidden_size=0.5)
+    check(pretraining(layout, mode, electra=objective, sentence_task=False), mode)
+
+
 @pytest.mark.parametrize(
     "changes",
-    [{"precision": "bfloat16"}, {"gradient_accumulation_steps": 2}, {"skip_nan_steps": True}],
+    [
+        {"precision": "bfloat16"},
+        {"gradient_accumulation_steps": 2},
+        {"skip_nan_steps": True},
+        {"span_boundary_weight": 1.0, "sentence_task": False},
+    ],
 )
 def test_settings_of_pretraining(changes):
     check(pretraining("brightmart", TRAIN, **changes), TRAIN)

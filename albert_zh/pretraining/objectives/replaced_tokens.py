@@ -36,11 +36,24 @@ def fill(features, log_probs):
     Returns:
         `Filled`; there is no gradient through it.
     """
-    batch, length = get_shape_list(features["input_ids"], expected_rank=2)
-    _, count = get_shape_list(features["masked_lm_positions"], expected_rank=2)
     drawn = tf.random.stateless_categorical(
         tf.stop_gradient(log_probs), 1, dropout_seed(), dtype=tf.int32
     )
+    return filled_with(features, drawn)
+
+
+def filled_with(features, drawn):
+    """Fills the masks of a batch with given pieces.
+
+    Args:
+        features: dict of a batch's tensors, [B, F] and [B, P].
+        drawn: int tensor of B * P pieces, the one of each masked position.
+
+    Returns:
+        `Filled`; a piece that is the text's own counts as original.
+    """
+    batch, length = get_shape_list(features["input_ids"], expected_rank=2)
+    _, count = get_shape_list(features["masked_lm_positions"], expected_rank=2)
     # What is no prediction goes to a further column, which is cut off again.
     is_used = features["masked_lm_weights"] > 0
     positions = tf.cast(features["masked_lm_positions"], tf.int32)

@@ -17,8 +17,8 @@ from typing import Any, Collection, Dict, List, Sequence
 import tensorflow.compat.v1 as tf
 
 from albert_zh.common.errors import UserError
+from albert_zh.model.attention import self_attention
 from albert_zh.model.attention_masks import MASKED_LOGIT
-from albert_zh.model.encoder import self_attention
 from albert_zh.model.heads import CLASSIFIER_DROPOUT, cross_entropy
 from albert_zh.model.layers import dense, dropout, get_shape_list, layer_norm
 from albert_zh.model.variables import new_variable

@@ -1,0 +1,95 @@
+"""The embeddings of a text: word, segment and position tables, their sum after LayerNorm.
+
+Letters in shape comments: as in `encoder`.
+"""
+
+import collections
+from typing import Any
+
+import tensorflow.compat.v1 as tf
+
+from albert_zh.common.errors import UserError
+from albert_zh.model.config import LAYOUTS, AlbertConfig
+from albert_zh.model.layers import (
+    dropout,
+    get_shape_list,
+    layer_norm,
+    lookup,
+    product,
+)
+from albert_zh.model.variables import new_variable
+
+Embedded = collections.namedtuple("Embedded", "table projection word_vectors rows")
+Embedded.__doc__ = """A text's embeddings and the tables that they are of.
+
+Fields:
+    table: float variable [V, E], the word table.
+    projection: float variable [E, H], brightmart's second word table; None in the other layouts.
+    word_vectors: float tensor [B, F, E], as looked up.
+    rows: float tensor [R, E] (brightmart's [R, H]), the sum of the tables after LayerNorm.
+"""
+
+
+def embeddings(
+    config: AlbertConfig,
+    input_ids: tf.Tensor,
+    token_type_ids: tf.Tensor,
+    use_one_hot: bool = False,
+    dtype: Any = tf.float32,
+) -> Embedded:
+    """Looks a text up; the variables are made in the current scope.
+
+    Args:
+        config: `AlbertConfig`, as `AlbertModel` has it.
+        input_ids: int tensor [B, F].
+        token_type_ids: int tensor [B, F].
+        use_one_hot: bool; look words up by a product with one-hot rows (TPU).
+        dtype: of the rows.
+
+    Returns:
+        `Embedded`.
+
+    Raises:
+        UserError: if the text is longer than the table of positions.
+    """
+    batch, length = get_shape_list(input_ids, expected_rank=2)
+    check_length(length, config.longest_sequence)
+    width = config.word_width
+    table = new_variable("word_embeddings", [config.vocab_size, width], config)
+    embedded = lookup(table, input_ids, use_one_hot)  # [R, E]
+    word_vectors = tf.reshape(embedded, [batch, length, width])
+    projection = None
+    if LAYOUTS[config.layout].projection == "word_embeddings_2":
+        projection = new_variable("word_embeddings_2", [width, config.hidden_size], config)
+        embedded = product(tf.cast(embedded, dtype), projection)  # [R, H]
+        width = config.hidden_size
+    segments = lookup(
+        new_variable("token_type_embeddings", [config.type_vocab_size, width], config),
+        token_type_ids,
+        use_one_hot=True,  # two rows: a product is faster than a gather's gradient
+    )
+    rows = tf.cast(embedded, tf.float32) + segments
+    if not config.use_relative_position:
+        vectors = _position_vectors(config, length, width)
+        rows = tf.reshape(rows, [batch, length, width]) + vectors
+    rows = layer_norm(tf.reshape(rows, [-1, width]), "LayerNorm", config.saves_memory)
+    rows = dropout(tf.cast(rows, dtype), config.hidden_dropout_prob)
+    return Embedded(table, projection, word_vectors, rows)
+
+
+def _position_vectors(config, length, width):
+    """The vectors of the positions, [F, width]; of a decoding step [B, F, width]."""
+    shape = [config.max_position_embeddings, width]
+    positions = new_variable("position_embeddings", shape, config)
+    if config.decoding_step is None:
+        return positions[:length]
+    return tf.gather(positions, config.decoding_step.positions)
+
+
+def check_length(length: Any, max_position_embeddings: int) -> None:
+    """Raises `UserError` for a sequence (int or tensor, of which nothing is known) too long."""
+    if isinstance(length, int) and length > max_position_embeddings:
+        raise UserError(
+            "--max_seq_length: %d is more than the config's max_position_embeddings, %d"
+            % (length, max_position_embeddings)
+        )

@@ -1,0 +1,129 @@
+"""Flags of what pre-training learns, and what the model is told of them."""
+
+import math
+
+from absl import flags
+
+from albert_zh.common.errors import UserError
+from albert_zh.pretraining.objectives import electra
+
+OBJECTIVES = ("masked_lm", "electra")
+_TABLE = (
+    (
+        "boolean",
+        "sentence_task",
+        None,
+        "Whether the order of segments (or the next one) is learnt, too: true for masked_lm, false "
+        "for electra if left out. Records of one segment (--format) have none: give false.",
+    ),
+    (
+        "float",
+        "replaced_token_weight",
+        0.0,
+        "Weight of telling pieces that the model put in place of masks; 0: left out.",
+    ),
+    (
+        "float",
+        "span_boundary_weight",
+        0.0,
+        "Weight of predicting masked words from the pieces around their span (SpanBERT: 1); 0: "
+        "left out.",
+    ),
+    ("float", "gen_weight", 1.0, "electra: weight of the generator's loss."),
+    ("float", "disc_weight", 50.0, "electra: weight of the discriminator's loss."),
+    ("float", "generator_hidden_size", 0.25, "electra: the generator's share of the width."),
+    ("float", "generator_layers", 1.0, "electra: the generator's share of the layers."),
+    ("boolean", "untied_generator", True, "electra: whether the generator is a separate model."),
+    (
+        "boolean",
+        "untied_generator_embeddings",
+        False,
+        "electra: whether the generator has its own embeddings.",
+    ),
+    (
+        "float",
+        "generator_temperature",
+        1.0,
+        "electra: by which the generator's logits are divided before it draws.",
+    ),
+    ("boolean", "disallow_correct", False, "electra: whether the text's own word is never drawn."),
+)
+_POSITIVE = "disc_weight generator_hidden_size generator_layers generator_temperature".split()
+_AT_LEAST_0 = "replaced_token_weight span_boundary_weight gen_weight".split()
+
+
+def define():
+    """Defines the flags."""
+    flags.DEFINE_enum(
+        "objective",
+        "masked_lm",
+        OBJECTIVES,
+        "Masked words, or ELECTRA: replaced pieces of a smaller generator are detected.",
+    )
+    for kind, name, default, help_text in _TABLE:
+        getattr(flags, "DEFINE_" + kind)(name, default, help_text)
+
+
+def check(options):
+    """Raises `UserError` for values that make no sense or do not fit one another.
+
+    Args:
+        options: the flags.
+    """
+    for name in _POSITIVE + _AT_LEAST_0:
+        value = getattr(options, name)
+        is_good = value > 0 if name in _POSITIVE else value >= 0
+        if not (is_good and math.isfinite(value)):
+            expected = "a number above 0" if name in _POSITIVE else "0 or more"
+            raise UserError("--%s=%g: expected %s" % (name, value, expected))
+    if options.objective == "electra":
+        for name in ("replaced_token_weight", "span_boundary_weight"):
+            if getattr(options, name):
+                raise UserError(
+                    "--%s and --objective=electra exclude each other: leave one out" % name
+                )
+        return
+    for name in electra.Settings._fields:
+        if options[name].value != options[name].default:
+            raise UserError("--%s needs --objective=electra" % name)
+
+
+def has_sentence_task(options):
+    """Whether there is a second task."""
+    if options.sentence_task is None:
+        return options.objective != "electra"
+    return options.sentence_task
+
+
+def model_settings(options):
+    """{field of `ModelSettings`: value} that the flags ask for."""
+    of_electra = {name: getattr(options, name) for name in electra.Settings._fields}
+    return {
+        "sentence_task": has_sentence_task(options),
+        "electra": electra.Settings(**of_electra) if options.objective == "electra" else None,
+    }
+
+
+def run_settings(options):
+    """{name: value} of what must not change when a run goes on."""
+    settings = {
+        "objective": options.objective,
+        "sentence_task": has_sentence_task(options),
+        "replaced_token_weight": options.replaced_token_weight,
+        "span_boundary_weight": options.span_boundary_weight,
+    }
+    if options.objective == "electra":
+        settings.update((name, getattr(options, name)) for name in electra.Settings._fields)
+    return settings
+
+
+def loss_of_guessing(options, vocab_size):
+    """The loss of a model that knows nothing, all tasks together."""
+    word, choice = math.log(vocab_size), math.log(2)
+    if options.objective == "electra":
+        total = options.gen_weight * word + options.disc_weight * choice
+    else:
+        total = (1 + options.span_boundary_weight) * word + options.replaced_token_weight * choice
+    if has_sentence_task(options):
+        total += choice * (2 if options.replaced_token_weight else 1)
+    return total

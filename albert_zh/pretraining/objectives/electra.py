@@ -1,0 +1,234 @@
+"""ELECTRA (Clark et al. 2020): a small generator fills the masks, the model detects what it wrote.
+
+    terms = electra.terms(config, features, is_training, settings, denominators)
+
+The generator is a masked LM of a share of the model's width and depth. It reads the model's own
+embeddings, and its samples take the places of the masks; the model (the discriminator) then tells
+of each piece whether it is the text's. Only the model is used afterwards. Formulas and names are
+those of google-research/electra; any layout can be the model.
+"""
+
+import collections
+
+import tensorflow.compat.v1 as tf
+
+from albert_zh.common.errors import UserError
+from albert_zh.model import attention_masks
+from albert_zh.model.config import AlbertConfig
+from albert_zh.model.embeddings import embeddings
+from albert_zh.model.encoder import PRECISIONS, config_of_graph, encoder_layers
+from albert_zh.model.heads import word_predictions, word_scores
+from albert_zh.model.layers import dense, dropout_seed, get_shape_list, layer_norm
+from albert_zh.pretraining.objectives import masked_lm, replaced_tokens
+from albert_zh.pretraining.objectives.terms import Term
+
+GENERATOR_SCOPE = "generator"
+_HEAD_SIZE = 64  # of the generator's heads, where its width allows it
+_EPSILON = 1e-6  # in the denominators of both losses
+_NOT_DRAWN = 1000.0  # taken from the logit of a word that is not to be drawn
+
+Settings = collections.namedtuple(
+    "Settings",
+    "gen_weight disc_weight generator_hidden_size generator_layers untied_generator "
+    "untied_generator_embeddings generator_temperature disallow_correct",
+    defaults=(1.0, 50.0, 0.25, 1.0, True, False, 1.0, False),
+)
+Settings.__doc__ = """How a generator is made and weighed; fields as the flags of the same names.
+
+Fields:
+    gen_weight, disc_weight: of the losses of generator and discriminator.
+    generator_hidden_size, generator_layers: shares of the model's width and layers.
+    untied_generator: bool; False: the model is its own generator.
+    untied_generator_embeddings: bool; whether the generator has its own tables.
+    generator_temperature: by which the generator's logits are divided before it draws.
+    disallow_correct: bool; whether it never draws the text's own word.
+"""
+
+
+def generator_config(config, settings):
+    """The config of a model's generator.
+
+    Args:
+        config: `AlbertConfig` of the model.
+        settings: `Settings`.
+
+    Returns:
+        `AlbertConfig`; heads have the width 64 where that divides the generator's.
+
+    Raises:
+        UserError: if no model can have the sizes.
+    """
+    width = max(1, int(round(config.hidden_size * settings.generator_hidden_size)))
+    heads = max(1, width // _HEAD_SIZE)
+    while width % heads:
+        heads -= 1
+    sizes = {
+        "hidden_size": width,
+        "num_hidden_layers": max(
+            1, int(round(config.num_hidden_layers * settings.generator_layers))
+        ),
+        "intermediate_size": 4 * width,
+        "num_attention_heads": heads,
+    }
+    if settings.untied_generator_embeddings and config.layout == "electra":
+        sizes["embedding_size"] = width
+    try:
+        return AlbertConfig.from_dict(dict(config.to_dict(), **sizes))
+    except UserError as error:
+        raise UserError(
+            "--generator_hidden_size=%g, --generator_layers=%g: the generator would have %s: %s"
+            % (
+                settings.generator_hidden_size,
+                settings.generator_layers,
+                ", ".join("%s %d" % pair for pair in sorted(sizes.items())),
+                error,
+            )
+        ) from error
+
+
+def terms(config, features, is_training, settings, denominators):
+    """Builds generator and discriminator and their losses.
+
+    Args:
+        config: `AlbertConfig` of the discriminator.
+        features: dict of a batch's tensors, [B, F], [B, P] and [B, 1].
+        is_training: bool.
+        settings: `ModelSettings`; its `electra` are `Settings`.
+        denominators: `masked_lm.Denominators`.
+
+    Returns:
+        list of `Term`, that of the generator first.
+    """
+    rows, table = _generated_rows(config, features, is_training, settings)
+    words, logits = _generator_output(config, rows, table, features)
+    masked = masked_lm.word_term(
+        "masked_lm",
+        words,
+        features["masked_lm_ids"],
+        features["masked_lm_weights"],
+        denominators.words,
+        _EPSILON,
+    )
+    drawn = drawn_words(logits, features["masked_lm_ids"], settings.electra)
+    filled = replaced_tokens.filled_with(features, drawn)
+    features = dict(features, input_ids=filled.input_ids)
+    model = masked_lm.encoder(config, is_training, features, settings)
+    detected = discriminator_term(config, model, features, filled.is_replaced, denominators.pieces)
+    terms_of_batch = [
+        masked._replace(weight=settings.electra.gen_weight),
+        detected._replace(weight=settings.electra.disc_weight),
+    ]
+    if settings.sentence_task:
+        terms_of_batch.append(
+            masked_lm.sentence_term(config, model, features, settings, denominators)
+        )
+    return terms_of_batch
+
+
+def _generated_rows(config, features, is_training, settings):
+    """The generator's outputs at the masks, [B * P, H'], and the word table [V, E]."""
+    if settings.electra.untied_generator:
+        return _outputs_of_generator(config, features, is_training, settings)
+    wanted = tf.pad(features["masked_lm_positions"], [[0, 0], [1, 0]])
+    model = masked_lm.encoder(config, is_training, features, settings, wanted)
+    rows = tf.reshape(model.get_sequence_output()[:, 1:, :], [-1, config.hidden_size])
+    return rows, model.get_embedding_table()
+
+
+def _outputs_of_generator(config, features, is_training, settings):
+    """As `_generated_rows`, of a separate generator."""
+    ids, positions = features["input_ids"], features["masked_lm_positions"]
+    own = config_of_graph(generator_config(config, settings.electra), is_training, settings.plain)
+    of_tables, scope = config_of_graph(config, is_training, settings.plain), config.scope
+    if settings.electra.untied_generator_embeddings:
+        of_tables, scope = own, GENERATOR_SCOPE
+    with tf.variable_scope(scope), tf.variable_scope("embeddings"):
+        embedded = embeddings(
+            of_tables,
+            ids,
+            features["segment_ids"],
+            settings.use_tpu,
+            PRECISIONS[settings.precision],
+        )
+    with tf.variable_scope(GENERATOR_SCOPE):
+        rows = embedded.rows  # [R, E]
+        if int(rows.shape[-1]) != own.hidden_size:
+            rows = dense(rows, own.hidden_size, own, "embeddings_project")
+        with tf.variable_scope("encoder"):
+            seen = attention_masks.of_inputs(ids, features["input_mask"], None)
+            layers = encoder_layers(
+                own,
+                rows,
+                attention_masks.added_to_scores(seen),
+                get_shape_list(ids, expected_rank=2),
+                settings.recompute and is_training,
+                positions,
+            )
+    return layers[-1], embedded.table
+
+
+def _generator_output(config, rows, table, features):
+    """(`MaskedLmOutput`, logits [B * P, V]) of the generator's outputs at the masks."""
+    with tf.variable_scope("generator_predictions"):
+        rows = dense(rows, int(table.shape[-1]), config, "dense", config.hidden_act)
+        rows = layer_norm(rows, "LayerNorm")
+        bias = tf.get_variable(
+            "output_bias", [int(table.shape[0])], initializer=tf.zeros_initializer()
+        )
+        labels = (features["masked_lm_ids"], features["masked_lm_weights"])
+        return word_predictions(rows, table, bias, *labels), word_scores(rows, table, bias)
+
+
+def sampling_logits(logits, label_ids, settings):
+    """The logits by which words are drawn.
+
+    Args:
+        logits: float tensor [B * P, V].
+        label_ids: int tensor [B, P], the text's own words.
+        settings: `Settings`.
+
+    Returns:
+        float tensor [B * P, V], without a gradient.
+    """
+    logits = tf.stop_gradient(logits) / settings.generator_temperature
+    if settings.disallow_correct:
+        labels = tf.reshape(label_ids, [-1])
+        logits -= _NOT_DRAWN * tf.one_hot(labels, int(logits.shape[-1]))
+    return logits
+
+
+def drawn_words(logits, label_ids, settings):
+    """Draws a word for each mask; arguments as of `sampling_logits`; int tensor [B * P, 1]."""
+    return tf.random.stateless_categorical(
+        sampling_logits(logits, label_ids, settings), 1, dropout_seed(), dtype=tf.int32
+    )
+
+
+def discriminator_term(config, model, features, is_replaced, num_pieces):
+    """The `Term` of telling which pieces are not the text's.
+
+    Args:
+        config: `AlbertConfig`.
+        model: `AlbertModel` of the text with the generator's words.
+        features: dict of tensors, [B, F].
+        is_replaced: float tensor [B, F].
+        num_pieces: float scalar tensor, of the step's whole batch.
+    """
+    rows = tf.reshape(model.get_sequence_output(), [-1, config.hidden_size])  # [R, H]
+    with tf.variable_scope("discriminator_predictions"):
+        rows = dense(rows, config.hidden_size, config, "dense", config.hidden_act)
+        logits = tf.cast(dense(rows, 1, config, "dense_1"), tf.float32)[:, 0]  # [R]
+    labels = tf.reshape(is_replaced, [-1])
+    losses = tf.nn.sigmoid_cross_entropy_with_logits(labels=labels, logits=logits)
+    weights = tf.cast(tf.reshape(features["input_mask"], [-1]), tf.float32)
+    total = num_pieces + _EPSILON
+    return Term(
+        "replaced_token",
+        tf.reduce_sum(losses * weights) / total,
+        losses=losses,
+        weights=weights,
+        denominator=total,
+        labels=tf.cast(labels, tf.int32),
+        predicted=tf.cast(logits > 0, tf.int32),
+        scores=tf.sigmoid(logits),
+    )

@@ -1,0 +1,184 @@
+"""Masked words and the order of two segments, as BERT and ALBERT learn them.
+
+    terms = masked_lm.terms(config, features, is_training, settings, denominators)
+
+Losses are means over the whole batch of a step, however it is divided. With spans
+(`span_boundary_weight`) the masked words are also predicted from what stands around their span;
+with `replaced_token_weight` the text whose masks the model has filled is read as well.
+"""
+
+import collections
+
+import tensorflow.compat.v1 as tf
+
+from albert_zh.model.encoder import AlbertModel
+from albert_zh.model.heads import masked_lm_output, sentence_order_head
+from albert_zh.model.layers import gather_positions
+from albert_zh.pretraining.objectives import replaced_tokens, span_boundary
+from albert_zh.pretraining.objectives.terms import Term
+
+EPSILON = 1e-5  # in the denominator of the masked-LM loss
+_LOGIT_SHARES = 4  # in which the logits of all words are computed in training
+
+Denominators = collections.namedtuple("Denominators", "words sentences pieces span_words")
+Denominators.__doc__ = """What the summed losses of a step's batch are divided by.
+
+Fields:
+    words: float scalar tensor, the sum of the masked words' weights.
+    sentences: float scalar tensor, the sequences.
+    pieces: float scalar tensor, all that is no padding.
+    span_words: float scalar tensor, the masked words with a boundary on both sides.
+"""
+
+
+def denominators_of(features, has_spans=False):
+    """The `Denominators` of a batch.
+
+    Args:
+        features: dict of tensors, [B, F], [B, P] and [B, 1].
+        has_spans: bool; whether words of spans are to be counted.
+    """
+    span_words = tf.constant(0.0)
+    if has_spans:
+        span_words = tf.reduce_sum(span_boundary.targets_of(features).weights)
+    return Denominators(
+        tf.reduce_sum(features["masked_lm_weights"]),
+        tf.cast(tf.shape(features["input_ids"])[0], tf.float32),
+        tf.cast(tf.reduce_sum(features["input_mask"]), tf.float32),
+        span_words,
+    )
+
+
+def terms(config, features, is_training, settings, denominators):
+    """Builds the model and its losses; replaced pieces are detected in training alone.
+
+    Args:
+        config: `AlbertConfig`.
+        features: dict of a batch's tensors, [B, F], [B, P] and [B, 1].
+        is_training: bool.
+        settings: `ModelSettings`.
+        denominators: `Denominators`.
+
+    Returns:
+        list of `Term`, that of the masked words first.
+    """
+    wanted = wanted_positions(features, settings)
+    if settings.plain:
+        model = encoder(config, is_training, features, settings)
+        rows = [gather_positions(model.get_sequence_output(), columns) for columns in wanted]
+    else:
+        needed = tf.pad(tf.concat(wanted, axis=1), [[0, 0], [1, 0]])  # the first token first
+        model = encoder(config, is_training, features, settings, needed)
+        shares = tf.split(model.get_sequence_output()[:, 1:, :], len(wanted), axis=1)
+        rows = [tf.reshape(share, [-1, config.hidden_size]) for share in shares]
+    return terms_of_rows(config, model, rows, features, is_training, settings, denominators)
+
+
+def wanted_positions(features, settings):
+    """The positions whose outputs the losses need: list of int tensors [B, P]."""
+    wanted = [features["masked_lm_positions"]]
+    if settings.span_boundary_weight:
+        targets = span_boundary.targets_of(features)
+        wanted += [targets.left, targets.right]
+    return wanted
+
+
+def encoder(config, is_training, features, settings, output_positions=None, keeps_attention=False):
+    """The `AlbertModel` of a batch, by `ModelSettings`."""
+    return AlbertModel(
+        config,
+        is_training,
+        features["input_ids"],
+        features["input_mask"],
+        features["segment_ids"],
+        use_one_hot_embeddings=settings.use_tpu,
+        scope=config.scope,
+        recompute=settings.recompute,
+        precision=settings.precision,
+        plain=settings.plain,
+        output_positions=output_positions,
+        keeps_attention=keeps_attention,
+    )
+
+
+def terms_of_rows(config, model, rows, features, is_training, settings, denominators):
+    """The losses of a model that is there; arguments and result as of `terms`.
+
+    Args:
+        model: `AlbertModel` of the batch.
+        rows: list of float tensors [B * P, H], its outputs at each of `wanted_positions`.
+    """
+    tables = (model.get_embedding_table(), model.get_embedding_projection())
+    labels = (features["masked_lm_ids"], features["masked_lm_weights"])
+    parts = _LOGIT_SHARES if is_training and not settings.plain else 1
+    words = masked_lm_output(config, rows[0], *tables, *labels, parts=parts)
+    terms_of_batch = [
+        word_term("masked_lm", words, features["masked_lm_ids"], labels[1], denominators.words)
+    ]
+    if settings.sentence_task:
+        terms_of_batch.append(sentence_term(config, model, features, settings, denominators))
+    if settings.span_boundary_weight:
+        targets = span_boundary.targets_of(features)
+        of_spans = span_boundary.boundary_output(
+            config, rows[1], rows[2], targets, tables[0], labels[0], parts
+        )
+        total = denominators.span_words
+        term = word_term("span_boundary", of_spans, labels[0], targets.weights, total)
+        terms_of_batch.append(term._replace(weight=settings.span_boundary_weight))
+    if is_training and settings.replaced_token_weight:
+        terms_of_batch += _terms_of_filled_text(
+            config, features, settings, words.log_probs, denominators
+        )
+    return terms_of_batch
+
+
+def word_term(name, words, label_ids, label_weights, total_weight, epsilon=EPSILON):
+    """The `Term` of predicted words.
+
+    Args:
+        name: str.
+        words: `MaskedLmOutput`.
+        label_ids: int tensor [B, P].
+        label_weights: float tensor [B, P].
+        total_weight: float scalar tensor, the weights of the step's whole batch.
+        epsilon: float, added to it.
+    """
+    return Term(
+        name,
+        words.weighted_loss / (total_weight + epsilon),
+        losses=words.per_example_loss,
+        weights=tf.reshape(label_weights, [-1]),
+        denominator=total_weight + epsilon,
+        labels=tf.reshape(label_ids, [-1]),
+        predicted=words.predicted,
+    )
+
+
+def sentence_term(config, model, features, settings, denominators):
+    """The `Term` of the second task, whether segments are swapped (or B is from elsewhere)."""
+    labels = features["next_sentence_labels"]
+    order = sentence_order_head(config, model.get_pooled_output(), labels)
+    return Term(
+        settings.sentence_name,
+        tf.reduce_sum(order.per_example_loss) / denominators.sentences,
+        losses=order.per_example_loss,
+        weights=tf.ones_like(order.per_example_loss),
+        denominator=denominators.sentences,
+        labels=tf.reshape(labels, [-1]),
+        predicted=order.predicted,
+    )
+
+
+def _terms_of_filled_text(config, features, settings, log_probs, denominators):
+    """The losses of a batch whose masks the model filled: replaced pieces, and the order again."""
+    filled = replaced_tokens.fill(features, log_probs)
+    features = dict(features, input_ids=filled.input_ids)
+    model = encoder(config, True, features, settings)
+    losses = replaced_tokens.detection_losses(config, model, filled.is_replaced)  # [B, F]
+    is_piece = tf.cast(features["input_mask"], tf.float32)
+    detection = tf.reduce_sum(losses * is_piece) / denominators.pieces
+    found = [Term("replaced_token", detection, settings.replaced_token_weight)]
+    if settings.sentence_task:
+        order = sentence_term(config, model, features, settings, denominators)
+        found.append(order._replace(name=None))
+    return found

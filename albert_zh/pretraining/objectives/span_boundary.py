@@ -1,0 +1,89 @@
+"""Predicting masked words from what stands around their span, after SpanBERT (Joshi et al. 2020).
+
+    targets = targets_of(features)
+    words = boundary_output(config, left_rows, right_rows, targets, table, label_ids)
+
+A span is a run of masked pieces; two that meet count as one. The i-th word of a span is predicted
+from the outputs at the piece before the span and at the one behind it, and a vector of i, without
+the output at the word itself. A span that touches [CLS] or [SEP] has no such boundary and is left
+out, as are the words of a span behind the first `LONGEST_SPAN`. Records need nothing further: spans
+are read from their positions.
+"""
+
+import collections
+
+import tensorflow.compat.v1 as tf
+
+from albert_zh.model.heads import word_predictions
+from albert_zh.model.layers import dense, layer_norm
+from albert_zh.model.variables import new_variable
+
+SCOPE = "cls/span_boundary"  # of the head, which only training has
+LONGEST_SPAN = 20
+_BEHIND_ALL = 1 << 30
+
+Targets = collections.namedtuple("Targets", "left right index weights")
+Targets.__doc__ = """The spans of masked words, [B, P] each; all 0 where a word has no boundary.
+
+Fields:
+    left, right: int tensors, the positions before and behind the word's span.
+    index: int tensor, the word's place in its span, from 0.
+    weights: float tensor.
+"""
+
+
+def targets_of(features):
+    """The `Targets` of a batch.
+
+    Args:
+        features: dict of tensors, [B, F] and [B, P]; positions of masked words are ascending.
+    """
+    positions = tf.cast(features["masked_lm_positions"], tf.int32)  # [B, P]
+    is_used = features["masked_lm_weights"] > 0
+    goes_on = tf.equal(positions[:, 1:], positions[:, :-1] + 1) & is_used[:, :-1]
+    begins = tf.pad(tf.cast(~goes_on, tf.int32), [[0, 0], [1, 0]], constant_values=1)
+    spans = tf.cumsum(begins, axis=1)
+    same = tf.equal(spans[:, :, None], spans[:, None, :]) & is_used[:, None, :]  # [B, P, P]
+    others = positions[:, None, :]
+    left = tf.reduce_min(tf.where_v2(same, others, _BEHIND_ALL), axis=2) - 1
+    right = tf.reduce_max(tf.where_v2(same, others, -1), axis=2) + 1
+    last_sep = tf.reduce_sum(features["input_mask"], axis=1, keepdims=True) - 1
+    first_sep = last_sep - tf.reduce_sum(features["segment_ids"], axis=1, keepdims=True)
+    last_sep, first_sep = tf.cast(last_sep, tf.int32), tf.cast(first_sep, tf.int32)
+    is_bounded = is_used & (left > 0) & (right < last_sep)
+    is_bounded &= tf.not_equal(left, first_sep) & tf.not_equal(right, first_sep)
+    index = positions - left - 1
+    is_bounded &= index < LONGEST_SPAN
+    left, right, index = (tf.where_v2(is_bounded, x, 0) for x in (left, right, index))
+    weights = features["masked_lm_weights"] * tf.cast(is_bounded, tf.float32)
+    return Targets(left, right, index, weights)
+
+
+def boundary_output(config, left_rows, right_rows, targets, table, label_ids, parts=1):
+    """Predicts the words of spans; variables under `SCOPE`.
+
+    Args:
+        config: `AlbertConfig`.
+        left_rows, right_rows: float tensors [B * P, H], the outputs at the spans' boundaries.
+        targets: `Targets`.
+        table: float variable [V, E], the word table.
+        label_ids: int tensor [B, P], the words that stood there.
+        parts: int, see `heads.masked_lm_output`.
+
+    Returns:
+        `MaskedLmOutput`.
+    """
+    width = int(table.shape[-1])
+    with tf.variable_scope(SCOPE):
+        places = new_variable("position_embeddings", [LONGEST_SPAN, width], config)
+        of_places = tf.gather(places, tf.reshape(targets.index, [-1]))  # [B * P, E]
+        of_places = tf.cast(of_places, left_rows.dtype)
+        rows = tf.concat([left_rows, right_rows, of_places], axis=1)  # [B * P, 2 H + E]
+        rows = dense(rows, config.hidden_size, config, "dense", config.hidden_act)
+        rows = layer_norm(rows, "LayerNorm")
+        rows = dense(rows, width, config, "dense_1", config.hidden_act)
+        rows = layer_norm(rows, "LayerNorm_1")
+        bias = tf.get_variable(
+            "output_bias", [int(table.shape[0])], initializer=tf.zeros_initializer()
+        )
+        return word_predictions(rows, table, bias, label_ids, targets.weights, parts)

@@ -1,0 +1,79 @@
+"""What an objective adds to the loss, and how its share of it is shown and measured.
+
+    terms = [masked_lm.term(...), sentence_order.term(...)]
+    total_loss(terms), shown_scalars(terms), eval_metrics(terms)
+
+Every objective of pre-training returns `Term`s, of which training, its log and evaluation are made.
+"""
+
+import collections
+
+import tensorflow.compat.v1 as tf
+
+Term = collections.namedtuple(
+    "Term",
+    "name loss weight losses weights denominator labels predicted scores",
+    defaults=(1.0, None, None, None, None, None, None),
+)
+Term.__doc__ = """One loss of a batch.
+
+Fields:
+    name: as metrics call it; None for what is added to the loss alone.
+    loss: float scalar tensor, with its gradient; the batch's share of a mean.
+    weight: float, that of the loss in the sum.
+    losses: float tensor [N], of each prediction.
+    weights: float tensor [N], 0 for what is no prediction.
+    denominator: float scalar tensor, by which sums over the predictions are divided.
+    labels, predicted: int tensors [N]; None where there is nothing to be right about.
+    scores: float tensor [N], probabilities of label 1 where there are two labels; else None.
+"""
+
+
+def total_loss(terms):
+    """The weighted sum of the losses of `Term`s, a float scalar tensor."""
+    return tf.add_n([term.loss if term.weight == 1 else term.weight * term.loss for term in terms])
+
+
+def shown_scalars(terms):
+    """{name: float scalar} to look at in training, each the batch's share of a mean.
+
+    Args:
+        terms: list of `Term`.
+    """
+    named = [term for term in terms if term.name]
+    scalars = {term.name + "_loss": term.loss for term in named}
+    for term in named:
+        if term.labels is not None:
+            hits = tf.cast(tf.equal(term.predicted, term.labels), tf.float32)
+            scalars[term.name + "_accuracy"] = tf.reduce_sum(term.weights * hits) / term.denominator
+    return scalars
+
+
+def eval_metrics(terms):
+    """(function, tensors) of an evaluation's metrics, as `Spec` takes them.
+
+    Args:
+        terms: list of `Term`; what is measured is loss and accuracy of each, and where it has
+            scores also the area under the ROC curve, precision and recall.
+    """
+    named = [term for term in terms if term.name]
+    names = [term.name for term in named]
+    has_scores = [term.scores is not None for term in named]
+    tensors = []
+    for term in named:
+        tensors += [term.losses, term.weights, term.labels, term.predicted]
+        tensors += [term.scores] if term.scores is not None else []
+
+    def metric_fn(*tensors):
+        remaining, metrics = list(tensors), {}
+        for name, is_scored in zip(names, has_scores):
+            losses, weights, labels, predicted = (remaining.pop(0) for _ in range(4))
+            metrics[name + "_accuracy"] = tf.metrics.accuracy(labels, predicted, weights)
+            metrics[name + "_loss"] = tf.metrics.mean(losses, weights)
+            if is_scored:
+                metrics[name + "_auc"] = tf.metrics.auc(labels, remaining.pop(0), weights)
+                metrics[name + "_precision"] = tf.metrics.precision(labels, predicted, weights)
+                metrics[name + "_recall"] = tf.metrics.recall(labels, predicted, weights)
+        return metrics
+
+    return metric_fn, tensors

@@ -1,0 +1,210 @@
+"""ELECTRA's generator and discriminator against the original's numbers."""
+
+import json
+import os
+
+import numpy as np
+import pytest
+import tensorflow.compat.v1 as tf
+
+from albert_zh.common.errors import UserError
+from albert_zh.model import checkpoint_files, checkpoint_matching
+from albert_zh.model.activations import gelu_erf
+from albert_zh.model.config import AlbertConfig
+from albert_zh.pretraining import model_fn as pretraining_model_fn
+from albert_zh.pretraining.objectives import electra, replaced_tokens
+from albert_zh.pretraining.objectives.terms import total_loss
+import golden_cases
+from pretraining_steps import SETTINGS, features_of, trained
+import pretraining_workspace as small
+
+CASES = [name for name in golden_cases.case_names("electra") if name != "electra_mlm_only"]
+ELECTRA = {"model_type": "electra"}
+HPARAMS = {"temperature": "generator_temperature"}  # the original's name: ours
+
+
+def load(name):
+    """(config, `Settings`, description, arrays) of a case."""
+    folder = golden_cases.folder("electra")
+    with open(os.path.join(folder, name + ".json")) as handle:
+        description = json.load(handle)
+    hparams = description["hparams"]
+    sizes = dict(description["discriminator_config"], **ELECTRA)
+    if hparams["embedding_size"] not in (None, sizes["hidden_size"]):
+        sizes["embedding_size"] = hparams["embedding_size"]
+    names = {HPARAMS.get(name, name): value for name, value in hparams.items()}
+    settings = electra.Settings(**{name: names[name] for name in electra.Settings._fields})
+    arrays = dict(np.load(os.path.join(folder, name + ".npz")))
+    return AlbertConfig.from_dict(sizes), settings, description, arrays
+
+
+def inputs_of(arrays):
+    """The features of a case: the original's masking stands in place of ours."""
+    inputs = {key[3:]: value for key, value in arrays.items() if key.startswith("in/")}
+    features = dict(inputs, input_ids=inputs["masked_input_ids"])
+    features["next_sentence_labels"] = np.zeros([len(features["input_ids"]), 1], np.int32)
+    return {
+        name: tf.constant(value, tf.float32 if "weights" in name else tf.int32)
+        for name, value in features.items()
+    }
+
+
+@pytest.fixture
+def drawn(monkeypatch):
+    """A list that holds what is to be drawn in place of chance, and gets the logits."""
+    seen = []
+
+    def draw(logits, label_ids, settings):
+        seen.append(electra.sampling_logits(logits, label_ids, settings))
+        return tf.constant(seen[0])
+
+    monkeypatch.setattr(electra, "drawn_words", draw)
+    return seen
+
+
+@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("is_training", [True, False])
+def test_losses_labels_and_gradients_equal_the_originals(name, is_training, drawn):
+    config, of_electra, description, arrays = load(name)
+    drawn.append(arrays["in/sampled_ids"])
+    settings = SETTINGS._replace(electra=of_electra, sentence_task=False)
+    values = {
+        variable: golden_cases.rule_value(variable, shape, True)
+        for variable, shape in description["variables"].items()
+    }
+    with tf.Graph().as_default(), tf.Session() as session:
+        features = inputs_of(arrays)
+        terms = pretraining_model_fn.losses_of(config, features, is_training, settings)
+        names = [variable.op.name for variable in tf.trainable_variables()]
+        assert names == description["trainable_order"]
+        golden_cases.set_variables(session, values)
+        masked, detected = terms
+        count = arrays["out/mlm_example_loss"].size
+        tensors = {
+            "mlm_loss": masked.loss,
+            "mlm_example_loss": masked.losses,
+            "sampling_logits": drawn[1],
+            "disc_labels": detected.labels,
+            "disc_probs": detected.scores,
+            "disc_preds": detected.predicted,
+            "disc_loss": detected.loss,
+            "total_loss": total_loss(terms),
+        }
+        assert count == masked.losses.shape[0]
+        actual = session.run(tensors)
+        for key, value in actual.items():
+            expected = arrays["out/" + key]
+            golden_cases.assert_close(value.reshape(expected.shape), expected, key)
+        golden_cases._check_gradients(session, tensors["total_loss"], arrays)
+
+
+def test_released_names_load_for_fine_tuning(tmp_path):
+    """A checkpoint as google's program writes it fits the config of its discriminator."""
+    config, _, description, _ = load("electra_small_like")
+    prefix = str(tmp_path / "electra_small")
+    values = {
+        name: golden_cases.rule_value(name, shape, True)
+        for name, shape in description["variables"].items()
+    }
+    checkpoint_files.write_checkpoint(prefix, values)
+    shapes = checkpoint_matching.expected_shapes(config, num_labels=3)
+    assignment = checkpoint_matching.assign(shapes, prefix)
+    assert assignment.new == ["output_weights", "output_bias"]
+    assert not [name for name in shapes if "pooler" in name]
+    assert checkpoint_matching.layout_of(values) == "electra"
+    without_type = dict(config.to_dict(), model_type=None)
+    shapes = checkpoint_matching.expected_shapes(AlbertConfig.from_dict(without_type))
+    with pytest.raises(UserError, match='electra layout.*"model_type": "electra" added'):
+        checkpoint_matching.assign(shapes, prefix)
+
+
+def test_gelu_is_the_exact_form():
+    path = os.path.join(golden_cases.folder("electra"), "helpers.npz")
+    arrays = np.load(path)
+    with tf.Session() as session:
+        found = session.run(gelu_erf(tf.constant(arrays["gelu/x"])))
+    np.testing.assert_allclose(found, arrays["gelu/y"], atol=1e-6)
+    assert AlbertConfig(100, hidden_act="gelu", **ELECTRA).hidden_act == "gelu_erf"
+
+
+@pytest.mark.parametrize(
+    "sizes, settings, expected",
+    [
+        ((256, 12), {}, (64, 12, 256, 1)),
+        ((768, 12), {"generator_hidden_size": 0.33333}, (256, 12, 1024, 4)),
+        ((312, 4), {"generator_hidden_size": 0.5, "generator_layers": 0.5}, (156, 2, 624, 2)),
+        ((800, 4), {"generator_hidden_size": 0.25}, (200, 4, 800, 2)),  # 3 does not divide it
+    ],
+)
+def test_sizes_of_a_generator(sizes, settings, expected):
+    config = AlbertConfig(100, hidden_size=sizes[0], num_hidden_layers=sizes[1],
+                          num_attention_heads=4, **ELECTRA)  # fmt: skip
+    found = electra.generator_config(config, electra.Settings(**settings))
+    names = "hidden_size num_hidden_layers intermediate_size num_attention_heads".split()
+    assert tuple(getattr(found, name) for name in names) == expected
+
+
+def test_a_generator_that_no_model_can_be():
+    config = AlbertConfig(
+        100, hidden_size=32, num_attention_heads=4, num_hidden_groups=1, ffn_groups=16,
+        intermediate_size=64, embedding_size=8,
+    )  # fmt: skip
+    with pytest.raises(UserError, match="--generator_hidden_size=0.25.*hidden_size 8.*ffn_groups"):
+        electra.generator_config(config, electra.Settings())
+
+
+@pytest.mark.parametrize("may_be_right", [True, False])
+def test_words_are_drawn_as_often_as_they_are_probable(may_be_right):
+    count = 4000
+    logits = np.log(np.tile([0.1, 0.2, 0.7], [count, 1])).astype(np.float32)
+    settings = electra.Settings(disallow_correct=not may_be_right, generator_temperature=2.0)
+    with tf.Graph().as_default(), tf.Session() as session:
+        tf.set_random_seed(1)
+        tf.train.get_or_create_global_step()
+        labels = tf.fill([count, 1], 2)
+        words = electra.drawn_words(tf.constant(logits), labels, settings)
+        session.run(tf.global_variables_initializer())
+        shares = np.bincount(session.run(words).ravel(), minlength=3) / count
+    expected = np.sqrt([0.1, 0.2, 0.7 if may_be_right else 0.0])
+    np.testing.assert_allclose(shares, expected / expected.sum(), atol=0.03)
+
+
+LAYOUTS = [
+    {},
+    {"num_hidden_groups": 1},
+    {"embedding_size": None},
+    {"embedding_size": None, "use_relative_position": True},
+    dict(ELECTRA),
+]
+
+
+@pytest.mark.newest
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_every_layout_learns_to_detect(layout):
+    changes = {"electra": electra.Settings(generator_hidden_size=0.5), "sentence_task": False}
+    losses, values = trained(12, config=layout, learning_rate=3e-3, optimizer="adamw", **changes)
+    assert losses[0] == pytest.approx(np.log(small.CONFIG["vocab_size"]) + 50 * np.log(2), rel=0.1)
+    assert losses[-1] < losses[0] - 3
+    of_generator = [name for name in values if name.startswith("generator/encoder/")]
+    assert of_generator and all(map(checkpoint_files.is_training_state, of_generator))
+
+
+def test_an_own_word_counts_as_the_texts():
+    records = small.masked_records(4)
+    with tf.Graph().as_default(), tf.Session() as session:
+        features = {name: tf.constant(values) for name, values in records.items()}
+        filled = replaced_tokens.filled_with(features, tf.constant(records["masked_lm_ids"]))
+        assert not session.run(filled.is_replaced).any()
+
+
+@pytest.mark.newest
+def test_shares_of_a_batch_give_the_weights_of_the_whole():
+    changes = {
+        "electra": electra.Settings(disallow_correct=True, generator_hidden_size=0.5),
+        "sentence_task": False,
+        "features": features_of,
+    }
+    whole, parts = (
+        trained(1, gradient_accumulation_steps=steps, **changes)[0][0] for steps in (1, 2)
+    )
+    assert whole == pytest.approx(parts, rel=0.02)  # draws differ
