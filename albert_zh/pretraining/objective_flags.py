@@ -48,8 +48,9 @@ _TABLE = (
     ),
     ("boolean", "disallow_correct", False, "electra: whether the text's own word is never drawn."),
 )
-_POSITIVE = "disc_weight generator_hidden_size generator_layers generator_temperature".split()
-_AT_LEAST_0 = "replaced_token_weight span_boundary_weight gen_weight".split()
+_SHARES = ("generator_hidden_size", "generator_layers")
+_POSITIVE = ("disc_weight", "generator_temperature")
+_AT_LEAST_0 = ("replaced_token_weight", "span_boundary_weight", "gen_weight")
 
 
 def define():
@@ -76,6 +77,12 @@ def check(options):
         if not (is_good and math.isfinite(value)):
             expected = "a number above 0" if name in _POSITIVE else "0 or more"
             raise UserError("--%s=%g: expected %s" % (name, value, expected))
+    for name in _SHARES:
+        if not 0 < getattr(options, name) <= 1:
+            raise UserError(
+                "--%s=%g: expected a share of the model's, above 0 and up to 1"
+                % (name, getattr(options, name))
+            )
     if options.objective == "electra":
         for name in ("replaced_token_weight", "span_boundary_weight"):
             if getattr(options, name):
@@ -95,13 +102,22 @@ def has_sentence_task(options):
     return options.sentence_task
 
 
-def model_settings(options):
-    """{field of `ModelSettings`: value} that the flags ask for."""
-    of_electra = {name: getattr(options, name) for name in electra.Settings._fields}
-    return {
-        "sentence_task": has_sentence_task(options),
-        "electra": electra.Settings(**of_electra) if options.objective == "electra" else None,
-    }
+def model_settings(options, config):
+    """{field of `ModelSettings`: value} that the flags ask for.
+
+    Args:
+        options: the flags.
+        config: `AlbertConfig` of the model.
+
+    Raises:
+        UserError: if the model can have no generator of the size.
+    """
+    of_electra = None
+    if options.objective == "electra":
+        names = electra.Settings._fields
+        of_electra = electra.Settings(**{name: getattr(options, name) for name in names})
+        electra.generator_config(config, of_electra)
+    return {"sentence_task": has_sentence_task(options), "electra": of_electra}
 
 
 def run_settings(options):

@@ -205,7 +205,7 @@ class Pretraining:
             for name in pretraining_model_fn.ModelSettings._fields
             if hasattr(self._options, name)
         }
-        given.update(objective_flags.model_settings(self._options))
+        given.update(objective_flags.model_settings(self._options, self._config))
         given.update(learning_rate=self._learning_rate, sentence_name=self._sentence_name)
         return pretraining_model_fn.ModelSettings(**given)
 

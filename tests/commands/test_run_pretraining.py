@@ -295,17 +295,33 @@ def test_four_workers_killed_and_resumed_give_the_weights_of_one_device(folder):
     assert_same_weights(variables_of(alone), variables_of(output), atol=1e-5)
 
 
-def test_a_killed_run_goes_on_as_if_nothing_had_happened(folder):
+OBJECTIVES = {
+    "replaced": {"replaced_token_weight": 2.0, "warm_start": True},
+    "electra": {"objective": "electra", "generator_hidden_size": 0.5},
+    "spans": {"span_boundary_weight": 1.0, "span": True, "sentence_task": False},
+}
+
+
+@pytest.mark.parametrize(
+    "objective",
+    [
+        "replaced",
+        pytest.param("electra", marks=pytest.mark.newest),
+        pytest.param("spans", marks=pytest.mark.newest),
+    ],
+)
+def test_a_killed_run_goes_on_as_if_nothing_had_happened(folder, objective):
     """Weights, slots, order of the data and masks: all values are equal to the bit."""
     arguments = {
         "input_file": folder.unmasked,
         "num_train_steps": 40,
         "save_checkpoints_steps": 10,
-        "warm_start": True,
         "optimizer": "adamw",
-        "replaced_token_weight": 2.0,
     }
-    straight, killed = (os.path.join(folder.folder, name) for name in ("straight", "killed"))
+    arguments.update(OBJECTIVES[objective])
+    straight, killed = (
+        os.path.join(folder.folder, objective, name) for name in ("straight", "killed")
+    )
     small.run_here(folder.arguments(output_dir=straight, **arguments))
     process = small.run_process(folder.arguments(output_dir=killed, **arguments))
     while process.poll() is None and checkpoint_files.newest_of_training(killed) is None:
@@ -468,8 +484,50 @@ def test_an_evaluation_has_no_more_steps_than_asked_for(run, folder):
     assert [call[1]["steps"] for call in spy.call_args_list] == [3]
 
 
+@pytest.mark.newest
+def test_electra_is_measured_and_leaves_a_model_without_a_generator(folder):
+    output, model = (os.path.join(folder.folder, "electra", name) for name in ("run", "model"))
+    arguments = {
+        "input_file": folder.masked,
+        "eval_file": folder.held_out,
+        "do_eval": True,
+        "num_train_steps": 4,
+        "save_checkpoints_steps": 4,
+        "export_dir": model,
+    }
+    small.run_here(folder.arguments(output_dir=output, **dict(arguments, **OBJECTIVES["electra"])))
+    with open(os.path.join(output, "eval_results.txt")) as handle:
+        results = dict(line.strip().split(" = ") for line in handle)
+    assert {name for name in results if name not in ("global_step", "loss")} == {
+        "masked_lm_accuracy",
+        "masked_lm_loss",
+        *["replaced_token_" + name for name in "accuracy auc loss precision recall".split()],
+    }
+    assert 0 < float(results["replaced_token_auc"]) < 1
+    names = [name for name, _ in tf.train.list_variables(os.path.join(model, "albert_model.ckpt"))]
+    assert "bert/pooler/dense/kernel" in names
+    assert not [name for name in names if name.startswith(("generator", "discriminator"))]
+    with open(os.path.join(output, "metrics.jsonl")) as handle:
+        assert "replaced_token_accuracy" in handle.read()
+    with pytest.raises(UserError, match="another run|another objective"):
+        small.run_here(folder.arguments(output_dir=output, input_file=folder.masked))
+
+
 # What goes wrong -> (flags that differ, words of the message).
 MISTAKES = {
+    "no electra": ({"disc_weight": 20}, "--disc_weight needs --objective=electra"),
+    "temperature": (
+        {"objective": "electra", "generator_temperature": 0},
+        "--generator_temperature=0: expected a number above 0",
+    ),
+    "spans of electra": (
+        {"objective": "electra", "span_boundary_weight": 1},
+        "--span_boundary_weight and --objective=electra exclude each other",
+    ),
+    "no generator": (
+        {"objective": "electra", "generator_hidden_size": 4},
+        "--generator_hidden_size=4: expected a share of the model's, above 0 and up to 1",
+    ),
     "no_input": ({"input_file": None}, "--input_file is required"),
     "no_file": ({"input_file": "nowhere/*.tfrecord"}, "no such file"),
     "length": ({"max_seq_length": 32}, "record 1: input_ids has 16 values, expected "),

@@ -15,7 +15,7 @@ import collections
 import tensorflow.compat.v1 as tf
 
 from albert_zh.model.heads import word_predictions
-from albert_zh.model.layers import dense, layer_norm
+from albert_zh.model.layers import dense, layer_norm, lookup
 from albert_zh.model.variables import new_variable
 
 SCOPE = "cls/span_boundary"  # of the head, which only training has
@@ -76,7 +76,7 @@ def boundary_output(config, left_rows, right_rows, targets, table, label_ids, pa
     width = int(table.shape[-1])
     with tf.variable_scope(SCOPE):
         places = new_variable("position_embeddings", [LONGEST_SPAN, width], config)
-        of_places = tf.gather(places, tf.reshape(targets.index, [-1]))  # [B * P, E]
+        of_places = lookup(places, targets.index, use_one_hot=True)  # [B * P, E]
         of_places = tf.cast(of_places, left_rows.dtype)
         rows = tf.concat([left_rows, right_rows, of_places], axis=1)  # [B * P, 2 H + E]
         rows = dense(rows, config.hidden_size, config, "dense", config.hidden_act)
