@@ -26,7 +26,7 @@ from albert_zh.common.errors import (  # first: it quietens TensorFlow
 # isort: split
 
 from albert_zh.common import config_flag, files, path_rules
-from albert_zh.conversion import pytorch_files, pytorch_names
+from albert_zh.conversion import pytorch_configs, pytorch_files, pytorch_names
 from albert_zh.conversion.tensor_bytes import count_of
 from albert_zh.model import (
     checkpoint_files,
@@ -237,12 +237,12 @@ def _fit(path, config, weights):
 def _config(path):
     """The config of a JSON of ours, or of Hugging Face's."""
     settings = files.read_json(path)
-    types = {names.model_type: layout for layout, names in pytorch_names.MODEL_CLASSES.items()}
+    types = {names.model_type: layout for layout, names in pytorch_configs.MODEL_CLASSES.items()}
     kind = settings.get("model_type") if isinstance(settings, dict) else None
     if not isinstance(kind, str) or kind not in types:
         return AlbertConfig.from_json_file(path)
     try:
-        return pytorch_names.tf_config(types[kind], settings)[0]
+        return pytorch_configs.tf_config(types[kind], settings)[0]
     except UserError as error:
         raise UserError("%s: %s" % (path, error)) from error
 

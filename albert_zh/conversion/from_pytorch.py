@@ -9,7 +9,7 @@ import numpy as np
 
 from albert_zh.common import files, storage, validation
 from albert_zh.common.errors import UserError
-from albert_zh.conversion import pytorch_files, pytorch_names, tokenizer_json
+from albert_zh.conversion import pytorch_configs, pytorch_files, pytorch_names, tokenizer_json
 from albert_zh.model import (
     checkpoint_files,
     checkpoint_matching,
@@ -17,6 +17,7 @@ from albert_zh.model import (
     label_map,
     model_folder,
 )
+from albert_zh.model.config import LAYOUTS
 from albert_zh.text import tokenization
 
 POOLER = "bert/pooler/dense/"
@@ -43,7 +44,7 @@ def convert(weights, folder, config_file=None, vocab_file=None):
     """
     source = os.path.dirname(weights) or "."
     config_file = config_file or model_folder.config_in_folder(source)
-    settings = validation.read_json(config_file, pytorch_names.CONFIG)
+    settings = validation.read_json(config_file, pytorch_configs.CONFIG)
     config, weights_by_name, notes = read_model(weights, config_file, settings)
     trained = _fine_tuning(source)
     labels = {}
@@ -106,7 +107,7 @@ def _label_map(settings, num_outputs, config_file):
 def _objective(settings, num_outputs):
     """What transformers would take a classifier's outputs for; one output is a number to it."""
     kind = settings.get("problem_type")
-    for objective, name in pytorch_names.PROBLEM_TYPES.items():
+    for objective, name in pytorch_configs.PROBLEM_TYPES.items():
         if kind == name:
             return objective
     return "regression" if num_outputs == 1 else "single_label"
@@ -153,7 +154,7 @@ def read_model(weights, config_file, settings):
     tensors, notes = pytorch_names.retied(tensors)
     weights_by_name, unknown = pytorch_names.to_tf(layout, tensors)
     try:
-        config, inequalities = pytorch_names.tf_config(layout, settings)
+        config, inequalities = pytorch_configs.tf_config(layout, settings)
     except UserError as error:
         raise UserError("%s: %s" % (config_file, error)) from error
     weights_by_name = checkpoint_files.as_float32(
@@ -183,7 +184,8 @@ def _without_other_heads(settings, weights_by_name):
 
 def _add_missing_pooler(config, weights_by_name):
     """Models of masked words alone are saved without a pooler; returns a note of it."""
-    if any(name.startswith(POOLER) for name in weights_by_name):
+    has_pooler = any(name.startswith(POOLER) for name in weights_by_name)
+    if has_pooler or not LAYOUTS[config.layout].has_pooler:
         return []
     size = config.hidden_size
     noise = np.random.RandomState(POOLER_SEED).standard_normal([size, size])
@@ -211,7 +213,7 @@ def _check(weights, config_file, config, weights_by_name, unknown):
             problems.append("%s is not in the config's model" % name)
         elif list(array.shape) != expected[name]:
             problems.append("%s is %s, not %s" % (name, list(array.shape), expected[name]))
-    base = pytorch_names.MODEL_CLASSES[config.layout].base + "."
+    base = pytorch_configs.MODEL_CLASSES[config.layout].base + "."
     problems += ["%s is unknown" % name for name in unknown if name.startswith(base)]
     if problems:
         raise UserError(

@@ -1,4 +1,4 @@
-"""What TensorFlow's variables and config keys are called in PyTorch, layout by layout.
+"""What TensorFlow's variables are called in PyTorch, layout by layout.
 
 google and bert have the names of Hugging Face's ALBERT and BERT; brightmart has those of the
 albert_pytorch project, which `pytorch/modeling_albert_zh.py` uses as well.
@@ -9,11 +9,8 @@ import re
 
 import numpy as np
 
-from albert_zh.common import validation
-from albert_zh.common.errors import UserError
+from albert_zh.conversion import pytorch_configs
 from albert_zh.model.config import AlbertConfig
-from albert_zh.model.heads import CLASSIFIER_DROPOUT
-from albert_zh.model.layers import LAYER_NORM_EPSILON
 
 # Endings of a layer's variables -> (ending of the tensor, whether it is the transpose).
 _DENSE = (("kernel", "weight", True), ("bias", "bias", False))
@@ -36,12 +33,6 @@ _BERT_NAMES = (
     (_OUTPUT, "cls/seq_relationship", "cls.seq_relationship"),
     (_OUTPUT, "", "classifier"),
 )
-# What transformers calls an objective.
-PROBLEM_TYPES = {
-    "single_label": "single_label_classification",
-    "multi_label": "multi_label_classification",
-    "regression": "regression",
-}
 _BERT_BLOCK = (
     (_DENSE, "attention/self/query", "attention.self.query"),
     (_DENSE, "attention/self/key", "attention.self.key"),
@@ -77,6 +68,13 @@ _GOOGLE_NAMES = (
     (_OUTPUT, "cls/seq_relationship", "sop_classifier.classifier"),
     (_OUTPUT, "", "classifier"),
 )
+_ELECTRA_NAMES = (
+    tuple(  # of the encoder; transformers' heads are others
+        (kind, scope.replace("bert/", "electra/"), name.replace("bert.", "electra."))
+        for kind, scope, name in _BERT_NAMES[:4]
+    )
+    + ((_DENSE, "electra/embeddings_project", "electra.embeddings_project"),)
+)
 _GOOGLE_BLOCK = (
     (_DENSE, "attention_1/self/query", "attention.query"),
     (_DENSE, "attention_1/self/key", "attention.key"),
@@ -110,6 +108,8 @@ NAMES = {
     ),
     "bert": _BERT_NAMES
     + _in_block("bert/encoder/layer_{}/", "bert.encoder.layer.{}.", _BERT_BLOCK),
+    "electra": _ELECTRA_NAMES
+    + _in_block("electra/encoder/layer_{}/", "electra.encoder.layer.{}.", _BERT_BLOCK),
     "nezha": _of_base("nezha", _BERT_NAMES)  # (without a position table)
     + _in_block("bert/encoder/layer_{}/", "nezha.encoder.layer.{}.", _BERT_BLOCK),
 }
@@ -118,6 +118,7 @@ NAMES = {
 _LAYOUT_MARKS = (
     ("brightmart", re.compile(r"encoder\.layer_shared\.")),
     ("google", re.compile(r"encoder\.albert_layer_groups\.\d+\.")),
+    ("electra", re.compile(r"electra\.encoder\.layer\.\d+\.|(^|\.)embeddings_project\.")),
     ("nezha", re.compile(r"nezha\.encoder\.layer\.\d+\.|\.relative_positions_encoding\.")),
     ("bert", re.compile(r"encoder\.layer\.\d+\.")),
 )
@@ -136,78 +137,6 @@ _BUFFER = re.compile(  # constants, no weights
 )
 _OLD_ENDINGS = {"gamma": "weight", "beta": "bias"}  # of LayerNorm, before Hugging Face's renaming
 
-# Classes of transformers (brightmart: of modeling_albert_zh.py) by the heads that are there.
-ModelClass = collections.namedtuple("ModelClass", ["model_type", "prefix", "base"])
-MODEL_CLASSES = {
-    "brightmart": ModelClass("albert_zh", "AlbertZh", "bert"),
-    "google": ModelClass("albert", "Albert", "albert"),
-    "bert": ModelClass("bert", "Bert", "bert"),
-    "nezha": ModelClass("nezha", "Nezha", "nezha"),
-}
-CLASS_ENDINGS = {
-    ("classification",): "ForSequenceClassification",
-    ("masked_lm", "sentence_order"): "ForPreTraining",
-    ("masked_lm",): "ForMaskedLM",
-    (): "Model",
-}
-_AUTO_CLASSES = {
-    "AutoConfig": "Config",
-    "AutoModel": "Model",
-    "AutoModelForPreTraining": "ForPreTraining",
-    "AutoModelForMaskedLM": "ForMaskedLM",
-    "AutoModelForSequenceClassification": "ForSequenceClassification",
-}
-MODELING_MODULE = "modeling_albert_zh"
-
-_COMMON_KEYS = (
-    "vocab_size hidden_size num_hidden_layers num_attention_heads intermediate_size hidden_act "
-    "hidden_dropout_prob attention_probs_dropout_prob max_position_embeddings type_vocab_size "
-    "initializer_range"
-).split()
-_LAYOUT_KEYS = {
-    "brightmart": ["embedding_size", "ln_type"],
-    "google": ["embedding_size", "num_hidden_groups", "inner_group_num"],
-    "bert": [],
-    "nezha": ["max_relative_position"],
-}
-# What Hugging Face's configs mean where they leave a key out.
-_KEY_DEFAULTS = {
-    "hidden_act": "gelu_new",
-    "hidden_dropout_prob": 0.1,
-    "attention_probs_dropout_prob": 0.1,
-    "max_position_embeddings": 512,
-    "type_vocab_size": 2,
-    "initializer_range": 0.02,
-    "num_hidden_groups": 1,
-    "inner_group_num": 1,
-    "ln_type": None,
-    "max_relative_position": 64,
-}
-# What of a Hugging Face config is used here; sizes are checked by `AlbertConfig`.
-CONFIG = validation.record(
-    {
-        "model_type": validation.TEXT,
-        "architectures": validation.or_none(validation.list_of(validation.TEXT)),
-        "hidden_act": validation.TEXT,
-        "layer_norm_eps": validation.number(least=0, most=1),
-        "position_embedding_type": validation.or_none(validation.TEXT),
-        "tie_word_embeddings": validation.BOOLEAN,
-        "problem_type": validation.or_none(validation.one_of(*PROBLEM_TYPES.values())),
-        "label2id": validation.or_none(validation.record(others=validation.integer(0))),
-        "id2label": validation.or_none(validation.record(others=validation.TEXT)),
-    },
-    expected="a JSON object of settings",
-)
-# Our name -> theirs. Their "gelu" is the erf form, ours the tanh form, as TensorFlow's models have.
-_ACTIVATIONS = {
-    "gelu": "gelu_new",
-    "relu": "relu",
-    "tanh": "tanh",
-    "swish": "silu",
-    "linear": "linear",
-}
-_FROM_ACTIVATIONS = {theirs: ours for ours, theirs in _ACTIVATIONS.items()}
-_FROM_ACTIVATIONS.update(swish="swish", gelu_fast="gelu", gelu_pytorch_tanh="gelu", gelu="gelu")
 _MAPPING_IN = "bert/encoder/embedding_hidden_mapping_in/"
 
 TorchName = collections.namedtuple("TorchName", ["name", "is_transposed"])
@@ -337,11 +266,11 @@ def canonical(tensors):
         (layout or None, {name: array} without buffers).
     """
     layout = layout_of(tensors)
-    base = MODEL_CLASSES[layout].base if layout else ""
+    base = pytorch_configs.MODEL_CLASSES[layout].base if layout else ""
     renamed = collections.OrderedDict()
     for name, tensor in tensors.items():
         name = re.sub(r"^module\.", "", name)
-        if re.match(r"(embeddings|encoder|pooler)\.", name):
+        if re.match(r"(embeddings|embeddings_project|encoder|pooler)\.", name):
             name = "%s.%s" % (base, name)
         match = re.match(r"(.*LayerNorm\.)(gamma|beta)$", name)
         if match:
@@ -365,7 +294,7 @@ def retied(tensors):
     for name, (source, is_transposed) in _TIED.items():
         if name not in untied:
             continue
-        source = source.format(MODEL_CLASSES[layout].base if layout else "bert")
+        source = source.format(pytorch_configs.MODEL_CLASSES[layout].base if layout else "bert")
         tensor = untied.pop(name)
         tensor = tensor.T if is_transposed else tensor
         if source not in untied:
@@ -407,94 +336,3 @@ def without_identity_mapping(values):
 def _is_identity(matrix):
     is_square = matrix.ndim == 2 and matrix.shape[0] == matrix.shape[1]
     return is_square and np.array_equal(matrix, np.eye(len(matrix)))
-
-
-def torch_config(config, heads, dtype="float32"):
-    """The `config.json` of a Hugging Face folder.
-
-    Args:
-        config: `AlbertConfig` without a `refusal`.
-        heads: tuple, a key of `CLASS_ENDINGS`.
-        dtype: type that the weights are stored in.
-
-    Returns:
-        dict.
-    """
-    names = MODEL_CLASSES[config.layout]
-    keys = _COMMON_KEYS + _LAYOUT_KEYS[config.layout]
-    torch_settings = {key: getattr(config, key) for key in keys}
-    torch_settings.update(
-        architectures=[names.prefix + CLASS_ENDINGS[heads]],
-        model_type=names.model_type,
-        hidden_act=_ACTIVATIONS[config.hidden_act],
-        layer_norm_eps=LAYER_NORM_EPSILON,
-        torch_dtype=dtype,
-    )
-    if config.layout in ("bert", "nezha"):
-        torch_settings["classifier_dropout"] = CLASSIFIER_DROPOUT
-    else:
-        torch_settings["classifier_dropout_prob"] = CLASSIFIER_DROPOUT
-    if config.layout == "brightmart":
-        torch_settings["auto_map"] = {
-            auto: "%s.%s%s" % (MODELING_MODULE, names.prefix, ending)
-            for auto, ending in _AUTO_CLASSES.items()
-        }
-    return torch_settings
-
-
-def tf_config(layout, settings):
-    """The config of a PyTorch model's config JSON.
-
-    Args:
-        layout: layout of its tensors.
-        settings: dict of its config.json, or an `albert_config*.json` of ours.
-
-    Returns:
-        (`AlbertConfig`, list of notes on what will not be equal).
-
-    Raises:
-        UserError: if a key is missing or says what our model cannot do.
-    """
-    settings = dict(_KEY_DEFAULTS, **validation.checked("config", settings, CONFIG))
-    keys = _COMMON_KEYS + _LAYOUT_KEYS[layout]
-    missing = [key for key in keys if key not in settings]
-    if missing:
-        raise UserError(
-            "%s is missing, which a model of the %s layout needs" % (missing[0], layout)
-        )
-    for key, only in (("position_embedding_type", "absolute"), ("tie_word_embeddings", True)):
-        if settings.get(key) not in (None, only):
-            raise UserError("%s is %r; only %r has a TensorFlow form" % (key, settings[key], only))
-    activation = settings["hidden_act"]
-    if activation not in _FROM_ACTIVATIONS:
-        raise UserError(
-            "hidden_act is %r, expected one of %s"
-            % (activation, ", ".join(sorted(_FROM_ACTIVATIONS)))
-        )
-    tf_settings = {key: settings[key] for key in keys}
-    tf_settings["hidden_act"] = _FROM_ACTIVATIONS[activation]
-    if layout != "brightmart":
-        tf_settings.pop("ln_type", None)
-    if layout == "nezha":
-        tf_settings["use_relative_position"] = True
-    return AlbertConfig.from_dict(tf_settings), _inequalities(settings)
-
-
-def _inequalities(settings):
-    notes = []
-    if settings["hidden_act"] == "gelu" and settings.get("model_type") in (
-        "albert",
-        "bert",
-        "nezha",
-    ):
-        notes.append(
-            "hidden_act gelu is the erf form in transformers and the tanh form here: outputs "
-            "differ slightly (equal with gelu_new)"
-        )
-    epsilon = settings.get("layer_norm_eps", LAYER_NORM_EPSILON)
-    if epsilon != LAYER_NORM_EPSILON:
-        notes.append(
-            "layer_norm_eps is %g there and %g here: outputs differ slightly"
-            % (epsilon, LAYER_NORM_EPSILON)
-        )
-    return notes

@@ -10,7 +10,7 @@ import os
 
 from albert_zh.common import files, package_files, storage, validation
 from albert_zh.common.errors import UserError
-from albert_zh.conversion import pytorch_files, pytorch_names
+from albert_zh.conversion import pytorch_configs, pytorch_files, pytorch_names
 from albert_zh.model import (
     checkpoint_files,
     checkpoint_matching,
@@ -22,7 +22,7 @@ from albert_zh.model import (
 from albert_zh.model.config import AlbertConfig
 from albert_zh.text import tokenization
 
-MODELING_FILE = os.path.join(package_files.PYTORCH, pytorch_names.MODELING_MODULE + ".py")
+MODELING_FILE = os.path.join(package_files.PYTORCH, pytorch_configs.MODELING_MODULE + ".py")
 BERT_TOKENIZER = {
     "tokenizer_class": "BertTokenizer",
     "tokenize_chinese_chars": True,
@@ -74,12 +74,13 @@ def convert(
     trained = inference_graph.notes_of_folder(source)
     if do_lower_case is None:
         do_lower_case = trained.get("do_lower_case", True)
+    encoder_only = encoder_only or config.layout == "electra"  # transformers' has other heads
     values, heads, left_out = read_model(prefix, config, encoder_only)
     if left_out:
         notes.append("left out: " + ", ".join(left_out))
     config, values = _without_groups(config, values, notes)
     tensors = pytorch_names.to_torch(config, values)
-    settings = pytorch_names.torch_config(config, heads, dtype)
+    settings = pytorch_configs.torch_config(config, heads, dtype)
     if "classification" in heads:
         settings.update(_about_classifier(source, trained, len(values["output_bias"])))
         notes += _notes_on_pooling(trained)
@@ -119,8 +120,8 @@ def _check_written(folder, config, names):
         path = os.path.join(folder, name)
         if storage.exists(path) and sorted(pytorch_files.read_tensors(path)) != names:
             raise UserError("%s: other tensors are in it than were written" % path)
-    settings = validation.read_json(os.path.join(folder, "config.json"), pytorch_names.CONFIG)
-    pytorch_names.tf_config(config.layout, settings)
+    settings = validation.read_json(os.path.join(folder, "config.json"), pytorch_configs.CONFIG)
+    pytorch_configs.tf_config(config.layout, settings)
 
 
 def read_model(prefix, config, encoder_only=False):
@@ -133,7 +134,7 @@ def read_model(prefix, config, encoder_only=False):
 
     Returns:
         (values {name: array}, heads, names left out); heads is a key of
-        `pytorch_names.CLASS_ENDINGS`.
+        `pytorch_configs.CLASS_ENDINGS`.
 
     Raises:
         UserError: if the checkpoint does not fit the config.
@@ -188,7 +189,7 @@ def _write_vocabulary(folder, vocab_file, config, do_lower_case):
 
 def _heads(parts, there):
     """The first kind of model whose heads are all there."""
-    for heads in pytorch_names.CLASS_ENDINGS:
+    for heads in pytorch_configs.CLASS_ENDINGS:
         if all(set(parts[head]) <= there for head in heads):
             return heads
     raise AssertionError("the last kind has no heads")
@@ -213,7 +214,7 @@ def _vocabulary(vocab_file, folder, config):
 def _about_classifier(folder, trained, num_labels):
     """What config.json is to say of a classifier: its labels and what its outputs are."""
     objective = trained.get("objective", "single_label")
-    return dict(_labels(folder, num_labels), problem_type=pytorch_names.PROBLEM_TYPES[objective])
+    return dict(_labels(folder, num_labels), problem_type=pytorch_configs.PROBLEM_TYPES[objective])
 
 
 def _labels(folder, num_labels):

@@ -306,7 +306,7 @@ def test_configs_of_hugging_face_that_are_damaged_are_named(tmp_path):
         8,
     )
     for content, problem in (
-        ({"model_type": ["bert"]}, "vocab_size is missing"),
+        ({"model_type": ["bert"]}, "model_type: expected a text, or null"),
         ({"model_type": "bert"}, "vocab_size is missing"),
         (dict(sizes, model_type="bert", vocab_size=10**30), "vocab_size: expected an integer"),
         ([], "expected a JSON object"),

@@ -13,7 +13,7 @@ import pytest
 from albert_zh.common import files, validation
 from albert_zh.common.errors import UserError
 from albert_zh.conversion import from_pytorch as to_tf
-from albert_zh.conversion import pytorch_files, pytorch_names, tokenizer_json
+from albert_zh.conversion import pytorch_configs, pytorch_files, tokenizer_json
 from albert_zh.corpus import pipeline, work_folder
 from albert_zh.finetuning import summary
 from albert_zh.inference import backends
@@ -91,9 +91,9 @@ def read_report(path):
 
 
 def read_hugging_face(path):
-    settings = validation.read_json(path, pytorch_names.CONFIG)
+    settings = validation.read_json(path, pytorch_configs.CONFIG)
     try:
-        config, notes = pytorch_names.tf_config("google", settings)
+        config, notes = pytorch_configs.tf_config("google", settings)
     except UserError as error:
         raise UserError("%s: %s" % (path, error)) from error
     labels = to_tf._label_map(settings, 2, path)

@@ -57,6 +57,11 @@ CONFIGS = {
     "bert": {},
 }
 NEZHA = {"nezha": {"use_relative_position": True}}  # transformers has it no more
+ELECTRA = {
+    "electra": {"model_type": "electra", "embedding_size": 8},
+    "electra_equal_sizes": {"model_type": "electra"},
+}
+KINDS = {**CONFIGS, **NEZHA, **ELECTRA}
 HEADS = {
     "pretraining": ("encoder", "masked_lm", "sentence_order"),
     "classification": ("encoder", "classification"),
@@ -72,14 +77,12 @@ PRETRAINING_CLASSES = {
 
 
 def config_of(name):
-    return modeling.AlbertConfig.from_dict(dict(SIZES, **{**CONFIGS, **NEZHA}.get(name, {})))
+    return modeling.AlbertConfig.from_dict(dict(SIZES, **KINDS.get(name, {})))
 
 
 def made_model(folder, name="postln", heads="pretraining", **changes):
     """Makes a model folder of a config with given heads; returns (prefix, {name: array})."""
-    config = modeling.AlbertConfig.from_dict(
-        dict(SIZES, **dict({**CONFIGS, **NEZHA}[name], **changes))
-    )
+    config = modeling.AlbertConfig.from_dict(dict(SIZES, **dict(KINDS[name], **changes)))
     parts = small_models.shapes_of(config.to_json_string(), NUM_LABELS)
     values = {
         variable: golden_cases.rule_value(variable, shape, is_small=True)
@@ -754,6 +757,45 @@ def test_every_variable_has_a_name_of_its_own_and_it_leads_back(name):
     assert len({torch.name for torch in there}) == len(names)
     for variable, torch in zip(names, there):
         assert pytorch_names.tf_name(config.layout, torch.name) == (variable, torch.is_transposed)
+
+
+@pytest.mark.parametrize("name", sorted(ELECTRA))
+@pytest.mark.parametrize("heads", ["encoder", "classification"])
+def test_an_electra_is_transformers_and_comes_back(tmp_path, transformers, name, heads):
+    """Its GELU is the erf form on both sides; heads have no counterpart and are left out."""
+    prefix, values = made_model(tmp_path, name, heads)
+    folder = str(tmp_path / "hf")
+    notes = to_pytorch.convert(prefix, folder)
+    assert ("output_weights" in " ".join(notes)) == (heads == "classification")
+    expected = tf_outputs(prefix, config_of(name), "encoder")
+    model = load_strictly(transformers.AutoModel, folder)
+    assert type(model).__name__ == "ElectraModel"
+    golden_cases.assert_close(torch_outputs(model).last_hidden_state.numpy(), expected["sequence"])
+    config, weights, notes = to_tf.read_model(
+        os.path.join(folder, "model.safetensors"), "config.json", read_config(folder)
+    )
+    assert config.layout == "electra" and config.hidden_act == "gelu_erf" and not notes
+    assert_same_bits(weights, {n: v for n, v in values.items() if n.startswith("electra/")})
+
+
+def test_a_detector_of_transformers_is_read_without_its_head(tmp_path, transformers):
+    pytest.importorskip("torch")
+    keys = "vocab_size hidden_size num_hidden_layers num_attention_heads intermediate_size".split()
+    sizes = {key: SIZES[key] for key in keys}
+    config = transformers.ElectraConfig(embedding_size=8, max_position_embeddings=16, **sizes)
+    folder = str(tmp_path)
+    transformers.ElectraForPreTraining(config).save_pretrained(folder)
+    found, weights, notes = to_tf.read_model(
+        os.path.join(folder, "model.safetensors"), "config.json", read_config(folder)
+    )
+    assert found.layout == "electra" and found.word_width == 8
+    assert "discriminator_predictions.dense.weight" in " ".join(notes)
+    assert set(weights) == set(checkpoint_matching.expected_shapes(found))
+
+
+def read_config(folder):
+    with open(os.path.join(folder, "config.json")) as handle:
+        return json.load(handle)
 
 
 def test_names_and_buffers_of_nezha_in_pytorch():

@@ -1,0 +1,198 @@
+"""Config JSONs of PyTorch's models and ours, and transformers' classes of each layout."""
+
+import collections
+
+from albert_zh.common import validation
+from albert_zh.common.errors import UserError
+from albert_zh.model.config import AlbertConfig
+from albert_zh.model.heads import CLASSIFIER_DROPOUT
+from albert_zh.model.layers import LAYER_NORM_EPSILON
+
+# What transformers calls an objective.
+PROBLEM_TYPES = {
+    "single_label": "single_label_classification",
+    "multi_label": "multi_label_classification",
+    "regression": "regression",
+}
+
+# Classes of transformers (brightmart: of modeling_albert_zh.py) by the heads that are there.
+ModelClass = collections.namedtuple("ModelClass", ["model_type", "prefix", "base"])
+MODEL_CLASSES = {
+    "brightmart": ModelClass("albert_zh", "AlbertZh", "bert"),
+    "google": ModelClass("albert", "Albert", "albert"),
+    "bert": ModelClass("bert", "Bert", "bert"),
+    "electra": ModelClass("electra", "Electra", "electra"),
+    "nezha": ModelClass("nezha", "Nezha", "nezha"),
+}
+CLASS_ENDINGS = {
+    ("classification",): "ForSequenceClassification",
+    ("masked_lm", "sentence_order"): "ForPreTraining",
+    ("masked_lm",): "ForMaskedLM",
+    (): "Model",
+}
+_AUTO_CLASSES = {
+    "AutoConfig": "Config",
+    "AutoModel": "Model",
+    "AutoModelForPreTraining": "ForPreTraining",
+    "AutoModelForMaskedLM": "ForMaskedLM",
+    "AutoModelForSequenceClassification": "ForSequenceClassification",
+}
+MODELING_MODULE = "modeling_albert_zh"
+
+_COMMON_KEYS = (
+    "vocab_size hidden_size num_hidden_layers num_attention_heads intermediate_size hidden_act "
+    "hidden_dropout_prob attention_probs_dropout_prob max_position_embeddings type_vocab_size "
+    "initializer_range"
+).split()
+_LAYOUT_KEYS = {
+    "brightmart": ["embedding_size", "ln_type"],
+    "google": ["embedding_size", "num_hidden_groups", "inner_group_num"],
+    "bert": [],
+    "electra": [],
+    "nezha": ["max_relative_position"],
+}
+# What Hugging Face's configs mean where they leave a key out.
+_KEY_DEFAULTS = {
+    "hidden_act": "gelu_new",
+    "hidden_dropout_prob": 0.1,
+    "attention_probs_dropout_prob": 0.1,
+    "max_position_embeddings": 512,
+    "type_vocab_size": 2,
+    "initializer_range": 0.02,
+    "num_hidden_groups": 1,
+    "inner_group_num": 1,
+    "ln_type": None,
+    "max_relative_position": 64,
+}
+# What of a Hugging Face config is used here; sizes are checked by `AlbertConfig`.
+CONFIG = validation.record(
+    {
+        "model_type": validation.TEXT,
+        "architectures": validation.or_none(validation.list_of(validation.TEXT)),
+        "hidden_act": validation.TEXT,
+        "layer_norm_eps": validation.number(least=0, most=1),
+        "position_embedding_type": validation.or_none(validation.TEXT),
+        "tie_word_embeddings": validation.BOOLEAN,
+        "problem_type": validation.or_none(validation.one_of(*PROBLEM_TYPES.values())),
+        "label2id": validation.or_none(validation.record(others=validation.integer(0))),
+        "id2label": validation.or_none(validation.record(others=validation.TEXT)),
+    },
+    expected="a JSON object of settings",
+)
+# Our name -> theirs. Their "gelu" is the erf form, ours the tanh form, as TensorFlow's models have.
+_ACTIVATIONS = {
+    "gelu": "gelu_new",
+    "gelu_erf": "gelu",
+    "relu": "relu",
+    "tanh": "tanh",
+    "swish": "silu",
+    "linear": "linear",
+}
+_FROM_ACTIVATIONS = {theirs: ours for ours, theirs in _ACTIVATIONS.items()}
+_FROM_ACTIVATIONS.update(swish="swish", gelu_fast="gelu", gelu_pytorch_tanh="gelu", gelu="gelu")
+
+
+def torch_config(config, heads, dtype="float32"):
+    """The `config.json` of a Hugging Face folder.
+
+    Args:
+        config: `AlbertConfig` without a `refusal`.
+        heads: tuple, a key of `CLASS_ENDINGS`.
+        dtype: type that the weights are stored in.
+
+    Returns:
+        dict.
+    """
+    names = MODEL_CLASSES[config.layout]
+    keys = _COMMON_KEYS + _LAYOUT_KEYS[config.layout]
+    torch_settings = {key: getattr(config, key) for key in keys}
+    torch_settings.update(
+        architectures=[names.prefix + CLASS_ENDINGS[heads]],
+        model_type=names.model_type,
+        hidden_act=_ACTIVATIONS[config.hidden_act],
+        layer_norm_eps=LAYER_NORM_EPSILON,
+        torch_dtype=dtype,
+    )
+    if config.layout == "electra":
+        torch_settings["embedding_size"] = config.word_width
+    if config.layout in ("bert", "nezha", "electra"):
+        torch_settings["classifier_dropout"] = CLASSIFIER_DROPOUT
+    else:
+        torch_settings["classifier_dropout_prob"] = CLASSIFIER_DROPOUT
+    if config.layout == "brightmart":
+        torch_settings["auto_map"] = {
+            auto: "%s.%s%s" % (MODELING_MODULE, names.prefix, ending)
+            for auto, ending in _AUTO_CLASSES.items()
+        }
+    return torch_settings
+
+
+def tf_config(layout, settings):
+    """The config of a PyTorch model's config JSON.
+
+    Args:
+        layout: layout of its tensors.
+        settings: dict of its config.json, or an `albert_config*.json` of ours.
+
+    Returns:
+        (`AlbertConfig`, list of notes on what will not be equal).
+
+    Raises:
+        UserError: if a key is missing or says what our model cannot do.
+    """
+    settings = dict(_KEY_DEFAULTS, **validation.checked("config", settings, CONFIG))
+    keys = _COMMON_KEYS + _LAYOUT_KEYS[layout]
+    missing = [key for key in keys if key not in settings]
+    if missing:
+        raise UserError(
+            "%s is missing, which a model of the %s layout needs" % (missing[0], layout)
+        )
+    for key, only in (("position_embedding_type", "absolute"), ("tie_word_embeddings", True)):
+        if settings.get(key) not in (None, only):
+            raise UserError("%s is %r; only %r has a TensorFlow form" % (key, settings[key], only))
+    activation = settings["hidden_act"]
+    if activation not in _FROM_ACTIVATIONS:
+        raise UserError(
+            "hidden_act is %r, expected one of %s"
+            % (activation, ", ".join(sorted(_FROM_ACTIVATIONS)))
+        )
+    tf_settings = {key: settings[key] for key in keys}
+    tf_settings["hidden_act"] = _FROM_ACTIVATIONS[activation]
+    if layout != "brightmart":
+        tf_settings.pop("ln_type", None)
+    if layout == "nezha":
+        tf_settings["use_relative_position"] = True
+    if layout == "electra":
+        tf_settings.update(_settings_of_electra(settings))
+    return AlbertConfig.from_dict(tf_settings), _inequalities(settings)
+
+
+def _settings_of_electra(settings):
+    """What an ELECTRA's config has beside the common keys; raises `UserError` for a tanh GELU."""
+    if _FROM_ACTIVATIONS[settings["hidden_act"]] == "gelu" and settings["hidden_act"] != "gelu":
+        raise UserError(
+            "hidden_act is %r; of ELECTRA only 'gelu' (the erf form) has a TensorFlow form"
+            % settings["hidden_act"]
+        )
+    width = settings.get("embedding_size")
+    return {"model_type": "electra", **({"embedding_size": width} if width else {})}
+
+
+def _inequalities(settings):
+    notes = []
+    if settings["hidden_act"] == "gelu" and settings.get("model_type") in (
+        "albert",
+        "bert",
+        "nezha",
+    ):
+        notes.append(
+            "hidden_act gelu is the erf form in transformers and the tanh form here: outputs "
+            "differ slightly (equal with gelu_new)"
+        )
+    epsilon = settings.get("layer_norm_eps", LAYER_NORM_EPSILON)
+    if epsilon != LAYER_NORM_EPSILON:
+        notes.append(
+            "layer_norm_eps is %g there and %g here: outputs differ slightly"
+            % (epsilon, LAYER_NORM_EPSILON)
+        )
+    return notes
