@@ -36,6 +36,7 @@ __all__ = [
 ]
 
 FLAGS = flags.FLAGS
+FORMATS = ("segment_pair", "doc_sentences", "full_sentences")
 
 
 # long: a table of flags
@@ -66,7 +67,7 @@ def define_flags(google=False, one_segment=False):
             "bool",
             "one_segment",
             one_segment,
-            "Whether a record is [CLS] A [SEP], as RoBERTa has it.",
+            "The same as --format=doc_sentences.",
         ),
         ("string", "encoding", "utf-8", "Encoding of the input, such as gb18030 (GBK)."),
         ("bool", "split_sentences", False, "Whether lines are paragraphs, to cut into sentences."),
@@ -86,6 +87,20 @@ def define_flags(google=False, one_segment=False):
     ]
     for kind, name, default, help_text in table + (google_table if google else []):
         getattr(flags, "DEFINE_" + kind)(name, default, help_text)
+    flags.DEFINE_enum(
+        "format",
+        "doc_sentences" if one_segment else "segment_pair",
+        FORMATS,
+        "Two segments of a document; or one of whole sentences that ends with the document "
+        "(RoBERTa's DOC-SENTENCES) or goes on with the next one behind a [SEP] (FULL-SENTENCES).",
+    )
+    flags.DEFINE_enum(
+        "replacement_method",
+        "word_piece",
+        masking.REPLACEMENT_METHODS,
+        "Whether each masked piece by itself becomes [MASK] (80 %), stays or is replaced, or all "
+        "of a run alike, as SpanBERT has it.",
+    )
     flags.DEFINE_enum(
         "masking", "static", ["static", "dynamic"], "Whether to mask once, or again in each epoch."
     )
@@ -134,7 +149,7 @@ def run(google=False):
     start = time.time()
     counts, notes = _runner()(job, paths, outputs)
     notes = notes.lines()
-    if not FLAGS.one_segment:
+    if not _has_one_segment():
         notes += corpus_counts.warnings_of_order(counts)
     for note in notes:
         print(printable("warning: " + note), file=sys.stderr)
@@ -144,6 +159,12 @@ def run(google=False):
     rows += [("written to", path) for path in outputs + _write_statistics(job, counts, notes)]
     for name, value in rows:
         print(printable("%-26s %s" % (name, value)))
+    if _has_one_segment():
+        print("note: the records have one segment: train with --sentence_task=false")
+
+
+def _has_one_segment():
+    return FLAGS.one_segment or FLAGS.format != "segment_pair"
 
 
 def _check_runner(paths, outputs):
@@ -231,17 +252,15 @@ def _conflicts(google):
     """Rows (a flag, another flag, whether both are set though they do not go together)."""
     is_dynamic = FLAGS.masking == "dynamic"
     is_sentencepiece = bool(_spm_model_file())
+    is_by_span = FLAGS.replacement_method == "span"
     names_ngram = FLAGS["ngram"].present and FLAGS.ngram > 1
     names_segmenter = FLAGS.segmenter != "none" and (google or FLAGS["segmenter"].present)
     original = "--original_masking"
+    one_segment = "--one_segment" if FLAGS.one_segment else "--format=%s" % FLAGS.format
     takes_b_elsewhere = google and (FLAGS.random_next_sentence or FLAGS.similar_next_sentence)
     rows = [
-        ("--one_segment", original, FLAGS.one_segment and FLAGS.original_masking),
-        (
-            "--one_segment",
-            "a B from another document",
-            FLAGS.one_segment and takes_b_elsewhere,
-        ),
+        (one_segment, original, _has_one_segment() and FLAGS.original_masking),
+        (one_segment, "a B from another document", _has_one_segment() and takes_b_elsewhere),
         (
             "--non_chinese",
             "--segmenter=%s" % FLAGS.segmenter,
@@ -255,6 +274,8 @@ def _conflicts(google):
         ("--runner=beam", "--resume", FLAGS.runner == "beam" and FLAGS.resume),
         ("--masking=dynamic", "--span", is_dynamic and FLAGS.span),
         ("--masking=dynamic", "--ngram", is_dynamic and names_ngram),
+        ("--masking=dynamic", "--replacement_method", is_dynamic and is_by_span),
+        (original, "--replacement_method", FLAGS.original_masking and is_by_span),
     ]
     if not google:
         return rows + [(original, "--ngram", FLAGS.original_masking and names_ngram)]
@@ -300,7 +321,9 @@ def _job(google):
         similar_next=google and FLAGS.similar_next_sentence,
         permute=google and FLAGS.do_permutation,
         dynamic=FLAGS.masking == "dynamic",
-        one_segment=FLAGS.one_segment,
+        one_segment=_has_one_segment(),
+        crosses_documents=FLAGS.format == "full_sentences",
+        by_span=FLAGS.replacement_method == "span",
     )
     return pipeline.Job(
         settings=settings,

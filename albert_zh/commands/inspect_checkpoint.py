@@ -237,7 +237,7 @@ def _fit(path, config, weights):
 def _config(path):
     """The config of a JSON of ours, or of Hugging Face's."""
     settings = files.read_json(path)
-    types = {names.model_type: layout for layout, names in pytorch_configs.MODEL_CLASSES.items()}
+    types = {names.model_type: layout for layout, names in pytorch_names.MODEL_CLASSES.items()}
     kind = settings.get("model_type") if isinstance(settings, dict) else None
     if not isinstance(kind, str) or kind not in types:
         return AlbertConfig.from_json_file(path)

@@ -14,7 +14,7 @@ from absl import flags
 import numpy as np
 
 from albert_zh.common import files
-from albert_zh.corpus import masking, reader, sampling, tfrecords
+from albert_zh.corpus import original_masking, reader, sampling, tfrecords
 from albert_zh.corpus.original_sampling import padded
 from albert_zh.text import word_segmentation
 
@@ -179,15 +179,15 @@ def create_masked_lm_predictions(
     masks_whole_words = _flag("do_whole_word_mask", False)
     continues = [masks_whole_words and token.startswith("##") for token in tokens]
     limit = min(max_predictions_per_seq, max(1, int(round(len(tokens) * masked_lm_prob))))
-    shown = masking.original_choice_of_words(
-        masking.original_candidates(continues, specials), limit, len(vocab_words), rng
+    shown = original_masking.original_choice_of_words(
+        original_masking.original_candidates(continues, specials), limit, len(vocab_words), rng
     )
     is_chinese = not _flag("non_chinese", False)
-    output = [masking.original_visible_token(t) if is_chinese else t for t in tokens]
+    output = [original_masking.original_visible_token(t) if is_chinese else t for t in tokens]
     for position, replacement in shown.items():
-        if replacement == masking.MASKED:
+        if replacement == original_masking.MASKED:
             output[position] = "[MASK]"
-        elif replacement != masking.KEPT:
+        elif replacement != original_masking.KEPT:
             output[position] = vocab_words[replacement]
     positions = sorted(shown)
     return output, positions, [tokens[position] for position in positions]
@@ -199,7 +199,7 @@ def get_new_segment(segment: List[str]) -> List[str]:
     Raises:
         UserError: without the package jieba.
     """
-    return masking.original_marked_tokens(segment, set(_segmenter()("".join(segment))))
+    return original_masking.original_marked_tokens(segment, set(_segmenter()("".join(segment))))
 
 
 @functools.lru_cache(maxsize=None)

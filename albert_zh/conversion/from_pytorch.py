@@ -213,7 +213,7 @@ def _check(weights, config_file, config, weights_by_name, unknown):
             problems.append("%s is not in the config's model" % name)
         elif list(array.shape) != expected[name]:
             problems.append("%s is %s, not %s" % (name, list(array.shape), expected[name]))
-    base = pytorch_configs.MODEL_CLASSES[config.layout].base + "."
+    base = pytorch_names.MODEL_CLASSES[config.layout].base + "."
     problems += ["%s is unknown" % name for name in unknown if name.startswith(base)]
     if problems:
         raise UserError(

@@ -1,9 +1,8 @@
 """Config JSONs of PyTorch's models and ours, and transformers' classes of each layout."""
 
-import collections
-
 from albert_zh.common import validation
 from albert_zh.common.errors import UserError
+from albert_zh.conversion import pytorch_names
 from albert_zh.model.config import AlbertConfig
 from albert_zh.model.heads import CLASSIFIER_DROPOUT
 from albert_zh.model.layers import LAYER_NORM_EPSILON
@@ -15,15 +14,6 @@ PROBLEM_TYPES = {
     "regression": "regression",
 }
 
-# Classes of transformers (brightmart: of modeling_albert_zh.py) by the heads that are there.
-ModelClass = collections.namedtuple("ModelClass", ["model_type", "prefix", "base"])
-MODEL_CLASSES = {
-    "brightmart": ModelClass("albert_zh", "AlbertZh", "bert"),
-    "google": ModelClass("albert", "Albert", "albert"),
-    "bert": ModelClass("bert", "Bert", "bert"),
-    "electra": ModelClass("electra", "Electra", "electra"),
-    "nezha": ModelClass("nezha", "Nezha", "nezha"),
-}
 CLASS_ENDINGS = {
     ("classification",): "ForSequenceClassification",
     ("masked_lm", "sentence_order"): "ForPreTraining",
@@ -103,7 +93,7 @@ def torch_config(config, heads, dtype="float32"):
     Returns:
         dict.
     """
-    names = MODEL_CLASSES[config.layout]
+    names = pytorch_names.MODEL_CLASSES[config.layout]
     keys = _COMMON_KEYS + _LAYOUT_KEYS[config.layout]
     torch_settings = {key: getattr(config, key) for key in keys}
     torch_settings.update(

@@ -9,7 +9,6 @@ import re
 
 import numpy as np
 
-from albert_zh.conversion import pytorch_configs
 from albert_zh.model.config import AlbertConfig
 
 # Endings of a layer's variables -> (ending of the tensor, whether it is the transpose).
@@ -137,6 +136,15 @@ _BUFFER = re.compile(  # constants, no weights
 )
 _OLD_ENDINGS = {"gamma": "weight", "beta": "bias"}  # of LayerNorm, before Hugging Face's renaming
 
+# Classes of transformers (brightmart: of modeling_albert_zh.py) by the heads that are there.
+ModelClass = collections.namedtuple("ModelClass", ["model_type", "prefix", "base"])
+MODEL_CLASSES = {
+    "brightmart": ModelClass("albert_zh", "AlbertZh", "bert"),
+    "google": ModelClass("albert", "Albert", "albert"),
+    "bert": ModelClass("bert", "Bert", "bert"),
+    "electra": ModelClass("electra", "Electra", "electra"),
+    "nezha": ModelClass("nezha", "Nezha", "nezha"),
+}
 _MAPPING_IN = "bert/encoder/embedding_hidden_mapping_in/"
 
 TorchName = collections.namedtuple("TorchName", ["name", "is_transposed"])
@@ -266,7 +274,7 @@ def canonical(tensors):
         (layout or None, {name: array} without buffers).
     """
     layout = layout_of(tensors)
-    base = pytorch_configs.MODEL_CLASSES[layout].base if layout else ""
+    base = MODEL_CLASSES[layout].base if layout else ""
     renamed = collections.OrderedDict()
     for name, tensor in tensors.items():
         name = re.sub(r"^module\.", "", name)
@@ -294,7 +302,7 @@ def retied(tensors):
     for name, (source, is_transposed) in _TIED.items():
         if name not in untied:
             continue
-        source = source.format(pytorch_configs.MODEL_CLASSES[layout].base if layout else "bert")
+        source = source.format(MODEL_CLASSES[layout].base if layout else "bert")
         tensor = untied.pop(name)
         tensor = tensor.T if is_transposed else tensor
         if source not in untied:

@@ -74,7 +74,6 @@ def convert(
     trained = inference_graph.notes_of_folder(source)
     if do_lower_case is None:
         do_lower_case = trained.get("do_lower_case", True)
-    encoder_only = encoder_only or config.layout == "electra"  # transformers' has other heads
     values, heads, left_out = read_model(prefix, config, encoder_only)
     if left_out:
         notes.append("left out: " + ", ".join(left_out))
@@ -147,6 +146,8 @@ def read_model(prefix, config, encoder_only=False):
     assignment = checkpoint_matching.assign(expected, prefix)
     for name, (shape, found) in assignment.reshaped.items():
         raise UserError("%s: %s is %s, expected %s" % (prefix, name, found, shape))
+    if config.layout == "electra":
+        encoder_only = True  # transformers' heads are others
     heads = () if encoder_only else _heads(parts, set(assignment.names.values()))
     if heads and any(name.startswith(slot_fusion.SCOPE + "/") for name in there):
         raise UserError(

@@ -9,21 +9,16 @@ The functions above work on a whole batch of sequences at once and take a
 `numpy.random.RandomState`, whose numbers are the same under every version of numpy. Every way of
 masking chooses runs of whole words and differs in how long a run is (`WHOLE_WORDS`,
 `ngram_weights`, `span_weights`), or in what counts as a word (each piece, for masking per piece).
-
-The `original_*` functions take one sequence at a time and draw from their generators exactly what
-albert_zh draws, in its order.
 """
 
-import bisect
 import collections
-import itertools
-import re
 
 import numpy as np
 
 # How often a run of 1, 2, ... words is drawn. A mask of whole words is a run of one.
 WHOLE_WORDS = (1.0,)
 
+REPLACEMENT_METHODS = ("word_piece", "span")
 LONGEST_SPAN = 10
 _SPAN_END = 0.2  # the chance that a span ends after a word, as in SpanBERT (arXiv 1907.10529)
 
@@ -31,18 +26,10 @@ _SPAN_END = 0.2  # the chance that a span ends after a word, as in SpanBERT (arX
 _MASKED_SHARE = 0.8
 _MASKED_OR_KEPT_SHARE = 0.9
 
-# In the original mode: what a chosen position shows, unless it is an index of the vocabulary.
-MASKED = -1
-KEPT = -2
-
-_MARK = "##"
-_HANZI = re.compile("[\u4e00-\u9fa5]")
-_MARKED_HANZI = re.compile("##[\u4e00-\u9fa5]")
-_LONGEST_SET_WORD = 3
-
-
 MaskingChoice = collections.namedtuple(
-    "MaskingChoice", "masked_lm_prob max_predictions run_weights whole_words permute"
+    "MaskingChoice",
+    "masked_lm_prob max_predictions run_weights whole_words permute by_span",
+    defaults=(False,),
 )
 MaskingChoice.__doc__ = """How pieces are chosen.
 
@@ -52,6 +39,7 @@ Fields:
     run_weights: floats, weights of masks of 1, 2, ... words.
     whole_words: bool, whether words are masked whole; otherwise every piece is a word.
     permute: bool, whether as many pieces again are shuffled among each other.
+    by_span: bool, whether the pieces of a run are all masked, all kept or all replaced.
 """
 
 
@@ -71,7 +59,7 @@ def maskable_pieces(input_mask, segment_ids):
     return (position > 0) & (position < last_sep) & (position != first_sep)
 
 
-def masked_features(features, choice, mask_id, vocab_size, generator):
+def masked_features(features, choice, mask_id, vocab_size, generator, sep_id=None):
     """Masks a batch of records of `--masking=dynamic`.
 
     Args:
@@ -82,6 +70,7 @@ def masked_features(features, choice, mask_id, vocab_size, generator):
         mask_id: id of [MASK].
         vocab_size: random pieces have ids below it.
         generator: `numpy.random.RandomState`.
+        sep_id: id of [SEP], never masked inside of a segment either; None: there is none.
 
     Returns:
         dict: the features with `input_ids` masked, and `masked_lm_positions`, `masked_lm_ids`
@@ -89,12 +78,13 @@ def masked_features(features, choice, mask_id, vocab_size, generator):
     """
     ids = features["input_ids"]
     maskable = maskable_pieces(features["input_mask"], features["segment_ids"])
+    if sep_id is not None:
+        maskable &= ids != sep_id
     starts = maskable & (features["token_boundary"] == 1) if choice.whole_words else maskable
-    limits = num_predictions(
-        features["input_mask"].sum(axis=1), choice.masked_lm_prob, choice.max_predictions
-    )
+    lengths = features["input_mask"].sum(axis=1)
+    limits = num_predictions(lengths, choice.masked_lm_prob, choice.max_predictions)
     chosen = choose_pieces(starts, maskable, limits, choice.run_weights, generator)
-    shown = mask_pieces(ids, chosen, mask_id, vocab_size, generator)
+    shown = mask_pieces(ids, chosen, mask_id, vocab_size, generator, choice.by_span)
     most = choice.max_predictions
     if choice.permute:
         permuted = choose_pieces(
@@ -280,7 +270,7 @@ def _fitted_runs(candidates, rows, firsts, lengths, left):
         lengths[too_long] -= 1
 
 
-def mask_pieces(ids, chosen, mask_id, vocab_size, generator):
+def mask_pieces(ids, chosen, mask_id, vocab_size, generator, by_span=False):
     """The pieces that the model sees: of the chosen, 80% [MASK], 10% kept, 10% random.
 
     Args:
@@ -289,6 +279,7 @@ def mask_pieces(ids, chosen, mask_id, vocab_size, generator):
         mask_id: id of [MASK].
         vocab_size: random pieces have ids below it.
         generator: `numpy.random.RandomState`.
+        by_span: bool, whether that is drawn once for a run of chosen pieces.
 
     Returns:
         int [N, S]; `ids` is left as it is.
@@ -296,11 +287,21 @@ def mask_pieces(ids, chosen, mask_id, vocab_size, generator):
     shown = ids.copy()
     kept = ids[chosen]
     # Drawn for all pieces, so that with a generator by rows they depend on the row alone.
-    fate = generator.random_sample(ids.shape)[chosen]
+    fate = generator.random_sample(ids.shape)
+    if by_span:
+        fate = np.take_along_axis(fate, _run_starts(chosen), axis=1)
+    fate = fate[chosen]
     random_ids = generator.randint(0, vocab_size, ids.shape)[chosen]
     replaced = np.where(fate < _MASKED_OR_KEPT_SHARE, kept, random_ids)
     shown[chosen] = np.where(fate < _MASKED_SHARE, mask_id, replaced)
     return shown
+
+
+def _run_starts(chosen):
+    """Int [N, S]: of each chosen piece the column at which its run begins."""
+    begins = chosen.copy()
+    begins[:, 1:] &= ~chosen[:, :-1]
+    return np.maximum.accumulate(np.where(begins, np.arange(chosen.shape[1]), 0), axis=1)
 
 
 def permute_pieces(ids, chosen, generator):
@@ -343,157 +344,3 @@ def predictions(ids, chosen, max_predictions):
     labels[rows, slots] = ids[rows, columns]
     weights[rows, slots] = 1.0
     return positions, labels, weights
-
-
-def original_marked_tokens(tokens, words):
-    """The original's whole-word marks: from each hanzi the longest run of up to 3 tokens in a set.
-
-    Args:
-        tokens: list of str, word pieces of a line.
-        words: set of str, what a segmenter cut the joined pieces into.
-
-    Returns:
-        list of str; "##" before what continues a word.
-    """
-    marked = []
-    while len(marked) < len(tokens):
-        start = len(marked)
-        marked.append(tokens[start])
-        if _HANZI.search(tokens[start]):
-            for length in range(min(_LONGEST_SET_WORD, len(tokens) - start), 1, -1):
-                run = tokens[start : start + length]
-                if "".join(run) in words:
-                    marked += [_MARK + token for token in run[1:]]
-                    break
-    return marked
-
-
-def original_visible_token(token):
-    """A token of `original_marked_tokens` as the input shows it: without the mark on a hanzi."""
-    return token[len(_MARK) :] if _MARKED_HANZI.search(token) else token
-
-
-def original_candidates(continues, segment_ends):
-    """The words of a sequence as the original counts them.
-
-    A leading piece begins one, and a piece that continues a word may belong to one before [SEP].
-
-    Args:
-        continues: list of bool, whether a piece continues a word.
-        segment_ends: container of the positions of [CLS] and [SEP].
-
-    Returns:
-        list of lists of positions.
-    """
-    candidates = []
-    for position, is_continuation in enumerate(continues):
-        if position in segment_ends:
-            continue
-        if is_continuation and candidates:
-            candidates[-1].append(position)
-        else:
-            candidates.append([position])
-    return candidates
-
-
-def original_choice_of_words(words, limit, vocab_size, generator):
-    """Masks whole words as the original does it.
-
-    Args:
-        words: list of lists of positions; shuffled in place.
-        limit: int, the most positions to choose.
-        vocab_size: int.
-        generator: `random.Random`.
-
-    Returns:
-        dict, position -> MASKED, KEPT or an index of the vocabulary.
-    """
-    generator.shuffle(words)
-    shown = {}
-    for word in words:
-        if len(shown) >= limit:
-            break
-        if len(shown) + len(word) <= limit:
-            for position in word:
-                shown[position] = _original_replacement(vocab_size, generator)
-    return shown
-
-
-def original_runs(words, longest):
-    """For each word the runs of 1 to `longest` words that begin with it, as lists of positions.
-
-    At the end of the sequence the same, shorter run stands several times.
-    """
-    return [
-        [list(itertools.chain(*words[first : first + n])) for n in range(1, longest + 1)]
-        for first in range(len(words))
-    ]
-
-
-def original_choice_of_runs(runs, limit, weights, vocab_size, generator, length_generator):
-    """Masks runs of words as google's original does it.
-
-    Args:
-        runs: lists of `original_runs`; shuffled in place, twice.
-        limit: int, the most positions to choose.
-        weights: floats of runs of 1, 2 ... words.
-        vocab_size: int.
-        generator: `random.Random`.
-        length_generator: `numpy.random.RandomState`, which draws the lengths.
-
-    Returns:
-        dict, position -> MASKED, KEPT or an index of the vocabulary.
-    """
-    generator.shuffle(runs)
-    shown = {}
-    for run in _original_fitting_runs(runs, limit, weights, length_generator, shown, ()):
-        for position in run:
-            shown[position] = _original_replacement(vocab_size, generator)
-    generator.shuffle(runs)
-    return shown
-
-
-def original_permutation(runs, limit, weights, generator, length_generator, masked):
-    """Chooses further runs and pairs their positions at random, as google's original does it.
-
-    Args:
-        runs, limit, weights, generator, length_generator: as for `original_choice_of_runs`.
-        masked: container of positions that must not be chosen.
-
-    Returns:
-        list of (position, position of the piece that it gets), by position.
-    """
-    chosen = {}
-    for run in _original_fitting_runs(runs, limit, weights, length_generator, chosen, masked):
-        chosen.update(dict.fromkeys(run))
-    positions = sorted(chosen)
-    partners = list(positions)
-    generator.shuffle(partners)
-    return list(zip(positions, partners))
-
-
-def _original_fitting_runs(runs, limit, weights, length_generator, chosen, forbidden):
-    """Yields a run for each list of runs that has one; the caller puts it into `chosen`."""
-    # What numpy's `choice` makes of the original's probabilities, rounding included.
-    probabilities = np.asarray(weights) / np.sum(weights)
-    sums = np.cumsum(probabilities / np.sum(probabilities))
-    sums = (sums / sums[-1]).tolist()
-    for alternatives in runs:
-        if len(chosen) >= limit:
-            break
-        length = bisect.bisect_right(sums, length_generator.random_sample()) + 1
-        while length > 1 and len(chosen) + len(alternatives[length - 1]) > limit:
-            length -= 1
-        run = alternatives[length - 1]
-        if len(chosen) + len(run) > limit:
-            continue
-        if not any(position in chosen or position in forbidden for position in run):
-            yield run
-
-
-def _original_replacement(vocab_size, generator):
-    if generator.random() < _MASKED_SHARE:
-        return MASKED
-    if generator.random() < 0.5:
-        return KEPT
-    return generator.randint(0, vocab_size - 1)

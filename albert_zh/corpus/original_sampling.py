@@ -19,7 +19,7 @@ import numpy as np
 
 from albert_zh.common.errors import UserError
 from albert_zh.corpus import counts as corpus_counts
-from albert_zh.corpus import masking
+from albert_zh.corpus import original_masking
 from albert_zh.corpus.sampling import (
     SPECIAL_PIECES,
     EncodedShard,
@@ -45,7 +45,7 @@ def original_pieces(line, tokenizer, segmenter):
     tokens = tokenizer.tokenize(line)
     if segmenter is None:
         return tokens
-    return masking.original_marked_tokens(tokens, set(segmenter("".join(tokens))))
+    return original_masking.original_marked_tokens(tokens, set(segmenter("".join(tokens))))
 
 
 class OriginalText:
@@ -107,7 +107,7 @@ class OriginalText:
         index = self._index_of_piece.get(piece)
         if index is None:
             index = self._index_of_piece[piece] = len(self._pieces)
-            shown = masking.original_visible_token(piece) if self._has_marks else piece
+            shown = original_masking.original_visible_token(piece) if self._has_marks else piece
             self._pieces.append(piece)
             self.shown_ids.append(self._id(shown))
             self.starts_word.append(self._starts_word(piece))
@@ -218,14 +218,14 @@ class OriginalSampler:
         segment_ends = (0, len(pieces_a) + 1, len(pieces) - 1)
         starts_word = [text.starts_word[piece] for piece in pieces]
         is_continuation = [self._settings.whole_words and not starts for starts in starts_word]
-        candidates = masking.original_candidates(is_continuation, segment_ends)
+        candidates = original_masking.original_candidates(is_continuation, segment_ends)
         shown, partners = self._choices(candidates, len(pieces))
         ids = [text.shown_ids[piece] for piece in pieces]
         labels = {position: text.label_id(pieces[position]) for position in shown}
         for position, replacement in shown.items():
-            if replacement == masking.MASKED:
+            if replacement == original_masking.MASKED:
                 ids[position] = self._vocabulary.mask_id
-            elif replacement != masking.KEPT:
+            elif replacement != original_masking.KEPT:
                 ids[position] = self._vocabulary.ids[replacement]
         labels.update((position, ids[position]) for position, _ in partners)
         moved = [(position, ids[partner]) for position, partner in partners]
@@ -239,16 +239,16 @@ class OriginalSampler:
         vocab_size = len(self._vocabulary.ids)
         limit = min(settings.max_predictions, max(1, int(round(length * settings.masked_lm_prob))))
         if not settings.google:
-            return masking.original_choice_of_words(
+            return original_masking.original_choice_of_words(
                 candidates, limit, vocab_size, self._generator
             ), []
-        runs = masking.original_runs(candidates, len(settings.run_weights))
+        runs = original_masking.original_runs(candidates, len(settings.run_weights))
         draws = (runs, limit, settings.run_weights)
         generators = (self._generator, self._length_generator)
-        shown = masking.original_choice_of_runs(*draws, vocab_size, *generators)
+        shown = original_masking.original_choice_of_runs(*draws, vocab_size, *generators)
         if not settings.permute:
             return shown, []
-        return shown, masking.original_permutation(*draws, *generators, shown)
+        return shown, original_masking.original_permutation(*draws, *generators, shown)
 
     def _features(self, rows):
         """The features of a batch of `_row`s."""

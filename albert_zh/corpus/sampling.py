@@ -39,8 +39,8 @@ _MOST_TRIMMED = 8  # pieces, at an end of a segment
 Settings = collections.namedtuple(
     "Settings",
     "max_seq_length max_predictions masked_lm_prob short_seq_prob seed whole_words run_weights "
-    "google random_next similar_next permute dynamic one_segment",
-    defaults=(False,),
+    "google random_next similar_next permute dynamic one_segment crosses_documents by_span",
+    defaults=(False, False, False),
 )
 Settings.__doc__ = """How instances are made.
 
@@ -61,6 +61,8 @@ Fields:
     dynamic: bool, whether to leave masking to the training.
     one_segment: bool, whether a record is [CLS] A [SEP], as RoBERTa has it, filled with sentences
         of a document.
+    by_span: bool, whether the pieces of a run are all masked, all kept or all replaced.
+    crosses_documents: bool, whether such a record goes on with the next document, behind a [SEP].
 """
 
 Vocabulary = collections.namedtuple("Vocabulary", "cls_id sep_id mask_id size ids")
@@ -204,6 +206,38 @@ def segments_of_document(places, most):
         yield begin, end - begin
 
 
+def with_separators(shard, sep_id):
+    """A shard whose documents are one, with a [SEP] between them as a sentence of one piece.
+
+    Args:
+        shard: `EncodedShard`.
+        sep_id: int.
+
+    Returns:
+        `EncodedShard`.
+    """
+    ends = np.array([shard.sentences[last] for _, last in shard.documents[:-1]], np.int64)
+    sentences = np.array(shard.sentences)
+    moved = sentences + np.searchsorted(ends, sentences, side="right")
+    return shard._replace(
+        ids=np.insert(shard.ids, ends, sep_id),
+        word_starts=np.insert(shard.word_starts, ends, True),
+        sentences=sorted(moved.tolist() + (ends + np.arange(len(ends))).tolist()),
+        documents=[(0, len(sentences) + len(ends) - 1)] if shard.documents else [],
+    )
+
+
+def without_outer_separators(segments, ids, sep_id):
+    """Segments (begin, length) of pieces that neither begin nor end with a [SEP]."""
+    for begin, length in segments:
+        while length and ids[begin] == sep_id:
+            begin, length = begin + 1, length - 1
+        while length and ids[begin + length - 1] == sep_id:
+            length -= 1
+        if length:
+            yield begin, length
+
+
 def segment_of_other_document(text, index, wanted, generator):
     """Draws consecutive sentences of another document, in the original's order of draws.
 
@@ -280,6 +314,8 @@ class Sampler:
             dict of features [N, k] each, for batches of records; `token_boundary` is always there.
         """
         seed = "%d %d %d" % (self._settings.seed, shard.index, pass_number)
+        if self._settings.crosses_documents:
+            shard = with_separators(shard, self._vocabulary.sep_id)
         generator = random.Random(seed)  # of a str: by its SHA-512, alike in every Python
         pairs = self._pairs(shard, generator)
         arrays = np.random.RandomState(generator.getrandbits(32))
@@ -308,6 +344,8 @@ class Sampler:
         if self._settings.one_segment:
             most = self._settings.max_seq_length - SPECIAL_PIECES + 1  # without the second [SEP]
             segments = segments_of_document(positions, most)
+            if self._settings.crosses_documents:
+                segments = without_outer_separators(segments, shard.ids, self._vocabulary.sep_id)
             return [(begin, length, begin, 0, _LABEL_OF_ONE) for begin, length in segments]
         is_backward = generator.random() < 0.5
         lengths = [end - begin for begin, end in zip(positions, positions[1:])]
@@ -342,7 +380,12 @@ class Sampler:
         if settings.dynamic:
             return features
         return masking.masked_features(
-            features, self._choice, self._vocabulary.mask_id, self._vocabulary.size, arrays
+            features,
+            self._choice,
+            self._vocabulary.mask_id,
+            self._vocabulary.size,
+            arrays,
+            self._vocabulary.sep_id if settings.crosses_documents else None,
         )
 
     def _sequences(self, shard, pairs):

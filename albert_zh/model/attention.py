@@ -4,18 +4,20 @@ Letters in shape comments: as in `encoder`; T are the positions that are looked 
 """
 
 import math
-from typing import Any, Optional, Sequence
+from typing import TYPE_CHECKING, Any, Optional, Sequence
 
 import tensorflow.compat.v1 as tf
 
-from albert_zh.model.config import AlbertConfig
 from albert_zh.model.gradient_checkpointing import recomputed
 from albert_zh.model.layers import dense, dropout, get_shape_list, joint_dense
 from albert_zh.model.relative_positions import RelativePositions
 
+if TYPE_CHECKING:
+    from albert_zh.model.config import AlbertConfig
+
 
 def relative_positions_of(
-    config: AlbertConfig, output_positions: Any = None
+    config: "AlbertConfig", output_positions: Any = None
 ) -> Optional[RelativePositions]:
     """The relative positions of a layer's attention; None where positions are absolute.
 
@@ -32,7 +34,7 @@ def relative_positions_of(
 
 
 def self_attention(
-    config: AlbertConfig,
+    config: "AlbertConfig",
     scope: str,
     rows: tf.Tensor,
     mask: tf.Tensor,

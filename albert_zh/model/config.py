@@ -263,9 +263,14 @@ class AlbertConfig:
         return "nezha" if self.use_relative_position else "bert"
 
     @property
+    def layout_row(self) -> Layout:
+        """The layout's row of `LAYOUTS`."""
+        return LAYOUTS[self.layout]
+
+    @property
     def scope(self) -> str:
         """The variable scope of the model, "bert" but for ELECTRA."""
-        return LAYOUTS[self.layout].scope
+        return self.layout_row.scope
 
     @property
     def longest_sequence(self) -> int:

@@ -4,12 +4,11 @@ Letters in shape comments: as in `encoder`.
 """
 
 import collections
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import tensorflow.compat.v1 as tf
 
 from albert_zh.common.errors import UserError
-from albert_zh.model.config import LAYOUTS, AlbertConfig
 from albert_zh.model.layers import (
     dropout,
     get_shape_list,
@@ -18,6 +17,9 @@ from albert_zh.model.layers import (
     product,
 )
 from albert_zh.model.variables import new_variable
+
+if TYPE_CHECKING:
+    from albert_zh.model.config import AlbertConfig
 
 Embedded = collections.namedtuple("Embedded", "table projection word_vectors rows")
 Embedded.__doc__ = """A text's embeddings and the tables that they are of.
@@ -31,7 +33,7 @@ Fields:
 
 
 def embeddings(
-    config: AlbertConfig,
+    config: "AlbertConfig",
     input_ids: tf.Tensor,
     token_type_ids: tf.Tensor,
     use_one_hot: bool = False,
@@ -59,7 +61,7 @@ def embeddings(
     embedded = lookup(table, input_ids, use_one_hot)  # [R, E]
     word_vectors = tf.reshape(embedded, [batch, length, width])
     projection = None
-    if LAYOUTS[config.layout].projection == "word_embeddings_2":
+    if config.layout_row.projection == "word_embeddings_2":
         projection = new_variable("word_embeddings_2", [width, config.hidden_size], config)
         embedded = product(tf.cast(embedded, dtype), projection)  # [R, H]
         width = config.hidden_size

@@ -91,36 +91,38 @@ class AlbertModel:
         self._dtype = PRECISIONS[precision]
         self._batch_shape = get_shape_list(input_ids, expected_rank=2)  # [B, F]
 
-        layout = LAYOUTS[config.layout]
-        with tf.variable_scope(scope, default_name=layout.scope):
+        with tf.variable_scope(scope, default_name=config.scope):
             with tf.variable_scope("embeddings"):
                 self._embedded = embeddings(
                     config, input_ids, segments, use_one_hot_embeddings, self._dtype
                 )
             rows = self._widened(self._embedded.rows, "embeddings_project")
             with tf.variable_scope("encoder"):
-                self._first_rows = self._widened(rows, "embedding_hidden_mapping_in")  # [R, H]
-                self._layer_rows = encoder_layers(
-                    config,
-                    self._first_rows,
-                    attention_masks.added_to_scores(seen),
-                    self._batch_shape,
-                    recompute and is_training,
-                    output_positions,
-                )
+                self._build_layers(rows, seen, recompute and is_training, output_positions)
             with tf.variable_scope("pooler") as self._pooler_scope:
                 self._pooled_output = self._pool(self.get_sequence_output())  # [B, H]
+
+    def _build_layers(self, rows, seen, recompute, output_positions):
+        self._first_rows = self._widened(rows, "embedding_hidden_mapping_in")  # [R, H]
+        self._layer_rows = encoder_layers(
+            self._config,
+            self._first_rows,
+            attention_masks.added_to_scores(seen),
+            self._batch_shape,
+            recompute,
+            output_positions,
+        )
 
     def _widened(self, rows, name):
         """Finished embeddings at the hidden size, [R, E] -> [R, H], where the layout does it."""
         config = self._config
-        if LAYOUTS[config.layout].projection != name or config.word_width == config.hidden_size:
+        if config.layout_row.projection != name or config.word_width == config.hidden_size:
             return rows
         return dense(rows, config.hidden_size, config, name)
 
     def _pool(self, sequence):
         first = sequence[:, 0, :]
-        if not LAYOUTS[self._config.layout].has_pooler:
+        if not self._config.layout_row.has_pooler:
             return first
         return dense(first, self._config.hidden_size, self._config, "dense", "tanh")
 

@@ -24,7 +24,7 @@ _MASKED_OR_KEPT_SHARE = 0.9
 _Words = collections.namedtuple("_Words", "begins ends counts is_word joined of_piece")
 
 
-def masked_features(features, choice, mask_id, vocab_size, seed, keys):
+def masked_features(features, choice, mask_id, vocab_size, seed, keys, sep_id=None):
     """Masks a batch of records of `--masking=dynamic`.
 
     Args:
@@ -35,6 +35,7 @@ def masked_features(features, choice, mask_id, vocab_size, seed, keys):
         vocab_size: random pieces have ids below it.
         seed: int.
         keys: int64 [N, K], what identifies the records, such as epoch, file and place in it.
+        sep_id: id of [SEP], which is not masked inside of a segment either; None: there is none.
 
     Returns:
         dict: the features without `token_boundary`, with `input_ids` masked, and
@@ -43,6 +44,8 @@ def masked_features(features, choice, mask_id, vocab_size, seed, keys):
     """
     ids, input_mask = features["input_ids"], features["input_mask"]
     maskable = _maskable_pieces(input_mask, features["segment_ids"])  # [N, S]
+    if sep_id is not None:
+        maskable &= tf.not_equal(ids, sep_id)
     starts = maskable
     if choice.whole_words:
         starts = maskable & tf.equal(features["token_boundary"], 1)
@@ -51,7 +54,8 @@ def masked_features(features, choice, mask_id, vocab_size, seed, keys):
     chosen = _chosen_pieces(starts, maskable, limits, choice.run_weights, generator)  # [N, S]
     places = tf.where(chosen)  # [M, 2]: row and column
     labels = tf.gather_nd(ids, places)  # [M]
-    replaced = _replacements(labels, places, mask_id, vocab_size, generator)
+    decided_at = _run_starts(chosen, places) if choice.by_span else places
+    replaced = _replacements(labels, places, decided_at, mask_id, vocab_size, generator)
     slots, weights = _slots(chosen, places, choice.max_predictions)
     shape = tf.shape(weights, out_type=tf.int64)
     others = {name: values for name, values in features.items() if name != "token_boundary"}
@@ -216,9 +220,16 @@ def _chosen_words(words, run_lengths, order, limits, longest):
     return tf.reshape(covered[:-1], [num_rows, num_words])
 
 
-def _replacements(ids, places, mask_id, vocab_size, generator):
+def _run_starts(chosen, places):
+    """Int64 [M, 2]: of each chosen piece the place at which its run begins."""
+    begins = chosen & ~tf.pad(chosen[:, :-1], [[0, 0], [1, 0]])
+    is_begin = tf.gather_nd(begins, places)  # [M]
+    return tf.gather(tf.where(begins), tf.cumsum(tf.cast(is_begin, tf.int64)) - 1)
+
+
+def _replacements(ids, places, decided_at, mask_id, vocab_size, generator):
     """Int64 [M]: what chosen pieces are shown as: 80% [MASK], 10% kept, 10% random."""
-    fate, drawn = generator.uniform_at(places), generator.uniform_at(places)
+    fate, drawn = generator.uniform_at(decided_at), generator.uniform_at(places)
     random_ids = tf.cast(drawn * vocab_size, tf.int64)
     replaced = tf.where_v2(fate < _MASKED_OR_KEPT_SHARE, ids, random_ids)
     return tf.where_v2(fate < _MASKED_SHARE, tf.constant(mask_id, tf.int64), replaced)

@@ -4,6 +4,7 @@ from absl import flags
 
 from albert_zh.common import config_flag, files, path_rules
 from albert_zh.common.errors import UserError
+from albert_zh.corpus import masking
 from albert_zh.model import optimization
 from albert_zh.pretraining import objective_flags
 from albert_zh.training import flags as run_flags
@@ -98,6 +99,12 @@ def define_flags(**defaults):
     for kind, name, default, help_text in _TABLE:
         getattr(flags, "DEFINE_" + kind)(name, defaults.get(name, default), help_text)
     objective_flags.define()
+    flags.DEFINE_enum(
+        "replacement_method",
+        "word_piece",
+        masking.REPLACEMENT_METHODS,
+        "Of unmasked records: what becomes of masked pieces is drawn for each, or for a whole run.",
+    )
     flags.DEFINE_enum("optimizer", "lamb", sorted(optimization.OPTIMIZERS), "The optimizer.")
     path_rules.serve_remote(FLAGS, _REMOTE)
 

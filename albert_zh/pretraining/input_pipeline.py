@@ -24,9 +24,9 @@ _FOREVER = 1 << 40  # epochs
 RecordSource = collections.namedtuple(
     "RecordSource",
     "files num_records record_bytes max_seq_length max_predictions masking mask_id vocab_size "
-    "is_static counts",
+    "is_static counts sep_id",
+    defaults=(None, None),
 )
-RecordSource.__new__.__defaults__ = (None,)
 RecordSource.__doc__ = """Records of pre-training and what is done with each of them.
 
 Fields:
@@ -40,6 +40,7 @@ Fields:
     vocab_size: V; random pieces have ids below it.
     is_static: bool, whether batches keep S and P (TPU) rather than shrink to what they hold.
     counts: records of each file, or None where they are not counted.
+    sep_id: id of [SEP], which may stand inside of a segment; None for masked records.
 """
 
 
@@ -195,7 +196,13 @@ def _parser(source, seed):
             features["input_ids"] = tf.identity(features["input_ids"])
         if source.masking is not None:
             features = dynamic_masking.masked_features(
-                features, source.masking, source.mask_id, source.vocab_size, seed, keys
+                features,
+                source.masking,
+                source.mask_id,
+                source.vocab_size,
+                seed,
+                keys,
+                source.sep_id,
             )
         return {
             name: values if values.dtype == tf.float32 else tf.cast(values, tf.int32)

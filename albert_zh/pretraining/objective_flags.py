@@ -133,6 +133,23 @@ def run_settings(options):
     return settings
 
 
+def accuracies(options, sentence_name):
+    """(name of a metric, how people call it) of each task.
+
+    Args:
+        options: the flags.
+        sentence_name: how metrics call the second task.
+    """
+    tasks = [("masked_lm", "masked LM")]
+    if has_sentence_task(options):
+        tasks.append((sentence_name, "order"))
+    if options.span_boundary_weight:
+        tasks.append(("span_boundary", "span boundary"))
+    if options.objective == "electra":
+        tasks.append(("replaced_token", "replaced pieces"))
+    return [(name + "_accuracy", label) for name, label in tasks]
+
+
 def loss_of_guessing(options, vocab_size):
     """The loss of a model that knows nothing, all tasks together."""
     word, choice = math.log(vocab_size), math.log(2)

@@ -64,13 +64,17 @@ def record_source(options, flag, config, vocab_file):
         max_seq_length=options.max_seq_length,
         max_predictions=options.max_predictions_per_seq,
         masking=None if about.is_masked else masking_choice(options),
-        mask_id=0 if about.is_masked else _mask_id(options, vocab_file),
+        mask_id=0 if about.is_masked else _vocabulary_of_masking(options, vocab_file)["[MASK]"],
+        sep_id=(
+            None if about.is_masked else _vocabulary_of_masking(options, vocab_file).get("[SEP]")
+        ),
         vocab_size=config.vocab_size,
         is_static=options.use_tpu,
     )
 
 
-def _mask_id(options, vocab_file):
+def _vocabulary_of_masking(options, vocab_file):
+    """{piece: id}, with a [MASK]."""
     if vocab_file is None:
         raise UserError(
             "--vocab_file is required: the records of %s are not masked yet, and there is no "
@@ -79,7 +83,7 @@ def _mask_id(options, vocab_file):
     vocab = tokenization.load_vocab(vocab_file)
     if "[MASK]" not in vocab:
         raise UserError("--vocab_file=%s has no [MASK]" % vocab_file)
-    return vocab["[MASK]"]
+    return vocab
 
 
 def evaluation_source(options, config, vocab_file, train_source):
@@ -102,6 +106,7 @@ def masking_choice(options):
         run_weights=weights,
         whole_words=options.do_whole_word_mask,
         permute=False,
+        by_span=options.replacement_method == "span",
     )
 
 

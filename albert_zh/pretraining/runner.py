@@ -121,6 +121,7 @@ class Pretraining:
         self._learning_rate = learning_rate.chosen_rate(options)
         self._initial_weights = InitialWeights(options, self._config, self._train_source)
         self._engine = self._make_engine(self._initial_weights.checkpoint())
+        self._accuracies = objective_flags.accuracies(options, sentence_name)
         self._metrics = None
 
     def _make_engine(self, init_checkpoint):
@@ -196,7 +197,8 @@ class Pretraining:
         fixed["input lanes"] = self._num_lanes
         if self._distiller:
             fixed.update(self._distiller.run_settings())
-        fixed["masking"] = source.masking and list(map(str, source.masking))
+        fixed["masking"] = source.masking and list(map(str, source.masking[:-1]))
+        fixed["replacement_method"] = self._options.replacement_method
         return fixed, dict(variable, **run_folder.tensorflow_version())
 
     def _model_settings(self):
@@ -353,7 +355,7 @@ class Pretraining:
         if self._metrics is not None:
             plotted = {"dev_" + name: metrics[name] for name in metrics if name != "global_step"}
             self._metrics.add(step, dev=metrics, **plotted)
-        accuracies = ["%s %.4f" % (label, metrics[name]) for name, label in self._accuracies()]
+        accuracies = ["%s %.4f" % (label, metrics[name]) for name, label in self._accuracies]
         say(
             "step %d: %s, loss %.4f on %s",
             step,
@@ -362,17 +364,6 @@ class Pretraining:
             "held-out text" if self._options.eval_file else "training text",
         )
         return metrics
-
-    def _accuracies(self):
-        """(name of a metric, how people call it) of each task."""
-        tasks = [("masked_lm", "masked LM")]
-        if objective_flags.has_sentence_task(self._options):
-            tasks.append((self._sentence_name, "order"))
-        if self._options.span_boundary_weight:
-            tasks.append(("span_boundary", "span boundary"))
-        if self._options.objective == "electra":
-            tasks.append(("replaced_token", "replaced pieces"))
-        return [(name + "_accuracy", label) for name, label in tasks]
 
     def export(self):
         """Writes the newest checkpoint as a model folder: config, vocabulary, weights."""
@@ -399,7 +390,7 @@ class Pretraining:
             picture = metrics_log.draw_learning_curve(
                 self._metrics,
                 os.path.join(self._folder, metrics_log.LEARNING_CURVE),
-                [("dev_" + name, label + " accuracy") for name, label in self._accuracies()],
+                [("dev_" + name, label + " accuracy") for name, label in self._accuracies],
             )
             if picture:
                 say("learning curve   %s", picture)

@@ -983,24 +983,86 @@ def one_segment_features(lines_of_documents, starter, **settings):
 
 def test_a_segment_a_record_has_all_the_text_of_whole_sentences(starter):
     """Three sentences of 10 fit into 34 places, two of 20 do not; one of 70 is cut."""
-    hanzi = [token for token in starter.vocab if "\u4e00" <= token <= "\u9fa5"]
-    lengths = [[10, 10, 10, 10], [20, 20], [70, 5]]
-    documents, first = [], 0
-    for sizes in lengths:
-        documents.append([])
-        for size in sizes:
-            documents[-1].append("".join(hanzi[first : first + size]))
-            first += size
+    documents, expected = documents_of([[10, 10, 10, 10], [20, 20], [70, 5]], starter)
     features = one_segment_features(documents, starter, max_seq_length=34, dynamic=True)
     ids, mask = features["input_ids"], features["input_mask"]
     cls_id, sep_id = starter.convert_tokens_to_ids(["[CLS]", "[SEP]"])
     assert mask.sum(axis=1).tolist() == [length + 2 for length in (30, 10, 20, 20, 32, 32, 11)]
     texts = [row[: size.sum()].tolist() for row, size in zip(ids, mask)]
     assert all(text[0] == cls_id and text[-1] == sep_id for text in texts)
-    expected = starter.convert_tokens_to_ids(hanzi[:first])
     assert sum((text[1:-1] for text in texts), []) == expected
     assert not features["segment_ids"].any()
     assert (features["next_sentence_labels"] == 1).all()
+
+
+def documents_of(lengths, starter):
+    """Documents of sentences of some lengths, no hanzi twice; and the ids of all hanzi."""
+    hanzi = [token for token in starter.vocab if "\u4e00" <= token <= "\u9fa5"]
+    documents, first = [], 0
+    for sizes in lengths:
+        documents.append([])
+        for size in sizes:
+            documents[-1].append("".join(hanzi[first : first + size]))
+            first += size
+    return documents, starter.convert_tokens_to_ids(hanzi[:first])
+
+
+def test_full_sentences_go_on_behind_a_separator(starter):
+    """34 places take 32 pieces: two documents of 10 with a [SEP] between them, not the third."""
+    lengths = [[10], [10], [12, 20], [32], [70, 3], [1]]
+    documents, expected = documents_of(lengths, starter)
+    features = one_segment_features(
+        documents, starter, max_seq_length=34, dynamic=True, crosses_documents=True
+    )
+    cls_id, sep_id = starter.convert_tokens_to_ids(["[CLS]", "[SEP]"])
+    sizes = features["input_mask"].sum(axis=1)
+    texts = [row[:size].tolist() for row, size in zip(features["input_ids"], sizes)]
+    assert all(text[0] == cls_id and text[-1] == sep_id for text in texts)
+    inner = [text[1:-1] for text in texts]
+    assert [len(text) for text in inner] == [21, 32, 32, 32, 32, 11]
+    assert all(text[0] != sep_id and text[-1] != sep_id for text in inner)
+    assert [text.count(sep_id) for text in inner] == [1, 0, 0, 0, 0, 1]
+    assert inner[0].index(sep_id) == 10
+    assert [piece for text in inner for piece in text if piece != sep_id] == expected
+    assert not features["segment_ids"].any()
+
+
+def test_a_separator_inside_of_a_segment_is_never_masked(starter):
+    documents, _ = documents_of([[3]] * 40, starter)
+    features = one_segment_features(
+        documents, starter, max_seq_length=34, crosses_documents=True, max_predictions=20,
+        masked_lm_prob=0.6,
+    )  # fmt: skip
+    sep_id = starter.vocab["[SEP]"]
+    used = features["masked_lm_weights"] > 0
+    assert used.sum() > 40 and not (features["masked_lm_ids"][used] == sep_id).any()
+    assert ((features["input_ids"] == sep_id).sum(axis=1)[:-1] == 8).all()
+
+
+@pytest.mark.parametrize("name, at_most", [("doc_sentences", 1), ("full_sentences", 60)])
+def test_formats_of_one_segment_are_read_by_pre_training(name, at_most, tmp_path):
+    output = str(tmp_path / "one.tfrecord")
+    arguments = [
+        "--input_file=" + SAMPLE,
+        "--output_file=" + output,
+        "--vocab_file=" + STARTER_VOCABULARY,
+        "--format=" + name,
+        "--dupe_factor=1",
+    ]
+    done = run_process(arguments, "create_pretraining_data.py")
+    assert done.returncode == 0 and "train with --sentence_task=false" in done.stdout
+    check = run_process(
+        ["--vocab_file=" + STARTER_VOCABULARY, "--check", output], "inspect_tfrecord.py"
+    )
+    assert check.returncode == 0, check.stdout + check.stderr
+    rows = [
+        tf.train.Example.FromString(record).features.feature["input_ids"].int64_list.value
+        for record in tf.python_io.tf_record_iterator(output)
+    ]
+    with open(STARTER_VOCABULARY, encoding="utf-8") as handle:
+        sep_id = handle.read().split("\n").index("[SEP]")
+    counts = [list(row).count(sep_id) for row in rows]
+    assert max(counts) <= at_most and (name == "doc_sentences" or max(counts) > 1)
 
 
 def test_the_originals_program_for_one_segment(tmp_path, capsys):

@@ -6,7 +6,7 @@ import random
 import numpy as np
 import pytest
 
-from albert_zh.corpus import masking
+from albert_zh.corpus import masking, original_masking
 
 MASK, VOCAB_SIZE = 4, 1000
 
@@ -229,16 +229,18 @@ def test_no_sequences_and_no_words():
     ],
 )
 def test_original_marks(tokens, words, expected):
-    assert masking.original_marked_tokens(tokens.split(), words) == expected.split()
+    assert original_masking.original_marked_tokens(tokens.split(), words) == expected.split()
 
 
 def test_original_marks_are_hidden_on_hanzi_only():
-    shown = [masking.original_visible_token(token) for token in ("##京", "京", "##ok", "##ing")]
+    shown = [
+        original_masking.original_visible_token(token) for token in ("##京", "京", "##ok", "##ing")
+    ]
     assert shown == ["京", "京", "##ok", "##ing"]
 
 
 def test_original_runs_repeat_the_shorter_ones_at_the_end():
-    runs = masking.original_runs([[1, 2], [3], [4]], 3)
+    runs = original_masking.original_runs([[1, 2], [3], [4]], 3)
     assert runs[0] == [[1, 2], [1, 2, 3], [1, 2, 3, 4]]
     assert runs[2] == [[4], [4], [4]]
 
@@ -249,16 +251,36 @@ def test_original_lengths_are_drawn_as_numpy_draws_them():
     expected = np.random.RandomState(9)
     expected = [expected.choice([1, 2, 3, 4], p=probabilities) for _ in range(50)]
     runs = [[list(range(100 * i, 100 * i + n)) for n in range(1, 5)] for i in range(50)]
-    drawn = masking._original_fitting_runs(runs, 10**6, weights, np.random.RandomState(9), {}, ())
+    drawn = original_masking._original_fitting_runs(
+        runs, 10**6, weights, np.random.RandomState(9), {}, ()
+    )
     assert [len(run) for run in drawn] == expected
 
 
 def test_original_permutation_moves_only_what_is_not_masked():
-    runs = masking.original_runs([[i] for i in range(1, 40)], 3)
-    pairs = masking.original_permutation(
+    runs = original_masking.original_runs([[i] for i in range(1, 40)], 3)
+    pairs = original_masking.original_permutation(
         runs, 10, masking.ngram_weights(3), random.Random(1), np.random.RandomState(1), {5, 6, 7}
     )
     positions, partners = zip(*pairs)
     assert list(positions) == sorted(partners) == sorted(set(positions))
     assert len(positions) == 10 and not {5, 6, 7} & set(positions)
     assert set(itertools.chain(*pairs)) <= set(range(1, 40))
+
+
+def test_pieces_of_a_span_share_what_becomes_of_them():
+    """SpanBERT's --replacement-method span: 80/10/10 of spans, not of pieces."""
+    generator = np.random.RandomState(5)
+    ids = np.tile(np.arange(100, 140), (4000, 1))
+    chosen = np.zeros(ids.shape, bool)
+    chosen[:, 3:9] = chosen[:, 20:23] = True
+    shown = masking.mask_pieces(ids, chosen, 3, 90, generator, by_span=True)
+    assert (shown[~chosen] == ids[~chosen]).all()
+    for span in (slice(3, 9), slice(20, 23)):
+        is_masked = shown[:, span] == 3
+        is_kept = shown[:, span] == ids[:, span]
+        masked, kept = is_masked.all(axis=1), is_kept.all(axis=1)
+        assert abs(masked.mean() - 0.8) < 0.03 and abs(kept.mean() - 0.1) < 0.02
+        replaced = ~(masked | kept)
+        assert abs(replaced.mean() - 0.1) < 0.02
+        assert is_masked[replaced].mean() < 0.05 and not is_kept[replaced].any()

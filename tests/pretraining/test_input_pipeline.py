@@ -174,20 +174,25 @@ def test_record_generator_is_uniform_and_independent_between_records():
 
 @pytest.mark.parametrize("weights", [masking.WHOLE_WORDS, masking.span_weights()])
 @pytest.mark.parametrize("whole_words", [True, False])
-def test_the_graph_masks_as_numpy_does(weights, whole_words):
+@pytest.mark.parametrize("by_span, sep_id", [(False, None), (True, small.SEP)])
+def test_the_graph_masks_as_numpy_does(weights, whole_words, by_span, sep_id):
     """Number for number, also where words are longer than what is left to choose."""
     generator = np.random.RandomState(1)
     features = small.unmasked_records(300)
     features["token_boundary"] &= generator.random_sample((300, small.SEQUENCE)) < 0.5
     keys = generator.randint(0, 1 << 40, (300, 3))
-    choice = masking.MaskingChoice(0.3, small.PREDICTIONS, weights, whole_words, False)
+    if sep_id is not None:  # one segment with a [SEP] in it
+        features["segment_ids"][:] = 0
+    choice = masking.MaskingChoice(0.3, small.PREDICTIONS, weights, whole_words, False, by_span)
     expected = masking.masked_features(
-        features, choice, small.MASK, 30, RecordGenerator(2**63 + 5, keys)
+        features, choice, small.MASK, 30, RecordGenerator(2**63 + 5, keys), sep_id
     )
+    masked_ids = expected["masked_lm_ids"][expected["masked_lm_weights"] > 0]
+    assert sep_id is None or not (masked_ids == sep_id).any()
     with tf.Graph().as_default(), tf.Session() as session:
         tensors = {name: tf.constant(values, tf.int64) for name, values in features.items()}
         masked = dynamic_masking.masked_features(
-            tensors, choice, small.MASK, 30, 2**63 + 5, tf.constant(keys)
+            tensors, choice, small.MASK, 30, 2**63 + 5, tf.constant(keys), sep_id
         )
         found = session.run(masked)
         operations = {operation.type for operation in tf.get_default_graph().get_operations()}

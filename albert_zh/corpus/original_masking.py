@@ -1,0 +1,177 @@
+"""The pieces that albert_zh masks: one sequence at a time, drawn as albert_zh draws, in its order.
+
+runs = original_runs(original_candidates(continues, segment_ends), longest=3)
+shown = original_choice_of_runs(runs, limit, weights, vocab_size, generator, length_generator)
+"""
+
+import bisect
+import itertools
+import re
+
+import numpy as np
+
+# Of the chosen pieces, 80% are masked; of the others each second one stays.
+_MASKED_SHARE = 0.8
+
+# In the original mode: what a chosen position shows, unless it is an index of the vocabulary.
+MASKED = -1
+KEPT = -2
+
+_MARK = "##"
+_HANZI = re.compile("[\u4e00-\u9fa5]")
+_MARKED_HANZI = re.compile("##[\u4e00-\u9fa5]")
+_LONGEST_SET_WORD = 3
+
+
+def original_marked_tokens(tokens, words):
+    """The original's whole-word marks: from each hanzi the longest run of up to 3 tokens in a set.
+
+    Args:
+        tokens: list of str, word pieces of a line.
+        words: set of str, what a segmenter cut the joined pieces into.
+
+    Returns:
+        list of str; "##" before what continues a word.
+    """
+    marked = []
+    while len(marked) < len(tokens):
+        start = len(marked)
+        marked.append(tokens[start])
+        if _HANZI.search(tokens[start]):
+            for length in range(min(_LONGEST_SET_WORD, len(tokens) - start), 1, -1):
+                run = tokens[start : start + length]
+                if "".join(run) in words:
+                    marked += [_MARK + token for token in run[1:]]
+                    break
+    return marked
+
+
+def original_visible_token(token):
+    """A token of `original_marked_tokens` as the input shows it: without the mark on a hanzi."""
+    return token[len(_MARK) :] if _MARKED_HANZI.search(token) else token
+
+
+def original_candidates(continues, segment_ends):
+    """The words of a sequence as the original counts them.
+
+    A leading piece begins one, and a piece that continues a word may belong to one before [SEP].
+
+    Args:
+        continues: list of bool, whether a piece continues a word.
+        segment_ends: container of the positions of [CLS] and [SEP].
+
+    Returns:
+        list of lists of positions.
+    """
+    candidates = []
+    for position, is_continuation in enumerate(continues):
+        if position in segment_ends:
+            continue
+        if is_continuation and candidates:
+            candidates[-1].append(position)
+        else:
+            candidates.append([position])
+    return candidates
+
+
+def original_choice_of_words(words, limit, vocab_size, generator):
+    """Masks whole words as the original does it.
+
+    Args:
+        words: list of lists of positions; shuffled in place.
+        limit: int, the most positions to choose.
+        vocab_size: int.
+        generator: `random.Random`.
+
+    Returns:
+        dict, position -> MASKED, KEPT or an index of the vocabulary.
+    """
+    generator.shuffle(words)
+    shown = {}
+    for word in words:
+        if len(shown) >= limit:
+            break
+        if len(shown) + len(word) <= limit:
+            for position in word:
+                shown[position] = _original_replacement(vocab_size, generator)
+    return shown
+
+
+def original_runs(words, longest):
+    """For each word the runs of 1 to `longest` words that begin with it, as lists of positions.
+
+    At the end of the sequence the same, shorter run stands several times.
+    """
+    return [
+        [list(itertools.chain(*words[first : first + n])) for n in range(1, longest + 1)]
+        for first in range(len(words))
+    ]
+
+
+def original_choice_of_runs(runs, limit, weights, vocab_size, generator, length_generator):
+    """Masks runs of words as google's original does it.
+
+    Args:
+        runs: lists of `original_runs`; shuffled in place, twice.
+        limit: int, the most positions to choose.
+        weights: floats of runs of 1, 2 ... words.
+        vocab_size: int.
+        generator: `random.Random`.
+        length_generator: `numpy.random.RandomState`, which draws the lengths.
+
+    Returns:
+        dict, position -> MASKED, KEPT or an index of the vocabulary.
+    """
+    generator.shuffle(runs)
+    shown = {}
+    for run in _original_fitting_runs(runs, limit, weights, length_generator, shown, ()):
+        for position in run:
+            shown[position] = _original_replacement(vocab_size, generator)
+    generator.shuffle(runs)
+    return shown
+
+
+def original_permutation(runs, limit, weights, generator, length_generator, masked):
+    """Chooses further runs and pairs their positions at random, as google's original does it.
+
+    Args:
+        runs, limit, weights, generator, length_generator: as for `original_choice_of_runs`.
+        masked: container of positions that must not be chosen.
+
+    Returns:
+        list of (position, position of the piece that it gets), by position.
+    """
+    chosen = {}
+    for run in _original_fitting_runs(runs, limit, weights, length_generator, chosen, masked):
+        chosen.update(dict.fromkeys(run))
+    positions = sorted(chosen)
+    partners = list(positions)
+    generator.shuffle(partners)
+    return list(zip(positions, partners))
+
+
+def _original_fitting_runs(runs, limit, weights, length_generator, chosen, forbidden):
+    """Yields a run for each list of runs that has one; the caller puts it into `chosen`."""
+    # What numpy's `choice` makes of the original's probabilities, rounding included.
+    probabilities = np.asarray(weights) / np.sum(weights)
+    sums = np.cumsum(probabilities / np.sum(probabilities))
+    sums = (sums / sums[-1]).tolist()
+    for alternatives in runs:
+        if len(chosen) >= limit:
+            break
+        length = bisect.bisect_right(sums, length_generator.random_sample()) + 1
+        while length > 1 and len(chosen) + len(alternatives[length - 1]) > limit:
+            length -= 1
+        run = alternatives[length - 1]
+        if len(chosen) + len(run) > limit:
+            continue
+        if not any(position in chosen or position in forbidden for position in run):
+            yield run
+
+
+def _original_replacement(vocab_size, generator):
+    if generator.random() < _MASKED_SHARE:
+        return MASKED
+    if generator.random() < 0.5:
+        return KEPT
+    return generator.randint(0, vocab_size - 1)
