@@ -72,6 +72,13 @@ def define_flags(google=False, one_segment=False):
         ("string", "encoding", "utf-8", "Encoding of the input, such as gb18030 (GBK)."),
         ("bool", "split_sentences", False, "Whether lines are paragraphs, to cut into sentences."),
         ("string", "user_dict", None, "A user dictionary for jieba."),
+        (
+            "string",
+            "similar_words",
+            None,
+            "Words shown in place of [MASK], as MacBERT does: lines word<TAB>similar..., or word "
+            "vectors.",
+        ),
         ("integer", "num_workers", os.cpu_count(), "How many processes work at the same time."),
         ("bool", "resume", False, "Whether to go on where the same run was stopped."),
         ("string", "beam_options", "", "Beam's own flags, such as --runner=FlinkRunner."),
@@ -138,7 +145,8 @@ def run(google=False):
     _check_runner(paths, outputs)
     _check_outputs(outputs)
     job = _job(google)
-    pipeline.check(job)
+    for note in pipeline.check(job):
+        print(printable("note: " + note), file=sys.stderr)
     if FLAGS.masking == "dynamic" and FLAGS["do_whole_word_mask"].present:
         print(
             "note: with --masking=dynamic words are masked in training: give "
@@ -228,7 +236,8 @@ def _files_that_are_no_text():
 
 
 def _files_of_vocabulary():
-    return list(filter(None, (FLAGS.vocab_file, _spm_model_file(), FLAGS.user_dict)))
+    named = (FLAGS.vocab_file, _spm_model_file(), FLAGS.user_dict, FLAGS.similar_words)
+    return list(filter(None, named))
 
 
 def _check_outputs(outputs):
@@ -253,6 +262,7 @@ def _conflicts(google):
     is_dynamic = FLAGS.masking == "dynamic"
     is_sentencepiece = bool(_spm_model_file())
     is_by_span = FLAGS.replacement_method == "span"
+    has_similar = bool(FLAGS.similar_words)
     names_ngram = FLAGS["ngram"].present and FLAGS.ngram > 1
     names_segmenter = FLAGS.segmenter != "none" and (google or FLAGS["segmenter"].present)
     original = "--original_masking"
@@ -276,6 +286,14 @@ def _conflicts(google):
         ("--masking=dynamic", "--ngram", is_dynamic and names_ngram),
         ("--masking=dynamic", "--replacement_method", is_dynamic and is_by_span),
         (original, "--replacement_method", FLAGS.original_masking and is_by_span),
+        ("--similar_words", "--replacement_method=span", has_similar and is_by_span),
+        ("--similar_words", original, has_similar and FLAGS.original_masking),
+        ("--similar_words", "--masking=dynamic", has_similar and is_dynamic),
+        (
+            "--similar_words",
+            "--do_whole_word_mask=false",
+            has_similar and not FLAGS.do_whole_word_mask,
+        ),
     ]
     if not google:
         return rows + [(original, "--ngram", FLAGS.original_masking and names_ngram)]
@@ -337,6 +355,7 @@ def _job(google):
         ),
         original=FLAGS.original_masking,
         dupe_factor=FLAGS.dupe_factor,
+        similar_words=FLAGS.similar_words,
     )
 
 

@@ -30,10 +30,10 @@ from albert_zh.inference.augmentation import (
 )
 from albert_zh.inference.mask_filler import MaskFiller
 from albert_zh.inference.word_candidates import CandidateFinder, CandidateSettings
-from albert_zh.inference.word_vectors import WordVectors
 from albert_zh.model import checkpoint_files
 from albert_zh.tasks import datasets, registry, rows
 from albert_zh.text import word_segmentation
+from albert_zh.text.word_vectors import WordVectors
 
 __all__ = ["define_flags", "main", "run"]
 

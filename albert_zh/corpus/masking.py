@@ -15,6 +15,8 @@ import collections
 
 import numpy as np
 
+from albert_zh.corpus import similar_words
+
 # How often a run of 1, 2, ... words is drawn. A mask of whole words is a run of one.
 WHOLE_WORDS = (1.0,)
 
@@ -59,7 +61,7 @@ def maskable_pieces(input_mask, segment_ids):
     return (position > 0) & (position < last_sep) & (position != first_sep)
 
 
-def masked_features(features, choice, mask_id, vocab_size, generator, sep_id=None):
+def masked_features(features, choice, mask_id, vocab_size, generator, sep_id=None, similar=None):
     """Masks a batch of records of `--masking=dynamic`.
 
     Args:
@@ -71,6 +73,7 @@ def masked_features(features, choice, mask_id, vocab_size, generator, sep_id=Non
         vocab_size: random pieces have ids below it.
         generator: `numpy.random.RandomState`.
         sep_id: id of [SEP], never masked inside of a segment either; None: there is none.
+        similar: `similar_words.Table`, whose words stand in place of [MASK]; None: [MASK] does.
 
     Returns:
         dict: the features with `input_ids` masked, and `masked_lm_positions`, `masked_lm_ids`
@@ -84,7 +87,10 @@ def masked_features(features, choice, mask_id, vocab_size, generator, sep_id=Non
     lengths = features["input_mask"].sum(axis=1)
     limits = num_predictions(lengths, choice.masked_lm_prob, choice.max_predictions)
     chosen = choose_pieces(starts, maskable, limits, choice.run_weights, generator)
-    shown = mask_pieces(ids, chosen, mask_id, vocab_size, generator, choice.by_span)
+    if similar is None:
+        shown = mask_pieces(ids, chosen, mask_id, vocab_size, generator, choice.by_span)
+    else:
+        shown = similar_words.shown_pieces(ids, chosen, starts, similar, vocab_size, generator)
     most = choice.max_predictions
     if choice.permute:
         permuted = choose_pieces(

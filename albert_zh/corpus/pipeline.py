@@ -29,6 +29,7 @@ from albert_zh.corpus import (
     original_sampling,
     record_counts,
     sampling,
+    similar_words,
     tfrecords,
     work_folder,
 )
@@ -50,7 +51,8 @@ FINISHED_SHARD = validation.record(
 Job = collections.namedtuple(
     "Job",
     "settings vocab_file do_lower_case spm_model_file segmenter user_dict text_format original "
-    "dupe_factor",
+    "dupe_factor similar_words",
+    defaults=(None,),
 )
 Job.__doc__ = """All that a worker must know.
 
@@ -79,7 +81,11 @@ class Worker:
         self._encoder = word_segmentation.LineEncoder(
             self.tokenizer, self.segmenter, self.starts_word
         )
-        self._sampler = sampling.Sampler(job.settings, self.vocabulary)
+        similar, self.notes = None, []
+        if job.similar_words:
+            similar = similar_words.read(job.similar_words, self.tokenizer)
+            self.notes = similar_words.notes(similar, job.similar_words)
+        self._sampler = sampling.Sampler(job.settings, self.vocabulary, similar)
 
     def records(self, shard):
         """Makes all records of a shard.
@@ -153,8 +159,13 @@ def _key_seed(job, shard, number):
 
 
 def check(job):
-    """Makes this process's worker, so that a mistake shows before any process starts."""
+    """Makes this process's worker, so that a mistake shows before any process starts.
+
+    Returns:
+        list of str, what to say about the job's files.
+    """
     _start_worker(job)
+    return _worker.notes
 
 
 def run(job, paths, outputs, num_workers, resume=False):
@@ -198,7 +209,7 @@ def manifest(job, paths):
 
 def _digests(job):
     """{path: sha256} of the files that a worker reads."""
-    paths = (job.vocab_file, job.spm_model_file, job.user_dict)
+    paths = (job.vocab_file, job.spm_model_file, job.user_dict, job.similar_words)
     return {path: files.sha256_of_file(path) for path in paths if path and storage.is_file(path)}
 
 

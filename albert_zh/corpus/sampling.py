@@ -291,13 +291,15 @@ def _sentences_from(text, first, last, wanted):
 class Sampler:
     """Draws the records of encoded shards."""
 
-    def __init__(self, settings, vocabulary):
+    def __init__(self, settings, vocabulary, similar=None):
         """Initializes the sampler.
 
         Args:
             settings: `Settings`.
             vocabulary: `Vocabulary`.
+            similar: `similar_words.Table`, whose words stand in place of [MASK]; None: [MASK] does.
         """
+        self._similar = similar
         self._settings = settings
         self._vocabulary = vocabulary
         fields = masking.MaskingChoice._fields
@@ -386,6 +388,7 @@ class Sampler:
             self._vocabulary.size,
             arrays,
             self._vocabulary.sep_id if settings.crosses_documents else None,
+            self._similar,
         )
 
     def _sequences(self, shard, pairs):

@@ -13,8 +13,8 @@ from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence, Tu
 
 import numpy as np
 
-from albert_zh.inference.word_vectors import WordVectors
 from albert_zh.text import offsets
+from albert_zh.text.word_vectors import WordVectors
 
 Span = Tuple[int, int]
 _LONGEST_WORD = 4  # characters of a word that is replaced

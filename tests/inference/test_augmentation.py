@@ -10,7 +10,7 @@ from albert_zh.inference.augmentation import (
     Augmenter,
     Example,
 )
-from albert_zh.inference.word_vectors import WordVectors
+from albert_zh.text.word_vectors import WordVectors
 
 WORDS = {"苹果": ["香蕉", "葡萄"], "手机": ["电脑"], "便宜": ["实惠"]}
 

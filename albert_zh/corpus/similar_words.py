@@ -1,0 +1,145 @@
+"""Masks that show a similar word in place of [MASK], after MacBERT (Cui et al. 2020).
+
+    table = read("similar.txt", tokenizer)
+    shown = shown_pieces(ids, chosen, starts, table, vocab_size, generator)
+
+A similar word must have as many pieces as the word itself, for else all positions behind it would
+move. The table is a user's, or made from word vectors by cosine.
+"""
+
+import collections
+
+import numpy as np
+
+from albert_zh.common import files
+from albert_zh.common.errors import UserError
+from albert_zh.text.word_vectors import WordVectors
+
+MOST_SIMILAR = 10  # words that vectors give for a word
+MOST_WORDS = 30000  # of a file of vectors, its first ones
+_ROWS = 1024  # of words that are compared with all others at a time
+_SIMILAR_SHARE = 0.8
+_SIMILAR_OR_KEPT_SHARE = 0.9
+
+Table = collections.namedtuple("Table", "similar num_left_out")
+Table.__doc__ = """Words and what may stand in their place.
+
+Fields:
+    similar: {ids of a word: list of ids of similar words}, tuples of equal lengths.
+    num_left_out: int, similar words of the file with another number of pieces than the word.
+"""
+
+
+def read(path, tokenizer):
+    """Reads a table `word<TAB>similar<TAB>similar...`, or word vectors in word2vec's text format.
+
+    Args:
+        path: the file; what has no TAB in its first line is vectors.
+        tokenizer: `tokenization.FullTokenizer`.
+
+    Returns:
+        `Table`.
+
+    Raises:
+        UserError: for a line without a similar word, and if no word has one.
+    """
+    first = next(iter(files.stream_lines(path, "utf-8")), "")
+    rows = _rows_of_table(path) if "\t" in first else _rows_of_vectors(path)
+    similar, num_left_out = collections.OrderedDict(), 0
+    for word, others in rows:
+        ids = _ids_of(word, tokenizer)
+        candidates = [_ids_of(other, tokenizer) for other in others]
+        fitting = [other for other in candidates if len(other) == len(ids) and other != ids]
+        num_left_out += len(candidates) - len(fitting)
+        if ids and fitting:
+            similar.setdefault(ids, []).extend(fitting)
+    if not similar:
+        raise UserError(
+            "%s: no word has a similar one of as many pieces: expected lines "
+            "word<TAB>similar<TAB>similar..., or word vectors" % path
+        )
+    return Table(similar, num_left_out)
+
+
+def notes(table, path):
+    """Lines about what of a file is not used.
+
+    Args:
+        table: `Table`.
+        path: the file.
+    """
+    if not table.num_left_out:
+        return []
+    return [
+        "%s: similar words left out that have another number of pieces than the word: %d"
+        % (path, table.num_left_out)
+    ]
+
+
+def _ids_of(word, tokenizer):
+    return tuple(tokenizer.convert_tokens_to_ids(tokenizer.tokenize(word)))
+
+
+def _rows_of_table(path):
+    """Yields (word, [similar words]) of each line that is not empty."""
+    for number, line in enumerate(files.stream_lines(path, "utf-8"), start=1):
+        if not line.strip():
+            continue
+        word, *others = [cell.strip() for cell in line.rstrip("\r\n").split("\t")]
+        others = [other for other in others if other]
+        if not (word and others):
+            raise UserError(
+                "%s: line %d: %r: expected a word and similar ones, with TABs between them"
+                % (path, number, line.strip()[:40])
+            )
+        yield word, others
+
+
+def _rows_of_vectors(path):
+    """Yields (word, [the nearest words of as many characters]) of word vectors."""
+    vectors = WordVectors.read(path)
+    by_length = collections.defaultdict(list)
+    for number, word in enumerate(vectors.words[:MOST_WORDS]):
+        by_length[len(word)].append(number)
+    for numbers in by_length.values():
+        numbers = np.array(numbers)
+        for first in range(0, len(numbers), _ROWS):
+            rows = numbers[first : first + _ROWS]
+            for number, nearest in zip(rows, vectors.nearest_among(rows, numbers, MOST_SIMILAR)):
+                yield vectors.words[number], [vectors.words[other] for other in nearest]
+
+
+def shown_pieces(ids, chosen, starts, table, vocab_size, generator):
+    """The pieces that the model sees: of the chosen words, 80% similar ones, 10% kept, 10% random.
+
+    A word without a similar one is shown as random pieces instead.
+
+    Args:
+        ids: int [N, S].
+        chosen: bool [N, S], whole words.
+        starts: bool [N, S], where words begin.
+        table: `Table`.
+        vocab_size: random pieces have ids below it.
+        generator: `numpy.random.RandomState`.
+
+    Returns:
+        int [N, S]; `ids` is left as it is.
+    """
+    shown = ids.copy()
+    fate, drawn = generator.random_sample(ids.shape), generator.random_sample(ids.shape)
+    random_ids = generator.randint(0, vocab_size, ids.shape)
+    is_first = chosen.copy()
+    is_first[:, 1:] &= starts[:, 1:] | ~chosen[:, :-1]
+    is_last = np.ones_like(chosen)  # chosen pieces that end a word
+    is_last[:, :-1] = is_first[:, 1:] | ~chosen[:, 1:]
+    rows, begins = np.nonzero(is_first)
+    ends = np.nonzero(is_last & chosen)[1] + 1
+    for row, begin, end in zip(rows, begins, ends):
+        if _SIMILAR_SHARE <= fate[row, begin] < _SIMILAR_OR_KEPT_SHARE:
+            continue
+        others = table.similar.get(tuple(ids[row, begin:end].tolist()))
+        if others and fate[row, begin] < _SIMILAR_SHARE:
+            shown[row, begin:end] = others[int(drawn[row, begin] * len(others))]
+        else:
+            shown[row, begin:end] = random_ids[row, begin:end]
+    return shown
