@@ -24,7 +24,7 @@ import transformers
 
 from albert_zh.commands import convert_albert_pytorch_checkpoint_to_tf as to_tf
 from albert_zh.commands import convert_albert_tf_checkpoint_to_pytorch as to_pytorch
-from albert_zh.model import checkpoint_files, model_folder, modeling
+from albert_zh.model import checkpoint_files, model_writer, modeling
 
 TINY = {
     "vocab_size": 21128,
@@ -75,7 +75,7 @@ def write_model(folder, config, inputs):
         modeling.sentence_order_head(config, pooled, zeros[:, 0])
         session.run(tf.global_variables_initializer())
         variables = {v.op.name: v for v in tf.trainable_variables()}
-        model_folder.write_model_checkpoint(folder, session.run(variables))
+        model_writer.write_model_checkpoint(folder, session.run(variables))
         tensors = [model.get_sequence_output(), pooled, words.log_probs]
         return session.run(tensors)
 

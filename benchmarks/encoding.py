@@ -20,6 +20,8 @@ import sys
 import tempfile
 import time
 
+from albert_zh.inference import input_rows
+
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 MODEL = os.path.join(ROOT, "albert_starter_zh")
 PAIRS = os.path.join(ROOT, "data", "pairs_sample", "test.txt")
@@ -153,8 +155,8 @@ def integers_turn(folder, root, texts_file, threads):
 
     def encode(texts):
         for text in texts:
-            rows = loaded_model.rows_of([(text, None)], tokenizer, LENGTH)
-            arrays = loaded_model.padded(rows, -(-len(rows[0][0]) // 8) * 8)
+            rows = input_rows.rows_of([(text, None)], tokenizer, LENGTH)
+            arrays = input_rows.padded(rows, -(-len(rows[0][0]) // 8) * 8)
             if lengths[-1:] != [arrays.shape[2]]:
                 lengths.append(arrays.shape[2])
                 for index in inputs.values():

@@ -354,13 +354,15 @@ def build(way, config, features):
 
 def leave_out(gain):
     """Puts the plain way in place of a gain, a key of `ABLATIONS`."""
-    from albert_zh.model import encoder, layers
+    import tensorflow.compat.v1 as tf
+
+    from albert_zh.model import attention, layers
     from albert_zh.training import length_bucketing
 
     if gain == "batches by length":
         length_bucketing.window_starts = lambda rows, batch, steps: np.arange(steps)
     elif gain == "one product for query, key and value":
-        encoder.joint_dense = lambda x, width, config, scopes: encoder.tf.concat(
+        attention.joint_dense = lambda x, width, config, scopes: tf.concat(
             [layers.dense(x, width, config, scope) for scope in scopes], axis=1
         )
     elif gain == "only [CLS] in the last layer":

@@ -25,7 +25,13 @@ import numpy as np
 import tensorflow.compat.v1 as tf
 
 from albert_zh.inference import predictor
-from albert_zh.model import checkpoint_files, inference_graph, label_map, model_folder, modeling
+from albert_zh.model import (
+    checkpoint_files,
+    fine_tuning_notes,
+    label_map,
+    model_writer,
+    modeling,
+)
 from albert_zh.tasks import model_fn, outputs_graph, registry
 from albert_zh.tasks.settings import Settings
 
@@ -107,11 +113,11 @@ def write_model(folder, form, config_file):
     for path in (config_file, os.path.join(STARTER, "vocab.txt")):
         shutil.copy(path, folder)
     numbers = {label: number for number, label in enumerate(LABELS[form])}
-    contents = {label_map.LABEL_MAP: numbers, inference_graph.FINE_TUNING_FILE: notes}
+    contents = {label_map.LABEL_MAP: numbers, fine_tuning_notes.FINE_TUNING_FILE: notes}
     for name, content in contents.items():
         with open(os.path.join(folder, name), "w", encoding="utf-8") as handle:
             json.dump(content, handle)
-    model_folder.write_model_checkpoint(folder, weights)
+    model_writer.write_model_checkpoint(folder, weights)
     return folder
 
 

@@ -79,7 +79,7 @@ def check_settings(folder, settings):
     path = os.path.join(folder, "settings.json")
     former = settings
     if os.path.exists(path):
-        former = validation.read_json(path, validation.record(), "remove the folder")
+        former = files.read_json(path, validation.record(), "remove the folder")
     for name, value in settings.items():
         if former.get(name, value) != value:  # formerly there were less of them
             raise UserError(

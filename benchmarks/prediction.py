@@ -19,6 +19,9 @@ import sys
 import tempfile
 import time
 
+from albert_zh.inference import input_rows
+from albert_zh.model import model_writer
+
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 sys.path.insert(0, ROOT)
 
@@ -81,7 +84,7 @@ def write_random_model(folder):
     """A model folder of albert_tiny's size with random weights."""
     import numpy as np
 
-    from albert_zh.model import checkpoint_matching, model_folder, modeling
+    from albert_zh.model import checkpoint_matching, modeling
 
     with open(VOCABULARY, encoding="utf-8", newline="\n") as handle:
         vocabulary = handle.read()
@@ -102,7 +105,7 @@ def write_random_model(folder):
         name: (0.05 * random.standard_normal(shape) + name.endswith("gamma")).astype(np.float32)
         for name, shape in shapes.items()
     }
-    model_folder.write_model_checkpoint(folder, weights)
+    model_writer.write_model_checkpoint(folder, weights)
 
 
 def plain_prediction(folder):
@@ -115,12 +118,10 @@ def plain_prediction(folder):
     backend = backends.open_model(folder)
 
     def predict(pairs):
-        rows = loaded_model.rows_of(
-            loaded_model.checked_texts(pairs), found.tokenizer, PLAIN_LENGTH
-        )
+        rows = input_rows.rows_of(input_rows.checked_texts(pairs), found.tokenizer, PLAIN_LENGTH)
         batches = [rows[start : start + PLAIN_BATCH] for start in range(0, len(rows), PLAIN_BATCH)]
         return np.concatenate(
-            [backend.run(*loaded_model.padded(batch, PLAIN_LENGTH))[0] for batch in batches]
+            [backend.run(*input_rows.padded(batch, PLAIN_LENGTH))[0] for batch in batches]
         )
 
     return predict

@@ -339,7 +339,7 @@ def _fine_tuned(data, data_dir, folder, way, seed):
         status = subprocess.call(command, stdout=log, stderr=log)
     if status:
         raise UserError("a run failed (status %d): see %s" % (status, log.name))
-    report = validation.read_json(os.path.join(folder, "report.json"), REPORT)
+    report = files.read_json(os.path.join(folder, "report.json"), REPORT)
     names = ("accuracy", "accuracy_of_unseen_rows")
     result = {split: report.get(split, {}).get(names[0]) for split in ("dev", "test")}
     for split in ("dev", "test"):
@@ -406,9 +406,7 @@ def _done(plan):
     for name, way, seed in plan:
         path = os.path.join(_folder(name, way, seed), "result.json")
         if os.path.exists(path):
-            results[name, way].append(
-                validation.read_json(path, RESULT, "remove it: it runs again")
-            )
+            results[name, way].append(files.read_json(path, RESULT, "remove it: it runs again"))
     return results
 
 

@@ -37,11 +37,10 @@ import measuring
 import numpy as np
 import prediction
 
-from albert_zh.common import (
-    path_rules,
-    plotting,
-)
+from albert_zh.common import files, path_rules, plotting
 from albert_zh.common.errors import run_program
+from albert_zh.inference import input_rows
+from albert_zh.model import fine_tuning_notes, model_writer
 
 INPUTS = "input_ids,input_mask,segment_ids,masked_lm_positions,masked_lm_ids,masked_lm_weights"
 RECIPE_SHAPES = "1,128:1,128:128:1,128:1,128:1,128"
@@ -153,7 +152,7 @@ def write_random_model(folder, heads, num_labels=None):
         errors,  # noqa: F401 (quietens TensorFlow)
         files,
     )
-    from albert_zh.model import inference_graph, model_folder, modeling
+    from albert_zh.model import inference_graph, modeling
 
     os.makedirs(folder)
     files.write_json(os.path.join(folder, "albert_config.json"), TINY)
@@ -166,7 +165,7 @@ def write_random_model(folder, heads, num_labels=None):
         inference_graph.build(modeling.AlbertConfig.from_dict(TINY), heads, num_labels)
         session.run(tf.global_variables_initializer())
         values = session.run({v.op.name: v for v in tf.trainable_variables()})
-    model_folder.write_model_checkpoint(folder, values)
+    model_writer.write_model_checkpoint(folder, values)
 
 
 def export_all(folder, target, lengths, texts):
@@ -209,15 +208,12 @@ def sampled(folder, data_dir, split, most):
         errors,  # noqa: F401 (quietens TensorFlow)
         validation,
     )
-    from albert_zh.model import inference_graph
     from albert_zh.tasks import datasets
     from albert_zh.tasks import reader as task_reader
 
-    notes_file = os.path.join(folder, inference_graph.FINE_TUNING_FILE)
+    notes_file = os.path.join(folder, fine_tuning_notes.FINE_TUNING_FILE)
     kind = validation.record({"task": validation.TEXT}, ["task"])
-    task = datasets.get_task(
-        validation.read_json(notes_file, kind, "name a fine-tuned model")["task"]
-    )
+    task = datasets.get_task(files.read_json(notes_file, kind, "name a fine-tuned model")["task"])
     train = task_reader.read_split(task, data_dir, "train")
     if task.labels is None:
         task = task_reader.with_columns_and_labels(task, train)
@@ -522,14 +518,13 @@ def call_of_interpreter(path, way, pairs):
     from ai_edge_litert.interpreter import Interpreter
 
     from albert_zh.common import errors  # noqa: F401 (quietens TensorFlow)
-    from albert_zh.inference import loaded_model
     from albert_zh.text import tokenization
 
     vocabulary = os.path.join(os.path.dirname(path), "vocab.txt")
-    rows = loaded_model.rows_of(
-        pairs, tokenization.FullTokenizer(vocabulary), loaded_model.DEFAULT_LENGTH
+    rows = input_rows.rows_of(
+        pairs, tokenization.FullTokenizer(vocabulary), input_rows.DEFAULT_LENGTH
     )
-    inputs = [dict(zip(("ids", "mask", "segment_ids"), loaded_model.padded([row]))) for row in rows]
+    inputs = [dict(zip(("ids", "mask", "segment_ids"), input_rows.padded([row]))) for row in rows]
     inputs.sort(key=lambda row: row["ids"].shape)
     interpreter = Interpreter(model_path=path, num_threads=way.threads)
     places = {info["name"]: info["index"] for info in interpreter.get_input_details()}

@@ -14,7 +14,7 @@ import urllib.error
 import urllib.parse
 import urllib.request
 
-from albert_zh.common import validation
+from albert_zh.common import files, validation
 from albert_zh.common.errors import UserError
 from albert_zh.common.files import cannot_write, write_json
 
@@ -274,7 +274,7 @@ def _state_path(path):
 def _known_state(url, path):
     """What is known of the partial file at `path`; None when it cannot be gone on with."""
     try:
-        state = validation.read_json(_state_path(path), _STATE)
+        state = files.read_json(_state_path(path), _STATE)
         is_usable = state["url"] == url and state["validator"] and os.path.getsize(path) > 0
         return state if is_usable else None
     except (OSError, UserError):

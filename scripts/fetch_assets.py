@@ -33,10 +33,10 @@ from albert_zh.common.errors import (
 )
 from albert_zh.common.files import (
     atomic_write,
-    one_at_a_time,
     read_bytes,
     sha256_of_file,
 )
+from albert_zh.common.folder_locks import one_at_a_time
 from albert_zh.common.path_rules import output_folder
 from downloading import (
     NotReachable,

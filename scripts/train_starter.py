@@ -324,7 +324,7 @@ def _check_training():
         if not _setting(phase, "learning_rate"):
             name = phase.prefix + "learning_rate"
             raise UserError("--%s=0 (%s): expected more than 0" % (name, name.upper()))
-    settings = validation.read_json(_config_file(), CONFIG)
+    settings = files.read_json(_config_file(), CONFIG)
     positions = settings.get("max_position_embeddings", FLAGS.max_seq_length)
     if FLAGS.max_seq_length > positions:
         raise UserError(
@@ -364,7 +364,7 @@ class Journal:
         self._path = path
         self._stages = {}
         if os.path.exists(path):
-            self._stages = validation.read_json(path, STAGES, "remove it to start over")
+            self._stages = files.read_json(path, STAGES, "remove it to start over")
         for name, entry in self._stages.items():
             if name.endswith("records"):  # which depended on these formerly
                 for setting in ("arguments", "batch_size", "precision"):
@@ -537,7 +537,7 @@ def _split():
         split_sentences=FLAGS.split_sentences,
         output_dir=work_folder("split"),
     )
-    counts = validation.read_json(work_folder("split", "counts.json"), COUNTS)
+    counts = files.read_json(work_folder("split", "counts.json"), COUNTS)
     if not counts["held-out documents"]:
         raise UserError(
             "--corpus=%s: %d documents, so that none is held out: take more text, put blank lines "
@@ -555,7 +555,7 @@ def _make_vocabulary():
     else:
         with files.atomic_write(path, "wb") as stream:
             stream.write(files.read_bytes(_vocab_file()))
-    config = validation.read_json(_config_file(), CONFIG)
+    config = files.read_json(_config_file(), CONFIG)
     config["vocab_size"] = tokenization.num_entries(path)
     files.write_json(_model_config(), config)
 
@@ -669,7 +669,7 @@ def _summarize():
         name = "held-out text, %s" % phase.name
         scores[name] = {name: float(metrics[name]) for name in sorted(metrics)}
     for folder in FLAGS.data_dir:
-        report = validation.read_json(os.path.join(_score_folder(folder), "report.json"), REPORT)
+        report = files.read_json(os.path.join(_score_folder(folder), "report.json"), REPORT)
         scores[os.path.basename(_score_folder(folder))] = {
             split + "_accuracy": report[split]["accuracy"]
             for split in ("dev", "test")

@@ -20,7 +20,7 @@ from absl import flags
 
 from albert_zh.common import files, line_reader, package_files, path_rules, storage
 from albert_zh.common.errors import UserError, printable, run_command
-from albert_zh.inference import model_flags, predictor
+from albert_zh.inference import model_choice, model_flags
 from albert_zh.inference.reader import OBJECTIVE, Documents, Reader
 
 __all__ = ["define_flags", "main", "run"]
@@ -63,7 +63,7 @@ def run() -> None:
 
 
 def _newest_reader():
-    return predictor.newest_best_folder(package_files.places_of_models(), kinds=(OBJECTIVE,))
+    return model_choice.newest_best_folder(package_files.places_of_models(), kinds=(OBJECTIVE,))
 
 
 def _answering(source):

@@ -22,7 +22,7 @@ from absl import flags
 
 from albert_zh.common import line_reader, path_rules
 from albert_zh.common.errors import UserError, printable, run_command
-from albert_zh.inference import model_flags, predictor
+from albert_zh.inference import model_choice, model_flags, predictor
 
 __all__ = [
     "FORMATS",
@@ -73,7 +73,7 @@ def run(words):
 
 
 def _open_model():
-    path = FLAGS.model_dir or model_flags.newest_model()
+    path = FLAGS.model_dir or model_choice.newest_model()
     print(printable("model: %s" % path), file=sys.stderr)
     model = predictor.Predictor(
         path,

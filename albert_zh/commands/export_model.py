@@ -32,7 +32,7 @@ from albert_zh.export import (
     to_sentence_transformers,
     to_tflite,
 )
-from albert_zh.model import inference_graph, model_folder, sentence_vectors
+from albert_zh.model import fine_tuning_notes, model_folder, sentence_vectors
 from albert_zh.text import tokenization
 
 __all__ = [
@@ -226,7 +226,7 @@ def _check_metadata(model, options):
             % model.folder
         )
 
-    if inference_graph.notes_of_folder(model.folder).get("do_lower_case") is False:
+    if fine_tuning_notes.notes_of_folder(model.folder).get("do_lower_case") is False:
         raise UserError(
             "--metadata: the model in %s is case-sensitive, which MediaPipe is not: "
             "leave it out" % model.folder
@@ -239,7 +239,7 @@ def _check_texts(model, options):
             "--representative_texts: %s has no vocabulary to read them by: put the model's "
             "vocab.txt there" % model.folder
         )
-    longest = inference_graph.notes_of_folder(model.folder).get("max_seq_length", 0)
+    longest = fine_tuning_notes.notes_of_folder(model.folder).get("max_seq_length", 0)
     if options.seq_length and longest > options.seq_length:
         print(
             "note: the model was trained on up to %d tokens; of longer texts than %d the rest is "

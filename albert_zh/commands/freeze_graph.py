@@ -30,8 +30,8 @@ import tensorflow.compat.v1 as tf
 
 from albert_zh.common import files, path_rules, storage, system_errors
 from albert_zh.export import common as export_common
-from albert_zh.inference import backends
-from albert_zh.model import checkpoint_files, checkpoint_matching, inference_graph
+from albert_zh.inference import files_beside
+from albert_zh.model import checkpoint_files, checkpoint_names, inference_graph
 
 __all__ = [
     "INPUT_OF_TRAINING",
@@ -118,10 +118,10 @@ def _read_meta_graph(path):
 def _build(session, prefix):
     folder = os.path.dirname(prefix) or "."
     config = export_common.read_config(folder, points_to_best=False)
-    settings = backends.FilesBeside(folder).settings
-    shapes = checkpoint_matching.with_canonical_names(checkpoint_files.read_shapes(prefix))
+    settings = files_beside.FilesBeside(folder).settings
+    shapes = checkpoint_names.with_canonical_names(checkpoint_files.read_shapes(prefix))
     num_labels = shapes.get("output_weights", [None])[0]
-    heads = inference_graph.heads_of(shapes)
+    heads = checkpoint_names.heads_of(shapes)
     inference_graph.build_for_converter(config, heads, num_labels, settings)
     export_common.load_weights(session, prefix)
 
@@ -130,7 +130,7 @@ def _check_outputs(graph, names):
     there = {operation.name for operation in graph.get_operations()}
     lacking = [name for name in names if name not in there]
     if lacking:
-        usual = [output for _, outputs in inference_graph.HEADS.values() for output in outputs]
+        usual = [output for _, outputs in checkpoint_names.HEADS.values() for output in outputs]
         usual += export_common.TASKS["encoder"].outputs
         raise UserError(
             "--output_node_names=%s: the graph has no %s; it has %s"

@@ -31,9 +31,11 @@ from albert_zh.conversion.tensor_bytes import count_of
 from albert_zh.model import (
     checkpoint_files,
     checkpoint_matching,
-    inference_graph,
+    checkpoint_names,
+    fine_tuning_notes,
     label_map,
     model_folder,
+    model_writer,
 )
 from albert_zh.model.config import AlbertConfig
 from albert_zh.text import tokenization
@@ -62,7 +64,7 @@ COPIED_FILES = (
     "vocab*.txt",
     tokenization.SENTENCEPIECE_FILE,
     label_map.LABEL_MAP,
-    inference_graph.FINE_TUNING_FILE,
+    fine_tuning_notes.FINE_TUNING_FILE,
 )
 GLOBAL_STEP = "global_step"
 MAX_DIFFERENCES = 8
@@ -179,7 +181,7 @@ def _read_pytorch(path):
 
 def layout_of(weights):
     """The layout that variables show: google_fast differs from google by its kernels of rank 3."""
-    layout = checkpoint_matching.layout_of(weights)
+    layout = checkpoint_names.layout_of(weights)
     has_groups = any("ffn_1/" in name and len(shape) == 3 for name, shape in weights.items())
     return "google_fast" if layout == "google" and has_groups else layout
 
@@ -215,10 +217,8 @@ def _config_beside(name):
 
 def _fit(path, config, weights):
     """`Fit` of a config: the encoder has to be equal, heads may be missing."""
-    found = checkpoint_matching.with_canonical_names(weights)
-    parts = checkpoint_matching.expected_shapes_by_part(
-        config, checkpoint_matching.num_labels(found)
-    )
+    found = checkpoint_names.with_canonical_names(weights)
+    parts = checkpoint_matching.expected_shapes_by_part(config, checkpoint_names.num_labels(found))
     differences = []
     for part, shapes in parts.items():
         for name, shape in shapes.items():
@@ -229,7 +229,7 @@ def _fit(path, config, weights):
                 differences.append("%s is %s, in the config %s" % (name, found[name], shape))
     expected = set().union(*parts.values())
     for name, shape in found.items():
-        if name not in expected and name.startswith(checkpoint_matching.ENCODER_SCOPES):
+        if name not in expected and name.startswith(checkpoint_names.ENCODER_SCOPES):
             differences.append("%s %s is not in the config's model" % (name, shape))
     return Fit(path, config, differences)
 
@@ -262,7 +262,7 @@ def _difference_rows(fit):
 
 def _sizes(weights):
     """Sizes that show in the shapes of any layout."""
-    found = checkpoint_matching.with_canonical_names(weights)
+    found = checkpoint_names.with_canonical_names(weights)
     dimensions = (
         ("vocab_size", "bert/embeddings/word_embeddings", 0),
         ("embedding_size", "bert/embeddings/word_embeddings", 1),
@@ -294,10 +294,10 @@ def _counted(number, noun):
 
 
 def _heads(weights):
-    found = checkpoint_matching.with_canonical_names(weights)
-    heads = inference_graph.heads_of(found)
+    found = checkpoint_names.with_canonical_names(weights)
+    heads = checkpoint_names.heads_of(found)
     if "classification" in heads:
-        heads[0] = "classification (%d classes)" % checkpoint_matching.num_labels(found)
+        heads[0] = "classification (%d classes)" % checkpoint_names.num_labels(found)
     return heads
 
 
@@ -336,10 +336,10 @@ def write_without_optimizer(path, output_dir=None):
     if files.is_same_path(output_dir, source):
         raise UserError("--output_dir is the checkpoint's own folder: name another one")
     checkpoint_files.check_readable(prefix)
-    with model_folder.filled_folder(output_dir) as partial:
+    with model_writer.filled_folder(output_dir) as partial:
         for found in _files_of_model(source):
             files.copy_file(found, os.path.join(partial, os.path.basename(found)))
-        model_folder.write_model_checkpoint(partial, checkpoint_files.read_weights(prefix))
+        model_writer.write_model_checkpoint(partial, checkpoint_files.read_weights(prefix))
     before, after = (
         sum(map(storage.size, _files_of_checkpoint(stem)))
         for stem in (prefix, os.path.join(output_dir, checkpoint_files.CHECKPOINT_NAME))

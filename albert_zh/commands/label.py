@@ -16,7 +16,7 @@ from absl import flags
 
 from albert_zh.common import line_reader, package_files, path_rules
 from albert_zh.common.errors import UserError, printable, run_command
-from albert_zh.inference import model_flags, predictor
+from albert_zh.inference import model_choice, model_flags, predictor
 
 __all__ = ["define_flags", "main", "print_spans", "run"]
 
@@ -50,7 +50,7 @@ def run(words):
 
 
 def _open_model():
-    path = FLAGS.model_dir or predictor.newest_best_folder(
+    path = FLAGS.model_dir or model_choice.newest_best_folder(
         package_files.places_of_models(), kinds=KINDS
     )
     print(printable("model: %s" % path), file=sys.stderr)

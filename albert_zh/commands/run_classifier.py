@@ -12,6 +12,7 @@ Add --init_checkpoint=MODEL_DIR/albert_model.ckpt to start from a pre-trained mo
 from albert_zh.common.errors import run_command
 from albert_zh.compatibility import classification
 from albert_zh.compatibility.classification import *  # noqa: F403  (for programs of albert_zh)
+from albert_zh.export.after_training import write_servable
 from albert_zh.finetuning import runner as finetuning_runner
 
 __all__ = [
@@ -22,14 +23,7 @@ __all__ = [
 
 def run():
     """Does what the flags ask for."""
-    finetuning_runner.run(export_saved_model)
-
-
-def export_saved_model(model_dir, path, options):
-    """Writes the SavedModel of --export_dir, see `to_saved_model.write_servable`."""
-    from albert_zh.export import to_saved_model  # few runs need it
-
-    return to_saved_model.write_servable(model_dir, path, options.threshold_to_export)
+    finetuning_runner.run(write_servable)
 
 
 def main():

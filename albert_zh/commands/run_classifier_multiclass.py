@@ -11,10 +11,10 @@ The folder holds train.csv, dev.csv and test.csv (or .tsv, .json); columns are f
 file a part of train is set aside. --task_name=NAME takes one of the known tasks instead.
 """
 
-from albert_zh.commands import run_classifier
 from albert_zh.common.errors import run_command
 from albert_zh.compatibility import classification
 from albert_zh.compatibility.classification import *  # noqa: F403  (for programs of albert_zh)
+from albert_zh.export.after_training import write_servable
 from albert_zh.finetuning import runner as finetuning_runner
 from albert_zh.tasks import datasets
 
@@ -24,7 +24,12 @@ __all__ = [
 ]
 
 
+def run():
+    """Does what the flags ask for."""
+    finetuning_runner.run(write_servable)
+
+
 def main():
     """Runs the command line."""
     finetuning_runner.define_flags(task_name=datasets.OWN_DATA)
-    run_command(run_classifier.run, description=__doc__)
+    run_command(run, description=__doc__)

@@ -9,18 +9,26 @@ r"""The name under which NEZHA's programs label entities: run_seq_labelling.py.
 NEZHA's.
 """
 
-from albert_zh.commands import run_seq_labelling
 from albert_zh.common.errors import run_command
+from albert_zh.export.after_training import write_servable
+from albert_zh.finetuning import runner
 
-__all__ = ["define_flags", "main"]
+__all__ = ["define_flags", "main", "run"]
+
+KIND = "sequence_labelling"
 
 
 def define_flags():
     """Defines the command's flags."""
-    run_seq_labelling.define_flags(task_name="ner")
+    runner.define_flags(KIND, task_name="ner")
+
+
+def run():
+    """Does what the flags ask for."""
+    runner.run(write_servable, family=KIND)
 
 
 def main():
     """Runs the command line."""
     define_flags()
-    run_command(run_seq_labelling.run, description=__doc__)
+    run_command(run, description=__doc__)

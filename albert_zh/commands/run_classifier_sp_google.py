@@ -10,10 +10,10 @@ r"""run_classifier.py with the flags of google's ALBERT script of this name.
 
 from absl import flags
 
-from albert_zh.commands import run_classifier
 from albert_zh.common.errors import run_command
 from albert_zh.compatibility import classification_google
 from albert_zh.compatibility.classification_google import *  # noqa: F403  (for programs)
+from albert_zh.export.after_training import write_servable
 from albert_zh.finetuning import runner as finetuning_runner
 
 __all__ = [
@@ -40,7 +40,7 @@ def run():
     """Does what the flags ask for."""
     if FLAGS["use_pooled_output"].present:
         FLAGS["pooling"].parse("cls" if FLAGS.use_pooled_output else "mean")
-    run_classifier.run()
+    finetuning_runner.run(write_servable)
 
 
 def main():

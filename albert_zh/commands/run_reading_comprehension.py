@@ -15,12 +15,9 @@ Answers go to OUTPUT_DIR/dev_predictions.json and dev_nbest_predictions.json.
 
 from typing import Any
 
-from absl import flags
-
 from albert_zh.common.errors import run_command
+from albert_zh.export.after_training import write_servable
 from albert_zh.finetuning import runner
-from albert_zh.tasks import datasets
-from albert_zh.tasks.reading import windows
 
 __all__ = ["define_flags", "main", "run"]
 
@@ -33,21 +30,12 @@ def define_flags(**defaults: Any) -> None:
     Args:
         **defaults: defaults in place of the usual ones.
     """
-    settings = {"task_name": datasets.OWN_QUESTIONS, "max_seq_length": windows.MAX_SEQ_LENGTH}
-    runner.define_flags(KIND, **dict(settings, **defaults))
+    runner.define_flags(KIND, **defaults)
 
 
 def run() -> None:
     """Does what the flags ask for."""
-    runner.run(export_saved_model, flags.FLAGS, KIND)
-
-
-def export_saved_model(model_dir: str, path: str, options: Any) -> Any:
-    """Writes the SavedModel of --export_dir, see `to_saved_model.write_servable`."""
-    del options
-    from albert_zh.export import to_saved_model  # few runs need it
-
-    return to_saved_model.write_servable(model_dir, path)
+    runner.run(write_servable, family=KIND)
 
 
 def main() -> None:

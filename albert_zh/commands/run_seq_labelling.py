@@ -12,38 +12,23 @@ its tag a line, CLUENER's or entity_list JSON lines, or words with blanks betwee
 Format, tag scheme and types are those of the training file; nothing has to be registered.
 """
 
-from absl import flags
-
 from albert_zh.common.errors import run_command
+from albert_zh.export.after_training import write_servable
 from albert_zh.finetuning import runner as finetuning_runner
 
 __all__ = ["define_flags", "main", "run"]
 
 FAMILY = "sequence_labelling"
-FLAGS = flags.FLAGS
 
 
 def define_flags(**defaults):
     """Defines the command's flags; `defaults` in place of the usual ones."""
     finetuning_runner.define_flags(FAMILY, **defaults)
-    flags.DEFINE_boolean(
-        "do_train_and_eval", False, "NEZHA's name for --do_train=true --do_eval=true."
-    )
 
 
 def run():
     """Does what the flags ask for."""
-    if FLAGS.do_train_and_eval:
-        FLAGS.do_train = FLAGS.do_eval = True
-    finetuning_runner.run(export_saved_model, family=FAMILY)
-
-
-def export_saved_model(model_dir, path, options):
-    """Writes the SavedModel of --export_dir, see `to_saved_model.write_servable`."""
-    del options
-    from albert_zh.export import to_saved_model  # few runs need it
-
-    return to_saved_model.write_servable(model_dir, path)
+    finetuning_runner.run(write_servable, family=FAMILY)
 
 
 def main():

@@ -10,10 +10,29 @@ It is run_reading_comprehension.py; --original_features makes windows and answer
 programs that it is named after.
 """
 
-from albert_zh.commands.run_reading_comprehension import define_flags, run
+from typing import Any
+
 from albert_zh.common.errors import run_command
+from albert_zh.export.after_training import write_servable
+from albert_zh.finetuning import runner
 
 __all__ = ["define_flags", "main", "run"]
+
+KIND = "reading_comprehension"
+
+
+def define_flags(**defaults: Any) -> None:
+    """Defines the flags of the command.
+
+    Args:
+        **defaults: defaults in place of the usual ones.
+    """
+    runner.define_flags(KIND, **defaults)
+
+
+def run() -> None:
+    """Does what the flags ask for."""
+    runner.run(write_servable, family=KIND)
 
 
 def main() -> None:

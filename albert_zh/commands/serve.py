@@ -27,7 +27,14 @@ from absl import flags
 
 from albert_zh.common import package_files, path_rules
 from albert_zh.common.errors import UserError, printable, run_command, stop_at_once
-from albert_zh.inference import model_flags, predictor, search, text_encoder, vector_index
+from albert_zh.inference import (
+    model_choice,
+    model_flags,
+    predictor,
+    search,
+    text_encoder,
+    vector_index,
+)
 
 __all__ = [
     "BACKLOG",
@@ -117,7 +124,7 @@ def _predictor(models):
     """The predictor of --model_dir; None where only models of other kinds are given."""
     if (FLAGS.embedding_dir or FLAGS.generator_dir) and not FLAGS.model_dir:
         return None
-    path = FLAGS.model_dir or model_flags.newest_model()
+    path = FLAGS.model_dir or model_choice.newest_model()
     model = predictor.Predictor(
         path,
         FLAGS.max_seq_length,

@@ -21,7 +21,12 @@ from albert_zh.common.messages import say
 from albert_zh.finetuning import runner as finetuning_runner
 from albert_zh.layer_distillation import flags as distillation_flags
 from albert_zh.layer_distillation.teacher import folder_of_model
-from albert_zh.model import checkpoint_files, checkpoint_matching, model_folder
+from albert_zh.model import (
+    checkpoint_files,
+    checkpoint_names,
+    model_folder,
+    model_writer,
+)
 from albert_zh.text import tokenization
 
 __all__ = ["define_flags", "main", "run"]
@@ -98,7 +103,7 @@ def _take_student(path):
 def _check_teacher():
     """Raises `UserError` for a teacher that was not fine-tuned."""
     teacher = folder_of_model(FLAGS.teacher_model)
-    shapes = checkpoint_matching.with_canonical_names(
+    shapes = checkpoint_names.with_canonical_names(
         checkpoint_files.read_shapes(checkpoint_files.find_checkpoint(teacher))
     )
     if "output_weights" not in shapes:
@@ -131,7 +136,7 @@ def _write_student():
         model_folder.config_name(FLAGS.bert_config_file): files.read_bytes(FLAGS.bert_config_file),
         name: files.read_bytes(FLAGS.vocab_file),
     }
-    model_folder.replace_model_folder(folder, newest, contents)
+    model_writer.replace_model_folder(folder, newest, contents)
     say("student          %s (from %s)", folder, newest)
 
 

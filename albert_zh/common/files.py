@@ -12,17 +12,18 @@ import json
 import os
 import shutil
 import socket
-import sys
 from typing import IO, Any, Callable, Iterator, List, Optional, Tuple
 import zlib
 
-from albert_zh.common import path_rules, storage, system_errors, text_encodings, transfer
+from albert_zh.common import (
+    path_rules,
+    storage,
+    system_errors,
+    text_encodings,
+    transfer,
+    validation,
+)
 from albert_zh.common.errors import UserError
-
-try:
-    import fcntl
-except ImportError:  # not on Windows: there no folder is locked
-    fcntl = None
 
 _GZIP_MAGIC = b"\x1f\x8b"
 _BYTE_ORDER_MARK = "\ufeff"
@@ -128,67 +129,6 @@ def remove_left_behind(path: str) -> None:
                 (shutil.rmtree if os.path.isdir(partial) else os.remove)(partial)
 
 
-def open_locked_folder(path: str, lock: Callable[[int], Any]) -> int:
-    """Makes a folder and locks it.
-
-    Args:
-        path: the folder. Whoever holds its lock may remove it; it is then created again.
-        lock: function that locks a descriptor, once whoever holds the lock has gone.
-
-    Returns:
-        its descriptor, to be closed by the caller.
-    """
-    while True:
-        os.makedirs(path, exist_ok=True)
-        with contextlib.suppress(FileNotFoundError):  # removed meanwhile
-            descriptor = os.open(path, os.O_RDONLY)
-            try:
-                lock(descriptor)
-                is_still_there = os.path.samestat(os.fstat(descriptor), os.stat(path))
-            except BaseException:
-                os.close(descriptor)
-                raise
-            if is_still_there:
-                return descriptor
-            os.close(descriptor)
-
-
-@contextlib.contextmanager
-def one_at_a_time(folder: str) -> Iterator[None]:
-    """Makes a folder and keeps a second process from writing there too; that one waits.
-
-    Args:
-        folder: path; it goes at the end if nothing is in it.
-
-    Raises:
-        UserError: if it cannot be made.
-    """
-    path_rules.check_local(folder)
-    if fcntl is None:
-        os.makedirs(folder, exist_ok=True)
-        yield
-        return
-    try:
-        descriptor = open_locked_folder(folder, lambda descriptor: _wait_for(descriptor, folder))
-    except OSError as error:
-        raise cannot_write(folder, error) from error
-    try:
-        yield
-    finally:
-        with contextlib.suppress(OSError):  # it stays where something is in it
-            os.rmdir(folder)
-        os.close(descriptor)  # only now: the next one would work in a folder that goes
-
-
-def _wait_for(descriptor, folder):
-    with contextlib.suppress(OSError):  # a file system without locks
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            print("another process is at work in %s: waiting for it" % folder, file=sys.stderr)
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
-
-
 @contextlib.contextmanager
 def atomic_write(path: str, mode: str = "w") -> Iterator[IO]:
     """Opens a file for writing that appears whole or not at all, see `whole_file`.
@@ -233,13 +173,25 @@ def write_json(path: str, value: Any) -> None:
         handle.write("\n")
 
 
-def read_json(path: str) -> Any:
+def read_json(
+    path: str, kind: Optional[validation.Kind] = None, way_out: Optional[str] = None
+) -> Any:
     """Reads a JSON file, in UTF-8 with or without a mark at its beginning.
 
+    Args:
+        path: the file.
+        kind: `validation.Kind` of its content; None for any.
+        way_out: what the user can do about a file that is damaged, for the error.
+
     Raises:
-        UserError: when it is missing, unreadable or no JSON; see `parse_json`.
+        UserError: when it is missing, unreadable or no JSON, see `parse_json`; when it is of
+            another kind, with the key.
     """
-    return parse_json(read_text(path), path)
+    try:
+        content = parse_json(read_text(path), path)
+        return content if kind is None else validation.checked(path, content, kind)
+    except UserError as error:
+        raise UserError("%s: %s" % (error, way_out)) if way_out else error from None
 
 
 def parse_json(text: str, name: str) -> Any:

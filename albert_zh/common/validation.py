@@ -1,7 +1,7 @@
 """What values may be: of JSON files and of arguments, as tables of kinds.
 
     NOTES = record({"bytes": integer(0), "objective": one_of("single_label", "regression")})
-    notes = read_json("notes.json", NOTES, "train again")
+    notes = files.read_json("notes.json", NOTES, "train again")
     top_k = checked("top_k", top_k, integer(1))
 
 A value that does not fit its kind is a `UserError` of one line: the file and key or the argument,
@@ -14,7 +14,6 @@ import numbers
 import os
 from typing import Any, Dict, Optional, Sequence
 
-from albert_zh.common import files
 from albert_zh.common.errors import UserError
 
 LARGEST_INTEGER = 2**53  # every integer up to it is one of JSON's numbers in any language
@@ -169,23 +168,6 @@ def checked(name: str, value: Any, kind: Kind) -> Any:
             raise UserError("%s is missing, expected %s" % (name, expected))
         raise UserError("%s: expected %s, found %s" % (name, expected, shown(found)))
     return value
-
-
-def read_json(path: str, kind: Kind, way_out: Optional[str] = None) -> Any:
-    """The content of a JSON file.
-
-    Args:
-        path: the file.
-        kind: `Kind` of its content.
-        way_out: what the user can do about a file that is damaged, for the error.
-
-    Raises:
-        UserError: if it is missing, no JSON, or of another kind; names the key.
-    """
-    try:
-        return checked(path, files.read_json(path), kind)
-    except UserError as error:
-        raise UserError("%s: %s" % (error, way_out)) if way_out else error from None
 
 
 def _faults(value, kind, key):

@@ -13,9 +13,11 @@ from albert_zh.conversion import pytorch_configs, pytorch_files, pytorch_names, 
 from albert_zh.model import (
     checkpoint_files,
     checkpoint_matching,
-    inference_graph,
+    checkpoint_names,
+    fine_tuning_notes,
     label_map,
     model_folder,
+    model_writer,
 )
 from albert_zh.model.config import LAYOUTS
 from albert_zh.text import tokenization
@@ -44,7 +46,7 @@ def convert(weights, folder, config_file=None, vocab_file=None):
     """
     source = os.path.dirname(weights) or "."
     config_file = config_file or model_folder.config_in_folder(source)
-    settings = validation.read_json(config_file, pytorch_configs.CONFIG)
+    settings = files.read_json(config_file, pytorch_configs.CONFIG)
     config, weights_by_name, notes = read_model(weights, config_file, settings)
     trained = _fine_tuning(source)
     labels = {}
@@ -54,19 +56,19 @@ def convert(weights, folder, config_file=None, vocab_file=None):
         objective = _objective(settings, num_outputs)
         if objective != "single_label":
             trained.setdefault("objective", objective)
-        inference_graph.check_notes(trained, num_outputs, config_file)
-    with model_folder.filled_folder(folder) as partial:
+        fine_tuning_notes.check_notes(trained, num_outputs, config_file)
+    with model_writer.filled_folder(folder) as partial:
         notes += _write_vocabulary(partial, source, vocab_file, config)
         if labels:
             files.write_json(os.path.join(partial, label_map.LABEL_MAP), labels)
         if trained.get("do_lower_case") is False:
             notes.append("note: letters keep their case, as %s says" % source)
         if trained:
-            files.write_json(os.path.join(partial, inference_graph.FINE_TUNING_FILE), trained)
+            files.write_json(os.path.join(partial, fine_tuning_notes.FINE_TUNING_FILE), trained)
         config_name = CONFIG_NAMES.get(config.layout, "albert_config.json")
         with files.atomic_write(os.path.join(partial, config_name)) as stream:
             stream.write(config.to_json_string())
-        model_folder.write_model_checkpoint(partial, weights_by_name)
+        model_writer.write_model_checkpoint(partial, weights_by_name)
         check_model_folder(partial, folder)
     count = sum(array.size for array in weights_by_name.values())
     what = "%s layout, %d parameters" % (config.layout, count)
@@ -118,13 +120,13 @@ def _fine_tuning(folder):
 
     What fine-tuning wrote, if the weights were converted from here, else the tokenizer's case.
     """
-    trained = dict(inference_graph.notes_of_folder(folder))
+    trained = dict(fine_tuning_notes.notes_of_folder(folder))
     if trained:
         return trained
     do_lower_case = None
     path = os.path.join(folder, TOKENIZER_CONFIG)
     if storage.exists(path):
-        do_lower_case = validation.read_json(path, TOKENIZER_SETTINGS).get("do_lower_case")
+        do_lower_case = files.read_json(path, TOKENIZER_SETTINGS).get("do_lower_case")
     path = os.path.join(folder, tokenizer_json.FILE)
     if do_lower_case is None and storage.exists(path):
         do_lower_case = tokenizer_json.read(path).do_lower_case
@@ -198,7 +200,7 @@ def _check(weights, config_file, config, weights_by_name, unknown):
     """Raises `UserError` where the values are not those of the config's encoder and known heads."""
     shapes = {name: list(array.shape) for name, array in weights_by_name.items()}
     shapes_by_head = checkpoint_matching.expected_shapes_by_part(
-        config, checkpoint_matching.num_labels(shapes)
+        config, checkpoint_names.num_labels(shapes)
     )
     encoder = shapes_by_head["encoder"]
     problems = ["%s is missing" % name for name in encoder if name not in weights_by_name]

@@ -151,7 +151,7 @@ def read_tensors(path):
 
 
 def _weight_map(path):
-    weight_map = validation.read_json(path, _INDEX, "get it again")["weight_map"]
+    weight_map = files.read_json(path, _INDEX, "get it again")["weight_map"]
     if not weight_map:
         raise UserError("%s: its weight_map is empty, expected names of tensors" % path)
     for name in weight_map.values():

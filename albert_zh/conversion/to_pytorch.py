@@ -8,15 +8,17 @@ transformers' ALBERT has; the outputs are the same.
 
 import os
 
-from albert_zh.common import files, package_files, storage, validation
+from albert_zh.common import files, package_files, storage
 from albert_zh.common.errors import UserError
 from albert_zh.conversion import pytorch_configs, pytorch_files, pytorch_names
 from albert_zh.model import (
     checkpoint_files,
     checkpoint_matching,
-    inference_graph,
+    checkpoint_names,
+    fine_tuning_notes,
     label_map,
     model_folder,
+    model_writer,
     slot_fusion,
 )
 from albert_zh.model.config import AlbertConfig
@@ -71,7 +73,7 @@ def convert(
     if pytorch_names.refusal(config):
         raise UserError("%s: %s" % (config_file, pytorch_names.refusal(config)))
     vocab_file, notes = _vocabulary(vocab_file, source, config)
-    trained = inference_graph.notes_of_folder(source)
+    trained = fine_tuning_notes.notes_of_folder(source)
     if do_lower_case is None:
         do_lower_case = trained.get("do_lower_case", True)
     values, heads, left_out = read_model(prefix, config, encoder_only)
@@ -83,12 +85,12 @@ def convert(
     if "classification" in heads:
         settings.update(_about_classifier(source, trained, len(values["output_bias"])))
         notes += _notes_on_pooling(trained)
-    with model_folder.filled_folder(folder) as partial:
+    with model_writer.filled_folder(folder) as partial:
         settings.update(_write_vocabulary(partial, vocab_file, config, do_lower_case))
         if "auto_map" in settings:
             files.copy_file(MODELING_FILE, os.path.join(partial, os.path.basename(MODELING_FILE)))
         if "classification" in heads and trained:  # for the way back; PyTorch leaves it alone
-            files.write_json(os.path.join(partial, inference_graph.FINE_TUNING_FILE), trained)
+            files.write_json(os.path.join(partial, fine_tuning_notes.FINE_TUNING_FILE), trained)
         _write_weights(partial, tensors, dtype, write_bin)
         files.write_json(os.path.join(partial, "config.json"), settings)
         _check_written(partial, config, sorted(tensors))
@@ -119,7 +121,7 @@ def _check_written(folder, config, names):
         path = os.path.join(folder, name)
         if storage.exists(path) and sorted(pytorch_files.read_tensors(path)) != names:
             raise UserError("%s: other tensors are in it than were written" % path)
-    settings = validation.read_json(os.path.join(folder, "config.json"), pytorch_configs.CONFIG)
+    settings = files.read_json(os.path.join(folder, "config.json"), pytorch_configs.CONFIG)
     pytorch_configs.tf_config(config.layout, settings)
 
 
@@ -140,7 +142,7 @@ def read_model(prefix, config, encoder_only=False):
     """
     there = checkpoint_files.read_shapes(prefix)
     checkpoint_files.check_readable(prefix)
-    num_labels = checkpoint_matching.num_labels(checkpoint_matching.with_canonical_names(there))
+    num_labels = checkpoint_names.num_labels(checkpoint_names.with_canonical_names(there))
     parts = checkpoint_matching.expected_shapes_by_part(config, num_labels)
     expected = {name: shape for part in parts.values() for name, shape in part.items()}
     assignment = checkpoint_matching.assign(expected, prefix)

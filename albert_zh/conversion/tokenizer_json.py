@@ -8,7 +8,7 @@ transformers 5 saves BERT's tokenizers as this file alone.
 
 import collections
 
-from albert_zh.common import validation
+from albert_zh.common import files, validation
 from albert_zh.common.errors import UserError
 
 FILE = "tokenizer.json"
@@ -66,7 +66,7 @@ def read(path: str) -> Tokenizer:
     Raises:
         UserError: if it is damaged, or its ids leave out some.
     """
-    content = validation.read_json(path, _KIND, _WAY_OUT)
+    content = files.read_json(path, _KIND, _WAY_OUT)
     kind = content["model"]["type"]
     if kind != "WordPiece":
         note = "%s: a tokenizer of the type %s has no vocab.txt: %s" % (
@@ -75,7 +75,7 @@ def read(path: str) -> Tokenizer:
             _WAY_OUT,
         )
         return Tokenizer(None, None, [note])
-    validation.read_json(path, _KIND_OF_WORD_PIECE, _WAY_OUT)
+    files.read_json(path, _KIND_OF_WORD_PIECE, _WAY_OUT)
     normalizer = content.get("normalizer") or {}
     return Tokenizer(
         _entries_by_id(path, content),

@@ -15,13 +15,13 @@ import collections
 
 import numpy as np
 
-from albert_zh.corpus import similar_words
-
 # How often a run of 1, 2, ... words is drawn. A mask of whole words is a run of one.
 WHOLE_WORDS = (1.0,)
 
 REPLACEMENT_METHODS = ("word_piece", "span")
 LONGEST_SPAN = 10
+_SIMILAR_SHARE = 0.8  # of words that are shown as similar ones, as in MacBERT
+_SIMILAR_OR_KEPT_SHARE = 0.9
 _SPAN_END = 0.2  # the chance that a span ends after a word, as in SpanBERT (arXiv 1907.10529)
 
 # Of the chosen pieces, 80% are masked, 10% stay and 10% become a random piece.
@@ -90,7 +90,7 @@ def masked_features(features, choice, mask_id, vocab_size, generator, sep_id=Non
     if similar is None:
         shown = mask_pieces(ids, chosen, mask_id, vocab_size, generator, choice.by_span)
     else:
-        shown = similar_words.shown_pieces(ids, chosen, starts, similar, vocab_size, generator)
+        shown = similar_pieces(ids, chosen, starts, similar, vocab_size, generator)
     most = choice.max_predictions
     if choice.permute:
         permuted = choose_pieces(
@@ -300,6 +300,42 @@ def mask_pieces(ids, chosen, mask_id, vocab_size, generator, by_span=False):
     random_ids = generator.randint(0, vocab_size, ids.shape)[chosen]
     replaced = np.where(fate < _MASKED_OR_KEPT_SHARE, kept, random_ids)
     shown[chosen] = np.where(fate < _MASKED_SHARE, mask_id, replaced)
+    return shown
+
+
+def similar_pieces(ids, chosen, starts, table, vocab_size, generator):
+    """The pieces that the model sees: of the chosen words, 80% similar ones, 10% kept, 10% random.
+
+    A word without a similar one is shown as random pieces instead.
+
+    Args:
+        ids: int [N, S].
+        chosen: bool [N, S], whole words.
+        starts: bool [N, S], where words begin.
+        table: `similar_words.Table`.
+        vocab_size: random pieces have ids below it.
+        generator: `numpy.random.RandomState`.
+
+    Returns:
+        int [N, S]; `ids` is left as it is.
+    """
+    shown = ids.copy()
+    fate, drawn = generator.random_sample(ids.shape), generator.random_sample(ids.shape)
+    random_ids = generator.randint(0, vocab_size, ids.shape)
+    is_first = chosen.copy()
+    is_first[:, 1:] &= starts[:, 1:] | ~chosen[:, :-1]
+    is_last = np.ones_like(chosen)  # chosen pieces that end a word
+    is_last[:, :-1] = is_first[:, 1:] | ~chosen[:, 1:]
+    rows, begins = np.nonzero(is_first)
+    ends = np.nonzero(is_last & chosen)[1] + 1
+    for row, begin, end in zip(rows, begins, ends):
+        if _SIMILAR_SHARE <= fate[row, begin] < _SIMILAR_OR_KEPT_SHARE:
+            continue
+        others = table.similar.get(tuple(ids[row, begin:end].tolist()))
+        if others and fate[row, begin] < _SIMILAR_SHARE:
+            shown[row, begin:end] = others[int(drawn[row, begin] * len(others))]
+        else:
+            shown[row, begin:end] = random_ids[row, begin:end]
     return shown
 
 

@@ -48,7 +48,7 @@ def read(path: str) -> Optional[int]:
     try:
         if not storage.exists(index):
             return None
-        counted = validation.read_json(index, _INDEX, "remove it")
+        counted = files.read_json(index, _INDEX, "remove it")
         return counted["records"] if counted["bytes"] == storage.size(path) else None
     except (UserError, OSError):  # a hint alone: the records themselves say it too
         return None

@@ -1,7 +1,7 @@
 """Masks that show a similar word in place of [MASK], after MacBERT (Cui et al. 2020).
 
     table = read("similar.txt", tokenizer)
-    shown = shown_pieces(ids, chosen, starts, table, vocab_size, generator)
+    shown = masking.similar_pieces(ids, chosen, starts, table, vocab_size, generator)
 
 A similar word must have as many pieces as the word itself, for else all positions behind it would
 move. The table is a user's, or made from word vectors by cosine.
@@ -18,8 +18,6 @@ from albert_zh.text.word_vectors import WordVectors
 MOST_SIMILAR = 10  # words that vectors give for a word
 MOST_WORDS = 30000  # of a file of vectors, its first ones
 _ROWS = 1024  # of words that are compared with all others at a time
-_SIMILAR_SHARE = 0.8
-_SIMILAR_OR_KEPT_SHARE = 0.9
 
 Table = collections.namedtuple("Table", "similar num_left_out")
 Table.__doc__ = """Words and what may stand in their place.
@@ -107,39 +105,3 @@ def _rows_of_vectors(path):
             rows = numbers[first : first + _ROWS]
             for number, nearest in zip(rows, vectors.nearest_among(rows, numbers, MOST_SIMILAR)):
                 yield vectors.words[number], [vectors.words[other] for other in nearest]
-
-
-def shown_pieces(ids, chosen, starts, table, vocab_size, generator):
-    """The pieces that the model sees: of the chosen words, 80% similar ones, 10% kept, 10% random.
-
-    A word without a similar one is shown as random pieces instead.
-
-    Args:
-        ids: int [N, S].
-        chosen: bool [N, S], whole words.
-        starts: bool [N, S], where words begin.
-        table: `Table`.
-        vocab_size: random pieces have ids below it.
-        generator: `numpy.random.RandomState`.
-
-    Returns:
-        int [N, S]; `ids` is left as it is.
-    """
-    shown = ids.copy()
-    fate, drawn = generator.random_sample(ids.shape), generator.random_sample(ids.shape)
-    random_ids = generator.randint(0, vocab_size, ids.shape)
-    is_first = chosen.copy()
-    is_first[:, 1:] &= starts[:, 1:] | ~chosen[:, :-1]
-    is_last = np.ones_like(chosen)  # chosen pieces that end a word
-    is_last[:, :-1] = is_first[:, 1:] | ~chosen[:, 1:]
-    rows, begins = np.nonzero(is_first)
-    ends = np.nonzero(is_last & chosen)[1] + 1
-    for row, begin, end in zip(rows, begins, ends):
-        if _SIMILAR_SHARE <= fate[row, begin] < _SIMILAR_OR_KEPT_SHARE:
-            continue
-        others = table.similar.get(tuple(ids[row, begin:end].tolist()))
-        if others and fate[row, begin] < _SIMILAR_SHARE:
-            shown[row, begin:end] = others[int(drawn[row, begin] * len(others))]
-        else:
-            shown[row, begin:end] = random_ids[row, begin:end]
-    return shown

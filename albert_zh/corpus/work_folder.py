@@ -19,8 +19,9 @@ import shutil
 import sys
 import time
 
-from albert_zh.common import files, path_rules, storage, validation
+from albert_zh.common import files, folder_locks, path_rules, storage, validation
 from albert_zh.common.errors import Interrupted, UserError, printable
+from albert_zh.common.folder_locks import fcntl
 
 _SHOWN_SETTING = 200  # characters of a setting in an error
 _MANIFEST = "manifest.json"
@@ -116,7 +117,7 @@ class WorkFolder:
 
     def result(self, name, kind):
         """What `finish` was given; raises `UserError` unless it is of a `validation.Kind`."""
-        return validation.read_json(self._file(name), kind, _START_OVER)
+        return files.read_json(self._file(name), kind, _START_OVER)
 
     def num_finished(self):
         return sum(name.endswith(".done") for name in os.listdir(self.path))
@@ -128,11 +129,11 @@ class WorkFolder:
 @contextlib.contextmanager
 def _locked(path, output):
     """Makes the folder, for this process and those that it starts; nothing else may work in it."""
-    if files.fcntl is None:
+    if fcntl is None:
         os.makedirs(path, exist_ok=True)
         yield
         return
-    lock = files.open_locked_folder(path, lambda descriptor: _lock(descriptor, output))
+    lock = folder_locks.open_locked_folder(path, lambda descriptor: _lock(descriptor, output))
     try:
         yield
     finally:
@@ -143,7 +144,7 @@ def _lock(lock, output):
     deadline = time.time() + _SECONDS_TO_WAIT
     while True:
         try:
-            return files.fcntl.flock(lock, files.fcntl.LOCK_EX | files.fcntl.LOCK_NB)
+            return fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             if time.time() > deadline:
                 raise UserError(
@@ -158,7 +159,7 @@ def _prepare(path, manifest, resume):
     manifest_file = os.path.join(path, _MANIFEST)
     has_begun = os.path.exists(manifest_file)
     if has_begun and resume:
-        former = validation.read_json(manifest_file, _MANIFEST_KIND, _START_OVER)
+        former = files.read_json(manifest_file, _MANIFEST_KIND, _START_OVER)
         _check_same(former, manifest, path)
         return
     if os.listdir(path):

@@ -10,17 +10,17 @@ import numpy as np
 
 from albert_zh.distillation import teacher_weights
 from albert_zh.tasks import distillation as distilling
-from albert_zh.tasks import task_type
+from albert_zh.tasks import kind_interface
 
 _FEATURE_MODULES_VERSION = 1  # of how targets become columns
-_LABELLED = task_type.Column("float")
+_LABELLED = kind_interface.Column("float")
 
 
 class SoftTargets:
     """What is added to the records of training rows.
 
     Attributes:
-        columns: {name: `task_type.Column`}.
+        columns: {name: `kind_interface.Column`}.
         fingerprint: {name: JSON value} of what they depend on beside the rows.
         weights: of the teachers, adding up to 1.
     """

@@ -16,7 +16,7 @@ from albert_zh.common import files, storage
 from albert_zh.common.errors import UserError
 from albert_zh.common.messages import say
 from albert_zh.common.progress import progress_bar
-from albert_zh.conversion import from_pytorch, pytorch_files
+from albert_zh.conversion import pytorch_files
 from albert_zh.distillation.target_cache import TargetCache, digest_of
 from albert_zh.distillation.teacher_files import TeacherFile
 from albert_zh.model import checkpoint_files
@@ -200,6 +200,8 @@ def _is_pytorch(path):
 
 def _converted(path, folder):
     """The model folder of a Hugging Face folder, converted once."""
+    from albert_zh.conversion import from_pytorch  # few runs need it
+
     digest = digest_of({"files": _files_of_folder(path, _HASHED + (".bin", ".safetensors"))})
     target = os.path.join(folder, _CONVERTED, digest)
     if not os.path.isdir(target):

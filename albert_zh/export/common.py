@@ -17,13 +17,17 @@ import tensorflow.compat.v1 as tf
 from albert_zh.common import files, storage
 from albert_zh.common.errors import UserError
 from albert_zh.export import graph_transforms
-from albert_zh.inference import backends, loaded_model
+from albert_zh.inference import input_rows, loaded_model
+from albert_zh.inference.files_beside import FilesBeside
 from albert_zh.model import (
     checkpoint_files,
     checkpoint_matching,
+    checkpoint_names,
+    fine_tuning_notes,
     inference_graph,
     label_map,
     model_folder,
+    model_writer,
     sentence_vectors,
 )
 from albert_zh.model.config import AlbertConfig
@@ -54,7 +58,7 @@ COMPANIONS = (
     tokenization.VOCABULARY_FILE,
     tokenization.SENTENCEPIECE_FILE,
     label_map.LABEL_MAP,
-    inference_graph.FINE_TUNING_FILE,
+    fine_tuning_notes.FINE_TUNING_FILE,
     sentence_vectors.SENTENCE_FILE,
     dictionaries.FILE_NAME,
 )
@@ -97,7 +101,7 @@ class Model(
 
     def further_inputs(self, heads):
         """{name: `task_type.Column`} of what some of its heads take beside the encoder's inputs."""
-        if inference_graph.TASK_HEAD not in heads:
+        if checkpoint_names.TASK_HEAD not in heads:
             return {}
         return self.kind.flags.further_inputs(self.settings.get("head", {}))
 
@@ -146,7 +150,7 @@ def read_model(folder, task, config_file=None):
     weights = checkpoint_files.read_weights(prefix)
     weights.pop("global_step", None)
     checkpoint_files.as_float32(prefix, weights)  # raises for what is no number
-    beside = backends.FilesBeside(folder)
+    beside = FilesBeside(folder)
     if num_labels:
         beside.check_settings(num_labels)
     kind = registry.get(beside.settings.get("objective", "single_label"))
@@ -218,7 +222,7 @@ def _check_has_heads(prefix, heads, task, notes):
             "--task=encoder" % (prefix, command)
         )
     present = ", ".join(heads) or "no head at all"
-    variables = ", ".join(inference_graph.HEADS[head][0][0] for head in lacking)
+    variables = ", ".join(checkpoint_names.HEADS[head][0][0] for head in lacking)
     way_out = {
         "classifier": "fine-tune it first (run_classifier.py), or export --task=encoder",
         "pretraining": "name a pre-trained model, or export --task=classifier",
@@ -230,11 +234,11 @@ def _check_has_heads(prefix, heads, task, notes):
 
 def check_length(length, config):
     """Checks a sequence length (None for any) against the model's positions."""
-    if length is None or loaded_model.SHORTEST_LENGTH <= length <= config.longest_sequence:
+    if length is None or input_rows.SHORTEST_LENGTH <= length <= config.longest_sequence:
         return
     raise UserError(
         "--seq_length=%d: expected %d to %d (the config's max_position_embeddings), or dynamic"
-        % (length, loaded_model.SHORTEST_LENGTH, config.longest_sequence)
+        % (length, input_rows.SHORTEST_LENGTH, config.longest_sequence)
     )
 
 
@@ -248,9 +252,9 @@ def outputs_of(model, task):
 
 def outputs_of_head(model, head):
     """Names of what one of a model's heads puts out."""
-    if head == inference_graph.TASK_HEAD:
+    if head == checkpoint_names.TASK_HEAD:
         return model.kind.export_outputs
-    return inference_graph.HEADS[head][1]
+    return checkpoint_names.HEADS[head][1]
 
 
 def output_positions(model, task):
@@ -371,8 +375,7 @@ def _further_inputs(model, pair, length, heads):
         example = InputExample("text", pair[0], pair[1], None)
         (records,), _ = model.kind.features(task, example, model.tokenizer, length)
     return {
-        name: loaded_model.padded_columns([records[name]], column)
-        for name, column in columns.items()
+        name: input_rows.padded_columns([records[name]], column) for name, column in columns.items()
     }
 
 
@@ -391,9 +394,9 @@ def padded(row, length):
 
 def _about_model(path):
     """What of a companion's content has to be the same for two exports of one model."""
-    if os.path.basename(path) != inference_graph.FINE_TUNING_FILE:
+    if os.path.basename(path) != fine_tuning_notes.FINE_TUNING_FILE:
         return files.read_bytes(path)
-    settings = inference_graph.read_notes(path)
+    settings = fine_tuning_notes.read_notes(path)
     return {name: settings.get(name) for name in DECIDING_SETTINGS}
 
 
@@ -470,10 +473,10 @@ def folder_to_export(path, mark="saved_model.pb"):
     Yields:
         path of a local folder that does not exist yet.
     """
-    with model_folder.replaced_folder(path) as partial:
+    with model_writer.replaced_folder(path) as partial:
         if not storage.is_remote(path):
             os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
-        model_folder.restore_model_folder(path)
+        model_writer.restore_model_folder(path)
         _check_is_export(path, mark)
         os.mkdir(partial)  # fails before the work where it would fail after it
         os.rmdir(partial)

@@ -19,7 +19,7 @@ import numpy as np
 from albert_zh.common.errors import UserError
 from albert_zh.common.progress import progress_bar
 from albert_zh.export import common as export_common
-from albert_zh.inference import loaded_model
+from albert_zh.inference import input_rows
 from albert_zh.tasks import metrics as task_metrics
 
 # Always compared: none, one and two texts, full width, several lengths, more than fits.
@@ -106,7 +106,7 @@ class Examples:
         self.output_names = export_common.outputs_of(model, task)
         self._labels_of = _labels_of(model, task)
         self._task = task
-        longest = seq_length or min(loaded_model.DEFAULT_LENGTH, model.config.longest_sequence)
+        longest = seq_length or min(input_rows.DEFAULT_LENGTH, model.config.longest_sequence)
         heads = [head for head in export_common.TASKS[task].heads if head in model.heads]
         rows = [
             export_common.encoded(model, pair, index, longest, heads)

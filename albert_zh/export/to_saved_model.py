@@ -9,7 +9,7 @@ from albert_zh.common import files
 from albert_zh.export import common as export_common
 from albert_zh.export import comparison as export_comparison
 from albert_zh.export import comparison_texts
-from albert_zh.model import inference_graph
+from albert_zh.model import checkpoint_names, inference_graph
 
 VERSION = "1"  # TF Serving takes the highest numbered folder
 SIGNATURES = {
@@ -124,7 +124,7 @@ def _signatures(model, graph, task, threshold):
     if model.sentence_notes:
         name = inference_graph.SENTENCE_OUTPUT
         signatures["embed"] = (inputs, {name: graph.outputs[name]})
-    if inference_graph.TASK_HEAD in model.heads:
+    if checkpoint_names.TASK_HEAD in model.heads:
         outputs = {name: graph.outputs[name] for name in model.kind.decoded_outputs}
         rules = model.kind.rules
         is_exclusive = rules.has_classes and not rules.has_several_labels

@@ -20,7 +20,7 @@ from albert_zh.common.errors import UserError
 from albert_zh.common.progress import progress_bar
 from albert_zh.export import common as export_common
 from albert_zh.export import comparison_texts, tflite_metadata
-from albert_zh.inference import backends, loaded_model
+from albert_zh.inference import backends, input_rows
 from albert_zh.model import inference_graph
 from albert_zh.model.config import LAYOUTS
 
@@ -217,7 +217,7 @@ def calibration_rows(model, options):
         list of lists of int32 arrays [1, F], as the converter's inputs.
     """
     texts = comparison_texts.spread(comparison_texts.for_ranges(options), MAX_CALIBRATION_TEXTS)
-    longest = options.seq_length or min(loaded_model.DEFAULT_LENGTH, model.config.longest_sequence)
+    longest = options.seq_length or min(input_rows.DEFAULT_LENGTH, model.config.longest_sequence)
     heads = [head for head in export_common.TASKS[options.task].heads if head in model.heads]
     rows = [
         export_common.encoded(model, pair, index, longest, heads)

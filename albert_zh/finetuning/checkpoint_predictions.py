@@ -7,8 +7,12 @@ import numpy as np
 
 from albert_zh.common import files
 from albert_zh.common.errors import UserError
-from albert_zh.model import checkpoint_files, checkpoint_matching, inference_graph
-from albert_zh.tasks import input_pipeline, model_fn
+from albert_zh.model import (
+    checkpoint_files,
+    checkpoint_matching,
+    fine_tuning_notes,
+)
+from albert_zh.tasks import input_pipeline, kind_interface
 from albert_zh.tasks.record_stream import RecordStream
 from albert_zh.training.hooks import CountingHook, StopHook
 
@@ -70,7 +74,7 @@ class CheckpointPredictions:
         folder = os.path.dirname(prefix)
         if folder == os.path.dirname(os.path.join(self._setup.folder.path, "")):
             return self._best.tuned.get(checkpoint_files.checkpoint_step(prefix), {})
-        notes = inference_graph.notes_of_folder(folder)
+        notes = fine_tuning_notes.notes_of_folder(folder)
         return {name: notes[name] for name in self._setup.kind.tuned_notes if name in notes}
 
     def digest(self):
@@ -149,7 +153,7 @@ class CheckpointPredictions:
         token_outputs = self._setup.kind.token_outputs
         for row in input_pipeline.in_order(batches):
             for name in token_outputs:
-                row[name] = row[name][: row[model_fn.NUM_TOKENS]]
+                row[name] = row[name][: row[kind_interface.NUM_TOKENS]]
             yield row
 
 

@@ -6,9 +6,8 @@ import time
 from albert_zh.common import files
 from albert_zh.common.messages import say
 from albert_zh.finetuning.checkpoint_predictions import global_step, printed
+from albert_zh.finetuning.output_folder import EVAL_RESULTS
 from albert_zh.model import checkpoint_files
-
-EVAL_RESULTS = "eval_results_albert_zh.txt"
 
 
 class Evaluation:

@@ -173,6 +173,8 @@ def define_flags(
         options: where to define them.
         **defaults: defaults in place of the usual ones.
     """
+    of_kind = registry.get(family).flags
+    defaults = dict(of_kind.defaults, **defaults)
     run_flags.define_run_flags(options, **defaults)
     config_flag.define("Config JSON of the model.", options)
     for kind, name, default, help_text in _TABLE:
@@ -180,7 +182,7 @@ def define_flags(
         define = getattr(flags, "DEFINE_" + kind)
         define(name, defaults.get(name, default), *choices, help_text, flag_values=options)
     teaching_flags.define_flags(options)
-    registry.get(family).flags.define(options)
+    of_kind.define(options)
     for name, default in defaults.items():
         options.set_default(name, default)
     path_rules.serve_remote(options, [name for name in _REMOTE if name in options])

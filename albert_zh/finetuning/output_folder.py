@@ -4,19 +4,19 @@ import os
 
 from albert_zh.common import files, path_rules, storage
 from albert_zh.common.errors import UserError
-from albert_zh.finetuning import sweeps
 from albert_zh.model import (
     checkpoint_files,
-    checkpoint_matching,
-    inference_graph,
+    checkpoint_names,
+    fine_tuning_notes,
     label_map,
-    model_folder,
+    model_writer,
 )
-from albert_zh.tasks import registry, run_data
+from albert_zh.tasks import registry
 from albert_zh.training import flags as run_flags
 from albert_zh.training import run_folder
 
 BEST_FOLDER = "best"
+EVAL_RESULTS = "eval_results_albert_zh.txt"
 
 
 class OutputFolder:
@@ -39,7 +39,7 @@ class OutputFolder:
         self.path = options.output_dir
         run_folder.open_output_folder(self.path, run_flags.helper_name(options))
         self.best = os.path.join(self.path, BEST_FOLDER)
-        model_folder.restore_model_folder(self.best)
+        model_writer.restore_model_folder(self.best)
         if options.do_train:
             path_rules.check_not_replaced(self.best)
 
@@ -74,11 +74,11 @@ class OutputFolder:
             notes: content of fine_tuning.json.
         """
         json_files = {
-            label_map.LABEL_MAP: run_data.label_map(task),
-            inference_graph.FINE_TUNING_FILE: notes,
+            label_map.LABEL_MAP: label_map.numbers_of(task.labels),
+            fine_tuning_notes.FINE_TUNING_FILE: notes,
         }
         json_files.update(registry.type_of(task).flags.json_files(notes.get("head", {})))
-        model_folder.replace_model_folder(self.best, prefix, model_files, json_files=json_files)
+        model_writer.replace_model_folder(self.best, prefix, model_files, json_files=json_files)
 
     def write_notes(self, task, notes, further_files):
         """Writes what whoever uses the checkpoints has to know of them, beside them.
@@ -91,8 +91,10 @@ class OutputFolder:
         for name, content in further_files.items():
             with files.atomic_write(os.path.join(self.path, name), "wb") as handle:
                 handle.write(content)
-        files.write_json(os.path.join(self.path, label_map.LABEL_MAP), run_data.label_map(task))
-        files.write_json(os.path.join(self.path, inference_graph.FINE_TUNING_FILE), notes)
+        files.write_json(
+            os.path.join(self.path, label_map.LABEL_MAP), label_map.numbers_of(task.labels)
+        )
+        files.write_json(os.path.join(self.path, fine_tuning_notes.FINE_TUNING_FILE), notes)
         for name, content in registry.type_of(task).flags.json_files(notes.get("head", {})).items():
             files.write_json(os.path.join(self.path, name), content)
 
@@ -115,7 +117,7 @@ class OutputFolder:
         has_model = self.checkpoints() or self.uses_best()
         if self._options.do_train or has_model or _is_fine_tuned(init_checkpoint):
             return
-        runs = sweeps.folders_of_runs(self.path)
+        runs = folders_of_runs(self.path)
         if runs:
             raise UserError(
                 "--output_dir=%s holds no model itself: those of --seeds and --search are in %s: "
@@ -137,8 +139,8 @@ def _is_fine_tuned(prefix):
     """Whether a checkpoint, or None, has a head of a task."""
     if prefix is None:
         return False
-    names = checkpoint_matching.with_canonical_names(checkpoint_files.read_shapes(prefix))
-    return inference_graph.TASK_HEAD in inference_graph.heads_of(names)
+    names = checkpoint_names.with_canonical_names(checkpoint_files.read_shapes(prefix))
+    return checkpoint_names.TASK_HEAD in checkpoint_names.heads_of(names)
 
 
 def check_label_maps_agree(folders):
@@ -161,3 +163,16 @@ def check_label_maps_agree(folders):
                     "differing: " + ", ".join(differing[:5]) if differing else "in another order",
                 )
             )
+
+
+def folders_of_runs(folder):
+    """Paths of the runs with a model that `--seeds` and `--search` left in a folder."""
+    folders = [
+        path for pattern in ("rate_*", "seed_*") for path in storage.in_folder(folder, pattern)
+    ]
+    return [
+        path
+        for path in folders
+        if storage.is_folder(os.path.join(path, "best"))
+        or checkpoint_files.checkpoints_of_training(path)
+    ]

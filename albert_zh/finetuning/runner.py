@@ -20,9 +20,10 @@ from albert_zh.finetuning.checkpoint_predictions import CheckpointPredictions
 from albert_zh.finetuning.evaluation import Evaluation
 from albert_zh.finetuning.setup import Setup
 from albert_zh.finetuning.summary import Summary
+from albert_zh.finetuning.teaching import Teaching
 from albert_zh.finetuning.test_file import TestFile
 from albert_zh.model import checkpoint_files
-from albert_zh.tasks import input_pipeline
+from albert_zh.tasks import input_pipeline, registry
 from albert_zh.training import allocator, loop, metrics_log, run_folder
 from albert_zh.training import flags as run_flags
 from albert_zh.training.hooks import StopRequest
@@ -50,6 +51,7 @@ def run(
     Returns:
         of a single run what `Summary.write` returns, else None.
     """
+    registry.get(family).flags.take_other_names(options)
     finetuning_flags.check_flags(options, family)
     finetuning_flags.take_usual_rate(options, family)
     teaching_flags.take_usual_cache(options)
@@ -77,7 +79,7 @@ def run_once(
     stop.is_deferred = False  # this run has nothing to save yet
     helper = run_flags.helper_name(options)
     with explained_errors(options.output_dir), run_folder.uploaded_log(options.output_dir, helper):
-        this_run = Run(Setup(options, family, make_distiller), stop)
+        this_run = Run(Setup(options, family, make_distiller, Teaching), stop)
         if options.do_train:
             this_run.train()
         return None if helper else this_run.finish(export)  # the worker that saves does the rest

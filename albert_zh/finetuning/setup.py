@@ -10,7 +10,7 @@ from albert_zh.common import files
 from albert_zh.common.errors import UserError
 from albert_zh.common.messages import say
 from albert_zh.finetuning import flags as finetuning_flags
-from albert_zh.finetuning import steps, teaching
+from albert_zh.finetuning import steps
 from albert_zh.finetuning.output_folder import OutputFolder, check_label_maps_agree
 from albert_zh.model import checkpoint_files, checkpoint_matching, label_map, model_folder
 from albert_zh.tasks import (
@@ -65,13 +65,15 @@ class Setup:
         engine: as of `make_engine`.
     """
 
-    def __init__(self, options, family, make_distiller=None):
+    def __init__(self, options, family, make_distiller=None, make_teaching=None):
         """Reads and checks everything, and writes the features.
 
         Args:
             options: the flags.
             family: name of a kind of task whose flags the command has.
             make_distiller: see `runner.run`.
+            make_teaching: function (this object, `reader.Split` of the training rows) ->
+                `teaching.Teaching`, for a training with --teachers.
 
         Raises:
             UserError: for whatever does not fit.
@@ -87,7 +89,7 @@ class Setup:
         self.first_step = self.folder.newest_step()
         self.teaching = None
         if options.do_train:
-            self._read_training_rows()
+            self._read_training_rows(make_teaching)
             num_rows = len(self.splits["train"].examples)
             finetuning_flags.take_usual_epochs(options, self.kind, num_rows)
         self.folder.check_best_is_of_this_run()
@@ -282,7 +284,7 @@ class Setup:
             return True
         return former["fixed"]["dev data"] == digest
 
-    def _read_training_rows(self):
+    def _read_training_rows(self, make_teaching):
         """Takes the rows that are trained on; with teachers also those without labels."""
         options = self.options
         self._trained, self._changes = self.kind.training_split(self.splits["train"], options)
@@ -293,7 +295,7 @@ class Setup:
             temperature=options.temperature,
             distill_loss=options.distill_loss,
         )
-        self.teaching = teaching.Teaching(self, self._trained)
+        self.teaching = make_teaching(self, self._trained)
         self._trained = self._trained._replace(examples=self.teaching.examples)
         self._changes = dict(self._changes, teaching=self.teaching.fingerprint)
 

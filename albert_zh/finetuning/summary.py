@@ -9,11 +9,11 @@ from albert_zh.common import files, package_files, storage, validation
 from albert_zh.common.errors import UserError
 from albert_zh.common.messages import say, time_and_memory
 from albert_zh.finetuning.checkpoint_predictions import global_step
-from albert_zh.finetuning.evaluation import EVAL_RESULTS
-from albert_zh.finetuning.test_file import SHOWN_ERRORS
+from albert_zh.finetuning.output_folder import EVAL_RESULTS
 from albert_zh.model import checkpoint_files
 from albert_zh.tasks import registry
 from albert_zh.tasks import report as task_report
+from albert_zh.tasks.scorer import SHOWN_ERRORS
 from albert_zh.training import metrics_log, run_folder
 
 MACHINE_RESULTS = "eval_results.json"
@@ -91,7 +91,7 @@ class Summary:
         if self._run.test_file.num_predicted is not None or not storage.exists(path):
             return None
         try:
-            former = validation.read_json(path, FORMER_RESULTS)
+            former = files.read_json(path, FORMER_RESULTS)
         except UserError as error:
             say("note: the former result of test is not used: %s", error)
             return None

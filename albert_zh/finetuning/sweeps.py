@@ -10,12 +10,11 @@ import os
 
 import numpy as np
 
-from albert_zh.common import files, storage
+from albert_zh.common import files
 from albert_zh.common.errors import UserError
 from albert_zh.common.messages import say
 from albert_zh.finetuning import flags as finetuning_flags
 from albert_zh.finetuning.flags import SEARCHED_RATES
-from albert_zh.model import checkpoint_files
 from albert_zh.training import flags as run_flags
 
 TABLE = "runs.md"
@@ -50,19 +49,6 @@ def run(options, run_once):
     if summaries:
         rows = [_row(rate, [r for r in summaries if r["rate"] == rate]) for rate in rates]
         _write(options.output_dir, summaries, rows)
-
-
-def folders_of_runs(folder):
-    """Paths of the runs with a model that `--seeds` and `--search` left in a folder."""
-    folders = [
-        path for pattern in ("rate_*", "seed_*") for path in storage.in_folder(folder, pattern)
-    ]
-    return [
-        path
-        for path in folders
-        if storage.is_folder(os.path.join(path, "best"))
-        or checkpoint_files.checkpoints_of_training(path)
-    ]
 
 
 def _seeds(options):

@@ -4,8 +4,7 @@ import time
 
 from albert_zh.common.messages import say
 from albert_zh.finetuning.checkpoint_predictions import open_stream
-
-SHOWN_ERRORS = 50
+from albert_zh.tasks.scorer import SHOWN_ERRORS
 
 
 class TestFile:

@@ -16,10 +16,8 @@ import functools
 import os
 import re
 import sys
-import tempfile
 import threading
-from typing import Any, Dict, Iterable, List, Mapping, Optional, Sequence
-import zipfile
+from typing import Any, Iterable, Mapping, Optional, Sequence
 
 import numpy as np
 import tensorflow.compat.v1 as tf
@@ -27,20 +25,18 @@ import tensorflow.compat.v1 as tf
 from albert_zh.common import cpu_precision, files, storage, system_errors
 from albert_zh.common.errors import UserError
 from albert_zh.inference import loaded_model
+from albert_zh.inference.files_beside import saved_model_folder
 from albert_zh.model import (
     checkpoint_files,
-    checkpoint_matching,
+    checkpoint_names,
     inference_graph,
-    label_map,
     model_folder,
 )
 from albert_zh.tasks import outputs_graph, registry
 from albert_zh.tasks import settings as task_settings
-from albert_zh.text import tokenization
 
 CLASSIFIER_OUTPUTS = ("probabilities",)
 LONGEST_UNKNOWN = 512  # of exported files, whose positions are not known
-_SAVED_MODEL = "saved_model.pb"
 
 # The names under which exported models take their inputs; the second is the one of TFLite metadata.
 _INPUT_ALIASES = (("input_ids", "ids"), ("input_mask", "mask"), ("segment_ids",))
@@ -73,7 +69,7 @@ def open_model(
     if not is_exported(path):
         cpu_precision.warn_of_slow_precision(precision)
         return CheckpointBackend(path, config_file, precision, num_threads, output_names, further)
-    saved_model = _saved_model_folder(path)
+    saved_model = saved_model_folder(path)
     if precision != "float32":
         raise UserError("precision: an exported model (%s) has its own, leave it out" % path)
     if saved_model is None:
@@ -83,7 +79,7 @@ def open_model(
 
 def is_exported(path: str) -> bool:
     """Whether a path is a SavedModel or a .tflite file rather than a model folder."""
-    return path.endswith(".tflite") or _saved_model_folder(path) is not None
+    return path.endswith(".tflite") or saved_model_folder(path) is not None
 
 
 def has_classifier(path: str) -> bool:
@@ -94,22 +90,10 @@ def has_classifier(path: str) -> bool:
     """
     if is_exported(path):
         return True
-    shapes = checkpoint_matching.with_canonical_names(
+    shapes = checkpoint_names.with_canonical_names(
         checkpoint_files.read_shapes(_checkpoint_of(path))
     )
-    return inference_graph.TASK_HEAD in inference_graph.heads_of(shapes)
-
-
-def _saved_model_folder(path):
-    """The folder with the SavedModel: the path, or its newest version folder; None for none."""
-    if storage.is_file(os.path.join(path, _SAVED_MODEL)):
-        return path
-    names = storage.names_in(path) if storage.is_folder(path) else []
-    versions = sorted((name for name in names if name.isdigit()), key=int)
-    for name in reversed(versions):
-        if storage.is_file(os.path.join(path, name, _SAVED_MODEL)):
-            return os.path.join(path, name)
-    return None
+    return checkpoint_names.TASK_HEAD in checkpoint_names.heads_of(shapes)
 
 
 class CheckpointBackend:
@@ -129,7 +113,7 @@ class CheckpointBackend:
         """Arguments and errors as of `open_model`."""
         opened = model_folder.open_folder(_checkpoint_of(model_dir), config_file)
         config, prefix = opened.config, opened.prefix
-        if inference_graph.TASK_HEAD not in opened.heads:
+        if checkpoint_names.TASK_HEAD not in opened.heads:
             raise _no_head(prefix, opened.notes)
         settings = task_settings.of_notes(opened.notes)
         self.num_outputs = opened.num_outputs()
@@ -219,7 +203,7 @@ def _sizes_of_tables(folder):
     sizes = {}
     for name, shape in checkpoint_files.read_shapes(prefix).items():
         table = re.match(
-            r"bert/embeddings/(\w+)_embeddings$", checkpoint_matching.canonical_name(name)
+            r"bert/embeddings/(\w+)_embeddings$", checkpoint_names.canonical_name(name)
         )
         if table:
             sizes[table.group(1)] = shape[0]
@@ -384,112 +368,3 @@ def _filled(array, size):
     """The rows of an array, and zeros up to a size."""
     missing = np.zeros((size - len(array),) + array.shape[1:], array.dtype)
     return np.concatenate([array, missing])
-
-
-def _check_kind(notes, source):
-    """Raises `UserError` where the kind of task that a file of notes names is unknown."""
-    name = notes.get("objective", "single_label")
-    if name not in registry.names():
-        raise UserError(
-            "%s: objective: expected one of %s, found %r: %s"
-            % (source, ", ".join(registry.names()), name, inference_graph.NOTES_WAY_OUT)
-        )
-
-
-def _is_archive(path):
-    """Whether a file is there and has others packed at its end."""
-    if not storage.is_file(path):
-        return False
-    with storage.open_binary(path) as content:
-        return zipfile.is_zipfile(content)
-
-
-class FilesBeside:
-    """What is beside a model's weights: vocabulary, labels, settings of its training."""
-
-    def __init__(self, path: str) -> None:
-        """`path`: model folder, SavedModel folder or .tflite file."""
-        self._folder = folder = path if storage.is_folder(path) else os.path.dirname(path) or "."
-        inner = _saved_model_folder(path) or folder
-        self._folders = list(
-            dict.fromkeys(
-                [inner, os.path.join(inner, "assets"), os.path.join(inner, "assets.extra"), folder]
-            )
-        )
-        self._packed = path if path.endswith(".tflite") and _is_archive(path) else None
-        self._notes_file = self._find(inference_graph.FINE_TUNING_FILE)
-        self.settings = inference_graph.read_notes(self._notes_file)
-        _check_kind(self.settings, self._notes_file)
-
-    def _find(self, name):
-        paths = (os.path.join(folder, name) for folder in self._folders)
-        return next((path for path in paths if storage.is_file(path)), None)
-
-    def _packed_text(self, *names):
-        """The text of a file that a .tflite file carries, or None."""
-        if self._packed is None:
-            return None
-        with storage.open_binary(self._packed) as content, zipfile.ZipFile(content) as archive:
-            there = [name for name in names if name in archive.namelist()]
-            return archive.read(there[0]).decode("utf-8") if there else None
-
-    def further_files(self, names: Sequence[str]) -> Dict[str, bytes]:
-        """{name: content} of those of some files that are there."""
-        return model_folder.files_in(self._folders, names)
-
-    def check_settings(self, num_outputs: int) -> None:
-        """Raises `UserError` unless the settings are of a model of so many outputs."""
-        inference_graph.check_notes(self.settings, num_outputs, self._notes_file)
-
-    def labels(self, num_labels: Optional[int]) -> List[str]:
-        """The labels in the order of their numbers; the numbers themselves where none are there.
-
-        Args:
-            num_labels: how many the model has; None where only its label map says so.
-
-        Raises:
-            UserError: if there are more or fewer.
-        """
-        path = self._find(label_map.LABEL_MAP)
-        packed = self._packed_text("labels.txt", "label.txt")
-        if packed is not None:  # a file beside it may be another model's
-            path, labels = self._packed, packed.rstrip("\n").split("\n")
-        elif path is not None:
-            labels = list(label_map.labels_of_map(path))
-        else:
-            return [str(index) for index in range(num_labels or 0)]
-        if num_labels is not None:
-            label_map.check_num_labels(path, labels, num_labels)
-        return labels
-
-    def tokenizer(
-        self, vocab_file: Optional[str], do_lower_case: bool
-    ) -> tokenization.FullTokenizer:
-        """The tokenizer of a vocabulary, or of the one that is beside the model.
-
-        Args:
-            vocab_file: path, or None.
-            do_lower_case: bool.
-
-        Raises:
-            UserError: if there is no vocabulary.
-        """
-        packed = None if vocab_file else self._packed_text("vocab.txt")
-        if packed is None:
-            path = vocab_file or self._find(tokenization.SENTENCEPIECE_FILE)
-            path = path or self._find(tokenization.VOCABULARY_FILE)
-            if path is None:
-                raise UserError(
-                    "%s holds no vocabulary (%s or %s): copy the model's there, or name it "
-                    "(vocab_file in Python, --vocab_file)"
-                    % (
-                        self._folder,
-                        tokenization.VOCABULARY_FILE,
-                        tokenization.SENTENCEPIECE_FILE,
-                    )
-                )
-            return tokenization.FullTokenizer(path, do_lower_case)
-        with tempfile.NamedTemporaryFile("w", suffix=".txt", encoding="utf-8", newline="") as copy:
-            copy.write(packed)
-            copy.flush()
-            return tokenization.FullTokenizer(copy.name, do_lower_case)

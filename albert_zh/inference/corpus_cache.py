@@ -12,7 +12,7 @@ from typing import Any, List, Optional, Sequence, Tuple
 
 import numpy as np
 
-from albert_zh.common import files
+from albert_zh.common import files, folder_locks
 from albert_zh.common.errors import UserError
 from albert_zh.common.progress import progress_bar
 from albert_zh.inference import file_cache, lexical_index, vector_index
@@ -48,7 +48,7 @@ class CorpusCache:
         self._key_of_words = hashlib.sha256(
             repr((self._key, lexical_index.SETTINGS)).encode()
         ).hexdigest()[:12]
-        with files.one_at_a_time(folder):
+        with folder_locks.one_at_a_time(folder):
             self._cache = file_cache.FileCache(folder, encoder.fingerprint_of())
             self.vectors = self._load_vectors()  # float32 [n, W], read as needed
             self.lexical = self._load_lexical()
@@ -105,7 +105,7 @@ class CorpusCache:
             storage: how it holds them, one of `vector_index.STORAGES`.
         """
         name = INDEX % (self._key, storage)
-        with files.one_at_a_time(self._folder):
+        with folder_locks.one_at_a_time(self._folder):
             if self._cache.is_valid(name):
                 return vector_index.VectorIndex.load(self._cache.path(name), storage)
             index = self._updated_index(storage)

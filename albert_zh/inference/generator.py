@@ -12,8 +12,8 @@ import numpy as np
 import tensorflow.compat.v1 as tf
 
 from albert_zh.common.errors import UserError
-from albert_zh.inference import decoding, loaded_model
-from albert_zh.model import incremental_decoding, inference_graph, model_folder
+from albert_zh.inference import decoding, input_rows, loaded_model
+from albert_zh.model import fine_tuning_notes, incremental_decoding, model_folder
 from albert_zh.tasks.generation.kind import source_ids, text_of_ids
 
 __all__ = ["Generated", "Generator"]
@@ -67,7 +67,7 @@ class Generator(loaded_model.LoadedModel):
         if notes.get("objective") != OBJECTIVE:
             raise UserError(
                 "%s: no generator (its %s says %s): train one with run_seq2seq.py"
-                % (model_dir, inference_graph.FINE_TUNING_FILE, notes.get("objective", "nothing"))
+                % (model_dir, fine_tuning_notes.FINE_TUNING_FILE, notes.get("objective", "nothing"))
             )
         self.tokenizer, self._config = folder.tokenizer, folder.config
         self._ids = notes["head"]["token_ids"]
@@ -202,7 +202,7 @@ class _Rows:
             sources: list of lists of ids.
             rules: `decoding.Rules`.
         """
-        arrays = loaded_model.padded([(ids, [0] * len(ids)) for ids in sources])
+        arrays = input_rows.padded([(ids, [0] * len(ids)) for ids in sources])
         self._generator, self._end_id = generator, rules.end_id
         self._lengths = arrays[1].sum(axis=1)  # [R]
         length = arrays.shape[2] + rules.settings.max_length
@@ -225,7 +225,7 @@ class _Rows:
 
 
 def _checked(texts):
-    checked = loaded_model.checked_texts(texts)
+    checked = input_rows.checked_texts(texts)
     for index, (text, other) in enumerate(checked):
         if other is not None or not text.strip():
             raise UserError("text %d is empty or a pair: expected a source" % index)

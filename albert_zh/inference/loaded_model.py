@@ -1,4 +1,4 @@
-"""What models kept in memory share: texts -> rows -> batches of like length -> a session.
+"""What models kept in memory share: their folder, their session, use by several threads.
 
 A loaded model may be used by several threads; closing it waits for those that use it.
 """
@@ -8,48 +8,32 @@ import collections.abc
 import contextlib
 import os
 import threading
-from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence, Tuple, Union
+from typing import Any, Callable, Dict, Iterator, Optional, Sequence
 
 import numpy as np
 import tensorflow.compat.v1 as tf
 
-from albert_zh.common import text_encodings, validation
+from albert_zh.common import validation
 from albert_zh.common.errors import UserError
 from albert_zh.model import checkpoint_files, checkpoint_matching, inference_graph, model_folder
 from albert_zh.model.encoder import PRECISIONS
-from albert_zh.text import encoding, tokenization
+from albert_zh.text import tokenization
 
 __all__ = [
     "ARGUMENTS",
     "CheckpointSession",
-    "DEFAULT_LENGTH",
     "INPUT_NAMES",
     "LoadedModel",
     "ModelFolder",
-    "ROWS_PER_BATCH",
-    "SHORTEST_LENGTH",
-    "TOKENS_PER_BATCH",
-    "Text",
-    "batches_by_length",
     "check_arguments",
     "check_precision",
     "check_sessions_can_run",
     "check_vocabulary",
-    "checked_length",
     "checked_path",
-    "checked_texts",
     "open_folder",
-    "padded",
-    "rows_of",
 ]
 
-Text = Union[str, Tuple[str, str]]
-Row = Tuple[List[int], List[int]]  # ids, segment ids
 INPUT_NAMES = inference_graph.ENCODER_INPUTS
-DEFAULT_LENGTH = 128
-SHORTEST_LENGTH = 8  # [CLS] A [SEP] B [SEP] with a few tokens in it
-TOKENS_PER_BATCH = 2048  # keeps a layer's values within the processor's caches
-ROWS_PER_BATCH = 256
 _FLAG = validation.scalar(
     "True or False", lambda value: isinstance(value, (bool, np.bool_)) or value in (0, 1)
 )
@@ -277,151 +261,3 @@ def check_vocabulary(
 def checked_path(path: Any) -> str:
     """A path as str; raises `UserError` for what is none."""
     return os.fspath(validation.checked("path", path, validation.PATH))
-
-
-def checked_texts(texts: Sequence[Text]) -> List[Tuple[str, Optional[str]]]:
-    """Texts as (text_a, text_b), text_b None for a single one.
-
-    Args:
-        texts: sequence of str, or of pairs of str.
-
-    Raises:
-        UserError: for anything else; names which.
-    """
-    if isinstance(texts, (str, bytes)):
-        raise UserError("texts: expected a list of texts, found a single one: put it into a list")
-    if isinstance(texts, (collections.abc.Mapping, collections.abc.Set)) or not _is_iterable(texts):
-        raise UserError("texts: expected a list of texts, found %s" % validation.shown(texts))
-    checked: List[Tuple[str, Optional[str]]] = []
-    for index, text in enumerate(texts):
-        if isinstance(text, str):
-            checked.append((text, None))
-        elif _is_pair(text):
-            checked.append((text[0], text[1]))
-        else:
-            raise UserError(
-                "text %d is %s, expected a str or a pair of str" % (index, validation.shown(text))
-            )
-        for single in filter(None, checked[-1]):
-            text_encodings.check_decoded(
-                single, "text %d" % index, "decode its bytes by their encoding"
-            )
-    return checked
-
-
-def _is_iterable(texts):
-    try:
-        iter(texts)
-    except TypeError:  # NumPy's arrays of no dimension have the method, too
-        return False
-    return True
-
-
-def _is_pair(text):
-    is_array = isinstance(text, np.ndarray) and text.ndim == 1
-    is_of_two = (is_array or isinstance(text, (tuple, list))) and len(text) == 2
-    return is_of_two and all(isinstance(single, str) for single in text)
-
-
-def checked_length(wanted: Optional[int], config_length: int) -> int:
-    """The longest input in tokens: what is wanted, as far as the model goes.
-
-    Args:
-        wanted: int or None.
-        config_length: the config's max_position_embeddings, or a fixed length.
-
-    Raises:
-        UserError: if it is too short for anything.
-    """
-    length = min(DEFAULT_LENGTH if wanted is None else wanted, config_length)
-    if length < min(SHORTEST_LENGTH, config_length):
-        raise UserError(
-            "max_seq_length: %d is too short, expected at least %d" % (length, SHORTEST_LENGTH)
-        )
-    return int(length)
-
-
-def rows_of(
-    texts: Sequence[Tuple[str, Optional[str]]],
-    tokenizer: tokenization.FullTokenizer,
-    max_seq_length: int,
-    num_segments: int = 2,
-) -> List[Row]:
-    """(ids, segment ids) of each text.
-
-    Args:
-        texts: as of `checked_texts`.
-        tokenizer: `FullTokenizer`.
-        max_seq_length: longest row.
-        num_segments: the config's type_vocab_size.
-
-    Returns:
-        list of two lists of at most max_seq_length ints.
-
-    Raises:
-        UserError: for a pair where the model knows one segment.
-    """
-    rows = []
-    for text_a, text_b in texts:
-        if text_b is not None and num_segments < 2:
-            raise UserError("the model takes single texts (type_vocab_size 1), found a pair")
-        ids, segments, _ = encoding.encode(tokenizer, text_a, text_b, max_seq_length)
-        rows.append((ids, segments))
-    return rows
-
-
-def batches_by_length(lengths: Sequence[int]) -> Iterator[List[int]]:
-    """Yields batches of indices, shortest rows first: little padding, a bounded number of tokens.
-
-    Args:
-        lengths: the rows' lengths.
-    """
-    batch = []
-    for index in sorted(range(len(lengths)), key=lengths.__getitem__):
-        is_full = (len(batch) + 1) * lengths[index] > TOKENS_PER_BATCH
-        if batch and (is_full or len(batch) == ROWS_PER_BATCH):
-            yield batch
-            batch = []
-        batch.append(index)
-    if batch:
-        yield batch
-
-
-def padded_columns(
-    columns: Sequence[np.ndarray], column: Any, length: Optional[int] = None
-) -> np.ndarray:
-    """What a model takes for each token beside ids, as an array.
-
-    Args:
-        columns: arrays [F, ...] of the rows.
-        column: its `task_type.Column`.
-        length: F; the longest row's by default.
-
-    Returns:
-        int32 or float32 [B, F, ...], 0 behind a row's end.
-    """
-    length = length or max(map(len, columns))
-    dtype = np.float32 if column.dtype == "float" else np.int32
-    arrays = np.zeros([len(columns), length] + list(column.shape), dtype)
-    for array, entries in zip(arrays, columns):
-        array[: len(entries)] = entries
-    return arrays
-
-
-def padded(rows: Sequence[Row], length: Optional[int] = None) -> np.ndarray:
-    """Rows as arrays.
-
-    Args:
-        rows: list of (ids, segment ids).
-        length: F; the longest row's by default.
-
-    Returns:
-        int32 [3, B, F]: ids, mask, segment ids.
-    """
-    length = length or max(len(ids) for ids, _ in rows)
-    arrays = np.zeros([3, len(rows), length], np.int32)
-    for index, (ids, segments) in enumerate(rows):
-        arrays[0, index, : len(ids)] = ids
-        arrays[1, index, : len(ids)] = 1
-        arrays[2, index, : len(ids)] = segments
-    return arrays

@@ -11,7 +11,7 @@ import numpy as np
 import tensorflow.compat.v1 as tf
 
 from albert_zh.common.errors import UserError
-from albert_zh.inference import loaded_model
+from albert_zh.inference import input_rows, loaded_model
 from albert_zh.model.encoder import AlbertModel
 from albert_zh.model.heads import masked_lm_head
 
@@ -54,7 +54,7 @@ class MaskFiller(loaded_model.LoadedModel):
         config = folder.config
         self.tokenizer = folder.tokenizer
         self._mask_id = self.tokenizer.convert_tokens_to_ids([MASK])[0]
-        self.max_seq_length = loaded_model.checked_length(
+        self.max_seq_length = input_rows.checked_length(
             config.max_position_embeddings if max_seq_length is None else max_seq_length,
             config.longest_sequence,
         )
@@ -86,13 +86,13 @@ class MaskFiller(loaded_model.LoadedModel):
             UserError: if there is no mask, or the text is too long, and after `close`.
         """
         loaded_model.check_arguments(top_k=top_k)
-        ((_, other),) = loaded_model.checked_texts([text])
+        ((_, other),) = input_rows.checked_texts([text])
         if other is not None:
             raise UserError("expected a text with %s, found a pair" % MASK)
         ids = self._ids_of(text)
         positions = [index for index, token_id in enumerate(ids) if token_id == self._mask_id]
         with self.in_use():
-            arrays = loaded_model.padded([(ids, [0] * len(ids))])
+            arrays = input_rows.padded([(ids, [0] * len(ids))])
             probabilities = self._session.run(*arrays, np.array([positions]))  # [P, V]
         best = np.argsort(-probabilities, axis=1, kind="stable")[:, :top_k]
         return [
@@ -100,7 +100,7 @@ class MaskFiller(loaded_model.LoadedModel):
             for row, of_row in zip(best.tolist(), probabilities)
         ]
 
-    def probabilities(self, rows: Sequence[loaded_model.Row], positions: np.ndarray) -> np.ndarray:
+    def probabilities(self, rows: Sequence[input_rows.Row], positions: np.ndarray) -> np.ndarray:
         """How probable each entry of the vocabulary is at positions of rows.
 
         Args:
@@ -114,7 +114,7 @@ class MaskFiller(loaded_model.LoadedModel):
             UserError: after `close`.
         """
         with self.in_use():
-            flat = self._session.run(*loaded_model.padded(rows), positions)  # [B * P, V]
+            flat = self._session.run(*input_rows.padded(rows), positions)  # [B * P, V]
         return flat.reshape(positions.shape + (-1,))
 
     def _ids_of(self, text):

@@ -2,9 +2,6 @@
 
 from absl import flags
 
-from albert_zh.common import package_files
-from albert_zh.inference import predictor
-
 FLAGS = flags.FLAGS
 
 
@@ -29,15 +26,3 @@ def define_granularity() -> None:
         None,
         "Of the words, for a model of several granularities; its first one if left out.",
     )
-
-
-def newest_model(of_pairs: bool = False) -> str:
-    """The newest `*_output/best` of the current folder or of the clone.
-
-    Args:
-        of_pairs: whether only models that compare two sentences count.
-
-    Raises:
-        UserError: if it does not exist.
-    """
-    return predictor.newest_best_folder(package_files.places_of_models(), of_pairs)

@@ -7,16 +7,15 @@ The model may be a model folder, the folder of an exported SavedModel, or an exp
 vocabulary and labels are taken from its folder.
 """
 
-import glob
 import itertools
-import os
 from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 import numpy as np
 
 from albert_zh.common.errors import UserError
-from albert_zh.inference import backends, loaded_model
-from albert_zh.model import inference_graph
+from albert_zh.inference import backends, input_rows, loaded_model
+from albert_zh.inference.files_beside import FilesBeside
+from albert_zh.inference.model_choice import compares_sentences, newest_best_folder, takes_pairs
 from albert_zh.tasks import datasets, registry, task_type
 from albert_zh.tasks.columns import InputExample
 
@@ -34,13 +33,6 @@ SAME_MEANING = frozenset(
     "是 相同 相似 同义 匹配 一致".split()
 )
 
-
-# What makes a model of a kind of task, for the error where there is none.
-_SCRIPT_OF_CLASSIFIERS = "run_classifier (or bash run_classifier_lcqmc.sh)"
-_SCRIPTS = {
-    "reading_comprehension": "bash run_reading.sh",
-    "sequence_labelling": "bash run_sequence_labelling.sh",
-}
 
 # Whether a model takes pairs: (what it was given, what it was trained on, what to give).
 _FORM_MISMATCHES = {
@@ -96,7 +88,7 @@ class Predictor(loaded_model.LoadedModel):
             granularity=granularity,
         )
         self.path = path = loaded_model.checked_path(path)
-        files_beside = backends.FilesBeside(path)
+        files_beside = FilesBeside(path)
         self.notes = trained = files_beside.settings
         self.objective = trained.get("objective", "single_label")
         self.kind = registry.get(self.objective)
@@ -116,7 +108,7 @@ class Predictor(loaded_model.LoadedModel):
         self.labels = self._labels_beside(files_beside)
         self.label_separator = trained.get("label_separator", datasets.SEPARATOR)
         self._tokenizer = self._tokenizer_beside(files_beside, vocab_file, do_lower_case)
-        self.max_seq_length = loaded_model.checked_length(
+        self.max_seq_length = input_rows.checked_length(
             trained.get("max_seq_length") if max_seq_length is None else max_seq_length,
             self._backend.longest,
         )
@@ -149,7 +141,7 @@ class Predictor(loaded_model.LoadedModel):
         task = self.kind.flags.with_model_files(task, further, self.path)
         return task_type.ModelInUse(task, self.notes, self._tokenizer, self.max_seq_length)
 
-    def predict(self, texts: Sequence[loaded_model.Text]) -> Tuple[List, np.ndarray]:
+    def predict(self, texts: Sequence[input_rows.Text]) -> Tuple[List, np.ndarray]:
         """Predicts what the model was fine-tuned for: classifies texts, say.
 
         Args:
@@ -218,7 +210,7 @@ class Predictor(loaded_model.LoadedModel):
         """[{name: array}] of records, per-token arrays as long as the record."""
         names, token_outputs = self.kind.decoded_outputs, self.kind.token_outputs
         outputs = [None] * len(rows)
-        for batch in loaded_model.batches_by_length([len(row["input_ids"]) for row in rows]):
+        for batch in input_rows.batches_by_length([len(row["input_ids"]) for row in rows]):
             arrays = self._backend.run(*self._inputs_of([rows[i] for i in batch]))
             for place, index in enumerate(batch):
                 outputs[index] = {name: array[place] for name, array in zip(names, arrays)}
@@ -231,13 +223,13 @@ class Predictor(loaded_model.LoadedModel):
         """The backend's input arrays of records."""
         length = self._backend.fixed_length
         ids = [(row["input_ids"], row["segment_ids"]) for row in rows]
-        inputs = list(loaded_model.padded(ids, length))
+        inputs = list(input_rows.padded(ids, length))
         for name, column in self.kind.flags.further_inputs(self._head).items():
             columns = [row[name] for row in rows]
-            inputs.append(loaded_model.padded_columns(columns, column, length))
+            inputs.append(input_rows.padded_columns(columns, column, length))
         return inputs
 
-    def checked(self, texts: Sequence[loaded_model.Text]) -> List[Tuple[str, Optional[str]]]:
+    def checked(self, texts: Sequence[input_rows.Text]) -> List[Tuple[str, Optional[str]]]:
         """Texts as (text_a, text_b), text_b None for a single one.
 
         Args:
@@ -246,7 +238,7 @@ class Predictor(loaded_model.LoadedModel):
         Raises:
             UserError: for anything that is no text, or not what the model was trained on.
         """
-        checked = loaded_model.checked_texts(texts)
+        checked = input_rows.checked_texts(texts)
         for number, (_, text_b) in enumerate(checked if self._checks_text_form else ()):
             if (text_b is not None) != self.takes_pairs:
                 raise UserError("text %d is %s" % (number, self.form_mismatch()))
@@ -273,7 +265,7 @@ class Predictor(loaded_model.LoadedModel):
         """
         column = self.similarity_column()
         checked = []
-        for number, (text_a, text_b) in enumerate(loaded_model.checked_texts(pairs)):
+        for number, (text_a, text_b) in enumerate(input_rows.checked_texts(pairs)):
             if text_b is None:
                 raise UserError("text %d is a single text, expected a pair" % number)
             checked.append((text_a, text_b))
@@ -308,52 +300,3 @@ class Predictor(loaded_model.LoadedModel):
 
     def _free(self):
         self._backend.close()
-
-
-def takes_pairs(settings: dict) -> Optional[bool]:
-    """Whether a model was trained on pairs of texts; None where fine_tuning.json does not note it.
-
-    Args:
-        settings: content of fine_tuning.json.
-    """
-    return "text_b" in settings["columns"] if "columns" in settings else None
-
-
-def compares_sentences(settings: Dict[str, Any]) -> bool:
-    """Whether a model decides if two sentences mean the same, as far as fine_tuning.json says."""
-    has_two_texts = "text_b" in settings.get("columns", ["text_b"])
-    return settings.get("compares_sentences", has_two_texts)
-
-
-def newest_best_folder(
-    folders: Sequence[str] = (".",), of_pairs: bool = False, kinds: Sequence[str] = ()
-) -> str:
-    """The `*_output/best` folder that was written last, of sentence pairs alone if asked for.
-
-    Args:
-        folders: where to look for it.
-        of_pairs: whether only models that compare two sentences count.
-        kinds: names of the kinds of tasks whose models count; () for all.
-
-    Raises:
-        UserError: if no model is found; names the command that makes one.
-    """
-    patterns = [os.path.join(glob.escape(folder), "*_output", "best") for folder in folders]
-    found = [os.path.normpath(path) for pattern in patterns for path in glob.glob(pattern)]
-    if of_pairs:
-        found = [
-            path for path in found if compares_sentences(inference_graph.notes_of_folder(path))
-        ]
-    if kinds:
-        notes = [inference_graph.notes_of_folder(path) for path in found]
-        found = [path for path, n in zip(found, notes) if n.get("objective") in kinds]
-    if not found:
-        raise UserError(
-            "no fine-tuned model%s (*_output/best) is here: make one with %s, or name one with "
-            "--model_dir"
-            % (
-                " of sentence pairs" if of_pairs else " of the kind %s" % kinds[0] if kinds else "",
-                _SCRIPTS.get(kinds[0] if kinds else "", _SCRIPT_OF_CLASSIFIERS),
-            )
-        )
-    return max(found, key=os.path.getmtime)

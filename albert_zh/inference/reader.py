@@ -16,7 +16,7 @@ from typing import Any, List, NamedTuple, Optional, Sequence
 
 import numpy as np
 
-from albert_zh.common import files, storage, transfer
+from albert_zh.common import files, folder_locks, storage, transfer
 from albert_zh.common.errors import UserError, printable
 from albert_zh.inference import file_cache, lexical_index, loaded_model
 from albert_zh.inference.predictor import Predictor
@@ -207,7 +207,7 @@ def _kept_index(folder, fingerprint, texts) -> lexical_index.LexicalIndex:
         return lexical_index.LexicalIndex.build(texts)
     made_from = "%s %s" % (fingerprint, lexical_index.SETTINGS)
     try:
-        with files.one_at_a_time(folder):
+        with folder_locks.one_at_a_time(folder):
             cache = file_cache.FileCache(folder, made_from)
             if cache.is_valid(_INDEX):
                 return lexical_index.LexicalIndex.load(cache.path(_INDEX))

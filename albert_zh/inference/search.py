@@ -27,7 +27,7 @@ import numpy as np
 from albert_zh.common import files, path_rules, validation
 from albert_zh.common import storage as file_storage
 from albert_zh.common.errors import UserError
-from albert_zh.inference import corpus_cache, loaded_model, search_choice, vector_index
+from albert_zh.inference import corpus_cache, input_rows, loaded_model, search_choice, vector_index
 from albert_zh.inference.ranking import (
     CANDIDATES,
     RANKINGS,
@@ -305,7 +305,7 @@ def _candidates_of(contents, query, vector, nearest, count, ranking) -> Candidat
 
 
 def _checked_queries(queries):
-    pairs = loaded_model.checked_texts(queries)
+    pairs = input_rows.checked_texts(queries)
     for index, (_, text_b) in enumerate(pairs):
         if text_b is not None:
             raise UserError("text %d is a pair, expected a query, a single text" % index)

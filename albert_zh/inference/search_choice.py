@@ -192,7 +192,7 @@ def read(folder: str, model: str) -> Optional[Choice]:
     path = os.path.join(folder, CHOICE_FILE)
     if not os.path.exists(path):
         return None
-    content = validation.read_json(path, _CONTENT, "remove it, or fit again with --dev_file")
+    content = files.read_json(path, _CONTENT, "remove it, or fit again with --dev_file")
     if content["model"] != model:
         return None
     return Choice(content["ranking"], Weights(*content["weights"]))

@@ -14,7 +14,7 @@ import numpy as np
 
 from albert_zh.common import package_files
 from albert_zh.common.errors import UserError, printable
-from albert_zh.inference import loaded_model, model_flags, predictor
+from albert_zh.inference import input_rows, loaded_model, model_choice, predictor
 from albert_zh.model import model_folder
 from albert_zh.text import tokenization
 
@@ -68,7 +68,7 @@ class BertSim:
         """
         if self._predictor is None:
             self.start_model()
-        pairs = loaded_model.checked_texts(sentences)
+        pairs = input_rows.checked_texts(sentences)
         rows = [np.zeros([0, 2], np.float32)]
         for start in range(0, len(pairs), self.batch_size):
             group = pairs[start : start + self.batch_size]
@@ -119,7 +119,7 @@ def model_of_args() -> Tuple[str, Dict[str, Any]]:
     )
     named = [path for path in candidates if path]
     if not named:
-        return model_flags.newest_model(of_pairs=True), {}
+        return model_choice.newest_model(of_pairs=True), {}
     for path in named:
         if os.path.exists(path + ".index") or (os.path.isdir(path) and os.listdir(path)):
             return path, _files_of_args(is_checkpoint=path == getattr(args, "ckpt_name", None))

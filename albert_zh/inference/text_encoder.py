@@ -18,7 +18,7 @@ import tensorflow.compat.v1 as tf
 
 from albert_zh.common import cpu_precision
 from albert_zh.common.errors import UserError
-from albert_zh.inference import loaded_model
+from albert_zh.inference import input_rows, loaded_model
 from albert_zh.model import checkpoint_files, sentence_vectors
 from albert_zh.model.encoder import AlbertModel
 from albert_zh.model.layers import max_over_tokens, mean_over_tokens
@@ -101,7 +101,7 @@ class TextEncoder(loaded_model.LoadedModel):
         self.pooling = "mean" if pooling == OF_FOLDER else pooling
         if max_seq_length is None and self.notes:
             max_seq_length = self.notes.max_seq_length
-        self.max_seq_length = loaded_model.checked_length(max_seq_length, config.longest_sequence)
+        self.max_seq_length = input_rows.checked_length(max_seq_length, config.longest_sequence)
         chosen = _chosen_layers("last" if layers is None else layers, config.num_hidden_layers)
         self.layers = chosen[0]
         self.fingerprint = {
@@ -151,7 +151,7 @@ class TextEncoder(loaded_model.LoadedModel):
 
     def encode(
         self,
-        texts: Sequence[loaded_model.Text],
+        texts: Sequence[input_rows.Text],
         normalize: Optional[bool] = None,
         width: Optional[int] = None,
     ) -> np.ndarray:
@@ -173,9 +173,7 @@ class TextEncoder(loaded_model.LoadedModel):
         width = self.checked_width(width)  # a mistake is reported before anything is computed
         return self.finished(self.encode_with_lengths(texts)[1], normalize, width)
 
-    def encode_with_lengths(
-        self, texts: Sequence[loaded_model.Text]
-    ) -> Tuple[List[int], np.ndarray]:
+    def encode_with_lengths(self, texts: Sequence[input_rows.Text]) -> Tuple[List[int], np.ndarray]:
         """Tokens and vectors of sentences, these as wide as they come and of any length.
 
         Args:
@@ -186,7 +184,7 @@ class TextEncoder(loaded_model.LoadedModel):
         """
         if self.pooling is None:
             raise UserError("pooling: vectors of sentences need one of %s" % ", ".join(POOLINGS))
-        checked = loaded_model.checked_texts(texts)
+        checked = input_rows.checked_texts(texts)
         encoded = np.zeros([len(checked), self._widest], np.float32)
         lengths = [0] * len(checked)
         for indices, rows, vectors in self._batches(checked):
@@ -216,7 +214,7 @@ class TextEncoder(loaded_model.LoadedModel):
         return int(width)
 
     def encode_tokens(
-        self, texts: Sequence[loaded_model.Text], normalize: bool = False
+        self, texts: Sequence[input_rows.Text], normalize: bool = False
     ) -> List[Tuple[List[str], np.ndarray]]:
         """Vectors of tokens, [CLS] and [SEP] among them.
 
@@ -233,7 +231,7 @@ class TextEncoder(loaded_model.LoadedModel):
         if self.pooling is not None:
             raise UserError("pooling: vectors of tokens need None, found %r" % self.pooling)
         loaded_model.check_arguments(normalize=normalize)
-        checked = loaded_model.checked_texts(texts)
+        checked = input_rows.checked_texts(texts)
         vectors_of_texts: List[Any] = [None] * len(checked)
         for indices, rows, vectors in self._batches(checked):
             for index, (ids, _), row in zip(indices, rows, vectors):
@@ -245,12 +243,12 @@ class TextEncoder(loaded_model.LoadedModel):
     def _batches(self, texts):
         """Yields (indices, rows, what the session gives for them)."""
         with self.in_use():
-            rows = loaded_model.rows_of(
+            rows = input_rows.rows_of(
                 texts, self.tokenizer, self.max_seq_length, self._num_segments
             )
-            for indices in loaded_model.batches_by_length([len(ids) for ids, _ in rows]):
+            for indices in input_rows.batches_by_length([len(ids) for ids, _ in rows]):
                 batch = [rows[index] for index in indices]
-                yield indices, batch, self._session.run(*loaded_model.padded(batch))
+                yield indices, batch, self._session.run(*input_rows.padded(batch))
 
     def fingerprint_of(self, **further: Any) -> str:
         """A hash of everything the vectors depend on beside the texts, and of further values."""

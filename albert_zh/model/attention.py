@@ -10,27 +10,10 @@ import tensorflow.compat.v1 as tf
 
 from albert_zh.model.gradient_checkpointing import recomputed
 from albert_zh.model.layers import dense, dropout, get_shape_list, joint_dense
-from albert_zh.model.relative_positions import RelativePositions
 
 if TYPE_CHECKING:
     from albert_zh.model.config import AlbertConfig
-
-
-def relative_positions_of(
-    config: "AlbertConfig", output_positions: Any = None
-) -> Optional[RelativePositions]:
-    """The relative positions of a layer's attention; None where positions are absolute.
-
-    Args:
-        config: `AlbertConfig`.
-        output_positions: the only positions that look, see `encoder.AlbertModel`; None for all.
-    """
-    if not config.use_relative_position:
-        return None
-    depth = config.hidden_size // config.num_attention_heads
-    if config.decoding_step is not None:
-        output_positions = config.decoding_step.positions
-    return RelativePositions(depth, config.max_relative_position, output_positions)
+    from albert_zh.model.relative_positions import RelativePositions
 
 
 def self_attention(
@@ -41,7 +24,7 @@ def self_attention(
     batch_shape: Sequence[Any],
     seed: Any = None,
     from_rows: Optional[tf.Tensor] = None,
-    relative_positions: Optional[RelativePositions] = None,
+    relative_positions: Optional["RelativePositions"] = None,
 ) -> tf.Tensor:
     """Multi-head self-attention and its output layer.
 
@@ -94,7 +77,7 @@ def attention_context(
     mask: tf.Tensor,
     dropout_prob: float,
     seed: Any = None,
-    relative_positions: Optional[RelativePositions] = None,
+    relative_positions: Optional["RelativePositions"] = None,
 ) -> tf.Tensor:
     """What the heads of attention make of values; T are the positions that are looked at.
 
@@ -118,7 +101,7 @@ def attention_context(
 
 
 def attention_scores(
-    query: tf.Tensor, key: tf.Tensor, relative_positions: Optional[RelativePositions] = None
+    query: tf.Tensor, key: tf.Tensor, relative_positions: Optional["RelativePositions"] = None
 ) -> tf.Tensor:
     """How much positions look at others: [B, N, F, D] and [B, N, T, D] -> float32 [B, N, F, T].
 

@@ -5,35 +5,30 @@ lacks, or has in another shape, is an error that names both sides and the likely
 """
 
 import collections
-import copy
 import os
 import re
-from typing import Any, Callable, Dict, Iterable, List, Mapping, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple
 
 import numpy as np
 import tensorflow.compat.v1 as tf
 
 from albert_zh.common.errors import UserError
 from albert_zh.model import checkpoint_files
-from albert_zh.model.config import LAYOUTS, AlbertConfig
+from albert_zh.model.checkpoint_names import (
+    ENCODER_SCOPES,
+    POSITION_TABLE,
+    by_canonical_name,
+    has_position_table,
+    layout_of,
+)
+from albert_zh.model.config import AlbertConfig, with_each_layer_once
 from albert_zh.model.encoder import AlbertModel
 from albert_zh.model.heads import classification_head, masked_lm_head, sentence_order_head
 from albert_zh.model.variables import variable_name
 
-ENCODER_SCOPES = tuple("%s/" % scope for scope in sorted({x.scope for x in LAYOUTS.values()}))
-POSITION_TABLE = "embeddings/position_embeddings"  # in one of these
-
 MODEL_PARTS = ("encoder", "masked_lm", "sentence_order", "classification")
 
 _NAMES_SHOWN = 4
-
-# What the names of a checkpoint's variables say about its layout.
-_LAYOUT_MARKS = (
-    ("electra", re.compile(r"(^|/)electra/encoder/layer_\d+/")),
-    ("brightmart", re.compile(r"encoder/layer_shared/")),
-    ("google", re.compile(r"encoder/transformer/group_\d+/")),
-    ("bert", re.compile(r"encoder/layer_\d+/")),
-)
 
 Assignment = collections.namedtuple("Assignment", ["names", "new", "reshaped"])
 Assignment.__doc__ = """Which variables of a graph a checkpoint fills.
@@ -43,21 +38,6 @@ Fields:
     new: names in the graph that the checkpoint lacks (a new classifier, say).
     reshaped: {name in the graph: (shape there, shape in the checkpoint)}, which are initialized.
 """
-
-
-def layout_of(names: Iterable[str]) -> Optional[str]:
-    """The layout that variable names show, or None."""
-    names = list(names)
-    for layout, mark in _LAYOUT_MARKS:
-        if any(mark.search(name) for name in names):
-            is_nezha = layout == "bert" and not _has_position_table(names)
-            return "nezha" if is_nezha else layout
-    return None
-
-
-def _has_position_table(names):
-    tables = [scope + POSITION_TABLE for scope in ENCODER_SCOPES]
-    return any(canonical_name(name) in tables for name in names)
 
 
 def assign(shapes: Mapping[str, Sequence[int]], init_checkpoint: str) -> Assignment:
@@ -76,7 +56,7 @@ def assign(shapes: Mapping[str, Sequence[int]], init_checkpoint: str) -> Assignm
         UserError: if a variable of the encoder is missing in the checkpoint or has another shape.
     """
     there = checkpoint_files.read_shapes(init_checkpoint)
-    source = _by_canonical_name(there)
+    source = by_canonical_name(there)
     assignment = Assignment(collections.OrderedDict(), [], {})
     for name, shape in shapes.items():
         if name not in source:
@@ -96,54 +76,11 @@ def assign(shapes: Mapping[str, Sequence[int]], init_checkpoint: str) -> Assignm
 def _check_positions(prefix, shapes, names):
     """Refuses a model of relative positions for the weights of one with a position table."""
     has_encoder = any(name.startswith(ENCODER_SCOPES) for name in shapes)
-    if has_encoder and _has_position_table(names) and not _has_position_table(shapes):
+    if has_encoder and has_position_table(names) and not has_position_table(shapes):
         raise UserError(
             "%s has a table of absolute positions (%s), and the config has use_relative_position "
             "(NEZHA): use the config that came with the checkpoint" % (prefix, POSITION_TABLE)
         )
-
-
-def _by_canonical_name(there):
-    """{name as graphs have it: name in the checkpoint}."""
-    source = {name: name for name in there}
-    for name in there:
-        source.setdefault(canonical_name(name), name)
-    return source
-
-
-def canonical_name(name: str) -> str:
-    """A checkpoint's name as graphs have it: without `:0`, in the model's scope alone."""
-    plain = name[:-2] if name.endswith(":0") else name
-    if re.match(r"(embeddings|encoder|pooler)/", plain):
-        plain = "bert/" + plain
-    wrapped = re.search(
-        r"/((?:%s)(embeddings|embeddings_project|encoder|pooler)/.*)$" % "|".join(ENCODER_SCOPES),
-        plain,
-    )
-    return wrapped.group(1) if wrapped else plain
-
-
-# Variables of heads, and how many of their rows (or values) an output has.
-_ROWS_OF_OUTPUT = (
-    ("output_weights", 1),
-    ("output_bias", 1),
-    ("cls/squad/output_weights", 1),
-    ("global_pointer/type_biases/bias", 2),
-    ("global_pointer/dense/bias", 2 * 64),  # query and key of each type
-)
-
-
-def num_labels(shapes: Mapping[str, Sequence[int]]) -> int:
-    """Classes of the classifier that is among {canonical name: shape}; 2 where none is."""
-    for name, num_rows in _ROWS_OF_OUTPUT:
-        if shapes.get(name):  # not of a single number
-            return max(1, shapes[name][0] // num_rows)
-    return 2
-
-
-def with_canonical_names(shapes: Mapping[str, Sequence[int]]) -> Dict[str, Sequence[int]]:
-    """{name as graphs have it: shape} of a checkpoint's {name: shape}."""
-    return {canonical_name(name): shape for name, shape in shapes.items()}
 
 
 def _misfit_message(prefix, shapes, there, missing, differing):
@@ -176,7 +113,7 @@ def _likely_cause(shapes, there, differing):
         if present == "electra":
             cause += ', with "model_type": "electra" added if it lacks that'
         return cause
-    if _has_position_table(shapes) and not _has_position_table(there):
+    if has_position_table(shapes) and not has_position_table(there):
         return "likely cause: use_relative_position is missing in the config"
     word_tables = [scope + "embeddings/word_embeddings" for scope in ENCODER_SCOPES]
     if len(differing) == 1 and list(differing)[0] in word_tables:
@@ -273,19 +210,6 @@ def expected_shapes_by_part(
     return shapes
 
 
-def with_each_layer_once(config: AlbertConfig) -> AlbertConfig:
-    """The config of a model with the same variables and no layer that shares another's.
-
-    Args:
-        config: `AlbertConfig`.
-    """
-    config = copy.copy(config)
-    if "{layer}" not in LAYOUTS[config.layout].layer_scope:
-        groups = config.num_hidden_groups or 1
-        config.num_hidden_layers = min(groups, config.num_hidden_layers)
-    return config
-
-
 def check_fits(config_file: str, path: str) -> None:
     """Checks that a checkpoint holds the encoder of a config.
 
@@ -350,7 +274,7 @@ def with_group0_everywhere(prefix: str, shapes: Mapping[str, Sequence[int]], tar
         UserError: if it is no such checkpoint.
     """
     weights = checkpoint_files.read_weights(prefix)
-    source = _by_canonical_name(weights)
+    source = by_canonical_name(weights)
     renamed = {name: re.sub(r"/group_\d+/", "/group_0/", name) for name in shapes}
     if not any("/group_0/" in name for name in source):
         raise UserError(

@@ -7,7 +7,7 @@ import json
 from typing import Any, Dict, Optional
 import warnings
 
-from albert_zh.common import validation
+from albert_zh.common import files, validation
 from albert_zh.common.errors import UserError
 from albert_zh.model.activations import get_activation
 
@@ -245,7 +245,7 @@ class AlbertConfig:
     def from_json_file(cls, json_file: str) -> "AlbertConfig":
         """The config of a JSON file; errors name the file."""
         validation.checked("json_file", json_file, validation.PATH)
-        settings = validation.read_json(json_file, CONFIG)
+        settings = files.read_json(json_file, CONFIG)
         try:
             return cls.from_dict(settings)
         except UserError as error:
@@ -333,3 +333,16 @@ class AlbertConfig:
 
 
 BertConfig = AlbertConfig
+
+
+def with_each_layer_once(config: AlbertConfig) -> AlbertConfig:
+    """The config of a model with the same variables and no layer that shares another's.
+
+    Args:
+        config: `AlbertConfig`.
+    """
+    config = copy.copy(config)
+    if "{layer}" not in LAYOUTS[config.layout].layer_scope:
+        groups = config.num_hidden_groups or 1
+        config.num_hidden_layers = min(groups, config.num_hidden_layers)
+    return config

@@ -18,7 +18,7 @@ from typing import Any, List, Optional, Sequence
 import tensorflow.compat.v1 as tf
 
 from albert_zh.model import attention_masks
-from albert_zh.model.attention import relative_positions_of, self_attention
+from albert_zh.model.attention import self_attention
 from albert_zh.model.config import LAYOUTS, AlbertConfig, Layout
 from albert_zh.model.embeddings import embeddings
 from albert_zh.model.gradient_checkpointing import recomputed_chain
@@ -31,6 +31,7 @@ from albert_zh.model.layers import (
     get_shape_list,
     layer_norm,
 )
+from albert_zh.model.relative_positions import relative_positions_of
 
 # What the encoder's products are computed in. Variables, LayerNorm, softmax and losses are always
 # float32.

@@ -4,15 +4,17 @@ Letters in shape comments: as in `encoder`.
 """
 
 import collections
-from typing import Optional, Sequence, Tuple
+from typing import TYPE_CHECKING, Optional, Sequence, Tuple
 
 import tensorflow.compat.v1 as tf
 
-from albert_zh.model.config import AlbertConfig
-from albert_zh.model.encoder import AlbertModel
 from albert_zh.model.gradient_checkpointing import summed_by_parts
 from albert_zh.model.layers import dense, dropout, gather_positions, layer_norm, product
 from albert_zh.model.variables import new_variable
+
+if TYPE_CHECKING:
+    from albert_zh.model.config import AlbertConfig
+    from albert_zh.model.encoder import AlbertModel
 
 CLASSIFIER_DROPOUT = 0.1
 
@@ -28,8 +30,8 @@ ClassificationOutput = collections.namedtuple(
 
 
 def masked_lm_head(
-    config: AlbertConfig,
-    model: AlbertModel,
+    config: "AlbertConfig",
+    model: "AlbertModel",
     positions: Optional[tf.Tensor],
     label_ids: tf.Tensor,
     label_weights: tf.Tensor,
@@ -63,7 +65,7 @@ def masked_lm_head(
 
 
 def masked_lm_output(
-    config: AlbertConfig,
+    config: "AlbertConfig",
     rows: tf.Tensor,
     table: tf.Variable,
     projection: Optional[tf.Variable],
@@ -117,7 +119,7 @@ def word_predictions(
     return MaskedLmOutput(loss, weighted_loss, per_example_loss, log_probs, predicted)
 
 
-def word_logits(config: AlbertConfig, model: AlbertModel, rows: tf.Tensor) -> tf.Tensor:
+def word_logits(config: "AlbertConfig", model: "AlbertModel", rows: tf.Tensor) -> tf.Tensor:
     """The masked-LM head's logits of all words, with its variables (those of `masked_lm_head`).
 
     Args:
@@ -158,7 +160,7 @@ def _word_losses(rows, label_ids, weights, table, bias):
 
 
 def sentence_order_head(
-    config: AlbertConfig, pooled_output: tf.Tensor, labels: tf.Tensor
+    config: "AlbertConfig", pooled_output: tf.Tensor, labels: tf.Tensor
 ) -> SentenceOrderOutput:
     """Predicts whether two segments were swapped; variables under `cls/seq_relationship`.
 
@@ -213,7 +215,7 @@ def cross_entropy(labels: tf.Tensor, logits: tf.Tensor) -> Tuple[tf.Tensor, tf.T
 
 
 def classification_head(
-    config: AlbertConfig,
+    config: "AlbertConfig",
     output_layer: tf.Tensor,
     labels: Optional[tf.Tensor],
     num_labels: int,

@@ -8,66 +8,20 @@ work. The names of inputs and outputs are those of the graphs that albert_zh rel
 import collections
 import copy
 import math
-import os
-from typing import Any, Callable, Container, Dict, List, Mapping, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, Mapping, Optional, Sequence, Tuple
 
 import tensorflow.compat.v1 as tf
 
-from albert_zh.common import storage, validation
-from albert_zh.common.errors import UserError
 from albert_zh.model import classifier_output, sentence_vectors
 from albert_zh.model.activations import ACTIVATIONS
+from albert_zh.model.checkpoint_names import MASKED_LM_LOSS, TASK_HEAD, heads_of
 from albert_zh.model.config import AlbertConfig
 from albert_zh.model.encoder import AlbertModel
 from albert_zh.model.heads import classification_head, masked_lm_head, sentence_order_head
 
-# What a model folder calls the settings of its fine-tuning.
-FINE_TUNING_FILE = "fine_tuning.json"
-# What it may hold; other keys are there for people and for comparisons.
-NOTES = validation.record(
-    {
-        "objective": validation.TEXT,
-        "pooling": validation.one_of(*classifier_output.POOLINGS),
-        "do_lower_case": validation.BOOLEAN,
-        "max_seq_length": validation.integer(1),
-        "label_separator": validation.or_none(validation.TEXT),
-        "columns": validation.list_of(validation.or_none(validation.TEXT)),
-        "header": validation.or_none(validation.list_of(validation.or_none(validation.TEXT))),
-        "chosen_columns": validation.record({}, [], validation.TEXT),
-        "compares_sentences": validation.BOOLEAN,
-        "head": validation.record(),
-        "thresholds": validation.or_none(validation.list_of(validation.number(0, 1))),
-        "dev": validation.record(
-            {"global_step": validation.integer(0)}, ["global_step"], validation.NUMBER_OR_NAN
-        ),
-    },
-    expected="the JSON object that training wrote there",
-)
-NOTES_WAY_OUT = "put back what training wrote there, or train again"
 ENCODER_INPUTS = ("input_ids", "input_mask", "segment_ids")
-MASKED_LM_LOSS = "cls/predictions/truediv"
 SENTENCE_OUTPUT = "sentence_embedding"
 _NO_WEIGHTS = 1e-5  # added to the sum of the weights, as in training
-# Variables one of which each head has, and what the head puts out. "classification" stands for the
-# head of any kind of task that a model is fine-tuned for; the outputs here are a classifier's.
-TASK_HEAD = "classification"
-HEADS = collections.OrderedDict(
-    [
-        (
-            TASK_HEAD,
-            (
-                ("output_weights", "cls/squad/output_weights", "global_pointer/dense/kernel"),
-                ("probabilities", "logits"),
-            ),
-        ),
-        ("masked_lm", (("cls/predictions/output_bias",), ("masked_lm_log_probs", MASKED_LM_LOSS))),
-        (
-            "sentence_order",
-            (("cls/seq_relationship/output_weights",), ("sentence_order_log_probs",)),
-        ),
-    ]
-)
-
 Graph = collections.namedtuple("Graph", ["inputs", "outputs"])
 Graph.__doc__ = """Tensors of a graph for use, each {name: tensor}.
 
@@ -99,65 +53,6 @@ def with_fusible_gelu(config: AlbertConfig) -> AlbertConfig:
     if config.hidden_act == "gelu":
         config.hidden_act = "fusible_gelu"
     return config
-
-
-def notes_of_folder(folder: str) -> Dict[str, Any]:
-    """What fine-tuning noted of the model in a folder, as of `read_notes`; {} for other models."""
-    return read_notes(os.path.join(folder, FINE_TUNING_FILE))
-
-
-def read_notes(path: Optional[str]) -> Dict[str, Any]:
-    """What a fine_tuning.json says.
-
-    Args:
-        path: the file, which may be missing; or None.
-
-    Returns:
-        dict; {} without the file.
-
-    Raises:
-        UserError: if it is not of the kind `NOTES`, or contradicts itself.
-    """
-    if not path or not storage.exists(path):
-        return {}
-    notes = validation.read_json(path, NOTES, NOTES_WAY_OUT)
-    if notes.get("compares_sentences") and "text_b" not in notes.get("columns", ["text_b"]):
-        raise UserError(
-            "%s: compares_sentences is true, expected false, as its columns have no text_b: %s"
-            % (path, NOTES_WAY_OUT)
-        )
-    return notes
-
-
-def check_notes(notes: Dict[str, Any], num_outputs: int, source: str) -> None:
-    """Raises `UserError` unless what fine-tuning noted belongs to a model of so many outputs.
-
-    Args:
-        notes: as of `read_notes`.
-        num_outputs: int, C.
-        source: file or folder that the notes are from, for the error.
-    """
-    objective, thresholds = notes.get("objective"), notes.get("thresholds")
-    if objective == "regression" and num_outputs != 1:
-        noted, expected = "objective is regression", "a model of one output for it"
-    elif objective == "single_label" and num_outputs == 1:
-        noted, expected = "objective is single_label", "a model of several outputs for it"
-    elif thresholds is not None and len(thresholds) != num_outputs:
-        noted, expected = (
-            "it has %d thresholds" % len(thresholds),
-            "one for each output of the model",
-        )
-    else:
-        return
-    raise UserError(
-        "%s: %s, expected %s, which has %d: %s"
-        % (source, noted, expected, num_outputs, NOTES_WAY_OUT)
-    )
-
-
-def heads_of(names: Container[str]) -> List[str]:
-    """The heads whose variables are among names, a list of keys of `HEADS`."""
-    return [head for head, (marks, _) in HEADS.items() if any(mark in names for mark in marks)]
 
 
 def build(

@@ -3,9 +3,9 @@
 import os
 from typing import Any, Dict, Iterable, Mapping, Optional, Sequence, Tuple
 
-from albert_zh.common import storage, validation
+from albert_zh.common import files, storage, validation
 from albert_zh.common.errors import UserError
-from albert_zh.model import inference_graph
+from albert_zh.model import fine_tuning_notes
 
 _is_index = validation.integer(0).accepts
 
@@ -23,7 +23,7 @@ def labels_of_map(path: str) -> Tuple[str, ...]:
     Raises:
         UserError: if the file is no label map.
     """
-    return labels_of_numbers(validation.read_json(path, LABEL_MAP_KIND), path)
+    return labels_of_numbers(files.read_json(path, LABEL_MAP_KIND), path)
 
 
 def labels_of_numbers(numbers: Mapping[str, int], name: str) -> Tuple[str, ...]:
@@ -68,8 +68,13 @@ def notes_of_model(folders: Iterable[str]) -> Tuple[Optional[Tuple[str, ...]], D
     for folder in folders:
         path = os.path.join(folder, LABEL_MAP)
         if storage.exists(path):
-            labels, notes = labels_of_map(path), inference_graph.notes_of_folder(folder)
+            labels, notes = labels_of_map(path), fine_tuning_notes.notes_of_folder(folder)
             # A number is predicted where there is no label.
-            inference_graph.check_notes(notes, len(labels) or 1, folder)
+            fine_tuning_notes.check_notes(notes, len(labels) or 1, folder)
             return labels, notes
     return None, {}
+
+
+def numbers_of(labels: Sequence[str]) -> Dict[str, int]:
+    """{label: number}, as it is kept beside a checkpoint."""
+    return {label: class_id for class_id, label in enumerate(labels)}

@@ -13,12 +13,15 @@ are copies of memory, so nothing of size [F, F, D] is made.
 Letters in shape comments: as in `encoder`; K queries, T keys, C columns of distances.
 """
 
-from typing import Any
+from typing import TYPE_CHECKING, Any, Optional
 
 import numpy as np
 import tensorflow.compat.v1 as tf
 
 from albert_zh.model.layers import FIRST_TOKEN, get_shape_list
+
+if TYPE_CHECKING:
+    from albert_zh.model.config import AlbertConfig
 
 _WAVELENGTH = 10000.0
 
@@ -166,3 +169,20 @@ def _summed_at_ends(x: tf.Tensor, count: Any) -> tf.Tensor:
     first = tf.pad(first, [[0, 0], [0, 0], [0, 0], [0, others]])
     last = tf.pad(last, [[0, 0], [0, 0], [0, 0], [others, 0]])
     return x[:, :, :, count:middle] + first + last
+
+
+def relative_positions_of(
+    config: "AlbertConfig", output_positions: Any = None
+) -> Optional[RelativePositions]:
+    """The relative positions of a layer's attention; None where positions are absolute.
+
+    Args:
+        config: `AlbertConfig`.
+        output_positions: the only positions that look, see `encoder.AlbertModel`; None for all.
+    """
+    if not config.use_relative_position:
+        return None
+    depth = config.hidden_size // config.num_attention_heads
+    if config.decoding_step is not None:
+        output_positions = config.decoding_step.positions
+    return RelativePositions(depth, config.max_relative_position, output_positions)

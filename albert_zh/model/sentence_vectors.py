@@ -129,7 +129,7 @@ def read_notes(folder: str) -> Optional[SentenceNotes]:
     path = os.path.join(folder, SENTENCE_FILE)
     if not storage.exists(path):
         return None
-    content = validation.read_json(path, NOTES, _WAY_OUT)
+    content = files.read_json(path, NOTES, _WAY_OUT)
     known = {name: content[name] for name in SentenceNotes._fields if name in content}
     notes = SentenceNotes(**dict(known, widths=tuple(known.get("widths", ()))))
     if notes.widths and notes.width not in notes.widths:

@@ -1,9 +1,11 @@
 """What the columns of a file are, and the rows that they are found by."""
 
-from typing import Dict, NamedTuple, Optional, Sequence, Tuple
+from typing import TYPE_CHECKING, Dict, NamedTuple, Optional, Sequence, Tuple
 
 from albert_zh.tasks.datasets import PAIR, Task
-from albert_zh.tasks.rows import Row
+
+if TYPE_CHECKING:
+    from albert_zh.tasks.rows import Row
 
 
 class FirstRows(NamedTuple):
@@ -13,7 +15,7 @@ class FirstRows(NamedTuple):
     split: str  # "train", "dev" or "test"
     path: str
     is_csv: bool
-    rows: Sequence[Row]  # the first of the file or all, at least one
+    rows: Sequence["Row"]  # the first of the file or all, at least one
 
     @property
     def wanted(self) -> Tuple[str, ...]:

@@ -14,7 +14,8 @@ from albert_zh.tasks.column_choice import ColumnChoice, FirstRows
 from albert_zh.tasks.datasets import KEYS, is_pair
 from albert_zh.tasks.header_columns import HeaderColumns
 from albert_zh.tasks.label_checks import problem_of_label
-from albert_zh.tasks.named_columns import NOT_TEXTS, shortened
+from albert_zh.tasks.label_rules import shortened
+from albert_zh.tasks.named_columns import NOT_TEXTS
 from albert_zh.tasks.position_columns import NUMBER, TEXT_COLUMN, PositionColumns
 from albert_zh.tasks.slots import cells as slot_cells
 

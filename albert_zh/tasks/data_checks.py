@@ -5,7 +5,7 @@ from typing import Any, Dict, List, Tuple
 
 from albert_zh.tasks import registry, text_groups
 from albert_zh.tasks.datasets import is_pair, label_parts
-from albert_zh.tasks.named_columns import plain_label
+from albert_zh.tasks.label_rules import plain_label
 from albert_zh.tasks.reader import label_counts, separator_of
 
 RARE = 10  # examples; classes with fewer are named

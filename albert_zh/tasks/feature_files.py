@@ -135,7 +135,7 @@ def _cached_features(feature_file, fingerprint):
     if not storage.exists(path):
         return None
     try:
-        about = validation.read_json(path + ".json", _FEATURE_STAMP)
+        about = files.read_json(path + ".json", _FEATURE_STAMP)
     except UserError:
         about = {"bytes": None, "fingerprint": {}}
     is_whole = about["bytes"] == storage.size(path) and tfrecords.is_whole(path)

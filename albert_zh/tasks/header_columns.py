@@ -5,7 +5,8 @@ from typing import Any, Optional, Sequence
 from albert_zh.common.errors import UserError
 from albert_zh.tasks import named_columns
 from albert_zh.tasks.column_choice import ColumnChoice
-from albert_zh.tasks.named_columns import NOT_TEXTS, shortened
+from albert_zh.tasks.label_rules import shortened
+from albert_zh.tasks.named_columns import NOT_TEXTS
 from albert_zh.tasks.slots import cells as slot_cells
 
 

@@ -4,7 +4,7 @@ from typing import Any, Optional
 
 from albert_zh.tasks import registry
 from albert_zh.tasks.datasets import label_parts
-from albert_zh.tasks.named_columns import plain_label, shortened
+from albert_zh.tasks.label_rules import plain_label, shortened
 
 
 def problem_of_label(task: Any, label: str) -> Optional[str]:

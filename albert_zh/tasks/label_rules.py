@@ -1,7 +1,9 @@
 """What the label column of a table holds, and what probabilities decide, for each kind of label."""
 
 import math
+import re
 from typing import Any, List, Optional, Sequence, Tuple
+import unicodedata
 
 import numpy as np
 
@@ -249,3 +251,14 @@ class ValueRules(LabelRules):
 
     def standard_error(self, score: float, num_rows: int) -> float:
         return (1 - score**2) / math.sqrt(max(num_rows - 1, 1))  # of a correlation
+
+
+def plain_label(label: str) -> str:
+    """A label without what is only a matter of writing: width, case, the .0 of a whole number."""
+    label = unicodedata.normalize("NFKC", label).replace("\u200b", "").lower().strip()
+    return label[:-2] if re.match(r"\d+\.0$", label) else label
+
+
+def shortened(text: str, limit: int = 40) -> str:
+    """A text, cut after `limit` characters."""
+    return text if len(text) <= limit else text[:limit] + "..."

@@ -11,15 +11,17 @@ from typing import Any, Callable, Dict, Iterable, Optional, Tuple
 
 import tensorflow.compat.v1 as tf
 
-from albert_zh.model import checkpoint_matching, modeling, optimization
+from albert_zh.model import checkpoint_matching, optimization
+from albert_zh.model.encoder import AlbertModel
+from albert_zh.model.variables import variable_name
 from albert_zh.tasks import distillation, registry
+from albert_zh.tasks.kind_interface import NUM_TOKENS
 from albert_zh.tasks.outputs_graph import WORD_TABLE, outputs_builder
 from albert_zh.tasks.settings import Settings
 from albert_zh.training import length_bucketing
 from albert_zh.training.hooks import show_in_progress
 from albert_zh.training.model_spec import ModeKeys, Spec
 
-NUM_TOKENS = "num_tokens"  # the prediction by which a row's per-token predictions are cut
 _ENCODER = "bert/"
 _FROZEN = re.compile(r"bert/(embeddings|encoder)/")
 _TINY = 1e-12
@@ -160,7 +162,7 @@ def _distilled_loss(config, distiller, model_settings, build_outputs, features, 
     del build_outputs, settings, use_tpu  # without a head
     names = ("input_ids", "input_mask", "segment_ids")
     inputs = [features[name] for name in names]
-    model = modeling.AlbertModel(
+    model = AlbertModel(
         config, True, *inputs, scope=config.scope, keeps_attention=True, **model_settings
     )
     by_kind = distiller.losses(model, features, precision=model_settings["precision"])
@@ -190,7 +192,7 @@ def adversarial_change(
 
 
 def _word_table():
-    return next(v for v in tf.trainable_variables() if modeling.variable_name(v) == WORD_TABLE)
+    return next(v for v in tf.trainable_variables() if variable_name(v) == WORD_TABLE)
 
 
 # The train op
@@ -218,8 +220,8 @@ def create_train_op(
     """
     variables = tf.trainable_variables()
     if settings.freeze_encoder:
-        variables = [v for v in variables if not _FROZEN.match(modeling.variable_name(v))]
-    names = [modeling.variable_name(variable) for variable in variables]
+        variables = [v for v in variables if not _FROZEN.match(variable_name(v))]
+    names = [variable_name(variable) for variable in variables]
     scale = settings.loss_scale
 
     def gradients(optimizer):

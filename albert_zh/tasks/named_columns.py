@@ -1,25 +1,13 @@
 """Which column of a file is which: by the names that are known, or as the user's flags say."""
 
 import collections
-import re
 from typing import Any, Dict, Iterable, List, Optional, Sequence, Tuple
-import unicodedata
 
 from albert_zh.common.errors import UserError
 from albert_zh.tasks.datasets import COLUMN_FLAGS, KEYS
+from albert_zh.tasks.label_rules import plain_label, shortened
 
 NOT_TEXTS = ("id", "idx")  # keys of records
-
-
-def plain_label(label: str) -> str:
-    """A label without what is only a matter of writing: width, case, the .0 of a whole number."""
-    label = unicodedata.normalize("NFKC", label).replace("\u200b", "").lower().strip()
-    return label[:-2] if re.match(r"\d+\.0$", label) else label
-
-
-def shortened(text: str, limit: int = 40) -> str:
-    """A text, cut after `limit` characters."""
-    return text if len(text) <= limit else text[:limit] + "..."
 
 
 def known_name(task: Any, names: Iterable[str], column: str) -> Optional[str]:

@@ -5,7 +5,8 @@ from typing import Any, Callable, Dict, Iterator, List, Optional
 
 import tensorflow.compat.v1 as tf
 
-from albert_zh.model import checkpoint_matching, modeling
+from albert_zh.model.config import with_each_layer_once
+from albert_zh.model.encoder import AlbertModel
 from albert_zh.tasks import registry
 from albert_zh.tasks import settings as task_settings
 
@@ -40,7 +41,7 @@ def outputs_builder(
     positions = None if model_settings.get("plain") else kind.output_positions(settings)
 
     def encoder(rows, config, **further):
-        return modeling.AlbertModel(
+        return AlbertModel(
             config,
             is_training,
             rows["input_ids"],
@@ -98,7 +99,7 @@ def expected_shapes(
             dtype = tf.float32 if column.dtype == "float" else tf.int32
             length = [_LENGTH] if column.is_per_token else []
             features[name] = tf.zeros([1] + length + list(column.shape), dtype)
-        once = checkpoint_matching.with_each_layer_once(config)
+        once = with_each_layer_once(config)
         outputs_builder(once, features, num_outputs, settings, is_training=False)()
         return {v.op.name: v.shape.as_list() for v in tf.trainable_variables()}
 

@@ -9,7 +9,7 @@ from albert_zh.tasks import named_columns
 from albert_zh.tasks.column_choice import ColumnChoice
 from albert_zh.tasks.datasets import PAIR, label_parts
 from albert_zh.tasks.label_checks import problem_of_label
-from albert_zh.tasks.named_columns import shortened
+from albert_zh.tasks.label_rules import shortened
 
 # Names of text columns, by which the header of a file without labels is known.
 TEXT_COLUMN = re.compile(

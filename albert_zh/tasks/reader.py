@@ -14,7 +14,7 @@ from albert_zh.common.errors import UserError
 from albert_zh.tasks import registry
 from albert_zh.tasks import rows as row_files
 from albert_zh.tasks.columns import ColumnLayout, form
-from albert_zh.tasks.named_columns import shortened
+from albert_zh.tasks.label_rules import shortened
 from albert_zh.tasks.own_labels import (
     NAME_COLUMNS,
     label_counts,

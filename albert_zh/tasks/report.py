@@ -11,8 +11,8 @@ from typing import Any, Dict, Iterator, List, Optional, Set, Tuple
 from albert_zh.common import files, storage, validation
 from albert_zh.common.errors import UserError
 from albert_zh.common.messages import readable_seconds, say
+from albert_zh.tasks import kind_interface, registry
 from albert_zh.tasks import metrics as task_metrics
-from albert_zh.tasks import registry, task_type
 from albert_zh.tasks.markdown import table
 from albert_zh.tasks.settings import Settings
 
@@ -145,7 +145,7 @@ class Report:
         path = os.path.join(folder, MACHINE_REPORT)
         if storage.exists(path):
             try:
-                former = validation.read_json(path, MACHINE_REPORT_KIND)
+                former = files.read_json(path, MACHINE_REPORT_KIND)
             except UserError as error:
                 say("note: the former report is not used: %s", error)
         if former.get("model", "") != about["model"]:
@@ -184,6 +184,6 @@ class Report:
         yield ""
         metrics = [entry for entry in section.items() if isinstance(entry[1], (int, float))]
         yield from table(("metric", "value"), [m for m in metrics if m[0] not in _NO_METRICS])
-        nobody = task_type.ModelInUse(self._task, {}, None, 0)  # of a split of an earlier run
+        nobody = kind_interface.ModelInUse(self._task, {}, None, 0)  # of a split of an earlier run
         scorer = self._scorers.get(name) or self._kind.scorer(nobody, Settings())
         yield from scorer.markdown(section)

@@ -15,11 +15,6 @@ from albert_zh.tasks import reader as task_reader
 ALL_ARE_TRAINED = "0: on all rows"  # the share that is set aside where dev is a separate file
 
 
-def label_map(task: Any) -> Dict[str, int]:
-    """{label: number}, as it is kept beside a checkpoint."""
-    return {label: class_id for class_id, label in enumerate(task.labels)}
-
-
 class TaskData:
     """A run's task and splits."""
 

@@ -7,6 +7,8 @@ import numpy as np
 
 from albert_zh.tasks import text_groups
 
+SHOWN_ERRORS = 50  # in a report
+
 
 class Scorer:
     """Collects the predictions of labelled examples; a kind of task fills in what is measured.

@@ -130,7 +130,7 @@ def former_settings(folder):
     has_checkpoint = bool(checkpoint_files.checkpoints_of_training(folder))
     if not (has_checkpoint and storage.exists(path)):
         return {"fixed": {}, "variable": {}}
-    return validation.read_json(path, RUN_SETTINGS, "put it back, or name another folder")
+    return files.read_json(path, RUN_SETTINGS, "put it back, or name another folder")
 
 
 def remember_settings(folder, fixed, variable):

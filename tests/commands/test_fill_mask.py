@@ -12,7 +12,13 @@ import tensorflow.compat.v1 as tf
 from albert_zh.commands import fill_mask
 from albert_zh.common import files, package_files
 from albert_zh.common.errors import UserError
-from albert_zh.model import checkpoint_files, checkpoint_matching, model_folder, modeling
+from albert_zh.model import (
+    checkpoint_files,
+    checkpoint_matching,
+    model_folder,
+    model_writer,
+    modeling,
+)
 import small_models
 from workspace import ROOT, VOCABULARY
 
@@ -78,7 +84,7 @@ def test_texts_that_cannot_be_filled(filler, text, message):
 
 def test_other_checkpoints_are_told(folder, tmp_path):
     classifier = str(tmp_path / "classifier")
-    model_folder.replace_model_folder(
+    model_writer.replace_model_folder(
         classifier,
         checkpoint_files.find_checkpoint(folder),
         {
@@ -88,7 +94,7 @@ def test_other_checkpoints_are_told(folder, tmp_path):
     )
     weights = checkpoint_files.read_weights(checkpoint_files.find_checkpoint(classifier))
     kept = {name: value for name, value in weights.items() if not name.startswith("cls/")}
-    model_folder.write_model_checkpoint(classifier, kept)
+    model_writer.write_model_checkpoint(classifier, kept)
     with pytest.raises(UserError, match="cls/predictions.*expected a checkpoint of pre-training"):
         fill_mask.MaskFiller(classifier)
 

@@ -14,7 +14,12 @@ from albert_zh.commands import convert_albert_tf_checkpoint_to_pytorch as to_pyt
 from albert_zh.commands import inspect_checkpoint
 from albert_zh.common import files
 from albert_zh.common.errors import UserError
-from albert_zh.model import checkpoint_files, checkpoint_matching, model_folder, modeling
+from albert_zh.model import (
+    checkpoint_files,
+    checkpoint_matching,
+    model_writer,
+    modeling,
+)
 import golden_cases
 from workspace import ROOT
 
@@ -47,7 +52,7 @@ def made_model(folder, settings, heads=("encoder",), extra=()):
     os.makedirs(str(folder), exist_ok=True)
     with open(os.path.join(str(folder), "albert_config.json"), "w") as handle:
         json.dump(settings, handle)
-    model_folder.write_model_checkpoint(str(folder), values)
+    model_writer.write_model_checkpoint(str(folder), values)
     return count
 
 
@@ -178,7 +183,7 @@ def test_pytorch_folders_and_files_are_read(tmp_path, settings):
 
 
 def test_what_is_no_albert_is_said(tmp_path):
-    model_folder.write_model_checkpoint(str(tmp_path), {"conv/kernel": np.ones(3, np.float32)})
+    model_writer.write_model_checkpoint(str(tmp_path), {"conv/kernel": np.ones(3, np.float32)})
     assert described(tmp_path)["layout"] == [
         "unknown",
         "no BERT or ALBERT; its variables begin with conv/kernel",

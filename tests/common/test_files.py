@@ -6,7 +6,7 @@ import stat
 
 import pytest
 
-from albert_zh.common import files
+from albert_zh.common import files, folder_locks
 from albert_zh.common.errors import UserError
 
 
@@ -168,7 +168,7 @@ def test_a_folder_that_its_last_user_removed_is_locked_anew(tmp_path):
             os.rmdir(folder)
             os.mkdir(folder + "b")  # so that the new one has another inode
 
-    descriptor = files.open_locked_folder(folder, lock)
+    descriptor = folder_locks.open_locked_folder(folder, lock)
     assert os.path.samestat(os.fstat(descriptor), os.stat(folder))
     os.close(descriptor)
 

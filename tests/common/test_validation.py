@@ -16,8 +16,8 @@ from albert_zh.conversion import from_pytorch as to_tf
 from albert_zh.conversion import pytorch_configs, pytorch_files, tokenizer_json
 from albert_zh.corpus import pipeline, work_folder
 from albert_zh.finetuning import summary
-from albert_zh.inference import backends
-from albert_zh.model import inference_graph, label_map, modeling
+from albert_zh.inference import files_beside
+from albert_zh.model import fine_tuning_notes, label_map, modeling
 from albert_zh.tasks import feature_files
 from albert_zh.tasks import report as task_report
 from albert_zh.tasks.classification import losses
@@ -80,7 +80,7 @@ def read_metrics(path):
 
 
 def read_settings(path):
-    return validation.read_json(path, run_folder.RUN_SETTINGS)
+    return files.read_json(path, run_folder.RUN_SETTINGS)
 
 
 def read_report(path):
@@ -91,7 +91,7 @@ def read_report(path):
 
 
 def read_hugging_face(path):
-    settings = validation.read_json(path, pytorch_configs.CONFIG)
+    settings = files.read_json(path, pytorch_configs.CONFIG)
     try:
         config, notes = pytorch_configs.tf_config("google", settings)
     except UserError as error:
@@ -113,13 +113,13 @@ def read_shard(path):
 
 
 def read_notes(path):
-    notes = inference_graph.read_notes(path)
-    inference_graph.check_notes(notes, 2, path)
+    notes = fine_tuning_notes.read_notes(path)
+    fine_tuning_notes.check_notes(notes, 2, path)
     return notes
 
 
 def read_class_weights(path):
-    given = validation.read_json(path, losses.CLASS_WEIGHTS)
+    given = files.read_json(path, losses.CLASS_WEIGHTS)
     return losses.weights_of_labels(given, ["0", "1"], path)
 
 
@@ -199,7 +199,7 @@ READERS = {
     ),
     "results": (
         "eval_results.json",
-        lambda path: validation.read_json(path, summary.FORMER_RESULTS),
+        lambda path: files.read_json(path, summary.FORMER_RESULTS),
         {"model": "m", "test": {"accuracy": 0.5}},
     ),
     "metrics": (
@@ -377,7 +377,7 @@ def test_an_unknown_kind_of_task_is_refused(tmp_path):
     files.write_json(str(tmp_path / "fine_tuning.json"), {"objective": "ranking"})
     problem = "fine_tuning.json: objective: expected one of .*multi_label.* found 'ranking'"
     with pytest.raises(UserError, match=problem):
-        backends.FilesBeside(str(tmp_path))
+        files_beside.FilesBeside(str(tmp_path))
 
 
 def test_damaged_lines_of_the_metrics_are_left_out_with_a_note(tmp_path, capsys):

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
 
-from albert_zh.model import model_folder
+from albert_zh.model import model_writer
 import golden_cases
 
 VERSION = "0.11.5"
@@ -57,7 +57,7 @@ def test_output_of_bert4keras_is_ours(tmp_path, environment, with_pool, output):
     config, _, arrays, values = golden_cases.load_case("google_small")
     with open(str(tmp_path / "albert_config.json"), "w") as handle:
         json.dump(config.to_dict(), handle)
-    model_folder.write_model_checkpoint(str(tmp_path), values)
+    model_writer.write_model_checkpoint(str(tmp_path), values)
     mask = arrays["in/input_mask"]
     ids = arrays["in/input_ids"] * mask  # it takes token 0 for padding
     assert np.array_equal(ids > 0, mask > 0)

@@ -25,7 +25,13 @@ from albert_zh.common.errors import UserError
 from albert_zh.conversion import from_pytorch as to_tf
 from albert_zh.conversion import pytorch_files, pytorch_names
 from albert_zh.inference import predictor
-from albert_zh.model import checkpoint_files, checkpoint_matching, model_folder, modeling
+from albert_zh.model import (
+    checkpoint_files,
+    checkpoint_matching,
+    model_folder,
+    model_writer,
+    modeling,
+)
 from albert_zh.text import tokenization
 import golden_cases
 import small_models
@@ -98,7 +104,7 @@ def made_model(folder, name="postln", heads="pretraining", **changes):
     if heads == "classification":
         with open(os.path.join(folder, "label_map.json"), "w") as handle:
             json.dump({"c%d" % number: number for number in range(NUM_LABELS)}, handle)
-    model_folder.write_model_checkpoint(folder, values)
+    model_writer.write_model_checkpoint(folder, values)
     return checkpoint_files.find_checkpoint(folder), values
 
 

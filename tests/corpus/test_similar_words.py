@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from albert_zh.common.errors import UserError
-from albert_zh.corpus import similar_words
+from albert_zh.corpus import masking, similar_words
 from albert_zh.text import tokenization
 from project_root import ROOT
 
@@ -72,7 +72,7 @@ def test_shares_of_similar_kept_and_random_words():
     chosen = np.tile(np.array([0, 1, 1, 1, 1, 1, 1, 0], bool), (6000, 1))
     table = similar_words.Table({(10, 11): [(20, 21), (22, 23)], (12,): [(30,)]}, 0)
     generator = np.random.RandomState(3)
-    shown = similar_words.shown_pieces(ids, chosen, starts, table, 1000, generator)
+    shown = masking.similar_pieces(ids, chosen, starts, table, 1000, generator)
     assert (shown[:, [0, 7]] == ids[:, [0, 7]]).all()
 
     def share(first, *pieces):

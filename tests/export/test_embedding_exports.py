@@ -9,7 +9,7 @@ import tensorflow.compat.v1 as tf
 
 from albert_zh.commands import export_model
 from albert_zh.common.errors import UserError
-from albert_zh.inference import loaded_model, text_encoder
+from albert_zh.inference import input_rows, loaded_model, text_encoder
 from albert_zh.model.sentence_vectors import SentenceNotes
 import small_models
 
@@ -98,8 +98,8 @@ def test_poolings_that_sentence_transformers_lacks_are_named(tmp_path):
 def rows_of(folder):
     """The inputs of TEXTS, as `TextEncoder` makes them."""
     opened = loaded_model.open_folder(folder)
-    texts = loaded_model.checked_texts(TEXTS)
-    return loaded_model.rows_of(texts, opened.tokenizer, 24)
+    texts = input_rows.checked_texts(TEXTS)
+    return input_rows.rows_of(texts, opened.tokenizer, 24)
 
 
 @pytest.mark.parametrize("quantize, difference", [("none", 1e-5), ("int8", 0.05)])
@@ -112,7 +112,7 @@ def test_onnx_encoders_pool(quantize, difference, tmp_path):
     export(folder, "--quantize=" + quantize, *arguments)
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
     for row, expected in zip(rows_of(folder), vectors_of(folder)):
-        feeds = dict(zip(loaded_model.INPUT_NAMES, loaded_model.padded([row])))
+        feeds = dict(zip(loaded_model.INPUT_NAMES, input_rows.padded([row])))
         (vector,) = session.run(["sentence_embedding"], feeds)
         check_direction(vector[0], expected, difference)
 
@@ -139,7 +139,7 @@ def test_tflite_encoders_pool(quantize, difference, tmp_path):
     interpreter.allocate_tensors()
     details = {detail["name"]: detail["index"] for detail in interpreter.get_input_details()}
     for row, expected in zip(rows_of(folder), vectors_of(folder)):
-        arrays = loaded_model.padded([row], 24)  # the length of the folder's notes
+        arrays = input_rows.padded([row], 24)  # the length of the folder's notes
         for name, array in zip(("ids", "mask", "segment_ids"), arrays):
             interpreter.set_tensor(details[name], array)
         interpreter.invoke()
@@ -156,7 +156,7 @@ def test_a_saved_model_has_a_signature_of_vectors(tmp_path):
         signature = meta.signature_def["embed"]
         vectors = graph.get_tensor_by_name(signature.outputs["sentence_embedding"].name)
         for row, expected in zip(rows_of(folder), vectors_of(folder)):
-            inputs = dict(zip(loaded_model.INPUT_NAMES, loaded_model.padded([row])))
+            inputs = dict(zip(loaded_model.INPUT_NAMES, input_rows.padded([row])))
             feeds = {signature.inputs[name].name: array for name, array in inputs.items()}
             np.testing.assert_allclose(session.run(vectors, feeds)[0], expected, atol=1e-5)
 

@@ -25,7 +25,7 @@ from albert_zh.export import common as export_common
 from albert_zh.export import comparison as export_comparison
 from albert_zh.export import comparison_texts, to_onnx, to_tflite
 from albert_zh.inference import predictor
-from albert_zh.model import checkpoint_files, inference_graph, model_folder
+from albert_zh.model import checkpoint_files, inference_graph, model_folder, model_writer
 from albert_zh.text import encoding, tokenization
 import sentencepiece_models
 import small_models
@@ -269,7 +269,7 @@ def with_a_large_channel(folder, target, factor):
     values = checkpoint_files.read_weights(prefix)
     kernel = values["bert/encoder/layer_shared/output/dense/kernel"]
     kernel[:, 3] *= factor
-    model_folder.write_model_checkpoint(target, values)
+    model_writer.write_model_checkpoint(target, values)
     return target
 
 
@@ -614,7 +614,7 @@ def test_old_commands_give_the_released_graphs_loss(shared, tmp_path):
     config = os.path.join(ROOT, "albert_config", "albert_config_tiny.json")
     with open(config) as source:
         (tmp_path / "albert_config_tiny.json").write_text(source.read())
-    model_folder.write_model_checkpoint(str(tmp_path), values)
+    model_writer.write_model_checkpoint(str(tmp_path), values)
     prefix, frozen = str(tmp_path / "albert_model.ckpt"), str(tmp_path / "out.pb")
     freeze(
         prefix,
@@ -708,7 +708,7 @@ def test_a_head_without_all_its_variables_is_not_frozen(folders, tmp_path):
         values = dict(weights, output_bias=changed)
         if changed is None:
             del values["output_bias"]
-        model_folder.write_model_checkpoint(folder, values)
+        model_writer.write_model_checkpoint(folder, values)
         prefix, path = os.path.join(folder, "albert_model.ckpt"), str(tmp_path / "out.pb")
         os.remove(prefix + ".meta")
         with pytest.raises(UserError, match="albert_model.ckpt lacks output_bias of the config's"):
@@ -808,11 +808,11 @@ def test_head_and_labels_must_be_there(folders, tmp_path):
     values = checkpoint_files.read_weights(os.path.join(folder, "albert_model.ckpt"))
     pretrained = {name: v for name, v in values.items() if not name.startswith("output_")}
     only = copy_of(folder, tmp_path / "pretrained")
-    model_folder.write_model_checkpoint(only, pretrained)
+    model_writer.write_model_checkpoint(only, pretrained)
     with pytest.raises(UserError, match="holds no classifier .*fine-tune it first"):
         export(only, "--format=frozen")
     only = copy_of(folder, tmp_path / "classifier")
-    model_folder.write_model_checkpoint(
+    model_writer.write_model_checkpoint(
         only, {name: v for name, v in values.items() if not name.startswith("cls/")}
     )
     with pytest.raises(UserError, match="holds no pretraining"):

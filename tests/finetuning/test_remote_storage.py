@@ -11,7 +11,7 @@ import tensorflow.compat.v1 as tf
 from albert_zh import finetuning
 from albert_zh.common import storage, transfer
 from albert_zh.common.errors import UserError
-from albert_zh.finetuning import sweeps
+from albert_zh.finetuning import output_folder
 from albert_zh.model import checkpoint_files
 import memory_storage
 import tiny_tasks
@@ -153,7 +153,7 @@ def test_older_checkpoints_are_removed(tmp_path, monkeypatch):
 def test_runs_over_seeds(folder):
     finetuning.run(**settings_in(folder.bucket, seeds=[1, 2], train_step=2))
     out = folder.bucket + "/out"
-    assert sweeps.folders_of_runs(out) == [out + "/seed_1", out + "/seed_2"]
+    assert output_folder.folders_of_runs(out) == [out + "/seed_1", out + "/seed_2"]
     table = json.loads(memory_storage.content(out + "/runs.json"))
     assert [run["folder"] for run in table["runs"]] == [out + "/seed_1", out + "/seed_2"]
     with pytest.raises(UserError, match="those of --seeds and --search are in ram://"):

@@ -15,7 +15,7 @@ import pytest
 import tensorflow.compat.v1 as tf
 
 from albert_zh.common.errors import UserError
-from albert_zh.inference import loaded_model, predictor
+from albert_zh.inference import input_rows, predictor
 import small_models
 from workspace import CHARACTERS, ROOT, Workspace, run_here
 
@@ -76,11 +76,11 @@ def test_each_answer_is_that_of_its_text_alone(model):
 
 def test_batches_hold_every_row_once_and_few_tokens():
     lengths = np.random.RandomState(1).randint(2, 513, 2000).tolist()
-    batches = list(loaded_model.batches_by_length(lengths))
+    batches = list(input_rows.batches_by_length(lengths))
     assert sorted(index for batch in batches for index in batch) == list(range(2000))
     for batch in batches:
         longest = max(lengths[index] for index in batch)
-        assert len(batch) * longest <= loaded_model.TOKENS_PER_BATCH
+        assert len(batch) * longest <= input_rows.TOKENS_PER_BATCH
     padding = sum(max(lengths[i] for i in b) * len(b) for b in batches) / float(sum(lengths))
     assert padding < 1.02
 

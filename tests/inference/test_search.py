@@ -16,7 +16,7 @@ from albert_zh.commands import similarity
 from albert_zh.common import files
 from albert_zh.common.errors import UserError
 from albert_zh.inference import lexical_index, predictor, search, text_encoder, vector_index
-from albert_zh.model import checkpoint_files, model_folder
+from albert_zh.model import checkpoint_files, model_writer
 import small_models
 from workspace import CHARACTERS, ROOT
 
@@ -236,7 +236,7 @@ def test_a_model_without_a_classifier_ranks_by_what_it_has(faq, tmp_path, capsys
     prefix = checkpoint_files.find_checkpoint(folder)
     weights = checkpoint_files.read_weights(prefix)
     kept = {name: w for name, w in weights.items() if not name.startswith("output_")}
-    model_folder.write_model_checkpoint(folder, kept)
+    model_writer.write_model_checkpoint(folder, kept)
     arguments = ["--model_dir=" + folder, "--corpus=" + faq[0], "--query=" + faq[1][7]]
     small_models.run_command(similarity, arguments + ["--top_k=1"], [])
     shown = capsys.readouterr()

@@ -10,7 +10,7 @@ import tensorflow.compat.v1 as tf
 from albert_zh.common.errors import UserError
 from albert_zh.layer_distillation.distiller import DistillationSettings, Distiller
 from albert_zh.layer_distillation.teacher import Teacher
-from albert_zh.model import checkpoint_files, checkpoint_matching, model_folder
+from albert_zh.model import checkpoint_files, checkpoint_matching, model_folder, model_writer
 from albert_zh.model.config import AlbertConfig
 from albert_zh.model.encoder import AlbertModel
 from albert_zh.text.tokenization import FullTokenizer
@@ -66,7 +66,7 @@ def write_golden_model(folder, prefix):
     config = dict(_COMMON, **_SIZES[prefix])
     (folder / "bert_config.json").write_text(json.dumps(config))
     (folder / "vocab.txt").write_text("\n".join(_PIECES) + "\n")
-    model_folder.write_model_checkpoint(str(folder), golden_weights(prefix))
+    model_writer.write_model_checkpoint(str(folder), golden_weights(prefix))
     return str(folder)
 
 
@@ -205,7 +205,7 @@ def test_every_depth_of_a_shared_layer_counts(albert_folders):
         for name, array in weights.items()
         for group in range(3)
     }
-    model_folder.write_model_checkpoint(str(albert_folders / "unshared"), unshared)
+    model_writer.write_model_checkpoint(str(albert_folders / "unshared"), unshared)
     shared = losses_of(albert_folders, "teacher", "shared", settings)
     separate = losses_of(albert_folders, "teacher", "unshared", settings)
     for kind in shared[0]:

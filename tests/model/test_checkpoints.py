@@ -9,7 +9,13 @@ import tensorflow.compat.v1 as tf
 
 from albert_zh.common import package_files
 from albert_zh.common.errors import UserError
-from albert_zh.model import checkpoint_files, checkpoint_matching, model_folder, modeling
+from albert_zh.model import (
+    checkpoint_files,
+    checkpoint_matching,
+    model_folder,
+    model_writer,
+    modeling,
+)
 import golden_cases
 
 SMALL = os.path.join(golden_cases.BUNDLED, "bm_small_postln.ckpt")
@@ -228,7 +234,7 @@ def test_model_folder_is_whole_and_holds_no_slots(tmp_path):
     checkpoint_files.write_checkpoint(source, dict(values, **dict(slots, **step)))
     folder = str(tmp_path / "best")
     for _ in range(2):  # the second time replaces the first
-        model_folder.replace_model_folder(
+        model_writer.replace_model_folder(
             folder, source, {"vocab.txt": b"a\n"}, {"label_map.json": {"0": 0}}
         )
     prefix = checkpoint_files.find_checkpoint(folder)
@@ -248,15 +254,15 @@ def test_tensorflows_error_of_a_full_disk_is_one_line(tmp_path, monkeypatch):
     monkeypatch.setattr(checkpoint_files, "write_checkpoint", full)
     folder = str(tmp_path / "model")
     with pytest.raises(UserError, match="model: cannot be written .x; No space left on device.: f"):
-        model_folder.replace_model_folder(folder, SMALL, {})
-    with pytest.raises(UserError, match="No space"), model_folder.filled_folder(folder) as partial:
-        model_folder.fill_model_folder(partial, SMALL, {})
+        model_writer.replace_model_folder(folder, SMALL, {})
+    with pytest.raises(UserError, match="No space"), model_writer.filled_folder(folder) as partial:
+        model_writer.fill_model_folder(partial, SMALL, {})
 
 
 def test_folder_lost_between_two_renames_comes_back(tmp_path):
     (tmp_path / "best.old").mkdir()
     (tmp_path / "best.old" / "vocab.txt").write_text("a")
-    model_folder.restore_model_folder(str(tmp_path / "best"))
+    model_writer.restore_model_folder(str(tmp_path / "best"))
     assert os.listdir(str(tmp_path / "best")) == ["vocab.txt"]
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from albert_zh.commands import extend_positions
 from albert_zh.common.errors import UserError
-from albert_zh.model import checkpoint_files, model_folder, position_extension
+from albert_zh.model import checkpoint_files, model_writer, position_extension
 import small_models
 from workspace import CONFIG
 
@@ -61,7 +61,7 @@ def model_fixture(tmp_path):
 
 
 def test_the_command_changes_the_table_alone(model, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(model_folder, "_write_meta_graph", lambda *arguments: None)
+    monkeypatch.setattr(model_writer, "_write_meta_graph", lambda *arguments: None)
     output = str(tmp_path / "out")
     arguments = ["--model_dir=" + model, "--output_dir=" + output, "--trained_length=96"]
     small_models.run_command(extend_positions, arguments)

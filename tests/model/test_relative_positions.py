@@ -8,6 +8,7 @@ from albert_zh.common.errors import UserError
 from albert_zh.model import (
     checkpoint_files,
     checkpoint_matching,
+    checkpoint_names,
     modeling,
     structured_initialization,
 )
@@ -137,7 +138,7 @@ def test_absolute_and_relative_positions_are_told_apart(tmp_path, of_checkpoint)
     arrays = {name: np.zeros(shape, np.float32) for name, shape in there.items()}
     checkpoint_files.write_checkpoint(prefix, arrays)
     layouts = {True: "nezha", False: "bert"}
-    assert checkpoint_matching.layout_of(there) == layouts[of_checkpoint]
+    assert checkpoint_names.layout_of(there) == layouts[of_checkpoint]
     with pytest.raises(UserError) as error:
         checkpoint_matching.assign(here, prefix)
     message = str(error.value)

@@ -8,7 +8,7 @@ import pytest
 import tensorflow.compat.v1 as tf
 
 from albert_zh.common.errors import UserError
-from albert_zh.model import checkpoint_files, checkpoint_matching
+from albert_zh.model import checkpoint_files, checkpoint_matching, checkpoint_names
 from albert_zh.model.activations import gelu_erf
 from albert_zh.model.config import AlbertConfig
 from albert_zh.pretraining import model_fn as pretraining_model_fn
@@ -111,7 +111,7 @@ def test_released_names_load_for_fine_tuning(tmp_path):
     assignment = checkpoint_matching.assign(shapes, prefix)
     assert assignment.new == ["output_weights", "output_bias"]
     assert not [name for name in shapes if "pooler" in name]
-    assert checkpoint_matching.layout_of(values) == "electra"
+    assert checkpoint_names.layout_of(values) == "electra"
     without_type = dict(config.to_dict(), model_type=None)
     shapes = checkpoint_matching.expected_shapes(AlbertConfig.from_dict(without_type))
     with pytest.raises(UserError, match='electra layout.*"model_type": "electra" added'):

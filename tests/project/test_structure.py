@@ -14,7 +14,7 @@ LONGEST_MODULE = 500  # lines
 MOST_METHODS = 20
 LONGEST_FUNCTION = 40  # lines, those of its docstring not counted
 REASON = "# long: "  # begins the comment above a function that may be longer
-LONGEST_CHAIN = 16  # modules that import one another in turn; the aim is 8
+LONGEST_CHAIN = 11  # modules that import one another in turn; the aim is 8
 LONGEST_REPEATED = 12  # lines of code
 
 # What is longer today. A file leaves the list when it is shorter; none may be added.

@@ -12,7 +12,7 @@ from albert_zh.common import errors, path_rules
 from albert_zh.model import (
     checkpoint_files,
     checkpoint_matching,
-    model_folder,
+    model_writer,
     modeling,
     sentence_vectors,
 )
@@ -63,7 +63,7 @@ def write_model(folder, labels=("0", "1"), seed=1, vocabulary=None, settings=Non
             scale = 0.4 if len(shape) > 1 else 0.1
             noise = scale * random.standard_normal(shape)
             weights[name] = (noise + name.endswith("gamma")).astype(np.float32)
-    model_folder.write_model_checkpoint(folder, weights)
+    model_writer.write_model_checkpoint(folder, weights)
     return folder
 
 
@@ -89,7 +89,7 @@ def write_embedding_model(folder, notes=None, seed=1, **settings):
         scope = sentence_vectors.PROJECTION
         weights[scope + "/kernel"] = random.standard_normal(shape).astype(np.float32)
         weights[scope + "/bias"] = random.standard_normal(shape[1:]).astype(np.float32)
-        model_folder.write_model_checkpoint(folder, weights)
+        model_writer.write_model_checkpoint(folder, weights)
     return folder
 
 

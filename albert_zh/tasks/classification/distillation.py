@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow.compat.v1 as tf
 
 from albert_zh.model import distillation_losses
-from albert_zh.tasks import distillation, registry, task_type
+from albert_zh.tasks import distillation, kind_interface, registry
 from albert_zh.tasks.settings import SQUARED
 
 _COLUMN = "teacher_logits"
@@ -33,7 +33,7 @@ class ClassDistillation(distillation.Distillation):
 
     def columns(self, task: Any) -> Dict[str, Any]:
         num_outputs = registry.rules_of(task).num_outputs(len(task.labels))
-        return {_COLUMN: task_type.Column("float", (num_outputs,))}
+        return {_COLUMN: kind_interface.Column("float", (num_outputs,))}
 
     def of_records(self, use: Any, example: Any, target: np.ndarray) -> List[distillation.Columns]:
         return [{_COLUMN: target}]

@@ -8,7 +8,7 @@ from absl import flags
 from albert_zh.common.errors import UserError
 from albert_zh.common.messages import say
 from albert_zh.model import classifier_output, modeling
-from albert_zh.tasks import datasets, task_type
+from albert_zh.tasks import datasets, kind_interface
 from albert_zh.tasks import metrics as task_metrics
 from albert_zh.tasks.classification import losses
 from albert_zh.tasks.slots import cells, dictionaries
@@ -86,7 +86,7 @@ _CHOICES = {
 }
 
 
-class ClassificationFlags(task_type.KindFlags):
+class ClassificationFlags(kind_interface.KindFlags):
     """The flags of the classifier commands."""
 
     fixed = (
@@ -140,10 +140,10 @@ class ClassificationFlags(task_type.KindFlags):
             return task
         return task._replace(annotator=dictionaries.Annotator(content))
 
-    def further_inputs(self, head: Dict[str, Any]) -> Dict[str, task_type.Column]:
+    def further_inputs(self, head: Dict[str, Any]) -> Dict[str, kind_interface.Column]:
         if not head.get("slots"):
             return {}
-        return {cells.COLUMN: task_type.Column("int", (len(head["slots"]["names"]),), True)}
+        return {cells.COLUMN: kind_interface.Column("int", (len(head["slots"]["names"]),), True)}
 
     def check_task(self, options: flags.FlagValues, task: Any) -> None:
         if options.slots and not task.head.get("slots"):

@@ -4,7 +4,7 @@ from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 import numpy as np
 
-from albert_zh.common import storage, validation
+from albert_zh.common import files, storage
 from albert_zh.common.errors import UserError
 from albert_zh.common.messages import say
 from albert_zh.model import classifier_output, modeling, slot_fusion
@@ -223,7 +223,7 @@ def _class_weights(task, train, options):
             "--class_weights=%s: expected balanced, or a JSON file {label: weight}, which is not "
             "there" % options.class_weights
         )
-    given = validation.read_json(options.class_weights, losses.CLASS_WEIGHTS)
+    given = files.read_json(options.class_weights, losses.CLASS_WEIGHTS)
     weights = losses.weights_of_labels(given, task.labels, options.class_weights)
     left_out = [label for label in task.labels if label not in given]
     if left_out:

@@ -8,7 +8,7 @@ from absl import flags
 from albert_zh.common import storage
 from albert_zh.common.errors import UserError
 from albert_zh.model import modeling, sentence_vectors
-from albert_zh.tasks import datasets, task_type
+from albert_zh.tasks import datasets, kind_interface
 
 NARROW = 384  # hidden_size up to which a model is small
 RATE_OF_NARROW = 2e-4
@@ -143,7 +143,7 @@ _FIXED = (
 _OF_LOSS = "cosine_temperature margin symmetric own_negative_weight batch_in_memory".split()
 
 
-class EmbeddingFlags(task_type.KindFlags):
+class EmbeddingFlags(kind_interface.KindFlags):
     """Flags of run_sentence_embedding.py."""
 
     fixed = tuple(_FIXED)

@@ -9,7 +9,7 @@ from absl import flags
 
 from albert_zh.common.errors import UserError
 from albert_zh.model import modeling
-from albert_zh.tasks import task_type
+from albert_zh.tasks import kind_interface
 from albert_zh.tasks.generation import objectives
 from albert_zh.text import tokenization
 
@@ -53,7 +53,7 @@ _TABLE = (
 _HEAD = ("max_target_length", "label_smoothing", "target_mask_prob")
 
 
-class GenerationFlags(task_type.KindFlags):
+class GenerationFlags(kind_interface.KindFlags):
     """Flags of run_seq2seq.py."""
 
     fixed = ("max_target_length", "tasks", "label_smoothing", "target_mask_prob")

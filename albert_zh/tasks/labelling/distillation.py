@@ -12,7 +12,7 @@ import tensorflow.compat.v1 as tf
 
 from albert_zh.common import files
 from albert_zh.model import distillation_losses
-from albert_zh.tasks import distillation, task_type
+from albert_zh.tasks import distillation, kind_interface
 from albert_zh.tasks.columns import InputExample
 from albert_zh.tasks.labelling import (
     crf,
@@ -57,8 +57,8 @@ class TagDistillation(distillation.Distillation):
 
     def columns(self, task: Any) -> Dict[str, Any]:
         return {
-            _LOGITS: task_type.Column("float", (len(task.labels),), is_per_token=True),
-            _MASK: task_type.Column("float", is_per_token=True),
+            _LOGITS: kind_interface.Column("float", (len(task.labels),), is_per_token=True),
+            _MASK: kind_interface.Column("float", is_per_token=True),
         }
 
     def of_records(self, use: Any, example: Any, target: np.ndarray) -> List[distillation.Columns]:

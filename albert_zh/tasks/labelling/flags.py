@@ -6,7 +6,7 @@ from typing import Any, Dict, Optional
 from absl import flags
 
 from albert_zh.common.errors import UserError
-from albert_zh.tasks import task_type
+from albert_zh.tasks import kind_interface
 from albert_zh.tasks.labelling import json_files, reader, tag_schemes
 
 SOFTMAX, CRF = "softmax", "crf"
@@ -18,6 +18,12 @@ CRF_RATE_FACTOR = 20.0  # transitions that start from 0 have to grow
 SPAN_RATE_FACTOR = 10.0
 
 _TABLE = (
+    (
+        "boolean",
+        "do_train_and_eval",
+        False,
+        "NEZHA's name for --do_train=true --do_eval=true.",
+    ),
     (
         "enum",
         "head",
@@ -108,7 +114,7 @@ READING = ("file_format", "overlaps", "offset_unit", "original_reader", "skip_ba
 GRANULARITY_PARTS = ("granularity_bigrams", "granularity_attention", "granularity_loss")
 
 
-class LabellingFlags(task_type.KindFlags):
+class LabellingFlags(kind_interface.KindFlags):
     """The flags of the labelling commands."""
 
     fixed = ("head", "tag_scheme", "stride", "granularities") + READING + GRANULARITY_PARTS
@@ -118,6 +124,10 @@ class LabellingFlags(task_type.KindFlags):
             choices = [_CHOICES[name]] if kind == "enum" else []
             define = getattr(flags, "DEFINE_" + kind)
             define(name, default, *choices, help_text, flag_values=options)
+
+    def take_other_names(self, options: flags.FlagValues) -> None:
+        if options.do_train_and_eval:
+            options.do_train = options.do_eval = True
 
     def kind_of(self, options: flags.FlagValues) -> Optional[str]:
         return "span_labelling" if options.head in SPAN_HEADS else "sequence_labelling"

@@ -14,10 +14,10 @@ from albert_zh.common import files
 from albert_zh.common.errors import UserError
 from albert_zh.model import (
     checkpoint_files,
-    checkpoint_matching,
-    inference_graph,
+    checkpoint_names,
+    fine_tuning_notes,
     label_map,
-    model_folder,
+    model_writer,
 )
 from albert_zh.tasks.labelling import flags, tag_schemes
 
@@ -40,7 +40,7 @@ _WEIGHTS, _BIAS = "output_weights", "output_bias"
 
 def is_original(prefix: str) -> bool:
     """Whether a checkpoint is one of those programs: 11 outputs, and no label map beside it."""
-    shapes = checkpoint_matching.with_canonical_names(checkpoint_files.read_shapes(prefix))
+    shapes = checkpoint_names.with_canonical_names(checkpoint_files.read_shapes(prefix))
     has_labels = os.path.exists(os.path.join(os.path.dirname(prefix), label_map.LABEL_MAP))
     return not has_labels and list(shapes.get(_WEIGHTS, ()))[:1] == [len(OUTPUTS)]
 
@@ -58,7 +58,7 @@ def as_model_folder(prefix: str, folder: str) -> Optional[str]:
     if not is_original(prefix):
         return None
     weights = {
-        checkpoint_matching.canonical_name(name): array
+        checkpoint_names.canonical_name(name): array
         for name, array in checkpoint_files.read_weights(prefix).items()
     }
     tags = tag_schemes.all_tags(tag_schemes.SCHEMES["BIO"], sorted({tag[2:] for tag in TAGS[1:]}))
@@ -68,12 +68,12 @@ def as_model_folder(prefix: str, folder: str) -> Optional[str]:
         "columns": ["text_a", "label"],
         "head": {"form": flags.SOFTMAX},
     }
-    with model_folder.replaced_folder(folder) as partial:
+    with model_writer.replaced_folder(folder) as partial:
         os.makedirs(partial)
-        model_folder.write_model_checkpoint(partial, weights)
+        model_writer.write_model_checkpoint(partial, weights)
         numbers = {tag: number for number, tag in enumerate(tags)}
         files.write_json(os.path.join(partial, label_map.LABEL_MAP), numbers)
-        files.write_json(os.path.join(partial, inference_graph.FINE_TUNING_FILE), notes)
+        files.write_json(os.path.join(partial, fine_tuning_notes.FINE_TUNING_FILE), notes)
     return checkpoint_files.find_checkpoint(folder)
 
 

@@ -12,7 +12,7 @@ import tensorflow.compat.v1 as tf
 
 from albert_zh.common.errors import UserError
 from albert_zh.model import span_head
-from albert_zh.tasks import distillation, task_type
+from albert_zh.tasks import distillation, kind_interface
 from albert_zh.tasks.reading import records
 from albert_zh.tasks.reading.examples import question_of
 from albert_zh.tasks.settings import DIVERGENCE
@@ -42,7 +42,7 @@ class SpanDistillation(distillation.Distillation):
         return np.concatenate(entries or [np.zeros([0, _WIDTH])]).astype(np.float32).ravel()
 
     def columns(self, task: Any) -> Dict[str, Any]:
-        return {name: task_type.Column("float", is_per_token=True) for name in _COLUMNS}
+        return {name: kind_interface.Column("float", is_per_token=True) for name in _COLUMNS}
 
     def of_records(self, use: Any, example: Any, target: np.ndarray) -> List[distillation.Columns]:
         windows_of_teacher: Dict[int, Dict[Any, Any]] = {}

@@ -8,8 +8,8 @@ from absl import flags
 from albert_zh.common import storage
 from albert_zh.common.errors import UserError
 from albert_zh.model import modeling
-from albert_zh.tasks import datasets, task_type
-from albert_zh.tasks.reading import original_windows, span_scores, windows
+from albert_zh.tasks import datasets, kind_interface
+from albert_zh.tasks.reading import limits
 
 NARROW = 384  # hidden_size up to which a model is small
 RATE_OF_NARROW = 2e-4  # of albert_tiny in CLUE's tables
@@ -27,13 +27,13 @@ _TABLE = (
     (
         "integer",
         "doc_stride",
-        windows.DOC_STRIDE,
+        limits.DOC_STRIDE,
         "Tokens from the beginning of a context's window to that of the next one.",
     ),
     (
         "integer",
         "max_query_length",
-        windows.MAX_QUERY_LENGTH,
+        limits.MAX_QUERY_LENGTH,
         "Tokens of a question at most; the others are left out.",
     ),
     (
@@ -41,10 +41,9 @@ _TABLE = (
         "max_answer_length",
         None,
         "Characters of an answer at most; by default what 99 %% of the training answers do not "
-        "exceed. With --original_features tokens, by default %d."
-        % original_windows.MAX_ANSWER_LENGTH,
+        "exceed. With --original_features tokens, by default %d." % limits.MAX_ANSWER_LENGTH,
     ),
-    ("integer", "n_best_size", span_scores.N_BEST_SIZE, "Answers kept for each question."),
+    ("integer", "n_best_size", limits.N_BEST_SIZE, "Answers kept for each question."),
     (
         "boolean",
         "version_2_with_negative",
@@ -74,18 +73,19 @@ LENGTHS = ("doc_stride", "max_query_length")
 DEFAULTS = {name: default for _, name, default, _ in _TABLE}
 
 
-class ReadingFlags(task_type.KindFlags):
+class ReadingFlags(kind_interface.KindFlags):
     """Flags of run_reading_comprehension.py and run_squad.py."""
 
     fixed = tuple("doc_stride max_query_length version_2_with_negative original_features".split())
     variable = tuple("max_answer_length n_best_size null_score_diff_threshold".split())
+    defaults = {"task_name": datasets.OWN_QUESTIONS, "max_seq_length": limits.MAX_SEQ_LENGTH}
 
     def define(self, options: Any) -> None:
         for kind, name, default, help_text in _TABLE:
             getattr(flags, "DEFINE_" + kind)(name, default, help_text, flag_values=options)
 
     def check(self, options: Any) -> None:
-        windows.check_lengths(options.max_seq_length, options.doc_stride, options.max_query_length)
+        limits.check_lengths(options.max_seq_length, options.doc_stride, options.max_query_length)
         for name in ("max_query_length", "max_answer_length", "n_best_size"):
             if options[name].value is not None and options[name].value < 1:
                 raise UserError("--%s=%d: expected 1 or more" % (name, options[name].value))
@@ -108,7 +108,7 @@ class ReadingFlags(task_type.KindFlags):
     def head(self, options: Any) -> Dict[str, Any]:
         head = {name: options[name].value for name in HEAD}
         if options.original_features and options.max_answer_length is None:
-            head["max_answer_length"] = original_windows.MAX_ANSWER_LENGTH
+            head["max_answer_length"] = limits.MAX_ANSWER_LENGTH
         return head
 
     def usual_rate(self, options: Any) -> Optional[float]:

@@ -17,11 +17,11 @@ import numpy as np
 from albert_zh.common import files
 from albert_zh.common.errors import UserError
 from albert_zh.tasks.reading import windows as reading_windows
+from albert_zh.tasks.reading.limits import MAX_ANSWER_LENGTH, check_lengths
 from albert_zh.tasks.reading.questions import Question
 from albert_zh.text import tokenization, unicode_text
 
 FIRST_UNIQUE_ID = 1000000000
-MAX_ANSWER_LENGTH = 30  # pieces
 PREDICTIONS, NBEST_PREDICTIONS = "dev_predictions.json", "dev_nbest_predictions.json"
 _NOTHING_LEFT = "empty"  # the original's prediction where no pair is allowed
 
@@ -69,7 +69,7 @@ class OriginalWindowMaker:
         self, tokenizer: Any, max_seq_length: int, doc_stride: int, max_query_length: int
     ) -> None:
         """As `WindowMaker`; raises `UserError` for a SentencePiece model too."""
-        reading_windows.check_lengths(max_seq_length, doc_stride, max_query_length)
+        check_lengths(max_seq_length, doc_stride, max_query_length)
         if tokenizer.sentencepiece is not None:
             raise UserError(
                 "--original_features needs a vocabulary of word pieces, found a SentencePiece "

@@ -9,7 +9,7 @@ from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 import numpy as np
 
 from albert_zh.tasks.reading import flags as reading_flags
-from albert_zh.tasks.reading import original_windows, span_scores
+from albert_zh.tasks.reading import limits, original_windows, span_scores
 from albert_zh.tasks.reading.examples import question_of
 from albert_zh.tasks.reading.questions import Question
 from albert_zh.tasks.reading.span_scores import RankedAnswers, ScoredAnswer
@@ -133,7 +133,7 @@ class Ranker(NamedTuple):
     def lengths(self) -> Tuple[int, int]:
         """(longest answer, number of answers that are kept)."""
         longest = self.head.get("max_answer_length") or LONGEST_ANSWER
-        return longest, self.head.get("n_best_size") or span_scores.N_BEST_SIZE
+        return longest, self.head.get("n_best_size") or limits.N_BEST_SIZE
 
     def ranked(self, question: Question, rows: Rows) -> RankedAnswers:
         """The best answers.

@@ -13,7 +13,7 @@ from typing import Any, Dict, List, Optional, Sequence
 import numpy as np
 
 from albert_zh.common import files
-from albert_zh.tasks.reading import answer_scores, error_analysis, span_scores
+from albert_zh.tasks.reading import answer_scores, error_analysis, limits, span_scores
 from albert_zh.tasks.reading.answer_scores import CHINESE, Predictions, Rules, Scores
 from albert_zh.tasks.reading.questions import Question
 from albert_zh.tasks.reading.span_scores import RankedAnswers
@@ -35,7 +35,7 @@ class Scorer:
         self,
         questions: Sequence[Question],
         max_answer_length: int,
-        n_best_size: int = span_scores.N_BEST_SIZE,
+        n_best_size: int = limits.N_BEST_SIZE,
         null_threshold: Optional[float] = None,
         rules: Rules = CHINESE,
     ) -> None:

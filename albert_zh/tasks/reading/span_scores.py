@@ -8,9 +8,9 @@ from typing import Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 
+from albert_zh.tasks.reading.limits import N_BEST_SIZE
 from albert_zh.tasks.reading.windows import Window
 
-N_BEST_SIZE = 20
 _IMPOSSIBLE = -1e30
 
 

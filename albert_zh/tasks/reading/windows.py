@@ -12,11 +12,15 @@ from typing import Any, List, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 
-from albert_zh.common.errors import UserError
+from albert_zh.tasks.reading.limits import (
+    DOC_STRIDE,
+    MAX_QUERY_LENGTH,
+    MAX_SEQ_LENGTH,
+    check_lengths,
+)
 from albert_zh.tasks.reading.questions import Question
 from albert_zh.text.offsets import Span, offsets
 
-MAX_SEQ_LENGTH, DOC_STRIDE, MAX_QUERY_LENGTH = 384, 128, 64
 NO_ANSWER = 0  # position of [CLS], the target of a window without the whole answer
 ANSWER_PERCENTILE = 99
 _REMEMBERED_CONTEXTS = 64
@@ -142,17 +146,6 @@ class WindowMaker:
                 self._contexts.clear()
             self._contexts[context] = known
         return known
-
-
-def check_lengths(max_seq_length: int, doc_stride: int, max_query_length: int) -> None:
-    """Raises `UserError` for lengths that leave no piece for the context, or never advance."""
-    if max_seq_length <= max_query_length + 3:
-        raise UserError(
-            "--max_seq_length=%d: expected more than --max_query_length=%d and 3 special pieces: "
-            "make it longer, or the question's limit shorter" % (max_seq_length, max_query_length)
-        )
-    if doc_stride < 1:
-        raise UserError("--doc_stride=%d: expected 1 or more" % doc_stride)
 
 
 def window_bounds(num_pieces: int, size: int, doc_stride: int) -> List[Tuple[int, int]]:

@@ -1,0 +1,135 @@
+"""What is beside a model's weights: vocabulary, labels, settings of its training."""
+
+import os
+import tempfile
+from typing import Dict, List, Optional, Sequence
+import zipfile
+
+from albert_zh.common import storage
+from albert_zh.common.errors import UserError
+from albert_zh.model import fine_tuning_notes, label_map, model_folder
+from albert_zh.tasks import registry
+from albert_zh.text import tokenization
+
+_SAVED_MODEL = "saved_model.pb"
+
+
+def saved_model_folder(path: str) -> Optional[str]:
+    """The folder with the SavedModel: the path, or its newest version folder; None for none."""
+    if storage.is_file(os.path.join(path, _SAVED_MODEL)):
+        return path
+    names = storage.names_in(path) if storage.is_folder(path) else []
+    versions = sorted((name for name in names if name.isdigit()), key=int)
+    for name in reversed(versions):
+        if storage.is_file(os.path.join(path, name, _SAVED_MODEL)):
+            return os.path.join(path, name)
+    return None
+
+
+def _check_kind(notes, source):
+    """Raises `UserError` where the kind of task that a file of notes names is unknown."""
+    name = notes.get("objective", "single_label")
+    if name not in registry.names():
+        raise UserError(
+            "%s: objective: expected one of %s, found %r: %s"
+            % (source, ", ".join(registry.names()), name, fine_tuning_notes.NOTES_WAY_OUT)
+        )
+
+
+def _is_archive(path):
+    """Whether a file is there and has others packed at its end."""
+    if not storage.is_file(path):
+        return False
+    with storage.open_binary(path) as content:
+        return zipfile.is_zipfile(content)
+
+
+class FilesBeside:
+    """What is beside a model's weights: vocabulary, labels, settings of its training."""
+
+    def __init__(self, path: str) -> None:
+        """`path`: model folder, SavedModel folder or .tflite file."""
+        self._folder = folder = path if storage.is_folder(path) else os.path.dirname(path) or "."
+        inner = saved_model_folder(path) or folder
+        self._folders = list(
+            dict.fromkeys(
+                [inner, os.path.join(inner, "assets"), os.path.join(inner, "assets.extra"), folder]
+            )
+        )
+        self._packed = path if path.endswith(".tflite") and _is_archive(path) else None
+        self._notes_file = self._find(fine_tuning_notes.FINE_TUNING_FILE)
+        self.settings = fine_tuning_notes.read_notes(self._notes_file)
+        _check_kind(self.settings, self._notes_file)
+
+    def _find(self, name):
+        paths = (os.path.join(folder, name) for folder in self._folders)
+        return next((path for path in paths if storage.is_file(path)), None)
+
+    def _packed_text(self, *names):
+        """The text of a file that a .tflite file carries, or None."""
+        if self._packed is None:
+            return None
+        with storage.open_binary(self._packed) as content, zipfile.ZipFile(content) as archive:
+            there = [name for name in names if name in archive.namelist()]
+            return archive.read(there[0]).decode("utf-8") if there else None
+
+    def further_files(self, names: Sequence[str]) -> Dict[str, bytes]:
+        """{name: content} of those of some files that are there."""
+        return model_folder.files_in(self._folders, names)
+
+    def check_settings(self, num_outputs: int) -> None:
+        """Raises `UserError` unless the settings are of a model of so many outputs."""
+        fine_tuning_notes.check_notes(self.settings, num_outputs, self._notes_file)
+
+    def labels(self, num_labels: Optional[int]) -> List[str]:
+        """The labels in the order of their numbers; the numbers themselves where none are there.
+
+        Args:
+            num_labels: how many the model has; None where only its label map says so.
+
+        Raises:
+            UserError: if there are more or fewer.
+        """
+        path = self._find(label_map.LABEL_MAP)
+        packed = self._packed_text("labels.txt", "label.txt")
+        if packed is not None:  # a file beside it may be another model's
+            path, labels = self._packed, packed.rstrip("\n").split("\n")
+        elif path is not None:
+            labels = list(label_map.labels_of_map(path))
+        else:
+            return [str(index) for index in range(num_labels or 0)]
+        if num_labels is not None:
+            label_map.check_num_labels(path, labels, num_labels)
+        return labels
+
+    def tokenizer(
+        self, vocab_file: Optional[str], do_lower_case: bool
+    ) -> tokenization.FullTokenizer:
+        """The tokenizer of a vocabulary, or of the one that is beside the model.
+
+        Args:
+            vocab_file: path, or None.
+            do_lower_case: bool.
+
+        Raises:
+            UserError: if there is no vocabulary.
+        """
+        packed = None if vocab_file else self._packed_text("vocab.txt")
+        if packed is None:
+            path = vocab_file or self._find(tokenization.SENTENCEPIECE_FILE)
+            path = path or self._find(tokenization.VOCABULARY_FILE)
+            if path is None:
+                raise UserError(
+                    "%s holds no vocabulary (%s or %s): copy the model's there, or name it "
+                    "(vocab_file in Python, --vocab_file)"
+                    % (
+                        self._folder,
+                        tokenization.VOCABULARY_FILE,
+                        tokenization.SENTENCEPIECE_FILE,
+                    )
+                )
+            return tokenization.FullTokenizer(path, do_lower_case)
+        with tempfile.NamedTemporaryFile("w", suffix=".txt", encoding="utf-8", newline="") as copy:
+            copy.write(packed)
+            copy.flush()
+            return tokenization.FullTokenizer(copy.name, do_lower_case)

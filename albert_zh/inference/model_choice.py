@@ -1,0 +1,77 @@
+"""Which fine-tuned model is used where none is named, and what its notes say it takes."""
+
+import glob
+import os
+from typing import Any, Dict, Optional, Sequence
+
+from albert_zh.common import package_files
+from albert_zh.common.errors import UserError
+from albert_zh.model import fine_tuning_notes
+
+# What makes a model of a kind of task, for the error where there is none.
+_SCRIPT_OF_CLASSIFIERS = "run_classifier (or bash run_classifier_lcqmc.sh)"
+_SCRIPTS = {
+    "reading_comprehension": "bash run_reading.sh",
+    "sequence_labelling": "bash run_sequence_labelling.sh",
+}
+
+
+def takes_pairs(settings: dict) -> Optional[bool]:
+    """Whether a model was trained on pairs of texts; None where fine_tuning.json does not note it.
+
+    Args:
+        settings: content of fine_tuning.json.
+    """
+    return "text_b" in settings["columns"] if "columns" in settings else None
+
+
+def compares_sentences(settings: Dict[str, Any]) -> bool:
+    """Whether a model decides if two sentences mean the same, as far as fine_tuning.json says."""
+    has_two_texts = "text_b" in settings.get("columns", ["text_b"])
+    return settings.get("compares_sentences", has_two_texts)
+
+
+def newest_best_folder(
+    folders: Sequence[str] = (".",), of_pairs: bool = False, kinds: Sequence[str] = ()
+) -> str:
+    """The `*_output/best` folder that was written last, of sentence pairs alone if asked for.
+
+    Args:
+        folders: where to look for it.
+        of_pairs: whether only models that compare two sentences count.
+        kinds: names of the kinds of tasks whose models count; () for all.
+
+    Raises:
+        UserError: if no model is found; names the command that makes one.
+    """
+    patterns = [os.path.join(glob.escape(folder), "*_output", "best") for folder in folders]
+    found = [os.path.normpath(path) for pattern in patterns for path in glob.glob(pattern)]
+    if of_pairs:
+        found = [
+            path for path in found if compares_sentences(fine_tuning_notes.notes_of_folder(path))
+        ]
+    if kinds:
+        notes = [fine_tuning_notes.notes_of_folder(path) for path in found]
+        found = [path for path, n in zip(found, notes) if n.get("objective") in kinds]
+    if not found:
+        raise UserError(
+            "no fine-tuned model%s (*_output/best) is here: make one with %s, or name one with "
+            "--model_dir"
+            % (
+                " of sentence pairs" if of_pairs else " of the kind %s" % kinds[0] if kinds else "",
+                _SCRIPTS.get(kinds[0] if kinds else "", _SCRIPT_OF_CLASSIFIERS),
+            )
+        )
+    return max(found, key=os.path.getmtime)
+
+
+def newest_model(of_pairs: bool = False) -> str:
+    """The newest `*_output/best` of the current folder or of the clone.
+
+    Args:
+        of_pairs: whether only models that compare two sentences count.
+
+    Raises:
+        UserError: if it does not exist.
+    """
+    return newest_best_folder(package_files.places_of_models(), of_pairs)

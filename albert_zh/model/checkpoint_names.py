@@ -1,0 +1,102 @@
+"""What the names of a checkpoint's variables say: its layout, its heads, what graphs call them."""
+
+import collections
+import re
+from typing import Container, Dict, Iterable, List, Mapping, Optional, Sequence
+
+from albert_zh.model.config import LAYOUTS
+
+ENCODER_SCOPES = tuple("%s/" % scope for scope in sorted({x.scope for x in LAYOUTS.values()}))
+POSITION_TABLE = "embeddings/position_embeddings"  # in one of these
+MASKED_LM_LOSS = "cls/predictions/truediv"
+
+# What the names of a checkpoint's variables say about its layout.
+_LAYOUT_MARKS = (
+    ("electra", re.compile(r"(^|/)electra/encoder/layer_\d+/")),
+    ("brightmart", re.compile(r"encoder/layer_shared/")),
+    ("google", re.compile(r"encoder/transformer/group_\d+/")),
+    ("bert", re.compile(r"encoder/layer_\d+/")),
+)
+# Variables one of which each head has, and what the head puts out. "classification" stands for the
+# head of any kind of task that a model is fine-tuned for; the outputs here are a classifier's.
+TASK_HEAD = "classification"
+HEADS = collections.OrderedDict(
+    [
+        (
+            TASK_HEAD,
+            (
+                ("output_weights", "cls/squad/output_weights", "global_pointer/dense/kernel"),
+                ("probabilities", "logits"),
+            ),
+        ),
+        ("masked_lm", (("cls/predictions/output_bias",), ("masked_lm_log_probs", MASKED_LM_LOSS))),
+        (
+            "sentence_order",
+            (("cls/seq_relationship/output_weights",), ("sentence_order_log_probs",)),
+        ),
+    ]
+)
+
+
+def layout_of(names: Iterable[str]) -> Optional[str]:
+    """The layout that variable names show, or None."""
+    names = list(names)
+    for layout, mark in _LAYOUT_MARKS:
+        if any(mark.search(name) for name in names):
+            is_nezha = layout == "bert" and not has_position_table(names)
+            return "nezha" if is_nezha else layout
+    return None
+
+
+def has_position_table(names: Iterable[str]) -> bool:
+    """Whether a table of absolute positions is among variable names."""
+    tables = [scope + POSITION_TABLE for scope in ENCODER_SCOPES]
+    return any(canonical_name(name) in tables for name in names)
+
+
+def by_canonical_name(there: Iterable[str]) -> Dict[str, str]:
+    """{name as graphs have it: name in the checkpoint}."""
+    source = {name: name for name in there}
+    for name in there:
+        source.setdefault(canonical_name(name), name)
+    return source
+
+
+def canonical_name(name: str) -> str:
+    """A checkpoint's name as graphs have it: without `:0`, in the model's scope alone."""
+    plain = name[:-2] if name.endswith(":0") else name
+    if re.match(r"(embeddings|encoder|pooler)/", plain):
+        plain = "bert/" + plain
+    wrapped = re.search(
+        r"/((?:%s)(embeddings|embeddings_project|encoder|pooler)/.*)$" % "|".join(ENCODER_SCOPES),
+        plain,
+    )
+    return wrapped.group(1) if wrapped else plain
+
+
+# Variables of heads, and how many of their rows (or values) an output has.
+_ROWS_OF_OUTPUT = (
+    ("output_weights", 1),
+    ("output_bias", 1),
+    ("cls/squad/output_weights", 1),
+    ("global_pointer/type_biases/bias", 2),
+    ("global_pointer/dense/bias", 2 * 64),  # query and key of each type
+)
+
+
+def num_labels(shapes: Mapping[str, Sequence[int]]) -> int:
+    """Classes of the classifier that is among {canonical name: shape}; 2 where none is."""
+    for name, num_rows in _ROWS_OF_OUTPUT:
+        if shapes.get(name):  # not of a single number
+            return max(1, shapes[name][0] // num_rows)
+    return 2
+
+
+def with_canonical_names(shapes: Mapping[str, Sequence[int]]) -> Dict[str, Sequence[int]]:
+    """{name as graphs have it: shape} of a checkpoint's {name: shape}."""
+    return {canonical_name(name): shape for name, shape in shapes.items()}
+
+
+def heads_of(names: Container[str]) -> List[str]:
+    """The heads whose variables are among names, a list of keys of `HEADS`."""
+    return [head for head, (marks, _) in HEADS.items() if any(mark in names for mark in marks)]

@@ -1,0 +1,86 @@
+"""What fine-tuning noted of a model: `fine_tuning.json` beside its checkpoint."""
+
+import os
+from typing import Any, Dict, Optional
+
+from albert_zh.common import files, storage, validation
+from albert_zh.common.errors import UserError
+from albert_zh.model import classifier_output
+
+# What a model folder calls the settings of its fine-tuning.
+FINE_TUNING_FILE = "fine_tuning.json"
+# What it may hold; other keys are there for people and for comparisons.
+NOTES = validation.record(
+    {
+        "objective": validation.TEXT,
+        "pooling": validation.one_of(*classifier_output.POOLINGS),
+        "do_lower_case": validation.BOOLEAN,
+        "max_seq_length": validation.integer(1),
+        "label_separator": validation.or_none(validation.TEXT),
+        "columns": validation.list_of(validation.or_none(validation.TEXT)),
+        "header": validation.or_none(validation.list_of(validation.or_none(validation.TEXT))),
+        "chosen_columns": validation.record({}, [], validation.TEXT),
+        "compares_sentences": validation.BOOLEAN,
+        "head": validation.record(),
+        "thresholds": validation.or_none(validation.list_of(validation.number(0, 1))),
+        "dev": validation.record(
+            {"global_step": validation.integer(0)}, ["global_step"], validation.NUMBER_OR_NAN
+        ),
+    },
+    expected="the JSON object that training wrote there",
+)
+NOTES_WAY_OUT = "put back what training wrote there, or train again"
+
+
+def notes_of_folder(folder: str) -> Dict[str, Any]:
+    """What fine-tuning noted of the model in a folder, as of `read_notes`; {} for other models."""
+    return read_notes(os.path.join(folder, FINE_TUNING_FILE))
+
+
+def read_notes(path: Optional[str]) -> Dict[str, Any]:
+    """What a fine_tuning.json says.
+
+    Args:
+        path: the file, which may be missing; or None.
+
+    Returns:
+        dict; {} without the file.
+
+    Raises:
+        UserError: if it is not of the kind `NOTES`, or contradicts itself.
+    """
+    if not path or not storage.exists(path):
+        return {}
+    notes = files.read_json(path, NOTES, NOTES_WAY_OUT)
+    if notes.get("compares_sentences") and "text_b" not in notes.get("columns", ["text_b"]):
+        raise UserError(
+            "%s: compares_sentences is true, expected false, as its columns have no text_b: %s"
+            % (path, NOTES_WAY_OUT)
+        )
+    return notes
+
+
+def check_notes(notes: Dict[str, Any], num_outputs: int, source: str) -> None:
+    """Raises `UserError` unless what fine-tuning noted belongs to a model of so many outputs.
+
+    Args:
+        notes: as of `read_notes`.
+        num_outputs: int, C.
+        source: file or folder that the notes are from, for the error.
+    """
+    objective, thresholds = notes.get("objective"), notes.get("thresholds")
+    if objective == "regression" and num_outputs != 1:
+        noted, expected = "objective is regression", "a model of one output for it"
+    elif objective == "single_label" and num_outputs == 1:
+        noted, expected = "objective is single_label", "a model of several outputs for it"
+    elif thresholds is not None and len(thresholds) != num_outputs:
+        noted, expected = (
+            "it has %d thresholds" % len(thresholds),
+            "one for each output of the model",
+        )
+    else:
+        return
+    raise UserError(
+        "%s: %s, expected %s, which has %d: %s"
+        % (source, noted, expected, num_outputs, NOTES_WAY_OUT)
+    )

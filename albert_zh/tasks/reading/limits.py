@@ -1,0 +1,18 @@
+"""How long windows, questions and answers of readers are by default, and may be."""
+
+from albert_zh.common.errors import UserError
+
+MAX_SEQ_LENGTH, DOC_STRIDE, MAX_QUERY_LENGTH = 384, 128, 64
+N_BEST_SIZE = 20
+MAX_ANSWER_LENGTH = 30  # pieces, of BERT's and NEZHA's run_squad.py
+
+
+def check_lengths(max_seq_length: int, doc_stride: int, max_query_length: int) -> None:
+    """Raises `UserError` for lengths that leave no piece for the context, or never advance."""
+    if max_seq_length <= max_query_length + 3:
+        raise UserError(
+            "--max_seq_length=%d: expected more than --max_query_length=%d and 3 special pieces: "
+            "make it longer, or the question's limit shorter" % (max_seq_length, max_query_length)
+        )
+    if doc_stride < 1:
+        raise UserError("--doc_stride=%d: expected 1 or more" % doc_stride)
