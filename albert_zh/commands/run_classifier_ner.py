@@ -9,26 +9,19 @@ r"""The name under which NEZHA's programs label entities: run_seq_labelling.py.
 NEZHA's.
 """
 
+import functools
+
 from albert_zh.common.errors import run_command
 from albert_zh.export.after_training import write_servable
-from albert_zh.finetuning import runner
+from albert_zh.finetuning.runner import Command
 
 __all__ = ["define_flags", "main", "run"]
 
-KIND = "sequence_labelling"
+_COMMAND = Command("sequence_labelling", write_servable)
+define_flags, run = functools.partial(_COMMAND.define_flags, task_name="ner"), _COMMAND.run
 
 
-def define_flags():
-    """Defines the command's flags."""
-    runner.define_flags(KIND, task_name="ner")
-
-
-def run():
-    """Does what the flags ask for."""
-    runner.run(write_servable, family=KIND)
-
-
-def main():
+def main() -> None:
     """Runs the command line."""
     define_flags()
     run_command(run, description=__doc__)

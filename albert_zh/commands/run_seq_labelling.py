@@ -14,24 +14,15 @@ Format, tag scheme and types are those of the training file; nothing has to be r
 
 from albert_zh.common.errors import run_command
 from albert_zh.export.after_training import write_servable
-from albert_zh.finetuning import runner as finetuning_runner
+from albert_zh.finetuning.runner import Command
 
 __all__ = ["define_flags", "main", "run"]
 
-FAMILY = "sequence_labelling"
+_COMMAND = Command("sequence_labelling", write_servable)
+define_flags, run = _COMMAND.define_flags, _COMMAND.run
 
 
-def define_flags(**defaults):
-    """Defines the command's flags; `defaults` in place of the usual ones."""
-    finetuning_runner.define_flags(FAMILY, **defaults)
-
-
-def run():
-    """Does what the flags ask for."""
-    finetuning_runner.run(write_servable, family=FAMILY)
-
-
-def main():
+def main() -> None:
     """Runs the command line."""
     define_flags()
     run_command(run, description=__doc__)

@@ -10,29 +10,14 @@ It is run_reading_comprehension.py; --original_features makes windows and answer
 programs that it is named after.
 """
 
-from typing import Any
-
 from albert_zh.common.errors import run_command
 from albert_zh.export.after_training import write_servable
-from albert_zh.finetuning import runner
+from albert_zh.finetuning.runner import Command
 
 __all__ = ["define_flags", "main", "run"]
 
-KIND = "reading_comprehension"
-
-
-def define_flags(**defaults: Any) -> None:
-    """Defines the flags of the command.
-
-    Args:
-        **defaults: defaults in place of the usual ones.
-    """
-    runner.define_flags(KIND, **defaults)
-
-
-def run() -> None:
-    """Does what the flags ask for."""
-    runner.run(write_servable, family=KIND)
+_COMMAND = Command("reading_comprehension", write_servable)
+define_flags, run = _COMMAND.define_flags, _COMMAND.run
 
 
 def main() -> None:

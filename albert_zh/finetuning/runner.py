@@ -85,6 +85,27 @@ def run_once(
         return None if helper else this_run.finish(export)  # the worker that saves does the rest
 
 
+class Command:
+    """A command line that fine-tunes models of one kind of task."""
+
+    def __init__(self, family: str, export: Callable) -> None:
+        """Initializes the command.
+
+        Args:
+            family: name of a kind of task whose flags it has.
+            export: see `run`.
+        """
+        self._family, self._export = family, export
+
+    def define_flags(self, **defaults: Any) -> None:
+        """Defines its flags; `defaults` in place of the usual ones."""
+        define_flags(self._family, **defaults)
+
+    def run(self) -> None:
+        """Does what the flags ask for."""
+        run(self._export, family=self._family)
+
+
 class Run:
     """One run of a fine-tuning command.
 
