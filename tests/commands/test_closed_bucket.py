@@ -40,7 +40,7 @@ RECORDS = "--input_file={root}/a.tfrecord --max_seq_length=16 --max_predictions_
 RECORDS += "--num_train_steps=1 --num_warmup_steps=0 --eval_batch_size=4" + TRAINED + MODEL
 GOOGLE = RECORDS.replace("--bert_config_file", "--albert_config_file")
 TEXT = "--input_file={texts} --output_file={root}/new.tfrecord --vocab_file={model}/vocab.txt "
-TEXT += "--max_seq_length=16 --segmenter=none"
+TEXT += "--max_seq_length=16 --max_predictions_per_seq=3 --segmenter=none"
 # By command: its words where no bucket is named, and what flags need beside or without.
 WORDS = {
     "ask": "--model_dir={model} --question=吃 --context={texts}",
@@ -88,7 +88,8 @@ WORDS = {
 }
 INSTEAD = {  # what a flag stands in place of
     ("ask", "documents"): "--context={texts}",
-    ("build_vocab", "report"): "--corpus={texts} --output={root}/new.txt --min_count=1",
+    ("build_vocab", "report"): WORDS["build_vocab"],
+    ("build_vocab", "vocab_file"): WORDS["build_vocab"],
     ("similarity", "corpus"): "--pairs={root}/pairs.tsv",
     ("similarity", "encoder_dir"): "--pairs={root}/pairs.tsv",
     ("similarity", "queries"): "--pairs={root}/pairs.tsv",
@@ -97,15 +98,13 @@ INSTEAD = {  # what a flag stands in place of
     ("serve", "generator_dir"): "--model_dir={model}",
 }
 BESIDE = {  # what a flag is used with
+    ("build_vocab", "report"): "--vocab_file={model}/vocab.txt",
     ("build_vocab", "vocab_file"): "--report={texts}",
-    ("create_pretraining_data", "stats"): "--stats={remote}",
-    ("run_classifier", "class_weights"): "",
     ("serve", "corpus"): "--embedding_dir={embedding}",
     ("similarity", "corpus"): "--query=吃饭",
     ("similarity", "encoder_dir"): "--corpus={texts} --query=吃饭",
     ("similarity", "queries"): "--corpus={texts}",
     ("similarity", "dev_file"): "--corpus={texts}",
-    ("squad_evaluate", "na_prob_file"): "",
 }
 ENDINGS = {path_rules.FILES: "/x.txt", path_rules.OUTPUT: "/x", path_rules.DATA: "/x"}
 ALONE = {  # commands whose words may name a bucket
@@ -214,23 +213,30 @@ def faults(outcome, remote):
     return ""
 
 
-# Those that a run of minutes tests, all flags of each of these commands, need --slow.
-FAST = "ask classify inspect_checkpoint inspect_tfrecord squad_evaluate create_teacher_targets"
+# Flags are checked, models and texts opened; the others train, export or convert.
+FAST = set(
+    "ask classify cmrc2018_evaluate create_teacher_targets data_augmentation drcd_evaluate "
+    "inspect_checkpoint inspect_tfrecord squad_evaluate task_distill test_changes".split()
+)
 
 
 @pytest.mark.parametrize(
-    "command",
-    [
-        command if command in FAST.split() else pytest.param(command, marks=pytest.mark.slow)
-        for command in sorted(WORDS)
-    ],
+    "commands",
+    [sorted(FAST), pytest.param(sorted(set(WORDS) - FAST), marks=pytest.mark.slow)],
+    ids=["fast", "others"],
 )
-def test_a_closed_bucket_is_named_in_a_line(command, places, tmp_path):
-    if command == "convert_albert_pytorch_checkpoint_to_tf" and not os.path.exists(places["torch"]):
+def test_a_closed_bucket_is_named_in_a_line(commands, places, tmp_path):
+    if "convert_albert_pytorch_checkpoint_to_tf" in commands:
         from albert_zh.commands import convert_albert_tf_checkpoint_to_pytorch as to_torch
 
         to_torch.convert(os.path.join(places["model"], "albert_model.ckpt"), places["torch"])
-    cases = cases_of(command, places)
-    found = outcomes([[command] + words for words in cases.values()], tmp_path) if cases else []
-    wrong = {given: faults(outcome, given.split("=")[-1]) for given, outcome in zip(cases, found)}
-    assert not {given: fault for given, fault in wrong.items() if fault}
+    cases = [
+        ("%s %s" % (command, given), [command] + words)
+        for command in commands
+        for given, words in cases_of(command, places).items()
+    ]
+    found = outcomes([words for _, words in cases], tmp_path)
+    wrong = {
+        name: faults(end, "gs://" + name.split("gs://")[1]) for (name, _), end in zip(cases, found)
+    }
+    assert not any(wrong.values()), "\n".join("%s: %s" % row for row in wrong.items() if row[1])

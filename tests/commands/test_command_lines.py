@@ -148,6 +148,7 @@ SERVED = {
     "extract_features": "bert_config_file config_file init_checkpoint input_file model_dir "
     "output_file vocab_file",
     "fill_mask": "bert_config_file config_file model_dir vocab_file",
+    "generate": "input_file model_dir",
     "label": "input_file model_dir",
     "serve": "corpus embedding_dir generator_dir model_dir",
     "similarity": "corpus dev_file encoder_dir model_dir pairs queries",
