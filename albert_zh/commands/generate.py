@@ -17,7 +17,7 @@ from typing import Any, Iterator, List, Optional, Tuple
 from absl import flags
 import numpy as np
 
-from albert_zh.common import line_reader
+from albert_zh.common import line_reader, path_rules
 from albert_zh.common.errors import UserError, run_command
 from albert_zh.inference.generator import Generator
 from albert_zh.tasks.generation import pair_files, text_scores
@@ -57,6 +57,7 @@ def define_flags() -> None:
     flags.DEFINE_string("encoding", "utf-8", "Encoding of the input.")
     for kind, name, default, help_text in _SETTINGS:
         getattr(flags, "DEFINE_" + kind)(name, default, help_text)
+    path_rules.serve_remote_everywhere(FLAGS)
 
 
 def run(texts: Optional[List[str]] = None) -> None:

@@ -17,6 +17,7 @@ from albert_zh.commands import (
     extract_features,
     fill_mask,
     freeze_graph,
+    generate,
     inspect_checkpoint,
     label,
     similarity,
@@ -38,6 +39,7 @@ QUESTION = {"id": "Q", "question": "吃？", "answers": [{"text": "饭", "answer
 FILES = {
     "texts.txt": TEXTS,
     "pairs.tsv": "今天\t明天\n开门\t银行\n",
+    "titles.tsv": "今天气很好\t天气\n我们去吃饭吧\t吃饭\n",
     "data.json": json.dumps({"data": [{"paragraphs": [{"context": "吃饭", "qas": [QUESTION]}]}]}),
     "answers.json": json.dumps({"Q": "饭"}),
 }
@@ -59,6 +61,7 @@ def places(tmp_path, monkeypatch):
     small_models.write_model(local / "model", settings={"columns": ["text_a", "label"]})
     pairs = ["text_a", "text_b", "label"]
     small_models.write_model(local / "pair_model", settings={"task": "lcqmc", "columns": pairs})
+    small_models.write_generator(local / "generator")
     small_models.write_model(local / "labeller", ("O", "B-loc", "I-loc"), settings=_LABELLER)
     with memory_storage.bucket(tmp_path, monkeypatch) as bucket:
         transfer.upload_folder(str(local), bucket)
@@ -73,6 +76,7 @@ def places(tmp_path, monkeypatch):
         (fill_mask, ["--model_dir={}/model", "--vocab_file={}/model/vocab.txt"], ["今[MASK]"]),
         (similarity, ["--model_dir={}/pair_model", "--pairs={}/pairs.tsv"], []),
         (label, ["--input_file={}/texts.txt", "--model_dir={}/labeller"], []),
+        (generate, ["--input_file={}/titles.tsv", "--model_dir={}/generator"], []),
         (
             similarity,
             ["--model_dir={}/model", "--corpus={}/texts.txt", "--queries={}/texts.txt"]

@@ -268,18 +268,34 @@ def test_two_workers_give_the_weights_of_one_device(folder):
     assert_same_weights(variables_of(alone), variables_of(output), atol=1e-5)
 
 
-def _start_workers(arguments, count):
-    return [small.run_process(arguments, env=env) for env in _worker_environments(count)]
+POD = {"num_train_steps": 50, "save_checkpoints_steps": 10}
+
+
+@pytest.fixture(name="alone", scope="module")
+def alone_fixture(folder):
+    """The output folder of the run that a pod of four hosts is to equal, on one device."""
+    output = os.path.join(folder.folder, "alone_of_4")
+    small.run_here(
+        folder.arguments(input_file=folder.masked, output_dir=output, input_lanes=4, **POD)
+    )
+    return output
+
+
+def _start_pod(arguments, num_devices):
+    words = [str(num_devices)] + arguments
+    program = "tests/support/logical_devices.py"
+    return [small.run_process(words, program, env=env) for env in _worker_environments(4)]
 
 
 @pytest.mark.slow
-def test_four_workers_killed_and_resumed_give_the_weights_of_one_device(folder):
-    """All of them read and write one folder, as a pod's hosts do; each has one CPU device."""
-    alone, output = (os.path.join(folder.folder, name) for name in ("alone_of_4", "pod"))
-    settings = {"input_file": folder.masked, "num_train_steps": 50, "save_checkpoints_steps": 10}
-    small.run_here(folder.arguments(output_dir=alone, input_lanes=4, **settings))
-    arguments = folder.arguments(output_dir=output, distribution="multi_worker", **settings)
-    workers = _start_workers(arguments, 4)
+@pytest.mark.parametrize("num_devices", [1, pytest.param(2, marks=pytest.mark.newest)])
+def test_a_pod_killed_and_resumed_gives_the_weights_of_one_device(folder, alone, num_devices):
+    """Four workers of one or two devices each read and write one folder, as a pod's hosts do."""
+    output = os.path.join(folder.folder, "pod_of_%d" % num_devices)
+    arguments = folder.arguments(
+        input_file=folder.masked, output_dir=output, distribution="multi_worker", **POD
+    )
+    workers = _start_pod(arguments, num_devices)
     while checkpoint_files.checkpoints_of_training(output)[-1:] < [output + "/model.ckpt-20"]:
         assert all(worker.poll() is None for worker in workers)
         time.sleep(0.1)
@@ -288,7 +304,7 @@ def test_four_workers_killed_and_resumed_give_the_weights_of_one_device(folder):
     for worker in workers:
         worker.communicate()
     assert checkpoint_files.checkpoints_of_training(output)[-1] < output + "/model.ckpt-50"
-    workers = _start_workers(arguments, 4)
+    workers = _start_pod(arguments, num_devices)
     outputs = [worker.communicate(timeout=500)[0] for worker in workers]
     assert [worker.returncode for worker in workers] == [0] * 4, outputs
     assert "continuing from step" in outputs[0]

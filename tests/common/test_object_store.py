@@ -39,8 +39,17 @@ def run(store, tmp_path, code):
         cwd=str(tmp_path / "here"),
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=300,
     )
+
+
+def assert_token_is_nowhere(done, store, scratch):
+    """What the client shows to the store is in no output, object (logs, settings) or local file."""
+    paths = [path for path in scratch.rglob("*") if path.is_file()]
+    contents = [path.read_bytes() for path in paths] + list(store.objects.values())
+    contents += [(done.stdout + done.stderr).encode()]
+    assert not [content for content in contents if object_store.TOKEN.encode() in content]
+    assert any(name.endswith("/train.log") for name in store.objects)
 
 
 CODE = """
@@ -98,7 +107,7 @@ def test_listing_writing_retrying_and_refusals(store, tmp_path):
         ("broken", "broken.bin: cannot be written (no access (403)): log in"),
     ):
         assert words in (seen[name] or ""), seen[name]
-        assert "\n" not in seen[name] and "token" not in seen[name]
+        assert "\n" not in seen[name] and object_store.TOKEN not in seen[name]
     assert not [name for name in store.objects if "broken" in name or "forbidden" in name]
 
 
@@ -158,6 +167,7 @@ def test_commands_with_a_bucket(store, tmp_path):
     store.environment["PYTHONPATH"] += os.pathsep + os.path.join(ROOT, "tests", "support")
     done = run(store, tmp_path, COMMANDS)
     assert done.returncode == 0, done.stderr
+    assert_token_is_nowhere(done, store, tmp_path / "scratch")
     lines = done.stdout.strip().split("\n")
     assert lines[0].startswith("今天\t")
     used, missing, secret, trained, closed, forbidden = json.loads(lines[-1])

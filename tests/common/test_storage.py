@@ -1,8 +1,10 @@
 """Files in TensorFlow's in-memory file system, which no local call can read or write."""
 
+import glob
 import gzip
 import hashlib
 import os
+import re
 
 import pytest
 import tensorflow.compat.v1 as tf
@@ -141,6 +143,19 @@ def test_errors_of_storage_are_one_line_with_the_way_out(error, text, expected):
     line = str(files.cannot_read("gs://b/x", caught))
     assert line.startswith("gs://b/x: cannot be read: " + expected)
     assert "\n" not in line and "pw" not in line and "abc" not in line
+
+
+def test_no_module_reads_credentials():
+    """TensorFlow finds them; where they are is no business of the commands."""
+    pattern = re.compile(
+        r"CREDENTIALS|application_default_credentials|google\.(auth|oauth2|cloud)|boto|AWS_|"
+        r"AUTH_TOKEN|\.netrc|access_token(?!=)"
+    )
+    paths = glob.glob(os.path.join(ROOT, "albert_zh", "**", "*.py"), recursive=True)
+    assert len(paths) > 200
+    for path in paths:
+        with open(path, encoding="utf-8") as handle:
+            assert not pattern.search(handle.read()), path
 
 
 def test_missing_files_and_foreign_file_systems_are_named(folder):

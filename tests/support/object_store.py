@@ -19,6 +19,7 @@ import threading
 import urllib.parse
 
 _HOSTS = ("www.googleapis.com", "storage.googleapis.com")
+TOKEN = "token-that-nobody-may-see"
 _PAGE = 700  # names in an answer, so that 2,000 need several
 
 
@@ -232,7 +233,7 @@ def running(folder):
         "NO_PROXY": "",
         "CURL_CA_BUNDLE": certificate,
         "NO_GCE_CHECK": "true",
-        "GOOGLE_AUTH_TOKEN_FOR_TESTING": "token",
+        "GOOGLE_AUTH_TOKEN_FOR_TESTING": TOKEN,
         "GCS_RETRY_CONFIG_INIT_DELAY_TIME_US": "1000",
         "GCS_RETRY_CONFIG_MAX_DELAY_TIME_US": "2000",
         "GCS_RETRY_CONFIG_MAX_RETRIES": "2",

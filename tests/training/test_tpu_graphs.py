@@ -3,6 +3,7 @@
 No TPU is there: cores' sums are of one core, and XLA compiles for the CPU.
 """
 
+import json
 import types
 
 import numpy as np
@@ -10,13 +11,15 @@ import pytest
 import tensorflow.compat.v1 as tf
 from tensorflow.python.tpu.ops import tpu_ops
 
+from albert_zh.common.errors import UserError
 from albert_zh.finetuning import flags as finetuning_flags
 from albert_zh.finetuning import setup as finetuning_setup
-from albert_zh.model import modeling
+from albert_zh.model import heads, modeling
 from albert_zh.model.config import LAYOUTS
 from albert_zh.pretraining import model_fn as pretraining_model_fn
 from albert_zh.pretraining.objectives import electra
 from albert_zh.tasks import input_pipeline
+from albert_zh.tasks.labelling import heads as labelling_heads
 from albert_zh.training import engine, hooks, tpu_summaries
 from albert_zh.training.model_spec import ModeKeys
 from classification_batches import batches_of
@@ -24,11 +27,11 @@ from estimators import needs_estimators
 from pretraining_steps import SETTINGS, features_of
 import pretraining_workspace as small
 import tiny_tasks
-from workspace import Workspace
+from workspace import CONFIG, Workspace
 
 pytestmark = pytest.mark.newest
 TRAIN, EVAL, PREDICT = ModeKeys.TRAIN, ModeKeys.EVAL, ModeKeys.PREDICT
-CONFIGS = {
+LAYOUT_SETTINGS = {
     "brightmart": {},
     "google": {"num_hidden_groups": 1},
     "google_fast": {"num_hidden_groups": 1, "ffn_groups": 4},
@@ -68,7 +71,7 @@ def one_core(monkeypatch):
 
 
 def config_of(layout):
-    values = dict(small.CONFIG, **CONFIGS[layout])
+    values = dict(small.CONFIG, **LAYOUT_SETTINGS[layout])
     config = modeling.AlbertConfig.from_dict({k: v for k, v in values.items() if v is not None})
     assert config.layout == layout
     return config
@@ -117,7 +120,7 @@ def check(build, mode, steps=0):
         steps: to run; 0 for the graph alone.
     """
 
-    def values(wrap):
+    def values(wrap, start=None):
         with tf.Graph().as_default() as graph, tf.Session() as session:
             tf.set_random_seed(3)
             tf.get_variable_scope().set_use_resource(True)
@@ -126,11 +129,15 @@ def check(build, mode, steps=0):
             problems = problems_of(graph)
             assert not problems, "\n".join(problems[:10])
             session.run(tf.global_variables_initializer())
-            return [session.run(outputs) for _ in range(steps)]
+            variables = {variable.name: variable for variable in tf.global_variables()}
+            for name, value in (start or {}).items():
+                variables[name].load(value, session)
+            start = session.run(variables)
+            return start, [session.run(outputs) for _ in range(steps)]
 
-    plain = values(lambda step: step())
-    if steps:
-        compiled = values(tf.xla.experimental.compile)
+    start, plain = values(lambda step: step())
+    if steps:  # of equal start values: initializers draw by the number of their operation
+        _, compiled = values(tf.xla.experimental.compile, start)
         for expected, found in zip(plain, compiled):
             for one, other in zip(expected, found):
                 np.testing.assert_allclose(other, one, atol=1e-4, rtol=1e-4)
@@ -144,13 +151,13 @@ def pretraining(layout, mode, folder=None, **changes):
     return lambda: build(features_of(), None, mode, {})
 
 
-TRAININGS = [(layout, TRAIN, 2.0) for layout in sorted(CONFIGS)]  # with replaced tokens
-EVALUATIONS = [(layout, EVAL, 0.0) for layout in sorted(CONFIGS)]
-MASKED_ALONE = [(layout, TRAIN, 0.0) for layout in sorted(CONFIGS)]
+TRAININGS = [(layout, TRAIN, 2.0) for layout in sorted(LAYOUT_SETTINGS)]  # with replaced tokens
+EVALUATIONS = [(layout, EVAL, 0.0) for layout in sorted(LAYOUT_SETTINGS)]
+MASKED_ALONE = [(layout, TRAIN, 0.0) for layout in sorted(LAYOUT_SETTINGS)]
 
 
 def test_all_layouts_are_checked():
-    assert set(CONFIGS) == set(LAYOUTS)
+    assert set(LAYOUT_SETTINGS) == set(LAYOUTS)
 
 
 @pytest.mark.parametrize(
@@ -190,6 +197,27 @@ TASKS = [
     ("sequence_labelling", {"head": "efficient_global_pointer"}),
     ("sentence_embedding", {"objective": "cosine"}),
 ]
+# Kinds and objectives that compare rows of all cores, or write texts of any length.
+REFUSED = [
+    (
+        "sentence_embedding",
+        "sentences",
+        {"objective": "simcse"},
+        "--use_tpu: simcse compares rows of the whole",
+    ),
+    (
+        "sentence_embedding",
+        "sentences",
+        {"objective": "infonce"},
+        "--use_tpu: infonce compares rows of the",
+    ),
+    (
+        "generation",
+        "seq2seq",
+        {},
+        "--use_tpu: rows of any length are written: train on GPUs or a CPU",
+    ),
+]
 
 
 @pytest.fixture(name="folder", scope="module")
@@ -197,6 +225,9 @@ def folder_fixture(tmp_path_factory):
     workspace = Workspace(tmp_path_factory.mktemp("tasks"), num_train=48, num_dev=12, num_test=6)
     for family in tiny_tasks.KINDS:
         tiny_tasks.write(workspace, family)
+    none = dict.fromkeys(("hidden_dropout_prob", "attention_probs_dropout_prob"), 0.0)
+    settings = dict(CONFIG, initializer_range=0.3, **none)
+    workspace.without_dropout = workspace.write("model/without_dropout.json", json.dumps(settings))
     return workspace
 
 
@@ -207,10 +238,10 @@ def finetuning_of(folder, family, output, monkeypatch, **settings):
         {"task_name": "lcqmc", "data_dir": folder.data, "bert_config_file": folder.config},
         vocab_file=folder.vocab, output_dir=output, max_seq_length=24, train_batch_size=8,
         train_step=4, do_train=True, do_eval=True, use_tpu=True, num_tpu_cores=1,
-        learning_rate=1e-3, **settings
+        learning_rate=1e-3,
     )  # fmt: skip
     family = of_kind.pop("family", finetuning_flags.CLASSIFICATION)
-    options = finetuning_flags.of_settings(family, **dict(flags, **of_kind))
+    options = finetuning_flags.of_settings(family, **dict(flags, **of_kind, **settings))
     finetuning_flags.check_flags(options, family)
     monkeypatch.setattr(engine, "make_engine", lambda options, model_fn, *_, **__: model_fn)
     setup = finetuning_setup.Setup(options, family)
@@ -230,19 +261,58 @@ def finetuning_of(folder, family, output, monkeypatch, **settings):
     return setup, batch_of
 
 
-@pytest.mark.parametrize("mode, steps", [(TRAIN, 0), (PREDICT, 0)] + [
-    pytest.param(mode, 1, marks=pytest.mark.slow) for mode in (TRAIN, PREDICT)
-])  # fmt: skip
-@pytest.mark.parametrize("family, settings", TASKS)
-def test_finetuning(folder, tmp_path, monkeypatch, family, settings, mode, steps):
-    setup, batch_of = finetuning_of(folder, family, str(tmp_path), monkeypatch, **settings)
+def build_of(folder, output, monkeypatch, family, mode, settings):
+    """Function that builds the graph of a fine-tuning run on a constant batch."""
+    setup, batch_of = finetuning_of(folder, family, output, monkeypatch, **settings)
     batch = batch_of(mode)
 
     def build():
         features = {name: tf.constant(array) for name, array in batch.items()}
         return setup.engine(features, None, mode, {})
 
-    check(build, mode, steps)
+    return build
+
+
+@pytest.mark.parametrize("mode", [TRAIN, PREDICT])
+@pytest.mark.parametrize("family, settings", TASKS)
+def test_finetuning(folder, tmp_path, monkeypatch, family, settings, mode):
+    check(build_of(folder, str(tmp_path), monkeypatch, family, mode, settings), mode)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("mode", [TRAIN, PREDICT])
+@pytest.mark.parametrize("family, settings", TASKS)
+def test_compiled_finetuning(folder, tmp_path, monkeypatch, family, settings, mode):
+    """Three steps give the numbers of uncompiled ones, where nothing is drawn."""
+    for module in (heads, labelling_heads):
+        monkeypatch.setattr(module, "CLASSIFIER_DROPOUT", 0.0)
+    settings = dict(settings, bert_config_file=folder.without_dropout)
+    check(build_of(folder, str(tmp_path), monkeypatch, family, mode, settings), mode, 3)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("family, settings", TASKS)
+def test_compiled_finetuning_with_dropout(folder, tmp_path, monkeypatch, family, settings):
+    """XLA draws other numbers of a seed (and names, of which seeds are made, are others)."""
+    runs(build_of(folder, str(tmp_path), monkeypatch, family, TRAIN, settings), TRAIN)
+
+
+@pytest.mark.parametrize("family, task_name, settings, message", REFUSED)
+def test_what_needs_more_than_static_graphs_is_refused(
+    folder, tmp_path, family, task_name, settings, message
+):
+    named = {"bert_config_file": folder.config, "vocab_file": folder.vocab, "data_dir": folder.data}
+    options = finetuning_flags.of_settings(
+        family,
+        task_name=task_name,
+        output_dir=str(tmp_path),
+        do_train=True,
+        use_tpu=True,
+        **dict(named, **settings),
+    )
+    with pytest.raises(UserError, match=message) as caught:
+        finetuning_flags.check_flags(options, family)
+    assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize("layout", ["google", "electra"])
@@ -322,6 +392,12 @@ def test_flags_reach_the_config_of_a_tpu(tmp_path):
     per_host = tf.estimator.tpu.InputPipelineConfig.PER_HOST_V2
     assert config.tpu_config.per_host_input_for_training == per_host
     assert config.save_checkpoints_steps == 1000 and config.keep_checkpoint_max == 20
+    batches = {"train_batch_size": 64, "eval_batch_size": 32, "predict_batch_size": 16}
+    options.distribution = "none"
+    context = engine.make_engine(options, lambda *_: None, 1000, **batches)._ctx
+    assert context._eval_on_tpu and context._use_tpu
+    sizes = context._train_batch_size, context._eval_batch_size, context._predict_batch_size
+    assert sizes == (64, 32, 16)
 
 
 def test_a_stop_ends_the_loop_so_that_the_estimator_saves():
