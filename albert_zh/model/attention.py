@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Optional, Sequence
 import tensorflow.compat.v1 as tf
 
 from albert_zh.model.gradient_checkpointing import recomputed
-from albert_zh.model.layers import dense, dropout, get_shape_list, joint_dense
+from albert_zh.model.layers import FIRST_TOKEN, dense, dropout, get_shape_list, joint_dense
 from albert_zh.model.relative_positions import RelativePositions
 
 if TYPE_CHECKING:
@@ -27,10 +27,18 @@ def relative_positions_of(
     """
     if not config.use_relative_position:
         return None
-    depth = config.hidden_size // config.num_attention_heads
-    if config.decoding_step is not None:
-        output_positions = config.decoding_step.positions
-    return RelativePositions(depth, config.max_relative_position, output_positions)
+    depth, most = config.hidden_size // config.num_attention_heads, config.max_relative_position
+    places = config.position_ids
+    if places is None:
+        return RelativePositions(depth, most, output_positions)
+    if config.decoding_step is not None:  # the cache's columns are positions
+        return RelativePositions(depth, most, places)
+    looking = places
+    if output_positions is FIRST_TOKEN:
+        looking = places[:, :1]
+    elif output_positions is not None:
+        looking = tf.gather(places, output_positions, batch_dims=1)
+    return RelativePositions(depth, most, looking, places)
 
 
 def self_attention(

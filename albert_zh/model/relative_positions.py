@@ -13,7 +13,7 @@ are copies of memory, so nothing of size [F, F, D] is made.
 Letters in shape comments: as in `encoder`; K queries, T keys, C columns of distances.
 """
 
-from typing import Any
+from typing import Any, Optional
 
 import numpy as np
 import tensorflow.compat.v1 as tf
@@ -45,7 +45,13 @@ def relative_table(depth: int, max_distance: int) -> np.ndarray:
 class RelativePositions:
     """What relative positions add to one layer's attention."""
 
-    def __init__(self, depth: int, max_distance: int, output_positions: Any = None) -> None:
+    def __init__(
+        self,
+        depth: int,
+        max_distance: int,
+        output_positions: Any = None,
+        key_positions: Optional[tf.Tensor] = None,
+    ) -> None:
         """Keeps what the attention asks for.
 
         Args:
@@ -53,7 +59,10 @@ class RelativePositions:
             max_distance: largest distance, M.
             output_positions: positions of the queries: None for all, in order; `FIRST_TOKEN`; or
                 int tensor [B, K].
+            key_positions: int tensor [B, T], those of the keys; None: in order. Needs positions of
+                the queries.
         """
+        self._key_positions = key_positions
         self._table = relative_table(depth, max_distance)
         self._max_distance = max_distance
         self._positions = output_positions
@@ -109,7 +118,8 @@ class RelativePositions:
         """The table's rows between given queries and all keys, [B, K, T, D]; [1, 1, T, D]."""
         is_first = self._positions is FIRST_TOKEN
         queries = tf.zeros([1, 1], tf.int32) if is_first else tf.cast(self._positions, tf.int32)
-        distances = tf.range(num_keys)[None, None, :] - queries[:, :, None]  # [B, K, T]
+        keys = tf.range(num_keys)[None] if self._key_positions is None else self._key_positions
+        distances = keys[:, None, :] - queries[:, :, None]  # [B, K, T]
         distances = tf.clip_by_value(distances, -self._max_distance, self._max_distance)
         return tf.cast(tf.gather(self._table, distances + self._max_distance), dtype)
 

@@ -190,7 +190,9 @@ def test_fgm_adds_the_loss_of_a_table_moved_along_the_gradient():
     x = np.float32([[3.0, 0.0], [0.0, 4.0]])
     settings = task_settings.Settings()._replace(objective="regression", fgm_epsilon=0.5)
     with tf.Graph().as_default(), tf.Session() as session:
-        table = tf.get_variable(outputs_graph.WORD_TABLES[0], initializer=np.float32([[1, 5], [6, 1]]))
+        table = tf.get_variable(
+            outputs_graph.WORD_TABLES[0], initializer=np.float32([[1, 5], [6, 1]])
+        )
 
         def build(change):
             with outputs_graph.changed_word_table(change):
