@@ -137,8 +137,8 @@ def _result(name, seed, arguments):
         with open(output + ".log", "a", encoding="utf-8") as log:
             command = command_of(TASKS[name], seed, output) + arguments
             subprocess.run(command, check=True, stdout=log, stderr=subprocess.STDOUT)
-    best = files.read_json(path)["best"]
-    return {metric: best["eval_" + metric] for metric in SHOWN}
+    measured = files.read_json(os.path.join(output, "report.json"))["dev"]
+    return {metric: measured[metric] for metric in SHOWN}
 
 
 def command_of(tasks, seed, output):

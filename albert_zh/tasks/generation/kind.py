@@ -40,7 +40,15 @@ class Generation(task_type.TaskType):
         "perplexity": False,
         "loss": False,
     }
-    usual_metrics = ("rouge_l", "rouge_1", "rouge_2", "bleu", "perplexity")
+    usual_metrics = (
+        "rouge_l",
+        "rouge_1",
+        "rouge_2",
+        "bleu",
+        "perplexity",
+        "distinct_1",
+        "distinct_2",
+    )
     export_outputs = decoded_outputs = (WRITTEN,)
     flags = generation_flags.GenerationFlags()
     rules = TargetRules()
