@@ -133,6 +133,7 @@ def model_fn_builder(config, settings, init_checkpoint, distiller=None, summary_
 def _train_spec(config, settings, features, init_checkpoint, distiller, summary_folder):
     tf.train.get_or_create_global_step()
     scaler = LossScaler() if settings.precision == "mixed_float16" else None
+    features = prepared(features, True, settings)
     gradients, scalars = _gradients(config, settings, features, scaler, distiller)
     scaffold_fn = None
     if init_checkpoint:
@@ -175,7 +176,6 @@ def _gradients(config, settings, features, scaler, distiller):
         sums = optimization.sum_over_replicas(list(sums), settings.use_tpu)
         return [total / num_replicas for total in sums]
 
-    features = prepared(features, True, settings)
     denominators = masked_lm.denominators_of(features, bool(settings.span_boundary_weight))
     denominators = type(denominators)(*of_whole_batch(denominators))
     counts = None

@@ -14,10 +14,10 @@ import numpy as np
 
 from albert_zh.common import files
 from albert_zh.common.errors import UserError
-from albert_zh.corpus.reader import split_sentences
 from albert_zh.tasks import reader
 from albert_zh.tasks.generation.damage import DAMAGES, Damaged
 from albert_zh.tasks.generation.pair_files import GenerationExample
+from albert_zh.text.sentences import split_sentences
 
 POSITIONS = "positions"  # of feature records: where each token counts as standing
 _SEPARATOR = "\n"  # of the sentences of an example

@@ -108,4 +108,6 @@ def text_and_spans(rows: Sequence[str]) -> Tuple[str, Spans]:
         if tag != _OUTSIDE:
             first: Any = open_one.begin if open_one is not None else begin
             open_one = SlotSpan(first, end, slot)
-    return text, tuple(spans + [open_one] * (open_one is not None))
+    if open_one is not None:
+        spans.append(open_one)
+    return text, tuple(spans)
