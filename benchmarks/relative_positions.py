@@ -5,7 +5,6 @@
 
 A step is the encoder and its gradient on full rows, --tokens in a batch, of a model of the config's
 sizes with random weights. Each variant has a process of its own, which take turns; medians count.
-"pairs" computes the same with a vector for each pair of positions, [F, F, D], as the original does.
 """
 
 import argparse
@@ -22,29 +21,9 @@ import numpy as np
 import tensorflow.compat.v1 as tf
 
 from albert_zh.common.errors import run_program
-from albert_zh.model import attention, modeling, relative_positions
+from albert_zh.model import modeling
 
-VARIANTS = ("absolute", "relative", "pairs")
-
-
-class Pairs(relative_positions.RelativePositions):
-    """Relative positions by a vector of each pair of positions."""
-
-    def __init__(self, depth, max_distance, output_positions=None, key_positions=None):
-        super().__init__(depth, max_distance, output_positions, key_positions)
-        self._depth = depth
-
-    def _of_pairs(self, length):
-        places = np.arange(length)
-        distances = np.clip(places[None, :] - places[:, None], -64, 64) + 64
-        rows = tf.one_hot(distances.ravel(), len(self._table))
-        return tf.reshape(tf.matmul(rows, tf.constant(self._table)), [length, length, self._depth])
-
-    def scores(self, query, num_keys):
-        return tf.einsum("bnid,ijd->bnij", query, self._of_pairs(num_keys))
-
-    def context(self, weights):
-        return tf.einsum("bnij,ijd->bnid", weights, self._of_pairs(int(weights.shape[-1])))
+VARIANTS = ("absolute", "relative")
 
 
 def main():
@@ -81,8 +60,6 @@ def turn_of(arguments, variant, length):
     config = modeling.AlbertConfig.from_json_file(os.path.join(ROOT, arguments.config))
     config.max_position_embeddings = max(length, config.max_position_embeddings)
     config.use_relative_position = variant != "absolute"
-    if variant == "pairs":
-        attention.RelativePositions = Pairs
     generator = np.random.RandomState(1)
     shape = [arguments.tokens // length, length]
     ids = tf.constant(generator.randint(200, config.vocab_size, shape), tf.int32)
