@@ -239,7 +239,8 @@ def _config(path):
     settings = files.read_json(path)
     types = {names.model_type: layout for layout, names in pytorch_names.MODEL_CLASSES.items()}
     kind = settings.get("model_type") if isinstance(settings, dict) else None
-    if not isinstance(kind, str) or kind not in types:
+    is_read_alike = kind == "electra"  # the keys of both are the same
+    if not isinstance(kind, str) or kind not in types or is_read_alike:
         return AlbertConfig.from_json_file(path)
     try:
         return pytorch_configs.tf_config(types[kind], settings)[0]
@@ -263,14 +264,18 @@ def _difference_rows(fit):
 def _sizes(weights):
     """Sizes that show in the shapes of any layout."""
     found = checkpoint_names.with_canonical_names(weights)
+    is_electra = checkpoint_names.layout_of(found) == "electra"
+    scope, square = "bert/", "pooler/dense/kernel"
+    if is_electra:
+        scope, square = "electra/", "encoder/layer_0/attention/output/dense/kernel"
     dimensions = (
-        ("vocab_size", "bert/embeddings/word_embeddings", 0),
-        ("embedding_size", "bert/embeddings/word_embeddings", 1),
-        ("hidden_size", "bert/pooler/dense/kernel", 0),
-        ("max_position_embeddings", "bert/embeddings/position_embeddings", 0),
+        ("vocab_size", "embeddings/word_embeddings", 0),
+        ("embedding_size", "embeddings/word_embeddings", 1),
+        ("hidden_size", square, 0),
+        ("max_position_embeddings", "embeddings/position_embeddings", 0),
     )
     return ", ".join(
-        "%s %s" % (name, (list(found.get(variable, [])) + ["?", "?"])[axis])
+        "%s %s" % (name, (list(found.get(scope + variable, [])) + ["?", "?"])[axis])
         for name, variable, axis in dimensions
     )
 

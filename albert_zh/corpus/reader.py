@@ -17,6 +17,7 @@ import re
 
 from albert_zh.common import files, path_rules, storage, text_encodings
 from albert_zh.common.errors import UserError
+from albert_zh.text.sentences import SENTENCE_END, split_sentences
 
 SHARD_CHARACTERS = 1 << 17  # some 400 KB of Chinese
 
@@ -28,10 +29,6 @@ _TEXT_KEYS = ("text", "content")  # of wiki_zh; of news2016zh and webtext2019zh
 _ORIGINAL_JSON = (".jsonl", ".jsonl.gz")  # albert_zh reads other files as plain text
 _JSON_LINES = _ORIGINAL_JSON + (".json", ".json.gz")
 
-# A sentence ends with these and the closing quotes behind them. ! and ? may be part of an address.
-_SENTENCE_END = re.compile(
-    "(?:[。！？；…]|[!?](?![0-9A-Za-z=&/%#_.-]))+[。！？；…!?”’」』）】》〉]*"
-)
 # What the tokenizer leaves out: control characters, invisible ones, stand-ins for damaged ones.
 _CONTROL = re.compile(
     "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\xad\u200b-\u200f\u202a-\u202e\u2060-\u2064\ufeff\ufffd]"
@@ -171,26 +168,6 @@ def read_shards(paths, text_format=PLAIN, shard_characters=SHARD_CHARACTERS):
 def total_bytes(paths):
     """The size of files as they are on the disk."""
     return sum(storage.size(path) for path in paths)
-
-
-def split_sentences(text):
-    """Cuts text behind 。！？；… and the closing quotes that follow them.
-
-    Args:
-        text: str.
-
-    Returns:
-        list of str that make up the text, without blanks at their ends; none is empty.
-    """
-    ends, num_quotes = [0], 0
-    for match in _SENTENCE_END.finditer(text):
-        end = match.end()
-        num_quotes += text.count('"', ends[-1], end)
-        is_closing = num_quotes % 2 == 1 and text.startswith('"', end)
-        num_quotes += is_closing
-        ends.append(end + is_closing)
-    sentences = (text[begin:end].strip() for begin, end in zip(ends, ends[1:] + [len(text)]))
-    return [sentence for sentence in sentences if sentence]
 
 
 class _ShardInMaking:
@@ -365,7 +342,7 @@ def _segments(line, text_format):
         return [line]
     segments, begin = [], 0
     while len(line) - begin > _LINE_CHARACTERS:
-        ends = list(_SENTENCE_END.finditer(line, begin, begin + _LINE_CHARACTERS))
+        ends = list(SENTENCE_END.finditer(line, begin, begin + _LINE_CHARACTERS))
         end = ends[-1].end() if ends else begin + _LINE_CHARACTERS
         segments.append(line[begin:end])
         begin = end

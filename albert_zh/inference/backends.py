@@ -203,7 +203,8 @@ def _sizes_of_tables(folder):
     sizes = {}
     for name, shape in checkpoint_files.read_shapes(prefix).items():
         table = re.match(
-            r"bert/embeddings/(\w+)_embeddings$", checkpoint_names.canonical_name(name)
+            r"(?:bert|electra)/embeddings/(\w+)_embeddings$",
+            checkpoint_names.canonical_name(name),
         )
         if table:
             sizes[table.group(1)] = shape[0]

@@ -14,6 +14,7 @@ import tensorflow.compat.v1 as tf
 from albert_zh.common.errors import UserError
 from albert_zh.inference import decoding, input_rows, loaded_model
 from albert_zh.model import fine_tuning_notes, incremental_decoding, model_folder
+from albert_zh.tasks.generation import objectives
 from albert_zh.tasks.generation.kind import source_ids, text_of_ids
 
 __all__ = ["Generated", "Generator"]
@@ -44,6 +45,7 @@ class Generator(loaded_model.LoadedModel):
         tokenizer: `FullTokenizer` of its vocabulary.
         max_source_length: tokens of a source at most, in training.
         max_length: tokens of a text at most, in training.
+        appended: ids read behind the last token of a text, `[MASK]` where that is predicted.
     """
 
     def __init__(
@@ -74,6 +76,7 @@ class Generator(loaded_model.LoadedModel):
         self.max_length = notes["head"]["max_target_length"] - 1
         self.max_source_length = notes["max_seq_length"] - self.max_length - 1
         self._precision = precision
+        self.appended = [self._ids["mask"]] if objectives.predicts_masks(notes["head"]) else []
         self._tensors: Tuple[Any, ...] = ()
         self._session = loaded_model.CheckpointSession(
             folder.prefix, self._build, "a generator of run_seq2seq.py", num_threads
@@ -91,7 +94,10 @@ class Generator(loaded_model.LoadedModel):
             )
             former = [tf.placeholder(t.dtype, t.shape.as_list()) for t in cache]
             parents = tf.placeholder(tf.int32, [None], "parents")
-            tokens, positions, segments = (tf.placeholder(tf.int32, [None, 1]) for _ in range(3))
+            width = 1 + len(self.appended)
+            tokens, positions, segments = (
+                tf.placeholder(tf.int32, [None, width]) for _ in range(3)
+            )
             logits, extended = incremental_decoding.next_logits(
                 config,
                 tokens,
@@ -215,10 +221,13 @@ class _Rows:
             tokens, parents = [self._end_id] * len(self._lengths), range(len(self._lengths))
         parents = np.array(parents, np.int32)
         self._lengths = self._lengths[parents]
-        positions = self._lengths[:, None] - 1 + self._num_written
+        appended = self._generator.appended
+        rows = np.array([[token] + appended for token in tokens], np.int32)
+        positions = self._lengths[:, None] - 1 + self._num_written + np.arange(rows.shape[1])
         segments = np.full_like(positions, int(self._num_written > 0))
+        segments[:, 1:] = 1
         log_probs, *self._cache = self._generator.step(
-            np.array(tokens, np.int32)[:, None], positions, segments, parents, *self._cache
+            rows, positions, segments, parents, *self._cache
         )
         self._num_written += 1
         return log_probs

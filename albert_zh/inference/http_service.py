@@ -50,12 +50,25 @@ PATHS = ("/", "/predict", "/similarity", "/health", "/metrics", "/docs", "/opena
 Pair = Tuple[pydantic.StrictStr, pydantic.StrictStr]
 
 
+class AnnotatedText(pydantic.BaseModel):
+    """A text that brings its slots along."""
+
+    model_config = pydantic.ConfigDict(extra="forbid")
+    text: pydantic.StrictStr
+    text_b: Optional[pydantic.StrictStr] = None
+    slots: Any = pydantic.Field(
+        None, description='[{"begin": 3, "end": 6, "name": "singer"}], or {"singer": "吴雨霏"}.'
+    )
+    slots_b: Any = None
+
+
 class PredictRequest(pydantic.BaseModel):
     """Body of /predict."""
 
     model_config = pydantic.ConfigDict(extra="forbid")
-    texts: List[Union[pydantic.StrictStr, Pair]] = pydantic.Field(
-        description="Each a text, or a pair of texts: what the model was trained on.",
+    texts: List[Union[pydantic.StrictStr, Pair, AnnotatedText]] = pydantic.Field(
+        description="Each a text, or a pair of texts: what the model was trained on; for a model "
+        "with slots also an object with them.",
         examples=[["苹果发布新手机"], [["怎么开户", "如何开通账户"]]],
     )
 
@@ -171,7 +184,11 @@ def _add_predictions(app, predictor, batched, limits):
     @app.post("/predict", responses={**errors, **http_answers.answer(Predictions)})
     async def predict(request: PredictRequest, client: Request):
         """Predicts texts: their classes, or what else the model was fine-tuned for."""
-        decoded, outputs = await predicted(request.texts, client)
+        texts = [
+            text.model_dump(exclude_none=True) if isinstance(text, AnnotatedText) else text
+            for text in request.texts
+        ]
+        decoded, outputs = await predicted(texts, client)
         return JSONResponse(predictor.kind.answer(decoded, outputs, predictor.labels))
 
     @app.post("/similarity", responses={**errors, **http_answers.answer(Similarities)})

@@ -13,7 +13,7 @@ from typing import Any, Dict, List, Optional, Sequence, Tuple
 import numpy as np
 
 from albert_zh.common.errors import UserError
-from albert_zh.inference import backends, input_rows, loaded_model
+from albert_zh.inference import annotated_texts, backends, input_rows, loaded_model
 from albert_zh.inference.files_beside import FilesBeside
 from albert_zh.inference.model_choice import compares_sentences, newest_best_folder, takes_pairs
 from albert_zh.tasks import datasets, registry, task_type
@@ -145,7 +145,8 @@ class Predictor(loaded_model.LoadedModel):
         """Predicts what the model was fine-tuned for: classifies texts, say.
 
         Args:
-            texts: list of str, or of (text_a, text_b).
+            texts: list of str, or of (text_a, text_b); for a model with slots also of dicts that
+                have them, see `annotated_texts`. What dictionaries find is added.
 
         Returns:
             (labels, probabilities): list of n labels and float array [n, classes], in the order of
@@ -156,9 +157,9 @@ class Predictor(loaded_model.LoadedModel):
         Raises:
             UserError: as of `checked`, and after `close`.
         """
-        checked = self.checked(texts)
+        checked, slots = self._checked_with_slots(texts)
         examples = [
-            InputExample("text-%d" % number, text_a, text_b, None)
+            InputExample("text-%d" % number, text_a, text_b, None, slots=slots[number])
             for number, (text_a, text_b) in enumerate(checked)
         ]
         grouped = self.outputs(examples)
@@ -233,16 +234,22 @@ class Predictor(loaded_model.LoadedModel):
         """Texts as (text_a, text_b), text_b None for a single one.
 
         Args:
-            texts: list of str, or of (text_a, text_b).
+            texts: list of str, of (text_a, text_b), or of dicts as of `predict`.
 
         Raises:
             UserError: for anything that is no text, or not what the model was trained on.
         """
-        checked = input_rows.checked_texts(texts)
+        return self._checked_with_slots(texts)[0]
+
+    def _checked_with_slots(self, texts):
+        """(texts as of `checked`, for each the slots that it brings along, or None)."""
+        names = self._head.get("slots", {}).get("names", ())
+        plain, slots = annotated_texts.separated(texts, names)
+        checked = input_rows.checked_texts(plain)
         for number, (_, text_b) in enumerate(checked if self._checks_text_form else ()):
             if (text_b is not None) != self.takes_pairs:
                 raise UserError("text %d is %s" % (number, self.form_mismatch()))
-        return checked
+        return checked, slots or [None] * len(checked)
 
     def form_mismatch(self) -> str:
         """What is wrong with a text that is a pair where the model takes none, or no pair."""

@@ -134,6 +134,8 @@ class AlbertConfig:
     attention_inputs: Any = None
     # The `DecodingStep` of a graph whose tokens continue rows that were computed before, or None.
     decoding_step: Any = None
+    # Where the tokens count as standing, int tensor [B, F]; None: in the order of the row.
+    position_ids: Any = None
     # Set for export, with weights to suit: float [H], by which the feed-forward layers' outputs are
     # divided until they are added; see `export_tflite.feed_forward_scale`.
     ffn_out_scale: Any = None

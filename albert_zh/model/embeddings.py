@@ -80,12 +80,12 @@ def embeddings(
 
 
 def _position_vectors(config, length, width):
-    """The vectors of the positions, [F, width]; of a decoding step [B, F, width]."""
+    """The vectors of the positions, [F, width]; of given positions [B, F, width]."""
     shape = [config.max_position_embeddings, width]
     positions = new_variable("position_embeddings", shape, config)
-    if config.decoding_step is None:
+    if config.position_ids is None:
         return positions[:length]
-    return tf.gather(positions, config.decoding_step.positions)
+    return tf.gather(positions, config.position_ids)
 
 
 def check_length(length: Any, max_position_embeddings: int) -> None:

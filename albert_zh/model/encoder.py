@@ -58,6 +58,7 @@ class AlbertModel:
         keeps_attention: bool = False,
         attention_mask: Optional[tf.Tensor] = None,
         decoding_step: Any = None,
+        position_ids: Optional[tf.Tensor] = None,
     ) -> None:
         """Builds the graph.
 
@@ -83,8 +84,12 @@ class AlbertModel:
                 sees another, as of `attention_masks.visible_positions`; None: all of `input_mask`.
             decoding_step: `incremental_decoding.DecodingStep`, what the tokens continue; None: they
                 are whole rows.
+            position_ids: int tensor [B, F], where each token counts as standing, whatever its
+                place in the row; None: in the order of the row. Not with `decoding_step`.
         """
-        self._config = config = config_of_graph(config, is_training, plain, decoding_step)
+        self._config = config = config_of_graph(
+            config, is_training, plain, decoding_step, position_ids
+        )
         self._attention_inputs = config.attention_inputs = [] if keeps_attention else None
         self._blocks_of_layer = config.inner_group_num
         seen = attention_masks.of_inputs(input_ids, input_mask, attention_mask)
@@ -189,13 +194,18 @@ class AlbertModel:
 
 
 def config_of_graph(
-    config: AlbertConfig, is_training: bool, plain: bool = False, decoding_step: Any = None
+    config: AlbertConfig,
+    is_training: bool,
+    plain: bool = False,
+    decoding_step: Any = None,
+    position_ids: Optional[tf.Tensor] = None,
 ) -> AlbertConfig:
     """A copy of a config that also knows what its graph is for; arguments as of `AlbertModel`."""
     config = copy.deepcopy(config)
     config.saves_memory = is_training and not plain
     config.is_plain = plain
     config.decoding_step = decoding_step
+    config.position_ids = position_ids if decoding_step is None else decoding_step.positions
     if not is_training:
         config.hidden_dropout_prob = 0.0
         config.attention_probs_dropout_prob = 0.0

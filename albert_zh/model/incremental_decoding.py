@@ -10,7 +10,7 @@ columns up to its own, so what padding wrote behind a source is overwritten befo
 Letters in shape comments: as in `encoder`; L positions of the cache, K new tokens.
 """
 
-from typing import Any, List, Sequence, Tuple
+from typing import Any, List, NamedTuple, Optional, Sequence, Tuple
 
 import tensorflow.compat.v1 as tf
 
@@ -28,24 +28,29 @@ class DecodingStep:
 
     Attributes:
         positions: int tensor [B, K], positions of the new tokens.
+        columns: int tensor [B, K], where they go in the cache.
         extended_cache: after the model is built the cache with the new tokens'.
     """
 
-    def __init__(self, positions: tf.Tensor, cache: Cache) -> None:
+    def __init__(
+        self, positions: tf.Tensor, cache: Cache, columns: Optional[tf.Tensor] = None
+    ) -> None:
         """Starts with what is known.
 
         Args:
             positions: int tensor [B, K], below L.
             cache: key and value of each block in turn, float [B, N, L, D].
+            columns: int tensor [B, K]; None: their positions. Others are for absolute positions.
         """
         self.positions = positions
+        self.columns = positions if columns is None else columns
         self._former = list(cache)
         self.extended_cache: Cache = []
 
     def visible_columns(self) -> tf.Tensor:
-        """int [B, K, L], 1 for the positions up to each new token's."""
+        """int [B, K, L], 1 for the columns up to each new token's."""
         columns = tf.range(get_shape_list(self._former[0])[2])
-        return tf.cast(columns[None, None, :] <= self.positions[:, :, None], tf.int32)
+        return tf.cast(columns[None, None, :] <= self.columns[:, :, None], tf.int32)
 
     def extended(self, key: tf.Tensor, value: tf.Tensor) -> List[tf.Tensor]:
         """The next block's keys and values, the new tokens' among them.
@@ -60,7 +65,7 @@ class DecodingStep:
         batch, heads, count, _ = get_shape_list(key)
         rows = tf.tile(tf.range(batch)[:, None, None], [1, heads, count])
         head = tf.tile(tf.range(heads)[None, :, None], [batch, 1, count])
-        columns = tf.tile(self.positions[:, None, :], [1, heads, 1])
+        columns = tf.tile(self.columns[:, None, :], [1, heads, 1])
         indices = tf.stack([rows, head, columns], axis=-1)  # [B, N, K, 3]
         first = len(self.extended_cache)
         for new, former in zip((key, value), self._former[first : first + 2]):
@@ -111,6 +116,7 @@ def next_logits(
     segment_ids: tf.Tensor,
     cache: Sequence[tf.Tensor],
     precision: str = "float32",
+    columns: Optional[tf.Tensor] = None,
 ) -> Tuple[tf.Tensor, Cache]:
     """Logits of the word that follows new tokens (of `[MASK]`: that stands there).
 
@@ -121,11 +127,12 @@ def next_logits(
         segment_ids: int tensor [B, K].
         cache: as of `encoded_source`, or of the step before.
         precision: see `AlbertModel`.
+        columns: see `DecodingStep`.
 
     Returns:
         (logits, cache): float32 [B, V] of the last of the tokens, and the cache with all of them.
     """
-    step = DecodingStep(positions, list(cache))
+    step = DecodingStep(positions, list(cache), columns)
     model = AlbertModel(
         config,
         False,
@@ -149,6 +156,8 @@ def greedy_ids(
     end_id: int,
     forbidden_ids: Sequence[int],
     precision: str = "float32",
+    mask_id: Optional[int] = None,
+    first_positions: Optional[tf.Tensor] = None,
 ) -> tf.Tensor:
     """The most probable continuation of each source, token by token.
 
@@ -160,6 +169,9 @@ def greedy_ids(
         end_id: id of `[SEP]`, which ends a source and a target.
         forbidden_ids: ids that are never written.
         precision: see `AlbertModel`.
+        mask_id: id of `[MASK]`, which stands where a token is to be written; None: the token before
+            it says what follows.
+        first_positions: int tensor [B], that of the first token written; None: behind the source.
 
     Returns:
         int32 [B, T], 0 behind the end, which is not among them.
@@ -175,9 +187,8 @@ def greedy_ids(
         return (step < num_tokens) & tf.reduce_any(is_open)
 
     def next_token(step, written, last, is_open, *cache):
-        positions = tf.maximum(lengths - 1 + step, 0)[:, None]
-        segments = tf.fill([batch, 1], tf.cast(step > 0, tf.int32))
-        logits, cache = next_logits(config, last[:, None], positions, segments, cache, precision)
+        new = new_tokens(last, lengths, step, mask_id, first_positions)
+        logits, cache = next_logits(config, *new[:3], cache, precision, new.columns)
         best = tf.argmax(logits + forbidden * _FORBIDDEN, axis=1, output_type=tf.int32)
         is_open &= tf.not_equal(best, end_id)
         written = tf.concat(
@@ -192,3 +203,50 @@ def greedy_ids(
     written = state[1]
     written = tf.pad(written, [[0, 0], [0, num_tokens - tf.shape(written)[1]]])
     return tf.reshape(written, [batch, num_tokens])
+
+
+class NewTokens(NamedTuple):
+    """What a step of decoding reads, int [B, K] each; see `next_logits`."""
+
+    tokens: tf.Tensor
+    positions: tf.Tensor
+    segment_ids: tf.Tensor
+    columns: tf.Tensor
+
+
+def new_tokens(
+    last: tf.Tensor,
+    lengths: tf.Tensor,
+    step: tf.Tensor,
+    mask_id: Optional[int] = None,
+    first_positions: Optional[tf.Tensor] = None,
+) -> NewTokens:
+    """The tokens of a step: the last one, and the `[MASK]` behind it where that is predicted.
+
+    The first step reads the end of the source again, which changes nothing of it.
+
+    Args:
+        last: int tensor [B], the token written last; at first the end of the source.
+        lengths: int tensor [B], of the sources.
+        step: int scalar tensor, the tokens written.
+        mask_id, first_positions: see `greedy_ids`.
+    """
+    columns = tf.maximum(lengths - 1 + step, 0)[:, None]
+    positions = columns
+    if first_positions is not None:
+        positions = tf.where(
+            tf.fill(tf.shape(columns), tf.equal(step, 0)),
+            columns,
+            first_positions[:, None] - 1 + step,
+        )
+    segments = tf.ones_like(columns) * tf.cast(step > 0, tf.int32)
+    last = last[:, None]
+    if mask_id is None:
+        return NewTokens(last, positions, segments, columns)
+    behind = columns + 1 if first_positions is None else first_positions[:, None] + step
+    return NewTokens(
+        tf.concat([last, tf.fill(tf.shape(last), mask_id)], axis=1),
+        tf.concat([positions, behind], axis=1),
+        tf.concat([segments, tf.ones_like(segments)], axis=1),
+        tf.concat([columns, columns + 1], axis=1),
+    )

@@ -6,11 +6,11 @@ value j in its output:
 
     scores[i, j] = q_i . (k_j + T[r]) / sqrt(D)        context[i] = sum over j of p_ij (v_j + T[r])
 
-The table has no variables and is the same in all layers and heads. The products are computed with
-its 2M + 1 rows; `shifted_to_keys` and `shifted_to_distances` then move row i by i columns, which
-are copies of memory, so nothing of size [F, F, D] is made.
+The table has no variables and is the same in all layers and heads: its rows are gathered for all
+pairs of positions, and the queries of all rows and heads at one position are multiplied with that
+position's vectors in one product.
 
-Letters in shape comments: as in `encoder`; K queries, T keys, C columns of distances.
+Letters in shape comments: as in `encoder`; K queries, T keys.
 """
 
 from typing import TYPE_CHECKING, Any, Optional
@@ -48,7 +48,13 @@ def relative_table(depth: int, max_distance: int) -> np.ndarray:
 class RelativePositions:
     """What relative positions add to one layer's attention."""
 
-    def __init__(self, depth: int, max_distance: int, output_positions: Any = None) -> None:
+    def __init__(
+        self,
+        depth: int,
+        max_distance: int,
+        output_positions: Any = None,
+        key_positions: Optional[tf.Tensor] = None,
+    ) -> None:
         """Keeps what the attention asks for.
 
         Args:
@@ -56,7 +62,10 @@ class RelativePositions:
             max_distance: largest distance, M.
             output_positions: positions of the queries: None for all, in order; `FIRST_TOKEN`; or
                 int tensor [B, K].
+            key_positions: int tensor [B, T], those of the keys; None: in order. Needs positions of
+                the queries.
         """
+        self._key_positions = key_positions
         self._table = relative_table(depth, max_distance)
         self._max_distance = max_distance
         self._positions = output_positions
@@ -76,9 +85,12 @@ class RelativePositions:
             by_query = tf.transpose(query, [0, 2, 1, 3])  # [B, K, N, D]
             products = tf.matmul(by_query, vectors, transpose_b=True)  # [B, K, N, T]
             return tf.transpose(products, [0, 2, 1, 3])
-        table, beyond = self._columns(num_keys, query.dtype)
-        by_distance = tf.tensordot(query, table, [[3], [1]])  # [B, N, F, C]
-        return shifted_to_keys(_repeated_at_ends(by_distance, beyond))
+        batch, heads, length, depth = get_shape_list(query)
+        vectors = self._vectors_in_order(num_keys, query.dtype)  # [F, F, D]
+        by_query = tf.reshape(tf.transpose(query, [2, 0, 1, 3]), [length, batch * heads, depth])
+        products = tf.matmul(by_query, vectors, transpose_b=True)  # [F, B * N, F]
+        products = tf.reshape(products, [length, batch, heads, num_keys])
+        return tf.transpose(products, [1, 2, 0, 3])
 
     def context(self, weights: tf.Tensor) -> tf.Tensor:
         """The table's rows, summed by attention weights.
@@ -94,81 +106,30 @@ class RelativePositions:
             vectors = self._vectors_of_positions(num_keys, weights.dtype)  # [B, K, T, D]
             by_query = tf.transpose(weights, [0, 2, 1, 3])  # [B, K, N, T]
             return tf.transpose(tf.matmul(by_query, vectors), [0, 2, 1, 3])
-        table, beyond = self._columns(num_keys, weights.dtype)
-        by_distance = _summed_at_ends(shifted_to_distances(weights), beyond)  # [B, N, F, C]
-        return tf.tensordot(by_distance, table, [[3], [0]])
+        batch, heads, length, _ = get_shape_list(weights)
+        vectors = self._vectors_in_order(num_keys, weights.dtype)  # [F, F, D]
+        by_query = tf.reshape(
+            tf.transpose(weights, [2, 0, 1, 3]), [length, batch * heads, num_keys]
+        )
+        sums = tf.matmul(by_query, vectors)  # [F, B * N, D]
+        sums = tf.reshape(sums, [length, batch, heads, self._table.shape[1]])
+        return tf.transpose(sums, [1, 2, 0, 3])
 
-    def _columns(self, length, dtype):
-        """(rows of the table that a length needs, distances on each side that share an end row)."""
-        if isinstance(length, int):
-            nearest = min(length - 1, self._max_distance)
-        else:
-            nearest = tf.minimum(length - 1, self._max_distance)
-        first = self._max_distance - nearest
-        table = tf.cast(tf.constant(self._table)[first : first + 2 * nearest + 1], dtype)  # [C, D]
-        return table, length - 1 - nearest
+    def _vectors_in_order(self, length, dtype):
+        """The table's rows between all positions, [F, F, D]."""
+        places = tf.range(length)
+        distances = places[None, :] - places[:, None]
+        distances = tf.clip_by_value(distances, -self._max_distance, self._max_distance)
+        return tf.cast(tf.gather(self._table, distances + self._max_distance), dtype)
 
     def _vectors_of_positions(self, num_keys, dtype):
         """The table's rows between given queries and all keys, [B, K, T, D]; [1, 1, T, D]."""
         is_first = self._positions is FIRST_TOKEN
         queries = tf.zeros([1, 1], tf.int32) if is_first else tf.cast(self._positions, tf.int32)
-        distances = tf.range(num_keys)[None, None, :] - queries[:, :, None]  # [B, K, T]
+        keys = tf.range(num_keys)[None] if self._key_positions is None else self._key_positions
+        distances = keys[:, None, :] - queries[:, :, None]  # [B, K, T]
         distances = tf.clip_by_value(distances, -self._max_distance, self._max_distance)
         return tf.cast(tf.gather(self._table, distances + self._max_distance), dtype)
-
-
-def shifted_to_keys(by_distance: tf.Tensor) -> tf.Tensor:
-    """Columns of distances become columns of keys: out[i, j] = x[i, j - i + F - 1].
-
-    Args:
-        by_distance: float tensor [B, N, F, 2F - 1], of the distances -(F - 1) .. F - 1.
-
-    Returns:
-        float tensor [B, N, F, F].
-    """
-    batch, heads, length, _ = get_shape_list(by_distance)
-    x = tf.pad(by_distance, [[0, 0], [0, 0], [0, 0], [0, 1]])  # [B, N, F, 2F]
-    x = tf.reshape(x, [batch, heads, 2 * length * length])
-    # Entry (i, j) is at 2F * i + j - i + F - 1 = (2F - 1) * i + j + F - 1.
-    x = x[:, :, length - 1 : length - 1 + length * (2 * length - 1)]
-    return tf.reshape(x, [batch, heads, length, 2 * length - 1])[:, :, :, :length]
-
-
-def shifted_to_distances(by_key: tf.Tensor) -> tf.Tensor:
-    """The reverse of `shifted_to_keys`: out[i, j - i + F - 1] = x[i, j], 0 elsewhere.
-
-    Args:
-        by_key: float tensor [B, N, F, F].
-
-    Returns:
-        float tensor [B, N, F, 2F - 1].
-    """
-    batch, heads, length, _ = get_shape_list(by_key)
-    x = tf.pad(by_key, [[0, 0], [0, 0], [0, 0], [0, length - 1]])  # [B, N, F, 2F - 1]
-    x = tf.reshape(x, [batch, heads, length * (2 * length - 1)])
-    x = tf.pad(x, [[0, 0], [0, 0], [length - 1, 1]])
-    return tf.reshape(x, [batch, heads, length, 2 * length])[:, :, :, : 2 * length - 1]
-
-
-def _repeated_at_ends(x: tf.Tensor, count: Any) -> tf.Tensor:
-    """The first and last column repeated `count` times more; [B, N, F, C] -> [.., C + 2 count]."""
-    if isinstance(count, int) and count == 0:
-        return x
-    first, last = (tf.tile(end, [1, 1, 1, count]) for end in (x[:, :, :, :1], x[:, :, :, -1:]))
-    return tf.concat([first, x, last], axis=3)
-
-
-def _summed_at_ends(x: tf.Tensor, count: Any) -> tf.Tensor:
-    """`count` columns of each end are added to the next one; [B, N, F, C + 2 count] -> [.., C]."""
-    if isinstance(count, int) and count == 0:
-        return x
-    middle = get_shape_list(x)[3] - count
-    ends = [x[:, :, :, :count], x[:, :, :, middle:]]
-    first, last = (tf.reduce_sum(end, axis=3, keepdims=True) for end in ends)
-    others = middle - count - 1
-    first = tf.pad(first, [[0, 0], [0, 0], [0, 0], [0, others]])
-    last = tf.pad(last, [[0, 0], [0, 0], [0, 0], [others, 0]])
-    return x[:, :, :, count:middle] + first + last
 
 
 def relative_positions_of(
@@ -182,7 +143,15 @@ def relative_positions_of(
     """
     if not config.use_relative_position:
         return None
-    depth = config.hidden_size // config.num_attention_heads
-    if config.decoding_step is not None:
-        output_positions = config.decoding_step.positions
-    return RelativePositions(depth, config.max_relative_position, output_positions)
+    depth, most = config.hidden_size // config.num_attention_heads, config.max_relative_position
+    places = config.position_ids
+    if places is None:
+        return RelativePositions(depth, most, output_positions)
+    if config.decoding_step is not None:  # the cache's columns are positions
+        return RelativePositions(depth, most, places)
+    looking = places
+    if output_positions is FIRST_TOKEN:
+        looking = places[:, :1]
+    elif output_positions is not None:
+        looking = tf.gather(places, output_positions, batch_dims=1)
+    return RelativePositions(depth, most, looking, places)

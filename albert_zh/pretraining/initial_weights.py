@@ -61,7 +61,7 @@ class InitialWeights:
 
     def _learnt_parts(self):
         """The parts of the model that a run learns, of `checkpoint_matching.MODEL_PARTS`."""
-        has_words = self._options.objective == "masked_lm"
+        has_words = self._options.objective != "electra"
         has_order = objective_flags.has_sentence_task(self._options)
         heads = [("masked_lm", has_words), ("sentence_order", has_order)]
         return ["encoder"] + [name for name, is_learnt in heads if is_learnt]

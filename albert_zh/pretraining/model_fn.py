@@ -14,7 +14,7 @@ import tensorflow.compat.v1 as tf
 
 from albert_zh.model import checkpoint_matching, optimization
 from albert_zh.model.layers import gather_positions, part_of_batch
-from albert_zh.pretraining.objectives import electra, masked_lm
+from albert_zh.pretraining.objectives import electra, electra_masks, masked_lm, unilm
 from albert_zh.pretraining.objectives.terms import eval_metrics, shown_scalars, total_loss
 from albert_zh.training import tpu_summaries
 from albert_zh.training.hooks import show_in_progress
@@ -27,8 +27,8 @@ ModelSettings = collections.namedtuple(
     "ModelSettings",
     "learning_rate num_train_steps num_warmup_steps optimizer poly_power start_warmup_step "
     "gradient_accumulation_steps precision recompute plain skip_nan_steps use_tpu "
-    "replaced_token_weight sentence_name sentence_task span_boundary_weight electra",
-    defaults=(True, 0.0, None),
+    "replaced_token_weight sentence_name sentence_task span_boundary_weight electra unilm",
+    defaults=(True, 0.0, None, False),
 )
 ModelSettings.__doc__ = """How a model is trained; numbers as in the flags of the same names.
 
@@ -36,7 +36,23 @@ Fields:
     sentence_name: "next_sentence" or "sentence_order", how metrics call the second task.
     sentence_task: bool, whether there is a second task.
     electra: `electra.Settings` for that objective; None for masked words.
+    unilm: bool, whether rows are read by UniLM's mix of patterns.
 """
+
+
+def prepared(features, is_training, settings):
+    """The features with what an objective decides about a whole batch: patterns, other masks.
+
+    Args:
+        features: dict of a batch's tensors, [B, F], [B, P] and [B, 1].
+        is_training: bool.
+        settings: `ModelSettings`.
+    """
+    if settings.unilm:
+        features = unilm.with_patterns(features, is_training)
+    if settings.electra and settings.electra.original_masks:
+        features = electra_masks.masked_again(features, settings.electra.original_masks)
+    return features
 
 
 def losses_of(config, features, is_training, settings, denominators=None):
@@ -44,7 +60,7 @@ def losses_of(config, features, is_training, settings, denominators=None):
 
     Args:
         config: `AlbertConfig`.
-        features: dict of a batch's tensors, [B, F], [B, P] and [B, 1].
+        features: dict of a batch's tensors, [B, F], [B, P] and [B, 1], as of `prepared`.
         is_training: bool.
         settings: `ModelSettings`.
         denominators: `masked_lm.Denominators`; those of the batch if left out.
@@ -108,7 +124,7 @@ def model_fn_builder(config, settings, init_checkpoint, distiller=None, summary_
             return _train_spec(
                 config, settings, features, init_checkpoint, distiller, summary_folder
             )
-        terms = losses_of(config, features, False, settings)
+        terms = losses_of(config, prepared(features, False, settings), False, settings)
         return Spec(mode, loss=total_loss(terms), eval_metrics=eval_metrics(terms))
 
     return model_fn
@@ -117,6 +133,7 @@ def model_fn_builder(config, settings, init_checkpoint, distiller=None, summary_
 def _train_spec(config, settings, features, init_checkpoint, distiller, summary_folder):
     tf.train.get_or_create_global_step()
     scaler = LossScaler() if settings.precision == "mixed_float16" else None
+    features = prepared(features, True, settings)
     gradients, scalars = _gradients(config, settings, features, scaler, distiller)
     scaffold_fn = None
     if init_checkpoint:

@@ -5,9 +5,11 @@ import math
 from absl import flags
 
 from albert_zh.common.errors import UserError
-from albert_zh.pretraining.objectives import electra
+from albert_zh.model.attention_masks import PATTERNS
+from albert_zh.pretraining.objectives import electra, electra_masks
+from albert_zh.text import tokenization
 
-OBJECTIVES = ("masked_lm", "electra")
+OBJECTIVES = ("masked_lm", "electra", "unilm")
 _TABLE = (
     (
         "boolean",
@@ -47,7 +49,15 @@ _TABLE = (
         "electra: by which the generator's logits are divided before it draws.",
     ),
     ("boolean", "disallow_correct", False, "electra: whether the text's own word is never drawn."),
+    (
+        "boolean",
+        "original_masks",
+        False,
+        "electra: masks as google-research/electra makes them, anew in each step: positions are "
+        "drawn with repetition, and one that is drawn twice gets the mean of the words' ids.",
+    ),
 )
+_SPECIAL = ("[CLS]", "[SEP]", "[MASK]")
 _SHARES = ("generator_hidden_size", "generator_layers")
 _POSITIVE = ("disc_weight", "generator_temperature")
 _AT_LEAST_0 = ("replaced_token_weight", "span_boundary_weight", "gen_weight")
@@ -59,7 +69,8 @@ def define():
         "objective",
         "masked_lm",
         OBJECTIVES,
-        "Masked words, or ELECTRA: replaced pieces of a smaller generator are detected.",
+        "Masked words; ELECTRA: replaced pieces of a smaller generator are detected; or UniLM: "
+        "masked words, by both sides, the left, the right, or of a target by its source.",
     )
     for kind, name, default, help_text in _TABLE:
         getattr(flags, "DEFINE_" + kind)(name, default, help_text)
@@ -83,12 +94,14 @@ def check(options):
                 "--%s=%g: expected a share of the model's, above 0 and up to 1"
                 % (name, getattr(options, name))
             )
-    if options.objective == "electra":
+    if options.objective != "masked_lm":
         for name in ("replaced_token_weight", "span_boundary_weight"):
             if getattr(options, name):
                 raise UserError(
-                    "--%s and --objective=electra exclude each other: leave one out" % name
+                    "--%s and --objective=%s exclude each other: leave one out"
+                    % (name, options.objective)
                 )
+    if options.objective == "electra":
         return
     for name in electra.Settings._fields:
         if options[name].value != options[name].default:
@@ -102,22 +115,61 @@ def has_sentence_task(options):
     return options.sentence_task
 
 
-def model_settings(options, config):
+def model_settings(options, config, vocab_file=None):
     """{field of `ModelSettings`: value} that the flags ask for.
 
     Args:
         options: the flags.
         config: `AlbertConfig` of the model.
+        vocab_file: path of its vocabulary, or None.
 
     Raises:
-        UserError: if the model can have no generator of the size.
+        UserError: if the model can have no generator of the size, or no source and target.
     """
-    of_electra = None
+    of_electra, is_unilm = None, options.objective == "unilm"
     if options.objective == "electra":
         names = electra.Settings._fields
         of_electra = electra.Settings(**{name: getattr(options, name) for name in names})
+        of_electra = of_electra._replace(original_masks=_original_masks(options, vocab_file))
         electra.generator_config(config, of_electra)
-    return {"sentence_task": has_sentence_task(options), "electra": of_electra}
+    if is_unilm and config.type_vocab_size < 2:
+        raise UserError(
+            "--objective=unilm: the config's type_vocab_size is %d, expected 2: source and target "
+            "have a segment each" % config.type_vocab_size
+        )
+    return {
+        "sentence_task": has_sentence_task(options),
+        "electra": of_electra,
+        "unilm": is_unilm,
+    }
+
+
+def _original_masks(options, vocab_file):
+    """The `OriginalMasks` of the flags; None for the records' own."""
+    if not options.original_masks:
+        return None
+    if vocab_file is None:
+        raise UserError("--original_masks: --vocab_file is required, for the id of [MASK]")
+    vocab = tokenization.load_vocab(vocab_file)
+    missing = [token for token in _SPECIAL if token not in vocab]
+    if missing:
+        raise UserError("--original_masks: %s has no %s" % (vocab_file, ", ".join(missing)))
+    special = tuple(vocab[token] for token in _SPECIAL)
+    return electra_masks.OriginalMasks(
+        options.masked_lm_budget or options.masked_lm_prob,
+        options.max_seq_length,
+        vocab["[MASK]"],
+        special,
+    )
+
+
+def check_distillation(options):
+    """Raises `UserError` for an objective that a student of a teacher cannot have."""
+    if options.objective != "masked_lm":
+        raise UserError(
+            "--objective=%s: a student learns masked words beside its teacher: leave it out"
+            % options.objective
+        )
 
 
 def run_settings(options):
@@ -147,6 +199,8 @@ def accuracies(options, sentence_name):
         tasks.append(("span_boundary", "span boundary"))
     if options.objective == "electra":
         tasks.append(("replaced_token", "replaced pieces"))
+    if options.objective == "unilm":
+        tasks += [(name, name.replace("_", " ")) for name in PATTERNS]
     return [(name + "_accuracy", label) for name, label in tasks]
 
 

@@ -111,6 +111,8 @@ class Pretraining:
         run_folder.open_output_folder(self._folder, process_name(options))
         run_flags.say_what_has_no_effect(options)
         self._distiller = None
+        if make_distiller:
+            objective_flags.check_distillation(options)
         if make_distiller and options.do_train:
             self._distiller = make_distiller(self._config, self._vocab_file)
         about = (self._config, self._vocab_file)
@@ -207,7 +209,8 @@ class Pretraining:
             for name in pretraining_model_fn.ModelSettings._fields
             if hasattr(self._options, name)
         }
-        given.update(objective_flags.model_settings(self._options, self._config))
+        about = (self._options, self._config, self._vocab_file)
+        given.update(objective_flags.model_settings(*about))
         given.update(learning_rate=self._learning_rate, sentence_name=self._sentence_name)
         return pretraining_model_fn.ModelSettings(**given)
 

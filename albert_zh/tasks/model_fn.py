@@ -16,14 +16,14 @@ from albert_zh.model.encoder import AlbertModel
 from albert_zh.model.variables import variable_name
 from albert_zh.tasks import distillation, registry
 from albert_zh.tasks.kind_interface import NUM_TOKENS
-from albert_zh.tasks.outputs_graph import WORD_TABLE, outputs_builder
+from albert_zh.tasks.outputs_graph import WORD_TABLES, outputs_builder
 from albert_zh.tasks.settings import Settings
 from albert_zh.training import length_bucketing
 from albert_zh.training.hooks import show_in_progress
 from albert_zh.training.model_spec import ModeKeys, Spec
 
-_ENCODER = "bert/"
-_FROZEN = re.compile(r"bert/(embeddings|encoder)/")
+_FROZEN = re.compile(r"(bert|electra)/(embeddings|embeddings_project|encoder)/")
+_TABLES = re.compile(r"(bert|electra)/(embeddings|embeddings_project)/")
 _TINY = 1e-12
 # For classes: their gradients are far below float16's largest number; a value's grow with it.
 _LOSS_SCALE_OF_FLOAT16 = 2.0**10
@@ -192,7 +192,7 @@ def adversarial_change(
 
 
 def _word_table():
-    return next(v for v in tf.trainable_variables() if variable_name(v) == WORD_TABLE)
+    return next(v for v in tf.trainable_variables() if variable_name(v) in WORD_TABLES)
 
 
 # The train op
@@ -271,13 +271,13 @@ def rate_scales(
     scales = {}
     for name in names:
         layer = _layer_of(name)
-        depth = 0 if name.startswith("bert/embeddings/") else top
+        depth = 0 if _TABLES.match(name) else top
         if layer is not None:
             depth = 1 + layers.index(layer)
         elif name.startswith("bert/encoder/"):  # google's mapping of the embeddings
             depth = 0
         scales[name] = layer_decay ** (top - depth)
-        if not name.startswith(_ENCODER):
+        if not name.startswith(checkpoint_matching.ENCODER_SCOPES):
             scales[name] *= classifier_factor
     return scales
 

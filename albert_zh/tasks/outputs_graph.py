@@ -11,7 +11,7 @@ from albert_zh.tasks import registry
 from albert_zh.tasks import settings as task_settings
 
 _LENGTH = 4  # of the row of a graph that is built for its variables alone
-WORD_TABLE = "bert/embeddings/word_embeddings"
+WORD_TABLES = ("bert/embeddings/word_embeddings", "electra/embeddings/word_embeddings")
 
 
 def outputs_builder(
@@ -114,7 +114,7 @@ def changed_word_table(change: Optional[tf.Tensor]) -> Iterator[None]:
 
     def changed(getter, name, *args, **kwargs):
         variable = getter(name, *args, **kwargs)
-        return variable + change if change is not None and name == WORD_TABLE else variable
+        return variable + change if change is not None and name in WORD_TABLES else variable
 
     scope = tf.get_variable_scope()
     with tf.variable_scope(scope, reuse=True, custom_getter=changed):

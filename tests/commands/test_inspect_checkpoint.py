@@ -148,6 +148,25 @@ def test_a_model_of_no_known_config_shows_its_sizes_and_the_nearest(tmp_path):
     )
 
 
+@pytest.mark.parametrize(
+    "layout, changes, sizes",
+    [
+        ("electra", {"model_type": "electra"}, "embedding_size 6, hidden_size 12, max_position"),
+        (
+            "nezha",
+            {"embedding_size": None, "use_relative_position": True},
+            "max_position_embeddings ?",
+        ),
+    ],
+)
+def test_layouts_of_other_programs_are_named_with_their_sizes(tmp_path, layout, changes, sizes):
+    made_model(tmp_path, dict(SMALL, **changes))
+    rows = described(tmp_path)
+    assert rows["layout"] == [layout]
+    assert sizes in rows["sizes"][0]
+    assert rows["fits"] == [os.path.relpath(str(tmp_path / "albert_config.json"))]
+
+
 def test_another_layout_is_named_with_what_both_sides_have(tmp_path):
     made_model(tmp_path, dict(SMALL, **GOOGLE))
     other = tmp_path / "other.json"

@@ -315,6 +315,7 @@ OBJECTIVES = {
     "replaced": {"replaced_token_weight": 2.0, "warm_start": True},
     "electra": {"objective": "electra", "generator_hidden_size": 0.5},
     "spans": {"span_boundary_weight": 1.0, "span": True, "sentence_task": False},
+    "unilm": {"objective": "unilm"},
 }
 
 
@@ -324,6 +325,7 @@ OBJECTIVES = {
         "replaced",
         pytest.param("electra", marks=pytest.mark.newest),
         pytest.param("spans", marks=pytest.mark.newest),
+        pytest.param("unilm", marks=pytest.mark.newest),
     ],
 )
 def test_a_killed_run_goes_on_as_if_nothing_had_happened(folder, objective):
@@ -529,6 +531,28 @@ def test_electra_is_measured_and_leaves_a_model_without_a_generator(folder):
         small.run_here(folder.arguments(output_dir=output, input_file=folder.masked))
 
 
+@pytest.mark.newest
+def test_each_pattern_of_unilm_is_measured(folder):
+    output = os.path.join(folder.folder, "unilm", "run")
+    arguments = {
+        "input_file": folder.unmasked,
+        "eval_file": folder.held_out,
+        "do_eval": True,
+        "num_train_steps": 4,
+        "objective": "unilm",
+    }
+    small.run_here(folder.arguments(output_dir=output, **arguments))
+    with open(os.path.join(output, "eval_results.txt")) as handle:
+        results = dict(line.strip().split(" = ") for line in handle)
+    tasks = "masked_lm next_sentence bidirectional left_to_right right_to_left".split()
+    expected = {task + end for task in tasks for end in ("_accuracy", "_loss")}
+    expected |= {"sequence_to_sequence_accuracy", "sequence_to_sequence_loss"}
+    assert set(results) - {"global_step", "loss"} == expected
+    losses = {name: float(results[name + "_loss"]) for name in tasks + ["sequence_to_sequence"]}
+    of_patterns = [losses[name] for name in list(losses) if name not in tasks[:2]]
+    assert min(of_patterns) <= losses["masked_lm"] <= max(of_patterns)
+
+
 # What goes wrong -> (flags that differ, words of the message).
 MISTAKES = {
     "no electra": ({"disc_weight": 20}, "--disc_weight needs --objective=electra"),
@@ -540,6 +564,15 @@ MISTAKES = {
         {"objective": "electra", "span_boundary_weight": 1},
         "--span_boundary_weight and --objective=electra exclude each other",
     ),
+    "spans of unilm": (
+        {"objective": "unilm", "span_boundary_weight": 1},
+        "--span_boundary_weight and --objective=unilm exclude each other",
+    ),
+    "replaced pieces of unilm": (
+        {"objective": "unilm", "replaced_token_weight": 1},
+        "--replaced_token_weight and --objective=unilm exclude each other",
+    ),
+    "masks of no electra": ({"original_masks": True}, "--original_masks needs --objective=electra"),
     "no generator": (
         {"objective": "electra", "generator_hidden_size": 4},
         "--generator_hidden_size=4: expected a share of the model's, above 0 and up to 1",

@@ -24,6 +24,7 @@ LAYOUTS = {
     "bert": {},
     "nezha": {"use_relative_position": True},
 }
+MASK = 4
 SOURCES, TARGETS = np.array([5, 2, 7]), 6  # lengths
 RANDOM = np.random.RandomState(3)
 SOURCE = RANDOM.randint(5, 30, [3, 7]) * (np.arange(7) < SOURCES[:, None])
@@ -41,6 +42,41 @@ def at_once(config, row):
         config, False, ids, mask, segments, scope="bert", attention_mask=seen
     )
     return heads.word_logits(config, model, model.get_sequence_output()[0, SOURCES[row] :])
+
+
+def at_once_at_masks(config, row):
+    """Logits [T, V] of a `[MASK]` behind the source and each beginning of a row's target."""
+    logits = []
+    for count in range(TARGETS):
+        ids = np.concatenate([SOURCE[row, : SOURCES[row]], TARGET[row, :count], [MASK]])[None]
+        segments = (np.arange(ids.shape[1]) >= SOURCES[row]).astype(np.int32)[None]
+        ids, segments = tf.constant(ids, tf.int32), tf.constant(segments)
+        mask = tf.ones_like(ids)
+        seen = attention_masks.visible_positions("sequence_to_sequence", mask, segments)
+        model = modeling.AlbertModel(
+            config, False, ids, mask, segments, scope="bert", attention_mask=seen
+        )
+        logits.append(heads.word_logits(config, model, model.get_sequence_output()[0, -1:]))
+    return tf.concat(logits, axis=0)
+
+
+def step_by_step_at_masks(config):
+    """Logits [B, V] of a `[MASK]` behind each token; the first one read is the source's last."""
+    mask = tf.constant((SOURCE > 0).astype(np.int32))
+    longest = SOURCE.shape[1] + TARGETS
+    ids = tf.constant(SOURCE, tf.int32)
+    cache = incremental_decoding.encoded_source(config, ids, mask, longest)
+    lengths = tf.constant(SOURCES, tf.int32)
+    last = SOURCE[np.arange(3), SOURCES - 1]
+    for step in range(TARGETS):
+        new = incremental_decoding.new_tokens(
+            tf.constant(last, tf.int32), lengths, tf.constant(step), MASK
+        )
+        logits, cache = incremental_decoding.next_logits(
+            config, *new[:3], cache, columns=new.columns
+        )
+        yield logits
+        last = TARGET[:, step]
 
 
 def step_by_step(config, width):
@@ -61,22 +97,74 @@ def step_by_step(config, width):
         yield logits
 
 
+def values_of(build):
+    """What a function's tensors are, with random weights."""
+    with tf.Graph().as_default(), tf.Session() as session:
+        with tf.variable_scope("", reuse=tf.AUTO_REUSE):
+            tensors = build()
+        generator = np.random.RandomState(1)
+        for variable in tf.global_variables():
+            noise = 0.4 * generator.standard_normal(variable.shape.as_list())
+            variable.load(noise + variable.op.name.endswith("gamma"), session)
+        return session.run(tensors)
+
+
+def config_of(layout):
+    return modeling.AlbertConfig(**dict(SIZES, **LAYOUTS[layout]))
+
+
 @pytest.mark.parametrize(
     "layout, width", [(name, 1) for name in LAYOUTS] + [("brightmart", 2), ("nezha", 3)]
 )
 @pytest.mark.newest
 def test_logits_with_a_cache_equal_those_without(layout, width):
     """Sources of different lengths in a batch; tokens one by one, or several at a time."""
-    config = modeling.AlbertConfig(**dict(SIZES, **LAYOUTS[layout]))
-    with tf.Graph().as_default(), tf.Session() as session:
-        with tf.variable_scope("", reuse=tf.AUTO_REUSE):
-            expected = [at_once(config, row) for row in range(3)]
-            cached = list(step_by_step(config, width))
-        generator = np.random.RandomState(1)
-        for variable in tf.global_variables():
-            noise = 0.4 * generator.standard_normal(variable.shape.as_list())
-            variable.load(noise + variable.op.name.endswith("gamma"), session)
-        cached, expected = session.run([cached, expected])
+    config = config_of(layout)
+    expected, cached = values_of(
+        lambda: ([at_once(config, row) for row in range(3)], list(step_by_step(config, width)))
+    )
     expected = np.array(expected)[:, width - 1 :: width]  # [B, steps, V]
     assert np.std(expected) > 0.1
     np.testing.assert_allclose(np.stack(cached, axis=1), expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("layout", ["brightmart", "nezha"])
+@pytest.mark.newest
+def test_a_mask_behind_the_tokens_leaves_nothing_in_the_cache(layout):
+    config = config_of(layout)
+    expected, cached = values_of(
+        lambda: (
+            [at_once_at_masks(config, row) for row in range(3)],
+            list(step_by_step_at_masks(config)),
+        )
+    )
+    assert np.std(expected) > 0.1
+    np.testing.assert_allclose(np.stack(cached, axis=1), np.array(expected), atol=1e-5)
+
+
+@pytest.mark.parametrize("positions", [None, "first", "chosen"])
+@pytest.mark.parametrize("layout", ["brightmart", "nezha"])
+def test_tokens_in_another_order_keep_their_positions(layout, positions):
+    """A row that is turned around gives the outputs of the row, turned around."""
+    config = config_of(layout)
+    ids, order = np.arange(5, 14)[None], np.arange(9)[::-1].copy()
+    wanted = {None: None, "first": modeling.FIRST_TOKEN, "chosen": [[0, 3, 8]]}
+    kept = {None: list(range(9)), "first": [0], "chosen": [0, 3, 8]}[positions]
+
+    def build():
+        rows = {"whole": ids, "turned": ids[:, order]}
+        places = {"whole": None, "turned": tf.constant(order[None], tf.int32)}
+        given = wanted[positions]
+        needed = {"whole": None, "turned": tf.constant(given) if positions == "chosen" else given}
+        return {
+            name: modeling.AlbertModel(
+                config, False, tf.constant(row, tf.int32), scope="bert",
+                position_ids=places[name], output_positions=needed[name],
+            ).get_sequence_output()
+            for name, row in rows.items()
+        }  # fmt: skip
+
+    found = values_of(build)
+    expected = found["whole"][:, order][:, kept]
+    np.testing.assert_allclose(found["turned"], expected, atol=1e-5)
+    assert np.abs(found["whole"] - found["whole"][:, order]).max() > 0.1

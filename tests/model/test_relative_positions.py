@@ -15,8 +15,6 @@ from albert_zh.model import (
 from albert_zh.model.relative_positions import (
     RelativePositions,
     relative_table,
-    shifted_to_distances,
-    shifted_to_keys,
 )
 import golden_cases
 
@@ -49,23 +47,6 @@ def test_odd_width_ends_in_a_column_of_zeros():
 )
 def test_outputs_losses_and_gradients_equal_the_originals(name, ways):
     golden_cases.check_case(name, "nezha", **ways)
-
-
-@pytest.mark.parametrize("length", [1, 2, 5, 9])
-def test_shifts_move_row_i_by_i_columns(length):
-    rng = np.random.RandomState(0)
-    by_distance = rng.standard_normal([2, 3, length, 2 * length - 1]).astype(np.float32)
-    by_key = rng.standard_normal([2, 3, length, length]).astype(np.float32)
-    with tf.Session() as session:
-        keys, distances = session.run(
-            [shifted_to_keys(tf.constant(by_distance)), shifted_to_distances(tf.constant(by_key))]
-        )
-    expected_distances = np.zeros_like(by_distance)
-    for i in range(length):
-        for j in range(length):
-            assert np.array_equal(keys[:, :, i, j], by_distance[:, :, i, j - i + length - 1])
-            expected_distances[:, :, i, j - i + length - 1] = by_key[:, :, i, j]
-    np.testing.assert_array_equal(distances, expected_distances)
 
 
 @pytest.mark.parametrize(

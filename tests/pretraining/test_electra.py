@@ -12,7 +12,7 @@ from albert_zh.model import checkpoint_files, checkpoint_matching, checkpoint_na
 from albert_zh.model.activations import gelu_erf
 from albert_zh.model.config import AlbertConfig
 from albert_zh.pretraining import model_fn as pretraining_model_fn
-from albert_zh.pretraining.objectives import electra, replaced_tokens
+from albert_zh.pretraining.objectives import electra, electra_masks, replaced_tokens
 from albert_zh.pretraining.objectives.terms import total_loss
 import golden_cases
 from pretraining_steps import SETTINGS, features_of, trained
@@ -33,7 +33,8 @@ def load(name):
     if hparams["embedding_size"] not in (None, sizes["hidden_size"]):
         sizes["embedding_size"] = hparams["embedding_size"]
     names = {HPARAMS.get(name, name): value for name, value in hparams.items()}
-    settings = electra.Settings(**{name: names[name] for name in electra.Settings._fields})
+    fields = [name for name in electra.Settings._fields if name in names]
+    settings = electra.Settings(**{name: names[name] for name in fields})
     arrays = dict(np.load(os.path.join(folder, name + ".npz")))
     return AlbertConfig.from_dict(sizes), settings, description, arrays
 
@@ -187,6 +188,79 @@ def test_every_layout_learns_to_detect(layout):
     assert losses[-1] < losses[0] - 3
     of_generator = [name for name in values if name.startswith("generator/encoder/")]
     assert of_generator and all(map(checkpoint_files.is_training_state, of_generator))
+
+
+# What google-research/electra's scatter_update makes of a text, words and their positions.
+TEXT = [
+    [73, 30, 11, 80, 97, 45, 61, 74],
+    [79, 39, 34, 65, 79, 77, 43, 71],
+    [97, 13, 53, 86, 58, 49, 98, 83],
+]
+POSITIONS = [[1, 3, 3, 0], [0, 0, 0, 0], [7, 2, 5, 2]]
+WORDS = [[50, 60, 60, 99], [1, 2, 3, 4], [11, 20, 33, 41]]
+UPDATED = [
+    [73, 50, 11, 60, 97, 45, 61, 74],
+    [79, 39, 34, 65, 79, 77, 43, 71],
+    [97, 13, 30, 86, 58, 33, 98, 11],
+]
+
+
+def test_repeated_positions_get_the_mean_as_in_the_original():
+    with tf.Graph().as_default(), tf.Session() as session:
+        inputs = (tf.constant(array) for array in (TEXT, WORDS, POSITIONS))
+        assert session.run(electra_masks.averaged_update(*inputs)).tolist() == UPDATED
+
+
+def test_masks_of_the_original():
+    """15 % of the text at random places, anew in each step; 85 % of them show [MASK]."""
+    masks = electra_masks.OriginalMasks(
+        0.3, small.SEQUENCE, small.MASK, (small.CLS, small.SEP, small.MASK)
+    )
+    records, text = small.masked_records(200), small.unmasked_records(200)["input_ids"]
+    with tf.Graph().as_default(), tf.Session() as session:
+        step = tf.train.get_or_create_global_step()
+        features = {name: tf.constant(values.astype("int32")) for name, values in records.items()}
+        made = electra_masks.masked_again(features, masks)
+        filled = electra_masks.filled_with(made, tf.fill([200 * 4, 1], small.FIRST_WORD))
+        found = []
+        for number in (0, 1):
+            step.load(number, session)
+            found.append(session.run(dict(made, filled=filled.input_ids)))
+    one, other = found
+    assert (one["masked_lm_positions"] != other["masked_lm_positions"]).any()
+    assert one["masked_lm_positions"].shape == (200, 4)  # int(0.305 * 16)
+    lengths = records["input_mask"].sum(axis=1)
+    counts = np.minimum(4, np.round(np.float32(lengths) * 0.3))
+    assert (one["masked_lm_weights"].sum(axis=1) == counts).all()
+    is_used = one["masked_lm_weights"] > 0
+    rows = np.arange(200)[:, None]
+    labels = text[rows, one["masked_lm_positions"]]
+    assert (one["masked_lm_ids"] == labels)[is_used].all()
+    assert not np.isin(labels[is_used], (small.CLS, small.SEP, small.MASK, 0)).any()
+    is_masked = one["input_ids"] == small.MASK
+    assert (one["input_ids"] == text)[~is_masked].all()
+    shown = is_masked[rows, one["masked_lm_positions"]][is_used]
+    assert shown.mean() == pytest.approx(0.86, abs=0.04)  # some are drawn twice
+    hits = np.zeros_like(text, bool)
+    np.logical_or.at(
+        hits,
+        (np.broadcast_to(rows, is_used.shape)[is_used], one["masked_lm_positions"][is_used]),
+        True,
+    )
+    assert hits.sum() < is_used.sum()  # with replacement
+    assert (one["filled"] == np.where(hits, small.FIRST_WORD, text)).all()
+
+
+@pytest.mark.newest
+def test_a_model_learns_by_the_originals_masks():
+    masks = electra_masks.OriginalMasks(
+        0.3, small.SEQUENCE, small.MASK, (small.CLS, small.SEP, small.MASK)
+    )
+    of_electra = electra.Settings(generator_hidden_size=0.5, original_masks=masks)
+    losses, _ = trained(
+        12, learning_rate=3e-3, optimizer="adamw", electra=of_electra, sentence_task=False
+    )
+    assert losses[-1] < losses[0] - 3
 
 
 def test_an_own_word_counts_as_the_texts():

@@ -329,6 +329,7 @@ def test_electra(layout, mode):
         {"gradient_accumulation_steps": 2},
         {"skip_nan_steps": True},
         {"span_boundary_weight": 1.0, "sentence_task": False},
+        {"unilm": True},
     ],
 )
 def test_settings_of_pretraining(changes):

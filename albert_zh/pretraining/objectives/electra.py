@@ -19,7 +19,7 @@ from albert_zh.model.embeddings import embeddings
 from albert_zh.model.encoder import PRECISIONS, config_of_graph, encoder_layers
 from albert_zh.model.heads import word_predictions, word_scores
 from albert_zh.model.layers import dense, dropout_seed, get_shape_list, layer_norm
-from albert_zh.pretraining.objectives import masked_lm, replaced_tokens
+from albert_zh.pretraining.objectives import electra_masks, masked_lm, replaced_tokens
 from albert_zh.pretraining.objectives.terms import Term
 
 GENERATOR_SCOPE = "generator"
@@ -30,8 +30,8 @@ _NOT_DRAWN = 1000.0  # taken from the logit of a word that is not to be drawn
 Settings = collections.namedtuple(
     "Settings",
     "gen_weight disc_weight generator_hidden_size generator_layers untied_generator "
-    "untied_generator_embeddings generator_temperature disallow_correct",
-    defaults=(1.0, 50.0, 0.25, 1.0, True, False, 1.0, False),
+    "untied_generator_embeddings generator_temperature disallow_correct original_masks",
+    defaults=(1.0, 50.0, 0.25, 1.0, True, False, 1.0, False, None),
 )
 Settings.__doc__ = """How a generator is made and weighed; fields as the flags of the same names.
 
@@ -42,6 +42,8 @@ Fields:
     untied_generator_embeddings: bool; whether the generator has its own tables.
     generator_temperature: by which the generator's logits are divided before it draws.
     disallow_correct: bool; whether it never draws the text's own word.
+    original_masks: `electra_masks.OriginalMasks` for the original program's masks; None for the
+        records'.
 """
 
 
@@ -110,7 +112,8 @@ def terms(config, features, is_training, settings, denominators):
         _EPSILON,
     )
     drawn = drawn_words(logits, features["masked_lm_ids"], settings.electra)
-    filled = replaced_tokens.filled_with(features, drawn)
+    fill = electra_masks if settings.electra.original_masks else replaced_tokens
+    filled = fill.filled_with(features, drawn)
     features = dict(features, input_ids=filled.input_ids)
     model = masked_lm.encoder(config, is_training, features, settings)
     detected = discriminator_term(config, model, features, filled.is_replaced, denominators.pieces)

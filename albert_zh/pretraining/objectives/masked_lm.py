@@ -14,7 +14,7 @@ import tensorflow.compat.v1 as tf
 from albert_zh.model.encoder import AlbertModel
 from albert_zh.model.heads import masked_lm_output, sentence_order_head
 from albert_zh.model.layers import gather_positions
-from albert_zh.pretraining.objectives import replaced_tokens, span_boundary
+from albert_zh.pretraining.objectives import replaced_tokens, span_boundary, unilm
 from albert_zh.pretraining.objectives.terms import Term
 
 EPSILON = 1e-5  # in the denominator of the masked-LM loss
@@ -25,7 +25,7 @@ Denominators.__doc__ = """What the summed losses of a step's batch are divided b
 
 Fields:
     words: float scalar tensor, the sum of the masked words' weights.
-    sentences: float scalar tensor, the sequences.
+    sentences: float scalar tensor, the sequences with a second task.
     pieces: float scalar tensor, all that is no padding.
     span_words: float scalar tensor, the masked words with a boundary on both sides.
 """
@@ -43,7 +43,7 @@ def denominators_of(features, has_spans=False):
         span_words = tf.reduce_sum(span_boundary.targets_of(features).weights)
     return Denominators(
         tf.reduce_sum(features["masked_lm_weights"]),
-        tf.cast(tf.shape(features["input_ids"])[0], tf.float32),
+        tf.maximum(tf.reduce_sum(unilm.is_bidirectional(features)), 1.0),
         tf.cast(tf.reduce_sum(features["input_mask"]), tf.float32),
         span_words,
     )
@@ -98,6 +98,7 @@ def encoder(config, is_training, features, settings, output_positions=None, keep
         plain=settings.plain,
         output_positions=output_positions,
         keeps_attention=keeps_attention,
+        attention_mask=unilm.attention_mask(features),
     )
 
 
@@ -115,6 +116,8 @@ def terms_of_rows(config, model, rows, features, is_training, settings, denomina
     terms_of_batch = [
         word_term("masked_lm", words, features["masked_lm_ids"], labels[1], denominators.words)
     ]
+    if unilm.PATTERNS in features:
+        terms_of_batch += unilm.measured_terms(words, features)
     if settings.sentence_task:
         terms_of_batch.append(sentence_term(config, model, features, settings, denominators))
     if settings.span_boundary_weight:
@@ -158,11 +161,12 @@ def sentence_term(config, model, features, settings, denominators):
     """The `Term` of the second task, whether segments are swapped (or B is from elsewhere)."""
     labels = features["next_sentence_labels"]
     order = sentence_order_head(config, model.get_pooled_output(), labels)
+    weights = unilm.is_bidirectional(features)
     return Term(
         settings.sentence_name,
-        tf.reduce_sum(order.per_example_loss) / denominators.sentences,
+        tf.reduce_sum(weights * order.per_example_loss) / denominators.sentences,
         losses=order.per_example_loss,
-        weights=tf.ones_like(order.per_example_loss),
+        weights=weights,
         denominator=denominators.sentences,
         labels=tf.reshape(labels, [-1]),
         predicted=order.predicted,

@@ -13,13 +13,14 @@ import tensorflow.compat.v1 as tf
 Term = collections.namedtuple(
     "Term",
     "name loss weight losses weights denominator labels predicted scores",
-    defaults=(1.0, None, None, None, None, None, None),
+    defaults=(None, 1.0, None, None, None, None, None, None),
 )
 Term.__doc__ = """One loss of a batch.
 
 Fields:
     name: as metrics call it; None for what is added to the loss alone.
-    loss: float scalar tensor, with its gradient; the batch's share of a mean.
+    loss: float scalar tensor, with its gradient; the batch's share of a mean. None for what is
+        measured alone.
     weight: float, that of the loss in the sum.
     losses: float tensor [N], of each prediction.
     weights: float tensor [N], 0 for what is no prediction.
@@ -31,7 +32,8 @@ Fields:
 
 def total_loss(terms):
     """The weighted sum of the losses of `Term`s, a float scalar tensor."""
-    return tf.add_n([term.loss if term.weight == 1 else term.weight * term.loss for term in terms])
+    losses = [term for term in terms if term.loss is not None]
+    return tf.add_n([term.loss if term.weight == 1 else term.weight * term.loss for term in losses])
 
 
 def shown_scalars(terms):
@@ -40,7 +42,7 @@ def shown_scalars(terms):
     Args:
         terms: list of `Term`.
     """
-    named = [term for term in terms if term.name]
+    named = [term for term in terms if term.name and term.loss is not None]
     scalars = {term.name + "_loss": term.loss for term in named}
     for term in named:
         if term.labels is not None:

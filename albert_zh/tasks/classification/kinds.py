@@ -15,7 +15,7 @@ from albert_zh.tasks.classification import flags as classification_flags
 from albert_zh.tasks.classification.result_files import ClassificationFiles
 from albert_zh.tasks.classification.scorer import ClassificationScorer
 from albert_zh.tasks.settings import COMMON_SETTINGS
-from albert_zh.tasks.slots import annotations, cells, dictionaries
+from albert_zh.tasks.slots import annotations, cells, column_files, dictionaries
 from albert_zh.tasks.slots import flags as slot_flags
 from albert_zh.text import encoding, offsets
 
@@ -33,7 +33,7 @@ class SingleLabel(task_type.TaskType):
     export_outputs = ("probabilities", "logits")
     decoded_outputs = ("probabilities",)
     flags = classification_flags.ClassificationFlags()
-    feature_modules = (annotations, cells, dictionaries, offsets)
+    feature_modules = (annotations, cells, column_files, dictionaries, offsets)
     distillation = distillation.ClassDistillation()
 
     # Settings
@@ -63,6 +63,17 @@ class SingleLabel(task_type.TaskType):
         )
 
     # Data
+
+    def read_split(
+        self, task: Any, data_dir: str, split: str, encoding: str, skip_bad_rows: bool
+    ) -> Any:
+        if task.head.get("slots"):
+            path, _ = reader.existing_path(task, data_dir, split)
+            if column_files.is_there(path):
+                return column_files.read_split(
+                    path, split, encoding, skip_bad_rows, task.labels or ()
+                )
+        return super().read_split(task, data_dir, split, encoding, skip_bad_rows)
 
     def with_labels(self, task: Any, train: Any) -> Any:
         return reader.with_columns_and_labels(task, train)

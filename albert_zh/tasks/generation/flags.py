@@ -10,7 +10,8 @@ from absl import flags
 from albert_zh.common.errors import UserError
 from albert_zh.model import modeling
 from albert_zh.tasks import kind_interface
-from albert_zh.tasks.generation import objectives
+from albert_zh.tasks.generation import objectives, raw_texts
+from albert_zh.tasks.generation.damage import DAMAGES
 from albert_zh.text import tokenization
 
 KIND = "generation"
@@ -33,7 +34,7 @@ _TABLE = (
         "tasks",
         objectives.PREFIX_LM,
         "What is learnt at the same time, as NAME or NAME:WEIGHT: %s; masked_lm and "
-        "removed_positions are learnt beside prefix_lm, which writes."
+        "removed_positions are learnt beside prefix_lm or masked_targets, which write."
         % ", ".join(objectives.OBJECTIVES),
     ),
     (
@@ -47,16 +48,38 @@ _TABLE = (
         "target_mask_prob",
         0.0,
         "Share of the target's tokens that are damaged where they are read (80 % [MASK], 10 % "
-        "another word), so that more is taken from the source.",
+        "another word), so that more is taken from the source; of masked_targets those that are "
+        "predicted, 0.7 if left out.",
+    ),
+    (
+        "string",
+        "damage",
+        None,
+        "Learn from raw text, a sentence a line and a blank line between documents: each text is "
+        "written from a damaged copy of it, as by bart, or half of it from the other, as by mass.",
+    ),
+    (
+        "integer",
+        "damage_copies",
+        1,
+        "With --damage: how often each text is damaged, every time anew.",
     ),
 )
 _HEAD = ("max_target_length", "label_smoothing", "target_mask_prob")
+_SHARE_OF_MASKED_TARGETS = 0.7  # UniLM's, of summaries
 
 
 class GenerationFlags(kind_interface.KindFlags):
     """Flags of run_seq2seq.py."""
 
-    fixed = ("max_target_length", "tasks", "label_smoothing", "target_mask_prob")
+    fixed = (
+        "max_target_length",
+        "tasks",
+        "label_smoothing",
+        "target_mask_prob",
+        "damage",
+        "damage_copies",
+    )
 
     def define(self, options: Any) -> None:
         for kind, name, default, help_text in _TABLE:
@@ -83,6 +106,7 @@ class GenerationFlags(kind_interface.KindFlags):
             raise UserError("--rdrop_alpha is for predictions of classes: leave it out")
         if options.use_tpu:
             raise UserError("--use_tpu: rows of any length are written: train on GPUs or a CPU")
+        _check_damage(options)
 
     def check_task(self, options: Any, task: Any) -> None:
         config = _config(options)
@@ -90,6 +114,11 @@ class GenerationFlags(kind_interface.KindFlags):
             raise UserError(
                 "%s: type_vocab_size is %d, expected 2: source and target have a segment each"
                 % (options.bert_config_file, config.type_vocab_size)
+            )
+        if options.damage == "mass" and config.use_relative_position:
+            raise UserError(
+                "--damage=mass keeps the text's positions, and %s has use_relative_position: give "
+                "--damage=bart" % options.bert_config_file
             )
 
     def files(self, options: Any) -> Dict[str, str]:
@@ -102,6 +131,11 @@ class GenerationFlags(kind_interface.KindFlags):
             options.vocab_file, options.do_lower_case, options.spm_model_file
         )
         head["tasks"] = task_weights(options.tasks)
+        if objectives.MASKED_TARGETS in head["tasks"] and not options["target_mask_prob"].present:
+            head["target_mask_prob"] = _SHARE_OF_MASKED_TARGETS
+        if options.damage:
+            lengths = (options.max_seq_length, options.max_target_length)
+            head["damage"] = raw_texts.settings(options.damage, options.seed, *lengths)
         head["token_ids"] = token_ids(tokenizer, options.spm_model_file or options.vocab_file)
         return head
 
@@ -123,11 +157,33 @@ def task_weights(given: List[str]) -> Dict[str, float]:
                 "--tasks: %r, expected NAME or NAME:WEIGHT, a weight above 0 and a name of %s"
                 % (entry, ", ".join(objectives.OBJECTIVES))
             )
-    if objectives.PREFIX_LM not in weights:
+    if len(set(objectives.WRITING) & set(weights)) != 1:
         raise UserError(
-            "--tasks: %s has to be among them: it is what writes" % objectives.PREFIX_LM
+            "--tasks: one of %s has to be among them: it is what writes"
+            % " and ".join(objectives.WRITING)
         )
     return weights
+
+
+def _check_damage(options):
+    if not options.damage:
+        if options["damage_copies"].present:
+            raise UserError("--damage_copies needs --damage: add it or leave this out")
+        return
+    ways = ", ".join(sorted(DAMAGES))
+    if options.damage not in DAMAGES:
+        raise UserError("--damage=%s: expected one of %s" % (options.damage, ways))
+    if options.damage_copies < 1:
+        raise UserError("--damage_copies=%d: expected 1 or more" % options.damage_copies)
+    further = sorted(set(task_weights(options.tasks)) - set(objectives.WRITING))
+    if further:
+        raise UserError(
+            "--damage and --tasks=%s exclude each other: the source is damaged already"
+            % ",".join(further)
+        )
+    for name in ("text_column", "label_column"):
+        if options[name].value:
+            raise UserError("--%s: raw text (--damage) has no columns: leave it out" % name)
 
 
 def token_ids(tokenizer: Any, vocab_file: str) -> Dict[str, int]:

@@ -7,8 +7,8 @@ import tensorflow.compat.v1 as tf
 
 from albert_zh.model import incremental_decoding
 from albert_zh.tasks import label_rules, reader, registry, task_type
+from albert_zh.tasks.generation import damage, objectives, pair_files, raw_texts
 from albert_zh.tasks.generation import flags as generation_flags
-from albert_zh.tasks.generation import objectives, pair_files
 from albert_zh.tasks.generation.scorer import GenerationScorer
 from albert_zh.text import detokenization
 
@@ -40,11 +40,19 @@ class Generation(task_type.TaskType):
         "perplexity": False,
         "loss": False,
     }
-    usual_metrics = ("rouge_l", "rouge_1", "rouge_2", "bleu", "perplexity")
+    usual_metrics = (
+        "rouge_l",
+        "rouge_1",
+        "rouge_2",
+        "bleu",
+        "perplexity",
+        "distinct_1",
+        "distinct_2",
+    )
     export_outputs = decoded_outputs = (WRITTEN,)
     flags = generation_flags.GenerationFlags()
     rules = TargetRules()
-    feature_modules = (pair_files,)
+    feature_modules = (damage, pair_files, raw_texts)
     builds_encoder = True
     has_head = False
 
@@ -59,6 +67,8 @@ class Generation(task_type.TaskType):
         self, task: Any, data_dir: str, split: str, encoding: str, skip_bad_rows: bool
     ) -> reader.Split:
         path, others = reader.existing_path(task, data_dir, split)
+        if _damage_of(task):
+            return raw_texts.read_split(path, split, _damage_of(task), encoding)
         read = pair_files.read_split(path, split, task.chosen or {}, encoding, skip_bad_rows)
         aside = ["%s left aside" % ", ".join(others)] * bool(others)
         return read._replace(notes=read.notes + aside)
@@ -66,15 +76,29 @@ class Generation(task_type.TaskType):
     def with_labels(self, task: Any, train: Any) -> Any:
         return task._replace(columns=train.columns, header=(), labels=())
 
+    def training_split(self, split: Any, options: Any) -> Tuple[Any, Dict[str, Any]]:
+        if not options.damage or options.damage_copies == 1:
+            return split, {}
+        count = options.damage_copies
+        return raw_texts.copies_of(split, count), {"damage_copies": count}
+
     def open_stream(self, task: Any, path: str, encoding: str) -> Tuple[List[str], Iterator]:
         read = pair_files.read_split(path, "test", task.chosen or {}, encoding)
         return read.notes, iter([(example, None) for example in read.examples])
 
     # Features
 
+    def columns(self, task: Any) -> Dict[str, task_type.Column]:
+        if (_damage_of(task) or {}).get("way") != "mass":
+            return {}
+        return {raw_texts.POSITIONS: task_type.Column("int", (), True)}
+
     def features(
         self, task: Any, example: Any, tokenizer: Any, max_seq_length: int
     ) -> Tuple[List[Dict[str, Any]], bool]:
+        if _damage_of(task):
+            row, was_cut = raw_texts.row_of(example, tokenizer, task.head, max_seq_length)
+            return [row], was_cut
         longest = task.head["max_target_length"]
         ids, source_was_cut = source_ids(tokenizer, example.text_a, max_seq_length - longest)
         segments, target_was_cut = [0] * len(ids), False
@@ -99,7 +123,7 @@ class Generation(task_type.TaskType):
         head = settings.head
         with tf.variable_scope(tf.get_variable_scope(), reuse=tf.AUTO_REUSE):
             if not is_training:
-                outputs = objectives.target_losses(config, model, features)
+                outputs = objectives.target_losses(config, model, features, head)
                 return dict(outputs, **{WRITTEN: _written(config, features, head)})
             losses = [
                 weight * objectives.OBJECTIVES[name](config, model, features, head)
@@ -115,7 +139,13 @@ class Generation(task_type.TaskType):
     def scorer(
         self, use: Any, settings: Any, options: Any = None, num_errors: int = 0
     ) -> GenerationScorer:
-        return GenerationScorer(lambda ids: text_of_ids(use.tokenizer, ids), num_errors)
+        def target_of(example):
+            if not _damage_of(use.task):
+                return example.label
+            ids = raw_texts.damaged_text(example, use.tokenizer, use.task.head).target
+            return text_of_ids(use.tokenizer, ids)
+
+        return GenerationScorer(lambda ids: text_of_ids(use.tokenizer, ids), num_errors, target_of)
 
     def decode(
         self, examples: Sequence[Any], predictions: Sequence[List[Dict[str, np.ndarray]]], use: Any
@@ -124,6 +154,11 @@ class Generation(task_type.TaskType):
 
     def next_command(self, task: Any) -> Tuple[str, str]:
         return "generate", '"要写标题的文章"'
+
+
+def _damage_of(task):
+    """How raw text is damaged, see `raw_texts.settings`; None where the data are pairs."""
+    return task.head.get("damage")
 
 
 def source_ids(tokenizer: Any, text: str, longest: int) -> Tuple[List[int], bool]:
@@ -153,7 +188,9 @@ def _written(config, features, head):
     """int32 [B, T], the most probable targets."""
     mask = features["input_mask"] * (1 - features["segment_ids"])
     longest = tf.maximum(tf.reduce_max(tf.reduce_sum(mask, axis=1)), 1)
-    ids = head["token_ids"]
+    ids, first = head["token_ids"], None
+    if raw_texts.POSITIONS in features:
+        first = tf.gather(features[raw_texts.POSITIONS], tf.reduce_sum(mask, axis=1), batch_dims=1)
     return incremental_decoding.greedy_ids(
         config,
         features["input_ids"][:, :longest],
@@ -161,6 +198,8 @@ def _written(config, features, head):
         head["max_target_length"] - 1,
         ids["sep"],
         [ids[name] for name in ("pad", "unk", "cls", "mask")],
+        mask_id=ids["mask"] if objectives.predicts_masks(head) else None,
+        first_positions=first,
     )
 
 

@@ -1,6 +1,8 @@
 """What a generator learns from rows `[CLS] source [SEP] target [SEP]`, an objective a function.
 
     prefix_lm          the next token of the target, from the source and the target before it
+    masked_targets     masked tokens of the target at their places, from the source and what is
+                       before them
     masked_lm          masked tokens of both texts, from all others
     removed_positions  behind which tokens of the source another one was removed
 
@@ -17,7 +19,9 @@ from albert_zh.model import attention_masks, heads
 from albert_zh.model.layers import dropout_seed, get_shape_list
 from albert_zh.model.variables import new_variable
 
-PREFIX_LM, MASKED_LM, REMOVED_POSITIONS = "prefix_lm", "masked_lm", "removed_positions"
+PREFIX_LM, MASKED_TARGETS = "prefix_lm", "masked_targets"
+MASKED_LM, REMOVED_POSITIONS = "masked_lm", "removed_positions"
+WRITING = (PREFIX_LM, MASKED_TARGETS)  # of which a generator learns one
 Features = Dict[str, tf.Tensor]
 _MASKED = 0.15  # share of the tokens of `masked_lm`
 _REMOVED = 0.15  # share of a source's tokens
@@ -68,10 +72,40 @@ def prefix_lm(
     return _mean_of_rows(smoothed_losses(logits, targets.labels, head["label_smoothing"]), targets)
 
 
-def target_losses(config: Any, encoder: Callable[..., Any], features: Features) -> Features:
-    """{"target_loss", "target_tokens": float [B]}: summed loss and number of a row's targets."""
+def masked_targets(
+    config: Any, encoder: Callable[..., Any], features: Features, head: Dict[str, Any]
+) -> tf.Tensor:
+    """Loss of each row [B] over a share of its target's tokens, the last `[SEP]` among them.
+
+    UniLM's own fine-tuning: the chosen ones are masked (80 %), replaced (10 %) or stay, and are
+    predicted where they stand; arguments as of `prefix_lm`.
+    """
+    ids, mask, segments = _rows(features)
+    is_target = tf.equal(segments * mask, 1)
+    num_targets = tf.reduce_sum(tf.cast(is_target, tf.float32), axis=1)
+    num_chosen = tf.cast(tf.round(head["target_mask_prob"] * num_targets), tf.int32)
+    num_chosen = tf.minimum(tf.maximum(num_chosen, 1), tf.cast(num_targets, tf.int32))
+    targets, chosen = _chosen_tokens(ids, is_target, num_chosen)
+    shown = dict(features, input_ids=_damaged(ids, chosen, config, head))
+    logits = _logits_at(config, encoder, shown, targets, attention_masks.PATTERNS[3])
+    return _mean_of_rows(smoothed_losses(logits, targets.labels, head["label_smoothing"]), targets)
+
+
+def predicts_masks(head: Dict[str, Any]) -> bool:
+    """Whether a generator writes where a `[MASK]` stands, by its `Settings.head`."""
+    return MASKED_TARGETS in head.get("tasks", ())
+
+
+def target_losses(
+    config: Any, encoder: Callable[..., Any], features: Features, head: Dict[str, Any]
+) -> Features:
+    """{"target_loss", "target_tokens": float [B]}: summed loss and number of a row's targets.
+
+    Each is predicted from the source and the true tokens before it, as the generator writes.
+    """
     targets = next_tokens(features)
-    logits = _logits_at(config, encoder, features, targets, attention_masks.PATTERNS[3])
+    logits_of = _logits_of_masks if predicts_masks(head) else _logits_of_followers
+    logits = logits_of(config, encoder, features, targets, head)
     losses = smoothed_losses(logits, targets.labels, 0.0)
     return {
         "target_loss": tf.reduce_sum(losses * targets.weights, axis=1),
@@ -89,15 +123,7 @@ def masked_lm(
         is_word &= tf.not_equal(ids, head["token_ids"][name])
     num_words = tf.reduce_sum(tf.cast(is_word, tf.int32), axis=1)  # [B]
     num_chosen = tf.cast(tf.math.ceil(_MASKED * tf.cast(num_words, tf.float32)), tf.int32)
-    ranks = tf.where(is_word, _uniform(ids), tf.fill(tf.shape(ids), -1.0))
-    _, positions = tf.math.top_k(ranks, tf.maximum(tf.reduce_max(num_chosen), 1))  # [B, P]
-    steps = tf.range(tf.shape(positions)[1])
-    is_chosen = steps[None, :] < num_chosen[:, None]
-    targets = Targets(
-        positions, tf.gather(ids, positions, batch_dims=1), tf.cast(is_chosen, tf.float32)
-    )
-    hits = tf.one_hot(positions, tf.shape(ids)[1]) * targets.weights[:, :, None]
-    chosen = tf.reduce_sum(hits, axis=1) > 0  # [B, F]
+    targets, chosen = _chosen_tokens(ids, is_word, num_chosen)
     shown = dict(features, input_ids=_damaged(ids, chosen, config, head))
     logits = _logits_at(config, encoder, shown, targets, None)
     return _mean_of_rows(smoothed_losses(logits, targets.labels, 0.0), targets)
@@ -137,6 +163,7 @@ def removed_positions(
 
 OBJECTIVES = {
     PREFIX_LM: prefix_lm,
+    MASKED_TARGETS: masked_targets,
     MASKED_LM: masked_lm,
     REMOVED_POSITIONS: removed_positions,
 }
@@ -164,6 +191,19 @@ def _rows(features):
     return [features[name] for name in ("input_ids", "input_mask", "segment_ids")]
 
 
+def _chosen_tokens(ids, may_be_chosen, num_chosen):
+    """(`Targets` of so many tokens of each row by chance, bool [B, F] where they are)."""
+    ranks = tf.where(may_be_chosen, _uniform(ids), tf.fill(tf.shape(ids), -1.0))
+    _, positions = tf.math.top_k(ranks, tf.maximum(tf.reduce_max(num_chosen), 1))  # [B, P]
+    steps = tf.range(tf.shape(positions)[1])
+    is_chosen = steps[None, :] < num_chosen[:, None]
+    targets = Targets(
+        positions, tf.gather(ids, positions, batch_dims=1), tf.cast(is_chosen, tf.float32)
+    )
+    hits = tf.one_hot(positions, tf.shape(ids)[1]) * targets.weights[:, :, None]
+    return targets, tf.reduce_sum(hits, axis=1) > 0
+
+
 def _uniform(ids):
     return tf.random.stateless_uniform(tf.shape(ids), dropout_seed())
 
@@ -179,15 +219,58 @@ def _damaged(ids, chosen, config, head):
     return tf.where(chosen & (draws < _SHOWN_AS_MASK + _REPLACED), changed, ids)
 
 
+def _logits_of_followers(config, encoder, features, targets, head):
+    """Logits of the tokens behind the targets' positions, which is what these predict."""
+    return _logits_at(config, encoder, features, targets, attention_masks.PATTERNS[3])
+
+
+def _logits_of_masks(config, encoder, features, targets, head):
+    """Logits of `next_tokens` at a `[MASK]` in the place of each, all in one pass.
+
+    Behind the row stand as many masks as it has targets: each counts as standing where its token
+    does, and sees the row before that and itself.
+    """
+    ids, mask, segments = _rows(features)
+    batch, length = get_shape_list(ids)
+    count = get_shape_list(targets.positions)[1]
+    places = features.get("positions", tf.broadcast_to(tf.range(length), [batch, length]))
+    of_labels = tf.minimum(targets.positions + 1, length - 1)
+    appended = tf.ones([batch, count], tf.int32)
+    seen = attention_masks.visible_positions(attention_masks.PATTERNS[3], mask, segments)
+    before = tf.range(length)[None, None, :] <= targets.positions[:, :, None]
+    itself = tf.tile(tf.eye(count, dtype=tf.int32)[None], [batch, 1, 1])
+    of_masks = tf.concat([tf.cast(before, tf.int32) * mask[:, None, :], itself], axis=2)
+    row = {
+        "input_ids": tf.concat([ids, appended * head["token_ids"]["mask"]], axis=1),
+        "input_mask": tf.concat([mask, appended], axis=1),
+        "segment_ids": tf.concat([segments, appended], axis=1),
+        "positions": tf.concat([places, tf.gather(places, of_labels, batch_dims=1)], axis=1),
+    }
+    seen = tf.concat([tf.pad(seen, [[0, 0], [0, 0], [0, count]]), of_masks], axis=1)
+    at_masks = targets._replace(positions=length + tf.range(count)[None, :] * appended)
+    return _logits_seeing(config, encoder, row, at_masks, seen)
+
+
 def _logits_at(config, encoder, features, targets, pattern):
-    """float32 [B, P, V], of a pass whose last layer computes the targets' positions only."""
+    """Logits at the targets' positions, by a pattern of attention; None: all see all."""
     seen = None
     if pattern is not None:
         seen = attention_masks.visible_positions(
             pattern, features["input_mask"], features["segment_ids"]
         )
+    return _logits_seeing(config, encoder, features, targets, seen)
+
+
+def _logits_seeing(config, encoder, features, targets, seen):
+    """float32 [B, P, V], of a pass whose last layer computes the targets' positions only."""
     positions = tf.pad(targets.positions, [[0, 0], [1, 0]])  # the pooler's first
-    model = encoder(features, config, attention_mask=seen, output_positions=positions)
+    model = encoder(
+        features,
+        config,
+        attention_mask=seen,
+        output_positions=positions,
+        position_ids=features.get("positions"),
+    )
     rows = tf.reshape(model.get_sequence_output()[:, 1:, :], [-1, config.hidden_size])
     logits = heads.word_logits(config, model, rows)
     batch, num_targets = get_shape_list(targets.positions)

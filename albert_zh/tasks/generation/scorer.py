@@ -18,13 +18,15 @@ _LARGEST_EXPONENT = 700.0
 class GenerationScorer(scorer.Scorer):
     """Collects what was written; shares are between 0 and 1."""
 
-    def __init__(self, text_of_ids: Any, num_errors: int = 0) -> None:
+    def __init__(self, text_of_ids: Any, num_errors: int = 0, target_of: Any = None) -> None:
         """Initializes the scorer.
 
         Args:
             text_of_ids: function of ids [T] -> the text.
             num_errors: how many of the worst rows are kept.
+            target_of: function of an example -> what should be written; None: its label.
         """
+        self._target_of = target_of or (lambda example: example.label)
         super().__init__(num_errors)
         self._text_of_ids = text_of_ids
         self._texts: List[str] = []
@@ -33,6 +35,7 @@ class GenerationScorer(scorer.Scorer):
 
     def add_labelled(self, example: Any, rows: List[Dict[str, np.ndarray]]) -> None:
         written = self._text_of_ids(rows[0]["written"])
+        example = example._replace(label=self._target_of(example))
         measured = text_scores.scores(written, example.label)
         self._texts.append(written)
         self._rows.append(measured)

@@ -190,11 +190,13 @@ def test_fgm_adds_the_loss_of_a_table_moved_along_the_gradient():
     x = np.float32([[3.0, 0.0], [0.0, 4.0]])
     settings = task_settings.Settings()._replace(objective="regression", fgm_epsilon=0.5)
     with tf.Graph().as_default(), tf.Session() as session:
-        table = tf.get_variable(outputs_graph.WORD_TABLE, initializer=np.float32([[1, 5], [6, 1]]))
+        table = tf.get_variable(
+            outputs_graph.WORD_TABLES[0], initializer=np.float32([[1, 5], [6, 1]])
+        )
 
         def build(change):
             with outputs_graph.changed_word_table(change):
-                changed = tf.get_variable(outputs_graph.WORD_TABLE, shape=[2, 2])
+                changed = tf.get_variable(outputs_graph.WORD_TABLES[0], shape=[2, 2])
             return {"logits": tf.reshape(tf.reduce_sum(changed * x), [1, 1])}
 
         features = {"label_ids": tf.constant([0.0])}
@@ -250,6 +252,10 @@ def test_rates_by_depth():
     google = ["bert/encoder/embedding_hidden_mapping_in/kernel"]
     google += ["bert/encoder/transformer/group_%d/inner_group_0/ffn_1/x" % n for n in (0, 1)]
     assert list(model_fn.rate_scales(google, 0.5).values()) == [0.125, 0.25, 0.5]
+    electra = ["electra/embeddings/word_embeddings", "electra/embeddings_project/kernel"]
+    electra += ["electra/encoder/layer_%d/output/dense/bias" % n for n in (0, 1)]
+    found = model_fn.rate_scales(electra + ["output_bias"], 0.5, 10.0)
+    assert list(found.values()) == [0.125, 0.125, 0.25, 0.5, 10.0]
 
 
 def test_class_weights():
@@ -260,10 +266,10 @@ def test_class_weights():
             class_losses.weights_of_labels(given, ("a", "b"), "w.json")
 
 
-def changes_of_one_step(**settings):
+def changes_of_one_step(layout=(), **settings):
     """{variable: largest change} of a step of a small classifier, all parts of a settings' way."""
     settings = task_settings.Settings()._replace(**settings)
-    config = modeling.AlbertConfig.from_dict(CONFIG)
+    config = modeling.AlbertConfig.from_dict(dict(CONFIG, **dict(layout)))
     ids = np.array([[2, 5, 6, 3], [2, 7, 3, 0]])
     with tf.Graph().as_default(), tf.Session() as session:
         tf.set_random_seed(5)
@@ -283,6 +289,15 @@ def changes_of_one_step(**settings):
         session.run(step)
         after = session.run(variables)
     return {name: float(np.abs(after[name] - before[name]).max()) for name in before}
+
+
+@pytest.mark.newest
+@pytest.mark.parametrize("way", [{"freeze_encoder": True}, {"fgm_epsilon": 0.5}])
+def test_electra_is_frozen_or_attacked_like_bert(way):
+    changes = changes_of_one_step({"model_type": "electra"}, **way)
+    of_encoder = {name: change for name, change in changes.items() if name.startswith("electra/")}
+    assert of_encoder and changes["output_bias"]
+    assert any(of_encoder.values()) == ("fgm_epsilon" in way)
 
 
 def test_a_frozen_encoder_stays_and_lower_layers_learn_slower():

@@ -10,7 +10,7 @@ import pytest
 from albert_zh import finetuning
 from albert_zh.common.errors import UserError
 from albert_zh.export import common as export_common
-from albert_zh.inference import predictor
+from albert_zh.inference import generator, predictor
 from albert_zh.tasks.generation import flags as generation_flags
 import whole_runs
 
@@ -20,10 +20,10 @@ STEPS = 160
 
 def rows_of(count, seed):
     """Lines of a character written several times, and of that one and the next."""
-    generator = random.Random(seed)
+    draw = random.Random(seed)
     for _ in range(count):
-        index = generator.randrange(len(CHARACTERS))
-        text = CHARACTERS[index] * generator.randint(2, 6)
+        index = draw.randrange(len(CHARACTERS))
+        text = CHARACTERS[index] * draw.randint(2, 6)
         yield "%s\t%s\n" % (text, CHARACTERS[index] + CHARACTERS[index - 1])
 
 
@@ -84,10 +84,73 @@ def test_a_stopped_run_of_all_tasks_resumes_bit_by_bit(settings, tmp_path):
     assert all(np.array_equal(whole[name], resumed[name]) for name in whole)
 
 
+def corpus_of(folder):
+    """Documents of a character written several times, in sentences."""
+    for name, count in (("train", 60), ("dev", 12)):
+        draw = random.Random(name)
+        lines = ""
+        for _ in range(count):
+            pair = draw.sample(CHARACTERS, 2)
+            lines += "".join(c * draw.randint(2, 3) + "。" for c in pair) + "\n\n"
+        (folder / (name + ".txt")).write_text(lines, encoding="utf-8")
+
+
+@pytest.mark.newest
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"damage": "bart", "damage_copies": 2},
+        pytest.param({"damage": "mass"}, marks=pytest.mark.slow),
+        pytest.param({"damage": "bart", "tasks": "masked_targets"}, marks=pytest.mark.slow),
+        pytest.param({"damage": "mass", "tasks": "masked_targets"}, marks=pytest.mark.slow),
+    ],
+)
+def test_raw_text_is_learnt_and_a_stopped_run_resumes_bit_by_bit(tmp_path, changes):
+    corpus_of(tmp_path)
+    settings = whole_runs.settings_of(
+        tmp_path, CHARACTERS + "。", 8, family="generation", task_name="seq2seq",
+        max_seq_length=20, max_target_length=9, do_predict=False,
+        train_file=str(tmp_path / "train.txt"), dev_file=str(tmp_path / "dev.txt"),
+    )  # fmt: skip
+    settings.update(changes)
+    settings.pop("data_dir")
+    reached = finetuning.run(**settings)
+    assert 1.0 < reached["dev"]["eval_perplexity"] < 14.0
+    whole, resumed = whole_runs.resumed_weights(settings, tmp_path / "copy")
+    assert all(np.array_equal(whole[name], resumed[name]) for name in whole)
+    with pytest.raises(UserError, match="holds a run with another damage"):
+        finetuning.run(**dict(settings, damage={"bart": "mass", "mass": "bart"}[changes["damage"]]))
+
+
+@pytest.mark.newest
+def test_a_generator_writes_as_it_was_trained(settings, tmp_path):
+    """Masked targets: what the run wrote of the test file is what the generator writes."""
+    changed = dict(settings, tasks="masked_targets", train_step=80, save_checkpoints_steps=80)
+    reached = finetuning.run(**dict(changed, output_dir=str(tmp_path / "out")))
+    assert reached["dev"]["eval_perplexity"] < 8.0
+    with open(str(tmp_path / "out" / "predictions.jsonl"), encoding="utf-8") as lines:
+        predicted = [json.loads(line)["prediction"] for line in lines]
+    with open(os.path.join(settings["data_dir"], "test.tsv"), encoding="utf-8") as lines:
+        sources = [line.split("\t")[0] for line in lines]
+    with generator.Generator(str(tmp_path / "out" / "best")) as writer:
+        assert [one.text for one in writer.generate(sources, min_length=0)] == predicted
+        beams = writer.generate(sources[:2], num_beams=3, min_length=0, length_penalty=0.0)
+        one = writer.generate(sources[:2], min_length=0, length_penalty=0.0)
+    assert all(best.score >= greedy.score - 1e-5 for best, greedy in zip(beams, one))
+    with open(str(tmp_path / "out" / "best" / "fine_tuning.json"), encoding="utf-8") as stream:
+        assert json.load(stream)["head"]["target_mask_prob"] == 0.7
+
+
 @pytest.mark.parametrize(
     "changes, message",
     [
-        ({"tasks": "masked_lm"}, "prefix_lm has to be among them"),
+        ({"tasks": "masked_lm"}, "one of prefix_lm and masked_targets has to be among them"),
+        ({"tasks": "prefix_lm,masked_targets"}, "one of prefix_lm and masked_targets has to be"),
+        ({"damage": "noise"}, "--damage=noise: expected one of bart, mass"),
+        ({"damage_copies": 2}, "--damage_copies needs --damage"),
+        ({"damage": "bart", "damage_copies": 0}, "--damage_copies=0: expected 1 or more"),
+        ({"damage": "bart", "tasks": "prefix_lm,masked_lm"}, "the source is damaged already"),
+        ({"damage": "bart", "text_column": "1"}, "--text_column: raw text"),
         ({"tasks": "prefix_lm,other"}, "'other', expected NAME or NAME:WEIGHT"),
         ({"max_target_length": 12}, "expected 2 to 8, half of --max_seq_length=16"),
         ({"label_smoothing": 1.0}, "--label_smoothing=1: expected"),

@@ -103,6 +103,46 @@ def test_predictor_annotates_as_training_does(finished, tmp_path):
     np.testing.assert_allclose(probabilities, predicted, atol=1e-5)
 
 
+def test_slots_of_the_caller_are_taken(finished):
+    """What a dictionary finds, given by hand for a text in which it finds nothing."""
+    text, same = "甲乙丙", {"text": "甲京沪", "slots": {"city": "京沪"}}
+    given = [{"begin": 1, "end": 3, "name": "singer"}]
+    with predictor.Predictor(str(finished[2] / "best")) as model:
+        plain = model.predict([text, "甲京沪"])[1]
+        forms = [{"text": text, "slots": given}, {"text_a": text, "slots": "1-3:singer"}, same]
+        slots = model.predict(forms)[1]
+        other = model.predict([{"text": text}, {"text": text, "slots": []}])[1]
+        for record, message in (
+            ({"text": text, "slots": "1-4:singer"}, "text 0: slots: 1-4:singer is no range"),
+            ({"text": text, "slots": "0-1:food"}, "knows no food, expected some of city, odd, s"),
+            ({"text": text, "slot": []}, "text 0: slot: expected the keys text, text_a"),
+            ({"text": 3}, 'text 0: expected {"text": str'),
+        ):
+            with pytest.raises(UserError, match=message):
+                model.checked([record])
+    assert np.abs(slots[0] - plain[0]).max() > 1e-3
+    np.testing.assert_allclose(slots[0], slots[1], atol=1e-6)
+    np.testing.assert_allclose(slots[2], plain[1], atol=1e-6)  # it is found anyway
+    np.testing.assert_allclose(other, [plain[0]] * 2, atol=1e-6)
+
+
+def test_the_service_takes_slots(finished):
+    pytest.importorskip("fastapi")
+    from albert_zh.inference import http_service
+    import http_requests
+
+    body = {"texts": ["甲乙丙", {"text": "甲乙丙", "slots": {"singer": "乙丙"}}]}
+    with predictor.Predictor(str(finished[2] / "best")) as model:
+        expected = model.predict(body["texts"])[1]
+        with http_requests.running(http_service.create_app(model)) as port:
+            status, _, answer = http_requests.post(port, "/predict", body)
+            assert status == 200
+            np.testing.assert_allclose(answer["probabilities"], expected, atol=1e-5)
+            body["texts"][1]["slots"] = {"singer": "丁"}
+            status, _, answer = http_requests.post(port, "/predict", body)
+            assert status == 400 and "singer: the text has no '丁'" in str(answer)
+
+
 def test_without_its_dictionaries_a_model_is_refused(finished, tmp_path):
     shutil.copytree(str(finished[2] / "best"), str(tmp_path / "best"))
     (tmp_path / "best" / dictionaries.FILE_NAME).unlink()
@@ -210,3 +250,23 @@ def test_what_has_no_slots_is_refused_by_name(finished, tmp_path):
     prefix = checkpoint_files.find_checkpoint(str(finished[2] / "best"))
     with pytest.raises(UserError, match="its classifier takes slots"):
         to_pytorch.convert(prefix, str(tmp_path / "pytorch"))
+
+
+def test_columns_of_characters_and_tags_are_data(tmp_path):
+    """CAIS' form: what a dictionary would say stands in the data."""
+    for split, count in (("train", 64), ("dev", 16)):
+        draw = random.Random(split)
+        rows = [row_of(draw) for _ in range(count)]
+        lines = ""
+        for text, label, at in rows:
+            name = {kind: slot for slot, kind in LABELS.items()}[label]
+            tags = ["O"] * at + ["B-" + name]
+            tags += ["I-" + name if c in "".join(WORDS[name]) else "O" for c in text[at + 1 :]]
+            lines += "".join("%s %s\n" % pair for pair in zip(text, tags)) + "\n"
+        (tmp_path / (split + ".txt")).write_text(lines, encoding="utf-8")
+        classes = "".join(label + "\n" for _, label, _ in rows)
+        (tmp_path / (split + ".txt.intent")).write_text(classes, encoding="utf-8")
+    settings = settings_of(tmp_path, do_predict=False)
+    settings.pop("dictionaries")
+    reached = finetuning.run(**settings)
+    assert reached["dev"]["eval_accuracy"] > 0.8

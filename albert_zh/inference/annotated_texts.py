@@ -1,0 +1,70 @@
+"""Texts that bring their slots along, for models that were trained with --slots.
+
+{"text": "我要听吴雨霏的歌", "slots": [{"begin": 3, "end": 6, "name": "singer"}]}
+{"text_a": ..., "text_b": ..., "slots": {"singer": "吴雨霏"}, "slots_b": ...}
+"""
+
+import collections.abc
+from typing import Any, List, Sequence, Tuple
+
+from albert_zh.common.errors import UserError
+from albert_zh.tasks.slots import cells
+
+KEYS = ("text", "text_a", "text_b") + cells.KEYS
+
+
+def separated(texts: Any, names: Sequence[str]) -> Tuple[Any, List[Any]]:
+    """Texts without their slots, and the slots.
+
+    Args:
+        texts: sequence of str, pairs of str and dicts of `KEYS`; anything else stays as it is.
+        names: of the model's slots; () for a model that takes none.
+
+    Returns:
+        (texts, slots): texts as `loaded_model.checked_texts` takes them, and for each the slots of
+        both texts, or None.
+
+    Raises:
+        UserError: for a dict that does not fit, or a model that takes no slots.
+    """
+    is_list = isinstance(texts, collections.abc.Sequence) and not isinstance(texts, (str, bytes))
+    if not is_list or not any(isinstance(text, dict) for text in texts):
+        return texts, [None] * (len(texts) if is_list else 0)
+    plain, slots = [], []
+    for index, text in enumerate(texts):
+        spans = None
+        if isinstance(text, dict):
+            text, spans = _separated(index, text, names)
+        plain.append(text)
+        slots.append(spans)
+    return plain, slots
+
+
+def _separated(index, record, names):
+    """(text or pair, slots of both) of a dict."""
+    unknown = sorted(set(map(str, record)) - set(KEYS))
+    if unknown:
+        raise UserError(
+            "text %d: %s: expected the keys %s" % (index, ", ".join(unknown), ", ".join(KEYS))
+        )
+    first, second = record.get("text", record.get("text_a")), record.get("text_b")
+    if not isinstance(first, str) or not isinstance(second, (str, type(None))):
+        raise UserError(
+            'text %d: expected {"text": str, "slots": ...}, or text_a and text_b' % index
+        )
+    text = first if second is None else (first, second)
+    if not any(record.get(key) for key in cells.KEYS):
+        return text, None
+    if not names:
+        raise UserError("text %d has slots, and the model takes none: leave them out" % index)
+    try:
+        spans = cells.of_record(record, (first, second))
+    except ValueError as error:
+        raise UserError("text %d: %s" % (index, error)) from error
+    others = sorted({span.name for of_text in spans for span in of_text} - set(names))
+    if others:
+        raise UserError(
+            "text %d: slots: the model knows no %s, expected some of %s"
+            % (index, ", ".join(others), ", ".join(names))
+        )
+    return text, spans

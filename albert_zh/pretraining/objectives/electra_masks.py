@@ -1,0 +1,98 @@
+"""Masks as google-research/electra makes them, its quirk with repeated positions included.
+
+    features = masked_again(features, settings)
+    filled = averaged_update(text, drawn, positions)
+
+Positions are drawn with replacement, anew in each step, so that some are drawn twice; 85 % of them
+show `[MASK]`, the others the text. Where several words are drawn for one position, the original
+puts the mean of their ids there.
+"""
+
+import collections
+
+import tensorflow.compat.v1 as tf
+
+from albert_zh.model.layers import dropout_seed, get_shape_list
+from albert_zh.pretraining.objectives import replaced_tokens
+
+_SHOWN_AS_MASK = 0.85
+_MARGIN = 0.005  # of the share, in the number of predictions of the longest row
+
+OriginalMasks = collections.namedtuple("OriginalMasks", "share max_seq_length mask_id special_ids")
+OriginalMasks.__doc__ = """How masks are made.
+
+Fields:
+    share: float, of a row's pieces.
+    max_seq_length: int.
+    mask_id: int.
+    special_ids: ids that are never masked.
+"""
+
+
+def masked_again(features, masks):
+    """The features with masks of the original instead of the records'.
+
+    Args:
+        features: dict of a batch's tensors, [B, F] and [B, P].
+        masks: `OriginalMasks`.
+
+    Returns:
+        dict; positions without a prediction are 0.
+    """
+    text = original_text(features)
+    most = int((masks.share + _MARGIN) * masks.max_seq_length)
+    lengths = tf.cast(tf.reduce_sum(features["input_mask"], axis=1), tf.float32)
+    counts = tf.minimum(most, tf.maximum(1, tf.cast(tf.round(lengths * masks.share), tf.int32)))
+    is_word = tf.equal(features["input_mask"], 1)
+    for special in masks.special_ids:
+        is_word &= tf.not_equal(text, special)
+    scores = tf.where_v2(is_word, 0.0, -1e9)
+    drawn = tf.random.stateless_categorical(scores, most, dropout_seed(), dtype=tf.int32)
+    weights = tf.cast(tf.range(most)[None, :] < counts[:, None], tf.float32)
+    positions = drawn * tf.cast(weights, tf.int32)
+    shown = tf.random.stateless_uniform(tf.shape(positions), dropout_seed()) < _SHOWN_AS_MASK
+    hidden = positions * tf.cast(shown, tf.int32)
+    return dict(
+        features,
+        input_ids=averaged_update(text, tf.fill(tf.shape(hidden), masks.mask_id), hidden),
+        masked_lm_positions=positions,
+        masked_lm_ids=tf.gather(text, positions, batch_dims=1),
+        masked_lm_weights=weights,
+    )
+
+
+def original_text(features):
+    """Int [B, F], the text before any piece of it was masked."""
+    return replaced_tokens.filled_with(features, features["masked_lm_ids"]).input_ids
+
+
+def filled_with(features, drawn):
+    """As `replaced_tokens.filled_with`, with the mean of the ids that one position gets."""
+    text = original_text(features)
+    filled = averaged_update(
+        text,
+        tf.reshape(drawn, tf.shape(features["masked_lm_positions"])),
+        features["masked_lm_positions"],
+    )
+    return replaced_tokens.Filled(filled, tf.cast(tf.not_equal(filled, text), tf.float32))
+
+
+def averaged_update(ids, updates, positions):
+    """Ids with others in their places; repeated positions get the mean, and position 0 nothing.
+
+    Args:
+        ids: int tensor [B, F].
+        updates: int tensor [B, P].
+        positions: int tensor [B, P].
+
+    Returns:
+        int tensor [B, F].
+    """
+    batch, count = get_shape_list(positions)
+    rows = tf.tile(tf.range(batch)[:, None], [1, count])
+    places = tf.stack([rows, tf.cast(positions, tf.int32)], axis=-1)
+    shape = tf.shape(ids)
+    sums = tf.scatter_nd(places, updates, shape)
+    numbers = tf.scatter_nd(places, tf.ones_like(updates), shape)
+    is_updated = (numbers > 0) & (tf.range(shape[1])[None, :] > 0)
+    return tf.where_v2(is_updated, sums // tf.maximum(numbers, 1), ids)

@@ -1,0 +1,89 @@
+"""UniLM's mix of masked LMs (Dong et al. 2019): each row is read by one of four patterns.
+
+    features = with_patterns(features, is_training)
+    mask = attention_mask(features)
+
+A third of the rows is read from both sides, a third as a source and its target, a sixth from the
+left and a sixth from the right. Which, is a function of the row's tokens and the step: a row is
+read in another way in each epoch, and however a batch is divided, its rows are read alike. Records
+of one segment have the first half as their source.
+"""
+
+import tensorflow.compat.v1 as tf
+
+from albert_zh.model import attention_masks
+from albert_zh.model.layers import get_shape_list
+from albert_zh.pretraining.objectives.terms import Term
+
+PATTERNS = "patterns"  # a feature, int [B], indices of `attention_masks.PATTERNS`
+BIDIRECTIONAL, LEFT_TO_RIGHT, RIGHT_TO_LEFT, SEQUENCE_TO_SEQUENCE = range(4)
+_SIXTHS = (
+    BIDIRECTIONAL,
+    BIDIRECTIONAL,
+    LEFT_TO_RIGHT,
+    RIGHT_TO_LEFT,
+    SEQUENCE_TO_SEQUENCE,
+    SEQUENCE_TO_SEQUENCE,
+)
+
+
+def with_patterns(features, is_training):
+    """The features with the pattern of each row.
+
+    Args:
+        features: dict of tensors, [B, F], [B, P] and [B, 1].
+        is_training: bool; the patterns of an evaluation are the same in every step.
+
+    Returns:
+        dict: the features with `PATTERNS`; rows of one segment that are read as source and target
+        have the second half as segment 1.
+    """
+    keys = tf.reduce_sum(features["input_ids"], axis=1)
+    if is_training:
+        keys += tf.cast(tf.train.get_or_create_global_step(), keys.dtype)
+    patterns = tf.gather(tf.constant(_SIXTHS), tf.math.floormod(keys, len(_SIXTHS)))
+    mask, segments = features["input_mask"], features["segment_ids"]
+    has_one = tf.equal(tf.reduce_sum(segments, axis=1), 0)
+    is_divided = has_one & tf.equal(patterns, SEQUENCE_TO_SEQUENCE)
+    half = tf.reduce_sum(mask, axis=1, keepdims=True) // 2
+    is_second = tf.cast(tf.range(get_shape_list(mask)[1])[None, :] >= half, mask.dtype) * mask
+    divided = tf.cast(is_divided, mask.dtype)[:, None] * is_second
+    return dict(features, segment_ids=segments + divided, **{PATTERNS: patterns})
+
+
+def attention_mask(features):
+    """What positions see, int [B, F, F]; None for features without patterns."""
+    if PATTERNS not in features:
+        return None
+    return attention_masks.visible_positions(
+        features[PATTERNS], features["input_mask"], features["segment_ids"]
+    )
+
+
+def is_bidirectional(features):
+    """Float [B]: 1 for the rows that have the second task, all of those without patterns."""
+    if PATTERNS not in features:
+        return tf.ones([tf.shape(features["input_ids"])[0]])
+    return tf.cast(tf.equal(features[PATTERNS], BIDIRECTIONAL), tf.float32)
+
+
+def measured_terms(words, features):
+    """What an evaluation measures of each pattern: list of `Term` without a loss.
+
+    Args:
+        words: `MaskedLmOutput` of the batch.
+        features: dict of tensors, with `PATTERNS`.
+    """
+    count = get_shape_list(features["masked_lm_positions"])[1]
+    of_words = tf.reshape(tf.tile(features[PATTERNS][:, None], [1, count]), [-1])  # [B * P]
+    weights = tf.reshape(features["masked_lm_weights"], [-1])
+    return [
+        Term(
+            name,
+            losses=words.per_example_loss,
+            weights=weights * tf.cast(tf.equal(of_words, number), tf.float32),
+            labels=tf.reshape(features["masked_lm_ids"], [-1]),
+            predicted=words.predicted,
+        )
+        for number, name in enumerate(attention_masks.PATTERNS)
+    ]

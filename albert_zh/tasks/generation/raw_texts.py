@@ -1,0 +1,154 @@
+"""Raw text as data of a generator: texts of whole sentences, damaged as they become rows of ids.
+
+    split = read_split("corpus.txt", "train", head["damage"])
+    row = row_of(example, tokenizer, head)
+
+A file has sentences or paragraphs in its lines and a blank line between documents, as
+create_pretraining_data.py takes it.
+"""
+
+from typing import Any, Dict, Iterable, Iterator, List, Sequence, Tuple
+import zlib
+
+import numpy as np
+
+from albert_zh.common import files
+from albert_zh.common.errors import UserError
+from albert_zh.tasks import reader
+from albert_zh.tasks.generation.damage import DAMAGES, Damaged
+from albert_zh.tasks.generation.pair_files import GenerationExample
+from albert_zh.text.sentences import split_sentences
+
+POSITIONS = "positions"  # of feature records: where each token counts as standing
+_SEPARATOR = "\n"  # of the sentences of an example
+
+
+def settings(way: str, seed: int, max_seq_length: int, max_target_length: int) -> Dict[str, Any]:
+    """What a head notes of its damage.
+
+    Args:
+        way: a key of `DAMAGES`.
+        seed: of the damage.
+        max_seq_length, max_target_length: as the flags of these names.
+
+    Returns:
+        {"way", "seed", "longest": characters (and so tokens) of a text at most}.
+    """
+    most = max_target_length - 1  # without its end
+    longest = most if way == "bart" else min(2 * most, max_seq_length - max_target_length - 2)
+    return {"way": way, "seed": seed, "longest": longest}
+
+
+def read_split(path: str, name: str, damage: Dict[str, Any], encoding: str) -> reader.Split:
+    """Reads a file of documents as texts of whole sentences.
+
+    Args:
+        path: the file.
+        name: "train", "dev" or "test".
+        damage: as of `settings`.
+        encoding: of the file.
+
+    Returns:
+        `reader.Split` of `GenerationExample`; `text_a` is a text with a sentence a line.
+
+    Raises:
+        UserError: if the file is missing or has no text.
+    """
+    texts = [
+        text
+        for sentences in documents(files.stream_lines(path, encoding))
+        for text in packed(sentences, damage["longest"])
+    ]
+    if not texts:
+        raise UserError(
+            "%s has no text: expected lines of sentences, and a blank line between documents" % path
+        )
+    examples = [
+        GenerationExample("%s-%d" % (name, number), _SEPARATOR.join(text), label=" ".join(text))
+        for number, text in enumerate(texts, start=1)
+    ]
+    digest = files.sha256_of_file(path)
+    return reader.Split(name, path, examples, True, [], ("text_a", "label"), (), digest)
+
+
+def documents(lines: Iterable[str]) -> Iterator[List[str]]:
+    """Yields the sentences of each document."""
+    sentences: List[str] = []
+    for line in lines:
+        text = " ".join(line.split())
+        if text:
+            sentences += split_sentences(text)
+        elif sentences:
+            yield sentences
+            sentences = []
+    if sentences:
+        yield sentences
+
+
+def packed(sentences: Sequence[str], longest: int) -> Iterator[List[str]]:
+    """Yields runs of sentences of so many characters at most; a longer sentence is divided."""
+    run: List[str] = []
+    size = 0
+    for sentence in sentences:
+        for begin in range(0, len(sentence), longest):
+            piece = sentence[begin : begin + longest]
+            if run and size + len(piece) > longest:
+                yield run
+                run, size = [], 0
+            run.append(piece)
+            size += len(piece)
+    if run:
+        yield run
+
+
+def copies_of(split: reader.Split, count: int) -> reader.Split:
+    """The split with each text so many times; each copy is damaged in another way."""
+    examples = [
+        example._replace(guid="%s-%d" % (example.guid, copy))
+        for copy in range(count)
+        for example in split.examples
+    ]
+    return split._replace(examples=examples)
+
+
+def damaged_text(example: Any, tokenizer: Any, head: Dict[str, Any]) -> Damaged:
+    """The `Damaged` of an example, a function of the seed and its name.
+
+    Args:
+        example: of `read_split`.
+        tokenizer: `FullTokenizer`.
+        head: `Settings.head`.
+    """
+    damage = head["damage"]
+    sentences = [
+        tokenizer.convert_tokens_to_ids(tokenizer.tokenize(sentence))
+        for sentence in example.text_a.split(_SEPARATOR)
+    ]
+    sentences = [ids for ids in sentences if ids] or [[head["token_ids"]["unk"]]]
+    key = "%d %s %s" % (damage["seed"], example.guid, example.text_a)
+    generator = np.random.RandomState(zlib.crc32(key.encode("utf-8")))
+    vocab_size = len(tokenizer.inv_vocab)
+    return DAMAGES[damage["way"]](sentences, head["token_ids"]["mask"], vocab_size, generator)
+
+
+def row_of(
+    example: Any, tokenizer: Any, head: Dict[str, Any], max_seq_length: int
+) -> Tuple[Dict[str, List[int]], bool]:
+    """(the row `[CLS] source [SEP] target [SEP]`, whether text was cut off).
+
+    Args:
+        example, tokenizer, head: as of `damaged_text`.
+        max_seq_length: longest row.
+    """
+    special, text = head["token_ids"], damaged_text(example, tokenizer, head)
+    most = max_seq_length - len(text.target) - 3
+    source = [special["cls"]] + text.source[:most] + [special["sep"]]
+    target = text.target + [special["sep"]]
+    row = {
+        "input_ids": source + target,
+        "segment_ids": [0] * len(source) + [1] * len(target),
+    }
+    if text.positions is not None:  # behind [CLS]
+        of_target = [position + 1 for position in text.positions]
+        row[POSITIONS] = list(range(len(source))) + of_target + [of_target[-1] + 1]
+    return row, len(text.source) > most

@@ -1,0 +1,113 @@
+"""Texts with slots in columns: a character and its tag a line, classes in a file beside it.
+
+    歌 O            train.txt.intent, a class a line: PlayMusic
+    猜 B-song_name
+    谜 E-song_name
+
+A blank line ends a text, as in CAIS. Tags are BIO or BIES.
+"""
+
+from typing import Any, Iterator, List, Optional, Sequence, Tuple
+
+from albert_zh.common import files, storage
+from albert_zh.common.errors import UserError
+from albert_zh.tasks import reader
+from albert_zh.tasks import rows as row_files
+from albert_zh.tasks.columns import InputExample
+from albert_zh.tasks.slots.cells import NAME, SlotSpan, Spans
+
+CLASSES = ".intent"  # ends the name of the file with the classes
+EXPECTED = "a character and its tag in each line, as 猜 B-song_name, and a blank line between texts"
+_OUTSIDE = "O"
+_BEGIN, _INSIDE = "BS", "IEM"  # the first letter of a tag
+
+
+def is_there(path: str) -> bool:
+    """Whether a file has its classes in a file beside it."""
+    return storage.exists(path + CLASSES)
+
+
+def read_split(
+    path: str,
+    name: str,
+    encoding: str = "utf-8",
+    skip_bad_rows: bool = False,
+    labels: Sequence[str] = (),
+) -> reader.Split:
+    """Reads a file of columns and the classes beside it.
+
+    Args:
+        path: the file.
+        name: "train", "dev" or "test".
+        encoding: of both.
+        skip_bad_rows: leave texts out that do not fit (counted in the notes) rather than stop.
+        labels: the classes that there may be; () for any.
+
+    Returns:
+        `reader.Split`.
+
+    Raises:
+        UserError: if the files do not fit; names the lines.
+    """
+    blocks = list(_blocks(files.read_lines(path, encoding)))
+    classes = [line.strip() for line in files.read_lines(path + CLASSES, encoding)]
+    classes = classes[: len(classes) - (not classes[-1:] or not classes[-1])]
+    if len(classes) != len(blocks):
+        raise UserError(
+            "%s has %d texts, %s%s %d lines: expected a class for each text"
+            % (path, len(blocks), path, CLASSES, len(classes))
+        )
+    examples, bad = [], []
+    for (line, rows), label in zip(blocks, classes):
+        try:
+            text, spans = text_and_spans(rows)
+            if not label or (labels and label not in labels):
+                raise ValueError("its class is %r, which training has not" % label)
+        except ValueError as error:
+            bad.append((line, error))
+            continue
+        guid = "%s-%d" % (name, line)
+        examples.append(InputExample(guid, text, None, label, None, (spans, ())))
+    notes = row_files.bad_row_notes(path, bad, skip_bad_rows, EXPECTED)
+    if not examples:
+        raise UserError("%s has no text: expected %s" % (path, EXPECTED))
+    digest = files.sha256_of_file(path) + files.sha256_of_file(path + CLASSES)
+    columns = ("text_a", "label")
+    return reader.Split(name, path, examples, True, notes, columns, (), digest)
+
+
+def _blocks(lines: Sequence[str]) -> Iterator[Tuple[int, List[str]]]:
+    """Yields (number of its first line, lines) of each text."""
+    block: List[str] = []
+    for number, line in enumerate(list(lines) + [""], start=1):
+        if line.strip():
+            block.append(line)
+        elif block:
+            yield number - len(block), block
+            block = []
+
+
+def text_and_spans(rows: Sequence[str]) -> Tuple[str, Spans]:
+    """The text of lines, and its slots; `ValueError` says what does not fit."""
+    text, spans = "", []
+    open_one: Optional[SlotSpan] = None
+    for row in rows:
+        cells = row.split()
+        if len(cells) < 2:
+            raise ValueError("expected a character and its tag, found %r" % row[:40])
+        characters, tag = cells[0], cells[-1]
+        kind, _, slot = tag.partition("-")
+        if tag != _OUTSIDE and not (kind and kind in _BEGIN + _INSIDE and NAME.match(slot)):
+            raise ValueError("%r is no tag of BIO or BIES" % tag[:40])
+        begin, end = len(text), len(text) + len(characters)
+        text += characters
+        continues = kind in _INSIDE and open_one is not None and open_one.name == slot
+        if open_one is not None and not continues:
+            spans.append(open_one)
+            open_one = None
+        if tag != _OUTSIDE:
+            first: Any = open_one.begin if open_one is not None else begin
+            open_one = SlotSpan(first, end, slot)
+    if open_one is not None:
+        spans.append(open_one)
+    return text, tuple(spans)

@@ -1,0 +1,29 @@
+"""Where sentences end."""
+
+import re
+from typing import List
+
+# A sentence ends with these and the closing quotes behind them. ! and ? may be part of an address.
+SENTENCE_END = re.compile(
+    "(?:[。！？；…]|[!?](?![0-9A-Za-z=&/%#_.-]))+[。！？；…!?”’」』）】》〉]*"
+)
+
+
+def split_sentences(text: str) -> List[str]:
+    """Cuts text behind 。！？；… and the closing quotes that follow them.
+
+    Args:
+        text: str.
+
+    Returns:
+        list of str that make up the text, without blanks at their ends; none is empty.
+    """
+    ends, num_quotes = [0], 0
+    for match in SENTENCE_END.finditer(text):
+        end = match.end()
+        num_quotes += text.count('"', ends[-1], end)
+        is_closing = num_quotes % 2 == 1 and text.startswith('"', end)
+        num_quotes += is_closing
+        ends.append(end + is_closing)
+    sentences = (text[begin:end].strip() for begin, end in zip(ends, ends[1:] + [len(text)]))
+    return [sentence for sentence in sentences if sentence]

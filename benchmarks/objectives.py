@@ -1,0 +1,424 @@
+"""Pre-training objectives at equal compute: what each is worth after fine-tuning.
+
+    python benchmarks/objectives.py --text='corpus/*.txt' --held_out_text=held_out.txt \
+        --data_dir=DATA --chart=docs/images/objectives.png
+    python benchmarks/objectives.py --text=news.txt --held_out_text=b.txt --tokens=20000 --seeds=1 \
+        --tasks= --cost_steps=2
+
+Makes records of the text, measures what a step of each objective costs (processor time), pre-trains
+each from random weights for the same processor time, so that the dearest has seen --tokens and the
+others at least as many, and fine-tunes each model on TNEWS, LCQMC (10,000 rows of its test file,
+measured on 2,500 of its dev file), CMRC 2018 and CLUENER. Prints masked LM on held-out text and the
+scores, means over the seeds. Everything that is finished is kept in --output_dir: the same command
+continues where it was stopped, so that it can run in parts. `DATA` has the folders tnews, lcqmc,
+cmrc2018 and ner_cluener.
+"""
+
+import collections
+import glob
+import os
+import random
+import resource
+import statistics
+import subprocess
+import sys
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
+
+from absl import flags
+
+from albert_zh.common import files, plotting
+from albert_zh.common.errors import UserError, run_command
+
+FLAGS = flags.FLAGS
+ROOT = os.path.normpath(os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
+LENGTH, BATCH, PREDICTIONS = 128, 64, 20
+MASKED_LM = "masked LM"
+
+Objective = collections.namedtuple("Objective", "format flags config")
+Objective.__doc__ = """A way to pre-train.
+
+Fields:
+    format: of its records, as of create_pretraining_data.py.
+    flags: {flag of run_pretraining.py: value}.
+    config: {key: value} in place of the config's.
+"""
+_PAIRS = "segment_pair"
+OBJECTIVES = collections.OrderedDict(
+    [
+        ("MLM + SOP", Objective(_PAIRS, {"warm_start": True}, {})),
+        (
+            "MLM + SOP, spans + SBO",
+            Objective(
+                _PAIRS,
+                {
+                    "warm_start": True,
+                    "span": True,
+                    "do_whole_word_mask": True,
+                    "span_boundary_weight": 1.0,
+                },
+                {},
+            ),
+        ),
+        ("ELECTRA", Objective(_PAIRS, {"warm_start": True, "objective": "electra"}, {})),
+        (
+            "DOC-SENTENCES",
+            Objective("doc_sentences", {"warm_start": True, "sentence_task": False}, {}),
+        ),
+        ("relative positions", Objective(_PAIRS, {}, {"use_relative_position": True})),
+    ]
+)
+
+Task = collections.namedtuple("Task", "script flags result")
+Task.__doc__ = """A task to fine-tune on.
+
+Fields:
+    script: its command.
+    flags: {flag: value}; {data} is --data_dir and {made} the data made of it.
+    result: (file in the output folder, keys of the score in it).
+"""
+_BEST = "eval_results.json"
+TASKS = collections.OrderedDict(
+    [
+        (
+            "tnews",
+            Task(
+                "run_classifier.py",
+                {"task_name": "tnews", "data_dir": "{data}/tnews", "num_train_epochs": 3},
+                (_BEST, ("best", "eval_accuracy")),
+            ),
+        ),
+        (
+            "lcqmc",
+            Task(
+                "run_classifier.py",
+                {"task_name": "lcqmc", "data_dir": "{made}/lcqmc", "num_train_epochs": 4},
+                (_BEST, ("best", "eval_accuracy")),
+            ),
+        ),
+        (
+            "cmrc2018",
+            Task(
+                "run_reading_comprehension.py",
+                {
+                    "train_file": "{data}/cmrc2018/cmrc2018_train.json",
+                    "dev_file": "{data}/cmrc2018/data_cmrc2018_dev.json",
+                    "max_seq_length": 256,
+                    "num_train_epochs": 3,
+                },
+                (_BEST, ("best", "eval_f1")),
+            ),
+        ),
+        (
+            "cluener",
+            Task(
+                "run_seq_labelling.py",
+                {
+                    "task_name": "ner",
+                    "data_dir": "{data}/ner_cluener",
+                    "do_predict": True,
+                    "overlaps": "longest",
+                    "num_train_epochs": 6,
+                },
+                ("report.json", ("test", "f1")),
+            ),
+        ),
+    ]
+)
+LCQMC_ROWS = {"train": ("test.txt", 10000), "dev": ("dev.txt", 2500)}
+
+
+def define_flags():
+    """The command's flags."""
+    flags.DEFINE_list("text", None, "Files of text to pre-train on, or patterns of them.")
+    flags.DEFINE_string("held_out_text", None, "File of text to measure masked LM on.")
+    flags.DEFINE_string("data_dir", None, "Folder with the tasks' folders.")
+    flags.DEFINE_string("model_dir", os.path.join(ROOT, "albert_starter_zh"), "Sizes, vocabulary.")
+    flags.DEFINE_string("output_dir", "objectives_output", "Folder for everything.")
+    flags.DEFINE_integer("tokens", 20000000, "Tokens that each objective sees at least.")
+    flags.DEFINE_list("seeds", ["1", "2"], "Seeds.")
+    flags.DEFINE_list("objectives", list(OBJECTIVES), "Which of the objectives.")
+    flags.DEFINE_list("tasks", list(TASKS), "Which of the tasks.")
+    flags.DEFINE_integer("cost_steps", 60, "Steps by which an objective's cost is measured.")
+    flags.DEFINE_string("precision", "float32", "Of the products in training.")
+    flags.DEFINE_string("chart", None, "PNG to draw the results to.")
+
+
+def main():
+    """Does what is not there yet and prints the table."""
+    _check()
+    write_data()
+    plan = planned_steps()
+    rows = collections.OrderedDict()
+    for name in FLAGS.objectives:
+        by_seed = [scores_of(name, seed, plan[name]) for seed in FLAGS.seeds]
+        rows[name] = {what: [scores[what] for scores in by_seed] for what in by_seed[0]}
+    for line in table(rows, plan):
+        print(line)
+    if FLAGS.chart:
+        draw(rows, FLAGS.chart)
+
+
+def _check():
+    for name in ("text", "held_out_text") + (("data_dir",) if FLAGS.tasks else ()):
+        if not FLAGS[name].value:
+            raise UserError("--%s is required (%s)" % (name, FLAGS[name].help.rstrip(".")))
+    for name, known in (("objectives", OBJECTIVES), ("tasks", TASKS)):
+        unknown = sorted(set(FLAGS[name].value) - set(known))
+        if unknown:
+            raise UserError("--%s: unknown %s, expected some of %s" % (name, unknown, list(known)))
+
+
+def path_of(*parts):
+    """A path in the output folder."""
+    return os.path.join(FLAGS.output_dir, *parts)
+
+
+def run_script(script, settings, log):
+    """Runs a command of the project; returns the seconds of processor time."""
+    command = [sys.executable, os.path.join(ROOT, script)]
+    command += ["--%s=%s" % pair for pair in settings.items()]
+    os.makedirs(os.path.dirname(log), exist_ok=True)
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    with open(log, "a", encoding="utf-8") as stream:
+        stream.write(" ".join(command) + "\n")
+        stream.flush()
+        done = subprocess.run(command, stdout=stream, stderr=subprocess.STDOUT, check=False)
+    if done.returncode:
+        raise UserError("%s failed: see %s" % (script, log))
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+
+# Data
+
+
+def write_data():
+    """Makes records, configs and the split of LCQMC, as far as they are not there."""
+    chosen = [OBJECTIVES[name] for name in FLAGS.objectives]
+    for text_format in sorted({objective.format for objective in chosen}):
+        _make_records(text_format + ".tfrecord", ",".join(FLAGS.text), text_format, "dynamic")
+    _make_records("held_out.tfrecord", FLAGS.held_out_text, "doc_sentences", "static")
+    (config,) = glob.glob(os.path.join(FLAGS.model_dir, "albert_config*.json"))
+    for name in FLAGS.objectives:
+        settings = dict(files.read_json(config), **OBJECTIVES[name].config)
+        os.makedirs(path_of("configs"), exist_ok=True)
+        files.write_json(config_of(name), settings)
+    if "lcqmc" in FLAGS.tasks:
+        _write_lcqmc()
+
+
+def _make_records(name, text, text_format, masking):
+    if os.path.exists(path_of(name + ".done")):
+        return
+    settings = {
+        "input_file": text,
+        "output_file": path_of(name),
+        "vocab_file": os.path.join(FLAGS.model_dir, "vocab.txt"),
+        "max_seq_length": LENGTH,
+        "max_predictions_per_seq": PREDICTIONS,
+        "format": text_format,
+        "masking": masking,
+        "dupe_factor": 1,
+    }
+    run_script("create_pretraining_data.py", settings, path_of("logs", name + ".log"))
+    files.write_json(path_of(name + ".done"), settings)
+
+
+def _write_lcqmc():
+    os.makedirs(path_of("lcqmc"), exist_ok=True)
+    for split, (source, count) in LCQMC_ROWS.items():
+        lines = files.read_lines(os.path.join(FLAGS.data_dir, "lcqmc", source))[:count]
+        random.Random(5).shuffle(lines)
+        with files.atomic_write(path_of("lcqmc", split + ".txt")) as handle:
+            handle.writelines(line + "\n" for line in lines)
+
+
+def config_of(name):
+    """Path of an objective's config."""
+    return path_of("configs", folder_of(name) + ".json")
+
+
+def folder_of(name):
+    """An objective's name as that of a folder."""
+    return "_".join(name.replace("+", " ").replace(",", " ").lower().split())
+
+
+def tokens_of_step():
+    """Tokens of a batch, by the mean of the first records of segment pairs."""
+    import tensorflow.compat.v1 as tf
+
+    tf.logging.set_verbosity(tf.logging.ERROR)
+    lengths = []
+    text_format = OBJECTIVES[FLAGS.objectives[0]].format
+    for record in tf.python_io.tf_record_iterator(path_of(text_format + ".tfrecord")):
+        features = tf.train.Example.FromString(record).features.feature
+        lengths.append(sum(features["input_mask"].int64_list.value))
+        if len(lengths) == 2000:
+            break
+    return BATCH * statistics.mean(lengths)
+
+
+# Pre-training
+
+
+def planned_steps():
+    """{objective: steps} of equal processor time; measured once and kept."""
+    path = path_of("plan.json")
+    plan = files.read_json(path) if os.path.exists(path) else {}
+    costs = plan.setdefault("seconds_of_step", {})
+    for name in FLAGS.objectives:
+        if name not in costs:
+            costs[name] = _cost_of_step(name)
+            files.write_json(path, plan)
+    if plan.setdefault("tokens", FLAGS.tokens) != FLAGS.tokens:
+        raise UserError(
+            "--tokens=%d: %s was made for %d: name another --output_dir"
+            % (FLAGS.tokens, FLAGS.output_dir, plan["tokens"])
+        )
+    if not set(FLAGS.objectives) <= set(plan.setdefault("steps", {})):
+        fewest = FLAGS.tokens / tokens_of_step()
+        dearest = max(costs.values())
+        plan["steps"] = {
+            name: max(2, round(fewest * dearest / seconds)) for name, seconds in costs.items()
+        }
+    files.write_json(path, plan)
+    return plan["steps"]
+
+
+def _cost_of_step(name):
+    """Seconds of processor time: a longer run's less a shorter one's, over the further steps."""
+    seconds = []
+    for steps in (2, 2 + FLAGS.cost_steps):
+        folder = path_of("costs", folder_of(name), str(steps))
+        settings = pretraining_settings(name, "1", steps, folder)
+        settings.update(do_eval=False)
+        seconds.append(run_script("run_pretraining.py", settings, path_of("logs", "costs.log")))
+    return max(seconds[1] - seconds[0], 1e-3) / FLAGS.cost_steps
+
+
+def pretraining_settings(name, seed, steps, folder):
+    """{flag: value} of a run of run_pretraining.py."""
+    objective = OBJECTIVES[name]
+    settings = {
+        "do_train": True,
+        "do_eval": True,
+        "input_file": path_of(objective.format + ".tfrecord"),
+        "eval_file": path_of("held_out.tfrecord"),
+        "output_dir": folder,
+        "bert_config_file": config_of(name),
+        "vocab_file": os.path.join(FLAGS.model_dir, "vocab.txt"),
+        "max_seq_length": LENGTH,
+        "max_predictions_per_seq": PREDICTIONS,
+        "train_batch_size": BATCH,
+        "num_train_steps": steps,
+        "num_warmup_steps": min(steps // 10, 1000),
+        "save_checkpoints_steps": max(1, min(500, steps)),
+        "keep_checkpoint_max": 2,
+        "optimizer": "adamw",
+        "learning_rate": 1e-3,
+        "precision": FLAGS.precision,
+        "seed": seed,
+    }
+    return dict(settings, **objective.flags)
+
+
+def scores_of(name, seed, steps):
+    """{what: score} of one pre-training: of held-out masked LM and of each task."""
+    folder = path_of("models", folder_of(name), "seed_" + seed)
+    model, log = os.path.join(folder, "model"), os.path.join(folder, "pretraining.log")
+    results = os.path.join(folder, "run", "eval_results.txt")
+    if not os.path.exists(os.path.join(model, "done")):
+        settings = pretraining_settings(name, seed, steps, os.path.join(folder, "run"))
+        run_script("run_pretraining.py", dict(settings, export_dir=model), log)
+        open(os.path.join(model, "done"), "w").close()
+    measured = dict(line.split(" = ") for line in files.read_lines(results))
+    is_plain = OBJECTIVES[name].flags.get("objective") is None
+    accuracy = float(measured["masked_lm_accuracy"]) if is_plain else float("nan")
+    scores = collections.OrderedDict([(MASKED_LM, 100 * accuracy)])
+    for task in FLAGS.tasks:
+        scores[task] = 100 * _tuned(task, seed, model, os.path.join(folder, task))
+    return scores
+
+
+def _tuned(name, seed, model, folder):
+    """The score of a model that is fine-tuned on a task."""
+    task = TASKS[name]
+    file_name, keys = task.result
+    path = os.path.join(folder, file_name)
+    if not os.path.exists(path):
+        (config,) = glob.glob(os.path.join(model, "*config*.json"))
+        settings = {
+            "do_train": True,
+            "do_eval": True,
+            "bert_config_file": config,
+            "vocab_file": os.path.join(model, "vocab.txt"),
+            "init_checkpoint": model,
+            "output_dir": folder,
+            "max_seq_length": LENGTH,
+            "train_batch_size": 32,
+            "learning_rate": 2e-4,
+            "precision": FLAGS.precision,
+            "seed": seed,
+        }
+        for flag, value in task.flags.items():
+            is_text = isinstance(value, str)
+            made = value.format(data=FLAGS.data_dir, made=FLAGS.output_dir) if is_text else value
+            settings[flag] = made
+        run_script(task.script, settings, os.path.join(folder, "command.log"))
+    score = files.read_json(path)
+    for key in keys:
+        score = score[key]
+    return score
+
+
+# Results
+
+
+def table(rows, plan):
+    """Yields the lines of a Markdown table.
+
+    Args:
+        rows: {objective: {what: scores of the seeds}}.
+        plan: {objective: steps}.
+    """
+    names = list(next(iter(rows.values())))
+    yield "| objective | steps | %s |" % " | ".join(names)
+    yield "|---|---:|%s" % ("---:|" * len(names))
+    for name, scores in rows.items():
+        cells = [_cell(scores[what]) for what in names]
+        yield "| %s | %s | %s |" % (name, format(plan[name], ","), " | ".join(cells))
+
+
+def _cell(scores):
+    if scores[0] != scores[0]:
+        return "–"
+    spread = " ± %.2f" % statistics.stdev(scores) if len(scores) > 1 else ""
+    return "%.2f%s" % (statistics.mean(scores), spread)
+
+
+def draw(rows, path):
+    """Draws a panel of bars for each score."""
+    names = list(next(iter(rows.values())))
+    figure, panels = plotting.pyplot().subplots(
+        1, len(names), figsize=(2.6 * len(names) + 2, 3.2), sharey=True, squeeze=False
+    )
+    labels = list(rows)[::-1]
+    for panel, what in zip(panels[0], names):
+        means = [statistics.mean(rows[name][what]) for name in labels]
+        spreads = [
+            statistics.stdev(rows[name][what]) if len(rows[name][what]) > 1 else 0.0
+            for name in labels
+        ]
+        panel.barh(labels, means, xerr=spreads, height=0.6)
+        known = [mean for mean in means if mean == mean]
+        panel.set_xlim(max(0, 0.9 * min(known)) if known else 0, 1.02 * max(known or [1]))
+        panel.set_title(what)
+        panel.grid(axis="x", alpha=0.3)
+    plotting.save(figure, path)
+    print("chart: %s" % path)
+
+
+if __name__ == "__main__":
+    define_flags()
+    run_command(main)

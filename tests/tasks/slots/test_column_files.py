@@ -1,0 +1,58 @@
+"""Columns of characters and tags: spans, classes, and what does not fit."""
+
+import pytest
+
+from albert_zh.common.errors import UserError
+from albert_zh.tasks.slots import column_files
+
+ROWS = (
+    "放 O\n猜 B-song\n谜 I-song\n语 E-song\n李 B-singer\n周 I-singer\n唱 S-song\n\n\n你 O\n好 O\n"
+)
+
+
+def read(folder, rows=ROWS, classes="PlayMusic\nChat\n", **settings):
+    path = folder / "train.txt"
+    path.write_text(rows, encoding="utf-8")
+    (folder / "train.txt.intent").write_text(classes, encoding="utf-8")
+    assert column_files.is_there(str(path))
+    return column_files.read_split(str(path), "train", **settings)
+
+
+def test_spans_of_both_schemes(tmp_path):
+    split = read(tmp_path)
+    assert [(e.text_a, e.label) for e in split.examples] == [
+        ("放猜谜语李周唱", "PlayMusic"),
+        ("你好", "Chat"),
+    ]
+    assert [tuple(span) for span in split.examples[0].slots[0]] == [
+        (1, 4, "song"), (4, 6, "singer"), (6, 7, "song"),
+    ]  # fmt: skip
+    assert split.examples[1].slots == ((), ())
+
+
+def test_slots_that_meet_stay_apart():
+    rows = ["甲 B-a", "乙 B-a", "丙 I-a", "丁 I-b", "戊 O", "己 I-b"]
+    spans = column_files.text_and_spans(rows)[1]
+    assert [tuple(s) for s in spans] == [(0, 1, "a"), (1, 3, "a"), (3, 4, "b"), (5, 6, "b")]
+
+
+@pytest.mark.parametrize(
+    "rows, classes, message",
+    [
+        (ROWS, "Chat\n", "has 2 texts, .*train.txt.intent 1 lines"),
+        ("放\n", "Chat\n", "line 1: expected a character and its tag, found '放'"),
+        ("放 O\n\n唱 X-song\n", "Chat\nChat\n", "line 3: 'X-song' is no tag of BIO or BIES"),
+        ("放 B\n", "Chat\n", "line 1: 'B' is no tag"),
+        ("\n", "", "has no text"),
+    ],
+)
+def test_what_does_not_fit_is_named(tmp_path, rows, classes, message):
+    with pytest.raises(UserError, match=message):
+        read(tmp_path, rows, classes)
+
+
+def test_bad_texts_and_unknown_classes_may_be_left_out(tmp_path):
+    with pytest.raises(UserError, match="line 10: its class is 'Chat', which training has not"):
+        read(tmp_path, labels=("PlayMusic",))
+    split = read(tmp_path, labels=("PlayMusic",), skip_bad_rows=True)
+    assert len(split.examples) == 1 and split.notes == ["1 rows that do not fit are left out"]
