@@ -9,6 +9,7 @@ from albert_zh.common import storage
 from albert_zh.common.errors import UserError
 from albert_zh.model import modeling, sentence_vectors
 from albert_zh.tasks import datasets, task_type
+from albert_zh.tasks.embedding import mining_flags
 
 NARROW = 384  # hidden_size up to which a model is small
 RATE_OF_NARROW = 2e-4
@@ -116,6 +117,19 @@ _TABLE = (
         None,
         "vectors: .npy file of a teacher's vectors, a row for each line of the training file.",
     ),
+    (
+        "integer",
+        "whitening_width",
+        None,
+        "After training (or of --init_checkpoint's model alone) also writes OUTPUT_DIR/whitened, "
+        "whose vectors have so many values without correlation.",
+    ),
+    (
+        "string",
+        "whitening_file",
+        None,
+        "Texts that the whitening is fitted to, one a line; by default those of the training file.",
+    ),
 )
 _ENUMS = (
     (
@@ -140,6 +154,7 @@ _FIXED = (
     "objective pooling normalize width matryoshka projection_width cosine_temperature margin "
     "symmetric own_negative_weight dropout more_train dev_format"
 ).split()
+_INPUT_FILES = "train_file dev_file predict_file corpus_file teacher_vectors whitening_file".split()
 _OF_LOSS = "cosine_temperature margin symmetric own_negative_weight batch_in_memory".split()
 
 
@@ -154,6 +169,7 @@ class EmbeddingFlags(task_type.KindFlags):
             getattr(flags, "DEFINE_" + kind)(name, default, help_text, flag_values=options)
         for enum in _ENUMS:
             flags.DEFINE_enum(*enum, flag_values=options)
+        mining_flags.define(options)
 
     def kind_of(self, options: Any) -> Optional[str]:
         return RETRIEVAL if dev_format(options) == "positives" else SCORED
@@ -165,12 +181,14 @@ class EmbeddingFlags(task_type.KindFlags):
                     "--%s: columns of these files have fixed names (text_a, text_b, label, "
                     "negatives): name them so in the file's header" % column
                 )
-        for name in ("train_file", "dev_file", "predict_file", "corpus_file", "teacher_vectors"):
+        for name in _INPUT_FILES:
             path = options[name].value
             if path and not storage.is_file(path):
                 raise UserError("--%s=%s: no such file" % (name, path))
         for check in (_check_loss, _check_batch, _check_dropout, _check_what_does_not_go):
             check(options, OBJECTIVES[options.objective])
+        mining_flags.check(options)
+        _check_whitening(options)
         sentence_vectors.check_notes(
             notes_of_head(self.head(options)), _config(options), _width_flag(options)
         )
@@ -267,6 +285,21 @@ def _check_batch(options, objective):
         )
     if options.batch_in_memory is not None and options.batch_in_memory < 1:
         raise UserError("--batch_in_memory=%d: expected 1 or more" % options.batch_in_memory)
+
+
+def _check_whitening(options):
+    width = options.whitening_width
+    if width is None:
+        if options.whitening_file:
+            raise UserError("--whitening_file: nothing is whitened: add --whitening_width=64")
+        return
+    if not 1 <= width <= _config(options).hidden_size:
+        raise UserError(
+            "--whitening_width=%d: expected 1 to %d, the width of the model's vectors"
+            % (width, _config(options).hidden_size)
+        )
+    if options.seeds or options.search:
+        raise UserError("--whitening_width is of one model: leave out --seeds and --search")
 
 
 def _check_dropout(options, objective):

@@ -2,7 +2,7 @@
 
 import copy
 import os
-from typing import Any, Dict, Iterator, List, Sequence, Tuple
+from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple
 
 import numpy as np
 import tensorflow.compat.v1 as tf
@@ -67,7 +67,7 @@ class SentenceEmbedding(task_type.TaskType):
         notes = read.notes + ["%s left aside" % ", ".join(others)] * bool(others)
         if split == "train" or not self.is_retrieval:
             return read._replace(notes=notes)
-        corpus = task.head["corpus"] or row_files.file_of_split(data_dir, CORPUS)[0]
+        corpus = self.corpus_of(task, data_dir)
         if corpus is None:
             return read._replace(notes=notes)
         entries = [
@@ -76,6 +76,10 @@ class SentenceEmbedding(task_type.TaskType):
         ]
         notes.append("searched are %d entries of %s" % (len(entries), corpus))
         return read._replace(examples=read.examples + entries, notes=notes)
+
+    def corpus_of(self, task: Any, data_dir: str) -> Optional[str]:
+        """The file of further entries that are searched; None without one."""
+        return task.head["corpus"] or row_files.file_of_split(data_dir, CORPUS)[0]
 
     def with_labels(self, task: Any, train: Any) -> Any:
         head = dict(task.head)
