@@ -12,7 +12,7 @@ from albert_zh.model import sentence_vectors
 from albert_zh.tasks import label_rules, reader, registry, result_files, task_type
 from albert_zh.tasks import rows as row_files
 from albert_zh.tasks.embedding import flags as embedding_flags
-from albert_zh.tasks.embedding import mixing, objectives, rows, text_files
+from albert_zh.tasks.embedding import mixing, objectives, retrieval_files, rows, text_files
 from albert_zh.tasks.embedding.chunks import vectors_in_chunks
 from albert_zh.tasks.embedding.flags import OBJECTIVES, VIEWS
 from albert_zh.tasks.embedding.scorer import THRESHOLD, EmbeddingScorer
@@ -43,7 +43,7 @@ class SentenceEmbedding(task_type.TaskType):
     tuned_notes = (THRESHOLD,)
     flags = embedding_flags.EmbeddingFlags()
     rules = PairRules()
-    feature_modules = (text_files, rows, mixing)
+    feature_modules = (text_files, retrieval_files, rows, mixing)
     builds_encoder = True
     is_retrieval = False
 
@@ -67,7 +67,7 @@ class SentenceEmbedding(task_type.TaskType):
         notes = read.notes + ["%s left aside" % ", ".join(others)] * bool(others)
         if split == "train" or not self.is_retrieval:
             return read._replace(notes=notes)
-        corpus = self.corpus_of(task, data_dir)
+        corpus = self.corpus_of(task, data_dir) or retrieval_files.corpus_beside(path)
         if corpus is None:
             return read._replace(notes=notes)
         entries = [
