@@ -42,7 +42,7 @@ Fields:
     epochs: passes over the training data.
     is_search: whether texts of the test set are searched for, instead of pairs scored.
 """
-QUERIES, SEARCHED_LINES = 300, 3000
+QUERIES, SEARCHED_LINES, PARTNERS = 300, 3000, 3
 _SCORED = 0.2  # per point of STS-B's scores, 0 to 5
 
 
@@ -85,6 +85,7 @@ SOURCES = {
     "bq_half_2": (_csv_rows, float, ["embedding_bq_dev/dev.csv"], None),
     "oppo": (_tab_rows, float, ["embedding_oppo_xiaobu_dev/dev.txt"], None),
     "afqmc": (_tab_rows, float, ["afqmc/train.txt"], 16000),
+    "afqmc_all": (_tab_rows, float, ["afqmc/train.txt"], None),
     "cmnli": (_tab_rows, _ENTAILMENT.__getitem__, ["embedding_cmnli_dev_pairs/dev.txt"], 8000),
     "snli": (
         _triplet_rows,
@@ -100,7 +101,7 @@ EXPERIMENTS = {
     "lcqmc_transfer": Experiment(["bq", "oppo", "sts_train", "afqmc"], "lcqmc_test", 2),
     "bq": Experiment(["bq_half_1"], "bq_half_2", 4),
     "bq_transfer": Experiment(["lcqmc_dev", "oppo", "afqmc"], "bq_half_2", 2),
-    "bq_search": Experiment(["lcqmc_dev", "oppo", "afqmc"], "bq", 2, is_search=True),
+    "bq_search": Experiment(["lcqmc_dev", "oppo", "afqmc_all"], "bq", 4, is_search=True),
 }
 
 
@@ -153,8 +154,7 @@ def write_search_data(experiment, folder):
     groups = groups_of(rows)
     random.Random(1).shuffle(groups)
     trained, tested = groups[len(groups) // 2 :], groups[: len(groups) // 2]
-    of_groups = {text: number for number, group in enumerate(trained) for text in group}
-    train = [row for row in rows if row[2] and row[0] in of_groups]
+    train = [pair for group in trained for pair in pairs_of_group(group)]
     for source in experiment.train:
         train += [row for row in rows_of(source) if row[2]]
     known = {text for group in groups for text in group}
@@ -172,6 +172,18 @@ def write_search_data(experiment, folder):
     _write_rows(os.path.join(folder, "dev.tsv"), test)
     with files.atomic_write(os.path.join(folder, "corpus.txt")) as stream:
         stream.write("".join(" ".join(line.split()) + "\n" for line in lines))
+
+
+def pairs_of_group(group):
+    """Each text of a group with up to `PARTNERS` others of it, as rows."""
+    shuffled = random.Random(group[0]).sample(group, len(group))
+    steps = range(1, min(PARTNERS, len(group) // 2) + 1)
+    rows = [
+        (text, shuffled[(n + step) % len(group)], 1)
+        for n, text in enumerate(shuffled)
+        for step in steps
+    ]
+    return [row for row in rows if row[0] != row[1]]
 
 
 def groups_of(rows):
@@ -216,9 +228,9 @@ def arguments_of(experiment):
         "--do_train=true",
         "--do_eval=true",
         "--objective=" + ("infonce" if experiment.is_search else "cosent"),
-        "--train_batch_size=%d" % (64 if experiment.is_search else 32),
+        "--train_batch_size=%d" % (128 if experiment.is_search else 32),
         "--num_train_epochs=%d" % experiment.epochs,
-        "--learning_rate=%g" % FLAGS.learning_rate,
+        "--learning_rate=%g" % (FLAGS.learning_rate * (1 + experiment.is_search)),
         "--precision=" + FLAGS.precision,
         "--num_threads=%d" % FLAGS.num_threads,
         "--save_checkpoints_steps=1000000",  # the last one alone

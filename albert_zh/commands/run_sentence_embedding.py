@@ -117,7 +117,7 @@ def _whitened(options, source, beside):
     with TextEncoder(source, **beside) as encoder:
         vectors = encoder.encode_with_lengths(texts)[1]
     target = os.path.join(options.output_dir, WHITENED)
-    kernel, bias = whitening.fitted(vectors, options.whitening_width)
+    kernel, bias = whitening.fitted(vectors, options.whitening_width, options.whitening_power)
     whitening.write_whitened(source, target, kernel, bias, **beside)
     line = "whitened          %s (%d values, fitted to %d texts)"
     say(line % (target, options.whitening_width, len(texts)))

@@ -3,7 +3,7 @@
     vectors = encoder.encode_with_lengths(texts)[1]
     write_whitened("model", "whitened", *fitted(vectors, 64))
 
-y = (x - mean) U S^(-1/2), of the covariance's singular values S the largest (Su et al. 2021,
+y = (x - mean) U S^(-power/2), of the covariance's singular values S the largest (Su et al. 2021,
 "Whitening Sentence Representations"). The folder that is written is a model folder as any: the
 projection is in its checkpoint, `sentence_embedding.json` says how wide it is.
 """
@@ -27,12 +27,13 @@ from albert_zh.model import (
 _LEAST_SHARE = 1e-6  # of the largest variance: below, a direction is noise of rounding
 
 
-def fitted(vectors: np.ndarray, width: int) -> Tuple[np.ndarray, np.ndarray]:
+def fitted(vectors: np.ndarray, width: int, power: float = 1.0) -> Tuple[np.ndarray, np.ndarray]:
     """The projection that whitens vectors.
 
     Args:
         vectors: float [n, W], of any length.
         width: directions that are kept, those of the largest variance first.
+        power: 1 makes all variances 1, 0.5 takes their roots, 0 leaves them as they are.
 
     Returns:
         (kernel float32 [W, width], bias float32 [width]): y = x kernel + bias.
@@ -50,7 +51,7 @@ def fitted(vectors: np.ndarray, width: int) -> Tuple[np.ndarray, np.ndarray]:
             "--whitening_width=%d: the %d texts have vectors of %d directions: add texts, or take "
             "a smaller width" % (width, len(vectors), max(0, min(num_directions, len(vectors) - 1)))
         )
-    kernel = directions[:, :width] / np.sqrt(variances[:width])
+    kernel = directions[:, :width] / variances[:width] ** (power / 2)
     largest = np.abs(kernel).argmax(axis=0)
     kernel *= np.sign(kernel[largest, np.arange(width)])  # an SVD leaves the signs open
     return kernel.astype(np.float32), (-mean @ kernel).astype(np.float32)

@@ -139,6 +139,7 @@ def test_an_untrained_model_is_whitened_by_texts_of_a_file(model, data, tmp_path
             ["--whitening_file=vocab.txt", "--do_train=true"],
             "nothing is whitened: add --whitening_width",
         ),
+        (["--whitening_width=4", "--whitening_power=2"], "--whitening_power=2: expected 0 to 1"),
         (["--whitening_width=99"], "--whitening_width=99: expected 1 to 16"),
         (["--whitening_width=4", "--seeds=1,2"], "leave out --seeds"),
         (["--mine_negatives=lexical", "--mining_ranks=5"], "--mining_ranks=5: expected the first"),

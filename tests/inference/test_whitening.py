@@ -40,6 +40,10 @@ def test_vectors_are_without_correlation_and_the_widest_directions_come_first():
         np.testing.assert_allclose(white.mean(axis=0), 0, atol=1e-5)
         np.testing.assert_allclose(np.cov(white, rowvar=False), np.eye(width), atol=1e-4)
         assert np.abs(kernel[:, 0]).argmax() == 7
+    kernel, bias = whitening.fitted(vectors, 8, power=0.5)
+    variances = np.linalg.svd(np.cov(vectors.T))[1]
+    found = np.cov(vectors @ kernel + bias, rowvar=False)
+    np.testing.assert_allclose(found, np.diag(variances**0.5), atol=1e-4)
     again, _ = whitening.fitted(vectors[::-1], 8)
     np.testing.assert_allclose(again, whitening.fitted(vectors, 8)[0], atol=1e-5)  # the signs too
 

@@ -125,6 +125,12 @@ _TABLE = (
         "whose vectors have so many values without correlation.",
     ),
     (
+        "float",
+        "whitening_power",
+        1.0,
+        "1 makes the variances of all directions equal, 0.5 takes their roots, 0 keeps them.",
+    ),
+    (
         "string",
         "whitening_file",
         None,
@@ -290,9 +296,12 @@ def _check_batch(options, objective):
 def _check_whitening(options):
     width = options.whitening_width
     if width is None:
-        if options.whitening_file:
-            raise UserError("--whitening_file: nothing is whitened: add --whitening_width=64")
+        for name in ("whitening_file", "whitening_power"):
+            if options[name].present:
+                raise UserError("--%s: nothing is whitened: add --whitening_width=64" % name)
         return
+    if not 0 <= options.whitening_power <= 1:
+        raise UserError("--whitening_power=%g: expected 0 to 1" % options.whitening_power)
     if not 1 <= width <= _config(options).hidden_size:
         raise UserError(
             "--whitening_width=%d: expected 1 to %d, the width of the model's vectors"
