@@ -1,7 +1,7 @@
 """Spearman of trained sentence vectors on public pairs, beside TF-IDF and untrained pooling.
 
     python benchmarks/embedding_results.py --data_dir=DATA
-    python benchmarks/embedding_results.py --data_dir=DATA --experiments=sts --seeds=1
+    python benchmarks/embedding_results.py --data_dir=DATA --experiments=bq_search --seeds=1
 
 `DATA` has a folder for each data set of `SOURCES`. `sts`, `lcqmc` and `bq` train on the same
 set as they test (BQ: on a random half of its dev file, tested on the other; LCQMC: on its dev file,
@@ -27,19 +27,22 @@ import numpy as np
 
 from albert_zh.common import files
 from albert_zh.common.errors import UserError, run_command
+from albert_zh.tasks import text_groups
 
 FLAGS = flags.FLAGS
 ROOT = os.path.normpath(os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
 _ENTAILMENT = {"contradiction": 0.0, "neutral": 0.5, "entailment": 1.0}
 
-Experiment = collections.namedtuple("Experiment", "train test epochs")
+Experiment = collections.namedtuple("Experiment", "train test epochs is_search", defaults=(False,))
 Experiment.__doc__ = """What a model is trained and tested on.
 
 Fields:
     train: names of `SOURCES`.
     test: the same, one.
     epochs: passes over the training data.
+    is_search: whether texts of the test set are searched for, instead of pairs scored.
 """
+QUERIES, SEARCHED_LINES, PARTNERS = 300, 3000, 3
 _SCORED = 0.2  # per point of STS-B's scores, 0 to 5
 
 
@@ -82,6 +85,7 @@ SOURCES = {
     "bq_half_2": (_csv_rows, float, ["embedding_bq_dev/dev.csv"], None),
     "oppo": (_tab_rows, float, ["embedding_oppo_xiaobu_dev/dev.txt"], None),
     "afqmc": (_tab_rows, float, ["afqmc/train.txt"], 16000),
+    "afqmc_all": (_tab_rows, float, ["afqmc/train.txt"], None),
     "cmnli": (_tab_rows, _ENTAILMENT.__getitem__, ["embedding_cmnli_dev_pairs/dev.txt"], 8000),
     "snli": (
         _triplet_rows,
@@ -97,6 +101,7 @@ EXPERIMENTS = {
     "lcqmc_transfer": Experiment(["bq", "oppo", "sts_train", "afqmc"], "lcqmc_test", 2),
     "bq": Experiment(["bq_half_1"], "bq_half_2", 4),
     "bq_transfer": Experiment(["lcqmc_dev", "oppo", "afqmc"], "bq_half_2", 2),
+    "bq_search": Experiment(["lcqmc_dev", "oppo", "afqmc_all"], "bq", 4, is_search=True),
 }
 
 
@@ -143,6 +148,51 @@ def write_data(experiment, folder):
     _write_rows(os.path.join(folder, "dev.tsv"), test)
 
 
+def write_search_data(experiment, folder):
+    """Writes positives to train on, the questions as dev.tsv and the lines as corpus.txt."""
+    rows = rows_of(experiment.test)
+    groups = groups_of(rows)
+    random.Random(1).shuffle(groups)
+    trained, tested = groups[len(groups) // 2 :], groups[: len(groups) // 2]
+    train = [pair for group in trained for pair in pairs_of_group(group)]
+    for source in experiment.train:
+        train += [row for row in rows_of(source) if row[2]]
+    known = {text for group in groups for text in group}
+    rest = [t for t in dict.fromkeys(t for row in rows for t in row[:2]) if t not in known]
+    random.Random(2).shuffle(rest)
+    lines = ([text for group in tested for text in group] + rest)[:SEARCHED_LINES]
+    seen = set(map(compared_form, lines))
+    train = [row for row in train if not seen & set(map(compared_form, row[:2]))]
+    queries = [(text, group) for group in tested for text in group]
+    random.Random(3).shuffle(queries)
+    test = [
+        (text, other, 1) for text, group in queries[:QUERIES] for other in group if other != text
+    ]
+    _write_rows(os.path.join(folder, "train.tsv"), train)
+    _write_rows(os.path.join(folder, "dev.tsv"), test)
+    with files.atomic_write(os.path.join(folder, "corpus.txt")) as stream:
+        stream.write("".join(" ".join(line.split()) + "\n" for line in lines))
+
+
+def pairs_of_group(group):
+    """Each text of a group with up to `PARTNERS` others of it, as rows."""
+    shuffled = random.Random(group[0]).sample(group, len(group))
+    steps = range(1, min(PARTNERS, len(group) // 2) + 1)
+    rows = [
+        (text, shuffled[(n + step) % len(group)], 1)
+        for n, text in enumerate(shuffled)
+        for step in steps
+    ]
+    return [row for row in rows if row[0] != row[1]]
+
+
+def groups_of(rows):
+    """Texts that mean the same by rows of label 1, directly or by way of others: sorted lists."""
+    pairs = [row[:2] for row in rows if row[2]]
+    groups = text_groups.groups_of_rows([tuple(map(text_groups.normalized, p)) for p in pairs])
+    return sorted(sorted({text for index in group for text in pairs[index]}) for group in groups)
+
+
 def _write_rows(path, rows):
     with files.atomic_write(path) as stream:
         for text_a, text_b, score in rows:
@@ -152,34 +202,39 @@ def _write_rows(path, rows):
 
 
 def scores_of(name, seed):
-    """Trains unless that is done; returns {"TF-IDF" ...: Spearman x 100}."""
+    """Trains unless that is done; returns {"character TF-IDF" ...: measure x 100}."""
+    experiment = EXPERIMENTS[name]
     folder = os.path.join(FLAGS.output_dir, name, "seed_" + seed)
-    data = os.path.join(FLAGS.output_dir, name, "data")
     path = os.path.join(folder, "comparison.json")
-    starter = os.path.join(ROOT, "albert_starter_zh")
     if not os.path.exists(path):
-        write_data(EXPERIMENTS[name], data)
-        arguments = [
-            "--data_dir=" + data,
-            "--bert_config_file=" + os.path.join(starter, "albert_config_tiny.json"),
-            "--vocab_file=" + os.path.join(starter, "vocab.txt"),
-            "--init_checkpoint=" + starter,
-            "--do_train=true",
-            "--do_eval=true",
-            "--train_batch_size=32",
-            "--num_train_epochs=%d" % EXPERIMENTS[name].epochs,
-            "--learning_rate=%g" % FLAGS.learning_rate,
-            "--precision=" + FLAGS.precision,
-            "--num_threads=%d" % FLAGS.num_threads,
-            "--save_checkpoints_steps=1000000",  # the last one alone
-            "--seed=" + seed,
-            "--output_dir=" + folder,
-        ]
-        command = [sys.executable, os.path.join(ROOT, "run_sentence_embedding.py")] + arguments
-        if subprocess.call(command, stdout=sys.stderr):
+        data = os.path.join(FLAGS.output_dir, name, "data")
+        (write_search_data if experiment.is_search else write_data)(experiment, data)
+        command = [sys.executable, os.path.join(ROOT, "run_sentence_embedding.py")]
+        command += ["--data_dir=" + data, "--seed=" + seed, "--output_dir=" + folder]
+        if subprocess.call(command + arguments_of(experiment), stdout=sys.stderr):
             raise UserError("%s: the run failed, see above" % folder)
     scores = files.read_json(path)["scores"]
-    return {what: 100 * of_what["spearman"] for what, of_what in scores.items()}
+    measure = "recall_at_50" if experiment.is_search else "spearman"
+    return {what: 100 * of_what[measure] for what, of_what in scores.items()}
+
+
+def arguments_of(experiment):
+    """What all runs of an experiment are started with."""
+    starter = os.path.join(ROOT, "albert_starter_zh")
+    return [
+        "--bert_config_file=" + os.path.join(starter, "albert_config_tiny.json"),
+        "--vocab_file=" + os.path.join(starter, "vocab.txt"),
+        "--init_checkpoint=" + starter,
+        "--do_train=true",
+        "--do_eval=true",
+        "--objective=" + ("infonce" if experiment.is_search else "cosent"),
+        "--train_batch_size=%d" % (128 if experiment.is_search else 32),
+        "--num_train_epochs=%d" % experiment.epochs,
+        "--learning_rate=%g" % (FLAGS.learning_rate * (1 + experiment.is_search)),
+        "--precision=" + FLAGS.precision,
+        "--num_threads=%d" % FLAGS.num_threads,
+        "--save_checkpoints_steps=1000000",  # the last one alone
+    ]
 
 
 def main():

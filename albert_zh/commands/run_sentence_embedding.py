@@ -12,6 +12,10 @@ right for it, such as a FAQ's `question<TAB>entry`, perhaps with wrong ones (inf
 triplet), or a text (simcse, esimcse). OUTPUT_DIR/best says in sentence_embedding.json how its
 vectors are made; OUTPUT_DIR/comparison.md has dev and test scores beside those of character TF-IDF
 and of the model before training.
+
+With --mine_negatives, wrong texts are searched for first, into OUTPUT_DIR/mined_negatives.jsonl,
+which is trained on; without --do_train that is all. With --whitening_width, OUTPUT_DIR/whitened is
+the model with whitened vectors; without --do_train, that of --init_checkpoint.
 """
 
 import contextlib
@@ -21,18 +25,23 @@ from typing import Any
 from absl import flags
 
 from albert_zh.common import storage
-from albert_zh.common.errors import run_command
+from albert_zh.common.errors import UserError, run_command
 from albert_zh.common.messages import say
+from albert_zh.finetuning import flags as finetuning_flags
 from albert_zh.finetuning import output_folder, runner
+from albert_zh.inference import mined_files, whitening
 from albert_zh.inference.text_encoder import TextEncoder
 from albert_zh.tasks import datasets, reader, registry
-from albert_zh.tasks.embedding import comparison
+from albert_zh.tasks.embedding import comparison, text_files
 from albert_zh.tasks.embedding import flags as options_of
+from albert_zh.training import flags as run_flags
+from albert_zh.training import run_folder
 
 __all__ = ["define_flags", "main", "run"]
 
 KIND = "sentence_embedding"
 MAX_SEQ_LENGTH = 64
+WHITENED = "whitened"  # folder, and its name in the comparison
 
 
 def define_flags(**defaults: Any) -> None:
@@ -48,36 +57,91 @@ def define_flags(**defaults: Any) -> None:
 def run() -> None:
     """Does what the flags ask for."""
     options = flags.FLAGS
-    summary = runner.run(None, options, KIND)
+    is_run = options.do_train or options.do_eval or options.do_predict
+    is_prepared = options.mine_negatives or options.whitening_width
+    checked = options if is_run or not is_prepared else _as_prediction(options)
+    finetuning_flags.check_flags(checked, KIND)
+    if is_prepared:
+        run_folder.open_output_folder(options.output_dir, run_flags.helper_name(options))
+    if options.mine_negatives and (options.do_train or not is_run):
+        for line in mined_files.prepare(options, *_data(options)):
+            say(line)
+    summary = runner.run(None, options, KIND) if is_run else None
     best = os.path.join(options.output_dir, output_folder.BEST_FOLDER)
+    encoders = {}
     if summary and storage.is_folder(best):
-        for line in _comparison(options, best):
+        encoders[comparison.TRAINED] = (best, {})
+    if options.whitening_width and not (is_run and summary is None):
+        source, files = encoders.get(comparison.TRAINED) or _untrained(options)
+        encoders[WHITENED] = (_whitened(options, source, files), {})
+    if encoders:
+        for line in _comparison(options, encoders):
             say(line)
 
 
-def _comparison(options, best):
-    """Lines about the best model's vectors beside TF-IDF's and the untrained model's."""
+def _as_prediction(options):
+    """The flags of a run that does not train, by which those of the data are checked."""
+    return finetuning_flags.with_values(options, do_predict=True)
+
+
+def _data(options):
+    """(kind, task, folder) of the data that the flags name."""
     kind = registry.get(options_of.EmbeddingFlags().kind_of(options))
     task = datasets.get_task(options.task_name)._replace(
         objective=kind.name, head=kind.flags.head(options)
     )
     given = kind.flags.files(options)
-    task = task._replace(files=given or task.files)
-    folder = os.curdir if given else options.data_dir
+    return kind, task._replace(files=given or task.files), os.curdir if given else options.data_dir
+
+
+def _untrained(options):
+    """(the model before training, files that are not in its folder)."""
+    if not options.init_checkpoint:
+        raise UserError("--whitening_width needs a model: add --init_checkpoint or --do_train=true")
+    vocabulary = options.vocab_file or options.spm_model_file
+    return options.init_checkpoint, {
+        "config_file": options.bert_config_file,
+        "vocab_file": vocabulary,
+    }
+
+
+def _whitened(options, source, beside):
+    """Writes the whitened model; returns its folder."""
+    kind, task, folder = _data(options)
+    if options.whitening_file:
+        texts = text_files.read_entries(options.whitening_file, options.encoding)
+    else:
+        split = kind.read_split(task, folder, "train", options.encoding, options.skip_bad_rows)
+        texts = [text for e in split.examples for text in (e.text_a, e.text_b) + e.negatives]
+        texts = list(dict.fromkeys(filter(None, texts)))
+    with TextEncoder(source, **beside) as encoder:
+        vectors = encoder.encode_with_lengths(texts)[1]
+    target = os.path.join(options.output_dir, WHITENED)
+    kernel, bias = whitening.fitted(vectors, options.whitening_width, options.whitening_power)
+    whitening.write_whitened(source, target, kernel, bias, **beside)
+    line = "whitened          %s (%d values, fitted to %d texts)"
+    say(line % (target, options.whitening_width, len(texts)))
+    return target
+
+
+def _comparison(options, models):
+    """Lines about models' vectors beside TF-IDF's and the untrained model's.
+
+    `models`: {name: (path, files beside it)}.
+    """
+    kind, task, folder = _data(options)
     splits = [name for name in ("test", "dev") if reader.split_path(task, folder, name)[0]]
     if not splits:
         return []
     split = kind.read_split(task, folder, splits[0], options.encoding, options.skip_bad_rows)
     with contextlib.ExitStack() as stack:
-        encoders = {comparison.TRAINED: stack.enter_context(TextEncoder(best)).encode}
+        encoders = {
+            name: stack.enter_context(TextEncoder(path, **beside)).encode
+            for name, (path, beside) in models.items()
+        }
         if options.init_checkpoint:
-            untrained = TextEncoder(
-                options.init_checkpoint,
-                "last",
-                "mean",
-                config_file=options.bert_config_file,
-                vocab_file=options.vocab_file or options.spm_model_file,
-            )
+            path, beside = _untrained(options)
+            untrained = TextEncoder(path, "last", "mean", **beside)
             encoders[comparison.UNTRAINED] = stack.enter_context(untrained).encode
         return comparison.compare(
             split.examples, kind.is_retrieval, encoders, options.output_dir, split.path

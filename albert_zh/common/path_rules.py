@@ -39,10 +39,12 @@ _FLAGS = {
     "documents eval_file exclude exclude_file forced_chars_file glove_embs held_out input_file "
     "input_meta_graph intents_file na_prob_file pairs passages_file predict_file queries records "
     "report representative_texts similar_words spm_model_file teacher_vectors teachers "
-    "templates_file test_file train_file unlabelled_file user_dict vectors_corpus vocab_file",
+    "templates_file test_file train_file unlabelled_file user_dict vectors_corpus vocab_file "
+    "whitening_file",
     DATA: "data_dir dictionaries glue_dir pregenerated_data",
-    MODEL: "embedding_dir encoder_dir generator_dir init_checkpoint input_checkpoint model_dir "
-    "pretrained_bert_model pytorch_model_path student_model teacher_model tf_checkpoint_path",
+    MODEL: "embedding_dir encoder_dir generator_dir init_checkpoint input_checkpoint "
+    "mining_classifier_dir mining_model_dir model_dir pretrained_bert_model "
+    "pytorch_model_path student_model teacher_model tf_checkpoint_path",
     OUTPUT: "cache_dir cached_dir chart out out_file output output_dir output_file output_graph "
     "stats teacher_cache write",
     MODEL_OUTPUT: "export_dir pytorch_dump_path tf_dump_path",

@@ -12,6 +12,7 @@ import tensorflow.compat.v1 as tf
 
 from albert_zh.common import files, storage, system_errors
 from albert_zh.common.errors import UserError
+from albert_zh.model import packed_weights
 
 CHECKPOINT_NAME = "albert_model.ckpt"  # in a model folder, as in the released archives
 
@@ -36,7 +37,7 @@ def find_checkpoint(path: str) -> str:
     Args:
         path: a prefix, one of the checkpoint's files, or its folder. A folder's
             `checkpoint` file may name a path of another machine; its last part is then looked for
-            in the folder.
+            in the folder. Packed weights of a folder are unpacked, see `packed_weights`.
 
     Returns:
         the prefix.
@@ -92,6 +93,8 @@ def _checkpoint_in_folder(folder):
     for name in named + sorted(there, key=checkpoint_step, reverse=True):
         if name in there:
             return find_checkpoint(os.path.join(folder, name))
+    if packed_weights.is_packed(folder):
+        return packed_weights.unpacked(folder, write_checkpoint)
     foreign = sorted(name for name in _listing(folder) if name.endswith(_PYTORCH_ENDINGS))
     if foreign:
         raise UserError(_pytorch_message(os.path.join(folder, foreign[0])))

@@ -245,7 +245,13 @@ TASKS = {
         objective="reading_comprehension",
     ),
     OWN_SENTENCES: Task(
-        files=_SENTENCES, columns=None, labels=None, objective="sentence_embedding"
+        files={
+            split: names + tuple("qrels/%s" % name for name in names)
+            for split, names in _SENTENCES.items()
+        },
+        columns=None,
+        labels=None,
+        objective="sentence_embedding",
     ),
     OWN_TEXTS: Task(files=_SENTENCES, columns=None, labels=None, objective="generation"),
     OWN_QUESTIONS: Task(

@@ -20,10 +20,10 @@ STARTER = os.path.join(ROOT, "albert_starter_zh")
 NO_PATHS = set(
     "albert_config_file albert_hub_module_handle beam_options best_metric data_url datasets "
     "devices encoding experiments forced_chars format gcp_project granularities granularity "
-    "host label_column label_separator layers losses master matryoshka models option_datasets "
-    "output_node_names precision query question search_weights seeds seq_length sets sizes starts "
-    "task_name tasks teacher_seeds teacher_weights text text_b_column text_column tpu_name "
-    "tpu_zone ways".split()
+    "host label_column label_separator layers losses master matryoshka mining_ranks models "
+    "option_datasets output_node_names precision query question search_weights seeds seq_length "
+    "sets sizes starts task_name tasks teacher_seeds teacher_weights text text_b_column "
+    "text_column tpu_name tpu_zone ways".split()
 ) | {"more_train"}  # files with weights behind them
 # Commands that write what a flag of theirs names, and what they read.
 WRITERS = {
@@ -56,7 +56,9 @@ WRITERS = {
     "squad_evaluate": "out_file",
     "scripts/compare_distilled": "output_dir",
     "task_distill": "cache_dir cached_dir export_dir output_dir teacher_cache",
+    "scripts/pack_model": "output_dir",
     "scripts/split_corpus": "output_dir",
+    "scripts/title_pairs": "output_file",
     "scripts/train_starter": "out",
     "benchmarks/distillation": "output_dir",
     "benchmarks/distillation_chart": "chart",

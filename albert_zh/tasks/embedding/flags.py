@@ -9,6 +9,7 @@ from albert_zh.common import storage
 from albert_zh.common.errors import UserError
 from albert_zh.model import modeling, sentence_vectors
 from albert_zh.tasks import datasets, kind_interface
+from albert_zh.tasks.embedding import mining_flags
 
 NARROW = 384  # hidden_size up to which a model is small
 RATE_OF_NARROW = 2e-4
@@ -116,6 +117,25 @@ _TABLE = (
         None,
         "vectors: .npy file of a teacher's vectors, a row for each line of the training file.",
     ),
+    (
+        "integer",
+        "whitening_width",
+        None,
+        "After training (or of --init_checkpoint's model alone) also writes OUTPUT_DIR/whitened, "
+        "whose vectors have so many values without correlation.",
+    ),
+    (
+        "float",
+        "whitening_power",
+        1.0,
+        "1 makes the variances of all directions equal, 0.5 takes their roots, 0 keeps them.",
+    ),
+    (
+        "string",
+        "whitening_file",
+        None,
+        "Texts that the whitening is fitted to, one a line; by default those of the training file.",
+    ),
 )
 _ENUMS = (
     (
@@ -140,6 +160,7 @@ _FIXED = (
     "objective pooling normalize width matryoshka projection_width cosine_temperature margin "
     "symmetric own_negative_weight dropout more_train dev_format"
 ).split()
+_INPUT_FILES = "train_file dev_file predict_file corpus_file teacher_vectors whitening_file".split()
 _OF_LOSS = "cosine_temperature margin symmetric own_negative_weight batch_in_memory".split()
 
 
@@ -154,6 +175,7 @@ class EmbeddingFlags(kind_interface.KindFlags):
             getattr(flags, "DEFINE_" + kind)(name, default, help_text, flag_values=options)
         for enum in _ENUMS:
             flags.DEFINE_enum(*enum, flag_values=options)
+        mining_flags.define(options)
 
     def kind_of(self, options: Any) -> Optional[str]:
         return RETRIEVAL if dev_format(options) == "positives" else SCORED
@@ -165,12 +187,14 @@ class EmbeddingFlags(kind_interface.KindFlags):
                     "--%s: columns of these files have fixed names (text_a, text_b, label, "
                     "negatives): name them so in the file's header" % column
                 )
-        for name in ("train_file", "dev_file", "predict_file", "corpus_file", "teacher_vectors"):
+        for name in _INPUT_FILES:
             path = options[name].value
             if path and not storage.is_file(path):
                 raise UserError("--%s=%s: no such file" % (name, path))
         for check in (_check_loss, _check_batch, _check_dropout, _check_what_does_not_go):
             check(options, OBJECTIVES[options.objective])
+        mining_flags.check(options)
+        _check_whitening(options)
         sentence_vectors.check_notes(
             notes_of_head(self.head(options)), _config(options), _width_flag(options)
         )
@@ -267,6 +291,24 @@ def _check_batch(options, objective):
         )
     if options.batch_in_memory is not None and options.batch_in_memory < 1:
         raise UserError("--batch_in_memory=%d: expected 1 or more" % options.batch_in_memory)
+
+
+def _check_whitening(options):
+    width = options.whitening_width
+    if width is None:
+        for name in ("whitening_file", "whitening_power"):
+            if options[name].present:
+                raise UserError("--%s: nothing is whitened: add --whitening_width=64" % name)
+        return
+    if not 0 <= options.whitening_power <= 1:
+        raise UserError("--whitening_power=%g: expected 0 to 1" % options.whitening_power)
+    if not 1 <= width <= _config(options).hidden_size:
+        raise UserError(
+            "--whitening_width=%d: expected 1 to %d, the width of the model's vectors"
+            % (width, _config(options).hidden_size)
+        )
+    if options.seeds or options.search:
+        raise UserError("--whitening_width is of one model: leave out --seeds and --search")
 
 
 def _check_dropout(options, objective):

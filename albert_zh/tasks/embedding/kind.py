@@ -2,7 +2,7 @@
 
 import copy
 import os
-from typing import Any, Dict, Iterator, List, Sequence, Tuple
+from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple
 
 import numpy as np
 import tensorflow.compat.v1 as tf
@@ -12,7 +12,7 @@ from albert_zh.model import sentence_vectors
 from albert_zh.tasks import label_rules, reader, registry, result_files, task_type
 from albert_zh.tasks import rows as row_files
 from albert_zh.tasks.embedding import flags as embedding_flags
-from albert_zh.tasks.embedding import mixing, objectives, rows, text_files
+from albert_zh.tasks.embedding import mixing, objectives, retrieval_files, rows, text_files
 from albert_zh.tasks.embedding.chunks import vectors_in_chunks
 from albert_zh.tasks.embedding.flags import OBJECTIVES, VIEWS
 from albert_zh.tasks.embedding.scorer import THRESHOLD, EmbeddingScorer
@@ -43,7 +43,7 @@ class SentenceEmbedding(task_type.TaskType):
     tuned_notes = (THRESHOLD,)
     flags = embedding_flags.EmbeddingFlags()
     rules = PairRules()
-    feature_modules = (text_files, rows, mixing)
+    feature_modules = (text_files, retrieval_files, rows, mixing)
     builds_encoder = True
     is_retrieval = False
 
@@ -67,7 +67,7 @@ class SentenceEmbedding(task_type.TaskType):
         notes = read.notes + ["%s left aside" % ", ".join(others)] * bool(others)
         if split == "train" or not self.is_retrieval:
             return read._replace(notes=notes)
-        corpus = task.head["corpus"] or row_files.file_of_split(data_dir, CORPUS)[0]
+        corpus = self.corpus_of(task, data_dir) or retrieval_files.corpus_beside(path)
         if corpus is None:
             return read._replace(notes=notes)
         entries = [
@@ -76,6 +76,10 @@ class SentenceEmbedding(task_type.TaskType):
         ]
         notes.append("searched are %d entries of %s" % (len(entries), corpus))
         return read._replace(examples=read.examples + entries, notes=notes)
+
+    def corpus_of(self, task: Any, data_dir: str) -> Optional[str]:
+        """The file of further entries that are searched; None without one."""
+        return task.head["corpus"] or row_files.file_of_split(data_dir, CORPUS)[0]
 
     def with_labels(self, task: Any, train: Any) -> Any:
         head = dict(task.head)

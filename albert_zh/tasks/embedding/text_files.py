@@ -14,6 +14,7 @@ from albert_zh.common import validation
 from albert_zh.common.errors import UserError
 from albert_zh.tasks import datasets, reader, text_groups
 from albert_zh.tasks import rows as row_files
+from albert_zh.tasks.embedding import retrieval_files
 
 FORMATS = ("scored", "positives", "texts")
 # Labels of inference as scores: what contradicts is further away than what is unrelated.
@@ -75,13 +76,11 @@ def read_split(
     filled, notes = row_files.filled_rows(table)
     if not filled:
         raise UserError("%s is empty: expected %s" % (path, _EXPECTED[data_format]))
-    columns, filled = _columns(filled, data_format)
-    examples, bad = [], []
-    for row in filled:
-        try:
-            examples += _examples(row, columns, data_format)
-        except ValueError as error:
-            bad.append((row.line, error))
+    if data_format == "positives" and retrieval_files.is_qrels(filled[0].cells):
+        found, bad = retrieval_files.rows_of_qrels(path, filled, encoding)
+        examples = [EmbeddingExample("", query, entry, 1.0, line) for line, query, entry in found]
+    else:
+        examples, bad = _examples_of_rows(filled, data_format)
     notes += row_files.bad_row_notes(path, bad, skip_bad_rows, _EXPECTED[data_format])
     if not examples:
         raise UserError("%s has no row that fits: expected %s" % (path, _EXPECTED[data_format]))
@@ -89,6 +88,19 @@ def read_split(
     notes += ["%d rows occur twice: they are taken once" % num_double] * bool(num_double)
     examples = _with_groups(examples, name)
     return reader.Split(name, path, examples, True, notes, (), (), table.sha256())
+
+
+def _examples_of_rows(filled, data_format):
+    """(examples, [(line, what is wrong)]) of the rows of a table."""
+    columns, filled = _columns(filled, data_format)
+    examples: List[EmbeddingExample] = []
+    bad: List[Tuple[int, Exception]] = []
+    for row in filled:
+        try:
+            examples += _examples(row, columns, data_format)
+        except ValueError as error:
+            bad.append((row.line, error))
+    return examples, bad
 
 
 _EXPECTED = {
@@ -131,6 +143,8 @@ def _examples(row, columns, data_format):
 
 def _of_record(record):
     """{column: list of texts} of a JSON object."""
+    if "_id" in record:
+        return {"text_a": [retrieval_files.text_of_record(record)]}
     texts = {}
     for column, keys in _KEYS.items():
         for key in keys:

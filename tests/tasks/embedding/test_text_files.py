@@ -5,7 +5,8 @@ import json
 import pytest
 
 from albert_zh.common.errors import UserError
-from albert_zh.tasks.embedding import mixing, text_files
+from albert_zh.tasks import datasets, registry
+from albert_zh.tasks.embedding import mixing, retrieval_files, text_files
 
 
 def read(tmp_path, text, data_format, name="train.tsv", **options):
@@ -61,6 +62,56 @@ def test_positives_with_wrong_texts_of_every_collection(tmp_path):
 def test_a_faq_groups_questions_by_their_entry(tmp_path):
     split = read(tmp_path, "question\tentry\n甲\t开户\n乙\t开户\n丙\t销户\n", "positives")
     assert [example.group for example in split.examples] == [0, 0, 1]
+
+
+CORPUS = [("c1", "开户", "怎样开户"), ("c2", "", "销户"), ("c3", "", "改密码")]
+QUERIES = [("q1", "开个户"), ("q2", "不用卡了")]
+
+
+def write_retrieval_set(folder, lines):
+    (folder / "qrels").mkdir()
+    corpus = [json.dumps({"_id": key, "title": title, "text": t}) for key, title, t in CORPUS]
+    (folder / "corpus.jsonl").write_text("\n".join(corpus), encoding="utf-8")
+    queries = [json.dumps({"_id": key, "text": text}) for key, text in QUERIES]
+    (folder / "queries.jsonl").write_text("\n".join(queries), encoding="utf-8")
+    path = folder / "qrels" / "test.tsv"
+    path.write_text("\n".join(["query-id\tcorpus-id\tscore"] + lines), encoding="utf-8")
+    return str(path)
+
+
+def test_sets_in_the_form_of_mteb(tmp_path):
+    path = write_retrieval_set(tmp_path, ["q1\tc1\t1", "q1\tc2\t0", "q2\tc2\t2"])
+    split = text_files.read_split(path, "test", "positives")
+    assert rows(split) == [("开个户", "开户 怎样开户", 1.0, ()), ("不用卡了", "销户", 1.0, ())]
+    corpus = retrieval_files.corpus_beside(path)
+    assert text_files.read_entries(corpus) == ["开户 怎样开户", "销户", "改密码"]
+    kind, task = registry.get("sentence_retrieval"), datasets.get_task("sentences")
+    task = task._replace(head={"loss": "infonce", "dev_format": "positives", "corpus": None})
+    read = kind.read_split(task, str(tmp_path), "test", "utf-8", False)
+    assert [e.text_a for e in read.examples if e.is_entry] == ["开户 怎样开户", "销户", "改密码"]
+    assert retrieval_files.corpus_beside(str(tmp_path / "elsewhere" / "train.tsv")) is None
+
+
+@pytest.mark.parametrize(
+    "line, message",
+    [
+        ("q9\tc1\t1", "line 2: queries.jsonl has no _id 'q9'"),
+        ("q1\tc9\t1", "line 2: corpus.jsonl has no _id 'c9'"),
+        ("q1\tc1\tja", "line 2: the score 'ja' is no number"),
+        ("q1\tc1", "line 2: it has no score"),
+        ("q1\tc1\t0", "has no row that fits"),
+    ],
+)
+def test_wrong_lines_of_qrels_are_named(tmp_path, line, message):
+    path = write_retrieval_set(tmp_path, [line])
+    with pytest.raises(UserError, match=message) as error:
+        text_files.read_split(path, "test", "positives")
+    assert "\n" not in str(error.value)
+
+
+def test_qrels_alone_are_refused(tmp_path):
+    with pytest.raises(UserError, match="there is no queries.jsonl beside it or in the folder"):
+        read(tmp_path, "query-id\tcorpus-id\tscore\nq1\tc1\t1\n", "positives")
 
 
 def test_empty_lines_and_double_rows_are_left_out_and_counted(tmp_path):

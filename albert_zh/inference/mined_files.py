@@ -1,0 +1,117 @@
+"""The training file of a run with mined negatives: what is mined for it, and where it is kept.
+
+for line in prepare(options, kind, task, data_dir):
+    say(line)  # options.train_file is OUTPUT_DIR/mined_negatives.jsonl then
+"""
+
+import contextlib
+import json
+import os
+from typing import Any, Dict, List, Tuple
+
+from albert_zh.common import files, storage
+from albert_zh.inference import negative_mining, predictor, text_encoder
+from albert_zh.model import checkpoint_files
+from albert_zh.tasks import reader
+from albert_zh.tasks.embedding import mining_flags, text_files
+
+MINED_FILE = "mined_negatives.jsonl"
+REPORT = "mined_negatives.json"
+WORK_FOLDER = "mining"
+
+
+def prepare(options: Any, kind: Any, task: Any, data_dir: str) -> List[str]:
+    """Mines negatives for the training file, unless that is done, and has the flags name them.
+
+    Args:
+        options: the flags; train_file, and what was beside it in the data's folder, are set.
+        kind, task, data_dir: the data that the flags name.
+
+    Returns:
+        lines for the user.
+
+    Raises:
+        UserError: for files and models that do not fit.
+    """
+    path = reader.existing_path(task, data_dir, "train")[0]
+    split = kind.read_split(task, data_dir, "train", options.encoding, options.skip_bad_rows)
+    corpus = kind.corpus_of(task, data_dir)
+    entries = [example.text_b for example in split.examples]
+    if corpus:
+        entries += text_files.read_entries(corpus, options.encoding)
+    entries = list(dict.fromkeys(entries))
+    mined, counts = _mined(options, split, entries)
+    target = os.path.join(options.output_dir, MINED_FILE)
+    with files.atomic_write(target) as stream:
+        for example, negatives in zip(split.examples, mined):
+            row = {"text_a": example.text_a, "text_b": example.text_b}
+            row["negatives"] = list(example.negatives) + negatives
+            stream.write(json.dumps(row, ensure_ascii=False) + "\n")
+    report = {"file": path, "rows": len(split.examples), "entries": len(entries), "texts": counts}
+    files.write_json(os.path.join(options.output_dir, REPORT), report)
+    _name_files(options, task, data_dir, {"train": target, "corpus": corpus})
+    shown = ", ".join("%d %s" % (count, name) for name, count in counts.items() if count)
+    return [
+        "negatives of %d rows among %d texts: %s; %s" % (len(mined), len(entries), shown, target)
+    ]
+
+
+def _mined(options, split, entries) -> Tuple[List[List[str]], Dict[str, int]]:
+    """The negatives of each row, and the counts."""
+    first, last = mining_flags.ranks(options)
+    limits = negative_mining.Limits(
+        options.mined_negatives,
+        first,
+        last,
+        options.mining_margin,
+        options.mining_relative_margin,
+        options.mining_most_similar,
+        options.mining_most_probable,
+        options.seed,
+    )
+    folder = files.local_stand_in(os.path.join(options.output_dir, WORK_FOLDER))
+    with contextlib.ExitStack() as stack:
+        finder = _finder(options, entries, folder, stack)
+        classify, fingerprint = None, ""
+        if options.mining_classifier_dir:
+            path = options.mining_classifier_dir
+            model = predictor.Predictor(path, precision=options.precision)
+            stack.enter_context(model)
+            model.similarity_column()  # a mistake is reported before anything is computed
+            classify, fingerprint = model.similarities, _fingerprint(path)
+        key = json.dumps([split.sha256, entries, finder.fingerprint, fingerprint])
+        miner = negative_mining.Miner(entries, finder, classify, limits, folder, key)
+        return miner.mine(split.examples)
+
+
+def _finder(options, entries, folder, stack):
+    """What finds texts that are alike."""
+    if options.mine_negatives == "lexical":
+        return negative_mining.LexicalFinder(entries)
+    if options.mining_model_dir:
+        encoder = text_encoder.TextEncoder(options.mining_model_dir, precision=options.precision)
+    else:
+        encoder = text_encoder.TextEncoder(
+            options.init_checkpoint,
+            config_file=options.bert_config_file,
+            vocab_file=options.vocab_file or options.spm_model_file,
+            precision=options.precision,
+        )
+    return negative_mining.VectorFinder(entries, stack.enter_context(encoder), folder)
+
+
+def _fingerprint(path):
+    """What identifies the weights of a classifier."""
+    if storage.is_file(path):
+        return files.sha256_of_file(path)
+    return checkpoint_files.fingerprint(checkpoint_files.find_checkpoint(path))
+
+
+def _name_files(options, task, data_dir, found):
+    """Has the flags name every file of a run, as they name one of them."""
+    flags_of = {"train": "train_file", "dev": "dev_file", "test": "predict_file"}
+    for split in ("dev", "test"):
+        found[split] = reader.split_path(task, data_dir, split)[0]
+    for split, flag in dict(flags_of, corpus="corpus_file").items():
+        if found[split]:
+            options[flag].value = found[split]

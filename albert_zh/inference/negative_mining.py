@@ -1,0 +1,207 @@
+"""Hard negatives: texts that a search finds for a text although they are not right for it.
+
+    finder = LexicalFinder(entries)
+    mined, counts = Miner(entries, finder, None, Limits(), folder).mine(split.examples)
+
+Of the entries that are nearest to a row's text, those that are right for a row of its group are
+left out, then those that are too similar and those that a pair classifier takes for right ones;
+some of the rest are drawn. What is drawn for a row depends on the seed and the row alone; finished
+blocks are kept in the folder, so that a killed run goes on.
+"""
+
+import hashlib
+import json
+import os
+from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple
+
+import numpy as np
+
+from albert_zh.common import files, storage
+from albert_zh.common.progress import progress_bar
+from albert_zh.inference import corpus_cache, lexical_index
+from albert_zh.tasks import text_groups
+
+ROWS_AT_ONCE = 256
+_BLOCK = "rows_%s_%d.json"  # of the folder: key of the settings, first row
+# What happened to the texts that were looked at, as the report calls it.
+MINED, RANDOM = "mined", "drawn at random, as too few were left"
+TOO_SIMILAR, JUDGED_RIGHT = "left out as too similar", "left out by the classifier"
+COUNTS = (MINED, TOO_SIMILAR, JUDGED_RIGHT, RANDOM)
+
+
+class Limits(NamedTuple):
+    """What a mined negative has to be.
+
+    Fields:
+        wanted: negatives of a row.
+        first, last: ranks that are drawn from, 1 for the nearest text that is not right.
+        margin: its similarity is at least so much below that of the row's right text; None: any.
+        relative_margin: the same as a share of that of the right text.
+        most_similar: its similarity is at most this; None: any.
+        most_probable: the pair classifier's probability is at most this.
+        seed: of the draws.
+    """
+
+    wanted: int = 1
+    first: int = 1
+    last: int = 50
+    margin: Optional[float] = None
+    relative_margin: Optional[float] = None
+    most_similar: Optional[float] = None
+    most_probable: float = 0.5
+    seed: int = 12345
+
+
+class LexicalFinder:
+    """Similarities by wording: BM25 of characters, 0 to 1."""
+
+    def __init__(self, entries: Sequence[str]) -> None:
+        """`entries`: what is searched."""
+        self._index = lexical_index.LexicalIndex.build(entries)
+        self.fingerprint = repr(lexical_index.SETTINGS)
+
+    def __call__(self, texts: Sequence[str]) -> np.ndarray:
+        """float [n, entries]."""
+        return np.stack([self._index.scores(text) for text in texts])
+
+
+class VectorFinder:
+    """Similarities by the vectors of a model: cosines."""
+
+    def __init__(self, entries: List[str], encoder: Any, folder: str) -> None:
+        """Encodes the entries.
+
+        Args:
+            entries: what is searched, all different.
+            encoder: `TextEncoder`.
+            folder: where their vectors are kept.
+        """
+        self._encoder = encoder
+        self._vectors = corpus_cache.CorpusCache(folder, entries, encoder).vectors
+        self.fingerprint = encoder.fingerprint_of()
+
+    def __call__(self, texts: Sequence[str]) -> np.ndarray:
+        """float [n, entries]."""
+        return corpus_cache.encoded(self._encoder, texts) @ self._vectors.T
+
+
+class Miner:
+    """Finds negatives for the rows of a training file."""
+
+    def __init__(
+        self,
+        entries: Sequence[str],
+        finder: Callable[[Sequence[str]], np.ndarray],
+        classify: Optional[Callable[[List[Tuple[str, str]]], np.ndarray]],
+        limits: Limits,
+        folder: str,
+        key: str = "",
+    ) -> None:
+        """Initializes the miner.
+
+        Args:
+            entries: texts that negatives are taken from, all different.
+            finder: function of n texts -> float [n, entries], how similar the entries are.
+            classify: function of pairs -> probability that both mean the same; None: without.
+            limits: `Limits`.
+            folder: where finished blocks are kept.
+            key: what entries, finder and classifier are; other ones are not taken up again.
+        """
+        self._entries, self._finder, self._classify = list(entries), finder, classify
+        self._limits, self._folder = limits, folder
+        content = json.dumps([key, list(limits)]).encode("utf-8")
+        self._key = hashlib.sha256(content).hexdigest()[:12]
+
+    def mine(self, examples: Sequence[Any]) -> Tuple[List[List[str]], Dict[str, int]]:
+        """The negatives of each row.
+
+        Args:
+            examples: `text_files.EmbeddingExample` with right texts.
+
+        Returns:
+            (list of texts for each row, {what happened: number of texts}).
+        """
+        groups = _groups_of(self._entries, examples)
+        mined: List[List[str]] = []
+        counts = dict.fromkeys(COUNTS, 0)
+        storage.make_folders(self._folder)
+        with progress_bar("negatives", len(examples), "row", leave=False) as bar:
+            for start in range(0, len(examples), ROWS_AT_ONCE):
+                path = os.path.join(self._folder, _BLOCK % (self._key, start))
+                block = examples[start : start + ROWS_AT_ONCE]
+                if not storage.exists(path):
+                    files.write_json(path, self._mine_block(start, block, groups))
+                rows, of_block = files.read_json(path)
+                mined += [[self._entries[entry] for entry in row] for row in rows]
+                counts = {name: counts[name] + of_block[name] for name in COUNTS}
+                bar.update(len(block))
+        return mined, counts
+
+    def _mine_block(self, start, block, groups):
+        """(entries of each row, counts): JSON values."""
+        similarities = self._finder([example.text_a for example in block])
+        positions = {text: index for index, text in enumerate(self._entries)}
+        counts = dict.fromkeys(COUNTS, 0)
+        waiting = []  # of each row the entries that may be drawn, in the order of the draw
+        for number, (example, row) in enumerate(zip(block, similarities)):
+            nearest, num_similar = self._within(
+                row, groups == example.group, row[positions[example.text_b]]
+            )
+            generator = np.random.RandomState([self._limits.seed % 2**32, start + number])
+            waiting.append(generator.permutation(nearest).tolist())
+            counts[TOO_SIMILAR] += num_similar
+        rows, counts[JUDGED_RIGHT] = self._judged(block, waiting)
+        counts[MINED] = sum(map(len, rows))
+        for number, (example, row) in enumerate(zip(block, rows)):
+            others = np.flatnonzero(groups != example.group)
+            generator = np.random.RandomState([self._limits.seed % 2**32, start + number, 1])
+            missing = self._limits.wanted - len(row)
+            drawn = [entry for entry in generator.permutation(others).tolist() if entry not in row]
+            row += drawn[:missing]
+            counts[RANDOM] += len(drawn[:missing])
+        return rows, counts
+
+    def _within(self, similarities, is_right, of_right):
+        """(entries within ranks and margins, how many were too similar)."""
+        limits = self._limits
+        order = np.argsort(-np.where(is_right, -np.inf, similarities), kind="stable")
+        order = order[: min(limits.last, int((~is_right).sum()))][limits.first - 1 :]
+        bounds = [
+            limits.most_similar,
+            None if limits.margin is None else of_right - limits.margin,
+            None if limits.relative_margin is None else of_right * (1 - limits.relative_margin),
+        ]
+        most = min([bound for bound in bounds if bound is not None], default=np.inf)
+        is_kept = similarities[order] <= most
+        return order[is_kept], int((~is_kept).sum())
+
+    def _judged(self, block, waiting):
+        """(the first entries of each row that the classifier lets pass, how many it did not)."""
+        rows: List[List[int]] = [[] for _ in waiting]
+        num_right = 0
+        while True:
+            asked = [
+                (number, entry)
+                for number, entries in enumerate(waiting)
+                for entry in entries[: self._limits.wanted - len(rows[number])]
+            ]
+            if not asked:
+                return rows, num_right
+            pairs = [(block[number].text_a, self._entries[entry]) for number, entry in asked]
+            probable = self._classify(pairs) if self._classify else np.zeros(len(pairs))
+            for (number, entry), probability in zip(asked, probable):
+                waiting[number].remove(entry)
+                if probability > self._limits.most_probable:
+                    num_right += 1
+                else:
+                    rows[number].append(entry)
+
+
+def _groups_of(entries, examples):
+    """int [entries]: the group of each entry; -1 of one that no row has."""
+    groups = {
+        text_groups.normalized(text): example.group
+        for example in examples
+        for text in (example.text_a, example.text_b)
+    }
+    return np.array([groups.get(text_groups.normalized(text), -1) for text in entries])

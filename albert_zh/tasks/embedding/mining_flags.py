@@ -1,0 +1,110 @@
+"""The flags of mined negatives."""
+
+from typing import Any
+
+from absl import flags
+
+from albert_zh.common import storage
+from albert_zh.common.errors import UserError
+
+FINDERS = ("lexical", "vectors")
+OBJECTIVES = ("infonce", "triplet")  # whose rows have wrong texts
+_TABLE = (
+    (
+        "string",
+        "mining_model_dir",
+        None,
+        "Model folder whose vectors find the negatives; --init_checkpoint's model by default.",
+    ),
+    (
+        "string",
+        "mining_classifier_dir",
+        None,
+        "Folder of a pair classifier (run_classifier.py); what it takes for right is no negative.",
+    ),
+    ("integer", "mined_negatives", 1, "Negatives that are mined for a row."),
+    (
+        "list",
+        "mining_ranks",
+        ["1", "50"],
+        "First and last rank of the texts that are drawn from; 1 is the nearest text that no row "
+        "says is right.",
+    ),
+    (
+        "float",
+        "mining_margin",
+        None,
+        "Only texts whose similarity is at least so much below that of the row's right text.",
+    ),
+    (
+        "float",
+        "mining_relative_margin",
+        None,
+        "The same as a share of the right text's similarity, such as 0.05.",
+    ),
+    ("float", "mining_most_similar", None, "Only texts whose similarity is at most this."),
+    (
+        "float",
+        "mining_most_probable",
+        0.5,
+        "Texts whose probability by --mining_classifier_dir is above this are taken for right.",
+    ),
+)
+NAMES = tuple(row[1] for row in _TABLE)
+_FINDS = (
+    "infonce, triplet: finds wrong texts for each row before training, among the right texts of "
+)
+_FINDS += "the file and the entries of the corpus: by wording (BM25) or by vectors."
+
+
+def define(options: Any) -> None:
+    """Defines them in `absl.flags.FlagValues`."""
+    flags.DEFINE_enum("mine_negatives", None, list(FINDERS), _FINDS, flag_values=options)
+    for kind, name, default, help_text in _TABLE:
+        getattr(flags, "DEFINE_" + kind)(name, default, help_text, flag_values=options)
+
+
+def ranks(options: Any) -> Any:
+    """(first, last) of --mining_ranks; raises `UserError` for others than two ranks."""
+    try:
+        first, last = [int(rank) for rank in options.mining_ranks]
+    except ValueError:
+        first, last = 0, 0
+    if not 1 <= first <= last:
+        raise UserError(
+            "--mining_ranks=%s: expected the first and the last rank, such as 1,50"
+            % ",".join(options.mining_ranks)
+        )
+    return first, last
+
+
+def check(options: Any) -> None:
+    """Raises `UserError` for flags that make no sense."""
+    given = [name for name in NAMES if options[name].present]
+    if not options.mine_negatives:
+        for name in given:
+            raise UserError("--%s: nothing is mined: add --mine_negatives=lexical" % name)
+        return
+    if options.objective not in OBJECTIVES:
+        raise UserError(
+            "--mine_negatives: --objective=%s has no wrong texts: expected %s"
+            % (options.objective, " or ".join(OBJECTIVES))
+        )
+    first, last = ranks(options)
+    if not 1 <= options.mined_negatives <= last - first + 1:
+        raise UserError(
+            "--mined_negatives=%d: expected 1 to %d, the ranks of --mining_ranks"
+            % (options.mined_negatives, last - first + 1)
+        )
+    if not 0 <= options.mining_most_probable <= 1:
+        raise UserError("--mining_most_probable=%g: expected 0 to 1" % options.mining_most_probable)
+    if options.mine_negatives == "lexical" and options.mining_model_dir:
+        raise UserError("--mining_model_dir: its vectors need --mine_negatives=vectors")
+    if options.mine_negatives == "vectors" and not (
+        options.mining_model_dir or options.init_checkpoint
+    ):
+        raise UserError("--mine_negatives=vectors needs --mining_model_dir or --init_checkpoint")
+    for name in ("mining_model_dir", "mining_classifier_dir"):
+        path = options[name].value
+        if path and not storage.exists(path):
+            raise UserError("--%s=%s: no such folder" % (name, path))

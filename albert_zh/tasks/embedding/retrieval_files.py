@@ -1,0 +1,107 @@
+"""Retrieval sets in the form of BEIR and MTEB: corpus.jsonl, queries.jsonl and qrels/SPLIT.tsv.
+
+A line of the qrels is query-id, corpus-id, score; a score above 0 means that the entry is right for
+the query. corpus.jsonl ({_id, title, text}) and queries.jsonl ({_id, text}) are beside the
+qrels or, of a folder `qrels`, in the one above.
+"""
+
+import os
+from typing import Any, Dict, List, Optional, Sequence, Tuple
+
+from albert_zh.common import storage
+from albert_zh.common.errors import UserError
+from albert_zh.tasks import rows as row_files
+
+CORPUS_FILE, QUERIES_FILE = "corpus.jsonl", "queries.jsonl"
+_HEADER = ["query-id", "corpus-id", "score"]
+
+
+def is_qrels(cells: Any) -> bool:
+    """Whether a file's first row is the header of qrels."""
+    return isinstance(cells, list) and [cell.strip().lower() for cell in cells[:3]] == _HEADER
+
+
+def text_of_record(record: Dict[str, Any]) -> str:
+    """The text of an object with "_id": its title, if it has one, and its text."""
+    parts = [record.get(key) for key in ("title", "text")]
+    return " ".join(part.strip() for part in parts if isinstance(part, str) and part.strip())
+
+
+def corpus_beside(path: str) -> Optional[str]:
+    """The corpus.jsonl of a file of qrels; None of a file without one."""
+    if not _found(path, QUERIES_FILE):
+        return None
+    return _found(path, CORPUS_FILE)
+
+
+def rows_of_qrels(
+    path: str, rows: Sequence[Any], encoding: str
+) -> Tuple[List[Tuple[int, str, str]], List[Tuple[int, Exception]]]:
+    """The right texts of each query.
+
+    Args:
+        path: the file of qrels.
+        rows: its rows, as of `rows.Table`, the header first.
+        encoding: of the files.
+
+    Returns:
+        ([(line, text of the query, text of the entry)], [(line, what is wrong)]).
+
+    Raises:
+        UserError: for a folder without corpus.jsonl or queries.jsonl.
+    """
+    queries, entries = (_texts(path, name, encoding) for name in (QUERIES_FILE, CORPUS_FILE))
+    found: List[Tuple[int, str, str]] = []
+    bad: List[Tuple[int, Exception]] = []
+    for row in rows[1:]:
+        try:
+            text = _row(row, queries, entries)
+        except ValueError as error:
+            bad.append((row.line, error))
+            continue
+        if text:
+            found.append((row.line, text[0], text[1]))
+    return found, bad
+
+
+def _row(row, queries, entries):
+    """(query, entry) of a row; None of one that is not relevant; `ValueError` of a wrong one."""
+    if row.problem or len(row.cells) < 3:
+        raise ValueError(row.problem or "it has no score")
+    query, entry, score = (cell.strip() for cell in row.cells[:3])
+    try:
+        is_right = float(score) > 0
+    except ValueError:
+        raise ValueError("the score %r is no number" % score) from None
+    for name, key, texts in ((QUERIES_FILE, query, queries), (CORPUS_FILE, entry, entries)):
+        if key not in texts:
+            raise ValueError("%s has no _id %r" % (name, key))
+    return (queries[query], entries[entry]) if is_right else None
+
+
+def _found(path, name):
+    folder = os.path.dirname(path)
+    is_in_qrels = os.path.basename(os.path.abspath(folder)) == "qrels"
+    for place in [folder] + [os.path.join(folder, os.pardir)] * is_in_qrels:
+        joined = os.path.normpath(os.path.join(place, name))
+        if not storage.is_remote(path) and storage.is_file(joined):
+            return joined
+    return None
+
+
+def _texts(path, name, encoding):
+    """{_id: text} of a JSON-lines file beside the qrels."""
+    found = _found(path, name)
+    if found is None:
+        raise UserError(
+            "%s: its header is that of qrels, but there is no %s beside it or in the folder above"
+            % (path, name)
+        )
+    texts = {}
+    for row in row_files.Table(found, encoding):
+        if row.problem == row_files.BLANK:
+            continue
+        if row.problem or not isinstance(row.cells, dict) or "_id" not in row.cells:
+            raise UserError("%s, line %d: expected an object with _id and text" % (found, row.line))
+        texts[str(row.cells["_id"])] = text_of_record(row.cells)
+    return texts

@@ -1,0 +1,93 @@
+"""Makes pairs to train sentence vectors on of raw text: a title and a sentence that follows it.
+
+    python scripts/title_pairs.py --input_file='texts/*.gz' --output_file=pairs.tsv
+    python run_sentence_embedding.py --train_file=pairs.tsv --objective=infonce ...
+
+Text has a sentence a line and a blank line between documents, as for pre-training. The first line
+of a document is its title: a headline, or a question that the rest answers. Of the next three lines
+the one that shares most characters with it becomes its positive. Titles of 6 to 40 and sentences of
+6 to 60 characters are taken; of each file at most --most pairs, drawn by --seed.
+"""
+
+import os
+import random
+import sys
+
+from absl import flags
+
+sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+
+from albert_zh.common import files, text_encodings
+from albert_zh.common.errors import UserError, run_command
+from albert_zh.corpus import reader as corpus_reader
+
+FLAGS = flags.FLAGS
+NEXT_LINES = 3
+TITLE_LENGTHS, SENTENCE_LENGTHS = (6, 40), (6, 60)
+
+
+def define_flags():
+    """Defines this command's flags."""
+    flags.DEFINE_string("input_file", None, "Text files, .gz too; patterns, separated by commas.")
+    flags.DEFINE_string("output_file", None, "The pairs: title<tab>sentence.")
+    flags.DEFINE_string("encoding", "utf-8", "Encoding of the texts, such as gb18030 (GBK).")
+    flags.DEFINE_integer("most", 20000, "Pairs of a file, at most.", lower_bound=1)
+    flags.DEFINE_integer("seed", 1, "Of the draw and of the order.")
+
+
+def main():
+    """Reads the files and writes the pairs of all of them, mixed."""
+    for name in ("input_file", "output_file"):
+        if not FLAGS[name].value:
+            raise UserError("--%s is required" % name)
+    pairs = []
+    for path in corpus_reader.input_files(FLAGS.input_file, "input_file"):
+        found = list(filter(None, map(pair_of, documents_of(path, FLAGS.encoding))))
+        random.Random(FLAGS.seed).shuffle(found)
+        pairs += found[: FLAGS.most]
+        print("%s: %d pairs of %d" % (path, len(found[: FLAGS.most]), len(found)))
+    if not pairs:
+        raise UserError(
+            "--input_file=%s: no document with a title and a sentence: expected a sentence a line "
+            "and a blank line between documents" % FLAGS.input_file
+        )
+    random.Random(FLAGS.seed).shuffle(pairs)
+    with files.atomic_write(FLAGS.output_file) as stream:
+        stream.write("".join("%s\t%s\n" % pair for pair in pairs))
+
+
+def documents_of(path, encoding):
+    """Yields the documents of a file, lists of lines."""
+    document = []
+    with files.open_unpacked(path) as (content, _):
+        for number, line in enumerate(content, start=1):
+            try:
+                line = " ".join(line.decode(encoding).split())
+            except UnicodeDecodeError as error:
+                source = "%s, line %d" % (path, number)
+                raise text_encodings.wrong_encoding(source, error, encoding) from error
+            if line:
+                document.append(line)
+            elif document:
+                yield document
+                document = []
+    if document:
+        yield document
+
+
+def pair_of(document):
+    """(title, sentence) of a document; None where there is none."""
+    title, following = document[0], document[1 : 1 + NEXT_LINES]
+    sentences = [line for line in following if _is_within(line, SENTENCE_LENGTHS)]
+    if not sentences or not _is_within(title, TITLE_LENGTHS):
+        return None
+    return title, max(sentences, key=lambda line: len(set(line) & set(title)))
+
+
+def _is_within(line, lengths):
+    return lengths[0] <= len(line) <= lengths[1]
+
+
+if __name__ == "__main__":
+    define_flags()
+    run_command(main, description=__doc__)

@@ -1,0 +1,161 @@
+"""What run_sentence_embedding.py does before and after a training: mining and whitening."""
+
+import json
+import os
+
+import numpy as np
+import pytest
+
+from albert_zh.commands import run_sentence_embedding
+from albert_zh.common.errors import UserError
+from albert_zh.inference.text_encoder import TextEncoder
+from albert_zh.model import sentence_vectors
+import small_models
+from workspace import VOCABULARY
+
+WORDS = VOCABULARY[5:25]
+
+
+@pytest.fixture(name="model", scope="module")
+def model_fixture(tmp_path_factory):
+    return small_models.write_model(tmp_path_factory.mktemp("models") / "start")
+
+
+@pytest.fixture(name="data", scope="module")
+def data_fixture(tmp_path_factory):
+    """Questions, each of an entry that has its first two characters; entries come in twos."""
+    folder = tmp_path_factory.mktemp("faq")
+    generator = np.random.RandomState(1)
+    entries = [
+        "".join(WORDS[(n // 2 + k) % 20] for k in (0, 7)) + WORDS[n % 20] * 2 for n in range(24)
+    ]
+    for name, first in (("train", 0), ("dev", 1), ("test", 2)):
+        rows = [
+            entry[:2] + "".join(generator.permutation(WORDS)[: 2 + first]) + "\t" + entry
+            for entry in entries
+        ]
+        (folder / (name + ".tsv")).write_text("\n".join(rows) + "\n", encoding="utf-8")
+    (folder / "faq.txt").write_text("\n".join(entries + ["明天再说"]) + "\n", encoding="utf-8")
+    return folder
+
+
+def run(model, output, *arguments, **files):
+    """Runs the command; `files` replace those of the model."""
+    small_models.run_command(
+        run_sentence_embedding,
+        [
+            "--bert_config_file=" + os.path.join(model, "albert_config.json"),
+            "--vocab_file=" + os.path.join(model, "vocab.txt"),
+            "--init_checkpoint=" + model,
+            "--output_dir=" + str(output),
+            "--objective=infonce",
+            "--max_seq_length=16",
+        ]
+        + ["--%s=%s" % item for item in files.items()]
+        + list(arguments),
+    )
+
+
+def mined_rows(output):
+    with open(os.path.join(str(output), "mined_negatives.jsonl"), encoding="utf-8") as stream:
+        return [json.loads(line) for line in stream]
+
+
+@pytest.mark.parametrize("way", ["lexical", "vectors"])
+def test_negatives_are_mined_alone(model, data, tmp_path, way, capsys):
+    arguments = ["--mine_negatives=" + way, "--mining_ranks=1,3", "--mined_negatives=2"]
+    run(model, tmp_path / "a", *arguments, data_dir=data)
+    rows = mined_rows(tmp_path / "a")
+    entries = set((data / "faq.txt").read_text(encoding="utf-8").split())
+    for row in rows:
+        wrong = row["negatives"]
+        assert len(set(wrong)) == 2 and row["text_b"] not in wrong and set(wrong) <= entries
+    if way == "lexical":  # mostly those that share two characters
+        shared = [len(set(r["text_a"]) & set(n)) for r in rows for n in r["negatives"]]
+        assert np.mean(shared) > 1.5
+    assert "negatives of 24 rows among 25 texts: 48 mined" in capsys.readouterr().out
+    report = json.loads((tmp_path / "a" / "mined_negatives.json").read_text())
+    assert report["rows"] == 24 and report["texts"]["mined"] == 48
+    assert not (tmp_path / "a" / "best").exists()
+    run(model, tmp_path / "b", *arguments, data_dir=data)
+    assert mined_rows(tmp_path / "b") == rows
+    run(model, tmp_path / "b", "--seed=5", *arguments, data_dir=data)
+    assert mined_rows(tmp_path / "b") != rows
+
+
+def test_a_run_mines_trains_and_whitens(model, data, tmp_path, capsys):
+    output = tmp_path / "out"
+    arguments = [
+        "--mine_negatives=vectors",
+        "--mining_classifier_dir=" + model,
+        "--mining_most_probable=0.9",
+        "--whitening_width=4",
+        "--do_train=true",
+        "--do_eval=true",
+        "--do_predict=true",
+        "--train_batch_size=8",
+        "--train_step=2",
+    ]
+    run(model, output, *arguments, data_dir=data)
+    assert len(mined_rows(output)[0]["negatives"]) == 1
+    notes = json.loads((output / "best" / "fine_tuning.json").read_text())
+    assert notes["head"]["num_negatives"] == 1
+    scores = json.loads((output / "comparison.json").read_text())
+    assert scores["file"].endswith("test.tsv")
+    assert list(scores["scores"]) == ["character TF-IDF", "trained", "whitened", "untrained"]
+    with TextEncoder(str(output / "best")) as encoder:
+        train = [row.split("\t") for row in (data / "train.tsv").read_text().split("\n")[:-1]]
+        negatives = [text for row in mined_rows(output) for text in row["negatives"]]
+        texts = list(dict.fromkeys([text for row in train for text in row] + negatives))
+        vectors = encoder.encode_with_lengths(texts)[1]
+        raw = encoder.encode_with_lengths(["今天", "银行卡"])[1]
+    u, s, _ = np.linalg.svd(np.cov(vectors.T))
+    expected = (raw - vectors.mean(axis=0)) @ u[:, :4] @ np.diag(s[:4] ** -0.5)
+    expected /= np.linalg.norm(expected, axis=1, keepdims=True)
+    with TextEncoder(str(output / "whitened")) as encoder:
+        found = encoder.encode(["今天", "银行卡"])
+    np.testing.assert_allclose(np.abs(found), np.abs(expected), atol=0.02)
+    capsys.readouterr()
+    run(model, output, *arguments, data_dir=data)  # all is there
+    assert "nothing to train" in capsys.readouterr().out
+
+
+def test_an_untrained_model_is_whitened_by_texts_of_a_file(model, data, tmp_path):
+    texts = tmp_path / "texts.txt"
+    texts.write_text("\n".join(WORDS + ["今天天气", "明天再说"]) + "\n", encoding="utf-8")
+    run(model, tmp_path / "out", "--whitening_width=3", data_dir=data, whitening_file=texts)
+    notes = sentence_vectors.read_notes(str(tmp_path / "out" / "whitened"))
+    assert (notes.width, notes.projection_width, notes.normalize) == (3, 3, True)
+
+
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        (
+            ["--mined_negatives=2", "--do_train=true"],
+            "--mined_negatives: nothing is mined: add --mine_negatives",
+        ),
+        (
+            ["--whitening_file=vocab.txt", "--do_train=true"],
+            "nothing is whitened: add --whitening_width",
+        ),
+        (["--whitening_width=4", "--whitening_power=2"], "--whitening_power=2: expected 0 to 1"),
+        (["--whitening_width=99"], "--whitening_width=99: expected 1 to 16"),
+        (["--whitening_width=4", "--seeds=1,2"], "leave out --seeds"),
+        (["--mine_negatives=lexical", "--mining_ranks=5"], "--mining_ranks=5: expected the first"),
+        (["--mine_negatives=lexical", "--mining_ranks=5,2"], "expected the first and the last"),
+        (["--mine_negatives=lexical", "--mined_negatives=51"], "expected 1 to 50"),
+        (["--mine_negatives=lexical", "--mining_most_probable=2"], "expected 0 to 1"),
+        (["--mine_negatives=lexical", "--mining_classifier_dir=none"], "none: no such folder"),
+        (["--mine_negatives=lexical", "--mining_model_dir=."], "need --mine_negatives=vectors"),
+        (["--mine_negatives=lexical", "--objective=cosent"], "cosent has no wrong texts"),
+        (["--whitening_width=4", "--init_checkpoint="], "needs a model: add --init_checkpoint"),
+    ],
+)
+def test_flags_that_make_no_sense_are_refused(
+    model, data, tmp_path, monkeypatch, arguments, message
+):
+    monkeypatch.chdir(model)
+    with pytest.raises(UserError, match=message) as error:
+        run(model, tmp_path / "out", *arguments, data_dir=data)
+    assert "\n" not in str(error.value)

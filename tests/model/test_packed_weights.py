@@ -1,0 +1,73 @@
+"""Weights of 8-bit integers: a model folder as any other."""
+
+import os
+import shutil
+
+import numpy as np
+import pytest
+
+from albert_zh.common.errors import UserError
+from albert_zh.inference.text_encoder import TextEncoder
+from albert_zh.model import checkpoint_files, packed_weights
+import small_models
+
+TEXTS = ["今天天气很好", "怎么办理银行卡", "什么时候开门"]
+
+
+@pytest.fixture(name="folders")
+def folders_fixture(tmp_path):
+    """A model folder, and the same one with packed weights."""
+    folder, small = small_models.write_embedding_model(tmp_path / "model"), str(tmp_path / "small")
+    shutil.copytree(folder, small)
+    for name in os.listdir(small):
+        if name.startswith(("albert_model", "checkpoint")):
+            os.remove(os.path.join(small, name))
+    weights = checkpoint_files.read_weights(checkpoint_files.find_checkpoint(folder))
+    packed_weights.write(os.path.join(small, packed_weights.PACKED_FILE), weights)
+    return folder, small
+
+
+def test_each_output_has_its_scale():
+    weights = {
+        "matrix": np.array([[1.0, -100.0], [-0.5, 30.0]], np.float32),
+        "vector": np.array([0.1, 7.0], np.float32),
+    }
+    arrays = packed_weights.packed(weights)
+    assert arrays["matrix"].dtype == np.int8
+    assert arrays["matrix"].tolist() == [[127, -127], [-64, 38]]
+    np.testing.assert_allclose(arrays["matrix:scales"], [1 / 127, 100 / 127])
+    assert arrays["vector"] is weights["vector"] and len(arrays) == 3
+
+
+def test_what_is_written_is_read_within_half_a_step(tmp_path):
+    weights = {"a/kernel": np.random.RandomState(1).normal(size=(50, 7)).astype(np.float32)}
+    path = str(tmp_path / "w.npz")
+    packed_weights.write(path, weights)
+    found = packed_weights.read(path)["a/kernel"]
+    steps = np.abs(weights["a/kernel"]).max(axis=0) / 127
+    assert found.dtype == np.float32 and (np.abs(found - weights["a/kernel"]) <= 0.51 * steps).all()
+
+
+def test_the_folder_is_opened_like_any_other(folders):
+    folder, small = folders
+    with TextEncoder(folder) as encoder:
+        expected = encoder.encode(TEXTS)
+    with TextEncoder(small) as encoder:
+        found, fingerprint = encoder.encode(TEXTS), encoder.fingerprint_of()
+    assert 0 < np.abs(found - expected).max() < 0.05
+    with TextEncoder(small) as encoder:  # the temporary folder again
+        assert encoder.fingerprint_of() == fingerprint
+    assert not [name for name in os.listdir(small) if name.endswith(".index")]
+    prefix = checkpoint_files.find_checkpoint(small)
+    assert checkpoint_files.find_checkpoint(small) == prefix
+    assert os.path.exists(os.path.join(os.path.dirname(prefix), "sentence_embedding.json"))
+
+
+def test_a_damaged_file_is_told(folders):
+    _, small = folders
+    path = os.path.join(small, packed_weights.PACKED_FILE)
+    with open(path, "r+b") as stream:
+        stream.truncate(200)
+    with pytest.raises(UserError, match="weights_int8.npz: the file is damaged") as error:
+        TextEncoder(small)
+    assert "\n" not in str(error.value)
