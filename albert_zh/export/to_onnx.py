@@ -11,8 +11,9 @@ import tensorflow.compat.v1 as tf
 from albert_zh.common import package_files
 from albert_zh.common.errors import UserError
 from albert_zh.export import common as export_common
+from albert_zh.export import onnx_nodes
 
-OPSET = 17
+OPSET = 18  # tf2onnx's last; `onnx_nodes` makes it 20
 # All of tf2onnx's optimizers would take gigabytes, and onnxruntime has its own. Folding constants
 # doubles a word table that is used twice, but the quantizer finds weights only then.
 OPTIMIZERS = {"none": ("remove_identity",), "int8": ("fold_constants", "remove_identity")}
@@ -87,6 +88,7 @@ def _convert(model, output_names, path, options):
         )
         proto = converted.make_model("ALBERT %s" % options.task)
     _rename(proto)
+    onnx_nodes.use_native_nodes(proto)
     with open(path, "wb") as stream:
         stream.write(proto.SerializeToString())
 
