@@ -325,14 +325,14 @@ def test_tflite_of_integers_alone(folders, texts_file, tmp_path):
             assert np.float32 not in used or op["op_name"] == "CAST", op["op_name"]
 
 
-@pytest.mark.parametrize("quantize, megabytes", [("none", 10.2), ("int8", 2.7)])
+@pytest.mark.parametrize("quantize, megabytes", [("none", 10.2), ("float16", 5.2), ("int8", 2.75)])
 def test_onnx_files_of_the_bundled_model_hold_its_weights_once(quantize, megabytes, tmp_path):
     skip_unless_possible("onnx")
     path = str(tmp_path / "model.onnx")
     folder = os.path.join(ROOT, "albert_starter_zh")
     export(folder, "--format=onnx", "--task=encoder", "--output=" + path, "--quantize=" + quantize)
     parameters = 2601674 - 312 * 128 - 8000 - 128 * 3 - 313 * 2  # without the pre-training heads
-    smallest = parameters * (1 if quantize == "int8" else 4)
+    smallest = parameters * {"none": 4, "float16": 2, "int8": 1}[quantize]
     assert 0.95 * smallest < os.path.getsize(path) < megabytes * 1e6
 
 
