@@ -53,9 +53,7 @@ def write(model, examples, path, options):
     """
     check_possible()
     with export_common.file_to_export(path) as partial:
-        _convert(model, examples.output_names, partial, options)
-        for change in _QUANTIZERS[options.quantize]:
-            change(partial)
+        convert(model, examples.output_names, partial, options)
         onnx_metadata.add(partial, model, options)
         run = _runner(partial, examples)
         comparison = examples.check(run, options.limits, path, options.quantize)
@@ -64,7 +62,25 @@ def write(model, examples, path, options):
     return comparison
 
 
-def _convert(model, output_names, path, options):
+def convert(model, output_names, path, options):
+    """Writes the file, without metadata and without comparing it.
+
+    Args:
+        model: `exporting.Model`.
+        output_names: list of str.
+        path: the file.
+        options: `exporting.Options`.
+    """
+    proto = _converted(model, output_names, options)
+    onnx_nodes.use_native_nodes(proto)
+    with open(path, "wb") as stream:
+        stream.write(proto.SerializeToString())
+    for change in _QUANTIZERS[options.quantize]:
+        change(path)
+
+
+def _converted(model, output_names, options):
+    """tf2onnx's `ModelProto` of the graph for use."""
     from tf2onnx import optimizer, tfonnx
 
     logging.getLogger("tf2onnx").setLevel(logging.ERROR)
@@ -94,9 +110,7 @@ def _convert(model, output_names, path, options):
         )
         proto = converted.make_model("ALBERT %s" % options.task)
     _rename(proto)
-    onnx_nodes.use_native_nodes(proto)
-    with open(path, "wb") as stream:
-        stream.write(proto.SerializeToString())
+    return proto
 
 
 def _rename(proto):
