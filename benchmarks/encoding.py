@@ -136,7 +136,7 @@ def embedding_folder(model_dir, root):
 def integers_turn(folder, root, texts_file, threads):
     """A function of a list of texts -> vectors of a .tflite file of 8-bit integers."""
     from albert_zh.common import files
-    from albert_zh.inference import backends, loaded_model
+    from albert_zh.inference import litert, loaded_model
 
     path = os.path.join(root, "int8.tflite")
     export(
@@ -148,7 +148,7 @@ def integers_turn(folder, root, texts_file, threads):
         "--representative_texts=" + texts_file,
         "--output=" + path,
     )
-    interpreter = backends.tflite_interpreter(files.read_bytes(path), num_threads=threads or 1)
+    interpreter = litert.interpreter(files.read_bytes(path), num_threads=threads or 1)
     tokenizer = loaded_model.open_folder(folder).tokenizer
     inputs = {detail["name"]: detail["index"] for detail in interpreter.get_input_details()}
     lengths = []

@@ -55,7 +55,7 @@ FORMATS = collections.OrderedDict(
             "tflite",
             Format(to_tflite.write, ".tflite", ("none", "float16", "dynamic", "int8"), "128"),
         ),
-        ("onnx", Format(to_onnx.write, ".onnx", ("none", "int8"), "dynamic")),
+        ("onnx", Format(to_onnx.write, ".onnx", ("none", "float16", "int8"), "dynamic")),
         (FOR_VECTORS, Format(to_sentence_transformers.write, "", ("none",), "dynamic")),
     ]
 )

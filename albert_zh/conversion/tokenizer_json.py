@@ -3,13 +3,14 @@
     tokenizer = read("folder/tokenizer.json")
     tokenizer.entries  # ["[PAD]", "[UNK]", ...], None of a model that is no WordPiece
 
-transformers 5 saves BERT's tokenizers as this file alone.
+transformers 5 saves BERT's tokenizers as this file alone. `tokenizer_steps` writes it.
 """
 
 import collections
 
 from albert_zh.common import files, validation
 from albert_zh.common.errors import UserError
+from albert_zh.conversion import tokenizer_steps
 
 FILE = "tokenizer.json"
 _PREFIX = "##"
@@ -76,9 +77,13 @@ def read(path: str) -> Tokenizer:
         )
         return Tokenizer(None, None, [note])
     files.read_json(path, _KIND_OF_WORD_PIECE, _WAY_OUT)
+    entries = _entries_by_id(path, content)
+    own_case = tokenizer_steps.case_of(content)
+    if own_case is not None:
+        return Tokenizer(entries, own_case, [])
     normalizer = content.get("normalizer") or {}
     return Tokenizer(
-        _entries_by_id(path, content),
+        entries,
         normalizer.get("lowercase"),
         ["note: %s: %s" % (path, difference) for difference in _differences(content)],
     )

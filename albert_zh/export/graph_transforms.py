@@ -7,6 +7,7 @@ import tensorflow.compat.v1 as tf
 from tensorflow.python.framework import op_def_registry
 
 _VARIABLES = ("VariableV2", "VarHandleOp")
+_BESIDE = "loc:@"  # a node whose attribute `_class` has it is placed beside the one named
 
 
 def merge_equal_weights(graph_def: tf.GraphDef, kept: Container[str] = ()) -> tf.GraphDef:
@@ -25,25 +26,37 @@ def merge_equal_weights(graph_def: tf.GraphDef, kept: Container[str] = ()) -> tf
     """
     constant, first_of, replacements = set(), {}, {}
     merged = tf.GraphDef(versions=graph_def.versions, library=graph_def.library)
-    for node in graph_def.node:
-        inputs = [_renamed(name, replacements) for name in node.input]
-        if _is_constant(node, inputs, constant):
+    for original in graph_def.node:
+        node = _with_renamed(original, replacements)
+        if _is_constant(node, constant):
             constant.add(node.name)
             if node.op not in _VARIABLES and node.name not in kept:
-                first = first_of.setdefault(_content(node, inputs), node.name)
+                first = first_of.setdefault(_content(node), node.name)
                 if first != node.name:
                     replacements[node.name] = first
                     continue
         merged.node.add().CopyFrom(node)
-        merged.node[-1].input[:] = inputs
     return merged
 
 
-def _is_constant(node, inputs, constant):
+def _with_renamed(node, replacements):
+    """A copy of a node that refers to what stands for equal nodes, in its inputs and its place."""
+    copied = type(node).FromString(node.SerializeToString())
+    copied.input[:] = [_renamed(name, replacements) for name in node.input]
+    places = copied.attr["_class"].list.s if "_class" in copied.attr else []
+    for index, place in enumerate(places):
+        name = place.decode()[len(_BESIDE) :]
+        if place.decode().startswith(_BESIDE) and name in replacements:
+            places[index] = (_BESIDE + replacements[name]).encode()
+    return copied
+
+
+def _is_constant(node, constant):
     """Whether a node's outputs depend on nothing but weights."""
     if node.op in _VARIABLES or node.op == "Const":
         return True
-    has_constant_inputs = bool(inputs) and all(_node_name(name) in constant for name in inputs)
+    names = map(_node_name, node.input)
+    has_constant_inputs = bool(node.input) and all(name in constant for name in names)
     return has_constant_inputs and _is_function(node.op)
 
 
@@ -59,12 +72,12 @@ def _definition(op):
     return op_def_registry.get_registered_ops()[op]  # TensorFlow 1
 
 
-def _content(node, inputs):
+def _content(node):
     """What two nodes have in common that compute the same; of attributes (weights) a digest."""
     digest = hashlib.sha256()
     for name in sorted(node.attr):
         digest.update(name.encode() + node.attr[name].SerializeToString(deterministic=True))
-    return node.op, node.device, tuple(inputs), digest.digest()
+    return node.op, node.device, tuple(node.input), digest.digest()
 
 
 def _node_name(name):

@@ -11,11 +11,16 @@ import tensorflow.compat.v1 as tf
 from albert_zh.common import package_files
 from albert_zh.common.errors import UserError
 from albert_zh.export import common as export_common
+from albert_zh.export import onnx_metadata, onnx_nodes
 
-OPSET = 17
+OPSET = 18  # tf2onnx's last; `onnx_nodes` makes it 20
 # All of tf2onnx's optimizers would take gigabytes, and onnxruntime has its own. Folding constants
 # doubles a word table that is used twice, but the quantizer finds weights only then.
-OPTIMIZERS = {"none": ("remove_identity",), "int8": ("fold_constants", "remove_identity")}
+OPTIMIZERS = {
+    "none": ("remove_identity",),
+    "float16": ("remove_identity",),
+    "int8": ("fold_constants", "remove_identity"),
+}
 MODULES = ("tf2onnx", "onnx", "onnxruntime")
 
 
@@ -34,7 +39,8 @@ def check_possible():
 def write(model, examples, path, options):
     """Writes an .onnx file.
 
-    `--quantize=int8` has weights in 8-bit integers and ranges of activations found while it runs.
+    `--quantize=int8` has weights in 8-bit integers and ranges of activations found while it runs;
+    `--quantize=float16` computes in half precision, but for LayerNorm's mean and variance.
 
     Args:
         model: `exporting.Model`.
@@ -47,17 +53,34 @@ def write(model, examples, path, options):
     """
     check_possible()
     with export_common.file_to_export(path) as partial:
-        _convert(model, examples.output_names, partial, options)
-        if options.quantize == "int8":
-            _quantize(partial)
-            _quantize_sliced_tables(partial)
+        convert(model, examples.output_names, partial, options)
+        onnx_metadata.add(partial, model, options)
         run = _runner(partial, examples)
         comparison = examples.check(run, options.limits, path, options.quantize)
         export_common.write_companions(model, os.path.dirname(path) or ".")
+        onnx_metadata.write_tokenizer_beside(path, model, options)
     return comparison
 
 
-def _convert(model, output_names, path, options):
+def convert(model, output_names, path, options):
+    """Writes the file, without metadata and without comparing it.
+
+    Args:
+        model: `exporting.Model`.
+        output_names: list of str.
+        path: the file.
+        options: `exporting.Options`.
+    """
+    proto = _converted(model, output_names, options)
+    onnx_nodes.use_native_nodes(proto)
+    with open(path, "wb") as stream:
+        stream.write(proto.SerializeToString())
+    for change in _QUANTIZERS[options.quantize]:
+        change(path)
+
+
+def _converted(model, output_names, options):
+    """tf2onnx's `ModelProto` of the graph for use."""
     from tf2onnx import optimizer, tfonnx
 
     logging.getLogger("tf2onnx").setLevel(logging.ERROR)
@@ -87,8 +110,7 @@ def _convert(model, output_names, path, options):
         )
         proto = converted.make_model("ALBERT %s" % options.task)
     _rename(proto)
-    with open(path, "wb") as stream:
-        stream.write(proto.SerializeToString())
+    return proto
 
 
 def _rename(proto):
@@ -100,6 +122,14 @@ def _rename(proto):
     for node in proto.graph.node:
         for names in (node.input, node.output):
             names[:] = [renamed.get(name, name) for name in names]
+
+
+def _halve(path):
+    """Makes weights and what is computed float16; inputs and outputs stay as they are."""
+    import onnx
+    from onnxruntime.transformers import float16
+
+    onnx.save(float16.convert_float_to_float16(onnx.load(path), keep_io_types=True), path)
 
 
 def _quantize(path):
@@ -139,6 +169,13 @@ def _quantize_sliced_tables(path):
     del proto.graph.node[:]
     proto.graph.node.extend(nodes)
     onnx.save(proto, path)
+
+
+_QUANTIZERS = {
+    "none": (),
+    "float16": (_halve,),
+    "int8": (_quantize, _quantize_sliced_tables),
+}
 
 
 def _as_integers(table, graph):

@@ -20,7 +20,7 @@ from albert_zh.common.errors import UserError
 from albert_zh.common.progress import progress_bar
 from albert_zh.export import common as export_common
 from albert_zh.export import comparison_texts, tflite_metadata
-from albert_zh.inference import backends, input_rows
+from albert_zh.inference import input_rows, litert
 from albert_zh.model import inference_graph
 from albert_zh.model.config import LAYOUTS
 
@@ -104,13 +104,33 @@ def converted(model, output_names, options):
         names = model.input_names(heads)
         if "masked_lm" in heads:
             names.append("masked_lm_positions")
-        converter = tf.lite.TFLiteConverter.from_session(
-            session,
-            [graph.inputs[name] for name in names],
-            [graph.outputs[name] for name in output_names],
-        )
+        inputs = [graph.inputs[name] for name in names]
+        outputs = [graph.outputs[name] for name in output_names]
         with _quietly():
+            converter = tflite_converter(session, inputs, outputs)
             return _QUANTIZERS[options.quantize](converter, model, options)
+
+
+def tflite_converter(session, inputs, outputs):
+    """TensorFlow 2's converter of a part of a session's graph, with the weights as constants.
+
+    Args:
+        session: `tf.Session` of the default graph.
+        inputs: list of placeholders.
+        outputs: list of tensors.
+
+    Returns:
+        `tf.lite.TFLiteConverter` of the API of TensorFlow 2.
+    """
+    from tensorflow import lite  # that of `tensorflow.compat.v1` has the former converter
+
+    graph_def = export_common.frozen(session, [tensor.op.name for tensor in outputs])
+    with tf.init_scope():  # out of the session's graph
+        imported = tf.wrap_function(lambda: tf.import_graph_def(graph_def, name=""), [])
+        function = imported.prune(
+            *[[imported.graph.get_tensor_by_name(t.name) for t in end] for end in (inputs, outputs)]
+        )
+        return lite.TFLiteConverter.from_concrete_functions([function], imported)
 
 
 def feed_forward_scale(model, rows):
@@ -187,12 +207,28 @@ def _with_integers(converter, model, options):
     if options.integer_only:
         converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
         return converter.convert()
-    operators = FLOAT_OPERATORS + FURTHER_OPERATORS.get(options.task, [])
-    debug_options = tf.lite.experimental.QuantizationDebugOptions(denylisted_ops=operators)
-    debugger = tf.lite.experimental.QuantizationDebugger(
-        converter=converter, debug_options=debug_options
+    return _with_float_operators(
+        converter, FLOAT_OPERATORS + FURTHER_OPERATORS.get(options.task, [])
     )
-    return debugger.get_nondebug_quantized_model()
+
+
+def _with_float_operators(converter, operators):
+    """The content of a file of integers, some operators of which stay in floating point.
+
+    Only the debugger leaves operators out. What it would run to compare layers is left away: that
+    is TensorFlow's interpreter, which newer TensorFlow is to lose.
+    """
+
+    class Quantizer(tf.lite.experimental.QuantizationDebugger):
+        def _init_from_converter(self, *arguments, **settings):
+            pass
+
+        def _initialize_stats(self):
+            pass
+
+    options = tf.lite.experimental.QuantizationDebugOptions(denylisted_ops=operators)
+    quantizer = Quantizer(converter=converter, debug_options=options)
+    return quantizer.get_nondebug_quantized_model()
 
 
 _QUANTIZERS = {
@@ -233,7 +269,7 @@ def calibration_rows(model, options):
 
 def _runner(path):
     """A function of a row {name: array [1, F]} -> outputs: `run` of `Examples.check`."""
-    interpreter = backends.tflite_interpreter(files.read_bytes(path), num_threads=1)
+    interpreter = litert.interpreter(files.read_bytes(path), num_threads=1)
     names = dict(zip(INPUT_NAMES, inference_graph.ENCODER_INPUTS))
 
     def run(row):

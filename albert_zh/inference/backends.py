@@ -12,10 +12,8 @@ A backend has
     close().
 """
 
-import functools
 import os
 import re
-import sys
 import threading
 from typing import Any, Iterable, Mapping, Optional, Sequence
 
@@ -24,7 +22,7 @@ import tensorflow.compat.v1 as tf
 
 from albert_zh.common import cpu_precision, files, storage, system_errors
 from albert_zh.common.errors import UserError
-from albert_zh.inference import loaded_model
+from albert_zh.inference import litert, loaded_model
 from albert_zh.inference.files_beside import saved_model_folder
 from albert_zh.model import (
     checkpoint_files,
@@ -259,8 +257,10 @@ class TfliteBackend:
         self._lock = threading.Lock()  # an interpreter serves one thread at a time
         content = files.read_bytes(path)
         try:
-            self._interpreter = tflite_interpreter(content, num_threads or 1)
+            self._interpreter = litert.interpreter(content, num_threads or 1)
             self._interpreter.allocate_tensors()
+        except UserError:
+            raise
         except (ValueError, RuntimeError) as error:
             raise UserError(
                 "%s: not a readable TFLite model: %s" % (path, system_errors.reason(error))
@@ -329,33 +329,6 @@ def _named_outputs(details, names):
         return details
     by_name = {_plain_name(detail["name"]): detail for detail in details}
     return [by_name[name] for name in names] if set(by_name) == set(names) else None
-
-
-def tflite_interpreter(content: bytes, num_threads: int) -> Any:
-    """LiteRT's interpreter, or TensorFlow's; that of TensorFlow 1 knows no number of threads.
-
-    Args:
-        content: bytes of a .tflite file.
-        num_threads: int.
-    """
-    try:
-        from ai_edge_litert.interpreter import Interpreter
-    except ImportError:
-        Interpreter = tf.lite.Interpreter  # noqa: N806
-        if tf.__version__.startswith("1."):  # whose Python has no LiteRT to install
-            return Interpreter(model_content=content)
-        _note_missing_litert()
-    return Interpreter(model_content=content, num_threads=num_threads)
-
-
-@functools.lru_cache(maxsize=None)
-def _note_missing_litert():
-    """Prints a line, the first time only."""
-    print(
-        "note: LiteRT is not installed: TensorFlow's interpreter runs the .tflite file and takes "
-        "several times as long; for LiteRT: pip install ai-edge-litert",
-        file=sys.stderr,
-    )
 
 
 def _plain_name(name):

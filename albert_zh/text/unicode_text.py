@@ -12,7 +12,7 @@ from albert_zh.common.errors import UserError
 
 # What BERT takes for an ideograph: the unified blocks A to E and the compatibility blocks. Hangul
 # and kana are not among them (they are written in words), nor are the blocks added later.
-_IDEOGRAPH_RANGES = (
+IDEOGRAPH_RANGES = (
     (0x4E00, 0x9FFF),
     (0x3400, 0x4DBF),
     (0x20000, 0x2A6DF),
@@ -23,7 +23,7 @@ _IDEOGRAPH_RANGES = (
     (0x2F800, 0x2FA1F),
 )
 # ASCII signs such as "$" and "~" that Unicode calls symbols count as punctuation too.
-_ASCII_PUNCTUATION = frozenset("!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~")
+ASCII_PUNCTUATION = frozenset("!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~")
 
 
 def convert_to_unicode(text: Union[str, bytes]) -> str:
@@ -47,7 +47,7 @@ def whitespace_tokenize(text: Union[str, bytes]) -> List[str]:
 
 def is_punctuation(char: str) -> bool:
     """Whether a character is a punctuation mark to BERT: ASCII signs such as "$" are."""
-    return char in _ASCII_PUNCTUATION or unicodedata.category(char)[0] == "P"
+    return char in ASCII_PUNCTUATION or unicodedata.category(char)[0] == "P"
 
 
 class _CharacterTable(dict):
@@ -69,7 +69,7 @@ def _cleaned_and_spaced(char):
     if char in "\0\ufffd" or unicodedata.category(char) in ("Cc", "Cf"):
         return ""
     codepoint = ord(char)
-    if any(first <= codepoint <= last for first, last in _IDEOGRAPH_RANGES):
+    if any(first <= codepoint <= last for first, last in IDEOGRAPH_RANGES):
         return " %s " % char
     return char
 

@@ -11,6 +11,7 @@ from albert_zh.commands import export_model
 from albert_zh.common.errors import UserError
 from albert_zh.inference import input_rows, loaded_model, text_encoder
 from albert_zh.model.sentence_vectors import SentenceNotes
+import interpreters
 import small_models
 
 IS_TF1 = tf.__version__.startswith("1.")
@@ -135,8 +136,7 @@ def test_tflite_encoders_pool(quantize, difference, tmp_path):
     arguments = ["--format=tflite", "--task=embedding", "--tolerance=1", "--output=" + path]
     arguments += ["--quantize=" + quantize, "--representative_texts=%s" % texts]
     export(folder, *arguments)
-    interpreter = tf.lite.Interpreter(path)
-    interpreter.allocate_tensors()
+    interpreter = interpreters.plain(path)
     details = {detail["name"]: detail["index"] for detail in interpreter.get_input_details()}
     for row, expected in zip(rows_of(folder), vectors_of(folder)):
         arrays = input_rows.padded([row], 24)  # the length of the folder's notes

@@ -20,6 +20,9 @@ FORMS = {
     "TFLite, any length": ["--format=tflite", "--seq_length=dynamic"],
     "TFLite, 48 tokens": ["--format=tflite", "--seq_length=48"],
 }
+of_former = pytest.mark.skipif(
+    not tf.__version__.startswith(("1.", "2.15.")), reason="TensorFlow's own interpreter goes away"
+)
 OF_METADATA = ["--format=tflite", "--seq_length=48", "--metadata"]
 
 
@@ -110,7 +113,7 @@ for num_threads in (None, 3):
 
 
 @pytest.mark.skipif(not os.path.isdir("/proc/self/task"), reason="threads are counted in /proc")
-@pytest.mark.parametrize("way", ["with LiteRT", "without LiteRT"])
+@pytest.mark.parametrize("way", ["with LiteRT", pytest.param("without LiteRT", marks=of_former)])
 def test_a_tflite_file_takes_one_thread_unless_more_are_asked_for(folder, tmp_path, way):
     if way == "with LiteRT":
         pytest.importorskip("ai_edge_litert", reason="needs ai-edge-litert (requirements.txt)")
@@ -125,6 +128,34 @@ def test_a_tflite_file_takes_one_thread_unless_more_are_asked_for(folder, tmp_pa
     notes = [line for line in done.stderr.splitlines() if "LiteRT" in line]
     assert len(notes) == (way == "without LiteRT")
     assert all("pip install ai-edge-litert" in note for note in notes)
+
+
+def test_newer_tensorflow_runs_tflite_files_by_litert_alone(folder, tmp_path, monkeypatch):
+    path = export(folder, str(tmp_path / "model.tflite"), FORMS["TFLite, 48 tokens"])
+    monkeypatch.setattr(tf, "__version__", "2.21.0")
+    monkeypatch.setitem(sys.modules, "ai_edge_litert", None)
+    monkeypatch.setitem(sys.modules, "ai_edge_litert.interpreter", None)
+    with pytest.raises(UserError, match="^LiteRT, which .* is not installed .*pip install ai-edge"):
+        predictor.Predictor(path)
+
+
+def test_making_and_running_integers_needs_no_interpreter_of_tensorflow(folder, tmp_path):
+    pytest.importorskip("ai_edge_litert", reason="needs ai-edge-litert (requirements.txt)")
+
+    def refuse(*_arguments, **_settings):
+        raise AssertionError("TensorFlow's interpreter is asked for")
+
+    texts = tmp_path / "texts.txt"
+    texts.write_text("".join("今天天气%d\n" % number for number in range(20)), encoding="utf-8")
+    arguments = FORMS["TFLite, 48 tokens"] + ["--quantize=int8", "--min_equal_labels=0"]
+    arguments += ["--tolerance=1", "--representative_texts=%s" % texts]
+    from tensorflow.lite.python import interpreter
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(interpreter.Interpreter, "__init__", refuse)
+        path = export(folder, str(tmp_path / "model.tflite"), arguments)
+        with predictor.Predictor(path) as model:
+            assert set(model.predict(["今天"])[0]) <= {"体育", "财经", "娱乐"}
 
 
 def test_1000_real_pairs_are_the_same_everywhere(shared, tmp_path, capsys):

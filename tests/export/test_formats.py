@@ -27,6 +27,7 @@ from albert_zh.export import comparison_texts, to_onnx, to_tflite
 from albert_zh.inference import predictor
 from albert_zh.model import checkpoint_files, inference_graph, model_folder, model_writer
 from albert_zh.text import encoding, tokenization
+import interpreters
 import sentencepiece_models
 import small_models
 from workspace import CHARACTERS, ROOT, VOCABULARY, Workspace, run_here
@@ -189,7 +190,7 @@ def test_tflite(layout, quantize, folders, texts_file, tmp_path):
         *ANY_QUALITY,
     )
     assert_predicts_alike(path, folders[layout], QUANTIZED[quantize])
-    interpreter = plain_interpreter(path)
+    interpreter = interpreters.plain(path)
     names = [info["name"] for info in interpreter.get_input_details()]
     assert names == ["ids", "mask", "segment_ids"]
     length = 48 if is_fixed else -1
@@ -239,13 +240,6 @@ def num_kernel_values_of_checkpoint(folder):
         for name, shape in shapes.items()
         if name.endswith(names) and not name.startswith("cls/")
     )
-
-
-def plain_interpreter(path):
-    resolver = tf.lite.experimental.OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
-    interpreter = tf.lite.Interpreter(path, experimental_op_resolver_type=resolver)
-    interpreter.allocate_tensors()
-    return interpreter
 
 
 def assert_products_are_integer(interpreter, layout):
@@ -317,7 +311,7 @@ def test_tflite_of_integers_alone(folders, texts_file, tmp_path):
         "--representative_texts=" + texts_file,
         *ANY_QUALITY,
     )
-    interpreter = plain_interpreter(path)
+    interpreter = interpreters.plain(path)
     dtypes = {info["index"]: info["dtype"] for info in interpreter.get_tensor_details()}
     for op in interpreter._get_ops_details():
         if op["op_name"] not in ("QUANTIZE", "DEQUANTIZE"):
@@ -325,14 +319,14 @@ def test_tflite_of_integers_alone(folders, texts_file, tmp_path):
             assert np.float32 not in used or op["op_name"] == "CAST", op["op_name"]
 
 
-@pytest.mark.parametrize("quantize, megabytes", [("none", 10.2), ("int8", 2.7)])
+@pytest.mark.parametrize("quantize, megabytes", [("none", 10.2), ("float16", 5.2), ("int8", 2.75)])
 def test_onnx_files_of_the_bundled_model_hold_its_weights_once(quantize, megabytes, tmp_path):
     skip_unless_possible("onnx")
     path = str(tmp_path / "model.onnx")
     folder = os.path.join(ROOT, "albert_starter_zh")
     export(folder, "--format=onnx", "--task=encoder", "--output=" + path, "--quantize=" + quantize)
     parameters = 2601674 - 312 * 128 - 8000 - 128 * 3 - 313 * 2  # without the pre-training heads
-    smallest = parameters * (1 if quantize == "int8" else 4)
+    smallest = parameters * {"none": 4, "float16": 2, "int8": 1}[quantize]
     assert 0.95 * smallest < os.path.getsize(path) < megabytes * 1e6
 
 
@@ -404,7 +398,7 @@ def long_rows(length, num_rows=1):
 
 
 def outputs_of_tflite(path, row):
-    interpreter = plain_interpreter(path)
+    interpreter = interpreters.plain(path)
     for info in interpreter.get_input_details():
         interpreter.resize_tensor_input(info["index"], row[info["name"]].shape)
     interpreter.allocate_tensors()
@@ -638,8 +632,7 @@ def test_old_commands_give_the_released_graphs_loss(shared, tmp_path):
         env=dict(os.environ, VIRTUAL_ENV=sys.prefix),
     )
     golden = np.load(os.path.join(shared, "golden", "tflite", "released_graph_random_weights.npz"))
-    interpreter = tf.lite.Interpreter(str(tmp_path / "out.tflite"))
-    interpreter.allocate_tensors()
+    interpreter = interpreters.plain(str(tmp_path / "out.tflite"))
     for info in interpreter.get_input_details():
         interpreter.set_tensor(info["index"], golden["in/" + info["name"]])
     interpreter.invoke()

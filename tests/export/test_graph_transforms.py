@@ -64,3 +64,22 @@ def test_weights_that_differ_stay_apart():
     merged = graph_transforms.merge_equal_weights(graph_def)
     assert count(merged, "ConcatV2") == 2
     assert count(merged, "RandomStandardNormal") == 2
+
+
+def test_equal_weights_are_one_and_nodes_beside_them_find_it():
+    with tf.Graph().as_default(), tf.Session() as session:
+        variables = [
+            tf.get_variable(name, [3], initializer=tf.zeros_initializer(), use_resource=False)
+            for name in ("first", "second", "third")
+        ]
+        tf.add_n([3 * variables[0], 5 * variables[1], 7 * variables[2]], name="sum")
+        session.run(tf.global_variables_initializer())
+        frozen = tf.graph_util.convert_variables_to_constants(
+            session, session.graph.as_graph_def(), ["sum"]
+        )
+    merged = graph_transforms.merge_equal_weights(frozen)
+    zeros = [n for n in merged.node if n.op == "Const" and n.attr["value"].tensor.tensor_shape.dim]
+    assert len(zeros) == 1 and count(merged, "Identity") == 1  # tf.Variable's `read`
+    with tf.Graph().as_default(), tf.Session() as session:
+        tf.import_graph_def(merged, name="")
+        np.testing.assert_array_equal(session.run("sum:0"), np.zeros(3))

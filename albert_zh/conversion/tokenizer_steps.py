@@ -1,0 +1,110 @@
+r"""A vocab.txt -> Hugging Face's tokenizer.json that gives the same ids.
+
+    content = content_of(tokenizer, max_seq_length=128)
+    tokenizers.Tokenizer.from_str(json.dumps(content)).encode("怎么开户", "如何开通账户").ids
+
+The library's own steps for BERT are other ones in places: they drop private characters, know fewer
+ideographs and take "Σ" for "σ" at the end of a word; so the steps are spelled out here. No token is
+special, as "[MASK]" in a text is four tokens and more to `FullTokenizer`.
+"""
+
+from albert_zh.text import unicode_text
+
+MAX_CHARACTERS = 200  # of a word, as `WordpieceTokenizer` has it
+_CONTROLS = "\0|\ufffd|(?![\t\n\r])[\\p{Cc}\\p{Cf}]"
+# The end of a word, which "Σ" becomes another letter at: no letter that has a case follows, but for
+# what may stand within a word.
+_CASED = r"[\p{Lu}\p{Ll}\p{Lt}]"
+_WITHIN_WORD = (
+    "[\\p{Mn}\\p{Me}\\p{Cf}\\p{Lm}\\p{Sk}'.:\xb7\u0387\u055f\u05f4\u2018\u2019\u2024\u2027"
+    "\ufe13\ufe52\ufe55\uff07\uff0e\uff1a]"
+)
+_FINAL_SIGMA = "(?<=%s|%s%s)Σ(?!%s*%s)" % (_CASED, _CASED, _WITHIN_WORD, _WITHIN_WORD, _CASED)
+_SYMBOLS = "$+<=>^`|~"  # of ASCII, which Unicode does not call punctuation and BERT does
+
+
+def content_of(tokenizer, max_seq_length):
+    """The content of a tokenizer.json.
+
+    Args:
+        tokenizer: `FullTokenizer` of a vocab.txt.
+        max_seq_length: texts and pairs are cut to so many tokens, as `encoding.encode` does it, but
+            that of two long texts which share an odd number the second one keeps one more.
+
+    Returns:
+        dict.
+    """
+    cut = {"max_length": max_seq_length, "strategy": "LongestFirst", "stride": 0}
+    model = {
+        "type": "WordPiece",
+        "unk_token": "[UNK]",
+        "continuing_subword_prefix": "##",
+        "max_input_chars_per_word": MAX_CHARACTERS,
+        "vocab": dict(tokenizer.vocab),
+    }
+    return {
+        "version": "1.0",
+        "truncation": dict(cut, direction="Right"),
+        "padding": None,
+        "added_tokens": [],
+        "normalizer": _normalizer(tokenizer.basic_tokenizer.do_lower_case),
+        "pre_tokenizer": _splitter(),
+        "post_processor": _sentence_tokens(tokenizer),
+        "decoder": {"type": "WordPiece", "prefix": "##", "cleanup": True},
+        "model": model,
+    }
+
+
+def case_of(content):
+    """Whether a tokenizer.json that is one of these lower-cases; None if it is another."""
+    if content.get("pre_tokenizer") != _splitter():
+        return None
+    cases = (case for case in (True, False) if content.get("normalizer") == _normalizer(case))
+    return next(cases, None)
+
+
+def _replace(pattern, replacement):
+    return {"type": "Replace", "pattern": {"Regex": pattern}, "content": replacement}
+
+
+def _normalizer(do_lower_case):
+    steps = [_replace(_CONTROLS, "")]
+    if do_lower_case:
+        steps.append(_replace(_FINAL_SIGMA, "ς"))
+        steps += [{"type": "Lowercase"}, {"type": "NFD"}, _replace(r"\p{Mn}", "")]
+    return {"type": "Sequence", "normalizers": steps}
+
+
+def _splitter():
+    """Splits at whitespace; ideographs and punctuation marks are words each."""
+    ideographs = "".join(
+        "%s-%s" % (chr(first), chr(last)) for first, last in unicode_text.IDEOGRAPH_RANGES
+    )
+    split = {
+        "type": "Split",
+        "pattern": {"Regex": "[\\p{P}%s%s]" % (_SYMBOLS, ideographs)},
+        "behavior": "Isolated",
+        "invert": False,
+    }
+    return {"type": "Sequence", "pretokenizers": [{"type": "WhitespaceSplit"}, split]}
+
+
+def _sentence_tokens(tokenizer):
+    """[CLS] A [SEP], or [CLS] A [SEP] B [SEP] with segments 0 and 1."""
+
+    def token(name, segment=0):
+        return {"SpecialToken": {"id": name, "type_id": segment}}
+
+    def text(name, segment=0):
+        return {"Sequence": {"id": name, "type_id": segment}}
+
+    single = [token("[CLS]"), text("A"), token("[SEP]")]
+    ids = {name: tokenizer.vocab[name] for name in ("[CLS]", "[SEP]")}
+    return {
+        "type": "TemplateProcessing",
+        "single": single,
+        "pair": single + [text("B", 1), token("[SEP]", 1)],
+        "special_tokens": {
+            name: {"id": name, "ids": [number], "tokens": [name]} for name, number in ids.items()
+        },
+    }

@@ -1,0 +1,78 @@
+"""What an ONNX file says of its model, and the tokenizer.json beside it.
+
+    notes = session.get_modelmeta().custom_metadata_map
+    labels = json.loads(notes["labels"])
+    tokenizer = tokenizers.Tokenizer.from_str(notes["tokenizer.json"])
+
+Values are JSON, but for `task` and `objective`.
+"""
+
+import json
+import os
+
+from albert_zh.common import files, storage
+from albert_zh.conversion import tokenizer_json, tokenizer_steps
+from albert_zh.inference import loaded_model
+from albert_zh.text import tokenization
+
+
+def add(path, model, options):
+    """Adds the notes to a file.
+
+    Args:
+        path: the .onnx file.
+        model: `exporting.Model`.
+        options: `exporting.Options`.
+    """
+    import onnx
+
+    proto = onnx.load(path)
+    onnx.helper.set_model_props(proto, dict(_notes(model, options)))
+    onnx.save(proto, path)
+
+
+def _notes(model, options):
+    """Yields (name, text) of what a program needs to know."""
+    yield "task", options.task
+    yield "max_seq_length", json.dumps(_longest(model, options))
+    if options.task == "classifier":
+        yield "objective", model.kind.name
+        if model.labels:
+            yield "labels", _json(model.labels)
+        if model.settings.get("thresholds"):
+            yield "thresholds", _json(model.settings["thresholds"])
+    if model.tokenizer is not None:
+        yield "do_lower_case", json.dumps(model.tokenizer.basic_tokenizer.do_lower_case)
+    content = _tokenizer_content(model, options)
+    if content is not None:
+        yield tokenizer_json.FILE, _json(content)
+
+
+def _json(value):
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+
+
+def _longest(model, options):
+    """How many tokens a text is cut to."""
+    if options.seq_length:
+        return options.seq_length
+    usual = model.settings.get("max_seq_length", loaded_model.DEFAULT_LENGTH)
+    if model.sentence_notes:
+        usual = model.sentence_notes.max_seq_length
+    return min(usual, model.config.longest_sequence)
+
+
+def _tokenizer_content(model, options):
+    """The content of the model's tokenizer.json; None of a SentencePiece model or of none."""
+    tokenizer = model.tokenizer
+    if tokenizer is None or tokenizer.name_in_folder != tokenization.VOCABULARY_FILE:
+        return None
+    return tokenizer_steps.content_of(tokenizer, _longest(model, options))
+
+
+def write_tokenizer_beside(path, model, options):
+    """Writes the tokenizer.json beside a file, where there is none; arguments as of `add`."""
+    beside = os.path.join(os.path.dirname(path) or ".", tokenizer_json.FILE)
+    content = _tokenizer_content(model, options)
+    if content is not None and not storage.exists(beside):
+        files.write_json(beside, content)

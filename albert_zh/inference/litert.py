@@ -1,0 +1,44 @@
+"""The interpreter of .tflite files: LiteRT's, where it is installed."""
+
+import functools
+import sys
+from typing import Any
+
+import tensorflow.compat.v1 as tf
+
+from albert_zh.common.errors import UserError
+
+
+def interpreter(content: bytes, num_threads: int) -> Any:
+    """LiteRT's interpreter, or TensorFlow's up to 2.15; that of TensorFlow 1 knows no threads.
+
+    Args:
+        content: bytes of a .tflite file.
+        num_threads: int.
+
+    Raises:
+        UserError: where LiteRT is not installed and TensorFlow's interpreter is going away.
+    """
+    try:
+        from ai_edge_litert.interpreter import Interpreter
+    except ImportError as error:
+        if not tf.__version__.startswith(("1.", "2.15.")):
+            raise UserError(
+                "LiteRT, which .tflite files are run with, is not installed (%s): "
+                "pip install ai-edge-litert" % error
+            ) from error
+        if tf.__version__.startswith("1."):  # whose Python has no LiteRT to install
+            return tf.lite.Interpreter(model_content=content)
+        _note_missing_litert()
+        return tf.lite.Interpreter(model_content=content, num_threads=num_threads)
+    return Interpreter(model_content=content, num_threads=num_threads)
+
+
+@functools.lru_cache(maxsize=None)
+def _note_missing_litert():
+    """Prints a line, the first time only."""
+    print(
+        "note: LiteRT is not installed: TensorFlow's interpreter runs the .tflite file and takes "
+        "several times as long; for LiteRT: pip install ai-edge-litert",
+        file=sys.stderr,
+    )

@@ -1,0 +1,21 @@
+"""Interpreters of .tflite files for tests that look into them: LiteRT's, or TensorFlow's."""
+
+import tensorflow.compat.v1 as tf
+
+
+def plain(path):
+    """An interpreter whose tensors are those of the file, without faster kernels' own.
+
+    Args:
+        path: str of a .tflite file.
+    """
+    try:
+        from ai_edge_litert import interpreter as runtime
+    except ImportError:
+        kinds, Interpreter = tf.lite.experimental.OpResolverType, tf.lite.Interpreter  # noqa: N806
+    else:
+        kinds, Interpreter = runtime.OpResolverType, runtime.Interpreter  # noqa: N806
+    resolver = kinds.BUILTIN_WITHOUT_DEFAULT_DELEGATES
+    interpreter = Interpreter(path, experimental_op_resolver_type=resolver)
+    interpreter.allocate_tensors()
+    return interpreter
