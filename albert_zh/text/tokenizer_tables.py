@@ -46,7 +46,7 @@ JOINED, ALONE, SEPARATOR, REMOVED = range(NUM_TYPES)
 # What a character is to a capital sigma in its word. Those from CASED on are letters with case.
 UNCASED, CASE_IGNORABLE, CASED, SIGMA = range(4)
 NO_TOKEN = -1  # of a node of the trie at which no piece ends
-_CAPITAL_SIGMA, _FINAL_SIGMA = "\u03a3", "\u03c2"
+_CAPITAL_SIGMA, _SMALL_SIGMA, _FINAL_SIGMA = "\u03a3\u03c3\u03c2"
 _SYMBOLS = re.compile(r"\s(?P<alone>\S)\s|(?P<joined>\S)|\s")
 _TYPE_OF_GROUP = {"alone": ALONE, "joined": JOINED, None: SEPARATOR}
 _CONTINUATION = "##"
@@ -126,6 +126,8 @@ class _Characters:
         self._symbols = symbols  # {character: number from 1}
         self._do_lower_case = do_lower_case
         self._orders_marks = orders_marks
+        sigmas = [symbols.get(char) for char in (_SMALL_SIGMA, _FINAL_SIGMA)]
+        self._has_final_sigma = do_lower_case and sigmas[0] != sigmas[1]
         self._numbers: Dict[Tuple, int] = {}  # of entries: (codes, case)
 
     def tables(self):
@@ -145,7 +147,7 @@ class _Characters:
             "expansions": np.cumsum([0] + [len(of_entry) for of_entry in codes]).astype(np.int32),
             "codes": np.array([code for of_entry in codes for code in of_entry], np.int32),
             "cases": np.array([case for _, case in self._numbers], np.int32),
-            "final_sigma": self._final_sigma(codes, entry_of),
+            "final_sigma": int(entry_of[ord(_FINAL_SIGMA)]) if self._has_final_sigma else None,
         }
 
     def _number(self, codes, case):
@@ -165,17 +167,11 @@ class _Characters:
         return tuple(codes)
 
     def _case(self, char, text):
-        """What a character is to a capital sigma; what is cleaned away is nothing to it."""
-        if not self._do_lower_case:
+        """What a character is to a capital sigma, if that matters."""
+        if not self._has_final_sigma:
             return UNCASED
         is_cleaned_away = not text and not _is_stripped(char, text)
         return CASE_IGNORABLE if is_cleaned_away else _case_of(char)
-
-    def _final_sigma(self, codes, entry_of):
-        """The entry of a final sigma, None where it is to word pieces what the usual one is."""
-        capital, final = (int(entry_of[ord(char)]) for char in (_CAPITAL_SIGMA, _FINAL_SIGMA))
-        is_alike = codes[capital] == codes[final]
-        return None if is_alike or not self._do_lower_case else final
 
 
 def _is_stripped(char, text):
