@@ -95,16 +95,18 @@ def test_texts_give_what_the_predictor_gives(kind, tmp_path):
     assert ("labels" in found) == (kind not in ("several labels", "values"))
 
 
-def test_rows_are_padded_only_where_a_length_is_asked_for(tmp_path):
-    folder = classifier(tmp_path, max_seq_length=20)
-    for length in (None, 32, 16):
-        arguments = ["--seq_length=%d" % length] if length else []
-        path = export(folder, tmp_path / str(length), *arguments)
-        found = run_signature(path, "encode_texts", text_a=["今天", "今" * 60])
-        assert found["input_mask"].sum(axis=1).tolist() == [4, min(20, length or 20)]
-        assert found["sequence_output"].shape == (2, length or 20, 16)
+def test_rows_are_padded_only_where_a_length_is_asked_for(exported, tmp_path):
+    folder, path = exported
+    lengths = [4, 48]  # of the folder's notes
+    found = run_signature(path, "encode_texts", text_a=["今天", "今" * 60])
+    assert found["input_mask"].sum(axis=1).tolist() == lengths
+    assert found["sequence_output"].shape == (2, 48, 16)
     found = run_signature(path, "encode_pairs", text_a=["今天"], text_b=["明天说"])
-    assert found["input_mask"].sum() == 8 and found["input_mask"].shape == (1, 16)
+    assert found["input_ids"].shape == (1, 8) and found["input_mask"].all()
+    path = export(folder, tmp_path / "padded", "--seq_length=16")
+    found = run_signature(path, "encode_pairs", text_a=["今天", "今" * 60], text_b=["明天说", ""])
+    assert found["input_mask"].sum(axis=1).tolist() == [8, 16]
+    assert found["input_ids"].shape == (2, 16)
 
 
 def test_signatures_of_tokens_are_as_before(exported):
