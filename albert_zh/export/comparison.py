@@ -108,9 +108,10 @@ class Examples:
         self._task = task
         longest = seq_length or min(input_rows.DEFAULT_LENGTH, model.config.longest_sequence)
         heads = [head for head in export_common.TASKS[task].heads if head in model.heads]
+        self.texts = ODD_TEXTS + tuple(texts)
         rows = [
             export_common.encoded(model, pair, index, longest, heads)
-            for index, pair in enumerate(ODD_TEXTS + tuple(texts))
+            for index, pair in enumerate(self.texts)
         ]
         rows.sort(key=_length)  # interpreters prepare each length once
         if seq_length:

@@ -12,7 +12,7 @@ import os
 
 from albert_zh.common import files, storage
 from albert_zh.conversion import tokenizer_json, tokenizer_steps
-from albert_zh.inference import loaded_model
+from albert_zh.inference import input_rows
 from albert_zh.text import tokenization
 
 
@@ -56,7 +56,7 @@ def _longest(model, options):
     """How many tokens a text is cut to."""
     if options.seq_length:
         return options.seq_length
-    usual = model.settings.get("max_seq_length", loaded_model.DEFAULT_LENGTH)
+    usual = model.settings.get("max_seq_length", input_rows.DEFAULT_LENGTH)
     if model.sentence_notes:
         usual = model.sentence_notes.max_seq_length
     return min(usual, model.config.longest_sequence)

@@ -6,9 +6,10 @@ import os
 import tensorflow.compat.v1 as tf
 
 from albert_zh.common import files
+from albert_zh.common.messages import say
 from albert_zh.export import common as export_common
 from albert_zh.export import comparison as export_comparison
-from albert_zh.export import comparison_texts
+from albert_zh.export import comparison_texts, text_signatures
 from albert_zh.model import checkpoint_names, inference_graph
 
 VERSION = "1"  # TF Serving takes the highest numbered folder
@@ -98,14 +99,26 @@ def write_saved_model(model, examples, path, options, threshold=None):
     as in `write_servable`.
     """
     folder = os.path.join(path, VERSION)
+    reason = text_signatures.why_none(model)
+    if reason:
+        say("note: the SavedModel has no signatures that take texts: %s", reason)
+    of_texts = None if reason else text_signatures.TextSignatures(model, options)
     with export_common.folder_to_export(folder) as partial:
-        shape = (None, options.seq_length)
-        with export_common.session_of(model, shape=shape) as (session, graph):
+        settings = {
+            "shape": (None, options.seq_length),
+            "use_resource": True,
+            "default_inputs": of_texts and of_texts.rows,
+        }
+        with export_common.session_of(model, **settings) as (session, graph):
+            signatures = _signatures(model, graph, options.task, threshold)
+            if of_texts:
+                signatures = of_texts.beside(signatures, graph)
+            build = tf.saved_model.signature_def_utils.predict_signature_def
             builder = tf.saved_model.Builder(partial)
             builder.add_meta_graph_and_variables(
                 session,
                 [tf.saved_model.tag_constants.SERVING],
-                signature_def_map=_signatures(model, graph, options.task, threshold),
+                signature_def_map={name: build(*signatures[name]) for name in signatures},
                 main_op=tf.tables_initializer(),
                 strip_default_attrs=True,
             )
@@ -113,11 +126,11 @@ def write_saved_model(model, examples, path, options, threshold=None):
         extra = os.path.join(partial, EXTRA)
         os.makedirs(extra)
         export_common.write_companions(model, extra)
-        return _check_saved_model(partial, examples, options, folder)
+        return _check_saved_model(partial, examples, options, folder, of_texts)
 
 
 def _signatures(model, graph, task, threshold):
-    """{name: SignatureDef} for every head, and the task's as the default."""
+    """{name: (inputs, outputs)} for every head, and the task's as the default."""
     inputs = collections.OrderedDict((n, graph.inputs[n]) for n in inference_graph.ENCODER_INPUTS)
     encoder_outputs = {name: graph.outputs[name] for name in export_common.TASKS["encoder"].outputs}
     signatures = {"encode": (inputs, encoder_outputs)}
@@ -142,13 +155,14 @@ def _signatures(model, graph, task, threshold):
         outputs = {name: graph.outputs[name] for name in names}
         signatures["predict_masked"] = (dict(inputs, **positions), outputs)
     signatures[tf.saved_model.DEFAULT_SERVING_SIGNATURE_DEF_KEY] = signatures[SIGNATURES[task]]
-    build = tf.saved_model.signature_def_utils.predict_signature_def
-    return {name: build(*tensors) for name, tensors in signatures.items()}
+    return signatures
 
 
-def _check_saved_model(folder, examples, options, name):
+def _check_saved_model(folder, examples, options, name, of_texts):
     with tf.Graph().as_default() as graph, tf.Session() as session:
         meta = tf.saved_model.loader.load(session, [tf.saved_model.tag_constants.SERVING], folder)
+        if of_texts:
+            of_texts.check(session, meta.signature_def, examples.texts, name)
         signature = meta.signature_def[SIGNATURES[options.task]]
         outputs = [
             graph.get_tensor_by_name(signature.outputs[output].name)

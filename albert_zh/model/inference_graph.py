@@ -67,6 +67,8 @@ def build(
     build_head: Optional[Callable[..., Any]] = None,
     sentence_notes: Optional[sentence_vectors.SentenceNotes] = None,
     further_inputs: Optional[Mapping[str, Any]] = None,
+    default_inputs: Optional[Callable[[], Sequence[tf.Tensor]]] = None,
+    use_resource: bool = False,
 ) -> Graph:
     """Builds the graph of a model for use in the default graph.
 
@@ -88,17 +90,20 @@ def build(
         sentence_notes: how vectors of sentences are made; None: there are none.
         further_inputs: {name: column} that the head of a task takes for each token beside the
             encoder's inputs, see `KindFlags.further_inputs`; None for none.
+        default_inputs: function () -> (ids, mask, segments), int32 [B, F], which the encoder takes
+            where its inputs are not fed; None: they have to be.
+        use_resource: whether variables are resources, as TensorFlow 2 has them; plain ones are what
+            every freezing tool understands.
 
     Returns:
         `Graph`, whose keys are the usual names in any case.
     """
-    inputs = _encoder_inputs(shape, input_names, takes_flat_segments)
+    inputs = _encoder_inputs(shape, input_names, takes_flat_segments, default_inputs)
     ids, mask, segments = _rows_within_positions(config, inputs, takes_flat_segments, shape[1])
     further = _further_inputs(further_inputs, heads, shape)
     inputs.update(further)
     outputs = collections.OrderedDict()
-    # Plain variables are what every freezing tool understands.
-    with tf.variable_scope(tf.get_variable_scope(), use_resource=False):
+    with tf.variable_scope(tf.get_variable_scope(), use_resource=use_resource):
         model = AlbertModel(config, False, ids, mask, segments, output_positions=output_positions)
         outputs["sequence_output"] = model.get_sequence_output()
         outputs["pooled_output"] = model.get_pooled_output()
@@ -133,8 +138,13 @@ def further_input(
     return tf.placeholder(dtype, list(shape) + list(column.shape), name)
 
 
-def _encoder_inputs(shape, names, takes_flat_segments):
+def _encoder_inputs(shape, names, takes_flat_segments, default_inputs):
     """{name of `ENCODER_INPUTS`: placeholder}; arguments as of `build`."""
+    if default_inputs:
+        return collections.OrderedDict(
+            (key, tf.placeholder_with_default(default, shape, name))
+            for key, name, default in zip(ENCODER_INPUTS, names, default_inputs())
+        )
     shapes = (shape, shape, None if takes_flat_segments else shape)
     return collections.OrderedDict(
         (key, tf.placeholder(tf.int32, input_shape, name))

@@ -4,7 +4,9 @@ What a single character needs is looked up in tables that fill themselves on fir
 Chinese text is a few thousand characters over and over.
 """
 
-from typing import List, Union
+import itertools
+import sys
+from typing import Dict, List, Union
 import unicodedata
 
 from albert_zh.common import validation
@@ -22,6 +24,7 @@ IDEOGRAPH_RANGES = (
     (0xF900, 0xFAFF),
     (0x2F800, 0x2FA1F),
 )
+_UNUSED = frozenset(("Cn", "Co", "Cs"))  # categories of code points that are no characters
 # ASCII signs such as "$" and "~" that Unicode calls symbols count as punctuation too.
 ASCII_PUNCTUATION = frozenset("!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~")
 
@@ -90,3 +93,31 @@ SPACED_PUNCTUATION = _CharacterTable(_spaced_punctuation)
 def words_of(text: Union[str, bytes]) -> List[str]:
     """Words of a text, each ideograph one of them, without control characters."""
     return convert_to_unicode(text).translate(CLEANED_AND_SPACED).split()
+
+
+def normalized_characters(do_lower_case: bool) -> Dict[str, str]:
+    """What stands for each character once a text is cleaned, spaced, lower-cased, freed of accents.
+
+    Ideographs and punctuation marks stand between two spaces, control characters for nothing. What
+    a character's neighbours change of it is left out: "\u03a3" at a word's end, and the order of
+    several marks on one letter.
+
+    Args:
+        do_lower_case: whether to lower-case and to strip accents.
+
+    Returns:
+        dict of all characters that Unicode has; others stand for themselves.
+    """
+    assigned = (
+        char
+        for char in map(chr, range(sys.maxunicode + 1))
+        if unicodedata.category(char) not in _UNUSED
+    )
+    ideographs = (chr(c) for first, last in _IDEOGRAPH_RANGES for c in range(first, last + 1))
+    normalized = {}
+    for char in itertools.chain(assigned, ideographs):
+        text = _cleaned_and_spaced(char)
+        if do_lower_case:
+            text = "".join(map(_without_accent, unicodedata.normalize("NFD", text.lower())))
+        normalized[char] = "".join(map(_spaced_punctuation, text))
+    return normalized

@@ -9,8 +9,10 @@ import pytest
 import tensorflow.compat.v1 as tf
 
 from albert_zh.commands import export_model
+from albert_zh.common import files
 from albert_zh.inference import loaded_model, predictor
 from documentation import blocks_of
+import saved_models
 import small_models
 from workspace import ROOT
 
@@ -65,6 +67,23 @@ def test_what_docs_send_to_tf_serving_is_what_the_signature_takes(folder, tmp_pa
         labels, probabilities = model.predict(TEXTS)
     np.testing.assert_allclose(answer["probabilities"], probabilities, atol=1e-5)
     assert [label.decode() for label in answer["labels"]] == labels
+
+
+def test_texts_that_docs_send_to_tf_serving_are_what_the_signature_takes(folder, tmp_path):
+    """The curl line of docs/serving.md: a row for each text, as TF Serving's REST takes them."""
+    path = str(tmp_path / "albert")
+    export(folder, "--format=saved_model", "--output=" + path)
+    page = files.read_text(os.path.join(ROOT, "docs", "serving.md"))
+    (body,) = re.findall(r"albert:predict -d '(.+?)'", page, re.S)
+    body = json.loads(body)
+    columns = {name: [row[name] for row in body["instances"]] for name in body["instances"][0]}
+    answer = saved_models.run_signature(path, body["signature_name"], **columns)
+    with predictor.Predictor(folder) as model:
+        labels, probabilities = model.predict([("怎么开户", "如何开通账户")])
+    np.testing.assert_allclose(answer["probabilities"], probabilities, atol=1e-5)
+    assert [label.decode() for label in answer["labels"]] == labels
+    (answered,) = re.findall(r'# (\{"predictions".+)', page)
+    assert set(json.loads(answered)["predictions"][0]) == set(answer)
 
 
 def test_model_of_triton(folder, tmp_path):

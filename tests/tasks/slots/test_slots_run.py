@@ -16,6 +16,7 @@ from albert_zh.conversion import to_pytorch
 from albert_zh.inference import predictor
 from albert_zh.model import checkpoint_files
 from albert_zh.tasks.slots import dictionaries
+import saved_models
 import small_models
 import whole_runs
 from workspace import assert_same_weights
@@ -222,6 +223,9 @@ def test_exported_files_annotate_too(finished, tmp_path, file_format, seq_length
     path = exported(finished, tmp_path, file_format, "--seq_length=" + seq_length)
     expected = probabilities_of(finished[2] / "best")
     np.testing.assert_allclose(probabilities_of(path), expected, atol=1e-4)
+    if file_format == "saved_model":  # a text alone says nothing of its slots
+        names = saved_models.signatures_of(path)
+        assert "encode_texts" in names and "classify_texts" not in names
 
 
 def test_frozen_graph_takes_slots(finished, tmp_path):

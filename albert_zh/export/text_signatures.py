@@ -1,0 +1,122 @@
+"""Signatures of a SavedModel that take texts, so that whoever asks it needs no tokenizer.
+
+    signatures = TextSignatures(model, options)
+    graph = inference_graph.build(..., default_inputs=signatures.rows)
+    all_signatures = signatures.beside({"classify": (inputs, outputs)}, graph)
+
+The encoder's inputs are what `graph_tokenizer` makes of the texts wherever they are not fed: one
+graph serves signatures of tokens and of texts.
+"""
+
+import collections
+
+import numpy as np
+import tensorflow.compat.v1 as tf
+
+from albert_zh.common.errors import UserError
+from albert_zh.export import graph_tokenizer
+from albert_zh.inference import loaded_model, predictor
+from albert_zh.model import inference_graph
+from albert_zh.text import tokenization, tokenizer_tables
+
+# What a signature's name ends in: the texts that it takes.
+FORMS = collections.OrderedDict([("texts", ("text_a",)), ("pairs", ("text_a", "text_b"))])
+TOKENS = inference_graph.ENCODER_INPUTS[:2]  # what a client needs to read outputs of each token
+
+
+def why_none(model):
+    """Why a model has no signatures of texts, or None where it has them.
+
+    Args:
+        model: `common.Model`.
+    """
+    if model.tokenizer is None:
+        return "%s has no %s" % (model.folder, tokenization.VOCABULARY_FILE)
+    if model.tokenizer.sentencepiece is not None:
+        return "%s has a SentencePiece model; only word pieces are made in a graph" % model.folder
+    return None
+
+
+class TextSignatures:
+    """The signatures of texts of a model that has them, see `why_none`."""
+
+    def __init__(self, model, options):
+        """Takes `common.Model` and `common.Options`."""
+        self._model = model
+        self._length = options.seq_length
+        trained = model.settings.get("max_seq_length", loaded_model.DEFAULT_LENGTH)
+        wanted = model.sentence_notes.max_seq_length if model.sentence_notes else trained
+        self._longest = min(wanted, options.seq_length or model.config.longest_sequence)
+        self._inputs = {}
+
+    def rows(self):
+        """Makes placeholders of texts in the default graph; returns (ids, mask, segment ids)."""
+        no_texts = tf.constant([], tf.string)
+        self._inputs = {
+            "text_a": tf.placeholder(tf.string, [None], "text_a"),
+            "text_b": tf.placeholder_with_default(no_texts, [None], "text_b"),
+        }
+        tables = tokenizer_tables.build(self._model.tokenizer)
+        tokenizer = graph_tokenizer.GraphTokenizer(tables)
+        return tokenizer.encode(max_seq_length=self._longest, length=self._length, **self._inputs)
+
+    def beside(self, signatures, graph):
+        """Signatures of tokens, and those of texts with the same outputs.
+
+        Args:
+            signatures: {name: ({name: input tensor}, {name: output tensor})}.
+            graph: `inference_graph.Graph` of `rows`.
+        """
+        beside = dict(signatures)
+        for name, (_, outputs) in signatures.items():
+            if name == "encode":
+                outputs = dict(
+                    outputs, **{token: tf.identity(graph.inputs[token]) for token in TOKENS}
+                )
+            for form in self._forms_of(name):
+                inputs = {text: self._inputs[text] for text in FORMS[form]}
+                beside["%s_%s" % (name, form)] = (inputs, outputs)
+        return beside
+
+    def _forms_of(self, name):
+        """The keys of `FORMS` in which a signature of tokens is also there."""
+        possible = list(FORMS) if self._model.config.type_vocab_size > 1 else ["texts"]
+        takes_pairs = predictor.takes_pairs(self._model.settings)
+        is_of_words = self._model.kind.is_classification and not self._model.further_inputs(
+            self._model.heads
+        )
+        trained = {None: possible, True: ["pairs"], False: ["texts"]}[takes_pairs]
+        return {
+            "encode": possible,
+            "embed": ["texts"],
+            "classify": trained if is_of_words else [],
+        }.get(name, [])
+
+    def check(self, session, signatures, texts, path):
+        """Compares the tokens of texts with those of the tokenizer in Python.
+
+        Args:
+            session: `tf.Session` with the written SavedModel.
+            signatures: {name: `SignatureDef`} of it.
+            texts: list of (text_a, text_b or None).
+            path: of the SavedModel, for the error.
+
+        Raises:
+            UserError: if they differ.
+        """
+        for form in self._forms_of("encode"):
+            is_pair = form == "pairs"
+            pairs = [pair for pair in texts if (pair[1] is not None) == is_pair]
+            signature = signatures["encode_" + form]
+            feeds = {
+                signature.inputs[name].name: [text.encode("utf-8") for text in of_name]
+                for name, of_name in zip(FORMS[form], zip(*pairs))
+            }
+            rows = loaded_model.rows_of(pairs, self._model.tokenizer, self._longest)
+            expected = loaded_model.padded(rows, self._length)
+            found = session.run([signature.outputs[name].name for name in TOKENS], feeds)
+            if not all(map(np.array_equal, found, expected)):
+                raise UserError(
+                    "%s is not written: its tokens of texts are not those of %s"
+                    % (path, self._model.folder)
+                )

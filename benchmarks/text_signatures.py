@@ -1,0 +1,126 @@
+"""What tokenization in a SavedModel's graph costs: beside the tokenizer in Python, and in the file.
+
+    python benchmarks/text_signatures.py
+    python benchmarks/text_signatures.py --texts lcqmc/dev.txt --model_dir lcqmc_output/best
+
+A model of sentence pairs (by default the bundled one as an encoder, on data/pairs_sample) is
+exported; its signatures take turns in one process: pairs of texts, and ids that the tokenizer in
+Python makes of the same pairs. Times are the processor's, of all cores together; medians of turns.
+Python remembers the pieces of words that it has seen, as in a service that has run for a while.
+"""
+
+import argparse
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+
+ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+PAIRS = os.path.join(ROOT, "data", "pairs_sample", "train.txt")
+LENGTH = 128
+
+
+def parse_arguments():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--model_dir", default=os.path.join(ROOT, "albert_starter_zh"))
+    parser.add_argument("--texts", default=PAIRS, help="TSV whose first two columns are sentences")
+    parser.add_argument("--num_pairs", type=int, default=2000, help="pairs of a turn")
+    parser.add_argument("--rounds", type=int, default=9)
+    return parser.parse_args()
+
+
+def read_pairs(path, count):
+    """`count` pairs of a TSV file, from the start again if it has fewer."""
+    with open(path, encoding="utf-8") as handle:
+        rows = [line.rstrip("\n").split("\t") for line in handle][1:]
+    return [tuple(rows[index % len(rows)][:2]) for index in range(count)]
+
+
+class Served:
+    """A SavedModel's signatures as TF Serving runs them, and a tokenizer beside them."""
+
+    def __init__(self, model_dir, path):
+        import tensorflow.compat.v1 as tf
+
+        from albert_zh.inference import loaded_model
+
+        self._rows_of, self._padded = loaded_model.rows_of, loaded_model.padded
+        self._tokenizer = loaded_model.open_folder(model_dir).tokenizer
+        self._session = tf.Session(graph=tf.Graph())
+        with self._session.graph.as_default():
+            folder = os.path.join(path, "1")
+            signatures = tf.saved_model.loader.load(self._session, ["serve"], folder).signature_def
+        of_texts, of_ids = signatures["encode_pairs"], signatures["encode"]
+        texts = self._tensors(of_texts.inputs, ("text_a", "text_b"))
+        ids = self._tensors(of_ids.inputs, loaded_model.INPUT_NAMES)
+        make_callable = self._session.make_callable
+        self._tokens = make_callable(ids, texts)
+        self._texts = make_callable(self._tensors(of_texts.outputs, ["pooled_output"]), texts)
+        self._ids = make_callable(self._tensors(of_ids.outputs, ["pooled_output"]), ids)
+
+    def _tensors(self, named, names):
+        return [self._session.graph.get_tensor_by_name(named[name].name) for name in names]
+
+    def in_graph(self, pairs):
+        """The encoder's inputs, made in the graph."""
+        return self._tokens(*encoded(pairs))
+
+    def in_python(self, pairs):
+        """The encoder's inputs, made in Python."""
+        return self._padded(self._rows_of(pairs, self._tokenizer, LENGTH))
+
+    def outputs_of_texts(self, pairs):
+        """The encoder's output of texts."""
+        return self._texts(*encoded(pairs))
+
+    def outputs_of_ids(self, pairs):
+        """The encoder's output of ids that were made in Python."""
+        return self._ids(*self.in_python(pairs))
+
+
+def encoded(pairs):
+    return [[text.encode("utf-8") for text in texts] for texts in zip(*pairs)]
+
+
+def milliseconds_of_a_batch(function, pairs, size):
+    """Processor time of a batch of pairs."""
+    batches = [pairs[start : start + size] for start in range(0, len(pairs), size)]
+    start = time.process_time()
+    for batch in batches:
+        function(batch)
+    return 1000 * (time.process_time() - start) / len(batches)
+
+
+def export(model_dir, path):
+    command = [sys.executable, os.path.join(ROOT, "export_model.py"), "--model_dir=" + model_dir]
+    command += ["--format=saved_model", "--task=encoder", "--output=" + path]
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+
+
+def main():
+    arguments = parse_arguments()
+    sys.path.insert(0, ROOT)
+    pairs = read_pairs(arguments.texts, arguments.num_pairs)
+    with tempfile.TemporaryDirectory() as root:
+        path = os.path.join(root, "served")
+        export(arguments.model_dir, path)
+        served = Served(arguments.model_dir, path)
+        graph_size = os.path.getsize(os.path.join(path, "1", "saved_model.pb"))
+    names = ("in_graph", "in_python", "outputs_of_texts", "outputs_of_ids")
+    print("graph %.2f MB\n| batch | %s |" % (graph_size / 1e6, " | ".join(names)))
+    for size in (1, 64):
+        some = pairs if size > 1 else pairs[: len(pairs) // 8]
+        turns = {name: [] for name in names}
+        for number in range(arguments.rounds + 1):
+            for name in names:
+                taken = milliseconds_of_a_batch(getattr(served, name), some, size)
+                if number:  # the first prepares shapes
+                    turns[name].append(taken)
+        medians = [statistics.median(turns[name]) for name in names]
+        print("| %d | %s |" % (size, " | ".join("%.2f ms" % median for median in medians)))
+
+
+if __name__ == "__main__":
+    main()
