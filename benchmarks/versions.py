@@ -214,6 +214,7 @@ def fine_tuned(version, name="fine_tuning", prepare=lambda: None):
         "learning_rate": 1e-4,
         "train_step": steps,
         "save_checkpoints_steps": steps // 2,
+        "keep_checkpoint_max": 5,  # crossed runs go on from the one in the middle
         "seed": 5,
         "num_threads": 1,
     }
@@ -272,9 +273,7 @@ def show_crossing(reference, others):
         show_row("run " + title, [difference(*two) for two in zip(whole, finished)])
         reused = [same_features(*two) for two in zip(whole, finished)]
         show_row("    its features", ["used" if is_same else "made again" for is_same in reused])
-        scores = [
-            probabilities(begun, begun) - probabilities(*(begun, user)) for begun, user in pairs
-        ]
+        scores = [probabilities(begun, begun) - probabilities(begun, user) for begun, user in pairs]
         show_row("    probabilities of its model", ["%.1e" % np.abs(s).max() for s in scores])
 
 
