@@ -42,10 +42,14 @@ STARTER_CONFIG = os.path.join(STARTER, "albert_config_tiny.json")
 VOCABULARY = os.path.join(STARTER, "vocab.txt")
 PAIRS = os.path.join(ROOT, "data", "pairs_hard_sample")
 SEQUENCE, PREDICTIONS = 64, 10
-NAME_OF_VERSION = (
-    "import sys, tensorflow; "
-    "print('%s-py%d.%d' % ((tensorflow.__version__,) + sys.version_info[:2]))"
-)
+NAME_OF_VERSION = """
+import sys
+sys.path.insert(0, sys.argv[1])
+import check_environment
+found = check_environment.installed_packages()
+version = next(found[name] for name in check_environment.TENSORFLOW_PACKAGES if name in found)
+print("%s-py%d.%d" % ((version,) + sys.version_info[:2]))
+"""
 PRECISIONS = ("float32", "bfloat16")
 SPEED_STEPS = 32  # of a turn: all lengths of a window of batches
 TWO_REPLICAS = {"distribution": "mirrored", "devices": "/cpu:0,/cpu:1"}
@@ -93,12 +97,13 @@ def names_of_versions(pythons):
     for python in pythons:
         try:
             output = subprocess.check_output(
-                [python, "-c", NAME_OF_VERSION], stderr=subprocess.DEVNULL
+                [python, "-c", NAME_OF_VERSION, os.path.join(ROOT, "scripts")],
+                stderr=subprocess.DEVNULL,
             )
         except (OSError, subprocess.CalledProcessError) as error:
             raise UserError(
-                "--pythons: %s cannot import TensorFlow: expected the Python of an environment "
-                "with requirements.txt" % python
+                "--pythons: %s has no TensorFlow: expected the Python of an environment with "
+                "requirements.txt" % python
             ) from error
         name = output.decode().split()[-1]
         if name in names:
