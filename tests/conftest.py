@@ -12,34 +12,66 @@ sys.path.insert(0, ROOT)
 
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "")
 
-# On TensorFlow 1.15 the tests of modules that build graphs run, and those of one command from end
-# to end. The others run there with --slow only: what does not touch TensorFlow is the same on both
-# (project/test_sources.py tests that the older Python can read the files), and the other commands
-# use the same modules.
-IS_OLD_PYTHON = sys.version_info < (3, 8)
-if IS_OLD_PYTHON and "--slow" not in sys.argv:
-    collect_ignore = ["conversion/test_convert.py", "inference"] + [
-        "%s/test_%s.py" % (folder, name)
-        for folder, names in (
-            (
-                "commands",
-                "build_vocab classify create_pretraining_data fill_mask inspect_checkpoint "
-                "inspect_tfrecord run_classifier_multiclass run_classifier_sp_google "
-                "run_pretraining similarity",
-            ),
-            ("common", "config_flag validation"),
-            ("corpus", "pipeline reader"),
-            ("export", "exported_models formats"),
-            (
-                "project",
-                "android deploy doc_snippets fetch_assets fine_tuning_benchmark "
-                "installed_package migration pairs_sample python_api questions_sample readme "
-                "results_benchmark setup starter_model topics_sample train_starter",
-            ),
-            ("tasks", "data_checks dev_split"),
-        )
-        for name in names.split()
-    ]
+IS_OLD_PYTHON = sys.version_info < (3, 8)  # that of TensorFlow 1.15
+
+# Beside TensorFlow 2.15, the reference, whose environment runs everything, other environments run
+# what may differ in them, and the rest with --slow only. Left out are files that touch no
+# TensorFlow (project/test_sources.py tests that the older Python can read all files), and commands
+# of the same modules as those that are run from end to end.
+#
+# On 1.15 that leaves modules that build graphs, and one command.
+LEFT_OUT_ON_1_15 = {
+    "commands": "build_vocab classify create_pretraining_data fill_mask inspect_checkpoint "
+    "inspect_tfrecord run_classifier_multiclass run_classifier_sp_google run_pretraining "
+    "similarity",
+    "common": "config_flag validation",
+    "conversion": "convert",
+    "corpus": "pipeline reader",
+    "export": "exported_models formats",
+    "inference": "*",
+    "project": "android deploy doc_snippets fetch_assets fine_tuning_benchmark installed_package "
+    "migration pairs_sample python_api questions_sample readme results_benchmark setup "
+    "starter_model topics_sample train_starter",
+    "tasks": "data_checks dev_split",
+}
+# On 2.21 (run_tests_tf2_21.sh) other versions of NumPy, protobuf, scikit-learn, ONNX, LiteRT,
+# SentencePiece, Faiss and of Python's Unicode tables come to that: graphs, records, tokenization,
+# metrics, pictures, exports, vectors and models in memory stay, the wheel, and the two training
+# commands from end to end.
+LEFT_OUT_ON_2_21 = {
+    "commands": "build_vocab classify command_lines create_pretraining_data data_augmentation "
+    "fill_mask general_distill google_flags inspect_checkpoint inspect_tfrecord label "
+    "reading_evaluation run_classifier_multiclass run_classifier_sp_google similarity "
+    "task_distill the_three_changes",
+    "common": "config_flag errors path_rules progress validation",
+    "corpus": "reader remote_records",
+    "distillation": "averages teacher_files",
+    "export": "comparison",
+    "inference": "augmentation decoding documents embedding_service generation_service "
+    "http_service lexical_index marked_text micro_batching search_choice",
+    "pretraining": "learning_rate remote_storage",
+    "project": "android batch_sizes_benchmark deploy doc_snippets docs_languages entities_sample "
+    "faq_sample fetch_assets fine_tuning_benchmark migration pairs_sample questions_sample readme "
+    "results_benchmark setup signatures sources split_corpus structure titles_sample "
+    "topics_sample train_starter",
+    "tasks": "data_checks dev_split label_rules reader",
+    "tasks/embedding": "text_files",
+    "tasks/generation": "pair_files text_scores",
+    "tasks/labelling": "alignment decoding error_analysis granularity labelling_readers "
+    "original_tags prediction_files tag_schemes",
+    "tasks/reading": "answer_scores error_analysis original_windows question_files windows",
+    "tasks/slots": "annotations dictionaries",
+}
+
+
+def left_out(config):
+    """{folder: names of its files, or "*"} that are not run by this environment."""
+    if config.getoption("--slow"):
+        return {}
+    if IS_OLD_PYTHON:
+        return LEFT_OUT_ON_1_15
+    return LEFT_OUT_ON_2_21 if config.getoption("--beside-reference") else {}
+
 
 # Few tests of many seconds each. They are run first, else one process may be left with the last of
 # them while the other has nothing to do.
@@ -58,6 +90,19 @@ LONG_FILES = [
 
 def pytest_addoption(parser):
     parser.addoption("--slow", action="store_true", help="also run end-to-end tests of minutes")
+    parser.addoption(
+        "--beside-reference", action="store_true", help="run what may differ from TensorFlow 2.15"
+    )
+
+
+def pytest_ignore_collect(collection_path, config):
+    """Leaves out what `left_out` says; a file that the command line names is run."""
+    folder, name = os.path.split(os.path.relpath(str(collection_path), os.path.dirname(__file__)))
+    names = left_out(config).get(folder.replace(os.sep, "/"), "").split()
+    is_left_out = name.startswith("test_") and (
+        name[len("test_") : -len(".py")] in names or "*" in names
+    )
+    return True if is_left_out else None
 
 
 def pytest_collection_modifyitems(config, items):

@@ -67,6 +67,7 @@ WRITERS = {
     "benchmarks/multi_label": "output_dir",
     "benchmarks/results": "output_dir write",
     "benchmarks/slots": "output_dir",
+    "benchmarks/versions": "output_dir",
     "data/entities_sample/make_entities": "output_dir",
     "data/pairs_sample/make_pairs": "output_dir",
     "data/questions_sample/make_questions": "output_dir",

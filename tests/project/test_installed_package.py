@@ -1,5 +1,6 @@
 """The wheel, installed outside the clone: its data files, its console command, prediction."""
 
+import email
 import glob
 import os
 import re
@@ -11,6 +12,7 @@ import sys
 import venv
 import zipfile
 
+from packaging import requirements, specifiers
 import pytest
 
 import small_models
@@ -34,6 +36,7 @@ DATA_FILES = {
     "albert_zh/inference/web": ("albert_zh/inference/web", "*"),
     "albert_zh/conversion/pytorch": ("albert_zh/conversion/pytorch", "*.py"),
 }
+EXTRAS = ("convert", "export", "extra", "serve")
 PREDICTION = """
 import sys
 from albert_zh import Predictor, STARTER_MODEL
@@ -116,6 +119,13 @@ def packed_files(wheel):
         return {name: archive.read(name) for name in archive.namelist() if "dist-info" not in name}
 
 
+def metadata_of(wheel):
+    """What the wheel says of itself, as an e-mail's headers."""
+    with zipfile.ZipFile(wheel) as archive:
+        (name,) = [name for name in archive.namelist() if name.endswith("dist-info/METADATA")]
+        return email.message_from_bytes(archive.read(name))
+
+
 def expected_files():
     """{name in the wheel: path in the clone} of the modules and the data files."""
     found = {
@@ -140,6 +150,37 @@ def test_wheel_has_modules_and_data_files_and_nothing_else(wheel):
     for name, path in expected.items():
         with open(path, "rb") as source:
             assert packed[name] == source.read(), name
+
+
+@pytest.mark.parametrize(
+    "version, of_tensorflow, of_numpy",
+    [
+        ("3.9", "2.15.1", "1.26.4"),
+        ("3.10", "2.15.1", "1.26.4"),
+        ("3.11", "2.15.1", "1.26.4"),
+        ("3.12", "2.21.0", "2.5.5"),
+        ("3.13", "2.21.0", "2.5.5"),
+    ],
+)
+def test_metadata_names_one_version_of_each_library(wheel, version, of_tensorflow, of_numpy):
+    metadata = metadata_of(wheel)
+    assert specifiers.SpecifierSet(metadata["Requires-Python"]).contains(version)
+    assert "Programming Language :: Python :: " + version in metadata.get_all("Classifier")
+    assert set(metadata.get_all("Provides-Extra")) == set(EXTRAS)
+    for extra in ("",) + EXTRAS:
+        place = {"python_version": version, "sys_platform": "linux", "extra": extra}
+        place["platform_machine"] = "x86_64"
+        needed = [
+            one
+            for one in map(requirements.Requirement, metadata.get_all("Requires-Dist"))
+            if one.marker is None or one.marker.evaluate(place)
+        ]
+        names = [one.name for one in needed]
+        assert len(set(names)) == len(names)
+        wanted = {one.name: str(one.specifier) for one in needed}
+        assert wanted["tensorflow"] == "==" + of_tensorflow
+        assert wanted["numpy"] == "==" + of_numpy
+    assert not specifiers.SpecifierSet(metadata["Requires-Python"]).contains("3.14")
 
 
 def test_wheel_of_the_source_distribution_is_the_same(source, wheel, tmp_path):
@@ -224,3 +265,48 @@ def test_ctrl_c_ends_a_command(programs, users_variables, tmp_path):
     assert process.returncode == 130
     assert errors.endswith("stopped; the same command starts again cleanly\n")
     assert "Traceback" not in errors
+
+
+FIRST_PREDICTION = """
+import sys
+from albert_zh import Predictor
+import tensorflow as tf
+with Predictor(sys.argv[1]) as predictor:
+    print(tf.__version__, predictor.predict([("今天", "明天")])[0][0])
+"""
+
+
+def python_of(version):
+    """Path of a Python of that version, as setup.sh finds it, or None."""
+    common = os.path.join(ROOT, "scripts", "common.sh")
+    find = ["bash", "-c", '. "$0"; find_python "$1"', common, version]
+    found = subprocess.run(find, capture_output=True, text=True)
+    return found.stdout.strip() if found.returncode == 0 else None
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "version, of_tensorflow", [("3.9", "2.15"), ("3.11", "2.15"), ("3.13", "2.21")]
+)
+def test_installs_with_its_dependencies_and_predicts(
+    version, of_tensorflow, wheel, users_variables, tmp_path
+):
+    python = python_of(version)
+    if python is None:
+        pytest.skip("needs a Python %s" % version)
+    folder = tmp_path / "environment"
+    subprocess.run([python, "-m", "venv", str(folder)], check=True)
+    python = str(folder / "bin" / "python")
+    install = [python, "-m", "pip", "install", "--quiet", "--no-compile"]
+    if subprocess.run(install + ["six"]).returncode:
+        pytest.skip("needs a package index")
+    subprocess.run(install + [wheel], check=True)
+    subprocess.run([python, "-m", "pip", "check"], check=True)
+    model = small_models.write_model(tmp_path / "model", labels=("否", "是"))
+    command = [python, "-c", FIRST_PREDICTION, model]
+    printed = subprocess.run(
+        command, cwd=str(tmp_path), capture_output=True, encoding="utf-8", timeout=300
+    )
+    assert printed.returncode == 0 and printed.stderr == "", printed.stderr
+    tensorflow, label = printed.stdout.split()
+    assert tensorflow.startswith(of_tensorflow + ".") and label in ("否", "是")

@@ -1,6 +1,7 @@
 """Both READMEs say the same, and what they name is there."""
 
 import ast
+import functools
 import glob
 import os
 import re
@@ -95,8 +96,13 @@ def flags_defined_in(source):
         yield from (name.lstrip("-") for name in names if isinstance(name, str))
 
 
+@functools.lru_cache(maxsize=None)  # commands share most modules
+def flags_of_file(path):
+    return frozenset(flags_defined_in(read(path)))
+
+
 def flags_of_files(paths):
-    return set(config_flag.NAMES).union(*[flags_defined_in(read(path)) for path in paths])
+    return set(config_flag.NAMES).union(*[flags_of_file(path) for path in paths])
 
 
 def test_every_flag_in_the_readme_exists():
@@ -116,12 +122,17 @@ def with_imports(program):
         if path not in found and os.path.exists(os.path.join(ROOT, path)):
             found.add(path)
             folders = {"", os.path.dirname(path)}
-            names = modules_imported_in(read(path))
+            names = modules_imported_in(path)
             waiting += [os.path.join(folder, name + ".py") for name in names for folder in folders]
     return found
 
 
-def modules_imported_in(source):
+@functools.lru_cache(maxsize=None)
+def modules_imported_in(path):
+    return frozenset(imports_in(read(path)))
+
+
+def imports_in(source):
     """Paths, without ending, of what a program may import: modules, and names in modules."""
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):
@@ -137,11 +148,7 @@ def test_every_flag_of_a_command_in_the_readme_is_defined_where_the_program_look
     commands = list(shown_commands(read("README.md")))
     assert len(commands) > 10
     for program, flags in commands:
-        modules = with_imports(program)
-        defined = set().union(
-            config_flag.NAMES, *[flags_defined_in(read(path)) for path in modules]
-        )
-        assert flags - defined == set(), program
+        assert flags - flags_of_files(with_imports(program)) == set(), program
 
 
 def shown_commands(text):

@@ -39,6 +39,7 @@ case "$1 $2" in
         echo "Installing collected packages: things"
         sleep "${{INSTALL_SECONDS:-0}}"
         ;;
+    "-m pytest") echo "$*" ;;
     "-m compileall") echo "$*" >>"$STAND_IN_LOG.compiled"; exit 1 ;;  # as some files are templates
     *) exit 1 ;;
 esac
@@ -407,6 +408,67 @@ def test_ctrl_c_while_packages_are_installed_ends_the_test_command(tmp_path):
     )
     assert (done.returncode, done.stdout) == (130, "")
     assert len((tmp_path / "log").read_text().splitlines()) == 1
+
+
+# ------------------------------------------------------------------ run_tests_tf2_21.sh
+
+
+EXTRAS = "dev export serve extra convert".split()
+
+
+def run_tests_of_2_21(machine, *arguments, **environment):
+    """The finished process of run_tests_tf2_21.sh on a machine."""
+    name = "run_tests_tf2_21.sh"
+    shutil.copy(os.path.join(ROOT, "scripts", name), str(machine.project / "scripts"))
+    for extra in EXTRAS:
+        text = "torch==9.8.7\n" if extra == "convert" else "package==1\n"
+        (machine.project / ("requirements-%s.txt" % extra)).write_text(text)
+    return subprocess.run(
+        [shutil.which("bash"), str(machine.project / "scripts" / name), *arguments],
+        env=dict(machine.environment, **environment),
+        capture_output=True,
+        encoding="utf-8",
+        timeout=60,
+    )
+
+
+@pytest.mark.parametrize("version", ["3.13", "3.12"])
+def test_the_tests_of_2_21_have_an_environment_beside_the_first(machine, version):
+    machine.add_python()
+    machine.setup()
+    machine.add_python("python" + version, version)
+    done = run_tests_of_2_21(machine, "tests/model", "--slow")
+    words = "-m pytest -q -rs --durations=10 --beside-reference tests/model --slow\n"
+    assert (done.returncode, done.stdout) == (0, words)
+    python = machine.project / ".venv-tf2.21" / "bin" / "python"
+    assert subprocess.check_output([str(python), "-c", ""], text=True) == version + "\n"
+    names = [" -r requirements-%s.txt" % extra for extra in EXTRAS]
+    assert machine.installs[-1].endswith(names[-1])
+    of_all = [line for line in machine.installs if " -r requirements.txt" in line][-1]
+    assert all(name in of_all for name in names[:-1])
+
+
+def test_the_tests_of_2_21_run_without_a_pytorch(machine):
+    machine.add_python("python3.13", "3.13")
+    done = run_tests_of_2_21(machine, "--version", TORCH_FAILS="1")
+    words = "-m pytest -q -rs --durations=10 --beside-reference --version\n"
+    assert (done.returncode, done.stdout) == (0, words)
+    assert done.stderr.endswith("SKIPPED: the tests that need requirements-convert.txt\n")
+
+
+def test_the_tests_of_2_21_are_skipped_without_a_python_for_them(machine):
+    machine.add_python()
+    done = run_tests_of_2_21(machine)
+    assert (done.returncode, done.stdout, machine.installs) == (0, "", [])
+    assert "SKIPPED: the tests on TensorFlow 2.21 need Python 3.13 or 3.12" in done.stderr
+
+
+def test_the_tests_of_2_21_are_those_of_a_machine_with_nothing_else(machine):
+    machine.add_python("python3.12", "3.12")
+    machine.setup()
+    done = run_tests_of_2_21(machine)
+    assert (done.returncode, done.stdout) == (0, "")
+    assert done.stderr.startswith("SKIPPED: the tests on TensorFlow 2.21 are those of scripts/run_")
 
 
 # ------------------------------------------------------------------ run_classifier_lcqmc.sh
