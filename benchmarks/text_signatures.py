@@ -17,6 +17,8 @@ import sys
 import tempfile
 import time
 
+from albert_zh.inference import input_rows
+
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 PAIRS = os.path.join(ROOT, "data", "pairs_sample", "train.txt")
 LENGTH = 128
@@ -46,7 +48,7 @@ class Served:
 
         from albert_zh.inference import loaded_model
 
-        self._rows_of, self._padded = loaded_model.rows_of, loaded_model.padded
+        self._rows_of, self._padded = input_rows.rows_of, input_rows.padded
         self._tokenizer = loaded_model.open_folder(model_dir).tokenizer
         self._session = tf.Session(graph=tf.Graph())
         with self._session.graph.as_default():

@@ -15,7 +15,7 @@ import tensorflow.compat.v1 as tf
 
 from albert_zh.common.errors import UserError
 from albert_zh.export import graph_tokenizer
-from albert_zh.inference import loaded_model, predictor
+from albert_zh.inference import input_rows, predictor
 from albert_zh.model import inference_graph
 from albert_zh.text import tokenization, tokenizer_tables
 
@@ -44,7 +44,7 @@ class TextSignatures:
         """Takes `common.Model` and `common.Options`."""
         self._model = model
         self._length = options.seq_length
-        trained = model.settings.get("max_seq_length", loaded_model.DEFAULT_LENGTH)
+        trained = model.settings.get("max_seq_length", input_rows.DEFAULT_LENGTH)
         wanted = model.sentence_notes.max_seq_length if model.sentence_notes else trained
         self._longest = min(wanted, options.seq_length or model.config.longest_sequence)
         self._inputs = {}
@@ -112,8 +112,8 @@ class TextSignatures:
                 signature.inputs[name].name: [text.encode("utf-8") for text in of_name]
                 for name, of_name in zip(FORMS[form], zip(*pairs))
             }
-            rows = loaded_model.rows_of(pairs, self._model.tokenizer, self._longest)
-            expected = loaded_model.padded(rows, self._length)
+            rows = input_rows.rows_of(pairs, self._model.tokenizer, self._longest)
+            expected = input_rows.padded(rows, self._length)
             found = session.run([signature.outputs[name].name for name in TOKENS], feeds)
             if not all(map(np.array_equal, found, expected)):
                 raise UserError(

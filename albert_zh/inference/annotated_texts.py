@@ -21,7 +21,7 @@ def separated(texts: Any, names: Sequence[str]) -> Tuple[Any, List[Any]]:
         names: of the model's slots; () for a model that takes none.
 
     Returns:
-        (texts, slots): texts as `loaded_model.checked_texts` takes them, and for each the slots of
+        (texts, slots): texts as `input_rows.checked_texts` takes them, and for each the slots of
         both texts, or None.
 
     Raises:

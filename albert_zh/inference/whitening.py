@@ -18,9 +18,10 @@ from albert_zh.common.errors import UserError
 from albert_zh.inference import loaded_model
 from albert_zh.model import (
     checkpoint_files,
-    inference_graph,
+    fine_tuning_notes,
     label_map,
     model_folder,
+    model_writer,
     sentence_vectors,
 )
 
@@ -98,22 +99,22 @@ def write_whitened(
     }
     json_files = dict(_further_notes(folder, notes))
     json_files[sentence_vectors.SENTENCE_FILE] = sentence_vectors.as_json(notes)
-    with model_folder.replaced_folder(target) as partial:
+    with model_writer.replaced_folder(target) as partial:
         os.makedirs(partial)
         for name, content in contents.items():
             with files.atomic_write(os.path.join(partial, name), "wb") as handle:
                 handle.write(content)
         for name, content in json_files.items():
             files.write_json(os.path.join(partial, name), content)
-        model_folder.write_model_checkpoint(partial, weights)
+        model_writer.write_model_checkpoint(partial, weights)
 
 
 def _further_notes(folder, notes):
     """Yields (name, content) of what is noted of a model's training, its head as it is now."""
-    for name in (label_map.LABEL_MAP, inference_graph.FINE_TUNING_FILE):
+    for name in (label_map.LABEL_MAP, fine_tuning_notes.FINE_TUNING_FILE):
         path = os.path.join(folder, name)
         if storage.exists(path):
             content = files.read_json(path)
-            if name == inference_graph.FINE_TUNING_FILE and "head" in content:
+            if name == fine_tuning_notes.FINE_TUNING_FILE and "head" in content:
                 content["head"] = dict(content["head"], **sentence_vectors.as_json(notes))
             yield name, content

@@ -11,7 +11,7 @@ from typing import Any, Callable, Dict, Iterable, Optional, Tuple
 
 import tensorflow.compat.v1 as tf
 
-from albert_zh.model import checkpoint_matching, optimization
+from albert_zh.model import checkpoint_matching, checkpoint_names, optimization
 from albert_zh.model.encoder import AlbertModel
 from albert_zh.model.variables import variable_name
 from albert_zh.tasks import distillation, registry
@@ -277,7 +277,7 @@ def rate_scales(
         elif name.startswith("bert/encoder/"):  # google's mapping of the embeddings
             depth = 0
         scales[name] = layer_decay ** (top - depth)
-        if not name.startswith(checkpoint_matching.ENCODER_SCOPES):
+        if not name.startswith(checkpoint_names.ENCODER_SCOPES):
             scales[name] *= classifier_factor
     return scales
 

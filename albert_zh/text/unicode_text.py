@@ -113,7 +113,7 @@ def normalized_characters(do_lower_case: bool) -> Dict[str, str]:
         for char in map(chr, range(sys.maxunicode + 1))
         if unicodedata.category(char) not in _UNUSED
     )
-    ideographs = (chr(c) for first, last in _IDEOGRAPH_RANGES for c in range(first, last + 1))
+    ideographs = (chr(c) for first, last in IDEOGRAPH_RANGES for c in range(first, last + 1))
     normalized = {}
     for char in itertools.chain(assigned, ideographs):
         text = _cleaned_and_spaced(char)

@@ -12,7 +12,7 @@ import pytest
 import tensorflow.compat.v1 as tf
 
 from albert_zh.export.graph_tokenizer import GraphTokenizer
-from albert_zh.inference import loaded_model
+from albert_zh.inference import input_rows, loaded_model
 from albert_zh.text import tokenization, tokenizer_tables
 import small_models
 
@@ -205,8 +205,8 @@ def test_rows_are_those_of_the_predictor(max_seq_length, is_padded, vocab_file):
     for texts_a, texts_b in ((first, second), (first, None), (first[:1], second[:1]), ([""], [""])):
         pairs = list(zip(texts_a, texts_b or [None] * len(texts_a)))
         tokenizer = tokenizers(vocab_file, True).python
-        rows = loaded_model.rows_of(pairs, tokenizer, max_seq_length)
-        expected = loaded_model.padded(rows, length)
+        rows = input_rows.rows_of(pairs, tokenizer, max_seq_length)
+        expected = input_rows.padded(rows, length)
         found = run(
             [t.encode("utf-8") for t in texts_a], [t.encode("utf-8") for t in texts_b or ()]
         )
