@@ -49,6 +49,10 @@ _FORM_MISMATCHES = {
 }
 
 
+class NoModelError(UserError):
+    """No fine-tuned model is where one is looked for that no flag names."""
+
+
 class Predictor(loaded_model.LoadedModel):
     """A fine-tuned model that is loaded once and used by any number of threads."""
 
@@ -336,7 +340,7 @@ def newest_best_folder(
         kinds: names of the kinds of tasks whose models count; () for all.
 
     Raises:
-        UserError: if no model is found; names the command that makes one.
+        NoModelError: if no model is found; names the command that makes one.
     """
     patterns = [os.path.join(glob.escape(folder), "*_output", "best") for folder in folders]
     found = [os.path.normpath(path) for pattern in patterns for path in glob.glob(pattern)]
@@ -348,7 +352,7 @@ def newest_best_folder(
         notes = [inference_graph.notes_of_folder(path) for path in found]
         found = [path for path, n in zip(found, notes) if n.get("objective") in kinds]
     if not found:
-        raise UserError(
+        raise NoModelError(
             "no fine-tuned model%s (*_output/best) is here: make one with %s, or name one with "
             "--model_dir"
             % (
