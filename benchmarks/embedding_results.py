@@ -101,7 +101,7 @@ EXPERIMENTS = {
     "lcqmc_transfer": Experiment(["bq", "oppo", "sts_train", "afqmc"], "lcqmc_test", 2),
     "bq": Experiment(["bq_half_1"], "bq_half_2", 4),
     "bq_transfer": Experiment(["lcqmc_dev", "oppo", "afqmc"], "bq_half_2", 2),
-    "bq_search": Experiment(["lcqmc_dev", "oppo", "afqmc_all"], "bq", 4, is_search=True),
+    "bq_search": Experiment(["lcqmc_dev", "oppo", "afqmc_all"], "bq", 2, is_search=True),
 }
 
 

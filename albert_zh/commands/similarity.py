@@ -5,7 +5,7 @@
     python similarity.py --pairs=pairs.tsv > scored.tsv
     cat pairs.tsv | python similarity.py --model_dir=lcqmc_output/best
     python similarity.py --interactive
-    python similarity.py --corpus=faq.txt --query="怎么开户" --top_k=5
+    python similarity.py --corpus=faq.txt --query="怎么开户" --top_k=5   # needs no training
     python similarity.py --corpus=faq.txt --dev_file=dev.tsv   # which ranking finds most
 
 Pairs of a file or of standard input are lines of text_a<tab>text_b, further columns are not read;
@@ -19,8 +19,10 @@ number, line; tab-separated. The score ranks the lines: by --ranking=mixed the m
 the square of how far the cosine of their vectors is above that of any two lines; the model's
 probability that both mean the same); by reciprocal_rank the lines' ranks by each of the three; by
 lexical, cosine or classifier one of them. The model needs no classifier for it: without one the
-other two similarities rank the lines. With --dev_file, lines of question<tab>entry, all of that is
-measured, the best is chosen, shown and used by all later searches in that file by that model.
+other two similarities rank the lines. Where no model is named, lines are compared by the vectors of
+the newest one of run_sentence_embedding.py or the bundled albert_starter_zh/embedding. With
+--dev_file, lines of question<tab>entry, all of that is measured, the best is chosen, shown and used
+by all later searches in that file by that model.
 """
 
 import contextlib
@@ -28,10 +30,11 @@ import sys
 
 from absl import flags
 
-from albert_zh.common import line_reader, path_rules
+from albert_zh.common import line_reader, package_files, path_rules
 from albert_zh.common.errors import UserError, printable, run_command
 from albert_zh.inference import (
     backends,
+    model_choice,
     model_flags,
     search,
     search_choice,
@@ -40,6 +43,7 @@ from albert_zh.inference import (
     vector_index,
 )
 from albert_zh.inference.sentence_similarity import BertSim, open_predictor, print_pairs
+from albert_zh.model import sentence_vectors
 from albert_zh.tasks import pair_table
 
 __all__ = [
@@ -57,6 +61,7 @@ __all__ = [
 ]
 
 FLAGS = flags.FLAGS
+EMBEDDINGS = ("sentence_embedding", "sentence_retrieval")  # kinds of models
 EXAMPLE = [("我喜欢妈妈做的汤", "妈妈做的汤我很喜欢喝")]  # the original's
 HINT = (
     "this was the example; two sentences of your own: similarity.py SENTENCE SENTENCE, one pair "
@@ -100,7 +105,10 @@ def define_flags():
         % tuple(",".join(map(str, each)) for each in (search.WEIGHTS, search.TRAINED_WEIGHTS)),
     )
     flags.DEFINE_string(
-        "encoder_dir", None, "Model whose vectors find the candidates; --model_dir's by default."
+        "encoder_dir",
+        None,
+        "Model whose vectors find the candidates; --model_dir's by default, without that the "
+        "newest embedding model's or the bundled one's.",
     )
     flags.DEFINE_string("encoding", "utf-8", "Encoding of the files and of standard input.")
     path_rules.serve_remote_everywhere(FLAGS)
@@ -186,7 +194,7 @@ def talk(model):
 def search_corpus():
     """Prints the best lines of `--corpus` for `--query` or for each line of `--queries`."""
     weights = _search_weights()
-    path, beside = (FLAGS.model_dir, {}) if FLAGS.model_dir else sentence_similarity.model_of_args()
+    path, beside = _model_of_search()
     with _open_classifier(path) as model, _open_encoder(path, beside) as encoder:
         corpus = search.Corpus(FLAGS.corpus, encoder, FLAGS.encoding, storage=FLAGS.vectors)
         if FLAGS.dev_file:
@@ -199,6 +207,27 @@ def search_corpus():
                     cells = (query, rank, hit.score, hit.cosine, hit.line, hit.text)
                     print("%s\t%d\t%.4f\t%.4f\t%d\t%s" % cells)
             sys.stdout.flush()
+
+
+def _model_of_search():
+    """(path, files beside it) of the model that ranks; without any, the bundled encoder alone."""
+    if FLAGS.model_dir:
+        return FLAGS.model_dir, {}
+    try:
+        return sentence_similarity.model_of_args()
+    except model_choice.NoModelError:
+        if FLAGS.ranking == "classifier":
+            raise
+        return FLAGS.encoder_dir or _usual_encoder(), {}
+
+
+def _usual_encoder():
+    """The folder of the newest embedding model, or of the bundled one."""
+    try:
+        places = package_files.places_of_models()
+        return model_choice.newest_best_folder(places, kinds=EMBEDDINGS)
+    except model_choice.NoModelError:
+        return package_files.EMBEDDING_MODEL
 
 
 def _choose_ranking(corpus, model):
@@ -251,9 +280,16 @@ def _open_classifier(path):
 
 
 def _open_encoder(path, beside):
-    """The encoder whose vectors find the candidates: `--encoder_dir`, or that of the model."""
+    """The encoder whose vectors find the candidates: `--encoder_dir`, or that of the model.
+
+    Of a model that no flag names, one whose vectors were trained to be compared.
+    """
     if FLAGS.encoder_dir:
         return text_encoder.TextEncoder(FLAGS.encoder_dir)
+    is_embedding = sentence_vectors.read_notes(path) is not None
+    if not FLAGS.model_dir and not is_embedding:
+        path, beside = _usual_encoder(), {}
+        print(printable("vectors: %s" % path), file=sys.stderr)
     if backends.is_exported(path):
         raise UserError("--encoder_dir: %s gives no vectors: name a model folder too" % path)
     return text_encoder.TextEncoder(path, **beside)

@@ -11,6 +11,7 @@ IS_CLONE = os.path.exists(os.path.join(_AROUND, "pyproject.toml"))
 # Has the starter model and the sample data; in a clone also the commands and what is downloaded.
 ROOT = _AROUND if IS_CLONE else PACKAGE
 STARTER_MODEL = os.path.join(ROOT, "albert_starter_zh")
+EMBEDDING_MODEL = os.path.join(STARTER_MODEL, "embedding")  # its vectors trained for search
 CONFIGS = os.path.realpath(os.path.join(PACKAGE, "configs"))  # in a clone: albert_config/
 FONT = os.path.join(PACKAGE, "common", "fonts", "NotoSansSC-GB2312.otf")
 WEB = os.path.join(PACKAGE, "inference", "web")

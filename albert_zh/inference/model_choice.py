@@ -16,6 +16,10 @@ _SCRIPTS = {
 }
 
 
+class NoModelError(UserError):
+    """No fine-tuned model is where one is looked for that no flag names."""
+
+
 def takes_pairs(settings: dict) -> Optional[bool]:
     """Whether a model was trained on pairs of texts; None where fine_tuning.json does not note it.
 
@@ -42,7 +46,7 @@ def newest_best_folder(
         kinds: names of the kinds of tasks whose models count; () for all.
 
     Raises:
-        UserError: if no model is found; names the command that makes one.
+        NoModelError: if no model is found; names the command that makes one.
     """
     patterns = [os.path.join(glob.escape(folder), "*_output", "best") for folder in folders]
     found = [os.path.normpath(path) for pattern in patterns for path in glob.glob(pattern)]
@@ -54,7 +58,7 @@ def newest_best_folder(
         notes = [fine_tuning_notes.notes_of_folder(path) for path in found]
         found = [path for path, n in zip(found, notes) if n.get("objective") in kinds]
     if not found:
-        raise UserError(
+        raise NoModelError(
             "no fine-tuned model%s (*_output/best) is here: make one with %s, or name one with "
             "--model_dir"
             % (

@@ -9,7 +9,7 @@ import tensorflow.compat.v1 as tf
 
 from albert_zh.commands import export_model
 from albert_zh.common.errors import UserError
-from albert_zh.inference import input_rows, loaded_model, text_encoder
+from albert_zh.inference import input_rows, loaded_model, text_encoder, whitening
 from albert_zh.model.sentence_vectors import SentenceNotes
 import interpreters
 import small_models
@@ -68,6 +68,19 @@ def test_sentence_transformers_gives_our_vectors(
     # The folder again as a model here: our notes go along.
     with open(os.path.join(output, "sentence_embedding.json")) as handle:
         assert json.load(handle)["pooling"] == NOTES[notes].pooling
+
+
+def test_whitened_vectors_are_those_of_a_dense_layer(tmp_path, sentence_transformers):
+    folder, whitened = made_folder(tmp_path), str(tmp_path / "whitened")
+    with text_encoder.TextEncoder(folder) as encoder:
+        vectors = encoder.encode_with_lengths(list("今天气很好我们去吃饭吧明再说什么"))[1]
+    whitening.write_whitened(folder, whitened, *whitening.fitted(vectors, 6))
+    output = str(tmp_path / "exported")
+    export(whitened, "--format=sentence_transformers", "--output=" + output)
+    model = sentence_transformers.SentenceTransformer(output, trust_remote_code=True, device="cpu")
+    expected = vectors_of(whitened)
+    assert expected.shape[1] == 6 and "Dense" in str(model)
+    np.testing.assert_allclose(model.encode(TEXTS), expected, atol=1e-5)
 
 
 def test_the_folder_is_replaced_only_by_another_export(tmp_path):

@@ -30,6 +30,7 @@ DATA_FILES = {
         "albert_starter_zh",
         "README.md *.json *.txt checkpoint *.index *.data-*",
     ),
+    "albert_zh/albert_starter_zh/embedding": ("albert_starter_zh/embedding", "*"),
     "albert_zh/data/pairs_sample": ("data/pairs_sample", "test.txt"),
     "albert_zh/data/topics_sample": ("data/topics_sample", "dev.csv test.csv"),
     "albert_zh/common/fonts": ("albert_zh/common/fonts", "*"),
