@@ -13,7 +13,10 @@ sys.path.append(os.path.join(ROOT, "benchmarks"))
 import dialogue_tasks
 import objectives
 
-CONTENT = "今天吃什么？\n吃面。\n再说\n\n今天天气好\n是啊\n\n怎么走？\n\n今天吃什么？\n吃饭\n\n为什么\n因为\n"
+CONTENT = (
+    "今天吃什么？\n吃面。\n再说\n\n今天天气好\n是啊\n\n怎么走？\n\n"
+    "今天吃什么？\n吃饭\n\n为什么\n因为\n"
+)
 
 
 class Options(dict):
@@ -35,10 +38,9 @@ def test_pairs_are_first_lines_that_ask_and_their_replies(tmp_path):
 
 
 def test_pairs_come_evenly_from_all_files():
-    chosen = dialogue_tasks.spread(
-        [list(range(100)), list(range(100, 106)), list(range(200, 300))], 24
-    )
-    assert len(chosen) == 23 and chosen[:3] == [0, 12, 24]
+    lists = [list(range(100)), list(range(100, 106)), list(range(200, 300))]
+    chosen = dialogue_tasks.spread(lists, 24)
+    assert len(chosen) == 24 and chosen[:3] == [0, 12, 24] and chosen[-1] == 290
     assert [member for member in chosen if 100 <= member < 200] == list(range(100, 106))
 
 
@@ -53,7 +55,7 @@ def test_steps_are_of_equal_processor_time(tmp_path, monkeypatch):
     assert objectives.planned_steps() == expected
     monkeypatch.setattr(objectives, "_cost_of_step", None)
     assert objectives.planned_steps() == expected
-    options["tokens"] += 1
+    options["tokens"] = 1
     with pytest.raises(UserError, match="was made for 320000: name another --output_dir"):
         objectives.planned_steps()
 
