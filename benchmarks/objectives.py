@@ -398,7 +398,7 @@ def _cell(scores):
 
 
 def draw(rows, path):
-    """Draws a panel of bars for each score."""
+    """Draws a panel for each score: means, and deviations over the seeds."""
     names = list(next(iter(rows.values())))
     figure, panels = plotting.pyplot().subplots(
         1, len(names), figsize=(2.6 * len(names) + 2, 3.2), sharey=True, squeeze=False
@@ -410,9 +410,8 @@ def draw(rows, path):
             statistics.stdev(rows[name][what]) if len(rows[name][what]) > 1 else 0.0
             for name in labels
         ]
-        panel.barh(labels, means, xerr=spreads, height=0.6)
-        known = [mean for mean in means if mean == mean]
-        panel.set_xlim(max(0, 0.9 * min(known)) if known else 0, 1.02 * max(known or [1]))
+        panel.errorbar(means, labels, xerr=spreads, fmt="o", capsize=3)
+        panel.margins(x=0.2, y=0.15)
         panel.set_title(what)
         panel.grid(axis="x", alpha=0.3)
     plotting.save(figure, path)
