@@ -15,7 +15,7 @@ import tensorflow.compat.v1 as tf
 
 from albert_zh.common.errors import UserError
 from albert_zh.export import graph_tokenizer
-from albert_zh.inference import input_rows, predictor
+from albert_zh.inference import input_rows, model_choice
 from albert_zh.model import inference_graph
 from albert_zh.text import tokenization, tokenizer_tables
 
@@ -81,7 +81,7 @@ class TextSignatures:
     def _forms_of(self, name):
         """The keys of `FORMS` in which a signature of tokens is also there."""
         possible = list(FORMS) if self._model.config.type_vocab_size > 1 else ["texts"]
-        takes_pairs = predictor.takes_pairs(self._model.settings)
+        takes_pairs = model_choice.takes_pairs(self._model.settings)
         is_of_words = self._model.kind.is_classification and not self._model.further_inputs(
             self._model.heads
         )

@@ -255,16 +255,7 @@ class TfliteBackend:
     ) -> None:
         """Loads a file; raises `UserError` if it has not the inputs and outputs of such a task."""
         self._lock = threading.Lock()  # an interpreter serves one thread at a time
-        content = files.read_bytes(path)
-        try:
-            self._interpreter = litert.interpreter(content, num_threads or 1)
-            self._interpreter.allocate_tensors()
-        except UserError:
-            raise
-        except (ValueError, RuntimeError) as error:
-            raise UserError(
-                "%s: not a readable TFLite model: %s" % (path, system_errors.reason(error))
-            ) from error
+        self._interpreter = _allocated_interpreter(path, num_threads or 1)
         by_name = {
             _plain_name(detail["name"]): detail for detail in self._interpreter.get_input_details()
         }
@@ -321,6 +312,21 @@ class TfliteBackend:
     def close(self) -> None:
         """Frees the interpreter."""
         self._interpreter = None
+
+
+def _allocated_interpreter(path, num_threads):
+    """The interpreter of a .tflite file, ready to run."""
+    content = files.read_bytes(path)
+    try:
+        interpreter = litert.interpreter(content, num_threads)
+        interpreter.allocate_tensors()
+    except UserError:
+        raise
+    except (ValueError, RuntimeError) as error:
+        raise UserError(
+            "%s: not a readable TFLite model: %s" % (path, system_errors.reason(error))
+        ) from error
+    return interpreter
 
 
 def _named_outputs(details, names):

@@ -15,7 +15,7 @@ from albert_zh.common.errors import UserError
 from albert_zh.inference import decoding, input_rows, loaded_model
 from albert_zh.model import fine_tuning_notes, incremental_decoding, model_folder
 from albert_zh.tasks.generation import objectives
-from albert_zh.tasks.generation.kind import source_ids, text_of_ids
+from albert_zh.tasks.generation.token_ids import source_ids, text_of_ids
 
 __all__ = ["Generated", "Generator"]
 

@@ -8,7 +8,7 @@ bart  the sentences are permuted and 30 % of the tokens masked by spans of Poiss
       each of which becomes one `[MASK]`; the target is the text (Lewis et al. 2020)
 """
 
-from typing import Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 
@@ -125,3 +125,19 @@ def _joined(sentences):
 
 
 DAMAGES: Dict[str, Callable[..., Damaged]] = {"mass": masked_fragment, "bart": denoising}
+
+
+def settings(way: str, seed: int, max_seq_length: int, max_target_length: int) -> Dict[str, Any]:
+    """What a head notes of its damage.
+
+    Args:
+        way: a key of `DAMAGES`.
+        seed: of the damage.
+        max_seq_length, max_target_length: as the flags of these names.
+
+    Returns:
+        {"way", "seed", "longest": characters (and so tokens) of a text at most}.
+    """
+    most = max_target_length - 1  # without its end
+    longest = most if way == "bart" else min(2 * most, max_seq_length - max_target_length - 2)
+    return {"way": way, "seed": seed, "longest": longest}

@@ -10,7 +10,7 @@ from absl import flags
 from albert_zh.common.errors import UserError
 from albert_zh.model import modeling
 from albert_zh.tasks import kind_interface
-from albert_zh.tasks.generation import objectives, raw_texts
+from albert_zh.tasks.generation import damage, objectives
 from albert_zh.tasks.generation.damage import DAMAGES
 from albert_zh.text import tokenization
 
@@ -135,7 +135,7 @@ class GenerationFlags(kind_interface.KindFlags):
             head["target_mask_prob"] = _SHARE_OF_MASKED_TARGETS
         if options.damage:
             lengths = (options.max_seq_length, options.max_target_length)
-            head["damage"] = raw_texts.settings(options.damage, options.seed, *lengths)
+            head["damage"] = damage.settings(options.damage, options.seed, *lengths)
         head["token_ids"] = token_ids(tokenizer, options.spm_model_file or options.vocab_file)
         return head
 

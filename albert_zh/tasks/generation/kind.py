@@ -1,6 +1,6 @@
 """Writing a text from a text as a kind of task: titles, replies, sequence to sequence."""
 
-from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple
+from typing import Any, Dict, Iterator, List, Sequence, Tuple
 
 import numpy as np
 import tensorflow.compat.v1 as tf
@@ -10,7 +10,7 @@ from albert_zh.tasks import label_rules, reader, registry, task_type
 from albert_zh.tasks.generation import damage, objectives, pair_files, raw_texts
 from albert_zh.tasks.generation import flags as generation_flags
 from albert_zh.tasks.generation.scorer import GenerationScorer
-from albert_zh.text import detokenization
+from albert_zh.tasks.generation.token_ids import source_ids, text_of_ids
 
 WRITTEN, LOSS = "written", "loss"
 Tensors = Dict[str, tf.Tensor]
@@ -157,31 +157,8 @@ class Generation(task_type.TaskType):
 
 
 def _damage_of(task):
-    """How raw text is damaged, see `raw_texts.settings`; None where the data are pairs."""
+    """How raw text is damaged, see `damage.settings`; None where the data are pairs."""
     return task.head.get("damage")
-
-
-def source_ids(tokenizer: Any, text: str, longest: int) -> Tuple[List[int], bool]:
-    """(ids of `[CLS] source [SEP]`, whether its end was cut off).
-
-    Args:
-        tokenizer: `FullTokenizer`.
-        text: the source.
-        longest: tokens at most.
-    """
-    pieces = tokenizer.tokenize(text)
-    tokens = ["[CLS]"] + pieces[: longest - 2] + ["[SEP]"]
-    return tokenizer.convert_tokens_to_ids(tokens), len(pieces) > longest - 2
-
-
-def text_of_ids(tokenizer: Any, ids: Sequence[int], end: Optional[int] = 0) -> str:
-    """The text of ids up to the first that is `end`."""
-    kept = []
-    for token_id in ids:
-        if token_id == end:
-            break
-        kept.append(int(token_id))
-    return detokenization.text_of_pieces(tokenizer.convert_ids_to_tokens(kept))
 
 
 def _written(config, features, head):

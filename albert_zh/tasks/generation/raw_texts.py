@@ -23,29 +23,13 @@ POSITIONS = "positions"  # of feature records: where each token counts as standi
 _SEPARATOR = "\n"  # of the sentences of an example
 
 
-def settings(way: str, seed: int, max_seq_length: int, max_target_length: int) -> Dict[str, Any]:
-    """What a head notes of its damage.
-
-    Args:
-        way: a key of `DAMAGES`.
-        seed: of the damage.
-        max_seq_length, max_target_length: as the flags of these names.
-
-    Returns:
-        {"way", "seed", "longest": characters (and so tokens) of a text at most}.
-    """
-    most = max_target_length - 1  # without its end
-    longest = most if way == "bart" else min(2 * most, max_seq_length - max_target_length - 2)
-    return {"way": way, "seed": seed, "longest": longest}
-
-
 def read_split(path: str, name: str, damage: Dict[str, Any], encoding: str) -> reader.Split:
     """Reads a file of documents as texts of whole sentences.
 
     Args:
         path: the file.
         name: "train", "dev" or "test".
-        damage: as of `settings`.
+        damage: as of `damage.settings`.
         encoding: of the file.
 
     Returns:

@@ -3,7 +3,7 @@
 import pytest
 
 from albert_zh.common.errors import UserError
-from albert_zh.tasks.generation import raw_texts
+from albert_zh.tasks.generation import damage, raw_texts
 from albert_zh.text import tokenization
 
 TOKENS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"] + list("甲乙丙丁戊己庚辛。")
@@ -19,7 +19,7 @@ def tokenizer_fixture(tmp_path):
 
 
 def head_of(way, seed=1, max_seq_length=24, max_target_length=9):
-    settings = raw_texts.settings(way, seed, max_seq_length, max_target_length)
+    settings = damage.settings(way, seed, max_seq_length, max_target_length)
     return {"damage": settings, "token_ids": IDS, "max_target_length": max_target_length}
 
 
