@@ -77,6 +77,12 @@ def define_flags():
     )
     flags.DEFINE_string("pairs", None, "File of pairs, a tab between the two, a line each.")
     flags.DEFINE_boolean("interactive", False, "Whether to ask for pairs, one after another.")
+    _define_flags_of_search()
+    flags.DEFINE_string("encoding", "utf-8", "Encoding of the files and of standard input.")
+    path_rules.serve_remote_everywhere(FLAGS)
+
+
+def _define_flags_of_search():
     flags.DEFINE_string("corpus", None, "File to search in, a text per line.")
     flags.DEFINE_string("query", None, "What to search for.")
     flags.DEFINE_string("queries", None, "File of what to search for, a text per line.")
@@ -110,8 +116,6 @@ def define_flags():
         "Model whose vectors find the candidates; --model_dir's by default, without that the "
         "newest embedding model's or the bundled one's.",
     )
-    flags.DEFINE_string("encoding", "utf-8", "Encoding of the files and of standard input.")
-    path_rules.serve_remote_everywhere(FLAGS)
 
 
 def run(words):
