@@ -6,10 +6,10 @@
         --data_dirs=DATA/afqmc,DATA/thucnews --chart=docs/images/tflite.png
     python benchmarks/tflite.py --bulk --busy_processes=2     # int8 through Predictor, pairs/s
 
-LiteRT (ai-edge-litert) is left out where it is not installed; TensorFlow's own interpreter is
-measured as well. Every file is loaded by a separate process; rounds go through all files in turn,
-so that ratios are of one run. "recipe" is the pre-training graph that freeze_graph and
-tflite_convert make, as albert_zh's README had it; "tiny" is albert_tiny with random weights if
+LiteRT (ai-edge-litert) is left out where it is not installed; with TensorFlow 2.15 its own
+interpreter is measured as well. Every file is loaded by a separate process; rounds go through all
+files in turn, so that ratios are of one run. "recipe" is the pre-training graph that freeze_graph
+and tflite_convert make, as albert_zh's README had it; "tiny" is albert_tiny with random weights if
 none is given. With --data_dirs (a task's folder for each model) the accuracy of each file on 2,000
 rows of the dev file is measured, by the task that is named in the model's fine_tuning.json.
 
@@ -266,13 +266,16 @@ def run_quietly(*command):
 
 
 def available_runtimes():
-    """LiteRT only where it is installed."""
+    """LiteRT only where it is installed, TensorFlow's interpreter only where it is to stay."""
+    import tensorflow.compat.v1 as tf
+
+    of_tensorflow = RUNTIMES[1:] if tf.__version__.startswith("2.15.") else ()
     try:
         import ai_edge_litert  # noqa: F401
     except ImportError:
         print("LiteRT (ai-edge-litert) is not installed: left out", file=sys.stderr)
-        return RUNTIMES[1:]
-    return RUNTIMES
+        return of_tensorflow
+    return RUNTIMES[:1] + of_tensorflow
 
 
 def measured(sets, runtime, threads, rounds):
