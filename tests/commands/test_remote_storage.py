@@ -27,6 +27,7 @@ from albert_zh.commands import convert_albert_pytorch_checkpoint_to_tf as to_tf
 from albert_zh.commands import convert_albert_tf_checkpoint_to_pytorch as to_pytorch
 from albert_zh.common import storage, transfer
 from albert_zh.common.errors import UserError
+from albert_zh.export import to_sentence_transformers
 from albert_zh.inference import predictor, reader, search, text_encoder
 from albert_zh.model import checkpoint_files
 import memory_storage
@@ -62,6 +63,7 @@ def places(tmp_path, monkeypatch):
     pairs = ["text_a", "text_b", "label"]
     small_models.write_model(local / "pair_model", settings={"task": "lcqmc", "columns": pairs})
     small_models.write_generator(local / "generator")
+    small_models.write_embedding_model(local / "embedding")
     small_models.write_model(local / "labeller", ("O", "B-loc", "I-loc"), settings=_LABELLER)
     with memory_storage.bucket(tmp_path, monkeypatch) as bucket:
         transfer.upload_folder(str(local), bucket)
@@ -212,6 +214,22 @@ def test_exports_of_every_format(places, form, name):
             with predictor.Predictor(place) as model:
                 rows.append(model.predict(texts)[1])
         np.testing.assert_allclose(rows[0], rows[1], atol=1e-5)
+
+
+def test_an_embedding_model_for_other_libraries(places, monkeypatch):
+    monkeypatch.setattr(to_sentence_transformers, "_runner", lambda *_: None)
+    seen = []
+    for place in places:
+        arguments = ["--model_dir=%s/embedding" % place, "--format=sentence_transformers"]
+        small_models.run_command(export_model, arguments + ["--output=%s/exported" % place])
+        folder = place + "/exported"
+        listed = storage.files_below(folder) if storage.is_remote(folder) else _files_in(folder)
+        seen.append({path[len(folder) :]: memory_storage.content(path) for path in listed})
+    assert seen[0] == seen[1] and {"/modules.json", "/1_Pooling/config.json"} <= set(seen[0])
+
+
+def _files_in(folder):
+    return [os.path.join(place, name) for place, _, names in os.walk(folder) for name in names]
 
 
 @pytest.mark.parametrize(
