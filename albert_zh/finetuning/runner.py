@@ -53,6 +53,11 @@ def run(
     """
     registry.get(family).flags.take_other_names(options)
     finetuning_flags.check_flags(options, family)
+    if options.export_dir and export is None:
+        raise UserError(
+            "--export_dir: this command writes no SavedModel: leave it out and run export_model.py "
+            "--model_dir=%s/best --format=saved_model" % options.output_dir
+        )
     finetuning_flags.take_usual_rate(options, family)
     teaching_flags.take_usual_cache(options)
     allocator.choose_allocator(options.plain)

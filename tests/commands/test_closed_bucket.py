@@ -6,6 +6,7 @@ Each ends with a line that names the path, exit status 2, and writes no folder c
 import glob
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -18,7 +19,7 @@ import object_store
 import pretraining_workspace
 import small_models
 import tiny_tasks
-from workspace import ROOT, Workspace
+from workspace import CONFIG, ROOT, Workspace
 
 pytestmark = [
     pytest.mark.newest,
@@ -29,13 +30,16 @@ TRAINED = " --do_train=true --do_eval=true --output_dir={out} --train_batch_size
 MODEL = " --bert_config_file={model}/albert_config.json --vocab_file={model}/vocab.txt"
 PAIRS = "--task_name=lcqmc --data_dir={data} --max_seq_length=24 --train_step=1" + TRAINED + MODEL
 LABELS = PAIRS.replace("lcqmc", "ner").replace("{data}", "{root}/sequence_labelling")
-QUESTIONS = (
-    "--train_file={root}/reading_comprehension/train.json --max_seq_length=24 --train_step=1 "
-    "--dev_file={root}/reading_comprehension/dev.json --max_query_length=6 "
-    "--predict_file={root}/reading_comprehension/test.json --do_predict=true"
-) + TRAINED + MODEL  # fmt: skip
-SENTENCES = "--train_file={root}/scored.tsv --dev_file={root}/scored.tsv --task_name=sentences "
-SENTENCES += "--max_seq_length=24 --train_step=1" + TRAINED + MODEL
+QUESTION_FILES = (
+    "--train_file={root}/reading_comprehension/train.json "
+    "--dev_file={root}/reading_comprehension/dev.json "
+    "--predict_file={root}/reading_comprehension/test.json "
+)
+QUESTIONS = QUESTION_FILES + "--max_seq_length=24 --train_step=1 --max_query_length=6 "
+QUESTIONS += "--do_predict=true" + TRAINED + MODEL
+SENTENCE_FILES = "--train_file={root}/scored.tsv --dev_file={root}/scored.tsv "
+SENTENCES = SENTENCE_FILES + "--max_seq_length=24 --train_step=1" + TRAINED + MODEL
+TITLES = PAIRS.replace("--task_name=lcqmc ", "").replace("{data}", "{root}/generation")
 RECORDS = "--input_file={root}/a.tfrecord --max_seq_length=16 --max_predictions_per_seq=3 "
 RECORDS += "--num_train_steps=1 --num_warmup_steps=0 --eval_batch_size=4" + TRAINED + MODEL
 GOOGLE = RECORDS.replace("--bert_config_file", "--albert_config_file")
@@ -57,16 +61,16 @@ WORDS = {
     "data_augmentation": "",
     "drcd_evaluate": "{root}/reading_comprehension/dev.json {root}/answers.json",
     "export_model": "--model_dir={model} --format=frozen --output={root}/new.pb",
-    "extend_positions": "--model_dir={model} --output_dir={root}/longer --trained_length=64",
+    "extend_positions": "--model_dir={starter} --output_dir={root}/longer --trained_length=128",
     "extract_features": "--model_dir={model} --input_file={texts} --output_file={root}/new.npy",
     "fill_mask": "--model_dir={model} 今[MASK]",
     "freeze_graph": "--input_checkpoint={model}/albert_model.ckpt --output_graph={root}/new.pb "
     "--output_node_names=probabilities",
     "general_distill": RECORDS + " --teacher_model={model}",
-    "generate": "--model_dir={model} --input_file={texts}",
+    "generate": "--model_dir={generator} --input_file={texts}",
     "inspect_checkpoint": "{model} --drop_optimizer --output_dir={root}/new_weights",
     "inspect_tfrecord": "{root}/a.tfrecord",
-    "label": "--model_dir={model} --input_file={texts}",
+    "label": "--model_dir={labeller} --input_file={texts}",
     "run_classifier": PAIRS,
     "run_classifier_clue": PAIRS,
     "run_classifier_multiclass": PAIRS,
@@ -74,13 +78,13 @@ WORDS = {
     "run_classifier_sp_google": PAIRS.replace("--bert_config_file", "--albert_config_file"),
     "run_pretraining": RECORDS,
     "run_pretraining_google": GOOGLE,
-    "run_pretraining_google_fast": GOOGLE,
+    "run_pretraining_google_fast": GOOGLE.replace("{model}/albert_config", "{root}/fast"),
     "run_reading_comprehension": QUESTIONS,
     "run_sentence_embedding": SENTENCES,
-    "run_seq2seq": PAIRS.replace("--task_name=lcqmc ", "").replace("{data}", "{root}/generation"),
+    "run_seq2seq": TITLES + " --max_target_length=12",
     "run_seq_labelling": LABELS,
     "run_squad": QUESTIONS,
-    "serve": "--model_dir={model} --port=0",
+    "serve": "--model_dir={pair_model} --port=0",
     "similarity": "--model_dir={pair_model} --pairs={root}/pairs.tsv",
     "squad_evaluate": "{root}/reading_comprehension/dev.json {root}/answers.json",
     "task_distill": "",
@@ -94,8 +98,11 @@ INSTEAD = {  # what a flag stands in place of
     ("similarity", "encoder_dir"): "--pairs={root}/pairs.tsv",
     ("similarity", "queries"): "--pairs={root}/pairs.tsv",
     ("similarity", "dev_file"): "--pairs={root}/pairs.tsv",
-    ("serve", "embedding_dir"): "--model_dir={model}",
-    ("serve", "generator_dir"): "--model_dir={model}",
+    ("run_reading_comprehension", "data_dir"): QUESTION_FILES,
+    ("run_sentence_embedding", "data_dir"): SENTENCE_FILES,
+    ("run_squad", "data_dir"): QUESTION_FILES,
+    ("serve", "embedding_dir"): "--model_dir={pair_model}",
+    ("serve", "generator_dir"): "--model_dir={pair_model}",
 }
 BESIDE = {  # what a flag is used with
     ("build_vocab", "report"): "--vocab_file={model}/vocab.txt",
@@ -140,6 +147,12 @@ def places(tmp_path_factory):
     small_models.write_model(folder / "used", settings={"columns": ["text_a", "label"]})
     small_models.write_model(folder / "pair_model", settings=pairs)
     small_models.write_embedding_model(folder / "embedding")
+    small_models.write_generator(folder / "generator")
+    labels = {"columns": ["text_a", "label"], "objective": "sequence_labelling"}
+    labels["head"] = {"form": "softmax"}
+    small_models.write_model(folder / "labeller", ("O", "B-x", "I-x"), settings=labels)
+    fast = dict(CONFIG, num_hidden_groups=1, ffn_groups=16)
+    workspace.write("fast.json", json.dumps(fast))
     workspace.write("texts.txt", "今天气很好\n我们去吃饭吧\n\n什么时候开门\n怎么办理银行卡\n" * 5)
     workspace.write("pairs.tsv", "今天\t明天\n")
     workspace.write("scored.tsv", "".join("今天%d\t吃饭\t%d\n" % (n, n % 3) for n in range(8)))
@@ -152,6 +165,9 @@ def places(tmp_path_factory):
         "model": str(folder / "used"),
         "pair_model": str(folder / "pair_model"),
         "embedding": str(folder / "embedding"),
+        "generator": str(folder / "generator"),
+        "labeller": str(folder / "labeller"),
+        "starter": os.path.join(ROOT, "albert_starter_zh"),
         "torch": str(folder / "torch"),
         "texts": str(folder / "texts.txt"),
     }
@@ -202,13 +218,14 @@ def outcomes(cases, folder):
     return [json.loads(line) for line in done.stdout.strip().split("\n")]
 
 
-def faults(outcome, remote):
+def faults(outcome, flag, remote):
     """What is wrong with how a command ended, as text; "" if nothing is."""
     status, shown = outcome
     errors = [line for line in shown.split("\n") if ": error: " in line]
     if status != 2 or "Traceback" in shown or len(errors) != 1:
         return "status %s: %s" % (status, shown[-1500:])
-    if remote not in errors[0] or shown.strip().split("\n")[-1] != errors[0]:
+    names = [os.path.dirname(remote), "%s:" % flag]  # its folder, or the flag that is refused
+    if not any(name in errors[0] for name in names) or shown.strip().split("\n")[-1] != errors[0]:
         return "last line: " + shown[-600:]
     return ""
 
@@ -236,7 +253,8 @@ def test_a_closed_bucket_is_named_in_a_line(commands, places, tmp_path):
         for given, words in cases_of(command, places).items()
     ]
     found = outcomes([words for _, words in cases], tmp_path)
-    wrong = {
-        name: faults(end, "gs://" + name.split("gs://")[1]) for (name, _), end in zip(cases, found)
-    }
+    wrong = {}
+    for (name, _), ended in zip(cases, found):
+        flag, remote = re.fullmatch("[a-z_0-9]+ (--[a-z_]+)?=?(gs://.*)", name).groups()
+        wrong[name] = faults(ended, flag, remote)
     assert not any(wrong.values()), "\n".join("%s: %s" % row for row in wrong.items() if row[1])
