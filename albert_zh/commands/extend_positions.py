@@ -73,6 +73,11 @@ def _table_name(weights, prefix):
 
 def _check_lengths(table, prefix):
     """Raises `UserError` where a table is too short for a continuation."""
+    if len(table) <= position_extension.SHORTEST:
+        raise UserError(
+            "%s has %d positions: expected more than %d, of which the continuation is made"
+            % (prefix, len(table), position_extension.SHORTEST)
+        )
     if not position_extension.SHORTEST <= FLAGS.trained_length < len(table):
         raise UserError(
             "--trained_length=%d: expected %d to %d, as %s has %d positions"

@@ -90,3 +90,10 @@ def test_what_cannot_be_extended_is_refused(model, tmp_path, arguments, message)
     given = ["--model_dir=" + model] + [argument.format(tmp_path) for argument in arguments]
     with pytest.raises(UserError, match=message):
         small_models.run_command(extend_positions, given)
+
+
+def test_a_short_table_is_named(tmp_path):
+    folder = small_models.write_model(tmp_path / "short")  # of 64 positions
+    given = ["--model_dir=%s" % folder, "--output_dir=%s" % (tmp_path / "out")]
+    with pytest.raises(UserError, match="has 64 positions: expected more than 64, of which"):
+        small_models.run_command(extend_positions, given + ["--trained_length=64"])

@@ -1,12 +1,12 @@
 """Flags that only the training of generators has."""
 
 import math
-import os
 from typing import Any, Dict, List, Optional
 import warnings
 
 from absl import flags
 
+from albert_zh.common import storage
 from albert_zh.common.errors import UserError
 from albert_zh.model import modeling
 from albert_zh.tasks import kind_interface
@@ -89,7 +89,7 @@ class GenerationFlags(kind_interface.KindFlags):
         task_weights(options.tasks)
         for name in ("train_file", "dev_file", "predict_file"):
             path = options[name].value
-            if path and not os.path.isfile(path):
+            if path and not storage.is_file(path):
                 raise UserError("--%s=%s: no such file" % (name, path))
         for name in ("label_smoothing", "target_mask_prob"):
             if not 0 <= options[name].value < 1:

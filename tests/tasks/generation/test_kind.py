@@ -6,12 +6,15 @@ import random
 
 import numpy as np
 import pytest
+import tensorflow.compat.v1 as tf
 
 from albert_zh import finetuning
 from albert_zh.common.errors import UserError
 from albert_zh.export import common as export_common
+from albert_zh.finetuning import flags as finetuning_flags
 from albert_zh.inference import generator, predictor
 from albert_zh.tasks.generation import flags as generation_flags
+import memory_storage
 import whole_runs
 
 CHARACTERS = "甲乙丙丁戊己庚辛"
@@ -161,6 +164,18 @@ def test_a_generator_writes_as_it_was_trained(settings, tmp_path):
 def test_flags_that_make_no_sense_are_errors_of_a_line(settings, tmp_path, changes, message):
     with pytest.raises(UserError, match=message):
         finetuning.run(**dict(settings, output_dir=str(tmp_path), **changes))
+
+
+@pytest.mark.newest
+@pytest.mark.skipif(tf.__version__.startswith("1"), reason="TensorFlow 1.15 has no ram://")
+def test_files_in_a_bucket_are_found(tmp_path, monkeypatch):
+    with memory_storage.bucket(tmp_path, monkeypatch) as bucket:
+        options = finetuning_flags.of_settings("generation", train_file=bucket + "/train.tsv")
+        with pytest.raises(UserError, match="--train_file=ram://.*: no such file"):
+            generation_flags.GenerationFlags().check(options)
+        with tf.gfile.GFile(bucket + "/train.tsv", "w") as handle:
+            handle.write("source\ttarget\n")
+        generation_flags.GenerationFlags().check(options)
 
 
 def test_weights_of_tasks():
