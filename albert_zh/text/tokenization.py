@@ -135,7 +135,7 @@ class FullTokenizer:
             self.sentencepiece: Optional[SentencePieceTokenizer] = tokenizer
             entries = tokenizer.pieces
             self.name_in_folder = SENTENCEPIECE_FILE
-            self._unknown_id = tokenizer.unknown_id
+            self._unknown_id: Optional[int] = tokenizer.unknown_id
             self._tokenize = tokenizer.tokenize
             check_required_tokens("--spm_model_file=%s" % spm_model_file, entries, SENTENCE_TOKENS)
         else:

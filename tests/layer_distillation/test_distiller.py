@@ -227,7 +227,9 @@ def test_every_depth_of_a_shared_layer_counts(albert_folders):
 def test_a_model_is_no_distance_from_itself(albert_folders):
     settings = DistillationSettings(("attention", "hidden", "relations"))
     by_kind, _ = losses_of(albert_folders, "student", "student", settings)
-    assert all(loss < 1e-10 for loss in by_kind.values())
+    assert {
+        kind: float(loss) for kind, loss in by_kind.items() if not loss < 1e-8
+    } == {}  # of rounding
 
 
 def test_other_widths_and_heads_by_projections_and_relations(albert_folders, capsys):
