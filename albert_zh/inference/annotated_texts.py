@@ -42,6 +42,8 @@ def separated(texts: Any, names: Sequence[str]) -> Tuple[Any, List[Any]]:
 
 def _separated(index, record, names):
     """(text or pair, slots of both) of a dict."""
+    if not names and not any(key in record for key in cells.KEYS):
+        return record, None  # which is no text
     unknown = sorted(set(map(str, record)) - set(KEYS))
     if unknown:
         raise UserError(

@@ -12,6 +12,21 @@ from albert_zh.text import encoding
 if TYPE_CHECKING:
     from albert_zh.text import tokenization
 
+__all__ = [
+    "DEFAULT_LENGTH",
+    "ROWS_PER_BATCH",
+    "Row",
+    "SHORTEST_LENGTH",
+    "TOKENS_PER_BATCH",
+    "Text",
+    "batches_by_length",
+    "checked_length",
+    "checked_texts",
+    "padded",
+    "padded_columns",
+    "rows_of",
+]
+
 Text = Union[str, Tuple[str, str]]
 Row = Tuple[List[int], List[int]]  # ids, segment ids
 DEFAULT_LENGTH = 128

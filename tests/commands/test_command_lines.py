@@ -18,12 +18,12 @@ from workspace import ROOT
 STARTER = os.path.join(ROOT, "albert_starter_zh")
 # Flags of text that name neither files nor folders.
 NO_PATHS = set(
-    "albert_config_file albert_hub_module_handle beam_options best_metric data_url datasets "
-    "devices encoding experiments forced_chars format gcp_project granularities granularity "
-    "host label_column label_separator layers losses master matryoshka mining_ranks models "
-    "option_datasets output_node_names precision query question search_weights seeds seq_length "
-    "sets sizes starts task_name tasks teacher_seeds teacher_weights text text_b_column "
-    "text_column tpu_name tpu_zone ways".split()
+    "albert_config_file albert_hub_module_handle beam_options best_metric damage data_url "
+    "datasets devices encoding experiments forced_chars format gcp_project granularities "
+    "granularity host label_column label_separator layers losses master matryoshka mining_ranks "
+    "models objectives option_datasets output_node_names parts precision pythons query question "
+    "search_weights seeds seq_length sets sizes speed_of starts task_name tasks teacher_seeds "
+    "teacher_weights text text_b_column text_column tpu_name tpu_zone ways".split()
 ) | {"more_train"}  # files with weights behind them
 # Commands that write what a flag of theirs names, and what they read.
 WRITERS = {
@@ -60,11 +60,13 @@ WRITERS = {
     "scripts/split_corpus": "output_dir",
     "scripts/title_pairs": "output_file",
     "scripts/train_starter": "out",
+    "benchmarks/dialogue_tasks": "output_dir",
     "benchmarks/distillation": "output_dir",
     "benchmarks/distillation_chart": "chart",
     "benchmarks/embedding_results": "output_dir",
     "benchmarks/linear_teacher": "out",
     "benchmarks/multi_label": "output_dir",
+    "benchmarks/objectives": "chart output_dir",
     "benchmarks/results": "output_dir write",
     "benchmarks/slots": "output_dir",
     "benchmarks/versions": "output_dir",

@@ -322,9 +322,9 @@ OBJECTIVES = {
 @pytest.mark.parametrize(
     "objective",
     [
-        "replaced",
-        pytest.param("electra", marks=pytest.mark.newest),
-        pytest.param("spans", marks=pytest.mark.newest),
+        pytest.param("replaced", marks=pytest.mark.slow),
+        pytest.param("electra", marks=[pytest.mark.newest, pytest.mark.slow]),
+        pytest.param("spans", marks=[pytest.mark.newest, pytest.mark.slow]),
         pytest.param("unilm", marks=pytest.mark.newest),
     ],
 )

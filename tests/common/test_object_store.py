@@ -147,6 +147,7 @@ print(json.dumps([
 """
 
 
+@pytest.mark.slow
 def test_commands_with_a_bucket(store, tmp_path):
     """A classifier that is used, one that is trained, and what storage refuses to them."""
     model = small_models.write_model(tmp_path / "model", settings={"columns": ["text_a", "label"]})

@@ -52,7 +52,11 @@ def sentence_transformers():
 
 @pytest.mark.parametrize(
     "layout, notes",
-    [(layout, "mean") for layout in sorted(LAYOUTS)] + [("google", "cut"), ("bert", "projected")],
+    [("brightmart", "mean"), ("google", "cut"), ("bert", "projected")]
+    + [
+        pytest.param(layout, "mean", marks=pytest.mark.slow)
+        for layout in sorted(set(LAYOUTS) - {"brightmart"})
+    ],
 )
 def test_sentence_transformers_gives_our_vectors(
     layout, notes, tmp_path, sentence_transformers, capsys
