@@ -39,7 +39,7 @@ def run(store, tmp_path, code):
         cwd=str(tmp_path / "here"),
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=400,  # TensorFlow's client waits between its attempts
     )
 
 
@@ -138,9 +138,6 @@ print(json.dumps([
 """
 
 
-@pytest.mark.skipif(
-    sys.version_info >= (3, 12), reason="open: does not end within its 120 s on TensorFlow 2.21"
-)
 def test_commands_with_a_bucket(store, tmp_path):
     """A classifier that is used, one that is trained, and what storage refuses to them."""
     model = small_models.write_model(tmp_path / "model", settings={"columns": ["text_a", "label"]})
