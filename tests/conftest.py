@@ -78,7 +78,8 @@ def left_out(config):
 LONG_FILES = [
     os.path.join(*path.split("/")) + ".py"
     for path in (
-        "common/test_object_store pretraining/test_remote_storage finetuning/test_remote_storage pretraining/test_model_fn "
+        "common/test_object_store "
+        "pretraining/test_remote_storage finetuning/test_remote_storage pretraining/test_model_fn "
         "pretraining/test_replaced_tokens commands/test_google_flags commands/test_run_pretraining "
         "tasks/labelling/test_labelling_kind tasks/reading/test_kind tasks/test_task_type "
         "model/test_training_golden finetuning/test_recompute compatibility/test_pretraining "
