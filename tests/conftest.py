@@ -43,7 +43,7 @@ LEFT_OUT_ON_2_21 = {
     "fill_mask general_distill google_flags inspect_checkpoint inspect_tfrecord label "
     "reading_evaluation run_classifier_multiclass run_classifier_sp_google similarity "
     "task_distill the_three_changes",
-    "common": "config_flag errors path_rules progress validation",
+    "common": "config_flag errors object_store path_rules progress validation",
     "corpus": "reader remote_records",
     "distillation": "averages teacher_files",
     "export": "comparison",
@@ -78,6 +78,7 @@ def left_out(config):
 LONG_FILES = [
     os.path.join(*path.split("/")) + ".py"
     for path in (
+        "common/test_object_store "
         "pretraining/test_remote_storage finetuning/test_remote_storage pretraining/test_model_fn "
         "pretraining/test_replaced_tokens commands/test_google_flags commands/test_run_pretraining "
         "tasks/labelling/test_labelling_kind tasks/reading/test_kind tasks/test_task_type "

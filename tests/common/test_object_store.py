@@ -39,7 +39,7 @@ def run(store, tmp_path, code):
         cwd=str(tmp_path / "here"),
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=400,  # TensorFlow's client waits between its attempts
     )
 
 

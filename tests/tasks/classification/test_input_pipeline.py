@@ -247,8 +247,8 @@ def test_features_are_made_anew_where_the_code_that_reads_has_changed(monkeypatc
     feature_files._code_version(registry.get("single_label"))
     expected = (
         "annotations cells column_choice column_files columns datasets dev_split dictionaries "
-        "encoding feature_files files header_columns kinds label_checks label_rules named_columns offsets "
-        "own_labels position_columns reader registry rows sentencepiece_models task_type "
+        "encoding feature_files files header_columns kinds label_checks label_rules named_columns "
+        "offsets own_labels position_columns reader registry rows sentencepiece_models task_type "
         "text_encodings text_groups tokenization unicode_text "
         "vocabulary_files"
     )
