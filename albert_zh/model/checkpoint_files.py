@@ -173,11 +173,22 @@ def newest_of_training(folder: str) -> Optional[str]:
     """
     prefixes = checkpoints_of_training(folder)
     if not prefixes:
+        _check_none_is_missing(folder)
         return None
     check_readable(prefixes[-1])
     if tf.train.latest_checkpoint(folder) != prefixes[-1]:
         _record_checkpoints(folder, prefixes)
     return prefixes[-1]
+
+
+def _check_none_is_missing(folder):
+    """Raises `UserError` where the folder's `checkpoint` file names what is not there."""
+    missing = sorted(n for n in _recorded_checkpoints(folder) if n.startswith("model.ckpt-"))
+    if missing:
+        raise UserError(
+            "%s names %s, of which no files are there: put them back, or remove it to start over"
+            % (os.path.join(folder, "checkpoint"), missing[-1])
+        )
 
 
 def _record_checkpoints(folder, prefixes):

@@ -125,6 +125,15 @@ def test_state_that_names_a_missing_checkpoint_is_mended(tmp_path, monkeypatch, 
     assert tf.train.latest_checkpoint("moved") == os.path.join("moved", "model.ckpt-40")
 
 
+def test_a_folder_that_lost_all_its_checkpoints_is_named(tmp_path):
+    """TensorFlow would end the training with a traceback."""
+    (tmp_path / "checkpoint").write_text('model_checkpoint_path: "model.ckpt-50"\n')
+    with pytest.raises(UserError, match="checkpoint names model.ckpt-50, of which no files are"):
+        checkpoint_files.newest_of_training(str(tmp_path))
+    (tmp_path / "checkpoint").write_text('model_checkpoint_path: "albert_model.ckpt"\n')
+    assert checkpoint_files.newest_of_training(str(tmp_path)) is None
+
+
 @pytest.mark.parametrize("num_bytes", [0, 100])
 def test_a_checkpoint_whose_writing_was_killed_is_passed_over(tmp_path, num_bytes):
     """TensorFlow writes the index in place, and records the checkpoint afterwards."""
