@@ -1,4 +1,3 @@
-"""What all models kept in memory share. Code: albert_zh/inference/loaded_model.py, input_rows.py"""
+"""What all models kept in memory share. Code: albert_zh/compatibility/resident.py"""
 
-from albert_zh.inference.input_rows import *  # noqa: F403
-from albert_zh.inference.loaded_model import *  # noqa: F403
+from albert_zh.compatibility.resident import *  # noqa: F403

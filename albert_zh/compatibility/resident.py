@@ -1,0 +1,7 @@
+"""What the toolkit's former module `resident` had: models kept in memory, and their rows."""
+
+from albert_zh.inference import input_rows, loaded_model
+from albert_zh.inference.input_rows import *  # noqa: F403
+from albert_zh.inference.loaded_model import *  # noqa: F403
+
+__all__ = [*input_rows.__all__, *loaded_model.__all__]
