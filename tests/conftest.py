@@ -35,32 +35,42 @@ LEFT_OUT_ON_1_15 = {
     "tasks": "data_checks dev_split",
 }
 # On 2.21 (run_tests_tf2_21.sh) other versions of NumPy, protobuf, scikit-learn, ONNX, LiteRT,
-# SentencePiece, Faiss and of Python's Unicode tables come to that: graphs, records, tokenization,
-# metrics, pictures, exports, vectors and models in memory stay, the wheel, and the two training
-# commands from end to end.
+# SentencePiece, Faiss and of Python's Unicode tables come to that. What stays is one of each:
+# golden figures of models, optimizers, objectives and heads, the training engine, a command that
+# is killed and resumed, tokenization, masks and pictures, every format of export, models in
+# memory, a kind of task from its data to its service, the wheel.
 LEFT_OUT_ON_2_21 = {
-    "commands": "build_vocab classify command_lines create_pretraining_data data_augmentation "
-    "fill_mask general_distill google_flags inspect_checkpoint inspect_tfrecord label "
-    "reading_evaluation run_classifier_multiclass run_classifier_sp_google similarity "
-    "task_distill the_three_changes",
+    "commands": "build_vocab classify closed_bucket command_lines create_pretraining_data "
+    "data_augmentation fill_mask general_distill google_flags inspect_checkpoint inspect_tfrecord "
+    "label reading_evaluation remote_storage run_classifier_multiclass run_classifier_sp_google "
+    "run_pretraining run_sentence_embedding similarity task_distill the_three_changes",
     "common": "config_flag errors object_store path_rules progress validation",
-    "corpus": "reader remote_records",
-    "distillation": "averages teacher_files",
-    "export": "comparison",
-    "inference": "augmentation decoding documents embedding_service generation_service "
-    "http_service lexical_index marked_text micro_batching search_choice",
-    "pretraining": "learning_rate remote_storage",
-    "project": "android batch_sizes_benchmark deploy doc_snippets docs_languages entities_sample "
-    "faq_sample fetch_assets fine_tuning_benchmark migration pairs_sample questions_sample readme "
-    "results_benchmark setup signatures sources split_corpus structure titles_sample "
-    "topics_sample train_starter",
+    "compatibility": "*",
+    "conversion": "convert",
+    "corpus": "pipeline reader remote_records",
+    "distillation": "*",
+    "export": "comparison embedding_exports exported_models layouts",
+    "finetuning": "recompute remote_storage teaching",
+    "inference": "augmentation decoding documents embedding_service generation_service generator "
+    "http_service lexical_index marked_text micro_batching negative_mining search search_choice",
+    "layer_distillation": "alignment distiller layer_mapping",
+    "pretraining": "learning_rate remote_storage replaced_tokens unilm",
+    "project": "android batch_sizes_benchmark deploy doc_snippets docs_languages embedding_model "
+    "entities_sample faq_sample fetch_assets fine_tuning_benchmark migration objectives_benchmarks "
+    "pairs_sample python_api questions_sample readme results_benchmark setup signatures sources "
+    "split_corpus starter_model structure title_pairs titles_sample topics_sample train_starter "
+    "training_costs versions_benchmark",
     "tasks": "data_checks dev_split label_rules reader",
-    "tasks/embedding": "text_files",
-    "tasks/generation": "pair_files text_scores",
-    "tasks/labelling": "alignment decoding error_analysis granularity labelling_readers "
-    "original_tags prediction_files tag_schemes",
-    "tasks/reading": "answer_scores error_analysis original_windows question_files windows",
-    "tasks/slots": "annotations dictionaries",
+    "tasks/classification": "input_pipeline",
+    "tasks/embedding": "kind rows text_files",
+    "tasks/generation": "damage kind pair_files raw_texts text_scores",
+    "tasks/labelling": "alignment decoding distillation error_analysis features granularity "
+    "granularity_kind labelling_kind labelling_readers labelling_scores original_tags "
+    "prediction_files tag_schemes",
+    "tasks/reading": "answer_scores distillation error_analysis original_windows question_files "
+    "scorer windows",
+    "tasks/slots": "*",
+    "training": "batching multi_worker tpu_graphs",
 }
 
 
