@@ -49,12 +49,15 @@ LEFT_OUT_ON_2_21 = {
     "conversion": "convert",
     "corpus": "pipeline reader remote_records",
     "distillation": "*",
-    "export": "comparison embedding_exports exported_models layouts",
+    "export": "comparison embedding_exports formats",
     "finetuning": "recompute remote_storage teaching",
     "inference": "augmentation decoding documents embedding_service generation_service generator "
-    "http_service lexical_index marked_text micro_batching negative_mining search search_choice",
-    "layer_distillation": "alignment distiller layer_mapping",
-    "pretraining": "learning_rate remote_storage replaced_tokens unilm",
+    "http_service lexical_index marked_text micro_batching negative_mining search search_choice "
+    "text_encoder",
+    "layer_distillation": "*",
+    "model": "albert_config attention_masks checkpoints incremental_decoding packed_weights "
+    "position_extension slot_fusion",
+    "pretraining": "input_pipeline learning_rate model_fn remote_storage replaced_tokens unilm",
     "project": "android batch_sizes_benchmark deploy doc_snippets docs_languages embedding_model "
     "entities_sample faq_sample fetch_assets fine_tuning_benchmark migration objectives_benchmarks "
     "pairs_sample python_api questions_sample readme results_benchmark setup signatures sources "
