@@ -173,7 +173,6 @@ def newest_of_training(folder: str) -> Optional[str]:
     """
     prefixes = checkpoints_of_training(folder)
     if not prefixes:
-        _check_none_is_missing(folder)
         return None
     check_readable(prefixes[-1])
     if tf.train.latest_checkpoint(folder) != prefixes[-1]:
@@ -181,8 +180,10 @@ def newest_of_training(folder: str) -> Optional[str]:
     return prefixes[-1]
 
 
-def _check_none_is_missing(folder):
-    """Raises `UserError` where the folder's `checkpoint` file names what is not there."""
+def check_can_be_resumed(folder: str) -> None:
+    """Raises `UserError` where a folder's `checkpoint` file names what is not there any more."""
+    if checkpoints_of_training(folder):
+        return
     missing = sorted(n for n in _recorded_checkpoints(folder) if n.startswith("model.ckpt-"))
     if missing:
         raise UserError(

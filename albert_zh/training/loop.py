@@ -5,6 +5,7 @@ import collections
 import tensorflow.compat.v1 as tf
 
 from albert_zh.common.messages import say
+from albert_zh.model import checkpoint_files
 from albert_zh.training import flags as run_flags
 from albert_zh.training import multi_worker
 from albert_zh.training.hooks import (
@@ -52,7 +53,11 @@ def train(
         hooks: further session hooks.
         max_records: the most values of the loss that `log` gets.
         dev_metric: name of what is measured on dev.
+
+    Raises:
+        UserError: where the folder's newest checkpoint is missing.
     """
+    checkpoint_files.check_can_be_resumed(options.output_dir)
     progress = ProgressHook(
         log,
         steps.total,

@@ -129,9 +129,9 @@ def test_a_folder_that_lost_all_its_checkpoints_is_named(tmp_path):
     """TensorFlow would end the training with a traceback."""
     (tmp_path / "checkpoint").write_text('model_checkpoint_path: "model.ckpt-50"\n')
     with pytest.raises(UserError, match="checkpoint names model.ckpt-50, of which no files are"):
-        checkpoint_files.newest_of_training(str(tmp_path))
-    (tmp_path / "checkpoint").write_text('model_checkpoint_path: "albert_model.ckpt"\n')
-    assert checkpoint_files.newest_of_training(str(tmp_path)) is None
+        checkpoint_files.check_can_be_resumed(str(tmp_path))
+    copy_checkpoint(tmp_path, "model.ckpt-40")
+    checkpoint_files.check_can_be_resumed(str(tmp_path))
 
 
 @pytest.mark.parametrize("num_bytes", [0, 100])
