@@ -53,7 +53,7 @@ _TABLE = (
         "boolean",
         "original_masks",
         False,
-        "electra: masks as google-research/electra makes them, anew in each step: positions are "
+        "electra: masks as google-research/electra makes them, drawn in each step: positions are "
         "drawn with repetition, and one that is drawn twice gets the mean of the words' ids.",
     ),
 )

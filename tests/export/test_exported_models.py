@@ -125,7 +125,7 @@ def test_a_tflite_file_takes_one_thread_unless_more_are_asked_for(folder, tmp_pa
         text=True,
     )
     assert (done.returncode, done.stdout.split()) == (0, ["0", "2"])  # besides the caller's own
-    # 2.21 warns of its own interpreter besides.
+    # 2.21 also warns about TensorFlow's interpreter.
     notes = [line for line in done.stderr.splitlines() if line.startswith("note: LiteRT")]
     assert len(notes) == (way == "without LiteRT")
     assert all("pip install ai-edge-litert" in note for note in notes)

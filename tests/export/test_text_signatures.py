@@ -198,7 +198,7 @@ def test_a_file_whose_tokens_are_others_is_not_kept(tmp_path, monkeypatch):
     assert not os.path.exists(str(tmp_path / "serving" / "1"))
 
 
-# TensorFlow 2, in a process of its own: this one builds graphs
+# TensorFlow 2, in a separate process: this one builds graphs
 
 IN_TENSORFLOW_2 = """
 import json, sys

@@ -212,7 +212,7 @@ def test_repeated_positions_get_the_mean_as_in_the_original():
 
 
 def test_masks_of_the_original():
-    """15 % of the text at random places, anew in each step; 85 % of them show [MASK]."""
+    """15 % of the text at random places, drawn in each step; 85 % of them show [MASK]."""
     masks = electra_masks.OriginalMasks(
         0.3, small.SEQUENCE, small.MASK, (small.CLS, small.SEP, small.MASK)
     )

@@ -3,7 +3,7 @@
     features = masked_again(features, settings)
     filled = averaged_update(text, drawn, positions)
 
-Positions are drawn with replacement, anew in each step, so that some are drawn twice; 85 % of them
+Positions are drawn with replacement, again in each step, so that some are drawn twice; 85 % of them
 show `[MASK]`, the others the text. Where several words are drawn for one position, the original
 puts the mean of their ids there.
 """

@@ -25,7 +25,7 @@ class Damaged(NamedTuple):
     Fields:
         source: ids.
         target: ids.
-        positions: of the target's tokens in the text, from 0; None where they count anew.
+        positions: of the target's tokens in the text, from 0; None where counting restarts.
     """
 
     source: List[int]

@@ -62,7 +62,7 @@ _TABLE = (
         "integer",
         "damage_copies",
         1,
-        "With --damage: how often each text is damaged, every time anew.",
+        "With --damage: how often each text is damaged, each time by other draws.",
     ),
 )
 _HEAD = ("max_target_length", "label_smoothing", "target_mask_prob")
