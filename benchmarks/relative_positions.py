@@ -4,7 +4,8 @@
     python benchmarks/relative_positions.py --lengths=128 --rounds=2
 
 A step is the encoder and its gradient on full rows, --tokens in a batch, of a model of the config's
-sizes with random weights. Each variant runs in a separate process; they take turns, and medians count.
+sizes with random weights. Each variant runs in a separate process; they take turns, and medians
+count.
 """
 
 import argparse
