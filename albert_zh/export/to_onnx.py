@@ -1,21 +1,19 @@
 """ONNX files, for onnxruntime and what else reads them; needs requirements-export.txt."""
 
-import copy
 import importlib
 import logging
 import os
 
-import numpy as np
 import tensorflow.compat.v1 as tf
 
 from albert_zh.common import package_files
 from albert_zh.common.errors import UserError
 from albert_zh.export import common as export_common
-from albert_zh.export import onnx_metadata, onnx_nodes
+from albert_zh.export import onnx_metadata, onnx_nodes, onnx_tables
 
 OPSET = 18  # tf2onnx's last; `onnx_nodes` makes it 20
-# All of tf2onnx's optimizers would take gigabytes, and onnxruntime has its own. Folding constants
-# doubles a word table that is used twice, but the quantizer finds weights only then.
+# All of tf2onnx's optimizers would take gigabytes, and onnxruntime has its own. The quantizer finds
+# weights only where constants are folded; the word table that this doubles, `onnx_tables` mends.
 OPTIMIZERS = {
     "none": ("remove_identity",),
     "float16": ("remove_identity",),
@@ -75,8 +73,8 @@ def convert(model, output_names, path, options):
     onnx_nodes.use_native_nodes(proto)
     with open(path, "wb") as stream:
         stream.write(proto.SerializeToString())
-    for change in _QUANTIZERS[options.quantize]:
-        change(path)
+    if options.quantize != "none":
+        _QUANTIZERS[options.quantize](path)
 
 
 def _converted(model, output_names, options):
@@ -133,69 +131,26 @@ def _halve(path):
 
 
 def _quantize(path):
+    import onnx
     from onnxruntime import quantization
 
     logging.getLogger().setLevel(logging.ERROR)  # its advice on preprocessing
+    shared = onnx_tables.shared_tables(onnx.load(path).graph)
     quantization.quantize_dynamic(
         path,
         path,
+        nodes_to_exclude=[name for table in shared for name in table.gathers],
         weight_type=quantization.QuantType.QInt8,
         per_channel=True,
         reduce_range=True,  # sums of 8-bit products saturate on x86 CPUs without VNNI
     )
-
-
-def _quantize_sliced_tables(path):
-    """Holds tables of which rows are sliced (positions) in 8-bit integers, a scale a column.
-
-    The quantizer does so with tables of which rows are gathered.
-    """
-    import onnx
-
     proto = onnx.load(path)
-    tables = {
-        array.name: array
-        for array in proto.graph.initializer
-        if array.data_type == onnx.TensorProto.FLOAT and len(array.dims) == 2
-    }
-    nodes, scales = [], {}
-    for node in map(copy.deepcopy, proto.graph.node):
-        nodes.append(node)
-        name = node.input[0] if node.input else None
-        if node.op_type == "Slice" and name in tables:
-            if name not in scales:
-                scales[name] = _as_integers(tables[name], proto.graph)
-            nodes.append(_dequantized(node, scales[name]))
-    del proto.graph.node[:]
-    proto.graph.node.extend(nodes)
+    onnx_tables.store_once(proto.graph, shared)
+    onnx_tables.quantize_sliced_tables(proto.graph)
     onnx.save(proto, path)
 
 
-_QUANTIZERS = {
-    "none": (),
-    "float16": (_halve,),
-    "int8": (_quantize, _quantize_sliced_tables),
-}
-
-
-def _as_integers(table, graph):
-    """Makes a table [rows, C] of integers; returns the name of its scales [C]."""
-    from onnx import numpy_helper
-
-    entries = numpy_helper.to_array(table)
-    scales = np.maximum(np.abs(entries).max(axis=0), np.finfo(np.float32).tiny) / 127
-    integers = np.round(entries / scales).astype(np.int8)
-    table.CopyFrom(numpy_helper.from_array(integers, table.name))
-    graph.initializer.append(numpy_helper.from_array(scales, table.name + "_scale"))
-    return table.name + "_scale"
-
-
-def _dequantized(node, scales):
-    """Renames a node's output; returns the node that makes the former one of it."""
-    from onnx import helper
-
-    output, node.output[0] = node.output[0], node.output[0] + "_integers"
-    return helper.make_node("DequantizeLinear", [node.output[0], scales], [output], axis=1)
+_QUANTIZERS = {"float16": _halve, "int8": _quantize}
 
 
 def _runner(path, examples):

@@ -91,10 +91,11 @@ def window_starts(num_examples, batch_size, num_steps, window=WINDOW):
 
 
 def prefetched(batches):
-    """Some batches are made ready ahead, and TensorFlow does not tune the pipeline.
+    """Some batches are made ready ahead, and TensorFlow does not tune or rewrite the pipeline.
 
     Every parallelism is given; the tuner's thread would sleep for up to a minute between looks, and
-    hold up the end of its session as long.
+    hold up the end of its session as long. TensorFlow 1.15 would join `shuffle` and `repeat` into
+    one operation, which shuffles by other seeds than the two: another order than later versions'.
 
     Args:
         batches: `tf.data.Dataset`.
@@ -105,6 +106,7 @@ def prefetched(batches):
     options = tf.data.Options()
     if tf.__version__.startswith("1"):
         options.experimental_optimization.autotune = False
+        options.experimental_optimization.shuffle_and_repeat_fusion = False
     else:
         options.autotune.enabled = False
     return batches.prefetch(PREFETCHED).with_options(options)

@@ -71,3 +71,15 @@ def test_batches_stay_what_they_are():
         assert [session.run(number) for _ in range(3)] == [0, 1, 2]
         with pytest.raises(tf.errors.OutOfRangeError):
             session.run(number)
+
+
+def test_shuffled_epochs_are_equal_on_all_versions():
+    """TensorFlow 1.15 joined shuffling and repeating, and gave other orders than 2.15 and 2.21."""
+    with tf.Graph().as_default(), tf.Session() as session:
+        rows = tf.data.Dataset.range(10).shuffle(10, seed=5, reshuffle_each_iteration=True)
+        epochs = length_bucketing.prefetched(rows.repeat().batch(10))
+        epoch = tf.data.make_one_shot_iterator(epochs).get_next()
+        assert [session.run(epoch).tolist() for _ in range(2)] == [
+            [5, 3, 0, 2, 7, 6, 4, 1, 9, 8],
+            [4, 0, 5, 9, 2, 8, 6, 3, 1, 7],
+        ]
