@@ -127,25 +127,30 @@ def plain_prediction(folder):
     return predict
 
 
-def write_int8_tflite(folder, path):
-    """Exports the model as TFLite, int8, any length."""
+def write_int8(folder, path):
+    """Exports the model in 8-bit integers, any length, as the ending of the path says."""
+    form = os.path.splitext(path)[1][1:]
     command = [sys.executable, os.path.join(ROOT, "export_model.py"), "--model_dir=" + folder]
-    command += ["--format=tflite", "--quantize=int8", "--seq_length=dynamic", "--output=" + path]
+    command += ["--format=" + form, "--quantize=int8", "--output=" + path]
+    command += ["--seq_length=dynamic"] if form == "tflite" else []
     command += ["--representative_texts=" + PAIRS, "--tolerance=1", "--min_equal_labels=0"]
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
 
 
-def predictions_of_tensorflow(folder, tflite):
-    """{name: function of pairs}."""
+def predictions_of_tensorflow(folder, exported):
+    """{name: function of pairs}; files go to the folder `exported`."""
     from albert_zh.inference import predictor
 
-    write_int8_tflite(folder, tflite)
+    forms = {"TFLite": "int8.tflite", "ONNX": "int8.onnx"}
+    paths = {form: os.path.join(exported, name) for form, name in forms.items()}
     precisions = {"Predictor, float32": "float32", "Predictor, bfloat16": "bfloat16"}
     predictions = {
         name: predictor.Predictor(folder, precision=precision).predict
         for name, precision in measuring.in_fast_precisions(precisions).items()
     }
-    predictions["Predictor, int8 TFLite"] = predictor.Predictor(tflite).predict
+    for form, path in paths.items():
+        write_int8(folder, path)
+        predictions["Predictor, int8 %s" % form] = predictor.Predictor(path).predict
     predictions["plain graph"] = plain_prediction(folder)
     return predictions
 
@@ -211,7 +216,7 @@ def main(arguments):
         folder = arguments.model_dir or os.path.join(root, "model")
         if not arguments.model_dir:
             write_random_model(folder)
-        predictions = predictions_of_tensorflow(folder, os.path.join(root, "exported", "m.tflite"))
+        predictions = predictions_of_tensorflow(folder, os.path.join(root, "exported"))
     measures = {
         name: lambda predict=predict: measure(predict, pairs, arguments.num_single)
         for name, predict in predictions.items()

@@ -435,7 +435,7 @@ def print_bulk(work, folder, arguments):
         folder = os.path.join(work, "tiny")
         prediction.write_random_model(folder)
     path = os.path.join(work, "exported", "int8.tflite")
-    prediction.write_int8_tflite(folder, path)
+    prediction.write_int8(folder, path)
     phases = [0] + [arguments.busy_processes] * (arguments.busy_processes > 0)
     rates = bulk_rates(path, phases, 3 if arguments.quick else ROUNDS)
     names = ["busy processes: %d, pairs/s | times the interpreter alone" % n for n in phases]
@@ -452,7 +452,9 @@ def bulk_ways():
     """What takes turns; the first is what the others are compared with."""
     cores = measuring.num_cores()
     ways = [Way("LiteRT's interpreter alone, one thread", False, "LiteRT", 1)]
-    for runtime, title in zip(RUNTIMES, ("Predictor", "Predictor without LiteRT")):
+    titles = dict(zip(RUNTIMES, ("Predictor", "Predictor without LiteRT")))
+    for runtime in available_runtimes():
+        title = titles[runtime]
         ways.append(Way(title, True, runtime, None))
         ways.append(Way("%s, num_threads=%d" % (title, cores), True, runtime, cores))
     return ways

@@ -32,7 +32,7 @@ _SOURCES = ("context", "text", "documents")
 def define_flags() -> None:
     """Defines the command's flags."""
     model_flags.define(
-        "Model folder, SavedModel folder or .tflite file; the newest *_output/best if left out.",
+        "Model folder, SavedModel folder, .tflite or .onnx file; the newest *_output/best if none.",
         "Longest window in tokens; as in training by default.",
     )
     flags.DEFINE_string("context", None, "Text file that has the answers.")

@@ -39,7 +39,7 @@ FORMATS = ("tsv", "jsonl")
 def define_flags():
     """Defines the command's flags."""
     model_flags.define(
-        "Model folder, SavedModel folder or .tflite file; the newest *_output/best if left out."
+        "Model folder, SavedModel folder, .tflite or .onnx file; the newest *_output/best if none."
     )
     flags.DEFINE_string("input_file", None, "Texts, a line each; standard input if left out.")
     flags.DEFINE_string("encoding", "utf-8", "Encoding of the file or of standard input.")

@@ -27,7 +27,7 @@ KINDS = ("sequence_labelling", "span_labelling")
 def define_flags():
     """Defines the command's flags."""
     model_flags.define(
-        "Model folder, SavedModel folder or .tflite file of a model that labels; the newest "
+        "Model folder, SavedModel folder, .tflite or .onnx file of a model that labels; the newest "
         "*_output/best of that kind if left out."
     )
     model_flags.define_granularity()

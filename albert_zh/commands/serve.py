@@ -54,7 +54,7 @@ BACKLOG = 2048  # connections that the system keeps until the server takes them
 def define_flags():
     """Defines the command's flags."""
     model_flags.define(
-        "Model folder, SavedModel folder or .tflite file; the newest *_output/best if left out."
+        "Model folder, SavedModel folder, .tflite or .onnx file; the newest *_output/best if none."
     )
     flags.DEFINE_string("embedding_dir", None, "Model folder whose vectors to serve.")
     flags.DEFINE_string("generator_dir", None, "Model folder of run_seq2seq.py that writes texts.")

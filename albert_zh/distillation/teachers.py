@@ -24,7 +24,7 @@ from albert_zh.model import checkpoint_files
 VERSION = 1  # of what targets are; another one makes cached ones stale
 ROWS_PER_CHUNK = 1024
 _SHOWN_LABELS = 12
-_HASHED = (".json", ".txt", ".model", ".pb", ".tflite", ".index")
+_HASHED = (".json", ".txt", ".model", ".pb", ".tflite", ".onnx", ".index")
 _CONVERTED = "converted"
 
 Student = collections.namedtuple("Student", ["kind", "use", "settings", "is_symmetric"])
@@ -42,8 +42,8 @@ def open_teacher(path: str, student: Student, folder: str) -> Any:
     """A teacher by its path.
 
     Args:
-        path: model folder, SavedModel folder, .tflite file, Hugging Face folder, or a file of
-            logits or probabilities.
+        path: model folder, SavedModel folder, .tflite or .onnx file, Hugging Face folder, or a
+            file of logits or probabilities.
         student: `Student`.
         folder: where targets are kept.
 
@@ -58,7 +58,7 @@ def open_teacher(path: str, student: Student, folder: str) -> Any:
     if storage.is_folder(path) and not _is_exported(path) and _is_pytorch(path):
         path, source = _converted(path, folder), path
         return ModelTeacher(path, student, folder, source)
-    if storage.is_folder(path) or path.endswith(".tflite"):
+    if storage.is_folder(path) or _is_exported(path):
         return ModelTeacher(path, student, folder, path)
     return TeacherFile(path, student)
 

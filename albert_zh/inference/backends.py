@@ -1,4 +1,4 @@
-"""What runs a fine-tuned model: the checkpoint of its folder, a SavedModel, or a .tflite file.
+"""What runs a fine-tuned model: its folder's checkpoint, a SavedModel, a .tflite or .onnx file.
 
 A backend has
     num_outputs: int, C, the last dimension of its first output;
@@ -6,6 +6,7 @@ A backend has
     fixed_length: int, the only length it takes, or None;
     num_segments: int;
     vocab_size: int, or None where the model does not record it;
+    num_workers: int, how many calls of `run` at a time are faster than one;
     run(ids, mask, segments, *further): int32 [B, F] each, and [B, F, ...] of each of the further
         inputs that it was opened with -> list of float [B, ...], one for each of the output names;
         may be called by several threads;
@@ -14,15 +15,13 @@ A backend has
 
 import os
 import re
-import threading
 from typing import Any, Iterable, Mapping, Optional, Sequence
 
-import numpy as np
 import tensorflow.compat.v1 as tf
 
-from albert_zh.common import cpu_precision, files, storage, system_errors
+from albert_zh.common import cpu_precision, storage, system_errors
 from albert_zh.common.errors import UserError
-from albert_zh.inference import litert, loaded_model
+from albert_zh.inference import exported_names, loaded_model, onnx_backend, tflite_backend
 from albert_zh.inference.files_beside import saved_model_folder
 from albert_zh.model import (
     checkpoint_files,
@@ -34,10 +33,11 @@ from albert_zh.tasks import outputs_graph, registry
 from albert_zh.tasks import settings as task_settings
 
 CLASSIFIER_OUTPUTS = ("probabilities",)
-LONGEST_UNKNOWN = 512  # of exported files, whose positions are not known
-
-# The names under which exported models take their inputs; the second is the one of TFLite metadata.
-_INPUT_ALIASES = (("input_ids", "ids"), ("input_mask", "mask"), ("segment_ids",))
+# {ending of a file: what runs it}
+_FILE_BACKENDS = {
+    ".tflite": tflite_backend.TfliteBackend,
+    ".onnx": onnx_backend.OnnxBackend,
+}
 
 
 def open_model(
@@ -51,11 +51,12 @@ def open_model(
     """The backend for a path.
 
     Args:
-        path: model folder, SavedModel folder (or one of TF Serving's layout), or .tflite file.
+        path: model folder, SavedModel folder (or one of TF Serving's layout), .tflite or .onnx
+            file.
         config_file: config JSON of a model folder, if it is not in it.
         precision: of a model folder's products, a key of `modeling.PRECISIONS`.
-        num_threads: threads of an operation; None: one for a .tflite file, otherwise as many as
-            there are cores.
+        num_threads: threads of an operation; None: as many as there are cores, but of a .tflite or
+            .onnx file one, and as many batches at a time as there are cores.
         output_names: names of the outputs that `run` gives, see `TaskType.decoded_outputs`.
         further_inputs: as of `KindFlags.further_inputs`; None for none.
 
@@ -70,14 +71,14 @@ def open_model(
     saved_model = saved_model_folder(path)
     if precision != "float32":
         raise UserError("precision: an exported model (%s) has its own, leave it out" % path)
-    if saved_model is None:
-        return TfliteBackend(path, num_threads, output_names, further)
-    return SavedModelBackend(saved_model, num_threads, output_names, further)
+    if saved_model is not None:
+        return SavedModelBackend(saved_model, num_threads, output_names, further)
+    return _FILE_BACKENDS[os.path.splitext(path)[1]](path, num_threads, output_names, further)
 
 
 def is_exported(path: str) -> bool:
-    """Whether a path is a SavedModel or a .tflite file rather than a model folder."""
-    return path.endswith(".tflite") or saved_model_folder(path) is not None
+    """Whether a path is a SavedModel, a .tflite or an .onnx file rather than a model folder."""
+    return path.endswith(tuple(_FILE_BACKENDS)) or saved_model_folder(path) is not None
 
 
 def has_classifier(path: str) -> bool:
@@ -98,6 +99,7 @@ class CheckpointBackend:
     """The head of a model folder."""
 
     fixed_length = None
+    num_workers = 1  # an operation's threads use the cores
 
     def __init__(
         self,
@@ -147,13 +149,15 @@ def _checkpoint_of(path):
     if storage.is_folder(path) or storage.exists(path + ".index"):
         return checkpoint_files.find_checkpoint(path)
     raise UserError(
-        "%s: no such model folder; expected one of a fine-tuned model, a SavedModel's folder or a "
-        ".tflite file" % path
+        "%s: no such model folder; expected one of a fine-tuned model, a SavedModel's folder, a "
+        ".tflite or an .onnx file" % path
     )
 
 
 class SavedModelBackend:
     """An exported SavedModel, by its signature with token ids and the outputs asked for."""
+
+    num_workers = 1
 
     def __init__(
         self,
@@ -182,7 +186,7 @@ class SavedModelBackend:
         tensors = [graph.get_tensor_by_name(name) for name in outputs]
         sizes = _sizes_of_tables(folder)
         self.fixed_length = feeds[0].shape.as_list()[1]
-        self.longest = self.fixed_length or sizes.get("position", LONGEST_UNKNOWN)
+        self.longest = self.fixed_length or sizes.get("position", exported_names.LONGEST_UNKNOWN)
         self.num_segments = sizes.get("token_type", 2)
         self.vocab_size = sizes.get("word")
         self.num_outputs = tensors[0].shape.as_list()[-1]
@@ -212,7 +216,7 @@ def _sizes_of_tables(folder):
 def _signature_of(folder, signatures, output_names, further):
     """(names of the input tensors, names of output tensors) of the fitting signature."""
     for _, signature in sorted(signatures.items()):
-        inputs = _in_order(signature.inputs, further)
+        inputs = exported_names.inputs_in_order(signature.inputs, further)
         if inputs and all(name in signature.outputs for name in output_names):
             outputs = [signature.outputs[name].name for name in output_names]
             return [tensor.name for tensor in inputs], outputs
@@ -225,126 +229,3 @@ def _signature_of(folder, signatures, output_names, further):
             ", ".join(sorted(signatures)) or "none",
         )
     )
-
-
-def _in_order(by_name, further=()):
-    """The values of {input name: value} for ids, mask, segments and others; None if one lacks."""
-    ordered = [
-        next((by_name[alias] for alias in aliases if alias in by_name), None)
-        for aliases in _INPUT_ALIASES + tuple((name,) for name in further)
-    ]
-    return None if None in ordered else ordered
-
-
-class TfliteBackend:
-    """An exported .tflite file; LiteRT's interpreter where it is installed, else TensorFlow's.
-
-    Threads wait for each other actively: where other work takes one's core, the others are held up,
-    in TensorFlow's interpreter so long that hardly anything comes of it. So one is the default.
-    """
-
-    vocab_size = None
-    num_segments = 2
-
-    def __init__(
-        self,
-        path: str,
-        num_threads: Optional[int],
-        output_names: Sequence[str],
-        further_inputs: Iterable[str] = (),
-    ) -> None:
-        """Loads a file; raises `UserError` if it has not the inputs and outputs of such a task."""
-        self._lock = threading.Lock()  # an interpreter serves one thread at a time
-        self._interpreter = _allocated_interpreter(path, num_threads or 1)
-        by_name = {
-            _plain_name(detail["name"]): detail for detail in self._interpreter.get_input_details()
-        }
-        further = tuple(further_inputs)
-        self._inputs = _in_order(by_name, further)
-        self._outputs = _named_outputs(self._interpreter.get_output_details(), output_names)
-        if self._inputs is None or self._outputs is None:
-            raise UserError(
-                "%s: expected inputs %s and outputs %s, found inputs %s and %d outputs: export a "
-                "fine-tuned model"
-                % (
-                    path,
-                    ", ".join(loaded_model.INPUT_NAMES + further),
-                    ", ".join(output_names),
-                    ", ".join(sorted(by_name)),
-                    len(self._interpreter.get_output_details()),
-                )
-            )
-        self.num_outputs = int(self._outputs[0]["shape"][-1])
-        batch, length = self._inputs[0].get("shape_signature", self._inputs[0]["shape"])
-        self._is_batch_fixed = batch > 0
-        self.fixed_length = int(length) if length > 0 else None
-        self.longest = self.fixed_length or LONGEST_UNKNOWN
-        self._shape = tuple(self._inputs[0]["shape"])
-
-    def run(self, *arrays: np.ndarray) -> np.ndarray:
-        """int32 [B, F] three times, further inputs [B, F, ...] -> list of float [B, ...]."""
-        with self._lock:
-            if not self._is_batch_fixed:
-                return self._run(arrays)
-            size = self._shape[0]
-            outputs = [
-                self._run([_filled(array[start : start + size], size) for array in arrays])
-                for start in range(0, len(arrays[0]), size)
-            ]
-        return [np.concatenate(of_output)[: len(arrays[0])] for of_output in zip(*outputs)]
-
-    def _run(self, arrays):
-        if arrays[0].shape != self._shape:
-            for detail, array in zip(self._inputs, arrays):
-                self._interpreter.resize_tensor_input(detail["index"], array.shape)
-            self._interpreter.allocate_tensors()
-            self._shape = arrays[0].shape
-        for detail, array in zip(self._inputs, arrays):
-            self._interpreter.set_tensor(detail["index"], array.astype(detail["dtype"]))
-        self._interpreter.invoke()
-        return [self._float_output(detail) for detail in self._outputs]
-
-    def _float_output(self, detail):
-        output = self._interpreter.get_tensor(detail["index"])
-        scale, zero_point = detail["quantization"]
-        return output if not scale else (output.astype(np.float32) - zero_point) * scale
-
-    def close(self) -> None:
-        """Frees the interpreter."""
-        self._interpreter = None
-
-
-def _allocated_interpreter(path, num_threads):
-    """The interpreter of a .tflite file, ready to run."""
-    content = files.read_bytes(path)
-    try:
-        interpreter = litert.interpreter(content, num_threads)
-        interpreter.allocate_tensors()
-    except UserError:
-        raise
-    except (ValueError, RuntimeError) as error:
-        raise UserError(
-            "%s: not a readable TFLite model: %s" % (path, system_errors.reason(error))
-        ) from error
-    return interpreter
-
-
-def _named_outputs(details, names):
-    """The details of outputs by name; a single one may have any. None where they do not fit."""
-    if len(names) == 1 and len(details) == 1 and len(details[0]["shape"]) >= 2:
-        return details
-    by_name = {_plain_name(detail["name"]): detail for detail in details}
-    return [by_name[name] for name in names] if set(by_name) == set(names) else None
-
-
-def _plain_name(name):
-    """`serving_default_input_ids:0` -> `input_ids`."""
-    name = name.split(":")[0]
-    prefix = "serving_default_"
-    return name[len(prefix) :] if name.startswith(prefix) else name
-
-
-def _filled(array, size):
-    """The rows of an array, and zeros up to a size."""
-    missing = np.zeros((size - len(array),) + array.shape[1:], array.dtype)
-    return np.concatenate([array, missing])

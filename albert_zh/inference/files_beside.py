@@ -48,7 +48,7 @@ class FilesBeside:
     """What is beside a model's weights: vocabulary, labels, settings of its training."""
 
     def __init__(self, path: str) -> None:
-        """`path`: model folder, SavedModel folder or .tflite file."""
+        """`path`: model folder, SavedModel folder, .tflite or .onnx file."""
         self._folder = folder = path if storage.is_folder(path) else os.path.dirname(path) or "."
         inner = saved_model_folder(path) or folder
         self._folders = list(

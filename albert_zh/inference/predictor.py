@@ -3,10 +3,11 @@
 with Predictor("lcqmc_output/best") as predictor:
     labels, probabilities = predictor.predict([("怎么开户", "如何开通账户")])
 
-The model may be a model folder, the folder of an exported SavedModel, or an exported .tflite file;
-vocabulary and labels are taken from its folder.
+The model may be a model folder, the folder of an exported SavedModel, or an exported .tflite or
+.onnx file; vocabulary and labels are taken from its folder.
 """
 
+from concurrent import futures
 import itertools
 from typing import Any, Dict, List, Optional, Sequence, Tuple
 
@@ -61,14 +62,14 @@ class Predictor(loaded_model.LoadedModel):
 
         Args:
             path: model folder of a fine-tuned classifier, such as OUTPUT_DIR/best; folder of a
-                SavedModel; or .tflite file.
+                SavedModel; or .tflite or .onnx file.
             max_seq_length: longest input in tokens, longer ones are cut; as in training by default.
             do_lower_case: whether to lower-case; as in training by default.
             config_file: config JSON where it is not in the model folder.
             vocab_file: vocabulary where it is not beside the model.
             precision: of a model folder's products, a key of `modeling.PRECISIONS`.
-            num_threads: threads of an operation; by default one for a .tflite file, otherwise as
-                many as there are cores. More for a .tflite file are for idle cores.
+            num_threads: threads of an operation; by default as many as there are cores, but of a
+                .tflite or .onnx file one, and as many batches at a time as there are cores.
             check_text_form: whether pairs are refused by a model that was trained on single texts,
                 and single texts by one of pairs, as far as its folder notes which it was.
             granularity: of the words, for a model of several granularities; the first by default.
@@ -102,6 +103,8 @@ class Predictor(loaded_model.LoadedModel):
             output_names=self.kind.decoded_outputs,
             further_inputs=self.kind.flags.further_inputs(self._head),
         )
+        num_workers = self._backend.num_workers
+        self._workers = futures.ThreadPoolExecutor(num_workers) if num_workers > 1 else None
         files_beside.check_settings(self._backend.num_outputs)
         self.takes_pairs = takes_pairs(trained)
         self._checks_text_form = check_text_form and self.takes_pairs is not None
@@ -211,14 +214,24 @@ class Predictor(loaded_model.LoadedModel):
         """[{name: array}] of records, per-token arrays as long as the record."""
         names, token_outputs = self.kind.decoded_outputs, self.kind.token_outputs
         outputs = [None] * len(rows)
-        for batch in input_rows.batches_by_length([len(row["input_ids"]) for row in rows]):
-            arrays = self._backend.run(*self._inputs_of([rows[i] for i in batch]))
+
+        def run(batch):
+            return self._backend.run(*self._inputs_of([rows[i] for i in batch]))
+
+        batches = list(input_rows.batches_by_length([len(row["input_ids"]) for row in rows]))
+        for batch, arrays in zip(batches, self._each(run, batches)):
             for place, index in enumerate(batch):
                 outputs[index] = {name: array[place] for name, array in zip(names, arrays)}
         for name in token_outputs:
             for row, output in zip(rows, outputs):
                 output[name] = output[name][: len(row["input_ids"])]
         return outputs
+
+    def _each(self, run, batches):
+        """The outputs of batches, several worked on at a time where the backend gains by that."""
+        if self._workers is None or len(batches) < 2:
+            return map(run, batches)
+        return self._workers.map(run, batches)
 
     def _inputs_of(self, rows):
         """The backend's input arrays of records."""
@@ -306,4 +319,6 @@ class Predictor(loaded_model.LoadedModel):
         return columns[0]
 
     def _free(self):
+        if self._workers is not None:
+            self._workers.shutdown()
         self._backend.close()

@@ -4,12 +4,14 @@ import json
 import os
 import subprocess
 import sys
+import threading
 
 import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
 
 from albert_zh.commands import export_model, similarity
+from albert_zh.common import cores
 from albert_zh.common.errors import UserError
 from albert_zh.inference import predictor
 import small_models
@@ -19,6 +21,8 @@ FORMS = {
     "SavedModel": ["--format=saved_model"],
     "TFLite, any length": ["--format=tflite", "--seq_length=dynamic"],
     "TFLite, 48 tokens": ["--format=tflite", "--seq_length=48"],
+    "ONNX": ["--format=onnx"],
+    "ONNX, 48 tokens": ["--format=onnx", "--seq_length=48"],
 }
 of_former = pytest.mark.skipif(
     not tf.__version__.startswith(("1.", "2.15.")), reason="TensorFlow's own interpreter goes away"
@@ -29,6 +33,8 @@ OF_METADATA = ["--format=tflite", "--seq_length=48", "--metadata"]
 def export(folder, path, arguments):
     if "--format=tflite" in arguments and tf.__version__.startswith("1."):
         pytest.skip("TFLite files are made by TensorFlow 2")
+    if "--format=onnx" in arguments:
+        pytest.importorskip("tf2onnx", reason="needs requirements-export.txt")
     small_models.run_command(
         export_model, ["--model_dir=" + folder, "--output=" + path] + arguments
     )
@@ -68,7 +74,8 @@ def check(path, texts, expected):
 
 @pytest.mark.parametrize("form", sorted(FORMS))
 def test_exported_forms_predict_the_same(form, folder, texts, expected, tmp_path):
-    path = export(folder, str(tmp_path / "exported" / "model.tflite"), FORMS[form])
+    name = "model.onnx" if form.startswith("ONNX") else "model.tflite"
+    path = export(folder, str(tmp_path / "exported" / name), FORMS[form])
     check(path, texts, expected)
 
 
@@ -129,6 +136,49 @@ def test_a_tflite_file_takes_one_thread_unless_more_are_asked_for(folder, tmp_pa
     notes = [line for line in done.stderr.splitlines() if line.startswith("note: LiteRT")]
     assert len(notes) == (way == "without LiteRT")
     assert all("pip install ai-edge-litert" in note for note in notes)
+
+
+@pytest.mark.parametrize("form", ["TFLite, any length", "ONNX"])
+def test_batches_of_a_file_are_run_by_several_threads(form, folder, tmp_path, monkeypatch):
+    """Each core takes a batch; what comes out is in the order of the texts."""
+    name = "model.onnx" if form == "ONNX" else "model.tflite"
+    path = export(folder, str(tmp_path / "exported" / name), FORMS[form])
+    monkeypatch.setattr(cores, "num_usable", lambda: 3)
+    texts = [("今天天气" * (1 + number % 7))[: 1 + number] for number in range(600)]
+    with predictor.Predictor(folder) as model:
+        _, expected = model.predict(texts)
+    with predictor.Predictor(path) as model:
+        run, threads = model._backend.run, set()
+        together = threading.Barrier(3, timeout=60)  # breaks unless three are at work at a time
+
+        def counting(*arrays):
+            if threading.current_thread() not in threads:
+                threads.add(threading.current_thread())
+                together.wait()
+            return run(*arrays)
+
+        monkeypatch.setattr(model._backend, "run", counting)
+        _, probabilities = model.predict(texts)
+    assert len(threads) == 3
+    np.testing.assert_allclose(probabilities, expected, atol=1e-5)
+
+
+def test_an_onnx_file_that_is_none_is_named(folder, tmp_path, monkeypatch):
+    pytest.importorskip("onnxruntime", reason="needs requirements-export.txt")
+    path = tmp_path / "model.onnx"
+    path.write_bytes(b"nothing of that kind")
+    with pytest.raises(UserError, match="model.onnx: not a readable ONNX model: "):
+        predictor.Predictor(str(path))
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    with pytest.raises(UserError, match="onnxruntime, which .* is not installed .*export"):
+        predictor.Predictor(str(path))
+
+
+def test_an_onnx_file_of_another_task_is_named(folder, tmp_path):
+    arguments = ["--format=onnx", "--task=encoder"]
+    path = export(folder, str(tmp_path / "exported" / "encoder.onnx"), arguments)
+    with pytest.raises(UserError, match="outputs probabilities, found inputs .*: export a fine"):
+        predictor.Predictor(path)
 
 
 def test_newer_tensorflow_runs_tflite_files_by_litert_alone(folder, tmp_path, monkeypatch):

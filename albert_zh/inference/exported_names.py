@@ -1,0 +1,55 @@
+"""Under which names exported models take their inputs and give their outputs."""
+
+from typing import Any, Mapping, Optional, Sequence, Tuple
+
+LONGEST_UNKNOWN = 512  # of exported files, whose positions are not known
+
+# The second one is the name of TFLite metadata.
+_INPUT_ALIASES = (("input_ids", "ids"), ("input_mask", "mask"), ("segment_ids",))
+
+
+def inputs_in_order(by_name: Mapping[str, Any], further: Sequence[str] = ()) -> Optional[Tuple]:
+    """The inputs for ids, mask, segments and others.
+
+    Args:
+        by_name: {name: input}.
+        further: names of the others.
+
+    Returns:
+        tuple of inputs; None where one is missing.
+    """
+    aliases_of_inputs = _INPUT_ALIASES + tuple((name,) for name in further)
+    ordered = tuple(
+        next((by_name[alias] for alias in aliases if alias in by_name), None)
+        for aliases in aliases_of_inputs
+    )
+    return None if None in ordered else ordered
+
+
+def misfit(
+    path: str,
+    input_names: Sequence[str],
+    output_names: Sequence[str],
+    found_inputs: Sequence[str],
+    found_outputs: Sequence[str],
+) -> str:
+    """What is said of a file that lacks an input or an output.
+
+    Args:
+        path: the file.
+        input_names: of the inputs that it should have.
+        output_names: of the outputs that it should have.
+        found_inputs: names of those that it has.
+        found_outputs: names of those that it has.
+    """
+    return (
+        "%s: expected inputs %s and outputs %s, found inputs %s and outputs %s: export a "
+        % (
+            path,
+            ", ".join(input_names),
+            ", ".join(output_names),
+            ", ".join(sorted(found_inputs)) or "none",
+            ", ".join(sorted(found_outputs)) or "none",
+        )
+        + "fine-tuned model"
+    )

@@ -1,0 +1,81 @@
+"""Runs .onnx files by onnxruntime: an operation on one thread, batches on all cores."""
+
+from typing import Any, Iterable, List, Optional, Sequence
+
+import numpy as np
+
+from albert_zh.common import cores, files, package_files
+from albert_zh.common.errors import UserError
+from albert_zh.inference import exported_names, loaded_model
+
+
+class OnnxBackend:
+    """An exported .onnx file; `run` may be called by several threads at a time."""
+
+    vocab_size = None
+    num_segments = 2
+
+    def __init__(
+        self,
+        path: str,
+        num_threads: Optional[int],
+        output_names: Sequence[str],
+        further_inputs: Iterable[str] = (),
+    ) -> None:
+        """Loads a file.
+
+        Args:
+            path: the file.
+            num_threads: threads of an operation, one batch at a time; None: one, and as many
+                batches at a time as there are cores.
+            output_names: names of the outputs that `run` gives.
+            further_inputs: names of inputs beside ids, mask and segments.
+
+        Raises:
+            UserError: if onnxruntime is not installed, or the file has not the inputs and outputs
+                of such a task.
+        """
+        self.num_workers = 1 if num_threads else cores.num_usable()
+        self._session = _session_of(path, num_threads or 1)
+        inputs = {tensor.name: tensor for tensor in self._session.get_inputs()}
+        outputs = {tensor.name: tensor for tensor in self._session.get_outputs()}
+        further = tuple(further_inputs)
+        self._inputs = exported_names.inputs_in_order(inputs, further)
+        if self._inputs is None or not set(output_names) <= set(outputs):
+            expected = (loaded_model.INPUT_NAMES + further, output_names)
+            raise UserError(exported_names.misfit(path, *expected, list(inputs), list(outputs)))
+        self._output_names = list(output_names)
+        self.num_outputs = outputs[output_names[0]].shape[-1]
+        length = self._inputs[0].shape[1]
+        self.fixed_length = length if isinstance(length, int) else None
+        self.longest = self.fixed_length or exported_names.LONGEST_UNKNOWN
+
+    def run(self, *arrays: np.ndarray) -> List[np.ndarray]:
+        """int32 [B, F] three times, further inputs [B, F, ...] -> list of float [B, ...]."""
+        feeds = {tensor.name: array for tensor, array in zip(self._inputs, arrays)}
+        return self._session.run(self._output_names, feeds)
+
+    def close(self) -> None:
+        """Frees the session."""
+        self._session = None
+
+
+def _session_of(path: str, num_threads: int) -> Any:
+    """onnxruntime's session of a file."""
+    content = files.read_bytes(path)
+    try:
+        import onnxruntime
+    except ImportError as error:
+        raise UserError(
+            "%s: onnxruntime, which .onnx files are run with, is not installed (%s): install it "
+            "with %s" % (path, error, package_files.installation_of("export"))
+        ) from error
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = num_threads
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    options.log_severity_level = 3  # errors
+    try:
+        return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # onnxruntime's errors have no class in common but this
+        lines = str(error).splitlines() or [type(error).__name__]
+        raise UserError("%s: not a readable ONNX model: %s" % (path, lines[0])) from error
