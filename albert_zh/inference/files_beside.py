@@ -3,10 +3,10 @@
 import os
 import tempfile
 from typing import Dict, List, Optional, Sequence
-import zipfile
 
-from albert_zh.common import storage
+from albert_zh.common import files, storage, validation
 from albert_zh.common.errors import UserError
+from albert_zh.inference import packed_files
 from albert_zh.model import fine_tuning_notes, label_map, model_folder
 from albert_zh.tasks import registry
 from albert_zh.text import tokenization
@@ -36,14 +36,6 @@ def _check_kind(notes, source):
         )
 
 
-def _is_archive(path):
-    """Whether a file is there and has others packed at its end."""
-    if not storage.is_file(path):
-        return False
-    with storage.open_binary(path) as content:
-        return zipfile.is_zipfile(content)
-
-
 class FilesBeside:
     """What is beside a model's weights: vocabulary, labels, settings of its training."""
 
@@ -56,22 +48,21 @@ class FilesBeside:
                 [inner, os.path.join(inner, "assets"), os.path.join(inner, "assets.extra"), folder]
             )
         )
-        self._packed = path if path.endswith(".tflite") and _is_archive(path) else None
+        self._path, self._packed = path, packed_files.texts_in(path)
         self._notes_file = self._find(fine_tuning_notes.FINE_TUNING_FILE)
-        self.settings = fine_tuning_notes.read_notes(self._notes_file)
-        _check_kind(self.settings, self._notes_file)
+        self.settings = self._read_settings()
+        _check_kind(self.settings, self._notes_file or path)
+
+    def _read_settings(self):
+        """What training noted: the file beside the model, or what an exported file carries."""
+        if self._notes_file is None and packed_files.SETTINGS in self._packed:
+            notes = files.parse_json(self._packed[packed_files.SETTINGS], self._path)
+            return validation.checked(self._path, notes, fine_tuning_notes.NOTES)
+        return fine_tuning_notes.read_notes(self._notes_file)
 
     def _find(self, name):
         paths = (os.path.join(folder, name) for folder in self._folders)
         return next((path for path in paths if storage.is_file(path)), None)
-
-    def _packed_text(self, *names):
-        """The text of a file that a .tflite file carries, or None."""
-        if self._packed is None:
-            return None
-        with storage.open_binary(self._packed) as content, zipfile.ZipFile(content) as archive:
-            there = [name for name in names if name in archive.namelist()]
-            return archive.read(there[0]).decode("utf-8") if there else None
 
     def further_files(self, names: Sequence[str]) -> Dict[str, bytes]:
         """{name: content} of those of some files that are there."""
@@ -79,7 +70,7 @@ class FilesBeside:
 
     def check_settings(self, num_outputs: int) -> None:
         """Raises `UserError` unless the settings are of a model of so many outputs."""
-        fine_tuning_notes.check_notes(self.settings, num_outputs, self._notes_file)
+        fine_tuning_notes.check_notes(self.settings, num_outputs, self._notes_file or self._path)
 
     def labels(self, num_labels: Optional[int]) -> List[str]:
         """The labels in the order of their numbers; the numbers themselves where none are there.
@@ -91,9 +82,9 @@ class FilesBeside:
             UserError: if there are more or fewer.
         """
         path = self._find(label_map.LABEL_MAP)
-        packed = self._packed_text("labels.txt", "label.txt")
+        packed = self._packed.get(packed_files.LABELS)
         if packed is not None:  # a file beside it may be another model's
-            path, labels = self._packed, packed.rstrip("\n").split("\n")
+            path, labels = self._path, packed.rstrip("\n").split("\n")
         elif path is not None:
             labels = list(label_map.labels_of_map(path))
         else:
@@ -114,7 +105,7 @@ class FilesBeside:
         Raises:
             UserError: if there is no vocabulary.
         """
-        packed = None if vocab_file else self._packed_text("vocab.txt")
+        packed = None if vocab_file else self._packed.get(packed_files.VOCABULARY)
         if packed is None:
             path = vocab_file or self._find(tokenization.SENTENCEPIECE_FILE)
             path = path or self._find(tokenization.VOCABULARY_FILE)

@@ -1,6 +1,6 @@
 """Runs .onnx files by onnxruntime: an operation on one thread, batches on all cores."""
 
-from typing import Any, Iterable, List, Optional, Sequence
+from typing import Any, Dict, Iterable, List, Optional, Sequence
 
 import numpy as np
 
@@ -60,8 +60,13 @@ class OnnxBackend:
         self._session = None
 
 
-def _session_of(path: str, num_threads: int) -> Any:
-    """onnxruntime's session of a file."""
+def metadata_of(path: str) -> Dict[str, str]:
+    """What a file says of its model, {name: text}; errors as of `OnnxBackend`."""
+    return _session_of(path, 1, is_optimized=False).get_modelmeta().custom_metadata_map
+
+
+def _session_of(path: str, num_threads: int, is_optimized: bool = True) -> Any:
+    """onnxruntime's session of a file; optimizing takes most of the time to make one."""
     content = files.read_bytes(path)
     try:
         import onnxruntime
@@ -74,6 +79,8 @@ def _session_of(path: str, num_threads: int) -> Any:
     options.intra_op_num_threads = num_threads
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.log_severity_level = 3  # errors
+    if not is_optimized:
+        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     try:
         return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime's errors have no class in common but this

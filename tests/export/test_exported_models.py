@@ -95,9 +95,11 @@ def test_a_saved_model_takes_what_the_model_takes(tmp_path):
         predictor.Predictor(path)
 
 
-def test_a_file_with_metadata_needs_nothing_beside_it(folder, texts, expected, tmp_path):
-    path = export(folder, str(tmp_path / "exported" / "model.tflite"), OF_METADATA)
-    alone = str(tmp_path / "alone.tflite")
+@pytest.mark.parametrize("ending", ["tflite", "onnx"])
+def test_a_file_with_metadata_needs_nothing_beside_it(ending, folder, texts, expected, tmp_path):
+    arguments = OF_METADATA if ending == "tflite" else FORMS["ONNX"]
+    path = export(folder, str(tmp_path / "exported" / ("model." + ending)), arguments)
+    alone = str(tmp_path / ("alone." + ending))
     os.rename(path, alone)
     check(alone, texts, expected)
     labels = {"of another model %d" % number: number for number in range(expected[1].shape[1])}
@@ -172,6 +174,19 @@ def test_an_onnx_file_that_is_none_is_named(folder, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     with pytest.raises(UserError, match="onnxruntime, which .* is not installed .*export"):
         predictor.Predictor(str(path))
+
+
+def test_an_onnx_file_carries_the_settings_of_its_model(tmp_path):
+    folder = small_models.write_model(
+        tmp_path / "several",
+        labels=("甲", "乙", "丙"),
+        settings={"objective": "multi_label", "thresholds": [0.0, 1.0, 0.0]},
+    )
+    path = export(folder, str(tmp_path / "exported" / "model.onnx"), FORMS["ONNX"])
+    alone = str(tmp_path / "alone.onnx")
+    os.rename(path, alone)
+    with predictor.Predictor(alone) as model:
+        assert model.predict(["今天天气"])[0] == [["甲", "丙"]]
 
 
 def test_an_onnx_file_of_another_task_is_named(folder, tmp_path):

@@ -102,12 +102,15 @@ def test_one_granularity_of_a_file_is_predicted(finished, tmp_path):
     assert predicted.split() == WORDS["coarse"]
 
 
+ENDINGS = {"saved_model": "", "tflite": ".tflite", "onnx": ".onnx"}
+
+
 @pytest.mark.newest
-@pytest.mark.parametrize("output_format", ["saved_model", "tflite"])
+@pytest.mark.parametrize("output_format", sorted(ENDINGS))
 def test_exported_models_have_both(finished, output_format, tmp_path):
     from albert_zh.commands import export_model
 
-    path = str(tmp_path / ("model.tflite" if output_format == "tflite" else "model"))
+    path = str(tmp_path / ("model" + ENDINGS[output_format]))
     best = str(finished[2] / "best")
     arguments = ["--model_dir=" + best, "--format=" + output_format, "--output=" + path]
     small_models.run_command(export_model, arguments)

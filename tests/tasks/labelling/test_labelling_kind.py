@@ -220,12 +220,15 @@ def test_entities_of_texts(finished):
         assert all(text[e["start"] : e["end"]] == e["text"] for e in entities)
 
 
+ENDINGS = {"saved_model": "", "tflite": ".tflite", "onnx": ".onnx"}
+
+
 @pytest.mark.newest
-@pytest.mark.parametrize("output_format", ["saved_model", "tflite"])
+@pytest.mark.parametrize("output_format", sorted(ENDINGS))
 def test_exported_models_find_the_same_entities(finished, output_format, tmp_path):
     from albert_zh.commands import export_model
 
-    path = str(tmp_path / ("model.tflite" if output_format == "tflite" else "model"))
+    path = str(tmp_path / ("model" + ENDINGS[output_format]))
     arguments = [
         "--model_dir=" + best_of(finished),
         "--format=" + output_format,
@@ -377,38 +380,15 @@ def test_nested_entities(nested):
 
 
 @pytest.mark.newest
-@pytest.mark.parametrize("output_format", ["saved_model", "tflite"])
+@pytest.mark.parametrize("output_format", sorted(ENDINGS))
 def test_exported_models_find_nested_entities(nested, output_format, tmp_path):
     from albert_zh.commands import export_model
 
-    path = str(tmp_path / ("model.tflite" if output_format == "tflite" else "model"))
+    path = str(tmp_path / ("model" + ENDINGS[output_format]))
     arguments = ["--model_dir=" + best_of(nested), "--format=" + output_format, "--output=" + path]
     small_models.run_command(export_model, arguments)
     with predictor.Predictor(path) as model:
         assert spans_of(model.predict([NESTED_TEXT])[0]) == [NESTED_SPANS]
-
-
-@pytest.mark.newest
-def test_onnx_finds_the_same_entities(finished, tmp_path):
-    onnxruntime = pytest.importorskip("onnxruntime")
-    from albert_zh.commands import export_model
-
-    path = str(tmp_path / "model.onnx")
-    arguments = ["--model_dir=" + best_of(finished), "--format=onnx", "--output=" + path]
-    small_models.run_command(export_model, arguments)
-    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
-    names = [output.name for output in session.get_outputs()]
-    with predictor.Predictor(best_of(finished)) as model:
-        kind, use = model.kind, model._use
-    example = splits.Example("test-1", TEXTS[2], None, None, None)
-    rows, _ = kind.features(use.task, example, use.tokenizer, use.max_seq_length)
-    outputs = []
-    for row in rows:
-        ids = np.array([row["input_ids"]], np.int32)
-        feeds = {"input_ids": ids, "input_mask": ids * 0 + 1, "segment_ids": ids * 0}
-        outputs.append({n: array[0] for n, array in zip(names, session.run(None, feeds))})
-    assert len(rows) > 1
-    assert spans_of(kind.decode([example], [outputs], use)) == [SPANS[2]]
 
 
 def segmented_line(generator):

@@ -215,6 +215,7 @@ def probabilities_of(path):
     "file_format, seq_length",
     [
         ("saved_model", "dynamic"),
+        pytest.param("onnx", "dynamic", marks=pytest.mark.newest),
         pytest.param("tflite", "16", marks=pytest.mark.newest),
         pytest.param("tflite", "dynamic", marks=[pytest.mark.newest, pytest.mark.slow]),
     ],
@@ -236,15 +237,6 @@ def test_frozen_graph_takes_slots(finished, tmp_path):
     inputs = {node.name for node in graph_def.node if node.op == "Placeholder"}
     assert inputs == {"input_ids", "input_mask", "segment_ids", "slots"}
     assert (tmp_path / dictionaries.FILE_NAME).exists()
-
-
-@pytest.mark.newest
-def test_onnx_file_takes_slots(finished, tmp_path):
-    onnxruntime = pytest.importorskip("onnxruntime")
-    pytest.importorskip("tf2onnx")
-    path = exported(finished, tmp_path, "onnx")  # compares its outputs with the checkpoint's
-    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
-    assert {tensor.name for tensor in session.get_inputs()} >= {"input_ids", "slots"}
 
 
 @pytest.mark.newest  # TensorFlow 1.15 writes no .tflite files here

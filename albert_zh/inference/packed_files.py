@@ -1,0 +1,87 @@
+"""What exported files carry of a model beside its graph: vocabulary, labels, settings.
+
+texts_in("model.tflite")  # {"vocab.txt": "[PAD]\\n...", "labels.txt": "体育\\n财经"}
+texts_in("model.onnx")  # {"vocab.txt": ..., "labels.txt": ..., "fine_tuning.json": "{...}"}
+"""
+
+import json
+from typing import Callable, Dict
+import zipfile
+
+from albert_zh.common import files, storage, validation
+from albert_zh.inference import onnx_backend
+
+VOCABULARY, LABELS, SETTINGS = "vocab.txt", "labels.txt", "fine_tuning.json"
+# Entries of an .onnx file's metadata that a model folder's notes have under the same name.
+_SETTINGS = ("max_seq_length", "do_lower_case", "thresholds")
+_LABELS = validation.list_of(validation.TEXT)
+_TOKENIZER = validation.record(
+    {
+        "model": validation.record(
+            {"vocab": validation.record(others=validation.integer(0))}, ["vocab"]
+        )
+    },
+    ["model"],
+)
+
+
+def texts_in(path: str) -> Dict[str, str]:
+    """The texts that a file carries, by the names that they have in a model folder.
+
+    Args:
+        path: a .tflite or .onnx file; anything else carries none.
+
+    Returns:
+        dict with some of `VOCABULARY`, `LABELS` and, of an .onnx file, `SETTINGS`.
+
+    Raises:
+        UserError: if they are not what exporting writes.
+    """
+    for ending, read in _READERS.items():
+        if path.endswith(ending) and storage.is_file(path):
+            return read(path)
+    return {}
+
+
+def _of_archive(path: str) -> Dict[str, str]:
+    """Texts of the archive at the end of a .tflite file with metadata."""
+    with storage.open_binary(path) as content:
+        if not zipfile.is_zipfile(content):
+            return {}
+        with zipfile.ZipFile(content) as archive:
+            names = {VOCABULARY: VOCABULARY, LABELS: LABELS, "label.txt": LABELS}
+            return {
+                names[name]: archive.read(name).decode("utf-8")
+                for name in archive.namelist()
+                if name in names
+            }
+
+
+def _of_metadata(path: str) -> Dict[str, str]:
+    """Texts made of the metadata that `export.onnx_metadata` writes."""
+    notes = onnx_backend.metadata_of(path)
+    texts = {}
+    if "labels" in notes:
+        texts[LABELS] = "\n".join(_value(path, notes, "labels", _LABELS))
+    if "tokenizer.json" in notes:
+        ids = _value(path, notes, "tokenizer.json", _TOKENIZER)["model"]["vocab"]
+        texts[VOCABULARY] = "".join(token + "\n" for token in sorted(ids, key=ids.__getitem__))
+    settings = {name: _value(path, notes, name, None) for name in _SETTINGS if name in notes}
+    if "objective" in notes:
+        settings["objective"] = notes["objective"]
+    if settings:
+        texts[SETTINGS] = json.dumps(settings)
+    return texts
+
+
+def _value(path, notes, name, kind):
+    """The JSON value of an entry of the metadata, checked."""
+    called = "%s: metadata %s" % (path, name)
+    value = files.parse_json(notes[name], called)
+    return value if kind is None else validation.checked(called, value, kind)
+
+
+_READERS: Dict[str, Callable[[str], Dict[str, str]]] = {
+    ".tflite": _of_archive,
+    ".onnx": _of_metadata,
+}
