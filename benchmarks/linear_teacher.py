@@ -20,7 +20,7 @@ from absl import flags
 import numpy as np
 from topics_baseline import text_model
 
-from albert_zh.common import files
+from albert_zh.common import output_files
 from albert_zh.common.errors import UserError, run_command
 from albert_zh.distillation.unlabelled import read_unlabelled
 from albert_zh.tasks import datasets, reader, registry
@@ -104,7 +104,7 @@ def main():
     best = {e.text_a: task.labels[row.argmax()] for e, row in rows}
     hits = [best[example.text_a] == example.label for example in dev.examples]
     print("dev: %.2f%%" % (100 * np.mean(hits)))
-    with files.atomic_write(FLAGS.out) as stream:
+    with output_files.atomic_write(FLAGS.out) as stream:
         for example, row in rows:
             of_labels = {label: float("%.6g" % p) for label, p in zip(task.labels, row)}
             content = {"text_a": example.text_a, "probabilities": of_labels}

@@ -28,7 +28,7 @@ import numpy as np
 import overlap_baseline
 import topics_baseline
 
-from albert_zh.common import files, validation
+from albert_zh.common import files, output_files, validation
 from albert_zh.common.errors import UserError, run_command
 from albert_zh.finetuning import sweeps
 from albert_zh.model import checkpoint_files, model_folder
@@ -260,7 +260,7 @@ def _run(name, way, seed):
         result = _baseline(data, data_dir, int(seed))
     else:
         result = _fine_tuned(data, data_dir, folder, way, seed)
-    files.write_json(path, dict(result, seconds=None if goes_on else time.time() - begin))
+    output_files.write_json(path, dict(result, seconds=None if goes_on else time.time() - begin))
 
 
 def _prepared_data(name, data):
@@ -285,7 +285,7 @@ def _prepared_data(name, data):
             if part:
                 lines = _in_order_of_chance(lines)[part]
             lines = lines[: _rows_of(split) and _rows_of(split) + 1]  # one may be a header
-            with files.atomic_write(os.path.join(folder, target)) as handle:
+            with output_files.atomic_write(os.path.join(folder, target)) as handle:
                 handle.writelines(line + "\n" for line in lines)
     return folder
 
@@ -485,7 +485,7 @@ def _write_tables(path, tables):
         rows.update(table.rows)
         lines = _lines(table._replace(rows=rows))
         text = "\n".join([head + begin] + lines + [end + rest])
-    with files.atomic_write(path) as handle:
+    with output_files.atomic_write(path) as handle:
         handle.write(text)
 
 

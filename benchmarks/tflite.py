@@ -150,15 +150,15 @@ def write_random_model(folder, heads, num_labels=None):
 
     from albert_zh.common import (
         errors,  # noqa: F401 (quietens TensorFlow)
-        files,
+        output_files,
     )
     from albert_zh.model import inference_graph, modeling
 
     os.makedirs(folder)
-    files.write_json(os.path.join(folder, "albert_config.json"), TINY)
+    output_files.write_json(os.path.join(folder, "albert_config.json"), TINY)
     tokens = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
     tokens += [chr(0x4E00 + number) for number in range(TINY["vocab_size"] - len(tokens))]
-    with files.atomic_write(os.path.join(folder, "vocab.txt")) as handle:
+    with output_files.atomic_write(os.path.join(folder, "vocab.txt")) as handle:
         handle.write("\n".join(tokens) + "\n")
     with tf.Graph().as_default(), tf.Session() as session:
         tf.set_random_seed(1)

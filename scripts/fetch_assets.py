@@ -31,13 +31,11 @@ from albert_zh.common.errors import (
     printable,
     run_program,
 )
-from albert_zh.common.files import (
-    atomic_write,
-    read_bytes,
-    sha256_of_file,
-)
+from albert_zh.common.files import read_bytes
 from albert_zh.common.folder_locks import one_at_a_time
+from albert_zh.common.output_files import atomic_write
 from albert_zh.common.path_rules import output_folder
+from albert_zh.common.storage import sha256_of_file
 from downloading import (
     NotReachable,
     checked_address,

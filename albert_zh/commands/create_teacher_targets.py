@@ -16,7 +16,7 @@ import os
 from absl import flags
 import numpy as np
 
-from albert_zh.common import files, path_rules
+from albert_zh.common import output_files, path_rules
 from albert_zh.common.errors import UserError, printable, run_command
 from albert_zh.common.progress import progress_bar
 from albert_zh.distillation import soft_targets, teacher_weights, teachers, unlabelled
@@ -63,7 +63,7 @@ def run():
     for teacher in opened:
         teacher.prepare(read.examples)
     lines = _lines(student, opened, weights, read.examples)
-    with files.atomic_write(FLAGS.output_file) as stream:
+    with output_files.atomic_write(FLAGS.output_file) as stream:
         stream.writelines(line + "\n" for line in lines)
     counts = len(read.examples), len(opened)
     print(printable("%d targets of %d teachers: %s" % (*counts, FLAGS.output_file)))

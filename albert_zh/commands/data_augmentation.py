@@ -17,7 +17,7 @@ import os
 
 from absl import flags
 
-from albert_zh.common import files, path_rules
+from albert_zh.common import files, output_files, path_rules
 from albert_zh.common.errors import UserError, run_command
 from albert_zh.common.messages import say
 from albert_zh.common.progress import progress_bar
@@ -281,7 +281,7 @@ class _Job:
                     handle.flush()
                     os.fsync(handle.fileno())
             state = {"done": first + len(chunk), "written": written, "report": report.state}
-            files.write_json(self._state_file, dict(state, fingerprint=self._fingerprint))
+            output_files.write_json(self._state_file, dict(state, fingerprint=self._fingerprint))
             bar.update(len(chunk))
         bar.close()
         self._finish(report)
@@ -304,7 +304,7 @@ class _Job:
             return state["done"], state["written"]
         starts = (self._source.header(), "line\tline of %s\n" % os.path.basename(self._source.path))
         for path, text in zip(self._paths, starts):
-            with files.atomic_write(path) as handle:
+            with output_files.atomic_write(path) as handle:
                 handle.write(text)
         return 0, [len(text.encode("utf-8")) for text in starts]
 
@@ -321,7 +321,7 @@ class _Job:
         return "".join(rows_), "".join(origins)
 
     def _finish(self, report):
-        with files.atomic_write(self._report_file) as handle:
+        with output_files.atomic_write(self._report_file) as handle:
             handle.write(report.markdown())
         os.replace(self._paths[1], self._rows_file)
         os.replace(self._paths[0], self._path)

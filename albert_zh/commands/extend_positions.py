@@ -20,7 +20,7 @@ from albert_zh.common.errors import (  # first: it quietens TensorFlow
 
 # isort: split
 
-from albert_zh.common import files, path_rules, storage
+from albert_zh.common import output_files, path_rules, storage
 from albert_zh.model import checkpoint_files, model_writer, position_extension
 
 __all__ = ["define_flags", "main", "run"]
@@ -54,7 +54,7 @@ def run() -> None:
     with model_writer.filled_folder(FLAGS.output_dir) as partial:
         for pattern in _COPIED:
             for path in storage.in_folder(source, pattern):
-                files.copy_file(path, os.path.join(partial, os.path.basename(path)))
+                output_files.copy_file(path, os.path.join(partial, os.path.basename(path)))
         model_writer.write_model_checkpoint(partial, weights)
     line = "written    %s: %d positions, continued from %d"
     print(printable(line % (FLAGS.output_dir, len(table), FLAGS.trained_length)))

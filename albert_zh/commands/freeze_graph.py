@@ -28,7 +28,7 @@ from albert_zh.common.errors import (  # first: it quietens TensorFlow
 # isort: split
 import tensorflow.compat.v1 as tf
 
-from albert_zh.common import files, path_rules, storage, system_errors
+from albert_zh.common import files, output_files, path_rules, storage, system_errors
 from albert_zh.export import common as export_common
 from albert_zh.inference import files_beside
 from albert_zh.model import checkpoint_files, checkpoint_names, inference_graph
@@ -70,7 +70,7 @@ def run():
         restore(session, prefix, FLAGS.input_meta_graph or prefix + ".meta")
         _check_outputs(graph, outputs)
         frozen = export_common.frozen(session, outputs)
-    with files.atomic_write(FLAGS.output_graph, "wb") as stream:
+    with output_files.atomic_write(FLAGS.output_graph, "wb") as stream:
         stream.write(frozen.SerializeToString())
     inputs = [node.name for node in frozen.node if node.op == "Placeholder"]
     print(printable("written    %s (%.2f MB)" % (FLAGS.output_graph, frozen.ByteSize() / 1e6)))

@@ -25,7 +25,7 @@ from albert_zh.common.errors import (  # first: it quietens TensorFlow
 
 # isort: split
 
-from albert_zh.common import config_flag, files, path_rules
+from albert_zh.common import config_flag, files, output_files, path_rules
 from albert_zh.conversion import pytorch_configs, pytorch_files, pytorch_names
 from albert_zh.conversion.tensor_bytes import count_of
 from albert_zh.model import (
@@ -343,7 +343,7 @@ def write_without_optimizer(path, output_dir=None):
     checkpoint_files.check_readable(prefix)
     with model_writer.filled_folder(output_dir) as partial:
         for found in _files_of_model(source):
-            files.copy_file(found, os.path.join(partial, os.path.basename(found)))
+            output_files.copy_file(found, os.path.join(partial, os.path.basename(found)))
         model_writer.write_model_checkpoint(partial, checkpoint_files.read_weights(prefix))
     before, after = (
         sum(map(storage.size, _files_of_checkpoint(stem)))

@@ -7,7 +7,7 @@ import os
 
 import numpy as np
 
-from albert_zh.common import files, storage, validation
+from albert_zh.common import files, output_files, storage, validation
 from albert_zh.common.errors import UserError
 from albert_zh.conversion import pytorch_configs, pytorch_files, pytorch_names, tokenizer_json
 from albert_zh.model import (
@@ -60,13 +60,15 @@ def convert(weights, folder, config_file=None, vocab_file=None):
     with model_writer.filled_folder(folder) as partial:
         notes += _write_vocabulary(partial, source, vocab_file, config)
         if labels:
-            files.write_json(os.path.join(partial, label_map.LABEL_MAP), labels)
+            output_files.write_json(os.path.join(partial, label_map.LABEL_MAP), labels)
         if trained.get("do_lower_case") is False:
             notes.append("note: letters keep their case, as %s says" % source)
         if trained:
-            files.write_json(os.path.join(partial, fine_tuning_notes.FINE_TUNING_FILE), trained)
+            output_files.write_json(
+                os.path.join(partial, fine_tuning_notes.FINE_TUNING_FILE), trained
+            )
         config_name = CONFIG_NAMES.get(config.layout, "albert_config.json")
-        with files.atomic_write(os.path.join(partial, config_name)) as stream:
+        with output_files.atomic_write(os.path.join(partial, config_name)) as stream:
             stream.write(config.to_json_string())
         model_writer.write_model_checkpoint(partial, weights_by_name)
         check_model_folder(partial, folder)
@@ -230,7 +232,7 @@ def _write_vocabulary(folder, source, vocab_file, config):
     vocab_file = vocab_file or (beside if storage.exists(beside) else None)
     if vocab_file:
         name = tokenization.name_in_folder(vocab_file)
-        files.copy_file(vocab_file, os.path.join(folder, name))
+        output_files.copy_file(vocab_file, os.path.join(folder, name))
         return _vocabulary_notes(vocab_file, config)
     path = os.path.join(source, tokenizer_json.FILE)
     missing = "no vocab.txt in %s: the model folder has none (--vocab_file)" % source
@@ -240,7 +242,7 @@ def _write_vocabulary(folder, source, vocab_file, config):
     if tokenizer.entries is None:
         return [missing] + tokenizer.notes
     written = os.path.join(folder, tokenization.VOCABULARY_FILE)
-    with files.atomic_write(written) as stream:
+    with output_files.atomic_write(written) as stream:
         stream.writelines(token + "\n" for token in tokenizer.entries)
     return tokenizer.notes + _vocabulary_notes(written, config, path)
 

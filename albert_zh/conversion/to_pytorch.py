@@ -8,7 +8,7 @@ transformers' ALBERT has; the outputs are the same.
 
 import os
 
-from albert_zh.common import files, package_files, storage
+from albert_zh.common import files, output_files, package_files, storage
 from albert_zh.common.errors import UserError
 from albert_zh.conversion import pytorch_configs, pytorch_files, pytorch_names
 from albert_zh.model import (
@@ -88,11 +88,15 @@ def convert(
     with model_writer.filled_folder(folder) as partial:
         settings.update(_write_vocabulary(partial, vocab_file, config, do_lower_case))
         if "auto_map" in settings:
-            files.copy_file(MODELING_FILE, os.path.join(partial, os.path.basename(MODELING_FILE)))
+            output_files.copy_file(
+                MODELING_FILE, os.path.join(partial, os.path.basename(MODELING_FILE))
+            )
         if "classification" in heads and trained:  # for the way back; PyTorch leaves it alone
-            files.write_json(os.path.join(partial, fine_tuning_notes.FINE_TUNING_FILE), trained)
+            output_files.write_json(
+                os.path.join(partial, fine_tuning_notes.FINE_TUNING_FILE), trained
+            )
         _write_weights(partial, tensors, dtype, write_bin)
-        files.write_json(os.path.join(partial, "config.json"), settings)
+        output_files.write_json(os.path.join(partial, "config.json"), settings)
         _check_written(partial, config, sorted(tensors))
     count = sum(value.size for value in values.values())
     what = "%s, %d parameters, %s" % (settings["architectures"][0], count, dtype)
@@ -182,10 +186,10 @@ def _write_vocabulary(folder, vocab_file, config, do_lower_case):
     if vocab_file is None:
         return {}
     if tokenization.is_sentencepiece(vocab_file):  # transformers' ALBERT takes it as it is
-        files.copy_file(vocab_file, os.path.join(folder, tokenization.SENTENCEPIECE_FILE))
+        output_files.copy_file(vocab_file, os.path.join(folder, tokenization.SENTENCEPIECE_FILE))
         _write_tokenizer(folder, config, do_lower_case, {"tokenizer_class": "AlbertTokenizer"})
         return {}
-    files.copy_file(vocab_file, os.path.join(folder, tokenization.VOCABULARY_FILE))
+    output_files.copy_file(vocab_file, os.path.join(folder, tokenization.VOCABULARY_FILE))
     _write_tokenizer(folder, config, do_lower_case, BERT_TOKENIZER)
     return _token_ids(vocab_file)
 
@@ -241,4 +245,4 @@ def _token_ids(vocab_file):
 def _write_tokenizer(folder, config, do_lower_case, kind):
     length = config.max_position_embeddings
     settings = dict(kind, do_lower_case=do_lower_case, model_max_length=length)
-    files.write_json(os.path.join(folder, "tokenizer_config.json"), settings)
+    output_files.write_json(os.path.join(folder, "tokenizer_config.json"), settings)

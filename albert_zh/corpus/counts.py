@@ -15,7 +15,7 @@ import os
 
 import numpy as np
 
-from albert_zh.common import files, plotting
+from albert_zh.common import output_files, plotting
 from albert_zh.corpus import masking
 
 _LENGTH = "length: "
@@ -248,7 +248,7 @@ def write_statistics(path, values):
     Returns:
         list of the files written; the picture is missing where matplotlib is not installed.
     """
-    files.write_json(path, values)
+    output_files.write_json(path, values)
     picture = picture_beside(path)
     pyplot = plotting.pyplot()
     if pyplot is None:

@@ -20,7 +20,7 @@ import time
 
 import numpy as np
 
-from albert_zh.common import files, storage, validation
+from albert_zh.common import output_files, storage, validation
 from albert_zh.common.errors import UserError
 from albert_zh.common.progress import progress_bar
 from albert_zh.corpus import counts as corpus_counts
@@ -210,7 +210,7 @@ def manifest(job, paths):
 def _digests(job):
     """{path: sha256} of the files that a worker reads."""
     paths = (job.vocab_file, job.spm_model_file, job.user_dict, job.similar_words)
-    return {path: files.sha256_of_file(path) for path in paths if path and storage.is_file(path)}
+    return {path: storage.sha256_of_file(path) for path in paths if path and storage.is_file(path)}
 
 
 def _check_not_replaced(before, now):
@@ -398,7 +398,7 @@ def _mapped(path):
 def _open_outputs(outputs):
     """All output files, open for writing; they appear together or not at all."""
     with contextlib.ExitStack() as stack:
-        yield [stack.enter_context(files.atomic_write(path, "wb")) for path in outputs]
+        yield [stack.enter_context(output_files.atomic_write(path, "wb")) for path in outputs]
 
 
 def check_any(counts):

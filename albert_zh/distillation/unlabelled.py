@@ -5,7 +5,7 @@ import glob
 import hashlib
 from typing import Any, Iterable, List, NamedTuple, Sequence
 
-from albert_zh.common import files
+from albert_zh.common import storage
 from albert_zh.common.errors import UserError
 
 
@@ -49,7 +49,7 @@ def read_unlabelled(
     held_out_texts = {_texts(example) for example in held_out}
     examples, counts, digest = [], collections.Counter(), hashlib.sha256()
     for path in paths:
-        digest.update(files.sha256_of_file(path).encode())
+        digest.update(storage.sha256_of_file(path).encode())
         for example, problem in kind.distillation.open_unlabelled(kind, task, path, encoding):
             if problem or not example.text_a.strip():
                 counts["that do not fit"] += 1

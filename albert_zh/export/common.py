@@ -14,7 +14,7 @@ import os
 import numpy as np
 import tensorflow.compat.v1 as tf
 
-from albert_zh.common import files, storage
+from albert_zh.common import files, output_files, storage
 from albert_zh.common.errors import UserError
 from albert_zh.export import graph_transforms
 from albert_zh.inference import input_rows, loaded_model
@@ -430,7 +430,7 @@ def write_companions(model, folder):
         source = os.path.join(model.folder, name)
         if storage.exists(source):
             content = files.read_bytes(source)
-            with files.atomic_write(os.path.join(folder, name), "wb") as stream:
+            with output_files.atomic_write(os.path.join(folder, name), "wb") as stream:
                 stream.write(content)
 
 
@@ -446,7 +446,7 @@ def file_to_export(path):
     """
     if storage.is_folder(path):
         raise UserError("--output=%s is a folder: name a file" % path)
-    with files.whole_file(path) as partial:
+    with output_files.whole_file(path) as partial:
         with open(partial, "wb"):
             pass
         yield partial

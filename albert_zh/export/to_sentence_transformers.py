@@ -11,7 +11,7 @@ import os
 
 import numpy as np
 
-from albert_zh.common import files
+from albert_zh.common import output_files
 from albert_zh.common.errors import UserError
 from albert_zh.conversion import pytorch_files, to_pytorch
 from albert_zh.export import common as export_common
@@ -61,7 +61,7 @@ def write(model, examples, path, options):
             {"idx": index, "name": str(index), "path": folder, "type": _TYPE % kind}
             for index, (kind, folder) in enumerate(modules)
         ]
-        files.write_json(os.path.join(partial, MODULES_FILE), entries)
+        output_files.write_json(os.path.join(partial, MODULES_FILE), entries)
         run = _runner(partial, model)
         return run and examples.check(run, options.limits, path)
 
@@ -120,7 +120,7 @@ def _write_dense(folder, kernel, bias):
 def _write(folder, name, content):
     path = os.path.join(folder, name)
     os.makedirs(os.path.dirname(path), exist_ok=True)
-    files.write_json(path, content)
+    output_files.write_json(path, content)
 
 
 def _runner(folder, model):

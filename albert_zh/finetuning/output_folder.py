@@ -2,7 +2,7 @@
 
 import os
 
-from albert_zh.common import files, path_rules, storage
+from albert_zh.common import output_files, path_rules, storage
 from albert_zh.common.errors import UserError
 from albert_zh.model import (
     checkpoint_files,
@@ -89,14 +89,14 @@ class OutputFolder:
             further_files: {name: bytes} of other files.
         """
         for name, content in further_files.items():
-            with files.atomic_write(os.path.join(self.path, name), "wb") as handle:
+            with output_files.atomic_write(os.path.join(self.path, name), "wb") as handle:
                 handle.write(content)
-        files.write_json(
+        output_files.write_json(
             os.path.join(self.path, label_map.LABEL_MAP), label_map.numbers_of(task.labels)
         )
-        files.write_json(os.path.join(self.path, fine_tuning_notes.FINE_TUNING_FILE), notes)
+        output_files.write_json(os.path.join(self.path, fine_tuning_notes.FINE_TUNING_FILE), notes)
         for name, content in registry.type_of(task).flags.json_files(notes.get("head", {})).items():
-            files.write_json(os.path.join(self.path, name), content)
+            output_files.write_json(os.path.join(self.path, name), content)
 
     def folders_of_model(self, init_checkpoint):
         """Folders that may hold `fine_tuning.json` of a model used without training.

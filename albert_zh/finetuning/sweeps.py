@@ -10,7 +10,7 @@ import os
 
 import numpy as np
 
-from albert_zh.common import files
+from albert_zh.common import output_files
 from albert_zh.common.errors import UserError
 from albert_zh.common.messages import say
 from albert_zh.finetuning import flags as finetuning_flags
@@ -98,7 +98,7 @@ def _write(folder, summaries, rows):
         (summary for summary in summaries if summary["rate"] == best["rate"]),
         key=lambda summary: sign * _score(summary, "dev"),
     )
-    files.write_json(
+    output_files.write_json(
         os.path.join(folder, MACHINE_TABLE),
         {
             "metric": metric,
@@ -110,7 +110,7 @@ def _write(folder, summaries, rows):
     )
     lines = list(_table(rows, metric))
     path = os.path.join(folder, TABLE)
-    with files.atomic_write(path) as stream:
+    with output_files.atomic_write(path) as stream:
         stream.write("\n".join(lines) + "\n")
     for line in lines:
         say(line)

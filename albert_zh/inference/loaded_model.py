@@ -13,7 +13,7 @@ from typing import Any, Callable, Dict, Iterator, Optional, Sequence
 import numpy as np
 import tensorflow.compat.v1 as tf
 
-from albert_zh.common import validation
+from albert_zh.common import checks, validation
 from albert_zh.common.errors import UserError
 from albert_zh.model import checkpoint_files, checkpoint_matching, inference_graph, model_folder
 from albert_zh.model.encoder import PRECISIONS
@@ -207,7 +207,7 @@ class CheckpointSession:
 def check_arguments(**arguments: Any) -> None:
     """Raises `UserError` for an argument that is not what `ARGUMENTS` says of its name."""
     for name, argument in arguments.items():
-        validation.checked(name, argument, ARGUMENTS[name])
+        checks.checked(name, argument, ARGUMENTS[name])
 
 
 def check_precision(precision: str) -> None:
@@ -260,4 +260,4 @@ def check_vocabulary(
 
 def checked_path(path: Any) -> str:
     """A path as str; raises `UserError` for what is none."""
-    return os.fspath(validation.checked("path", path, validation.PATH))
+    return os.fspath(checks.checked("path", path, validation.PATH))

@@ -13,7 +13,7 @@ from typing import Optional, Tuple
 
 import numpy as np
 
-from albert_zh.common import files, storage
+from albert_zh.common import files, output_files, storage
 from albert_zh.common.errors import UserError
 from albert_zh.inference import loaded_model
 from albert_zh.model import (
@@ -102,10 +102,10 @@ def write_whitened(
     with model_writer.replaced_folder(target) as partial:
         os.makedirs(partial)
         for name, content in contents.items():
-            with files.atomic_write(os.path.join(partial, name), "wb") as handle:
+            with output_files.atomic_write(os.path.join(partial, name), "wb") as handle:
                 handle.write(content)
         for name, content in json_files.items():
-            files.write_json(os.path.join(partial, name), content)
+            output_files.write_json(os.path.join(partial, name), content)
         model_writer.write_model_checkpoint(partial, weights)
 
 

@@ -10,7 +10,7 @@ from typing import Any, Dict, List, Mapping, Optional, Sequence
 import numpy as np
 import tensorflow.compat.v1 as tf
 
-from albert_zh.common import files, storage, system_errors
+from albert_zh.common import storage, system_errors, transfer
 from albert_zh.common.errors import UserError
 from albert_zh.model import packed_weights
 
@@ -336,12 +336,12 @@ def add_missing(prefix: str, values: Mapping[str, np.ndarray]) -> None:
         {name: reader.get_tensor(name) for name in names[index :: len(former)]}
         for index in range(len(former))
     ] + [missing]
-    draft_folder = os.path.dirname(files.local_stand_in(prefix)) or "."
+    draft_folder = os.path.dirname(transfer.local_stand_in(prefix)) or "."
     with tempfile.TemporaryDirectory(dir=draft_folder) as partial:
         _write_in_parts(os.path.join(partial, basename), shards)
         made = storage.in_folder(partial, glob.escape(basename) + ".*")
         for path in made:  # .data before .index
-            files.move_file(path, os.path.join(folder, os.path.basename(path)))
+            transfer.move_file(path, os.path.join(folder, os.path.basename(path)))
     for path in former:
         storage.remove(path)
 
@@ -361,7 +361,7 @@ def _write_in_parts(prefix, parts):
 
 def fingerprint(prefix: str) -> str:
     """A hash that identifies a checkpoint's weights: of its index, which holds the sums of all."""
-    return files.sha256_of_file(prefix + ".index")
+    return storage.sha256_of_file(prefix + ".index")
 
 
 def read_weights(prefix: str) -> Dict[str, np.ndarray]:

@@ -7,7 +7,7 @@ import json
 from typing import Any, Dict, Optional
 import warnings
 
-from albert_zh.common import files, validation
+from albert_zh.common import checks, files, validation
 from albert_zh.common.errors import UserError
 from albert_zh.model.activations import get_activation
 
@@ -233,7 +233,7 @@ class AlbertConfig:
     @classmethod
     def from_dict(cls, json_object: Dict[str, Any]) -> "AlbertConfig":
         """The config of a dictionary; raises `UserError` if `vocab_size` is missing."""
-        validation.checked("config", json_object, CONFIG)
+        checks.checked("config", json_object, CONFIG)
         if "vocab_size" not in json_object:
             raise UserError("config: vocab_size is missing: is this a model's config JSON?")
         names = set(inspect.signature(cls.__init__).parameters) - {"self", "other_keys"}
@@ -246,7 +246,7 @@ class AlbertConfig:
     @classmethod
     def from_json_file(cls, json_file: str) -> "AlbertConfig":
         """The config of a JSON file; errors name the file."""
-        validation.checked("json_file", json_file, validation.PATH)
+        checks.checked("json_file", json_file, validation.PATH)
         settings = files.read_json(json_file, CONFIG)
         try:
             return cls.from_dict(settings)
@@ -304,7 +304,7 @@ class AlbertConfig:
                 "config: model_type is electra, which has neither num_hidden_groups nor preln: "
                 "leave them out"
             )
-        validation.checked("config", {key: self.__dict__[key] for key in self._given_keys}, CONFIG)
+        checks.checked("config", {key: self.__dict__[key] for key in self._given_keys}, CONFIG)
         get_activation(self.hidden_act)
         self._require_divides("num_attention_heads", "hidden_size")
         self._require_divides("ffn_groups", "hidden_size")

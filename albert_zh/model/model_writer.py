@@ -9,7 +9,7 @@ import warnings
 import numpy as np
 import tensorflow.compat.v1 as tf
 
-from albert_zh.common import files, path_rules, storage, transfer
+from albert_zh.common import files, output_files, path_rules, storage, transfer
 from albert_zh.common.errors import UserError
 from albert_zh.model import checkpoint_files, fine_tuning_notes, inference_graph, model_folder
 from albert_zh.model.config import AlbertConfig
@@ -27,10 +27,10 @@ def fill_model_folder(
         json_files: {name: value} of further JSON files.
     """
     for name, content in contents.items():
-        with files.atomic_write(os.path.join(folder, name), "wb") as handle:
+        with output_files.atomic_write(os.path.join(folder, name), "wb") as handle:
             handle.write(content)
     for name, value in dict(json_files).items():
-        files.write_json(os.path.join(folder, name), value)
+        output_files.write_json(os.path.join(folder, name), value)
     write_model_checkpoint(folder, checkpoint_files.read_weights(checkpoint))
 
 
@@ -68,7 +68,7 @@ def replaced_folder(folder: str) -> Iterator[str]:
     """
     folder = path_rules.output_folder(folder)
     path_rules.check_not_replaced(folder)
-    draft = files.local_stand_in(folder)
+    draft = transfer.local_stand_in(folder)
     partial, old = draft + ".partial", folder + ".old"
     try:
         shutil.rmtree(partial, ignore_errors=True)
@@ -97,7 +97,7 @@ def write_model_checkpoint(folder: str, values: Mapping[str, np.ndarray]) -> Non
     prefix = os.path.join(folder, checkpoint_files.CHECKPOINT_NAME)
     checkpoint_files.write_checkpoint(prefix, values)
     _write_meta_graph(folder, prefix + ".meta", values)
-    with files.atomic_write(os.path.join(folder, "checkpoint")) as handle:
+    with output_files.atomic_write(os.path.join(folder, "checkpoint")) as handle:
         for field in ("model_checkpoint_path", "all_model_checkpoint_paths"):
             handle.write('%s: "%s"\n' % (field, checkpoint_files.CHECKPOINT_NAME))
 
@@ -133,8 +133,8 @@ def filled_folder(folder: str, replaces_model: bool = False) -> Iterator[str]:
         UserError: when it cannot be written, or holds another model.
     """
     folder = path_rules.output_folder(folder)
-    partial = files.partial_path(files.local_stand_in(folder))
-    files.remove_left_behind(files.local_stand_in(folder))
+    partial = output_files.partial_path(transfer.local_stand_in(folder))
+    output_files.remove_left_behind(transfer.local_stand_in(folder))
     try:
         os.makedirs(partial)
         yield partial
@@ -172,7 +172,7 @@ def _check_may_be_moved(partial, folder, replaces_model):
 def _have_same_content(path, other):
     if storage.size(path) != storage.size(other):
         return False
-    return files.sha256_of_file(path) == files.sha256_of_file(other)
+    return storage.sha256_of_file(path) == storage.sha256_of_file(other)
 
 
 def restore_model_folder(folder: str) -> None:

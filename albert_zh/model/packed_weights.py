@@ -17,7 +17,7 @@ import zipfile
 
 import numpy as np
 
-from albert_zh.common import files, storage
+from albert_zh.common import output_files, storage
 from albert_zh.common.errors import UserError
 
 PACKED_FILE = "weights_int8.npz"
@@ -47,7 +47,7 @@ def packed(weights: Mapping[str, np.ndarray]) -> Dict[str, np.ndarray]:
 
 def write(path: str, weights: Mapping[str, np.ndarray]) -> None:
     """Writes the file; see `packed`."""
-    with files.whole_file(path) as partial, open(partial, "wb") as stream:
+    with output_files.whole_file(path) as partial, open(partial, "wb") as stream:
         np.savez_compressed(stream, **packed(weights))
 
 
@@ -83,7 +83,7 @@ def unpacked(folder: str, write_checkpoint: Callable[[str, Mapping[str, np.ndarr
         write_checkpoint: function (prefix, {name: array}).
     """
     path = os.path.join(folder, PACKED_FILE)
-    key = files.sha256_of_file(path) + os.path.abspath(folder)
+    key = storage.sha256_of_file(path) + os.path.abspath(folder)
     if key not in _folders:
         weights = read(path)
         target = tempfile.mkdtemp(prefix="albert_zh_")

@@ -12,7 +12,7 @@ from absl import flags
 import numpy as np
 import tensorflow.compat.v1 as tf
 
-from albert_zh.common import files, storage
+from albert_zh.common import files, output_files, storage
 from albert_zh.common.errors import UserError
 from albert_zh.common.messages import say, time_and_memory
 from albert_zh.model import checkpoint_files, model_folder, model_writer
@@ -311,7 +311,7 @@ class Pretraining:
 
     def _write_results(self, result):
         """Writes the metrics of a checkpoint as `eval_results.txt`."""
-        with files.atomic_write(os.path.join(self._folder, EVAL_RESULTS)) as handle:
+        with output_files.atomic_write(os.path.join(self._folder, EVAL_RESULTS)) as handle:
             for name in sorted(result):
                 say("%s = %s", name, result[name])
                 handle.write("%s = %s\n" % (name, result[name]))

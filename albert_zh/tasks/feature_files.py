@@ -11,7 +11,7 @@ from typing import Any, Dict, Optional
 import numpy as np
 import tensorflow.compat.v1 as tf
 
-from albert_zh.common import files, storage, text_encodings, validation
+from albert_zh.common import files, output_files, storage, text_encodings, validation
 from albert_zh.common.errors import UserError
 from albert_zh.common.messages import say
 from albert_zh.common.progress import progress_bar
@@ -108,7 +108,7 @@ def feature_file(
     about = {"fingerprint": fingerprint, "bytes": storage.size(path), "num_cut": num_cut}
     if counts is not None:
         about["rows_of_examples"] = counts
-    files.write_json(path + ".json", about)
+    output_files.write_json(path + ".json", about)
     return _with_counts(made, about)
 
 
@@ -172,7 +172,7 @@ def _write_features(path, records_of_examples, columns):
         (how many texts were cut, list of the number of records of each example, None: one each).
     """
     num_cut, counts = 0, []
-    with files.whole_file(path) as partial, tf.python_io.TFRecordWriter(partial) as writer:
+    with output_files.whole_file(path) as partial, tf.python_io.TFRecordWriter(partial) as writer:
         for records, was_cut in records_of_examples:
             num_cut += was_cut
             counts.append(len(records))

@@ -17,7 +17,7 @@ import re
 from typing import Collection, Iterable, List, Optional, Union
 import unicodedata
 
-from albert_zh.common import validation
+from albert_zh.common import checks, validation
 from albert_zh.common.errors import UserError
 from albert_zh.text.sentencepiece_models import (
     SPIECE_UNDERLINE,
@@ -127,7 +127,7 @@ class FullTokenizer:
         """
         digest = hashlib.sha256()
         for name, path in (("vocab_file", vocab_file), ("spm_model_file", spm_model_file)):
-            validation.checked(name, path, validation.or_none(validation.PATH, "None"))
+            checks.checked(name, path, validation.or_none(validation.PATH, "None"))
         if is_sentencepiece(vocab_file):
             spm_model_file = spm_model_file or vocab_file
         if spm_model_file:

@@ -17,7 +17,7 @@ import pytest
 import tensorflow.compat.v1 as tf
 
 from albert_zh.commands import create_pretraining_data
-from albert_zh.common import files
+from albert_zh.common import files, storage
 from albert_zh.common.errors import UserError
 from albert_zh.corpus import (
     external_shuffle,
@@ -582,7 +582,7 @@ def test_files_end_documents_and_may_be_packed(tmp_path):
 
 def test_a_run_is_on_the_disk_before_its_index_says_that_it_is_whole(tmp_path, monkeypatch):
     synced, replace = [], os.replace
-    monkeypatch.setattr(external_shuffle.files, "sync", synced.append)
+    monkeypatch.setattr(external_shuffle.output_files, "sync", synced.append)
 
     def check(source, target):
         assert synced == [str(tmp_path / "run.records"), source]
@@ -716,7 +716,7 @@ def test_the_files_do_not_depend_on_the_number_of_workers(tmp_path):
             ),
         )
         assert done.returncode == 0, done.stderr
-        digests.add(tuple(files.sha256_of_file(path) for path in outputs))
+        digests.add(tuple(storage.sha256_of_file(path) for path in outputs))
     assert len(digests) == 1
     counts = [len(read_records(path)) for path in outputs]
     assert 0 <= counts[0] - counts[1] <= 1
@@ -1084,7 +1084,7 @@ def test_the_originals_program_for_one_segment(tmp_path, capsys):
         "create_pretraining_data.py",
     )
     assert same.returncode == 0
-    assert files.sha256_of_file(output) == files.sha256_of_file(output + "2")
+    assert storage.sha256_of_file(output) == storage.sha256_of_file(output + "2")
     examples = [tf.train.Example.FromString(r) for r in tf.python_io.tf_record_iterator(output)]
     sizes = {
         name: (feature.WhichOneof("kind"), len(getattr(feature, feature.WhichOneof("kind")).value))

@@ -12,7 +12,7 @@ import tensorflow.compat.v1 as tf
 
 from albert_zh.commands import convert_albert_tf_checkpoint_to_pytorch as to_pytorch
 from albert_zh.commands import inspect_checkpoint
-from albert_zh.common import files
+from albert_zh.common import output_files
 from albert_zh.common.errors import UserError
 from albert_zh.model import (
     checkpoint_files,
@@ -336,6 +336,6 @@ def test_configs_of_hugging_face_that_are_damaged_are_named(tmp_path):
         ([], "expected a JSON object"),
     ):
         path = str(tmp_path / "config.json")
-        files.write_json(path, content)
+        output_files.write_json(path, content)
         with pytest.raises(UserError, match="config.json: .*" + problem):
             inspect_checkpoint.description(prefix, path)

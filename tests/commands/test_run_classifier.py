@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
 
-from albert_zh.common import files
+from albert_zh.common import files, output_files
 from albert_zh.common.errors import UserError
 from albert_zh.finetuning import best_checkpoint, checkpoint_predictions, steps
 from albert_zh.finetuning import runner as finetuning_runner
@@ -435,7 +435,7 @@ def swap_labels(path):
     """Makes each label of a file of pairs the other one."""
     rows = [line.split("\t") for line in files.read_lines(path)]
     rows[1:] = [(text_a, text_b, str(1 - int(label))) for text_a, text_b, label in rows[1:]]
-    with files.atomic_write(path) as handle:
+    with output_files.atomic_write(path) as handle:
         handle.writelines("\t".join(row) + "\n" for row in rows)
 
 

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
 
-from albert_zh.common import files, package_files, plotting
+from albert_zh.common import files, output_files, package_files, plotting
 from albert_zh.common.errors import UserError
 from albert_zh.finetuning import flags as finetuning_flags
 from albert_zh.model import checkpoint_files, label_map
@@ -140,7 +140,7 @@ def test_other_labels_in_the_same_folder_are_refused(finished):
         with pytest.raises(UserError, match="label_map.json beside the checkpoint is of another"):
             run_here(finished.arguments(early_stopping=50, best_metric="macro_f1"))
     finally:
-        with files.atomic_write(path) as handle:
+        with output_files.atomic_write(path) as handle:
             handle.write(former)
 
 

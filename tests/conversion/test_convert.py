@@ -20,7 +20,7 @@ import tensorflow.compat.v1 as tf
 
 from albert_zh.commands import convert_albert_pytorch_checkpoint_to_tf as to_tf_command
 from albert_zh.commands import convert_albert_tf_checkpoint_to_pytorch as to_pytorch
-from albert_zh.common import files
+from albert_zh.common import files, output_files
 from albert_zh.common.errors import UserError
 from albert_zh.conversion import from_pytorch as to_tf
 from albert_zh.conversion import pytorch_files, pytorch_names
@@ -266,7 +266,7 @@ def test_a_classifier_goes_on_learning_its_objective(tmp_path, transformers, obj
 
     prefix, _ = made_model(tmp_path, heads="classification")
     trained = os.path.join(os.path.dirname(prefix), "fine_tuning.json")
-    files.write_json(trained, {"objective": objective})
+    output_files.write_json(trained, {"objective": objective})
     folder = str(tmp_path / "hf")
     to_pytorch.convert(prefix, folder)
     model = transformers.AutoModelForSequenceClassification.from_pretrained(
@@ -374,7 +374,9 @@ def test_where_the_tokens_of_transformers_differ_from_ours(tmp_path, transformer
     """The table of docs/conversion.md, row by row, and ordinary text beside it."""
     vocab_file = os.path.join(ROOT, "albert_starter_zh", "vocab.txt")
     shutil.copy(vocab_file, str(tmp_path / "vocab.txt"))
-    files.write_json(str(tmp_path / "tokenizer_config.json"), {"tokenizer_class": "BertTokenizer"})
+    output_files.write_json(
+        str(tmp_path / "tokenizer_config.json"), {"tokenizer_class": "BertTokenizer"}
+    )
     theirs = transformers.BertTokenizer.from_pretrained(str(tmp_path))
     split = transformers.BertTokenizer.from_pretrained(str(tmp_path), split_special_tokens=True)
     ours = tokenization.FullTokenizer(vocab_file)
@@ -961,7 +963,7 @@ def test_what_fine_tuning_wrote_goes_along_both_ways(tmp_path):
     prefix, _ = made_model(tmp_path, heads="classification")
     trained = {"objective": "multi_label", "pooling": "mean", "thresholds": [0.3] * NUM_LABELS}
     source = os.path.dirname(prefix)
-    files.write_json(os.path.join(source, "fine_tuning.json"), trained)
+    output_files.write_json(os.path.join(source, "fine_tuning.json"), trained)
     hf, back = str(tmp_path / "hf"), str(tmp_path / "back")
     assert any("fine-tuned with --pooling=mean" in line for line in to_pytorch.convert(prefix, hf))
     with open(os.path.join(hf, "config.json")) as handle:
@@ -969,7 +971,7 @@ def test_what_fine_tuning_wrote_goes_along_both_ways(tmp_path):
     to_tf.convert(pytorch_files.find_weights(hf), back)
     with open(os.path.join(back, "fine_tuning.json")) as handle:
         assert json.load(handle) == trained
-    files.write_json(os.path.join(source, "label_map.json"), {"a": 0, "b": 1})
+    output_files.write_json(os.path.join(source, "label_map.json"), {"a": 0, "b": 1})
     with pytest.raises(UserError, match="label_map.json has 2 labels, the model beside it 5"):
         to_pytorch.convert(prefix, str(tmp_path / "other"))
 
@@ -987,12 +989,12 @@ def test_what_the_config_says_of_the_outputs_comes_back(tmp_path, changes, objec
     """As of a model of a hub, without anything that our fine-tuning wrote."""
     prefix, _ = made_model(tmp_path, heads="classification")
     trained = os.path.join(os.path.dirname(prefix), "fine_tuning.json")
-    files.write_json(trained, {"objective": "multi_label"})
+    output_files.write_json(trained, {"objective": "multi_label"})
     hf, back = str(tmp_path / "hf"), str(tmp_path / "back")
     to_pytorch.convert(prefix, hf)
     os.remove(os.path.join(hf, "fine_tuning.json"))
     config = os.path.join(hf, "config.json")
-    files.write_json(config, dict(files.read_json(config), **changes))
+    output_files.write_json(config, dict(files.read_json(config), **changes))
     if objective == "refused":  # ours has one output, and 5 are here
         with pytest.raises(UserError, match="objective is regression, expected a model of one"):
             to_tf.convert(pytorch_files.find_weights(hf), back)
@@ -1256,7 +1258,7 @@ def tokenizer_settings(**changes):
 def test_tokenizers_without_a_form_here_are_noted(tmp_path, changes, note):
     hf, path, _ = converted(tmp_path)
     os.remove(os.path.join(hf, "vocab.txt"))
-    files.write_json(os.path.join(hf, "tokenizer.json"), tokenizer_settings(**changes))
+    output_files.write_json(os.path.join(hf, "tokenizer.json"), tokenizer_settings(**changes))
     notes = to_tf.convert(path, str(tmp_path / "back"))
     assert any(note in line for line in notes), notes
     is_word_piece = "model" not in changes
@@ -1280,7 +1282,7 @@ def test_tokenizers_without_a_form_here_are_noted(tmp_path, changes, note):
 def test_damaged_tokenizers_are_refused(tmp_path, changes, problem):
     hf, path, _ = converted(tmp_path)
     os.remove(os.path.join(hf, "vocab.txt"))
-    files.write_json(os.path.join(hf, "tokenizer.json"), tokenizer_settings(**changes))
+    output_files.write_json(os.path.join(hf, "tokenizer.json"), tokenizer_settings(**changes))
     with pytest.raises(UserError, match="tokenizer.json: .*" + problem):
         to_tf.convert(path, str(tmp_path / "back"))
     assert not os.path.exists(str(tmp_path / "back"))

@@ -58,7 +58,7 @@ def _with_teacher(split, options):
     """(examples with their teacher's vectors, digest of the file)."""
     import numpy as np
 
-    from albert_zh.common import files
+    from albert_zh.common import storage
 
     path = options.teacher_vectors
     try:
@@ -83,4 +83,4 @@ def _with_teacher(split, options):
         example._replace(teacher=tuple(vectors[example.row_id - 1].astype(float)))
         for example in split.examples
     ]
-    return rows, files.sha256_of_file(path)
+    return rows, storage.sha256_of_file(path)

@@ -12,7 +12,7 @@ import zlib
 
 import numpy as np
 
-from albert_zh.common import files
+from albert_zh.common import files, storage
 from albert_zh.common.errors import UserError
 from albert_zh.tasks import reader
 from albert_zh.tasks.generation.damage import DAMAGES, Damaged
@@ -51,7 +51,7 @@ def read_split(path: str, name: str, damage: Dict[str, Any], encoding: str) -> r
         GenerationExample("%s-%d" % (name, number), _SEPARATOR.join(text), label=" ".join(text))
         for number, text in enumerate(texts, start=1)
     ]
-    digest = files.sha256_of_file(path)
+    digest = storage.sha256_of_file(path)
     return reader.Split(name, path, examples, True, [], ("text_a", "label"), (), digest)
 
 

@@ -10,7 +10,7 @@ from typing import Optional, Sequence, Tuple
 
 import numpy as np
 
-from albert_zh.common import files
+from albert_zh.common import output_files
 from albert_zh.common.errors import UserError
 from albert_zh.model import (
     checkpoint_files,
@@ -72,8 +72,8 @@ def as_model_folder(prefix: str, folder: str) -> Optional[str]:
         os.makedirs(partial)
         model_writer.write_model_checkpoint(partial, weights)
         numbers = {tag: number for number, tag in enumerate(tags)}
-        files.write_json(os.path.join(partial, label_map.LABEL_MAP), numbers)
-        files.write_json(os.path.join(partial, fine_tuning_notes.FINE_TUNING_FILE), notes)
+        output_files.write_json(os.path.join(partial, label_map.LABEL_MAP), numbers)
+        output_files.write_json(os.path.join(partial, fine_tuning_notes.FINE_TUNING_FILE), notes)
     return checkpoint_files.find_checkpoint(folder)
 
 

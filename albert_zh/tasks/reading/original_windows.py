@@ -14,7 +14,7 @@ from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Sequence, Tu
 
 import numpy as np
 
-from albert_zh.common import files
+from albert_zh.common import output_files
 from albert_zh.common.errors import UserError
 from albert_zh.tasks.reading import windows as reading_windows
 from albert_zh.tasks.reading.limits import MAX_ANSWER_LENGTH, check_lengths
@@ -327,7 +327,7 @@ def write_predictions(
         name: next((entry["text"] for entry in entries if entry["text"]), "")
         for name, entries in ranked.items()
     }
-    with files.atomic_write(predictions_file) as stream:
+    with output_files.atomic_write(predictions_file) as stream:
         stream.write(json.dumps(texts, indent=4, ensure_ascii=False) + "\n")
-    with files.atomic_write(n_best_file) as stream:
+    with output_files.atomic_write(n_best_file) as stream:
         stream.write(json.dumps(ranked, indent=4) + "\n")

@@ -71,7 +71,7 @@ def read_split(
     notes = row_files.bad_row_notes(path, bad, skip_bad_rows, EXPECTED)
     if not examples:
         raise UserError("%s has no text: expected %s" % (path, EXPECTED))
-    digest = files.sha256_of_file(path) + files.sha256_of_file(path + CLASSES)
+    digest = storage.sha256_of_file(path) + storage.sha256_of_file(path + CLASSES)
     columns = ("text_a", "label")
     return reader.Split(name, path, examples, True, notes, columns, (), digest)
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
 
-from albert_zh.common import files
+from albert_zh.common import output_files
 from albert_zh.model import checkpoint_files, heads, model_folder, modeling, optimization
 from albert_zh.tasks import columns as column_layouts
 from albert_zh.tasks import datasets, feature_files, input_pipeline, model_fn
@@ -154,7 +154,7 @@ def test_features_without_a_fingerprint_of_their_own_are_made_anew(tmp_path, mon
     right = build(("0", "1"))
     assert right[0].features.feature["label_ids"].int64_list.value == [1]
     with monkeypatch.context() as patch:  # other labels, the same size, killed after the records
-        patch.setattr(files, "write_json", killed)
+        patch.setattr(output_files, "write_json", killed)
         with pytest.raises(KilledError):
             build(("1", "0"))
     assert build(("0", "1")) == right
