@@ -84,7 +84,7 @@ def write_random_model(folder):
     """A model folder of albert_tiny's size with random weights."""
     import numpy as np
 
-    from albert_zh.model import checkpoint_matching, modeling
+    from albert_zh.model import expected_variables, modeling
 
     with open(VOCABULARY, encoding="utf-8", newline="\n") as handle:
         vocabulary = handle.read()
@@ -97,7 +97,7 @@ def write_random_model(folder):
     ):
         with open(os.path.join(folder, name), "w", encoding="utf-8", newline="\n") as handle:
             handle.write(content)
-    shapes = checkpoint_matching.expected_shapes(
+    shapes = expected_variables.expected_shapes(
         modeling.AlbertConfig.from_dict(config), num_labels=2
     )
     random = np.random.RandomState(0)

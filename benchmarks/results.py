@@ -31,7 +31,7 @@ import topics_baseline
 from albert_zh.common import files, output_files, validation
 from albert_zh.common.errors import UserError, run_command
 from albert_zh.finetuning import sweeps
-from albert_zh.model import checkpoint_files, model_folder
+from albert_zh.model import checkpoint_files, checkpoint_values, model_folder
 from albert_zh.tasks import datasets, text_groups
 from albert_zh.tasks import reader as task_reader
 
@@ -219,7 +219,7 @@ def _weights():
     """What tells the weights of --model_dir from others; None without weights."""
     if not _has_weights():
         return None
-    return checkpoint_files.fingerprint(checkpoint_files.find_checkpoint(FLAGS.model_dir))[:12]
+    return checkpoint_values.fingerprint(checkpoint_files.find_checkpoint(FLAGS.model_dir))[:12]
 
 
 def _check_names(flag, known):

@@ -33,7 +33,7 @@ import numpy as np
 
 from albert_zh.common import output_files, path_rules
 from albert_zh.common.errors import UserError, run_command
-from albert_zh.model import checkpoint_files
+from albert_zh.model import checkpoint_values
 
 FLAGS = flags.FLAGS
 PARTS = ("numbers", "crossing", "speed")
@@ -178,7 +178,7 @@ def show_numbers(reference, others):
 
 def difference(one, other):
     """The largest difference between two checkpoints' weights, as a cell."""
-    first, second = checkpoint_files.read_weights(one), checkpoint_files.read_weights(other)
+    first, second = checkpoint_values.read_weights(one), checkpoint_values.read_weights(other)
     if set(first) != set(second):
         return "other variables"
     return "%.1e" % max(np.abs(first[name] - value).max() for name, value in second.items())

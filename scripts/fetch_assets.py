@@ -243,12 +243,12 @@ def _complete_model(folder, source):
     config = find_file(folder, REQUIRED_FILES["model"][0])
     prefix = find_file(folder, "albert_model.ckpt.index|*.index")[: -len(".index")]
     try:
-        from albert_zh.model import checkpoint_matching
+        from albert_zh.model import expected_variables
     except ImportError as error:
         print("the checkpoint is not compared with its config, as there is %s" % error)
         return
     try:
-        checkpoint_matching.check_fits(config, prefix)
+        expected_variables.check_fits(config, prefix)
     except UserError as error:
         problem = str(error).replace(folder + os.sep, "")
         raise UserError("%s: a broken archive: %s" % (source, problem)) from error

@@ -30,7 +30,7 @@ from albert_zh.inference.augmentation import (
 )
 from albert_zh.inference.mask_filler import MaskFiller
 from albert_zh.inference.word_candidates import CandidateFinder, CandidateSettings
-from albert_zh.model import checkpoint_files
+from albert_zh.model import checkpoint_files, checkpoint_values
 from albert_zh.tasks import datasets, registry, rows
 from albert_zh.text import word_segmentation
 from albert_zh.text.word_vectors import WordVectors
@@ -140,7 +140,7 @@ def _fingerprint(source):
     )
     given = {name: FLAGS[name].value for name in names.split()}
     prefix = checkpoint_files.find_checkpoint(FLAGS.pretrained_bert_model)
-    model = checkpoint_files.fingerprint(prefix)
+    model = checkpoint_values.fingerprint(prefix)
     return dict(given, task=FLAGS.task_name.lower(), data=source.sha256, model=model)
 
 

@@ -31,7 +31,7 @@ import tensorflow.compat.v1 as tf
 from albert_zh.common import files, output_files, path_rules, storage, system_errors
 from albert_zh.export import common as export_common
 from albert_zh.inference import files_beside
-from albert_zh.model import checkpoint_files, checkpoint_names, inference_graph
+from albert_zh.model import checkpoint_files, checkpoint_names, checkpoint_values, inference_graph
 
 __all__ = [
     "INPUT_OF_TRAINING",
@@ -64,7 +64,7 @@ def run():
         if not FLAGS[name].value:
             raise UserError("--%s is required (%s)" % (name, FLAGS[name].help.rstrip(".")))
     prefix = checkpoint_files.find_checkpoint(FLAGS.input_checkpoint)
-    checkpoint_files.check_readable(prefix)
+    checkpoint_values.check_readable(prefix)
     outputs = [name.strip() for name in FLAGS.output_node_names.split(",")]
     with tf.Graph().as_default() as graph, tf.Session() as session:
         restore(session, prefix, FLAGS.input_meta_graph or prefix + ".meta")
@@ -119,7 +119,7 @@ def _build(session, prefix):
     folder = os.path.dirname(prefix) or "."
     config = export_common.read_config(folder, points_to_best=False)
     settings = files_beside.FilesBeside(folder).settings
-    shapes = checkpoint_names.with_canonical_names(checkpoint_files.read_shapes(prefix))
+    shapes = checkpoint_names.with_canonical_names(checkpoint_values.read_shapes(prefix))
     num_labels = shapes.get("output_weights", [None])[0]
     heads = checkpoint_names.heads_of(shapes)
     inference_graph.build_for_converter(config, heads, num_labels, settings)

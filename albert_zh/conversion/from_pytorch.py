@@ -12,14 +12,16 @@ from albert_zh.common.errors import UserError
 from albert_zh.conversion import pytorch_configs, pytorch_files, pytorch_names, tokenizer_json
 from albert_zh.model import (
     checkpoint_files,
-    checkpoint_matching,
     checkpoint_names,
+    checkpoint_values,
+    expected_variables,
     fine_tuning_notes,
     label_map,
     model_folder,
     model_writer,
+    whole_folders,
 )
-from albert_zh.model.config import LAYOUTS
+from albert_zh.model.layouts import LAYOUTS
 from albert_zh.text import tokenization
 
 POOLER = "bert/pooler/dense/"
@@ -57,7 +59,7 @@ def convert(weights, folder, config_file=None, vocab_file=None):
         if objective != "single_label":
             trained.setdefault("objective", objective)
         fine_tuning_notes.check_notes(trained, num_outputs, config_file)
-    with model_writer.filled_folder(folder) as partial:
+    with whole_folders.filled_folder(folder) as partial:
         notes += _write_vocabulary(partial, source, vocab_file, config)
         if labels:
             output_files.write_json(os.path.join(partial, label_map.LABEL_MAP), labels)
@@ -88,8 +90,8 @@ def check_model_folder(path, name):
         UserError: if one of its files is refused.
     """
     try:
-        checkpoint_matching.check_fits(model_folder.config_in_folder(path), path)
-        checkpoint_files.check_readable(checkpoint_files.find_checkpoint(path))
+        expected_variables.check_fits(model_folder.config_in_folder(path), path)
+        checkpoint_values.check_readable(checkpoint_files.find_checkpoint(path))
         label_map.notes_of_model([path])
         vocabulary = os.path.join(path, tokenization.VOCABULARY_FILE)
         if storage.exists(vocabulary):
@@ -161,7 +163,7 @@ def read_model(weights, config_file, settings):
         config, inequalities = pytorch_configs.tf_config(layout, settings)
     except UserError as error:
         raise UserError("%s: %s" % (config_file, error)) from error
-    weights_by_name = checkpoint_files.as_float32(
+    weights_by_name = checkpoint_values.as_float32(
         weights, pytorch_names.without_identity_mapping(weights_by_name)
     )
     notes += inequalities + _without_other_heads(settings, weights_by_name)
@@ -201,7 +203,7 @@ def _add_missing_pooler(config, weights_by_name):
 def _check(weights, config_file, config, weights_by_name, unknown):
     """Raises `UserError` where the values are not those of the config's encoder and known heads."""
     shapes = {name: list(array.shape) for name, array in weights_by_name.items()}
-    shapes_by_head = checkpoint_matching.expected_shapes_by_part(
+    shapes_by_head = expected_variables.expected_shapes_by_part(
         config, checkpoint_names.num_labels(shapes)
     )
     encoder = shapes_by_head["encoder"]

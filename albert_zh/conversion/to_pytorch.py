@@ -12,14 +12,15 @@ from albert_zh.common import files, output_files, package_files, storage
 from albert_zh.common.errors import UserError
 from albert_zh.conversion import pytorch_configs, pytorch_files, pytorch_names
 from albert_zh.model import (
-    checkpoint_files,
     checkpoint_matching,
     checkpoint_names,
+    checkpoint_values,
+    expected_variables,
     fine_tuning_notes,
     label_map,
     model_folder,
-    model_writer,
     slot_fusion,
+    whole_folders,
 )
 from albert_zh.model.config import AlbertConfig
 from albert_zh.text import tokenization
@@ -85,7 +86,7 @@ def convert(
     if "classification" in heads:
         settings.update(_about_classifier(source, trained, len(values["output_bias"])))
         notes += _notes_on_pooling(trained)
-    with model_writer.filled_folder(folder) as partial:
+    with whole_folders.filled_folder(folder) as partial:
         settings.update(_write_vocabulary(partial, vocab_file, config, do_lower_case))
         if "auto_map" in settings:
             output_files.copy_file(
@@ -144,10 +145,10 @@ def read_model(prefix, config, encoder_only=False):
     Raises:
         UserError: if the checkpoint does not fit the config.
     """
-    there = checkpoint_files.read_shapes(prefix)
-    checkpoint_files.check_readable(prefix)
+    there = checkpoint_values.read_shapes(prefix)
+    checkpoint_values.check_readable(prefix)
     num_labels = checkpoint_names.num_labels(checkpoint_names.with_canonical_names(there))
-    parts = checkpoint_matching.expected_shapes_by_part(config, num_labels)
+    parts = expected_variables.expected_shapes_by_part(config, num_labels)
     expected = {name: shape for part in parts.values() for name, shape in part.items()}
     assignment = checkpoint_matching.assign(expected, prefix)
     for name, (shape, found) in assignment.reshaped.items():
@@ -161,13 +162,13 @@ def read_model(prefix, config, encoder_only=False):
             "alone (--encoder_only=true)" % prefix
         )
     wanted = set(parts["encoder"]).union(*(parts[head] for head in heads))
-    reader = checkpoint_files.open_reader(prefix)
+    reader = checkpoint_values.open_reader(prefix)
     values = {
         name: reader.get_tensor(source)
         for source, name in assignment.names.items()
         if name in wanted
     }
-    values = checkpoint_files.as_float32(prefix, values)
+    values = checkpoint_values.as_float32(prefix, values)
     left_out = [name for name in there if assignment.names.get(name) not in wanted]
     return values, heads, left_out
 

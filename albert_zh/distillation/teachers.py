@@ -19,7 +19,7 @@ from albert_zh.common.progress import progress_bar
 from albert_zh.conversion import pytorch_files
 from albert_zh.distillation.target_cache import TargetCache, digest_of
 from albert_zh.distillation.teacher_files import TeacherFile
-from albert_zh.model import checkpoint_files
+from albert_zh.model import checkpoint_files, checkpoint_values
 
 VERSION = 1  # of what targets are; another one makes cached ones stale
 ROWS_PER_CHUNK = 1024
@@ -219,7 +219,7 @@ def _fingerprint(path):
     if not _is_exported(path):
         prefix = checkpoint_files.find_checkpoint(path)
         found = {name: d for name, d in found.items() if not name.endswith(".index")}
-        found["weights"] = checkpoint_files.fingerprint(prefix)
+        found["weights"] = checkpoint_values.fingerprint(prefix)
     return found
 
 

@@ -23,12 +23,13 @@ from albert_zh.model import (
     checkpoint_files,
     checkpoint_matching,
     checkpoint_names,
+    checkpoint_values,
     fine_tuning_notes,
     inference_graph,
     label_map,
     model_folder,
-    model_writer,
     sentence_vectors,
+    whole_folders,
 )
 from albert_zh.model.config import AlbertConfig
 from albert_zh.tasks import datasets, outputs_graph, registry
@@ -142,14 +143,14 @@ def read_model(folder, task, config_file=None):
     """
     if not storage.is_folder(folder):
         raise UserError("--model_dir=%s: no such folder; expected a model folder" % folder)
-    checkpoint_files.check_readable(checkpoint_files.find_checkpoint(folder))
+    checkpoint_values.check_readable(checkpoint_files.find_checkpoint(folder))
     opened = model_folder.open_folder(folder, config=read_config(folder, config_file))
     config, prefix, heads = opened.config, opened.prefix, opened.heads
     _check_has_heads(prefix, heads, task, opened.notes)
     num_labels = opened.num_outputs()
-    weights = checkpoint_files.read_weights(prefix)
+    weights = checkpoint_values.read_weights(prefix)
     weights.pop("global_step", None)
-    checkpoint_files.as_float32(prefix, weights)  # raises for what is no number
+    checkpoint_values.as_float32(prefix, weights)  # raises for what is no number
     beside = FilesBeside(folder)
     if num_labels:
         beside.check_settings(num_labels)
@@ -473,10 +474,10 @@ def folder_to_export(path, mark="saved_model.pb"):
     Yields:
         path of a local folder that does not exist yet.
     """
-    with model_writer.replaced_folder(path) as partial:
+    with whole_folders.replaced_folder(path) as partial:
         if not storage.is_remote(path):
             os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
-        model_writer.restore_model_folder(path)
+        whole_folders.restore_model_folder(path)
         _check_is_export(path, mark)
         os.mkdir(partial)  # fails before the work where it would fail after it
         os.rmdir(partial)

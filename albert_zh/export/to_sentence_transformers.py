@@ -15,7 +15,7 @@ from albert_zh.common import output_files
 from albert_zh.common.errors import UserError
 from albert_zh.conversion import pytorch_files, to_pytorch
 from albert_zh.export import common as export_common
-from albert_zh.model import checkpoint_files, sentence_vectors
+from albert_zh.model import checkpoint_values, sentence_vectors
 
 MODULES_FILE = "modules.json"
 # Our poolings -> what sentence-transformers calls them; it has only those of the last layer.
@@ -95,7 +95,7 @@ def _projection(model):
     notes = model.sentence_notes
     if not notes.projection_width:
         return np.eye(model.config.hidden_size, notes.width, dtype=np.float32), None
-    weights = checkpoint_files.read_weights(model.prefix)
+    weights = checkpoint_values.read_weights(model.prefix)
     scope = sentence_vectors.PROJECTION
     kernel, bias = (weights[scope + name][..., : notes.width] for name in ("/kernel", "/bias"))
     return kernel, bias

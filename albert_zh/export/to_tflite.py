@@ -22,7 +22,7 @@ from albert_zh.export import common as export_common
 from albert_zh.export import comparison_texts, tflite_metadata
 from albert_zh.inference import input_rows, litert
 from albert_zh.model import inference_graph
-from albert_zh.model.config import LAYOUTS
+from albert_zh.model.layouts import LAYOUTS
 
 INPUT_NAMES = ("ids", "mask", "segment_ids")  # as TFLite's metadata libraries expect them
 # Operators that int8 leaves in floating point.

@@ -7,9 +7,11 @@ from albert_zh.common.errors import UserError
 from albert_zh.model import (
     checkpoint_files,
     checkpoint_names,
+    checkpoint_values,
     fine_tuning_notes,
     label_map,
     model_writer,
+    whole_folders,
 )
 from albert_zh.tasks import registry
 from albert_zh.training import flags as run_flags
@@ -39,7 +41,7 @@ class OutputFolder:
         self.path = options.output_dir
         run_folder.open_output_folder(self.path, run_flags.helper_name(options))
         self.best = os.path.join(self.path, BEST_FOLDER)
-        model_writer.restore_model_folder(self.best)
+        whole_folders.restore_model_folder(self.best)
         if options.do_train:
             path_rules.check_not_replaced(self.best)
 
@@ -139,7 +141,7 @@ def _is_fine_tuned(prefix):
     """Whether a checkpoint, or None, has a head of a task."""
     if prefix is None:
         return False
-    names = checkpoint_names.with_canonical_names(checkpoint_files.read_shapes(prefix))
+    names = checkpoint_names.with_canonical_names(checkpoint_values.read_shapes(prefix))
     return checkpoint_names.TASK_HEAD in checkpoint_names.heads_of(names)
 
 

@@ -12,7 +12,13 @@ from albert_zh.common.messages import say
 from albert_zh.finetuning import flags as finetuning_flags
 from albert_zh.finetuning import steps
 from albert_zh.finetuning.output_folder import OutputFolder, check_label_maps_agree
-from albert_zh.model import checkpoint_files, checkpoint_matching, label_map, model_folder
+from albert_zh.model import (
+    checkpoint_files,
+    checkpoint_matching,
+    checkpoint_values,
+    label_map,
+    model_folder,
+)
 from albert_zh.tasks import (
     datasets,
     dev_split,
@@ -261,7 +267,7 @@ class Setup:
         fixed["teachers"] = self.teaching and self.teaching.fingerprint
         fixed["init_checkpoint"] = "none"
         if self.init_checkpoint:
-            fixed["init_checkpoint"] = checkpoint_files.fingerprint(self.init_checkpoint)
+            fixed["init_checkpoint"] = checkpoint_values.fingerprint(self.init_checkpoint)
         if self.distiller:
             fixed.update(self.distiller.run_settings())
         variable = {name: options[name].value for name in _VARIABLE + list(flags.variable)}
@@ -417,5 +423,5 @@ def _found_init_checkpoint(options):
             )
         return None
     prefix = checkpoint_files.find_checkpoint(options.init_checkpoint)
-    checkpoint_files.check_readable(prefix)
+    checkpoint_values.check_readable(prefix)
     return prefix

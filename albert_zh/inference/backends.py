@@ -27,6 +27,7 @@ from albert_zh.inference.files_beside import saved_model_folder
 from albert_zh.model import (
     checkpoint_files,
     checkpoint_names,
+    checkpoint_values,
     inference_graph,
     model_folder,
 )
@@ -89,7 +90,7 @@ def has_classifier(path: str) -> bool:
     if is_exported(path):
         return True
     shapes = checkpoint_names.with_canonical_names(
-        checkpoint_files.read_shapes(_checkpoint_of(path))
+        checkpoint_values.read_shapes(_checkpoint_of(path))
     )
     return checkpoint_names.TASK_HEAD in checkpoint_names.heads_of(shapes)
 
@@ -199,7 +200,7 @@ def _sizes_of_tables(folder):
     if not storage.exists(prefix + ".index"):
         return {}
     sizes = {}
-    for name, shape in checkpoint_files.read_shapes(prefix).items():
+    for name, shape in checkpoint_values.read_shapes(prefix).items():
         table = re.match(
             r"(?:bert|electra)/embeddings/(\w+)_embeddings$",
             checkpoint_names.canonical_name(name),

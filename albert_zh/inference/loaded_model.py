@@ -15,8 +15,13 @@ import tensorflow.compat.v1 as tf
 
 from albert_zh.common import checks, validation
 from albert_zh.common.errors import UserError
-from albert_zh.model import checkpoint_files, checkpoint_matching, inference_graph, model_folder
-from albert_zh.model.encoder import PRECISIONS
+from albert_zh.model import (
+    checkpoint_matching,
+    checkpoint_values,
+    inference_graph,
+    model_folder,
+)
+from albert_zh.model.layers import PRECISIONS
 from albert_zh.text import tokenization
 
 __all__ = [
@@ -190,7 +195,7 @@ class CheckpointSession:
             try:
                 self._session.run(tf.global_variables_initializer())
             except tf.errors.OpError:
-                checkpoint_files.check_readable(prefix)  # raises, and says what it is
+                checkpoint_values.check_readable(prefix)  # raises, and says what it is
                 raise
         feeds = [features[name] for name in INPUT_NAMES] + further
         self.run = self._session.make_callable(outputs, feeds)

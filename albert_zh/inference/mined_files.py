@@ -11,7 +11,7 @@ from typing import Any, Dict, List, Tuple
 
 from albert_zh.common import output_files, storage, transfer
 from albert_zh.inference import negative_mining, predictor, text_encoder
-from albert_zh.model import checkpoint_files
+from albert_zh.model import checkpoint_files, checkpoint_values
 from albert_zh.tasks import reader
 from albert_zh.tasks.embedding import mining_flags, text_files
 
@@ -104,7 +104,7 @@ def _fingerprint(path):
     """What identifies the weights of a classifier."""
     if storage.is_file(path):
         return storage.sha256_of_file(path)
-    return checkpoint_files.fingerprint(checkpoint_files.find_checkpoint(path))
+    return checkpoint_values.fingerprint(checkpoint_files.find_checkpoint(path))
 
 
 def _name_files(options, task, data_dir, found):

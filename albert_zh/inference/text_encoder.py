@@ -19,7 +19,7 @@ import tensorflow.compat.v1 as tf
 from albert_zh.common import cpu_precision
 from albert_zh.common.errors import UserError
 from albert_zh.inference import input_rows, loaded_model
-from albert_zh.model import checkpoint_files, sentence_vectors
+from albert_zh.model import checkpoint_values, sentence_vectors
 from albert_zh.model.encoder import AlbertModel
 from albert_zh.model.layers import max_over_tokens, mean_over_tokens
 
@@ -105,7 +105,7 @@ class TextEncoder(loaded_model.LoadedModel):
         chosen = _chosen_layers("last" if layers is None else layers, config.num_hidden_layers)
         self.layers = chosen[0]
         self.fingerprint = {
-            "weights": checkpoint_files.fingerprint(folder.prefix),
+            "weights": checkpoint_values.fingerprint(folder.prefix),
             "config": config.to_dict(),
             "vocabulary": folder.tokenizer.sha256,
             "do_lower_case": folder.do_lower_case,

@@ -4,7 +4,13 @@ import os
 
 from albert_zh.common.errors import UserError
 from albert_zh.common.messages import say
-from albert_zh.model import checkpoint_files, checkpoint_matching, structured_initialization
+from albert_zh.model import (
+    checkpoint_files,
+    checkpoint_matching,
+    checkpoint_values,
+    expected_variables,
+    structured_initialization,
+)
 from albert_zh.pretraining import objective_flags, record_sources
 from albert_zh.training import flags as run_flags
 from albert_zh.training import run_folder
@@ -33,7 +39,7 @@ class InitialWeights:
         """The checkpoint that the weights start from; None for random ones, or the folder's own."""
         if not self._options.do_train or checkpoint_files.newest_of_training(self._folder):
             return None
-        shapes = checkpoint_matching.expected_shapes_by_part(
+        shapes = expected_variables.expected_shapes_by_part(
             self._config, parts=self._learnt_parts()
         )
         shapes = {name: shape for component in shapes.values() for name, shape in component.items()}
@@ -50,7 +56,7 @@ class InitialWeights:
         if self._options.warm_start:
             raise UserError("--warm_start and --init_checkpoint: give one of them")
         prefix = checkpoint_files.find_checkpoint(self._options.init_checkpoint)
-        checkpoint_files.check_readable(prefix)
+        checkpoint_values.check_readable(prefix)
         if self._options.init_from_group0:
             prefix = checkpoint_matching.with_group0_everywhere(
                 prefix, shapes, self._path("group0.ckpt")
@@ -60,7 +66,7 @@ class InitialWeights:
         return prefix
 
     def _learnt_parts(self):
-        """The parts of the model that a run learns, of `checkpoint_matching.MODEL_PARTS`."""
+        """The parts of the model that a run learns, of `expected_variables.MODEL_PARTS`."""
         has_words = self._options.objective != "electra"
         has_order = objective_flags.has_sentence_task(self._options)
         heads = [("masked_lm", has_words), ("sentence_order", has_order)]
@@ -86,7 +92,7 @@ class InitialWeights:
             prefix = checkpoint_files.find_checkpoint(self._options.init_checkpoint)
         except UserError as error:
             raise UserError("%s%s" % (error, way_out)) from error
-        digest = checkpoint_files.fingerprint(prefix)
+        digest = checkpoint_values.fingerprint(prefix)
         former = run_folder.former_settings(self._folder)["fixed"].get("init_checkpoint", digest)
         if former != digest:
             raise UserError(

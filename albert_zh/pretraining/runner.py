@@ -15,7 +15,7 @@ import tensorflow.compat.v1 as tf
 from albert_zh.common import files, output_files, storage
 from albert_zh.common.errors import UserError
 from albert_zh.common.messages import say, time_and_memory
-from albert_zh.model import checkpoint_files, model_folder, model_writer
+from albert_zh.model import checkpoint_files, model_folder, model_writer, whole_folders
 from albert_zh.model.config import AlbertConfig
 from albert_zh.pretraining import flags as pretraining_flags
 from albert_zh.pretraining import (
@@ -374,7 +374,7 @@ class Pretraining:
         if newest is None:
             raise UserError("%s holds no checkpoint to export" % self._folder)
         config_name = model_folder.config_name(self._options.bert_config_file)
-        with model_writer.filled_folder(self._options.export_dir, replaces_model=True) as partial:
+        with whole_folders.filled_folder(self._options.export_dir, replaces_model=True) as partial:
             model_writer.fill_model_folder(
                 partial,
                 newest,

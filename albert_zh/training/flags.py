@@ -8,7 +8,7 @@ from absl import flags
 from albert_zh.common.errors import UserError
 from albert_zh.common.messages import say
 from albert_zh.model.config import AlbertConfig
-from albert_zh.model.encoder import PRECISIONS
+from albert_zh.model.layers import PRECISIONS
 from albert_zh.text import tokenization
 from albert_zh.training import multi_worker
 

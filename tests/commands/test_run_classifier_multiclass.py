@@ -16,7 +16,7 @@ import tensorflow.compat.v1 as tf
 from albert_zh.common import files, output_files, package_files, plotting
 from albert_zh.common.errors import UserError
 from albert_zh.finetuning import flags as finetuning_flags
-from albert_zh.model import checkpoint_files, label_map
+from albert_zh.model import checkpoint_files, checkpoint_values, label_map
 from albert_zh.tasks import columns as column_layouts
 from albert_zh.tasks import confusion_picture, datasets, registry, task_type
 from albert_zh.tasks import report as task_report
@@ -180,9 +180,9 @@ def test_predicting_again_keeps_what_is_known_of_dev(tmp_path, capsys):
     assert data.results()["test"] is None
     # Another model's section is not kept.
     best = os.path.join(data.output, "best", "albert_model.ckpt")
-    values = checkpoint_files.read_weights(best)
+    values = checkpoint_values.read_weights(best)
     values["output_bias"] = values["output_bias"] + 1.0
-    checkpoint_files.write_checkpoint(best, values)
+    checkpoint_values.write_checkpoint(best, values)
     run_here(data.arguments(num_train_epochs=1, do_train=False, do_eval=False))
     assert "dev" not in data.results("report.json") and "## dev" not in data.read("report.md")
 
@@ -242,9 +242,9 @@ def _check_renamed_predicts_the_same(data, predictions):
     folder = os.path.join(data.folder, "converted")
     shutil.copytree(os.path.join(data.output, "best"), folder)
     prefix = os.path.join(folder, "albert_model.ckpt")
-    values = checkpoint_files.read_weights(prefix)
+    values = checkpoint_values.read_weights(prefix)
     del values["global_step"]
-    checkpoint_files.write_checkpoint(prefix, values)
+    checkpoint_values.write_checkpoint(prefix, values)
     output = os.path.join(data.folder, "predicted")
     settings = {"do_train": False, "do_eval": False, "init_checkpoint": prefix}
     run_here(data.arguments(output_dir=output, **settings))

@@ -28,6 +28,8 @@ from albert_zh.inference import predictor
 from albert_zh.model import (
     checkpoint_files,
     checkpoint_matching,
+    checkpoint_values,
+    expected_variables,
     model_folder,
     model_writer,
     modeling,
@@ -404,7 +406,7 @@ def test_where_the_tokens_of_transformers_differ_from_ours(tmp_path, transformer
 def test_names_that_end_as_tensors_do_are_converted(tmp_path):
     prefix, values = made_model(tmp_path, heads="classification")
     to_pytorch.convert(prefix, str(tmp_path / "one"))
-    checkpoint_files.write_checkpoint(
+    checkpoint_values.write_checkpoint(
         prefix, {name + ":0": value for name, value in values.items()}
     )
     to_pytorch.convert(prefix, str(tmp_path / "other"))
@@ -441,7 +443,7 @@ def test_masked_words_alone_get_a_new_pooler_and_a_note(tmp_path, transformers):
     transformers.AlbertForMaskedLM(config).save_pretrained(saved)
     notes = to_tf.convert(pytorch_files.find_weights(saved), saved + "_tf")
     assert any("pooler" in note and "random" in note for note in notes)
-    checkpoint_matching.check_fits(model_folder.config_in_folder(saved + "_tf"), saved + "_tf")
+    expected_variables.check_fits(model_folder.config_in_folder(saved + "_tf"), saved + "_tf")
 
 
 # Files
@@ -692,7 +694,7 @@ def test_sharded_weights_are_joined_and_gaps_named(tmp_path):
 def test_values_beyond_float16_are_refused_and_nothing_is_written(tmp_path):
     prefix, values = made_model(tmp_path)
     values["bert/pooler/dense/bias"][3] = 7e4
-    checkpoint_files.write_checkpoint(prefix, values)
+    checkpoint_values.write_checkpoint(prefix, values)
     with pytest.raises(UserError, match="bert.pooler.dense.bias has values up to 7e.04.*bfloat16"):
         to_pytorch.convert(prefix, str(tmp_path / "hf"), dtype="float16")
     assert sorted(os.listdir(str(tmp_path))) == ["model"]
@@ -759,7 +761,7 @@ def test_old_endings_buffers_and_missing_prefixes_are_understood():
 @pytest.mark.parametrize("name", sorted({**CONFIGS, **NEZHA}))
 def test_every_variable_has_a_name_of_its_own_and_it_leads_back(name):
     config = config_of(name)
-    parts = checkpoint_matching.expected_shapes_by_part(config)
+    parts = expected_variables.expected_shapes_by_part(config)
     names = [variable for shapes in parts.values() for variable in shapes]
     there = [pytorch_names.torch_name(config.layout, variable) for variable in names]
     assert len({torch.name for torch in there}) == len(names)
@@ -798,7 +800,7 @@ def test_a_detector_of_transformers_is_read_without_its_head(tmp_path, transform
     )
     assert found.layout == "electra" and found.word_width == 8
     assert "discriminator_predictions.dense.weight" in " ".join(notes)
-    assert set(weights) == set(checkpoint_matching.expected_shapes(found))
+    assert set(weights) == set(expected_variables.expected_shapes(found))
 
 
 def read_config(folder):
@@ -1000,7 +1002,7 @@ def test_what_the_config_says_of_the_outputs_comes_back(tmp_path, changes, objec
             to_tf.convert(pytorch_files.find_weights(hf), back)
         return
     notes = to_tf.convert(pytorch_files.find_weights(hf), back)
-    shapes = checkpoint_files.read_shapes(checkpoint_files.find_checkpoint(back))
+    shapes = checkpoint_values.read_shapes(checkpoint_files.find_checkpoint(back))
     if objective == "no classifier":
         assert "output_bias" not in shapes
         assert any("AlbertForTokenClassification is no classifier of texts" in n for n in notes)
@@ -1136,7 +1138,7 @@ def test_weights_that_are_no_numbers_are_refused(tmp_path, value, is_to_tf):
             to_tf.convert(path, str(tmp_path / "out"))
     else:
         values[name] = np.full_like(values[name], value)
-        checkpoint_files.write_checkpoint(prefix, values)
+        checkpoint_values.write_checkpoint(prefix, values)
         with pytest.raises(UserError, match="%s has values that are infinite or no num" % name):
             to_pytorch.convert(prefix, str(tmp_path / "out"))
     assert not os.path.exists(str(tmp_path / "out"))
@@ -1153,7 +1155,7 @@ def test_integer_weights_are_refused_both_ways(tmp_path, dtype):
         to_tf.convert(path, str(tmp_path / "out"))
     prefix, values = made_model(tmp_path / "other", "google", "classification")
     values["bert/pooler/dense/kernel"] = np.ones([12, 12], dtype)
-    checkpoint_files.write_checkpoint(prefix, values)
+    checkpoint_values.write_checkpoint(prefix, values)
     with pytest.raises(UserError, match=kind):
         to_pytorch.convert(prefix, str(tmp_path / "out"))
     assert not os.path.exists(str(tmp_path / "out"))

@@ -25,7 +25,13 @@ from albert_zh.export import common as export_common
 from albert_zh.export import comparison as export_comparison
 from albert_zh.export import comparison_texts, to_onnx, to_tflite
 from albert_zh.inference import predictor
-from albert_zh.model import checkpoint_files, inference_graph, model_folder, model_writer
+from albert_zh.model import (
+    checkpoint_files,
+    checkpoint_values,
+    inference_graph,
+    model_folder,
+    model_writer,
+)
 from albert_zh.text import encoding, tokenization
 import interpreters
 import sentencepiece_models
@@ -233,7 +239,7 @@ def num_kernel_values(path):
 
 
 def num_kernel_values_of_checkpoint(folder):
-    shapes = checkpoint_files.read_shapes(os.path.join(folder, "albert_model.ckpt"))
+    shapes = checkpoint_values.read_shapes(os.path.join(folder, "albert_model.ckpt"))
     names = ("kernel", "word_embeddings_2", "output_weights")
     return sum(
         np.prod(shape)
@@ -260,7 +266,7 @@ def with_a_large_channel(folder, target, factor):
     """Copies a model folder, one channel of the feed-forward outputs so many times as large."""
     shutil.copytree(folder, target)
     prefix = os.path.join(target, "albert_model.ckpt")
-    values = checkpoint_files.read_weights(prefix)
+    values = checkpoint_values.read_weights(prefix)
     kernel = values["bert/encoder/layer_shared/output/dense/kernel"]
     kernel[:, 3] *= factor
     model_writer.write_model_checkpoint(target, values)
@@ -380,7 +386,7 @@ def test_weights_are_in_an_onnx_file_once(layout, task, quantize, folders, tmp_p
     assert len(weights) == len(set(weights))
     num_values = sum(array.size for array in arrays)
     if quantize == "none" and task == "classifier":
-        shapes = checkpoint_files.read_shapes(os.path.join(folders[layout], "albert_model.ckpt"))
+        shapes = checkpoint_values.read_shapes(os.path.join(folders[layout], "albert_model.ckpt"))
         needed = sum(np.prod(s) for name, s in shapes.items() if not name.startswith("cls/"))
         assert needed <= num_values < 1.02 * needed + 200
 
@@ -603,7 +609,7 @@ def test_old_commands_give_the_released_graphs_loss(shared, tmp_path):
     values = {
         name: rule_value(name, about["shape"], is_small=False)
         for name, about in variables.items()
-        if not checkpoint_files.is_training_state(name)
+        if not checkpoint_values.is_training_state(name)
     }
     config = os.path.join(ROOT, "albert_config", "albert_config_tiny.json")
     with open(config) as source:
@@ -694,7 +700,7 @@ def test_freezing_tells_what_is_wrong(folders, tmp_path):
 
 
 def test_a_head_without_all_its_variables_is_not_frozen(folders, tmp_path):
-    weights = checkpoint_files.read_weights(os.path.join(folders["bert"], "albert_model.ckpt"))
+    weights = checkpoint_values.read_weights(os.path.join(folders["bert"], "albert_model.ckpt"))
     for number, changed in enumerate((None, np.zeros([4], np.float32))):  # missing; reshaped
         folder = str(tmp_path / str(number))
         shutil.copytree(folders["bert"], folder)
@@ -798,7 +804,7 @@ def test_a_folder_of_something_else_is_not_replaced(folders, tmp_path):
 
 def test_head_and_labels_must_be_there(folders, tmp_path):
     folder = folders["brightmart"]
-    values = checkpoint_files.read_weights(os.path.join(folder, "albert_model.ckpt"))
+    values = checkpoint_values.read_weights(os.path.join(folder, "albert_model.ckpt"))
     pretrained = {name: v for name, v in values.items() if not name.startswith("output_")}
     only = copy_of(folder, tmp_path / "pretrained")
     model_writer.write_model_checkpoint(only, pretrained)

@@ -8,7 +8,12 @@ import pytest
 import tensorflow.compat.v1 as tf
 
 from albert_zh.common.errors import UserError
-from albert_zh.model import checkpoint_files, checkpoint_matching, checkpoint_names
+from albert_zh.model import (
+    checkpoint_matching,
+    checkpoint_names,
+    checkpoint_values,
+    expected_variables,
+)
 from albert_zh.model.activations import gelu_erf
 from albert_zh.model.config import AlbertConfig
 from albert_zh.pretraining import model_fn as pretraining_model_fn
@@ -107,14 +112,14 @@ def test_released_names_load_for_fine_tuning(tmp_path):
         name: golden_cases.rule_value(name, shape, True)
         for name, shape in description["variables"].items()
     }
-    checkpoint_files.write_checkpoint(prefix, values)
-    shapes = checkpoint_matching.expected_shapes(config, num_labels=3)
+    checkpoint_values.write_checkpoint(prefix, values)
+    shapes = expected_variables.expected_shapes(config, num_labels=3)
     assignment = checkpoint_matching.assign(shapes, prefix)
     assert assignment.new == ["output_weights", "output_bias"]
     assert not [name for name in shapes if "pooler" in name]
     assert checkpoint_names.layout_of(values) == "electra"
     without_type = dict(config.to_dict(), model_type=None)
-    shapes = checkpoint_matching.expected_shapes(AlbertConfig.from_dict(without_type))
+    shapes = expected_variables.expected_shapes(AlbertConfig.from_dict(without_type))
     with pytest.raises(UserError, match='electra layout.*"model_type": "electra" added'):
         checkpoint_matching.assign(shapes, prefix)
 
@@ -187,7 +192,7 @@ def test_every_layout_learns_to_detect(layout):
     assert losses[0] == pytest.approx(np.log(small.CONFIG["vocab_size"]) + 50 * np.log(2), rel=0.1)
     assert losses[-1] < losses[0] - 3
     of_generator = [name for name in values if name.startswith("generator/encoder/")]
-    assert of_generator and all(map(checkpoint_files.is_training_state, of_generator))
+    assert of_generator and all(map(checkpoint_values.is_training_state, of_generator))
 
 
 # What google-research/electra's scatter_update makes of a text, words and their positions.

@@ -406,9 +406,9 @@ def start(tmp_path):
 
 
 def _values(folder):
-    from albert_zh.model import checkpoint_files
+    from albert_zh.model import checkpoint_files, checkpoint_values
 
-    return checkpoint_files.read_weights(checkpoint_files.find_checkpoint(folder))
+    return checkpoint_values.read_weights(checkpoint_files.find_checkpoint(folder))
 
 
 def _is_begun(work, stage):

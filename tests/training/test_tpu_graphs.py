@@ -15,7 +15,7 @@ from albert_zh.common.errors import UserError
 from albert_zh.finetuning import flags as finetuning_flags
 from albert_zh.finetuning import setup as finetuning_setup
 from albert_zh.model import heads, modeling
-from albert_zh.model.config import LAYOUTS
+from albert_zh.model.layouts import LAYOUTS
 from albert_zh.pretraining import model_fn as pretraining_model_fn
 from albert_zh.pretraining.objectives import electra
 from albert_zh.tasks import input_pipeline

@@ -16,9 +16,9 @@ from albert_zh.common.errors import UserError
 from albert_zh.model import attention_masks
 from albert_zh.model.config import AlbertConfig
 from albert_zh.model.embeddings import embeddings
-from albert_zh.model.encoder import PRECISIONS, config_of_graph, encoder_layers
+from albert_zh.model.encoder import config_of_graph, encoder_layers
 from albert_zh.model.heads import word_predictions, word_scores
-from albert_zh.model.layers import dense, dropout_seed, get_shape_list, layer_norm
+from albert_zh.model.layers import PRECISIONS, dense, dropout_seed, get_shape_list, layer_norm
 from albert_zh.pretraining.objectives import electra_masks, masked_lm, replaced_tokens
 from albert_zh.pretraining.objectives.terms import Term
 

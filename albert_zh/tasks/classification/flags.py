@@ -7,7 +7,7 @@ from absl import flags
 
 from albert_zh.common.errors import UserError
 from albert_zh.common.messages import say
-from albert_zh.model import classifier_output, modeling
+from albert_zh.model import fine_tuning_notes, modeling
 from albert_zh.tasks import datasets, kind_interface
 from albert_zh.tasks import metrics as task_metrics
 from albert_zh.tasks.classification import losses
@@ -81,7 +81,7 @@ _TABLE = (
     ),
 )
 _CHOICES = {
-    "pooling": classifier_output.POOLINGS,
+    "pooling": fine_tuning_notes.POOLINGS,
     "multi_label_loss": losses.MULTI_LABEL_LOSSES,
 }
 

@@ -15,9 +15,11 @@ from albert_zh.common.errors import UserError
 from albert_zh.model import (
     checkpoint_files,
     checkpoint_names,
+    checkpoint_values,
     fine_tuning_notes,
     label_map,
     model_writer,
+    whole_folders,
 )
 from albert_zh.tasks.labelling import flags, tag_schemes
 
@@ -40,7 +42,7 @@ _WEIGHTS, _BIAS = "output_weights", "output_bias"
 
 def is_original(prefix: str) -> bool:
     """Whether a checkpoint is one of those programs: 11 outputs, and no label map beside it."""
-    shapes = checkpoint_names.with_canonical_names(checkpoint_files.read_shapes(prefix))
+    shapes = checkpoint_names.with_canonical_names(checkpoint_values.read_shapes(prefix))
     has_labels = os.path.exists(os.path.join(os.path.dirname(prefix), label_map.LABEL_MAP))
     return not has_labels and list(shapes.get(_WEIGHTS, ()))[:1] == [len(OUTPUTS)]
 
@@ -59,7 +61,7 @@ def as_model_folder(prefix: str, folder: str) -> Optional[str]:
         return None
     weights = {
         checkpoint_names.canonical_name(name): array
-        for name, array in checkpoint_files.read_weights(prefix).items()
+        for name, array in checkpoint_values.read_weights(prefix).items()
     }
     tags = tag_schemes.all_tags(tag_schemes.SCHEMES["BIO"], sorted({tag[2:] for tag in TAGS[1:]}))
     weights[_WEIGHTS], weights[_BIAS] = select_outputs(weights[_WEIGHTS], weights[_BIAS], tags)
@@ -68,7 +70,7 @@ def as_model_folder(prefix: str, folder: str) -> Optional[str]:
         "columns": ["text_a", "label"],
         "head": {"form": flags.SOFTMAX},
     }
-    with model_writer.replaced_folder(folder) as partial:
+    with whole_folders.replaced_folder(folder) as partial:
         os.makedirs(partial)
         model_writer.write_model_checkpoint(partial, weights)
         numbers = {tag: number for number, tag in enumerate(tags)}

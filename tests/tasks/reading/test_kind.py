@@ -18,7 +18,7 @@ from albert_zh.commands import ask, cmrc2018_evaluate
 from albert_zh.common.errors import UserError
 from albert_zh.finetuning import flags as finetuning_flags
 from albert_zh.inference import predictor, reader
-from albert_zh.model import checkpoint_files
+from albert_zh.model import checkpoint_values
 from albert_zh.tasks import datasets, registry, task_type
 from albert_zh.tasks.reading import flags as reading_flags
 from albert_zh.tasks.reading import records, span_scores, windows
@@ -156,7 +156,7 @@ def test_a_killed_process_resumes_to_the_same_weights(finished, tmp_path):
     assert not os.path.exists(os.path.join(killed, "dev_predictions.json"))
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     whole, again = (
-        checkpoint_files.read_weights(os.path.join(folder, "model.ckpt-%d" % STEPS))
+        checkpoint_values.read_weights(os.path.join(folder, "model.ckpt-%d" % STEPS))
         for folder in (settings["output_dir"], killed)
     )
     assert_same_weights(whole, again)
