@@ -36,7 +36,7 @@ def read_unlabelled(
     Args:
         patterns: file names, or patterns of them.
         kind: the kind of task.
-        task: `datasets.Task`.
+        task: `task_forms.Task`.
         encoding: of the files.
         labelled: training rows: the same texts are left out.
         held_out: dev and test rows: the same texts are reported.

@@ -32,9 +32,9 @@ from albert_zh.model import (
     whole_folders,
 )
 from albert_zh.model.config import AlbertConfig
-from albert_zh.tasks import datasets, outputs_graph, registry
+from albert_zh.tasks import outputs_graph, registry, task_forms
 from albert_zh.tasks import settings as task_settings
-from albert_zh.tasks.columns import InputExample
+from albert_zh.tasks.input_examples import InputExample
 from albert_zh.tasks.slots import dictionaries
 from albert_zh.text import encoding, tokenization
 from albert_zh.training import run_folder
@@ -90,7 +90,7 @@ class Model(
         settings: content of fine_tuning.json; empty without one.
         tokenizer: `FullTokenizer`, or None where there is no vocabulary.
         sentence_notes: `SentenceNotes` of its vectors; None where the task has none.
-        task: `datasets.Task` of its head; None without one.
+        task: `task_forms.Task` of its head; None without one.
     """
 
     __slots__ = ()
@@ -175,8 +175,8 @@ def read_model(folder, task, config_file=None):
 
 def _task_of(kind, beside, folder):
     """The task of a folder's head, with which texts become features."""
-    task = datasets.Task(
-        {}, datasets.PAIR, (), objective=kind.name, head=beside.settings.get("head", {})
+    task = task_forms.Task(
+        {}, task_forms.PAIR, (), objective=kind.name, head=beside.settings.get("head", {})
     )
     return kind.flags.with_model_files(task, beside.further_files(kind.flags.further_files), folder)
 

@@ -72,7 +72,7 @@ class OutputFolder:
         Args:
             prefix: of the checkpoint.
             model_files: {name: bytes} of config and vocabulary.
-            task: `datasets.Task`.
+            task: `task_forms.Task`.
             notes: content of fine_tuning.json.
         """
         json_files = {
@@ -86,7 +86,7 @@ class OutputFolder:
         """Writes what whoever uses the checkpoints has to know of them, beside them.
 
         Args:
-            task: `datasets.Task`.
+            task: `task_forms.Task`.
             notes: content of fine_tuning.json.
             further_files: {name: bytes} of other files.
         """

@@ -27,6 +27,7 @@ from albert_zh.tasks import (
     outputs_graph,
     registry,
     run_data,
+    task_forms,
     task_type,
 )
 from albert_zh.tasks.settings import COMMON_SETTINGS
@@ -78,7 +79,7 @@ class Setup:
             options: the flags.
             family: name of a kind of task whose flags the command has.
             make_distiller: see `runner.run`.
-            make_teaching: function (this object, `reader.Split` of the training rows) ->
+            make_teaching: function (this object, `input_examples.Split` of the training rows) ->
                 `teaching.Teaching`, for a training with --teachers.
 
         Raises:
@@ -216,7 +217,7 @@ class Setup:
         return types.SimpleNamespace(files=self.kind.flags.files(options), **values)
 
     def _check_data_fits(self):
-        if self.config.type_vocab_size < 2 and datasets.is_pair(self.task):
+        if self.config.type_vocab_size < 2 and task_forms.is_pair(self.task):
             raise UserError(
                 "--task_name=%s has pairs of texts, but the config's type_vocab_size is %d: "
                 "expected 2" % (self.options.task_name, self.config.type_vocab_size)

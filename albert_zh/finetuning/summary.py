@@ -184,7 +184,7 @@ def next_command(model_dir, task):
 
     Args:
         model_dir: its folder.
-        task: `datasets.Task`.
+        task: `task_forms.Task`.
     """
     name, arguments = registry.type_of(task).next_command(task)
     here = os.path.join(os.getcwd(), "")

@@ -15,7 +15,7 @@ from albert_zh.common.errors import UserError
 from albert_zh.common.messages import say
 from albert_zh.finetuning import flags as finetuning_flags
 from albert_zh.finetuning.flags import SEARCHED_RATES
-from albert_zh.training import flags as run_flags
+from albert_zh.training import flag_checks
 
 TABLE = "runs.md"
 MACHINE_TABLE = "runs.json"
@@ -59,7 +59,7 @@ def _seeds(options):
             "--seeds=%s: expected whole numbers with commas between" % ",".join(options.seeds)
         ) from None
     for seed in seeds:
-        run_flags.check_seed(seed)
+        flag_checks.check_seed(seed)
     if len(set(seeds)) < len(seeds):
         raise UserError("--seeds=%s: a seed is given twice" % ",".join(options.seeds))
     return seeds

@@ -12,7 +12,7 @@ from typing import Any, Dict, List, Tuple
 from albert_zh.common import output_files, storage, transfer
 from albert_zh.inference import negative_mining, predictor, text_encoder
 from albert_zh.model import checkpoint_files, checkpoint_values
-from albert_zh.tasks import reader
+from albert_zh.tasks import split_files
 from albert_zh.tasks.embedding import mining_flags, text_files
 
 MINED_FILE = "mined_negatives.jsonl"
@@ -33,7 +33,7 @@ def prepare(options: Any, kind: Any, task: Any, data_dir: str) -> List[str]:
     Raises:
         UserError: for files and models that do not fit.
     """
-    path = reader.existing_path(task, data_dir, "train")[0]
+    path = split_files.existing_path(task, data_dir, "train")[0]
     split = kind.read_split(task, data_dir, "train", options.encoding, options.skip_bad_rows)
     corpus = kind.corpus_of(task, data_dir)
     entries = [example.text_b for example in split.examples]
@@ -111,7 +111,7 @@ def _name_files(options, task, data_dir, found):
     """Has the flags name every file of a run, as they name one of them."""
     flags_of = {"train": "train_file", "dev": "dev_file", "test": "predict_file"}
     for split in ("dev", "test"):
-        found[split] = reader.split_path(task, data_dir, split)[0]
+        found[split] = split_files.split_path(task, data_dir, split)[0]
     for split, flag in dict(flags_of, corpus="corpus_file").items():
         if found[split]:
             options[flag].value = found[split]

@@ -16,8 +16,8 @@ from albert_zh.common.errors import UserError
 from albert_zh.inference import annotated_texts, backends, input_rows, loaded_model
 from albert_zh.inference.files_beside import FilesBeside
 from albert_zh.inference.model_choice import compares_sentences, newest_best_folder, takes_pairs
-from albert_zh.tasks import datasets, registry, task_type
-from albert_zh.tasks.columns import InputExample
+from albert_zh.tasks import registry, task_forms, task_type
+from albert_zh.tasks.input_examples import InputExample
 
 __all__ = [
     "Predictor",
@@ -106,7 +106,7 @@ class Predictor(loaded_model.LoadedModel):
         self.takes_pairs = takes_pairs(trained)
         self._checks_text_form = check_text_form and self.takes_pairs is not None
         self.labels = self._labels_beside(files_beside)
-        self.label_separator = trained.get("label_separator", datasets.SEPARATOR)
+        self.label_separator = trained.get("label_separator", task_forms.SEPARATOR)
         self._tokenizer = self._tokenizer_beside(files_beside, vocab_file, do_lower_case)
         self.max_seq_length = input_rows.checked_length(
             trained.get("max_seq_length") if max_seq_length is None else max_seq_length,
@@ -129,8 +129,8 @@ class Predictor(loaded_model.LoadedModel):
         return tokenizer
 
     def _model_in_use(self, files_beside):
-        columns = tuple(self.notes.get("columns", datasets.PAIR))
-        task = datasets.Task(
+        columns = tuple(self.notes.get("columns", task_forms.PAIR))
+        task = task_forms.Task(
             files={},
             columns=columns,
             labels=tuple(self.labels),

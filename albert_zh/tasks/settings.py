@@ -5,6 +5,7 @@ from typing import Any, Dict
 
 from albert_zh.common.errors import UserError
 from albert_zh.model import fine_tuning_notes
+from albert_zh.model.distillation_losses import DIVERGENCE
 from albert_zh.model.optimization import WEIGHT_DECAY_RATE
 
 # Fields that flags of the same name set for every kind of task.
@@ -13,8 +14,6 @@ COMMON_SETTINGS = (
     "weight_decay"
 ).split()
 
-DIVERGENCE, SQUARED = "kl", "mse"
-DISTILL_LOSSES = (DIVERGENCE, SQUARED)
 
 Settings = collections.namedtuple(
     "Settings",

@@ -17,8 +17,7 @@ from albert_zh.common import files, output_files, package_files, plotting
 from albert_zh.common.errors import UserError
 from albert_zh.finetuning import flags as finetuning_flags
 from albert_zh.model import checkpoint_files, checkpoint_values, label_map
-from albert_zh.tasks import columns as column_layouts
-from albert_zh.tasks import confusion_picture, datasets, registry, task_type
+from albert_zh.tasks import confusion_picture, datasets, input_examples, registry, task_type
 from albert_zh.tasks import report as task_report
 from albert_zh.tasks import settings as task_settings
 from albert_zh.tasks.classification import losses
@@ -453,7 +452,7 @@ def test_labels_that_no_font_has_are_shown_as_numbers(tmp_path, monkeypatch, cap
     scorer = registry.type_of(task).scorer(
         task_type.ModelInUse(task, {}, None, 16), task_settings.Settings()
     )
-    example = column_layouts.InputExample("dev-1", "甲", None, "b")
+    example = input_examples.InputExample("dev-1", "甲", None, "b")
     scorer.add(example, [{"logits": np.log([0.25, 0.75])}])
     drawn = []
     monkeypatch.setattr(plotting, "save", lambda figure, path: drawn.append(figure))
@@ -475,7 +474,7 @@ def test_the_most_confident_errors_are_kept_in_order():
     for number in np.random.RandomState(1).permutation(90):
         label = "a" if number % 3 else "b"  # each third one is right
         logits = np.log([1 - confidences[number], confidences[number]])
-        example = column_layouts.InputExample("dev-%d" % number, "甲", None, label)
+        example = input_examples.InputExample("dev-%d" % number, "甲", None, label)
         scorer.add(example, [{"logits": logits}])
     wrong = [number for number in range(89, -1, -1) if number % 3]
     assert [e.guid for _, e, _ in scorer.worst_errors()] == ["dev-%d" % n for n in wrong[:50]]
@@ -553,12 +552,12 @@ def submission_of(task_name, folder):
 def test_clue_submission_takes_the_rows_own_ids(tmp_path):
     with submission_of("copa", tmp_path) as results:
         for row_id, second in ((5, 0.9), (5, 0.3), (8, 0.1), (8, 0.2)):
-            example = column_layouts.InputExample("test-1", "甲", "乙", None, row_id)
+            example = input_examples.InputExample("test-1", "甲", "乙", None, row_id)
             results.write(example, [{"probabilities": np.float32([1 - second, second])}])
     lines = [json.loads(line) for line in files.read_lines(results.paths[2])]
     assert lines == [{"id": 5, "label": "0"}, {"id": 8, "label": "1"}]
     with submission_of("tnews", tmp_path) as results:
-        example = column_layouts.InputExample("test-1", "甲", None, None)
+        example = input_examples.InputExample("test-1", "甲", None, None)
         results.write(example, [{"probabilities": np.eye(15)[3]}])
     assert files.read_lines(results.paths[2]) == ['{"id": 0, "label": "103"}']
 
@@ -578,11 +577,11 @@ def test_label_maps_that_are_none(tmp_path):
 
 def test_records_that_are_none_are_not_submitted(tmp_path):
     """A line that is no record must not shift the two choices of those after it."""
-    rows = (("1", 5, 0.9), ("1", 5, 0.3), ("2", column_layouts.NO_RECORD, 0.5), ("3", 8, 0.9))
+    rows = (("1", 5, 0.9), ("1", 5, 0.3), ("2", input_examples.NO_RECORD, 0.5), ("3", 8, 0.9))
     rows += (("4", 9, 0.1), ("4", 9, 0.2))
     with submission_of("copa", tmp_path) as results:
         for line, row_id, second in rows:
-            example = column_layouts.InputExample("test-" + line, "甲", "乙", None, row_id)
+            example = input_examples.InputExample("test-" + line, "甲", "乙", None, row_id)
             results.write(example, [{"probabilities": np.float32([1 - second, second])}])
     lines = [json.loads(line) for line in files.read_lines(results.paths[2])]
     assert lines == [{"id": 5, "label": "0"}, {"id": 9, "label": "1"}]

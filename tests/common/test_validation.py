@@ -18,7 +18,7 @@ from albert_zh.corpus import pipeline, work_folder
 from albert_zh.finetuning import summary
 from albert_zh.inference import files_beside
 from albert_zh.model import fine_tuning_notes, label_map, modeling
-from albert_zh.tasks import feature_files
+from albert_zh.tasks import feature_files, feature_records
 from albert_zh.tasks import report as task_report
 from albert_zh.tasks.classification import losses
 from albert_zh.training import metrics_log, run_folder
@@ -71,7 +71,7 @@ def test_the_key_and_the_value_at_any_depth_are_named():
 
 
 def read_stamp(path):
-    made = feature_files.FeatureFile(path[: -len(".json")], 0, 0, None)
+    made = feature_records.FeatureFile(path[: -len(".json")], 0, 0, None)
     return feature_files._cached_features(made, {"num_examples": 1})
 
 

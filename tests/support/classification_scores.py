@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from albert_zh.tasks import columns, datasets, registry, task_type
+from albert_zh.tasks import datasets, input_examples, registry, task_type
 from albert_zh.tasks import settings as task_settings
 
 
@@ -35,6 +35,6 @@ def evaluate(objective, logits, gold, batch_size, further=(), thresholds=None):
     )
     for number, (row, value) in enumerate(zip(logits, gold)):
         label = text_of_gold(value)
-        example = columns.InputExample("dev-%d" % number, str(number), None, label)
+        example = input_examples.InputExample("dev-%d" % number, str(number), None, label)
         scorer.add(example, [{"logits": row}])
     return scorer.metrics(batch_size, kind.usual_metrics + tuple(further))

@@ -8,7 +8,7 @@ from absl import flags
 from albert_zh.common.errors import UserError
 from albert_zh.common.messages import say
 from albert_zh.model import fine_tuning_notes, modeling
-from albert_zh.tasks import datasets, kind_interface
+from albert_zh.tasks import datasets, kind_interface, task_forms
 from albert_zh.tasks import metrics as task_metrics
 from albert_zh.tasks.classification import losses
 from albert_zh.tasks.slots import cells, dictionaries
@@ -148,7 +148,7 @@ class ClassificationFlags(kind_interface.KindFlags):
     def check_task(self, options: flags.FlagValues, task: Any) -> None:
         if options.slots and not task.head.get("slots"):
             raise UserError("--slots: the model was trained without slots: leave it out")
-        if options.swap_pairs and not datasets.is_pair(task):
+        if options.swap_pairs and not task_forms.is_pair(task):
             raise UserError("--swap_pairs: --task_name=%s has single texts" % options.task_name)
         if options.best_metric == "f1" and len(task.labels) != 2:
             raise UserError(

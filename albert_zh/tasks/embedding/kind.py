@@ -9,8 +9,7 @@ import tensorflow.compat.v1 as tf
 
 from albert_zh.common.errors import UserError
 from albert_zh.model import sentence_vectors
-from albert_zh.tasks import label_rules, reader, registry, result_files, task_type
-from albert_zh.tasks import rows as row_files
+from albert_zh.tasks import label_rules, registry, result_files, split_files, task_type
 from albert_zh.tasks.embedding import flags as embedding_flags
 from albert_zh.tasks.embedding import mixing, objectives, retrieval_files, rows, text_files
 from albert_zh.tasks.embedding.chunks import vectors_in_chunks
@@ -60,7 +59,7 @@ class SentenceEmbedding(task_type.TaskType):
     def read_split(
         self, task: Any, data_dir: str, split: str, encoding: str, skip_bad_rows: bool
     ) -> Any:
-        path, others = reader.existing_path(task, data_dir, split)
+        path, others = split_files.existing_path(task, data_dir, split)
         objective = OBJECTIVES[task.head["loss"]]
         data_format = objective.data_format if split == "train" else task.head["dev_format"]
         read = text_files.read_split(path, split, data_format, encoding, skip_bad_rows)
@@ -79,7 +78,7 @@ class SentenceEmbedding(task_type.TaskType):
 
     def corpus_of(self, task: Any, data_dir: str) -> Optional[str]:
         """The file of further entries that are searched; None without one."""
-        return task.head["corpus"] or row_files.file_of_split(data_dir, CORPUS)[0]
+        return task.head["corpus"] or split_files.file_of_split(data_dir, CORPUS)[0]
 
     def with_labels(self, task: Any, train: Any) -> Any:
         head = dict(task.head)

@@ -11,7 +11,7 @@ def training_split(split: Any, options: Any, data_format: str) -> Tuple[Any, Dic
     """A training file's rows with those of --more_train and the vectors of --teacher_vectors.
 
     Args:
-        split: `reader.Split`.
+        split: `input_examples.Split`.
         options: the flags.
         data_format: one of `text_files.FORMATS`.
 

@@ -6,7 +6,7 @@ import numpy as np
 import tensorflow.compat.v1 as tf
 
 from albert_zh.model import incremental_decoding
-from albert_zh.tasks import label_rules, reader, registry, task_type
+from albert_zh.tasks import input_examples, label_rules, registry, split_files, task_type
 from albert_zh.tasks.generation import damage, objectives, pair_files, raw_texts
 from albert_zh.tasks.generation import flags as generation_flags
 from albert_zh.tasks.generation.scorer import GenerationScorer
@@ -65,8 +65,8 @@ class Generation(task_type.TaskType):
 
     def read_split(
         self, task: Any, data_dir: str, split: str, encoding: str, skip_bad_rows: bool
-    ) -> reader.Split:
-        path, others = reader.existing_path(task, data_dir, split)
+    ) -> input_examples.Split:
+        path, others = split_files.existing_path(task, data_dir, split)
         if _damage_of(task):
             return raw_texts.read_split(path, split, _damage_of(task), encoding)
         read = pair_files.read_split(path, split, task.chosen or {}, encoding, skip_bad_rows)

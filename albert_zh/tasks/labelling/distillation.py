@@ -12,8 +12,9 @@ import tensorflow.compat.v1 as tf
 
 from albert_zh.common import files
 from albert_zh.model import distillation_losses
+from albert_zh.model.distillation_losses import DIVERGENCE
 from albert_zh.tasks import distillation, kind_interface
-from albert_zh.tasks.columns import InputExample
+from albert_zh.tasks.input_examples import InputExample
 from albert_zh.tasks.labelling import (
     crf,
     flags,
@@ -22,7 +23,6 @@ from albert_zh.tasks.labelling import (
     predictions,
     tag_schemes,
 )
-from albert_zh.tasks.settings import DIVERGENCE
 
 _LOGITS, _MASK = "teacher_logits", "teacher_mask"
 _JSON_ENDINGS = (".json", ".jsonl")

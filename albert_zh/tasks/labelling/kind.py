@@ -7,8 +7,7 @@ import tensorflow.compat.v1 as tf
 
 from albert_zh.common import storage
 from albert_zh.common.errors import UserError
-from albert_zh.tasks import reader as table_reader
-from albert_zh.tasks import registry, task_type
+from albert_zh.tasks import registry, split_files, task_type
 from albert_zh.tasks.labelling import (
     alignment,
     column_files,
@@ -199,7 +198,7 @@ def _format_of_test(task, options):
     if task.head.get("file_format"):
         return task.head["file_format"]
     path = storage.is_file(options.data_dir) and options.data_dir
-    path = path or table_reader.split_path(task, options.data_dir, "test")[0]
+    path = path or split_files.split_path(task, options.data_dir, "test")[0]
     return reader.detect_format(path, options.encoding) if path else None
 
 

@@ -8,7 +8,7 @@ from absl import flags
 from albert_zh.common import storage
 from albert_zh.common.errors import UserError
 from albert_zh.model import modeling
-from albert_zh.tasks import datasets, kind_interface
+from albert_zh.tasks import datasets, kind_interface, task_forms
 from albert_zh.tasks.reading import limits
 
 NARROW = 384  # hidden_size up to which a model is small
@@ -89,7 +89,7 @@ class ReadingFlags(kind_interface.KindFlags):
         for name in ("max_query_length", "max_answer_length", "n_best_size"):
             if options[name].value is not None and options[name].value < 1:
                 raise UserError("--%s=%d: expected 1 or more" % (name, options[name].value))
-        for column in datasets.COLUMN_FLAGS.values():
+        for column in task_forms.COLUMN_FLAGS.values():
             if options[column].present:
                 raise UserError(
                     "--%s: columns of questions have fixed names (context, question, answer, "

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from albert_zh.tasks import distillation, registry, task_type
-from albert_zh.tasks.columns import InputExample
+from albert_zh.tasks.input_examples import InputExample
 from albert_zh.tasks.settings import Settings
 from albert_zh.text import tokenization
 from workspace import VOCABULARY
