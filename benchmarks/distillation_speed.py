@@ -76,7 +76,7 @@ def written_rows(vocab_size, weight, folder):
 
     from albert_zh.tasks import feature_records, registry, task_forms
     from albert_zh.tasks.distillation import LABELLED
-    from albert_zh.tasks.task_type import Column
+    from albert_zh.tasks.kind_interface import Column
 
     labels = tuple(map(str, range(NUM_CLASSES)))
     task = task_forms.Task({}, ("text_a", "label"), labels)

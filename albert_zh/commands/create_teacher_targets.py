@@ -22,7 +22,7 @@ from albert_zh.common.progress import progress_bar
 from albert_zh.distillation import soft_targets, teacher_weights, teachers, unlabelled
 from albert_zh.inference.predictor import Predictor
 from albert_zh.tasks import settings as task_settings
-from albert_zh.tasks.result_files import one_line
+from albert_zh.tasks.separators import one_line
 
 __all__ = ["define_flags", "main", "run"]
 

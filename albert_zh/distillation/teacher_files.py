@@ -18,8 +18,8 @@ from albert_zh.common import storage
 from albert_zh.common.errors import UserError
 from albert_zh.common.messages import say
 from albert_zh.tasks.distillation import LEAST_PROBABILITY
-from albert_zh.tasks.result_files import one_line
 from albert_zh.tasks.rows import BLANK, Table
+from albert_zh.tasks.separators import one_line
 
 _TEXT_KEYS = (("text_a", "text", "sentence", "sentence1"), ("text_b", "sentence2"))
 _PROBABILITY = re.compile(r"P\((.*)\)$")

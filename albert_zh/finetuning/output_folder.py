@@ -10,7 +10,6 @@ from albert_zh.model import (
     checkpoint_values,
     fine_tuning_notes,
     label_map,
-    model_writer,
     whole_folders,
 )
 from albert_zh.tasks import registry
@@ -28,16 +27,17 @@ class OutputFolder:
         path, best: the folder, and the best checkpoint's in it.
     """
 
-    def __init__(self, options):
+    def __init__(self, options, write_model):
         """Makes the folder, or restores one that a kill left while `best` was replaced.
 
         Args:
             options: the flags.
+            write_model: function as `model_writer.replace_model_folder`.
 
         Raises:
             UserError: if the folder cannot be written to, or another run is at work in it.
         """
-        self._options = options
+        self._options, self._write_model = options, write_model
         self.path = options.output_dir
         run_folder.open_output_folder(self.path, run_flags.helper_name(options))
         self.best = os.path.join(self.path, BEST_FOLDER)
@@ -80,7 +80,7 @@ class OutputFolder:
             fine_tuning_notes.FINE_TUNING_FILE: notes,
         }
         json_files.update(registry.type_of(task).flags.json_files(notes.get("head", {})))
-        model_writer.replace_model_folder(self.best, prefix, model_files, json_files=json_files)
+        self._write_model(self.best, prefix, model_files, json_files=json_files)
 
     def write_notes(self, task, notes, further_files):
         """Writes what whoever uses the checkpoints has to know of them, beside them.
@@ -143,28 +143,6 @@ def _is_fine_tuned(prefix):
         return False
     names = checkpoint_names.with_canonical_names(checkpoint_values.read_shapes(prefix))
     return checkpoint_names.TASK_HEAD in checkpoint_names.heads_of(names)
-
-
-def check_label_maps_agree(folders):
-    """Raises `UserError` if the label maps of a folder and its best/ are of different runs."""
-    paths = [os.path.join(folder, label_map.LABEL_MAP) for folder in folders]
-    paths = [path for path in paths if storage.exists(path)]
-    maps = [label_map.labels_of_map(path) for path in paths]
-    for path, labels in zip(paths[1:], maps[1:]):
-        if labels != maps[0]:
-            differing = sorted(set(labels) ^ set(maps[0]))
-            raise UserError(
-                "the label_map.json beside the checkpoint is of another run: %s has %d labels, %s "
-                "%d (%s): name another folder with --output_dir, or put back the one that belongs "
-                "there"
-                % (
-                    path,
-                    len(labels),
-                    paths[0],
-                    len(maps[0]),
-                    "differing: " + ", ".join(differing[:5]) if differing else "in another order",
-                )
-            )
 
 
 def folders_of_runs(folder):

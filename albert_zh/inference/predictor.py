@@ -16,7 +16,7 @@ from albert_zh.common.errors import UserError
 from albert_zh.inference import annotated_texts, backends, input_rows, loaded_model
 from albert_zh.inference.files_beside import FilesBeside
 from albert_zh.inference.model_choice import compares_sentences, newest_best_folder, takes_pairs
-from albert_zh.tasks import registry, task_forms, task_type
+from albert_zh.tasks import kind_interface, registry, task_forms
 from albert_zh.tasks.input_examples import InputExample
 
 __all__ = [
@@ -139,7 +139,7 @@ class Predictor(loaded_model.LoadedModel):
         )
         further = files_beside.further_files(self.kind.flags.further_files)
         task = self.kind.flags.with_model_files(task, further, self.path)
-        return task_type.ModelInUse(task, self.notes, self._tokenizer, self.max_seq_length)
+        return kind_interface.ModelInUse(task, self.notes, self._tokenizer, self.max_seq_length)
 
     def predict(self, texts: Sequence[input_rows.Text]) -> Tuple[List, np.ndarray]:
         """Predicts what the model was fine-tuned for: classifies texts, say.

@@ -76,8 +76,3 @@ class JsonLines(ResultFiles):
             line["label"] = example.label
         line["prediction"] = self._kind.decode([example], [rows], self._use)[0]
         self.handles[0].write(json.dumps(line, ensure_ascii=False) + "\n")
-
-
-def one_line(text: str) -> str:
-    """A text in one cell of one line."""
-    return text if text.isprintable() else " ".join(text.split())

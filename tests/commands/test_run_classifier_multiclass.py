@@ -17,7 +17,13 @@ from albert_zh.common import files, output_files, package_files, plotting
 from albert_zh.common.errors import UserError
 from albert_zh.finetuning import flags as finetuning_flags
 from albert_zh.model import checkpoint_files, checkpoint_values, label_map
-from albert_zh.tasks import confusion_picture, datasets, input_examples, registry, task_type
+from albert_zh.tasks import (
+    confusion_picture,
+    datasets,
+    input_examples,
+    kind_interface,
+    registry,
+)
 from albert_zh.tasks import report as task_report
 from albert_zh.tasks import settings as task_settings
 from albert_zh.tasks.classification import losses
@@ -450,7 +456,7 @@ def test_labels_that_no_font_has_are_shown_as_numbers(tmp_path, monkeypatch, cap
         labels=("体\U000f1234", "b"), columns=("text_a",)
     )
     scorer = registry.type_of(task).scorer(
-        task_type.ModelInUse(task, {}, None, 16), task_settings.Settings()
+        kind_interface.ModelInUse(task, {}, None, 16), task_settings.Settings()
     )
     example = input_examples.InputExample("dev-1", "甲", None, "b")
     scorer.add(example, [{"logits": np.log([0.25, 0.75])}])
@@ -469,7 +475,7 @@ def test_the_most_confident_errors_are_kept_in_order():
     )
     confidences = np.linspace(0.51, 0.99, 90).astype(np.float32)
     scorer = registry.type_of(task).scorer(
-        task_type.ModelInUse(task, {}, None, 16), task_settings.Settings(), num_errors=50
+        kind_interface.ModelInUse(task, {}, None, 16), task_settings.Settings(), num_errors=50
     )
     for number in np.random.RandomState(1).permutation(90):
         label = "a" if number % 3 else "b"  # each third one is right
@@ -545,7 +551,7 @@ def submission_of(task_name, folder):
     """The result files of a prediction with --clue_submission."""
     task = datasets.get_task(task_name)
     options = types.SimpleNamespace(task_name=task_name, clue_submission=True)
-    use = task_type.ModelInUse(task, {}, None, 16)
+    use = kind_interface.ModelInUse(task, {}, None, 16)
     return registry.type_of(task).result_files(str(folder), use, options)
 
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from albert_zh.tasks import datasets, input_examples, registry, task_type
+from albert_zh.tasks import datasets, input_examples, kind_interface, registry
 from albert_zh.tasks import settings as task_settings
 
 
@@ -31,7 +31,8 @@ def evaluate(objective, logits, gold, batch_size, further=(), thresholds=None):
     )
     notes = {} if thresholds is None else {"thresholds": thresholds}
     scorer = kind.scorer(
-        task_type.ModelInUse(task, notes, None, 16), task_settings.Settings(objective=objective)
+        kind_interface.ModelInUse(task, notes, None, 16),
+        task_settings.Settings(objective=objective),
     )
     for number, (row, value) in enumerate(zip(logits, gold)):
         label = text_of_gold(value)

@@ -12,8 +12,8 @@ from albert_zh.tasks import (
     distillation,
     feature_records,
     input_pipeline,
+    kind_interface,
     registry,
-    task_type,
 )
 from albert_zh.tasks.input_examples import InputExample
 from albert_zh.tasks.settings import Settings
@@ -53,7 +53,7 @@ def student_of(folder, kind_name, labels, head, columns):
     task = types.SimpleNamespace(
         labels=labels, head=head, columns=columns, objective=kind_name, separator="|"
     )
-    use = task_type.ModelInUse(task, {}, tokenization.FullTokenizer(str(path)), 16)
+    use = kind_interface.ModelInUse(task, {}, tokenization.FullTokenizer(str(path)), 16)
     settings = Settings(objective=kind_name, head=head, distill_weight=0.9, temperature=2.0)
     return Student(registry.get(kind_name), use, settings, False)
 

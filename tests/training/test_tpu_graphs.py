@@ -13,6 +13,7 @@ from tensorflow.python.tpu.ops import tpu_ops
 
 from albert_zh.common.errors import UserError
 from albert_zh.finetuning import flags as finetuning_flags
+from albert_zh.finetuning import runner
 from albert_zh.finetuning import setup as finetuning_setup
 from albert_zh.model import heads, modeling
 from albert_zh.model.layouts import LAYOUTS
@@ -244,7 +245,7 @@ def finetuning_of(folder, family, output, monkeypatch, **settings):
     options = finetuning_flags.of_settings(family, **dict(flags, **of_kind, **settings))
     finetuning_flags.check_flags(options, family)
     monkeypatch.setattr(engine, "make_engine", lambda options, model_fn, *_, **__: model_fn)
-    setup = finetuning_setup.Setup(options, family)
+    setup = finetuning_setup.Setup(options, family, runner.PARTS)
 
     def batch_of(mode):
         if mode == TRAIN:

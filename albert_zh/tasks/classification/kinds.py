@@ -11,6 +11,7 @@ from albert_zh.model import classifier_output, modeling, slot_fusion
 from albert_zh.tasks import (
     data_checks,
     datasets,
+    kind_interface,
     label_rules,
     own_labels,
     reader,
@@ -100,9 +101,9 @@ class SingleLabel(task_type.TaskType):
 
     # Features
 
-    def columns(self, task: Any) -> Dict[str, task_type.Column]:
+    def columns(self, task: Any) -> Dict[str, kind_interface.Column]:
         shape = tuple(self.rules.target_shape(len(task.labels)))
-        label = task_type.Column(self.rules.target_dtype, shape)
+        label = kind_interface.Column(self.rules.target_dtype, shape)
         return dict(self.flags.further_inputs(task.head), label_ids=label)
 
     def features(
@@ -172,11 +173,15 @@ class SingleLabel(task_type.TaskType):
     # Results
 
     def scorer(
-        self, use: task_type.ModelInUse, settings: Any, options: Any = None, num_errors: int = 0
+        self,
+        use: kind_interface.ModelInUse,
+        settings: Any,
+        options: Any = None,
+        num_errors: int = 0,
     ) -> Any:
         return ClassificationScorer(self, use.task, settings, use.notes, options, num_errors)
 
-    def result_files(self, folder: str, use: task_type.ModelInUse, options: Any) -> Any:
+    def result_files(self, folder: str, use: kind_interface.ModelInUse, options: Any) -> Any:
         return ClassificationFiles(use.task, folder, use.notes, options)
 
     def decode(

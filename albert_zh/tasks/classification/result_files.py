@@ -7,7 +7,7 @@ import numpy as np
 
 from albert_zh.tasks import datasets, input_examples, registry, result_files
 from albert_zh.tasks.classification.scorer import label_text
-from albert_zh.tasks.result_files import one_line
+from albert_zh.tasks.separators import one_line
 
 PROBABILITIES = "test_results.tsv"
 PREDICTIONS = "predictions.tsv"

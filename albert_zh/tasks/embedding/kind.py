@@ -9,7 +9,14 @@ import tensorflow.compat.v1 as tf
 
 from albert_zh.common.errors import UserError
 from albert_zh.model import sentence_vectors
-from albert_zh.tasks import label_rules, registry, result_files, split_files, task_type
+from albert_zh.tasks import (
+    kind_interface,
+    label_rules,
+    registry,
+    result_files,
+    split_files,
+    task_type,
+)
 from albert_zh.tasks.embedding import flags as embedding_flags
 from albert_zh.tasks.embedding import mixing, objectives, retrieval_files, rows, text_files
 from albert_zh.tasks.embedding.chunks import vectors_in_chunks
@@ -107,17 +114,19 @@ class SentenceEmbedding(task_type.TaskType):
 
     # Features
 
-    def columns(self, task: Any) -> Dict[str, task_type.Column]:
+    def columns(self, task: Any) -> Dict[str, kind_interface.Column]:
         num_texts = _num_texts(task.head)
         columns = {
-            name: task_type.Column("int", is_per_token=True)
+            name: kind_interface.Column("int", is_per_token=True)
             for name in rows.columns_of_ids(num_texts)
         }
-        columns[rows.LENGTHS] = task_type.Column("int", (num_texts,))
-        columns[objectives.SCORE] = task_type.Column("float")
-        columns[objectives.GROUP] = task_type.Column("int")
+        columns[rows.LENGTHS] = kind_interface.Column("int", (num_texts,))
+        columns[objectives.SCORE] = kind_interface.Column("float")
+        columns[objectives.GROUP] = kind_interface.Column("int")
         if task.head["loss"] == "vectors":
-            columns[objectives.TEACHER] = task_type.Column("float", (_teacher_width(task.head),))
+            columns[objectives.TEACHER] = kind_interface.Column(
+                "float", (_teacher_width(task.head),)
+            )
         return columns
 
     def features(

@@ -6,7 +6,14 @@ import numpy as np
 import tensorflow.compat.v1 as tf
 
 from albert_zh.model import incremental_decoding
-from albert_zh.tasks import input_examples, label_rules, registry, split_files, task_type
+from albert_zh.tasks import (
+    input_examples,
+    kind_interface,
+    label_rules,
+    registry,
+    split_files,
+    task_type,
+)
 from albert_zh.tasks.generation import damage, objectives, pair_files, raw_texts
 from albert_zh.tasks.generation import flags as generation_flags
 from albert_zh.tasks.generation.scorer import GenerationScorer
@@ -88,10 +95,10 @@ class Generation(task_type.TaskType):
 
     # Features
 
-    def columns(self, task: Any) -> Dict[str, task_type.Column]:
+    def columns(self, task: Any) -> Dict[str, kind_interface.Column]:
         if (_damage_of(task) or {}).get("way") != "mass":
             return {}
-        return {raw_texts.POSITIONS: task_type.Column("int", (), True)}
+        return {raw_texts.POSITIONS: kind_interface.Column("int", (), True)}
 
     def features(
         self, task: Any, example: Any, tokenizer: Any, max_seq_length: int

@@ -7,7 +7,7 @@ import tensorflow.compat.v1 as tf
 
 from albert_zh.common import storage
 from albert_zh.common.errors import UserError
-from albert_zh.tasks import registry, split_files, task_type
+from albert_zh.tasks import kind_interface, registry, split_files
 from albert_zh.tasks.labelling import (
     alignment,
     column_files,
@@ -71,10 +71,10 @@ class SequenceLabelling(labelled_data.LabelledData):
 
     # Features
 
-    def columns(self, task: Any) -> Dict[str, task_type.Column]:
-        columns = {"tag_ids": task_type.Column("int", is_per_token=True)}
+    def columns(self, task: Any) -> Dict[str, kind_interface.Column]:
+        columns = {"tag_ids": kind_interface.Column("int", is_per_token=True)}
         if granularity_data.names(task.head):
-            columns[GRANULARITY] = task_type.Column("int")
+            columns[GRANULARITY] = kind_interface.Column("int")
         return columns
 
     def features(
@@ -155,11 +155,15 @@ class SequenceLabelling(labelled_data.LabelledData):
         return predictions.of_tags(examples, rows, use)
 
     def scorer(
-        self, use: task_type.ModelInUse, settings: Any, options: Any = None, num_errors: int = 0
+        self,
+        use: kind_interface.ModelInUse,
+        settings: Any,
+        options: Any = None,
+        num_errors: int = 0,
     ) -> Any:
         return LabellingScorer(self, use, options, num_errors)
 
-    def result_files(self, folder: str, use: task_type.ModelInUse, options: Any) -> Any:
+    def result_files(self, folder: str, use: kind_interface.ModelInUse, options: Any) -> Any:
         return LabellingFiles(folder, self, use, _format_of_test(use.task, options))
 
     def decode(
@@ -231,8 +235,8 @@ class SpanLabelling(SequenceLabelling):
         """{type: its number}."""
         return {name: number for number, name in enumerate(task.labels)}
 
-    def columns(self, task: Any) -> Dict[str, task_type.Column]:
-        return {name: task_type.Column("int", is_per_token=True) for name in _SPAN_COLUMNS}
+    def columns(self, task: Any) -> Dict[str, kind_interface.Column]:
+        return {name: kind_interface.Column("int", is_per_token=True) for name in _SPAN_COLUMNS}
 
     def features(
         self, task: Any, example: Any, tokenizer: Any, max_seq_length: int

@@ -19,7 +19,7 @@ from albert_zh.common.errors import UserError
 from albert_zh.finetuning import flags as finetuning_flags
 from albert_zh.inference import predictor, reader
 from albert_zh.model import checkpoint_values
-from albert_zh.tasks import datasets, registry, task_type
+from albert_zh.tasks import datasets, kind_interface, registry
 from albert_zh.tasks.reading import flags as reading_flags
 from albert_zh.tasks.reading import records, span_scores, windows
 from albert_zh.text import tokenization
@@ -275,7 +275,7 @@ def test_an_empty_context_has_one_row_and_no_answer(settings):
     rows, was_cut = kind.features(task, example, tokenizer, 16)
     assert len(rows) == 1 and not was_cut
     assert rows[0]["span_mask"] == [1, 0, 0, 0, 0] and rows[0]["segment_ids"] == [0, 0, 0, 0, 1]
-    use = task_type.ModelInUse(task, {"head": task.head}, tokenizer, 16)
+    use = kind_interface.ModelInUse(task, {"head": task.head}, tokenizer, 16)
     logits = {"start_logits": np.zeros(5), "end_logits": np.zeros(5)}
     assert kind.decode([example], [[logits]], use) == [[]]
 
