@@ -34,7 +34,7 @@ from albert_zh.corpus import (
     work_folder,
 )
 from albert_zh.corpus import reader as corpus_reader
-from albert_zh.text import tokenization, word_segmentation
+from albert_zh.text import tokenization, word_segmentation, word_starts
 
 _RUN_BYTES = 32 << 20  # of records that a worker holds before it writes them down
 _FORMAT = 1  # of the work folder's files
@@ -74,9 +74,7 @@ class Worker:
         self.vocabulary = sampling.make_vocabulary(self.tokenizer)
         self.segmenter = word_segmentation.make_segmenter(job.segmenter, job.user_dict)
         self.starts_word = (
-            word_segmentation.starts_sentencepiece_word
-            if job.spm_model_file
-            else word_segmentation.starts_word
+            word_starts.starts_sentencepiece_word if job.spm_model_file else word_starts.starts_word
         )
         self._encoder = word_segmentation.LineEncoder(
             self.tokenizer, self.segmenter, self.starts_word

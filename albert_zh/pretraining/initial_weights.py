@@ -11,7 +11,7 @@ from albert_zh.model import (
     expected_variables,
     structured_initialization,
 )
-from albert_zh.pretraining import objective_flags, record_sources
+from albert_zh.pretraining import objective_flags
 from albert_zh.training import flags as run_flags
 from albert_zh.training import run_folder
 
@@ -22,18 +22,19 @@ _NEED_NOT_BE_NAMED = ", or leave --init_checkpoint out: the run goes on from its
 class InitialWeights:
     """Random weights, structured ones, those of a checkpoint, or the output folder's own."""
 
-    def __init__(self, options, config, source):
+    def __init__(self, options, config, count_pieces):
         """Sets up what decides about the weights.
 
         Args:
             options: the flags.
             config: `AlbertConfig`.
-            source: `input_pipeline.RecordSource` of training, whose pieces structured weights fit.
+            count_pieces: function that counts the pieces of the records, int [V], which structured
+                weights fit.
         """
         self._options = options
         self._folder = options.output_dir
         self._config = config
-        self._source = source
+        self._count_pieces = count_pieces
 
     def checkpoint(self):
         """The checkpoint that the weights start from; None for random ones, or the folder's own."""
@@ -50,7 +51,7 @@ class InitialWeights:
                 self._path("warm_start.ckpt"),
                 self._config,
                 shapes,
-                record_sources.piece_counts(self._source),
+                self._count_pieces(),
                 self._options.seed,
             )
         if self._options.warm_start:

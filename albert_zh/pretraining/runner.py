@@ -4,6 +4,7 @@ records -> masked LM + sentence order -> checkpoints, metrics.jsonl, learning_cu
         -> eval_results.txt (--do_eval), a model folder (--export_dir)
 """
 
+import functools
 import math
 import os
 import time
@@ -21,6 +22,7 @@ from albert_zh.pretraining import flags as pretraining_flags
 from albert_zh.pretraining import (
     input_lanes,
     learning_rate,
+    model_settings,
     objective_flags,
     record_sources,
     waiting_evaluation,
@@ -121,7 +123,11 @@ class Pretraining:
         self._first_step = self._newest_step() if options.do_train else 0
         self._num_lanes = self._lanes_of_run()
         self._learning_rate = learning_rate.chosen_rate(options)
-        self._initial_weights = InitialWeights(options, self._config, self._train_source)
+        self._initial_weights = InitialWeights(
+            options,
+            self._config,
+            functools.partial(record_sources.piece_counts, self._train_source),
+        )
         self._engine = self._make_engine(self._initial_weights.checkpoint())
         self._accuracies = objective_flags.accuracies(options, sentence_name)
         self._metrics = None
@@ -206,13 +212,13 @@ class Pretraining:
     def _model_settings(self):
         given = {
             name: getattr(self._options, name)
-            for name in pretraining_model_fn.ModelSettings._fields
+            for name in model_settings.ModelSettings._fields
             if hasattr(self._options, name)
         }
         about = (self._options, self._config, self._vocab_file)
         given.update(objective_flags.model_settings(*about))
         given.update(learning_rate=self._learning_rate, sentence_name=self._sentence_name)
-        return pretraining_model_fn.ModelSettings(**given)
+        return model_settings.ModelSettings(**given)
 
     # Training
 

@@ -29,7 +29,7 @@ from albert_zh.corpus import (
     tfrecords,
 )
 from albert_zh.corpus import reader as corpus_reader
-from albert_zh.text import tokenization, word_segmentation
+from albert_zh.text import tokenization, word_segmentation, word_starts
 import isolated_flags
 from project_root import ROOT
 import sentencepiece_models
@@ -275,9 +275,9 @@ def test_the_pieces_are_those_of_the_whole_line(do_lower_case, jieba):
 def test_which_pieces_of_sentencepiece_begin_a_word():
     beginnings = ["▁the", "▁", "<unk>", ",", "$", "€", "中国", "é", "9"]
     for piece in beginnings:
-        assert word_segmentation.starts_sentencepiece_word(piece), piece
+        assert word_starts.starts_sentencepiece_word(piece), piece
     for piece in ["ing", "Ing", "s", "n't"]:
-        assert not word_segmentation.starts_sentencepiece_word(piece), piece
+        assert not word_starts.starts_sentencepiece_word(piece), piece
 
 
 def encoded_sample(tokenizer, segmenter, path=SAMPLE):
@@ -788,7 +788,7 @@ def test_sentencepiece_by_command(tmp_path):
         first_of_b = pieces.index("[SEP]") + 1
         for place, piece in enumerate(pieces):
             is_bound = piece in ("[CLS]", "[SEP]") or place in (1, first_of_b)
-            begins = is_bound or word_segmentation.starts_sentencepiece_word(piece)
+            begins = is_bound or word_starts.starts_sentencepiece_word(piece)
             assert record["token_boundary"][place] == begins, (place, pieces)
         assert any(segment.replace(" ", "") in text for segment in segments)
 
@@ -810,7 +810,7 @@ def test_a_sentencepiece_model_may_be_the_vocabulary(script, tmp_path):
         begins = [
             piece in ("[CLS]", "[SEP]")
             or pieces[place - 1] in ("[CLS]", "[SEP]")
-            or word_segmentation.starts_sentencepiece_word(piece)
+            or word_starts.starts_sentencepiece_word(piece)
             for place, piece in enumerate(pieces)
         ]
         assert record["token_boundary"][: len(pieces)] == begins

@@ -18,7 +18,7 @@ from albert_zh.finetuning import setup as finetuning_setup
 from albert_zh.model import heads, modeling
 from albert_zh.model.layouts import LAYOUTS
 from albert_zh.pretraining import model_fn as pretraining_model_fn
-from albert_zh.pretraining.objectives import electra
+from albert_zh.pretraining.objectives import generator_settings
 from albert_zh.tasks import input_pipeline
 from albert_zh.tasks.labelling import heads as labelling_heads
 from albert_zh.training import engine, hooks, tpu_summaries
@@ -319,7 +319,7 @@ def test_what_needs_more_than_static_graphs_is_refused(
 @pytest.mark.parametrize("layout", ["google", "electra"])
 @pytest.mark.parametrize("mode", [TRAIN, EVAL])
 def test_electra(layout, mode):
-    objective = electra.Settings(generator_hidden_size=0.5)
+    objective = generator_settings.Settings(generator_hidden_size=0.5)
     check(pretraining(layout, mode, electra=objective, sentence_task=False), mode)
 
 

@@ -7,7 +7,8 @@ from absl import flags
 
 from albert_zh.common.errors import UserError
 from albert_zh.common.messages import say
-from albert_zh.model import fine_tuning_notes, modeling
+from albert_zh.model import fine_tuning_notes
+from albert_zh.model.config import AlbertConfig
 from albert_zh.tasks import datasets, kind_interface, task_forms
 from albert_zh.tasks import metrics as task_metrics
 from albert_zh.tasks.classification import losses
@@ -166,7 +167,7 @@ class ClassificationFlags(kind_interface.KindFlags):
             return None
         with warnings.catch_warnings():  # they are logged where the run reads its config
             warnings.simplefilter("ignore")
-            config = modeling.AlbertConfig.from_json_file(options.bert_config_file)
+            config = AlbertConfig.from_json_file(options.bert_config_file)
         is_narrow = config.hidden_size <= losses.NARROW
         return losses.RATE_OF_NARROW_MULTI_LABEL if is_narrow else None
 

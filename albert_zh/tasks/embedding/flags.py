@@ -7,7 +7,8 @@ from absl import flags
 
 from albert_zh.common import storage
 from albert_zh.common.errors import UserError
-from albert_zh.model import modeling, sentence_vectors
+from albert_zh.model import sentence_vectors
+from albert_zh.model.config import AlbertConfig
 from albert_zh.tasks import kind_interface, task_forms
 from albert_zh.tasks.embedding import mining_flags
 
@@ -266,7 +267,7 @@ def notes_of_head(head: Dict[str, Any]) -> sentence_vectors.SentenceNotes:
 def _config(options):
     with warnings.catch_warnings():  # they are logged where the run reads its config
         warnings.simplefilter("ignore")
-        return modeling.AlbertConfig.from_json_file(options.bert_config_file)
+        return AlbertConfig.from_json_file(options.bert_config_file)
 
 
 def _width_flag(options):

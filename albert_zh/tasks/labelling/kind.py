@@ -1,5 +1,6 @@
 """Sequence labelling: entities and words, by tags of word pieces or by scores of spans."""
 
+import os
 import re
 from typing import Any, Callable, Dict, List, Sequence, Tuple
 
@@ -7,6 +8,7 @@ import tensorflow.compat.v1 as tf
 
 from albert_zh.common import storage
 from albert_zh.common.errors import UserError
+from albert_zh.common.messages import say
 from albert_zh.tasks import kind_interface, registry, split_files
 from albert_zh.tasks.labelling import (
     alignment,
@@ -16,9 +18,12 @@ from albert_zh.tasks.labelling import (
     global_pointer,
     granularity,
     granularity_data,
+    granularity_names,
+    head_names,
     heads,
     json_files,
     labelled_data,
+    original_tags,
     predictions,
     reader,
     segmented_files,
@@ -26,17 +31,17 @@ from albert_zh.tasks.labelling import (
     splits,
     tag_schemes,
 )
-from albert_zh.tasks.labelling import flags as labelling_flags
 from albert_zh.tasks.labelling.result_files import LabellingFiles
 from albert_zh.tasks.labelling.scorer import METRICS, USUAL_METRICS, LabellingScorer
 from albert_zh.text import offsets
 
 _HEADS: Dict[str, Callable[..., Any]] = {
-    labelling_flags.CRF: heads.crf_head,
-    labelling_flags.SOFTMAX: heads.softmax_head,
-    labelling_flags.GLOBAL_POINTER: global_pointer.global_pointer_head,
-    labelling_flags.EFFICIENT_GLOBAL_POINTER: global_pointer.efficient_global_pointer_head,
+    head_names.CRF: heads.crf_head,
+    head_names.SOFTMAX: heads.softmax_head,
+    head_names.GLOBAL_POINTER: global_pointer.global_pointer_head,
+    head_names.EFFICIENT_GLOBAL_POINTER: global_pointer.efficient_global_pointer_head,
 }
+ORIGINAL_FOLDER = "original"  # of the output folder: a checkpoint of another program, converted
 _ANY_LENGTH = 512  # of windows, which do not matter where labels are counted
 # A text of Chinese characters and these marks alone has a piece for each character.
 _MAY_HAVE_LONG_PIECES = re.compile("[^\u4e00-\u9fff，。！？、：；（）《》“”]")
@@ -44,10 +49,28 @@ GRANULARITY = "granularity_id"  # column of a row's granularity
 _SPAN_COLUMNS = ("span_starts", "span_ends", "span_types")
 
 
+class LabellingFlags(labelled_data.LabelledDataFlags):
+    """What the flags of labelling mean for files and checkpoints."""
+
+    def start_of(self, prefix: str, output_dir: str) -> str:
+        folder = os.path.join(output_dir, ORIGINAL_FOLDER)
+        converted = original_tags.as_model_folder(prefix, folder)
+        if converted:
+            say(
+                "note: %s has %d outputs and no label_map.json: it is taken for one of NEZHA's "
+                "run_classifier_ner.py, with the tags %s",
+                prefix,
+                len(original_tags.OUTPUTS),
+                ", ".join(original_tags.TAGS),
+            )
+        return converted or prefix
+
+
 class SequenceLabelling(labelled_data.LabelledData):
     """A tag for each word piece: softmax, or a conditional random field."""
 
     name = "sequence_labelling"
+    flags = LabellingFlags()
     metrics = METRICS
     usual_metrics = USUAL_METRICS
     export_outputs: Tuple[str, ...] = ("logits", "transitions")
@@ -59,6 +82,7 @@ class SequenceLabelling(labelled_data.LabelledData):
         column_files,
         features,
         granularity_data,
+        granularity_names,
         json_files,
         offsets,
         predictions,
@@ -73,7 +97,7 @@ class SequenceLabelling(labelled_data.LabelledData):
 
     def columns(self, task: Any) -> Dict[str, kind_interface.Column]:
         columns = {"tag_ids": kind_interface.Column("int", is_per_token=True)}
-        if granularity_data.names(task.head):
+        if granularity_names.names(task.head):
             columns[GRANULARITY] = kind_interface.Column("int")
         return columns
 
@@ -87,9 +111,9 @@ class SequenceLabelling(labelled_data.LabelledData):
             {"input_ids": ids, "segment_ids": [0] * len(ids), "tag_ids": tags}
             for ids, tags in zip(encoded.input_ids, rows)
         ]
-        names = granularity_data.names(task.head)
+        names = granularity_names.names(task.head)
         for record in records if names else ():
-            record[GRANULARITY] = names.index(granularity_data.chosen(task.head, example))
+            record[GRANULARITY] = names.index(granularity_names.chosen(task.head, example))
         return records, False
 
     def about_features(
@@ -128,7 +152,7 @@ class SequenceLabelling(labelled_data.LabelledData):
         rows, first_piece, added_loss = _rows_of_granularity(
             config, model.get_sequence_output(), features, settings.head, is_training
         )
-        head = _HEADS[settings.head.get("form", labelling_flags.CRF)]
+        head = _HEADS[settings.head.get("form", head_names.CRF)]
         output = head(rows, features, config, num_outputs, is_training, first_piece)
         logits = output.predictions["logits"]  # [B, P, K]
         transitions = output.transitions
@@ -264,7 +288,7 @@ class SpanLabelling(SequenceLabelling):
     ) -> Dict[str, tf.Tensor]:
         if "span_types" in features:
             features = dict(features, span_types=features["span_types"] - 1)
-        head = _HEADS[settings.head.get("form", labelling_flags.CRF)]
+        head = _HEADS[settings.head.get("form", head_names.CRF)]
         output = head(model.get_sequence_output(), features, config, num_outputs, is_training)
         spans_of_rows = output.predictions
         is_span = spans_of_rows["span_types"] >= 0  # [B, S]

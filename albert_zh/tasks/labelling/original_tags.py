@@ -21,7 +21,7 @@ from albert_zh.model import (
     model_writer,
     whole_folders,
 )
-from albert_zh.tasks.labelling import flags, tag_schemes
+from albert_zh.tasks.labelling import head_names, tag_schemes
 
 OUTPUTS = (
     "[PAD]",
@@ -68,7 +68,7 @@ def as_model_folder(prefix: str, folder: str) -> Optional[str]:
     notes = {
         "objective": "sequence_labelling",
         "columns": ["text_a", "label"],
-        "head": {"form": flags.SOFTMAX},
+        "head": {"form": head_names.SOFTMAX},
     }
     with whole_folders.replaced_folder(folder) as partial:
         os.makedirs(partial)

@@ -12,10 +12,17 @@ from typing import Iterator, Optional, Sequence
 
 from albert_zh.common import files, storage
 from albert_zh.common.errors import UserError
-from albert_zh.tasks.labelling import column_files, json_files, segmented_files, tag_schemes
+from albert_zh.tasks.labelling import (
+    column_files,
+    json_files,
+    segmented_files,
+    tag_schemes,
+)
 from albert_zh.tasks.labelling.bad_rows import BadRows
 from albert_zh.tasks.labelling.column_files import TaggedText
 from albert_zh.tasks.labelling.spans import LabelledText, overlapping
+
+REFUSED, LONGEST = "error", "longest"  # what is done with overlapping entities
 
 LONG_SENTENCE = 1000  # tokens; a file of several without a blank line seems to lack them
 _SHOWN_TYPES = 10

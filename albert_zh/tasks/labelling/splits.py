@@ -7,7 +7,13 @@ from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple
 
 from albert_zh.common.errors import UserError
 from albert_zh.tasks import split_files
-from albert_zh.tasks.labelling import flags, granularity_data, json_files, reader, tag_schemes
+from albert_zh.tasks.labelling import (
+    granularity_names,
+    head_names,
+    json_files,
+    reader,
+    tag_schemes,
+)
 from albert_zh.tasks.labelling.bad_rows import BadRows
 from albert_zh.tasks.labelling.spans import LabelledText, Span
 
@@ -56,7 +62,7 @@ def read_split(task: Any, data_dir: str, name: str, encoding: str) -> LabelledSp
     """
     read = [
         _read_file_of_split(task, data_dir, (name, key, granularity), encoding)
-        for key, granularity in granularity_data.split_names(task, name)
+        for key, granularity in granularity_names.split_names(task, name)
     ]
     return read[0] if len(read) == 1 else _joined(read)
 
@@ -124,9 +130,9 @@ def read_labelled(path: str, encoding: str, head: Dict[str, Any]) -> reader.Labe
         head.get("offset_unit") or json_files.CHARACTERS,
         BadRows(skips),
     )
-    if head.get("form") in flags.SPAN_HEADS:
+    if head.get("form") in head_names.SPAN_HEADS:
         return data
-    if head.get("overlaps") == flags.LONGEST:
+    if head.get("overlaps") == reader.LONGEST:
         return reader.keep_longest(data)
     return reader.without_overlaps(data, BadRows(skips))
 
@@ -164,8 +170,8 @@ def _streamed(path, text, head, types):
     """The `Example` of a text, checked as those of files that are read whole."""
     data = reader.LabelledFile(path, None, [text], None, True, [], "")
     reader.check_types(types, data)
-    if head.get("form") not in flags.SPAN_HEADS:
-        if head.get("overlaps") == flags.LONGEST:
+    if head.get("form") not in head_names.SPAN_HEADS:
+        if head.get("overlaps") == reader.LONGEST:
             text = reader.without_shorter(text)
         reader.check_flat(path, text)
     return Example("test-%d" % text.line, text.text, None, text.spans, text)

@@ -7,7 +7,7 @@ from absl import flags
 
 from albert_zh.common import storage
 from albert_zh.common.errors import UserError
-from albert_zh.model import modeling
+from albert_zh.model.config import AlbertConfig
 from albert_zh.tasks import datasets, kind_interface, task_forms
 from albert_zh.tasks.reading import limits
 
@@ -114,7 +114,7 @@ class ReadingFlags(kind_interface.KindFlags):
     def usual_rate(self, options: Any) -> Optional[float]:
         with warnings.catch_warnings():  # they are logged where the run reads its config
             warnings.simplefilter("ignore")
-            config = modeling.AlbertConfig.from_json_file(options.bert_config_file)
+            config = AlbertConfig.from_json_file(options.bert_config_file)
         return RATE_OF_NARROW if config.hidden_size <= NARROW else None
 
 

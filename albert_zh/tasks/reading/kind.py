@@ -14,6 +14,7 @@ from albert_zh.tasks.reading import (
     question_files,
     questions,
     records,
+    window_places,
     windows,
 )
 from albert_zh.tasks.reading import flags as reading_flags
@@ -38,7 +39,8 @@ class ReadingComprehension(task_type.TaskType):
     rules = examples.AnswerRules()
     distillation = distillation.SpanDistillation()
     feature_modules = (
-        records, windows, original_windows, questions, question_files, examples, offsets,
+        records, windows, window_places, original_windows, questions, question_files, examples,
+        offsets,
     )  # fmt: skip
 
     # Settings

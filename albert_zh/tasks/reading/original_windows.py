@@ -16,7 +16,7 @@ import numpy as np
 
 from albert_zh.common import output_files
 from albert_zh.common.errors import UserError
-from albert_zh.tasks.reading import windows as reading_windows
+from albert_zh.tasks.reading import window_places
 from albert_zh.tasks.reading.limits import MAX_ANSWER_LENGTH, check_lengths
 from albert_zh.tasks.reading.questions import Question
 from albert_zh.text import tokenization, unicode_text
@@ -154,17 +154,15 @@ class OriginalWindowMaker:
         query = self.pieces(question.text)[:max_query_length]
         head = ["[CLS]"] + query + ["[SEP]"]
         num_pieces = len(document.pieces)
-        bounds = reading_windows.window_bounds(
-            num_pieces, max_seq_length - len(head) - 1, doc_stride
-        )
-        best_windows = reading_windows.max_context_windows(bounds, num_pieces)
+        bounds = window_places.window_bounds(num_pieces, max_seq_length - len(head) - 1, doc_stride)
+        best_windows = window_places.max_context_windows(bounds, num_pieces)
         for index, (begin, end) in enumerate(bounds):
             positions = range(len(head), len(head) + end - begin)
             tokens = head + document.pieces[begin:end] + ["[SEP]"]
             padding = [0] * (max_seq_length - len(tokens))
             targets: Tuple[Optional[int], Optional[int]] = (None, None)
             if is_training:
-                targets = reading_windows.positions_in_window(answer, begin, end, len(head))
+                targets = window_places.positions_in_window(answer, begin, end, len(head))
             yield Features(
                 unique_id=0,
                 example_index=0,

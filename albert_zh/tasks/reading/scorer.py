@@ -17,7 +17,7 @@ from albert_zh.tasks.reading import answer_scores, error_analysis, limits, span_
 from albert_zh.tasks.reading.answer_scores import CHINESE, Predictions, Rules, Scores
 from albert_zh.tasks.reading.questions import Question
 from albert_zh.tasks.reading.span_scores import RankedAnswers
-from albert_zh.tasks.reading.windows import Window
+from albert_zh.tasks.reading.window_places import Window
 
 PREDICTIONS, NBEST_PREDICTIONS = "dev_predictions.json", "dev_nbest_predictions.json"
 NULL_ODDS = "null_odds.json"
