@@ -21,6 +21,7 @@ import time
 
 from albert_zh.inference import input_rows
 from albert_zh.model import model_writer
+from albert_zh.tasks import outputs_graph
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 sys.path.insert(0, ROOT)
@@ -115,7 +116,7 @@ def plain_prediction(folder):
     from albert_zh.inference import backends, loaded_model
 
     found = loaded_model.open_folder(folder)
-    backend = backends.open_model(folder)
+    backend = backends.open_model(folder, outputs_graph.outputs_builder)
 
     def predict(pairs):
         rows = input_rows.rows_of(input_rows.checked_texts(pairs), found.tokenizer, PLAIN_LENGTH)

@@ -17,12 +17,7 @@ sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 from albert_zh.common import output_files, path_rules
 from albert_zh.common.errors import UserError, run_command
 from albert_zh.inference import loaded_model
-from albert_zh.model import (
-    checkpoint_values,
-    model_folder,
-    packed_weights,
-    sentence_vectors,
-)
+from albert_zh.model import checkpoint_values, model_folder, packed_weights, sentence_vectors
 
 FLAGS = flags.FLAGS
 _KEPT = ("bert/", sentence_vectors.PROJECTION + "/")

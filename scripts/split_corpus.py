@@ -19,12 +19,7 @@ from absl import flags
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
-from albert_zh.common import (
-    files,
-    output_files,
-    path_rules,
-    progress,
-)
+from albert_zh.common import files, output_files, path_rules, progress
 from albert_zh.common.errors import UserError, run_command
 from albert_zh.corpus import counts as corpus_counts
 from albert_zh.corpus import reader as corpus_reader

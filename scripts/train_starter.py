@@ -38,12 +38,7 @@ from absl import flags
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 sys.path.insert(0, ROOT)
 
-from albert_zh.common import (
-    files,
-    output_files,
-    storage,
-    validation,
-)
+from albert_zh.common import files, output_files, storage, validation
 from albert_zh.common.errors import UserError, run_command
 from albert_zh.common.progress import progress_bar
 from albert_zh.corpus import reader as corpus_reader

@@ -21,13 +21,7 @@ import sys
 from absl import flags
 import numpy as np
 
-from albert_zh.common import (
-    config_flag,
-    line_reader,
-    output_files,
-    package_files,
-    path_rules,
-)
+from albert_zh.common import config_flag, line_reader, output_files, package_files, path_rules
 from albert_zh.common.errors import UserError, printable, run_command
 from albert_zh.common.progress import progress_bar
 from albert_zh.inference import text_encoder

@@ -30,6 +30,7 @@ import tensorflow.compat.v1 as tf
 
 from albert_zh.common import files, output_files, path_rules, storage, system_errors
 from albert_zh.export import common as export_common
+from albert_zh.export import exported_model
 from albert_zh.inference import files_beside
 from albert_zh.model import checkpoint_files, checkpoint_names, checkpoint_values, inference_graph
 
@@ -131,7 +132,7 @@ def _check_outputs(graph, names):
     lacking = [name for name in names if name not in there]
     if lacking:
         usual = [output for _, outputs in checkpoint_names.HEADS.values() for output in outputs]
-        usual += export_common.TASKS["encoder"].outputs
+        usual += exported_model.TASKS["encoder"].outputs
         raise UserError(
             "--output_node_names=%s: the graph has no %s; it has %s"
             % (",".join(names), ", ".join(lacking), ", ".join(n for n in usual if n in there))

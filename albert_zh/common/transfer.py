@@ -14,9 +14,7 @@ import stat
 import tempfile
 from typing import Any, Callable
 
-from albert_zh.common import (
-    storage,
-)
+from albert_zh.common import storage
 
 SCRATCH_VARIABLE = "ALBERT_ZH_SCRATCH"  # environment variable that names the scratch folder
 

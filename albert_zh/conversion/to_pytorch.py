@@ -8,8 +8,9 @@ transformers' ALBERT has; the outputs are the same.
 
 import os
 
-from albert_zh.common import files, output_files, package_files, storage
+from albert_zh.common import files, package_files, storage
 from albert_zh.common.errors import UserError
+from albert_zh.common.output_files import copy_file, write_json
 from albert_zh.conversion import pytorch_configs, pytorch_files, pytorch_names
 from albert_zh.model import (
     checkpoint_matching,
@@ -89,15 +90,11 @@ def convert(
     with whole_folders.filled_folder(folder) as partial:
         settings.update(_write_vocabulary(partial, vocab_file, config, do_lower_case))
         if "auto_map" in settings:
-            output_files.copy_file(
-                MODELING_FILE, os.path.join(partial, os.path.basename(MODELING_FILE))
-            )
+            copy_file(MODELING_FILE, os.path.join(partial, os.path.basename(MODELING_FILE)))
         if "classification" in heads and trained:  # for the way back; PyTorch leaves it alone
-            output_files.write_json(
-                os.path.join(partial, fine_tuning_notes.FINE_TUNING_FILE), trained
-            )
+            write_json(os.path.join(partial, fine_tuning_notes.FINE_TUNING_FILE), trained)
         _write_weights(partial, tensors, dtype, write_bin)
-        output_files.write_json(os.path.join(partial, "config.json"), settings)
+        write_json(os.path.join(partial, "config.json"), settings)
         _check_written(partial, config, sorted(tensors))
     count = sum(value.size for value in values.values())
     what = "%s, %d parameters, %s" % (settings["architectures"][0], count, dtype)
@@ -187,10 +184,10 @@ def _write_vocabulary(folder, vocab_file, config, do_lower_case):
     if vocab_file is None:
         return {}
     if tokenization.is_sentencepiece(vocab_file):  # transformers' ALBERT takes it as it is
-        output_files.copy_file(vocab_file, os.path.join(folder, tokenization.SENTENCEPIECE_FILE))
+        copy_file(vocab_file, os.path.join(folder, tokenization.SENTENCEPIECE_FILE))
         _write_tokenizer(folder, config, do_lower_case, {"tokenizer_class": "AlbertTokenizer"})
         return {}
-    output_files.copy_file(vocab_file, os.path.join(folder, tokenization.VOCABULARY_FILE))
+    copy_file(vocab_file, os.path.join(folder, tokenization.VOCABULARY_FILE))
     _write_tokenizer(folder, config, do_lower_case, BERT_TOKENIZER)
     return _token_ids(vocab_file)
 
@@ -246,4 +243,4 @@ def _token_ids(vocab_file):
 def _write_tokenizer(folder, config, do_lower_case, kind):
     length = config.max_position_embeddings
     settings = dict(kind, do_lower_case=do_lower_case, model_max_length=length)
-    output_files.write_json(os.path.join(folder, "tokenizer_config.json"), settings)
+    write_json(os.path.join(folder, "tokenizer_config.json"), settings)

@@ -5,7 +5,7 @@ from typing import List, Optional, Sequence, Tuple
 
 from albert_zh.common import package_files, storage
 from albert_zh.common.errors import UserError
-from albert_zh.export import common as export_common
+from albert_zh.export import exported_model
 from albert_zh.tasks import position_columns
 from albert_zh.tasks import rows as row_files
 
@@ -82,7 +82,7 @@ def spread(texts: Sequence, most: int) -> list:
     return [texts[column * len(texts) // count] for column in range(count)]
 
 
-def for_ranges(options: export_common.Options) -> Texts:
+def for_ranges(options: exported_model.Options) -> Texts:
     """The user's texts on which int8 finds its ranges: every other one where there are many."""
     return options.texts[::2] if _are_divided(options) else options.texts
 
@@ -91,7 +91,7 @@ def _are_divided(options):
     return options.quantize == "int8" and len(options.texts) >= LEAST_TO_DIVIDE
 
 
-def to_compare(model: export_common.Model, options: export_common.Options) -> Texts:
+def to_compare(model: exported_model.Model, options: exported_model.Options) -> Texts:
     """Texts on which an exported file is compared with the checkpoint.
 
     They are the user's, without those for int8's ranges where these are every other one. Where they

@@ -15,23 +15,23 @@ A backend has
 import os
 import re
 import threading
-from typing import Any, Iterable, Mapping, Optional, Sequence
+from typing import Any, Callable, Iterable, Mapping, Optional, Sequence
 
 import numpy as np
 import tensorflow.compat.v1 as tf
 
 from albert_zh.common import cpu_precision, files, storage, system_errors
 from albert_zh.common.errors import UserError
-from albert_zh.inference import litert, loaded_model
-from albert_zh.inference.files_beside import saved_model_folder
+from albert_zh.inference import arguments, checkpoint_session, litert
+from albert_zh.inference.saved_models import saved_model_folder
 from albert_zh.model import (
     checkpoint_files,
     checkpoint_names,
     checkpoint_values,
-    inference_graph,
+    graph_inputs,
     model_folder,
 )
-from albert_zh.tasks import outputs_graph, registry
+from albert_zh.tasks import registry
 from albert_zh.tasks import settings as task_settings
 
 CLASSIFIER_OUTPUTS = ("probabilities",)
@@ -43,6 +43,7 @@ _INPUT_ALIASES = (("input_ids", "ids"), ("input_mask", "mask"), ("segment_ids",)
 
 def open_model(
     path: str,
+    build_outputs: Callable[..., Any],
     config_file: Optional[str] = None,
     precision: str = "float32",
     num_threads: Optional[int] = None,
@@ -53,6 +54,7 @@ def open_model(
 
     Args:
         path: model folder, SavedModel folder (or one of TF Serving's layout), or .tflite file.
+        build_outputs: function as `outputs_graph.outputs_builder`, for a model folder.
         config_file: config JSON of a model folder, if it is not in it.
         precision: of a model folder's products, a key of `modeling.PRECISIONS`.
         num_threads: threads of an operation; None: one for a .tflite file, otherwise as many as
@@ -64,10 +66,12 @@ def open_model(
         UserError: if there is no such model.
     """
     further = further_inputs or {}
-    loaded_model.check_precision(precision)
+    arguments.check_precision(precision)
     if not is_exported(path):
         cpu_precision.warn_of_slow_precision(precision)
-        return CheckpointBackend(path, config_file, precision, num_threads, output_names, further)
+        return CheckpointBackend(
+            path, build_outputs, config_file, precision, num_threads, output_names, further
+        )
     saved_model = saved_model_folder(path)
     if precision != "float32":
         raise UserError("precision: an exported model (%s) has its own, leave it out" % path)
@@ -103,6 +107,7 @@ class CheckpointBackend:
     def __init__(
         self,
         model_dir: str,
+        build_outputs: Callable[..., Any],
         config_file: Optional[str],
         precision: str,
         num_threads: Optional[int],
@@ -122,16 +127,18 @@ class CheckpointBackend:
 
         def build(features):
             further = {
-                name: inference_graph.further_input(name, column)
+                name: graph_inputs.further_input(name, column)
                 for name, column in further_inputs.items()
             }
             features = dict(features, **further)
-            outputs = outputs_graph.outputs_builder(
+            outputs = build_outputs(
                 config, features, self.num_outputs, settings, False, precision=precision
             )()
             return [outputs[name] for name in output_names], list(further.values())
 
-        self._session = loaded_model.CheckpointSession(prefix, build, "a classifier", num_threads)
+        self._session = checkpoint_session.CheckpointSession(
+            prefix, build, "a classifier", num_threads
+        )
         self.run = self._session.run
         self.close = self._session.close
 
@@ -164,7 +171,7 @@ class SavedModelBackend:
         further_inputs: Iterable[str] = (),
     ) -> None:
         """Loads the SavedModel of a folder; raises `UserError` if it is none of such a task."""
-        loaded_model.check_sessions_can_run()
+        checkpoint_session.check_sessions_can_run()
         settings = tf.ConfigProto()
         settings.gpu_options.allow_growth = True
         settings.intra_op_parallelism_threads = num_threads or 0
@@ -221,7 +228,7 @@ def _signature_of(folder, signatures, output_names, further):
         "%s: no signature takes %s and gives %s (found: %s): export a fine-tuned model"
         % (
             folder,
-            ", ".join(loaded_model.INPUT_NAMES + further),
+            ", ".join(checkpoint_session.INPUT_NAMES + further),
             ", ".join(output_names),
             ", ".join(sorted(signatures)) or "none",
         )
@@ -269,7 +276,7 @@ class TfliteBackend:
                 "fine-tuned model"
                 % (
                     path,
-                    ", ".join(loaded_model.INPUT_NAMES + further),
+                    ", ".join(checkpoint_session.INPUT_NAMES + further),
                     ", ".join(output_names),
                     ", ".join(sorted(by_name)),
                     len(self._interpreter.get_output_details()),

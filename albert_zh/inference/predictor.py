@@ -13,10 +13,10 @@ from typing import Any, Dict, List, Optional, Sequence, Tuple
 import numpy as np
 
 from albert_zh.common.errors import UserError
-from albert_zh.inference import annotated_texts, backends, input_rows, loaded_model
+from albert_zh.inference import annotated_texts, arguments, backends, input_rows, loaded_model
 from albert_zh.inference.files_beside import FilesBeside
 from albert_zh.inference.model_choice import compares_sentences, newest_best_folder, takes_pairs
-from albert_zh.tasks import kind_interface, registry, task_forms
+from albert_zh.tasks import kind_interface, outputs_graph, registry, task_forms
 from albert_zh.tasks.input_examples import InputExample
 
 __all__ = [
@@ -77,7 +77,7 @@ class Predictor(loaded_model.LoadedModel):
             UserError: if there is no such model.
         """
         super().__init__()
-        loaded_model.check_arguments(
+        arguments.check_arguments(
             max_seq_length=max_seq_length,
             do_lower_case=do_lower_case,
             config_file=config_file,
@@ -87,7 +87,7 @@ class Predictor(loaded_model.LoadedModel):
             check_text_form=check_text_form,
             granularity=granularity,
         )
-        self.path = path = loaded_model.checked_path(path)
+        self.path = path = arguments.checked_path(path)
         files_beside = FilesBeside(path)
         self.notes = trained = files_beside.settings
         self.objective = trained.get("objective", "single_label")
@@ -96,6 +96,7 @@ class Predictor(loaded_model.LoadedModel):
         self.rules = self.kind.rules
         self._backend = backends.open_model(
             path,
+            outputs_graph.outputs_builder,
             config_file=config_file,
             precision=precision,
             num_threads=num_threads,

@@ -18,7 +18,7 @@ import numpy as np
 
 from albert_zh.common import files, folder_locks, output_files, storage, transfer
 from albert_zh.common.errors import UserError, printable
-from albert_zh.inference import file_cache, lexical_index, loaded_model
+from albert_zh.inference import arguments, file_cache, lexical_index
 from albert_zh.inference.predictor import Predictor
 
 __all__ = ["Answer", "DocumentAnswer", "Documents", "Reader"]
@@ -113,7 +113,7 @@ class Reader:
         Raises:
             UserError: for anything but pairs of texts, a question without text, and after `close`.
         """
-        loaded_model.check_arguments(top_k=top_k)
+        arguments.check_arguments(top_k=top_k)
         for number, pair in enumerate(pairs):
             if isinstance(pair, str) or len(pair) != 2 or not str(pair[0]).strip():
                 raise UserError(

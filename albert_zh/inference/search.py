@@ -27,7 +27,7 @@ import numpy as np
 from albert_zh.common import checks, files, path_rules, transfer, validation
 from albert_zh.common import storage as file_storage
 from albert_zh.common.errors import UserError
-from albert_zh.inference import corpus_cache, input_rows, loaded_model, search_choice, vector_index
+from albert_zh.inference import arguments, corpus_cache, input_rows, search_choice, vector_index
 from albert_zh.inference.ranking import (
     CANDIDATES,
     RANKINGS,
@@ -128,8 +128,8 @@ class Corpus:
         Raises:
             UserError: if the file cannot be read or has no text.
         """
-        loaded_model.check_arguments(encoding=encoding, cache_dir=cache_dir)
-        self._path, self._encoding = loaded_model.checked_path(path), encoding
+        arguments.check_arguments(encoding=encoding, cache_dir=cache_dir)
+        self._path, self._encoding = arguments.checked_path(path), encoding
         self._encoder = checks.checked("encoder", encoder, _ENCODER)
         if storage not in vector_index.STORAGES:
             raise UserError(
@@ -224,7 +224,7 @@ class Corpus:
         Raises:
             UserError: for an unknown ranking, weights that are none, no texts.
         """
-        loaded_model.check_arguments(top_k=top_k, candidates=candidates)
+        arguments.check_arguments(top_k=top_k, candidates=candidates)
         checks.checked("predictor", predictor, _PREDICTOR)
         weights = self.usual_weights if weights is None else checked_weights(weights)
         chosen = Ranking(ranking, weights, top_k, candidates)

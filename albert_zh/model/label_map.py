@@ -5,9 +5,7 @@ from typing import Any, Dict, Iterable, Mapping, Optional, Sequence, Tuple
 
 from albert_zh.common import files, storage, validation
 from albert_zh.common.errors import UserError
-from albert_zh.model import (
-    fine_tuning_notes,
-)
+from albert_zh.model import fine_tuning_notes
 
 _is_index = validation.integer(0).accepts
 

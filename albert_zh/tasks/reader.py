@@ -14,12 +14,7 @@ from albert_zh.tasks import rows as row_files
 from albert_zh.tasks.columns import ColumnLayout, form
 from albert_zh.tasks.input_examples import Split
 from albert_zh.tasks.label_rules import shortened
-from albert_zh.tasks.own_labels import (
-    NAME_COLUMNS,
-    label_counts,
-    separator_of,
-    use_multi_label,
-)
+from albert_zh.tasks.own_labels import NAME_COLUMNS, label_counts, separator_of, use_multi_label
 from albert_zh.tasks.separators import other_separator
 from albert_zh.tasks.text_notes import quoted_texts, remarkable_texts, texts_over_lines
 

@@ -14,12 +14,7 @@ from albert_zh.commands import convert_albert_tf_checkpoint_to_pytorch as to_pyt
 from albert_zh.commands import inspect_checkpoint
 from albert_zh.common import output_files
 from albert_zh.common.errors import UserError
-from albert_zh.model import (
-    checkpoint_values,
-    expected_variables,
-    model_writer,
-    modeling,
-)
+from albert_zh.model import checkpoint_values, expected_variables, model_writer, modeling
 import golden_cases
 from workspace import ROOT
 

@@ -10,12 +10,7 @@ import tensorflow.compat.v1 as tf
 from albert_zh.common.errors import UserError
 from albert_zh.layer_distillation.distiller import DistillationSettings, Distiller
 from albert_zh.layer_distillation.teacher import Teacher
-from albert_zh.model import (
-    checkpoint_matching,
-    checkpoint_values,
-    model_folder,
-    model_writer,
-)
+from albert_zh.model import checkpoint_matching, checkpoint_values, model_folder, model_writer
 from albert_zh.model.config import AlbertConfig
 from albert_zh.model.encoder import AlbertModel
 from albert_zh.text.tokenization import FullTokenizer

@@ -4,11 +4,7 @@ import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
 
-from albert_zh.model import (
-    expected_variables,
-    modeling,
-    structured_initialization,
-)
+from albert_zh.model import expected_variables, modeling, structured_initialization
 from albert_zh.pretraining import model_fn as pretraining_model_fn
 from albert_zh.training.model_spec import ModeKeys
 from pretraining_steps import SETTINGS, features_of, trained

@@ -8,13 +8,7 @@ import tensorflow.compat.v1 as tf
 
 from albert_zh.distillation.soft_targets import SoftTargets
 from albert_zh.distillation.teachers import Student
-from albert_zh.tasks import (
-    distillation,
-    feature_records,
-    input_pipeline,
-    kind_interface,
-    registry,
-)
+from albert_zh.tasks import distillation, feature_records, input_pipeline, kind_interface, registry
 from albert_zh.tasks.input_examples import InputExample
 from albert_zh.tasks.settings import Settings
 from albert_zh.text import tokenization

@@ -12,12 +12,7 @@ from typing import Iterator, Optional, Sequence
 
 from albert_zh.common import files, storage
 from albert_zh.common.errors import UserError
-from albert_zh.tasks.labelling import (
-    column_files,
-    json_files,
-    segmented_files,
-    tag_schemes,
-)
+from albert_zh.tasks.labelling import column_files, json_files, segmented_files, tag_schemes
 from albert_zh.tasks.labelling.bad_rows import BadRows
 from albert_zh.tasks.labelling.column_files import TaggedText
 from albert_zh.tasks.labelling.spans import LabelledText, overlapping

@@ -6,12 +6,7 @@ from typing import Any, Dict, List, Optional
 import numpy as np
 
 from albert_zh.tasks import result_files
-from albert_zh.tasks.labelling import (
-    granularity_names,
-    html_page,
-    prediction_files,
-    splits,
-)
+from albert_zh.tasks.labelling import granularity_names, html_page, prediction_files, splits
 
 PAGE = "entities.html"
 _PENDING = 64  # texts that are decoded at once

@@ -7,13 +7,7 @@ from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple
 
 from albert_zh.common.errors import UserError
 from albert_zh.tasks import split_files
-from albert_zh.tasks.labelling import (
-    granularity_names,
-    head_names,
-    json_files,
-    reader,
-    tag_schemes,
-)
+from albert_zh.tasks.labelling import granularity_names, head_names, json_files, reader, tag_schemes
 from albert_zh.tasks.labelling.bad_rows import BadRows
 from albert_zh.tasks.labelling.spans import LabelledText, Span
 
