@@ -16,7 +16,7 @@ import unicodedata
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.dirname(HERE))
 
-from albert_zh.common import files  # noqa: E402
+from albert_zh.common import output_files  # noqa: E402
 from albert_zh.common.errors import UserError, run_command  # noqa: E402
 from albert_zh.text import tokenization  # noqa: E402
 
@@ -112,7 +112,7 @@ def java_string(text):
 
 def main():
     """Writes the file."""
-    with files.atomic_write(TARGET) as handle:
+    with output_files.atomic_write(TARGET) as handle:
         handle.write(
             TEMPLATE
             % {

@@ -25,6 +25,7 @@ import tensorflow.compat.v1 as tf
 from albert_zh.common.errors import UserError, run_program
 from albert_zh.model import modeling
 from albert_zh.pretraining import model_fn as pretraining_model_fn
+from albert_zh.pretraining import model_settings
 from albert_zh.training.model_spec import ModeKeys
 
 CONFIGS = "tiny,small_google,base,large,xlarge"
@@ -110,11 +111,11 @@ def _peak(metadata):
 
 
 def _settings():
-    values = dict.fromkeys(pretraining_model_fn.ModelSettings._fields, False)
+    values = dict.fromkeys(model_settings.ModelSettings._fields, False)
     values.update(learning_rate=1e-4, num_train_steps=100, num_warmup_steps=0, optimizer="lamb")
     values.update(poly_power=1.0, start_warmup_step=0, gradient_accumulation_steps=1)
     values.update(precision="float32", replaced_token_weight=0.0, sentence_name="sentence_order")
-    return pretraining_model_fn.ModelSettings(**values)
+    return model_settings.ModelSettings(**values)
 
 
 def _features(config, batch_size, length):

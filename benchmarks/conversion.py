@@ -24,7 +24,7 @@ import transformers
 
 from albert_zh.commands import convert_albert_pytorch_checkpoint_to_tf as to_tf
 from albert_zh.commands import convert_albert_tf_checkpoint_to_pytorch as to_pytorch
-from albert_zh.model import checkpoint_files, model_writer, modeling
+from albert_zh.model import checkpoint_files, checkpoint_values, model_writer, modeling
 
 TINY = {
     "vocab_size": 21128,
@@ -95,7 +95,7 @@ def torch_outputs(folder, inputs):
 def is_same_bits(folder, other):
     """Whether two model folders have the same variables, bit for bit."""
     one, two = (
-        checkpoint_files.read_weights(checkpoint_files.find_checkpoint(f)) for f in (folder, other)
+        checkpoint_values.read_weights(checkpoint_files.find_checkpoint(f)) for f in (folder, other)
     )
     return set(one) == set(two) and all(one[n].tobytes() == two[n].tobytes() for n in one)
 

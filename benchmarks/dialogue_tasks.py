@@ -23,7 +23,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."
 
 from absl import flags
 
-from albert_zh.common import files
+from albert_zh.common import files, output_files
 from albert_zh.common.errors import UserError, run_command
 
 FLAGS = flags.FLAGS
@@ -95,7 +95,7 @@ def write_data():
     held_out = pairs[::step][: FLAGS.dev_rows]
     chosen = set(held_out)
     for name, rows in (("train", [p for p in pairs if p not in chosen]), ("dev", held_out)):
-        with files.atomic_write(os.path.join(FLAGS.output_dir, name + ".tsv")) as handle:
+        with output_files.atomic_write(os.path.join(FLAGS.output_dir, name + ".tsv")) as handle:
             handle.writelines("%s\t%s\n" % pair for pair in rows)
 
 

@@ -19,7 +19,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."
 from absl import flags
 import numpy as np
 
-from albert_zh.common import files
+from albert_zh.common import files, output_files
 from albert_zh.common.errors import UserError, run_command
 
 FLAGS = flags.FLAGS
@@ -152,7 +152,7 @@ class Runs:
 
 
 def _write(path, lines):
-    with files.atomic_write(path) as stream:
+    with output_files.atomic_write(path) as stream:
         stream.writelines(line + "\n" for line in lines)
 
 

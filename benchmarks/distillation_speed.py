@@ -74,16 +74,16 @@ def written_rows(vocab_size, weight, folder):
     """A `FeatureFile` of rows of random words; with a weight they have targets."""
     import tensorflow.compat.v1 as tf
 
-    from albert_zh.tasks import datasets, feature_files, registry
+    from albert_zh.tasks import feature_records, registry, task_forms
     from albert_zh.tasks.distillation import LABELLED
-    from albert_zh.tasks.task_type import Column
+    from albert_zh.tasks.kind_interface import Column
 
     labels = tuple(map(str, range(NUM_CLASSES)))
-    task = datasets.Task({}, ("text_a", "label"), labels)
+    task = task_forms.Task({}, ("text_a", "label"), labels)
     further = registry.type_of(task).distillation.columns(task) if weight else {}
     if weight:
         further[LABELLED] = Column("float")
-    made = feature_files.FeatureFile(
+    made = feature_records.FeatureFile(
         os.path.join(folder, "rows_%g.tf_record" % weight), NUM_ROWS, 0, task, None, further
     )
     draws = np.random.RandomState(2)
@@ -97,7 +97,7 @@ def written_rows(vocab_size, weight, folder):
                 "teacher_logits": draws.randn(NUM_CLASSES),
                 LABELLED: 1.0,
             }
-            writer.write(feature_files.serialized(record, feature_files.columns_of(made)))
+            writer.write(feature_records.serialized(record, feature_records.columns_of(made)))
     return made
 
 

@@ -25,7 +25,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."
 from absl import flags
 import numpy as np
 
-from albert_zh.common import files
+from albert_zh.common import files, output_files
 from albert_zh.common.errors import UserError, run_command
 from albert_zh.tasks import text_groups
 
@@ -170,7 +170,7 @@ def write_search_data(experiment, folder):
     ]
     _write_rows(os.path.join(folder, "train.tsv"), train)
     _write_rows(os.path.join(folder, "dev.tsv"), test)
-    with files.atomic_write(os.path.join(folder, "corpus.txt")) as stream:
+    with output_files.atomic_write(os.path.join(folder, "corpus.txt")) as stream:
         stream.write("".join(" ".join(line.split()) + "\n" for line in lines))
 
 
@@ -194,7 +194,7 @@ def groups_of(rows):
 
 
 def _write_rows(path, rows):
-    with files.atomic_write(path) as stream:
+    with output_files.atomic_write(path) as stream:
         for text_a, text_b, score in rows:
             stream.write(
                 "%s\t%s\t%g\n" % (" ".join(text_a.split()), " ".join(text_b.split()), score)

@@ -76,12 +76,12 @@ def write_all(output_format, folder):
     """Writes a file of each quantization and way: QUANTIZATION/WAY."""
     import tensorflow.compat.v1 as tf
 
-    from albert_zh.export import common, comparison_texts
+    from albert_zh.export import common, comparison_texts, exported_model
 
     model = common.read_model(STARTER, "encoder")
     texts = comparison_texts.of_file(TEXTS, "utf-8")[:NUM_TEXTS]
     for quantize in QUANTIZATIONS[output_format]:
-        options = common.Options("encoder", None, quantize, None, texts, False, False)
+        options = exported_model.Options("encoder", None, quantize, None, texts, False, False)
         if output_format == "tflite":
             options = options._replace(seq_length=SHAPES["tflite"][0][1])
         os.makedirs(os.path.join(folder, quantize))
@@ -93,22 +93,24 @@ def write_all(output_format, folder):
 
 def write_onnx(model, options, path, former):
     """Writes a file with ONNX's own operators, or as tf2onnx converts it."""
-    from albert_zh.export import common, onnx_nodes, to_onnx
+    from albert_zh.export import exported_model, onnx_nodes, to_onnx
 
     replace = (lambda proto: None) if former else onnx_nodes.use_native_nodes
     with mock.patch.object(onnx_nodes, "use_native_nodes", replace):
-        to_onnx.convert(model, common.outputs_of(model, options.task), path, options)
+        to_onnx.convert(model, exported_model.outputs_of(model, options.task), path, options)
 
 
 def write_tflite(model, options, path, former):
     """Writes a file by the converter of TensorFlow 2, or by that of TensorFlow 1."""
     import tensorflow.compat.v1 as tf
 
-    from albert_zh.export import common, to_tflite
+    from albert_zh.export import exported_model, to_tflite
 
     converter = tf.lite.TFLiteConverter.from_session if former else to_tflite.tflite_converter
     with mock.patch.object(to_tflite, "tflite_converter", converter), open(path, "wb") as stream:
-        stream.write(to_tflite.converted(model, common.outputs_of(model, options.task), options))
+        stream.write(
+            to_tflite.converted(model, exported_model.outputs_of(model, options.task), options)
+        )
 
 
 WRITERS = {"onnx": write_onnx, "tflite": write_tflite}

@@ -307,7 +307,7 @@ def write_rows(way, vocab_size, folder):
     """The features of rows of random words, as a `FeatureFile`."""
     import tensorflow.compat.v1 as tf
 
-    from albert_zh.tasks import datasets, feature_files, registry
+    from albert_zh.tasks import datasets, feature_records, registry
 
     task = datasets.TASKS["lcqmc"]
     columns = registry.type_of(task).columns(task)
@@ -319,8 +319,8 @@ def write_rows(way, vocab_size, folder):
             segments = [0] * (length // 2) + [1] * (length - length // 2)
             label = int(generator.randint(2))
             record = {"input_ids": ids, "segment_ids": segments, "label_ids": label}
-            writer.write(feature_files.serialized(record, columns))
-    return feature_files.FeatureFile(path, way.rows, 0, task)
+            writer.write(feature_records.serialized(record, columns))
+    return feature_records.FeatureFile(path, way.rows, 0, task)
 
 
 def build(way, config, features):

@@ -27,6 +27,7 @@ import tensorflow.compat.v1 as tf
 from albert_zh.inference import predictor
 from albert_zh.model import (
     checkpoint_files,
+    checkpoint_values,
     fine_tuning_notes,
     label_map,
     model_writer,
@@ -104,7 +105,7 @@ def write_model(folder, form, config_file):
     config = modeling.AlbertConfig.from_json_file(config_file)
     columns = {}
     shapes = outputs_graph.expected_shapes(config, len(LABELS[form]), settings, columns)
-    weights = checkpoint_files.read_weights(checkpoint_files.find_checkpoint(STARTER))
+    weights = checkpoint_values.read_weights(checkpoint_files.find_checkpoint(STARTER))
     generator = np.random.RandomState(1)
     for name, shape in shapes.items():
         if name not in weights:

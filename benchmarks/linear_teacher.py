@@ -20,10 +20,10 @@ from absl import flags
 import numpy as np
 from topics_baseline import text_model
 
-from albert_zh.common import files
+from albert_zh.common import output_files
 from albert_zh.common.errors import UserError, run_command
 from albert_zh.distillation.unlabelled import read_unlabelled
-from albert_zh.tasks import datasets, reader, registry
+from albert_zh.tasks import datasets, own_labels, reader, registry
 from albert_zh.tasks.distillation import log_softmax
 
 FLAGS = flags.FLAGS
@@ -84,7 +84,7 @@ def main():
     task = datasets.get_task(FLAGS.task_name)
     kind = registry.type_of(task)
     train = reader.read_split(task, FLAGS.data_dir, "train")
-    task = task if task.labels else reader.with_columns_and_labels(task, train)
+    task = task if task.labels else own_labels.with_columns_and_labels(task, train)
     dev = reader.read_split(task, FLAGS.data_dir, "dev")
     others = list(dev.examples)
     if FLAGS.unlabelled_file:
@@ -104,7 +104,7 @@ def main():
     best = {e.text_a: task.labels[row.argmax()] for e, row in rows}
     hits = [best[example.text_a] == example.label for example in dev.examples]
     print("dev: %.2f%%" % (100 * np.mean(hits)))
-    with files.atomic_write(FLAGS.out) as stream:
+    with output_files.atomic_write(FLAGS.out) as stream:
         for example, row in rows:
             of_labels = {label: float("%.6g" % p) for label, p in zip(task.labels, row)}
             content = {"text_a": example.text_a, "probabilities": of_labels}

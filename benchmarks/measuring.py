@@ -71,7 +71,7 @@ def check_settings(folder, settings):
     Raises:
         UserError: where the folder has runs of other settings.
     """
-    from albert_zh.common import files, validation
+    from albert_zh.common import files, output_files, validation
     from albert_zh.common.errors import (
         UserError,  # not at the top: peers use this file in environments of theirs
     )
@@ -86,7 +86,7 @@ def check_settings(folder, settings):
                 "--output_dir=%s holds runs of other %s (%s, now %s): name another folder for these"
                 % (folder, name, former[name], value)
             )
-    files.write_json(path, settings)
+    output_files.write_json(path, settings)
 
 
 def peak_memory():

@@ -32,7 +32,7 @@ from absl import flags
 import numpy as np
 import topics_baseline
 
-from albert_zh.common import files
+from albert_zh.common import files, output_files
 from albert_zh.common.errors import UserError, run_command
 from albert_zh.tasks import metrics as task_metrics
 
@@ -196,7 +196,7 @@ def write_set(folder, splits):
     """Writes train.csv, dev.csv and test.csv of {split: [(text, labels)]}."""
     os.makedirs(folder, exist_ok=True)
     for split in SPLITS:
-        with files.atomic_write(os.path.join(folder, split + ".csv")) as handle:
+        with output_files.atomic_write(os.path.join(folder, split + ".csv")) as handle:
             writer = csv.writer(handle, lineterminator="\n")
             writer.writerow(["text_a", "label"])
             writer.writerows((text, SEPARATOR.join(labels)) for text, labels in splits[split])

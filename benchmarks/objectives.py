@@ -27,7 +27,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."
 
 from absl import flags
 
-from albert_zh.common import files, plotting
+from albert_zh.common import files, output_files, plotting
 from albert_zh.common.errors import UserError, run_command
 
 FLAGS = flags.FLAGS
@@ -203,7 +203,7 @@ def write_data():
     for name in FLAGS.objectives:
         settings = dict(files.read_json(config), **OBJECTIVES[name].config)
         os.makedirs(path_of("configs"), exist_ok=True)
-        files.write_json(config_of(name), settings)
+        output_files.write_json(config_of(name), settings)
     if "lcqmc" in FLAGS.tasks:
         _write_lcqmc()
 
@@ -222,7 +222,7 @@ def _make_records(name, text, text_format, masking):
         "dupe_factor": 1,
     }
     run_script("create_pretraining_data.py", settings, path_of("logs", name + ".log"))
-    files.write_json(path_of(name + ".done"), settings)
+    output_files.write_json(path_of(name + ".done"), settings)
 
 
 def _write_lcqmc():
@@ -230,7 +230,7 @@ def _write_lcqmc():
     for split, (source, count) in LCQMC_ROWS.items():
         lines = files.read_lines(os.path.join(FLAGS.data_dir, "lcqmc", source))[:count]
         random.Random(5).shuffle(lines)
-        with files.atomic_write(path_of("lcqmc", split + ".txt")) as handle:
+        with output_files.atomic_write(path_of("lcqmc", split + ".txt")) as handle:
             handle.writelines(line + "\n" for line in lines)
 
 
@@ -270,7 +270,7 @@ def planned_steps():
     for name in FLAGS.objectives:
         if name not in costs:
             costs[name] = _cost_of_step(name)
-            files.write_json(path, plan)
+            output_files.write_json(path, plan)
     if plan.setdefault("tokens", FLAGS.tokens) != FLAGS.tokens:
         raise UserError(
             "--tokens=%d: %s was made for %d: name another --output_dir"
@@ -282,7 +282,7 @@ def planned_steps():
         plan["steps"] = {
             name: max(2, round(fewest * dearest / seconds)) for name, seconds in costs.items()
         }
-    files.write_json(path, plan)
+    output_files.write_json(path, plan)
     return plan["steps"]
 
 

@@ -21,6 +21,7 @@ import time
 
 from albert_zh.inference import input_rows
 from albert_zh.model import model_writer
+from albert_zh.tasks import outputs_graph
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 sys.path.insert(0, ROOT)
@@ -84,7 +85,7 @@ def write_random_model(folder):
     """A model folder of albert_tiny's size with random weights."""
     import numpy as np
 
-    from albert_zh.model import checkpoint_matching, modeling
+    from albert_zh.model import expected_variables, modeling
 
     with open(VOCABULARY, encoding="utf-8", newline="\n") as handle:
         vocabulary = handle.read()
@@ -97,7 +98,7 @@ def write_random_model(folder):
     ):
         with open(os.path.join(folder, name), "w", encoding="utf-8", newline="\n") as handle:
             handle.write(content)
-    shapes = checkpoint_matching.expected_shapes(
+    shapes = expected_variables.expected_shapes(
         modeling.AlbertConfig.from_dict(config), num_labels=2
     )
     random = np.random.RandomState(0)
@@ -115,7 +116,7 @@ def plain_prediction(folder):
     from albert_zh.inference import backends, loaded_model
 
     found = loaded_model.open_folder(folder)
-    backend = backends.open_model(folder)
+    backend = backends.open_model(folder, outputs_graph.outputs_builder)
 
     def predict(pairs):
         rows = input_rows.rows_of(input_rows.checked_texts(pairs), found.tokenizer, PLAIN_LENGTH)

@@ -43,7 +43,7 @@ from albert_zh.model import (
 )
 from albert_zh.pretraining import input_pipeline as pretraining_input
 from albert_zh.pretraining import model_fn as pretraining_model_fn
-from albert_zh.pretraining import record_files
+from albert_zh.pretraining import model_settings, record_files
 from albert_zh.training import allocator
 from albert_zh.training.hooks import PROGRESS_TENSORS
 from albert_zh.training.model_spec import ModeKeys
@@ -210,7 +210,7 @@ def build_step(setting, way, records):
 
 def our_step(config, features, precision):
     """The train op of run_pretraining.py."""
-    settings = pretraining_model_fn.ModelSettings(
+    settings = model_settings.ModelSettings(
         learning_rate=LEARNING_RATE,
         num_train_steps=1000,
         num_warmup_steps=10,

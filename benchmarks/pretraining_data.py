@@ -23,7 +23,7 @@ import time
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 sys.path.insert(0, ROOT)
 
-from albert_zh.common import files
+from albert_zh.common import storage
 from albert_zh.corpus import reader as corpus_reader
 
 SENTENCES = 50  # in a document
@@ -68,7 +68,7 @@ def compare_workers(arguments, segmenter, mode, output):
     rates, digests, peaks = {}, set(), []
     for workers in map(int, arguments.workers.split(",")):
         runs = [run(arguments, segmenter, mode, workers, output) for _ in range(arguments.rounds)]
-        digests.add(files.sha256_of_file(output))
+        digests.add(storage.sha256_of_file(output))
         records = runs[0][0]
         seconds = min(seconds for _, seconds, _ in runs)
         peaks += [peak for _, _, peak in runs]

@@ -28,11 +28,11 @@ import numpy as np
 import overlap_baseline
 import topics_baseline
 
-from albert_zh.common import files, validation
+from albert_zh.common import files, output_files, validation
 from albert_zh.common.errors import UserError, run_command
 from albert_zh.finetuning import sweeps
-from albert_zh.model import checkpoint_files, model_folder
-from albert_zh.tasks import datasets, text_groups
+from albert_zh.model import checkpoint_files, checkpoint_values, model_folder
+from albert_zh.tasks import datasets, own_labels, split_files, task_forms, text_groups
 from albert_zh.tasks import reader as task_reader
 
 FLAGS = flags.FLAGS
@@ -219,7 +219,7 @@ def _weights():
     """What tells the weights of --model_dir from others; None without weights."""
     if not _has_weights():
         return None
-    return checkpoint_files.fingerprint(checkpoint_files.find_checkpoint(FLAGS.model_dir))[:12]
+    return checkpoint_values.fingerprint(checkpoint_files.find_checkpoint(FLAGS.model_dir))[:12]
 
 
 def _check_names(flag, known):
@@ -260,7 +260,7 @@ def _run(name, way, seed):
         result = _baseline(data, data_dir, int(seed))
     else:
         result = _fine_tuned(data, data_dir, folder, way, seed)
-    files.write_json(path, dict(result, seconds=None if goes_on else time.time() - begin))
+    output_files.write_json(path, dict(result, seconds=None if goes_on else time.time() - begin))
 
 
 def _prepared_data(name, data):
@@ -278,14 +278,14 @@ def _prepared_data(name, data):
             usual = task.files[split]
             target = usual if isinstance(usual, str) else split + ".tsv"
         else:
-            path = task_reader.split_path(task, source, split)[0]
+            path = split_files.split_path(task, source, split)[0]
             target = os.path.basename(path) if path else None
         if path:
             lines = files.read_lines(path)
             if part:
                 lines = _in_order_of_chance(lines)[part]
             lines = lines[: _rows_of(split) and _rows_of(split) + 1]  # one may be a header
-            with files.atomic_write(os.path.join(folder, target)) as handle:
+            with output_files.atomic_write(os.path.join(folder, target)) as handle:
                 handle.writelines(line + "\n" for line in lines)
     return folder
 
@@ -304,7 +304,7 @@ def _in_order_of_chance(lines):
 
 def _has_labelled_test(data, data_dir):
     task = datasets.get_task(data.task)
-    path = task_reader.split_path(task, data_dir, "test")[0]
+    path = split_files.split_path(task, data_dir, "test")[0]
     return path is not None and task_reader.read_split(task, data_dir, "test").has_labels
 
 
@@ -356,12 +356,12 @@ def _baseline(data, data_dir, seed):
     task = datasets.get_task(data.task)
     splits = {"train": task_reader.read_split(task, data_dir, "train")}
     if task.labels is None:
-        task = task_reader.with_columns_and_labels(task, splits["train"])
+        task = own_labels.with_columns_and_labels(task, splits["train"])
     for name in ("dev", "test"):
         if name == "dev" or _has_labelled_test(data, data_dir):
             splits[name] = task_reader.read_split(task, data_dir, name)
     results = []
-    for model in _models_of_scikit_learn(datasets.is_pair(task), seed):
+    for model in _models_of_scikit_learn(task_forms.is_pair(task), seed):
         train = splits["train"].examples
         model.fit(_inputs(task, train), [example.label for example in train])
         result = {"dev": None, "test": None}
@@ -388,7 +388,7 @@ def _models_of_scikit_learn(is_pair, seed):
 
 
 def _inputs(task, examples):
-    if not datasets.is_pair(task):
+    if not task_forms.is_pair(task):
         return [example.text_a for example in examples]
     return np.array([overlap_baseline.overlap_features(e.text_a, e.text_b) for e in examples])
 
@@ -485,7 +485,7 @@ def _write_tables(path, tables):
         rows.update(table.rows)
         lines = _lines(table._replace(rows=rows))
         text = "\n".join([head + begin] + lines + [end + rest])
-    with files.atomic_write(path) as handle:
+    with output_files.atomic_write(path) as handle:
         handle.write(text)
 
 

@@ -24,7 +24,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."
 
 from absl import flags
 
-from albert_zh.common import files
+from albert_zh.common import files, output_files
 from albert_zh.common.errors import UserError, run_command
 
 FLAGS = flags.FLAGS
@@ -111,7 +111,7 @@ def write_data():
             rows = list(utterances(split))
             if split == "train":
                 rows = share_of_classes(rows, SHARE[size])
-            with files.atomic_write(os.path.join(folder, split + ".tsv")) as handle:
+            with output_files.atomic_write(os.path.join(folder, split + ".tsv")) as handle:
                 handle.write("text_a\tlabel\n")
                 handle.writelines("%s\t%s\n" % row for row in rows)
     entries = lists_of_entries()
@@ -175,7 +175,7 @@ def write_dictionaries(name, entries):
     folder = os.path.join(FLAGS.output_dir, name)
     os.makedirs(folder, exist_ok=True)
     for slot, words in entries.items():
-        with files.atomic_write(os.path.join(folder, slot + ".txt")) as handle:
+        with output_files.atomic_write(os.path.join(folder, slot + ".txt")) as handle:
             handle.writelines(word + "\n" for word in words)
 
 
@@ -188,7 +188,7 @@ def scores_of(size, name, arguments):
     results = {seed: os.path.join(folder, seed + ".json") for seed in FLAGS.seeds}
     for seed, path in results.items():
         if not os.path.exists(path):
-            files.write_json(path, _trained(size, folder, seed, arguments))
+            output_files.write_json(path, _trained(size, folder, seed, arguments))
     return [files.read_json(path) for path in results.values()]
 
 

@@ -46,7 +46,7 @@ class Served:
     def __init__(self, model_dir, path):
         import tensorflow.compat.v1 as tf
 
-        from albert_zh.inference import loaded_model
+        from albert_zh.inference import checkpoint_session, loaded_model
 
         self._rows_of, self._padded = input_rows.rows_of, input_rows.padded
         self._tokenizer = loaded_model.open_folder(model_dir).tokenizer
@@ -56,7 +56,7 @@ class Served:
             signatures = tf.saved_model.loader.load(self._session, ["serve"], folder).signature_def
         of_texts, of_ids = signatures["encode_pairs"], signatures["encode"]
         texts = self._tensors(of_texts.inputs, ("text_a", "text_b"))
-        ids = self._tensors(of_ids.inputs, loaded_model.INPUT_NAMES)
+        ids = self._tensors(of_ids.inputs, checkpoint_session.INPUT_NAMES)
         make_callable = self._session.make_callable
         self._tokens = make_callable(ids, texts)
         self._texts = make_callable(self._tensors(of_texts.outputs, ["pooled_output"]), texts)

@@ -150,15 +150,15 @@ def write_random_model(folder, heads, num_labels=None):
 
     from albert_zh.common import (
         errors,  # noqa: F401 (quietens TensorFlow)
-        files,
+        output_files,
     )
     from albert_zh.model import inference_graph, modeling
 
     os.makedirs(folder)
-    files.write_json(os.path.join(folder, "albert_config.json"), TINY)
+    output_files.write_json(os.path.join(folder, "albert_config.json"), TINY)
     tokens = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
     tokens += [chr(0x4E00 + number) for number in range(TINY["vocab_size"] - len(tokens))]
-    with files.atomic_write(os.path.join(folder, "vocab.txt")) as handle:
+    with output_files.atomic_write(os.path.join(folder, "vocab.txt")) as handle:
         handle.write("\n".join(tokens) + "\n")
     with tf.Graph().as_default(), tf.Session() as session:
         tf.set_random_seed(1)
@@ -208,7 +208,7 @@ def sampled(folder, data_dir, split, most):
         errors,  # noqa: F401 (quietens TensorFlow)
         validation,
     )
-    from albert_zh.tasks import datasets
+    from albert_zh.tasks import datasets, own_labels
     from albert_zh.tasks import reader as task_reader
 
     notes_file = os.path.join(folder, fine_tuning_notes.FINE_TUNING_FILE)
@@ -216,7 +216,7 @@ def sampled(folder, data_dir, split, most):
     task = datasets.get_task(files.read_json(notes_file, kind, "name a fine-tuned model")["task"])
     train = task_reader.read_split(task, data_dir, "train")
     if task.labels is None:
-        task = task_reader.with_columns_and_labels(task, train)
+        task = own_labels.with_columns_and_labels(task, train)
     examples = (
         train if split == "train" else task_reader.read_split(task, data_dir, split)
     ).examples

@@ -31,9 +31,9 @@ from absl import flags
 import measuring
 import numpy as np
 
-from albert_zh.common import files, path_rules
+from albert_zh.common import output_files, path_rules
 from albert_zh.common.errors import UserError, run_command
-from albert_zh.model import checkpoint_files
+from albert_zh.model import checkpoint_values
 
 FLAGS = flags.FLAGS
 PARTS = ("numbers", "crossing", "speed")
@@ -146,13 +146,13 @@ class Version:
             return
         if not os.path.exists(begun):
             prepare()
-            files.write_json(begun, {})
+            output_files.write_json(begun, {})
         with open(log, "ab") as output:
             command = self.command(script, options)
             status = subprocess.call(command, stdout=output, stderr=subprocess.STDOUT)
         if status:
             raise UserError("%s ended with status %d, as %s says" % (script, status, log))
-        files.write_json(finished, {})
+        output_files.write_json(finished, {})
 
 
 def show_row(title, cells):
@@ -178,7 +178,7 @@ def show_numbers(reference, others):
 
 def difference(one, other):
     """The largest difference between two checkpoints' weights, as a cell."""
-    first, second = checkpoint_files.read_weights(one), checkpoint_files.read_weights(other)
+    first, second = checkpoint_values.read_weights(one), checkpoint_values.read_weights(other)
     if set(first) != set(second):
         return "other variables"
     return "%.1e" % max(np.abs(first[name] - value).max() for name, value in second.items())
@@ -260,7 +260,7 @@ def config_with_dropout():
     with open(STARTER_CONFIG, encoding="utf-8") as content:
         config = dict(json.load(content), **dict.fromkeys(DROPOUTS, 0.1))
     path = os.path.join(FLAGS.output_dir, "albert_config_dropout.json")
-    files.write_json(path, config)
+    output_files.write_json(path, config)
     return path
 
 

@@ -27,8 +27,8 @@ from albert_zh.common import (
 from albert_zh.common.errors import UserError, run_program
 from albert_zh.corpus import reader as corpus_reader
 from albert_zh.model import (
-    checkpoint_files,
-    checkpoint_matching,
+    checkpoint_values,
+    expected_variables,
     modeling,
     structured_initialization,
 )
@@ -82,7 +82,7 @@ def show_parts(arguments):
 def start_values(arguments):
     """(values of a warm start, usual random ones), {variable name: array} each."""
     config = modeling.AlbertConfig.from_json_file(CONFIG)
-    shapes = checkpoint_matching.expected_shapes_by_part(config)
+    shapes = expected_variables.expected_shapes_by_part(config)
     del shapes["classification"]
     shapes = {name: shape for part in shapes.values() for name, shape in part.items()}
     records = corpus_reader.input_files(arguments.records, "records")
@@ -100,7 +100,7 @@ def train(name, values, arguments):
     if not os.path.exists(results):
         start = os.path.join(folder, "start", "albert_model.ckpt")
         os.makedirs(os.path.dirname(start), exist_ok=True)
-        checkpoint_files.write_checkpoint(start, PARTS[name].change(*values))
+        checkpoint_values.write_checkpoint(start, PARTS[name].change(*values))
         flags = {
             "bert_config_file": CONFIG,
             "input_file": arguments.records,

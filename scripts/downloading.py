@@ -16,7 +16,8 @@ import urllib.request
 
 from albert_zh.common import files, validation
 from albert_zh.common.errors import UserError
-from albert_zh.common.files import cannot_write, write_json
+from albert_zh.common.files import cannot_write
+from albert_zh.common.output_files import write_json
 
 # Until the answer begins: names, all addresses of a host, proxy and encryption together.
 CONNECT_SECONDS = 5.0

@@ -31,13 +31,11 @@ from albert_zh.common.errors import (
     printable,
     run_program,
 )
-from albert_zh.common.files import (
-    atomic_write,
-    read_bytes,
-    sha256_of_file,
-)
+from albert_zh.common.files import read_bytes
 from albert_zh.common.folder_locks import one_at_a_time
+from albert_zh.common.output_files import atomic_write
 from albert_zh.common.path_rules import output_folder
+from albert_zh.common.storage import sha256_of_file
 from downloading import (
     NotReachable,
     checked_address,
@@ -245,12 +243,12 @@ def _complete_model(folder, source):
     config = find_file(folder, REQUIRED_FILES["model"][0])
     prefix = find_file(folder, "albert_model.ckpt.index|*.index")[: -len(".index")]
     try:
-        from albert_zh.model import checkpoint_matching
+        from albert_zh.model import expected_variables
     except ImportError as error:
         print("the checkpoint is not compared with its config, as there is %s" % error)
         return
     try:
-        checkpoint_matching.check_fits(config, prefix)
+        expected_variables.check_fits(config, prefix)
     except UserError as error:
         problem = str(error).replace(folder + os.sep, "")
         raise UserError("%s: a broken archive: %s" % (source, problem)) from error

@@ -14,10 +14,10 @@ from absl import flags
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
-from albert_zh.common import path_rules
+from albert_zh.common import output_files, path_rules
 from albert_zh.common.errors import UserError, run_command
 from albert_zh.inference import loaded_model
-from albert_zh.model import checkpoint_files, model_folder, packed_weights, sentence_vectors
+from albert_zh.model import checkpoint_values, model_folder, packed_weights, sentence_vectors
 
 FLAGS = flags.FLAGS
 _KEPT = ("bert/", sentence_vectors.PROJECTION + "/")
@@ -45,14 +45,15 @@ def main():
     names[sentence_vectors.SENTENCE_FILE] = os.path.join(folder, sentence_vectors.SENTENCE_FILE)
     for name, path in names.items():
         shutil.copyfile(path, os.path.join(output, name))
-    weights = checkpoint_files.read_weights(opened.prefix)
+    weights = checkpoint_values.read_weights(opened.prefix)
     kept = {
         name: weight * (_UNUSED not in name)
         for name, weight in weights.items()
         if name.startswith(_KEPT)
     }
     path = os.path.join(output, packed_weights.PACKED_FILE)
-    packed_weights.write(path, kept)
+    with output_files.atomic_write(path, "wb") as stream:
+        packed_weights.write(stream, kept)
     print("%s: %d bytes, %d arrays" % (path, os.path.getsize(path), len(kept)))
 
 

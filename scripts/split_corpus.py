@@ -19,11 +19,7 @@ from absl import flags
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
-from albert_zh.common import (
-    files,
-    path_rules,
-    progress,
-)
+from albert_zh.common import files, output_files, path_rules, progress
 from albert_zh.common.errors import UserError, run_command
 from albert_zh.corpus import counts as corpus_counts
 from albert_zh.corpus import reader as corpus_reader
@@ -59,7 +55,7 @@ def main():
         raise files.cannot_write("--output_dir=" + FLAGS.output_dir, error) from error
     counts = write_parts(paths, excluded)
     counts["excluded texts"] = len(excluded)
-    files.write_json(_outputs()[-1], counts)
+    output_files.write_json(_outputs()[-1], counts)
     for name, count in counts.items():
         print("%-20s %d" % (name, count))
 
@@ -162,7 +158,9 @@ def write_parts(paths, excluded):
     outputs = _outputs()
     bar = progress.progress_bar("reading", corpus_reader.total_bytes(paths), "B")
     notes = corpus_counts.Notes()
-    with files.atomic_write(outputs[0]) as train, files.atomic_write(outputs[1]) as held_out:
+    with output_files.atomic_write(outputs[0]) as train, output_files.atomic_write(
+        outputs[1]
+    ) as held_out:
         writers = _Parts(train, held_out, excluded)
         for shard in corpus_reader.read_shards(paths, _text_format()):
             for index, sentences in enumerate(shard.documents):

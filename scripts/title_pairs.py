@@ -17,7 +17,7 @@ from absl import flags
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
-from albert_zh.common import files, text_encodings
+from albert_zh.common import files, output_files
 from albert_zh.common.errors import UserError, run_command
 from albert_zh.corpus import reader as corpus_reader
 
@@ -52,7 +52,7 @@ def main():
             "and a blank line between documents" % FLAGS.input_file
         )
     random.Random(FLAGS.seed).shuffle(pairs)
-    with files.atomic_write(FLAGS.output_file) as stream:
+    with output_files.atomic_write(FLAGS.output_file) as stream:
         stream.write("".join("%s\t%s\n" % pair for pair in pairs))
 
 
@@ -65,7 +65,7 @@ def documents_of(path, encoding):
                 line = " ".join(line.decode(encoding).split())
             except UnicodeDecodeError as error:
                 source = "%s, line %d" % (path, number)
-                raise text_encodings.wrong_encoding(source, error, encoding) from error
+                raise files.wrong_encoding(source, error, encoding) from error
             if line:
                 document.append(line)
             elif document:

@@ -38,10 +38,7 @@ from absl import flags
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 sys.path.insert(0, ROOT)
 
-from albert_zh.common import (
-    files,
-    validation,
-)
+from albert_zh.common import files, output_files, storage, validation
 from albert_zh.common.errors import UserError, run_command
 from albert_zh.common.progress import progress_bar
 from albert_zh.corpus import reader as corpus_reader
@@ -392,7 +389,7 @@ class Journal:
     def write(self, stage, is_done):
         """Notes that a stage is begun or done."""
         self._stages[stage.name] = {"is_done": is_done, "settings": stage.settings}
-        files.write_json(self._path, self._stages)
+        output_files.write_json(self._path, self._stages)
 
 
 def _is_same(former, present):
@@ -457,7 +454,7 @@ def _about(patterns, flag):
         )
     num_bytes = sum(map(os.path.getsize, paths))
     with progress_bar("reading --" + flag, num_bytes, "B", leave=False) as bar:
-        digests = "".join(files.sha256_of_file(path, bar.update) for path in paths)
+        digests = "".join(storage.sha256_of_file(path, bar.update) for path in paths)
     digest = hashlib.sha256(digests.encode()).hexdigest()
     return "%d files, %d bytes (sha256 %s)" % (len(paths), num_bytes, digest[:12])
 
@@ -465,7 +462,7 @@ def _about(patterns, flag):
 def _digest(path, flag):
     if not os.path.isfile(path):
         raise UserError("--%s=%s: no such file" % (flag, path))
-    return "%s (sha256 %s)" % (os.path.basename(path), files.sha256_of_file(path)[:12])
+    return "%s (sha256 %s)" % (os.path.basename(path), storage.sha256_of_file(path)[:12])
 
 
 def _about_start():
@@ -553,11 +550,11 @@ def _make_vocabulary():
         text = work_folder("split", "train.txt")
         _run("build_vocab.py", corpus=text, output=path, vocab_size=FLAGS.vocab_size)
     else:
-        with files.atomic_write(path, "wb") as stream:
+        with output_files.atomic_write(path, "wb") as stream:
             stream.write(files.read_bytes(_vocab_file()))
     config = files.read_json(_config_file(), CONFIG)
     config["vocab_size"] = tokenization.num_entries(path)
-    files.write_json(_model_config(), config)
+    output_files.write_json(_model_config(), config)
 
 
 def _model_config():
@@ -627,7 +624,7 @@ def _write_model():
     targets = {path: os.path.basename(path) for path in paths}
     targets.update({work_folder(phase.name, LEARNING_CURVE): phase.curve for phase in phases()})
     for path in sorted(targets, key=lambda path: path.endswith(".index")):
-        with files.whole_file(os.path.join(FLAGS.out, targets[path])) as partial:
+        with output_files.whole_file(os.path.join(FLAGS.out, targets[path])) as partial:
             shutil.copyfile(path, partial)
 
 
@@ -675,7 +672,7 @@ def _summarize():
             for split in ("dev", "test")
             if "accuracy" in report.get(split, {})
         }
-    files.write_json(os.path.join(FLAGS.out, SCORES), scores)
+    output_files.write_json(os.path.join(FLAGS.out, SCORES), scores)
     for name, scores_of_phase in scores.items():
         shown = [
             "%s %.4f" % pair for pair in scores_of_phase.items() if pair[0].endswith("_accuracy")

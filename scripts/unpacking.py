@@ -10,7 +10,7 @@ import zlib
 
 from albert_zh.common import validation
 from albert_zh.common.errors import UserError
-from albert_zh.common.files import atomic_write
+from albert_zh.common.output_files import atomic_write
 
 MAX_MEMBERS = 10000
 MAX_UNPACKED_BYTES = 20 << 30

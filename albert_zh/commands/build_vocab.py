@@ -15,7 +15,7 @@ lines (`*.json`, `*.jsonl`) whose strings are the text; either may be compressed
 
 from absl import flags
 
-from albert_zh.common import files, path_rules, storage, text_encodings
+from albert_zh.common import files, output_files, path_rules, storage
 from albert_zh.common.errors import UserError, printable, run_command
 from albert_zh.text.tokenization import load_vocab
 from albert_zh.text.vocabulary_builder import (
@@ -81,7 +81,7 @@ def _forced_chars():
 
 
 def _check_flags():
-    text_encodings.text_decoder(FLAGS.encoding)  # raises for an unknown one
+    files.text_decoder(FLAGS.encoding)  # raises for an unknown one
     if not FLAGS.corpus and not FLAGS.report:
         raise UserError(
             "--corpus is missing: name the text files to build from, or with --report and "
@@ -112,7 +112,7 @@ def _build(corpus):
     """Builds the vocabulary that the flags ask for and writes it; returns its entries."""
     # What may fail comes before what takes long.
     tokenizers_package()
-    with files.atomic_write(FLAGS.output) as stream:
+    with output_files.atomic_write(FLAGS.output) as stream:
         forced_chars = _forced_chars()
         counts = count_corpus(corpus, FLAGS.do_lower_case, FLAGS.encoding)
         groups = choose_entries(

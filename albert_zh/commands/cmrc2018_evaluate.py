@@ -12,7 +12,7 @@ import json
 import sys
 from typing import List
 
-from albert_zh.common import files, path_rules
+from albert_zh.common import output_files, path_rules
 from albert_zh.common.errors import UserError, run_command
 from albert_zh.tasks.reading import answer_scores, question_files
 
@@ -42,7 +42,7 @@ def run(words: List[str]) -> None:
     line = metric_line(*words[:2])
     print(line)
     for path in words[2:]:
-        with files.atomic_write(path) as stream:
+        with output_files.atomic_write(path) as stream:
             stream.write(line + "\n")
 
 

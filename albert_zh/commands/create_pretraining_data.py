@@ -24,7 +24,7 @@ from albert_zh.common.errors import UserError, printable, run_command
 from albert_zh.compatibility import pretraining_data
 from albert_zh.compatibility.pretraining_data import *  # noqa: F403  (for programs of albert_zh)
 from albert_zh.corpus import counts as corpus_counts
-from albert_zh.corpus import masking, pipeline, record_counts, sampling, tfrecords
+from albert_zh.corpus import masking, pipeline, record_counts, sampling, statistics_files, tfrecords
 from albert_zh.corpus import reader as corpus_reader
 from albert_zh.text import tokenization, word_segmentation
 
@@ -197,7 +197,7 @@ def _write_statistics(job, counts, notes):
     if not FLAGS.stats:
         return []
     values = corpus_counts.statistics(counts, job.dupe_factor)
-    return corpus_counts.write_statistics(FLAGS.stats, dict(values, warnings=notes))
+    return statistics_files.write_statistics(FLAGS.stats, dict(values, warnings=notes))
 
 
 def _check_flags(google):
@@ -231,7 +231,7 @@ def _check_flags(google):
 
 def _files_that_are_no_text():
     """Files of the command that may be in a folder of texts."""
-    pictures = [corpus_counts.picture_beside(FLAGS.stats)] if FLAGS.stats else []
+    pictures = [statistics_files.picture_beside(FLAGS.stats)] if FLAGS.stats else []
     return [FLAGS.stats] * bool(FLAGS.stats) + pictures + _files_of_vocabulary()
 
 
@@ -246,7 +246,7 @@ def _check_outputs(outputs):
         raise UserError("--output_file=%s: names no file" % FLAGS.output_file)
     written = [("output_file", path) for path in outputs]
     if FLAGS.stats:
-        pictures = corpus_counts.picture_beside(FLAGS.stats)
+        pictures = statistics_files.picture_beside(FLAGS.stats)
         written += [("stats", FLAGS.stats), ("stats", pictures)]
     seen = set()
     for flag, path in written:

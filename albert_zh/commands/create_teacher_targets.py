@@ -16,13 +16,13 @@ import os
 from absl import flags
 import numpy as np
 
-from albert_zh.common import files, path_rules
+from albert_zh.common import output_files, path_rules
 from albert_zh.common.errors import UserError, printable, run_command
 from albert_zh.common.progress import progress_bar
 from albert_zh.distillation import soft_targets, teacher_weights, teachers, unlabelled
 from albert_zh.inference.predictor import Predictor
 from albert_zh.tasks import settings as task_settings
-from albert_zh.tasks.result_files import one_line
+from albert_zh.tasks.separators import one_line
 
 __all__ = ["define_flags", "main", "run"]
 
@@ -63,7 +63,7 @@ def run():
     for teacher in opened:
         teacher.prepare(read.examples)
     lines = _lines(student, opened, weights, read.examples)
-    with files.atomic_write(FLAGS.output_file) as stream:
+    with output_files.atomic_write(FLAGS.output_file) as stream:
         stream.writelines(line + "\n" for line in lines)
     counts = len(read.examples), len(opened)
     print(printable("%d targets of %d teachers: %s" % (*counts, FLAGS.output_file)))

@@ -17,7 +17,7 @@ import os
 
 from absl import flags
 
-from albert_zh.common import files, path_rules
+from albert_zh.common import files, output_files, path_rules
 from albert_zh.common.errors import UserError, run_command
 from albert_zh.common.messages import say
 from albert_zh.common.progress import progress_bar
@@ -30,7 +30,7 @@ from albert_zh.inference.augmentation import (
 )
 from albert_zh.inference.mask_filler import MaskFiller
 from albert_zh.inference.word_candidates import CandidateFinder, CandidateSettings
-from albert_zh.model import checkpoint_files
+from albert_zh.model import checkpoint_files, checkpoint_values
 from albert_zh.tasks import datasets, registry, rows
 from albert_zh.text import word_segmentation
 from albert_zh.text.word_vectors import WordVectors
@@ -140,7 +140,7 @@ def _fingerprint(source):
     )
     given = {name: FLAGS[name].value for name in names.split()}
     prefix = checkpoint_files.find_checkpoint(FLAGS.pretrained_bert_model)
-    model = checkpoint_files.fingerprint(prefix)
+    model = checkpoint_values.fingerprint(prefix)
     return dict(given, task=FLAGS.task_name.lower(), data=source.sha256, model=model)
 
 
@@ -281,7 +281,7 @@ class _Job:
                     handle.flush()
                     os.fsync(handle.fileno())
             state = {"done": first + len(chunk), "written": written, "report": report.state}
-            files.write_json(self._state_file, dict(state, fingerprint=self._fingerprint))
+            output_files.write_json(self._state_file, dict(state, fingerprint=self._fingerprint))
             bar.update(len(chunk))
         bar.close()
         self._finish(report)
@@ -304,7 +304,7 @@ class _Job:
             return state["done"], state["written"]
         starts = (self._source.header(), "line\tline of %s\n" % os.path.basename(self._source.path))
         for path, text in zip(self._paths, starts):
-            with files.atomic_write(path) as handle:
+            with output_files.atomic_write(path) as handle:
                 handle.write(text)
         return 0, [len(text.encode("utf-8")) for text in starts]
 
@@ -321,7 +321,7 @@ class _Job:
         return "".join(rows_), "".join(origins)
 
     def _finish(self, report):
-        with files.atomic_write(self._report_file) as handle:
+        with output_files.atomic_write(self._report_file) as handle:
             handle.write(report.markdown())
         os.replace(self._paths[1], self._rows_file)
         os.replace(self._paths[0], self._path)

@@ -27,6 +27,7 @@ from albert_zh.export import common as export_common
 from albert_zh.export import comparison as export_comparison
 from albert_zh.export import (
     comparison_texts,
+    exported_model,
     to_onnx,
     to_saved_model,
     to_sentence_transformers,
@@ -83,7 +84,7 @@ def define_flags():
         "%s, whichever is there first." % " or ".join(model_folder.PRETRAINED),
     )
     flags.DEFINE_enum("format", None, list(FORMATS), "What to write.")
-    flags.DEFINE_enum("task", "classifier", list(export_common.TASKS), "What the file puts out.")
+    flags.DEFINE_enum("task", "classifier", list(exported_model.TASKS), "What the file puts out.")
     flags.DEFINE_enum(
         "quantize", "none", list(export_comparison.LIMITS), "How weights and products are held."
     )
@@ -152,7 +153,9 @@ def run():
     if FORMATS[FLAGS.format].ending:  # others have a separate folder
         export_common.check_companions(model, os.path.dirname(path) or ".")
     texts = comparison_texts.to_compare(model, options)
-    examples = export_comparison.Examples(model, options.task, texts, options.seq_length)
+    examples = export_comparison.Examples(
+        model, options.task, export_common.session_of, texts, options.seq_length
+    )
     comparison = FORMATS[FLAGS.format].write(model, examples, path, options)
     for title, text in _summary(model, path, options, comparison, time.time() - start):
         print(printable("%-10s %s" % (title, text)))
@@ -172,7 +175,7 @@ def _options():
             raise UserError("--%s goes with --format=tflite" % name)
     if FLAGS.format == FOR_VECTORS and FLAGS["task"].present and FLAGS.task != "embedding":
         raise UserError("--format=%s is for --task=embedding: leave out --task" % FOR_VECTORS)
-    options = export_common.Options(
+    options = exported_model.Options(
         task="embedding" if FLAGS.format == FOR_VECTORS else FLAGS.task,
         seq_length=_seq_length(FLAGS.seq_length or FORMATS[FLAGS.format].seq_length),
         quantize=FLAGS.quantize,
@@ -192,7 +195,7 @@ def _model_dir(task):
     """--model_dir, or the pre-trained model for a task that one will do for."""
     if FLAGS.model_dir:
         return FLAGS.model_dir
-    if "classification" in export_common.TASKS[task].heads:
+    if "classification" in exported_model.TASKS[task].heads:
         raise UserError(
             "--model_dir is required: name a fine-tuned model, such as lcqmc_output/best; a "
             "pre-trained one has --task=pretraining or --task=encoder"

@@ -20,8 +20,14 @@ from albert_zh.common.errors import (  # first: it quietens TensorFlow
 
 # isort: split
 
-from albert_zh.common import files, path_rules, storage
-from albert_zh.model import checkpoint_files, model_writer, position_extension
+from albert_zh.common import output_files, path_rules, storage
+from albert_zh.model import (
+    checkpoint_files,
+    checkpoint_values,
+    model_writer,
+    position_extension,
+    whole_folders,
+)
 
 __all__ = ["define_flags", "main", "run"]
 
@@ -45,16 +51,16 @@ def run() -> None:
     path_rules.protect_model(FLAGS.model_dir, "--model_dir")
     prefix = checkpoint_files.find_checkpoint(FLAGS.model_dir)
     source = os.path.dirname(prefix) or "."
-    checkpoint_files.check_readable(prefix)
-    weights = dict(checkpoint_files.read_weights(prefix))
+    checkpoint_values.check_readable(prefix)
+    weights = dict(checkpoint_values.read_weights(prefix))
     name = _table_name(weights, prefix)
     table = weights[name]
     _check_lengths(table, prefix)
     weights[name] = position_extension.extended(table, FLAGS.trained_length)
-    with model_writer.filled_folder(FLAGS.output_dir) as partial:
+    with whole_folders.filled_folder(FLAGS.output_dir) as partial:
         for pattern in _COPIED:
             for path in storage.in_folder(source, pattern):
-                files.copy_file(path, os.path.join(partial, os.path.basename(path)))
+                output_files.copy_file(path, os.path.join(partial, os.path.basename(path)))
         model_writer.write_model_checkpoint(partial, weights)
     line = "written    %s: %d positions, continued from %d"
     print(printable(line % (FLAGS.output_dir, len(table), FLAGS.trained_length)))

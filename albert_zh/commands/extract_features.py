@@ -21,7 +21,7 @@ import sys
 from absl import flags
 import numpy as np
 
-from albert_zh.common import config_flag, files, line_reader, package_files, path_rules
+from albert_zh.common import config_flag, line_reader, output_files, package_files, path_rules
 from albert_zh.common.errors import UserError, printable, run_command
 from albert_zh.common.progress import progress_bar
 from albert_zh.inference import text_encoder
@@ -175,7 +175,7 @@ def _open_output():
     if FLAGS.output_file is None:
         yield sys.stdout.buffer
     else:
-        with files.atomic_write(FLAGS.output_file, "wb") as stream:
+        with output_files.atomic_write(FLAGS.output_file, "wb") as stream:
             yield stream
 
 

@@ -28,10 +28,11 @@ from albert_zh.common.errors import (  # first: it quietens TensorFlow
 # isort: split
 import tensorflow.compat.v1 as tf
 
-from albert_zh.common import files, path_rules, storage, system_errors
+from albert_zh.common import files, output_files, path_rules, storage, system_errors
 from albert_zh.export import common as export_common
+from albert_zh.export import exported_model
 from albert_zh.inference import files_beside
-from albert_zh.model import checkpoint_files, checkpoint_names, inference_graph
+from albert_zh.model import checkpoint_files, checkpoint_names, checkpoint_values, inference_graph
 
 __all__ = [
     "INPUT_OF_TRAINING",
@@ -64,13 +65,13 @@ def run():
         if not FLAGS[name].value:
             raise UserError("--%s is required (%s)" % (name, FLAGS[name].help.rstrip(".")))
     prefix = checkpoint_files.find_checkpoint(FLAGS.input_checkpoint)
-    checkpoint_files.check_readable(prefix)
+    checkpoint_values.check_readable(prefix)
     outputs = [name.strip() for name in FLAGS.output_node_names.split(",")]
     with tf.Graph().as_default() as graph, tf.Session() as session:
         restore(session, prefix, FLAGS.input_meta_graph or prefix + ".meta")
         _check_outputs(graph, outputs)
         frozen = export_common.frozen(session, outputs)
-    with files.atomic_write(FLAGS.output_graph, "wb") as stream:
+    with output_files.atomic_write(FLAGS.output_graph, "wb") as stream:
         stream.write(frozen.SerializeToString())
     inputs = [node.name for node in frozen.node if node.op == "Placeholder"]
     print(printable("written    %s (%.2f MB)" % (FLAGS.output_graph, frozen.ByteSize() / 1e6)))
@@ -119,7 +120,7 @@ def _build(session, prefix):
     folder = os.path.dirname(prefix) or "."
     config = export_common.read_config(folder, points_to_best=False)
     settings = files_beside.FilesBeside(folder).settings
-    shapes = checkpoint_names.with_canonical_names(checkpoint_files.read_shapes(prefix))
+    shapes = checkpoint_names.with_canonical_names(checkpoint_values.read_shapes(prefix))
     num_labels = shapes.get("output_weights", [None])[0]
     heads = checkpoint_names.heads_of(shapes)
     inference_graph.build_for_converter(config, heads, num_labels, settings)
@@ -131,7 +132,7 @@ def _check_outputs(graph, names):
     lacking = [name for name in names if name not in there]
     if lacking:
         usual = [output for _, outputs in checkpoint_names.HEADS.values() for output in outputs]
-        usual += export_common.TASKS["encoder"].outputs
+        usual += exported_model.TASKS["encoder"].outputs
         raise UserError(
             "--output_node_names=%s: the graph has no %s; it has %s"
             % (",".join(names), ", ".join(lacking), ", ".join(n for n in usual if n in there))

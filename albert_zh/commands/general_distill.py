@@ -27,6 +27,7 @@ from albert_zh.pretraining import flags as pretraining_flags
 from albert_zh.pretraining import record_sources
 from albert_zh.pretraining import runner as pretraining_runner
 from albert_zh.text import tokenization
+from albert_zh.training import flag_checks
 from albert_zh.training import flags as run_flags
 
 __all__ = ["define_flags", "main", "run"]
@@ -123,7 +124,7 @@ def _check_flags():
             "expected either --corpus_file (text) or --input_file (TFRecords), found %s"
             % ("both" if FLAGS.input_file else "neither")
         )
-    run_flags.require_positive(
+    flag_checks.require_positive(
         FLAGS, ["num_train_epochs", "train_batch_size", "max_seq_length", "max_predictions_per_seq"]
     )
     if not 0 <= FLAGS.warmup_proportion < 1:

@@ -25,17 +25,19 @@ from albert_zh.common.errors import (  # first: it quietens TensorFlow
 
 # isort: split
 
-from albert_zh.common import config_flag, files, path_rules
+from albert_zh.common import config_flag, files, output_files, path_rules
 from albert_zh.conversion import pytorch_configs, pytorch_files, pytorch_names
 from albert_zh.conversion.tensor_bytes import count_of
 from albert_zh.model import (
     checkpoint_files,
-    checkpoint_matching,
     checkpoint_names,
+    checkpoint_values,
+    expected_variables,
     fine_tuning_notes,
     label_map,
     model_folder,
     model_writer,
+    whole_folders,
 )
 from albert_zh.model.config import AlbertConfig
 from albert_zh.text import tokenization
@@ -133,16 +135,16 @@ def read_contents(path):
     if pytorch_files.is_pytorch(path) and not _has_index(path):
         return _read_pytorch(pytorch_files.find_weights(path))
     prefix = _find_prefix(path)
-    checkpoint_files.read_shapes(prefix)  # the error, if it cannot be read
-    reader = checkpoint_files.open_reader(prefix)
+    checkpoint_values.read_shapes(prefix)  # the error, if it cannot be read
+    reader = checkpoint_values.open_reader(prefix)
     shapes = reader.get_variable_to_shape_map()
     shapes = collections.OrderedDict((n, list(s)) for n, s in sorted(shapes.items()))
-    state = {n: s for n, s in shapes.items() if checkpoint_files.is_training_state(n)}
+    state = {n: s for n, s in shapes.items() if checkpoint_values.is_training_state(n)}
     weights = {n: s for n, s in shapes.items() if n not in state}
     data = [path for path in _files_of_checkpoint(prefix) if ".data-" in os.path.basename(path)]
     step = None
     if GLOBAL_STEP in state and data:
-        checkpoint_files.check_readable(prefix)
+        checkpoint_values.check_readable(prefix)
         step = int(reader.get_tensor(GLOBAL_STEP))
     kind = "TensorFlow" if data else "TensorFlow, its index alone: the weights (.data) are missing"
     return prefix, Contents(weights, state, step, [prefix + ".index"] + data, kind)
@@ -218,7 +220,7 @@ def _config_beside(name):
 def _fit(path, config, weights):
     """`Fit` of a config: the encoder has to be equal, heads may be missing."""
     found = checkpoint_names.with_canonical_names(weights)
-    parts = checkpoint_matching.expected_shapes_by_part(config, checkpoint_names.num_labels(found))
+    parts = expected_variables.expected_shapes_by_part(config, checkpoint_names.num_labels(found))
     differences = []
     for part, shapes in parts.items():
         for name, shape in shapes.items():
@@ -340,11 +342,11 @@ def write_without_optimizer(path, output_dir=None):
     output_dir = output_dir or source + "_weights"
     if files.is_same_path(output_dir, source):
         raise UserError("--output_dir is the checkpoint's own folder: name another one")
-    checkpoint_files.check_readable(prefix)
-    with model_writer.filled_folder(output_dir) as partial:
+    checkpoint_values.check_readable(prefix)
+    with whole_folders.filled_folder(output_dir) as partial:
         for found in _files_of_model(source):
-            files.copy_file(found, os.path.join(partial, os.path.basename(found)))
-        model_writer.write_model_checkpoint(partial, checkpoint_files.read_weights(prefix))
+            output_files.copy_file(found, os.path.join(partial, os.path.basename(found)))
+        model_writer.write_model_checkpoint(partial, checkpoint_values.read_weights(prefix))
     before, after = (
         sum(map(storage.size, _files_of_checkpoint(stem)))
         for stem in (prefix, os.path.join(output_dir, checkpoint_files.CHECKPOINT_NAME))

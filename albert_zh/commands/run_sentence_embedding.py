@@ -31,7 +31,7 @@ from albert_zh.finetuning import flags as finetuning_flags
 from albert_zh.finetuning import output_folder, runner
 from albert_zh.inference import mined_files, whitening
 from albert_zh.inference.text_encoder import TextEncoder
-from albert_zh.tasks import datasets, reader, registry
+from albert_zh.tasks import datasets, registry, split_files
 from albert_zh.tasks.embedding import comparison, text_files
 from albert_zh.tasks.embedding import flags as options_of
 from albert_zh.training import flags as run_flags
@@ -130,7 +130,7 @@ def _comparison(options, models):
     `models`: {name: (path, files beside it)}.
     """
     kind, task, folder = _data(options)
-    splits = [name for name in ("test", "dev") if reader.split_path(task, folder, name)[0]]
+    splits = [name for name in ("test", "dev") if split_files.split_path(task, folder, name)[0]]
     if not splits:
         return []
     split = kind.read_split(task, folder, splits[0], options.encoding, options.skip_bad_rows)

@@ -15,7 +15,7 @@ from typing import Any, Dict, List
 
 from absl import flags
 
-from albert_zh.common import files, path_rules, validation
+from albert_zh.common import checks, files, output_files, path_rules, validation
 from albert_zh.common.errors import UserError, run_command
 from albert_zh.tasks.reading import answer_scores, question_files
 
@@ -67,7 +67,7 @@ def run(words: List[str]) -> None:
     )
     print(json.dumps(measures, indent=2))
     if FLAGS.out_file:
-        files.write_json(FLAGS.out_file, measures)
+        output_files.write_json(FLAGS.out_file, measures)
 
 
 def measures_of_files(
@@ -100,7 +100,7 @@ def measures_of_files(
         print("Unanswered question: %s" % question_id, file=sys.stderr)
     if null_odds_path is None:
         return answer_scores.no_answer_measures(questions, scores)
-    null_odds = validation.checked(null_odds_path, files.read_json(null_odds_path), _NULL_ODDS)
+    null_odds = checks.checked(null_odds_path, files.read_json(null_odds_path), _NULL_ODDS)
     return answer_scores.no_answer_measures(questions, scores, null_odds, threshold)
 
 

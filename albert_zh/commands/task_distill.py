@@ -24,6 +24,7 @@ from albert_zh.layer_distillation.teacher import folder_of_model
 from albert_zh.model import (
     checkpoint_files,
     checkpoint_names,
+    checkpoint_values,
     model_folder,
     model_writer,
 )
@@ -104,7 +105,7 @@ def _check_teacher():
     """Raises `UserError` for a teacher that was not fine-tuned."""
     teacher = folder_of_model(FLAGS.teacher_model)
     shapes = checkpoint_names.with_canonical_names(
-        checkpoint_files.read_shapes(checkpoint_files.find_checkpoint(teacher))
+        checkpoint_values.read_shapes(checkpoint_files.find_checkpoint(teacher))
     )
     if "output_weights" not in shapes:
         raise UserError(

@@ -19,7 +19,7 @@ import tensorflow.compat.v1 as tf
 
 from albert_zh.corpus import reader as corpus_reader
 from albert_zh.corpus import sampling
-from albert_zh.model import checkpoint_matching
+from albert_zh.model import expected_variables
 from albert_zh.model.config import AlbertConfig
 from albert_zh.model.encoder import AlbertModel
 from albert_zh.model.variables import count_parameters
@@ -101,7 +101,7 @@ def word_table(config):
     Returns:
         `WordTable`; both are equal in plain BERT.
     """
-    encoder = checkpoint_matching.expected_shapes_by_part(config)["encoder"]
+    encoder = expected_variables.expected_shapes_by_part(config)["encoder"]
     table = encoder["bert/embeddings/word_embeddings"]
     projections = (
         "bert/embeddings/word_embeddings_2",

@@ -1,28 +1,17 @@
-"""Reading users' text files with clear errors; writing files that appear whole or not at all."""
+"""Reading users' files with errors that say what to do."""
 
 import codecs
 import collections
 import contextlib
-import glob
 import gzip
-import hashlib
 import io
 import itertools
 import json
-import os
-import shutil
-import socket
-from typing import IO, Any, Callable, Iterator, List, Optional, Tuple
+import re
+from typing import IO, Any, Iterator, List, Optional, Tuple
 import zlib
 
-from albert_zh.common import (
-    path_rules,
-    storage,
-    system_errors,
-    text_encodings,
-    transfer,
-    validation,
-)
+from albert_zh.common import storage, system_errors, text_encodings, validation
 from albert_zh.common.errors import UserError
 
 _GZIP_MAGIC = b"\x1f\x8b"
@@ -30,119 +19,11 @@ _BYTE_ORDER_MARK = "\ufeff"
 DEEPEST_JSON = 100  # levels; Python's own functions end with an error at several hundreds
 _MOST_DIGITS = 400  # of an integer in JSON; the largest float has 309
 _LOOKED_AT = 1 << 16  # bytes by which an encoding is detected
-# A path that is not UTF-8 has bytes that need an escape; JSON reads it as what it was.
-_TEXT_SETTINGS = {"encoding": "utf-8", "newline": "\n", "errors": "backslashreplace"}
-
-
-@contextlib.contextmanager
-def whole_file(path: str) -> Iterator[str]:
-    """Lets a file appear whole or not at all.
-
-    Args:
-        path: the file to make or replace; its folder is made if missing. A link is followed.
-
-    Yields:
-        a local path to write to: beside the file, renamed to `path` when the block ends without an
-        error; for a remote file in the scratch folder, uploaded then.
-
-    Raises:
-        UserError: when the file cannot be written (read-only folder, full disk ...) or must not be,
-            see `path_rules`.
-    """
-    target = path_rules.output_file(path)
-    is_remote = storage.is_remote(target)
-    partial = partial_path(local_stand_in(target))
-    remove_left_behind(local_stand_in(target))
-    try:
-        os.makedirs(os.path.dirname(partial), exist_ok=True)
-        yield partial
-        if is_remote:
-            transfer.upload(partial, target)
-        else:
-            sync(partial)
-            os.replace(partial, target)
-    except BrokenPipeError:  # of what the block prints, not of the file
-        raise
-    except OSError as error:
-        raise cannot_write(path, error) from error
-    finally:
-        with contextlib.suppress(OSError):
-            os.remove(partial)
-
-
-def local_stand_in(path: str) -> str:
-    """The path itself, or where a remote file's or folder's local draft is written."""
-    if not storage.is_remote(path):
-        return path
-    return os.path.join(transfer.scratch_folder(os.path.dirname(path)), os.path.basename(path))
-
-
-def move_file(source: str, target: str) -> None:
-    """Gives a local file another name, or uploads it where that is remote."""
-    if storage.is_remote(target):
-        transfer.upload(source, target)
-        os.remove(source)
-    else:
-        os.replace(source, target)
-
-
-def copy_file(source: str, target: str) -> None:
-    """Copies a file, local or remote, to a local path."""
-    try:
-        if storage.is_remote(source):
-            transfer.download(source, target)
-        else:
-            shutil.copyfile(source, target)
-    except OSError as error:
-        if error.filename == target:
-            raise
-        raise cannot_read(source, error) from error
 
 
 def is_same_path(path: str, other: str) -> bool:
     """Whether two paths lead to one place, through links too; neither needs to be there."""
     return storage.normalized(path) == storage.normalized(other)
-
-
-def sync(path: str) -> None:
-    """Waits until a file's bytes are on the disk, to survive a power cut."""
-    with open(path, "rb") as handle:
-        os.fsync(handle.fileno())
-
-
-def partial_path(path: str) -> str:
-    """Where this process writes what is to become `path`: machines may share the folder."""
-    return "%s%d" % (_partial_prefix(path), os.getpid())
-
-
-def _partial_prefix(path):
-    return "%s.partial-%s-" % (path, socket.gethostname())
-
-
-def remove_left_behind(path: str) -> None:
-    """Removes the partial files and folders of this machine's processes that were killed."""
-    prefix = _partial_prefix(path)
-    for partial in glob.glob(glob.escape(prefix) + "*"):
-        process = partial[len(prefix) :]
-        if process.isdigit() and not os.path.exists("/proc/" + process):
-            with contextlib.suppress(OSError):
-                (shutil.rmtree if os.path.isdir(partial) else os.remove)(partial)
-
-
-@contextlib.contextmanager
-def atomic_write(path: str, mode: str = "w") -> Iterator[IO]:
-    """Opens a file for writing that appears whole or not at all, see `whole_file`.
-
-    Args:
-        path: the file to make or replace.
-        mode: "w" (UTF-8 text, `\\n` line ends) or "wb".
-
-    Yields:
-        the open file.
-    """
-    text_settings = {} if "b" in mode else _TEXT_SETTINGS
-    with whole_file(path) as partial, open(partial, mode, **text_settings) as handle:
-        yield handle
 
 
 def cannot_read(path: str, error: OSError) -> UserError:
@@ -166,13 +47,6 @@ def cannot_write(path: str, error: Exception) -> UserError:
     return user_error
 
 
-def write_json(path: str, value: Any) -> None:
-    """Writes `value` as indented JSON, whole or not at all."""
-    with atomic_write(path) as handle:
-        json.dump(value, handle, ensure_ascii=False, indent=2)
-        handle.write("\n")
-
-
 def read_json(
     path: str, kind: Optional[validation.Kind] = None, way_out: Optional[str] = None
 ) -> Any:
@@ -189,7 +63,10 @@ def read_json(
     """
     try:
         content = parse_json(read_text(path), path)
-        return content if kind is None else validation.checked(path, content, kind)
+        fault = None if kind is None else validation.fault_of(path, content, kind)
+        if fault is not None:
+            raise UserError(fault)
+        return content
     except UserError as error:
         raise UserError("%s: %s" % (error, way_out)) if way_out else error from None
 
@@ -264,9 +141,6 @@ def strings_in(value: Any) -> Iterator[str]:
             waiting.extend(reversed(list(members)))
 
 
-_opened = storage.open_binary
-
-
 def read_bytes(path: str, digest=None) -> bytes:
     """The content of a file.
 
@@ -280,7 +154,7 @@ def read_bytes(path: str, digest=None) -> bytes:
         UserError: when the file is missing or unreadable.
     """
     try:
-        with _opened(path) as handle:
+        with storage.open_binary(path) as handle:
             content = handle.read()
     except OSError as error:
         raise cannot_read(path, error) from error
@@ -304,7 +178,7 @@ def open_unpacked(path: str) -> Iterator[Tuple[IO, IO]]:
         UserError: when the file is missing, unreadable, cut off or damaged.
     """
     try:
-        with _opened(path) as packed:
+        with storage.open_binary(path) as packed:
             is_gzip = packed.read(len(_GZIP_MAGIC)) == _GZIP_MAGIC
             packed.seek(0)
             yield gzip.GzipFile(fileobj=packed) if is_gzip else packed, packed
@@ -332,14 +206,12 @@ def read_text(path: str, encoding: Optional[str] = None, digest=None) -> str:
             where it can be detected, the encoding that the file seems to have.
     """
     raw = read_bytes(path, digest)
-    codec = text_encodings.known_encoding(encoding or "utf-8")
+    codec = known_encoding(encoding or "utf-8")
     try:
         return raw.decode(codec).lstrip(_BYTE_ORDER_MARK)
     except UnicodeDecodeError as error:
         line = raw.count(b"\n", 0, error.start) + 1
-        raise text_encodings.wrong_encoding(
-            "%s, line %d" % (path, line), error, encoding and codec
-        ) from error
+        raise wrong_encoding("%s, line %d" % (path, line), error, encoding and codec) from error
 
 
 def read_lines(path: str, encoding: Optional[str] = None, digest=None) -> List[str]:
@@ -367,7 +239,7 @@ def stream_lines(
     Raises:
         UserError: as `read_text`.
     """
-    codec = text_encodings.known_encoding(encoding)
+    codec = known_encoding(encoding)
     try:
         content = io.BufferedReader(_HashedFile(path, digest))
         with io.TextIOWrapper(content, codec, errors, newline="\n") as handle:
@@ -377,7 +249,7 @@ def stream_lines(
                 yield line[:-1] if line.endswith("\r") else line
     except UnicodeError as error:
         read_text(path, encoding)  # raises, and names the line; but for UTF-16 without a mark
-        raise text_encodings.undecodable(path, codec, error) from error
+        raise undecodable(path, codec, error) from error
     except OSError as error:
         raise cannot_read(path, error) from error
 
@@ -387,7 +259,9 @@ class _HashedFile(io.RawIOBase):
 
     def __init__(self, path, digest):
         super().__init__()
-        self._content = io.FileIO(path) if not storage.is_remote(path) else _opened(path)
+        self._content = (
+            io.FileIO(path) if not storage.is_remote(path) else storage.open_binary(path)
+        )
         self._digest = digest
 
     def readable(self):
@@ -407,21 +281,11 @@ class _HashedFile(io.RawIOBase):
 def count_lines(path: str) -> int:
     """Number of line ends in a file, and a last line without one."""
     count, last = 0, b"\n"
-    with _opened(path) as handle:
+    with storage.open_binary(path) as handle:
         for block in iter(lambda: handle.read(1 << 20), b""):
             count += block.count(b"\n")
             last = block[-1:]
     return count + (last != b"\n")
-
-
-def sha256_of_file(path: str, show_read: Callable[[int], object] = lambda size: None) -> str:
-    """Hexadecimal sha256 of a file's content, read in blocks; `show_read` gets their sizes."""
-    digest = hashlib.sha256()
-    with _opened(path) as handle:
-        for block in iter(lambda: handle.read(1 << 20), b""):
-            digest.update(block)
-            show_read(len(block))
-    return digest.hexdigest()
 
 
 def check_encoding(path: str, encoding: str) -> None:
@@ -429,9 +293,9 @@ def check_encoding(path: str, encoding: str) -> None:
 
     A single damaged byte is none.
     """
-    if text_encodings.known_encoding(encoding) != "utf-8":
+    if known_encoding(encoding) != "utf-8":
         return
-    with _opened(path) as handle:
+    with storage.open_binary(path) as handle:
         head = handle.read(_LOOKED_AT)
     head = head[: head.rfind(b"\n") + 1] or head  # no character is cut in two
     try:
@@ -439,6 +303,79 @@ def check_encoding(path: str, encoding: str) -> None:
     except UnicodeDecodeError as error:
         if text_encodings.likely_encoding(head):
             line = head.count(b"\n", 0, error.start) + 1
-            raise text_encodings.wrong_encoding(
-                "%s, line %d" % (path, line), error, "utf-8"
-            ) from error
+            raise wrong_encoding("%s, line %d" % (path, line), error, "utf-8") from error
+
+
+_SURROGATE = re.compile("[\ud800-\udfff]")
+
+
+def undecodable(name: str, encoding: str, error: Exception) -> UserError:
+    """The `UserError` for text without what its encoding begins with: UTF-16 without a mark."""
+    return UserError("%s: not %s text: %s" % (name, encoding.upper(), error))
+
+
+def check_decoded(text: str, place: str, remedy: str) -> None:
+    """Raises `UserError` for a text with halves of characters, which bytes decoded wrongly leave.
+
+    Args:
+        text: what was read.
+        place: where, for the message: an argument, or a file and line.
+        remedy: what to do about it.
+    """
+    surrogate = _SURROGATE.search(text)
+    if surrogate:
+        raise UserError(
+            "%s: character %d is %s, no character but a byte or half a character that was decoded "
+            "wrongly: %s" % (place, surrogate.start() + 1, ascii(surrogate.group())[1:-1], remedy)
+        )
+
+
+def text_decoder(encoding: str) -> codecs.IncrementalDecoder:
+    """A decoder of text that comes in blocks; `UserError` for an unknown encoding."""
+    return codecs.getincrementaldecoder(known_encoding(encoding))()
+
+
+def known_encoding(encoding):
+    """Python's name of an encoding: "UTF8" -> "utf-8"."""
+    try:
+        "".encode(encoding)  # also refuses codecs that are not of text, as "hex"
+        return codecs.lookup(encoding).name
+    except (LookupError, UnicodeError) as error:  # "undefined" is one that always fails
+        raise UserError("--encoding: Python knows no encoding named %r" % encoding) from error
+
+
+def wrong_line_ends(path: str) -> UserError:
+    """The `UserError` for a text that carriage returns part into lines."""
+    return UserError(
+        "%s: its lines end with CR alone, as on old Macs: save it with the line ends of Windows or "
+        "Linux (in Excel as CSV UTF-8)" % path
+    )
+
+
+def wrong_encoding(
+    place: str, error: UnicodeDecodeError, encoding: Optional[str] = None
+) -> UserError:
+    """The `UserError` for a `UnicodeDecodeError`; names the encoding the text seems to have.
+
+    Args:
+        place: file and line.
+        error: `UnicodeDecodeError`.
+        encoding: the encoding it was taken for, which --encoding names; None for what is in UTF-8
+            always.
+    """
+    likely = text_encodings.likely_encoding(error.object) if encoding in (None, "utf-8") else None
+    if likely is None:
+        return UserError(
+            "%s: not %s text (byte 0x%02x): is it the right file%s?"
+            % (
+                place,
+                (encoding or "utf-8").upper(),
+                error.object[error.start],
+                ", and --encoding too" if encoding else "",
+            )
+        )
+    name, codec = likely
+    return UserError(
+        "%s: the file is in %s, expected UTF-8: %sconvert it (iconv -f %s -t utf-8)"
+        % (place, name, "pass --encoding=%s or " % codec if encoding else "", codec)
+    )

@@ -5,7 +5,7 @@ import contextlib
 import sys
 from typing import Iterable, Iterator, List, Optional, Tuple
 
-from albert_zh.common import files, storage, text_encodings
+from albert_zh.common import files, storage
 from albert_zh.common.errors import UserError
 from albert_zh.common.progress import progress_bar
 
@@ -24,7 +24,7 @@ def check_arguments(texts: Iterable[str], name: str = "argument") -> None:
         name: what they are, for the message.
     """
     for line_number, text in enumerate(texts, start=1):
-        text_encodings.check_decoded(text, "%s %d" % (name, line_number), _WRONG_TERMINAL)
+        files.check_decoded(text, "%s %d" % (name, line_number), _WRONG_TERMINAL)
 
 
 def ask(prompt: str) -> str:
@@ -40,7 +40,7 @@ def ask(prompt: str) -> str:
         raise UserError("standard input: %s" % _WRONG_TERMINAL) from error
     except RuntimeError as error:  # no segmenter could be loaded
         raise UserError("standard input is closed: name a file") from error
-    text_encodings.check_decoded(line, "standard input", _WRONG_TERMINAL)
+    files.check_decoded(line, "standard input", _WRONG_TERMINAL)
     return line
 
 
@@ -61,7 +61,7 @@ def groups_of_lines(
         UserError: if the file cannot be read, is not of that encoding (names the line) or ends its
             lines with CR alone.
     """
-    decoder = text_encodings.text_decoder(encoding)
+    decoder = files.text_decoder(encoding)
     name, line_number, rest = path or "standard input", 0, ""
     with _opened(path) as stream:
         for block in _blocks(stream, name):
@@ -70,15 +70,13 @@ def groups_of_lines(
             except UnicodeDecodeError as error:
                 line = line_number + 1 + error.object.count(b"\n", 0, error.start)
                 source = "%s, line %d" % (name, line)
-                raise text_encodings.wrong_encoding(
-                    source, error, codecs.lookup(encoding).name
-                ) from error
+                raise files.wrong_encoding(source, error, codecs.lookup(encoding).name) from error
             except UnicodeError as error:
-                raise text_encodings.undecodable(name, encoding, error) from error
+                raise files.undecodable(name, encoding, error) from error
             *lines, rest = text.split("\n")
             if not block and rest:
                 if not line_number and "\r" in rest[:-1]:
-                    raise text_encodings.wrong_line_ends(name)
+                    raise files.wrong_line_ends(name)
                 lines, rest = lines + [rest], ""
             group = [
                 (
@@ -89,7 +87,7 @@ def groups_of_lines(
             ]
             line_number += len(group)
             for source, line in group:
-                text_encodings.check_decoded(line, source, "name the --encoding of the text")
+                files.check_decoded(line, source, "name the --encoding of the text")
             if group:
                 yield group
             if progress is not None:

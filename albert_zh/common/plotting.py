@@ -3,7 +3,7 @@
 import itertools
 import logging
 
-from albert_zh.common import files, package_files
+from albert_zh.common import output_files, package_files
 
 
 def pyplot():
@@ -21,7 +21,7 @@ def pyplot():
 
 def save(figure, path):
     """Writes a figure as PNG, whole or not at all, and closes it."""
-    with files.atomic_write(path, "wb") as stream:
+    with output_files.atomic_write(path, "wb") as stream:
         figure.savefig(stream, format="png", dpi=120, bbox_inches="tight")
     pyplot().close(figure)
 

@@ -1,7 +1,7 @@
 """Files and folders of users, local or in remote storage: the one module that knows which.
 
     storage.exists("gs://bucket/records.tfrecord")
-    with storage.open_binary(path) as content: ...
+    with open_binary(path) as content: ...
 
 Local paths are served by Python's own functions. Others, with a scheme such as `gs://`, are opened
 by TensorFlow's file systems, and TensorFlow is imported for them alone. Every error is an OSError
@@ -12,12 +12,13 @@ import contextlib
 import errno
 import fnmatch
 import glob
+import hashlib
 import io
 import os
 import posixpath
 import re
 import shutil
-from typing import IO, Iterator, List
+from typing import IO, Callable, Iterator, List
 
 BLOCK_BYTES = 8 << 20  # of a remote file, read or written at once
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
@@ -404,3 +405,13 @@ class RemoteBytes:
 
     def __exit__(self, *_):
         self._content.close()
+
+
+def sha256_of_file(path: str, show_read: Callable[[int], object] = lambda size: None) -> str:
+    """Hexadecimal sha256 of a file's content, read in blocks; `show_read` gets their sizes."""
+    digest = hashlib.sha256()
+    with open_binary(path) as handle:
+        for block in iter(lambda: handle.read(1 << 20), b""):
+            digest.update(block)
+            show_read(len(block))
+    return digest.hexdigest()

@@ -165,3 +165,19 @@ def _names_below(folder):
 
 def _makes_visible(name):
     return name.endswith((".index", "saved_model.pb"))
+
+
+def local_stand_in(path: str) -> str:
+    """The path itself, or where a remote file's or folder's local draft is written."""
+    if not storage.is_remote(path):
+        return path
+    return os.path.join(scratch_folder(os.path.dirname(path)), os.path.basename(path))
+
+
+def move_file(source: str, target: str) -> None:
+    """Gives a local file another name, or uploads it where that is remote."""
+    if storage.is_remote(target):
+        upload(source, target)
+        os.remove(source)
+    else:
+        os.replace(source, target)

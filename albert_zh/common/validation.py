@@ -2,10 +2,10 @@
 
     NOTES = record({"bytes": integer(0), "objective": one_of("single_label", "regression")})
     notes = files.read_json("notes.json", NOTES, "train again")
-    top_k = checked("top_k", top_k, integer(1))
+    top_k = checks.checked("top_k", top_k, integer(1))
 
-A value that does not fit its kind is a `UserError` of one line: the file and key or the argument,
-what was found, what is expected. Keys that a table does not name may hold anything.
+A value that does not fit its kind is described in one line: the file and key or the argument, what
+was found, what is expected. Keys that a table does not name may hold anything.
 """
 
 import collections
@@ -13,8 +13,6 @@ import math
 import numbers
 import os
 from typing import Any, Dict, Optional, Sequence
-
-from albert_zh.common.errors import UserError
 
 LARGEST_INTEGER = 2**53  # every integer up to it is one of JSON's numbers in any language
 _SHOWN_VALUE, _SHOWN_NAME = 40, 80  # characters
@@ -148,26 +146,20 @@ def record(
     return Kind(expected, lambda value: isinstance(value, dict), members)
 
 
-def checked(name: str, value: Any, kind: Kind) -> Any:
-    """A value that is of a kind.
+def fault_of(name: str, value: Any, kind: Kind) -> Optional[str]:
+    """What is wrong with a value, in a line; None where it is of its kind.
 
     Args:
-        name: what the value is called in an error.
+        name: what the value is called.
         value: anything.
         kind: `Kind`.
-
-    Returns:
-        the value.
-
-    Raises:
-        UserError: if it is of another kind.
     """
     for key, found, expected in _faults(value, kind, ""):
         name = "%s: %s" % (name, shown_key(key)) if key else name
         if found is _MISSING:
-            raise UserError("%s is missing, expected %s" % (name, expected))
-        raise UserError("%s: expected %s, found %s" % (name, expected, shown(found)))
-    return value
+            return "%s is missing, expected %s" % (name, expected)
+        return "%s: expected %s, found %s" % (name, expected, shown(found))
+    return None
 
 
 def _faults(value, kind, key):

@@ -3,7 +3,7 @@
 import tensorflow.compat.v1 as tf
 
 from albert_zh.compatibility.modeling import assert_rank, reshape_from_matrix, reshape_to_matrix
-from albert_zh.model import modeling
+from albert_zh.compatibility.pretraining_parts import gather_indexes
 from albert_zh.model.modeling import get_shape_list
 
 __all__ = [
@@ -14,11 +14,6 @@ __all__ = [
     "reshape_from_matrix",
     "reshape_to_matrix",
 ]
-
-
-def gather_indexes(sequence_tensor, positions):
-    """Rows of a sequence; float [B, F, H] at int [B, P] -> [B * P, H]."""
-    return modeling.gather_positions(sequence_tensor, positions)
 
 
 def generate_seq2seq_mask(attention_mask, mask_sequence, seq_type: str, **kargs):

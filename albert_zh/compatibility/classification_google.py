@@ -7,10 +7,11 @@ from typing import Callable, Optional
 
 import tensorflow.compat.v1 as tf
 
-from albert_zh.compatibility import classification
-from albert_zh.compatibility.classification import *  # noqa: F403
+from albert_zh.compatibility import classification_parts, classifier_utils
+from albert_zh.compatibility.classification_parts import *  # noqa: F403
+from albert_zh.compatibility.classifier_utils import *  # noqa: F403
 
-__all__ = [*classification.__all__]
+__all__ = [*classifier_utils.__all__, *classification_parts.__all__]
 
 
 def create_model(
@@ -30,7 +31,7 @@ def create_model(
     Returns:
         (loss [], per_example_loss [B], probabilities [B, C], predictions [B]).
     """
-    loss, per_example_loss, logits, probabilities = classification.create_model(
+    loss, per_example_loss, logits, probabilities = classification_parts.create_model(
         albert_config,
         is_training,
         input_ids,
@@ -55,7 +56,7 @@ def model_fn_builder(
     use_one_hot_embeddings: bool,
 ) -> Callable:
     """As `compatibility.classification.model_fn_builder`."""
-    return classification.model_fn_builder(
+    return classification_parts.model_fn_builder(
         albert_config,
         num_labels,
         init_checkpoint,

@@ -7,9 +7,10 @@ A data set of one's own is a subclass of `DataProcessor`, which has the readers 
 
 import csv
 import json
-from typing import List, Optional
+from typing import List
 
 from albert_zh.common import files
+from albert_zh.compatibility.classifier_examples import InputExample, PaddingInputExample
 from albert_zh.tasks import datasets, reader
 from albert_zh.text.tokenization import convert_to_unicode
 
@@ -32,29 +33,6 @@ __all__ = [
     "convert_to_unicode",
     "iFLYTEKDataProcessor",
 ]
-
-
-class InputExample:
-    """A text or a pair of texts, and its label."""
-
-    def __init__(
-        self, guid: str, text_a: str, text_b: Optional[str] = None, label: Optional[str] = None
-    ):
-        """Initializes the input example.
-
-        Args:
-            guid: what identifies the example.
-            text_a, text_b: the texts, not tokenized; `text_b` None for a single text.
-            label: its label, None where it is not known.
-        """
-        self.guid = guid
-        self.text_a = text_a
-        self.text_b = text_b
-        self.label = label
-
-
-class PaddingInputExample:
-    """An example that only fills a batch; its features are zeros, `is_real_example` is 0."""
 
 
 class DataProcessor:

@@ -13,7 +13,7 @@ from typing import List
 from absl import flags
 import numpy as np
 
-from albert_zh.common import files
+from albert_zh.common.output_files import whole_file
 from albert_zh.corpus import original_masking, reader, sampling, tfrecords
 from albert_zh.corpus.original_sampling import padded
 from albert_zh.text import word_segmentation
@@ -240,7 +240,7 @@ def write_instance_to_example_files(
     """
     for index, path in enumerate(output_files):
         of_file = instances[index :: len(output_files)]
-        with files.whole_file(path) as partial, open(partial, "wb") as stream:
+        with whole_file(path) as partial, open(partial, "wb") as stream:
             for first in range(0, len(of_file), _BATCH_ROWS):
                 rows = of_file[first : first + _BATCH_ROWS]
                 features = _features(rows, tokenizer, max_seq_length, max_predictions_per_seq)

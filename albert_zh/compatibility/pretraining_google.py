@@ -5,26 +5,26 @@ As `compatibility.pretraining` but for the arguments of two functions.
 
 from typing import Callable, Optional
 
-from albert_zh.compatibility import pretraining
-from albert_zh.compatibility.pretraining import *  # noqa: F403
+from albert_zh.compatibility import pretraining_parts
+from albert_zh.compatibility.pretraining_parts import *  # noqa: F403
 from albert_zh.pretraining import model_fn as pretraining_model_fn
 from albert_zh.training.model_spec import for_tpu_estimator
 
-__all__ = [*pretraining.__all__]
+__all__ = [*pretraining_parts.__all__, "model_fn_builder"]
 
 
 def get_masked_lm_output(
     albert_config, input_tensor, output_weights, positions, label_ids, label_weights
 ):
     """Predicts masked words; as `compatibility.pretraining.get_masked_lm_output`."""
-    return pretraining.get_masked_lm_output(
+    return pretraining_parts.get_masked_lm_output(
         albert_config, input_tensor, output_weights, None, positions, label_ids, label_weights
     )
 
 
 def get_sentence_order_output(albert_config, input_tensor, labels):
     """As `compatibility.pretraining.get_next_sentence_output`."""
-    return pretraining.get_next_sentence_output(albert_config, input_tensor, labels)
+    return pretraining_parts.get_next_sentence_output(albert_config, input_tensor, labels)
 
 
 def model_fn_builder(
@@ -48,7 +48,7 @@ def model_fn_builder(
         Others: as there.
     """
     del use_one_hot_embeddings
-    settings = pretraining.model_settings(
+    settings = pretraining_parts.model_settings(
         learning_rate,
         num_train_steps,
         num_warmup_steps,

@@ -1,7 +1,23 @@
 """What the toolkit's former module `resident` had: models kept in memory, and their rows."""
 
 from albert_zh.inference import input_rows, loaded_model
+from albert_zh.inference.arguments import ARGUMENTS, check_arguments, check_precision, checked_path
+from albert_zh.inference.checkpoint_session import (
+    INPUT_NAMES,
+    CheckpointSession,
+    check_sessions_can_run,
+)
 from albert_zh.inference.input_rows import *  # noqa: F403
 from albert_zh.inference.loaded_model import *  # noqa: F403
 
-__all__ = [*input_rows.__all__, *loaded_model.__all__]
+__all__ = [
+    *input_rows.__all__,
+    *loaded_model.__all__,
+    "ARGUMENTS",
+    "CheckpointSession",
+    "INPUT_NAMES",
+    "check_arguments",
+    "check_precision",
+    "check_sessions_can_run",
+    "checked_path",
+]

@@ -7,19 +7,21 @@ import os
 
 import numpy as np
 
-from albert_zh.common import files, storage, validation
+from albert_zh.common import files, output_files, storage, validation
 from albert_zh.common.errors import UserError
 from albert_zh.conversion import pytorch_configs, pytorch_files, pytorch_names, tokenizer_json
 from albert_zh.model import (
     checkpoint_files,
-    checkpoint_matching,
     checkpoint_names,
+    checkpoint_values,
+    expected_variables,
     fine_tuning_notes,
     label_map,
     model_folder,
     model_writer,
+    whole_folders,
 )
-from albert_zh.model.config import LAYOUTS
+from albert_zh.model.layouts import LAYOUTS
 from albert_zh.text import tokenization
 
 POOLER = "bert/pooler/dense/"
@@ -57,16 +59,18 @@ def convert(weights, folder, config_file=None, vocab_file=None):
         if objective != "single_label":
             trained.setdefault("objective", objective)
         fine_tuning_notes.check_notes(trained, num_outputs, config_file)
-    with model_writer.filled_folder(folder) as partial:
+    with whole_folders.filled_folder(folder) as partial:
         notes += _write_vocabulary(partial, source, vocab_file, config)
         if labels:
-            files.write_json(os.path.join(partial, label_map.LABEL_MAP), labels)
+            output_files.write_json(os.path.join(partial, label_map.LABEL_MAP), labels)
         if trained.get("do_lower_case") is False:
             notes.append("note: letters keep their case, as %s says" % source)
         if trained:
-            files.write_json(os.path.join(partial, fine_tuning_notes.FINE_TUNING_FILE), trained)
+            output_files.write_json(
+                os.path.join(partial, fine_tuning_notes.FINE_TUNING_FILE), trained
+            )
         config_name = CONFIG_NAMES.get(config.layout, "albert_config.json")
-        with files.atomic_write(os.path.join(partial, config_name)) as stream:
+        with output_files.atomic_write(os.path.join(partial, config_name)) as stream:
             stream.write(config.to_json_string())
         model_writer.write_model_checkpoint(partial, weights_by_name)
         check_model_folder(partial, folder)
@@ -86,8 +90,8 @@ def check_model_folder(path, name):
         UserError: if one of its files is refused.
     """
     try:
-        checkpoint_matching.check_fits(model_folder.config_in_folder(path), path)
-        checkpoint_files.check_readable(checkpoint_files.find_checkpoint(path))
+        expected_variables.check_fits(model_folder.config_in_folder(path), path)
+        checkpoint_values.check_readable(checkpoint_files.find_checkpoint(path))
         label_map.notes_of_model([path])
         vocabulary = os.path.join(path, tokenization.VOCABULARY_FILE)
         if storage.exists(vocabulary):
@@ -159,7 +163,7 @@ def read_model(weights, config_file, settings):
         config, inequalities = pytorch_configs.tf_config(layout, settings)
     except UserError as error:
         raise UserError("%s: %s" % (config_file, error)) from error
-    weights_by_name = checkpoint_files.as_float32(
+    weights_by_name = checkpoint_values.as_float32(
         weights, pytorch_names.without_identity_mapping(weights_by_name)
     )
     notes += inequalities + _without_other_heads(settings, weights_by_name)
@@ -199,7 +203,7 @@ def _add_missing_pooler(config, weights_by_name):
 def _check(weights, config_file, config, weights_by_name, unknown):
     """Raises `UserError` where the values are not those of the config's encoder and known heads."""
     shapes = {name: list(array.shape) for name, array in weights_by_name.items()}
-    shapes_by_head = checkpoint_matching.expected_shapes_by_part(
+    shapes_by_head = expected_variables.expected_shapes_by_part(
         config, checkpoint_names.num_labels(shapes)
     )
     encoder = shapes_by_head["encoder"]
@@ -230,7 +234,7 @@ def _write_vocabulary(folder, source, vocab_file, config):
     vocab_file = vocab_file or (beside if storage.exists(beside) else None)
     if vocab_file:
         name = tokenization.name_in_folder(vocab_file)
-        files.copy_file(vocab_file, os.path.join(folder, name))
+        output_files.copy_file(vocab_file, os.path.join(folder, name))
         return _vocabulary_notes(vocab_file, config)
     path = os.path.join(source, tokenizer_json.FILE)
     missing = "no vocab.txt in %s: the model folder has none (--vocab_file)" % source
@@ -240,7 +244,7 @@ def _write_vocabulary(folder, source, vocab_file, config):
     if tokenizer.entries is None:
         return [missing] + tokenizer.notes
     written = os.path.join(folder, tokenization.VOCABULARY_FILE)
-    with files.atomic_write(written) as stream:
+    with output_files.atomic_write(written) as stream:
         stream.writelines(token + "\n" for token in tokenizer.entries)
     return tokenizer.notes + _vocabulary_notes(written, config, path)
 

@@ -1,6 +1,6 @@
 """Config JSONs of PyTorch's models and ours, and transformers' classes of each layout."""
 
-from albert_zh.common import validation
+from albert_zh.common import checks, validation
 from albert_zh.common.errors import UserError
 from albert_zh.conversion import pytorch_names
 from albert_zh.model.config import AlbertConfig
@@ -130,7 +130,7 @@ def tf_config(layout, settings):
     Raises:
         UserError: if a key is missing or says what our model cannot do.
     """
-    settings = dict(_KEY_DEFAULTS, **validation.checked("config", settings, CONFIG))
+    settings = dict(_KEY_DEFAULTS, **checks.checked("config", settings, CONFIG))
     keys = _COMMON_KEYS + _LAYOUT_KEYS[layout]
     missing = [key for key in keys if key not in settings]
     if missing:

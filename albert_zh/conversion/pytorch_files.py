@@ -15,7 +15,15 @@ import zipfile
 
 import numpy as np
 
-from albert_zh.common import files, package_files, storage, transfer, validation
+from albert_zh.common import (
+    checks,
+    files,
+    output_files,
+    package_files,
+    storage,
+    transfer,
+    validation,
+)
 from albert_zh.common.errors import UserError
 from albert_zh.conversion.pytorch_pickles import read_bin
 from albert_zh.conversion.tensor_bytes import BFLOAT16, array_of_bytes, count_of, item_size
@@ -205,7 +213,7 @@ def _read_safetensors(path):
 def _checked_header(text):
     """{name: entry} of a safetensors header; raises `ValueError` if it is none."""
     try:
-        header = validation.checked("header", files.parse_json(text, "header"), _HEADER)
+        header = checks.checked("header", files.parse_json(text, "header"), _HEADER)
     except UserError as error:
         raise ValueError(error) from error
     header.pop("__metadata__", None)
@@ -245,7 +253,7 @@ def write_safetensors(path, tensors, dtype="float32"):
         place = end
     text = json.dumps(header, separators=(",", ":")).encode("utf-8")
     text += b" " * (-len(text) % 8)
-    with files.atomic_write(path, "wb") as handle:
+    with output_files.atomic_write(path, "wb") as handle:
         handle.write(len(text).to_bytes(8, "little") + text)
         for name in sorted(tensors):
             handle.write(narrowed(name, tensors[name], dtype).tobytes())
@@ -285,7 +293,7 @@ def write_bin(path, tensors, dtype="float32"):
             "safetensors file needs no PyTorch) or %s"
             % (path, package_files.installation_of("convert"))
         ) from error
-    with files.whole_file(path) as partial:
+    with output_files.whole_file(path) as partial:
         state = {
             name: torch.from_numpy(np.array(tensors[name])).to(getattr(torch, dtype))
             for name in sorted(tensors)

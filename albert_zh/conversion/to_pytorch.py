@@ -10,16 +10,18 @@ import os
 
 from albert_zh.common import files, package_files, storage
 from albert_zh.common.errors import UserError
+from albert_zh.common.output_files import copy_file, write_json
 from albert_zh.conversion import pytorch_configs, pytorch_files, pytorch_names
 from albert_zh.model import (
-    checkpoint_files,
     checkpoint_matching,
     checkpoint_names,
+    checkpoint_values,
+    expected_variables,
     fine_tuning_notes,
     label_map,
     model_folder,
-    model_writer,
     slot_fusion,
+    whole_folders,
 )
 from albert_zh.model.config import AlbertConfig
 from albert_zh.text import tokenization
@@ -85,14 +87,14 @@ def convert(
     if "classification" in heads:
         settings.update(_about_classifier(source, trained, len(values["output_bias"])))
         notes += _notes_on_pooling(trained)
-    with model_writer.filled_folder(folder) as partial:
+    with whole_folders.filled_folder(folder) as partial:
         settings.update(_write_vocabulary(partial, vocab_file, config, do_lower_case))
         if "auto_map" in settings:
-            files.copy_file(MODELING_FILE, os.path.join(partial, os.path.basename(MODELING_FILE)))
+            copy_file(MODELING_FILE, os.path.join(partial, os.path.basename(MODELING_FILE)))
         if "classification" in heads and trained:  # for the way back; PyTorch leaves it alone
-            files.write_json(os.path.join(partial, fine_tuning_notes.FINE_TUNING_FILE), trained)
+            write_json(os.path.join(partial, fine_tuning_notes.FINE_TUNING_FILE), trained)
         _write_weights(partial, tensors, dtype, write_bin)
-        files.write_json(os.path.join(partial, "config.json"), settings)
+        write_json(os.path.join(partial, "config.json"), settings)
         _check_written(partial, config, sorted(tensors))
     count = sum(value.size for value in values.values())
     what = "%s, %d parameters, %s" % (settings["architectures"][0], count, dtype)
@@ -140,10 +142,10 @@ def read_model(prefix, config, encoder_only=False):
     Raises:
         UserError: if the checkpoint does not fit the config.
     """
-    there = checkpoint_files.read_shapes(prefix)
-    checkpoint_files.check_readable(prefix)
+    there = checkpoint_values.read_shapes(prefix)
+    checkpoint_values.check_readable(prefix)
     num_labels = checkpoint_names.num_labels(checkpoint_names.with_canonical_names(there))
-    parts = checkpoint_matching.expected_shapes_by_part(config, num_labels)
+    parts = expected_variables.expected_shapes_by_part(config, num_labels)
     expected = {name: shape for part in parts.values() for name, shape in part.items()}
     assignment = checkpoint_matching.assign(expected, prefix)
     for name, (shape, found) in assignment.reshaped.items():
@@ -157,13 +159,13 @@ def read_model(prefix, config, encoder_only=False):
             "alone (--encoder_only=true)" % prefix
         )
     wanted = set(parts["encoder"]).union(*(parts[head] for head in heads))
-    reader = checkpoint_files.open_reader(prefix)
+    reader = checkpoint_values.open_reader(prefix)
     values = {
         name: reader.get_tensor(source)
         for source, name in assignment.names.items()
         if name in wanted
     }
-    values = checkpoint_files.as_float32(prefix, values)
+    values = checkpoint_values.as_float32(prefix, values)
     left_out = [name for name in there if assignment.names.get(name) not in wanted]
     return values, heads, left_out
 
@@ -182,10 +184,10 @@ def _write_vocabulary(folder, vocab_file, config, do_lower_case):
     if vocab_file is None:
         return {}
     if tokenization.is_sentencepiece(vocab_file):  # transformers' ALBERT takes it as it is
-        files.copy_file(vocab_file, os.path.join(folder, tokenization.SENTENCEPIECE_FILE))
+        copy_file(vocab_file, os.path.join(folder, tokenization.SENTENCEPIECE_FILE))
         _write_tokenizer(folder, config, do_lower_case, {"tokenizer_class": "AlbertTokenizer"})
         return {}
-    files.copy_file(vocab_file, os.path.join(folder, tokenization.VOCABULARY_FILE))
+    copy_file(vocab_file, os.path.join(folder, tokenization.VOCABULARY_FILE))
     _write_tokenizer(folder, config, do_lower_case, BERT_TOKENIZER)
     return _token_ids(vocab_file)
 
@@ -241,4 +243,4 @@ def _token_ids(vocab_file):
 def _write_tokenizer(folder, config, do_lower_case, kind):
     length = config.max_position_embeddings
     settings = dict(kind, do_lower_case=do_lower_case, model_max_length=length)
-    files.write_json(os.path.join(folder, "tokenizer_config.json"), settings)
+    write_json(os.path.join(folder, "tokenizer_config.json"), settings)

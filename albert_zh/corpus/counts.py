@@ -11,11 +11,9 @@ several processes, of a run that was killed and of the one that went on add up.
 """
 
 import collections
-import os
 
 import numpy as np
 
-from albert_zh.common import files, plotting
 from albert_zh.corpus import masking
 
 _LENGTH = "length: "
@@ -231,34 +229,3 @@ class Notes:
         """List of str, one for each kind."""
         first = self._first_sources.items()
         return ["%d %s (first: %s)" % (self._counts[kind], kind, source) for kind, source in first]
-
-
-def picture_beside(path):
-    """Path of the picture that is drawn beside a file of statistics."""
-    return os.path.splitext(path)[0] + ".png"
-
-
-def write_statistics(path, values):
-    """Writes statistics as JSON, and their histograms as a picture beside it.
-
-    Args:
-        path: the JSON file.
-        values: dict, what `statistics` returns, and whatever else is to be kept.
-
-    Returns:
-        list of the files written; the picture is missing where matplotlib is not installed.
-    """
-    files.write_json(path, values)
-    picture = picture_beside(path)
-    pyplot = plotting.pyplot()
-    if pyplot is None:
-        return [path]
-    figure, axes = pyplot.subplots(1, 2, figsize=(10, 4))
-    histograms = (("lengths", "length of a record (pieces)", "records"),)
-    histograms += (("masked words", "length of a masked word (pieces)", "words"),)
-    for axis, (name, label, unit) in zip(axes, histograms):
-        axis.bar(list(values[name]), list(values[name].values()), width=1.0)
-        axis.set_xlabel(label)
-        axis.set_ylabel(unit)
-    plotting.save(figure, picture)
-    return [path, picture]

@@ -14,7 +14,7 @@ import os
 
 import numpy as np
 
-from albert_zh.common import files
+from albert_zh.common import output_files
 
 _BUCKET_BYTES = 32 << 20
 _MOST_RUNS = 512  # to merge at once
@@ -44,7 +44,7 @@ def _save_index(path, index):
     partial = path + ".partial.npy"
     np.save(partial, index)
     for name in (_records_file(path), partial):
-        files.sync(name)
+        output_files.sync(name)
     os.replace(partial, _index_file(path))
 
 

@@ -26,7 +26,7 @@ from albert_zh.corpus.sampling import (
     chunks_of_document,
     segment_of_other_document,
 )
-from albert_zh.text import word_segmentation
+from albert_zh.text import word_starts
 
 _BATCH_ROWS = 512
 
@@ -57,7 +57,7 @@ class OriginalText:
         cls, sep: int, numbers of [CLS] and [SEP].
     """
 
-    def __init__(self, tokenizer, has_marks, starts_word=word_segmentation.starts_word):
+    def __init__(self, tokenizer, has_marks, starts_word=word_starts.starts_word):
         """Initializes the original text.
 
         Args:

@@ -20,7 +20,7 @@ import time
 
 import numpy as np
 
-from albert_zh.common import files, storage, validation
+from albert_zh.common import output_files, storage, validation
 from albert_zh.common.errors import UserError
 from albert_zh.common.progress import progress_bar
 from albert_zh.corpus import counts as corpus_counts
@@ -34,7 +34,7 @@ from albert_zh.corpus import (
     work_folder,
 )
 from albert_zh.corpus import reader as corpus_reader
-from albert_zh.text import tokenization, word_segmentation
+from albert_zh.text import tokenization, word_segmentation, word_starts
 
 _RUN_BYTES = 32 << 20  # of records that a worker holds before it writes them down
 _FORMAT = 1  # of the work folder's files
@@ -74,9 +74,7 @@ class Worker:
         self.vocabulary = sampling.make_vocabulary(self.tokenizer)
         self.segmenter = word_segmentation.make_segmenter(job.segmenter, job.user_dict)
         self.starts_word = (
-            word_segmentation.starts_sentencepiece_word
-            if job.spm_model_file
-            else word_segmentation.starts_word
+            word_starts.starts_sentencepiece_word if job.spm_model_file else word_starts.starts_word
         )
         self._encoder = word_segmentation.LineEncoder(
             self.tokenizer, self.segmenter, self.starts_word
@@ -210,7 +208,7 @@ def manifest(job, paths):
 def _digests(job):
     """{path: sha256} of the files that a worker reads."""
     paths = (job.vocab_file, job.spm_model_file, job.user_dict, job.similar_words)
-    return {path: files.sha256_of_file(path) for path in paths if path and storage.is_file(path)}
+    return {path: storage.sha256_of_file(path) for path in paths if path and storage.is_file(path)}
 
 
 def _check_not_replaced(before, now):
@@ -398,7 +396,7 @@ def _mapped(path):
 def _open_outputs(outputs):
     """All output files, open for writing; they appear together or not at all."""
     with contextlib.ExitStack() as stack:
-        yield [stack.enter_context(files.atomic_write(path, "wb")) for path in outputs]
+        yield [stack.enter_context(output_files.atomic_write(path, "wb")) for path in outputs]
 
 
 def check_any(counts):

@@ -247,7 +247,7 @@ def _texts_of_plain_lines(content, path, text_format):
             _note(sentences, segment_index == 1, path, line_number),
         )
     if line_number == 1 and has_returns and not text_format.as_original:
-        raise text_encodings.wrong_line_ends(path)
+        raise files.wrong_line_ends(path)
     if not line_number:
         yield _Text([], True, False, (EMPTY_FILE, path))
     elif line_number > 1 and not has_blank_line and not text_format.as_original:
@@ -309,7 +309,7 @@ def _note(sentences, is_long, path, line_number):
 
 def _lines(content, path, text_format):
     """Yields (line without its end, number of the part) for a file's lines; a long one in parts."""
-    decoder = text_encodings.text_decoder(text_format.encoding)
+    decoder = files.text_decoder(text_format.encoding)
     block_bytes = -1 if text_format.as_original else _BLOCK_BYTES
     rest, line_number, num_segments = "", 0, 0
     for block in itertools.chain(iter(lambda: content.readline(block_bytes), b""), [b""]):
@@ -317,9 +317,9 @@ def _lines(content, path, text_format):
             text = decoder.decode(block, not block)
         except UnicodeDecodeError as error:
             source = "%s, line %d" % (path, line_number + 1)
-            raise text_encodings.wrong_encoding(source, error, text_format.encoding) from error
+            raise files.wrong_encoding(source, error, text_format.encoding) from error
         except UnicodeError as error:
-            raise text_encodings.undecodable(path, text_format.encoding, error) from error
+            raise files.undecodable(path, text_format.encoding, error) from error
         if line_number == 0 and not rest:
             text = text.lstrip(_BYTE_ORDER_MARK)
         *lines, rest = (rest + text).split("\n")

@@ -9,7 +9,7 @@ size it does not count.
 
 from typing import Optional
 
-from albert_zh.common import files, storage, validation
+from albert_zh.common import files, output_files, storage, validation
 from albert_zh.common.errors import UserError
 
 ENDING = ".count"
@@ -35,7 +35,7 @@ def write(path: str, num_records: int) -> None:
         path: of the records.
         num_records: their number.
     """
-    files.write_json(index_file(path), {"records": num_records, "bytes": storage.size(path)})
+    output_files.write_json(index_file(path), {"records": num_records, "bytes": storage.size(path)})
 
 
 def read(path: str) -> Optional[int]:

@@ -19,7 +19,15 @@ import shutil
 import sys
 import time
 
-from albert_zh.common import files, folder_locks, path_rules, storage, validation
+from albert_zh.common import (
+    files,
+    folder_locks,
+    output_files,
+    path_rules,
+    storage,
+    transfer,
+    validation,
+)
 from albert_zh.common.errors import Interrupted, UserError, printable
 from albert_zh.common.folder_locks import fcntl
 
@@ -52,7 +60,7 @@ def work_folder(output, manifest, resume):
             `resume`, is made from something else.
         Interrupted: in place of a KeyboardInterrupt, once something is finished.
     """
-    target = files.local_stand_in(path_rules.output_file(output))
+    target = transfer.local_stand_in(path_rules.output_file(output))
     path = os.path.join(os.path.dirname(target), ".%s.unfinished" % os.path.basename(target))
     if storage.is_remote(output):
         print("unfinished work of %s: %s" % (output, path), file=sys.stderr)
@@ -109,7 +117,7 @@ class WorkFolder:
 
     def finish(self, name, result):
         """Notes that a part is finished, and its result, a JSON value."""
-        with files.atomic_write(self._file(name)) as handle:
+        with output_files.atomic_write(self._file(name)) as handle:
             json.dump(result, handle, ensure_ascii=False)
 
     def is_finished(self, name):
@@ -167,7 +175,7 @@ def _prepare(path, manifest, resume):
         for name in sorted(os.listdir(path), key=_MANIFEST.__ne__):  # the manifest first, as above
             os.remove(os.path.join(path, name))
     try:
-        files.write_json(manifest_file, manifest)
+        output_files.write_json(manifest_file, manifest)
     except BaseException:
         _remove(path)
         raise

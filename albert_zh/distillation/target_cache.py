@@ -16,7 +16,7 @@ from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 import numpy as np
 
-from albert_zh.common import files
+from albert_zh.common import output_files
 
 _KEY_BYTES = 16
 _KEYS, _VALUES = ".keys.npy", ".values.npy"
@@ -83,7 +83,7 @@ class TargetCache:
             texts: (text_a, text_b) of rows that are not in the cache.
             targets: for each a float32 array of one dimension.
         """
-        files.write_json(os.path.join(self.folder, _MANIFEST), self._about)
+        output_files.write_json(os.path.join(self.folder, _MANIFEST), self._about)
         keys = [key_of(*row) for row in texts]
         rows = np.array([(key, len(t)) for key, t in zip(keys, targets)], _ROW)
         path = os.path.join(self.folder, hashlib.sha256(b"".join(keys)).hexdigest()[:16])
@@ -97,5 +97,5 @@ class TargetCache:
 
 
 def _write_array(path, array):
-    with files.atomic_write(path, "wb") as stream:
+    with output_files.atomic_write(path, "wb") as stream:
         np.save(stream, array)

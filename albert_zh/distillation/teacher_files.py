@@ -14,12 +14,12 @@ from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 import numpy as np
 
-from albert_zh.common import files
+from albert_zh.common import storage
 from albert_zh.common.errors import UserError
 from albert_zh.common.messages import say
 from albert_zh.tasks.distillation import LEAST_PROBABILITY
-from albert_zh.tasks.result_files import one_line
 from albert_zh.tasks.rows import BLANK, Table
+from albert_zh.tasks.separators import one_line
 
 _TEXT_KEYS = (("text_a", "text", "sentence", "sentence1"), ("text_b", "sentence2"))
 _PROBABILITY = re.compile(r"P\((.*)\)$")
@@ -57,7 +57,7 @@ class TeacherFile:
                 "of each word piece: expected a model" % (path, student.kind.name)
             )
         self._labels = list(student.use.task.labels)
-        self.about = {"file": files.sha256_of_file(path)}
+        self.about = {"file": storage.sha256_of_file(path)}
         self._targets: Dict[Texts, np.ndarray] = {}
         self._by_position: List[np.ndarray] = []
         self._read()

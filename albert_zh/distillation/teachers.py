@@ -12,14 +12,14 @@ from typing import Any, List, Sequence
 
 import numpy as np
 
-from albert_zh.common import files, storage
+from albert_zh.common import storage
 from albert_zh.common.errors import UserError
 from albert_zh.common.messages import say
 from albert_zh.common.progress import progress_bar
 from albert_zh.conversion import pytorch_files
 from albert_zh.distillation.target_cache import TargetCache, digest_of
 from albert_zh.distillation.teacher_files import TeacherFile
-from albert_zh.model import checkpoint_files
+from albert_zh.model import checkpoint_files, checkpoint_values
 
 VERSION = 1  # of what targets are; another one makes cached ones stale
 ROWS_PER_CHUNK = 1024
@@ -214,12 +214,12 @@ def _converted(path, folder):
 def _fingerprint(path):
     """Digests of a model's files, by name: weights, config, vocabulary, labels, notes."""
     if not storage.is_folder(path):
-        return {os.path.basename(path): files.sha256_of_file(path)}
+        return {os.path.basename(path): storage.sha256_of_file(path)}
     found = _files_of_folder(path, _HASHED)
     if not _is_exported(path):
         prefix = checkpoint_files.find_checkpoint(path)
         found = {name: d for name, d in found.items() if not name.endswith(".index")}
-        found["weights"] = checkpoint_files.fingerprint(prefix)
+        found["weights"] = checkpoint_values.fingerprint(prefix)
     return found
 
 
@@ -232,5 +232,5 @@ def _files_of_folder(path, endings):
         for name in sorted(names):
             if name.endswith(endings):
                 full = os.path.join(folder, name)
-                found[os.path.relpath(full, path)] = files.sha256_of_file(full)
+                found[os.path.relpath(full, path)] = storage.sha256_of_file(full)
     return found

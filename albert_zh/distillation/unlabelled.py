@@ -5,7 +5,7 @@ import glob
 import hashlib
 from typing import Any, Iterable, List, NamedTuple, Sequence
 
-from albert_zh.common import files
+from albert_zh.common import storage
 from albert_zh.common.errors import UserError
 
 
@@ -36,7 +36,7 @@ def read_unlabelled(
     Args:
         patterns: file names, or patterns of them.
         kind: the kind of task.
-        task: `datasets.Task`.
+        task: `task_forms.Task`.
         encoding: of the files.
         labelled: training rows: the same texts are left out.
         held_out: dev and test rows: the same texts are reported.
@@ -49,7 +49,7 @@ def read_unlabelled(
     held_out_texts = {_texts(example) for example in held_out}
     examples, counts, digest = [], collections.Counter(), hashlib.sha256()
     for path in paths:
-        digest.update(files.sha256_of_file(path).encode())
+        digest.update(storage.sha256_of_file(path).encode())
         for example, problem in kind.distillation.open_unlabelled(kind, task, path, encoding):
             if problem or not example.text_a.strip():
                 counts["that do not fit"] += 1

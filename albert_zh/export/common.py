@@ -7,52 +7,34 @@ Each format's module (`export_graphs`, `export_tflite`, `export_onnx`) makes its
 runs the file on texts (`export_comparison`); one that is too far from the checkpoint is not kept.
 """
 
-import collections
 import contextlib
 import os
 
-import numpy as np
 import tensorflow.compat.v1 as tf
 
-from albert_zh.common import files, storage
+from albert_zh.common import files, output_files, storage
 from albert_zh.common.errors import UserError
-from albert_zh.export import graph_transforms
+from albert_zh.export import exported_model, graph_transforms
 from albert_zh.inference import input_rows, loaded_model
 from albert_zh.inference.files_beside import FilesBeside
 from albert_zh.model import (
     checkpoint_files,
     checkpoint_matching,
     checkpoint_names,
+    checkpoint_values,
     fine_tuning_notes,
     inference_graph,
     label_map,
     model_folder,
-    model_writer,
     sentence_vectors,
+    whole_folders,
 )
 from albert_zh.model.config import AlbertConfig
-from albert_zh.tasks import datasets, outputs_graph, registry
-from albert_zh.tasks import settings as task_settings
-from albert_zh.tasks.columns import InputExample
+from albert_zh.tasks import outputs_graph, registry, task_forms
 from albert_zh.tasks.slots import dictionaries
-from albert_zh.text import encoding, tokenization
+from albert_zh.text import tokenization
 from albert_zh.training import run_folder
 
-# What a task puts out and which heads it needs. The first output is the one that is looked at.
-ExportedTask = collections.namedtuple("ExportedTask", ["heads", "outputs"])
-TASKS = collections.OrderedDict(
-    [
-        ("classifier", ExportedTask(("classification",), ("probabilities",))),
-        (
-            "pretraining",
-            ExportedTask(
-                ("masked_lm", "sentence_order"), ("masked_lm_log_probs", "sentence_order_log_probs")
-            ),
-        ),
-        ("encoder", ExportedTask((), ("sequence_output", "pooled_output"))),
-        ("embedding", ExportedTask((), (inference_graph.SENTENCE_OUTPUT,))),
-    ]
-)
 # What a program needs beside the exported file.
 COMPANIONS = (
     tokenization.VOCABULARY_FILE,
@@ -68,62 +50,6 @@ EXPORTED_FOLDERS = {
     "modules.json": "folder of sentence-transformers",
 }
 DECIDING_SETTINGS = "objective do_lower_case max_seq_length pooling thresholds".split()
-
-
-class Model(
-    collections.namedtuple(
-        "Model",
-        "folder config prefix heads num_labels labels settings tokenizer sentence_notes task",
-        defaults=(None,),
-    )
-):
-    """A model folder that has been read and checked.
-
-    Fields:
-        folder: path.
-        config: `AlbertConfig`.
-        prefix: its checkpoint.
-        heads: keys of `inference.HEADS` that the checkpoint has.
-        num_labels: classes of its classifier, or None.
-        labels: list of str in the order of their numbers, or None.
-        settings: content of fine_tuning.json; empty without one.
-        tokenizer: `FullTokenizer`, or None where there is no vocabulary.
-        sentence_notes: `SentenceNotes` of its vectors; None where the task has none.
-        task: `datasets.Task` of its head; None without one.
-    """
-
-    __slots__ = ()
-
-    @property
-    def kind(self):
-        """The kind of task that it is fine-tuned for."""
-        return registry.get(self.settings.get("objective", "single_label"))
-
-    def further_inputs(self, heads):
-        """{name: `task_type.Column`} of what some of its heads take beside the encoder's inputs."""
-        if checkpoint_names.TASK_HEAD not in heads:
-            return {}
-        return self.kind.flags.further_inputs(self.settings.get("head", {}))
-
-    def input_names(self, heads):
-        """Names of the inputs of some of its heads, but for those of masked words."""
-        return list(inference_graph.ENCODER_INPUTS) + list(self.further_inputs(heads))
-
-
-Options = collections.namedtuple(
-    "Options", "task seq_length quantize limits texts integer_only metadata"
-)
-Options.__doc__ = """What is to be exported.
-
-Fields:
-    task: key of `TASKS`.
-    seq_length: F, or None for any.
-    quantize: "none", "float16", "dynamic" or "int8".
-    limits: `export_comparison.Limits`, how far the file may be from the checkpoint.
-    texts: list of (text_a, text_b or None), the user's own.
-    integer_only: bool; TFLite int8 only: no operation in floating point.
-    metadata: bool; TFLite only: tokenizer, vocabulary and labels go into the file.
-"""
 
 
 def read_model(folder, task, config_file=None):
@@ -142,14 +68,14 @@ def read_model(folder, task, config_file=None):
     """
     if not storage.is_folder(folder):
         raise UserError("--model_dir=%s: no such folder; expected a model folder" % folder)
-    checkpoint_files.check_readable(checkpoint_files.find_checkpoint(folder))
+    checkpoint_values.check_readable(checkpoint_files.find_checkpoint(folder))
     opened = model_folder.open_folder(folder, config=read_config(folder, config_file))
     config, prefix, heads = opened.config, opened.prefix, opened.heads
     _check_has_heads(prefix, heads, task, opened.notes)
     num_labels = opened.num_outputs()
-    weights = checkpoint_files.read_weights(prefix)
+    weights = checkpoint_values.read_weights(prefix)
     weights.pop("global_step", None)
-    checkpoint_files.as_float32(prefix, weights)  # raises for what is no number
+    checkpoint_values.as_float32(prefix, weights)  # raises for what is no number
     beside = FilesBeside(folder)
     if num_labels:
         beside.check_settings(num_labels)
@@ -158,7 +84,7 @@ def read_model(folder, task, config_file=None):
     if storage.exists(vocab_file):
         tokenizer = beside.tokenizer(vocab_file, beside.settings.get("do_lower_case", True))
         loaded_model.check_vocabulary(vocab_file, tokenizer, config.vocab_size)
-    return Model(
+    return exported_model.Model(
         folder,
         config,
         prefix,
@@ -174,8 +100,8 @@ def read_model(folder, task, config_file=None):
 
 def _task_of(kind, beside, folder):
     """The task of a folder's head, with which texts become features."""
-    task = datasets.Task(
-        {}, datasets.PAIR, (), objective=kind.name, head=beside.settings.get("head", {})
+    task = task_forms.Task(
+        {}, task_forms.PAIR, (), objective=kind.name, head=beside.settings.get("head", {})
     )
     return kind.flags.with_model_files(task, beside.further_files(kind.flags.further_files), folder)
 
@@ -210,7 +136,7 @@ def read_config(folder, config_file=None, points_to_best=True):
 
 
 def _check_has_heads(prefix, heads, task, notes):
-    lacking = [head for head in TASKS[task].heads if head not in heads]
+    lacking = [head for head in exported_model.TASKS[task].heads if head not in heads]
     if task == "pretraining" and "masked_lm" in heads:
         return  # plain BERT may come without the second head
     if not lacking:
@@ -240,28 +166,6 @@ def check_length(length, config):
         "--seq_length=%d: expected %d to %d (the config's max_position_embeddings), or dynamic"
         % (length, input_rows.SHORTEST_LENGTH, config.longest_sequence)
     )
-
-
-def outputs_of(model, task):
-    """Names of a task's outputs, as far as the model has their heads."""
-    there = {name for head in model.heads for name in outputs_of_head(model, head)}
-    names = model.kind.decoded_outputs if task == "classifier" else TASKS[task].outputs
-    there.update(TASKS["encoder"].outputs, TASKS["embedding"].outputs)
-    return [name for name in names if name in there]
-
-
-def outputs_of_head(model, head):
-    """Names of what one of a model's heads puts out."""
-    if head == checkpoint_names.TASK_HEAD:
-        return model.kind.export_outputs
-    return checkpoint_names.HEADS[head][1]
-
-
-def output_positions(model, task):
-    """The positions of the last layer that a task's outputs need, as `AlbertModel` takes them."""
-    if task != "classifier":
-        return None
-    return model.kind.output_positions(task_settings.of_notes(model.settings))
 
 
 @contextlib.contextmanager
@@ -336,59 +240,6 @@ def frozen(session, output_names):
     return graph_transforms.merge_equal_weights(graph_def, kept=output_names)
 
 
-def encoded(model, pair, number, longest, heads=()):
-    """A text or pair as the model's inputs, without padding.
-
-    Args:
-        model: `Model`; one without vocabulary gets ids by chance.
-        pair: (text_a, text_b or None).
-        number: of the pair.
-        longest: int, longer ones are cut.
-        heads: keys of `inference.HEADS`, whose further inputs are added.
-
-    Returns:
-        {name: int32 array [1, F], of further inputs [1, F, ...]}.
-    """
-    text_a, text_b = pair
-    if model.config.type_vocab_size < 2:
-        text_b = None
-    if model.tokenizer is None:
-        generator = np.random.RandomState(number)
-        ids = generator.randint(0, model.config.vocab_size, longest // (1 + number % 3))
-        segments = np.zeros_like(ids)
-    else:
-        ids, segments, _ = encoding.encode(model.tokenizer, text_a, text_b, longest)
-    rows = (ids, np.ones(len(ids)), segments)
-    row = {
-        name: np.asarray(row, np.int32)[None]
-        for name, row in zip(inference_graph.ENCODER_INPUTS, rows)
-    }
-    return dict(row, **_further_inputs(model, (text_a, text_b), len(ids), heads))
-
-
-def _further_inputs(model, pair, length, heads):
-    """{name: array [1, F, ...]} of what heads take of a text beside the encoder's inputs."""
-    columns = model.further_inputs(heads)
-    records = {name: np.zeros([length] + list(c.shape)) for name, c in columns.items()}
-    if columns and model.tokenizer is not None:
-        task = model.task._replace(labels=tuple(model.labels))
-        example = InputExample("text", pair[0], pair[1], None)
-        (records,), _ = model.kind.features(task, example, model.tokenizer, length)
-    return {
-        name: input_rows.padded_columns([records[name]], column) for name, column in columns.items()
-    }
-
-
-def padded(row, length):
-    """A row's arrays [1, F, ...] with zeros up to a length."""
-
-    def filled(array):
-        widths = [[0, 0], [0, length - array.shape[1]]] + [[0, 0]] * (array.ndim - 2)
-        return np.pad(array, widths, mode="constant")
-
-    return {name: filled(array) for name, array in row.items()}
-
-
 # Files
 
 
@@ -430,7 +281,7 @@ def write_companions(model, folder):
         source = os.path.join(model.folder, name)
         if storage.exists(source):
             content = files.read_bytes(source)
-            with files.atomic_write(os.path.join(folder, name), "wb") as stream:
+            with output_files.atomic_write(os.path.join(folder, name), "wb") as stream:
                 stream.write(content)
 
 
@@ -446,7 +297,7 @@ def file_to_export(path):
     """
     if storage.is_folder(path):
         raise UserError("--output=%s is a folder: name a file" % path)
-    with files.whole_file(path) as partial:
+    with output_files.whole_file(path) as partial:
         with open(partial, "wb"):
             pass
         yield partial
@@ -473,10 +324,10 @@ def folder_to_export(path, mark="saved_model.pb"):
     Yields:
         path of a local folder that does not exist yet.
     """
-    with model_writer.replaced_folder(path) as partial:
+    with whole_folders.replaced_folder(path) as partial:
         if not storage.is_remote(path):
             os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
-        model_writer.restore_model_folder(path)
+        whole_folders.restore_model_folder(path)
         _check_is_export(path, mark)
         os.mkdir(partial)  # fails before the work where it would fail after it
         os.rmdir(partial)

@@ -1,6 +1,6 @@
 """How far an exported file is from the checkpoint, measured on hundreds of texts.
 
-    examples = Examples(model, "classifier", texts, seq_length=128)  # runs the checkpoint
+    examples = Examples(model, "classifier", session_of, texts, 128)  # runs the checkpoint
     comparison = examples.check(run, limits("int8"), "model.tflite")  # runs the file
     print(comparison.equal_labels)  # 0.988
 
@@ -12,13 +12,13 @@ that keep the checkpoint's label, files in floating point by the largest differe
 import collections
 import functools
 import math
-from typing import Callable, Dict, List, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
 
 import numpy as np
 
 from albert_zh.common.errors import UserError
 from albert_zh.common.progress import progress_bar
-from albert_zh.export import common as export_common
+from albert_zh.export import exported_model
 from albert_zh.inference import input_rows
 from albert_zh.tasks import metrics as task_metrics
 
@@ -90,8 +90,9 @@ class Examples:
 
     def __init__(
         self,
-        model: export_common.Model,
+        model: exported_model.Model,
         task: str,
+        open_session: Callable[..., Any],
         texts: Sequence[Tuple[str, Optional[str]]] = (),
         seq_length: Optional[int] = None,
     ):
@@ -100,23 +101,24 @@ class Examples:
         Args:
             model: `exporting.Model`.
             task: key of `exporting.TASKS`.
+            open_session: function as `common.session_of`.
             texts: pairs (text_a, text_b or None) beside `ODD_TEXTS`.
             seq_length: F if all rows are padded to it, None for as long as each is.
         """
-        self.output_names = export_common.outputs_of(model, task)
+        self.output_names = exported_model.outputs_of(model, task)
         self._labels_of = _labels_of(model, task)
         self._task = task
         longest = seq_length or min(input_rows.DEFAULT_LENGTH, model.config.longest_sequence)
-        heads = [head for head in export_common.TASKS[task].heads if head in model.heads]
+        heads = [head for head in exported_model.TASKS[task].heads if head in model.heads]
         self.texts = ODD_TEXTS + tuple(texts)
         rows = [
-            export_common.encoded(model, pair, index, longest, heads)
+            exported_model.encoded(model, pair, index, longest, heads)
             for index, pair in enumerate(self.texts)
         ]
         rows.sort(key=_length)  # interpreters prepare each length once
         if seq_length:
-            rows = [export_common.padded(row, seq_length) for row in rows]
-        with export_common.session_of(model, heads=heads) as (session, graph):
+            rows = [exported_model.padded(row, seq_length) for row in rows]
+        with open_session(model, heads=heads) as (session, graph):
             tensors = [graph.outputs[name] for name in self.output_names]
             self.rows = [_with_masked_words(row, graph) for row in rows]
             self.expected = [

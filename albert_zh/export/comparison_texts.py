@@ -5,8 +5,8 @@ from typing import List, Optional, Sequence, Tuple
 
 from albert_zh.common import package_files, storage
 from albert_zh.common.errors import UserError
-from albert_zh.export import common as export_common
-from albert_zh.tasks import columns as column_layouts
+from albert_zh.export import exported_model
+from albert_zh.tasks import position_columns
 from albert_zh.tasks import rows as row_files
 
 Texts = List[Tuple[str, Optional[str]]]
@@ -51,7 +51,7 @@ def of_file(path: Optional[str], encoding: str = "utf-8") -> Texts:
     rows = [row.cells for row in table if row.problem is None]
     if not rows:
         raise UserError("--representative_texts=%s is empty: expected a text a line" % path)
-    if len(rows) > 1 and any(column_layouts.TEXT_COLUMN.match(cell.strip()) for cell in rows[0]):
+    if len(rows) > 1 and any(position_columns.TEXT_COLUMN.match(cell.strip()) for cell in rows[0]):
         rows = rows[1:]  # a header
     columns = _text_columns(rows)
     cells = [[row[column] for column in columns if column < len(row)] for row in rows]
@@ -66,7 +66,9 @@ def _text_columns(rows):
     columns, variety = [], []
     for column in range(width):
         cells = [row[column] for row in rows if column < len(row)]
-        is_id = all(map(column_layouts.NUMBER.match, cells[1:] or cells))  # line 1 may be a header
+        is_id = all(
+            map(position_columns.NUMBER.match, cells[1:] or cells)
+        )  # line 1 may be a header
         variety.append(0 if is_id else len(set(cells)))
         mean_length = sum(map(len, cells)) / len(cells)
         if not is_id and mean_length > 4 and len(set(cells)) > min(len(cells) / 4, 100):
@@ -80,7 +82,7 @@ def spread(texts: Sequence, most: int) -> list:
     return [texts[column * len(texts) // count] for column in range(count)]
 
 
-def for_ranges(options: export_common.Options) -> Texts:
+def for_ranges(options: exported_model.Options) -> Texts:
     """The user's texts on which int8 finds its ranges: every other one where there are many."""
     return options.texts[::2] if _are_divided(options) else options.texts
 
@@ -89,7 +91,7 @@ def _are_divided(options):
     return options.quantize == "int8" and len(options.texts) >= LEAST_TO_DIVIDE
 
 
-def to_compare(model: export_common.Model, options: export_common.Options) -> Texts:
+def to_compare(model: exported_model.Model, options: exported_model.Options) -> Texts:
     """Texts on which an exported file is compared with the checkpoint.
 
     They are the user's, without those for int8's ranges where these are every other one. Where they

@@ -10,7 +10,7 @@ Values are JSON, but for `task` and `objective`.
 import json
 import os
 
-from albert_zh.common import files, storage
+from albert_zh.common import output_files, storage
 from albert_zh.conversion import tokenizer_json, tokenizer_steps
 from albert_zh.inference import input_rows
 from albert_zh.text import tokenization
@@ -75,4 +75,4 @@ def write_tokenizer_beside(path, model, options):
     beside = os.path.join(os.path.dirname(path) or ".", tokenizer_json.FILE)
     content = _tokenizer_content(model, options)
     if content is not None and not storage.exists(beside):
-        files.write_json(beside, content)
+        output_files.write_json(beside, content)

@@ -16,19 +16,19 @@ import tensorflow.compat.v1 as tf
 from albert_zh.common.errors import UserError
 from albert_zh.export import graph_tokenizer
 from albert_zh.inference import input_rows, model_choice
-from albert_zh.model import inference_graph
+from albert_zh.model import graph_inputs
 from albert_zh.text import tokenization, tokenizer_tables
 
 # What a signature's name ends in: the texts that it takes.
 FORMS = collections.OrderedDict([("texts", ("text_a",)), ("pairs", ("text_a", "text_b"))])
-TOKENS = inference_graph.ENCODER_INPUTS[:2]  # what a client needs to read outputs of each token
+TOKENS = graph_inputs.ENCODER_INPUTS[:2]  # what a client needs to read outputs of each token
 
 
 def why_none(model):
     """Why a model has no signatures of texts, or None where it has them.
 
     Args:
-        model: `common.Model`.
+        model: `exported_model.Model`.
     """
     if model.tokenizer is None:
         return "%s has no %s" % (model.folder, tokenization.VOCABULARY_FILE)
@@ -41,7 +41,7 @@ class TextSignatures:
     """The signatures of texts of a model that has them, see `why_none`."""
 
     def __init__(self, model, options):
-        """Takes `common.Model` and `common.Options`."""
+        """Takes `exported_model.Model` and `exported_model.Options`."""
         self._model = model
         self._length = options.seq_length
         trained = model.settings.get("max_seq_length", input_rows.DEFAULT_LENGTH)

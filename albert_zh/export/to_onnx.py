@@ -9,7 +9,7 @@ import tensorflow.compat.v1 as tf
 from albert_zh.common import package_files
 from albert_zh.common.errors import UserError
 from albert_zh.export import common as export_common
-from albert_zh.export import onnx_metadata, onnx_nodes, onnx_tables
+from albert_zh.export import exported_model, onnx_metadata, onnx_nodes, onnx_tables
 
 OPSET = 18  # tf2onnx's last; `onnx_nodes` makes it 20
 # All of tf2onnx's optimizers would take gigabytes, and onnxruntime has its own. The quantizer finds
@@ -82,7 +82,7 @@ def _converted(model, output_names, options):
     from tf2onnx import optimizer, tfonnx
 
     logging.getLogger("tf2onnx").setLevel(logging.ERROR)
-    heads = [head for head in export_common.TASKS[options.task].heads if head in model.heads]
+    heads = [head for head in exported_model.TASKS[options.task].heads if head in model.heads]
     names = model.input_names(heads)
     if "masked_lm" in heads:
         names.append("masked_lm_positions")
@@ -91,7 +91,7 @@ def _converted(model, output_names, options):
         output_names,
         heads=heads,
         shape=(None, options.seq_length),
-        output_positions=export_common.output_positions(model, options.task),
+        output_positions=exported_model.output_positions(model, options.task),
     )
     with tf.Graph().as_default() as graph:
         tf.import_graph_def(graph_def, name="")

@@ -9,8 +9,8 @@ from albert_zh.common import files
 from albert_zh.common.messages import say
 from albert_zh.export import common as export_common
 from albert_zh.export import comparison as export_comparison
-from albert_zh.export import comparison_texts, text_signatures
-from albert_zh.model import checkpoint_names, inference_graph
+from albert_zh.export import comparison_texts, exported_model, text_signatures
+from albert_zh.model import checkpoint_names, graph_inputs
 
 VERSION = "1"  # TF Serving takes the highest numbered folder
 SIGNATURES = {
@@ -38,10 +38,10 @@ def write_frozen(model, examples, path, options):
         `export_comparison.Comparison` with the checkpoint.
     """
     shape = (None, options.seq_length)
-    heads = [head for head in export_common.TASKS[options.task].heads if head in model.heads]
-    names = [name for head in heads for name in export_common.outputs_of_head(model, head)]
-    names += export_common.TASKS["encoder"].outputs
-    names += [inference_graph.SENTENCE_OUTPUT] if model.sentence_notes else []
+    heads = [head for head in exported_model.TASKS[options.task].heads if head in model.heads]
+    names = [name for head in heads for name in exported_model.outputs_of_head(model, head)]
+    names += exported_model.TASKS["encoder"].outputs
+    names += [graph_inputs.SENTENCE_OUTPUT] if model.sentence_notes else []
     graph_def = export_common.frozen_graph(model, names, heads=heads, shape=shape)
     with export_common.file_to_export(path) as partial:
         with open(partial, "wb") as stream:
@@ -77,7 +77,7 @@ def write_servable(model_dir, path, threshold=None):
     Returns:
         `export_comparison.Comparison` with the checkpoint.
     """
-    options = export_common.Options(
+    options = exported_model.Options(
         task="classifier",
         seq_length=None,
         quantize="none",
@@ -88,7 +88,7 @@ def write_servable(model_dir, path, threshold=None):
     )
     model = export_common.read_model(model_dir, options.task)
     texts = comparison_texts.to_compare(model, options)
-    examples = export_comparison.Examples(model, options.task, texts)
+    examples = export_comparison.Examples(model, options.task, export_common.session_of, texts)
     return write_saved_model(model, examples, path, options, threshold)
 
 
@@ -131,11 +131,13 @@ def write_saved_model(model, examples, path, options, threshold=None):
 
 def _signatures(model, graph, task, threshold):
     """{name: (inputs, outputs)} for every head, and the task's as the default."""
-    inputs = collections.OrderedDict((n, graph.inputs[n]) for n in inference_graph.ENCODER_INPUTS)
-    encoder_outputs = {name: graph.outputs[name] for name in export_common.TASKS["encoder"].outputs}
+    inputs = collections.OrderedDict((n, graph.inputs[n]) for n in graph_inputs.ENCODER_INPUTS)
+    encoder_outputs = {
+        name: graph.outputs[name] for name in exported_model.TASKS["encoder"].outputs
+    }
     signatures = {"encode": (inputs, encoder_outputs)}
     if model.sentence_notes:
-        name = inference_graph.SENTENCE_OUTPUT
+        name = graph_inputs.SENTENCE_OUTPUT
         signatures["embed"] = (inputs, {name: graph.outputs[name]})
     if checkpoint_names.TASK_HEAD in model.heads:
         outputs = {name: graph.outputs[name] for name in model.kind.decoded_outputs}
@@ -151,7 +153,7 @@ def _signatures(model, graph, task, threshold):
         signatures["classify"] = (dict(inputs, **further), outputs)
     if "masked_lm" in model.heads:
         positions = {"masked_lm_positions": graph.inputs["masked_lm_positions"]}
-        names = export_common.outputs_of(model, "pretraining")
+        names = exported_model.outputs_of(model, "pretraining")
         outputs = {name: graph.outputs[name] for name in names}
         signatures["predict_masked"] = (dict(inputs, **positions), outputs)
     signatures[tf.saved_model.DEFAULT_SERVING_SIGNATURE_DEF_KEY] = signatures[SIGNATURES[task]]

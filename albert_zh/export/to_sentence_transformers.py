@@ -11,11 +11,11 @@ import os
 
 import numpy as np
 
-from albert_zh.common import files
+from albert_zh.common import output_files
 from albert_zh.common.errors import UserError
 from albert_zh.conversion import pytorch_files, to_pytorch
 from albert_zh.export import common as export_common
-from albert_zh.model import checkpoint_files, sentence_vectors
+from albert_zh.model import checkpoint_values, sentence_vectors
 
 MODULES_FILE = "modules.json"
 # Our poolings -> what sentence-transformers calls them; it has only those of the last layer.
@@ -61,7 +61,7 @@ def write(model, examples, path, options):
             {"idx": index, "name": str(index), "path": folder, "type": _TYPE % kind}
             for index, (kind, folder) in enumerate(modules)
         ]
-        files.write_json(os.path.join(partial, MODULES_FILE), entries)
+        output_files.write_json(os.path.join(partial, MODULES_FILE), entries)
         run = _runner(partial, model)
         return run and examples.check(run, options.limits, path)
 
@@ -95,7 +95,7 @@ def _projection(model):
     notes = model.sentence_notes
     if not notes.projection_width:
         return np.eye(model.config.hidden_size, notes.width, dtype=np.float32), None
-    weights = checkpoint_files.read_weights(model.prefix)
+    weights = checkpoint_values.read_weights(model.prefix)
     scope = sentence_vectors.PROJECTION
     kernel, bias = (weights[scope + name][..., : notes.width] for name in ("/kernel", "/bias"))
     return kernel, bias
@@ -120,7 +120,7 @@ def _write_dense(folder, kernel, bias):
 def _write(folder, name, content):
     path = os.path.join(folder, name)
     os.makedirs(os.path.dirname(path), exist_ok=True)
-    files.write_json(path, content)
+    output_files.write_json(path, content)
 
 
 def _runner(folder, model):

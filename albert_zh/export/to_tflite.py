@@ -19,10 +19,10 @@ from albert_zh.common import files
 from albert_zh.common.errors import UserError
 from albert_zh.common.progress import progress_bar
 from albert_zh.export import common as export_common
-from albert_zh.export import comparison_texts, tflite_metadata
+from albert_zh.export import comparison_texts, exported_model, tflite_metadata
 from albert_zh.inference import input_rows, litert
-from albert_zh.model import inference_graph
-from albert_zh.model.config import LAYOUTS
+from albert_zh.model import graph_inputs, inference_graph
+from albert_zh.model.layouts import LAYOUTS
 
 INPUT_NAMES = ("ids", "mask", "segment_ids")  # as TFLite's metadata libraries expect them
 # Operators that int8 leaves in floating point.
@@ -90,14 +90,14 @@ def converted(model, output_names, options):
     config = inference_graph.with_fusible_gelu(model.config)
     if options.quantize == "int8" and not options.integer_only:
         config.ffn_out_scale = feed_forward_scale(model, calibration_rows(model, options))
-    heads = [head for head in export_common.TASKS[options.task].heads if head in model.heads]
+    heads = [head for head in exported_model.TASKS[options.task].heads if head in model.heads]
     with export_common.session_of(
         model,
         config=config,
         heads=heads,
         shape=(1, options.seq_length),
         input_names=INPUT_NAMES,
-        output_positions=export_common.output_positions(model, options.task),
+        output_positions=exported_model.output_positions(model, options.task),
     ) as (session, graph):
         if config.ffn_out_scale is not None:
             _divide_feed_forward_weights(session, config)
@@ -155,7 +155,7 @@ def feed_forward_scale(model, rows):
             for operation in session.graph.get_operations()
             if re.search(outputs, operation.name)
         ]
-        inputs = [graph.inputs[name] for name in inference_graph.ENCODER_INPUTS]
+        inputs = [graph.inputs[name] for name in graph_inputs.ENCODER_INPUTS]
         largest = np.zeros([model.config.hidden_size], np.float32)
         for row in rows:
             for output in session.run(tensors, dict(zip(inputs, row))):  # [R, H]
@@ -254,13 +254,13 @@ def calibration_rows(model, options):
     """
     texts = comparison_texts.spread(comparison_texts.for_ranges(options), MAX_CALIBRATION_TEXTS)
     longest = options.seq_length or min(input_rows.DEFAULT_LENGTH, model.config.longest_sequence)
-    heads = [head for head in export_common.TASKS[options.task].heads if head in model.heads]
+    heads = [head for head in exported_model.TASKS[options.task].heads if head in model.heads]
     rows = [
-        export_common.encoded(model, pair, index, longest, heads)
+        exported_model.encoded(model, pair, index, longest, heads)
         for index, pair in enumerate(texts)
     ]
     length = options.seq_length or max(row["input_ids"].shape[1] for row in rows)
-    rows = [list(export_common.padded(row, length).values()) for row in rows]
+    rows = [list(exported_model.padded(row, length).values()) for row in rows]
     if options.task == "pretraining":
         positions = np.array([[1, 2, 3]], np.int32)
         rows = [row + [positions] for row in rows]
@@ -270,7 +270,7 @@ def calibration_rows(model, options):
 def _runner(path):
     """A function of a row {name: array [1, F]} -> outputs: `run` of `Examples.check`."""
     interpreter = litert.interpreter(files.read_bytes(path), num_threads=1)
-    names = dict(zip(INPUT_NAMES, inference_graph.ENCODER_INPUTS))
+    names = dict(zip(INPUT_NAMES, graph_inputs.ENCODER_INPUTS))
 
     def run(row):
         for detail in interpreter.get_input_details():

@@ -10,6 +10,7 @@ from albert_zh.common.errors import UserError
 from albert_zh.model import (
     checkpoint_files,
     checkpoint_matching,
+    checkpoint_values,
     fine_tuning_notes,
 )
 from albert_zh.tasks import input_pipeline, kind_interface
@@ -79,7 +80,7 @@ class CheckpointPredictions:
 
     def digest(self):
         """Fingerprint of the weights that are predicted with."""
-        return checkpoint_files.fingerprint(self.used() or self._setup.init_checkpoint)
+        return checkpoint_values.fingerprint(self.used() or self._setup.init_checkpoint)
 
     # What it predicts
 
@@ -189,7 +190,7 @@ def rows_together(options, flag):
 
 def global_step(prefix):
     """The step of a checkpoint, int; complete checkpoints have one."""
-    return int(checkpoint_files.open_reader(prefix).get_tensor("global_step"))
+    return int(checkpoint_values.open_reader(prefix).get_tensor("global_step"))
 
 
 def printed(value):

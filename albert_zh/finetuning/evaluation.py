@@ -3,7 +3,7 @@
 import os
 import time
 
-from albert_zh.common import files
+from albert_zh.common import output_files
 from albert_zh.common.messages import say
 from albert_zh.finetuning.checkpoint_predictions import global_step, printed
 from albert_zh.finetuning.output_folder import EVAL_RESULTS
@@ -154,7 +154,7 @@ class Evaluation:
     def _write_eval_results(self):
         folder = self._setup.folder
         is_of_training = bool(folder.checkpoints())
-        with files.atomic_write(os.path.join(folder.path, EVAL_RESULTS)) as stream:
+        with output_files.atomic_write(os.path.join(folder.path, EVAL_RESULTS)) as stream:
             for step, metrics in sorted(self._best.evaluations.items()):
                 prefix = folder.checkpoint(step)
                 if not is_of_training:

@@ -9,9 +9,10 @@ from albert_zh.common import config_flag, errors, path_rules
 from albert_zh.common.errors import UserError
 from albert_zh.finetuning import teaching_flags
 from albert_zh.model import optimization
-from albert_zh.tasks import datasets, dev_split, registry
+from albert_zh.tasks import datasets, dev_split, registry, task_forms
 from albert_zh.tasks import metrics as task_metrics
 from albert_zh.tasks import settings as task_settings
+from albert_zh.training import flag_checks
 from albert_zh.training import flags as run_flags
 
 CLASSIFICATION = "single_label"  # the kind whose flags the classifier commands have
@@ -236,15 +237,15 @@ def check_flags(options: flags.FlagValues, family: str = CLASSIFICATION) -> None
     """
     files = registry.get(family).flags.files(options)
     data = [] if files else ["data_dir"]
-    run_flags.require_flags(options, data + ["bert_config_file", "task_name"])
+    flag_checks.require_flags(options, data + ["bert_config_file", "task_name"])
     if not options.spm_model_file:
-        run_flags.require_flags(options, ["vocab_file"])
-    run_flags.require_flags(options, ["output_dir"])
+        flag_checks.require_flags(options, ["vocab_file"])
+    flag_checks.require_flags(options, ["output_dir"])
     if not (options.do_train or options.do_eval or options.do_predict):
         raise UserError("nothing to do: give --do_train=true, --do_eval=true or --do_predict=true")
-    run_flags.require_positive(options, _POSITIVE)
-    run_flags.require_at_least_0(options, ["keep_checkpoint_max", "warmup_step"])
-    run_flags.check_seed(options.seed)
+    flag_checks.require_positive(options, _POSITIVE)
+    flag_checks.require_at_least_0(options, ["keep_checkpoint_max", "warmup_step"])
+    flag_checks.check_seed(options.seed)
     _check_flags_of_google(options)
     for name in ("warmup_proportion", "dev_share"):
         if options[name].value is not None and not 0 <= options[name].value < 1:
@@ -305,7 +306,7 @@ def _check_flags_of_google(options):
             "--spm_model_file or --vocab_file" % options.albert_hub_module_handle
         )
     if options.train_step is not None:
-        run_flags.require_positive(options, ["train_step"])
+        flag_checks.require_positive(options, ["train_step"])
     if options.export_dir and not options.keep_best:
         raise UserError("--export_dir exports the best model: leave out --keep_best=false")
     if options.export_dir and (options.seeds or options.search):
@@ -318,9 +319,9 @@ def chosen_columns(options: flags.FlagValues) -> Dict[str, str]:
     Raises:
         UserError: for columns named twice, or of a task whose columns are known.
     """
-    chosen = {column: options[flag].value for column, flag in datasets.COLUMN_FLAGS.items()}
+    chosen = {column: options[flag].value for column, flag in task_forms.COLUMN_FLAGS.items()}
     chosen = {column: name.strip() for column, name in chosen.items() if name is not None}
-    names = ["--" + datasets.COLUMN_FLAGS[column] for column in chosen]
+    names = ["--" + task_forms.COLUMN_FLAGS[column] for column in chosen]
     if len(set(chosen.values())) < len(chosen) or "" in chosen.values():
         raise UserError("%s: expected a column each, found one twice or none" % ", ".join(names))
     if chosen and datasets.get_task(options.task_name).labels is not None:

@@ -2,14 +2,15 @@
 
 import os
 
-from albert_zh.common import files, path_rules, storage
+from albert_zh.common import output_files, path_rules, storage
 from albert_zh.common.errors import UserError
 from albert_zh.model import (
     checkpoint_files,
     checkpoint_names,
+    checkpoint_values,
     fine_tuning_notes,
     label_map,
-    model_writer,
+    whole_folders,
 )
 from albert_zh.tasks import registry
 from albert_zh.training import flags as run_flags
@@ -26,20 +27,21 @@ class OutputFolder:
         path, best: the folder, and the best checkpoint's in it.
     """
 
-    def __init__(self, options):
+    def __init__(self, options, write_model):
         """Makes the folder, or restores one that a kill left while `best` was replaced.
 
         Args:
             options: the flags.
+            write_model: function as `model_writer.replace_model_folder`.
 
         Raises:
             UserError: if the folder cannot be written to, or another run is at work in it.
         """
-        self._options = options
+        self._options, self._write_model = options, write_model
         self.path = options.output_dir
         run_folder.open_output_folder(self.path, run_flags.helper_name(options))
         self.best = os.path.join(self.path, BEST_FOLDER)
-        model_writer.restore_model_folder(self.best)
+        whole_folders.restore_model_folder(self.best)
         if options.do_train:
             path_rules.check_not_replaced(self.best)
 
@@ -70,7 +72,7 @@ class OutputFolder:
         Args:
             prefix: of the checkpoint.
             model_files: {name: bytes} of config and vocabulary.
-            task: `datasets.Task`.
+            task: `task_forms.Task`.
             notes: content of fine_tuning.json.
         """
         json_files = {
@@ -78,25 +80,25 @@ class OutputFolder:
             fine_tuning_notes.FINE_TUNING_FILE: notes,
         }
         json_files.update(registry.type_of(task).flags.json_files(notes.get("head", {})))
-        model_writer.replace_model_folder(self.best, prefix, model_files, json_files=json_files)
+        self._write_model(self.best, prefix, model_files, json_files=json_files)
 
     def write_notes(self, task, notes, further_files):
         """Writes what whoever uses the checkpoints has to know of them, beside them.
 
         Args:
-            task: `datasets.Task`.
+            task: `task_forms.Task`.
             notes: content of fine_tuning.json.
             further_files: {name: bytes} of other files.
         """
         for name, content in further_files.items():
-            with files.atomic_write(os.path.join(self.path, name), "wb") as handle:
+            with output_files.atomic_write(os.path.join(self.path, name), "wb") as handle:
                 handle.write(content)
-        files.write_json(
+        output_files.write_json(
             os.path.join(self.path, label_map.LABEL_MAP), label_map.numbers_of(task.labels)
         )
-        files.write_json(os.path.join(self.path, fine_tuning_notes.FINE_TUNING_FILE), notes)
+        output_files.write_json(os.path.join(self.path, fine_tuning_notes.FINE_TUNING_FILE), notes)
         for name, content in registry.type_of(task).flags.json_files(notes.get("head", {})).items():
-            files.write_json(os.path.join(self.path, name), content)
+            output_files.write_json(os.path.join(self.path, name), content)
 
     def folders_of_model(self, init_checkpoint):
         """Folders that may hold `fine_tuning.json` of a model used without training.
@@ -139,30 +141,8 @@ def _is_fine_tuned(prefix):
     """Whether a checkpoint, or None, has a head of a task."""
     if prefix is None:
         return False
-    names = checkpoint_names.with_canonical_names(checkpoint_files.read_shapes(prefix))
+    names = checkpoint_names.with_canonical_names(checkpoint_values.read_shapes(prefix))
     return checkpoint_names.TASK_HEAD in checkpoint_names.heads_of(names)
-
-
-def check_label_maps_agree(folders):
-    """Raises `UserError` if the label maps of a folder and its best/ are of different runs."""
-    paths = [os.path.join(folder, label_map.LABEL_MAP) for folder in folders]
-    paths = [path for path in paths if storage.exists(path)]
-    maps = [label_map.labels_of_map(path) for path in paths]
-    for path, labels in zip(paths[1:], maps[1:]):
-        if labels != maps[0]:
-            differing = sorted(set(labels) ^ set(maps[0]))
-            raise UserError(
-                "the label_map.json beside the checkpoint is of another run: %s has %d labels, %s "
-                "%d (%s): name another folder with --output_dir, or put back the one that belongs "
-                "there"
-                % (
-                    path,
-                    len(labels),
-                    paths[0],
-                    len(maps[0]),
-                    "differing: " + ", ".join(differing[:5]) if differing else "in another order",
-                )
-            )
 
 
 def folders_of_runs(folder):

@@ -18,18 +18,19 @@ from albert_zh.finetuning import sweeps, teaching_flags
 from albert_zh.finetuning.best_checkpoint import BestCheckpoint
 from albert_zh.finetuning.checkpoint_predictions import CheckpointPredictions
 from albert_zh.finetuning.evaluation import Evaluation
-from albert_zh.finetuning.setup import Setup
+from albert_zh.finetuning.setup import Parts, Setup
 from albert_zh.finetuning.summary import Summary
 from albert_zh.finetuning.teaching import Teaching
 from albert_zh.finetuning.test_file import TestFile
-from albert_zh.model import checkpoint_files
-from albert_zh.tasks import input_pipeline, registry
+from albert_zh.model import checkpoint_files, model_writer
+from albert_zh.tasks import input_pipeline, model_fn, registry
 from albert_zh.training import allocator, loop, metrics_log, run_folder
 from albert_zh.training import flags as run_flags
 from albert_zh.training.hooks import StopRequest
 from albert_zh.training.training_errors import explained_errors
 
 define_flags = finetuning_flags.define_flags
+PARTS = Parts(model_fn.model_fn_builder, model_writer.replace_model_folder, Teaching)
 
 
 def run(
@@ -84,7 +85,7 @@ def run_once(
     stop.is_deferred = False  # this run has nothing to save yet
     helper = run_flags.helper_name(options)
     with explained_errors(options.output_dir), run_folder.uploaded_log(options.output_dir, helper):
-        this_run = Run(Setup(options, family, make_distiller, Teaching), stop)
+        this_run = Run(Setup(options, family, PARTS, make_distiller), stop)
         if options.do_train:
             this_run.train()
         return None if helper else this_run.finish(export)  # the worker that saves does the rest

@@ -5,23 +5,31 @@ Config, vocabulary, task and data, settings, features, numbers of steps, the Est
 
 import hashlib
 import types
+from typing import Any, Callable, NamedTuple, Optional
 
 from albert_zh.common import files
 from albert_zh.common.errors import UserError
 from albert_zh.common.messages import say
 from albert_zh.finetuning import flags as finetuning_flags
 from albert_zh.finetuning import steps
-from albert_zh.finetuning.output_folder import OutputFolder, check_label_maps_agree
-from albert_zh.model import checkpoint_files, checkpoint_matching, label_map, model_folder
+from albert_zh.finetuning.output_folder import OutputFolder
+from albert_zh.model import (
+    checkpoint_files,
+    checkpoint_matching,
+    checkpoint_values,
+    label_map,
+    model_folder,
+)
+from albert_zh.model.label_map import check_label_maps_agree
 from albert_zh.tasks import (
     datasets,
     dev_split,
     feature_files,
-    model_fn,
+    kind_interface,
     outputs_graph,
     registry,
     run_data,
-    task_type,
+    task_forms,
 )
 from albert_zh.tasks.settings import COMMON_SETTINGS
 from albert_zh.text import tokenization
@@ -36,6 +44,15 @@ _VARIABLE = (
     "num_train_epochs train_step warmup_step save_checkpoints_steps best_metric early_stopping "
     "precision plain"
 ).split()
+
+
+class Parts(NamedTuple):
+    """What a run is made of beside its setup, as functions."""
+
+    make_model_fn: Callable[..., Any]  # as `model_fn.model_fn_builder`
+    write_model: Callable[..., None]  # as `model_writer.replace_model_folder`
+    # (`Setup`, `input_examples.Split` of the training rows) -> `teaching.Teaching`
+    make_teaching: Optional[Callable[..., Any]] = None
 
 
 class Setup:
@@ -65,20 +82,19 @@ class Setup:
         engine: as of `make_engine`.
     """
 
-    def __init__(self, options, family, make_distiller=None, make_teaching=None):
+    def __init__(self, options, family, parts, make_distiller=None):
         """Reads and checks everything, and writes the features.
 
         Args:
             options: the flags.
             family: name of a kind of task whose flags the command has.
+            parts: `Parts`.
             make_distiller: see `runner.run`.
-            make_teaching: function (this object, `reader.Split` of the training rows) ->
-                `teaching.Teaching`, for a training with --teachers.
 
         Raises:
             UserError: for whatever does not fit.
         """
-        self.options = options
+        self.options, self._parts = options, parts
         self._open_model(registry.get(family))
         self.kind, self.settings = self._kind_and_settings(family)
         self.distiller = None
@@ -89,7 +105,7 @@ class Setup:
         self.first_step = self.folder.newest_step()
         self.teaching = None
         if options.do_train:
-            self._read_training_rows(make_teaching)
+            self._read_training_rows()
             num_rows = len(self.splits["train"].examples)
             finetuning_flags.take_usual_epochs(options, self.kind, num_rows)
         self.folder.check_best_is_of_this_run()
@@ -110,7 +126,7 @@ class Setup:
         self.config_file = options.bert_config_file
         self.config = run_flags.read_config(self.config_file)
         self.vocab_file = finetuning_flags.vocabulary_file(options)
-        self.folder = OutputFolder(options)
+        self.folder = OutputFolder(options, self._parts.write_model)
         run_flags.say_what_has_no_effect(options)
         self.init_checkpoint = _found_init_checkpoint(options)
         if self.init_checkpoint:
@@ -210,7 +226,7 @@ class Setup:
         return types.SimpleNamespace(files=self.kind.flags.files(options), **values)
 
     def _check_data_fits(self):
-        if self.config.type_vocab_size < 2 and datasets.is_pair(self.task):
+        if self.config.type_vocab_size < 2 and task_forms.is_pair(self.task):
             raise UserError(
                 "--task_name=%s has pairs of texts, but the config's type_vocab_size is %d: "
                 "expected 2" % (self.options.task_name, self.config.type_vocab_size)
@@ -261,7 +277,7 @@ class Setup:
         fixed["teachers"] = self.teaching and self.teaching.fingerprint
         fixed["init_checkpoint"] = "none"
         if self.init_checkpoint:
-            fixed["init_checkpoint"] = checkpoint_files.fingerprint(self.init_checkpoint)
+            fixed["init_checkpoint"] = checkpoint_values.fingerprint(self.init_checkpoint)
         if self.distiller:
             fixed.update(self.distiller.run_settings())
         variable = {name: options[name].value for name in _VARIABLE + list(flags.variable)}
@@ -284,7 +300,7 @@ class Setup:
             return True
         return former["fixed"]["dev data"] == digest
 
-    def _read_training_rows(self, make_teaching):
+    def _read_training_rows(self):
         """Takes the rows that are trained on; with teachers also those without labels."""
         options = self.options
         self._trained, self._changes = self.kind.training_split(self.splits["train"], options)
@@ -295,7 +311,7 @@ class Setup:
             temperature=options.temperature,
             distill_loss=options.distill_loss,
         )
-        self.teaching = make_teaching(self, self._trained)
+        self.teaching = self._parts.make_teaching(self, self._trained)
         self._trained = self._trained._replace(examples=self.teaching.examples)
         self._changes = dict(self._changes, teaching=self.teaching.fingerprint)
 
@@ -356,7 +372,9 @@ class Setup:
             tuned: {name: value} of `TaskType.tuned_notes` of the checkpoint that is used.
         """
         notes = dict(self.notes(), **tuned)
-        return task_type.ModelInUse(self.task, notes, self.tokenizer, self.options.max_seq_length)
+        return kind_interface.ModelInUse(
+            self.task, notes, self.tokenizer, self.options.max_seq_length
+        )
 
     def notes(self):
         """What whoever uses the checkpoints has to know of them: `fine_tuning.json`."""
@@ -380,7 +398,7 @@ class Setup:
         options = self.options
         return engine.make_engine(
             options,
-            model_fn.model_fn_builder(
+            self._parts.make_model_fn(
                 self.config,
                 self.num_outputs(),
                 self.init_checkpoint,
@@ -417,5 +435,5 @@ def _found_init_checkpoint(options):
             )
         return None
     prefix = checkpoint_files.find_checkpoint(options.init_checkpoint)
-    checkpoint_files.check_readable(prefix)
+    checkpoint_values.check_readable(prefix)
     return prefix

@@ -5,7 +5,7 @@ import shlex
 import sys
 import time
 
-from albert_zh.common import files, package_files, storage, validation
+from albert_zh.common import files, output_files, package_files, storage, validation
 from albert_zh.common.errors import UserError
 from albert_zh.common.messages import say, time_and_memory
 from albert_zh.finetuning.checkpoint_predictions import global_step
@@ -68,7 +68,7 @@ class Summary:
 
     def _write_results(self, test):
         evaluations = sorted(self._run.best.evaluations.items())
-        files.write_json(
+        output_files.write_json(
             os.path.join(self._folder.path, MACHINE_RESULTS),
             {
                 "task": self._options.task_name.lower(),
@@ -184,7 +184,7 @@ def next_command(model_dir, task):
 
     Args:
         model_dir: its folder.
-        task: `datasets.Task`.
+        task: `task_forms.Task`.
     """
     name, arguments = registry.type_of(task).next_command(task)
     here = os.path.join(os.getcwd(), "")

@@ -10,12 +10,12 @@ import os
 
 import numpy as np
 
-from albert_zh.common import files
+from albert_zh.common import output_files
 from albert_zh.common.errors import UserError
 from albert_zh.common.messages import say
 from albert_zh.finetuning import flags as finetuning_flags
 from albert_zh.finetuning.flags import SEARCHED_RATES
-from albert_zh.training import flags as run_flags
+from albert_zh.training import flag_checks
 
 TABLE = "runs.md"
 MACHINE_TABLE = "runs.json"
@@ -59,7 +59,7 @@ def _seeds(options):
             "--seeds=%s: expected whole numbers with commas between" % ",".join(options.seeds)
         ) from None
     for seed in seeds:
-        run_flags.check_seed(seed)
+        flag_checks.check_seed(seed)
     if len(set(seeds)) < len(seeds):
         raise UserError("--seeds=%s: a seed is given twice" % ",".join(options.seeds))
     return seeds
@@ -98,7 +98,7 @@ def _write(folder, summaries, rows):
         (summary for summary in summaries if summary["rate"] == best["rate"]),
         key=lambda summary: sign * _score(summary, "dev"),
     )
-    files.write_json(
+    output_files.write_json(
         os.path.join(folder, MACHINE_TABLE),
         {
             "metric": metric,
@@ -110,7 +110,7 @@ def _write(folder, summaries, rows):
     )
     lines = list(_table(rows, metric))
     path = os.path.join(folder, TABLE)
-    with files.atomic_write(path) as stream:
+    with output_files.atomic_write(path) as stream:
         stream.write("\n".join(lines) + "\n")
     for line in lines:
         say(line)

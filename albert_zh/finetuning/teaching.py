@@ -20,7 +20,7 @@ class Teaching:
 
         Args:
             setup: `setup.Setup`, with data and settings.
-            train: `reader.Split` of the rows that are trained on.
+            train: `input_examples.Split` of the rows that are trained on.
 
         Raises:
             UserError: for teachers that do not fit.

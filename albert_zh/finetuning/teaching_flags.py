@@ -6,8 +6,8 @@ from absl import flags as absl_flags
 
 from albert_zh.common.errors import UserError
 from albert_zh.distillation import teacher_weights
-from albert_zh.tasks.settings import DISTILL_LOSSES, DIVERGENCE
-from albert_zh.training import flags as run_flags
+from albert_zh.model.distillation_losses import DISTILL_LOSSES, DIVERGENCE
+from albert_zh.training import flag_checks
 
 TARGETS_FOLDER = "teacher_targets"
 _USUAL_WEIGHT, _USUAL_TEMPERATURE = 0.9, 2.0
@@ -89,7 +89,7 @@ def check_flags(options, kind):
         return
     if not options.do_train:
         raise UserError("--teachers: nothing is trained: add --do_train=true, or leave it out")
-    run_flags.require_positive(options, ["temperature"])
+    flag_checks.require_positive(options, ["temperature"])
     if not 0 < options.distill_weight <= 1:
         raise UserError(
             "--distill_weight=%s: expected more than 0 and at most 1" % options.distill_weight

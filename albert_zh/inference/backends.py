@@ -15,21 +15,28 @@ A backend has
 
 import os
 import re
-from typing import Any, Iterable, Mapping, Optional, Sequence
+from typing import Any, Callable, Iterable, Mapping, Optional, Sequence
 
 import tensorflow.compat.v1 as tf
 
 from albert_zh.common import cpu_precision, storage, system_errors
 from albert_zh.common.errors import UserError
-from albert_zh.inference import exported_names, loaded_model, onnx_backend, tflite_backend
-from albert_zh.inference.files_beside import saved_model_folder
+from albert_zh.inference import (
+    arguments,
+    checkpoint_session,
+    exported_names,
+    onnx_backend,
+    tflite_backend,
+)
+from albert_zh.inference.saved_models import saved_model_folder
 from albert_zh.model import (
     checkpoint_files,
     checkpoint_names,
-    inference_graph,
+    checkpoint_values,
+    graph_inputs,
     model_folder,
 )
-from albert_zh.tasks import outputs_graph, registry
+from albert_zh.tasks import registry
 from albert_zh.tasks import settings as task_settings
 
 CLASSIFIER_OUTPUTS = ("probabilities",)
@@ -42,6 +49,7 @@ _FILE_BACKENDS = {
 
 def open_model(
     path: str,
+    build_outputs: Callable[..., Any],
     config_file: Optional[str] = None,
     precision: str = "float32",
     num_threads: Optional[int] = None,
@@ -53,6 +61,7 @@ def open_model(
     Args:
         path: model folder, SavedModel folder (or one of TF Serving's layout), .tflite or .onnx
             file.
+        build_outputs: function as `outputs_graph.outputs_builder`, for a model folder.
         config_file: config JSON of a model folder, if it is not in it.
         precision: of a model folder's products, a key of `modeling.PRECISIONS`.
         num_threads: threads of an operation; None: as many as there are cores, but of a .tflite or
@@ -64,10 +73,12 @@ def open_model(
         UserError: if there is no such model.
     """
     further = further_inputs or {}
-    loaded_model.check_precision(precision)
+    arguments.check_precision(precision)
     if not is_exported(path):
         cpu_precision.warn_of_slow_precision(precision)
-        return CheckpointBackend(path, config_file, precision, num_threads, output_names, further)
+        return CheckpointBackend(
+            path, build_outputs, config_file, precision, num_threads, output_names, further
+        )
     saved_model = saved_model_folder(path)
     if precision != "float32":
         raise UserError("precision: an exported model (%s) has its own, leave it out" % path)
@@ -90,7 +101,7 @@ def has_classifier(path: str) -> bool:
     if is_exported(path):
         return True
     shapes = checkpoint_names.with_canonical_names(
-        checkpoint_files.read_shapes(_checkpoint_of(path))
+        checkpoint_values.read_shapes(_checkpoint_of(path))
     )
     return checkpoint_names.TASK_HEAD in checkpoint_names.heads_of(shapes)
 
@@ -104,6 +115,7 @@ class CheckpointBackend:
     def __init__(
         self,
         model_dir: str,
+        build_outputs: Callable[..., Any],
         config_file: Optional[str],
         precision: str,
         num_threads: Optional[int],
@@ -123,16 +135,18 @@ class CheckpointBackend:
 
         def build(features):
             further = {
-                name: inference_graph.further_input(name, column)
+                name: graph_inputs.further_input(name, column)
                 for name, column in further_inputs.items()
             }
             features = dict(features, **further)
-            outputs = outputs_graph.outputs_builder(
+            outputs = build_outputs(
                 config, features, self.num_outputs, settings, False, precision=precision
             )()
             return [outputs[name] for name in output_names], list(further.values())
 
-        self._session = loaded_model.CheckpointSession(prefix, build, "a classifier", num_threads)
+        self._session = checkpoint_session.CheckpointSession(
+            prefix, build, "a classifier", num_threads
+        )
         self.run = self._session.run
         self.close = self._session.close
 
@@ -167,7 +181,7 @@ class SavedModelBackend:
         further_inputs: Iterable[str] = (),
     ) -> None:
         """Loads the SavedModel of a folder; raises `UserError` if it is none of such a task."""
-        loaded_model.check_sessions_can_run()
+        checkpoint_session.check_sessions_can_run()
         settings = tf.ConfigProto()
         settings.gpu_options.allow_growth = True
         settings.intra_op_parallelism_threads = num_threads or 0
@@ -203,7 +217,7 @@ def _sizes_of_tables(folder):
     if not storage.exists(prefix + ".index"):
         return {}
     sizes = {}
-    for name, shape in checkpoint_files.read_shapes(prefix).items():
+    for name, shape in checkpoint_values.read_shapes(prefix).items():
         table = re.match(
             r"(?:bert|electra)/embeddings/(\w+)_embeddings$",
             checkpoint_names.canonical_name(name),
@@ -224,7 +238,7 @@ def _signature_of(folder, signatures, output_names, further):
         "%s: no signature takes %s and gives %s (found: %s): export a fine-tuned model"
         % (
             folder,
-            ", ".join(loaded_model.INPUT_NAMES + further),
+            ", ".join(exported_names.INPUT_NAMES + further),
             ", ".join(output_names),
             ", ".join(sorted(signatures)) or "none",
         )

@@ -12,7 +12,7 @@ from typing import Any, List, Optional, Sequence, Tuple
 
 import numpy as np
 
-from albert_zh.common import files, folder_locks
+from albert_zh.common import folder_locks, output_files
 from albert_zh.common.errors import UserError
 from albert_zh.common.progress import progress_bar
 from albert_zh.inference import file_cache, lexical_index, vector_index
@@ -60,7 +60,7 @@ class CorpusCache:
     def _load_vectors(self):
         names = [VECTORS % self._key, IDS % self._key]
         if not all(self._cache.is_valid(name) for name in names):
-            with files.whole_file(self._cache.path(names[0])) as partial:
+            with output_files.whole_file(self._cache.path(names[0])) as partial:
                 self._write_vectors(partial, *self._former_vectors())
             self._write_ids(names[1])
             self._keep(names)
@@ -93,7 +93,7 @@ class CorpusCache:
     def _load_lexical(self):
         name = LEXICAL % self._key_of_words
         if not self._cache.is_valid(name):
-            with files.whole_file(self._cache.path(name)) as partial:
+            with output_files.whole_file(self._cache.path(name)) as partial:
                 lexical_index.LexicalIndex.build(self._texts).save(partial)
             self._keep([name])
         return lexical_index.LexicalIndex.load(self._cache.path(name))
@@ -111,7 +111,7 @@ class CorpusCache:
             index = self._updated_index(storage)
             if index is None:
                 index = vector_index.VectorIndex.build(self.vectors, self.ids, storage)
-            with files.whole_file(self._cache.path(name)) as partial:
+            with output_files.whole_file(self._cache.path(name)) as partial:
                 index.save(partial)
             self._write_ids(INDEX_IDS % (self._key, storage))
             self._keep([name, INDEX_IDS % (self._key, storage)])
@@ -132,7 +132,9 @@ class CorpusCache:
         return None
 
     def _write_ids(self, name):
-        with files.whole_file(self._cache.path(name)) as partial, open(partial, "wb") as output:
+        with output_files.whole_file(self._cache.path(name)) as partial, open(
+            partial, "wb"
+        ) as output:
             np.save(output, self.ids)
 
     def _keep(self, names):

@@ -9,7 +9,7 @@ from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Se
 
 import numpy as np
 
-from albert_zh.common import validation
+from albert_zh.common import checks, validation
 from albert_zh.common.errors import UserError
 
 NextLogProbs = Callable[[Optional[Sequence[int]], Optional[Sequence[int]]], np.ndarray]
@@ -89,7 +89,7 @@ def checked_settings(given: Dict[str, Any]) -> DecodingSettings:
             raise UserError(
                 "%s: no setting of generation, expected one of %s" % (name, ", ".join(_SETTINGS))
             )
-        validation.checked(name, setting, _SETTINGS[name])
+        checks.checked(name, setting, _SETTINGS[name])
     settings = DecodingSettings(**given)
     if settings.max_length is not None and settings.min_length > settings.max_length:
         raise UserError(

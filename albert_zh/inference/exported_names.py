@@ -6,6 +6,7 @@ LONGEST_UNKNOWN = 512  # of exported files, whose positions are not known
 
 # The second one is the name of TFLite metadata.
 _INPUT_ALIASES = (("input_ids", "ids"), ("input_mask", "mask"), ("segment_ids",))
+INPUT_NAMES = tuple(aliases[0] for aliases in _INPUT_ALIASES)
 
 
 def inputs_in_order(by_name: Mapping[str, Any], further: Sequence[str] = ()) -> Optional[Tuple]:

@@ -7,7 +7,7 @@ import sys
 from typing import Any, List
 import zlib
 
-from albert_zh.common import files
+from albert_zh.common import files, output_files
 from albert_zh.common.errors import UserError
 
 MANIFEST = "fingerprint.json"
@@ -83,7 +83,7 @@ class FileCache:
 
     def _write_manifest(self):
         content = {"fingerprint": self._fingerprint, "files": self._checksums}
-        files.write_json(self.path(MANIFEST), content)
+        output_files.write_json(self.path(MANIFEST), content)
 
     def _note(self, problem):
         print("note: %s: made again" % problem, file=sys.stderr)

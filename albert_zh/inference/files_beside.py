@@ -4,26 +4,12 @@ import os
 import tempfile
 from typing import Dict, List, Optional, Sequence
 
-from albert_zh.common import files, storage, validation
+from albert_zh.common import checks, files, storage
 from albert_zh.common.errors import UserError
-from albert_zh.inference import packed_files
+from albert_zh.inference import packed_files, saved_models
 from albert_zh.model import fine_tuning_notes, label_map, model_folder
 from albert_zh.tasks import registry
 from albert_zh.text import tokenization
-
-_SAVED_MODEL = "saved_model.pb"
-
-
-def saved_model_folder(path: str) -> Optional[str]:
-    """The folder with the SavedModel: the path, or its newest version folder; None for none."""
-    if storage.is_file(os.path.join(path, _SAVED_MODEL)):
-        return path
-    names = storage.names_in(path) if storage.is_folder(path) else []
-    versions = sorted((name for name in names if name.isdigit()), key=int)
-    for name in reversed(versions):
-        if storage.is_file(os.path.join(path, name, _SAVED_MODEL)):
-            return os.path.join(path, name)
-    return None
 
 
 def _check_kind(notes, source):
@@ -42,7 +28,7 @@ class FilesBeside:
     def __init__(self, path: str) -> None:
         """`path`: model folder, SavedModel folder, .tflite or .onnx file."""
         self._folder = folder = path if storage.is_folder(path) else os.path.dirname(path) or "."
-        inner = saved_model_folder(path) or folder
+        inner = saved_models.saved_model_folder(path) or folder
         self._folders = list(
             dict.fromkeys(
                 [inner, os.path.join(inner, "assets"), os.path.join(inner, "assets.extra"), folder]
@@ -57,7 +43,7 @@ class FilesBeside:
         """What training noted: the file beside the model, or what an exported file carries."""
         if self._notes_file is None and packed_files.SETTINGS in self._packed:
             notes = files.parse_json(self._packed[packed_files.SETTINGS], self._path)
-            return validation.checked(self._path, notes, fine_tuning_notes.NOTES)
+            return checks.checked(self._path, notes, fine_tuning_notes.NOTES)
         return fine_tuning_notes.read_notes(self._notes_file)
 
     def _find(self, name):

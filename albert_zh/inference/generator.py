@@ -12,7 +12,7 @@ import numpy as np
 import tensorflow.compat.v1 as tf
 
 from albert_zh.common.errors import UserError
-from albert_zh.inference import decoding, input_rows, loaded_model
+from albert_zh.inference import arguments, checkpoint_session, decoding, input_rows, loaded_model
 from albert_zh.model import fine_tuning_notes, incremental_decoding, model_folder
 from albert_zh.tasks.generation import objectives
 from albert_zh.tasks.generation.token_ids import source_ids, text_of_ids
@@ -62,8 +62,8 @@ class Generator(loaded_model.LoadedModel):
             UserError: if there is no such model, or it was trained for another task.
         """
         super().__init__()
-        loaded_model.check_arguments(num_threads=num_threads)
-        loaded_model.check_precision(precision)
+        arguments.check_arguments(num_threads=num_threads)
+        arguments.check_precision(precision)
         folder = loaded_model.open_folder(model_dir)
         notes = model_folder.open_folder(model_dir).notes
         if notes.get("objective") != OBJECTIVE:
@@ -78,7 +78,7 @@ class Generator(loaded_model.LoadedModel):
         self._precision = precision
         self.appended = [self._ids["mask"]] if objectives.predicts_masks(notes["head"]) else []
         self._tensors: Tuple[Any, ...] = ()
-        self._session = loaded_model.CheckpointSession(
+        self._session = checkpoint_session.CheckpointSession(
             folder.prefix, self._build, "a generator of run_seq2seq.py", num_threads
         )
         self.encode, self.step = (self._session.callable_of(*pair) for pair in self._tensors)

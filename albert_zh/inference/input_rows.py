@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any, Iterator, List, Optional, Sequence, Tuple
 
 import numpy as np
 
-from albert_zh.common import text_encodings, validation
+from albert_zh.common import files, validation
 from albert_zh.common.errors import UserError
 from albert_zh.text import encoding
 
@@ -59,9 +59,7 @@ def checked_texts(texts: Sequence[Text]) -> List[Tuple[str, Optional[str]]]:
                 "text %d is %s, expected a str or a pair of str" % (index, validation.shown(text))
             )
         for single in filter(None, checked[-1]):
-            text_encodings.check_decoded(
-                single, "text %d" % index, "decode its bytes by their encoding"
-            )
+            files.check_decoded(single, "text %d" % index, "decode its bytes by their encoding")
     return checked
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import tensorflow.compat.v1 as tf
 
 from albert_zh.common.errors import UserError
-from albert_zh.inference import input_rows, loaded_model
+from albert_zh.inference import arguments, checkpoint_session, input_rows, loaded_model
 from albert_zh.model.encoder import AlbertModel
 from albert_zh.model.heads import masked_lm_head
 
@@ -49,7 +49,7 @@ class MaskFiller(loaded_model.LoadedModel):
             UserError: if there is no such model, or it has no masked-LM head.
         """
         super().__init__()
-        loaded_model.check_arguments(max_seq_length=max_seq_length)
+        arguments.check_arguments(max_seq_length=max_seq_length)
         folder = loaded_model.open_folder(model_dir, config_file, vocab_file, do_lower_case)
         config = folder.config
         self.tokenizer = folder.tokenizer
@@ -61,14 +61,14 @@ class MaskFiller(loaded_model.LoadedModel):
 
         def build(features):
             model = AlbertModel(
-                config, False, *[features[name] for name in loaded_model.INPUT_NAMES]
+                config, False, *[features[name] for name in checkpoint_session.INPUT_NAMES]
             )
             positions = tf.placeholder(tf.int32, [None, None], "masked_lm_positions")
             zeros = tf.zeros_like(positions)
             head = masked_lm_head(config, model, positions, zeros, zeros)
             return tf.exp(head.log_probs), [positions]
 
-        self._session = loaded_model.CheckpointSession(
+        self._session = checkpoint_session.CheckpointSession(
             folder.prefix, build, "a checkpoint of pre-training, with its masked-LM head"
         )
 
@@ -85,7 +85,7 @@ class MaskFiller(loaded_model.LoadedModel):
         Raises:
             UserError: if there is no mask, or the text is too long, and after `close`.
         """
-        loaded_model.check_arguments(top_k=top_k)
+        arguments.check_arguments(top_k=top_k)
         ((_, other),) = input_rows.checked_texts([text])
         if other is not None:
             raise UserError("expected a text with %s, found a pair" % MASK)

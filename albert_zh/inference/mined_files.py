@@ -9,10 +9,10 @@ import json
 import os
 from typing import Any, Dict, List, Tuple
 
-from albert_zh.common import files, storage
+from albert_zh.common import output_files, storage, transfer
 from albert_zh.inference import negative_mining, predictor, text_encoder
-from albert_zh.model import checkpoint_files
-from albert_zh.tasks import reader
+from albert_zh.model import checkpoint_files, checkpoint_values
+from albert_zh.tasks import split_files
 from albert_zh.tasks.embedding import mining_flags, text_files
 
 MINED_FILE = "mined_negatives.jsonl"
@@ -33,7 +33,7 @@ def prepare(options: Any, kind: Any, task: Any, data_dir: str) -> List[str]:
     Raises:
         UserError: for files and models that do not fit.
     """
-    path = reader.existing_path(task, data_dir, "train")[0]
+    path = split_files.existing_path(task, data_dir, "train")[0]
     split = kind.read_split(task, data_dir, "train", options.encoding, options.skip_bad_rows)
     corpus = kind.corpus_of(task, data_dir)
     entries = [example.text_b for example in split.examples]
@@ -42,13 +42,13 @@ def prepare(options: Any, kind: Any, task: Any, data_dir: str) -> List[str]:
     entries = list(dict.fromkeys(entries))
     mined, counts = _mined(options, split, entries)
     target = os.path.join(options.output_dir, MINED_FILE)
-    with files.atomic_write(target) as stream:
+    with output_files.atomic_write(target) as stream:
         for example, negatives in zip(split.examples, mined):
             row = {"text_a": example.text_a, "text_b": example.text_b}
             row["negatives"] = list(example.negatives) + negatives
             stream.write(json.dumps(row, ensure_ascii=False) + "\n")
     report = {"file": path, "rows": len(split.examples), "entries": len(entries), "texts": counts}
-    files.write_json(os.path.join(options.output_dir, REPORT), report)
+    output_files.write_json(os.path.join(options.output_dir, REPORT), report)
     _name_files(options, task, data_dir, {"train": target, "corpus": corpus})
     shown = ", ".join("%d %s" % (count, name) for name, count in counts.items() if count)
     return [
@@ -69,7 +69,7 @@ def _mined(options, split, entries) -> Tuple[List[List[str]], Dict[str, int]]:
         options.mining_most_probable,
         options.seed,
     )
-    folder = files.local_stand_in(os.path.join(options.output_dir, WORK_FOLDER))
+    folder = transfer.local_stand_in(os.path.join(options.output_dir, WORK_FOLDER))
     with contextlib.ExitStack() as stack:
         finder = _finder(options, entries, folder, stack)
         classify, fingerprint = None, ""
@@ -103,15 +103,15 @@ def _finder(options, entries, folder, stack):
 def _fingerprint(path):
     """What identifies the weights of a classifier."""
     if storage.is_file(path):
-        return files.sha256_of_file(path)
-    return checkpoint_files.fingerprint(checkpoint_files.find_checkpoint(path))
+        return storage.sha256_of_file(path)
+    return checkpoint_values.fingerprint(checkpoint_files.find_checkpoint(path))
 
 
 def _name_files(options, task, data_dir, found):
     """Has the flags name every file of a run, as they name one of them."""
     flags_of = {"train": "train_file", "dev": "dev_file", "test": "predict_file"}
     for split in ("dev", "test"):
-        found[split] = reader.split_path(task, data_dir, split)[0]
+        found[split] = split_files.split_path(task, data_dir, split)[0]
     for split, flag in dict(flags_of, corpus="corpus_file").items():
         if found[split]:
             options[flag].value = found[split]

@@ -16,7 +16,7 @@ from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence, Tu
 
 import numpy as np
 
-from albert_zh.common import files, storage
+from albert_zh.common import files, output_files, storage
 from albert_zh.common.progress import progress_bar
 from albert_zh.inference import corpus_cache, lexical_index
 from albert_zh.tasks import text_groups
@@ -130,7 +130,7 @@ class Miner:
                 path = os.path.join(self._folder, _BLOCK % (self._key, start))
                 block = examples[start : start + ROWS_AT_ONCE]
                 if not storage.exists(path):
-                    files.write_json(path, self._mine_block(start, block, groups))
+                    output_files.write_json(path, self._mine_block(start, block, groups))
                 rows, of_block = files.read_json(path)
                 mined += [[self._entries[entry] for entry in row] for row in rows]
                 counts = {name: counts[name] + of_block[name] for name in COUNTS}

@@ -6,7 +6,7 @@ import numpy as np
 
 from albert_zh.common import cores, files, package_files
 from albert_zh.common.errors import UserError
-from albert_zh.inference import exported_names, loaded_model
+from albert_zh.inference import exported_names
 
 
 class OnnxBackend:
@@ -42,7 +42,7 @@ class OnnxBackend:
         further = tuple(further_inputs)
         self._inputs = exported_names.inputs_in_order(inputs, further)
         if self._inputs is None or not set(output_names) <= set(outputs):
-            expected = (loaded_model.INPUT_NAMES + further, output_names)
+            expected = (exported_names.INPUT_NAMES + further, output_names)
             raise UserError(exported_names.misfit(path, *expected, list(inputs), list(outputs)))
         self._output_names = list(output_names)
         self.num_outputs = outputs[output_names[0]].shape[-1]

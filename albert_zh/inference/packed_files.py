@@ -8,7 +8,7 @@ import json
 from typing import Callable, Dict
 import zipfile
 
-from albert_zh.common import files, storage, validation
+from albert_zh.common import checks, files, storage, validation
 from albert_zh.inference import onnx_backend
 
 VOCABULARY, LABELS, SETTINGS = "vocab.txt", "labels.txt", "fine_tuning.json"
@@ -78,7 +78,7 @@ def _value(path, notes, name, kind):
     """The JSON value of an entry of the metadata, checked."""
     called = "%s: metadata %s" % (path, name)
     value = files.parse_json(notes[name], called)
-    return value if kind is None else validation.checked(called, value, kind)
+    return value if kind is None else checks.checked(called, value, kind)
 
 
 _READERS: Dict[str, Callable[[str], Dict[str, str]]] = {

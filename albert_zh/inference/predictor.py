@@ -14,11 +14,11 @@ from typing import Any, Dict, List, Optional, Sequence, Tuple
 import numpy as np
 
 from albert_zh.common.errors import UserError
-from albert_zh.inference import annotated_texts, backends, input_rows, loaded_model
+from albert_zh.inference import annotated_texts, arguments, backends, input_rows, loaded_model
 from albert_zh.inference.files_beside import FilesBeside
 from albert_zh.inference.model_choice import compares_sentences, newest_best_folder, takes_pairs
-from albert_zh.tasks import datasets, registry, task_type
-from albert_zh.tasks.columns import InputExample
+from albert_zh.tasks import kind_interface, outputs_graph, registry, task_forms
+from albert_zh.tasks.input_examples import InputExample
 
 __all__ = [
     "Predictor",
@@ -78,7 +78,7 @@ class Predictor(loaded_model.LoadedModel):
             UserError: if there is no such model.
         """
         super().__init__()
-        loaded_model.check_arguments(
+        arguments.check_arguments(
             max_seq_length=max_seq_length,
             do_lower_case=do_lower_case,
             config_file=config_file,
@@ -88,7 +88,7 @@ class Predictor(loaded_model.LoadedModel):
             check_text_form=check_text_form,
             granularity=granularity,
         )
-        self.path = path = loaded_model.checked_path(path)
+        self.path = path = arguments.checked_path(path)
         files_beside = FilesBeside(path)
         self.notes = trained = files_beside.settings
         self.objective = trained.get("objective", "single_label")
@@ -97,6 +97,7 @@ class Predictor(loaded_model.LoadedModel):
         self.rules = self.kind.rules
         self._backend = backends.open_model(
             path,
+            outputs_graph.outputs_builder,
             config_file=config_file,
             precision=precision,
             num_threads=num_threads,
@@ -109,7 +110,7 @@ class Predictor(loaded_model.LoadedModel):
         self.takes_pairs = takes_pairs(trained)
         self._checks_text_form = check_text_form and self.takes_pairs is not None
         self.labels = self._labels_beside(files_beside)
-        self.label_separator = trained.get("label_separator", datasets.SEPARATOR)
+        self.label_separator = trained.get("label_separator", task_forms.SEPARATOR)
         self._tokenizer = self._tokenizer_beside(files_beside, vocab_file, do_lower_case)
         self.max_seq_length = input_rows.checked_length(
             trained.get("max_seq_length") if max_seq_length is None else max_seq_length,
@@ -132,8 +133,8 @@ class Predictor(loaded_model.LoadedModel):
         return tokenizer
 
     def _model_in_use(self, files_beside):
-        columns = tuple(self.notes.get("columns", datasets.PAIR))
-        task = datasets.Task(
+        columns = tuple(self.notes.get("columns", task_forms.PAIR))
+        task = task_forms.Task(
             files={},
             columns=columns,
             labels=tuple(self.labels),
@@ -142,7 +143,7 @@ class Predictor(loaded_model.LoadedModel):
         )
         further = files_beside.further_files(self.kind.flags.further_files)
         task = self.kind.flags.with_model_files(task, further, self.path)
-        return task_type.ModelInUse(task, self.notes, self._tokenizer, self.max_seq_length)
+        return kind_interface.ModelInUse(task, self.notes, self._tokenizer, self.max_seq_length)
 
     def predict(self, texts: Sequence[input_rows.Text]) -> Tuple[List, np.ndarray]:
         """Predicts what the model was fine-tuned for: classifies texts, say.

@@ -16,9 +16,9 @@ from typing import Any, List, NamedTuple, Optional, Sequence
 
 import numpy as np
 
-from albert_zh.common import files, folder_locks, storage, transfer
+from albert_zh.common import files, folder_locks, output_files, storage, transfer
 from albert_zh.common.errors import UserError, printable
-from albert_zh.inference import file_cache, lexical_index, loaded_model
+from albert_zh.inference import arguments, file_cache, lexical_index
 from albert_zh.inference.predictor import Predictor
 
 __all__ = ["Answer", "DocumentAnswer", "Documents", "Reader"]
@@ -113,7 +113,7 @@ class Reader:
         Raises:
             UserError: for anything but pairs of texts, a question without text, and after `close`.
         """
-        loaded_model.check_arguments(top_k=top_k)
+        arguments.check_arguments(top_k=top_k)
         for number, pair in enumerate(pairs):
             if isinstance(pair, str) or len(pair) != 2 or not str(pair[0]).strip():
                 raise UserError(
@@ -213,7 +213,7 @@ def _kept_index(folder, fingerprint, texts) -> lexical_index.LexicalIndex:
                 return lexical_index.LexicalIndex.load(cache.path(_INDEX))
             cache.forget(_INDEX)
             index = lexical_index.LexicalIndex.build(texts)
-            with files.whole_file(cache.path(_INDEX)) as partial:
+            with output_files.whole_file(cache.path(_INDEX)) as partial:
                 index.save(partial)
             cache.add(_INDEX)
             return index

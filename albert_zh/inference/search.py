@@ -24,10 +24,10 @@ from typing import Any, List, NamedTuple, Optional, Sequence
 
 import numpy as np
 
-from albert_zh.common import files, path_rules, validation
+from albert_zh.common import checks, files, path_rules, transfer, validation
 from albert_zh.common import storage as file_storage
 from albert_zh.common.errors import UserError
-from albert_zh.inference import corpus_cache, input_rows, loaded_model, search_choice, vector_index
+from albert_zh.inference import arguments, corpus_cache, input_rows, search_choice, vector_index
 from albert_zh.inference.ranking import (
     CANDIDATES,
     RANKINGS,
@@ -128,9 +128,9 @@ class Corpus:
         Raises:
             UserError: if the file cannot be read or has no text.
         """
-        loaded_model.check_arguments(encoding=encoding, cache_dir=cache_dir)
-        self._path, self._encoding = loaded_model.checked_path(path), encoding
-        self._encoder = validation.checked("encoder", encoder, _ENCODER)
+        arguments.check_arguments(encoding=encoding, cache_dir=cache_dir)
+        self._path, self._encoding = arguments.checked_path(path), encoding
+        self._encoder = checks.checked("encoder", encoder, _ENCODER)
         if storage not in vector_index.STORAGES:
             raise UserError(
                 "storage: unknown %r, expected one of %s" % (storage, vector_index.STORAGES)
@@ -138,7 +138,7 @@ class Corpus:
         self._storage = storage
         self._oversampling = vector_index.OVERSAMPLING[storage]
         path_rules.check_local(cache_dir or "", "cache_dir=%s" % cache_dir)
-        kept = files.local_stand_in(self._path + ".vectors")  # vectors are read where they are
+        kept = transfer.local_stand_in(self._path + ".vectors")  # vectors are read where they are
         self.folder = path_rules.output_folder(cache_dir or kept)
         self._refreshing = threading.Lock()
         self._stamp = _stamp(self._path)
@@ -224,8 +224,8 @@ class Corpus:
         Raises:
             UserError: for an unknown ranking, weights that are none, no texts.
         """
-        loaded_model.check_arguments(top_k=top_k, candidates=candidates)
-        validation.checked("predictor", predictor, _PREDICTOR)
+        arguments.check_arguments(top_k=top_k, candidates=candidates)
+        checks.checked("predictor", predictor, _PREDICTOR)
         weights = self.usual_weights if weights is None else checked_weights(weights)
         chosen = Ranking(ranking, weights, top_k, candidates)
         if ranking == "classifier" and predictor is None:

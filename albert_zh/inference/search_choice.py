@@ -15,7 +15,7 @@ from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Set
 
 import numpy as np
 
-from albert_zh.common import files, validation
+from albert_zh.common import files, output_files, validation
 from albert_zh.common.errors import UserError
 from albert_zh.common.progress import progress_bar
 from albert_zh.inference.ranking import CANDIDATES, RANKINGS, Ranking, Weights
@@ -184,7 +184,7 @@ def write(folder: str, choice: Choice, model: str) -> None:
         model: fingerprint of the encoder.
     """
     content = {"model": model, "ranking": choice.ranking, "weights": list(choice.weights)}
-    files.write_json(os.path.join(folder, CHOICE_FILE), content)
+    output_files.write_json(os.path.join(folder, CHOICE_FILE), content)
 
 
 def read(folder: str, model: str) -> Optional[Choice]:

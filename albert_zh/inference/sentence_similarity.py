@@ -14,7 +14,7 @@ import numpy as np
 
 from albert_zh.common import package_files
 from albert_zh.common.errors import UserError, printable
-from albert_zh.inference import input_rows, loaded_model, model_choice, predictor
+from albert_zh.inference import arguments, input_rows, model_choice, predictor
 from albert_zh.model import model_folder
 from albert_zh.text import tokenization
 
@@ -33,7 +33,7 @@ class BertSim:
 
     def __init__(self, batch_size: Optional[int] = None) -> None:
         """`batch_size`: pairs predicted at once; that of args.py by default."""
-        loaded_model.check_arguments(batch_size=batch_size)
+        arguments.check_arguments(batch_size=batch_size)
         self.batch_size = getattr(args, "batch_size", 128) if batch_size is None else batch_size
         self.mode = PREDICT
         self._predictor: Any = None

@@ -18,8 +18,8 @@ import tensorflow.compat.v1 as tf
 
 from albert_zh.common import cpu_precision
 from albert_zh.common.errors import UserError
-from albert_zh.inference import input_rows, loaded_model
-from albert_zh.model import checkpoint_files, sentence_vectors
+from albert_zh.inference import arguments, checkpoint_session, input_rows, loaded_model
+from albert_zh.model import checkpoint_values, sentence_vectors
 from albert_zh.model.encoder import AlbertModel
 from albert_zh.model.layers import max_over_tokens, mean_over_tokens
 
@@ -91,7 +91,7 @@ class TextEncoder(loaded_model.LoadedModel):
             UserError: if there is no such model, or for unknown layers, pooling or precision.
         """
         super().__init__()
-        loaded_model.check_precision(precision)
+        arguments.check_precision(precision)
         _check_arguments(layers, pooling, max_seq_length, num_threads)
         folder = loaded_model.open_folder(model_dir, config_file, vocab_file, do_lower_case)
         config = folder.config
@@ -105,7 +105,7 @@ class TextEncoder(loaded_model.LoadedModel):
         chosen = _chosen_layers("last" if layers is None else layers, config.num_hidden_layers)
         self.layers = chosen[0]
         self.fingerprint = {
-            "weights": checkpoint_files.fingerprint(folder.prefix),
+            "weights": checkpoint_values.fingerprint(folder.prefix),
             "config": config.to_dict(),
             "vocabulary": folder.tokenizer.sha256,
             "do_lower_case": folder.do_lower_case,
@@ -129,7 +129,10 @@ class TextEncoder(loaded_model.LoadedModel):
 
         def build(features):
             model = AlbertModel(
-                config, False, *[features[n] for n in loaded_model.INPUT_NAMES], precision=precision
+                config,
+                False,
+                *[features[n] for n in checkpoint_session.INPUT_NAMES],
+                precision=precision,
             )
             if self.notes:
                 mask = features["input_mask"]
@@ -147,7 +150,9 @@ class TextEncoder(loaded_model.LoadedModel):
             self.width = self._widest = int(pooled.shape[-1])
             return pooled, []  # [B, W]
 
-        self._session = loaded_model.CheckpointSession(prefix, build, "an encoder", num_threads)
+        self._session = checkpoint_session.CheckpointSession(
+            prefix, build, "an encoder", num_threads
+        )
 
     def encode(
         self,
@@ -197,7 +202,7 @@ class TextEncoder(loaded_model.LoadedModel):
         self, vectors: np.ndarray, normalize: Optional[bool] = None, width: Optional[int] = None
     ) -> np.ndarray:
         """Vectors of `encode_with_lengths` as those of `encode`, which has the arguments."""
-        loaded_model.check_arguments(normalize=normalize or False)
+        arguments.check_arguments(normalize=normalize or False)
         if normalize is None:
             normalize = self.notes is not None and self.notes.normalize
         vectors = vectors[:, : self.checked_width(width)]
@@ -230,7 +235,7 @@ class TextEncoder(loaded_model.LoadedModel):
         """
         if self.pooling is not None:
             raise UserError("pooling: vectors of tokens need None, found %r" % self.pooling)
-        loaded_model.check_arguments(normalize=normalize)
+        arguments.check_arguments(normalize=normalize)
         checked = input_rows.checked_texts(texts)
         vectors_of_texts: List[Any] = [None] * len(checked)
         for indices, rows, vectors in self._batches(checked):
@@ -262,8 +267,8 @@ class TextEncoder(loaded_model.LoadedModel):
 def _check_arguments(layers, pooling, max_seq_length, num_threads):
     """Raises `UserError` for those that are of another kind."""
     if layers is not None:
-        loaded_model.check_arguments(layers=layers)
-    loaded_model.check_arguments(
+        arguments.check_arguments(layers=layers)
+    arguments.check_arguments(
         pooling=pooling, max_seq_length=max_seq_length, num_threads=num_threads
     )
 

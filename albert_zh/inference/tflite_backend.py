@@ -8,7 +8,7 @@ import numpy as np
 
 from albert_zh.common import cores, files, system_errors
 from albert_zh.common.errors import UserError
-from albert_zh.inference import exported_names, litert, loaded_model
+from albert_zh.inference import exported_names, litert
 
 
 class TfliteBackend:
@@ -90,7 +90,7 @@ class _Interpreter:
         self._outputs = _named_outputs(outputs, output_names)
         if self._inputs is None or self._outputs is None:
             found = (list(inputs), [_plain_name(detail["name"]) for detail in outputs])
-            expected = (loaded_model.INPUT_NAMES + further_inputs, output_names)
+            expected = (exported_names.INPUT_NAMES + further_inputs, output_names)
             raise UserError(exported_names.misfit(path, *expected, *found))
         self.num_outputs = int(self._outputs[0]["shape"][-1])
         batch, length = self._inputs[0].get("shape_signature", self._inputs[0]["shape"])

@@ -13,16 +13,17 @@ from typing import Optional, Tuple
 
 import numpy as np
 
-from albert_zh.common import files, storage
+from albert_zh.common import files, output_files, storage
 from albert_zh.common.errors import UserError
 from albert_zh.inference import loaded_model
 from albert_zh.model import (
-    checkpoint_files,
+    checkpoint_values,
     fine_tuning_notes,
     label_map,
     model_folder,
     model_writer,
     sentence_vectors,
+    whole_folders,
 )
 
 _LEAST_SHARE = 1e-6  # of the largest variance: below, a direction is noise of rounding
@@ -79,7 +80,7 @@ def write_whitened(
     folder = os.path.dirname(opened.prefix) or os.curdir
     notes = sentence_vectors.notes_or_mean(folder, opened.config)
     is_trained = sentence_vectors.read_notes(folder) is not None
-    weights = checkpoint_files.read_weights(opened.prefix)
+    weights = checkpoint_values.read_weights(opened.prefix)
     names = [sentence_vectors.PROJECTION + name for name in ("/kernel", "/bias")]
     if notes.projection_width:
         first, first_bias = (weights[name][..., : len(kernel)] for name in names)
@@ -99,13 +100,13 @@ def write_whitened(
     }
     json_files = dict(_further_notes(folder, notes))
     json_files[sentence_vectors.SENTENCE_FILE] = sentence_vectors.as_json(notes)
-    with model_writer.replaced_folder(target) as partial:
+    with whole_folders.replaced_folder(target) as partial:
         os.makedirs(partial)
         for name, content in contents.items():
-            with files.atomic_write(os.path.join(partial, name), "wb") as handle:
+            with output_files.atomic_write(os.path.join(partial, name), "wb") as handle:
                 handle.write(content)
         for name, content in json_files.items():
-            files.write_json(os.path.join(partial, name), content)
+            output_files.write_json(os.path.join(partial, name), content)
         model_writer.write_model_checkpoint(partial, weights)
 
 

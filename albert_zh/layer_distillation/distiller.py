@@ -8,7 +8,7 @@ Letters in shape comments: B rows, F tokens of the student, K compared tokens, N
 H width, H' the teacher's.
 """
 
-from typing import Any, Callable, Dict, List, NamedTuple, Optional, Tuple
+from typing import TYPE_CHECKING, Any, Callable, Dict, List, NamedTuple, Optional, Tuple
 
 import numpy as np
 import tensorflow.compat.v1 as tf
@@ -17,12 +17,14 @@ from albert_zh.common.errors import UserError
 from albert_zh.common.messages import say
 from albert_zh.layer_distillation import alignment, layer_mapping
 from albert_zh.layer_distillation import intermediate_losses as losses
-from albert_zh.layer_distillation.teacher import Teacher
 from albert_zh.model.attention import attention_scores
 from albert_zh.model.attention_masks import MASKED_LOGIT
-from albert_zh.model.checkpoint_files import DISTILLATION_SCOPE
+from albert_zh.model.checkpoint_values import DISTILLATION_SCOPE
 from albert_zh.model.encoder import AlbertModel
 from albert_zh.model.variables import new_variable
+
+if TYPE_CHECKING:
+    from albert_zh.layer_distillation.teacher import Teacher
 
 LOSSES = ("attention", "hidden", "relations")
 _ROWS = "teacher_rows/"  # begins the names of what the teacher reads, in batches
@@ -57,7 +59,7 @@ class Distiller:
     """
 
     def __init__(
-        self, teacher: Teacher, config: Any, tokenizer: Any, settings: DistillationSettings
+        self, teacher: "Teacher", config: Any, tokenizer: Any, settings: DistillationSettings
     ) -> None:
         """Checks that teacher and student can be compared.
 

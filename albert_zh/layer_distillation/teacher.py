@@ -6,7 +6,7 @@ from typing import Any, Dict
 import tensorflow.compat.v1 as tf
 
 from albert_zh.common.errors import UserError
-from albert_zh.model import checkpoint_files, checkpoint_matching, model_folder
+from albert_zh.model import checkpoint_matching, checkpoint_values, expected_variables, model_folder
 from albert_zh.model.encoder import AlbertModel
 from albert_zh.text import tokenization
 
@@ -55,9 +55,9 @@ class Teacher:
         self.config = opened.config
         self.num_outputs = opened.num_outputs()
         self._prefix = opened.prefix
-        checkpoint_files.check_readable(self._prefix)
-        checkpoint_matching.assign(checkpoint_matching.expected_shapes(self.config), self._prefix)
-        self.fingerprint = checkpoint_files.fingerprint(self._prefix)
+        checkpoint_values.check_readable(self._prefix)
+        checkpoint_matching.assign(expected_variables.expected_shapes(self.config), self._prefix)
+        self.fingerprint = checkpoint_values.fingerprint(self._prefix)
         vocab_file = tokenization.vocabulary_in_folder(opened.folder)
         if not os.path.exists(vocab_file):
             raise UserError(

@@ -1,13 +1,9 @@
-"""Activation functions by their names in configs, compiled where that pays."""
+"""Activation functions by their names in configs."""
 
-import functools
 import math
 from typing import Any, Callable
 
 import tensorflow.compat.v1 as tf
-
-from albert_zh.common.errors import UserError
-from albert_zh.model import xla
 
 
 def gelu(x: tf.Tensor) -> tf.Tensor:
@@ -35,7 +31,7 @@ def get_activation(name: Any) -> Callable[[tf.Tensor], tf.Tensor]:
     """The function of an activation's name, or the function itself; None: the identity.
 
     Raises:
-        UserError: for an unknown name.
+        ValueError: for an unknown name.
     """
     if callable(name):
         return name
@@ -44,31 +40,7 @@ def get_activation(name: Any) -> Callable[[tf.Tensor], tf.Tensor]:
     try:
         return ACTIVATIONS[name.lower()]
     except (KeyError, AttributeError):
-        raise UserError(
+        raise ValueError(
             "hidden_act: unknown activation %r, expected one of %s"
             % (name, ", ".join(sorted(ACTIVATIONS)))
         ) from None
-
-
-@functools.lru_cache(maxsize=None)
-def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
-    """An elementwise function of one tensor as one pass over memory, and its gradient as another.
-
-    Where compiling does not pay it is the function.
-    """
-    if not xla.pays():
-        return function
-
-    def in_float32(x):
-        return tf.cast(function(tf.cast(x, tf.float32)), x.dtype)
-
-    def gradient(x, dy):
-        return tf.gradients(in_float32(x), x, dy)[0]
-
-    forward, backward = xla.one_pass(in_float32), xla.one_pass(gradient)
-
-    @tf.custom_gradient
-    def apply(x):
-        return forward(x), lambda dy: backward(x, dy)
-
-    return apply

@@ -1,30 +1,20 @@
 """Finding, reading, checking and writing the files of checkpoints."""
 
-import collections
 import glob
 import os
 import re
 import tempfile
-from typing import Any, Dict, List, Mapping, Optional, Sequence
+from typing import List, Mapping, Optional, Sequence
 
 import numpy as np
 import tensorflow.compat.v1 as tf
 
-from albert_zh.common import files, storage, system_errors
+from albert_zh.common import storage, transfer
 from albert_zh.common.errors import UserError
-from albert_zh.model import packed_weights
+from albert_zh.model import checkpoint_values, packed_weights
 
 CHECKPOINT_NAME = "albert_model.ckpt"  # in a model folder, as in the released archives
 
-# What checkpoints of training hold beside the weights: optimizer state, counts, a head, what
-# compares a student with its teacher.
-DISTILLATION_SCOPE = "distillation/"
-_SLOT = re.compile(
-    r"(/(adam|lamb)_[mv]|/(Adam|Momentum)\w*|^beta[12]_power|^global_step"
-    r"|^(skipped_steps|loss_scale|good_steps)|^cls/(replaced_tokens|span_boundary)/.*"
-    r"|^(generator|generator_predictions|discriminator_predictions)/.*"
-    r"|^%s.*)(:0)?$" % DISTILLATION_SCOPE
-)
 _FILE_ENDING = re.compile(r"\.(index|meta|data-\d{5}-of-\d{5})$")
 _PYTORCH_ENDINGS = (".bin", ".pt", ".pth", ".safetensors")
 _PATTERN_CHARACTERS = frozenset("[\\")  # with * and ? a name still matches itself
@@ -94,7 +84,7 @@ def _checkpoint_in_folder(folder):
         if name in there:
             return find_checkpoint(os.path.join(folder, name))
     if packed_weights.is_packed(folder):
-        return packed_weights.unpacked(folder, write_checkpoint)
+        return packed_weights.unpacked(folder, checkpoint_values.write_checkpoint)
     foreign = sorted(name for name in _listing(folder) if name.endswith(_PYTORCH_ENDINGS))
     if foreign:
         raise UserError(_pytorch_message(os.path.join(folder, foreign[0])))
@@ -174,7 +164,7 @@ def newest_of_training(folder: str) -> Optional[str]:
     prefixes = checkpoints_of_training(folder)
     if not prefixes:
         return None
-    check_readable(prefixes[-1])
+    checkpoint_values.check_readable(prefixes[-1])
     if tf.train.latest_checkpoint(folder) != prefixes[-1]:
         _record_checkpoints(folder, prefixes)
     return prefixes[-1]
@@ -221,102 +211,6 @@ def remove_all_but(folder: str, prefixes: Sequence[str]) -> None:
             storage.remove(path)
 
 
-def open_reader(prefix: str) -> Any:
-    """The reader of a checkpoint's variables, by its very prefix, never a folder of that name."""
-    return tf.train.NewCheckpointReader(prefix)
-
-
-def read_shapes(prefix: str) -> Dict[str, List[int]]:
-    """{name: shape} of a checkpoint's weights, optimizer state aside.
-
-    Raises:
-        UserError: if the files are no readable checkpoint.
-    """
-    try:
-        shapes = open_reader(prefix).get_variable_to_shape_map()
-    except (tf.errors.OpError, ValueError) as error:
-        raise UserError(
-            "%s: not a readable TensorFlow checkpoint (damaged, or cut off while it was copied?): "
-            "%s" % (prefix, system_errors.reason(error))
-        ) from error
-    return collections.OrderedDict(
-        (name, list(shape)) for name, shape in sorted(shapes.items()) if not _SLOT.search(name)
-    )
-
-
-def check_readable(prefix: str) -> None:
-    """Reads every value of a checkpoint, which checks the sums that it holds of them.
-
-    Raises:
-        UserError: if it is damaged.
-    """
-    try:
-        reader = open_reader(prefix)
-        for name in reader.get_variable_to_shape_map():
-            reader.get_tensor(name)
-    except (tf.errors.OpError, RuntimeError, IndexError, ValueError) as error:
-        raise UserError(
-            "%s: the checkpoint is damaged or was cut off while it was copied (%s): copy it again, "
-            "or remove its files so that an older one is used"
-            % (prefix, system_errors.reason(error))
-        ) from error
-
-
-def as_float32(source: str, values: Mapping[str, np.ndarray]) -> Dict[str, np.ndarray]:
-    """Weights as a model folder has them; refuses what no model can work with.
-
-    Args:
-        source: where they are from, for errors.
-        values: {name: array}.
-
-    Returns:
-        {name: float32 array}.
-
-    Raises:
-        UserError: for values that are integers, or no finite numbers; names the tensor.
-    """
-    result = {}
-    for name, value in values.items():
-        if value.dtype.kind != "f" and value.dtype.name != "bfloat16":
-            raise UserError(
-                "%s: %s has values of the type %s, expected floating-point numbers: convert the "
-                "model before it is quantized" % (source, name, value.dtype.name)
-            )
-        with np.errstate(over="ignore"):
-            result[name] = value.astype(np.float32)
-        if not np.isfinite(result[name]).all():
-            raise UserError(
-                "%s: %s has values that are infinite or no numbers (NaN): take a checkpoint from "
-                "before training went wrong" % (source, name)
-            )
-    return result
-
-
-def is_training_state(name: str) -> bool:
-    """Whether a checkpoint's variable is of training alone, not a weight of the model.
-
-    These are optimizer slots, the global step, the projections that distillation compares by,
-    and what pre-training has for its objectives alone (ELECTRA's generator, heads).
-    """
-    return _SLOT.search(name) is not None
-
-
-def write_checkpoint(prefix: str, values: Mapping[str, np.ndarray]) -> None:
-    """Writes a checkpoint of given values; its index, which makes it visible, comes last.
-
-    Args:
-        prefix: checkpoint prefix to write.
-        values: {name: array}.
-    """
-    names = sorted(values)
-    with tf.Graph().as_default(), tf.Session() as session:
-        tensors = [tf.placeholder(values[n].dtype, values[n].shape) for n in names]
-        save = tf.raw_ops.SaveV2(
-            prefix=prefix, tensor_names=names, shape_and_slices=[""] * len(names), tensors=tensors
-        )
-        session.run(save, {tensor: values[name] for tensor, name in zip(tensors, names)})
-
-
 def add_missing(prefix: str, values: Mapping[str, np.ndarray]) -> None:
     """Adds to a checkpoint what it lacks; killed at any moment, it is the old one or the new one.
 
@@ -324,7 +218,7 @@ def add_missing(prefix: str, values: Mapping[str, np.ndarray]) -> None:
         prefix: checkpoint prefix.
         values: {name: array}; of those that are there, the checkpoint's own stay.
     """
-    reader = open_reader(prefix)
+    reader = checkpoint_values.open_reader(prefix)
     missing = {name: value for name, value in values.items() if not reader.has_tensor(name)}
     if not missing:
         return
@@ -336,12 +230,12 @@ def add_missing(prefix: str, values: Mapping[str, np.ndarray]) -> None:
         {name: reader.get_tensor(name) for name in names[index :: len(former)]}
         for index in range(len(former))
     ] + [missing]
-    draft_folder = os.path.dirname(files.local_stand_in(prefix)) or "."
+    draft_folder = os.path.dirname(transfer.local_stand_in(prefix)) or "."
     with tempfile.TemporaryDirectory(dir=draft_folder) as partial:
         _write_in_parts(os.path.join(partial, basename), shards)
         made = storage.in_folder(partial, glob.escape(basename) + ".*")
         for path in made:  # .data before .index
-            files.move_file(path, os.path.join(folder, os.path.basename(path)))
+            transfer.move_file(path, os.path.join(folder, os.path.basename(path)))
     for path in former:
         storage.remove(path)
 
@@ -350,24 +244,10 @@ def _write_in_parts(prefix, parts):
     """Writes a checkpoint with a data file for each dict of `parts`."""
     prefixes = ["%s_part_%d" % (prefix, number) for number in range(len(parts))]
     for part, values in zip(prefixes, parts):
-        write_checkpoint(part, values)
+        checkpoint_values.write_checkpoint(part, values)
     with tf.Graph().as_default(), tf.Session() as session:
         session.run(
             tf.raw_ops.MergeV2Checkpoints(
                 checkpoint_prefixes=prefixes, destination_prefix=prefix, delete_old_dirs=False
             )
         )
-
-
-def fingerprint(prefix: str) -> str:
-    """A hash that identifies a checkpoint's weights: of its index, which holds the sums of all."""
-    return files.sha256_of_file(prefix + ".index")
-
-
-def read_weights(prefix: str) -> Dict[str, np.ndarray]:
-    """{name: array} of a checkpoint's weights and its global step, without optimizer slots."""
-    reader = open_reader(prefix)
-    names = list(read_shapes(prefix))
-    if reader.has_tensor("global_step"):
-        names.append("global_step")
-    return {name: reader.get_tensor(name) for name in names}

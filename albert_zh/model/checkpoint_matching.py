@@ -7,13 +7,13 @@ lacks, or has in another shape, is an error that names both sides and the likely
 import collections
 import os
 import re
-from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple
+from typing import Any, Callable, List, Mapping, Optional, Sequence, Tuple
 
 import numpy as np
 import tensorflow.compat.v1 as tf
 
 from albert_zh.common.errors import UserError
-from albert_zh.model import checkpoint_files
+from albert_zh.model import checkpoint_values
 from albert_zh.model.checkpoint_names import (
     ENCODER_SCOPES,
     POSITION_TABLE,
@@ -21,12 +21,7 @@ from albert_zh.model.checkpoint_names import (
     has_position_table,
     layout_of,
 )
-from albert_zh.model.config import AlbertConfig, with_each_layer_once
-from albert_zh.model.encoder import AlbertModel
-from albert_zh.model.heads import classification_head, masked_lm_head, sentence_order_head
 from albert_zh.model.variables import variable_name
-
-MODEL_PARTS = ("encoder", "masked_lm", "sentence_order", "classification")
 
 _NAMES_SHOWN = 4
 
@@ -55,7 +50,7 @@ def assign(shapes: Mapping[str, Sequence[int]], init_checkpoint: str) -> Assignm
     Raises:
         UserError: if a variable of the encoder is missing in the checkpoint or has another shape.
     """
-    there = checkpoint_files.read_shapes(init_checkpoint)
+    there = checkpoint_values.read_shapes(init_checkpoint)
     source = by_canonical_name(there)
     assignment = Assignment(collections.OrderedDict(), [], {})
     for name, shape in shapes.items():
@@ -162,68 +157,6 @@ def report(assignment: Assignment, init_checkpoint: str) -> List[str]:
     return lines
 
 
-def expected_shapes(config: AlbertConfig, num_labels: Optional[int] = None) -> Dict[str, List[int]]:
-    """{name: shape} of the variables that a config asks for: the encoder, and a classifier on it.
-
-    Args:
-        config: `AlbertConfig`.
-        num_labels: classes of the classifier; None for the encoder alone.
-    """
-    components = ("encoder", "classification") if num_labels else ("encoder",)
-    shapes = expected_shapes_by_part(config, num_labels or 2, components)
-    return {name: shape for component in components for name, shape in shapes[component].items()}
-
-
-def expected_shapes_by_part(
-    config: AlbertConfig, num_labels: int = 2, parts: Sequence[str] = MODEL_PARTS
-) -> Dict[str, Dict[str, List[int]]]:
-    """Names and shapes of the variables that a config asks for; nothing is allocated.
-
-    Args:
-        config: `AlbertConfig`.
-        num_labels: number of classes of the classification head.
-        parts: those of `MODEL_PARTS` that are wanted.
-
-    Returns:
-        OrderedDict, part -> {name: shape}.
-    """
-    config = with_each_layer_once(config)
-    shapes = collections.OrderedDict()
-    with tf.Graph().as_default():
-        zero = tf.zeros([1, 1], tf.int32)
-        model = AlbertModel(config, False, zero)
-        pooled = model.get_pooled_output()
-        heads = {
-            "encoder": lambda: None,
-            "masked_lm": lambda: masked_lm_head(config, model, zero, zero, zero),
-            "sentence_order": lambda: sentence_order_head(config, pooled, zero),
-            "classification": lambda: classification_head(
-                config, pooled, None, num_labels, is_training=False
-            ),
-        }
-        seen = set()
-        for component in parts:
-            heads[component]()
-            variables = [v for v in tf.trainable_variables() if v.op.name not in seen]
-            shapes[component] = {v.op.name: v.shape.as_list() for v in variables}
-            seen.update(shapes[component])
-    return shapes
-
-
-def check_fits(config_file: str, path: str) -> None:
-    """Checks that a checkpoint holds the encoder of a config.
-
-    Args:
-        config_file: config JSON.
-        path: prefix or folder of a checkpoint.
-
-    Raises:
-        UserError: if it does not; says what is missing.
-    """
-    config = AlbertConfig.from_json_file(config_file)
-    assign(expected_shapes(config), checkpoint_files.find_checkpoint(path))
-
-
 def complete_checkpoint(prefix: str, shapes: Mapping[str, Sequence[int]], folder: str) -> str:
     """A checkpoint that TensorFlow restores by the graph's names, made aside if this is none.
 
@@ -248,13 +181,13 @@ def complete_checkpoint(prefix: str, shapes: Mapping[str, Sequence[int]], folder
             "%s was fine-tuned for another task: %s is %s there and %s here"
             % (prefix, name, given, shape)
         )
-    weights = checkpoint_files.read_weights(prefix)
+    weights = checkpoint_values.read_weights(prefix)
     if "global_step" in weights and all(name in weights for name in shapes):
         return prefix
     renamed = {name: weights[source] for source, name in assignment.names.items()}
     renamed["global_step"] = np.int64(weights.get("global_step", 0))
     copied = os.path.join(folder, "renamed.ckpt")
-    checkpoint_files.write_checkpoint(copied, renamed)
+    checkpoint_values.write_checkpoint(copied, renamed)
     return copied
 
 
@@ -273,14 +206,14 @@ def with_group0_everywhere(prefix: str, shapes: Mapping[str, Sequence[int]], tar
     Raises:
         UserError: if it is no such checkpoint.
     """
-    weights = checkpoint_files.read_weights(prefix)
+    weights = checkpoint_values.read_weights(prefix)
     source = by_canonical_name(weights)
     renamed = {name: re.sub(r"/group_\d+/", "/group_0/", name) for name in shapes}
     if not any("/group_0/" in name for name in source):
         raise UserError(
             "--init_from_group0: %s has no group 0: it is not of google's layouts" % prefix
         )
-    checkpoint_files.write_checkpoint(
+    checkpoint_values.write_checkpoint(
         target, {name: weights[source[old]] for name, old in renamed.items() if old in source}
     )
     return target

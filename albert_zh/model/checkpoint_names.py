@@ -4,7 +4,7 @@ import collections
 import re
 from typing import Container, Dict, Iterable, List, Mapping, Optional, Sequence
 
-from albert_zh.model.config import LAYOUTS
+from albert_zh.model.layouts import LAYOUTS
 
 ENCODER_SCOPES = tuple("%s/" % scope for scope in sorted({x.scope for x in LAYOUTS.values()}))
 POSITION_TABLE = "embeddings/position_embeddings"  # in one of these

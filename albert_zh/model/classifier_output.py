@@ -12,8 +12,6 @@ if TYPE_CHECKING:
 # What is predicted, of logits [B, C]: a softmax, a sigmoid for each label, the value itself.
 OBJECTIVES = {"single_label": tf.nn.softmax, "multi_label": tf.sigmoid, "regression": tf.identity}
 
-POOLINGS = ("cls", "mean", "max", "last4", "second_to_last")
-
 
 def probabilities(logits: tf.Tensor, objective: str) -> tf.Tensor:
     """What is predicted, see `OBJECTIVES`; float tensor [B, C]."""

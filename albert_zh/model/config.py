@@ -1,80 +1,15 @@
-"""Config JSON -> `AlbertConfig`, and the layouts of variables that configs choose among."""
+"""Config JSON -> `AlbertConfig`."""
 
-import collections
 import copy
 import inspect
 import json
 from typing import Any, Dict, Optional
 import warnings
 
-from albert_zh.common import files, validation
+from albert_zh.common import checks, files, validation
 from albert_zh.common.errors import UserError
+from albert_zh.model import layouts
 from albert_zh.model.activations import get_activation
-
-
-class Layout(
-    collections.namedtuple(
-        "Layout",
-        "projection layer_scope attention attention_norm ffn_in ffn_out ffn_norm scope has_pooler",
-    )
-):
-    """How the layouts differ.
-
-    Fields:
-        projection: where word vectors widen from E to H ("word_embeddings_2", before the sum of the
-            tables; "embedding_hidden_mapping_in" and, outside of the encoder's scope,
-            "embeddings_project", after their LayerNorm; None: E is H).
-        layer_scope: scope of a block; like the rest formatted with layer, group and inner_group.
-        attention, attention_norm, ffn_in, ffn_out, ffn_norm: scopes in a block.
-        scope: of the whole model.
-        has_pooler: bool; without one the pooled output is that of the first token.
-    """
-
-    def of_block(self, **numbers: int) -> "Layout":
-        """The layout with the scopes of the block of a layer, group and inner_group."""
-        return self._replace(
-            **{
-                name: scope.format(**numbers)
-                for name, scope in self._asdict().items()
-                if isinstance(scope, str)
-            }
-        )
-
-
-_BERT = {"scope": "bert", "has_pooler": True}
-_BERT_BLOCK = {
-    "attention": "attention",
-    "attention_norm": "attention/output/LayerNorm",
-    "ffn_in": "intermediate/dense",
-    "ffn_out": "output/dense",
-    "ffn_norm": "output/LayerNorm",
-}
-_GOOGLE_LAYOUT = Layout(
-    projection="embedding_hidden_mapping_in",
-    layer_scope="transformer/group_{group}/inner_group_{inner_group}",
-    attention="attention_1",
-    attention_norm="LayerNorm",
-    ffn_in="ffn_1/intermediate/dense",
-    ffn_out="ffn_1/intermediate/output/dense",
-    ffn_norm="LayerNorm_1",
-    **_BERT,
-)
-LAYOUTS = {
-    "brightmart": Layout(
-        projection="word_embeddings_2", layer_scope="layer_shared", **_BERT_BLOCK, **_BERT
-    ),
-    "google": _GOOGLE_LAYOUT,
-    "google_fast": _GOOGLE_LAYOUT,
-    "bert": Layout(projection=None, layer_scope="layer_{layer}", **_BERT_BLOCK, **_BERT),
-    "nezha": Layout(projection=None, layer_scope="layer_{layer}", **_BERT_BLOCK, **_BERT),
-    "electra": Layout(
-        projection="embeddings_project",
-        layer_scope="layer_{layer}",
-        scope="electra",
-        has_pooler=False,
-        **_BERT_BLOCK,
-    ),
-}
 
 # What a config may hold. Bounds are far beyond all published models: they keep a damaged file from
 # asking for years of work or all memory.
@@ -233,7 +168,7 @@ class AlbertConfig:
     @classmethod
     def from_dict(cls, json_object: Dict[str, Any]) -> "AlbertConfig":
         """The config of a dictionary; raises `UserError` if `vocab_size` is missing."""
-        validation.checked("config", json_object, CONFIG)
+        checks.checked("config", json_object, CONFIG)
         if "vocab_size" not in json_object:
             raise UserError("config: vocab_size is missing: is this a model's config JSON?")
         names = set(inspect.signature(cls.__init__).parameters) - {"self", "other_keys"}
@@ -246,7 +181,7 @@ class AlbertConfig:
     @classmethod
     def from_json_file(cls, json_file: str) -> "AlbertConfig":
         """The config of a JSON file; errors name the file."""
-        validation.checked("json_file", json_file, validation.PATH)
+        checks.checked("json_file", json_file, validation.PATH)
         settings = files.read_json(json_file, CONFIG)
         try:
             return cls.from_dict(settings)
@@ -265,9 +200,9 @@ class AlbertConfig:
         return "nezha" if self.use_relative_position else "bert"
 
     @property
-    def layout_row(self) -> Layout:
+    def layout_row(self) -> layouts.Layout:
         """The layout's row of `LAYOUTS`."""
-        return LAYOUTS[self.layout]
+        return layouts.LAYOUTS[self.layout]
 
     @property
     def scope(self) -> str:
@@ -304,8 +239,8 @@ class AlbertConfig:
                 "config: model_type is electra, which has neither num_hidden_groups nor preln: "
                 "leave them out"
             )
-        validation.checked("config", {key: self.__dict__[key] for key in self._given_keys}, CONFIG)
-        get_activation(self.hidden_act)
+        checks.checked("config", {key: self.__dict__[key] for key in self._given_keys}, CONFIG)
+        self._check_activation()
         self._require_divides("num_attention_heads", "hidden_size")
         self._require_divides("ffn_groups", "hidden_size")
         self._require_divides("ffn_groups", "intermediate_size")
@@ -320,6 +255,12 @@ class AlbertConfig:
                 "config: num_hidden_layers (%d) times inner_group_num (%d): expected at most %d"
                 % (self.num_hidden_layers, self.inner_group_num, _MOST_BLOCKS)
             )
+
+    def _check_activation(self):
+        try:
+            get_activation(self.hidden_act)
+        except ValueError as error:
+            raise UserError(str(error)) from error
 
     def _groups_and_layers(self):
         """More groups than layers leave groups out (albert_config_tiny_google_fast.json: 12, 4)."""
@@ -344,7 +285,7 @@ def with_each_layer_once(config: AlbertConfig) -> AlbertConfig:
         config: `AlbertConfig`.
     """
     config = copy.copy(config)
-    if "{layer}" not in LAYOUTS[config.layout].layer_scope:
+    if "{layer}" not in layouts.LAYOUTS[config.layout].layer_scope:
         groups = config.num_hidden_groups or 1
         config.num_hidden_layers = min(groups, config.num_hidden_layers)
     return config

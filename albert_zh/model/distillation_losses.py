@@ -8,6 +8,9 @@ changes nothing. Letters in shape comments: B rows, C classes; `...` any further
 
 import tensorflow.compat.v1 as tf
 
+DIVERGENCE, SQUARED = "kl", "mse"
+DISTILL_LOSSES = (DIVERGENCE, SQUARED)
+
 
 def soft_cross_entropy(
     logits: tf.Tensor, teacher_logits: tf.Tensor, temperature: float = 1.0

@@ -1,6 +1,6 @@
 """The encoder of every layout: embeddings, transformer blocks, pooler.
 
-The config alone chooses the layout (see `config.LAYOUTS`); variable names and shapes are those of
+The config alone chooses the layout (see `layouts.LAYOUTS`); variable names and shapes are those of
 the original albert_zh, google's ALBERT and BERT, so their checkpoints load as they are.
 
     config = AlbertConfig.from_json_file("albert_config/albert_config_tiny.json")
@@ -13,17 +13,17 @@ I intermediate, V vocabulary, P masked positions, R = B * F rows, G feed-forward
 
 import copy
 import functools
-from typing import Any, List, Optional, Sequence
+from typing import TYPE_CHECKING, Any, List, Optional, Sequence
 
 import tensorflow.compat.v1 as tf
 
 from albert_zh.model import attention_masks
 from albert_zh.model.attention import self_attention
-from albert_zh.model.config import LAYOUTS, AlbertConfig, Layout
 from albert_zh.model.embeddings import embeddings
 from albert_zh.model.gradient_checkpointing import recomputed_chain
 from albert_zh.model.layers import (
     FIRST_TOKEN,
+    PRECISIONS,
     dense,
     dropout,
     dropout_seed,
@@ -31,11 +31,12 @@ from albert_zh.model.layers import (
     get_shape_list,
     layer_norm,
 )
+from albert_zh.model.layouts import LAYOUTS, Layout
 from albert_zh.model.relative_positions import relative_positions_of
 
-# What the encoder's products are computed in. Variables, LayerNorm, softmax and losses are always
-# float32.
-PRECISIONS = {"float32": tf.float32, "bfloat16": tf.bfloat16, "mixed_float16": tf.float16}
+if TYPE_CHECKING:
+    from albert_zh.model.config import AlbertConfig
+
 BLOCK_DROPOUTS = 3  # of attention weights, attention output, feed-forward output
 
 
@@ -44,7 +45,7 @@ class AlbertModel:
 
     def __init__(
         self,
-        config: AlbertConfig,
+        config: "AlbertConfig",
         is_training: bool,
         input_ids: tf.Tensor,
         input_mask: Optional[tf.Tensor] = None,
@@ -194,12 +195,12 @@ class AlbertModel:
 
 
 def config_of_graph(
-    config: AlbertConfig,
+    config: "AlbertConfig",
     is_training: bool,
     plain: bool = False,
     decoding_step: Any = None,
     position_ids: Optional[tf.Tensor] = None,
-) -> AlbertConfig:
+) -> "AlbertConfig":
     """A copy of a config that also knows what its graph is for; arguments as of `AlbertModel`."""
     config = copy.deepcopy(config)
     config.saves_memory = is_training and not plain
@@ -216,7 +217,7 @@ BertModel = AlbertModel
 
 
 def encoder_layers(
-    config: AlbertConfig,
+    config: "AlbertConfig",
     rows: tf.Tensor,
     mask: tf.Tensor,
     batch_shape: Sequence[Any],
@@ -275,7 +276,7 @@ def _block_seeds(config):
 
 # long: the functions in it are the formulas of one block
 def transformer_block(
-    config: AlbertConfig,
+    config: "AlbertConfig",
     layout: Layout,
     rows: tf.Tensor,
     mask: tf.Tensor,

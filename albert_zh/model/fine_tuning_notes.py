@@ -5,7 +5,8 @@ from typing import Any, Dict, Optional
 
 from albert_zh.common import files, storage, validation
 from albert_zh.common.errors import UserError
-from albert_zh.model import classifier_output
+
+POOLINGS = ("cls", "mean", "max", "last4", "second_to_last")
 
 # What a model folder calls the settings of its fine-tuning.
 FINE_TUNING_FILE = "fine_tuning.json"
@@ -13,7 +14,7 @@ FINE_TUNING_FILE = "fine_tuning.json"
 NOTES = validation.record(
     {
         "objective": validation.TEXT,
-        "pooling": validation.one_of(*classifier_output.POOLINGS),
+        "pooling": validation.one_of(*POOLINGS),
         "do_lower_case": validation.BOOLEAN,
         "max_seq_length": validation.integer(1),
         "label_separator": validation.or_none(validation.TEXT),

@@ -12,15 +12,13 @@ from typing import Any, Callable, Dict, Mapping, Optional, Sequence, Tuple
 
 import tensorflow.compat.v1 as tf
 
-from albert_zh.model import classifier_output, sentence_vectors
+from albert_zh.model import classifier_output, graph_inputs, sentence_vectors
 from albert_zh.model.activations import ACTIVATIONS
 from albert_zh.model.checkpoint_names import MASKED_LM_LOSS, TASK_HEAD, heads_of
 from albert_zh.model.config import AlbertConfig
 from albert_zh.model.encoder import AlbertModel
 from albert_zh.model.heads import classification_head, masked_lm_head, sentence_order_head
 
-ENCODER_INPUTS = ("input_ids", "input_mask", "segment_ids")
-SENTENCE_OUTPUT = "sentence_embedding"
 _NO_WEIGHTS = 1e-5  # added to the sum of the weights, as in training
 Graph = collections.namedtuple("Graph", ["inputs", "outputs"])
 Graph.__doc__ = """Tensors of a graph for use, each {name: tensor}.
@@ -61,7 +59,7 @@ def build(
     num_labels: Optional[int] = None,
     settings: Optional[Dict[str, Any]] = None,
     shape: Tuple[Optional[int], Optional[int]] = (None, None),
-    input_names: Sequence[str] = ENCODER_INPUTS,
+    input_names: Sequence[str] = graph_inputs.ENCODER_INPUTS,
     takes_flat_segments: bool = False,
     output_positions: Any = None,
     build_head: Optional[Callable[..., Any]] = None,
@@ -109,10 +107,10 @@ def build(
         outputs["pooled_output"] = model.get_pooled_output()
         if sentence_notes:
             vectors = sentence_vectors.sentence_vector(model, mask, sentence_notes)
-            outputs[SENTENCE_OUTPUT] = vectors
+            outputs[graph_inputs.SENTENCE_OUTPUT] = vectors
         if TASK_HEAD in heads:
             build_head = build_head or _classifier(num_labels, settings or {})
-            features = dict(zip(ENCODER_INPUTS, (ids, mask, segments)))
+            features = dict(zip(graph_inputs.ENCODER_INPUTS, (ids, mask, segments)))
             features.update((name, x[:, : tf.shape(ids)[1]]) for name, x in further.items())
             outputs.update(build_head(config, model, features))
         if "masked_lm" in heads:
@@ -124,31 +122,17 @@ def build(
     return Graph(inputs, _named(outputs))
 
 
-def further_input(
-    name: str, column: Any, shape: Tuple[Optional[int], Optional[int]] = (None, None)
-) -> tf.Tensor:
-    """The placeholder of what a head takes for each token: int32 or float32 [B, F, ...].
-
-    Args:
-        name: of the input.
-        column: with `dtype` and `shape` of a token's value, see `task_type.Column`.
-        shape: (B, F), None for any.
-    """
-    dtype = tf.float32 if column.dtype == "float" else tf.int32
-    return tf.placeholder(dtype, list(shape) + list(column.shape), name)
-
-
 def _encoder_inputs(shape, names, takes_flat_segments, default_inputs):
     """{name of `ENCODER_INPUTS`: placeholder}; arguments as of `build`."""
     if default_inputs:
         return collections.OrderedDict(
             (key, tf.placeholder_with_default(default, shape, name))
-            for key, name, default in zip(ENCODER_INPUTS, names, default_inputs())
+            for key, name, default in zip(graph_inputs.ENCODER_INPUTS, names, default_inputs())
         )
     shapes = (shape, shape, None if takes_flat_segments else shape)
     return collections.OrderedDict(
         (key, tf.placeholder(tf.int32, input_shape, name))
-        for key, input_shape, name in zip(ENCODER_INPUTS, shapes, names)
+        for key, input_shape, name in zip(graph_inputs.ENCODER_INPUTS, shapes, names)
     )
 
 
@@ -156,7 +140,9 @@ def _further_inputs(columns, heads, shape):
     """{name: placeholder} of what the head of a task takes beside the encoder's inputs."""
     if not columns or TASK_HEAD not in heads:
         return {}
-    return {name: further_input(name, column, shape) for name, column in columns.items()}
+    return {
+        name: graph_inputs.further_input(name, column, shape) for name, column in columns.items()
+    }
 
 
 def _named(outputs):
@@ -169,7 +155,7 @@ def _named(outputs):
 
 def _rows_within_positions(config, inputs, takes_flat_segments, length):
     """(ids, mask, segments), each [B, F], cut to as many tokens as the model has positions."""
-    ids, mask, segments = (inputs[name] for name in ENCODER_INPUTS)
+    ids, mask, segments = (inputs[name] for name in graph_inputs.ENCODER_INPUTS)
     if takes_flat_segments:
         segments = tf.reshape(segments, tf.shape(ids))
     if length is not None:

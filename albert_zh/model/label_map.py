@@ -78,3 +78,25 @@ def notes_of_model(folders: Iterable[str]) -> Tuple[Optional[Tuple[str, ...]], D
 def numbers_of(labels: Sequence[str]) -> Dict[str, int]:
     """{label: number}, as it is kept beside a checkpoint."""
     return {label: class_id for class_id, label in enumerate(labels)}
+
+
+def check_label_maps_agree(folders: Iterable[str]) -> None:
+    """Raises `UserError` if the label maps of a folder and its best/ are of different runs."""
+    paths = [os.path.join(folder, LABEL_MAP) for folder in folders]
+    paths = [path for path in paths if storage.exists(path)]
+    maps = [labels_of_map(path) for path in paths]
+    for path, labels in zip(paths[1:], maps[1:]):
+        if labels != maps[0]:
+            differing = sorted(set(labels) ^ set(maps[0]))
+            raise UserError(
+                "the label_map.json beside the checkpoint is of another run: %s has %d labels, %s "
+                "%d (%s): name another folder with --output_dir, or put back the one that belongs "
+                "there"
+                % (
+                    path,
+                    len(labels),
+                    paths[0],
+                    len(maps[0]),
+                    "differing: " + ", ".join(differing[:5]) if differing else "in another order",
+                )
+            )

@@ -9,15 +9,19 @@ import zlib
 
 import tensorflow.compat.v1 as tf
 
-from albert_zh.model.activations import compiled, get_activation
+from albert_zh.model.activations import get_activation
 from albert_zh.model.gradient_checkpointing import recomputed
 from albert_zh.model.variables import new_variable
+from albert_zh.model.xla import compiled
 
 if TYPE_CHECKING:
     from albert_zh.model.config import AlbertConfig
 
 LAYER_NORM_EPSILON = 1e-12
 FIRST_TOKEN = "first token"  # positions that are computed, see `encoder.AlbertModel`
+# What the encoder's products are computed in. Variables, LayerNorm, softmax and losses are always
+# float32.
+PRECISIONS = {"float32": tf.float32, "bfloat16": tf.bfloat16, "mixed_float16": tf.float16}
 
 _PARTS_OF_BATCH = [0]  # see `part_of_batch`
 _REPLAYED: List[Any] = []  # see `replayed_dropout`

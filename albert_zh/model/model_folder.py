@@ -6,7 +6,7 @@ from typing import Any, Dict, List, NamedTuple, Optional, Sequence
 
 from albert_zh.common import files, package_files, path_rules, storage
 from albert_zh.common.errors import UserError
-from albert_zh.model import checkpoint_files, checkpoint_names, fine_tuning_notes
+from albert_zh.model import checkpoint_files, checkpoint_names, checkpoint_values, fine_tuning_notes
 from albert_zh.model.config import AlbertConfig
 
 # The pre-trained models that commands take where none is named, the better one first.
@@ -50,7 +50,7 @@ def open_folder(
     folder = os.path.dirname(prefix) or "."
     if config is None:
         config = AlbertConfig.from_json_file(config_file or config_in_folder(folder))
-    shapes = checkpoint_names.with_canonical_names(checkpoint_files.read_shapes(prefix))
+    shapes = checkpoint_names.with_canonical_names(checkpoint_values.read_shapes(prefix))
     heads = checkpoint_names.heads_of(shapes)
     notes = fine_tuning_notes.notes_of_folder(folder)
     return OpenedFolder(folder, prefix, config, shapes, heads, notes)

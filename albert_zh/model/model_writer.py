@@ -1,17 +1,21 @@
 """Writing model folders: config, vocabulary, checkpoint and its graph, whole or not at all."""
 
-import contextlib
 import os
-import shutil
-from typing import Any, Iterator, Mapping
+from typing import Any, Mapping
 import warnings
 
 import numpy as np
-import tensorflow.compat.v1 as tf
 
-from albert_zh.common import files, path_rules, storage, transfer
+from albert_zh.common import output_files
 from albert_zh.common.errors import UserError
-from albert_zh.model import checkpoint_files, fine_tuning_notes, inference_graph, model_folder
+from albert_zh.model import (
+    checkpoint_files,
+    checkpoint_values,
+    fine_tuning_notes,
+    inference_graph,
+    model_folder,
+    whole_folders,
+)
 from albert_zh.model.config import AlbertConfig
 
 
@@ -27,11 +31,11 @@ def fill_model_folder(
         json_files: {name: value} of further JSON files.
     """
     for name, content in contents.items():
-        with files.atomic_write(os.path.join(folder, name), "wb") as handle:
+        with output_files.atomic_write(os.path.join(folder, name), "wb") as handle:
             handle.write(content)
     for name, value in dict(json_files).items():
-        files.write_json(os.path.join(folder, name), value)
-    write_model_checkpoint(folder, checkpoint_files.read_weights(checkpoint))
+        output_files.write_json(os.path.join(folder, name), value)
+    write_model_checkpoint(folder, checkpoint_values.read_weights(checkpoint))
 
 
 def replace_model_folder(
@@ -45,46 +49,9 @@ def replace_model_folder(
         folder: the folder to make.
         checkpoint, contents, json_files: as in `fill_model_folder`.
     """
-    with replaced_folder(folder) as partial:
+    with whole_folders.replaced_folder(folder) as partial:
         os.makedirs(partial)
         fill_model_folder(partial, checkpoint, contents, json_files)
-
-
-@contextlib.contextmanager
-def replaced_folder(folder: str) -> Iterator[str]:
-    """Lets a folder appear whole, in place of the one that is there, or not at all.
-
-    `restore_model_folder` mends what a kill between the two renames left.
-
-    Args:
-        folder: the folder to make or replace.
-
-    Yields:
-        path of a local folder that does not exist yet, to be made: beside it, or in the scratch
-        folder where it is remote.
-
-    Raises:
-        UserError: if the folder cannot be written.
-    """
-    folder = path_rules.output_folder(folder)
-    path_rules.check_not_replaced(folder)
-    draft = files.local_stand_in(folder)
-    partial, old = draft + ".partial", folder + ".old"
-    try:
-        shutil.rmtree(partial, ignore_errors=True)
-        yield partial
-        if storage.is_remote(folder):
-            transfer.replace_folder(partial, folder)
-            return
-        restore_model_folder(folder)
-        if storage.is_folder(folder):
-            os.rename(folder, old)
-        os.rename(partial, folder)
-        shutil.rmtree(old, ignore_errors=True)
-    except (OSError, tf.errors.OpError) as error:
-        raise files.cannot_write(folder, error) from error
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
 
 
 def write_model_checkpoint(folder: str, values: Mapping[str, np.ndarray]) -> None:
@@ -95,9 +62,9 @@ def write_model_checkpoint(folder: str, values: Mapping[str, np.ndarray]) -> Non
         values: {name: array}.
     """
     prefix = os.path.join(folder, checkpoint_files.CHECKPOINT_NAME)
-    checkpoint_files.write_checkpoint(prefix, values)
+    checkpoint_values.write_checkpoint(prefix, values)
     _write_meta_graph(folder, prefix + ".meta", values)
-    with files.atomic_write(os.path.join(folder, "checkpoint")) as handle:
+    with output_files.atomic_write(os.path.join(folder, "checkpoint")) as handle:
         for field in ("model_checkpoint_path", "all_model_checkpoint_paths"):
             handle.write('%s: "%s"\n' % (field, checkpoint_files.CHECKPOINT_NAME))
 
@@ -114,78 +81,3 @@ def _write_meta_graph(folder, path, values):
     settings = fine_tuning_notes.notes_of_folder(folder)
     shapes = {name: list(value.shape) for name, value in values.items()}
     inference_graph.write_meta_graph(path, config, shapes, settings)
-
-
-@contextlib.contextmanager
-def filled_folder(folder: str, replaces_model: bool = False) -> Iterator[str]:
-    """Fills a folder aside: a new one appears whole, into one that is there the files are moved.
-
-    Other files of a folder that is there stay; nothing of it is touched before all is written.
-
-    Args:
-        folder: the folder to make or to add to.
-        replaces_model: bool; whether a model that is there may give way to another one.
-
-    Yields:
-        path of an empty local folder to write to.
-
-    Raises:
-        UserError: when it cannot be written, or holds another model.
-    """
-    folder = path_rules.output_folder(folder)
-    partial = files.partial_path(files.local_stand_in(folder))
-    files.remove_left_behind(files.local_stand_in(folder))
-    try:
-        os.makedirs(partial)
-        yield partial
-        if storage.is_remote(folder):
-            _check_may_be_moved(partial, folder, replaces_model)
-            transfer.upload_folder(partial, folder)
-            return
-        if not storage.is_folder(folder):
-            os.rename(partial, folder)
-            return
-        _check_may_be_moved(partial, folder, replaces_model)
-        # What makes a model visible comes last.
-        for name in sorted(storage.names_in(partial), key=lambda name: name.endswith(".index")):
-            os.replace(os.path.join(partial, name), os.path.join(folder, name))
-    except (OSError, tf.errors.OpError) as error:
-        raise files.cannot_write(folder, error) from error
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
-
-
-def _check_may_be_moved(partial, folder, replaces_model):
-    """Raises `UserError` if files would replace an input, or those of another model."""
-    for name in storage.names_in(partial):
-        source, target = (os.path.join(place, name) for place in (partial, folder))
-        path_rules.output_file(target)
-        # The graph in .meta follows from the config; TensorFlow 1.15 writes it in no fixed order.
-        is_new = name.endswith(".meta") or not storage.exists(target)
-        if not (replaces_model or is_new or _have_same_content(source, target)):
-            raise UserError(
-                "%s holds another model (its %s differs): name another folder, or remove that one"
-                % (folder, name)
-            )
-
-
-def _have_same_content(path, other):
-    if storage.size(path) != storage.size(other):
-        return False
-    return files.sha256_of_file(path) == files.sha256_of_file(other)
-
-
-def restore_model_folder(folder: str) -> None:
-    """Puts the former folder back where a kill struck between the two renames.
-
-    A remote one that was being replaced is removed: it is made again.
-    """
-    old = folder + ".old"
-    if storage.is_remote(folder):
-        transfer.remove_unfinished(folder)
-    if storage.is_remote(folder) or not os.path.isdir(old):
-        return
-    if storage.is_folder(folder):
-        shutil.rmtree(old)
-    else:
-        os.rename(old, folder)

@@ -1,18 +1,17 @@
 """The names of the original's `modeling`, each defined in a module named for what it does.
 
-`config` has `AlbertConfig` and the layouts, `encoder` the model, `heads` what is put on top of it,
-`layers`, `activations` and `variables` what both are made of.
+`config` has `AlbertConfig`, `layouts` its layouts, `encoder` the model, `heads` what is put on top
+of it, `layers`, `activations` and `variables` what both are made of.
 """
 
-from albert_zh.model.activations import ACTIVATIONS, compiled, gelu, get_activation
+from albert_zh.model.activations import ACTIVATIONS, gelu, get_activation
 from albert_zh.model.attention import attention_context, self_attention
 from albert_zh.model.attention_masks import MASKED_LOGIT
-from albert_zh.model.config import CONFIG, LAYOUTS, AlbertConfig, BertConfig, Layout
+from albert_zh.model.config import CONFIG, AlbertConfig, BertConfig
 from albert_zh.model.embeddings import check_length
 from albert_zh.model.encoder import (
     BLOCK_DROPOUTS,
     FIRST_TOKEN,
-    PRECISIONS,
     AlbertModel,
     BertModel,
     encoder_layers,
@@ -31,6 +30,7 @@ from albert_zh.model.heads import (
 )
 from albert_zh.model.layers import (
     LAYER_NORM_EPSILON,
+    PRECISIONS,
     dense,
     dropout,
     dropout_seed,
@@ -44,12 +44,14 @@ from albert_zh.model.layers import (
     part_of_batch,
     product,
 )
+from albert_zh.model.layouts import LAYOUTS, Layout
 from albert_zh.model.variables import (
     count_parameters,
     get_assignment_map_from_checkpoint,
     new_variable,
     variable_name,
 )
+from albert_zh.model.xla import compiled
 
 __all__ = [
     "ACTIVATIONS",

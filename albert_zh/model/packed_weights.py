@@ -1,7 +1,8 @@
 """Weights of a model folder as integers of 8 bits: a quarter of a checkpoint's size.
 
-    packed_weights.write("small/weights_int8.npz", weights)
-    folder = packed_weights.unpacked("small", checkpoint_files.write_checkpoint)
+    with output_files.atomic_write("small/weights_int8.npz", "wb") as stream:
+        packed_weights.write(stream, weights)
+    folder = packed_weights.unpacked("small", checkpoint_values.write_checkpoint)
 
 A folder that has `weights_int8.npz` in place of a checkpoint is opened like any other: what is in
 it is written, with float32 weights, to a temporary folder that goes when the process ends. Of
@@ -12,12 +13,12 @@ import atexit
 import os
 import shutil
 import tempfile
-from typing import Callable, Dict, Mapping
+from typing import IO, Callable, Dict, Mapping
 import zipfile
 
 import numpy as np
 
-from albert_zh.common import files, storage
+from albert_zh.common import storage
 from albert_zh.common.errors import UserError
 
 PACKED_FILE = "weights_int8.npz"
@@ -45,10 +46,9 @@ def packed(weights: Mapping[str, np.ndarray]) -> Dict[str, np.ndarray]:
     return arrays
 
 
-def write(path: str, weights: Mapping[str, np.ndarray]) -> None:
-    """Writes the file; see `packed`."""
-    with files.whole_file(path) as partial, open(partial, "wb") as stream:
-        np.savez_compressed(stream, **packed(weights))
+def write(stream: IO[bytes], weights: Mapping[str, np.ndarray]) -> None:
+    """Writes the file to a stream; see `packed`."""
+    np.savez_compressed(stream, **packed(weights))
 
 
 def read(path: str) -> Dict[str, np.ndarray]:
@@ -83,7 +83,7 @@ def unpacked(folder: str, write_checkpoint: Callable[[str, Mapping[str, np.ndarr
         write_checkpoint: function (prefix, {name: array}).
     """
     path = os.path.join(folder, PACKED_FILE)
-    key = files.sha256_of_file(path) + os.path.abspath(folder)
+    key = storage.sha256_of_file(path) + os.path.abspath(folder)
     if key not in _folders:
         weights = read(path)
         target = tempfile.mkdtemp(prefix="albert_zh_")

@@ -13,7 +13,7 @@ from typing import Any, Callable, Dict, List, NamedTuple, Optional, Tuple
 
 import tensorflow.compat.v1 as tf
 
-from albert_zh.common import files, storage, validation
+from albert_zh.common import files, output_files, storage, validation
 from albert_zh.common.errors import UserError
 from albert_zh.model.layers import max_over_tokens, mean_over_tokens
 
@@ -112,7 +112,7 @@ class SentenceNotes(NamedTuple):
 
 def write_notes(folder: str, notes: SentenceNotes) -> None:
     """Writes `sentence_embedding.json`, which makes a model folder that of an embedding model."""
-    files.write_json(os.path.join(folder, SENTENCE_FILE), as_json(notes))
+    output_files.write_json(os.path.join(folder, SENTENCE_FILE), as_json(notes))
 
 
 def as_json(notes: SentenceNotes) -> Dict[str, Any]:

@@ -22,8 +22,9 @@ from typing import Dict, Mapping, Sequence
 import numpy as np
 
 from albert_zh.common.errors import UserError
-from albert_zh.model import checkpoint_files
-from albert_zh.model.config import LAYOUTS, AlbertConfig
+from albert_zh.model import checkpoint_values
+from albert_zh.model.config import AlbertConfig
+from albert_zh.model.layouts import LAYOUTS
 
 WORD_DEVIATION = 0.03
 PROJECTION_GAIN = 1.5
@@ -56,7 +57,7 @@ def write_checkpoint(
     Returns:
         `prefix`.
     """
-    checkpoint_files.write_checkpoint(prefix, start_values(config, shapes, piece_counts, seed))
+    checkpoint_values.write_checkpoint(prefix, start_values(config, shapes, piece_counts, seed))
     return prefix
 
 

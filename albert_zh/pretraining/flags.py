@@ -7,6 +7,7 @@ from albert_zh.common.errors import UserError
 from albert_zh.corpus import masking
 from albert_zh.model import optimization
 from albert_zh.pretraining import objective_flags
+from albert_zh.training import flag_checks
 from albert_zh.training import flags as run_flags
 
 FLAGS = flags.FLAGS
@@ -123,17 +124,17 @@ def check_flags(options):
     Raises:
         UserError: for a value that makes no sense.
     """
-    run_flags.require_flags(options, ["bert_config_file", "input_file", "output_dir"])
+    flag_checks.require_flags(options, ["bert_config_file", "input_file", "output_dir"])
     if not (options.do_train or options.do_eval or options.export_dir):
         raise UserError("nothing to do: give --do_train=true, --do_eval=true or --export_dir")
-    run_flags.require_positive(
+    flag_checks.require_positive(
         options,
         "train_batch_size eval_batch_size save_checkpoints_steps iterations_per_loop num_tpu_cores "
         "max_seq_length max_predictions_per_seq num_train_steps max_eval_steps "
         "gradient_accumulation_steps masked_lm_prob ngram".split(),
     )
-    run_flags.require_at_least_0(options, ["keep_checkpoint_max", "eval_timeout", "input_lanes"])
-    run_flags.check_seed(options.seed)
+    flag_checks.require_at_least_0(options, ["keep_checkpoint_max", "eval_timeout", "input_lanes"])
+    flag_checks.check_seed(options.seed)
     if options.export_dir and files.is_same_path(options.export_dir, options.output_dir):
         raise UserError(
             "--export_dir=%s is the --output_dir, whose checkpoints the model's would hide: name "
@@ -142,7 +143,7 @@ def check_flags(options):
     _check_shares(options)
     objective_flags.check(options)
     if options.learning_rate is not None:
-        run_flags.require_positive(options, ["learning_rate"])
+        flag_checks.require_positive(options, ["learning_rate"])
     _check_steps(options)
 
 

@@ -4,8 +4,14 @@ import os
 
 from albert_zh.common.errors import UserError
 from albert_zh.common.messages import say
-from albert_zh.model import checkpoint_files, checkpoint_matching, structured_initialization
-from albert_zh.pretraining import objective_flags, record_sources
+from albert_zh.model import (
+    checkpoint_files,
+    checkpoint_matching,
+    checkpoint_values,
+    expected_variables,
+    structured_initialization,
+)
+from albert_zh.pretraining import objective_flags
 from albert_zh.training import flags as run_flags
 from albert_zh.training import run_folder
 
@@ -16,24 +22,25 @@ _NEED_NOT_BE_NAMED = ", or leave --init_checkpoint out: the run goes on from its
 class InitialWeights:
     """Random weights, structured ones, those of a checkpoint, or the output folder's own."""
 
-    def __init__(self, options, config, source):
+    def __init__(self, options, config, count_pieces):
         """Sets up what decides about the weights.
 
         Args:
             options: the flags.
             config: `AlbertConfig`.
-            source: `input_pipeline.RecordSource` of training, whose pieces structured weights fit.
+            count_pieces: function that counts the pieces of the records, int [V], which structured
+                weights fit.
         """
         self._options = options
         self._folder = options.output_dir
         self._config = config
-        self._source = source
+        self._count_pieces = count_pieces
 
     def checkpoint(self):
         """The checkpoint that the weights start from; None for random ones, or the folder's own."""
         if not self._options.do_train or checkpoint_files.newest_of_training(self._folder):
             return None
-        shapes = checkpoint_matching.expected_shapes_by_part(
+        shapes = expected_variables.expected_shapes_by_part(
             self._config, parts=self._learnt_parts()
         )
         shapes = {name: shape for component in shapes.values() for name, shape in component.items()}
@@ -44,13 +51,13 @@ class InitialWeights:
                 self._path("warm_start.ckpt"),
                 self._config,
                 shapes,
-                record_sources.piece_counts(self._source),
+                self._count_pieces(),
                 self._options.seed,
             )
         if self._options.warm_start:
             raise UserError("--warm_start and --init_checkpoint: give one of them")
         prefix = checkpoint_files.find_checkpoint(self._options.init_checkpoint)
-        checkpoint_files.check_readable(prefix)
+        checkpoint_values.check_readable(prefix)
         if self._options.init_from_group0:
             prefix = checkpoint_matching.with_group0_everywhere(
                 prefix, shapes, self._path("group0.ckpt")
@@ -60,7 +67,7 @@ class InitialWeights:
         return prefix
 
     def _learnt_parts(self):
-        """The parts of the model that a run learns, of `checkpoint_matching.MODEL_PARTS`."""
+        """The parts of the model that a run learns, of `expected_variables.MODEL_PARTS`."""
         has_words = self._options.objective != "electra"
         has_order = objective_flags.has_sentence_task(self._options)
         heads = [("masked_lm", has_words), ("sentence_order", has_order)]
@@ -86,7 +93,7 @@ class InitialWeights:
             prefix = checkpoint_files.find_checkpoint(self._options.init_checkpoint)
         except UserError as error:
             raise UserError("%s%s" % (error, way_out)) from error
-        digest = checkpoint_files.fingerprint(prefix)
+        digest = checkpoint_values.fingerprint(prefix)
         former = run_folder.former_settings(self._folder)["fixed"].get("init_checkpoint", digest)
         if former != digest:
             raise UserError(

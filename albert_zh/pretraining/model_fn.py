@@ -7,8 +7,6 @@ strategy, the cores of a TPU, or the parts of `gradient_accumulation_steps`. So 
 the same weights.
 """
 
-import collections
-
 import numpy as np
 import tensorflow.compat.v1 as tf
 
@@ -22,22 +20,6 @@ from albert_zh.training.model_spec import ModeKeys, Spec
 
 _FIRST_LOSS_SCALE = 2.0**15
 _LOSS_SCALE_GROWTH_STEPS = 2000
-
-ModelSettings = collections.namedtuple(
-    "ModelSettings",
-    "learning_rate num_train_steps num_warmup_steps optimizer poly_power start_warmup_step "
-    "gradient_accumulation_steps precision recompute plain skip_nan_steps use_tpu "
-    "replaced_token_weight sentence_name sentence_task span_boundary_weight electra unilm",
-    defaults=(True, 0.0, None, False),
-)
-ModelSettings.__doc__ = """How a model is trained; numbers as in the flags of the same names.
-
-Fields:
-    sentence_name: "next_sentence" or "sentence_order", how metrics call the second task.
-    sentence_task: bool, whether there is a second task.
-    electra: `electra.Settings` for that objective; None for masked words.
-    unilm: bool, whether rows are read by UniLM's mix of patterns.
-"""
 
 
 def prepared(features, is_training, settings):
@@ -70,9 +52,11 @@ def losses_of(config, features, is_training, settings, denominators=None):
     """
     if denominators is None:
         denominators = masked_lm.denominators_of(features, bool(settings.span_boundary_weight))
-    objective = electra if settings.electra else masked_lm
+    inputs = (config, features, is_training, settings, denominators)
     with tf.variable_scope(tf.get_variable_scope(), reuse=tf.AUTO_REUSE):
-        return objective.terms(config, features, is_training, settings, denominators)
+        if settings.electra:
+            return electra.terms(*inputs, masked_lm.encoder)
+        return masked_lm.terms(*inputs)
 
 
 def _distilled(config, features, settings, denominators, distiller, counts):

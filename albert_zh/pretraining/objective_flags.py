@@ -6,7 +6,7 @@ from absl import flags
 
 from albert_zh.common.errors import UserError
 from albert_zh.model.attention_masks import PATTERNS
-from albert_zh.pretraining.objectives import electra, electra_masks
+from albert_zh.pretraining.objectives import electra_masks, generator_settings
 from albert_zh.text import tokenization
 
 OBJECTIVES = ("masked_lm", "electra", "unilm")
@@ -103,7 +103,7 @@ def check(options):
                 )
     if options.objective == "electra":
         return
-    for name in electra.Settings._fields:
+    for name in generator_settings.Settings._fields:
         if options[name].value != options[name].default:
             raise UserError("--%s needs --objective=electra" % name)
 
@@ -128,10 +128,10 @@ def model_settings(options, config, vocab_file=None):
     """
     of_electra, is_unilm = None, options.objective == "unilm"
     if options.objective == "electra":
-        names = electra.Settings._fields
-        of_electra = electra.Settings(**{name: getattr(options, name) for name in names})
+        names = generator_settings.Settings._fields
+        of_electra = generator_settings.Settings(**{name: getattr(options, name) for name in names})
         of_electra = of_electra._replace(original_masks=_original_masks(options, vocab_file))
-        electra.generator_config(config, of_electra)
+        generator_settings.generator_config(config, of_electra)
     if is_unilm and config.type_vocab_size < 2:
         raise UserError(
             "--objective=unilm: the config's type_vocab_size is %d, expected 2: source and target "
@@ -181,7 +181,9 @@ def run_settings(options):
         "span_boundary_weight": options.span_boundary_weight,
     }
     if options.objective == "electra":
-        settings.update((name, getattr(options, name)) for name in electra.Settings._fields)
+        settings.update(
+            (name, getattr(options, name)) for name in generator_settings.Settings._fields
+        )
     return settings
 
 

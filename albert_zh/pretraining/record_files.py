@@ -13,7 +13,7 @@ import os
 import numpy as np
 import tensorflow.compat.v1 as tf
 
-from albert_zh.common import files
+from albert_zh.common import files, output_files
 from albert_zh.common.errors import UserError
 from albert_zh.common.messages import say
 from albert_zh.common.progress import progress_bar
@@ -267,7 +267,7 @@ def repaired(paths, folder):
             continue
         copy = os.path.join(folder, "%d_%s" % (number, os.path.basename(path)))
         whole = filter(None, _contents(path))
-        with files.atomic_write(copy, "wb") as handle:
+        with output_files.atomic_write(copy, "wb") as handle:
             for batch in _batches(whole):
                 handle.writelines(tfrecords.frame_records(batch))
         say("warning: %s: %d damaged records are left out", path, num_damaged)

@@ -4,6 +4,7 @@ records -> masked LM + sentence order -> checkpoints, metrics.jsonl, learning_cu
         -> eval_results.txt (--do_eval), a model folder (--export_dir)
 """
 
+import functools
 import math
 import os
 import time
@@ -12,15 +13,16 @@ from absl import flags
 import numpy as np
 import tensorflow.compat.v1 as tf
 
-from albert_zh.common import files, storage
+from albert_zh.common import files, output_files, storage
 from albert_zh.common.errors import UserError
 from albert_zh.common.messages import say, time_and_memory
-from albert_zh.model import checkpoint_files, model_folder, model_writer
+from albert_zh.model import checkpoint_files, model_folder, model_writer, whole_folders
 from albert_zh.model.config import AlbertConfig
 from albert_zh.pretraining import flags as pretraining_flags
 from albert_zh.pretraining import (
     input_lanes,
     learning_rate,
+    model_settings,
     objective_flags,
     record_sources,
     waiting_evaluation,
@@ -121,7 +123,11 @@ class Pretraining:
         self._first_step = self._newest_step() if options.do_train else 0
         self._num_lanes = self._lanes_of_run()
         self._learning_rate = learning_rate.chosen_rate(options)
-        self._initial_weights = InitialWeights(options, self._config, self._train_source)
+        self._initial_weights = InitialWeights(
+            options,
+            self._config,
+            functools.partial(record_sources.piece_counts, self._train_source),
+        )
         self._engine = self._make_engine(self._initial_weights.checkpoint())
         self._accuracies = objective_flags.accuracies(options, sentence_name)
         self._metrics = None
@@ -206,13 +212,13 @@ class Pretraining:
     def _model_settings(self):
         given = {
             name: getattr(self._options, name)
-            for name in pretraining_model_fn.ModelSettings._fields
+            for name in model_settings.ModelSettings._fields
             if hasattr(self._options, name)
         }
         about = (self._options, self._config, self._vocab_file)
         given.update(objective_flags.model_settings(*about))
         given.update(learning_rate=self._learning_rate, sentence_name=self._sentence_name)
-        return pretraining_model_fn.ModelSettings(**given)
+        return model_settings.ModelSettings(**given)
 
     # Training
 
@@ -311,7 +317,7 @@ class Pretraining:
 
     def _write_results(self, result):
         """Writes the metrics of a checkpoint as `eval_results.txt`."""
-        with files.atomic_write(os.path.join(self._folder, EVAL_RESULTS)) as handle:
+        with output_files.atomic_write(os.path.join(self._folder, EVAL_RESULTS)) as handle:
             for name in sorted(result):
                 say("%s = %s", name, result[name])
                 handle.write("%s = %s\n" % (name, result[name]))
@@ -374,7 +380,7 @@ class Pretraining:
         if newest is None:
             raise UserError("%s holds no checkpoint to export" % self._folder)
         config_name = model_folder.config_name(self._options.bert_config_file)
-        with model_writer.filled_folder(self._options.export_dir, replaces_model=True) as partial:
+        with whole_folders.filled_folder(self._options.export_dir, replaces_model=True) as partial:
             model_writer.fill_model_folder(
                 partial,
                 newest,

@@ -2,7 +2,8 @@
 
 from typing import TYPE_CHECKING, Dict, NamedTuple, Optional, Sequence, Tuple
 
-from albert_zh.tasks.datasets import PAIR, Task
+from albert_zh.tasks.label_rules import LabelRules
+from albert_zh.tasks.task_forms import PAIR, Task
 
 if TYPE_CHECKING:
     from albert_zh.tasks.rows import Row
@@ -12,6 +13,7 @@ class FirstRows(NamedTuple):
     """The rows of a file that its columns are found by."""
 
     task: Task
+    rules: LabelRules  # of its kind
     split: str  # "train", "dev" or "test"
     path: str
     is_csv: bool

@@ -11,23 +11,14 @@ from typing import Any, Dict, List, Optional, Sequence
 
 from albert_zh.tasks import named_columns, registry
 from albert_zh.tasks.column_choice import ColumnChoice, FirstRows
-from albert_zh.tasks.datasets import KEYS, is_pair
 from albert_zh.tasks.header_columns import HeaderColumns
+from albert_zh.tasks.input_examples import NO_RECORD, InputExample
 from albert_zh.tasks.label_checks import problem_of_label
 from albert_zh.tasks.label_rules import shortened
 from albert_zh.tasks.named_columns import NOT_TEXTS
-from albert_zh.tasks.position_columns import NUMBER, TEXT_COLUMN, PositionColumns
+from albert_zh.tasks.position_columns import PositionColumns
 from albert_zh.tasks.slots import cells as slot_cells
-
-__all__ = ["NO_RECORD", "NUMBER", "TEXT_COLUMN", "InputExample", "ColumnLayout", "form"]
-
-NO_RECORD = "no record"  # in place of the id of a line that is predicted and not submitted
-
-InputExample = collections.namedtuple(
-    "InputExample",
-    ["guid", "text_a", "text_b", "label", "row_id", "slots"],
-    defaults=(None, None),
-)
+from albert_zh.tasks.task_forms import KEYS, is_pair
 
 
 class ColumnLayout:
@@ -43,8 +34,9 @@ class ColumnLayout:
             rows: its first rows or all, at least one.
         """
         self._task, self._name = task, name
+        self._rules = registry.rules_of(task)
         self._is_json, self._is_csv = table.is_json, table.delimiter == ","
-        first_rows = FirstRows(task, name, table.path, self._is_csv, rows)
+        first_rows = FirstRows(task, self._rules, name, table.path, self._is_csv, rows)
         self._wanted = first_rows.wanted
         choice = _column_choice(first_rows)
         self.columns, self.header = choice.columns, choice.header
@@ -101,7 +93,7 @@ class ColumnLayout:
         behind = names[position + 1 :]
         if keys.get("label") in behind:
             label = cells[end + behind.index(keys["label"])].strip()
-            end = len(cells) if problem_of_label(self._task, label) else end
+            end = len(cells) if problem_of_label(self._rules, self._task, label) else end
         return [("," if self._is_csv else "\t").join(cells[position:end])]
 
     def is_repeated_header(self, row: Any) -> bool:
@@ -218,14 +210,14 @@ class ColumnLayout:
             raise ValueError("no label in it")
         if cell is None:
             return None
-        has_several = registry.rules_of(self._task).has_several_labels
+        has_several = self._rules.has_several_labels
         if isinstance(cell, list) and has_several:
             cell = self._task.separator.join(self._labels_of_list(cell))
         label = _as_text(cell).strip()
         label = self._task.aliases.get(label, label)
         if not label and self._name == "test" and not has_several:
             return None
-        problem = problem_of_label(self._task, label)
+        problem = problem_of_label(self._rules, self._task, label)
         if problem and is_lenient:
             self.num_dropped_labels += 1
             return None

@@ -4,9 +4,10 @@ import collections
 from typing import Any, Dict, List, Tuple
 
 from albert_zh.tasks import registry, text_groups
-from albert_zh.tasks.datasets import is_pair, label_parts
+from albert_zh.tasks.datasets import label_parts
 from albert_zh.tasks.label_rules import plain_label
-from albert_zh.tasks.reader import label_counts, separator_of
+from albert_zh.tasks.own_labels import label_counts, separator_of
+from albert_zh.tasks.task_forms import is_pair
 
 RARE = 10  # examples; classes with fewer are named
 IMBALANCE = 10  # times that the largest class is larger than the smallest

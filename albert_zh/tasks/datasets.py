@@ -9,58 +9,13 @@ from typing import Any, Dict, List, Optional
 
 from albert_zh.common.errors import UserError
 from albert_zh.tasks import registry
+from albert_zh.tasks.task_forms import PAIR, Task, is_pair
 
 OWN_DATA = "multiclass"
 OWN_QUESTIONS = "questions"
 OWN_SENTENCES = "sentences"
 OWN_TEXTS = "seq2seq"
-SEPARATOR = "|"  # between the labels of a multi-label row, unless another is named
 
-# Names by which columns of a header, or keys of JSON lines, are known; case does not matter.
-KEYS = {
-    "text_a": (
-        "text_a text sentence title text1 text_1 sentence1 sentence_1 sent1 question question1 "
-        "question_1 query query1 query_1 q1 s1 content review review_body comment comments body "
-        "document utterance tweet message premise 文本 句子 标题 内容 正文 评论 评价 问题 问句 "
-        "语句 原文 文章 文本一 文本1 句子一 句子1 问题一 问题1"
-    ).split(),
-    "text_b": (
-        "text_b text2 text_2 sentence2 sentence_2 sent2 question2 question_2 query2 query_2 q2 s2 "
-        "hypothesis hypo 文本二 文本2 句子二 句子2 问题二 问题2"
-    ).split(),
-    "label": (
-        "label labels class category target score gold_label sentiment emotion intent rating "
-        "stars tag tags 标签 类别 分类 情感 情绪 意图 主题 类型 评分 星级 标记"
-    ).split(),
-}
-# The flags by which a user names the columns: by name in a header, by key, or by position from 1.
-COLUMN_FLAGS = collections.OrderedDict(
-    [("text_a", "text_column"), ("text_b", "text_b_column"), ("label", "label_column")]
-)
-Task = collections.namedtuple(
-    "Task",
-    "files columns labels keys aliases examples_of is_left_out objective separator header chosen "
-    "head annotator",
-    defaults=({}, {}, None, None, "single_label", SEPARATOR, None, {}, {}, None),
-)
-Task.__doc__ = """A row of the table.
-
-Fields:
-    files: {split: its file's name, or several, best first}.
-    columns: what a row of cells has, in order: "text_a", "text_b", "label", None for unused.
-    labels: what the label column may hold, class 0 first; None: what training has.
-    keys: {column: names of it in a header or in JSON lines} beside those of `KEYS`.
-    aliases: {other spelling of a label: label}.
-    examples_of: function of a record {key: value} -> list of {column: value}, for records that are
-        no plain row.
-    is_left_out: function of a record -> bool.
-    objective: name of its kind, see `registry`.
-    separator: what stands between the labels of a multi-label row.
-    header: own data only: the header of the training file, a tuple; () for none.
-    chosen: {column: name or position of it}, as `COLUMN_FLAGS` say.
-    head: `Settings.head` of the run or model, for kinds whose features or scores depend on it.
-    annotator: `slots.dictionaries.Annotator` of a model with dictionaries, or None.
-"""
 
 # Records that are no plain row of texts
 
@@ -139,7 +94,6 @@ _LABELLED = {
     + names
     for split, names in (("train", ("train",)), ("dev", ("dev", "valid")), ("test", ("test",)))
 }
-PAIR = ("text_a", "text_b", "label")
 _INFERENCE = ("contradiction", "entailment", "neutral")
 _LCQMC = Task(
     files={"train": "train.txt", "dev": "dev.txt", "test": "test.txt"},
@@ -271,11 +225,6 @@ def get_task(name: str) -> Task:
         raise UserError(
             "--task_name: unknown task %r, expected one of %s" % (name, ", ".join(sorted(TASKS)))
         ) from None
-
-
-def is_pair(task: Any) -> bool:
-    """Whether the task's examples have two texts."""
-    return "text_b" in task.columns
 
 
 def compares_sentences(task: Any) -> bool:

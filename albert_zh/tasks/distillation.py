@@ -12,7 +12,7 @@ import numpy as np
 import tensorflow.compat.v1 as tf
 
 from albert_zh.model import distillation_losses
-from albert_zh.tasks.settings import DISTILL_LOSSES, DIVERGENCE, SQUARED
+from albert_zh.model.distillation_losses import DISTILL_LOSSES, DIVERGENCE, SQUARED
 
 LEAST_PROBABILITY = 1e-7  # what smaller ones are taken for where their logarithm is needed
 _TINY = 1e-30
@@ -27,7 +27,7 @@ class Distillation:
     Attributes:
         teacher_outputs: names of the outputs that a teacher's `Predictor` has to give.
         takes_tables: whether a file of probabilities of each class can be a teacher.
-        loss_names: those of `settings.DISTILL_LOSSES` that it has.
+        loss_names: those of `distillation_losses.DISTILL_LOSSES` that it has.
     """
 
     teacher_outputs: Tuple[str, ...] = ()
@@ -41,7 +41,7 @@ class Distillation:
 
         Args:
             kind: the kind of task.
-            task: `datasets.Task`.
+            task: `task_forms.Task`.
             path: the file.
             encoding: of the file.
         """

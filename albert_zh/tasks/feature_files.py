@@ -1,6 +1,5 @@
 """Examples -> TFRecord files of features, cached with a fingerprint of all that they depend on."""
 
-import collections
 import functools
 import hashlib
 import json
@@ -8,21 +7,21 @@ import os
 import sys
 from typing import Any, Dict, Optional
 
-import numpy as np
 import tensorflow.compat.v1 as tf
 
-from albert_zh.common import files, storage, text_encodings, validation
+from albert_zh.common import files, output_files, storage, text_encodings, validation
 from albert_zh.common.errors import UserError
 from albert_zh.common.messages import say
 from albert_zh.common.progress import progress_bar
 from albert_zh.corpus import tfrecords
-from albert_zh.tasks import registry
+from albert_zh.tasks import feature_records, registry
 from albert_zh.text import (
     encoding,
     sentencepiece_models,
     tokenization,
     unicode_text,
     vocabulary_files,
+    word_memory,
 )
 
 # The file beside a file of features that makes it valid.
@@ -36,22 +35,6 @@ _FEATURE_STAMP = validation.record(
     ["fingerprint", "bytes", "num_cut"],
 )
 
-FeatureFile = collections.namedtuple(
-    "FeatureFile",
-    ["path", "num_examples", "num_cut", "task", "rows_of_examples", "further_columns"],
-    defaults=(None, {}),
-)
-FeatureFile.__doc__ = """A file of features.
-
-Fields:
-    path: the TFRecord file.
-    num_examples: its records: examples, or windows of them.
-    num_cut: examples whose text was cut off.
-    task: `datasets.Task`.
-    rows_of_examples: list of the number of records of each example; None: one each.
-    further_columns: {name: `task_type.Column`} beside those of the kind of task.
-"""
-
 
 def feature_file(
     split: Any,
@@ -62,7 +45,7 @@ def feature_file(
     settings: Dict[str, Any],
     shared_as: Optional[str] = None,
     further: Any = None,
-) -> FeatureFile:
+) -> feature_records.FeatureFile:
     """Writes a split's features as TFRecord, or takes the file that is there if it is of the same.
 
     Records are unpadded. Beside the file is a fingerprint of everything it was made from, which
@@ -96,7 +79,7 @@ def feature_file(
     if shared_as:
         name = "%s_%s-%s" % (shared_as, name, _digest(fingerprint))
     path = os.path.join(folder, name + ".tf_record")
-    made = FeatureFile(path, 0, 0, task, None, further.columns if further else {})
+    made = feature_records.FeatureFile(path, 0, 0, task, None, further.columns if further else {})
     cached = _cached_features(made, fingerprint)
     if cached:
         return cached
@@ -104,18 +87,12 @@ def feature_file(
     if storage.exists(path + ".json"):
         storage.remove(path + ".json")
     records = _records(split, task, tokenizer, max_seq_length, further)
-    num_cut, counts = _write_features(path, records, columns_of(made))
+    num_cut, counts = _write_features(path, records, feature_records.columns_of(made))
     about = {"fingerprint": fingerprint, "bytes": storage.size(path), "num_cut": num_cut}
     if counts is not None:
         about["rows_of_examples"] = counts
-    files.write_json(path + ".json", about)
+    output_files.write_json(path + ".json", about)
     return _with_counts(made, about)
-
-
-def columns_of(feature_file: FeatureFile) -> Dict[str, Any]:
-    """{name: `task_type.Column`} of all targets in a file's records."""
-    kind = registry.type_of(feature_file.task)
-    return dict(kind.columns(feature_file.task), **feature_file.further_columns)
 
 
 def _with_counts(feature_file, about):
@@ -172,65 +149,13 @@ def _write_features(path, records_of_examples, columns):
         (how many texts were cut, list of the number of records of each example, None: one each).
     """
     num_cut, counts = 0, []
-    with files.whole_file(path) as partial, tf.python_io.TFRecordWriter(partial) as writer:
+    with output_files.whole_file(path) as partial, tf.python_io.TFRecordWriter(partial) as writer:
         for records, was_cut in records_of_examples:
             num_cut += was_cut
             counts.append(len(records))
             for record in records:
-                writer.write(serialized(record, columns))
+                writer.write(feature_records.serialized(record, columns))
     return num_cut, None if set(counts) <= {1} else counts
-
-
-def serialized(record: Dict[str, Any], columns: Dict[str, Any], is_real_example: int = 1) -> bytes:
-    """A record of a feature file.
-
-    Args:
-        record: {"input_ids", "segment_ids": list of int [F] without padding, and a value (a number,
-            a list of numbers or an array) for each of the columns}.
-        columns: {name: `task_type.Column`}.
-        is_real_example: int, 0 for a record that only fills a batch.
-
-    Returns:
-        bytes, a `tf.train.Example`.
-    """
-    features = {
-        "input_ids": _ints(record["input_ids"]),
-        "segment_ids": _ints(record["segment_ids"]),
-        "is_real_example": _ints([is_real_example]),
-    }
-    for name, column in columns.items():
-        entries = record[name]
-        if isinstance(entries, np.ndarray):
-            entries = entries.ravel().tolist()
-        elif not isinstance(entries, list):
-            entries = [entries]
-        features[name] = _floats(entries) if column.dtype == "float" else _ints(entries)
-    return tf.train.Example(features=tf.train.Features(feature=features)).SerializeToString()
-
-
-def _ints(entries):
-    return tf.train.Feature(int64_list=tf.train.Int64List(value=entries))
-
-
-def _floats(entries):
-    return tf.train.Feature(float_list=tf.train.FloatList(value=entries))
-
-
-def filler(columns: Dict[str, Any], max_seq_length: int) -> bytes:
-    """A record that only fills a batch.
-
-    Args:
-        columns: as in `serialized`.
-        max_seq_length: its length.
-    """
-    padding = [0] * max_seq_length
-    record = {"input_ids": padding, "segment_ids": padding}
-    for name, column in columns.items():
-        size = max_seq_length if column.is_per_token else 1
-        for length in column.shape:
-            size *= length
-        record[name] = [0] * size
-    return serialized(record, columns, is_real_example=0)
 
 
 _MAKE_FEATURES = (
@@ -239,6 +164,8 @@ _MAKE_FEATURES = (
     sentencepiece_models,
     unicode_text,
     vocabulary_files,
+    word_memory,
+    feature_records,
     files,
     text_encodings,
 )

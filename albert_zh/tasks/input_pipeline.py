@@ -12,7 +12,7 @@ from typing import Any, Callable, Dict, Iterable, Iterator
 import numpy as np
 import tensorflow.compat.v1 as tf
 
-from albert_zh.tasks import feature_files, registry
+from albert_zh.tasks import feature_records, registry
 from albert_zh.training import length_bucketing
 
 SHUFFLE_BUFFER = 500000  # serialized examples, some 150 bytes each; more than most data sets have
@@ -32,7 +32,7 @@ def train_input_fn(
     """Input of training.
 
     Args:
-        feature_file: `feature_files.FeatureFile`.
+        feature_file: `feature_records.FeatureFile`.
         max_seq_length: longest sequence.
         batch_size: examples of a step, of all replicas together.
         num_steps: steps of the whole training.
@@ -45,7 +45,7 @@ def train_input_fn(
         input function for an Estimator.
     """
     keeps_order = use_tpu or plain
-    columns = feature_files.columns_of(feature_file)
+    columns = feature_records.columns_of(feature_file)
 
     def input_fn(params, input_context=None):
         records = tf.data.TFRecordDataset(feature_file.path)
@@ -85,7 +85,7 @@ def eval_input_fn(
     that `is_real_example` marks as none.
 
     Args:
-        feature_file: `feature_files.FeatureFile`.
+        feature_file: `feature_records.FeatureFile`.
         max_seq_length: longest sequence.
         batch_size: examples in a batch; on TPU the Estimator's.
         use_tpu, plain: as in `train_input_fn`.
@@ -93,7 +93,7 @@ def eval_input_fn(
     Returns:
         input function for an Estimator.
     """
-    columns = feature_files.columns_of(feature_file)
+    columns = feature_records.columns_of(feature_file)
 
     def input_fn(params):
         records = tf.data.TFRecordDataset(feature_file.path)
@@ -101,7 +101,7 @@ def eval_input_fn(
             return _rows_once(records, columns, max_seq_length, batch_size, plain)
         share = length_bucketing.share_of(params)
         size = params["batch_size"]  # of a core
-        filler = feature_files.filler(columns, max_seq_length)
+        filler = feature_records.filler(columns, max_seq_length)
         num_missing = -feature_file.num_examples % (size * share.num_replicas)
         fillers = tf.data.Dataset.from_tensors(filler).repeat(num_missing)
         batches = records.concatenate(fillers).batch(size, drop_remainder=True)
@@ -130,7 +130,7 @@ def stream_input_fn(
 
     def rows():
         for record in records:
-            yield feature_files.serialized(record, columns)
+            yield feature_records.serialized(record, columns)
 
     def input_fn(params):
         del params

@@ -25,7 +25,7 @@ ModelInUse = collections.namedtuple("ModelInUse", ["task", "notes", "tokenizer",
 ModelInUse.__doc__ = """A model that predicts, as `TaskType.decode` needs it.
 
 Fields:
-    task: `datasets.Task` with its labels, class 0 first.
+    task: `task_forms.Task` with its labels, class 0 first.
     notes: content of its fine_tuning.json.
     tokenizer: its `FullTokenizer`.
     max_seq_length: longest row.
@@ -73,7 +73,7 @@ class KindFlags:
 
         Args:
             options: the flags.
-            task: `datasets.Task`, with columns and labels.
+            task: `task_forms.Task`, with columns and labels.
         """
 
     def files(self, options: Any) -> Dict[str, str]:
@@ -116,7 +116,7 @@ class KindFlags:
         """The task with what the model's further files hold.
 
         Args:
-            task: `datasets.Task` with its head.
+            task: `task_forms.Task` with its head.
             files: {name: content} of those of `further_files` that are there.
             source: the model, for errors.
 

@@ -2,22 +2,25 @@
 
 from typing import Any, Optional
 
-from albert_zh.tasks import registry
-from albert_zh.tasks.datasets import label_parts
-from albert_zh.tasks.label_rules import plain_label, shortened
+from albert_zh.tasks.label_rules import LabelRules, plain_label, shortened
 
 
-def problem_of_label(task: Any, label: str) -> Optional[str]:
-    """What is wrong with a label of a row; None if it is the task's."""
-    kind = registry.rules_of(task)
-    problem = kind.problem(label)
-    if problem and kind.has_classes:
+def problem_of_label(rules: LabelRules, task: Any, label: str) -> Optional[str]:
+    """What is wrong with a label of a row; None if it is the task's.
+
+    Args:
+        rules: those of the task's kind.
+        task: `task_forms.Task`.
+        label: what the row has.
+    """
+    problem = rules.problem(label)
+    if problem and rules.has_classes:
         return "%s, expected one of %s" % (problem, _some_labels(task) or "your labels")
     if problem:
         return "%r is %s" % (shortened(label), problem)
-    if task.labels is None or not kind.has_classes:
+    if task.labels is None or not rules.has_classes:
         return None
-    for label_name in label_parts(task, label):
+    for label_name in rules.labels_of_cell(label, task.separator):
         if label_name not in task.labels:
             return "unknown label %r, %s %s%s" % (
                 shortened(label_name),

@@ -4,8 +4,8 @@ import collections
 from typing import Any, Dict, Iterable, List, Optional, Sequence, Tuple
 
 from albert_zh.common.errors import UserError
-from albert_zh.tasks.datasets import COLUMN_FLAGS, KEYS
 from albert_zh.tasks.label_rules import plain_label, shortened
+from albert_zh.tasks.task_forms import COLUMN_FLAGS, KEYS
 
 NOT_TEXTS = ("id", "idx")  # keys of records
 

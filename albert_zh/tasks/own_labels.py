@@ -8,10 +8,11 @@ import numpy as np
 
 from albert_zh.common.errors import UserError
 from albert_zh.tasks import registry
-from albert_zh.tasks.datasets import COLUMN_FLAGS, label_parts
+from albert_zh.tasks.datasets import label_parts
 from albert_zh.tasks.label_rules import shortened
 from albert_zh.tasks.named_columns import label_candidates
 from albert_zh.tasks.position_columns import NUMBER
+from albert_zh.tasks.task_forms import COLUMN_FLAGS
 
 # Where there are more labels than half the rows, they are no classes if they are many and nearly
 # each stands once, or if they are longer than so many words or characters.

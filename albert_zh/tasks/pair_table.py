@@ -10,7 +10,7 @@ import re
 from typing import Any, Dict, Iterator, List, Sequence, Tuple
 
 from albert_zh.common.errors import UserError
-from albert_zh.tasks import datasets, named_columns
+from albert_zh.tasks import datasets, named_columns, task_forms
 from albert_zh.tasks import rows as row_files
 from albert_zh.tasks.columns import ColumnLayout
 
@@ -32,7 +32,7 @@ def task_of_model(notes: Dict[str, Any], labels: Sequence[str]) -> Any:
     task = datasets.TASKS.get(notes.get("task", ""), datasets.TASKS[datasets.OWN_DATA])
     header, chosen = notes.get("header"), notes.get("chosen_columns", {})
     return task._replace(
-        columns=tuple(notes.get("columns") or datasets.PAIR),
+        columns=tuple(notes.get("columns") or task_forms.PAIR),
         header=None if header is None else tuple(header),
         labels=tuple(labels),
         chosen=chosen,

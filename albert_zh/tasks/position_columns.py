@@ -7,9 +7,9 @@ from typing import Any, Dict
 from albert_zh.common.errors import UserError
 from albert_zh.tasks import named_columns
 from albert_zh.tasks.column_choice import ColumnChoice
-from albert_zh.tasks.datasets import PAIR, label_parts
 from albert_zh.tasks.label_checks import problem_of_label
 from albert_zh.tasks.label_rules import shortened
+from albert_zh.tasks.task_forms import PAIR
 
 # Names of text columns, by which the header of a file without labels is known.
 TEXT_COLUMN = re.compile(
@@ -30,7 +30,8 @@ class PositionColumns:
         Args:
             first_rows: `FirstRows`.
         """
-        self._task, self._split, self._path = first_rows.task, first_rows.split, first_rows.path
+        self._task, self._rules = first_rows.task, first_rows.rules
+        self._split, self._path = first_rows.split, first_rows.path
         self._is_csv, self._rows = first_rows.is_csv, first_rows.rows
 
     def chosen(self, width: int, places: Dict[str, int]) -> ColumnChoice:
@@ -117,11 +118,14 @@ class PositionColumns:
         labels = [
             row.cells[position].strip() for row in self._rows if len(row.cells) == len(columns)
         ]
-        if labels and all(problem_of_label(self._task, label) for label in labels):
+        if labels and not any(map(self._is_label, labels)):
             raise UserError(
                 "%s: no header, and %r is no label: let line 1 name the columns, as the training "
                 "file does (%s)" % (self._path, shortened(labels[0]), ", ".join(header))
             )
+
+    def _is_label(self, cell):
+        return problem_of_label(self._rules, self._task, cell) is None
 
     def _lacks_labels(self, usual, columns):
         """Whether a file's usual row has no label; commas of a text may have parted some rows."""
@@ -132,7 +136,7 @@ class PositionColumns:
             return False
         position = columns.index("label")
         labels = [row.cells[position].strip() for row in self._rows if len(row.cells) == 2]
-        return not any(label and not problem_of_label(self._task, label) for label in labels)
+        return not any(label and self._is_label(label) for label in labels)
 
     def _position_of_label_name(self, columns):
         """Where line 1 has a known name of the label column, so that it is a header; or None."""
@@ -166,8 +170,8 @@ class PositionColumns:
         ]
         if len(self._rows[0].cells) != len(columns) or NUMBER.match(labels[0]):
             return False
-        first = set(label_parts(self._task, labels[0]))
-        return not first & {name for label in labels[1:] for name in label_parts(self._task, label)}
+        parts = [set(self._rules.labels_of_cell(cell, self._task.separator)) for cell in labels]
+        return not parts[0] & set().union(*parts[1:])
 
     def _is_header(self, columns):
         task, cells = self._task, self._rows[0].cells

@@ -4,78 +4,24 @@ split = read_split(get_task("lcqmc"), "data/pairs_sample", "train")
 split.examples[0].text_a
 """
 
-import collections
 import itertools
-import os
-from typing import Any, Iterator, List, Optional, Tuple
+from typing import Any, Iterator, List, Tuple
 
-from albert_zh.common import files, storage
+from albert_zh.common import files
 from albert_zh.common.errors import UserError
-from albert_zh.tasks import registry
+from albert_zh.tasks import registry, split_files
 from albert_zh.tasks import rows as row_files
 from albert_zh.tasks.columns import ColumnLayout, form
+from albert_zh.tasks.input_examples import Split
 from albert_zh.tasks.label_rules import shortened
-from albert_zh.tasks.own_labels import (
-    NAME_COLUMNS,
-    label_counts,
-    separator_of,
-    use_multi_label,
-    with_columns_and_labels,
-)
+from albert_zh.tasks.own_labels import NAME_COLUMNS, label_counts, separator_of, use_multi_label
 from albert_zh.tasks.separators import other_separator
 from albert_zh.tasks.text_notes import quoted_texts, remarkable_texts, texts_over_lines
-
-__all__ = [
-    "RowsDontFit",
-    "Split",
-    "check_is_table",
-    "describe",
-    "in_both_orders",
-    "label_counts",
-    "open_stream",
-    "read_split",
-    "separator_of",
-    "split_path",
-    "with_columns_and_labels",
-]
 
 SHOWN_BAD_ROWS, SHOWN_BAD_LINES = 3, 20  # with what is wrong in them; with their numbers at most
 SHOWN_LABELS = 20
 LOOKED_AHEAD = 1000  # rows by which a streamed file's columns are found
 _LEFT_OUT = "%d rows are left out, as this task does with such"
-_WORKBOOKS = (".xlsx", ".xls", ".ods", ".numbers", ".et")
-
-Split = collections.namedtuple(
-    "Split",
-    ["name", "path", "examples", "has_labels", "notes", "columns", "header", "sha256", "names"],
-    defaults=((), (), None, {}),
-)
-Split.__doc__ = """One file of a task.
-
-Fields:
-    name: "train", "dev" or "test".
-    path: the file.
-    examples: list of `InputExample`; label is None in a file without labels.
-    has_labels: bool.
-    notes: lines for the user about what was found in the file.
-    columns: the columns it has, of "text_a", "text_b", "label".
-    header: the cells of its header line, or ().
-    sha256: hexadecimal digest of the bytes that the examples were read from.
-    names: {column: its name in the file, or its position from 1}.
-"""
-
-
-class RowsDontFit(UserError):
-    """Rows of a file are bad.
-
-    Attributes:
-        num_rows: rows of the file, the bad ones too.
-        has_unknown_labels: whether labels are all that is wrong.
-    """
-
-    def __init__(self, message: str, num_rows: int, has_unknown_labels: bool) -> None:
-        super().__init__(message)
-        self.num_rows, self.has_unknown_labels = num_rows, has_unknown_labels
 
 
 def in_both_orders(split: Any) -> Split:
@@ -94,12 +40,6 @@ def in_both_orders(split: Any) -> Split:
 def _turned(example):
     slots = example.slots and example.slots[::-1]
     return example._replace(text_a=example.text_b, text_b=example.text_a, slots=slots)
-
-
-def split_path(task: Any, data_dir: str, name: str) -> Tuple[Optional[str], List[str]]:
-    """(path of a split's file or None, names of further files that could be meant)."""
-    names = task.files.get(name, ())
-    return row_files.file_of_split(data_dir, (names,) if isinstance(names, str) else names)
 
 
 def read_split(
@@ -122,7 +62,7 @@ def read_split(
     Raises:
         UserError: if the folder or the file is missing, empty or unreadable, or rows are bad.
     """
-    path, others = existing_path(task, data_dir, name)
+    path, others = split_files.existing_path(task, data_dir, name)
     notes = ["%s left aside" % ", ".join(others)] if others else []
     table = row_files.Table(path, encoding)
     rows = _filled_rows(task, table, notes)
@@ -225,47 +165,6 @@ def _without_header(layout, readable, rows):
     """The rows but those that the layout, which was made of readable ones, takes for headers."""
     headers = {row.line for row in readable[: layout.num_header_rows]}
     return [row for row in rows if row.line not in headers]
-
-
-def existing_path(task: Any, data_dir: str, name: str) -> Tuple[str, List[str]]:
-    """As `split_path`; raises `UserError` where no file is there."""
-    if not storage.is_folder(data_dir):
-        raise UserError("--data_dir=%s: no such folder" % data_dir)
-    path, others = split_path(task, data_dir, name)
-    if path is None:
-        names = task.files.get(name, ("%s.csv" % name,))
-        names = (names,) if isinstance(names, str) else names
-        raise UserError(
-            "%s: no such file%s (%s)"
-            % (
-                storage.joined(data_dir, names[0]),
-                ", nor %s" % ", ".join(names[1:6]) if len(names) > 1 else "",
-                _about_folder(task, data_dir, name),
-            )
-        )
-    return path, others
-
-
-def _about_folder(task, folder, name):
-    """What is in a folder that lacks a file, and what to do with it."""
-    there = [entry for entry in storage.names_in(folder) if not entry.startswith(".")]
-    if not there:
-        return "the folder is empty"
-    way_out = ""
-    for entry in there:
-        if entry.lower().endswith(_WORKBOOKS):
-            way_out = ": save %s as CSV UTF-8, named %s.csv" % (entry, name)
-            break
-    tables_there = [entry for entry in there if entry.endswith(row_files.ENDINGS)]
-    if not way_out and name == "train" and task.columns is None and len(tables_there) == 1:
-        way_out = ": for that file alone --data_dir=%s" % os.path.join(folder, tables_there[0])
-    return "there: %s%s" % (shortened(", ".join(there), 200), way_out)
-
-
-def check_is_table(path: str) -> None:
-    """Raises `UserError` for a file that is no text table by its name."""
-    if path.lower().endswith(_WORKBOOKS):
-        raise UserError("%s: a workbook: save it as CSV UTF-8, named .csv" % path)
 
 
 def open_stream(task: Any, path: str, encoding: str = "utf-8") -> Tuple[List[str], Iterator[Any]]:
@@ -403,7 +302,7 @@ def _report_bad_rows(task, layout, table, bad, rows, skip, notes):
         if layout.only_labels_are_bad and [line for line, _ in bad] == [rows[0].line]:
             names = ", ".join(filter(None, layout.columns))
             way_out += "; if line %d is a header, name its columns %s" % (rows[0].line, names)
-        raise RowsDontFit(
+        raise row_files.RowsDontFit(
             "%s: %s don't fit: %s (%s)" % (path, count, shown, way_out),
             len(rows),
             layout.only_labels_are_bad,

@@ -46,12 +46,12 @@ def get(name: str) -> Any:
 
 
 def type_of(task: Any) -> Any:
-    """The kind of a `datasets.Task`."""
+    """The kind of a `task_forms.Task`."""
     return get(task.objective)
 
 
 def rules_of(task: Any) -> Any:
-    """The `LabelRules` of a `datasets.Task`."""
+    """The `LabelRules` of a `task_forms.Task`."""
     return type_of(task).rules
 
 

@@ -8,7 +8,7 @@ test, or evaluates only dev, keeps what an earlier one reported of the other.
 import os
 from typing import Any, Dict, Iterator, List, Optional, Set, Tuple
 
-from albert_zh.common import files, storage, validation
+from albert_zh.common import files, output_files, storage, validation
 from albert_zh.common.errors import UserError
 from albert_zh.common.messages import readable_seconds, say
 from albert_zh.tasks import kind_interface, registry
@@ -131,8 +131,8 @@ class Report:
         for name, scorer in self._scorers.items():
             report[name] = dict(self.metrics[name], **scorer.details())
         path = os.path.join(folder, REPORT)
-        files.write_json(os.path.join(folder, MACHINE_REPORT), report)
-        with files.atomic_write(path) as stream:
+        output_files.write_json(os.path.join(folder, MACHINE_REPORT), report)
+        with output_files.atomic_write(path) as stream:
             stream.write("\n".join(self._markdown(report)) + "\n")
         pictured = sorted(self._scorers)[-1:]  # test, or else dev
         return [path] + [

@@ -7,7 +7,7 @@ from typing import Any, Dict, List
 
 import numpy as np
 
-from albert_zh.common import files
+from albert_zh.common import output_files
 
 
 class ResultFiles:
@@ -28,7 +28,9 @@ class ResultFiles:
 
     def __enter__(self) -> "ResultFiles":
         self._stack = contextlib.ExitStack()
-        self.handles = [self._stack.enter_context(files.atomic_write(path)) for path in self.paths]
+        self.handles = [
+            self._stack.enter_context(output_files.atomic_write(path)) for path in self.paths
+        ]
         self.begin()
         return self
 
@@ -74,8 +76,3 @@ class JsonLines(ResultFiles):
             line["label"] = example.label
         line["prediction"] = self._kind.decode([example], [rows], self._use)[0]
         self.handles[0].write(json.dumps(line, ensure_ascii=False) + "\n")
-
-
-def one_line(text: str) -> str:
-    """A text in one cell of one line."""
-    return text if text.isprintable() else " ".join(text.split())

@@ -15,16 +15,15 @@ import itertools
 import json
 import re
 import sys
-from typing import List, Optional, Sequence, Tuple
+from typing import List, Sequence, Tuple
 
-from albert_zh.common import files, storage, text_encodings
+from albert_zh.common import files, text_encodings
 from albert_zh.common.errors import UserError
 
 MAX_LINES_OF_ROW = 10000  # a quoted cell over more lines than this was never closed
 BLANK = "a blank line"
 _SHOWN_BAD_ROWS = 3  # in an error
 _JSON_ENDINGS = (".json", ".jsonl")
-ENDINGS = (".csv", ".tsv", ".txt") + _JSON_ENDINGS
 _ESCAPED_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 
 Row = collections.namedtuple("Row", ["line", "cells", "problem"])
@@ -67,7 +66,7 @@ class Table:
         lines = files.stream_lines(path, encoding, errors, self._digest)
         first, second = next(lines, None), next(lines, None)
         if second is None and first is not None and "\r" in first:
-            raise text_encodings.wrong_line_ends(path)
+            raise files.wrong_line_ends(path)
         self.delimiter = _delimiter(path, first or "")
         start = [line for line in (first, second) if line is not None]
         numbered = enumerate(itertools.chain(start, lines), start=1)
@@ -128,30 +127,6 @@ def _delimiter(path, first_line):
     if not path.endswith(".csv") or ("\t" in first_line and "," not in first_line):
         return "\t"
     return ","
-
-
-def file_of_split(folder: str, names: Sequence[str]) -> Tuple[Optional[str], List[str]]:
-    """The first of some file names that is there, and the others that are there too.
-
-    Args:
-        folder: where they may be.
-        names: file names, best first.
-
-    Returns:
-        (path or None, list of the names left aside).
-
-    Raises:
-        UserError: where remote storage refuses the request.
-    """
-    there = [name for name in names if _is_there(storage.joined(folder, name))]
-    return (storage.joined(folder, there[0]) if there else None), there[1:]
-
-
-def _is_there(path):
-    try:
-        return storage.exists(path)
-    except OSError as error:  # a bucket that lets nobody look
-        raise files.cannot_read(path, error) from error
 
 
 def has_escaped_surrogate(text: str) -> bool:
@@ -231,3 +206,16 @@ def _quoted_cells(text):
         return next(csv.reader([text], strict=True)), False
     except csv.Error as error:
         return None, "unexpected end of data" in str(error)
+
+
+class RowsDontFit(UserError):
+    """Rows of a file are bad.
+
+    Attributes:
+        num_rows: rows of the file, the bad ones too.
+        has_unknown_labels: whether labels are all that is wrong.
+    """
+
+    def __init__(self, message: str, num_rows: int, has_unknown_labels: bool) -> None:
+        super().__init__(message)
+        self.num_rows, self.has_unknown_labels = num_rows, has_unknown_labels

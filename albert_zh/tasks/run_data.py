@@ -9,8 +9,15 @@ from typing import Any, Dict, Optional, Set, Tuple
 from albert_zh.common import storage
 from albert_zh.common.errors import UserError
 from albert_zh.common.messages import say
-from albert_zh.tasks import datasets, dev_split, registry, text_groups
-from albert_zh.tasks import reader as task_reader
+from albert_zh.tasks import (
+    datasets,
+    dev_split,
+    registry,
+    rows,
+    split_files,
+    task_forms,
+    text_groups,
+)
 
 ALL_ARE_TRAINED = "0: on all rows"  # the share that is set aside where dev is a separate file
 
@@ -32,7 +39,7 @@ class TaskData:
         """
         self._flags, self._data_dir = flags, flags.data_dir
         self.is_own = datasets.get_task(flags.task_name).labels is None
-        separator = getattr(flags, "label_separator", datasets.SEPARATOR)
+        separator = getattr(flags, "label_separator", task_forms.SEPARATOR)
         self.task = datasets.get_task(flags.task_name)._replace(
             objective=objective,
             separator=separator,
@@ -68,7 +75,7 @@ class TaskData:
     def _take_single_file(self):
         """Takes `--data_dir` for the training file, or the test file if a run only predicts."""
         folder, name = os.path.split(self._flags.data_dir)
-        task_reader.check_is_table(name)
+        split_files.check_is_table(name)
         if not self.is_own:
             raise UserError(
                 "--data_dir=%s: a file; the task %s needs the folder of its files, one file alone "
@@ -127,7 +134,7 @@ class TaskData:
         )
 
     def _read_dev(self):
-        has_file = task_reader.split_path(self.task, self._data_dir, "dev")[0] is not None
+        has_file = split_files.split_path(self.task, self._data_dir, "dev")[0] is not None
         if has_file or not self.is_own:
             self._read_dev_file()
             return
@@ -164,7 +171,7 @@ class TaskData:
     def _read_dev_file(self):
         try:
             self._read("dev")
-        except task_reader.RowsDontFit as error:
+        except rows.RowsDontFit as error:
             num_trained = len(self.splits["train"].examples) if "train" in self.splits else 0
             if not error.has_unknown_labels or not 0 < num_trained < error.num_rows:
                 raise
@@ -174,7 +181,7 @@ class TaskData:
             ) from error
 
     def _read_test(self):
-        path, _ = task_reader.split_path(self.task, self._data_dir, "test")
+        path, _ = split_files.split_path(self.task, self._data_dir, "test")
         if path is None and self.is_own and self._flags.do_train:
             say("note: %s has no test file: nothing is predicted", self._source)
         elif path is None or self.splits or self._flags.use_tpu:  # a TPU wants batches of one shape

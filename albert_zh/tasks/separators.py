@@ -48,3 +48,8 @@ def _share_of_usual_count(lines, mark):
     counts = collections.Counter(line.count(mark) for line in lines)
     usual, num_lines = counts.most_common(1)[0]
     return num_lines / len(lines) if usual else 0
+
+
+def one_line(text: str) -> str:
+    """A text in one cell of one line."""
+    return text if text.isprintable() else " ".join(text.split())

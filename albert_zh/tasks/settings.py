@@ -4,7 +4,8 @@ import collections
 from typing import Any, Dict
 
 from albert_zh.common.errors import UserError
-from albert_zh.model import classifier_output
+from albert_zh.model import fine_tuning_notes
+from albert_zh.model.distillation_losses import DIVERGENCE
 from albert_zh.model.optimization import WEIGHT_DECAY_RATE
 
 # Fields that flags of the same name set for every kind of task.
@@ -13,8 +14,6 @@ COMMON_SETTINGS = (
     "weight_decay"
 ).split()
 
-DIVERGENCE, SQUARED = "kl", "mse"
-DISTILL_LOSSES = (DIVERGENCE, SQUARED)
 
 Settings = collections.namedtuple(
     "Settings",
@@ -89,8 +88,8 @@ def check(settings: Any) -> None:
     rules = (
         (
             "pooling",
-            settings.pooling in classifier_output.POOLINGS,
-            "one of " + ", ".join(classifier_output.POOLINGS),
+            settings.pooling in fine_tuning_notes.POOLINGS,
+            "one of " + ", ".join(fine_tuning_notes.POOLINGS),
         ),
         ("label_smoothing", 0 <= settings.label_smoothing < 1, "0 or more and below 1"),
         ("focal_gamma", settings.focal_gamma >= 0, "0 or more"),

@@ -1,8 +1,9 @@
 """Kinds of tasks: everything in which classification, labelling, reading and others differ.
 
-A data set (`datasets.Task`) names its kind by `objective`. Fine-tuning, prediction files, reports,
-`Predictor`, serve.py and exports know no kind: they ask `registry.type_of(task)`. A new kind is a
-subclass of `TaskType` in a separate module, with a row in `registry` or a call of its `register`.
+A data set (`task_forms.Task`) names its kind by `objective`. Fine-tuning, prediction files,
+reports, `Predictor`, serve.py and exports know no kind: they ask `registry.type_of(task)`. A new
+kind is a subclass of `TaskType` in a separate module, with a row in `registry` or a call of its
+`register`.
 """
 
 from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple
@@ -16,6 +17,7 @@ from albert_zh.tasks import (
     datasets,
     dev_split,
     header_columns,
+    input_examples,
     label_checks,
     label_rules,
     named_columns,
@@ -25,6 +27,8 @@ from albert_zh.tasks import (
     registry,
     result_files,
     rows,
+    split_files,
+    task_forms,
     text_groups,
 )
 from albert_zh.tasks.kind_interface import Column, KindFlags, ModelInUse
@@ -35,7 +39,7 @@ class TaskType:
     """A kind of task. Most methods have a default that suits texts in the columns of a table.
 
     Attributes:
-        name: what `fine_tuning.json` and `datasets.Task.objective` call it.
+        name: what `fine_tuning.json` and `task_forms.Task.objective` call it.
         metrics: {name: whether higher is better} of the dev metrics that may choose a checkpoint.
         usual_metrics: names of those that are always reported; the first one chooses the best
             checkpoint unless another is asked for.
@@ -78,6 +82,7 @@ class TaskType:
         datasets,
         dev_split,
         header_columns,
+        input_examples,
         label_checks,
         label_rules,
         named_columns,
@@ -86,6 +91,8 @@ class TaskType:
         reader,
         registry,
         rows,
+        split_files,
+        task_forms,
         text_groups,
     )
     distillation: Optional[Any] = None
@@ -111,8 +118,8 @@ class TaskType:
 
         Args:
             settings: as of `settings`.
-            task: `datasets.Task`.
-            train: `reader.Split`.
+            task: `task_forms.Task`.
+            train: `input_examples.Split`.
             options: the flags.
         """
         return settings
@@ -129,14 +136,14 @@ class TaskType:
         """Reads one file of a data set.
 
         Args:
-            task: `datasets.Task`.
+            task: `task_forms.Task`.
             data_dir: its folder.
             split: "train", "dev" or "test".
             encoding: of the file.
             skip_bad_rows: leave rows out that do not fit, and count them.
 
         Returns:
-            `reader.Split`, whose examples have `guid`, `text_a`, `text_b` and `label` (None
+            `input_examples.Split`, whose examples have `guid`, `text_a`, `text_b` and `label` (None
             where it is not known).
 
         Raises:
@@ -148,8 +155,8 @@ class TaskType:
         """The task of own data, with the columns and labels that its training file has.
 
         Args:
-            task: `datasets.Task` without labels.
-            train: `reader.Split`.
+            task: `task_forms.Task` without labels.
+            train: `input_examples.Split`.
         """
         labels = sorted({example.label for example in train.examples if example.label is not None})
         return task._replace(
@@ -176,7 +183,8 @@ class TaskType:
         """The rows that are trained on, of a training file, as the flags ask for them.
 
         Returns:
-            (`reader.Split`, {name: value} of what changed them, for the features' fingerprint).
+            (`input_examples.Split`, {name: value} of what changed them, for the features'
+            fingerprint).
         """
         return split, {}
 
@@ -192,7 +200,7 @@ class TaskType:
         """An example as rows of ids: one, or several windows of a long text.
 
         Args:
-            task: `datasets.Task`, with labels and `head`.
+            task: `task_forms.Task`, with labels and `head`.
             example: as of `read_split`; its label may be None.
             tokenizer: `FullTokenizer`.
             max_seq_length: longest row.
@@ -209,7 +217,7 @@ class TaskType:
         """(lines for the user, {remark: count}) about labels that do not fit the tokens.
 
         Args:
-            task: `datasets.Task`.
+            task: `task_forms.Task`.
             split: as of `read_split`.
             tokenizer: `FullTokenizer`.
         """

@@ -12,7 +12,7 @@ import itertools
 from typing import Any, Iterator, List, Sequence, Tuple
 import unicodedata
 
-from albert_zh.text import sentencepiece_models, tokenization, unicode_text
+from albert_zh.text import sentencepiece_models, unicode_text, word_memory
 
 Span = Tuple[int, int]
 
@@ -56,10 +56,7 @@ def _located_pieces(tokenizer: Any, word: str) -> List[Tuple[str, int, int]]:
         for piece, size in _pieces_of_subword(tokenizer.wordpiece_tokenizer, subword):
             located.append((piece, spans[start][0], spans[start + size - 1][1] - 1))
             start += size
-    if len(word) <= tokenization.MAX_REMEMBERED_LENGTH:
-        if len(remembered) >= tokenization.MAX_REMEMBERED_WORDS:
-            remembered.clear()
-        remembered[word] = located
+    word_memory.remember(remembered, word, located)
     return located
 
 

@@ -17,7 +17,7 @@ import re
 from typing import Collection, Iterable, List, Optional, Union
 import unicodedata
 
-from albert_zh.common import validation
+from albert_zh.common import checks, validation
 from albert_zh.common.errors import UserError
 from albert_zh.text.sentencepiece_models import (
     SPIECE_UNDERLINE,
@@ -52,6 +52,7 @@ from albert_zh.text.vocabulary_files import (
     vocabulary_entries,
     vocabulary_in_folder,
 )
+from albert_zh.text.word_memory import remember
 
 __all__ = [
     "BasicTokenizer",
@@ -91,9 +92,6 @@ _LOWER_CASED_MODELS = {
     "cased_L-24_H-1024_A-16": False,
     "multi_cased_L-12_H-768_A-12": False,
 }
-# Bounds of the memory that a tokenizer spends on words it has seen.
-MAX_REMEMBERED_WORDS = 100000
-MAX_REMEMBERED_LENGTH = 64
 
 
 class FullTokenizer:
@@ -127,7 +125,7 @@ class FullTokenizer:
         """
         digest = hashlib.sha256()
         for name, path in (("vocab_file", vocab_file), ("spm_model_file", spm_model_file)):
-            validation.checked(name, path, validation.or_none(validation.PATH, "None"))
+            checks.checked(name, path, validation.or_none(validation.PATH, "None"))
         if is_sentencepiece(vocab_file):
             spm_model_file = spm_model_file or vocab_file
         if spm_model_file:
@@ -193,10 +191,7 @@ class FullTokenizer:
         pieces = []
         for subword in self.basic_tokenizer.split_word(word):
             pieces += split_word(subword)
-        if len(word) <= MAX_REMEMBERED_LENGTH:
-            if len(self._pieces_of_word) >= MAX_REMEMBERED_WORDS:
-                self._pieces_of_word.clear()
-            self._pieces_of_word[word] = pieces
+        remember(self._pieces_of_word, word, pieces)
         return pieces
 
 

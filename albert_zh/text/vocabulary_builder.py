@@ -15,7 +15,7 @@ import re
 import string
 from typing import Any, Collection, Dict, List, Mapping, Optional, Sequence
 
-from albert_zh.common import files, path_rules, storage, text_encodings
+from albert_zh.common import files, path_rules, storage
 from albert_zh.common.errors import UserError, printable
 from albert_zh.common.progress import progress_bar
 from albert_zh.text.tokenization import BasicTokenizer, WordpieceTokenizer
@@ -393,18 +393,16 @@ def _text_blocks(path, encoding, progress):
 
 def _decoded_blocks(path, encoding, progress):
     """Yields the text of a file as it is read, without a byte-order mark."""
-    decoder = text_encodings.text_decoder(encoding)
+    decoder = files.text_decoder(encoding)
     line, is_first = 1, True
     for raw in itertools.chain(_byte_blocks(path, progress), (b"",)):
         try:
             text = decoder.decode(raw, final=not raw)
         except UnicodeDecodeError as error:
             line += error.object.count(b"\n", 0, error.start)
-            raise text_encodings.wrong_encoding(
-                "%s, line %d" % (path, line), error, encoding
-            ) from error
+            raise files.wrong_encoding("%s, line %d" % (path, line), error, encoding) from error
         except UnicodeError as error:
-            raise text_encodings.undecodable(path, encoding, error) from error
+            raise files.undecodable(path, encoding, error) from error
         line += raw.count(b"\n")
         yield text.lstrip("\ufeff") if is_first else text
         is_first = False

@@ -5,7 +5,7 @@ import os
 from typing import Any, Collection, Dict, Iterable, List, Mapping, Optional
 import warnings
 
-from albert_zh.common import files, storage, validation
+from albert_zh.common import checks, files, storage, validation
 from albert_zh.common.errors import UserError
 
 UNKNOWN = "[UNK]"
@@ -123,7 +123,7 @@ def ids_of(entries: Iterable[str]) -> Dict[str, int]:
 
 def vocabulary_entries(path: Optional[str], digest: Any = None) -> List[str]:
     """The tokens of a vocabulary file, or the pieces of a SentencePiece model, by id."""
-    path = os.fspath(validation.checked("vocab_file", path or "", validation.PATH))
+    path = os.fspath(checks.checked("vocab_file", path or "", validation.PATH))
     if is_sentencepiece(path):
         # Imported here: most vocabularies are lists.
         from albert_zh.text.sentencepiece_models import SentencePieceTokenizer

@@ -17,14 +17,11 @@ import warnings
 from albert_zh.common import files
 from albert_zh.common.errors import UserError
 from albert_zh.text.tokenization import UNKNOWN, BasicTokenizer, FullTokenizer
+from albert_zh.text.word_starts import starts_word
 
 SEGMENTERS = ("jieba", "rjieba", "none")
 
-_CONTINUES = "##"
-_SPACE = "\u2581"  # SentencePiece's
 _GREEK_SIGMA = "\u03a3"
-_LETTERS_AND_SIGNS = frozenset("abcdefghijklmnopqrstuvwxyz!\"#$%&'()*+,-./:;?@[\\]^_`{|}~")
-_LETTERS = frozenset("abcdefghijklmnopqrstuvwxyz")
 _NUMBER = re.compile("([0-9]+(?:[.,:][0-9]+)+%?)")
 _MAX_REMEMBERED_WORDS = 200000
 
@@ -83,22 +80,6 @@ def _rjieba():
             "or leave the flag out to use jieba"
         ) from error
     return rjieba.cut
-
-
-def starts_word(piece: str) -> bool:
-    """Whether a word piece begins a word: all but those that start with "##"."""
-    return not piece.startswith(_CONTINUES)
-
-
-def starts_sentencepiece_word(piece: str) -> bool:
-    """Whether a SentencePiece piece begins a word, as google's scripts see it.
-
-    A piece continues a word only if it is made of English letters and signs alone, has no mark of a
-    space before it and is not one sign. Foreign characters are separate words.
-    """
-    lowered = piece.lower()
-    is_sign = len(piece) == 1 and lowered not in _LETTERS
-    return piece.startswith((_SPACE, "<")) or is_sign or not _LETTERS_AND_SIGNS.issuperset(lowered)
 
 
 class LineEncoder:

@@ -1,6 +1,6 @@
-"""Flags that all `run_*` commands have, and checks of their values."""
+"""Flags that all `run_*` commands have, and what is read by them."""
 
-from typing import Any, Optional, Sequence
+from typing import Any, Optional
 import warnings
 
 from absl import flags
@@ -8,12 +8,11 @@ from absl import flags
 from albert_zh.common.errors import UserError
 from albert_zh.common.messages import say
 from albert_zh.model.config import AlbertConfig
-from albert_zh.model.encoder import PRECISIONS
-from albert_zh.text import tokenization
+from albert_zh.model.layers import PRECISIONS
+from albert_zh.text.vocabulary_files import check_num_entries
 from albert_zh.training import multi_worker
 
 DEFAULT_SEED = 12345
-LARGEST_SEED = 2**31 - 1
 
 _OF_TPU = ("tpu_name", "tpu_zone", "gcp_project", "num_tpu_cores", "iterations_per_loop")
 
@@ -93,42 +92,11 @@ def define_run_flags(options: flags.FlagValues, **defaults: Any) -> None:
     )
 
 
-def require_flags(options: flags.FlagValues, names: Sequence[str]) -> None:
-    """Raises `UserError` for the first required flag that was not given."""
-    for name in names:
-        if not options[name].value:
-            raise UserError(
-                "--%s is required (%s)" % (name, options[name].help.strip().rstrip("."))
-            )
-
-
-def require_positive(options: flags.FlagValues, names: Sequence[str]) -> None:
-    """Raises `UserError` for the first flag whose value is not a number above 0."""
-    for name in names:
-        if not 0 < options[name].value < float("inf"):
-            raise UserError(
-                "--%s: %s makes no sense, expected more than 0" % (name, options[name].value)
-            )
-
-
-def require_at_least_0(options: flags.FlagValues, names: Sequence[str]) -> None:
-    """Raises `UserError` for the first flag that was given and is below 0."""
-    for name in names:
-        if options[name].value is not None and options[name].value < 0:
-            raise UserError("--%s=%s: expected 0 or more" % (name, options[name].value))
-
-
 def say_what_has_no_effect(options: flags.FlagValues) -> None:
     """Names the flags of TPUs that were given without `--use_tpu`."""
     given = [name for name in _OF_TPU if options[name].present]
     if given and not options.use_tpu:
         say("note: without --use_tpu these flags have no effect: --%s", ", --".join(given))
-
-
-def check_seed(seed: int) -> None:
-    """Raises `UserError` for a seed that random generators don't take."""
-    if not 0 <= seed <= LARGEST_SEED:
-        raise UserError("--seed: %d makes no sense, expected 0 to %d" % (seed, LARGEST_SEED))
 
 
 def helper_name(options: flags.FlagValues) -> Optional[str]:
@@ -169,4 +137,4 @@ def check_sizes(
             % (options.max_seq_length, config.longest_sequence)
         )
     if vocab_file is not None:
-        tokenization.check_num_entries(vocab_file, num_entries, config.vocab_size)
+        check_num_entries(vocab_file, num_entries, config.vocab_size)

@@ -11,7 +11,7 @@ import time
 
 import tensorflow.compat.v1 as tf
 
-from albert_zh.common import files
+from albert_zh.common import output_files
 from albert_zh.common.errors import Interrupted, stop_at_once
 from albert_zh.common.messages import readable_seconds, say
 from albert_zh.common.progress import progress_bar
@@ -151,7 +151,7 @@ class SaverHook(tf.train.CheckpointSaverHook):
 
     def after_create_session(self, session, coord):
         """Writes the graph and the first checkpoint, as the parent would in twice the time."""
-        with files.atomic_write(os.path.join(self._checkpoint_dir, "graph.pbtxt")) as stream:
+        with output_files.atomic_write(os.path.join(self._checkpoint_dir, "graph.pbtxt")) as stream:
             stream.write(str(session.graph.as_graph_def(add_shapes=True)))
         self._summary_writer.add_graph(session.graph)
         step = session.run(self._global_step_tensor)

@@ -4,7 +4,7 @@ import json
 import os
 import time
 
-from albert_zh.common import files, plotting, storage, validation
+from albert_zh.common import checks, files, output_files, plotting, storage, validation
 from albert_zh.common.errors import UserError
 from albert_zh.common.messages import say
 
@@ -54,7 +54,7 @@ class Metrics:
 
     def _write(self):
         self._written = time.time()
-        with files.atomic_write(self._path) as handle:
+        with output_files.atomic_write(self._path) as handle:
             handle.writelines(json.dumps(record) + "\n" for record in self.records)
 
     def flush(self):
@@ -75,7 +75,7 @@ class Metrics:
             place = "%s, line %d" % (path, line_number)
             try:
                 record = files.parse_json(line, place)
-                records.append(validation.checked(place, record, METRICS_RECORD))
+                records.append(checks.checked(place, record, METRICS_RECORD))
             except UserError as error:
                 if line_number < len(lines) or line.endswith("}"):
                     problems.append(str(error))

@@ -11,7 +11,7 @@ import threading
 
 import tensorflow.compat.v1 as tf
 
-from albert_zh.common import errors, files, validation
+from albert_zh.common import checks, errors, files, validation
 from albert_zh.common.errors import UserError
 
 _SECONDS_BETWEEN_LOOKS = 1.0
@@ -45,7 +45,7 @@ def _unfit(fault):
 def _tf_config():
     text = os.environ.get("TF_CONFIG", "{}")
     name = "TF_CONFIG=%s" % validation.shortened(text)
-    return validation.checked(name, files.parse_json(text, name), validation.record())
+    return checks.checked(name, files.parse_json(text, name), validation.record())
 
 
 def _task():

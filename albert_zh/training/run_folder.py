@@ -8,7 +8,7 @@ import re
 
 import tensorflow.compat.v1 as tf
 
-from albert_zh.common import files, path_rules, storage, transfer, validation
+from albert_zh.common import files, output_files, path_rules, storage, transfer, validation
 from albert_zh.common.errors import UserError
 from albert_zh.common.messages import say
 from albert_zh.model import checkpoint_files
@@ -68,7 +68,7 @@ def open_output_folder(folder, worker=None):
 def _log_file(folder, worker):
     """The path of a run's log, which is its lock too; local where the output folder is remote."""
     path = os.path.join(folder, "train.%s.log" % worker if worker else LOG_FILE)
-    return files.local_stand_in(path)
+    return transfer.local_stand_in(path)
 
 
 @contextlib.contextmanager
@@ -136,7 +136,7 @@ def former_settings(folder):
 def remember_settings(folder, fixed, variable):
     """Writes down what a folder's checkpoints are made from."""
     fixed = dict(former_settings(folder)["fixed"], **fixed)
-    files.write_json(
+    output_files.write_json(
         os.path.join(folder, RUN_SETTINGS_FILE), {"fixed": fixed, "variable": variable}
     )
 

@@ -27,7 +27,8 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."
 from absl import flags
 
 from albert_zh.common.errors import UserError, run_command
-from albert_zh.common.files import atomic_write, read_lines
+from albert_zh.common.files import read_lines
+from albert_zh.common.output_files import atomic_write
 from albert_zh.tasks.labelling import tag_schemes
 from albert_zh.tasks.labelling.column_files import column_lines
 from albert_zh.tasks.labelling.spans import Span

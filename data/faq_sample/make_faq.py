@@ -17,7 +17,7 @@ sys.path.insert(0, os.path.join(HERE, "..", "pairs_sample"))
 
 import make_pairs
 
-from albert_zh.common.files import atomic_write
+from albert_zh.common.output_files import atomic_write
 
 SOURCES = ("pairs_sample", "pairs_hard_sample")
 # Intents that both sources have; they are taken once.

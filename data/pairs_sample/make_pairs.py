@@ -40,7 +40,8 @@ from absl import flags
 import numpy as np
 
 from albert_zh.common.errors import UserError, run_command
-from albert_zh.common.files import atomic_write, read_lines
+from albert_zh.common.files import read_lines
+from albert_zh.common.output_files import atomic_write
 
 FLAGS = flags.FLAGS
 

@@ -31,7 +31,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."
 
 from absl import flags
 
-from albert_zh.common import files
+from albert_zh.common import files, output_files
 from albert_zh.common.errors import UserError, run_command
 
 FLAGS = flags.FLAGS
@@ -164,7 +164,7 @@ def main():
                 % (FLAGS.passages_file, len(passages), name)
             )
         path = os.path.join(folder, name + ".json")
-        files.write_json(path, document(members))
+        output_files.write_json(path, document(members))
         questions = sum(len(passage.questions) for passage in members)
         print("%s: %d questions on %d paragraphs" % (path, questions, len(members)))
 

@@ -18,7 +18,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."
 
 from absl import flags
 
-from albert_zh.common import files
+from albert_zh.common import files, output_files
 from albert_zh.common.errors import run_command
 
 FLAGS = flags.FLAGS
@@ -45,7 +45,7 @@ def run():
         rows["train"] += made[2 * HELD_OUT :]
     for split, pairs in rows.items():
         random.Random(split).shuffle(pairs)
-        with files.atomic_write(os.path.join(FLAGS.output_dir, split + ".tsv")) as stream:
+        with output_files.atomic_write(os.path.join(FLAGS.output_dir, split + ".tsv")) as stream:
             stream.write("".join("%s\t%s\n" % pair for pair in pairs))
 
 

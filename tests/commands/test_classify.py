@@ -14,7 +14,7 @@ from albert_zh.common import package_files
 from albert_zh.common.errors import UserError
 from albert_zh.finetuning import summary
 from albert_zh.inference import predictor
-from albert_zh.tasks import datasets
+from albert_zh.tasks import task_forms
 import small_models
 
 TEXTS = ["今天天气很好", "明天去吃饭", "", "银行卡怎么办理"]
@@ -166,11 +166,11 @@ def test_mistakes(run, monkeypatch, tmp_path):
 
 
 COMMANDS = {
-    "topics": (datasets.Task({}, tuple(SINGLE), TOPICS), "classify"),
-    "several": (datasets.Task({}, tuple(SINGLE), TOPICS, objective="multi_label"), "classify"),
-    "value": (datasets.Task({}, tuple(SINGLE), ("score",), objective="regression"), "classify"),
-    "pairs": (datasets.Task({}, tuple(OF_PAIRS), TOPICS), "classify"),
-    "old": (datasets.Task({}, tuple(OF_PAIRS), ("0", "1")), "similarity"),
+    "topics": (task_forms.Task({}, tuple(SINGLE), TOPICS), "classify"),
+    "several": (task_forms.Task({}, tuple(SINGLE), TOPICS, objective="multi_label"), "classify"),
+    "value": (task_forms.Task({}, tuple(SINGLE), ("score",), objective="regression"), "classify"),
+    "pairs": (task_forms.Task({}, tuple(OF_PAIRS), TOPICS), "classify"),
+    "old": (task_forms.Task({}, tuple(OF_PAIRS), ("0", "1")), "similarity"),
 }
 
 
@@ -186,5 +186,5 @@ def test_training_ends_with_the_command_that_uses_its_model(kind, folders, tmp_p
         return  # runs as those do
     result = subprocess.run(command, shell=True, stdout=subprocess.PIPE, text=True)
     assert result.returncode == 0
-    texts = ["怎么开户", "如何开通账户"] if datasets.is_pair(task) else ["这家店的菜很好吃"]
+    texts = ["怎么开户", "如何开通账户"] if task_forms.is_pair(task) else ["这家店的菜很好吃"]
     assert result.stdout.split("\t")[: len(texts)] == texts

@@ -17,7 +17,7 @@ import pytest
 import tensorflow.compat.v1 as tf
 
 from albert_zh.commands import create_pretraining_data
-from albert_zh.common import files
+from albert_zh.common import files, storage
 from albert_zh.common.errors import UserError
 from albert_zh.corpus import (
     external_shuffle,
@@ -29,7 +29,7 @@ from albert_zh.corpus import (
     tfrecords,
 )
 from albert_zh.corpus import reader as corpus_reader
-from albert_zh.text import tokenization, word_segmentation
+from albert_zh.text import tokenization, word_segmentation, word_starts
 import isolated_flags
 from project_root import ROOT
 import sentencepiece_models
@@ -275,9 +275,9 @@ def test_the_pieces_are_those_of_the_whole_line(do_lower_case, jieba):
 def test_which_pieces_of_sentencepiece_begin_a_word():
     beginnings = ["▁the", "▁", "<unk>", ",", "$", "€", "中国", "é", "9"]
     for piece in beginnings:
-        assert word_segmentation.starts_sentencepiece_word(piece), piece
+        assert word_starts.starts_sentencepiece_word(piece), piece
     for piece in ["ing", "Ing", "s", "n't"]:
-        assert not word_segmentation.starts_sentencepiece_word(piece), piece
+        assert not word_starts.starts_sentencepiece_word(piece), piece
 
 
 def encoded_sample(tokenizer, segmenter, path=SAMPLE):
@@ -582,7 +582,7 @@ def test_files_end_documents_and_may_be_packed(tmp_path):
 
 def test_a_run_is_on_the_disk_before_its_index_says_that_it_is_whole(tmp_path, monkeypatch):
     synced, replace = [], os.replace
-    monkeypatch.setattr(external_shuffle.files, "sync", synced.append)
+    monkeypatch.setattr(external_shuffle.output_files, "sync", synced.append)
 
     def check(source, target):
         assert synced == [str(tmp_path / "run.records"), source]
@@ -716,7 +716,7 @@ def test_the_files_do_not_depend_on_the_number_of_workers(tmp_path):
             ),
         )
         assert done.returncode == 0, done.stderr
-        digests.add(tuple(files.sha256_of_file(path) for path in outputs))
+        digests.add(tuple(storage.sha256_of_file(path) for path in outputs))
     assert len(digests) == 1
     counts = [len(read_records(path)) for path in outputs]
     assert 0 <= counts[0] - counts[1] <= 1
@@ -788,7 +788,7 @@ def test_sentencepiece_by_command(tmp_path):
         first_of_b = pieces.index("[SEP]") + 1
         for place, piece in enumerate(pieces):
             is_bound = piece in ("[CLS]", "[SEP]") or place in (1, first_of_b)
-            begins = is_bound or word_segmentation.starts_sentencepiece_word(piece)
+            begins = is_bound or word_starts.starts_sentencepiece_word(piece)
             assert record["token_boundary"][place] == begins, (place, pieces)
         assert any(segment.replace(" ", "") in text for segment in segments)
 
@@ -810,7 +810,7 @@ def test_a_sentencepiece_model_may_be_the_vocabulary(script, tmp_path):
         begins = [
             piece in ("[CLS]", "[SEP]")
             or pieces[place - 1] in ("[CLS]", "[SEP]")
-            or word_segmentation.starts_sentencepiece_word(piece)
+            or word_starts.starts_sentencepiece_word(piece)
             for place, piece in enumerate(pieces)
         ]
         assert record["token_boundary"][: len(pieces)] == begins
@@ -1084,7 +1084,7 @@ def test_the_originals_program_for_one_segment(tmp_path, capsys):
         "create_pretraining_data.py",
     )
     assert same.returncode == 0
-    assert files.sha256_of_file(output) == files.sha256_of_file(output + "2")
+    assert storage.sha256_of_file(output) == storage.sha256_of_file(output + "2")
     examples = [tf.train.Example.FromString(r) for r in tf.python_io.tf_record_iterator(output)]
     sizes = {
         name: (feature.WhichOneof("kind"), len(getattr(feature, feature.WhichOneof("kind")).value))

@@ -7,7 +7,7 @@ import re
 import pytest
 
 from albert_zh.commands import data_augmentation
-from albert_zh.common import files
+from albert_zh.common import output_files
 from albert_zh.common.errors import UserError
 import small_models
 
@@ -57,7 +57,7 @@ def test_killed_run_goes_on_to_the_same_bytes(model, tmp_path, monkeypatch):
         folder.mkdir()
         write_texts(folder, "train.csv", ",")
         if kills:
-            write_json, calls = files.write_json, []
+            write_json, calls = output_files.write_json, []
 
             def write_once(path, value, write_json=write_json, calls=calls):
                 calls.append(path)
@@ -66,7 +66,7 @@ def test_killed_run_goes_on_to_the_same_bytes(model, tmp_path, monkeypatch):
                 write_json(path, value)
 
             with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-                patch.setattr(files, "write_json", write_once)
+                patch.setattr(output_files, "write_json", write_once)
                 run(model, folder)
             assert not (folder / "train_aug.csv").exists()
         run(model, folder)

@@ -15,6 +15,7 @@ from albert_zh.common.errors import UserError
 from albert_zh.model import (
     checkpoint_files,
     checkpoint_matching,
+    checkpoint_values,
     model_folder,
     model_writer,
     modeling,
@@ -92,7 +93,7 @@ def test_other_checkpoints_are_told(folder, tmp_path):
             for name in ("albert_config.json", "vocab.txt")
         },
     )
-    weights = checkpoint_files.read_weights(checkpoint_files.find_checkpoint(classifier))
+    weights = checkpoint_values.read_weights(checkpoint_files.find_checkpoint(classifier))
     kept = {name: value for name, value in weights.items() if not name.startswith("cls/")}
     model_writer.write_model_checkpoint(classifier, kept)
     with pytest.raises(UserError, match="cls/predictions.*expected a checkpoint of pre-training"):

@@ -12,14 +12,9 @@ import tensorflow.compat.v1 as tf
 
 from albert_zh.commands import convert_albert_tf_checkpoint_to_pytorch as to_pytorch
 from albert_zh.commands import inspect_checkpoint
-from albert_zh.common import files
+from albert_zh.common import output_files
 from albert_zh.common.errors import UserError
-from albert_zh.model import (
-    checkpoint_files,
-    checkpoint_matching,
-    model_writer,
-    modeling,
-)
+from albert_zh.model import checkpoint_values, expected_variables, model_writer, modeling
 import golden_cases
 from workspace import ROOT
 
@@ -41,7 +36,7 @@ GOOGLE = {"num_hidden_groups": 1, "inner_group_num": 1}
 def made_model(folder, settings, heads=("encoder",), extra=()):
     """Writes a model folder; returns the number of its parameters."""
     config = modeling.AlbertConfig.from_dict(settings)
-    parts = checkpoint_matching.expected_shapes_by_part(config, num_labels=3)
+    parts = expected_variables.expected_shapes_by_part(config, num_labels=3)
     values = {
         name: golden_cases.rule_value(name, shape, is_small=True)
         for head in heads
@@ -107,8 +102,8 @@ def test_slots_step_and_heads_are_told_apart(tmp_path):
 def test_names_that_end_as_tensors_do_are_the_same_model(tmp_path):
     made_model(tmp_path, SMALL, ("encoder", "classification"))
     prefix = str(tmp_path / "albert_model.ckpt")
-    values = checkpoint_files.read_weights(prefix)
-    checkpoint_files.write_checkpoint(
+    values = checkpoint_values.read_weights(prefix)
+    checkpoint_values.write_checkpoint(
         prefix, {name + ":0": value for name, value in values.items()}
     )
     rows = described(tmp_path)
@@ -227,7 +222,7 @@ def test_index_files_of_released_models(shared):
 def test_copy_without_slots_is_the_same_model_and_a_third_in_size(tmp_path):
     config = modeling.AlbertConfig.from_dict(SMALL)
     extra = {"global_step": np.int64(5)}
-    for name, shape in checkpoint_matching.expected_shapes(config).items():
+    for name, shape in expected_variables.expected_shapes(config).items():
         extra.update(slots(name, shape))
     made_model(tmp_path / "run", SMALL, extra=extra)
     (tmp_path / "run/vocab.txt").write_text("a\n")
@@ -238,7 +233,7 @@ def test_copy_without_slots_is_the_same_model_and_a_third_in_size(tmp_path):
     reader = tf.train.load_checkpoint(str(folder))
     source = tf.train.load_checkpoint(str(tmp_path / "run"))
     names = set(reader.get_variable_to_shape_map())
-    assert names == set(checkpoint_matching.expected_shapes(config)) | {"global_step"}
+    assert names == set(expected_variables.expected_shapes(config)) | {"global_step"}
     for name in names:
         np.testing.assert_array_equal(reader.get_tensor(name), source.get_tensor(name))
     sizes = [
@@ -313,7 +308,7 @@ def test_variables_of_any_shape_are_described(tmp_path, shapes):
 
     shapes = dict({"bert/encoder/layer_0/output/dense/kernel": [2, 2]}, **shapes)
     prefix = str(tmp_path / "model.ckpt")
-    checkpoint_files.write_checkpoint(
+    checkpoint_values.write_checkpoint(
         prefix, {n: np.zeros(s, np.float32) for n, s in shapes.items()}
     )
     lines = inspect_checkpoint.description(prefix)
@@ -323,7 +318,9 @@ def test_variables_of_any_shape_are_described(tmp_path, shapes):
 def test_configs_of_hugging_face_that_are_damaged_are_named(tmp_path):
 
     prefix = str(tmp_path / "model.ckpt")
-    checkpoint_files.write_checkpoint(prefix, {"bert/encoder/layer_0/x": np.zeros([2], np.float32)})
+    checkpoint_values.write_checkpoint(
+        prefix, {"bert/encoder/layer_0/x": np.zeros([2], np.float32)}
+    )
     sizes = dict.fromkeys(
         "hidden_size num_hidden_layers num_attention_heads intermediate_size "
         "max_position_embeddings type_vocab_size".split(),
@@ -336,6 +333,6 @@ def test_configs_of_hugging_face_that_are_damaged_are_named(tmp_path):
         ([], "expected a JSON object"),
     ):
         path = str(tmp_path / "config.json")
-        files.write_json(path, content)
+        output_files.write_json(path, content)
         with pytest.raises(UserError, match="config.json: .*" + problem):
             inspect_checkpoint.description(prefix, path)

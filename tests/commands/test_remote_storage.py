@@ -29,7 +29,7 @@ from albert_zh.common import storage, transfer
 from albert_zh.common.errors import UserError
 from albert_zh.export import to_sentence_transformers
 from albert_zh.inference import predictor, reader, search, text_encoder
-from albert_zh.model import checkpoint_files
+from albert_zh.model import checkpoint_files, checkpoint_values
 import memory_storage
 import small_models
 from workspace import assert_same_weights
@@ -118,7 +118,7 @@ def test_prints_and_writes_the_same(places, capsys, command, arguments, words):
         if "out.pb" in written:  # whose maps have no order
             written["out.pb"] = tf.GraphDef.FromString(written["out.pb"])
         if "--drop_optimizer" in arguments:
-            written["weights"] = sorted(checkpoint_files.read_shapes(_prefix(place + "/out")))
+            written["weights"] = sorted(checkpoint_values.read_shapes(_prefix(place + "/out")))
         shown = capsys.readouterr().out.replace(place, "")
         # Local paths are shown from where one stands.
         seen.append((shown.replace(os.path.relpath(place), ""), written))
@@ -178,7 +178,7 @@ def test_conversion_both_ways(places):
         to_tf, ["--pytorch_model_path=%s/torch" % bucket, "--tf_dump_path=%s/back" % bucket]
     )
     before, after = (
-        checkpoint_files.read_weights(_prefix("%s/%s" % (bucket, name)))
+        checkpoint_values.read_weights(_prefix("%s/%s" % (bucket, name)))
         for name in ("model", "back")
     )
     assert_same_weights({name: before[name] for name in after}, after)

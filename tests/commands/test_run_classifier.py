@@ -17,11 +17,11 @@ import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
 
-from albert_zh.common import files
+from albert_zh.common import files, output_files
 from albert_zh.common.errors import UserError
 from albert_zh.finetuning import best_checkpoint, checkpoint_predictions, steps
 from albert_zh.finetuning import runner as finetuning_runner
-from albert_zh.model import checkpoint_files, heads
+from albert_zh.model import checkpoint_files, checkpoint_values, heads
 from albert_zh.tasks import datasets
 from albert_zh.training.hooks import StopRequest
 import golden_cases
@@ -149,12 +149,12 @@ def test_better_is_higher_accuracy_then_lower_loss_and_never_untrained(worse, be
 def test_the_best_folder_holds_the_checkpoint_of_the_best_dev_accuracy(finished):
     workspace, _ = finished
     best = json.loads(workspace.read("eval_results.json"))["best"]
-    kept = checkpoint_files.read_weights(
+    kept = checkpoint_values.read_weights(
         os.path.join(workspace.output, "best", "albert_model.ckpt")
     )
     assert kept["global_step"] == best["global_step"]
     source = os.path.join(workspace.output, "model.ckpt-%d" % best["global_step"])
-    for name, value in checkpoint_files.read_weights(source).items():
+    for name, value in checkpoint_values.read_weights(source).items():
         np.testing.assert_array_equal(kept[name], value)
     assert json.loads(workspace.read("best/fine_tuning.json"))["dev"] == best
 
@@ -201,7 +201,7 @@ def test_best_folder_is_a_model_folder_that_predicts_by_itself(finished, tmp_pat
 def test_checkpoint_has_the_originals_names(finished):
     workspace, _ = finished
     there = dict(tf.train.list_variables(os.path.join(workspace.output, "model.ckpt-12")))
-    weights = checkpoint_files.read_shapes(os.path.join(workspace.output, "model.ckpt-12"))
+    weights = checkpoint_values.read_shapes(os.path.join(workspace.output, "model.ckpt-12"))
     _, description, _, _ = golden_cases.load_case("bm_cls_postln_2")
     assert set(weights) == set(description["trainable_order"])
     slots = {"%s/adam_%s" % (name, slot) for name in weights for slot in "mv"}
@@ -435,7 +435,7 @@ def swap_labels(path):
     """Makes each label of a file of pairs the other one."""
     rows = [line.split("\t") for line in files.read_lines(path)]
     rows[1:] = [(text_a, text_b, str(1 - int(label))) for text_a, text_b, label in rows[1:]]
-    with files.atomic_write(path) as handle:
+    with output_files.atomic_write(path) as handle:
         handle.writelines("\t".join(row) + "\n" for row in rows)
 
 
@@ -570,17 +570,17 @@ def test_weights_that_became_nan_are_not_saved(tmp_path):
     named = re.search(r"last good checkpoint is (\S+):", str(caught.value)).group(1)
     newest = checkpoint_files.checkpoints_of_training(workspace.output)[-1]
     assert named == newest
-    for value in checkpoint_files.read_weights(newest).values():
+    for value in checkpoint_values.read_weights(newest).values():
         assert np.isfinite(value).all()
 
 
 def test_classifier_of_another_task_is_refused_for_evaluation(finished, tmp_path):
     workspace, _ = finished
-    values = checkpoint_files.read_weights(os.path.join(workspace.output, "model.ckpt-12"))
+    values = checkpoint_values.read_weights(os.path.join(workspace.output, "model.ckpt-12"))
     values["output_weights"] = np.zeros([3, 16], np.float32)
     values["output_bias"] = np.zeros([3], np.float32)
     prefix = str(tmp_path / "three.ckpt")
-    checkpoint_files.write_checkpoint(prefix, values)
+    checkpoint_values.write_checkpoint(prefix, values)
     changes = {"init_checkpoint": prefix, "output_dir": str(tmp_path / "out"), "do_train": False}
     with pytest.raises(UserError, match="another task"):
         run_here(workspace.arguments(**changes))
@@ -588,12 +588,12 @@ def test_classifier_of_another_task_is_refused_for_evaluation(finished, tmp_path
 
 def test_checkpoint_of_other_names_predicts_the_same(finished, tmp_path):
     workspace, _ = finished
-    values = checkpoint_files.read_weights(
+    values = checkpoint_values.read_weights(
         os.path.join(workspace.output, "best", "albert_model.ckpt")
     )
     del values["global_step"]
     prefix = str(tmp_path / "renamed.ckpt")
-    checkpoint_files.write_checkpoint(
+    checkpoint_values.write_checkpoint(
         prefix, {name + ":0": value for name, value in values.items()}
     )
     out = str(tmp_path / "out")
@@ -673,7 +673,7 @@ def test_emoji_rare_hanzi_and_a_million_characters_train(tmp_path):
     with open(path, "a", encoding="utf-8") as handle:
         handle.write("\U0001f600今\U00020000\t\u3000\t1\n%s\t好\t0\n" % ("今天" * 500000))
     run_here(workspace.arguments(do_eval=False))
-    values = checkpoint_files.read_weights(tf.train.latest_checkpoint(workspace.output))
+    values = checkpoint_values.read_weights(tf.train.latest_checkpoint(workspace.output))
     assert values["global_step"] == 12
 
 
@@ -690,7 +690,7 @@ def test_pretrained_encoder_is_loaded_and_the_rest_is_new(tmp_path):
         "do_eval": False,
     }
     run_here(workspace.arguments(**changes))
-    values = checkpoint_files.read_weights(tf.train.latest_checkpoint(workspace.output))
+    values = checkpoint_values.read_weights(tf.train.latest_checkpoint(workspace.output))
     expected = golden_cases.load_case("bm_small_postln")[3]
     for name in values:
         if name.startswith("bert/"):
@@ -893,10 +893,10 @@ def test_two_replicas_give_the_weights_of_one_device(tmp_path, monkeypatch, fgm_
             )
         )
     one, two = (
-        checkpoint_files.read_weights(os.path.join(workspace.folder, name, "model.ckpt-12"))
+        checkpoint_values.read_weights(os.path.join(workspace.folder, name, "model.ckpt-12"))
         for name in outputs.values()
     )
-    before = checkpoint_files.read_weights(os.path.join(start, "model.ckpt-3"))
+    before = checkpoint_values.read_weights(os.path.join(start, "model.ckpt-3"))
     assert_same_weights(one, two, atol=1e-5)
     table = "bert/embeddings/word_embeddings"
     assert np.abs(one[table] - before[table]).max() > 1e-3

@@ -13,12 +13,11 @@ import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
 
-from albert_zh.common import files, package_files, plotting
+from albert_zh.common import files, output_files, package_files, plotting
 from albert_zh.common.errors import UserError
 from albert_zh.finetuning import flags as finetuning_flags
-from albert_zh.model import checkpoint_files, label_map
-from albert_zh.tasks import columns as column_layouts
-from albert_zh.tasks import confusion_picture, datasets, registry, task_type
+from albert_zh.model import checkpoint_files, checkpoint_values, label_map
+from albert_zh.tasks import confusion_picture, datasets, input_examples, kind_interface, registry
 from albert_zh.tasks import report as task_report
 from albert_zh.tasks import settings as task_settings
 from albert_zh.tasks.classification import losses
@@ -140,7 +139,7 @@ def test_other_labels_in_the_same_folder_are_refused(finished):
         with pytest.raises(UserError, match="label_map.json beside the checkpoint is of another"):
             run_here(finished.arguments(early_stopping=50, best_metric="macro_f1"))
     finally:
-        with files.atomic_write(path) as handle:
+        with output_files.atomic_write(path) as handle:
             handle.write(former)
 
 
@@ -180,9 +179,9 @@ def test_predicting_again_keeps_what_is_known_of_dev(tmp_path, capsys):
     assert data.results()["test"] is None
     # Another model's section is not kept.
     best = os.path.join(data.output, "best", "albert_model.ckpt")
-    values = checkpoint_files.read_weights(best)
+    values = checkpoint_values.read_weights(best)
     values["output_bias"] = values["output_bias"] + 1.0
-    checkpoint_files.write_checkpoint(best, values)
+    checkpoint_values.write_checkpoint(best, values)
     run_here(data.arguments(num_train_epochs=1, do_train=False, do_eval=False))
     assert "dev" not in data.results("report.json") and "## dev" not in data.read("report.md")
 
@@ -242,9 +241,9 @@ def _check_renamed_predicts_the_same(data, predictions):
     folder = os.path.join(data.folder, "converted")
     shutil.copytree(os.path.join(data.output, "best"), folder)
     prefix = os.path.join(folder, "albert_model.ckpt")
-    values = checkpoint_files.read_weights(prefix)
+    values = checkpoint_values.read_weights(prefix)
     del values["global_step"]
-    checkpoint_files.write_checkpoint(prefix, values)
+    checkpoint_values.write_checkpoint(prefix, values)
     output = os.path.join(data.folder, "predicted")
     settings = {"do_train": False, "do_eval": False, "init_checkpoint": prefix}
     run_here(data.arguments(output_dir=output, **settings))
@@ -451,9 +450,9 @@ def test_labels_that_no_font_has_are_shown_as_numbers(tmp_path, monkeypatch, cap
         labels=("体\U000f1234", "b"), columns=("text_a",)
     )
     scorer = registry.type_of(task).scorer(
-        task_type.ModelInUse(task, {}, None, 16), task_settings.Settings()
+        kind_interface.ModelInUse(task, {}, None, 16), task_settings.Settings()
     )
-    example = column_layouts.InputExample("dev-1", "甲", None, "b")
+    example = input_examples.InputExample("dev-1", "甲", None, "b")
     scorer.add(example, [{"logits": np.log([0.25, 0.75])}])
     drawn = []
     monkeypatch.setattr(plotting, "save", lambda figure, path: drawn.append(figure))
@@ -470,12 +469,12 @@ def test_the_most_confident_errors_are_kept_in_order():
     )
     confidences = np.linspace(0.51, 0.99, 90).astype(np.float32)
     scorer = registry.type_of(task).scorer(
-        task_type.ModelInUse(task, {}, None, 16), task_settings.Settings(), num_errors=50
+        kind_interface.ModelInUse(task, {}, None, 16), task_settings.Settings(), num_errors=50
     )
     for number in np.random.RandomState(1).permutation(90):
         label = "a" if number % 3 else "b"  # each third one is right
         logits = np.log([1 - confidences[number], confidences[number]])
-        example = column_layouts.InputExample("dev-%d" % number, "甲", None, label)
+        example = input_examples.InputExample("dev-%d" % number, "甲", None, label)
         scorer.add(example, [{"logits": logits}])
     wrong = [number for number in range(89, -1, -1) if number % 3]
     assert [e.guid for _, e, _ in scorer.worst_errors()] == ["dev-%d" % n for n in wrong[:50]]
@@ -546,19 +545,19 @@ def submission_of(task_name, folder):
     """The result files of a prediction with --clue_submission."""
     task = datasets.get_task(task_name)
     options = types.SimpleNamespace(task_name=task_name, clue_submission=True)
-    use = task_type.ModelInUse(task, {}, None, 16)
+    use = kind_interface.ModelInUse(task, {}, None, 16)
     return registry.type_of(task).result_files(str(folder), use, options)
 
 
 def test_clue_submission_takes_the_rows_own_ids(tmp_path):
     with submission_of("copa", tmp_path) as results:
         for row_id, second in ((5, 0.9), (5, 0.3), (8, 0.1), (8, 0.2)):
-            example = column_layouts.InputExample("test-1", "甲", "乙", None, row_id)
+            example = input_examples.InputExample("test-1", "甲", "乙", None, row_id)
             results.write(example, [{"probabilities": np.float32([1 - second, second])}])
     lines = [json.loads(line) for line in files.read_lines(results.paths[2])]
     assert lines == [{"id": 5, "label": "0"}, {"id": 8, "label": "1"}]
     with submission_of("tnews", tmp_path) as results:
-        example = column_layouts.InputExample("test-1", "甲", None, None)
+        example = input_examples.InputExample("test-1", "甲", None, None)
         results.write(example, [{"probabilities": np.eye(15)[3]}])
     assert files.read_lines(results.paths[2]) == ['{"id": 0, "label": "103"}']
 
@@ -578,11 +577,11 @@ def test_label_maps_that_are_none(tmp_path):
 
 def test_records_that_are_none_are_not_submitted(tmp_path):
     """A line that is no record must not shift the two choices of those after it."""
-    rows = (("1", 5, 0.9), ("1", 5, 0.3), ("2", column_layouts.NO_RECORD, 0.5), ("3", 8, 0.9))
+    rows = (("1", 5, 0.9), ("1", 5, 0.3), ("2", input_examples.NO_RECORD, 0.5), ("3", 8, 0.9))
     rows += (("4", 9, 0.1), ("4", 9, 0.2))
     with submission_of("copa", tmp_path) as results:
         for line, row_id, second in rows:
-            example = column_layouts.InputExample("test-" + line, "甲", "乙", None, row_id)
+            example = input_examples.InputExample("test-" + line, "甲", "乙", None, row_id)
             results.write(example, [{"probabilities": np.float32([1 - second, second])}])
     lines = [json.loads(line) for line in files.read_lines(results.paths[2])]
     assert lines == [{"id": 5, "label": "0"}, {"id": 9, "label": "1"}]

@@ -19,7 +19,7 @@ import tensorflow.compat.v1 as tf
 from albert_zh.common import files
 from albert_zh.common.errors import UserError
 from albert_zh.corpus import masking, tfrecords
-from albert_zh.model import checkpoint_files, checkpoint_matching, modeling
+from albert_zh.model import checkpoint_files, checkpoint_values, expected_variables, modeling
 from albert_zh.pretraining import flags as pretraining_flags
 from albert_zh.pretraining import record_files, record_sources
 from albert_zh.pretraining import runner as pretraining_runner
@@ -107,7 +107,7 @@ def test_export_is_a_model_folder_without_slots(run, folder):
     for name, shape in tf.train.list_variables(prefix):
         assert "lamb" not in name
         assert list(values[name].shape) == shape
-    checkpoint_matching.check_fits(os.path.join(exported, "albert_config_small.json"), exported)
+    expected_variables.check_fits(os.path.join(exported, "albert_config_small.json"), exported)
 
 
 def test_two_replicas_give_the_weights_of_one_device(run, folder, monkeypatch):
@@ -814,7 +814,7 @@ def test_a_run_goes_on_with_steps_skipped_or_in_lower_precision(folder, change, 
     for name, value in added.items():
         assert after[name] == value
     newest = checkpoint_files.newest_of_training(output)
-    assert not names & set(checkpoint_files.read_weights(newest))
+    assert not names & set(checkpoint_values.read_weights(newest))
 
 
 @pytest.mark.slow

@@ -10,7 +10,7 @@ import tensorflow.compat.v1 as tf
 
 from albert_zh.commands import task_distill
 from albert_zh.common.errors import UserError
-from albert_zh.model import checkpoint_files
+from albert_zh.model import checkpoint_files, checkpoint_values
 import small_models
 import workspace
 
@@ -71,7 +71,7 @@ def test_first_phase_resumes_with_the_same_bits(space, first_phase):
     checkpoint_files.remove_all_but(halfway, [os.path.join(halfway, "model.ckpt-2")])
     run(space, "halfway")
     expected, actual = (
-        checkpoint_files.read_weights(os.path.join(folder, "student", "albert_model.ckpt"))
+        checkpoint_values.read_weights(os.path.join(folder, "student", "albert_model.ckpt"))
         for folder in (first_phase, halfway)
     )
     assert set(expected) == set(actual)

@@ -163,8 +163,8 @@ def test_full_output_is_one_line(body, before):
 
 
 def test_full_output_is_not_taken_for_the_file_that_is_written(tmp_path):
-    body = "from albert_zh.common import files\n"
-    body += "    with files.atomic_write(%r): print('x', flush=True)"
+    body = "from albert_zh.common import output_files\n"
+    body += "    with output_files.atomic_write(%r): print('x', flush=True)"
     result = run(body % str(tmp_path / "file"), after="> /dev/full")
     assert result.returncode == 2 and "error: standard output" in result.stderr
     assert not os.listdir(str(tmp_path))

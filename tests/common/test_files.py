@@ -6,7 +6,7 @@ import stat
 
 import pytest
 
-from albert_zh.common import files, folder_locks
+from albert_zh.common import files, folder_locks, output_files
 from albert_zh.common.errors import UserError
 
 
@@ -19,14 +19,14 @@ def test_lines_are_split_at_line_feeds_only(tmp_path, encoding):
 
 def test_what_a_killed_process_left_is_removed_and_what_others_write_is_not(tmp_path):
     path = str(tmp_path / "text.txt")
-    own = files.partial_path(path)[: -len(str(os.getpid()))]
+    own = output_files.partial_path(path)[: -len(str(os.getpid()))]
     dead, alive = own + str(2**22 + 1), own + str(os.getppid())  # the first beyond the kernel's
     elsewhere = path + ".partial-another.machine-%d" % (2**22 + 1)
     for partial in (dead, alive, elsewhere):
         with open(partial, "w") as handle:
             handle.write("half")
     os.mkdir(own + str(2**22 + 2))
-    with files.atomic_write(path) as handle:
+    with output_files.atomic_write(path) as handle:
         handle.write("whole")
     left = sorted(os.path.join(str(tmp_path), name) for name in os.listdir(str(tmp_path)))
     assert left == sorted([path, alive, elsewhere])
@@ -40,7 +40,7 @@ def test_a_file_is_on_the_disk_before_it_has_its_name(tmp_path, monkeypatch):
         synced.append(os.fstat(descriptor).st_size)
 
     monkeypatch.setattr(os, "fsync", sync)
-    with files.atomic_write(path) as handle:
+    with output_files.atomic_write(path) as handle:
         handle.write("whole")
     assert synced == [5] and os.path.exists(path)
 
@@ -154,7 +154,7 @@ def test_the_hash_is_of_the_bytes_that_were_read(content, tmp_path):
 def test_json_keeps_names_that_are_not_utf8(tmp_path):
     path = str(tmp_path / "a.json")
     name = os.fsdecode(b"\xd6\xd0.txt")
-    files.write_json(path, {name: "中"})
+    output_files.write_json(path, {name: "中"})
     assert files.read_json(path) == {name: "中"}
     assert "中" in files.read_text(path)
 
@@ -176,22 +176,24 @@ def test_a_folder_that_its_last_user_removed_is_locked_anew(tmp_path):
 def test_a_pipe_is_not_replaced_by_a_file(tmp_path):
     path = str(tmp_path / "pipe")
     os.mkfifo(path)
-    with pytest.raises(UserError, match="expected a file to write"), files.atomic_write(path):
+    with pytest.raises(UserError, match="expected a file to write"), output_files.atomic_write(
+        path
+    ):
         pass
     assert stat.S_ISFIFO(os.stat(path).st_mode)
 
 
 def test_a_reader_that_goes_away_is_not_told_as_a_full_disk(tmp_path):
-    with pytest.raises(BrokenPipeError), files.atomic_write(str(tmp_path / "out")):
+    with pytest.raises(BrokenPipeError), output_files.atomic_write(str(tmp_path / "out")):
         raise BrokenPipeError
     assert os.listdir(str(tmp_path)) == []
 
 
 def test_failed_write_leaves_the_old_file_and_nothing_else(tmp_path):
     path = str(tmp_path / "sub" / "text.txt")
-    with files.atomic_write(path) as handle:
+    with output_files.atomic_write(path) as handle:
         handle.write("old")
-    with pytest.raises(RuntimeError), files.atomic_write(path) as handle:
+    with pytest.raises(RuntimeError), output_files.atomic_write(path) as handle:
         handle.write("new")
         raise RuntimeError
     assert files.read_text(path) == "old"
@@ -200,7 +202,9 @@ def test_failed_write_leaves_the_old_file_and_nothing_else(tmp_path):
 
 def test_unwritable_place_is_named(tmp_path):
     (tmp_path / "file").write_text("x")
-    with pytest.raises(UserError) as caught, files.atomic_write(str(tmp_path / "file" / "new.txt")):
+    with pytest.raises(UserError) as caught, output_files.atomic_write(
+        str(tmp_path / "file" / "new.txt")
+    ):
         pass
     assert "cannot be written" in str(caught.value)
 
@@ -211,7 +215,7 @@ def test_full_disk_is_named(tmp_path):
     never = str(tmp_path / "never")
 
     def write():
-        with files.whole_file(never), open("/dev/full", "w") as handle:
+        with output_files.whole_file(never), open("/dev/full", "w") as handle:
             handle.write("x")
 
     with pytest.raises(UserError, match="No space left"):

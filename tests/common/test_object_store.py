@@ -54,7 +54,7 @@ def assert_token_is_nowhere(done, store, scratch):
 
 CODE = """
 import json
-from albert_zh.common import files, storage
+from albert_zh.common import files, output_files, storage
 from albert_zh.common.errors import UserError
 
 def caught(function, *args):
@@ -64,7 +64,7 @@ def caught(function, *args):
         return str(error)
 
 def write(path):
-    with files.atomic_write(path, "wb") as handle:
+    with output_files.atomic_write(path, "wb") as handle:
         handle.write(b"content" * 500000)
 
 seen = {}

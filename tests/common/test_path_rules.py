@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from albert_zh.common import files, path_rules
+from albert_zh.common import output_files, path_rules
 from albert_zh.common.errors import UserError
 
 
@@ -16,7 +16,7 @@ def no_inputs():
 
 
 def write(path, text="new"):
-    with files.atomic_write(str(path)) as handle:
+    with output_files.atomic_write(str(path)) as handle:
         handle.write(text)
 
 

@@ -9,7 +9,7 @@ import re
 import pytest
 import tensorflow.compat.v1 as tf
 
-from albert_zh.common import files, path_rules, storage, transfer
+from albert_zh.common import files, output_files, path_rules, storage, transfer
 from albert_zh.common.errors import UserError
 from project_root import ROOT
 
@@ -62,7 +62,7 @@ def test_files_are_read_as_local_ones(folder):
     assert list(files.stream_lines(path, digest=digest)) == ["一行", "第二行"] * 50000
     assert digest.hexdigest() == hashlib.sha256(text.encode()).hexdigest()
     assert files.read_lines(path) == ["一行", "第二行"] * 50000
-    assert files.sha256_of_file(path) == digest.hexdigest()
+    assert storage.sha256_of_file(path) == digest.hexdigest()
     assert files.count_lines(path) == 100000
     assert storage.size(path) == len(text.encode())
     for name in ("/a.txt", "/a.txt.gz"):
@@ -77,7 +77,7 @@ def test_files_are_read_as_local_ones(folder):
 @pytest.mark.parametrize("content", [b"", b"\xff\x00" * 9, b"x" * (17 << 20)])
 def test_a_file_appears_whole(folder, content):
     path = folder + "/sub/out.bin"
-    with files.atomic_write(path, "wb") as handle:
+    with output_files.atomic_write(path, "wb") as handle:
         handle.write(content)
         assert not tf.gfile.Exists(path)
     assert content_of(path) == content
@@ -86,8 +86,8 @@ def test_a_file_appears_whole(folder, content):
 
 def test_a_failed_write_leaves_the_old_file_and_nothing_else(folder, monkeypatch):
     path = folder + "/out.txt"
-    files.write_json(path, 1)
-    with pytest.raises(RuntimeError), files.atomic_write(path) as handle:
+    output_files.write_json(path, 1)
+    with pytest.raises(RuntimeError), output_files.atomic_write(path) as handle:
         handle.write("new")
         raise RuntimeError
     write = tf.gfile.GFile.write
@@ -99,7 +99,7 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(folder, monkeypatch
 
     monkeypatch.setattr(tf.gfile.GFile, "write", fail_half_way)
     with pytest.raises(UserError) as caught:
-        files.write_json(path, 2)
+        output_files.write_json(path, 2)
     assert str(caught.value).startswith("%s: cannot be written (no access (403)): log in" % path)
     monkeypatch.undo()
     assert content_of(path) == b"1\n" and storage.names_in(folder) == ["out.txt"]

@@ -10,7 +10,7 @@ import os
 import numpy as np
 import pytest
 
-from albert_zh.common import files, validation
+from albert_zh.common import checks, files, output_files, validation
 from albert_zh.common.errors import UserError
 from albert_zh.conversion import from_pytorch as to_tf
 from albert_zh.conversion import pytorch_configs, pytorch_files, tokenizer_json
@@ -18,7 +18,7 @@ from albert_zh.corpus import pipeline, work_folder
 from albert_zh.finetuning import summary
 from albert_zh.inference import files_beside
 from albert_zh.model import fine_tuning_notes, label_map, modeling
-from albert_zh.tasks import feature_files
+from albert_zh.tasks import feature_files, feature_records
 from albert_zh.tasks import report as task_report
 from albert_zh.tasks.classification import losses
 from albert_zh.training import metrics_log, run_folder
@@ -49,10 +49,10 @@ from albert_zh.training import metrics_log, run_folder
 )
 def test_kinds(kind, good, bad, expected):
     for value in good:
-        assert validation.checked("x", value, kind) is value
+        assert checks.checked("x", value, kind) is value
     for value in bad:
         with pytest.raises(UserError) as caught:
-            validation.checked("x", value, kind)
+            checks.checked("x", value, kind)
         assert str(caught.value).startswith("x: ") and expected in str(caught.value)
         assert "\n" not in str(caught.value) and len(str(caught.value)) < 300
 
@@ -62,16 +62,16 @@ def test_the_key_and_the_value_at_any_depth_are_named():
         others=validation.record({"list": validation.list_of(validation.TEXT)})
     )
     with pytest.raises(UserError, match=r"^x: a.list\[1\]: expected a text, found 5$"):
-        validation.checked("x", {"a": {"list": ["good", 5]}}, kind)
+        checks.checked("x", {"a": {"list": ["good", 5]}}, kind)
     with pytest.raises(UserError, match=r"^x: 'a\\nb': expected a JSON object, found 'long"):
-        validation.checked("x", {"a\nb": "long" * 100}, kind)
+        checks.checked("x", {"a\nb": "long" * 100}, kind)
 
 
 # Readers
 
 
 def read_stamp(path):
-    made = feature_files.FeatureFile(path[: -len(".json")], 0, 0, None)
+    made = feature_records.FeatureFile(path[: -len(".json")], 0, 0, None)
     return feature_files._cached_features(made, {"num_examples": 1})
 
 
@@ -367,14 +367,14 @@ def test_no_reader_ends_in_another_error(tmp_path, name, monkeypatch):
 )
 def test_settings_of_a_model_that_were_damaged_are_refused(tmp_path, changes, problem):
     path = str(tmp_path / "fine_tuning.json")
-    files.write_json(path, dict(READERS["notes"][2], **changes))
+    output_files.write_json(path, dict(READERS["notes"][2], **changes))
     with pytest.raises(UserError, match="fine_tuning.json: .*" + problem) as caught:
         read_notes(path)
     assert "train again" in str(caught.value)
 
 
 def test_an_unknown_kind_of_task_is_refused(tmp_path):
-    files.write_json(str(tmp_path / "fine_tuning.json"), {"objective": "ranking"})
+    output_files.write_json(str(tmp_path / "fine_tuning.json"), {"objective": "ranking"})
     problem = "fine_tuning.json: objective: expected one of .*multi_label.* found 'ranking'"
     with pytest.raises(UserError, match=problem):
         files_beside.FilesBeside(str(tmp_path))
@@ -402,6 +402,6 @@ def test_a_damaged_config_names_what_is_expected(tmp_path):
         ("hidden_act", ["gelu"], r"hidden_act: expected a text, found \['gelu'\]"),
         ("num_hidden_layers", 10**9, "num_hidden_layers: expected an integer from 1 to 1024"),
     ):
-        files.write_json(path, dict(CONFIG, **{key: value}))
+        output_files.write_json(path, dict(CONFIG, **{key: value}))
         with pytest.raises(UserError, match="albert_config.json: .*" + problem):
             modeling.AlbertConfig.from_json_file(path)

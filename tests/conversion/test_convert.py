@@ -20,7 +20,7 @@ import tensorflow.compat.v1 as tf
 
 from albert_zh.commands import convert_albert_pytorch_checkpoint_to_tf as to_tf_command
 from albert_zh.commands import convert_albert_tf_checkpoint_to_pytorch as to_pytorch
-from albert_zh.common import files
+from albert_zh.common import files, output_files
 from albert_zh.common.errors import UserError
 from albert_zh.conversion import from_pytorch as to_tf
 from albert_zh.conversion import pytorch_files, pytorch_names
@@ -28,6 +28,8 @@ from albert_zh.inference import predictor
 from albert_zh.model import (
     checkpoint_files,
     checkpoint_matching,
+    checkpoint_values,
+    expected_variables,
     model_folder,
     model_writer,
     modeling,
@@ -266,7 +268,7 @@ def test_a_classifier_goes_on_learning_its_objective(tmp_path, transformers, obj
 
     prefix, _ = made_model(tmp_path, heads="classification")
     trained = os.path.join(os.path.dirname(prefix), "fine_tuning.json")
-    files.write_json(trained, {"objective": objective})
+    output_files.write_json(trained, {"objective": objective})
     folder = str(tmp_path / "hf")
     to_pytorch.convert(prefix, folder)
     model = transformers.AutoModelForSequenceClassification.from_pretrained(
@@ -374,7 +376,9 @@ def test_where_the_tokens_of_transformers_differ_from_ours(tmp_path, transformer
     """The table of docs/conversion.md, row by row, and ordinary text beside it."""
     vocab_file = os.path.join(ROOT, "albert_starter_zh", "vocab.txt")
     shutil.copy(vocab_file, str(tmp_path / "vocab.txt"))
-    files.write_json(str(tmp_path / "tokenizer_config.json"), {"tokenizer_class": "BertTokenizer"})
+    output_files.write_json(
+        str(tmp_path / "tokenizer_config.json"), {"tokenizer_class": "BertTokenizer"}
+    )
     theirs = transformers.BertTokenizer.from_pretrained(str(tmp_path))
     split = transformers.BertTokenizer.from_pretrained(str(tmp_path), split_special_tokens=True)
     ours = tokenization.FullTokenizer(vocab_file)
@@ -402,7 +406,7 @@ def test_where_the_tokens_of_transformers_differ_from_ours(tmp_path, transformer
 def test_names_that_end_as_tensors_do_are_converted(tmp_path):
     prefix, values = made_model(tmp_path, heads="classification")
     to_pytorch.convert(prefix, str(tmp_path / "one"))
-    checkpoint_files.write_checkpoint(
+    checkpoint_values.write_checkpoint(
         prefix, {name + ":0": value for name, value in values.items()}
     )
     to_pytorch.convert(prefix, str(tmp_path / "other"))
@@ -439,7 +443,7 @@ def test_masked_words_alone_get_a_new_pooler_and_a_note(tmp_path, transformers):
     transformers.AlbertForMaskedLM(config).save_pretrained(saved)
     notes = to_tf.convert(pytorch_files.find_weights(saved), saved + "_tf")
     assert any("pooler" in note and "random" in note for note in notes)
-    checkpoint_matching.check_fits(model_folder.config_in_folder(saved + "_tf"), saved + "_tf")
+    expected_variables.check_fits(model_folder.config_in_folder(saved + "_tf"), saved + "_tf")
 
 
 # Files
@@ -690,7 +694,7 @@ def test_sharded_weights_are_joined_and_gaps_named(tmp_path):
 def test_values_beyond_float16_are_refused_and_nothing_is_written(tmp_path):
     prefix, values = made_model(tmp_path)
     values["bert/pooler/dense/bias"][3] = 7e4
-    checkpoint_files.write_checkpoint(prefix, values)
+    checkpoint_values.write_checkpoint(prefix, values)
     with pytest.raises(UserError, match="bert.pooler.dense.bias has values up to 7e.04.*bfloat16"):
         to_pytorch.convert(prefix, str(tmp_path / "hf"), dtype="float16")
     assert sorted(os.listdir(str(tmp_path))) == ["model"]
@@ -757,7 +761,7 @@ def test_old_endings_buffers_and_missing_prefixes_are_understood():
 @pytest.mark.parametrize("name", sorted({**CONFIGS, **NEZHA}))
 def test_every_variable_has_a_name_of_its_own_and_it_leads_back(name):
     config = config_of(name)
-    parts = checkpoint_matching.expected_shapes_by_part(config)
+    parts = expected_variables.expected_shapes_by_part(config)
     names = [variable for shapes in parts.values() for variable in shapes]
     there = [pytorch_names.torch_name(config.layout, variable) for variable in names]
     assert len({torch.name for torch in there}) == len(names)
@@ -796,7 +800,7 @@ def test_a_detector_of_transformers_is_read_without_its_head(tmp_path, transform
     )
     assert found.layout == "electra" and found.word_width == 8
     assert "discriminator_predictions.dense.weight" in " ".join(notes)
-    assert set(weights) == set(checkpoint_matching.expected_shapes(found))
+    assert set(weights) == set(expected_variables.expected_shapes(found))
 
 
 def read_config(folder):
@@ -961,7 +965,7 @@ def test_what_fine_tuning_wrote_goes_along_both_ways(tmp_path):
     prefix, _ = made_model(tmp_path, heads="classification")
     trained = {"objective": "multi_label", "pooling": "mean", "thresholds": [0.3] * NUM_LABELS}
     source = os.path.dirname(prefix)
-    files.write_json(os.path.join(source, "fine_tuning.json"), trained)
+    output_files.write_json(os.path.join(source, "fine_tuning.json"), trained)
     hf, back = str(tmp_path / "hf"), str(tmp_path / "back")
     assert any("fine-tuned with --pooling=mean" in line for line in to_pytorch.convert(prefix, hf))
     with open(os.path.join(hf, "config.json")) as handle:
@@ -969,7 +973,7 @@ def test_what_fine_tuning_wrote_goes_along_both_ways(tmp_path):
     to_tf.convert(pytorch_files.find_weights(hf), back)
     with open(os.path.join(back, "fine_tuning.json")) as handle:
         assert json.load(handle) == trained
-    files.write_json(os.path.join(source, "label_map.json"), {"a": 0, "b": 1})
+    output_files.write_json(os.path.join(source, "label_map.json"), {"a": 0, "b": 1})
     with pytest.raises(UserError, match="label_map.json has 2 labels, the model beside it 5"):
         to_pytorch.convert(prefix, str(tmp_path / "other"))
 
@@ -987,18 +991,18 @@ def test_what_the_config_says_of_the_outputs_comes_back(tmp_path, changes, objec
     """As of a model of a hub, without anything that our fine-tuning wrote."""
     prefix, _ = made_model(tmp_path, heads="classification")
     trained = os.path.join(os.path.dirname(prefix), "fine_tuning.json")
-    files.write_json(trained, {"objective": "multi_label"})
+    output_files.write_json(trained, {"objective": "multi_label"})
     hf, back = str(tmp_path / "hf"), str(tmp_path / "back")
     to_pytorch.convert(prefix, hf)
     os.remove(os.path.join(hf, "fine_tuning.json"))
     config = os.path.join(hf, "config.json")
-    files.write_json(config, dict(files.read_json(config), **changes))
+    output_files.write_json(config, dict(files.read_json(config), **changes))
     if objective == "refused":  # ours has one output, and 5 are here
         with pytest.raises(UserError, match="objective is regression, expected a model of one"):
             to_tf.convert(pytorch_files.find_weights(hf), back)
         return
     notes = to_tf.convert(pytorch_files.find_weights(hf), back)
-    shapes = checkpoint_files.read_shapes(checkpoint_files.find_checkpoint(back))
+    shapes = checkpoint_values.read_shapes(checkpoint_files.find_checkpoint(back))
     if objective == "no classifier":
         assert "output_bias" not in shapes
         assert any("AlbertForTokenClassification is no classifier of texts" in n for n in notes)
@@ -1134,7 +1138,7 @@ def test_weights_that_are_no_numbers_are_refused(tmp_path, value, is_to_tf):
             to_tf.convert(path, str(tmp_path / "out"))
     else:
         values[name] = np.full_like(values[name], value)
-        checkpoint_files.write_checkpoint(prefix, values)
+        checkpoint_values.write_checkpoint(prefix, values)
         with pytest.raises(UserError, match="%s has values that are infinite or no num" % name):
             to_pytorch.convert(prefix, str(tmp_path / "out"))
     assert not os.path.exists(str(tmp_path / "out"))
@@ -1151,7 +1155,7 @@ def test_integer_weights_are_refused_both_ways(tmp_path, dtype):
         to_tf.convert(path, str(tmp_path / "out"))
     prefix, values = made_model(tmp_path / "other", "google", "classification")
     values["bert/pooler/dense/kernel"] = np.ones([12, 12], dtype)
-    checkpoint_files.write_checkpoint(prefix, values)
+    checkpoint_values.write_checkpoint(prefix, values)
     with pytest.raises(UserError, match=kind):
         to_pytorch.convert(prefix, str(tmp_path / "out"))
     assert not os.path.exists(str(tmp_path / "out"))
@@ -1256,7 +1260,7 @@ def tokenizer_settings(**changes):
 def test_tokenizers_without_a_form_here_are_noted(tmp_path, changes, note):
     hf, path, _ = converted(tmp_path)
     os.remove(os.path.join(hf, "vocab.txt"))
-    files.write_json(os.path.join(hf, "tokenizer.json"), tokenizer_settings(**changes))
+    output_files.write_json(os.path.join(hf, "tokenizer.json"), tokenizer_settings(**changes))
     notes = to_tf.convert(path, str(tmp_path / "back"))
     assert any(note in line for line in notes), notes
     is_word_piece = "model" not in changes
@@ -1280,7 +1284,7 @@ def test_tokenizers_without_a_form_here_are_noted(tmp_path, changes, note):
 def test_damaged_tokenizers_are_refused(tmp_path, changes, problem):
     hf, path, _ = converted(tmp_path)
     os.remove(os.path.join(hf, "vocab.txt"))
-    files.write_json(os.path.join(hf, "tokenizer.json"), tokenizer_settings(**changes))
+    output_files.write_json(os.path.join(hf, "tokenizer.json"), tokenizer_settings(**changes))
     with pytest.raises(UserError, match="tokenizer.json: .*" + problem):
         to_tf.convert(path, str(tmp_path / "back"))
     assert not os.path.exists(str(tmp_path / "back"))

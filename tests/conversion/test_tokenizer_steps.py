@@ -9,7 +9,7 @@ import pytest
 
 tokenizers = pytest.importorskip("tokenizers")
 
-from albert_zh.common import files
+from albert_zh.common import files, output_files
 from albert_zh.conversion import tokenizer_json, tokenizer_steps
 from albert_zh.text import encoding, tokenization
 from java_cases import ALPHABETS
@@ -101,7 +101,7 @@ def test_of_an_odd_number_of_tokens_the_second_text_keeps_one_more():
 def test_it_is_read_as_one_of_ours(tmp_path, do_lower_case):
     ours, _ = both(small_models.STARTER_VOCABULARY, do_lower_case)
     path = str(tmp_path / "tokenizer.json")
-    files.write_json(path, tokenizer_steps.content_of(ours, 128))
+    output_files.write_json(path, tokenizer_steps.content_of(ours, 128))
     found = tokenizer_json.read(path)
     assert found.entries == small_models.starter_vocabulary()
     assert found.do_lower_case is do_lower_case and found.notes == []

@@ -17,7 +17,7 @@ import tracemalloc
 import numpy as np
 import pytest
 
-from albert_zh.common import files, validation
+from albert_zh.common import files, output_files, storage, validation
 from albert_zh.common.errors import Interrupted, UserError
 from albert_zh.corpus import counts as corpus_counts
 from albert_zh.corpus import external_shuffle, masking, pipeline, sampling, work_folder
@@ -116,7 +116,9 @@ def test_a_killed_run_goes_on_and_ends_as_if_it_had_not_been(flags, number, stat
     statistics = resumed.communicate()[0]
     assert resumed.returncode == 0
     assert finished.items() <= later.items()  # what was finished was not made again
-    assert files.sha256_of_file(str(tmp_path / "records")) == files.sha256_of_file(str(expected))
+    assert storage.sha256_of_file(str(tmp_path / "records")) == storage.sha256_of_file(
+        str(expected)
+    )
     assert sorted(os.listdir(str(tmp_path))) == [
         "expected",
         "expected.count",
@@ -515,7 +517,7 @@ def test_a_folder_whose_manifest_cannot_be_written_goes(tmp_path, monkeypatch):
     def fail(path, value):
         raise files.cannot_write(path, OSError(28, "No space left on device"))
 
-    monkeypatch.setattr(files, "write_json", fail)
+    monkeypatch.setattr(output_files, "write_json", fail)
     with pytest.raises(UserError, match="No space"), work_folder.work_folder(
         str(tmp_path / "records"), {"settings": {}}, resume=False
     ):

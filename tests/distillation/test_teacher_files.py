@@ -8,17 +8,17 @@ import pytest
 from albert_zh.common.errors import UserError
 from albert_zh.distillation.teacher_files import TeacherFile
 from albert_zh.distillation.teachers import Student
-from albert_zh.tasks import datasets, registry, task_type
-from albert_zh.tasks.columns import InputExample
+from albert_zh.tasks import kind_interface, registry, task_forms
 from albert_zh.tasks.distillation import log_softmax
+from albert_zh.tasks.input_examples import InputExample
 
 PAIR = InputExample("train-1", "今天", "明天", None)
 OTHER = InputExample("train-2", "吃饭", "开门", None)
 
 
 def student_of(labels=("0", "1"), kind="single_label", is_symmetric=False):
-    task = datasets.Task({}, ("text_a", "text_b", "label"), tuple(labels), objective=kind)
-    use = task_type.ModelInUse(task, {}, None, 16)
+    task = task_forms.Task({}, ("text_a", "text_b", "label"), tuple(labels), objective=kind)
+    use = kind_interface.ModelInUse(task, {}, None, 16)
     return Student(registry.get(kind), use, None, is_symmetric)
 
 

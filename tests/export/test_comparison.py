@@ -6,14 +6,14 @@ import pytest
 from albert_zh.common.errors import UserError
 from albert_zh.export import common as export_common
 from albert_zh.export import comparison as export_comparison
-from albert_zh.export import comparison_texts
+from albert_zh.export import comparison_texts, exported_model
 import small_models
 
 LABELS = ("体育", "财经", "娱乐")
 
 
 def options(quantize, texts, task="classifier"):
-    return export_common.Options(task, None, quantize, None, texts, False, False)
+    return exported_model.Options(task, None, quantize, None, texts, False, False)
 
 
 @pytest.fixture(scope="module")
@@ -23,6 +23,10 @@ def folder(tmp_path_factory):
 
 def model_with(folder, **settings):
     return export_common.read_model(folder, "classifier")._replace(settings=settings)
+
+
+def examples_of(model, texts=()):
+    return export_comparison.Examples(model, "classifier", export_common.session_of, texts)
 
 
 def arrays(*values):
@@ -89,7 +93,7 @@ def test_every_kind_of_quantization_has_limits_for_labels():
 def test_a_file_is_judged_by_the_labels_of_all_texts(num_changed, is_kept, folder):
     """5 of 104 texts are 4.8 %."""
     texts = [("今天天气%d" % number, None) for number in range(100)]
-    examples = export_comparison.Examples(model_with(folder), "classifier", texts)
+    examples = examples_of(model_with(folder), texts)
     assert len(examples.rows) == len(examples.expected) == 104
     answers = iter([outputs[0] for outputs in examples.expected])
     numbers = iter(range(104))
@@ -115,7 +119,7 @@ def test_what_equal_labels_are_depends_on_the_objective(folder):
         ({"objective": "multi_label", "thresholds": [0.5, 0.3, 0.5]}, 1.0),
         ({"objective": "regression"}, None),
     ):
-        examples = export_comparison.Examples(model_with(folder, **settings), "classifier")
+        examples = examples_of(model_with(folder, **settings))
         found = export_comparison.compared(outputs, expected, examples._labels_of)
         assert found.equal_labels == equal
 
@@ -159,4 +163,4 @@ def test_without_the_bundled_texts_the_odd_ones_are_compared(folder, monkeypatch
     monkeypatch.setattr(comparison_texts.package_files, "ROOT", str(tmp_path / "nothing"))
     model = model_with(folder)
     assert comparison_texts.to_compare(model, options("none", [])) == []
-    assert len(export_comparison.Examples(model, "classifier").rows) == 4
+    assert len(examples_of(model).rows) == 4

@@ -9,7 +9,13 @@ import tensorflow.compat.v1 as tf
 
 from albert_zh.commands import export_model
 from albert_zh.common.errors import UserError
-from albert_zh.inference import input_rows, loaded_model, text_encoder, whitening
+from albert_zh.inference import (
+    checkpoint_session,
+    input_rows,
+    loaded_model,
+    text_encoder,
+    whitening,
+)
 from albert_zh.model.sentence_vectors import SentenceNotes
 import interpreters
 import small_models
@@ -130,7 +136,7 @@ def test_onnx_encoders_pool(quantize, difference, tmp_path):
     export(folder, "--quantize=" + quantize, *arguments)
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
     for row, expected in zip(rows_of(folder), vectors_of(folder)):
-        feeds = dict(zip(loaded_model.INPUT_NAMES, input_rows.padded([row])))
+        feeds = dict(zip(checkpoint_session.INPUT_NAMES, input_rows.padded([row])))
         (vector,) = session.run(["sentence_embedding"], feeds)
         check_direction(vector[0], expected, difference)
 
@@ -173,7 +179,7 @@ def test_a_saved_model_has_a_signature_of_vectors(tmp_path):
         signature = meta.signature_def["embed"]
         vectors = graph.get_tensor_by_name(signature.outputs["sentence_embedding"].name)
         for row, expected in zip(rows_of(folder), vectors_of(folder)):
-            inputs = dict(zip(loaded_model.INPUT_NAMES, input_rows.padded([row])))
+            inputs = dict(zip(checkpoint_session.INPUT_NAMES, input_rows.padded([row])))
             feeds = {signature.inputs[name].name: array for name, array in inputs.items()}
             np.testing.assert_allclose(session.run(vectors, feeds)[0], expected, atol=1e-5)
 

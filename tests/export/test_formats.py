@@ -23,9 +23,15 @@ from albert_zh.common import errors, files, package_files
 from albert_zh.common.errors import UserError
 from albert_zh.export import common as export_common
 from albert_zh.export import comparison as export_comparison
-from albert_zh.export import comparison_texts, to_onnx, to_tflite
+from albert_zh.export import comparison_texts, exported_model, to_onnx, to_tflite
 from albert_zh.inference import predictor
-from albert_zh.model import checkpoint_files, inference_graph, model_folder, model_writer
+from albert_zh.model import (
+    checkpoint_files,
+    checkpoint_values,
+    graph_inputs,
+    model_folder,
+    model_writer,
+)
 from albert_zh.text import encoding, tokenization
 import interpreters
 import sentencepiece_models
@@ -214,7 +220,7 @@ def test_shared_kernels_are_in_the_file_once(folders, tmp_path):
 def test_shared_kernels_are_in_the_old_commands_file_once(folders, tmp_path):
     frozen, path = str(tmp_path / "model.pb"), str(tmp_path / "model.tflite")
     freeze(os.path.join(folders["brightmart"], "albert_model.ckpt"), frozen, "probabilities")
-    names = list(inference_graph.ENCODER_INPUTS)
+    names = list(graph_inputs.ENCODER_INPUTS)
     shapes = dict(zip(names, ([1, 48], [1, 48], [48])))
     converter = tf.lite.TFLiteConverter.from_frozen_graph(frozen, names, ["probabilities"], shapes)
     (tmp_path / "model.tflite").write_bytes(converter.convert())
@@ -233,7 +239,7 @@ def num_kernel_values(path):
 
 
 def num_kernel_values_of_checkpoint(folder):
-    shapes = checkpoint_files.read_shapes(os.path.join(folder, "albert_model.ckpt"))
+    shapes = checkpoint_values.read_shapes(os.path.join(folder, "albert_model.ckpt"))
     names = ("kernel", "word_embeddings_2", "output_weights")
     return sum(
         np.prod(shape)
@@ -260,7 +266,7 @@ def with_a_large_channel(folder, target, factor):
     """Copies a model folder, one channel of the feed-forward outputs so many times as large."""
     shutil.copytree(folder, target)
     prefix = os.path.join(target, "albert_model.ckpt")
-    values = checkpoint_files.read_weights(prefix)
+    values = checkpoint_values.read_weights(prefix)
     kernel = values["bert/encoder/layer_shared/output/dense/kernel"]
     kernel[:, 3] *= factor
     model_writer.write_model_checkpoint(target, values)
@@ -345,8 +351,8 @@ def test_onnx(layout, quantize, folders, tmp_path):
         expected = model.predict(texts)[1]
     model = export_common.read_model(folders[layout], "classifier")
     pairs = [(text, None) if isinstance(text, str) else text for text in texts]
-    rows = [export_common.encoded(model, pair, 0, 48) for pair in pairs]
-    padded = [export_common.padded(row, 48) for row in rows]
+    rows = [exported_model.encoded(model, pair, 0, 48) for pair in pairs]
+    padded = [exported_model.padded(row, 48) for row in rows]
     batch = {name: np.concatenate([row[name] for row in padded]) for name in padded[0]}
     tolerance = 1e-4 if quantize == "none" else 0.3
     np.testing.assert_allclose(session.run(None, batch)[0], expected, atol=tolerance)
@@ -380,7 +386,7 @@ def test_weights_are_in_an_onnx_file_once(layout, task, quantize, folders, tmp_p
     assert len(weights) == len(set(weights))
     num_values = sum(array.size for array in arrays)
     if quantize == "none" and task == "classifier":
-        shapes = checkpoint_files.read_shapes(os.path.join(folders[layout], "albert_model.ckpt"))
+        shapes = checkpoint_values.read_shapes(os.path.join(folders[layout], "albert_model.ckpt"))
         needed = sum(np.prod(s) for name, s in shapes.items() if not name.startswith("cls/"))
         assert needed <= num_values < 1.02 * needed + 200
 
@@ -412,14 +418,14 @@ def outputs_of_onnx(path, row):
     import onnxruntime
 
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
-    return session.run(None, dict(zip(inference_graph.ENCODER_INPUTS, row.values())))
+    return session.run(None, dict(zip(graph_inputs.ENCODER_INPUTS, row.values())))
 
 
 def outputs_of_saved_model(path, row):
     with tf.Graph().as_default() as graph, tf.Session() as session:
         meta = tf.saved_model.loader.load(session, ["serve"], os.path.join(path, "1"))
         signature = meta.signature_def["serving_default"]
-        names = inference_graph.ENCODER_INPUTS
+        names = graph_inputs.ENCODER_INPUTS
         feeds = {signature.inputs[n].name: x for n, x in zip(names, row.values())}
         outputs = [signature.outputs["probabilities"].name]
         return session.run([graph.get_tensor_by_name(name) for name in outputs], feeds)
@@ -429,7 +435,7 @@ def outputs_of_frozen(path, row):
     graph_def = tf.GraphDef.FromString(files.read_bytes(path))
     with tf.Graph().as_default(), tf.Session() as session:
         tf.import_graph_def(graph_def, name="")
-        names = inference_graph.ENCODER_INPUTS
+        names = graph_inputs.ENCODER_INPUTS
         feeds = {name + ":0": x for name, x in zip(names, row.values())}
         return session.run(["probabilities:0"], feeds)
 
@@ -472,7 +478,7 @@ def test_masked_words_behind_the_cut_are_of_their_own_row(folders, tmp_path):
     graph_def = tf.GraphDef.FromString(files.read_bytes(path))
     with tf.Graph().as_default(), tf.Session() as session:
         tf.import_graph_def(graph_def, name="")
-        row = dict(zip(inference_graph.ENCODER_INPUTS, long_rows(600, num_rows=2).values()))
+        row = dict(zip(graph_inputs.ENCODER_INPUTS, long_rows(600, num_rows=2).values()))
         row["masked_lm_positions"] = np.array([[1, 63], [1, 63]], np.int32)
         last = session.run("masked_lm_log_probs:0", {k + ":0": v for k, v in row.items()})
         row["masked_lm_positions"][:, 1] = 599
@@ -494,7 +500,7 @@ def test_other_tasks(task, form, folders, tmp_path, capsys):
     assert os.path.exists(path)
     if form in ("tflite", "onnx"):
         model = export_common.read_model(folders["google"], task)
-        examples = export_comparison.Examples(model, task, seq_length=32)
+        examples = export_comparison.Examples(model, task, export_common.session_of, seq_length=32)
         is_onnx = form == "onnx"
         run = to_onnx._runner(path, examples) if is_onnx else to_tflite._runner(path)
         found = run(examples.rows[0])
@@ -603,7 +609,7 @@ def test_old_commands_give_the_released_graphs_loss(shared, tmp_path):
     values = {
         name: rule_value(name, about["shape"], is_small=False)
         for name, about in variables.items()
-        if not checkpoint_files.is_training_state(name)
+        if not checkpoint_values.is_training_state(name)
     }
     config = os.path.join(ROOT, "albert_config", "albert_config_tiny.json")
     with open(config) as source:
@@ -694,7 +700,7 @@ def test_freezing_tells_what_is_wrong(folders, tmp_path):
 
 
 def test_a_head_without_all_its_variables_is_not_frozen(folders, tmp_path):
-    weights = checkpoint_files.read_weights(os.path.join(folders["bert"], "albert_model.ckpt"))
+    weights = checkpoint_values.read_weights(os.path.join(folders["bert"], "albert_model.ckpt"))
     for number, changed in enumerate((None, np.zeros([4], np.float32))):  # missing; reshaped
         folder = str(tmp_path / str(number))
         shutil.copytree(folders["bert"], folder)
@@ -798,7 +804,7 @@ def test_a_folder_of_something_else_is_not_replaced(folders, tmp_path):
 
 def test_head_and_labels_must_be_there(folders, tmp_path):
     folder = folders["brightmart"]
-    values = checkpoint_files.read_weights(os.path.join(folder, "albert_model.ckpt"))
+    values = checkpoint_values.read_weights(os.path.join(folder, "albert_model.ckpt"))
     pretrained = {name: v for name, v in values.items() if not name.startswith("output_")}
     only = copy_of(folder, tmp_path / "pretrained")
     model_writer.write_model_checkpoint(only, pretrained)
@@ -866,7 +872,7 @@ def test_representative_texts_are_read_as_what_they_are(tmp_path):
 def test_calibration_takes_texts_from_the_whole_file(folders):
     model = export_common.read_model(folders["google"], "classifier")
     texts = [(CHARACTERS[number % 20] * 5, None) for number in range(1000)]
-    options = export_common.Options("classifier", None, "int8", None, texts, False, False)
+    options = exported_model.Options("classifier", None, "int8", None, texts, False, False)
     rows = to_tflite.calibration_rows(model, options)
     assert len(rows) == to_tflite.MAX_CALIBRATION_TEXTS
     assert {array.shape for row in rows for array in row} == {(1, 7)}
@@ -967,7 +973,7 @@ BASE_SIZES = (
 def test_a_sentencepiece_model_goes_along(tmp_path):
     os.makedirs(str(tmp_path / "model"))
     (tmp_path / "model" / "spiece.model").write_bytes(b"pieces")
-    model = export_common.Model(str(tmp_path / "model"), *[None] * 8)
+    model = exported_model.Model(str(tmp_path / "model"), *[None] * 8)
     os.makedirs(str(tmp_path / "out"))
     export_common.write_companions(model, str(tmp_path / "out"))
     assert os.listdir(str(tmp_path / "out")) == ["spiece.model"]
@@ -983,7 +989,7 @@ def test_a_sentencepiece_model_is_what_texts_are_encoded_with(tmp_path, texts_fi
     shutil.copyfile(source, os.path.join(folder, "spiece.model"))
     model = export_common.read_model(folder, "classifier")
     texts = export_comparison.ODD_TEXTS[1:2]
-    options = export_common.Options("classifier", None, "int8", None, texts, False, False)
+    options = exported_model.Options("classifier", None, "int8", None, texts, False, False)
     ((ids, _, _),) = to_tflite.calibration_rows(model, options)
     tokenizer = tokenization.FullTokenizer(source)
     expected = encoding.encode(tokenizer, *texts[0], max_seq_length=64)[0]
@@ -999,7 +1005,7 @@ def test_a_sentencepiece_model_is_what_texts_are_encoded_with(tmp_path, texts_fi
 def test_settings_of_another_model_stay(tmp_path):
     for name in ("model", "out"):
         os.makedirs(str(tmp_path / name))
-    model = export_common.Model(str(tmp_path / "model"), *[None] * 8)
+    model = exported_model.Model(str(tmp_path / "model"), *[None] * 8)
     settings = tmp_path / "model" / "fine_tuning.json"
     settings.write_text('{"max_seq_length": 128, "dev": {"global_step": 1, "accuracy": 0.5}}')
     export_common.write_companions(model, str(tmp_path / "out"))
@@ -1018,6 +1024,6 @@ def test_what_only_another_model_has_does_not_stay_beside_an_export(tmp_path):
         os.makedirs(str(tmp_path / name))
     (tmp_path / "model" / "vocab.txt").write_text("a")
     (tmp_path / "out" / "spiece.model").write_bytes(b"of another")
-    model = export_common.Model(str(tmp_path / "model"), *[None] * 8)
+    model = exported_model.Model(str(tmp_path / "model"), *[None] * 8)
     with pytest.raises(UserError, match="spiece.model is of another model"):
         export_common.write_companions(model, str(tmp_path / "out"))

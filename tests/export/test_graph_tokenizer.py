@@ -12,7 +12,7 @@ import pytest
 import tensorflow.compat.v1 as tf
 
 from albert_zh.export.graph_tokenizer import GraphTokenizer
-from albert_zh.inference import input_rows, loaded_model
+from albert_zh.inference import checkpoint_session, input_rows
 from albert_zh.text import tokenization, tokenizer_tables
 import small_models
 
@@ -210,7 +210,7 @@ def test_rows_are_those_of_the_predictor(max_seq_length, is_padded, vocab_file):
         found = run(
             [t.encode("utf-8") for t in texts_a], [t.encode("utf-8") for t in texts_b or ()]
         )
-        for name, ours, wanted in zip(loaded_model.INPUT_NAMES, found, expected):
+        for name, ours, wanted in zip(checkpoint_session.INPUT_NAMES, found, expected):
             np.testing.assert_array_equal(ours, wanted, err_msg=name)
             assert ours.dtype == np.int32
 

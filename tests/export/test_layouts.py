@@ -7,7 +7,7 @@ import pytest
 
 from albert_zh.commands import export_model
 from albert_zh.inference import predictor
-from albert_zh.model import checkpoint_files
+from albert_zh.model import checkpoint_files, checkpoint_values
 import small_models
 
 pytestmark = pytest.mark.newest
@@ -43,7 +43,7 @@ def test_exported_models_predict_alike(model, tmp_path, file_format):
         with predictor.Predictor(path) as loaded:
             np.testing.assert_allclose(loaded.predict(TEXTS)[1], expected, atol=1e-4)
     if file_format == "tflite":
-        weights = checkpoint_files.read_weights(checkpoint_files.find_checkpoint(folder))
+        weights = checkpoint_values.read_weights(checkpoint_files.find_checkpoint(folder))
         size = sum(array.nbytes for array in weights.values())
         vectors = 128 * 128 * 8 * 4  # of all pairs of its 128 positions, once for all layers
         assert os.path.getsize(path) < size + 40000 + vectors * (

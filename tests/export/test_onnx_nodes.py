@@ -12,7 +12,7 @@ pytest.importorskip("tf2onnx", reason="needs requirements-export.txt")
 
 from albert_zh.export import common as export_common
 from albert_zh.export import comparison as export_comparison
-from albert_zh.export import onnx_nodes, to_onnx
+from albert_zh.export import exported_model, onnx_nodes, to_onnx
 import small_models
 
 NUM_LAYERS = 2
@@ -43,9 +43,9 @@ def exported(folder, path, task="classifier", quantize="none", largest=1e-5):
     """Exports a model; its outputs may be so far from the checkpoint's, of the largest of them."""
     model = export_common.read_model(folder, task)
     texts = [("今天天气", "怎么样"), ("", None), ("ab12" * 30, None)]
-    examples = export_comparison.Examples(model, task, texts)
+    examples = export_comparison.Examples(model, task, export_common.session_of, texts)
     limits = export_comparison.Limits(largest=largest, mean=None, equal_labels=None)
-    options = export_common.Options(task, None, quantize, limits, [], False, False)
+    options = exported_model.Options(task, None, quantize, limits, [], False, False)
     comparison = to_onnx.write(model, examples, path, options)
     assert comparison.num_texts == 3 + len(export_comparison.ODD_TEXTS)
     return onnx.load(path)

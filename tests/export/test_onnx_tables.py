@@ -12,7 +12,7 @@ from onnxruntime import quantization
 
 from albert_zh.export import common as export_common
 from albert_zh.export import comparison as export_comparison
-from albert_zh.export import onnx_tables, to_onnx
+from albert_zh.export import exported_model, onnx_tables, to_onnx
 import small_models
 
 ROWS, WIDTH = 50, 8
@@ -85,7 +85,7 @@ def test_the_word_table_of_a_masked_lm_head_is_stored_once(config, tmp_path):
     model = export_common.read_model(folder, "pretraining")
     examples = export_comparison.Examples(model, "pretraining", [("今天天气", None)])
     limits = export_comparison.Limits(largest=1.0, mean=None, equal_labels=None)
-    options = export_common.Options("pretraining", None, "int8", limits, [], False, False)
+    options = exported_model.Options("pretraining", None, "int8", limits, [], False, False)
     path = str(tmp_path / "int8.onnx")
     to_onnx.write(model, examples, path, options)
     size = model.config.vocab_size * model.config.embedding_size

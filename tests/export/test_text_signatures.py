@@ -15,7 +15,7 @@ from albert_zh.commands import export_model
 from albert_zh.common.errors import UserError
 from albert_zh.export import common as export_common
 from albert_zh.export import comparison_texts, graph_tokenizer, text_signatures
-from albert_zh.inference import loaded_model, predictor, text_encoder
+from albert_zh.inference import checkpoint_session, predictor, text_encoder
 from albert_zh.model.sentence_vectors import SentenceNotes
 from saved_models import operations_of, run_signature, signatures_of
 import sentencepiece_models
@@ -23,7 +23,7 @@ import small_models
 from workspace import CHARACTERS
 
 IS_TF1 = tf.__version__.startswith("1.")
-TOKENS = sorted(loaded_model.INPUT_NAMES)
+TOKENS = sorted(checkpoint_session.INPUT_NAMES)
 LABELS = ("体育", "财经", "娱乐")
 ENCODED = ["pooled_output", "sequence_output"]
 PAIRS_COLUMNS, SINGLE_COLUMNS = ["text_a", "text_b", "label"], ["text_a", "label"]
@@ -246,7 +246,7 @@ def test_signatures_in_tensorflow_2_and_keras(exported):
     folder, path = exported
     command = [sys.executable, "-c", IN_TENSORFLOW_2, os.path.join(path, "1")]
     answers = json.loads(subprocess.check_output(command).decode("utf-8").splitlines()[-1])
-    assert answers["inputs"] == dict.fromkeys(loaded_model.INPUT_NAMES, "int32")
+    assert answers["inputs"] == dict.fromkeys(checkpoint_session.INPUT_NAMES, "int32")
     assert answers["outputs"] == ["labels", "probabilities"]
     model = export_common.read_model(folder, "classifier")
     with export_common.session_of(model):

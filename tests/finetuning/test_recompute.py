@@ -5,7 +5,7 @@ import os
 import numpy as np
 import pytest
 
-from albert_zh.model import checkpoint_files
+from albert_zh.model import checkpoint_values
 from workspace import Workspace, run_here
 
 
@@ -17,7 +17,7 @@ def trained_weights(folder, **changes):
             num_train_epochs=1, learning_rate=1e-3, do_eval=False, do_predict=False, **changes
         )
     )
-    return checkpoint_files.read_weights(os.path.join(workspace.output, "model.ckpt-2"))
+    return checkpoint_values.read_weights(os.path.join(workspace.output, "model.ckpt-2"))
 
 
 @pytest.mark.newest

@@ -12,7 +12,7 @@ from albert_zh import finetuning
 from albert_zh.common import storage, transfer
 from albert_zh.common.errors import UserError
 from albert_zh.finetuning import output_folder
-from albert_zh.model import checkpoint_files
+from albert_zh.model import checkpoint_files, checkpoint_values
 import memory_storage
 import tiny_tasks
 from workspace import Workspace, assert_same_weights
@@ -74,7 +74,7 @@ def results(place):
 
 
 def weights(place):
-    return checkpoint_files.read_weights(checkpoint_files.find_checkpoint(place))
+    return checkpoint_values.read_weights(checkpoint_files.find_checkpoint(place))
 
 
 def assert_same_run(one, other):
@@ -141,7 +141,7 @@ def test_older_checkpoints_are_removed(tmp_path, monkeypatch):
     with memory_storage.bucket(tmp_path, monkeypatch) as folder:
         prefixes = ["%s/model.ckpt-%d" % (folder, step) for step in (2, 4, 6)]
         for prefix in prefixes:
-            checkpoint_files.write_checkpoint(prefix, {"x": np.float32(1)})
+            checkpoint_values.write_checkpoint(prefix, {"x": np.float32(1)})
         assert checkpoint_files.newest_of_training(folder) == prefixes[-1]
         assert tf.train.latest_checkpoint(folder) == prefixes[-1]
         checkpoint_files.remove_all_but(folder, prefixes[-1:])

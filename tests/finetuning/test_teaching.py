@@ -13,7 +13,7 @@ from albert_zh.common.errors import UserError
 from albert_zh.distillation import teachers
 from albert_zh.finetuning import runner
 from albert_zh.finetuning.evaluation import Evaluation
-from albert_zh.model import checkpoint_files
+from albert_zh.model import checkpoint_files, checkpoint_values
 from project_root import ROOT
 from workspace import Workspace, assert_same_weights, flags_of, run_here
 
@@ -55,7 +55,7 @@ class Class(Workspace):
 
     def weights(self, name):
         prefix = checkpoint_files.find_checkpoint(os.path.join(self.folder, name, "best"))
-        return checkpoint_files.read_weights(prefix)
+        return checkpoint_values.read_weights(prefix)
 
 
 @pytest.fixture(scope="module")
@@ -114,7 +114,7 @@ def _check_holds_nothing_of_teachers(school, best):
         with open(os.path.join(folder, "fine_tuning.json"), encoding="utf-8") as handle:
             notes.append(sorted(json.load(handle)))
         prefix = checkpoint_files.find_checkpoint(folder)
-        names.append(sorted(checkpoint_files.read_shapes(prefix)))
+        names.append(sorted(checkpoint_values.read_shapes(prefix)))
     assert notes[0] == notes[1] and names[0] == names[1]
 
 
@@ -172,7 +172,7 @@ def test_other_students_and_seeds_share_the_targets(school, capsys):
     run_here(school.student("seeds", teacher_cache=cache, seeds="1,2", temperature=4))
     assert "targets computed" not in capsys.readouterr().out
     one, two = (
-        checkpoint_files.read_weights(
+        checkpoint_values.read_weights(
             checkpoint_files.find_checkpoint(os.path.join(school.folder, "seeds", name, "best"))
         )
         for name in ("seed_1", "seed_2")

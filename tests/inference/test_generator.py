@@ -9,7 +9,7 @@ import tensorflow.compat.v1 as tf
 from albert_zh.commands import generate
 from albert_zh.common.errors import UserError
 from albert_zh.inference.generator import Generator
-from albert_zh.model import attention_masks, checkpoint_files, heads, modeling
+from albert_zh.model import attention_masks, checkpoint_files, checkpoint_values, heads, modeling
 import small_models
 from workspace import VOCABULARY
 
@@ -41,7 +41,7 @@ def log_probs_fixture(folder):
         )
         logits = heads.word_logits(config, model, model.get_sequence_output()[0])
         log_probs = tf.nn.log_softmax(logits)
-        weights = checkpoint_files.read_weights(checkpoint_files.find_checkpoint(folder))
+        weights = checkpoint_values.read_weights(checkpoint_files.find_checkpoint(folder))
         for variable in tf.global_variables():
             variable.load(weights[variable.op.name], session)
 

@@ -16,7 +16,7 @@ from albert_zh.commands import similarity
 from albert_zh.common import files
 from albert_zh.common.errors import UserError
 from albert_zh.inference import lexical_index, predictor, search, text_encoder, vector_index
-from albert_zh.model import checkpoint_files, model_writer
+from albert_zh.model import checkpoint_files, checkpoint_values, model_writer
 import small_models
 from workspace import CHARACTERS, ROOT
 
@@ -234,7 +234,7 @@ def test_wordings_are_found_that_no_vector_shows(tmp_path, encoder, model):
 def test_a_model_without_a_classifier_ranks_by_what_it_has(faq, tmp_path, capsys):
     folder = small_models.write_model(tmp_path / "pretrained")
     prefix = checkpoint_files.find_checkpoint(folder)
-    weights = checkpoint_files.read_weights(prefix)
+    weights = checkpoint_values.read_weights(prefix)
     kept = {name: w for name, w in weights.items() if not name.startswith("output_")}
     model_writer.write_model_checkpoint(folder, kept)
     arguments = ["--model_dir=" + folder, "--corpus=" + faq[0], "--query=" + faq[1][7]]

@@ -17,6 +17,7 @@ from albert_zh.inference import text_encoder
 from albert_zh.model import (
     checkpoint_files,
     checkpoint_matching,
+    checkpoint_values,
     model_folder,
     modeling,
 )
@@ -54,7 +55,7 @@ def embedding_folder(tmp_path_factory):
 
 def test_the_folder_of_an_embedding_model_is_followed(embedding_folder):
     prefix = checkpoint_files.find_checkpoint(embedding_folder)
-    weights = checkpoint_files.read_weights(prefix)
+    weights = checkpoint_values.read_weights(prefix)
     with text_encoder.TextEncoder(embedding_folder, max_seq_length=10, pooling="mean") as plain:
         pooled = plain.encode(TEXTS)
     projected = pooled @ weights["sentence_projection/kernel"]

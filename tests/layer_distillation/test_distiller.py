@@ -10,7 +10,7 @@ import tensorflow.compat.v1 as tf
 from albert_zh.common.errors import UserError
 from albert_zh.layer_distillation.distiller import DistillationSettings, Distiller
 from albert_zh.layer_distillation.teacher import Teacher
-from albert_zh.model import checkpoint_files, checkpoint_matching, model_folder, model_writer
+from albert_zh.model import checkpoint_matching, checkpoint_values, model_folder, model_writer
 from albert_zh.model.config import AlbertConfig
 from albert_zh.model.encoder import AlbertModel
 from albert_zh.text.tokenization import FullTokenizer
@@ -139,7 +139,7 @@ def test_teacher_is_neither_trained_nor_saved(golden_folders, tmp_path):
         session.run([tf.global_variables_initializer(), tf.local_variables_initializer()])
         tf.train.Saver().save(session, str(tmp_path / "model.ckpt"))
         read = {v.op.name: session.run(v) for v in tf.local_variables() if "teacher" in v.op.name}
-    saved = checkpoint_files.read_shapes(str(tmp_path / "model.ckpt"))
+    saved = checkpoint_values.read_shapes(str(tmp_path / "model.ckpt"))
     assert saved and not [name for name in saved if "teacher" in name]
     weights = golden_weights("e2e_teacher")
     weights = {name: array for name, array in weights.items() if name.startswith("bert/")}
@@ -199,7 +199,7 @@ def losses_of(folder, teacher, student, settings, fetch=None):
 def test_every_depth_of_a_shared_layer_counts(albert_folders):
     """The shared layer's gradient is the sum of those of layers with equal weights."""
     settings = DistillationSettings(("attention", "hidden", "relations"))
-    weights = checkpoint_files.read_weights(str(albert_folders / "shared" / "albert_model.ckpt"))
+    weights = checkpoint_values.read_weights(str(albert_folders / "shared" / "albert_model.ckpt"))
     unshared = {
         name.replace("/group_0/", "/group_%d/" % group): array
         for name, array in weights.items()

@@ -11,7 +11,7 @@ import pytest
 import tensorflow.compat.v1 as tf
 
 from albert_zh.common.errors import UserError
-from albert_zh.model import checkpoint_files, checkpoint_matching, modeling
+from albert_zh.model import checkpoint_values, expected_variables, modeling
 import numpy_encoder
 from workspace import ROOT
 
@@ -232,7 +232,7 @@ def test_variables_are_those_of_released_checkpoints(shared, folder):
     there = {
         name: (shape, dtypes[name])
         for name, shape in reader.get_variable_to_shape_map().items()
-        if not checkpoint_files.is_training_state(name)
+        if not checkpoint_values.is_training_state(name)
     }
     (beside,) = glob.glob(os.path.join(os.path.dirname(index), "*config*.json"))
     for path in [beside] + [os.path.join(FOLDER, name) for name in [RELEASED[folder]] if name]:
@@ -247,6 +247,6 @@ def test_every_released_index_is_compared(shared):
 @pytest.mark.parametrize("name", NAMES)
 def test_shapes_without_building_all_layers_are_the_same(name):
     config = modeling.AlbertConfig.from_dict(settings_of(name))
-    parts = checkpoint_matching.expected_shapes_by_part(config)
+    parts = expected_variables.expected_shapes_by_part(config)
     found = {n: shape for part in list(parts)[:3] for n, shape in parts[part].items()}
     assert found == {n: shape for n, (shape, _) in variables_of(os.path.join(FOLDER, name)).items()}

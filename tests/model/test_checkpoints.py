@@ -12,9 +12,12 @@ from albert_zh.common.errors import UserError
 from albert_zh.model import (
     checkpoint_files,
     checkpoint_matching,
+    checkpoint_values,
+    expected_variables,
     model_folder,
     model_writer,
     modeling,
+    whole_folders,
 )
 import golden_cases
 
@@ -87,7 +90,7 @@ def test_odd_names_that_tensorflow_finds_are_taken(tmp_path, name):
     folder.mkdir()
     prefix = copy_checkpoint(folder)
     assert checkpoint_files.find_checkpoint(str(folder)) == prefix
-    checkpoint_files.check_readable(prefix)
+    checkpoint_values.check_readable(prefix)
 
 
 def test_the_released_model_is_taken_before_the_bundled_one(tmp_path, monkeypatch):
@@ -154,11 +157,11 @@ def test_damaged_index_is_explained(tmp_path):
     with open(prefix + ".index", "r+b") as handle:
         handle.truncate(100)
     with pytest.raises(UserError, match="not a readable TensorFlow checkpoint"):
-        checkpoint_files.read_shapes(prefix)
+        checkpoint_values.read_shapes(prefix)
 
 
 def test_fitting_checkpoint_fills_the_encoder_and_names_what_is_new():
-    shapes = dict(checkpoint_matching.expected_shapes(config_of()), output_weights=[2, 24])
+    shapes = dict(expected_variables.expected_shapes(config_of()), output_weights=[2, 24])
     result = checkpoint_matching.assign(shapes, SMALL)
     assert result.new == ["output_weights"] and not result.reshaped
     assert len(result.names) == len(shapes) - 1
@@ -177,16 +180,16 @@ def test_fitting_checkpoint_fills_the_encoder_and_names_what_is_new():
 )
 def test_misfits_name_both_sides_and_the_cause(config, words):
     with pytest.raises(UserError) as caught:
-        checkpoint_matching.assign(checkpoint_matching.expected_shapes(config_of(**config)), SMALL)
+        checkpoint_matching.assign(expected_variables.expected_shapes(config_of(**config)), SMALL)
     for word in words:
         assert word in str(caught.value)
 
 
 def test_foreign_checkpoint_is_told(tmp_path):
     prefix = str(tmp_path / "other.ckpt")
-    checkpoint_files.write_checkpoint(prefix, {"dense/kernel": np.zeros([2, 2], np.float32)})
+    checkpoint_values.write_checkpoint(prefix, {"dense/kernel": np.zeros([2, 2], np.float32)})
     with pytest.raises(UserError, match="no BERT or ALBERT checkpoint"):
-        checkpoint_matching.assign(checkpoint_matching.expected_shapes(config_of()), prefix)
+        checkpoint_matching.assign(expected_variables.expected_shapes(config_of()), prefix)
 
 
 @pytest.mark.parametrize(
@@ -198,9 +201,9 @@ def test_foreign_checkpoint_is_told(tmp_path):
     ],
 )
 def test_names_of_other_writers_are_understood(tmp_path, renamed):
-    values = checkpoint_files.read_weights(SMALL)
+    values = checkpoint_values.read_weights(SMALL)
     prefix = str(tmp_path / "a.ckpt")
-    checkpoint_files.write_checkpoint(prefix, {renamed(name): values[name] for name in values})
+    checkpoint_values.write_checkpoint(prefix, {renamed(name): values[name] for name in values})
     with tf.Graph().as_default(), tf.Session() as session:
         modeling.AlbertModel(config_of(), False, tf.zeros([1, 4], tf.int32))
         checkpoint_matching.initialize_from(prefix, tf.trainable_variables())
@@ -210,7 +213,7 @@ def test_names_of_other_writers_are_understood(tmp_path, renamed):
 
 
 def test_on_tpu_the_weights_come_in_a_scaffold():
-    values = checkpoint_files.read_weights(SMALL)
+    values = checkpoint_values.read_weights(SMALL)
     with tf.Graph().as_default():
         modeling.AlbertModel(config_of(), False, tf.zeros([1, 4], tf.int32))
         assignment, scaffold_fn = checkpoint_matching.initialize_from(
@@ -226,21 +229,21 @@ def test_on_tpu_the_weights_come_in_a_scaffold():
 
 def test_classifier_of_another_size_starts_anew(tmp_path):
     values = dict(
-        checkpoint_files.read_weights(SMALL), output_weights=np.zeros([5, 24], np.float32)
+        checkpoint_values.read_weights(SMALL), output_weights=np.zeros([5, 24], np.float32)
     )
     prefix = str(tmp_path / "a.ckpt")
-    checkpoint_files.write_checkpoint(prefix, values)
-    shapes = dict(checkpoint_matching.expected_shapes(config_of()), output_weights=[2, 24])
+    checkpoint_values.write_checkpoint(prefix, values)
+    shapes = dict(expected_variables.expected_shapes(config_of()), output_weights=[2, 24])
     result = checkpoint_matching.assign(shapes, prefix)
     assert result.reshaped == {"output_weights": ([2, 24], [5, 24])}
 
 
 def test_model_folder_is_whole_and_holds_no_slots(tmp_path):
     source = str(tmp_path / "model.ckpt-7")
-    values = checkpoint_files.read_weights(SMALL)
+    values = checkpoint_values.read_weights(SMALL)
     slots = {name + "/adam_m": value for name, value in values.items()}
     step = {"global_step": np.int64(7)}
-    checkpoint_files.write_checkpoint(source, dict(values, **dict(slots, **step)))
+    checkpoint_values.write_checkpoint(source, dict(values, **dict(slots, **step)))
     folder = str(tmp_path / "best")
     for _ in range(2):  # the second time replaces the first
         model_writer.replace_model_folder(
@@ -260,18 +263,18 @@ def test_tensorflows_error_of_a_full_disk_is_one_line(tmp_path, monkeypatch):
     def full(prefix, values):
         raise tf.errors.ResourceExhaustedError(None, None, "x; No space left on device\nmore")
 
-    monkeypatch.setattr(checkpoint_files, "write_checkpoint", full)
+    monkeypatch.setattr(checkpoint_values, "write_checkpoint", full)
     folder = str(tmp_path / "model")
     with pytest.raises(UserError, match="model: cannot be written .x; No space left on device.: f"):
         model_writer.replace_model_folder(folder, SMALL, {})
-    with pytest.raises(UserError, match="No space"), model_writer.filled_folder(folder) as partial:
+    with pytest.raises(UserError, match="No space"), whole_folders.filled_folder(folder) as partial:
         model_writer.fill_model_folder(partial, SMALL, {})
 
 
 def test_folder_lost_between_two_renames_comes_back(tmp_path):
     (tmp_path / "best.old").mkdir()
     (tmp_path / "best.old" / "vocab.txt").write_text("a")
-    model_writer.restore_model_folder(str(tmp_path / "best"))
+    whole_folders.restore_model_folder(str(tmp_path / "best"))
     assert os.listdir(str(tmp_path / "best")) == ["vocab.txt"]
 
 
@@ -287,7 +290,7 @@ def test_released_indexes_fit_their_configs(shared):
         config_file = [file for file in listing if file.startswith("albert_config")][0]
         config = modeling.AlbertConfig.from_json_file(os.path.join(folder, name, config_file))
         prefix = os.path.join(folder, name, index[0][: -len(".index")])
-        result = checkpoint_matching.assign(checkpoint_matching.expected_shapes(config), prefix)
+        result = checkpoint_matching.assign(expected_variables.expected_shapes(config), prefix)
         assert not result.new, name
         checked += 1
     assert checked >= 6
@@ -296,7 +299,7 @@ def test_released_indexes_fit_their_configs(shared):
 def test_what_a_checkpoint_lacks_is_added_as_often_as_need_be(tmp_path):
     prefix = str(tmp_path / "model.ckpt-4")
     expected = {"a": np.float32(1), "b": np.arange(3, dtype=np.float32)}
-    checkpoint_files.write_checkpoint(prefix, expected)
+    checkpoint_values.write_checkpoint(prefix, expected)
     for name in ("skipped_steps", "loss_scale"):
         checkpoint_files.add_missing(prefix, {name: np.float32(2), "a": np.float32(7)})
         expected[name] = np.float32(2)

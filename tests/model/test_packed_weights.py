@@ -8,7 +8,7 @@ import pytest
 
 from albert_zh.common.errors import UserError
 from albert_zh.inference.text_encoder import TextEncoder
-from albert_zh.model import checkpoint_files, packed_weights
+from albert_zh.model import checkpoint_files, checkpoint_values, packed_weights
 import small_models
 
 TEXTS = ["今天天气很好", "怎么办理银行卡", "什么时候开门"]
@@ -22,8 +22,9 @@ def folders_fixture(tmp_path):
     for name in os.listdir(small):
         if name.startswith(("albert_model", "checkpoint")):
             os.remove(os.path.join(small, name))
-    weights = checkpoint_files.read_weights(checkpoint_files.find_checkpoint(folder))
-    packed_weights.write(os.path.join(small, packed_weights.PACKED_FILE), weights)
+    weights = checkpoint_values.read_weights(checkpoint_files.find_checkpoint(folder))
+    with open(os.path.join(small, packed_weights.PACKED_FILE), "wb") as stream:
+        packed_weights.write(stream, weights)
     return folder, small
 
 
@@ -42,7 +43,8 @@ def test_each_output_has_its_scale():
 def test_what_is_written_is_read_within_half_a_step(tmp_path):
     weights = {"a/kernel": np.random.RandomState(1).normal(size=(50, 7)).astype(np.float32)}
     path = str(tmp_path / "w.npz")
-    packed_weights.write(path, weights)
+    with open(path, "wb") as stream:
+        packed_weights.write(stream, weights)
     found = packed_weights.read(path)["a/kernel"]
     steps = np.abs(weights["a/kernel"]).max(axis=0) / 127
     assert found.dtype == np.float32 and (np.abs(found - weights["a/kernel"]) <= 0.51 * steps).all()

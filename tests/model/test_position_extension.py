@@ -8,7 +8,7 @@ import pytest
 
 from albert_zh.commands import extend_positions
 from albert_zh.common.errors import UserError
-from albert_zh.model import checkpoint_files, model_writer, position_extension
+from albert_zh.model import checkpoint_files, checkpoint_values, model_writer, position_extension
 import small_models
 from workspace import CONFIG
 
@@ -56,7 +56,7 @@ def model_fixture(tmp_path):
         position_extension.POSITION_TABLES[0]: sinusoids(128, CONFIG["hidden_size"]),
         "bert/pooler/dense/bias": np.ones(4),
     }
-    checkpoint_files.write_checkpoint(os.path.join(folder, "albert_model.ckpt"), weights)
+    checkpoint_values.write_checkpoint(os.path.join(folder, "albert_model.ckpt"), weights)
     return folder
 
 
@@ -67,7 +67,7 @@ def test_the_command_changes_the_table_alone(model, tmp_path, monkeypatch, capsy
     small_models.run_command(extend_positions, arguments)
     assert "128 positions, continued from 96" in capsys.readouterr().out
     before, after = (
-        checkpoint_files.read_weights(checkpoint_files.find_checkpoint(folder))
+        checkpoint_values.read_weights(checkpoint_files.find_checkpoint(folder))
         for folder in (model, output)
     )
     name = position_extension.POSITION_TABLES[0]

@@ -6,9 +6,10 @@ import tensorflow.compat.v1 as tf
 
 from albert_zh.common.errors import UserError
 from albert_zh.model import (
-    checkpoint_files,
     checkpoint_matching,
     checkpoint_names,
+    checkpoint_values,
+    expected_variables,
     modeling,
     structured_initialization,
 )
@@ -112,12 +113,12 @@ def test_given_positions_have_the_full_output_s_rows(positions):
 @pytest.mark.parametrize("of_checkpoint", [True, False])
 def test_absolute_and_relative_positions_are_told_apart(tmp_path, of_checkpoint):
     there, here = (
-        checkpoint_matching.expected_shapes(small_config(use_relative_position=is_relative))
+        expected_variables.expected_shapes(small_config(use_relative_position=is_relative))
         for is_relative in (of_checkpoint, not of_checkpoint)
     )
     prefix = str(tmp_path / "model.ckpt")
     arrays = {name: np.zeros(shape, np.float32) for name, shape in there.items()}
-    checkpoint_files.write_checkpoint(prefix, arrays)
+    checkpoint_values.write_checkpoint(prefix, arrays)
     layouts = {True: "nezha", False: "bert"}
     assert checkpoint_names.layout_of(there) == layouts[of_checkpoint]
     with pytest.raises(UserError) as error:
@@ -128,7 +129,7 @@ def test_absolute_and_relative_positions_are_told_apart(tmp_path, of_checkpoint)
 
 def test_structured_start_values_are_refused():
     config = small_config()
-    shapes = checkpoint_matching.expected_shapes(config)
+    shapes = expected_variables.expected_shapes(config)
     with pytest.raises(UserError, match="--warm_start.*use_relative_position"):
         structured_initialization.start_values(config, shapes, np.ones(50), seed=1)
 

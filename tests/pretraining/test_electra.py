@@ -8,11 +8,21 @@ import pytest
 import tensorflow.compat.v1 as tf
 
 from albert_zh.common.errors import UserError
-from albert_zh.model import checkpoint_files, checkpoint_matching, checkpoint_names
+from albert_zh.model import (
+    checkpoint_matching,
+    checkpoint_names,
+    checkpoint_values,
+    expected_variables,
+)
 from albert_zh.model.activations import gelu_erf
 from albert_zh.model.config import AlbertConfig
 from albert_zh.pretraining import model_fn as pretraining_model_fn
-from albert_zh.pretraining.objectives import electra, electra_masks, replaced_tokens
+from albert_zh.pretraining.objectives import (
+    electra,
+    electra_masks,
+    generator_settings,
+    replaced_tokens,
+)
 from albert_zh.pretraining.objectives.terms import total_loss
 import golden_cases
 from pretraining_steps import SETTINGS, features_of, trained
@@ -33,8 +43,8 @@ def load(name):
     if hparams["embedding_size"] not in (None, sizes["hidden_size"]):
         sizes["embedding_size"] = hparams["embedding_size"]
     names = {HPARAMS.get(name, name): value for name, value in hparams.items()}
-    fields = [name for name in electra.Settings._fields if name in names]
-    settings = electra.Settings(**{name: names[name] for name in fields})
+    fields = [name for name in generator_settings.Settings._fields if name in names]
+    settings = generator_settings.Settings(**{name: names[name] for name in fields})
     arrays = dict(np.load(os.path.join(folder, name + ".npz")))
     return AlbertConfig.from_dict(sizes), settings, description, arrays
 
@@ -107,14 +117,14 @@ def test_released_names_load_for_fine_tuning(tmp_path):
         name: golden_cases.rule_value(name, shape, True)
         for name, shape in description["variables"].items()
     }
-    checkpoint_files.write_checkpoint(prefix, values)
-    shapes = checkpoint_matching.expected_shapes(config, num_labels=3)
+    checkpoint_values.write_checkpoint(prefix, values)
+    shapes = expected_variables.expected_shapes(config, num_labels=3)
     assignment = checkpoint_matching.assign(shapes, prefix)
     assert assignment.new == ["output_weights", "output_bias"]
     assert not [name for name in shapes if "pooler" in name]
     assert checkpoint_names.layout_of(values) == "electra"
     without_type = dict(config.to_dict(), model_type=None)
-    shapes = checkpoint_matching.expected_shapes(AlbertConfig.from_dict(without_type))
+    shapes = expected_variables.expected_shapes(AlbertConfig.from_dict(without_type))
     with pytest.raises(UserError, match='electra layout.*"model_type": "electra" added'):
         checkpoint_matching.assign(shapes, prefix)
 
@@ -140,7 +150,7 @@ def test_gelu_is_the_exact_form():
 def test_sizes_of_a_generator(sizes, settings, expected):
     config = AlbertConfig(100, hidden_size=sizes[0], num_hidden_layers=sizes[1],
                           num_attention_heads=4, **ELECTRA)  # fmt: skip
-    found = electra.generator_config(config, electra.Settings(**settings))
+    found = generator_settings.generator_config(config, generator_settings.Settings(**settings))
     names = "hidden_size num_hidden_layers intermediate_size num_attention_heads".split()
     assert tuple(getattr(found, name) for name in names) == expected
 
@@ -151,14 +161,16 @@ def test_a_generator_that_no_model_can_be():
         intermediate_size=64, embedding_size=8,
     )  # fmt: skip
     with pytest.raises(UserError, match="--generator_hidden_size=0.25.*hidden_size 8.*ffn_groups"):
-        electra.generator_config(config, electra.Settings())
+        generator_settings.generator_config(config, generator_settings.Settings())
 
 
 @pytest.mark.parametrize("may_be_right", [True, False])
 def test_words_are_drawn_as_often_as_they_are_probable(may_be_right):
     count = 4000
     logits = np.log(np.tile([0.1, 0.2, 0.7], [count, 1])).astype(np.float32)
-    settings = electra.Settings(disallow_correct=not may_be_right, generator_temperature=2.0)
+    settings = generator_settings.Settings(
+        disallow_correct=not may_be_right, generator_temperature=2.0
+    )
     with tf.Graph().as_default(), tf.Session() as session:
         tf.set_random_seed(1)
         tf.train.get_or_create_global_step()
@@ -182,12 +194,15 @@ LAYOUTS = [
 @pytest.mark.newest
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_every_layout_learns_to_detect(layout):
-    changes = {"electra": electra.Settings(generator_hidden_size=0.5), "sentence_task": False}
+    changes = {
+        "electra": generator_settings.Settings(generator_hidden_size=0.5),
+        "sentence_task": False,
+    }
     losses, values = trained(12, config=layout, learning_rate=3e-3, optimizer="adamw", **changes)
     assert losses[0] == pytest.approx(np.log(small.CONFIG["vocab_size"]) + 50 * np.log(2), rel=0.1)
     assert losses[-1] < losses[0] - 3
     of_generator = [name for name in values if name.startswith("generator/encoder/")]
-    assert of_generator and all(map(checkpoint_files.is_training_state, of_generator))
+    assert of_generator and all(map(checkpoint_values.is_training_state, of_generator))
 
 
 # What google-research/electra's scatter_update makes of a text, words and their positions.
@@ -256,7 +271,7 @@ def test_a_model_learns_by_the_originals_masks():
     masks = electra_masks.OriginalMasks(
         0.3, small.SEQUENCE, small.MASK, (small.CLS, small.SEP, small.MASK)
     )
-    of_electra = electra.Settings(generator_hidden_size=0.5, original_masks=masks)
+    of_electra = generator_settings.Settings(generator_hidden_size=0.5, original_masks=masks)
     losses, _ = trained(
         12, learning_rate=3e-3, optimizer="adamw", electra=of_electra, sentence_task=False
     )
@@ -274,7 +289,7 @@ def test_an_own_word_counts_as_the_texts():
 @pytest.mark.newest
 def test_shares_of_a_batch_give_the_weights_of_the_whole():
     changes = {
-        "electra": electra.Settings(disallow_correct=True, generator_hidden_size=0.5),
+        "electra": generator_settings.Settings(disallow_correct=True, generator_hidden_size=0.5),
         "sentence_task": False,
         "features": features_of,
     }

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
 
-from albert_zh.model import checkpoint_matching, modeling, structured_initialization
+from albert_zh.model import expected_variables, modeling, structured_initialization
 from albert_zh.pretraining import model_fn as pretraining_model_fn
 from albert_zh.training.model_spec import ModeKeys
 from pretraining_steps import SETTINGS, features_of, trained
@@ -152,7 +152,7 @@ def test_warm_start_has_the_layouts_names_and_looks_at_neighbours(config):
     config = modeling.AlbertConfig.from_dict(
         {name: value for name, value in values_of_config.items() if value is not None}
     )
-    parts = checkpoint_matching.expected_shapes_by_part(config)
+    parts = expected_variables.expected_shapes_by_part(config)
     shapes = {n: s for p in ("encoder", "masked_lm", "sentence_order") for n, s in parts[p].items()}
     counts = np.arange(config.vocab_size)
     values = structured_initialization.start_values(config, shapes, counts, seed=1)

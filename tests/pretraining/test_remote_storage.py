@@ -11,7 +11,7 @@ import tensorflow.compat.v1 as tf
 from albert_zh.common import path_rules, storage, transfer
 from albert_zh.common.errors import UserError
 from albert_zh.corpus import record_counts
-from albert_zh.model import checkpoint_files
+from albert_zh.model import checkpoint_files, checkpoint_values
 from albert_zh.pretraining import record_files, waiting_evaluation
 import pretraining_workspace as small
 from workspace import assert_same_weights
@@ -50,7 +50,7 @@ def arguments(folder, place, **changes):
 
 
 def weights(folder):
-    return checkpoint_files.read_weights(checkpoint_files.find_checkpoint(folder))
+    return checkpoint_values.read_weights(checkpoint_files.find_checkpoint(folder))
 
 
 def text_of(path):
@@ -158,7 +158,7 @@ def test_the_newest_checkpoint_is_named_from_its_folder(tmp_path):
     folder = "ram://bucket/%s" % tmp_path.name
     prefixes = ["%s/model.ckpt-%d" % (folder, step) for step in (2, 4, 6)]
     for prefix in prefixes:
-        checkpoint_files.write_checkpoint(prefix, {"x": np.float32(1)})
+        checkpoint_values.write_checkpoint(prefix, {"x": np.float32(1)})
     assert checkpoint_files.newest_of_training(folder) == prefixes[-1]
     assert tf.train.latest_checkpoint(folder) == prefixes[-1]
     checkpoint_files.remove_all_but(folder, prefixes[-1:])

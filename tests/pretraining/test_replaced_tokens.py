@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
 
-from albert_zh.model import checkpoint_files, modeling
+from albert_zh.model import checkpoint_values, modeling
 from albert_zh.pretraining.objectives import replaced_tokens
 from pretraining_steps import features_of, trained
 import pretraining_workspace as small
@@ -98,7 +98,7 @@ def test_the_head_is_learnt_and_no_part_of_the_model():
         for layer in ("dense", "output")
         for name in ("kernel", "bias")
     }
-    assert all(checkpoint_files.is_training_state(name) for name in head)
+    assert all(checkpoint_values.is_training_state(name) for name in head)
     # Guessing costs twice ln 2, once more for the order of the filled text.
     assert losses[0] == pytest.approx(np.log(VOCAB_SIZE) + 4 * np.log(2), abs=0.2)
     assert losses[-1] < losses[0] - 0.05

@@ -6,7 +6,7 @@ import tensorflow.compat.v1 as tf
 
 from albert_zh.model import modeling
 from albert_zh.pretraining import model_fn as pretraining_model_fn
-from albert_zh.pretraining.objectives import masked_lm, terms, unilm
+from albert_zh.pretraining.objectives import masked_lm, reading_patterns, terms, unilm
 from pretraining_steps import SETTINGS, features_of, trained
 import pretraining_workspace as small
 
@@ -27,7 +27,7 @@ def patterns_of(records, is_training=False, step=0):
         features = {name: tf.constant(values.astype(np.int32)) for name, values in records.items()}
         found = unilm.with_patterns(features, is_training)
         counter.load(step, session)
-        names = (unilm.PATTERNS, "segment_ids")
+        names = (reading_patterns.PATTERNS, "segment_ids")
         return session.run([found[name] for name in names])
 
 
@@ -58,7 +58,7 @@ def test_rows_of_one_segment_have_their_first_half_as_source():
     before = records["segment_ids"].copy()
     records["segment_ids"][::2] = 0
     patterns, segments = patterns_of(records)
-    is_divided = (patterns == unilm.SEQUENCE_TO_SEQUENCE) & (np.arange(12) % 2 == 0)
+    is_divided = (patterns == reading_patterns.SEQUENCE_TO_SEQUENCE) & (np.arange(12) % 2 == 0)
     assert is_divided.any()
     for row, lengths in enumerate(records["input_mask"].sum(axis=1)):
         expected = before[row] if row % 2 else 0 * before[row]
@@ -72,7 +72,9 @@ def losses_of(session, config, records, pattern, build):
     if not build:
         inputs = {
             name: tf.placeholder(tf.float32 if values.dtype.kind == "f" else tf.int32, values.shape)
-            for name, values in dict(records, **{unilm.PATTERNS: np.zeros(4, int)}).items()
+            for name, values in dict(
+                records, **{reading_patterns.PATTERNS: np.zeros(4, int)}
+            ).items()
         }
         settings = SETTINGS._replace(unilm=True)
         found = pretraining_model_fn.losses_of(config, inputs, False, settings)
@@ -82,7 +84,7 @@ def losses_of(session, config, records, pattern, build):
             noise = 0.4 * generator.standard_normal(variable.shape.as_list())
             variable.load(noise + variable.op.name.endswith("gamma"), session)
     inputs, losses = build
-    values = dict(records, **{unilm.PATTERNS: np.full(4, pattern)})
+    values = dict(records, **{reading_patterns.PATTERNS: np.full(4, pattern)})
     return session.run(losses, {inputs[name]: values[name] for name in inputs}).reshape([4, 3])
 
 
@@ -95,10 +97,10 @@ def test_what_is_not_seen_changes_nothing(layout):
     records["segment_ids"][:] = np.arange(16) >= 4
     records["segment_ids"] *= records["input_mask"]
     sees = {  # {pattern: {place that changes: places that see it}}
-        unilm.BIDIRECTIONAL: {2: [1, 3, 5], 6: [1, 3, 5]},
-        unilm.LEFT_TO_RIGHT: {2: [3, 5], 6: []},
-        unilm.RIGHT_TO_LEFT: {2: [1], 6: [1, 3, 5]},
-        unilm.SEQUENCE_TO_SEQUENCE: {2: [1, 3, 5], 4: [5], 6: []},
+        reading_patterns.BIDIRECTIONAL: {2: [1, 3, 5], 6: [1, 3, 5]},
+        reading_patterns.LEFT_TO_RIGHT: {2: [3, 5], 6: []},
+        reading_patterns.RIGHT_TO_LEFT: {2: [1], 6: [1, 3, 5]},
+        reading_patterns.SEQUENCE_TO_SEQUENCE: {2: [1, 3, 5], 4: [5], 6: []},
     }
     build = []
     with tf.Graph().as_default(), tf.Session() as session:
@@ -120,7 +122,7 @@ def test_the_loss_is_over_all_words_and_order_over_rows_seen_from_both_sides():
         features = pretraining_model_fn.prepared(features_of(12), False, settings)
         found = pretraining_model_fn.losses_of(config, features, False, settings)
         session.run(tf.global_variables_initializer())
-        patterns = session.run(features[unilm.PATTERNS])
+        patterns = session.run(features[reading_patterns.PATTERNS])
         by_name = {
             term.name: session.run({"losses": term.losses, "weights": term.weights})
             for term in found
@@ -130,7 +132,7 @@ def test_the_loss_is_over_all_words_and_order_over_rows_seen_from_both_sides():
     assert set(losses) == {"masked_lm", "next_sentence"}
     assert total == pytest.approx(sum(losses.values()))
     assert losses["masked_lm"] == pytest.approx(by_name["masked_lm"]["losses"].mean(), rel=1e-5)
-    is_both = patterns == unilm.BIDIRECTIONAL
+    is_both = patterns == reading_patterns.BIDIRECTIONAL
     assert 0 < is_both.sum() < 12
     assert (by_name["next_sentence"]["weights"] == is_both).all()
     expected = by_name["next_sentence"]["losses"][is_both].mean()

@@ -10,7 +10,7 @@ import tensorflow.compat.v1 as tf
 
 from albert_zh.commands import export_model
 from albert_zh.common import files
-from albert_zh.inference import loaded_model, predictor
+from albert_zh.inference import checkpoint_session, predictor
 from documentation import blocks_of
 import saved_models
 import small_models
@@ -92,7 +92,7 @@ def test_model_of_triton(folder, tmp_path):
     )
     config = parsed(schema.ModelConfig(), "triton", "albert", "config.pbtxt")
     assert config.name == "albert" and config.max_batch_size > 1
-    assert tuple(tensor.name for tensor in config.input) == loaded_model.INPUT_NAMES
+    assert tuple(tensor.name for tensor in config.input) == checkpoint_session.INPUT_NAMES
     pytest.importorskip("tf2onnx", reason="needs requirements-export.txt")
     runtime = pytest.importorskip("onnxruntime", reason="needs requirements-export.txt")
     export(folder, "--format=onnx", "--output=%s" % (tmp_path / "1" / "model.onnx"))

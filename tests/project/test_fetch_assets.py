@@ -21,7 +21,7 @@ from project_root import ROOT
 sys.path.insert(0, os.path.join(ROOT, "scripts"))
 
 from albert_zh.common.errors import UserError
-from albert_zh.model import checkpoint_files, checkpoint_matching
+from albert_zh.model import checkpoint_values
 import downloading
 import fetch_assets
 import unpacking
@@ -137,7 +137,9 @@ def server(monkeypatch):
 @pytest.fixture
 def any_checkpoint(monkeypatch):
     """Lets every checkpoint pass, where it is not what the test is about."""
-    monkeypatch.setattr(checkpoint_matching, "check_fits", lambda config, prefix: None)
+    monkeypatch.setattr(
+        "albert_zh.model.expected_variables.check_fits", lambda config, prefix: None
+    )
 
 
 def zipped(files, **settings):
@@ -545,12 +547,12 @@ def _real_model(folder, hidden_layers_written):
     """Files of a model whose checkpoint has the tiny config's variables, as bytes by name."""
     import numpy
 
-    from albert_zh.model import checkpoint_matching, modeling
+    from albert_zh.model import expected_variables, modeling
 
     config = modeling.AlbertConfig.from_dict(dict(CONFIG, hidden_size=hidden_layers_written))
-    shapes = checkpoint_matching.expected_shapes(config)
+    shapes = expected_variables.expected_shapes(config)
     values = {name: numpy.zeros(shape, "float32") for name, shape in shapes.items()}
-    checkpoint_files.write_checkpoint(os.path.join(folder, "albert_model.ckpt"), values)
+    checkpoint_values.write_checkpoint(os.path.join(folder, "albert_model.ckpt"), values)
     files = {name: read(folder, name) for name in os.listdir(folder)}
     return dict(
         files, **{name: MODEL_FILES[name] for name in ("albert_config_tiny.json", "vocab.txt")}

@@ -12,7 +12,13 @@ from albert_zh.commands import convert_albert_tf_checkpoint_to_pytorch as to_pyt
 from albert_zh.commands import fill_mask
 from albert_zh.conversion import pytorch_files
 from albert_zh.inference import text_encoder
-from albert_zh.model import checkpoint_files, checkpoint_matching, model_folder, modeling
+from albert_zh.model import (
+    checkpoint_files,
+    checkpoint_values,
+    expected_variables,
+    model_folder,
+    modeling,
+)
 from workspace import ROOT
 
 FOLDER = os.path.join(ROOT, "albert_starter_zh")
@@ -45,14 +51,14 @@ def rows_below(card, title):
 
 def test_the_checkpoint_has_what_the_config_asks_for_and_nothing_else(config):
     expected = {"global_step": []}
-    for part, shapes in checkpoint_matching.expected_shapes_by_part(config).items():
+    for part, shapes in expected_variables.expected_shapes_by_part(config).items():
         if part != "classification":
             expected.update(shapes)
     found = {name: list(shape) for name, shape in tf.train.list_variables(PREFIX)}
     assert found == expected  # no optimizer slots
     assert config.layout == "brightmart"
     assert sum(np.prod(shape, dtype=int) for name, shape in found.items() if shape) == 2601674
-    for name, value in checkpoint_files.read_weights(PREFIX).items():
+    for name, value in checkpoint_values.read_weights(PREFIX).items():
         assert np.isfinite(value).all(), name
 
 
@@ -85,8 +91,8 @@ def test_it_goes_to_pytorch_and_back(tmp_path):
     hf, back = str(tmp_path / "hf"), str(tmp_path / "back")
     to_pytorch.convert(PREFIX, hf)
     to_tf.convert(pytorch_files.find_weights(hf), back)
-    values = checkpoint_files.read_weights(checkpoint_files.find_checkpoint(back))
-    expected = checkpoint_files.read_weights(PREFIX)
+    values = checkpoint_values.read_weights(checkpoint_files.find_checkpoint(back))
+    expected = checkpoint_values.read_weights(PREFIX)
     expected.pop("global_step", None)
     assert sorted(values) == sorted(expected)
     for name, value in expected.items():

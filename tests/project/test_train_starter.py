@@ -11,7 +11,7 @@ import time
 import numpy as np
 import pytest
 
-from albert_zh.common import files
+from albert_zh.common import files, output_files
 from albert_zh.common.errors import UserError
 from isolated_flags import flags_of
 from titles import titles
@@ -70,7 +70,7 @@ class Run:
             subprocess.run(command, check=True, capture_output=True)
 
     def write(self, name, text=""):
-        with files.atomic_write(self.work(name)) as handle:
+        with output_files.atomic_write(self.work(name)) as handle:
             handle.write(text)
 
 
@@ -177,7 +177,7 @@ def test_a_model_goes_on_with_its_own_vocabulary_and_config(run, tmp_path):
         if name.startswith("albert_model.ckpt"):
             os.symlink(os.path.join(STARTER, name), str(small / name))
     config = dict(files.read_json(os.path.join(STARTER, "albert_config_tiny.json")), x=1)
-    files.write_json(str(small / "albert_config_other.json"), config)
+    output_files.write_json(str(small / "albert_config_other.json"), config)
     with pytest.raises(UserError, match="there is no vocab.txt beside it.*VOCAB_FILE"):
         run(init_checkpoint=str(small))
     lines = files.read_lines(os.path.join(STARTER, "vocab.txt"))
@@ -228,7 +228,7 @@ def test_a_stopped_stage_is_done_again_and_only_that(run):
     run()
     stages = files.read_json(run.work("stages.json"))
     stages["records"]["is_done"] = False
-    files.write_json(run.work("stages.json"), stages)
+    output_files.write_json(run.work("stages.json"), stages)
     assert run() == DATA[1:]
     assert all("--resume=True" in command for command in run.called)
 
@@ -260,10 +260,10 @@ def test_a_run_that_was_begun_when_files_were_told_by_their_size_goes_on(run):
             if name in entry["settings"]:
                 entry["settings"][name] = entry["settings"][name].split(" (sha256")[0]
     assert former["split"]["settings"]["corpus"].endswith(" bytes")
-    files.write_json(run.work("stages.json"), former)
+    output_files.write_json(run.work("stages.json"), former)
     assert run() == []
     former["split"]["settings"]["corpus"] = "1 files, 1 bytes"
-    files.write_json(run.work("stages.json"), former)
+    output_files.write_json(run.work("stages.json"), former)
     assert run() == DATA[:1]
 
 
@@ -272,7 +272,7 @@ def test_how_it_is_computed_may_change_in_any_phase(run):
     # Whether a training goes on with these is for run_pretraining.py to say; records stay.
     former = files.read_json(run.work("stages.json"))
     former["pair_records"]["settings"].update(arguments="", batch_size=8, precision="float32")
-    files.write_json(run.work("stages.json"), former)  # as it was written formerly
+    output_files.write_json(run.work("stages.json"), former)  # as it was written formerly
     names = run("--num_threads=1", pair_steps=6, precision="bfloat16")
     assert names == ["run_pretraining.py"] * 2
     assert [flags_in(command)["precision"] for command in run.called] == ["bfloat16"] * 2
@@ -406,9 +406,9 @@ def start(tmp_path):
 
 
 def _values(folder):
-    from albert_zh.model import checkpoint_files
+    from albert_zh.model import checkpoint_files, checkpoint_values
 
-    return checkpoint_files.read_weights(checkpoint_files.find_checkpoint(folder))
+    return checkpoint_values.read_weights(checkpoint_files.find_checkpoint(folder))
 
 
 def _is_begun(work, stage):

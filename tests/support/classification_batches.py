@@ -2,7 +2,7 @@
 
 import tensorflow.compat.v1 as tf
 
-from albert_zh.tasks import datasets, feature_files, registry
+from albert_zh.tasks import datasets, feature_records, registry
 
 
 def batches_of(input_fn, batch_size=None, input_context=None, tpu_context=None):
@@ -26,4 +26,4 @@ def pair_record(ids, label):
     """A record of a feature file of pairs: ids of one segment, and the number of a class."""
     record = {"input_ids": ids, "segment_ids": [0] * len(ids), "label_ids": label}
     task = datasets.TASKS["lcqmc"]
-    return feature_files.serialized(record, registry.type_of(task).columns(task))
+    return feature_records.serialized(record, registry.type_of(task).columns(task))

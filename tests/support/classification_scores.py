@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from albert_zh.tasks import columns, datasets, registry, task_type
+from albert_zh.tasks import datasets, input_examples, kind_interface, registry
 from albert_zh.tasks import settings as task_settings
 
 
@@ -31,10 +31,11 @@ def evaluate(objective, logits, gold, batch_size, further=(), thresholds=None):
     )
     notes = {} if thresholds is None else {"thresholds": thresholds}
     scorer = kind.scorer(
-        task_type.ModelInUse(task, notes, None, 16), task_settings.Settings(objective=objective)
+        kind_interface.ModelInUse(task, notes, None, 16),
+        task_settings.Settings(objective=objective),
     )
     for number, (row, value) in enumerate(zip(logits, gold)):
         label = text_of_gold(value)
-        example = columns.InputExample("dev-%d" % number, str(number), None, label)
+        example = input_examples.InputExample("dev-%d" % number, str(number), None, label)
         scorer.add(example, [{"logits": row}])
     return scorer.metrics(batch_size, kind.usual_metrics + tuple(further))

@@ -4,7 +4,7 @@ import numpy as np
 import tensorflow.compat.v1 as tf
 
 from albert_zh.model.layers import new_variable
-from albert_zh.tasks import label_rules, registry, scorer, task_type
+from albert_zh.tasks import kind_interface, label_rules, registry, scorer, task_type
 
 
 class DigitScorer(scorer.Scorer):
@@ -35,7 +35,7 @@ class Digits(task_type.TaskType):
         return task._replace(columns=train.columns, header=(), labels=("other", "digit"))
 
     def columns(self, task):
-        return {"tags": task_type.Column("int", is_per_token=True)}
+        return {"tags": kind_interface.Column("int", is_per_token=True)}
 
     def features(self, task, example, tokenizer, max_seq_length):
         pieces = ["[CLS]"] + list(example.text_a)[: max_seq_length - 2] + ["[SEP]"]

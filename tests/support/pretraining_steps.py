@@ -4,10 +4,11 @@ import tensorflow.compat.v1 as tf
 
 from albert_zh.model import modeling
 from albert_zh.pretraining import model_fn as pretraining_model_fn
+from albert_zh.pretraining import model_settings
 from albert_zh.training.model_spec import ModeKeys
 import pretraining_workspace as small
 
-SETTINGS = pretraining_model_fn.ModelSettings(
+SETTINGS = model_settings.ModelSettings(
     learning_rate=1e-2,
     num_train_steps=20,
     num_warmup_steps=2,

@@ -11,7 +11,8 @@ import numpy as np
 from albert_zh.common import errors, path_rules
 from albert_zh.model import (
     checkpoint_files,
-    checkpoint_matching,
+    checkpoint_values,
+    expected_variables,
     model_writer,
     modeling,
     sentence_vectors,
@@ -25,7 +26,7 @@ STARTER_VOCABULARY = os.path.join(ROOT, "albert_starter_zh", "vocab.txt")
 def shapes_of(config_json, num_labels):
     """`expected_shapes_by_part` of a config, for which a graph is built only once."""
     config = modeling.AlbertConfig.from_dict(json.loads(config_json))
-    return checkpoint_matching.expected_shapes_by_part(config, num_labels)
+    return expected_variables.expected_shapes_by_part(config, num_labels)
 
 
 def write_model(folder, labels=("0", "1"), seed=1, vocabulary=None, settings=None, **config):
@@ -83,7 +84,7 @@ def write_embedding_model(folder, notes=None, seed=1, **settings):
     notes = notes or sentence_vectors.SentenceNotes(width=CONFIG["hidden_size"], max_seq_length=24)
     sentence_vectors.write_notes(folder, notes)
     if notes.projection_width:
-        weights = checkpoint_files.read_weights(checkpoint_files.find_checkpoint(folder))
+        weights = checkpoint_values.read_weights(checkpoint_files.find_checkpoint(folder))
         random = np.random.RandomState(seed + 1)
         shape = [CONFIG["hidden_size"], notes.projection_width]
         scope = sentence_vectors.PROJECTION

@@ -6,7 +6,7 @@ import os
 import shutil
 
 from albert_zh import finetuning
-from albert_zh.model import checkpoint_files
+from albert_zh.model import checkpoint_values
 from workspace import CONFIG, SPECIAL
 
 
@@ -57,7 +57,7 @@ def resumed_weights(settings, folder):
         os.remove(path)
     finetuning.run(**dict(settings, output_dir=copied))
     whole, again = (
-        checkpoint_files.read_weights(os.path.join(output, last))
+        checkpoint_values.read_weights(os.path.join(output, last))
         for output in (settings["output_dir"], copied)
     )
     return whole, again

@@ -4,9 +4,9 @@ import os
 
 import pytest
 
-from albert_zh.tasks import data_checks, datasets
-from albert_zh.tasks.columns import InputExample
-from albert_zh.tasks.reader import Split, read_split
+from albert_zh.tasks import data_checks, datasets, task_forms
+from albert_zh.tasks.input_examples import InputExample, Split
+from albert_zh.tasks.reader import read_split
 
 TASK = datasets.TASKS[datasets.OWN_DATA]._replace(labels=("a", "b"), columns=("text_a", "label"))
 
@@ -104,7 +104,7 @@ def test_a_dev_file_of_few_rows_is_told_with_its_standard_error(objective, num_r
 
 
 def test_rows_that_share_a_text_with_train_are_told():
-    pairs = TASK._replace(columns=datasets.PAIR, objective="single_label")
+    pairs = TASK._replace(columns=task_forms.PAIR, objective="single_label")
 
     def of(name, rows):
         examples = [InputExample("x-%d" % n, a, b, "a") for n, (a, b) in enumerate(rows)]

@@ -8,8 +8,8 @@ import tensorflow.compat.v1 as tf
 
 from albert_zh.distillation.soft_targets import SoftTargets
 from albert_zh.distillation.teachers import Student
-from albert_zh.tasks import distillation, feature_files, input_pipeline, registry, task_type
-from albert_zh.tasks.columns import InputExample
+from albert_zh.tasks import distillation, feature_records, input_pipeline, kind_interface, registry
+from albert_zh.tasks.input_examples import InputExample
 from albert_zh.tasks.settings import Settings
 from albert_zh.text import tokenization
 from workspace import VOCABULARY
@@ -47,7 +47,7 @@ def student_of(folder, kind_name, labels, head, columns):
     task = types.SimpleNamespace(
         labels=labels, head=head, columns=columns, objective=kind_name, separator="|"
     )
-    use = task_type.ModelInUse(task, {}, tokenization.FullTokenizer(str(path)), 16)
+    use = kind_interface.ModelInUse(task, {}, tokenization.FullTokenizer(str(path)), 16)
     settings = Settings(objective=kind_name, head=head, distill_weight=0.9, temperature=2.0)
     return Student(registry.get(kind_name), use, settings, False)
 
@@ -60,12 +60,12 @@ def batch_of(student, examples, folder):
         rows, _ = student.kind.features(use.task, example, use.tokenizer, use.max_seq_length)
         soft.add_to(example, rows)
         records += rows
-    made = feature_files.FeatureFile(
+    made = feature_records.FeatureFile(
         str(folder / "rows.tf_record"), len(records), 0, use.task, None, soft.columns
     )
     with tf.python_io.TFRecordWriter(made.path) as writer:
         for record in records:
-            writer.write(feature_files.serialized(record, feature_files.columns_of(made)))
+            writer.write(feature_records.serialized(record, feature_records.columns_of(made)))
     input_fn = input_pipeline.train_input_fn(made, 16, len(records), 5, seed=1)
     return records, tf.data.make_one_shot_iterator(input_fn({})).get_next()
 

@@ -7,7 +7,7 @@ import re
 import numpy as np
 import pytest
 
-from albert_zh.tasks import datasets, registry
+from albert_zh.tasks import datasets, registry, task_forms
 from workspace import ROOT
 
 COMPARISON = re.compile(r'[=!]= "(single_label|multi_label|regression)"')
@@ -36,7 +36,7 @@ def test_no_stage_asks_for_a_kind_by_its_name():
     ],
 )
 def test_targets(name, cell, target, shape, outputs):
-    task = datasets.Task(files={}, columns=("text_a", "label"), labels=LABELS, objective=name)
+    task = task_forms.Task(files={}, columns=("text_a", "label"), labels=LABELS, objective=name)
     kind = registry.rules_of(task)
     assert datasets.label_value(task, cell) == target
     assert (kind.target_shape(3), kind.num_outputs(3)) == (shape, outputs)

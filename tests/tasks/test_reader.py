@@ -7,8 +7,7 @@ import re
 import pytest
 
 from albert_zh.common.errors import UserError
-from albert_zh.tasks import columns as column_layouts
-from albert_zh.tasks import datasets
+from albert_zh.tasks import datasets, input_examples, own_labels
 from albert_zh.tasks import reader as task_reader
 
 LCQMC = datasets.TASKS["lcqmc"]
@@ -367,7 +366,7 @@ def test_values_that_are_names_of_columns_make_no_header(tmp_path):
     for content in (lines, "text,label\n" + lines):
         split = read_own(tmp_path, content)
         assert [(e.text_a, e.label) for e in split.examples] == rows
-    task = task_reader.with_columns_and_labels(OWN, split)
+    task = own_labels.with_columns_and_labels(OWN, split)
     for content in (lines, lines[: lines.index("\n") + 1]):
         _, examples = stream_of(tmp_path, task, content, "test.csv")
         assert [(e.text_a, e.label) for e in examples] == rows[: len(content.splitlines())]
@@ -389,7 +388,7 @@ def test_a_long_cell_and_line_ends_of_old_macs(tmp_path):
     long = "\n".join("第%d行" % number for number in range(250))
     split = read_own(tmp_path, 'text,label\n"%s",a\n乙,b\n' % long)
     assert rows_of(split) == [(long, None, "a"), ("乙", None, "b")]
-    task = task_reader.with_columns_and_labels(OWN, split)
+    task = own_labels.with_columns_and_labels(OWN, split)
     with pytest.raises(UserError, match="lines end with CR alone"):
         stream_of(tmp_path, task, "text\r甲\r乙\r", "test.csv")
 
@@ -424,7 +423,7 @@ def test_bad_own_files_are_one_line(tmp_path, content, words):
 
 def own_task(tmp_path, content, **changes):
     task = OWN._replace(**changes)
-    return task_reader.with_columns_and_labels(task, read_own(tmp_path, content, task=task))
+    return own_labels.with_columns_and_labels(task, read_own(tmp_path, content, task=task))
 
 
 def test_labels_are_collected_in_an_order_of_their_own(tmp_path):
@@ -553,7 +552,7 @@ def test_the_columns_of_json_are_those_of_all_its_rows(tmp_path):
     assert [(e.text_a, e.text_b, e.row_id) for e in examples] == [
         ("甲", "", 1),
         ("乙", "丙", 2),
-        ("", "", column_layouts.NO_RECORD),
+        ("", "", input_examples.NO_RECORD),
     ]
     labelled = '{"sentence": "甲"}\n{"sentence": "乙", "label": "103"}\n'
     (tmp_path / "test.json").write_text(labelled, encoding="utf-8")
@@ -767,7 +766,7 @@ def test_columns_of_pairs_are_named(tmp_path, content, chosen):
 
 def test_a_model_keeps_the_names_of_its_columns(tmp_path):
     train = read_chosen(tmp_path, "好,看法\n1,甲\n0,乙\n", text_a="看法", label="好")
-    task = task_reader.with_columns_and_labels(
+    task = own_labels.with_columns_and_labels(
         OWN._replace(chosen={"text_a": "看法", "label": "好"}), train
     )
     for content in (
@@ -811,10 +810,10 @@ def test_label_first_files_are_told_of_the_flag(tmp_path):
     content = "".join("%d\t评论第%d条\n" % (n % 2, n) for n in range(800))
     split = read_own(tmp_path, content, "train.tsv")
     with pytest.raises(UserError, match="800 different labels in 800 rows.*add --label_column=1$"):
-        task_reader.with_columns_and_labels(OWN, split)
+        own_labels.with_columns_and_labels(OWN, split)
     content = "text,label\n" + content.replace("\t", ",")
     with pytest.raises(UserError, match="Column text has 2 values.*--label_column=text$"):
-        task_reader.with_columns_and_labels(OWN, read_own(tmp_path, content))
+        own_labels.with_columns_and_labels(OWN, read_own(tmp_path, content))
 
 
 @pytest.mark.parametrize(
@@ -851,7 +850,7 @@ def test_another_separator_is_named(tmp_path, name, mark, header):
     with pytest.raises(UserError, match=r"'%s'.*put (tabs|commas) there" % re.escape(mark)):
         task = OWN
         split = read_own(tmp_path, "\n".join(rows) + "\n", name, task)
-        task_reader.with_columns_and_labels(task, split)
+        own_labels.with_columns_and_labels(task, split)
 
 
 @pytest.mark.parametrize(
@@ -873,7 +872,7 @@ def test_what_is_in_the_folder_instead_is_told(tmp_path, there, words):
 def test_several_labels_without_the_flag_are_told_in_short(tmp_path):
     names = ["事件类型%d-子类%d" % (n // 5, n) for n in range(65)]
     rows = ["%d号句子\t%s|%s" % (n, names[n % 40], names[n % 3]) for n in range(500)]
-    task = task_reader.with_columns_and_labels(
+    task = own_labels.with_columns_and_labels(
         OWN, read_own(tmp_path, "\n".join(rows[:400]), "train.tsv")
     )
     dev = "\n".join("x\t%s|%s" % (names[n], names[n + 1]) for n in range(50, 60))
@@ -882,5 +881,5 @@ def test_several_labels_without_the_flag_are_told_in_short(tmp_path):
     assert len(str(caught.value)) < 400 and "\n" not in str(caught.value)
     rows = ["%d号句子\t%s;%s%d" % (n, names[n % 40], names[n % 3], n) for n in range(500)]
     with pytest.raises(UserError, match="--multi_label=true --label_separator=';'") as caught:
-        task_reader.with_columns_and_labels(OWN, read_own(tmp_path, "\n".join(rows), "train.tsv"))
+        own_labels.with_columns_and_labels(OWN, read_own(tmp_path, "\n".join(rows), "train.tsv"))
     assert len(str(caught.value)) < 400

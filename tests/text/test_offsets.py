@@ -5,7 +5,7 @@ import random
 
 import pytest
 
-from albert_zh.text import tokenization
+from albert_zh.text import tokenization, word_memory
 from albert_zh.text.offsets import offsets
 from sentencepiece_models import train_sentencepiece
 
@@ -115,7 +115,7 @@ def test_real_text_is_cut_back_from_its_pieces(shared):
 
 def test_remembered_words_are_bounded(word_pieces, monkeypatch):
     word_pieces.located_pieces.clear()
-    monkeypatch.setattr(tokenization, "MAX_REMEMBERED_WORDS", 3)
+    monkeypatch.setattr(word_memory, "MOST_WORDS", 3)
     for text in ("我爱北京ALBERT", "京CAFE\u0301北", "x" * 65):
         expected = located(word_pieces, text)
         assert located(word_pieces, text) == expected

@@ -15,7 +15,7 @@ import warnings
 import pytest
 
 from albert_zh.common.errors import UserError
-from albert_zh.text import tokenization
+from albert_zh.text import tokenization, word_memory
 from sentencepiece_models import train_sentencepiece
 from workspace import ROOT
 
@@ -211,7 +211,7 @@ def test_a_megabyte_without_a_space(tokenizer):
 
 
 def test_remembered_words_are_bounded(tokenizer, monkeypatch):
-    monkeypatch.setattr(tokenization, "MAX_REMEMBERED_WORDS", 10)
+    monkeypatch.setattr(word_memory, "MOST_WORDS", 10)
     for number in range(100):
         tokenizer.tokenize("w%d" % number)
         assert len(tokenizer._pieces_of_word) <= 10

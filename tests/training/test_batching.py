@@ -4,7 +4,7 @@ import pytest
 import tensorflow.compat.v1 as tf
 
 from albert_zh.pretraining import input_pipeline as pretraining_input
-from albert_zh.tasks import datasets, feature_files, input_pipeline
+from albert_zh.tasks import datasets, feature_records, input_pipeline
 from albert_zh.training import length_bucketing
 from classification_batches import pair_record
 import pretraining_workspace as small
@@ -15,7 +15,7 @@ def features_file(tmp_path):
     with tf.python_io.TFRecordWriter(path) as writer:
         for number in range(64):
             writer.write(pair_record([2, 5, 3], number % 2))
-    return feature_files.FeatureFile(path, 64, 0, datasets.TASKS["lcqmc"])
+    return feature_records.FeatureFile(path, 64, 0, datasets.TASKS["lcqmc"])
 
 
 def training(tmp_path):

@@ -13,11 +13,12 @@ from tensorflow.python.tpu.ops import tpu_ops
 
 from albert_zh.common.errors import UserError
 from albert_zh.finetuning import flags as finetuning_flags
+from albert_zh.finetuning import runner
 from albert_zh.finetuning import setup as finetuning_setup
 from albert_zh.model import heads, modeling
-from albert_zh.model.config import LAYOUTS
+from albert_zh.model.layouts import LAYOUTS
 from albert_zh.pretraining import model_fn as pretraining_model_fn
-from albert_zh.pretraining.objectives import electra
+from albert_zh.pretraining.objectives import generator_settings
 from albert_zh.tasks import input_pipeline
 from albert_zh.tasks.labelling import heads as labelling_heads
 from albert_zh.training import engine, hooks, tpu_summaries
@@ -244,7 +245,7 @@ def finetuning_of(folder, family, output, monkeypatch, **settings):
     options = finetuning_flags.of_settings(family, **dict(flags, **of_kind, **settings))
     finetuning_flags.check_flags(options, family)
     monkeypatch.setattr(engine, "make_engine", lambda options, model_fn, *_, **__: model_fn)
-    setup = finetuning_setup.Setup(options, family)
+    setup = finetuning_setup.Setup(options, family, runner.PARTS)
 
     def batch_of(mode):
         if mode == TRAIN:
@@ -318,7 +319,7 @@ def test_what_needs_more_than_static_graphs_is_refused(
 @pytest.mark.parametrize("layout", ["google", "electra"])
 @pytest.mark.parametrize("mode", [TRAIN, EVAL])
 def test_electra(layout, mode):
-    objective = electra.Settings(generator_hidden_size=0.5)
+    objective = generator_settings.Settings(generator_hidden_size=0.5)
     check(pretraining(layout, mode, electra=objective, sentence_task=False), mode)
 
 

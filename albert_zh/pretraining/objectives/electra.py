@@ -1,6 +1,6 @@
 """ELECTRA (Clark et al. 2020): a small generator fills the masks, the model detects what it wrote.
 
-    terms = electra.terms(config, features, is_training, settings, denominators)
+    terms = electra.terms(config, features, is_training, settings, denominators, build_encoder)
 
 The generator is a masked LM of a share of the model's width and depth. It reads the model's own
 embeddings, and its samples take the places of the masks; the model (the discriminator) then tells
@@ -8,87 +8,27 @@ of each piece whether it is the text's. Only the model is used afterwards. Formu
 those of google-research/electra; any layout can be the model.
 """
 
-import collections
-
 import tensorflow.compat.v1 as tf
 
-from albert_zh.common.errors import UserError
 from albert_zh.model import attention_masks
-from albert_zh.model.config import AlbertConfig
 from albert_zh.model.embeddings import embeddings
-from albert_zh.model.encoder import PRECISIONS, config_of_graph, encoder_layers
+from albert_zh.model.encoder import config_of_graph, encoder_layers
 from albert_zh.model.heads import word_predictions, word_scores
-from albert_zh.model.layers import dense, dropout_seed, get_shape_list, layer_norm
-from albert_zh.pretraining.objectives import electra_masks, masked_lm, replaced_tokens
+from albert_zh.model.layers import PRECISIONS, dense, dropout_seed, get_shape_list, layer_norm
+from albert_zh.pretraining.objectives import (
+    electra_masks,
+    generator_settings,
+    replaced_tokens,
+    word_and_order,
+)
 from albert_zh.pretraining.objectives.terms import Term
 
 GENERATOR_SCOPE = "generator"
-_HEAD_SIZE = 64  # of the generator's heads, where its width allows it
 _EPSILON = 1e-6  # in the denominators of both losses
 _NOT_DRAWN = 1000.0  # taken from the logit of a word that is not to be drawn
 
-Settings = collections.namedtuple(
-    "Settings",
-    "gen_weight disc_weight generator_hidden_size generator_layers untied_generator "
-    "untied_generator_embeddings generator_temperature disallow_correct original_masks",
-    defaults=(1.0, 50.0, 0.25, 1.0, True, False, 1.0, False, None),
-)
-Settings.__doc__ = """How a generator is made and weighed; fields as the flags of the same names.
 
-Fields:
-    gen_weight, disc_weight: of the losses of generator and discriminator.
-    generator_hidden_size, generator_layers: shares of the model's width and layers.
-    untied_generator: bool; False: the model is its own generator.
-    untied_generator_embeddings: bool; whether the generator has its own tables.
-    generator_temperature: by which the generator's logits are divided before it draws.
-    disallow_correct: bool; whether it never draws the text's own word.
-    original_masks: `electra_masks.OriginalMasks` for the original program's masks; None for the
-        records'.
-"""
-
-
-def generator_config(config, settings):
-    """The config of a model's generator.
-
-    Args:
-        config: `AlbertConfig` of the model.
-        settings: `Settings`.
-
-    Returns:
-        `AlbertConfig`; heads have the width 64 where that divides the generator's.
-
-    Raises:
-        UserError: if no model can have the sizes.
-    """
-    width = max(1, int(round(config.hidden_size * settings.generator_hidden_size)))
-    heads = max(1, width // _HEAD_SIZE)
-    while width % heads:
-        heads -= 1
-    sizes = {
-        "hidden_size": width,
-        "num_hidden_layers": max(
-            1, int(round(config.num_hidden_layers * settings.generator_layers))
-        ),
-        "intermediate_size": 4 * width,
-        "num_attention_heads": heads,
-    }
-    if settings.untied_generator_embeddings and config.layout == "electra":
-        sizes["embedding_size"] = width
-    try:
-        return AlbertConfig.from_dict(dict(config.to_dict(), **sizes))
-    except UserError as error:
-        raise UserError(
-            "--generator_hidden_size=%g, --generator_layers=%g: the generator would have %s: %s"
-            % (
-                settings.generator_hidden_size,
-                settings.generator_layers,
-                ", ".join("%s %d" % pair for pair in sorted(sizes.items())),
-                error,
-            )
-        ) from error
-
-
-def terms(config, features, is_training, settings, denominators):
+def terms(config, features, is_training, settings, denominators, build_encoder):
     """Builds generator and discriminator and their losses.
 
     Args:
@@ -97,13 +37,14 @@ def terms(config, features, is_training, settings, denominators):
         is_training: bool.
         settings: `ModelSettings`; its `electra` are `Settings`.
         denominators: `masked_lm.Denominators`.
+        build_encoder: function as `masked_lm.encoder`.
 
     Returns:
         list of `Term`, that of the generator first.
     """
-    rows, table = _generated_rows(config, features, is_training, settings)
+    rows, table = _generated_rows(config, features, is_training, settings, build_encoder)
     words, logits = _generator_output(config, rows, table, features)
-    masked = masked_lm.word_term(
+    masked = word_and_order.word_term(
         "masked_lm",
         words,
         features["masked_lm_ids"],
@@ -115,7 +56,7 @@ def terms(config, features, is_training, settings, denominators):
     fill = electra_masks if settings.electra.original_masks else replaced_tokens
     filled = fill.filled_with(features, drawn)
     features = dict(features, input_ids=filled.input_ids)
-    model = masked_lm.encoder(config, is_training, features, settings)
+    model = build_encoder(config, is_training, features, settings)
     detected = discriminator_term(config, model, features, filled.is_replaced, denominators.pieces)
     terms_of_batch = [
         masked._replace(weight=settings.electra.gen_weight),
@@ -123,17 +64,17 @@ def terms(config, features, is_training, settings, denominators):
     ]
     if settings.sentence_task:
         terms_of_batch.append(
-            masked_lm.sentence_term(config, model, features, settings, denominators)
+            word_and_order.sentence_term(config, model, features, settings, denominators)
         )
     return terms_of_batch
 
 
-def _generated_rows(config, features, is_training, settings):
+def _generated_rows(config, features, is_training, settings, build_encoder):
     """The generator's outputs at the masks, [B * P, H'], and the word table [V, E]."""
     if settings.electra.untied_generator:
         return _outputs_of_generator(config, features, is_training, settings)
     wanted = tf.pad(features["masked_lm_positions"], [[0, 0], [1, 0]])
-    model = masked_lm.encoder(config, is_training, features, settings, wanted)
+    model = build_encoder(config, is_training, features, settings, wanted)
     rows = tf.reshape(model.get_sequence_output()[:, 1:, :], [-1, config.hidden_size])
     return rows, model.get_embedding_table()
 
@@ -141,7 +82,9 @@ def _generated_rows(config, features, is_training, settings):
 def _outputs_of_generator(config, features, is_training, settings):
     """As `_generated_rows`, of a separate generator."""
     ids, positions = features["input_ids"], features["masked_lm_positions"]
-    own = config_of_graph(generator_config(config, settings.electra), is_training, settings.plain)
+    own = config_of_graph(
+        generator_settings.generator_config(config, settings.electra), is_training, settings.plain
+    )
     of_tables, scope = config_of_graph(config, is_training, settings.plain), config.scope
     if settings.electra.untied_generator_embeddings:
         of_tables, scope = own, GENERATOR_SCOPE

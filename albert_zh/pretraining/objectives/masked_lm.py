@@ -12,12 +12,17 @@ import collections
 import tensorflow.compat.v1 as tf
 
 from albert_zh.model.encoder import AlbertModel
-from albert_zh.model.heads import masked_lm_output, sentence_order_head
+from albert_zh.model.heads import masked_lm_output
 from albert_zh.model.layers import gather_positions
-from albert_zh.pretraining.objectives import replaced_tokens, span_boundary, unilm
+from albert_zh.pretraining.objectives import (
+    reading_patterns,
+    replaced_tokens,
+    span_boundary,
+    unilm,
+    word_and_order,
+)
 from albert_zh.pretraining.objectives.terms import Term
 
-EPSILON = 1e-5  # in the denominator of the masked-LM loss
 _LOGIT_SHARES = 4  # in which the logits of all words are computed in training
 
 Denominators = collections.namedtuple("Denominators", "words sentences pieces span_words")
@@ -43,7 +48,7 @@ def denominators_of(features, has_spans=False):
         span_words = tf.reduce_sum(span_boundary.targets_of(features).weights)
     return Denominators(
         tf.reduce_sum(features["masked_lm_weights"]),
-        tf.maximum(tf.reduce_sum(unilm.is_bidirectional(features)), 1.0),
+        tf.maximum(tf.reduce_sum(reading_patterns.is_bidirectional(features)), 1.0),
         tf.cast(tf.reduce_sum(features["input_mask"]), tf.float32),
         span_words,
     )
@@ -114,63 +119,31 @@ def terms_of_rows(config, model, rows, features, is_training, settings, denomina
     parts = _LOGIT_SHARES if is_training and not settings.plain else 1
     words = masked_lm_output(config, rows[0], *tables, *labels, parts=parts)
     terms_of_batch = [
-        word_term("masked_lm", words, features["masked_lm_ids"], labels[1], denominators.words)
+        word_and_order.word_term(
+            "masked_lm", words, features["masked_lm_ids"], labels[1], denominators.words
+        )
     ]
-    if unilm.PATTERNS in features:
+    if reading_patterns.PATTERNS in features:
         terms_of_batch += unilm.measured_terms(words, features)
     if settings.sentence_task:
-        terms_of_batch.append(sentence_term(config, model, features, settings, denominators))
+        terms_of_batch.append(
+            word_and_order.sentence_term(config, model, features, settings, denominators)
+        )
     if settings.span_boundary_weight:
         targets = span_boundary.targets_of(features)
         of_spans = span_boundary.boundary_output(
             config, rows[1], rows[2], targets, tables[0], labels[0], parts
         )
         total = denominators.span_words
-        term = word_term("span_boundary", of_spans, labels[0], targets.weights, total)
+        term = word_and_order.word_term(
+            "span_boundary", of_spans, labels[0], targets.weights, total
+        )
         terms_of_batch.append(term._replace(weight=settings.span_boundary_weight))
     if is_training and settings.replaced_token_weight:
         terms_of_batch += _terms_of_filled_text(
             config, features, settings, words.log_probs, denominators
         )
     return terms_of_batch
-
-
-def word_term(name, words, label_ids, label_weights, total_weight, epsilon=EPSILON):
-    """The `Term` of predicted words.
-
-    Args:
-        name: str.
-        words: `MaskedLmOutput`.
-        label_ids: int tensor [B, P].
-        label_weights: float tensor [B, P].
-        total_weight: float scalar tensor, the weights of the step's whole batch.
-        epsilon: float, added to it.
-    """
-    return Term(
-        name,
-        words.weighted_loss / (total_weight + epsilon),
-        losses=words.per_example_loss,
-        weights=tf.reshape(label_weights, [-1]),
-        denominator=total_weight + epsilon,
-        labels=tf.reshape(label_ids, [-1]),
-        predicted=words.predicted,
-    )
-
-
-def sentence_term(config, model, features, settings, denominators):
-    """The `Term` of the second task, whether segments are swapped (or B is from elsewhere)."""
-    labels = features["next_sentence_labels"]
-    order = sentence_order_head(config, model.get_pooled_output(), labels)
-    weights = unilm.is_bidirectional(features)
-    return Term(
-        settings.sentence_name,
-        tf.reduce_sum(weights * order.per_example_loss) / denominators.sentences,
-        losses=order.per_example_loss,
-        weights=weights,
-        denominator=denominators.sentences,
-        labels=tf.reshape(labels, [-1]),
-        predicted=order.predicted,
-    )
 
 
 def _terms_of_filled_text(config, features, settings, log_probs, denominators):
@@ -183,6 +156,6 @@ def _terms_of_filled_text(config, features, settings, log_probs, denominators):
     detection = tf.reduce_sum(losses * is_piece) / denominators.pieces
     found = [Term("replaced_token", detection, settings.replaced_token_weight)]
     if settings.sentence_task:
-        order = sentence_term(config, model, features, settings, denominators)
+        order = word_and_order.sentence_term(config, model, features, settings, denominators)
         found.append(order._replace(name=None))
     return found

@@ -13,10 +13,15 @@ import tensorflow.compat.v1 as tf
 
 from albert_zh.model import attention_masks
 from albert_zh.model.layers import get_shape_list
+from albert_zh.pretraining.objectives.reading_patterns import (
+    BIDIRECTIONAL,
+    LEFT_TO_RIGHT,
+    PATTERNS,
+    RIGHT_TO_LEFT,
+    SEQUENCE_TO_SEQUENCE,
+)
 from albert_zh.pretraining.objectives.terms import Term
 
-PATTERNS = "patterns"  # a feature, int [B], indices of `attention_masks.PATTERNS`
-BIDIRECTIONAL, LEFT_TO_RIGHT, RIGHT_TO_LEFT, SEQUENCE_TO_SEQUENCE = range(4)
 _SIXTHS = (
     BIDIRECTIONAL,
     BIDIRECTIONAL,
@@ -58,13 +63,6 @@ def attention_mask(features):
     return attention_masks.visible_positions(
         features[PATTERNS], features["input_mask"], features["segment_ids"]
     )
-
-
-def is_bidirectional(features):
-    """Float [B]: 1 for the rows that have the second task, all of those without patterns."""
-    if PATTERNS not in features:
-        return tf.ones([tf.shape(features["input_ids"])[0]])
-    return tf.cast(tf.equal(features[PATTERNS], BIDIRECTIONAL), tf.float32)
 
 
 def measured_terms(words, features):

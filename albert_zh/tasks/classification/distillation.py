@@ -10,8 +10,8 @@ import numpy as np
 import tensorflow.compat.v1 as tf
 
 from albert_zh.model import distillation_losses
+from albert_zh.model.distillation_losses import SQUARED
 from albert_zh.tasks import distillation, kind_interface, registry
-from albert_zh.tasks.settings import SQUARED
 
 _COLUMN = "teacher_logits"
 _LEAST_DENSITY = 1e-30

@@ -7,8 +7,9 @@ from absl import flags
 
 from albert_zh.common.errors import UserError
 from albert_zh.common.messages import say
-from albert_zh.model import classifier_output, modeling
-from albert_zh.tasks import datasets, kind_interface
+from albert_zh.model import fine_tuning_notes
+from albert_zh.model.config import AlbertConfig
+from albert_zh.tasks import datasets, kind_interface, task_forms
 from albert_zh.tasks import metrics as task_metrics
 from albert_zh.tasks.classification import losses
 from albert_zh.tasks.slots import cells, dictionaries
@@ -81,7 +82,7 @@ _TABLE = (
     ),
 )
 _CHOICES = {
-    "pooling": classifier_output.POOLINGS,
+    "pooling": fine_tuning_notes.POOLINGS,
     "multi_label_loss": losses.MULTI_LABEL_LOSSES,
 }
 
@@ -148,7 +149,7 @@ class ClassificationFlags(kind_interface.KindFlags):
     def check_task(self, options: flags.FlagValues, task: Any) -> None:
         if options.slots and not task.head.get("slots"):
             raise UserError("--slots: the model was trained without slots: leave it out")
-        if options.swap_pairs and not datasets.is_pair(task):
+        if options.swap_pairs and not task_forms.is_pair(task):
             raise UserError("--swap_pairs: --task_name=%s has single texts" % options.task_name)
         if options.best_metric == "f1" and len(task.labels) != 2:
             raise UserError(
@@ -166,7 +167,7 @@ class ClassificationFlags(kind_interface.KindFlags):
             return None
         with warnings.catch_warnings():  # they are logged where the run reads its config
             warnings.simplefilter("ignore")
-            config = modeling.AlbertConfig.from_json_file(options.bert_config_file)
+            config = AlbertConfig.from_json_file(options.bert_config_file)
         is_narrow = config.hidden_size <= losses.NARROW
         return losses.RATE_OF_NARROW_MULTI_LABEL if is_narrow else None
 

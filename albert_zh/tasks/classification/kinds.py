@@ -8,7 +8,18 @@ from albert_zh.common import files, storage
 from albert_zh.common.errors import UserError
 from albert_zh.common.messages import say
 from albert_zh.model import classifier_output, modeling, slot_fusion
-from albert_zh.tasks import data_checks, datasets, label_rules, reader, registry, task_type
+from albert_zh.tasks import (
+    data_checks,
+    datasets,
+    kind_interface,
+    label_rules,
+    own_labels,
+    reader,
+    registry,
+    split_files,
+    task_forms,
+    task_type,
+)
 from albert_zh.tasks import metrics as task_metrics
 from albert_zh.tasks.classification import distillation, losses
 from albert_zh.tasks.classification import flags as classification_flags
@@ -68,7 +79,7 @@ class SingleLabel(task_type.TaskType):
         self, task: Any, data_dir: str, split: str, encoding: str, skip_bad_rows: bool
     ) -> Any:
         if task.head.get("slots"):
-            path, _ = reader.existing_path(task, data_dir, split)
+            path, _ = split_files.existing_path(task, data_dir, split)
             if column_files.is_there(path):
                 return column_files.read_split(
                     path, split, encoding, skip_bad_rows, task.labels or ()
@@ -76,7 +87,7 @@ class SingleLabel(task_type.TaskType):
         return super().read_split(task, data_dir, split, encoding, skip_bad_rows)
 
     def with_labels(self, task: Any, train: Any) -> Any:
-        return reader.with_columns_and_labels(task, train)
+        return own_labels.with_columns_and_labels(task, train)
 
     def about_data(self, task: Any, splits: Dict[str, Any]) -> Tuple[List[str], Dict[str, int]]:
         lines = [line for split in splits.values() for line in reader.describe(split, task)]
@@ -90,9 +101,9 @@ class SingleLabel(task_type.TaskType):
 
     # Features
 
-    def columns(self, task: Any) -> Dict[str, task_type.Column]:
+    def columns(self, task: Any) -> Dict[str, kind_interface.Column]:
         shape = tuple(self.rules.target_shape(len(task.labels)))
-        label = task_type.Column(self.rules.target_dtype, shape)
+        label = kind_interface.Column(self.rules.target_dtype, shape)
         return dict(self.flags.further_inputs(task.head), label_ids=label)
 
     def features(
@@ -162,11 +173,15 @@ class SingleLabel(task_type.TaskType):
     # Results
 
     def scorer(
-        self, use: task_type.ModelInUse, settings: Any, options: Any = None, num_errors: int = 0
+        self,
+        use: kind_interface.ModelInUse,
+        settings: Any,
+        options: Any = None,
+        num_errors: int = 0,
     ) -> Any:
         return ClassificationScorer(self, use.task, settings, use.notes, options, num_errors)
 
-    def result_files(self, folder: str, use: task_type.ModelInUse, options: Any) -> Any:
+    def result_files(self, folder: str, use: kind_interface.ModelInUse, options: Any) -> Any:
         return ClassificationFiles(use.task, folder, use.notes, options)
 
     def decode(
@@ -186,7 +201,7 @@ class SingleLabel(task_type.TaskType):
     def next_command(self, task: Any) -> Tuple[str, str]:
         if datasets.compares_sentences(task):
             return "similarity", '"怎么开户" "如何开通账户"'
-        pair = '"怎么开户" "如何开通账户"' if datasets.is_pair(task) else '"这家店的菜很好吃"'
+        pair = '"怎么开户" "如何开通账户"' if task_forms.is_pair(task) else '"这家店的菜很好吃"'
         return "classify", pair
 
 
@@ -206,7 +221,7 @@ class MultiLabel(SingleLabel):
         settings = super().settings_of_data(settings, task, train, options)
         if not self.flags.sums_over_labels(options):
             return settings
-        counts = reader.label_counts(task, train)
+        counts = own_labels.label_counts(task, train)
         shares = [counts[label] for label in task.labels]
         return settings._replace(initial_bias=losses.prior_logits(shares, len(train.examples)))
 
@@ -227,7 +242,7 @@ def _class_weights(task, train, options):
     if not options.class_weights:
         return None
     if options.class_weights == "balanced":
-        counts = reader.label_counts(task, train)
+        counts = own_labels.label_counts(task, train)
         return losses.balanced_weights([counts[label] for label in task.labels])
     if not storage.exists(options.class_weights):
         raise UserError(

@@ -5,7 +5,7 @@ from typing import Any, Dict, List, Sequence
 
 import tensorflow.compat.v1 as tf
 
-from albert_zh.common import validation
+from albert_zh.common import checks, validation
 from albert_zh.common.errors import UserError
 
 MULTI_LABEL_LOSSES = ("sum", "mean")
@@ -188,7 +188,7 @@ def weights_of_labels(given: Dict[str, float], labels: Sequence[str], source: st
     Raises:
         UserError: for labels that the task has not, and weights that are no positive numbers.
     """
-    validation.checked("--class_weights=%s" % source, given, CLASS_WEIGHTS)
+    checks.checked("--class_weights=%s" % source, given, CLASS_WEIGHTS)
     unknown = sorted(set(given) - set(labels))
     if unknown:
         raise UserError(

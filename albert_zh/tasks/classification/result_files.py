@@ -5,10 +5,9 @@ from typing import Any, Dict, List
 
 import numpy as np
 
-from albert_zh.tasks import columns as column_layouts
-from albert_zh.tasks import datasets, registry, result_files
+from albert_zh.tasks import datasets, input_examples, registry, result_files
 from albert_zh.tasks.classification.scorer import label_text
-from albert_zh.tasks.result_files import one_line
+from albert_zh.tasks.separators import one_line
 
 PROBABILITIES = "test_results.tsv"
 PREDICTIONS = "predictions.tsv"
@@ -26,7 +25,7 @@ class ClassificationFiles(result_files.ResultFiles):
         """Initializes the classification files.
 
         Args:
-            task: `datasets.Task`.
+            task: `task_forms.Task`.
             folder: where the files go.
             notes: {"thresholds": of a multi-label model}, or {}.
             options: the flags.
@@ -68,7 +67,7 @@ class ClassificationFiles(result_files.ResultFiles):
     def _submit(self, example, row, decided):
         """A line {"id": ..., "label": ...}; of two choices (copa) the more probable one."""
         self._not_submitted.add(example.guid)
-        if example.row_id == column_layouts.NO_RECORD:
+        if example.row_id == input_examples.NO_RECORD:
             return
         if self._task.examples_of is datasets.copa_examples:
             first, self._pending = self._pending, None

@@ -18,7 +18,7 @@ class ClassificationScorer(scorer.Scorer):
     """Logits and gold labels of examples.
 
     Attributes:
-        task: `datasets.Task`.
+        task: `task_forms.Task`.
         thresholds: of a multi-label task, one per label; None for the usual one.
     """
 
@@ -35,7 +35,7 @@ class ClassificationScorer(scorer.Scorer):
 
         Args:
             kind: the kind of task.
-            task: `datasets.Task`.
+            task: `task_forms.Task`.
             settings: `Settings`.
             notes: {"thresholds": of a multi-label model}, or {}.
             options: the flags, of which `threshold_rows` is used; None for its default.
@@ -165,7 +165,7 @@ def label_text(task: Any, row: np.ndarray, thresholds: Optional[Sequence[float]]
     """What probabilities decide, as text: a label, several of them, a number.
 
     Args:
-        task: `datasets.Task`.
+        task: `task_forms.Task`.
         row: float [C].
         thresholds: of a multi-label task.
     """

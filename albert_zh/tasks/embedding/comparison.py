@@ -8,7 +8,7 @@ from typing import Any, Callable, Dict, List, Sequence
 
 import numpy as np
 
-from albert_zh.common import files, plotting
+from albert_zh.common import output_files, plotting
 from albert_zh.tasks.embedding.scorer import COLLAPSED
 from albert_zh.tasks.embedding.scores import (
     CharacterTfIdf,
@@ -53,8 +53,10 @@ def compare(
         scores[name]["mean_cosine"] = mean_cosine(vectors)
     columns = [name for name in _SHOWN[is_retrieval] if name in scores[TFIDF]]
     warnings = _warnings(scores, columns[0])
-    files.write_json(os.path.join(folder, "comparison.json"), {"file": title, "scores": scores})
-    with files.atomic_write(os.path.join(folder, "comparison.md")) as stream:
+    output_files.write_json(
+        os.path.join(folder, "comparison.json"), {"file": title, "scores": scores}
+    )
+    with output_files.atomic_write(os.path.join(folder, "comparison.md")) as stream:
         stream.write("\n".join(_markdown(title, scores, columns, warnings)) + "\n")
     _draw(os.path.join(folder, "comparison.png"), title, scores, columns)
     lines = ["%-17s %s" % ("on " + os.path.basename(title), "  ".join(columns))]

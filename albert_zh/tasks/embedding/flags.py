@@ -7,8 +7,9 @@ from absl import flags
 
 from albert_zh.common import storage
 from albert_zh.common.errors import UserError
-from albert_zh.model import modeling, sentence_vectors
-from albert_zh.tasks import datasets, kind_interface
+from albert_zh.model import sentence_vectors
+from albert_zh.model.config import AlbertConfig
+from albert_zh.tasks import kind_interface, task_forms
 from albert_zh.tasks.embedding import mining_flags
 
 NARROW = 384  # hidden_size up to which a model is small
@@ -181,7 +182,7 @@ class EmbeddingFlags(kind_interface.KindFlags):
         return RETRIEVAL if dev_format(options) == "positives" else SCORED
 
     def check(self, options: Any) -> None:
-        for column in datasets.COLUMN_FLAGS.values():
+        for column in task_forms.COLUMN_FLAGS.values():
             if options[column].present:
                 raise UserError(
                     "--%s: columns of these files have fixed names (text_a, text_b, label, "
@@ -266,7 +267,7 @@ def notes_of_head(head: Dict[str, Any]) -> sentence_vectors.SentenceNotes:
 def _config(options):
     with warnings.catch_warnings():  # they are logged where the run reads its config
         warnings.simplefilter("ignore")
-        return modeling.AlbertConfig.from_json_file(options.bert_config_file)
+        return AlbertConfig.from_json_file(options.bert_config_file)
 
 
 def _width_flag(options):

@@ -9,8 +9,14 @@ import tensorflow.compat.v1 as tf
 
 from albert_zh.common.errors import UserError
 from albert_zh.model import sentence_vectors
-from albert_zh.tasks import label_rules, reader, registry, result_files, task_type
-from albert_zh.tasks import rows as row_files
+from albert_zh.tasks import (
+    kind_interface,
+    label_rules,
+    registry,
+    result_files,
+    split_files,
+    task_type,
+)
 from albert_zh.tasks.embedding import flags as embedding_flags
 from albert_zh.tasks.embedding import mixing, objectives, retrieval_files, rows, text_files
 from albert_zh.tasks.embedding.chunks import vectors_in_chunks
@@ -60,7 +66,7 @@ class SentenceEmbedding(task_type.TaskType):
     def read_split(
         self, task: Any, data_dir: str, split: str, encoding: str, skip_bad_rows: bool
     ) -> Any:
-        path, others = reader.existing_path(task, data_dir, split)
+        path, others = split_files.existing_path(task, data_dir, split)
         objective = OBJECTIVES[task.head["loss"]]
         data_format = objective.data_format if split == "train" else task.head["dev_format"]
         read = text_files.read_split(path, split, data_format, encoding, skip_bad_rows)
@@ -79,7 +85,7 @@ class SentenceEmbedding(task_type.TaskType):
 
     def corpus_of(self, task: Any, data_dir: str) -> Optional[str]:
         """The file of further entries that are searched; None without one."""
-        return task.head["corpus"] or row_files.file_of_split(data_dir, CORPUS)[0]
+        return task.head["corpus"] or split_files.file_of_split(data_dir, CORPUS)[0]
 
     def with_labels(self, task: Any, train: Any) -> Any:
         head = dict(task.head)
@@ -108,17 +114,19 @@ class SentenceEmbedding(task_type.TaskType):
 
     # Features
 
-    def columns(self, task: Any) -> Dict[str, task_type.Column]:
+    def columns(self, task: Any) -> Dict[str, kind_interface.Column]:
         num_texts = _num_texts(task.head)
         columns = {
-            name: task_type.Column("int", is_per_token=True)
+            name: kind_interface.Column("int", is_per_token=True)
             for name in rows.columns_of_ids(num_texts)
         }
-        columns[rows.LENGTHS] = task_type.Column("int", (num_texts,))
-        columns[objectives.SCORE] = task_type.Column("float")
-        columns[objectives.GROUP] = task_type.Column("int")
+        columns[rows.LENGTHS] = kind_interface.Column("int", (num_texts,))
+        columns[objectives.SCORE] = kind_interface.Column("float")
+        columns[objectives.GROUP] = kind_interface.Column("int")
         if task.head["loss"] == "vectors":
-            columns[objectives.TEACHER] = task_type.Column("float", (_teacher_width(task.head),))
+            columns[objectives.TEACHER] = kind_interface.Column(
+                "float", (_teacher_width(task.head),)
+            )
         return columns
 
     def features(

@@ -11,7 +11,7 @@ def training_split(split: Any, options: Any, data_format: str) -> Tuple[Any, Dic
     """A training file's rows with those of --more_train and the vectors of --teacher_vectors.
 
     Args:
-        split: `reader.Split`.
+        split: `input_examples.Split`.
         options: the flags.
         data_format: one of `text_files.FORMATS`.
 
@@ -58,7 +58,7 @@ def _with_teacher(split, options):
     """(examples with their teacher's vectors, digest of the file)."""
     import numpy as np
 
-    from albert_zh.common import files
+    from albert_zh.common import storage
 
     path = options.teacher_vectors
     try:
@@ -83,4 +83,4 @@ def _with_teacher(split, options):
         example._replace(teacher=tuple(vectors[example.row_id - 1].astype(float)))
         for example in split.examples
     ]
-    return rows, files.sha256_of_file(path)
+    return rows, storage.sha256_of_file(path)

@@ -12,7 +12,7 @@ from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 from albert_zh.common import validation
 from albert_zh.common.errors import UserError
-from albert_zh.tasks import datasets, reader, text_groups
+from albert_zh.tasks import input_examples, task_forms, text_groups
 from albert_zh.tasks import rows as row_files
 from albert_zh.tasks.embedding import retrieval_files
 
@@ -20,11 +20,11 @@ FORMATS = ("scored", "positives", "texts")
 # Labels of inference as scores: what contradicts is further away than what is unrelated.
 NAMED_SCORES = {"contradiction": 0.0, "neutral": 1.0, "entailment": 2.0}
 _KEYS = {
-    "text_a": datasets.KEYS["text_a"] + ["anchor", "origin", "query", "用户问"],
-    "text_b": datasets.KEYS["text_b"]
+    "text_a": task_forms.KEYS["text_a"] + ["anchor", "origin", "query", "用户问"],
+    "text_b": task_forms.KEYS["text_b"]
     + ["positive", "positives", "pos", "entry", "entailment", "answer", "标准问"],
     "negatives": ["negative", "negatives", "neg", "hard_neg", "contradiction"],
-    "score": datasets.KEYS["label"] + ["similarity"],
+    "score": task_forms.KEYS["label"] + ["similarity"],
 }
 
 
@@ -56,7 +56,7 @@ class EmbeddingExample(NamedTuple):
 
 def read_split(
     path: str, name: str, data_format: str, encoding: str = "utf-8", skip_bad_rows: bool = False
-) -> reader.Split:
+) -> input_examples.Split:
     """Reads a file.
 
     Args:
@@ -67,7 +67,7 @@ def read_split(
         skip_bad_rows: leave rows out that don't fit (counted in the notes) rather than stop.
 
     Returns:
-        `reader.Split` of `EmbeddingExample`.
+        `input_examples.Split` of `EmbeddingExample`.
 
     Raises:
         UserError: if the file is missing, empty or does not fit; names the line.
@@ -87,7 +87,7 @@ def read_split(
     examples, num_double = _once(examples)
     notes += ["%d rows occur twice: they are taken once" % num_double] * bool(num_double)
     examples = _with_groups(examples, name)
-    return reader.Split(name, path, examples, True, notes, (), (), table.sha256())
+    return input_examples.Split(name, path, examples, True, notes, (), (), table.sha256())
 
 
 def _examples_of_rows(filled, data_format):

@@ -8,7 +8,7 @@ from absl import flags
 
 from albert_zh.common import storage
 from albert_zh.common.errors import UserError
-from albert_zh.model import modeling
+from albert_zh.model.config import AlbertConfig
 from albert_zh.tasks import kind_interface
 from albert_zh.tasks.generation import damage, objectives
 from albert_zh.tasks.generation.damage import DAMAGES
@@ -207,4 +207,4 @@ def token_ids(tokenizer: Any, vocab_file: str) -> Dict[str, int]:
 def _config(options):
     with warnings.catch_warnings():  # they are logged where the run reads its config
         warnings.simplefilter("ignore")
-        return modeling.AlbertConfig.from_json_file(options.bert_config_file)
+        return AlbertConfig.from_json_file(options.bert_config_file)

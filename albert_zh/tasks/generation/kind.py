@@ -6,7 +6,14 @@ import numpy as np
 import tensorflow.compat.v1 as tf
 
 from albert_zh.model import incremental_decoding
-from albert_zh.tasks import label_rules, reader, registry, task_type
+from albert_zh.tasks import (
+    input_examples,
+    kind_interface,
+    label_rules,
+    registry,
+    split_files,
+    task_type,
+)
 from albert_zh.tasks.generation import damage, objectives, pair_files, raw_texts
 from albert_zh.tasks.generation import flags as generation_flags
 from albert_zh.tasks.generation.scorer import GenerationScorer
@@ -65,8 +72,8 @@ class Generation(task_type.TaskType):
 
     def read_split(
         self, task: Any, data_dir: str, split: str, encoding: str, skip_bad_rows: bool
-    ) -> reader.Split:
-        path, others = reader.existing_path(task, data_dir, split)
+    ) -> input_examples.Split:
+        path, others = split_files.existing_path(task, data_dir, split)
         if _damage_of(task):
             return raw_texts.read_split(path, split, _damage_of(task), encoding)
         read = pair_files.read_split(path, split, task.chosen or {}, encoding, skip_bad_rows)
@@ -88,10 +95,10 @@ class Generation(task_type.TaskType):
 
     # Features
 
-    def columns(self, task: Any) -> Dict[str, task_type.Column]:
+    def columns(self, task: Any) -> Dict[str, kind_interface.Column]:
         if (_damage_of(task) or {}).get("way") != "mass":
             return {}
-        return {raw_texts.POSITIONS: task_type.Column("int", (), True)}
+        return {raw_texts.POSITIONS: kind_interface.Column("int", (), True)}
 
     def features(
         self, task: Any, example: Any, tokenizer: Any, max_seq_length: int

@@ -9,7 +9,7 @@ have sources alone.
 from typing import Any, Dict, NamedTuple, Optional
 
 from albert_zh.common.errors import UserError
-from albert_zh.tasks import reader
+from albert_zh.tasks import input_examples
 from albert_zh.tasks import rows as row_files
 
 EXPECTED = "a source, a TAB and a target in each line, or JSON lines with source and target"
@@ -48,7 +48,7 @@ def read_split(
     chosen: Dict[str, str],
     encoding: str = "utf-8",
     skip_bad_rows: bool = False,
-) -> reader.Split:
+) -> input_examples.Split:
     """Reads a file.
 
     Args:
@@ -59,7 +59,7 @@ def read_split(
         skip_bad_rows: leave rows out that don't fit (counted in the notes) rather than stop.
 
     Returns:
-        `reader.Split` of `GenerationExample`.
+        `input_examples.Split` of `GenerationExample`.
 
     Raises:
         UserError: if the file is missing, empty or does not fit; names the line.
@@ -81,7 +81,7 @@ def read_split(
         example._replace(guid="%s-%d" % (name, number))
         for number, example in enumerate(examples, start=1)
     ]
-    return reader.Split(
+    return input_examples.Split(
         name, path, examples, needs_targets, notes, ("text_a", "label"), (), table.sha256()
     )
 

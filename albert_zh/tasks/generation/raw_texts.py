@@ -12,9 +12,9 @@ import zlib
 
 import numpy as np
 
-from albert_zh.common import files
+from albert_zh.common import files, storage
 from albert_zh.common.errors import UserError
-from albert_zh.tasks import reader
+from albert_zh.tasks import input_examples
 from albert_zh.tasks.generation.damage import DAMAGES, Damaged
 from albert_zh.tasks.generation.pair_files import GenerationExample
 from albert_zh.text.sentences import split_sentences
@@ -23,7 +23,7 @@ POSITIONS = "positions"  # of feature records: where each token counts as standi
 _SEPARATOR = "\n"  # of the sentences of an example
 
 
-def read_split(path: str, name: str, damage: Dict[str, Any], encoding: str) -> reader.Split:
+def read_split(path: str, name: str, damage: Dict[str, Any], encoding: str) -> input_examples.Split:
     """Reads a file of documents as texts of whole sentences.
 
     Args:
@@ -33,7 +33,7 @@ def read_split(path: str, name: str, damage: Dict[str, Any], encoding: str) -> r
         encoding: of the file.
 
     Returns:
-        `reader.Split` of `GenerationExample`; `text_a` is a text with a sentence a line.
+        `input_examples.Split` of `GenerationExample`; `text_a` is a text with a sentence a line.
 
     Raises:
         UserError: if the file is missing or has no text.
@@ -51,8 +51,8 @@ def read_split(path: str, name: str, damage: Dict[str, Any], encoding: str) -> r
         GenerationExample("%s-%d" % (name, number), _SEPARATOR.join(text), label=" ".join(text))
         for number, text in enumerate(texts, start=1)
     ]
-    digest = files.sha256_of_file(path)
-    return reader.Split(name, path, examples, True, [], ("text_a", "label"), (), digest)
+    digest = storage.sha256_of_file(path)
+    return input_examples.Split(name, path, examples, True, [], ("text_a", "label"), (), digest)
 
 
 def documents(lines: Iterable[str]) -> Iterator[List[str]]:
@@ -85,7 +85,7 @@ def packed(sentences: Sequence[str], longest: int) -> Iterator[List[str]]:
         yield run
 
 
-def copies_of(split: reader.Split, count: int) -> reader.Split:
+def copies_of(split: input_examples.Split, count: int) -> input_examples.Split:
     """The split with each text so many times; each copy is damaged in another way."""
     examples = [
         example._replace(guid="%s-%d" % (example.guid, copy))

@@ -12,17 +12,17 @@ import tensorflow.compat.v1 as tf
 
 from albert_zh.common import files
 from albert_zh.model import distillation_losses
+from albert_zh.model.distillation_losses import DIVERGENCE
 from albert_zh.tasks import distillation, kind_interface
-from albert_zh.tasks.columns import InputExample
+from albert_zh.tasks.input_examples import InputExample
 from albert_zh.tasks.labelling import (
     crf,
-    flags,
     granularity_data,
+    head_names,
     heads,
     predictions,
     tag_schemes,
 )
-from albert_zh.tasks.settings import DIVERGENCE
 
 _LOGITS, _MASK = "teacher_logits", "teacher_mask"
 _JSON_ENDINGS = (".json", ".jsonl")
@@ -48,7 +48,7 @@ class TagDistillation(distillation.Distillation):
     def target(self, use: Any, example: Any, rows: Any, order: Sequence[int]) -> np.ndarray:
         encoded = predictions.encoded_text(use.task, example, use.tokenizer, use.max_seq_length)
         logits = predictions.joined_logits(encoded, rows)  # [P, K]
-        has_transitions = use.task.head.get("form", flags.CRF) == flags.CRF
+        has_transitions = use.task.head.get("form", head_names.CRF) == head_names.CRF
         if has_transitions and len(logits):
             logits = crf.log_marginals(logits, rows[0]["transitions"])
         logs = distillation.log_softmax(logits)[:, list(order)] if len(logits) else logits
@@ -111,7 +111,7 @@ class TagDistillation(distillation.Distillation):
         first = granularity_data.first_piece(settings.head)
         logits, targets = outputs["logits"][:, first:], features[_LOGITS][:, first:]  # [B, P, K]
         mask = features[_MASK][:, first:]  # [B, P]
-        if settings.head.get("form", flags.CRF) != flags.CRF:
+        if settings.head.get("form", head_names.CRF) != head_names.CRF:
             of_pieces = distillation.losses_of_classes(logits, targets, settings)
             return distillation_losses.mean_over_mask(of_pieces, mask)
         lengths, temperature = heads.num_pieces(features, first), settings.temperature

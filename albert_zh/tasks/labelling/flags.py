@@ -7,13 +7,8 @@ from absl import flags
 
 from albert_zh.common.errors import UserError
 from albert_zh.tasks import kind_interface
-from albert_zh.tasks.labelling import json_files, reader, tag_schemes
+from albert_zh.tasks.labelling import head_names, json_files, reader, tag_schemes
 
-SOFTMAX, CRF = "softmax", "crf"
-GLOBAL_POINTER, EFFICIENT_GLOBAL_POINTER = "global_pointer", "efficient_global_pointer"
-SPAN_HEADS = (GLOBAL_POINTER, EFFICIENT_GLOBAL_POINTER)
-HEADS = (CRF, SOFTMAX) + SPAN_HEADS
-REFUSED, LONGEST = "error", "longest"  # what is done with overlapping entities
 CRF_RATE_FACTOR = 20.0  # transitions that start from 0 have to grow
 SPAN_RATE_FACTOR = 10.0
 
@@ -27,7 +22,7 @@ _TABLE = (
     (
         "enum",
         "head",
-        CRF,
+        head_names.CRF,
         "What labels the word pieces: a conditional random field, independent softmaxes, or scores "
         "of spans, by which entities may be nested.",
     ),
@@ -42,7 +37,7 @@ _TABLE = (
     (
         "enum",
         "overlaps",
-        REFUSED,
+        reader.REFUSED,
         "What is done with entities that overlap, which tags cannot express: error, or longest, "
         "which keeps the longest of them.",
     ),
@@ -65,7 +60,7 @@ _TABLE = (
         "head_learning_rate",
         None,
         "Factor of the head's learning rate; by default %g with --head=%s, %g with heads of spans, "
-        "else 1." % (CRF_RATE_FACTOR, CRF, SPAN_RATE_FACTOR),
+        "else 1." % (CRF_RATE_FACTOR, head_names.CRF, SPAN_RATE_FACTOR),
     ),
     (
         "list",
@@ -102,13 +97,13 @@ _TABLE = (
 )
 _GRANULARITY = re.compile(r"[\w-]+\Z")
 _CHOICES = {
-    "head": HEADS,
+    "head": head_names.HEADS,
     "tag_scheme": list(tag_schemes.SCHEMES),
     "file_format": reader.FORMATS,
-    "overlaps": (REFUSED, LONGEST),
+    "overlaps": (reader.REFUSED, reader.LONGEST),
     "offset_unit": list(json_files.OFFSET_UNITS),
 }
-_RATE_FACTORS = {CRF: CRF_RATE_FACTOR, SOFTMAX: 1.0}
+_RATE_FACTORS = {head_names.CRF: CRF_RATE_FACTOR, head_names.SOFTMAX: 1.0}
 # How files are read may differ from training to use; the others belong to the model.
 READING = ("file_format", "overlaps", "offset_unit", "original_reader", "skip_bad_rows")
 GRANULARITY_PARTS = ("granularity_bigrams", "granularity_attention", "granularity_loss")
@@ -130,12 +125,12 @@ class LabellingFlags(kind_interface.KindFlags):
             options.do_train = options.do_eval = True
 
     def kind_of(self, options: flags.FlagValues) -> Optional[str]:
-        return "span_labelling" if options.head in SPAN_HEADS else "sequence_labelling"
+        return "span_labelling" if options.head in head_names.SPAN_HEADS else "sequence_labelling"
 
     def check(self, options: flags.FlagValues) -> None:
         _check_numbers(options)
         _check_granularities(options)
-        if options.head not in SPAN_HEADS:
+        if options.head not in head_names.SPAN_HEADS:
             return
         for name in ("tag_scheme", "rdrop_alpha"):
             if options[name].value:
@@ -184,8 +179,8 @@ def _check_granularities(options):
         if given:
             raise UserError("--%s has no meaning without --granularities" % given[0])
         return
-    if options.head in SPAN_HEADS:
-        raise UserError("--granularities segments into words: use --head=%s" % CRF)
+    if options.head in head_names.SPAN_HEADS:
+        raise UserError("--granularities segments into words: use --head=%s" % head_names.CRF)
     if len(set(names)) < len(names) or not all(_GRANULARITY.match(name) for name in names):
         raise UserError(
             "--granularities=%s: expected different names of letters, digits, - and _"

@@ -4,7 +4,7 @@ import collections
 import html
 from typing import Collection, Iterable, Mapping, Optional, Sequence, Tuple
 
-from albert_zh.common import files
+from albert_zh.common import output_files
 from albert_zh.tasks.labelling.spans import Span
 
 SHOWN_TEXTS = 200
@@ -62,7 +62,7 @@ def write_page(
         "explanation": _EXPLANATION,
         "texts": "\n".join(_text_lines(*row, classes=classes) for row in shown),
     }
-    with files.atomic_write(path) as stream:
+    with output_files.atomic_write(path) as stream:
         stream.write(content)
 
 

@@ -12,7 +12,7 @@ import itertools
 import json
 from typing import Any, Iterator, Optional, Sequence
 
-from albert_zh.common import files, text_encodings, validation
+from albert_zh.common import checks, files, text_encodings, validation
 from albert_zh.common.errors import UserError
 from albert_zh.tasks.labelling.bad_rows import BadRows
 from albert_zh.tasks.labelling.spans import LabelledText, Span
@@ -73,7 +73,7 @@ def read_cluener(
 
 
 def _text_of_cluener(line, text, source, offset_unit):
-    record = validation.checked(source, files.parse_json(text, source), _CLUENER)
+    record = checks.checked(source, files.parse_json(text, source), _CLUENER)
     mentions = record.get("label")
     if mentions is None:
         return LabelledText(record["text"], None, None, line, record.get("id"))
@@ -102,7 +102,7 @@ def read_entity_list(
 
 
 def _text_of_entity_list(line, text, source, offset_unit):
-    record = validation.checked(source, files.parse_json(text, source), _ENTITY_LIST)
+    record = checks.checked(source, files.parse_json(text, source), _ENTITY_LIST)
     if "entity_list" not in record:
         return LabelledText(record["text"], None, None, line)
     entities = [

@@ -1,5 +1,6 @@
 """Sequence labelling: entities and words, by tags of word pieces or by scores of spans."""
 
+import os
 import re
 from typing import Any, Callable, Dict, List, Sequence, Tuple
 
@@ -7,8 +8,8 @@ import tensorflow.compat.v1 as tf
 
 from albert_zh.common import storage
 from albert_zh.common.errors import UserError
-from albert_zh.tasks import reader as table_reader
-from albert_zh.tasks import registry, task_type
+from albert_zh.common.messages import say
+from albert_zh.tasks import kind_interface, registry, split_files
 from albert_zh.tasks.labelling import (
     alignment,
     column_files,
@@ -17,9 +18,12 @@ from albert_zh.tasks.labelling import (
     global_pointer,
     granularity,
     granularity_data,
+    granularity_names,
+    head_names,
     heads,
     json_files,
     labelled_data,
+    original_tags,
     predictions,
     reader,
     segmented_files,
@@ -27,17 +31,17 @@ from albert_zh.tasks.labelling import (
     splits,
     tag_schemes,
 )
-from albert_zh.tasks.labelling import flags as labelling_flags
 from albert_zh.tasks.labelling.result_files import LabellingFiles
 from albert_zh.tasks.labelling.scorer import METRICS, USUAL_METRICS, LabellingScorer
 from albert_zh.text import offsets
 
 _HEADS: Dict[str, Callable[..., Any]] = {
-    labelling_flags.CRF: heads.crf_head,
-    labelling_flags.SOFTMAX: heads.softmax_head,
-    labelling_flags.GLOBAL_POINTER: global_pointer.global_pointer_head,
-    labelling_flags.EFFICIENT_GLOBAL_POINTER: global_pointer.efficient_global_pointer_head,
+    head_names.CRF: heads.crf_head,
+    head_names.SOFTMAX: heads.softmax_head,
+    head_names.GLOBAL_POINTER: global_pointer.global_pointer_head,
+    head_names.EFFICIENT_GLOBAL_POINTER: global_pointer.efficient_global_pointer_head,
 }
+ORIGINAL_FOLDER = "original"  # of the output folder: a checkpoint of another program, converted
 _ANY_LENGTH = 512  # of windows, which do not matter where labels are counted
 # A text of Chinese characters and these marks alone has a piece for each character.
 _MAY_HAVE_LONG_PIECES = re.compile("[^\u4e00-\u9fff，。！？、：；（）《》“”]")
@@ -45,10 +49,28 @@ GRANULARITY = "granularity_id"  # column of a row's granularity
 _SPAN_COLUMNS = ("span_starts", "span_ends", "span_types")
 
 
+class LabellingFlags(labelled_data.LabelledDataFlags):
+    """What the flags of labelling mean for files and checkpoints."""
+
+    def start_of(self, prefix: str, output_dir: str) -> str:
+        folder = os.path.join(output_dir, ORIGINAL_FOLDER)
+        converted = original_tags.as_model_folder(prefix, folder)
+        if converted:
+            say(
+                "note: %s has %d outputs and no label_map.json: it is taken for one of NEZHA's "
+                "run_classifier_ner.py, with the tags %s",
+                prefix,
+                len(original_tags.OUTPUTS),
+                ", ".join(original_tags.TAGS),
+            )
+        return converted or prefix
+
+
 class SequenceLabelling(labelled_data.LabelledData):
     """A tag for each word piece: softmax, or a conditional random field."""
 
     name = "sequence_labelling"
+    flags = LabellingFlags()
     metrics = METRICS
     usual_metrics = USUAL_METRICS
     export_outputs: Tuple[str, ...] = ("logits", "transitions")
@@ -60,6 +82,7 @@ class SequenceLabelling(labelled_data.LabelledData):
         column_files,
         features,
         granularity_data,
+        granularity_names,
         json_files,
         offsets,
         predictions,
@@ -72,10 +95,10 @@ class SequenceLabelling(labelled_data.LabelledData):
 
     # Features
 
-    def columns(self, task: Any) -> Dict[str, task_type.Column]:
-        columns = {"tag_ids": task_type.Column("int", is_per_token=True)}
-        if granularity_data.names(task.head):
-            columns[GRANULARITY] = task_type.Column("int")
+    def columns(self, task: Any) -> Dict[str, kind_interface.Column]:
+        columns = {"tag_ids": kind_interface.Column("int", is_per_token=True)}
+        if granularity_names.names(task.head):
+            columns[GRANULARITY] = kind_interface.Column("int")
         return columns
 
     def features(
@@ -88,9 +111,9 @@ class SequenceLabelling(labelled_data.LabelledData):
             {"input_ids": ids, "segment_ids": [0] * len(ids), "tag_ids": tags}
             for ids, tags in zip(encoded.input_ids, rows)
         ]
-        names = granularity_data.names(task.head)
+        names = granularity_names.names(task.head)
         for record in records if names else ():
-            record[GRANULARITY] = names.index(granularity_data.chosen(task.head, example))
+            record[GRANULARITY] = names.index(granularity_names.chosen(task.head, example))
         return records, False
 
     def about_features(
@@ -129,7 +152,7 @@ class SequenceLabelling(labelled_data.LabelledData):
         rows, first_piece, added_loss = _rows_of_granularity(
             config, model.get_sequence_output(), features, settings.head, is_training
         )
-        head = _HEADS[settings.head.get("form", labelling_flags.CRF)]
+        head = _HEADS[settings.head.get("form", head_names.CRF)]
         output = head(rows, features, config, num_outputs, is_training, first_piece)
         logits = output.predictions["logits"]  # [B, P, K]
         transitions = output.transitions
@@ -156,11 +179,15 @@ class SequenceLabelling(labelled_data.LabelledData):
         return predictions.of_tags(examples, rows, use)
 
     def scorer(
-        self, use: task_type.ModelInUse, settings: Any, options: Any = None, num_errors: int = 0
+        self,
+        use: kind_interface.ModelInUse,
+        settings: Any,
+        options: Any = None,
+        num_errors: int = 0,
     ) -> Any:
         return LabellingScorer(self, use, options, num_errors)
 
-    def result_files(self, folder: str, use: task_type.ModelInUse, options: Any) -> Any:
+    def result_files(self, folder: str, use: kind_interface.ModelInUse, options: Any) -> Any:
         return LabellingFiles(folder, self, use, _format_of_test(use.task, options))
 
     def decode(
@@ -199,7 +226,7 @@ def _format_of_test(task, options):
     if task.head.get("file_format"):
         return task.head["file_format"]
     path = storage.is_file(options.data_dir) and options.data_dir
-    path = path or table_reader.split_path(task, options.data_dir, "test")[0]
+    path = path or split_files.split_path(task, options.data_dir, "test")[0]
     return reader.detect_format(path, options.encoding) if path else None
 
 
@@ -232,8 +259,8 @@ class SpanLabelling(SequenceLabelling):
         """{type: its number}."""
         return {name: number for number, name in enumerate(task.labels)}
 
-    def columns(self, task: Any) -> Dict[str, task_type.Column]:
-        return {name: task_type.Column("int", is_per_token=True) for name in _SPAN_COLUMNS}
+    def columns(self, task: Any) -> Dict[str, kind_interface.Column]:
+        return {name: kind_interface.Column("int", is_per_token=True) for name in _SPAN_COLUMNS}
 
     def features(
         self, task: Any, example: Any, tokenizer: Any, max_seq_length: int
@@ -261,7 +288,7 @@ class SpanLabelling(SequenceLabelling):
     ) -> Dict[str, tf.Tensor]:
         if "span_types" in features:
             features = dict(features, span_types=features["span_types"] - 1)
-        head = _HEADS[settings.head.get("form", labelling_flags.CRF)]
+        head = _HEADS[settings.head.get("form", head_names.CRF)]
         output = head(model.get_sequence_output(), features, config, num_outputs, is_training)
         spans_of_rows = output.predictions
         is_span = spans_of_rows["span_types"] >= 0  # [B, S]

@@ -1,16 +1,18 @@
 """What fine-tuning reads of labelled texts: settings, files, types, files that are streamed."""
 
-import os
 from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple
 
 from albert_zh.common.errors import UserError
-from albert_zh.common.messages import say
 from albert_zh.tasks import label_rules, task_type
 from albert_zh.tasks.labelling import flags as labelling_flags
-from albert_zh.tasks.labelling import granularity_data, original_tags, predictions, spans, splits
+from albert_zh.tasks.labelling import (
+    granularity_data,
+    granularity_names,
+    predictions,
+    spans,
+    splits,
+)
 from albert_zh.text import tokenization
-
-ORIGINAL_FOLDER = "original"  # of the output folder: a checkpoint of another program, converted
 
 
 class LabelledTexts(label_rules.LabelRules):
@@ -34,26 +36,13 @@ class LabelledTexts(label_rules.LabelRules):
 
 
 class LabelledDataFlags(labelling_flags.LabellingFlags):
-    """What the flags of labelling mean for files and checkpoints."""
-
-    def start_of(self, prefix: str, output_dir: str) -> str:
-        folder = os.path.join(output_dir, ORIGINAL_FOLDER)
-        converted = original_tags.as_model_folder(prefix, folder)
-        if converted:
-            say(
-                "note: %s has %d outputs and no label_map.json: it is taken for one of NEZHA's "
-                "run_classifier_ner.py, with the tags %s",
-                prefix,
-                len(original_tags.OUTPUTS),
-                ", ".join(original_tags.TAGS),
-            )
-        return converted or prefix
+    """What the flags of labelling mean for files."""
 
     def with_files(self, task: Any) -> Any:
-        return task._replace(files=granularity_data.files_of(task.head, task.files))
+        return task._replace(files=granularity_names.files_of(task.head, task.files))
 
     def head_in_use(self, head: Dict[str, Any], granularity: Optional[str]) -> Dict[str, Any]:
-        return granularity_data.with_chosen(head, granularity)
+        return granularity_names.with_chosen(head, granularity)
 
 
 class LabelledData(task_type.TaskType):
@@ -76,11 +65,11 @@ class LabelledData(task_type.TaskType):
         names = labelling_flags.READING + ("granularity",)
         given = {name: options[name].value for name in names if options[name].present}
         head = dict(trained["head"], **given)
-        granularity_data.check_chosen(head)
+        granularity_names.check_chosen(head)
         return settings._replace(head=head)
 
     def settings_of_data(self, settings: Any, task: Any, train: Any, options: Any) -> Any:
-        if not granularity_data.names(settings.head):
+        if not granularity_names.names(settings.head):
             return settings
         tokenizer = tokenization.FullTokenizer(
             options.vocab_file, options.do_lower_case, options.spm_model_file

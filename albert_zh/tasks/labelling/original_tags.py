@@ -10,16 +10,18 @@ from typing import Optional, Sequence, Tuple
 
 import numpy as np
 
-from albert_zh.common import files
+from albert_zh.common import output_files
 from albert_zh.common.errors import UserError
 from albert_zh.model import (
     checkpoint_files,
     checkpoint_names,
+    checkpoint_values,
     fine_tuning_notes,
     label_map,
     model_writer,
+    whole_folders,
 )
-from albert_zh.tasks.labelling import flags, tag_schemes
+from albert_zh.tasks.labelling import head_names, tag_schemes
 
 OUTPUTS = (
     "[PAD]",
@@ -40,7 +42,7 @@ _WEIGHTS, _BIAS = "output_weights", "output_bias"
 
 def is_original(prefix: str) -> bool:
     """Whether a checkpoint is one of those programs: 11 outputs, and no label map beside it."""
-    shapes = checkpoint_names.with_canonical_names(checkpoint_files.read_shapes(prefix))
+    shapes = checkpoint_names.with_canonical_names(checkpoint_values.read_shapes(prefix))
     has_labels = os.path.exists(os.path.join(os.path.dirname(prefix), label_map.LABEL_MAP))
     return not has_labels and list(shapes.get(_WEIGHTS, ()))[:1] == [len(OUTPUTS)]
 
@@ -59,21 +61,21 @@ def as_model_folder(prefix: str, folder: str) -> Optional[str]:
         return None
     weights = {
         checkpoint_names.canonical_name(name): array
-        for name, array in checkpoint_files.read_weights(prefix).items()
+        for name, array in checkpoint_values.read_weights(prefix).items()
     }
     tags = tag_schemes.all_tags(tag_schemes.SCHEMES["BIO"], sorted({tag[2:] for tag in TAGS[1:]}))
     weights[_WEIGHTS], weights[_BIAS] = select_outputs(weights[_WEIGHTS], weights[_BIAS], tags)
     notes = {
         "objective": "sequence_labelling",
         "columns": ["text_a", "label"],
-        "head": {"form": flags.SOFTMAX},
+        "head": {"form": head_names.SOFTMAX},
     }
-    with model_writer.replaced_folder(folder) as partial:
+    with whole_folders.replaced_folder(folder) as partial:
         os.makedirs(partial)
         model_writer.write_model_checkpoint(partial, weights)
         numbers = {tag: number for number, tag in enumerate(tags)}
-        files.write_json(os.path.join(partial, label_map.LABEL_MAP), numbers)
-        files.write_json(os.path.join(partial, fine_tuning_notes.FINE_TUNING_FILE), notes)
+        output_files.write_json(os.path.join(partial, label_map.LABEL_MAP), numbers)
+        output_files.write_json(os.path.join(partial, fine_tuning_notes.FINE_TUNING_FILE), notes)
     return checkpoint_files.find_checkpoint(folder)
 
 

@@ -8,7 +8,7 @@ it; predictions.json each text in the form of the input (CLUENER's is its submis
 import contextlib
 from typing import Any, List, Mapping, Optional, Sequence
 
-from albert_zh.common import files
+from albert_zh.common import output_files
 from albert_zh.tasks.labelling import alignment, json_files, segmented_files, tag_schemes
 from albert_zh.tasks.labelling.column_files import column_lines
 from albert_zh.tasks.labelling.spans import LabelledText, Span
@@ -79,7 +79,7 @@ class PredictionFiles:
     def __enter__(self) -> "PredictionFiles":
         self._stack = contextlib.ExitStack()
         self._streams = {
-            name: self._stack.enter_context(files.atomic_write(path))
+            name: self._stack.enter_context(output_files.atomic_write(path))
             for name, path in self._paths.items()
         }
         if PREDICTIONS in self._streams:

@@ -10,8 +10,8 @@ from albert_zh.tasks.labelling import (
     alignment,
     decoding,
     features,
-    flags,
-    granularity_data,
+    granularity_names,
+    head_names,
     splits,
     tag_schemes,
 )
@@ -36,7 +36,7 @@ def tag_table(labels: Sequence[str]) -> Tuple[Dict[str, int], Any]:
 
 def encoded_text(task: Any, example: Any, tokenizer: Any, max_seq_length: int) -> Any:
     """`features.EncodedText` of an example's text, in the windows that the settings ask for."""
-    token = granularity_data.token(task.head, example)
+    token = granularity_names.token(task.head, example)
     stride = task.head.get("stride")
     stride = min(stride, max_seq_length - (3 if token else 2)) if stride else None
     return features.encode_text(tokenizer, example.text_a, max_seq_length, stride, token)
@@ -59,7 +59,7 @@ def of_tags(
     if not examples:
         return []
     _, scheme = tag_table(tuple(use.task.labels))
-    has_transitions = use.task.head.get("form") == flags.CRF
+    has_transitions = use.task.head.get("form") == head_names.CRF
     transitions = predictions[0][0]["transitions"] if has_transitions else None
     decoder = decoding.TagDecoder(use.task.labels, scheme, transitions)
     encoded = [

@@ -17,6 +17,8 @@ from albert_zh.tasks.labelling.bad_rows import BadRows
 from albert_zh.tasks.labelling.column_files import TaggedText
 from albert_zh.tasks.labelling.spans import LabelledText, overlapping
 
+REFUSED, LONGEST = "error", "longest"  # what is done with overlapping entities
+
 LONG_SENTENCE = 1000  # tokens; a file of several without a blank line seems to lack them
 _SHOWN_TYPES = 10
 _LOOKED_AT = 10  # lines by which a format is detected

@@ -6,7 +6,7 @@ from typing import Any, Dict, List, Optional
 import numpy as np
 
 from albert_zh.tasks import result_files
-from albert_zh.tasks.labelling import granularity_data, html_page, prediction_files, splits
+from albert_zh.tasks.labelling import granularity_names, html_page, prediction_files, splits
 
 PAGE = "entities.html"
 _PENDING = 64  # texts that are decoded at once
@@ -57,7 +57,7 @@ class LabellingFiles(result_files.ResultFiles):
         names.append(prediction_files.SEGMENTED if is_segmentation else prediction_files.JSON)
         has_labels = example.label is not None
         paths = {
-            name: os.path.join(self._folder, granularity_data.file_name(name, granularity))
+            name: os.path.join(self._folder, granularity_names.file_name(name, granularity))
             for name in names
         }
         self._files[granularity] = self._stack.enter_context(

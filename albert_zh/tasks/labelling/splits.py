@@ -6,8 +6,8 @@ import os
 from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple
 
 from albert_zh.common.errors import UserError
-from albert_zh.tasks import reader as table_reader
-from albert_zh.tasks.labelling import flags, granularity_data, json_files, reader, tag_schemes
+from albert_zh.tasks import split_files
+from albert_zh.tasks.labelling import granularity_names, head_names, json_files, reader, tag_schemes
 from albert_zh.tasks.labelling.bad_rows import BadRows
 from albert_zh.tasks.labelling.spans import LabelledText, Span
 
@@ -31,7 +31,7 @@ LabelledSplit = collections.namedtuple(
     "LabelledSplit",
     "name path examples has_labels notes columns header sha256 names file_format scheme",
 )
-LabelledSplit.__doc__ = """A `reader.Split` of labelled texts.
+LabelledSplit.__doc__ = """A `input_examples.Split` of labelled texts.
 
 Fields beside those of `Split`:
     file_format: key of `labelling.reader.FORMATS`.
@@ -43,7 +43,7 @@ def read_split(task: Any, data_dir: str, name: str, encoding: str) -> LabelledSp
     """Reads a file of a data set, or its file of each granularity.
 
     Args:
-        task: `datasets.Task`, whose `head` says how.
+        task: `task_forms.Task`, whose `head` says how.
         data_dir: folder.
         name: "train", "dev" or "test".
         encoding: of the file.
@@ -56,7 +56,7 @@ def read_split(task: Any, data_dir: str, name: str, encoding: str) -> LabelledSp
     """
     read = [
         _read_file_of_split(task, data_dir, (name, key, granularity), encoding)
-        for key, granularity in granularity_data.split_names(task, name)
+        for key, granularity in granularity_names.split_names(task, name)
     ]
     return read[0] if len(read) == 1 else _joined(read)
 
@@ -64,7 +64,7 @@ def read_split(task: Any, data_dir: str, name: str, encoding: str) -> LabelledSp
 def _read_file_of_split(task, data_dir, names, encoding):
     """`LabelledSplit` of one file; names: of the split, in `Task.files`, of the granularity."""
     name, key, granularity = names
-    path, others = table_reader.split_path(task, data_dir, key)
+    path, others = split_files.split_path(task, data_dir, key)
     if path is None:
         file_names = task.files.get(key, ())
         file_names = (file_names,) if isinstance(file_names, str) else file_names
@@ -124,9 +124,9 @@ def read_labelled(path: str, encoding: str, head: Dict[str, Any]) -> reader.Labe
         head.get("offset_unit") or json_files.CHARACTERS,
         BadRows(skips),
     )
-    if head.get("form") in flags.SPAN_HEADS:
+    if head.get("form") in head_names.SPAN_HEADS:
         return data
-    if head.get("overlaps") == flags.LONGEST:
+    if head.get("overlaps") == reader.LONGEST:
         return reader.keep_longest(data)
     return reader.without_overlaps(data, BadRows(skips))
 
@@ -135,7 +135,7 @@ def stream(task: Any, path: str, encoding: str, types: Sequence[str]) -> Tuple[L
     """The texts of a file that is only predicted, of which none is kept.
 
     Args:
-        task: `datasets.Task`.
+        task: `task_forms.Task`.
         path: file, or folder of the two-file form.
         encoding: of the file.
         types: those of the model.
@@ -164,8 +164,8 @@ def _streamed(path, text, head, types):
     """The `Example` of a text, checked as those of files that are read whole."""
     data = reader.LabelledFile(path, None, [text], None, True, [], "")
     reader.check_types(types, data)
-    if head.get("form") not in flags.SPAN_HEADS:
-        if head.get("overlaps") == flags.LONGEST:
+    if head.get("form") not in head_names.SPAN_HEADS:
+        if head.get("overlaps") == reader.LONGEST:
             text = reader.without_shorter(text)
         reader.check_flat(path, text)
     return Example("test-%d" % text.line, text.text, None, text.spans, text)

@@ -15,7 +15,7 @@ from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence, Tu
 
 import numpy as np
 
-from albert_zh.common import files, validation
+from albert_zh.common import checks, files, validation
 from albert_zh.common.errors import UserError
 from albert_zh.tasks.reading.latin_words import latin_words
 from albert_zh.tasks.reading.questions import Question
@@ -190,7 +190,7 @@ def read_predictions(path: str, questions: Sequence[Question], data_path: str) -
     Raises:
         UserError: if it is of another form, or has no prediction for any of the questions.
     """
-    content = validation.checked(path, files.read_json(path), _PREDICTIONS)
+    content = checks.checked(path, files.read_json(path), _PREDICTIONS)
     predictions = {name: str(answer) for name, answer in content.items()}
     if not any(question.id in predictions for question in questions):
         raise UserError(

@@ -12,10 +12,10 @@ import tensorflow.compat.v1 as tf
 
 from albert_zh.common.errors import UserError
 from albert_zh.model import span_head
+from albert_zh.model.distillation_losses import DIVERGENCE
 from albert_zh.tasks import distillation, kind_interface
 from albert_zh.tasks.reading import records
 from albert_zh.tasks.reading.examples import question_of
-from albert_zh.tasks.settings import DIVERGENCE
 
 _OUTPUTS = ("start_logits", "end_logits")
 _COLUMNS = ("teacher_start", "teacher_end")

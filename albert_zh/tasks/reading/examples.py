@@ -7,7 +7,7 @@ question_of(split.examples[0]).located
 import collections
 from typing import Any, Counter, Dict, List, NamedTuple, Tuple
 
-from albert_zh.tasks import label_rules, reader
+from albert_zh.tasks import label_rules, split_files
 from albert_zh.tasks.reading import question_files
 from albert_zh.tasks.reading.questions import Question, QuestionFile
 
@@ -31,7 +31,7 @@ Fields:
 
 
 class QuestionSplit(NamedTuple):
-    """A file of questions: the fields of `reader.Split`, and `counts` of a `QuestionFile`."""
+    """A file of questions: fields of `input_examples.Split`, and `counts` of a `QuestionFile`."""
 
     name: str
     path: str
@@ -82,7 +82,7 @@ def read_split(task: Any, data_dir: str, split: str, encoding: str) -> QuestionS
     Raises:
         UserError: if the file is missing or does not fit.
     """
-    path, others = reader.existing_path(task, data_dir, split)
+    path, others = split_files.existing_path(task, data_dir, split)
     content = question_files.read_questions(path, encoding)
     notes = ["%s left aside" % ", ".join(others)] if others else []
     notes += ["%d %s" % (count, _REMARKS[name]) for name, count in sorted(content.counts.items())]

@@ -7,8 +7,8 @@ from absl import flags
 
 from albert_zh.common import storage
 from albert_zh.common.errors import UserError
-from albert_zh.model import modeling
-from albert_zh.tasks import datasets, kind_interface
+from albert_zh.model.config import AlbertConfig
+from albert_zh.tasks import datasets, kind_interface, task_forms
 from albert_zh.tasks.reading import limits
 
 NARROW = 384  # hidden_size up to which a model is small
@@ -89,7 +89,7 @@ class ReadingFlags(kind_interface.KindFlags):
         for name in ("max_query_length", "max_answer_length", "n_best_size"):
             if options[name].value is not None and options[name].value < 1:
                 raise UserError("--%s=%d: expected 1 or more" % (name, options[name].value))
-        for column in datasets.COLUMN_FLAGS.values():
+        for column in task_forms.COLUMN_FLAGS.values():
             if options[column].present:
                 raise UserError(
                     "--%s: columns of questions have fixed names (context, question, answer, "
@@ -114,7 +114,7 @@ class ReadingFlags(kind_interface.KindFlags):
     def usual_rate(self, options: Any) -> Optional[float]:
         with warnings.catch_warnings():  # they are logged where the run reads its config
             warnings.simplefilter("ignore")
-            config = modeling.AlbertConfig.from_json_file(options.bert_config_file)
+            config = AlbertConfig.from_json_file(options.bert_config_file)
         return RATE_OF_NARROW if config.hidden_size <= NARROW else None
 
 

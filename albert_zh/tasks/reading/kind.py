@@ -6,7 +6,7 @@ import tensorflow.compat.v1 as tf
 
 from albert_zh.common.errors import UserError
 from albert_zh.model import span_head
-from albert_zh.tasks import registry, task_type
+from albert_zh.tasks import kind_interface, registry, task_type
 from albert_zh.tasks.reading import (
     distillation,
     examples,
@@ -14,6 +14,7 @@ from albert_zh.tasks.reading import (
     question_files,
     questions,
     records,
+    window_places,
     windows,
 )
 from albert_zh.tasks.reading import flags as reading_flags
@@ -38,7 +39,8 @@ class ReadingComprehension(task_type.TaskType):
     rules = examples.AnswerRules()
     distillation = distillation.SpanDistillation()
     feature_modules = (
-        records, windows, original_windows, questions, question_files, examples, offsets,
+        records, windows, window_places, original_windows, questions, question_files, examples,
+        offsets,
     )  # fmt: skip
 
     # Settings
@@ -104,11 +106,11 @@ class ReadingComprehension(task_type.TaskType):
 
     # Features
 
-    def columns(self, task: Any) -> Dict[str, task_type.Column]:
+    def columns(self, task: Any) -> Dict[str, kind_interface.Column]:
         return {
-            "start_positions": task_type.Column("int"),
-            "end_positions": task_type.Column("int"),
-            "span_mask": task_type.Column("int", is_per_token=True),
+            "start_positions": kind_interface.Column("int"),
+            "end_positions": kind_interface.Column("int"),
+            "span_mask": kind_interface.Column("int", is_per_token=True),
         }
 
     def features(

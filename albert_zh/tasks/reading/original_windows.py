@@ -14,9 +14,9 @@ from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Sequence, Tu
 
 import numpy as np
 
-from albert_zh.common import files
+from albert_zh.common import output_files
 from albert_zh.common.errors import UserError
-from albert_zh.tasks.reading import windows as reading_windows
+from albert_zh.tasks.reading import window_places
 from albert_zh.tasks.reading.limits import MAX_ANSWER_LENGTH, check_lengths
 from albert_zh.tasks.reading.questions import Question
 from albert_zh.text import tokenization, unicode_text
@@ -154,17 +154,15 @@ class OriginalWindowMaker:
         query = self.pieces(question.text)[:max_query_length]
         head = ["[CLS]"] + query + ["[SEP]"]
         num_pieces = len(document.pieces)
-        bounds = reading_windows.window_bounds(
-            num_pieces, max_seq_length - len(head) - 1, doc_stride
-        )
-        best_windows = reading_windows.max_context_windows(bounds, num_pieces)
+        bounds = window_places.window_bounds(num_pieces, max_seq_length - len(head) - 1, doc_stride)
+        best_windows = window_places.max_context_windows(bounds, num_pieces)
         for index, (begin, end) in enumerate(bounds):
             positions = range(len(head), len(head) + end - begin)
             tokens = head + document.pieces[begin:end] + ["[SEP]"]
             padding = [0] * (max_seq_length - len(tokens))
             targets: Tuple[Optional[int], Optional[int]] = (None, None)
             if is_training:
-                targets = reading_windows.positions_in_window(answer, begin, end, len(head))
+                targets = window_places.positions_in_window(answer, begin, end, len(head))
             yield Features(
                 unique_id=0,
                 example_index=0,
@@ -327,7 +325,7 @@ def write_predictions(
         name: next((entry["text"] for entry in entries if entry["text"]), "")
         for name, entries in ranked.items()
     }
-    with files.atomic_write(predictions_file) as stream:
+    with output_files.atomic_write(predictions_file) as stream:
         stream.write(json.dumps(texts, indent=4, ensure_ascii=False) + "\n")
-    with files.atomic_write(n_best_file) as stream:
+    with output_files.atomic_write(n_best_file) as stream:
         stream.write(json.dumps(ranked, indent=4) + "\n")

@@ -20,7 +20,7 @@ import hashlib
 import json
 from typing import Any, Dict, Iterator, List, Optional, Tuple
 
-from albert_zh.common import files, storage, text_encodings, validation
+from albert_zh.common import checks, files, storage, text_encodings, validation
 from albert_zh.common.errors import UserError
 from albert_zh.tasks import rows
 from albert_zh.tasks.reading import questions as reading_questions
@@ -135,10 +135,10 @@ def _questions_of_document(path, document, counts, needs_texts):
         is_squad = any(isinstance(entry, dict) and "paragraphs" in entry for entry in document)
         document = {"data": document} if is_squad else document
     if isinstance(document, dict):
-        validation.checked(path, document, squad_kind)
+        checks.checked(path, document, squad_kind)
         return SQUAD, list(_squad_questions(path, document["data"], counts))
     if isinstance(document, list):
-        validation.checked(path, document, cmrc_kind)
+        checks.checked(path, document, cmrc_kind)
         return CMRC, list(_cmrc_questions(path, document, counts))
     raise UserError(
         '%s: expected {"data": [...]} as in SQuAD, the list of the original CMRC layout, or JSON '
@@ -311,7 +311,7 @@ def _answers_of_cell(cell: Any, start: Optional[int], source: str):
     if isinstance(cell, str):
         yield cell, start
     elif isinstance(cell, dict):
-        validation.checked(source + ": answer", cell, _ANSWER)
+        checks.checked(source + ": answer", cell, _ANSWER)
         yield str(cell["text"]), cell.get("answer_start", start)
     elif isinstance(cell, list):
         for member in cell:

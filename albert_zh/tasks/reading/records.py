@@ -13,7 +13,8 @@ from albert_zh.tasks.reading import limits, original_windows, span_scores
 from albert_zh.tasks.reading.examples import question_of
 from albert_zh.tasks.reading.questions import Question
 from albert_zh.tasks.reading.span_scores import RankedAnswers, ScoredAnswer
-from albert_zh.tasks.reading.windows import Window, WindowMaker
+from albert_zh.tasks.reading.window_places import Window
+from albert_zh.tasks.reading.windows import WindowMaker
 
 LONGEST_ANSWER = 60  # characters, of a model that does not note it
 _MASKED = -10000.0

@@ -12,12 +12,12 @@ from typing import Any, Dict, List, Optional, Sequence
 
 import numpy as np
 
-from albert_zh.common import files
+from albert_zh.common import output_files
 from albert_zh.tasks.reading import answer_scores, error_analysis, limits, span_scores
 from albert_zh.tasks.reading.answer_scores import CHINESE, Predictions, Rules, Scores
 from albert_zh.tasks.reading.questions import Question
 from albert_zh.tasks.reading.span_scores import RankedAnswers
-from albert_zh.tasks.reading.windows import Window
+from albert_zh.tasks.reading.window_places import Window
 
 PREDICTIONS, NBEST_PREDICTIONS = "dev_predictions.json", "dev_nbest_predictions.json"
 NULL_ODDS = "null_odds.json"
@@ -196,6 +196,6 @@ class Scorer:
         paths = []
         for name, text in self.contents().items():
             paths.append(os.path.join(folder, name))
-            with files.atomic_write(paths[-1]) as handle:
+            with output_files.atomic_write(paths[-1]) as handle:
                 handle.write(text)
         return paths

@@ -9,7 +9,7 @@ from typing import Dict, List, NamedTuple, Optional, Sequence, Tuple
 import numpy as np
 
 from albert_zh.tasks.reading.limits import N_BEST_SIZE
-from albert_zh.tasks.reading.windows import Window
+from albert_zh.tasks.reading.window_places import Window
 
 _IMPOSSIBLE = -1e30
 

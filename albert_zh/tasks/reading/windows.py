@@ -8,7 +8,7 @@ where it has the most context on both sides.
     windows = maker.windows("小米是谁创立的？", context)
 """
 
-from typing import Any, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, List, Optional, Sequence, Tuple
 
 import numpy as np
 
@@ -19,39 +19,16 @@ from albert_zh.tasks.reading.limits import (
     check_lengths,
 )
 from albert_zh.tasks.reading.questions import Question
+from albert_zh.tasks.reading.window_places import (
+    Window,
+    max_context_windows,
+    positions_in_window,
+    window_bounds,
+)
 from albert_zh.text.offsets import Span, offsets
 
-NO_ANSWER = 0  # position of [CLS], the target of a window without the whole answer
 ANSWER_PERCENTILE = 99
 _REMEMBERED_CONTEXTS = 64
-
-
-class Window(NamedTuple):
-    """What the model reads at once. F pieces in all, C of them of the context.
-
-    Fields:
-        input_ids: list of F ints.
-        segment_ids: list of F ints, 1 for the context and the [SEP] behind it.
-        offset: position of the context's first piece.
-        spans: list of C ranges (begin, end) of characters in the context.
-        is_max_context: bool [C]; whether this is the window in which the piece is scored.
-        start, end: positions of the answer's first and last piece; `NO_ANSWER` for both where the
-            window does not have all of it.
-    """
-
-    input_ids: List[int]
-    segment_ids: List[int]
-    offset: int
-    spans: List[Span]
-    is_max_context: np.ndarray
-    start: int = NO_ANSWER
-    end: int = NO_ANSWER
-
-    @property
-    def span_mask(self) -> List[int]:
-        """1 where an answer may start or end, [CLS] for "no answer" included: F ints."""
-        question = [0] * (self.offset - 1)
-        return [1] + question + [1] * len(self.spans) + [0]
 
 
 class WindowMaker:
@@ -148,64 +125,12 @@ class WindowMaker:
         return known
 
 
-def window_bounds(num_pieces: int, size: int, doc_stride: int) -> List[Tuple[int, int]]:
-    """The ranges (begin, end) of pieces that windows of `size` pieces cover."""
-    bounds = []
-    begin = 0
-    while begin < num_pieces:
-        end = min(begin + size, num_pieces)
-        bounds.append((begin, end))
-        if end == num_pieces:
-            break
-        begin += min(size, doc_stride)
-    return bounds
-
-
-def max_context_windows(bounds: Sequence[Tuple[int, int]], num_pieces: int) -> np.ndarray:
-    """The number of the window in which each piece has the most context.
-
-    That is the smaller one of its distances to the window's ends; of windows that are equal in
-    this, the longer one, then the first.
-
-    Args:
-        bounds: as from `window_bounds`.
-        num_pieces: int, N.
-
-    Returns:
-        int [N].
-    """
-    best_scores = np.full(num_pieces, -1.0)
-    best_windows = np.zeros(num_pieces, np.int64)
-    for index, (begin, end) in enumerate(bounds):
-        left = np.arange(end - begin)
-        scores = np.minimum(left, left[::-1]) + 0.01 * (end - begin)
-        is_better = scores > best_scores[begin:end]
-        best_scores[begin:end][is_better] = scores[is_better]
-        best_windows[begin:end][is_better] = index
-    return best_windows
-
-
 def pieces_of_span(spans: Sequence[Span], begin: int, end: int) -> Optional[Tuple[int, int]]:
     """(first, last) piece that shares a character with a range; None where no piece does."""
     starts = np.array([span[0] for span in spans], np.int64)
     ends = np.array([span[1] for span in spans], np.int64)
     inside = np.flatnonzero((ends > begin) & (starts < end))
     return (int(inside[0]), int(inside[-1])) if len(inside) else None
-
-
-def positions_in_window(
-    pieces: Optional[Tuple[int, int]], begin: int, end: int, offset: int
-) -> Tuple[int, int]:
-    """Where an answer's first and last piece are in a window; `NO_ANSWER` if not all of it is.
-
-    Args:
-        pieces: (first, last) piece of the answer in the context, or None.
-        begin, end: range of the context's pieces in the window.
-        offset: position of the first of them in the window.
-    """
-    if pieces is None or pieces[0] < begin or pieces[1] >= end:
-        return NO_ANSWER, NO_ANSWER
-    return pieces[0] - begin + offset, pieces[1] - begin + offset
 
 
 def usual_max_answer_length(questions: Sequence[Question]) -> int:

@@ -11,9 +11,9 @@ from typing import Any, Iterator, List, Optional, Sequence, Tuple
 
 from albert_zh.common import files, storage
 from albert_zh.common.errors import UserError
-from albert_zh.tasks import reader
+from albert_zh.tasks import input_examples
 from albert_zh.tasks import rows as row_files
-from albert_zh.tasks.columns import InputExample
+from albert_zh.tasks.input_examples import InputExample
 from albert_zh.tasks.slots.cells import NAME, SlotSpan, Spans
 
 CLASSES = ".intent"  # ends the name of the file with the classes
@@ -33,7 +33,7 @@ def read_split(
     encoding: str = "utf-8",
     skip_bad_rows: bool = False,
     labels: Sequence[str] = (),
-) -> reader.Split:
+) -> input_examples.Split:
     """Reads a file of columns and the classes beside it.
 
     Args:
@@ -44,7 +44,7 @@ def read_split(
         labels: the classes that there may be; () for any.
 
     Returns:
-        `reader.Split`.
+        `input_examples.Split`.
 
     Raises:
         UserError: if the files do not fit; names the lines.
@@ -71,9 +71,9 @@ def read_split(
     notes = row_files.bad_row_notes(path, bad, skip_bad_rows, EXPECTED)
     if not examples:
         raise UserError("%s has no text: expected %s" % (path, EXPECTED))
-    digest = files.sha256_of_file(path) + files.sha256_of_file(path + CLASSES)
+    digest = storage.sha256_of_file(path) + storage.sha256_of_file(path + CLASSES)
     columns = ("text_a", "label")
-    return reader.Split(name, path, examples, True, notes, columns, (), digest)
+    return input_examples.Split(name, path, examples, True, notes, columns, (), digest)
 
 
 def _blocks(lines: Sequence[str]) -> Iterator[Tuple[int, List[str]]]:

@@ -7,10 +7,16 @@ import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
 
-from albert_zh.common import files
+from albert_zh.common import output_files
 from albert_zh.model import checkpoint_files, heads, model_folder, modeling, optimization
-from albert_zh.tasks import columns as column_layouts
-from albert_zh.tasks import datasets, feature_files, input_pipeline, model_fn
+from albert_zh.tasks import (
+    datasets,
+    feature_files,
+    input_examples,
+    input_pipeline,
+    model_fn,
+    task_forms,
+)
 from albert_zh.tasks import reader as task_reader
 from albert_zh.tasks import settings as task_settings
 from albert_zh.tasks.classification import features as classification
@@ -48,7 +54,7 @@ def small_tokenizer(tmp_path):
 
 def test_features_of_pairs_and_single_texts(tmp_path):
     tokenizer = small_tokenizer(tmp_path)
-    example = column_layouts.InputExample("train-1", "今天", "好", "1")
+    example = input_examples.InputExample("train-1", "今天", "好", "1")
     features = classification.convert_single_example(0, example, ["0", "1"], 8, tokenizer)
     ids = [VOCABULARY.index(token) for token in ["[CLS]", "今", "天", "[SEP]", "好", "[SEP]"]]
     assert features.input_ids == ids + [0, 0]
@@ -154,14 +160,14 @@ def test_features_without_a_fingerprint_of_their_own_are_made_anew(tmp_path, mon
     right = build(("0", "1"))
     assert right[0].features.feature["label_ids"].int64_list.value == [1]
     with monkeypatch.context() as patch:  # other labels, the same size, killed after the records
-        patch.setattr(files, "write_json", killed)
+        patch.setattr(output_files, "write_json", killed)
         with pytest.raises(KilledError):
             build(("1", "0"))
     assert build(("0", "1")) == right
 
 
 def test_a_task_of_single_texts_is_a_table_row(tmp_path):
-    task = datasets.Task(
+    task = task_forms.Task(
         files={"train": "train.tsv"}, columns=("label", "text_a"), labels=("sports", "food")
     )
     rows = "label\ttext\nfood\t今天\nsports\t天气\n"

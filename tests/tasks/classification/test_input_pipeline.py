@@ -15,6 +15,7 @@ from albert_zh.model import modeling
 from albert_zh.tasks import (
     datasets,
     feature_files,
+    feature_records,
     input_pipeline,
     outputs_graph,
     record_stream,
@@ -42,7 +43,7 @@ def features_fixture(tmp_path):
         for number, length in enumerate(lengths):
             ids = [2, number + 1] + [3] * (length - 2)
             writer.write(pair_record(ids, number % 2))
-    return feature_files.FeatureFile(path, NUM_ROWS, 0, TASK)
+    return feature_records.FeatureFile(path, NUM_ROWS, 0, TASK)
 
 
 def numbers(batches):
@@ -247,10 +248,12 @@ def test_features_are_made_anew_where_the_code_that_reads_has_changed(monkeypatc
     feature_files._code_version(registry.get("single_label"))
     expected = (
         "annotations cells column_choice column_files columns datasets dev_split dictionaries "
-        "encoding feature_files files header_columns kinds label_checks label_rules named_columns "
-        "offsets own_labels position_columns reader registry rows sentencepiece_models task_type "
+        "encoding feature_files feature_records files header_columns input_examples kinds "
+        "label_checks label_rules "
+        "named_columns offsets own_labels position_columns reader registry rows "
+        "sentencepiece_models split_files task_forms task_type "
         "text_encodings text_groups tokenization unicode_text "
-        "vocabulary_files"
+        "vocabulary_files word_memory"
     )
     assert sorted(read) == [name + ".py" for name in expected.split()]
 

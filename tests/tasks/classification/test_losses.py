@@ -7,7 +7,7 @@ import pytest
 import tensorflow.compat.v1 as tf
 
 from albert_zh.common.errors import UserError
-from albert_zh.model import classifier_output, modeling
+from albert_zh.model import classifier_output, fine_tuning_notes, modeling
 from albert_zh.tasks import model_fn, outputs_graph
 from albert_zh.tasks import settings as task_settings
 from albert_zh.tasks.classification import losses as class_losses
@@ -231,7 +231,7 @@ def test_pooling_leaves_padding_out(pooling, expected):
     np.testing.assert_allclose(found, [expected], rtol=1e-6)
 
 
-@pytest.mark.parametrize("pooling", classifier_output.POOLINGS)
+@pytest.mark.parametrize("pooling", fine_tuning_notes.POOLINGS)
 def test_pooling_of_layers_in_bfloat16_is_float32(pooling):
     config = modeling.AlbertConfig.from_dict(dict(CONFIG, vocab_size=30))
     with tf.Graph().as_default():

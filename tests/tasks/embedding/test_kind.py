@@ -13,7 +13,7 @@ from albert_zh import finetuning
 from albert_zh.common.errors import UserError
 from albert_zh.finetuning import flags as finetuning_flags
 from albert_zh.inference.text_encoder import TextEncoder
-from albert_zh.model import checkpoint_files, sentence_vectors
+from albert_zh.model import checkpoint_values, sentence_vectors
 from workspace import CONFIG, VOCABULARY
 
 FAMILY = "sentence_embedding"
@@ -72,7 +72,7 @@ def scored(folder):
 
 
 def weights(folder, step):
-    return checkpoint_files.read_weights(os.path.join(folder, "model.ckpt-%d" % step))
+    return checkpoint_values.read_weights(os.path.join(folder, "model.ckpt-%d" % step))
 
 
 @pytest.mark.slow

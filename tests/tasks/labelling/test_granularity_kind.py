@@ -9,9 +9,9 @@ from albert_zh import finetuning
 from albert_zh.commands import label
 from albert_zh.common.errors import UserError
 from albert_zh.inference import predictor
-from albert_zh.model import checkpoint_files
+from albert_zh.model import checkpoint_files, checkpoint_values
 from albert_zh.tasks import datasets
-from albert_zh.tasks.labelling import granularity_data
+from albert_zh.tasks.labelling import granularity_names
 import small_models
 import whole_runs
 
@@ -125,7 +125,7 @@ def test_parts_that_are_left_out_have_no_variables(finished, tmp_path):
     given.update(granularity_bigrams=False, granularity_attention=False, granularity_loss=0.0)
     finetuning.run(**given)
     best = checkpoint_files.find_checkpoint(str(tmp_path / "out" / "best"))
-    weights = checkpoint_files.read_weights(best)
+    weights = checkpoint_values.read_weights(best)
     assert not any(name.startswith("granularity/") for name in weights)
 
 
@@ -154,8 +154,8 @@ def test_flags_that_make_no_sense(finished, tmp_path, changes, message):
 def test_files_of_the_granularity_asked_for():
     task = datasets.get_task("cws")
     head = {"granularities": ["fine", "coarse"]}
-    files = granularity_data.files_of(head, task.files)
+    files = granularity_names.files_of(head, task.files)
     assert files["dev"][0] == files["dev.fine"][0] == "dev.fine.txt"
     assert files["train.coarse"][2] == "train.coarse.jsonl"
-    files = granularity_data.files_of(dict(head, granularity="coarse"), task.files)
+    files = granularity_names.files_of(dict(head, granularity="coarse"), task.files)
     assert files["test"][0] == "test.coarse.txt" and "test.txt" in files["test"]

@@ -15,7 +15,7 @@ import pytest
 from albert_zh import finetuning
 from albert_zh.common.errors import UserError
 from albert_zh.inference import predictor
-from albert_zh.model import checkpoint_files
+from albert_zh.model import checkpoint_values
 from albert_zh.tasks import datasets, registry
 from albert_zh.tasks.labelling import splits
 from albert_zh.tasks.labelling.spans import Span
@@ -162,7 +162,7 @@ def test_flags_of_training_take_effect(settings, tmp_path):
     plain = dict(given, output_dir=str(tmp_path / "plain"), rdrop_alpha=0.0, fgm_epsilon=0.0)
     finetuning.run(**plain)
     ours, others = (
-        checkpoint_files.read_weights(str(tmp_path / name / "model.ckpt-2"))
+        checkpoint_values.read_weights(str(tmp_path / name / "model.ckpt-2"))
         for name in ("out", "plain")
     )
     table = "bert/embeddings/word_embeddings"
@@ -194,7 +194,7 @@ def test_a_killed_training_goes_on_to_the_same_weights(finished, tmp_path):
     assert process.wait() == -signal.SIGKILL
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
     whole, again = (
-        checkpoint_files.read_weights(os.path.join(folder, "model.ckpt-%d" % STEPS))
+        checkpoint_values.read_weights(os.path.join(folder, "model.ckpt-%d" % STEPS))
         for folder in (finished[0]["output_dir"], settings["output_dir"])
     )
     assert_same_weights(whole, again)

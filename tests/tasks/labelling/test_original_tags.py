@@ -9,6 +9,7 @@ import pytest
 from albert_zh import finetuning
 from albert_zh.common.errors import UserError
 from albert_zh.inference import backends
+from albert_zh.tasks import outputs_graph
 from albert_zh.tasks.labelling import original_tags
 from albert_zh.tasks.labelling.tag_schemes import SCHEMES, all_tags, spans_to_tags, tags_to_spans
 from albert_zh.text import tokenization
@@ -44,7 +45,7 @@ def original_fixture(tmp_path):
         handle.write(json.dumps(head))
     tokenizer = tokenization.FullTokenizer(os.path.join(folder, "vocab.txt"))
     ids = np.array([tokenizer.convert_tokens_to_ids(["[CLS]"] + list(TEXT) + ["[SEP]"])])
-    model = backends.open_model(folder, output_names=("logits",))
+    model = backends.open_model(folder, outputs_graph.outputs_builder, output_names=("logits",))
     (logits,) = model.run(ids, ids * 0 + 1, ids * 0)
     model.close()
     for name in ("fine_tuning.json", "label_map.json"):

@@ -5,8 +5,8 @@ import types
 import numpy as np
 import pytest
 
-from albert_zh.tasks import distillation, registry, task_type
-from albert_zh.tasks.columns import InputExample
+from albert_zh.tasks import distillation, kind_interface, registry
+from albert_zh.tasks.input_examples import InputExample
 from albert_zh.tasks.settings import Settings
 from albert_zh.text import tokenization
 from workspace import VOCABULARY
@@ -24,7 +24,7 @@ def tokenizer(tmp_path):
 
 def model(tokenizer, length, stride=6):
     task = types.SimpleNamespace(head={"doc_stride": stride, "max_query_length": 8})
-    return task_type.ModelInUse(task, {}, tokenizer, length)
+    return kind_interface.ModelInUse(task, {}, tokenizer, length)
 
 
 def scored(use, seed=1):

@@ -18,8 +18,8 @@ from albert_zh.commands import ask, cmrc2018_evaluate
 from albert_zh.common.errors import UserError
 from albert_zh.finetuning import flags as finetuning_flags
 from albert_zh.inference import predictor, reader
-from albert_zh.model import checkpoint_files
-from albert_zh.tasks import datasets, registry, task_type
+from albert_zh.model import checkpoint_values
+from albert_zh.tasks import datasets, kind_interface, registry
 from albert_zh.tasks.reading import flags as reading_flags
 from albert_zh.tasks.reading import records
 from albert_zh.text import tokenization
@@ -155,7 +155,7 @@ def test_a_killed_process_resumes_to_the_same_weights(finished, tmp_path):
     assert not os.path.exists(os.path.join(killed, "dev_predictions.json"))
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     whole, again = (
-        checkpoint_files.read_weights(os.path.join(folder, "model.ckpt-%d" % STEPS))
+        checkpoint_values.read_weights(os.path.join(folder, "model.ckpt-%d" % STEPS))
         for folder in (settings["output_dir"], killed)
     )
     assert_same_weights(whole, again)
@@ -240,7 +240,7 @@ def test_an_empty_context_has_one_row_and_no_answer(settings):
     rows, was_cut = kind.features(task, example, tokenizer, 16)
     assert len(rows) == 1 and not was_cut
     assert rows[0]["span_mask"] == [1, 0, 0, 0, 0] and rows[0]["segment_ids"] == [0, 0, 0, 0, 1]
-    use = task_type.ModelInUse(task, {"head": task.head}, tokenizer, 16)
+    use = kind_interface.ModelInUse(task, {"head": task.head}, tokenizer, 16)
     logits = {"start_logits": np.zeros(5), "end_logits": np.zeros(5)}
     assert kind.decode([example], [[logits]], use) == [[]]
 

@@ -5,7 +5,7 @@ import pytest
 
 from albert_zh.tasks.reading import span_scores
 from albert_zh.tasks.reading.span_scores import ranked_answers, tuned_threshold
-from albert_zh.tasks.reading.windows import Window, max_context_windows, window_bounds
+from albert_zh.tasks.reading.window_places import Window, max_context_windows, window_bounds
 
 CONTEXT = "甲乙 New York丙丁戊己庚"
 SPANS = [(0, 1), (1, 2), (3, 6), (7, 11), (11, 12), (12, 13), (13, 14), (14, 15), (15, 16)]

@@ -6,10 +6,12 @@ import numpy as np
 import pytest
 
 from albert_zh.common.errors import UserError
+from albert_zh.tasks.reading import window_places
 from albert_zh.tasks.reading import windows as reading_windows
 from albert_zh.tasks.reading.question_files import read_questions
 from albert_zh.tasks.reading.questions import Answer, Question
-from albert_zh.tasks.reading.windows import WindowMaker, max_context_windows, window_bounds
+from albert_zh.tasks.reading.window_places import max_context_windows, window_bounds
+from albert_zh.tasks.reading.windows import WindowMaker
 from albert_zh.text import tokenization
 
 STARTER = os.path.join(
@@ -78,7 +80,7 @@ def test_the_answer_is_located_in_the_windows_that_have_all_of_it(tokenizer):
         windows = maker(tokenizer).training_windows(question("谁？", answer, begin))
         texts = set()
         for window in windows:
-            if window.end == reading_windows.NO_ANSWER:
+            if window.end == window_places.NO_ANSWER:
                 assert window.start == window.end
                 covered = range(window.spans[0][0], window.spans[-1][1])
                 assert begin not in covered or begin + len(answer) - 1 not in covered

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from albert_zh.tasks.columns import InputExample
+from albert_zh.tasks.input_examples import InputExample
 from albert_zh.tasks.slots import annotations, cells, dictionaries
 from albert_zh.tasks.slots.cells import SlotSpan
 from albert_zh.text import encoding, tokenization

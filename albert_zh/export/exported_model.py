@@ -1,0 +1,157 @@
+"""What is exported: tasks, a model that has been read, options; texts as its inputs."""
+
+import collections
+
+import numpy as np
+
+from albert_zh.inference import input_rows
+from albert_zh.model import checkpoint_names, graph_inputs
+from albert_zh.tasks import registry
+from albert_zh.tasks import settings as task_settings
+from albert_zh.tasks.input_examples import InputExample
+from albert_zh.text import encoding
+
+# What a task puts out and which heads it needs. The first output is the one that is looked at.
+ExportedTask = collections.namedtuple("ExportedTask", ["heads", "outputs"])
+TASKS = collections.OrderedDict(
+    [
+        ("classifier", ExportedTask(("classification",), ("probabilities",))),
+        (
+            "pretraining",
+            ExportedTask(
+                ("masked_lm", "sentence_order"), ("masked_lm_log_probs", "sentence_order_log_probs")
+            ),
+        ),
+        ("encoder", ExportedTask((), ("sequence_output", "pooled_output"))),
+        ("embedding", ExportedTask((), (graph_inputs.SENTENCE_OUTPUT,))),
+    ]
+)
+Options = collections.namedtuple(
+    "Options", "task seq_length quantize limits texts integer_only metadata"
+)
+Options.__doc__ = """What is to be exported.
+
+Fields:
+    task: key of `TASKS`.
+    seq_length: F, or None for any.
+    quantize: "none", "float16", "dynamic" or "int8".
+    limits: `export_comparison.Limits`, how far the file may be from the checkpoint.
+    texts: list of (text_a, text_b or None), the user's own.
+    integer_only: bool; TFLite int8 only: no operation in floating point.
+    metadata: bool; TFLite only: tokenizer, vocabulary and labels go into the file.
+"""
+
+
+class Model(
+    collections.namedtuple(
+        "Model",
+        "folder config prefix heads num_labels labels settings tokenizer sentence_notes task",
+        defaults=(None,),
+    )
+):
+    """A model folder that has been read and checked.
+
+    Fields:
+        folder: path.
+        config: `AlbertConfig`.
+        prefix: its checkpoint.
+        heads: keys of `inference.HEADS` that the checkpoint has.
+        num_labels: classes of its classifier, or None.
+        labels: list of str in the order of their numbers, or None.
+        settings: content of fine_tuning.json; empty without one.
+        tokenizer: `FullTokenizer`, or None where there is no vocabulary.
+        sentence_notes: `SentenceNotes` of its vectors; None where the task has none.
+        task: `task_forms.Task` of its head; None without one.
+    """
+
+    __slots__ = ()
+
+    @property
+    def kind(self):
+        """The kind of task that it is fine-tuned for."""
+        return registry.get(self.settings.get("objective", "single_label"))
+
+    def further_inputs(self, heads):
+        """{name: `task_type.Column`} of what some of its heads take beside the encoder's inputs."""
+        if checkpoint_names.TASK_HEAD not in heads:
+            return {}
+        return self.kind.flags.further_inputs(self.settings.get("head", {}))
+
+    def input_names(self, heads):
+        """Names of the inputs of some of its heads, but for those of masked words."""
+        return list(graph_inputs.ENCODER_INPUTS) + list(self.further_inputs(heads))
+
+
+def outputs_of(model, task):
+    """Names of a task's outputs, as far as the model has their heads."""
+    there = {name for head in model.heads for name in outputs_of_head(model, head)}
+    names = model.kind.decoded_outputs if task == "classifier" else TASKS[task].outputs
+    there.update(TASKS["encoder"].outputs, TASKS["embedding"].outputs)
+    return [name for name in names if name in there]
+
+
+def outputs_of_head(model, head):
+    """Names of what one of a model's heads puts out."""
+    if head == checkpoint_names.TASK_HEAD:
+        return model.kind.export_outputs
+    return checkpoint_names.HEADS[head][1]
+
+
+def output_positions(model, task):
+    """The positions of the last layer that a task's outputs need, as `AlbertModel` takes them."""
+    if task != "classifier":
+        return None
+    return model.kind.output_positions(task_settings.of_notes(model.settings))
+
+
+def encoded(model, pair, number, longest, heads=()):
+    """A text or pair as the model's inputs, without padding.
+
+    Args:
+        model: `Model`; one without vocabulary gets ids by chance.
+        pair: (text_a, text_b or None).
+        number: of the pair.
+        longest: int, longer ones are cut.
+        heads: keys of `inference.HEADS`, whose further inputs are added.
+
+    Returns:
+        {name: int32 array [1, F], of further inputs [1, F, ...]}.
+    """
+    text_a, text_b = pair
+    if model.config.type_vocab_size < 2:
+        text_b = None
+    if model.tokenizer is None:
+        generator = np.random.RandomState(number)
+        ids = generator.randint(0, model.config.vocab_size, longest // (1 + number % 3))
+        segments = np.zeros_like(ids)
+    else:
+        ids, segments, _ = encoding.encode(model.tokenizer, text_a, text_b, longest)
+    rows = (ids, np.ones(len(ids)), segments)
+    row = {
+        name: np.asarray(row, np.int32)[None]
+        for name, row in zip(graph_inputs.ENCODER_INPUTS, rows)
+    }
+    return dict(row, **_further_inputs(model, (text_a, text_b), len(ids), heads))
+
+
+def _further_inputs(model, pair, length, heads):
+    """{name: array [1, F, ...]} of what heads take of a text beside the encoder's inputs."""
+    columns = model.further_inputs(heads)
+    records = {name: np.zeros([length] + list(c.shape)) for name, c in columns.items()}
+    if columns and model.tokenizer is not None:
+        task = model.task._replace(labels=tuple(model.labels))
+        example = InputExample("text", pair[0], pair[1], None)
+        (records,), _ = model.kind.features(task, example, model.tokenizer, length)
+    return {
+        name: input_rows.padded_columns([records[name]], column) for name, column in columns.items()
+    }
+
+
+def padded(row, length):
+    """A row's arrays [1, F, ...] with zeros up to a length."""
+
+    def filled(array):
+        widths = [[0, 0], [0, length - array.shape[1]]] + [[0, 0]] * (array.ndim - 2)
+        return np.pad(array, widths, mode="constant")
+
+    return {name: filled(array) for name, array in row.items()}

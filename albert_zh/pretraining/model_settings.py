@@ -1,0 +1,19 @@
+"""How a model is pre-trained, for its `model_fn`."""
+
+import collections
+
+ModelSettings = collections.namedtuple(
+    "ModelSettings",
+    "learning_rate num_train_steps num_warmup_steps optimizer poly_power start_warmup_step "
+    "gradient_accumulation_steps precision recompute plain skip_nan_steps use_tpu "
+    "replaced_token_weight sentence_name sentence_task span_boundary_weight electra unilm",
+    defaults=(True, 0.0, None, False),
+)
+ModelSettings.__doc__ = """How a model is trained; numbers as in the flags of the same names.
+
+Fields:
+    sentence_name: "next_sentence" or "sentence_order", how metrics call the second task.
+    sentence_task: bool, whether there is a second task.
+    electra: `electra.Settings` for that objective; None for masked words.
+    unilm: bool, whether rows are read by UniLM's mix of patterns.
+"""

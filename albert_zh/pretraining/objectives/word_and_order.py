@@ -1,0 +1,47 @@
+"""The losses of masked words and of the order of segments, of outputs that are there."""
+
+import tensorflow.compat.v1 as tf
+
+from albert_zh.model.heads import sentence_order_head
+from albert_zh.pretraining.objectives import reading_patterns
+from albert_zh.pretraining.objectives.terms import Term
+
+EPSILON = 1e-5  # in the denominator of the masked-LM loss
+
+
+def word_term(name, words, label_ids, label_weights, total_weight, epsilon=EPSILON):
+    """The `Term` of predicted words.
+
+    Args:
+        name: str.
+        words: `MaskedLmOutput`.
+        label_ids: int tensor [B, P].
+        label_weights: float tensor [B, P].
+        total_weight: float scalar tensor, the weights of the step's whole batch.
+        epsilon: float, added to it.
+    """
+    return Term(
+        name,
+        words.weighted_loss / (total_weight + epsilon),
+        losses=words.per_example_loss,
+        weights=tf.reshape(label_weights, [-1]),
+        denominator=total_weight + epsilon,
+        labels=tf.reshape(label_ids, [-1]),
+        predicted=words.predicted,
+    )
+
+
+def sentence_term(config, model, features, settings, denominators):
+    """The `Term` of the second task, whether segments are swapped (or B is from elsewhere)."""
+    labels = features["next_sentence_labels"]
+    order = sentence_order_head(config, model.get_pooled_output(), labels)
+    weights = reading_patterns.is_bidirectional(features)
+    return Term(
+        settings.sentence_name,
+        tf.reduce_sum(weights * order.per_example_loss) / denominators.sentences,
+        losses=order.per_example_loss,
+        weights=weights,
+        denominator=denominators.sentences,
+        labels=tf.reshape(labels, [-1]),
+        predicted=order.predicted,
+    )

@@ -1,0 +1,82 @@
+"""Where the files of a task's splits are."""
+
+import os
+from typing import Any, List, Optional, Sequence, Tuple
+
+from albert_zh.common import files, storage
+from albert_zh.common.errors import UserError
+from albert_zh.tasks.label_rules import shortened
+
+ENDINGS = (".csv", ".tsv", ".txt", ".json", ".jsonl")
+_WORKBOOKS = (".xlsx", ".xls", ".ods", ".numbers", ".et")
+
+
+def split_path(task: Any, data_dir: str, name: str) -> Tuple[Optional[str], List[str]]:
+    """(path of a split's file or None, names of further files that could be meant)."""
+    names = task.files.get(name, ())
+    return file_of_split(data_dir, (names,) if isinstance(names, str) else names)
+
+
+def existing_path(task: Any, data_dir: str, name: str) -> Tuple[str, List[str]]:
+    """As `split_path`; raises `UserError` where no file is there."""
+    if not storage.is_folder(data_dir):
+        raise UserError("--data_dir=%s: no such folder" % data_dir)
+    path, others = split_path(task, data_dir, name)
+    if path is None:
+        names = task.files.get(name, ("%s.csv" % name,))
+        names = (names,) if isinstance(names, str) else names
+        raise UserError(
+            "%s: no such file%s (%s)"
+            % (
+                storage.joined(data_dir, names[0]),
+                ", nor %s" % ", ".join(names[1:6]) if len(names) > 1 else "",
+                _about_folder(task, data_dir, name),
+            )
+        )
+    return path, others
+
+
+def _about_folder(task, folder, name):
+    """What is in a folder that lacks a file, and what to do with it."""
+    there = [entry for entry in storage.names_in(folder) if not entry.startswith(".")]
+    if not there:
+        return "the folder is empty"
+    way_out = ""
+    for entry in there:
+        if entry.lower().endswith(_WORKBOOKS):
+            way_out = ": save %s as CSV UTF-8, named %s.csv" % (entry, name)
+            break
+    tables_there = [entry for entry in there if entry.endswith(ENDINGS)]
+    if not way_out and name == "train" and task.columns is None and len(tables_there) == 1:
+        way_out = ": for that file alone --data_dir=%s" % os.path.join(folder, tables_there[0])
+    return "there: %s%s" % (shortened(", ".join(there), 200), way_out)
+
+
+def check_is_table(path: str) -> None:
+    """Raises `UserError` for a file that is no text table by its name."""
+    if path.lower().endswith(_WORKBOOKS):
+        raise UserError("%s: a workbook: save it as CSV UTF-8, named .csv" % path)
+
+
+def file_of_split(folder: str, names: Sequence[str]) -> Tuple[Optional[str], List[str]]:
+    """The first of some file names that is there, and the others that are there too.
+
+    Args:
+        folder: where they may be.
+        names: file names, best first.
+
+    Returns:
+        (path or None, list of the names left aside).
+
+    Raises:
+        UserError: where remote storage refuses the request.
+    """
+    there = [name for name in names if _is_there(storage.joined(folder, name))]
+    return (storage.joined(folder, there[0]) if there else None), there[1:]
+
+
+def _is_there(path):
+    try:
+        return storage.exists(path)
+    except OSError as error:  # a bucket that lets nobody look
+        raise files.cannot_read(path, error) from error

@@ -1,0 +1,40 @@
+"""Checks of flags' values that every command of training makes."""
+
+from typing import Sequence
+
+from absl import flags
+
+from albert_zh.common.errors import UserError
+
+LARGEST_SEED = 2**31 - 1
+
+
+def require_flags(options: flags.FlagValues, names: Sequence[str]) -> None:
+    """Raises `UserError` for the first required flag that was not given."""
+    for name in names:
+        if not options[name].value:
+            raise UserError(
+                "--%s is required (%s)" % (name, options[name].help.strip().rstrip("."))
+            )
+
+
+def require_positive(options: flags.FlagValues, names: Sequence[str]) -> None:
+    """Raises `UserError` for the first flag whose value is not a number above 0."""
+    for name in names:
+        if not 0 < options[name].value < float("inf"):
+            raise UserError(
+                "--%s: %s makes no sense, expected more than 0" % (name, options[name].value)
+            )
+
+
+def require_at_least_0(options: flags.FlagValues, names: Sequence[str]) -> None:
+    """Raises `UserError` for the first flag that was given and is below 0."""
+    for name in names:
+        if options[name].value is not None and options[name].value < 0:
+            raise UserError("--%s=%s: expected 0 or more" % (name, options[name].value))
+
+
+def check_seed(seed: int) -> None:
+    """Raises `UserError` for a seed that random generators don't take."""
+    if not 0 <= seed <= LARGEST_SEED:
+        raise UserError("--seed: %d makes no sense, expected 0 to %d" % (seed, LARGEST_SEED))
