@@ -1,4 +1,4 @@
-"""Examples of albert_zh's classifiers."""
+"""The examples that albert_zh's `run_classifier` makes features of."""
 
 from typing import Optional
 

@@ -26,6 +26,7 @@ TASKS = collections.OrderedDict(
         ("embedding", ExportedTask((), (graph_inputs.SENTENCE_OUTPUT,))),
     ]
 )
+
 Options = collections.namedtuple(
     "Options", "task seq_length quantize limits texts integer_only metadata"
 )
@@ -55,7 +56,7 @@ class Model(
         folder: path.
         config: `AlbertConfig`.
         prefix: its checkpoint.
-        heads: keys of `inference.HEADS` that the checkpoint has.
+        heads: keys of `checkpoint_names.HEADS` that the checkpoint has.
         num_labels: classes of its classifier, or None.
         labels: list of str in the order of their numbers, or None.
         settings: content of fine_tuning.json; empty without one.
@@ -112,7 +113,7 @@ def encoded(model, pair, number, longest, heads=()):
         pair: (text_a, text_b or None).
         number: of the pair.
         longest: int, longer ones are cut.
-        heads: keys of `inference.HEADS`, whose further inputs are added.
+        heads: keys of `checkpoint_names.HEADS`, whose further inputs are added.
 
     Returns:
         {name: int32 array [1, F], of further inputs [1, F, ...]}.

@@ -1,4 +1,4 @@
-"""Finding, reading, checking and writing the files of checkpoints."""
+"""Finding checkpoints, and keeping the files of those of a training."""
 
 import glob
 import os

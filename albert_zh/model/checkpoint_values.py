@@ -1,4 +1,4 @@
-"""The values of checkpoints: shapes, weights, fingerprints; writing them."""
+"""Reading, checking and writing the values of checkpoints."""
 
 import collections
 import re

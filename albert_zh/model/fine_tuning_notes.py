@@ -6,8 +6,7 @@ from typing import Any, Dict, Optional
 from albert_zh.common import files, storage, validation
 from albert_zh.common.errors import UserError
 
-POOLINGS = ("cls", "mean", "max", "last4", "second_to_last")
-
+POOLINGS = ("cls", "mean", "max", "last4", "second_to_last")  # see `classifier_output`
 # What a model folder calls the settings of its fine-tuning.
 FINE_TUNING_FILE = "fine_tuning.json"
 # What it may hold; other keys are there for people and for comparisons.

@@ -1,12 +1,11 @@
-"""The inputs of graphs for use: their names and placeholders."""
+"""What graphs for use take: names of inputs, and placeholders; the name of a vector's output."""
 
 from typing import Any, Optional, Tuple
 
 import tensorflow.compat.v1 as tf
 
-SENTENCE_OUTPUT = "sentence_embedding"
-
 ENCODER_INPUTS = ("input_ids", "input_mask", "segment_ids")
+SENTENCE_OUTPUT = "sentence_embedding"
 
 
 def further_input(

@@ -14,6 +14,6 @@ ModelSettings.__doc__ = """How a model is trained; numbers as in the flags of th
 Fields:
     sentence_name: "next_sentence" or "sentence_order", how metrics call the second task.
     sentence_task: bool, whether there is a second task.
-    electra: `electra.Settings` for that objective; None for masked words.
+    electra: `generator_settings.Settings` for that objective; None for masked words.
     unilm: bool, whether rows are read by UniLM's mix of patterns.
 """

@@ -2,6 +2,13 @@
 
 import collections
 
+NO_RECORD = "no record"  # in place of the id of a line that is predicted and not submitted
+InputExample = collections.namedtuple(
+    "InputExample",
+    ["guid", "text_a", "text_b", "label", "row_id", "slots"],
+    defaults=(None, None),
+)
+
 Split = collections.namedtuple(
     "Split",
     ["name", "path", "examples", "has_labels", "notes", "columns", "header", "sha256", "names"],
@@ -20,10 +27,3 @@ Fields:
     sha256: hexadecimal digest of the bytes that the examples were read from.
     names: {column: its name in the file, or its position from 1}.
 """
-
-NO_RECORD = "no record"  # in place of the id of a line that is predicted and not submitted
-InputExample = collections.namedtuple(
-    "InputExample",
-    ["guid", "text_a", "text_b", "label", "row_id", "slots"],
-    defaults=(None, None),
-)

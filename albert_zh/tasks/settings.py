@@ -46,7 +46,7 @@ Settings.__doc__ = """How the head of a task is built, and how the model is trai
 
 Fields:
     objective: name of the kind of task.
-    pooling: of a classifier, one of `classifier_output.POOLINGS`.
+    pooling: of a classifier, one of `fine_tuning_notes.POOLINGS`.
     class_weights: list of float, one per class, by which its examples' losses are multiplied (of a
         multi-label task: the losses of its positive examples); None for 1.
     label_smoothing: share of a label's probability that is spread over all classes.

@@ -83,7 +83,8 @@ def test_tables_that_only_look_alike_are_not_shared():
 def test_the_word_table_of_a_masked_lm_head_is_stored_once(config, tmp_path):
     folder = small_models.write_model(tmp_path / "model", **config)
     model = export_common.read_model(folder, "pretraining")
-    examples = export_comparison.Examples(model, "pretraining", [("今天天气", None)])
+    texts = [("今天天气", None)]
+    examples = export_comparison.Examples(model, "pretraining", export_common.session_of, texts)
     limits = export_comparison.Limits(largest=1.0, mean=None, equal_labels=None)
     options = exported_model.Options("pretraining", None, "int8", limits, [], False, False)
     path = str(tmp_path / "int8.onnx")
