@@ -63,6 +63,10 @@ def run():
     for name in ("rdrop_alpha", "fgm_epsilon", "freeze_encoder", "seeds", "search", "teachers"):
         if FLAGS[name].value and not FLAGS.pred_distill:
             raise UserError("--%s: of the second phase alone: give it with --pred_distill" % name)
+    if FLAGS.gradient_accumulation_steps > 1 and not FLAGS.pred_distill:
+        raise UserError(
+            "--gradient_accumulation_steps: of the second phase alone: give it with --pred_distill"
+        )
     _check_teacher()
     _take_student(FLAGS.student_model)
     if FLAGS.aug_train:

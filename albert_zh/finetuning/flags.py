@@ -129,6 +129,12 @@ _TABLE = (
         "Share of the weights that a step takes off, times its learning rate.",
     ),
     ("boolean", "freeze_encoder", False, "Train pooler and head only."),
+    (
+        "integer",
+        "gradient_accumulation_steps",
+        1,
+        "Parts that a step's batch is worked on in: the same gradients in less memory.",
+    ),
     ("float", "rdrop_alpha", 0.0, "Weight of R-Drop's divergence; 0 for none, 1 to 5 are usual."),
     (
         "float",
@@ -160,7 +166,7 @@ _REMOTE = (
 ).split()
 _POSITIVE = (
     "train_batch_size eval_batch_size predict_batch_size learning_rate num_train_epochs "
-    "save_checkpoints_steps iterations_per_loop num_tpu_cores"
+    "save_checkpoints_steps iterations_per_loop num_tpu_cores gradient_accumulation_steps"
 ).split()
 
 
@@ -264,6 +270,7 @@ def check_flags(options: flags.FlagValues, family: str = CLASSIFICATION) -> None
     kind = kind_of(options, family)
     kind.flags.check(options)
     teaching_flags.check_flags(options, kind)
+    _check_parts_of_batch(options, kind)
     _check_data_set(options, kind)
     if options.do_train:  # else the model's notes name its kind
         check_best_metric(options, kind)
@@ -280,6 +287,27 @@ def _check_early_stopping(options):
         raise UserError(
             "--early_stopping: with --use_tpu or --distribution=multi_worker checkpoints are "
             "evaluated at the end alone: leave it out"
+        )
+
+
+def _check_parts_of_batch(options, kind):
+    """Raises `UserError` where --gradient_accumulation_steps does not go with other flags."""
+    num_parts = options.gradient_accumulation_steps
+    if num_parts == 1:
+        return
+    given = "--gradient_accumulation_steps=%d" % num_parts
+    if options.train_batch_size % num_parts:
+        raise UserError(
+            "--train_batch_size=%d is not a multiple of %s" % (options.train_batch_size, given)
+        )
+    if options.fgm_epsilon:
+        raise UserError(
+            "%s and --fgm_epsilon, which needs the gradient of the whole batch before its second "
+            "pass, exclude each other: leave one out" % given
+        )
+    if not kind.rows_are_independent:
+        raise UserError(
+            "%s: the loss compares rows of the whole batch: use --batch_in_memory" % given
         )
 
 

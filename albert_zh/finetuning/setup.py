@@ -409,6 +409,7 @@ class Setup:
                 use_one_hot_embeddings=options.use_tpu,
                 settings=self.settings,
                 distiller=self.distiller,
+                num_parts=options.gradient_accumulation_steps,
                 recompute=options.recompute,
                 precision=options.precision,
                 plain=options.plain,

@@ -7,12 +7,13 @@ F tokens, H hidden, C outputs, V entries of the vocabulary, E width of the embed
 
 import functools
 import re
-from typing import Any, Callable, Dict, Iterable, Optional, Tuple
+from typing import Any, Callable, Dict, Iterable, List, Optional, Sequence, Tuple
 
 import tensorflow.compat.v1 as tf
 
 from albert_zh.model import checkpoint_matching, checkpoint_names, optimization
 from albert_zh.model.encoder import AlbertModel
+from albert_zh.model.layers import part_of_batch
 from albert_zh.model.variables import variable_name
 from albert_zh.tasks import distillation, registry
 from albert_zh.tasks.kind_interface import NUM_TOKENS
@@ -41,6 +42,7 @@ def model_fn_builder(
     use_one_hot_embeddings: bool,
     settings: Any = None,
     distiller: Any = None,
+    num_parts: int = 1,
     **model_settings: Any,
 ) -> Callable[..., Any]:
     """The `model_fn` of a kind of task.
@@ -57,6 +59,7 @@ def model_fn_builder(
         settings: `Settings`; the plain ones of a classifier by default.
         distiller: `Distiller` by whose losses the encoder alone is trained, without a head; None
             for training on the task.
+        num_parts: parts that a step's batch is worked on in.
         **model_settings: `recompute`, `precision`, `plain` of `AlbertModel`.
 
     Returns:
@@ -75,20 +78,30 @@ def model_fn_builder(
     def model_fn(features, labels, mode, params):
         del labels, params
         is_training = mode == ModeKeys.TRAIN
-        build = outputs_builder(
-            bert_config,
-            features,
-            num_labels,
-            settings,
-            is_training,
-            use_one_hot_embeddings=use_one_hot_embeddings,
-            **model_settings,
-        )
+
+        def builder_of(rows):
+            return outputs_builder(
+                bert_config,
+                rows,
+                num_labels,
+                settings,
+                is_training,
+                use_one_hot_embeddings=use_one_hot_embeddings,
+                **model_settings,
+            )
+
+        def losses_of(rows):
+            return compute_loss(builder_of(rows), rows, settings, use_tpu)
+
         if not is_training:
-            predictions = _predictions(build(), features, kind)
+            predictions = _predictions(builder_of(features)(), features, kind)
             return Spec(mode, predictions=predictions)
-        loss, shown_loss = compute_loss(build, features, settings, use_tpu)
-        train_op = create_train_op(loss, *schedule, use_tpu, settings, is_plain)
+        if num_parts == 1:
+            (loss, shown_loss), gradients = losses_of(features), None
+        else:
+            gradients, shown_loss = gradients_in_parts(losses_of, features, num_parts, settings)
+            loss = shown_loss
+        train_op = create_train_op(loss, *schedule, use_tpu, settings, is_plain, gradients)
         return _train_spec(shown_loss, train_op, init_checkpoint, use_tpu)
 
     return model_fn
@@ -206,6 +219,7 @@ def create_train_op(
     use_tpu: bool,
     settings: Any,
     plain: bool = False,
+    grads_and_vars: Optional[Sequence[Tuple[Any, Any]]] = None,
 ) -> tf.Operation:
     """The op of one training step by the settings' optimizer: AdamW, unless they name another.
 
@@ -217,15 +231,13 @@ def create_train_op(
         use_tpu: bool.
         settings: `Settings`.
         plain: bool; compile nothing.
+        grads_and_vars: [(gradient, variable)] where they are computed; the loss's by default.
     """
-    variables = tf.trainable_variables()
-    if settings.freeze_encoder:
-        variables = [v for v in variables if not _FROZEN.match(variable_name(v))]
-    names = [variable_name(variable) for variable in variables]
     scale = settings.loss_scale
+    variables = _trained_variables(settings)
 
     def gradients(optimizer):
-        scaled = optimizer.compute_gradients(scale * loss, var_list=variables)
+        scaled = grads_and_vars or optimizer.compute_gradients(scale * loss, var_list=variables)
         if scale == 1.0:
             return scaled
         return [(_divided(gradient, scale), variable) for gradient, variable in scaled]
@@ -237,9 +249,77 @@ def create_train_op(
         "google",  # of the original's programs google's alone fine-tune with LAMB
         use_tpu,
         is_compiled=not (plain or use_tpu),
-        rate_scales=rate_scales(names, settings.layer_decay, settings.classifier_rate_factor),
+        rate_scales=rate_scales(
+            [variable_name(variable) for variable in variables],
+            settings.layer_decay,
+            settings.classifier_rate_factor,
+        ),
         weight_decay_rate=settings.weight_decay,
     ).op
+
+
+def gradients_in_parts(
+    losses_of: Callable[..., Any],
+    features: Dict[str, tf.Tensor],
+    num_parts: int,
+    settings: Any,
+) -> Tuple[List[Tuple[Any, Any]], tf.Tensor]:
+    """Gradients of the mean loss of a batch's rows that are worked on in parts, one after another.
+
+    Those of tables stay rows: what clips gradients counts a row that is looked up twice as two.
+
+    Args:
+        losses_of: function of the features of some rows -> as of `training_loss`; the loss is a
+            mean of the rows'.
+        features: {name: tensor [B, ...]}.
+        num_parts: int, divides B.
+        settings: `Settings`.
+
+    Returns:
+        ([(gradient times `loss_scale`, variable)], float scalar tensor, the loss that is shown).
+    """
+    shares = {name: tf.split(tensor, num_parts) for name, tensor in features.items()}
+    gradients_of_parts: List[List[Any]] = []
+    shown_losses: List[tf.Tensor] = []
+    before: List[tf.Tensor] = []
+    for index in range(num_parts):
+        with tf.control_dependencies(before):
+            rows = {name: tf.identity(share[index]) for name, share in shares.items()}
+        reused = tf.variable_scope(tf.get_variable_scope(), reuse=tf.AUTO_REUSE)
+        with reused, part_of_batch(index):
+            loss, shown_loss = losses_of(rows)
+        gradients = tf.gradients(
+            settings.loss_scale * loss / num_parts, _trained_variables(settings)
+        )
+        before = [
+            getattr(gradient, "values", gradient) for gradient in gradients if gradient is not None
+        ]
+        gradients_of_parts.append(gradients)
+        shown_losses.append(shown_loss / num_parts)
+    sums = [_sum_of_gradients(of_parts) for of_parts in zip(*gradients_of_parts)]
+    return list(zip(sums, _trained_variables(settings))), tf.add_n(shown_losses)
+
+
+def _sum_of_gradients(gradients):
+    """The sum of gradients of one variable, dense or of rows; None where there are none."""
+    present = [gradient for gradient in gradients if gradient is not None]
+    if not present:
+        return None
+    if not all(isinstance(gradient, tf.IndexedSlices) for gradient in present):
+        return tf.add_n([tf.convert_to_tensor(gradient) for gradient in present])
+    return tf.IndexedSlices(
+        tf.concat([gradient.values for gradient in present], axis=0),
+        tf.concat([gradient.indices for gradient in present], axis=0),
+        present[0].dense_shape,
+    )
+
+
+def _trained_variables(settings):
+    """The variables that a step changes."""
+    variables = tf.trainable_variables()
+    if settings.freeze_encoder:
+        variables = [v for v in variables if not _FROZEN.match(variable_name(v))]
+    return variables
 
 
 def _divided(gradient, divisor):

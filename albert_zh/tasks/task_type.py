@@ -54,6 +54,7 @@ class TaskType:
             masked words.
         builds_encoder: whether `outputs` builds the encoder itself, on other rows than the
             batch's.
+        rows_are_independent: whether a row's loss is a function of that row alone.
         length_flag: name of the flag that says how much of an example's text is kept.
         flags: `KindFlags`.
         rules: `LabelRules` of the label column, for data in tables.
@@ -72,6 +73,7 @@ class TaskType:
     token_outputs: Tuple[str, ...] = ()
     tuned_notes: Tuple[str, ...] = ()
     builds_encoder = False
+    rows_are_independent = True
     has_head = True
     length_flag = "max_seq_length"
     flags = KindFlags()

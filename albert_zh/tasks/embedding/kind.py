@@ -51,6 +51,7 @@ class SentenceEmbedding(task_type.TaskType):
     rules = PairRules()
     feature_modules = (text_files, retrieval_files, rows, mixing)
     builds_encoder = True
+    rows_are_independent = False
     is_retrieval = False
 
     # Settings
