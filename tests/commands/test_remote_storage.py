@@ -14,11 +14,13 @@ from albert_zh.commands import (
     classify,
     cmrc2018_evaluate,
     export_model,
+    extend_positions,
     extract_features,
     fill_mask,
     freeze_graph,
     generate,
     inspect_checkpoint,
+    inspect_tfrecord,
     label,
     similarity,
     squad_evaluate,
@@ -27,10 +29,12 @@ from albert_zh.commands import convert_albert_pytorch_checkpoint_to_tf as to_tf
 from albert_zh.commands import convert_albert_tf_checkpoint_to_pytorch as to_pytorch
 from albert_zh.common import storage, transfer
 from albert_zh.common.errors import UserError
+from albert_zh.corpus import tfrecords
 from albert_zh.export import to_sentence_transformers
 from albert_zh.inference import predictor, reader, search, text_encoder
 from albert_zh.model import checkpoint_files
 import memory_storage
+import pretraining_workspace
 import small_models
 from workspace import assert_same_weights
 
@@ -59,6 +63,8 @@ def places(tmp_path, monkeypatch):
     local.mkdir()
     for name, content in FILES.items():
         (local / name).write_text(content, encoding="utf-8")
+    records = tfrecords.encode_examples(pretraining_workspace.masked_records(6))
+    (local / "a.tfrecord").write_bytes(b"".join(tfrecords.frame_records(records)))
     small_models.write_model(local / "model", settings={"columns": ["text_a", "label"]})
     pairs = ["text_a", "text_b", "label"]
     small_models.write_model(local / "pair_model", settings={"task": "lcqmc", "columns": pairs})
@@ -95,6 +101,7 @@ def places(tmp_path, monkeypatch):
         (build_vocab, ["--corpus={}/te*.txt", "--output={}/out.txt", "--min_count=1"], None),
         (build_vocab, ["--report={}/texts.txt", "--vocab_file={}/model/vocab.txt"], None),
         (inspect_checkpoint, ["--output_dir={}/out", "--drop_optimizer"], ["{}/model"]),
+        (inspect_tfrecord, ["--vocab_file={}/model/vocab.txt"], ["{}/a.tfrecord"]),
         (
             freeze_graph,
             ["--input_checkpoint={}/model/albert_model.ckpt", "--output_graph={}/out.pb"]
@@ -183,6 +190,20 @@ def test_conversion_both_ways(places):
     )
     assert_same_weights({name: before[name] for name in after}, after)
     assert len(after) > 10
+
+
+def test_positions_that_continue_a_table(places):
+    short = small_models.write_model(places[0] + "/short", max_position_embeddings=80)
+    transfer.upload_folder(short, places[1] + "/short")
+    written = []
+    for place in places:
+        arguments = ["--model_dir=%s/short" % place, "--output_dir=%s/longer" % place]
+        small_models.run_command(extend_positions, arguments + ["--trained_length=64"])
+        written.append(checkpoint_files.read_weights(_prefix(place + "/longer")))
+    assert_same_weights(*written)
+    before = checkpoint_files.read_weights(_prefix(short))
+    name = "bert/embeddings/position_embeddings"
+    assert not np.allclose(before[name], written[1][name])
 
 
 @pytest.mark.parametrize(
