@@ -4,12 +4,15 @@ r"""The largest batch of a pre-training step that fits into a memory, from measu
     python benchmarks/batch_sizes.py --configs=base,large --lengths=512 --gigabytes=16,24
 
 The step is that of run_pretraining.py, in float32, on this machine's CPU. TensorFlow's allocator
-records its peak for two small batches, whose difference is the memory of their further sequences.
-To them come 16 bytes for each parameter: weight, gradient and LAMB's two slots. A GPU's own
-libraries take more: a share of the memory (--usable) is counted with.
+records what each operation allocates and frees in steps of two and of three sequences. Each of
+these sizes is a linear function of the batch, so both give the peak of a step of any batch: that of
+the activations where the backward pass begins or, of few sequences of a wide model, that of the
+gradients of all uses of its shared layers. Weights and LAMB's two slots are added, 12 bytes for
+each parameter. A GPU's own libraries take more: a share of the memory (--usable) is counted with.
 """
 
 import argparse
+import collections
 import os
 import sys
 
@@ -29,9 +32,9 @@ from albert_zh.pretraining import model_settings
 from albert_zh.training.model_spec import ModeKeys
 
 CONFIGS = "tiny,small_google,base,large,xlarge"
-TOKENS = (1024, 2048)  # of the measured steps: activations outweigh what an update needs
+BATCHES = (2, 3)  # sequences of the measured steps
 PREDICTED_SHARE = 0.15
-BYTES_PER_PARAMETER = 16
+BYTES_PER_PARAMETER = 12  # weight and slots; gradients are allocated in a step
 
 
 def main():
@@ -51,12 +54,12 @@ def main():
         path = os.path.join(ROOT, "albert_config", "albert_config_%s.json" % name)
         config = modeling.AlbertConfig.from_json_file(path)
         for length in lengths:
-            each, fixed = bytes_of_step(config, length)
+            in_use, parameters = bytes_in_use(config, length)
+            kept = BYTES_PER_PARAMETER * parameters
             sizes = [
-                max(0, int((arguments.usable * memory * 1e9 - fixed) // each))
-                for memory in memories
+                largest_batch(in_use, arguments.usable * memory * 1e9 - kept) for memory in memories
             ]
-            row = [name, str(length), "%.1f" % (each / 1e6)] + list(map(str, sizes))
+            row = [name, str(length), "%.1f" % (in_use[:, 1].max() / 1e6)] + list(map(str, sizes))
             print("| %s |" % " | ".join(row), flush=True)
 
 
@@ -71,43 +74,77 @@ def _numbers(flag, text, kind):
     return numbers
 
 
-def bytes_of_step(config, length):
-    """(bytes of a sequence, bytes whatever the batch is) of a config's model."""
-    peaks = []
-    for tokens in TOKENS:
-        peak, parameters = peak_of_step(config, tokens // length, length)
-        peaks.append(peak)
-    each = (peaks[1] - peaks[0]) * length / (TOKENS[1] - TOKENS[0])
-    return each, BYTES_PER_PARAMETER * parameters
+def bytes_in_use(config, length):
+    """Bytes that a step of any batch has in use after each allocation and each release.
+
+    Args:
+        config: `AlbertConfig`.
+        length: pieces of a sequence.
+
+    Returns:
+        (float array [N, 2]: bytes whatever the batch is, bytes for each of its sequences;
+        parameters). Of many sequences the most bytes in use are the second column's maximum each.
+    """
+    (few, _), (more, parameters) = (changes_of_step(config, size, length) for size in BATCHES)
+    few = dict(few)
+    changes = np.zeros([len(more), 2])
+    for change, (name, size) in zip(changes, more):
+        # The optimizer reuses memory in another order now and then: what depends on no batch.
+        each = (size - few.get(name, size)) / (BATCHES[1] - BATCHES[0])
+        change[:] = size - BATCHES[1] * each, each
+    return np.cumsum(changes, axis=0), parameters
 
 
-def peak_of_step(config, batch_size, length):
-    """(peak bytes that a step allocates, parameters)."""
-    one_at_a_time = tf.ConfigProto(inter_op_parallelism_threads=1)  # else the peak is of chance
+def largest_batch(in_use, memory):
+    """The most sequences with which a step never has more bytes in use.
+
+    Args:
+        in_use: as of `bytes_in_use`.
+        memory: bytes.
+    """
+    fixed, each = in_use.T
+    if fixed.max() > memory:
+        return 0
+    grows = each > 0
+    return int(((memory - fixed[grows]) / each[grows]).min())
+
+
+def changes_of_step(config, batch_size, length):
+    """What a step allocates and frees.
+
+    Returns:
+        ([((device, operation, number of its change), bytes)] in the order of time, parameters).
+    """
+    one_at_a_time = tf.ConfigProto(inter_op_parallelism_threads=1)  # else the order is of chance
     with tf.Graph().as_default(), tf.Session(config=one_at_a_time) as session:
         spec = pretraining_model_fn.model_fn_builder(config, _settings(), None)(
             _features(config, batch_size, length), None, ModeKeys.TRAIN, {}
         )
         session.run(tf.global_variables_initializer())
         options = tf.RunOptions(trace_level=tf.RunOptions.FULL_TRACE)
-        session.run(spec.train_op)
         metadata = tf.RunMetadata()
         session.run(spec.train_op, options=options, run_metadata=metadata)
         variables = tf.trainable_variables()
         parameters = sum(int(np.prod(variable.shape.as_list())) for variable in variables)
-    return _peak(metadata), parameters
+    return _changes(metadata.step_stats), parameters
 
 
-def _peak(metadata):
-    """The most bytes in use at once, by what each operation allocates and frees."""
+def _changes(step_stats):
+    """[((device, operation, number), bytes)] of what operations allocate (above 0) and free."""
+    of_operations = collections.defaultdict(list)
+    for device in step_stats.dev_stats:
+        for node in device.node_stats:
+            for memory in node.memory:
+                of_operations[device.device, node.node_name] += [
+                    (record.alloc_micros, record.alloc_bytes)
+                    for record in memory.allocation_records
+                ]
     changes = [
-        (record.alloc_micros, record.alloc_bytes)
-        for device in metadata.step_stats.dev_stats
-        for node in device.node_stats
-        for memory in node.memory
-        for record in memory.allocation_records
+        (micros, size, operation + (number,))
+        for operation, records in of_operations.items()
+        for number, (micros, size) in enumerate(sorted(records, key=lambda r: (r[0], -r[1])))
     ]
-    return int(np.cumsum([size for _, size in sorted(changes)]).max())
+    return [(name, size) for _, size, name in sorted(changes)]
 
 
 def _settings():

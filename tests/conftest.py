@@ -73,7 +73,7 @@ LEFT_OUT_ON_2_21 = {
     "tasks/reading": "answer_scores distillation error_analysis original_windows question_files "
     "scorer windows",
     "tasks/slots": "*",
-    "training": "batching multi_worker tpu_graphs",
+    "training": "batching multi_worker tpu_finetuning tpu_graphs",
 }
 
 

@@ -81,7 +81,9 @@ def _write_modules(model, folder):
         _write_dense(folder, *_projection(model))
         yield "Dense", "2_Dense"
     if notes.normalize:
-        os.makedirs(os.path.join(folder, "3_Normalize"))
+        # As sentence-transformers 6 writes it; without a file a bucket would not have the folder.
+        names = dict.fromkeys(("module_input_name", "module_output_name"), "sentence_embedding")
+        _write(folder, "3_Normalize/config.json", names)
         yield "Normalize", "3_Normalize"
 
 

@@ -14,11 +14,13 @@ from albert_zh.commands import (
     classify,
     cmrc2018_evaluate,
     export_model,
+    extend_positions,
     extract_features,
     fill_mask,
     freeze_graph,
     generate,
     inspect_checkpoint,
+    inspect_tfrecord,
     label,
     similarity,
     squad_evaluate,
@@ -27,10 +29,12 @@ from albert_zh.commands import convert_albert_pytorch_checkpoint_to_tf as to_tf
 from albert_zh.commands import convert_albert_tf_checkpoint_to_pytorch as to_pytorch
 from albert_zh.common import storage, transfer
 from albert_zh.common.errors import UserError
+from albert_zh.corpus import tfrecords
 from albert_zh.export import to_sentence_transformers
 from albert_zh.inference import predictor, reader, search, text_encoder
 from albert_zh.model import checkpoint_files, checkpoint_values
 import memory_storage
+import pretraining_workspace
 import small_models
 from workspace import assert_same_weights
 
@@ -59,6 +63,8 @@ def places(tmp_path, monkeypatch):
     local.mkdir()
     for name, content in FILES.items():
         (local / name).write_text(content, encoding="utf-8")
+    records = tfrecords.encode_examples(pretraining_workspace.masked_records(6))
+    (local / "a.tfrecord").write_bytes(b"".join(tfrecords.frame_records(records)))
     small_models.write_model(local / "model", settings={"columns": ["text_a", "label"]})
     pairs = ["text_a", "text_b", "label"]
     small_models.write_model(local / "pair_model", settings={"task": "lcqmc", "columns": pairs})
@@ -95,6 +101,7 @@ def places(tmp_path, monkeypatch):
         (build_vocab, ["--corpus={}/te*.txt", "--output={}/out.txt", "--min_count=1"], None),
         (build_vocab, ["--report={}/texts.txt", "--vocab_file={}/model/vocab.txt"], None),
         (inspect_checkpoint, ["--output_dir={}/out", "--drop_optimizer"], ["{}/model"]),
+        (inspect_tfrecord, ["--vocab_file={}/model/vocab.txt"], ["{}/a.tfrecord"]),
         (
             freeze_graph,
             ["--input_checkpoint={}/model/albert_model.ckpt", "--output_graph={}/out.pb"]
@@ -185,6 +192,20 @@ def test_conversion_both_ways(places):
     assert len(after) > 10
 
 
+def test_positions_that_continue_a_table(places):
+    short = small_models.write_model(places[0] + "/short", max_position_embeddings=80)
+    transfer.upload_folder(short, places[1] + "/short")
+    written = []
+    for place in places:
+        arguments = ["--model_dir=%s/short" % place, "--output_dir=%s/longer" % place]
+        small_models.run_command(extend_positions, arguments + ["--trained_length=64"])
+        written.append(checkpoint_values.read_weights(_prefix(place + "/longer")))
+    assert_same_weights(*written)
+    before = checkpoint_values.read_weights(_prefix(short))
+    name = "bert/embeddings/position_embeddings"
+    assert not np.allclose(before[name], written[1][name])
+
+
 @pytest.mark.parametrize(
     "form, name",
     [
@@ -225,7 +246,11 @@ def test_an_embedding_model_for_other_libraries(places, monkeypatch):
         folder = place + "/exported"
         listed = storage.files_below(folder) if storage.is_remote(folder) else _files_in(folder)
         seen.append({path[len(folder) :]: memory_storage.content(path) for path in listed})
-    assert seen[0] == seen[1] and {"/modules.json", "/1_Pooling/config.json"} <= set(seen[0])
+    assert seen[0] == seen[1]
+    folders = [module["path"] for module in json.loads(seen[1]["/modules.json"].decode())]
+    assert folders == ["", "1_Pooling", "3_Normalize"]
+    for folder in folders[1:]:  # an object store has no empty folders
+        assert json.loads(seen[1]["/%s/config.json" % folder].decode())
 
 
 def _files_in(folder):

@@ -78,6 +78,14 @@ def test_sentence_transformers_gives_our_vectors(
     # The folder again as a model here: our notes go along.
     with open(os.path.join(output, "sentence_embedding.json")) as handle:
         assert json.load(handle)["pooling"] == NOTES[notes].pooling
+    model.save(str(tmp_path / "saved"))
+    saved, written = (_files_of_normalize(tmp_path / name) for name in ("saved", "exported"))
+    assert saved == written and bool(written) == NOTES[notes].normalize
+
+
+def _files_of_normalize(folder):
+    """{name: JSON value} of the files of the module that makes vectors 1 long."""
+    return {path.name: json.loads(path.read_text()) for path in folder.glob("*_Normalize/*")}
 
 
 def test_whitened_vectors_are_those_of_a_dense_layer(tmp_path, sentence_transformers):

@@ -182,3 +182,19 @@ def test_other_kinds_of_tasks(folder, family):
     assert [name for name in remote if local[name] != remote[name]] == []
     assert {"best/label_map.json", "best/fine_tuning.json"} <= set(remote)
     assert_same_weights(weights(folder.output), weights(folder.bucket + "/out"))
+
+
+@pytest.mark.slow
+def test_generators(folder):
+    for split, count in tiny_tasks.SIZES.items():
+        rows = ["今天%d去吃饭\t吃饭%d\n" % (number, number) for number in range(count)]
+        folder.write("titles/%s.tsv" % split, "".join(rows))
+    transfer.upload_folder(folder.folder + "/titles", folder.bucket + "/titles")
+    written = []
+    for place in (folder.folder, folder.bucket):
+        of_kind = {"family": "generation", "task_name": "seq2seq", "max_target_length": 8}
+        of_kind["data_dir"] = place + "/titles"
+        finetuning.run(**settings_in(place, train_step=2, **of_kind))
+        written.append(memory_storage.content(place + "/out/predictions.jsonl"))
+    assert written[0] == written[1] and written[0].count(b"\n") == tiny_tasks.SIZES["test"]
+    assert_same_weights(weights(folder.output), weights(folder.bucket + "/out"))

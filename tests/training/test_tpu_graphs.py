@@ -1,37 +1,28 @@
-"""What use_tpu builds fits a TPU: static shapes, no operation of hosts alone, compiled by XLA.
+"""What use_tpu pre-trains fits a TPU: static shapes, no operation of hosts alone, compiled by XLA.
 
 No TPU is there: cores' sums are of one core, and XLA compiles for the CPU.
 """
 
-import json
 import types
 
-import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
-from tensorflow.python.tpu.ops import tpu_ops
 
-from albert_zh.common.errors import UserError
-from albert_zh.finetuning import flags as finetuning_flags
-from albert_zh.finetuning import runner
-from albert_zh.finetuning import setup as finetuning_setup
-from albert_zh.model import heads, modeling
+from albert_zh.model import modeling, optimization
 from albert_zh.model.layouts import LAYOUTS
 from albert_zh.pretraining import model_fn as pretraining_model_fn
-from albert_zh.pretraining.objectives import generator_settings
-from albert_zh.tasks import input_pipeline
-from albert_zh.tasks.labelling import heads as labelling_heads
+from albert_zh.pretraining import objective_flags
+from albert_zh.pretraining.objectives import electra_masks, generator_settings
 from albert_zh.training import engine, hooks, tpu_summaries
 from albert_zh.training.model_spec import ModeKeys
-from classification_batches import batches_of
 from estimators import needs_estimators
 from pretraining_steps import SETTINGS, features_of
 import pretraining_workspace as small
-import tiny_tasks
-from workspace import CONFIG, Workspace
+import tpu_graphs
+from tpu_graphs import check, check_runs
 
 pytestmark = pytest.mark.newest
-TRAIN, EVAL, PREDICT = ModeKeys.TRAIN, ModeKeys.EVAL, ModeKeys.PREDICT
+TRAIN, EVAL = ModeKeys.TRAIN, ModeKeys.EVAL
 LAYOUT_SETTINGS = {
     "brightmart": {},
     "google": {"num_hidden_groups": 1},
@@ -40,35 +31,11 @@ LAYOUT_SETTINGS = {
     "nezha": {"embedding_size": None, "use_relative_position": True},
     "electra": {"model_type": "electra"},
 }
-# What XLA cannot compile, or gives shapes that depend on values.
-_HOST_ONLY = {
-    "EagerPyFunc",
-    "PyFunc",
-    "PyFuncStateless",
-    "StringJoin",
-    "AsString",
-    "Print",
-    "PrintV2",
-    "Where",
-    "Unique",
-    "UniqueWithCounts",
-    "NonMaxSuppression",
-    "DynamicPartition",
-    "BooleanMask",
-    "ReadFile",
-    "WriteFile",
-    "ScalarSummary",
-    "MergeSummary",
-    "VarHandleString",
-}
 
 
 @pytest.fixture(autouse=True)
 def one_core(monkeypatch):
-    """Sums over a TPU's cores are those of its only one."""
-    alone = lambda value, *_, **__: tf.identity(value)  # noqa: E731
-    monkeypatch.setattr(tf.tpu, "cross_replica_sum", alone)
-    monkeypatch.setattr(tpu_ops, "cross_replica_sum", alone)
+    tpu_graphs.use_one_core(monkeypatch)
 
 
 def config_of(layout):
@@ -76,72 +43,6 @@ def config_of(layout):
     config = modeling.AlbertConfig.from_dict({k: v for k, v in values.items() if v is not None})
     assert config.layout == layout
     return config
-
-
-def problems_of(graph):
-    """Lines about what a TPU cannot run; of functions in the graph too."""
-    problems = []
-    operations = list(graph.get_operations())
-    for name in graph._functions:
-        function = graph._get_function(name)
-        inner = getattr(function, "graph", None)
-        operations += inner.get_operations() if inner is not None else []
-    for operation in operations:
-        if operation.type in _HOST_ONLY:
-            problems.append("%s: %s runs on hosts alone" % (operation.name, operation.type))
-        if "redundant_placeholder" in operation.name:  # of a loop's condition, read by nobody
-            continue
-        for tensor in operation.outputs:
-            if tensor.dtype == tf.string:
-                problems.append("%s: a string" % tensor.name)
-            elif (
-                tensor.dtype not in (tf.resource, tf.variant)
-                and not tensor.shape.is_fully_defined()
-            ):
-                problems.append("%s: shape %s" % (tensor.name, tensor.shape))
-    return problems
-
-
-def outputs_of(spec, mode):
-    """The tensors that a TPU computes of a spec."""
-    if mode == TRAIN:
-        with tf.control_dependencies([spec.train_op]):
-            return [tf.identity(spec.loss)]
-    if mode == EVAL:
-        return [spec.loss] + list(spec.eval_metrics[1])
-    return [spec.predictions[name] for name in sorted(spec.predictions)]
-
-
-def check(build, mode, steps=0):
-    """Fails for what does not fit in a graph; runs some steps of it compiled, and as it is.
-
-    Args:
-        build: function of no arguments -> `Spec`.
-        mode: of `ModeKeys`.
-        steps: to run; 0 for the graph alone.
-    """
-
-    def values(wrap, start=None):
-        with tf.Graph().as_default() as graph, tf.Session() as session:
-            tf.set_random_seed(3)
-            tf.get_variable_scope().set_use_resource(True)
-            tf.train.get_or_create_global_step()
-            outputs = wrap(lambda: outputs_of(build(), mode))
-            problems = problems_of(graph)
-            assert not problems, "\n".join(problems[:10])
-            session.run(tf.global_variables_initializer())
-            variables = {variable.name: variable for variable in tf.global_variables()}
-            for name, value in (start or {}).items():
-                variables[name].load(value, session)
-            start = session.run(variables)
-            return start, [session.run(outputs) for _ in range(steps)]
-
-    start, plain = values(lambda step: step())
-    if steps:  # of equal start values: initializers draw by the number of their operation
-        _, compiled = values(tf.xla.experimental.compile, start)
-        for expected, found in zip(plain, compiled):
-            for one, other in zip(expected, found):
-                np.testing.assert_allclose(other, one, atol=1e-4, rtol=1e-4)
 
 
 def pretraining(layout, mode, folder=None, **changes):
@@ -157,8 +58,10 @@ EVALUATIONS = [(layout, EVAL, 0.0) for layout in sorted(LAYOUT_SETTINGS)]
 MASKED_ALONE = [(layout, TRAIN, 0.0) for layout in sorted(LAYOUT_SETTINGS)]
 
 
-def test_all_layouts_are_checked():
+def test_all_layouts_and_optimizers_are_checked():
     assert set(LAYOUT_SETTINGS) == set(LAYOUTS)
+    checked = {settings.get("optimizer", "lamb") for settings in FURTHER_SETTINGS}
+    assert checked == set(optimization.OPTIMIZERS)
 
 
 @pytest.mark.parametrize(
@@ -175,164 +78,53 @@ def test_pretraining(layout, mode, weight, steps):
         steps = 1 if weight else steps
     check(pretraining(layout, mode, **changes), mode, steps if not weight else 0)
     if steps and weight:
-        runs(pretraining(layout, mode, **changes), mode)
+        check_runs(pretraining(layout, mode, **changes), mode)
 
 
-def runs(build, mode):
-    with tf.Graph().as_default(), tf.Session() as session:
-        tf.get_variable_scope().set_use_resource(True)
-        tf.train.get_or_create_global_step()
-        outputs = tf.xla.experimental.compile(lambda: outputs_of(build(), mode))
-        session.run(tf.global_variables_initializer())
-        assert np.isfinite(session.run(outputs)[0])
-
-
-# Of fine-tuning: (kind, settings); None is a classifier of pairs.
-TASKS = [
-    (None, {}),
-    (None, {"rdrop_alpha": 1.0, "fgm_epsilon": 0.5, "pooling": "max"}),
-    ("reading_comprehension", {}),
-    ("sequence_labelling", {"head": "softmax"}),
-    ("sequence_labelling", {"head": "crf"}),
-    ("sequence_labelling", {"head": "global_pointer"}),
-    ("sequence_labelling", {"head": "efficient_global_pointer"}),
-    ("sentence_embedding", {"objective": "cosine"}),
-]
-# Kinds and objectives that compare rows of all cores, or write texts of any length.
-REFUSED = [
-    (
-        "sentence_embedding",
-        "sentences",
-        {"objective": "simcse"},
-        "--use_tpu: simcse compares rows of the whole",
-    ),
-    (
-        "sentence_embedding",
-        "sentences",
-        {"objective": "infonce"},
-        "--use_tpu: infonce compares rows of the",
-    ),
-    (
-        "generation",
-        "seq2seq",
-        {},
-        "--use_tpu: rows of any length are written: train on GPUs or a CPU",
-    ),
-]
-
-
-@pytest.fixture(name="folder", scope="module")
-def folder_fixture(tmp_path_factory):
-    workspace = Workspace(tmp_path_factory.mktemp("tasks"), num_train=48, num_dev=12, num_test=6)
-    for family in tiny_tasks.KINDS:
-        tiny_tasks.write(workspace, family)
-    none = dict.fromkeys(("hidden_dropout_prob", "attention_probs_dropout_prob"), 0.0)
-    settings = dict(CONFIG, initializer_range=0.3, **none)
-    workspace.without_dropout = workspace.write("model/without_dropout.json", json.dumps(settings))
-    return workspace
-
-
-def finetuning_of(folder, family, output, monkeypatch, **settings):
-    """(`Setup` of a run with use_tpu whose engine is its `model_fn`, function mode -> batch)."""
-    of_kind = tiny_tasks.settings_of("%s/%s" % (folder.folder, family), family) if family else {}
-    flags = dict(
-        {"task_name": "lcqmc", "data_dir": folder.data, "bert_config_file": folder.config},
-        vocab_file=folder.vocab, output_dir=output, max_seq_length=24, train_batch_size=8,
-        train_step=4, do_train=True, do_eval=True, use_tpu=True, num_tpu_cores=1,
-        learning_rate=1e-3,
-    )  # fmt: skip
-    family = of_kind.pop("family", finetuning_flags.CLASSIFICATION)
-    options = finetuning_flags.of_settings(family, **dict(flags, **of_kind, **settings))
-    finetuning_flags.check_flags(options, family)
-    monkeypatch.setattr(engine, "make_engine", lambda options, model_fn, *_, **__: model_fn)
-    setup = finetuning_setup.Setup(options, family, runner.PARTS)
-
-    def batch_of(mode):
-        if mode == TRAIN:
-            input_fn = input_pipeline.train_input_fn(
-                setup.features["train"], 24, 8, 4, 1, use_tpu=True
-            )
-        else:
-            input_fn = input_pipeline.eval_input_fn(setup.features["dev"], 24, 8, use_tpu=True)
-        with tf.Graph().as_default():
-            shapes = tf.data.get_output_shapes(input_fn({"batch_size": 8}))
-            assert all(shape.is_fully_defined() for shape in shapes.values()), shapes
-        return next(batches_of(input_fn, batch_size=8))
-
-    return setup, batch_of
-
-
-def build_of(folder, output, monkeypatch, family, mode, settings):
-    """Function that builds the graph of a fine-tuning run on a constant batch."""
-    setup, batch_of = finetuning_of(folder, family, output, monkeypatch, **settings)
-    batch = batch_of(mode)
-
-    def build():
-        features = {name: tf.constant(array) for name, array in batch.items()}
-        return setup.engine(features, None, mode, {})
-
-    return build
-
-
-@pytest.mark.parametrize("mode", [TRAIN, PREDICT])
-@pytest.mark.parametrize("family, settings", TASKS)
-def test_finetuning(folder, tmp_path, monkeypatch, family, settings, mode):
-    check(build_of(folder, str(tmp_path), monkeypatch, family, mode, settings), mode)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("mode", [TRAIN, PREDICT])
-@pytest.mark.parametrize("family, settings", TASKS)
-def test_compiled_finetuning(folder, tmp_path, monkeypatch, family, settings, mode):
-    """Three steps give the numbers of uncompiled ones, where nothing is drawn."""
-    for module in (heads, labelling_heads):
-        monkeypatch.setattr(module, "CLASSIFIER_DROPOUT", 0.0)
-    settings = dict(settings, bert_config_file=folder.without_dropout)
-    check(build_of(folder, str(tmp_path), monkeypatch, family, mode, settings), mode, 3)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("family, settings", TASKS)
-def test_compiled_finetuning_with_dropout(folder, tmp_path, monkeypatch, family, settings):
-    """XLA draws other numbers of a seed (and names, of which seeds are made, are others)."""
-    runs(build_of(folder, str(tmp_path), monkeypatch, family, TRAIN, settings), TRAIN)
-
-
-@pytest.mark.parametrize("family, task_name, settings, message", REFUSED)
-def test_what_needs_more_than_static_graphs_is_refused(
-    folder, tmp_path, family, task_name, settings, message
-):
-    named = {"bert_config_file": folder.config, "vocab_file": folder.vocab, "data_dir": folder.data}
-    options = finetuning_flags.of_settings(
-        family,
-        task_name=task_name,
-        output_dir=str(tmp_path),
-        do_train=True,
-        use_tpu=True,
-        **dict(named, **settings),
-    )
-    with pytest.raises(UserError, match=message) as caught:
-        finetuning_flags.check_flags(options, family)
-    assert "\n" not in str(caught.value)
-
-
-@pytest.mark.parametrize("layout", ["google", "electra"])
-@pytest.mark.parametrize("mode", [TRAIN, EVAL])
-def test_electra(layout, mode):
-    objective = generator_settings.Settings(generator_hidden_size=0.5)
-    check(pretraining(layout, mode, electra=objective, sentence_task=False), mode)
-
-
-@pytest.mark.parametrize(
-    "changes",
-    [
-        {"precision": "bfloat16"},
-        {"gradient_accumulation_steps": 2},
-        {"skip_nan_steps": True},
-        {"span_boundary_weight": 1.0, "sentence_task": False},
-        {"unilm": True},
-    ],
+# By the names of --objective: (layout, changes of the settings).
+ELECTRA = {
+    "electra": generator_settings.Settings(generator_hidden_size=0.5),
+    "sentence_task": False,
+}
+ORIGINAL_MASKS = electra_masks.OriginalMasks(
+    0.15, small.SEQUENCE, small.MASK, (small.CLS, small.SEP, small.MASK)
 )
+OBJECTIVES = {
+    "masked_lm": [("brightmart", {"span_boundary_weight": 1.0, "sentence_task": False})],
+    "unilm": [("brightmart", {"unilm": True})],
+    "electra": [
+        ("google", ELECTRA),
+        ("electra", ELECTRA),
+        (
+            "electra",
+            dict(ELECTRA, electra=ELECTRA["electra"]._replace(original_masks=ORIGINAL_MASKS)),
+        ),
+    ],
+}
+CASES = [case for name in objective_flags.OBJECTIVES for case in OBJECTIVES[name]]
+
+
+@pytest.mark.parametrize("layout, changes", CASES)
+@pytest.mark.parametrize("mode", [TRAIN, EVAL])
+def test_objectives(layout, changes, mode):
+    check(pretraining(layout, mode, **changes), mode)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("layout, changes", CASES)
+@pytest.mark.parametrize("mode", [TRAIN, EVAL])
+def test_compiled_objectives(layout, changes, mode):
+    check_runs(pretraining(layout, mode, **changes), mode)
+
+
+FURTHER_SETTINGS = [
+    {"precision": "bfloat16", "optimizer": "adamw"},
+    {"gradient_accumulation_steps": 2, "optimizer": "nezha_lamb"},
+    {"skip_nan_steps": True, "recompute": True},
+]
+
+
+@pytest.mark.parametrize("changes", FURTHER_SETTINGS)
 def test_settings_of_pretraining(changes):
     check(pretraining("brightmart", TRAIN, **changes), TRAIN)
 
