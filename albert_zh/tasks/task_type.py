@@ -50,6 +50,8 @@ class TaskType:
             masked words.
         builds_encoder: whether `outputs` builds the encoder itself, on other rows than the
             batch's.
+        lengths_column: of records with several texts, each of `max_seq_length` tokens at most, the
+            column with their lengths; None: a record has that many tokens.
         length_flag: name of the flag that says how much of an example's text is kept.
         flags: `KindFlags`.
         rules: `LabelRules` of the label column, for data in tables.
@@ -69,6 +71,7 @@ class TaskType:
     tuned_notes: Tuple[str, ...] = ()
     builds_encoder = False
     has_head = True
+    lengths_column: Optional[str] = None
     length_flag = "max_seq_length"
     flags = KindFlags()
     rules = label_rules.LabelRules()
