@@ -1,120 +1,176 @@
 """How fast sentence embeddings are trained, beside a classifier of the same pairs.
 
     python benchmarks/embedding_speed.py
-    python benchmarks/embedding_speed.py --pairs lcqmc/dev.txt --rounds 5
+    python benchmarks/embedding_speed.py --pairs lcqmc/dev.txt --rounds 9
 
-Both commands train the bundled model on the same pairs, in turns, each a few and many steps: the
-difference has no start-up in it. Tokens are those of the texts with [CLS] and [SEP], without
-padding. "processor time" is that of all cores, which other programs on the machine change less; the
-ratio is the median over the rounds of the classifier's processor time of a token by the
-embedding's: above 1 the embedding is faster. How fast models encode: benchmarks/encoding.py.
+Both train the bundled model on the same pairs, with the data, input functions and graphs of
+run_sentence_embedding.py and run_classifier.py, in one process. After a warm-up in which lengths
+are compiled they take turns, some steps each. Tokens are those of the texts with [CLS] and [SEP],
+without padding; their share of the positions that are computed is shown beside. Processor time is
+that of all cores, which other programs on the machine change less. The ratio is the median over the
+rounds of the classifier's time of a token by the embedding's: above 1 the embedding is faster. A
+classifier's last layer computes [CLS] alone, which the mean of all tokens cannot: --pooling=mean
+compares with a classifier that computes them all. How fast models encode: benchmarks/encoding.py.
 """
 
 import argparse
+import collections
 import os
-import resource
-import shutil
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
 
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 sys.path.insert(0, ROOT)
 
 MODEL = os.path.join(ROOT, "albert_starter_zh")
 PAIRS = os.path.join(ROOT, "data", "pairs_sample", "train.txt")
-LENGTH, SPECIAL = 64, {"run_classifier.py": 3, "run_sentence_embedding.py": 4}
+LENGTH = 64
+CLASSIFIER, EMBEDDING = "classifier", "embedding"
+FAMILIES = {CLASSIFIER: "single_label", EMBEDDING: "sentence_embedding"}
+
+# What a number of steps took: processor time, time, tokens, positions that were computed.
+Turn = collections.namedtuple("Turn", "busy waited tokens positions")
 
 
 def parse_arguments():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--pairs", default=PAIRS, help="text_a<tab>text_b<tab>label of 0 and 1")
-    parser.add_argument("--steps", type=int, nargs=2, default=(20, 120))
+    parser.add_argument("--steps", type=int, default=40, help="of a turn")
+    parser.add_argument("--warm_up", type=int, default=150, help="steps before the first turn")
     parser.add_argument("--batch_size", type=int, default=32)
     parser.add_argument("--precision", default="float32")
     parser.add_argument("--objective", default="cosent")
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument(
+        "--pooling", default="cls", help="of the classifier; mean: all last outputs"
+    )
+    parser.add_argument("--rounds", type=int, default=5)
     return parser.parse_args()
 
 
-def data_folder(arguments, root):
-    """A folder whose training file has as many pairs as the longest run needs, each once."""
+def write_data(path, root):
+    """The pairs as files of a data set in a folder."""
     from albert_zh.common import files
 
-    rows = [line.split("\t") for line in files.read_lines(arguments.pairs)]
+    rows = [line.split("\t") for line in files.read_lines(path)]
     rows = [row[:3] for row in rows if len(row) >= 3 and row[2] in ("0", "1")]
-    wanted = max(arguments.steps) * arguments.batch_size
-    rows = list(map(list, dict.fromkeys(map(tuple, rows))))[:wanted]
-    for name, some in (("train", rows), ("dev", rows[:8]), ("test", rows[:8])):
+    for name, some in (("train", rows), ("dev", rows[:8])):
         with open(os.path.join(root, name + ".txt"), "w", encoding="utf-8") as stream:
             stream.write("".join("\t".join(row) + "\n" for row in some))
-    return rows
 
 
-def tokens_of(rows):
-    """Tokens of the texts of a pair, on average, without [CLS] and [SEP]."""
-    from albert_zh.text import tokenization
+def setup_of(way, arguments, root):
+    """The `Setup` of a training."""
+    from albert_zh.finetuning import flags, runner, setup
 
-    tokenizer = tokenization.FullTokenizer(os.path.join(MODEL, "vocab.txt"))
-    sample = rows[:2000]
-    counts = [len(tokenizer.tokenize(text)) for row in sample for text in row[:2]]
-    return sum(counts) / len(sample)
-
-
-def run(command, arguments, root, steps):
-    """(processor time, time) of a training."""
-    output = os.path.join(root, "output")
-    shutil.rmtree(output, ignore_errors=True)
-    words = [sys.executable, os.path.join(ROOT, command), "--do_train=true"]
-    words += [
-        "--bert_config_file=" + os.path.join(MODEL, "albert_config_tiny.json"),
-        "--vocab_file=" + os.path.join(MODEL, "vocab.txt"),
-        "--init_checkpoint=" + MODEL,
-        "--max_seq_length=%d" % LENGTH,
-        "--train_batch_size=%d" % arguments.batch_size,
-        "--train_step=%d" % steps,
-        "--save_checkpoints_steps=1000000",
-        "--precision=" + arguments.precision,
-        "--output_dir=" + output,
-    ]
-    train = os.path.join(root, "train.txt")
-    if command == "run_classifier.py":
-        words += ["--task_name=lcqmc", "--data_dir=" + root]
-    else:
-        words += ["--train_file=" + train, "--objective=" + arguments.objective]
-    before, start = resource.getrusage(resource.RUSAGE_CHILDREN), time.time()
-    done = subprocess.run(words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
-    if done.returncode:
-        sys.exit("%s failed:\n%s" % (command, done.stdout.decode("utf-8")[-2000:]))
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    used = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    return used, time.time() - start
+    of_way = {"task_name": "lcqmc", "data_dir": root, "pooling": arguments.pooling}
+    if way == EMBEDDING:
+        of_way = {"train_file": os.path.join(root, "train.txt"), "objective": arguments.objective}
+        of_way.update(task_name="sentences", do_eval=False)
+    options = flags.of_settings(
+        FAMILIES[way],
+        bert_config_file=os.path.join(MODEL, "albert_config_tiny.json"),
+        vocab_file=os.path.join(MODEL, "vocab.txt"),
+        init_checkpoint=MODEL,
+        max_seq_length=LENGTH,
+        train_batch_size=arguments.batch_size,
+        precision=arguments.precision,
+        output_dir=os.path.join(root, way),
+        do_train=True,
+        **of_way,
+    )
+    flags.check_flags(options, FAMILIES[way])
+    return setup.Setup(options, FAMILIES[way], runner.PARTS)
 
 
-def seconds_of_a_token(command, arguments, root, mean_tokens):
-    """(processor time, time) of a token in training."""
-    few, many = [run(command, arguments, root, steps) for steps in arguments.steps]
-    pairs = (arguments.steps[1] - arguments.steps[0]) * arguments.batch_size
-    tokens = pairs * (mean_tokens + SPECIAL[command])
-    return [(b - a) / tokens for a, b in zip(few, many)]
+class Training:
+    """A training whose steps are run in turns."""
+
+    def __init__(self, setup):
+        import tensorflow.compat.v1 as tf
+
+        from albert_zh.tasks import input_pipeline, model_fn
+        from albert_zh.training.model_spec import ModeKeys
+
+        options, steps = setup.options, 1 << 20
+        input_fn = input_pipeline.train_input_fn(
+            setup.features["train"], LENGTH, options.train_batch_size, steps, options.seed
+        )
+        with tf.Graph().as_default():
+            tf.set_random_seed(options.seed)
+            batch = tf.data.make_one_shot_iterator(input_fn({})).get_next()
+            tf.train.get_or_create_global_step()
+            build = model_fn.model_fn_builder(
+                setup.config,
+                setup.num_outputs(),
+                setup.init_checkpoint,
+                1e-4,
+                steps,
+                100,
+                False,
+                False,
+                settings=setup.settings,
+                precision=options.precision,
+            )
+            spec = build(batch, None, ModeKeys.TRAIN, {})
+            mask = batch["input_mask"]
+            self._fetches = [spec.train_op, tf.reduce_sum(mask), tf.size(mask)]
+            self._session = tf.Session()
+            self._session.run(tf.global_variables_initializer())
+
+    def turn(self, steps):
+        """A `Turn` of some steps."""
+        begin, start = time.process_time(), time.time()
+        counts = [self._session.run(self._fetches)[1:] for _ in range(steps)]
+        tokens, positions = (sum(column) for column in zip(*counts))
+        return Turn(time.process_time() - begin, time.time() - start, tokens, positions)
 
 
 def main():
     arguments = parse_arguments()
-    found = {command: [] for command in SPECIAL}
+    import tensorflow.compat.v1 as tf
+
+    from albert_zh.training import allocator
+
+    allocator.choose_allocator(False)
+    tf.logging.set_verbosity(tf.logging.ERROR)
+    tf.disable_eager_execution()
     with tempfile.TemporaryDirectory() as root:
-        mean_tokens = tokens_of(data_folder(arguments, root))
-        for _ in range(arguments.rounds):
-            for command, rounds in found.items():
-                rounds.append(seconds_of_a_token(command, arguments, root, mean_tokens))
-    print("| | tokens/s | processor time of a token |\n|---|---:|---:|")
-    for command, rounds in found.items():
-        busy, waited = [statistics.median(column) for column in zip(*rounds)]
-        print("| %s | %.0f | %.1f us |" % (command, 1 / waited, 1e6 * busy))
-    ratios = [a[0] / b[0] for a, b in zip(*found.values())]
-    print("embedding / classifier, tokens by processor time: %.2f" % statistics.median(ratios))
+        write_data(arguments.pairs, root)
+        trainings = {way: Training(setup_of(way, arguments, root)) for way in FAMILIES}
+        for training in trainings.values():
+            training.turn(arguments.warm_up)
+        turns = [
+            {way: training.turn(arguments.steps) for way, training in trainings.items()}
+            for _ in range(arguments.rounds)
+        ]
+    show(turns)
+
+
+def show(turns):
+    """Prints a row for each way, and the ratio.
+
+    Args:
+        turns: list of {way: `Turn`}.
+    """
+    print("| | tokens/s | processor time of a token | tokens of positions |\n|---|---:|---:|---:|")
+    for way in FAMILIES:
+        of_way = [turn[way] for turn in turns]
+        waited = statistics.median(turn.waited / turn.tokens for turn in of_way)
+        busy = statistics.median(turn.busy / turn.tokens for turn in of_way)
+        share = sum(turn.tokens for turn in of_way) / sum(turn.positions for turn in of_way)
+        print("| %s | %.0f | %.1f us | %.3f |" % (way, 1 / waited, 1e6 * busy, share))
+    ratios = [
+        turn[CLASSIFIER].busy
+        / turn[CLASSIFIER].tokens
+        * turn[EMBEDDING].tokens
+        / turn[EMBEDDING].busy
+        for turn in turns
+    ]
+    text = "embedding / classifier, tokens by processor time: %.2f (%.2f to %.2f)"
+    print(text % (statistics.median(ratios), min(ratios), max(ratios)))
     print("%d cores, load %.1f" % (os.cpu_count(), os.getloadavg()[0]), file=sys.stderr)
 
 

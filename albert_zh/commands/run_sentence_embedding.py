@@ -61,6 +61,8 @@ def run() -> None:
     is_prepared = options.mine_negatives or options.whitening_width
     checked = options if is_run or not is_prepared else _as_prediction(options)
     finetuning_flags.check_flags(checked, KIND)
+    if options.whitening_width and options.do_train:
+        _texts_to_whiten(options)  # a mistake is reported before the first step
     if is_prepared:
         run_folder.open_output_folder(options.output_dir, run_flags.helper_name(options))
     if options.mine_negatives and (options.do_train or not is_run):
@@ -105,15 +107,22 @@ def _untrained(options):
     }
 
 
-def _whitened(options, source, beside):
-    """Writes the whitened model; returns its folder."""
+def _texts_to_whiten(options):
+    """The texts that the whitening is fitted to; raises `UserError` where they are too few."""
     kind, task, folder = _data(options)
     if options.whitening_file:
         texts = text_files.read_entries(options.whitening_file, options.encoding)
     else:
         split = kind.read_split(task, folder, "train", options.encoding, options.skip_bad_rows)
         texts = [text for e in split.examples for text in (e.text_a, e.text_b) + e.negatives]
-        texts = list(dict.fromkeys(filter(None, texts)))
+    texts = list(dict.fromkeys(filter(None, texts)))
+    whitening.check_number(len(texts), options.whitening_width)
+    return texts
+
+
+def _whitened(options, source, beside):
+    """Writes the whitened model; returns its folder."""
+    texts = _texts_to_whiten(options)
     with TextEncoder(source, **beside) as encoder:
         vectors = encoder.encode_with_lengths(texts)[1]
     target = os.path.join(options.output_dir, WHITENED)

@@ -8,7 +8,8 @@
 
 With --embedding_dir vectors of texts are served in OpenAI's form (POST /v1/embeddings) and in that
 of text-embeddings-inference (/embed, /rerank); with --corpus the lines of that file are searched
-(/search), as it is at any time. A model of pairs beside it (--model_dir) reranks.
+(/search), as it is at any time, by the vectors of the bundled model where none is named. A model of
+pairs beside it (--model_dir) reranks.
 
 With --generator_dir texts are written (POST /generate, and /generate/stream as server-sent events),
 by a model of run_seq2seq.py.
@@ -56,13 +57,8 @@ def define_flags():
     model_flags.define(
         "Model folder, SavedModel folder, .tflite or .onnx file; the newest *_output/best if none."
     )
-    flags.DEFINE_string("embedding_dir", None, "Model folder whose vectors to serve.")
+    _define_flags_of_vectors()
     flags.DEFINE_string("generator_dir", None, "Model folder of run_seq2seq.py that writes texts.")
-    flags.DEFINE_string("corpus", None, "File to search in by --embedding_dir, a text per line.")
-    flags.DEFINE_string("encoding", "utf-8", "Encoding of --corpus.")
-    flags.DEFINE_enum(
-        "vectors", "float32", vector_index.STORAGES, "How vectors of --corpus are held in memory."
-    )
     model_flags.define_granularity()
     flags.DEFINE_boolean(
         "check_text_form",
@@ -93,6 +89,20 @@ def define_flags():
     path_rules.serve_remote_everywhere(FLAGS)
 
 
+def _define_flags_of_vectors():
+    flags.DEFINE_string(
+        "embedding_dir",
+        None,
+        "Model folder whose vectors to serve; with --corpus by default the newest of "
+        "run_sentence_embedding.py (*_output/best) or the bundled albert_starter_zh/embedding.",
+    )
+    flags.DEFINE_string("corpus", None, "File to search in, a text per line.")
+    flags.DEFINE_string("encoding", "utf-8", "Encoding of --corpus.")
+    flags.DEFINE_enum(
+        "vectors", "float32", vector_index.STORAGES, "How vectors of --corpus are held in memory."
+    )
+
+
 def run():
     """Serves until a signal ends it."""
     try:
@@ -103,12 +113,11 @@ def run():
         raise UserError(
             "serving needs %s: %s" % (error.name, package_files.installation_of("serve"))
         ) from error
-    if FLAGS.corpus and not FLAGS.embedding_dir:
-        raise UserError("--corpus needs --embedding_dir, the model whose vectors find its lines")
+    embedding_dir = _embedding_dir()
     listener = _listener(FLAGS.host, FLAGS.port)
     with contextlib.ExitStack() as models:
-        model = _predictor(models)
-        embedding = _embedding(models, model) if FLAGS.embedding_dir else None
+        model = _predictor(models, embedding_dir)
+        embedding = _embedding(models, embedding_dir, model) if embedding_dir else None
         generator = _generator(models) if FLAGS.generator_dir else None
         app = http_service.create_app(model, _limits(http_service), embedding, generator)
         server = _server(uvicorn, app)
@@ -120,9 +129,16 @@ def run():
     print("ended", file=sys.stderr)
 
 
-def _predictor(models):
+def _embedding_dir():
+    """The folder of the model whose vectors are served; None where none are."""
+    if FLAGS.embedding_dir or not FLAGS.corpus:
+        return FLAGS.embedding_dir
+    return model_choice.usual_embedding_model()
+
+
+def _predictor(models, embedding_dir):
     """The predictor of --model_dir; None where only models of other kinds are given."""
-    if (FLAGS.embedding_dir or FLAGS.generator_dir) and not FLAGS.model_dir:
+    if (embedding_dir or FLAGS.generator_dir) and not FLAGS.model_dir:
         return None
     path = FLAGS.model_dir or model_choice.newest_model()
     model = predictor.Predictor(
@@ -139,13 +155,12 @@ def _predictor(models):
     return model
 
 
-def _embedding(models, reranker):
-    """The `EmbeddingModel` of --embedding_dir and --corpus."""
+def _embedding(models, path, reranker):
+    """The `EmbeddingModel` of a folder and --corpus."""
     from albert_zh.inference import embedding_routes
 
     if reranker is not None:
         reranker.similarity_column()  # raises for what compares no sentences
-    path = FLAGS.embedding_dir
     encoder = text_encoder.TextEncoder(path, precision=FLAGS.precision)
     models.enter_context(encoder)
     encoder.encode(["预热"])

@@ -19,8 +19,10 @@ number, line; tab-separated. The score ranks the lines: by --ranking=mixed the m
 the square of how far the cosine of their vectors is above that of any two lines; the model's
 probability that both mean the same); by reciprocal_rank the lines' ranks by each of the three; by
 lexical, cosine or classifier one of them. The model needs no classifier for it: without one the
-other two similarities rank the lines. Where no model is named, lines are compared by the vectors of
-the newest one of run_sentence_embedding.py or the bundled albert_starter_zh/embedding. With
+other two similarities rank the lines. Where no model is named, and with a classifier, whose vectors
+are not trained to be compared, lines are compared by the vectors of the newest model of
+run_sentence_embedding.py or the bundled albert_starter_zh/embedding; --encoder_dir=MODEL_DIR takes
+the classifier's. With
 --dev_file, lines of question<tab>entry, all of that is measured, the best is chosen, shown and used
 by all later searches in that file by that model.
 """
@@ -30,7 +32,7 @@ import sys
 
 from absl import flags
 
-from albert_zh.common import line_reader, package_files, path_rules
+from albert_zh.common import line_reader, path_rules
 from albert_zh.common.errors import UserError, printable, run_command
 from albert_zh.inference import (
     backends,
@@ -61,7 +63,6 @@ __all__ = [
 ]
 
 FLAGS = flags.FLAGS
-EMBEDDINGS = ("sentence_embedding", "sentence_retrieval")  # kinds of models
 EXAMPLE = [("我喜欢妈妈做的汤", "妈妈做的汤我很喜欢喝")]  # the original's
 HINT = (
     "this was the example; two sentences of your own: similarity.py SENTENCE SENTENCE, one pair "
@@ -113,8 +114,8 @@ def _define_flags_of_search():
     flags.DEFINE_string(
         "encoder_dir",
         None,
-        "Model whose vectors find the candidates; --model_dir's by default, without that the "
-        "newest embedding model's or the bundled one's.",
+        "Model whose vectors find the candidates; by default --model_dir's, but for a classifier "
+        "and without --model_dir the newest embedding model's or the bundled one's.",
     )
 
 
@@ -222,16 +223,7 @@ def _model_of_search():
     except model_choice.NoModelError:
         if FLAGS.ranking == "classifier":
             raise
-        return FLAGS.encoder_dir or _usual_encoder(), {}
-
-
-def _usual_encoder():
-    """The folder of the newest embedding model, or of the bundled one."""
-    try:
-        places = package_files.places_of_models()
-        return model_choice.newest_best_folder(places, kinds=EMBEDDINGS)
-    except model_choice.NoModelError:
-        return package_files.EMBEDDING_MODEL
+        return FLAGS.encoder_dir or model_choice.usual_embedding_model(), {}
 
 
 def _choose_ranking(corpus, model):
@@ -284,19 +276,26 @@ def _open_classifier(path):
 
 
 def _open_encoder(path, beside):
-    """The encoder whose vectors find the candidates: `--encoder_dir`, or that of the model.
-
-    Of a model that no flag names, one whose vectors were trained to be compared.
-    """
+    """The encoder whose vectors find the candidates: `--encoder_dir`, the model's or the usual."""
     if FLAGS.encoder_dir:
         return text_encoder.TextEncoder(FLAGS.encoder_dir)
-    is_embedding = sentence_vectors.read_notes(path) is not None
-    if not FLAGS.model_dir and not is_embedding:
-        path, beside = _usual_encoder(), {}
-        print(printable("vectors: %s" % path), file=sys.stderr)
+    if _finds_by_own_vectors(path):
+        return text_encoder.TextEncoder(path, **beside)
+    usual = model_choice.usual_embedding_model()
+    note = (
+        "vectors: %s, since those of %s are not trained to be compared (--encoder_dir takes them)"
+    )
+    print(printable(note % (usual, path)), file=sys.stderr)
+    return text_encoder.TextEncoder(usual)
+
+
+def _finds_by_own_vectors(path):
+    """Whether a model finds candidates itself: an embedding model, or one named without a head."""
     if backends.is_exported(path):
-        raise UserError("--encoder_dir: %s gives no vectors: name a model folder too" % path)
-    return text_encoder.TextEncoder(path, **beside)
+        return False
+    if sentence_vectors.read_notes(path) is not None:
+        return True
+    return bool(FLAGS.model_dir) and not backends.has_classifier(path)
 
 
 def _groups_of_queries():

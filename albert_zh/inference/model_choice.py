@@ -16,6 +16,9 @@ _SCRIPTS = {
 }
 
 
+EMBEDDINGS = ("sentence_embedding", "sentence_retrieval")  # kinds whose vectors are compared
+
+
 class NoModelError(UserError):
     """No fine-tuned model is where one is looked for that no flag names."""
 
@@ -67,6 +70,14 @@ def newest_best_folder(
             )
         )
     return max(found, key=os.path.getmtime)
+
+
+def usual_embedding_model() -> str:
+    """The folder of the newest embedding model, `*_output/best`, or of the bundled one."""
+    try:
+        return newest_best_folder(package_files.places_of_models(), kinds=EMBEDDINGS)
+    except NoModelError:
+        return package_files.EMBEDDING_MODEL
 
 
 def newest_model(of_pairs: bool = False) -> str:

@@ -48,15 +48,25 @@ def fitted(vectors: np.ndarray, width: int, power: float = 1.0) -> Tuple[np.ndar
     covariance = np.cov(vectors, rowvar=False)
     directions, variances, _ = np.linalg.svd(np.atleast_2d(covariance))
     num_directions = int((variances > _LEAST_SHARE * variances[0]).sum())
-    if width > min(num_directions, len(vectors) - 1):
+    check_number(len(vectors), width)
+    if width > num_directions:
         raise UserError(
             "--whitening_width=%d: the %d texts have vectors of %d directions: add texts, or take "
-            "a smaller width" % (width, len(vectors), max(0, min(num_directions, len(vectors) - 1)))
+            "a smaller width" % (width, len(vectors), num_directions)
         )
     kernel = directions[:, :width] / variances[:width] ** (power / 2)
     largest = np.abs(kernel).argmax(axis=0)
     kernel *= np.sign(kernel[largest, np.arange(width)])  # an SVD leaves the signs open
     return kernel.astype(np.float32), (-mean @ kernel).astype(np.float32)
+
+
+def check_number(num_texts: int, width: int) -> None:
+    """Raises `UserError` where so few texts cannot have vectors of so many directions."""
+    if width > num_texts - 1:
+        raise UserError(
+            "--whitening_width=%d: fitted to %d different texts, expected %d or more: add texts "
+            "(--whitening_file), or take a smaller width" % (width, num_texts, width + 1)
+        )
 
 
 def write_whitened(

@@ -55,7 +55,8 @@ def embeddings(
         UserError: if the text is longer than the table of positions.
     """
     batch, length = get_shape_list(input_ids, expected_rank=2)
-    check_length(length, config.longest_sequence)
+    if config.position_ids is None:  # else a row may be longer than the texts in it
+        check_length(length, config.longest_sequence)
     width = config.word_width
     table = new_variable("word_embeddings", [config.vocab_size, width], config)
     embedded = lookup(table, input_ids, use_one_hot)  # [R, E]
@@ -72,20 +73,21 @@ def embeddings(
     )
     rows = tf.cast(embedded, tf.float32) + segments
     if not config.use_relative_position:
-        vectors = _position_vectors(config, length, width)
+        vectors = _position_vectors(config, length, width, use_one_hot)
         rows = tf.reshape(rows, [batch, length, width]) + vectors
     rows = layer_norm(tf.reshape(rows, [-1, width]), "LayerNorm", config.saves_memory)
     rows = dropout(tf.cast(rows, dtype), config.hidden_dropout_prob)
     return Embedded(table, projection, word_vectors, rows)
 
 
-def _position_vectors(config, length, width):
+def _position_vectors(config, length, width, use_one_hot):
     """The vectors of the positions, [F, width]; of given positions [B, F, width]."""
     shape = [config.max_position_embeddings, width]
     positions = new_variable("position_embeddings", shape, config)
     if config.position_ids is None:
         return positions[:length]
-    return tf.gather(positions, config.position_ids)
+    batch, length = get_shape_list(config.position_ids)
+    return tf.reshape(lookup(positions, config.position_ids, use_one_hot), [batch, length, width])
 
 
 def check_length(length: Any, max_position_embeddings: int) -> None:

@@ -33,7 +33,7 @@ def train_input_fn(
 
     Args:
         feature_file: `feature_records.FeatureFile`.
-        max_seq_length: longest sequence.
+        max_seq_length: longest sequence; see `TaskType.lengths_column`.
         batch_size: examples of a step, of all replicas together.
         num_steps: steps of the whole training.
         seed: of the shuffling.
@@ -46,6 +46,7 @@ def train_input_fn(
     """
     keeps_order = use_tpu or plain
     columns = feature_records.columns_of(feature_file)
+    longest = _longest_row(feature_file.task, max_seq_length)
 
     def input_fn(params, input_context=None):
         records = tf.data.TFRecordDataset(feature_file.path)
@@ -61,12 +62,12 @@ def train_input_fn(
         batches = records.skip(starts[window] * batch_size).batch(batch_size, drop_remainder=True)
         if not keeps_order:
             sizes = np.diff(np.append(starts, num_steps))[window:]
-            batches = _in_windows(batches, sizes, columns, max_seq_length, batch_size, seed)
+            batches = _in_windows(batches, sizes, columns, longest, batch_size, seed)
         else:
-            batches = batches.map(_parser(columns, max_seq_length), num_parallel_calls=2)
+            batches = batches.map(_parser(columns, longest), num_parallel_calls=2)
         batches = batches.skip(first_step - starts[window])
         batches = _shared(batches, length_bucketing.share_of(params, input_context))
-        return _finished(batches, columns, max_seq_length, keeps_order, LENGTH_MULTIPLE)
+        return _finished(batches, columns, longest, keeps_order, LENGTH_MULTIPLE)
 
     return input_fn
 
@@ -94,20 +95,21 @@ def eval_input_fn(
         input function for an Estimator.
     """
     columns = feature_records.columns_of(feature_file)
+    longest = _longest_row(feature_file.task, max_seq_length)
 
     def input_fn(params):
         records = tf.data.TFRecordDataset(feature_file.path)
         if not use_tpu:
-            return _rows_once(records, columns, max_seq_length, batch_size, plain)
+            return _rows_once(records, columns, longest, batch_size, plain)
         share = length_bucketing.share_of(params)
         size = params["batch_size"]  # of a core
-        filler = feature_records.filler(columns, max_seq_length)
+        filler = feature_records.filler(columns, longest)
         num_missing = -feature_file.num_examples % (size * share.num_replicas)
         fillers = tf.data.Dataset.from_tensors(filler).repeat(num_missing)
         batches = records.concatenate(fillers).batch(size, drop_remainder=True)
-        batches = batches.map(_parser(columns, max_seq_length))
+        batches = batches.map(_parser(columns, longest))
         batches = length_bucketing.of_pipeline(batches, share)
-        return _finished(batches, columns, max_seq_length, is_static=True)
+        return _finished(batches, columns, longest, is_static=True)
 
     return input_fn
 
@@ -127,6 +129,7 @@ def stream_input_fn(
         input function for an Estimator.
     """
     columns = registry.type_of(task).columns(task)
+    longest = _longest_row(task, max_seq_length)
 
     def rows():
         for record in records:
@@ -135,7 +138,7 @@ def stream_input_fn(
     def input_fn(params):
         del params
         records = tf.data.Dataset.from_generator(rows, tf.string, tf.TensorShape([]))
-        return _rows_once(records, columns, max_seq_length, batch_size, plain)
+        return _rows_once(records, columns, longest, batch_size, plain)
 
     return input_fn
 
@@ -158,6 +161,14 @@ def in_order(batches: Iterable[Dict[str, np.ndarray]]) -> Iterator[Dict[str, Any
         while index in waiting:
             yield waiting.pop(index)
             index += 1
+
+
+def _longest_row(task, max_seq_length):
+    """The most tokens of a record."""
+    kind = registry.type_of(task)
+    if kind.lengths_column is None:
+        return max_seq_length
+    return max_seq_length * kind.columns(task)[kind.lengths_column].shape[0]
 
 
 def _rows_once(records, columns, max_seq_length, batch_size, plain):

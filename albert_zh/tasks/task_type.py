@@ -55,6 +55,8 @@ class TaskType:
         builds_encoder: whether `outputs` builds the encoder itself, on other rows than the
             batch's.
         rows_are_independent: whether a row's loss is a function of that row alone.
+        lengths_column: of records with several texts, each of `max_seq_length` tokens at most, the
+            column with their lengths; None: a record has that many tokens.
         length_flag: name of the flag that says how much of an example's text is kept.
         flags: `KindFlags`.
         rules: `LabelRules` of the label column, for data in tables.
@@ -75,6 +77,7 @@ class TaskType:
     builds_encoder = False
     rows_are_independent = True
     has_head = True
+    lengths_column: Optional[str] = None
     length_flag = "max_seq_length"
     flags = KindFlags()
     rules = label_rules.LabelRules()

@@ -141,6 +141,18 @@ def test_an_untrained_model_is_whitened_by_texts_of_a_file(model, data, tmp_path
         ),
         (["--whitening_width=4", "--whitening_power=2"], "--whitening_power=2: expected 0 to 1"),
         (["--whitening_width=99"], "--whitening_width=99: expected 1 to 16"),
+        (
+            ["--whitening_width=16", "--do_train=true"],
+            "--whitening_width=16: expected 1 to 15, the",
+        ),
+        (
+            ["--whitening_width=9", "--width=8", "--do_train=true"],
+            "expected 1 to 8, the directions",
+        ),
+        (
+            ["--whitening_width=9", "--whitening_file=three_texts.txt", "--do_train=true"],
+            "--whitening_width=9: fitted to 3 different texts, expected 10 or more",
+        ),
         (["--whitening_width=4", "--seeds=1,2"], "leave out --seeds"),
         (["--mine_negatives=lexical", "--mining_ranks=5"], "--mining_ranks=5: expected the first"),
         (["--mine_negatives=lexical", "--mining_ranks=5,2"], "expected the first and the last"),
@@ -156,6 +168,9 @@ def test_flags_that_make_no_sense_are_refused(
     model, data, tmp_path, monkeypatch, arguments, message
 ):
     monkeypatch.chdir(model)
+    with open("three_texts.txt", "w", encoding="utf-8") as stream:
+        stream.write("今天\n明天\n后天\n今天\n")
     with pytest.raises(UserError, match=message) as error:
         run(model, tmp_path / "out", *arguments, data_dir=data)
     assert "\n" not in str(error.value)
+    assert not (tmp_path / "out" / "checkpoint").exists()  # no step was taken

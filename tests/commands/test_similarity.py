@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from albert_zh.commands import similarity
-from albert_zh.common import line_reader
+from albert_zh.common import line_reader, package_files
 from albert_zh.common.errors import UserError
 from albert_zh.inference import predictor, text_encoder
 import args
@@ -149,6 +149,31 @@ def test_candidates_are_the_nearest_by_the_vectors_of_the_encoder(folder, tmp_pa
         assert abs(float(probability) - probabilities[best]) < 6e-5
         assert abs(float(cosine) - cosines[best]) < 6e-5
     assert len(set(answers)) == 3
+
+
+def test_a_classifier_ranks_what_an_embedding_model_finds(folder, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(package_files, "places_of_models", list)  # no *_output/best
+    lines = ["机票怎么改签", "手机号怎么换绑", "信用卡怎么还款"]
+    path = write_pairs(tmp_path / "faq.txt", "\n".join(lines) + "\n")
+    flags = ["--model_dir=" + folder, "--corpus=" + path, "--query=怎么改绑手机"]
+    bundled = package_files.EMBEDDING_MODEL
+    with predictor.Predictor(folder) as model:
+        probabilities = model.similarities([("怎么改绑手机", line) for line in lines])
+    cosines = {}
+    for model_of_vectors, further in ((bundled, []), (folder, ["--encoder_dir=" + folder])):
+        with text_encoder.TextEncoder(model_of_vectors) as encoder:
+            query, *vectors = encoder.encode(["怎么改绑手机"] + lines, normalize=True)
+        run(flags + ["--ranking=classifier"] + further)
+        printed = capsys.readouterr()
+        for row in (line.split("\t") for line in printed.out.splitlines()):
+            number = int(row[4]) - 1
+            assert abs(float(row[2]) - probabilities[number]) < 6e-5
+            assert abs(float(row[3]) - np.dot(vectors[number], query)) < 6e-5
+        cosines[model_of_vectors] = np.dot(vectors, query)
+        notes = [line for line in printed.err.splitlines() if line.startswith("vectors: ")]
+        start = "vectors: %s, since those of %s are not trained" % (bundled, folder)
+        assert len(notes) == (not further) and all(note.startswith(start) for note in notes)
+    assert np.argmax(cosines[bundled]) == 1
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,8 @@ import pytest
 
 pytest.importorskip("fastapi", reason="needs requirements-serve.txt")
 
+from albert_zh.commands import serve
+from albert_zh.common import package_files
 from albert_zh.inference import (
     embedding_routes,
     http_service,
@@ -216,3 +218,12 @@ def test_a_corpus_that_cannot_be_read_again_stays(encoder, tmp_path, capsys, mon
         hits = post(port, "/search", {"query": LINES[0]})[2]["hits"]
         assert hits[0]["text"] == LINES[0] and hits[0]["probability"] is None
     assert "faq.txt has no text" in shown
+
+
+def test_a_corpus_alone_is_searched_by_the_bundled_model(monkeypatch):
+    monkeypatch.setattr(package_files, "places_of_models", list)  # no *_output/best
+    bundled = package_files.EMBEDDING_MODEL
+    expected = {"--corpus=faq.txt": bundled, "--embedding_dir=x": "x", "--model_dir=x": None}
+    for argument, folder in expected.items():
+        with small_models.command_flags(serve, [argument]):
+            assert serve._embedding_dir() == folder

@@ -49,7 +49,7 @@ def test_vectors_are_without_correlation_and_the_widest_directions_come_first():
 
 
 def test_too_few_texts_are_refused():
-    with pytest.raises(UserError, match="the 5 texts have vectors of 4 directions") as error:
+    with pytest.raises(UserError, match="fitted to 5 different texts, expected 7") as error:
         whitening.fitted(np.random.RandomState(1).normal(size=(5, 8)), 6)
     assert "\n" not in str(error.value)
 

@@ -161,6 +161,7 @@ _FIXED = (
     "objective pooling normalize width matryoshka projection_width cosine_temperature margin "
     "symmetric own_negative_weight dropout more_train dev_format"
 ).split()
+_OF_ONE_LAYER = ("cls", "mean", "second_to_last")  # poolings that are linear in one layer's output
 _INPUT_FILES = "train_file dev_file predict_file corpus_file teacher_vectors whitening_file".split()
 _OF_LOSS = "cosine_temperature margin symmetric own_negative_weight batch_in_memory".split()
 
@@ -303,13 +304,25 @@ def _check_whitening(options):
         return
     if not 0 <= options.whitening_power <= 1:
         raise UserError("--whitening_power=%g: expected 0 to 1" % options.whitening_power)
-    if not 1 <= width <= _config(options).hidden_size:
+    most = _config(options).hidden_size
+    if options.do_train:
+        most = _directions(notes_of_head(EmbeddingFlags().head(options)), _config(options))
+    if not 1 <= width <= most:
         raise UserError(
-            "--whitening_width=%d: expected 1 to %d, the width of the model's vectors"
-            % (width, _config(options).hidden_size)
+            "--whitening_width=%d: expected 1 to %d, the directions of the model's vectors"
+            % (width, most)
         )
     if options.seeds or options.search:
         raise UserError("--whitening_width is of one model: leave out --seeds and --search")
+
+
+def _directions(notes, config):
+    """In how many directions a model's vectors can differ.
+
+    A LayerNorm's outputs, and their mean, are one short of its width: they have a fixed sum.
+    """
+    is_normalized = not config.is_pre_norm and notes.pooling in _OF_ONE_LAYER
+    return min(notes.width, config.hidden_size - is_normalized)
 
 
 def _check_dropout(options, objective):

@@ -1,6 +1,7 @@
 """Sentence embeddings as kinds of tasks: two, as their dev files hold scored pairs or positives."""
 
 import copy
+import functools
 import os
 from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple
 
@@ -52,6 +53,7 @@ class SentenceEmbedding(task_type.TaskType):
     feature_modules = (text_files, retrieval_files, rows, mixing)
     builds_encoder = True
     rows_are_independent = False
+    lengths_column = rows.LENGTHS
     is_retrieval = False
 
     # Settings
@@ -117,11 +119,7 @@ class SentenceEmbedding(task_type.TaskType):
 
     def columns(self, task: Any) -> Dict[str, kind_interface.Column]:
         num_texts = _num_texts(task.head)
-        columns = {
-            name: kind_interface.Column("int", is_per_token=True)
-            for name in rows.columns_of_ids(num_texts)
-        }
-        columns[rows.LENGTHS] = kind_interface.Column("int", (num_texts,))
+        columns = {rows.LENGTHS: kind_interface.Column("int", (num_texts,))}
         columns[objectives.SCORE] = kind_interface.Column("float")
         columns[objectives.GROUP] = kind_interface.Column("int")
         if task.head["loss"] == "vectors":
@@ -157,28 +155,23 @@ class SentenceEmbedding(task_type.TaskType):
     ) -> Tensors:
         head = settings.head
         config = _with_dropout(config, head["dropout"])
-        num_texts = 1 if is_training and _is_of_texts(head) else _num_texts(head)
-        stacked = rows.stacked(features, num_texts)
-        if is_training and head["loss"] in VIEWS:
-            longest = min(head["max_seq_length"], config.max_position_embeddings)
-            stacked = rows.two_views(stacked, head["loss"] == "esimcse", longest)
-            num_texts = 2
         notes = embedding_flags.notes_of_head(head)
-        if is_training:
-            notes = notes._replace(normalize=False)  # losses take vectors of any length
-
-        def encode(part):
-            return sentence_vectors.sentence_vector(model(part, config), part["input_mask"], notes)
-
-        num_chunks = _num_chunks(head, features) if is_training else 1
-        if num_chunks == 1:
-            vectors = encode(stacked)
-        else:
-            vectors = vectors_in_chunks(encode, stacked, notes.width, num_chunks)
         if rows.LENGTHS not in features:
-            return {VECTORS: vectors}  # [B, W]
-        vectors = tf.reshape(vectors, [num_texts, -1, notes.width])
-        return {VECTORS: tf.transpose(vectors, [1, 0, 2])}  # [B, T, W]
+            return {VECTORS: _vectors_of_rows(model, config, notes, features)}  # [B, W]
+        texts = {name: features[name] for name in ("input_ids", rows.LENGTHS)}
+        if not is_training:
+            return {VECTORS: _vectors_of_texts(model, config, notes, texts)}  # [B, T, W]
+        notes = notes._replace(normalize=False)  # losses take vectors of any length
+        if _is_of_texts(head):
+            texts[rows.LENGTHS] = texts[rows.LENGTHS][:, :1]
+        if head["loss"] in VIEWS:
+            longest = min(head["max_seq_length"], config.max_position_embeddings)
+            texts = rows.two_views(texts, head["loss"] == "esimcse", longest)
+        encode = functools.partial(_vectors_of_texts, model, config, notes)
+        vectors = _in_chunks(encode, texts, notes.width, _num_chunks(head, features))
+        if head["loss"] in VIEWS:  # [2 B, 1, W]
+            vectors = tf.concat(tf.split(vectors, 2), axis=1)
+        return {VECTORS: vectors}  # [B, T, W]
 
     def losses(self, outputs: Tensors, features: Tensors, settings: Any) -> tf.Tensor:
         loss = objectives.batch_loss(outputs[VECTORS], features, settings.head)
@@ -234,6 +227,38 @@ class Cosines(result_files.ResultFiles):
 
 def _of_length_1(vectors):
     return vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
+
+
+def _vectors_of_rows(model, config, notes, rows_of_model):
+    """Vectors of rows of one text, [N, W]; the rows are those of `AlbertModel`."""
+    names = ("input_ids", "input_mask", "segment_ids")
+    encoder = model({name: rows_of_model[name] for name in names}, config)
+    return sentence_vectors.sentence_vector(encoder, rows_of_model["input_mask"], notes)
+
+
+def _vectors_of_texts(model, config, notes, texts):
+    """Vectors of texts as `rows.record` has them, [N, T, W]."""
+    if texts[rows.LENGTHS].shape[1] == 1:
+        of_model = rows.of_ids(texts["input_ids"], texts[rows.LENGTHS][:, 0])
+        return _vectors_of_rows(model, config, notes, of_model)[:, None, :]
+
+    def pool(encoder, mask):
+        return sentence_vectors.sentence_vector(encoder, mask, notes)
+
+    return rows.packed_vectors(functools.partial(model, config=config), pool, texts)
+
+
+def _in_chunks(encode, texts, width, num_chunks):
+    """`encode` of texts, [N, T, W], of which the rows of one chunk are worked on at a time."""
+    if num_chunks == 1:
+        return encode(texts)
+    num_texts = int(texts[rows.LENGTHS].shape[1])
+
+    def flat(part):
+        return tf.reshape(encode(part), [-1, num_texts * width])
+
+    vectors = vectors_in_chunks(flat, texts, num_texts * width, num_chunks)
+    return tf.reshape(vectors, [-1, num_texts, width])
 
 
 def _is_of_texts(head):

@@ -1,26 +1,21 @@
 """Rows of several texts: their ids in records, and as the encoder reads them.
 
-A record has the ids of an example's first text as those of any task, those of the others in
-columns `ids_2`, `ids_3` ..., all as long as the longest, and how long each is. In the graph they
-are stacked: rows 0 to B - 1 are the first texts of the batch, B to 2 B - 1 the second ones.
-Letters in shape comments: B examples, T texts of each, F tokens.
+A record has the ids of all texts of an example, one text after another without padding between
+them, and how long each is. The encoder reads such a row as it is: no text sees another one, and
+positions begin again with each (`packed_vectors`).
+Letters in shape comments: B examples, T texts of each, F tokens, L tokens of the longest text.
 """
 
-from typing import Any, Dict, List, Sequence, Tuple
+from typing import Any, Callable, Dict, List, NamedTuple, Sequence, Tuple
 
 import tensorflow.compat.v1 as tf
 
-from albert_zh.model.layers import dropout_seed
+from albert_zh.model.layers import dropout_seed, gather_positions, get_shape_list
 from albert_zh.text import encoding
 
 LENGTHS = "text_lengths"
 REPETITION = 0.32  # share of tokens that ESimCSE repeats at most (Wu et al. 2021)
 Tensors = Dict[str, tf.Tensor]
-
-
-def columns_of_ids(num_texts: int) -> List[str]:
-    """Names of the columns with the ids of the second to last text."""
-    return ["ids_%d" % number for number in range(2, num_texts + 1)]
 
 
 def record(
@@ -37,34 +32,89 @@ def record(
     Returns:
         ({column: list of int}, whether a text was cut).
     """
-    rows, was_cut = [], False
+    ids_of_all: List[int] = []
+    lengths, was_cut = [], False
     for text in list(texts) + [""] * (num_texts - len(texts)):
         ids, _, is_cut = encoding.encode(tokenizer, text, None, max_seq_length)
-        rows.append(ids if text else [])
+        lengths.append(len(ids) if text else 0)
+        ids_of_all += ids[: lengths[-1]]
         was_cut |= is_cut
-    longest = max(map(len, rows))
-    padded = [ids + [0] * (longest - len(ids)) for ids in rows]
-    columns = dict(zip(["input_ids"] + columns_of_ids(num_texts), padded))
-    return dict(columns, segment_ids=[0] * longest, **{LENGTHS: list(map(len, rows))}), was_cut
+    segment_ids = [0] * len(ids_of_all)
+    return {"input_ids": ids_of_all, "segment_ids": segment_ids, LENGTHS: lengths}, was_cut
 
 
-def stacked(features: Tensors, num_texts: int) -> Tensors:
-    """The first texts of a batch as rows for the encoder: input_ids, input_mask, segment_ids.
+class Places(NamedTuple):
+    """Where the tokens of packed rows belong.
+
+    Fields:
+        text: int [B, F], which text of the row a token is of; T for padding.
+        position: int [B, F], where a token stands in its text; 0 for padding.
+    """
+
+    text: tf.Tensor
+    position: tf.Tensor
+
+
+def places(lengths: tf.Tensor, width: Any) -> Places:
+    """The `Places` of rows whose texts have these lengths.
 
     Args:
-        features: a batch: `input_ids`, the columns of ids [B, F] and `LENGTHS` [B, T]; or one
-            without those columns, of single texts.
-        num_texts: how many texts of each.
+        lengths: int [B, T].
+        width: F, int or int scalar tensor.
+    """
+    ends = tf.cumsum(lengths, axis=1)  # [B, T]
+    columns = tf.range(width)[None, :]
+    text = tf.reduce_sum(tf.cast(columns[:, :, None] >= ends[:, None, :], tf.int32), axis=2)
+    padded_starts = tf.concat([tf.zeros_like(ends[:, :1]), ends], axis=1)  # [B, T + 1]
+    position = columns - tf.batch_gather(padded_starts, text)
+    return Places(text, tf.where(text < int(lengths.shape[1]), position, tf.zeros_like(position)))
+
+
+def packed_vectors(
+    model: Callable[..., Any], pool: Callable[[Any, tf.Tensor], tf.Tensor], packed: Tensors
+) -> tf.Tensor:
+    """Vectors of the texts of packed rows, as if each were a row alone.
+
+    Args:
+        model: function of rows and further arguments of `AlbertModel` that makes one.
+        pool: function of a model's layers (`get_all_encoder_layers`) and a mask [N, L] ->
+            float [N, W].
+        packed: input_ids [B, F] and `LENGTHS` [B, T].
 
     Returns:
-        {name: int [num_texts * B, F]}.
+        float [B, T, W]; what texts of length 0 have is of no meaning.
     """
-    if LENGTHS not in features:
-        return {name: features[name] for name in ("input_ids", "input_mask", "segment_ids")}
-    names = ["input_ids"] + columns_of_ids(num_texts)
-    ids = tf.concat([features[name] for name in names], axis=0)
-    lengths = tf.transpose(features[LENGTHS][:, :num_texts])
-    return of_ids(ids, tf.reshape(lengths, [-1]))
+    ids, lengths = packed["input_ids"], packed[LENGTHS]
+    where = places(lengths, get_shape_list(ids)[1])
+    sees = tf.cast(tf.equal(where.text[:, :, None], where.text[:, None, :]), tf.int32)
+    rows = of_ids(ids, tf.reduce_sum(lengths, axis=1))
+    encoder = model(rows, attention_mask=sees, position_ids=where.position)
+    texts = _SeparateTexts(encoder, lengths, get_shape_list(ids)[1])
+    vectors = pool(texts, texts.mask)  # [B * T, W]
+    return tf.reshape(vectors, [-1, int(lengths.shape[1]), int(vectors.shape[-1])])
+
+
+class _SeparateTexts:
+    """The layers of packed rows with a row for each text, [B * T, L, H]."""
+
+    def __init__(self, model, lengths, width):
+        """`model`: of the packed rows; `lengths`: int [B, T]; `width`: F, int or tensor."""
+        self._model = model
+        self._longest = width if isinstance(width, int) else tf.reduce_max(lengths)  # L
+        starts = tf.cumsum(lengths, axis=1, exclusive=True)
+        columns = starts[:, :, None] + tf.range(self._longest)  # [B, T, L]
+        columns = tf.minimum(columns, width - 1)  # the mask leaves out what is behind a text
+        self._columns = tf.reshape(columns, [-1, int(lengths.shape[1]) * self._longest])
+        self.mask = tf.sequence_mask(tf.reshape(lengths, [-1]), self._longest, dtype=tf.int32)
+
+    def get_all_encoder_layers(self):
+        """List of [B * T, L, H]."""
+        return [
+            tf.reshape(
+                gather_positions(layer, self._columns), [-1, self._longest, int(layer.shape[-1])]
+            )
+            for layer in self._model.get_all_encoder_layers()
+        ]
 
 
 def of_ids(ids: tf.Tensor, lengths: tf.Tensor) -> Tensors:
@@ -73,22 +123,26 @@ def of_ids(ids: tf.Tensor, lengths: tf.Tensor) -> Tensors:
     return {"input_ids": ids, "input_mask": mask, "segment_ids": tf.zeros_like(ids)}
 
 
-def two_views(rows: Tensors, repeats_words: bool, max_length: int) -> Tensors:
-    """Each row twice, [B, F] -> [2 B, F]; the second time with some of its tokens repeated.
+def two_views(texts: Tensors, repeats_words: bool, max_length: int) -> Tensors:
+    """Each text twice; the second time with some of its tokens repeated.
 
     Args:
-        rows: input_ids, input_mask, segment_ids.
+        texts: input_ids [B, F] and `LENGTHS` [B, 1].
         repeats_words: whether tokens are repeated (ESimCSE); dropout alone makes the views
             different otherwise (SimCSE).
         max_length: longest row.
+
+    Returns:
+        input_ids [2 B, F'] and `LENGTHS` [2 B, 1], first those of the first views.
     """
-    ids, lengths = rows["input_ids"], tf.reduce_sum(rows["input_mask"], axis=1)
+    ids, lengths = texts["input_ids"], texts[LENGTHS][:, 0]
     others, lengths_of_others = ids, lengths
     if repeats_words:
         others, lengths_of_others = with_repeated_tokens(ids, lengths, dropout_seed(), max_length)
         missing = tf.shape(others)[1] - tf.shape(ids)[1]
         ids = tf.pad(ids, [[0, 0], [0, missing]])
-    return of_ids(tf.concat([ids, others], axis=0), tf.concat([lengths, lengths_of_others], axis=0))
+    both = tf.concat([lengths, lengths_of_others], axis=0)
+    return {"input_ids": tf.concat([ids, others], axis=0), LENGTHS: both[:, None]}
 
 
 def with_repeated_tokens(
