@@ -40,11 +40,11 @@ class OnnxBackend:
         inputs = {tensor.name: tensor for tensor in self._session.get_inputs()}
         outputs = {tensor.name: tensor for tensor in self._session.get_outputs()}
         further = tuple(further_inputs)
-        self._inputs = exported_names.inputs_in_order(inputs, further)
-        if self._inputs is None or not set(output_names) <= set(outputs):
+        fed = exported_names.inputs_in_order(inputs, further)
+        if fed is None or not set(output_names) <= set(outputs):
             expected = (exported_names.INPUT_NAMES + further, output_names)
             raise UserError(exported_names.misfit(path, *expected, list(inputs), list(outputs)))
-        self._output_names = list(output_names)
+        self._inputs, self._output_names = fed, list(output_names)
         self.num_outputs = outputs[output_names[0]].shape[-1]
         length = self._inputs[0].shape[1]
         self.fixed_length = length if isinstance(length, int) else None

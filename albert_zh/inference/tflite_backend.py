@@ -44,7 +44,7 @@ class TfliteBackend:
         self.num_workers = 1 if num_threads else cores.num_usable()
         content = files.read_bytes(path)
         names = (tuple(output_names), tuple(further_inputs))
-        self._make = lambda: _Interpreter(path, content, num_threads or 1, *names)
+        self._make: Any = lambda: _Interpreter(path, content, num_threads or 1, *names)
         self._idle: Any = queue.LifoQueue()
         self._num_made, self._making = 1, threading.Lock()
         first = self._make()
