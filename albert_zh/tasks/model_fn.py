@@ -7,7 +7,7 @@ F tokens, H hidden, C outputs, V entries of the vocabulary, E width of the embed
 
 import functools
 import re
-from typing import Any, Callable, Dict, Iterable, Optional, Tuple
+from typing import Any, Callable, Dict, Iterable, Mapping, Optional, Tuple
 
 import tensorflow.compat.v1 as tf
 
@@ -237,7 +237,12 @@ def create_train_op(
         "google",  # of the original's programs google's alone fine-tune with LAMB
         use_tpu,
         is_compiled=not (plain or use_tpu),
-        rate_scales=rate_scales(names, settings.layer_decay, settings.classifier_rate_factor),
+        rate_scales=rate_scales(
+            names,
+            settings.layer_decay,
+            settings.classifier_rate_factor,
+            settings.scope_rate_factors,
+        ),
         weight_decay_rate=settings.weight_decay,
     ).op
 
@@ -250,7 +255,10 @@ def _divided(gradient, divisor):
 
 
 def rate_scales(
-    names: Iterable[str], layer_decay: float, classifier_factor: float = 1.0
+    names: Iterable[str],
+    layer_decay: float,
+    classifier_factor: float = 1.0,
+    scope_factors: Optional[Mapping[str, float]] = None,
 ) -> Dict[str, float]:
     """Factors of the learning rate by depth: 1 for pooler and head, less below.
 
@@ -262,6 +270,7 @@ def rate_scales(
         names: names of variables.
         layer_decay: float, above 0 and up to 1.
         classifier_factor: float, by which that of the head is multiplied.
+        scope_factors: {scope: factor} of parts of the head, in place of the head's.
 
     Returns:
         {name: factor}.
@@ -278,7 +287,8 @@ def rate_scales(
             depth = 0
         scales[name] = layer_decay ** (top - depth)
         if not name.startswith(checkpoint_names.ENCODER_SCOPES):
-            scales[name] *= classifier_factor
+            scope = name.split("/")[0]
+            scales[name] *= (scope_factors or {}).get(scope, classifier_factor)
     return scales
 
 
