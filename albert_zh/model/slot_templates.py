@@ -82,8 +82,8 @@ def symbols(ids: tf.Tensor, slots: tf.Tensor) -> tf.Tensor:
     Returns:
         int32 tensor [B, F].
     """
-    slots = tf.cast(slots, tf.int32)
-    weights = tf.constant([977 * (j + 1) * (j + 3) % _NUM_SYMBOLS for j in range(slots.shape[-1])])
+    slots, num_names = tf.cast(slots, tf.int32), int(slots.shape[-1])
+    weights = tf.constant([977 * (j + 1) * (j + 3) % _NUM_SYMBOLS for j in range(num_names)])
     of_names = _FIRST_SYMBOL + tf.floormod(tf.reduce_sum(slots * weights, axis=-1), _NUM_SYMBOLS)
     is_labelled = tf.reduce_max(slots, axis=-1) > 0  # [B, F]
     return tf.where(is_labelled, of_names, tf.floormod(tf.cast(ids, tf.int32), _FIRST_SYMBOL))
