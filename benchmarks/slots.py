@@ -6,8 +6,9 @@
 Makes SMP 2017's utterances (smp2017, 31 classes) a data set, with all training rows and with a
 tenth of each class, and dictionaries of THUOCL's lists (thuocl) and SMP 2019's (smp2019), which
 have seen none of these rows. It trains `run_classifier.py` without slots and with each further
-part, and with 30 % of all entries moved to a wrong dictionary; prints accuracy and macro-F1 on test
-over the seeds. A finished run is not repeated: the same command continues where it was stopped.
+part, with 30 % of all entries moved to a wrong dictionary, and with a dictionary whose entry is in
+no text (what templates bring without slots); prints accuracy and macro-F1 on test over the seeds.
+A finished run is not repeated: the same command continues where it was stopped.
 Words after -- are further arguments of run_classifier.py.
 """
 
@@ -38,18 +39,23 @@ SIZES = collections.OrderedDict(
 )
 SHARE = {"tenth": 0.1, "full": 1.0}
 NOISE = 0.3  # share of the entries that stand in a wrong dictionary
-CLEAN, WRONG = "dictionaries", "dictionaries_30_wrong"
-NO_PARTS = ["--slot_attention=false", "--slot_gate=false", "--slot_context=false"]
+CLEAN, WRONG, NOTHING = "dictionaries", "dictionaries_30_wrong", "dictionaries_of_nothing"
+IN_NO_TEXT = {"nothing": ["\ue000\ue001"]}  # characters for private use
+NO_TEMPLATES = ["--slot_templates=false"]
+NO_PARTS = ["--slot_attention=false", "--slot_gate=false", "--slot_context=false", *NO_TEMPLATES]
 # {name: (dictionaries or None, further flags)}
 MODELS = collections.OrderedDict(
     [
         ("plain", (None, [])),
         ("all", (CLEAN, [])),
         ("all 30 % wrong", (WRONG, [])),
+        ("all without a match", (NOTHING, [])),
+        ("no templates", (CLEAN, NO_TEMPLATES)),
+        ("no templates 30 % wrong", (WRONG, NO_TEMPLATES)),
         ("labels added", (CLEAN, NO_PARTS)),
         ("and attention", (CLEAN, NO_PARTS[1:])),
         ("and gate", (CLEAN, NO_PARTS[2:])),
-        ("all but gate 30 % wrong", (WRONG, NO_PARTS[1:2])),
+        ("all but gate 30 % wrong", (WRONG, NO_PARTS[1:2] + NO_TEMPLATES)),
     ]
 )
 SHOWN = ("accuracy", "macro_f1")
@@ -117,6 +123,7 @@ def write_data():
     entries = lists_of_entries()
     write_dictionaries(CLEAN, entries)
     write_dictionaries(WRONG, with_wrong_entries(entries, NOISE))
+    write_dictionaries(NOTHING, IN_NO_TEXT)
 
 
 def utterances(split):

@@ -279,14 +279,14 @@ def _start_folder():
     """The folder of the model to go on from, or of the starter model; `UserError` without one."""
     if not FLAGS.init_checkpoint:
         return STARTER
-    return os.path.dirname(_checkpoint_files().find_checkpoint(FLAGS.init_checkpoint))
+    return os.path.dirname(_start_checkpoint())
 
 
-def _checkpoint_files():
-    """The module, which takes seconds to be imported, as TensorFlow is."""
-    from albert_zh.model import checkpoint_files
+def _start_checkpoint():
+    """Prefix of --init_checkpoint's checkpoint."""
+    from albert_zh.model import checkpoint_files  # takes seconds to be imported, as TensorFlow is
 
-    return checkpoint_files
+    return checkpoint_files.find_checkpoint(FLAGS.init_checkpoint)
 
 
 def _check_further_flags(arguments):
@@ -467,11 +467,11 @@ def _digest(path, flag):
 
 def _about_start():
     """A description that identifies the weights to go on from."""
-    prefix = _checkpoint_files().find_checkpoint(FLAGS.init_checkpoint)
-    return "%s (sha256 %s)" % (
-        os.path.basename(prefix),
-        _checkpoint_files().fingerprint(prefix)[:12],
-    )
+    from albert_zh.model import checkpoint_values
+
+    prefix = _start_checkpoint()
+    digest = checkpoint_values.fingerprint(prefix)[:12]
+    return "%s (sha256 %s)" % (os.path.basename(prefix), digest)
 
 
 def _config_file():

@@ -56,7 +56,7 @@ LEFT_OUT_ON_2_21 = {
     "text_encoder",
     "layer_distillation": "*",
     "model": "albert_config attention_masks checkpoints incremental_decoding packed_weights "
-    "position_extension slot_fusion",
+    "position_extension slot_fusion slot_templates",
     "pretraining": "input_pipeline learning_rate model_fn remote_storage replaced_tokens unilm",
     "project": "android batch_sizes_benchmark deploy doc_snippets docs_languages embedding_model "
     "entities_sample faq_sample fetch_assets fine_tuning_benchmark migration objectives_benchmarks "

@@ -34,8 +34,8 @@ OPEN_GATE = 2.0  # start of the gate's bias: 0.88 of the text, so that training 
 
 SlotSettings = collections.namedtuple(
     "SlotSettings",
-    "names attention gate context dropout label_width width",
-    defaults=(True, True, True, 0.1, 64, 128),
+    "names attention gate context dropout label_width width templates",
+    defaults=(True, True, True, 0.1, 64, 128, False),
 )
 SlotSettings.__doc__ = """Which parts a model has.
 
@@ -47,6 +47,7 @@ Fields:
     dropout: share of training rows that are seen without slots.
     label_width: int, E.
     width: int, D.
+    templates: bool; further logits of `slot_templates`. Models of earlier versions have none.
 """
 
 
@@ -60,13 +61,27 @@ def settings_of_head(head: Dict[str, Any]) -> SlotSettings:
     return SlotSettings(**{name: fields[name] for name in SlotSettings._fields if name in fields})
 
 
+def features_of_step(features: Dict[str, tf.Tensor], head: Dict[str, Any]) -> Dict[str, tf.Tensor]:
+    """The features of a step of training, some rows without their slots.
+
+    Args:
+        features: `slots` int [B, F, S] and others.
+        head: `Settings.head`.
+
+    Returns:
+        all features; `slots` is float.
+    """
+    slots = tf.cast(features["slots"], tf.float32)
+    return dict(features, slots=dropped_slots(slots, settings_of_head(head).dropout))
+
+
 def fusion(
     features: Dict[str, tf.Tensor], config: Any, head: Dict[str, Any], is_training: bool
 ) -> Callable[[tf.Tensor], tf.Tensor]:
     """The function of the encoder's output [B, F, H] -> that with what slots say, [B, F, H].
 
     Args:
-        features: `slots` int [B, F, S], `input_mask` int [B, F].
+        features: `slots` int or float [B, F, S], `input_mask` int [B, F].
         config: `AlbertConfig`.
         head: `Settings.head`.
         is_training: bool.
@@ -89,11 +104,11 @@ def fused_output(
 
     Args:
         sequence: float tensor [B, F, H].
-        slots: int tensor [B, F, S], 1 where a position has a label.
+        slots: int or float tensor [B, F, S], 1 where a position has a label.
         input_mask: int tensor [B, F].
         config: `AlbertConfig`.
         settings: `SlotSettings`.
-        is_training: bool; dropout of slots, and of values as in the encoder.
+        is_training: bool; dropout of values as in the encoder.
 
     Returns:
         float tensor [B, F, H].
@@ -101,8 +116,6 @@ def fused_output(
     config = _config_of_part(config, is_training)
     batch, length, width = get_shape_list(sequence, expected_rank=3)
     slots = tf.cast(slots, tf.float32)
-    if is_training:
-        slots = dropped_slots(slots, settings.dropout)
     text = tf.reshape(sequence, [-1, width])  # [R, H]
     mask = tf.cast(input_mask, tf.float32)
     with tf.variable_scope(SCOPE):

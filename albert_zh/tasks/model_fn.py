@@ -7,7 +7,7 @@ F tokens, H hidden, C outputs, V entries of the vocabulary, E width of the embed
 
 import functools
 import re
-from typing import Any, Callable, Dict, Iterable, List, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, Iterable, List, Mapping, Optional, Sequence, Tuple
 
 import tensorflow.compat.v1 as tf
 
@@ -253,6 +253,7 @@ def create_train_op(
             [variable_name(variable) for variable in variables],
             settings.layer_decay,
             settings.classifier_rate_factor,
+            settings.scope_rate_factors,
         ),
         weight_decay_rate=settings.weight_decay,
     ).op
@@ -330,7 +331,10 @@ def _divided(gradient, divisor):
 
 
 def rate_scales(
-    names: Iterable[str], layer_decay: float, classifier_factor: float = 1.0
+    names: Iterable[str],
+    layer_decay: float,
+    classifier_factor: float = 1.0,
+    scope_factors: Optional[Mapping[str, float]] = None,
 ) -> Dict[str, float]:
     """Factors of the learning rate by depth: 1 for pooler and head, less below.
 
@@ -342,6 +346,7 @@ def rate_scales(
         names: names of variables.
         layer_decay: float, above 0 and up to 1.
         classifier_factor: float, by which that of the head is multiplied.
+        scope_factors: {scope: factor} of parts of the head, in place of the head's.
 
     Returns:
         {name: factor}.
@@ -358,7 +363,8 @@ def rate_scales(
             depth = 0
         scales[name] = layer_decay ** (top - depth)
         if not name.startswith(checkpoint_names.ENCODER_SCOPES):
-            scales[name] *= classifier_factor
+            scope = name.split("/")[0]
+            scales[name] *= (scope_factors or {}).get(scope, classifier_factor)
     return scales
 
 

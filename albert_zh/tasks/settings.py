@@ -19,7 +19,8 @@ Settings = collections.namedtuple(
     "Settings",
     "objective pooling class_weights label_smoothing focal_gamma rdrop_alpha fgm_epsilon "
     "layer_decay freeze_encoder loss_scale optimizer multi_label_loss classifier_rate_factor "
-    "initial_bias head weight_decay distill_weight temperature distill_loss",
+    "initial_bias head weight_decay distill_weight temperature distill_loss "
+    "scope_rate_factors",
     defaults=(
         "single_label",
         "cls",
@@ -40,6 +41,7 @@ Settings = collections.namedtuple(
         0.0,
         1.0,
         DIVERGENCE,
+        {},
     ),
 )
 Settings.__doc__ = """How the head of a task is built, and how the model is trained.
@@ -67,6 +69,7 @@ Fields:
     distill_weight: share of the loss against teachers' targets; 0 without teachers.
     temperature: by which their logits and the student's are divided.
     distill_loss: one of `DISTILL_LOSSES`.
+    scope_rate_factors: {variable scope: factor of the learning rate of what is in it}.
 """
 
 

@@ -143,6 +143,14 @@ def test_padding_does_not_matter():
     np.testing.assert_allclose(first[2, :3], second[2, :3], rtol=1e-5)
 
 
+def test_only_a_step_of_training_drops_slots():
+    head = {"slots": {"names": list(NAMES), "dropout": 0.999999}}
+    with tf.Graph().as_default(), tf.Session() as session:
+        features = {"slots": tf.constant(SLOTS), "input_ids": tf.constant(MASK)}
+        seen = session.run(slot_fusion.features_of_step(features, head))
+    assert not seen["slots"].any() and (seen["input_ids"] == MASK).all()
+
+
 def test_dropout_takes_whole_rows_of_slots():
     with tf.Graph().as_default(), tf.Session() as session:
         tf.train.get_or_create_global_step()

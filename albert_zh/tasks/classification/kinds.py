@@ -3,11 +3,12 @@
 from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 import numpy as np
+import tensorflow.compat.v1 as tf
 
 from albert_zh.common import files, storage
 from albert_zh.common.errors import UserError
 from albert_zh.common.messages import say
-from albert_zh.model import classifier_output, modeling, slot_fusion
+from albert_zh.model import classifier_output, modeling, slot_fusion, slot_templates
 from albert_zh.tasks import (
     data_checks,
     datasets,
@@ -55,6 +56,7 @@ class SingleLabel(task_type.TaskType):
             common["classifier_rate_factor"] = self.flags.rate_factor(options)
         common["pooling"] = trained.get("pooling", options.pooling)
         head = trained.get("head", {}) if trained else self.flags.head(options)
+        common["scope_rate_factors"] = slot_flags.rate_factors(head, options.learning_rate)
         return task_type.Settings(objective=self.name, head=head, **common)
 
     def settings_of_data(
@@ -146,6 +148,8 @@ class SingleLabel(task_type.TaskType):
     ) -> Dict[str, Any]:
         changed = None
         if settings.head.get("slots"):
+            if is_training:
+                features = slot_fusion.features_of_step(features, settings.head)
             changed = slot_fusion.fusion(features, config, settings.head, is_training)
         pooled = classifier_output.pooled_output(
             model, features["input_mask"], settings.pooling, changed
@@ -153,11 +157,16 @@ class SingleLabel(task_type.TaskType):
         head = modeling.classification_head(
             config, pooled, None, num_outputs, is_training, settings.initial_bias
         )
-        probabilities = classifier_output.probabilities(head.logits, self.name)
-        return {"logits": head.logits, "probabilities": probabilities}  # [B, C]
+        outputs = {"logits": head.logits}  # [B, C]
+        if slot_templates.are_in(settings.head):
+            outputs = slot_templates.outputs(outputs, features, settings.initial_bias, is_training)
+        probabilities = classifier_output.probabilities(outputs["logits"], self.name)
+        return dict(outputs, probabilities=probabilities)
 
     def losses(self, outputs: Dict[str, Any], features: Dict[str, Any], settings: Any) -> Any:
-        return losses.per_example_loss(outputs["logits"], features["label_ids"], settings)
+        names = [name for name in ("logits", slot_templates.LOGITS) if name in outputs]
+        labels = features["label_ids"]
+        return tf.add_n([losses.per_example_loss(outputs[n], labels, settings) for n in names])
 
     def divergence(
         self,

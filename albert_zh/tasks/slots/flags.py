@@ -5,9 +5,10 @@ from typing import Any, Dict, List, Optional, Sequence
 from absl import flags
 
 from albert_zh.common.errors import UserError
+from albert_zh.model import slot_templates
 from albert_zh.tasks.slots import annotations, dictionaries
 
-PARTS = ("attention", "gate", "context")
+PARTS = ("attention", "gate", "context", "templates")
 
 TABLE = (
     (
@@ -43,6 +44,13 @@ TABLE = (
         "With --slots: multi-head attention over what both became.",
     ),
     (
+        "boolean",
+        "slot_templates",
+        True,
+        "With --slots: the mean of the encoder's logits and of those of words and pairs of words "
+        "in which the name of a slot stands for what has it; not with --teachers.",
+    ),
+    (
         "float",
         "slot_dropout",
         0.1,
@@ -58,6 +66,11 @@ def check(options: flags.FlagValues) -> None:
     given = [name for name in NAMES if name != "slots" and options[name].present]
     if given and not options.slots:
         raise UserError("--%s has no meaning without --slots=true: add it" % given[0])
+    if options.teachers and options["slot_templates"].present and options.slot_templates:
+        raise UserError(
+            "--slot_templates and --teachers: templates learn from labels alone: leave one of them "
+            "out"
+        )
     if not 0 <= options.slot_dropout < 1:
         raise UserError(
             "--slot_dropout=%s: expected a share, 0 or more and below 1" % options.slot_dropout
@@ -74,7 +87,16 @@ def head(options: flags.FlagValues) -> Dict[str, Any]:
     if not options.slots:
         return {}
     parts: Dict[str, Any] = {part: options["slot_" + part].value for part in PARTS}
+    if options.teachers:  # whose outputs are learnt by the encoder's head alone
+        parts["templates"] = False
     return {"slots": dict(parts, dropout=options.slot_dropout, names=[])}
+
+
+def rate_factors(head: Dict[str, Any], learning_rate: float) -> Dict[str, float]:
+    """{scope: factor of its learning rate} of the parts that have a fixed rate."""
+    if not slot_templates.are_in(head):
+        return {}
+    return {slot_templates.SCOPE: slot_templates.RATE / learning_rate}
 
 
 def with_names(

@@ -256,6 +256,9 @@ def test_rates_by_depth():
     electra += ["electra/encoder/layer_%d/output/dense/bias" % n for n in (0, 1)]
     found = model_fn.rate_scales(electra + ["output_bias"], 0.5, 10.0)
     assert list(found.values()) == [0.125, 0.125, 0.25, 0.5, 10.0]
+    parts = ["slot_templates/table", "slots/gate/bias", "output_bias"]
+    found = model_fn.rate_scales(parts, 0.5, 10.0, {"slot_templates": 25.0})
+    assert list(found.values()) == [25.0, 10.0, 10.0]
 
 
 def test_class_weights():

@@ -14,7 +14,7 @@ from albert_zh.commands import export_model
 from albert_zh.common.errors import UserError
 from albert_zh.conversion import to_pytorch
 from albert_zh.inference import predictor
-from albert_zh.model import checkpoint_files
+from albert_zh.model import checkpoint_files, checkpoint_values
 from albert_zh.tasks.slots import dictionaries
 import saved_models
 import small_models
@@ -85,6 +85,34 @@ def test_the_folder_has_its_dictionaries(finished):
         assert dictionaries.unpacked(content) == {n: set(words) for n, words in WORDS.items()}
     notes = json.loads((output / "best" / "fine_tuning.json").read_text(encoding="utf-8"))
     assert notes["head"]["slots"]["names"] == ["city", "odd", "singer"]
+
+
+def test_the_model_has_templates_and_they_learn(finished):
+    prefix = checkpoint_files.find_checkpoint(str(finished[2] / "best"))
+    table = tf.train.load_checkpoint(prefix).get_tensor("slot_templates/table")
+    assert table.shape == (65536, 2)
+    # Rows of the templates of a few letters and two names are not 0, by steps of about 0.01.
+    assert 20 < np.count_nonzero(np.abs(table).max(axis=1) > 0.01) < 2000
+
+
+def test_a_model_of_earlier_versions_has_no_templates(finished, tmp_path):
+    """Its notes do not name them, and its checkpoint has no table."""
+    old = tmp_path / "old"
+    shutil.copytree(str(finished[2] / "best"), str(old))
+    prefix = checkpoint_files.find_checkpoint(str(old))
+    reader = tf.train.load_checkpoint(prefix)
+    names = reader.get_variable_to_shape_map()
+    kept = {name: reader.get_tensor(name) for name in names if "slot_templates" not in name}
+    assert len(kept) < len(names)
+    checkpoint_values.write_checkpoint(prefix, kept)
+    path = old / "fine_tuning.json"
+    notes = json.loads(path.read_text(encoding="utf-8"))
+    assert notes["head"]["slots"].pop("templates") is True
+    path.write_text(json.dumps(notes), encoding="utf-8")
+    with predictor.Predictor(str(finished[2] / "best")) as model:
+        new = model.predict(["甲京沪乙"])[1]
+    with predictor.Predictor(str(old)) as model:
+        assert np.abs(model.predict(["甲京沪乙"])[1] - new).max() > 1e-3
 
 
 def test_predictor_annotates_as_training_does(finished, tmp_path):
@@ -158,6 +186,7 @@ def test_without_its_dictionaries_a_model_is_refused(finished, tmp_path):
         ({"dictionaries": "nowhere"}, "--dictionaries=nowhere: no such folder"),
         ({"slot_dropout": 1.0}, "--slot_dropout=1.0: expected a share"),
         ({"do_train": False}, "a trained model has its dictionaries"),
+        ({"slot_templates": True, "teachers": "x"}, "--slot_templates and --teachers: templates"),
     ],
 )
 def test_bad_flags(finished, tmp_path, changes, message):
