@@ -125,8 +125,9 @@ def rows_of(arguments, name):
     if SETS[name].files:
         yield name, "feature CRF", "%.2f" % baseline(arguments, name)
     starts = [("starter model", "starter", arguments.seeds)]
-    if name == "cluener":
+    if name in ("cluener", "msra", "sxu"):
         starts.append(("starter model, --fgm_epsilon=0.5", "fgm", arguments.seeds))
+    if name == "cluener":
         starts.append(("random weights", "random", arguments.seeds[:1]))
     for shown, start, seeds in starts:
         scores = collections.defaultdict(list)
