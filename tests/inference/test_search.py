@@ -503,7 +503,7 @@ def test_many_queries_are_searched_by_groups(faq, encoder, monkeypatch):
 
 def test_command(faq, folder, model, capsys, tmp_path):
     path, lines = faq
-    arguments = ["--model_dir=" + folder, "--corpus=" + path]
+    arguments = ["--model_dir=" + folder, "--encoder_dir=" + folder, "--corpus=" + path]
     small_models.run_command(similarity, arguments + ["--query=今天", "--top_k=2"], [])
     rows = [line.split("\t") for line in capsys.readouterr().out.splitlines()]
     assert [row[:2] for row in rows] == [["今天", "1"], ["今天", "2"]]

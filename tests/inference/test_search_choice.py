@@ -108,7 +108,8 @@ def test_questions_that_cannot_be(corpus, tmp_path):
 
 def test_the_command_shows_keeps_and_uses_the_choice(corpus, folder, tmp_path, capsys):
     path = questions_file(tmp_path, ROWS)
-    arguments = ["--model_dir=" + folder, "--corpus=" + str(tmp_path / "faq.txt")]
+    arguments = ["--model_dir=" + folder, "--encoder_dir=" + folder]
+    arguments += ["--corpus=" + str(tmp_path / "faq.txt")]
     small_models.run_command(similarity, arguments + ["--dev_file=" + path], [])
     shown = capsys.readouterr()
     assert shown.out == "" and "4 questions of" in shown.err and "(chosen)" in shown.err
