@@ -325,7 +325,7 @@ OBJECTIVES = {
         pytest.param("replaced", marks=pytest.mark.slow),
         pytest.param("electra", marks=[pytest.mark.newest, pytest.mark.slow]),
         pytest.param("spans", marks=[pytest.mark.newest, pytest.mark.slow]),
-        pytest.param("unilm", marks=pytest.mark.newest),
+        pytest.param("unilm", marks=[pytest.mark.newest, pytest.mark.slow]),
     ],
 )
 def test_a_killed_run_goes_on_as_if_nothing_had_happened(folder, objective):
@@ -356,7 +356,11 @@ def test_a_killed_run_goes_on_as_if_nothing_had_happened(folder, objective):
 
 
 @pytest.mark.parametrize(
-    "name, ffn_groups, shape", [("google", None, (16, 32)), ("google_fast", 16, (1, 2, 16))]
+    "name, ffn_groups, shape",
+    [
+        ("google", None, (16, 32)),
+        pytest.param("google_fast", 16, (1, 2, 16), marks=pytest.mark.slow),
+    ],
 )
 def test_google_commands_keep_flags_defaults_and_metrics(folder, name, ffn_groups, shape):
     config = folder.write(

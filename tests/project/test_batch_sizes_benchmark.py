@@ -100,6 +100,7 @@ def printed_by(code, **variables):
     return json.loads(done.stdout.decode().strip().split("\n")[-1])
 
 
+@pytest.mark.slow
 def test_a_measured_step_takes_what_was_extrapolated():
     expected, peaks, parameters, each = printed_by(MEASURED)
     assert expected == pytest.approx(peaks, rel=0.02)

@@ -163,6 +163,7 @@ def taught(case, loss, workspace, output, monkeypatch):
     return build_of(setup, batch, TRAIN)
 
 
+@pytest.mark.slow  # the graphs of `test_graphs` with another loss
 @pytest.mark.parametrize("case, loss", taught_cases(), ids=str)
 def test_graphs_of_students(workspace, tmp_path, monkeypatch, case, loss):
     tpu_graphs.check(taught(case, loss, workspace, str(tmp_path), monkeypatch), TRAIN)
