@@ -22,6 +22,7 @@ from albert_zh.commands import (
     inspect_checkpoint,
     inspect_tfrecord,
     label,
+    serve,
     similarity,
     squad_evaluate,
 )
@@ -190,6 +191,42 @@ def test_conversion_both_ways(places):
     )
     assert_same_weights({name: before[name] for name in after}, after)
     assert len(after) > 10
+
+
+def test_models_and_corpus_in_a_bucket_are_served(places, monkeypatch):
+    pytest.importorskip("uvicorn", reason="needs requirements-serve.txt")
+    client = pytest.importorskip("fastapi.testclient", reason="needs requirements-serve.txt")
+    answers = []
+
+    class Server:
+        """In place of the one that waits for connections."""
+
+        handle_exit = None
+
+        def __init__(self, _, app):
+            self._app = app
+
+        def run(self, sockets):
+            texts = {"texts": [["今天气很好", "怎么办理银行卡"]]}
+            embedded = {"input": ["今天气很好"], "model": "embedding"}
+            found = {"query": "怎么办理银行卡", "top_k": 1}
+            bodies = {"predict": texts, "v1/embeddings": embedded, "search": found}
+            with client.TestClient(self._app) as served:
+                for path, body in bodies.items():
+                    answer = served.post("/" + path, json=body)
+                    assert answer.status_code == 200, answer.text
+                    answers.append(answer.json())
+
+    monkeypatch.setattr(serve, "_server", Server)
+    monkeypatch.setattr(serve, "_install_signal_handlers", lambda handler: None)
+    for place in places:
+        small_models.run_command(
+            serve,
+            ["--model_dir=%s/pair_model" % place, "--embedding_dir=%s/embedding" % place]
+            + ["--corpus=%s/texts.txt" % place, "--port=0"],
+        )
+    local, remote = answers[:3], answers[3:]
+    assert local == remote and "怎么办理银行卡" in json.dumps(local[2], ensure_ascii=False)
 
 
 def test_positions_that_continue_a_table(places):
