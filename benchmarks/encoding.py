@@ -20,6 +20,8 @@ import sys
 import tempfile
 import time
 
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
+
 from albert_zh.inference import input_rows
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))

@@ -19,14 +19,14 @@ import sys
 import tempfile
 import time
 
-from albert_zh.inference import input_rows
-from albert_zh.model import model_writer
-from albert_zh.tasks import outputs_graph
-
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 sys.path.insert(0, ROOT)
 
 import measuring
+
+from albert_zh.inference import input_rows
+from albert_zh.model import model_writer
+from albert_zh.tasks import outputs_graph
 
 PAIRS = os.path.join(ROOT, "data", "pairs_sample", "test.txt")
 VOCABULARY = os.path.join(ROOT, "albert_starter_zh", "vocab.txt")

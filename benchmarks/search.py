@@ -43,6 +43,8 @@ sys.path[:0] = [ROOT, os.path.join(ROOT, "benchmarks")]
 import measuring
 import prediction
 
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
+
 from albert_zh.common import (
     files,
 )
