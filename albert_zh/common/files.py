@@ -331,7 +331,7 @@ def check_decoded(text: str, place: str, remedy: str) -> None:
 
 
 def text_decoder(encoding: str) -> codecs.IncrementalDecoder:
-    """A decoder of text that comes in blocks; `UserError` for an unknown encoding."""
+    """A decoder of text that is read in blocks; `UserError` for an unknown encoding."""
     return codecs.getincrementaldecoder(known_encoding(encoding))()
 
 

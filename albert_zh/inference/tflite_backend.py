@@ -15,7 +15,7 @@ class TfliteBackend:
     """An exported .tflite file; LiteRT's interpreter where it is installed, else TensorFlow's.
 
     Threads of one interpreter wait for each other actively: where other work takes one's core, the
-    others are held up, in TensorFlow's interpreter so long that hardly anything comes of it. Whole
+    others are held up, in TensorFlow's interpreter so long that almost nothing is computed. Whole
     batches in interpreters of one thread do not wait for each other.
     """
 

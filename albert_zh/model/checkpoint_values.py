@@ -102,7 +102,7 @@ def is_training_state(name: str) -> bool:
 
 
 def write_checkpoint(prefix: str, values: Mapping[str, np.ndarray]) -> None:
-    """Writes a checkpoint of given values; its index, which makes it visible, comes last.
+    """Writes a checkpoint of given values; its index, which makes it visible, is written last.
 
     Args:
         prefix: checkpoint prefix to write.

@@ -78,7 +78,7 @@ def filled_folder(folder: str, replaces_model: bool = False) -> Iterator[str]:
             os.rename(partial, folder)
             return
         _check_may_be_moved(partial, folder, replaces_model)
-        # What makes a model visible comes last.
+        # What makes a model visible is written last.
         for name in sorted(storage.names_in(partial), key=lambda name: name.endswith(".index")):
             os.replace(os.path.join(partial, name), os.path.join(folder, name))
     except (OSError, tf.errors.OpError) as error:

@@ -142,7 +142,7 @@ def test_a_tflite_file_takes_one_thread_unless_more_are_asked_for(folder, tmp_pa
 
 @pytest.mark.parametrize("form", ["TFLite, any length", "ONNX"])
 def test_batches_of_a_file_are_run_by_several_threads(form, folder, tmp_path, monkeypatch):
-    """Each core takes a batch; what comes out is in the order of the texts."""
+    """Each core takes a batch; outputs are in the order of the texts."""
     name = "model.onnx" if form == "ONNX" else "model.tflite"
     path = export(folder, str(tmp_path / "exported" / name), FORMS[form])
     monkeypatch.setattr(cores, "num_usable", lambda: 3)
