@@ -505,6 +505,7 @@ def test_ways_of_training_are_settings():
         "initial_bias",
         "loss_scale",
         "head",
+        "scope_rate_factors",  # only with slots
         "distill_weight",  # these three only with --teachers
         "distill_loss",
         "temperature",
