@@ -2,6 +2,7 @@
 
 import glob
 import os
+import signal
 
 from absl import flags
 import numpy as np
@@ -9,8 +10,8 @@ import pytest
 import tensorflow.compat.v1 as tf
 
 from albert_zh.common.errors import UserError
-from albert_zh.training import engine, model_spec, tensorflow_internals
-from albert_zh.training.hooks import SaverHook
+from albert_zh.training import engine, loop, model_spec, tensorflow_internals
+from albert_zh.training.hooks import SaverHook, StopHook, StopRequest
 from albert_zh.training.model_spec import ModeKeys, Spec
 from albert_zh.training.session_engine import Engine, RunConfig
 from estimators import needs_estimators
@@ -102,6 +103,34 @@ def test_a_run_of_tpu_estimator_is_continued(tmp_path):
     tpu_estimator(tmp_path / "estimator").train(input_fn, max_steps=NUM_STEPS)
     trained_engine(tmp_path / "engine")
     assert_same_bits(tmp_path / "estimator", tmp_path / "engine")
+
+
+class Preemption(tf.train.SessionRunHook):
+    """SIGTERM, as a machine gets it that is taken away, after a number of steps."""
+
+    def __init__(self, after_steps):
+        self._steps_left = after_steps
+
+    def after_run(self, run_context, run_values):
+        self._steps_left -= 1
+        if not self._steps_left:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+
+@needs_estimators
+def test_a_preempted_run_of_tpu_estimator_is_saved_and_continued(tmp_path):
+    for max_steps in (4, NUM_STEPS):
+        tpu_estimator(tmp_path / "whole").train(input_fn, max_steps=max_steps)
+    folder = str(tmp_path / "preempted")
+    with flags_of(["--use_tpu", "--output_dir=" + folder]), StopRequest() as stop:
+        hooks = [Preemption(4), StopHook(stop)]
+        loop.train_with_checkpoints(
+            flags.FLAGS, tpu_estimator(folder), input_fn, NUM_STEPS, 1000, hooks
+        )
+        assert stop.is_made
+    assert weights_of(folder)["global_step"] == 4  # none was due by the number of steps
+    tpu_estimator(folder).train(input_fn, max_steps=NUM_STEPS)
+    assert_same_bits(tmp_path / "whole", folder)
 
 
 def two_cpus():
