@@ -244,7 +244,10 @@ def in_folder(folder: str, pattern: str) -> List[str]:
 
 
 def files_below(folder: str) -> List[str]:
-    """All files in a remote folder and below, but hidden ones, sorted."""
+    """All files in a folder and below, but hidden ones, sorted."""
+    if not is_remote(folder):
+        found = glob.glob(os.path.join(glob.escape(folder), "**"), recursive=True)
+        return sorted(filter(os.path.isfile, found))
     paths, folders = [], [folder.rstrip("/")]
     while folders:
         place = folders.pop()
@@ -265,12 +268,7 @@ def _is_listed_folder(path, name):
 
 def total_size(path: str) -> int:
     """Bytes of a file, or of all files in a folder and below."""
-    if not is_folder(path):
-        return size(path)
-    if is_remote(path):
-        return sum(map(size, files_below(path)))
-    paths = (os.path.join(place, name) for place, _, names in os.walk(path) for name in names)
-    return sum(map(size, paths))
+    return sum(map(size, files_below(path) if is_folder(path) else [path]))
 
 
 def make_folders(path: str) -> None:

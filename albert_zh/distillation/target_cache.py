@@ -16,7 +16,7 @@ from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 import numpy as np
 
-from albert_zh.common import output_files
+from albert_zh.common import output_files, storage, transfer
 
 _KEY_BYTES = 16
 _KEYS, _VALUES = ".keys.npy", ".values.npy"
@@ -55,14 +55,14 @@ class TargetCache:
         self.folder = os.path.join(folder, digest_of(about))
         self._about = about
         self._targets: Dict[bytes, Tuple[np.ndarray, int, int]] = {}
-        names = os.listdir(self.folder) if os.path.isdir(self.folder) else []
-        for name in sorted(names):
+        names = storage.names_in(self.folder) if storage.is_folder(self.folder) else []
+        for name in names:
             if name.endswith(_KEYS):
                 self._take_chunk(os.path.join(self.folder, name[: -len(_KEYS)]))
 
     def _take_chunk(self, path):
-        rows = np.load(path + _KEYS)
-        values = np.load(path + _VALUES, mmap_mode="r")
+        rows = np.load(transfer.local_copy(path + _KEYS))
+        values = np.load(transfer.local_copy(path + _VALUES), mmap_mode="r")
         ends = np.cumsum(rows["length"]).tolist()
         starts = [0] + ends[:-1]
         for key, start, end in zip(rows["key"].tolist(), starts, ends):

@@ -204,7 +204,7 @@ def _converted(path, folder):
 
     digest = digest_of({"files": _files_of_folder(path, _HASHED + (".bin", ".safetensors"))})
     target = os.path.join(folder, _CONVERTED, digest)
-    if not os.path.isdir(target):
+    if not storage.is_folder(target):
         say("converting %s", path)
         with _naming(path):
             from_pytorch.convert(pytorch_files.find_weights(path), target)
@@ -224,13 +224,10 @@ def _fingerprint(path):
 
 
 def _files_of_folder(path, endings):
-    found = {}
-    for folder, folders, names in os.walk(path):
-        folders.sort()
-        if folder != path and not _is_exported(path):
-            continue
-        for name in sorted(names):
-            if name.endswith(endings):
-                full = os.path.join(folder, name)
-                found[os.path.relpath(full, path)] = storage.sha256_of_file(full)
-    return found
+    in_folders = _is_exported(path)  # a SavedModel has assets
+    paths = storage.files_below(path) if in_folders else storage.in_folder(path, "*")
+    return {
+        os.path.relpath(full, path): storage.sha256_of_file(full)
+        for full in paths
+        if full.endswith(endings)
+    }

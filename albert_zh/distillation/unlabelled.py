@@ -75,9 +75,8 @@ def read_unlabelled(
 def _paths(patterns):
     paths = []
     for pattern in patterns:
-        named = sorted(glob.glob(pattern)) or (
-            [pattern] if pattern and not glob.has_magic(pattern) else []
-        )
+        is_name = pattern and not glob.has_magic(pattern)
+        named = storage.matching(pattern) or ([pattern] if is_name else [])
         if not named:
             raise UserError("--unlabelled_file=%s: no file matches" % pattern)
         paths += named

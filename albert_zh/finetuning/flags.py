@@ -162,7 +162,8 @@ _CHOICES = {
 }
 _REMOTE = (
     "bert_config_file cached_dir class_weights corpus_file data_dir dev_file export_dir "
-    "init_checkpoint output_dir predict_file spm_model_file train_file vocab_file"
+    "init_checkpoint output_dir predict_file spm_model_file teacher_cache teachers train_file "
+    "unlabelled_file vocab_file"
 ).split()
 _POSITIVE = (
     "train_batch_size eval_batch_size predict_batch_size learning_rate num_train_epochs "

@@ -4,6 +4,7 @@ import os
 
 from absl import flags as absl_flags
 
+from albert_zh.common import storage
 from albert_zh.common.errors import UserError
 from albert_zh.distillation import teacher_weights
 from albert_zh.model.distillation_losses import DISTILL_LOSSES, DIVERGENCE
@@ -101,9 +102,9 @@ def check_flags(options, kind):
             "--distill_loss=%s: a task of the kind %s has %s"
             % (options.distill_loss, kind.name, ", ".join(kind.distillation.loss_names))
         )
-    best = os.path.join(os.path.realpath(options.output_dir), "best")
+    best = storage.joined(storage.normalized(options.output_dir), "best")
     for path in options.teachers:
-        if os.path.realpath(path) in (best, os.path.dirname(best)):
+        if storage.normalized(path) in (best, os.path.dirname(best)):
             raise UserError(
                 "--teachers=%s: the student would replace it: name another --output_dir" % path
             )

@@ -177,9 +177,8 @@ def test_flags_without_effect_are_named(tmp_path, capsys):
     )
 
 
-@pytest.mark.parametrize("name", ["teachers", "unlabelled_file"])
-def test_remote_storage_is_refused_before_anything_is_done(tmp_path, name):
+def test_remote_storage_is_refused_before_anything_is_done(tmp_path):
     workspace = Workspace(tmp_path)
-    done = run_process(workspace.arguments(**{name: "gs://bucket/x"}), cwd=str(tmp_path))
-    assert done.returncode == 2 and "--%s=gs://bucket/x" % name in done.stderr
+    done = run_process(workspace.arguments(dictionaries="gs://bucket/x"), cwd=str(tmp_path))
+    assert done.returncode == 2 and "--dictionaries=gs://bucket/x" in done.stderr
     assert not os.path.exists(workspace.output) and not os.path.exists(str(tmp_path / "gs:"))

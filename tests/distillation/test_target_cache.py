@@ -8,6 +8,7 @@ import pytest
 
 from albert_zh.distillation import target_cache
 from albert_zh.distillation.target_cache import TargetCache
+import memory_storage
 
 ABOUT = {"teacher": "a"}
 TEXTS = [("今天", None), ("今天", ""), ("今", "天"), ("今天", "天")]
@@ -17,8 +18,16 @@ def _targets(count, width=3):
     return [np.arange(width, dtype=np.float32) + row for row in range(count)]
 
 
-def test_targets_are_found_by_text_in_another_process_object(tmp_path):
-    folder = str(tmp_path)
+@pytest.fixture(name="folder", params=["local", pytest.param("bucket", marks=memory_storage.MARKS)])
+def folder_fixture(request, tmp_path, monkeypatch):
+    if request.param == "local":
+        yield str(tmp_path)
+        return
+    with memory_storage.bucket(tmp_path, monkeypatch) as folder:
+        yield folder
+
+
+def test_targets_are_found_by_text_in_another_process_object(folder):
     TargetCache(folder, ABOUT).add(TEXTS, _targets(4))
     cache = TargetCache(folder, ABOUT)
     for row, texts in enumerate(TEXTS):

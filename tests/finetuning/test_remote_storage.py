@@ -11,6 +11,7 @@ import tensorflow.compat.v1 as tf
 from albert_zh import finetuning
 from albert_zh.common import storage, transfer
 from albert_zh.common.errors import UserError
+from albert_zh.conversion import to_pytorch
 from albert_zh.finetuning import output_folder
 from albert_zh.model import checkpoint_files, checkpoint_values
 import memory_storage
@@ -123,6 +124,37 @@ def test_killed_at_any_write_it_ends_with_the_same_bits(folder, monkeypatch):
     finetuning.run(**settings_in(folder.bucket))
     assert_same_run(folder.bucket + "/straight", folder.bucket + "/out")
     assert not [name for name in storage.names_in(folder.bucket + "/out") if "partial" in name]
+
+
+@pytest.mark.slow  # test_target_cache.py has the cache in a bucket
+def test_teachers_in_a_bucket_teach_as_local_ones(folder, capsys):
+    """A model folder, a PyTorch folder of the same and a file of probabilities."""
+    finetuning.run(**settings_in(folder.folder, output_dir=folder.folder + "/teacher"))
+    best = folder.folder + "/teacher/best"
+    to_pytorch.convert(checkpoint_files.find_checkpoint(best), folder.folder + "/pytorch")
+    pairs = []
+    for name in ("train", "dev"):
+        with open("%s/%s.txt" % (folder.data, name), encoding="utf-8") as lines:
+            pairs += [line.split("\t")[:2] for line in lines][1:]
+    pairs.append(pairs[0][::-1])
+    folder.write("more_1.tsv", "\t".join(pairs[-1]) + "\n")
+    rows = [["text_a", "text_b", "P(0)", "P(1)"]] + [pair + ["0.7500", "0.2500"] for pair in pairs]
+    folder.write("teacher.tsv", "".join("\t".join(row) + "\n" for row in rows))
+    for name in ("teacher", "pytorch", "teacher.tsv", "more_1.tsv"):
+        source = folder.folder + "/" + name
+        copy = transfer.upload_folder if os.path.isdir(source) else transfer.upload
+        copy(source, folder.bucket + "/" + name)
+    for place in (folder.folder, folder.bucket):
+        names = ("teacher/best", "pytorch", "teacher.tsv")
+        settings = {
+            "teachers": ["%s/%s" % (place, name) for name in names],
+            "unlabelled_file": place + "/more_*.tsv",
+        }
+        finetuning.run(**settings_in(place, **settings))
+        assert capsys.readouterr().out.count(" targets computed") == 2
+    assert_same_run(folder.output, folder.bucket + "/out")
+    finetuning.run(**settings_in(folder.bucket, output_dir=folder.bucket + "/out", **settings))
+    assert " targets computed" not in capsys.readouterr().out
 
 
 def test_a_best_folder_that_was_being_replaced_is_made_again(folder):
