@@ -13,9 +13,11 @@ triplet), or a text (simcse, esimcse). OUTPUT_DIR/best says in sentence_embeddin
 vectors are made; OUTPUT_DIR/comparison.md has dev and test scores beside those of character TF-IDF
 and of the model before training.
 
-With --mine_negatives, wrong texts are searched for first, into OUTPUT_DIR/mined_negatives.jsonl,
-which is trained on; without --do_train that is all. With --whitening_width, OUTPUT_DIR/whitened is
-the model with whitened vectors; without --do_train, that of --init_checkpoint.
+With --scoring_classifier_dir, a pair classifier's probabilities are the scores that cosent and
+cosine learn: pairs need no labels. With --mine_negatives, wrong texts are searched for first, into
+OUTPUT_DIR/mined_negatives.jsonl, which is trained on. Without --do_train that is all. With
+--whitening_width, OUTPUT_DIR/whitened is the model with whitened vectors; without --do_train, that
+of --init_checkpoint.
 """
 
 import contextlib
@@ -29,7 +31,7 @@ from albert_zh.common.errors import UserError, run_command
 from albert_zh.common.messages import say
 from albert_zh.finetuning import flags as finetuning_flags
 from albert_zh.finetuning import output_folder, runner
-from albert_zh.inference import mined_files, whitening
+from albert_zh.inference import mined_files, scored_pairs, whitening
 from albert_zh.inference.text_encoder import TextEncoder
 from albert_zh.tasks import datasets, registry, split_files
 from albert_zh.tasks.embedding import comparison, text_files
@@ -41,6 +43,7 @@ __all__ = ["define_flags", "main", "run"]
 
 KIND = "sentence_embedding"
 MAX_SEQ_LENGTH = 64
+_PREPARED_BY = {"mine_negatives": mined_files, "scoring_classifier_dir": scored_pairs}
 WHITENED = "whitened"  # folder, and its name in the comparison
 
 
@@ -58,16 +61,18 @@ def run() -> None:
     """Does what the flags ask for."""
     options = flags.FLAGS
     is_run = options.do_train or options.do_eval or options.do_predict
-    is_prepared = options.mine_negatives or options.whitening_width
+    prepared_by = [module for flag, module in _PREPARED_BY.items() if options[flag].value]
+    is_prepared = prepared_by or options.whitening_width
     checked = options if is_run or not is_prepared else _as_prediction(options)
     finetuning_flags.check_flags(checked, KIND)
     if options.whitening_width and options.do_train:
         _texts_to_whiten(options)  # a mistake is reported before the first step
     if is_prepared:
         run_folder.open_output_folder(options.output_dir, run_flags.helper_name(options))
-    if options.mine_negatives and (options.do_train or not is_run):
-        for line in mined_files.prepare(options, *_data(options)):
-            say(line)
+    if options.do_train or not is_run:
+        for module in prepared_by:
+            for line in module.prepare(options, *_data(options)):
+                say(line)
     summary = runner.run(None, options, KIND) if is_run else None
     best = os.path.join(options.output_dir, output_folder.BEST_FOLDER)
     encoders = {}

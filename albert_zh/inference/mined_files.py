@@ -9,9 +9,8 @@ import json
 import os
 from typing import Any, Dict, List, Tuple
 
-from albert_zh.common import output_files, storage, transfer
-from albert_zh.inference import negative_mining, predictor, text_encoder
-from albert_zh.model import checkpoint_files, checkpoint_values
+from albert_zh.common import output_files, transfer
+from albert_zh.inference import negative_mining, predictor, prepared_training, text_encoder
 from albert_zh.tasks import split_files
 from albert_zh.tasks.embedding import mining_flags, text_files
 
@@ -49,7 +48,7 @@ def prepare(options: Any, kind: Any, task: Any, data_dir: str) -> List[str]:
             stream.write(json.dumps(row, ensure_ascii=False) + "\n")
     report = {"file": path, "rows": len(split.examples), "entries": len(entries), "texts": counts}
     output_files.write_json(os.path.join(options.output_dir, REPORT), report)
-    _name_files(options, task, data_dir, {"train": target, "corpus": corpus})
+    prepared_training.name_files(options, task, data_dir, target, corpus)
     shown = ", ".join("%d %s" % (count, name) for name, count in counts.items() if count)
     return [
         "negatives of %d rows among %d texts: %s; %s" % (len(mined), len(entries), shown, target)
@@ -78,7 +77,8 @@ def _mined(options, split, entries) -> Tuple[List[List[str]], Dict[str, int]]:
             model = predictor.Predictor(path, precision=options.precision)
             stack.enter_context(model)
             model.similarity_column()  # a mistake is reported before anything is computed
-            classify, fingerprint = model.similarities, _fingerprint(path)
+            classify = model.similarities
+            fingerprint = prepared_training.fingerprint_of_model(path)
         key = json.dumps([split.sha256, entries, finder.fingerprint, fingerprint])
         miner = negative_mining.Miner(entries, finder, classify, limits, folder, key)
         return miner.mine(split.examples)
@@ -98,20 +98,3 @@ def _finder(options, entries, folder, stack):
             precision=options.precision,
         )
     return negative_mining.VectorFinder(entries, stack.enter_context(encoder), folder)
-
-
-def _fingerprint(path):
-    """What identifies the weights of a classifier."""
-    if storage.is_file(path):
-        return storage.sha256_of_file(path)
-    return checkpoint_values.fingerprint(checkpoint_files.find_checkpoint(path))
-
-
-def _name_files(options, task, data_dir, found):
-    """Has the flags name every file of a run, as they name one of them."""
-    flags_of = {"train": "train_file", "dev": "dev_file", "test": "predict_file"}
-    for split in ("dev", "test"):
-        found[split] = split_files.split_path(task, data_dir, split)[0]
-    for split, flag in dict(flags_of, corpus="corpus_file").items():
-        if found[split]:
-            options[flag].value = found[split]

@@ -1,4 +1,4 @@
-"""What run_sentence_embedding.py does before and after a training: mining and whitening."""
+"""What run_sentence_embedding.py does beside training: mining, scores of pairs, whitening."""
 
 import json
 import os
@@ -8,6 +8,8 @@ import pytest
 
 from albert_zh.commands import run_sentence_embedding
 from albert_zh.common.errors import UserError
+from albert_zh.inference import scored_pairs
+from albert_zh.inference.predictor import Predictor
 from albert_zh.inference.text_encoder import TextEncoder
 from albert_zh.model import sentence_vectors
 import small_models
@@ -120,6 +122,29 @@ def test_a_run_mines_trains_and_whitens(model, data, tmp_path, capsys):
     assert "nothing to train" in capsys.readouterr().out
 
 
+def test_a_pair_classifier_scores_what_is_trained_on(model, data, tmp_path, capsys, monkeypatch):
+    output, classifier = tmp_path / "out", small_models.write_model(tmp_path / "classifier", seed=3)
+    monkeypatch.setattr(scored_pairs, "PAIRS_AT_ONCE", 10)
+    arguments = ["--objective=cosent", "--scoring_classifier_dir=" + classifier]
+    run(model, output, *arguments, train_file=data / "train.tsv")
+    assert "scores of 24 pairs of " in capsys.readouterr().out
+    rows = [json.loads(line) for line in (output / "scored_pairs.jsonl").open(encoding="utf-8")]
+    pairs = [line.split("\t") for line in (data / "train.tsv").read_text("utf-8").splitlines()]
+    assert [[row["text_a"], row["text_b"]] for row in rows] == pairs
+    with Predictor(classifier) as predictor:
+        expected = [predictor.similarities([pair])[0] for pair in pairs]
+    np.testing.assert_allclose([row["score"] for row in rows], expected, atol=2e-6)
+    assert len({row["score"] for row in rows}) > 20
+
+    def computed_again(*_):
+        raise AssertionError("finished blocks are computed again")
+
+    monkeypatch.setattr(Predictor, "similarities", computed_again)
+    arguments += ["--do_train=true", "--train_batch_size=8", "--train_step=2"]
+    run(model, output, *arguments, train_file=data / "train.tsv")
+    assert (output / "model.ckpt-2.index").exists()
+
+
 def test_an_untrained_model_is_whitened_by_texts_of_a_file(model, data, tmp_path):
     texts = tmp_path / "texts.txt"
     texts.write_text("\n".join(WORDS + ["今天天气", "明天再说"]) + "\n", encoding="utf-8")
@@ -161,6 +186,8 @@ def test_an_untrained_model_is_whitened_by_texts_of_a_file(model, data, tmp_path
         (["--mine_negatives=lexical", "--mining_classifier_dir=none"], "none: no such folder"),
         (["--mine_negatives=lexical", "--mining_model_dir=."], "need --mine_negatives=vectors"),
         (["--mine_negatives=lexical", "--objective=cosent"], "cosent has no wrong texts"),
+        (["--scoring_classifier_dir=."], "infonce has no scores of pairs: expected cosent or"),
+        (["--scoring_classifier_dir=none", "--objective=cosent"], "none: no such folder"),
         (["--whitening_width=4", "--init_checkpoint="], "needs a model: add --init_checkpoint"),
     ],
 )

@@ -31,8 +31,11 @@ def test_the_page_has_what_the_command_prints(page):
     with open(os.path.join(ROOT, "docs", page), encoding="utf-8") as handle:
         lines = [line for line in handle if re.match(r"\| [a-z_]+ \| [\d.]+ × 10", line)]
     of_page = [list(map(number_of, line.strip("| \n").split(" | "))) for line in lines]
-    _, rows, _ = printed()
-    assert of_page == [list(map(number_of, row)) for row in rows] and len(rows) == 5
+    _, rows, _ = printed("--prices=v3-8=8,8xA100=24")
+    prices = [[cell.split(" = ")[1] for cell in row if " = " in cell] for row in rows]
+    hours = [[cell.split(" = ")[0] for cell in row] for row in rows]
+    expected = [list(map(number_of, row + more)) for row, more in zip(hours, prices)]
+    assert of_page == expected and len(rows) == 5
 
 
 # Of base, by hand: 12 layers of 768 x (4 x 768 + 2 x 3072) weights and 2 x 512 x 768 for attention;

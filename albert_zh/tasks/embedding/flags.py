@@ -47,6 +47,7 @@ OBJECTIVES = {
     "esimcse": Objective("texts", is_of_batch=True),
     "vectors": Objective("texts"),
 }
+SCORABLE = ("cosent", "cosine")  # scores may be any numbers
 VIEWS = ("simcse", "esimcse")  # a text's positive is the text itself
 
 _TABLE = (
@@ -117,6 +118,13 @@ _TABLE = (
         "teacher_vectors",
         None,
         "vectors: .npy file of a teacher's vectors, a row for each line of the training file.",
+    ),
+    (
+        "string",
+        "scoring_classifier_dir",
+        None,
+        "cosent, cosine: folder of a pair classifier (run_classifier.py), whose probabilities are "
+        "the scores of the training file's pairs; labels that it may have are not used.",
     ),
     (
         "integer",
@@ -193,7 +201,13 @@ class EmbeddingFlags(kind_interface.KindFlags):
             path = options[name].value
             if path and not storage.is_file(path):
                 raise UserError("--%s=%s: no such file" % (name, path))
-        for check in (_check_loss, _check_batch, _check_dropout, _check_what_does_not_go):
+        for check in (
+            _check_loss,
+            _check_batch,
+            _check_dropout,
+            _check_scoring,
+            _check_what_does_not_go,
+        ):
             check(options, OBJECTIVES[options.objective])
         mining_flags.check(options)
         _check_whitening(options)
@@ -293,6 +307,18 @@ def _check_batch(options, objective):
         )
     if options.batch_in_memory is not None and options.batch_in_memory < 1:
         raise UserError("--batch_in_memory=%d: expected 1 or more" % options.batch_in_memory)
+
+
+def _check_scoring(options, objective):
+    del objective
+    path = options.scoring_classifier_dir
+    if path and options.objective not in SCORABLE:
+        raise UserError(
+            "--scoring_classifier_dir: --objective=%s has no scores of pairs: expected %s"
+            % (options.objective, " or ".join(SCORABLE))
+        )
+    if path and not storage.exists(path):
+        raise UserError("--scoring_classifier_dir=%s: no such folder" % path)
 
 
 def _check_whitening(options):
