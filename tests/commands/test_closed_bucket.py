@@ -113,6 +113,13 @@ BESIDE = {  # what a flag is used with
     ("similarity", "queries"): "--corpus={texts}",
     ("similarity", "dev_file"): "--corpus={texts}",
 }
+WITH_TEACHERS = ("teacher_cache", "unlabelled_file")
+OF_PAIRS = {command for command in WORDS if command.startswith("run_classifier")} - {
+    "run_classifier_ner"
+}
+BESIDE.update(
+    ((command, flag), "--teachers={pair_model}") for command in OF_PAIRS for flag in WITH_TEACHERS
+)
 ENDINGS = {path_rules.FILES: "/x.txt", path_rules.OUTPUT: "/x", path_rules.DATA: "/x"}
 ALONE = {  # commands whose words may name a bucket
     "cmrc2018_evaluate": "{remote} {root}/answers.json",
@@ -184,6 +191,8 @@ def cases_of(command, places):
     """{what names the bucket: the command's words}."""
     cases = {}
     for flag in path_flags(command):
+        if flag in WITH_TEACHERS and command.startswith("run_") and command not in OF_PAIRS:
+            continue  # the same code, for which a teacher of the kind would be needed
         remote = "gs://closed/%s%s" % (flag, ENDINGS.get(path_rules.PATH_FLAGS[flag], ""))
         text = WORDS[command].replace(INSTEAD.get((command, flag), " "), " ")
         given = _name_of(flag, text) + remote

@@ -116,7 +116,7 @@ _PRETRAINING = (
 )
 _CLASSIFICATION = (
     "bert_config_file config_file cached_dir class_weights data_dir export_dir init_checkpoint "
-    "output_dir spm_model_file vocab_file"
+    "output_dir spm_model_file teacher_cache teachers unlabelled_file vocab_file"
 )
 _LABELLING = _CLASSIFICATION.replace("class_weights ", "")
 _READING = _LABELLING + " train_file dev_file predict_file"
