@@ -6,7 +6,8 @@
 Each experiment trains teachers (the model itself with other seeds, and where texts are single ones
 the linear model of `linear_teacher`), plain students and students of the teachers over the seeds,
 and prints the accuracies. `few_labels` has 2,000 labelled rows of THUCNews, the others without
-labels; `pairs` is bundled. Runs are kept in --output_dir: a killed command, run again, goes on.
+labels; `lcqmc` the split of results.py, and the rest of its dev file without labels; `pairs` is
+bundled. Runs are kept in --output_dir: a killed command, run again, goes on.
 """
 
 import collections
@@ -18,16 +19,18 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."
 
 from absl import flags
 import numpy as np
+import results
 
 from albert_zh.common import files, output_files
 from albert_zh.common.errors import UserError, run_command
 
 FLAGS = flags.FLAGS
 ROOT = os.path.normpath(os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
-LABELLED_ROWS = 2000
 
 Experiment = collections.namedtuple(
-    "Experiment", "folder task length epochs teacher_flags has_linear"
+    "Experiment",
+    "folder task length epochs teacher_flags has_linear files unlabelled",
+    defaults=(None, None),
 )
 Experiment.__doc__ = """How a set is trained.
 
@@ -36,16 +39,46 @@ Fields:
     task, length, epochs: flags of all runs.
     teacher_flags: further ones of the teachers.
     has_linear: whether the linear model is a teacher too.
+    files: {split: (its file, slice of the lines)}; None: those of the task.
+    unlabelled: (file, slice of the lines) whose labels are left out; None: no such texts.
 """
 _FGM = ("--fgm_epsilon=0.5",)
-_THUCNEWS = {"train": "train_45k_subset.txt", "dev": "dev.txt", "test": "test.txt"}
+_TRAIN = "train_45k_subset.txt"
+_THUCNEWS = {"train": _TRAIN, "dev": "dev.txt", "test": "test.txt"}
+_ALL, _FIRST, _REST = slice(None), slice(2000), slice(2000, None)
+_NUM_DEV = results.LCQMC_FILES["dev"][1].stop
 EXPERIMENTS = {
     "few_labels": Experiment(
-        "thucnews10", "multiclass", 64, 1, (*_FGM, "--num_train_epochs=4"), True
+        "thucnews10",
+        "multiclass",
+        64,
+        1,
+        (*_FGM, "--num_train_epochs=4"),
+        True,
+        {split: (file, _FIRST) for split, file in _THUCNEWS.items()},
+        (_TRAIN, _REST),
     ),
     "pairs": Experiment("", "lcqmc", 64, 5, (), False),
+    "lcqmc": Experiment(
+        "lcqmc",
+        "lcqmc",
+        64,
+        4,
+        _FGM,
+        False,
+        results.LCQMC_FILES,
+        ("dev.txt", slice(_NUM_DEV, None)),
+    ),
     "iflytek": Experiment("fewclue_iflytek", "iflytek", 128, 10, (), True),
-    "thucnews": Experiment("thucnews10", "multiclass", 64, 3, _FGM, True),
+    "thucnews": Experiment(
+        "thucnews10",
+        "multiclass",
+        64,
+        3,
+        _FGM,
+        True,
+        {split: (file, _ALL) for split, file in _THUCNEWS.items()},
+    ),
     "tnews": Experiment("tnews", "tnews", 128, 3, _FGM, True),
 }
 
@@ -70,27 +103,32 @@ class Runs:
         self._experiment = EXPERIMENTS[name]
         self._folder = os.path.join(FLAGS.output_dir, name)
         self._unlabelled = list(FLAGS.unlabelled_file)
-        self._data = self._prepared(name)
+        self._data = self._prepared()
 
-    def _prepared(self, name):
-        """The folder of the data; for THUCNews's a copy with the task's names."""
-        if not self._experiment.folder:
+    def _prepared(self):
+        """The folder of the data; where only parts of files are used, a copy of those."""
+        experiment = self._experiment
+        if not experiment.folder:
             return os.path.join(ROOT, "data", "pairs_hard_sample")
-        source = os.path.join(FLAGS.data_dir or "", self._experiment.folder)
+        source = os.path.join(FLAGS.data_dir or "", experiment.folder)
         if not os.path.isdir(source):
             raise UserError("--data_dir: %s: no such folder" % source)
-        if self._experiment.folder != "thucnews10":
+        if not experiment.files:
             return source
         target = os.path.join(self._folder, "data")
-        for split, file in _THUCNEWS.items():
-            lines = files.read_lines(os.path.join(source, file))
-            kept = lines[:LABELLED_ROWS] if name == "few_labels" else lines
-            _write(os.path.join(target, split + ".txt"), kept)
-            if kept is not lines and split == "train":
-                rest = [line.split("\t")[0] for line in lines[LABELLED_ROWS:]]
-                self._unlabelled.append(os.path.join(self._folder, "unlabelled.txt"))
-                _write(self._unlabelled[-1], rest)
+        for split, (file, part) in experiment.files.items():
+            _write(os.path.join(target, split + ".txt"), self._lines(source, file)[part])
+        if experiment.unlabelled:
+            file, part = experiment.unlabelled
+            rows = [line.rsplit("\t", 1)[0] for line in self._lines(source, file)[part]]
+            self._unlabelled.append(os.path.join(self._folder, "unlabelled.txt"))
+            _write(self._unlabelled[-1], rows)
         return target
+
+    def _lines(self, source, file):
+        """The lines of a file, in the order in which they are parted."""
+        lines = files.read_lines(os.path.join(source, file))
+        return results.in_order_of_chance(lines) if self._experiment.task == "lcqmc" else lines
 
     def teachers(self):
         """Trains the teachers that are not there; returns their paths."""

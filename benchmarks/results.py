@@ -57,7 +57,7 @@ _THUCNEWS_FILES = {
     "test": ("test.txt", None),
 }
 # LCQMC's training file is not public: its test file in a fixed order of chance, parted.
-_LCQMC_FILES = {
+LCQMC_FILES = {
     "train": ("test.txt", slice(None, 10000)),
     "dev": ("dev.txt", slice(None, 2500)),
     "test": ("test.txt", slice(-2500, None)),
@@ -81,7 +81,7 @@ DATASETS = collections.OrderedDict(
         ),
         ("csl", DataSet("fewclue_csl", "csl", "FewCLUE CSL", 256, 16, 5e-5, 10, None)),
         ("wsc", DataSet("fewclue_cluewsc", "wsc", "FewCLUE WSC", 128, 16, 5e-5, 10, None)),
-        ("lcqmc", DataSet("lcqmc", "lcqmc", "LCQMC", 64, 32, 1e-4, 4, _LCQMC_FILES)),
+        ("lcqmc", DataSet("lcqmc", "lcqmc", "LCQMC", 64, 32, 1e-4, 4, LCQMC_FILES)),
         (
             "pairs_sample",
             DataSet(_SAMPLE % "pairs", "lcqmc", "data/pairs_sample", 64, 32, 1e-4, 5, None),
@@ -283,7 +283,7 @@ def _prepared_data(name, data):
         if path:
             lines = files.read_lines(path)
             if part:
-                lines = _in_order_of_chance(lines)[part]
+                lines = in_order_of_chance(lines)[part]
             lines = lines[: _rows_of(split) and _rows_of(split) + 1]  # one may be a header
             with output_files.atomic_write(os.path.join(folder, target)) as handle:
                 handle.writelines(line + "\n" for line in lines)
@@ -295,7 +295,7 @@ def _rows_of(split):
     return FLAGS.train_rows if split == "train" and FLAGS.train_rows else FLAGS.max_rows
 
 
-def _in_order_of_chance(lines):
+def in_order_of_chance(lines):
     """The lines of a file of pairs, without a header and empty ones, in another order."""
     rows = [line for line in lines if line.rsplit("\t", 1)[-1] in ("0", "1")]
     random.Random(_LCQMC_ORDER).shuffle(rows)
