@@ -86,6 +86,15 @@ SOURCES = {
     "oppo": (_tab_rows, float, ["embedding_oppo_xiaobu_dev/dev.txt"], None),
     "afqmc": (_tab_rows, float, ["afqmc/train.txt"], 16000),
     "afqmc_all": (_tab_rows, float, ["afqmc/train.txt"], None),
+    "atec": (
+        _tab_rows,
+        float,
+        [
+            "embedding_atec_train/%s" % name
+            for name in ("ATEC.valid.data", "train_without_test.txt")
+        ],
+        None,
+    ),
     "cmnli": (_tab_rows, _ENTAILMENT.__getitem__, ["embedding_cmnli_dev_pairs/dev.txt"], 8000),
     "snli": (
         _triplet_rows,
@@ -101,7 +110,7 @@ EXPERIMENTS = {
     "lcqmc_transfer": Experiment(["bq", "oppo", "sts_train", "afqmc"], "lcqmc_test", 2),
     "bq": Experiment(["bq_half_1"], "bq_half_2", 4),
     "bq_transfer": Experiment(["lcqmc_dev", "oppo", "afqmc"], "bq_half_2", 2),
-    "bq_search": Experiment(["lcqmc_dev", "oppo", "afqmc_all"], "bq", 2, is_search=True),
+    "bq_search": Experiment(["lcqmc_dev", "oppo", "afqmc_all", "atec"], "bq", 4, is_search=True),
 }
 
 
