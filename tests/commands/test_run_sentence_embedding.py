@@ -171,6 +171,10 @@ def test_an_untrained_model_is_whitened_by_texts_of_a_file(model, data, tmp_path
             "--whitening_width=16: expected 1 to 15, the",
         ),
         (
+            ["--whitening_width=16", "--pooling=last4", "--do_train=true"],
+            "expected 1 to 15",  # all layers have one LayerNorm
+        ),
+        (
             ["--whitening_width=9", "--width=8", "--do_train=true"],
             "expected 1 to 8, the directions",
         ),

@@ -347,7 +347,9 @@ def _directions(notes, config):
 
     A LayerNorm's outputs, and their mean, are one short of its width: they have a fixed sum.
     """
-    is_normalized = not config.is_pre_norm and notes.pooling in _OF_ONE_LAYER
+    has_one_norm = config.layout == "brightmart" or config.num_hidden_groups == 1
+    is_linear = notes.pooling in _OF_ONE_LAYER or (has_one_norm and notes.pooling != "max")
+    is_normalized = is_linear and not config.is_pre_norm
     return min(notes.width, config.hidden_size - is_normalized)
 
 
