@@ -170,9 +170,10 @@ def _embedding(models, path, reranker):
     served = embedding_routes.EmbeddingModel(encoder, _name_of(path), reranker)
     if FLAGS.corpus:
         corpus = search.Corpus(FLAGS.corpus, encoder, FLAGS.encoding, storage=FLAGS.vectors)
-        served = served._replace(corpus=corpus, choice=corpus.choice)
+        choice = corpus.choice(reranker)
+        served = served._replace(corpus=corpus, choice=choice)
         corpus.search(["预热"], reranker)
-        chosen = "ranking %s" % (corpus.choice,) if corpus.choice else "no ranking chosen"
+        chosen = "ranking %s" % (choice,) if choice else "no ranking chosen"
         print("corpus: %d lines, %s" % (len(corpus.texts), chosen), file=sys.stderr)
     return served
 

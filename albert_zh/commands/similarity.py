@@ -204,7 +204,7 @@ def search_corpus():
         corpus = search.Corpus(FLAGS.corpus, encoder, FLAGS.encoding, storage=FLAGS.vectors)
         if FLAGS.dev_file:
             _choose_ranking(corpus, model)
-        ranking, weights = _ranking(corpus, weights)
+        ranking, weights = _ranking(corpus, model, weights)
         for queries in _groups_of_queries():
             hits = corpus.search(queries, model, FLAGS.top_k, FLAGS.candidates, ranking, weights)
             for query, best in zip(queries, hits):
@@ -230,17 +230,18 @@ def _choose_ranking(corpus, model):
     """Measures the rankings on `--dev_file`, shows them and keeps the best."""
     questions = search_choice.read_questions(FLAGS.dev_file, corpus, FLAGS.encoding)
     fitted = search_choice.fit(corpus, model, questions)
-    corpus.keep_choice(fitted.choice)
+    corpus.keep_choice(fitted.choice, model)
     print("%d questions of %s" % (len(questions), printable(FLAGS.dev_file)), file=sys.stderr)
     print(search_choice.table_of(fitted), file=sys.stderr)
 
 
-def _ranking(corpus, weights):
+def _ranking(corpus, model, weights):
     """(ranking, weights): those of the flags, or what was chosen for the corpus."""
     are_given = FLAGS["ranking"].present or FLAGS["search_weights"].present
-    if corpus.choice and not are_given:
-        print("ranking: %s, chosen by --dev_file" % (corpus.choice,), file=sys.stderr)
-        return corpus.choice
+    choice = None if are_given else corpus.choice(model)
+    if choice:
+        print("ranking: %s, chosen by --dev_file" % (choice,), file=sys.stderr)
+        return choice
     return FLAGS.ranking or "mixed", weights
 
 

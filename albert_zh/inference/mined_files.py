@@ -78,7 +78,7 @@ def _mined(options, split, entries) -> Tuple[List[List[str]], Dict[str, int]]:
             stack.enter_context(model)
             model.similarity_column()  # a mistake is reported before anything is computed
             classify = model.similarities
-            fingerprint = prepared_training.fingerprint_of_model(path)
+            fingerprint = model.fingerprint_of()
         key = json.dumps([split.sha256, entries, finder.fingerprint, fingerprint])
         miner = negative_mining.Miner(entries, finder, classify, limits, folder, key)
         return miner.mine(split.examples)

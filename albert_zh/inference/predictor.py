@@ -8,15 +8,18 @@ The model may be a model folder, the folder of an exported SavedModel, or an exp
 """
 
 from concurrent import futures
+import hashlib
 import itertools
 from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 import numpy as np
 
+from albert_zh.common import storage
 from albert_zh.common.errors import UserError
 from albert_zh.inference import annotated_texts, arguments, backends, input_rows, loaded_model
 from albert_zh.inference.files_beside import FilesBeside
 from albert_zh.inference.model_choice import compares_sentences, newest_best_folder, takes_pairs
+from albert_zh.model import checkpoint_files, checkpoint_values
 from albert_zh.tasks import kind_interface, outputs_graph, registry, task_forms
 from albert_zh.tasks.input_examples import InputExample
 
@@ -271,6 +274,15 @@ class Predictor(loaded_model.LoadedModel):
             "%s, but the model was trained on %s: give %s, or switch check_text_form off"
             % _FORM_MISMATCHES[bool(self.takes_pairs)]
         )
+
+    def fingerprint_of(self) -> str:
+        """What identifies the model's weights; its files have to be there still."""
+        if not backends.is_exported(self.path):
+            return checkpoint_values.fingerprint(checkpoint_files.find_checkpoint(self.path))
+        is_folder = storage.is_folder(self.path)
+        paths = storage.files_below(self.path) if is_folder else [self.path]
+        digests = "".join(map(storage.sha256_of_file, paths))
+        return hashlib.sha256(digests.encode()).hexdigest()
 
     def similarities(self, pairs: Sequence[Tuple[str, str]]) -> np.ndarray:
         """How probably the two texts of each pair mean the same, by a model of sentence pairs.

@@ -2,16 +2,7 @@
 
 from typing import Any, Dict, Optional
 
-from albert_zh.common import storage
-from albert_zh.model import checkpoint_files, checkpoint_values
 from albert_zh.tasks import split_files
-
-
-def fingerprint_of_model(path: str) -> str:
-    """What identifies the weights of a model folder or an exported file."""
-    if storage.is_file(path):
-        return storage.sha256_of_file(path)
-    return checkpoint_values.fingerprint(checkpoint_files.find_checkpoint(path))
 
 
 def name_files(

@@ -60,10 +60,9 @@ def _scores(options, pairs):
     folder = os.path.join(options.output_dir, WORK_FOLDER)
     storage.make_folders(folder)
     scores = []
-    fingerprint = prepared_training.fingerprint_of_model(path)
     with predictor.Predictor(path, precision=options.precision) as model:
         model.similarity_column()  # a mistake is reported before anything is computed
-        key = hashlib.sha256(json.dumps([pairs, fingerprint]).encode()).hexdigest()[:12]
+        key = hashlib.sha256(json.dumps([pairs, model.fingerprint_of()]).encode()).hexdigest()[:12]
         with progress_bar("scores of pairs", len(pairs), "pair", leave=False) as bar:
             for start in range(0, len(pairs), PAIRS_AT_ONCE):
                 block = pairs[start : start + PAIRS_AT_ONCE]

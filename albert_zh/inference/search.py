@@ -188,14 +188,21 @@ class Corpus:
         """What each similarity counts: the cosine more, where vectors were trained for it."""
         return TRAINED_WEIGHTS if getattr(self._encoder, "notes", None) else WEIGHTS
 
-    @property
-    def choice(self) -> Optional[search_choice.Choice]:
-        """The ranking that was fitted to questions of this corpus, see `search_choice`."""
-        return search_choice.read(self.folder, self._encoder.fingerprint_of())
+    def choice(self, predictor: Any = None) -> Optional[search_choice.Choice]:
+        """The ranking that was fitted to questions of this corpus, see `search_choice`.
 
-    def keep_choice(self, choice: search_choice.Choice) -> None:
-        """Keeps a ranking for later searches in this corpus by this encoder."""
-        search_choice.write(self.folder, choice, self._encoder.fingerprint_of())
+        Args:
+            predictor: `Predictor` of sentence pairs that searches with it, or None; a ranking that
+                was fitted with another one is left aside.
+        """
+        return search_choice.read(self.folder, *self._fingerprints(predictor))
+
+    def keep_choice(self, choice: search_choice.Choice, predictor: Any = None) -> None:
+        """Keeps a ranking for later searches in this corpus by this encoder and predictor."""
+        search_choice.write(self.folder, choice, *self._fingerprints(predictor))
+
+    def _fingerprints(self, predictor):
+        return self._encoder.fingerprint_of(), predictor.fingerprint_of() if predictor else ""
 
     def search(
         self,

@@ -28,6 +28,7 @@ _CONTENT = validation.record(
         "model": validation.TEXT,
         "ranking": validation.one_of(*RANKINGS),
         "weights": validation.list_of(validation.number(0, 1), 3),
+        "classifier": validation.TEXT,
     },
     ["model", "ranking", "weights"],
 )
@@ -38,6 +39,13 @@ class Choice(NamedTuple):
 
     ranking: str
     weights: Weights
+
+    @property
+    def uses_classifier(self) -> bool:
+        """Whether a pair classifier changes what is found."""
+        if self.ranking == "mixed":
+            return self.weights.classifier > 0
+        return self.ranking in ("classifier", "reciprocal_rank")
 
     def __str__(self) -> str:
         """As in a table: `mixed 0.6,0.3,0.1`."""
@@ -175,24 +183,31 @@ def table_of(fitted: Fitted) -> str:
     return "\n".join(lines)
 
 
-def write(folder: str, choice: Choice, model: str) -> None:
+def write(folder: str, choice: Choice, model: str, classifier: str = "") -> None:
     """Keeps a choice for later searches.
 
     Args:
         folder: of the corpus' vectors.
         choice: `Choice`.
         model: fingerprint of the encoder.
+        classifier: fingerprint of the pair classifier, "" without one.
     """
     content = {"model": model, "ranking": choice.ranking, "weights": list(choice.weights)}
+    content["classifier"] = classifier if choice.uses_classifier else ""
     output_files.write_json(os.path.join(folder, CHOICE_FILE), content)
 
 
-def read(folder: str, model: str) -> Optional[Choice]:
-    """The choice kept for a corpus and an encoder; None if there is none of theirs."""
+def read(folder: str, model: str, classifier: str = "") -> Optional[Choice]:
+    """The choice kept for a corpus and what searches it; None if it was made for another model.
+
+    Args:
+        folder, model, classifier: as of `write`.
+    """
     path = os.path.join(folder, CHOICE_FILE)
     if not os.path.exists(path):
         return None
     content = files.read_json(path, _CONTENT, "remove it, or fit again with --dev_file")
-    if content["model"] != model:
-        return None
-    return Choice(content["ranking"], Weights(*content["weights"]))
+    choice = Choice(content["ranking"], Weights(*content["weights"]))
+    needed = classifier if choice.uses_classifier else ""
+    is_theirs = content["model"] == model and content.get("classifier", "") == needed
+    return choice if is_theirs else None

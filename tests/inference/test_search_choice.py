@@ -6,6 +6,7 @@ import pytest
 from albert_zh.commands import similarity
 from albert_zh.common.errors import UserError
 from albert_zh.inference import search, search_choice, text_encoder
+from albert_zh.inference.predictor import Predictor
 import small_models
 
 LINES = ["如何退票", "退市股票怎么处理", "银行卡怎么开户", "今天天气好吗", "手机号码怎么注销"]
@@ -85,12 +86,26 @@ def test_figures_of_known_ranks(corpus, tmp_path):
 
 
 def test_a_choice_is_kept_for_its_model(corpus, tmp_path, folder):
-    assert corpus.choice is None
-    choice = search_choice.Choice("mixed", search.Weights(0.5, 0.25, 0.25))
+    assert corpus.choice() is None
+    choice = search_choice.Choice("mixed", search.Weights(0.5, 0.5, 0))
     corpus.keep_choice(choice)
-    assert corpus.choice == choice
+    assert corpus.choice() == choice
     with text_encoder.TextEncoder(folder, pooling="max") as other:
-        assert search.Corpus(str(tmp_path / "faq.txt"), other).choice is None
+        assert search.Corpus(str(tmp_path / "faq.txt"), other).choice() is None
+
+
+def test_a_choice_with_a_classifier_is_of_that_one_alone(corpus, folder, tmp_path):
+    other_folder = small_models.write_model(tmp_path / "other", seed=2)
+    weights = search.Weights(0.5, 0.25, 0.25)
+    with Predictor(folder) as fitted, Predictor(other_folder) as other:
+        for name in ("mixed", "classifier", "reciprocal_rank"):
+            choice = search_choice.Choice(name, weights)
+            corpus.keep_choice(choice, fitted)
+            assert corpus.choice(fitted) == choice
+            assert corpus.choice() is None and corpus.choice(other) is None
+        lexical = search_choice.Choice("lexical", weights)
+        corpus.keep_choice(lexical, fitted)
+        assert corpus.choice() == corpus.choice(other) == lexical
 
 
 def test_questions_that_cannot_be(corpus, tmp_path):
@@ -116,7 +131,8 @@ def test_the_command_shows_keeps_and_uses_the_choice(corpus, folder, tmp_path, c
     assert "| chosen on one half, measured on the other |" in shown.err
     small_models.run_command(similarity, arguments + ["--query=我要退票", "--top_k=1"], [])
     shown = capsys.readouterr()
-    assert "ranking: %s, chosen by --dev_file" % (corpus.choice,) in shown.err
+    with Predictor(folder) as model:
+        assert "ranking: %s, chosen by --dev_file" % (corpus.choice(model),) in shown.err
     assert shown.out.split("\t")[-1] == LINES[0] + "\n"
     small_models.run_command(
         similarity, arguments + ["--query=我要退票", "--top_k=1", "--ranking=lexical"], []
