@@ -3,7 +3,10 @@
     POST /v1/embeddings  as OpenAI's: {"input": text or list, "encoding_format", "dimensions"}
     GET  /v1/models      the model's name
     POST /embed          as text-embeddings-inference's: {"inputs": text or list}
-    POST /rerank         {"query": text, "texts": [text, ...]}
+    POST /similarity     as there: {"inputs": {"source_sentence": text, "sentences": [text, ...]}};
+                         beside a pair classifier that one's {"pairs": ...} in its place
+    GET  /info           as there: the model's name, its longest text, texts of a request
+    POST /rerank         as there: {"query": text, "texts": [text, ...]}
     POST /search         {"query": text, "top_k": 5}, where there is a corpus
     GET  /search         a page for that
 
@@ -58,8 +61,10 @@ class EmbeddingsRequest(pydantic.BaseModel):
     """Body of /v1/embeddings."""
 
     input: Texts = pydantic.Field(description="A text, or a list of texts.", examples=[_EXAMPLE])
-    model: str = pydantic.Field("", description="Any: there is one.", examples=["albert"])
-    encoding_format: Literal["float", "base64"] = pydantic.Field(
+    model: Optional[str] = pydantic.Field(
+        None, description="Any: there is one.", examples=["albert"]
+    )
+    encoding_format: Optional[Literal["float", "base64"]] = pydantic.Field(
         "float", description="base64: of little-endian float32.", examples=["float"]
     )
     dimensions: Optional[pydantic.StrictInt] = pydantic.Field(
@@ -119,6 +124,30 @@ class EmbedRequest(pydantic.BaseModel):
     dimensions: Optional[pydantic.StrictInt] = pydantic.Field(None, ge=1, examples=[None])
 
 
+class ComparedTexts(pydantic.BaseModel):
+    """A text and those that it is compared with."""
+
+    source_sentence: pydantic.StrictStr
+    sentences: List[pydantic.StrictStr]
+
+
+class SimilarityRequest(pydantic.BaseModel):
+    """Body of /similarity."""
+
+    inputs: ComparedTexts = pydantic.Field(
+        examples=[{"source_sentence": "怎么开户", "sentences": ["如何开通账户", "今天天气"]}]
+    )
+
+
+class Info(pydantic.BaseModel):
+    """Answer of /info."""
+
+    model_config = pydantic.ConfigDict(protected_namespaces=())  # for names with model_
+    model_id: str
+    max_input_length: int
+    max_client_batch_size: int
+
+
 class RerankRequest(pydantic.BaseModel):
     """Body of /rerank."""
 
@@ -176,6 +205,8 @@ def add_routes(app: Any, model: EmbeddingModel, batched: Any, limits: Any) -> No
     """
     _add_openai(app, model, batched, limits)
     _add_text_embeddings_inference(app, model, batched, limits)
+    if model.reranker is None:  # of pairs /similarity is the classifier's
+        _add_similarity(app, model, batched, limits)
     if model.corpus is not None:
         _add_search(app, model, limits)
 
@@ -210,6 +241,19 @@ def _add_openai(app, model, batched, limits):
         return JSONResponse({"object": "list", "data": [entry]})
 
 
+def _add_similarity(app, model, batched, limits):
+    errors = http_answers.errors_of_predictions(limits)
+
+    @app.post("/similarity", responses={**errors, **http_answers.answer(List[float])})
+    async def similarity(request: SimilarityRequest, client: Request):
+        """Cosines of a text and others, in the form of text-embeddings-inference."""
+        texts = _checked_texts(request.inputs.sentences)
+        source = _checked_texts([request.inputs.source_sentence])
+        batched.check_number(len(texts))
+        cosines = await _cosines(model, batched, source + texts, client)
+        return JSONResponse(cosines.tolist())
+
+
 def _add_text_embeddings_inference(app, model, batched, limits):
     errors = http_answers.errors_of_predictions(limits)
 
@@ -220,6 +264,17 @@ def _add_text_embeddings_inference(app, model, batched, limits):
         vectors = model.encoder.finished(vectors, request.normalize, request.dimensions)
         return JSONResponse(vectors.tolist())
 
+    of_pages = http_answers.errors({500: "An internal error, which the server's log shows."})
+
+    @app.get("/info", responses={**of_pages, **http_answers.answer(Info)})
+    async def info():
+        """What clients of text-embeddings-inference ask for before they begin."""
+        return {
+            "model_id": model.name,
+            "max_input_length": model.encoder.max_seq_length,
+            "max_client_batch_size": limits.max_texts,
+        }
+
     @app.post(
         "/rerank",
         response_model_exclude_none=True,
@@ -228,8 +283,7 @@ def _add_text_embeddings_inference(app, model, batched, limits):
     async def rerank(request: RerankRequest, client: Request):
         """Texts by how probably they mean the same as a query, the most probable first."""
         batched.check_number(len(request.texts))
-        if not request.texts:
-            raise HTTPException(400, "texts: expected at least one")
+        _checked_texts(request.texts), _checked_texts([request.query])
         scores = await _rerank_scores(model, batched, request, client)
         entries = [
             {"index": index, "score": float(scores[index])}
@@ -243,15 +297,20 @@ def _add_text_embeddings_inference(app, model, batched, limits):
 async def _rerank_scores(model, batched, request, client):
     """float [n]: probabilities of the pair classifier, their logits, or cosines."""
     if model.reranker is None:
-        _, vectors = await batched.run([request.query] + request.texts, client)
-        vectors = model.encoder.finished(vectors, normalize=True)
-        return vectors[1:] @ vectors[0]
+        return await _cosines(model, batched, [request.query] + request.texts, client)
     pairs = [(request.query, text) for text in request.texts]
     scores = np.asarray(await run_in_threadpool(model.reranker.similarities, pairs), np.float64)
     if request.raw_scores:
         odds = scores / np.maximum(1 - scores, 1 / _LARGEST_ODDS)
         scores = np.log(np.clip(odds, 1 / _LARGEST_ODDS, _LARGEST_ODDS))
     return scores
+
+
+async def _cosines(model, batched, texts, client):
+    """float [n - 1]: of the first text and each of the others."""
+    _, vectors = await batched.run(texts, client)
+    vectors = model.encoder.finished(vectors, normalize=True)
+    return vectors[1:] @ vectors[0]
 
 
 def _add_search(app, model, limits):

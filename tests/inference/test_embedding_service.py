@@ -103,6 +103,13 @@ def test_openais_client(port, encoder):
             client.embeddings.create(model="small", input=["好"] * 21)
 
 
+def test_what_is_null_is_not_given(port, encoder):
+    request = {"input": "好", "model": None, "encoding_format": None, "dimensions": None}
+    status, _, answer = post(port, "/v1/embeddings", request)
+    assert status == 200
+    np.testing.assert_allclose(answer["data"][0]["embedding"], encoder.encode(["好"])[0], atol=1e-6)
+
+
 def test_requests_of_text_embeddings_inference(port, encoder, model):
     status, _, answer = post(port, "/embed", {"inputs": TEXTS, "truncate": True})
     assert status == 200
@@ -124,8 +131,15 @@ def test_requests_of_text_embeddings_inference(port, encoder, model):
     scores = np.array([entry["score"] for entry in answer])
     np.testing.assert_allclose(1 / (1 + np.exp(-scores)), probabilities[order], atol=1e-5)
     assert set(answer[0]) == {"index", "score"}
+    assert json.loads(ask(port, "GET", "/info")[2]) == {
+        "model_id": "small",
+        "max_input_length": 24,
+        "max_client_batch_size": 20,
+    }
     for path, wrong in [
         ("/embed", {"inputs": [[1, 2]]}),
+        ("/rerank", {"query": "", "texts": ["好"]}),
+        ("/rerank", {"query": "好", "texts": ["好", ""]}),
         ("/embed", {"inputs": "好", "truncation_direction": "Left"}),
         ("/embed", {"inputs": "好", "prompt_name": "query"}),
         ("/rerank", {"query": "好", "texts": []}),
@@ -183,8 +197,11 @@ def test_an_embedding_model_alone(port_of_vectors, encoder):
     assert status == 200 and "<code>/embed</code>" in page
     assert post(port, "/predict", {"texts": ["好"]})[0] == 404
     assert post(port, "/search", {"query": "好"})[0] == 404
-    answer = post(port, "/rerank", {"query": "好", "texts": TEXTS})[2]
     cosines = encoder.encode(TEXTS) @ encoder.encode(["好"])[0]
+    inputs = {"source_sentence": "好", "sentences": TEXTS}
+    np.testing.assert_allclose(post(port, "/similarity", {"inputs": inputs})[2], cosines, atol=1e-6)
+    assert post(port, "/similarity", {"inputs": dict(inputs, sentences=[])})[0] == 400
+    answer = post(port, "/rerank", {"query": "好", "texts": TEXTS})[2]
     assert [entry["index"] for entry in answer] == np.argsort(-cosines).tolist()
     text = ask(port, "GET", "/metrics")[2]
     assert 'albert_requests_total{path="/rerank",status="200"}' in text
