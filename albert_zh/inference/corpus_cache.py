@@ -19,7 +19,8 @@ from albert_zh.inference import file_cache, lexical_index, vector_index
 
 LINES_AT_ONCE = 2048
 # Names of the files, by the texts that they are made of.
-VECTORS, IDS, LEXICAL = "vectors_%s.npy", "ids_%s.npy", "lexical_%s.npz"
+VECTORS, IDS = "vectors_%s.npy", "ids_%s.npy"
+LEXICAL, LEXICAL_IDS = "lexical_%s.npz", "words_ids_%s.npy"
 INDEX, INDEX_IDS = "index_%s_%s.faiss", "index_%s_%s.npy"
 
 
@@ -45,9 +46,8 @@ class CorpusCache:
         self.ids = ids_of(texts)
         self._order = np.argsort(self.ids)
         self._key = hashlib.sha256(self.ids.tobytes()).hexdigest()[:12]
-        self._key_of_words = hashlib.sha256(
-            repr((self._key, lexical_index.SETTINGS)).encode()
-        ).hexdigest()[:12]
+        self._settings = hashlib.sha256(repr(lexical_index.SETTINGS).encode()).hexdigest()[:8]
+        self._key_of_words = self._settings + self._key
         with folder_locks.one_at_a_time(folder):
             self._cache = file_cache.FileCache(folder, encoder.fingerprint_of())
             self.vectors = self._load_vectors()  # float32 [n, W], read as needed
@@ -91,12 +91,23 @@ class CorpusCache:
         vectors.flush()
 
     def _load_lexical(self):
-        name = LEXICAL % self._key_of_words
-        if not self._cache.is_valid(name):
+        name, ids = LEXICAL % self._key_of_words, LEXICAL_IDS % self._key_of_words
+        if not all(self._cache.is_valid(each) for each in (name, ids)):
             with output_files.whole_file(self._cache.path(name)) as partial:
-                lexical_index.LexicalIndex.build(self._texts).save(partial)
-            self._keep([name])
+                self._made_lexical().save(partial)
+            self._write_ids(ids)
+            self._keep([name, ids])
         return lexical_index.LexicalIndex.load(self._cache.path(name))
+
+    def _made_lexical(self):
+        """The lexical index: that of the state before with what changed since, or a built one."""
+        for name in self._cache.names(LEXICAL % (self._settings + "*")):
+            ids = name.replace("lexical_", "words_ids_").replace(".npz", ".npy")
+            if self._cache.is_valid(name) and self._cache.is_valid(ids):
+                former = lexical_index.LexicalIndex.load(self._cache.path(name))
+                rows = rows_of(self.ids, np.load(self._cache.path(ids)))
+                return former.updated(rows, [self._texts[row] for row in np.flatnonzero(rows < 0)])
+        return lexical_index.LexicalIndex.build(self._texts)
 
     def index(self, storage: str) -> vector_index.VectorIndex:
         """The index of the vectors, read, updated or built.
@@ -141,7 +152,7 @@ class CorpusCache:
         """Notes complete files and removes those of their kinds that they replace."""
         for name in names:
             self._cache.add(name)
-            kind = name.replace(self._key, "*").replace(self._key_of_words, "*")
+            kind = name.replace(self._key_of_words, "*").replace(self._key, "*")
             for path in glob.glob(os.path.join(glob.escape(self._folder), kind)):
                 if os.path.basename(path) != name:
                     self._cache.forget(os.path.basename(path))

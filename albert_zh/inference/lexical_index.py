@@ -17,8 +17,9 @@ import numpy as np
 NUM_BUCKETS = 1 << 20  # of terms, which are hashed
 PAIR_WEIGHT = 0.2  # of a pair of characters; of a single one 1
 SATURATION = 1.2  # BM25's k1
-SETTINGS = (NUM_BUCKETS, PAIR_WEIGHT, SATURATION, "b=1")  # what a kept index was made with
-_ARRAYS = ("terms", "starts", "lines", "weights", "sizes")
+# What a kept index was made with, and how it is kept.
+SETTINGS = (NUM_BUCKETS, PAIR_WEIGHT, SATURATION, "b=1", "with counts")
+_ARRAYS = ("terms", "starts", "lines", "counts", "weights", "sizes")
 
 
 class LexicalIndex:
@@ -29,6 +30,7 @@ class LexicalIndex:
         terms: np.ndarray,
         starts: np.ndarray,
         lines: np.ndarray,
+        counts: np.ndarray,
         weights: np.ndarray,
         sizes: np.ndarray,
     ) -> None:
@@ -38,11 +40,12 @@ class LexicalIndex:
             terms: int [t], sorted; pairs have numbers from `NUM_BUCKETS` on.
             starts: int [t + 1]; term i occurs in lines[starts[i] : starts[i + 1]].
             lines: int [p], of the corpus, from 0.
+            counts: uint16 [p], how often the term is in the line.
             weights: float32 [p], what the term adds to the score of the line.
             sizes: float [2]: number of lines, their mean length in characters.
         """
-        self._terms, self._starts, self._lines, self._weights = terms, starts, lines, weights
-        self._sizes = sizes
+        self._terms, self._starts, self._lines = terms, starts, lines
+        self._counts, self._weights, self._sizes = counts, weights, sizes
         self._vectorizers = _vectorizers()
 
     @classmethod
@@ -52,18 +55,44 @@ class LexicalIndex:
         Args:
             texts: its lines.
         """
-        from scipy import sparse
+        lines, terms, counts = _occurrences(texts)
+        return cls._of_occurrences(lines, terms, counts, len(texts))
 
-        counts = [vectorizer.transform(texts) for vectorizer in _vectorizers()]
-        lengths = np.maximum(1, np.asarray(counts[0].sum(axis=1)).ravel())
-        counts = sparse.hstack(counts).tocsc()
-        terms = np.flatnonzero(np.diff(counts.indptr))
-        starts = counts.indptr[np.append(terms, len(counts.indptr) - 1)]
-        sizes = np.array([len(texts), lengths.mean()])
+    def updated(self, rows: np.ndarray, new_texts: Sequence[str]) -> "LexicalIndex":
+        """The index of a changed corpus: as `build` makes it, but only new lines are counted.
+
+        Args:
+            rows: int [n], which line of this index each line was; -1 for a new one.
+            new_texts: the new lines, in order.
+        """
+        places = np.full(int(self._sizes[0]), -1, np.int32)  # where each line is now
+        places[rows[rows >= 0]] = np.flatnonzero(rows >= 0)
+        lines = places[self._lines]
+        terms = np.repeat(self._terms, np.diff(self._starts))
+        is_kept = lines >= 0
+        new_lines, new_terms, new_counts = _occurrences(new_texts)
+        return self._of_occurrences(
+            np.append(lines[is_kept], np.flatnonzero(rows < 0).astype(np.int32)[new_lines]),
+            np.append(terms[is_kept], new_terms),
+            np.append(self._counts[is_kept], new_counts),
+            len(rows),
+        )
+
+    @classmethod
+    def _of_occurrences(cls, lines, terms, counts, num_lines):
+        """The index of the lines [p], terms [p] and counts [p] of all that occurs."""
+        order = np.argsort(terms, kind="stable")
+        lines, terms, counts = lines[order], terms[order], counts[order]
+        terms, starts = np.unique(terms, return_index=True)
+        starts = np.append(starts, len(lines))
+        of_singles = slice(starts[np.searchsorted(terms, NUM_BUCKETS)])
+        lengths = np.bincount(lines[of_singles], counts[of_singles], minlength=num_lines)
+        lengths = np.maximum(1, lengths)
+        sizes = np.array([num_lines, lengths.mean()])
         frequencies = np.diff(starts)
-        importances = np.repeat(_importances(terms, frequencies, len(texts)), frequencies)
-        weights = importances * _saturated(counts.data, lengths[counts.indices] / sizes[1])
-        return cls(terms, starts, counts.indices, weights.astype(np.float32), sizes)
+        importances = np.repeat(_importances(terms, frequencies, num_lines), frequencies)
+        weights = importances * _saturated(counts, lengths[lines] / sizes[1])
+        return cls(terms, starts, lines, counts, weights.astype(np.float32), sizes)
 
     def save(self, path: str) -> None:
         """Writes the index to a .npz file."""
@@ -101,6 +130,19 @@ class LexicalIndex:
             counts, max(1, singles.data.sum()) / mean_length
         )
         return np.minimum(scores / max(own.sum(), np.finfo(np.float32).tiny), 1)
+
+
+def _occurrences(texts):
+    """(lines int32 [p], terms int32 [p], counts uint16 [p]) of what occurs in texts."""
+    texts = texts or [""]  # of none the counters refuse to count
+    parts = [vectorizer.transform(texts).tocoo() for vectorizer in _vectorizers()]
+    terms = [part.col + NUM_BUCKETS * number for number, part in enumerate(parts)]
+    most = np.iinfo(np.uint16).max
+    return (
+        np.concatenate([part.row for part in parts]).astype(np.int32),
+        np.concatenate(terms).astype(np.int32),
+        np.concatenate([np.minimum(part.data, most) for part in parts]).astype(np.uint16),
+    )
 
 
 def _vectorizers():

@@ -55,6 +55,20 @@ def test_scores_are_those_of_the_formula(tmp_path):
             )
 
 
+def test_an_updated_index_is_a_built_one():
+    former = lexical_index.LexicalIndex.build(["不再有的行"] + TEXTS[::-1])
+    new = ["新的一行", "开通"]
+    texts = TEXTS[:3] + new[:1] + TEXTS[3:] + new[1:]
+    rows = np.array([7, 6, 5, -1, 4, 3, 2, 1, -1])
+    expected, updated = lexical_index.LexicalIndex.build(texts), former.updated(rows, new)
+    assert len(updated._terms) == len(expected._terms)  # those of removed lines alone are gone
+    for query in QUERIES + new + ["不再有的行"]:
+        np.testing.assert_allclose(updated.scores(query), expected.scores(query), atol=1e-6)
+    twice = updated.updated(np.arange(len(texts))[:4], [])
+    expected = lexical_index.LexicalIndex.build(texts[:4])
+    np.testing.assert_allclose(twice.scores("开户"), expected.scores("开户"), atol=1e-6)
+
+
 def test_a_line_has_all_of_its_own_wording():
     index = lexical_index.LexicalIndex.build(TEXTS)
     for number, text in enumerate(TEXTS):

@@ -269,7 +269,9 @@ DAMAGES = {
 
 
 @pytest.mark.parametrize("damage", sorted(DAMAGES))
-@pytest.mark.parametrize("name", ["vectors_*", "ids_*", "lexical_*", "fingerprint.json"])
+@pytest.mark.parametrize(
+    "name", ["vectors_*", "ids_*", "lexical_*", "words_ids_*", "fingerprint.json"]
+)
 def test_a_damaged_cache_is_made_again(name, damage, faq, encoder, capsys):
     path, lines = faq
     random = np.random.RandomState(4)
@@ -380,7 +382,10 @@ def test_of_a_changed_file_only_new_lines_are_encoded(faq, encoder, monkeypatch,
     assert [hit.line for hit in corpus.search([lines[3]], top_k=2)[0]] == [2, 6]
     assert sorted(os.listdir(path + ".vectors")) == sorted(
         ["fingerprint.json"]
-        + [os.path.basename(cached(path, kind)[0]) for kind in ("ids", "lexical", "vectors")]
+        + [
+            os.path.basename(cached(path, kind)[0])
+            for kind in ("ids", "lexical", "vectors", "words")
+        ]
     )
     os.remove(path)
     with pytest.raises(UserError, match="cannot be read"):
