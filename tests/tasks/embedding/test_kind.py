@@ -158,6 +158,15 @@ def test_a_teachers_vectors_are_learnt(settings, folder):
         ({"objective": "triplet"}, "needs a wrong text in the third column"),
         ({"rdrop_alpha": 1}, "--rdrop_alpha is for predictions of classes"),
         ({"objective": "vectors", "do_eval": False}, "add --teacher_vectors"),
+        (
+            {
+                "objective": "vectors",
+                "do_eval": False,
+                "teacher_vectors": __file__,
+                "more_train": "a.txt:1",
+            },
+            "--more_train: its rows have no vectors of --teacher_vectors",
+        ),
     ],
 )
 def test_flags_that_make_no_sense_are_refused(settings, change, message):
@@ -181,6 +190,14 @@ def test_files_that_nothing_is_learnt_of_are_refused(settings, folder, tmp_path,
     with pytest.raises(UserError, match=message) as error:
         finetuning.run(**settings)
     assert "\n" not in str(error.value)
+
+
+def test_too_few_rows_are_explained_by_those_that_occur_twice(settings, folder, tmp_path):
+    (tmp_path / "texts.txt").write_text("今天天气\n" * 20)
+    settings.update(objective="simcse", do_eval=False, train_file=str(tmp_path / "texts.txt"))
+    message = r"more than the 1 training rows of .*texts.txt \(19 rows occur twice"
+    with pytest.raises(UserError, match=message):
+        finetuning.run(**settings)
 
 
 def test_records_say_for_which_rows_negatives_are_right(folder, tmp_path):
