@@ -114,7 +114,7 @@ class Setup:
         self.steps = steps.Steps(0, 0, options.save_checkpoints_steps)
         if options.do_train:
             num_rows = self.features["train"].num_examples
-            self.steps = steps.plan(options, num_rows, self.splits["train"].path)
+            self.steps = steps.plan(options, num_rows, _with_notes(self.splits["train"]))
             run_folder.remember_settings(self.folder.path, *self._run_settings())
             self.folder.write_notes(self.task, self.notes(), self.further_files)
         self.is_dev_of_training = self._compare_dev()
@@ -419,6 +419,11 @@ class Setup:
             eval_batch_size=options.eval_batch_size,
             predict_batch_size=options.predict_batch_size,
         )
+
+
+def _with_notes(split):
+    """A split's file for a message on how few rows it has: with what was left out of it."""
+    return split.path + (" (%s)" % "; ".join(split.notes) if split.notes else "")
 
 
 def _trained_otherwise(name, trained, given):

@@ -295,8 +295,14 @@ def _check_loss(options, objective):
         given = options[name].value
         if given is not None and not given >= least:
             raise UserError("--%s=%s: expected at least %g" % (name, given, least))
-    if options.objective == "vectors" and options.do_train and not options.teacher_vectors:
-        raise UserError("--objective=vectors learns a teacher's vectors: add --teacher_vectors")
+    if options.objective == "vectors" and options.do_train:
+        if not options.teacher_vectors:
+            raise UserError("--objective=vectors learns a teacher's vectors: add --teacher_vectors")
+        if options.more_train:
+            raise UserError(
+                "--more_train: its rows have no vectors of --teacher_vectors, which "
+                "--objective=vectors learns: join the files and their vectors"
+            )
 
 
 def _check_batch(options, objective):

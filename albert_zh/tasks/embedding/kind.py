@@ -8,7 +8,6 @@ from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple
 import numpy as np
 import tensorflow.compat.v1 as tf
 
-from albert_zh.common.errors import UserError
 from albert_zh.model import sentence_vectors
 from albert_zh.tasks import (
     kind_interface,
@@ -19,7 +18,15 @@ from albert_zh.tasks import (
     task_type,
 )
 from albert_zh.tasks.embedding import flags as embedding_flags
-from albert_zh.tasks.embedding import mixing, objectives, retrieval_files, rows, text_files
+from albert_zh.tasks.embedding import (
+    groups,
+    mixing,
+    objectives,
+    retrieval_files,
+    rows,
+    text_files,
+    training_rows,
+)
 from albert_zh.tasks.embedding.chunks import vectors_in_chunks
 from albert_zh.tasks.embedding.flags import OBJECTIVES, VIEWS
 from albert_zh.tasks.embedding.scorer import THRESHOLD, EmbeddingScorer
@@ -50,7 +57,7 @@ class SentenceEmbedding(task_type.TaskType):
     tuned_notes = (THRESHOLD,)
     flags = embedding_flags.EmbeddingFlags()
     rules = PairRules()
-    feature_modules = (text_files, retrieval_files, rows, mixing)
+    feature_modules = (text_files, retrieval_files, rows, mixing, groups, training_rows)
     builds_encoder = True
     rows_are_independent = False
     lengths_column = rows.LENGTHS
@@ -62,7 +69,10 @@ class SentenceEmbedding(task_type.TaskType):
         return dict(super().notes(task, settings), compares_sentences=False)
 
     def settings_of_data(self, settings: Any, task: Any, train: Any, options: Any) -> Any:
-        return settings._replace(head=task.head)
+        objective = OBJECTIVES[task.head["loss"]]
+        further = [more.split for more in mixing.further_files(options, objective.data_format)]
+        head = training_rows.head_of_files(train, further, task.head, objective)
+        return settings._replace(head=head)
 
     # Data
 
@@ -91,19 +101,7 @@ class SentenceEmbedding(task_type.TaskType):
         return task.head["corpus"] or split_files.file_of_split(data_dir, CORPUS)[0]
 
     def with_labels(self, task: Any, train: Any) -> Any:
-        head = dict(task.head)
-        counts = {len(example.negatives) for example in train.examples}
-        if len(counts) > 1 and 0 in counts:
-            raise UserError(
-                "%s: some rows have wrong texts (third column) and some do not: give each row one, "
-                "or none" % train.path
-            )
-        head["num_negatives"] = min(counts)
-        scores = [example.label for example in train.examples if example.label is not None]
-        head["lowest"], head["highest"] = min(scores, default=0.0), max(scores, default=1.0)
-        head[objectives.NUM_CLASSES] = int(head["highest"]) + 1
-        for problem in objectives.check_rows(train, head, OBJECTIVES[head["loss"]]):
-            raise UserError(problem)
+        head = training_rows.head_of_file(train, task.head, OBJECTIVES[task.head["loss"]])
         return task._replace(columns=("text_a", "text_b"), header=(), labels=(), head=head)
 
     def open_stream(self, task: Any, path: str, encoding: str) -> Tuple[List[str], Iterator]:
@@ -113,7 +111,12 @@ class SentenceEmbedding(task_type.TaskType):
         return read.notes, iter([(example, None) for example in read.examples])
 
     def training_split(self, split: Any, options: Any) -> Tuple[Any, Dict[str, Any]]:
-        return mixing.training_split(split, options, OBJECTIVES[options.objective].data_format)
+        objective = OBJECTIVES[options.objective]
+        mixed, changes = mixing.training_split(
+            split, options, objective.data_format, _teacher_width(self.flags.head(options))
+        )
+        training_rows.check_groups(mixed, options.objective, objective)
+        return mixed, changes
 
     # Features
 
@@ -122,6 +125,8 @@ class SentenceEmbedding(task_type.TaskType):
         columns = {rows.LENGTHS: kind_interface.Column("int", (num_texts,))}
         columns[objectives.SCORE] = kind_interface.Column("float")
         columns[objectives.GROUP] = kind_interface.Column("int")
+        if num_texts > 2:
+            columns[objectives.NEGATIVE_GROUPS] = kind_interface.Column("int", (num_texts - 2,))
         if task.head["loss"] == "vectors":
             columns[objectives.TEACHER] = kind_interface.Column(
                 "float", (_teacher_width(task.head),)
@@ -135,8 +140,11 @@ class SentenceEmbedding(task_type.TaskType):
         texts = (example.text_a, example.text_b) + tuple(getattr(example, "negatives", ()))
         texts = tuple(text or "" for text in texts)[:num_texts]
         record, was_cut = rows.record(texts, num_texts, tokenizer, max_seq_length)
-        record[objectives.SCORE] = 0.0 if example.label is None else float(example.label)
+        record[objectives.SCORE] = _target(example, task.head)
         record[objectives.GROUP] = getattr(example, "group", 0)
+        negative_groups = list(getattr(example, "negative_groups", ()))[: num_texts - 2]
+        missing = num_texts - 2 - len(negative_groups)
+        record[objectives.NEGATIVE_GROUPS] = negative_groups + [groups.NO_GROUP] * missing
         if task.head["loss"] == "vectors":
             width = _teacher_width(task.head)
             record[objectives.TEACHER] = list(getattr(example, "teacher", ())) or [0.0] * width
@@ -267,7 +275,15 @@ def _is_of_texts(head):
 
 def _num_texts(head):
     """T, texts of an example."""
-    return 2 + head.get("num_negatives", 0)
+    return 2 + head.get(training_rows.NUM_NEGATIVES, 0)
+
+
+def _target(example, head):
+    """What a row's loss takes as its score: from 0 to 1, or the number of its class."""
+    classes = head.get(training_rows.CLASSES, ())
+    if example.label in classes:
+        return float(classes.index(example.label))
+    return float(getattr(example, "target", 0.0))
 
 
 def _teacher_width(head):

@@ -98,6 +98,7 @@ def infonce(
     ids: Optional[tf.Tensor] = None,
     is_symmetric: bool = False,
     own_negative_weight: float = 0.0,
+    negative_ids: Optional[tf.Tensor] = None,
 ) -> tf.Tensor:
     """InfoNCE: each anchor's positive against all other candidates of the batch.
 
@@ -113,14 +114,20 @@ def infonce(
             such rows positives are no negatives.
         is_symmetric: whether positives are to find their anchors as well; the mean of both.
         own_negative_weight: float, added to the logits of a row's own negatives (Gao et al. 2021).
+        negative_ids: int [B, N], the id of each negative; it is none for the anchors of other rows
+            with that id. None: each is a negative for all.
     """
     num_rows = tf.shape(anchors)[0]
     own = tf.eye(num_rows, dtype=anchors.dtype)  # [B, B]
     cosines = all_cosines(anchors, positives)  # [B, B]
-    logits = _without_duplicates(scale * (cosines - margin * own), ids)
-    of_negatives = [
-        scale * all_cosines(anchors, vectors) + own_negative_weight * own for vectors in negatives
-    ]
+    logits = _without_duplicates(scale * (cosines - margin * own), ids, ids)
+    ids_of_columns = [None] * len(negatives)
+    if negative_ids is not None:
+        ids_of_columns = tf.unstack(negative_ids, num=len(negatives), axis=1)
+    of_negatives = []
+    for vectors, column_ids in zip(negatives, ids_of_columns):
+        block = scale * all_cosines(anchors, vectors) + own_negative_weight * own  # [B, B]
+        of_negatives.append(_without_duplicates(block, ids, column_ids))
     loss = _cross_entropy_of_diagonal(tf.concat([logits] + of_negatives, axis=1))
     if not is_symmetric:
         return loss
@@ -138,14 +145,14 @@ def infonce_of_four_blocks(
     Source: Li et al. 2023, "Towards General Text Embeddings".
     """
     across = scale * all_cosines(anchors, positives)  # [B, B]
-    blocks = [_without_duplicates(across, ids)]
+    blocks = [_without_duplicates(across, ids, ids)]
     is_own = tf.eye(tf.shape(anchors)[0], dtype=tf.bool)
     for block in (
         tf.transpose(across),
         _own_cosines(anchors, scale),
         _own_cosines(positives, scale),
     ):
-        blocks.append(_where_excluded(is_own, _without_duplicates(block, ids)))
+        blocks.append(_where_excluded(is_own, _without_duplicates(block, ids, ids)))
     return _cross_entropy_of_diagonal(tf.concat(blocks, axis=1))
 
 
@@ -201,11 +208,11 @@ def _where_excluded(condition, logits):
     return tf.where(condition, tf.fill(tf.shape(logits), _excluded(logits)), logits)
 
 
-def _without_duplicates(logits, ids):
-    """Logits [B, B] without those between different rows of equal ids [B]."""
-    if ids is None:
+def _without_duplicates(logits, ids, column_ids):
+    """Logits [B, B] without those of different rows that ids and column ids, [B], say are equal."""
+    if ids is None or column_ids is None:
         return logits
-    is_equal = tf.equal(ids[:, None], ids[None, :])
+    is_equal = tf.equal(ids[:, None], column_ids[None, :])
     is_other = tf.logical_not(tf.eye(tf.shape(ids)[0], dtype=tf.bool))
     return _where_excluded(tf.logical_and(is_equal, is_other), logits)
 

@@ -1,36 +1,81 @@
 """The rows that are trained on: of several files, each as often as its weight says."""
 
+import math
 import random
-from typing import Any, Dict, List, Tuple
+from typing import Any, Dict, List, NamedTuple, Tuple
 
 from albert_zh.common.errors import UserError
-from albert_zh.tasks.embedding import text_files
+from albert_zh.tasks.embedding import groups, text_files
 
 
-def training_split(split: Any, options: Any, data_format: str) -> Tuple[Any, Dict[str, Any]]:
+class FurtherFile(NamedTuple):
+    """A file of --more_train.
+
+    Fields:
+        path: the file.
+        weight: how often each of its rows occurs in an epoch.
+        split: `input_examples.Split`.
+    """
+
+    path: str
+    weight: float
+    split: Any
+
+
+def training_split(
+    split: Any, options: Any, data_format: str, teacher_width: int
+) -> Tuple[Any, Dict[str, Any]]:
     """A training file's rows with those of --more_train and the vectors of --teacher_vectors.
 
     Args:
         split: `input_examples.Split`.
         options: the flags.
         data_format: one of `text_files.FORMATS`.
+        teacher_width: values that a teacher's vectors have to have.
 
     Returns:
         (the split, {name: value} of what changed it, for the features' fingerprint).
+
+    Raises:
+        UserError: for files that do not fit.
     """
     examples, changes = list(split.examples), {}
     if options.teacher_vectors:
-        examples, digest = _with_teacher(split, options)
+        examples, digest = _with_teacher(split, options, teacher_width)
         changes["teacher_vectors"] = digest
-    for path, weight in weighted_files(options.more_train or ()):
-        more = text_files.read_split(
-            path, "train", data_format, options.encoding, options.skip_bad_rows
-        )
-        first_group = 1 + max(example.group for example in examples)
-        taken = repeated(more.examples, weight, options.seed)
-        examples += [example._replace(group=example.group + first_group) for example in taken]
-        changes["more_train " + path] = [more.sha256, weight]
+    further = further_files(options, data_format)
+    if further:
+        files = groups.of_files([examples] + [more.split.examples for more in further])
+        examples = files[0]
+        for more, rows in zip(further, files[1:]):
+            examples += _taken(more, rows, options.seed)
+            changes["more_train " + more.path] = [more.split.sha256, more.weight]
     return split._replace(examples=examples), changes
+
+
+def further_files(options: Any, data_format: str) -> List[FurtherFile]:
+    """The files of --more_train; raises `UserError` for those that do not fit."""
+    return [
+        FurtherFile(
+            path,
+            weight,
+            text_files.read_split(
+                path, "train", data_format, options.encoding, options.skip_bad_rows
+            ),
+        )
+        for path, weight in weighted_files(options.more_train or ())
+    ]
+
+
+def _taken(more, rows, seed):
+    """A further file's rows as often as its weight says."""
+    taken = repeated(rows, more.weight, seed)
+    if not taken:
+        raise UserError(
+            "--more_train=%s:%g: this takes none of its %d rows: expected a weight of %.2g or more"
+            % (more.path, more.weight, len(rows), 1 / len(rows))
+        )
+    return taken
 
 
 def weighted_files(given: Any) -> List[Tuple[str, float]]:
@@ -42,8 +87,10 @@ def weighted_files(given: Any) -> List[Tuple[str, float]]:
             files.append((path, float(weight)))
         except ValueError:
             files.append((path, 0.0))
-        if not path or not files[-1][1] > 0:
-            raise UserError("--more_train=%s: expected FILE:WEIGHT, a weight above 0" % entry)
+        if not path or not 0 < files[-1][1] < math.inf:
+            raise UserError(
+                "--more_train=%s: expected FILE:WEIGHT, a weight above 0 that is finite" % entry
+            )
     return files
 
 
@@ -54,7 +101,7 @@ def repeated(examples: List[Any], weight: float, seed: int) -> List[Any]:
     return examples * whole + random.Random(seed).sample(examples, share)
 
 
-def _with_teacher(split, options):
+def _with_teacher(split, options, width):
     """(examples with their teacher's vectors, digest of the file)."""
     import numpy as np
 
@@ -67,20 +114,35 @@ def _with_teacher(split, options):
         raise UserError(
             "--teacher_vectors=%s: no .npy file of numbers (%s)" % (path, error)
         ) from None
-    width = options.projection_width or options.width
     last = max(example.row_id for example in split.examples)
-    if vectors.ndim != 2 or len(vectors) < last:
+    if vectors.ndim != 2 or len(vectors) < last or vectors.dtype.kind not in "fiu":
         raise UserError(
-            "--teacher_vectors=%s: an array of the shape %s, expected a row for each of the %d "
-            "lines of %s" % (path, list(vectors.shape), last, split.path)
+            "--teacher_vectors=%s: an array of the shape %s and type %s, expected numbers, a row "
+            "for each of the %d lines of %s"
+            % (path, list(vectors.shape), vectors.dtype, last, split.path)
         )
-    if width is not None and vectors.shape[1] != width:
-        raise UserError(
-            "--teacher_vectors=%s: vectors of width %d, the model's have %d: add "
-            "--projection_width=%d" % (path, vectors.shape[1], width, vectors.shape[1])
-        )
-    rows = [
-        example._replace(teacher=tuple(vectors[example.row_id - 1].astype(float)))
-        for example in split.examples
-    ]
+    if vectors.shape[1] != width:
+        raise UserError(_misfit(options, vectors.shape[1], width))
+    rows = []
+    for example in split.examples:
+        vector = vectors[example.row_id - 1].astype(float)
+        if not np.isfinite(vector).all():
+            raise UserError(
+                "--teacher_vectors=%s: the vector of line %d has values that are no finite numbers"
+                % (path, example.row_id)
+            )
+        rows.append(example._replace(teacher=tuple(vector)))
     return rows, storage.sha256_of_file(path)
+
+
+def _misfit(options, found, width):
+    """What to do about a teacher's vectors of a width that the model's do not have."""
+    cut = [name for name in ("width", "matryoshka") if options[name].value]
+    remedies = ["add --projection_width=%d" % found] * (options.projection_width != found)
+    remedies += ["leave out --" + name for name in cut]
+    return "--teacher_vectors=%s: vectors of width %d, the model's have %d: %s" % (
+        options.teacher_vectors,
+        found,
+        width,
+        " and ".join(remedies),
+    )

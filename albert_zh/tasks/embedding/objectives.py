@@ -1,15 +1,17 @@
 """The loss of a batch by the name of the objective. Letters: B rows, T texts of each, W width."""
 
 import functools
-from typing import Any, Callable, Dict, List
+from typing import Any, Callable, Dict
 
 import tensorflow.compat.v1 as tf
 
 from albert_zh.model import gradients
 from albert_zh.tasks.embedding import losses
 from albert_zh.tasks.embedding.flags import OBJECTIVES
+from albert_zh.tasks.embedding.training_rows import CLASSES
 
-SCORE, GROUP, TEACHER, NUM_CLASSES = "score", "group", "teacher", "num_classes"
+SCORE, GROUP, NEGATIVE_GROUPS, TEACHER = "score", "group", "negative_groups", "teacher"
+_OF_BATCH = (SCORE, GROUP, NEGATIVE_GROUPS)
 Tensors = Dict[str, tf.Tensor]
 
 
@@ -18,7 +20,8 @@ def batch_loss(vectors: tf.Tensor, features: Tensors, head: Dict[str, Any]) -> t
 
     Args:
         vectors: float [B, T, W].
-        features: the batch's targets: score [B], group [B], teacher [B, D].
+        features: the batch's targets: score [B], group [B], negative_groups [B, T - 2] of rows
+            with negatives, teacher [B, D].
         head: `Settings.head`.
 
     Returns:
@@ -26,7 +29,7 @@ def batch_loss(vectors: tf.Tensor, features: Tensors, head: Dict[str, Any]) -> t
     """
     if OBJECTIVES[head["loss"]].is_of_batch:
         vectors = gathered(vectors)
-        features = {name: gathered(features[name]) for name in (SCORE, GROUP)}
+        features = {name: gathered(features[name]) for name in _OF_BATCH if name in features}
     texts = tf.unstack(vectors, axis=1)
     loss = functools.partial(_LOSSES[head["loss"]], features=features, head=head)
     return losses.matryoshka(lambda *cut: loss(list(cut)), texts, head["widths"] or [head["width"]])
@@ -39,20 +42,11 @@ def _cosent(texts, features, head):
 def _softmax(texts, features, head):
     width = int(texts[0].shape[-1])
     with tf.variable_scope("pair_softmax_%d" % width, reuse=tf.AUTO_REUSE):
-        weights = tf.get_variable("output_weights", [head[NUM_CLASSES], 3 * width])
-        bias = tf.get_variable(
-            "output_bias", [head[NUM_CLASSES]], initializer=tf.zeros_initializer()
-        )
+        num_classes = len(head[CLASSES])
+        weights = tf.get_variable("output_weights", [num_classes, 3 * width])
+        bias = tf.get_variable("output_bias", [num_classes], initializer=tf.zeros_initializer())
     classes = tf.cast(tf.round(features[SCORE]), tf.int32)
     return losses.softmax_of_pairs(texts[0], texts[1], classes, weights, bias)
-
-
-def _of_scores(function: Callable[..., tf.Tensor]) -> Callable[..., tf.Tensor]:
-    def loss(texts, features, head):
-        scores = (features[SCORE] - head["lowest"]) / (head["highest"] - head["lowest"])
-        return function(texts[0], texts[1], scores, head)
-
-    return loss
 
 
 def _infonce(texts, features, head):
@@ -65,6 +59,7 @@ def _infonce(texts, features, head):
         features[GROUP],
         head["symmetric"],
         head["own_negative_weight"],
+        features[NEGATIVE_GROUPS] if len(texts) > 2 else None,
     )
 
 
@@ -76,9 +71,11 @@ def _four_blocks(texts, features, head):
 _LOSSES: Dict[str, Callable[..., tf.Tensor]] = {
     "cosent": _cosent,
     "softmax": _softmax,
-    "cosine": _of_scores(lambda a, b, scores, head: losses.cosine_regression(a, b, scores)),
-    "contrastive": _of_scores(
-        lambda a, b, scores, head: losses.contrastive(a, b, scores, head["margin"])
+    "cosine": lambda texts, features, head: losses.cosine_regression(
+        texts[0], texts[1], features[SCORE]
+    ),
+    "contrastive": lambda texts, features, head: losses.contrastive(
+        texts[0], texts[1], features[SCORE], head["margin"]
     ),
     "infonce": _infonce,
     "four_blocks": _four_blocks,
@@ -116,20 +113,3 @@ def gathered(rows: tf.Tensor) -> tf.Tensor:
     if is_integer:
         return tf.cast(tf.round(everything), rows.dtype)
     return tf.stop_gradient(everything) + replicas * (placed - tf.stop_gradient(placed))
-
-
-def check_rows(split: Any, head: Dict[str, Any], objective: Any) -> List[str]:
-    """What is wrong with the rows of a training file for an objective, one line each."""
-    labels = {example.label for example in split.examples}
-    if objective.data_format == "scored" and len(labels) == 1:
-        return [
-            "%s: all %d rows have the label %g, of which nothing is learnt: expected rows that "
-            "mean the same and rows that do not, or --objective=infonce for a file of the former"
-            % (split.path, len(split.examples), labels.pop())
-        ]
-    if objective.needs_negatives and not head["num_negatives"]:
-        return [
-            "%s: --objective=%s needs a wrong text in the third column of each row: add one, or "
-            "take --objective=infonce" % (split.path, head["loss"])
-        ]
-    return []

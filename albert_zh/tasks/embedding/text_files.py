@@ -12,9 +12,9 @@ from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 from albert_zh.common import validation
 from albert_zh.common.errors import UserError
-from albert_zh.tasks import input_examples, task_forms, text_groups
+from albert_zh.tasks import input_examples, task_forms
 from albert_zh.tasks import rows as row_files
-from albert_zh.tasks.embedding import retrieval_files
+from albert_zh.tasks.embedding import groups, retrieval_files
 
 FORMATS = ("scored", "positives", "texts")
 # Labels of inference as scores: what contradicts is further away than what is unrelated.
@@ -38,7 +38,9 @@ class EmbeddingExample(NamedTuple):
         label: the score, 1.0 of positives; None of a single text.
         row_id: line of the file.
         negatives: texts that are not right for text_a.
+        target: the score from 0, the file's lowest, to 1, its highest.
         group: equal for rows whose texts are right for one another.
+        negative_groups: of each negative the group that it is right for, or `groups.NO_GROUP`.
         is_entry: whether it is an entry of the corpus that is searched, and no row.
         teacher: vector of a teacher for text_a, or ().
     """
@@ -49,7 +51,9 @@ class EmbeddingExample(NamedTuple):
     label: Optional[float]
     row_id: Any = None
     negatives: Tuple[str, ...] = ()
+    target: float = 1.0
     group: int = 0
+    negative_groups: Tuple[int, ...] = ()
     is_entry: bool = False
     teacher: Tuple[float, ...] = ()
 
@@ -86,7 +90,8 @@ def read_split(
         raise UserError("%s has no row that fits: expected %s" % (path, _EXPECTED[data_format]))
     examples, num_double = _once(examples)
     notes += ["%d rows occur twice: they are taken once" % num_double] * bool(num_double)
-    examples = _with_groups(examples, name)
+    named = [e._replace(guid="%s-%d" % (name, i)) for i, e in enumerate(examples, start=1)]
+    examples = groups.of_file(_with_targets(named))
     return input_examples.Split(name, path, examples, True, notes, (), (), table.sha256())
 
 
@@ -206,23 +211,13 @@ def _once(examples: Sequence[EmbeddingExample]) -> Tuple[List[EmbeddingExample],
     return list(first.values()), len(examples) - len(first)
 
 
-def _with_groups(examples, name):
-    """Examples with their names, and the group of rows that share a text.
-
-    Of scored rows only those of the highest score hang together.
-    """
-    highest = max((e.label for e in examples if e.label is not None), default=None)
-    rows = [
-        text_groups.texts_of_row(e) if e.label == highest else (str(index),)
-        for index, e in enumerate(examples)
-    ]
-    groups = {}
-    for number, members in enumerate(text_groups.groups_of_rows(rows)):
-        groups.update((index, number) for index in members)
-    return [
-        example._replace(guid="%s-%d" % (name, index + 1), group=groups[index])
-        for index, example in enumerate(examples)
-    ]
+def _with_targets(examples):
+    """Examples with their scores on the scale of their file's lowest and highest, 0 to 1."""
+    scores = [example.label for example in examples if example.label is not None]
+    lowest, highest = min(scores, default=0.0), max(scores, default=0.0)
+    if lowest == highest:
+        return examples
+    return [e._replace(target=(e.label - lowest) / (highest - lowest)) for e in examples]
 
 
 def read_entries(path: str, encoding: str = "utf-8") -> List[str]:

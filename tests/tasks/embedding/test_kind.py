@@ -14,6 +14,9 @@ from albert_zh.common.errors import UserError
 from albert_zh.finetuning import flags as finetuning_flags
 from albert_zh.inference.text_encoder import TextEncoder
 from albert_zh.model import checkpoint_values, sentence_vectors
+from albert_zh.tasks import datasets, registry
+from albert_zh.tasks.embedding import losses, objectives, text_files
+from albert_zh.text import tokenization
 from workspace import CONFIG, VOCABULARY
 
 FAMILY = "sentence_embedding"
@@ -155,6 +158,15 @@ def test_a_teachers_vectors_are_learnt(settings, folder):
         ({"objective": "triplet"}, "needs a wrong text in the third column"),
         ({"rdrop_alpha": 1}, "--rdrop_alpha is for predictions of classes"),
         ({"objective": "vectors", "do_eval": False}, "add --teacher_vectors"),
+        (
+            {
+                "objective": "vectors",
+                "do_eval": False,
+                "teacher_vectors": __file__,
+                "more_train": "a.txt:1",
+            },
+            "--more_train: its rows have no vectors of --teacher_vectors",
+        ),
     ],
 )
 def test_flags_that_make_no_sense_are_refused(settings, change, message):
@@ -180,6 +192,55 @@ def test_files_that_nothing_is_learnt_of_are_refused(settings, folder, tmp_path,
     assert "\n" not in str(error.value)
 
 
+def test_too_few_rows_are_explained_by_those_that_occur_twice(settings, folder, tmp_path):
+    (tmp_path / "texts.txt").write_text("今天天气\n" * 20)
+    settings.update(objective="simcse", do_eval=False, train_file=str(tmp_path / "texts.txt"))
+    message = r"more than the 1 training rows of .*texts.txt \(19 rows occur twice"
+    with pytest.raises(UserError, match=message):
+        finetuning.run(**settings)
+
+
+def test_records_say_for_which_rows_negatives_are_right(folder, tmp_path):
+    path = tmp_path / "train.tsv"
+    path.write_text("今天\t天气\t银行\t明天\n明天\t再说\t天气！\n", encoding="utf-8")
+    split = text_files.read_split(str(path), "train", "positives")
+    kind = registry.get("sentence_retrieval")
+    task = datasets.get_task("sentences")._replace(objective=kind.name, head={"loss": "infonce"})
+    tokenizer = tokenization.FullTokenizer(str(folder / "vocab.txt"))
+
+    def found(task):
+        records = [kind.features(task, example, tokenizer, 16)[0][0] for example in split.examples]
+        return [(record["group"], record["negative_groups"]) for record in records]
+
+    task = kind.with_labels(task, split)
+    assert kind.columns(task)["negative_groups"].shape == (1,)
+    assert found(task) == [(0, [-1]), (1, [0])]
+    assert found(task._replace(head=dict(task.head, num_negatives=2))) == [
+        (0, [-1, 1]),
+        (1, [0, -1]),
+    ]
+
+
+@pytest.mark.parametrize(
+    "loss, scores, expected",
+    [
+        ("softmax", ["-1", "1", "1e9"], [0, 1, 2]),
+        ("softmax", ["neutral", "5", "3"], [0, 2, 1]),
+        ("cosine", ["-1", "1", "3"], [0, 0.5, 1]),
+    ],
+)
+def test_scores_of_records(folder, tmp_path, loss, scores, expected):
+    path = tmp_path / "train.tsv"
+    path.write_text("".join("今天\t天气\t%s\n" % score for score in scores), encoding="utf-8")
+    split = text_files.read_split(str(path), "train", "scored")
+    kind = registry.get("sentence_embedding")
+    task = datasets.get_task("sentences")._replace(objective=kind.name, head={"loss": loss})
+    task = kind.with_labels(task, split)
+    tokenizer = tokenization.FullTokenizer(str(folder / "vocab.txt"))
+    records = [kind.features(task, example, tokenizer, 16)[0][0] for example in split.examples]
+    assert [record["score"] for record in records] == expected
+
+
 def test_metrics_of_another_file_are_refused(settings):
     with pytest.raises(UserError, match="unknown metric 'spearman', expected one of mrr_at_10"):
         finetuning.run(**dict(settings, best_metric="spearman"))
@@ -189,19 +250,27 @@ def test_metrics_of_another_file_are_refused(settings):
 
 def test_replicas_gather_vectors_with_their_gradients():
     """Two replicas: each has the whole batch's loss, and the gradients of its rows, times 2."""
-    from albert_zh.tasks.embedding import losses, objectives
-
-    arrays = np.random.RandomState(1).normal(size=(2, 4, 3)).astype(np.float32)
+    arrays = np.random.RandomState(1).normal(size=(3, 4, 3)).astype(np.float32)
+    groups, of_negatives = np.array([0, 1, 0, 2]), np.array([[2], [-1], [1], [0]])
     with tf.Graph().as_default(), tf.Session() as session:
         whole = [tf.constant(array) for array in arrays]
-        expected = session.run(tf.gradients(losses.infonce(*whole), whole))
+        loss = losses.infonce(whole[0], whole[1], whole[2:], ids=groups, negative_ids=of_negatives)
+        expected = session.run(tf.gradients(loss, whole))
+    head = {"loss": "infonce", "cosine_temperature": 0.05, "margin": 0.0, "symmetric": False}
+    head.update(own_negative_weight=0.0, widths=[], width=3)
     with tf.Graph().as_default():
         strategy = tf.distribute.MirroredStrategy(["/cpu:0", "/cpu:1"])
 
         def of_replica():
             number = tf.distribute.get_replica_context().replica_id_in_sync_group
-            own = [tf.gather(tf.reshape(array, [2, 2, 3]), number) for array in arrays]
-            loss = losses.infonce(*[objectives.gathered(x) for x in own])
+
+            def share(array):
+                return tf.gather(tf.reshape(array, (2, 2) + np.shape(array)[1:]), number)
+
+            own = [share(array) for array in arrays]
+            features = {"score": share(np.ones(4, np.float32)), "group": share(groups)}
+            features["negative_groups"] = share(of_negatives)
+            loss = objectives.batch_loss(tf.stack(own, axis=1), features, head)
             return [loss] + tf.gradients(loss, own)
 
         run = getattr(strategy, "run", None) or strategy.experimental_run_v2

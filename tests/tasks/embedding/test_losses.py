@@ -103,6 +103,35 @@ def test_margin_is_taken_off_the_positives_cosine_alone():
     assert found == pytest.approx(expected, abs=1e-9)
 
 
+@pytest.mark.parametrize("own_negative_weight", [0.0, 0.5])
+def test_a_negative_that_is_right_for_another_row_is_no_candidate_for_it(own_negative_weight):
+    """Computed by NumPy. A row's own negative stays, whatever its group."""
+    groups, groups_of_negatives = (
+        [0, 1, 0, 2, 3, 4],
+        [[-1, 2], [0, -1], [0, 4], [1, 2]] + [[9, -1]] * 2,
+    )
+    a, p, *negatives = (
+        GOLDEN[name] / np.linalg.norm(GOLDEN[name], axis=1, keepdims=True) for name in (A, P) + N
+    )
+    logits = 20.0 * np.concatenate([a @ p.T] + [a @ n.T for n in negatives], axis=1)  # [6, 18]
+    columns = groups + [row[k] for k in (0, 1) for row in groups_of_negatives]
+    expected = []
+    for i, row in enumerate(logits):
+        row[[6 + i, 12 + i]] += own_negative_weight
+        kept = [j for j in range(18) if j % 6 == i or columns[j] != groups[i]]
+        expected.append(np.log(np.exp(row[kept]).sum()) - row[i])
+    with tf.Graph().as_default(), tf.Session() as session:
+        found = session.run(
+            infonce(
+                *[constant(name) for name in (A, P) + N],
+                ids=tf.constant(groups),
+                own_negative_weight=own_negative_weight,
+                negative_ids=tf.constant(groups_of_negatives),
+            )
+        )
+    assert found == pytest.approx(np.mean(expected), abs=1e-6)
+
+
 def test_one_row_and_equal_labels_have_no_loss():
     with tf.Graph().as_default(), tf.Session() as session:
         one = tf.constant(GOLDEN[A][:1])

@@ -1,0 +1,128 @@
+"""What a head takes from the rows of its training files; rows that nothing is learnt of.
+
+head = head_of_file(split, head, objective)
+head = head_of_files(split, further, head, objective)
+"""
+
+from typing import Any, Dict, Iterator, Sequence
+
+from albert_zh.common.errors import UserError
+
+CLASSES, NUM_NEGATIVES = "classes", "num_negatives"  # keys of a head
+MOST_CLASSES = 100
+_SHOWN = 5  # labels that a message names
+Head = Dict[str, Any]
+
+
+def head_of_file(split: Any, head: Head, objective: Any) -> Head:
+    """The head with what a training file decides.
+
+    Args:
+        split: `input_examples.Split` of `text_files.EmbeddingExample`.
+        head: `Settings.head`.
+        objective: `flags.Objective`.
+
+    Returns:
+        the head with `NUM_NEGATIVES`, int, and `CLASSES`, list of the labels that softmax predicts
+        in the order of their outputs; [] of other objectives.
+
+    Raises:
+        UserError: if some rows have negatives and some do not, or nothing is learnt of the rows.
+    """
+    counts = {len(example.negatives) for example in split.examples}
+    if len(counts) > 1 and 0 in counts:
+        raise UserError(
+            "%s: some rows have wrong texts (third column) and some do not: give each row one, "
+            "or none" % split.path
+        )
+    head = dict(head)
+    head[NUM_NEGATIVES], head[CLASSES] = min(counts), []
+    if head["loss"] == "softmax":
+        head[CLASSES] = sorted({example.label for example in split.examples})
+    for problem in _problems(split, head, objective):
+        raise UserError(problem)
+    return head
+
+
+def head_of_files(split: Any, further: Sequence[Any], head: Head, objective: Any) -> Head:
+    """The head of a training file with what further ones decide.
+
+    Args:
+        split: the first file.
+        further: list of `input_examples.Split`, those of --more_train.
+        head: as of `head_of_file` of the first one.
+        objective: `flags.Objective`.
+
+    Raises:
+        UserError: for files that do not go together.
+    """
+    num_negatives = head[NUM_NEGATIVES]
+    for more in further:
+        found = head_of_file(more, head, objective)
+        differing = sorted(set(found[CLASSES]) ^ set(head[CLASSES]))
+        if differing:
+            raise UserError(
+                "--more_train: %s and %s have different labels (in one alone: %s): "
+                "--objective=softmax expects the same ones in all files"
+                % (more.path, split.path, _shown(differing))
+            )
+        if (found[NUM_NEGATIVES] == 0) != (num_negatives == 0):
+            paths = (split.path, more.path) if num_negatives else (more.path, split.path)
+            raise UserError(
+                "--more_train: the rows of %s have wrong texts (third column), those of %s do not: "
+                "add some (--mine_negatives without --do_train writes a file with them) or leave "
+                "one file out" % paths
+            )
+        num_negatives = min(num_negatives, found[NUM_NEGATIVES])
+    return dict(head, num_negatives=num_negatives)
+
+
+def check_groups(split: Any, name: str, objective: Any) -> None:
+    """Raises `UserError` for rows of which no batch has a wrong text.
+
+    Args:
+        split: all rows that are trained on.
+        name: of the objective.
+        objective: `flags.Objective`.
+    """
+    examples = split.examples
+    is_compared = objective.is_of_batch and objective.data_format != "scored"
+    has_wrong = name == "infonce" and all(example.negatives for example in examples)
+    groups = {example.group for example in examples}
+    if is_compared and not has_wrong and len(groups) == 1 < len(examples):
+        raise UserError(
+            "%s: all %d rows share texts and so are right for one another: no batch has a wrong "
+            "text for --objective=%s to learn from: expected rows of different meanings"
+            % (split.path, len(examples), name)
+        )
+
+
+def _problems(split, head, objective) -> Iterator[str]:
+    """What is wrong with the rows of a file for an objective, one line each."""
+    labels = {example.label for example in split.examples}
+    if objective.data_format == "scored" and len(labels) == 1:
+        yield (
+            "%s: all %d rows have the label %g, of which nothing is learnt: expected rows that "
+            "mean the same and rows that do not, or --objective=infonce for a file of the former"
+            % (split.path, len(split.examples), labels.pop())
+        )
+    if objective.needs_negatives and not head[NUM_NEGATIVES]:
+        yield (
+            "%s: --objective=%s needs a wrong text in the third column of each row: add one, or "
+            "take --objective=infonce" % (split.path, head["loss"])
+        )
+    fractions = [label for label in head[CLASSES] if not label.is_integer()]
+    if fractions:
+        yield (
+            "%s: the label %s is no class: --objective=softmax expects whole numbers; "
+            "--objective=cosent learns scores" % (split.path, _shown(fractions[:1]))
+        )
+    if len(head[CLASSES]) > MOST_CLASSES:
+        yield (
+            "%s: %d different labels, expected at most %d classes for --objective=softmax; "
+            "--objective=cosent learns scores" % (split.path, len(head[CLASSES]), MOST_CLASSES)
+        )
+
+
+def _shown(labels):
+    return ", ".join("%.12g" % label for label in labels[:_SHOWN])

@@ -1,0 +1,175 @@
+"""Training files that are mixed: their groups, scores, negatives and teachers' vectors."""
+
+import types
+
+import numpy as np
+import pytest
+
+from albert_zh.common.errors import UserError
+from albert_zh.tasks.embedding import groups, mixing, text_files, training_rows
+from albert_zh.tasks.embedding.flags import OBJECTIVES
+
+
+@pytest.fixture(name="read")
+def read_fixture(tmp_path):
+    """Function of a file's name, its text and format that writes and reads it."""
+
+    def read(name, text, data_format):
+        (tmp_path / name).write_text(text, encoding="utf-8")
+        return text_files.read_split(str(tmp_path / name), "train", data_format)
+
+    return read
+
+
+def options(more=(), **values):
+    usual = {
+        "more_train": more,
+        "teacher_vectors": None,
+        "encoding": "utf-8",
+        "skip_bad_rows": False,
+        "seed": 1,
+        "width": None,
+        "matryoshka": None,
+        "projection_width": None,
+    }
+    given = {
+        name: types.SimpleNamespace(value=value) for name, value in dict(usual, **values).items()
+    }
+
+    class Options(dict):
+        def __getattr__(self, name):
+            return self[name].value
+
+    return Options(given)
+
+
+def head_of(loss, split, *further):
+    head = training_rows.head_of_file(split, {"loss": loss}, OBJECTIVES[loss])
+    return training_rows.head_of_files(split, further, head, OBJECTIVES[loss])
+
+
+def refused(message, function, *arguments):
+    with pytest.raises(UserError, match=message) as error:
+        function(*arguments)
+    assert "\n" not in str(error.value)
+
+
+def test_rows_of_all_files_have_common_groups(read):
+    first = read("a.tsv", "甲\t开户\t天气\n乙\t销户\t开户\n丙\t改密\t其他\n", "positives")
+    second = read("b.tsv", "丁\t天气\t戊\n甲\t开户\t丙\n己\t 开户。\t丁\n", "positives")
+    assert [e.negative_groups for e in first.examples] == [(groups.NO_GROUP,), (0,), (-1,)]
+    given = options([second.path + ":2"])
+    mixed = mixing.training_split(first, given, "positives", 8)[0].examples
+    a, b, c, d = 0, 1, 2, 3
+    of_second = [(d, (-1,)), (a, (c,)), (a, (d,))]
+    assert [(e.group, e.negative_groups) for e in mixed] == [
+        (a, (d,)),  # 天气 is right in the second file
+        (b, (a,)),
+        (c, (-1,)),
+    ] + of_second * 2
+
+
+def test_a_group_stays_where_rows_that_linked_it_are_set_aside(read):
+    first = read("a.tsv", "甲\t开户\t天气\n乙\t开户\t戊\n乙\t开卡\t丁\n丙\t天气\t甲\n", "positives")
+    kept = [first.examples[index] for index in (0, 2)]
+    second = read("b.tsv", "丁\t改密\t乙\n", "positives")
+    found = groups.of_files([kept, second.examples])
+    assert [[(e.group, e.negative_groups) for e in file] for file in found] == [
+        [(0, (-1,)), (0, (1,))],
+        [(1, (0,))],
+    ]
+
+
+def test_scores_of_each_file_are_of_its_own_scale(read):
+    first = read("a.tsv", "甲\t乙\t0\n丙\t丁\t1\n", "scored")
+    second = read("b.tsv", "甲\t丁\t0\n丙\t乙\t2.5\n戊\t己\t5\n丁\t丙\t5\n", "scored")
+    given = options([second.path + ":1"])
+    mixed = mixing.training_split(first, given, "scored", 8)[0].examples
+    assert sorted((e.label, e.target) for e in mixed) == [
+        (0.0, 0.0),
+        (0.0, 0.0),
+        (1.0, 1.0),
+        (2.5, 0.5),
+        (5.0, 1.0),
+        (5.0, 1.0),
+    ]
+    by_text = {(e.text_a, e.text_b): e.group for e in mixed}
+    assert by_text["丙", "丁"] == by_text["丁", "丙"]  # the highest score of both files
+    assert by_text["丙", "乙"] != by_text["丙", "丁"]
+    assert head_of("cosine", first, second)["classes"] == []
+    equal = read("c.tsv", "甲\t丁\t1\n丙\t乙\t1\n", "scored")
+    refused("c.tsv: all 2 rows have the label 1", head_of, "cosent", first, equal)
+
+
+def test_classes_are_the_labels_in_their_order(read):
+    first = read("a.tsv", "甲\t乙\t1e9\n丙\t丁\t-1\n甲\t丁\t1\n", "scored")
+    second = read("b.tsv", "甲\t乙\t1\n丙\t丁\t1e9\n甲\t丁\t-1\n", "scored")
+    assert head_of("softmax", first, second)["classes"] == [-1.0, 1.0, 1e9]
+    third = read("c.tsv", "甲\t乙\t1\n丙\t丁\t0\n", "scored")
+    message = r"c.tsv and \S+a.tsv have different labels \(in one alone: -1, 0, 1000000000\)"
+    refused(message, head_of, "softmax", first, third)
+    fractions = read("d.tsv", "甲\t乙\t1\n丙\t丁\t0.5\n", "scored")
+    refused("d.tsv: the label 0.5 is no class", head_of, "softmax", fractions)
+    many = read("e.tsv", "".join("甲\t乙\t%d\n" % n for n in range(101)), "scored")
+    refused("e.tsv: 101 different labels, expected at most 100", head_of, "softmax", many)
+
+
+def test_files_with_and_without_negatives_do_not_mix(read):
+    without = read("a.tsv", "甲\t乙\n丙\t丁\n", "positives")
+    one = read("b.tsv", "甲\t乙\t戊\n丙\t丁\t戊\n", "positives")
+    three = read("c.tsv", "甲\t乙\t戊\t己\t庚\n", "positives")
+    assert head_of("infonce", three)["num_negatives"] == 3
+    assert head_of("infonce", three, one)["num_negatives"] == 1
+    for files in ((without, one), (one, without)):
+        message = (
+            r"the rows of \S+b.tsv have wrong texts \(third column\), those of \S+a.tsv do not"
+        )
+        refused(message, head_of, "infonce", *files)
+
+
+def test_weights_that_take_no_row_are_refused(read):
+    split = read("a.tsv", "甲\t乙\n丙\t丁\n", "positives")
+    mixed = mixing.training_split(split, options([split.path + ":0.5"]), "positives", 8)[0]
+    assert len(mixed.examples) == 3
+    for weight, message in (
+        ("inf", "expected FILE:WEIGHT, a weight above 0 that is finite"),
+        ("nan", "expected FILE:WEIGHT, a weight above 0 that is finite"),
+        ("1e-9", "takes none of its 2 rows: expected a weight of 0.5 or more"),
+    ):
+        given = options([split.path + ":" + weight])
+        refused(message, mixing.training_split, split, given, "positives", 8)
+
+
+@pytest.mark.parametrize(
+    "vectors, given, message",
+    [
+        (np.ones([2, 5]), {}, "of width 5, the model's have 8: add --projection_width=5$"),
+        (np.ones([2, 5]), {"width": 8}, "add --projection_width=5 and leave out --width$"),
+        (np.ones([2, 5]), {"width": 8, "projection_width": 5}, "have 8: leave out --width$"),
+        (np.array([[1] * 8, [np.nan] * 8]), {}, "the vector of line 2 has values that are no fin"),
+        (np.full([2, 8], np.inf), {}, "the vector of line 1 has values that are no finite"),
+        (np.full([2, 8], "a"), {}, r"shape \[2, 8\] and type <U1, expected numbers"),
+        (np.ones([1, 8]), {}, "a row for each of the 2 lines"),
+    ],
+)
+def test_teachers_vectors_that_do_not_fit_are_refused(read, tmp_path, vectors, given, message):
+    split = read("a.txt", "甲\n乙\n", "texts")
+    path = str(tmp_path / "teacher.npy")
+    np.save(path, vectors)
+    given = options(teacher_vectors=path, **given)
+    refused(message, mixing.training_split, split, given, "texts", 8)
+
+
+def test_rows_of_one_group_alone_are_refused(read):
+    def check(split, name):
+        training_rows.check_groups(split, name, OBJECTIVES[name])
+
+    split = read("a.tsv", "甲\t开户\n乙\t开户\n丙\t开户。\n", "positives")
+    for name in ("infonce", "four_blocks"):
+        refused(
+            "a.tsv: all 3 rows share texts and so are right for one another", check, split, name
+        )
+    refused("all 2 rows share", check, read("b.txt", "甲\n甲。\n", "texts"), "simcse")
+    check(read("c.tsv", "甲\t开户\n乙\t销户\n", "positives"), "infonce")
+    check(read("d.tsv", "甲\t开户\t丁\n乙\t开户\t丁\n", "positives"), "infonce")
+    check(read("e.tsv", "甲\t乙\t1\n甲\t丙\t1\n", "scored"), "cosent")
