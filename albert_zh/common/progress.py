@@ -7,6 +7,7 @@ import sys
 from tqdm import tqdm
 
 _LINE = "{desc}: {percentage:.0f}%% of {total_fmt}%s, {remaining} left\n"
+_LINE_WITHOUT_TOTAL = "{desc}: {n_fmt}%s in {elapsed}\n"
 _SECONDS_BETWEEN_LINES = 10
 _SCALED_FROM = 10000  # larger numbers are shown as 12.3k
 
@@ -38,7 +39,7 @@ def progress_bar(description, total, unit, **settings):
 
     Args:
         description: str, what is being done; None for nothing.
-        total: int, what `update` adds up to at the end.
+        total: int, what `update` adds up to at the end; None where that is not known.
         unit: str, as "row"; "B" for bytes.
         **settings: further settings of tqdm, in place of those here.
 
@@ -46,12 +47,13 @@ def progress_bar(description, total, unit, **settings):
         `tqdm.tqdm`.
     """
     on_terminal = sys.stderr is not None and sys.stderr.isatty()
+    line = _LINE_WITHOUT_TOTAL if total is None else _LINE
     size = shutil.get_terminal_size()  # tqdm shows nothing on a terminal of unknown size
     defaults = {
         "unit_scale": unit == "B" or (total or 0) >= _SCALED_FROM,
         "mininterval": 0.2 if on_terminal else _SECONDS_BETWEEN_LINES,
         "delay": 0 if on_terminal else _SECONDS_BETWEEN_LINES,
-        "bar_format": None if on_terminal else _LINE % _counted(unit),
+        "bar_format": None if on_terminal else line % _counted(unit),
         "ncols": size.columns,
         "nrows": size.lines,
     }

@@ -40,3 +40,13 @@ def test_lines_now_and_then_and_nothing_for_what_is_quick(monkeypatch):
     with progress.progress_bar("counting", 10, "row", leave=False, file=quick) as bar:
         bar.update(10)
     assert quick.getvalue() == ""
+
+
+def test_work_of_unknown_size_shows_what_is_done(monkeypatch):
+    clock = [0.0]
+    monkeypatch.setattr("tqdm.std.time", lambda: clock[0])
+    shown = io.StringIO()
+    with progress.progress_bar("counting", None, "batch", file=shown) as bar:
+        clock[0] += 30
+        bar.update(12)
+    assert shown.getvalue().strip("\r ") == "counting: 12 batches in 00:30\n"
