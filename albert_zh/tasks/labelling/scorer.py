@@ -14,9 +14,9 @@ from albert_zh.tasks.labelling import (
     predictions,
     segmentation_scores,
     segmented_files,
-    splits,
     tag_schemes,
 )
+from albert_zh.tasks.labelling.spans import filled
 from albert_zh.tasks.markdown import table
 
 METRICS = {
@@ -76,7 +76,7 @@ class LabellingScorer(scorer.Scorer):
             self._add_spans(example, predicted)
 
     def _add_spans(self, example, predicted):
-        gold = splits.filled(example.text_a, example.label) if self.is_segmentation else None
+        gold = filled(example.text_a, example.label) if self.is_segmentation else None
         gold = example.label if gold is None else gold
         self._gold.append(set(gold))
         self._predicted.append(set(predicted.spans))
@@ -107,9 +107,7 @@ class LabellingScorer(scorer.Scorer):
             strict = tag_schemes.tags_to_spans(tags, scheme, is_strict=True)
             in_text = features.spans_of_text(predicted.encoded, strict)
             is_words = self.is_segmentation
-            self._strict.append(
-                set(splits.filled(example.text_a, in_text) if is_words else in_text)
-            )
+            self._strict.append(set(filled(example.text_a, in_text) if is_words else in_text))
         self._tokens.append(counts)
         self._counts.append(label_counts)
 

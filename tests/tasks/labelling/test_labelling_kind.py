@@ -17,8 +17,7 @@ from albert_zh.common.errors import UserError
 from albert_zh.inference import predictor
 from albert_zh.model import checkpoint_values
 from albert_zh.tasks import datasets, registry
-from albert_zh.tasks.labelling import splits
-from albert_zh.tasks.labelling.spans import Span
+from albert_zh.tasks.labelling.spans import Span, filled
 import small_models
 import whole_runs
 from workspace import ROOT, assert_same_weights
@@ -317,8 +316,8 @@ def test_labels_that_do_not_fit_the_pieces_are_counted(tmp_path):
 
 def test_words_follow_one_another():
     spans = [Span(0, 2, ""), Span(3, 4, "")]
-    assert splits.filled("天气 好吗", spans) == [Span(0, 3, ""), Span(3, 5, "")]
-    assert splits.filled("好", []) == [Span(0, 1, "")]
+    assert filled("天气 好吗", spans) == [Span(0, 3, ""), Span(3, 5, "")]
+    assert filled("好", []) == [Span(0, 1, "")]
 
 
 def nested_text(generator):
