@@ -106,6 +106,13 @@ def test_scores_are_those_of_seqeval_on_the_written_labels(finished):
     num_right = sum(g == p != "O" for g, p in of_tags)
     num_both = sum(g != "O" for g, _ in of_tags) + sum(p != "O" for _, p in of_tags)
     assert test["token_f1"] == pytest.approx(2 * num_right / num_both, abs=1e-9)
+    num_gold, num_predicted = (sum(t[side] != "O" for t in of_tags) for side in (0, 1))
+    assert test["token_precision"] == pytest.approx(num_right / num_predicted, abs=1e-9)
+    assert test["token_recall"] == pytest.approx(num_right / num_gold, abs=1e-9)
+    dev = reached["dev"]
+    assert dev["eval_f"] == dev["eval_token_f1"] and "eval_token_recall" in dev
+    with open(os.path.join(settings["output_dir"], "eval_results_albert_zh.txt")) as handle:
+        assert "\neval_f = " in handle.read()
 
 
 def test_the_files_of_a_prediction(finished):
